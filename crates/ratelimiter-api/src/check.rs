@@ -1,0 +1,73 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Key, NodeId};
+
+/// The largest cost of one check.
+pub const MAX_COST: u32 = 100;
+
+/// `POST /check`: may this happen now?
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckRequest {
+    /// What is being limited.
+    pub key: Key,
+    /// How many admissions it takes, 1 to [`MAX_COST`].
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub cost: i64,
+}
+
+fn one() -> i64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+fn is_one(cost: &i64) -> bool {
+    *cost == 1
+}
+
+impl CheckRequest {
+    /// A check of cost 1.
+    pub fn new(key: Key) -> Self {
+        Self { key, cost: 1 }
+    }
+}
+
+/// Who decided a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DecidedBy {
+    /// The count in the store, read or scripted for this check.
+    Store,
+    /// What the node knew: its own admissions, and the others' as of the last sync.
+    Local,
+    /// The failure policy alone, since the store did not answer in time.
+    Policy,
+}
+
+impl DecidedBy {
+    /// The word used on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Local => "local",
+            Self::Policy => "policy",
+        }
+    }
+}
+
+/// The answer to a check: status 200 when allowed, 429 when denied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckResponse {
+    /// Whether it may happen.
+    pub allowed: bool,
+    /// The limit in force.
+    pub limit: u32,
+    /// Admissions left in the window after this check, as far as the decider knew.
+    pub remaining: u32,
+    /// Milliseconds until the oldest admission known leaves the window and quota returns.
+    pub reset_ms: u64,
+    /// Who answered.
+    pub node: NodeId,
+    /// Who decided.
+    pub decided_by: DecidedBy,
+}

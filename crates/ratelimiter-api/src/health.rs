@@ -1,0 +1,25 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{CountingMode, NodeId};
+
+/// `GET /health`: the node's own view of itself and its store. Always status 200 while the node can answer: a lost
+/// store is something to report, not a reason to be restarted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeHealth {
+    /// Who answers.
+    pub node: NodeId,
+    /// Whether the store answered the last read.
+    pub redis_connected: bool,
+    /// How long that read took, in milliseconds.
+    pub store_latency_ms: Option<f64>,
+    /// Milliseconds since the store last confirmed a write of this node. A store can answer reads and take no writes.
+    pub last_write_age_ms: Option<u64>,
+    /// 99th percentile of the time to answer a check, in milliseconds, over the last five seconds; absent without checks.
+    pub check_p99_ms: Option<f64>,
+    /// How keys without a mode of their own are counted.
+    pub counting: CountingMode,
+    /// Milliseconds between two syncs with the store, also between two heartbeats.
+    pub sync_interval_ms: u64,
+    /// Milliseconds since this life of the node began.
+    pub uptime_ms: u64,
+}

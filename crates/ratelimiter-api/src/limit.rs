@@ -1,0 +1,264 @@
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Key;
+
+/// The largest limit: admissions are kept one by one, so a limit is also a bound on memory.
+pub const MAX_LIMIT: u32 = 1_000_000;
+/// The longest window.
+pub const MAX_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// At most `limit` admissions in any sliding window of `window`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RawLimit", into = "RawLimit")]
+pub struct Limit {
+    admissions: u32,
+    window: Duration,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RawLimit {
+    limit: i64,
+    window_sec: i64,
+}
+
+/// Why a limit cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    /// Zero, negative or above [`MAX_LIMIT`].
+    #[error("limit is {0}: it must be between 1 and {MAX_LIMIT}")]
+    Admissions(i64),
+    /// Below a second or above [`MAX_WINDOW`].
+    #[error("window_sec is {0}: it must be between 1 and {max}", max = MAX_WINDOW.as_secs())]
+    Window(i64),
+    /// A word that names no choice.
+    #[error("{value:?} is not a {what}: use one of {choices}")]
+    Choice {
+        /// What was being chosen.
+        what: &'static str,
+        /// What was given.
+        value: String,
+        /// What could have been given.
+        choices: &'static str,
+    },
+}
+
+impl Limit {
+    /// A limit of `admissions` per `window_sec` seconds.
+    ///
+    /// # Errors
+    /// When either is outside its range.
+    pub fn new(admissions: i64, window_sec: i64) -> Result<Self, LimitError> {
+        let count = u32::try_from(admissions)
+            .ok()
+            .filter(|n| (1..=MAX_LIMIT).contains(n))
+            .ok_or(LimitError::Admissions(admissions))?;
+        let window = u64::try_from(window_sec)
+            .ok()
+            .map(Duration::from_secs)
+            .filter(|w| (Duration::from_secs(1)..=MAX_WINDOW).contains(w))
+            .ok_or(LimitError::Window(window_sec))?;
+        Ok(Self { admissions: count, window })
+    }
+
+    /// How many admissions a window may hold.
+    pub fn admissions(&self) -> u32 {
+        self.admissions
+    }
+
+    /// How long the sliding window is.
+    pub fn window(&self) -> Duration {
+        self.window
+    }
+
+    /// The window in microseconds, the unit of the store's clock.
+    pub fn window_us(&self) -> u64 {
+        self.window.as_secs() * 1_000_000
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} per {} s", self.admissions, self.window.as_secs())
+    }
+}
+
+impl TryFrom<RawLimit> for Limit {
+    type Error = LimitError;
+
+    fn try_from(raw: RawLimit) -> Result<Self, LimitError> {
+        Self::new(raw.limit, raw.window_sec)
+    }
+}
+
+impl From<Limit> for RawLimit {
+    fn from(limit: Limit) -> Self {
+        Self { limit: limit.admissions.into(), window_sec: limit.window.as_secs().cast_signed() }
+    }
+}
+
+/// A word of a small set: parsed, printed and listed from one table.
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $all:literal { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant),+ }
+
+        impl $name {
+            /// Every choice, in the order of the documentation.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The word used on the wire, on the command line and on the screen.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.pad(self.as_str()) }
+        }
+
+        impl FromStr for $name {
+            type Err = LimitError;
+
+            fn from_str(word: &str) -> Result<Self, LimitError> {
+                Self::ALL.iter().copied().find(|c| c.as_str() == word).ok_or_else(|| LimitError::Choice {
+                    what: $what,
+                    value: word.to_owned(),
+                    choices: $all,
+                })
+            }
+        }
+    };
+}
+
+choice! {
+    /// When a node writes admissions to the store, and so what it can promise. `L` is the limit, `N` the number of nodes.
+    CountingMode, "counting mode", "atomic, cached, read-then-write" {
+        /// One script in the store drops the old, counts and adds. Admits exactly `L`.
+        Atomic = "atomic",
+        /// The node decides from its own admissions and the others' as of the last sync. Admits at most `N x L`.
+        Cached = "cached",
+        /// The node reads the count and then adds, in two commands. Admits at most `L` plus the checks in flight.
+        ReadThenWrite = "read-then-write",
+    }
+}
+
+choice! {
+    /// What a node answers when its counting mode needs the store and the store does not answer in time.
+    StoreFailurePolicy, "store failure policy", "allow, deny, local" {
+        /// Fail open: admit. The limit does not hold until the store is back.
+        Allow = "allow",
+        /// Fail closed: deny. Nothing passes until the store is back.
+        Deny = "deny",
+        /// Decide as `cached` would. Admits at most `N x L`.
+        Local = "local",
+    }
+}
+
+/// `POST /limit`: sets a limit for the whole cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitSpec {
+    /// What is limited.
+    pub key: Key,
+    /// Admissions per window; checked by [`LimitSpec::validate`] so that the answer can name the value.
+    pub limit: i64,
+    /// Seconds.
+    pub window_sec: i64,
+    /// How this key is counted; the node's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counting: Option<CountingMode>,
+    /// What a failing store means for this key; the node's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_store_failure: Option<StoreFailurePolicy>,
+}
+
+impl LimitSpec {
+    /// A specification that leaves counting and failure policy to the nodes.
+    pub fn new(key: Key, limit: Limit) -> Self {
+        let raw = RawLimit::from(limit);
+        Self { key, limit: raw.limit, window_sec: raw.window_sec, counting: None, on_store_failure: None }
+    }
+
+    /// The limit, if it can be.
+    ///
+    /// # Errors
+    /// When limit or window are outside their range.
+    pub fn validate(&self) -> Result<Limit, LimitError> {
+        Limit::new(self.limit, self.window_sec)
+    }
+}
+
+/// One limit as `GET /limits` lists it and as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitEntry {
+    /// What is limited.
+    pub key: Key,
+    /// How much of it.
+    #[serde(flatten)]
+    pub limit: Limit,
+    /// How it is counted.
+    pub counting: CountingMode,
+    /// What a failing store means for it.
+    pub on_store_failure: StoreFailurePolicy,
+    /// Which counter holds its admissions: a reset begins the next one.
+    pub epoch: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_positive_and_bounded() {
+        assert_eq!(Limit::new(0, 60), Err(LimitError::Admissions(0)));
+        assert_eq!(Limit::new(-1, 60), Err(LimitError::Admissions(-1)));
+        assert_eq!(Limit::new(i64::MAX, 60), Err(LimitError::Admissions(i64::MAX)));
+        assert_eq!(Limit::new(10, 0), Err(LimitError::Window(0)));
+        assert_eq!(Limit::new(10, 86_401), Err(LimitError::Window(86_401)));
+        assert_eq!(Limit::new(10, 60).unwrap().to_string(), "10 per 60 s");
+    }
+
+    #[test]
+    fn words_parse_as_they_print() {
+        for mode in CountingMode::ALL {
+            assert_eq!(mode.as_str().parse::<CountingMode>().as_ref(), Ok(mode));
+        }
+        let refused = "fast".parse::<CountingMode>().unwrap_err().to_string();
+        assert_eq!(refused, "\"fast\" is not a counting mode: use one of atomic, cached, read-then-write");
+        for mode in CountingMode::ALL {
+            assert!(refused.contains(mode.as_str()), "the message lists {mode}");
+        }
+        let refused = "x".parse::<StoreFailurePolicy>().unwrap_err().to_string();
+        for policy in StoreFailurePolicy::ALL {
+            assert!(refused.contains(policy.as_str()), "the message lists {policy}");
+        }
+    }
+
+    #[test]
+    fn an_entry_survives_json() {
+        let entry = LimitEntry {
+            key: Key::new("k").unwrap(),
+            limit: Limit::new(10, 60).unwrap(),
+            counting: CountingMode::ReadThenWrite,
+            on_store_failure: StoreFailurePolicy::Local,
+            epoch: 3,
+        };
+        let json = serde_json::to_string(&entry).unwrap();
+        assert_eq!(
+            json,
+            r#"{"key":"k","limit":10,"window_sec":60,"counting":"read-then-write","on_store_failure":"local","epoch":3}"#
+        );
+        assert_eq!(serde_json::from_str::<LimitEntry>(&json).unwrap(), entry);
+    }
+
+    #[test]
+    fn unknown_fields_are_refused() {
+        let json = r#"{"key":"k","limit":10,"window_sec":60,"burst":5}"#;
+        assert!(serde_json::from_str::<LimitSpec>(json).unwrap_err().to_string().contains("burst"));
+    }
+}

@@ -1,0 +1,47 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::NodeId;
+
+/// `GET /nodes`: every node that has a heartbeat in the store, by id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nodes {
+    /// The nodes.
+    pub nodes: Vec<NodeEntry>,
+}
+
+/// One node as its peers see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeEntry {
+    /// Its name.
+    pub id: NodeId,
+    /// Where it listens, `host:port`.
+    pub address: String,
+    /// How old its heartbeat is, in three steps.
+    pub state: NodeState,
+}
+
+/// A node's state by the age of its heartbeat.
+///
+/// The age is measured up to the last instant at which the answering node knows that the store took a write. While
+/// the store takes none, nobody's heartbeat can arrive, and a missing one says nothing about a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum NodeState {
+    /// Its heartbeat is fresh.
+    Up,
+    /// More than 5 heartbeats are missing.
+    Suspect,
+    /// More than 15 heartbeats are missing.
+    Down,
+}
+
+impl fmt::Display for NodeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Up => "Up",
+            Self::Suspect => "Suspect",
+            Self::Down => "Down",
+        })
+    }
+}

@@ -1,0 +1,103 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Key, Limit, NodeId, NodeState, millis};
+
+/// What an observer saw of a whole cluster in one round: every node and the store, asked about the same span.
+///
+/// A sample that could not be taken is `None` with the reason beside it. It is a gap, never a zero.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// When the round began, since the observer started, on a monotonic clock.
+    #[serde(rename = "at_ms", with = "millis")]
+    pub at: Duration,
+    /// The end of the span that all counts of this round are for, microseconds on the store's clock. Each key's span is
+    /// its own window before this instant.
+    pub span_end_us: u64,
+    /// The nodes, one entry an endpoint.
+    pub nodes: Vec<NodeObservation>,
+    /// What the store answered to reads.
+    pub store: Option<StoreSample>,
+    /// Why `store` is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_error: Option<String>,
+}
+
+/// One endpoint in one round.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeObservation {
+    /// The node's name; the address where it never answered.
+    pub node: NodeId,
+    /// Where it was asked, `host:port`.
+    pub address: String,
+    /// How its peers see its heartbeat, as far as the store says.
+    pub heartbeat: Option<NodeState>,
+    /// What it answered.
+    pub sample: Option<NodeSample>,
+    /// Why `sample` is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What a node answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeSample {
+    /// Which life of the node answered.
+    pub boot: String,
+    /// When that life began, microseconds on the store's clock.
+    pub started_at_us: u64,
+    /// How long both answers took.
+    #[serde(rename = "latency_ms", with = "millis")]
+    pub latency: Duration,
+    /// Whether the node's own reads of the store succeed.
+    pub store_connected: bool,
+    /// How long ago the store last confirmed a write of this node; `None` when it never did.
+    #[serde(rename = "last_write_age_ms", with = "millis::option")]
+    pub last_write_age: Option<Duration>,
+    /// 99th percentile of the node's time to answer a check; `None` without checks.
+    #[serde(rename = "check_p99_ms", with = "millis::option")]
+    pub check_p99: Option<Duration>,
+    /// How often the node syncs with the store.
+    #[serde(rename = "sync_interval_ms", with = "millis")]
+    pub sync_interval: Duration,
+    /// The node's own admissions, by key.
+    pub keys: BTreeMap<Key, KeySample>,
+}
+
+/// One key on one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeySample {
+    /// The limit as the node knows it.
+    #[serde(flatten)]
+    pub limit: Limit,
+    /// Which counter the node counts in.
+    pub epoch: u64,
+    /// The node's own admissions in the span.
+    pub admissions: u64,
+    /// Those of them the store has not confirmed.
+    pub unsynced: u64,
+}
+
+/// What the store answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoreSample {
+    /// How long the reads took.
+    #[serde(rename = "latency_ms", with = "millis")]
+    pub latency: Duration,
+    /// The shared counts, by key.
+    pub keys: BTreeMap<Key, SharedCount>,
+}
+
+/// One key in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedCount {
+    /// The limit as the store has it.
+    #[serde(flatten)]
+    pub limit: Limit,
+    /// Which counter is the current one.
+    pub epoch: u64,
+    /// Admissions in the span.
+    pub shared: u64,
+}
