@@ -1,0 +1,325 @@
+use std::fmt;
+
+use crate::ChapterInfo;
+
+/// What the machine is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Go on to the next chapter.
+    Advance,
+    /// Run this chapter's callback again.
+    Rerun,
+    /// Leave.
+    Quit,
+}
+
+/// What the machine wants done. Commands of one step are carried out in order, each before the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Ask the running callback to end and wait until it has.
+    Cancel,
+    /// Show this chapter.
+    Enter(usize),
+    /// Start the chapter's callback, and say [`Machine::settled`] when it is done.
+    Run(usize),
+    /// Say why an input is not followed.
+    Refuse(Refusal),
+    /// Stop: all chapters were played.
+    Complete,
+    /// Stop: somebody left.
+    Quit,
+}
+
+/// Why an input is not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The chapter blocks until its callback is done.
+    Busy,
+    /// The callback is running already.
+    Running,
+    /// This chapter has nothing that can be run again.
+    NothingToRerun,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Busy => "not yet: this chapter can be left when what it started has ended",
+            Self::Running => "not yet: it is still running",
+            Self::NothingToRerun => "this chapter has nothing to run again",
+        })
+    }
+}
+
+/// Who turns the pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// The audience: a chapter is left on [`Input::Advance`].
+    Manual,
+    /// Nobody: every chapter is left as soon as its callback is done.
+    Auto,
+}
+
+/// The state machine of a story: which chapter, whether its callback runs, and what an input does about it.
+///
+/// ```text
+///             +---------------- Settled & (auto_advance or Pace::Auto), or Advance -----+
+///             v                                                                         |
+/// start -> [ENTER] -- has callback --> [RUNNING] -- settled -----------------> [IDLE] --+--> last chapter: COMPLETE
+///             |                         |  ^  |                                 |  ^
+///             |                         |  |  +- Advance & blocks: REFUSE       |  |
+///             |                         |  +---------------- Rerun -------------+  |
+///             |                         +- Advance & not blocks: CANCEL, next ENTER
+///             +------------------------ no callback -------------------------------+
+/// ```
+#[derive(Clone, Debug)]
+pub struct Machine {
+    chapters: Vec<Traits>,
+    pace: Pace,
+    at: usize,
+    running: bool,
+    over: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Traits {
+    acts: bool,
+    blocks: bool,
+    auto: bool,
+    repeatable: bool,
+}
+
+impl Machine {
+    /// A machine for chapters of which it is known whether they have a callback.
+    pub fn new<'a>(chapters: impl IntoIterator<Item = (&'a ChapterInfo, bool)>, pace: Pace) -> Self {
+        let chapters = chapters
+            .into_iter()
+            .map(|(info, acts)| Traits {
+                acts,
+                blocks: info.blocks_advance,
+                auto: info.auto_advance,
+                repeatable: info.repeatable,
+            })
+            .collect();
+        Self { chapters, pace, at: 0, running: false, over: false }
+    }
+
+    /// Begins with the first chapter; a story without chapters is complete.
+    pub fn start(&mut self) -> Vec<Command> {
+        let mut commands = Vec::new();
+        self.enter(0, &mut commands);
+        commands
+    }
+
+    /// Follows an input, or refuses it. After the end nothing is followed.
+    pub fn input(&mut self, input: &Input) -> Vec<Command> {
+        let mut commands = Vec::new();
+        if self.over {
+            return commands;
+        }
+        let here = self.chapters[self.at];
+        match input {
+            Input::Advance if self.running && here.blocks => commands.push(Command::Refuse(Refusal::Busy)),
+            Input::Advance => self.leave(&mut commands),
+            Input::Rerun if !(here.acts && here.repeatable) => {
+                commands.push(Command::Refuse(Refusal::NothingToRerun));
+            }
+            Input::Rerun if self.running => commands.push(Command::Refuse(Refusal::Running)),
+            Input::Rerun => self.run(&mut commands),
+            Input::Quit => {
+                self.cancel(&mut commands);
+                self.over = true;
+                commands.push(Command::Quit);
+            }
+        }
+        commands
+    }
+
+    /// The running callback is done.
+    pub fn settled(&mut self) -> Vec<Command> {
+        let mut commands = Vec::new();
+        if self.running && !self.over {
+            self.running = false;
+            self.idle(&mut commands);
+        }
+        commands
+    }
+
+    /// The chapter being played, from 0.
+    pub fn chapter(&self) -> usize {
+        self.at
+    }
+
+    /// Whether the chapter's callback runs.
+    pub fn is_running(&self) -> bool {
+        self.running
+    }
+
+    fn enter(&mut self, chapter: usize, commands: &mut Vec<Command>) {
+        if chapter >= self.chapters.len() {
+            self.over = true;
+            commands.push(Command::Complete);
+            return;
+        }
+        self.at = chapter;
+        commands.push(Command::Enter(chapter));
+        if self.chapters[chapter].acts {
+            self.run(commands);
+        } else {
+            self.idle(commands);
+        }
+    }
+
+    fn run(&mut self, commands: &mut Vec<Command>) {
+        self.running = true;
+        commands.push(Command::Run(self.at));
+    }
+
+    fn idle(&mut self, commands: &mut Vec<Command>) {
+        if self.pace == Pace::Auto || self.chapters[self.at].auto {
+            self.leave(commands);
+        }
+    }
+
+    fn leave(&mut self, commands: &mut Vec<Command>) {
+        self.cancel(commands);
+        self.enter(self.at + 1, commands);
+    }
+
+    fn cancel(&mut self, commands: &mut Vec<Command>) {
+        if self.running {
+            self.running = false;
+            commands.push(Command::Cancel);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Chapter;
+
+    fn machine(pace: Pace, chapters: &[(Chapter, bool)]) -> Machine {
+        Machine::new(chapters.iter().map(|(c, acts)| (c.info(), *acts)), pace)
+    }
+
+    fn chapter() -> Chapter {
+        Chapter::new("t", "n")
+    }
+
+    #[test]
+    fn a_blocking_chapter_refuses_to_be_left_until_its_callback_is_done() {
+        let mut m = machine(Pace::Manual, &[(chapter().blocks_advance(), true), (chapter(), false)]);
+        assert_eq!(m.start(), [Command::Enter(0), Command::Run(0)]);
+        assert_eq!(m.input(&Input::Advance), [Command::Refuse(Refusal::Busy)]);
+        assert_eq!(m.settled(), []);
+        assert_eq!(m.input(&Input::Advance), [Command::Enter(1)]);
+        assert_eq!(m.input(&Input::Advance), [Command::Complete]);
+        assert_eq!(m.input(&Input::Advance), []);
+    }
+
+    #[test]
+    fn a_chapter_that_does_not_block_is_cancelled_when_left() {
+        let mut m = machine(Pace::Manual, &[(chapter(), true), (chapter(), false)]);
+        m.start();
+        assert_eq!(m.input(&Input::Advance), [Command::Cancel, Command::Enter(1)]);
+    }
+
+    #[test]
+    fn an_auto_advancing_chapter_leaves_by_itself() {
+        let mut m = machine(Pace::Manual, &[(chapter().auto_advance(), true), (chapter(), false)]);
+        m.start();
+        assert_eq!(m.settled(), [Command::Enter(1)]);
+    }
+
+    #[test]
+    fn a_fault_can_be_run_again_once_it_is_over() {
+        let mut m = machine(Pace::Manual, &[(chapter().repeatable(), true), (chapter(), false)]);
+        m.start();
+        assert_eq!(m.input(&Input::Rerun), [Command::Refuse(Refusal::Running)]);
+        m.settled();
+        assert_eq!(m.input(&Input::Rerun), [Command::Run(0)]);
+        m.settled();
+        m.input(&Input::Advance);
+        assert_eq!(m.input(&Input::Rerun), [Command::Refuse(Refusal::NothingToRerun)]);
+    }
+
+    #[test]
+    fn quitting_cancels_first() {
+        let mut m = machine(Pace::Manual, &[(chapter().blocks_advance(), true)]);
+        m.start();
+        assert_eq!(m.input(&Input::Quit), [Command::Cancel, Command::Quit]);
+        assert_eq!(m.settled(), []);
+    }
+
+    #[test]
+    fn a_story_without_chapters_is_complete() {
+        assert_eq!(machine(Pace::Auto, &[]).start(), [Command::Complete]);
+    }
+
+    fn any_chapter() -> impl Strategy<Value = (Chapter, bool)> {
+        any::<(bool, bool, bool, bool)>().prop_map(|(acts, blocks, auto, repeatable)| {
+            let mut c = chapter();
+            c.info.blocks_advance = blocks;
+            c.info.auto_advance = auto;
+            c.info.repeatable = repeatable;
+            (c, acts)
+        })
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Input(Input),
+        Settled,
+    }
+
+    proptest! {
+        /// Whatever is pressed: chapters come in order, a callback never runs twice at once, nothing follows the end.
+        #[test]
+        fn any_keys_play_an_orderly_story(
+            chapters in proptest::collection::vec(any_chapter(), 1..12),
+            auto in any::<bool>(),
+            steps in proptest::collection::vec(prop_oneof![
+                Just(Step::Input(Input::Advance)), Just(Step::Input(Input::Rerun)), Just(Step::Settled),
+            ], 0..80),
+        ) {
+            let mut m = machine(if auto { Pace::Auto } else { Pace::Manual }, &chapters);
+            let (mut entered, mut running, mut over) = (0, false, false);
+            let mut check = |commands: Vec<Command>, settled: bool| {
+                if settled { running = false; }
+                for command in commands {
+                    prop_assert!(!over, "{command:?} after the end");
+                    match command {
+                        Command::Enter(i) => { prop_assert_eq!(i, entered); entered += 1; }
+                        Command::Run(i) => { prop_assert!(!running); prop_assert_eq!(i + 1, entered); running = true; }
+                        Command::Cancel => { prop_assert!(running); running = false; }
+                        Command::Refuse(_) => {}
+                        Command::Complete | Command::Quit => { prop_assert!(!running); over = true; }
+                    }
+                }
+                Ok(())
+            };
+            check(m.start(), false)?;
+            for step in steps {
+                match step {
+                    Step::Input(input) => check(m.input(&input), false)?,
+                    Step::Settled => check(m.settled(), true)?,
+                }
+            }
+        }
+
+        /// Nobody needs to press anything in a story that turns its own pages.
+        #[test]
+        fn at_auto_pace_settling_is_enough(chapters in proptest::collection::vec(any_chapter(), 0..12)) {
+            let acting = chapters.iter().filter(|(_, acts)| *acts).count();
+            let mut m = machine(Pace::Auto, &chapters);
+            let mut last = m.start();
+            for _ in 0..acting {
+                last = m.settled();
+            }
+            prop_assert_eq!(last.last(), Some(&Command::Complete));
+        }
+    }
+}

@@ -1,0 +1,38 @@
+use std::fmt;
+
+use serde::Serialize;
+
+/// How a story ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Outcome {
+    /// All chapters were played and everything that was expected occurred.
+    Completed,
+    /// All chapters were played, and these expectations were not met.
+    Missed {
+        /// What was expected.
+        expectations: Vec<String>,
+    },
+    /// A chapter failed.
+    Failed {
+        /// Its title.
+        chapter: String,
+        /// Why.
+        error: String,
+    },
+    /// Somebody left before the end.
+    Quit,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Completed => f.write_str("completed: everything expected occurred"),
+            Self::Missed { expectations } => {
+                write!(f, "completed, but did not occur: {}", expectations.join(", "))
+            }
+            Self::Failed { chapter, error } => write!(f, "failed in \"{chapter}\": {error}"),
+            Self::Quit => f.write_str("left before the end"),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use crate::{
+    Chapter, ChapterResult, ChartSpec, Command, Event, HealthPoller, Input, Machine, Outcome, Pace, Stage,
+    Stamped,
+};
+
+/// How long a cancelled callback may take to heal what it broke before it is dropped.
+const HEAL_DEADLINE: Duration = Duration::from_secs(3);
+/// How often the poller's snapshot is looked at.
+const HEALTH_TICK: Duration = Duration::from_millis(200);
+
+/// Plays a story: the shell around [`Machine`] that has the clock, the tasks and the channel.
+///
+/// Inputs come from a front-end over one channel, and everything it should show goes back over another.
+pub struct DemoRunner<P> {
+    subject: String,
+    chapters: Vec<Chapter>,
+    charts: Vec<ChartSpec>,
+    poller: Arc<P>,
+    pace: Pace,
+    stage: Stage,
+}
+
+impl<P: HealthPoller> DemoRunner<P> {
+    /// A story about `subject`, and the events that a front-end will show. Needs no runtime, opens nothing and starts
+    /// nothing.
+    ///
+    /// The channel is unbounded, so that saying something never waits and never gets lost: a story emits some tens of
+    /// events a second, and a front-end that cannot keep up with that has stopped for good.
+    pub fn new(
+        subject: impl Into<String>,
+        chapters: Vec<Chapter>,
+        poller: Arc<P>,
+    ) -> (Self, UnboundedReceiver<Stamped>) {
+        let (events, heard) = mpsc::unbounded_channel();
+        let stage = Stage::new(events, Instant::now());
+        let subject = subject.into();
+        (Self { subject, chapters, charts: Vec::new(), poller, pace: Pace::Manual, stage }, heard)
+    }
+
+    /// Chooses who turns the pages; the audience by default.
+    #[must_use]
+    pub fn pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// Declares what will be drawn.
+    #[must_use]
+    pub fn charts(mut self, charts: Vec<ChartSpec>) -> Self {
+        self.charts = charts;
+        self
+    }
+
+    /// A stage for tasks that go on through all chapters, as a detector does.
+    pub fn stage(&self) -> Stage {
+        self.stage.clone()
+    }
+
+    /// Plays the story to its end. When `inputs` is closed, a story that turns its own pages goes on and any other is left.
+    pub async fn run(self, mut inputs: mpsc::Receiver<Input>) -> Outcome {
+        let machine = Machine::new(self.chapters.iter().map(|c| (c.info(), c.on_enter.is_some())), self.pace);
+        let stage = self.stage;
+        let chapters = self.chapters.iter().map(|c| c.info().clone()).collect();
+        stage.emit(Event::Started { subject: self.subject, chapters, charts: self.charts });
+        let mut play = Play { machine, scene: None, stage, chapters: self.chapters, ending: None };
+
+        let poller = tokio::spawn({
+            let poller = Arc::clone(&self.poller);
+            async move { poller.run().await }
+        });
+        let mut ticks = interval(HEALTH_TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut health = None;
+        let mut listening = true;
+
+        let first = play.machine.start();
+        play.follow(first).await;
+        while play.ending.is_none() {
+            tokio::select! {
+                biased;
+                result = settled(&mut play.scene) => play.settled(result).await,
+                input = inputs.recv(), if listening => match input {
+                    Some(input) => play.input(&input).await,
+                    None if self.pace == Pace::Auto => listening = false,
+                    None => play.input(&Input::Quit).await,
+                },
+                _ = ticks.tick() => {
+                    let now = self.poller.health();
+                    if health.as_ref() != Some(&now) {
+                        play.stage.emit(Event::Health(now.clone()));
+                        health = Some(now);
+                    }
+                }
+            }
+        }
+
+        self.poller.stop();
+        // A poll in flight has a deadline of its own; nobody needs its answer any more.
+        poller.abort();
+        let outcome = match play.ending {
+            Some(ending @ (Outcome::Failed { .. } | Outcome::Quit)) => ending,
+            _ => match play.stage.missed() {
+                missed if missed.is_empty() => Outcome::Completed,
+                expectations => Outcome::Missed { expectations },
+            },
+        };
+        play.stage.emit(Event::Finished { outcome: outcome.clone() });
+        outcome
+    }
+}
+
+/// A callback being run.
+struct Scene {
+    stage: Stage,
+    task: JoinHandle<ChapterResult>,
+}
+
+/// Resolves when the running callback is done; never when none runs.
+async fn settled(scene: &mut Option<Scene>) -> Result<(), String> {
+    match scene {
+        Some(running) => {
+            let result = (&mut running.task).await;
+            *scene = None;
+            match result {
+                Ok(result) => result.map_err(|e| e.to_string()),
+                Err(panic) => Err(panic_message(panic)),
+            }
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn panic_message(error: tokio::task::JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => {
+            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            format!("panicked: {}", text.unwrap_or_else(|| "without a message".into()))
+        }
+        Err(cancelled) => cancelled.to_string(),
+    }
+}
+
+struct Play {
+    machine: Machine,
+    scene: Option<Scene>,
+    stage: Stage,
+    chapters: Vec<Chapter>,
+    ending: Option<Outcome>,
+}
+
+impl Play {
+    async fn input(&mut self, input: &Input) {
+        let commands = self.machine.input(input);
+        self.follow(commands).await;
+    }
+
+    async fn settled(&mut self, result: Result<(), String>) {
+        let chapter = self.machine.chapter();
+        self.stage.clear_status();
+        self.stage.emit(Event::Settled { chapter });
+        if let Err(error) = result {
+            self.ending =
+                Some(Outcome::Failed { chapter: self.chapters[chapter].info().title.clone(), error });
+            return;
+        }
+        let commands = self.machine.settled();
+        self.follow(commands).await;
+    }
+
+    async fn follow(&mut self, commands: Vec<Command>) {
+        for command in commands {
+            match command {
+                Command::Cancel => self.cancel().await,
+                Command::Enter(chapter) => self.stage.emit(Event::Entered { chapter }),
+                Command::Run(chapter) => self.run(chapter),
+                Command::Refuse(refusal) => self.stage.emit(Event::Refused { reason: refusal.to_string() }),
+                Command::Complete => self.ending = Some(Outcome::Completed),
+                Command::Quit => self.ending = Some(Outcome::Quit),
+            }
+        }
+    }
+
+    fn run(&mut self, chapter: usize) {
+        let Some(callback) = &self.chapters[chapter].on_enter else { return };
+        self.stage.emit(Event::Running { chapter });
+        let stage = self.stage.scene();
+        let task = tokio::spawn(callback(stage.clone()));
+        self.scene = Some(Scene { stage, task });
+    }
+
+    async fn cancel(&mut self) {
+        let Some(mut scene) = self.scene.take() else { return };
+        scene.stage.cancel();
+        if timeout(HEAL_DEADLINE, &mut scene.task).await.is_err() {
+            scene.task.abort();
+            // Guards heal when they are dropped, and the task drops them before it ends.
+            let _ = scene.task.await;
+        }
+        self.stage.clear_status();
+    }
+}

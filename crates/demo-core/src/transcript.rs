@@ -1,0 +1,167 @@
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::{
+    ChapterInfo, Event, Finding, FindingState, HealthSnapshot, Measurement, NodeState, Severity, Stamped,
+    Tone,
+};
+
+/// Turns events into lines of text, for front-ends without a screen: a CI log, a pipe, a terminal that just scrolls.
+///
+/// Keeps what a line needs of earlier events, and what the summary at the end needs. Does no I/O.
+#[derive(Debug, Default)]
+pub struct Transcript {
+    chapters: Vec<ChapterInfo>,
+    status: String,
+    health: Option<String>,
+    findings: BTreeMap<String, Finding>,
+    measured: Vec<Measurement>,
+}
+
+impl Transcript {
+    /// A transcript that has heard nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The lines that an event adds; none for those that only matter on a screen.
+    pub fn lines(&mut self, stamped: &Stamped) -> Vec<String> {
+        let at = stamped.at.as_secs_f64();
+        self.texts(&stamped.event).into_iter().map(|text| format!("[{at:7.3}] {text}")).collect()
+    }
+
+    fn texts(&mut self, event: &Event) -> Vec<String> {
+        match event {
+            Event::Started { subject, chapters, .. } => {
+                self.chapters.clone_from(chapters);
+                vec![format!("{subject}: {} chapters", chapters.len())]
+            }
+            Event::Entered { chapter } => self.entered(*chapter),
+            Event::Status { status } => {
+                let text = status.as_ref().map(|s| match s.remaining {
+                    // Whole seconds: a line a second is enough for a log.
+                    Some(left) => format!("{} ... {} s", s.text, left.as_secs_f64().ceil()),
+                    None => s.text.clone(),
+                });
+                match text {
+                    Some(text) if text != self.status => {
+                        self.status.clone_from(&text);
+                        vec![format!("  .. {text}")]
+                    }
+                    Some(_) => vec![],
+                    None => {
+                        self.status.clear();
+                        vec![]
+                    }
+                }
+            }
+            Event::Said { tone, text } => {
+                text.lines().map(|line| format!("  {} {line}", tone_symbol(*tone))).collect()
+            }
+            Event::Measured(m) => {
+                self.measured.retain(|old| old.name != m.name);
+                self.measured.push(m.clone());
+                vec![format!("  == {}", measurement(m))]
+            }
+            Event::Marked(mark) => vec![format!("  -- {}: {:?}", mark.label, mark.edge).to_lowercase()],
+            Event::Health(snapshot) => {
+                let text = health(snapshot);
+                let news = self.health.as_ref() != Some(&text);
+                self.health = Some(text.clone());
+                if news {
+                    vec![format!("  {} {text}", if snapshot.has_issues { "!!" } else { "ok" })]
+                } else {
+                    vec![]
+                }
+            }
+            Event::Found(finding) => self.found(finding),
+            Event::Text { panel, piece } => piece.lines().map(|line| format!("  {panel}> {line}")).collect(),
+            Event::Expected { name, occurred: true } => vec![format!("  ok {name}: occurred")],
+            Event::Expected { name, occurred: false } => vec![format!("  !! {name}: did not occur")],
+            Event::Refused { reason } => vec![format!("  .. {reason}")],
+            Event::Finished { outcome } => {
+                let mut lines = vec![String::from("Summary")];
+                lines.extend(self.measured.iter().map(|m| format!("  == {}", measurement(m))));
+                lines.push(format!("  {outcome}"));
+                lines
+            }
+            Event::Running { .. } | Event::Settled { .. } | Event::Sampled { .. } => vec![],
+        }
+    }
+
+    fn entered(&self, chapter: usize) -> Vec<String> {
+        let Some(info) = self.chapters.get(chapter) else { return vec![] };
+        let mut lines = vec![format!("Chapter {} of {}: {}", chapter + 1, self.chapters.len(), info.title)];
+        lines.extend(info.narration.lines().filter(|l| !l.trim().is_empty()).map(|l| format!("     {l}")));
+        lines
+    }
+
+    fn found(&mut self, finding: &Finding) -> Vec<String> {
+        let Finding { name, subject, evidence, .. } = finding;
+        let after = (finding.detected_at.saturating_sub(finding.first_seen)).as_secs_f64();
+        let mut line = match finding.state {
+            FindingState::Raised => format!("  !! {} {name} [{subject}] {evidence}", word(finding.severity)),
+            FindingState::Updated => return vec![],
+            FindingState::Cleared => format!("  ok cleared {name} [{subject}]"),
+        };
+        if finding.state == FindingState::Raised && after > 0.0 {
+            let _ = write!(line, " (held for {after:.1} s before it was called)");
+        }
+        self.findings.insert(finding.id.clone(), finding.clone());
+        vec![line]
+    }
+}
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Warning => "WARNING",
+        Severity::Critical => "CRITICAL",
+    }
+}
+
+fn tone_symbol(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Plain => "  ",
+        Tone::Good => "ok",
+        Tone::Warning | Tone::Bad => "!!",
+    }
+}
+
+fn measurement(m: &Measurement) -> String {
+    let mut text = format!("{}: {}", m.name, number(m.value));
+    if !m.unit.is_empty() {
+        let _ = write!(text, " {}", m.unit);
+    }
+    if !m.detail.is_empty() {
+        let _ = write!(text, " ({})", m.detail);
+    }
+    text
+}
+
+/// Counts as they are, everything else with three decimals.
+fn number(value: f64) -> String {
+    if value.fract() == 0.0 && value.abs() < 1e15 { format!("{value:.0}") } else { format!("{value:.3}") }
+}
+
+fn health(snapshot: &HealthSnapshot) -> String {
+    let mut parts: Vec<String> = snapshot
+        .nodes
+        .iter()
+        .map(|n| match n.state {
+            NodeState::Up => format!("{} up", n.id),
+            NodeState::Suspect => format!("{} suspect", n.id),
+            NodeState::Down => format!("{} down", n.id),
+        })
+        .collect();
+    parts.extend(
+        snapshot
+            .dependencies
+            .iter()
+            .map(|d| format!("{} {}", d.name, if d.connected { "connected" } else { "not connected" })),
+    );
+    if parts.is_empty() {
+        String::from("health: not known yet")
+    } else {
+        format!("health: {}", parts.join(", "))
+    }
+}

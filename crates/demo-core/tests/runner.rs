@@ -1,0 +1,156 @@
+//! The runner as a front-end sees it: keys in, events out. Time is paused, so nothing here waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use demo_core::{
+    Chapter, DemoRunner, Event, HealthPoller, HealthSnapshot, Input, NodeHealth, NodeState, Outcome, Pace,
+    Stamped, Tone,
+};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::sleep;
+
+/// A subject with one node, and a poller that can be asked whether it was stopped.
+#[derive(Default)]
+struct Subject {
+    stopped: AtomicBool,
+}
+
+impl HealthPoller for Subject {
+    async fn run(&self) {
+        std::future::pending::<()>().await;
+    }
+
+    fn health(&self) -> HealthSnapshot {
+        let node = NodeHealth { id: "n".into(), address: "here".into(), state: NodeState::Up };
+        HealthSnapshot { nodes: vec![node], ..HealthSnapshot::default() }
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+    }
+}
+
+fn drain(events: &mut UnboundedReceiver<Stamped>) -> Vec<Event> {
+    std::iter::from_fn(|| events.try_recv().ok()).map(|s| s.event).collect()
+}
+
+async fn play_alone(chapters: Vec<Chapter>) -> (Outcome, Vec<Event>) {
+    let (runner, mut events) = DemoRunner::new("s", chapters, Arc::new(Subject::default()));
+    let (_keys, inputs) = mpsc::channel(1);
+    let outcome = runner.pace(Pace::Auto).run(inputs).await;
+    (outcome, drain(&mut events))
+}
+
+async fn next_matching(events: &mut UnboundedReceiver<Stamped>, want: impl Fn(&Event) -> bool) -> Event {
+    loop {
+        let event = events.recv().await.expect("the story goes on").event;
+        if want(&event) {
+            return event;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_story_at_auto_pace_plays_itself() {
+    let chapters = vec![
+        Chapter::new("one", "words"),
+        Chapter::new("two", "words").blocks_advance().on_enter(|stage| async move {
+            sleep(Duration::from_secs(10)).await;
+            stage.say(Tone::Good, "slept");
+            Ok(())
+        }),
+    ];
+    let (outcome, events) = play_alone(chapters).await;
+    assert_eq!(outcome, Outcome::Completed);
+    let entered: Vec<_> = events.iter().filter(|e| matches!(e, Event::Entered { .. })).collect();
+    assert_eq!(entered, [&Event::Entered { chapter: 0 }, &Event::Entered { chapter: 1 }]);
+    assert!(events.contains(&Event::Said { tone: Tone::Good, text: "slept".into() }));
+    assert!(events.iter().any(|e| matches!(e, Event::Health(h) if h.nodes.len() == 1)));
+    assert!(matches!(events.first(), Some(Event::Started { .. })));
+    assert!(matches!(events.last(), Some(Event::Finished { outcome: Outcome::Completed })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_expected_and_did_not_occur_is_the_outcome() {
+    let chapter = |occurred| {
+        Chapter::new("c", "").on_enter(move |stage| async move {
+            stage.expected("the glass breaks", occurred);
+            Ok(())
+        })
+    };
+    let missed = Outcome::Missed { expectations: vec!["the glass breaks".into()] };
+    assert_eq!(play_alone(vec![chapter(false)]).await.0, missed);
+    assert_eq!(play_alone(vec![chapter(false), chapter(true)]).await.0, Outcome::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_and_a_panic_end_the_story_with_their_message() {
+    let failing = Chapter::new("c", "").on_enter(|_| async { Err("no glass in the house".into()) });
+    let failed = Outcome::Failed { chapter: "c".into(), error: "no glass in the house".into() };
+    assert_eq!(play_alone(vec![failing]).await.0, failed);
+
+    let panicking = Chapter::new("c", "").on_enter(|_| async { panic!("slipped on {}", "ice") });
+    let failed = Outcome::Failed { chapter: "c".into(), error: "panicked: slipped on ice".into() };
+    assert_eq!(play_alone(vec![panicking]).await.0, failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_answered_while_a_callback_runs_and_quitting_heals_first() {
+    let healed = Arc::new(AtomicBool::new(false));
+    let chapter = {
+        let healed = Arc::clone(&healed);
+        Chapter::new("fault", "").blocks_advance().on_enter(move |stage| {
+            let healed = Arc::clone(&healed);
+            async move {
+                stage.cancelled().await;
+                sleep(Duration::from_secs(1)).await;
+                healed.store(true, Ordering::SeqCst);
+                Ok(())
+            }
+        })
+    };
+    let subject = Arc::new(Subject::default());
+    let (runner, mut events) = DemoRunner::new("s", vec![chapter], Arc::clone(&subject));
+    let (keys, inputs) = mpsc::channel(8);
+    let story = tokio::spawn(runner.run(inputs));
+
+    next_matching(&mut events, |e| matches!(e, Event::Running { chapter: 0 })).await;
+    keys.send(Input::Advance).await.unwrap();
+    next_matching(&mut events, |e| matches!(e, Event::Refused { .. })).await;
+    keys.send(Input::Quit).await.unwrap();
+    next_matching(&mut events, |e| matches!(e, Event::Finished { outcome: Outcome::Quit })).await;
+    assert_eq!(story.await.unwrap(), Outcome::Quit);
+    assert!(healed.load(Ordering::SeqCst));
+    assert!(subject.stopped.load(Ordering::SeqCst));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_that_ignores_cancellation_is_dropped_and_its_guards_heal() {
+    struct Guard(Arc<AtomicBool>);
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    let healed = Arc::new(AtomicBool::new(false));
+    let chapter = {
+        let healed = Arc::clone(&healed);
+        Chapter::new("deaf", "").on_enter(move |_| {
+            let guard = Guard(Arc::clone(&healed));
+            async move {
+                let _guard = guard;
+                std::future::pending().await
+            }
+        })
+    };
+    let (runner, mut events) = DemoRunner::new("s", vec![chapter], Arc::new(Subject::default()));
+    let (keys, inputs) = mpsc::channel(8);
+    let story = tokio::spawn(runner.run(inputs));
+    next_matching(&mut events, |e| matches!(e, Event::Running { .. })).await;
+    drop(keys);
+    assert_eq!(story.await.unwrap(), Outcome::Quit);
+    assert!(healed.load(Ordering::SeqCst));
+}
