@@ -1,0 +1,86 @@
+use std::time::Duration;
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+use crate::{MIN_VERSION, StoreUrl, StoreVersion};
+
+/// Why the store did not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The text is not a store's URL.
+    #[error("{shown} is not a store URL: {why} (expected redis://[USER:PASSWORD@]HOST[:PORT][/DB])")]
+    Url {
+        /// The URL without what could be secret.
+        shown: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// There is no connection, or it broke.
+    #[error("the store at {url} cannot be reached: {why}")]
+    Unreachable {
+        /// Which store.
+        url: StoreUrl,
+        /// What happened.
+        why: String,
+    },
+    /// The store did not answer in time. A write may have happened.
+    #[error("the store at {url} did not answer within {} ms", .deadline.as_millis())]
+    Deadline {
+        /// Which store.
+        url: StoreUrl,
+        /// How long was waited.
+        deadline: Duration,
+    },
+    /// The store wants another user or password.
+    #[error("the store at {url} refused the login: check the user and password in its URL")]
+    Login {
+        /// Which store.
+        url: StoreUrl,
+    },
+    /// The user may not run the command.
+    #[error("the store at {url} does not allow the command: {why}")]
+    NotPermitted {
+        /// Which store.
+        url: StoreUrl,
+        /// The store's words.
+        why: String,
+    },
+    /// The store answered with an error.
+    #[error("the store at {url} answered with an error: {why}")]
+    Answer {
+        /// Which store.
+        url: StoreUrl,
+        /// The store's words.
+        why: String,
+    },
+    /// The store is older than [`MIN_VERSION`].
+    #[error("the store at {url} is {version}: at least version {}.{} is needed", MIN_VERSION.0, MIN_VERSION.1)]
+    TooOld {
+        /// Which store.
+        url: StoreUrl,
+        /// What it says of itself.
+        version: StoreVersion,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn new(url: &StoreUrl, error: &RedisError) -> Self {
+        let url = url.clone();
+        let why = error.detail().map_or_else(|| error.to_string(), ToOwned::to_owned);
+        match error.kind() {
+            ErrorKind::AuthenticationFailed => Self::Login { url },
+            ErrorKind::Server(ServerErrorKind::NoPerm) => Self::NotPermitted { url, why },
+            _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) => Self::Login { url },
+            ErrorKind::Server(_) | ErrorKind::Extension => Self::Answer {
+                url,
+                why: format!("{} {why}", error.code().unwrap_or_default()).trim().to_owned(),
+            },
+            _ => Self::Unreachable { url, why: error.to_string() },
+        }
+    }
+
+    /// Whether waiting may help: the store may come back, while a wrong password stays wrong.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Deadline { .. })
+    }
+}
