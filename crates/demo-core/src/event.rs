@@ -69,6 +69,15 @@ pub enum Event {
     Marked(Mark),
     /// The subject's health has changed.
     Health(HealthSnapshot),
+    /// A word on a node or a dependency, replacing the word before it: how quick it is, or that it takes no changes.
+    Noted {
+        /// On which, by [`NodeHealth::id`](crate::NodeHealth::id) or [`Dependency::name`](crate::Dependency::name).
+        about: String,
+        /// How it is meant.
+        tone: Tone,
+        /// What.
+        text: String,
+    },
     /// A detector has found something, has news of it, or sees it gone.
     Found(Finding),
     /// A piece of a longer text, to be appended to its panel.
@@ -166,6 +175,8 @@ pub enum SeriesRole {
     Sum,
     /// What the parts should add up to.
     Whole,
+    /// How far [`Sum`](Self::Sum) and [`Whole`](Self::Whole) are apart, as measured. Its name is that of the anomaly.
+    Gap,
     /// What must not be exceeded.
     Bound,
     /// More of it is good.

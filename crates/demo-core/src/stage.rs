@@ -91,6 +91,11 @@ impl Stage {
         self.emit(Event::Marked(Mark { label: label.into(), edge }));
     }
 
+    /// Says a word on a node or a dependency, replacing the word before it.
+    pub fn note(&self, about: impl Into<String>, tone: Tone, text: impl Into<String>) {
+        self.emit(Event::Noted { about: about.into(), tone, text: text.into() });
+    }
+
     /// Shows what a detector found.
     pub fn found(&self, finding: Finding) {
         self.emit(Event::Found(finding));

@@ -14,6 +14,7 @@ pub struct Transcript {
     chapters: Vec<ChapterInfo>,
     status: String,
     health: Option<String>,
+    notes: BTreeMap<String, Tone>,
     findings: BTreeMap<String, Finding>,
     measured: Vec<Measurement>,
 }
@@ -74,6 +75,7 @@ impl Transcript {
                     vec![]
                 }
             }
+            Event::Noted { about, tone, text } => self.noted(about, *tone, text),
             Event::Found(finding) => self.found(finding),
             Event::Text { panel, piece } => piece.lines().map(|line| format!("  {panel}> {line}")).collect(),
             Event::Expected { name, occurred: true } => vec![format!("  ok {name}: occurred")],
@@ -94,6 +96,16 @@ impl Transcript {
         let mut lines = vec![format!("Chapter {} of {}: {}", chapter + 1, self.chapters.len(), info.title)];
         lines.extend(info.narration.lines().filter(|l| !l.trim().is_empty()).map(|l| format!("     {l}")));
         lines
+    }
+
+    /// A line when the word on it gets better or worse; its numbers change all the time.
+    fn noted(&mut self, about: &str, tone: Tone, text: &str) -> Vec<String> {
+        let before = self.notes.insert(about.to_owned(), tone);
+        let news = match before {
+            Some(before) => before != tone,
+            None => matches!(tone, Tone::Warning | Tone::Bad),
+        };
+        if news { vec![format!("  {} {about}: {text}", tone_symbol(tone))] } else { vec![] }
     }
 
     fn found(&mut self, finding: &Finding) -> Vec<String> {
@@ -163,5 +175,26 @@ fn health(snapshot: &HealthSnapshot) -> String {
         String::from("health: not known yet")
     } else {
         format!("health: {}", parts.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_note_is_a_line_when_it_gets_better_or_worse() {
+        let mut transcript = Transcript::new();
+        let mut note = |tone, text: &str| {
+            let event = Event::Noted { about: "tap".into(), tone, text: text.into() };
+            transcript.lines(&Stamped { at: Duration::ZERO, event }).concat()
+        };
+        assert_eq!(note(Tone::Good, "2 ms"), "");
+        assert_eq!(note(Tone::Good, "3 ms"), "");
+        assert_eq!(note(Tone::Warning, "drips"), "[  0.000]   !! tap: drips");
+        assert_eq!(note(Tone::Warning, "drips more"), "");
+        assert_eq!(note(Tone::Good, "2 ms"), "[  0.000]   ok tap: 2 ms");
     }
 }
