@@ -1,0 +1,178 @@
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Admissions are kept this much longer than their window, so that an observer who asks a moment later still gets the
+/// whole window it asks about.
+pub(crate) const RETENTION: Duration = Duration::from_secs(2);
+
+/// One admission of this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Admission {
+    /// When, microseconds on the store's clock.
+    pub(crate) at_us: u64,
+    /// Which, unique in this life of the node.
+    pub(crate) sequence: u64,
+}
+
+/// A node's own admissions of one key, in order of time: those the store has confirmed, and those it has not.
+#[derive(Debug, Default)]
+pub(crate) struct AdmissionLog {
+    synced: VecDeque<Admission>,
+    unsynced: VecDeque<Admission>,
+}
+
+impl AdmissionLog {
+    /// Adds an admission that the store holds already.
+    pub(crate) fn add_synced(&mut self, admission: Admission) {
+        insert(&mut self.synced, admission);
+    }
+
+    /// Adds an admission that the store has yet to hear of.
+    pub(crate) fn add_unsynced(&mut self, admission: Admission) {
+        insert(&mut self.unsynced, admission);
+    }
+
+    /// Forgets what is at or before `until_us`, even if the store never heard of it: it is outside every window.
+    pub(crate) fn expire(&mut self, until_us: u64) {
+        for side in [&mut self.synced, &mut self.unsynced] {
+            let gone = at_or_before(side, until_us);
+            side.drain(..gone);
+            if side.is_empty() && side.capacity() > 64 {
+                side.shrink_to(0);
+            }
+        }
+    }
+
+    /// Admissions in the span `(from_us, until_us]`.
+    pub(crate) fn count(&self, from_us: u64, until_us: u64) -> u64 {
+        count(&self.synced, from_us, until_us) + self.count_unsynced(from_us, until_us)
+    }
+
+    /// Unconfirmed admissions in the span `(from_us, until_us]`.
+    pub(crate) fn count_unsynced(&self, from_us: u64, until_us: u64) -> u64 {
+        count(&self.unsynced, from_us, until_us)
+    }
+
+    /// Confirmed admissions after `from_us`.
+    pub(crate) fn count_synced_after(&self, from_us: u64) -> u64 {
+        count(&self.synced, from_us, u64::MAX)
+    }
+
+    /// When the oldest admission after `from_us` was.
+    pub(crate) fn oldest_after(&self, from_us: u64) -> Option<u64> {
+        [&self.synced, &self.unsynced]
+            .into_iter()
+            .filter_map(|side| side.get(at_or_before(side, from_us)))
+            .map(|a| a.at_us)
+            .min()
+    }
+
+    /// The oldest unconfirmed admissions, at most `most` of them.
+    pub(crate) fn pending(&self, most: usize) -> Vec<Admission> {
+        self.unsynced.iter().take(most).copied().collect()
+    }
+
+    /// The store has confirmed these, in the order in which [`pending`](Self::pending) gave them.
+    pub(crate) fn confirm(&mut self, confirmed: &[Admission]) {
+        let mut confirmed = confirmed.iter().copied().peekable();
+        let mut still = VecDeque::with_capacity(self.unsynced.len());
+        for admission in self.unsynced.drain(..) {
+            // What expired while the store was busy is no longer here to be confirmed.
+            while confirmed.next_if(|c| order(c) < order(&admission)).is_some() {}
+            if confirmed.next_if_eq(&admission).is_some() {
+                insert(&mut self.synced, admission);
+            } else {
+                still.push_back(admission);
+            }
+        }
+        self.unsynced = still;
+    }
+
+    /// The store has lost what it confirmed: all of it has to be told again.
+    pub(crate) fn unconfirm(&mut self) {
+        for admission in std::mem::take(&mut self.synced) {
+            insert(&mut self.unsynced, admission);
+        }
+    }
+
+    /// How many admissions are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.synced.len() + self.unsynced.len()
+    }
+}
+
+fn order(admission: &Admission) -> (u64, u64) {
+    (admission.at_us, admission.sequence)
+}
+
+/// Nearly always at the end; the store's own time stamps may be a little older than the last one of this node.
+fn insert(side: &mut VecDeque<Admission>, admission: Admission) {
+    match side.back() {
+        Some(last) if order(last) > order(&admission) => {
+            let place = side.partition_point(|a| order(a) <= order(&admission));
+            side.insert(place, admission);
+        }
+        _ => side.push_back(admission),
+    }
+}
+
+fn at_or_before(side: &VecDeque<Admission>, us: u64) -> usize {
+    side.partition_point(|a| a.at_us <= us)
+}
+
+fn count(side: &VecDeque<Admission>, from_us: u64, until_us: u64) -> u64 {
+    (at_or_before(side, until_us).saturating_sub(at_or_before(side, from_us))) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn log(times: &[u64]) -> AdmissionLog {
+        let mut log = AdmissionLog::default();
+        for (sequence, &at_us) in times.iter().enumerate() {
+            log.add_unsynced(Admission { at_us, sequence: sequence as u64 });
+        }
+        log
+    }
+
+    #[test]
+    fn spans_exclude_their_start_and_include_their_end() {
+        let log = log(&[10, 20, 30]);
+        assert_eq!(log.count(10, 30), 2);
+        assert_eq!(log.count(9, 29), 2);
+        assert_eq!(log.oldest_after(10), Some(20));
+    }
+
+    #[test]
+    fn what_expired_during_a_flush_is_confirmed_without_harm() {
+        let mut log = log(&[10, 20, 30]);
+        let batch = log.pending(2);
+        log.expire(10);
+        log.add_unsynced(Admission { at_us: 40, sequence: 9 });
+        log.confirm(&batch);
+        assert_eq!(log.count_unsynced(0, 100), 2);
+        assert_eq!(log.count_synced_after(0), 1);
+    }
+
+    proptest! {
+        /// Whatever is flushed, lost and flushed again: no admission appears or disappears.
+        #[test]
+        fn admissions_are_conserved(
+            times in proptest::collection::vec(0_u64..50, 0..40),
+            steps in proptest::collection::vec((any::<bool>(), 0_usize..10), 0..20),
+        ) {
+            let mut log = log(&times);
+            for (lost, most) in steps {
+                if lost { log.unconfirm() } else { let batch = log.pending(most); log.confirm(&batch) }
+                prop_assert_eq!(log.len(), times.len());
+                for cut in [0, 10, 25] {
+                    let expected = times.iter().filter(|t| **t > cut && **t <= 40).count() as u64;
+                    prop_assert_eq!(log.count(cut, 40), expected);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::{Response, StatusCode};
+use ratelimiter_api::{CheckResponse, Limit, PROBLEM_CONTENT_TYPE, Problem};
+use serde::Serialize;
+
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// RateLimit fields of draft-ietf-httpapi-ratelimit-headers, revision 10.
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+pub(crate) fn text(body: String, content_type: &'static str) -> Answer {
+    build(StatusCode::OK, content_type, body.into())
+}
+
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+    let body = serde_json::to_vec(body).expect("the API's types have string keys only");
+    build(status, "application/json", body.into())
+}
+
+/// An answer without a body.
+pub(crate) fn empty() -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    answer
+}
+
+/// What is wrong with a request, or with the node.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    detail: String,
+}
+
+pub(crate) fn refuse(status: StatusCode, detail: impl Into<String>) -> Refusal {
+    Refusal { status, detail: detail.into() }
+}
+
+impl From<Refusal> for Answer {
+    /// As RFC 9457 has it.
+    fn from(Refusal { status, detail }: Refusal) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error").into();
+        let problem = Problem { kind: "about:blank".into(), title, status: status.as_u16(), detail };
+        let body = serde_json::to_vec(&problem).expect("a problem has string keys only");
+        let mut answer = build(status, PROBLEM_CONTENT_TYPE, body.into());
+        if status == StatusCode::UNAUTHORIZED {
+            answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        answer
+    }
+}
+
+/// 200 or 429, with the fields that tell a client when to come back.
+pub(crate) fn check(response: &CheckResponse, limit: Limit) -> Answer {
+    let status = if response.allowed { StatusCode::OK } else { StatusCode::TOO_MANY_REQUESTS };
+    let mut answer = json(status, response);
+    // Whole seconds, rounded up: a client that comes back then is not too early.
+    let reset_s = response.reset_ms.div_ceil(1000);
+    let (quota, window_s) = (limit.admissions(), limit.window().as_secs());
+    let headers = answer.headers_mut();
+    headers.insert(RATE_LIMIT_POLICY, ascii(format!("\"default\";q={quota};w={window_s}")));
+    headers.insert(RATE_LIMIT, ascii(format!("\"default\";r={};t={reset_s}", response.remaining)));
+    if !response.allowed {
+        headers.insert(RETRY_AFTER, ascii(reset_s.to_string()));
+    }
+    answer
+}
+
+fn ascii(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).expect("digits, letters and quotes make a header value")
+}
+
+fn build(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}

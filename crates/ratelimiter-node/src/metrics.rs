@@ -1,0 +1,159 @@
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use ratelimiter_api::{CheckResponse, Key, KeyCounter};
+
+use crate::sync::StoreStatus;
+
+/// Seconds; around what a loopback check takes, and up to the longest store timeout.
+const CHECK_BUCKETS: [f64; 10] = [0.000_1, 0.000_25, 0.001, 0.002_5, 0.01, 0.025, 0.1, 0.25, 1.0, 10.0];
+
+/// The node's numbers for Prometheus. Keys are labels: there are only as many as limits were set.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    checks: Family<CheckLabels, Counter>,
+    seen: Mutex<HashSet<CheckLabels>>,
+    check_seconds: Histogram,
+    limit: Family<KeyLabel, Gauge>,
+    admissions: Family<KeyLabel, Gauge>,
+    unsynced: Family<KeyLabel, Gauge>,
+    shared: Family<KeyLabel, Gauge>,
+    connected: Gauge,
+    store_latency: Gauge<f64, std::sync::atomic::AtomicU64>,
+    last_write_age: Gauge<f64, std::sync::atomic::AtomicU64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CheckLabels {
+    key: KeyValue,
+    decision: &'static str,
+    decided_by: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeyLabel {
+    key: KeyValue,
+}
+
+/// A key as a label, without copying its text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct KeyValue(Key);
+
+impl prometheus_client::encoding::EncodeLabelValue for KeyValue {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.0.as_str().encode(encoder)
+    }
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("ratelimiter");
+        let metrics = Self {
+            checks: Family::default(),
+            seen: Mutex::default(),
+            check_seconds: Histogram::new(CHECK_BUCKETS),
+            limit: Family::default(),
+            admissions: Family::default(),
+            unsynced: Family::default(),
+            shared: Family::default(),
+            connected: Gauge::default(),
+            store_latency: Gauge::default(),
+            last_write_age: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register("checks", "Checks answered", metrics.checks.clone());
+        let took = metrics.check_seconds.clone();
+        registry.register_with_unit("check_duration", "Time to answer a check", Unit::Seconds, took);
+        registry.register("limit", "Admissions allowed in a window", metrics.limit.clone());
+        registry.register(
+            "admissions",
+            "This node's own admissions in the window",
+            metrics.admissions.clone(),
+        );
+        registry.register(
+            "unsynced_admissions",
+            "This node's admissions that the store has not confirmed",
+            metrics.unsynced.clone(),
+        );
+        let shared = metrics.shared.clone();
+        registry.register(
+            "shared_admissions",
+            "Admissions in the window as the store last counted them",
+            shared,
+        );
+        let connected = metrics.connected.clone();
+        registry.register("store_connected", "Whether the store answered the last read", connected);
+        let latency = metrics.store_latency.clone();
+        registry.register_with_unit("store_latency", "Time the last read took", Unit::Seconds, latency);
+        let age = metrics.last_write_age.clone();
+        registry.register_with_unit(
+            "last_write_age",
+            "Time since the store confirmed a write",
+            Unit::Seconds,
+            age,
+        );
+        Self { registry, ..metrics }
+    }
+
+    /// A check was answered.
+    pub(crate) fn checked(&self, key: &Key, response: &CheckResponse, took: Duration) {
+        let labels = CheckLabels {
+            key: KeyValue(key.clone()),
+            decision: if response.allowed { "allowed" } else { "denied" },
+            decided_by: response.decided_by.as_str(),
+        };
+        self.checks.get_or_create(&labels).inc();
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(labels);
+        self.check_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Drops the series of keys whose limit is gone, so that there are never more than limits.
+    fn forget_missing(&self, counters: &[KeyCounter]) {
+        for family in [&self.limit, &self.admissions, &self.unsynced, &self.shared] {
+            family.clear();
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|labels| {
+            let known = counters.binary_search_by(|c| c.key.cmp(&labels.key.0)).is_ok();
+            if !known {
+                self.checks.remove(labels);
+            }
+            known
+        });
+    }
+
+    /// The text that Prometheus reads, with gauges as they are now. `counters` are in order of their keys.
+    pub(crate) fn render(
+        &self,
+        counters: &[KeyCounter],
+        store: StoreStatus,
+        last_write: Option<Duration>,
+    ) -> String {
+        self.forget_missing(counters);
+        for counter in counters {
+            let label = KeyLabel { key: KeyValue(counter.key.clone()) };
+            self.limit.get_or_create(&label).set(counter.limit.admissions().into());
+            self.admissions.get_or_create(&label).set(counter.count.cast_signed());
+            self.unsynced.get_or_create(&label).set(counter.unsynced.cast_signed());
+            // Before the first refresh there is no shared count, which is not a count of zero.
+            if let Some(shared) = counter.shared {
+                self.shared.get_or_create(&label).set(shared.cast_signed());
+            }
+        }
+        self.connected.set(store.connected.into());
+        self.store_latency.set(store.latency.map_or(f64::NAN, |d| d.as_secs_f64()));
+        self.last_write_age.set(last_write.map_or(f64::NAN, |d| d.as_secs_f64()));
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a string does not fail");
+        text
+    }
+}
