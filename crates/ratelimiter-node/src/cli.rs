@@ -1,3 +1,4 @@
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode as ProcessExit;
 use std::time::Duration;
@@ -114,7 +115,12 @@ async fn healthcheck(endpoint: Endpoint) -> anyhow::Result<()> {
 }
 
 async fn serve(options: Serve) -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_max_level(options.log).with_writer(std::io::stderr).init();
+    let colour = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_max_level(options.log)
+        .with_ansi(colour)
+        .with_writer(std::io::stderr)
+        .init();
     let config = Config {
         advertise: options.advertise,
         counting: options.counting,

@@ -108,9 +108,13 @@ impl Sync {
             self.limiter.refresh(window, shared);
         }
         match answer.version {
-            None if version.is_some() => {
-                tracing::warn!("the store lost its state; restoring the limits");
-                self.store.restore_limits(version.unwrap_or(0) + 1, &self.limiter.limits()).await?;
+            // A store that was used has a version. Without one it has lost its state, or never had any.
+            None => {
+                let limits = self.limiter.limits();
+                if let Some(newest) = limits.iter().map(|l| l.epoch).max() {
+                    tracing::warn!("the store lost its state; restoring the limits");
+                    self.store.restore_limits(version.unwrap_or(0).max(newest) + 1, &limits).await?;
+                }
             }
             now if now != *version => {
                 self.limiter.replace_limits(self.store.limits().await?);

@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use ratelimiter_api::{Key, LimitEntry, layout};
 use ratelimiter_store::StoreError;
-use redis::{Script, cmd};
+use redis::Script;
 
-use super::{BACKGROUND_DEADLINE, Members, SharedStore};
+use super::{BACKGROUND_DEADLINE, Members, SharedStore, SharedWindow};
 use crate::admissions::{Admission, RETENTION};
 use crate::clock::micros;
 
@@ -31,6 +31,14 @@ impl Span {
     /// The last instant before the window.
     pub(crate) fn start_us(&self) -> u64 {
         self.now_us.saturating_sub(self.window_us)
+    }
+
+    /// Two commands: how many admissions the window holds, and the oldest of them.
+    pub(crate) fn read(&self, pipeline: &mut redis::Pipeline) {
+        let after = format!("({}", self.start_us());
+        pipeline.cmd("ZCOUNT").arg(&self.set).arg(&after).arg("+inf");
+        pipeline.cmd("ZRANGEBYSCORE").arg(&self.set).arg(&after).arg("+inf");
+        pipeline.arg("WITHSCORES").arg("LIMIT").arg(0).arg(1);
     }
 
     /// Keeps the sorted set as small as its window, for the commands that add to it.
@@ -100,10 +108,12 @@ impl SharedStore {
         })
     }
 
-    /// Admissions in the window. Reads only.
-    pub(crate) async fn count(&self, span: &Span, deadline: Duration) -> Result<u64, StoreError> {
-        let after = format!("({}", span.start_us());
-        self.reads.query(cmd("ZCOUNT").arg(&span.set).arg(after).arg("+inf"), deadline).await
+    /// The window as the store has it. Reads only.
+    pub(crate) async fn window(&self, span: &Span, deadline: Duration) -> Result<SharedWindow, StoreError> {
+        let mut pipeline = redis::pipe();
+        span.read(&mut pipeline);
+        let (count, oldest): (u64, Vec<(String, u64)>) = self.reads.pipeline(&pipeline, deadline).await?;
+        Ok(SharedWindow { count, oldest_us: oldest.first().map(|(_, at)| *at) })
     }
 
     /// Adds the admissions of one check.

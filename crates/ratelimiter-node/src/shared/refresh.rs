@@ -40,10 +40,7 @@ impl SharedStore {
         pipeline.cmd("GET").arg(layout::LIMITS_VERSION);
         pipeline.cmd("HGETALL").arg(layout::NODES);
         for span in spans {
-            let after = format!("({}", span.start_us());
-            pipeline.cmd("ZCOUNT").arg(&span.set).arg(&after).arg("+inf");
-            pipeline.cmd("ZRANGEBYSCORE").arg(&span.set).arg(&after).arg("+inf");
-            pipeline.arg("WITHSCORES").arg("LIMIT").arg(0).arg(1);
+            span.read(&mut pipeline);
         }
         let sent = Instant::now();
         self.reads

@@ -1,0 +1,30 @@
+//! Starts a cluster, says where it is, and holds it until it is told to end or is killed.
+//!
+//! `cargo run -p ratelimiter-cluster --example hold`
+
+use ratelimiter_cluster::{ClusterError, LocalCluster};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[tokio::main]
+async fn main() -> Result<(), ClusterError> {
+    let (mut terminate, mut interrupt) =
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+            (Err(source), _) | (_, Err(source)) => {
+                return Err(ClusterError::Io { what: "listen to signals".into(), source });
+            }
+        };
+    let cluster = LocalCluster::builder().progress(|what| eprintln!("{what}")).start().await?;
+    for id in cluster.process_ids() {
+        println!("process {id}");
+    }
+    println!("directory {}", cluster.directory().display());
+    for endpoint in cluster.endpoints() {
+        println!("endpoint {endpoint}");
+    }
+    println!("store {}", cluster.store_url());
+    println!("ready");
+    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    cluster.shutdown().await;
+    Ok(())
+}

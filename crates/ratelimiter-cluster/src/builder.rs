@@ -1,0 +1,137 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ratelimiter_api::{CountingMode, StoreFailurePolicy};
+
+use crate::{ClusterError, LocalCluster, StoreBinary, StoreSearch, node_binary};
+
+/// What to start. Every part has a default; see [`LocalCluster::builder`].
+#[derive(Clone)]
+pub struct ClusterBuilder {
+    pub(crate) nodes: usize,
+    pub(crate) counting: CountingMode,
+    pub(crate) on_store_failure: StoreFailurePolicy,
+    pub(crate) sync_interval: Duration,
+    pub(crate) store_timeout: Duration,
+    pub(crate) password: Option<String>,
+    pub(crate) admin_token: Option<String>,
+    pub(crate) deadline: Duration,
+    store: Option<StoreBinary>,
+    node: Option<PathBuf>,
+    progress: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl ClusterBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            nodes: 3,
+            counting: CountingMode::Cached,
+            on_store_failure: StoreFailurePolicy::Local,
+            sync_interval: Duration::from_millis(200),
+            store_timeout: Duration::from_millis(200),
+            password: None,
+            admin_token: None,
+            deadline: Duration::from_secs(20),
+            store: None,
+            node: None,
+            progress: Arc::new(|_| ()),
+        }
+    }
+
+    /// How many nodes, 1 to 16; three by default.
+    #[must_use]
+    pub fn nodes(mut self, nodes: usize) -> Self {
+        self.nodes = nodes;
+        self
+    }
+
+    /// How keys without a mode of their own are counted; cached by default.
+    #[must_use]
+    pub fn counting(mut self, counting: CountingMode) -> Self {
+        self.counting = counting;
+        self
+    }
+
+    /// What a failing store means for keys without a policy of their own; local by default.
+    #[must_use]
+    pub fn on_store_failure(mut self, policy: StoreFailurePolicy) -> Self {
+        self.on_store_failure = policy;
+        self
+    }
+
+    /// Time between two syncs of a node with the store; 200 ms by default.
+    #[must_use]
+    pub fn sync_interval(mut self, interval: Duration) -> Self {
+        self.sync_interval = interval;
+        self
+    }
+
+    /// How long a check waits for the store; 200 ms by default.
+    #[must_use]
+    pub fn store_timeout(mut self, timeout: Duration) -> Self {
+        self.store_timeout = timeout;
+        self
+    }
+
+    /// Makes the store want a password, which is part of [`LocalCluster::store_url`].
+    #[must_use]
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// Makes the nodes want a token for changes of limits and counters.
+    #[must_use]
+    pub fn admin_token(mut self, token: impl Into<String>) -> Self {
+        self.admin_token = Some(token.into());
+        self
+    }
+
+    /// How long the whole cluster may take to become healthy; 20 s by default.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Starts this store instead of looking for one.
+    #[must_use]
+    pub fn store_binary(mut self, store: StoreBinary) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Starts this node instead of looking for one.
+    #[must_use]
+    pub fn node_binary(mut self, path: impl Into<PathBuf>) -> Self {
+        self.node = Some(path.into());
+        self
+    }
+
+    /// Is told of what takes more than a moment.
+    #[must_use]
+    pub fn progress(mut self, progress: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.progress = Arc::new(progress);
+        self
+    }
+
+    /// Starts the store and the nodes, and waits until every node is healthy and knows all others.
+    ///
+    /// # Errors
+    /// When something cannot be found or started, or is not healthy in time. Nothing is left running then.
+    pub async fn start(self) -> Result<LocalCluster, ClusterError> {
+        if !(1..=16).contains(&self.nodes) {
+            return Err(ClusterError::Nodes(self.nodes));
+        }
+        let (store, node, progress) = (self.store.clone(), self.node.clone(), Arc::clone(&self.progress));
+        // Looking may run pip or cargo, which take their time.
+        let found = tokio::task::spawn_blocking(move || {
+            let store = store.map_or_else(|| StoreSearch::from_env().find(&*progress), Ok)?;
+            Ok::<_, ClusterError>((store, node.map_or_else(node_binary, Ok)?))
+        });
+        let (store, node) = found.await.map_err(|e| ClusterError::NoStore(e.to_string()))??;
+        (self.progress)(&format!("starting {store} and {} nodes", self.nodes));
+        LocalCluster::start(self, store, node).await
+    }
+}

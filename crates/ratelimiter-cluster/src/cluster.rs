@@ -1,0 +1,298 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ratelimiter_api::{Endpoint, NodeClient, NodeId, NodeState};
+use ratelimiter_store::{Link, StoreUrl};
+use redis::cmd;
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use crate::guardian::Guardian;
+use crate::process::{POLL, Process};
+use crate::{ClusterBuilder, ClusterError, StoreBinary, ports};
+
+/// How long a node may take to flush and end when it is asked to.
+const TERMINATE: Duration = Duration::from_secs(3);
+/// How long one question to a process that is starting may take.
+const QUESTION: Duration = Duration::from_secs(1);
+/// A port found free can be taken before it is used; then all are chosen again.
+const ATTEMPTS: usize = 3;
+
+/// One store and some nodes, running on this machine's loopback interface until dropped.
+#[derive(Debug)]
+pub struct LocalCluster {
+    // Dropped in this order: the processes, then the guardian with whatever is left of its group, then the directory.
+    nodes: Vec<Member>,
+    store: Process,
+    guardian: Guardian,
+    directory: TempDir,
+    url: StoreUrl,
+    binary: StoreBinary,
+    deadline: Duration,
+    admin_token: Option<String>,
+}
+
+#[derive(Debug)]
+struct Member {
+    id: NodeId,
+    endpoint: Endpoint,
+    process: Process,
+}
+
+impl LocalCluster {
+    /// What to start: three nodes in cached mode, unless told otherwise.
+    pub fn builder() -> ClusterBuilder {
+        ClusterBuilder::new()
+    }
+
+    pub(crate) async fn start(
+        options: ClusterBuilder,
+        binary: StoreBinary,
+        node: PathBuf,
+    ) -> Result<Self, ClusterError> {
+        let mut attempt = 1;
+        loop {
+            match Self::try_start(&options, &binary, &node).await {
+                Err(ClusterError::Exited { log, .. }) if attempt < ATTEMPTS && log.contains("in use") => {
+                    attempt += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn try_start(
+        options: &ClusterBuilder,
+        binary: &StoreBinary,
+        node: &Path,
+    ) -> Result<Self, ClusterError> {
+        let directory = tempfile::Builder::new()
+            .prefix("ratelimiter-cluster-")
+            .tempdir()
+            .map_err(ClusterError::io("create a temporary directory"))?;
+        let guardian = Guardian::start(directory.path()).map_err(ClusterError::io("start sh"))?;
+        let ports = ports::free(options.nodes + 1);
+        let login = options.password.as_ref().map(|p| format!(":{p}@")).unwrap_or_default();
+        let url = format!("redis://{login}127.0.0.1:{}", ports[0]);
+
+        let mut arguments: Vec<String> =
+            ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no", "--port"]
+                .map(String::from)
+                .to_vec();
+        arguments.push(ports[0].to_string());
+        arguments.extend(["--dir".into(), directory.path().display().to_string()]);
+        if let Some(password) = &options.password {
+            arguments.extend(["--requirepass".into(), password.clone()]);
+        }
+        let store = Process::start("store", binary.path(), arguments, guardian.group(), directory.path())?;
+        let mut cluster = Self {
+            nodes: Vec::new(),
+            store,
+            guardian,
+            directory,
+            url: url.parse()?,
+            binary: binary.clone(),
+            deadline: options.deadline,
+            admin_token: options.admin_token.clone(),
+        };
+        let until = Instant::now() + options.deadline;
+        cluster.store_answers(until).await?;
+        for (i, port) in ports[1..].iter().enumerate() {
+            cluster.add_node(options, &format!("node-{}", i + 1), *port, &url, node)?;
+        }
+        cluster.healthy(until).await?;
+        Ok(cluster)
+    }
+
+    fn add_node(
+        &mut self,
+        options: &ClusterBuilder,
+        id: &str,
+        port: u16,
+        store: &str,
+        binary: &Path,
+    ) -> Result<(), ClusterError> {
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let ms = |d: Duration| format!("{}ms", d.as_millis());
+        let mut arguments: Vec<String> = [
+            ("--id", id.to_owned()),
+            ("--listen", address.to_string()),
+            ("--store", store.to_owned()),
+            ("--counting", options.counting.to_string()),
+            ("--on-store-failure", options.on_store_failure.to_string()),
+            ("--sync-interval", ms(options.sync_interval)),
+            ("--store-timeout", ms(options.store_timeout)),
+        ]
+        .into_iter()
+        .flat_map(|(flag, value)| [flag.to_owned(), value])
+        .collect();
+        if let Some(token) = &options.admin_token {
+            arguments.extend(["--admin-token".into(), token.clone()]);
+        }
+        let process = Process::start(id, binary, arguments, self.guardian.group(), self.directory.path())?;
+        self.nodes.push(Member { id: NodeId::from(id), endpoint: Endpoint::from(address), process });
+        Ok(())
+    }
+
+    /// Where the nodes listen.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        self.nodes.iter().map(|n| n.endpoint.clone()).collect()
+    }
+
+    /// A client of one node, counted from 0.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn client(&self, node: usize, deadline: Duration) -> Result<NodeClient, ClusterError> {
+        let member = self.nodes.get(node).ok_or(ClusterError::NoSuchNode(node))?;
+        Ok(NodeClient::new(member.endpoint.clone(), deadline).with_token(self.admin_token.clone()))
+    }
+
+    /// The store's URL, with its password if it has one.
+    pub fn store_url(&self) -> StoreUrl {
+        self.url.clone()
+    }
+
+    /// Which store runs.
+    pub fn store_binary(&self) -> &StoreBinary {
+        &self.binary
+    }
+
+    /// The ids of the processes that run: the store's first, then the nodes'.
+    pub fn process_ids(&self) -> Vec<u32> {
+        std::iter::once(&self.store)
+            .chain(self.nodes.iter().map(|n| &n.process))
+            .filter_map(Process::id)
+            .collect()
+    }
+
+    /// Where the processes write; gone when the cluster is.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Kills a node without warning.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn kill_node(&mut self, node: usize) -> Result<(), ClusterError> {
+        self.process(node)?.kill();
+        Ok(())
+    }
+
+    /// Asks a node to end and waits until it has; true when it ended by itself.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub async fn terminate_node(&mut self, node: usize) -> Result<bool, ClusterError> {
+        Ok(self.process(node)?.terminate(TERMINATE).await)
+    }
+
+    /// Starts a node again where it was, and waits until all nodes are healthy.
+    ///
+    /// # Errors
+    /// When there is no such node, or it is not healthy in time.
+    pub async fn restart_node(&mut self, node: usize) -> Result<(), ClusterError> {
+        self.process(node)?.restart()?;
+        self.healthy(Instant::now() + self.deadline).await
+    }
+
+    fn process(&mut self, node: usize) -> Result<&mut Process, ClusterError> {
+        self.nodes.get_mut(node).map(|n| &mut n.process).ok_or(ClusterError::NoSuchNode(node))
+    }
+
+    /// Kills the store without warning. It keeps nothing on disk.
+    pub fn kill_store(&mut self) {
+        self.store.kill();
+    }
+
+    /// Starts the store again where it was, empty, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub async fn restart_store(&mut self) -> Result<(), ClusterError> {
+        self.store.restart()?;
+        self.store_answers(Instant::now() + self.deadline).await
+    }
+
+    /// Stops the store's process (SIGSTOP): connections stay open and nothing is answered.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn freeze_store(&self) -> Result<(), ClusterError> {
+        self.store.signal(Signal::STOP)
+    }
+
+    /// Lets a frozen store go on.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn thaw_store(&self) -> Result<(), ClusterError> {
+        self.store.signal(Signal::CONT)
+    }
+
+    /// Ends everything in order: the nodes flush, then the store goes. True when every node ended by itself.
+    pub async fn shutdown(mut self) -> bool {
+        for node in &self.nodes {
+            // One that is gone already has nothing to flush.
+            let _ = node.process.signal(Signal::TERM);
+        }
+        let mut orderly = true;
+        for node in &mut self.nodes {
+            orderly &= node.process.terminate(TERMINATE).await;
+        }
+        orderly
+    }
+
+    async fn store_answers(&mut self, until: Instant) -> Result<(), ClusterError> {
+        let link = Link::new(self.url.clone())?;
+        loop {
+            let why = match link.query::<String>(&cmd("PING"), QUESTION).await {
+                Ok(_) => return self.store.still_runs(),
+                Err(error) => error.to_string(),
+            };
+            self.store.still_runs()?;
+            wait(until, self.deadline, &self.store, why).await?;
+        }
+    }
+
+    /// Every node that runs is healthy, and every node sees as many up as there are.
+    async fn healthy(&mut self, until: Instant) -> Result<(), ClusterError> {
+        let running = self.nodes.iter().filter(|n| n.process.id().is_some()).count();
+        for node in self.nodes.iter_mut().filter(|n| n.process.id().is_some()) {
+            let client = NodeClient::new(node.endpoint.clone(), QUESTION);
+            loop {
+                let why = match (client.health().await, client.nodes().await) {
+                    (Ok(health), _) if health.node != node.id => {
+                        format!("{} answers at its address", health.node)
+                    }
+                    (Ok(health), Ok(seen)) => {
+                        let up = seen.nodes.iter().filter(|n| n.state == NodeState::Up).count();
+                        if health.redis_connected && up >= running {
+                            break;
+                        }
+                        format!("store connected: {}, nodes up: {up} of {running}", health.redis_connected)
+                    }
+                    (Err(error), _) | (_, Err(error)) => error.to_string(),
+                };
+                node.process.still_runs()?;
+                wait(until, self.deadline, &node.process, why).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn wait(
+    until: Instant,
+    deadline: Duration,
+    process: &Process,
+    why: String,
+) -> Result<(), ClusterError> {
+    if Instant::now() >= until {
+        return Err(ClusterError::NotHealthy { name: process.name().to_owned(), deadline, why });
+    }
+    sleep(POLL).await;
+    Ok(())
+}

@@ -1,0 +1,72 @@
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ratelimiter_store::StoreError;
+
+/// Why there is no cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// No store to start. Lists what was tried and the ways out.
+    #[error("{0}")]
+    NoStore(String),
+    /// No node to start.
+    #[error(
+        "no ratelimiter-node executable: {0}; build it with `cargo build -p ratelimiter-node`, or set RATELIMITER_NODE_BIN to its path"
+    )]
+    NoNode(String),
+    /// A cluster of no nodes, or of more than a machine should run.
+    #[error("nodes is {0}: a local cluster has 1 to 16")]
+    Nodes(usize),
+    /// There is no such node.
+    #[error("there is no node {0}: nodes are counted from 0")]
+    NoSuchNode(usize),
+    /// Something on this machine failed.
+    #[error("cannot {what}: {source}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A process ended before it was of use.
+    #[error("{name} ended at once ({status}): {log}")]
+    Exited {
+        /// Which.
+        name: String,
+        /// How.
+        status: String,
+        /// The last it said.
+        log: String,
+    },
+    /// A process did not become healthy.
+    #[error("{name} is not healthy after {} s: {why}", .deadline.as_secs())]
+    NotHealthy {
+        /// Which.
+        name: String,
+        /// How long was waited.
+        deadline: Duration,
+        /// What is missing.
+        why: String,
+    },
+    /// The store that was started does not do what it is asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file is not what it should be.
+    #[error("{path} has the sha256 {found}, and should have {expected}: it was not used", path = .path.display())]
+    Checksum {
+        /// Which.
+        path: PathBuf,
+        /// What it has.
+        found: String,
+        /// What it should have.
+        expected: &'static str,
+    },
+}
+
+impl ClusterError {
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}

