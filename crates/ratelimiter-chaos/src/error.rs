@@ -1,0 +1,101 @@
+use std::time::Duration;
+
+use demo_core::ChaosConfigError;
+use ratelimiter_api::ClientError;
+use ratelimiter_store::{StoreError, StoreUrl};
+
+use crate::{ForeignPause, MAX_REQUESTS};
+
+/// Why a fault was not injected, or did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum ChaosError {
+    /// The target is not on this machine.
+    #[error(
+        "{target} is not on this machine: chaos goes no further than loopback unless remote targets are allowed explicitly (--allow-remote)"
+    )]
+    Remote {
+        /// What was to be broken.
+        target: String,
+    },
+    /// There is nothing to send to.
+    #[error("no endpoint to send to")]
+    NoTargets,
+    /// The fault is out of its bounds.
+    #[error(transparent)]
+    Config(#[from] ChaosConfigError),
+    /// The burst would be larger than is allowed.
+    #[error("a burst of {0} requests is too large: at most {MAX_REQUESTS} are sent at once")]
+    TooManyRequests(u64),
+    /// A workload needs a pace.
+    #[error("rate is {0} per second: it must be above 0 and at most 10000")]
+    Rate(f64),
+    /// Someone else holds writes back already, and healing ours would end theirs.
+    #[error(
+        "writes to {url} are held back already ({pause}): wait until that pause is over, or end it with CLIENT UNPAUSE"
+    )]
+    ForeignPause {
+        /// Which store.
+        url: StoreUrl,
+        /// What is known of it.
+        pause: ForeignPause,
+    },
+    /// The store's user may not pause it.
+    #[error(
+        "the store at {url} does not let this user pause it ({why}): allow it with `ACL SETUSER USER resetkeys -@all \
+         +client|pause +client|unpause +client|id +client|setname +info +ping +evalsha`"
+    )]
+    NotPermitted {
+        /// Which store.
+        url: StoreUrl,
+        /// The store's words.
+        why: String,
+    },
+    /// The store has no such command, as with most hosted services.
+    #[error(
+        "the store at {url} refuses CLIENT PAUSE ({why}): hosted services such as Redis Cloud do not offer it"
+    )]
+    PauseRefused {
+        /// Which store.
+        url: StoreUrl,
+        /// The store's words.
+        why: String,
+    },
+    /// The store accepted the pause and goes on taking writes.
+    #[error("the store at {url} accepted CLIENT PAUSE but still takes writes")]
+    PauseWithoutEffect {
+        /// Which store.
+        url: StoreUrl,
+    },
+    /// The store was lost during the pause, so that the fault ended before it should have.
+    #[error("the pause ended after {} ms: {source}", .after.as_millis())]
+    PauseLost {
+        /// How long it had been held.
+        after: Duration,
+        /// What happened.
+        source: StoreError,
+    },
+    /// The pause was ended, and writes still do not pass.
+    #[error("writes to {url} do not pass {} ms after CLIENT UNPAUSE: someone else may be pausing the store", .after.as_millis())]
+    NotReleased {
+        /// Which store.
+        url: StoreUrl,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The store cannot be reached, or will not do.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A node gave no usable answer before anything was sent that matters.
+    #[error(transparent)]
+    Node(#[from] ClientError),
+    /// A limit is not known to a node in time.
+    #[error("{endpoint} does not know the limit of {key} after {} ms", .after.as_millis())]
+    LimitNotKnown {
+        /// Which node.
+        endpoint: String,
+        /// Whose limit.
+        key: String,
+        /// How long was waited.
+        after: Duration,
+    },
+}

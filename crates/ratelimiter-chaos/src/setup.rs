@@ -1,0 +1,33 @@
+use std::time::Duration;
+
+use ratelimiter_api::{LimitEntry, LimitSpec, NodeClient};
+use tokio::time::{Instant, sleep};
+
+use crate::ChaosError;
+
+/// The window of a limit that says nothing else.
+pub const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
+
+/// How long the other nodes may take to know a limit; they should within one sync interval.
+const KNOWN: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(20);
+
+/// Sets a limit through the first node and waits until every node knows it.
+///
+/// # Errors
+/// When the first node refuses it, or another does not know it within five seconds.
+pub async fn setup_rate_limit(nodes: &[NodeClient], spec: &LimitSpec) -> Result<LimitEntry, ChaosError> {
+    let first = nodes.first().ok_or(ChaosError::NoTargets)?;
+    let entry = first.set_limit(spec).await?;
+    let asked = Instant::now();
+    for node in nodes {
+        while !node.limits().await?.contains(&entry) {
+            if asked.elapsed() > KNOWN {
+                let (endpoint, key) = (node.endpoint().to_string(), entry.key.to_string());
+                return Err(ChaosError::LimitNotKnown { endpoint, key, after: asked.elapsed() });
+            }
+            sleep(POLL).await;
+        }
+    }
+    Ok(entry)
+}

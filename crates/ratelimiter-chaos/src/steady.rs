@@ -1,0 +1,221 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use ratelimiter_api::{
+    CheckRequest, CheckResponse, ClientError, Endpoint, Key, NodeClient, NodeId, Operation, Outcome,
+};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::{ChaosError, Scope};
+
+/// Checks in flight at once. One that finds no place is not sent, and counted as skipped.
+const IN_FLIGHT: usize = 1024;
+/// How long a check may take.
+const CHECK: Duration = Duration::from_secs(2);
+/// How many operations are remembered; the oldest are forgotten.
+const REMEMBERED: usize = 100_000;
+
+/// A background workload that keeps its pace whatever the nodes do (an open model): a node that answers slowly gets no
+/// fewer checks, and latency is measured from when a check was due, not from when it could be sent.
+#[derive(Clone, Debug)]
+pub struct Steady {
+    targets: Vec<Endpoint>,
+    keys: Vec<Key>,
+    rate: f64,
+}
+
+/// How checks ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Admitted.
+    pub allowed: u64,
+    /// Denied.
+    pub denied: u64,
+    /// Without an answer that says either.
+    pub unknown: u64,
+    /// Not sent, since too many were in flight.
+    pub skipped: u64,
+}
+
+impl Tally {
+    /// With one more outcome.
+    #[must_use]
+    pub fn with(mut self, outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Allowed => self.allowed += 1,
+            Outcome::Denied => self.denied += 1,
+            Outcome::Unknown => self.unknown += 1,
+        }
+        self
+    }
+
+    /// How many were sent.
+    pub fn sent(&self) -> u64 {
+        self.allowed + self.denied + self.unknown
+    }
+}
+
+/// Time from when a check was due to its answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Latency {
+    /// Half were faster.
+    pub p50: Duration,
+    /// Of a hundred, one was slower.
+    pub p99: Duration,
+    /// The slowest.
+    pub max: Duration,
+}
+
+/// What came of a workload.
+#[derive(Clone, Debug)]
+pub struct SteadyReport {
+    /// How the checks ended.
+    pub tally: Tally,
+    /// How long they took.
+    pub latency: Latency,
+    /// When it began; the origin of `operations`.
+    pub started: Instant,
+    /// One record a check, the last hundred thousand.
+    pub operations: Vec<Operation>,
+}
+
+/// A workload that runs. Dropping it stops it.
+#[derive(Debug)]
+pub struct SteadyHandle {
+    started: Instant,
+    stop: CancellationToken,
+    task: Option<JoinHandle<()>>,
+    heard: Arc<Mutex<Heard>>,
+}
+
+#[derive(Debug)]
+struct Heard {
+    tally: Tally,
+    micros: Histogram<u64>,
+    operations: Vec<Operation>,
+}
+
+impl Steady {
+    /// `rate` checks a second of every key, round-robin over `targets`. Opens nothing.
+    ///
+    /// # Errors
+    /// When there are no targets, one is outside the scope, or the rate is not above 0 and at most 10,000.
+    pub fn new(targets: Vec<Endpoint>, keys: Vec<Key>, rate: f64, scope: Scope) -> Result<Self, ChaosError> {
+        scope.permit_nodes(&targets)?;
+        if !(rate > 0.0 && rate <= 10_000.0) {
+            return Err(ChaosError::Rate(rate));
+        }
+        Ok(Self { targets, keys, rate })
+    }
+
+    /// Begins to send.
+    pub fn start(self) -> SteadyHandle {
+        let started = Instant::now();
+        let stop = CancellationToken::new();
+        let heard = Arc::new(Mutex::new(Heard::nothing()));
+        let task = tokio::spawn(self.send(started, stop.clone(), Arc::clone(&heard)));
+        SteadyHandle { started, stop, task: Some(task), heard }
+    }
+
+    async fn send(self, started: Instant, stop: CancellationToken, heard: Arc<Mutex<Heard>>) {
+        let nodes: Vec<_> = self.targets.iter().map(|e| NodeClient::new(e.clone(), CHECK)).collect();
+        let places = Arc::new(Semaphore::new(IN_FLIGHT));
+        let total = self.rate * self.keys.len() as f64;
+        // Keys by turns, and each key's checks over all nodes by turns.
+        for i in 0_u64.. {
+            let due = started + Duration::from_secs_f64(i as f64 / total);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = sleep_until(due) => {}
+            }
+            let (turn, key) = (i / self.keys.len() as u64, i % self.keys.len() as u64);
+            let name = &self.keys[key as usize];
+            let client = &nodes[((turn + key) % nodes.len() as u64) as usize];
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                lock(&heard).tally.skipped += 1;
+                continue;
+            };
+            let (client, key, heard) = (client.clone(), name.clone(), Arc::clone(&heard));
+            tokio::spawn(async move {
+                let invoke = Instant::now();
+                let answer = client.check(&CheckRequest::new(key.clone())).await;
+                let complete = Instant::now();
+                let outcome = outcome_of(&answer);
+                let node = answer.map_or_else(|_| NodeId::new(client.endpoint().authority()), |a| a.node);
+                let (invoke, done) = (invoke - started, complete - started);
+                let operation = Operation { key, node, invoke, complete: done, outcome };
+                lock(&heard).note(operation, complete - due);
+                drop(place);
+            });
+        }
+        // What is in flight ends within its deadline, and is part of the report.
+        let _ = places.acquire_many(IN_FLIGHT as u32).await;
+    }
+}
+
+impl Heard {
+    fn nothing() -> Self {
+        // One microsecond to one minute, with three digits.
+        let micros = Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are valid");
+        Self { tally: Tally::default(), micros, operations: Vec::new() }
+    }
+
+    fn note(&mut self, operation: Operation, latency: Duration) {
+        self.tally = self.tally.with(operation.outcome);
+        self.micros.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+        if self.operations.len() >= REMEMBERED {
+            self.operations.drain(..REMEMBERED / 2);
+        }
+        self.operations.push(operation);
+    }
+}
+
+impl SteadyHandle {
+    /// How the checks ended so far.
+    pub fn tally(&self) -> Tally {
+        lock(&self.heard).tally
+    }
+
+    /// Stops sending, waits for what is in flight, and reports.
+    pub async fn stop(mut self) -> SteadyReport {
+        self.stop.cancel();
+        if let Some(task) = self.task.take()
+            && let Err(panic) = task.await
+        {
+            std::panic::resume_unwind(panic.into_panic());
+        }
+        let mut heard = lock(&self.heard);
+        let quantile = |q| Duration::from_micros(heard.micros.value_at_quantile(q));
+        let latency = Latency {
+            p50: quantile(0.5),
+            p99: quantile(0.99),
+            max: Duration::from_micros(heard.micros.max()),
+        };
+        let operations = std::mem::take(&mut heard.operations);
+        SteadyReport { tally: heard.tally, latency, started: self.started, operations }
+    }
+}
+
+impl Drop for SteadyHandle {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
+    heard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Anything but a clear yes or no is unknown: the check may have been counted.
+pub(crate) fn outcome_of(answer: &Result<CheckResponse, ClientError>) -> Outcome {
+    match answer {
+        Ok(answer) if answer.allowed => Outcome::Allowed,
+        Ok(_) => Outcome::Denied,
+        Err(_) => Outcome::Unknown,
+    }
+}

@@ -1,0 +1,151 @@
+//! The pause against a real store: what it holds back, what passes, and that it ends whatever happens to its owner.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use ratelimiter_chaos::{ChaosError, LEASE, RedisPause, Scope, foreign_pause, redis_pause, writes_pass};
+use ratelimiter_cluster::{LocalCluster, node_binary};
+use ratelimiter_store::{Link, StoreError, StoreUrl};
+use redis::cmd;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::{Instant, sleep};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn store() -> (LocalCluster, StoreUrl) {
+    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let url = cluster.store_url();
+    (cluster, url)
+}
+
+#[tokio::test]
+async fn a_pause_holds_writes_back_lets_reads_pass_and_is_seen_to_end() {
+    let (_cluster, url) = store().await;
+    let (reader, writer) = (Link::new(url.clone()).unwrap(), Link::new(url.clone()).unwrap());
+    let guard = RedisPause::new(url.clone(), Scope::ThisMachine).unwrap().inject().await.unwrap();
+
+    // Longer than one lease, so that it has to be renewed to hold.
+    while guard.started().elapsed() < 3 * LEASE {
+        let read: Result<Option<String>, _> = reader.query(cmd("GET").arg("x"), SECOND).await;
+        assert_eq!(read.unwrap(), None);
+        let write: Result<(), _> = writer.query(cmd("SET").arg("x").arg(1), LEASE / 3).await;
+        assert!(matches!(write, Err(StoreError::Deadline { .. })), "{write:?}");
+    }
+    let report = guard.heal().await.unwrap();
+    assert!(report.held() >= 3 * LEASE && report.renewals >= 3, "{report:?}");
+    writer.query::<()>(cmd("SET").arg("x").arg(1), SECOND).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dropped_guard_heals() {
+    let (_cluster, url) = store().await;
+    let guard = RedisPause::new(url.clone(), Scope::ThisMachine).unwrap().inject().await.unwrap();
+    assert!(!writes_pass(&url).await.unwrap());
+    drop(guard);
+    let until = Instant::now() + 10 * SECOND;
+    while !writes_pass(&url).await.unwrap() {
+        assert!(Instant::now() < until, "the store still takes no writes");
+    }
+}
+
+#[tokio::test]
+async fn someone_elses_pause_is_seen_and_left_alone() {
+    let (_cluster, url) = store().await;
+    let other = Link::new(url.clone()).unwrap();
+    other.query::<()>(cmd("CLIENT").arg("PAUSE").arg(30_000).arg("WRITE"), SECOND).await.unwrap();
+    assert!(foreign_pause(&url).await.unwrap().is_some());
+    let refused = RedisPause::new(url.clone(), Scope::ThisMachine).unwrap().inject().await.unwrap_err();
+    assert!(matches!(refused, ChaosError::ForeignPause { .. }), "{refused}");
+    assert!(!writes_pass(&url).await.unwrap(), "the other's pause is still there");
+    other.query::<()>(cmd("CLIENT").arg("UNPAUSE"), SECOND).await.unwrap();
+    assert_eq!(foreign_pause(&url).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_user_with_the_documented_rights_can_pause_and_read_nothing() {
+    let (_cluster, url) = store().await;
+    let admin = Link::new(url.clone()).unwrap();
+    let rights = "on >pw resetkeys -@all +client|pause +client|unpause +client|id +client|setname +info +ping +evalsha";
+    let mut acl = cmd("ACL");
+    acl.arg("SETUSER").arg("chaos").arg(rights.split(' ').collect::<Vec<_>>());
+    admin.query::<()>(&acl, SECOND).await.unwrap();
+    admin
+        .query::<()>(
+            cmd("ACL")
+                .arg("SETUSER")
+                .arg("nobody")
+                .arg("on")
+                .arg(">pw")
+                .arg("+info")
+                .arg("+ping")
+                .arg("+evalsha"),
+            SECOND,
+        )
+        .await
+        .unwrap();
+    let as_user = |user: &str| -> StoreUrl {
+        url.to_string().replace("redis://", &format!("redis://{user}:pw@")).parse().unwrap()
+    };
+
+    let report = redis_pause(as_user("chaos"), LEASE, Scope::ThisMachine).await.unwrap();
+    assert!(report.held() >= LEASE);
+    let read =
+        Link::new(as_user("chaos")).unwrap().query::<Option<String>>(cmd("GET").arg("x"), SECOND).await;
+    assert!(matches!(read, Err(StoreError::NotPermitted { .. })), "{read:?}");
+
+    let refused = redis_pause(as_user("nobody"), LEASE, Scope::ThisMachine).await.unwrap_err();
+    assert!(matches!(refused, ChaosError::NotPermitted { .. }), "{refused}");
+    assert!(refused.to_string().contains("ACL SETUSER"), "{refused}");
+    let wrong = redis_pause(as_user("chaos:x"), LEASE, Scope::ThisMachine).await.unwrap_err();
+    assert!(matches!(wrong, ChaosError::Store(StoreError::Login { .. })), "{wrong}");
+}
+
+#[tokio::test]
+async fn a_store_that_dies_in_the_pause_is_reported_as_such() {
+    let (mut cluster, url) = store().await;
+    let guard = RedisPause::new(url, Scope::ThisMachine).unwrap().inject().await.unwrap();
+    cluster.kill_store();
+    let until = Instant::now() + 10 * SECOND;
+    while guard.is_held() {
+        assert!(Instant::now() < until, "the loss is noticed");
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(guard.heal().await.is_err());
+}
+
+/// How often a write is tried while measuring how long a pause outlives its owner.
+#[tokio::test]
+async fn a_pause_whose_owner_is_killed_ends_by_itself() {
+    let (_cluster, url) = store().await;
+    let hold = node_binary().unwrap().with_file_name("examples").join("hold_pause");
+    let mut owner = tokio::process::Command::new(hold)
+        .arg(url.to_string())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("held"));
+    assert!(!writes_pass(&url).await.unwrap());
+    let id = owner.id().unwrap();
+    assert!(Command::new("kill").args(["-KILL", &id.to_string()]).status().unwrap().success());
+    let killed = Instant::now();
+    let writer = Link::new(url).unwrap();
+    // Held back until the lease has run out, then answered at once.
+    writer.query::<()>(cmd("SET").arg("x").arg(1), 10 * SECOND).await.unwrap();
+    let outlived = killed.elapsed();
+    assert!(outlived < LEASE + 10 * RELEASE_DELAY, "the pause outlived its owner by {outlived:?}");
+}
+
+/// A store looks for ended pauses ten times a second.
+const RELEASE_DELAY: Duration = Duration::from_millis(100);
+
+#[tokio::test]
+async fn faults_outside_their_bounds_are_refused_before_anything_is_opened() {
+    let nowhere: StoreUrl = "redis://127.0.0.1:1".parse().unwrap();
+    let zero = redis_pause(nowhere.clone(), Duration::ZERO, Scope::ThisMachine).await.unwrap_err();
+    assert!(matches!(zero, ChaosError::Config(_)), "{zero}");
+    let unreachable = redis_pause(nowhere, SECOND, Scope::ThisMachine).await.unwrap_err();
+    assert!(matches!(unreachable, ChaosError::Store(StoreError::Unreachable { .. })), "{unreachable}");
+}
