@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,17 @@ pub enum NodeState {
     Suspect,
     /// More than 15 heartbeats are missing.
     Down,
+}
+
+impl NodeState {
+    /// The state of a node whose heartbeat is this old and should come once an interval.
+    pub fn of_heartbeat(age: Duration, interval: Duration) -> Self {
+        match age {
+            age if age > 15 * interval => Self::Down,
+            age if age > 5 * interval => Self::Suspect,
+            _ => Self::Up,
+        }
+    }
 }
 
 impl fmt::Display for NodeState {

@@ -6,10 +6,6 @@ use ratelimiter_api::{NodeEntry, NodeId, NodeState, Nodes};
 
 use crate::clock::micros;
 
-/// Heartbeats missing before a node is [`NodeState::Suspect`].
-const SUSPECT_AFTER: u32 = 5;
-/// Heartbeats missing before a node is [`NodeState::Down`].
-const DOWN_AFTER: u32 = 15;
 /// A node silent for this long is removed from the store.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 
@@ -55,7 +51,10 @@ impl Roster {
         let nodes = known.heartbeats.iter().map(|(id, beat)| NodeEntry {
             id: id.clone(),
             address: beat.address.clone(),
-            state: self.state(known.as_of_us.saturating_sub(beat.at_us)),
+            state: NodeState::of_heartbeat(
+                Duration::from_micros(known.as_of_us.saturating_sub(beat.at_us)),
+                self.interval,
+            ),
         });
         Nodes { nodes: nodes.collect() }
     }
@@ -65,16 +64,6 @@ impl Roster {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let old = |beat: &Heartbeat| known.as_of_us.saturating_sub(beat.at_us) > micros(FORGET_AFTER);
         known.heartbeats.iter().filter(|(_, beat)| old(beat)).map(|(id, _)| id.clone()).collect()
-    }
-
-    fn state(&self, age_us: u64) -> NodeState {
-        if age_us > micros(self.interval * DOWN_AFTER) {
-            NodeState::Down
-        } else if age_us > micros(self.interval * SUSPECT_AFTER) {
-            NodeState::Suspect
-        } else {
-            NodeState::Up
-        }
     }
 }
 

@@ -1,0 +1,141 @@
+//! The poller and the observer against a real cluster, whole and broken.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use demo_core::{HealthPoller, NodeState};
+use ratelimiter_api::{CheckRequest, Key, Limit, LimitSpec, NodeClient, Observation};
+use ratelimiter_chaos::{RedisPause, Scope, setup_rate_limit};
+use ratelimiter_cluster::LocalCluster;
+use ratelimiter_health::{Observer, PollerConfig, RateLimiterHealthPoller};
+use tokio::time::{Instant, sleep};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + 20 * SECOND;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "not within 20 s: {what}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn poller(cluster: &LocalCluster) -> RateLimiterHealthPoller {
+    RateLimiterHealthPoller::new(PollerConfig {
+        endpoints: cluster.endpoints(),
+        interval: Duration::from_millis(50),
+        timeout: SECOND,
+    })
+}
+
+#[test]
+fn the_defaults_are_three_local_nodes_two_seconds_and_five() {
+    let config = PollerConfig::default();
+    let endpoints: Vec<_> = config.endpoints.iter().map(ToString::to_string).collect();
+    assert_eq!(endpoints, ["http://localhost:8001", "http://localhost:8002", "http://localhost:8003"]);
+    assert_eq!((config.interval, config.timeout), (2 * SECOND, 5 * SECOND));
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_gone_is_an_issue_and_keeps_its_last_node_list() {
+    let mut cluster = LocalCluster::builder().nodes(3).start().await.unwrap();
+    let poller = poller(&cluster);
+    assert_eq!(poller.rate_limiter_health().last_updated, None);
+    poller.poll().await;
+    let well = poller.rate_limiter_health();
+    assert!(well.redis_connected && !well.has_issues && well.last_updated.is_some(), "{well:?}");
+    assert_eq!(well.nodes.iter().map(|n| n.id.as_str()).collect::<Vec<_>>(), ["node-1", "node-2", "node-3"]);
+
+    cluster.kill_node(0).unwrap();
+    until("a second node tells of the first", async || {
+        poller.poll().await;
+        poller.rate_limiter_health().nodes.iter().any(|n| n.id == "node-1" && n.state == NodeState::Down)
+    })
+    .await;
+    assert!(poller.rate_limiter_health().redis_connected && poller.rate_limiter_health().has_issues);
+
+    cluster.kill_node(1).unwrap();
+    cluster.kill_node(2).unwrap();
+    poller.poll().await;
+    let gone = poller.rate_limiter_health();
+    assert!(gone.has_issues && !gone.redis_connected);
+    assert_eq!(gone.nodes.len(), 3);
+}
+
+#[tokio::test]
+async fn a_lost_store_is_an_issue_and_the_poller_stops_when_told() {
+    let mut cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let poller = Arc::new(poller(&cluster));
+    let running = tokio::spawn({
+        let poller = Arc::clone(&poller);
+        async move { poller.run().await }
+    });
+    until("the first poll", async || poller.rate_limiter_health().redis_connected).await;
+    cluster.kill_store();
+    until("the loss is seen", async || !poller.rate_limiter_health().redis_connected).await;
+    assert!(poller.health().has_issues);
+    poller.stop();
+    running.await.unwrap();
+}
+
+async fn checked(cluster: &LocalCluster, key: &str, times: usize) -> Vec<NodeClient> {
+    let nodes: Vec<_> = cluster.endpoints().into_iter().map(|e| NodeClient::new(e, SECOND)).collect();
+    let key = Key::new(key).unwrap();
+    setup_rate_limit(&nodes, &LimitSpec::new(key.clone(), Limit::new(100, 60).unwrap())).await.unwrap();
+    check(&nodes, &key, times).await;
+    nodes
+}
+
+async fn check(nodes: &[NodeClient], key: &Key, times: usize) {
+    for i in 0..times {
+        assert!(nodes[i % nodes.len()].check(&CheckRequest::new(key.clone())).await.unwrap().allowed);
+    }
+}
+
+/// The nodes' own counts in sum, and the shared count.
+fn counts(observation: &Observation, key: &str) -> (u64, Option<u64>) {
+    let own = observation.nodes.iter().filter_map(|n| n.sample.as_ref()?.keys.get(key));
+    let shared = observation.store.as_ref().and_then(|s| s.keys.get(key)).map(|k| k.shared);
+    (own.map(|k| k.admissions).sum(), shared)
+}
+
+#[tokio::test]
+async fn counts_of_nodes_and_store_agree_and_drift_apart_in_a_write_pause() {
+    let cluster = LocalCluster::builder().nodes(3).start().await.unwrap();
+    let nodes = checked(&cluster, "k", 12).await;
+    let mut observer = Observer::new(&cluster.endpoints(), cluster.store_url()).unwrap();
+    until("everything is flushed", async || counts(&observer.observe().await, "k") == (12, Some(12))).await;
+
+    let guard = RedisPause::new(cluster.store_url(), Scope::ThisMachine).unwrap().inject().await.unwrap();
+    check(&nodes, &Key::new("k").unwrap(), 6).await;
+    let during = observer.observe().await;
+    assert_eq!(counts(&during, "k"), (18, Some(12)), "the observer's reads pass");
+    let unsynced: u64 =
+        during.nodes.iter().filter_map(|n| n.sample.as_ref()?.keys.get("k")).map(|k| k.unsynced).sum();
+    assert_eq!(unsynced, 6);
+    guard.heal().await.unwrap();
+    until("the counts agree again", async || counts(&observer.observe().await, "k") == (18, Some(18))).await;
+}
+
+#[tokio::test]
+async fn what_does_not_answer_is_a_gap_with_a_reason() {
+    let mut cluster = LocalCluster::builder().nodes(2).start().await.unwrap();
+    let _nodes = checked(&cluster, "k", 4).await;
+    let mut observer = Observer::new(&cluster.endpoints(), cluster.store_url()).unwrap();
+    observer.observe().await;
+    cluster.kill_node(1).unwrap();
+    let observation = observer.observe().await;
+    assert_eq!(observation.nodes[1].node.as_str(), "node-2", "its name is remembered");
+    assert!(observation.nodes[1].sample.is_none() && observation.nodes[1].error.is_some());
+    assert!(observation.nodes[0].sample.is_some());
+
+    cluster.kill_store();
+    let observation = observer.observe().await;
+    assert!(observation.store.is_none() && observation.store_error.is_some());
+    let own = observation.nodes[0].sample.as_ref().unwrap().keys["k"].admissions;
+    assert_eq!(own, 2, "a node's own count needs no store");
+    let json = serde_json::to_string(&observation).unwrap();
+    let parsed: Observation = serde_json::from_str(&json).unwrap();
+    assert_eq!(serde_json::to_string(&parsed).unwrap(), json);
+}
