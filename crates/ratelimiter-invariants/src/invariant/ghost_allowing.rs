@@ -1,0 +1,156 @@
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ratelimiter_api::{Limit, NodeId};
+use serde::Serialize;
+
+use super::{Finding, Verdict};
+use crate::monitor::Scene;
+use crate::text::ByNode;
+use crate::{Evidence, Subject};
+
+/// The nodes admitted more than the limit allows.
+///
+/// **Condition**, per key: the sum of the nodes' own admissions in one window is above the limit. No grace, critical.
+///
+/// **No false alarm**: all nodes count the same span of one window's length, from their own logs, so every admission in
+/// the sum was granted inside it. A sum over some of the nodes can only be too small: it may raise, and it never clears.
+/// The limit is the largest that any of these admissions may have been granted under, as for
+/// [`OverLimit`](super::OverLimit), with the same exceptions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GhostAllowing {
+    /// What each node that answered admitted in the window.
+    pub nodes: BTreeMap<NodeId, u64>,
+    /// Nodes that did not answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<NodeId>,
+    /// What the nodes admitted together.
+    pub admitted: u64,
+    /// The largest limit that holds for any part of the window.
+    #[serde(flatten)]
+    pub limit: Limit,
+    /// Which counter.
+    pub epoch: u64,
+}
+
+impl GhostAllowing {
+    /// By how many admissions the limit was exceeded.
+    pub fn excess(&self) -> u64 {
+        self.admitted.saturating_sub(self.limit.admissions().into())
+    }
+}
+
+impl fmt::Display for GhostAllowing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "nodes admitted {} ({}", self.admitted, ByNode(&self.nodes))?;
+        for node in &self.missing {
+            write!(f, ", {node} missing")?;
+        }
+        write!(f, "), limit {}: {} too many", self.limit, self.excess())
+    }
+}
+
+pub(super) fn judge(scene: &Scene<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (key, counts) in scene.round.keys() {
+        let Some(limit) = scene.memory.limit(key, counts) else { continue };
+        let evidence = GhostAllowing {
+            nodes: counts.by_node(),
+            missing: counts.missing.iter().copied().cloned().collect(),
+            admitted: counts.admitted(),
+            limit,
+            epoch: counts.epoch,
+        };
+        let verdict = if evidence.excess() > 0 {
+            Verdict::Broken(Evidence::GhostAllowing(evidence))
+        } else if counts.missing.is_empty() {
+            Verdict::Intact
+        } else {
+            continue;
+        };
+        findings.push(Finding { subject: Subject::Key(key.clone()), verdict });
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Evidence;
+    use crate::monitor::story::Story;
+
+    #[test]
+    fn a_burst_that_every_node_admits_is_seen_in_the_next_round() {
+        let mut story = Story::new();
+        assert_eq!(story.next(), [""; 0]);
+        story.admitted([7, 7, 6]);
+        assert_eq!(
+            story.next(),
+            [
+                "raised ghost_allowing (key k): nodes admitted 20 (node-1 7, node-2 7, node-3 6), limit 10 per 60 s: \
+              10 too many"
+            ]
+        );
+        story.admitted([7, 7, 9]).shared(23);
+        assert_eq!(story.next_names(), ["raised over_limit"], "the counts reach the store");
+        story.admitted([3, 3, 3]).shared(9);
+        assert_eq!(story.next_names(), ["cleared over_limit", "cleared ghost_allowing"]);
+    }
+
+    #[test]
+    fn one_admission_too_many_is_enough_and_none_too_many_is_not() {
+        let mut story = Story::new();
+        story.admitted([10, 0, 0]).shared(10);
+        assert_eq!(story.next(), [""; 0]);
+        story.admitted([10, 0, 1]);
+        assert_eq!(story.next_names(), ["raised ghost_allowing"]);
+    }
+
+    #[test]
+    fn a_missing_node_hides_admissions_but_does_not_undo_them() {
+        let mut story = Story::new();
+        story.admitted([8, 3, 9]).shared(10);
+        story.lose_node(2);
+        assert_eq!(story.next_names(), ["raised node_down", "raised ghost_allowing"]);
+        story.lose_node(1);
+        assert_eq!(story.next_names(), ["raised node_down"], "8 of 10 by one node is not the all-clear");
+        assert_eq!(story.active(), ["node_down", "node_down", "ghost_allowing"]);
+        let ghost = story.monitor.active().last().unwrap();
+        assert!(
+            ghost.to_string().contains("nodes admitted 11 (node-1 8, node-2 3, node-3 missing)"),
+            "{ghost}"
+        );
+    }
+
+    #[test]
+    fn without_the_store_the_nodes_own_limit_is_used() {
+        let mut story = Story::new();
+        story.lose_store();
+        story.admitted([6, 5, 0]);
+        assert_eq!(story.next_names(), ["raised redis_disconnected", "raised ghost_allowing"]);
+    }
+
+    #[test]
+    fn one_node_asked_at_two_endpoints_counts_once() {
+        let mut story = Story::new();
+        story.admitted([6, 1, 1]).shared(8);
+        let mut twin = story.nodes[0].clone();
+        twin.address = "localhost:8001".to_owned();
+        story.nodes.push(twin);
+        assert_eq!(story.next(), [""; 0]);
+    }
+
+    #[test]
+    fn the_peak_is_remembered() {
+        let mut story = Story::new();
+        for admitted in [12, 20, 15] {
+            story.admitted([admitted, 0, 0]).shared(10);
+            story.next();
+        }
+        let violation = story.monitor.active().next().unwrap();
+        let admitted = |evidence: &Evidence| match evidence {
+            Evidence::GhostAllowing(ghost) => ghost.admitted,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((admitted(&violation.peak), admitted(&violation.evidence)), (20, 15));
+    }
+}

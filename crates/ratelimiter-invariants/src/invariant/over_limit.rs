@@ -1,0 +1,158 @@
+use std::fmt;
+
+use ratelimiter_api::Limit;
+use serde::Serialize;
+
+use super::{Finding, Verdict};
+use crate::monitor::Scene;
+use crate::{Evidence, Subject};
+
+/// The store counts more admissions than the limit allows.
+///
+/// **Condition**, per key: the shared count of one window is above the limit. No grace, warning.
+///
+/// **No false alarm**: the count is one range read over one window, so it needs nobody else's sample. It is judged by the
+/// largest limit that any of its admissions may have been granted under, so neither a lowered limit nor a raised one that
+/// is still on its way to some node breaks it; while a window's length changes nothing is judged, and neither is a key
+/// whose counter is being reset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OverLimit {
+    /// What the store counts in the window.
+    pub shared: u64,
+    /// The largest limit that holds for any part of the window.
+    #[serde(flatten)]
+    pub limit: Limit,
+    /// Which counter.
+    pub epoch: u64,
+}
+
+impl OverLimit {
+    /// By how many admissions the limit was exceeded.
+    pub fn excess(&self) -> u64 {
+        self.shared.saturating_sub(self.limit.admissions().into())
+    }
+}
+
+impl fmt::Display for OverLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "store counts {}, limit {}: {} too many", self.shared, self.limit, self.excess())
+    }
+}
+
+pub(super) fn judge(scene: &Scene<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (key, counts) in scene.round.keys() {
+        let (Some(shared), Some(limit)) = (counts.shared, scene.memory.limit(key, counts)) else { continue };
+        let evidence = OverLimit { shared, limit, epoch: counts.epoch };
+        let verdict = if evidence.excess() > 0 {
+            Verdict::Broken(Evidence::OverLimit(evidence))
+        } else {
+            Verdict::Intact
+        };
+        findings.push(Finding { subject: Subject::Key(key.clone()), verdict });
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::monitor::story::Story;
+
+    #[test]
+    fn a_count_above_the_limit_is_reported_at_once() {
+        let mut story = Story::new();
+        story.shared(10).admitted([4, 3, 3]);
+        assert_eq!(story.next(), [""; 0]);
+        story.shared(11);
+        assert_eq!(
+            story.next(),
+            ["raised over_limit (key k): store counts 11, limit 10 per 60 s: 1 too many"]
+        );
+        story.lose_store();
+        story.next();
+        assert_eq!(story.active(), ["redis_disconnected", "over_limit"], "a gap ends nothing");
+        story.return_store();
+        story.shared(10);
+        assert_eq!(story.next_names(), ["cleared redis_disconnected", "cleared over_limit"]);
+    }
+
+    #[test]
+    fn what_was_admitted_before_the_limit_was_lowered_is_no_violation() {
+        let mut story = Story::new();
+        story.limit(100, 60).shared(80).admitted([30, 30, 20]);
+        assert_eq!(story.next(), [""; 0]);
+        story.limit(10, 60);
+        for _ in 0..303 {
+            assert_eq!(story.next(), [""; 0]);
+        }
+        assert_eq!(
+            story.next_names(),
+            ["raised over_limit", "raised ghost_allowing"],
+            "60.6 s later all of it must have left the window"
+        );
+    }
+
+    #[test]
+    fn a_raised_limit_counts_as_soon_as_anybody_shows_it() {
+        let mut story = Story::new();
+        story.next();
+        story.node_limit(0, 20, 60);
+        story.shared(18).admitted([18, 0, 0]);
+        assert_eq!(story.next(), [""; 0]);
+    }
+
+    #[test]
+    fn a_longer_window_is_judged_when_it_has_passed_once() {
+        let mut story = Story::new();
+        story.limit(10, 1).shared(10).admitted([10, 0, 0]);
+        assert_eq!(story.next(), [""; 0]);
+        story.limit(10, 2).shared(20).admitted([20, 0, 0]);
+        for _ in 0..13 {
+            assert_eq!(story.next(), [""; 0], "10 in each of two seconds were allowed");
+        }
+        assert_eq!(story.next_names(), ["raised over_limit", "raised ghost_allowing"]);
+    }
+
+    #[test]
+    fn a_reset_begins_a_new_count_and_ends_what_the_old_one_broke() {
+        let mut story = Story::new();
+        story.shared(12).admitted([4, 4, 4]);
+        assert_eq!(story.next_names(), ["raised over_limit", "raised ghost_allowing"]);
+        story.epoch(2).node_epoch(1, 1);
+        story.next();
+        assert_eq!(story.active(), ["over_limit", "ghost_allowing"], "one node has not heard of it");
+        story.node_epoch(1, 2).shared(0).admitted([0, 0, 0]);
+        assert_eq!(story.next_names(), ["cleared over_limit", "cleared ghost_allowing"]);
+    }
+
+    #[test]
+    fn nodes_that_have_not_heard_of_a_reset_are_not_judged_by_the_new_limits() {
+        let mut story = Story::new();
+        story.limit(20, 60).admitted([6, 6, 6]).shared(18);
+        assert_eq!(story.next(), [""; 0]);
+        story.limit(10, 60).shared_epoch(2).shared(0);
+        for node in 0..3 {
+            story.lose_node(node);
+        }
+        assert_eq!(
+            story.next_names(),
+            ["raised node_down"; 3],
+            "only the store tells, and it has begun anew"
+        );
+        for node in 0..3 {
+            story.return_node(node);
+        }
+        story.lose_store();
+        let changes = story.next_names();
+        assert!(!changes.contains(&"raised ghost_allowing".to_owned()), "18 of the 20 allowed: {changes:?}");
+    }
+
+    #[test]
+    fn a_deleted_key_takes_its_violation_with_it() {
+        let mut story = Story::new();
+        story.shared(12).admitted([4, 4, 4]);
+        story.next();
+        story.delete_key();
+        assert_eq!(story.next_names(), ["cleared over_limit", "cleared ghost_allowing"]);
+    }
+}

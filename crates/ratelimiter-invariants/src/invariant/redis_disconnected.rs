@@ -1,0 +1,81 @@
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ratelimiter_api::NodeId;
+use serde::Serialize;
+
+use super::{Finding, Verdict};
+use crate::monitor::Scene;
+use crate::text::ByNode;
+use crate::{Evidence, Subject};
+
+/// The store does not answer a read.
+///
+/// **Condition**: the observer's own read of the store failed in this round. No grace, critical.
+///
+/// **No false alarm**: here the missing sample is the very condition. Reads pass while a store merely takes no writes;
+/// that is [`StoreNotWritable`](super::StoreNotWritable). Whether the nodes still reach the store stands in the evidence:
+/// where they do, it is the observer that is cut off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RedisDisconnected {
+    /// Why the read failed.
+    pub error: Option<String>,
+    /// Whether each node that answered can read from the store.
+    pub node_reads_pass: BTreeMap<NodeId, bool>,
+}
+
+impl fmt::Display for RedisDisconnected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = self.error.as_deref().unwrap_or("no reason given");
+        write!(f, "store does not answer reads ({error})")?;
+        if self.node_reads_pass.is_empty() {
+            return f.write_str(", no node could be asked");
+        }
+        let words: BTreeMap<_, _> = self
+            .node_reads_pass
+            .iter()
+            .map(|(node, &passes)| (node.clone(), if passes { "pass" } else { "fail" }))
+            .collect();
+        write!(f, ", the nodes' reads: {}", ByNode(&words))
+    }
+}
+
+pub(super) fn judge(scene: &Scene<'_>) -> Vec<Finding> {
+    let verdict = if scene.round.store.is_some() {
+        Verdict::Intact
+    } else {
+        Verdict::Broken(Evidence::RedisDisconnected(RedisDisconnected {
+            error: scene.round.store_error.map(str::to_owned),
+            node_reads_pass: scene
+                .round
+                .samples()
+                .map(|(node, sample)| (node.clone(), sample.store_connected))
+                .collect(),
+        }))
+    };
+    vec![Finding { subject: Subject::Store, verdict }]
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::monitor::story::Story;
+
+    #[test]
+    fn a_store_that_stops_answering_is_reported_at_once_and_cleared_by_its_first_answer() {
+        let mut story = Story::new();
+        assert_eq!(story.next(), [""; 0]);
+        story.lose_store();
+        story.sample(0).store_connected = false;
+        story.lose_node(2);
+        assert_eq!(
+            story.next(),
+            [
+                "raised node_down (node-3): 127.0.0.1:8003 does not answer (connection refused), heartbeat Up",
+                "raised redis_disconnected (store): store does not answer reads (read timed out), \
+                 the nodes' reads: node-1 fail, node-2 pass",
+            ]
+        );
+        story.return_store();
+        assert_eq!(story.next_names(), ["cleared redis_disconnected"]);
+    }
+}

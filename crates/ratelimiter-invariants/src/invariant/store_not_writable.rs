@@ -1,0 +1,179 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use ratelimiter_api::NodeId;
+use serde::Serialize;
+
+use super::{Finding, Verdict};
+use crate::monitor::{Scene, write_age};
+use crate::text::{ByNode, Human, millis, millis_by_node};
+use crate::{Evidence, Subject};
+
+/// The store answers reads and takes no writes.
+///
+/// **Condition**: for at least one node, and for every node that answered as far as it can be told,
+/// - the store last confirmed a write of it more than 3 of its sync intervals ago, since its start if it never did, and
+/// - all that time its reads of the store, and the observer's, passed in every round.
+///
+/// No further grace, warning.
+///
+/// **No false alarm**: nodes write at every sync, if only a heartbeat. One recent write of *any* node proves that the
+/// store takes writes, so a single node that is cut off, stalled or broken does not make the store look read-only. A
+/// node that has only just come back, or whose store has, gets the 3 intervals anew to write something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StoreNotWritable {
+    /// Time since the store last confirmed a write of any node.
+    #[serde(rename = "age_ms", serialize_with = "millis")]
+    pub age: Duration,
+    /// The same for each node whose writes are overdue.
+    #[serde(rename = "overdue_ms", serialize_with = "millis_by_node")]
+    pub overdue: BTreeMap<NodeId, Duration>,
+    /// How old a write may be; that of the slowest of these nodes.
+    #[serde(rename = "allowed_ms", serialize_with = "millis")]
+    pub allowed: Duration,
+}
+
+impl fmt::Display for StoreNotWritable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ages: BTreeMap<_, _> =
+            self.overdue.iter().map(|(node, &age)| (node.clone(), Human(age))).collect();
+        write!(
+            f,
+            "store confirmed no write for {} while reads pass ({}), allowed {}",
+            Human(self.age),
+            ByNode(&ages),
+            Human(self.allowed)
+        )
+    }
+}
+
+pub(super) fn judge(scene: &Scene<'_>) -> Vec<Finding> {
+    if scene.round.store.is_none() {
+        return Vec::new();
+    }
+    let mut overdue = BTreeMap::new();
+    let mut allowed = Duration::ZERO;
+    let mut takes_writes = false;
+    for (node, sample) in scene.round.samples() {
+        let patience = sample.sync_interval.saturating_mul(scene.thresholds.write_overdue());
+        let age = write_age(sample, scene.round.span_end_us);
+        if age <= patience {
+            takes_writes = true;
+        } else if scene.memory.reads_passed_for(node, scene.round.at).is_some_and(|time| time >= patience) {
+            overdue.insert(node.clone(), age);
+            allowed = allowed.max(patience);
+        }
+    }
+    let verdict = if takes_writes {
+        Verdict::Intact
+    } else if let Some(&age) = overdue.values().min() {
+        Verdict::Broken(Evidence::StoreNotWritable(StoreNotWritable { age, overdue, allowed }))
+    } else {
+        return Vec::new();
+    };
+    vec![Finding { subject: Subject::Store, verdict }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::story::Story;
+
+    fn write_ages(story: &mut Story, ages_ms: [u64; 3]) {
+        for (node, age) in ages_ms.into_iter().enumerate() {
+            story.sample(node).last_write_age = Some(Duration::from_millis(age));
+        }
+    }
+
+    #[test]
+    fn a_write_pause_is_seen_when_the_last_write_of_all_nodes_is_overdue() {
+        let mut story = Story::new();
+        for ages in [[50, 100, 150], [250, 300, 350], [450, 500, 550], [650, 700, 590]] {
+            write_ages(&mut story, ages);
+            assert_eq!(story.next(), [""; 0], "{ages:?}");
+        }
+        write_ages(&mut story, [850, 900, 790]);
+        assert_eq!(
+            story.next(),
+            ["raised store_not_writable (store): store confirmed no write for 790 ms while reads pass \
+              (node-1 850 ms, node-2 900 ms, node-3 790 ms), allowed 600 ms"]
+        );
+        write_ages(&mut story, [1050, 20, 990]);
+        assert_eq!(story.next_names(), ["cleared store_not_writable"]);
+    }
+
+    #[test]
+    fn one_node_that_cannot_write_does_not_make_the_store_read_only() {
+        let mut story = Story::new();
+        for age in [500, 700, 900, 5_000] {
+            write_ages(&mut story, [50, 100, age]);
+            assert_eq!(story.next(), [""; 0], "{age}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_cannot_read_says_nothing_about_writes() {
+        let mut story = Story::new();
+        for age in [400, 600, 800, 1_000, 1_200] {
+            write_ages(&mut story, [age; 3]);
+            for node in 0..3 {
+                story.sample(node).store_connected = false;
+            }
+            assert_eq!(story.next(), [""; 0], "{age}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_comes_back_gets_the_time_to_take_a_write() {
+        let mut story = Story::new();
+        assert_eq!(story.next(), [""; 0]);
+        story.lose_store();
+        for _ in 0..10 {
+            story.next();
+        }
+        story.return_store();
+        write_ages(&mut story, [2_200; 3]);
+        assert_eq!(
+            story.next_names(),
+            ["cleared redis_disconnected"],
+            "reads pass, the first write is under way"
+        );
+        write_ages(&mut story, [2_400; 3]);
+        assert_eq!(story.next(), [""; 0]);
+        write_ages(&mut story, [2_600; 3]);
+        assert_eq!(story.next(), [""; 0]);
+        write_ages(&mut story, [2_800; 3]);
+        assert_eq!(
+            story.next_names(),
+            ["raised store_not_writable"],
+            "no write in 3 sync intervals of reads"
+        );
+    }
+
+    #[test]
+    fn a_node_that_has_just_started_is_not_overdue() {
+        let mut story = Story::new();
+        for _ in 0..5 {
+            let start = story.now_us() + 150_000;
+            for node in 0..3 {
+                story.sample(node).last_write_age = None;
+                story.sample(node).started_at_us = start;
+            }
+            assert_eq!(story.next(), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn nothing_ends_while_the_store_cannot_be_read() {
+        let mut story = Story::new();
+        for age in [200, 400, 600, 800] {
+            write_ages(&mut story, [age; 3]);
+            story.next();
+        }
+        assert_eq!(story.active(), ["store_not_writable"]);
+        story.lose_store();
+        story.next();
+        assert_eq!(story.active(), ["redis_disconnected", "store_not_writable"]);
+    }
+}

@@ -1,0 +1,136 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ratelimiter_api::{Key, Limit, NodeId};
+
+use super::round::{KeyRound, Round};
+use crate::{DEFAULT_SYNC_INTERVAL, Grace};
+
+/// What earlier rounds told that this one is judged by.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    nodes: BTreeMap<NodeId, NodeMemory>,
+    keys: BTreeMap<Key, LimitMemory>,
+}
+
+#[derive(Debug)]
+struct NodeMemory {
+    sync_interval: Duration,
+    /// Since which round every round has seen both the store and this node read from it.
+    reads_pass_since: Option<Duration>,
+}
+
+impl Memory {
+    /// `lag` is how long a node may take to learn what the store knows.
+    pub(crate) fn update(&mut self, round: &Round<'_>, lag: Grace) {
+        self.nodes.retain(|node, _| round.nodes.contains_key(node));
+        for (node, memory) in &mut self.nodes {
+            if round.store.is_none() || round.nodes[node].sample.is_none() {
+                memory.reads_pass_since = None;
+            }
+        }
+        for (node, sample) in round.samples() {
+            let memory = self
+                .nodes
+                .entry(node.clone())
+                .or_insert(NodeMemory { sync_interval: sample.sync_interval, reads_pass_since: None });
+            memory.sync_interval = sample.sync_interval;
+            memory.reads_pass_since = (round.store.is_some() && sample.store_connected)
+                .then(|| memory.reads_pass_since.unwrap_or(round.at));
+        }
+        let lag_us = u64::try_from(lag.resolve(self.slowest_sync()).as_micros()).unwrap_or(u64::MAX);
+        self.keys.retain(|key, _| round.knows_key(key));
+        for (key, counts) in round.keys() {
+            match self.keys.get_mut(key) {
+                Some(memory) if memory.epoch == counts.epoch => {
+                    memory.update(counts, round.span_end_us, lag_us);
+                }
+                // nodes that have not heard of a reset, in a round in which the store could not be asked
+                Some(memory) if memory.epoch > counts.epoch && counts.shared.is_none() => {}
+                _ => {
+                    self.keys.insert(key.clone(), LimitMemory::new(counts));
+                }
+            }
+        }
+    }
+
+    /// The sync interval of the slowest node, as last told.
+    pub(crate) fn slowest_sync(&self) -> Duration {
+        self.nodes.values().map(|node| node.sync_interval).max().unwrap_or(DEFAULT_SYNC_INTERVAL)
+    }
+
+    /// For how long a node's reads and the observer's have passed without a break that anybody saw.
+    pub(crate) fn reads_passed_for(&self, node: &NodeId, at: Duration) -> Option<Duration> {
+        Some(at.saturating_sub(self.nodes.get(node)?.reads_pass_since?))
+    }
+
+    /// The limit that the admissions of a key's span were granted under: the largest of the span. `None` where that is
+    /// not known: the span reaches back to a window of another length, or the counter is one that was reset.
+    pub(crate) fn limit(&self, key: &Key, counts: &KeyRound<'_>) -> Option<Limit> {
+        let memory = self.keys.get(key)?;
+        if memory.unsettled_until_us.is_some() || memory.epoch != counts.epoch {
+            return None;
+        }
+        memory.limits.iter().map(|seen| seen.limit).max_by_key(Limit::admissions)
+    }
+}
+
+/// The limits that admissions inside the current span may have been granted under.
+///
+/// ```text
+///   limit 10            limit 5
+///   o-----o-----o--x-----o-----o-----o-----o-----> rounds (o), the change (x)
+///                        |<-lag->|<----- window ----->|
+///                        first round without the 10   from here on 5 is judged by
+/// ```
+///
+/// A limit that was lowered may have been in force until just before the first round that does not show it, and on a
+/// node that could not be asked for as long as nodes lag behind the store. It counts until all that has left the window.
+#[derive(Debug)]
+struct LimitMemory {
+    epoch: u64,
+    limits: Vec<SeenLimit>,
+    /// Until when spans reach back to a time at which the window had another length.
+    unsettled_until_us: Option<u64>,
+}
+
+#[derive(Debug)]
+struct SeenLimit {
+    limit: Limit,
+    /// When it may have been in force last; `None` while it is.
+    until_us: Option<u64>,
+}
+
+impl LimitMemory {
+    fn new(counts: &KeyRound<'_>) -> Self {
+        let mut memory = Self { epoch: counts.epoch, limits: Vec::new(), unsettled_until_us: None };
+        memory.see(&counts.limits);
+        memory
+    }
+
+    fn update(&mut self, counts: &KeyRound<'_>, now_us: u64, lag_us: u64) {
+        let window = counts.limit.window();
+        let window_us = counts.limit.window_us();
+        if self.limits.iter().any(|seen| seen.limit.window() != window) {
+            self.limits.clear();
+            self.unsettled_until_us = Some(now_us.saturating_add(lag_us).saturating_add(window_us));
+        }
+        if self.unsettled_until_us.is_some_and(|until| until <= now_us) {
+            self.unsettled_until_us = None;
+        }
+        for seen in &mut self.limits {
+            seen.until_us = seen.until_us.or(Some(now_us.saturating_add(lag_us)));
+        }
+        self.see(&counts.limits);
+        self.limits.retain(|seen| seen.until_us.is_none_or(|until| until.saturating_add(window_us) > now_us));
+    }
+
+    fn see(&mut self, limits: &[Limit]) {
+        for &limit in limits {
+            match self.limits.iter_mut().find(|seen| seen.limit == limit) {
+                Some(seen) => seen.until_us = None,
+                None => self.limits.push(SeenLimit { limit, until_us: None }),
+            }
+        }
+    }
+}

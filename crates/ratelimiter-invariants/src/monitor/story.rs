@@ -1,0 +1,187 @@
+//! A small cluster for the invariants' tests: three healthy nodes, one key `k`, a round every 200 ms.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ratelimiter_api::{
+    Key, KeySample, Limit, NodeObservation, NodeSample, NodeState, Observation, SharedCount, StoreSample,
+};
+
+use crate::{Change, Monitor};
+
+const ROUND: Duration = Duration::from_millis(200);
+/// The store's clock when the observer starts.
+const EPOCH_US: u64 = 1_000_000_000_000;
+
+pub(crate) struct Story {
+    pub(crate) monitor: Monitor,
+    pub(crate) nodes: Vec<NodeObservation>,
+    store: StoreSample,
+    store_lost: bool,
+    lost: BTreeMap<usize, NodeSample>,
+    rounds: u32,
+}
+
+fn key() -> Key {
+    Key::new("k").unwrap()
+}
+
+impl Story {
+    pub(crate) fn new() -> Self {
+        let limit = Limit::new(10, 60).unwrap();
+        let nodes = (1..=3).map(|n| NodeObservation {
+            node: format!("node-{n}").as_str().into(),
+            address: format!("127.0.0.1:800{n}"),
+            heartbeat: Some(NodeState::Up),
+            sample: Some(NodeSample {
+                boot: "a".to_owned(),
+                started_at_us: 0,
+                latency: Duration::from_millis(1),
+                store_connected: true,
+                last_write_age: Some(Duration::from_millis(100)),
+                check_p99: Some(Duration::from_millis(2)),
+                sync_interval: Duration::from_millis(200),
+                keys: BTreeMap::from([(key(), KeySample { limit, epoch: 1, admissions: 0, unsynced: 0 })]),
+            }),
+            error: None,
+        });
+        let shared = SharedCount { limit, epoch: 1, shared: 0 };
+        Self {
+            monitor: Monitor::default(),
+            nodes: nodes.collect(),
+            store: StoreSample { latency: Duration::from_millis(1), keys: BTreeMap::from([(key(), shared)]) },
+            store_lost: false,
+            lost: BTreeMap::new(),
+            rounds: 0,
+        }
+    }
+
+    /// When the latest round was.
+    pub(crate) fn at(&self) -> Duration {
+        ROUND * self.rounds
+    }
+
+    /// The end of the latest round's span.
+    pub(crate) fn now_us(&self) -> u64 {
+        EPOCH_US + u64::try_from(self.at().as_micros()).unwrap()
+    }
+
+    pub(crate) fn next_changes(&mut self) -> Vec<Change> {
+        self.rounds += 1;
+        let observation = Observation {
+            at: self.at(),
+            span_end_us: self.now_us(),
+            nodes: self.nodes.clone(),
+            store: (!self.store_lost).then(|| self.store.clone()),
+            store_error: self.store_lost.then(|| "read timed out".to_owned()),
+        };
+        self.monitor.observe(&observation)
+    }
+
+    /// The next round's changes as text.
+    pub(crate) fn next(&mut self) -> Vec<String> {
+        self.next_changes().iter().map(ToString::to_string).collect()
+    }
+
+    /// The next round's changes in two words each.
+    pub(crate) fn next_names(&mut self) -> Vec<String> {
+        let words = |change: &Change| match change {
+            Change::Raised(violation) => format!("raised {}", violation.invariant),
+            Change::Cleared(violation) => format!("cleared {}", violation.invariant),
+        };
+        self.next_changes().iter().map(words).collect()
+    }
+
+    pub(crate) fn active(&self) -> Vec<&'static str> {
+        self.monitor.active().map(|violation| violation.invariant.as_str()).collect()
+    }
+
+    pub(crate) fn sample(&mut self, node: usize) -> &mut NodeSample {
+        self.nodes[node].sample.as_mut().unwrap()
+    }
+
+    fn counter(&mut self, node: usize) -> &mut KeySample {
+        let lost = self.lost.get_mut(&node);
+        let sample = lost.or(self.nodes[node].sample.as_mut()).unwrap();
+        sample.keys.get_mut(&key()).unwrap()
+    }
+
+    fn shared_count(&mut self) -> &mut SharedCount {
+        self.store.keys.get_mut(&key()).unwrap()
+    }
+
+    pub(crate) fn admitted(&mut self, counts: [u64; 3]) -> &mut Self {
+        for (node, count) in counts.into_iter().enumerate() {
+            self.counter(node).admissions = count;
+        }
+        self
+    }
+
+    pub(crate) fn unsynced(&mut self, counts: [u64; 3]) -> &mut Self {
+        for (node, count) in counts.into_iter().enumerate() {
+            self.counter(node).unsynced = count;
+        }
+        self
+    }
+
+    pub(crate) fn shared(&mut self, count: u64) -> &mut Self {
+        self.shared_count().shared = count;
+        self
+    }
+
+    pub(crate) fn limit(&mut self, admissions: i64, window_sec: i64) -> &mut Self {
+        self.shared_count().limit = Limit::new(admissions, window_sec).unwrap();
+        for node in 0..3 {
+            self.node_limit(node, admissions, window_sec);
+        }
+        self
+    }
+
+    pub(crate) fn node_limit(&mut self, node: usize, admissions: i64, window_sec: i64) -> &mut Self {
+        self.counter(node).limit = Limit::new(admissions, window_sec).unwrap();
+        self
+    }
+
+    pub(crate) fn shared_epoch(&mut self, epoch: u64) -> &mut Self {
+        self.shared_count().epoch = epoch;
+        self
+    }
+
+    pub(crate) fn epoch(&mut self, epoch: u64) -> &mut Self {
+        self.shared_epoch(epoch);
+        for node in 0..3 {
+            self.node_epoch(node, epoch);
+        }
+        self
+    }
+
+    pub(crate) fn node_epoch(&mut self, node: usize, epoch: u64) -> &mut Self {
+        self.counter(node).epoch = epoch;
+        self
+    }
+
+    pub(crate) fn delete_key(&mut self) {
+        self.store.keys.clear();
+        for node in 0..3 {
+            self.sample(node).keys.clear();
+        }
+    }
+
+    pub(crate) fn lose_node(&mut self, node: usize) {
+        self.lost.insert(node, self.nodes[node].sample.take().unwrap());
+        self.nodes[node].error = Some("connection refused".to_owned());
+    }
+
+    pub(crate) fn return_node(&mut self, node: usize) {
+        self.nodes[node].sample = self.lost.remove(&node);
+        self.nodes[node].error = None;
+    }
+
+    pub(crate) fn lose_store(&mut self) {
+        self.store_lost = true;
+    }
+
+    pub(crate) fn return_store(&mut self) {
+        self.store_lost = false;
+    }
+}

@@ -1,0 +1,139 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::invariant::{Excuse, Finding, Verdict};
+use crate::{Change, Evidence, Invariant, Subject, Violation};
+
+/// What has been seen broken and for how long: grace, peak, and when it ends.
+#[derive(Debug, Default)]
+pub(crate) struct Tracker {
+    round: u64,
+    tracks: BTreeMap<(Invariant, Subject), Track>,
+}
+
+/// A condition from the first round that showed it to the one that shows that it is gone.
+#[derive(Debug)]
+struct Track {
+    /// `detected_at` is provisional until it is raised.
+    violation: Violation,
+    raised: bool,
+    /// How much of the time since `first_seen` lies between two consecutive rounds that showed it.
+    held: Duration,
+    /// The latest round that showed it.
+    round: u64,
+    excused: Option<Excused>,
+}
+
+/// For how many graces, one after the other, an excuse has been used.
+#[derive(Debug)]
+struct Excused {
+    excuse: Excuse,
+    since: Duration,
+    graces: u32,
+    counted_at: Duration,
+}
+
+impl Tracker {
+    pub(crate) fn begin_round(&mut self) {
+        self.round += 1;
+    }
+
+    /// Clears what is about subjects that are gone.
+    pub(crate) fn forget(&mut self, is_known: impl Fn(&Subject) -> bool) -> Vec<Change> {
+        let gone: Vec<_> = self.tracks.keys().filter(|(_, subject)| !is_known(subject)).cloned().collect();
+        gone.iter().filter_map(|key| self.tracks.remove(key)?.clear()).collect()
+    }
+
+    /// Takes what the current round says about one subject: nothing, a beginning, an end, or an end and a beginning.
+    pub(crate) fn apply(
+        &mut self,
+        invariant: Invariant,
+        finding: Finding,
+        at: Duration,
+        grace: Duration,
+    ) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let key = (invariant, finding.subject);
+        let (evidence, excuse) = match finding.verdict {
+            Verdict::Intact => {
+                changes.extend(self.tracks.remove(&key).and_then(Track::clear));
+                return changes;
+            }
+            Verdict::Broken(evidence) => (evidence, None),
+            Verdict::Excused(evidence, excuse) => (evidence, Some(excuse)),
+        };
+        let goes_on = |track: &Track| track.violation.evidence.continues_as(&evidence);
+        if self.tracks.get(&key).is_some_and(|track| !goes_on(track)) {
+            changes.extend(self.tracks.remove(&key).and_then(Track::clear));
+        }
+        let subject = key.1.clone();
+        let track =
+            self.tracks.entry(key).or_insert_with(|| Track::new(invariant, subject, at, evidence.clone()));
+        changes.extend(track.hold(self.round, at, evidence, excuse, grace));
+        changes
+    }
+
+    pub(crate) fn active(&self) -> impl Iterator<Item = &Violation> {
+        self.tracks.values().filter(|track| track.raised).map(|track| &track.violation)
+    }
+}
+
+impl Track {
+    fn new(invariant: Invariant, subject: Subject, at: Duration, evidence: Evidence) -> Self {
+        let violation = Violation {
+            invariant,
+            severity: invariant.severity(),
+            subject,
+            first_seen: at,
+            detected_at: at,
+            last_seen: at,
+            peak: evidence.clone(),
+            evidence,
+        };
+        Self { violation, raised: false, held: Duration::ZERO, round: 0, excused: None }
+    }
+
+    fn hold(
+        &mut self,
+        round: u64,
+        at: Duration,
+        evidence: Evidence,
+        excuse: Option<Excuse>,
+        grace: Duration,
+    ) -> Option<Change> {
+        if self.round + 1 == round {
+            self.held += at.saturating_sub(self.violation.last_seen);
+        }
+        self.round = round;
+        self.violation.last_seen = at;
+        if evidence.extent() > self.violation.peak.extent() {
+            self.violation.peak = evidence.clone();
+        }
+        self.violation.evidence = evidence;
+
+        let excused = self.is_excused(at, excuse, grace);
+        if self.raised || excused || self.held < grace {
+            return None;
+        }
+        self.raised = true;
+        self.violation.detected_at = at;
+        Some(Change::Raised(self.violation.clone()))
+    }
+
+    fn is_excused(&mut self, at: Duration, excuse: Option<Excuse>, grace: Duration) -> bool {
+        let Some(excuse) = excuse else { return false };
+        let excused = match &mut self.excused {
+            Some(excused) if excused.excuse == excuse => excused,
+            other => other.insert(Excused { excuse, since: at, graces: 1, counted_at: at }),
+        };
+        if at.saturating_sub(excused.counted_at) >= grace {
+            excused.graces += 1;
+            excused.counted_at = at;
+        }
+        excuse.covers(excused.graces, at.saturating_sub(excused.since) + grace)
+    }
+
+    fn clear(self) -> Option<Change> {
+        self.raised.then_some(Change::Cleared(self.violation))
+    }
+}
