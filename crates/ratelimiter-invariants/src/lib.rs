@@ -2,13 +2,17 @@
 //!
 //! - **[`Monitor`]**: [`Observation`](ratelimiter_api::Observation)s in, [`Violation`]s out, while the cluster runs.
 //!   Seven [`Invariant`]s, one file each; [`Thresholds`] says how much is too much and for how long.
+//! - **[`check_history`]**: every check one caller made in, a [`Verdict`] out, when the run is over. The contract is "at
+//!   most L admissions in any window W", and the verdict says only what the recorded times prove.
 //!
-//! Pure: no I/O, no clock, no randomness. Time comes with the observations.
+//! Pure: no I/O, no clock, no randomness. Time comes with the observations and the operations.
 //!
-//! It is built to raise no false alarm: what cannot be told from what was seen is a gap, never a violation and never an
-//! all-clear. Each invariant's file argues why.
+//! Both are built to raise no false alarm: what cannot be told from what was seen is a gap for the monitor and
+//! [`Verdict::Unknown`] for the checker, never a violation and never an all-clear. Each invariant's file argues why.
+#![doc = include_str!("../README.md")]
 
 mod evidence;
+mod history;
 mod invariant;
 mod monitor;
 mod text;
@@ -16,6 +20,10 @@ mod thresholds;
 mod violation;
 
 pub use evidence::Evidence;
+pub use history::{
+    Contract, ContractError, Doubt, HistoryChecker, HistoryError, Report, Tally, Timeline, UnjustifiedDenial,
+    Verdict, Witness, by_key, check_history,
+};
 pub use invariant::{
     CounterDrift, GhostAllowing, HighLatency, Invariant, NodeDown, OverLimit, RedisDisconnected, Severity,
     StoreNotWritable,

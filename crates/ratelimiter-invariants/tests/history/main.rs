@@ -1,0 +1,30 @@
+//! The history checker against an oracle that tries every placement, against a limiter that is right, and on paper.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+
+mod limiter;
+mod oracle;
+mod stories;
+
+use std::time::Duration;
+
+use ratelimiter_api::{Key, NodeId, Operation, Outcome};
+use ratelimiter_invariants::Contract;
+
+/// An operation in milliseconds.
+fn operation(outcome: Outcome, node: usize, invoke: u64, complete: u64) -> Operation {
+    Operation {
+        key: Key::new("k").unwrap(),
+        node: NodeId::new(format!("node-{node}")),
+        invoke: Duration::from_millis(invoke),
+        complete: Duration::from_millis(complete),
+        outcome,
+    }
+}
+
+fn contract(max: u32, window: u64) -> Contract {
+    Contract::new(max, Duration::from_millis(window)).unwrap()
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap()
+}
