@@ -4,7 +4,7 @@
 //!   injecting it returns a [`PauseGuard`] that heals on drop, and a lease that ends by itself when its owner is killed.
 //! - **[`Burst`]**: `limit x multiplier` checks at one instant, round-robin over the nodes.
 //! - **[`Steady`]**: a background workload that keeps its pace whatever the nodes do.
-//! - **[`setup_rate_limit`]**: a limit, known to every node.
+//! - **[`setup_rate_limit`]** and **[`reset_counter`]**: a limit, and an empty counter, known to every node.
 //! - **[`Scope`]**: nothing outside this machine is touched unless the caller says so.
 //!
 //! Constructing anything opens no connection.
@@ -25,5 +25,5 @@ pub use error::ChaosError;
 pub use pause::{LEASE, PauseGuard, PauseReport, RENEWAL, RedisPause, redis_pause};
 pub use probe::{ForeignPause, foreign_pause, writes_pass};
 pub use scope::Scope;
-pub use setup::{DEFAULT_WINDOW, setup_rate_limit};
+pub use setup::{DEFAULT_WINDOW, reset_counter, setup_rate_limit};
 pub use steady::{Latency, Steady, SteadyHandle, SteadyReport, Tally};

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use ratelimiter_api::{LimitEntry, LimitSpec, NodeClient};
+use ratelimiter_api::{Key, LimitEntry, LimitSpec, NodeClient};
 use tokio::time::{Instant, sleep};
 
 use crate::ChaosError;
@@ -17,11 +17,25 @@ const POLL: Duration = Duration::from_millis(20);
 /// # Errors
 /// When the first node refuses it, or another does not know it within five seconds.
 pub async fn setup_rate_limit(nodes: &[NodeClient], spec: &LimitSpec) -> Result<LimitEntry, ChaosError> {
-    let first = nodes.first().ok_or(ChaosError::NoTargets)?;
-    let entry = first.set_limit(spec).await?;
+    let entry = nodes.first().ok_or(ChaosError::NoTargets)?.set_limit(spec).await?;
+    everybody_knows(nodes, &entry).await?;
+    Ok(entry)
+}
+
+/// Begins a new counter for a key that has a limit, and waits until every node counts in it.
+///
+/// # Errors
+/// When the first node refuses, or another does not know the new counter within five seconds.
+pub async fn reset_counter(nodes: &[NodeClient], key: &Key) -> Result<LimitEntry, ChaosError> {
+    let entry = nodes.first().ok_or(ChaosError::NoTargets)?.reset_counter(key).await?;
+    everybody_knows(nodes, &entry).await?;
+    Ok(entry)
+}
+
+async fn everybody_knows(nodes: &[NodeClient], entry: &LimitEntry) -> Result<(), ChaosError> {
     let asked = Instant::now();
     for node in nodes {
-        while !node.limits().await?.contains(&entry) {
+        while !node.limits().await?.contains(entry) {
             if asked.elapsed() > KNOWN {
                 let (endpoint, key) = (node.endpoint().to_string(), entry.key.to_string());
                 return Err(ChaosError::LimitNotKnown { endpoint, key, after: asked.elapsed() });
@@ -29,5 +43,5 @@ pub async fn setup_rate_limit(nodes: &[NodeClient], spec: &LimitSpec) -> Result<
             sleep(POLL).await;
         }
     }
-    Ok(entry)
+    Ok(())
 }

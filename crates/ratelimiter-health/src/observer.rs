@@ -22,7 +22,7 @@ const DEADLINE: Duration = Duration::from_millis(500);
 
 /// Samples every node and the store, all about the same span of time.
 ///
-/// A round first asks the store for its clock, and then everybody at once about the window before that instant.
+/// A round first asks the store for its clock, then the nodes and then the store about the window before that instant.
 /// Nodes answer from their own record of admissions, so their sum and the shared count compare although no two
 /// samples are taken at the same moment.
 #[derive(Debug)]
@@ -67,14 +67,12 @@ impl Observer {
         }
         let span_end_us = self.store_time(asked);
 
-        let nodes = self.sample_nodes(span_end_us);
-        let store = async {
-            match &contents {
-                Ok(known) => store_side::counts(&self.link, &known.limits, span_end_us, DEADLINE).await,
-                Err(error) => Err(error.clone()),
-            }
+        // The nodes first: what a node reports as confirmed by then, the store must hold.
+        let samples = self.sample_nodes(span_end_us).await;
+        let store = match &contents {
+            Ok(known) => store_side::counts(&self.link, &known.limits, span_end_us, DEADLINE).await,
+            Err(error) => Err(error.clone()),
         };
-        let (samples, store) = tokio::join!(nodes, store);
         let heartbeats = contents.map(|c: Contents| c.heartbeats).unwrap_or_default();
         let nodes = samples.into_iter().enumerate().map(|(i, s)| self.node(i, s, &heartbeats)).collect();
         let (store, store_error) = split(store);
