@@ -13,8 +13,8 @@ pub(super) fn chapters(subject: &Arc<Subject>) -> Vec<Chapter> {
     vec![act(
         Chapter::new(
             "Demo Complete",
-            "Both faults were real, and so were their effects. With --counting atomic the same burst is decided by one \
-             script in the store, and exactly the limit passes.",
+            "Both faults were real, and what they did was measured. With --counting atomic every check is decided by one \
+             script in the store: the same burst then passes exactly the limit, and the demo says that nothing broke.",
         )
         .key_hint("leave"),
         subject,

@@ -1,0 +1,111 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+
+use anyhow::Context as _;
+use serde_json::Value;
+use xshell::{Shell, cmd};
+
+/// For every crate, the workspace crates it may use.
+type Arrows = BTreeMap<String, BTreeSet<String>>;
+
+/// Compares what the manifests say with the table in ARCHITECTURE.md, which is the one list of arrows.
+pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
+    crate::no_arguments(arguments)?;
+    let metadata = cmd!(shell, "cargo metadata --format-version 1 --no-deps").quiet().read()?;
+    let found = of_metadata(&serde_json::from_str(&metadata)?)?;
+    let allowed = of_table(&shell.read_file("ARCHITECTURE.md")?);
+    let complaints = compare(&found, &allowed);
+    anyhow::ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
+    println!("{} crates use each other as ARCHITECTURE.md lists", found.len());
+    Ok(())
+}
+
+/// Normal dependencies only: what tests use to build their subject is free.
+fn of_metadata(metadata: &Value) -> anyhow::Result<Arrows> {
+    let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
+    let name = |value: &Value| value["name"].as_str().map(ToOwned::to_owned);
+    let members: BTreeSet<String> = packages.iter().filter_map(name).collect();
+    let uses = |package: &Value| -> BTreeSet<String> {
+        let dependencies = package["dependencies"].as_array().into_iter().flatten();
+        dependencies
+            .filter(|d| d["kind"].is_null())
+            .filter_map(name)
+            .filter(|d| members.contains(d))
+            .collect()
+    };
+    Ok(packages.iter().filter_map(|p| Some((name(p)?, uses(p)))).collect())
+}
+
+/// Rows of the form "| `crate` | purpose | `used`, `used` |"; a dash is nothing.
+fn of_table(text: &str) -> Arrows {
+    let quoted = |cell: &str| cell.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect::<Vec<_>>();
+    text.lines()
+        .filter_map(|line| {
+            let cells: Vec<&str> = line.trim().strip_prefix('|')?.strip_suffix('|')?.split('|').collect();
+            let [name, .., uses] = cells.as_slice() else { return None };
+            let [name] = quoted(name).try_into().ok()?;
+            Some((name, quoted(uses).into_iter().collect()))
+        })
+        .collect()
+}
+
+fn compare(found: &Arrows, allowed: &Arrows) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (name, uses) in found {
+        let Some(may) = allowed.get(name) else {
+            complaints.push(format!("{name} is not in the table of ARCHITECTURE.md"));
+            continue;
+        };
+        complaints.extend(uses.difference(may).map(|used| format!("{name} must not use {used}")));
+        complaints.extend(
+            may.difference(uses)
+                .map(|used| format!("{name} no longer uses {used}: remove it from the table")),
+        );
+    }
+    complaints
+        .extend(allowed.keys().filter(|n| !found.contains_key(*n)).map(|n| format!("there is no crate {n}")));
+    complaints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrows(list: &[(&str, &[&str])]) -> Arrows {
+        list.iter().map(|(n, u)| ((*n).to_owned(), u.iter().map(|u| (*u).to_owned()).collect())).collect()
+    }
+
+    #[test]
+    fn the_table_is_read() {
+        let table = "| crate | holds | uses |\n|---|---|---|\n| `a` | x | `b`, `c` |\n| `b` | y | - |\n";
+        assert_eq!(of_table(table), arrows(&[("a", &["b", "c"]), ("b", &[])]));
+    }
+
+    #[test]
+    fn arrows_beside_the_table_are_named_in_both_directions() {
+        let found = arrows(&[("a", &["c"]), ("c", &[]), ("d", &[])]);
+        let allowed = arrows(&[("a", &["b"]), ("c", &[]), ("e", &[])]);
+        let complaints = compare(&found, &allowed);
+        assert_eq!(
+            complaints,
+            [
+                "a must not use c",
+                "a no longer uses b: remove it from the table",
+                "d is not in the table of ARCHITECTURE.md",
+                "there is no crate e"
+            ]
+        );
+        assert!(compare(&allowed, &allowed).is_empty());
+    }
+
+    #[test]
+    fn dependencies_of_tests_do_not_count() {
+        let metadata = serde_json::json!({"packages": [
+            {"name": "a", "dependencies": [
+                {"name": "b", "kind": null}, {"name": "c", "kind": "dev"}, {"name": "serde", "kind": null},
+            ]},
+            {"name": "b", "dependencies": []}, {"name": "c", "dependencies": []},
+        ]});
+        assert_eq!(of_metadata(&metadata).unwrap(), arrows(&[("a", &["b"]), ("b", &[]), ("c", &[])]));
+    }
+}

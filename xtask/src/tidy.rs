@@ -1,0 +1,66 @@
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use xshell::{Shell, cmd};
+
+/// Past this, a file holds a second idea.
+const MAX_LINES: usize = 600;
+
+/// Taste that a machine can check.
+pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
+    crate::no_arguments(arguments)?;
+    let listed = cmd!(shell, "git ls-files --cached --others --exclude-standard -- *.rs").quiet().read()?;
+    let files: Vec<PathBuf> = listed.lines().map(PathBuf::from).filter(|f| shell.path_exists(f)).collect();
+    anyhow::ensure!(!files.is_empty(), "there is nothing to check");
+    let mut complaints = Vec::new();
+    for file in &files {
+        complaints.extend(complaints_of(file, &shell.read_file(file)?));
+    }
+    anyhow::ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
+    println!("{} files are tidy", files.len());
+    Ok(())
+}
+
+fn complaints_of(file: &Path, text: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let mut complain = |what: String| complaints.push(format!("{}: {what}", file.display()));
+    let lines = text.lines().count();
+    if lines > MAX_LINES {
+        complain(format!("{lines} lines, at most {MAX_LINES}"));
+    }
+    // What explains itself to a reader of the crate: its root, and everything that runs on its own.
+    let root = file.ends_with("src/lib.rs") || file.ends_with("src/main.rs");
+    let alone = file.parent().is_some_and(|dir| dir.ends_with("tests") || dir.ends_with("examples"));
+    if (root || alone) && !text.starts_with("//!") {
+        complain("does not begin with a doc comment that says what it is".into());
+    }
+    // Taken apart, so that this file does not complain about itself.
+    for unfinished in [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("#[ig", "nore"),
+        concat!("to", "do!("),
+        concat!("unimple", "mented!("),
+    ] {
+        for (number, _) in text.lines().enumerate().filter(|(_, line)| line.contains(unfinished)) {
+            complain(format!("line {}: {unfinished}", number + 1));
+        }
+    }
+    complaints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_untidy_is_named_with_its_place() {
+        assert!(complaints_of(Path::new("a/src/lib.rs"), "//! A map.\n").is_empty());
+        assert_eq!(complaints_of(Path::new("a/src/lib.rs"), "mod x;\n").len(), 1);
+        assert!(complaints_of(Path::new("a/src/x.rs"), "mod x;\n").is_empty());
+        let long = "x\n".repeat(MAX_LINES + 1);
+        assert_eq!(complaints_of(Path::new("a.rs"), &long), ["a.rs: 601 lines, at most 600"]);
+        let unfinished = format!("fn f() {{}}\n// {} later\n", concat!("TO", "DO"));
+        assert_eq!(complaints_of(Path::new("a.rs"), &unfinished).len(), 1);
+    }
+}
