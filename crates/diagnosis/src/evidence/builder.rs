@@ -1,0 +1,337 @@
+//! From signals, topology, violations and a catalogue to the bundle.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
+
+use super::{
+    Action, After, Attempt, Before, Change, EVIDENCE_SCHEMA, Edge, Entity, Evidence, Fact, Gap, PROPAGATION,
+    Role, Row, RowId, SignalSeries, Span, Spans, Steady, Topology, Violation,
+    measure::{Cut, Reading, read},
+    seconds,
+};
+use crate::clean::capped;
+
+/// Longest id of an entity, a signal, an action or an invariant, in characters.
+const NAME: usize = 64;
+/// Longest label or relation.
+const LABEL: usize = 120;
+/// Longest description.
+const DESCRIPTION: usize = 400;
+/// More entities than this are refused: paths are sought between all of them.
+const MOST_ENTITIES: usize = 1_000;
+/// More signals than this are refused.
+const MOST_SIGNALS: usize = 20_000;
+
+/// Why no bundle could be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// Something refers to an entity that was not declared.
+    #[error("{what} names entity {entity:?}, which is not in the topology")]
+    UnknownEntity {
+        /// What refers to it.
+        what: String,
+        /// The id.
+        entity: String,
+    },
+    /// Two things share an id.
+    #[error("{what} {id:?} is declared twice")]
+    Duplicate {
+        /// What they are.
+        what: &'static str,
+        /// The id they share.
+        id: String,
+    },
+    /// An id is empty, or nothing is left of it once control characters are gone.
+    #[error("{what} has an empty name")]
+    Empty {
+        /// What it would have named.
+        what: &'static str,
+    },
+    /// There is more than an analysis can take.
+    #[error("{n} {what} are more than the {most} that can be analysed")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there are.
+        n: usize,
+        /// How many there may be.
+        most: usize,
+    },
+}
+
+/// Collects what is known about an incident and makes [`Evidence`] of it.
+///
+/// Every string given to it is data: control characters and terminal sequences are taken out and the length
+/// is capped before it goes any further.
+#[derive(Debug, Clone, Default)]
+pub struct EvidenceBuilder {
+    incident: String,
+    entities: Vec<Entity>,
+    edges: Vec<Edge>,
+    signals: Vec<SignalSeries>,
+    violations: Vec<Violation>,
+    actions: Vec<Action>,
+    history: Vec<Attempt>,
+    guard: Option<Duration>,
+    since: Duration,
+}
+
+impl EvidenceBuilder {
+    /// Nothing is known yet about `incident`.
+    pub fn new(incident: impl AsRef<str>) -> Self {
+        Self { incident: capped(incident.as_ref(), LABEL), ..Self::default() }
+    }
+
+    /// Declares an entity.
+    #[must_use]
+    pub fn entity(mut self, mut entity: Entity) -> Self {
+        entity.id = capped(&entity.id, NAME);
+        entity.kind = capped(&entity.kind, NAME);
+        entity.describes = capped(&entity.describes, DESCRIPTION);
+        self.entities.push(entity);
+        self
+    }
+
+    /// Declares that `from` depends on `to`, and how.
+    #[must_use]
+    pub fn edge(mut self, from: impl AsRef<str>, to: impl AsRef<str>, rel: impl AsRef<str>) -> Self {
+        self.edges.push(Edge {
+            from: capped(from.as_ref(), NAME),
+            to: capped(to.as_ref(), NAME),
+            rel: capped(rel.as_ref(), LABEL),
+        });
+        self
+    }
+
+    /// Adds a signal.
+    #[must_use]
+    pub fn signal(mut self, mut series: SignalSeries) -> Self {
+        series.entity = capped(&series.entity, NAME);
+        series.name = capped(&series.name, NAME);
+        series.unit = capped(&series.unit, 16);
+        self.signals.push(series);
+        self
+    }
+
+    /// Adds a violation.
+    #[must_use]
+    pub fn violation(mut self, mut violation: Violation) -> Self {
+        violation.entity = capped(&violation.entity, NAME);
+        violation.invariant = capped(&violation.invariant, NAME);
+        violation.t = seconds::from(violation.t.as_secs_f64());
+        for value in [&mut violation.observed, &mut violation.bound] {
+            *value = super::stats::significant(*value);
+        }
+        self.violations.push(violation);
+        self
+    }
+
+    /// Adds an action to the catalogue.
+    #[must_use]
+    pub fn action(mut self, mut action: Action) -> Self {
+        action.id = capped(&action.id, NAME);
+        action.label = capped(&action.label, LABEL);
+        for param in &mut action.params {
+            param.name = capped(&param.name, NAME);
+        }
+        for entity in &mut action.touches {
+            *entity = capped(entity, NAME);
+        }
+        self.actions.push(action);
+        self
+    }
+
+    /// Adds an action that was tried already.
+    #[must_use]
+    pub fn attempt(mut self, mut attempt: Attempt) -> Self {
+        attempt.action = capped(&attempt.action, NAME);
+        self.history.push(attempt);
+        self
+    }
+
+    /// Sets how long before the violation the baseline ends. By default a third of what lies before it.
+    #[must_use]
+    pub fn guard(mut self, guard: Duration) -> Self {
+        self.guard = Some(guard);
+        self
+    }
+
+    /// Leaves out every sample before this: an earlier incident is no baseline.
+    #[must_use]
+    pub fn since(mut self, since: Duration) -> Self {
+        self.since = since;
+        self
+    }
+
+    /// Makes the bundle, with the run cut at `at`: the time of the first violation, or of the question.
+    pub fn build(mut self, at: Duration) -> Result<Evidence, BuildError> {
+        self.check()?;
+        for series in &mut self.signals {
+            series.points.retain(|p| p.0 >= self.since);
+        }
+        let cut = self.cut(at);
+        let mut facts: Vec<Fact> = self.violations.into_iter().map(Fact::Violation).collect();
+        facts.extend(self.signals.into_iter().map(|series| fact(series, cut)));
+        facts.extend(self.entities.iter().filter_map(propagation));
+        facts.sort_by(|a, b| order(a).partial_cmp(&order(b)).unwrap_or(std::cmp::Ordering::Equal));
+        let rows = (1..).map(RowId).zip(facts).map(|(id, fact)| Row { id, fact }).collect();
+
+        let (mut entities, mut edges, mut actions) = (self.entities, self.edges, self.actions);
+        entities.sort_by(|a, b| a.id.cmp(&b.id));
+        edges.sort_by(|a, b| (&a.from, &a.to, &a.rel).cmp(&(&b.from, &b.to, &b.rel)));
+        edges.dedup();
+        actions.sort_by(|a, b| a.id.cmp(&b.id));
+        let span = |from, to| Span { from: seconds::from(from), to: seconds::from(to) };
+        Ok(Evidence {
+            schema: EVIDENCE_SCHEMA.to_owned(),
+            incident: self.incident,
+            spans: Spans {
+                baseline: span(cut.start, cut.guard),
+                guard: span(cut.guard, cut.at),
+                incident: span(cut.at, cut.end),
+            },
+            topology: Topology { entities, edges },
+            rows,
+            actions,
+            history: self.history,
+            omitted: 0,
+        })
+    }
+
+    fn cut(&self, at: Duration) -> Cut {
+        let times = || self.signals.iter().flat_map(|s| &s.points).map(|p| p.0.as_secs_f64());
+        let at = at.as_secs_f64();
+        let start = times().fold(at, f64::min);
+        let end = times().fold(at, f64::max);
+        let before = at - start;
+        let guard = self.guard.map_or(before / 3.0, |g| g.as_secs_f64().min(before));
+        Cut { start, guard: at - guard, at, end }
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        for (what, n, most) in
+            [("entities", self.entities.len(), MOST_ENTITIES), ("signals", self.signals.len(), MOST_SIGNALS)]
+        {
+            if n > most {
+                return Err(BuildError::TooMany { what, n, most });
+            }
+        }
+        let known: HashSet<&str> =
+            unique("entity", self.entities.iter().map(|e| e.id.as_str()))?.into_iter().collect();
+        unique("action", self.actions.iter().map(|a| a.id.as_str()))?;
+        let mut signals: BTreeSet<(&str, &str)> = self
+            .entities
+            .iter()
+            .filter(|e| e.propagation.is_some())
+            .map(|e| (e.id.as_str(), PROPAGATION))
+            .collect();
+        for s in &self.signals {
+            if s.name.is_empty() {
+                return Err(BuildError::Empty { what: "signal" });
+            }
+            if !signals.insert((&s.entity, &s.name)) {
+                return Err(BuildError::Duplicate { what: "signal", id: format!("{} {}", s.entity, s.name) });
+            }
+        }
+        let named = self
+            .signals
+            .iter()
+            .map(|s| (format!("signal {:?}", s.name), &s.entity))
+            .chain(self.violations.iter().map(|v| (format!("violation {:?}", v.invariant), &v.entity)))
+            .chain(self.edges.iter().flat_map(|e| [&e.from, &e.to].map(|id| ("an edge".to_owned(), id))))
+            .chain(
+                self.actions
+                    .iter()
+                    .flat_map(|a| a.touches.iter().map(|id| (format!("action {:?}", a.id), id))),
+            );
+        for (what, entity) in named {
+            if !known.contains(entity.as_str()) {
+                return Err(BuildError::UnknownEntity { what, entity: entity.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unique<'a>(
+    what: &'static str,
+    ids: impl Iterator<Item = &'a str>,
+) -> Result<BTreeSet<&'a str>, BuildError> {
+    let mut seen = BTreeSet::new();
+    for id in ids {
+        if id.is_empty() {
+            return Err(BuildError::Empty { what });
+        }
+        if !seen.insert(id) {
+            return Err(BuildError::Duplicate { what, id: id.to_owned() });
+        }
+    }
+    Ok(seen)
+}
+
+/// Violations by time, changes by onset, then what is steady by how nearly it was not, then gaps. Names only
+/// decide between equals, so that neither they nor the order of arrival matter.
+fn order(fact: &Fact) -> (u8, f64, f64, &str, &str) {
+    match fact {
+        Fact::Violation(v) => (0, v.t.as_secs_f64(), 0.0, &v.entity, &v.invariant),
+        Fact::Change(c) => (1, c.onset.as_secs_f64(), -c.score, &c.entity, &c.signal),
+        Fact::Steady(s) => (2, 0.0, -s.score, &s.entity, &s.signal),
+        Fact::Gap(g) => (3, g.from.as_secs_f64(), 0.0, &g.entity, &g.signal),
+    }
+}
+
+/// The declared interval as a row, so that it can be cited.
+fn propagation(entity: &Entity) -> Option<Fact> {
+    let interval = entity.propagation?;
+    Some(Fact::Steady(Steady {
+        entity: entity.id.clone(),
+        signal: PROPAGATION.to_owned(),
+        unit: "s".to_owned(),
+        role: Role::Setting,
+        median: seconds::rounded(interval),
+        score: 0.0,
+    }))
+}
+
+fn fact(series: SignalSeries, cut: Cut) -> Fact {
+    let SignalSeries { entity, name: signal, unit, role, points } = series;
+    let mut points: Vec<(f64, Option<f64>)> =
+        points.into_iter().map(|(t, v)| (t.as_secs_f64(), v.filter(|v| v.is_finite()))).collect();
+    points.sort_by(|a, b| {
+        a.0.total_cmp(&b.0).then_with(|| a.1.partial_cmp(&b.1).unwrap_or(std::cmp::Ordering::Equal))
+    });
+    match read(&points, cut) {
+        Reading::Gap { from, to, why } => Fact::Gap(Gap {
+            entity,
+            signal,
+            role,
+            from: seconds::from(from),
+            to: seconds::from(to),
+            why: why.to_owned(),
+        }),
+        Reading::Steady { median, score } => {
+            Fact::Steady(Steady { entity, signal, unit, role, median, score })
+        }
+        Reading::Change(moved) => {
+            let (median, iqr, n) = moved.before;
+            let before = Before { median, iqr, n, slope: moved.slope };
+            let (median, peak, last, n) = moved.after;
+            Fact::Change(Change {
+                entity,
+                signal,
+                unit,
+                role,
+                direction: moved.direction,
+                shape: moved.shape,
+                before,
+                after: After { median, peak, last, n },
+                score: moved.score,
+                onset: seconds::from(moved.dated.onset),
+                onset_err: seconds::from(moved.dated.error),
+                rise: seconds::from(moved.dated.rise),
+            })
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The bundle both engines work from.
+
+mod action;
+mod builder;
+mod measure;
+mod onset;
+mod role;
+mod row;
+mod seconds;
+mod signal;
+mod stats;
+mod topology;
+
+pub use action::{Action, Attempt, Domain, Outcome, Param, Params, Risk};
+pub use builder::{BuildError, EvidenceBuilder};
+pub use role::Role;
+pub use row::{After, Before, Change, Direction, Fact, Gap, Row, RowId, Shape, Steady, Violation};
+pub(crate) use seconds::rounded;
+pub use signal::SignalSeries;
+pub use topology::{Edge, Entity, PROPAGATION, Topology};
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Name and version of the evidence format.
+pub const EVIDENCE_SCHEMA: &str = "diagnosis.evidence/1";
+
+/// A stretch of time, since the run began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// Where it begins.
+    #[serde(with = "seconds")]
+    pub from: Duration,
+    /// Where it ends.
+    #[serde(with = "seconds")]
+    pub to: Duration,
+}
+
+/// How the run was cut up around the violation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spans {
+    /// What is taken for normal.
+    pub baseline: Span,
+    /// Just before the violation: too late for the baseline, early enough for an onset.
+    pub guard: Span,
+    /// From the violation on.
+    pub incident: Span,
+}
+
+/// Everything an engine may know about an incident. The cause is not in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// [`EVIDENCE_SCHEMA`].
+    pub schema: String,
+    /// A label for the incident.
+    pub incident: String,
+    /// The cut.
+    #[serde(rename = "windows")]
+    pub spans: Spans,
+    /// Entities and dependencies.
+    pub topology: Topology,
+    /// The rows: every signal is exactly one change, steady or gap row.
+    #[serde(rename = "evidence")]
+    pub rows: Vec<Row>,
+    /// What can be done.
+    pub actions: Vec<Action>,
+    /// What was tried.
+    pub history: Vec<Attempt>,
+    /// Rows left out of this copy to keep it short.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub omitted: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+/// Characters of JSON to a token, on the careful side: digits and braces are dense.
+const CHARS_PER_TOKEN: usize = 3;
+
+impl Evidence {
+    /// The row of that id.
+    pub fn row(&self, id: RowId) -> Option<&Row> {
+        self.rows.iter().find(|r| r.id == id)
+    }
+
+    /// The violations.
+    pub fn violations(&self) -> impl Iterator<Item = (RowId, &Violation)> {
+        self.rows.iter().filter_map(|r| match &r.fact {
+            Fact::Violation(v) => Some((r.id, v)),
+            _ => None,
+        })
+    }
+
+    /// The changes.
+    pub fn changes(&self) -> impl Iterator<Item = (RowId, &Change)> {
+        self.rows.iter().filter_map(|r| match &r.fact {
+            Fact::Change(c) => Some((r.id, c)),
+            _ => None,
+        })
+    }
+
+    /// Roughly how many tokens the bundle is as JSON.
+    pub fn tokens(&self) -> usize {
+        serde_json::to_string(self).map_or(0, |json| json.chars().count() / CHARS_PER_TOKEN)
+    }
+
+    /// A copy of about `tokens` at most: the least telling steady rows go first, then the least telling
+    /// gaps and changes. Violations stay, ids stay, and `omitted` says how many rows went.
+    #[must_use]
+    pub fn within(&self, tokens: usize) -> Self {
+        let mut copy = self.clone();
+        let budget = tokens * CHARS_PER_TOKEN;
+        let mut size = serde_json::to_string(&copy).map_or(0, |json| json.chars().count());
+        let mut order: Vec<(u8, f64, RowId, usize)> = copy
+            .rows
+            .iter()
+            .filter_map(|row| {
+                let (class, score) = match &row.fact {
+                    Fact::Violation(_) => return None,
+                    Fact::Steady(s) => (0, s.score),
+                    Fact::Gap(_) => (1, 0.0),
+                    Fact::Change(c) => (2, c.score),
+                };
+                let length = serde_json::to_string(row).map_or(0, |json| json.chars().count() + 1);
+                Some((class, score, row.id, length))
+            })
+            .collect();
+        order.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(b.2.cmp(&a.2)));
+        let mut dropped = Vec::new();
+        for (_, _, id, length) in order {
+            if size <= budget {
+                break;
+            }
+            size = size.saturating_sub(length);
+            dropped.push(id);
+        }
+        copy.rows.retain(|r| !dropped.contains(&r.id));
+        copy.omitted += dropped.len();
+        copy
+    }
+}

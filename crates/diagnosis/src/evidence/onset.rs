@@ -1,0 +1,76 @@
+//! When a change began, and how sure that is.
+
+use super::{measure::Residual, stats::pairs};
+
+/// An onset in seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Dated {
+    /// The first sample outside the normal range.
+    pub(crate) onset: f64,
+    /// It began at most this long before.
+    pub(crate) error: f64,
+    /// From the earliest beginning to nine tenths of the peak.
+    pub(crate) rise: f64,
+}
+
+/// Dates the change whose run of clear samples starts at index `first`.
+///
+/// From there it walks back while samples still lean the same way beyond `threshold`, the edge of what the
+/// baseline did. The change began after the last sample inside. A ramp leaves the range later than it
+/// begins, so the line through its first samples is followed back to normal as well.
+pub(crate) fn date(
+    late: &[Residual],
+    first: usize,
+    threshold: f64,
+    peak: f64,
+    guard: f64,
+    spacing: f64,
+) -> Dated {
+    let sign = peak.signum();
+    let mut start = first;
+    while start > 0 && late[start - 1].off * sign > threshold {
+        start -= 1;
+    }
+    let onset = late[start].t;
+    let inside = if start > 0 { late[start - 1].t } else { (onset - spacing).min(guard) };
+    let earliest =
+        ramp_start(late, start, sign).map_or(inside, |t| t.min(inside)).max(onset - 10.0 * spacing);
+    let high = late[start..].iter().find(|r| r.off * sign >= 0.9 * peak.abs()).map_or(onset, |r| r.t);
+    Dated { onset, error: (onset - earliest).max(0.0), rise: (high - earliest).max(0.0) }
+}
+
+/// Where the line through the first few samples outside meets normal, when they do keep rising.
+fn ramp_start(late: &[Residual], start: usize, sign: f64) -> Option<f64> {
+    let head = late.get(start..start + 4)?;
+    let rising = pairs(head).all(|(a, b)| (b.off - a.off) * sign > 0.0);
+    let (dt, dv) = (head[3].t - head[0].t, (head[3].off - head[0].off) * sign);
+    (rising && dt > 0.0 && dv > 0.0).then(|| head[0].t - head[0].off * sign * dt / dv)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(offs: &[f64]) -> Vec<Residual> {
+        offs.iter().enumerate().map(|(i, &off)| Residual { t: i as f64, value: off, off }).collect()
+    }
+
+    #[test]
+    fn a_step_is_dated_between_two_samples() {
+        let dated = date(&samples(&[0.0, 0.1, 9.0, 9.1, 9.0]), 2, 1.0, 9.1, 0.0, 1.0);
+        assert_eq!((dated.onset, dated.error, dated.rise), (2.0, 1.0, 1.0));
+    }
+
+    #[test]
+    fn a_ramp_is_followed_back_to_where_it_began() {
+        let dated = date(&samples(&[0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), 5, 2.5, 6.0, 0.0, 1.0);
+        assert_eq!(dated.onset, 4.0);
+        assert_eq!(dated.onset - dated.error, 1.0);
+    }
+
+    #[test]
+    fn a_change_already_there_when_the_guard_begins_is_dated_before_it() {
+        let dated = date(&samples(&[5.0, 5.0, 5.0]), 0, 1.0, 5.0, 0.0, 1.0);
+        assert_eq!((dated.onset, dated.error), (0.0, 1.0));
+    }
+}

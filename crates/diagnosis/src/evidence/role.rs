@@ -1,0 +1,59 @@
+//! What a signal measures, in terms every system shares.
+
+use serde::{Deserialize, Serialize};
+
+/// The part a signal plays, declared by whoever owns the system.
+///
+/// Mechanisms are decided on roles and topology; names, units and absolute values are opaque.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Work arriving at an entity, or sent out by it, per unit of time.
+    Demand,
+    /// Work completed per unit of time.
+    Throughput,
+    /// Time to answer a question that changes nothing.
+    Latency,
+    /// Time to have a change accepted.
+    ChangeLatency,
+    /// Time since the last accepted change. Grows while nothing is accepted.
+    ProgressAge,
+    /// Work taken on and not yet handed over.
+    Backlog,
+    /// How much state is held. Falls when state is lost.
+    Volume,
+    /// High while the entity answers, zero while it does not.
+    Availability,
+    /// Time since the entity started. Falls back on a restart.
+    Uptime,
+    /// Share of a finite resource in use.
+    Utilisation,
+    /// Failures per unit of time.
+    Errors,
+    /// A configured value. Nothing but a person or a program setting it changes it.
+    Setting,
+    /// Anything else: it is scored and dated, and carries no meaning beyond that.
+    #[default]
+    Other,
+}
+
+impl Role {
+    /// Whether a change of this role says something about the entity's health rather than about its load.
+    pub(crate) fn is_health(self) -> bool {
+        matches!(
+            self,
+            Self::Latency
+                | Self::ChangeLatency
+                | Self::ProgressAge
+                | Self::Availability
+                | Self::Uptime
+                | Self::Utilisation
+                | Self::Errors
+        )
+    }
+
+    /// Whether a change of this role comes from outside: no other entity's fault explains it.
+    pub(crate) fn is_exogenous(self) -> bool {
+        matches!(self, Self::Demand | Self::Setting | Self::Uptime)
+    }
+}

@@ -1,0 +1,48 @@
+//! `Duration` as a number of seconds in JSON, rounded to the millisecond.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+pub(crate) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(rounded(*value))
+}
+
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let seconds = f64::deserialize(deserializer)?;
+    Duration::try_from_secs_f64(seconds).map_err(|e| D::Error::custom(format!("{seconds} seconds: {e}")))
+}
+
+/// Seconds to the millisecond, as they are written and compared.
+pub(crate) fn rounded(value: Duration) -> f64 {
+    (value.as_secs_f64() * 1e3).round() / 1e3
+}
+
+/// The nearest millisecond of a number of seconds; zero for what is not a time.
+pub(crate) fn from(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64((seconds * 1e3).round() / 1e3).unwrap_or(Duration::ZERO)
+}
+
+/// The same for a duration that may be absent.
+pub(crate) mod optional {
+    use super::{Deserialize, Deserializer, Duration, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => super::serialize(value, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        let Some(seconds) = Option::<f64>::deserialize(deserializer)? else { return Ok(None) };
+        Duration::try_from_secs_f64(seconds)
+            .map(Some)
+            .map_err(|e| serde::de::Error::custom(format!("{seconds} seconds: {e}")))
+    }
+}

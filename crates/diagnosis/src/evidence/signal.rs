@@ -1,0 +1,37 @@
+//! What is put in: a signal's samples.
+
+use std::time::Duration;
+
+use super::Role;
+
+/// The samples of one signal of one entity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SignalSeries {
+    /// The entity it belongs to.
+    pub entity: String,
+    /// Its name, unique within the entity.
+    pub name: String,
+    /// The unit, for the reader only.
+    pub unit: String,
+    /// The part it plays.
+    pub role: Role,
+    /// Samples in any order, by the time since the run began. `None` is a sample that is missing, not a zero.
+    pub points: Vec<(Duration, Option<f64>)>,
+}
+
+impl SignalSeries {
+    /// A signal without samples.
+    pub fn new(
+        entity: impl Into<String>,
+        name: impl Into<String>,
+        unit: impl Into<String>,
+        role: Role,
+    ) -> Self {
+        Self { entity: entity.into(), name: name.into(), unit: unit.into(), role, points: Vec::new() }
+    }
+
+    /// Adds a sample.
+    pub fn push(&mut self, at: Duration, value: Option<f64>) {
+        self.points.push((at, value));
+    }
+}

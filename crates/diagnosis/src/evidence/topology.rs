@@ -1,0 +1,74 @@
+//! What there is and what depends on what.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::seconds;
+
+/// The signal name under which an entity's [`Entity::propagation`] appears among the rows.
+pub const PROPAGATION: &str = "propagation interval";
+
+/// A part of the system.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entity {
+    /// Unique in the topology.
+    pub id: String,
+    /// What sort of part it is, in the system's own word.
+    pub kind: String,
+    /// What it does, as a newcomer's manual would say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub describes: String,
+    /// How often it exchanges state with its peers, when it decides from a local copy between exchanges.
+    #[serde(default, with = "seconds::optional", skip_serializing_if = "Option::is_none")]
+    pub propagation: Option<Duration>,
+}
+
+impl Entity {
+    /// An entity without a description.
+    pub fn new(id: impl Into<String>, kind: impl Into<String>) -> Self {
+        Self { id: id.into(), kind: kind.into(), describes: String::new(), propagation: None }
+    }
+
+    /// Says what it does.
+    #[must_use]
+    pub fn describes(mut self, text: impl Into<String>) -> Self {
+        self.describes = text.into();
+        self
+    }
+
+    /// Says that it decides from a local copy of shared state, refreshed this often.
+    #[must_use]
+    pub fn propagates_every(mut self, interval: Duration) -> Self {
+        self.propagation = Some(interval);
+        self
+    }
+}
+
+/// `from` depends on `to`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edge {
+    /// The dependant.
+    pub from: String,
+    /// The dependency.
+    pub to: String,
+    /// How, in a few words: "keeps its state in".
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rel: String,
+}
+
+/// Entities and their dependencies.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Topology {
+    /// The parts.
+    pub entities: Vec<Entity>,
+    /// Which depends on which.
+    pub edges: Vec<Edge>,
+}
+
+impl Topology {
+    /// The entity of that id.
+    pub fn entity(&self, id: &str) -> Option<&Entity> {
+        self.entities.iter().find(|e| e.id == id)
+    }
+}

@@ -1,0 +1,201 @@
+//! Who can affect whom.
+//!
+//! ```text
+//!   front ──depends on──▶ worker ──depends on──▶ base
+//!
+//!   a fault travels back to the dependants:   base ─▶ worker ─▶ front
+//!   load travels on to the dependencies:      front ─▶ worker ─▶ base, and from there back like a fault
+//! ```
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::evidence::Topology;
+
+/// How an effect leaves its cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carries {
+    /// To whatever depends on the cause.
+    Fault,
+    /// To whatever the cause depends on, and from there to whatever depends on that.
+    Load,
+}
+
+/// The topology, indexed.
+#[derive(Debug)]
+pub(crate) struct Graph<'a> {
+    ids: Vec<&'a str>,
+    index: HashMap<&'a str, usize>,
+    dependencies: Vec<Vec<usize>>,
+    dependants: Vec<Vec<usize>>,
+}
+
+impl<'a> Graph<'a> {
+    pub(crate) fn new(topology: &'a Topology) -> Self {
+        let ids: Vec<&str> = topology.entities.iter().map(|e| e.id.as_str()).collect();
+        let index: HashMap<&str, usize> = ids.iter().enumerate().map(|(i, id)| (*id, i)).collect();
+        let mut dependencies = vec![Vec::new(); ids.len()];
+        let mut dependants = vec![Vec::new(); ids.len()];
+        for edge in &topology.edges {
+            if let (Some(&from), Some(&to)) = (index.get(edge.from.as_str()), index.get(edge.to.as_str()))
+                && from != to
+            {
+                dependencies[from].push(to);
+                dependants[to].push(from);
+            }
+        }
+        Self { ids, index, dependencies, dependants }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(crate) fn id(&self, entity: usize) -> &'a str {
+        self.ids[entity]
+    }
+
+    pub(crate) fn index(&self, id: &str) -> Option<usize> {
+        self.index.get(id).copied()
+    }
+
+    pub(crate) fn dependencies(&self, entity: usize) -> &[usize] {
+        &self.dependencies[entity]
+    }
+
+    pub(crate) fn dependants(&self, entity: usize) -> &[usize] {
+        &self.dependants[entity]
+    }
+
+    /// Everything `entity` depends on, directly or not, without itself.
+    pub(crate) fn below(&self, entity: usize) -> Vec<usize> {
+        self.closure(entity, &self.dependencies)
+    }
+
+    /// Everything that depends on `entity`, directly or not, without itself.
+    pub(crate) fn above(&self, entity: usize) -> Vec<usize> {
+        self.closure(entity, &self.dependants)
+    }
+
+    fn closure(&self, entity: usize, next: &[Vec<usize>]) -> Vec<usize> {
+        let mut seen = vec![false; self.len()];
+        seen[entity] = true;
+        let mut found = Vec::new();
+        let mut queue = vec![entity];
+        while let Some(at) = queue.pop() {
+            for &to in &next[at] {
+                if !std::mem::replace(&mut seen[to], true) {
+                    found.push(to);
+                    queue.push(to);
+                }
+            }
+        }
+        found
+    }
+
+    /// Every entity an effect of `cause` can reach, `cause` included.
+    pub(crate) fn reach(&self, cause: usize, carries: Carries) -> Vec<bool> {
+        let mut reached = vec![false; self.len()];
+        for (entity, _) in self.walk(cause, carries, |_| 0) {
+            reached[entity] = true;
+        }
+        reached
+    }
+
+    /// The shortest way from `cause` to `effect`, both included; among equally short ones, through the
+    /// entities for which `cost` is least.
+    pub(crate) fn path(
+        &self,
+        cause: usize,
+        effect: usize,
+        carries: Carries,
+        cost: impl Fn(usize) -> i64,
+    ) -> Option<Vec<usize>> {
+        let order = self.walk(cause, carries, cost);
+        let mut at = order.iter().position(|(entity, _)| *entity == effect)?;
+        let mut path = vec![effect];
+        while let Some(previous) = order[at].1 {
+            at = previous;
+            path.push(order[at].0);
+        }
+        path.reverse();
+        Some(path)
+    }
+
+    /// Breadth first; each step with the position of the step it came from. An entity may be met twice: on the
+    /// way down with the load, and on the way back up.
+    fn walk(
+        &self,
+        cause: usize,
+        carries: Carries,
+        cost: impl Fn(usize) -> i64,
+    ) -> Vec<(usize, Option<usize>)> {
+        let mut seen = vec![[false; 2]; self.len()];
+        let mut order = vec![(cause, None)];
+        let down = carries == Carries::Load;
+        seen[cause][usize::from(down)] = true;
+        let mut queue = VecDeque::from([(0, down)]);
+        while let Some((position, down)) = queue.pop_front() {
+            let at = order[position].0;
+            let mut next: Vec<(usize, bool)> = self.dependants[at].iter().map(|&to| (to, false)).collect();
+            if down {
+                next.extend(self.dependencies[at].iter().map(|&to| (to, true)));
+            }
+            next.sort_by_key(|(to, down)| (cost(*to), !*down));
+            for (to, down) in next {
+                if !std::mem::replace(&mut seen[to][usize::from(down)], true) {
+                    queue.push_back((order.len(), down));
+                    order.push((to, Some(position)));
+                }
+            }
+        }
+        order
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{Edge, Entity};
+
+    fn topology(edges: &[(&str, &str)]) -> Topology {
+        let mut ids: Vec<&str> = edges.iter().flat_map(|(a, b)| [*a, *b]).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Topology {
+            entities: ids.into_iter().map(|id| Entity::new(id, "part")).collect(),
+            edges: edges
+                .iter()
+                .map(|(from, to)| Edge { from: (*from).into(), to: (*to).into(), rel: String::new() })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_fault_travels_to_the_dependants_only() {
+        let topology = topology(&[("front", "w1"), ("front", "w2"), ("w1", "base"), ("w2", "base")]);
+        let graph = Graph::new(&topology);
+        let at = |id| graph.index(id).expect("known");
+        let reach = graph.reach(at("w1"), Carries::Fault);
+        assert!(reach[at("front")] && reach[at("w1")]);
+        assert!(!reach[at("w2")] && !reach[at("base")]);
+    }
+
+    #[test]
+    fn load_travels_down_and_its_effects_back_up() {
+        let topology = topology(&[("front", "w1"), ("item", "w1"), ("w1", "base"), ("other", "base")]);
+        let graph = Graph::new(&topology);
+        let at = |id| graph.index(id).expect("known");
+        assert!(graph.reach(at("front"), Carries::Load).into_iter().all(|r| r));
+        let path = graph.path(at("front"), at("item"), Carries::Load, |_| 0).expect("a path");
+        assert_eq!(path.into_iter().map(|i| graph.id(i)).collect::<Vec<_>>(), ["front", "w1", "item"]);
+        assert!(graph.path(at("front"), at("item"), Carries::Fault, |_| 0).is_none());
+    }
+
+    #[test]
+    fn cycles_end() {
+        let topology = topology(&[("a", "b"), ("b", "c"), ("c", "a")]);
+        let graph = Graph::new(&topology);
+        assert_eq!(graph.reach(0, Carries::Load), [true; 3]);
+        assert_eq!(graph.below(0).len(), 2);
+    }
+}

@@ -1,0 +1,32 @@
+//! From evidence to cause: ranks hypotheses about an incident from signals, topology and violations alone.
+//!
+//! Nothing in this crate knows the system it looks at. Whoever owns the system declares its entities, what
+//! depends on what, the part each signal plays ([`Role`]), and what can be done; names, units and values are opaque.
+//!
+//! [`EvidenceBuilder`] makes a bundle of that, [`offline::analyse`] ranks hypotheses about it, and [`validate`]
+//! checks any answer, by whichever engine, before [`text::render`] shows it.
+
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct Readme;
+
+mod clean;
+mod evidence;
+mod figure;
+mod graph;
+pub mod offline;
+mod result;
+pub mod text;
+mod validate;
+
+pub use clean::capped as clean_text;
+pub use evidence::{
+    Action, After, Attempt, Before, BuildError, Change, Direction, Domain, EVIDENCE_SCHEMA, Edge, Entity,
+    Evidence, EvidenceBuilder, Fact, Gap, Outcome, PROPAGATION, Param, Params, Risk, Role, Row, RowId, Shape,
+    SignalSeries, Span, Spans, Steady, Topology, Violation,
+};
+pub use result::{
+    Basis, Cost, Diagnosis, Engine, EngineKind, Expect, Fallback, Hypothesis, Link, Mechanism, Prediction,
+    RESULT_SCHEMA, Remedy, Status, Step, Verdict, confidence_word,
+};
+pub use validate::{Breach, Rejection, Validated, validate};

@@ -1,0 +1,38 @@
+//! A configured value changed, and things have been different since.
+
+use crate::{
+    evidence::Role,
+    graph::Carries,
+    offline::{
+        case::{Case, Outcome},
+        say::{name, went},
+        view::{View, earliest},
+    },
+    result::Mechanism,
+};
+
+pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
+    let trigger = earliest(view.changes(entity).filter(|c| c.change.role == Role::Setting))?;
+    let mut case = Case::new(entity, Mechanism::ConfigurationChanged, Carries::Load, trigger);
+    let reach = view.graph.reach(entity, Carries::Load);
+
+    let follows = earliest(
+        view.entities()
+            .filter(|&e| reach[e])
+            .flat_map(|e| view.changes(e))
+            .filter(|c| c.change.role != Role::Setting && c.change.onset >= trigger.change.earliest()),
+    );
+    case.expect(1.0, follows.map_or(Outcome::Unknown, |c| Outcome::Met(Some(c.row))));
+
+    let before = earliest(
+        view.entities().flat_map(|e| view.unwell(e)).filter(|c| c.change.onset < trigger.change.earliest()),
+    );
+    case.expect(3.0, before.map_or(Outcome::Met(None), |c| Outcome::Missed(Some(c.row))));
+
+    let in_time = view.first_violation().is_none_or(|t| trigger.change.earliest() <= t);
+    case.expect(3.0, Outcome::known(Some(in_time)));
+
+    case.statement =
+        format!("the configuration of {} changed: {}", name(view.graph.id(entity)), went(trigger));
+    Some(case)
+}

@@ -1,0 +1,113 @@
+//! Load rose faster than state propagates, so decisions were taken on stale local state.
+
+use std::time::Duration;
+
+use crate::{
+    evidence::{PROPAGATION, Role, rounded},
+    graph::Carries,
+    offline::{
+        case::{Case, Outcome},
+        say::{list, name, stayed, went},
+        view::{View, rose_by, strongest},
+    },
+    result::Mechanism,
+};
+
+/// Load that rises by less does not outrun anything.
+const SURGE: f64 = 2.0;
+
+pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
+    let trigger = strongest(
+        view.changes(entity).filter(|c| c.change.role == Role::Demand && rose_by(c.change, SURGE)),
+    )?;
+    let topology = &view.evidence.topology;
+    let interval = |e: usize| topology.entities[e].propagation;
+    if view.entities().filter(|&e| interval(e).is_some()).count() < 2 {
+        return None;
+    }
+    let below = view.graph.below(entity);
+    let deciders: Vec<usize> =
+        below.iter().copied().chain([entity]).filter(|&e| interval(e).is_some()).collect();
+    let shortest = deciders.iter().filter_map(|&e| interval(e)).min()?;
+    let outran = outran(trigger.change.rise, trigger.change.onset_err, shortest)?;
+    let mut case = Case::new(entity, Mechanism::LoadOutranPropagation, Carries::Load, trigger);
+    case.expect(2.0, if outran { Outcome::Met(None) } else { Outcome::Unknown });
+
+    // load passed on from elsewhere began elsewhere
+    let passed_on = view.graph.above(entity).into_iter().find_map(|e| {
+        view.changes(e).find(|c| {
+            c.change.role == Role::Demand
+                && c.change.earliest() <= trigger.change.onset
+                && rose_by(c.change, SURGE)
+        })
+    });
+    case.expect(1.5, passed_on.map_or(Outcome::Met(None), |c| Outcome::Missed(Some(c.row))));
+
+    let reacted: Vec<_> = deciders
+        .iter()
+        .filter(|&&e| e != entity)
+        .filter_map(|&e| {
+            strongest(view.changes(e).filter(|c| {
+                matches!(c.change.role, Role::Throughput | Role::Volume | Role::Backlog | Role::Demand)
+                    && c.change.onset >= trigger.change.earliest()
+            }))
+        })
+        .collect();
+    case.supports.extend(reacted.iter().map(|c| c.row.id));
+    case.expect(1.0, if reacted.is_empty() { Outcome::Unknown } else { Outcome::Met(None) });
+
+    // nothing below may have been unwell before: then it was not the load
+    let ill = view.unwell_below(entity, trigger.change.onset);
+    case.expect(3.0, ill.map_or(Outcome::Met(None), |c| Outcome::Missed(Some(c.row))));
+    let well: Vec<_> = below
+        .iter()
+        .filter(|&&e| interval(e).is_none())
+        .filter_map(|&e| view.steady(e, &[Role::ProgressAge, Role::Latency, Role::Availability]).next())
+        .collect();
+
+    let declared = deciders
+        .iter()
+        .filter(|&&e| interval(e) == Some(shortest))
+        .find_map(|&e| view.steady(e, &[Role::Setting]).find(|(_, s)| s.signal == PROPAGATION));
+    case.cites.extend(well.iter().take(2).map(|s| s.0.id).chain(declared.map(|d| d.0.id)));
+    let id = name(view.graph.id(entity));
+    let names: Vec<String> =
+        deciders.iter().filter(|&&e| e != entity).take(4).map(|&e| name(view.graph.id(e))).collect();
+    case.statement = format!("load from {id} rose faster than state propagates: {}", went(trigger));
+    case.statement += &format!(", within {} s", rounded(trigger.change.rise));
+    if let Some((row, _)) = declared {
+        case.statement += &format!(", and state is exchanged every {} s [{}]", rounded(shortest), row.id);
+    }
+    if !names.is_empty() {
+        case.statement += &format!("; {} decided from local state", list(&names));
+    }
+    if let Some(first) = well.first() {
+        case.statement += &format!(", while {}", stayed(*first));
+    }
+    Some(case)
+}
+
+/// Whether the rise outran the exchange: `Some(true)` when it took no longer, `Some(false)` when the samples are
+/// too far apart to tell, `None` when it was slower.
+fn outran(rise: Duration, resolution: Duration, interval: Duration) -> Option<bool> {
+    if rise <= interval.mul_f64(1.05) {
+        Some(true)
+    } else if rise <= interval + 2 * resolution {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rise_is_compared_with_the_interval_as_far_as_the_samples_tell() {
+        let ms = Duration::from_millis;
+        assert_eq!(outran(ms(20), ms(20), ms(200)), Some(true));
+        assert_eq!(outran(ms(400), ms(200), ms(200)), Some(false));
+        assert_eq!(outran(ms(4_000), ms(200), ms(200)), None);
+    }
+}

@@ -1,0 +1,99 @@
+//! One entity no longer reaches a dependency that its peers still reach.
+
+use crate::{
+    evidence::{Direction, Role},
+    graph::Carries,
+    offline::{
+        case::{Case, Outcome},
+        say::{list, name, stayed, went},
+        view::View,
+    },
+    result::Mechanism,
+};
+
+const STUCK: [Role; 3] = [Role::ProgressAge, Role::ChangeLatency, Role::Backlog];
+
+/// Whether peers that share a dependency with `entity` get through while it may not.
+pub(super) fn peers_get_through(view: &View<'_>, entity: usize) -> bool {
+    let peers = |d: &usize| view.graph.dependants(*d).iter().filter(|&&p| p != entity).copied();
+    view.graph.dependencies(entity).iter().flat_map(peers).any(|p| {
+        view.steady(p, &STUCK).next().is_some() && view.strongest(p, &STUCK, Direction::Up).is_none()
+    })
+}
+
+pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
+    // what does not get through piles up, or grows old: the age tells it most directly
+    let trigger =
+        STUCK.iter().find_map(|role| view.strongest(entity, std::slice::from_ref(role), Direction::Up))?;
+    let role = [trigger.change.role];
+    let (dependency, peers) = view
+        .graph
+        .dependencies(entity)
+        .iter()
+        .map(|&d| {
+            let peers: Vec<usize> = view
+                .graph
+                .dependants(d)
+                .iter()
+                .copied()
+                .filter(|&p| p != entity && view.reports(p, &role))
+                .collect();
+            (d, peers)
+        })
+        .max_by_key(|(_, peers)| peers.len())
+        .filter(|(_, peers)| !peers.is_empty())?;
+
+    let mut case = Case::new(entity, Mechanism::LostPath, Carries::Fault, trigger);
+    case.also_explains.push(dependency);
+    case.supports.extend(
+        view.lasting(entity, &STUCK, Direction::Up).map(|c| c.row.id).filter(|id| *id != trigger.row.id),
+    );
+
+    let spared: Vec<_> = peers.iter().filter_map(|&p| view.steady(p, &role).next()).collect();
+    let hit = peers.iter().find_map(|&p| view.strongest(p, &role, Direction::Up));
+    case.expect(
+        3.0,
+        match hit {
+            Some(c) => Outcome::Missed(Some(c.row)),
+            None => Outcome::known(if spared.is_empty() { None } else { Some(true) }),
+        },
+    );
+
+    let ill = view.unwell(dependency).next();
+    let well = view.steady(dependency, &[Role::Availability, Role::Latency, Role::ProgressAge]).next();
+    case.expect(
+        2.0,
+        match (ill, well) {
+            (Some(c), _) => Outcome::Missed(Some(c.row)),
+            (None, Some(_)) => Outcome::Met(None),
+            (None, None) => Outcome::Unknown,
+        },
+    );
+
+    // more work piles up as well, and says nothing about the way it goes
+    case.expect(
+        3.0,
+        match view.load_rise(entity, trigger.change.onset + trigger.change.onset_err) {
+            Some(c) if trigger.change.role == Role::Backlog => Outcome::Missed(Some(c.row)),
+            _ => Outcome::Met(None),
+        },
+    );
+
+    case.expect(
+        1.0,
+        match view.unavailable(entity) {
+            Some(c) => Outcome::Missed(Some(c.row)),
+            None => Outcome::known(view.answers(entity)),
+        },
+    );
+
+    case.cites.extend(spared.iter().chain(&well).map(|s| s.0.id));
+    let id = name(view.graph.id(entity));
+    let to = name(view.graph.id(dependency));
+    case.statement = format!("{id} lost its path to {to}: {}", went(trigger));
+    if !spared.is_empty() {
+        case.statement += ", while ";
+        case.statement += &list(&spared.iter().take(2).map(|s| stayed(*s)).collect::<Vec<_>>());
+    }
+    Some(case)
+}

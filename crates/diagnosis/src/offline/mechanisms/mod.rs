@@ -1,0 +1,34 @@
+//! One mechanism a file: what suggests it at an entity, and what it leads to expect.
+
+mod configuration_changed;
+mod load_outran_propagation;
+mod lost_path;
+mod restarted;
+mod saturation;
+mod slowed_down;
+mod stopped_accepting;
+mod stopped_answering;
+mod unexplained;
+
+use super::{case::Case, view::View};
+
+type Pattern = for<'a> fn(&View<'a>, usize) -> Option<Case<'a>>;
+
+const PATTERNS: [Pattern; 9] = [
+    stopped_accepting::case,
+    stopped_answering::case,
+    restarted::case,
+    lost_path::case,
+    slowed_down::case,
+    saturation::case,
+    load_outran_propagation::case,
+    configuration_changed::case,
+    unexplained::case,
+];
+
+/// Every mechanism the evidence suggests anywhere.
+pub(super) fn cases<'a>(view: &View<'a>) -> Vec<Case<'a>> {
+    view.entities()
+        .flat_map(|entity| PATTERNS.iter().filter_map(move |pattern| pattern(view, entity)))
+        .collect()
+}

@@ -1,0 +1,48 @@
+//! An entity started again, and what it held in memory is gone.
+
+use crate::{
+    evidence::{Direction, Role},
+    graph::Carries,
+    offline::{
+        case::{Case, Outcome},
+        say::{name, went},
+        view::{View, strongest},
+    },
+    result::Mechanism,
+};
+
+pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
+    let trigger = strongest(
+        view.changes(entity)
+            .filter(|c| c.change.role == Role::Uptime && c.change.direction == Direction::Down),
+    )?;
+    let mut case = Case::new(entity, Mechanism::Restarted, Carries::Fault, trigger);
+
+    let down = view.unavailable(entity);
+    let back = down.is_none_or(|c| c.change.after.last > 0.5 * c.change.before.median);
+    case.supports.extend(down.filter(|_| back).map(|c| c.row.id));
+    case.expect(2.0, if back { Outcome::Met(None) } else { Outcome::Missed(down.map(|c| c.row)) });
+
+    let lost = strongest(view.changes(entity).filter(|c| {
+        matches!(c.change.role, Role::Volume | Role::Backlog) && c.change.direction == Direction::Down
+    }));
+    let kept = view.steady(entity, &[Role::Volume]).next();
+    case.expect(
+        1.0,
+        match (lost, kept) {
+            (Some(c), _) => Outcome::Met(Some(c.row)),
+            (None, Some((row, _))) => Outcome::Missed(Some(row)),
+            (None, None) => Outcome::Unknown,
+        },
+    );
+    for &dependant in view.graph.dependants(entity) {
+        case.also_explains.extend_from_slice(view.graph.dependencies(dependant));
+    }
+
+    let id = name(view.graph.id(entity));
+    case.statement = match lost {
+        Some(c) => format!("{id} restarted and lost state: {}, and {}", went(trigger), went(c)),
+        None => format!("{id} restarted: {}", went(trigger)),
+    };
+    Some(case)
+}

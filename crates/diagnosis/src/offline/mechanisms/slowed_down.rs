@@ -1,0 +1,70 @@
+//! An entity answers more slowly, and nothing asks more of it.
+
+use crate::{
+    evidence::{Direction, Role},
+    graph::Carries,
+    offline::{
+        case::{Case, Outcome},
+        say::{name, went},
+        view::{View, rose_by, strongest},
+    },
+    result::Mechanism,
+};
+
+/// Slower by less than this is not slow.
+const SLOWER: f64 = 1.5;
+const TIMES: [Role; 2] = [Role::Latency, Role::ChangeLatency];
+
+pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
+    let trigger =
+        strongest(view.lasting(entity, &TIMES, Direction::Up).filter(|c| rose_by(c.change, SLOWER)))?;
+    let onset = trigger.change.onset;
+    let mut case = Case::new(entity, Mechanism::SlowedDown, Carries::Fault, trigger);
+
+    // whoever waits for something slow is slow as well
+    case.expect(
+        2.5,
+        match view.unwell_below(entity, onset) {
+            Some(c) => Outcome::Missed(Some(c.row)),
+            None => Outcome::Met(None),
+        },
+    );
+    case.expect(
+        2.0,
+        match view.load_rise(entity, onset) {
+            Some(c) => Outcome::Missed(Some(c.row)),
+            None => Outcome::Met(None),
+        },
+    );
+    case.expect(
+        2.0,
+        match view.unavailable(entity) {
+            Some(c) => Outcome::Missed(Some(c.row)),
+            None => Outcome::Met(None),
+        },
+    );
+    // changes alone being slow, with reads as fast as ever, is another mechanism
+    let reads = view.steady(entity, &[Role::Latency]).next();
+    case.expect(
+        1.0,
+        match reads {
+            Some((row, _)) => Outcome::Missed(Some(row)),
+            None => Outcome::known(Some(view.reports(entity, &[Role::Latency]))),
+        },
+    );
+    let above = view.graph.above(entity);
+    let waits =
+        above.iter().find_map(|&e| view.unwell(e).find(|c| c.change.onset >= trigger.change.earliest()));
+    case.expect(
+        1.0,
+        match waits {
+            Some(c) => Outcome::Met(Some(c.row)),
+            None => Outcome::Unknown,
+        },
+    );
+
+    case.supports.extend(view.lasting(entity, &TIMES, Direction::Up).map(|c| c.row.id));
+    case.statement =
+        format!("{} slowed down without more load: {}", name(view.graph.id(entity)), went(trigger));
+    Some(case)
+}

@@ -1,0 +1,93 @@
+//! A dependency accepts no more changes while it still answers reads.
+
+use crate::{
+    evidence::{Direction, Role},
+    graph::Carries,
+    offline::{
+        case::{Case, Outcome},
+        mechanisms::lost_path,
+        say::{name, stayed, went},
+        view::{View, rose_by},
+    },
+    result::Mechanism,
+};
+
+/// What grows at a dependant whose changes are not accepted.
+const STUCK: [Role; 3] = [Role::ProgressAge, Role::Backlog, Role::ChangeLatency];
+/// Changes taking this much longer are as good as not accepted, where no age is reported.
+const ENDLESS: f64 = 10.0;
+/// Reads this much slower still pass.
+const STILL_PASSING: f64 = 3.0;
+
+pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
+    // with peers that get through, it is the way from here that is lost, not the entity that stopped
+    if view.graph.dependants(entity).is_empty() || lost_path::peers_get_through(view, entity) {
+        return None;
+    }
+    let trigger = match view.strongest(entity, &[Role::ProgressAge], Direction::Up) {
+        Some(_) if view.ages_hold(entity) => return None,
+        Some(grown) => grown,
+        None => view
+            .strongest(entity, &[Role::ChangeLatency], Direction::Up)
+            .filter(|c| rose_by(c.change, ENDLESS) && !view.reports(entity, &[Role::ProgressAge]))?,
+    };
+    let mut case = Case::new(entity, Mechanism::StoppedAcceptingChanges, Carries::Fault, trigger);
+
+    let reads = view.steady(entity, &[Role::Latency]).next();
+    let alive = view.steady(entity, &[Role::Availability]).next();
+    let slower = view
+        .lasting(entity, &[Role::Latency], Direction::Up)
+        .find(|c| rose_by(c.change, STILL_PASSING) && c.change.after.median > 2.0 * c.change.before.median);
+    let down = view.unavailable(entity);
+    case.expect(
+        3.0,
+        match (down.or(slower), reads.or(alive)) {
+            (Some(bad), _) => Outcome::Missed(Some(bad.row)),
+            (None, Some(_)) => Outcome::Met(None),
+            (None, None) => Outcome::known(view.answers(entity)),
+        },
+    );
+
+    let mut stuck = Vec::new();
+    let mut spared = None;
+    let mut reporting = 0_usize;
+    for &dependant in view.graph.dependants(entity) {
+        if !view.reports(dependant, &STUCK) {
+            continue;
+        }
+        reporting += 1;
+        match view.strongest(dependant, &STUCK, Direction::Up) {
+            Some(c) => stuck.push(c),
+            None => spared = spared.or(view.steady(dependant, &STUCK).next()),
+        }
+    }
+    let share = if reporting == 0 { None } else { Some(stuck.len() * 2 > reporting) };
+    case.supports.extend(stuck.iter().map(|c| c.row.id));
+    case.expect(
+        4.0,
+        if share == Some(false) { Outcome::Missed(spared.map(|s| s.0)) } else { Outcome::known(share) },
+    );
+
+    // an entity that waits for something else has not stopped of itself
+    let blocked = view.unwell_below(entity, trigger.change.onset);
+    case.expect(
+        1.5,
+        match blocked {
+            Some(below) => Outcome::Missed(Some(below.row)),
+            None => Outcome::known(Some(view.graph.dependencies(entity).is_empty())),
+        },
+    );
+
+    let id = name(view.graph.id(entity));
+    let reads = reads.or(alive).filter(|_| down.is_none() && slower.is_none());
+    case.cites.extend(reads.map(|r| r.0.id));
+    case.statement = match reads {
+        Some(row) => format!(
+            "{id} stopped accepting changes while still answering reads: {}, while {}",
+            went(trigger),
+            stayed(row)
+        ),
+        None => format!("{id} stopped accepting changes: {}", went(trigger)),
+    };
+    Some(case)
+}

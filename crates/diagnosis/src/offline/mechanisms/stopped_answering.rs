@@ -1,0 +1,65 @@
+//! An entity answers nothing.
+
+use crate::{
+    evidence::Role,
+    graph::Carries,
+    offline::{
+        case::{Case, Outcome},
+        say::{name, went},
+        view::View,
+    },
+    result::Mechanism,
+};
+
+pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
+    let trigger = view.unavailable(entity)?;
+    let mut case = Case::new(entity, Mechanism::StoppedAnswering, Carries::Fault, trigger);
+
+    // whoever does not answer cannot be measured either
+    let unseen: Vec<_> = view.gaps(entity).map(|g| g.0).collect();
+    let answering = view.steady(entity, &[Role::Latency, Role::ChangeLatency]).next();
+    case.expect(
+        1.0,
+        match (answering, unseen.is_empty()) {
+            (Some((row, _)), _) => Outcome::Missed(Some(row)),
+            (None, false) => Outcome::Met(None),
+            (None, true) => Outcome::Unknown,
+        },
+    );
+    case.cites.extend(unseen.iter().take(3).map(|row| row.id));
+
+    let back = trigger.change.after.last > 0.5 * trigger.change.before.median;
+    let restarted = view
+        .changes(entity)
+        .find(|c| c.change.role == Role::Uptime && c.change.direction == crate::evidence::Direction::Down);
+    case.expect(
+        2.0,
+        match restarted {
+            Some(c) if back => Outcome::Missed(Some(c.row)),
+            _ => Outcome::Met(None),
+        },
+    );
+
+    let above = view.graph.above(entity);
+    let hit = above.iter().find_map(|&e| {
+        view.changes(e).find(|c| !c.change.role.is_exogenous() && c.change.onset >= trigger.change.earliest())
+    });
+    case.expect(
+        1.0,
+        match hit {
+            Some(c) => Outcome::Met(Some(c.row)),
+            None if above.is_empty() => Outcome::Unknown,
+            None => Outcome::known(Some(view.violations(entity).next().is_some())),
+        },
+    );
+
+    // whoever loses a dependency turns to its other dependencies
+    for &dependant in view.graph.dependants(entity) {
+        case.also_explains.extend_from_slice(view.graph.dependencies(dependant));
+    }
+    case.statement = format!("{} stopped answering: {}", name(view.graph.id(entity)), went(trigger));
+    if let Some(row) = unseen.first() {
+        case.statement += &format!(", and what it measures about itself is missing since [{}]", row.id);
+    }
+    Some(case)
+}

@@ -1,0 +1,84 @@
+//! Which action, and what it will do.
+
+use serde_json::Value;
+
+use crate::{
+    evidence::{Action, Domain, Outcome, Param, Params, Role},
+    offline::{
+        rank::{Item, Ranked},
+        view::View,
+    },
+    result::{Expect, Prediction, Remedy},
+};
+
+/// The action of the catalogue meant for the mechanism, on the cause itself before anything it reaches, reversible
+/// before not, low risk before high. What failed already is not tried again.
+pub(super) fn remedy(view: &View<'_>, items: &[Item], cause: &Ranked<'_>) -> Option<Remedy> {
+    let within = view.graph.reach(cause.case.entity, cause.case.carries);
+    let touches =
+        |a: &Action, f: &dyn Fn(usize) -> bool| a.touches.iter().filter_map(|id| view.graph.index(id)).any(f);
+    let mut fitting: Vec<(&Action, _)> = view
+        .evidence
+        .actions
+        .iter()
+        .filter(|a| a.cures.contains(&cause.case.mechanism) && touches(a, &|e| within[e]))
+        .filter_map(|a| Some((a, params(a, view.graph.id(cause.case.entity))?)))
+        .filter(|(a, params)| {
+            !view
+                .evidence
+                .history
+                .iter()
+                .any(|h| h.outcome == Outcome::Failed && h.action == a.id && h.params == *params)
+        })
+        .collect();
+    fitting.sort_by_key(|(a, _)| (!touches(a, &|e| e == cause.case.entity), !a.reversible, a.risk));
+    let (action, params) = fitting.into_iter().next()?;
+
+    let violation = items
+        .iter()
+        .enumerate()
+        .filter(|(i, item)| item.is_violation() && cause.explains[*i])
+        .min_by_key(|(_, item)| item.seen);
+    let mut why = vec![cause.case.trigger.row.id];
+    why.extend(violation.map(|(_, item)| item.row));
+    Some(Remedy { id: action.id.clone(), params, why, predict: predictions(view, cause) })
+}
+
+/// The default of every parameter; where the cause itself can be chosen, the cause.
+fn params(action: &Action, cause: &str) -> Option<Params> {
+    let value = |p: &Param| match &p.domain {
+        Domain::Choice { options } if options.iter().any(|o| o == cause) => Some(Value::from(cause)),
+        _ => p.default.clone(),
+    };
+    action.params.iter().map(|p| Some((p.name.clone(), value(p)?))).collect()
+}
+
+/// What is still off goes back to where it was, and the invariants hold again.
+fn predictions(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Prediction> {
+    let mut off: Vec<_> = view
+        .entities()
+        .filter(|&e| cause.reach[e])
+        .flat_map(|e| view.changes(e).map(move |c| (e != cause.case.entity, c)))
+        .filter(|(_, c)| {
+            let (before, last) = (c.change.before.median, c.change.after.last);
+            c.change.is_sustained()
+                && !matches!(c.change.role, Role::Demand | Role::Setting | Role::Uptime | Role::Other)
+                && c.change.before.slope.is_none()
+                && (last - before).abs() > 0.2 * (c.change.extreme() - before).abs()
+        })
+        .collect();
+    off.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.change.score.total_cmp(&a.1.change.score)));
+    let signals = off.into_iter().take(2).map(|(_, c)| Prediction {
+        entity: c.change.entity.clone(),
+        signal: c.change.signal.clone(),
+        expect: c.change.direction.undone(),
+        to: Some(c.change.before.median),
+    });
+    let invariants = view.evidence.violations().take(1).map(|(_, v)| Prediction {
+        entity: v.entity.clone(),
+        signal: v.invariant.clone(),
+        expect: Expect::Clears,
+        to: None,
+    });
+    signals.chain(invariants).collect()
+}

@@ -1,0 +1,207 @@
+//! What else it could have been, and the rows that speak against it.
+
+use crate::{
+    evidence::{Fact, Role, RowId},
+    graph::Carries,
+    offline::{
+        rank::{Item, Ranked},
+        say::{broke, entity_went, list, name, stayed, went},
+        view::{Changed, View},
+    },
+    result::{Hypothesis, Mechanism, Status},
+};
+
+/// Alternatives shown beside the cause.
+const MOST: usize = 4;
+/// Confidence left to what is refuted.
+const RESIDUE: f64 = 0.1;
+
+/// The alternatives to `cause`, best first, without ids and ranks.
+pub(super) fn rivals(
+    view: &View<'_>,
+    items: &[Item],
+    cause: &Ranked<'_>,
+    others: &[Ranked<'_>],
+) -> Vec<Hypothesis> {
+    let healthy = ruled_out(view, cause);
+    let mut found: Vec<Hypothesis> = Vec::new();
+    for other in others {
+        let vague = other.case.mechanism == Mechanism::Unexplained;
+        let same_entity = other.case.entity == cause.case.entity;
+        let entity = view.graph.id(other.case.entity);
+        let known =
+            found.iter().any(|h| h.mechanism == other.case.mechanism || (vague && h.entity == entity));
+        if known || (vague && (same_entity || healthy.iter().any(|h| h.entity == entity))) {
+            continue;
+        }
+        found.push(judged(view, items, cause, other));
+    }
+    // what is refuted by its being well says more than a second symptom does
+    let room = MOST.saturating_sub(healthy.len().min(2));
+    found.truncate(room);
+    found.extend(healthy.into_iter().take(MOST - found.len()));
+    found.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+    if found.is_empty() {
+        found.extend(minor(view, cause));
+    }
+    found
+}
+
+/// A change too slight for any mechanism, when there is nothing else to set against the cause.
+fn minor(view: &View<'_>, cause: &Ranked<'_>) -> Option<Hypothesis> {
+    let id = view.graph.id(cause.case.entity);
+    let (row, change) = view
+        .evidence
+        .rows
+        .iter()
+        .filter_map(|row| Some((row, row.change()?)))
+        .find(|(_, change)| change.entity != id)?;
+    let mut slight = refuted(
+        change.entity.clone(),
+        Mechanism::Unexplained,
+        format!("{} changed as well: {}", name(&change.entity), went(Changed { row, change })),
+        Vec::new(),
+    );
+    slight.status = Status::Open;
+    slight.supports = vec![row.id];
+    Some(slight)
+}
+
+fn judged(view: &View<'_>, items: &[Item], cause: &Ranked<'_>, other: &Ranked<'_>) -> Hypothesis {
+    let against = refuters(view, items, cause, other);
+    let refuted = !against.is_empty();
+    Hypothesis {
+        id: String::new(),
+        rank: 0,
+        entity: view.graph.id(other.case.entity).to_owned(),
+        mechanism: other.case.mechanism,
+        statement: other.case.statement.clone(),
+        status: if refuted { Status::Refuted } else { Status::Open },
+        confidence: if refuted { (0.3 * other.score).min(RESIDUE) } else { other.score.min(cause.score) },
+        supports: other.case.cited(),
+        against,
+        chain: Vec::new(),
+    }
+}
+
+/// The rows that speak against `other`, given `cause`.
+fn refuters(view: &View<'_>, items: &[Item], cause: &Ranked<'_>, other: &Ranked<'_>) -> Vec<RowId> {
+    let mut rows = other.case.against.clone();
+    // downstream of the cause, and no earlier
+    let downstream = cause.reach[other.case.entity]
+        && cause.case.entity != other.case.entity
+        && !view.graph.reach(other.case.entity, Carries::Fault)[cause.case.entity];
+    if downstream && cause.began <= other.case.trigger.change.onset {
+        rows.push(cause.case.trigger.row.id);
+    }
+    // something the cause explains, this one cannot, and it was there as early
+    let unexplained = items.iter().enumerate().filter(|(i, item)| {
+        cause.explains[*i]
+            && !other.explains[*i]
+            && (item.is_violation() || item.is_exogenous() || item.seen <= other.case.trigger.change.onset)
+    });
+    rows.extend(unexplained.map(|(_, item)| item.row).take(2));
+    let support = other.case.support();
+    rows.retain(|id| !support.contains(id));
+    let mut seen = Vec::new();
+    rows.retain(|id| {
+        let new = !seen.contains(id);
+        seen.push(*id);
+        new
+    });
+    rows.truncate(4);
+    rows
+}
+
+/// What would have broken the invariant as well, had it not been as ever: dependencies that were well, load that
+/// did not rise.
+fn ruled_out(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Hypothesis> {
+    let mut violated: Vec<usize> = view.entities().filter(|&e| view.violations(e).next().is_some()).collect();
+    violated.sort_by_key(|&e| view.violations(e).map(|(_, v)| v.t).min());
+    let Some(&violated) = violated.first() else { return Vec::new() };
+
+    let mut below = view.graph.below(violated);
+    below.sort_by_key(|&e| std::cmp::Reverse(view.graph.dependants(e).len()));
+    let well =
+        below.into_iter().chain([violated]).filter(|&e| e != cause.case.entity).find_map(|e| well(view, e));
+    well.into_iter().chain(idle(view, violated, cause)).collect()
+}
+
+/// "It was this dependency", refuted by everything it reports.
+fn well(view: &View<'_>, entity: usize) -> Option<Hypothesis> {
+    if view.unwell(entity).next().is_some() || view.graph.dependants(entity).is_empty() {
+        return None;
+    }
+    let rows: Vec<_> = [
+        (Role::ProgressAge, Mechanism::StoppedAcceptingChanges),
+        (Role::Availability, Mechanism::StoppedAnswering),
+        (Role::Latency, Mechanism::SlowedDown),
+    ]
+    .into_iter()
+    .filter_map(|(role, mechanism)| Some((view.steady(entity, &[role]).next()?, mechanism)))
+    .collect();
+    let mechanism = rows.first()?.1;
+    let said: Vec<String> = rows.iter().take(2).map(|(row, _)| stayed(*row)).collect();
+    Some(refuted(
+        view.graph.id(entity).to_owned(),
+        mechanism,
+        format!("{} failed: no, {}", name(view.graph.id(entity)), list(&said)),
+        rows.iter().map(|(row, _)| row.0.id).collect(),
+    ))
+}
+
+/// "The load rose", refuted by load that did not.
+fn idle(view: &View<'_>, violated: usize, cause: &Ranked<'_>) -> Option<Hypothesis> {
+    let rose = view.entities().flat_map(|e| view.changes(e)).any(|c| c.change.role == Role::Demand);
+    let local = view.evidence.topology.entities.iter().filter(|e| e.propagation.is_some()).count() >= 2;
+    if rose {
+        return None;
+    }
+    let (entity, row) = view
+        .entities()
+        .filter(|&e| e != cause.case.entity && view.graph.reach(e, Carries::Load)[violated])
+        .find_map(|e| Some((e, view.steady(e, &[Role::Demand]).next()?)))?;
+    Some(refuted(
+        view.graph.id(entity).to_owned(),
+        if local { Mechanism::LoadOutranPropagation } else { Mechanism::Saturation },
+        format!("the load rose: no, {}", stayed(row)),
+        vec![row.0.id],
+    ))
+}
+
+fn refuted(entity: String, mechanism: Mechanism, statement: String, against: Vec<RowId>) -> Hypothesis {
+    Hypothesis {
+        id: String::new(),
+        rank: 0,
+        entity,
+        mechanism,
+        statement,
+        status: Status::Refuted,
+        confidence: 0.02,
+        supports: Vec::new(),
+        against,
+        chain: Vec::new(),
+    }
+}
+
+/// Why the alternative lost, as a sentence: the first rows against it, in words.
+pub(super) fn why_not(view: &View<'_>, rival: &Hypothesis) -> Option<(String, Vec<RowId>)> {
+    let said: Vec<String> = rival
+        .against
+        .iter()
+        .filter_map(|id| {
+            let row = view.evidence.row(*id)?;
+            match &row.fact {
+                Fact::Steady(s) => Some(stayed((row, s))),
+                Fact::Change(c) => Some(entity_went(Changed { row, change: c })),
+                Fact::Violation(v) => Some(broke((row, v))),
+                Fact::Gap(_) => None,
+            }
+        })
+        .take(2)
+        .collect();
+    (!said.is_empty()).then(|| {
+        let text = format!("not {} ({}): {}", name(&rival.entity), rival.mechanism, list(&said));
+        (text, rival.against.clone())
+    })
+}

@@ -1,0 +1,101 @@
+//! Rule 5: cause before effect, and a way from one to the other.
+
+use std::time::Duration;
+
+use super::Check;
+use crate::{
+    evidence::{Fact, Role, RowId, rounded},
+    graph::Carries,
+    result::{Diagnosis, Hypothesis, Link, Mechanism},
+};
+
+/// The times between which something can have begun, over all that was seen of it.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    earliest: Duration,
+    latest: Duration,
+}
+
+pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
+    for h in &diagnosis.hypotheses {
+        let mut from = h.entity.as_str();
+        for link in &h.chain {
+            if link.cause != from {
+                check.breach(
+                    5,
+                    format!("the chain of hypothesis {} jumps from {from:?} to {:?}", h.id, link.cause),
+                );
+            }
+            from = &link.effect;
+            path(check, h, link);
+            order(check, h, link);
+        }
+    }
+}
+
+/// How an effect of the hypothesis travels: with the load only when the cause is one of load or of settings.
+pub(super) fn carries(check: &Check<'_>, h: &Hypothesis) -> Carries {
+    let by_kind = matches!(
+        h.mechanism,
+        Mechanism::LoadOutranPropagation | Mechanism::Saturation | Mechanism::ConfigurationChanged
+    );
+    let by_rows = h.supports.iter().filter_map(|id| check.evidence.row(*id)).any(|row| {
+        row.entity() == h.entity
+            && row.change().is_some_and(|c| matches!(c.role, Role::Demand | Role::Setting))
+    });
+    if by_kind || by_rows { Carries::Load } else { Carries::Fault }
+}
+
+fn path(check: &mut Check<'_>, h: &Hypothesis, link: &Link) {
+    let ends = (check.graph.index(&link.cause), check.graph.index(&link.effect));
+    let (Some(cause), Some(effect)) = ends else { return };
+    if check.graph.path(cause, effect, carries(check, h), |_| 0).is_none() {
+        check.breach(5, format!("no dependency leads from {:?} to {:?}", link.cause, link.effect));
+    }
+}
+
+fn order(check: &mut Check<'_>, h: &Hypothesis, link: &Link) {
+    // of the cause itself, what is cited counts; of what lies between, all that was seen
+    let cited: &[RowId] = if link.cause == h.entity { &h.supports } else { &[] };
+    let ends = (begun(check, &link.cause, cited), begun(check, &link.effect, &[]));
+    let (Some(cause), Some(effect)) = ends else { return };
+    if cause.earliest > effect.latest {
+        check.breach(
+            5,
+            format!(
+                "{:?} changed at {} s at the earliest, after {:?} at {} s: it cannot be the cause",
+                link.cause,
+                rounded(cause.earliest),
+                link.effect,
+                rounded(effect.latest)
+            ),
+        );
+        return;
+    }
+    let most = effect.latest.saturating_sub(cause.earliest).as_secs_f64();
+    if link.lag_s > most * 1.01 + 0.001 {
+        check.breach(
+            5,
+            format!(
+                "a lag of {} s from {:?} to {:?}: their onsets allow {most} s at most",
+                link.lag_s, link.cause, link.effect
+            ),
+        );
+    }
+}
+
+/// When something began at an entity, by the rows cited of it, or by all there are.
+fn begun(check: &Check<'_>, entity: &str, cited: &[RowId]) -> Option<Begun> {
+    let all = || check.evidence.rows.iter().filter(|r| r.entity() == entity);
+    let times = |only_cited: bool| {
+        all()
+            .filter(|r| !only_cited || cited.contains(&r.id))
+            .filter_map(|r| match &r.fact {
+                Fact::Change(c) => Some(Begun { earliest: c.earliest(), latest: c.onset }),
+                Fact::Violation(v) => Some(Begun { earliest: v.t, latest: v.t }),
+                Fact::Steady(_) | Fact::Gap(_) => None,
+            })
+            .reduce(|a, b| Begun { earliest: a.earliest.min(b.earliest), latest: a.latest.max(b.latest) })
+    };
+    times(true).or_else(|| times(false))
+}

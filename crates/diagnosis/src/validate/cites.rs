@@ -1,0 +1,68 @@
+//! Rule 2: what is named exists.
+
+use super::{Check, numbers};
+use crate::{
+    evidence::RowId,
+    result::{Diagnosis, Expect},
+};
+
+pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
+    for h in &diagnosis.hypotheses {
+        let place = format!("hypothesis {}", h.id);
+        entity(check, &place, &h.entity);
+        rows(check, &place, h.supports.iter().chain(&h.against));
+        for link in &h.chain {
+            entity(check, &place, &link.cause);
+            entity(check, &place, &link.effect);
+        }
+        rows(check, &place, &numbers::inline(&h.statement));
+    }
+    for (i, step) in diagnosis.reasoning.iter().enumerate() {
+        let place = format!("step {} of the reasoning", i + 1);
+        rows(check, &place, &step.cites);
+        rows(check, &place, &numbers::inline(&step.text));
+    }
+    for text in &diagnosis.unknowns {
+        rows(check, "an unknown", &numbers::inline(text));
+    }
+    if let Some(action) = &diagnosis.action {
+        rows(check, "the action", &action.why);
+        for p in &action.predict {
+            entity(check, "a prediction", &p.entity);
+            let known = match p.expect {
+                Expect::Clears => {
+                    check.evidence.violations().any(|(_, v)| v.entity == p.entity && v.invariant == p.signal)
+                }
+                Expect::Falls | Expect::Rises => check
+                    .evidence
+                    .rows
+                    .iter()
+                    .any(|r| r.entity() == p.entity && r.signal() == Some(&p.signal)),
+            };
+            if !known {
+                let what = if p.expect == Expect::Clears { "violation" } else { "signal" };
+                check.breach(
+                    2,
+                    format!(
+                        "a prediction names {what} {:?} of {:?}, which does not exist",
+                        p.signal, p.entity
+                    ),
+                );
+            }
+        }
+    }
+}
+
+fn entity(check: &mut Check<'_>, place: &str, id: &str) {
+    if check.graph.index(id).is_none() {
+        check.breach(2, format!("{place} names entity {id:?}, which does not exist"));
+    }
+}
+
+fn rows<'r>(check: &mut Check<'_>, place: &str, ids: impl IntoIterator<Item = &'r RowId>) {
+    for id in ids {
+        if check.evidence.row(*id).is_none() {
+            check.breach(2, format!("{place} cites {id}, which does not exist"));
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! No answer is shown unchecked, whoever gave it.
+//!
+//! | rule | checked |
+//! |---|---|
+//! | 1 | it parses; numbers are in their ranges; the verdict fits the hypotheses |
+//! | 2 | every id, entity, signal and action named exists |
+//! | 3 | a supported cause cites a change of that same entity; what stayed steady supports nothing |
+//! | 4 | a refuted alternative cites what refutes it; there is an alternative unless only one entity changed |
+//! | 5 | a cause comes before its effect, as far as onsets tell, and a path leads from one to the other |
+//! | 6 | every number in the text occurs in a row it cites, to one per cent |
+//! | 7 | the action is in the catalogue, its parameters in range, and it has not failed already |
+//! | 8 | confidence is capped by what the evidence can bear |
+//! | 9 | strings are data: capped in length, without control characters |
+//!
+//! Rules 8 and 9 correct an answer, the others refuse it.
+
+mod caps;
+mod causes;
+mod chains;
+mod cites;
+mod numbers;
+mod ranges;
+mod remedies;
+mod strings;
+
+use std::{fmt, ops::Deref};
+
+use serde::Serialize;
+
+use crate::{evidence::Evidence, graph::Graph, result::Diagnosis};
+
+/// Breaches told of at once: enough to repair an answer, few enough to read.
+const MOST_TOLD: usize = 8;
+
+/// An answer that passed every rule. There is no other way to get one than [`validate`], and nothing else can be
+/// rendered.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Validated(Diagnosis);
+
+impl Validated {
+    /// An answer that claims nothing, and so has nothing to check.
+    pub(crate) fn without_claims(mut diagnosis: Diagnosis) -> Self {
+        diagnosis.hypotheses.clear();
+        diagnosis.reasoning.clear();
+        diagnosis.action = None;
+        strings::clean(&mut diagnosis);
+        Self(diagnosis)
+    }
+
+    /// The answer itself.
+    pub fn into_inner(self) -> Diagnosis {
+        self.0
+    }
+}
+
+impl Deref for Validated {
+    type Target = Diagnosis;
+
+    fn deref(&self) -> &Diagnosis {
+        &self.0
+    }
+}
+
+/// A rule that was not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breach {
+    /// The number of the rule, 1 to 9.
+    pub rule: u8,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rule {}: {}", self.rule, self.what)
+    }
+}
+
+/// Why an answer was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Rejection {
+    /// The rules it breaks, at least one.
+    pub breaches: Vec<Breach>,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, breach) in self.breaches.iter().take(MOST_TOLD).enumerate() {
+            if i > 0 {
+                f.write_str("; ")?;
+            }
+            write!(f, "{breach}")?;
+        }
+        let more = self.breaches.len().saturating_sub(MOST_TOLD);
+        if more > 0 { write!(f, "; and {more} more") } else { Ok(()) }
+    }
+}
+
+/// What the rules look at, and what they find.
+struct Check<'a> {
+    evidence: &'a Evidence,
+    graph: Graph<'a>,
+    breaches: Vec<Breach>,
+}
+
+impl Check<'_> {
+    fn breach(&mut self, rule: u8, what: impl Into<String>) {
+        self.breaches.push(Breach { rule, what: what.into() });
+    }
+}
+
+/// Checks an answer against the evidence it was drawn from. Confidence beyond what the evidence can bear is
+/// lowered and strings are cleaned; any other breach refuses the answer.
+pub fn validate(evidence: &Evidence, mut diagnosis: Diagnosis) -> Result<Validated, Rejection> {
+    strings::clean(&mut diagnosis);
+    diagnosis.hypotheses.sort_by_key(|h| h.rank);
+    let mut check = Check { evidence, graph: Graph::new(&evidence.topology), breaches: Vec::new() };
+    ranges::check(&mut check, &diagnosis);
+    cites::check(&mut check, &diagnosis);
+    if check.breaches.is_empty() {
+        // these follow references, and so need them to lead somewhere
+        causes::check(&mut check, &diagnosis);
+        chains::check(&mut check, &diagnosis);
+        remedies::check(&mut check, &diagnosis);
+        numbers::check(&mut check, &diagnosis);
+    }
+    if !check.breaches.is_empty() {
+        return Err(Rejection { breaches: check.breaches });
+    }
+    caps::apply(&check, &mut diagnosis);
+    Ok(Validated(diagnosis))
+}

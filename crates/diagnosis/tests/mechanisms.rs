@@ -1,0 +1,276 @@
+//! One incident for each mechanism, drawn with a ruler: what suggests it, and what tells it from its neighbours.
+
+mod support;
+
+use std::time::Duration;
+
+use diagnosis::{
+    BuildError, Entity, Evidence, EvidenceBuilder, Fact, Mechanism, Role, SignalSeries, Status, Verdict,
+    Violation,
+};
+use support::{diagnosed, rng::Rng, shown};
+
+const AT: f64 = 20.0;
+
+/// A signal of forty seconds with a little noise.
+fn signal(entity: &str, name: &str, role: Role, value: impl Fn(f64) -> f64) -> SignalSeries {
+    let mut rng = Rng::new(name.len() as u64 * 31 + entity.len() as u64);
+    let mut series = SignalSeries::new(entity, name, "u", role);
+    for tick in 0..200 {
+        let t = f64::from(tick) * 0.2;
+        let v = value(t);
+        series.push(Duration::from_secs_f64(t), Some(v + 0.02 * v * rng.normal()));
+    }
+    series
+}
+
+fn step(before: f64, after: f64) -> impl Fn(f64) -> f64 {
+    move |t| if t < AT { before } else { after }
+}
+
+fn ramp(before: f64, per_second: f64) -> impl Fn(f64) -> f64 {
+    move |t| before + (t - AT).max(0.0) * per_second
+}
+
+/// `front` calls `left` and `right`, which share `base`. The front is broken at 23 s.
+fn system(signals: impl IntoIterator<Item = SignalSeries>) -> Evidence {
+    let mut builder = EvidenceBuilder::new("drawn")
+        .entity(Entity::new("front", "gateway"))
+        .entity(Entity::new("left", "service"))
+        .entity(Entity::new("right", "service"))
+        .entity(Entity::new("base", "database"))
+        .edge("front", "left", "calls")
+        .edge("front", "right", "calls")
+        .edge("left", "base", "writes to")
+        .edge("right", "base", "writes to")
+        .violation(Violation::new("front", "holds", Duration::from_secs(23), 9.0, 1.0));
+    for s in signals {
+        builder = builder.signal(s);
+    }
+    builder.build(Duration::from_secs(23)).expect("evidence")
+}
+
+fn is_named(evidence: &Evidence, entity: &str, mechanism: Mechanism) {
+    let answer = diagnosed(evidence);
+    let named = answer.cause().map(|h| (h.entity.as_str(), h.mechanism));
+    assert_eq!(named, Some((entity, mechanism)), "{}", shown(evidence, &answer));
+}
+
+#[test]
+fn saturation_is_strain_after_more_load() {
+    let evidence = system([
+        signal("front", "calls", Role::Demand, step(100.0, 900.0)),
+        signal("base", "busy", Role::Utilisation, step(0.3, 0.99)),
+        signal("base", "answer time", Role::Latency, step(2.0, 80.0)),
+        signal("left", "answer time", Role::Latency, step(5.0, 90.0)),
+        signal("right", "answer time", Role::Latency, step(5.0, 90.0)),
+    ]);
+    is_named(&evidence, "base", Mechanism::Saturation);
+}
+
+#[test]
+fn the_same_strain_without_more_load_is_a_slowdown() {
+    let evidence = system([
+        signal("front", "calls", Role::Demand, |_| 100.0),
+        signal("base", "answer time", Role::Latency, step(2.0, 80.0)),
+        signal("left", "answer time", Role::Latency, step(5.0, 90.0)),
+        signal("right", "answer time", Role::Latency, step(5.0, 90.0)),
+    ]);
+    is_named(&evidence, "base", Mechanism::SlowedDown);
+}
+
+#[test]
+fn a_dependency_that_takes_nothing_is_told_from_one_that_is_gone() {
+    let stuck = |alive: bool| {
+        system([
+            signal("base", "alive", Role::Availability, step(1.0, if alive { 1.0 } else { 0.0 })),
+            signal("base", "read time", Role::Latency, |_| 2.0),
+            signal("base", "since the last change", Role::ProgressAge, ramp(0.1, 1.0)),
+            signal("left", "unsent", Role::Backlog, ramp(3.0, 40.0)),
+            signal("right", "unsent", Role::Backlog, ramp(3.0, 40.0)),
+        ])
+    };
+    is_named(&stuck(true), "base", Mechanism::StoppedAcceptingChanges);
+    is_named(&stuck(false), "base", Mechanism::StoppedAnswering);
+}
+
+#[test]
+fn changes_that_take_forever_count_as_not_accepted() {
+    let evidence = system([
+        signal("base", "read time", Role::Latency, |_| 2.0),
+        signal("base", "write time", Role::ChangeLatency, step(3.0, 900.0)),
+        signal("left", "unsent", Role::Backlog, ramp(3.0, 40.0)),
+        signal("right", "unsent", Role::Backlog, ramp(3.0, 40.0)),
+    ]);
+    is_named(&evidence, "base", Mechanism::StoppedAcceptingChanges);
+}
+
+#[test]
+fn one_of_two_that_is_stuck_lost_its_own_way() {
+    let evidence = system([
+        signal("base", "read time", Role::Latency, |_| 2.0),
+        signal("base", "alive", Role::Availability, |_| 1.0),
+        signal("left", "unsent", Role::Backlog, ramp(3.0, 40.0)),
+        signal("right", "unsent", Role::Backlog, |_| 3.0),
+    ]);
+    is_named(&evidence, "left", Mechanism::LostPath);
+}
+
+#[test]
+fn ages_kept_at_the_dependency_for_each_dependant_tell_a_lost_path_too() {
+    let evidence = system([
+        signal("base", "read time", Role::Latency, |_| 2.0),
+        signal("base", "since left wrote", Role::ProgressAge, ramp(0.1, 1.0)),
+        signal("base", "since right wrote", Role::ProgressAge, |_| 0.1),
+        signal("left", "unsent", Role::Backlog, ramp(3.0, 40.0)),
+        signal("right", "unsent", Role::Backlog, |_| 3.0),
+    ]);
+    is_named(&evidence, "left", Mechanism::LostPath);
+    let evidence = system([
+        signal("base", "read time", Role::Latency, |_| 2.0),
+        signal("base", "since left wrote", Role::ProgressAge, ramp(0.1, 1.0)),
+        signal("base", "since right wrote", Role::ProgressAge, ramp(0.1, 1.0)),
+        signal("left", "unsent", Role::Backlog, ramp(3.0, 40.0)),
+        signal("right", "unsent", Role::Backlog, ramp(3.0, 40.0)),
+    ]);
+    is_named(&evidence, "base", Mechanism::StoppedAcceptingChanges);
+}
+
+#[test]
+fn a_restart_shows_in_the_uptime_and_in_what_was_lost() {
+    let evidence = system([
+        signal("left", "alive", Role::Availability, |_| 1.0),
+        signal("left", "up since", Role::Uptime, |t| if t < AT { 500.0 + t } else { t - AT }),
+        signal("left", "held", Role::Volume, step(4_000.0, 10.0)),
+        signal("right", "held", Role::Volume, |_| 4_000.0),
+        signal("front", "failures", Role::Errors, step(1.0, 60.0)),
+    ]);
+    is_named(&evidence, "left", Mechanism::Restarted);
+}
+
+#[test]
+fn a_setting_is_a_cause_only_when_it_came_first() {
+    let with_setting_at = |when: f64| {
+        system([
+            signal("base", "pool size", Role::Setting, move |t| if t < when { 50.0 } else { 5.0 }),
+            signal("left", "answer time", Role::Latency, step(5.0, 90.0)),
+            signal("right", "answer time", Role::Latency, step(5.0, 90.0)),
+        ])
+    };
+    is_named(&with_setting_at(AT - 0.5), "base", Mechanism::ConfigurationChanged);
+    let late = with_setting_at(30.0);
+    let answer = diagnosed(&late);
+    assert_ne!(
+        answer.cause().map(|h| h.mechanism),
+        Some(Mechanism::ConfigurationChanged),
+        "{}",
+        shown(&late, &answer)
+    );
+}
+
+#[test]
+fn load_outruns_propagation_only_when_it_is_faster() {
+    let rising_over = |seconds: f64| {
+        let load = move |t: f64| 20.0 + 2_000.0 * ((t - AT) / seconds).clamp(0.0, 1.0);
+        let mut builder = EvidenceBuilder::new("load")
+            .entity(Entity::new("source", "load"))
+            .entity(Entity::new("pool", "resource"))
+            .violation(Violation::new("pool", "holds", Duration::from_secs(21), 9.0, 1.0))
+            .signal(signal("source", "calls", Role::Demand, load));
+        for id in ["left", "right"] {
+            builder = builder
+                .entity(Entity::new(id, "service").propagates_every(Duration::from_millis(500)))
+                .edge("source", id, "calls")
+                .edge("pool", id, "is shared out by")
+                .signal(signal(id, "taken", Role::Throughput, move |t| load(t) / 2.0));
+        }
+        builder.build(Duration::from_secs(21)).expect("evidence")
+    };
+    is_named(&rising_over(0.2), "source", Mechanism::LoadOutranPropagation);
+    let slow = rising_over(15.0);
+    let answer = diagnosed(&slow);
+    assert_ne!(
+        answer.cause().map(|h| h.mechanism),
+        Some(Mechanism::LoadOutranPropagation),
+        "{}",
+        shown(&slow, &answer)
+    );
+}
+
+#[test]
+fn an_old_incident_is_left_out_of_the_baseline() {
+    let twice = |t: f64| if (5.0..12.0).contains(&t) || t >= AT { 80.0 } else { 2.0 };
+    let build = |since: u64| {
+        EvidenceBuilder::new("second")
+            .entity(Entity::new("base", "database"))
+            .entity(Entity::new("front", "gateway"))
+            .edge("front", "base", "calls")
+            .signal(signal("base", "answer time", Role::Latency, twice))
+            .violation(Violation::new("front", "holds", Duration::from_secs(23), 9.0, 1.0))
+            .since(Duration::from_secs(since))
+            .build(Duration::from_secs(23))
+            .expect("evidence")
+    };
+    assert!(build(0).changes().next().is_none());
+    is_named(&build(13), "base", Mechanism::SlowedDown);
+}
+
+#[test]
+fn a_violation_that_takes_long_to_show_does_not_spoil_the_baseline() {
+    let early = |t: f64| if t < 12.0 { 2.0 } else { 2.0 + 3.0 * (t - 12.0) };
+    let evidence = system([
+        signal("base", "answer time", Role::Latency, early),
+        signal("front", "answer time", Role::Latency, early),
+    ]);
+    is_named(&evidence, "base", Mechanism::SlowedDown);
+}
+
+#[test]
+fn what_is_missing_is_a_gap_and_never_a_zero() {
+    let mut silent = signal("base", "answer time", Role::Latency, |_| 2.0);
+    for (t, value) in &mut silent.points {
+        if t.as_secs_f64() > AT {
+            *value = None;
+        }
+    }
+    let mut broken = signal("left", "answer time", Role::Latency, |_| 2.0);
+    for (_, value) in &mut broken.points {
+        *value = Some(f64::NAN);
+    }
+    let never = SignalSeries::new("right", "answer time", "u", Role::Latency);
+    let evidence = system([silent, broken, never]);
+    let gaps = evidence.rows.iter().filter(|r| matches!(r.fact, Fact::Gap(_))).count();
+    assert_eq!((gaps, evidence.changes().count()), (3, 0));
+    let answer = diagnosed(&evidence);
+    assert_eq!(answer.verdict, Verdict::Inconclusive);
+    assert!(answer.unknowns.iter().any(|u| u.contains("answer time of base")), "{:?}", answer.unknowns);
+}
+
+#[test]
+fn without_a_topology_nothing_is_more_than_a_candidate() {
+    let evidence = EvidenceBuilder::new("islands")
+        .entity(Entity::new("a", "x"))
+        .entity(Entity::new("b", "x"))
+        .signal(signal("a", "answer time", Role::Latency, step(2.0, 80.0)))
+        .violation(Violation::new("b", "holds", Duration::from_secs(21), 2.0, 1.0))
+        .build(Duration::from_secs(21))
+        .expect("evidence");
+    let answer = diagnosed(&evidence);
+    assert!(answer.hypotheses.iter().all(|h| h.confidence <= 0.5), "{}", shown(&evidence, &answer));
+    assert!(answer.hypotheses.iter().all(|h| h.status != Status::Refuted));
+}
+
+#[test]
+fn declarations_that_do_not_fit_together_are_refused() {
+    let at = Duration::from_secs(1);
+    let one = || EvidenceBuilder::new("x").entity(Entity::new("a", "x"));
+    let unknown = one().edge("a", "b", "").build(at);
+    assert_eq!(unknown, Err(BuildError::UnknownEntity { what: "an edge".into(), entity: "b".into() }));
+    let twice = one().entity(Entity::new("a", "y")).build(at);
+    assert_eq!(twice, Err(BuildError::Duplicate { what: "entity", id: "a".into() }));
+    let empty = one().entity(Entity::new("\u{1b}[31m", "y")).build(at);
+    assert_eq!(empty, Err(BuildError::Empty { what: "entity" }));
+    let series = || SignalSeries::new("a", "s", "", Role::Other);
+    let twice = one().signal(series()).signal(series()).build(at);
+    assert_eq!(twice, Err(BuildError::Duplicate { what: "signal", id: "a s".into() }));
+}

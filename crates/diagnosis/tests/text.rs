@@ -1,0 +1,77 @@
+//! What is shown, line by line.
+
+mod support;
+
+use diagnosis::{Entity, EvidenceBuilder, Mechanism, Role, SignalSeries, Violation, offline, text};
+use std::time::Duration;
+use support::system::{Fault, evidence, run};
+
+fn at(lines: &[String], start: &str) -> usize {
+    lines
+        .iter()
+        .position(|l| l.starts_with(start))
+        .unwrap_or_else(|| panic!("no line {start:?} in {lines:#?}"))
+}
+
+#[test]
+fn the_lines_come_in_the_order_a_reader_asks() {
+    let evidence = evidence(run(3, Fault::NoChanges(30.0), 20.0, 30.0)).expect("evidence");
+    let lines = text::render(&evidence, &offline::diagnose(&evidence));
+    assert_eq!(lines[0], "engine: offline analyser (offline)");
+    assert!(lines[1].starts_with("cause found, confidence high (0.9"), "{}", lines[1]);
+    assert!(lines[1].ends_with("base, dependency stopped accepting changes while still answering reads"));
+    let order = ["evidence:", "alternatives:", "action: ", "  predicted: ", "took "].map(|s| at(&lines, s));
+    assert!(order.is_sorted(), "{lines:#?}");
+    let change = &lines[order[0] + 3];
+    assert!(change.starts_with("  [E") && change.contains(" → ") && change.contains("onset "), "{change}");
+    assert!(lines[order[1] + 1].contains("refuted by [E"));
+    assert_eq!(lines[order[2]], "action: let the base take changes again, reversible, low risk");
+    assert!(lines[order[3]].contains("base age of last change falls to 0.0"), "{}", lines[order[3]]);
+}
+
+#[test]
+fn reversibility_comes_from_the_catalogue() {
+    let evidence = evidence(run(3, Fault::PoolSet(100.0), 20.0, 30.0)).expect("evidence");
+    let lines = text::render(&evidence, &offline::diagnose(&evidence));
+    assert_eq!(
+        lines[at(&lines, "action: ")],
+        "action: set the pool's size (size 5000), cannot be undone, high risk"
+    );
+}
+
+#[test]
+fn nothing_a_subject_is_called_reaches_the_terminal_as_control() {
+    let evil = "base\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}";
+    let mut series = SignalSeries::new(evil, "age\r\n\u{9b}31m of it", "s\u{7}", Role::ProgressAge);
+    for tick in 0..150_u32 {
+        let t = f64::from(tick) * 0.2;
+        series.push(Duration::from_secs_f64(t), Some(0.1 + (t - 20.0).max(0.0)));
+    }
+    let built = EvidenceBuilder::new("x\u{1b}[31m")
+        .entity(Entity::new(evil, "kind\u{8}").describes("d\u{1b}[5m"))
+        .entity(Entity::new("front", "x"))
+        .edge("front", evil, "\u{1b}c")
+        .signal(series)
+        .violation(Violation::new("front", "in\u{0}variant", Duration::from_secs(22), 2.0, 1.0))
+        .build(Duration::from_secs(22))
+        .expect("evidence");
+    let answer = offline::diagnose(&built);
+    assert_eq!(answer.cause().expect("a cause").mechanism, Mechanism::StoppedAcceptingChanges);
+    let lines = text::render(&built, &answer);
+    assert!(lines.iter().all(|l| !l.chars().any(char::is_control)), "{lines:#?}");
+    assert!(lines[1].contains("base"), "{}", lines[1]);
+    let json = serde_json::to_string(&built).expect("json");
+    assert!(!json.contains("\\u00") && !json.contains('\u{202e}'), "{json}");
+}
+
+#[test]
+fn a_bundle_for_a_prompt_keeps_to_its_budget() {
+    let evidence = evidence(run(3, Fault::NoChanges(30.0), 20.0, 30.0)).expect("evidence");
+    assert!(evidence.tokens() < 3_000, "{} tokens", evidence.tokens());
+    let short = evidence.within(1_500);
+    assert!(short.tokens() <= 1_500, "{} tokens", short.tokens());
+    assert_eq!(short.rows.len() + short.omitted, evidence.rows.len());
+    assert_eq!(short.violations().count(), evidence.violations().count());
+    assert_eq!(short.changes().count(), evidence.changes().count());
+    assert_eq!(evidence.within(3_000), evidence);
+}
