@@ -3,6 +3,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use demo_core::{ChaosConfig, ChaosType};
 use ratelimiter_api::{CountingMode, Endpoint, Key, Limit, StoreFailurePolicy};
@@ -213,10 +214,22 @@ pub(crate) fn chaos(chaos: ChaosType) -> Result<ChaosConfig, Usage> {
 pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
+        // Help that was asked for, and the help for somebody who typed nothing, are printed as they are.
+        Err(error)
+            if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
+        {
             // What cannot be printed has nobody to read it.
             let _ = error.print();
             return if error.use_stderr() { Exit::Usage } else { Exit::Success }.into();
+        }
+        Err(error) => {
+            let text = error.to_string();
+            // Up to the usage, which --help tells better: on one line, as every other error is.
+            let what: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+            let line = what.join(" ");
+            let line = line.trim_start_matches("error: ");
+            eprintln!("demo-ratelimiter: {line} (--help explains)");
+            return Exit::Usage.into();
         }
     };
     let colour = std::io::stderr().is_terminal();

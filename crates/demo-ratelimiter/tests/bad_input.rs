@@ -1,0 +1,84 @@
+//! Bad input gets one clear line on standard error, the documented exit code, and leaves nothing running.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+
+mod support;
+
+use ratelimiter_cluster::LocalCluster;
+use support::{Scratch, demo, nobody, server_that_says, stderr};
+
+/// Runs, and expects one line that contains all of `words`.
+fn refused(arguments: &[&str], code: i32, words: &[&str]) {
+    let scratch = Scratch::new();
+    let output = demo(arguments).env("TMPDIR", scratch.path()).output().unwrap();
+    let line = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {line}");
+    assert_eq!(line.lines().count(), 1, "{arguments:?}: {line}");
+    assert!(words.iter().all(|word| line.contains(word)), "{arguments:?}: {line} lacks one of {words:?}");
+    scratch.is_clean();
+}
+
+const USAGE: i32 = 64;
+const FAILURE: i32 = 1;
+
+#[test]
+fn values_out_of_bounds_are_named_before_anything_is_started() {
+    refused(&["run", "--limit", "0"], USAGE, &["limit is 0", "1000000"]);
+    refused(&["run", "--limit=-5"], USAGE, &["limit is -5"]);
+    refused(&["run", "--pause", "0s"], USAGE, &["pause is 0ns"]);
+    refused(&["run", "--pause", "61s"], USAGE, &["pause is 61s"]);
+    refused(&["run", "--multiplier", "0"], USAGE, &["multiplier is 0"]);
+    refused(&["run", "--multiplier", "101"], USAGE, &["multiplier is 101"]);
+    refused(&["run", "--window", "1500ms"], USAGE, &["whole seconds"]);
+    refused(&["run", "--pause", "soon"], USAGE, &["soon", "--pause"]);
+    refused(&["run", "--key", ""], USAGE, &["--key", "empty"]);
+    refused(&["run", "--counting", "fast"], USAGE, &["fast", "atomic, cached, read-then-write"]);
+    refused(&["run", "--frobnicate"], USAGE, &["--frobnicate", "--help"]);
+    refused(
+        &["inject", "redis-pause", "--redis-url", "redis://localhost", "--duration", "0s"],
+        USAGE,
+        &["pause is 0ns"],
+    );
+}
+
+#[test]
+fn malformed_and_remote_targets_are_refused() {
+    let burst = |url| ["inject", "burst", "--endpoint", url];
+    refused(&burst("localhost:8001"), USAGE, &["localhost:8001", "http://HOST:PORT"]);
+    refused(&burst("http://a:1/check"), USAGE, &["path"]);
+    refused(&burst("http://10.0.0.1:8001"), USAGE, &["10.0.0.1", "--allow-remote"]);
+    let pause = |url| ["inject", "redis-pause", "--redis-url", url];
+    refused(&pause("http://localhost"), USAGE, &["expected redis://"]);
+    refused(&pause("redis://:secret@10.0.0.1"), USAGE, &["10.0.0.1", "--allow-remote"]);
+    refused(&["run", "--endpoint", "http://localhost:8001"], USAGE, &["--redis-url"]);
+    refused(
+        &["watch", "--endpoint", "http://10.0.0.1:1", "--redis-url", "redis://localhost"],
+        USAGE,
+        &["10.0.0.1", "--allow-remote"],
+    );
+}
+
+#[tokio::test]
+async fn who_does_not_answer_is_named() {
+    let cluster = LocalCluster::builder().nodes(1).password("right").start().await.unwrap();
+    let store = cluster.store_url();
+    let real = cluster.endpoints()[0].to_string();
+    let right = format!("redis://:right@{}", store.to_string().rsplit_once('@').unwrap().1);
+    let wrong = right.replace("right", "wrong");
+    let (node, away) = (format!("http://{}", nobody()), format!("redis://{}", nobody()));
+
+    refused(&["run", "--endpoint", &node, "--redis-url", &right], FAILURE, &[&node, "refused"]);
+    refused(&["run", "--endpoint", &real, "--redis-url", &away], FAILURE, &["cannot be reached"]);
+    refused(&["run", "--endpoint", &real, "--redis-url", &wrong], FAILURE, &["password", "***"]);
+    refused(&["inject", "redis-pause", "--redis-url", &away], FAILURE, &["cannot be reached"]);
+    refused(&["inject", "redis-pause", "--redis-url", &wrong], FAILURE, &["password"]);
+    refused(&["inject", "burst", "--endpoint", &node], FAILURE, &[&node, "refused"]);
+    refused(&["watch", "--endpoint", &real, "--redis-url", &away], FAILURE, &["cannot be reached"]);
+}
+
+#[test]
+fn a_store_that_will_not_do_is_told_why() {
+    let old = format!("redis://{}", server_that_says("$22\r\nredis_version:5.0.14\r\n\r\n"));
+    refused(&["inject", "redis-pause", "--redis-url", &old], FAILURE, &["Redis 5.0.14", "6.2"]);
+    let no_such_command = format!("redis://{}", server_that_says("-ERR unknown command\r\n"));
+    refused(&["inject", "redis-pause", "--redis-url", &no_such_command], FAILURE, &["unknown command"]);
+}

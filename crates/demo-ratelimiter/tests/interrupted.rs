@@ -1,0 +1,85 @@
+//! A run that is ended in the middle of the pause heals the store and leaves nothing behind, however it is ended.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+
+mod support;
+
+use std::time::Duration;
+
+use ratelimiter_chaos::writes_pass;
+use ratelimiter_cluster::LocalCluster;
+use ratelimiter_store::Link;
+use redis::cmd;
+use rustix::process::Signal;
+use support::{Running, Scratch, demo};
+use tokio::time::Instant;
+
+const IN_THE_PAUSE: &str = "store takes no writes: begin";
+
+fn on_its_own_cluster(scratch: &Scratch) -> Running {
+    let mut child = demo(&["run", "--headless", "--pause", "60s"]);
+    child.env("TMPDIR", scratch.path());
+    let mut running = Running::spawn(child);
+    running.until(IN_THE_PAUSE);
+    running
+}
+
+#[test]
+fn signals_heal_and_end_with_their_own_exit_codes() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let scratch = Scratch::new();
+        let mut running = on_its_own_cluster(&scratch);
+        running.signal(signal);
+        assert_eq!(running.end(), Some(code));
+        scratch.is_clean();
+    }
+}
+
+#[test]
+fn a_killed_run_takes_its_whole_cluster_with_it() {
+    let scratch = Scratch::new();
+    let mut running = on_its_own_cluster(&scratch);
+    running.signal(Signal::KILL);
+    assert_eq!(running.end(), None);
+    scratch.is_clean();
+}
+
+/// A cluster that the demo did not start, and must leave as it was.
+async fn on_a_foreign_cluster() -> (LocalCluster, Running) {
+    let cluster = LocalCluster::builder().start().await.unwrap();
+    let mut arguments = vec!["run".to_owned(), "--headless".into(), "--pause".into(), "60s".into()];
+    for endpoint in cluster.endpoints() {
+        arguments.extend(["--endpoint".into(), endpoint.to_string()]);
+    }
+    arguments.extend(["--redis-url".into(), cluster.store_url().to_string()]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut running = Running::start(&arguments);
+    running.until(IN_THE_PAUSE);
+    (cluster, running)
+}
+
+#[tokio::test]
+async fn a_foreign_store_takes_writes_half_a_second_after_the_run_was_killed() {
+    let (cluster, mut running) = on_a_foreign_cluster().await;
+    assert!(!writes_pass(&cluster.store_url()).await.unwrap());
+    let writer = Link::new(cluster.store_url()).unwrap();
+    writer.query::<()>(&cmd("PING"), Duration::from_secs(5)).await.unwrap();
+    running.signal(Signal::KILL);
+    let killed = Instant::now();
+    writer.query::<()>(cmd("SET").arg("x").arg(1), Duration::from_secs(30)).await.unwrap();
+    let held = killed.elapsed();
+    assert!(held < Duration::from_millis(500), "writes were held back for another {held:?}");
+    assert_eq!(running.end(), None);
+}
+
+#[tokio::test]
+async fn a_foreign_store_is_healed_when_the_run_is_interrupted_and_the_cluster_stays_up() {
+    let (cluster, mut running) = on_a_foreign_cluster().await;
+    running.signal(Signal::INT);
+    assert_eq!(running.end(), Some(130));
+    assert!(writes_pass(&cluster.store_url()).await.unwrap());
+    for node in 0..3 {
+        assert!(
+            cluster.client(node, Duration::from_secs(5)).unwrap().health().await.unwrap().redis_connected
+        );
+    }
+}

@@ -1,0 +1,74 @@
+//! The story as CI plays it: real nodes, a real store, real faults.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+
+mod support;
+
+use serde_json::Value;
+use support::{Running, Scratch, demo, events, measured, run};
+
+fn expected(events: &[Value], name: &str) -> bool {
+    let last = events.iter().rev().find(|e| e["event"] == "expected" && e["name"] == name);
+    last.unwrap_or_else(|| panic!("nothing was said of {name}"))["occurred"].as_bool().unwrap()
+}
+
+#[test]
+fn eleven_chapters_two_anomalies_and_a_recovery() {
+    let scratch = Scratch::new();
+    let output = demo(&["run", "--json", "--pause", "3s"]).env("TMPDIR", scratch.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", support::stderr(&output));
+    let events = events(&output);
+    let entered = events.iter().filter(|e| e["event"] == "entered").count();
+    assert_eq!(entered, 11);
+
+    assert!(expected(&events, "counter drift") && expected(&events, "ghost allowing"));
+    assert!(measured(&events, "maximum drift") > 10.0, "beyond the tolerance");
+    assert!(measured(&events, "counter drift detected after") > 0.6, "the grace is part of it");
+    assert!(measured(&events, "drift after recovery").abs() < f64::EPSILON);
+    assert!(measured(&events, "burst allowed") > 10.0, "more than the limit");
+    assert!(measured(&events, "ghost allowing detected after") > 0.0);
+    assert!(measured(&events, "write pause") >= 3.0, "the measured pause, not the requested one");
+    assert_eq!(events.last().unwrap()["outcome"]["kind"], "completed");
+
+    // The acts stay apart: while writes were held back, no limit was exceeded.
+    let burst = events.iter().position(|e| e["event"] == "marked" && e["label"] == "burst").unwrap();
+    let ghosts = |e: &&Value| e["event"] == "found" && e["name"] == "ghost_allowing";
+    assert_eq!(events[..burst].iter().find(ghosts), None);
+    scratch.is_clean();
+}
+
+#[test]
+fn with_atomic_counting_the_burst_admits_the_limit_and_the_demo_says_so() {
+    let output = run(&["run", "--json", "--pause", "2s", "--counting", "atomic"]);
+    assert_eq!(output.status.code(), Some(2), "{}", support::stderr(&output));
+    let events = events(&output);
+    assert!((measured(&events, "burst allowed") - 10.0).abs() < f64::EPSILON);
+    assert!(!expected(&events, "ghost allowing"));
+    assert!(events.iter().all(|e| e["name"] != "ghost_allowing"), "no false alarm");
+    let outcome = &events.last().unwrap()["outcome"];
+    assert_eq!(outcome["expectations"], serde_json::json!(["ghost allowing"]));
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_run_and_nothing_is_left() {
+    let scratch = Scratch::new();
+    let mut child = demo(&["run", "--headless"])
+        .env("TMPDIR", scratch.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    scratch.is_clean();
+}
+
+#[test]
+fn lines_are_for_people() {
+    let mut running = Running::start(&["run", "--headless", "--pause", "1s"]);
+    running.until("Chapter 1 of 11: Welcome");
+    running.until("Chapter 4 of 11: Counter Drift Chaos");
+    running.until("the store takes no writes");
+    running.until("Summary");
+    // A pause of a second is shorter than what it takes to be sure of a drift, and then the demo says so.
+    assert!(matches!(running.end(), Some(0 | 2)));
+}

@@ -1,0 +1,88 @@
+//! The subcommands for one's own system, against a cluster that stands for one.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+
+mod support;
+
+use ratelimiter_cluster::LocalCluster;
+use support::{events, run};
+
+fn targets(cluster: &LocalCluster) -> Vec<String> {
+    cluster.endpoints().iter().flat_map(|e| ["--endpoint".to_owned(), e.to_string()]).collect()
+}
+
+fn arguments<'a>(first: &[&'a str], targets: &'a [String], last: &[&'a str]) -> Vec<&'a str> {
+    first.iter().copied().chain(targets.iter().map(String::as_str)).chain(last.iter().copied()).collect()
+}
+
+#[tokio::test]
+async fn a_burst_is_judged_by_its_history() {
+    let cluster = LocalCluster::builder().start().await.unwrap();
+    let targets = targets(&cluster);
+    let burst = ["inject", "burst"];
+
+    let unknown = run(&arguments(&burst, &targets, &["--key", "nobody"]));
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(support::stderr(&unknown).contains("--setup"), "{}", support::stderr(&unknown));
+
+    let violated =
+        run(&arguments(&burst, &targets, &["--setup", "--multiplier", "3", "--fail-on-violation"]));
+    assert_eq!(violated.status.code(), Some(3));
+    let text = String::from_utf8_lossy(&violated.stdout);
+    assert!(text.contains("30 allowed, 0 denied") && text.contains("violated"), "{text}");
+
+    // Every node knows by now that the window is more than full.
+    let again = run(&arguments(&burst, &targets, &["--fail-on-violation"]));
+    assert_eq!(again.status.code(), Some(0), "{}", support::stderr(&again));
+    assert!(String::from_utf8_lossy(&again.stdout).contains("0 allowed, 20 denied"));
+}
+
+#[tokio::test]
+async fn watching_prints_observations_and_violations_as_json_lines() {
+    let cluster = LocalCluster::builder().start().await.unwrap();
+    let targets = targets(&cluster);
+    let store = cluster.store_url().to_string();
+    let setup = run(&arguments(&["inject", "burst"], &targets, &["--setup"]));
+    assert_eq!(setup.status.code(), Some(0));
+
+    let watch =
+        arguments(&["watch"], &targets, &["--redis-url", &store, "--for", "1s", "--fail-on-violation"]);
+    let output = run(&watch);
+    assert_eq!(output.status.code(), Some(3), "{}", support::stderr(&output));
+    let lines = events(&output);
+    let observations: Vec<_> = lines.iter().filter(|l| l["kind"] == "observation").collect();
+    assert!(observations.len() >= 2, "{}", lines.len());
+    assert_eq!(observations[0]["nodes"].as_array().unwrap().len(), 3);
+    let names: Vec<_> = lines.iter().filter_map(|l| l["invariant"].as_str()).collect();
+    assert!(names.contains(&"ghost_allowing") && names.contains(&"over_limit"), "{names:?}");
+
+    let other = arguments(
+        &["watch"],
+        &targets,
+        &["--redis-url", &store, "--for", "1s", "--key", "other", "--fail-on-violation"],
+    );
+    assert_eq!(run(&other).status.code(), Some(0), "nobody asked about that key");
+}
+
+#[tokio::test]
+async fn a_pause_tells_when_it_began_and_ended() {
+    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let store = cluster.store_url().to_string();
+    let output = run(&["inject", "redis-pause", "--redis-url", &store, "--duration", "500ms"]);
+    assert_eq!(output.status.code(), Some(0), "{}", support::stderr(&output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains("takes no writes for 500ms") && text.contains("writes pass again: held for 0.5"),
+        "{text}"
+    );
+}
+
+#[test]
+fn help_teaches() {
+    for arguments in
+        [&["--help"][..], &["run", "--help"], &["inject", "burst", "--help"], &["watch", "--help"]]
+    {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("Exit codes:"), "{arguments:?}");
+    }
+}
