@@ -26,7 +26,7 @@ const STEPS: &[Step] = &[
         Ok(cmd!(shell, "cargo doc --quiet --workspace --no-deps").run()?)
     }),
     ("every crate alone", every_crate_alone),
-    ("the other store", the_other_store),
+    ("both stores", both_stores),
     ("headless runs", headless_runs),
 ];
 
@@ -62,16 +62,26 @@ fn every_crate_alone(shell: &Shell) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The tests that talk to a store, with the one that the search does not find first.
-fn the_other_store(shell: &Shell) -> anyhow::Result<()> {
-    let redis = cmd!(shell, "sh -c 'command -v redis-server'")
-        .quiet()
-        .read()
-        .context("this step needs redis-server")?;
-    let _store = shell.push_env("RATELIMITER_STORE_BIN", redis);
-    let crates = ["ratelimiter-node", "ratelimiter-cluster", "ratelimiter-chaos", "ratelimiter-health"];
-    let packages = crates.iter().flat_map(|name| ["--package", name]);
-    Ok(cmd!(shell, "cargo test --quiet {packages...} --tests").run()?)
+/// The tests that talk to a store, once with the Valkey that a machine without any gets and once with Debian's Redis.
+fn both_stores(shell: &Shell) -> anyhow::Result<()> {
+    let valkey =
+        cmd!(shell, "cargo run --quiet --package ratelimiter-cluster --example fetch_store").read()?;
+    let redis = cmd!(shell, "sh -c 'command -v redis-server'").quiet().read();
+    let redis = redis.context("redis-server is missing (apt-get install redis-server)")?;
+    let crates = [
+        "ratelimiter-node",
+        "ratelimiter-cluster",
+        "ratelimiter-chaos",
+        "ratelimiter-health",
+        "demo-ratelimiter",
+    ];
+    for store in [valkey, redis] {
+        println!("with {store}");
+        let _store = shell.push_env("RATELIMITER_STORE_BIN", store);
+        let packages = crates.iter().flat_map(|name| ["--package", name]);
+        cmd!(shell, "cargo test --quiet {packages...} --tests").run()?;
+    }
+    Ok(())
 }
 
 /// The demo as a newcomer runs it, again and again; nothing may be left of it.
