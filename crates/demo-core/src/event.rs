@@ -87,6 +87,13 @@ pub enum Event {
         /// Some text; may hold line breaks.
         piece: String,
     },
+    /// A report for programs, as JSON; people get its text in a panel.
+    Reported {
+        /// About what.
+        name: String,
+        /// The report.
+        report: serde_json::Value,
+    },
     /// Something that the story expects to happen did, or did not.
     Expected {
         /// What.

@@ -87,7 +87,12 @@ impl Transcript {
                 lines.push(format!("  {outcome}"));
                 lines
             }
-            Event::Running { .. } | Event::Settled { .. } | Event::Sampled { .. } => vec![],
+            Event::Running { .. }
+            | Event::Settled { .. }
+            | Event::Sampled { .. }
+            | Event::Reported { .. } => {
+                vec![]
+            }
         }
     }
 

@@ -16,6 +16,8 @@ use tokio::time::{Instant, timeout};
 #[derive(Debug)]
 pub(crate) struct Detector {
     log: watch::Receiver<Log>,
+    /// The origin of the times of observations and violations.
+    started: Instant,
     tasks: [AbortHandle; 2],
 }
 
@@ -45,7 +47,8 @@ impl Detector {
         mut round: impl FnMut(&Stage, &Observation) + Send + 'static,
     ) -> Result<Self, StoreError> {
         let observer = Observer::new(endpoints, store)?;
-        let origin = stage.at(observer.started());
+        let started = observer.started();
+        let origin = stage.at(started);
         let (observations, mut heard) = mpsc::channel(16);
         let (sender, log) = watch::channel(Log::default());
         let observing = tokio::spawn(observer.run(observations)).abort_handle();
@@ -61,7 +64,12 @@ impl Detector {
             }
         })
         .abort_handle();
-        Ok(Self { log, tasks: [observing, judging] })
+        Ok(Self { log, started, tasks: [observing, judging] })
+    }
+
+    /// When something happened on the observations' clock.
+    pub(crate) fn at(&self, instant: Instant) -> Duration {
+        instant.saturating_duration_since(self.started)
     }
 
     /// What was found so far.

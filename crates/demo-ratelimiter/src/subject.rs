@@ -1,9 +1,12 @@
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use diagnosis::Mechanism;
 use ratelimiter_api::{CountingMode, Endpoint, Key, Limit, LimitSpec, NodeClient, StoreFailurePolicy};
 use ratelimiter_chaos::{BurstReport, PauseReport, Scope, SteadyHandle, SteadyReport, Tally};
+use ratelimiter_evidence::Recorder;
 use ratelimiter_store::StoreUrl;
+use tokio::time::Instant;
 
 use crate::detector::Detector;
 
@@ -39,6 +42,21 @@ pub(crate) struct Acts {
     pub(crate) pause: Option<PauseReport>,
     pub(crate) max_drift: Option<Drift>,
     pub(crate) burst: Option<BurstReport>,
+    /// Everything observed, as evidence.
+    pub(crate) recorder: Recorder,
+    /// When the act on stage began: what was before is another story.
+    pub(crate) act_began: Option<Instant>,
+    /// What the diagnoses named, and what they should have.
+    pub(crate) diagnoses: Vec<Named>,
+}
+
+/// What a diagnosis named, and what was injected.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    pub(crate) anomaly: &'static str,
+    pub(crate) injected: (&'static str, Mechanism),
+    pub(crate) occurred: bool,
+    pub(crate) named: Option<(String, Mechanism)>,
 }
 
 /// Which fault the stage belongs to.

@@ -4,6 +4,7 @@ use std::time::Duration;
 use demo_core::{ChartSpec, Event, SeriesRole, SeriesSpec, Stage};
 use ratelimiter_api::{Key, NodeObservation, Observation};
 use ratelimiter_chaos::Tally;
+use ratelimiter_evidence::Client;
 
 use super::workload;
 use crate::detector::counts;
@@ -59,6 +60,7 @@ pub(crate) fn sampler(subject: &Arc<Subject>) -> impl FnMut(&Stage, &Observation
             }
         }
         let tally = acts.tally();
+        acts.recorder.observe(observation, Some(Client { sent: tally.sent(), denied: tally.denied }));
         drop(acts);
         stage.emit(Event::Sampled { chart: ADMISSIONS, values: admissions(observation, &keys) });
         if let Some((at, before)) = last {

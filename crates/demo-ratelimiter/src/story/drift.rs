@@ -2,10 +2,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use demo_core::{Chapter, ChapterResult, MarkEdge, Stage, Tone};
+use diagnosis::Mechanism;
 use ratelimiter_chaos::RedisPause;
+use ratelimiter_evidence::STORE;
 use ratelimiter_invariants::Invariant;
 use tokio::time::{Instant, sleep_until};
 
+use super::diagnosing::{self, EXPLAINED, Injected};
 use super::{act, workload};
 use crate::detector::counts;
 use crate::subject::{Act, Subject};
@@ -49,7 +52,7 @@ pub(super) fn chapters(subject: &Arc<Subject>) -> Vec<Chapter> {
             detect,
         ),
         act(
-            Chapter::new("Counter Drift Diagnosis", "What was measured, side by side.").key_hint("recovery"),
+            Chapter::new("Counter Drift Diagnosis", EXPLAINED).key_hint("recovery"),
             subject,
             diagnose,
         ),
@@ -146,8 +149,14 @@ async fn detect(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
 
 async fn diagnose(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
     let Some(pause) = subject.acts().pause else { return Err("there was no pause to diagnose".into()) };
-    super::ending::show_evidence(&stage, &subject, pause.started);
-    Ok(())
+    let injected = Injected {
+        anomaly: COUNTER_DRIFT,
+        entity: STORE,
+        mechanism: Mechanism::StoppedAcceptingChanges,
+        began: pause.started,
+        over: pause.ended,
+    };
+    diagnosing::diagnose(&stage, &subject, &injected)
 }
 
 async fn recover(stage: Stage, subject: Arc<Subject>) -> ChapterResult {

@@ -1,13 +1,9 @@
 use std::sync::Arc;
 
-use demo_core::{Chapter, ChapterResult, Event, Stage, Tone};
-use tokio::time::Instant;
+use demo_core::{Chapter, ChapterResult, Stage, Tone};
 
 use super::{act, workload};
 use crate::subject::Subject;
-
-/// Where the diagnosis is told.
-const PANEL: &str = "diagnosis";
 
 pub(super) fn chapters(subject: &Arc<Subject>) -> Vec<Chapter> {
     vec![act(
@@ -20,24 +16,6 @@ pub(super) fn chapters(subject: &Arc<Subject>) -> Vec<Chapter> {
         subject,
         complete,
     )]
-}
-
-/// The violations since `since`, each with its numbers.
-pub(super) fn show_evidence(stage: &Stage, subject: &Subject, since: Instant) {
-    let log = subject.detector().log();
-    let mut lines = 0;
-    for found in log.since(since) {
-        let violation = &found.violation;
-        let piece = format!("{} [{}]: {}\n", violation.invariant, violation.subject, violation.peak);
-        stage.emit(Event::Text { panel: PANEL, piece });
-        lines += 1;
-    }
-    if lines == 0 {
-        stage.emit(Event::Text {
-            panel: PANEL,
-            piece: "no invariant was violated: there is nothing to explain\n".into(),
-        });
-    }
 }
 
 async fn complete(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
@@ -54,5 +32,6 @@ async fn complete(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
     if tally.skipped > 0 {
         stage.say(Tone::Warning, format!("{} checks could not be sent at their time", tally.skipped));
     }
+    super::diagnosing::compare(&stage, &subject);
     Ok(())
 }

@@ -3,11 +3,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use demo_core::{Chapter, ChapterResult, MarkEdge, Stage, Tone};
+use diagnosis::Mechanism;
 use ratelimiter_api::Outcome;
 use ratelimiter_chaos::{Burst, reset_counter};
+use ratelimiter_evidence::CLIENTS;
 use ratelimiter_invariants::{Invariant, Verdict, check_history};
 
+use tokio::time::Instant;
+
 use super::act;
+use super::diagnosing::{self, EXPLAINED, Injected};
 use crate::subject::{Act, Subject};
 
 /// What is expected of this act.
@@ -16,6 +21,8 @@ const GHOST_ALLOWING: &str = "ghost allowing";
 const BURST: &str = "burst";
 /// How long the detector may take after the burst. It should need one round of the observer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long after the burst its effects are looked at.
+const AFTERMATH: Duration = Duration::from_secs(10);
 /// How wide the picture of the witness is.
 const PICTURE: usize = 72;
 
@@ -49,7 +56,7 @@ pub(super) fn chapters(subject: &Arc<Subject>) -> Vec<Chapter> {
             detect,
         ),
         act(
-            Chapter::new("Ghost Allowing Diagnosis", "What was measured, side by side.").key_hint("the end"),
+            Chapter::new("Ghost Allowing Diagnosis", EXPLAINED).key_hint("the end"),
             subject,
             diagnose,
         ),
@@ -59,7 +66,11 @@ pub(super) fn chapters(subject: &Arc<Subject>) -> Vec<Chapter> {
 async fn burst(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
     let limit = subject.limit.admissions();
     let again = subject.acts().burst.take().is_some();
-    subject.acts().act = Act::Burst;
+    {
+        let mut acts = subject.acts();
+        acts.act = Act::Burst;
+        acts.act_began = Some(Instant::now());
+    }
     if again {
         reset_counter(&subject.nodes, &subject.key).await?;
         stage.say(Tone::Plain, format!("the counter of {} was reset through the nodes' API", subject.key));
@@ -134,9 +145,15 @@ async fn detect(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
 }
 
 async fn diagnose(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
-    let Some(released) = subject.acts().burst.as_ref().map(|b| b.released) else {
+    let Some((began, took)) = subject.acts().burst.as_ref().map(|b| (b.released, b.took)) else {
         return Err("there was no burst to diagnose".into());
     };
-    super::ending::show_evidence(&stage, &subject, released);
-    Ok(())
+    let injected = Injected {
+        anomaly: GHOST_ALLOWING,
+        entity: CLIENTS,
+        mechanism: Mechanism::LoadOutranPropagation,
+        began,
+        over: began + took + AFTERMATH,
+    };
+    diagnosing::diagnose(&stage, &subject, &injected)
 }

@@ -1,6 +1,7 @@
 //! The eleven chapters. One file an act: each makes its chapters, and each chapter's callback stands beside it.
 
 mod charts;
+mod diagnosing;
 mod drift;
 mod ending;
 mod ghost;

@@ -11,7 +11,7 @@ use crate::detector::counts;
 use crate::subject::{REQUEST, Subject};
 
 /// How long the workload runs before anything is broken: what is normal has to be seen first.
-const BASELINE: Duration = Duration::from_secs(2);
+const BASELINE: Duration = Duration::from_secs(5);
 
 pub(super) fn chapters(subject: &Arc<Subject>) -> Vec<Chapter> {
     vec![
@@ -78,7 +78,11 @@ async fn set_up(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
     }
     stage.say(Tone::Plain, format!("workload: {}", workload::describe()));
     let handle = workload::start(&subject)?;
-    subject.acts().workload = Some(handle);
+    {
+        let mut acts = subject.acts();
+        acts.workload = Some(handle);
+        acts.act_began = Some(Instant::now());
+    }
 
     stage.status("measuring what is normal", Some(BASELINE));
     tokio::select! {

@@ -1,0 +1,22 @@
+use diagnosis::Violation as Broken;
+use ratelimiter_invariants::{Evidence, Subject, Violation};
+
+use crate::{STORE, key_entity};
+
+/// A violation as the diagnosis wants it: where, which, when, how much where how much was allowed.
+pub(crate) fn broken(violation: &Violation) -> Broken {
+    let entity = match &violation.subject {
+        Subject::Node(node) => node.to_string(),
+        Subject::Key(key) => key_entity(key),
+        Subject::Store => STORE.to_owned(),
+    };
+    let (observed, bound) = match &violation.peak {
+        Evidence::NodeDown(_) | Evidence::RedisDisconnected(_) => (0.0, 1.0),
+        Evidence::StoreNotWritable(e) => (e.age.as_secs_f64(), e.allowed.as_secs_f64()),
+        Evidence::HighLatency(e) => (e.check_p99.as_secs_f64() * 1e3, e.allowed.as_secs_f64() * 1e3),
+        Evidence::CounterDrift(e) => (e.drift.unsigned_abs() as f64, e.tolerance as f64),
+        Evidence::OverLimit(e) => (e.shared as f64, e.limit.admissions().into()),
+        Evidence::GhostAllowing(e) => (e.admitted as f64, e.limit.admissions().into()),
+    };
+    Broken::new(entity, violation.invariant.to_string(), violation.detected_at, observed, bound)
+}
