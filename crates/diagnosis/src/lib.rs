@@ -4,7 +4,8 @@
 //! depends on what, the part each signal plays ([`Role`]), and what can be done; names, units and values are opaque.
 //!
 //! [`EvidenceBuilder`] makes a bundle of that, [`offline::analyse`] ranks hypotheses about it, and [`validate`]
-//! checks any answer, by whichever engine, before [`text::render`] shows it.
+//! checks any answer, by whichever engine, before [`text::render`] shows it. With the feature `llm`,
+//! on by default, a language model can be asked as well.
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]
@@ -14,6 +15,8 @@ mod clean;
 mod evidence;
 mod figure;
 mod graph;
+#[cfg(feature = "llm")]
+pub mod llm;
 pub mod offline;
 mod result;
 pub mod text;

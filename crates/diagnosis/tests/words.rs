@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// The words of rate limiting and of the stores it uses. In the singular, in lower case, in this one place.
-const SUBJECT: [&str; 36] = [
+const SUBJECT: [&str; 35] = [
     "admission",
     "admit",
     "admitted",
@@ -26,7 +26,6 @@ const SUBJECT: [&str; 36] = [
     "node",
     "pause",
     "paused",
-    "policy",
     "quota",
     "rate",
     "redis",

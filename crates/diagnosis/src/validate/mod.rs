@@ -23,7 +23,7 @@ mod ranges;
 mod remedies;
 mod strings;
 
-use std::{fmt, ops::Deref};
+use std::{collections::BTreeSet, fmt, ops::Deref};
 
 use serde::Serialize;
 
@@ -46,6 +46,21 @@ impl Validated {
         diagnosis.action = None;
         strings::clean(&mut diagnosis);
         Self(diagnosis)
+    }
+
+    /// Names the engine that should have answered.
+    #[cfg(feature = "llm")]
+    pub(crate) fn instead_of(mut self, fallback: crate::result::Fallback) -> Self {
+        self.0.engine.fallback_from = Some(fallback);
+        strings::clean(&mut self.0);
+        self
+    }
+
+    /// Says what it cost.
+    #[cfg(feature = "llm")]
+    pub(crate) fn costing(mut self, cost: crate::result::Cost) -> Self {
+        self.0.cost = cost;
+        self
     }
 
     /// The answer itself.
@@ -82,6 +97,34 @@ impl fmt::Display for Breach {
 pub struct Rejection {
     /// The rules it breaks, at least one.
     pub breaches: Vec<Breach>,
+}
+
+impl Rejection {
+    #[cfg(feature = "llm")]
+    pub(crate) fn of(rule: u8, what: impl Into<String>) -> Self {
+        Self { breaches: vec![Breach { rule, what: what.into() }] }
+    }
+
+    /// The rules broken, each once.
+    pub fn rules(&self) -> impl Iterator<Item = u8> {
+        self.breaches.iter().map(|b| b.rule).collect::<BTreeSet<u8>>().into_iter()
+    }
+}
+
+/// A rule in a few words.
+#[cfg(feature = "llm")]
+pub(crate) fn rule_title(rule: u8) -> &'static str {
+    match rule {
+        1 => "it parses and its numbers are in range",
+        2 => "what it names exists",
+        3 => "a cause cites a change of its own",
+        4 => "alternatives are considered and refuted by rows",
+        5 => "a cause comes before its effect, on a path",
+        6 => "its numbers are in the rows it cites",
+        7 => "its action is in the catalogue",
+        8 => "its confidence is borne by the evidence",
+        _ => "its strings are clean",
+    }
 }
 
 impl fmt::Display for Rejection {

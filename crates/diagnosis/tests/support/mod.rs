@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
+#[cfg(feature = "llm")]
+pub(crate) mod model;
 pub(crate) mod rng;
 pub(crate) mod synthetic;
 pub(crate) mod system;

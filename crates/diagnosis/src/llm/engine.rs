@@ -1,0 +1,194 @@
+//! Asks, checks, repairs once, and falls back.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use genai::chat::ChatMessage;
+use tracing::{instrument::WithSubscriber as _, subscriber::NoSubscriber};
+
+use super::{
+    config::{LlmConfig, LlmError},
+    exchange::{Line, Received},
+    failure::Failure,
+    prompt,
+    reply::{Flaw, check},
+};
+use crate::{
+    evidence::Evidence,
+    offline,
+    result::{Cost, Engine, EngineKind, Fallback},
+    validate::{Rejection, Validated},
+};
+
+/// Waiting longer than this for a server that asks for it leaves no time for an answer.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(1);
+/// Times a server may ask to wait.
+const WAITS: usize = 2;
+
+/// How far an answer is. It holds nothing of the answer itself, which is not checked yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// The question is on its way.
+    Asking,
+    /// The server asked to wait this long.
+    Waiting(Duration),
+    /// So many bytes have come.
+    Receiving(usize),
+    /// The answer is complete and being checked.
+    Checking,
+    /// The answer was refused, and the model is asked to repair it.
+    Repairing,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asking => f.write_str("asking"),
+            Self::Waiting(time) => write!(f, "asked to wait {} s", time.as_secs_f64()),
+            Self::Receiving(bytes) => write!(f, "receiving, {bytes} bytes"),
+            Self::Checking => f.write_str("checking the answer"),
+            Self::Repairing => f.write_str("the answer was refused, asking once more"),
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The answer that stands: the model's, or the offline one that stands in for it.
+    pub answer: Validated,
+    /// The offline answer, for comparison.
+    pub offline: Validated,
+    /// Why the model's answers were refused. It quotes them, and is not for the screen.
+    pub refused: Vec<Rejection>,
+}
+
+impl Outcome {
+    /// Whether both engines come to the same.
+    pub fn agree(&self) -> bool {
+        self.answer.agrees_with(&self.offline)
+    }
+}
+
+/// A language model that is asked for a diagnosis.
+pub struct LlmEngine {
+    line: Line,
+    model: String,
+    deadline: Duration,
+}
+
+impl fmt::Debug for LlmEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LlmEngine").field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+/// What was spent so far, whatever becomes of it.
+#[derive(Debug, Default)]
+struct Spent {
+    tokens_in: u64,
+    tokens_out: u64,
+    refused: Vec<Rejection>,
+}
+
+impl LlmEngine {
+    /// Prepares to ask; nothing is sent yet.
+    pub fn new(config: &LlmConfig) -> Result<Self, LlmError> {
+        let line = Line::new(config)?;
+        Ok(Self { line, model: config.model_name().to_owned(), deadline: config.deadline })
+    }
+
+    /// Asks the model, and returns its answer once it is checked, or the offline one in its place.
+    ///
+    /// Ends by the deadline in any case. Dropping the future ends it at once.
+    pub async fn diagnose(&self, evidence: &Evidence, mut progress: impl FnMut(Progress) + Send) -> Outcome {
+        let started = Instant::now();
+        let offline = offline::diagnose(evidence);
+        let mut spent = Spent::default();
+        // the client logs what servers say, which is not checked: nobody listens
+        let attempt =
+            self.attempt(evidence, started, &mut spent, &mut progress).with_subscriber(NoSubscriber::new());
+        let result = match tokio::time::timeout(self.deadline, attempt).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::Deadline(self.deadline)),
+        };
+        let cost =
+            Cost { tokens_in: spent.tokens_in, tokens_out: spent.tokens_out, ..Cost::of(started.elapsed()) };
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(failure) => offline
+                .clone()
+                .instead_of(Fallback { model: self.model.clone(), reason: failure.to_string() }),
+        };
+        Outcome { answer: answer.costing(cost), offline, refused: spent.refused }
+    }
+
+    async fn attempt(
+        &self,
+        evidence: &Evidence,
+        started: Instant,
+        spent: &mut Spent,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Validated, Failure> {
+        let mut messages = vec![ChatMessage::user(prompt::evidence(evidence))];
+        let mut temperature = Some(0.0);
+        loop {
+            let received = self.patiently(&messages, &mut temperature, started, progress).await?;
+            spent.tokens_in += received.tokens_in;
+            spent.tokens_out += received.tokens_out;
+            progress(Progress::Checking);
+            let flaw = match check(&received.text, evidence, self.identity()) {
+                Ok(answer) => return Ok(answer),
+                Err(Flaw::Unfinished(_)) if !received.complete => return Err(Failure::Cut),
+                Err(flaw) => flaw.into_rejection(),
+            };
+            spent.refused.push(flaw.clone());
+            if messages.len() > 1 {
+                return Err(Failure::Refused(flaw));
+            }
+            messages.push(ChatMessage::assistant(prompt::echo(&received.text)));
+            messages.push(ChatMessage::user(prompt::repair(&flaw)));
+            progress(Progress::Repairing);
+        }
+    }
+
+    /// Asks once, and again when the server asks to wait for less time than is left, or does not take a temperature.
+    async fn patiently(
+        &self,
+        messages: &[ChatMessage],
+        temperature: &mut Option<f64>,
+        started: Instant,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Received, Failure> {
+        let system = prompt::system();
+        let mut waits = 0;
+        loop {
+            progress(Progress::Asking);
+            let mut received = |bytes| progress(Progress::Receiving(bytes));
+            match self.line.ask(&system, messages, *temperature, &mut received).await {
+                Err(Failure::Status { about_temperature: true, .. }) if temperature.is_some() => {
+                    *temperature = None;
+                }
+                Err(Failure::Status { code: 429 | 503 | 529, wait: Some(wait), .. })
+                    if waits < WAITS && started.elapsed() + wait + TIME_TO_ANSWER < self.deadline =>
+                {
+                    waits += 1;
+                    progress(Progress::Waiting(wait));
+                    tokio::time::sleep(wait).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn identity(&self) -> Engine {
+        Engine {
+            kind: EngineKind::Llm,
+            name: self.line.provider().as_str().to_owned(),
+            model: Some(self.model.clone()),
+            fallback_from: None,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! One question, one streamed reply.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use genai::{
+    Client, ModelIden, ServiceTarget,
+    adapter::AdapterKind,
+    chat::{ChatMessage, ChatOptions, ChatRequest, ChatStreamEvent},
+    resolver::{AuthData, Endpoint},
+};
+use reqwest::{header::RETRY_AFTER, redirect::Policy};
+
+use super::{
+    config::{LlmConfig, LlmError},
+    failure::Failure,
+};
+
+/// Tokens a model may answer with; an answer takes some hundred.
+const MOST_TOKENS: u32 = 4_096;
+
+/// A model that can be asked.
+pub(super) struct Line {
+    client: Client,
+    model: ModelIden,
+    answer_cap: usize,
+}
+
+/// A reply as it came.
+pub(super) struct Received {
+    pub(super) text: String,
+    /// Whether the stream said that it was complete.
+    pub(super) complete: bool,
+    pub(super) tokens_in: u64,
+    pub(super) tokens_out: u64,
+}
+
+impl Line {
+    pub(super) fn new(config: &LlmConfig) -> Result<Self, LlmError> {
+        if config.model_name().is_empty() {
+            return Err(LlmError::NoModel);
+        }
+        let url = config.checked_url()?;
+        let key = config.checked_key()?;
+
+        // ring builds in a fraction of the time the default takes; whoever chose another keeps it
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(10))
+            // a redirect could carry the key elsewhere
+            .redirect(Policy::none())
+            // what is counted is what came over the wire
+            .gzip(false);
+        if url.as_ref().is_some_and(|url| url.scheme() == "http") {
+            // no certificates are needed, so it does not matter whether the system has any
+            http = http.tls_certs_only([]);
+        }
+        let http = http.build().map_err(|e| LlmError::Client(e.without_url().to_string()))?;
+        let client = Client::builder()
+            .with_reqwest(http)
+            .with_auth_resolver_fn(move |_: ModelIden| Ok(Some(AuthData::from_single(key.clone()))))
+            .with_service_target_resolver_fn(move |mut target: ServiceTarget| {
+                if let Some(url) = &url {
+                    target.endpoint = Endpoint::from_owned(url.as_str());
+                }
+                Ok(target)
+            })
+            .build()
+            .map_err(|_| LlmError::Client("the client cannot be built".to_owned()))?;
+        let model = ModelIden::new(config.provider(), config.model_name());
+        Ok(Self { client, model, answer_cap: config.answer_cap })
+    }
+
+    /// Whose format is spoken.
+    pub(super) fn provider(&self) -> AdapterKind {
+        self.model.adapter_kind
+    }
+
+    /// Asks, and reads the reply to its end. `received` is told how many bytes there are so far.
+    ///
+    /// The cap holds for the sum of the stream's events. A single event is put together by the client library,
+    /// at a cost that grows with the square of its size; one without end is ended by the caller's deadline.
+    pub(super) async fn ask(
+        &self,
+        system: &str,
+        messages: &[ChatMessage],
+        temperature: Option<f64>,
+        received: &mut (dyn FnMut(usize) + Send),
+    ) -> Result<Received, Failure> {
+        let mut options = ChatOptions::default().with_max_tokens(MOST_TOKENS).with_capture_usage(true);
+        if let Some(temperature) = temperature {
+            options = options.with_temperature(temperature);
+        }
+        let request = ChatRequest::new(messages.to_vec()).with_system(system);
+        let reply = self
+            .client
+            .exec_chat_stream(self.model.clone(), request, Some(&options))
+            .await
+            .map_err(|e| failure(&e))?;
+
+        let mut stream = reply.stream;
+        let mut whole = Received { text: String::new(), complete: false, tokens_in: 0, tokens_out: 0 };
+        let mut bytes = 0;
+        while let Some(event) = stream.next().await {
+            match event.map_err(|e| failure(&e))? {
+                ChatStreamEvent::Chunk(chunk) => {
+                    bytes += chunk.content.len();
+                    if bytes <= self.answer_cap {
+                        whole.text.push_str(&chunk.content);
+                    }
+                }
+                ChatStreamEvent::ReasoningChunk(chunk) => bytes += chunk.content.len(),
+                ChatStreamEvent::End(end) => {
+                    whole.complete = true;
+                    if let Some(usage) = end.captured_usage {
+                        let count = |n: Option<i32>| n.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+                        whole.tokens_in = count(usage.prompt_tokens);
+                        whole.tokens_out = count(usage.completion_tokens);
+                    }
+                }
+                _ => {}
+            }
+            if bytes > self.answer_cap {
+                return Err(Failure::TooLong(self.answer_cap));
+            }
+            received(bytes);
+        }
+        Ok(whole)
+    }
+}
+
+/// What went wrong, told by kind: the text of an error may repeat what the server said.
+fn failure(error: &genai::Error) -> Failure {
+    if let genai::Error::HttpError { status, headers, body, .. } = error {
+        let wait = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse::<f64>().ok());
+        return Failure::Status {
+            code: status.as_u16(),
+            wait: wait.and_then(|s| Duration::try_from_secs_f64(s).ok()),
+            about_temperature: status.as_u16() == 400 && body.contains("temperature"),
+        };
+    }
+    if let genai::Error::WebStream { error, .. } = error {
+        if let Some(inner) = error.downcast_ref::<genai::Error>() {
+            return failure(inner);
+        }
+        return match error.downcast_ref::<reqwest::Error>() {
+            Some(e) if e.is_connect() || e.is_timeout() => Failure::Unreachable,
+            Some(_) => Failure::Cut,
+            None => Failure::Unreadable,
+        };
+    }
+    Failure::Unreadable
+}

@@ -1,0 +1,95 @@
+//! From what a model wrote to a checked answer.
+
+use serde::Deserialize;
+
+use crate::{
+    evidence::{Evidence, RowId},
+    result::{
+        Cost, Diagnosis, Engine, Hypothesis, Link, Mechanism, RESULT_SCHEMA, Remedy, Status, Step, Verdict,
+    },
+    validate::{Rejection, Validated, validate},
+};
+
+/// What is wrong with a reply.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Flaw {
+    /// It ends in the middle.
+    Unfinished(Rejection),
+    /// It is complete, and refused.
+    Refused(Rejection),
+}
+
+impl Flaw {
+    pub(super) fn into_rejection(self) -> Rejection {
+        match self {
+            Self::Unfinished(rejection) | Self::Refused(rejection) => rejection,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    verdict: Verdict,
+    #[serde(default)]
+    hypotheses: Vec<Candidate>,
+    #[serde(default)]
+    reasoning: Vec<Step>,
+    #[serde(default)]
+    action: Option<Remedy>,
+    #[serde(default)]
+    unknowns: Vec<String>,
+}
+
+/// A hypothesis without id and rank, which follow from its place.
+#[derive(Deserialize)]
+struct Candidate {
+    entity: String,
+    mechanism: Mechanism,
+    statement: String,
+    status: Status,
+    confidence: f64,
+    #[serde(rename = "for", default)]
+    supports: Vec<RowId>,
+    #[serde(default)]
+    against: Vec<RowId>,
+    #[serde(default)]
+    chain: Vec<Link>,
+}
+
+/// Reads the first JSON object in the text, whatever stands around it, and checks it.
+pub(super) fn check(text: &str, evidence: &Evidence, engine: Engine) -> Result<Validated, Flaw> {
+    let Some(start) = text.find('{') else {
+        return Err(Flaw::Unfinished(Rejection::of(1, "there is no JSON object in it")));
+    };
+    let reply: Reply = match serde_json::Deserializer::from_str(&text[start..]).into_iter().next() {
+        Some(Ok(reply)) => reply,
+        Some(Err(e)) if e.is_eof() => {
+            return Err(Flaw::Unfinished(Rejection::of(1, "its JSON object has no end")));
+        }
+        Some(Err(e)) => return Err(Flaw::Refused(Rejection::of(1, format!("it does not parse: {e}")))),
+        None => return Err(Flaw::Unfinished(Rejection::of(1, "there is no JSON object in it"))),
+    };
+    let hypotheses = (1..).zip(reply.hypotheses).map(|(rank, c)| Hypothesis {
+        id: format!("H{rank}"),
+        rank,
+        entity: c.entity,
+        mechanism: c.mechanism,
+        statement: c.statement,
+        status: c.status,
+        confidence: c.confidence,
+        supports: c.supports,
+        against: c.against,
+        chain: c.chain,
+    });
+    let diagnosis = Diagnosis {
+        schema: RESULT_SCHEMA.to_owned(),
+        engine,
+        verdict: reply.verdict,
+        hypotheses: hypotheses.collect(),
+        reasoning: reply.reasoning,
+        action: reply.action,
+        unknowns: reply.unknowns,
+        cost: Cost::default(),
+    };
+    validate(evidence, diagnosis).map_err(Flaw::Refused)
+}
