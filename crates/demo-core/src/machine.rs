@@ -44,7 +44,7 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Busy => "not yet: this chapter can be left when what it started has ended",
+            Self::Busy => "not yet: what it started has not ended",
             Self::Running => "not yet: it is still running",
             Self::NothingToRerun => "this chapter has nothing to run again",
         })
