@@ -1,0 +1,249 @@
+use demo_core::{
+    ChapterInfo, ChartSpec, Finding, FindingState, SeriesRole, SeriesSpec, Severity, Status, Tone,
+};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+use crate::layout::Kind;
+use crate::view::view;
+
+fn app() -> App {
+    App::new(Palette::Dark, "test")
+}
+
+fn chapter(title: &str) -> ChapterInfo {
+    ChapterInfo {
+        title: title.into(),
+        narration: "one two three\n\nfour".into(),
+        key_hint: "go on".into(),
+        blocks_advance: false,
+        auto_advance: false,
+        repeatable: true,
+    }
+}
+
+fn started() -> Event {
+    let roles = [SeriesRole::Part, SeriesRole::Sum, SeriesRole::Whole, SeriesRole::Bound];
+    let series = roles.map(|role| SeriesSpec { name: format!("{role:?}"), role }).to_vec();
+    let charts =
+        ["a", "b"].map(|id| ChartSpec { id, title: id.into(), unit: "l".into(), series: series.clone() });
+    let chapters = vec![chapter("one"), chapter("two"), chapter("three")];
+    Event::Started { subject: "a subject".into(), chapters, charts: charts.to_vec() }
+}
+
+fn hear(app: &mut App, at: u64, event: Event) -> Vec<Command> {
+    app.update(Action::Heard(Stamped { at: Duration::from_secs(at), event }))
+}
+
+fn press(app: &mut App, press: Press) -> Vec<Command> {
+    app.update(Action::Pressed(press))
+}
+
+fn text(piece: &str) -> Event {
+    Event::Text { panel: "diagnosis", piece: piece.into() }
+}
+
+#[test]
+fn the_first_quit_heals_and_the_second_interrupt_leaves_at_once() {
+    let mut app = app();
+    hear(&mut app, 0, started());
+    assert_eq!(press(&mut app, Press::Interrupt), [Command::Send(Input::Quit)]);
+    assert_eq!(press(&mut app, Press::Quit), []);
+    assert_eq!(press(&mut app, Press::Advance), [], "the story does not listen any more");
+    assert_eq!(press(&mut app, Press::Interrupt), [Command::Abandon]);
+}
+
+#[test]
+fn who_asked_to_leave_leaves_when_the_story_has_ended() {
+    let mut app = app();
+    assert_eq!(app.update(Action::Told), [Command::Send(Input::Quit)]);
+    let ended = hear(&mut app, 1, Event::Finished { outcome: Outcome::Quit });
+    assert_eq!(ended, [Command::Keep(Moment::Finished), Command::Leave]);
+}
+
+#[test]
+fn the_summary_stays_until_a_key_and_not_the_one_that_was_meant_for_the_last_chapter() {
+    let mut app = app();
+    hear(&mut app, 5, Event::Finished { outcome: Outcome::Completed });
+    assert_eq!(press(&mut app, Press::Advance), []);
+    app.update(Action::Passed(Duration::from_secs(7)));
+    assert_eq!(press(&mut app, Press::Advance), [Command::Leave]);
+    assert_eq!(press(&mut app, Press::Quit), [Command::Leave]);
+    assert_eq!(app.update(Action::Told), [Command::Leave]);
+    assert_eq!(app.story.now, Duration::from_secs(5), "the story's time stands still");
+}
+
+#[test]
+fn a_text_takes_the_focus_unless_the_user_chose_another() {
+    let mut app = app();
+    hear(&mut app, 0, started());
+    hear(&mut app, 0, text("a"));
+    assert_eq!(app.focus(), Panel::Text);
+    hear(&mut app, 1, Event::Entered { chapter: 1 });
+    assert_eq!(app.focus(), Panel::Narration);
+    press(&mut app, Press::NextPanel);
+    assert_eq!(app.focus(), Panel::Charts);
+    hear(&mut app, 1, text("a"));
+    assert_eq!(app.focus(), Panel::Charts);
+}
+
+#[test]
+fn what_is_being_written_is_followed_and_then_read_from_its_beginning() {
+    let mut app = app();
+    hear(&mut app, 0, started());
+    hear(&mut app, 0, text(&"line\n".repeat(100)));
+    assert_eq!(app.scroll(Panel::Text), Scroll::Tail);
+    hear(&mut app, 0, Event::Settled { chapter: 0 });
+    assert_eq!(app.scroll(Panel::Text), Scroll::At(0));
+    press(&mut app, Press::PageDown);
+    let (_, page) = panel::extent(&app, Panel::Text);
+    assert_eq!(app.scroll(Panel::Text), Scroll::At(page));
+    hear(&mut app, 0, text("more\n"));
+    assert_eq!(app.scroll(Panel::Text), Scroll::At(page), "who scrolls is left where he is");
+}
+
+#[test]
+fn tab_visits_every_panel_and_comes_back() {
+    let mut app = app();
+    hear(&mut app, 0, started());
+    let all = app.panels();
+    let visited: Vec<Panel> = all
+        .iter()
+        .map(|_| {
+            press(&mut app, Press::NextPanel);
+            app.focus()
+        })
+        .collect();
+    assert_eq!(visited.last(), all.first());
+    press(&mut app, Press::PreviousPanel);
+    assert_eq!(app.focus(), all[all.len() - 1]);
+}
+
+#[test]
+fn any_key_closes_the_help_and_does_nothing_else() {
+    let mut app = app();
+    hear(&mut app, 0, started());
+    press(&mut app, Press::Help);
+    assert!(app.help);
+    assert_eq!(press(&mut app, Press::Advance), []);
+    assert!(!app.help);
+}
+
+#[test]
+fn the_focused_chart_gives_way_to_the_next() {
+    let mut app = app();
+    hear(&mut app, 0, started());
+    press(&mut app, Press::NextPanel);
+    press(&mut app, Press::Down);
+    assert_eq!(app.first_chart, 1);
+    press(&mut app, Press::Down);
+    assert_eq!(app.first_chart, 0);
+    press(&mut app, Press::Up);
+    assert_eq!(app.first_chart, 1);
+}
+
+const PRESSES: [Press; 13] = [
+    Press::Advance,
+    Press::Rerun,
+    Press::NextPanel,
+    Press::PreviousPanel,
+    Press::Up,
+    Press::Down,
+    Press::PageUp,
+    Press::PageDown,
+    Press::Zoom,
+    Press::Help,
+    Press::Redraw,
+    Press::Quit,
+    Press::Interrupt,
+];
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let tone = || select(vec![Tone::Plain, Tone::Good, Tone::Warning, Tone::Bad]);
+    let finding = (select(vec!["x", "y"]), any::<bool>(), ".{0,80}").prop_map(|(id, cleared, evidence)| {
+        let state = if cleared { FindingState::Cleared } else { FindingState::Raised };
+        let (first_seen, detected_at) = (Duration::ZERO, Duration::from_secs(1));
+        let (id, name, subject) = (id.to_owned(), id.to_owned(), id.to_owned());
+        Event::Found(Finding {
+            id,
+            name,
+            subject,
+            severity: Severity::Critical,
+            state,
+            first_seen,
+            detected_at,
+            evidence,
+        })
+    });
+    let edge =
+        select(vec![demo_core::MarkEdge::Begin, demo_core::MarkEdge::End, demo_core::MarkEdge::Moment]);
+    prop_oneof![
+        Just(started()),
+        (0usize..5).prop_map(|chapter| Event::Entered { chapter }),
+        (0usize..5).prop_map(|chapter| Event::Running { chapter }),
+        (0usize..5).prop_map(|chapter| Event::Settled { chapter }),
+        (".{0,30}", proptest::option::of(0u64..90)).prop_map(|(text, s)| Event::Status {
+            status: Some(Status { text, remaining: s.map(Duration::from_secs) })
+        }),
+        (tone(), ".{0,200}").prop_map(|(tone, text)| Event::Said { tone, text }),
+        (select(vec!["a", "b", "c"]), proptest::collection::vec(proptest::option::of(any::<f64>()), 0..6))
+            .prop_map(|(chart, values)| Event::Sampled { chart, values }),
+        (select(vec!["m", "a longer mark"]), edge)
+            .prop_map(|(label, edge)| Event::Marked(demo_core::Mark { label: label.into(), edge })),
+        (tone(), ".{0,20}").prop_map(|(tone, text)| Event::Noted { about: "n".into(), tone, text }),
+        finding,
+        (select(vec!["p", "q"]), ".{0,200}").prop_map(|(panel, piece)| Event::Text { panel, piece }),
+        (".{0,20}", any::<bool>()).prop_map(|(name, occurred)| Event::Expected { name, occurred }),
+        ".{0,90}".prop_map(|reason| Event::Refused { reason }),
+    ]
+}
+
+fn any_action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        4 => (0u64..200, any_event())
+            .prop_map(|(at, event)| Action::Heard(Stamped { at: Duration::from_secs(at), event })),
+        1 => Just(Action::Heard(Stamped { at: Duration::ZERO, event: Event::Finished { outcome: Outcome::Completed } })),
+        4 => select(PRESSES.to_vec()).prop_map(Action::Pressed),
+        1 => (0u64..300).prop_map(|s| Action::Passed(Duration::from_secs(s))),
+        1 => (0u16..150, 0u16..50).prop_map(|(width, height)| Action::Resized(Size { width, height })),
+        1 => Just(Action::Told),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is told, pressed and resized, in any order: it can be drawn, the story is told to end once at most and
+    /// nothing after that, and nobody is left waiting for a story that has ended.
+    #[test]
+    fn anything_can_happen(actions in proptest::collection::vec(any_action(), 1..60)) {
+        let mut app = app();
+        let mut quits = 0;
+        for action in actions {
+            let told = matches!(action, Action::Told | Action::Pressed(Press::Quit | Press::Interrupt));
+            let over = app.story.outcome.is_some();
+            let was_leaving = app.leaving;
+            let commands = app.update(action);
+            for command in &commands {
+                match command {
+                    Command::Send(Input::Quit) => quits += 1,
+                    Command::Send(_) => prop_assert!(quits == 0 && !over),
+                    Command::Abandon => prop_assert!(was_leaving),
+                    _ => {}
+                }
+            }
+            prop_assert!(quits <= 1);
+            if told && over {
+                prop_assert!(commands.contains(&Command::Leave));
+            }
+            let layout = app.layout();
+            let screen = view(&app);
+            prop_assert_eq!(screen.area.as_size(), app.size);
+            if layout.kind != Kind::TooSmall {
+                let (most, _) = panel::extent(&app, app.focus());
+                prop_assert!(app.offset(app.focus(), most) <= most);
+            }
+        }
+    }
+}

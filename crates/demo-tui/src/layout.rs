@@ -1,0 +1,284 @@
+//! Who stands where. The breakpoints are decided here and nowhere else.
+//!
+//! ```text
+//!  Full, from 100x28        Compact, from 60x20 (made for 80x24)    Stacked, from 40x10
+//!  +-----------------------+ +-----------------------+              +------------------+
+//!  | header                | | header                |              | header           |
+//!  | chapters | narration  | | cluster, on one line  |              | names of panels  |
+//!  |          | (text)     | | narration             |              |                  |
+//!  | cluster  | chart      | | (text)                |              | the focused      |
+//!  |          | chart      | | chart                 |              | panel            |
+//!  | numbers  | violations | | violations            |              |                  |
+//!  | status                | | status                |              | status           |
+//!  | keys                  | | keys                  |              | keys             |
+//!  +-----------------------+ +-----------------------+              +------------------+
+//! ```
+
+use ratatui::layout::{Rect, Size};
+
+/// Below this nothing can be read.
+pub(crate) const MIN: Size = Size::new(40, 10);
+const COMPACT: Size = Size::new(60, 20);
+const FULL: Size = Size::new(100, 28);
+
+/// How much there is room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Full,
+    Compact,
+    Stacked,
+    TooSmall,
+}
+
+/// A part of the screen that can be focused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Panel {
+    Narration,
+    Text,
+    Charts,
+    Findings,
+    Chapters,
+    Cluster,
+    Numbers,
+}
+
+impl Panel {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Narration,
+        Self::Text,
+        Self::Charts,
+        Self::Findings,
+        Self::Chapters,
+        Self::Cluster,
+        Self::Numbers,
+    ];
+}
+
+/// What the layout depends on besides the size.
+#[derive(Clone, Debug)]
+pub(crate) struct Needs {
+    pub(crate) focus: Panel,
+    pub(crate) zoom: bool,
+    /// The chapter has a longer text.
+    pub(crate) text: bool,
+    /// The narration is the summary.
+    pub(crate) over: bool,
+    pub(crate) charts: usize,
+    pub(crate) chapters: u16,
+    /// Lines of the narration, at the width that [`prose_width`] says.
+    pub(crate) narration: u16,
+    /// Lines.
+    pub(crate) cluster: u16,
+    /// Violations that were seen.
+    pub(crate) findings: u16,
+}
+
+/// Who stands where.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    pub(crate) kind: Kind,
+    pub(crate) header: Rect,
+    pub(crate) status: Rect,
+    pub(crate) footer: Rect,
+    /// The cluster on one line, where it has no panel.
+    pub(crate) strip: Option<Rect>,
+    /// The names of the panels, where only one of them is shown.
+    pub(crate) tabs: Option<Rect>,
+    pub(crate) panels: Vec<(Panel, Rect)>,
+}
+
+impl Layout {
+    /// Where a panel stands, if it is shown.
+    pub(crate) fn place(&self, panel: Panel) -> Option<Rect> {
+        self.panels.iter().find(|(p, _)| *p == panel).map(|(_, area)| *area)
+    }
+}
+
+pub(crate) fn kind(size: Size) -> Kind {
+    let holds = |least: Size| size.width >= least.width && size.height >= least.height;
+    if holds(FULL) {
+        Kind::Full
+    } else if holds(COMPACT) {
+        Kind::Compact
+    } else if holds(MIN) {
+        Kind::Stacked
+    } else {
+        Kind::TooSmall
+    }
+}
+
+/// How wide the narration is.
+pub(crate) fn prose_width(size: Size) -> u16 {
+    match kind(size) {
+        Kind::Full => size.width - side_width(size.width) - 4,
+        _ => size.width.saturating_sub(2),
+    }
+}
+
+fn side_width(width: u16) -> u16 {
+    if width >= 140 { 38 } else { 32 }
+}
+
+pub(crate) fn arrange(size: Size, needs: &Needs) -> Layout {
+    let mut rest = Rect::new(0, 0, size.width, size.height);
+    let kind = kind(size);
+    let header = top(&mut rest, 1);
+    let footer = bottom(&mut rest, 1);
+    let status = bottom(&mut rest, 1);
+    let mut layout = Layout { kind, header, status, footer, strip: None, tabs: None, panels: Vec::new() };
+    match kind {
+        Kind::TooSmall => {}
+        Kind::Stacked => {
+            layout.tabs = Some(top(&mut rest, 1));
+            layout.panels.push((needs.focus, rest));
+        }
+        Kind::Full | Kind::Compact if needs.zoom => layout.panels.push((needs.focus, rest)),
+        Kind::Compact => {
+            layout.strip = Some(top(&mut rest, 1));
+            compact(rest, needs, &mut layout.panels);
+        }
+        Kind::Full => full(rest, needs, &mut layout.panels),
+    }
+    layout
+}
+
+fn compact(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
+    let spare = rest.height.saturating_sub(20);
+    let findings = bottom(&mut rest, (3 + spare / 4).min(2 + 2 * needs.findings.max(1)));
+    // A panel without a place of its own takes that of the charts while it is focused.
+    let lower = match needs.focus {
+        Panel::Chapters | Panel::Cluster | Panel::Numbers => needs.focus,
+        _ => Panel::Charts,
+    };
+    let height = rest.height;
+    let charts = match (needs.text, needs.over) {
+        (true, _) => 7 - u16::from(height < 16),
+        (_, true) => yielding(height, height / 3, 5, needs.narration + 1),
+        _ => yielding(height, height / 2 + u16::from(height > 14), 7, needs.narration + 1),
+    };
+    let charts = bottom(&mut rest, charts);
+    if needs.text {
+        let narration = (rest.height / 3).max(3);
+        panels.push((Panel::Narration, top(&mut rest, narration)));
+        panels.push((Panel::Text, rest));
+    } else {
+        panels.push((Panel::Narration, rest));
+    }
+    panels.push((lower, charts));
+    panels.push((Panel::Findings, findings));
+}
+
+fn full(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
+    let columns = side_width(rest.width);
+    let mut side = left(&mut rest, columns);
+    let chapters = (needs.chapters + 2).min(side.height / 2).max(3);
+    panels.push((Panel::Chapters, top(&mut side, chapters)));
+    let cluster = (needs.cluster.max(1) + 2).min(side.height.saturating_sub(4));
+    panels.push((Panel::Cluster, top(&mut side, cluster)));
+    panels.push((Panel::Numbers, side));
+
+    let most = 4 + rest.height / 12;
+    let findings = bottom(&mut rest, (2 + 2 * needs.findings.max(1)).clamp(4, most));
+    let height = rest.height;
+    if needs.over {
+        let charts = bottom(&mut rest, yielding(height, height * 2 / 5, 8, needs.narration + 2));
+        panels.push((Panel::Narration, rest));
+        panels.push((Panel::Charts, charts));
+    } else if needs.text {
+        let narration = (needs.narration + 2).min((height / 4).max(6));
+        panels.push((Panel::Narration, top(&mut rest, narration)));
+        let charts = bottom(&mut rest, (height / 3).max(9));
+        panels.push((Panel::Text, rest));
+        panels.push((Panel::Charts, charts));
+    } else {
+        let (share, least) = if needs.charts > 1 { (height * 2 / 3, 14) } else { (height / 2, 9) };
+        let charts = bottom(&mut rest, yielding(height, share, least, needs.narration + 2));
+        panels.push((Panel::Narration, rest));
+        panels.push((Panel::Charts, charts));
+    }
+    panels.push((Panel::Findings, findings));
+}
+
+/// The charts' share of a height: less of it while the narration wants more, but not less than the least.
+fn yielding(height: u16, share: u16, least: u16, narration: u16) -> u16 {
+    share.min(height.saturating_sub(narration)).max(least)
+}
+
+fn top(rest: &mut Rect, rows: u16) -> Rect {
+    let rows = rows.min(rest.height);
+    let taken = Rect { height: rows, ..*rest };
+    rest.y += rows;
+    rest.height -= rows;
+    taken
+}
+
+fn bottom(rest: &mut Rect, rows: u16) -> Rect {
+    let rows = rows.min(rest.height);
+    rest.height -= rows;
+    Rect { y: rest.y + rest.height, height: rows, ..*rest }
+}
+
+fn left(rest: &mut Rect, columns: u16) -> Rect {
+    let columns = columns.min(rest.width);
+    let taken = Rect { width: columns, ..*rest };
+    rest.x += columns;
+    rest.width -= columns;
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn breakpoints() {
+        let at = |width, height| kind(Size { width, height });
+        assert_eq!(at(120, 36), Kind::Full);
+        assert_eq!(at(100, 28), Kind::Full);
+        assert_eq!(at(99, 60), Kind::Compact);
+        assert_eq!(at(200, 27), Kind::Compact);
+        assert_eq!(at(80, 24), Kind::Compact);
+        assert_eq!(at(60, 20), Kind::Compact);
+        assert_eq!(at(59, 20), Kind::Stacked);
+        assert_eq!(at(40, 10), Kind::Stacked);
+        assert_eq!(at(39, 50), Kind::TooSmall);
+        assert_eq!(at(0, 0), Kind::TooSmall);
+    }
+
+    proptest! {
+        /// At every size and in every state: panels lie inside the screen, none over another, and where there is
+        /// room for the essential ones they are there with at least three rows.
+        #[test]
+        fn panels_never_overlap_and_the_essential_ones_are_there(
+            width in 0u16..220, height in 0u16..80,
+            focus in proptest::sample::select(&Panel::ALL[..]),
+            zoom: bool, text: bool, over: bool,
+            charts in 0usize..4, chapters in 0u16..30, narration in 0u16..60, cluster in 0u16..20, findings in 0u16..9,
+        ) {
+            let size = Size { width, height };
+            let needs = Needs { focus, zoom, text, over, charts, chapters, narration, cluster, findings };
+            let layout = arrange(size, &needs);
+            let mut areas: Vec<Rect> = layout.panels.iter().map(|(_, area)| *area).collect();
+            areas.extend([layout.header, layout.status, layout.footer].iter().chain(&layout.strip).chain(&layout.tabs));
+            let screen = Rect::new(0, 0, width, height);
+            for (i, area) in areas.iter().enumerate() {
+                prop_assert_eq!(area.intersection(screen), *area);
+                for other in &areas[..i] {
+                    prop_assert!(area.intersection(*other).is_empty(), "{area:?} {other:?}");
+                }
+            }
+            if matches!(layout.kind, Kind::Full | Kind::Compact) && !zoom {
+                let chart = match focus {
+                    Panel::Chapters | Panel::Cluster | Panel::Numbers if layout.kind == Kind::Compact => focus,
+                    _ => Panel::Charts,
+                };
+                for (panel, rows) in [(Panel::Narration, 3), (chart, 5), (Panel::Findings, 3)] {
+                    let area = layout.place(panel);
+                    prop_assert!(area.is_some_and(|a| a.height >= rows), "{panel:?} {layout:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The terminal front-end for any [`demo_core`] story: chapters, narration, cluster, charts with the faults pinned on
+//! their time axis, violations, and texts that come piece by piece.
+//!
+//! - **[`Tui`]**: takes the terminal, shows a story until it has ended and the user leaves, gives the terminal back on
+//!   every path. [`Options`] says how, [`Ending`] how it went.
+//! - **[`termination`]**: the signals, as a future for [`Tui::run`].
+//! - **[`Replay`]**: the same screen without a terminal or a clock, for tests and pictures.
+//! - **[`svg()`]**: a picture of a screen.
+//!
+//! Inside: events and keys become actions, a synchronous update turns them into
+//! commands, and the view draws the state without a lock or a clock. Everything that touches the
+//! terminal is in `screen`, and `run` is the loop around it all.
+//!
+//! The crate knows no rate limiter and no particular subject: every word and number on the screen came in an event.
+#![doc = include_str!("../README.md")]
+
+mod app;
+mod ascii;
+mod bindings;
+mod environment;
+mod error;
+mod layout;
+mod model;
+mod moment;
+mod options;
+mod panel;
+mod replay;
+mod run;
+mod screen;
+mod signals;
+mod svg;
+mod theme;
+mod view;
+
+pub use bindings::Press;
+pub use error::TuiError;
+pub use moment::{Moment, MomentError};
+pub use options::{Background, Charset, ColorChoice, Options, Picture};
+pub use ratatui::layout::Size;
+pub use replay::Replay;
+pub use run::{Ending, Tui};
+pub use signals::termination;
+pub use svg::svg;

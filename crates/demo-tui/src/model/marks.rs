@@ -1,0 +1,72 @@
+//! What began, ended or happened on the time axis.
+
+use std::time::Duration;
+
+use demo_core::{Mark, MarkEdge};
+
+use super::chart::WINDOW;
+use super::text;
+
+/// Marks of the time that is shown, and of what has begun before it and still goes on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Marks {
+    spans: Vec<Span>,
+}
+
+/// A stretch of time with a name, or a moment when its ends are one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) label: String,
+    pub(crate) begin: Duration,
+    /// `None` while it goes on.
+    pub(crate) end: Option<Duration>,
+}
+
+impl Span {
+    pub(crate) fn is_moment(&self) -> bool {
+        self.end == Some(self.begin)
+    }
+}
+
+impl Marks {
+    pub(crate) fn mark(&mut self, at: Duration, mark: &Mark) {
+        self.spans.retain(|s| s.end.is_none_or(|end| end + WINDOW >= at));
+        let label = text::one_line(&mark.label);
+        let open = self.spans.iter_mut().rev().find(|s| s.end.is_none() && s.label == label);
+        match (mark.edge, open) {
+            (MarkEdge::End, Some(open)) => open.end = Some(at),
+            (MarkEdge::Begin, _) => self.spans.push(Span { label, begin: at, end: None }),
+            // An end without a beginning is all that is known of it.
+            (MarkEdge::End | MarkEdge::Moment, _) => {
+                self.spans.push(Span { label, begin: at, end: Some(at) });
+            }
+        }
+    }
+
+    /// In the order in which they began.
+    pub(crate) fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secs(s: u64) -> Duration {
+        Duration::from_secs(s)
+    }
+
+    #[test]
+    fn a_beginning_and_its_end_are_one_span_and_old_ones_are_dropped() {
+        let mut marks = Marks::default();
+        let mut mark = |s, label: &str, edge| marks.mark(secs(s), &Mark { label: label.into(), edge });
+        mark(1, "a", MarkEdge::Begin);
+        mark(2, "b", MarkEdge::Begin);
+        mark(3, "a", MarkEdge::End);
+        mark(4, "c", MarkEdge::End);
+        mark(100, "d", MarkEdge::Moment);
+        let span = |label: &str, begin, end| Span { label: label.into(), begin: secs(begin), end };
+        assert_eq!(marks.spans(), [span("b", 2, None), span("d", 100, Some(secs(100)))]);
+    }
+}

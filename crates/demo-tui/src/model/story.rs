@@ -1,0 +1,286 @@
+//! Everything that events have told, in the shape in which it is shown.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use demo_core::{
+    ChapterInfo, Event, Finding, FindingState, HealthSnapshot, Measurement, Outcome, Stamped, Tone,
+};
+
+use super::chart::Chart;
+use super::marks::Marks;
+use super::text;
+
+/// How long the reason for a refusal is shown.
+pub(crate) const NOTICE: Duration = Duration::from_secs(4);
+/// What is said in one chapter is read in one chapter: beyond this many lines nobody scrolls back.
+const MAX_SPOKEN: usize = 400;
+/// A text panel keeps this much of its end.
+const MAX_TEXT: usize = 64 * 1024;
+/// A detector that finds more than this has stopped telling a story.
+const MAX_FINDINGS: usize = 200;
+
+/// The story so far. All text in it is safe to draw.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Story {
+    pub(crate) subject: String,
+    pub(crate) chapters: Vec<ChapterInfo>,
+    /// Which chapter is being told, and whether its callback runs.
+    pub(crate) current: Option<usize>,
+    pub(crate) running: bool,
+    /// What was said and measured in this chapter.
+    pub(crate) spoken: Vec<Spoken>,
+    pub(crate) status: Option<StatusLine>,
+    pub(crate) charts: Vec<Chart>,
+    pub(crate) marks: Marks,
+    pub(crate) health: HealthSnapshot,
+    /// A word on nodes and dependencies, by name.
+    pub(crate) notes: BTreeMap<String, (Tone, String)>,
+    /// Newest last.
+    pub(crate) findings: Vec<Sighting>,
+    pub(crate) measured: Vec<Measurement>,
+    pub(crate) expected: Vec<(String, bool)>,
+    pub(crate) page: Option<Page>,
+    pub(crate) refusal: Option<Refused>,
+    pub(crate) outcome: Option<Outcome>,
+    /// Since the story began. Stands still when it has ended.
+    pub(crate) now: Duration,
+}
+
+/// A line of the narration that was not written beforehand.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Spoken {
+    Said(Tone, String),
+    Measured(Measurement),
+    Expected(String, bool),
+}
+
+/// The status line, and what is needed to show how much of it has passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StatusLine {
+    pub(crate) text: String,
+    /// When it will be over, where that is known.
+    pub(crate) until: Option<Duration>,
+    /// How long it takes in all.
+    pub(crate) total: Duration,
+}
+
+/// A finding, and when it went away.
+#[derive(Clone, Debug)]
+pub(crate) struct Sighting {
+    pub(crate) finding: Finding,
+    pub(crate) cleared: Option<Duration>,
+}
+
+/// A longer text that belongs to one chapter.
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    pub(crate) panel: String,
+    pub(crate) text: String,
+}
+
+/// Why an input was not followed, and how often in a row.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    pub(crate) reason: String,
+    pub(crate) at: Duration,
+    pub(crate) times: u32,
+}
+
+impl Story {
+    /// Lets time pass.
+    pub(crate) fn pass(&mut self, now: Duration) {
+        if self.outcome.is_none() {
+            self.now = self.now.max(now);
+        }
+    }
+
+    /// Takes an event in.
+    pub(crate) fn hear(&mut self, Stamped { at, event }: &Stamped) {
+        self.pass(*at);
+        match event {
+            Event::Started { subject, chapters, charts } => {
+                self.subject = text::one_line(subject);
+                self.chapters = chapters.iter().map(safe_chapter).collect();
+                self.charts = charts.iter().cloned().map(Chart::new).collect();
+            }
+            Event::Entered { chapter } => {
+                self.current = Some(*chapter);
+                self.running = false;
+                self.spoken.clear();
+                self.page = None;
+                self.refusal = None;
+            }
+            Event::Running { .. } => {
+                self.running = true;
+                self.page = None;
+            }
+            Event::Settled { .. } => {
+                self.running = false;
+                self.status = None;
+            }
+            Event::Status { status } => {
+                self.status = status.as_ref().map(|s| self.status_line(*at, &s.text, s.remaining));
+            }
+            Event::Said { tone, text } => self.speak(Spoken::Said(*tone, text::lines(text))),
+            Event::Measured(m) => self.measure(m),
+            Event::Sampled { chart, values } => {
+                if let Some(chart) = self.charts.iter_mut().find(|c| c.spec.id == *chart) {
+                    chart.sample(*at, values);
+                }
+            }
+            Event::Marked(mark) => self.marks.mark(*at, mark),
+            Event::Health(snapshot) => self.health = safe_health(snapshot),
+            Event::Noted { about, tone, text } => {
+                self.notes.insert(text::one_line(about), (*tone, text::one_line(text)));
+            }
+            Event::Found(finding) => self.found(*at, finding),
+            Event::Text { panel, piece } => self.append(panel, piece),
+            Event::Expected { name, occurred } => {
+                let name = text::one_line(name);
+                self.expected.retain(|(other, _)| *other != name);
+                self.expected.push((name.clone(), *occurred));
+                self.speak(Spoken::Expected(name, *occurred));
+            }
+            Event::Refused { reason } => self.refuse(*at, reason),
+            Event::Finished { outcome } => {
+                self.running = false;
+                self.status = None;
+                self.outcome = Some(safe_outcome(outcome));
+            }
+            // What is for programs has no place on a screen.
+            _ => {}
+        }
+    }
+
+    /// The chapter being told.
+    pub(crate) fn chapter(&self) -> Option<&ChapterInfo> {
+        self.chapters.get(self.current?)
+    }
+
+    /// Whether the chapter can not be left yet.
+    pub(crate) fn blocked(&self) -> bool {
+        self.running && self.chapter().is_some_and(|c| c.blocks_advance)
+    }
+
+    /// The findings that still hold.
+    pub(crate) fn active(&self) -> impl Iterator<Item = &Sighting> {
+        self.findings.iter().filter(|s| s.cleared.is_none())
+    }
+
+    fn status_line(&self, at: Duration, words: &str, remaining: Option<Duration>) -> StatusLine {
+        let text = text::one_line(words);
+        let left = remaining.unwrap_or_default();
+        let total = match &self.status {
+            Some(before) if before.text == text => before.total.max(left),
+            _ => left,
+        };
+        StatusLine { text, until: remaining.map(|left| at + left), total }
+    }
+
+    fn speak(&mut self, spoken: Spoken) {
+        if self.spoken.len() >= MAX_SPOKEN {
+            self.spoken.remove(0);
+        }
+        self.spoken.push(spoken);
+    }
+
+    fn measure(&mut self, m: &Measurement) {
+        let m = Measurement {
+            name: text::one_line(&m.name),
+            unit: text::one_line(&m.unit).into(),
+            detail: text::one_line(&m.detail),
+            value: m.value,
+        };
+        match self.measured.iter_mut().find(|old| old.name == m.name) {
+            Some(old) => *old = m.clone(),
+            None => self.measured.push(m.clone()),
+        }
+        let same = |spoken: &&mut Spoken| matches!(spoken, Spoken::Measured(old) if old.name == m.name);
+        match self.spoken.iter_mut().find(same) {
+            Some(old) => *old = Spoken::Measured(m),
+            None => self.speak(Spoken::Measured(m)),
+        }
+    }
+
+    fn found(&mut self, at: Duration, finding: &Finding) {
+        let finding = safe_finding(finding);
+        let cleared = (finding.state == FindingState::Cleared).then_some(at);
+        match self.findings.iter_mut().find(|s| s.finding.id == finding.id) {
+            // The numbers that broke it say more than those after it healed.
+            Some(known) if cleared.is_some() => known.cleared = known.cleared.or(cleared),
+            Some(known) => *known = Sighting { finding, cleared },
+            None => {
+                if self.findings.len() >= MAX_FINDINGS {
+                    self.findings.remove(0);
+                }
+                self.findings.push(Sighting { finding, cleared });
+            }
+        }
+    }
+
+    fn append(&mut self, panel: &str, piece: &str) {
+        let panel = text::one_line(panel);
+        if self.page.as_ref().is_none_or(|page| page.panel != panel) {
+            self.page = Some(Page { panel, text: String::new() });
+        }
+        let Some(page) = &mut self.page else { return };
+        page.text.push_str(&text::lines(piece));
+        if page.text.len() > MAX_TEXT {
+            let surplus = page.text.len() - MAX_TEXT;
+            let cut = (surplus..).find(|i| page.text.is_char_boundary(*i));
+            page.text.drain(..cut.unwrap_or(surplus));
+        }
+    }
+
+    fn refuse(&mut self, at: Duration, reason: &str) {
+        let reason = text::one_line(reason);
+        let times = match &self.refusal {
+            Some(before) if before.reason == reason && at < before.at + NOTICE => before.times + 1,
+            _ => 1,
+        };
+        self.refusal = Some(Refused { reason, at, times });
+    }
+}
+
+fn safe_chapter(info: &ChapterInfo) -> ChapterInfo {
+    ChapterInfo {
+        title: text::one_line(&info.title),
+        narration: text::lines(&info.narration),
+        key_hint: text::one_line(&info.key_hint),
+        ..info.clone()
+    }
+}
+
+fn safe_health(snapshot: &HealthSnapshot) -> HealthSnapshot {
+    let mut safe = snapshot.clone();
+    for node in &mut safe.nodes {
+        node.id = text::one_line(&node.id);
+        node.address = text::one_line(&node.address);
+    }
+    for dependency in &mut safe.dependencies {
+        dependency.name = text::one_line(&dependency.name);
+    }
+    safe
+}
+
+fn safe_finding(finding: &Finding) -> Finding {
+    Finding {
+        name: text::one_line(&finding.name),
+        subject: text::one_line(&finding.subject),
+        evidence: text::one_line(&finding.evidence),
+        ..finding.clone()
+    }
+}
+
+fn safe_outcome(outcome: &Outcome) -> Outcome {
+    match outcome {
+        Outcome::Missed { expectations } => {
+            Outcome::Missed { expectations: expectations.iter().map(|e| text::one_line(e)).collect() }
+        }
+        Outcome::Failed { chapter, error } => {
+            Outcome::Failed { chapter: text::one_line(chapter), error: text::one_line(error) }
+        }
+        Outcome::Completed | Outcome::Quit => outcome.clone(),
+    }
+}

@@ -1,0 +1,149 @@
+//! The charts: all on the same minute, faults pinned on each, every series named with its sign and its present value.
+
+use std::time::Duration;
+
+use demo_core::SeriesRole;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+
+use super::frame::Frame;
+use super::plot::{Gap, Look, Plot, looks};
+use super::scale::{Heights, Times};
+use super::{axis, rich};
+use crate::app::App;
+use crate::layout::Panel;
+use crate::model::chart::{Chart, WINDOW};
+use crate::model::text;
+
+/// A second chart is shown when each has at least this many rows.
+const LEAST: u16 = 7;
+
+/// The charts that there is room for.
+pub(crate) struct Charts<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) boxed: bool,
+}
+
+/// The title of the `nth` chart shown: what, in which unit, over which time.
+pub(crate) fn title(app: &App, nth: usize) -> String {
+    let charts = &app.story.charts;
+    let Some(chart) = pick(app, nth) else { return String::from("Chart") };
+    let unit = if chart.spec.unit.is_empty() { String::new() } else { format!("{}, ", chart.spec.unit) };
+    let more = if charts.len() > 1 && nth == 0 {
+        format!("  {}/{}", app.first_chart + 1, charts.len())
+    } else {
+        String::new()
+    };
+    format!("{} [{unit}last {} s]{more}", chart.spec.title, WINDOW.as_secs())
+}
+
+fn heights(chart: &Chart, now: Duration) -> Heights {
+    let curves = chart.spec.series.iter().enumerate().filter(|(_, s)| s.role != SeriesRole::Gap);
+    Heights::of(chart, &curves.map(|(i, _)| i).collect::<Vec<_>>(), now)
+}
+
+fn pick(app: &App, nth: usize) -> Option<&Chart> {
+    let charts = &app.story.charts;
+    charts.get((app.first_chart + nth) % charts.len().max(1))
+}
+
+impl Widget for &Charts<'_> {
+    fn render(self, area: Rect, buf: &mut Buffer) {
+        let both = self.app.story.charts.len() > 1 && area.height >= 2 * LEAST;
+        if both {
+            let upper = Rect { height: area.height - (area.height * 2 / 5).max(LEAST), ..area };
+            let lower = Rect { y: upper.bottom(), height: area.height - upper.height, ..area };
+            // They stand on one time axis, which the lower one names.
+            self.chart(0, false, upper, buf);
+            self.chart(1, true, lower, buf);
+        } else {
+            self.chart(0, true, area, buf);
+        }
+    }
+}
+
+impl Charts<'_> {
+    fn chart(&self, nth: usize, labelled: bool, area: Rect, buf: &mut Buffer) {
+        let title = title(self.app, nth);
+        let focused = nth == 0 && self.app.focus() == Panel::Charts;
+        let frame =
+            Frame { theme: &self.app.theme, title: &title, boxed: self.boxed, focused, above: 0, below: 0 };
+        frame.render(area, buf);
+        let inner = Frame::inner(area, self.boxed);
+        match pick(self.app, nth) {
+            Some(chart) if inner.height >= 4 && inner.width >= 20 => self.figure(chart, labelled, inner, buf),
+            _ => {}
+        }
+    }
+
+    fn figure(&self, chart: &Chart, labelled: bool, area: Rect, buf: &mut Buffer) {
+        let (theme, now) = (&self.app.theme, self.app.story.now);
+        let looks = looks(chart, theme);
+        let rows = if area.height >= 9 { 2 } else { 1 };
+        let mut legend = self.legend(chart, &looks, false, area.width.into());
+        if legend.len() > rows {
+            legend = self.legend(chart, &looks, true, area.width.into());
+        }
+        legend.truncate(rows);
+        for (y, line) in (area.top()..).zip(&legend) {
+            buf.set_line(area.x, y, line, area.width);
+        }
+        let above = u16::try_from(legend.len()).unwrap_or(1);
+        let heights = heights(chart, now);
+        // The same for all charts, so that a time is in the same column of each.
+        let charts = self.app.story.charts.iter();
+        let gutter = charts.map(|c| axis::gutter(self::heights(c, now))).max().unwrap_or(0);
+        let below = if labelled && area.height >= 7 { 2 } else { 1 };
+        let plot = Rect {
+            x: area.x + gutter,
+            y: area.y + above,
+            width: area.width.saturating_sub(gutter),
+            height: area.height - above - below,
+        };
+        let times = Times { now, columns: plot.width.into() };
+        let spans = self.app.story.marks.spans();
+        axis::values(heights, theme, plot, buf);
+        let line = Rect { y: plot.bottom(), height: 1, ..plot };
+        axis::marks(spans, times, theme, line, buf);
+        if below == 2 {
+            axis::times(theme, Rect { y: line.y + 1, ..line }, buf);
+        }
+        let marks = axis::crossings(spans, times);
+        (&Plot { chart, theme, looks: &looks, heights, times, marks: &marks }).render(plot, buf);
+    }
+
+    /// Every series: sign, name, present value. The gap and what it is between come first, the parts last; where there
+    /// is little room, the parts are told by their signs alone.
+    fn legend(&self, chart: &Chart, looks: &[Look], short: bool, width: usize) -> Vec<Line<'static>> {
+        let (theme, now) = (&self.app.theme, self.app.story.now);
+        let after = if short { "  " } else { "   " };
+        let entry = |sign: char, style, name: &str, value: Option<f64>| {
+            let value = value.map_or_else(|| "no data".to_owned(), text::number);
+            [
+                Span::styled(format!("{sign} "), style),
+                Span::styled(format!("{name} "), theme.text),
+                Span::styled(format!("{value}{after}"), theme.strong),
+            ]
+        };
+        let mut entries = Vec::new();
+        if let Some(gap) = Gap::of(chart) {
+            let size = gap.size(|series| chart.latest(series, now));
+            entries.push(entry('▒', theme.bad, &gap.name, size));
+        }
+        let curves = looks.iter().filter(|l| l.role != SeriesRole::Gap);
+        let (parts, rest): (Vec<&Look>, Vec<&Look>) = curves.partition(|l| l.role == SeriesRole::Part);
+        for look in rest.into_iter().rev().chain(parts) {
+            let name = &chart.spec.series[look.series].name;
+            let value = chart.latest(look.series, now);
+            let mut entry = entry(look.sign, look.style, name, value);
+            if short && look.role == SeriesRole::Part {
+                entry[0].content = format!("{}:", look.sign).into();
+                entry[1].content = "".into();
+            }
+            entries.push(entry);
+        }
+        rich::rows(entries, width)
+    }
+}

@@ -1,0 +1,51 @@
+//! The keys that matter now.
+
+use ratatui::text::{Line, Span};
+
+use crate::app::App;
+use crate::bindings::{BINDINGS, Binding, Press};
+use crate::model::text;
+
+pub(crate) fn line(app: &App) -> Line<'static> {
+    let width = usize::from(app.size.width);
+    let hints: Vec<(&Binding, String)> = BINDINGS.iter().filter_map(|b| Some((b, hint(app, b)?))).collect();
+    let cost =
+        |(binding, hint): &(&Binding, String)| text::width(binding.keys[0].name) + text::width(hint) + 4;
+    let essential: usize = hints.iter().filter(|(b, _)| b.essential).map(cost).sum();
+    let mut room = width.saturating_sub(essential);
+    let mut spans = vec![Span::raw(" ")];
+    for entry in &hints {
+        let (binding, hint) = entry;
+        if !binding.essential {
+            if cost(entry) > room {
+                continue;
+            }
+            room -= cost(entry);
+        }
+        spans.push(Span::styled(binding.keys[0].name, app.theme.key));
+        spans.push(Span::styled(format!(" {hint}   "), app.theme.text));
+    }
+    super::rich::row(spans, width)
+}
+
+/// What the footer says of a key now; nothing when it would do nothing.
+fn hint(app: &App, binding: &Binding) -> Option<String> {
+    let story = &app.story;
+    let over = story.outcome.is_some();
+    if binding.hint.is_empty() || (app.leaving && binding.press != Press::Quit) {
+        return None;
+    }
+    match binding.press {
+        Press::Advance if over => None,
+        Press::Advance if story.blocked() => Some("not yet".into()),
+        Press::Advance => {
+            let hint = story.chapter().map_or(binding.hint, |c| c.key_hint.as_str());
+            Some(text::fit(hint, usize::from(app.size.width) / 2))
+        }
+        Press::Rerun if over || story.running || !story.chapter().is_some_and(|c| c.repeatable) => None,
+        Press::Quit if app.leaving => Some("leaving".into()),
+        Press::Quit if over => Some("leave".into()),
+        Press::Zoom if app.zoom => Some("all panels".into()),
+        _ => Some(binding.hint.into()),
+    }
+}

@@ -1,0 +1,73 @@
+//! The chapter's narration, then what was said and measured while it was played.
+
+use demo_core::{Measurement, Tone};
+use ratatui::style::Style;
+use ratatui::text::Line;
+
+use super::{chapters, rich};
+use crate::app::App;
+use crate::layout::Kind;
+use crate::model::story::Spoken;
+use crate::model::text;
+use crate::theme::Theme;
+
+pub(crate) fn title(app: &App) -> String {
+    let (Some(current), Some(chapter)) = (app.story.current, app.story.chapter()) else {
+        return String::from("Narration");
+    };
+    let title = format!("{}. {}", current + 1, chapter.title);
+    if app.layout().kind == Kind::Full { title } else { format!("{title}  {}", chapters::progress(app)) }
+}
+
+pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
+    let theme = &app.theme;
+    let Some(chapter) = app.story.chapter() else {
+        return vec![Line::styled("The story is about to begin.", theme.dim)];
+    };
+    let mut lines = rich::prose(chapter.narration.trim_end(), theme.text, theme.code, width);
+    if !app.story.spoken.is_empty() && !lines.is_empty() {
+        lines.push(Line::default());
+    }
+    lines.extend(app.story.spoken.iter().flat_map(|spoken| spoken_lines(theme, spoken, width)));
+    lines
+}
+
+fn spoken_lines(theme: &Theme, spoken: &Spoken, width: usize) -> Vec<Line<'static>> {
+    match spoken {
+        Spoken::Said(tone, words) => {
+            let style = theme.tone(*tone);
+            rich::signed(tone_sign(*tone), style, words, style, width)
+        }
+        Spoken::Measured(m) => measurement_lines(theme, m, width),
+        Spoken::Expected(name, occurred) => expected_lines(theme, name, *occurred, width),
+    }
+}
+
+pub(crate) fn measurement_lines(theme: &Theme, m: &Measurement, width: usize) -> Vec<Line<'static>> {
+    rich::signed("=", theme.accent, &measurement(m), theme.strong, width)
+}
+
+pub(crate) fn expected_lines(theme: &Theme, name: &str, occurred: bool, width: usize) -> Vec<Line<'static>> {
+    let (sign, words, style): (_, _, Style) = if occurred {
+        ("✓", format!("occurred: {name}"), theme.good)
+    } else {
+        ("✗", format!("did not occur: {name}"), theme.bad)
+    };
+    rich::signed(sign, style, &words, style, width)
+}
+
+/// A measurement on one line, as "drift: 18 (nodes 29, store 11)".
+fn measurement(m: &Measurement) -> String {
+    let unit = if m.unit.is_empty() { String::new() } else { format!(" {}", m.unit) };
+    let detail = if m.detail.is_empty() { String::new() } else { format!(" ({})", m.detail) };
+    format!("{}: {}{unit}{detail}", m.name, text::number(m.value))
+}
+
+pub(crate) fn tone_sign(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Plain => "·",
+        Tone::Good => "✓",
+        Tone::Warning => "!",
+        Tone::Bad => "✗",
+    }
+}

@@ -1,0 +1,28 @@
+//! The numbers that were measured, as they stand.
+
+use ratatui::text::{Line, Span};
+
+use super::rich;
+use crate::app::App;
+use crate::model::text;
+
+pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
+    let theme = &app.theme;
+    if app.story.measured.is_empty() {
+        return vec![Line::styled("nothing yet", theme.dim)];
+    }
+    app.story
+        .measured
+        .iter()
+        .map(|m| {
+            let unit = if m.unit.is_empty() { String::new() } else { format!(" {}", m.unit) };
+            let value = format!("{}{unit}", text::number(m.value));
+            let name = text::fit(&m.name, width.saturating_sub(text::width(&value) + 1));
+            let air = " ".repeat(width.saturating_sub(text::width(&name) + text::width(&value)));
+            rich::row(
+                vec![Span::styled(name, theme.text), Span::raw(air), Span::styled(value, theme.strong)],
+                width,
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,22 @@
+//! A longer text that comes piece by piece, as a diagnosis does.
+
+use ratatui::text::Line;
+
+use super::rich;
+use crate::app::App;
+
+pub(crate) fn title(app: &App) -> String {
+    let Some(page) = &app.story.page else { return String::from("Text") };
+    let mut letters = page.panel.chars();
+    let mut title: String = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    title.push_str(letters.as_str());
+    if app.story.running {
+        title.push_str(" ...");
+    }
+    title
+}
+
+pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
+    let Some(page) = &app.story.page else { return vec![] };
+    rich::prose(page.text.trim_end(), app.theme.text, app.theme.code, width)
+}

@@ -1,0 +1,281 @@
+//! The curves of one chart, and the hatched room between what should be equal.
+
+use std::time::Duration;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::widgets::Widget;
+
+use demo_core::SeriesRole;
+
+use super::dots::{Dash, Dots};
+use super::scale::{Heights, Times};
+use crate::model::chart::{Chart, JOIN};
+use crate::model::text;
+use crate::theme::Theme;
+
+/// Each curve shows its sign this often.
+const SIGN_EVERY: usize = 16;
+/// Later ones are drawn over earlier ones.
+const ORDER: [SeriesRole; 6] = [
+    SeriesRole::Part,
+    // Most of the time nothing is bad: that line lies at zero, and should not colour a good one just above it.
+    SeriesRole::Bad,
+    SeriesRole::Good,
+    SeriesRole::Bound,
+    SeriesRole::Whole,
+    SeriesRole::Sum,
+];
+
+/// One series: how it is told from the others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    pub(crate) series: usize,
+    pub(crate) role: SeriesRole,
+    pub(crate) sign: char,
+    pub(crate) style: Style,
+    dash: Dash,
+}
+
+/// The looks of all series, in the order in which they are drawn; [`SeriesRole::Gap`] is no curve and comes last.
+pub(crate) fn looks(chart: &Chart, theme: &Theme) -> Vec<Look> {
+    let roles = ORDER.into_iter().chain([SeriesRole::Gap]);
+    roles
+        .flat_map(|role| {
+            chart.with_role(role).enumerate().map(move |(nth, series)| {
+                let (sign, dash) = sign(role, nth);
+                Look { series, role, sign, style: theme.series(role, nth), dash }
+            })
+        })
+        .collect()
+}
+
+fn sign(role: SeriesRole, nth: usize) -> (char, Dash) {
+    let nth = u32::try_from(nth).unwrap_or(u32::MAX);
+    let other =
+        |first: char| if nth == 0 { first } else { char::from_digit(10 + nth % 26, 36).unwrap_or('?') };
+    match role {
+        SeriesRole::Part => (char::from_digit((nth + 1) % 36, 36).unwrap_or('?'), Dash::Dotted),
+        SeriesRole::Sum => (other('Σ'), Dash::Solid),
+        SeriesRole::Whole => (other('W'), Dash::Solid),
+        SeriesRole::Bound => (other('╌'), Dash::Dashed),
+        SeriesRole::Good => (other('+'), Dash::Solid),
+        SeriesRole::Bad => (other('×'), Dash::Solid),
+        SeriesRole::Gap => ('▒', Dash::Solid),
+    }
+}
+
+/// How far sum and whole are apart, and how that is called: as measured, or else as their difference.
+pub(crate) struct Gap {
+    pub(crate) name: String,
+    series: Option<usize>,
+    between: Option<(usize, usize)>,
+}
+
+impl Gap {
+    pub(crate) fn of(chart: &Chart) -> Option<Self> {
+        let first = |role| chart.with_role(role).next();
+        let series = first(SeriesRole::Gap);
+        let between = first(SeriesRole::Sum).zip(first(SeriesRole::Whole));
+        if series.is_none() && between.is_none() {
+            return None;
+        }
+        let name = series.map_or_else(|| "gap".to_owned(), |i| chart.spec.series[i].name.clone());
+        Some(Self { name, series, between })
+    }
+
+    /// Its size, by what the series are at one time.
+    pub(crate) fn size(&self, value: impl Fn(usize) -> Option<f64>) -> Option<f64> {
+        match (self.series, self.between) {
+            (Some(series), _) => value(series),
+            (None, Some((sum, whole))) => Some((value(sum)? - value(whole)?).abs()),
+            (None, None) => None,
+        }
+    }
+}
+
+/// The curves of a chart.
+pub(crate) struct Plot<'a> {
+    pub(crate) chart: &'a Chart,
+    pub(crate) theme: &'a Theme,
+    pub(crate) looks: &'a [Look],
+    pub(crate) heights: Heights,
+    pub(crate) times: Times,
+    /// The columns at which something began or ended.
+    pub(crate) marks: &'a [usize],
+}
+
+impl Widget for &Plot<'_> {
+    fn render(self, area: Rect, buf: &mut Buffer) {
+        let (columns, rows) = (usize::from(area.width), usize::from(area.height));
+        let mut canvas = Canvas { area, buf };
+        for column in self.marks {
+            for row in 0..rows {
+                canvas.put(*column, row, '┊', self.theme.mark);
+            }
+        }
+        let mut dots = Dots::new(columns, rows);
+        let hatched = self.hatch(&mut dots, &mut canvas, columns, rows);
+        for look in self.looks.iter().filter(|l| l.role != SeriesRole::Gap) {
+            self.curve(&mut dots, look, rows);
+        }
+        for row in 0..rows {
+            for column in 0..columns {
+                if let Some((symbol, style)) = dots.cell(column, row) {
+                    canvas.put(column, row, symbol, style);
+                }
+            }
+        }
+        self.signs(&mut canvas, columns, rows);
+        self.name_gap(&mut canvas, &hatched);
+    }
+}
+
+impl Plot<'_> {
+    fn curve(&self, dots: &mut Dots, look: &Look, rows: usize) {
+        let mut before = None;
+        for sample in self.chart.samples() {
+            let point = sample.values[look.series]
+                .map(|value| (sample.at, (self.times.dot(sample.at), self.heights.dot(value, rows * 4))));
+            if let Some((at, to)) = point {
+                match before {
+                    Some((earlier, from)) if at - earlier <= JOIN => {
+                        dots.line(from, to, look.dash, look.style);
+                    }
+                    _ => dots.line(to, to, Dash::Solid, look.style),
+                }
+            }
+            before = point;
+        }
+    }
+
+    /// Puts the sign of each curve on it now and then, at other columns for each, so that curves that lie on each
+    /// other are seen to.
+    fn signs(&self, canvas: &mut Canvas<'_>, columns: usize, rows: usize) {
+        let curves: Vec<_> =
+            self.looks.iter().filter(|l| !matches!(l.role, SeriesRole::Gap | SeriesRole::Bound)).collect();
+        for (nth, look) in curves.iter().enumerate() {
+            // Counted from the right, where the newest values are.
+            let first = 2 + nth * SIGN_EVERY / curves.len();
+            for back in (first..columns).step_by(SIGN_EVERY) {
+                let column = columns - 1 - back;
+                let Some(value) = self.value(look.series, column) else { continue };
+                canvas.put(column, self.heights.dot(value, rows * 4) / 4, look.sign, look.style);
+            }
+        }
+    }
+
+    /// Hatches the room between sum and whole, and says which cells are wholly inside.
+    fn hatch(&self, dots: &mut Dots, canvas: &mut Canvas<'_>, columns: usize, rows: usize) -> Vec<Hatched> {
+        let Some((sum, whole)) = Gap::of(self.chart).and_then(|gap| gap.between) else { return vec![] };
+        let edges = |at: Option<Duration>| {
+            let dot = |series| Some(self.heights.dot(self.chart.value_at(series, at?)?, rows * 4));
+            dot(sum).zip(dot(whole)).map(|(a, b)| (a.min(b), a.max(b)))
+        };
+        let mut hatched = Vec::new();
+        for column in 0..columns {
+            let sides = [column * 2, column * 2 + 1].map(|dot| edges(self.times.dot_time(dot)));
+            let inside = match sides {
+                [Some((a, b)), Some((c, d))] => a.max(c) / 4 + 1..b.min(d) / 4,
+                _ => 0..0,
+            };
+            for (dot, (upper, lower)) in
+                sides.into_iter().enumerate().filter_map(|(i, s)| Some((column * 2 + i, s?)))
+            {
+                if inside.is_empty() {
+                    dots.fill(dot, upper..lower, self.theme.bad);
+                } else {
+                    dots.fill(dot, upper..inside.start * 4, self.theme.bad);
+                    dots.fill(dot, inside.end * 4 - 1..lower, self.theme.bad);
+                }
+            }
+            for row in inside.clone() {
+                canvas.put(column, row, '▒', self.theme.bad);
+            }
+            let newest = sides.into_iter().flatten().next_back();
+            if let Some((upper, lower)) = newest.filter(|(upper, lower)| lower - upper >= 4) {
+                hatched.push(Hatched { column, upper, lower });
+            }
+        }
+        hatched
+    }
+
+    /// Writes the size of the gap beside it: the present one where it can be seen, else the largest that can be.
+    fn name_gap(&self, canvas: &mut Canvas<'_>, hatched: &[Hatched]) {
+        let columns = usize::from(canvas.area.width);
+        let (Some(gap), Some(newest)) = (Gap::of(self.chart), hatched.last()) else { return };
+        let size = gap.size(|series| self.chart.latest(series, self.times.now));
+        let present = size.filter(|_| columns - newest.column <= 3);
+        let (place, words) = if let Some(size) = present {
+            (newest, format!(" {} {} ", gap.name, text::number(size)))
+        } else {
+            let Some((at, size)) = self.largest(&gap) else { return };
+            let column = usize::try_from(self.times.column(at)).unwrap_or(0);
+            let Some(nearest) = hatched.iter().min_by_key(|h| h.column.abs_diff(column)) else { return };
+            (nearest, format!(" {} was {} ", gap.name, text::number(size)))
+        };
+        let width = text::width(&words);
+        if width < columns {
+            let left = place.column.saturating_sub(width / 2).min(columns - width);
+            let (upper, lower) = (place.upper / 4, place.lower / 4);
+            let rows =
+                [usize::midpoint(upper, lower), lower + 1, upper.saturating_sub(1), upper, lower, lower + 2];
+            let row = rows.into_iter().min_by_key(|row| canvas.cost(left, *row, width));
+            canvas.write(left, row.unwrap_or(upper), &words, self.theme.badge_bad);
+        }
+    }
+
+    /// The sample in which the gap was largest, and how large.
+    fn largest(&self, gap: &Gap) -> Option<(Duration, f64)> {
+        let shown = self.chart.samples().filter(|s| self.times.column(s.at) >= 0);
+        let sizes = shown.filter_map(|s| Some((s.at, gap.size(|series| s.values[series])?)));
+        sizes.max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    fn value(&self, series: usize, column: usize) -> Option<f64> {
+        self.chart.value_at(series, self.times.time(column)?)
+    }
+}
+
+/// A column in which sum and whole are apart by a line of text or more, and the rows of dots between which they are.
+struct Hatched {
+    column: usize,
+    upper: usize,
+    lower: usize,
+}
+
+/// The part of the screen that a plot draws on.
+struct Canvas<'a> {
+    area: Rect,
+    buf: &'a mut Buffer,
+}
+
+impl Canvas<'_> {
+    fn put(&mut self, column: usize, row: usize, symbol: char, style: Style) {
+        if let Some((x, y)) = self.place(column, row) {
+            self.buf[(x, y)].set_char(symbol).set_style(style);
+        }
+    }
+
+    /// How much of what is drawn would be lost under a label; more than that outside the plot.
+    fn cost(&self, column: usize, row: usize, width: usize) -> usize {
+        let lost = |column| match self.place(column, row) {
+            Some((x, y)) => usize::from(!matches!(self.buf[(x, y)].symbol(), " " | "▒")),
+            None => width,
+        };
+        (column..column + width).map(lost).sum()
+    }
+
+    fn write(&mut self, column: usize, row: usize, words: &str, style: Style) {
+        if let Some((x, y)) = self.place(column, row) {
+            self.buf.set_stringn(x, y, words, usize::from(self.area.right() - x), style);
+        }
+    }
+
+    fn place(&self, column: usize, row: usize) -> Option<(u16, u16)> {
+        let x = self.area.x.checked_add(u16::try_from(column).ok()?)?;
+        let y = self.area.y.checked_add(u16::try_from(row).ok()?)?;
+        self.area.contains((x, y).into()).then_some((x, y))
+    }
+}

@@ -1,0 +1,68 @@
+use std::time::Duration;
+
+use demo_core::{Input, Stamped};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Size;
+
+use crate::app::{Action, App, Command};
+use crate::environment::Environment;
+use crate::view::view;
+use crate::{Background, Charset, ColorChoice, Options, Press, ascii};
+
+/// The screen without a terminal and without a clock: events and keys in, a buffer out. For tests of a story's looks
+/// and for pictures of recorded events.
+///
+/// Knows nothing of the environment: colours, Unicode and a dark background unless the options say otherwise.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    app: App,
+    ascii: bool,
+}
+
+impl Replay {
+    /// A screen that has seen nothing.
+    pub fn new(options: &Options) -> Self {
+        let nowhere = Environment::default();
+        let color = match options.color {
+            ColorChoice::Auto => ColorChoice::Always,
+            chosen => chosen,
+        };
+        let background = match options.background {
+            Background::Auto => Background::Dark,
+            chosen => chosen,
+        };
+        let app = App::new(nowhere.palette(color, background), &options.mode_label);
+        Self { app, ascii: options.charset == Charset::Ascii }
+    }
+
+    /// Takes an event in.
+    pub fn hear(&mut self, stamped: Stamped) {
+        self.app.update(Action::Heard(stamped));
+    }
+
+    /// Presses a key and says what the story is told.
+    pub fn press(&mut self, press: Press) -> Vec<Input> {
+        let commands = self.app.update(Action::Pressed(press)).into_iter();
+        commands
+            .filter_map(|command| match command {
+                Command::Send(input) => Some(input),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Lets the story's time pass, up to `now` since it began.
+    pub fn pass(&mut self, now: Duration) {
+        self.app.update(Action::Passed(now));
+    }
+
+    /// Draws the screen at a size.
+    pub fn draw(&mut self, width: u16, height: u16) -> Buffer {
+        self.app.update(Action::Resized(Size { width, height }));
+        let mut buffer = view(&self.app);
+        if self.ascii {
+            ascii::fold(&mut buffer);
+        }
+        buffer
+    }
+}

@@ -1,0 +1,116 @@
+//! Takes the terminal, and gives it back on every path: return, error, unwinding, and a panic in any task or thread.
+//!
+//! A panic restores the screen before its message is printed, so that the message stands on the main screen, and is told
+//! to the loop, which heals the story and leaves. Nothing is drawn once the terminal was given back: the writer looks
+//! at the claim under the lock of standard output.
+
+use std::io::{self, Write};
+use std::panic::{self, PanicHookInfo};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
+
+use ratatui::crossterm::cursor::{Hide, Show};
+use ratatui::crossterm::terminal::{
+    DisableLineWrap, EnableLineWrap, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+    disable_raw_mode, enable_raw_mode,
+};
+use ratatui::crossterm::{execute, queue};
+use tokio::sync::Notify;
+
+use crate::TuiError;
+
+/// The screen is ours.
+static HELD: AtomicBool = AtomicBool::new(false);
+/// Somebody watches for panics, with a screen or without.
+static WATCHED: AtomicBool = AtomicBool::new(false);
+static PANIC: Mutex<Option<String>> = Mutex::new(None);
+static PANICKED: Notify = Notify::const_new();
+
+/// The one claim that a process can have. Dropping it gives the terminal back.
+#[derive(Debug)]
+pub(crate) struct Claim(());
+
+impl Claim {
+    /// Takes the terminal: raw mode now, the alternate screen with [`enter`]. Without `screen`, only watches for panics.
+    pub(crate) fn take(screen: bool) -> Result<Self, TuiError> {
+        if WATCHED.swap(true, Ordering::SeqCst) {
+            return Err(TuiError::InUse);
+        }
+        let claim = Self(());
+        watch();
+        if screen {
+            HELD.store(true, Ordering::SeqCst);
+            enable_raw_mode().map_err(|source| TuiError::Terminal { operation: "setting up", source })?;
+        }
+        Ok(claim)
+    }
+
+    /// Resolves when something in this process has panicked; cancel safe.
+    pub(crate) async fn panicked(&self) -> String {
+        loop {
+            if let Some(message) = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return message;
+            }
+            PANICKED.notified().await;
+        }
+    }
+
+    /// Gives the screen back, but goes on watching.
+    pub(crate) fn release(&self) {
+        give_back();
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        give_back();
+        WATCHED.store(false, Ordering::SeqCst);
+        PANIC.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// What turns the main screen into ours.
+pub(crate) fn enter(out: &mut impl Write) -> io::Result<()> {
+    queue!(out, EnterAlternateScreen, DisableLineWrap, Hide)
+}
+
+/// Whether what is written still reaches our screen.
+pub(crate) fn is_held() -> bool {
+    HELD.load(Ordering::SeqCst)
+}
+
+fn give_back() {
+    // The lock is reentrant, so a panic while drawing does not wait for itself.
+    let mut out = io::stdout().lock();
+    if HELD.swap(false, Ordering::SeqCst) {
+        // A terminal that went away cannot be restored, and nobody would see it.
+        let _ = execute!(out, EndSynchronizedUpdate, EnableLineWrap, Show, LeaveAlternateScreen);
+        let _ = disable_raw_mode();
+    }
+}
+
+/// Puts a hook before the present one, once and for good: taking it off again is not possible while a thread panics.
+fn watch() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if WATCHED.load(Ordering::SeqCst) {
+                give_back();
+                *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(message(info));
+                PANICKED.notify_one();
+            }
+            before(info);
+        }));
+    });
+}
+
+fn message(info: &PanicHookInfo<'_>) -> String {
+    let text = info.payload().downcast_ref::<&str>().map(ToString::to_string);
+    let text = text.or_else(|| info.payload().downcast_ref::<String>().cloned());
+    let text = text.unwrap_or_else(|| "without a message".into());
+    match info.location() {
+        Some(location) => format!("{text} ({}:{})", location.file(), location.line()),
+        None => text,
+    }
+}

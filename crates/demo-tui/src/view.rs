@@ -1,0 +1,137 @@
+//! The whole screen, from the state alone. At 120x36:
+//!
+//! ```text
+//!  Three tanks on one pipe │ chapter 4 of 11                                          ● REC  0:41  local
+//! ╭ Chapters ───────────────────╮┏▸ 4. The valve shuts ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
+//! │ ✓  1 Welcome                │┃ The valve at the end of the pipe shuts for five seconds. The pump    ┃
+//! │ ...                         │┃ does not know.                                                       ┃
+//! │ ▶  4 The valve shuts        │┃                                                                      ┃
+//! │ ○  5 Detection              │┃ ! the valve is shut                                                  ┃
+//! ╰─────────────────────────────╯┗━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┛
+//! ╭ Cluster ────────────────────╮╭ Water in 20 s [l, last 60 s]  1/2 ───────────────────────────────────╮
+//! │ ✓ tank-1 up  20 l           ││ ▒ in the pipe 18   Σ arrived 102   W pumped 120   1 tank-1 34        │
+//! │ ✓ tank-2 up  19 l           ││150│                   ⢀⠔⠒⠒⠒⠒W⠒⠒⠒⠒                                   │
+//! │ ! pipe connected            ││   │            ⢀⡠⠔W⠒⠊┊▒▒▒▒ in the pipe 18 ▒                          │
+//! │   valve shut                ││   │      ⡠⠔⠒⠉⠉       ┊⠢⢄▒▒▒▒▒▒▒                                      │
+//! ╰─────────────────────────────╯│  0└──────────────────┣━━ valve shut ━━━━━━▶                          │
+//! ╭ Measured ───────────────────╮╰──────────────────────────────────────────────────────────────────────╯
+//! │ shut for              5.0 s │╭ Violations: 1 active ────────────────────────────────────────────────╮
+//! │                             ││  ✗ WARNING  water_missing [pipe]  since 0:38, for 3.1 s, ...         │
+//! ╰─────────────────────────────╯╰──────────────────────────────────────────────────────────────────────╯
+//!  ▶ the valve is shut   2 s  ██████░░░░░░░░░░
+//!  SPACE not yet   Tab panel   z zoom   ? help   q quit
+//! ```
+//!
+//! How this shrinks is decided in [`crate::layout`].
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+
+use crate::app::App;
+use crate::layout::{Kind, Layout, MIN, Panel};
+use crate::model::text;
+use crate::panel::charts::Charts;
+use crate::panel::frame::Frame;
+use crate::panel::help::Help;
+use crate::panel::{self, cluster, footer, header, status};
+
+/// Draws everything.
+pub(crate) fn view(app: &App) -> Buffer {
+    let screen = Rect::new(0, 0, app.size.width, app.size.height);
+    let mut buf = Buffer::empty(screen);
+    app.render(screen, &mut buf);
+    buf
+}
+
+impl Widget for &App {
+    fn render(self, screen: Rect, buf: &mut Buffer) {
+        let layout = self.layout();
+        if layout.kind == Kind::TooSmall {
+            too_small(self, screen, buf);
+            return;
+        }
+        let mut line = |area: Rect, line: &Line<'_>| {
+            buf.set_line(area.x, area.y, line, area.width);
+        };
+        line(layout.header, &header::line(self));
+        line(layout.status, &status::line(self));
+        line(layout.footer, &footer::line(self));
+        if let Some(area) = layout.strip {
+            line(area, &cluster::strip(self, area.width.into()));
+        }
+        if let Some(area) = layout.tabs {
+            line(area, &tabs(self, area.width.into()));
+        }
+        for (panel, area) in &layout.panels {
+            if *panel == Panel::Charts {
+                (&Charts { app: self, boxed: layout.kind == Kind::Full }).render(*area, buf);
+            } else {
+                lines(self, &layout, *panel, *area, buf);
+            }
+        }
+        if self.help {
+            (&Help(self)).render(screen, buf);
+        }
+    }
+}
+
+/// A panel of lines, scrolled to where it should be.
+fn lines(app: &App, layout: &Layout, panel: Panel, area: Rect, buf: &mut Buffer) {
+    let boxed = layout.kind == Kind::Full;
+    let inner = Frame::inner(area, boxed);
+    let content = panel::content(app, panel, inner.width.into());
+    let page = usize::from(inner.height);
+    let most = content.len().saturating_sub(page);
+    let offset = match panel {
+        // The current chapter stays in sight.
+        Panel::Chapters if !app.is_scrolled(panel) => {
+            app.story.current.unwrap_or(0).saturating_sub(page / 2).min(most)
+        }
+        _ => app.offset(panel, most),
+    };
+    let frame = Frame {
+        theme: &app.theme,
+        title: &panel::title(app, panel),
+        boxed,
+        focused: app.focus() == panel,
+        above: offset,
+        below: most - offset,
+    };
+    frame.render(area, buf);
+    for (y, line) in (inner.top()..inner.bottom()).zip(&content[offset..]) {
+        buf.set_line(inner.x, y, line, inner.width);
+    }
+}
+
+/// The panels there are, where only one of them is shown.
+fn tabs(app: &App, width: usize) -> Line<'static> {
+    let mut spans = vec![Span::raw(" ")];
+    for panel in app.panels() {
+        let name = match panel {
+            Panel::Narration => "story",
+            Panel::Text => "text",
+            Panel::Charts => "chart",
+            Panel::Findings => "violations",
+            Panel::Chapters => "chapters",
+            Panel::Cluster => "cluster",
+            Panel::Numbers => "numbers",
+        };
+        if panel == app.focus() {
+            spans.push(Span::styled(format!("▸{name} "), app.theme.accent));
+        } else {
+            spans.push(Span::styled(format!(" {name} "), app.theme.dim));
+        }
+    }
+    panel::row(spans, width)
+}
+
+fn too_small(app: &App, screen: Rect, buf: &mut Buffer) {
+    let words = format!("terminal too small: needs at least {}x{}", MIN.width, MIN.height);
+    let wrapped = text::wrap(&words, screen.width.into());
+    let top = usize::from(screen.height).saturating_sub(wrapped.len()) / 2;
+    for (y, line) in (screen.top()..screen.bottom()).skip(top).zip(&wrapped) {
+        buf.set_stringn(screen.x, y, line, screen.width.into(), app.theme.warning);
+    }
+}
