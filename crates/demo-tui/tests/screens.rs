@@ -1,0 +1,171 @@
+//! Every chapter of a story at every size, as it looks.
+
+#[path = "support/describe.rs"]
+mod describe;
+#[path = "support/script.rs"]
+mod script;
+
+use demo_tui::{Background, Charset, ColorChoice, Options, Press, Replay};
+use describe::{describe, text};
+
+fn replay() -> Replay {
+    Replay::new(&Options { mode_label: "scripted".into(), ..Options::default() })
+}
+
+/// Calls `look` with the screen as it is at the end of each chapter, from 1.
+fn each_chapter(mut look: impl FnMut(usize, &mut Replay)) {
+    let mut replay = replay();
+    for (i, stretch) in script::stretches().into_iter().enumerate() {
+        for stamped in stretch {
+            replay.hear(stamped);
+        }
+        look(i + 1, &mut replay);
+    }
+}
+
+/// The screen at the end of a chapter, from 1.
+fn at_chapter(mut replay: Replay, chapter: usize) -> Replay {
+    for stamped in script::stretches().into_iter().take(chapter).flatten() {
+        replay.hear(stamped);
+    }
+    replay
+}
+
+fn at_the_end() -> Replay {
+    let mut replay = at_chapter(replay(), 11);
+    for stamped in script::ending() {
+        replay.hear(stamped);
+    }
+    replay
+}
+
+#[test]
+fn every_chapter_at_120x36() {
+    each_chapter(|n, replay| {
+        insta::assert_snapshot!(format!("120x36_chapter_{n:02}"), describe(&replay.draw(120, 36)));
+    });
+}
+
+#[test]
+fn every_chapter_at_80x24() {
+    each_chapter(|n, replay| {
+        insta::assert_snapshot!(format!("80x24_chapter_{n:02}"), describe(&replay.draw(80, 24)));
+    });
+}
+
+#[test]
+fn every_chapter_at_60x20() {
+    each_chapter(|n, replay| {
+        insta::assert_snapshot!(format!("60x20_chapter_{n:02}"), describe(&replay.draw(60, 20)));
+    });
+}
+
+#[test]
+fn every_chapter_at_30x8_says_what_it_needs() {
+    each_chapter(|_, replay| insta::assert_snapshot!("30x8", describe(&replay.draw(30, 8))));
+}
+
+#[test]
+fn panel_by_panel_at_50x16() {
+    let mut replay = at_chapter(replay(), 6);
+    for n in 1..=7 {
+        insta::assert_snapshot!(format!("50x16_panel_{n}"), describe(&replay.draw(50, 16)));
+        replay.press(Press::NextPanel);
+    }
+}
+
+#[test]
+fn the_end() {
+    insta::assert_snapshot!("120x36_end", describe(&at_the_end().draw(120, 36)));
+    insta::assert_snapshot!("80x24_end", describe(&at_the_end().draw(80, 24)));
+}
+
+#[test]
+fn the_help() {
+    let mut replay = at_chapter(replay(), 4);
+    replay.press(Press::Help);
+    insta::assert_snapshot!("80x24_help", describe(&replay.draw(80, 24)));
+}
+
+#[test]
+fn in_ascii_and_without_colours() {
+    let options = Options { color: ColorChoice::Never, charset: Charset::Ascii, ..Options::default() };
+    let mut replay = at_chapter(Replay::new(&options), 4);
+    let screen = replay.draw(80, 24);
+    assert!(text(&screen).concat().is_ascii());
+    insta::assert_snapshot!("80x24_ascii_monochrome", describe(&screen));
+}
+
+#[test]
+fn on_a_light_background() {
+    let options = Options { background: Background::Light, ..Options::default() };
+    insta::assert_snapshot!("80x24_light", describe(&at_chapter(Replay::new(&options), 4).draw(80, 24)));
+}
+
+/// What a presenter cannot do without is on the smallest screen that was designed, whatever the chapter.
+#[test]
+fn at_80x24_nothing_essential_is_cut() {
+    each_chapter(|n, replay| {
+        let screen = text(&replay.draw(80, 24)).join("\n");
+        let first_words = [
+            "A small post office has three counters",
+            "Three counters, one ledger",
+            "Four seconds of an ordinary morning.",
+            "Somebody turns the key",
+            "The auditor compares",
+            "From evidence alone",
+            "The key is turned back.",
+            "Forty letters come",
+            "Each counter saw a ledger",
+            "From evidence alone.",
+            "Two ways to break one promise",
+        ];
+        let essential = [
+            &format!("chapter {n} of 11"),
+            &format!("{n}. "),
+            first_words[n - 1],
+            "Letters in the last minute [letters, last 60 s]",
+            "unbooked",
+            "Violations",
+            "SPACE ",
+            "? help",
+            "q quit",
+        ];
+        for words in essential {
+            assert!(screen.contains(words), "chapter {n} lacks \"{words}\":\n{screen}");
+        }
+    });
+}
+
+#[test]
+fn a_blocked_advance_says_why_and_how_often() {
+    let mut replay = at_chapter(replay(), 4);
+    let again = script::stretches()[3].last().cloned().expect("the refusal");
+    replay.hear(again);
+    let status = text(&replay.draw(80, 24))[22].clone();
+    assert_eq!(status, " 3 s  ! not yet: what it started has not ended (x2)");
+}
+
+#[test]
+fn who_quits_sees_that_it_is_healed_first() {
+    let mut replay = at_chapter(replay(), 4);
+    assert_eq!(replay.press(Press::Quit), [demo_core::Input::Quit]);
+    let screen = text(&replay.draw(80, 24));
+    assert_eq!(screen[22..], [" ■ healing, then leaving; Ctrl-C leaves at once", " q leaving"]);
+}
+
+#[test]
+fn nothing_that_an_event_says_controls_the_terminal() {
+    let mut replay = at_chapter(replay(), 6);
+    for stamped in script::stretches().into_iter().flatten() {
+        let mut stamped = stamped;
+        if let demo_core::Event::Said { text, .. } = &mut stamped.event {
+            *text = "\x1b[2J\x1b]0;owned\x07\u{9b}31m".into();
+        }
+        replay.hear(stamped);
+    }
+    for (width, height) in [(120, 36), (80, 24), (60, 20), (50, 16), (30, 8)] {
+        let screen = replay.draw(width, height);
+        assert!(!text(&screen).concat().contains(|c: char| c.is_control()));
+    }
+}
