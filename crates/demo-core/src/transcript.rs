@@ -17,6 +17,7 @@ pub struct Transcript {
     notes: BTreeMap<String, Tone>,
     findings: BTreeMap<String, Finding>,
     measured: Vec<Measurement>,
+    outcome: String,
 }
 
 impl Transcript {
@@ -29,6 +30,14 @@ impl Transcript {
     pub fn lines(&mut self, stamped: &Stamped) -> Vec<String> {
         let at = stamped.at.as_secs_f64();
         self.texts(&stamped.event).into_iter().map(|text| format!("[{at:7.3}] {text}")).collect()
+    }
+
+    /// What was measured, and how it ended: for whoever looks at the terminal after the story.
+    pub fn summary(&self) -> Vec<String> {
+        let mut lines = vec![String::from("Summary")];
+        lines.extend(self.measured.iter().map(|m| format!("  == {}", measurement(m))));
+        lines.push(format!("  {}", self.outcome));
+        lines
     }
 
     fn texts(&mut self, event: &Event) -> Vec<String> {
@@ -82,10 +91,8 @@ impl Transcript {
             Event::Expected { name, occurred: false } => vec![format!("  !! {name}: did not occur")],
             Event::Refused { reason } => vec![format!("  .. {reason}")],
             Event::Finished { outcome } => {
-                let mut lines = vec![String::from("Summary")];
-                lines.extend(self.measured.iter().map(|m| format!("  == {}", measurement(m))));
-                lines.push(format!("  {outcome}"));
-                lines
+                self.outcome = outcome.to_string();
+                self.summary()
             }
             Event::Running { .. }
             | Event::Settled { .. }

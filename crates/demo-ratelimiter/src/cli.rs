@@ -1,11 +1,13 @@
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use demo_core::{ChaosConfig, ChaosType};
+use demo_tui::{Charset, ColorChoice, Options, Picture, Size};
 use ratelimiter_api::{CountingMode, Endpoint, Key, Limit, StoreFailurePolicy};
 use ratelimiter_chaos::{COUNTER_DRIFT_CONFIG, DEFAULT_WINDOW, GHOST_ALLOWING_CONFIG, Scope};
 use ratelimiter_store::StoreUrl;
@@ -54,18 +56,10 @@ pub(crate) struct RunArgs {
     /// Print every event as one line of JSON; implies --headless
     #[arg(long)]
     pub(crate) json: bool,
-    /// Key that the burst hits
-    #[arg(long, default_value = "demo-chaos-key")]
-    pub(crate) key: Key,
-    /// Admissions allowed to that key
-    #[arg(long, default_value_t = 10)]
-    pub(crate) limit: i64,
-    /// Window of that limit
-    #[arg(long, default_value_t = DEFAULT_WINDOW.into())]
-    pub(crate) window: humantime::Duration,
-    /// Size of the burst, in limits
-    #[arg(long, default_value_t = default_multiplier())]
-    pub(crate) multiplier: u32,
+    #[command(flatten)]
+    pub(crate) screen: Screen,
+    #[command(flatten)]
+    pub(crate) burst: BurstSize,
     /// How long the store takes no writes
     #[arg(long, default_value_t = default_pause())]
     pub(crate) pause: humantime::Duration,
@@ -78,6 +72,100 @@ pub(crate) struct RunArgs {
     /// Admin token of the nodes, if they have one
     #[arg(long, env = "RATELIMITER_ADMIN_TOKEN", hide_env_values = true)]
     pub(crate) admin_token: Option<String>,
+    /// Ask this language model for the diagnosis too; its key comes from the provider's usual environment variable
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Ask that model at a server of one's own, in the OpenAI format
+    #[arg(long, value_name = "URL", requires = "model")]
+    pub(crate) llm_url: Option<String>,
+}
+
+/// What a burst hits, and how hard.
+#[derive(Debug, Args)]
+pub(crate) struct BurstSize {
+    /// Key that the burst hits
+    #[arg(long, default_value = "demo-chaos-key")]
+    pub(crate) key: Key,
+    /// Admissions allowed to that key
+    #[arg(long, default_value_t = 10)]
+    pub(crate) limit: i64,
+    /// Window of that limit
+    #[arg(long, default_value_t = DEFAULT_WINDOW.into())]
+    pub(crate) window: humantime::Duration,
+    /// Size of the burst, in limits
+    #[arg(long, default_value_t = default_multiplier())]
+    pub(crate) multiplier: u32,
+}
+
+impl BurstSize {
+    /// The limit, if it can be, and if the multiplier can.
+    pub(crate) fn checked_limit(&self) -> Result<Limit, Usage> {
+        chaos(ChaosType::Burst { multiplier: self.multiplier })?;
+        limit(self.limit, self.window.into())
+    }
+}
+
+/// How the story looks in a terminal.
+#[derive(Debug, Args)]
+pub(crate) struct Screen {
+    /// Use colours: auto (unless NO_COLOR is set), always or never
+    #[arg(long, value_enum, default_value_t)]
+    color: Color,
+    /// Draw with ASCII only
+    #[arg(long)]
+    ascii: bool,
+    /// Record the terminal into an asciicast v2 with a marker a chapter
+    #[arg(long, value_name = "FILE.cast")]
+    record: Option<PathBuf>,
+    /// Write the screen as SVG when a chapter is entered or settled, or at the end: entered:N=FILE, settled:N=FILE, finished=FILE
+    #[arg(long = "picture", value_name = "WHEN=FILE", value_parser = picture)]
+    pictures: Vec<Picture>,
+    /// Draw on a screen of this size that nobody sees, for --record and --picture without a terminal
+    #[arg(long, value_name = "WxH", value_parser = size)]
+    pub(crate) offscreen: Option<Size>,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Color {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+impl Screen {
+    /// Whether something was asked for that only a screen can do.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        self.record.is_some() || !self.pictures.is_empty() || self.offscreen.is_some()
+    }
+
+    pub(crate) fn options(&self, mode_label: &str) -> Options {
+        Options {
+            color: match self.color {
+                Color::Auto => ColorChoice::Auto,
+                Color::Always => ColorChoice::Always,
+                Color::Never => ColorChoice::Never,
+            },
+            charset: if self.ascii { Charset::Ascii } else { Charset::Auto },
+            mode_label: mode_label.to_owned(),
+            record: self.record.clone(),
+            pictures: self.pictures.clone(),
+            offscreen: self.offscreen,
+            ..Options::default()
+        }
+    }
+}
+
+fn picture(text: &str) -> Result<Picture, String> {
+    let (when, path) = text.split_once('=').ok_or("expected WHEN=FILE, as settled:4=fault.svg")?;
+    let when = when.parse().map_err(|e: demo_tui::MomentError| e.to_string())?;
+    Ok(Picture { when, path: path.into() })
+}
+
+fn size(text: &str) -> Result<Size, String> {
+    let (width, height) = text.split_once('x').ok_or("expected WxH, as 120x36")?;
+    let number = |n: &str| n.parse().map_err(|_| format!("{n:?} is not a number of columns or rows"));
+    Ok(Size { width: number(width)?, height: number(height)? })
 }
 
 /// A running system of one's own.
@@ -131,18 +219,8 @@ pub(crate) struct BurstArgs {
     /// Node to send to; repeat for each
     #[arg(long = "endpoint", value_name = "URL", required = true)]
     pub(crate) endpoints: Vec<Endpoint>,
-    /// Key to check
-    #[arg(long, default_value = "demo-chaos-key")]
-    pub(crate) key: Key,
-    /// Admissions allowed to that key
-    #[arg(long, default_value_t = 10)]
-    pub(crate) limit: i64,
-    /// Window of that limit
-    #[arg(long, default_value_t = DEFAULT_WINDOW.into())]
-    pub(crate) window: humantime::Duration,
-    /// Size of the burst, in limits
-    #[arg(long, default_value_t = default_multiplier())]
-    pub(crate) multiplier: u32,
+    #[command(flatten)]
+    pub(crate) burst: BurstSize,
     /// Set the limit first; otherwise the nodes must know it
     #[arg(long)]
     pub(crate) setup: bool,
@@ -197,7 +275,7 @@ fn default_pause() -> humantime::Duration {
 pub(crate) struct Usage(pub(crate) String);
 
 /// A limit from the command line.
-pub(crate) fn limit(limit: i64, window: Duration) -> Result<Limit, Usage> {
+fn limit(limit: i64, window: Duration) -> Result<Limit, Usage> {
     let seconds = i64::try_from(window.as_secs()).unwrap_or(i64::MAX);
     if window.subsec_nanos() != 0 {
         return Err(Usage(format!("window is {window:?}: it must be whole seconds")));

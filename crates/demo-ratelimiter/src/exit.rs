@@ -12,17 +12,19 @@ pub(crate) enum Exit {
     Missed = 2,
     Violated = 3,
     Usage = 64,
+    HungUp = 129,
     Interrupted = 130,
     Terminated = 143,
 }
 
 impl Exit {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Success,
         Self::Failure,
         Self::Missed,
         Self::Violated,
         Self::Usage,
+        Self::HungUp,
         Self::Interrupted,
         Self::Terminated,
     ];
@@ -34,6 +36,7 @@ impl Exit {
             Self::Missed => "an expected anomaly did not occur",
             Self::Violated => "an invariant was violated (only with --fail-on-violation)",
             Self::Usage => "wrong usage",
+            Self::HungUp => "its terminal was closed (SIGHUP)",
             Self::Interrupted => "interrupted with Ctrl-C",
             Self::Terminated => "terminated with SIGTERM",
         }

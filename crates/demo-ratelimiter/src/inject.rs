@@ -43,11 +43,16 @@ pub(crate) async fn redis_pause(args: PauseArgs) -> anyhow::Result<Exit> {
 
 /// Sends a burst and judges its history.
 pub(crate) async fn burst(args: BurstArgs) -> anyhow::Result<Exit> {
-    let limit = cli::limit(args.limit, args.window.into())?;
+    let limit = args.burst.checked_limit()?;
     let scope = args.reach.scope();
-    let burst =
-        Burst::new(args.endpoints.clone(), args.key.clone(), limit.admissions(), args.multiplier, scope)
-            .map_err(|e| Usage(e.to_string()))?;
+    let burst = Burst::new(
+        args.endpoints.clone(),
+        args.burst.key.clone(),
+        limit.admissions(),
+        args.burst.multiplier,
+        scope,
+    )
+    .map_err(|e| Usage(e.to_string()))?;
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     let fire = async {
         if args.setup {
@@ -55,7 +60,7 @@ pub(crate) async fn burst(args: BurstArgs) -> anyhow::Result<Exit> {
                 NodeClient::new(e.clone(), REQUEST).with_token(args.admin_token.clone())
             };
             let nodes: Vec<_> = args.endpoints.iter().map(node).collect();
-            setup_rate_limit(&nodes, &LimitSpec::new(args.key.clone(), limit)).await?;
+            setup_rate_limit(&nodes, &LimitSpec::new(args.burst.key.clone(), limit)).await?;
         }
         burst.fire().await
     };
@@ -75,7 +80,7 @@ pub(crate) async fn burst(args: BurstArgs) -> anyhow::Result<Exit> {
     anyhow::ensure!(
         report.tally.unknown < report.tally.sent(),
         "no request got an answer: has {} a limit? Set one with --setup",
-        args.key
+        args.burst.key
     );
     Ok(if violated && args.fail_on_violation { Exit::Violated } else { Exit::Success })
 }

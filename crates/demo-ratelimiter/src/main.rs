@@ -5,10 +5,12 @@
 
 mod cli;
 mod detector;
+mod engine;
 mod exit;
 mod headless;
 mod inject;
 mod run;
+mod screen;
 mod signals;
 mod story;
 mod subject;

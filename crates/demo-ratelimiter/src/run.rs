@@ -3,7 +3,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use demo_core::{ChaosType, DemoRunner, Input, Pace};
+use demo_core::{ChaosType, DemoRunner, Pace};
+use demo_tui::Tui;
 use ratelimiter_api::{CountingMode, NodeClient};
 use ratelimiter_chaos::Burst;
 use ratelimiter_cluster::LocalCluster;
@@ -13,18 +14,20 @@ use tokio::sync::mpsc;
 
 use crate::cli::{self, RunArgs};
 use crate::detector::Detector;
+use crate::engine::DiagnosisEngine;
 use crate::exit::Exit;
 use crate::signals::Signals;
 use crate::subject::{REQUEST, Subject};
-use crate::{headless, story};
+use crate::{headless, screen, story};
 
 /// Plays the story and says how it ended. Whatever was started is ended before this returns.
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
     // Everything that can be wrong with the command line is found before anything is started.
-    let limit = cli::limit(args.limit, args.window.into())?;
+    let limit = args.burst.checked_limit()?;
     cli::chaos(ChaosType::Pause { duration: args.pause.into() })?;
-    cli::chaos(ChaosType::Burst { multiplier: args.multiplier })?;
     let scope = args.target.reach.scope();
+    let engine = DiagnosisEngine::new(args.model.as_deref(), args.llm_url.as_deref())?;
+    let front_end = FrontEnd::choose(&args)?;
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
 
     let cluster = if args.target.endpoints.is_empty() {
@@ -43,7 +46,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
         (None, None) => return Err(cli::Usage("--endpoint needs --redis-url".into()).into()),
     };
     // Refuses what is too large or too far away, as the chapter would, only sooner.
-    Burst::new(endpoints.clone(), args.key.clone(), limit.admissions(), args.multiplier, scope)
+    Burst::new(endpoints.clone(), args.burst.key.clone(), limit.admissions(), args.burst.multiplier, scope)
         .map_err(|e| cli::Usage(e.to_string()))?;
     scope.permit_store(&store).map_err(|e| cli::Usage(e.to_string()))?;
 
@@ -55,12 +58,13 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
         store,
         nodes,
         scope,
-        key: args.key,
+        key: args.burst.key,
         limit,
-        multiplier: args.multiplier,
+        multiplier: args.burst.multiplier,
         pause: args.pause.into(),
         counting: args.counting,
         on_store_failure: args.on_store_failure,
+        engine,
         detector: OnceLock::new(),
         acts: Mutex::default(),
     });
@@ -68,7 +72,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
         biased;
         exit = signals.next() => Ok(exit),
         ready = answers(&subject) => match ready {
-            Ok(()) => play(subject, args.json, args.headless, signals).await,
+            Ok(()) => play(subject, front_end, signals).await,
             Err(error) => Err(error),
         },
     };
@@ -97,55 +101,64 @@ async fn answers(subject: &Subject) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn play(
-    subject: Arc<Subject>,
-    json: bool,
-    headless: bool,
-    mut signals: Signals,
-) -> anyhow::Result<Exit> {
-    let alone = headless || json || !std::io::stdout().is_terminal();
+async fn play(subject: Arc<Subject>, front_end: FrontEnd, signals: Signals) -> anyhow::Result<Exit> {
     let poller = RateLimiterHealthPoller::new(PollerConfig {
         endpoints: subject.endpoints.clone(),
         interval: Duration::from_secs(2),
         timeout: Duration::from_secs(5),
     });
     let (runner, events) = DemoRunner::new(story::SUBJECT, story::chapters(&subject), Arc::new(poller));
-    let runner = runner.pace(if alone { Pace::Auto } else { Pace::Manual }).charts(story::charts(&subject));
+    let runner = runner.pace(front_end.pace()).charts(story::charts(&subject));
     let stage = runner.stage();
     let detector =
         Detector::start(&subject.endpoints, subject.store.clone(), stage, story::sampler(&subject))?;
     subject.detector.set(detector).expect("the story is played once");
-
     let (keys, inputs) = mpsc::channel(8);
-    let mut story = tokio::spawn(runner.run(inputs));
-    let mut printing = tokio::spawn(headless::print(events, json));
-    let mut reading = true;
-    let mut unread = Ok(());
-    let mut asked = None;
-    let outcome = loop {
-        tokio::select! {
-            biased;
-            outcome = &mut story => break outcome?,
-            exit = signals.next() => {
-                if asked.is_some() {
-                    // Asked twice: what is held ends by its lease, and the cluster by its guardian.
-                    return Ok(exit);
-                }
-                asked = Some(exit);
-                eprintln!("healing, then leaving (again to leave at once)");
-                let _ = keys.send(Input::Quit).await;
-            }
-            printed = &mut printing, if reading => {
-                reading = false;
-                unread = printed?;
-                // Nobody reads any more, or this was the last event and the story is over anyway.
-                let _ = keys.send(Input::Quit).await;
-            }
-        }
-    };
-    if reading {
-        unread = printing.await?;
+    let story = tokio::spawn(runner.run(inputs));
+    match front_end {
+        FrontEnd::Lines { json } => headless::show(story, events, keys, json, signals).await,
+        FrontEnd::Screen { tui, .. } => screen::show(*tui, story, events, keys, signals).await,
     }
-    unread.context("standard output cannot be written to")?;
-    Ok(asked.unwrap_or_else(|| Exit::from(&outcome)))
+}
+
+/// Where the story is shown.
+enum FrontEnd {
+    /// On standard output, a line an event.
+    Lines { json: bool },
+    /// In the terminal, or on a screen that nobody sees.
+    Screen { tui: Box<Tui>, pace: Pace },
+}
+
+impl FrontEnd {
+    /// Checks all that the front-end needs, before anything is started.
+    fn choose(args: &RunArgs) -> anyhow::Result<Self> {
+        let lines = args.headless || args.json;
+        if lines && args.screen.is_asked_for() {
+            return Err(cli::Usage(
+                "--record, --picture and --offscreen need the screen: leave --headless and --json out".into(),
+            )
+            .into());
+        }
+        if lines || (args.screen.offscreen.is_none() && !std::io::stdout().is_terminal()) {
+            anyhow::ensure!(
+                lines || !args.screen.is_asked_for(),
+                "there is no terminal to record: give --offscreen WxH"
+            );
+            if !lines {
+                eprintln!("standard output is no terminal: printing lines, as with --headless");
+            }
+            return Ok(Self::Lines { json: args.json });
+        }
+        let local = if args.target.endpoints.is_empty() { "local cluster" } else { "given cluster" };
+        let pace = if args.screen.offscreen.is_some() { Pace::Auto } else { Pace::Manual };
+        let tui = Box::new(Tui::new(args.screen.options(local))?);
+        Ok(Self::Screen { tui, pace })
+    }
+
+    fn pace(&self) -> Pace {
+        match self {
+            Self::Lines { .. } => Pace::Auto,
+            Self::Screen { pace, .. } => *pace,
+        }
+    }
 }

@@ -9,6 +9,7 @@ use ratelimiter_store::StoreUrl;
 use tokio::time::Instant;
 
 use crate::detector::Detector;
+use crate::engine::DiagnosisEngine;
 
 /// How long one request to a node may take.
 pub(crate) const REQUEST: Duration = Duration::from_secs(2);
@@ -27,6 +28,7 @@ pub(crate) struct Subject {
     pub(crate) pause: Duration,
     pub(crate) counting: Option<CountingMode>,
     pub(crate) on_store_failure: Option<StoreFailurePolicy>,
+    pub(crate) engine: DiagnosisEngine,
     pub(crate) detector: OnceLock<Detector>,
     pub(crate) acts: Mutex<Acts>,
 }

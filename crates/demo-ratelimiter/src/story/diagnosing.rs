@@ -1,5 +1,5 @@
 use demo_core::{ChapterResult, Event, Stage, Tone};
-use diagnosis::{Mechanism, offline, text};
+use diagnosis::Mechanism;
 use ratelimiter_evidence::Moment;
 use tokio::time::Instant;
 
@@ -22,31 +22,41 @@ pub(super) struct Injected {
 }
 
 /// Explains what was violated since the fault began, from what was observed alone.
-pub(super) fn diagnose(stage: &Stage, subject: &Subject, injected: &Injected) -> ChapterResult {
+pub(super) async fn diagnose(stage: &Stage, subject: &Subject, injected: &Injected) -> ChapterResult {
     let detector = subject.detector();
     let log = detector.log();
     let violations: Vec<_> = log.since(injected.began).map(|found| &found.violation).collect();
     let noticed = violations.iter().map(|v| v.detected_at).min();
-    let mut acts = subject.acts();
-    let moment = Moment {
-        since: acts.act_began.map_or(std::time::Duration::ZERO, |began| detector.at(began)),
-        at: noticed.unwrap_or_else(|| detector.at(injected.began)),
-        until: detector.at(injected.over),
+    let evidence = {
+        let acts = subject.acts();
+        let moment = Moment {
+            since: acts.act_began.map_or(std::time::Duration::ZERO, |began| detector.at(began)),
+            at: noticed.unwrap_or_else(|| detector.at(injected.began)),
+            until: detector.at(injected.over),
+        };
+        acts.recorder.evidence("what was just observed", moment, violations.iter().copied())?
     };
-    let evidence = acts.recorder.evidence("what was just observed", moment, violations.iter().copied())?;
-    let answer = offline::diagnose(&evidence);
-    acts.diagnoses.retain(|named| named.anomaly != injected.anomaly);
-    acts.diagnoses.push(Named {
-        anomaly: injected.anomaly,
-        injected: (injected.entity, injected.mechanism),
-        occurred: !violations.is_empty(),
-        named: answer.cause().map(|cause| (cause.entity.clone(), cause.mechanism)),
-    });
-    drop(acts);
-    for line in text::render(&evidence, &answer) {
+    let explained = tokio::select! {
+        biased;
+        // Leaving the chapter drops the question, and with it the connection to whoever was asked.
+        () = stage.cancelled() => return Ok(()),
+        explained = subject.engine.diagnose(&evidence, |step| stage.status(format!("diagnosis: {step}"), None)) => explained,
+    };
+    let answer = &explained.answer;
+    {
+        let mut acts = subject.acts();
+        acts.diagnoses.retain(|named| named.anomaly != injected.anomaly);
+        acts.diagnoses.push(Named {
+            anomaly: injected.anomaly,
+            injected: (injected.entity, injected.mechanism),
+            occurred: !violations.is_empty(),
+            named: answer.cause().map(|cause| (cause.entity.clone(), cause.mechanism)),
+        });
+    }
+    for line in &explained.lines {
         stage.emit(Event::Text { panel: PANEL, piece: format!("{line}\n") });
     }
-    stage.emit(Event::Reported { name: injected.anomaly.into(), report: serde_json::to_value(&*answer)? });
+    stage.emit(Event::Reported { name: injected.anomaly.into(), report: serde_json::to_value(&**answer)? });
     Ok(())
 }
 

@@ -156,7 +156,7 @@ async fn diagnose(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
         began: pause.started,
         over: pause.ended,
     };
-    diagnosing::diagnose(&stage, &subject, &injected)
+    diagnosing::diagnose(&stage, &subject, &injected).await
 }
 
 async fn recover(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
@@ -164,8 +164,10 @@ async fn recover(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
     stage.status("waiting until the counts agree", None);
     workload::stop(&subject).await;
     let stopped = Instant::now();
+    let stopped_at = subject.detector().at(stopped);
     let agree = |log: &crate::detector::Log| {
-        let latest = log.latest.as_ref()?;
+        // A round from before would be about counts that still moved.
+        let latest = log.latest.as_ref().filter(|latest| latest.at >= stopped_at)?;
         let counts: Option<Vec<_>> = workload::keys().iter().map(|key| counts(latest, key)).collect();
         counts.filter(|all| all.iter().all(|(admitted, shared)| admitted == shared))
     };

@@ -155,5 +155,5 @@ async fn diagnose(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
         began,
         over: began + took + AFTERMATH,
     };
-    diagnosing::diagnose(&stage, &subject, &injected)
+    diagnosing::diagnose(&stage, &subject, &injected).await
 }

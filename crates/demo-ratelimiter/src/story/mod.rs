@@ -51,6 +51,7 @@ mod tests {
     use ratelimiter_chaos::Scope;
 
     use super::*;
+    use crate::engine::DiagnosisEngine;
 
     #[test]
     fn there_are_eleven_chapters_in_the_order_of_the_readme() {
@@ -65,6 +66,7 @@ mod tests {
             pause: Duration::from_secs(10),
             counting: None,
             on_store_failure: None,
+            engine: DiagnosisEngine::new(None, None).unwrap(),
             detector: OnceLock::new(),
             acts: Mutex::default(),
         });

@@ -1,0 +1,62 @@
+use diagnosis::{Evidence, offline, text};
+
+use crate::cli::Usage;
+
+/// Who explains what broke: the offline analyser, or a language model beside it.
+#[derive(Debug)]
+pub(crate) struct DiagnosisEngine {
+    #[cfg(feature = "llm")]
+    model: Option<diagnosis::llm::LlmEngine>,
+}
+
+/// What an engine came to.
+pub(crate) struct Explained {
+    /// The answer for people.
+    pub(crate) lines: Vec<String>,
+    /// The answer that stands.
+    pub(crate) answer: diagnosis::Validated,
+}
+
+impl DiagnosisEngine {
+    /// The offline analyser, and the model if one is named. Sends nothing yet.
+    #[cfg(feature = "llm")]
+    pub(crate) fn new(model: Option<&str>, url: Option<&str>) -> Result<Self, Usage> {
+        use diagnosis::llm::{LlmConfig, LlmEngine};
+        let Some(name) = model else { return Ok(Self { model: None }) };
+        let mut config = LlmConfig::new(name).key_from_env();
+        if let Some(url) = url {
+            config = config.url(url);
+        }
+        let engine = LlmEngine::new(&config).map_err(|e| Usage(e.to_string()))?;
+        Ok(Self { model: Some(engine) })
+    }
+
+    /// The offline analyser: this build has no other.
+    #[cfg(not(feature = "llm"))]
+    pub(crate) fn new(model: Option<&str>, _url: Option<&str>) -> Result<Self, Usage> {
+        match model {
+            None => Ok(Self {}),
+            Some(_) => {
+                Err(Usage("this build has no language model engine: build it with `--features llm`".into()))
+            }
+        }
+    }
+
+    /// Explains, telling `progress` how far it is. What is not checked yet is never told.
+    pub(crate) async fn diagnose(
+        &self,
+        evidence: &Evidence,
+        progress: impl FnMut(String) + Send,
+    ) -> Explained {
+        #[cfg(feature = "llm")]
+        if let Some(model) = &self.model {
+            let mut progress = progress;
+            let outcome = model.diagnose(evidence, |step| progress(step.to_string())).await;
+            let lines = text::render_with_other(evidence, &outcome.answer, &outcome.offline);
+            return Explained { lines, answer: outcome.answer };
+        }
+        drop(progress);
+        let answer = offline::diagnose(evidence);
+        Explained { lines: text::render(evidence, &answer), answer }
+    }
+}
