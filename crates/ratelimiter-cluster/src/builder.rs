@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -5,6 +6,9 @@ use std::time::Duration;
 use ratelimiter_api::{CountingMode, StoreFailurePolicy};
 
 use crate::{ClusterError, LocalCluster, StoreBinary, StoreSearch, node_binary};
+
+/// Where a node, counted from 0, is to connect to reach the store, given where the store listens.
+pub(crate) type StoreRoute = Arc<dyn Fn(usize, SocketAddr) -> SocketAddr + Send + Sync>;
 
 /// What to start. Every part has a default; see [`LocalCluster::builder`].
 #[derive(Clone)]
@@ -17,6 +21,7 @@ pub struct ClusterBuilder {
     pub(crate) password: Option<String>,
     pub(crate) admin_token: Option<String>,
     pub(crate) deadline: Duration,
+    pub(crate) store_route: StoreRoute,
     store: Option<StoreBinary>,
     node: Option<PathBuf>,
     progress: Arc<dyn Fn(&str) + Send + Sync>,
@@ -33,6 +38,7 @@ impl ClusterBuilder {
             password: None,
             admin_token: None,
             deadline: Duration::from_secs(20),
+            store_route: Arc::new(|_, store| store),
             store: None,
             node: None,
             progress: Arc::new(|_| ()),
@@ -92,6 +98,20 @@ impl ClusterBuilder {
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// Makes nodes reach the store by way of something else, such as a relay that can be slowed or cut.
+    ///
+    /// Once the store answers, `route` is told the number of a node, counted from 0, and where the store listens, and
+    /// says where that node is to connect. It is asked again, with other addresses, when a port turns out to be taken. The
+    /// cluster itself goes on talking to the store directly, and [`LocalCluster::store_url`] is the direct way too.
+    #[must_use]
+    pub fn store_route(
+        mut self,
+        route: impl Fn(usize, SocketAddr) -> SocketAddr + Send + Sync + 'static,
+    ) -> Self {
+        self.store_route = Arc::new(route);
         self
     }
 

@@ -1,3 +1,4 @@
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -74,7 +75,8 @@ impl LocalCluster {
         let guardian = Guardian::start(directory.path()).map_err(ClusterError::io("start sh"))?;
         let ports = ports::free(options.nodes + 1);
         let login = options.password.as_ref().map(|p| format!(":{p}@")).unwrap_or_default();
-        let url = format!("redis://{login}127.0.0.1:{}", ports[0]);
+        let store_address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports[0]));
+        let url = |address| format!("redis://{login}{address}");
 
         let mut arguments: Vec<String> =
             ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no", "--port"]
@@ -91,7 +93,7 @@ impl LocalCluster {
             store,
             guardian,
             directory,
-            url: url.parse()?,
+            url: url(store_address).parse()?,
             binary: binary.clone(),
             deadline: options.deadline,
             admin_token: options.admin_token.clone(),
@@ -99,7 +101,8 @@ impl LocalCluster {
         let until = Instant::now() + options.deadline;
         cluster.store_answers(until).await?;
         for (i, port) in ports[1..].iter().enumerate() {
-            cluster.add_node(options, &format!("node-{}", i + 1), *port, &url, node)?;
+            let route = url((options.store_route)(i, store_address));
+            cluster.add_node(options, &format!("node-{}", i + 1), *port, &route, node)?;
         }
         cluster.healthy(until).await?;
         Ok(cluster)
@@ -113,7 +116,7 @@ impl LocalCluster {
         store: &str,
         binary: &Path,
     ) -> Result<(), ClusterError> {
-        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let ms = |d: Duration| format!("{}ms", d.as_millis());
         let mut arguments: Vec<String> = [
             ("--id", id.to_owned()),

@@ -2,14 +2,19 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ratelimiter_api::{Key, Limit, LimitSpec, NodeState};
 use ratelimiter_cluster::{ClusterError, LocalCluster, node_binary};
 use ratelimiter_store::Link;
 use redis::cmd;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -93,6 +98,36 @@ async fn a_store_that_comes_back_empty_gets_its_limits_back() {
         kept.is_ok_and(|n| n == 1)
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_node_with_a_way_of_its_own_to_the_store_loses_it_alone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (relay, direct) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(None)));
+    let relaying = tokio::spawn({
+        let direct = Arc::clone(&direct);
+        async move {
+            // owned by this task: what is relayed ends with it
+            let mut relayed = JoinSet::new();
+            while let Ok((mut node, _)) = listener.accept().await {
+                let store: SocketAddr = direct.lock().unwrap().unwrap();
+                relayed.spawn(async move {
+                    let mut store = TcpStream::connect(store).await?;
+                    copy_bidirectional(&mut node, &mut store).await
+                });
+            }
+        }
+    });
+    let route = move |node, store| {
+        *direct.lock().unwrap() = Some(store);
+        if node == 1 { relay } else { store }
+    };
+    let cluster =
+        LocalCluster::builder().nodes(2).password("secret").store_route(route).start().await.unwrap();
+    let clients = [0, 1].map(|node| cluster.client(node, SECOND).unwrap());
+    relaying.abort();
+    eventually("node-2 misses the store", async || !clients[1].health().await.unwrap().redis_connected).await;
+    assert!(clients[0].health().await.unwrap().redis_connected);
 }
 
 #[tokio::test]
