@@ -185,7 +185,7 @@ fn full(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
         panels.push((Panel::Narration, rest));
         panels.push((Panel::Charts, charts));
     } else if needs.text {
-        let narration = (needs.narration + 2).min((height / 4).max(6));
+        let narration = (needs.narration + 2).clamp(3, (height / 4).max(6));
         panels.push((Panel::Narration, top(&mut rest, narration)));
         let charts = bottom(&mut rest, (height / 3).max(9));
         panels.push((Panel::Text, rest));

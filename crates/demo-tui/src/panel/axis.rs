@@ -85,10 +85,18 @@ pub(crate) fn marks(spans: &[Span], times: Times, theme: &Theme, area: Rect, buf
         .collect();
     for (span, place) in spans.iter().zip(places(&stretches, last)) {
         if let Some(left) = place.and_then(|left| u16::try_from(left).ok()) {
-            let words = format!(" {} ", span.label);
-            // The air around a label may be cut at both ends of the axis.
-            let (skip, x) = if left == 0 { (1, area.x) } else { (0, area.x + left - 1) };
-            buf.set_stringn(x, area.y, &words[skip..], usize::from(area.right() - x), theme.mark.bold());
+            let (from, _) = buf.set_stringn(
+                area.x + left,
+                area.y,
+                &span.label,
+                usize::from(area.width - left),
+                theme.mark.bold(),
+            );
+            // Air on both sides, but not in place of an edge.
+            for x in [(area.x + left).wrapping_sub(1), from] {
+                let cell = buf.cell_mut((x, area.y)).filter(|cell| matches!(cell.symbol(), "─" | "━"));
+                cell.filter(|_| area.contains((x, area.y).into())).map(|cell| cell.set_char(' '));
+            }
         }
     }
 }
@@ -114,10 +122,10 @@ fn places(stretches: &[Stretch], last: i64) -> Vec<Option<i64>> {
             let others = || stretches.iter().enumerate().filter(|(j, _)| *j != i);
             left >= 0
                 && right <= last
-                && others().all(|(_, s)| clear(s.begin - 1, s.end + 1))
+                && others().all(|(_, s)| clear(s.begin, s.end))
                 && others().filter_map(|(j, s)| Some((places[j]?, s.width))).all(|(p, w)| clear(p - 1, p + w))
         };
-        let candidates = [inside, Some(end + 2), Some(begin - 1 - width)];
+        let candidates = [inside, Some(end + 2), Some(begin - 1 - width), Some(end + 1), Some(begin - width)];
         places[i] = candidates.into_iter().flatten().find(|left| end >= 0 && free(*left));
     }
     places
@@ -160,5 +168,6 @@ mod tests {
     fn labels_cover_neither_each_other_nor_other_spans() {
         assert_eq!(place(&[(10, 12, 6), (16, 18, 6)]), [Some(3), Some(20)]);
         assert_eq!(place(&[(2, 3, 6), (6, 7, 6)]), [None, Some(9)]);
+        assert_eq!(place(&[(40, 50, 3), (53, 53, 6)]), [Some(44), Some(54)], "close, where it is narrow");
     }
 }
