@@ -22,6 +22,7 @@ pub(crate) async fn show(
     for warning in &ending.warnings {
         eprintln!("demo-ratelimiter: {warning}");
     }
+    let asked = asked.or(ending.interrupted.then_some(Exit::Interrupted));
     let Some(outcome) = ending.outcome else {
         // Somebody did not want to wait: what is held ends by its lease, and the cluster by its guardian.
         story.abort();

@@ -73,6 +73,8 @@ pub(crate) struct App {
     scrolled: [bool; Panel::ALL.len()],
     /// Somebody wants to leave, and the story has been told.
     pub(crate) leaving: bool,
+    /// Ctrl-C was pressed before the story had ended.
+    pub(crate) interrupted: bool,
     /// Like the story's time, but never stands still.
     clock: Duration,
     finished: Option<Duration>,
@@ -94,6 +96,7 @@ impl App {
             scrolls: [Scroll::At(0); Panel::ALL.len()],
             scrolled: [false; Panel::ALL.len()],
             leaving: false,
+            interrupted: false,
             clock: Duration::ZERO,
             finished: None,
         }
@@ -215,7 +218,11 @@ impl App {
         match press {
             Press::Quit | Press::Interrupt if self.finished.is_some() => vec![Command::Leave],
             Press::Interrupt if self.leaving => vec![Command::Abandon],
-            Press::Quit | Press::Interrupt => self.quit(),
+            Press::Quit => self.quit(),
+            Press::Interrupt => {
+                self.interrupted = true;
+                self.quit()
+            }
             Press::Advance => match self.finished {
                 Some(at) if self.clock >= at + LINGER => vec![Command::Leave],
                 Some(_) => vec![],

@@ -45,6 +45,8 @@ pub struct Tui {
 pub struct Ending {
     /// How the story ended; `None` when it was left without waiting for it to heal.
     pub outcome: Option<Outcome>,
+    /// It was left with Ctrl-C before its end, which programs tell apart from any other way to leave.
+    pub interrupted: bool,
     /// What went wrong with the recording or a picture on the way, which is no reason to stop a demo.
     pub warnings: Vec<String>,
 }
@@ -236,7 +238,8 @@ impl Show {
         for Picture { when, path } in pictures {
             warnings.push(format!("the picture {} was not taken: {when} did not come", path.display()));
         }
-        Ok(Ending { outcome: app.story.outcome.filter(|_| !abandoned), warnings })
+        let interrupted = app.interrupted;
+        Ok(Ending { outcome: app.story.outcome.filter(|_| !abandoned), interrupted, warnings })
     }
 
     fn act(&mut self, action: Action) {

@@ -1,4 +1,4 @@
-//! The story example in a pseudo terminal of its own, and a terminal emulator that reads along.
+//! A program in a pseudo terminal of its own, and a terminal emulator that reads along.
 
 use std::io::{Read, Write};
 use std::num::NonZero;
@@ -50,16 +50,21 @@ impl Screen {
 }
 
 impl Session {
-    /// Starts the story on a terminal of this size, in an environment of nothing but UTF-8 and colours.
+    /// Starts the story on a terminal of this size.
     pub(crate) fn start(columns: u16, rows: u16, arguments: &[&str]) -> Self {
-        let pair = native_pty_system().openpty(size(columns, rows)).expect("a pseudo terminal");
         let mut command = CommandBuilder::new(story());
         command.env_clear();
+        command.args(arguments);
+        Self::run(command, columns, rows)
+    }
+
+    /// Starts a program on a terminal of this size that knows UTF-8 and colours.
+    pub(crate) fn run(mut command: CommandBuilder, columns: u16, rows: u16) -> Self {
+        let pair = native_pty_system().openpty(size(columns, rows)).expect("a pseudo terminal");
         command.env("TERM", "xterm-256color");
         command.env("LANG", "C.UTF-8");
-        command.args(arguments);
         let termios = termios(&*pair.master);
-        let child = pair.slave.spawn_command(command).expect("the story starts");
+        let child = pair.slave.spawn_command(command).expect("the program starts");
         drop(pair.slave);
         let screen = Arc::new(Screen::default());
         resize(&screen, columns, rows);
