@@ -6,6 +6,7 @@ use ratelimiter_api::{Key, NodeObservation, Observation};
 use ratelimiter_chaos::Tally;
 use ratelimiter_evidence::Client;
 
+use super::notes::Notes;
 use super::workload;
 use crate::detector::counts;
 use crate::subject::{Act, Drift, Subject};
@@ -21,6 +22,7 @@ pub(crate) fn charts(subject: &Subject) -> Vec<ChartSpec> {
     admissions.extend([
         line("nodes", SeriesRole::Sum),
         line("store", SeriesRole::Whole),
+        line("drift", SeriesRole::Gap),
         line("limit", SeriesRole::Bound),
     ]);
     vec![
@@ -43,7 +45,9 @@ pub(crate) fn charts(subject: &Subject) -> Vec<ChartSpec> {
 pub(crate) fn sampler(subject: &Arc<Subject>) -> impl FnMut(&Stage, &Observation) + Send + 'static {
     let subject = Arc::clone(subject);
     let mut last: Option<(Duration, Tally)> = None;
+    let mut notes = Notes::default();
     move |stage, observation| {
+        notes.note(stage, observation);
         let mut acts = subject.acts();
         let keys = match acts.act {
             Act::Drift => workload::keys(),
@@ -87,5 +91,6 @@ fn admissions(observation: &Observation, keys: &[Key]) -> Vec<Option<f64>> {
     };
     let shared = of_store(|count| count.shared);
     let limit = of_store(|count| count.limit.admissions().into());
-    nodes.into_iter().chain([sum, shared, limit]).map(|value| value.map(|v| v as f64)).collect()
+    let drift = sum.zip(shared).map(|(sum, shared)| sum.abs_diff(shared));
+    nodes.into_iter().chain([sum, shared, drift, limit]).map(|value| value.map(|v| v as f64)).collect()
 }

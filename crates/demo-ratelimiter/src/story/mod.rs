@@ -5,6 +5,7 @@ mod diagnosing;
 mod drift;
 mod ending;
 mod ghost;
+mod notes;
 mod opening;
 mod workload;
 

@@ -1,0 +1,51 @@
+use std::time::Duration;
+
+use demo_core::{Stage, Tone};
+use ratelimiter_api::{NodeSample, Observation};
+use ratelimiter_evidence::STORE;
+
+/// How often a word on a node is renewed: every number of a round would flicker.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Says once a second how quick the nodes and the store are, and how old the store's last accepted write is.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    next: Duration,
+}
+
+impl Notes {
+    pub(super) fn note(&mut self, stage: &Stage, observation: &Observation) {
+        if observation.at < self.next {
+            return;
+        }
+        self.next = observation.at + EVERY;
+        for node in &observation.nodes {
+            let (tone, text) = node.sample.as_ref().map_or((Tone::Bad, "no answer".into()), of_node);
+            stage.note(node.node.as_str(), tone, text);
+        }
+        let (tone, text) = of_store(observation);
+        stage.note(STORE, tone, text);
+    }
+}
+
+fn of_node(sample: &NodeSample) -> (Tone, String) {
+    let unsynced: u64 = sample.keys.values().map(|key| key.unsynced).sum();
+    (Tone::Plain, format!("{:.1} ms, {unsynced} unsynced", ms(sample.latency)))
+}
+
+fn of_store(observation: &Observation) -> (Tone, String) {
+    let Some(store) = &observation.store else { return (Tone::Bad, "no answer".into()) };
+    let samples = || observation.nodes.iter().filter_map(|n| n.sample.as_ref());
+    let accepted = samples().filter_map(|s| s.last_write_age).min();
+    let patience = samples().map(|s| s.sync_interval * 3).max();
+    match (accepted, patience) {
+        (Some(age), Some(patience)) if age > patience => {
+            (Tone::Bad, format!("no write for {:.0} s", age.as_secs_f64()))
+        }
+        _ => (Tone::Plain, format!("{:.1} ms, takes writes", ms(store.latency))),
+    }
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
