@@ -117,7 +117,7 @@ async fn is_refused(rule: u8, told: &str, flawed: String) {
         let (outcome, progress, server) =
             asked(format, [Reply::Text(flawed.clone()), Reply::Text(flawed.clone())]).await;
         let reason = &outcome.answer.engine.fallback_from.as_ref().expect("a fallback").reason;
-        assert!(reason.starts_with(&format!("its answer was refused twice: rule {rule}, ")), "{reason}");
+        assert!(reason.starts_with(&format!("its answer was refused twice, by rule {rule} (")), "{reason}");
         fell_back(&outcome, reason);
         assert!(progress.contains(&Progress::Repairing));
         assert_eq!(outcome.refused.len(), 2);

@@ -17,4 +17,7 @@ pub(crate) struct Flags {
     /// Print the diagnosis as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print the evidence as JSON, and no diagnosis.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) evidence: bool,
 }

@@ -40,6 +40,10 @@ fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
     let table = Table::parse(&read(&flags.metrics)?)
         .map_err(|e| format!("parse {}: {e}", flags.metrics.display()))?;
     let evidence = evidence(&table, declared, flags.at)?;
+    if flags.evidence {
+        println!("{}", serde_json::to_string_pretty(&evidence)?);
+        return Ok(());
+    }
     let answer = offline::diagnose(&evidence);
     if flags.json {
         println!("{}", serde_json::to_string_pretty(&answer)?);

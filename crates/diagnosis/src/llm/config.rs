@@ -11,6 +11,8 @@ use super::key::ApiKey;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// The longest an answer may be, in bytes.
 const ANSWER_CAP: usize = 256 * 1024;
+/// Tokens a model may answer with. An answer takes about a thousand, a model that thinks first some more.
+const MOST_TOKENS: u32 = 4_096;
 
 /// Why a model cannot be asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,12 +61,20 @@ pub struct LlmConfig {
     pub(super) key: Option<ApiKey>,
     pub(super) deadline: Duration,
     pub(super) answer_cap: usize,
+    pub(super) max_tokens: u32,
 }
 
 impl LlmConfig {
     /// That model, at its provider, within thirty seconds and 256 KiB.
     pub fn new(model: impl Into<String>) -> Self {
-        Self { model: model.into(), url: None, key: None, deadline: DEADLINE, answer_cap: ANSWER_CAP }
+        Self {
+            model: model.into(),
+            url: None,
+            key: None,
+            deadline: DEADLINE,
+            answer_cap: ANSWER_CAP,
+            max_tokens: MOST_TOKENS,
+        }
     }
 
     /// Asks a server of one's own, such as `http://127.0.0.1:8080/v1`.
@@ -99,6 +109,13 @@ impl LlmConfig {
     #[must_use]
     pub fn answer_cap(mut self, bytes: usize) -> Self {
         self.answer_cap = bytes;
+        self
+    }
+
+    /// Lets the model answer with that many tokens a turn.
+    #[must_use]
+    pub fn max_tokens(mut self, tokens: u32) -> Self {
+        self.max_tokens = tokens;
         self
     }
 

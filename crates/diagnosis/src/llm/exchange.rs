@@ -16,14 +16,12 @@ use super::{
     failure::Failure,
 };
 
-/// Tokens a model may answer with; an answer takes some hundred.
-const MOST_TOKENS: u32 = 4_096;
-
 /// A model that can be asked.
 pub(super) struct Line {
     client: Client,
     model: ModelIden,
     answer_cap: usize,
+    max_tokens: u32,
 }
 
 /// A reply as it came.
@@ -68,7 +66,7 @@ impl Line {
             .build()
             .map_err(|_| LlmError::Client("the client cannot be built".to_owned()))?;
         let model = ModelIden::new(config.provider(), config.model_name());
-        Ok(Self { client, model, answer_cap: config.answer_cap })
+        Ok(Self { client, model, answer_cap: config.answer_cap, max_tokens: config.max_tokens })
     }
 
     /// Whose format is spoken.
@@ -87,7 +85,7 @@ impl Line {
         temperature: Option<f64>,
         received: &mut (dyn FnMut(usize) + Send),
     ) -> Result<Received, Failure> {
-        let mut options = ChatOptions::default().with_max_tokens(MOST_TOKENS).with_capture_usage(true);
+        let mut options = ChatOptions::default().with_max_tokens(self.max_tokens).with_capture_usage(true);
         if let Some(temperature) = temperature {
             options = options.with_temperature(temperature);
         }

@@ -37,8 +37,8 @@ impl fmt::Display for Failure {
             Self::Unreadable => f.write_str("the answer's stream cannot be read"),
             Self::Refused(rejection) => {
                 let rules: Vec<String> =
-                    rejection.rules().map(|rule| format!("rule {rule}, {}", rule_title(rule))).collect();
-                write!(f, "its answer was refused twice: {}", rules.join("; "))
+                    rejection.rules().map(|rule| format!("rule {rule} ({})", rule_title(rule))).collect();
+                write!(f, "its answer was refused twice, by {}", rules.join(" and "))
             }
         }
     }
