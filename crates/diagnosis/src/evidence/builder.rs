@@ -296,13 +296,13 @@ fn propagation(entity: &Entity) -> Option<Fact> {
 }
 
 fn fact(series: SignalSeries, cut: Cut) -> Fact {
-    let SignalSeries { entity, name: signal, unit, role, points } = series;
+    let SignalSeries { entity, name: signal, unit, role, floor, points } = series;
     let mut points: Vec<(f64, Option<f64>)> =
         points.into_iter().map(|(t, v)| (t.as_secs_f64(), v.filter(|v| v.is_finite()))).collect();
     points.sort_by(|a, b| {
         a.0.total_cmp(&b.0).then_with(|| a.1.partial_cmp(&b.1).unwrap_or(std::cmp::Ordering::Equal))
     });
-    match read(&points, cut) {
+    match read(&points, floor, cut) {
         Reading::Gap { from, to, why } => Fact::Gap(Gap {
             entity,
             signal,

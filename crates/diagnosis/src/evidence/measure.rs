@@ -69,12 +69,12 @@ struct Normal {
 }
 
 impl Normal {
-    fn of(points: &[(f64, f64)]) -> Self {
+    fn of(points: &[(f64, f64)], floor: f64) -> Self {
         let values = sorted(points.iter().map(|p| p.1));
         let level = quantile(&values, 0.5);
         let off: Vec<f64> = points.iter().map(|p| p.1 - level).collect();
         let spread = iqr(&values);
-        let scale = spread.max(0.1 * deviation(&off)).max(0.01 * level.abs());
+        let scale = spread.max(0.1 * deviation(&off)).max(0.01 * level.abs()).max(floor);
         let far = sorted(off.iter().map(|v| v.abs()));
         let strays = usize::from(far.len() >= 4 * ENOUGH);
         let envelope = far.len().checked_sub(1 + strays).map_or(0.0, |i| far[i]);
@@ -100,8 +100,9 @@ fn slopes(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     pairs(points).filter(|(a, b)| b.0 > a.0).map(|(a, b)| (b.0, (b.1 - a.1) / (b.0 - a.0))).collect()
 }
 
-/// Reads one signal. `points` are in order of time; `None` is a missing sample.
-pub(crate) fn read(points: &[(f64, Option<f64>)], cut: Cut) -> Reading {
+/// Reads one signal. `points` are in order of time; `None` is a missing sample. Deviations of the size of `floor` are
+/// nothing, from one sample to the next where the signal moves anyway; a floor that is not a positive number is none.
+pub(crate) fn read(points: &[(f64, Option<f64>)], floor: f64, cut: Cut) -> Reading {
     let spacing = median(pairs(points).map(|(a, b)| b.0 - a.0).filter(|d| *d > 0.0));
     let seen: Vec<(f64, f64)> = points.iter().filter_map(|(t, v)| Some((*t, (*v)?))).collect();
     let base: Vec<(f64, f64)> = seen.iter().copied().filter(|p| p.0 < cut.guard).collect();
@@ -118,10 +119,15 @@ pub(crate) fn read(points: &[(f64, Option<f64>)], cut: Cut) -> Reading {
 
     // a signal that moves steadily anyway is judged by how fast it moves
     let slope = trend(&base);
+    let floor = match slope {
+        _ if !floor.is_finite() => 0.0,
+        Some(_) => floor.max(0.0) / spacing,
+        None => floor.max(0.0),
+    };
     let judged = if slope.is_some() { slopes(&seen) } else { seen.clone() };
-    let cut = Cut { guard: sound_until(&judged, cut), ..cut };
+    let cut = Cut { guard: sound_until(&judged, floor, cut), ..cut };
     let before: Vec<(f64, f64)> = judged.iter().copied().filter(|p| p.0 < cut.guard).collect();
-    let mut normal = Normal::of(&before);
+    let mut normal = Normal::of(&before, floor);
     let late: Vec<Residual> = judged
         .iter()
         .filter(|p| p.0 >= cut.guard)
@@ -148,13 +154,13 @@ pub(crate) fn read(points: &[(f64, Option<f64>)], cut: Cut) -> Reading {
 
 /// Until when the baseline can be trusted: to its end, or to its middle when the second half left what the first
 /// half did and never came back. Some violations take long to show.
-fn sound_until(points: &[(f64, f64)], cut: Cut) -> f64 {
+fn sound_until(points: &[(f64, f64)], floor: f64, cut: Cut) -> f64 {
     let base: Vec<(f64, f64)> = points.iter().copied().filter(|p| p.0 < cut.guard).collect();
     if base.len() < 4 * ENOUGH {
         return cut.guard;
     }
     let (first, second) = base.split_at(base.len() / 2);
-    let mut normal = Normal::of(first);
+    let mut normal = Normal::of(first, floor);
     let late: Vec<Residual> =
         second.iter().map(|&(t, value)| Residual { t, value, off: value - normal.level }).collect();
     let far = late.iter().fold(0.0_f64, |far, r| far.max(r.off.abs()));
@@ -186,7 +192,8 @@ fn followed(moved: &mut Moved, seen: &[(f64, f64)], slope: f64, late: &[Residual
     );
 }
 
-/// The gap, when more is missing than seen after the violation.
+/// The gap, when more is missing than seen after the violation. Whoever samples may have become slower itself, which
+/// is not to miss anything.
 fn missing(
     points: &[(f64, Option<f64>)],
     seen: &[(f64, f64)],
@@ -194,6 +201,8 @@ fn missing(
     spacing: f64,
     cut: Cut,
 ) -> Option<Reading> {
+    let since = pairs(seen).filter(|(_, b)| b.0 >= cut.at).map(|(a, b)| b.0 - a.0);
+    let spacing = spacing.max(median(since));
     let expected = if spacing > 0.0 { ((cut.end - cut.at) / spacing).floor() as usize } else { 0 };
     let late = seen.iter().any(|p| p.0 >= cut.guard);
     if late && (expected < 2 || incident.len() * 2 > expected) {
@@ -217,11 +226,12 @@ fn judge(late: &[Residual], normal: &Normal, far: f64, cut: Cut) -> Option<(Run,
         far > normal.doubt * (scales * normal.scale).max(envelopes * normal.envelope)
     };
     let run = around(late, peak, sign, (3.0 * normal.scale).max(1.5 * normal.envelope));
+    let run = within_quarter(late, run, far).unwrap_or(run);
     let length = run.1 - run.0 + 1;
     if (length >= LONG && far_enough(3.0, 1.5)) || (length >= SHORT && far_enough(4.0, 2.0)) {
         return Some((run, shape_of(late, run)));
     }
-    if far_enough(4.0, 2.0) {
+    if far_enough(3.0, 2.0) {
         return Some((run, Shape::Spike));
     }
     // a small shift for good: half of everything since lies beyond what was normal
@@ -253,6 +263,14 @@ fn around(late: &[Residual], peak: usize, sign: f64, threshold: f64) -> Run {
     (low, high)
 }
 
+/// The one or two samples of a run that come near its peak, when no more do: what stood out a little before a spike
+/// is not how it began.
+fn within_quarter(late: &[Residual], (low, high): Run, far: f64) -> Option<Run> {
+    let near = |i: &usize| late[*i].off.abs() >= 0.25 * far;
+    let (first, last) = ((low..=high).find(near)?, (low..=high).rfind(near)?);
+    (last - first < 2).then_some((first, last))
+}
+
 fn shape_of(late: &[Residual], (low, high): Run) -> Shape {
     let third = ((high - low + 1) / 3).max(1);
     let early = median(late[low..low + third].iter().map(|r| r.off.abs()));
@@ -278,6 +296,8 @@ fn moved(
     let incident = || late.iter().filter(|r| r.t >= cut.at).map(|r| r.value);
     let n = incident().count();
     let last = late.last().map_or(furthest.value, |r| r.value);
+    let edge = normal.scale.max(1.05 * normal.envelope);
+    let edge = if shape == Shape::Spike { edge.max(0.25 * furthest.off.abs()) } else { edge };
     Moved {
         direction: if furthest.off > 0.0 { Direction::Up } else { Direction::Down },
         shape,
@@ -290,6 +310,57 @@ fn moved(
             n,
         ),
         score,
-        dated: date(late, run.0, normal.scale.max(1.05 * normal.envelope), furthest.off, cut.guard, spacing),
+        dated: date(late, run.0, edge, furthest.off, cut.guard, spacing),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CUT: Cut = Cut { start: 0.0, guard: 14.0, at: 20.0, end: 30.0 };
+
+    /// Five samples a second until `slow`, from then on two in three seconds.
+    fn sampled(slow: f64, value: impl Fn(f64) -> Option<f64>) -> Vec<(f64, Option<f64>)> {
+        let mut points = Vec::new();
+        let mut t = 0.0;
+        while t < CUT.end {
+            points.push((t, value(t)));
+            t += if t < slow { 0.2 } else { 1.5 };
+        }
+        points
+    }
+
+    #[test]
+    fn an_observer_that_became_slower_has_missed_nothing() {
+        let read = read(&sampled(20.0, |t| Some(if t < 20.0 { 3.0 } else { 90.0 })), 0.0, CUT);
+        let Reading::Change(moved) = read else { panic!("{read:?}") };
+        assert_eq!((moved.before.0, moved.after.0), (3.0, 90.0));
+    }
+
+    #[test]
+    fn what_is_no_longer_seen_is_a_gap() {
+        for slow in [20.0, 30.0] {
+            let gone = read(&sampled(slow, |t| (t < 21.6).then_some(3.0)), 0.0, CUT);
+            assert!(matches!(gone, Reading::Gap { .. }), "{gone:?}");
+        }
+    }
+
+    #[test]
+    fn a_deviation_of_the_size_of_the_floor_is_none() {
+        let jittered = |t: f64| Some(if t < 20.0 { 0.004 } else { 0.013 });
+        assert!(matches!(read(&sampled(30.0, jittered), 0.0, CUT), Reading::Change(_)));
+        assert!(matches!(read(&sampled(30.0, jittered), 5.0, CUT), Reading::Steady { .. }));
+        let slow = |t: f64| Some(if t < 20.0 { 0.004 } else { 120.0 });
+        assert!(matches!(read(&sampled(30.0, slow), 5.0, CUT), Reading::Change(_)));
+        // a clock read a little late, and one that was set back
+        let lagging = |t: f64| Some(t - if t < 20.0 { 0.0 } else { 0.03 });
+        assert!(matches!(read(&sampled(30.0, lagging), 0.0, CUT), Reading::Change(_)));
+        assert!(matches!(read(&sampled(30.0, lagging), 0.5, CUT), Reading::Steady { .. }));
+        let set_back = |t: f64| Some(if t < 20.0 { t } else { t - 20.0 });
+        assert!(matches!(read(&sampled(30.0, set_back), 0.5, CUT), Reading::Change(_)));
+        for nonsense in [f64::NAN, f64::INFINITY, -1.0] {
+            assert!(matches!(read(&sampled(30.0, jittered), nonsense, CUT), Reading::Change(_)));
+        }
     }
 }

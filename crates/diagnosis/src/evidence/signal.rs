@@ -15,6 +15,9 @@ pub struct SignalSeries {
     pub unit: String,
     /// The part it plays.
     pub role: Role,
+    /// The size of a deviation, in the unit, below which nobody would look twice; zero when every one may matter. Part
+    /// of the scale that deviations are measured by.
+    pub floor: f64,
     /// Samples in any order, by the time since the run began. `None` is a sample that is missing, not a zero.
     pub points: Vec<(Duration, Option<f64>)>,
 }
@@ -27,7 +30,21 @@ impl SignalSeries {
         unit: impl Into<String>,
         role: Role,
     ) -> Self {
-        Self { entity: entity.into(), name: name.into(), unit: unit.into(), role, points: Vec::new() }
+        Self {
+            entity: entity.into(),
+            name: name.into(),
+            unit: unit.into(),
+            role,
+            floor: 0.0,
+            points: Vec::new(),
+        }
+    }
+
+    /// Says which deviations are too small to matter: what is called a change exceeds this several times over.
+    #[must_use]
+    pub fn floor(mut self, floor: f64) -> Self {
+        self.floor = floor;
+        self
     }
 
     /// Adds a sample.
