@@ -123,11 +123,10 @@ pub fn row(row: &Row) -> String {
             rounded(v.t)
         ),
         Fact::Change(c) => format!(
-            "[{id}] {} {}: {} → {}, onset {} to {} s",
+            "[{id}] {} {}: {}, onset {} to {} s",
             c.entity,
             c.signal,
-            quantity(c.before.median, c),
-            quantity(c.extreme(), c),
+            moved(c),
             rounded(c.earliest()),
             rounded(c.onset)
         ),
@@ -145,8 +144,14 @@ pub fn row(row: &Row) -> String {
     }
 }
 
-fn quantity(value: f64, change: &Change) -> String {
-    with_unit(value, &change.unit)
+/// Before and after. What moves anyway has no level to be compared with, only where it was going.
+fn moved(change: &Change) -> String {
+    let before = with_unit(change.before.median, &change.unit);
+    let after = with_unit(change.extreme(), &change.unit);
+    match change.before.slope {
+        None => format!("{before} → {after}"),
+        Some(_) => format!("{after} instead of {before}"),
+    }
 }
 
 fn alternatives(answer: &Validated) -> Vec<String> {

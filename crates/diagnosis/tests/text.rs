@@ -75,3 +75,15 @@ fn a_bundle_for_a_prompt_keeps_to_its_budget() {
     assert_eq!(short.changes().count(), evidence.changes().count());
     assert_eq!(evidence.within(3_000), evidence);
 }
+
+/// What moves anyway has no "before" to be shown, only where it was going: a projection is not called a measurement.
+#[test]
+fn where_a_signal_would_have_been_is_not_shown_as_where_it_was() {
+    let evidence = evidence(run(3, Fault::WorkerRestarted(1), 20.0, 30.0)).expect("evidence");
+    let lines = text::render(&evidence, &offline::diagnose(&evidence));
+    let uptime = lines.iter().find(|l| l.contains("w2 uptime: ")).expect("the row");
+    assert!(uptime.contains(" s instead of ") && !uptime.contains('→'), "{uptime}");
+    assert!(lines[2].contains("uptime dipped to ") && lines[2].contains(" instead of "), "{}", lines[2]);
+    let total = text::row(evidence.rows.iter().find(|r| r.signal() == Some("own total")).expect("a total"));
+    assert!(!total.contains('→'), "{total}");
+}

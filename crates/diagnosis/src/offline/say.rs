@@ -16,17 +16,15 @@ fn amount(value: f64, unit: &str) -> String {
     if unit.chars().any(char::is_numeric) { with_unit(value, &name(unit)) } else { with_unit(value, unit) }
 }
 
-/// "lag rose from 0.1 to 9.8 s at 20.2 s [E3]".
+/// "lag rose from 0.1 to 9.8 s at 20.2 s [E3]"; of what moves anyway, "total fell to 4 instead of 61.5 at 20.2 s [E3]".
 pub(super) fn went(c: Changed<'_>) -> String {
-    format!(
-        "{} {} from {} to {} at {} s [{}]",
-        name(&c.change.signal),
-        verb(c.change),
-        figure(c.change.before.median),
-        amount(c.change.extreme(), &c.change.unit),
-        rounded(c.change.onset),
-        c.row.id
-    )
+    let (signal, verb) = (name(&c.change.signal), verb(c.change));
+    let (before, after) = (figure(c.change.before.median), amount(c.change.extreme(), &c.change.unit));
+    let moved = match c.change.before.slope {
+        None => format!("from {before} to {after}"),
+        Some(_) => format!("to {after} instead of {before}"),
+    };
+    format!("{signal} {verb} {moved} at {} s [{}]", rounded(c.change.onset), c.row.id)
 }
 
 /// The same with the entity in front.
