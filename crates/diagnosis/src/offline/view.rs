@@ -171,9 +171,13 @@ fn is_gap(row: &Row) -> bool {
 }
 
 /// Whether a change is more than a shift in the rhythm of things: progress comes in beats, and only without any
-/// does its age grow and grow.
+/// does its age grow and grow; a clock read late has not gone back.
 fn is_material(change: &Change) -> bool {
-    change.role != Role::ProgressAge || (change.shape == Shape::Ramp && rose_by(change, STALLED))
+    match change.role {
+        Role::ProgressAge => change.shape == Shape::Ramp && rose_by(change, STALLED),
+        Role::Uptime => change.direction == Direction::Down && change.extreme() <= 0.5 * change.before.median,
+        _ => true,
+    }
 }
 
 /// Whether a signal went up by at least that factor; from zero, any rise counts.
