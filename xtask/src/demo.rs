@@ -5,24 +5,177 @@ use std::process::Command;
 use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
-/// Builds what the demo needs, and becomes the demo: its exit code and the signals it gets are its own.
+use crate::child::Signals;
+use crate::docker::{self, Docker, NODE_PORTS, Options, STORE_PORT, State};
+use crate::ending::{Ended, Usage};
+use crate::project;
+
+const HELP: &str = "\
+Builds what the demo needs, brings up a cluster and plays the demo on it.
+
+Usage: cargo xtask demo [--docker | --local | --airgap] [OPTIONS OF demo-ratelimiter run]
+
+  --docker   the cluster of docker/docker-compose.yml, brought down again unless it was up already
+  --local    processes on free ports, which end with the demo
+  --airgap   as --docker, with a store from this machine instead of a registry
+
+Without one of these: Docker when an engine answers and the store's image can be had, else local.
+";
+
+/// Which cluster is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Whatever,
+    Local,
+    Docker {
+        airgap: bool,
+    },
+    /// Nothing to bring up: a cluster of one's own, or no demo at all.
+    Nothing,
+}
+
+/// Plays the demo on the cluster that was asked for, or on the better one that can be had.
 pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
+    let (wish, options) = Wish::of(arguments)?;
+    match wish {
+        Wish::Nothing => {
+            if options.iter().any(|option| option == "--help" || option == "-h") {
+                println!("{HELP}");
+            }
+            local(shell, &options)
+        }
+        Wish::Local => {
+            eprintln!("cluster: local, as asked");
+            local(shell, &options)
+        }
+        Wish::Docker { airgap } => {
+            let docker = Docker::require()?;
+            eprintln!("cluster: Docker, as asked");
+            containers(&docker, Options { airgap, ..Options::default() }, &options)
+        }
+        Wish::Whatever => match containers_can_be_had() {
+            Ok((docker, why)) => {
+                eprintln!("cluster: Docker, since {why}");
+                containers(&docker, Options::default(), &options)
+            }
+            Err(why) => {
+                eprintln!("cluster: local, since {why:#}");
+                local(shell, &options)
+            }
+        },
+    }
+}
+
+impl Wish {
+    /// Takes our own flags out of those for the demo.
+    fn of(arguments: &[OsString]) -> Result<(Self, Vec<OsString>), Usage> {
+        let (ours, options): (Vec<_>, Vec<_>) = arguments
+            .iter()
+            .cloned()
+            .partition(|argument| ["--docker", "--local", "--airgap"].iter().any(|flag| argument == flag));
+        let has = |flag: &str| ours.iter().any(|given| given == flag);
+        let own = |option: &OsString| {
+            let option = option.to_string_lossy();
+            ["--help", "-h", "--endpoint"].contains(&&*option) || option.starts_with("--endpoint=")
+        };
+        let nothing = options.iter().any(own);
+        let wish = match (has("--local"), has("--docker") || has("--airgap")) {
+            (true, true) => {
+                return Err(Usage("--local is one cluster, --docker and --airgap are another".into()));
+            }
+            (false, true) if nothing => {
+                return Err(Usage(
+                    "--endpoint names a cluster that is there, and --docker brings one up".into(),
+                ));
+            }
+            _ if nothing => Self::Nothing,
+            (true, false) => Self::Local,
+            (false, true) => Self::Docker { airgap: has("--airgap") },
+            (false, false) => Self::Whatever,
+        };
+        Ok((wish, options))
+    }
+}
+
+/// Docker and the reason to use it, or why not to.
+fn containers_can_be_had() -> anyhow::Result<(Docker, &'static str)> {
+    let docker = Docker::find()?;
+    let options = Options::default();
+    match docker::state(&docker, &options.services())? {
+        State::Up => return Ok((docker, "the cluster is up already")),
+        State::Partly(_) => {
+            anyhow::bail!("a part of the Docker cluster is there (`cargo xtask down` ends it)")
+        }
+        State::Down => {}
+    }
+    docker::all_free(&options.ports())?;
+    docker::store_at_hand(&docker)?;
+    Ok((docker, "an engine answers and the images can be had"))
+}
+
+/// Becomes the demo, which has a local cluster of its own: its exit code and the signals it gets are its own, too.
+fn local(shell: &Shell, options: &[OsString]) -> anyhow::Result<()> {
     cmd!(shell, "cargo build --package demo-ratelimiter --package ratelimiter-node").run()?;
-    let binaries = target_dir(shell)?.join("debug");
+    let binaries = project::target_dir()?.join("debug");
     let demo = binaries.join("demo-ratelimiter");
-    let error = Command::new(&demo)
-        .arg("run")
-        .args(arguments)
-        .env("RATELIMITER_NODE_BIN", binaries.join("ratelimiter-node"))
-        .exec();
+    let node = binaries.join("ratelimiter-node");
+    let error = Command::new(&demo).arg("run").args(options).env("RATELIMITER_NODE_BIN", node).exec();
     Err(error).with_context(|| format!("cannot run {}", demo.display()))
 }
 
-/// Where cargo puts what it builds.
-pub(crate) fn target_dir(shell: &Shell) -> anyhow::Result<std::path::PathBuf> {
-    let metadata = cmd!(shell, "cargo metadata --format-version 1 --no-deps").quiet().read()?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
-    let directory =
-        metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
-    Ok(directory.into())
+/// Plays the demo as a child, so that there is somebody left to bring the containers down.
+fn containers(docker: &Docker, with: Options, options: &[OsString]) -> anyhow::Result<()> {
+    let signals = Signals::hold()?;
+    let mut build = Command::new("cargo");
+    build.args(["build", "--package", "demo-ratelimiter"]).current_dir(project::root());
+    signals.succeed(&mut build)?;
+    let cluster = docker::bring_up(docker, &signals, with)?;
+    if cluster.was_up() {
+        eprintln!("the cluster is up already: it is used as it is, and left up");
+    }
+    let mut demo = Command::new(project::target_dir()?.join("debug/demo-ratelimiter"));
+    demo.arg("run");
+    for port in NODE_PORTS {
+        demo.args(["--endpoint", &format!("http://127.0.0.1:{port}")]);
+    }
+    demo.args(["--redis-url", &format!("redis://127.0.0.1:{STORE_PORT}")]).args(options);
+    let status = signals.run(&mut demo)?;
+    cluster.end()?;
+    if status.success() { Ok(()) } else { Err(Ended::with(status).into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(arguments: &[&str]) -> Result<(Wish, Vec<OsString>), String> {
+        let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        Wish::of(&arguments).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn our_flags_choose_the_cluster_and_the_rest_is_for_the_demo() {
+        assert_eq!(wish(&[]).unwrap(), (Wish::Whatever, vec![]));
+        let (chosen, rest) = wish(&["--headless", "--docker", "--limit", "5"]).unwrap();
+        assert_eq!((chosen, rest.len()), (Wish::Docker { airgap: false }, 3));
+        assert_eq!(wish(&["--airgap"]).unwrap().0, Wish::Docker { airgap: true });
+        assert_eq!(wish(&["--docker", "--airgap"]).unwrap().0, Wish::Docker { airgap: true });
+        assert_eq!(wish(&["--local"]).unwrap().0, Wish::Local);
+    }
+
+    #[test]
+    fn a_cluster_of_ones_own_is_not_brought_up() {
+        for own in
+            [["--endpoint=http://127.0.0.1:1"].as_slice(), &["--endpoint", "http://127.0.0.1:1"], &["-h"]]
+        {
+            assert_eq!(wish(own).unwrap().0, Wish::Nothing, "{own:?}");
+        }
+    }
+
+    #[test]
+    fn two_clusters_at_once_are_refused() {
+        assert!(wish(&["--local", "--docker"]).is_err());
+        assert!(wish(&["--airgap", "--local"]).is_err());
+        assert!(wish(&["--docker", "--endpoint=http://127.0.0.1:1"]).is_err());
+    }
 }

@@ -1,13 +1,24 @@
 //! The project's own commands. `cargo xtask` lists them.
 
 mod arrows;
+mod child;
 mod ci;
+mod containers;
 mod demo;
+mod docker;
+mod down;
+mod ending;
+mod logs;
+mod project;
+mod status;
+mod talk;
 mod tidy;
+mod up;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use ending::{Ended, Usage};
 use xshell::Shell;
 
 /// One command: the list that `help` prints and that arguments are matched with.
@@ -17,13 +28,29 @@ struct Verb {
     run: fn(&Shell, &[OsString]) -> anyhow::Result<()>,
 }
 
-const VERBS: [Verb; 4] = [
+const VERBS: [Verb; 8] = [
     Verb {
         name: "demo",
-        about: "build, bring up a cluster and play the demo; options are those of `demo-ratelimiter run`",
+        about: "build, bring up a cluster and play the demo; `demo --help` lists the options",
         run: demo::run,
     },
-    Verb { name: "ci", about: "everything the gate checks, in the order that fails fastest", run: ci::run },
+    Verb {
+        name: "up",
+        about: "bring up the store and three nodes in Docker; takes --airgap and --observability",
+        run: up::run,
+    },
+    Verb { name: "down", about: "end and remove what `up` brought up", run: down::run },
+    Verb { name: "status", about: "say what of it is there and how it is", run: status::run },
+    Verb {
+        name: "logs",
+        about: "show what it says; takes the options of `docker compose logs`",
+        run: logs::run,
+    },
+    Verb {
+        name: "ci",
+        about: "everything the gate checks, in the order that fails fastest, or the steps named",
+        run: ci::run,
+    },
     Verb {
         name: "arrows",
         about: "check that crates depend on each other only as ARCHITECTURE.md lists",
@@ -48,14 +75,17 @@ fn main() -> ExitCode {
     };
     let done = Shell::new().map_err(anyhow::Error::from).and_then(|shell| {
         // Commands work from anywhere in the project.
-        shell.change_dir(root());
+        shell.change_dir(project::root());
         (verb.run)(&shell, &arguments.collect::<Vec<_>>())
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if let Some(Ended(code)) = error.downcast_ref() {
+                return ExitCode::from(*code);
+            }
             eprintln!("xtask {}: {error:#}", verb.name);
-            ExitCode::FAILURE
+            if error.is::<Usage>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -66,14 +96,10 @@ fn help() -> String {
     })
 }
 
-/// The workspace, wherever the command is called from.
-fn root() -> std::path::PathBuf {
-    let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().unwrap_or(own).to_owned()
-}
-
 /// Commands without options say so instead of ignoring what they are given.
-fn no_arguments(arguments: &[OsString]) -> anyhow::Result<()> {
-    anyhow::ensure!(arguments.is_empty(), "takes no arguments, and was given {arguments:?}");
-    Ok(())
+fn no_arguments(arguments: &[OsString]) -> Result<(), Usage> {
+    match arguments {
+        [] => Ok(()),
+        given => Err(Usage(format!("takes no arguments, and was given {given:?}"))),
+    }
 }

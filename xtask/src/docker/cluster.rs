@@ -1,0 +1,183 @@
+use std::os::unix::process::CommandExt as _;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use super::{Docker, Left, State, all_free, images, left, state};
+use crate::child::{Signals, output};
+
+/// Where the nodes are published, on loopback.
+pub(crate) const NODE_PORTS: [u16; 3] = [8001, 8002, 8003];
+/// Where the store is.
+pub(crate) const STORE_PORT: u16 = 6379;
+const SERVICES: [&str; 4] = ["store", "node-1", "node-2", "node-3"];
+
+/// What comes with the profile `observability`, and where.
+const OBSERVERS: [(&str, u16); 2] = [("prometheus", 9090), ("grafana", 3000)];
+const PROFILE: [&str; 2] = ["--profile", "observability"];
+
+/// How long containers may take to become healthy.
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(200);
+/// A compose that outlives its killed caller can still be starting things while they are removed.
+const ATTEMPTS: usize = 5;
+
+/// What to bring up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// With a store from this machine instead of a registry.
+    pub(crate) airgap: bool,
+    /// With Prometheus and Grafana.
+    pub(crate) observability: bool,
+}
+
+impl Options {
+    pub(crate) fn services(self) -> Vec<&'static str> {
+        let observers = OBSERVERS.iter().map(|(name, _)| *name).filter(|_| self.observability);
+        SERVICES.into_iter().chain(observers).collect()
+    }
+
+    pub(crate) fn ports(self) -> Vec<u16> {
+        let observers = OBSERVERS.iter().map(|(_, port)| *port).filter(|_| self.observability);
+        std::iter::once(STORE_PORT).chain(NODE_PORTS).chain(observers).collect()
+    }
+}
+
+/// A cluster of containers that is up. Brought down again when dropped, if it was not up before.
+#[must_use]
+pub(crate) struct Cluster<'a> {
+    docker: &'a Docker,
+    ours: bool,
+}
+
+impl Cluster<'_> {
+    /// Whether it was up before.
+    pub(crate) fn was_up(&self) -> bool {
+        !self.ours
+    }
+
+    /// Leaves it up.
+    pub(crate) fn keep(mut self) {
+        self.ours = false;
+    }
+
+    /// Brings it down, if that is ours to do.
+    pub(crate) fn end(mut self) -> anyhow::Result<()> {
+        if std::mem::take(&mut self.ours) {
+            eprintln!("bringing the cluster down");
+            bring_down(self.docker)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Cluster<'_> {
+    /// The way out of an error, a signal or a panic, which have said what happened.
+    fn drop(&mut self) {
+        if self.ours && bring_down(self.docker).is_err() {
+            use std::io::Write as _;
+            // Not `eprintln`, which panics when the terminal is gone.
+            let _ = writeln!(std::io::stderr(), "the cluster is still there: `cargo xtask down` ends it");
+        }
+    }
+}
+
+/// Brings the whole cluster up and waits until all of it is healthy, or leaves nothing of it.
+pub(crate) fn bring_up<'a>(
+    docker: &'a Docker,
+    signals: &Signals,
+    options: Options,
+) -> anyhow::Result<Cluster<'a>> {
+    match state(docker, &options.services())? {
+        State::Up => return Ok(Cluster { docker, ours: false }),
+        State::Partly(wrong) => anyhow::bail!(
+            "a part of the cluster is there ({}): `cargo xtask down` ends it, and then this works",
+            wrong.join("; ")
+        ),
+        State::Down => {}
+    }
+    all_free(&options.ports()).map_err(|taken| {
+        anyhow::anyhow!(
+            "{taken}, and the containers need it: end what listens there, or play on free ports with \
+             `cargo xtask demo --local`"
+        )
+    })?;
+    images::provide(docker, signals, options.airgap)?;
+    // From here on something is there to be brought down.
+    let cluster = Cluster { docker, ours: true };
+    let mut up = if options.airgap { docker.compose_airgap() } else { docker.compose() };
+    if options.observability {
+        up.args(PROFILE);
+    }
+    signals.succeed(up.args(["up", "--detach", "--no-build"])).inspect_err(|_| show_logs(docker))?;
+    wait(docker, signals, options).inspect_err(|_| show_logs(docker))?;
+    Ok(cluster)
+}
+
+fn wait(docker: &Docker, signals: &Signals, options: Options) -> anyhow::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        signals.check()?;
+        let wrong = match state(docker, &options.services())? {
+            State::Up => return Ok(()),
+            State::Down => anyhow::bail!("all containers are gone again"),
+            State::Partly(wrong) => wrong,
+        };
+        let ended = wrong.iter().find(|service| service.contains("Exited"));
+        if let Some(ended) = ended {
+            anyhow::bail!("{ended}");
+        }
+        anyhow::ensure!(Instant::now() < until, "not healthy in time: {}", wrong.join("; "));
+        std::thread::sleep(POLL);
+    }
+}
+
+/// What the containers said, for whoever has to find out why the cluster is not coming up.
+fn show_logs(docker: &Docker) {
+    if let Ok(logs) = output(docker.compose().args(["logs", "--tail", "5"])) {
+        eprintln!("{logs}");
+    }
+}
+
+/// Ends and removes everything of the project, whoever started it, and says what there was.
+pub(crate) fn bring_down(docker: &Docker) -> anyhow::Result<Left> {
+    let was = left(docker)?;
+    let mut is = was.clone();
+    for _ in 0..ATTEMPTS {
+        if is.nothing() {
+            return Ok(was);
+        }
+        let mut down = docker.compose();
+        down.args(PROFILE).args(["down", "--volumes", "--remove-orphans", "--timeout", "5"]);
+        // Its own process group: a second Ctrl-C must not leave half of it.
+        let done = output(down.process_group(0));
+        is = left(docker)?;
+        if !is.nothing() {
+            done.with_context(|| format!("{is} cannot be removed"))?;
+        }
+    }
+    anyhow::ensure!(is.nothing(), "still there: {is}");
+    Ok(was)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_compose_file_publishes_these_services_on_loopback_alone() {
+        let compose =
+            std::fs::read_to_string(crate::project::root().join(super::super::COMPOSE_FILE)).unwrap();
+        let all = Options { airgap: false, observability: true };
+        for service in all.services() {
+            assert!(compose.contains(&format!("\n  {service}:\n")), "{service}");
+        }
+        let published: Vec<&str> =
+            compose.lines().filter_map(|line| line.trim().strip_prefix("ports: ")).collect();
+        assert_eq!(published.len(), all.ports().len());
+        for port in all.ports() {
+            let loopback = format!("[\"127.0.0.1:{port}:");
+            assert!(published.iter().any(|p| p.starts_with(&loopback)), "{port}: {published:?}");
+        }
+    }
+}

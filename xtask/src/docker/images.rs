@@ -1,0 +1,130 @@
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::{COMPOSE_FILE, Docker, airgap};
+use crate::child::{Signals, output, output_within};
+use crate::project;
+
+/// The name that `docker-compose.yml` gives it.
+pub(crate) const NODE_IMAGE: &str = "ratelimiter-demo/node:local";
+/// How long a choice between Docker and a local cluster may wait for a registry.
+const PULL_PATIENCE: Duration = Duration::from_secs(60);
+
+/// The images of store and nodes, fresh.
+pub(super) fn provide(docker: &Docker, signals: &Signals, airgap: bool) -> anyhow::Result<()> {
+    let target = project::target_dir()?;
+    if airgap {
+        airgap::store_image(docker, &target)?;
+    } else if !at_hand(docker, &store_image()?) {
+        signals.succeed(docker.docker().args(["pull", &store_image()?]))?;
+    }
+    signals.check()?;
+    if docker.platform != platform_of_host() {
+        return from_source(docker, signals);
+    }
+    match from_binary(docker, signals, &target) {
+        Err(error) if !airgap && error.downcast_ref::<crate::ending::Ended>().is_none() => {
+            // As where the C library has no static version.
+            eprintln!("{error:#}; building the node's image from source instead, which takes minutes");
+            from_source(docker, signals)
+        }
+        done => done,
+    }
+}
+
+/// Whether the store's image is here or can be pulled in a minute; the error says why not.
+pub(crate) fn store_at_hand(docker: &Docker) -> anyhow::Result<()> {
+    let image = store_image()?;
+    if at_hand(docker, &image) {
+        return Ok(());
+    }
+    eprintln!("pulling {image}");
+    let mut pull = docker.docker();
+    output_within(PULL_PATIENCE, pull.args(["pull", "--quiet", &image]))
+        .with_context(|| format!("{image} cannot be pulled"))?;
+    Ok(())
+}
+
+fn at_hand(docker: &Docker, image: &str) -> bool {
+    output(docker.docker().args(["image", "inspect", image])).is_ok()
+}
+
+/// Compiles the node on this machine, statically, and puts it into an image of its own: seconds, when little has changed.
+fn from_binary(docker: &Docker, signals: &Signals, target: &Path) -> anyhow::Result<()> {
+    let triple =
+        output(Command::new("rustc").args(["--print", "host-tuple"])).context("rustc names no host")?;
+    // Its own directory: the other flags would make cargo compile everything anew, each time and for both.
+    let directory = target.join("image");
+    let mut build = Command::new("cargo");
+    build.args(["build", "--release", "--package", "ratelimiter-node", "--target", &triple, "--target-dir"]);
+    build.arg(&directory).current_dir(&docker.root);
+    build.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", "-C target-feature=+crt-static");
+    signals.succeed(&mut build)?;
+
+    let context = directory.join("context");
+    let binary = directory.join(triple).join("release/ratelimiter-node");
+    std::fs::create_dir_all(&context)
+        .and_then(|()| std::fs::copy(&binary, context.join("ratelimiter-node")))
+        .with_context(|| format!("cannot copy {}", binary.display()))?;
+    let mut build = docker.docker();
+    build.args(["build", "--file", "docker/Dockerfile", "--target", "binary", "--tag", NODE_IMAGE]);
+    output(build.arg(&context)).context("the node's image cannot be built")?;
+    remove_replaced(docker);
+    Ok(())
+}
+
+/// Images of ours that a newer one has taken the name of. They are a matter of disk space alone.
+pub(super) fn remove_replaced(docker: &Docker) {
+    let ours = "label=ratelimiter-demo.part";
+    let _ = output(docker.docker().args(["image", "prune", "--force", "--filter", ours]));
+}
+
+/// Lets the engine compile the node, on a machine that cannot do it for that engine.
+fn from_source(docker: &Docker, signals: &Signals) -> anyhow::Result<()> {
+    // One node: all of them have the same image.
+    signals.succeed(docker.compose().args(["build", "node-1"]))
+}
+
+/// The store's image as `docker-compose.yml` pins it, which is the one place that says so.
+fn store_image() -> anyhow::Result<String> {
+    let path = project::root().join(COMPOSE_FILE);
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    store_image_in(&text).with_context(|| format!("{COMPOSE_FILE} names no image of valkey"))
+}
+
+fn store_image_in(compose: &str) -> Option<String> {
+    let images = compose.lines().filter_map(|line| line.trim().strip_prefix("image: "));
+    images.map(str::to_owned).find(|image| image.starts_with("valkey/"))
+}
+
+/// What this machine's own executables run on, as an engine would call it.
+pub(super) fn platform_of_host() -> String {
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("{}/{arch}", std::env::consts::OS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pinned_store_is_read_from_the_compose_file() {
+        let image = store_image().unwrap();
+        let (_, tag) = image.split_once(':').unwrap();
+        assert!(tag.starts_with(|c: char| c.is_ascii_digit()), "{image} is not pinned to a version");
+        assert_eq!(store_image_in("services:\n  a:\n    image: other/a:1\n"), None);
+    }
+
+    #[test]
+    fn the_node_has_the_name_that_compose_gives_it() {
+        let compose = std::fs::read_to_string(project::root().join(COMPOSE_FILE)).unwrap();
+        assert!(compose.contains(&format!("image: {NODE_IMAGE}\n")));
+    }
+}

@@ -1,0 +1,106 @@
+//! What needs a Docker engine: the images, the cluster made of them, and the tools that both are made with.
+
+mod airgap;
+mod cluster;
+mod images;
+mod libraries;
+mod ports;
+mod state;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::child::{output, output_within};
+
+pub(crate) use cluster::{NODE_PORTS, Options, STORE_PORT, bring_down, bring_up};
+pub(crate) use images::{NODE_IMAGE, store_at_hand};
+pub(crate) use ports::all_free;
+pub(crate) use state::{Left, State, left, state};
+
+/// The name of the compose project, by which everything of ours is found again. The same is in `docker/.env`.
+pub(crate) const PROJECT: &str = "ratelimiter-demo";
+/// Asked over a local socket: one that takes longer is not well.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(3);
+/// What `docker compose` and `docker-compose` 1.29 both read.
+pub(crate) const COMPOSE_FILE: &str = "docker/docker-compose.yml";
+/// Put over it when the store comes from this machine.
+pub(crate) const AIRGAP_FILE: &str = "docker/airgap.yml";
+
+/// A Docker engine that answers, and a compose tool to use it with.
+pub(crate) struct Docker {
+    compose: &'static [&'static str],
+    /// As in `linux/amd64`.
+    platform: String,
+    root: PathBuf,
+}
+
+impl Docker {
+    /// Asks the engine, in a few seconds at most. The error says what is missing.
+    pub(crate) fn find() -> anyhow::Result<Self> {
+        let version = ["version", "--format", "{{.Server.Os}}/{{.Server.Arch}}"];
+        let platform = output_within(ENGINE_PATIENCE, Command::new("docker").args(version))
+            .context("no Docker engine answers")?;
+        let compose = Self::compose_tools().next().context(
+            "the Docker engine answers, but there is neither `docker compose` nor `docker-compose`",
+        )?;
+        Ok(Self { compose, platform, root: crate::project::root() })
+    }
+
+    /// The same for whoever cannot do without, and is told the ways out.
+    pub(crate) fn require() -> anyhow::Result<Self> {
+        Self::find().map_err(|why| {
+            anyhow::anyhow!(
+                "{why:#}\nstart Docker (`systemctl start docker`, or Docker Desktop) with its compose plugin, or play \
+                 without it: `cargo xtask demo --local`"
+            )
+        })
+    }
+
+    /// The compose tools of this machine: the plugin, and the program that was there before it.
+    pub(crate) fn compose_tools() -> impl Iterator<Item = &'static [&'static str]> {
+        const TOOLS: [&[&str]; 2] = [&["docker", "compose"], &["docker-compose"]];
+        TOOLS.into_iter().filter(|tool| {
+            let version = output(Command::new(tool[0]).args(&tool[1..]).arg("version"));
+            version.is_ok()
+        })
+    }
+
+    pub(crate) fn docker(&self) -> Command {
+        let mut command = Command::new("docker");
+        command.current_dir(&self.root);
+        command
+    }
+
+    /// The compose tool with our project.
+    pub(crate) fn compose(&self) -> Command {
+        self.compose_with(self.compose, &[COMPOSE_FILE])
+    }
+
+    /// The same for a cluster whose store comes from this machine.
+    pub(crate) fn compose_airgap(&self) -> Command {
+        self.compose_with(self.compose, &[COMPOSE_FILE, AIRGAP_FILE])
+    }
+
+    pub(crate) fn compose_with(&self, tool: &[&str], files: &[&str]) -> Command {
+        let mut command = Command::new(tool[0]);
+        command.args(&tool[1..]).args(["--project-name", PROJECT]).current_dir(&self.root);
+        files.iter().for_each(|file| {
+            command.args(["--file", file]);
+        });
+        command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compose_without_xtask_has_the_same_project() {
+        let env = std::fs::read_to_string(crate::project::root().join("docker/.env")).unwrap();
+        assert_eq!(env, format!("COMPOSE_PROJECT_NAME={PROJECT}\n"));
+    }
+}

@@ -1,0 +1,108 @@
+use std::fmt;
+
+use super::{Docker, PROJECT};
+use crate::child::output;
+
+/// How much of the cluster runs.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// None of it.
+    Down,
+    /// Some of it, or it does not answer: one line a service that is not as it should be.
+    Partly(Vec<String>),
+    /// Every service that is wanted runs and is healthy.
+    Up,
+}
+
+/// Asks the engine about the services.
+pub(crate) fn state(docker: &Docker, wanted: &[&str]) -> anyhow::Result<State> {
+    let format = r#"{{.Label "com.docker.compose.service"}}|{{.State}}|{{.Status}}"#;
+    let listed = output(docker.docker().args(["ps", "--all", "--filter", &ours(), "--format", format]))?;
+    Ok(of_listing(&listed, wanted))
+}
+
+fn ours() -> String {
+    format!("label=com.docker.compose.project={PROJECT}")
+}
+
+/// Reads lines such as `node-1|running|Up 3 seconds (healthy)`.
+fn of_listing(listed: &str, wanted: &[&str]) -> State {
+    let services: Vec<(&str, &str, &str)> = listed
+        .lines()
+        .filter_map(|line| {
+            let (service, rest) = line.split_once('|')?;
+            let (state, status) = rest.split_once('|')?;
+            Some((service, state, status))
+        })
+        .collect();
+    if services.is_empty() {
+        return State::Down;
+    }
+    let wrong: Vec<String> = wanted
+        .iter()
+        .filter_map(|wanted| match services.iter().find(|(service, ..)| service == wanted) {
+            None => Some(format!("{wanted} is not there")),
+            Some((_, "running", status)) if status.contains("(healthy)") => None,
+            Some((_, _, status)) => Some(format!("{wanted}: {status}")),
+        })
+        .collect();
+    if wrong.is_empty() { State::Up } else { State::Partly(wrong) }
+}
+
+/// Everything that the engine keeps for the project.
+#[derive(Clone, Debug)]
+pub(crate) struct Left(Vec<String>);
+
+impl Left {
+    pub(crate) fn nothing(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.nothing() { f.write_str("nothing") } else { f.write_str(&self.0.join(", ")) }
+    }
+}
+
+/// Containers that run or not, networks and volumes.
+pub(crate) fn left(docker: &Docker) -> anyhow::Result<Left> {
+    let mut left = Vec::new();
+    for (what, command, format) in [
+        ("container", ["ps", "--all"].as_slice(), "{{.Names}}"),
+        ("network", &["network", "ls"], "{{.Name}}"),
+        ("volume", &["volume", "ls"], "{{.Name}}"),
+    ] {
+        let listed = output(docker.docker().args(command).args(["--filter", &ours(), "--format", format]))?;
+        left.extend(listed.lines().map(|name| format!("{what} {name}")));
+    }
+    Ok(Left(left))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WANTED: [&str; 2] = ["store", "node-1"];
+
+    #[test]
+    fn a_cluster_is_up_when_all_of_it_is_healthy() {
+        assert_eq!(of_listing("", &WANTED), State::Down);
+        let up = "node-1|running|Up 3 seconds (healthy)\nstore|running|Up 4 minutes (healthy)\n";
+        assert_eq!(of_listing(up, &WANTED), State::Up);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let wrong = |listed| match of_listing(listed, &WANTED) {
+            State::Partly(wrong) => wrong,
+            other => panic!("{other:?}"),
+        };
+        let starting = "node-1|running|Up 1 second (health: starting)\nstore|running|Up 1 second (healthy)";
+        assert_eq!(wrong(starting), ["node-1: Up 1 second (health: starting)"]);
+        let ended = "store|exited|Exited (1) 2 seconds ago";
+        assert_eq!(wrong(ended), ["store: Exited (1) 2 seconds ago", "node-1 is not there"]);
+        let ill = "node-1|running|Up 9 seconds (unhealthy)\nstore|running|Up 9 seconds (healthy)";
+        assert_eq!(wrong(ill), ["node-1: Up 9 seconds (unhealthy)"]);
+    }
+}

@@ -1,0 +1,18 @@
+use std::ffi::OsString;
+
+use xshell::Shell;
+
+use crate::child::output;
+use crate::docker::{self, Docker};
+
+/// Says what of the cluster is there and how it is.
+pub(crate) fn run(_shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
+    crate::no_arguments(arguments)?;
+    let docker = Docker::require()?;
+    if docker::left(&docker)?.nothing() {
+        println!("nothing is up");
+        return Ok(());
+    }
+    println!("{}", output(docker.compose().args(["ps", "--all"]))?);
+    Ok(())
+}
