@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
-use crate::{arrows, containers, project, tidy};
+use crate::{arrows, containers, observability, project, tidy};
 
 /// Headless runs in a row: one that passes proves little about a distributed system.
 const RUNS: usize = 5;
@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
     }),
     step("every crate alone", every_crate_alone),
     step("both stores", both_stores),
+    step("observability", observability::run).needs(observability::needs),
     step("headless runs", headless_runs),
     step("containers", containers::run).needs(containers::needs),
 ];

@@ -9,6 +9,7 @@ mod docker;
 mod down;
 mod ending;
 mod logs;
+mod observability;
 mod project;
 mod status;
 mod talk;
