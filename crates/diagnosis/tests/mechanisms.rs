@@ -198,6 +198,20 @@ fn load_outruns_propagation_only_when_it_is_faster() {
 }
 
 #[test]
+fn one_outlier_does_not_make_a_spike_of_what_lasts() {
+    let outlier = |t: f64| match t {
+        t if t < AT => 2.0,
+        t if (24.9..25.1).contains(&t) => 900.0,
+        _ => 80.0,
+    };
+    let evidence = system([
+        signal("base", "answer time", Role::Latency, outlier),
+        signal("front", "answer time", Role::Latency, step(5.0, 90.0)),
+    ]);
+    is_named(&evidence, "base", Mechanism::SlowedDown);
+}
+
+#[test]
 fn an_old_incident_is_left_out_of_the_baseline() {
     let twice = |t: f64| if (5.0..12.0).contains(&t) || t >= AT { 80.0 } else { 2.0 };
     let build = |since: u64| {

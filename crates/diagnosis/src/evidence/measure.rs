@@ -263,9 +263,12 @@ fn around(late: &[Residual], peak: usize, sign: f64, threshold: f64) -> Run {
     (low, high)
 }
 
-/// The one or two samples of a run that come near its peak, when no more do: what stood out a little before a spike
-/// is not how it began.
+/// The one or two samples of a short run that come near its peak, when no more do: what stood out a little before a
+/// spike is not how it began.
 fn within_quarter(late: &[Residual], (low, high): Run, far: f64) -> Option<Run> {
+    if high - low + 1 >= LONG {
+        return None;
+    }
     let near = |i: &usize| late[*i].off.abs() >= 0.25 * far;
     let (first, last) = ((low..=high).find(near)?, (low..=high).rfind(near)?);
     (last - first < 2).then_some((first, last))
