@@ -115,7 +115,8 @@ fn containers_can_be_had() -> anyhow::Result<(Docker, &'static str)> {
 
 /// Becomes the demo, which has a local cluster of its own: its exit code and the signals it gets are its own, too.
 fn local(shell: &Shell, options: &[OsString]) -> anyhow::Result<()> {
-    cmd!(shell, "cargo build --package demo-ratelimiter --package ratelimiter-node").run()?;
+    let engine = project::engine_flags(options);
+    cmd!(shell, "cargo build --package demo-ratelimiter --package ratelimiter-node {engine...}").run()?;
     let binaries = project::target_dir()?.join("debug");
     let demo = binaries.join("demo-ratelimiter");
     let node = binaries.join("ratelimiter-node");
@@ -127,7 +128,8 @@ fn local(shell: &Shell, options: &[OsString]) -> anyhow::Result<()> {
 fn containers(docker: &Docker, with: Options, options: &[OsString]) -> anyhow::Result<()> {
     let signals = Signals::hold()?;
     let mut build = Command::new("cargo");
-    build.args(["build", "--package", "demo-ratelimiter"]).current_dir(project::root());
+    build.args(["build", "--package", "demo-ratelimiter"]).args(project::engine_flags(options));
+    build.current_dir(project::root());
     signals.succeed(&mut build)?;
     let cluster = docker::bring_up(docker, &signals, with)?;
     if cluster.was_up() {

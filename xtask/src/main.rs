@@ -9,6 +9,7 @@ mod docker;
 mod down;
 mod ending;
 mod logs;
+mod media;
 mod observability;
 mod project;
 mod status;
@@ -29,7 +30,7 @@ struct Verb {
     run: fn(&Shell, &[OsString]) -> anyhow::Result<()>,
 }
 
-const VERBS: [Verb; 8] = [
+const VERBS: [Verb; 9] = [
     Verb {
         name: "demo",
         about: "build, bring up a cluster and play the demo; `demo --help` lists the options",
@@ -56,6 +57,11 @@ const VERBS: [Verb; 8] = [
         name: "arrows",
         about: "check that crates depend on each other only as ARCHITECTURE.md lists",
         run: arrows::run,
+    },
+    Verb {
+        name: "media",
+        about: "make the README's picture and a recording anew, from a real run",
+        run: media::run,
     },
     Verb { name: "tidy", about: "check file sizes, module docs and unfinished work", run: tidy::run },
 ];

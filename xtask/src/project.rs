@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,4 +19,25 @@ pub(crate) fn target_dir() -> anyhow::Result<PathBuf> {
     let metadata: serde_json::Value = serde_json::from_str(&output(&mut metadata)?)?;
     let directory = metadata["target_directory"].as_str();
     Ok(directory.context("cargo metadata names no target directory")?.into())
+}
+
+/// Cargo's flags for a demo with these options. The engine that asks language models brings HTTP and TLS with it, several
+/// times what the rest takes to build; who names no model does without.
+pub(crate) fn engine_flags(options: &[OsString]) -> &'static [&'static str] {
+    let asks = options.iter().any(|option| option.to_string_lossy().starts_with("--model"));
+    if asks { &[] } else { &["--no-default-features"] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_names_a_model_builds_what_asks_one() {
+        let flags =
+            |options: &[&str]| engine_flags(&options.iter().map(OsString::from).collect::<Vec<_>>()).len();
+        assert_eq!(flags(&["--headless"]), 1);
+        assert_eq!(flags(&["--headless", "--model", "m"]), 0);
+        assert_eq!(flags(&["--model=m"]), 0);
+    }
 }
