@@ -1,20 +1,20 @@
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
-
-/// A reading is used when the round trip it took was shorter than this, or when there is none yet: half of the round
-/// trip bounds its error.
-const GOOD_ROUND_TRIP: Duration = Duration::from_millis(20);
 
 /// The store's clock as this node knows it, in microseconds since the Unix epoch.
 ///
 /// All nodes put their admissions on this one time axis. It runs on the node's monotonic clock, corrected by readings
 /// of the store's `TIME`, and never goes backwards.
+///
+/// The store told its time at some instant of the round trip. A clock that is right at one of these instants agrees with
+/// the reading and is left alone; any other is moved until it agrees. So a slow reading never spoils what a quick one
+/// established, and a clock that runs away is noticed however slow the readings are.
 #[derive(Debug)]
 pub struct StoreClock {
     origin: Instant,
     origin_us: u64,
     offset_us: AtomicI64,
-    synced: AtomicU64,
+    read: AtomicBool,
     last_us: AtomicU64,
 }
 
@@ -26,7 +26,7 @@ impl StoreClock {
             origin: Instant::now(),
             origin_us,
             offset_us: AtomicI64::new(0),
-            synced: AtomicU64::new(0),
+            read: AtomicBool::new(false),
             last_us: AtomicU64::new(0),
         }
     }
@@ -45,15 +45,12 @@ impl StoreClock {
     /// Takes a reading of the store's clock that was asked for at `sent` and is known since `received`.
     pub fn adjust(&self, store_us: u64, sent: Instant, received: Instant) {
         let round_trip = received.saturating_duration_since(sent);
-        let first = self.synced.fetch_add(1, Ordering::Relaxed) == 0;
-        if first || round_trip < GOOD_ROUND_TRIP {
-            let known = self.at_us(sent + round_trip / 2);
-            let error = store_us.cast_signed() - known.cast_signed();
-            // Readings carry the noise of the network: only an error larger than that noise is one of the clock.
-            if error.unsigned_abs() > micros(round_trip) / 2 {
-                self.offset_us.fetch_add(error, Ordering::Relaxed);
-            }
-        }
+        let noise = micros(round_trip / 2).cast_signed();
+        let error = store_us.cast_signed() - self.at_us(sent + round_trip / 2).cast_signed();
+        // The first is all there is to go by.
+        let first = !self.read.swap(true, Ordering::Relaxed);
+        let correction = if first { error } else { error - error.clamp(-noise, noise) };
+        self.offset_us.fetch_add(correction, Ordering::Relaxed);
     }
 }
 
@@ -86,12 +83,23 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_reading_is_not_believed_after_a_good_one() {
+    fn a_slow_reading_does_not_spoil_what_a_quick_one_established() {
         let clock = StoreClock::new();
         let at = Instant::now();
-        clock.adjust(clock.now_us(), at, at);
-        let before = clock.now_us();
+        clock.adjust(clock.at_us(at), at, at);
+        let before = clock.at_us(at);
+        // Told at the very end of a round trip of a second, so half a second after its middle.
+        clock.adjust(before + 1_000_000, at, at + Duration::from_secs(1));
+        assert_eq!(clock.at_us(at), before);
+    }
+
+    #[test]
+    fn a_clock_that_ran_away_is_caught_by_slow_readings_too() {
+        let clock = StoreClock::new();
+        let at = Instant::now();
+        clock.adjust(clock.at_us(at), at, at);
+        let before = clock.at_us(at);
         clock.adjust(before + 60_000_000, at, at + Duration::from_secs(1));
-        assert!(clock.now_us() < before + 30_000_000);
+        assert_eq!(clock.at_us(at), before + 59_000_000);
     }
 }
