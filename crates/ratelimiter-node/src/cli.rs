@@ -6,11 +6,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use ratelimiter_api::{CountingMode, Endpoint, NodeClient, StoreFailurePolicy};
-use ratelimiter_store::StoreUrl;
+use ratelimiter_store::StoreError;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, Node};
+use crate::{Config, ConfigError, Node};
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +59,9 @@ struct Serve {
     #[arg(long, env = "RATELIMITER_ADVERTISE", value_name = "HOST:PORT")]
     advertise: Option<String>,
     /// Store that all nodes of the cluster share.
+    // Text here: an error of the parser would print it, and there may be a password in it.
     #[arg(long, env = "RATELIMITER_STORE", default_value = "redis://127.0.0.1:6379", hide_env_values = true)]
-    store: StoreUrl,
+    store: String,
     /// How keys without a mode of their own are counted: atomic, cached or read-then-write.
     #[arg(long, env = "RATELIMITER_COUNTING", default_value = "cached")]
     counting: CountingMode,
@@ -87,24 +89,41 @@ pub fn main() -> ProcessExit {
             Ok(()) => ExitCode::Success,
             Err(error) => {
                 eprintln!("ratelimiter-node: {error:#}");
-                ExitCode::Failure
+                exit_code(&error)
             }
         },
-        Err(error) => {
+        Err(error) if error.use_stderr() => {
+            let text = error.to_string();
+            // Up to the usage, which --help tells better: on one line, as every other error is.
+            let what: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+            let line = what.join(" ");
+            eprintln!("ratelimiter-node: {} (--help explains)", line.trim_start_matches("error: "));
+            ExitCode::Usage
+        }
+        Err(help) => {
             // What cannot be printed has nobody to read it.
-            let _ = error.print();
-            if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success }
+            let _ = help.print();
+            ExitCode::Success
         }
     };
     ProcessExit::from(code as u8)
 }
 
+/// A value that parses and makes no sense is wrong usage all the same.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let url = matches!(error.downcast_ref(), Some(StoreError::Url { .. }));
+    if url || error.is::<ConfigError>() { ExitCode::Usage } else { ExitCode::Failure }
+}
+
 fn run(cli: Cli) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("the runtime cannot start")?;
-    match cli.verb {
+    let result = match cli.verb {
         Some(Verb::Healthcheck { endpoint }) => runtime.block_on(healthcheck(endpoint)),
         None => runtime.block_on(serve(cli.serve)),
-    }
+    };
+    // Looking up a name runs on a thread that cannot be told to stop; nobody waits for its answer any more.
+    runtime.shutdown_background();
+    result
 }
 
 async fn healthcheck(endpoint: Endpoint) -> anyhow::Result<()> {
@@ -128,8 +147,10 @@ async fn serve(options: Serve) -> anyhow::Result<()> {
         sync_interval: options.sync_interval,
         store_timeout: options.store_timeout,
         admin_token: options.admin_token,
-        ..Config::new(&options.id, options.listen, options.store)?
+        ..Config::new(&options.id, options.listen, options.store.parse()?)?
     };
+    config.validate()?;
+    raise_open_files();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let node = Node::bind(config).await?;
     tracing::info!(id = %options.id, address = %node.address(), "listening");
@@ -141,4 +162,12 @@ async fn serve(options: Serve) -> anyhow::Result<()> {
     });
     node.run(shutdown).await;
     Ok(())
+}
+
+/// Every connection is an open file, and what a shell allows by default is far below what a node serves.
+fn raise_open_files() {
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    // Where that is not allowed the node serves as many as it can.
+    let _ = setrlimit(Resource::Nofile, files);
 }
