@@ -107,6 +107,11 @@ impl Node {
         self.address
     }
 
+    #[cfg(test)]
+    pub(crate) fn into_server(self) -> (TcpListener, Arc<Api>) {
+        (self.listener, self.api)
+    }
+
     /// Serves until `shutdown`; then answers what is in flight, tells the store what is pending, and says goodbye. All
     /// of it takes less than two seconds, whatever the store does.
     pub async fn run(self, shutdown: CancellationToken) {
