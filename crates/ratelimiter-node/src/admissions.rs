@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Admissions are kept this much longer than their window, so that an observer who asks a moment later still gets the
@@ -19,6 +20,8 @@ pub(crate) struct Admission {
 pub(crate) struct AdmissionLog {
     synced: VecDeque<Admission>,
     unsynced: VecDeque<Admission>,
+    /// Up to here the store may hold what it has not confirmed: it was sent, and nobody knows whether it arrived.
+    sent: Option<Admission>,
 }
 
 impl AdmissionLog {
@@ -53,9 +56,19 @@ impl AdmissionLog {
         count(&self.unsynced, from_us, until_us)
     }
 
-    /// Confirmed admissions after `from_us`.
-    pub(crate) fn count_synced_after(&self, from_us: u64) -> u64 {
-        count(&self.synced, from_us, u64::MAX)
+    /// How many admissions after `from_us` the store holds: at least those it has confirmed, at most those it was sent.
+    pub(crate) fn held_after(&self, from_us: u64) -> RangeInclusive<u64> {
+        let confirmed = count(&self.synced, from_us, u64::MAX);
+        let sent = self.sent.map_or(0, |last| up_to(&self.unsynced, &last));
+        confirmed..=confirmed + sent.saturating_sub(at_or_before(&self.unsynced, from_us)) as u64
+    }
+
+    /// The newest confirmed admission after `from_us`, by its sequence: the store knows it unless it has lost its state.
+    ///
+    /// Whenever something is to be confirmed the store is asked for it first. So nothing that is confirmed after a loss
+    /// hides what was confirmed before it.
+    pub(crate) fn newest_synced_after(&self, from_us: u64) -> Option<u64> {
+        self.synced.back().filter(|a| a.at_us > from_us).map(|a| a.sequence)
     }
 
     /// When the oldest admission after `from_us` was.
@@ -67,32 +80,43 @@ impl AdmissionLog {
             .min()
     }
 
-    /// The oldest unconfirmed admissions, at most `most` of them.
-    pub(crate) fn pending(&self, most: usize) -> Vec<Admission> {
-        self.unsynced.iter().take(most).copied().collect()
+    /// The oldest unconfirmed admissions, at most `most` of them, to be sent to the store.
+    pub(crate) fn send(&mut self, most: usize) -> Vec<Admission> {
+        let batch: Vec<_> = self.unsynced.iter().take(most).copied().collect();
+        self.note_sent(batch.last().copied());
+        batch
     }
 
-    /// The store has confirmed these, in the order in which [`pending`](Self::pending) gave them.
+    /// The store has confirmed these, in the order in which [`send`](Self::send) gave them.
     pub(crate) fn confirm(&mut self, confirmed: &[Admission]) {
-        let mut confirmed = confirmed.iter().copied().peekable();
-        let mut still = VecDeque::with_capacity(self.unsynced.len());
-        for admission in self.unsynced.drain(..) {
+        let Some(last) = confirmed.last() else { return };
+        let mut confirmed = confirmed.iter().peekable();
+        let mut still = Vec::new();
+        let until = up_to(&self.unsynced, last);
+        for admission in self.unsynced.drain(..until) {
             // What expired while the store was busy is no longer here to be confirmed.
             while confirmed.next_if(|c| order(c) < order(&admission)).is_some() {}
-            if confirmed.next_if_eq(&admission).is_some() {
+            if confirmed.next_if(|c| **c == admission).is_some() {
                 insert(&mut self.synced, admission);
             } else {
-                still.push_back(admission);
+                still.push(admission);
             }
         }
-        self.unsynced = still;
+        for admission in still.into_iter().rev() {
+            self.unsynced.push_front(admission);
+        }
     }
 
-    /// The store has lost what it confirmed: all of it has to be told again.
+    /// The store has lost what it confirmed, all of it or some: it has to be told again.
     pub(crate) fn unconfirm(&mut self) {
+        self.note_sent(self.synced.back().copied());
         for admission in std::mem::take(&mut self.synced) {
             insert(&mut self.unsynced, admission);
         }
+    }
+
+    fn note_sent(&mut self, last: Option<Admission>) {
+        self.sent = self.sent.into_iter().chain(last).max_by_key(order);
     }
 
     /// How many admissions are kept.
@@ -114,6 +138,10 @@ fn insert(side: &mut VecDeque<Admission>, admission: Admission) {
         }
         _ => side.push_back(admission),
     }
+}
+
+fn up_to(side: &VecDeque<Admission>, last: &Admission) -> usize {
+    side.partition_point(|a| order(a) <= order(last))
 }
 
 fn at_or_before(side: &VecDeque<Admission>, us: u64) -> usize {
@@ -149,12 +177,36 @@ mod tests {
     #[test]
     fn what_expired_during_a_flush_is_confirmed_without_harm() {
         let mut log = log(&[10, 20, 30]);
-        let batch = log.pending(2);
+        let batch = log.send(2);
         log.expire(10);
         log.add_unsynced(Admission { at_us: 40, sequence: 9 });
         log.confirm(&batch);
         assert_eq!(log.count_unsynced(0, 100), 2);
-        assert_eq!(log.count_synced_after(0), 1);
+        assert_eq!(log.held_after(0), 1..=1);
+    }
+
+    #[test]
+    fn one_that_slipped_in_before_what_was_sent_is_not_confirmed_with_it() {
+        let mut log = log(&[10, 30]);
+        let batch = log.send(2);
+        log.add_unsynced(Admission { at_us: 20, sequence: 9 });
+        log.confirm(&batch);
+        assert_eq!(log.send(5), [Admission { at_us: 20, sequence: 9 }]);
+    }
+
+    #[test]
+    fn what_was_sent_and_not_confirmed_may_be_there_or_not() {
+        let mut log = log(&[10, 20, 30]);
+        assert_eq!(log.held_after(0), 0..=0);
+        let batch = log.send(2);
+        assert_eq!(log.held_after(0), 0..=2);
+        assert_eq!(log.held_after(10), 0..=1);
+        log.confirm(&batch);
+        assert_eq!(log.held_after(0), 2..=2);
+        assert_eq!(log.newest_synced_after(10), Some(1));
+        assert_eq!(log.newest_synced_after(20), None);
+        log.unconfirm();
+        assert_eq!(log.held_after(0), 0..=2);
     }
 
     proptest! {
@@ -166,7 +218,7 @@ mod tests {
         ) {
             let mut log = log(&times);
             for (lost, most) in steps {
-                if lost { log.unconfirm() } else { let batch = log.pending(most); log.confirm(&batch) }
+                if lost { log.unconfirm() } else { let batch = log.send(most); log.confirm(&batch) }
                 prop_assert_eq!(log.len(), times.len());
                 for cut in [0, 10, 25] {
                     let expected = times.iter().filter(|t| **t > cut && **t <= 40).count() as u64;

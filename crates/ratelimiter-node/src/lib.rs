@@ -11,7 +11,13 @@
 //!
 //! `L` limit, `N` nodes, `r` offered rate, `T` age of the last sync (at most the sync interval plus the store's
 //! latency), `C` checks in flight. Under the failure policies a node that cannot reach the store admits everything
-//! (`allow`), nothing (`deny`), or as `cached` would (`local`, so at most `N x L`).
+//! (`allow`), nothing (`deny`), or as `cached` would (`local`, so at most `N x L`, and while the store comes and goes the
+//! checks in flight besides).
+//!
+//! What a node admitted without the store takes up room at its next check, before the store has heard of it. The store is
+//! asked with every check and every flush for an admission that it has confirmed: one that has lost its state (emptied,
+//! restarted, evicted) is found out before its count is believed, and told again. Until all nodes have done so, at most
+//! `N x L` are admitted.
 //!
 //! What is deliberately absent: no node talks to another, nothing is kept on disk, and no check waits longer than
 //! the store timeout.
@@ -21,10 +27,12 @@ mod admissions;
 mod cli;
 mod clock;
 mod config;
+mod counter;
 mod counting;
 mod http;
 mod latency;
 mod limiter;
+mod limits;
 mod metrics;
 mod node;
 mod roster;

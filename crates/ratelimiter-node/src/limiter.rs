@@ -1,17 +1,18 @@
-use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ratelimiter_api::{
-    CheckResponse, Counters, CountingMode, DecidedBy, Key, KeyCounter, Limit, LimitEntry, MAX_LIMIT, NodeId,
-    StoreFailurePolicy,
+    CheckResponse, Counters, CountingMode, DecidedBy, Key, Limit, LimitEntry, NodeId, StoreFailurePolicy,
 };
 
-use crate::admissions::{Admission, AdmissionLog, RETENTION};
-use crate::clock::{StoreClock, micros};
+use crate::admissions::Admission;
+use crate::clock::StoreClock;
+use crate::counter::{Counter, Known, Window};
 use crate::counting::{self, Decision, Undecided};
-use crate::shared::{Members, ScriptArgs, SharedStore, SharedWindow, Span};
+use crate::limits::Limits;
+use crate::shared::{Members, Question, SharedStore, SharedWindow, Span};
 
 /// Decides checks. Knows every limit, this node's own admissions and, as of the last sync, everybody's.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub struct Limiter {
     store_timeout: Duration,
     clock: Arc<StoreClock>,
     store: Arc<SharedStore>,
-    keys: Mutex<HashMap<Key, KeyState>>,
+    limits: Mutex<Limits>,
 }
 
 /// Why a check has no answer.
@@ -33,46 +34,9 @@ pub enum CheckError {
     /// Nobody set a limit for the key.
     #[error("key {0:?} has no limit: set one with POST /limit")]
     NoLimit(String),
-}
-
-#[derive(Debug)]
-struct KeyState {
-    entry: LimitEntry,
-    log: AdmissionLog,
-    others: Others,
-    shared: Option<(u64, Instant)>,
-}
-
-/// What the other nodes admitted, as of the last sync.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Others {
-    pub(crate) count: u64,
-    pub(crate) oldest_us: Option<u64>,
-    as_of_us: u64,
-}
-
-impl Others {
-    const NONE: Self = Self { count: 0, oldest_us: None, as_of_us: 0 };
-
-    /// The store's window less what it holds of this node's own.
-    pub(crate) fn new(shared: SharedWindow, own: u64, as_of_us: u64) -> Self {
-        Self { count: shared.count.saturating_sub(own), oldest_us: shared.oldest_us, as_of_us }
-    }
-
-    /// What is left of it: everything known had happened by the last sync, so a window later all of it is gone.
-    pub(crate) fn at(&self, now_us: u64, limit: Limit) -> Self {
-        if self.as_of_us + limit.window_us() > now_us { *self } else { Self::NONE }
-    }
-}
-
-impl KeyState {
-    fn new(entry: LimitEntry) -> Self {
-        Self { entry, log: AdmissionLog::default(), others: Others::NONE, shared: None }
-    }
-
-    fn cached(&self, cost: u32, now_us: u64) -> Decision {
-        counting::cached(self.entry.limit, &self.log, &self.others, cost, now_us)
-    }
+    /// The node has not read any limits yet, so that it cannot know whether there is one.
+    #[error("the limit of key {0:?} is not known yet: this node has not reached the store since it started")]
+    NotKnownYet(String),
 }
 
 /// Admissions of one counter on their way to the store.
@@ -84,13 +48,12 @@ pub(crate) struct Batch {
     pub(crate) admissions: Vec<Admission>,
 }
 
-/// A window to be refreshed, and how much of it is known to be this node's own.
+/// A counter whose window is to be read.
 #[derive(Debug)]
-pub(crate) struct Window {
+pub(crate) struct Watched {
     key: Key,
     epoch: u64,
-    pub(crate) span: Span,
-    own: u64,
+    pub(crate) window: Window,
 }
 
 impl Limiter {
@@ -110,7 +73,7 @@ impl Limiter {
             store_timeout,
             clock,
             store,
-            keys: Mutex::default(),
+            limits: Mutex::default(),
         }
     }
 
@@ -123,63 +86,59 @@ impl Limiter {
         &self.members
     }
 
-    fn keys(&self) -> MutexGuard<'_, HashMap<Key, KeyState>> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The limits and their counters. Held for as long as it takes to look or to count, never across an `await`.
+    pub(crate) fn limits(&self) -> MutexGuard<'_, Limits> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// May this happen now? Answers, with the limit in force, within the store timeout whatever the store does.
     ///
     /// # Errors
-    /// When the key has no limit.
+    /// When the key has no limit, or the node cannot know yet.
     pub async fn check(&self, key: &Key, cost: u32) -> Result<(CheckResponse, Limit), CheckError> {
-        let entry = self.with_key(key, |state| state.entry.clone())?;
+        let known = self.with_counter(key, |counter| counter.known(self.clock.now_us()))?;
+        let entry = &known.entry;
         let first = self.sequence.fetch_add(cost.into(), Ordering::Relaxed);
-        let decision = match self.ask_store(&entry, cost, first).await {
-            Some(Ok(decision)) => {
-                self.remember(&entry, &decision, first, cost);
+        let decision = match self.ask_store(&known, cost, first).await {
+            ControlFlow::Continue(()) => self.decide_locally(key, cost, first)?,
+            ControlFlow::Break(Ok(decision)) => {
+                self.remember(entry, &decision, first, cost);
                 decision
             }
-            Some(Err(why)) => {
+            ControlFlow::Break(Err(why)) => {
                 tracing::debug!(%key, %why, "the store did not decide");
-                self.decide_without_store(&entry, cost, first)?
+                if matches!(why, Undecided::Forgot) {
+                    self.unconfirm(entry);
+                }
+                self.decide_without_store(entry, cost, first)?
             }
-            None => self.decide_locally(key, cost, first)?,
         };
         Ok((self.respond(entry.limit, &decision), entry.limit))
     }
 
-    fn with_key<T>(&self, key: &Key, act: impl FnOnce(&mut KeyState) -> T) -> Result<T, CheckError> {
-        self.keys().get_mut(key).map(act).ok_or_else(|| CheckError::NoLimit(key.to_string()))
+    fn with_counter<T>(&self, key: &Key, act: impl FnOnce(&mut Counter) -> T) -> Result<T, CheckError> {
+        let mut limits = self.limits();
+        if let Some(counter) = limits.get_mut(key) {
+            return Ok(act(counter));
+        }
+        let key = key.to_string();
+        Err(if limits.are_known() { CheckError::NoLimit(key) } else { CheckError::NotKnownYet(key) })
     }
 
-    /// Nothing when the mode does not ask the store.
+    /// Goes on when the mode does not ask the store.
     async fn ask_store(
         &self,
-        entry: &LimitEntry,
+        known: &Known,
         cost: u32,
-        first: u64,
-    ) -> Option<Result<Decision, Undecided>> {
-        let now_us = self.clock.now_us();
-        Some(match entry.counting {
-            CountingMode::Cached => return None,
-            CountingMode::Atomic => {
-                let deadline_us = now_us + micros(self.store_timeout);
-                let args =
-                    ScriptArgs { entry, cost, members: &self.members, first_sequence: first, deadline_us };
-                counting::atomic(&self.store, args, self.store_timeout).await
-            }
+        first_sequence: u64,
+    ) -> ControlFlow<Result<Decision, Undecided>> {
+        let question = Question { known, cost, members: &self.members, first_sequence };
+        let (now_us, timeout) = (self.clock.now_us(), self.store_timeout);
+        ControlFlow::Break(match known.entry.counting {
+            CountingMode::Cached => return ControlFlow::Continue(()),
+            CountingMode::Atomic => counting::atomic(&self.store, &question, now_us, timeout).await,
             CountingMode::ReadThenWrite => {
-                let admissions = counting::admissions(now_us, first, cost);
-                let (span, limit) = (Span::new(entry, now_us), entry.limit.admissions());
-                counting::read_then_write(
-                    &self.store,
-                    &span,
-                    limit,
-                    &self.members,
-                    &admissions,
-                    self.store_timeout,
-                )
-                .await
+                counting::read_then_write(&self.store, &question, now_us, timeout).await
             }
         })
     }
@@ -187,13 +146,16 @@ impl Limiter {
     /// The store has decided, and holds the admissions if there are any. Those of a counter that was reset meanwhile are
     /// nobody's any more.
     fn remember(&self, entry: &LimitEntry, decision: &Decision, first: u64, cost: u32) {
-        if let Some(state) = self.keys().get_mut(&entry.key)
-            && state.entry.epoch == entry.epoch
-            && decision.allowed
+        if decision.allowed
+            && let Some(counter) = self.limits().of_epoch(&entry.key, entry.epoch)
         {
-            for admission in counting::admissions(decision.now_us, first, cost) {
-                state.log.add_synced(admission);
-            }
+            counter.add_synced(counting::admissions(decision.now_us, first, cost));
+        }
+    }
+
+    fn unconfirm(&self, entry: &LimitEntry) {
+        if let Some(counter) = self.limits().of_epoch(&entry.key, entry.epoch) {
+            counter.unconfirm();
         }
     }
 
@@ -209,22 +171,24 @@ impl Limiter {
             StoreFailurePolicy::Deny => false,
         };
         let now_us = self.clock.now_us();
-        self.with_key(&entry.key, |state| {
-            let known = state.cached(cost, now_us);
+        self.with_counter(&entry.key, |counter| {
+            let known = counter.decide(cost, now_us);
+            let before = known.count - if known.allowed { cost.into() } else { 0 };
             if allowed {
-                state.add_unsynced(now_us, first, cost);
+                counter.add_unsynced(counting::admissions(now_us, first, cost));
             }
-            Decision { allowed, by: DecidedBy::Policy, ..known }
+            let count = before + if allowed { cost.into() } else { 0 };
+            Decision { allowed, count, by: DecidedBy::Policy, ..known }
         })
     }
 
     /// Decides and remembers under one lock, so that two checks never take the same last admission.
     fn decide_locally(&self, key: &Key, cost: u32, first: u64) -> Result<Decision, CheckError> {
         let now_us = self.clock.now_us();
-        self.with_key(key, |state| {
-            let decision = state.cached(cost, now_us);
+        self.with_counter(key, |counter| {
+            let decision = counter.decide(cost, now_us);
             if decision.allowed {
-                state.add_unsynced(now_us, first, cost);
+                counter.add_unsynced(counting::admissions(now_us, first, cost));
             }
             decision
         })
@@ -244,127 +208,81 @@ impl Limiter {
     }
 
     /// Every limit, by key.
-    pub(crate) fn limits(&self) -> Vec<LimitEntry> {
-        let mut limits: Vec<_> = self.keys().values().map(|s| s.entry.clone()).collect();
-        limits.sort_by(|a, b| a.key.cmp(&b.key));
-        limits
+    pub(crate) fn entries(&self) -> Vec<LimitEntry> {
+        let mut entries: Vec<_> = self.limits().counters().map(|c| c.entry.clone()).collect();
+        entries.sort_by(|a, b| a.key.cmp(&b.key));
+        entries
     }
 
-    /// These are all limits there are. A counter goes on where the limit changed, and begins anew where it was reset.
-    pub(crate) fn replace_limits(&self, entries: Vec<LimitEntry>) {
-        let mut keys = self.keys();
-        let mut old = std::mem::take(&mut *keys);
-        for entry in entries {
-            let state = old.remove(&entry.key);
-            keys.insert(entry.key.clone(), continued(state, entry));
-        }
-    }
-
-    /// This limit is new or has changed.
-    pub(crate) fn put_limit(&self, entry: LimitEntry) {
-        let mut keys = self.keys();
-        let state = keys.remove(&entry.key);
-        keys.insert(entry.key.clone(), continued(state, entry));
-    }
-
-    /// This limit is gone.
-    pub(crate) fn remove_limit(&self, key: &Key) {
-        self.keys().remove(key);
-    }
-
-    /// This node's admissions in each key's window before `at_us`, or before now.
+    /// This node's admissions in each key's window before `at_us`, or before now, by key.
     pub(crate) fn counters(&self, at_us: Option<u64>) -> Counters {
         let at_us = at_us.unwrap_or_else(|| self.clock.now_us());
-        let keys = self.keys();
-        let mut counters: Vec<_> = keys.values().map(|state| state.counter(at_us)).collect();
+        let mut counters: Vec<_> = self.limits().counters().map(|c| c.report(at_us)).collect();
         counters.sort_by(|a, b| a.key.cmp(&b.key));
         let (node, boot) = (self.node.clone(), self.boot.clone());
         Counters { node, boot, started_at_us: self.started_us, at_us, counters }
     }
 
-    /// Forgets what left its window, and returns what the store has yet to hear of.
-    pub(crate) fn pending(&self, most: usize) -> Vec<Batch> {
+    /// Forgets what left its window, and returns what the store has yet to hear of: at most `most` admissions.
+    pub(crate) fn send(&self, most: usize) -> Vec<Batch> {
         let now_us = self.clock.now_us();
+        let mut room = most;
         let mut batches = Vec::new();
-        for state in self.keys().values_mut() {
-            let span = Span::new(&state.entry, now_us);
-            state.log.expire(span.start_us().saturating_sub(micros(RETENTION)));
-            let admissions = state.log.pending(most);
+        for counter in self.limits().counters_mut() {
+            let (span, admissions) = counter.send(now_us, room);
             if !admissions.is_empty() {
-                batches.push(Batch {
-                    key: state.entry.key.clone(),
-                    epoch: state.entry.epoch,
-                    span,
-                    admissions,
-                });
+                room -= admissions.len();
+                let LimitEntry { key, epoch, .. } = &counter.entry;
+                batches.push(Batch { key: key.clone(), epoch: *epoch, span, admissions });
             }
         }
         batches
     }
 
-    /// The store holds this batch.
-    pub(crate) fn confirm(&self, batch: &Batch) {
-        if let Some(state) = self.keys().get_mut(&batch.key).filter(|s| s.entry.epoch == batch.epoch) {
-            state.log.confirm(&batch.admissions);
-        }
-    }
-
-    /// The windows to ask the store about, with what it is known to hold of this node.
-    pub(crate) fn windows(&self) -> Vec<Window> {
-        let now_us = self.clock.now_us();
-        let window = |state: &KeyState| {
-            let span = Span::new(&state.entry, now_us);
-            let own = state.log.count_synced_after(span.start_us());
-            Window { key: state.entry.key.clone(), epoch: state.entry.epoch, span, own }
-        };
-        self.keys().values().map(window).collect()
-    }
-
-    /// What the store answered about a window.
-    pub(crate) fn refresh(&self, window: &Window, shared: SharedWindow) {
-        let mut keys = self.keys();
-        let Some(state) = keys.get_mut(&window.key).filter(|s| s.entry.epoch == window.epoch) else { return };
-        state.others = Others::new(shared, window.own, window.span.now_us);
-        state.shared = Some((shared.count, Instant::now()));
-        if shared.count < window.own {
-            tracing::warn!(key = %window.key, held = shared.count, confirmed = window.own, "the store lost admissions; telling it again");
-            state.log.unconfirm();
-        }
-    }
-}
-
-/// Beyond this many, admissions that no limit bounds (failing open) are granted without being remembered.
-const MAX_REMEMBERED: usize = MAX_LIMIT as usize;
-
-fn continued(state: Option<KeyState>, entry: LimitEntry) -> KeyState {
-    match state.filter(|s| s.entry.epoch == entry.epoch) {
-        Some(state) => KeyState { entry, ..state },
-        None => KeyState::new(entry),
-    }
-}
-
-impl KeyState {
-    fn add_unsynced(&mut self, now_us: u64, first: u64, cost: u32) {
-        for admission in counting::admissions(now_us, first, cost) {
-            if self.log.len() < MAX_REMEMBERED {
-                self.log.add_unsynced(admission);
+    /// The store holds these, and has forgotten what it had confirmed before of those for which `forgot` is true.
+    pub(crate) fn confirm(&self, batches: &[Batch], forgot: &[bool]) {
+        let mut limits = self.limits();
+        let mut lost = 0;
+        for (batch, forgot) in batches.iter().zip(forgot) {
+            if let Some(counter) = limits.of_epoch(&batch.key, batch.epoch) {
+                if *forgot {
+                    counter.unconfirm();
+                    lost += 1;
+                }
+                counter.confirm(&batch.admissions);
             }
         }
+        drop(limits);
+        warn_of_loss(lost);
     }
 
-    fn counter(&self, at_us: u64) -> KeyCounter {
-        let LimitEntry { key, limit, counting, epoch, .. } = self.entry.clone();
-        let start_us = at_us.saturating_sub(limit.window_us());
-        KeyCounter {
-            key,
-            limit,
-            counting,
-            epoch,
-            count: self.log.count(start_us, at_us),
-            unsynced: self.log.count_unsynced(start_us, at_us),
-            shared: self.shared.map(|(count, _)| count),
-            shared_age_ms: self.shared.map(|(_, at)| micros(at.elapsed()) / 1000),
+    /// The windows to ask the store about.
+    pub(crate) fn windows(&self) -> Vec<Watched> {
+        let now_us = self.clock.now_us();
+        let watched = |counter: &Counter| {
+            let LimitEntry { key, epoch, .. } = &counter.entry;
+            Watched { key: key.clone(), epoch: *epoch, window: counter.window(now_us) }
+        };
+        self.limits().counters().map(watched).collect()
+    }
+
+    /// What the store answered about the windows, in the same order.
+    pub(crate) fn refresh(&self, watched: &[Watched], answers: Vec<SharedWindow>) {
+        let mut limits = self.limits();
+        let mut lost = 0;
+        for (Watched { key, epoch, window }, shared) in watched.iter().zip(answers) {
+            if let Some(counter) = limits.of_epoch(key, *epoch) {
+                lost += usize::from(!counter.refresh(window, shared));
+            }
         }
+        drop(limits);
+        warn_of_loss(lost);
+    }
+}
+
+fn warn_of_loss(keys: usize) {
+    if keys > 0 {
+        tracing::warn!(keys, "the store lost admissions that it had confirmed; telling it again");
     }
 }
 

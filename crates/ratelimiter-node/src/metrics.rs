@@ -22,6 +22,8 @@ pub(crate) struct Metrics {
     registry: Registry,
     checks: Family<CheckLabels, Counter>,
     seen: Mutex<HashSet<CheckLabels>>,
+    /// Held while the gauges are set and read: two who ask at once must not get each other's halves.
+    rendering: Mutex<()>,
     check_seconds: Histogram,
     limit: Family<KeyLabel, Gauge>,
     admissions: Family<KeyLabel, Gauge>,
@@ -60,6 +62,7 @@ impl Metrics {
         let metrics = Self {
             checks: Family::default(),
             seen: Mutex::default(),
+            rendering: Mutex::default(),
             check_seconds: Histogram::new(CHECK_BUCKETS),
             limit: Family::default(),
             admissions: Family::default(),
@@ -111,34 +114,38 @@ impl Metrics {
             decision: if response.allowed { "allowed" } else { "denied" },
             decided_by: response.decided_by.as_str(),
         };
-        self.checks.get_or_create(&labels).inc();
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(labels);
+        // A series is noted when it begins, so that most checks need no lock of their own here.
+        let known = self.checks.get(&labels).map(|checks| checks.inc()).is_some();
+        if !known {
+            self.checks.get_or_create(&labels).inc();
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(labels);
+        }
         self.check_seconds.observe(took.as_secs_f64());
     }
 
-    /// Drops the series of keys whose limit is gone, so that there are never more than limits.
-    fn forget_missing(&self, counters: &[KeyCounter]) {
-        for family in [&self.limit, &self.admissions, &self.unsynced, &self.shared] {
-            family.clear();
-        }
+    /// Drops the series of keys whose limit is gone, so that there are never more than limits, asked for or not.
+    pub(crate) fn retain(&self, has_limit: impl Fn(&Key) -> bool) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.retain(|labels| {
-            let known = counters.binary_search_by(|c| c.key.cmp(&labels.key.0)).is_ok();
-            if !known {
+            let keep = has_limit(&labels.key.0);
+            if !keep {
                 self.checks.remove(labels);
             }
-            known
+            keep
         });
     }
 
-    /// The text that Prometheus reads, with gauges as they are now. `counters` are in order of their keys.
+    /// The text that Prometheus reads, with gauges as they are now.
     pub(crate) fn render(
         &self,
         counters: &[KeyCounter],
         store: StoreStatus,
         last_write: Option<Duration>,
     ) -> String {
-        self.forget_missing(counters);
+        let _rendering = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
+        for family in [&self.limit, &self.admissions, &self.unsynced, &self.shared] {
+            family.clear();
+        }
         for counter in counters {
             let label = KeyLabel { key: KeyValue(counter.key.clone()) };
             self.limit.get_or_create(&label).set(counter.limit.admissions().into());

@@ -74,6 +74,7 @@ impl Node {
             Limiter::new(config.id.clone(), config.store_timeout, Arc::clone(&clock), Arc::clone(&store));
         let limiter = Arc::new(limiter);
         let roster = Arc::new(Roster::new(config.sync_interval));
+        let metrics = Arc::new(Metrics::new());
         let (sender, status) = watch::channel(StoreStatus::default());
         let sync = Arc::new(Sync {
             node: config.id.clone(),
@@ -83,6 +84,7 @@ impl Node {
             clock,
             store: Arc::clone(&store),
             roster: Arc::clone(&roster),
+            metrics: Arc::clone(&metrics),
             status: sender,
         });
         let api = Arc::new(Api {
@@ -94,9 +96,10 @@ impl Node {
             admin_token: config.admin_token,
             limiter,
             store,
+            sync: Arc::clone(&sync),
             roster,
             status,
-            metrics: Metrics::new(),
+            metrics,
             latency: RecentLatency::new(),
         });
         Ok(Self { listener, address, sync, api })

@@ -1,4 +1,5 @@
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ratelimiter_api::layout::Heartbeat;
@@ -10,6 +11,10 @@ use crate::clock::micros;
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 
 /// Who else is there, as of the last refresh.
+///
+/// A peer's silence is measured in heartbeats of this node: how many of its own the store has confirmed since it last saw
+/// a new one of the peer. While the store takes no writes it confirms none, and nobody is suspected; nor is anybody
+/// just after, since a peer has as many intervals to be heard again as it always has.
 #[derive(Debug)]
 pub(crate) struct Roster {
     interval: Duration,
@@ -18,11 +23,19 @@ pub(crate) struct Roster {
 
 #[derive(Debug, Default)]
 struct Known {
-    heartbeats: Vec<(NodeId, Heartbeat)>,
-    /// The last instant at which a heartbeat could have arrived and been read, microseconds on the store's clock.
-    as_of_us: u64,
-    /// When the store last confirmed this node's own heartbeat, likewise.
+    peers: Vec<Peer>,
+    /// Heartbeats of this node that the store has confirmed.
+    beats: u32,
+    /// When the last of them was sent, microseconds on the store's clock.
     own_us: u64,
+}
+
+#[derive(Debug)]
+struct Peer {
+    id: NodeId,
+    beat: Heartbeat,
+    /// How many heartbeats of this node had been confirmed when this one of the peer was new.
+    seen_at: u32,
 }
 
 impl Roster {
@@ -30,40 +43,57 @@ impl Roster {
         Self { interval, known: Mutex::default() }
     }
 
-    /// The store has confirmed this node's heartbeat.
-    pub(crate) fn confirmed(&self, at_us: u64) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).own_us = at_us;
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The store holds these heartbeats at `at_us`.
-    pub(crate) fn read(&self, mut heartbeats: Vec<(NodeId, Heartbeat)>, at_us: u64) {
+    /// The store has confirmed this node's heartbeat.
+    pub(crate) fn confirmed(&self, at_us: u64) {
+        let mut known = self.known();
+        known.beats = known.beats.saturating_add(1);
+        known.own_us = at_us;
+    }
+
+    /// The store holds these heartbeats.
+    pub(crate) fn read(&self, mut heartbeats: Vec<(NodeId, Heartbeat)>) {
         heartbeats.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        // While this node's own heartbeats do not arrive, a peer's missing one is no evidence about the peer.
-        let overdue = known.own_us + micros(self.interval * 3) < at_us;
-        known.as_of_us = if overdue { known.own_us } else { at_us };
-        known.heartbeats = heartbeats;
+        let mut known = self.known();
+        let before: HashMap<_, _> =
+            std::mem::take(&mut known.peers).into_iter().map(|p| (p.id, (p.beat, p.seen_at))).collect();
+        let peer = |(id, beat): (NodeId, Heartbeat)| {
+            let seen_at = match before.get(&id) {
+                Some((last, seen_at)) if *last == beat => *seen_at,
+                _ => known.beats,
+            };
+            Peer { id, beat, seen_at }
+        };
+        known.peers = heartbeats.into_iter().map(peer).collect();
     }
 
     /// Every node and its state.
     pub(crate) fn nodes(&self) -> Nodes {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let nodes = known.heartbeats.iter().map(|(id, beat)| NodeEntry {
-            id: id.clone(),
-            address: beat.address.clone(),
-            state: NodeState::of_heartbeat(
-                Duration::from_micros(known.as_of_us.saturating_sub(beat.at_us)),
-                self.interval,
-            ),
-        });
-        Nodes { nodes: nodes.collect() }
+        let known = self.known();
+        let entry = |peer: &Peer| NodeEntry {
+            id: peer.id.clone(),
+            address: peer.beat.address.clone(),
+            state: self.state(peer, &known),
+        };
+        Nodes { nodes: known.peers.iter().map(entry).collect() }
+    }
+
+    fn state(&self, peer: &Peer, known: &Known) -> NodeState {
+        let missing = known.beats.saturating_sub(peer.seen_at);
+        NodeState::of_heartbeat(self.interval.saturating_mul(missing), self.interval)
     }
 
     /// Nodes to be removed from the store.
     pub(crate) fn gone(&self) -> Vec<NodeId> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = |beat: &Heartbeat| known.as_of_us.saturating_sub(beat.at_us) > micros(FORGET_AFTER);
-        known.heartbeats.iter().filter(|(_, beat)| old(beat)).map(|(id, _)| id.clone()).collect()
+        let known = self.known();
+        let gone = |peer: &&Peer| {
+            self.state(peer, &known) == NodeState::Down
+                && known.own_us.saturating_sub(peer.beat.at_us) > micros(FORGET_AFTER)
+        };
+        known.peers.iter().filter(gone).map(|peer| peer.id.clone()).collect()
     }
 }
 
@@ -81,29 +111,50 @@ mod tests {
         roster.nodes().nodes.iter().find(|n| n.id == NodeId::from(id)).unwrap().state
     }
 
-    #[test]
-    fn a_silent_node_is_suspect_and_then_down() {
+    fn roster() -> Roster {
         let roster = Roster::new(Duration::from_millis(200));
-        for (now, state) in [(100, NodeState::Up), (102, NodeState::Suspect), (104, NodeState::Down)] {
-            roster.confirmed(now * S);
-            roster.read(vec![beat("me", now * S), beat("peer", 100 * S)], now * S);
-            assert_eq!(state_of(&roster, "peer"), state, "after {} s", now - 100);
-        }
+        roster.confirmed(100 * S);
+        roster.read(vec![beat("me", 100 * S), beat("peer", 100 * S)]);
+        roster
     }
 
     #[test]
-    fn while_no_heartbeat_can_arrive_nobody_is_suspected() {
-        let roster = Roster::new(Duration::from_millis(200));
-        roster.confirmed(100 * S);
-        roster.read(vec![beat("me", 100 * S), beat("peer", 100 * S)], 110 * S);
+    fn a_silent_node_is_suspect_and_then_down_and_up_again_when_it_is_heard() {
+        let roster = roster();
+        let mut states = Vec::new();
+        for i in 1..=16 {
+            let now = 100 * S + i * 200_000;
+            roster.confirmed(now);
+            roster.read(vec![beat("me", now), beat("peer", 100 * S)]);
+            states.push(state_of(&roster, "peer"));
+            assert_eq!(state_of(&roster, "me"), NodeState::Up);
+        }
+        let (up, suspect) = (states.iter().position(|s| *s != NodeState::Up), &states[5..15]);
+        assert_eq!(up, Some(5), "{states:?}");
+        assert!(suspect.iter().all(|s| *s == NodeState::Suspect), "{states:?}");
+        assert_eq!(states[15], NodeState::Down);
+        roster.read(vec![beat("peer", 105 * S)]);
         assert_eq!(state_of(&roster, "peer"), NodeState::Up);
     }
 
     #[test]
-    fn a_node_silent_for_ten_minutes_is_forgotten() {
-        let roster = Roster::new(Duration::from_millis(200));
+    fn while_no_heartbeat_can_arrive_nobody_is_suspected_nor_just_after() {
+        let roster = roster();
+        roster.read(vec![beat("me", 100 * S), beat("peer", 100 * S)]);
+        assert_eq!(state_of(&roster, "peer"), NodeState::Up);
+        // Writes pass again after a minute, and this node is heard first.
+        roster.confirmed(160 * S);
+        roster.read(vec![beat("me", 160 * S), beat("peer", 100 * S)]);
+        assert_eq!(state_of(&roster, "peer"), NodeState::Up);
+    }
+
+    #[test]
+    fn a_node_silent_for_ten_minutes_is_forgotten_unless_nobody_could_be_heard() {
+        let roster = roster();
         roster.confirmed(1000 * S);
-        roster.read(vec![beat("me", 1000 * S), beat("old", 100 * S)], 1000 * S);
-        assert_eq!(roster.gone(), [NodeId::from("old")]);
+        assert_eq!(roster.gone(), []);
+        (0..20).for_each(|i| roster.confirmed(1000 * S + i));
+        roster.read(vec![beat("me", 1000 * S), beat("peer", 100 * S)]);
+        assert_eq!(roster.gone(), [NodeId::from("peer")]);
     }
 }

@@ -12,10 +12,11 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::clock::StoreClock;
 use crate::limiter::Limiter;
+use crate::metrics::Metrics;
 use crate::roster::Roster;
 use crate::shared::SharedStore;
 
-/// Admissions of one key that one flush takes along; the next one takes the rest.
+/// Admissions that one round trip of a flush takes along.
 const FLUSH_MOST: usize = 5000;
 
 /// What the node knows of its store.
@@ -35,6 +36,7 @@ pub(crate) struct Sync {
     pub(crate) clock: Arc<StoreClock>,
     pub(crate) store: Arc<SharedStore>,
     pub(crate) roster: Arc<Roster>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) status: tokio::sync::watch::Sender<StoreStatus>,
 }
 
@@ -43,20 +45,17 @@ impl Sync {
     pub(crate) async fn run(self: Arc<Self>) {
         let mut ticks = interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut version = None;
         let mut flushing: Option<JoinHandle<_>> = None;
         loop {
             ticks.tick().await;
             // One flush at a time: while the store takes no writes, a second would wait behind the first. What is
             // refreshed after a flush is known to hold it; a flush that takes long is not waited for, since reads pass.
-            let flush = flushing.take().unwrap_or_else(|| tokio::spawn(Arc::clone(&self).flush()));
-            let mut flush = flush;
+            let mut flush = flushing.take().unwrap_or_else(|| tokio::spawn(Arc::clone(&self).flush()));
             if timeout(self.interval / 2, &mut flush).await.is_err() {
                 flushing = Some(flush);
             }
-            let result = self.refresh(&mut version).await;
             let was = self.status.borrow().connected;
-            match result {
+            match self.refresh().await {
                 Ok(latency) => {
                     self.status.send_replace(StoreStatus { connected: true, latency: Some(latency) });
                     if !was {
@@ -74,62 +73,76 @@ impl Sync {
     }
 
     /// Says that this node is there, until dropped.
+    ///
+    /// A heartbeat that was given up is sent again at once, so that there is always one on its way: when a store takes
+    /// writes again, it hears of every node at the same moment, and none looks as if it had been silent.
     pub(crate) async fn beat(self: Arc<Self>) {
         let mut ticks = interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
-            let at_us = self.clock.now_us();
-            let beat =
-                Heartbeat { address: self.address.clone(), boot: self.limiter.boot().to_owned(), at_us };
-            if self.store.beat(&self.node, &beat, &self.roster.gone()).await.is_ok() {
-                self.roster.confirmed(at_us);
+            loop {
+                let at_us = self.clock.now_us();
+                let boot = self.limiter.boot().to_owned();
+                let beat = Heartbeat { address: self.address.clone(), boot, at_us };
+                match self.store.beat(&self.node, &beat, &self.roster.gone()).await {
+                    Ok(()) => self.roster.confirmed(at_us),
+                    Err(StoreError::Deadline { .. }) => continue,
+                    Err(_) => {}
+                }
+                break;
             }
         }
     }
 
     /// Tells the store what it has not confirmed yet. A batch that fails stays pending and is told again as it was.
     pub(crate) async fn flush(self: Arc<Self>) -> Result<(), StoreError> {
-        for batch in self.limiter.pending(FLUSH_MOST) {
-            self.store.flush(&batch.span, self.limiter.members(), &batch.admissions).await?;
-            self.limiter.confirm(&batch);
+        loop {
+            let batches = self.limiter.send(FLUSH_MOST);
+            if batches.is_empty() {
+                return Ok(());
+            }
+            let sent: Vec<_> = batches.iter().map(|b| (&b.span, b.admissions.as_slice())).collect();
+            let forgot = self.store.flush(self.limiter.members(), &sent).await?;
+            self.limiter.confirm(&batches, &forgot);
+            if batches.iter().map(|b| b.admissions.len()).sum::<usize>() < FLUSH_MOST {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Reads the store's clock, the limits if they changed, the heartbeats and every window.
-    async fn refresh(&self, version: &mut Option<u64>) -> Result<Duration, StoreError> {
-        let windows = self.limiter.windows();
-        let spans: Vec<_> = windows.iter().map(|w| w.span.clone()).collect();
-        let answer = self.store.refresh(&spans).await?;
+    async fn refresh(&self) -> Result<Duration, StoreError> {
+        let watched = self.limiter.windows();
+        let spans: Vec<_> = watched.iter().map(|w| &w.window.span).collect();
+        let answer = self.store.refresh(self.limiter.members(), &spans).await?;
         self.clock.adjust(answer.time_us, answer.sent, answer.received);
-        self.roster.read(answer.heartbeats, answer.time_us);
-        for (window, shared) in windows.iter().zip(answer.windows) {
-            self.limiter.refresh(window, shared);
-        }
-        match answer.version {
-            // A store that was used has a version. Without one it has lost its state, or never had any.
-            None => {
-                let limits = self.limiter.limits();
-                if let Some(newest) = limits.iter().map(|l| l.epoch).max() {
-                    tracing::warn!("the store lost its state; restoring the limits");
-                    self.store.restore_limits(version.unwrap_or(0).max(newest) + 1, &limits).await?;
-                }
-            }
-            now if now != *version => {
-                self.limiter.replace_limits(self.store.limits().await?);
-                *version = now;
-            }
-            _ => {}
+        self.roster.read(answer.heartbeats);
+        self.limiter.refresh(&watched, answer.windows);
+        let (known, listed) = {
+            let limits = self.limiter.limits();
+            (limits.version(), limits.are_listed_at(answer.version))
+        };
+        if answer.version < known {
+            // It may also be that the version grew since it was read; then the store has nothing to be told.
+            self.restore_limits().await?;
+        } else if !listed {
+            let (version, entries) = self.store.limits().await?;
+            self.limiter.limits().replace(version, entries);
+            self.metrics.retain(|key| self.limiter.limits().get(key).is_some());
         }
         Ok(answer.received - answer.sent)
     }
 
+    /// Gives a store that lost its state the limits this node remembers, unless another was first.
+    pub(crate) async fn restore_limits(&self) -> Result<(), StoreError> {
+        let known = self.limiter.limits().version();
+        self.store.restore_limits(known, &self.limiter.entries()).await
+    }
+
     /// Tells the store all that is pending and says goodbye.
     pub(crate) async fn leave(self: Arc<Self>) -> Result<(), StoreError> {
-        while !self.limiter.pending(1).is_empty() {
-            Arc::clone(&self).flush().await?;
-        }
+        Arc::clone(&self).flush().await?;
         self.store.leave(&self.node).await
     }
 }

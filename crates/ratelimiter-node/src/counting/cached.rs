@@ -2,7 +2,7 @@ use ratelimiter_api::{DecidedBy, Limit};
 
 use super::Decision;
 use crate::admissions::AdmissionLog;
-use crate::limiter::Others;
+use crate::counter::Others;
 
 /// Decides from what the node knows: its own admissions exactly, the others' as of the last sync.
 pub(crate) fn decide(limit: Limit, log: &AdmissionLog, others: &Others, cost: u32, now_us: u64) -> Decision {
@@ -19,12 +19,11 @@ pub(crate) fn decide(limit: Limit, log: &AdmissionLog, others: &Others, cost: u3
 mod tests {
     use super::*;
     use crate::admissions::Admission;
-    use crate::shared::SharedWindow;
 
     const S: u64 = 1_000_000;
 
     fn others(count: u64, as_of_us: u64) -> Others {
-        Others::new(SharedWindow { count, oldest_us: Some(as_of_us) }, 0, as_of_us)
+        Others { count, oldest_us: Some(as_of_us), as_of_us }
     }
 
     #[test]

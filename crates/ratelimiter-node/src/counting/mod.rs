@@ -35,9 +35,12 @@ pub(crate) enum Undecided {
     /// It answered that it was asked too late.
     #[error("the check reached the store after its deadline")]
     Late,
+    /// It does not know an admission that it had confirmed, so that its count is not to be trusted.
+    #[error("the store has lost admissions that it had confirmed")]
+    Forgot,
 }
 
 /// The admissions of one check of `cost`.
-pub(crate) fn admissions(at_us: u64, first_sequence: u64, cost: u32) -> Vec<Admission> {
-    (0..u64::from(cost)).map(|i| Admission { at_us, sequence: first_sequence + i }).collect()
+pub(crate) fn admissions(at_us: u64, first_sequence: u64, cost: u32) -> impl Iterator<Item = Admission> {
+    (0..u64::from(cost)).map(move |i| Admission { at_us, sequence: first_sequence + i })
 }

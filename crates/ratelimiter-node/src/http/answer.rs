@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use ratelimiter_api::{CheckResponse, Limit, PROBLEM_CONTENT_TYPE, Problem};
 use serde::Serialize;
@@ -32,21 +32,34 @@ pub(crate) fn empty() -> Answer {
 pub(crate) struct Refusal {
     status: StatusCode,
     detail: String,
+    /// The method that would have been right.
+    allow: Option<&'static str>,
 }
 
 pub(crate) fn refuse(status: StatusCode, detail: impl Into<String>) -> Refusal {
-    Refusal { status, detail: detail.into() }
+    Refusal { status, detail: detail.into(), allow: None }
+}
+
+pub(crate) fn bad_request(detail: impl Into<String>) -> Refusal {
+    refuse(StatusCode::BAD_REQUEST, detail)
+}
+
+pub(crate) fn method_not_allowed(detail: impl Into<String>, allow: &'static str) -> Refusal {
+    Refusal { allow: Some(allow), ..refuse(StatusCode::METHOD_NOT_ALLOWED, detail) }
 }
 
 impl From<Refusal> for Answer {
     /// As RFC 9457 has it.
-    fn from(Refusal { status, detail }: Refusal) -> Self {
+    fn from(Refusal { status, detail, allow }: Refusal) -> Self {
         let title = status.canonical_reason().unwrap_or("Error").into();
         let problem = Problem { kind: "about:blank".into(), title, status: status.as_u16(), detail };
         let body = serde_json::to_vec(&problem).expect("a problem has string keys only");
         let mut answer = build(status, PROBLEM_CONTENT_TYPE, body.into());
         if status == StatusCode::UNAUTHORIZED {
             answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(allow) = allow {
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
         }
         answer
     }

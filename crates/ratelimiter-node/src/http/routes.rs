@@ -1,33 +1,26 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Body;
 use hyper::header::AUTHORIZATION;
+use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use percent_encoding::percent_decode_str;
 use ratelimiter_api::{
     CheckRequest, CountingMode, Key, LimitEntry, LimitSpec, MAX_COST, NodeHealth, NodeId, StoreFailurePolicy,
 };
 use ratelimiter_store::StoreError;
-use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
-use super::answer::{self, Answer, Refusal, refuse};
+use super::answer::{self, Answer, Refusal, bad_request, refuse};
+use super::body::{RequestBody, discard, read};
 use crate::clock::micros;
 use crate::latency::RecentLatency;
 use crate::limiter::{CheckError, Limiter};
 use crate::metrics::Metrics;
 use crate::roster::Roster;
-use crate::shared::SharedStore;
-use crate::sync::StoreStatus;
+use crate::shared::{Changed, LimitChange, SharedStore};
+use crate::sync::{StoreStatus, Sync};
 
-/// The largest request body, bytes.
-const MAX_BODY: usize = 16 * 1024;
-/// How long a client may take to send it.
-const BODY_DEADLINE: Duration = Duration::from_secs(5);
 /// How many limits a cluster may have: every node keeps all of them.
 const MAX_LIMITS: usize = 10_000;
 
@@ -44,34 +37,32 @@ pub(crate) struct Api {
     pub(crate) admin_token: Option<String>,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) store: Arc<SharedStore>,
+    pub(crate) sync: Arc<Sync>,
     pub(crate) roster: Arc<Roster>,
     pub(crate) status: watch::Receiver<StoreStatus>,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) latency: RecentLatency,
 }
 
 impl Api {
     /// Answers one request. Never fails: what is wrong is an answer too.
-    pub(crate) async fn handle<B>(&self, request: Request<B>) -> Answer
-    where
-        B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static>,
-    {
-        self.route(request).await.unwrap_or_else(Answer::from)
+    pub(crate) async fn handle(&self, request: Request<impl RequestBody>) -> Answer {
+        let (head, mut body) = request.into_parts();
+        let answer = self.route(&head, &mut body).await;
+        discard(&mut body).await;
+        answer.unwrap_or_else(Answer::from)
     }
 
-    async fn route<B>(&self, request: Request<B>) -> Handled
-    where
-        B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static>,
-    {
-        let (head, body) = request.into_parts();
-        let segments: Vec<&str> = head.uri.path().trim_start_matches('/').split('/').collect();
+    async fn route(&self, head: &Parts, body: &mut impl RequestBody) -> Handled {
+        let path = head.uri.path();
+        let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
         match (&head.method, segments.as_slice()) {
             (&Method::POST, ["check"]) => self.check(&read(body).await?).await,
             (&Method::POST, ["limit"]) => {
                 self.admin(&head.headers)?;
                 self.set_limit(&read(body).await?).await
             }
-            (&Method::GET, ["limits"]) => Ok(answer::json(StatusCode::OK, &self.limiter.limits())),
+            (&Method::GET, ["limits"]) => Ok(answer::json(StatusCode::OK, &self.limiter.entries())),
             (&Method::DELETE, ["limits", key]) => {
                 self.admin(&head.headers)?;
                 self.delete_limit(&decode(key)?).await
@@ -84,16 +75,12 @@ impl Api {
             (&Method::GET, ["nodes"]) => Ok(answer::json(StatusCode::OK, &self.roster.nodes())),
             (&Method::GET, ["health"]) => Ok(answer::json(StatusCode::OK, &self.health())),
             (&Method::GET, ["metrics"]) => Ok(self.render_metrics()),
-            (
-                _,
-                ["check" | "limit" | "limits" | "counters" | "nodes" | "health" | "metrics"]
-                | ["limits", _]
-                | ["counters", _, "reset"],
-            ) => Err(refuse(
-                StatusCode::METHOD_NOT_ALLOWED,
-                format!("{} is not allowed on {}", head.method, head.uri.path()),
-            )),
-            _ => Err(refuse(StatusCode::NOT_FOUND, format!("there is nothing at {}", head.uri.path()))),
+            (method, segments) => Err(match allowed_method(segments) {
+                Some(allow) => {
+                    answer::method_not_allowed(format!("{method} is not allowed on {path}"), allow)
+                }
+                None => refuse(StatusCode::NOT_FOUND, format!("there is nothing at {path}")),
+            }),
         }
     }
 
@@ -103,7 +90,7 @@ impl Api {
             u32::try_from(request.cost).ok().filter(|c| (1..=MAX_COST).contains(c)).ok_or_else(|| {
                 bad_request(format!("cost is {}: it must be between 1 and {MAX_COST}", request.cost))
             })?;
-        let (response, limit) = self.limiter.check(&request.key, cost).await.map_err(not_found)?;
+        let (response, limit) = self.limiter.check(&request.key, cost).await.map_err(undecided)?;
         let took = started.elapsed();
         self.latency.record(took);
         self.metrics.checked(&request.key, &response, took);
@@ -112,11 +99,12 @@ impl Api {
 
     async fn set_limit(&self, spec: &LimitSpec) -> Handled {
         let limit = spec.validate().map_err(|e| bad_request(e.to_string()))?;
-        if self.limiter.limits().len() >= MAX_LIMITS {
-            return Err(refuse(
-                StatusCode::CONFLICT,
-                format!("there are {MAX_LIMITS} limits already: delete one first"),
-            ));
+        {
+            let limits = self.limiter.limits();
+            if limits.len() >= MAX_LIMITS && limits.get(&spec.key).is_none() {
+                let detail = format!("there are {MAX_LIMITS} limits already: delete one first");
+                return Err(refuse(StatusCode::CONFLICT, detail));
+            }
         }
         let entry = LimitEntry {
             key: spec.key.clone(),
@@ -125,22 +113,36 @@ impl Api {
             on_store_failure: spec.on_store_failure.unwrap_or(self.on_store_failure),
             epoch: 0,
         };
-        let entry = self.store.set_limit(&entry).await.map_err(|e| store_failed(&e))?;
-        self.limiter.put_limit(entry.clone());
+        let (version, kept) = self.change(LimitChange::Set(&entry)).await?;
+        let entry = kept.unwrap_or(entry);
+        self.limiter.limits().put(version, entry.clone());
         Ok(answer::json(StatusCode::OK, &entry))
     }
 
     async fn delete_limit(&self, key: &Key) -> Handled {
-        let existed = self.store.delete_limit(key).await.map_err(|e| store_failed(&e))?;
-        self.limiter.remove_limit(key);
-        if existed { Ok(answer::empty()) } else { Err(not_found(CheckError::NoLimit(key.to_string()))) }
+        let (version, deleted) = self.change(LimitChange::Delete(key)).await?;
+        self.limiter.limits().remove(version, key);
+        deleted.map(|_| answer::empty()).ok_or_else(|| no_limit(key))
     }
 
     async fn reset_counter(&self, key: &Key) -> Handled {
-        let entry = self.store.reset_counter(key).await.map_err(|e| store_failed(&e))?;
-        let entry = entry.ok_or_else(|| not_found(CheckError::NoLimit(key.to_string())))?;
-        self.limiter.put_limit(entry.clone());
+        let (version, entry) = self.change(LimitChange::Reset(key)).await?;
+        let entry = entry.ok_or_else(|| no_limit(key))?;
+        self.limiter.limits().put(version, entry.clone());
         Ok(answer::json(StatusCode::OK, &entry))
+    }
+
+    /// Makes a change in the store. One that has lost its state is given the limits first: otherwise the change would be
+    /// all it knows, and the nodes would take that for all limits there are.
+    async fn change(&self, change: LimitChange<'_>) -> Result<(u64, Option<LimitEntry>), Refusal> {
+        loop {
+            let known = self.limiter.limits().version();
+            let changed = self.store.change_limit(known, change).await;
+            match changed.map_err(|e| store_failed(&e))? {
+                Changed::Done(version, entry) => return Ok((version, entry)),
+                Changed::Forgot => self.sync.restore_limits().await.map_err(|e| store_failed(&e))?,
+            }
+        }
     }
 
     fn counters(&self, query: Option<&str>) -> Handled {
@@ -198,19 +200,14 @@ fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |different, (x, y)| different | (x ^ y)) == 0
 }
 
-async fn read<T: DeserializeOwned, B>(body: B) -> Result<T, Refusal>
-where
-    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static>,
-{
-    let body = timeout(BODY_DEADLINE, Limited::new(body, MAX_BODY).collect())
-        .await
-        .map_err(|_| refuse(StatusCode::REQUEST_TIMEOUT, "the body took more than 5 s to arrive"))?
-        .map_err(|e| match e.downcast_ref::<LengthLimitError>() {
-            Some(_) => refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is over {MAX_BODY} bytes")),
-            None => bad_request(format!("the body could not be read: {e}")),
-        })?;
-    serde_json::from_slice(&body.to_bytes())
-        .map_err(|e| bad_request(format!("the body is not as expected: {e}")))
+/// The one method of a path, if there is something.
+fn allowed_method(segments: &[&str]) -> Option<&'static str> {
+    match segments {
+        ["check" | "limit"] | ["counters", _, "reset"] => Some("POST"),
+        ["limits" | "counters" | "nodes" | "health" | "metrics"] => Some("GET"),
+        ["limits", _] => Some("DELETE"),
+        _ => None,
+    }
 }
 
 fn decode(segment: &str) -> Result<Key, Refusal> {
@@ -218,13 +215,17 @@ fn decode(segment: &str) -> Result<Key, Refusal> {
     Key::new(text).map_err(|e| bad_request(e.to_string()))
 }
 
-fn bad_request(detail: impl Into<String>) -> Refusal {
-    refuse(StatusCode::BAD_REQUEST, detail)
+#[expect(clippy::needless_pass_by_value, reason = "used as the function of map_err")]
+fn undecided(error: CheckError) -> Refusal {
+    let status = match error {
+        CheckError::NoLimit(_) => StatusCode::NOT_FOUND,
+        CheckError::NotKnownYet(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    refuse(status, error.to_string())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "used as the function of map_err")]
-fn not_found(error: CheckError) -> Refusal {
-    refuse(StatusCode::NOT_FOUND, error.to_string())
+fn no_limit(key: &Key) -> Refusal {
+    undecided(CheckError::NoLimit(key.to_string()))
 }
 
 /// The change may have happened all the same: the client should look before it repeats it.

@@ -1,7 +1,8 @@
 -- One check: forget the old, count the window, add if there is room. Runs as one step of the store.
 -- KEYS[1] the key's sorted set
--- ARGV    limit, window (us), cost, member prefix, first sequence, deadline (us), retention (us)
--- returns {1 allowed, 0 denied or -1 too late; admissions in the window after it; now (us); oldest in the window (us)}
+-- ARGV    limit, window (us), cost, member prefix, first sequence, deadline (us), retention (us),
+--         sequence of an admission that was confirmed or nothing
+-- returns {1 allowed, 0 denied, -1 too late or -2 forgot; admissions in the window after it; now (us); oldest in the window (us)}
 local limit, window, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local first, deadline, retention = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local time = redis.call('TIME')
@@ -12,6 +13,10 @@ local function exact(number) return string.format('%.0f', number) end
 -- A check whose caller has stopped waiting must not be counted: the caller has another answer by now.
 if now > deadline then
   return {-1, 0, exact(now), ''}
+end
+-- A store that does not know what it confirmed has lost more than that: what it counts is too little.
+if ARGV[8] ~= '' and not redis.call('ZSCORE', KEYS[1], ARGV[4] .. ARGV[8]) then
+  return {-2, 0, exact(now), ''}
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', exact(now - window - retention))
 local open = '(' .. exact(now - window)

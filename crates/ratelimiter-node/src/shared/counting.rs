@@ -1,55 +1,13 @@
 use std::time::Duration;
 
-use ratelimiter_api::{Key, LimitEntry, layout};
+use ratelimiter_api::layout;
 use ratelimiter_store::StoreError;
-use redis::Script;
+use redis::{Script, Value};
 
-use super::{BACKGROUND_DEADLINE, Members, SharedStore, SharedWindow};
+use super::{BACKGROUND_DEADLINE, Members, SharedStore, SharedWindow, Span};
 use crate::admissions::{Admission, RETENTION};
 use crate::clock::micros;
-
-/// Members added by one command of a flush: enough to be quick, few enough not to hold up the store.
-const FLUSH_CHUNK: usize = 500;
-
-/// Which admissions: those of one counter, in one window that ends now.
-#[derive(Clone, Debug)]
-pub(crate) struct Span {
-    pub(crate) set: String,
-    pub(crate) window_us: u64,
-    pub(crate) now_us: u64,
-}
-
-impl Span {
-    pub(crate) fn new(entry: &LimitEntry, now_us: u64) -> Self {
-        Self::of(&entry.key, entry.epoch, entry.limit.window_us(), now_us)
-    }
-
-    fn of(key: &Key, epoch: u64, window_us: u64, now_us: u64) -> Self {
-        Self { set: layout::admissions(key, epoch), window_us, now_us }
-    }
-
-    /// The last instant before the window.
-    pub(crate) fn start_us(&self) -> u64 {
-        self.now_us.saturating_sub(self.window_us)
-    }
-
-    /// Two commands: how many admissions the window holds, and the oldest of them.
-    pub(crate) fn read(&self, pipeline: &mut redis::Pipeline) {
-        let after = format!("({}", self.start_us());
-        pipeline.cmd("ZCOUNT").arg(&self.set).arg(&after).arg("+inf");
-        pipeline.cmd("ZRANGEBYSCORE").arg(&self.set).arg(&after).arg("+inf");
-        pipeline.arg("WITHSCORES").arg("LIMIT").arg(0).arg(1);
-    }
-
-    /// Keeps the sorted set as small as its window, for the commands that add to it.
-    fn trim(&self, pipeline: &mut redis::Pipeline) {
-        let retention = micros(RETENTION);
-        let old = self.start_us().saturating_sub(retention);
-        pipeline.cmd("ZREMRANGEBYSCORE").arg(&self.set).arg("-inf").arg(old).ignore();
-        let life_ms = (self.window_us + 2 * retention) / 1000;
-        pipeline.cmd("PEXPIRE").arg(&self.set).arg(life_ms).ignore();
-    }
-}
+use crate::counter::Known;
 
 /// The script of the atomic mode: sent by its hash, loaded again when the store does not know it.
 #[derive(Debug)]
@@ -61,59 +19,83 @@ impl CheckScript {
     }
 }
 
-/// What the script is asked.
-pub(crate) struct ScriptArgs<'a> {
-    pub(crate) entry: &'a LimitEntry,
+/// What the store is asked about a check.
+#[derive(Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) known: &'a Known,
     pub(crate) cost: u32,
     pub(crate) members: &'a Members,
     pub(crate) first_sequence: u64,
-    /// After this instant on the store's clock the check is not to be counted.
-    pub(crate) deadline_us: u64,
+}
+
+/// What the script decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Allowed,
+    Denied,
+    /// The deadline had passed, and nothing was counted.
+    Late,
+    /// The store does not know what it confirmed, and nothing was counted.
+    Forgot,
 }
 
 /// What the script answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Counted {
-    /// Nothing when the deadline had passed and nothing was counted.
-    pub(crate) allowed: Option<bool>,
+    pub(crate) verdict: Verdict,
     pub(crate) count: u64,
     pub(crate) now_us: u64,
     pub(crate) oldest_us: Option<u64>,
 }
 
 impl SharedStore {
-    /// One check in one step of the store. Exact.
+    /// One check in one step of the store, which does not count it when it arrives there after `late_us` on the store's
+    /// clock. Exact.
     pub(crate) async fn check(
         &self,
-        args: ScriptArgs<'_>,
+        question: &Question<'_>,
+        late_us: u64,
         deadline: Duration,
     ) -> Result<Counted, StoreError> {
-        let ScriptArgs { entry, cost, members, first_sequence, deadline_us } = args;
-        let mut call = self.script.0.key(layout::admissions(&entry.key, entry.epoch));
-        call.arg(entry.limit.admissions())
+        let Question { known, cost, members, first_sequence } = question;
+        let entry = &known.entry;
+        let mut call = self.check_script.0.key(layout::admissions(&entry.key, entry.epoch));
+        call.arg(known.room())
             .arg(entry.limit.window_us())
             .arg(cost)
             .arg(members.prefix())
             .arg(first_sequence)
-            .arg(deadline_us)
-            .arg(micros(RETENTION));
+            .arg(late_us)
+            .arg(micros(RETENTION))
+            .arg(known.witness.map_or_else(String::new, |sequence| sequence.to_string()));
         let answer: Result<(i8, u64, String, String), _> =
             self.checks.run(deadline, async |mut connection| call.invoke_async(&mut connection).await).await;
-        let (allowed, count, now, oldest) = self.written(answer)?;
-        Ok(Counted {
-            allowed: (allowed >= 0).then_some(allowed == 1),
-            count,
-            now_us: now.parse().unwrap_or(deadline_us),
-            oldest_us: oldest.parse().ok(),
-        })
+        let (verdict, count, now, oldest) = self.written(answer)?;
+        let verdict = match verdict {
+            1 => Verdict::Allowed,
+            0 => Verdict::Denied,
+            -1 => Verdict::Late,
+            _ => Verdict::Forgot,
+        };
+        let now_us = now.parse().unwrap_or(late_us);
+        Ok(Counted { verdict, count, now_us, oldest_us: oldest.parse().ok() })
     }
 
     /// The window as the store has it. Reads only.
-    pub(crate) async fn window(&self, span: &Span, deadline: Duration) -> Result<SharedWindow, StoreError> {
+    pub(crate) async fn window(
+        &self,
+        span: &Span,
+        members: &Members,
+        deadline: Duration,
+    ) -> Result<SharedWindow, StoreError> {
         let mut pipeline = redis::pipe();
-        span.read(&mut pipeline);
-        let (count, oldest): (u64, Vec<(String, u64)>) = self.reads.pipeline(&pipeline, deadline).await?;
-        Ok(SharedWindow { count, oldest_us: oldest.first().map(|(_, at)| *at) })
+        span.read(members, &mut pipeline);
+        self.reads
+            .run(deadline, async |mut connection| {
+                let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
+                span.answer(&mut answers.into_iter())
+            })
+            .await
     }
 
     /// Adds the admissions of one check.
@@ -124,32 +106,31 @@ impl SharedStore {
         admissions: &[Admission],
         deadline: Duration,
     ) -> Result<(), StoreError> {
-        let pipeline = additions(span, members, admissions);
+        let mut pipeline = redis::pipe();
+        span.add(members, admissions, &mut pipeline);
         self.written(self.checks.pipeline(&pipeline, deadline).await)
     }
 
-    /// Adds admissions that were decided without the store. Repeated after a failure, it counts nothing twice.
+    /// Adds admissions that were decided without the store, in one round trip. Repeated after a failure, it counts
+    /// nothing twice. Says for each span whether the store has forgotten what it had confirmed before.
     pub(crate) async fn flush(
         &self,
-        span: &Span,
         members: &Members,
-        admissions: &[Admission],
-    ) -> Result<(), StoreError> {
-        let pipeline = additions(span, members, admissions);
-        self.written(self.flushes.pipeline(&pipeline, BACKGROUND_DEADLINE).await)
-    }
-}
-
-/// NX keeps the time stamp of an admission that is there already.
-fn additions(span: &Span, members: &Members, admissions: &[Admission]) -> redis::Pipeline {
-    let mut pipeline = redis::pipe();
-    for chunk in admissions.chunks(FLUSH_CHUNK) {
-        let command = pipeline.cmd("ZADD").arg(&span.set).arg("NX");
-        for admission in chunk {
-            command.arg(admission.at_us).arg(members.name(admission.sequence));
+        batches: &[(&Span, &[Admission])],
+    ) -> Result<Vec<bool>, StoreError> {
+        let mut pipeline = redis::pipe();
+        for (span, admissions) in batches {
+            span.ask_witness(members, &mut pipeline);
+            span.add(members, admissions, &mut pipeline);
         }
-        command.ignore();
+        let result = self
+            .flushes
+            .run(BACKGROUND_DEADLINE, async |mut connection| {
+                let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
+                let mut answers = answers.into_iter();
+                batches.iter().map(|(span, _)| span.answer_witness(&mut answers)).collect()
+            })
+            .await;
+        self.written(result)
     }
-    span.trim(&mut pipeline);
-    pipeline
 }

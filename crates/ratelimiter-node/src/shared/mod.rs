@@ -4,6 +4,7 @@ mod counting;
 mod limits;
 mod membership;
 mod refresh;
+mod span;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,8 +12,9 @@ use std::time::{Duration, Instant};
 use ratelimiter_api::NodeId;
 use ratelimiter_store::{Link, StoreError, StoreUrl, StoreVersion};
 
-pub(crate) use counting::{CheckScript, ScriptArgs, Span};
-pub(crate) use refresh::SharedWindow;
+pub(crate) use counting::{CheckScript, Question, Verdict};
+pub(crate) use limits::{Changed, LimitChange, LimitScripts};
+pub(crate) use span::{SharedWindow, Span};
 
 /// How long a flush, a heartbeat or a change of a limit may take. Longer than a check may: nobody's request waits for a flush.
 pub(crate) const BACKGROUND_DEADLINE: Duration = Duration::from_secs(1);
@@ -28,7 +30,8 @@ pub(crate) struct SharedStore {
     flushes: Link,
     /// Heartbeats and changes of limits.
     membership: Link,
-    script: CheckScript,
+    check_script: CheckScript,
+    limit_scripts: LimitScripts,
     last_write: Mutex<Option<Instant>>,
 }
 
@@ -40,7 +43,8 @@ impl SharedStore {
             reads: link()?,
             flushes: link()?,
             membership: link()?,
-            script: CheckScript::new(),
+            check_script: CheckScript::new(),
+            limit_scripts: LimitScripts::new(),
             last_write: Mutex::new(None),
         })
     }

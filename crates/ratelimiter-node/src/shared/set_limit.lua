@@ -1,12 +1,9 @@
 -- Sets one limit for all nodes; a limit that exists keeps its counter.
--- KEYS[1] the hash of limits, KEYS[2] its version
--- ARGV    key, entry as JSON
--- returns the entry as kept
-local entry = cjson.decode(ARGV[2])
-local version = redis.call('INCR', KEYS[2])
-local old = redis.call('HGET', KEYS[1], ARGV[1])
+-- ARGV    known version, key, entry as JSON
+-- returns {version, entry as kept}, or nothing when the store has lost its state
+if forgot then return false end
+change_to(version + 1)
+local entry = cjson.decode(ARGV[3])
 -- The version never repeats, so a key that was deleted and set anew does not find its old admissions.
-entry.epoch = old and cjson.decode(old).epoch or version
-local text = cjson.encode(entry)
-redis.call('HSET', KEYS[1], ARGV[1], text)
-return text
+entry.epoch = epoch(redis.call('HGET', KEYS[1], ARGV[2])) or version
+return {version, keep(ARGV[2], entry)}

@@ -1,0 +1,9 @@
+-- Removes a limit.
+-- ARGV    known version, key
+-- returns {version, entry as it was or nothing when there was no such limit}, or nothing when the store has lost its state
+if forgot then return false end
+local old = redis.call('HGET', KEYS[1], ARGV[2])
+if not old then return {version, ''} end
+change_to(version + 1)
+redis.call('HDEL', KEYS[1], ARGV[2])
+return {version, old}
