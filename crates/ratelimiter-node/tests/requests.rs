@@ -1,0 +1,359 @@
+//! Whatever a client sends gets an answer that says what is wrong, and the node goes on serving.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+
+mod common;
+
+use common::raw::{Raw, exchange, post, request};
+use common::{SECOND, check, clients, counted, eventually, key, set, spec};
+use ratelimiter_api::{CheckRequest, CheckResponse, CountingMode, Endpoint, LimitSpec};
+use ratelimiter_cluster::LocalCluster;
+use tokio::time::Instant;
+
+async fn node() -> (LocalCluster, Endpoint) {
+    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    set(&cluster, &spec("known", 1000)).await;
+    let endpoint = cluster.endpoints().remove(0);
+    (cluster, endpoint)
+}
+
+/// After whatever happened, the same process still decides checks, and nothing in it has panicked.
+async fn still_serves(cluster: &LocalCluster) {
+    assert!(check(&clients(cluster)[0], &key("known")).await.allowed);
+    let log = std::fs::read_to_string(cluster.directory().join("node-1.log")).unwrap();
+    assert!(!log.contains("panicked"), "{log}");
+    assert_eq!(log.matches("listening").count(), 1, "{log}");
+}
+
+/// Every one of these is refused with this status and a problem that names what is wrong.
+async fn refused(endpoint: &Endpoint, status: u16, requests: &[(Vec<u8>, &str)]) {
+    for (request, named) in requests {
+        let shown = String::from_utf8_lossy(&request[..request.len().min(300)]).into_owned();
+        let reply = exchange(endpoint, request).await;
+        assert_eq!(reply.status, status, "{shown}: {reply:?}");
+        let problem = reply.problem();
+        assert!(problem.detail.contains(named), "{shown}: {:?} does not say {named:?}", problem.detail);
+    }
+}
+
+#[tokio::test]
+async fn checks_that_make_no_sense_are_refused() {
+    let (cluster, endpoint) = node().await;
+    let long = format!(r#"{{"key":"{}"}}"#, "x".repeat(300));
+    let deep = "[".repeat(8000);
+    let cost = |cost: &str| post("/check", format!(r#"{{"key":"known","cost":{cost}}}"#));
+    refused(
+        &endpoint,
+        400,
+        &[
+            (post("/check", ""), "EOF"),
+            (post("/check", "{"), "EOF"),
+            (post("/check", "null"), "JSON object"),
+            (post("/check", r#"["known",1]"#), "JSON object"),
+            (post("/check", "{}"), "key"),
+            (post("/check", r#"{"key":"known"} {}"#), "trailing"),
+            (post("/check", r#"{"key":"known","kost":1}"#), "kost"),
+            (post("/check", r#"{"key":"known","key":"known"}"#), "duplicate"),
+            (post("/check", r#"{"key":5}"#), "expected a string"),
+            (post("/check", r#"{"key":""}"#), "key is empty"),
+            (post("/check", long), "300 bytes"),
+            (post("/check", r#"{"key":"a\u0000b"}"#), "\\0"),
+            (post("/check", "{\"key\":\"a\nb\"}"), "control character"),
+            (post("/check", r#"{"key":"a\u0085b"}"#), "85"),
+            (post("/check", r#"{"key":"{known}"}"#), "braces"),
+            (post("/check", b"{\"key\":\"\xff\"}"), "unicode"),
+            (post("/check", deep), "JSON object"),
+            (cost("0"), "cost is 0"),
+            (cost("-1"), "cost is -1"),
+            (cost("101"), "between 1 and 100"),
+            (cost("9223372036854775807"), "cost is 9223372036854775807"),
+            (cost("9223372036854775808"), "i64"),
+            (cost("1.5"), "floating point"),
+            (cost("1e400"), "out of range"),
+            (cost(r#""1""#), "string"),
+        ],
+    )
+    .await;
+    refused(&endpoint, 404, &[(post("/check", r#"{"key":"nobody-set-one"}"#), "no limit")]).await;
+    still_serves(&cluster).await;
+}
+
+#[tokio::test]
+async fn limits_that_make_no_sense_are_refused() {
+    let (cluster, endpoint) = node().await;
+    let limit = |limit: &str, window: &str| {
+        post("/limit", format!(r#"{{"key":"new","limit":{limit},"window_sec":{window}}}"#))
+    };
+    let also = |field: &str| post("/limit", format!(r#"{{"key":"new","limit":1,"window_sec":1,{field}}}"#));
+    refused(
+        &endpoint,
+        400,
+        &[
+            (limit("0", "60"), "limit is 0"),
+            (limit("-5", "60"), "limit is -5"),
+            (limit("1000001", "60"), "between 1 and 1000000"),
+            (limit("9223372036854775807", "60"), "limit is 9223372036854775807"),
+            (limit("18446744073709551616", "60"), "i64"),
+            (limit("10.0", "60"), "floating point"),
+            (limit(r#""10""#, "60"), "string"),
+            (limit("null", "60"), "null"),
+            (limit("10", "0"), "window_sec is 0"),
+            (limit("10", "-60"), "window_sec is -60"),
+            (limit("10", "86401"), "between 1 and 86400"),
+            (limit("10", "9223372036854775807"), "window_sec is 9223372036854775807"),
+            (also(r#""counting":"fast""#), "fast"),
+            (also(r#""on_store_failure":"panic""#), "panic"),
+            (also(r#""epoch":7"#), "epoch"),
+            (post("/limit", r#"{"key":"new","limit":10}"#), "window_sec"),
+            (post("/limit", r#"{"limit":10,"window_sec":60}"#), "key"),
+        ],
+    )
+    .await;
+    let limits = clients(&cluster)[0].limits().await.unwrap();
+    assert_eq!(limits.len(), 1, "none of them was set: {limits:?}");
+    still_serves(&cluster).await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_refused() {
+    let (cluster, endpoint) = node().await;
+    let get = |path: &str| request("GET", path, "", b"");
+    for path in
+        ["/", "/nope", "/check/", "//check", "/limits/", "/limits/a/b", "/counters//reset/x", "/%63heck"]
+    {
+        let reply = exchange(&endpoint, &get(path)).await;
+        // An empty segment is a key that is empty, and is refused as such or not found.
+        assert!(matches!(reply.status, 400 | 404 | 405), "{path}: {reply:?}");
+        reply.problem();
+    }
+    for (method, path, allow) in [
+        ("GET", "/check", "POST"),
+        ("DELETE", "/limit", "POST"),
+        ("POST", "/limits", "GET"),
+        ("GET", "/limits/known", "DELETE"),
+        ("GET", "/counters/known/reset", "POST"),
+        ("PUT", "/counters", "GET"),
+        ("PATCH", "/nodes", "GET"),
+        ("POST", "/health", "GET"),
+        ("BREW", "/metrics", "GET"),
+    ] {
+        let reply = exchange(&endpoint, &request(method, path, "", b"{}")).await;
+        assert_eq!((reply.status, reply.header("allow")), (405, Some(allow)), "{method} {path}");
+        reply.problem();
+    }
+    let delete = |path: &str| request("DELETE", path, "", b"");
+    let too_long = format!("/limits/{}", "x".repeat(257));
+    refused(
+        &endpoint,
+        400,
+        &[
+            (get("/counters?at_us=soon"), "at_us"),
+            (get("/counters?at_us=-1"), "at_us"),
+            (get("/counters?at_us=18446744073709551616"), "at_us"),
+            (get("/counters?since=1"), "since"),
+            (delete("/limits/%FF"), "not UTF-8"),
+            (delete("/limits/a%00b"), "\\0"),
+            (delete("/limits/%7Bknown%7D"), "braces"),
+            (delete(&too_long), "257 bytes"),
+            (request("POST", "/counters/%0a/reset", "", b""), "control"),
+        ],
+    )
+    .await;
+    refused(
+        &endpoint,
+        404,
+        &[
+            (delete("/limits/absent"), "absent"),
+            (request("POST", "/counters/absent/reset", "", b""), "absent"),
+        ],
+    )
+    .await;
+    still_serves(&cluster).await;
+}
+
+#[tokio::test]
+async fn bodies_and_heads_are_bounded() {
+    let (cluster, endpoint) = node().await;
+    let padded = |length: usize| {
+        let body = r#"{"key":"known"}"#;
+        format!("{body}{}", " ".repeat(length - body.len()))
+    };
+    assert_eq!(exchange(&endpoint, &post("/check", padded(16 * 1024))).await.status, 200);
+    for length in [16 * 1024 + 1, 100_000, 800_000] {
+        refused(&endpoint, 413, &[(post("/check", padded(length)), "16384 bytes")]).await;
+    }
+    // One that is announced to be huge is not read at all, so that its client may find the connection closed instead.
+    let mut raw = Raw::open(&endpoint).await;
+    raw.send(&post("/check", padded(5_000_000))).await;
+    assert!(raw.reply().await.is_none_or(|reply| reply.status == 413));
+    // In chunks nobody says beforehand how much it will be.
+    let mut chunked = b"POST /limit HTTP/1.1\r\nhost: node\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    for _ in 0..40 {
+        chunked.extend_from_slice(format!("400\r\n{}\r\n", " ".repeat(1024)).as_bytes());
+    }
+    chunked.extend_from_slice(b"0\r\n\r\n");
+    refused(&endpoint, 413, &[(chunked, "16384 bytes")]).await;
+    // A body that nobody asked for does not cost the answer, nor the connection.
+    let mut raw = Raw::open(&endpoint).await;
+    for _ in 0..2 {
+        raw.send(&request("PUT", "/health", "", padded(300_000).as_bytes())).await;
+        assert_eq!(raw.reply().await.unwrap().status, 405);
+    }
+
+    let flood: String = (0..200).map(|i| format!("x-{i}: y\r\n")).collect();
+    let endless = format!("x-long: {}\r\n", "y".repeat(64 * 1024));
+    for fields in [flood, endless] {
+        let reply = exchange(&endpoint, &request("GET", "/health", &fields, b"")).await;
+        assert_eq!(reply.status, 431);
+    }
+    let path = format!("/{}", "p".repeat(64 * 1024));
+    let reply = exchange(&endpoint, &request("GET", &path, "", b"")).await;
+    assert!(matches!(reply.status, 414 | 431), "{reply:?}");
+    still_serves(&cluster).await;
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_turned_away() {
+    let (cluster, endpoint) = node().await;
+    for garbage in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello"[..],
+        b"*1\r\n$4\r\nPING\r\n",
+        b"hello\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nhost: node\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nhost: node\r\nbad header\r\n\r\n",
+        b"POST /check HTTP/1.1\r\nhost: node\r\ncontent-length: -1\r\n\r\n",
+        b"POST /check HTTP/1.1\r\nhost: node\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        b"POST /check HTTP/1.1\r\nhost: node\r\ntransfer-encoding: chunked\r\n\r\nzzz\r\n",
+        b"\0\0\0\0\0\0\0\0\r\n\r\n",
+    ] {
+        let mut raw = Raw::open(&endpoint).await;
+        raw.send(garbage).await;
+        // Where no HTTP is spoken, a closed connection is an answer too.
+        if let Some(reply) = raw.reply().await {
+            assert!((400..500).contains(&reply.status), "{garbage:?}: {reply:?}");
+        }
+    }
+    // Half a request and then nothing, a hundred times: the others are served all the same.
+    let mut half = Vec::new();
+    for _ in 0..100 {
+        let mut raw = Raw::open(&endpoint).await;
+        raw.send(b"POST /check HTTP/1.1\r\nhost: no").await;
+        half.push(raw);
+    }
+    still_serves(&cluster).await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_not_waited_for_for_ever() {
+    let (cluster, endpoint) = node().await;
+    let whole = post("/check", r#"{"key":"known"}"#);
+    let mut raw = Raw::open(&endpoint).await;
+    let started = Instant::now();
+    raw.send(&whole[..whole.len() - 3]).await;
+    let reply = raw.reply().await.unwrap();
+    assert_eq!(reply.status, 408, "after {:?}", started.elapsed());
+    reply.problem();
+    still_serves(&cluster).await;
+}
+
+#[tokio::test]
+async fn every_key_that_is_allowed_survives_its_way_through_a_path() {
+    let (cluster, _) = node().await;
+    let client = &clients(&cluster)[0];
+    let longest = "x".repeat(256);
+    for name in [
+        "api/users v1",
+        "é",
+        "日本語",
+        "a%2Fb",
+        "a?b=c#d",
+        "..",
+        ".",
+        "a+b&c",
+        "\"quoted\\\"",
+        "/",
+        " ",
+        &longest,
+    ] {
+        let key = key(name);
+        client.set_limit(&spec(name, 5)).await.unwrap();
+        assert_eq!(check(client, &key).await.remaining, 4, "{name}");
+        assert!(client.limits().await.unwrap().iter().any(|l| l.key == key), "{name}");
+        client.reset_counter(&key).await.unwrap();
+        assert_eq!(check(client, &key).await.remaining, 4, "{name}");
+        client.delete_limit(&key).await.unwrap();
+        let gone = client.check(&CheckRequest::new(key)).await.unwrap_err().to_string();
+        assert!(gone.contains("404"), "{name}: {gone}");
+    }
+}
+
+#[tokio::test]
+async fn changes_need_the_admin_token_where_there_is_one_and_checks_do_not() {
+    let cluster = LocalCluster::builder().nodes(1).admin_token("s3cret").start().await.unwrap();
+    let endpoint = cluster.endpoints().remove(0);
+    let limit = br#"{"key":"known","limit":10,"window_sec":60}"#;
+    for (method, path, body) in [
+        ("POST", "/limit", &limit[..]),
+        ("POST", "/limit", b"this is not even JSON"),
+        ("POST", "/counters/known/reset", b""),
+        ("DELETE", "/limits/known", b""),
+    ] {
+        for token in [
+            "",
+            "authorization: Bearer wrong!\r\n",
+            "authorization: s3cret\r\n",
+            "authorization: Bearer \r\n",
+        ] {
+            let reply = exchange(&endpoint, &request(method, path, token, body)).await;
+            assert_eq!(
+                (reply.status, reply.header("www-authenticate")),
+                (401, Some("Bearer")),
+                "{path} {token}"
+            );
+            assert!(!reply.problem().detail.contains("s3cret"));
+        }
+    }
+    let right = "authorization: Bearer s3cret\r\n";
+    assert_eq!(exchange(&endpoint, &request("POST", "/limit", right, limit)).await.status, 200);
+    assert_eq!(exchange(&endpoint, &post("/check", r#"{"key":"known"}"#)).await.status, 200);
+    assert_eq!(exchange(&endpoint, &request("POST", "/counters/known/reset", right, b"")).await.status, 200);
+    assert_eq!(exchange(&endpoint, &request("DELETE", "/limits/known", right, b"")).await.status, 204);
+}
+
+#[tokio::test]
+async fn answers_say_when_to_come_back_and_mean_it() {
+    let (cluster, endpoint) = node().await;
+    for counting in CountingMode::ALL {
+        let name = format!("k-{counting}");
+        let limit = LimitSpec { window_sec: 2, ..counted(&name, 2, *counting) };
+        set(&cluster, &limit).await;
+        let once = post("/check", format!(r#"{{"key":"{name}"}}"#));
+        let mut answers = Vec::new();
+        for expected in [200, 200, 429] {
+            let reply = exchange(&endpoint, &once).await;
+            let answer: CheckResponse = serde_json::from_slice(&reply.body).unwrap();
+            assert_eq!(reply.status, expected, "{answer:?}");
+            assert_eq!(reply.header("content-type"), Some("application/json"));
+            assert_eq!(reply.header("ratelimit-policy"), Some(r#""default";q=2;w=2"#));
+            let seconds = answer.reset_ms.div_ceil(1000);
+            let field = format!(r#""default";r={};t={seconds}"#, answer.remaining);
+            assert_eq!(reply.header("ratelimit"), Some(field.as_str()));
+            let retry_after: Option<u64> = reply.header("retry-after").map(|s| s.parse().unwrap());
+            assert_eq!(retry_after, (expected == 429).then_some(seconds), "only who is denied comes back");
+            answers.push(answer);
+        }
+        assert_eq!(answers.iter().map(|a| a.remaining).collect::<Vec<_>>(), [1, 0, 0]);
+        assert!(answers.iter().all(|a| (1..=2000).contains(&a.reset_ms)), "{answers:?}");
+        // Denied until then, and allowed after: the promise is kept to the time it takes to ask.
+        let denied = Instant::now();
+        let promised = std::time::Duration::from_millis(answers[2].reset_ms);
+        eventually("the quota returns", async || {
+            let asked = denied.elapsed();
+            let allowed = exchange(&endpoint, &once).await.status == 200;
+            assert!(!allowed || denied.elapsed() >= promised.saturating_sub(SECOND / 20), "early: {asked:?}");
+            assert!(allowed || asked < promised + SECOND, "late: {asked:?} instead of {promised:?}");
+            allowed
+        })
+        .await;
+    }
+}
