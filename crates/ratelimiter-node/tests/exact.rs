@@ -1,0 +1,216 @@
+//! What each counting mode promises about how much it admits, and holds: under bursts, and while the store takes no writes.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+
+mod common;
+
+use common::{
+    PATIENCE, SECOND, Store, all_synced, check, clients, counted, eventually, failing, key, set, spec,
+};
+use ratelimiter_api::{
+    CheckRequest, CountingMode, DecidedBy, Key, Limit, NodeConnection, StoreFailurePolicy,
+};
+use ratelimiter_chaos::{Burst, BurstReport, RedisPause, Scope};
+use ratelimiter_cluster::LocalCluster;
+use ratelimiter_invariants::{Verdict, check_history};
+use tokio::task::JoinSet;
+
+const NODES: u64 = 3;
+const LIMIT: u64 = 10;
+
+/// Three nodes that wait for their store however busy the machine is.
+async fn patient(counting: CountingMode) -> LocalCluster {
+    LocalCluster::builder().counting(counting).store_timeout(5 * SECOND).start().await.unwrap()
+}
+
+async fn burst(cluster: &LocalCluster, key: &Key, multiplier: u32) -> BurstReport {
+    let burst =
+        Burst::new(cluster.endpoints(), key.clone(), LIMIT as u32, multiplier, Scope::ThisMachine).unwrap();
+    let report = burst.fire().await.unwrap();
+    assert_eq!(report.tally.unknown, 0, "every check is answered");
+    assert_eq!(report.tally.sent(), LIMIT * u64::from(multiplier));
+    report
+}
+
+async fn thirty_bursts_admit_the_limit(multiplier: u32) {
+    let cluster = patient(CountingMode::Atomic).await;
+    let limit = Limit::new(LIMIT as i64, 60).unwrap();
+    let clients = clients(&cluster);
+    for i in 0..29 {
+        clients[0].set_limit(&spec(&format!("k{i}"), LIMIT as i64)).await.unwrap();
+    }
+    set(&cluster, &spec("k29", LIMIT as i64)).await;
+    for i in 0..30 {
+        let key = key(&format!("k{i}"));
+        let report = burst(&cluster, &key, multiplier).await;
+        assert_eq!(report.tally.allowed, LIMIT, "burst {i}: {:?}", report.tally);
+        let judged = check_history(&report.operations, limit).unwrap();
+        assert!(judged.is_clean(), "burst {i}: {judged}");
+    }
+}
+
+#[tokio::test]
+async fn atomic_admits_the_limit_of_twice_as_many() {
+    thirty_bursts_admit_the_limit(2).await;
+}
+
+#[tokio::test]
+async fn atomic_admits_the_limit_of_six_times_as_many() {
+    thirty_bursts_admit_the_limit(6).await;
+}
+
+#[tokio::test]
+async fn atomic_admits_the_limit_of_twenty_times_as_many() {
+    thirty_bursts_admit_the_limit(20).await;
+}
+
+#[tokio::test]
+async fn a_costly_check_is_admitted_whole_or_not_at_all() {
+    let cluster = patient(CountingMode::Atomic).await;
+    let entry = set(&cluster, &spec("k", 100)).await;
+    let mut flights = JoinSet::new();
+    for client in clients(&cluster).into_iter().cycle().take(30) {
+        flights.spawn(async move {
+            client.check(&CheckRequest { cost: 7, ..CheckRequest::new(key("k")) }).await.unwrap().allowed
+        });
+    }
+    let allowed = flights.join_all().await.into_iter().filter(|allowed| *allowed).count();
+    assert_eq!(allowed, 14);
+    assert_eq!(Store::of(&cluster).held(&entry).await, 98);
+    assert_eq!(check(&clients(&cluster)[1], &key("k")).await.remaining, 1);
+}
+
+#[tokio::test]
+async fn cached_admits_at_most_the_limit_on_every_node() {
+    let cluster = patient(CountingMode::Cached).await;
+    for (i, multiplier) in [2, 3, 6, 20].into_iter().enumerate() {
+        let name = format!("k{i}");
+        let entry = set(&cluster, &spec(&name, LIMIT as i64)).await;
+        let report = burst(&cluster, &key(&name), multiplier).await;
+        let most = NODES * LIMIT;
+        assert!((LIMIT..=most).contains(&report.tally.allowed), "x{multiplier}: {:?}", report.tally);
+        // Once everybody has heard of it, nobody admits any more.
+        all_synced(&clients(&cluster), &key(&name)).await;
+        assert_eq!(Store::of(&cluster).held(&entry).await, report.tally.allowed);
+        for client in clients(&cluster) {
+            eventually("the others' admissions are known", async || {
+                !check(&client, &key(&name)).await.allowed
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn read_then_write_admits_at_most_the_limit_and_what_was_in_flight() {
+    const IN_FLIGHT: u64 = 6;
+    let cluster = patient(CountingMode::ReadThenWrite).await;
+    for i in 0..10 {
+        let name = format!("k{i}");
+        set(&cluster, &spec(&name, LIMIT as i64)).await;
+        let mut callers = JoinSet::new();
+        for endpoint in cluster.endpoints().into_iter().cycle().take(IN_FLIGHT as usize) {
+            let request = CheckRequest::new(key(&name));
+            callers.spawn(async move {
+                let mut connection = NodeConnection::open(&endpoint, PATIENCE).await.unwrap();
+                let mut allowed = 0;
+                for _ in 0..20 {
+                    allowed += u64::from(connection.check(&request, PATIENCE).await.unwrap().allowed);
+                }
+                allowed
+            });
+        }
+        let allowed: u64 = callers.join_all().await.into_iter().sum();
+        assert!((LIMIT..=LIMIT + IN_FLIGHT).contains(&allowed), "{allowed} allowed");
+    }
+}
+
+#[tokio::test]
+async fn one_caller_at_a_time_gets_the_limit_in_every_mode_that_asks_the_store() {
+    let cluster = patient(CountingMode::Atomic).await;
+    for counting in [CountingMode::Atomic, CountingMode::ReadThenWrite] {
+        let name = counting.as_str();
+        set(&cluster, &counted(name, LIMIT as i64, counting)).await;
+        let clients = clients(&cluster);
+        for i in 0..3 * LIMIT {
+            let answer = check(&clients[(i % NODES) as usize], &key(name)).await;
+            assert_eq!((answer.allowed, answer.decided_by), (i < LIMIT, DecidedBy::Store), "check {i}");
+        }
+    }
+}
+
+/// While writes are held back, and when they pass again.
+async fn admitted_in_a_pause(counting: CountingMode, policy: StoreFailurePolicy) -> (u64, u64) {
+    let cluster = LocalCluster::builder().store_timeout(SECOND).start().await.unwrap();
+    let entry = set(&cluster, &failing("k", LIMIT as i64, counting, policy)).await;
+    let pause = RedisPause::new(cluster.store_url(), Scope::ThisMachine).unwrap();
+    let guard = pause.inject().await.unwrap();
+    let during = burst(&cluster, &key("k"), 20).await.tally.allowed;
+    assert_eq!(Store::of(&cluster).held(&entry).await, 0, "the pause held");
+    guard.heal().await.unwrap();
+    // At once, before anybody can have told the store what was decided without it.
+    let after = burst(&cluster, &key("k"), 20).await;
+    all_synced(&clients(&cluster), &key("k")).await;
+    // The other modes have a race of their own in a burst.
+    if counting == CountingMode::Atomic {
+        let history = check_history(&after.operations, entry.limit).unwrap();
+        assert!(!matches!(history.verdict, Verdict::Violated(_)), "{history}");
+    }
+    (during, after.tally.allowed)
+}
+
+#[tokio::test]
+async fn failing_local_admits_at_most_the_limit_on_every_node_and_stays_there() {
+    for counting in [CountingMode::Atomic, CountingMode::ReadThenWrite] {
+        let (during, after) = admitted_in_a_pause(counting, StoreFailurePolicy::Local).await;
+        assert_eq!(during, NODES * LIMIT, "{counting}: every node has its own count");
+        assert_eq!(after, 0, "{counting}: nobody forgets what was admitted meanwhile");
+    }
+}
+
+#[tokio::test]
+async fn failing_closed_admits_nothing_until_writes_pass_again() {
+    for counting in [CountingMode::Atomic, CountingMode::ReadThenWrite] {
+        let (during, _) = admitted_in_a_pause(counting, StoreFailurePolicy::Deny).await;
+        assert_eq!(during, 0, "{counting}");
+    }
+}
+
+#[tokio::test]
+async fn failing_open_admits_everything_until_writes_pass_again() {
+    for counting in [CountingMode::Atomic, CountingMode::ReadThenWrite] {
+        let (during, after) = admitted_in_a_pause(counting, StoreFailurePolicy::Allow).await;
+        assert_eq!(during, 20 * LIMIT, "{counting}");
+        assert_eq!(after, 0, "{counting}: what was admitted counts");
+    }
+}
+
+#[tokio::test]
+async fn cached_does_not_notice_a_pause_and_keeps_its_bound() {
+    let (during, after) = admitted_in_a_pause(CountingMode::Cached, StoreFailurePolicy::Deny).await;
+    assert_eq!((during, after), (NODES * LIMIT, 0));
+}
+
+#[tokio::test]
+async fn the_answer_tells_who_decided() {
+    use StoreFailurePolicy::{Allow, Deny, Local};
+    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let pause = RedisPause::new(cluster.store_url(), Scope::ThisMachine).unwrap();
+    for (name, policy) in [("l", Local), ("a", Allow), ("d", Deny)] {
+        set(&cluster, &failing(name, LIMIT as i64, CountingMode::Atomic, policy)).await;
+    }
+    let guard = pause.inject().await.unwrap();
+    for (name, by, allowed) in
+        [("l", DecidedBy::Local, true), ("a", DecidedBy::Policy, true), ("d", DecidedBy::Policy, false)]
+    {
+        let answer = check(&clients(&cluster)[0], &key(name)).await;
+        assert_eq!((answer.decided_by, answer.allowed), (by, allowed), "{name}");
+        assert_eq!(u64::from(answer.remaining), LIMIT - u64::from(allowed), "{name}");
+    }
+    guard.heal().await.unwrap();
+    for name in ["l", "a", "d"] {
+        eventually("the store decides again", async || {
+            check(&clients(&cluster)[0], &key(name)).await.decided_by == DecidedBy::Store
+        })
+        .await;
+    }
+}
