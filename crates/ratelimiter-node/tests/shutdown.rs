@@ -1,0 +1,252 @@
+//! How the process ends: when it is told to, whatever the store does; and when it cannot start, with one clear line.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+
+mod common;
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use common::raw::{Raw, post};
+use common::{
+    PATIENCE, SECOND, Store, all_synced, check, checks, clients, count, counted, eventually, key, set, spec,
+};
+use ratelimiter_api::{CheckResponse, CountingMode, DecidedBy};
+use ratelimiter_chaos::{RedisPause, Scope};
+use ratelimiter_cluster::{LocalCluster, node_binary};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+/// What a node promises for its end, and what a busy machine may add.
+const END: Duration = Duration::from_secs(2);
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// Long enough for a story to end before the next flush: a cluster is healthy right after one.
+const SELDOM: Duration = Duration::from_secs(5);
+
+/// Tells the process to stop, as an orchestrator does.
+fn tell_to_stop(cluster: &LocalCluster, node: usize) {
+    let id = cluster.process_ids()[1 + node].to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+}
+
+/// Tells a node to stop; it ends by itself, with exit code 0 and in time.
+async fn ends_in_time(cluster: &mut LocalCluster, node: usize) {
+    let told = Instant::now();
+    assert!(cluster.terminate_node(node).await.unwrap(), "it ended with exit code 0 before it was killed");
+    let took = told.elapsed();
+    println!("ended after {took:?}");
+    assert!(took < END + MARGIN, "ended after {took:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_is_told_to_stop_tells_the_store_what_is_pending() {
+    let mut cluster = LocalCluster::builder().nodes(1).sync_interval(SELDOM).start().await.unwrap();
+    let client = clients(&cluster).remove(0);
+    let entry = client.set_limit(&spec("k", 1000)).await.unwrap();
+    assert_eq!(checks(std::slice::from_ref(&client), &key("k"), 100).await, 100);
+    assert_eq!(count(&client, &key("k")).await, (100, 100));
+    assert_eq!(Store::of(&cluster).held(&entry).await, 0);
+    ends_in_time(&mut cluster, 0).await;
+    assert_eq!(Store::of(&cluster).held(&entry).await, 100);
+}
+
+#[tokio::test]
+async fn a_store_that_takes_no_writes_does_not_keep_a_node_from_stopping() {
+    let mut cluster = LocalCluster::builder().start().await.unwrap();
+    set(&cluster, &spec("k", 1000)).await;
+    let pause = RedisPause::new(cluster.store_url(), Scope::ThisMachine).unwrap();
+    let guard = pause.inject().await.unwrap();
+    assert_eq!(checks(&clients(&cluster), &key("k"), 30).await, 30);
+    ends_in_time(&mut cluster, 0).await;
+    guard.heal().await.unwrap();
+    all_synced(&clients(&cluster)[1..], &key("k")).await;
+}
+
+#[tokio::test]
+async fn a_frozen_store_does_not_keep_a_node_from_stopping() {
+    let mut cluster = LocalCluster::builder().start().await.unwrap();
+    set(&cluster, &spec("k", 1000)).await;
+    cluster.freeze_store().unwrap();
+    assert_eq!(checks(&clients(&cluster), &key("k"), 30).await, 30);
+    for node in 0..3 {
+        ends_in_time(&mut cluster, node).await;
+    }
+    cluster.thaw_store().unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_is_gone_does_not_keep_a_node_from_stopping() {
+    let mut cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    set(&cluster, &spec("k", 1000)).await;
+    cluster.kill_store();
+    assert_eq!(checks(&clients(&cluster), &key("k"), 30).await, 30);
+    ends_in_time(&mut cluster, 0).await;
+}
+
+#[tokio::test]
+async fn requests_in_flight_are_answered_before_the_end() {
+    let mut cluster = LocalCluster::builder().nodes(1).store_timeout(SECOND / 2).start().await.unwrap();
+    set(&cluster, &counted("k", 1000, CountingMode::Atomic)).await;
+    let endpoint = cluster.endpoints().remove(0);
+    let body = br#"{"key":"k"}"#;
+    // Being asked to go on is the proof that the node is at work on this request.
+    let mut raw = Raw::open(&endpoint).await;
+    let head = format!(
+        "POST /check HTTP/1.1\r\nhost: node\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    raw.send(head.as_bytes()).await;
+    assert_eq!(raw.reply().await.unwrap().status, 100);
+    // An idle connection is not waited for, nor one with half a request.
+    let (mut idle, mut half) = (Raw::open(&endpoint).await, Raw::open(&endpoint).await);
+    half.send(b"POST /check HTTP/1.1\r\nho").await;
+
+    cluster.freeze_store().unwrap();
+    tell_to_stop(&cluster, 0);
+    eventually("nobody is let in any more", async || TcpStream::connect(endpoint.authority()).await.is_err())
+        .await;
+    raw.send(body).await;
+    let reply = raw.reply().await.unwrap();
+    assert_eq!((reply.status, reply.header("connection")), (200, Some("close")));
+    let answer: CheckResponse = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!(
+        answer.decided_by,
+        DecidedBy::Local,
+        "after it waited for the store as long as it always does"
+    );
+    assert!(idle.reply().await.is_none() && half.reply().await.is_none());
+    ends_in_time(&mut cluster, 0).await;
+}
+
+#[tokio::test]
+async fn a_request_that_never_ends_does_not_keep_a_node_from_stopping() {
+    let mut cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let endpoint = cluster.endpoints().remove(0);
+    let mut raw = Raw::open(&endpoint).await;
+    let whole = post("/check", r#"{"key":"k"}"#);
+    raw.send(&whole[..whole.len() - 1]).await;
+    ends_in_time(&mut cluster, 0).await;
+}
+
+/// Runs the node until it ends, which it must.
+async fn run(arguments: &[&str]) -> Output {
+    let mut command = tokio::process::Command::new(node_binary().unwrap());
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Nothing of the surroundings decides.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RATELIMITER_")) {
+        command.env_remove(name);
+    }
+    let child = command.kill_on_drop(true).spawn().unwrap();
+    timeout(PATIENCE, child.wait_with_output()).await.expect("it does not start to serve").unwrap()
+}
+
+/// One line on stderr that says this, this exit code, and nothing on stdout.
+async fn refuses(arguments: &[&str], code: i32, says: &str) {
+    let output = run(arguments).await;
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    assert!(stderr.contains(says), "{arguments:?}: {stderr:?} does not say {says:?}");
+    assert!(
+        stderr.starts_with("ratelimiter-node: ") && stderr.lines().count() == 1,
+        "{arguments:?}: {stderr}"
+    );
+    assert!(output.stdout.is_empty());
+    assert!(!stderr.contains("hunter2"), "a password was printed: {stderr}");
+}
+
+#[tokio::test]
+async fn a_command_line_that_makes_no_sense_is_refused() {
+    for (arguments, says) in [
+        (&["--sync-interval", "0ms"][..], "sync interval is 0ns: it must be between 10ms and 60s"),
+        (&["--sync-interval", "2m"], "sync interval is 120s"),
+        (&["--sync-interval", "soon"], "soon"),
+        (&["--store-timeout", "0ms"], "store timeout is 0ns"),
+        (&["--store-timeout", "11s"], "between 1ms and 10s"),
+        (&["--store", "127.0.0.1:6379"], "expected redis://"),
+        (&["--store", "http://127.0.0.1:6379"], "expected redis://"),
+        (&["--store", "redis://u:hunter2@127.0.0.1:port"], "expected redis://"),
+        (&["--store", "rediss://u:hunter2@127.0.0.1"], "TLS"),
+        (&["--store", ""], "expected redis://"),
+        (&["--listen", "here"], "here"),
+        (&["--listen", "127.0.0.1:99999"], "99999"),
+        (&["--id", ""], "id is \"\""),
+        (&["--id", "node 1"], "id is \"node 1\""),
+        (&["--counting", "fast"], "use one of atomic, cached, read-then-write"),
+        (&["--on-store-failure", "panic"], "use one of allow, deny, local"),
+        (&["--log", "loud"], "loud"),
+        (&["--nope"], "--nope"),
+        (&["serve"], "serve"),
+        (&["healthcheck", "--endpoint", "127.0.0.1"], "http://"),
+    ] {
+        refuses(arguments, 64, says).await;
+    }
+    let help = run(&["--help"]).await;
+    assert_eq!(help.status.code(), Some(0));
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(help.contains("64 wrong usage") && help.contains("RATELIMITER_SYNC_INTERVAL"), "{help}");
+}
+
+#[tokio::test]
+async fn what_is_in_the_way_of_starting_is_said() {
+    let cluster = LocalCluster::builder().nodes(1).password("right").start().await.unwrap();
+    let store = cluster.store_url();
+    let SocketAddr::V4(taken) = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() else {
+        panic!("asked for IPv4")
+    };
+    let _holder = TcpListener::bind(taken).unwrap();
+    let port = store.to_string().rsplit(':').next().unwrap().to_owned();
+    let wrong = format!("redis://:hunter2@127.0.0.1:{port}");
+    let nothing = format!("redis://127.0.0.1:{port}");
+    refuses(&["--listen", &taken.to_string(), "--store", &wrong], 1, "in use").await;
+    refuses(&["--listen", "127.0.0.1:0", "--store", &wrong], 1, "refused the login").await;
+    refuses(&["--listen", "127.0.0.1:0", "--store", &nothing], 1, "refused the login").await;
+    refuses(&["--listen", "192.0.2.1:1", "--store", &wrong], 1, "cannot listen on 192.0.2.1:1").await;
+    refuses(&["healthcheck", "--endpoint", &format!("http://{taken}")], 1, "no answer within").await;
+}
+
+/// A store that says that it is this version, and knows nothing else.
+async fn fake_store(version: &'static str) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 1024];
+                while stream.read(&mut request).await.is_ok_and(|n| n > 0) {
+                    let info = format!("# Server\r\nredis_version:{version}\r\n");
+                    let answer = format!("${}\r\n{info}\r\n", info.len());
+                    if stream.write_all(answer.as_bytes()).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    format!("redis://{address}")
+}
+
+#[tokio::test]
+async fn a_store_that_is_too_old_is_refused() {
+    for version in ["5.0.14", "6.0.16"] {
+        let store = fake_store(version).await;
+        let says = format!("is Redis {version}: at least version 6.2 is needed");
+        refuses(&["--listen", "127.0.0.1:0", "--store", &store], 1, &says).await;
+    }
+}
+
+#[tokio::test]
+async fn a_healthy_node_is_said_to_be_healthy_and_another_is_not() {
+    let mut cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    set(&cluster, &spec("k", 5)).await;
+    let endpoint = cluster.endpoints().remove(0).to_string();
+    let healthy = run(&["healthcheck", "--endpoint", &endpoint]).await;
+    assert_eq!(healthy.status.code(), Some(0));
+    assert_eq!(String::from_utf8(healthy.stdout).unwrap(), "node-1: healthy\n");
+    cluster.kill_store();
+    let client = clients(&cluster).remove(0);
+    eventually("the loss is noticed", async || !client.health().await.unwrap().redis_connected).await;
+    refuses(&["healthcheck", "--endpoint", &endpoint], 1, "node-1: the store is not connected").await;
+    assert!(check(&client, &key("k")).await.allowed, "and yet it serves");
+}
