@@ -1,5 +1,5 @@
 use std::cell::Cell;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -71,12 +71,18 @@ impl Signals {
 
     /// Runs a child that must succeed.
     pub(crate) fn succeed(&self, command: &mut Command) -> anyhow::Result<()> {
-        eprintln!("$ {}", shown(command));
+        tell(&format!("$ {}", shown(command)));
         let status = self.run(command)?;
         self.check()?;
         anyhow::ensure!(status.success(), "{} failed: {status}", shown(command));
         Ok(())
     }
+}
+
+/// Says something to whoever is still there. `eprintln` panics when the terminal is gone, which is when a cluster has to be
+/// brought down.
+pub(crate) fn tell(words: &str) {
+    let _ = writeln!(std::io::stderr(), "{words}");
 }
 
 /// Signals a child that is not waited for yet, so that its id is still its own.

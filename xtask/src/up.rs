@@ -13,13 +13,14 @@ pub(crate) fn run(_shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> 
     let signals = Signals::hold()?;
     let cluster = docker::bring_up(&docker, &signals, options)?;
     let is = if cluster.was_up() { "was up already, and nothing has changed" } else { "is up" };
+    // Before anything is said: it is up even if nobody listens.
+    cluster.keep();
     println!("the cluster {is}: `cargo xtask demo` plays on it, `cargo xtask down` ends it");
     NODE_PORTS.iter().for_each(|port| println!("  node   http://127.0.0.1:{port}"));
     println!("  store  redis://127.0.0.1:{STORE_PORT}");
     if options.observability {
         println!("  Prometheus  http://127.0.0.1:9090\n  Grafana     http://127.0.0.1:3000");
     }
-    cluster.keep();
     Ok(())
 }
 

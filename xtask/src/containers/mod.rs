@@ -24,6 +24,7 @@ const CHECKS: &[Check] = &[
     ("a stopped node flushes first", stop::check),
     ("a cluster that is up is used and left up", plays::on_a_cluster_that_is_up),
     ("interrupted, it leaves nothing", plays::interrupted),
+    ("its terminal closed, it leaves nothing", plays::hung_up),
     ("killed, `down` leaves nothing", plays::killed),
     ("all chapters against containers", plays::whole),
 ];

@@ -42,6 +42,15 @@ pub(super) fn interrupted(_docker: &Docker) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A terminal that is closed: there is nobody left to talk to, and still something to bring down.
+pub(super) fn hung_up(_docker: &Docker) -> anyhow::Result<()> {
+    let mut demo = Playing::start(xtask(&DEMO)?.stderr(Stdio::piped()), "Chapter 2 ")?;
+    (demo.says, demo.process.stderr) = (None, None);
+    demo.signal("HUP", Reach::Group)?;
+    demo.ended()?;
+    Ok(())
+}
+
 /// What nobody can notice, let alone clean up after.
 pub(super) fn killed(docker: &Docker) -> anyhow::Result<()> {
     let mut demo = Playing::until("Chapter 2 ")?;
@@ -56,7 +65,7 @@ pub(super) fn killed(docker: &Docker) -> anyhow::Result<()> {
 /// A demo that has said a certain thing and goes on.
 struct Playing {
     process: Child,
-    says: BufReader<ChildStdout>,
+    says: Option<BufReader<ChildStdout>>,
 }
 
 #[derive(Clone, Copy)]
@@ -67,12 +76,16 @@ enum Reach {
 
 impl Playing {
     fn until(words: &str) -> anyhow::Result<Self> {
+        Self::start(&mut xtask(&DEMO)?, words)
+    }
+
+    fn start(command: &mut Command, words: &str) -> anyhow::Result<Self> {
         // A process group of its own, as a shell gives to what it runs in the foreground.
-        let mut process = xtask(&DEMO)?.process_group(0).stdout(Stdio::piped()).spawn()?;
-        let says = process.stdout.take().context("the demo has no output")?;
-        let mut demo = Self { process, says: BufReader::new(says) };
+        let mut process = command.process_group(0).stdout(Stdio::piped()).spawn()?;
+        let says = process.stdout.take().map(BufReader::new);
+        let mut demo = Self { process, says };
         let mut said = String::new();
-        while demo.says.read_line(&mut said)? > 0 {
+        while demo.says.as_mut().context("the demo has no output")?.read_line(&mut said)? > 0 {
             if said.contains(words) {
                 return Ok(demo);
             }
@@ -93,8 +106,10 @@ impl Playing {
     }
 
     fn ended(mut self) -> anyhow::Result<Ended> {
-        let mut rest = Vec::new();
-        self.says.read_to_end(&mut rest)?;
+        // All that it still has to say, so that it does not wait for somebody to listen.
+        if let Some(says) = &mut self.says {
+            says.read_to_end(&mut Vec::new())?;
+        }
         let status: ExitStatus = self.process.wait()?;
         Ok(Ended::with(status))
     }

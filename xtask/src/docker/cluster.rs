@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::{Docker, Left, State, all_free, images, left, state};
-use crate::child::{Signals, output};
+use crate::child::{Signals, output, tell};
+use crate::ending::Ended;
 
 /// Where the nodes are published, on loopback.
 pub(crate) const NODE_PORTS: [u16; 3] = [8001, 8002, 8003];
@@ -63,11 +64,13 @@ impl Cluster<'_> {
 
     /// Brings it down, if that is ours to do.
     pub(crate) fn end(mut self) -> anyhow::Result<()> {
-        if std::mem::take(&mut self.ours) {
-            eprintln!("bringing the cluster down");
-            bring_down(self.docker)?;
+        if !self.ours {
+            return Ok(());
         }
-        Ok(())
+        tell("bringing the cluster down");
+        let down = bring_down(self.docker);
+        self.ours = false;
+        down.map(drop)
     }
 }
 
@@ -75,9 +78,7 @@ impl Drop for Cluster<'_> {
     /// The way out of an error, a signal or a panic, which have said what happened.
     fn drop(&mut self) {
         if self.ours && bring_down(self.docker).is_err() {
-            use std::io::Write as _;
-            // Not `eprintln`, which panics when the terminal is gone.
-            let _ = writeln!(std::io::stderr(), "the cluster is still there: `cargo xtask down` ends it");
+            tell("the cluster is still there: `cargo xtask down` ends it");
         }
     }
 }
@@ -109,8 +110,8 @@ pub(crate) fn bring_up<'a>(
     if options.observability {
         up.args(PROFILE);
     }
-    signals.succeed(up.args(["up", "--detach", "--no-build"])).inspect_err(|_| show_logs(docker))?;
-    wait(docker, signals, options).inspect_err(|_| show_logs(docker))?;
+    signals.succeed(up.args(["up", "--detach", "--no-build"])).inspect_err(|why| show_logs(docker, why))?;
+    wait(docker, signals, options).inspect_err(|why| show_logs(docker, why))?;
     Ok(cluster)
 }
 
@@ -133,9 +134,13 @@ fn wait(docker: &Docker, signals: &Signals, options: Options) -> anyhow::Result<
 }
 
 /// What the containers said, for whoever has to find out why the cluster is not coming up.
-fn show_logs(docker: &Docker) {
-    if let Ok(logs) = output(docker.compose().args(["logs", "--tail", "5"])) {
-        eprintln!("{logs}");
+fn show_logs(docker: &Docker, why: &anyhow::Error) {
+    // Who was told to end wants the end.
+    if why.is::<Ended>() {
+        return;
+    }
+    if let Ok(logs) = output(docker.compose().args(["logs", "--no-color", "--tail", "5"])) {
+        tell(&logs);
     }
 }
 
