@@ -317,10 +317,19 @@ pub(crate) fn main() -> ExitCode {
     match dispatch(cli.verb) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("demo-ratelimiter: {error:#}");
+            eprintln!("demo-ratelimiter: {}", on_one_line(&error));
             if error.is::<Usage>() { Exit::Usage } else { Exit::Failure }.into()
         }
     }
+}
+
+/// An error with its causes, without those that it has told itself.
+fn on_one_line(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |line, cause| match line.as_str() {
+        "" => cause,
+        told if told.contains(&cause) => line,
+        told => format!("{told}: {cause}"),
+    })
 }
 
 fn dispatch(verb: Verb) -> anyhow::Result<Exit> {

@@ -116,7 +116,12 @@ async fn play(subject: Arc<Subject>, front_end: FrontEnd, signals: Signals) -> a
     let (keys, inputs) = mpsc::channel(8);
     let story = tokio::spawn(runner.run(inputs));
     match front_end {
-        FrontEnd::Lines { json } => headless::show(story, events, keys, json, signals).await,
+        FrontEnd::Lines { json, asked } => {
+            if !asked {
+                eprintln!("standard output is no terminal: printing lines, as with --headless");
+            }
+            headless::show(story, events, keys, json, signals).await
+        }
         FrontEnd::Screen { tui, .. } => screen::show(*tui, story, events, keys, signals).await,
     }
 }
@@ -124,7 +129,11 @@ async fn play(subject: Arc<Subject>, front_end: FrontEnd, signals: Signals) -> a
 /// Where the story is shown.
 enum FrontEnd {
     /// On standard output, a line an event.
-    Lines { json: bool },
+    Lines {
+        json: bool,
+        /// Somebody wanted it so; otherwise there is just no terminal.
+        asked: bool,
+    },
     /// In the terminal, or on a screen that nobody sees.
     Screen { tui: Box<Tui>, pace: Pace },
 }
@@ -144,10 +153,7 @@ impl FrontEnd {
                 lines || !args.screen.is_asked_for(),
                 "there is no terminal to record: give --offscreen WxH"
             );
-            if !lines {
-                eprintln!("standard output is no terminal: printing lines, as with --headless");
-            }
-            return Ok(Self::Lines { json: args.json });
+            return Ok(Self::Lines { json: args.json, asked: lines });
         }
         let local = if args.target.endpoints.is_empty() { "local cluster" } else { "given cluster" };
         let pace = if args.screen.offscreen.is_some() { Pace::Auto } else { Pace::Manual };

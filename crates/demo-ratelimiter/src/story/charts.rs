@@ -5,6 +5,7 @@ use demo_core::{ChartSpec, Event, SeriesRole, SeriesSpec, Stage};
 use ratelimiter_api::{Key, NodeObservation, Observation};
 use ratelimiter_chaos::Tally;
 use ratelimiter_evidence::Client;
+use tokio::time::Instant;
 
 use super::notes::Notes;
 use super::workload;
@@ -64,16 +65,19 @@ pub(crate) fn sampler(subject: &Arc<Subject>) -> impl FnMut(&Stage, &Observation
             }
         }
         let tally = acts.tally();
-        acts.recorder.observe(observation, Some(Client { sent: tally.sent(), denied: tally.denied }));
+        // The tally is of now, and the round began a while ago.
+        let now = subject.detector.get().map_or(observation.at, |detector| detector.at(Instant::now()));
+        let client = Client { at: now, sent: tally.sent(), denied: tally.denied };
+        acts.recorder.observe(observation, Some(client));
         drop(acts);
         stage.emit(Event::Sampled { chart: ADMISSIONS, values: admissions(observation, &keys) });
         if let Some((at, before)) = last {
-            let seconds = (observation.at - at).as_secs_f64();
+            let seconds = now.saturating_sub(at).as_secs_f64();
             let rate = |now: u64, then: u64| Some(now.saturating_sub(then) as f64 / seconds);
             let values = vec![rate(tally.allowed, before.allowed), rate(tally.denied, before.denied)];
             stage.emit(Event::Sampled { chart: CHECKS, values });
         }
-        last = Some((observation.at, tally));
+        last = Some((now, tally));
     }
 }
 
