@@ -8,6 +8,7 @@
 #![doc = include_str!("../README.md")]
 
 mod actions;
+mod quantity;
 mod recorder;
 mod topology;
 mod violations;

@@ -1,28 +1,40 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use diagnosis::{BuildError, Evidence, EvidenceBuilder, Role, SignalSeries};
-use ratelimiter_api::{NodeObservation, Observation};
-use ratelimiter_invariants::Violation;
+use diagnosis::{BuildError, Evidence, EvidenceBuilder, SignalSeries};
+use ratelimiter_api::{NodeObservation, NodeSample, Observation};
+use ratelimiter_invariants::{Subject, Violation};
 
+use crate::quantity::Quantity;
 use crate::{CLIENTS, STORE, actions, key_entity, topology, violations};
 
 /// Samples older than this, measured from the newest, are forgotten.
 const KEPT: Duration = Duration::from_secs(600);
+/// Of more keys than this, those seen first are recorded.
+const MOST_KEYS: usize = 200;
+/// Of more keys than this, the evidence is about those that are violated or had another limit, and the first of the rest.
+const MOST_TOLD: usize = 16;
+/// How often a node syncs that has not told yet.
+const SYNC_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Observations as signals, one series an entity and a quantity.
+///
+/// Memory is bounded: the last ten minutes of the nodes that are observed, and of at most 200 keys.
 #[derive(Clone, Debug, Default)]
 pub struct Recorder {
     series: BTreeMap<(String, &'static str), SignalSeries>,
     /// Every node that was seen, and how often it syncs.
     nodes: BTreeMap<String, Duration>,
     keys: BTreeSet<String>,
-    last: Option<(Duration, Client)>,
+    last: Option<Client>,
 }
 
 /// How many checks a caller has sent and had denied so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Client {
+    /// When they were counted, on the observations' clock. A round takes its time, the more so with a slow store, and
+    /// what was sent meanwhile is no surge.
+    pub at: Duration,
     /// Checks sent.
     pub sent: u64,
     /// Checks denied.
@@ -40,22 +52,6 @@ pub struct Moment {
     pub until: Duration,
 }
 
-/// A quantity: its name, unit and role.
-type Quantity = (&'static str, &'static str, Role);
-
-const SENT: Quantity = ("checks sent", "1/s", Role::Demand);
-const DENIED: Quantity = ("checks denied", "1/s", Role::Other);
-const REACHABLE: Quantity = ("reachable", "", Role::Availability);
-const OWN: Quantity = ("own admissions in their windows", "", Role::Volume);
-const UNSYNCED: Quantity = ("admissions not confirmed by the store", "", Role::Backlog);
-const CHECK_P99: Quantity = ("p99 of checks", "ms", Role::Latency);
-const UPTIME: Quantity = ("uptime", "s", Role::Uptime);
-const WRITE_AGE: Quantity = ("age of the last confirmed write", "s", Role::ProgressAge);
-const READ_TIME: Quantity = ("read time", "ms", Role::Latency);
-const HELD: Quantity = ("admissions held in their windows", "", Role::Volume);
-const ACCEPTED_AGE: Quantity = ("age of the last accepted write", "s", Role::ProgressAge);
-const LIMIT: Quantity = ("limit", "", Role::Setting);
-
 impl Recorder {
     /// A recorder that has seen nothing.
     pub fn new() -> Self {
@@ -72,42 +68,54 @@ impl Recorder {
             self.node(at, node, observation.span_end_us);
         }
         let store = observation.store.as_ref();
-        self.put(at, STORE, REACHABLE, Some(flag(store.is_some())));
-        self.put(at, STORE, READ_TIME, store.map(|s| ms(s.latency)));
-        self.put(at, STORE, HELD, store.map(|s| s.keys.values().map(|k| k.shared).sum::<u64>() as f64));
+        self.put(at, STORE, Quantity::REACHABLE, Some(flag(store.is_some())));
+        self.put(at, STORE, Quantity::READ_TIME, store.map(|s| ms(s.latency)));
+        let held = store.map(|s| s.keys.values().map(|k| k.shared).sum::<u64>() as f64);
+        self.put(at, STORE, Quantity::HELD, held);
         // The store does not say when it last took a write; whoever wrote last does.
         let samples = || observation.nodes.iter().filter_map(|n| n.sample.as_ref());
         let accepted = samples().filter_map(|s| s.last_write_age).min();
-        self.put(at, STORE, ACCEPTED_AGE, accepted.map(|age| age.as_secs_f64()));
+        self.put(at, STORE, Quantity::ACCEPTED_AGE, accepted.map(|age| age.as_secs_f64()));
         for (key, shared) in store.into_iter().flat_map(|s| &s.keys) {
             let entity = key_entity(key);
-            self.put(at, &entity, LIMIT, Some(shared.limit.admissions().into()));
-            self.keys.insert(entity);
+            if self.keys.len() < MOST_KEYS || self.keys.contains(&entity) {
+                self.put(at, &entity, Quantity::LIMIT, Some(shared.limit.admissions().into()));
+                self.put(at, &entity, Quantity::WINDOW, Some(shared.limit.window().as_secs_f64()));
+                self.keys.insert(entity);
+            }
         }
-        for series in self.series.values_mut() {
-            series.points.retain(|(t, _)| *t + KEPT >= at);
-        }
+        self.forget(at);
     }
 
     /// The evidence about an incident: everything that was measured in its time, and what was violated then.
     ///
     /// # Errors
-    /// When a violation is about something that was never observed.
+    /// When a violation is about a node that was never observed.
     pub fn evidence<'a>(
         &self,
         incident: &str,
         moment: Moment,
         broken: impl IntoIterator<Item = &'a Violation>,
     ) -> Result<Evidence, BuildError> {
-        let keys: Vec<String> = self.keys.iter().cloned().collect();
+        let broken = violations::firsts(broken);
+        let within: Vec<SignalSeries> = self
+            .series
+            .values()
+            .map(|series| {
+                let mut series = series.clone();
+                series.points.retain(|(t, _)| (moment.since..=moment.until).contains(t));
+                series
+            })
+            .collect();
+        let keys = self.told(&broken, &within);
         let nodes: Vec<String> = self.nodes.keys().cloned().collect();
-        let mut builder = EvidenceBuilder::new(incident).since(moment.since);
+        let mut builder = EvidenceBuilder::new(incident).guard(guard(moment, &broken));
         builder = topology::describe(builder, self.nodes.iter().map(|(n, i)| (n.as_str(), *i)), &keys);
         builder = actions::catalogue(builder, &nodes, &keys);
-        for series in self.series.values() {
-            let mut series = series.clone();
-            series.points.retain(|(t, _)| *t <= moment.until);
-            builder = builder.signal(series);
+        for series in within {
+            if !self.keys.contains(&series.entity) || keys.contains(&series.entity) {
+                builder = builder.signal(series);
+            }
         }
         for violation in broken {
             builder = builder.violation(violations::broken(violation));
@@ -115,40 +123,88 @@ impl Recorder {
         builder.build(moment.at)
     }
 
+    /// The keys that the evidence is about.
+    fn told(&self, broken: &[&Violation], within: &[SignalSeries]) -> Vec<String> {
+        let mut told: BTreeSet<String> = broken
+            .iter()
+            .filter_map(|violation| match &violation.subject {
+                Subject::Key(key) => Some(key_entity(key)),
+                Subject::Node(_) | Subject::Store => None,
+            })
+            .collect();
+        let changed = |series: &&SignalSeries| {
+            self.keys.contains(&series.entity) && series.points.windows(2).any(|pair| pair[0].1 != pair[1].1)
+        };
+        told.extend(within.iter().filter(changed).map(|series| series.entity.clone()));
+        let room = MOST_TOLD.saturating_sub(told.len());
+        let rest: Vec<String> = self.keys.difference(&told).take(room).cloned().collect();
+        told.extend(rest);
+        told.into_iter().collect()
+    }
+
     fn client(&mut self, at: Duration, client: Client) {
-        if let Some((then, before)) = self.last {
-            let seconds = at.saturating_sub(then).as_secs_f64();
+        if let Some(before) = self.last {
+            let seconds = client.at.saturating_sub(before.at).as_secs_f64();
             if seconds > 0.0 {
                 let rate = |now: u64, before: u64| Some(now.saturating_sub(before) as f64 / seconds);
-                self.put(at, CLIENTS, SENT, rate(client.sent, before.sent));
-                self.put(at, CLIENTS, DENIED, rate(client.denied, before.denied));
+                self.put(at, CLIENTS, Quantity::SENT, rate(client.sent, before.sent));
+                self.put(at, CLIENTS, Quantity::DENIED, rate(client.denied, before.denied));
             }
         }
-        self.last = Some((at, client));
+        self.last = Some(client);
     }
 
     fn node(&mut self, at: Duration, node: &NodeObservation, span_end_us: u64) {
         let name = node.node.as_str();
+        if name != node.address && self.nodes.remove(&node.address).is_some() {
+            // It goes by its address until it has told its name.
+            self.series.retain(|(entity, _), _| *entity != node.address);
+        }
         let sample = node.sample.as_ref();
-        let known = self.nodes.get(name).copied().unwrap_or(Duration::from_millis(200));
+        let known = self.nodes.get(name).copied().unwrap_or(SYNC_INTERVAL);
         self.nodes.insert(name.to_owned(), sample.map_or(known, |s| s.sync_interval));
-        let total = |count: fn(&ratelimiter_api::KeySample) -> u64| {
-            sample.map(|s| s.keys.values().map(count).sum::<u64>() as f64)
-        };
         let seconds = |us: u64| Duration::from_micros(us).as_secs_f64();
-        self.put(at, name, REACHABLE, Some(flag(sample.is_some())));
-        self.put(at, name, OWN, total(|k| k.admissions));
-        self.put(at, name, UNSYNCED, total(|k| k.unsynced));
-        self.put(at, name, CHECK_P99, sample.and_then(|s| s.check_p99).map(ms));
-        self.put(at, name, UPTIME, sample.map(|s| seconds(span_end_us.saturating_sub(s.started_at_us))));
+        let uptime = |s: &NodeSample| seconds(span_end_us.saturating_sub(s.started_at_us));
+        let total = |s: &NodeSample, count: fn(&ratelimiter_api::KeySample) -> u64| {
+            s.keys.values().map(count).sum::<u64>() as f64
+        };
+        self.put(at, name, Quantity::REACHABLE, Some(flag(sample.is_some())));
+        self.put(at, name, Quantity::OWN, sample.map(|s| total(s, |k| k.admissions)));
+        self.put(at, name, Quantity::UNSYNCED, sample.map(|s| total(s, |k| k.unsynced)));
+        self.put(at, name, Quantity::CHECK_P99, sample.and_then(|s| s.check_p99).map(ms));
+        self.put(at, name, Quantity::UPTIME, sample.map(uptime));
         let age = sample.and_then(|s| s.last_write_age);
-        self.put(at, name, WRITE_AGE, age.map(|age| age.as_secs_f64()));
+        self.put(at, name, Quantity::WRITE_AGE, age.map(|age| age.as_secs_f64()));
+        self.put(at, name, Quantity::UNANSWERED, sample.map(|s| flag(!s.store_connected)));
     }
 
-    fn put(&mut self, at: Duration, entity: &str, (name, unit, role): Quantity, value: Option<f64>) {
-        let new = || SignalSeries::new(entity, name, unit, role);
-        self.series.entry((entity.to_owned(), name)).or_insert_with(new).push(at, value);
+    fn put(&mut self, at: Duration, entity: &str, quantity: Quantity, value: Option<f64>) {
+        self.series
+            .entry((entity.to_owned(), quantity.name))
+            .or_insert_with(|| quantity.of(entity))
+            .push(at, value);
     }
+
+    /// Rounds come in order, so that what is old stands in front.
+    fn forget(&mut self, now: Duration) {
+        self.series.retain(|_, series| {
+            let old = series.points.partition_point(|(t, _)| *t + KEPT < now);
+            series.points.drain(..old);
+            !series.points.is_empty()
+        });
+        let Self { series, nodes, keys, .. } = self;
+        nodes.retain(|node, _| series.contains_key(&(node.clone(), Quantity::REACHABLE.name)));
+        keys.retain(|key| series.contains_key(&(key.clone(), Quantity::LIMIT.name)));
+    }
+}
+
+/// How long before the moment the baseline ends: a third of the time, and longer where what was noticed had been going on
+/// for longer, for graces can be long; a baseline there has to be.
+fn guard(moment: Moment, broken: &[&Violation]) -> Duration {
+    let before = moment.at.saturating_sub(moment.since);
+    let noticed = broken.iter().filter(|violation| violation.detected_at <= moment.at);
+    let going_on = noticed.map(|violation| moment.at.saturating_sub(violation.first_seen)).max();
+    (before / 3).max(going_on.unwrap_or_default() + SYNC_INTERVAL).min(before.mul_f64(0.6))
 }
 
 fn ms(duration: Duration) -> f64 {
@@ -157,4 +213,39 @@ fn ms(duration: Duration) -> f64 {
 
 fn flag(value: bool) -> f64 {
     if value { 1.0 } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use ratelimiter_api::{Key, Limit, SharedCount, StoreSample};
+
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_in_time_and_in_keys() {
+        let mut recorder = Recorder::new();
+        let limit = Limit::new(10, 1).unwrap();
+        // every round shows ten keys that were never seen before
+        for round in 0..4_000_u32 {
+            let keys = (0..10).map(|n| {
+                let shared = SharedCount { limit, epoch: 1, shared: 1 };
+                (Key::new(format!("k{}", round * 10 + n)).unwrap(), shared)
+            });
+            let store = StoreSample { latency: Duration::ZERO, keys: keys.collect() };
+            recorder.observe(
+                &Observation {
+                    at: Duration::from_millis(200) * round,
+                    span_end_us: 0,
+                    nodes: Vec::new(),
+                    store: Some(store),
+                    store_error: None,
+                },
+                None,
+            );
+        }
+        assert!(recorder.keys.len() <= MOST_KEYS, "{} keys", recorder.keys.len());
+        let rounds = 600 * 5 + 1;
+        assert!(recorder.series.values().all(|series| series.points.len() <= rounds));
+        assert!(recorder.series.len() <= 4 + 2 * MOST_KEYS, "{} series", recorder.series.len());
+    }
 }

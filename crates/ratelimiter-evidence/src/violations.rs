@@ -3,6 +3,19 @@ use ratelimiter_invariants::{Evidence, Subject, Violation};
 
 use crate::{STORE, key_entity};
 
+/// Of each invariant and subject the first: what was violated again and again is still one thing to explain.
+pub(crate) fn firsts<'a>(violations: impl IntoIterator<Item = &'a Violation>) -> Vec<&'a Violation> {
+    let mut firsts: Vec<&Violation> = violations.into_iter().collect();
+    firsts.sort_by_key(|v| (v.detected_at, v.invariant));
+    let mut seen = Vec::new();
+    firsts.retain(|v| {
+        let new = !seen.contains(&(v.invariant, &v.subject));
+        seen.push((v.invariant, &v.subject));
+        new
+    });
+    firsts
+}
+
 /// A violation as the diagnosis wants it: where, which, when, how much where how much was allowed.
 pub(crate) fn broken(violation: &Violation) -> Broken {
     let entity = match &violation.subject {

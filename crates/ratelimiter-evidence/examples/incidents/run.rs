@@ -1,0 +1,214 @@
+//! One incident on a cluster of its own, watched as the demo watches.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use diagnosis::{BuildError, Evidence, Validated, Verdict, offline};
+use ratelimiter_api::{LimitSpec, NodeClient};
+use ratelimiter_chaos::{Burst, RedisPause, Scope, Steady, SteadyHandle, Tally, setup_rate_limit};
+use ratelimiter_cluster::LocalCluster;
+use ratelimiter_evidence::{Client, Moment, Recorder};
+use ratelimiter_health::Observer;
+use ratelimiter_invariants::{Change, Monitor, Thresholds, Violation};
+use ratelimiter_store::StoreUrl;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use crate::incident::{Fault, NODES, Plan};
+use crate::relay::Relay;
+
+/// How long after the first violation somebody in a hurry asks.
+pub(crate) const SOON: Duration = Duration::from_secs(2);
+/// How long one request to a node may take.
+const REQUEST: Duration = Duration::from_secs(2);
+
+/// What came of a run.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// As of the end of the run.
+    pub(crate) evidence: Evidence,
+    pub(crate) answer: Validated,
+    /// As of [`SOON`] after the first violation.
+    pub(crate) soon: Validated,
+    /// From the fault to the first violation.
+    pub(crate) noticed: Option<Duration>,
+}
+
+/// How an answer compares with what was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// Entity and mechanism, or rightly that there is no incident.
+    Right,
+    /// A cause that was not one.
+    FalseCause,
+    /// No cause where there was one.
+    NoCause,
+}
+
+impl Judgement {
+    pub(crate) fn of(answer: &Validated, plan: &Plan) -> Self {
+        let named = answer.cause().map(|cause| (cause.entity.clone(), cause.mechanism));
+        match (&plan.truth, named) {
+            (Some(truth), Some(named)) if *truth == named => Self::Right,
+            (None, None) if answer.verdict == Verdict::NoIncident => Self::Right,
+            (_, Some(_)) => Self::FalseCause,
+            (_, None) => Self::NoCause,
+        }
+    }
+}
+
+/// Everything that is seen of the cluster, and nothing of what is done to it.
+#[derive(Debug, Default)]
+struct Seen {
+    recorder: Recorder,
+    violations: Vec<Violation>,
+    until: Duration,
+}
+
+/// What the callers do.
+#[derive(Debug, Default)]
+struct Traffic {
+    steady: Vec<SteadyHandle>,
+    burst: Tally,
+}
+
+impl Traffic {
+    fn client(&self, at: Duration) -> Client {
+        let tallies = self.steady.iter().map(SteadyHandle::tally).chain([self.burst]);
+        tallies.fold(Client { at, ..Client::default() }, |sum, tally| Client {
+            at,
+            sent: sum.sent + tally.sent(),
+            denied: sum.denied + tally.denied,
+        })
+    }
+}
+
+/// Plays a plan and asks for its cause.
+pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
+    let relay = Relay::start().await.context("the relay cannot listen")?;
+    let relayed = match plan.fault {
+        Fault::Relay { only, .. } => (0..NODES).filter(|n| only.is_none_or(|only| only == *n)).collect(),
+        _ => Vec::new(),
+    };
+    let everybody = relayed.len() == NODES;
+    let route = relay.route();
+    let mut cluster = LocalCluster::builder()
+        .nodes(NODES)
+        .counting(plan.counting)
+        .store_route(move |node, store| if relayed.contains(&node) { route(store) } else { store })
+        .start()
+        .await?;
+    let nodes: Vec<NodeClient> =
+        (0..NODES).map(|node| cluster.client(node, REQUEST)).collect::<Result<_, _>>()?;
+    for (key, limit) in &plan.limits {
+        setup_rate_limit(&nodes, &LimitSpec::new(key.clone(), *limit)).await?;
+    }
+
+    let store: StoreUrl =
+        if everybody { format!("redis://{}", relay.address()).parse()? } else { cluster.store_url() };
+    let traffic = Arc::new(Mutex::new(Traffic::default()));
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let observer = Observer::new(&cluster.endpoints(), store)?;
+    let started = observer.started();
+    let (observations, mut heard) = mpsc::channel(16);
+    let observing = tokio::spawn(observer.run(observations));
+    let watching = tokio::spawn({
+        let (traffic, seen) = (Arc::clone(&traffic), Arc::clone(&seen));
+        async move {
+            let mut monitor = Monitor::new(Thresholds::default());
+            while let Some(observation) = heard.recv().await {
+                let changes = monitor.observe(&observation);
+                let client = lock(&traffic).client(started.elapsed());
+                let mut seen = lock(&seen);
+                seen.recorder.observe(&observation, Some(client));
+                seen.until = observation.at;
+                seen.note(&changes, monitor.active());
+            }
+        }
+    });
+
+    let began = started.elapsed();
+    let workload = Steady::new(cluster.endpoints(), plan.busy.clone(), plan.rate, Scope::ThisMachine)?;
+    lock(&traffic).steady.push(workload.start());
+    sleep(plan.before).await;
+    let mut pause = None;
+    let mut broken = Instant::now();
+    match &plan.fault {
+        Fault::None => {}
+        Fault::Pause => {
+            let guard = RedisPause::new(cluster.store_url(), Scope::ThisMachine)?.inject().await?;
+            broken = guard.started();
+            pause = Some(guard);
+        }
+        Fault::Burst { key, limit, multiplier } => {
+            let burst =
+                Burst::new(cluster.endpoints(), key.clone(), *limit, *multiplier, Scope::ThisMachine)?;
+            let report = burst.fire().await?;
+            broken = report.released;
+            lock(&traffic).burst = report.tally;
+        }
+        Fault::KillNode(node) => cluster.kill_node(*node)?,
+        Fault::KillStore => cluster.kill_store(),
+        Fault::Relay { condition, .. } => relay.set(*condition),
+        Fault::SetLimit { key, limit } => {
+            nodes[0].set_limit(&LimitSpec::new(key.clone(), *limit)).await?;
+        }
+        Fault::MoreLoad { rate } => {
+            let more = Steady::new(cluster.endpoints(), plan.busy.clone(), *rate, Scope::ThisMachine)?;
+            lock(&traffic).steady.push(more.start());
+        }
+    }
+    sleep(plan.after).await;
+    observing.abort();
+    watching.await.context("the observer's rounds could not be judged")?;
+    drop(pause);
+    drop(cluster);
+
+    let seen = lock(&seen);
+    let first = seen.violations.iter().map(|v| v.detected_at).min();
+    let evidence = seen.evidence(began, first, seen.until)?;
+    let answer = offline::diagnose(&evidence);
+    let soon = first.map_or(seen.until, |at| seen.until.min(at + SOON));
+    let soon = offline::diagnose(&seen.evidence(began, first, soon)?);
+    Ok(Outcome { evidence, answer, soon, noticed: first.map(|at| at.saturating_sub(broken - started)) })
+}
+
+impl Seen {
+    fn evidence(
+        &self,
+        since: Duration,
+        noticed: Option<Duration>,
+        until: Duration,
+    ) -> Result<Evidence, BuildError> {
+        let moment = Moment { since, at: noticed.unwrap_or(until), until };
+        let known = self.violations.iter().filter(|v| v.detected_at <= until);
+        self.recorder.evidence("what was just observed", moment, known)
+    }
+
+    /// Keeps every violation with the latest that is known of it.
+    fn note<'a>(&mut self, changes: &[Change], active: impl Iterator<Item = &'a Violation>) {
+        for change in changes {
+            match change {
+                Change::Raised(violation) => self.violations.push(violation.clone()),
+                Change::Cleared(violation) => self.update(violation),
+            }
+        }
+        active.for_each(|violation| self.update(violation));
+    }
+
+    fn update(&mut self, latest: &Violation) {
+        let same = |v: &&mut Violation| {
+            v.invariant == latest.invariant
+                && v.subject == latest.subject
+                && v.detected_at == latest.detected_at
+        };
+        if let Some(violation) = self.violations.iter_mut().find(same) {
+            violation.clone_from(latest);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,401 @@
+//! What is recorded of a cluster, and what becomes of it as evidence.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use diagnosis::{Direction, Evidence, Fact, Role, Row, Verdict, offline};
+use ratelimiter_api::{
+    Key, KeySample, Limit, NodeId, NodeObservation, NodeSample, Observation, SharedCount, StoreSample,
+};
+use ratelimiter_evidence::{CLIENTS, Client, Moment, Recorder, STORE};
+use ratelimiter_invariants::{Change, Monitor, Thresholds, Violation};
+
+const SECOND: Duration = Duration::from_secs(1);
+const ROUND: Duration = Duration::from_millis(200);
+const BEGINNING_US: u64 = 1_000_000_000_000;
+
+/// The cluster in a quiet hour, `round` rounds after it began to be observed.
+fn quiet(round: u32) -> Observation {
+    quiet_with(round, &["api-users"])
+}
+
+fn quiet_with(round: u32, keys: &[&str]) -> Observation {
+    let at = ROUND * round;
+    let span_end_us = BEGINNING_US + u64::try_from(at.as_micros()).unwrap();
+    let limit = Limit::new(100, 4).unwrap();
+    let keys: Vec<Key> = keys.iter().map(|key| Key::new(key).unwrap()).collect();
+    let own = KeySample { limit, epoch: 1, admissions: 20, unsynced: 1 };
+    let shared = SharedCount { limit, epoch: 1, shared: 60 };
+    let node = |n: u32| NodeObservation {
+        node: NodeId::new(format!("node-{n}")),
+        address: format!("127.0.0.1:{}", 8000 + n),
+        heartbeat: None,
+        sample: Some(NodeSample {
+            boot: "b".into(),
+            started_at_us: BEGINNING_US - 60_000_000,
+            latency: Duration::from_millis(1),
+            store_connected: true,
+            last_write_age: Some(Duration::from_millis(10)),
+            check_p99: Some(Duration::from_micros(40)),
+            sync_interval: ROUND,
+            keys: keys.iter().map(|key| (key.clone(), own)).collect(),
+        }),
+        error: None,
+    };
+    Observation {
+        at,
+        span_end_us,
+        nodes: (1..=3).map(node).collect(),
+        store: Some(StoreSample {
+            latency: Duration::from_micros(300),
+            keys: keys.iter().map(|key| (key.clone(), shared)).collect::<BTreeMap<_, _>>(),
+        }),
+        store_error: None,
+    }
+}
+
+/// Twelve checks a round, all admitted.
+fn client(round: u32) -> Option<Client> {
+    Some(Client { at: ROUND * round, sent: u64::from(round) * 12, denied: 0 })
+}
+
+/// Observes `rounds` rounds, each as `change` makes it.
+fn recorded(rounds: u32, mut change: impl FnMut(u32, &mut Observation)) -> Recorder {
+    let mut recorder = Recorder::new();
+    for round in 0..rounds {
+        let mut observation = quiet(round);
+        change(round, &mut observation);
+        recorder.observe(&observation, client(round));
+    }
+    recorder
+}
+
+fn moment(at: u32, until: u32) -> Moment {
+    Moment { since: Duration::ZERO, at: ROUND * at, until: ROUND * until }
+}
+
+fn row<'a>(evidence: &'a Evidence, entity: &str, signal: &str) -> &'a Row {
+    let mut rows = evidence.rows.iter().filter(|r| r.entity() == entity && r.signal() == Some(signal));
+    let row = rows.next().unwrap_or_else(|| panic!("no row {signal:?} of {entity}"));
+    assert!(rows.next().is_none(), "{signal:?} of {entity} has two rows");
+    row
+}
+
+#[test]
+fn every_signal_is_one_row_and_plays_its_part() {
+    let evidence = recorded(100, |_, _| ()).evidence("a quiet hour", moment(99, 99), []).unwrap();
+    let key = "key api-users";
+    for (entity, signal, role) in [
+        (CLIENTS, "checks sent", Role::Demand),
+        (CLIENTS, "checks denied", Role::Other),
+        (STORE, "reachable", Role::Availability),
+        (STORE, "read time", Role::Latency),
+        (STORE, "admissions held in their windows", Role::Volume),
+        (STORE, "age of the last accepted write", Role::ProgressAge),
+        (key, "limit", Role::Setting),
+        (key, "window", Role::Setting),
+        ("node-2", "reachable", Role::Availability),
+        ("node-2", "own admissions in their windows", Role::Volume),
+        ("node-2", "admissions not confirmed by the store", Role::Backlog),
+        ("node-2", "p99 of checks", Role::Latency),
+        ("node-2", "uptime", Role::Uptime),
+        ("node-2", "age of the last confirmed write", Role::ProgressAge),
+        ("node-2", "reads of the store without an answer", Role::Errors),
+    ] {
+        let row = row(&evidence, entity, signal);
+        assert_eq!(row.role(), Some(role), "{signal} of {entity}");
+        assert!(matches!(row.fact, Fact::Steady(_)), "{row:?}");
+    }
+    // the same of the other two nodes, and what each of the three declares about how often it syncs
+    assert_eq!(evidence.rows.len(), 8 + 3 * 7 + 3);
+    let Fact::Steady(sent) = &row(&evidence, CLIENTS, "checks sent").fact else { unreachable!() };
+    assert_eq!(sent.median, 60.0);
+    assert_eq!(offline::diagnose(&evidence).verdict, Verdict::NoIncident);
+}
+
+#[test]
+fn what_was_not_seen_is_a_gap_and_never_a_zero() {
+    let evidence = recorded(100, |round, observation| {
+        if round >= 60 {
+            observation.nodes[0].sample = None;
+            observation.store = None;
+        }
+    })
+    .evidence("an hour", moment(60, 99), [])
+    .unwrap();
+    for (entity, signal) in [
+        ("node-1", "own admissions in their windows"),
+        ("node-1", "admissions not confirmed by the store"),
+        ("node-1", "p99 of checks"),
+        ("node-1", "uptime"),
+        ("node-1", "age of the last confirmed write"),
+        ("node-1", "reads of the store without an answer"),
+        (STORE, "read time"),
+        (STORE, "admissions held in their windows"),
+        ("key api-users", "limit"),
+    ] {
+        let row = row(&evidence, entity, signal);
+        let Fact::Gap(gap) = &row.fact else { panic!("{row:?}") };
+        assert_eq!(gap.to, ROUND * 99, "{signal} of {entity}");
+    }
+    // that there is no answer is the one thing that was seen
+    for entity in ["node-1", STORE] {
+        let Fact::Change(change) = &row(&evidence, entity, "reachable").fact else { panic!() };
+        assert_eq!(
+            (change.direction, change.before.median, change.after.median),
+            (Direction::Down, 1.0, 0.0)
+        );
+    }
+    assert!(matches!(row(&evidence, "node-2", "uptime").fact, Fact::Steady(_)));
+}
+
+#[test]
+fn a_round_that_took_long_is_no_surge() {
+    let mut recorder = Recorder::new();
+    for round in 0..60 {
+        // from here on, whoever counts the checks does so at the end of a round that takes half a second
+        let late = Duration::from_millis(if round < 40 { 0 } else { 500 });
+        let at = ROUND * round + late;
+        let sent = u64::try_from(at.as_millis()).unwrap() * 60 / 1_000;
+        recorder.observe(&quiet(round), Some(Client { at, sent, denied: 0 }));
+    }
+    let evidence = recorder.evidence("an hour", moment(42, 59), []).unwrap();
+    assert!(matches!(row(&evidence, CLIENTS, "checks sent").fact, Fact::Steady(_)));
+}
+
+#[test]
+fn what_was_going_on_before_it_was_noticed_is_no_baseline() {
+    let mut monitor = Monitor::new(Thresholds::default());
+    let mut violations = Vec::new();
+    // slow for five seconds before anybody is told, after little more than that in which all was well
+    let recorder = recorded(70, |round, observation| {
+        let slow = Duration::from_millis(if round < 30 { 1 } else { 250 });
+        observation.nodes[0].sample.as_mut().unwrap().check_p99 = Some(slow);
+        violations.extend(raised(monitor.observe(observation)));
+    });
+    let at = violations[0].detected_at;
+    assert!(at >= ROUND * 55, "{at:?}");
+    let until = ROUND * 69;
+    let evidence = recorder.evidence("x", Moment { since: Duration::ZERO, at, until }, &violations).unwrap();
+    assert!(evidence.spans.baseline.to <= ROUND * 30, "{:?}", evidence.spans);
+    let Fact::Change(change) = &row(&evidence, "node-1", "p99 of checks").fact else { panic!() };
+    assert_eq!((change.onset, change.before.median, change.before.iqr), (ROUND * 30, 1.0, 0.0));
+}
+
+#[test]
+fn an_act_begins_and_ends_where_the_moment_says() {
+    let recorder = recorded(200, |round, observation| {
+        let slow = !(50..150).contains(&round);
+        observation.store.as_mut().unwrap().latency = Duration::from_millis(if slow { 400 } else { 1 });
+    });
+    let steady = |since: u32, until: u32| {
+        let moment = Moment { since: ROUND * since, at: ROUND * 120, until: ROUND * until };
+        let evidence = recorder.evidence("an act", moment, []).unwrap();
+        assert!(evidence.spans.baseline.from >= moment.since && evidence.spans.incident.to <= moment.until);
+        matches!(row(&evidence, STORE, "read time").fact, Fact::Steady(_))
+    };
+    assert!(steady(50, 149), "what was before and after is another story");
+    assert!(!steady(50, 199));
+}
+
+#[test]
+fn a_node_goes_by_its_address_until_it_has_told_its_name() {
+    let evidence = recorded(60, |round, observation| {
+        if round < 5 {
+            let node = &mut observation.nodes[2];
+            node.node = NodeId::new(node.address.clone());
+            node.sample = None;
+        }
+    })
+    .evidence("a start", moment(50, 59), [])
+    .unwrap();
+    let ids: BTreeSet<&str> = evidence.topology.entities.iter().map(|e| e.id.as_str()).collect();
+    assert_eq!(ids, BTreeSet::from([CLIENTS, "key api-users", "node-1", "node-2", "node-3", STORE]));
+}
+
+#[test]
+fn samples_are_forgotten_after_ten_minutes_and_so_is_who_they_were_of() {
+    let recorder = recorded(6_000, |round, observation| {
+        if round > 100 {
+            observation.nodes.pop();
+        }
+    });
+    let evidence = recorder.evidence("a long day", moment(5_990, 5_999), []).unwrap();
+    assert!(evidence.spans.baseline.from >= ROUND * 5_999 - 600 * SECOND, "{:?}", evidence.spans);
+    assert!(evidence.topology.entity("node-2").is_some() && evidence.topology.entity("node-3").is_none());
+}
+
+#[test]
+fn of_many_keys_the_evidence_is_about_those_that_matter() {
+    let names: Vec<String> = (0..500).map(|n| format!("k{n:03}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut recorder = Recorder::new();
+    let (set, broken) = (Key::new("k150").unwrap(), Key::new("k499").unwrap());
+    let mut monitor = Monitor::new(Thresholds::default());
+    let mut violations = Vec::new();
+    for round in 0..60 {
+        let mut observation = quiet_with(round, &names);
+        let store = observation.store.as_mut().unwrap();
+        if round >= 30 {
+            store.keys.get_mut(&set).unwrap().limit = Limit::new(90, 4).unwrap();
+            store.keys.get_mut(&broken).unwrap().shared = 200;
+        }
+        violations.extend(raised(monitor.observe(&observation)));
+        recorder.observe(&observation, client(round));
+    }
+    assert!(!violations.is_empty());
+    let evidence = recorder.evidence("many keys", moment(31, 59), &violations).unwrap();
+    let keys: Vec<&str> = evidence
+        .topology
+        .entities
+        .iter()
+        .map(|e| e.id.as_str())
+        .filter(|id| id.starts_with("key "))
+        .collect();
+    assert_eq!(keys.len(), 16);
+    assert!(keys.contains(&"key k150") && keys.contains(&"key k499"), "{keys:?}");
+}
+
+fn raised(changes: Vec<Change>) -> impl Iterator<Item = Violation> {
+    changes.into_iter().filter_map(|change| match change {
+        Change::Raised(violation) => Some(violation),
+        Change::Cleared(_) => None,
+    })
+}
+
+/// The violations that `change` leads to, as evidence: entity, invariant, observed, bound.
+fn told(change: impl Fn(u32, &mut Observation)) -> Vec<(String, String, f64, f64)> {
+    let mut monitor = Monitor::new(Thresholds::default());
+    let mut violations = Vec::new();
+    let recorder = recorded(100, |round, observation| {
+        change(round, observation);
+        violations.extend(raised(monitor.observe(observation)));
+    });
+    let evidence = recorder.evidence("an hour", moment(60, 99), &violations).unwrap();
+    let told = evidence.violations();
+    told.map(|(_, v)| (v.entity.clone(), v.invariant.clone(), v.observed, v.bound)).collect()
+}
+
+#[test]
+fn a_violation_says_where_and_how_much_instead_of_how_much() {
+    let said = |entity: &str, invariant: &str, observed, bound| {
+        vec![(entity.to_owned(), invariant.to_owned(), observed, bound)]
+    };
+    let key = Key::new("api-users").unwrap();
+    let late = |round: u32| round >= 60;
+    let node_down = told(|round, o| {
+        if late(round) {
+            o.nodes[1].sample = None;
+        }
+    });
+    assert_eq!(node_down, said("node-2", "node_down", 0.0, 1.0));
+    let disconnected = told(|round, o| {
+        if late(round) {
+            o.store = None;
+        }
+    });
+    assert_eq!(disconnected, said(STORE, "redis_disconnected", 0.0, 1.0));
+    let slow = told(|round, o| {
+        if late(round) {
+            o.nodes[0].sample.as_mut().unwrap().check_p99 = Some(Duration::from_millis(250));
+        }
+    });
+    assert_eq!(slow, said("node-1", "high_latency", 250.0, 100.0));
+    let over = told(|round, o| {
+        let many = u64::from(if late(round) { round - 55 } else { 0 });
+        o.store.as_mut().unwrap().keys.get_mut(&key).unwrap().shared += 2 * many;
+    });
+    assert!(over.contains(&said("key api-users", "counter_drift", 18.0, 10.0)[0]), "{over:?}");
+    let many = told(|round, o| {
+        for node in o.nodes.iter_mut().filter(|_| late(round)) {
+            node.sample.as_mut().unwrap().keys.get_mut(&key).unwrap().admissions = 40;
+        }
+    });
+    assert!(many.contains(&said("key api-users", "ghost_allowing", 120.0, 100.0)[0]), "{many:?}");
+    let stuck = told(|round, o| {
+        for node in o.nodes.iter_mut().filter(|_| late(round)) {
+            node.sample.as_mut().unwrap().last_write_age = Some(SECOND);
+        }
+    });
+    assert_eq!(stuck, said(STORE, "store_not_writable", 1.0, 0.6));
+}
+
+#[test]
+fn what_is_violated_again_and_again_is_told_once() {
+    let flapping = told(|round, o| {
+        if round >= 60 && round.is_multiple_of(4) {
+            o.nodes[1].sample = None;
+        }
+    });
+    assert_eq!(flapping.len(), 1, "{flapping:?}");
+}
+
+#[test]
+fn a_violation_of_a_node_nobody_observed_is_refused() {
+    let mut monitor = Monitor::new(Thresholds::default());
+    let mut stranger = quiet(0);
+    stranger.nodes[0].node = NodeId::new("node-9");
+    stranger.nodes[0].sample = None;
+    let violations: Vec<Violation> = raised(monitor.observe(&stranger)).collect();
+    let error = recorded(60, |_, _| ()).evidence("x", moment(50, 59), &violations).unwrap_err().to_string();
+    assert!(error.contains("node-9"), "{error}");
+}
+
+/// Words for what may happen to a cluster. None of them is needed to say what its parts are and do.
+const FAULTS: [&str; 22] = [
+    "attack",
+    "break",
+    "broke",
+    "burst",
+    "chaos",
+    "crash",
+    "cut",
+    "dead",
+    "delay",
+    "down",
+    "fail",
+    "fault",
+    "flood",
+    "inject",
+    "kill",
+    "lost",
+    "outage",
+    "overload",
+    "partition",
+    "pause",
+    "slow",
+    "surge",
+];
+
+#[test]
+fn the_description_names_no_fault() {
+    let evidence = recorded(60, |_, _| ()).evidence("", moment(50, 59), []).unwrap();
+    let mut texts = Vec::new();
+    for entity in &evidence.topology.entities {
+        texts.extend([&entity.id, &entity.kind, &entity.describes]);
+        assert!(!entity.describes.is_empty(), "{} is not described", entity.id);
+    }
+    texts.extend(evidence.topology.edges.iter().map(|edge| &edge.rel));
+    let signals = evidence.rows.iter().filter_map(Row::signal);
+    for text in texts.into_iter().map(String::as_str).chain(signals) {
+        for word in text.split(|c: char| !c.is_alphabetic()) {
+            let word = word.to_lowercase();
+            assert!(!FAULTS.iter().any(|fault| word.starts_with(fault)), "{word:?} in {text:?}");
+        }
+    }
+}
+
+#[test]
+fn the_description_is_the_same_whatever_happened() {
+    let well = recorded(60, |_, _| ()).evidence("x", moment(50, 59), []).unwrap();
+    let unwell = recorded(60, |round, observation| {
+        if round >= 40 {
+            observation.store = None;
+            observation.nodes[0].sample = None;
+        }
+    })
+    .evidence("x", moment(40, 59), [])
+    .unwrap();
+    assert_eq!((well.topology, well.actions), (unwell.topology, unwell.actions));
+}
