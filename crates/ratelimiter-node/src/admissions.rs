@@ -1,5 +1,4 @@
 use std::collections::VecDeque;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Admissions are kept this much longer than their window, so that an observer who asks a moment later still gets the
@@ -13,6 +12,53 @@ pub(crate) struct Admission {
     pub(crate) at_us: u64,
     /// Which, unique in this life of the node.
     pub(crate) sequence: u64,
+}
+
+/// A node's own admissions in a window, by what the store should know of them. Admissions are named by their sequence.
+///
+/// Three questions to the store settle what the node cannot know by itself. Whether it knows the newest that it confirmed:
+/// one that does not has lost its state, and since it is asked whenever something is to be confirmed, nothing that is
+/// confirmed after a loss hides what was confirmed before it. And whether it knows the last that it was sent, or the
+/// newest there is, which may be sent before the question arrives: a batch arrives in one step and in order, so
+/// whoever is there was preceded by all the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Own {
+    pub(crate) confirmed: u64,
+    pub(crate) newest_confirmed: Option<u64>,
+    /// Sent to the store, which has not confirmed them.
+    pub(crate) sent: u64,
+    pub(crate) last_sent: Option<u64>,
+    /// Those, and what was not sent yet.
+    pub(crate) unconfirmed: u64,
+    pub(crate) newest: Option<u64>,
+}
+
+/// How much of what was not confirmed is in the store all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrived {
+    Nothing,
+    Sent,
+    Everything,
+}
+
+impl Own {
+    fn arrived(&self, how_much: Arrived) -> u64 {
+        match how_much {
+            Arrived::Nothing => 0,
+            Arrived::Sent => self.sent,
+            Arrived::Everything => self.unconfirmed,
+        }
+    }
+
+    /// How many the store holds.
+    pub(crate) fn held(&self, arrived: Arrived) -> u64 {
+        self.confirmed + self.arrived(arrived)
+    }
+
+    /// How many the store has yet to hear of.
+    pub(crate) fn unheard(&self, arrived: Arrived) -> u64 {
+        self.unconfirmed - self.arrived(arrived)
+    }
 }
 
 /// A node's own admissions of one key, in order of time: those the store has confirmed, and those it has not.
@@ -56,19 +102,18 @@ impl AdmissionLog {
         count(&self.unsynced, from_us, until_us)
     }
 
-    /// How many admissions after `from_us` the store holds: at least those it has confirmed, at most those it was sent.
-    pub(crate) fn held_after(&self, from_us: u64) -> RangeInclusive<u64> {
-        let confirmed = count(&self.synced, from_us, u64::MAX);
-        let sent = self.sent.map_or(0, |last| up_to(&self.unsynced, &last));
-        confirmed..=confirmed + sent.saturating_sub(at_or_before(&self.unsynced, from_us)) as u64
-    }
-
-    /// The newest confirmed admission after `from_us`, by its sequence: the store knows it unless it has lost its state.
-    ///
-    /// Whenever something is to be confirmed the store is asked for it first. So nothing that is confirmed after a loss
-    /// hides what was confirmed before it.
-    pub(crate) fn newest_synced_after(&self, from_us: u64) -> Option<u64> {
-        self.synced.back().filter(|a| a.at_us > from_us).map(|a| a.sequence)
+    /// What the store should hold, and what it cannot know, of the admissions after `from_us`.
+    pub(crate) fn own_after(&self, from_us: u64) -> Own {
+        let old = at_or_before(&self.unsynced, from_us);
+        let sent = self.sent.map_or(old, |last| up_to(&self.unsynced, &last).max(old));
+        Own {
+            confirmed: count(&self.synced, from_us, u64::MAX),
+            newest_confirmed: self.synced.back().filter(|a| a.at_us > from_us).map(|a| a.sequence),
+            sent: (sent - old) as u64,
+            last_sent: (sent > old).then(|| self.unsynced[sent - 1].sequence),
+            unconfirmed: (self.unsynced.len() - old) as u64,
+            newest: self.unsynced.back().filter(|a| a.at_us > from_us).map(|a| a.sequence),
+        }
     }
 
     /// When the oldest admission after `from_us` was.
@@ -182,7 +227,7 @@ mod tests {
         log.add_unsynced(Admission { at_us: 40, sequence: 9 });
         log.confirm(&batch);
         assert_eq!(log.count_unsynced(0, 100), 2);
-        assert_eq!(log.held_after(0), 1..=1);
+        assert_eq!(log.own_after(0).confirmed, 1);
     }
 
     #[test]
@@ -195,18 +240,23 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_and_not_confirmed_may_be_there_or_not() {
+    fn it_is_known_what_the_store_should_know() {
+        let own = |log: &AdmissionLog, from_us| {
+            let own = log.own_after(from_us);
+            (own.confirmed, own.newest_confirmed, own.sent, own.last_sent, own.unconfirmed, own.newest)
+        };
         let mut log = log(&[10, 20, 30]);
-        assert_eq!(log.held_after(0), 0..=0);
+        assert_eq!(own(&log, 0), (0, None, 0, None, 3, Some(2)));
         let batch = log.send(2);
-        assert_eq!(log.held_after(0), 0..=2);
-        assert_eq!(log.held_after(10), 0..=1);
+        assert_eq!(own(&log, 0), (0, None, 2, Some(1), 3, Some(2)));
+        assert_eq!(own(&log, 10), (0, None, 1, Some(1), 2, Some(2)));
+        assert_eq!(own(&log, 20), (0, None, 0, None, 1, Some(2)));
         log.confirm(&batch);
-        assert_eq!(log.held_after(0), 2..=2);
-        assert_eq!(log.newest_synced_after(10), Some(1));
-        assert_eq!(log.newest_synced_after(20), None);
+        assert_eq!(own(&log, 0), (2, Some(1), 0, None, 1, Some(2)));
+        assert_eq!(own(&log, 20), (0, None, 0, None, 1, Some(2)));
+        assert_eq!(own(&log, 30), (0, None, 0, None, 0, None));
         log.unconfirm();
-        assert_eq!(log.held_after(0), 0..=2);
+        assert_eq!(own(&log, 0), (0, None, 2, Some(1), 3, Some(2)));
     }
 
     proptest! {

@@ -29,45 +29,14 @@ pub(crate) struct Others {
     pub(crate) as_of_us: u64,
 }
 
-/// What the store is told of a key with every check.
-#[derive(Debug)]
-pub(crate) struct Known {
-    pub(crate) entry: LimitEntry,
-    /// This node's admissions in the window that the store has yet to hear of.
-    pub(crate) unsynced: u64,
-    /// The newest admission that the store has confirmed.
-    pub(crate) witness: Option<u64>,
-}
-
-impl Known {
-    /// What the store may count up to: there has to be room for what it has not heard of.
-    pub(crate) fn room(&self) -> u32 {
-        let unsynced = u32::try_from(self.unsynced).unwrap_or(u32::MAX);
-        self.entry.limit.admissions().saturating_sub(unsynced)
-    }
-}
-
-/// A question about a window, and how much of the answer is this node's own.
-#[derive(Debug)]
-pub(crate) struct Window {
-    pub(crate) span: Span,
-    own: std::ops::RangeInclusive<u64>,
-}
-
 impl Others {
     const NONE: Self = Self { count: 0, oldest_us: None, as_of_us: 0 };
 
-    /// The store's window less what it holds of this node's own. While a flush is on its way that is not known exactly, and
-    /// what was known before is believed as far as it can be: taking one's own admissions for those of others
-    /// would count them twice.
-    pub(crate) fn new(shared: SharedWindow, window: &Window, before: Self) -> Self {
-        let most = shared.count.saturating_sub(*window.own.start());
-        let least = shared.count.saturating_sub(*window.own.end());
-        Self {
-            count: before.count.clamp(least, most),
-            oldest_us: shared.oldest_us,
-            as_of_us: window.span.now_us,
-        }
+    /// The store's window less what it holds of this node's own.
+    fn new(shared: SharedWindow, span: &Span) -> Self {
+        let own = span.own.held(shared.arrived);
+        let (count, oldest_us) = (shared.count.saturating_sub(own), shared.oldest_us);
+        Self { count, oldest_us, as_of_us: span.now_us }
     }
 
     /// What is left of it: everything known had happened by the last sync, so a window later all of it is gone.
@@ -89,24 +58,10 @@ impl Counter {
         }
     }
 
-    fn start_us(&self, now_us: u64) -> u64 {
-        now_us.saturating_sub(self.entry.limit.window_us())
-    }
-
-    /// What the store has to be told to decide a check.
-    pub(crate) fn known(&self, now_us: u64) -> Known {
-        let start_us = self.start_us(now_us);
-        Known {
-            entry: self.entry.clone(),
-            unsynced: self.log.count_unsynced(start_us, u64::MAX),
-            witness: self.log.newest_synced_after(start_us),
-        }
-    }
-
-    fn span(&self, now_us: u64) -> Span {
-        let mut span = Span::new(&self.entry, now_us);
-        span.witness = self.log.newest_synced_after(span.start_us());
-        span
+    /// The window that ends now, and what the store should know of it.
+    pub(crate) fn span(&self, now_us: u64) -> Span {
+        let own = self.log.own_after(now_us.saturating_sub(self.entry.limit.window_us()));
+        Span::new(&self.entry, now_us, own)
     }
 
     /// Decides from what the node knows. The caller remembers what it admits.
@@ -141,26 +96,21 @@ impl Counter {
         self.log.unconfirm();
     }
 
-    pub(crate) fn window(&self, now_us: u64) -> Window {
-        let span = self.span(now_us);
-        Window { own: self.log.held_after(span.start_us()), span }
-    }
-
     /// What the store answered about a window. False when it has lost admissions that it had confirmed.
-    pub(crate) fn refresh(&mut self, window: &Window, shared: SharedWindow) -> bool {
+    pub(crate) fn refresh(&mut self, span: &Span, shared: SharedWindow) -> bool {
         self.shared = Some((shared.count, Instant::now()));
-        if shared.forgot || shared.count < *window.own.start() {
+        if shared.forgot || shared.count < span.own.confirmed {
             self.unconfirm();
             return false;
         }
-        self.others = Others::new(shared, window, self.others.at(window.span.now_us, self.entry.limit));
+        self.others = Others::new(shared, span);
         true
     }
 
     /// This node's admissions in the window before `at_us`.
     pub(crate) fn report(&self, at_us: u64) -> KeyCounter {
         let LimitEntry { key, limit, counting, epoch, .. } = self.entry.clone();
-        let start_us = self.start_us(at_us);
+        let start_us = at_us.saturating_sub(limit.window_us());
         KeyCounter {
             key,
             limit,
@@ -179,6 +129,7 @@ mod tests {
     use ratelimiter_api::{CountingMode, Key, StoreFailurePolicy};
 
     use super::*;
+    use crate::admissions::Arrived;
 
     const S: u64 = 1_000_000;
     const NOW: u64 = 100 * S;
@@ -198,32 +149,28 @@ mod tests {
     }
 
     fn holds(count: u64) -> SharedWindow {
-        SharedWindow { count, oldest_us: Some(NOW), forgot: false }
+        SharedWindow { count, oldest_us: Some(NOW), forgot: false, arrived: Arrived::Nothing }
     }
 
     #[test]
     fn own_admissions_on_their_way_to_the_store_are_not_taken_for_those_of_others() {
         let mut counter = counter(10);
-        let window = counter.window(NOW);
-        assert!(counter.refresh(&window, holds(3)));
+        assert!(counter.refresh(&counter.span(NOW), holds(3)));
         admit(&mut counter, 0..4);
         let (_, batch) = counter.send(NOW, 100);
 
         // The store took no writes yet: three of others', as before.
-        let window = counter.window(NOW);
-        assert!(counter.refresh(&window, holds(3)));
+        assert!(counter.refresh(&counter.span(NOW), holds(3)));
         assert_eq!(counter.decide(1, NOW).count, 8);
         // It did, and the confirmation is still on its way: still three of others'.
-        let window = counter.window(NOW);
-        assert!(counter.refresh(&window, holds(7)));
+        let arrived = |count| SharedWindow { arrived: Arrived::Sent, ..holds(count) };
+        assert!(counter.refresh(&counter.span(NOW), arrived(7)));
         assert_eq!(counter.decide(1, NOW).count, 8);
-        // Another node flushed two as well, which shows whatever became of one's own.
-        let window = counter.window(NOW);
-        assert!(counter.refresh(&window, holds(9)));
+        // Another node flushed two as well.
+        assert!(counter.refresh(&counter.span(NOW), arrived(9)));
         assert_eq!(counter.decide(1, NOW).count, 10);
         counter.confirm(&batch);
-        let window = counter.window(NOW);
-        assert!(counter.refresh(&window, holds(9)));
+        assert!(counter.refresh(&counter.span(NOW), holds(9)));
         assert_eq!(counter.decide(1, NOW).count, 10);
     }
 
@@ -233,14 +180,16 @@ mod tests {
         admit(&mut counter, 0..4);
         let (_, batch) = counter.send(NOW, 100);
         counter.confirm(&batch);
-        let window = counter.window(NOW);
-        assert!(counter.refresh(&window, holds(4)));
-        assert_eq!(counter.window(NOW).span.witness, Some(3));
-        let window = counter.window(NOW);
-        // As many as this node's own, but of another node: only the witness tells.
-        assert!(!counter.refresh(&window, SharedWindow { forgot: true, ..holds(4) }));
+        assert!(counter.refresh(&counter.span(NOW), holds(4)));
+        assert_eq!(counter.span(NOW).own.newest_confirmed, Some(3));
+        // As many as this node's own, but of another node: only the one that is asked for tells.
+        assert!(!counter.refresh(&counter.span(NOW), SharedWindow { forgot: true, ..holds(4) }));
+        assert_eq!(
+            counter.span(NOW).own.unheard(Arrived::Nothing),
+            4,
+            "what the store has to hear of counts already"
+        );
         assert_eq!(counter.send(NOW, 100).1, batch);
-        assert_eq!(counter.known(NOW).room(), 6, "what the store has to hear of counts already");
     }
 
     #[test]

@@ -1,4 +1,3 @@
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,7 +8,7 @@ use ratelimiter_api::{
 
 use crate::admissions::Admission;
 use crate::clock::StoreClock;
-use crate::counter::{Counter, Known, Window};
+use crate::counter::Counter;
 use crate::counting::{self, Decision, Undecided};
 use crate::limits::Limits;
 use crate::shared::{Members, Question, SharedStore, SharedWindow, Span};
@@ -53,7 +52,7 @@ pub(crate) struct Batch {
 pub(crate) struct Watched {
     key: Key,
     epoch: u64,
-    pub(crate) window: Window,
+    pub(crate) span: Span,
 }
 
 impl Limiter {
@@ -96,22 +95,26 @@ impl Limiter {
     /// # Errors
     /// When the key has no limit, or the node cannot know yet.
     pub async fn check(&self, key: &Key, cost: u32) -> Result<(CheckResponse, Limit), CheckError> {
-        let known = self.with_counter(key, |counter| counter.known(self.clock.now_us()))?;
-        let entry = &known.entry;
+        let now_us = self.clock.now_us();
+        let asks_the_store = |counter: &Counter| counter.entry.counting != CountingMode::Cached;
+        let (entry, span) =
+            self.with_counter(key, |c| (c.entry.clone(), asks_the_store(c).then(|| c.span(now_us))))?;
         let first = self.sequence.fetch_add(cost.into(), Ordering::Relaxed);
-        let decision = match self.ask_store(&known, cost, first).await {
-            ControlFlow::Continue(()) => self.decide_locally(key, cost, first)?,
-            ControlFlow::Break(Ok(decision)) => {
-                self.remember(entry, &decision, first, cost);
-                decision
-            }
-            ControlFlow::Break(Err(why)) => {
-                tracing::debug!(%key, %why, "the store did not decide");
-                if matches!(why, Undecided::Forgot) {
-                    self.unconfirm(entry);
+        let decision = match span {
+            None => self.decide_locally(key, cost, first)?,
+            Some(span) => match self.ask_store(&entry, &span, cost, first).await {
+                Ok(decision) => {
+                    self.remember(&entry, &decision, first, cost);
+                    decision
                 }
-                self.decide_without_store(entry, cost, first)?
-            }
+                Err(why) => {
+                    tracing::debug!(%key, %why, "the store did not decide");
+                    if matches!(why, Undecided::Forgot) {
+                        self.unconfirm(&entry);
+                    }
+                    self.decide_without_store(&entry, cost, first)?
+                }
+            },
         };
         Ok((self.respond(entry.limit, &decision), entry.limit))
     }
@@ -125,22 +128,19 @@ impl Limiter {
         Err(if limits.are_known() { CheckError::NoLimit(key) } else { CheckError::NotKnownYet(key) })
     }
 
-    /// Goes on when the mode does not ask the store.
     async fn ask_store(
         &self,
-        known: &Known,
+        entry: &LimitEntry,
+        span: &Span,
         cost: u32,
         first_sequence: u64,
-    ) -> ControlFlow<Result<Decision, Undecided>> {
-        let question = Question { known, cost, members: &self.members, first_sequence };
-        let (now_us, timeout) = (self.clock.now_us(), self.store_timeout);
-        ControlFlow::Break(match known.entry.counting {
-            CountingMode::Cached => return ControlFlow::Continue(()),
-            CountingMode::Atomic => counting::atomic(&self.store, &question, now_us, timeout).await,
-            CountingMode::ReadThenWrite => {
-                counting::read_then_write(&self.store, &question, now_us, timeout).await
-            }
-        })
+    ) -> Result<Decision, Undecided> {
+        let question = Question { limit: entry.limit, span, cost, members: &self.members, first_sequence };
+        if entry.counting == CountingMode::ReadThenWrite {
+            counting::read_then_write(&self.store, &question, self.store_timeout).await
+        } else {
+            counting::atomic(&self.store, &question, self.store_timeout).await
+        }
     }
 
     /// The store has decided, and holds the admissions if there are any. Those of a counter that was reset meanwhile are
@@ -261,7 +261,7 @@ impl Limiter {
         let now_us = self.clock.now_us();
         let watched = |counter: &Counter| {
             let LimitEntry { key, epoch, .. } = &counter.entry;
-            Watched { key: key.clone(), epoch: *epoch, window: counter.window(now_us) }
+            Watched { key: key.clone(), epoch: *epoch, span: counter.span(now_us) }
         };
         self.limits().counters().map(watched).collect()
     }
@@ -270,9 +270,9 @@ impl Limiter {
     pub(crate) fn refresh(&self, watched: &[Watched], answers: Vec<SharedWindow>) {
         let mut limits = self.limits();
         let mut lost = 0;
-        for (Watched { key, epoch, window }, shared) in watched.iter().zip(answers) {
+        for (Watched { key, epoch, span }, shared) in watched.iter().zip(answers) {
             if let Some(counter) = limits.of_epoch(key, *epoch) {
-                lost += usize::from(!counter.refresh(window, shared));
+                lost += usize::from(!counter.refresh(span, shared));
             }
         }
         drop(limits);

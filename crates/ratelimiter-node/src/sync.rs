@@ -16,8 +16,8 @@ use crate::metrics::Metrics;
 use crate::roster::Roster;
 use crate::shared::SharedStore;
 
-/// Admissions that one round trip of a flush takes along.
-const FLUSH_MOST: usize = 5000;
+/// Admissions that one round trip of a flush takes along: enough to be quick, few enough not to hold up the store.
+const FLUSH_MOST: usize = 1000;
 
 /// What the node knows of its store.
 #[derive(Clone, Copy, Debug, Default)]
@@ -114,7 +114,7 @@ impl Sync {
     /// Reads the store's clock, the limits if they changed, the heartbeats and every window.
     async fn refresh(&self) -> Result<Duration, StoreError> {
         let watched = self.limiter.windows();
-        let spans: Vec<_> = watched.iter().map(|w| &w.window.span).collect();
+        let spans: Vec<_> = watched.iter().map(|w| &w.span).collect();
         let answer = self.store.refresh(self.limiter.members(), &spans).await?;
         self.clock.adjust(answer.time_us, answer.sent, answer.received);
         self.roster.read(answer.heartbeats);

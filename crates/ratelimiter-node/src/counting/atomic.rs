@@ -13,17 +13,16 @@ use crate::shared::{Question, SharedStore, Verdict};
 pub(crate) async fn decide(
     store: &SharedStore,
     question: &Question<'_>,
-    now_us: u64,
     timeout: Duration,
 ) -> Result<Decision, Undecided> {
-    let counted = store.check(question, now_us + micros(timeout) / 4 * 3, timeout).await?;
+    let late_us = question.span.now_us + micros(timeout) / 4 * 3;
+    let counted = store.check(question, late_us, timeout).await?;
     let allowed = match counted.verdict {
         Verdict::Allowed => true,
         Verdict::Denied => false,
         Verdict::Late => return Err(Undecided::Late),
         Verdict::Forgot => return Err(Undecided::Forgot),
     };
-    let (oldest_us, now_us) = (counted.oldest_us, counted.now_us);
-    let count = counted.count + question.known.unsynced;
+    let (count, oldest_us, now_us) = (counted.count, counted.oldest_us, counted.now_us);
     Ok(Decision { allowed, count, oldest_us, now_us, by: DecidedBy::Store })
 }

@@ -1,13 +1,12 @@
 use std::time::Duration;
 
-use ratelimiter_api::layout;
+use ratelimiter_api::Limit;
 use ratelimiter_store::StoreError;
 use redis::{Script, Value};
 
 use super::{BACKGROUND_DEADLINE, Members, SharedStore, SharedWindow, Span};
 use crate::admissions::{Admission, RETENTION};
 use crate::clock::micros;
-use crate::counter::Known;
 
 /// The script of the atomic mode: sent by its hash, loaded again when the store does not know it.
 #[derive(Debug)]
@@ -22,7 +21,8 @@ impl CheckScript {
 /// What the store is asked about a check.
 #[derive(Debug)]
 pub(crate) struct Question<'a> {
-    pub(crate) known: &'a Known,
+    pub(crate) limit: Limit,
+    pub(crate) span: &'a Span,
     pub(crate) cost: u32,
     pub(crate) members: &'a Members,
     pub(crate) first_sequence: u64,
@@ -57,17 +57,21 @@ impl SharedStore {
         late_us: u64,
         deadline: Duration,
     ) -> Result<Counted, StoreError> {
-        let Question { known, cost, members, first_sequence } = question;
-        let entry = &known.entry;
-        let mut call = self.check_script.0.key(layout::admissions(&entry.key, entry.epoch));
-        call.arg(known.room())
-            .arg(entry.limit.window_us())
+        let Question { limit, span, cost, members, first_sequence } = question;
+        let or_nothing = |sequence: Option<u64>| sequence.map_or_else(String::new, |s| s.to_string());
+        let mut call = self.check_script.0.key(&span.set);
+        call.arg(limit.admissions())
+            .arg(limit.window_us())
             .arg(cost)
             .arg(members.prefix())
             .arg(first_sequence)
             .arg(late_us)
             .arg(micros(RETENTION))
-            .arg(known.witness.map_or_else(String::new, |sequence| sequence.to_string()));
+            .arg(or_nothing(span.own.newest_confirmed))
+            .arg(or_nothing(span.own.last_sent))
+            .arg(span.own.sent)
+            .arg(or_nothing(span.own.newest))
+            .arg(span.own.unconfirmed);
         let answer: Result<(i8, u64, String, String), _> =
             self.checks.run(deadline, async |mut connection| call.invoke_async(&mut connection).await).await;
         let (verdict, count, now, oldest) = self.written(answer)?;
@@ -84,10 +88,10 @@ impl SharedStore {
     /// The window as the store has it. Reads only.
     pub(crate) async fn window(
         &self,
-        span: &Span,
-        members: &Members,
+        question: &Question<'_>,
         deadline: Duration,
     ) -> Result<SharedWindow, StoreError> {
+        let Question { span, members, .. } = question;
         let mut pipeline = redis::pipe();
         span.read(members, &mut pipeline);
         self.reads
@@ -101,14 +105,13 @@ impl SharedStore {
     /// Adds the admissions of one check.
     pub(crate) async fn add(
         &self,
-        span: &Span,
-        members: &Members,
+        question: &Question<'_>,
         admissions: &[Admission],
         deadline: Duration,
     ) -> Result<(), StoreError> {
         let mut pipeline = redis::pipe();
-        span.add(members, admissions, &mut pipeline);
-        self.written(self.checks.pipeline(&pipeline, deadline).await)
+        question.span.add(question.members, admissions, &mut pipeline);
+        self.written(self.checks.pipeline::<Value>(&pipeline, deadline).await).map(drop)
     }
 
     /// Adds admissions that were decided without the store, in one round trip. Repeated after a failure, it counts
@@ -119,16 +122,13 @@ impl SharedStore {
         batches: &[(&Span, &[Admission])],
     ) -> Result<Vec<bool>, StoreError> {
         let mut pipeline = redis::pipe();
-        for (span, admissions) in batches {
-            span.ask_witness(members, &mut pipeline);
-            span.add(members, admissions, &mut pipeline);
-        }
+        batches.iter().for_each(|(span, admissions)| span.add(members, admissions, &mut pipeline));
         let result = self
             .flushes
             .run(BACKGROUND_DEADLINE, async |mut connection| {
                 let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
                 let mut answers = answers.into_iter();
-                batches.iter().map(|(span, _)| span.answer_witness(&mut answers)).collect()
+                batches.iter().map(|(span, _)| span.added(&mut answers)).collect()
             })
             .await;
         self.written(result)
