@@ -198,6 +198,31 @@ fn load_outruns_propagation_only_when_it_is_faster() {
 }
 
 #[test]
+fn a_surge_that_was_over_when_things_got_stuck_is_not_why() {
+    let mut builder =
+        EvidenceBuilder::new("surge, then stuck")
+            .entity(Entity::new("source", "load"))
+            .entity(Entity::new("pool", "resource"))
+            .entity(Entity::new("base", "database"))
+            .violation(Violation::new("pool", "holds", Duration::from_secs(22), 9.0, 1.0))
+            .signal(signal("source", "calls", Role::Demand, |t| {
+                if (18.9..19.1).contains(&t) { 240.0 } else { 80.0 }
+            }))
+            .signal(signal("base", "read time", Role::Latency, |_| 2.0))
+            .signal(signal("base", "since the last change", Role::ProgressAge, ramp(0.1, 1.0)));
+    for id in ["left", "right"] {
+        builder = builder
+            .entity(Entity::new(id, "service").propagates_every(Duration::from_millis(200)))
+            .edge("source", id, "calls")
+            .edge("pool", id, "is shared out by")
+            .edge(id, "base", "writes to")
+            .signal(signal(id, "unsent", Role::Backlog, ramp(3.0, 40.0)));
+    }
+    let evidence = builder.build(Duration::from_secs(22)).expect("evidence");
+    is_named(&evidence, "base", Mechanism::StoppedAcceptingChanges);
+}
+
+#[test]
 fn one_outlier_does_not_make_a_spike_of_what_lasts() {
     let outlier = |t: f64| match t {
         t if t < AT => 2.0,

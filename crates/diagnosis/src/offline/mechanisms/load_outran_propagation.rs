@@ -43,22 +43,36 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     });
     case.expect(1.5, passed_on.map_or(Outcome::Met(None), |c| Outcome::Missed(Some(c.row))));
 
-    let reacted: Vec<_> = deciders
-        .iter()
-        .filter(|&&e| e != entity)
-        .filter_map(|&e| {
-            strongest(view.changes(e).filter(|c| {
-                matches!(c.change.role, Role::Throughput | Role::Volume | Role::Backlog | Role::Demand)
-                    && c.change.onset >= trigger.change.earliest()
-            }))
+    // what is decided from stale state is decided while it is stale: an exchange later everybody knows
+    let stale_until = trigger.change.onset + 2 * shortest;
+    let reactions = |e: usize| {
+        view.changes(e).filter(|c| {
+            matches!(c.change.role, Role::Throughput | Role::Volume | Role::Backlog | Role::Demand)
+                && c.change.onset >= trigger.change.earliest()
         })
+    };
+    let others = || deciders.iter().copied().filter(|&e| e != entity);
+    let reacted: Vec<_> = others()
+        .filter_map(|e| strongest(reactions(e).filter(|c| c.change.earliest() <= stale_until)))
         .collect();
     case.supports.extend(reacted.iter().map(|c| c.row.id));
-    case.expect(1.0, if reacted.is_empty() { Outcome::Unknown } else { Outcome::Met(None) });
+    case.expect(
+        1.5,
+        match (reacted.is_empty(), others().find_map(|e| strongest(reactions(e)))) {
+            (false, _) => Outcome::Met(None),
+            (true, Some(late)) => Outcome::Missed(Some(late.row)),
+            (true, None) => Outcome::Unknown,
+        },
+    );
 
     // nothing below may have been unwell before: then it was not the load
     let ill = view.unwell_below(entity, trigger.change.onset);
     case.expect(3.0, ill.map_or(Outcome::Met(None), |c| Outcome::Missed(Some(c.row))));
+    // and what is stuck keeps state from everybody, whatever the load
+    let stuck = below.iter().filter(|&&e| interval(e).is_none()).find_map(|&e| {
+        view.unwell(e).find(|c| matches!(c.change.role, Role::ProgressAge | Role::Availability))
+    });
+    case.expect(2.0, stuck.map_or(Outcome::Met(None), |c| Outcome::Missed(Some(c.row))));
     let well: Vec<_> = below
         .iter()
         .filter(|&&e| interval(e).is_none())
