@@ -14,13 +14,13 @@ const END: &str = "<!-- incidents: end -->";
 const HEAD: [&str; 9] = [
     "incident",
     "right cause first",
-    "asked 2 s after the violation",
+    "right 2 s after the violation",
     "false causes",
-    "no cause named",
-    "fault to violation, median",
-    "diagnosis, median",
+    "no cause",
+    "fault to violation",
+    "diagnosis",
     "right by chance",
-    "entity of the largest deviation",
+    "largest deviation alone",
 ];
 
 /// One run in figures.
