@@ -4,12 +4,13 @@
 mod common;
 
 use common::{
-    PATIENCE, SECOND, Store, all_synced, check, clients, counted, eventually, failing, key, set, spec,
+    PATIENCE, SECOND, Store, WritePause, all_synced, check, clients, counted, eventually, failing, key, set,
+    spec,
 };
 use ratelimiter_api::{
     CheckRequest, CountingMode, DecidedBy, Key, Limit, NodeConnection, StoreFailurePolicy,
 };
-use ratelimiter_chaos::{Burst, BurstReport, RedisPause, Scope};
+use ratelimiter_chaos::{Burst, BurstReport, Scope};
 use ratelimiter_cluster::LocalCluster;
 use ratelimiter_invariants::{Verdict, check_history};
 use tokio::task::JoinSet;
@@ -140,13 +141,12 @@ async fn one_caller_at_a_time_gets_the_limit_in_every_mode_that_asks_the_store()
 
 /// While writes are held back, and when they pass again.
 async fn admitted_in_a_pause(counting: CountingMode, policy: StoreFailurePolicy) -> (u64, u64) {
-    let cluster = LocalCluster::builder().store_timeout(SECOND).start().await.unwrap();
+    let cluster = LocalCluster::builder().store_timeout(2 * SECOND).start().await.unwrap();
     let entry = set(&cluster, &failing("k", LIMIT as i64, counting, policy)).await;
-    let pause = RedisPause::new(cluster.store_url(), Scope::ThisMachine).unwrap();
-    let guard = pause.inject().await.unwrap();
+    let pause = WritePause::begin(&cluster).await;
     let during = burst(&cluster, &key("k"), 20).await.tally.allowed;
     assert_eq!(Store::of(&cluster).held(&entry).await, 0, "the pause held");
-    guard.heal().await.unwrap();
+    pause.end().await;
     // At once, before anybody can have told the store what was decided without it.
     let after = burst(&cluster, &key("k"), 20).await;
     all_synced(&clients(&cluster), &key("k")).await;
@@ -194,11 +194,10 @@ async fn cached_does_not_notice_a_pause_and_keeps_its_bound() {
 async fn the_answer_tells_who_decided() {
     use StoreFailurePolicy::{Allow, Deny, Local};
     let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
-    let pause = RedisPause::new(cluster.store_url(), Scope::ThisMachine).unwrap();
     for (name, policy) in [("l", Local), ("a", Allow), ("d", Deny)] {
         set(&cluster, &failing(name, LIMIT as i64, CountingMode::Atomic, policy)).await;
     }
-    let guard = pause.inject().await.unwrap();
+    let pause = WritePause::begin(&cluster).await;
     for (name, by, allowed) in
         [("l", DecidedBy::Local, true), ("a", DecidedBy::Policy, true), ("d", DecidedBy::Policy, false)]
     {
@@ -206,7 +205,7 @@ async fn the_answer_tells_who_decided() {
         assert_eq!((answer.decided_by, answer.allowed), (by, allowed), "{name}");
         assert_eq!(u64::from(answer.remaining), LIMIT - u64::from(allowed), "{name}");
     }
-    guard.heal().await.unwrap();
+    pause.end().await;
     for name in ["l", "a", "d"] {
         eventually("the store decides again", async || {
             check(&clients(&cluster)[0], &key(name)).await.decided_by == DecidedBy::Store

@@ -8,14 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{
-    PATIENCE, SECOND, Store, all_synced, check, checks, clients, count, eventually, failing, key, set, spec,
-    throughout,
+    PATIENCE, SECOND, Store, WritePause, all_synced, check, checks, clients, count, eventually, failing, key,
+    set, spec, throughout,
 };
 use ratelimiter_api::{CountingMode, LimitEntry, StoreFailurePolicy};
-use ratelimiter_chaos::{RedisPause, Scope};
 use ratelimiter_cluster::LocalCluster;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 const ADMISSIONS: usize = 330;
 
@@ -41,13 +40,11 @@ async fn a_long_write_pause_adds_nothing_to_what_was_admitted() {
     assert_eq!(checks(&clients, &key("k"), before).await, before as u64);
     all_synced(&clients, &key("k")).await;
 
-    let pause = RedisPause::new(cluster.store_url(), Scope::ThisMachine).unwrap();
-    let guard = pause.inject().await.unwrap();
+    let pause = WritePause::begin(&cluster).await;
     let during = ADMISSIONS - before;
     assert_eq!(checks(&clients, &key("k"), during).await, during as u64, "cached goes on deciding");
     throughout(8 * SECOND, async || assert_eq!(store.held(&entry).await, before as u64)).await;
-    let report = guard.heal().await.unwrap();
-    assert!(report.is_without_gap(), "{report:?}");
+    pause.end().await;
 
     let released = Instant::now();
     while released.elapsed() < PATIENCE && store.held(&entry).await != ADMISSIONS as u64 {
@@ -101,11 +98,10 @@ async fn through_a_pause(policy: StoreFailurePolicy) {
         eventually("checks are admitted", async || told.load(Ordering::Relaxed) > before + 100).await;
     };
     some_more().await;
-    let pause = RedisPause::new(cluster.store_url(), Scope::ThisMachine).unwrap();
     for held in [1500, 2200] {
-        let guard = pause.inject().await.unwrap();
-        sleep_until(guard.started() + Duration::from_millis(held)).await;
-        guard.heal().await.unwrap();
+        let pause = WritePause::begin(&cluster).await;
+        sleep(Duration::from_millis(held)).await;
+        pause.end().await;
         some_more().await;
     }
     done.store(true, Ordering::Relaxed);

@@ -7,14 +7,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use common::{
-    PATIENCE, SECOND, Store, all_synced, check, checks, clients, count, counted, eventually, key, set, spec,
-    throughout,
+    PATIENCE, SECOND, Store, WritePause, all_synced, check, checks, clients, count, counted, eventually, key,
+    set, spec, throughout,
 };
 use ratelimiter_api::layout::{self, Heartbeat};
 use ratelimiter_api::{
     CheckRequest, CountingMode, DecidedBy, Limit, LimitEntry, LimitSpec, NodeClient, NodeEntry, NodeState,
 };
-use ratelimiter_chaos::{RedisPause, Scope};
 use ratelimiter_cluster::LocalCluster;
 use redis::cmd;
 use tokio::task::JoinSet;
@@ -174,15 +173,14 @@ async fn a_node_that_starts_later_knows_the_limits_even_while_the_store_takes_no
     .await;
     assert_eq!(check(&client, &key("first")).await.remaining, 0);
 
-    let pause = RedisPause::new(cluster.store_url(), Scope::ThisMachine).unwrap();
     cluster.kill_node(2).unwrap();
-    let guard = pause.inject().await.unwrap();
+    let pause = WritePause::begin(&cluster).await;
     // Its heartbeat from before still stands in the store: nobody can say yet that it was gone.
     cluster.restart_node(2).await.unwrap();
     everybody_lists(std::slice::from_ref(&client), &[&first, &second]).await;
     let refused = client.set_limit(&spec("third", 5)).await.unwrap_err().to_string();
     assert!(refused.contains("503"), "what cannot be kept is not set: {refused}");
-    guard.heal().await.unwrap();
+    pause.end().await;
     client.set_limit(&spec("third", 5)).await.unwrap();
 }
 
@@ -243,11 +241,10 @@ async fn nobody_is_suspected_while_no_heartbeat_can_arrive_nor_when_they_arrive_
         assert_ne!(state, NodeState::Down, "{apart} us apart");
     };
     everybody_is_up().await;
-    let pause = RedisPause::new(cluster.store_url(), Scope::ThisMachine).unwrap();
     for held in [1300, 7100] {
-        let guard = pause.inject().await.unwrap();
+        let pause = WritePause::begin(&cluster).await;
         throughout(Duration::from_millis(held), &everybody_is_up).await;
-        guard.heal().await.unwrap();
+        pause.end().await;
         throughout(5 * interval, &everybody_is_up).await;
     }
 }

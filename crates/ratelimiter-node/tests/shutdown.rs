@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use common::raw::{Raw, post};
 use common::{
-    PATIENCE, SECOND, Store, all_synced, check, checks, clients, count, counted, eventually, key, set, spec,
+    PATIENCE, SECOND, Store, WritePause, all_synced, check, checks, clients, count, counted, eventually, key,
+    set, spec,
 };
 use ratelimiter_api::{CheckResponse, CountingMode, DecidedBy};
-use ratelimiter_chaos::{RedisPause, Scope};
 use ratelimiter_cluster::{LocalCluster, node_binary};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -56,11 +56,10 @@ async fn a_node_that_is_told_to_stop_tells_the_store_what_is_pending() {
 async fn a_store_that_takes_no_writes_does_not_keep_a_node_from_stopping() {
     let mut cluster = LocalCluster::builder().start().await.unwrap();
     set(&cluster, &spec("k", 1000)).await;
-    let pause = RedisPause::new(cluster.store_url(), Scope::ThisMachine).unwrap();
-    let guard = pause.inject().await.unwrap();
+    let pause = WritePause::begin(&cluster).await;
     assert_eq!(checks(&clients(&cluster), &key("k"), 30).await, 30);
     ends_in_time(&mut cluster, 0).await;
-    guard.heal().await.unwrap();
+    pause.end().await;
     all_synced(&clients(&cluster)[1..], &key("k")).await;
 }
 

@@ -107,6 +107,24 @@ impl Store {
     }
 }
 
+/// A store that takes no writes until it is told to, or gone.
+///
+/// Not leased, as a fault in somebody's system has to be: whether a lease is renewed in time is a question to the machine,
+/// and this store belongs to the test.
+pub(crate) struct WritePause(Store);
+
+impl WritePause {
+    pub(crate) async fn begin(cluster: &LocalCluster) -> Self {
+        let control = Store::of(cluster);
+        control.run(&["CLIENT", "PAUSE", "600000", "WRITE"]).await;
+        Self(control)
+    }
+
+    pub(crate) async fn end(self) {
+        self.0.run(&["CLIENT", "UNPAUSE"]).await;
+    }
+}
+
 /// A node's own count of a key, and how much of it the store has not confirmed.
 pub(crate) async fn count(client: &NodeClient, key: &Key) -> (u64, u64) {
     let counters = client.counters(None).await.unwrap().counters;
