@@ -10,7 +10,7 @@ use demo_core::{ChaosConfig, ChaosType};
 use demo_tui::{Charset, ColorChoice, Options, Picture, Size};
 use ratelimiter_api::{CountingMode, Endpoint, Key, Limit, StoreFailurePolicy};
 use ratelimiter_chaos::{COUNTER_DRIFT_CONFIG, DEFAULT_WINDOW, GHOST_ALLOWING_CONFIG, Scope};
-use ratelimiter_store::StoreUrl;
+use ratelimiter_store::{StoreError, StoreUrl};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::exit::Exit;
@@ -182,7 +182,7 @@ pub(crate) struct Target {
         env = "RATELIMITER_STORE",
         hide_env_values = true
     )]
-    pub(crate) redis_url: Option<StoreUrl>,
+    pub(crate) redis_url: Option<StoreText>,
     #[command(flatten)]
     pub(crate) reach: Reach,
 }
@@ -205,7 +205,7 @@ impl Reach {
 pub(crate) struct PauseArgs {
     /// Store whose writes are held back
     #[arg(long, value_name = "URL", env = "RATELIMITER_STORE", hide_env_values = true)]
-    pub(crate) redis_url: StoreUrl,
+    pub(crate) redis_url: StoreText,
     /// For how long
     #[arg(long, default_value_t = default_pause())]
     pub(crate) duration: humantime::Duration,
@@ -241,7 +241,7 @@ pub(crate) struct WatchArgs {
     pub(crate) endpoints: Vec<Endpoint>,
     /// Store to observe
     #[arg(long, value_name = "URL", env = "RATELIMITER_STORE", hide_env_values = true)]
-    pub(crate) redis_url: StoreUrl,
+    pub(crate) redis_url: StoreText,
     /// Only this key; all of them otherwise
     #[arg(long)]
     pub(crate) key: Option<Key>,
@@ -266,6 +266,30 @@ fn default_pause() -> humantime::Duration {
     match COUNTER_DRIFT_CONFIG.chaos() {
         ChaosType::Pause { duration } => duration.into(),
         ChaosType::Burst { .. } => unreachable!("counter drift is a pause"),
+    }
+}
+
+/// A store's URL as it was typed. Parsed by us and not by the parser of the command line, whose errors repeat what was
+/// typed: there may be a password in it.
+#[derive(Clone)]
+pub(crate) struct StoreText(String);
+
+impl From<&str> for StoreText {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl std::fmt::Debug for StoreText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoreText(...)")
+    }
+}
+
+impl StoreText {
+    /// The URL, if it is one. An error names no more than its scheme.
+    pub(crate) fn url(&self) -> Result<StoreUrl, Usage> {
+        self.0.parse().map_err(|e: StoreError| Usage(e.to_string()))
     }
 }
 

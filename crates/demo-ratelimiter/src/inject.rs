@@ -16,7 +16,8 @@ use crate::subject::REQUEST;
 pub(crate) async fn redis_pause(args: PauseArgs) -> anyhow::Result<Exit> {
     let duration: Duration = args.duration.into();
     cli::chaos(ChaosType::Pause { duration })?;
-    let pause = RedisPause::new(args.redis_url, args.reach.scope()).map_err(|e| Usage(e.to_string()))?;
+    let pause =
+        RedisPause::new(args.redis_url.url()?, args.reach.scope()).map_err(|e| Usage(e.to_string()))?;
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     let guard = pause.inject().await?;
     println!("the store takes no writes for {duration:?}; Ctrl-C ends it early");

@@ -26,6 +26,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
     let limit = args.burst.checked_limit()?;
     cli::chaos(ChaosType::Pause { duration: args.pause.into() })?;
     let scope = args.target.reach.scope();
+    let given = args.target.redis_url.as_ref().map(cli::StoreText::url).transpose()?;
     let engine = DiagnosisEngine::new(args.model.as_deref(), args.llm_url.as_deref())?;
     let front_end = FrontEnd::choose(&args)?;
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
@@ -40,7 +41,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
     } else {
         None
     };
-    let (endpoints, store) = match (&cluster, args.target.redis_url) {
+    let (endpoints, store) = match (&cluster, given) {
         (Some(cluster), _) => (cluster.endpoints(), cluster.store_url()),
         (None, Some(url)) => (args.target.endpoints, url),
         (None, None) => return Err(cli::Usage("--endpoint needs --redis-url".into()).into()),

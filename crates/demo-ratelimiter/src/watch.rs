@@ -24,13 +24,14 @@ enum Line<'a> {
 /// Prints observations and violations until told to stop.
 pub(crate) async fn watch(args: WatchArgs) -> anyhow::Result<Exit> {
     let scope = args.reach.scope();
+    let store = args.redis_url.url()?;
     scope.permit_nodes(&args.endpoints).map_err(|e| Usage(e.to_string()))?;
-    scope.permit_store(&args.redis_url).map_err(|e| Usage(e.to_string()))?;
+    scope.permit_store(&store).map_err(|e| Usage(e.to_string()))?;
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     // A wrong URL would look like an outage for ever.
-    StoreVersion::check(&Link::new(args.redis_url.clone())?, REQUEST).await?;
+    StoreVersion::check(&Link::new(store.clone())?, REQUEST).await?;
     let (sender, mut observations) = mpsc::channel(16);
-    let observing = tokio::spawn(Observer::new(&args.endpoints, args.redis_url)?.run(sender));
+    let observing = tokio::spawn(Observer::new(&args.endpoints, store)?.run(sender));
     let mut monitor = Monitor::new(Thresholds::default());
     let mut violated = false;
     let over = async {

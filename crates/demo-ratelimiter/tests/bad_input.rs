@@ -57,6 +57,22 @@ fn malformed_and_remote_targets_are_refused() {
     );
 }
 
+#[test]
+fn a_password_in_a_malformed_url_is_not_repeated() {
+    for url in ["redis://:hunter2@localhost:99999", "http://user:hunter2@localhost"] {
+        for arguments in [
+            &["inject", "redis-pause", "--redis-url", url][..],
+            &["watch", "--endpoint", "http://localhost:8001", "--redis-url", url],
+            &["run", "--endpoint", "http://localhost:8001", "--redis-url", url],
+        ] {
+            let output = demo(arguments).output().unwrap();
+            assert_eq!(output.status.code(), Some(USAGE), "{arguments:?}");
+            assert!(!stderr(&output).contains("hunter2"), "{arguments:?}: {}", stderr(&output));
+            assert!(stderr(&output).contains("expected redis://"), "{arguments:?}: {}", stderr(&output));
+        }
+    }
+}
+
 #[tokio::test]
 async fn who_does_not_answer_is_named() {
     let cluster = LocalCluster::builder().nodes(1).password("right").start().await.unwrap();
