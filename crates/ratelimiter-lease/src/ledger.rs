@@ -1,0 +1,190 @@
+//! The store's side. `leased.lua` of the node is a transcription of this file; a property test compares the two.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::{StoreTime, Terms};
+
+/// How soon a denied node asks again while grants of others are open, which may be given back unspent.
+pub const RECHECK: Duration = Duration::from_millis(50);
+
+/// All grants of one key that can still hold an admission of its window.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ledger<Id> {
+    pub(crate) grants: BTreeMap<Id, Grant>,
+    clock: Clock,
+    retention: Duration,
+}
+
+/// One grant as the store has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Grant {
+    /// Admissions that the grant allows, or after its settlement, that it had.
+    pub charge: u32,
+    /// When it was given.
+    pub given: StoreTime,
+    /// The last instant at which it may have been spent.
+    pub end: StoreTime,
+    /// Whether its node has reported that it will spend no more.
+    pub settled: bool,
+}
+
+/// A node's request for a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Request<Id> {
+    /// The grant's name, never used for another.
+    pub id: Id,
+    /// Cost of the first waiting check: less than this is no use.
+    pub need: u32,
+    /// Cost of all waiting checks, at least `need`.
+    pub queued: u32,
+    /// Cost of the checks that the node expects in the next moments.
+    pub ahead: u32,
+    /// Nodes that share the limit, at least 1.
+    pub nodes: u32,
+    /// Admissions in the window that no grant covers, for example those of a failure policy.
+    pub outside: u64,
+}
+
+/// The store's answer to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// The node may admit.
+    Granted {
+        /// How much.
+        charge: u32,
+        /// When it was given.
+        given: StoreTime,
+        /// Room left under the limit.
+        room: u32,
+    },
+    /// There is no room for the first waiting check.
+    Denied {
+        /// How long the answer holds: until then, asking again is of no use.
+        hold: Duration,
+        /// Time until enough charge leaves the window, if none is given back before.
+        frees: Duration,
+        /// Room left under the limit, less than the need.
+        room: u32,
+    },
+    /// The grant of this name is settled already. Only a late repetition is answered so.
+    Closed,
+}
+
+/// The store's clock without its steps backwards: where it steps back, this one stands still and then goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Clock {
+    last: StoreTime,
+    offset: Duration,
+}
+
+impl Clock {
+    fn read(&mut self, raw: StoreTime) -> StoreTime {
+        let now = raw + self.offset;
+        if now < self.last {
+            self.offset += self.last.since(now);
+        } else {
+            self.last = now;
+        }
+        self.last
+    }
+}
+
+impl<Id: Ord + Clone> Ledger<Id> {
+    /// A ledger without grants, which keeps those that no longer count for another `retention`: an observer can then ask
+    /// about a window that ended a moment ago.
+    pub fn new(retention: Duration) -> Self {
+        Self { grants: BTreeMap::new(), clock: Clock::default(), retention }
+    }
+
+    /// Takes a reading of the store's clock, forgets old grants, and returns the ledger's own time.
+    pub fn advance(&mut self, raw: StoreTime, terms: &Terms) -> StoreTime {
+        let now = self.clock.read(raw);
+        let kept = terms.window() + self.retention;
+        self.grants.retain(|_, grant| grant.end + kept > now);
+        now
+    }
+
+    /// Notes that `id` had `spent` admissions and will have no more. It only ever shrinks a grant, so that a lost, late or
+    /// repeated settlement does no harm. A grant that is not there is noted as closed: its request may still be on its way.
+    pub fn settle(&mut self, now: StoreTime, id: &Id, spent: u32) {
+        let closed = Grant { charge: 0, given: now, end: now, settled: true };
+        let grant = self.grants.entry(id.clone()).or_insert(closed);
+        grant.charge = grant.charge.min(spent);
+        grant.end = grant.end.min(now);
+        grant.settled = true;
+    }
+
+    /// Whether there is a grant of this name.
+    pub fn holds(&self, id: &Id) -> bool {
+        self.grants.contains_key(id)
+    }
+
+    /// Gives a grant if there is room for the first waiting check: for as many of the waiting checks as there is room,
+    /// and beyond them for the expected ones, up to an equal share of half of the room.
+    pub fn grant(&mut self, now: StoreTime, terms: &Terms, request: Request<Id>) -> Answer {
+        let charged = self.charged(now, terms) + request.outside;
+        let limit = u64::from(terms.limit());
+        let room = limit.saturating_sub(charged);
+        if let Some(grant) = self.grants.get(&request.id) {
+            let (charge, given) = (grant.charge, grant.given);
+            return if grant.settled {
+                Answer::Closed
+            } else {
+                Answer::Granted { charge, given, room: narrow(room) }
+            };
+        }
+        if room < request.need.into() {
+            return self.deny(now, terms, &request, charged, narrow(room));
+        }
+        let waiting = room.min(request.queued.into());
+        let ahead = u64::from(request.ahead).min((room - waiting) / (2 * u64::from(request.nodes)));
+        let charge = narrow(waiting + ahead);
+        let grant = Grant { charge, given: now, end: now + terms.lease(), settled: false };
+        self.grants.insert(request.id, grant);
+        Answer::Granted { charge, given: now, room: narrow(room) - charge }
+    }
+
+    fn deny(&self, now: StoreTime, terms: &Terms, request: &Request<Id>, charged: u64, room: u32) -> Answer {
+        let wanted = charged + u64::from(request.need);
+        let limit = u64::from(terms.limit());
+        let mut by_end: Vec<_> = self.counted(now, terms).collect();
+        by_end.sort_by_key(|grant| grant.end);
+        let mut left = 0;
+        let enough = |grant: &&Grant| {
+            left += u64::from(grant.charge);
+            wanted <= limit + left
+        };
+        let frees = by_end.into_iter().find(enough).map(|grant| (grant.end + terms.window()).since(now));
+        let frees = frees.unwrap_or(terms.window());
+        // Open grants may be given back before they end, and others' admissions leave at times not known here.
+        let open: u64 = self.counted(now, terms).filter(|g| !g.settled).map(|g| u64::from(g.charge)).sum();
+        let may_free = open + request.outside;
+        let hold = if may_free > 0 && wanted <= limit + may_free { frees.min(RECHECK) } else { frees };
+        Answer::Denied { hold, frees, room }
+    }
+
+    /// Notes a grant that the store has lost, from a node's memory: still open with `closed` absent, otherwise closed at least
+    /// that long ago. It only ever raises a charge or an end.
+    pub fn recall(&mut self, now: StoreTime, terms: &Terms, id: &Id, charge: u32, closed: Option<Duration>) {
+        let end = closed.map_or(now + terms.lease(), |age| now - age);
+        // When it was given is forgotten. Early enough to cover every admission that it had.
+        let lost = Grant { charge, given: StoreTime::default(), end, settled: closed.is_some() };
+        let grant = self.grants.entry(id.clone()).or_insert(lost);
+        grant.charge = grant.charge.max(charge);
+        grant.end = grant.end.max(end);
+    }
+
+    /// The sum of charges that count at `now`.
+    pub fn charged(&self, now: StoreTime, terms: &Terms) -> u64 {
+        self.counted(now, terms).map(|grant| u64::from(grant.charge)).sum()
+    }
+
+    fn counted(&self, now: StoreTime, terms: &Terms) -> impl Iterator<Item = &Grant> {
+        self.grants.values().filter(move |grant| grant.end + terms.window() > now)
+    }
+}
+
+fn narrow(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,49 @@
+use std::collections::{HashSet, VecDeque};
+
+use super::world::{Action, Bounds, Broken, Mutant, World};
+
+/// The result of a search.
+pub(super) struct Found {
+    /// States reached.
+    pub(super) states: usize,
+    /// Steps taken from them.
+    pub(super) steps: usize,
+    /// The first state that breaks an invariant, and a shortest way to it.
+    pub(super) violation: Option<(Broken, Vec<Action>)>,
+}
+
+/// Visits every state within the bounds, nearest first, until one breaks an invariant.
+pub(super) fn search(bounds: Bounds, mutant: Option<Mutant>) -> Found {
+    let mut seen = HashSet::new();
+    let mut came_from: Vec<(usize, Option<Action>)> = Vec::new();
+    let mut next = VecDeque::new();
+    let mut steps = 0;
+    for world in World::beginnings(bounds, mutant) {
+        if seen.insert(world.fingerprint()) {
+            next.push_back((came_from.len(), world));
+            came_from.push((usize::MAX, None));
+        }
+    }
+    while let Some((place, world)) = next.pop_front() {
+        for action in world.actions() {
+            steps += 1;
+            let mut after = world.clone();
+            let result = after.step(&action).and_then(|()| after.holds());
+            if let Err(broken) = result {
+                let mut trace = vec![action];
+                let mut at = place;
+                while let (before, Some(action)) = &came_from[at] {
+                    trace.push(action.clone());
+                    at = *before;
+                }
+                trace.reverse();
+                return Found { states: seen.len(), steps, violation: Some((broken, trace)) };
+            }
+            if seen.insert(after.fingerprint()) {
+                next.push_back((came_from.len(), after));
+                came_from.push((place, Some(action)));
+            }
+        }
+    }
+    Found { states: seen.len(), steps, violation: None }
+}
