@@ -1,0 +1,199 @@
+//! The class of a command: by the store's own flags, or by a built-in table where the store gives none.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::value::Value;
+
+/// The class of a command, as rules name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Changes data, or may be replicated: SET, ZADD, PUBLISH.
+    Write,
+    /// Reads data: GET, ZCOUNT.
+    Read,
+    /// Runs a script or function: EVAL, EVALSHA, FCALL and their read-only forms.
+    Script,
+    /// Everything else: PING, HELLO, CLIENT, CONFIG, SUBSCRIBE.
+    Other,
+}
+
+impl Class {
+    /// Every class.
+    pub const ALL: [Self; 4] = [Self::Write, Self::Read, Self::Script, Self::Other];
+
+    /// The word of the text form.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Read => "read",
+            Self::Script => "script",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Class {
+    type Err = UnknownClass;
+
+    fn from_str(text: &str) -> Result<Self, UnknownClass> {
+        Self::ALL.into_iter().find(|class| class.as_str() == text).ok_or(UnknownClass)
+    }
+}
+
+/// There is no such class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("classes are write, read, script and other")]
+pub struct UnknownClass;
+
+/// Class of one command, and the place of its first key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub(crate) class: Class,
+    /// Position of the first key among the arguments; zero where there is none.
+    pub(crate) key: usize,
+}
+
+/// The part of a command's kind that rules look at: the classes of one command or of a whole transaction, and the
+/// place of the first key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Subject {
+    /// One bit a class.
+    classes: u8,
+    /// As in [`Kind`].
+    pub(crate) key: usize,
+}
+
+impl Subject {
+    /// This command and no other.
+    pub(crate) fn one(kind: Kind) -> Self {
+        Self { key: kind.key, ..Self::default() }.with(kind.class)
+    }
+
+    /// With one more class.
+    pub(crate) fn with(self, class: Class) -> Self {
+        Self { classes: self.classes | 1 << class as u8, ..self }
+    }
+
+    /// With the classes of another.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { classes: self.classes | other.classes, ..self }
+    }
+
+    pub(crate) fn is(self, class: Class) -> bool {
+        self.classes & (1 << class as u8) != 0
+    }
+}
+
+/// The commands of one store. Names are in upper case.
+#[derive(Clone, Debug)]
+pub(crate) struct Commands {
+    kinds: HashMap<Vec<u8>, Kind>,
+}
+
+impl Commands {
+    /// The built-in table, for stores that answer COMMAND with an error or not at all.
+    pub(crate) fn built_in() -> Self {
+        let group = |class, names: &'static str| {
+            names.split_whitespace().map(move |name| (name.as_bytes().to_vec(), Kind { class, key: 1 }))
+        };
+        let mut kinds: HashMap<_, _> = group(Class::Write, WRITES).chain(group(Class::Read, READS)).collect();
+        scripts(&mut kinds);
+        Self { kinds }
+    }
+
+    /// The answer to COMMAND: one array a command, `[name, arity, [flags], first key, ...]`. Empty when it is none.
+    pub(crate) fn reported(answer: &Value) -> Option<Self> {
+        let mut kinds = HashMap::new();
+        for command in answer.elements()? {
+            let [name, _, flags, key, ..] = command.elements()? else { continue };
+            let flag = |word: &str| flags.elements().is_some_and(|f| f.iter().any(|f| f.is(word)));
+            let class = if flag("write") || flag("may_replicate") {
+                Class::Write
+            } else if flag("readonly") {
+                Class::Read
+            } else {
+                Class::Other
+            };
+            let key = key.integer().and_then(|key| usize::try_from(key).ok()).unwrap_or(0);
+            kinds.insert(name.text()?.to_ascii_uppercase(), Kind { class, key });
+        }
+        if kinds.is_empty() {
+            return None;
+        }
+        scripts(&mut kinds);
+        Some(Self { kinds })
+    }
+
+    /// The kind of the command with this name, in any case.
+    pub(crate) fn kind(&self, name: &[u8]) -> Kind {
+        const OTHER: Kind = Kind { class: Class::Other, key: 0 };
+        // Longer than any name, so that looking one up allocates nothing.
+        let mut upper = [0; 32];
+        let Some(upper) = upper.get_mut(..name.len()) else { return OTHER };
+        upper.copy_from_slice(name);
+        upper.make_ascii_uppercase();
+        self.kinds.get(&*upper).copied().unwrap_or(OTHER)
+    }
+}
+
+/// Stores flag scripts in several ways and give no fixed position of their keys, which stand behind their number.
+fn scripts(kinds: &mut HashMap<Vec<u8>, Kind>) {
+    for name in ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"] {
+        kinds.insert(name.into(), Kind { class: Class::Script, key: 3 });
+    }
+}
+
+const WRITES: &str = "APPEND BITFIELD BITOP BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN COPY DECR \
+    DECRBY DEL EXPIRE EXPIREAT FLUSHALL FLUSHDB GEOADD GEORADIUS GEOSEARCHSTORE GETDEL GETEX GETSET HDEL HEXPIRE HGETDEL \
+    HGETEX HINCRBY HINCRBYFLOAT HMSET HPERSIST HPEXPIRE HSET HSETEX HSETNX INCR INCRBY INCRBYFLOAT LINSERT LMOVE LMPOP \
+    LPOP LPUSH LPUSHX LREM LSET LTRIM MIGRATE MOVE MSET MSETNX PERSIST PEXPIRE PEXPIREAT PFADD PFCOUNT PFMERGE PSETEX \
+    PUBLISH RENAME RENAMENX RESTORE RPOP RPOPLPUSH RPUSH RPUSHX SADD SDIFFSTORE SET SETBIT SETEX SETNX SETRANGE \
+    SINTERSTORE SMOVE SORT SPOP SPUBLISH SREM SUNIONSTORE SWAPDB UNLINK XACK XADD XAUTOCLAIM XCLAIM XDEL XGROUP XSETID \
+    XTRIM ZADD ZDIFFSTORE ZINCRBY ZINTERSTORE ZMPOP ZPOPMAX ZPOPMIN ZRANGESTORE ZREM ZREMRANGEBYLEX ZREMRANGEBYRANK \
+    ZREMRANGEBYSCORE ZUNIONSTORE CL.THROTTLE";
+
+const READS: &str = "BITCOUNT BITFIELD_RO BITPOS DBSIZE DUMP EXISTS EXPIRETIME GEODIST GEOHASH GEOPOS GEORADIUS_RO \
+    GEOSEARCH GET GETBIT GETRANGE HEXISTS HGET HGETALL HKEYS HLEN HMGET HRANDFIELD HSCAN HSTRLEN HVALS KEYS LCS LINDEX \
+    LLEN LPOS LRANGE MGET PEXPIRETIME PTTL RANDOMKEY SCAN SCARD SDIFF SINTER SINTERCARD SISMEMBER SMEMBERS SMISMEMBER \
+    SORT_RO SRANDMEMBER SSCAN STRLEN SUBSTR SUNION TOUCH TTL TYPE XLEN XPENDING XRANGE XREAD XREVRANGE ZCARD ZCOUNT \
+    ZDIFF ZINTER ZINTERCARD ZLEXCOUNT ZMSCORE ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZRANK ZREVRANGE \
+    ZREVRANGEBYLEX ZREVRANGEBYSCORE ZREVRANK ZSCAN ZSCORE ZUNION";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in_classes_need_no_store() {
+        let commands = Commands::built_in();
+        for (name, class) in [
+            ("incr", Class::Write),
+            ("ZCOUNT", Class::Read),
+            ("EvalSha", Class::Script),
+            ("PING", Class::Other),
+            ("a.name.far.longer.than.that.of.any.command", Class::Other),
+        ] {
+            assert_eq!(commands.kind(name.as_bytes()).class, class, "{name}");
+        }
+        assert_eq!(commands.kind(b"EVAL").key, 3);
+    }
+
+    #[test]
+    fn reported_flags_win() {
+        let answer = b"*2\r\n*4\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n\
+            *4\r\n$7\r\nlmnx.do\r\n:2\r\n*1\r\n+write\r\n:2\r\n";
+        let commands = Commands::reported(&Value::parse(answer).unwrap()).unwrap();
+        assert_eq!(commands.kind(b"GET"), Kind { class: Class::Read, key: 1 });
+        assert_eq!(commands.kind(b"lmnx.do"), Kind { class: Class::Write, key: 2 });
+        assert_eq!(commands.kind(b"EVAL").class, Class::Script);
+        assert!(Commands::reported(&Value::parse(b"-ERR unknown command\r\n").unwrap()).is_none());
+    }
+}

@@ -1,0 +1,280 @@
+//! State shared by the two directions of a connection, and by all connections of a proxy.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::Notify;
+
+use crate::class::Commands;
+use crate::expected::{Expected, Fate, Form};
+use crate::rewrite::AddressMap;
+use crate::rule::ConnectionFault;
+use crate::rules::{RuleSet, View};
+
+/// Entries of expected replies beyond which no more requests are read. Runs of plain commands are one entry, so that
+/// only rules fill the queue.
+const BACKLOG: usize = 65_536;
+
+/// One proxy, as its connections see it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) name: String,
+    pub(crate) rules: RuleSet,
+    pub(crate) commands: Commands,
+    pub(crate) addresses: AddressMap,
+    pub(crate) counters: Counts,
+}
+
+/// Counts of one proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Connections that could not be opened to the store.
+    pub unreachable: u64,
+    /// Commands passed on, held, or answered by a rule.
+    pub commands: u64,
+    /// Replies that answered no command known.
+    pub unmatched: u64,
+    /// Connections that pass untouched since some point: subscriptions of RESP2, MONITOR, replication.
+    pub streams: u64,
+    /// Connections that pass untouched since bytes came that are not RESP.
+    pub not_resp: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    connections: AtomicU64,
+    unreachable: AtomicU64,
+    commands: AtomicU64,
+    unmatched: AtomicU64,
+    streams: AtomicU64,
+    not_resp: AtomicU64,
+}
+
+impl Counts {
+    pub(crate) fn connection(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn unreachable(&self) {
+        self.unreachable.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn command(&self) {
+        self.commands.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn unmatched(&self) {
+        self.unmatched.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> Counters {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counters {
+            connections: read(&self.connections),
+            unreachable: read(&self.unreachable),
+            commands: read(&self.commands),
+            unmatched: read(&self.unmatched),
+            streams: read(&self.streams),
+            not_resp: read(&self.not_resp),
+        }
+    }
+}
+
+/// Why a connection is over before both sides have said their last.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// A rule resets it.
+    Reset,
+    /// One side closed it.
+    Closed,
+    /// It broke.
+    Io,
+}
+
+impl From<io::Error> for Ended {
+    fn from(_: io::Error) -> Self {
+        // Which error does not matter to the other side, which can only be closed.
+        Self::Io
+    }
+}
+
+/// State shared by the two directions of one connection.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) link: Arc<Link>,
+    expected: Mutex<Expected>,
+    /// Entries of `expected` that are not plain: while there are none, replies pass without a look at the queue's front.
+    special: AtomicUsize,
+    transparent: AtomicBool,
+    client: Mutex<String>,
+    wake: Notify,
+    drained: Notify,
+}
+
+impl Exchange {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Self {
+            link,
+            expected: Mutex::default(),
+            special: AtomicUsize::new(0),
+            transparent: AtomicBool::new(false),
+            client: Mutex::default(),
+            wake: Notify::new(),
+            drained: Notify::new(),
+        }
+    }
+
+    pub(crate) fn gate(&self) -> Gate {
+        Gate { view: self.link.rules.view(&self.link.name) }
+    }
+
+    fn expected(&self) -> MutexGuard<'_, Expected> {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The name that the client set.
+    pub(crate) fn client(&self) -> String {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_client(&self, name: &str) {
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if *client != name {
+            name.clone_into(&mut client);
+        }
+    }
+
+    /// Notes the reply that a command will have, before the command is passed on.
+    pub(crate) fn expect(&self, form: Form, fate: Fate) {
+        if self.is_transparent() {
+            return;
+        }
+        if !matches!(fate, Fate::Pass) {
+            self.special.fetch_add(1, Ordering::Relaxed);
+        }
+        self.expected().push(form, fate);
+    }
+
+    /// Whether some expected reply has a fate of its own.
+    pub(crate) fn has_special(&self) -> bool {
+        self.special.load(Ordering::Relaxed) > 0
+    }
+
+    /// Form and fate of the reply that comes next.
+    pub(crate) fn next_reply(&self) -> Option<(Form, Fate)> {
+        self.expected().front().map(|(form, fate)| (form, fate.clone()))
+    }
+
+    /// Form of the reply that comes next.
+    pub(crate) fn form(&self) -> Option<Form> {
+        self.expected().front().map(|(form, _)| form)
+    }
+
+    /// The next command has its reply.
+    pub(crate) fn answered(&self) {
+        let mut expected = self.expected();
+        if expected.front().is_some_and(|(_, fate)| !matches!(fate, Fate::Pass)) {
+            self.special.fetch_sub(1, Ordering::Relaxed);
+        }
+        expected.pop();
+        if expected.entries() == BACKLOG / 2 {
+            self.drained.notify_one();
+        }
+    }
+
+    /// Waits until the queue of expected replies has room.
+    pub(crate) async fn room(&self) {
+        while self.expected().entries() > BACKLOG {
+            self.drained.notified().await;
+        }
+    }
+
+    /// The local reply whose turn it is.
+    pub(crate) fn take_local(&self) -> Option<Arc<[u8]>> {
+        let line = match self.expected().front() {
+            Some((_, Fate::Local(line))) => Arc::clone(line),
+            _ => return None,
+        };
+        self.answered();
+        Some(line)
+    }
+
+    pub(crate) fn wake_replies(&self) {
+        self.wake.notify_one();
+    }
+
+    pub(crate) async fn replies_woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Whether bytes pass without being looked at.
+    pub(crate) fn is_transparent(&self) -> bool {
+        self.transparent.load(Ordering::Relaxed)
+    }
+
+    /// From here on replies belong to no command.
+    pub(crate) fn become_transparent(&self) {
+        self.transparent.store(true, Ordering::Relaxed);
+        self.expected().clear();
+        self.special.store(0, Ordering::Relaxed);
+        self.link.counters.streams.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The bytes are not RESP: they pass as they are.
+    pub(crate) fn give_up(&self) {
+        self.transparent.store(true, Ordering::Relaxed);
+        self.link.counters.not_resp.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The faults of connections, as one direction meets them.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) view: View,
+}
+
+impl Gate {
+    /// Takes over changes of the rules, and waits while the connection is silenced.
+    pub(crate) async fn open(&mut self, exchange: &Exchange) {
+        self.view.refresh();
+        let silent = |fault| fault == ConnectionFault::Silence;
+        while self.view.has_connection_faults()
+            && let Some(active) = self.view.of_connection(&exchange.client(), silent)
+        {
+            self.view.took_effect(&active);
+            active.ended.cancelled().await;
+            self.view.refresh();
+        }
+    }
+
+    /// Writes, no faster than the connection may be.
+    pub(crate) async fn write(
+        &mut self,
+        exchange: &Exchange,
+        out: &mut (impl AsyncWrite + Unpin),
+        bytes: &[u8],
+    ) -> Result<(), Ended> {
+        let slow = |fault| matches!(fault, ConnectionFault::Bandwidth { .. });
+        let mut rest = bytes;
+        while self.view.has_connection_faults()
+            && !rest.is_empty()
+            && let Some(active) = self.view.of_connection(&exchange.client(), slow)
+            && let Some(rate) = active.rate()
+        {
+            self.view.took_effect(&active);
+            // Twenty times a second, so that a change of the rules is noticed soon.
+            let (now, later) = rest.split_at(rest.len().min(1 + rate as usize / 20));
+            out.write_all(now).await?;
+            tokio::time::sleep(Duration::from_secs_f64(now.len() as f64 / f64::from(rate))).await;
+            rest = later;
+            self.view.refresh();
+        }
+        out.write_all(rest).await?;
+        Ok(())
+    }
+}

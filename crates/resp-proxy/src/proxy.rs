@@ -1,0 +1,227 @@
+//! The proxy itself: listens, connects, and runs both directions of every connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::sleep;
+
+use crate::link::{Counters, Counts, Ended, Exchange, Link};
+use crate::replies::Replies;
+use crate::requests::Requests;
+use crate::rewrite::AddressMap;
+use crate::rule::{ConnectionFault, Rule};
+use crate::rules::{RuleGuard, RuleSet, View};
+use crate::upstream::{Connection, Upstream};
+
+/// How often the address is tried again after new connections were refused.
+const REBIND: Duration = Duration::from_millis(10);
+/// How long a failing `accept` waits, for instance for file descriptors.
+const BREATH: Duration = Duration::from_millis(10);
+
+/// A proxy in front of one store. Dropping it closes its connections.
+#[derive(Debug)]
+pub struct RespProxy {
+    address: SocketAddr,
+    link: Arc<Link>,
+    task: AbortHandle,
+}
+
+/// A proxy that does not listen yet.
+#[derive(Debug)]
+pub struct RespProxyBuilder {
+    upstream: Upstream,
+    name: String,
+    rules: RuleSet,
+    addresses: AddressMap,
+}
+
+impl RespProxyBuilder {
+    /// The name that rules know this proxy by: their `link=`. `proxy` unless set.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Rules shared with other proxies.
+    #[must_use]
+    pub fn rules(mut self, rules: RuleSet) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// Addresses of a cluster's nodes that answers name, and the proxies in front of them.
+    #[must_use]
+    pub fn addresses(mut self, addresses: AddressMap) -> Self {
+        self.addresses = addresses;
+        self
+    }
+
+    /// Asks the store for its commands and begins to listen. A store that cannot be reached yet is no error: the built-in
+    /// table of commands serves then.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn listen(self, address: SocketAddr) -> io::Result<RespProxy> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let commands = self.upstream.commands().await.unwrap_or_else(|_| crate::class::Commands::built_in());
+        let Self { upstream, name, rules, addresses } = self;
+        let link = Arc::new(Link { name, rules, commands, addresses, counters: Counts::default() });
+        let serving = Server { upstream, address, link: Arc::clone(&link) }.run(listener);
+        Ok(RespProxy { address, link, task: tokio::spawn(serving).abort_handle() })
+    }
+}
+
+impl RespProxy {
+    /// A proxy in front of `upstream`. Opens nothing.
+    pub fn builder(upstream: Upstream) -> RespProxyBuilder {
+        let (rules, addresses) = (RuleSet::new(), AddressMap::new());
+        RespProxyBuilder { upstream, name: "proxy".to_owned(), rules, addresses }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The name that rules know it by.
+    pub fn name(&self) -> &str {
+        &self.link.name
+    }
+
+    /// Puts a rule into force until the guard is dropped.
+    pub fn inject(&self, rule: Rule) -> RuleGuard {
+        self.link.rules.add(rule)
+    }
+
+    /// Counts of connections, commands and replies so far.
+    pub fn counters(&self) -> Counters {
+        self.link.counters.read()
+    }
+}
+
+impl Drop for RespProxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Server {
+    upstream: Upstream,
+    address: SocketAddr,
+    link: Arc<Link>,
+}
+
+fn refuses(fault: ConnectionFault) -> bool {
+    fault == ConnectionFault::Refuse
+}
+
+impl Server {
+    async fn run(self, listener: TcpListener) {
+        let mut view = self.link.rules.view(&self.link.name);
+        // Connections end with the server, since the set ends its tasks.
+        let mut connections = JoinSet::new();
+        let mut listening = Some(listener);
+        loop {
+            if let Some(active) = view.of_connection("", refuses) {
+                // Without a listener the system itself refuses.
+                listening = None;
+                view.took_effect(&active);
+                active.ended.cancelled().await;
+                view.refresh();
+                continue;
+            }
+            let Some(listener) = &listening else {
+                match TcpListener::bind(self.address).await {
+                    Ok(listener) => listening = Some(listener),
+                    Err(_) => sleep(REBIND).await,
+                }
+                continue;
+            };
+            tokio::select! {
+                biased;
+                () = view.changed() => {}
+                Some(_) = connections.join_next() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok((client, _)) => {
+                        self.link.counters.connection();
+                        connections.spawn(serve(client, self.upstream.clone(), Arc::clone(&self.link)));
+                    }
+                    Err(_) => sleep(BREATH).await,
+                }
+            }
+        }
+    }
+}
+
+/// Serves one client until either side closes or a rule ends the connection.
+async fn serve(mut client: TcpStream, upstream: Upstream, link: Arc<Link>) {
+    let view = link.rules.view(&link.name);
+    let ended = async {
+        client.set_nodelay(true)?;
+        match upstream.connect().await {
+            Err(_) => {
+                link.counters.unreachable();
+                Err(Ended::Reset)
+            }
+            Ok(Connection::Plain(mut store)) => {
+                let (from_store, to_store) = store.split();
+                let ended = exchange(&mut client, from_store, to_store, &link, view).await;
+                if matches!(ended, Err(Ended::Reset)) {
+                    reset(&store);
+                }
+                ended
+            }
+            #[cfg(feature = "tls")]
+            Ok(Connection::Tls(mut store)) => {
+                let (from_store, to_store) = tokio::io::split(&mut store);
+                exchange(&mut client, from_store, to_store, &link, view).await
+            }
+        }
+    };
+    if matches!(ended.await, Err(Ended::Reset)) {
+        reset(&client);
+    }
+}
+
+/// Makes the close of a connection a reset.
+fn reset(stream: &TcpStream) {
+    // A socket that takes no options is closed already.
+    let _ = stream.set_zero_linger();
+}
+
+async fn exchange(
+    client: &mut TcpStream,
+    from_store: impl AsyncRead + Unpin,
+    to_store: impl AsyncWrite + Unpin,
+    link: &Arc<Link>,
+    mut view: View,
+) -> Result<(), Ended> {
+    let (from_client, to_client) = client.split();
+    let exchange = Exchange::new(Arc::clone(link));
+    let requests = Requests::new(from_client, to_store, &exchange).run();
+    let replies = Replies::new(from_store, to_client, &exchange).run();
+    let refused = async {
+        while view.of_connection("", refuses).is_none() {
+            view.changed().await;
+        }
+    };
+    let both = async {
+        tokio::pin!(replies);
+        tokio::select! {
+            // The client has sent its last request; replies may still come.
+            sent = requests => match sent { Ok(()) => replies.await, Err(ended) => Err(ended) },
+            replied = &mut replies => replied,
+        }
+    };
+    tokio::select! {
+        () = refused => Err(Ended::Reset),
+        ended = both => ended,
+    }
+}

@@ -1,0 +1,204 @@
+//! The direction from store to client: matches replies with commands and lets their fate happen.
+
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::sleep_until;
+
+use crate::expected::{Fate, Form};
+use crate::frame::{Capture, Progress, Scanner, Side};
+use crate::link::{Ended, Exchange, Gate};
+use crate::value::Value;
+
+/// Bytes read at once.
+const BUFFER: usize = 32 * 1024;
+/// The largest reply whose addresses are rewritten, bytes. A larger one passes as it is.
+const REWRITABLE: usize = 4 * 1024 * 1024;
+
+/// Passage of the current frame's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Passage {
+    Forward,
+    /// Kept until the frame is complete.
+    Collect,
+}
+
+/// The first word of a push, which tells a subscription's confirmation from a message.
+#[derive(Debug, Default)]
+struct Word(Vec<u8>);
+
+impl Capture for Word {
+    fn piece(&mut self, index: usize, bytes: &[u8]) {
+        if index == 0 && self.0.len() < 16 {
+            self.0.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// One connection's replies.
+pub(crate) struct Replies<'a, R, W> {
+    upstream: R,
+    client: W,
+    exchange: &'a Exchange,
+    gate: Gate,
+    scanner: Scanner,
+    word: Word,
+    /// Version of RESP in force.
+    version: u8,
+    passage: Passage,
+    /// Nothing passes any more: a reply was swallowed, and those behind it would be taken for it.
+    swallowing: bool,
+    collected: Vec<u8>,
+}
+
+impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
+    pub(crate) fn new(upstream: R, client: W, exchange: &'a Exchange) -> Self {
+        Self {
+            upstream,
+            client,
+            exchange,
+            gate: exchange.gate(),
+            scanner: Scanner::new(Side::Replies),
+            word: Word::default(),
+            version: 2,
+            passage: Passage::Forward,
+            swallowing: false,
+            collected: Vec::new(),
+        }
+    }
+
+    /// Passes replies on until the store has sent its last.
+    pub(crate) async fn run(mut self) -> Result<(), Ended> {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let read = tokio::select! {
+                biased;
+                read = self.upstream.read(&mut buffer) => read?,
+                () = self.exchange.replies_woken() => {
+                    if self.scanner.at_frame_start() {
+                        self.local().await?;
+                    }
+                    continue;
+                }
+            };
+            if read == 0 {
+                self.client.shutdown().await?;
+                return Ok(());
+            }
+            self.gate.open(self.exchange).await;
+            self.pass(&buffer[..read]).await?;
+        }
+    }
+
+    async fn pass(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+        let (mut at, mut done) = (0, 0);
+        while at < bytes.len() && !self.exchange.is_transparent() {
+            if self.scanner.at_frame_start() {
+                // All before this frame leaves before its own fate, which may be to wait or to end everything.
+                if self.exchange.has_special() {
+                    self.forward(&bytes[done..at]).await?;
+                    done = at;
+                    self.local().await?;
+                }
+                self.begin(bytes[at]).await?;
+            }
+            let Ok((used, progress)) = self.scanner.scan(&bytes[at..], &mut self.word) else {
+                self.exchange.give_up();
+                break;
+            };
+            at += used;
+            if self.passage == Passage::Collect {
+                self.collect(&bytes[done..at], progress).await?;
+                done = at;
+            }
+            if progress == Progress::End {
+                self.end();
+            }
+        }
+        let end = if self.exchange.is_transparent() { bytes.len() } else { at };
+        self.forward(&bytes[done..end]).await?;
+        if self.scanner.at_frame_start() { self.local().await } else { Ok(()) }
+    }
+
+    /// A frame begins: its fate is decided by its first byte and by the command that it answers.
+    async fn begin(&mut self, kind: u8) -> Result<(), Ended> {
+        self.word.0.clear();
+        self.passage = Passage::Forward;
+        if matches!(kind, b'>' | b'|') {
+            return Ok(());
+        }
+        let Some((form, fate)) = self.exchange.next_reply() else {
+            self.exchange.link.counters.unmatched();
+            return Ok(());
+        };
+        match fate {
+            Fate::Pass | Fate::Local(_) => {}
+            Fate::NotBefore(due) if due > Instant::now() => sleep_until(due.into()).await,
+            Fate::NotBefore(_) => {}
+            Fate::Swallow(active) => {
+                self.gate.view.took_effect(&active);
+                self.swallowing = true;
+            }
+            Fate::Reset(active) => {
+                self.gate.view.took_effect(&active);
+                return Err(Ended::Reset);
+            }
+        }
+        if !self.exchange.link.addresses.is_empty() && (kind == b'-' || form == Form::Addresses) {
+            self.passage = Passage::Collect;
+        }
+        Ok(())
+    }
+
+    /// A frame ended: it answered a command, confirmed a subscription, or was a push.
+    fn end(&mut self) {
+        let kind = self.scanner.kind();
+        if kind == b'|' {
+            return;
+        }
+        let form = self.exchange.form();
+        if kind == b'>' {
+            if form == Some(Form::Subscribe) && self.word.0.ends_with(b"subscribe") {
+                self.exchange.answered();
+            }
+            return;
+        }
+        match form {
+            Some(Form::Hello(version)) if kind != b'-' => self.version = version,
+            Some(Form::Stream) if kind != b'-' => self.exchange.become_transparent(),
+            Some(Form::Subscribe) if kind != b'-' && self.version == 2 => self.exchange.become_transparent(),
+            _ => {}
+        }
+        self.exchange.answered();
+    }
+
+    /// Errors that answer commands instead of the store, as far as it is their turn.
+    async fn local(&mut self) -> Result<(), Ended> {
+        while let Some(line) = self.exchange.take_local() {
+            self.forward(&line).await?;
+        }
+        Ok(())
+    }
+
+    async fn collect(&mut self, bytes: &[u8], progress: Progress) -> Result<(), Ended> {
+        self.collected.extend_from_slice(bytes);
+        if progress != Progress::End && self.collected.len() <= REWRITABLE {
+            return Ok(());
+        }
+        let mut out = std::mem::take(&mut self.collected);
+        if let Some(mut value) = (progress == Progress::End).then(|| Value::parse(&out)).flatten() {
+            self.exchange.link.addresses.rewrite(&mut value);
+            out.clear();
+            value.write(&mut out);
+        }
+        self.passage = Passage::Forward;
+        self.forward(&out).await
+    }
+
+    async fn forward(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+        if self.swallowing || bytes.is_empty() {
+            return Ok(());
+        }
+        self.gate.write(self.exchange, &mut self.client, bytes).await
+    }
+}

@@ -1,0 +1,219 @@
+//! The direction from client to store: finds commands, asks the rules, and passes on the rest.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use crate::command::Command;
+use crate::dialogue::Dialogue;
+use crate::expected::{Fate, Form};
+use crate::frame::{Progress, Scanner, Side};
+use crate::link::{Ended, Exchange, Gate};
+use crate::rule::CommandFault;
+use crate::rules::Active;
+
+/// Bytes read at once, and the most of a command that is held back until the rules can decide about it.
+const BUFFER: usize = 32 * 1024;
+
+/// Passage of the current frame's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Passage {
+    /// Not enough of the command is known yet.
+    Undecided,
+    Forward,
+    Discard,
+}
+
+/// One connection's requests.
+pub(crate) struct Requests<'a, R, W> {
+    client: R,
+    upstream: W,
+    exchange: &'a Exchange,
+    gate: Gate,
+    dialogue: Dialogue,
+    command: Command,
+    scanner: Scanner,
+    passage: Passage,
+    buffer: Vec<u8>,
+    /// Bytes of the buffer before this one are dealt with.
+    done: usize,
+    /// Bytes before this one are scanned.
+    scanned: usize,
+    /// Bytes before this one are filled.
+    filled: usize,
+    /// First byte of the current frame.
+    frame: usize,
+}
+
+impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
+    pub(crate) fn new(client: R, upstream: W, exchange: &'a Exchange) -> Self {
+        Self {
+            client,
+            upstream,
+            exchange,
+            gate: exchange.gate(),
+            dialogue: Dialogue::default(),
+            command: Command::new(),
+            scanner: Scanner::new(Side::Requests),
+            passage: Passage::Undecided,
+            buffer: vec![0; BUFFER],
+            done: 0,
+            scanned: 0,
+            filled: 0,
+            frame: 0,
+        }
+    }
+
+    /// Passes requests on until the client has sent its last.
+    pub(crate) async fn run(mut self) -> Result<(), Ended> {
+        while self.read().await? > 0 {
+            self.gate.open(self.exchange).await;
+            while self.scanned < self.filled && !self.exchange.is_transparent() {
+                self.step().await?;
+            }
+            if self.exchange.is_transparent() {
+                self.scanned = self.filled;
+                self.passage = Passage::Forward;
+            }
+            self.forward(self.decided()).await?;
+        }
+        self.upstream.shutdown().await?;
+        Ok(())
+    }
+
+    /// Reads more, behind the bytes that are held back.
+    async fn read(&mut self) -> io::Result<usize> {
+        self.exchange.room().await;
+        self.compact();
+        let read = self.client.read(&mut self.buffer[self.filled..]).await?;
+        self.filled += read;
+        Ok(read)
+    }
+
+    fn compact(&mut self) {
+        self.buffer.copy_within(self.done..self.filled, 0);
+        self.scanned -= self.done;
+        self.filled -= self.done;
+        self.frame = self.frame.saturating_sub(self.done);
+        self.done = 0;
+    }
+
+    /// How far the bytes may be passed on.
+    fn decided(&self) -> usize {
+        if self.passage == Passage::Undecided { self.frame } else { self.scanned }
+    }
+
+    /// Scans to the next event, and decides about a command as soon as enough of it is known.
+    async fn step(&mut self) -> Result<(), Ended> {
+        if self.scanner.at_frame_start() {
+            self.frame = self.scanned;
+            self.passage = Passage::Undecided;
+            self.command.clear(self.buffer[self.scanned] != b'*');
+        }
+        let bytes = &self.buffer[self.scanned..self.filled];
+        let Ok((used, progress)) = self.scanner.scan(bytes, &mut self.command) else {
+            self.exchange.give_up();
+            return Ok(());
+        };
+        self.scanned += used;
+        if self.passage == Passage::Undecided {
+            let full = self.filled == self.buffer.len() && self.frame == self.done && self.done == 0;
+            let known = self.scanner.elements();
+            let enough = match progress {
+                Progress::End => true,
+                Progress::Element => Dialogue::is_enough(&self.command, known, &self.exchange.link.commands),
+                Progress::More => full && self.scanned == self.filled,
+            };
+            if enough {
+                self.command.split_inline();
+                self.decide().await?;
+            }
+        }
+        if self.passage == Passage::Discard {
+            self.done = self.scanned;
+        }
+        Ok(())
+    }
+
+    async fn decide(&mut self) -> Result<(), Ended> {
+        self.passage = Passage::Forward;
+        if self.command.is_empty() {
+            return Ok(());
+        }
+        self.exchange.link.counters.command();
+        let step = self.dialogue.next(&self.command, &self.exchange.link.commands);
+        self.exchange.set_client(self.dialogue.client());
+        let found = step
+            .subject
+            .and_then(|subject| self.gate.view.of_command(self.dialogue.client(), &self.command, subject));
+        let Some((active, fault)) = found.as_ref().and_then(|a| Some((a, a.command_fault()?))) else {
+            self.expect(step.reply, Fate::Pass);
+            return Ok(());
+        };
+        match fault {
+            CommandFault::Delay { by, jitter } => {
+                let shift = jitter.mul_f64(2.0 * active.draw(1));
+                let wait = (*by + shift).saturating_sub(*jitter);
+                self.gate.view.took_effect(active);
+                self.expect(step.reply, Fate::NotBefore(Instant::now() + wait));
+            }
+            CommandFault::Hold => {
+                self.forward(self.frame).await?;
+                self.gate.view.took_effect(active);
+                self.hold(active).await?;
+                self.expect(step.reply, Fate::Pass);
+            }
+            // Noted when the reply comes: only then has the store executed the command.
+            CommandFault::SwallowReply => self.expect(step.reply, Fate::Swallow(Arc::clone(active))),
+            CommandFault::ResetAfter => self.expect(step.reply, Fate::Reset(Arc::clone(active))),
+            CommandFault::ResetBefore => {
+                self.forward(self.frame).await?;
+                self.gate.view.took_effect(active);
+                return Err(Ended::Reset);
+            }
+            CommandFault::Error(line) => {
+                self.forward(self.frame).await?;
+                self.gate.view.took_effect(active);
+                self.passage = Passage::Discard;
+                let line = format!("-{}\r\n", line.as_str());
+                self.expect(step.reply.map(|_| Form::One), Fate::Local(line.into_bytes().into()));
+                self.exchange.wake_replies();
+            }
+        }
+        Ok(())
+    }
+
+    fn expect(&self, form: Option<Form>, fate: Fate) {
+        if let Some(form) = form {
+            self.exchange.expect(form, fate);
+        }
+    }
+
+    /// Waits until the rule ends. A client that leaves meanwhile takes its command with it.
+    async fn hold(&mut self, active: &Active) -> Result<(), Ended> {
+        self.compact();
+        loop {
+            let full = self.filled == self.buffer.len();
+            tokio::select! {
+                biased;
+                () = active.ended.cancelled() => return Ok(()),
+                read = self.client.read(&mut self.buffer[self.filled..]), if !full => match read? {
+                    0 => return Err(Ended::Closed),
+                    read => self.filled += read,
+                },
+            }
+        }
+    }
+
+    /// Passes on the bytes up to `end`.
+    async fn forward(&mut self, end: usize) -> Result<(), Ended> {
+        if self.done < end {
+            let bytes = &self.buffer[self.done..end];
+            self.gate.write(self.exchange, &mut self.upstream, bytes).await?;
+            self.done = end;
+        }
+        Ok(())
+    }
+}

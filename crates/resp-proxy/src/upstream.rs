@@ -1,0 +1,268 @@
+//! The store behind the proxy: its URL, and connections to it.
+
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use url::{Host, Url};
+
+use crate::class::Commands;
+use crate::frame::{Nothing, Progress, Scanner, Side};
+use crate::value::Value;
+
+/// Time for one connection to the store to be open and authenticated.
+const CONNECT: Duration = Duration::from_secs(5);
+/// The largest reply that the proxy reads for itself, bytes. That of COMMAND has about 200,000.
+const LARGEST: usize = 4 * 1024 * 1024;
+
+/// Where the store is: `redis://[USER[:PASSWORD]@]HOST[:PORT]`, `valkey://` likewise, or `rediss://` for TLS.
+///
+/// The proxy authenticates with user and password where given; clients may authenticate themselves as well. Neither is ever
+/// printed.
+#[derive(Clone)]
+pub struct Upstream {
+    host: String,
+    port: u16,
+    user: Option<String>,
+    password: Option<String>,
+    tls: Option<Tls>,
+}
+
+/// No store can be there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("store URL: {reason}; expected redis://[USER[:PASSWORD]@]HOST[:PORT], valkey:// or rediss://")]
+pub struct UpstreamError {
+    reason: String,
+}
+
+fn refused(reason: impl Into<String>) -> UpstreamError {
+    UpstreamError { reason: reason.into() }
+}
+
+impl FromStr for Upstream {
+    type Err = UpstreamError;
+
+    fn from_str(text: &str) -> Result<Self, UpstreamError> {
+        let url = Url::parse(text).map_err(|e| refused(e.to_string()))?;
+        let tls = match url.scheme() {
+            "redis" | "valkey" => None,
+            "rediss" => Some(Tls::new(&[])?),
+            other => return Err(refused(format!("unknown scheme {other}://"))),
+        };
+        let host = match url.host() {
+            // `url` leaves the address of a scheme it does not know as a domain.
+            Some(Host::Ipv6(ip)) => ip.to_string(),
+            Some(host) => host.to_string(),
+            None => return Err(refused("no host")),
+        };
+        let path = url.path().trim_matches('/');
+        if !matches!(path, "" | "0") {
+            return Err(refused("a database is the client's to choose, with SELECT"));
+        }
+        let decoded =
+            |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        Ok(Self {
+            host,
+            port: url.port().unwrap_or(6379),
+            user: Some(url.username()).filter(|user| !user.is_empty()).map(decoded),
+            password: url.password().map(decoded),
+            tls,
+        })
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.tls.is_some() { "rediss://" } else { "redis://" })?;
+        if self.user.is_some() || self.password.is_some() {
+            f.write_str(self.user.as_deref().unwrap_or_default())?;
+            f.write_str(if self.password.is_some() { ":***@" } else { "@" })?;
+        }
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Upstream({self})")
+    }
+}
+
+/// One connection to the store, encrypted or not.
+pub(crate) enum Connection {
+    Plain(TcpStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+impl Upstream {
+    /// Whether everything sent there stays on this machine: a loopback address or the name `localhost`.
+    pub fn is_loopback(&self) -> bool {
+        self.host.eq_ignore_ascii_case("localhost")
+            || self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+
+    /// Trusts these certificates too, in PEM form, when the URL is `rediss://`.
+    ///
+    /// # Errors
+    /// When they are no certificates, or the URL is not `rediss://`.
+    pub fn trusting(mut self, pem: &[u8]) -> Result<Self, UpstreamError> {
+        if self.tls.is_none() {
+            return Err(refused("certificates go with rediss:// only"));
+        }
+        self.tls = Some(Tls::new(pem)?);
+        Ok(self)
+    }
+
+    /// Opens a connection, authenticated where the URL names a password.
+    pub(crate) async fn connect(&self) -> io::Result<Connection> {
+        timeout(CONNECT, async {
+            let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+            stream.set_nodelay(true)?;
+            let mut connection = match &self.tls {
+                None => Connection::Plain(stream),
+                Some(tls) => tls.connect(&self.host, stream).await?,
+            };
+            match &mut connection {
+                Connection::Plain(stream) => self.authenticate(stream).await?,
+                #[cfg(feature = "tls")]
+                Connection::Tls(stream) => self.authenticate(stream).await?,
+            }
+            Ok(connection)
+        })
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the store did not answer in time"))?
+    }
+
+    async fn authenticate(&self, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
+        let Some(password) = &self.password else { return Ok(()) };
+        let mut request = vec!["AUTH"];
+        request.extend(self.user.as_deref());
+        request.push(password);
+        match ask(stream, &request).await? {
+            Value::Line(b'-', why) => Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!("the store refused the credentials: {}", String::from_utf8_lossy(&why)),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The commands of this store: its own answer to COMMAND, or the built-in table where it gives none.
+    pub(crate) async fn commands(&self) -> io::Result<Commands> {
+        let answer = match self.connect().await? {
+            Connection::Plain(mut stream) => timeout(CONNECT, ask(&mut stream, &["COMMAND"])).await,
+            #[cfg(feature = "tls")]
+            Connection::Tls(mut stream) => timeout(CONNECT, ask(&mut stream, &["COMMAND"])).await,
+        };
+        let reported = answer.ok().and_then(Result::ok).and_then(|answer| Commands::reported(&answer));
+        Ok(reported.unwrap_or_else(Commands::built_in))
+    }
+}
+
+/// Sends one command and reads its reply.
+async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &[&str]) -> io::Result<Value> {
+    let mut bytes = format!("*{}\r\n", request.len()).into_bytes();
+    for argument in request {
+        bytes.extend_from_slice(format!("${}\r\n{argument}\r\n", argument.len()).as_bytes());
+    }
+    stream.write_all(&bytes).await?;
+    let (mut scanner, mut reply, mut scanned) = (Scanner::new(Side::Replies), Vec::new(), 0);
+    let wrong = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
+    loop {
+        if stream.read_buf(&mut reply).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        while scanned < reply.len() {
+            let (used, progress) =
+                scanner.scan(&reply[scanned..], &mut Nothing).map_err(|e| wrong(&e.to_string()))?;
+            scanned += used;
+            if progress == Progress::End {
+                return Value::parse(&reply[..scanned]).ok_or_else(|| wrong("the reply has streamed parts"));
+            }
+        }
+        if reply.len() > LARGEST {
+            return Err(wrong("the reply is too large"));
+        }
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+#[derive(Clone)]
+enum Tls {}
+
+#[cfg(not(feature = "tls"))]
+impl Tls {
+    fn new(_: &[u8]) -> Result<Self, UpstreamError> {
+        Err(refused("this build has no TLS: build it with `--features tls`"))
+    }
+
+    async fn connect(&self, _: &str, _: TcpStream) -> io::Result<Connection> {
+        match *self {}
+    }
+}
+
+#[cfg(feature = "tls")]
+#[derive(Clone)]
+struct Tls(Arc<rustls::ClientConfig>);
+
+#[cfg(feature = "tls")]
+impl Tls {
+    /// Trusts the machine's certificates and those in `pem`.
+    fn new(pem: &[u8]) -> Result<Self, UpstreamError> {
+        use rustls::pki_types::CertificateDer;
+        use rustls::pki_types::pem::PemObject as _;
+
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let added =
+                certificate.map_err(|e| e.to_string()).and_then(|c| roots.add(c).map_err(|e| e.to_string()));
+            added.map_err(|e| refused(format!("certificate: {e}")))?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| refused(e.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self(Arc::new(config)))
+    }
+
+    async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<Connection> {
+        let name = rustls::pki_types::ServerName::try_from(host.to_owned())
+            .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+        let stream = tokio_rustls::TlsConnector::from(Arc::clone(&self.0)).connect(name, stream).await?;
+        Ok(Connection::Tls(Box::new(stream)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read_without_their_secrets() {
+        let url: Upstream = "redis://chaos:hunt%2Fer2@127.0.0.1:7000".parse().unwrap();
+        assert_eq!(url.to_string(), "redis://chaos:***@127.0.0.1:7000");
+        assert_eq!(url.password.as_deref(), Some("hunt/er2"));
+        assert!(!format!("{url:?}").contains("hunt"));
+        assert!(url.is_loopback());
+        assert_eq!("valkey://[::1]".parse::<Upstream>().unwrap().to_string(), "redis://[::1]:6379");
+        assert!(!"redis://10.0.0.1".parse::<Upstream>().unwrap().is_loopback());
+        for wrong in ["", "http://u:hunter2@h", "redis://", "redis://h/3"] {
+            let message = wrong.parse::<Upstream>().unwrap_err().to_string();
+            assert!(message.contains("expected redis://") && !message.contains("hunter2"), "{message}");
+        }
+    }
+}
