@@ -1,0 +1,13 @@
+//! The parts that the project's command lines share.
+//!
+//! A program calls [`parse`], runs with [`Signals`] as an arm of its loop, and returns [`end`]: every error is one line, and
+//! every end has its [`Exit`] code.
+#![doc = include_str!("../README.md")]
+
+mod exit;
+mod signals;
+mod usage;
+
+pub use exit::{Exit, help_of};
+pub use signals::Signals;
+pub use usage::{StoreText, Usage, end, parse};
