@@ -40,6 +40,8 @@ pub enum DecidedBy {
     Store,
     /// What the node knew: its own admissions, and the others' as of the last sync.
     Local,
+    /// A grant of the store that the node holds, or a denial of the store that still holds.
+    Lease,
     /// The failure policy alone, since the store did not answer in time.
     Policy,
 }
@@ -50,6 +52,7 @@ impl DecidedBy {
         match self {
             Self::Store => "store",
             Self::Local => "local",
+            Self::Lease => "lease",
             Self::Policy => "policy",
         }
     }

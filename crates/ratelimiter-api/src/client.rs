@@ -16,7 +16,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::{
-    CheckRequest, CheckResponse, Counters, Endpoint, Key, LimitEntry, LimitSpec, NodeHealth, Nodes, Problem,
+    CheckRequest, CheckResponse, Counters, Endpoint, Key, LimitEntry, LimitSpec, LimitSpecs, MAX_PAGE,
+    NodeHealth, Nodes, Problem,
 };
 
 /// The largest answer a client takes, bytes.
@@ -132,12 +133,33 @@ impl NodeClient {
         self.send(post(&self.endpoint, "/limit", spec, self.token.as_deref())).await?.json()
     }
 
-    /// `GET /limits`.
+    /// `POST /limits`: many limits at once, at most a thousand.
+    ///
+    /// # Errors
+    /// When the node refuses a limit, cannot keep them in the store, or does not answer in time.
+    pub async fn set_limits(&self, limits: Vec<LimitSpec>) -> Result<Vec<LimitEntry>, ClientError> {
+        let specs = LimitSpecs { limits };
+        self.send(post(&self.endpoint, "/limits", &specs, self.token.as_deref())).await?.json()
+    }
+
+    /// `GET /limits`: every limit, by key, page after page.
     ///
     /// # Errors
     /// When the node does not answer in time.
     pub async fn limits(&self) -> Result<Vec<LimitEntry>, ClientError> {
-        self.send(get(&self.endpoint, "/limits")).await?.json()
+        let mut limits: Vec<LimitEntry> = Vec::new();
+        loop {
+            let path = match limits.last() {
+                None => "/limits".to_owned(),
+                Some(last) => format!("/limits?after={}", percent_encode(last.key.as_str())),
+            };
+            let page: Vec<_> = self.send(get(&self.endpoint, &path, self.token.as_deref())).await?.json()?;
+            let more = page.len() == MAX_PAGE;
+            limits.extend(page);
+            if !more {
+                return Ok(limits);
+            }
+        }
     }
 
     /// `DELETE /limits/{key}`.
@@ -163,13 +185,37 @@ impl NodeClient {
             .json()
     }
 
-    /// `GET /counters`: this node's admissions in the window before `at_us`, or before now.
+    /// `GET /counters`: this node's admissions in the window before `at_us`, or before now, of the first [`MAX_PAGE`] keys.
     ///
     /// # Errors
     /// When the node does not answer in time.
     pub async fn counters(&self, at_us: Option<u64>) -> Result<Counters, ClientError> {
-        let path = at_us.map_or_else(|| "/counters".to_owned(), |at| format!("/counters?at_us={at}"));
-        self.send(get(&self.endpoint, &path)).await?.json()
+        self.counters_where(String::new(), at_us).await
+    }
+
+    /// `GET /counters?key=...`: the same of these keys, as far as they have limits.
+    ///
+    /// # Errors
+    /// When the node does not answer in time.
+    pub async fn counters_of(&self, keys: &[Key], at_us: Option<u64>) -> Result<Counters, ClientError> {
+        let keys: Vec<_> = keys.iter().map(|key| format!("key={}", percent_encode(key.as_str()))).collect();
+        self.counters_where(keys.join("&"), at_us).await
+    }
+
+    /// `GET /counters?active=true`: the same of the keys in use.
+    ///
+    /// # Errors
+    /// When the node does not answer in time.
+    pub async fn active_counters(&self, at_us: Option<u64>) -> Result<Counters, ClientError> {
+        self.counters_where("active=true".to_owned(), at_us).await
+    }
+
+    async fn counters_where(&self, keys: String, at_us: Option<u64>) -> Result<Counters, ClientError> {
+        let at = at_us.map(|at| format!("at_us={at}"));
+        let query: Vec<_> = Some(keys).filter(|keys| !keys.is_empty()).into_iter().chain(at).collect();
+        let path =
+            if query.is_empty() { "/counters".to_owned() } else { format!("/counters?{}", query.join("&")) };
+        self.send(get(&self.endpoint, &path, self.token.as_deref())).await?.json()
     }
 
     /// `GET /nodes`.
@@ -177,7 +223,7 @@ impl NodeClient {
     /// # Errors
     /// When the node does not answer in time.
     pub async fn nodes(&self) -> Result<Nodes, ClientError> {
-        self.send(get(&self.endpoint, "/nodes")).await?.json()
+        self.send(get(&self.endpoint, "/nodes", self.token.as_deref())).await?.json()
     }
 
     /// `GET /health`.
@@ -185,7 +231,7 @@ impl NodeClient {
     /// # Errors
     /// When the node does not answer in time.
     pub async fn health(&self) -> Result<NodeHealth, ClientError> {
-        self.send(get(&self.endpoint, "/health")).await?.json()
+        self.send(get(&self.endpoint, "/health", None)).await?.json()
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer<'_>, ClientError> {
@@ -246,8 +292,8 @@ impl<'a> Answer<'a> {
     }
 }
 
-pub(crate) fn get(endpoint: &Endpoint, path: &str) -> Request<Full<Bytes>> {
-    request(Method::GET, endpoint, path, Bytes::new(), None)
+pub(crate) fn get(endpoint: &Endpoint, path: &str, token: Option<&str>) -> Request<Full<Bytes>> {
+    request(Method::GET, endpoint, path, Bytes::new(), token)
 }
 
 pub(crate) fn post(
@@ -267,11 +313,13 @@ fn request(
     body: Bytes,
     token: Option<&str>,
 ) -> Request<Full<Bytes>> {
+    let json = method == Method::POST;
     let mut builder = Request::builder()
         .method(method)
         .uri(format!("{endpoint}{path}"))
         .header(hyper::header::HOST, endpoint.authority());
-    if !body.is_empty() {
+    // Nodes refuse changes without it, since a web page could send those.
+    if json {
         builder = builder.header(CONTENT_TYPE, "application/json");
     }
     if let Some(token) = token {

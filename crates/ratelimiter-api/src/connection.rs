@@ -47,7 +47,7 @@ impl NodeConnection {
     /// # Errors
     /// When the node does not answer within `deadline`.
     pub async fn warm(&mut self, deadline: Duration) -> Result<NodeHealth, ClientError> {
-        let request = get(&self.endpoint, "/health");
+        let request = get(&self.endpoint, "/health", None);
         Answer::receive(&self.endpoint, deadline, self.sender.send_request(request)).await?.json()
     }
 

@@ -2,7 +2,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CountingMode, Key, Limit, NodeId};
 
+/// Keys in one answer of `GET /limits` or `GET /counters`, at most.
+pub const MAX_PAGE: usize = 10_000;
+
 /// `GET /counters`, optionally with `?at_us=T`: what this node knows of each key's window.
+///
+/// The query selects the keys: `key=K` (repeatable); `active=true` for the keys in use, which were checked within their
+/// window or have admissions left; or a page by `after=K` and `limit=N`, of the first [`MAX_PAGE`] keys by default.
 ///
 /// With `at_us`, admissions are counted in the span `(T - window, T]` on the store's clock. Observers ask every
 /// node and the store about the same span, so that the sums compare although the samples are taken at different
@@ -41,4 +47,21 @@ pub struct KeyCounter {
     pub shared: Option<u64>,
     /// Age of `shared` in milliseconds.
     pub shared_age_ms: Option<u64>,
+    /// The node's grants, of a key that is counted as `leased`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseCounter>,
+}
+
+/// A node's grants of one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseCounter {
+    /// Those of the node's own admissions in the span that a grant covers.
+    pub admitted: u64,
+    /// Admissions that the store counts for this node in the window that ends now, as far as the node knows: those that it
+    /// made, and those that it could still make.
+    pub charged: u64,
+    /// Admissions that the node may still make without asking the store.
+    pub unspent: u64,
+    /// Unspent charge that the node has given back, but not yet to the store's knowledge.
+    pub stranded: u64,
 }

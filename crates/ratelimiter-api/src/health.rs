@@ -2,6 +2,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CountingMode, NodeId};
 
+/// State of the circuit breaker between a node's checks and its store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreCircuit {
+    /// Checks ask the store.
+    #[default]
+    Closed,
+    /// One check asks the store; the others are decided without it.
+    HalfOpen,
+    /// Checks are decided without the store.
+    Open,
+}
+
 /// `GET /health`: the node's own view of itself and its store. Always status 200 while the node can answer: a lost
 /// store is something to report, not a reason to be restarted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,6 +27,9 @@ pub struct NodeHealth {
     pub store_latency_ms: Option<f64>,
     /// Milliseconds since the store last confirmed a write of this node. A store can answer reads and take no writes.
     pub last_write_age_ms: Option<u64>,
+    /// State of the circuit breaker in front of the store.
+    #[serde(default)]
+    pub store_circuit: StoreCircuit,
     /// 99th percentile of the time to answer a check, in milliseconds, over the last five seconds; absent without checks.
     pub check_p99_ms: Option<f64>,
     /// How keys without a mode of their own are counted.

@@ -4,27 +4,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Key, NodeId, millis};
 
-/// What a caller learned of a check.
+/// The outcome of a check, as its caller can be sure of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// Status 200.
+    /// Admitted.
     Allowed,
-    /// Status 429.
+    /// Denied for lack of quota.
     Denied,
-    /// No answer, or one that says neither. The check may have been counted.
+    /// Not admitted, and not for lack of quota: a refused connection, a status that is neither allowed nor denied. The
+    /// limiter may have charged it.
+    Failed,
+    /// No complete answer. The check may have been admitted, at any time after it was sent.
     Unknown,
 }
 
-/// One check of cost 1 as its caller saw it: the decision fell somewhere between `invoke` and `complete`.
+/// One check as its caller saw it: the decision fell somewhere between `invoke` and `complete`.
 ///
 /// Both are measured from one origin on one monotonic clock. For an [`Outcome::Unknown`], `complete` is when the
-/// caller gave up, and the decision may fall later.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// caller gave up, and the decision may fall later. As a line of a history file it is one JSON object; see
+/// `docs/history.md`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Operation {
-    /// What was checked.
+    /// The key that was checked.
     pub key: Key,
-    /// Whom the caller asked.
+    /// The node that was asked.
     pub node: NodeId,
     /// When the request was sent.
     #[serde(rename = "invoke_ms", with = "millis")]
@@ -32,6 +36,58 @@ pub struct Operation {
     /// When the answer was complete.
     #[serde(rename = "complete_ms", with = "millis")]
     pub complete: Duration,
-    /// What it said.
+    /// The outcome.
     pub outcome: Outcome,
+    /// Admissions asked for, at least 1.
+    #[serde(default = "one")]
+    pub cost: u32,
+    /// The limiter's own statements in its answer.
+    #[serde(default, skip_serializing_if = "Claims::is_empty")]
+    pub claims: Claims,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// A limiter's statements about its quota. Checked, never believed: no verdict rests on them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Limit in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// Admissions left; negative when the limiter says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remaining: Option<i64>,
+    /// Time from the answer until quota returns.
+    #[serde(rename = "reset_ms", default, skip_serializing_if = "Option::is_none", with = "millis::option")]
+    pub reset: Option<Duration>,
+    /// Time from the answer after which a retry is invited.
+    #[serde(
+        rename = "retry_after_ms",
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "millis::option"
+    )]
+    pub retry_after: Option<Duration>,
+}
+
+impl Claims {
+    /// Whether the limiter stated nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Operation {
+    /// A check of cost 1 without claims.
+    pub fn new(key: Key, node: NodeId, invoke: Duration, complete: Duration, outcome: Outcome) -> Self {
+        Self { key, node, invoke, complete, outcome, cost: 1, claims: Claims::default() }
+    }
+
+    /// The same check with another cost.
+    #[must_use]
+    pub fn costing(self, cost: u32) -> Self {
+        Self { cost, ..self }
+    }
 }

@@ -3,9 +3,14 @@
 //! | entry | type | holds |
 //! |---|---|---|
 //! | [`LIMITS`] | hash | key to [`LimitEntry`](crate::LimitEntry) as JSON |
-//! | [`LIMITS_VERSION`] | integer | grows with every change of a limit, so that nodes reload only then; its absence means that the store lost its state |
+//! | [`LIMITS_VERSION`] | integer | grows with every change of a limit, so that nodes read changes only then |
+//! | [`LIMITS_CHANGED`] | sorted set | one member a limit, scored with the version of its last change |
+//! | [`LIMITS_DELETED`] | sorted set | the newest 10,000 deleted keys, scored with the version of their deletion |
+//! | [`LIMITS_STATE`] | hash | `life`: a random name that is new when the store has lost its state; `floor`: the version of the newest deletion that is no longer kept |
 //! | [`NODES`] | hash | node id to [`Heartbeat`] as JSON |
+//! | [`LOSS`] | hash | `at`, when a node noticed that the store had lost its state, microseconds; `version`, of the limits that it restored |
 //! | [`admissions`] | sorted set | one member an admission, `node:boot:sequence`, scored with its time in microseconds on the store's clock |
+//! | [`leases`] | hash and two sorted sets | the grants of a key that is counted as `leased`, and their ends |
 //!
 //! Members are unique to an admission. Adding one twice changes nothing, so a flush whose outcome is unknown is
 //! repeated as it was.
@@ -18,12 +23,32 @@ use crate::Key;
 pub const LIMITS: &str = "ratelimiter:limits";
 /// The version of the hash of limits.
 pub const LIMITS_VERSION: &str = "ratelimiter:limits:version";
+/// The keys with limits, by the version of their last change.
+pub const LIMITS_CHANGED: &str = "ratelimiter:limits:changed";
+/// The deleted keys, by the version of their deletion.
+pub const LIMITS_DELETED: &str = "ratelimiter:limits:deleted";
+/// The life of the state of the limits, and the floor of the deletions kept.
+pub const LIMITS_STATE: &str = "ratelimiter:limits:state";
 /// The hash of heartbeats.
 pub const NODES: &str = "ratelimiter:nodes";
 
+/// The last loss of the store's state.
+pub const LOSS: &str = "ratelimiter:loss";
+
 /// The sorted set of a key's admissions. The key is the hash tag: a store cluster keeps all of a key's sets together.
 pub fn admissions(key: &Key, epoch: u64) -> String {
-    format!("ratelimiter:admissions:{{{key}}}:{epoch}")
+    format!("{}{epoch}", admissions_of(key))
+}
+
+/// The names of all sets of a key's admissions, without their epoch.
+pub fn admissions_of(key: &Key) -> String {
+    format!("ratelimiter:admissions:{{{key}}}:")
+}
+
+/// Where the grants of a leased key lie: the hash of grants, the sorted set of those that count, by end, and the sorted set
+/// of those that no longer do. A grant's value in the hash is `charge given end settled`, times in microseconds.
+pub fn leases(key: &Key, epoch: u64) -> [String; 3] {
+    ["grants", "ends", "past"].map(|part| format!("ratelimiter:{part}:{{{key}}}:{epoch}"))
 }
 
 /// What a node writes of itself at every sync.
@@ -33,6 +58,9 @@ pub struct Heartbeat {
     pub address: String,
     /// Which life of the node this is.
     pub boot: String,
+    /// Address of another process that beats under the same id, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub also_at: Option<String>,
     /// When it was sent, microseconds on the store's clock.
     pub at_us: u64,
 }

@@ -29,15 +29,18 @@ mod problem;
 pub use check::{CheckRequest, CheckResponse, DecidedBy, MAX_COST};
 pub use client::{ClientError, NodeClient};
 pub use connection::NodeConnection;
-pub use counters::{Counters, KeyCounter};
+pub use counters::{Counters, KeyCounter, LeaseCounter, MAX_PAGE};
 pub use endpoint::{Endpoint, EndpointError};
-pub use health::NodeHealth;
-pub use history::{Operation, Outcome};
+pub use health::{NodeHealth, StoreCircuit};
+pub use history::{Claims, Operation, Outcome};
 pub use ids::NodeId;
 pub use key::{Key, KeyError, MAX_KEY_BYTES};
 pub use limit::{
-    CountingMode, Limit, LimitEntry, LimitError, LimitSpec, MAX_LIMIT, MAX_WINDOW, StoreFailurePolicy,
+    CountingMode, Limit, LimitEntry, LimitError, LimitSpec, LimitSpecs, MAX_LIMIT, MAX_WINDOW,
+    StoreFailurePolicy,
 };
 pub use nodes::{NodeEntry, NodeState, Nodes};
-pub use observation::{KeySample, NodeObservation, NodeSample, Observation, SharedCount, StoreSample};
+pub use observation::{
+    KeySample, NodeObservation, NodeSample, Observation, SharedCount, SharedGrants, StoreSample,
+};
 pub use problem::{PROBLEM_CONTENT_TYPE, Problem};

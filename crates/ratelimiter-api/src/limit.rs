@@ -137,11 +137,13 @@ macro_rules! choice {
 
 choice! {
     /// When a node writes admissions to the store, and so what it can promise. `L` is the limit, `N` the number of nodes.
-    CountingMode, "counting mode", "atomic, cached, read-then-write" {
+    CountingMode, "counting mode", "atomic, cached, leased, read-then-write" {
         /// One script in the store drops the old, counts and adds. Admits exactly `L`.
         Atomic = "atomic",
         /// The node decides from its own admissions and the others' as of the last sync. Admits at most `N x L`.
         Cached = "cached",
+        /// The store grants nodes the right to admit, and they spend it without asking. Admits at most `L`.
+        Leased = "leased",
         /// The node reads the count and then adds, in two commands. Admits at most `L` plus the checks in flight.
         ReadThenWrite = "read-then-write",
     }
@@ -177,11 +179,28 @@ pub struct LimitSpec {
     pub on_store_failure: Option<StoreFailurePolicy>,
 }
 
+impl CountingMode {
+    /// The failure policy of keys for which none was chosen: `deny` for `leased`, which promises to be exact whatever the
+    /// store does, and `local` for the others.
+    pub const fn default_policy(self) -> StoreFailurePolicy {
+        match self {
+            Self::Leased => StoreFailurePolicy::Deny,
+            Self::Atomic | Self::Cached | Self::ReadThenWrite => StoreFailurePolicy::Local,
+        }
+    }
+}
+
 impl LimitSpec {
     /// A specification that leaves counting and failure policy to the nodes.
     pub fn new(key: Key, limit: Limit) -> Self {
         let raw = RawLimit::from(limit);
         Self { key, limit: raw.limit, window_sec: raw.window_sec, counting: None, on_store_failure: None }
+    }
+
+    /// The failure policy in force: of the key, else of the node, else of the counting mode.
+    pub fn policy(&self, counting: CountingMode, policy: Option<StoreFailurePolicy>) -> StoreFailurePolicy {
+        let of_mode = self.counting.unwrap_or(counting).default_policy();
+        self.on_store_failure.or(policy).unwrap_or(of_mode)
     }
 
     /// The limit, if it can be.
@@ -191,6 +210,14 @@ impl LimitSpec {
     pub fn validate(&self) -> Result<Limit, LimitError> {
         Limit::new(self.limit, self.window_sec)
     }
+}
+
+/// `POST /limits`: sets many limits at once, at most a thousand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitSpecs {
+    /// The limits. A key has at most one.
+    pub limits: Vec<LimitSpec>,
 }
 
 /// One limit as `GET /limits` lists it and as the store keeps it.
@@ -229,7 +256,10 @@ mod tests {
             assert_eq!(mode.as_str().parse::<CountingMode>().as_ref(), Ok(mode));
         }
         let refused = "fast".parse::<CountingMode>().unwrap_err().to_string();
-        assert_eq!(refused, "\"fast\" is not a counting mode: use one of atomic, cached, read-then-write");
+        assert_eq!(
+            refused,
+            "\"fast\" is not a counting mode: use one of atomic, cached, leased, read-then-write"
+        );
         for mode in CountingMode::ALL {
             assert!(refused.contains(mode.as_str()), "the message lists {mode}");
         }

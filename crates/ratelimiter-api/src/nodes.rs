@@ -19,6 +19,9 @@ pub struct NodeEntry {
     pub id: NodeId,
     /// Where it listens, `host:port`.
     pub address: String,
+    /// Address of another process with the same id: one of the two is misconfigured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub also_at: Option<String>,
     /// How old its heartbeat is, in three steps.
     pub state: NodeState,
 }

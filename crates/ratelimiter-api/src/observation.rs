@@ -78,6 +78,14 @@ pub struct KeySample {
     pub admissions: u64,
     /// Those of them the store has not confirmed.
     pub unsynced: u64,
+    /// Those of them that a grant covers; of a leased key only.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub leased: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What the store answered.
@@ -98,6 +106,18 @@ pub struct SharedCount {
     pub limit: Limit,
     /// Which counter is the current one.
     pub epoch: u64,
-    /// Admissions in the span.
+    /// Admissions in the span; of a leased key with all that its grants may have admitted in it.
     pub shared: u64,
+    /// The grants; of a leased key only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grants: Option<SharedGrants>,
+}
+
+/// The grants of one key in the store that can hold an admission of the span.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedGrants {
+    /// Sum of their charges.
+    pub charged: u64,
+    /// The part of it that is not settled: some of it may be unspent.
+    pub open: u64,
 }
