@@ -4,61 +4,61 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::{MIN_VERSION, StoreUrl, StoreVersion};
 
-/// Why the store did not do what it was asked.
+/// A failure of the store, or of the way to it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The text is not a store's URL.
     #[error("{shown} is not a store URL: {why} (expected redis://[USER:PASSWORD@]HOST[:PORT][/DB])")]
     Url {
-        /// The URL without what could be secret.
+        /// The URL's scheme; the rest may hold a password.
         shown: String,
-        /// What is wrong.
+        /// The reason.
         why: String,
     },
     /// There is no connection, or it broke.
     #[error("the store at {url} cannot be reached: {why}")]
     Unreachable {
-        /// Which store.
+        /// The store's URL, without its password.
         url: StoreUrl,
-        /// What happened.
+        /// The reason.
         why: String,
     },
     /// The store did not answer in time. A write may have happened.
     #[error("the store at {url} did not answer within {} ms", .deadline.as_millis())]
     Deadline {
-        /// Which store.
+        /// The store's URL, without its password.
         url: StoreUrl,
-        /// How long was waited.
+        /// The time allowed for the use.
         deadline: Duration,
     },
-    /// The store wants another user or password.
+    /// The store refused the user or the password.
     #[error("the store at {url} refused the login: check the user and password in its URL")]
     Login {
-        /// Which store.
+        /// The store's URL, without its password.
         url: StoreUrl,
     },
     /// The user may not run the command.
     #[error("the store at {url} does not allow the command: {why}")]
     NotPermitted {
-        /// Which store.
+        /// The store's URL, without its password.
         url: StoreUrl,
-        /// The store's words.
+        /// The text of the store's answer.
         why: String,
     },
     /// The store answered with an error.
     #[error("the store at {url} answered with an error: {why}")]
     Answer {
-        /// Which store.
+        /// The store's URL, without its password.
         url: StoreUrl,
-        /// The store's words.
+        /// The text of the store's answer.
         why: String,
     },
     /// The store is older than [`MIN_VERSION`].
     #[error("the store at {url} is {version}: at least version {}.{} is needed", MIN_VERSION.0, MIN_VERSION.1)]
     TooOld {
-        /// Which store.
+        /// The store's URL, without its password.
         url: StoreUrl,
-        /// What it says of itself.
+        /// The version in its `INFO`.
         version: StoreVersion,
     },
 }
@@ -79,7 +79,7 @@ impl StoreError {
         }
     }
 
-    /// Whether waiting may help: the store may come back, while a wrong password stays wrong.
+    /// Whether a later attempt may succeed: the store may come back, while a wrong password stays wrong.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Deadline { .. })
     }

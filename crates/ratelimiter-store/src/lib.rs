@@ -1,15 +1,16 @@
 //! A connection to the store (Redis or Valkey) that is bounded in time and comes back by itself.
 //!
-//! - **[`StoreUrl`]**: where the store is. Prints without its password, and knows whether it leaves this machine.
-//! - **[`Link`]**: one connection, opened when first used. Every use has a deadline; a connection on which one has passed
-//!   is given up, and the next use opens another.
-//! - **[`StoreVersion`]**: which store answers, and whether it is recent enough.
-//! - **[`StoreError`]**: what can go wrong, in words that say what to do.
+//! - **[`StoreUrl`]**: the store's address. Printed without its password; reports whether it is on this machine.
+//! - **[`Link`]**: one connection, opened when first used and reopened when the store closed it. Every use has a deadline; a
+//!   connection on which one has passed is given up, and the next use opens another.
+//! - **[`StoreVersion`]**: name and version of the store, and whether it is recent enough.
+//! - **[`StoreError`]**: the failures, each with its remedy where one is known.
 //!
-//! One postponed write blocks everything behind it on its connection. Whoever writes and reads therefore holds two
-//! links, and whoever pauses the store a third.
+//! One postponed write blocks everything behind it on its connection. A program that writes and reads therefore holds two
+//! links, and one that pauses the store a third.
 #![doc = include_str!("../README.md")]
 
+mod connection;
 mod error;
 mod link;
 mod url;

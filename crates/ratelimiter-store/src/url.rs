@@ -3,16 +3,16 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
 use crate::StoreError;
 
-/// Where the store is: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, or `valkey://` likewise.
+/// The store's address: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, or `valkey://` likewise.
 ///
 /// The password is never printed, not even by `Debug`.
 #[derive(Clone)]
 pub struct StoreUrl {
-    /// Shared, since every error names the store it came from.
+    /// Shared, since every error carries a copy.
     info: Arc<ConnectionInfo>,
 }
 
@@ -29,8 +29,20 @@ impl StoreUrl {
         }
     }
 
-    pub(crate) fn info(&self) -> ConnectionInfo {
-        self.info.as_ref().clone()
+    /// Refuses the addresses that a [`Link`](crate::Link) cannot connect to.
+    pub(crate) fn supported(&self) -> Result<(), StoreError> {
+        match self.info.addr() {
+            ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_) => Ok(()),
+            _ => Err(StoreError::Url { shown: "redis://...".into(), why: "TLS is not supported".into() }),
+        }
+    }
+
+    pub(crate) fn address(&self) -> &ConnectionAddr {
+        self.info.addr()
+    }
+
+    pub(crate) fn settings(&self) -> &RedisConnectionInfo {
+        self.info.redis_settings()
     }
 }
 
@@ -38,20 +50,28 @@ impl FromStr for StoreUrl {
     type Err = StoreError;
 
     fn from_str(url: &str) -> Result<Self, StoreError> {
-        // The text may hold a password, so that a refusal names only what is in front of it.
+        // The text may hold a password, so that a refusal names only the scheme.
         let shown =
             || url.split_once("://").map_or_else(|| "it".to_owned(), |(scheme, _)| format!("{scheme}://..."));
         let info = url.into_connection_info().map_err(|e| StoreError::Url {
             shown: shown(),
-            why: e.detail().map_or_else(|| e.to_string(), ToOwned::to_owned),
+            why: reason(url, &e.detail().map_or_else(|| e.to_string(), ToOwned::to_owned)),
         })?;
-        if !info.addr().is_supported() {
-            return Err(StoreError::Url { shown: shown(), why: "TLS is not supported".into() });
-        }
         // RESP2 is spoken by every supported version, and a user allowed only a few commands may not run HELLO or CLIENT SETINFO.
         let settings =
             info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2).set_skip_set_lib_name();
-        Ok(Self { info: Arc::new(info.set_redis_settings(settings)) })
+        let url = Self { info: Arc::new(info.set_redis_settings(settings)) };
+        url.supported().map(|()| url)
+    }
+}
+
+/// A parser's reason, unless it repeats a part of the URL, which may be secret.
+fn reason(url: &str, why: &str) -> String {
+    let repeats = |word: &str| word.len() > 3 && url.contains(word);
+    if why.split(|c: char| !c.is_alphanumeric()).any(repeats) {
+        "a part of it makes no sense".to_owned()
+    } else {
+        why.to_owned()
     }
 }
 
@@ -86,8 +106,12 @@ mod tests {
         let url: StoreUrl = "redis://chaos:hunter2@127.0.0.1:6379/3".parse().unwrap();
         assert_eq!(url.to_string(), "redis://chaos:***@127.0.0.1:6379/3");
         assert!(!format!("{url:?}").contains("hunter2"));
-        let refused = "http://u:hunter2@h".parse::<StoreUrl>().unwrap_err().to_string();
-        assert!(!refused.contains("hunter2"), "{refused}");
+        for refused in
+            ["http://u:hunter2@h", "redis://h?protocol=hunter2", "redis://h/hunter2", "redis://h:hunter2"]
+        {
+            let refused = refused.parse::<StoreUrl>().unwrap_err().to_string();
+            assert!(!refused.contains("hunter2"), "{refused}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{Link, StoreError};
 /// The oldest store that works, major and minor: `CLIENT PAUSE ... WRITE` came with 6.2.
 pub const MIN_VERSION: (u32, u32) = (6, 2);
 
-/// Which store answers.
+/// Name and version of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreVersion {
     name: &'static str,
@@ -16,10 +16,10 @@ pub struct StoreVersion {
 }
 
 impl StoreVersion {
-    /// Asks the store.
+    /// Reads the version of the store behind a link.
     ///
     /// # Errors
-    /// When it does not answer, or is older than [`MIN_VERSION`].
+    /// When the store does not answer, or is older than [`MIN_VERSION`].
     pub async fn check(link: &Link, deadline: Duration) -> Result<Self, StoreError> {
         let info: String = link.query(cmd("INFO").arg("server"), deadline).await?;
         let version = Self::of_info(&info);
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_stores_tell_their_version() {
+    fn versions_of_both_stores_are_read() {
         let redis = StoreVersion::of_info("# Server\r\nredis_version:7.0.15\r\nos:Linux\r\n");
         assert_eq!((redis.to_string().as_str(), redis.major_minor()), ("Redis 7.0.15", (7, 0)));
         let valkey = StoreVersion::of_info("redis_version:7.2.4\r\nvalkey_version:9.1.2\r\n");

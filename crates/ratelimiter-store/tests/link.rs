@@ -10,22 +10,39 @@ use redis::cmd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// A store that gives every request on its `n`-th connection the answer `answer(n)`; `None` is silence.
-async fn store(answer: impl Fn(usize) -> Option<String> + Send + Sync + 'static) -> (Link, Arc<AtomicUsize>) {
+/// A server's reaction to one request.
+enum Reaction {
+    Answer(&'static str),
+    Silence,
+    /// The connection is closed without an answer.
+    Close,
+    /// The connection is closed after the answer.
+    AnswerAndClose(&'static str),
+}
+
+const PONG: &str = "+PONG\r\n";
+
+/// A store that reacts to every request on its `n`-th connection with `react(n)`.
+async fn store(react: impl Fn(usize) -> Reaction + Send + Sync + 'static) -> (Link, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
     let accepted = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&accepted);
-    let answer = Arc::new(answer);
+    let react = Arc::new(react);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let n = counter.fetch_add(1, Ordering::SeqCst);
-            let answer = Arc::clone(&answer);
+            let react = Arc::clone(&react);
             tokio::spawn(async move {
                 let mut buffer = [0; 4096];
                 while matches!(stream.read(&mut buffer).await, Ok(1..)) {
-                    if let Some(text) = answer(n) {
-                        stream.write_all(text.as_bytes()).await.unwrap();
+                    match react(n) {
+                        Reaction::Answer(text) => stream.write_all(text.as_bytes()).await.unwrap(),
+                        Reaction::Silence => {}
+                        Reaction::Close => return,
+                        Reaction::AnswerAndClose(text) => {
+                            return stream.write_all(text.as_bytes()).await.unwrap();
+                        }
                     }
                 }
             });
@@ -38,8 +55,8 @@ const SHORT: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn a_silent_connection_is_given_up_and_the_next_use_opens_another() {
-    let (link, accepted) = store(|n| (n > 0).then(|| "+PONG\r\n".to_owned())).await;
+async fn a_silent_connection_is_given_up() {
+    let (link, accepted) = store(|n| if n > 0 { Reaction::Answer(PONG) } else { Reaction::Silence }).await;
     assert!(matches!(link.query::<String>(&cmd("PING"), SHORT).await, Err(StoreError::Deadline { .. })));
     assert_eq!(link.query::<String>(&cmd("PING"), LONG).await.unwrap(), "PONG");
     assert_eq!(link.query::<String>(&cmd("PING"), LONG).await.unwrap(), "PONG");
@@ -48,7 +65,7 @@ async fn a_silent_connection_is_given_up_and_the_next_use_opens_another() {
 
 #[tokio::test]
 async fn an_error_of_the_store_keeps_the_connection() {
-    let (link, accepted) = store(|_| Some("-NOPERM this user has no permissions\r\n".to_owned())).await;
+    let (link, accepted) = store(|_| Reaction::Answer("-NOPERM this user has no permissions\r\n")).await;
     for _ in 0..3 {
         assert!(matches!(
             link.query::<String>(&cmd("PING"), LONG).await,
@@ -59,7 +76,7 @@ async fn an_error_of_the_store_keeps_the_connection() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_gone_is_unreachable_and_says_where() {
+async fn an_absent_store_is_named_in_the_error() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -71,13 +88,76 @@ async fn a_store_that_is_gone_is_unreachable_and_says_where() {
 
 #[tokio::test]
 async fn an_old_store_is_refused_with_its_version() {
-    let (link, _) = store(|_| Some("$22\r\nredis_version:5.0.14\r\n\r\n".to_owned())).await;
+    let (link, _) = store(|_| Reaction::Answer("$22\r\nredis_version:5.0.14\r\n\r\n")).await;
     let message = StoreVersion::check(&link, LONG).await.unwrap_err().to_string();
     assert!(message.contains("Redis 5.0.14") && message.contains("6.2"), "{message}");
 }
 
 #[tokio::test]
-async fn a_missing_login_is_told_as_such() {
-    let (link, _) = store(|_| Some("-NOAUTH Authentication required.\r\n".to_owned())).await;
+async fn a_missing_login_is_a_login_error() {
+    let (link, _) = store(|_| Reaction::Answer("-NOAUTH Authentication required.\r\n")).await;
     assert!(matches!(link.query::<String>(&cmd("PING"), LONG).await, Err(StoreError::Login { .. })));
+}
+
+#[tokio::test]
+async fn a_connection_closed_while_idle_is_reopened() {
+    let (link, accepted) = store(|_| Reaction::AnswerAndClose(PONG)).await;
+    for n in 1..=20 {
+        assert_eq!(link.query::<String>(&cmd("PING"), LONG).await.unwrap(), "PONG", "use {n}");
+        // The runtime looks at its sockets between two turns, so that the end of this one is known after some.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(accepted.load(Ordering::SeqCst), 20);
+}
+
+#[tokio::test]
+async fn a_command_that_was_sent_is_not_repeated() {
+    let (link, accepted) = store(|n| if n > 0 { Reaction::Answer(PONG) } else { Reaction::Close }).await;
+    let lost = link.query::<String>(cmd("INCR").arg("x"), LONG).await;
+    assert!(matches!(lost, Err(StoreError::Unreachable { .. })), "{lost:?}");
+    assert_eq!(accepted.load(Ordering::SeqCst), 1, "it may have run");
+    assert_eq!(link.query::<String>(&cmd("PING"), LONG).await.unwrap(), "PONG");
+}
+
+#[tokio::test]
+async fn an_idempotent_command_is_repeated_once() {
+    let (link, accepted) = store(|n| if n == 1 { Reaction::Answer(PONG) } else { Reaction::Close }).await;
+    let ping = async |mut connection| cmd("PING").query_async::<String>(&mut connection).await;
+    assert_eq!(link.run_idempotent(LONG, ping).await.unwrap(), "PONG");
+    link.close();
+    let lost = link.run_idempotent(LONG, ping).await;
+    assert!(matches!(lost, Err(StoreError::Unreachable { .. })), "{lost:?}");
+    assert_eq!(accepted.load(Ordering::SeqCst), 4, "two attempts a use");
+}
+
+#[tokio::test]
+async fn a_missed_deadline_waits_for_no_other_use() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&requests);
+    // The first login is answered; the next one, and all commands, are not.
+    let (link, _) = store(move |_| match counter.fetch_add(1, Ordering::SeqCst) {
+        0 => Reaction::Answer("+OK\r\n"),
+        _ => Reaction::Silence,
+    })
+    .await;
+    let address = link.url().to_string().replace("redis://", "");
+    let link = Link::new(format!("redis://:secret@{address}").parse().unwrap()).unwrap();
+    let ping = cmd("PING");
+    let first = async {
+        assert!(matches!(link.query::<String>(&ping, SHORT).await, Err(StoreError::Deadline { .. })));
+    };
+    let second = async {
+        while requests.load(Ordering::SeqCst) < 2 {
+            tokio::task::yield_now().await;
+        }
+        link.close();
+        link.query::<String>(&ping, LONG).await
+    };
+    tokio::select! {
+        biased;
+        () = first => {}
+        answer = second => panic!("the use that opens a connection was waited for: {answer:?}"),
+    }
 }
