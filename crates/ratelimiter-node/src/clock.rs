@@ -1,21 +1,56 @@
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-/// The store's clock as this node knows it, in microseconds since the Unix epoch.
+/// A reading that disagrees by more than this is a jump of the store's clock.
+const JUMP: Duration = Duration::from_millis(500);
+/// A jump that lasts this long is followed. A pause of the machine, or a clock that is mended at once, is not.
+const PERSISTENT: Duration = Duration::from_secs(3);
+
+/// The store's clock as this node estimates it, in microseconds since the Unix epoch.
 ///
 /// All nodes put their admissions on this one time axis. It runs on the node's monotonic clock, corrected by readings
-/// of the store's `TIME`, and never goes backwards.
+/// of the store's `TIME`.
 ///
-/// The store told its time at some instant of the round trip. A clock that is right at one of these instants agrees with
-/// the reading and is left alone; any other is moved until it agrees. So a slow reading never spoils what a quick one
-/// established, and a clock that runs away is noticed however slow the readings are.
+/// The store read its time at some instant of the round trip. A clock that is right at one of these instants agrees with
+/// the reading and is left alone; any other is moved until it agrees. So a slow reading never spoils the estimate of a
+/// quick one, and a clock that drifts is noticed however slow the readings are.
+///
+/// A correction never sets the clock back: it stands still until time has caught up, at most [`JUMP`]. A reading that disagrees by more is a
+/// jump of the store's clock, which is followed only once readings have agreed with each other for [`PERSISTENT`]; then
+/// the clock is set anew, also back.
 #[derive(Debug)]
 pub struct StoreClock {
     origin: Instant,
     origin_us: u64,
     offset_us: AtomicI64,
-    read: AtomicBool,
     last_us: AtomicU64,
+    jumps: AtomicU64,
+    readings: Mutex<Readings>,
+}
+
+#[derive(Debug, Default)]
+struct Readings {
+    any: bool,
+    jump: Option<Jump>,
+}
+
+/// A jump of the store's clock that is not followed yet.
+#[derive(Clone, Copy, Debug)]
+struct Jump {
+    by_us: i64,
+    since: Instant,
+}
+
+/// The use that was made of a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Adjusted {
+    /// The clock agrees with it now.
+    Followed,
+    /// A jump by so many microseconds began, and is not followed yet. Reported once a jump.
+    Doubted { by_us: i64 },
+    /// A jump lasted, and the clock was set anew.
+    Rebased { by_us: i64 },
 }
 
 impl StoreClock {
@@ -26,8 +61,9 @@ impl StoreClock {
             origin: Instant::now(),
             origin_us,
             offset_us: AtomicI64::new(0),
-            read: AtomicBool::new(false),
             last_us: AtomicU64::new(0),
+            jumps: AtomicU64::new(0),
+            readings: Mutex::default(),
         }
     }
 
@@ -37,20 +73,54 @@ impl StoreClock {
         self.last_us.fetch_max(now, Ordering::Relaxed).max(now)
     }
 
+    /// Jumps of the store's clock so far.
+    pub(crate) fn jumps(&self) -> u64 {
+        self.jumps.load(Ordering::Relaxed)
+    }
+
     fn at_us(&self, instant: Instant) -> u64 {
         let local = self.origin_us + micros(instant.saturating_duration_since(self.origin));
         local.saturating_add_signed(self.offset_us.load(Ordering::Relaxed))
     }
 
-    /// Takes a reading of the store's clock that was asked for at `sent` and is known since `received`.
-    pub fn adjust(&self, store_us: u64, sent: Instant, received: Instant) {
+    /// Takes a reading of the store's clock that was asked for at `sent` and arrived at `received`.
+    pub(crate) fn adjust(&self, store_us: u64, sent: Instant, received: Instant) -> Adjusted {
         let round_trip = received.saturating_duration_since(sent);
         let noise = micros(round_trip / 2).cast_signed();
         let error = store_us.cast_signed() - self.at_us(sent + round_trip / 2).cast_signed();
-        // The first is all there is to go by.
-        let first = !self.read.swap(true, Ordering::Relaxed);
-        let correction = if first { error } else { error - error.clamp(-noise, noise) };
-        self.offset_us.fetch_add(correction, Ordering::Relaxed);
+        let by_us = error - error.clamp(-noise, noise);
+        let jump_us = micros(JUMP).cast_signed();
+        let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
+        if !std::mem::replace(&mut readings.any, true) {
+            // The first is all there is to go by.
+            self.rebase(error, received);
+            return Adjusted::Followed;
+        }
+        if by_us.abs() <= jump_us {
+            readings.jump = None;
+            self.offset_us.fetch_add(by_us, Ordering::Relaxed);
+            return Adjusted::Followed;
+        }
+        match readings.jump {
+            Some(jump) if (by_us - jump.by_us).abs() <= jump_us + noise => {
+                if received.saturating_duration_since(jump.since) < PERSISTENT {
+                    return Adjusted::Followed;
+                }
+                readings.jump = None;
+                self.rebase(by_us, received);
+                Adjusted::Rebased { by_us }
+            }
+            _ => {
+                readings.jump = Some(Jump { by_us, since: received });
+                self.jumps.fetch_add(1, Ordering::Relaxed);
+                Adjusted::Doubted { by_us }
+            }
+        }
+    }
+
+    fn rebase(&self, by_us: i64, now: Instant) {
+        self.offset_us.fetch_add(by_us, Ordering::Relaxed);
+        self.last_us.store(self.at_us(now), Ordering::Relaxed);
     }
 }
 
@@ -69,37 +139,75 @@ pub(crate) fn micros(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    const S: u64 = 1_000_000;
+    const TRIP: Duration = Duration::from_millis(1);
+
+    /// A clock that has had its first reading, and the instant of it.
+    fn clock() -> (StoreClock, Instant) {
+        let (clock, at) = (StoreClock::new(), Instant::now());
+        clock.adjust(clock.at_us(at), at, at);
+        (clock, at)
+    }
+
+    /// A quick reading, so long after `at`, of a store's clock that is ahead by so much.
+    fn read(clock: &StoreClock, at: Instant, after: Duration, ahead_us: i64) -> Adjusted {
+        let local = clock.origin_us + micros(at + after - clock.origin);
+        clock.adjust(local.saturating_add_signed(ahead_us), at + after, at + after + TRIP)
+    }
+
     #[test]
-    fn a_reading_moves_the_clock_and_it_never_goes_back() {
-        let clock = StoreClock::new();
+    fn a_small_correction_never_goes_back() {
+        let (clock, at) = clock();
         let before = clock.now_us();
-        let at = Instant::now();
-        clock.adjust(before + 5_000_000, at, at + Duration::from_millis(1));
+        read(&clock, at, TRIP, 400_000);
         let ahead = clock.now_us();
-        assert!(ahead >= before + 4_990_000, "{ahead} {before}");
-        let at = Instant::now();
-        clock.adjust(before, at, at + Duration::from_millis(1));
+        assert!(ahead >= before + 399_000, "{ahead} {before}");
+        read(&clock, at, 2 * TRIP, 0);
         assert!(clock.now_us() >= ahead);
     }
 
     #[test]
-    fn a_slow_reading_does_not_spoil_what_a_quick_one_established() {
-        let clock = StoreClock::new();
-        let at = Instant::now();
-        clock.adjust(clock.at_us(at), at, at);
+    fn a_slow_reading_does_not_spoil_a_quick_one() {
+        let (clock, at) = clock();
         let before = clock.at_us(at);
-        // Told at the very end of a round trip of a second, so half a second after its middle.
-        clock.adjust(before + 1_000_000, at, at + Duration::from_secs(1));
+        // Read at the very end of a round trip of a second, so half a second after its middle.
+        clock.adjust(before + S, at, at + Duration::from_secs(1));
         assert_eq!(clock.at_us(at), before);
     }
 
     #[test]
-    fn a_clock_that_ran_away_is_caught_by_slow_readings_too() {
-        let clock = StoreClock::new();
-        let at = Instant::now();
-        clock.adjust(clock.at_us(at), at, at);
+    fn a_clock_that_drifts_is_caught_by_slow_readings() {
+        let (clock, at) = clock();
         let before = clock.at_us(at);
-        clock.adjust(before + 60_000_000, at, at + Duration::from_secs(1));
-        assert_eq!(clock.at_us(at), before + 59_000_000);
+        clock.adjust(before + S + 300_000, at, at + Duration::from_secs(1));
+        assert_eq!(clock.at_us(at), before + 300_000);
+    }
+
+    #[test]
+    fn a_jump_that_returns_leaves_no_trace() {
+        let (clock, at) = clock();
+        let before = clock.at_us(at);
+        let second = Duration::from_secs(1);
+        assert!(matches!(read(&clock, at, second, 25_000_000), Adjusted::Doubted { .. }));
+        assert_eq!(read(&clock, at, 2 * second, 25_000_000), Adjusted::Followed);
+        assert_eq!(read(&clock, at, 3 * second, 0), Adjusted::Followed);
+        assert_eq!((clock.at_us(at), clock.jumps()), (before, 1));
+    }
+
+    #[test]
+    fn a_jump_that_lasts_is_followed_both_ways() {
+        let (clock, at) = clock();
+        let before = clock.at_us(at);
+        let second = Duration::from_secs(1);
+        for after in 1..=4 {
+            read(&clock, at, after * second, 25_000_000);
+        }
+        assert!(clock.at_us(at).abs_diff(before + 25 * S) < 2000);
+        let ahead = clock.now_us();
+        for after in 5..=8 {
+            read(&clock, at, after * second, 0);
+        }
+        assert!(clock.at_us(at).abs_diff(before) < 2000);
+        assert!(clock.now_us() < ahead, "the clock was set back");
     }
 }

@@ -1,102 +1,209 @@
 //! One key's counter on one node.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use ratelimiter_api::{KeyCounter, Limit, LimitEntry, MAX_LIMIT};
+use ratelimiter_api::{DecidedBy, KeyCounter, LimitEntry, MAX_LIMIT};
 
 use crate::admissions::{Admission, AdmissionLog, RETENTION};
 use crate::clock::micros;
-use crate::counting::{self, Decision};
+use crate::counting::Decision;
 use crate::shared::{SharedWindow, Span};
 
 /// Beyond this many, admissions that no limit bounds (failing open) are granted without being remembered.
 const MAX_REMEMBERED: usize = MAX_LIMIT as usize;
 
-/// What a node knows of one key.
+/// The counter of one key behind its own lock: one key's work never delays another's. Held for as long as it takes to
+/// count, never across an `await`.
+#[derive(Debug)]
+pub(crate) struct CounterCell(Mutex<Counter>);
+
+impl CounterCell {
+    pub(crate) fn new(entry: LimitEntry) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Counter::new(entry))))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Counter> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One key's limit, and the admissions that a node counts against it.
 #[derive(Debug)]
 pub(crate) struct Counter {
     pub(crate) entry: LimitEntry,
     log: AdmissionLog,
     others: Others,
     shared: Option<(u64, Instant)>,
+    /// Time of the last check, microseconds on the store's clock, while the key is synced with the store.
+    used_us: Option<u64>,
+    deleted: bool,
 }
 
-/// What the other nodes admitted, as of the last refresh.
+/// The other nodes' admissions, as of the last refresh.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Others {
-    pub(crate) count: u64,
-    pub(crate) oldest_us: Option<u64>,
-    pub(crate) as_of_us: u64,
+struct Others {
+    count: u64,
+    /// The time of the oldest of them, if it is known.
+    oldest_us: Option<u64>,
+    as_of_us: u64,
 }
 
 impl Others {
     const NONE: Self = Self { count: 0, oldest_us: None, as_of_us: 0 };
 
-    /// The store's window less what it holds of this node's own.
+    /// The store's window less the node's own admissions in it.
     fn new(shared: SharedWindow, span: &Span) -> Self {
         let own = span.own.held(shared.arrived);
         let (count, oldest_us) = (shared.count.saturating_sub(own), shared.oldest_us);
         Self { count, oldest_us, as_of_us: span.now_us }
     }
 
-    /// What is left of it: everything known had happened by the last sync, so a window later all of it is gone.
-    pub(crate) fn at(&self, now_us: u64, limit: Limit) -> Self {
-        if self.as_of_us + limit.window_us() > now_us { *self } else { Self::NONE }
+    /// Those that are still in the window at `now_us`. All were admitted by the last sync, so a window later none is left.
+    fn at(&self, now_us: u64, window_us: u64) -> Self {
+        if self.as_of_us + window_us <= now_us {
+            return Self::NONE;
+        }
+        match self.oldest_us {
+            Some(oldest_us) if oldest_us + window_us <= now_us => {
+                Self { count: self.count.saturating_sub(1), oldest_us: None, ..*self }
+            }
+            _ => *self,
+        }
     }
 }
 
 impl Counter {
-    pub(crate) fn new(entry: LimitEntry) -> Self {
-        Self { entry, log: AdmissionLog::default(), others: Others::NONE, shared: None }
-    }
-
-    /// The same counter under a limit that changed, or a new one where it was reset.
-    pub(crate) fn continued(old: Option<Self>, entry: LimitEntry) -> Self {
-        match old.filter(|counter| counter.entry.epoch == entry.epoch) {
-            Some(counter) => Self { entry, ..counter },
-            None => Self::new(entry),
+    fn new(entry: LimitEntry) -> Self {
+        Self {
+            entry,
+            log: AdmissionLog::default(),
+            others: Others::NONE,
+            shared: None,
+            used_us: None,
+            deleted: false,
         }
     }
 
-    /// The window that ends now, and what the store should know of it.
+    /// Takes over a changed limit. The counter goes on, unless it was reset.
+    pub(crate) fn change(&mut self, entry: LimitEntry) {
+        if self.entry.epoch == entry.epoch {
+            self.entry = entry;
+        } else {
+            *self = Self { used_us: self.used_us, ..Self::new(entry) };
+        }
+    }
+
+    /// The limit is gone: nothing of the counter is sent to the store any more.
+    pub(crate) fn delete(&mut self) {
+        self.deleted = true;
+        self.log = AdmissionLog::default();
+    }
+
+    /// Notes a check at `now_us`. True when the key was idle until then, so that its sync has to begin.
+    pub(crate) fn touch(&mut self, now_us: u64) -> bool {
+        self.used_us.replace(now_us).is_none()
+    }
+
+    /// Drops the admissions that left the window. False when the key is idle: it was not checked for a window and has no admission
+    /// left, so that its sync ends.
+    pub(crate) fn stays_active(&mut self, now_us: u64) -> bool {
+        let start_us = now_us.saturating_sub(self.entry.limit.window_us() + micros(RETENTION));
+        self.log.expire(start_us);
+        let active =
+            !self.deleted && (self.log.len() > 0 || self.used_us.is_some_and(|used| used > start_us));
+        if !active {
+            (self.used_us, self.shared, self.others) = (None, None, Others::NONE);
+        }
+        active
+    }
+
+    /// The window that ends at `now_us`, and the admissions that the store should know in it.
     pub(crate) fn span(&self, now_us: u64) -> Span {
         let own = self.log.own_after(now_us.saturating_sub(self.entry.limit.window_us()));
         Span::new(&self.entry, now_us, own)
     }
 
-    /// Decides from what the node knows. The caller remembers what it admits.
-    pub(crate) fn decide(&self, cost: u32, now_us: u64) -> Decision {
-        counting::cached(self.entry.limit, &self.log, &self.others, cost, now_us)
+    /// Own admissions that the store has not confirmed.
+    pub(crate) fn coming(&self) -> u64 {
+        self.log.unconfirmed()
     }
 
-    /// Remembers what the store holds already.
+    /// Decides from the node's own admissions, which are exact, and the others' as of the last sync. The caller remembers
+    /// what it admits.
+    pub(crate) fn decide(&self, cost: u32, now_us: u64) -> Decision {
+        let window_us = self.entry.limit.window_us();
+        let start_us = now_us.saturating_sub(window_us);
+        let others = self.others.at(now_us, window_us);
+        let before = self.log.count(start_us, u64::MAX) + others.count;
+        let limit = self.entry.limit;
+        let (count, admissions) = (before + u64::from(cost), u64::from(limit.admissions()));
+        let by = DecidedBy::Local;
+        if count <= admissions {
+            let oldest_us = [self.log.oldest_after(start_us), others.oldest_us].into_iter().flatten().min();
+            let frees_us = oldest_us.unwrap_or(now_us) + window_us;
+            Decision { allowed: true, count, frees_us, now_us, limit, by }
+        } else {
+            let frees_us = self.frees(count - admissions, others, now_us);
+            Decision { allowed: false, count: before, frees_us, now_us, limit, by }
+        }
+    }
+
+    /// The earliest time at which `excess` admissions have surely left the window. Of the others' admissions only the
+    /// time of the oldest is known, and that all of them leave a window after the last sync at the latest.
+    fn frees(&self, excess: u64, others: Others, now_us: u64) -> u64 {
+        let window_us = self.entry.limit.window_us();
+        let start_us = now_us.saturating_sub(window_us);
+        let oldest = others.oldest_us.map(|at| (1, at + window_us));
+        let all = (others.count > 0).then_some((others.count, others.as_of_us + window_us));
+        [Some((0, now_us)), oldest, all]
+            .into_iter()
+            .flatten()
+            .filter_map(|(left, at_us)| match excess.saturating_sub(left) {
+                0 => Some(at_us),
+                own => Some(at_us.max(self.log.nth_after(start_us, own)? + window_us)),
+            })
+            .min()
+            .unwrap_or(now_us + window_us)
+    }
+
+    /// Remembers admissions that the store holds already.
     pub(crate) fn add_synced(&mut self, admissions: impl IntoIterator<Item = Admission>) {
         admissions.into_iter().for_each(|a| self.log.add_synced(a));
     }
 
-    /// Remembers what the store has yet to hear of.
+    /// Remembers admissions that are still to be sent to the store.
     pub(crate) fn add_unsynced(&mut self, admissions: impl IntoIterator<Item = Admission>) {
         let room = MAX_REMEMBERED.saturating_sub(self.log.len());
         admissions.into_iter().take(room).for_each(|a| self.log.add_unsynced(a));
     }
 
-    /// Forgets what left the window, and returns at most `most` admissions for the store to hear of.
+    /// The window, and at most `most` admissions that are to be sent to the store.
     pub(crate) fn send(&mut self, now_us: u64, most: usize) -> (Span, Vec<Admission>) {
-        let span = self.span(now_us);
-        self.log.expire(span.start_us().saturating_sub(micros(RETENTION)));
-        (span, self.log.send(most))
+        (self.span(now_us), self.log.send(most))
+    }
+
+    /// The clock was set back to `now_us`: later admissions would hold quota for longer than a window.
+    pub(crate) fn bring_back(&mut self, now_us: u64) {
+        self.log.bring_back(now_us);
+        self.others.as_of_us = self.others.as_of_us.min(now_us);
+    }
+
+    /// Admissions remembered.
+    pub(crate) fn remembered(&self) -> usize {
+        self.log.len()
     }
 
     pub(crate) fn confirm(&mut self, admissions: &[Admission]) {
         self.log.confirm(admissions);
     }
 
-    /// The store has lost what it confirmed.
+    /// The store has lost admissions that it had confirmed.
     pub(crate) fn unconfirm(&mut self) {
         self.log.unconfirm();
     }
 
-    /// What the store answered about a window. False when it has lost admissions that it had confirmed.
+    /// Takes the store's answer about a window. False when the store has lost admissions that it had confirmed.
     pub(crate) fn refresh(&mut self, span: &Span, shared: SharedWindow) -> bool {
         self.shared = Some((shared.count, Instant::now()));
         if shared.forgot || shared.count < span.own.confirmed {
@@ -120,13 +227,14 @@ impl Counter {
             unsynced: self.log.count_unsynced(start_us, at_us),
             shared: self.shared.map(|(count, _)| count),
             shared_age_ms: self.shared.map(|(_, at)| micros(at.elapsed()) / 1000),
+            lease: None,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use ratelimiter_api::{CountingMode, Key, StoreFailurePolicy};
+    use ratelimiter_api::{CountingMode, Key, Limit, StoreFailurePolicy};
 
     use super::*;
     use crate::admissions::Arrived;
@@ -150,6 +258,69 @@ mod tests {
 
     fn holds(count: u64) -> SharedWindow {
         SharedWindow { count, oldest_us: Some(NOW), forgot: false, arrived: Arrived::Nothing }
+    }
+
+    #[test]
+    fn own_and_others_admissions_fill_one_limit() {
+        let mut counter = counter(10);
+        admit(&mut counter, 0..4);
+        let fits = |counter: &Counter, cost| counter.decide(cost, NOW + S).allowed;
+        counter.others = Others { count: 5, oldest_us: Some(NOW), as_of_us: NOW };
+        assert!(fits(&counter, 1));
+        assert!(!fits(&counter, 2));
+        counter.others.count = 6;
+        assert!(!fits(&counter, 1));
+    }
+
+    #[test]
+    fn others_admissions_leave_the_window() {
+        let mut counter = counter(10);
+        counter.others = Others { count: 10, oldest_us: Some(NOW), as_of_us: NOW };
+        assert!(!counter.decide(1, NOW + 59 * S).allowed);
+        assert!(counter.decide(1, NOW + 60 * S).allowed);
+    }
+
+    /// Milliseconds from `now_us` until a check of `cost` fits.
+    fn waits_ms(counter: &Counter, cost: u32, now_us: u64) -> u64 {
+        let decision = counter.decide(cost, now_us);
+        assert!(!decision.allowed, "{decision:?}");
+        (decision.frees_us - now_us).div_ceil(1000)
+    }
+
+    #[test]
+    fn a_costly_check_waits_for_enough_admissions_to_leave() {
+        let mut counter = counter(10);
+        for second in 0..10 {
+            counter.add_unsynced([Admission { at_us: NOW + second * S, sequence: second }]);
+        }
+        let now = NOW + 30 * S;
+        assert_eq!(waits_ms(&counter, 1, now), 30_000);
+        assert_eq!(waits_ms(&counter, 5, now), 34_000);
+        assert!(counter.decide(5, now + 34 * S).allowed, "the time given is enough");
+        assert!(!counter.decide(5, now + 34 * S - 1).allowed, "and no longer than needed");
+    }
+
+    #[test]
+    fn a_denial_in_an_outage_never_frees_at_once() {
+        let mut counter = counter(10);
+        counter.others = Others { count: 10, oldest_us: Some(NOW - 30 * S), as_of_us: NOW };
+        for second in 1..60 {
+            let decision = counter.decide(2, NOW + second * S);
+            assert!(decision.allowed || decision.frees_us > decision.now_us, "{second} s: {decision:?}");
+        }
+        assert_eq!(waits_ms(&counter, 2, NOW + 40 * S), 20_000, "all have left a window after the last sync");
+        assert!(counter.decide(2, NOW + 60 * S).allowed);
+    }
+
+    #[test]
+    fn a_key_stays_active_for_a_window() {
+        let mut counter = counter(10);
+        assert!(counter.touch(NOW));
+        assert!(!counter.touch(NOW), "its sync has begun");
+        let end = NOW + 60 * S + micros(RETENTION);
+        assert!(counter.stays_active(end - 1));
+        assert!(!counter.stays_active(end));
+        assert!(counter.touch(end));
     }
 
     #[test]

@@ -1,19 +1,29 @@
+mod active;
+mod changes;
+mod leased;
+mod syncing;
+
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
 
 use ratelimiter_api::{
-    CheckResponse, Counters, CountingMode, DecidedBy, Key, Limit, LimitEntry, NodeId, StoreFailurePolicy,
+    CheckResponse, Counters, CountingMode, Key, Limit, LimitEntry, NodeId, StoreFailurePolicy,
 };
 
-use crate::admissions::Admission;
 use crate::clock::StoreClock;
-use crate::counter::Counter;
-use crate::counting::{self, Decision, Undecided};
+use crate::counter::{Counter, CounterCell};
+use crate::counting::{self, Decision, Groups, Leases, Undecided};
 use crate::limits::Limits;
-use crate::shared::{Members, Question, SharedStore, SharedWindow, Span};
+use crate::shared::{Members, Question, SharedStore};
+use active::Active;
+pub(crate) use changes::MAX_LIMITS_AT_ONCE;
 
-/// Decides checks. Knows every limit, this node's own admissions and, as of the last sync, everybody's.
+/// Time after which a client that was denied by the failure policy, with quota left, may try again.
+const POLICY_RETRY_US: u64 = 1_000_000;
+
+/// Decides checks from every limit, this node's own admissions and, as of the last sync, the shared counts of the keys in use.
 #[derive(Debug)]
 pub struct Limiter {
     node: NodeId,
@@ -24,35 +34,38 @@ pub struct Limiter {
     store_timeout: Duration,
     clock: Arc<StoreClock>,
     store: Arc<SharedStore>,
-    limits: Mutex<Limits>,
+    limits: RwLock<Limits>,
+    active: Active,
+    groups: Arc<Groups>,
+    leases: Arc<Leases>,
 }
 
-/// Why a check has no answer.
+/// The reason why a check has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckError {
-    /// Nobody set a limit for the key.
+    /// A key without a limit.
     #[error("key {0:?} has no limit: set one with POST /limit")]
     NoLimit(String),
-    /// The node has not read any limits yet, so that it cannot know whether there is one.
+    /// A key whose limit, if there is one, this node has not read yet.
     #[error("the limit of key {0:?} is not known yet: this node has not reached the store since it started")]
     NotKnownYet(String),
+    /// A check that no window has room for.
+    #[error("cost is {cost}, above the limit of {limit} for key {key:?}: it can never be allowed")]
+    NeverFits {
+        /// The key.
+        key: String,
+        /// Cost of the check, admissions.
+        cost: u32,
+        /// The limit in force, admissions.
+        limit: u32,
+    },
 }
 
-/// Admissions of one counter on their way to the store.
-#[derive(Debug)]
-pub(crate) struct Batch {
-    pub(crate) key: Key,
-    pub(crate) epoch: u64,
-    pub(crate) span: Span,
-    pub(crate) admissions: Vec<Admission>,
-}
-
-/// A counter whose window is to be read.
-#[derive(Debug)]
-pub(crate) struct Watched {
-    key: Key,
-    epoch: u64,
-    pub(crate) span: Span,
+/// A counting mode in which the store decides.
+#[derive(Clone, Copy, Debug)]
+enum StoreMode {
+    Atomic,
+    ReadThenWrite,
 }
 
 impl Limiter {
@@ -63,8 +76,11 @@ impl Limiter {
         store: Arc<SharedStore>,
     ) -> Self {
         let boot = boot_id();
+        let members = Members::new(&node, &boot);
+        let groups = Groups::new(Arc::clone(&store), members.clone(), store_timeout);
+        let leases = Leases::new(Arc::clone(&store), Arc::clone(&clock), members.clone(), store_timeout);
         Self {
-            members: Members::new(&node, &boot),
+            members,
             node,
             boot,
             started_us: clock.now_us(),
@@ -72,7 +88,10 @@ impl Limiter {
             store_timeout,
             clock,
             store,
-            limits: Mutex::default(),
+            limits: RwLock::default(),
+            active: Active::default(),
+            groups: Arc::new(groups),
+            leases: Arc::new(leases),
         }
     }
 
@@ -85,205 +104,252 @@ impl Limiter {
         &self.members
     }
 
-    /// The limits and their counters. Held for as long as it takes to look or to count, never across an `await`.
-    pub(crate) fn limits(&self) -> MutexGuard<'_, Limits> {
-        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The grants of leased keys.
+    pub(crate) fn leases(&self) -> &Arc<Leases> {
+        &self.leases
     }
 
-    /// May this happen now? Answers, with the limit in force, within the store timeout whatever the store does.
+    /// The limits and their counters. Held for as long as it takes to look, never across an `await`.
+    pub(crate) fn limits(&self) -> RwLockReadGuard<'_, Limits> {
+        self.limits.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The limits, to be changed. Held for as long as the change takes, never across an `await`.
+    pub(crate) fn limits_mut(&self) -> RwLockWriteGuard<'_, Limits> {
+        self.limits.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Decides one check. Answers, with the limit in force, within the store timeout whatever the store does.
     ///
     /// # Errors
-    /// When the key has no limit, or the node cannot know yet.
+    /// When the key has no limit, or the node cannot know yet, or the cost is above the limit.
     pub async fn check(&self, key: &Key, cost: u32) -> Result<(CheckResponse, Limit), CheckError> {
-        let now_us = self.clock.now_us();
-        let asks_the_store = |counter: &Counter| counter.entry.counting != CountingMode::Cached;
-        let (entry, span) =
-            self.with_counter(key, |c| (c.entry.clone(), asks_the_store(c).then(|| c.span(now_us))))?;
         let first = self.sequence.fetch_add(cost.into(), Ordering::Relaxed);
-        let decision = match span {
-            None => self.decide_locally(key, cost, first)?,
-            Some(span) => match self.ask_store(&entry, &span, cost, first).await {
-                Ok(decision) => {
-                    self.remember(&entry, &decision, first, cost);
-                    decision
-                }
-                Err(why) => {
-                    tracing::debug!(%key, %why, "the store did not decide");
-                    if matches!(why, Undecided::Forgot) {
-                        self.unconfirm(&entry);
-                    }
-                    self.decide_without_store(&entry, cost, first)?
-                }
-            },
+        let mut decided = self.decide(key, cost, first).await?;
+        if decided.is_none() {
+            // Another node reset the counter, and the new one is known now.
+            decided = self.decide(key, cost, first).await?;
+        }
+        let decision = match decided {
+            Some(decision) => decision,
+            None => {
+                let cell = self.cell(key)?;
+                self.decide_without_store(&cell, cost, first)
+            }
         };
-        Ok((self.respond(entry.limit, &decision), entry.limit))
+        let limit = decision.limit;
+        if !decision.allowed && cost > limit.admissions() {
+            let key = key.to_string();
+            return Err(CheckError::NeverFits { key, cost, limit: limit.admissions() });
+        }
+        Ok((self.respond(&decision), limit))
     }
 
-    fn with_counter<T>(&self, key: &Key, act: impl FnOnce(&mut Counter) -> T) -> Result<T, CheckError> {
-        let mut limits = self.limits();
-        if let Some(counter) = limits.get_mut(key) {
-            return Ok(act(counter));
+    /// Decides by the key's mode. None when the counter turned out to be another, and the check has to be repeated.
+    async fn decide(&self, key: &Key, cost: u32, first: u64) -> Result<Option<Decision>, CheckError> {
+        let cell = self.cell(key)?;
+        let now_us = self.clock.now_us();
+        let (entry, woken) = {
+            let mut counter = cell.lock();
+            let woken = counter.touch(now_us);
+            (counter.entry.clone(), woken)
+        };
+        if woken {
+            self.active.wake(&cell);
+        }
+        Ok(match entry.counting {
+            CountingMode::Cached => {
+                if woken {
+                    self.read_window(&cell, &entry).await;
+                }
+                Some(self.decide_locally(&cell, cost, first))
+            }
+            CountingMode::Atomic => self.decide_in_store(&cell, &entry, cost, first, StoreMode::Atomic).await,
+            CountingMode::Leased => Some(self.decide_by_lease(&cell, &entry, cost, first).await),
+            CountingMode::ReadThenWrite => {
+                self.decide_in_store(&cell, &entry, cost, first, StoreMode::ReadThenWrite).await
+            }
+        })
+    }
+
+    fn cell(&self, key: &Key) -> Result<Arc<CounterCell>, CheckError> {
+        let limits = self.limits();
+        if let Some(cell) = limits.get(key) {
+            return Ok(Arc::clone(cell));
         }
         let key = key.to_string();
         Err(if limits.are_known() { CheckError::NoLimit(key) } else { CheckError::NotKnownYet(key) })
     }
 
-    async fn ask_store(
+    /// Reads the shared count of a key that was idle: the check that wakes it does not decide without the others'
+    /// admissions. Without an answer in time the node's own have to do.
+    async fn read_window(&self, cell: &CounterCell, entry: &LimitEntry) {
+        let span = cell.lock().span(self.clock.now_us());
+        let question = Question { entry, span: &span, cost: 0, members: &self.members, first_sequence: 0 };
+        let Some(turn) = self.store.breaker.turn(Instant::now()) else { return };
+        let window = self.store.window(&question, self.store_timeout).await;
+        turn.report(window.as_ref().map_or_else(|error| !error.is_transient(), |_| true), Instant::now());
+        match window {
+            Ok(window) => {
+                cell.lock().refresh(&span, window);
+            }
+            Err(error) => tracing::debug!(key = %entry.key, %error, "the shared count is not known"),
+        }
+    }
+
+    /// Lets the store decide, and the failure policy when the store does not.
+    async fn decide_in_store(
         &self,
+        cell: &CounterCell,
         entry: &LimitEntry,
-        span: &Span,
         cost: u32,
         first_sequence: u64,
-    ) -> Result<Decision, Undecided> {
-        let question = Question { limit: entry.limit, span, cost, members: &self.members, first_sequence };
-        if entry.counting == CountingMode::ReadThenWrite {
-            counting::read_then_write(&self.store, &question, self.store_timeout).await
-        } else {
-            counting::atomic(&self.store, &question, self.store_timeout).await
+        mode: StoreMode,
+    ) -> Option<Decision> {
+        let span = cell.lock().span(self.clock.now_us());
+        let question = Question { entry, span: &span, cost, members: &self.members, first_sequence };
+        match self.ask_store(&question, mode).await {
+            Ok(decision) => {
+                if decision.allowed && self.active.has_room(cost) {
+                    let admissions = counting::admissions(decision.now_us, first_sequence, cost);
+                    of_epoch(cell, entry.epoch, |counter| counter.add_synced(admissions));
+                }
+                Some(decision)
+            }
+            Err(Undecided::Changed(change)) => {
+                self.limits_mut().change(*change);
+                None
+            }
+            Err(why) => {
+                tracing::debug!(key = %entry.key, %why, "the store did not decide");
+                if matches!(why, Undecided::Forgot) {
+                    of_epoch(cell, entry.epoch, Counter::unconfirm);
+                }
+                Some(self.decide_without_store(cell, cost, first_sequence))
+            }
         }
     }
 
-    /// The store has decided, and holds the admissions if there are any. Those of a counter that was reset meanwhile are
-    /// nobody's any more.
-    fn remember(&self, entry: &LimitEntry, decision: &Decision, first: u64, cost: u32) {
-        if decision.allowed
-            && let Some(counter) = self.limits().of_epoch(&entry.key, entry.epoch)
-        {
-            counter.add_synced(counting::admissions(decision.now_us, first, cost));
-        }
+    async fn ask_store(&self, question: &Question<'_>, mode: StoreMode) -> Result<Decision, Undecided> {
+        let turn = self.store.breaker.turn(Instant::now()).ok_or(Undecided::Suspended)?;
+        let decision = match mode {
+            StoreMode::Atomic => {
+                let Question { entry, span, cost, first_sequence, .. } = *question;
+                self.groups.decide(entry.clone(), span.clone(), cost, first_sequence).await
+            }
+            StoreMode::ReadThenWrite => {
+                counting::read_then_write(&self.store, question, self.store_timeout).await
+            }
+        };
+        turn.report(decision.as_ref().map_or_else(Undecided::is_answer, |_| true), Instant::now());
+        decision
     }
 
-    fn unconfirm(&self, entry: &LimitEntry) {
-        if let Some(counter) = self.limits().of_epoch(&entry.key, entry.epoch) {
-            counter.unconfirm();
-        }
-    }
-
-    fn decide_without_store(
-        &self,
-        entry: &LimitEntry,
-        cost: u32,
-        first: u64,
-    ) -> Result<Decision, CheckError> {
-        let allowed = match entry.on_store_failure {
-            StoreFailurePolicy::Local => return self.decide_locally(&entry.key, cost, first),
+    fn decide_without_store(&self, cell: &CounterCell, cost: u32, first: u64) -> Decision {
+        let policy = cell.lock().entry.on_store_failure;
+        let allowed = match policy {
+            StoreFailurePolicy::Local => return self.decide_locally(cell, cost, first),
             StoreFailurePolicy::Allow => true,
             StoreFailurePolicy::Deny => false,
         };
         let now_us = self.clock.now_us();
-        self.with_counter(&entry.key, |counter| {
-            let known = counter.decide(cost, now_us);
-            let before = known.count - if known.allowed { cost.into() } else { 0 };
-            if allowed {
-                counter.add_unsynced(counting::admissions(now_us, first, cost));
-            }
-            let count = before + if allowed { cost.into() } else { 0 };
-            Decision { allowed, count, by: DecidedBy::Policy, ..known }
-        })
+        let mut counter = cell.lock();
+        let known = counter.decide(cost, now_us);
+        if allowed && self.active.has_room(cost) {
+            counter.add_unsynced(counting::admissions(now_us, first, cost));
+        }
+        known.by_policy(allowed, cost, POLICY_RETRY_US)
     }
 
-    /// Decides and remembers under one lock, so that two checks never take the same last admission.
-    fn decide_locally(&self, key: &Key, cost: u32, first: u64) -> Result<Decision, CheckError> {
+    /// Decides and remembers under one lock, so that two checks never take the same last admission. A node without room to
+    /// remember an admission does not admit it.
+    fn decide_locally(&self, cell: &CounterCell, cost: u32, first: u64) -> Decision {
         let now_us = self.clock.now_us();
-        self.with_counter(key, |counter| {
-            let decision = counter.decide(cost, now_us);
-            if decision.allowed {
-                counter.add_unsynced(counting::admissions(now_us, first, cost));
-            }
-            decision
-        })
+        let mut counter = cell.lock();
+        let decision = counter.decide(cost, now_us);
+        if !decision.allowed {
+            return decision;
+        }
+        if !self.active.has_room(cost) {
+            return decision.by_policy(false, cost, POLICY_RETRY_US);
+        }
+        counter.add_unsynced(counting::admissions(now_us, first, cost));
+        decision
     }
 
-    fn respond(&self, limit: Limit, decision: &Decision) -> CheckResponse {
+    fn respond(&self, decision: &Decision) -> CheckResponse {
         let count = u32::try_from(decision.count).unwrap_or(u32::MAX);
-        let frees_us = decision.oldest_us.unwrap_or(decision.now_us) + limit.window_us();
+        let limit = decision.limit.admissions();
         CheckResponse {
             allowed: decision.allowed,
-            limit: limit.admissions(),
-            remaining: limit.admissions().saturating_sub(count),
-            reset_ms: frees_us.saturating_sub(decision.now_us).div_ceil(1000),
+            limit,
+            remaining: limit.saturating_sub(count),
+            reset_ms: decision.frees_us.saturating_sub(decision.now_us).div_ceil(1000),
             node: self.node.clone(),
             decided_by: decision.by,
         }
     }
 
-    /// Every limit, by key.
-    pub(crate) fn entries(&self) -> Vec<LimitEntry> {
-        let mut entries: Vec<_> = self.limits().counters().map(|c| c.entry.clone()).collect();
-        entries.sort_by(|a, b| a.key.cmp(&b.key));
-        entries
+    /// The selected limits, by key.
+    pub(crate) fn entries(&self, select: &Select) -> Vec<LimitEntry> {
+        self.select(select).iter().map(|cell| cell.lock().entry.clone()).collect()
     }
 
-    /// This node's admissions in each key's window before `at_us`, or before now, by key.
-    pub(crate) fn counters(&self, at_us: Option<u64>) -> Counters {
+    /// This node's admissions in the window of each selected key before `at_us`, or before now, by key.
+    pub(crate) fn counters(&self, select: &Select, at_us: Option<u64>) -> Counters {
         let at_us = at_us.unwrap_or_else(|| self.clock.now_us());
-        let mut counters: Vec<_> = self.limits().counters().map(|c| c.report(at_us)).collect();
-        counters.sort_by(|a, b| a.key.cmp(&b.key));
+        let report = |cell: &Arc<CounterCell>| {
+            let (mut counter, entry) = {
+                let counter = cell.lock();
+                (counter.report(at_us), counter.entry.clone())
+            };
+            self.add_grants(&mut counter, &entry, at_us);
+            counter
+        };
+        let counters = self.select(select).iter().map(report).collect();
         let (node, boot) = (self.node.clone(), self.boot.clone());
         Counters { node, boot, started_at_us: self.started_us, at_us, counters }
     }
 
-    /// Forgets what left its window, and returns what the store has yet to hear of: at most `most` admissions.
-    pub(crate) fn send(&self, most: usize) -> Vec<Batch> {
-        let now_us = self.clock.now_us();
-        let mut room = most;
-        let mut batches = Vec::new();
-        for counter in self.limits().counters_mut() {
-            let (span, admissions) = counter.send(now_us, room);
-            if !admissions.is_empty() {
-                room -= admissions.len();
-                let LimitEntry { key, epoch, .. } = &counter.entry;
-                batches.push(Batch { key: key.clone(), epoch: *epoch, span, admissions });
+    fn select(&self, select: &Select) -> Vec<Arc<CounterCell>> {
+        match select {
+            Select::Keys(keys) => {
+                let keys: BTreeSet<&Key> = keys.iter().collect();
+                let limits = self.limits();
+                keys.into_iter().filter_map(|key| limits.get(key)).map(Arc::clone).collect()
+            }
+            Select::Page { after, most } => {
+                self.limits().counters(after.as_ref()).take(*most).map(Arc::clone).collect()
+            }
+            Select::Active => {
+                let mut cells = self.active.cells();
+                cells.sort_by_cached_key(|cell| cell.lock().entry.key.clone());
+                cells
             }
         }
-        batches
     }
 
-    /// The store holds these, and has forgotten what it had confirmed before of those for which `forgot` is true.
-    pub(crate) fn confirm(&self, batches: &[Batch], forgot: &[bool]) {
-        let mut limits = self.limits();
-        let mut lost = 0;
-        for (batch, forgot) in batches.iter().zip(forgot) {
-            if let Some(counter) = limits.of_epoch(&batch.key, batch.epoch) {
-                if *forgot {
-                    counter.unconfirm();
-                    lost += 1;
-                }
-                counter.confirm(&batch.admissions);
-            }
-        }
-        drop(limits);
-        warn_of_loss(lost);
-    }
-
-    /// The windows to ask the store about.
-    pub(crate) fn windows(&self) -> Vec<Watched> {
-        let now_us = self.clock.now_us();
-        let watched = |counter: &Counter| {
-            let LimitEntry { key, epoch, .. } = &counter.entry;
-            Watched { key: key.clone(), epoch: *epoch, span: counter.span(now_us) }
-        };
-        self.limits().counters().map(watched).collect()
-    }
-
-    /// What the store answered about the windows, in the same order.
-    pub(crate) fn refresh(&self, watched: &[Watched], answers: Vec<SharedWindow>) {
-        let mut limits = self.limits();
-        let mut lost = 0;
-        for (Watched { key, epoch, span }, shared) in watched.iter().zip(answers) {
-            if let Some(counter) = limits.of_epoch(key, *epoch) {
-                lost += usize::from(!counter.refresh(span, shared));
-            }
-        }
-        drop(limits);
-        warn_of_loss(lost);
+    /// Jumps of the store's clock so far.
+    pub(crate) fn clock_jumps(&self) -> u64 {
+        self.clock.jumps()
     }
 }
 
-fn warn_of_loss(keys: usize) {
-    if keys > 0 {
-        tracing::warn!(keys, "the store lost admissions that it had confirmed; telling it again");
-    }
+/// A choice of keys with limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Select {
+    /// These keys.
+    Keys(Vec<Key>),
+    /// At most `most`, by key, after a key.
+    Page { after: Option<Key>, most: usize },
+    /// The keys in use: checked within their window, or with admissions left.
+    Active,
+}
+
+/// Acts on a counter unless it was reset since.
+fn of_epoch<T>(cell: &CounterCell, epoch: u64, act: impl FnOnce(&mut Counter) -> T) -> Option<T> {
+    let mut counter = cell.lock();
+    (counter.entry.epoch == epoch).then(|| act(&mut counter))
 }
 
 /// A name for this life of the process. The hasher's keys come from the system's random source.

@@ -1,98 +1,166 @@
-//! The limits a node knows, and how it takes over changes that reach it in any order.
+//! The limits that a node knows, and the order in which changes of them hold.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Bound;
+use std::sync::Arc;
 
 use ratelimiter_api::{Key, LimitEntry};
 
-use crate::counter::Counter;
+use crate::counter::CounterCell;
+use crate::shared::Change;
 
-/// Every key with a limit, and which version of the limits that is.
+/// Deletions that are remembered, the newest: a store that comes back with an older state is given them.
+const MAX_DELETED: usize = 10_000;
+
+/// Every key with a limit, each with the version of its last change.
 ///
-/// Changes arrive by two ways: as the answer to a change made through this node, and as the list of all limits read
-/// when the version grew. A list may have been read before the change and arrive after it, so that each carries the
-/// version it stands for, and the older never replaces the newer.
+/// Changes arrive in three ways: as the answer to a change made through this node, as the changes since a version, and as
+/// the list of all limits at a version. They may arrive in any order; for each key the change with the highest version holds.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
-    counters: HashMap<Key, Counter>,
-    /// The version of the last list; none before the first.
+    held: BTreeMap<Key, Held>,
+    deleted: HashMap<Key, u64>,
+    /// Version up to which every change is known; none before the first list.
     listed: Option<u64>,
-    /// The newest version heard of.
+    /// The newest version of any change.
     newest: u64,
+    /// The life of the store's state that the versions belong to; empty before the first answer.
+    life: String,
+}
+
+#[derive(Debug)]
+struct Held {
+    version: u64,
+    counter: Arc<CounterCell>,
 }
 
 impl Limits {
-    /// Whether there was ever a list to know limits from.
+    /// Holds these limits until the first list.
+    pub(crate) fn assume(&mut self, entries: &[LimitEntry]) {
+        for entry in entries {
+            self.apply(Change { key: entry.key.clone(), version: 0, entry: Some(entry.clone()) });
+        }
+    }
+
+    /// Whether all limits were ever read.
     pub(crate) fn are_known(&self) -> bool {
         self.listed.is_some()
     }
 
-    /// The newest version heard of.
+    /// The newest version of any change.
     pub(crate) fn version(&self) -> u64 {
         self.newest
     }
 
-    /// Whether the store's limits at `version` are the ones known here.
-    pub(crate) fn are_listed_at(&self, version: u64) -> bool {
-        self.listed == Some(version)
+    /// The version up to which every change is known.
+    pub(crate) fn listed(&self) -> Option<u64> {
+        self.listed
     }
 
-    /// These are all limits there are. A counter goes on where the limit changed, and begins anew where it was reset.
-    pub(crate) fn replace(&mut self, version: u64, entries: Vec<LimitEntry>) {
-        if version < self.newest {
+    /// The life of the store's state that the versions belong to; empty before the first answer.
+    pub(crate) fn life(&self) -> &str {
+        &self.life
+    }
+
+    /// The store's state has this life.
+    pub(crate) fn set_life(&mut self, life: &str) {
+        if self.life != life {
+            life.clone_into(&mut self.life);
+        }
+    }
+
+    /// One change.
+    pub(crate) fn change(&mut self, change: Change) {
+        self.newest = self.newest.max(change.version);
+        self.apply(change);
+    }
+
+    /// All changes after the listed version, up to `version`.
+    pub(crate) fn catch_up(&mut self, version: u64, changes: Vec<Change>) {
+        changes.into_iter().for_each(|change| self.apply(change));
+        self.has_listed(version);
+    }
+
+    /// All limits at `version`, each with the version of its last change. Changes after it hold.
+    pub(crate) fn replace(&mut self, version: u64, changes: Vec<Change>) {
+        let listed: HashSet<Key> = changes.iter().map(|change| change.key.clone()).collect();
+        self.held.retain(|key, held| {
+            let keep = held.version > version || listed.contains(key);
+            if !keep {
+                held.counter.lock().delete();
+            }
+            keep
+        });
+        self.catch_up(version, changes);
+    }
+
+    fn has_listed(&mut self, version: u64) {
+        self.listed = self.listed.max(Some(version));
+        self.newest = self.newest.max(version);
+    }
+
+    fn apply(&mut self, Change { key, version, entry }: Change) {
+        let known = self.held.get(&key).map(|held| held.version).max(self.deleted.get(&key).copied());
+        if known.is_some_and(|known| known > version) {
             return;
         }
-        let mut old = std::mem::take(&mut self.counters);
-        for entry in entries {
-            let counter = Counter::continued(old.remove(&entry.key), entry);
-            self.counters.insert(counter.entry.key.clone(), counter);
-        }
-        self.listed = Some(version);
-        self.newest = version;
-    }
-
-    /// With this version, this limit was set or its counter was reset.
-    pub(crate) fn put(&mut self, version: u64, entry: LimitEntry) {
-        if self.is_news(version) {
-            let old = self.counters.remove(&entry.key);
-            self.counters.insert(entry.key.clone(), Counter::continued(old, entry));
-        }
-    }
-
-    /// With this version, this limit was gone.
-    pub(crate) fn remove(&mut self, version: u64, key: &Key) {
-        if self.is_news(version) {
-            self.counters.remove(key);
+        match entry {
+            Some(entry) => {
+                self.deleted.remove(&key);
+                if let Some(held) = self.held.get_mut(&key) {
+                    held.version = version;
+                    held.counter.lock().change(entry);
+                } else {
+                    self.held.insert(key, Held { version, counter: CounterCell::new(entry) });
+                }
+            }
+            None => {
+                if let Some(held) = self.held.remove(&key) {
+                    held.counter.lock().delete();
+                }
+                self.note_deleted(key, version);
+            }
         }
     }
 
-    fn is_news(&mut self, version: u64) -> bool {
-        self.newest = self.newest.max(version);
-        self.listed.is_none_or(|listed| version > listed)
+    fn note_deleted(&mut self, key: Key, version: u64) {
+        self.deleted.insert(key, version);
+        if self.deleted.len() > MAX_DELETED {
+            let mut versions: Vec<_> = self.deleted.values().copied().collect();
+            let middle = versions.len() / 2;
+            let (_, median, _) = versions.select_nth_unstable(middle);
+            let median = *median;
+            self.deleted.retain(|_, version| *version > median);
+        }
     }
 
-    pub(crate) fn get(&self, key: &Key) -> Option<&Counter> {
-        self.counters.get(key)
+    /// The counter of a key.
+    pub(crate) fn get(&self, key: &Key) -> Option<&Arc<CounterCell>> {
+        self.held.get(key).map(|held| &held.counter)
     }
 
-    pub(crate) fn get_mut(&mut self, key: &Key) -> Option<&mut Counter> {
-        self.counters.get_mut(key)
+    /// The counters of keys after `after`, by key.
+    pub(crate) fn counters(&self, after: Option<&Key>) -> impl Iterator<Item = &Arc<CounterCell>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.held.range::<Key, _>((from, Bound::Unbounded)).map(|(_, held)| &held.counter)
     }
 
-    /// The counter of a key, unless it was reset since.
-    pub(crate) fn of_epoch(&mut self, key: &Key, epoch: u64) -> Option<&mut Counter> {
-        self.get_mut(key).filter(|counter| counter.entry.epoch == epoch)
-    }
-
-    pub(crate) fn counters(&self) -> impl Iterator<Item = &Counter> {
-        self.counters.values()
-    }
-
-    pub(crate) fn counters_mut(&mut self) -> impl Iterator<Item = &mut Counter> {
-        self.counters.values_mut()
+    /// Every limit and remembered deletion as the change that made it.
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        let held = self.held.iter().map(|(key, held)| {
+            let entry = Some(held.counter.lock().entry.clone());
+            Change { key: key.clone(), version: held.version, entry }
+        });
+        let deleted = self.deleted.iter().map(|(key, version)| Change {
+            key: key.clone(),
+            version: *version,
+            entry: None,
+        });
+        held.chain(deleted).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.counters.len()
+        self.held.len()
     }
 }
 
@@ -112,30 +180,54 @@ mod tests {
         }
     }
 
+    fn set(version: u64, key: &str, epoch: u64) -> Change {
+        Change { key: Key::new(key).unwrap(), version, entry: Some(entry(key, epoch)) }
+    }
+
+    fn deleted(version: u64, key: &str) -> Change {
+        Change { key: Key::new(key).unwrap(), version, entry: None }
+    }
+
     fn epoch(limits: &Limits, key: &str) -> Option<u64> {
-        limits.get(&Key::new(key).unwrap()).map(|c| c.entry.epoch)
+        limits.get(&Key::new(key).unwrap()).map(|c| c.lock().entry.epoch)
     }
 
     #[test]
     fn a_list_read_before_a_change_does_not_undo_it() {
         let mut limits = Limits::default();
-        limits.replace(4, vec![entry("a", 1)]);
-        limits.put(5, entry("b", 5));
-        limits.put(6, entry("a", 6));
-        limits.replace(4, vec![entry("a", 1)]);
-        assert_eq!((epoch(&limits, "a"), epoch(&limits, "b")), (Some(6), Some(5)));
-        assert!(!limits.are_listed_at(6), "what others changed meanwhile is still to be read");
-        limits.replace(6, vec![entry("a", 6)]);
-        assert_eq!(epoch(&limits, "b"), None);
-        assert!(limits.are_listed_at(6));
+        limits.replace(4, vec![set(1, "a", 1), set(2, "c", 2)]);
+        limits.change(set(5, "b", 5));
+        limits.change(set(6, "a", 6));
+        limits.change(deleted(7, "c"));
+        limits.replace(4, vec![set(1, "a", 1), set(2, "c", 2)]);
+        assert_eq!((epoch(&limits, "a"), epoch(&limits, "b"), epoch(&limits, "c")), (Some(6), Some(5), None));
+        assert_eq!(
+            (limits.listed(), limits.version()),
+            (Some(4), 7),
+            "changes of others are still to be read"
+        );
+        limits.catch_up(8, vec![set(6, "a", 6), deleted(8, "b")]);
+        assert_eq!((epoch(&limits, "b"), limits.listed()), (None, Some(8)));
     }
 
     #[test]
-    fn the_answer_to_a_change_that_is_already_listed_changes_nothing() {
+    fn an_old_answer_changes_nothing() {
         let mut limits = Limits::default();
-        limits.replace(7, vec![entry("a", 7)]);
-        limits.put(5, entry("a", 5));
-        limits.remove(6, &Key::new("a").unwrap());
+        limits.replace(7, vec![set(7, "a", 7)]);
+        limits.change(set(5, "a", 5));
+        limits.change(deleted(6, "a"));
         assert_eq!(epoch(&limits, "a"), Some(7));
+    }
+
+    #[test]
+    fn deletions_are_remembered_within_a_bound() {
+        let mut limits = Limits::default();
+        for version in 0..3 * MAX_DELETED as u64 {
+            limits.change(deleted(version, &format!("k{version}")));
+        }
+        let newest = 3 * MAX_DELETED as u64 - 1;
+        let changes = limits.changes();
+        assert!(changes.len() <= MAX_DELETED, "{}", changes.len());
+        assert!(changes.contains(&deleted(newest, &format!("k{newest}"))));
     }
 }

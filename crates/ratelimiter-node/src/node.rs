@@ -1,38 +1,47 @@
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ratelimiter_store::StoreError;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::StoreClock;
-use crate::http::{self, Api};
+use crate::clock::{StoreClock, micros};
+use crate::http::{self, Access, Api, Bounds};
 use crate::latency::RecentLatency;
 use crate::limiter::Limiter;
 use crate::metrics::Metrics;
 use crate::roster::Roster;
-use crate::shared::SharedStore;
-use crate::sync::{StoreStatus, Sync};
+use crate::shared::{SharedStore, StoreStatus};
+use crate::sync::StoreSync;
 use crate::{Config, ConfigError};
 
-/// How long a node that is told to stop tries to tell the store what is pending.
+/// Time for a node that stops to flush its pending admissions.
 const LEAVE_DEADLINE: Duration = Duration::from_millis(500);
+
+/// Connections that may wait to be accepted. With a full queue the system ignores a client's first packet, and the next comes a
+/// second later; so it is as long as common systems allow, which lower it to their own bound.
+const BACKLOG: u32 = 4096;
+/// Longest look, at start, for another process under the same id. One that beats less often is found while both run.
+const DUPLICATE_WAIT: Duration = Duration::from_secs(1);
+/// Time between two looks.
+const DUPLICATE_POLL: Duration = Duration::from_millis(20);
 
 /// A node that listens but does not serve yet.
 #[derive(Debug)]
 pub struct Node {
     listener: TcpListener,
     address: SocketAddr,
-    sync: Arc<Sync>,
+    sync: Arc<StoreSync>,
     api: Arc<Api>,
+    bounds: Bounds,
 }
 
-/// Why a node cannot start.
+/// A failure to start a node.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// The configuration is out of its bounds.
@@ -41,30 +50,42 @@ pub enum NodeError {
     /// The address is taken, or not this machine's.
     #[error("cannot listen on {address}: {source}{}", if .source.kind() == io::ErrorKind::AddrInUse { " (choose another with --listen)" } else { "" })]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
-    /// The store is there and will not do: another password, or another version, is needed.
+    /// Another process beats under the same id.
+    #[error("another node at {address} has the id {id:?}: give every node an id of its own with --id")]
+    Duplicate {
+        /// The id.
+        id: String,
+        /// The address of the other node.
+        address: String,
+    },
+    /// The store answers and cannot be used: another password, or another version, is needed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Node {
     /// Listens, and asks the store for its version. A store that cannot be reached yet is waited for in the background;
-    /// one that refuses the login, or is too old, is an error.
+    /// one that refuses the login, or is too old, is an error, and so is another process under the same id.
     ///
     /// # Errors
-    /// When the configuration is out of bounds, the address is taken, or the store will not do.
+    /// When the configuration is out of bounds, the address or the id is taken, or the store cannot be used.
     pub async fn bind(config: Config) -> Result<Self, NodeError> {
         config.validate()?;
+        let limits = config.limit_entries()?;
         let store = Arc::new(SharedStore::new(&config.store)?);
         let listen = |source| NodeError::Listen { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+        let listener = listen_on(config.listen).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         match store.version().await {
-            Ok(version) => tracing::info!(store = %config.store, %version, "the store answers"),
+            Ok(version) => {
+                tracing::info!(store = %config.store, %version, "the store answers");
+                alone(&store, &config).await?;
+            }
             Err(error) if error.is_transient() => tracing::warn!(%error, "starting without the store"),
             Err(error) => return Err(error.into()),
         }
@@ -73,18 +94,21 @@ impl Node {
         let limiter =
             Limiter::new(config.id.clone(), config.store_timeout, Arc::clone(&clock), Arc::clone(&store));
         let limiter = Arc::new(limiter);
-        let roster = Arc::new(Roster::new(config.sync_interval));
-        let metrics = Arc::new(Metrics::new());
+        limiter.assume(&limits);
+        let roster = Arc::new(Roster::new(config.sync_interval, limiter.boot().to_owned()));
+        let metrics = Arc::new(Metrics::new(limiter.leases().metrics()));
         let (sender, status) = watch::channel(StoreStatus::default());
-        let sync = Arc::new(Sync {
+        let sync = Arc::new(StoreSync {
             node: config.id.clone(),
             address: config.advertise.unwrap_or_else(|| address.to_string()),
             interval: config.sync_interval,
+            store_timeout: config.store_timeout,
             limiter: Arc::clone(&limiter),
             clock,
             store: Arc::clone(&store),
             roster: Arc::clone(&roster),
             metrics: Arc::clone(&metrics),
+            seeds: Mutex::new(limits),
             status: sender,
         });
         let api = Arc::new(Api {
@@ -93,19 +117,19 @@ impl Node {
             counting: config.counting,
             on_store_failure: config.on_store_failure,
             sync_interval: config.sync_interval,
-            admin_token: config.admin_token,
+            access: Access::new(config.admin_token),
             limiter,
             store,
-            sync: Arc::clone(&sync),
             roster,
             status,
             metrics,
             latency: RecentLatency::new(),
         });
-        Ok(Self { listener, address, sync, api })
+        let bounds = Bounds { total: config.max_connections, per_peer: config.max_connections_per_peer };
+        Ok(Self { listener, address, sync, api, bounds })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -115,14 +139,15 @@ impl Node {
         (self.listener, self.api)
     }
 
-    /// Serves until `shutdown`; then answers what is in flight, tells the store what is pending, and says goodbye. All
-    /// of it takes less than two seconds, whatever the store does.
+    /// Serves until `shutdown`; then answers the requests in flight, flushes pending admissions and removes its heartbeat. All of it
+    /// takes less than two seconds, even with a store that does not answer.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut background = JoinSet::new();
         background.spawn(Arc::clone(&self.sync).run());
         background.spawn(Arc::clone(&self.sync).beat());
-        http::serve(self.listener, self.api, shutdown).await;
-        // Both are stopped first: another heartbeat would undo the goodbye.
+        background.spawn(Arc::clone(self.api.limiter.leases()).run());
+        http::serve(self.listener, self.api, self.bounds, shutdown).await;
+        // Both are stopped first: another heartbeat would follow the removal.
         background.shutdown().await;
         match timeout(LEAVE_DEADLINE, self.sync.leave()).await {
             Ok(Ok(())) => tracing::info!("everything is flushed"),
@@ -130,4 +155,35 @@ impl Node {
             Err(_) => tracing::warn!("the store was not told everything in time"),
         }
     }
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A node that was restarted takes its old address at once.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Refuses an id under which another process beats. A heartbeat that is fresh may also be the last of a process that this one
+/// replaces, so that it has to advance twice.
+async fn alone(store: &SharedStore, config: &Config) -> Result<(), NodeError> {
+    let wait = (4 * config.sync_interval).min(DUPLICATE_WAIT);
+    let until = Instant::now() + wait;
+    let (mut last, mut advances) = (None, 0);
+    while let Ok((Some(beat), now_us)) = store.heartbeat(&config.id).await {
+        if last.is_some_and(|last| last != beat.at_us) {
+            advances += 1;
+        }
+        if advances >= 2 {
+            return Err(NodeError::Duplicate { id: config.id.to_string(), address: beat.address });
+        }
+        let stale = now_us.saturating_sub(beat.at_us) > 2 * micros(wait);
+        if stale || Instant::now() >= until {
+            break;
+        }
+        last = Some(beat.at_us);
+        sleep(DUPLICATE_POLL).await;
+    }
+    Ok(())
 }

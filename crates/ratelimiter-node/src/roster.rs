@@ -10,14 +10,21 @@ use crate::clock::micros;
 /// A node silent for this long is removed from the store.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 
-/// Who else is there, as of the last refresh.
+/// Heartbeats of this node after which another process under its id, unless found again, is taken to be gone.
+const FADES_AFTER: u32 = 15;
+/// Heartbeats of such a process between two warnings.
+const WARN_EVERY: u32 = 100;
+
+/// The nodes of the cluster, as of the last refresh.
 ///
 /// A peer's silence is measured in heartbeats of this node: how many of its own the store has confirmed since it last saw
-/// a new one of the peer. While the store takes no writes it confirms none, and nobody is suspected; nor is anybody
-/// just after, since a peer has as many intervals to be heard again as it always has.
+/// a new one of the peer. While the store takes no writes it confirms none, and no peer is suspected; nor is one
+/// just after, since it has as many intervals for a new heartbeat as ever.
 #[derive(Debug)]
 pub(crate) struct Roster {
     interval: Duration,
+    /// This process, among all that ever had its node id.
+    boot: String,
     known: Mutex<Known>,
 }
 
@@ -28,6 +35,30 @@ struct Known {
     beats: u32,
     /// When the last of them was sent, microseconds on the store's clock.
     own_us: u64,
+    duplicate: Option<Duplicate>,
+}
+
+/// Another process that beats under this node's id.
+#[derive(Debug)]
+struct Duplicate {
+    address: String,
+    /// Its heartbeats that were found in place of this node's own.
+    found: u32,
+    /// Confirmed heartbeats of this node when the last of them was found.
+    at: u32,
+}
+
+impl Known {
+    /// A heartbeat of another process was in the place of this node's own. A single one may be the last of a process that
+    /// this one replaced, delayed on its way.
+    fn found(&mut self, address: String) {
+        let before = self.duplicate.take().filter(|other| self.beats - other.at < FADES_AFTER);
+        let found = before.map_or(1, |other| other.found.saturating_add(1));
+        if found % WARN_EVERY == 2 {
+            tracing::error!(%address, "another process has this node's id: each admits as a node of its own; give every node an --id");
+        }
+        self.duplicate = Some(Duplicate { address, found, at: self.beats });
+    }
 }
 
 #[derive(Debug)]
@@ -39,19 +70,35 @@ struct Peer {
 }
 
 impl Roster {
-    pub(crate) fn new(interval: Duration) -> Self {
-        Self { interval, known: Mutex::default() }
+    pub(crate) fn new(interval: Duration, boot: String) -> Self {
+        Self { interval, boot, known: Mutex::default() }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The store has confirmed this node's heartbeat.
-    pub(crate) fn confirmed(&self, at_us: u64) {
+    /// The store has confirmed this node's heartbeat, which replaced another.
+    pub(crate) fn confirmed(&self, at_us: u64, replaced: Option<Heartbeat>) {
         let mut known = self.known();
+        // The first replaces the last heartbeat of the process before this one.
+        if known.beats > 0
+            && let Some(other) = replaced.filter(|beat| beat.boot != self.boot)
+        {
+            known.found(other.address);
+        }
         known.beats = known.beats.saturating_add(1);
         known.own_us = at_us;
+    }
+
+    /// The address of another process that beats under this node's id.
+    pub(crate) fn duplicate(&self) -> Option<String> {
+        let known = self.known();
+        known
+            .duplicate
+            .as_ref()
+            .filter(|other| other.found > 1 && known.beats - other.at < FADES_AFTER)
+            .map(|other| other.address.clone())
     }
 
     /// The store holds these heartbeats.
@@ -76,6 +123,7 @@ impl Roster {
         let entry = |peer: &Peer| NodeEntry {
             id: peer.id.clone(),
             address: peer.beat.address.clone(),
+            also_at: peer.beat.also_at.clone(),
             state: self.state(peer, &known),
         };
         Nodes { nodes: known.peers.iter().map(entry).collect() }
@@ -104,7 +152,7 @@ mod tests {
     const S: u64 = 1_000_000;
 
     fn beat(id: &str, at_us: u64) -> (NodeId, Heartbeat) {
-        (NodeId::from(id), Heartbeat { address: "a:1".into(), boot: "b".into(), at_us })
+        (NodeId::from(id), Heartbeat { address: "a:1".into(), boot: "b".into(), also_at: None, at_us })
     }
 
     fn state_of(roster: &Roster, id: &str) -> NodeState {
@@ -112,19 +160,19 @@ mod tests {
     }
 
     fn roster() -> Roster {
-        let roster = Roster::new(Duration::from_millis(200));
-        roster.confirmed(100 * S);
+        let roster = Roster::new(Duration::from_millis(200), "b".into());
+        roster.confirmed(100 * S, None);
         roster.read(vec![beat("me", 100 * S), beat("peer", 100 * S)]);
         roster
     }
 
     #[test]
-    fn a_silent_node_is_suspect_and_then_down_and_up_again_when_it_is_heard() {
+    fn a_silent_node_is_suspect_then_down() {
         let roster = roster();
         let mut states = Vec::new();
         for i in 1..=16 {
             let now = 100 * S + i * 200_000;
-            roster.confirmed(now);
+            roster.confirmed(now, None);
             roster.read(vec![beat("me", now), beat("peer", 100 * S)]);
             states.push(state_of(&roster, "peer"));
             assert_eq!(state_of(&roster, "me"), NodeState::Up);
@@ -138,23 +186,39 @@ mod tests {
     }
 
     #[test]
-    fn while_no_heartbeat_can_arrive_nobody_is_suspected_nor_just_after() {
+    fn a_write_pause_makes_no_node_suspect() {
         let roster = roster();
         roster.read(vec![beat("me", 100 * S), beat("peer", 100 * S)]);
         assert_eq!(state_of(&roster, "peer"), NodeState::Up);
-        // Writes pass again after a minute, and this node is heard first.
-        roster.confirmed(160 * S);
+        // Writes pass again after a minute, and this node's heartbeat is the first.
+        roster.confirmed(160 * S, None);
         roster.read(vec![beat("me", 160 * S), beat("peer", 100 * S)]);
         assert_eq!(state_of(&roster, "peer"), NodeState::Up);
     }
 
     #[test]
-    fn a_node_silent_for_ten_minutes_is_forgotten_unless_nobody_could_be_heard() {
+    fn a_node_silent_for_ten_minutes_is_forgotten() {
         let roster = roster();
-        roster.confirmed(1000 * S);
+        roster.confirmed(1000 * S, None);
         assert_eq!(roster.gone(), []);
-        (0..20).for_each(|i| roster.confirmed(1000 * S + i));
+        (0..20).for_each(|i| roster.confirmed(1000 * S + i, None));
         roster.read(vec![beat("me", 1000 * S), beat("peer", 100 * S)]);
         assert_eq!(roster.gone(), [NodeId::from("peer")]);
+    }
+
+    #[test]
+    fn another_process_under_the_id_is_found() {
+        let roster = Roster::new(Duration::from_millis(200), "mine".into());
+        let other = |boot: &str| {
+            Some(Heartbeat { address: "b:2".into(), boot: boot.into(), also_at: None, at_us: 0 })
+        };
+        roster.confirmed(1, other("before a restart"));
+        roster.confirmed(2, other("mine"));
+        roster.confirmed(3, other("late"));
+        assert_eq!(roster.duplicate(), None, "one may be late");
+        roster.confirmed(4, other("late"));
+        assert_eq!(roster.duplicate().as_deref(), Some("b:2"));
+        (0..20).for_each(|i| roster.confirmed(5 + i, other("mine")));
+        assert_eq!(roster.duplicate(), None, "it is gone");
     }
 }

@@ -1,46 +1,43 @@
 //! What a node does in the background, once a sync interval: flush its admissions, read everybody's, say that it is
 //! there.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use ratelimiter_api::NodeId;
 use ratelimiter_api::layout::Heartbeat;
+use ratelimiter_api::{LimitEntry, NodeId};
 use ratelimiter_store::StoreError;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::clock::StoreClock;
+use crate::clock::{Adjusted, StoreClock};
 use crate::limiter::Limiter;
 use crate::metrics::Metrics;
 use crate::roster::Roster;
-use crate::shared::SharedStore;
+use crate::shared::{SharedStore, StoreStatus};
 
 /// Admissions that one round trip of a flush takes along: enough to be quick, few enough not to hold up the store.
 const FLUSH_MOST: usize = 1000;
 
-/// What the node knows of its store.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct StoreStatus {
-    pub(crate) connected: bool,
-    pub(crate) latency: Option<Duration>,
-}
-
-/// The node's side of the conversation with the store.
+/// The node's background work with the store.
 #[derive(Debug)]
-pub(crate) struct Sync {
+pub(crate) struct StoreSync {
     pub(crate) node: NodeId,
     pub(crate) address: String,
     pub(crate) interval: Duration,
+    /// Longest wait of a check for the store.
+    pub(crate) store_timeout: Duration,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) clock: Arc<StoreClock>,
     pub(crate) store: Arc<SharedStore>,
     pub(crate) roster: Arc<Roster>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Limits of the node's own file, until the store has them.
+    pub(crate) seeds: Mutex<Vec<LimitEntry>>,
     pub(crate) status: tokio::sync::watch::Sender<StoreStatus>,
 }
 
-impl Sync {
+impl StoreSync {
     /// Flushes and refreshes until dropped.
     pub(crate) async fn run(self: Arc<Self>) {
         let mut ticks = interval(self.interval);
@@ -84,9 +81,20 @@ impl Sync {
             loop {
                 let at_us = self.clock.now_us();
                 let boot = self.limiter.boot().to_owned();
-                let beat = Heartbeat { address: self.address.clone(), boot, at_us };
+                let also_at = self.roster.duplicate();
+                let beat = Heartbeat { address: self.address.clone(), boot, also_at, at_us };
                 match self.store.beat(&self.node, &beat, &self.roster.gone()).await {
-                    Ok(()) => self.roster.confirmed(at_us),
+                    Ok(replaced) => {
+                        self.roster.confirmed(at_us, replaced);
+                        if self
+                            .status
+                            .borrow()
+                            .latency
+                            .is_some_and(|latency| latency < self.store_timeout / 2)
+                        {
+                            self.store.breaker.close();
+                        }
+                    }
                     Err(StoreError::Deadline { .. }) => continue,
                     Err(_) => {}
                 }
@@ -111,37 +119,43 @@ impl Sync {
         }
     }
 
-    /// Reads the store's clock, the limits if they changed, the heartbeats and every window.
+    /// Reads the store's clock, the changed limits, the heartbeats and the windows of the keys in use.
     async fn refresh(&self) -> Result<Duration, StoreError> {
+        let known = self.limiter.known();
+        self.limiter.sweep();
         let watched = self.limiter.windows();
         let spans: Vec<_> = watched.iter().map(|w| &w.span).collect();
-        let answer = self.store.refresh(self.limiter.members(), &spans).await?;
-        self.clock.adjust(answer.time_us, answer.sent, answer.received);
-        self.roster.read(answer.heartbeats);
-        self.limiter.refresh(&watched, answer.windows);
-        let (known, listed) = {
-            let limits = self.limiter.limits();
-            (limits.version(), limits.are_listed_at(answer.version))
-        };
-        if answer.version < known {
-            // It may also be that the version grew since it was read; then the store has nothing to be told.
-            self.restore_limits().await?;
-        } else if !listed {
-            let (version, entries) = self.store.limits().await?;
-            self.limiter.limits().replace(version, entries);
+        let mut answer = self.store.refresh(self.limiter.members(), &spans).await?;
+        self.follow_clock(answer.time_us, answer.sent, answer.received);
+        self.roster.read(std::mem::take(&mut answer.heartbeats));
+        self.limiter.refresh(&watched, std::mem::take(&mut answer.windows));
+        self.limiter.leases().refresh(self.roster.nodes().nodes.len());
+        let seeds = self.seeds.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if self.limiter.follow(&known, &answer, &seeds).await? {
+            self.seeds.lock().unwrap_or_else(PoisonError::into_inner).clear();
             self.metrics.retain(|key| self.limiter.limits().get(key).is_some());
         }
         Ok(answer.received - answer.sent)
     }
 
-    /// Gives a store that lost its state the limits this node remembers, unless another was first.
-    pub(crate) async fn restore_limits(&self) -> Result<(), StoreError> {
-        let known = self.limiter.limits().version();
-        self.store.restore_limits(known, &self.limiter.entries()).await
+    fn follow_clock(&self, store_us: u64, sent: Instant, received: Instant) {
+        match self.clock.adjust(store_us, sent, received) {
+            Adjusted::Followed => {}
+            Adjusted::Doubted { by_us } => {
+                tracing::warn!(by_us, "the store's clock jumped; going on without it until it persists");
+            }
+            Adjusted::Rebased { by_us } => {
+                tracing::warn!(by_us, "the store's clock jumped and stayed there; following it");
+                if by_us < 0 {
+                    self.limiter.bring_back();
+                }
+            }
+        }
     }
 
     /// Tells the store all that is pending and says goodbye.
     pub(crate) async fn leave(self: Arc<Self>) -> Result<(), StoreError> {
+        self.limiter.leases().leave().await;
         Arc::clone(&self).flush().await?;
         self.store.leave(&self.node).await
     }

@@ -8,7 +8,7 @@ use common::{
     spec,
 };
 use ratelimiter_api::{
-    CheckRequest, CountingMode, DecidedBy, Key, Limit, NodeConnection, StoreFailurePolicy,
+    CheckRequest, CountingMode, DecidedBy, Key, Limit, NodeConnection, StoreCircuit, StoreFailurePolicy,
 };
 use ratelimiter_chaos::{Burst, BurstReport, Scope};
 use ratelimiter_cluster::LocalCluster;
@@ -147,7 +147,13 @@ async fn admitted_in_a_pause(counting: CountingMode, policy: StoreFailurePolicy)
     let during = burst(&cluster, &key("k"), 20).await.tally.allowed;
     assert_eq!(Store::of(&cluster).held(&entry).await, 0, "the pause held");
     pause.end().await;
-    // At once, before anybody can have told the store what was decided without it.
+    for client in clients(&cluster) {
+        eventually("checks ask the store again", async || {
+            client.health().await.unwrap().store_circuit == StoreCircuit::Closed
+        })
+        .await;
+    }
+    // At once, before the nodes have told the store all that was decided without it.
     let after = burst(&cluster, &key("k"), 20).await;
     all_synced(&clients(&cluster), &key("k")).await;
     // The other modes have a race of their own in a burst.

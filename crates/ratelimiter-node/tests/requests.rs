@@ -1,9 +1,9 @@
-//! Whatever a client sends gets an answer that says what is wrong, and the node goes on serving.
+//! Every wrong request is answered with its reason, and the node goes on serving.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
 
 mod common;
 
-use common::raw::{Raw, exchange, post, request};
+use common::raw::{JSON, Raw, exchange, post, refused, request};
 use common::{SECOND, check, clients, counted, eventually, key, set, spec};
 use ratelimiter_api::{CheckRequest, CheckResponse, CountingMode, Endpoint, LimitSpec};
 use ratelimiter_cluster::LocalCluster;
@@ -16,23 +16,12 @@ async fn node() -> (LocalCluster, Endpoint) {
     (cluster, endpoint)
 }
 
-/// After whatever happened, the same process still decides checks, and nothing in it has panicked.
+/// The same process still decides checks, and nothing in it has panicked.
 async fn still_serves(cluster: &LocalCluster) {
     assert!(check(&clients(cluster)[0], &key("known")).await.allowed);
     let log = std::fs::read_to_string(cluster.directory().join("node-1.log")).unwrap();
     assert!(!log.contains("panicked"), "{log}");
     assert_eq!(log.matches("listening").count(), 1, "{log}");
-}
-
-/// Every one of these is refused with this status and a problem that names what is wrong.
-async fn refused(endpoint: &Endpoint, status: u16, requests: &[(Vec<u8>, &str)]) {
-    for (request, named) in requests {
-        let shown = String::from_utf8_lossy(&request[..request.len().min(300)]).into_owned();
-        let reply = exchange(endpoint, request).await;
-        assert_eq!(reply.status, status, "{shown}: {reply:?}");
-        let problem = reply.problem();
-        assert!(problem.detail.contains(named), "{shown}: {:?} does not say {named:?}", problem.detail);
-    }
 }
 
 #[tokio::test]
@@ -73,7 +62,7 @@ async fn checks_that_make_no_sense_are_refused() {
         ],
     )
     .await;
-    refused(&endpoint, 404, &[(post("/check", r#"{"key":"nobody-set-one"}"#), "no limit")]).await;
+    refused(&endpoint, 404, &[(post("/check", r#"{"key":"without-limit"}"#), "no limit")]).await;
     still_serves(&cluster).await;
 }
 
@@ -128,13 +117,13 @@ async fn what_is_not_there_is_refused() {
     for (method, path, allow) in [
         ("GET", "/check", "POST"),
         ("DELETE", "/limit", "POST"),
-        ("POST", "/limits", "GET"),
+        ("PUT", "/limits", "GET, HEAD, POST"),
         ("GET", "/limits/known", "DELETE"),
         ("GET", "/counters/known/reset", "POST"),
-        ("PUT", "/counters", "GET"),
-        ("PATCH", "/nodes", "GET"),
-        ("POST", "/health", "GET"),
-        ("BREW", "/metrics", "GET"),
+        ("PUT", "/counters", "GET, HEAD"),
+        ("PATCH", "/nodes", "GET, HEAD"),
+        ("POST", "/health", "GET, HEAD"),
+        ("BREW", "/metrics", "GET, HEAD"),
     ] {
         let reply = exchange(&endpoint, &request(method, path, "", b"{}")).await;
         assert_eq!((reply.status, reply.header("allow")), (405, Some(allow)), "{method} {path}");
@@ -154,7 +143,7 @@ async fn what_is_not_there_is_refused() {
             (delete("/limits/a%00b"), "\\0"),
             (delete("/limits/%7Bknown%7D"), "braces"),
             (delete(&too_long), "257 bytes"),
-            (request("POST", "/counters/%0a/reset", "", b""), "control"),
+            (request("POST", "/counters/%0a/reset", JSON, b""), "control"),
         ],
     )
     .await;
@@ -163,7 +152,7 @@ async fn what_is_not_there_is_refused() {
         404,
         &[
             (delete("/limits/absent"), "absent"),
-            (request("POST", "/counters/absent/reset", "", b""), "absent"),
+            (request("POST", "/counters/absent/reset", JSON, b""), "absent"),
         ],
     )
     .await;
@@ -185,14 +174,15 @@ async fn bodies_and_heads_are_bounded() {
     let mut raw = Raw::open(&endpoint).await;
     raw.send(&post("/check", padded(5_000_000))).await;
     assert!(raw.reply().await.is_none_or(|reply| reply.status == 413));
-    // In chunks nobody says beforehand how much it will be.
-    let mut chunked = b"POST /limit HTTP/1.1\r\nhost: node\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    // Chunks announce no length.
+    let mut chunked =
+        b"POST /check HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
     for _ in 0..40 {
         chunked.extend_from_slice(format!("400\r\n{}\r\n", " ".repeat(1024)).as_bytes());
     }
     chunked.extend_from_slice(b"0\r\n\r\n");
     refused(&endpoint, 413, &[(chunked, "16384 bytes")]).await;
-    // A body that nobody asked for does not cost the answer, nor the connection.
+    // A body that is not used costs neither the answer nor the connection.
     let mut raw = Raw::open(&endpoint).await;
     for _ in 0..2 {
         raw.send(&request("PUT", "/health", "", padded(300_000).as_bytes())).await;
@@ -244,7 +234,7 @@ async fn what_is_not_http_is_turned_away() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_arrive_is_not_waited_for_for_ever() {
+async fn a_body_that_does_not_arrive_times_out() {
     let (cluster, endpoint) = node().await;
     let whole = post("/check", r#"{"key":"known"}"#);
     let mut raw = Raw::open(&endpoint).await;
@@ -257,7 +247,7 @@ async fn a_body_that_does_not_arrive_is_not_waited_for_for_ever() {
 }
 
 #[tokio::test]
-async fn every_key_that_is_allowed_survives_its_way_through_a_path() {
+async fn every_allowed_key_survives_a_path() {
     let (cluster, _) = node().await;
     let client = &clients(&cluster)[0];
     let longest = "x".repeat(256);
@@ -288,40 +278,21 @@ async fn every_key_that_is_allowed_survives_its_way_through_a_path() {
 }
 
 #[tokio::test]
-async fn changes_need_the_admin_token_where_there_is_one_and_checks_do_not() {
-    let cluster = LocalCluster::builder().nodes(1).admin_token("s3cret").start().await.unwrap();
-    let endpoint = cluster.endpoints().remove(0);
-    let limit = br#"{"key":"known","limit":10,"window_sec":60}"#;
-    for (method, path, body) in [
-        ("POST", "/limit", &limit[..]),
-        ("POST", "/limit", b"this is not even JSON"),
-        ("POST", "/counters/known/reset", b""),
-        ("DELETE", "/limits/known", b""),
-    ] {
-        for token in [
-            "",
-            "authorization: Bearer wrong!\r\n",
-            "authorization: s3cret\r\n",
-            "authorization: Bearer \r\n",
-        ] {
-            let reply = exchange(&endpoint, &request(method, path, token, body)).await;
-            assert_eq!(
-                (reply.status, reply.header("www-authenticate")),
-                (401, Some("Bearer")),
-                "{path} {token}"
-            );
-            assert!(!reply.problem().detail.contains("s3cret"));
-        }
+async fn head_is_answered_like_get_without_body() {
+    let (_cluster, endpoint) = node().await;
+    for path in ["/health", "/limits", "/counters", "/nodes", "/metrics"] {
+        let mut raw = Raw::open(&endpoint).await;
+        raw.send(&request("HEAD", path, "connection: close\r\n", b"")).await;
+        let mut answer = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut raw.0, &mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200") && head.contains("content-length: "), "{path}: {head}");
+        assert_eq!(body, "", "{path}");
     }
-    let right = "authorization: Bearer s3cret\r\n";
-    assert_eq!(exchange(&endpoint, &request("POST", "/limit", right, limit)).await.status, 200);
-    assert_eq!(exchange(&endpoint, &post("/check", r#"{"key":"known"}"#)).await.status, 200);
-    assert_eq!(exchange(&endpoint, &request("POST", "/counters/known/reset", right, b"")).await.status, 200);
-    assert_eq!(exchange(&endpoint, &request("DELETE", "/limits/known", right, b"")).await.status, 204);
 }
 
 #[tokio::test]
-async fn answers_say_when_to_come_back_and_mean_it() {
+async fn retry_after_is_kept_to() {
     let (cluster, endpoint) = node().await;
     for counting in CountingMode::ALL {
         let name = format!("k-{counting}");
@@ -344,7 +315,7 @@ async fn answers_say_when_to_come_back_and_mean_it() {
         }
         assert_eq!(answers.iter().map(|a| a.remaining).collect::<Vec<_>>(), [1, 0, 0]);
         assert!(answers.iter().all(|a| (1..=2000).contains(&a.reset_ms)), "{answers:?}");
-        // Denied until then, and allowed after: the promise is kept to the time it takes to ask.
+        // Denied until then, and allowed after, give or take the time of a request.
         let denied = Instant::now();
         let promised = std::time::Duration::from_millis(answers[2].reset_ms);
         eventually("the quota returns", async || {

@@ -1,4 +1,4 @@
-//! How the process ends: when it is told to, whatever the store does; and when it cannot start, with one clear line.
+//! The end of the process: on request, in every state of the store; and with one clear line when it cannot start.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
 
 mod common;
@@ -18,20 +18,20 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-/// What a node promises for its end, and what a busy machine may add.
+/// Longest end of a node, and room for a busy machine.
 const END: Duration = Duration::from_secs(2);
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// Long enough for a story to end before the next flush: a cluster is healthy right after one.
 const SELDOM: Duration = Duration::from_secs(5);
 
-/// Tells the process to stop, as an orchestrator does.
-fn tell_to_stop(cluster: &LocalCluster, node: usize) {
+/// Asks the process to stop, as an orchestrator does.
+fn ask_to_stop(cluster: &LocalCluster, node: usize) {
     let id = cluster.process_ids()[1 + node].to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
 }
 
-/// Tells a node to stop; it ends by itself, with exit code 0 and in time.
+/// Asks a node to stop; it ends by itself, with exit code 0 and in time.
 async fn ends_in_time(cluster: &mut LocalCluster, node: usize) {
     let told = Instant::now();
     assert!(cluster.terminate_node(node).await.unwrap(), "it ended with exit code 0 before it was killed");
@@ -41,7 +41,7 @@ async fn ends_in_time(cluster: &mut LocalCluster, node: usize) {
 }
 
 #[tokio::test]
-async fn a_node_that_is_told_to_stop_tells_the_store_what_is_pending() {
+async fn a_stopping_node_flushes_pending_admissions() {
     let mut cluster = LocalCluster::builder().nodes(1).sync_interval(SELDOM).start().await.unwrap();
     let client = clients(&cluster).remove(0);
     let entry = client.set_limit(&spec("k", 1000)).await.unwrap();
@@ -53,7 +53,7 @@ async fn a_node_that_is_told_to_stop_tells_the_store_what_is_pending() {
 }
 
 #[tokio::test]
-async fn a_store_that_takes_no_writes_does_not_keep_a_node_from_stopping() {
+async fn a_write_pause_does_not_delay_the_end() {
     let mut cluster = LocalCluster::builder().start().await.unwrap();
     set(&cluster, &spec("k", 1000)).await;
     let pause = WritePause::begin(&cluster).await;
@@ -64,7 +64,7 @@ async fn a_store_that_takes_no_writes_does_not_keep_a_node_from_stopping() {
 }
 
 #[tokio::test]
-async fn a_frozen_store_does_not_keep_a_node_from_stopping() {
+async fn a_frozen_store_does_not_delay_the_end() {
     let mut cluster = LocalCluster::builder().start().await.unwrap();
     set(&cluster, &spec("k", 1000)).await;
     cluster.freeze_store().unwrap();
@@ -76,7 +76,7 @@ async fn a_frozen_store_does_not_keep_a_node_from_stopping() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_gone_does_not_keep_a_node_from_stopping() {
+async fn a_dead_store_does_not_delay_the_end() {
     let mut cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
     set(&cluster, &spec("k", 1000)).await;
     cluster.kill_store();
@@ -103,7 +103,7 @@ async fn requests_in_flight_are_answered_before_the_end() {
     half.send(b"POST /check HTTP/1.1\r\nho").await;
 
     cluster.freeze_store().unwrap();
-    tell_to_stop(&cluster, 0);
+    ask_to_stop(&cluster, 0);
     eventually("nobody is let in any more", async || TcpStream::connect(endpoint.authority()).await.is_err())
         .await;
     raw.send(body).await;
@@ -120,7 +120,7 @@ async fn requests_in_flight_are_answered_before_the_end() {
 }
 
 #[tokio::test]
-async fn a_request_that_never_ends_does_not_keep_a_node_from_stopping() {
+async fn an_endless_request_does_not_delay_the_end() {
     let mut cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
     let endpoint = cluster.endpoints().remove(0);
     let mut raw = Raw::open(&endpoint).await;
@@ -141,7 +141,7 @@ async fn run(arguments: &[&str]) -> Output {
     timeout(PATIENCE, child.wait_with_output()).await.expect("it does not start to serve").unwrap()
 }
 
-/// One line on stderr that says this, this exit code, and nothing on stdout.
+/// One line on stderr with this text, this exit code, and nothing on stdout.
 async fn refuses(arguments: &[&str], code: i32, says: &str) {
     let output = run(arguments).await;
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -156,7 +156,10 @@ async fn refuses(arguments: &[&str], code: i32, says: &str) {
 }
 
 #[tokio::test]
-async fn a_command_line_that_makes_no_sense_is_refused() {
+async fn a_wrong_command_line_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let wrong_limits = directory.path().join("limits.json");
+    std::fs::write(&wrong_limits, r#"[{"key":"k","limit":0,"window_sec":1}]"#).unwrap();
     for (arguments, says) in [
         (&["--sync-interval", "0ms"][..], "sync interval is 0ns: it must be between 10ms and 60s"),
         (&["--sync-interval", "2m"], "sync interval is 120s"),
@@ -170,9 +173,17 @@ async fn a_command_line_that_makes_no_sense_is_refused() {
         (&["--store", ""], "expected redis://"),
         (&["--listen", "here"], "here"),
         (&["--listen", "127.0.0.1:99999"], "99999"),
+        (&["--limits", "/nowhere/limits.json"], "/nowhere/limits.json: No such file"),
+        (&["--limits", wrong_limits.to_str().unwrap()], "key \"k\": limit is 0"),
+        (&["--listen", "0.0.0.0:0"], "--without-token"),
+        (&["--listen", "[::]:0"], "--without-token"),
+        (&["--listen", "192.0.2.1:1"], "RATELIMITER_ADMIN_TOKEN"),
+        (&["--admin-token", ""], "the admin token is empty"),
+        (&["--admin-token", "a b"], "the admin token is not printable"),
+        (&["--max-connections", "0"], "at least 1"),
         (&["--id", ""], "id is \"\""),
         (&["--id", "node 1"], "id is \"node 1\""),
-        (&["--counting", "fast"], "use one of atomic, cached, read-then-write"),
+        (&["--counting", "fast"], "use one of atomic, cached, leased, read-then-write"),
         (&["--on-store-failure", "panic"], "use one of allow, deny, local"),
         (&["--log", "loud"], "loud"),
         (&["--nope"], "--nope"),
@@ -188,7 +199,7 @@ async fn a_command_line_that_makes_no_sense_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_in_the_way_of_starting_is_said() {
+async fn a_failed_start_names_its_reason() {
     let cluster = LocalCluster::builder().nodes(1).password("right").start().await.unwrap();
     let store = cluster.store_url();
     let SocketAddr::V4(taken) = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() else {
@@ -201,11 +212,16 @@ async fn what_is_in_the_way_of_starting_is_said() {
     refuses(&["--listen", &taken.to_string(), "--store", &wrong], 1, "in use").await;
     refuses(&["--listen", "127.0.0.1:0", "--store", &wrong], 1, "refused the login").await;
     refuses(&["--listen", "127.0.0.1:0", "--store", &nothing], 1, "refused the login").await;
-    refuses(&["--listen", "192.0.2.1:1", "--store", &wrong], 1, "cannot listen on 192.0.2.1:1").await;
+    refuses(
+        &["--listen", "192.0.2.1:1", "--without-token", "--store", &wrong],
+        1,
+        "cannot listen on 192.0.2.1:1",
+    )
+    .await;
     refuses(&["healthcheck", "--endpoint", &format!("http://{taken}")], 1, "no answer within").await;
 }
 
-/// A store that says that it is this version, and knows nothing else.
+/// A store that answers everything with this version.
 async fn fake_store(version: &'static str) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -236,7 +252,7 @@ async fn a_store_that_is_too_old_is_refused() {
 }
 
 #[tokio::test]
-async fn a_healthy_node_is_said_to_be_healthy_and_another_is_not() {
+async fn the_health_check_follows_the_store() {
     let mut cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
     set(&cluster, &spec("k", 5)).await;
     let endpoint = cluster.endpoints().remove(0).to_string();

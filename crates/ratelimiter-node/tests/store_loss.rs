@@ -10,8 +10,8 @@ use common::{
     set, spec,
 };
 use ratelimiter_api::{
-    CheckRequest, CheckResponse, CountingMode, DecidedBy, Key, LimitEntry, MAX_LIMIT, NodeClient,
-    NodeConnection, StoreFailurePolicy, layout,
+    CheckRequest, CheckResponse, CountingMode, DecidedBy, Key, LimitEntry, LimitSpec, MAX_LIMIT, NodeClient,
+    NodeConnection, StoreCircuit, StoreFailurePolicy, layout,
 };
 use ratelimiter_chaos::{Burst, Scope};
 use ratelimiter_cluster::LocalCluster;
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a check waits for the store.
 const TIMEOUT: Duration = Duration::from_millis(200);
-/// What a busy machine may add to that.
+/// Room for a busy machine.
 const MARGIN: Duration = Duration::from_millis(800);
 /// How long the nodes may take to be back to normal.
 const RECOVERY: Duration = Duration::from_secs(2);
@@ -38,7 +38,7 @@ async fn cluster() -> (LocalCluster, Vec<LimitEntry>) {
 }
 
 /// Many checks at once, of every mode on every node; each is answered in time.
-async fn everybody_is_answered(cluster: &LocalCluster) -> Vec<CheckResponse> {
+async fn all_checks_are_answered(cluster: &LocalCluster) -> Vec<CheckResponse> {
     let mut flights = JoinSet::new();
     for client in clients(cluster) {
         for counting in CountingMode::ALL {
@@ -59,14 +59,14 @@ async fn everybody_is_answered(cluster: &LocalCluster) -> Vec<CheckResponse> {
 }
 
 async fn decided_without_the_store(cluster: &LocalCluster) {
-    // First with connections that nobody knows to be dead, then with none.
+    // First with connections whose death is not noticed yet, then with none.
     for _ in 0..5 {
-        let answers = everybody_is_answered(cluster).await;
+        let answers = all_checks_are_answered(cluster).await;
         assert!(answers.iter().all(|a| a.allowed && a.decided_by == DecidedBy::Local), "{answers:?}");
     }
     for client in clients(cluster) {
         eventually("the loss is noticed", async || !client.health().await.unwrap().redis_connected).await;
-        assert!(client.limits().await.unwrap().len() >= 3, "what is known stays known");
+        assert!(client.limits().await.unwrap().len() >= 3, "limits that were read stay");
     }
 }
 
@@ -94,7 +94,7 @@ async fn back_to_normal(cluster: &LocalCluster, entries: &[LimitEntry]) {
 }
 
 /// Everything that any node admitted is in the store, once.
-async fn everything_is_told(cluster: &LocalCluster, entries: &[LimitEntry]) {
+async fn everything_is_flushed(cluster: &LocalCluster, entries: &[LimitEntry]) {
     let (store, clients) = (Store::of(cluster), clients(cluster));
     for entry in entries {
         let mut own = 0;
@@ -108,40 +108,59 @@ async fn everything_is_told(cluster: &LocalCluster, entries: &[LimitEntry]) {
 }
 
 #[tokio::test]
-async fn a_killed_store_stops_nobody_and_gets_everything_back_when_it_returns_empty() {
+async fn a_killed_store_gets_everything_back() {
     let (mut cluster, entries) = cluster().await;
-    assert!(everybody_is_answered(&cluster).await.iter().all(|a| a.allowed));
+    assert!(all_checks_are_answered(&cluster).await.iter().all(|a| a.allowed));
     for _ in 0..2 {
         cluster.kill_store();
         decided_without_the_store(&cluster).await;
         cluster.restart_store().await.unwrap();
         back_to_normal(&cluster, &entries).await;
-        everything_is_told(&cluster, &entries).await;
+        everything_is_flushed(&cluster, &entries).await;
     }
 }
 
 #[tokio::test]
-async fn a_frozen_store_stops_nobody_and_goes_on_where_it_was() {
+async fn a_frozen_store_goes_on_after_the_thaw() {
     let (cluster, entries) = cluster().await;
-    assert!(everybody_is_answered(&cluster).await.iter().all(|a| a.allowed));
+    assert!(all_checks_are_answered(&cluster).await.iter().all(|a| a.allowed));
     for _ in 0..2 {
         cluster.freeze_store().unwrap();
         decided_without_the_store(&cluster).await;
         cluster.thaw_store().unwrap();
         back_to_normal(&cluster, &entries).await;
-        everything_is_told(&cluster, &entries).await;
+        everything_is_flushed(&cluster, &entries).await;
     }
 }
 
 #[tokio::test]
-async fn a_store_that_is_emptied_while_it_runs_is_told_again() {
+async fn checks_stop_waiting_for_a_dead_store() {
+    const CHECKS: u32 = 100;
+    let (cluster, _) = cluster().await;
+    let (client, key) = (clients(&cluster).remove(0), key("atomic"));
+    cluster.freeze_store().unwrap();
+    let started = Instant::now();
+    for _ in 0..CHECKS {
+        assert_eq!(check(&client, &key).await.decided_by, DecidedBy::Local);
+    }
+    let took = started.elapsed();
+    assert!(took < CHECKS * TIMEOUT / 2, "most checks waited for the store: {took:?} for {CHECKS}");
+    assert_ne!(client.health().await.unwrap().store_circuit, StoreCircuit::Closed);
+    cluster.thaw_store().unwrap();
+    eventually("the store decides again", async || check(&client, &key).await.decided_by == DecidedBy::Store)
+        .await;
+    assert_eq!(client.health().await.unwrap().store_circuit, StoreCircuit::Closed);
+}
+
+#[tokio::test]
+async fn an_emptied_store_gets_everything_back() {
     let (cluster, entries) = cluster().await;
-    assert!(everybody_is_answered(&cluster).await.iter().all(|a| a.allowed));
-    everything_is_told(&cluster, &entries).await;
+    assert!(all_checks_are_answered(&cluster).await.iter().all(|a| a.allowed));
+    everything_is_flushed(&cluster, &entries).await;
     let held: Vec<u64> = held(&cluster, &entries).await;
     assert!(held.iter().all(|n| *n == 12), "{held:?}");
     Store::of(&cluster).run(&["FLUSHALL"]).await;
-    // Somebody sets a limit before any node has noticed: the others are not lost for it.
+    // A limit is set before any node has noticed: the others are not lost for it.
     clients(&cluster)[1].set_limit(&spec("new", 10)).await.unwrap();
     for client in clients(&cluster) {
         eventually("old and new limits are known", async || {
@@ -154,7 +173,7 @@ async fn a_store_that_is_emptied_while_it_runs_is_told_again() {
         self::held(&cluster, &entries).await == [12, 12, 12]
     })
     .await;
-    everything_is_told(&cluster, &entries).await;
+    everything_is_flushed(&cluster, &entries).await;
 }
 
 async fn held(cluster: &LocalCluster, entries: &[LimitEntry]) -> Vec<u64> {
@@ -167,15 +186,15 @@ async fn held(cluster: &LocalCluster, entries: &[LimitEntry]) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn one_counter_that_the_store_lost_is_told_again() {
+async fn one_lost_counter_comes_back() {
     let (cluster, entries) = cluster().await;
     let store = Store::of(&cluster);
     for entry in &entries {
         assert_eq!(checks(&clients(&cluster), &entry.key, 9).await, 9);
         all_synced(&clients(&cluster), &entry.key).await;
-        // As a store does that evicts what it has no memory for.
+        // As a store does that evicts entries for lack of memory.
         store.run(&["DEL", &layout::admissions(&entry.key, entry.epoch)]).await;
-        // One node has something new to tell, so that the counter is there again before the others look.
+        // One node has a new admission to flush, so that the counter is there again before the others look.
         assert!(check(&clients(&cluster)[0], &entry.key).await.allowed);
         eventually("every admission is in the store again", async || store.held(entry).await == 10).await;
     }
@@ -187,7 +206,7 @@ async fn burst(cluster: &LocalCluster, key: &Key) -> u64 {
 }
 
 #[tokio::test]
-async fn a_store_that_returns_empty_does_not_make_a_node_forget_what_it_admitted() {
+async fn an_empty_store_does_not_reset_a_node() {
     let mut cluster = LocalCluster::builder().nodes(1).store_timeout(SECOND).start().await.unwrap();
     set(&cluster, &failing("k", 10, CountingMode::Atomic, StoreFailurePolicy::Local)).await;
     let key = key("k");
@@ -196,13 +215,13 @@ async fn a_store_that_returns_empty_does_not_make_a_node_forget_what_it_admitted
         cluster.kill_store();
         assert_eq!(burst(&cluster, &key).await, 0, "the node knows its own admissions");
         cluster.restart_store().await.unwrap();
-        // At once, before a sync can have noticed that this store knows nothing.
+        // At once, before a sync can have noticed that this store is empty.
         assert_eq!(burst(&cluster, &key).await, 0, "the store's count is not believed");
     }
 }
 
 #[tokio::test]
-async fn a_store_that_is_killed_makes_the_nodes_admit_at_most_their_limit_each() {
+async fn without_store_each_node_admits_its_limit() {
     let mut cluster = LocalCluster::builder().store_timeout(SECOND).start().await.unwrap();
     set(&cluster, &failing("k", 10, CountingMode::Atomic, StoreFailurePolicy::Local)).await;
     let with = burst(&cluster, &key("k")).await;
@@ -213,9 +232,9 @@ async fn a_store_that_is_killed_makes_the_nodes_admit_at_most_their_limit_each()
 }
 
 #[tokio::test]
-async fn a_node_that_has_not_reached_the_store_does_not_claim_that_there_is_no_limit() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let store = format!("redis://{nobody}").parse().unwrap();
+async fn a_node_without_limits_answers_unavailable() {
+    let absent = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let store = format!("redis://{absent}").parse().unwrap();
     let node = Node::bind(Config::new("n", "127.0.0.1:0".parse().unwrap(), store).unwrap()).await.unwrap();
     let client = NodeClient::new(node.address().into(), PATIENCE);
     let shutdown = CancellationToken::new();
@@ -224,6 +243,75 @@ async fn a_node_that_has_not_reached_the_store_does_not_claim_that_there_is_no_l
     assert!(refused.contains("503") && refused.contains("not known yet"), "{refused}");
     shutdown.cancel();
     running.await.unwrap();
+}
+
+/// A node that starts while its store is absent, at the address where the store will be.
+async fn started_without_store(
+    policy: StoreFailurePolicy,
+    limits: Vec<LimitSpec>,
+    store: &str,
+) -> (NodeClient, CancellationToken, tokio::task::JoinHandle<()>) {
+    let config = Config::new("n", "127.0.0.1:0".parse().unwrap(), store.parse().unwrap()).unwrap();
+    let config = Config { on_store_failure: Some(policy), limits, ..config };
+    let node = Node::bind(config).await.unwrap();
+    let client = NodeClient::new(node.address().into(), PATIENCE);
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(node.run(shutdown.clone()));
+    (client, shutdown, running)
+}
+
+#[tokio::test]
+async fn failing_open_holds_at_start() {
+    let absent = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let store = format!("redis://{absent}");
+    let (client, shutdown, running) =
+        started_without_store(StoreFailurePolicy::Allow, Vec::new(), &store).await;
+    for _ in 0..3 {
+        let answer = check(&client, &key("unknown")).await;
+        assert_eq!((answer.allowed, answer.limit, answer.decided_by), (true, 0, DecidedBy::Policy));
+    }
+    shutdown.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn limits_of_a_file_hold_at_start() {
+    let mut cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let kept = set(&cluster, &counted("kept", 7, CountingMode::Cached)).await;
+    let url = cluster.store_url().to_string();
+    cluster.freeze_store().unwrap();
+    let file = vec![
+        failing("closed", 5, CountingMode::Atomic, StoreFailurePolicy::Deny),
+        failing("open", 5, CountingMode::Atomic, StoreFailurePolicy::Allow),
+        failing("own", 5, CountingMode::Cached, StoreFailurePolicy::Local),
+        failing("kept", 5, CountingMode::Cached, StoreFailurePolicy::Local),
+    ];
+    let (client, shutdown, running) = started_without_store(StoreFailurePolicy::Local, file, &url).await;
+    let mut allowed = [0; 4];
+    for _ in 0..8 {
+        for (allowed, name) in allowed.iter_mut().zip(["closed", "open", "own", "kept"]) {
+            *allowed += u64::from(check(&client, &key(name)).await.allowed);
+        }
+    }
+    assert_eq!(allowed, [0, 8, 5, 5]);
+    let unknown = client.check(&CheckRequest::new(key("unknown"))).await.unwrap_err().to_string();
+    assert!(unknown.contains("503"), "{unknown}");
+    cluster.thaw_store().unwrap();
+    eventually("the store's limits and the file's are one", async || {
+        let limits = client.limits().await.unwrap();
+        limits.len() == 4 && limits.contains(&kept)
+    })
+    .await;
+    assert!(!check(&client, &key("own")).await.allowed, "its counter goes on");
+    eventually("the other node reads them", async || clients(&cluster)[0].limits().await.unwrap().len() == 4)
+        .await;
+    eventually("and the admissions made without the store", async || {
+        !check(&clients(&cluster)[0], &key("own")).await.allowed
+    })
+    .await;
+    shutdown.cancel();
+    running.await.unwrap();
+    assert!(cluster.terminate_node(0).await.unwrap());
 }
 
 #[tokio::test]

@@ -27,17 +27,32 @@ pub(crate) fn empty() -> Answer {
     answer
 }
 
-/// What is wrong with a request, or with the node.
+/// Seconds after which a client may try again when the node itself could not answer.
+const RETRY_AFTER_S: u64 = 1;
+
+/// The reason why a request has no answer, on the client's side or on the node's.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     status: StatusCode,
     detail: String,
-    /// The method that would have been right.
+    /// The methods that the path has.
     allow: Option<&'static str>,
+}
+
+impl Refusal {
+    #[cfg(test)]
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
 }
 
 pub(crate) fn refuse(status: StatusCode, detail: impl Into<String>) -> Refusal {
     Refusal { status, detail: detail.into(), allow: None }
+}
+
+/// A failure of the node or its store, which may be over soon.
+pub(crate) fn unavailable(detail: impl Into<String>) -> Refusal {
+    refuse(StatusCode::SERVICE_UNAVAILABLE, detail)
 }
 
 pub(crate) fn bad_request(detail: impl Into<String>) -> Refusal {
@@ -49,7 +64,7 @@ pub(crate) fn method_not_allowed(detail: impl Into<String>, allow: &'static str)
 }
 
 impl From<Refusal> for Answer {
-    /// As RFC 9457 has it.
+    /// A problem document (RFC 9457).
     fn from(Refusal { status, detail, allow }: Refusal) -> Self {
         let title = status.canonical_reason().unwrap_or("Error").into();
         let problem = Problem { kind: "about:blank".into(), title, status: status.as_u16(), detail };
@@ -58,6 +73,9 @@ impl From<Refusal> for Answer {
         if status == StatusCode::UNAUTHORIZED {
             answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+        }
         if let Some(allow) = allow {
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
         }
@@ -65,11 +83,11 @@ impl From<Refusal> for Answer {
     }
 }
 
-/// 200 or 429, with the fields that tell a client when to come back.
+/// 200 or 429, with the header fields that carry the remaining quota and the time until more of it is free.
 pub(crate) fn check(response: &CheckResponse, limit: Limit) -> Answer {
     let status = if response.allowed { StatusCode::OK } else { StatusCode::TOO_MANY_REQUESTS };
     let mut answer = json(status, response);
-    // Whole seconds, rounded up: a client that comes back then is not too early.
+    // Whole seconds, rounded up: a client that returns then is not too early.
     let reset_s = response.reset_ms.div_ceil(1000);
     let (quota, window_s) = (limit.admissions(), limit.window().as_secs());
     let headers = answer.headers_mut();

@@ -11,10 +11,12 @@ use super::answer::{Refusal, bad_request, refuse};
 
 /// The largest request body, bytes.
 pub(crate) const MAX_BODY: usize = 16 * 1024;
-/// How long a client may take to send it.
+/// The largest body with many limits, bytes.
+pub(crate) const MAX_BULK: usize = 1024 * 1024;
+/// Time for a client to send it.
 pub(crate) const BODY_DEADLINE: Duration = Duration::from_secs(5);
-/// How much of a body that nobody wants is read all the same, and for how long. A connection that is closed while its
-/// client still sends is reset, and the answer may be lost with it.
+/// Bounds on reading a body that is not used: a connection that is closed while its client still sends is reset, and the answer
+/// may be lost with it.
 const MAX_DISCARDED: u64 = 1024 * 1024;
 const DISCARD_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -25,9 +27,12 @@ pub(crate) trait RequestBody:
 }
 impl<B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Unpin> RequestBody for B {}
 
-/// The JSON in a body.
-pub(crate) async fn read<T: DeserializeOwned>(body: &mut impl RequestBody) -> Result<T, Refusal> {
-    let bytes = timeout(BODY_DEADLINE, collect(body)).await.map_err(|_| {
+/// The JSON in a body of at most `most` bytes.
+pub(crate) async fn read<T: DeserializeOwned>(
+    body: &mut impl RequestBody,
+    most: usize,
+) -> Result<T, Refusal> {
+    let bytes = timeout(BODY_DEADLINE, collect(body, most)).await.map_err(|_| {
         let seconds = BODY_DEADLINE.as_secs();
         refuse(StatusCode::REQUEST_TIMEOUT, format!("the body took more than {seconds} s to arrive"))
     })??;
@@ -39,16 +44,16 @@ pub(crate) async fn read<T: DeserializeOwned>(body: &mut impl RequestBody) -> Re
     serde_json::from_slice(&bytes).map_err(|e| wrong(&e))
 }
 
-async fn collect(body: &mut impl RequestBody) -> Result<BytesMut, Refusal> {
-    let too_large = || refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is over {MAX_BODY} bytes"));
-    if body.size_hint().lower() > MAX_BODY as u64 {
+async fn collect(body: &mut impl RequestBody, most: usize) -> Result<BytesMut, Refusal> {
+    let too_large = || refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is over {most} bytes"));
+    if body.size_hint().lower() > most as u64 {
         return Err(too_large());
     }
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|e| bad_request(format!("the body could not be read: {e}")))?;
         if let Some(data) = frame.data_ref() {
-            if bytes.len() + data.remaining() > MAX_BODY {
+            if bytes.len() + data.remaining() > most {
                 return Err(too_large());
             }
             bytes.extend_from_slice(data);
@@ -57,7 +62,7 @@ async fn collect(body: &mut impl RequestBody) -> Result<BytesMut, Refusal> {
     Ok(bytes)
 }
 
-/// Reads what is left of a body, within bounds, and forgets it.
+/// Reads the rest of a body, within bounds, and drops it.
 pub(crate) async fn discard(body: &mut impl RequestBody) {
     if body.is_end_stream() || body.size_hint().lower() > MAX_DISCARDED {
         return;

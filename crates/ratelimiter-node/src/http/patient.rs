@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 /// A connection that is patient with a client who does not read, up to a point: a write that makes no progress for so
-/// long fails. Without it, clients that never read would hold their places for ever.
+/// long fails. Without it, clients that never read would hold their places forever.
 #[derive(Debug)]
 pub(crate) struct Patient<S> {
     stream: S,
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_reads_slowly_is_served_and_one_that_stops_is_given_up() {
+    async fn a_slow_reader_is_served_until_it_stops() {
         let patience = Duration::from_secs(30);
         let (near, mut far) = duplex(4);
         let mut near = Patient::new(near, patience);

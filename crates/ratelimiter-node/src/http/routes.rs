@@ -1,28 +1,28 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::header::AUTHORIZATION;
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, StatusCode};
-use percent_encoding::percent_decode_str;
+use hyper::{Method, Request, StatusCode};
 use ratelimiter_api::{
-    CheckRequest, CountingMode, Key, LimitEntry, LimitSpec, MAX_COST, NodeHealth, NodeId, StoreFailurePolicy,
+    CheckRequest, CheckResponse, CountingMode, DecidedBy, Key, LimitEntry, LimitSpec, LimitSpecs, MAX_COST,
+    NodeHealth, NodeId, StoreFailurePolicy,
 };
 use ratelimiter_store::StoreError;
 use tokio::sync::watch;
 
-use super::answer::{self, Answer, Refusal, bad_request, refuse};
-use super::body::{RequestBody, discard, read};
+use super::Access;
+use super::answer::{self, Answer, Refusal, bad_request, refuse, unavailable};
+use super::body::{MAX_BODY, MAX_BULK, RequestBody, discard, read};
+use super::query::{ListQuery, decode};
 use crate::clock::micros;
 use crate::latency::RecentLatency;
-use crate::limiter::{CheckError, Limiter};
-use crate::metrics::Metrics;
+use crate::limiter::{CheckError, Limiter, MAX_LIMITS_AT_ONCE, Select};
+use crate::metrics::{Metrics, Snapshot};
 use crate::roster::Roster;
-use crate::shared::{Changed, LimitChange, SharedStore};
-use crate::sync::{StoreStatus, Sync};
+use crate::shared::{SharedStore, StoreStatus};
 
-/// How many limits a cluster may have: every node keeps all of them.
-const MAX_LIMITS: usize = 10_000;
+/// Limits that a cluster may have. Every node keeps all of them, in about half a kilobyte each.
+const MAX_LIMITS: usize = 200_000;
 
 type Handled = Result<Answer, Refusal>;
 
@@ -32,12 +32,11 @@ pub(crate) struct Api {
     pub(crate) node: NodeId,
     pub(crate) started: Instant,
     pub(crate) counting: CountingMode,
-    pub(crate) on_store_failure: StoreFailurePolicy,
+    pub(crate) on_store_failure: Option<StoreFailurePolicy>,
     pub(crate) sync_interval: Duration,
-    pub(crate) admin_token: Option<String>,
+    pub(crate) access: Access,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) store: Arc<SharedStore>,
-    pub(crate) sync: Arc<Sync>,
     pub(crate) roster: Arc<Roster>,
     pub(crate) status: watch::Receiver<StoreStatus>,
     pub(crate) metrics: Arc<Metrics>,
@@ -45,7 +44,7 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Answers one request. Never fails: what is wrong is an answer too.
+    /// Answers one request. A failure is an answer too.
     pub(crate) async fn handle(&self, request: Request<impl RequestBody>) -> Answer {
         let (head, mut body) = request.into_parts();
         let answer = self.route(&head, &mut body).await;
@@ -56,28 +55,43 @@ impl Api {
     async fn route(&self, head: &Parts, body: &mut impl RequestBody) -> Handled {
         let path = head.uri.path();
         let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
-        match (&head.method, segments.as_slice()) {
-            (&Method::POST, ["check"]) => self.check(&read(body).await?).await,
+        // HEAD is answered as GET is; the server leaves the body out.
+        let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
+        match (method, segments.as_slice()) {
+            (&Method::POST, ["check"]) => self.check(&read(body, MAX_BODY).await?).await,
             (&Method::POST, ["limit"]) => {
-                self.admin(&head.headers)?;
-                self.set_limit(&read(body).await?).await
+                self.access.change(head)?;
+                self.set_limit(&read(body, MAX_BODY).await?).await
             }
-            (&Method::GET, ["limits"]) => Ok(answer::json(StatusCode::OK, &self.limiter.entries())),
+            (&Method::POST, ["limits"]) => {
+                self.access.change(head)?;
+                self.set_limits(&read(body, MAX_BULK).await?).await
+            }
+            (&Method::GET, ["limits"]) => {
+                self.access.read(head)?;
+                self.list_limits(head.uri.query())
+            }
             (&Method::DELETE, ["limits", key]) => {
-                self.admin(&head.headers)?;
+                self.access.change(head)?;
                 self.delete_limit(&decode(key)?).await
             }
-            (&Method::GET, ["counters"]) => self.counters(head.uri.query()),
+            (&Method::GET, ["counters"]) => {
+                self.access.read(head)?;
+                self.counters(head.uri.query())
+            }
             (&Method::POST, ["counters", key, "reset"]) => {
-                self.admin(&head.headers)?;
+                self.access.change(head)?;
                 self.reset_counter(&decode(key)?).await
             }
             (&Method::GET, ["nodes"]) => Ok(answer::json(StatusCode::OK, &self.roster.nodes())),
             (&Method::GET, ["health"]) => Ok(answer::json(StatusCode::OK, &self.health())),
-            (&Method::GET, ["metrics"]) => Ok(self.render_metrics()),
-            (method, segments) => Err(match allowed_method(segments) {
+            (&Method::GET, ["metrics"]) => {
+                self.access.read(head)?;
+                Ok(self.render_metrics())
+            }
+            (_, segments) => Err(match allowed_methods(segments) {
                 Some(allow) => {
-                    answer::method_not_allowed(format!("{method} is not allowed on {path}"), allow)
+                    answer::method_not_allowed(format!("{} is not allowed on {path}", head.method), allow)
                 }
                 None => refuse(StatusCode::NOT_FOUND, format!("there is nothing at {path}")),
             }),
@@ -90,73 +104,91 @@ impl Api {
             u32::try_from(request.cost).ok().filter(|c| (1..=MAX_COST).contains(c)).ok_or_else(|| {
                 bad_request(format!("cost is {}: it must be between 1 and {MAX_COST}", request.cost))
             })?;
-        let (response, limit) = self.limiter.check(&request.key, cost).await.map_err(undecided)?;
+        let (response, limit) = match self.limiter.check(&request.key, cost).await {
+            Err(CheckError::NotKnownYet(_)) if self.on_store_failure == Some(StoreFailurePolicy::Allow) => {
+                return Ok(answer::json(StatusCode::OK, &self.allowed_unknown()));
+            }
+            decided => decided.map_err(undecided)?,
+        };
         let took = started.elapsed();
         self.latency.record(took);
         self.metrics.checked(&request.key, &response, took);
         Ok(answer::check(&response, limit))
     }
 
-    async fn set_limit(&self, spec: &LimitSpec) -> Handled {
-        let limit = spec.validate().map_err(|e| bad_request(e.to_string()))?;
-        {
-            let limits = self.limiter.limits();
-            if limits.len() >= MAX_LIMITS && limits.get(&spec.key).is_none() {
-                let detail = format!("there are {MAX_LIMITS} limits already: delete one first");
-                return Err(refuse(StatusCode::CONFLICT, detail));
-            }
+    /// The answer of a node that fails open to a check whose limit it could not read yet: no limit, which a limit of 0
+    /// stands for, and nothing counted.
+    fn allowed_unknown(&self) -> CheckResponse {
+        CheckResponse {
+            allowed: true,
+            limit: 0,
+            remaining: 0,
+            reset_ms: 0,
+            node: self.node.clone(),
+            decided_by: DecidedBy::Policy,
         }
-        let entry = LimitEntry {
+    }
+
+    async fn set_limit(&self, spec: &LimitSpec) -> Handled {
+        let entry = self.entry(spec)?;
+        self.has_room(&[&entry.key])?;
+        let kept =
+            self.limiter.set_limits(std::slice::from_ref(&entry)).await.map_err(|e| store_failed(&e))?;
+        Ok(answer::json(StatusCode::OK, kept.first().unwrap_or(&entry)))
+    }
+
+    async fn set_limits(&self, specs: &LimitSpecs) -> Handled {
+        let most = MAX_LIMITS_AT_ONCE;
+        if specs.limits.is_empty() || specs.limits.len() > most {
+            let detail = format!("limits has {} entries: it must have 1 to {most}", specs.limits.len());
+            return Err(bad_request(detail));
+        }
+        let entries: Vec<_> = specs.limits.iter().map(|spec| self.entry(spec)).collect::<Result<_, _>>()?;
+        self.has_room(&entries.iter().map(|entry| &entry.key).collect::<Vec<_>>())?;
+        let kept = self.limiter.set_limits(&entries).await.map_err(|e| store_failed(&e))?;
+        Ok(answer::json(StatusCode::OK, &kept))
+    }
+
+    fn entry(&self, spec: &LimitSpec) -> Result<LimitEntry, Refusal> {
+        let limit = spec.validate().map_err(|e| bad_request(format!("key {:?}: {e}", spec.key.as_str())))?;
+        Ok(LimitEntry {
             key: spec.key.clone(),
             limit,
             counting: spec.counting.unwrap_or(self.counting),
-            on_store_failure: spec.on_store_failure.unwrap_or(self.on_store_failure),
+            on_store_failure: spec.policy(self.counting, self.on_store_failure),
             epoch: 0,
-        };
-        let (version, kept) = self.change(LimitChange::Set(&entry)).await?;
-        let entry = kept.unwrap_or(entry);
-        self.limiter.limits().put(version, entry.clone());
-        Ok(answer::json(StatusCode::OK, &entry))
+        })
+    }
+
+    fn has_room(&self, keys: &[&Key]) -> Result<(), Refusal> {
+        let limits = self.limiter.limits();
+        let new = keys.iter().filter(|key| limits.get(key).is_none()).count();
+        if limits.len() + new > MAX_LIMITS && new > 0 {
+            let detail =
+                format!("there are {} limits of at most {MAX_LIMITS}: delete some first", limits.len());
+            return Err(refuse(StatusCode::CONFLICT, detail));
+        }
+        Ok(())
     }
 
     async fn delete_limit(&self, key: &Key) -> Handled {
-        let (version, deleted) = self.change(LimitChange::Delete(key)).await?;
-        self.limiter.limits().remove(version, key);
+        let deleted = self.limiter.delete_limit(key).await.map_err(|e| store_failed(&e))?;
         deleted.map(|_| answer::empty()).ok_or_else(|| no_limit(key))
     }
 
     async fn reset_counter(&self, key: &Key) -> Handled {
-        let (version, entry) = self.change(LimitChange::Reset(key)).await?;
-        let entry = entry.ok_or_else(|| no_limit(key))?;
-        self.limiter.limits().put(version, entry.clone());
-        Ok(answer::json(StatusCode::OK, &entry))
+        let entry = self.limiter.reset_counter(key).await.map_err(|e| store_failed(&e))?;
+        entry.map(|entry| answer::json(StatusCode::OK, &entry)).ok_or_else(|| no_limit(key))
     }
 
-    /// Makes a change in the store. One that has lost its state is given the limits first: otherwise the change would be
-    /// all it knows, and the nodes would take that for all limits there are.
-    async fn change(&self, change: LimitChange<'_>) -> Result<(u64, Option<LimitEntry>), Refusal> {
-        loop {
-            let known = self.limiter.limits().version();
-            let changed = self.store.change_limit(known, change).await;
-            match changed.map_err(|e| store_failed(&e))? {
-                Changed::Done(version, entry) => return Ok((version, entry)),
-                Changed::Forgot => self.sync.restore_limits().await.map_err(|e| store_failed(&e))?,
-            }
-        }
+    fn list_limits(&self, query: Option<&str>) -> Handled {
+        let query = ListQuery::parse(query)?;
+        Ok(answer::json(StatusCode::OK, &self.limiter.entries(&query.select)))
     }
 
     fn counters(&self, query: Option<&str>) -> Handled {
-        let at_us = match query.filter(|q| !q.is_empty()) {
-            None => None,
-            Some(query) => {
-                Some(query.strip_prefix("at_us=").and_then(|at| at.parse().ok()).ok_or_else(|| {
-                    bad_request(format!(
-                        "query {query:?} is not at_us=MICROSECONDS, the end of the span to count"
-                    ))
-                })?)
-            }
-        };
-        Ok(answer::json(StatusCode::OK, &self.limiter.counters(at_us)))
+        let query = ListQuery::parse(query)?;
+        Ok(answer::json(StatusCode::OK, &self.limiter.counters(&query.select, query.at_us)))
     }
 
     fn health(&self) -> NodeHealth {
@@ -167,6 +199,7 @@ impl Api {
             redis_connected: store.connected,
             store_latency_ms: store.latency.map(ms),
             last_write_age_ms: self.store.last_write_age().map(|age| micros(age) / 1000),
+            store_circuit: self.store.breaker.circuit(),
             check_p99_ms: self.latency.p99().map(ms),
             counting: self.counting,
             sync_interval_ms: micros(self.sync_interval) / 1000,
@@ -175,53 +208,36 @@ impl Api {
     }
 
     fn render_metrics(&self) -> Answer {
-        let counters = self.limiter.counters(None).counters;
-        let text = self.metrics.render(&counters, *self.status.borrow(), self.store.last_write_age());
+        let text = self.metrics.render(&Snapshot {
+            counters: &self.limiter.counters(&Select::Active, None).counters,
+            store: *self.status.borrow(),
+            circuit: self.store.breaker.circuit(),
+            last_write: self.store.last_write_age(),
+            clock_jumps: self.limiter.clock_jumps(),
+            remembered: self.limiter.remembered(),
+        });
         answer::text(text, "application/openmetrics-text; version=1.0.0; charset=utf-8")
     }
-
-    /// Changes need the admin token, where there is one.
-    fn admin(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Some(token) = &self.admin_token else { return Ok(()) };
-        let given =
-            headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
-        if given.is_some_and(|given| same(given.as_bytes(), token.as_bytes())) {
-            return Ok(());
-        }
-        Err(refuse(
-            StatusCode::UNAUTHORIZED,
-            "this needs the header `Authorization: Bearer TOKEN` with the node's admin token",
-        ))
-    }
 }
 
-/// Compares in time that does not depend on where the two differ.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |different, (x, y)| different | (x ^ y)) == 0
-}
-
-/// The one method of a path, if there is something.
-fn allowed_method(segments: &[&str]) -> Option<&'static str> {
+/// The methods of a path, as the `Allow` field lists them.
+fn allowed_methods(segments: &[&str]) -> Option<&'static str> {
     match segments {
         ["check" | "limit"] | ["counters", _, "reset"] => Some("POST"),
-        ["limits" | "counters" | "nodes" | "health" | "metrics"] => Some("GET"),
+        ["limits"] => Some("GET, HEAD, POST"),
+        ["counters" | "nodes" | "health" | "metrics"] => Some("GET, HEAD"),
         ["limits", _] => Some("DELETE"),
         _ => None,
     }
 }
 
-fn decode(segment: &str) -> Result<Key, Refusal> {
-    let text = percent_decode_str(segment).decode_utf8().map_err(|_| bad_request("the key is not UTF-8"))?;
-    Key::new(text).map_err(|e| bad_request(e.to_string()))
-}
-
 #[expect(clippy::needless_pass_by_value, reason = "used as the function of map_err")]
 fn undecided(error: CheckError) -> Refusal {
-    let status = match error {
-        CheckError::NoLimit(_) => StatusCode::NOT_FOUND,
-        CheckError::NotKnownYet(_) => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    refuse(status, error.to_string())
+    match error {
+        CheckError::NeverFits { .. } => refuse(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+        CheckError::NoLimit(_) => refuse(StatusCode::NOT_FOUND, error.to_string()),
+        CheckError::NotKnownYet(_) => unavailable(error.to_string()),
+    }
 }
 
 fn no_limit(key: &Key) -> Refusal {
@@ -231,5 +247,5 @@ fn no_limit(key: &Key) -> Refusal {
 /// The change may have happened all the same: the client should look before it repeats it.
 fn store_failed(error: &StoreError) -> Refusal {
     tracing::warn!(%error, "a change could not be kept");
-    refuse(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    unavailable(error.to_string())
 }

@@ -1,119 +1,268 @@
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use rustix::process::{Resource, getrlimit};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Api;
+use super::answer::{Answer, unavailable};
 use super::patient::Patient;
+use super::places::{Place, Places};
 
-/// Connections served at once; more wait to be accepted.
-const MAX_CONNECTIONS: usize = 4096;
-/// How long a client may take to send a request's head, and how long an idle connection is kept.
+/// Connections beyond the bounds that are answered all the same: `/health` as ever, anything else with a 503. The oldest
+/// gives way to the newest.
+const LOBBY: usize = 64;
+/// Time for a connection in the lobby to send the head of its one request.
+const LOBBY_DEADLINE: Duration = Duration::from_secs(2);
+/// Open files that are not connections of clients: the listener, the store's links, logs, the runtime.
+const OTHER_FILES: usize = 64;
+/// Time for a client to send a request's head, which is also the life of an idle connection.
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
-/// The largest head, bytes, and how many header fields it may have.
+/// The largest head, bytes.
 const MAX_HEAD: usize = 16 * 1024;
+/// The most fields of a head.
 const MAX_HEADERS: usize = 64;
-/// How long a client may leave an answer unread before its connection is closed.
+/// Time for a client to read an answer.
 const WRITE_DEADLINE: Duration = Duration::from_secs(30);
-/// How long requests in flight may take to end when the node shuts down.
+/// Time for the requests in flight to end when the node shuts down.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(1);
 /// After a failure to accept, as when no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `shutdown`, and then until the requests in flight are answered or a second has passed.
-pub(crate) async fn serve(listener: TcpListener, api: Arc<Api>, shutdown: CancellationToken) {
-    serve_at_most(MAX_CONNECTIONS, listener, api, shutdown).await;
+/// Bounds on the connections of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// Connections served at once.
+    pub(crate) total: usize,
+    /// Connections served at once of one peer address.
+    pub(crate) per_peer: usize,
 }
 
-async fn serve_at_most(most: usize, listener: TcpListener, api: Arc<Api>, shutdown: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(most));
-    let graceful = GracefulShutdown::new();
-    // Dropped with whatever is still served when the time to drain is over.
-    let mut connections = JoinSet::new();
-    let mut server = http1::Builder::new();
-    server
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE)
-        .max_buf_size(MAX_HEAD)
-        .max_headers(MAX_HEADERS);
+impl Bounds {
+    /// Lowers the bounds to the files that the process may open.
+    fn within_open_files(self) -> Self {
+        let files = getrlimit(Resource::Nofile).current.and_then(|n| usize::try_from(n).ok());
+        let room = files.map_or(usize::MAX, |files| files.saturating_sub(OTHER_FILES + LOBBY).max(1));
+        if room < self.total {
+            tracing::warn!(
+                connections = room,
+                "fewer connections than configured: the limit of open files is low"
+            );
+        }
+        Self { total: self.total.min(room), per_peer: self.per_peer.min(room) }
+    }
+}
+
+/// Serves until `shutdown`, and then until the requests in flight are answered or a second has passed.
+pub(crate) async fn serve(listener: TcpListener, api: Arc<Api>, bounds: Bounds, shutdown: CancellationToken) {
+    let Bounds { total, per_peer } = bounds.within_open_files();
+    let places = Places::new(total, per_peer);
+    let mut server = Server::new(api);
     loop {
-        let accept = async {
-            let slot = Arc::clone(&slots).acquire_owned().await;
-            (slot, listener.accept().await)
-        };
-        let (slot, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            Some(ended) = connections.join_next() => {
-                if let Err(error) = ended {
+            Some(ended) = server.connections.join_next() => {
+                if let Err(error) = ended && !error.is_cancelled() {
                     tracing::error!(%error, "a connection was abandoned");
                 }
                 continue;
             }
-            accepted = accept => accepted,
+            accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        match accepted {
+            Ok((stream, peer)) => match places.take(peer.ip()) {
+                Some(place) => server.serve(stream, place),
+                None => server.shed(stream),
+            },
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 sleep(ACCEPT_PAUSE).await;
-                continue;
             }
-        };
-        // An answer is one small packet: waiting to fill it would only delay it. Without the option it still arrives.
-        let _ = stream.set_nodelay(true);
-        let api = Arc::clone(&api);
-        let service = service_fn(move |request| {
-            let api = Arc::clone(&api);
-            async move { Ok::<_, std::convert::Infallible>(api.handle(request).await) }
-        });
-        let stream = TokioIo::new(Patient::new(stream, WRITE_DEADLINE));
-        let connection = graceful.watch(server.serve_connection(stream, service));
-        connections.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
-            }
-            drop(slot);
-        });
+        }
     }
     drop(listener);
-    if timeout(DRAIN_DEADLINE, graceful.shutdown()).await.is_err() {
+    if timeout(DRAIN_DEADLINE, server.graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still in flight at shutdown");
     }
 }
 
+struct Server {
+    api: Arc<Api>,
+    http: http1::Builder,
+    graceful: GracefulShutdown,
+    /// Dropped with every connection that is still open when the time to drain is over.
+    connections: JoinSet<()>,
+    lobby: VecDeque<AbortHandle>,
+}
+
+impl Server {
+    fn new(api: Arc<Api>) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
+        Self {
+            api,
+            http,
+            graceful: GracefulShutdown::new(),
+            connections: JoinSet::new(),
+            lobby: VecDeque::new(),
+        }
+    }
+
+    /// Serves a connection for as long as it keeps its deadlines.
+    fn serve(&mut self, stream: TcpStream, place: Place) {
+        let api = Arc::clone(&self.api);
+        let handle = service_fn(move |request| {
+            let api = Arc::clone(&api);
+            async move { Ok::<_, Infallible>(api.handle(request).await) }
+        });
+        self.http.header_read_timeout(HEAD_DEADLINE).keep_alive(true);
+        let connection = self.http.serve_connection(patient(stream), handle);
+        self.spawn(self.graceful.watch(connection), Some(place));
+    }
+
+    /// Answers one request of a connection that there is no place for.
+    fn shed(&mut self, stream: TcpStream) {
+        self.api.metrics.shed();
+        let api = Arc::clone(&self.api);
+        let handle = service_fn(move |request: Request<Incoming>| {
+            let api = Arc::clone(&api);
+            async move {
+                let mut answer = match request.uri().path() {
+                    "/health" => api.handle(request).await,
+                    _ => Answer::from(unavailable(
+                        "this node has no place for another connection: try again later",
+                    )),
+                };
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        self.http.header_read_timeout(LOBBY_DEADLINE).keep_alive(false);
+        let connection = self.http.serve_connection(patient(stream), handle);
+        let handle = self.spawn(self.graceful.watch(connection), None);
+        self.lobby.retain(|handle| !handle.is_finished());
+        if self.lobby.len() >= LOBBY
+            && let Some(oldest) = self.lobby.pop_front()
+        {
+            oldest.abort();
+        }
+        self.lobby.push_back(handle);
+    }
+
+    fn spawn(
+        &mut self,
+        connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
+        place: Option<Place>,
+    ) -> AbortHandle {
+        self.connections.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop(place);
+        })
+    }
+}
+
+fn patient(stream: TcpStream) -> TokioIo<Patient<TcpStream>> {
+    // An answer is one small packet: waiting to fill it would only delay it. Without the option it still arrives.
+    let _ = stream.set_nodelay(true);
+    TokioIo::new(Patient::new(stream, WRITE_DEADLINE))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use ratelimiter_store::StoreUrl;
-    use tokio::io::AsyncReadExt;
-    use tokio::net::TcpStream;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::Instant;
 
     use super::*;
     use crate::{Config, Node};
 
-    /// A node whose store is not there, which matters to none of these tests.
-    async fn node() -> Node {
-        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let store: StoreUrl = format!("redis://{nobody}").parse().unwrap();
-        Node::bind(Config::new("n", "127.0.0.1:0".parse().unwrap(), store).unwrap()).await.unwrap()
+    /// A node whose store is absent, which matters to none of these tests.
+    async fn node() -> (TcpListener, Arc<Api>) {
+        let absent = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let store: StoreUrl = format!("redis://{absent}").parse().unwrap();
+        let config = Config::new("n", "127.0.0.1:0".parse().unwrap(), store).unwrap();
+        Node::bind(config).await.unwrap().into_server()
+    }
+
+    async fn get(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
     }
 
     #[tokio::test]
-    async fn a_server_without_a_free_place_still_stops_when_it_is_told() {
-        let (listener, api) = node().await.into_server();
+    async fn a_greedy_peer_is_shed_and_health_answers() {
+        let (listener, api) = node().await;
+        let address = listener.local_addr().unwrap();
+        let bounds = Bounds { total: 8, per_peer: 4 };
+        tokio::spawn(serve(listener, api, bounds, CancellationToken::new()));
+        let mut idle = Vec::new();
+        for _ in 0..2 * LOBBY {
+            idle.push(TcpStream::connect(address).await.unwrap());
+        }
+        for _ in 0..3 {
+            let health = get(address, "/health").await;
+            assert!(health.starts_with("HTTP/1.1 200"), "{health}");
+            let shed = get(address, "/nodes").await;
+            assert!(shed.starts_with("HTTP/1.1 503") && shed.contains("retry-after: 1"), "{shed}");
+        }
+        let evicted = timeout(10 * DRAIN_DEADLINE, idle[4].read(&mut [0; 1])).await.unwrap();
+        assert_eq!(evicted.unwrap_or(0), 0, "the first in the lobby gave way");
+        drop(idle);
+        let until = Instant::now() + 10 * DRAIN_DEADLINE;
+        while !get(address, "/nodes").await.starts_with("HTTP/1.1 200") {
+            assert!(Instant::now() < until, "places are free again");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_and_slow_connections_are_closed() {
+        let (listener, api) = node().await;
+        let address = listener.local_addr().unwrap();
+        let bounds = Bounds { total: 8, per_peer: 8 };
+        tokio::spawn(serve(listener, api, bounds, CancellationToken::new()));
+        let started = Instant::now();
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        let dripping = async {
+            // One byte at a time keeps no connection open: the deadline is for the whole head.
+            while slow.write_all(b"G").await.is_ok() {
+                sleep(HEAD_DEADLINE / 5).await;
+            }
+        };
+        let ended = async { while idle.read(&mut [0; 64]).await.is_ok_and(|n| n > 0) {} };
+        tokio::join!(dripping, ended);
+        assert!(started.elapsed() < 2 * HEAD_DEADLINE, "closed after {:?}", started.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_full_server_stops_when_asked() {
+        let (listener, api) = node().await;
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let server = tokio::spawn(serve_at_most(1, listener, api, shutdown.clone()));
+        let server = tokio::spawn(serve(listener, api, Bounds { total: 1, per_peer: 1 }, shutdown.clone()));
         let mut idle = TcpStream::connect(address).await.unwrap();
-        let _waiting = TcpStream::connect(address).await.unwrap();
+        let _shed = TcpStream::connect(address).await.unwrap();
         shutdown.cancel();
         timeout(10 * DRAIN_DEADLINE, server).await.unwrap().unwrap();
         assert_eq!(idle.read(&mut [0; 1]).await.unwrap_or(0), 0, "the connection was closed");

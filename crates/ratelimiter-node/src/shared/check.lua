@@ -1,43 +1,104 @@
--- One check: forget the old, count the window, add if there is room. Runs as one step of the store.
--- KEYS[1] the key's sorted set
--- ARGV    limit, window (us), cost, member prefix, first sequence, deadline (us), retention (us), and of the caller's
---         own: the newest that was confirmed; the last that was sent and not confirmed, and how many; the newest of
---         all that were not confirmed, and how many (each a sequence, or nothing where there is none)
--- returns {1 allowed, 0 denied, -1 too late or -2 forgot; admissions in the window after it; now (us); oldest in the window (us)}
-local limit, window, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local first, deadline, retention = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+-- Checks of one key by one node, in their order of arrival: forget the old, count the window, add where there is room. Runs as
+-- one step of the store.
+-- KEYS[1] the key's sorted set, KEYS[2] the hash of limits, KEYS[3] and KEYS[4] the versions at which keys were changed and deleted
+-- ARGV    limit, window (us), member prefix, retention (us), and of the caller's own: the newest that was confirmed; the last
+--         that was sent and not confirmed, and how many; the newest of all that were not confirmed, and how many (each a
+--         sequence, or nothing where there is none); `repeat` when the same checks were sent before and their answer was
+--         lost, or nothing; key, epoch that the caller knows, time on the caller's clock (us); then cost, first sequence and deadline (us) of each check
+-- returns {now (us); limit; window (us); for another counter than the caller's its entry, or nothing when the limit was
+--         deleted; the version of that change; then of each check: 1 allowed, 0 denied, -1 too late, -2 forgot or -3
+--         another counter; the admissions in the window after it; the time of the admission that has to leave before
+--         quota returns (us) or nothing when it is not here yet}
+local limit, window, prefix, retention = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local FIRST = 14
 local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
+-- A clock that was set back does not put admissions before those that are there: a second is more than clocks differ by.
+local now = math.max(time[1] * 1000000 + time[2], tonumber(ARGV[13]) - 1000000)
 -- tostring() would round to 14 digits
 local function exact(number) return string.format('%.0f', number) end
+local function knows(sequence) return redis.call('ZSCORE', KEYS[1], prefix .. sequence) end
 
--- A check whose caller has stopped waiting must not be counted: the caller has another answer by now.
-if now > deadline then
-  return {-1, 0, exact(now), ''}
+local answers = {}
+local function answer(verdict, count, leaves)
+  answers[#answers + 1] = verdict
+  answers[#answers + 1] = count
+  answers[#answers + 1] = leaves or ''
 end
+local function with_head(text, version)
+  local all = {exact(now), limit, exact(window), text, version}
+  for i = 1, #answers do all[5 + i] = answers[i] end
+  return all
+end
+
+-- The entry itself decides: a limit that another node changed holds from the next check on.
+local text = redis.call('HGET', KEYS[2], ARGV[11])
+local readable, entry = pcall(cjson.decode, text or '')
+local known = readable and type(entry) == 'table' and tonumber(entry.epoch)
+local changed = false
+if known and known ~= tonumber(ARGV[12]) then
+  changed = redis.call('ZSCORE', KEYS[3], ARGV[11]) or '0'
+elseif not text then
+  changed = redis.call('ZSCORE', KEYS[4], ARGV[11])
+end
+if changed then
+  for _ = FIRST, #ARGV, 3 do answer(-3, 0) end
+  return with_head(text or '', changed)
+end
+if known then limit, window = tonumber(entry.limit), tonumber(entry.window_sec) * 1000000 end
+
+local start = exact(now - window)
+local function count_window() return redis.call('ZCOUNT', KEYS[1], '(' .. start, '+inf') end
+
+-- A repeated check that was counted is allowed, and is not counted again.
+local function was_counted(sequence) return ARGV[10] ~= '' and knows(sequence) end
 -- A store that does not know what it confirmed has lost more than that: what it counts is too little.
-local function knows(sequence) return redis.call('ZSCORE', KEYS[1], ARGV[4] .. sequence) end
-if ARGV[8] ~= '' and not knows(ARGV[8]) then
-  return {-2, 0, exact(now), ''}
-end
+local forgot = ARGV[5] ~= '' and not knows(ARGV[5])
 -- What the caller admitted by itself counts before it arrives here.
-local unheard = tonumber(ARGV[12])
-if ARGV[11] ~= '' and knows(ARGV[11]) then
+local unheard = tonumber(ARGV[9])
+if ARGV[8] ~= '' and knows(ARGV[8]) then
   unheard = 0
-elseif ARGV[9] ~= '' and knows(ARGV[9]) then
-  unheard = unheard - tonumber(ARGV[10])
+elseif ARGV[6] ~= '' and knows(ARGV[6]) then
+  unheard = unheard - tonumber(ARGV[7])
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', exact(now - window - retention))
-local open = '(' .. exact(now - window)
-local count = redis.call('ZCOUNT', KEYS[1], open, '+inf') + unheard
-local allowed = 0
-if count + cost <= limit then
-  allowed = 1
-  count = count + cost
-  for i = 0, cost - 1 do
-    redis.call('ZADD', KEYS[1], exact(now), ARGV[4] .. exact(first + i))
+-- At most some thousands: a set that was idle for long must not hold up the store.
+local old = redis.call('ZCOUNT', KEYS[1], '-inf', exact(now - window - retention))
+if old > 0 then redis.call('ZREMRANGEBYRANK', KEYS[1], 0, math.min(old, 2000) - 1) end
+local gone = redis.call('ZCOUNT', KEYS[1], '-inf', start)
+-- The time of the nth admission of the window, or nothing where it is still to be added.
+local function nth(number) return redis.call('ZRANGE', KEYS[1], gone + number - 1, gone + number - 1, 'WITHSCORES')[2] end
+local count = count_window() + unheard
+
+local added, score = {}, exact(now)
+local function flush()
+  if #added > 0 then redis.call('ZADD', KEYS[1], unpack(added)) end
+  added = {}
+end
+local function add(sequence)
+  added[#added + 1] = score
+  added[#added + 1] = prefix .. sequence
+  -- unpack() has room for some thousands.
+  if #added >= 2000 then flush() end
+end
+local admitted = false
+for i = FIRST, #ARGV, 3 do
+  local cost, first = tonumber(ARGV[i]), ARGV[i + 1]
+  if was_counted(first) then
+    answer(1, count, nth(1))
+  elseif now > tonumber(ARGV[i + 2]) then
+    -- Its caller has stopped waiting, and has another answer by now.
+    answer(-1, 0)
+  elseif forgot then
+    answer(-2, 0)
+  elseif count + cost <= limit then
+    add(first)
+    for more = 1, cost - 1 do add(exact(tonumber(first) + more)) end
+    count = count + cost
+    admitted = true
+    answer(1, count, nth(1))
+  else
+    answer(0, count, nth(count + cost - limit))
   end
-  redis.call('PEXPIRE', KEYS[1], exact((window + 2 * retention) / 1000))
 end
-local oldest = redis.call('ZRANGEBYSCORE', KEYS[1], open, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-return {allowed, count, exact(now), oldest[2] or ''}
+flush()
+if admitted then redis.call('PEXPIRE', KEYS[1], exact((window + 2 * retention) / 1000)) end
+return with_head('', '0')

@@ -1,34 +1,28 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ratelimiter_api::Limit;
+use ratelimiter_api::{Limit, LimitEntry, layout};
 use ratelimiter_store::StoreError;
-use redis::{Script, Value};
+use redis::{RedisResult, ScriptInvocation, Value};
 
-use super::{BACKGROUND_DEADLINE, Members, SharedStore, SharedWindow, Span};
+use super::limits::Change;
+use super::members::Members;
+use super::span::{SharedWindow, Span, take};
+use super::store::{BACKGROUND_DEADLINE, SharedStore};
 use crate::admissions::{Admission, RETENTION};
 use crate::clock::micros;
-
-/// The script of the atomic mode: sent by its hash, loaded again when the store does not know it.
-#[derive(Debug)]
-pub(crate) struct CheckScript(Script);
-
-impl CheckScript {
-    pub(crate) fn new() -> Self {
-        Self(Script::new(include_str!("check.lua")))
-    }
-}
 
 /// What the store is asked about a check.
 #[derive(Debug)]
 pub(crate) struct Question<'a> {
-    pub(crate) limit: Limit,
+    pub(crate) entry: &'a LimitEntry,
     pub(crate) span: &'a Span,
     pub(crate) cost: u32,
     pub(crate) members: &'a Members,
     pub(crate) first_sequence: u64,
 }
 
-/// What the script decided.
+/// The script's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Allowed,
@@ -37,52 +31,92 @@ pub(crate) enum Verdict {
     Late,
     /// The store does not know what it confirmed, and nothing was counted.
     Forgot,
+    /// The key has another counter, or no limit any more, and nothing was counted.
+    Changed,
 }
 
-/// What the script answers.
+/// The script's answer to one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Counted {
     pub(crate) verdict: Verdict,
+    /// Admissions in the window after the check.
     pub(crate) count: u64,
+    /// When quota returns, microseconds on the store's clock.
+    pub(crate) frees_us: u64,
+}
+
+/// The script's answer to a group of checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GroupAnswer {
+    /// Time of the decisions, microseconds on the store's clock.
     pub(crate) now_us: u64,
-    pub(crate) oldest_us: Option<u64>,
+    /// The limit as the store has it.
+    pub(crate) limit: Limit,
+    /// The change that the node does not know, for checks with [`Verdict::Changed`].
+    pub(crate) change: Change,
+    pub(crate) counted: Vec<Counted>,
+}
+
+/// Checks of one key, in their order of arrival.
+#[derive(Debug)]
+pub(crate) struct CheckGroup<'a> {
+    pub(crate) entry: &'a LimitEntry,
+    pub(crate) span: &'a Span,
+    pub(crate) members: &'a Members,
+    pub(crate) checks: &'a [GroupedCheck],
+}
+
+/// One check of a group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupedCheck {
+    pub(crate) cost: u32,
+    pub(crate) first_sequence: u64,
+    /// After this, microseconds on the store's clock, it is not to be counted any more.
+    pub(crate) late_us: u64,
 }
 
 impl SharedStore {
-    /// One check in one step of the store, which does not count it when it arrives there after `late_us` on the store's
-    /// clock. Exact.
+    /// Checks in one step of the store, which counts none of them that arrives there late. Exact.
     pub(crate) async fn check(
         &self,
-        question: &Question<'_>,
-        late_us: u64,
+        group: &CheckGroup<'_>,
         deadline: Duration,
-    ) -> Result<Counted, StoreError> {
-        let Question { limit, span, cost, members, first_sequence } = question;
+    ) -> Result<GroupAnswer, StoreError> {
+        // A script that ran and whose answer was lost with the connection has to find its own admissions.
+        let repeated = AtomicBool::new(false);
+        let answer = self
+            .checks
+            .run_idempotent(deadline, async |mut connection| {
+                let repeat = if repeated.swap(true, Ordering::Relaxed) { "repeat" } else { "" };
+                let answers: Vec<Value> = self.question(group, repeat).invoke_async(&mut connection).await?;
+                counted(answers, group)
+            })
+            .await;
+        self.written(answer)
+    }
+
+    fn question(&self, group: &CheckGroup<'_>, repeated: &str) -> ScriptInvocation<'_> {
+        let CheckGroup { entry, span, members, checks } = group;
         let or_nothing = |sequence: Option<u64>| sequence.map_or_else(String::new, |s| s.to_string());
-        let mut call = self.check_script.0.key(&span.set);
-        call.arg(limit.admissions())
-            .arg(limit.window_us())
-            .arg(cost)
+        let mut call = self.scripts.check.key(&span.set);
+        call.key(layout::LIMITS).key(layout::LIMITS_CHANGED).key(layout::LIMITS_DELETED);
+        call.arg(entry.limit.admissions())
+            .arg(entry.limit.window_us())
             .arg(members.prefix())
-            .arg(first_sequence)
-            .arg(late_us)
             .arg(micros(RETENTION))
             .arg(or_nothing(span.own.newest_confirmed))
             .arg(or_nothing(span.own.last_sent))
             .arg(span.own.sent)
             .arg(or_nothing(span.own.newest))
-            .arg(span.own.unconfirmed);
-        let answer: Result<(i8, u64, String, String), _> =
-            self.checks.run(deadline, async |mut connection| call.invoke_async(&mut connection).await).await;
-        let (verdict, count, now, oldest) = self.written(answer)?;
-        let verdict = match verdict {
-            1 => Verdict::Allowed,
-            0 => Verdict::Denied,
-            -1 => Verdict::Late,
-            _ => Verdict::Forgot,
-        };
-        let now_us = now.parse().unwrap_or(late_us);
-        Ok(Counted { verdict, count, now_us, oldest_us: oldest.parse().ok() })
+            .arg(span.own.unconfirmed)
+            .arg(repeated)
+            .arg(entry.key.as_str())
+            .arg(entry.epoch)
+            .arg(span.now_us);
+        for GroupedCheck { cost, first_sequence, late_us } in *checks {
+            call.arg(cost).arg(first_sequence).arg(late_us);
+        }
+        call
     }
 
     /// The window as the store has it. Reads only.
@@ -95,7 +129,7 @@ impl SharedStore {
         let mut pipeline = redis::pipe();
         span.read(members, &mut pipeline);
         self.reads
-            .run(deadline, async |mut connection| {
+            .run_idempotent(deadline, async |mut connection| {
                 let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
                 span.answer(&mut answers.into_iter())
             })
@@ -111,7 +145,11 @@ impl SharedStore {
     ) -> Result<(), StoreError> {
         let mut pipeline = redis::pipe();
         question.span.add(question.members, admissions, &mut pipeline);
-        self.written(self.checks.pipeline::<Value>(&pipeline, deadline).await).map(drop)
+        // An admission that is already a member stays as it is.
+        let added = self.checks.run_idempotent(deadline, async |mut connection| {
+            pipeline.query_async::<Value>(&mut connection).await
+        });
+        self.written(added.await).map(drop)
     }
 
     /// Adds admissions that were decided without the store, in one round trip. Repeated after a failure, it counts
@@ -125,7 +163,7 @@ impl SharedStore {
         batches.iter().for_each(|(span, admissions)| span.add(members, admissions, &mut pipeline));
         let result = self
             .flushes
-            .run(BACKGROUND_DEADLINE, async |mut connection| {
+            .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
                 let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
                 let mut answers = answers.into_iter();
                 batches.iter().map(|(span, _)| span.added(&mut answers)).collect()
@@ -133,4 +171,33 @@ impl SharedStore {
             .await;
         self.written(result)
     }
+}
+
+/// The script's answers to a group.
+fn counted(answers: Vec<Value>, group: &CheckGroup<'_>) -> RedisResult<GroupAnswer> {
+    let mut answers = answers.into_iter();
+    let (now_us, admissions): (u64, i64) = (take(&mut answers)?, take(&mut answers)?);
+    let (window_us, text): (u64, String) = (take(&mut answers)?, take(&mut answers)?);
+    let limit = Limit::new(admissions, (window_us / 1_000_000).cast_signed()).unwrap_or(group.entry.limit);
+    let change = Change {
+        key: group.entry.key.clone(),
+        version: take(&mut answers)?,
+        entry: serde_json::from_str(&text).ok(),
+    };
+    let mut one = || {
+        let verdict = match take::<i8>(&mut answers)? {
+            1 => Verdict::Allowed,
+            0 => Verdict::Denied,
+            -1 => Verdict::Late,
+            -2 => Verdict::Forgot,
+            _ => Verdict::Changed,
+        };
+        let count = take(&mut answers)?;
+        // An admission that is still to be added leaves last.
+        let leaves: String = take(&mut answers)?;
+        let frees_us = leaves.parse().unwrap_or(now_us) + limit.window_us();
+        Ok(Counted { verdict, count, frees_us })
+    };
+    let counted = group.checks.iter().map(|_| one()).collect::<RedisResult<_>>()?;
+    Ok(GroupAnswer { now_us, limit, change, counted })
 }

@@ -1,9 +1,11 @@
--- Removes a limit.
--- ARGV    known version, key
+-- Removes a limit and its admissions.
+-- ARGV    4: key, 5: the name of its sets of admissions without their epoch
 -- returns {version, entry as it was or nothing when there was no such limit}, or nothing when the store has lost its state
 if forgot then return false end
-local old = redis.call('HGET', KEYS[1], ARGV[2])
-if not old then return {version, ''} end
+local old = redis.call('HGET', KEYS[1], ARGV[4])
+if not old then return {version, {}} end
 change_to(version + 1)
-redis.call('HDEL', KEYS[1], ARGV[2])
-return {version, old}
+drop(ARGV[4], version)
+local before = epoch(old)
+if before then redis.call('UNLINK', ARGV[5] .. exact(before)) end
+return {version, {old}}

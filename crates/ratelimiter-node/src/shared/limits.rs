@@ -4,105 +4,194 @@ use ratelimiter_api::{Key, LimitEntry, layout};
 use ratelimiter_store::StoreError;
 use redis::{FromRedisValue, Script, ScriptInvocation};
 
-use super::{BACKGROUND_DEADLINE, SharedStore};
+use super::store::{BACKGROUND_DEADLINE, SharedStore};
 
-/// The scripts about limits, sent by their hashes like the one of the checks.
-#[derive(Debug)]
-pub(crate) struct LimitScripts {
-    set: Script,
-    reset: Script,
-    delete: Script,
-    restore: Script,
+/// Limits in one call of a script: enough to be quick, few enough not to hold up the store.
+const CALL_MOST: usize = 1000;
+
+/// A change of one limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) key: Key,
+    /// Version of the limits that the change made.
+    pub(crate) version: u64,
+    /// The limit after the change; none when it was deleted.
+    pub(crate) entry: Option<LimitEntry>,
 }
 
-impl LimitScripts {
-    pub(crate) fn new() -> Self {
-        Self {
-            set: Script::new(concat!(include_str!("limits.lua"), include_str!("set_limit.lua"))),
-            reset: Script::new(concat!(include_str!("limits.lua"), include_str!("reset_counter.lua"))),
-            delete: Script::new(concat!(include_str!("limits.lua"), include_str!("delete_limit.lua"))),
-            restore: Script::new(concat!(include_str!("limits.lua"), include_str!("restore_limits.lua"))),
-        }
-    }
+/// The state of the limits that a node knows, and the name under which it may begin a new one.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownLimits {
+    pub(crate) version: u64,
+    pub(crate) life: String,
+    pub(crate) boot: String,
 }
 
-/// What can be done to a limit.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum LimitChange<'a> {
-    /// Sets it, with the epoch that the store says.
-    Set(&'a LimitEntry),
-    /// Begins a new counter.
-    Reset(&'a Key),
-    /// Removes it.
-    Delete(&'a Key),
-}
-
-/// What became of it.
+/// The result of a change of limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Changed {
-    /// With this version of the limits it is done. Carries the limit as it is now, or as it was when deleted; nothing where
+    /// The version of the limits after the change, and the limits after it, or before it when one was deleted. No limits where
     /// there was none.
-    Done(u64, Option<LimitEntry>),
-    /// The store has lost its state: it has to be given the limits that the node remembers before one is changed.
+    Done(u64, Vec<LimitEntry>),
+    /// The store has lost its state: it needs the limits that the node remembers before one is changed.
     Forgot,
 }
 
 impl SharedStore {
-    /// Every limit, and a version of the limits that is not newer than they are. What another program wrote there and is
-    /// no limit is left out.
-    pub(crate) async fn limits(&self) -> Result<(u64, Vec<LimitEntry>), StoreError> {
+    /// Every limit with the version of its last change, and a version of the limits that is not newer than they are. Other
+    /// programs' entries that are no limits are left out.
+    pub(crate) async fn limits(&self) -> Result<(u64, Vec<Change>), StoreError> {
         let mut pipeline = redis::pipe();
-        pipeline.cmd("GET").arg(layout::LIMITS_VERSION).cmd("HGETALL").arg(layout::LIMITS);
-        let (version, entries): (Option<u64>, HashMap<String, String>) =
-            self.reads.pipeline(&pipeline, BACKGROUND_DEADLINE).await?;
-        let entries = entries.values().filter_map(|text| serde_json::from_str(text).ok()).collect();
-        Ok((version.unwrap_or(0), entries))
-    }
-
-    /// Changes one limit for all nodes.
-    pub(crate) async fn change_limit(
-        &self,
-        known_version: u64,
-        change: LimitChange<'_>,
-    ) -> Result<Changed, StoreError> {
-        let scripts = &self.limit_scripts;
-        let (script, key) = match change {
-            LimitChange::Set(entry) => (&scripts.set, &entry.key),
-            LimitChange::Reset(key) => (&scripts.reset, key),
-            LimitChange::Delete(key) => (&scripts.delete, key),
+        pipeline.cmd("GET").arg(layout::LIMITS_VERSION);
+        // The versions first: a limit may be newer than the version beside it, but never older.
+        pipeline.cmd("ZRANGE").arg(layout::LIMITS_CHANGED).arg(0).arg(-1).arg("WITHSCORES");
+        pipeline.cmd("HGETALL").arg(layout::LIMITS);
+        type Answer = (Option<u64>, HashMap<String, u64>, HashMap<String, String>);
+        let (version, versions, entries): Answer = self
+            .reads
+            .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
+                pipeline.query_async(&mut connection).await
+            })
+            .await?;
+        let change = |text: &String| {
+            let entry: LimitEntry = serde_json::from_str(text).ok()?;
+            let version = versions.get(entry.key.as_str()).copied().unwrap_or(0);
+            Some(Change { key: entry.key.clone(), version, entry: Some(entry) })
         };
-        let mut call = script.prepare_invoke();
-        call.arg(known_version).arg(key.as_str());
-        if let LimitChange::Set(entry) = change {
-            call.arg(json(entry));
-        }
-        let done: Option<(u64, String)> = self.call(&mut call).await?;
-        Ok(done.map_or(Changed::Forgot, |(version, text)| {
-            Changed::Done(version, serde_json::from_str(&text).ok())
-        }))
+        Ok((version.unwrap_or(0), entries.values().filter_map(change).collect()))
     }
 
-    /// Tells a store that lost its state what this node remembers.
-    pub(crate) async fn restore_limits(
+    /// The changes after `version`. Complete only while the store remembers every deletion since then.
+    pub(crate) async fn changes_since(&self, version: u64) -> Result<Vec<Change>, StoreError> {
+        let after = format!("({version}");
+        let mut pipeline = redis::pipe();
+        for set in [layout::LIMITS_CHANGED, layout::LIMITS_DELETED] {
+            pipeline.cmd("ZRANGEBYSCORE").arg(set).arg(&after).arg("+inf").arg("WITHSCORES");
+        }
+        type Scored = Vec<(String, u64)>;
+        let (changed, deleted): (Scored, Scored) = self
+            .reads
+            .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
+                pipeline.query_async(&mut connection).await
+            })
+            .await?;
+        let mut changes = Vec::new();
+        for some in changed.chunks(CALL_MOST) {
+            let mut read = redis::cmd("HMGET");
+            read.arg(layout::LIMITS).arg(some.iter().map(|(key, _)| key).collect::<Vec<_>>());
+            let texts: Vec<Option<String>> = self
+                .reads
+                .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
+                    read.query_async(&mut connection).await
+                })
+                .await?;
+            for ((_, version), text) in some.iter().zip(texts) {
+                let entry = text.and_then(|text| serde_json::from_str::<LimitEntry>(&text).ok());
+                // A limit that is gone meanwhile has a deletion with a higher version.
+                changes.extend(entry.map(|entry| Change {
+                    key: entry.key.clone(),
+                    version: *version,
+                    entry: Some(entry),
+                }));
+            }
+        }
+        let deletion =
+            |(key, version): (String, u64)| Some(Change { key: Key::new(key).ok()?, version, entry: None });
+        changes.extend(deleted.into_iter().filter_map(deletion));
+        Ok(changes)
+    }
+
+    /// Sets limits for all nodes, at most [`CALL_MOST`]; the store assigns the epochs.
+    pub(crate) async fn set_limits(
         &self,
-        known_version: u64,
+        known: &KnownLimits,
         entries: &[LimitEntry],
-    ) -> Result<(), StoreError> {
-        let mut call = self.limit_scripts.restore.prepare_invoke();
-        call.arg(known_version);
+    ) -> Result<Changed, StoreError> {
+        let mut call = prepare(&self.scripts.set_limits, known);
         for entry in entries {
             call.arg(entry.key.as_str()).arg(json(entry));
         }
-        self.call(&mut call).await
+        self.change(&mut call).await
+    }
+
+    /// Begins a new counter for all nodes, and drops the admissions of the old one.
+    pub(crate) async fn reset_counter(&self, known: &KnownLimits, key: &Key) -> Result<Changed, StoreError> {
+        let mut call = prepare(&self.scripts.reset_counter, known);
+        self.change(call.arg(key.as_str()).arg(layout::admissions_of(key))).await
+    }
+
+    /// Removes a limit and its admissions for all nodes.
+    pub(crate) async fn delete_limit(&self, known: &KnownLimits, key: &Key) -> Result<Changed, StoreError> {
+        let mut call = prepare(&self.scripts.delete_limit, known);
+        self.change(call.arg(key.as_str()).arg(layout::admissions_of(key))).await
+    }
+
+    /// Gives the store the limits and deletions that this node remembers; for each key the newest change holds. Returns
+    /// the life of the store's state.
+    pub(crate) async fn restore_limits(
+        &self,
+        known: &KnownLimits,
+        changes: &[Change],
+    ) -> Result<String, StoreError> {
+        let mut life = known.life.clone();
+        // One call without limits begins a life where there is nothing to restore.
+        let calls = changes.chunks(CALL_MOST).chain(changes.is_empty().then_some(changes));
+        for some in calls {
+            let mut call = prepare(&self.scripts.restore_limits, known);
+            for Change { key, version, entry } in some {
+                call.arg(key.as_str()).arg(version).arg(entry.as_ref().map_or_else(String::new, json));
+            }
+            life = self.call(&mut call).await?;
+        }
+        Ok(life)
+    }
+
+    /// Adds the limits for which the store has none.
+    pub(crate) async fn seed_limits(
+        &self,
+        known: &KnownLimits,
+        entries: &[LimitEntry],
+    ) -> Result<(), StoreError> {
+        for some in entries.chunks(CALL_MOST) {
+            let mut call = prepare(&self.scripts.seed_limits, known);
+            for entry in some {
+                call.arg(entry.key.as_str()).arg(json(entry));
+            }
+            self.call::<()>(&mut call).await?;
+        }
+        Ok(())
+    }
+
+    async fn change(&self, call: &mut ScriptInvocation<'_>) -> Result<Changed, StoreError> {
+        let done: Option<(u64, Vec<String>)> = self.call(call).await?;
+        Ok(done.map_or(Changed::Forgot, |(version, texts)| {
+            Changed::Done(version, texts.iter().filter_map(|text| serde_json::from_str(text).ok()).collect())
+        }))
     }
 
     async fn call<T: FromRedisValue>(&self, call: &mut ScriptInvocation<'_>) -> Result<T, StoreError> {
-        call.key(layout::LIMITS).key(layout::LIMITS_VERSION);
+        for key in [
+            layout::LIMITS,
+            layout::LIMITS_VERSION,
+            layout::LIMITS_CHANGED,
+            layout::LIMITS_DELETED,
+            layout::LIMITS_STATE,
+            layout::LOSS,
+        ] {
+            call.key(key);
+        }
+        let call = &*call;
         let result = self
             .membership
             .run(BACKGROUND_DEADLINE, async |mut connection| call.invoke_async(&mut connection).await);
         self.written(result.await)
     }
+}
+
+fn prepare<'a>(script: &'a Script, known: &KnownLimits) -> ScriptInvocation<'a> {
+    let mut call = script.prepare_invoke();
+    call.arg(known.version).arg(&known.life).arg(&known.boot);
+    call
 }
 
 fn json(entry: &LimitEntry) -> String {

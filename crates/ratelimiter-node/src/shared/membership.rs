@@ -3,30 +3,53 @@ use ratelimiter_api::layout::{self, Heartbeat};
 use ratelimiter_store::StoreError;
 use redis::cmd;
 
-use super::{BACKGROUND_DEADLINE, SharedStore};
+use super::store::{BACKGROUND_DEADLINE, SharedStore};
 
 impl SharedStore {
-    /// Says that this node is there, and removes those that have not said so for long.
+    /// Writes this node's heartbeat, and removes nodes that have sent none for long. Returns the heartbeat that it replaced.
     pub(crate) async fn beat(
         &self,
         id: &NodeId,
         beat: &Heartbeat,
         gone: &[NodeId],
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Heartbeat>, StoreError> {
         let text = serde_json::to_string(beat).expect("a heartbeat has string keys only");
         let mut pipeline = redis::pipe();
+        pipeline.cmd("HGET").arg(layout::NODES).arg(id.as_str());
         pipeline.cmd("HSET").arg(layout::NODES).arg(id.as_str()).arg(text).ignore();
         for id in gone {
             pipeline.cmd("HDEL").arg(layout::NODES).arg(id.as_str()).ignore();
         }
-        self.written(self.membership.pipeline(&pipeline, BACKGROUND_DEADLINE).await)
+        let replaced: Result<(Option<String>,), _> = self
+            .membership
+            .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
+                pipeline.query_async(&mut connection).await
+            })
+            .await;
+        let (replaced,) = self.written(replaced)?;
+        Ok(replaced.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
-    /// Says that this node is leaving.
+    /// The last heartbeat under an id, and the store's clock, microseconds since the Unix epoch.
+    pub(crate) async fn heartbeat(&self, id: &NodeId) -> Result<(Option<Heartbeat>, u64), StoreError> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("HGET").arg(layout::NODES).arg(id.as_str()).cmd("TIME");
+        let (text, (seconds, micros)): (Option<String>, (u64, u64)) = self
+            .reads
+            .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
+                pipeline.query_async(&mut connection).await
+            })
+            .await?;
+        Ok((text.and_then(|text| serde_json::from_str(&text).ok()), seconds * 1_000_000 + micros))
+    }
+
+    /// Removes this node's heartbeat.
     pub(crate) async fn leave(&self, id: &NodeId) -> Result<(), StoreError> {
         let mut command = cmd("HDEL");
         command.arg(layout::NODES).arg(id.as_str());
-        let left: Result<u64, _> = self.membership.query(&command, BACKGROUND_DEADLINE).await;
-        self.written(left).map(drop)
+        let left = self.membership.run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
+            command.query_async::<u64>(&mut connection).await
+        });
+        self.written(left.await).map(drop)
     }
 }

@@ -6,8 +6,9 @@ use ratelimiter_api::layout::{self, Heartbeat};
 use ratelimiter_store::StoreError;
 use redis::Value;
 
-use super::span::take;
-use super::{BACKGROUND_DEADLINE, Members, SharedStore, SharedWindow, Span};
+use super::members::Members;
+use super::span::{SharedWindow, Span, take};
+use super::store::{BACKGROUND_DEADLINE, SharedStore};
 
 /// What a node reads of the store at every sync.
 #[derive(Debug)]
@@ -20,6 +21,10 @@ pub(crate) struct Refresh {
     pub(crate) received: Instant,
     /// The version of the limits; zero in a store without any.
     pub(crate) version: u64,
+    /// The life of the store's state; empty in a store without any.
+    pub(crate) life: String,
+    /// The version before which deletions may be missing from the changes.
+    pub(crate) floor: u64,
     /// Every node's last heartbeat.
     pub(crate) heartbeats: Vec<(NodeId, Heartbeat)>,
     /// One entry a span asked about, in the same order.
@@ -32,16 +37,18 @@ impl SharedStore {
         let mut pipeline = redis::pipe();
         pipeline.cmd("TIME");
         pipeline.cmd("GET").arg(layout::LIMITS_VERSION);
+        pipeline.cmd("HMGET").arg(layout::LIMITS_STATE).arg("life").arg("floor");
         pipeline.cmd("HGETALL").arg(layout::NODES);
         spans.iter().for_each(|span| span.read(members, &mut pipeline));
         self.reads
-            .run(BACKGROUND_DEADLINE, async |mut connection| {
+            .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
                 let sent = Instant::now();
                 let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
                 let received = Instant::now();
                 let mut answers = answers.into_iter();
                 let (seconds, micros): (u64, u64) = take(&mut answers)?;
                 let version: Option<u64> = take(&mut answers)?;
+                let (life, floor): (Option<String>, Option<u64>) = take(&mut answers)?;
                 let heartbeats: HashMap<String, String> = take(&mut answers)?;
                 let windows: Result<_, _> = spans.iter().map(|span| span.answer(&mut answers)).collect();
                 let heartbeats = heartbeats
@@ -53,6 +60,8 @@ impl SharedStore {
                     sent,
                     received,
                     version: version.unwrap_or(0),
+                    life: life.unwrap_or_default(),
+                    floor: floor.unwrap_or(0),
                     heartbeats,
                     windows: windows?,
                 })

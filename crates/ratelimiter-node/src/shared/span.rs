@@ -1,7 +1,7 @@
 use ratelimiter_api::{LimitEntry, layout};
 use redis::{FromRedisValue, Pipeline, RedisResult, Value, from_redis_value};
 
-use super::Members;
+use super::members::Members;
 use crate::admissions::{Admission, Arrived, Own, RETENTION};
 use crate::clock::micros;
 
@@ -64,11 +64,11 @@ impl Span {
     }
 
     /// Adds admissions, and keeps the set as small as its window. They are added in one step, so that whoever finds the
-    /// last of them finds all. NX keeps the time stamp of what is there already. Asks first whether the store still knows
+    /// last of them finds all. LT keeps the earlier time of an admission that is there already: one that was sent again was brought back from the future. Asks first whether the store still knows
     /// what it confirmed before.
     pub(crate) fn add(&self, members: &Members, admissions: &[Admission], pipeline: &mut Pipeline) {
         self.ask_for(self.own.newest_confirmed, members, pipeline);
-        let command = pipeline.cmd("ZADD").arg(&self.set).arg("NX");
+        let command = pipeline.cmd("ZADD").arg(&self.set).arg("LT");
         for admission in admissions {
             command.arg(admission.at_us).arg(members.name(admission.sequence));
         }

@@ -1,4 +1,4 @@
-//! What the stories share: a cluster's clients, limits, a look into the store, and a way to wait.
+//! Shared parts of the tests: a cluster's clients, limits, a look into the store, and a way to wait.
 #![allow(dead_code, reason = "every story uses a part of it")]
 
 pub(crate) mod raw;
@@ -16,7 +16,7 @@ use redis::cmd;
 use tokio::time::{Instant, sleep};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
-/// Far beyond what anything here should take: the machine may be busy with something else.
+/// Far beyond any wait here: the machine may be busy with something else.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(10);
@@ -67,7 +67,7 @@ pub(crate) fn failing(
     LimitSpec { on_store_failure: Some(policy), ..counted(name, admissions, counting) }
 }
 
-/// Sets a limit through the first node and waits until all know it.
+/// Sets a limit through the first node and waits until all nodes have it.
 pub(crate) async fn set(cluster: &LocalCluster, spec: &LimitSpec) -> LimitEntry {
     setup_rate_limit(&clients(cluster), spec).await.unwrap()
 }
@@ -107,9 +107,9 @@ impl Store {
     }
 }
 
-/// A store that takes no writes until it is told to, or gone.
+/// A store that takes no writes until the end of the pause, or its own.
 ///
-/// Not leased, as a fault in somebody's system has to be: whether a lease is renewed in time is a question to the machine,
+/// Not leased, as a fault in a foreign system has to be: whether a lease is renewed in time is a question to the machine,
 /// and this store belongs to the test.
 pub(crate) struct WritePause(Store);
 
@@ -131,7 +131,7 @@ pub(crate) async fn count(client: &NodeClient, key: &Key) -> (u64, u64) {
     counters.iter().find(|c| c.key == *key).map_or((0, 0), |c| (c.count, c.unsynced))
 }
 
-/// Waits until no node has anything to tell the store.
+/// Waits until every node has flushed all its admissions.
 pub(crate) async fn all_synced(clients: &[NodeClient], key: &Key) {
     eventually("every admission is in the store", async || {
         for client in clients {

@@ -81,13 +81,29 @@ pub(crate) async fn exchange(endpoint: &Endpoint, request: &[u8]) -> Reply {
     raw.reply().await.unwrap_or_else(|| panic!("no answer to {shown:?}"))
 }
 
+/// The header field of a JSON body.
+pub(crate) const JSON: &str = "content-type: application/json\r\n";
+
 /// A request in due form.
 pub(crate) fn request(method: &str, path: &str, fields: &str, body: &[u8]) -> Vec<u8> {
-    let head =
-        format!("{method} {path} HTTP/1.1\r\nhost: node\r\n{fields}content-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{fields}content-length: {}\r\n\r\n",
+        body.len()
+    );
     [head.as_bytes(), body].concat()
 }
 
 pub(crate) fn post(path: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
-    request("POST", path, "", body.as_ref())
+    request("POST", path, JSON, body.as_ref())
+}
+
+/// Each of these is refused with this status and a problem that names the reason.
+pub(crate) async fn refused(endpoint: &Endpoint, status: u16, requests: &[(Vec<u8>, &str)]) {
+    for (request, named) in requests {
+        let shown = String::from_utf8_lossy(&request[..request.len().min(300)]).into_owned();
+        let reply = exchange(endpoint, request).await;
+        assert_eq!(reply.status, status, "{shown}: {reply:?}");
+        let problem = reply.problem();
+        assert!(problem.detail.contains(named), "{shown}: {:?} does not say {named:?}", problem.detail);
+    }
 }

@@ -1,12 +1,15 @@
-use std::collections::VecDeque;
+mod timeline;
+
 use std::time::Duration;
+
+use timeline::Timeline;
 
 /// Admissions are kept this much longer than their window, so that an observer who asks a moment later still gets the
 /// whole window it asks about.
 pub(crate) const RETENTION: Duration = Duration::from_secs(2);
 
-/// One admission of this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One admission of this node. Ordered by time, and by sequence where times are equal. 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Admission {
     /// When, microseconds on the store's clock.
     pub(crate) at_us: u64,
@@ -61,140 +64,122 @@ impl Own {
     }
 }
 
-/// A node's own admissions of one key, in order of time: those the store has confirmed, and those it has not.
+/// A node's own admissions of one key: those that the store has confirmed, and those that it has not.
+///
+/// No operation takes longer for a longer window, except [`bring_back`](Self::bring_back), which visits every admission.
 #[derive(Debug, Default)]
 pub(crate) struct AdmissionLog {
-    synced: VecDeque<Admission>,
-    unsynced: VecDeque<Admission>,
-    /// Up to here the store may hold what it has not confirmed: it was sent, and nobody knows whether it arrived.
+    synced: Timeline,
+    unsynced: Timeline,
+    /// The last unconfirmed admission that was sent. The store may hold those up to here.
     sent: Option<Admission>,
 }
 
 impl AdmissionLog {
     /// Adds an admission that the store holds already.
     pub(crate) fn add_synced(&mut self, admission: Admission) {
-        insert(&mut self.synced, admission);
+        self.synced.add(admission);
     }
 
-    /// Adds an admission that the store has yet to hear of.
+    /// Adds an admission that is still to be sent to the store.
     pub(crate) fn add_unsynced(&mut self, admission: Admission) {
-        insert(&mut self.unsynced, admission);
+        self.unsynced.add(admission);
     }
 
-    /// Forgets what is at or before `until_us`, even if the store never heard of it: it is outside every window.
+    /// Drops what is at or before `until_us`, sent or not: it is outside every window.
     pub(crate) fn expire(&mut self, until_us: u64) {
-        for side in [&mut self.synced, &mut self.unsynced] {
-            let gone = at_or_before(side, until_us);
-            side.drain(..gone);
-            if side.is_empty() && side.capacity() > 64 {
-                side.shrink_to(0);
-            }
-        }
+        self.synced.expire(until_us);
+        self.unsynced.expire(until_us);
     }
 
     /// Admissions in the span `(from_us, until_us]`.
     pub(crate) fn count(&self, from_us: u64, until_us: u64) -> u64 {
-        count(&self.synced, from_us, until_us) + self.count_unsynced(from_us, until_us)
+        self.synced.count(from_us, until_us) + self.unsynced.count(from_us, until_us)
     }
 
     /// Unconfirmed admissions in the span `(from_us, until_us]`.
     pub(crate) fn count_unsynced(&self, from_us: u64, until_us: u64) -> u64 {
-        count(&self.unsynced, from_us, until_us)
+        self.unsynced.count(from_us, until_us)
     }
 
-    /// What the store should hold, and what it cannot know, of the admissions after `from_us`.
+    /// The admissions after `from_us` that the store should hold, and those that it may not know.
     pub(crate) fn own_after(&self, from_us: u64) -> Own {
-        let old = at_or_before(&self.unsynced, from_us);
-        let sent = self.sent.map_or(old, |last| up_to(&self.unsynced, &last).max(old));
         Own {
-            confirmed: count(&self.synced, from_us, u64::MAX),
-            newest_confirmed: self.synced.back().filter(|a| a.at_us > from_us).map(|a| a.sequence),
-            sent: (sent - old) as u64,
-            last_sent: (sent > old).then(|| self.unsynced[sent - 1].sequence),
-            unconfirmed: (self.unsynced.len() - old) as u64,
-            newest: self.unsynced.back().filter(|a| a.at_us > from_us).map(|a| a.sequence),
+            confirmed: self.synced.count(from_us, u64::MAX),
+            newest_confirmed: self.synced.newest(from_us).map(|a| a.sequence),
+            sent: self.sent.map_or(0, |last| self.unsynced.count_to(from_us, last)),
+            last_sent: self.sent.and_then(|last| self.unsynced.newest_to(from_us, last)).map(|a| a.sequence),
+            unconfirmed: self.unsynced.count(from_us, u64::MAX),
+            newest: self.unsynced.newest(from_us).map(|a| a.sequence),
         }
     }
 
-    /// When the oldest admission after `from_us` was.
+    /// The time of the oldest admission after `from_us`.
     pub(crate) fn oldest_after(&self, from_us: u64) -> Option<u64> {
-        [&self.synced, &self.unsynced]
+        [self.synced.oldest(from_us), self.unsynced.oldest(from_us)]
             .into_iter()
-            .filter_map(|side| side.get(at_or_before(side, from_us)))
-            .map(|a| a.at_us)
+            .flatten()
             .min()
+            .map(|a| a.at_us)
+    }
+
+    /// The time of the `nth` oldest admission after `from_us`, counted from 1; none when there are fewer.
+    pub(crate) fn nth_after(&self, from_us: u64, nth: u64) -> Option<u64> {
+        let oldest = self.oldest_after(from_us)?;
+        if nth <= 1 {
+            return Some(oldest);
+        }
+        let newest = self.synced.newest(from_us).max(self.unsynced.newest(from_us))?.at_us;
+        if self.count(from_us, newest) < nth {
+            return None;
+        }
+        let (mut too_few, mut enough) = (oldest - 1, newest);
+        while enough - too_few > 1 {
+            let middle = too_few + (enough - too_few) / 2;
+            if self.count(from_us, middle) < nth { too_few = middle } else { enough = middle }
+        }
+        Some(enough)
     }
 
     /// The oldest unconfirmed admissions, at most `most` of them, to be sent to the store.
     pub(crate) fn send(&mut self, most: usize) -> Vec<Admission> {
-        let batch: Vec<_> = self.unsynced.iter().take(most).copied().collect();
-        self.note_sent(batch.last().copied());
+        let batch = self.unsynced.first(most);
+        self.sent = self.sent.max(batch.last().copied());
         batch
     }
 
-    /// The store has confirmed these, in the order in which [`send`](Self::send) gave them.
+    /// The store has confirmed these, in the order in which [`send`](Self::send) gave them. Those that expired meanwhile
+    /// are not added again.
     pub(crate) fn confirm(&mut self, confirmed: &[Admission]) {
-        let Some(last) = confirmed.last() else { return };
-        let mut confirmed = confirmed.iter().peekable();
-        let mut still = Vec::new();
-        let until = up_to(&self.unsynced, last);
-        for admission in self.unsynced.drain(..until) {
-            // What expired while the store was busy is no longer here to be confirmed.
-            while confirmed.next_if(|c| order(c) < order(&admission)).is_some() {}
-            if confirmed.next_if(|c| **c == admission).is_some() {
-                insert(&mut self.synced, admission);
-            } else {
-                still.push(admission);
-            }
-        }
-        for admission in still.into_iter().rev() {
-            self.unsynced.push_front(admission);
+        for admission in self.unsynced.take(confirmed) {
+            self.synced.add(admission);
         }
     }
 
-    /// The store has lost what it confirmed, all of it or some: it has to be told again.
+    /// The store has lost confirmed admissions, all or some: they have to be sent again.
     pub(crate) fn unconfirm(&mut self) {
-        self.note_sent(self.synced.back().copied());
-        for admission in std::mem::take(&mut self.synced) {
-            insert(&mut self.unsynced, admission);
+        self.sent = self.sent.max(self.synced.newest(0));
+        self.unsynced.absorb(std::mem::take(&mut self.synced));
+    }
+
+    /// Moves admissions after `until_us` back to it, as after a clock that ran ahead; all are then to be sent again.
+    pub(crate) fn bring_back(&mut self, until_us: u64) {
+        let moved = [self.synced.bring_back(until_us), self.unsynced.bring_back(until_us)];
+        if moved.contains(&true) {
+            self.sent = None;
+            self.unconfirm();
         }
     }
 
-    fn note_sent(&mut self, last: Option<Admission>) {
-        self.sent = self.sent.into_iter().chain(last).max_by_key(order);
+    /// Admissions that the store has not confirmed.
+    pub(crate) fn unconfirmed(&self) -> u64 {
+        self.unsynced.len() as u64
     }
 
-    /// How many admissions are kept.
+    /// The number of admissions kept.
     pub(crate) fn len(&self) -> usize {
         self.synced.len() + self.unsynced.len()
     }
-}
-
-fn order(admission: &Admission) -> (u64, u64) {
-    (admission.at_us, admission.sequence)
-}
-
-/// Nearly always at the end; the store's own time stamps may be a little older than the last one of this node.
-fn insert(side: &mut VecDeque<Admission>, admission: Admission) {
-    match side.back() {
-        Some(last) if order(last) > order(&admission) => {
-            let place = side.partition_point(|a| order(a) <= order(&admission));
-            side.insert(place, admission);
-        }
-        _ => side.push_back(admission),
-    }
-}
-
-fn up_to(side: &VecDeque<Admission>, last: &Admission) -> usize {
-    side.partition_point(|a| order(a) <= order(last))
-}
-
-fn at_or_before(side: &VecDeque<Admission>, us: u64) -> usize {
-    side.partition_point(|a| a.at_us <= us)
-}
-
-fn count(side: &VecDeque<Admission>, from_us: u64, until_us: u64) -> u64 {
-    (at_or_before(side, until_us).saturating_sub(at_or_before(side, from_us))) as u64
 }
 
 #[cfg(test)]
@@ -259,6 +244,41 @@ mod tests {
         assert_eq!(own(&log, 0), (0, None, 2, Some(1), 3, Some(2)));
     }
 
+    /// A store that restarted empty: the window before is sent again while the one after is confirmed.
+    #[test]
+    fn a_million_lost_admissions_are_confirmed_again() {
+        const HALF: u64 = 500_000;
+        let mut log = AdmissionLog::default();
+        (0..HALF).for_each(|sequence| log.add_synced(Admission { at_us: 10 + sequence, sequence }));
+        log.unconfirm();
+        (HALF..2 * HALF).for_each(|sequence| log.add_synced(Admission { at_us: 10 + sequence, sequence }));
+        log.unconfirm();
+        (2 * HALF..3 * HALF)
+            .for_each(|sequence| log.add_synced(Admission { at_us: 10 + sequence, sequence }));
+        let mut longest = Duration::ZERO;
+        while log.count_unsynced(0, u64::MAX) > 0 {
+            let batch = log.send(1000);
+            let started = std::time::Instant::now();
+            log.confirm(&batch);
+            longest = longest.max(started.elapsed());
+        }
+        assert_eq!(log.own_after(0).confirmed, 3 * HALF);
+        assert_eq!(log.nth_after(9, HALF + 7), Some(HALF + 16));
+        // Microseconds, where moving what follows took tens of milliseconds: a bound with room for a stalled machine.
+        assert!(longest < Duration::from_secs(1), "{longest:?}");
+    }
+
+    #[test]
+    fn admissions_from_the_future_are_sent_again() {
+        let mut log = log(&[10, 20, 500, 400]);
+        let batch = log.send(4);
+        log.confirm(&batch);
+        log.bring_back(30);
+        assert_eq!((log.count(20, 30), log.count_unsynced(0, 100)), (2, 4));
+        log.expire(30);
+        assert_eq!(log.len(), 0);
+    }
+
     proptest! {
         /// Whatever is flushed, lost and flushed again: no admission appears or disappears.
         #[test]
@@ -273,6 +293,11 @@ mod tests {
                 for cut in [0, 10, 25] {
                     let expected = times.iter().filter(|t| **t > cut && **t <= 40).count() as u64;
                     prop_assert_eq!(log.count(cut, 40), expected);
+                    let mut later: Vec<_> = times.iter().copied().filter(|t| *t > cut).collect();
+                    later.sort_unstable();
+                    for nth in [1, 2, 5, 40] {
+                        prop_assert_eq!(log.nth_after(cut, nth as u64), later.get(nth - 1).copied());
+                    }
                 }
             }
         }

@@ -1,0 +1,155 @@
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use ratelimiter_api::{DecidedBy, Limit, LimitEntry};
+use ratelimiter_lease::{Holder, NodeTime, Spend, Terms};
+use tokio::sync::oneshot;
+
+use super::Known;
+use crate::admissions::AdmissionLog;
+use crate::counting::{Decision, Undecided, admissions};
+
+/// How long a grant lasts on the store's clock.
+///
+/// Longer than any pause of the store that should go unnoticed, and short beside the windows of most limits: the charge of
+/// a node that died is missing for this long beyond the window.
+pub(crate) const LEASE: Duration = Duration::from_secs(1);
+/// The bound on the difference of rate between a node's clock and the store's: 1 %. Clocks that are disciplined differ by
+/// 500 ppm at most.
+const DRIFT_PERMILLE: u32 = 10;
+
+/// One key's grants on this node, and the checks that wait for the next.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) entry: LimitEntry,
+    pub(super) terms: Terms,
+    pub(super) holder: Holder,
+    /// Admissions that a grant covers.
+    pub(super) log: AdmissionLog,
+    pub(super) waiting: VecDeque<Waiter>,
+    /// A task exchanges messages with the store.
+    pub(super) busy: bool,
+    /// As of the last check.
+    pub(super) known: Known,
+    /// After a failure, when to settle again.
+    pub(super) quiet_until: NodeTime,
+    /// The store has failed since it last granted.
+    pub(super) failing: bool,
+}
+
+/// A check that waits for a grant.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) cost: u32,
+    pub(super) first_sequence: u64,
+    pub(super) reply: oneshot::Sender<Result<Decision, Undecided>>,
+}
+
+pub(super) fn terms(limit: Limit) -> Terms {
+    Terms::new(limit.admissions(), limit.window(), LEASE, DRIFT_PERMILLE)
+        .expect("a limit's window is positive")
+}
+
+impl Lease {
+    pub(super) fn new(entry: LimitEntry) -> Self {
+        let terms = terms(entry.limit);
+        Self {
+            entry,
+            terms,
+            holder: Holder::new(terms),
+            log: AdmissionLog::default(),
+            waiting: VecDeque::new(),
+            busy: false,
+            known: Known::default(),
+            quiet_until: NodeTime::default(),
+            failing: false,
+        }
+    }
+
+    /// Takes over a changed limit, or begins anew for a new counter.
+    pub(super) fn follow(&mut self, entry: &LimitEntry) {
+        if self.entry.epoch != entry.epoch {
+            *self = Self {
+                busy: self.busy,
+                waiting: std::mem::take(&mut self.waiting),
+                ..Self::new(entry.clone())
+            };
+        } else if self.entry.limit != entry.limit {
+            self.terms = terms(entry.limit);
+            self.holder.change(self.terms);
+            self.entry = entry.clone();
+        }
+    }
+
+    /// Decides from what the node holds; nothing when the store has to be asked.
+    pub(super) fn decide(
+        &mut self,
+        now: NodeTime,
+        now_us: u64,
+        cost: u32,
+        first_sequence: u64,
+    ) -> Option<Decision> {
+        match self.holder.spend(now, cost) {
+            Spend::Admitted { at } => {
+                for admission in admissions(at.micros(), first_sequence, cost) {
+                    self.log.add_synced(admission);
+                }
+                let oldest_us = self.log.oldest_after(self.start_us(now_us)).unwrap_or(now_us);
+                Some(self.decision(true, now_us, oldest_us + self.entry.limit.window_us()))
+            }
+            Spend::Denied { frees } => Some(self.denial(now_us, frees)),
+            Spend::Ask => None,
+        }
+    }
+
+    /// A denial for at least as long as the store expects.
+    pub(super) fn denial(&self, now_us: u64, frees: Duration) -> Decision {
+        let frees_us = now_us + u64::try_from(frees.as_micros()).unwrap_or(u64::MAX);
+        self.decision(false, now_us, frees_us)
+    }
+
+    fn decision(&self, allowed: bool, now_us: u64, frees_us: u64) -> Decision {
+        let left = self.holder.room().unwrap_or(0).saturating_add(self.holder.unspent());
+        let count = u64::from(self.entry.limit.admissions().saturating_sub(left));
+        let limit = self.entry.limit;
+        Decision { allowed, count, frees_us, now_us, limit, by: DecidedBy::Lease }
+    }
+
+    fn start_us(&self, now_us: u64) -> u64 {
+        now_us.saturating_sub(self.entry.limit.window_us())
+    }
+
+    /// Answers the waiting checks in their order, as far as the node can.
+    pub(super) fn serve(&mut self, now: NodeTime, now_us: u64) {
+        while let Some(Waiter { cost, first_sequence, reply }) = self.waiting.pop_front() {
+            // One that no longer waits would spend for nothing.
+            if reply.is_closed() {
+                continue;
+            }
+            match self.decide(now, now_us, cost, first_sequence) {
+                Some(decision) => drop(reply.send(Ok(decision))),
+                None => {
+                    self.waiting.push_front(Waiter { cost, first_sequence, reply });
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Cost of the first waiting check, and of all of them.
+    pub(super) fn demand(&self) -> (u32, u32) {
+        let first = self.waiting.front().map_or(0, |waiter| waiter.cost);
+        (first, self.waiting.iter().map(|waiter| waiter.cost).fold(0, u32::saturating_add))
+    }
+
+    /// Forgets admissions that no window holds any more. True when nothing is left to remember.
+    pub(super) fn expire(&mut self, until_us: u64) -> bool {
+        self.log.expire(until_us);
+        self.log.len() == 0 && self.waiting.is_empty() && !self.busy && self.holder.is_idle()
+    }
+
+    /// Own admissions in the span that a grant covers.
+    pub(super) fn count(&self, from_us: u64, until_us: u64) -> u64 {
+        self.log.count(from_us, until_us)
+    }
+}

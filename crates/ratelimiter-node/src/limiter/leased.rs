@@ -1,0 +1,61 @@
+use ratelimiter_api::{CountingMode, DecidedBy, KeyCounter, LimitEntry, StoreFailurePolicy};
+
+use super::{Limiter, POLICY_RETRY_US};
+use crate::counter::CounterCell;
+use crate::counting::{self, Decision, Known};
+
+/// Leased counting, and its failure policies.
+impl Limiter {
+    pub(super) async fn decide_by_lease(
+        &self,
+        cell: &CounterCell,
+        entry: &LimitEntry,
+        cost: u32,
+        first_sequence: u64,
+    ) -> Decision {
+        let known = Known { version: self.limits().version(), coming: cell.lock().coming() };
+        match self.leases.check(entry, cost, first_sequence, known).await {
+            Ok(decision) => decision,
+            Err(why) => {
+                tracing::debug!(key = %entry.key, %why, "the store granted nothing");
+                self.decide_beside_grants(cell, entry, cost, first_sequence)
+            }
+        }
+    }
+
+    /// Adds the admissions that grants cover to a report of the others.
+    pub(super) fn add_grants(&self, counter: &mut KeyCounter, entry: &LimitEntry, at_us: u64) {
+        if entry.counting == CountingMode::Leased {
+            let start_us = at_us.saturating_sub(entry.limit.window_us());
+            counter.lease = self.leases.report(entry, start_us, at_us);
+            counter.count += counter.lease.map_or(0, |lease| lease.admitted);
+        }
+    }
+
+    /// Decides by the failure policy. What it admits is covered by no grant: the store counts it, like the admissions of the
+    /// other modes, as soon as it hears of it.
+    fn decide_beside_grants(
+        &self,
+        cell: &CounterCell,
+        entry: &LimitEntry,
+        cost: u32,
+        first: u64,
+    ) -> Decision {
+        let now_us = self.clock.now_us();
+        let start_us = now_us.saturating_sub(entry.limit.window_us());
+        let granted = self.leases.report(entry, start_us, u64::MAX).map_or(0, |lease| lease.admitted);
+        let mut counter = cell.lock();
+        let mut alone = counter.decide(0, now_us);
+        alone.count += granted;
+        let fits = alone.count + u64::from(cost) <= u64::from(entry.limit.admissions());
+        let (allowed, by) = match entry.on_store_failure {
+            StoreFailurePolicy::Local => (fits, DecidedBy::Local),
+            StoreFailurePolicy::Allow => (true, DecidedBy::Policy),
+            StoreFailurePolicy::Deny => (false, DecidedBy::Policy),
+        };
+        if allowed && self.active.has_room(cost) {
+            counter.add_unsynced(counting::admissions(now_us, first, cost));
+        }
+        Decision { by, ..alone.by_policy(allowed, cost, POLICY_RETRY_US) }
+    }
+}

@@ -1,0 +1,69 @@
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ratelimiter_store::{Link, StoreError, StoreUrl, StoreVersion};
+
+use super::scripts::Scripts;
+use crate::breaker::Breaker;
+
+/// How long a flush, a heartbeat or a change of a limit may take. Longer than a check may: nobody's request waits for a flush.
+pub(crate) const BACKGROUND_DEADLINE: Duration = Duration::from_secs(1);
+
+/// The store, over one connection a purpose: one postponed write blocks everything behind it on its connection.
+#[derive(Debug)]
+pub(crate) struct SharedStore {
+    /// Checks that must be exact: scripts and single additions.
+    pub(super) checks: Link,
+    /// Reads, which pass while the store takes no writes.
+    pub(super) reads: Link,
+    /// Flushes of admissions.
+    pub(super) flushes: Link,
+    /// Heartbeats and changes of limits.
+    pub(super) membership: Link,
+    pub(super) scripts: Scripts,
+    last_write: Mutex<Option<Instant>>,
+    /// Between checks and the store.
+    pub(crate) breaker: Breaker,
+}
+
+impl SharedStore {
+    pub(crate) fn new(url: &StoreUrl) -> Result<Self, StoreError> {
+        let link = || Link::new(url.clone());
+        Ok(Self {
+            checks: link()?,
+            reads: link()?,
+            flushes: link()?,
+            membership: link()?,
+            scripts: Scripts::new(),
+            last_write: Mutex::new(None),
+            breaker: Breaker::new(),
+        })
+    }
+
+    /// Which store answers.
+    pub(crate) async fn version(&self) -> Result<StoreVersion, StoreError> {
+        StoreVersion::check(&self.reads, BACKGROUND_DEADLINE).await
+    }
+
+    /// How long ago the store last confirmed a write of this node.
+    pub(crate) fn last_write_age(&self) -> Option<Duration> {
+        self.last_write.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
+    }
+
+    /// Notes the time when a write was confirmed.
+    pub(super) fn written<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if result.is_ok() {
+            *self.last_write.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+        result
+    }
+}
+
+/// The state of the node's connection to the store.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct StoreStatus {
+    /// The last read was answered.
+    pub(crate) connected: bool,
+    /// Duration of the last read.
+    pub(crate) latency: Option<Duration>,
+}

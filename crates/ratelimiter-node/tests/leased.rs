@@ -1,0 +1,175 @@
+//! Leased counting on real nodes and a real store: exact, and rarely asks.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+
+mod common;
+
+use common::{SECOND, Store, WritePause, check, clients, counted, eventually, key, set, spec};
+use ratelimiter_api::{CheckRequest, CountingMode, DecidedBy, Key, Limit, LimitEntry, LimitSpec, layout};
+use ratelimiter_chaos::{Burst, BurstReport, Scope};
+use ratelimiter_cluster::LocalCluster;
+use ratelimiter_invariants::check_history;
+use tokio::task::JoinSet;
+
+const LIMIT: u64 = 10;
+
+async fn leased() -> LocalCluster {
+    LocalCluster::builder().counting(CountingMode::Leased).store_timeout(5 * SECOND).start().await.unwrap()
+}
+
+async fn burst(cluster: &LocalCluster, key: &Key, multiplier: u32) -> BurstReport {
+    let burst =
+        Burst::new(cluster.endpoints(), key.clone(), LIMIT as u32, multiplier, Scope::ThisMachine).unwrap();
+    burst.fire().await.unwrap()
+}
+
+#[tokio::test]
+async fn bursts_admit_exactly_the_limit() {
+    let cluster = leased().await;
+    let limit = Limit::new(LIMIT as i64, 60).unwrap();
+    for i in 0..10 {
+        let name = format!("k{i}");
+        set(&cluster, &spec(&name, LIMIT as i64)).await;
+        let report = burst(&cluster, &key(&name), 6).await;
+        assert_eq!(report.tally.allowed, LIMIT, "burst {i}: {:?}", report.tally);
+        let judged = check_history(&report.operations, limit).unwrap();
+        assert!(judged.is_clean(), "burst {i}: {judged}");
+    }
+}
+
+#[tokio::test]
+async fn costly_checks_fill_the_limit() {
+    let cluster = leased().await;
+    set(&cluster, &spec("k", 100)).await;
+    let mut flights = JoinSet::new();
+    for client in clients(&cluster).into_iter().cycle().take(30) {
+        flights.spawn(async move {
+            client.check(&CheckRequest { cost: 7, ..CheckRequest::new(key("k")) }).await.unwrap().allowed
+        });
+    }
+    let allowed = flights.join_all().await.into_iter().filter(|allowed| *allowed).count();
+    assert!(allowed <= 14, "{allowed}");
+    // Once all is settled, the rest is there for the next.
+    let mut admitted = 7 * allowed as u64;
+    eventually("the limit is used up", async || {
+        admitted += u64::from(check(&clients(&cluster)[1], &key("k")).await.allowed);
+        admitted == 100
+    })
+    .await;
+    assert!(!check(&clients(&cluster)[2], &key("k")).await.allowed);
+}
+
+#[tokio::test]
+async fn a_steady_rate_rarely_asks_the_store() {
+    let cluster = leased().await;
+    set(&cluster, &spec("k", 10_000)).await;
+    let store = Store::of(&cluster);
+    let asked = async || -> u64 {
+        let info: String = store.0.query(redis::cmd("INFO").arg("commandstats"), 5 * SECOND).await.unwrap();
+        let line = info.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap_or_default();
+        line.split(['=', ',']).nth(1).map_or(0, |calls| calls.parse().unwrap())
+    };
+    let before = asked().await;
+    let client = clients(&cluster).remove(0);
+    let mut allowed = 0;
+    for _ in 0..2_000 {
+        allowed += u64::from(check(&client, &key("k")).await.allowed);
+    }
+    assert_eq!(allowed, 2_000);
+    let scripts = asked().await - before;
+    assert!(scripts < 600, "{scripts} scripts for 2000 checks");
+}
+
+#[tokio::test]
+async fn unspent_grants_return_and_are_reported() {
+    let cluster = leased().await;
+    set(&cluster, &spec("k", 1_000)).await;
+    let client = clients(&cluster).remove(0);
+    let mut flights = JoinSet::new();
+    for _ in 0..200 {
+        let client = cluster.client(0, common::PATIENCE).unwrap();
+        flights.spawn(async move { check(&client, &key("k")).await.allowed });
+    }
+    assert_eq!(flights.join_all().await.into_iter().filter(|allowed| *allowed).count(), 200);
+    eventually("nothing is held back", async || {
+        let counters = client.counters(None).await.unwrap().counters;
+        let lease = counters[0].lease.unwrap();
+        assert_eq!((counters[0].count, lease.admitted), (200, 200));
+        assert!(lease.charged >= lease.admitted);
+        lease.unspent == 0 && lease.stranded == 0 && lease.charged == 200
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_write_pause_costs_availability_and_never_accuracy() {
+    let cluster = LocalCluster::builder().counting(CountingMode::Leased).start().await.unwrap();
+    set(&cluster, &spec("k", LIMIT as i64)).await;
+    let first = check(&clients(&cluster)[0], &key("k")).await;
+    assert_eq!((first.allowed, first.decided_by), (true, DecidedBy::Lease));
+    let pause = WritePause::begin(&cluster).await;
+    let during = burst(&cluster, &key("k"), 6).await;
+    assert_eq!(during.tally.allowed, 0, "{:?}", during.tally);
+    pause.end().await;
+    let mut admitted = 1;
+    eventually("the rest of the limit is admitted", async || {
+        admitted += burst(&cluster, &key("k"), 2).await.tally.allowed;
+        admitted >= LIMIT
+    })
+    .await;
+    assert_eq!(admitted, LIMIT);
+}
+
+#[tokio::test]
+async fn a_dead_nodes_grants_return_in_time() {
+    let mut cluster = leased().await;
+    let limit = LimitSpec { window_sec: 2, ..counted("k", 10_000, CountingMode::Leased) };
+    let entry = set(&cluster, &limit).await;
+    let mut flights = JoinSet::new();
+    for _ in 0..20 {
+        let client = cluster.client(0, common::PATIENCE).unwrap();
+        flights.spawn(async move { while client.check(&CheckRequest::new(key("k"))).await.is_ok() {} });
+    }
+    eventually("the node holds grants", async || open_charge(&cluster, &entry).await > 0).await;
+    cluster.kill_node(0).unwrap();
+    let killed = tokio::time::Instant::now();
+    let stranded = open_charge(&cluster, &entry).await;
+    flights.join_all().await;
+    let client = clients(&cluster).remove(1);
+    let [_, ends, _] = layout::leases(&entry.key, entry.epoch);
+    let store = Store::of(&cluster);
+    eventually("all charge of the dead node is back", async || {
+        // The ledger forgets when it is used.
+        check(&client, &key("k")).await;
+        let mut counted = redis::cmd("ZRANGE");
+        let counted: Vec<String> =
+            store.0.query(counted.arg(&ends).arg(0).arg(-1), 5 * SECOND).await.unwrap();
+        !counted.iter().any(|grant| grant.starts_with("node-1:"))
+    })
+    .await;
+    let took = killed.elapsed();
+    assert!(took >= 2 * SECOND, "its admissions were still in the window after {took:?}");
+    println!("{stranded} stranded; all back {:.3} s after the death", took.as_secs_f64());
+}
+
+/// Charge of a key's grants in the store that no node has settled.
+async fn open_charge(cluster: &LocalCluster, entry: &LimitEntry) -> u64 {
+    let [grants, ..] = layout::leases(&entry.key, entry.epoch);
+    let open: Option<u64> =
+        Store::of(cluster).0.query(redis::cmd("HGET").arg(grants).arg("#open"), 5 * SECOND).await.unwrap();
+    open.unwrap_or(0)
+}
+
+#[tokio::test]
+async fn a_store_that_restarts_empty_admits_nothing_twice() {
+    let mut cluster = LocalCluster::builder().counting(CountingMode::Leased).start().await.unwrap();
+    let limit = LimitSpec { window_sec: 3, ..counted("k", LIMIT as i64, CountingMode::Leased) };
+    set(&cluster, &limit).await;
+    let report = burst(&cluster, &key("k"), 6).await;
+    assert_eq!(report.tally.allowed, LIMIT);
+    let began = tokio::time::Instant::now();
+    cluster.kill_store();
+    cluster.restart_store().await.unwrap();
+    let client = clients(&cluster).remove(2);
+    eventually("the store grants again", async || check(&client, &key("k")).await.allowed).await;
+    assert!(began.elapsed() >= 2 * SECOND, "admitted again after {:?}", began.elapsed());
+}

@@ -1,0 +1,246 @@
+//! The rows of the matrix: one fault each, under load, judged by the history checker.
+
+use std::fmt;
+use std::time::Duration;
+
+use ratelimiter_api::{CountingMode, DecidedBy, Operation};
+use ratelimiter_invariants::check_history;
+use ratelimiter_store::Link;
+use redis::cmd;
+use rustix::process::Signal;
+use tokio::time::sleep;
+
+use crate::load::{Load, Record};
+use crate::world::{LIMIT, MODES, NODES, World, limit};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A fault of the matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// No fault, for comparison.
+    Nothing,
+    /// The store is killed and restarted empty.
+    StoreKilled,
+    /// The store's process is stopped (SIGSTOP): connections stay open.
+    StoreStopped,
+    /// The store takes no writes (`CLIENT PAUSE ... WRITE`).
+    WritesPaused,
+    /// One node's connections to the store are reset and refused.
+    LinkCut,
+    /// One node's connections to the store stay open and pass nothing.
+    LinkSilent,
+    /// One node's answers from the store take longer than a check waits.
+    LinkSlow,
+    /// Connections are reset before one in five scripts and writes reaches the store.
+    ResetBefore,
+    /// Connections are reset in place of one in five answers to scripts and writes.
+    ResetAfter,
+    /// Answers to one in twenty scripts and writes are lost, with all behind them.
+    RepliesLost,
+    /// Each node is killed and restarted, one after the other.
+    NodesKilled,
+    /// All nodes are stopped (SIGSTOP).
+    NodesFrozen,
+}
+
+impl Fault {
+    /// All rows, in the order of the table.
+    pub(crate) const ALL: [Self; 12] = [
+        Self::Nothing,
+        Self::StoreKilled,
+        Self::StoreStopped,
+        Self::WritesPaused,
+        Self::LinkCut,
+        Self::LinkSilent,
+        Self::LinkSlow,
+        Self::ResetBefore,
+        Self::ResetAfter,
+        Self::RepliesLost,
+        Self::NodesKilled,
+        Self::NodesFrozen,
+    ];
+
+    /// Holds the fault for a while, and heals it.
+    async fn hold(self, world: &mut World, hold: Duration) {
+        let rule = match self {
+            Self::Nothing => return sleep(hold).await,
+            Self::StoreKilled => {
+                world.cluster.kill_store();
+                sleep(hold).await;
+                return world.cluster.restart_store().await.unwrap();
+            }
+            Self::StoreStopped => {
+                world.cluster.freeze_store().unwrap();
+                sleep(hold).await;
+                return world.cluster.thaw_store().unwrap();
+            }
+            Self::WritesPaused => {
+                let control = Link::new(world.cluster.store_url()).unwrap();
+                let pause = async |words: &[&str]| {
+                    let mut command = cmd("CLIENT");
+                    command.arg(words);
+                    control.query::<()>(&command, PATIENCE).await.unwrap();
+                };
+                pause(&["PAUSE", "600000", "WRITE"]).await;
+                sleep(hold).await;
+                return pause(&["UNPAUSE"]).await;
+            }
+            Self::NodesKilled => {
+                for node in 0..NODES as usize {
+                    world.cluster.kill_node(node).unwrap();
+                    sleep(hold / NODES as u32).await;
+                    world.cluster.restart_node(node).await.unwrap();
+                }
+                return;
+            }
+            Self::NodesFrozen => {
+                world.signal_nodes(Signal::STOP);
+                sleep(hold).await;
+                return world.signal_nodes(Signal::CONT);
+            }
+            Self::LinkCut => "link=node-1 do=refuse",
+            Self::LinkSilent => "link=node-1 do=silence",
+            Self::LinkSlow => "link=node-1 do=delay by=300ms",
+            Self::ResetBefore => "class=script,write percent=20 seed=7 do=reset-before",
+            Self::ResetAfter => "class=script,write percent=20 seed=7 do=reset-after",
+            Self::RepliesLost => "class=script,write percent=5 seed=7 do=swallow-reply",
+        };
+        let guard = world.inject(rule);
+        sleep(hold).await;
+        guard.heal();
+    }
+
+    /// The most admissions of a mode in one window, under this fault: the limit for each node that decides alone.
+    fn most(self, mode: CountingMode, alone: usize) -> u64 {
+        match (mode, self) {
+            (CountingMode::Atomic, _) if alone == 0 => LIMIT,
+            // A killed node forgets the admissions that it had not flushed.
+            (_, Self::NodesKilled) => 2 * NODES * LIMIT,
+            _ => NODES * LIMIT,
+        }
+    }
+
+    /// Whether a check in flight may wait as long as the fault itself, since its node does nothing meanwhile.
+    pub(crate) fn stops_nodes(self) -> bool {
+        matches!(self, Self::NodesFrozen)
+    }
+}
+
+/// Length of the three parts of a row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale {
+    /// Load before the fault.
+    pub(crate) before: Duration,
+    /// The fault itself.
+    pub(crate) hold: Duration,
+    /// Load after the fault.
+    pub(crate) after: Duration,
+}
+
+/// The outcome of a row.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) fault: Fault,
+    /// Checks by decider during the fault: store, local, policy; then those without an answer.
+    pub(crate) during: [usize; 4],
+    /// Longest wait of an answered check, over the whole row.
+    pub(crate) longest: Duration,
+    /// Most admissions that certainly share a window, for each of [`MODES`].
+    pub(crate) peaks: [u64; 2],
+    /// Most admissions missing in a window in which a check was denied, for each of [`MODES`].
+    pub(crate) short: [u64; 2],
+    /// Time from healing until the store decided every later check of the atomic key.
+    pub(crate) steady: Duration,
+    /// Atomic checks that were decided without the store, over the whole row. On a busy machine a healthy store may be late.
+    alone: usize,
+    /// Whether the store decided the last atomic checks of every node.
+    pub(crate) recovered: bool,
+}
+
+impl Row {
+    /// The modes that admitted more than they may under this fault.
+    pub(crate) fn broken(&self) -> Vec<CountingMode> {
+        let over =
+            |(mode, peak): (CountingMode, u64)| (peak > self.fault.most(mode, self.alone)).then_some(mode);
+        MODES.into_iter().zip(self.peaks).filter_map(over).collect()
+    }
+}
+
+/// Plays one row on a cluster of its own.
+pub(crate) async fn play(fault: Fault, scale: Scale) -> Row {
+    let mut world = World::start().await;
+    let load = Load::start(&world);
+    sleep(scale.before).await;
+    let began = load.now();
+    fault.hold(&mut world, scale.hold).await;
+    let healed = load.now();
+    sleep(scale.after).await;
+    let recovered = load.is_steady(3 * PATIENCE).await;
+    let records = load.stop().await;
+    world.cluster.shutdown().await;
+    Row { recovered, ..judge(fault, &records, began, healed) }
+}
+
+fn judge(fault: Fault, records: &[Record], began: Duration, healed: Duration) -> Row {
+    let mut row = Row {
+        fault,
+        during: [0; 4],
+        longest: Duration::ZERO,
+        peaks: [0; 2],
+        short: [0; 2],
+        steady: Duration::ZERO,
+        alone: 0,
+        recovered: false,
+    };
+    for Record { mode, operation: Operation { invoke, complete, .. }, by } in records {
+        if by.is_some() {
+            row.longest = row.longest.max(*complete - *invoke);
+        }
+        if *complete > began && *invoke < healed {
+            row.during[match by {
+                Some(DecidedBy::Store) => 0,
+                Some(DecidedBy::Local | DecidedBy::Lease) => 1,
+                Some(DecidedBy::Policy) => 2,
+                None => 3,
+            }] += 1;
+        }
+        if *mode == CountingMode::Atomic && *by != Some(DecidedBy::Store) {
+            row.steady = row.steady.max(complete.saturating_sub(healed));
+            row.alone += usize::from(by.is_some());
+        }
+    }
+    for (i, mode) in MODES.into_iter().enumerate() {
+        let history: Vec<_> =
+            records.iter().filter(|r| r.mode == mode).map(|r| r.operation.clone()).collect();
+        let report = check_history(&history, limit()).unwrap();
+        row.peaks[i] = report.definite_peak;
+        let missing = report.unjustified_denials.iter().map(|denial| LIMIT.saturating_sub(denial.possible));
+        row.short[i] = missing.max().unwrap_or(0);
+    }
+    row
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [store, local, policy, unknown] = self.during;
+        let over = |i: usize| self.peaks[i].saturating_sub(LIMIT);
+        write!(
+            f,
+            "{:<13} {store:>7} {local:>7} {policy:>7} {unknown:>9} {:>7.1} {:>8} {:>7} {:>7} {:>7} {:>9.0}",
+            format!("{:?}", self.fault),
+            self.longest.as_secs_f64() * 1e3,
+            over(0),
+            over(1),
+            self.short[0],
+            self.short[1],
+            self.steady.as_secs_f64() * 1e3,
+        )
+    }
+}
+
+/// Head of the table, for rows as they print themselves.
+pub(crate) const HEAD: &str = concat!(
+    "              checks during the fault, decided by   longest  above the limit  short of limit     steady\n",
+    "fault           store   local  policy no answer wait ms   atomic  cached  atomic  cached  after ms",
+);
