@@ -1,0 +1,41 @@
+//! Any rate limiter as a target: one check in, one outcome out.
+//!
+//! A [`Target`] has nodes and opens [`Connection`]s to them; a connection makes checks. Three kinds cover the field:
+//!
+//! | target | a check is | allowed when |
+//! |---|---|---|
+//! | [`HttpTarget`] | a request from a [`Template`] | its status, or a field of its JSON body, is as stated |
+//! | [`RespTarget`] | a command to a Redis-like store | its reply, or an element of it, is as stated |
+//! | [`ExecTarget`] | a line of JSON to a child process | its line of JSON states it |
+//!
+//! The node of this project is an [`HttpTarget`] with a known form: [`HttpTarget::node`].
+//!
+//! Header fields such as `RateLimit` and `Retry-After` become [`Claims`](ratelimiter_api::Claims): they are recorded and checked,
+//! and no outcome rests on them.
+//!
+//! Over TCP, a connection can hold back the last byte of a check ([`Hold`]), so that many checks are complete at one instant.
+//!
+//! Deliberately absent: retries, pooling, judging.
+#![doc = include_str!("../README.md")]
+
+mod answer;
+mod claims;
+mod exec;
+mod hold;
+mod http;
+mod path;
+mod resp;
+mod scope;
+mod stream;
+mod target;
+mod template;
+
+pub use answer::Answer;
+pub use exec::ExecTarget;
+pub use hold::Hold;
+pub use http::{HttpTarget, StatusSet};
+pub use path::{Expectation, ExpectationError};
+pub use resp::RespTarget;
+pub use scope::Scope;
+pub use target::{Check, Connection, Target, TargetError};
+pub use template::{Template, TemplateError};

@@ -1,0 +1,78 @@
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use ratelimiter_api::{Key, NodeId};
+
+use crate::{Answer, Hold};
+
+/// One question to a limiter: may `cost` more happen to `key` now?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// The key.
+    pub key: Key,
+    /// Admissions asked for, at least 1.
+    pub cost: u32,
+    /// Time for a complete answer. A later one is [`Unknown`](ratelimiter_api::Outcome::Unknown).
+    pub deadline: Duration,
+}
+
+/// A limiter under test.
+pub trait Target: Send + Sync {
+    /// Its nodes, at least one. Checks are spread over them round-robin.
+    fn nodes(&self) -> &[NodeId];
+
+    /// Opens a connection to node `node`, an index into [`nodes`](Self::nodes).
+    fn connect(&self, node: usize) -> BoxFuture<'_, Result<Box<dyn Connection>, TargetError>>;
+
+    /// The target in a few words, without secrets.
+    fn describe(&self) -> String;
+}
+
+/// A connection to one node. Checks on it are made one after the other.
+pub trait Connection: Send {
+    /// Makes one check. A failure is an answer, too: its outcome is `Failed` or `Unknown`.
+    fn check<'a>(&'a mut self, check: &'a Check) -> BoxFuture<'a, Answer>;
+
+    /// The hold on the last byte of checks, where the transport has one.
+    fn hold(&self) -> Option<Arc<Hold>>;
+}
+
+/// A target that cannot be, or cannot be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// No node was named.
+    #[error("no node to send to")]
+    NoNodes,
+    /// A node is outside the scope.
+    #[error("{node} is not on this machine: --allow-remote permits it")]
+    Remote {
+        /// The node, without secrets.
+        node: String,
+    },
+    /// A URL is not one of the target's kind.
+    #[error("{shown} is no URL of such a target: {reason}")]
+    Url {
+        /// The URL without user, password, path and query.
+        shown: String,
+        /// The reason.
+        reason: String,
+    },
+    /// A node does not accept a connection.
+    #[error("connect to {node}: {source}")]
+    Connect {
+        /// The node.
+        node: NodeId,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The child process cannot be started.
+    #[error("start {program:?}: {source}")]
+    Start {
+        /// The program.
+        program: String,
+        /// The reason.
+        source: io::Error,
+    },
+}
