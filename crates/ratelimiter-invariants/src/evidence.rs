@@ -3,7 +3,8 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::{
-    CounterDrift, GhostAllowing, HighLatency, NodeDown, OverLimit, RedisDisconnected, StoreNotWritable,
+    CounterDrift, GhostAllowing, HighLatency, NodeDown, OverLimit, Overspent, RedisDisconnected,
+    StoreNotWritable,
 };
 
 /// The numbers that broke an invariant, as one round measured them. `Display` is one line that holds them all.
@@ -24,6 +25,8 @@ pub enum Evidence {
     OverLimit(OverLimit),
     /// Of [`Invariant::GhostAllowing`](crate::Invariant::GhostAllowing).
     GhostAllowing(GhostAllowing),
+    /// Of [`Invariant::Overspent`](crate::Invariant::Overspent).
+    Overspent(Overspent),
 }
 
 impl Evidence {
@@ -37,6 +40,7 @@ impl Evidence {
             Self::CounterDrift(e) => e.drift.unsigned_abs(),
             Self::OverLimit(e) => e.excess(),
             Self::GhostAllowing(e) => e.excess(),
+            Self::Overspent(e) => e.excess(),
         }
     }
 
@@ -49,6 +53,7 @@ impl Evidence {
             }
             (Self::OverLimit(a), Self::OverLimit(b)) => a.epoch == b.epoch,
             (Self::GhostAllowing(a), Self::GhostAllowing(b)) => a.epoch == b.epoch,
+            (Self::Overspent(a), Self::Overspent(b)) => a.epoch == b.epoch,
             _ => true,
         }
     }
@@ -64,6 +69,7 @@ impl fmt::Display for Evidence {
             Self::CounterDrift(e) => e.fmt(f),
             Self::OverLimit(e) => e.fmt(f),
             Self::GhostAllowing(e) => e.fmt(f),
+            Self::Overspent(e) => e.fmt(f),
         }
     }
 }

@@ -21,12 +21,12 @@ mod violation;
 
 pub use evidence::Evidence;
 pub use history::{
-    Contract, ContractError, Doubt, HistoryChecker, HistoryError, Report, Tally, Timeline, UnjustifiedDenial,
-    Verdict, Witness, by_key, check_history,
+    Contract, ContractError, ContractKind, Doubt, HistoryChecker, HistoryError, Proof, Report, Settled,
+    Tally, Timeline, UnjustifiedDenial, Verdict, Witness, by_key, check_history,
 };
 pub use invariant::{
-    CounterDrift, GhostAllowing, HighLatency, Invariant, NodeDown, OverLimit, RedisDisconnected, Severity,
-    StoreNotWritable,
+    CounterDrift, GhostAllowing, HighLatency, Invariant, NodeDown, OverLimit, Overspent, RedisDisconnected,
+    Severity, StoreNotWritable,
 };
 pub use monitor::Monitor;
 pub use thresholds::{DEFAULT_SYNC_INTERVAL, DriftTolerance, Grace, ThresholdError, Thresholds};

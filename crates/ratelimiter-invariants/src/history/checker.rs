@@ -3,9 +3,12 @@ use std::time::Duration;
 
 use ratelimiter_api::{Key, NodeId, Operation, Outcome};
 
-use super::profile::Profile;
-use super::sweep::{Interval, Sweep};
-use super::{Contract, Doubt, Report, Tally, UnjustifiedDenial, Verdict, Witness};
+use super::bounds::{Before, Bounds};
+use super::placement::Placement;
+use super::sweep::Interval;
+use super::{
+    Contract, ContractKind, Doubt, Proof, Report, Settled, Tally, UnjustifiedDenial, Verdict, Witness,
+};
 
 /// Checks a history of one key that began with an empty counter and holds every check made on the key.
 ///
@@ -29,24 +32,28 @@ pub fn by_key(operations: impl IntoIterator<Item = Operation>) -> BTreeMap<Key, 
     keys
 }
 
-/// Checks histories of one key against a contract. Every operation is of cost 1.
+/// Checks histories of one key against a contract.
 ///
-/// A million operations take a fraction of a second on one core (`examples/million.rs`): everything is one sort and one
-/// sweep, O(n log n).
+/// A million operations take a fraction of a second on one core (`examples/million.rs`): sorts and sweeps, O(n log n).
 ///
-/// # What a verdict rests on
-/// - **Violated** is proved by its witness alone: nothing that the history lacks can undo it. It is the shortest proof of
-///   its kind, not the only kind there is. Many long, overlapping operations can leave no placement that keeps the
-///   contract although no few of them prove it; such a history is Unknown.
+/// # The meaning of a verdict
+/// - **Violated** is proved by its witness alone: nothing that the history lacks can undo it. For a sliding contract and
+///   equal costs the verdict is exact: a history is Violated when no placement keeps the contract, within a stated budget of
+///   work. For the other contracts and for mixed costs such a history may be Unknown; [`Report::settled`] then is [`Settled::Undecided`].
 /// - **Pass** is about the operations recorded: no placement of *these* has too many in a window. An Unknown one is
 ///   counted wherever it may lie, so it never makes a pass.
-/// - **Unjustified denials** suppose that all that could have filled the window is in the history.
-///   [`HistoryChecker::complete_since`] says from when on that is so.
+/// - **Unjustified denials** suppose that all operations that could have filled the window are in the history.
+///   [`HistoryChecker::complete_since`] gives the instant from which on that is so.
 #[derive(Clone, Copy, Debug)]
 pub struct HistoryChecker {
     contract: Contract,
     complete_since: Option<Duration>,
+    uncertainty: Duration,
+    clock_ppm: u32,
 }
+
+/// The most that two clocks are taken to differ in rate, parts per million: 5 %.
+const MAX_CLOCK_PPM: u32 = 50_000;
 
 /// Why a history cannot be checked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,11 +69,11 @@ pub enum HistoryError {
     /// Not taken from one monotonic clock.
     #[error("check on {node} completed at {complete:?}, before it was invoked at {invoke:?}")]
     Backwards {
-        /// Whom the caller asked.
+        /// Node that was asked.
         node: NodeId,
-        /// When.
+        /// Start of the request.
         invoke: Duration,
-        /// When it was answered.
+        /// End of the answer.
         complete: Duration,
     },
 }
@@ -74,14 +81,36 @@ pub enum HistoryError {
 impl HistoryChecker {
     /// A checker for histories that began with an empty counter.
     pub fn new(contract: impl Into<Contract>) -> Self {
-        Self { contract: contract.into(), complete_since: None }
+        Self { contract: contract.into(), complete_since: None, uncertainty: Duration::ZERO, clock_ppm: 0 }
     }
 
-    /// Says that the history holds every admission decided at `since` or later, on its own clock, and that earlier ones
-    /// may be missing. A denial whose window may reach back before that is not judged. Without this, the counter was
-    /// empty when the history began.
+    /// The same checker with another contract.
+    #[must_use]
+    pub fn against(self, contract: impl Into<Contract>) -> Self {
+        Self { contract: contract.into(), ..self }
+    }
+
+    /// The history holds every admission decided at `since` or later, on its own clock, and earlier ones may be missing. A
+    /// denial whose window may reach back before that is not judged. Without this, the counter was empty when the history
+    /// began.
+    #[must_use]
     pub fn complete_since(mut self, since: Duration) -> Self {
         self.complete_since = Some(since);
+        self
+    }
+
+    /// Every recorded time may be wrong by this much either way, as when a history was merged from several machines.
+    #[must_use]
+    pub fn uncertainty(mut self, uncertainty: Duration) -> Self {
+        self.uncertainty = uncertainty;
+        self
+    }
+
+    /// The limiter's clock may run faster or slower than the history's by this share, parts per million, at most 5 %.
+    /// 100 ppm are 6 ms in 60 s, which is more than a check takes.
+    #[must_use]
+    pub fn clock_tolerance(mut self, ppm: u32) -> Self {
+        self.clock_ppm = ppm.min(MAX_CLOCK_PPM);
         self
     }
 
@@ -91,72 +120,76 @@ impl HistoryChecker {
     /// When the operations are not all on one key, or one completes before it was invoked.
     pub fn check(&self, operations: &[Operation]) -> Result<Report, HistoryError> {
         validate(operations)?;
-        let history = Intervals::new(operations);
-        let window = nanos(self.contract.window());
+        let history = Intervals::new(operations, nanos(self.uncertainty));
         let max = u64::from(self.contract.max());
+        // A limiter whose clock runs fast ends its windows early by ours, and one whose clock runs slow late.
+        let window = nanos(self.contract.window());
+        let skew = window / 1_000_000 * u64::from(self.clock_ppm)
+            + window % 1_000_000 * u64::from(self.clock_ppm) / 1_000_000;
+        let bounds = Bounds::new(self.contract, window - skew, window.saturating_add(skew));
 
-        let sweep = Sweep::new(&history.allowed);
-        let profile = Profile::new(&history.admissible(), window);
-        // an admission that took longer than a window shares one with itself
-        let definite_peak = (sweep.peak_within(window) as u64).max(history.allowed.len().min(1) as u64);
-        let possible_peak = u64::from(profile.peak());
+        let (definite_peak, proof) = bounds.certain(&history.allowed);
+        let admissible = history.admissible();
+        let possible = bounds.possible(&admissible);
+        let possible_peak = possible.peak();
 
-        let verdict = if possible_peak <= max {
-            Verdict::Pass
-        } else if let Some(witness) =
-            (definite_peak > max).then(|| self.witness(operations, &history, &sweep))
-        {
-            Verdict::Violated(witness)
+        let witness = |proof, indices: Vec<usize>| {
+            let chosen = indices.into_iter().map(|index| operations[index].clone()).collect();
+            Verdict::Violated(Witness::new(self.contract, proof, chosen))
+        };
+        let unknown = |why| Verdict::Unknown { definite: definite_peak, possible: possible_peak, why };
+        let (verdict, settled) = if let Some(indices) = proof {
+            let aligned = self.contract.kind() == ContractKind::Fixed && indices.len() > 1;
+            (witness(if aligned { Proof::Alignment } else { Proof::Span }, indices), Settled::ByBounds)
+        } else if possible_peak <= max {
+            (Verdict::Pass, Settled::ByBounds)
+        } else if !history.unknown.is_empty() && bounds.possible(&history.allowed).peak() <= max {
+            (unknown(Doubt::Outcomes), Settled::ByBounds)
         } else {
-            let by_timing = u64::from(Profile::new(&history.allowed, window).peak()) > max;
-            let why = if by_timing { Doubt::Timing } else { Doubt::Outcomes };
-            Verdict::Unknown { definite: definite_peak, possible: possible_peak, why }
+            match bounds.search(&history.allowed) {
+                Placement::Exists => (unknown(Doubt::Timing), Settled::BySearch),
+                Placement::None(indices) => (witness(Proof::Placement, indices), Settled::BySearch),
+                Placement::Undecided => (unknown(Doubt::Timing), Settled::Undecided),
+            }
+        };
+        let definite_peak = match &verdict {
+            Verdict::Violated(_) => definite_peak.max(max + 1),
+            _ => definite_peak,
         };
 
         let mut report = Report {
             contract: self.contract,
             operations: history.tally(),
             verdict,
+            settled,
             definite_peak,
             possible_peak,
             unjustified_denials: Vec::new(),
             unjudged_denials: 0,
         };
-        self.judge_denials(operations, &history, &profile, &mut report);
+        if !history.denied.is_empty() {
+            let before = bounds.before(possible, &admissible, &history.failed);
+            self.judge_denials(operations, &history.denied, &before, &mut report);
+        }
         Ok(report)
     }
 
-    /// The `max + 1` admissions in the shortest span.
-    fn witness(&self, operations: &[Operation], history: &Intervals, sweep: &Sweep) -> Witness {
-        let count = self.contract.max() as usize + 1;
-        let (first, last) = sweep.shortest_span(count).unwrap_or_default();
-        let inside =
-            |op: &&Interval| op.invoke >= first && op.complete.is_some_and(|complete| complete <= last);
-        let mut chosen: Vec<&Interval> = history.allowed.iter().filter(inside).collect();
-        // more lie inside only where several end last; any of them will do, for no others span less
-        chosen.truncate(count);
-        chosen.sort_by_key(|op| (op.invoke, op.complete));
-        let chosen: Vec<Operation> = chosen.into_iter().map(|op| operations[op.index].clone()).collect();
-        let start = chosen.iter().map(|op| op.invoke).min().unwrap_or_default();
-        let end = chosen.iter().map(|op| op.complete).max().unwrap_or_default();
-        Witness { contract: self.contract, operations: chosen, start, span: end.saturating_sub(start) }
-    }
-
-    /// A denial is justified if at some instant at which it may have been decided, `max` admissions may have been in the
-    /// window.
+    /// A denial of cost q is justified if at some instant at which it may have been decided, the window may have held more
+    /// than `max - q`. A failed check may have been charged, and counts there.
     fn judge_denials(
         &self,
         operations: &[Operation],
-        history: &Intervals,
-        profile: &Profile,
+        denied: &[Interval],
+        before: &Before,
         report: &mut Report,
     ) {
-        let max = self.contract.max();
-        let judged_from =
-            self.complete_since.map(|since| nanos(since.saturating_add(self.contract.window())));
-        for op in &history.denied {
-            let possible = profile.peak_between(op.invoke, op.complete.unwrap_or(u64::MAX));
-            if possible >= max {
+        let max = u64::from(self.contract.max());
+        let judged_from = self
+            .complete_since
+            .map(|since| nanos(since.saturating_add(self.contract.window() + self.uncertainty)));
+        for op in denied {
+            let possible = before.peak_between(op.invoke, op.complete.unwrap_or(u64::MAX));
+            if possible + u64::from(op.cost) > max {
                 continue;
             }
             if judged_from.is_some_and(|from| op.invoke < from) {
@@ -165,8 +198,8 @@ impl HistoryChecker {
             }
             report.unjustified_denials.push(UnjustifiedDenial {
                 operation: operations[op.index].clone(),
-                possible: possible.into(),
-                max,
+                possible,
+                max: self.contract.max(),
             });
         }
     }
@@ -191,34 +224,45 @@ fn nanos(time: Duration) -> u64 {
 }
 
 /// A history by outcome, each in the order of the history.
+#[derive(Default)]
 struct Intervals {
     allowed: Vec<Interval>,
     denied: Vec<Interval>,
+    failed: Vec<Interval>,
     unknown: Vec<Interval>,
 }
 
 impl Intervals {
-    fn new(operations: &[Operation]) -> Self {
-        let mut history = Self { allowed: Vec::new(), denied: Vec::new(), unknown: Vec::new() };
+    fn new(operations: &[Operation], uncertainty: u64) -> Self {
+        let mut history = Self::default();
         for (index, operation) in operations.iter().enumerate() {
+            // Earlier and later by the uncertainty, on an axis that begins that much earlier: no time is below zero.
             let invoke = nanos(operation.invoke);
-            let complete = Some(nanos(operation.complete));
-            match operation.outcome {
-                Outcome::Allowed => history.allowed.push(Interval { invoke, complete, index }),
-                Outcome::Denied => history.denied.push(Interval { invoke, complete, index }),
-                Outcome::Unknown => history.unknown.push(Interval { invoke, complete: None, index }),
-            }
+            let complete = nanos(operation.complete).saturating_add(2 * uncertainty);
+            let cost = operation.cost;
+            let (list, complete) = match operation.outcome {
+                Outcome::Allowed => (&mut history.allowed, Some(complete)),
+                Outcome::Denied => (&mut history.denied, Some(complete)),
+                Outcome::Failed => (&mut history.failed, Some(complete)),
+                Outcome::Unknown => (&mut history.unknown, None),
+            };
+            list.push(Interval { invoke, complete, cost, index });
         }
         history
     }
 
-    /// What may have been admitted.
+    /// The operations that may have been admitted.
     fn admissible(&self) -> Vec<Interval> {
         self.allowed.iter().chain(&self.unknown).copied().collect()
     }
 
     fn tally(&self) -> Tally {
         let count = |ops: &[Interval]| ops.len() as u64;
-        Tally { allowed: count(&self.allowed), denied: count(&self.denied), unknown: count(&self.unknown) }
+        Tally {
+            allowed: count(&self.allowed),
+            denied: count(&self.denied),
+            failed: count(&self.failed),
+            unknown: count(&self.unknown),
+        }
     }
 }

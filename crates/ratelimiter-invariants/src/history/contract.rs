@@ -1,4 +1,5 @@
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use ratelimiter_api::Limit;
@@ -6,17 +7,61 @@ use serde::Serialize;
 
 use crate::text::{Human, millis};
 
-/// At most `max` admissions in any half-open window of `window`: two exactly a window apart are not in one.
+/// A promise about the cost admitted of one key.
 ///
-/// Every [`Limit`] is one; a contract may also be about a window shorter than a second.
+/// Every [`Limit`] is a sliding one; a contract may also be about a window shorter than a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Contract {
+    #[serde(rename = "contract")]
+    kind: ContractKind,
     max: u32,
     #[serde(rename = "window_ms", serialize_with = "millis")]
     window: Duration,
 }
 
-/// Why a contract cannot be.
+/// The form of a contract.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ContractKind {
+    /// At most `max` in any half-open window: two admissions exactly a window apart are not in one.
+    #[default]
+    Sliding,
+    /// Some alignment exists for which every window `[a + k W, a + (k + 1) W)` holds at most `max`.
+    Fixed,
+    /// At most `max + t max / W` in any closed interval of length t: a bucket of `max` tokens, refilled once a window.
+    TokenBucket,
+}
+
+impl ContractKind {
+    /// Every form.
+    pub const ALL: [Self; 3] = [Self::Sliding, Self::Fixed, Self::TokenBucket];
+
+    /// The word of the command line and of JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sliding => "sliding",
+            Self::Fixed => "fixed",
+            Self::TokenBucket => "token-bucket",
+        }
+    }
+}
+
+impl fmt::Display for ContractKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for ContractKind {
+    type Err = ContractError;
+
+    fn from_str(text: &str) -> Result<Self, ContractError> {
+        let kind = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+        kind.ok_or_else(|| ContractError::Kind(text.to_owned()))
+    }
+}
+
+/// A contract that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ContractError {
     /// It would allow nothing.
@@ -25,10 +70,13 @@ pub enum ContractError {
     /// It would limit nothing.
     #[error("contract has a window of zero: it must be positive")]
     Window,
+    /// There is no such form.
+    #[error("contract {0:?} is none of sliding, fixed, token-bucket")]
+    Kind(String),
 }
 
 impl Contract {
-    /// A contract of `max` admissions in any `window`.
+    /// A sliding contract of `max` admissions in any `window`.
     ///
     /// # Errors
     /// When either is zero.
@@ -39,15 +87,26 @@ impl Contract {
         if window.is_zero() {
             return Err(ContractError::Window);
         }
-        Ok(Self { max, window })
+        Ok(Self { kind: ContractKind::Sliding, max, window })
     }
 
-    /// How many admissions a window may hold.
+    /// The same numbers in another form.
+    #[must_use]
+    pub fn of_kind(self, kind: ContractKind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// The form.
+    pub fn kind(&self) -> ContractKind {
+        self.kind
+    }
+
+    /// Cost that a window, or a full bucket, may hold.
     pub fn max(&self) -> u32 {
         self.max
     }
 
-    /// How long a window is.
+    /// Length of a window, or the time in which an empty bucket fills.
     pub fn window(&self) -> Duration {
         self.window
     }
@@ -55,12 +114,16 @@ impl Contract {
 
 impl From<Limit> for Contract {
     fn from(limit: Limit) -> Self {
-        Self { max: limit.admissions(), window: limit.window() }
+        Self { kind: ContractKind::Sliding, max: limit.admissions(), window: limit.window() }
     }
 }
 
 impl fmt::Display for Contract {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} per {}", self.max, Human(self.window))
+        write!(f, "{} per {}", self.max, Human(self.window))?;
+        match self.kind {
+            ContractKind::Sliding => Ok(()),
+            kind => write!(f, " ({kind})"),
+        }
     }
 }

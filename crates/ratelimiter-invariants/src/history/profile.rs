@@ -1,9 +1,12 @@
-use super::sweep::Interval;
+//! The sliding contract's possible part: cost that can have been decided in the window before each instant.
 
-/// How many of some operations can have been decided in the window `(t - W, t]`, for every instant `t`.
+use super::sweep::Interval;
+use super::tree::MaxTree;
+
+/// The cost of some operations that can have been decided in the window `(t - W, t]`, for every instant `t`.
 ///
 /// An operation over `[invoke, complete]` can be placed in that window exactly while `invoke <= t < complete + W`. The
-/// windows of different operations do not bind each other, so all that can be placed can be placed together: the count
+/// windows of different operations do not bind each other, so all that can be placed can be placed together: the cost
 /// at `t` is reached, not merely a bound.
 ///
 /// ```text
@@ -11,69 +14,52 @@ use super::sweep::Interval;
 ///     |----------------|- - - - - - - - - - - -)          counted from invoke, up to but not at complete + W
 /// ```
 pub(crate) struct Profile {
-    /// When the count changes, ascending.
+    /// When the cost changes, ascending.
     times: Vec<u64>,
-    /// A tree of maxima: the counts from each of `times` on are its leaves, `tree[times.len()..]`, and the parent of `n`
-    /// is `n / 2`.
-    tree: Vec<u32>,
+    /// The cost from each of `times` on.
+    costs: MaxTree<u64>,
 }
 
 impl Profile {
     /// Instants are nanoseconds; an interval that never completes is counted for ever.
     pub(crate) fn new(operations: &[Interval], window: u64) -> Self {
-        let mut begins: Vec<u64> = operations.iter().map(|op| op.invoke).collect();
-        let ends = operations.iter().filter_map(|op| op.complete);
-        let mut ends: Vec<u64> = ends.map(|complete| complete.saturating_add(window)).collect();
-        begins.sort_unstable();
-        ends.sort_unstable();
+        let mut begins: Vec<(u64, u32)> = operations.iter().map(|op| (op.invoke, op.cost)).collect();
+        let ends = operations.iter().filter_map(|op| Some((op.complete?.saturating_add(window), op.cost)));
+        let mut ends: Vec<(u64, u32)> = ends.collect();
+        begins.sort_unstable_by_key(|begin| begin.0);
+        ends.sort_unstable_by_key(|end| end.0);
 
         let mut times: Vec<u64> = Vec::with_capacity(begins.len() + ends.len());
-        let mut counts: Vec<u32> = Vec::with_capacity(begins.len() + ends.len());
-        let (mut begun, mut ended) = (0, 0);
-        while let Some(&time) = match (begins.get(begun), ends.get(ended)) {
-            (Some(begin), Some(end)) => Some(begin.min(end)),
-            (begin, end) => begin.or(end),
+        let mut costs: Vec<u64> = Vec::with_capacity(begins.len() + ends.len());
+        let (mut begins, mut ends) = (begins.into_iter().peekable(), ends.into_iter().peekable());
+        let mut cost = 0_u64;
+        while let Some(time) = match (begins.peek(), ends.peek()) {
+            (Some(begin), Some(end)) => Some(begin.0.min(end.0)),
+            (begin, end) => begin.or(end).map(|next| next.0),
         } {
-            begun += begins[begun..].iter().take_while(|&&begin| begin == time).count();
-            ended += ends[ended..].iter().take_while(|&&end| end == time).count();
+            while let Some((_, begun)) = begins.next_if(|next| next.0 == time) {
+                cost += u64::from(begun);
+            }
+            while let Some((_, ended)) = ends.next_if(|next| next.0 == time) {
+                cost -= u64::from(ended);
+            }
             times.push(time);
-            counts.push(u32::try_from(begun - ended).unwrap_or(u32::MAX));
+            costs.push(cost);
         }
-
-        let leaves = counts.len();
-        let mut tree = vec![0; leaves];
-        tree.append(&mut counts);
-        for parent in (1..leaves).rev() {
-            tree[parent] = tree[2 * parent].max(tree[2 * parent + 1]);
-        }
-        Self { times, tree }
+        Self { times, costs: MaxTree::new(&costs) }
     }
 
-    /// The largest count at any instant.
-    pub(crate) fn peak(&self) -> u32 {
-        self.tree[self.times.len()..].iter().copied().max().unwrap_or(0)
+    /// The largest cost at any instant.
+    pub(crate) fn peak(&self) -> u64 {
+        self.costs.max(0, self.times.len()).unwrap_or(0)
     }
 
-    /// The largest count at any instant from `first` to `last`.
-    pub(crate) fn peak_between(&self, first: u64, last: u64) -> u32 {
-        let leaves = self.times.len();
-        // the count at `first` was reached at the last change before it
-        let mut from = self.times.partition_point(|&time| time <= first).saturating_sub(1) + leaves;
-        let mut to = self.times.partition_point(|&time| time <= last) + leaves;
-        let mut peak = 0;
-        while from < to {
-            if from % 2 == 1 {
-                peak = peak.max(self.tree[from]);
-                from += 1;
-            }
-            if to % 2 == 1 {
-                to -= 1;
-                peak = peak.max(self.tree[to]);
-            }
-            from /= 2;
-            to /= 2;
-        }
-        peak
+    /// The largest cost at any instant from `first` to `last`.
+    pub(crate) fn peak_between(&self, first: u64, last: u64) -> u64 {
+        // The cost at `first` was reached at the last change before it.
+        let from = self.times.partition_point(|&time| time <= first).saturating_sub(1);
+        let to = self.times.partition_point(|&time| time <= last);
+        self.costs.max(from, to).unwrap_or(0)
     }
 }
 
@@ -82,11 +68,11 @@ mod tests {
     use super::*;
 
     fn interval(invoke: u64, complete: u64) -> Interval {
-        Interval { invoke, complete: Some(complete), index: 0 }
+        Interval { invoke, complete: Some(complete), cost: 1, index: 0 }
     }
 
     #[test]
-    fn an_operation_counts_from_its_invoke_until_a_window_after_its_completion() {
+    fn an_operation_counts_until_a_window_after_completion() {
         let profile = Profile::new(&[interval(5, 7)], 10);
         let at = |t| profile.peak_between(t, t);
         assert_eq!([at(4), at(5), at(16), at(17)], [0, 1, 1, 0]);
@@ -95,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_begins_when_another_leaves_does_not_meet_it() {
+    fn half_open_windows_do_not_meet_at_edges() {
         assert_eq!(Profile::new(&[interval(0, 0), interval(10, 10)], 10).peak(), 1);
         assert_eq!(Profile::new(&[interval(0, 1), interval(10, 10)], 10).peak(), 2);
     }

@@ -3,21 +3,24 @@ use std::fmt;
 use ratelimiter_api::Operation;
 use serde::Serialize;
 
-use super::{Contract, Witness};
+use super::{Contract, Proof, Witness};
 use crate::text::Human;
 
-/// What a history says about a contract.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// The judgement of a history by a contract.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// What was checked.
+    /// The contract that was checked.
     pub contract: Contract,
-    /// What the history holds.
+    /// The operations of the history by outcome.
     pub operations: Tally,
     /// Whether the contract was kept.
     pub verdict: Verdict,
-    /// The most Allowed operations that are known to share a window: they lie wholly inside a span shorter than one.
+    /// The means that settled whether some placement keeps the contract.
+    pub settled: Settled,
+    /// The largest cost of Allowed operations that a window is known to have held: they lie wholly inside, or no placement
+    /// has less. For a token bucket, the size of the bucket needed; for fixed windows, with the alignment that suits the limiter best.
     pub definite_peak: u64,
-    /// The most Allowed and Unknown operations that can share a window, wherever in it they were decided.
+    /// The largest cost of Allowed and Unknown operations that a window can have held, wherever they were decided; likewise.
     pub possible_peak: u64,
     /// Under-admission: denials that nothing in the history can justify, in the order of the history.
     pub unjustified_denials: Vec<UnjustifiedDenial>,
@@ -30,14 +33,16 @@ pub struct Report {
 pub struct Tally {
     /// Admitted.
     pub allowed: u64,
-    /// Refused.
+    /// Denied for lack of quota.
     pub denied: u64,
-    /// Admitted or not, nobody knows.
+    /// Not admitted for another reason.
+    pub failed: u64,
+    /// Without a complete answer: admitted or not.
     pub unknown: u64,
 }
 
-/// Whether the contract was kept, as far as the recorded times tell.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// Whether the contract was kept, as far as the recorded times prove.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
     /// It was: no placement of the decisions has too many in a window.
@@ -46,16 +51,28 @@ pub enum Verdict {
     Violated(Witness),
     /// It may have been or not.
     Unknown {
-        /// What is certain: at most as many as the contract allows.
+        /// The certain cost: within the contract.
         definite: u64,
-        /// What is possible: more than it allows.
+        /// The possible cost: above the contract.
         possible: u64,
-        /// What would have to be known.
+        /// The missing knowledge.
         why: Doubt,
     },
 }
 
-/// What keeps a verdict open.
+/// The means that settled whether the recorded times leave any placement that keeps the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Settled {
+    /// The certain and the possible cost.
+    ByBounds,
+    /// A search over all placements. An Unknown verdict then is final: one placement keeps the contract, another breaks it.
+    BySearch,
+    /// Not settled: costs differ, the search's budget was spent, or the contract is not a sliding one.
+    Undecided,
+}
+
+/// The reason for an open verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Doubt {
@@ -67,13 +84,13 @@ pub enum Doubt {
 }
 
 /// A denial at a time at which fewer than the allowed admissions could have been in the window.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct UnjustifiedDenial {
-    /// What was denied.
+    /// The denied check.
     pub operation: Operation,
     /// The most admissions that can have been in the window before it, whenever it was decided.
     pub possible: u64,
-    /// How many it takes to deny.
+    /// Cost that a window may hold.
     pub max: u32,
 }
 
@@ -86,12 +103,18 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { allowed, denied, unknown } = self.operations;
-        write!(f, "{allowed} allowed, {denied} denied, {unknown} unknown against {}: ", self.contract)?;
+        let Tally { allowed, denied, failed, unknown } = self.operations;
+        let failed = if failed > 0 { format!("{failed} failed, ") } else { String::new() };
+        write!(
+            f,
+            "{allowed} allowed, {denied} denied, {failed}{unknown} unknown against {}: ",
+            self.contract
+        )?;
         match &self.verdict {
             Verdict::Pass => write!(f, "pass, at most {} in one window", self.possible_peak)?,
             Verdict::Violated(witness) => {
-                write!(f, "violated, {} in one window; {witness}", self.definite_peak)?;
+                let least = if witness.proof == Proof::Placement { "at least " } else { "" };
+                write!(f, "violated, {least}{} in one window; {witness}", self.definite_peak)?;
             }
             Verdict::Unknown { definite, possible, why } => {
                 write!(f, "unknown, between {definite} and {possible} in one window, {why}")?;
@@ -108,7 +131,7 @@ impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Timing => "depending on when within each check the decision fell",
-            Self::Outcomes => "depending on checks whose outcome nobody knows",
+            Self::Outcomes => "depending on checks without an outcome",
         })
     }
 }

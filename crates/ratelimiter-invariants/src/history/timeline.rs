@@ -8,7 +8,7 @@ use crate::text::Human;
 
 const MIN_WIDTH: usize = 40;
 const MAX_WIDTH: usize = 240;
-const MAX_LABEL: usize = 12;
+const MAX_LABEL: usize = 21;
 const MIN_BAR: usize = 12;
 const MAX_ROWS: usize = 24;
 
@@ -85,7 +85,7 @@ impl<'a> Timeline<'a> {
 impl fmt::Display for Timeline<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Witness { contract, operations, span, .. } = self.witness;
-        let found = format!("{} admissions within {},", operations.len(), Human(*span));
+        let found = format!("{} within {},", self.witness.counted(), Human(*span));
         let limit = format!("limit {contract}");
         let gap = if found.len() + 1 + limit.len() <= self.width { " " } else { "\n" };
         write!(f, "{found}{gap}{limit}")?;

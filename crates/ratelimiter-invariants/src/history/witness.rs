@@ -8,13 +8,16 @@ use serde::Serialize;
 use super::{Contract, Timeline};
 use crate::text::{ByNode, Human, millis};
 
-/// The shortest proof that a contract was broken: one admission more than it allows, all of them wholly inside a span
-/// shorter than its window.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// A proof that a contract was broken, small enough to read: admissions whose cost is too high wherever they were decided.
+///
+/// [`Proof`] gives the reason.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Witness {
-    /// What was broken.
+    /// The broken contract.
     pub contract: Contract,
-    /// The admissions by time of invoke, one more than the contract allows.
+    /// The reason for which the admissions break it.
+    pub proof: Proof,
+    /// The admissions by time of invoke.
     pub operations: Vec<Operation>,
     /// The first invoke.
     #[serde(rename = "start_ms", serialize_with = "millis")]
@@ -24,7 +27,27 @@ pub struct Witness {
     pub span: Duration,
 }
 
+/// The reason for which no placement of a witness keeps the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proof {
+    /// All lie wholly inside one span, the shortest of its kind.
+    Span,
+    /// Several groups: whatever the alignment of fixed windows, one of the groups lies inside one window.
+    Alignment,
+    /// A search over all placements found none. Without any one of them there is a placement, unless the search's
+    /// budget ended first.
+    Placement,
+}
+
 impl Witness {
+    pub(super) fn new(contract: Contract, proof: Proof, mut operations: Vec<Operation>) -> Self {
+        operations.sort_by_key(|op| (op.invoke, op.complete));
+        let start = operations.iter().map(|op| op.invoke).min().unwrap_or_default();
+        let end = operations.iter().map(|op| op.complete).max().unwrap_or_default();
+        Self { contract, proof, operations, start, span: end.saturating_sub(start) }
+    }
+
     /// How many of the admissions each node granted.
     pub fn by_node(&self) -> BTreeMap<NodeId, u64> {
         let mut counts = BTreeMap::new();
@@ -38,16 +61,32 @@ impl Witness {
     pub fn timeline(&self, width: usize) -> Timeline<'_> {
         Timeline::new(self, width)
     }
+
+    /// `11 admissions`, with their cost where that is another number.
+    pub(super) fn counted(&self) -> String {
+        let cost: u64 = self.operations.iter().map(|op| u64::from(op.cost)).sum();
+        let count = self.operations.len();
+        if cost == count as u64 {
+            format!("{count} admissions")
+        } else {
+            format!("{count} admissions of cost {cost}")
+        }
+    }
 }
 
 impl fmt::Display for Witness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { contract, operations, span, .. } = self;
+        let Self { contract, span, .. } = self;
         let by_node = self.by_node();
+        let reason = match self.proof {
+            Proof::Span => "",
+            Proof::Alignment => ", too many for every alignment",
+            Proof::Placement => ", too many wherever each was decided",
+        };
         write!(
             f,
-            "{} admissions within {} ({}), limit {contract}",
-            operations.len(),
+            "{} within {} ({}){reason}, limit {contract}",
+            self.counted(),
             Human(*span),
             ByNode(&by_node)
         )

@@ -14,7 +14,8 @@ use crate::{Evidence, Subject};
 /// **Condition**, per key: the sum of the nodes' own admissions in one window is above the limit. No grace, critical.
 ///
 /// **No false alarm**: all nodes count the same span of one window's length, from their own logs, so every admission in
-/// the sum was granted inside it. A sum over some of the nodes can only be too small: it may raise, and it never clears.
+/// the sum was granted inside it. A sum that lacks a node, or the part of the window before a node's start, can only be
+/// too small: it may raise, and it never clears.
 /// The limit is the largest that any of these admissions may have been granted under, as for
 /// [`OverLimit`](super::OverLimit), with the same exceptions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -63,7 +64,7 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Finding> {
         };
         let verdict = if evidence.excess() > 0 {
             Verdict::Broken(Evidence::GhostAllowing(evidence))
-        } else if counts.missing.is_empty() {
+        } else if counts.is_whole() {
             Verdict::Intact
         } else {
             continue;
@@ -119,6 +120,24 @@ mod tests {
             ghost.to_string().contains("nodes admitted 11 (node-1 8, node-2 3, node-3 missing)"),
             "{ghost}"
         );
+    }
+
+    #[test]
+    fn restarted_nodes_clear_nothing_before_a_window_has_passed() {
+        let mut story = Story::new();
+        story.limit(10, 2).admitted([7, 7, 6]).shared(20);
+        assert_eq!(story.next_names(), ["raised over_limit", "raised ghost_allowing"]);
+        let restarted = story.now_us();
+        for node in 0..3 {
+            story.sample(node).started_at_us = restarted;
+        }
+        story.admitted([0, 0, 0]);
+        while story.now_us() + 200_000 < restarted + 2_000_000 {
+            story.next();
+            assert!(story.active().contains(&"ghost_allowing"), "the store still counts 20");
+        }
+        story.shared(0);
+        assert!(story.next_names().contains(&"cleared ghost_allowing".to_owned()));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod ghost_allowing;
 mod high_latency;
 mod node_down;
 mod over_limit;
+mod overspent;
 mod redis_disconnected;
 mod store_not_writable;
 
@@ -21,6 +22,7 @@ pub use ghost_allowing::GhostAllowing;
 pub use high_latency::HighLatency;
 pub use node_down::NodeDown;
 pub use over_limit::OverLimit;
+pub use overspent::Overspent;
 pub use redis_disconnected::RedisDisconnected;
 pub use store_not_writable::StoreNotWritable;
 
@@ -42,6 +44,8 @@ pub enum Invariant {
     OverLimit,
     /// The nodes granted no more admissions than the limit.
     GhostAllowing,
+    /// The nodes spent no more of their grants than the store charged.
+    Overspent,
 }
 
 /// How bad a violation is.
@@ -80,6 +84,7 @@ impl Invariant {
         Self::CounterDrift,
         Self::OverLimit,
         Self::GhostAllowing,
+        Self::Overspent,
     ];
 
     /// The word used in output: what is reported when the invariant does not hold.
@@ -92,13 +97,16 @@ impl Invariant {
             Self::CounterDrift => "counter_drift",
             Self::OverLimit => "over_limit",
             Self::GhostAllowing => "ghost_allowing",
+            Self::Overspent => "overspent",
         }
     }
 
     /// How bad it is when it does not hold.
     pub const fn severity(self) -> Severity {
         match self {
-            Self::NodeDown | Self::RedisDisconnected | Self::GhostAllowing => Severity::Critical,
+            Self::NodeDown | Self::RedisDisconnected | Self::GhostAllowing | Self::Overspent => {
+                Severity::Critical
+            }
             Self::StoreNotWritable | Self::HighLatency | Self::CounterDrift | Self::OverLimit => {
                 Severity::Warning
             }
@@ -115,6 +123,7 @@ impl Invariant {
             Self::CounterDrift => counter_drift::judge(scene),
             Self::OverLimit => over_limit::judge(scene),
             Self::GhostAllowing => ghost_allowing::judge(scene),
+            Self::Overspent => overspent::judge(scene),
         }
     }
 }

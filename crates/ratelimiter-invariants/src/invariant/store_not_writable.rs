@@ -14,13 +14,16 @@ use crate::{Evidence, Subject};
 ///
 /// **Condition**: for at least one node, and for every node that answered as far as it can be told,
 /// - the store last confirmed a write of it more than 3 of its sync intervals ago, since its start if it never did, and
-/// - all that time its reads of the store, and the observer's, passed in every round.
+/// - for that long since its latest write it was seen to run, while its reads of the store and the observer's passed in
+///   every round.
 ///
 /// No further grace, warning.
 ///
 /// **No false alarm**: nodes write at every sync, if only a heartbeat. One recent write of *any* node proves that the
 /// store takes writes, so a single node that is cut off, stalled or broken does not make the store look read-only. A
-/// node that has only just come back, or whose store has, gets the 3 intervals anew to write something.
+/// node that has only just come back, or whose store has, gets the 3 intervals anew to write something. So does a node that
+/// took more than half a sync interval to answer: it may have stood still. A machine that stands still between two rounds
+/// does not count either, since the time from one round to the next counts for half the 3 intervals at most.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoreNotWritable {
     /// Time since the store last confirmed a write of any node.
@@ -60,7 +63,7 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Finding> {
         let age = write_age(sample, scene.round.span_end_us);
         if age <= patience {
             takes_writes = true;
-        } else if scene.memory.reads_passed_for(node, scene.round.at).is_some_and(|time| time >= patience) {
+        } else if scene.memory.unwritten(node).is_some_and(|time| time >= patience) {
             overdue.insert(node.clone(), age);
             allowed = allowed.max(patience);
         }
@@ -149,6 +152,50 @@ mod tests {
             ["raised store_not_writable"],
             "no write in 3 sync intervals of reads"
         );
+    }
+
+    #[test]
+    fn nodes_that_stall_show_nothing_about_writes() {
+        let mut story = Story::new();
+        for _ in 0..10 {
+            assert_eq!(story.next(), [""; 0]);
+        }
+        // Frozen for 480 ms just after a round, so that the next one waits for 280 ms of it.
+        story.stall(1);
+        write_ages(&mut story, [680, 650, 640]);
+        for node in 0..3 {
+            story.sample(node).latency = Duration::from_millis(280);
+        }
+        assert_eq!(story.next(), [""; 0], "the nodes could not have written");
+        for node in 0..3 {
+            story.sample(node).latency = Duration::from_millis(1);
+        }
+        write_ages(&mut story, [50; 3]);
+        assert_eq!(story.next(), [""; 0]);
+    }
+
+    #[test]
+    fn a_machine_that_stalls_between_rounds_raises_nothing() {
+        let mut story = Story::new();
+        for _ in 0..10 {
+            assert_eq!(story.next(), [""; 0]);
+        }
+        story.stall(6);
+        write_ages(&mut story, [1_300; 3]);
+        assert_eq!(story.next(), [""; 0], "nodes and observer stood still alike");
+        write_ages(&mut story, [50; 3]);
+        assert_eq!(story.next(), [""; 0]);
+    }
+
+    #[test]
+    fn a_slow_observer_sees_a_write_pause() {
+        let mut story = Story::new();
+        for round in 0..4 {
+            write_ages(&mut story, [1_200 + round * 1_200; 3]);
+            story.stall(5);
+            story.next();
+        }
+        assert_eq!(story.active(), ["store_not_writable"]);
     }
 
     #[test]

@@ -3,12 +3,15 @@ use std::time::Duration;
 
 use ratelimiter_api::{Key, Limit, NodeId};
 
-use super::round::{KeyRound, Round};
+use super::round::{KeyRound, Round, write_age};
+use super::seen_of;
 use crate::{DEFAULT_SYNC_INTERVAL, Grace};
 
 /// What earlier rounds told that this one is judged by.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
+    /// When the latest round began.
+    at: Option<Duration>,
     nodes: BTreeMap<NodeId, NodeMemory>,
     keys: BTreeMap<Key, LimitMemory>,
 }
@@ -16,27 +19,39 @@ pub(crate) struct Memory {
 #[derive(Debug)]
 struct NodeMemory {
     sync_interval: Duration,
-    /// Since which round every round has seen both the store and this node read from it.
-    reads_pass_since: Option<Duration>,
+    /// Time since the latest write in which this node was seen to run and to read from the store. `None` while the store or
+    /// the node cannot be read.
+    unwritten: Option<Duration>,
 }
 
+/// A node that answers later than this did not run all the time since it was asked. At least half its sync interval.
+const STALL: Duration = Duration::from_millis(50);
+
 impl Memory {
-    /// `lag` is how long a node may take to learn what the store knows.
-    pub(crate) fn update(&mut self, round: &Round<'_>, lag: Grace) {
+    /// `lag` is how long a node may take to learn what the store knows, and `write_overdue` the number of sync intervals in
+    /// which it should write.
+    pub(crate) fn update(&mut self, round: &Round<'_>, lag: Grace, write_overdue: u32) {
+        let gap = self.at.replace(round.at).map_or(Duration::ZERO, |before| round.at.saturating_sub(before));
         self.nodes.retain(|node, _| round.nodes.contains_key(node));
         for (node, memory) in &mut self.nodes {
             if round.store.is_none() || round.nodes[node].sample.is_none() {
-                memory.reads_pass_since = None;
+                memory.unwritten = None;
             }
         }
         for (node, sample) in round.samples() {
             let memory = self
                 .nodes
                 .entry(node.clone())
-                .or_insert(NodeMemory { sync_interval: sample.sync_interval, reads_pass_since: None });
+                .or_insert(NodeMemory { sync_interval: sample.sync_interval, unwritten: None });
             memory.sync_interval = sample.sync_interval;
-            memory.reads_pass_since = (round.store.is_some() && sample.store_connected)
-                .then(|| memory.reads_pass_since.unwrap_or(round.at));
+            let reads_pass = round.store.is_some() && sample.store_connected;
+            memory.unwritten = reads_pass.then(|| {
+                let stalled = sample.latency > STALL.max(sample.sync_interval / 2);
+                let Some(before) = memory.unwritten.filter(|_| !stalled) else { return Duration::ZERO };
+                let age = write_age(sample, round.span_end_us);
+                let before = if age < gap { Duration::ZERO } else { before };
+                before + seen_of(gap.min(age), sample.sync_interval.saturating_mul(write_overdue))
+            });
         }
         let lag_us = u64::try_from(lag.resolve(self.slowest_sync()).as_micros()).unwrap_or(u64::MAX);
         self.keys.retain(|key, _| round.knows_key(key));
@@ -59,9 +74,9 @@ impl Memory {
         self.nodes.values().map(|node| node.sync_interval).max().unwrap_or(DEFAULT_SYNC_INTERVAL)
     }
 
-    /// For how long a node's reads and the observer's have passed without a break that anybody saw.
-    pub(crate) fn reads_passed_for(&self, node: &NodeId, at: Duration) -> Option<Duration> {
-        Some(at.saturating_sub(self.nodes.get(node)?.reads_pass_since?))
+    /// Time since its latest write in which a node was seen to run, while its reads and the observer's passed.
+    pub(crate) fn unwritten(&self, node: &NodeId) -> Option<Duration> {
+        self.nodes.get(node)?.unwritten
     }
 
     /// The limit that the admissions of a key's span were granted under: the largest of the span. `None` where that is

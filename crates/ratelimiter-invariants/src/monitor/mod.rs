@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use ratelimiter_api::Observation;
 
 use crate::{Change, Invariant, Thresholds, Violation};
@@ -19,7 +21,8 @@ pub(crate) use round::{KeyRound, NodeCount, write_age};
 ///
 /// A violation is raised when its condition was seen in consecutive rounds for as long as its grace, and cleared by the
 /// first round that shows that the condition does not hold, or that its subject does not exist any more. A sample that
-/// is missing shows neither: time that passes unseen counts towards no grace.
+/// is missing shows neither: time that passes unseen counts towards no grace, and the time between two rounds counts for
+/// half a grace at most.
 ///
 /// # What the observer must keep to
 /// - Rounds come in order of `at`. One round is about one cluster, and lists *every* node of it: the store counts the
@@ -44,6 +47,13 @@ pub(crate) struct Scene<'a> {
     pub(crate) thresholds: &'a Thresholds,
 }
 
+/// The part of the time between two rounds that counts towards a patience: at most half of it. A machine that stalls
+/// between two rounds stalls nodes and observer alike, and shows nothing about either; an observer that is slow on purpose
+/// needs three rounds.
+fn seen_of(gap: Duration, patience: Duration) -> Duration {
+    gap.min(patience / 2)
+}
+
 impl Monitor {
     /// A monitor that has seen nothing yet.
     pub fn new(thresholds: Thresholds) -> Self {
@@ -53,7 +63,8 @@ impl Monitor {
     /// Judges one round and returns what it changed, in the order of [`Invariant::ALL`].
     pub fn observe(&mut self, observation: &Observation) -> Vec<Change> {
         let round = Round::new(observation);
-        self.memory.update(&round, self.thresholds.grace(Invariant::CounterDrift));
+        let lag = self.thresholds.grace(Invariant::CounterDrift);
+        self.memory.update(&round, lag, self.thresholds.write_overdue());
         let scene = Scene { round: &round, memory: &self.memory, thresholds: &self.thresholds };
         self.tracker.begin_round();
         let mut changes = self.tracker.forget(|subject| round.knows(subject));

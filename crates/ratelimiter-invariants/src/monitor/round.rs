@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ratelimiter_api::{Key, KeySample, Limit, NodeId, NodeObservation, NodeSample, Observation, StoreSample};
+use ratelimiter_api::{
+    Key, KeySample, Limit, NodeId, NodeObservation, NodeSample, Observation, SharedGrants, StoreSample,
+};
 
 use crate::Subject;
 
@@ -28,12 +30,16 @@ pub(crate) struct KeyRound<'a> {
     /// Nodes whose count is not known.
     pub(crate) missing: Vec<&'a NodeId>,
     pub(crate) shared: Option<u64>,
+    /// The grants in the store, of a leased key.
+    pub(crate) grants: Option<SharedGrants>,
 }
 
 /// One node's part of a key.
 pub(crate) struct NodeCount {
     pub(crate) admissions: u64,
     pub(crate) unsynced: u64,
+    /// Admissions that a grant covers.
+    pub(crate) leased: u64,
     pub(crate) write_age: Duration,
     /// Whether the node's log goes back to the start of the span.
     pub(crate) whole_span: bool,
@@ -117,8 +123,9 @@ impl<'a> KeyRound<'a> {
         let same = counters.iter().all(|(e, limit)| *e == epoch && limit.window() == first.window());
         let limits: Vec<Limit> = counters.into_iter().map(|(_, limit)| limit).collect();
         let limit = *limits.iter().max_by_key(|limit| limit.admissions())?;
+        let grants = shared.and_then(|s| s.grants);
         let shared = shared.map(|s| s.shared);
-        same.then_some(Self { epoch, limit, limits, nodes: counts, missing, shared })
+        same.then_some(Self { epoch, limit, limits, nodes: counts, missing, shared, grants })
     }
 
     /// What the nodes that answered admitted: too small where some did not.
@@ -126,7 +133,12 @@ impl<'a> KeyRound<'a> {
         self.nodes.values().fold(0, |sum, node| sum.saturating_add(node.admissions))
     }
 
-    /// The same, by node.
+    /// Whether every node answered, from a log that goes back to the start of the span.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.missing.is_empty() && self.nodes.values().all(|node| node.whole_span)
+    }
+
+    /// The nodes' admissions.
     pub(crate) fn by_node(&self) -> BTreeMap<NodeId, u64> {
         self.nodes.iter().map(|(&node, count)| (node.clone(), count.admissions)).collect()
     }
@@ -137,6 +149,7 @@ impl NodeCount {
         Self {
             admissions: count.admissions,
             unsynced: count.unsynced,
+            leased: count.leased,
             write_age: write_age(sample, span_end_us),
             whole_span: sample.started_at_us <= span_end_us.saturating_sub(count.limit.window_us()),
         }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ratelimiter_api::{
-    Key, KeySample, Limit, NodeObservation, NodeSample, NodeState, Observation, SharedCount, StoreSample,
+    Key, KeySample, Limit, NodeObservation, NodeSample, NodeState, Observation, SharedCount, SharedGrants,
+    StoreSample,
 };
 
 use crate::{Change, Monitor};
@@ -41,11 +42,14 @@ impl Story {
                 last_write_age: Some(Duration::from_millis(100)),
                 check_p99: Some(Duration::from_millis(2)),
                 sync_interval: Duration::from_millis(200),
-                keys: BTreeMap::from([(key(), KeySample { limit, epoch: 1, admissions: 0, unsynced: 0 })]),
+                keys: BTreeMap::from([(
+                    key(),
+                    KeySample { limit, epoch: 1, admissions: 0, unsynced: 0, leased: 0 },
+                )]),
             }),
             error: None,
         });
-        let shared = SharedCount { limit, epoch: 1, shared: 0 };
+        let shared = SharedCount { limit, epoch: 1, shared: 0, grants: None };
         Self {
             monitor: Monitor::default(),
             nodes: nodes.collect(),
@@ -76,6 +80,11 @@ impl Story {
             store_error: self.store_lost.then(|| "read timed out".to_owned()),
         };
         self.monitor.observe(&observation)
+    }
+
+    /// Lets time pass in which no round is taken.
+    pub(crate) fn stall(&mut self, rounds: u32) {
+        self.rounds += rounds;
     }
 
     /// The next round's changes as text.
@@ -122,6 +131,19 @@ impl Story {
             self.counter(node).unsynced = count;
         }
         self
+    }
+
+    /// Admissions of the nodes that grants cover.
+    pub(crate) fn leased(&mut self, counts: [u64; 3]) -> &mut Self {
+        for (node, count) in counts.into_iter().enumerate() {
+            self.counter(node).leased = count;
+        }
+        self.admitted(counts)
+    }
+
+    pub(crate) fn granted(&mut self, charged: u64, open: u64) -> &mut Self {
+        self.shared_count().grants = Some(SharedGrants { charged, open });
+        self.shared(charged)
     }
 
     pub(crate) fn shared(&mut self, count: u64) -> &mut Self {

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::seen_of;
 use crate::invariant::{Excuse, Finding, Verdict};
 use crate::{Change, Evidence, Invariant, Subject, Violation};
 
@@ -17,7 +18,7 @@ struct Track {
     /// `detected_at` is provisional until it is raised.
     violation: Violation,
     raised: bool,
-    /// How much of the time since `first_seen` lies between two consecutive rounds that showed it.
+    /// Time since `first_seen` between two consecutive rounds that showed it, as far as it counts.
     held: Duration,
     /// The latest round that showed it.
     round: u64,
@@ -102,7 +103,7 @@ impl Track {
         grace: Duration,
     ) -> Option<Change> {
         if self.round + 1 == round {
-            self.held += at.saturating_sub(self.violation.last_seen);
+            self.held += seen_of(at.saturating_sub(self.violation.last_seen), grace);
         }
         self.round = round;
         self.violation.last_seen = at;

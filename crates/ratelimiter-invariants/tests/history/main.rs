@@ -1,6 +1,8 @@
 //! The history checker against an oracle that tries every placement, against a limiter that is right, and on paper.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
 
+mod contracts;
+mod exact;
 mod limiter;
 mod oracle;
 mod stories;
@@ -12,13 +14,9 @@ use ratelimiter_invariants::Contract;
 
 /// An operation in milliseconds.
 fn operation(outcome: Outcome, node: usize, invoke: u64, complete: u64) -> Operation {
-    Operation {
-        key: Key::new("k").unwrap(),
-        node: NodeId::new(format!("node-{node}")),
-        invoke: Duration::from_millis(invoke),
-        complete: Duration::from_millis(complete),
-        outcome,
-    }
+    let node = NodeId::new(format!("node-{node}"));
+    let (invoke, complete) = (Duration::from_millis(invoke), Duration::from_millis(complete));
+    Operation::new(Key::new("k").unwrap(), node, invoke, complete, outcome)
 }
 
 fn contract(max: u32, window: u64) -> Contract {

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use ratelimiter_api::{Operation, Outcome};
-use ratelimiter_invariants::{Doubt, Verdict, check_history};
+use ratelimiter_invariants::{Doubt, Proof, Settled, Verdict, check_history};
 
 use crate::{contract, ms, operation};
 
@@ -82,21 +82,30 @@ proptest! {
         prop_assert_eq!(report.possible_peak, most);
         let fits = |&count: &usize| shortest_span(&allowed, count).is_some_and(|span| span < window);
         let definite = (1..=allowed.len()).filter(fits).max().unwrap_or(0).max(allowed.len().min(1));
-        prop_assert_eq!(report.definite_peak, definite as u64);
+        prop_assert!(report.definite_peak >= definite as u64 && report.definite_peak <= least.max(1));
+        prop_assert_ne!(report.settled, Settled::Undecided, "with unit costs and few operations all is decided");
 
         match &report.verdict {
             Verdict::Pass => prop_assert!(most <= limit),
             Verdict::Violated(witness) => {
                 prop_assert!(least > limit, "every placement must break it");
-                prop_assert_eq!(witness.operations.len(), max as usize + 1);
                 prop_assert!(witness.operations.iter().all(|op| history.contains(op) && op.outcome == Outcome::Allowed));
+                if witness.proof == Proof::Placement {
+                    prop_assert_eq!((report.settled, report.definite_peak), (Settled::BySearch, limit + 1));
+                    prop_assert!(!fits(&(max as usize + 1)), "a span proves it");
+                    let chosen: Vec<&Operation> = witness.operations.iter().collect();
+                    prop_assert!(peaks(&chosen, horizon, window).0 > limit, "the witness alone proves it");
+                    return Ok(());
+                }
+                prop_assert_eq!(report.definite_peak, definite as u64);
+                prop_assert_eq!(witness.operations.len(), max as usize + 1);
                 prop_assert!(witness.operations.iter().all(|op| op.invoke >= witness.start));
                 prop_assert!(witness.operations.iter().all(|op| op.complete <= witness.start + witness.span));
                 prop_assert_eq!(Some(ms(witness.span)), shortest_span(&allowed, max as usize + 1));
                 prop_assert!(ms(witness.span) < window);
             }
             Verdict::Unknown { definite, possible, why } => {
-                prop_assert!(most > limit && !fits(&(max as usize + 1)));
+                prop_assert!(least <= limit && most > limit, "one placement keeps it, another breaks it");
                 prop_assert_eq!((*definite, *possible), (report.definite_peak, report.possible_peak));
                 let by_timing = peaks(&allowed, horizon, window).1 > limit;
                 prop_assert_eq!(*why, if by_timing { Doubt::Timing } else { Doubt::Outcomes });

@@ -1,7 +1,7 @@
 //! Histories small enough to check by eye.
 
 use ratelimiter_api::{Key, Limit, Operation, Outcome};
-use ratelimiter_invariants::{Doubt, HistoryError, Verdict, by_key, check_history};
+use ratelimiter_invariants::{Doubt, HistoryError, Settled, Verdict, by_key, check_history};
 
 use crate::{contract, operation};
 
@@ -33,6 +33,22 @@ fn overlapping_operations_leave_the_verdict_open() {
         "2 allowed, 0 denied, 0 unknown against 1 per 10 ms: unknown, between 1 and 2 in one window, \
          depending on when within each check the decision fell"
     );
+}
+
+#[test]
+fn operation_around_another_breaks_the_limit_wherever_decided() {
+    // By 4 it was decided less than 10 before the other, from 6 on less than 10 after it; no span below 10 holds both.
+    let history = [operation(Allowed, 1, 0, 12), operation(Allowed, 2, 5, 5), operation(Allowed, 1, 70, 80)];
+    let report = check_history(&history, contract(1, 10)).unwrap();
+    assert_eq!(report.settled, Settled::BySearch);
+    assert_eq!(
+        report.to_string(),
+        "3 allowed, 0 denied, 0 unknown against 1 per 10 ms: violated, at least 2 in one window; 2 admissions within \
+         12 ms (node-1 1, node-2 1), too many wherever each was decided, limit 1 per 10 ms"
+    );
+    let shorter = check_history(&history, contract(1, 7)).unwrap();
+    assert_eq!(shorter.verdict, Verdict::Unknown { definite: 1, possible: 2, why: Doubt::Timing });
+    assert_eq!(shorter.settled, Settled::BySearch);
 }
 
 #[test]
@@ -142,7 +158,7 @@ fn an_operation_that_ends_before_it_begins_is_refused() {
 fn a_report_is_json() {
     let history = [operation(Allowed, 1, 1, 2), operation(Allowed, 2, 2, 4), operation(Denied, 1, 9, 9)];
     let json = serde_json::to_value(check_history(&history, contract(1, 5)).unwrap()).unwrap();
-    assert_eq!(json["contract"], serde_json::json!({"max": 1, "window_ms": 5.0}));
+    assert_eq!(json["contract"], serde_json::json!({"contract": "sliding", "max": 1, "window_ms": 5.0}));
     assert_eq!(json["verdict"]["verdict"], "violated");
     assert_eq!(json["verdict"]["span_ms"], 3.0);
     assert_eq!(json["verdict"]["operations"][1]["node"], "node-2");

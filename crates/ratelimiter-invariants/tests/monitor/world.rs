@@ -243,7 +243,8 @@ impl World {
         let nodes: Vec<_> = nodes.collect();
         self.wait(store_read_after_ms);
         let Config { limit, epoch } = self.config;
-        let shared = SharedCount { limit, epoch, shared: count(&self.store, self.config, end_us) };
+        let shared =
+            SharedCount { limit, epoch, shared: count(&self.store, self.config, end_us), grants: None };
         let store = StoreSample { latency: Duration::ZERO, keys: BTreeMap::from([(key(), shared)]) };
         let shown = |node: &NodeObservation| {
             node.sample
@@ -293,7 +294,7 @@ impl Node {
             last_write_age: self.last_write_us.map(|at_us| Duration::from_micros(end_us - at_us)),
             check_p99: None,
             sync_interval: Duration::from_millis(sync_ms),
-            keys: BTreeMap::from([(key(), KeySample { limit, epoch, admissions, unsynced })]),
+            keys: BTreeMap::from([(key(), KeySample { limit, epoch, admissions, unsynced, leased: 0 })]),
         }
     }
 }

@@ -1,0 +1,114 @@
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ratelimiter_api::{Limit, NodeId};
+use serde::Serialize;
+
+use super::{Finding, Verdict};
+use crate::monitor::Scene;
+use crate::text::ByNode;
+use crate::{Evidence, Subject};
+
+/// The nodes made more admissions from their grants than the store charged for them.
+///
+/// **Condition**, per leased key: the nodes' admissions in one window that a grant covers are more than the charges of all
+/// grants that can hold an admission of it. No grace, no tolerance; critical.
+///
+/// **No false alarm**: a grant is charged before it can be spent, and a settlement leaves at least the spent part. A node
+/// dates an admission between the giving of its grant and the present, so that whenever the admission is in the window, the
+/// grant is counted for it. A node that does not answer makes the sum smaller, which never raises and never clears. The
+/// store is read after the nodes: what it has granted meanwhile only makes it count more.
+///
+/// It is broken by a store that lost grants which are still spent, and ends when the nodes have recalled them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Overspent {
+    /// Admissions of each node that answered, in the window and from grants.
+    pub nodes: BTreeMap<NodeId, u64>,
+    /// Sum of these.
+    pub admitted: u64,
+    /// Sum of the charges in the store.
+    pub charged: u64,
+    /// The limit; the largest while a change travels.
+    #[serde(flatten)]
+    pub limit: Limit,
+    /// The counter's epoch.
+    pub epoch: u64,
+}
+
+impl Overspent {
+    /// Admissions beyond the charges.
+    pub fn excess(&self) -> u64 {
+        self.admitted.saturating_sub(self.charged)
+    }
+}
+
+impl fmt::Display for Overspent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { nodes, admitted, charged, .. } = self;
+        write!(
+            f,
+            "nodes spent {admitted} ({}), store charged {charged}: {} too many",
+            ByNode(nodes),
+            self.excess()
+        )
+    }
+}
+
+pub(super) fn judge(scene: &Scene<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (key, counts) in scene.round.keys() {
+        let Some(grants) = counts.grants else { continue };
+        let nodes: BTreeMap<_, _> =
+            counts.nodes.iter().map(|(node, count)| ((*node).clone(), count.leased)).collect();
+        let admitted = nodes.values().fold(0, |sum: u64, count| sum.saturating_add(*count));
+        let (charged, limit, epoch) = (grants.charged, counts.limit, counts.epoch);
+        let evidence = Overspent { nodes, admitted, charged, limit, epoch };
+        let verdict = if evidence.excess() > 0 {
+            Verdict::Broken(Evidence::Overspent(evidence))
+        } else if counts.is_whole() {
+            Verdict::Intact
+        } else {
+            continue;
+        };
+        findings.push(Finding { subject: Subject::Key(key.clone()), verdict });
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::monitor::story::Story;
+
+    #[test]
+    fn one_admission_beyond_charges_is_reported_at_once() {
+        let mut story = Story::new();
+        story.leased([3, 3, 1]).granted(9, 4);
+        assert_eq!(story.next(), [""; 0]);
+        story.leased([3, 3, 4]);
+        assert_eq!(
+            story.next(),
+            [
+                "raised overspent (key k): nodes spent 10 (node-1 3, node-2 3, node-3 4), store charged 9: 1 too many"
+            ]
+        );
+        story.lose_node(2);
+        story.next();
+        assert!(story.active().contains(&"overspent"), "a gap ends nothing");
+        story.return_node(2);
+        story.granted(10, 0);
+        assert!(story.next_names().contains(&"cleared overspent".to_owned()));
+    }
+
+    #[test]
+    fn unspent_charge_is_no_drift() {
+        let mut story = Story::new();
+        story.limit(100, 60).leased([10, 10, 10]).granted(90, 70);
+        for _ in 0..50 {
+            assert_eq!(story.next(), [""; 0]);
+        }
+        // Settled, and still counted for no admission that a node made.
+        story.granted(90, 0);
+        let raised = (0..10).flat_map(|_| story.next_names()).collect::<Vec<_>>();
+        assert_eq!(raised, ["raised counter_drift"]);
+    }
+}
