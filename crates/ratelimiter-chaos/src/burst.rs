@@ -1,42 +1,38 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use demo_core::{ChaosConfig, ChaosType};
-use ratelimiter_api::{CheckRequest, Endpoint, Key, NodeConnection, NodeId, Operation};
-use tokio::sync::Barrier;
-use tokio::task::JoinSet;
+use ratelimiter_api::{Endpoint, Key, NodeClient, Operation};
+use ratelimiter_target::{Check, HttpTarget};
 use tokio::time::Instant;
 
-use crate::steady::outcome_of;
+use crate::volley::{Release, volley};
 use crate::{ChaosError, Scope, Tally};
 
 /// The most checks one burst sends: each has a connection of its own.
 pub const MAX_REQUESTS: u64 = 10_000;
 
-/// Connections opened at the same time, so that no accept queue overflows.
-const OPENING: usize = 32;
-/// How long a connection may take to open and to answer its first question.
-const OPEN: Duration = Duration::from_secs(5);
-/// How long a check may take. Far above what any node should need: a late answer is still an answer.
+/// How long a check may take. Far above the need of any node: a late answer is still an answer.
 const CHECK: Duration = Duration::from_secs(5);
 
-/// The fault: many times the limit arrives at one instant.
+/// The fault: many times the limit arrives at one instant at the nodes of this project.
 ///
-/// Every request has a connection of its own, opened and used once before. One barrier releases them all, so that they
-/// reach the nodes before any node can have heard of the others' decisions.
+/// Every request has a connection of its own and is sent but for its last byte; then one thread sends the last bytes, so
+/// that all requests are complete before any node can have learned of the others' decisions. [`volley`] does the same to
+/// any target.
 #[derive(Clone, Debug)]
 pub struct Burst {
     targets: Vec<Endpoint>,
+    target: HttpTarget,
     key: Key,
     requests: usize,
 }
 
-/// What came of a burst.
+/// The result of a burst.
 #[derive(Clone, Debug)]
 pub struct BurstReport {
     /// How the requests ended.
     pub tally: Tally,
-    /// When the barrier opened; the origin of `operations`.
+    /// When the first request was complete; the origin of `operations`.
     pub released: Instant,
     /// From the first request sent to the last: how close to one instant it was.
     pub start_skew: Duration,
@@ -61,9 +57,10 @@ impl Burst {
     ) -> Result<Self, ChaosError> {
         ChaosConfig::new(ChaosType::Burst { multiplier })?;
         scope.permit_nodes(&targets)?;
+        let target = HttpTarget::node(&targets, scope.into())?;
         let requests = u64::from(limit) * u64::from(multiplier);
         match usize::try_from(requests) {
-            Ok(count) if requests <= MAX_REQUESTS => Ok(Self { targets, key, requests: count }),
+            Ok(count) if requests <= MAX_REQUESTS => Ok(Self { targets, target, key, requests: count }),
             _ => Err(ChaosError::TooManyRequests(requests)),
         }
     }
@@ -76,67 +73,25 @@ impl Burst {
     /// Opens all connections, sends all checks at once and waits for all answers.
     ///
     /// # Errors
-    /// When a connection cannot be opened, before anything is sent. After that a failure is an
-    /// [`Unknown`](ratelimiter_api::Outcome::Unknown) operation.
+    /// When a node does not answer its health or a connection cannot be opened, before anything is sent. After that a
+    /// failure is an operation's outcome.
     pub async fn fire(&self) -> Result<BurstReport, ChaosError> {
-        let connections = self.open().await?;
-        let barrier = Arc::new(Barrier::new(connections.len()));
-        let request = Arc::new(CheckRequest::new(self.key.clone()));
-        let mut flights = JoinSet::new();
-        for (node, mut connection) in connections {
-            let (barrier, request) = (Arc::clone(&barrier), Arc::clone(&request));
-            flights.spawn(async move {
-                barrier.wait().await;
-                let invoke = Instant::now();
-                let answer = connection.check(&request, CHECK).await;
-                (node, invoke, Instant::now(), outcome_of(&answer))
-            });
+        let check = Check { key: self.key.clone(), cost: 1, deadline: CHECK };
+        // Nodes are named as they name themselves, so that a report and the nodes' own counts speak of the same.
+        let mut names = Vec::new();
+        for endpoint in &self.targets {
+            names.push(NodeClient::new(endpoint.clone(), CHECK).health().await?.node);
         }
-        let flown = flights.join_all().await;
-        let first = flown.iter().map(|f| f.1).min().unwrap_or_else(Instant::now);
-        let last_sent = flown.iter().map(|f| f.1).max().unwrap_or(first);
-        let last = flown.iter().map(|f| f.2).max().unwrap_or(first);
-        let mut operations: Vec<_> = flown
-            .into_iter()
-            .map(|(node, invoke, complete, outcome)| Operation {
-                key: self.key.clone(),
-                node,
-                invoke: invoke - first,
-                complete: complete - first,
-                outcome,
-            })
-            .collect();
-        operations.sort_by_key(|op| op.invoke);
-        let tally = operations.iter().fold(Tally::default(), |tally, op| tally.with(op.outcome));
+        let target = self.target.clone().named(names);
+        let report = volley(&target, vec![check; self.requests], Release::LastByte).await?;
+        let tally = report.operations.iter().fold(Tally::default(), |tally, op| tally.with(op.outcome));
         Ok(BurstReport {
             tally,
-            released: first,
-            start_skew: last_sent - first,
-            took: last - first,
-            operations,
+            released: report.released,
+            start_skew: report.start_skew,
+            took: report.took,
+            operations: report.operations,
         })
-    }
-
-    async fn open(&self) -> Result<Vec<(NodeId, NodeConnection)>, ChaosError> {
-        let mut opened = Vec::with_capacity(self.requests);
-        let mut opening = JoinSet::new();
-        let mut endpoints = (0..self.requests).map(|i| self.targets[i % self.targets.len()].clone());
-        loop {
-            while opening.len() < OPENING
-                && let Some(endpoint) = endpoints.next()
-            {
-                opening.spawn(async move {
-                    let mut connection = NodeConnection::open(&endpoint, OPEN).await?;
-                    let node = connection.warm(OPEN).await?.node;
-                    Ok::<_, ChaosError>((node, connection))
-                });
-            }
-            match opening.join_next().await {
-                Some(Ok(result)) => opened.push(result?),
-                Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
-                None => return Ok(opened),
-            }
-        }
     }
 }
 

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use demo_core::ChaosConfigError;
-use ratelimiter_api::ClientError;
+use ratelimiter_api::{ClientError, NodeId};
 use ratelimiter_store::{StoreError, StoreUrl};
+use ratelimiter_target::TargetError;
 
 use crate::{ForeignPause, MAX_REQUESTS};
 
@@ -20,6 +21,17 @@ pub enum ChaosError {
     /// There is nothing to send to.
     #[error("no endpoint to send to")]
     NoTargets,
+    /// A target cannot be, or cannot be reached.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// A connection did not open in time.
+    #[error("no connection to {node} within {} ms", .after.as_millis())]
+    NotOpened {
+        /// The node.
+        node: NodeId,
+        /// The time given.
+        after: Duration,
+    },
     /// The fault is out of its bounds.
     #[error(transparent)]
     Config(#[from] ChaosConfigError),
@@ -29,7 +41,7 @@ pub enum ChaosError {
     /// A workload needs a pace.
     #[error("rate is {0} per second: it must be above 0 and at most 10000")]
     Rate(f64),
-    /// Someone else holds writes back already, and healing ours would end theirs.
+    /// Another client holds writes back already, so that the effect of ours could not be told from it.
     #[error(
         "writes to {url} are held back already ({pause}): wait until that pause is over, or end it with CLIENT UNPAUSE"
     )]
@@ -42,7 +54,7 @@ pub enum ChaosError {
     /// The store's user may not pause it.
     #[error(
         "the store at {url} does not let this user pause it ({why}): allow it with `ACL SETUSER USER resetkeys -@all \
-         +client|pause +client|unpause +client|id +client|setname +info +ping +evalsha`"
+         +client|pause +client|id +client|setname +info +ping +evalsha`"
     )]
     NotPermitted {
         /// Which store.
@@ -74,12 +86,12 @@ pub enum ChaosError {
         /// What happened.
         source: StoreError,
     },
-    /// The pause was ended, and writes still do not pass.
-    #[error("writes to {url} do not pass {} ms after CLIENT UNPAUSE: someone else may be pausing the store", .after.as_millis())]
+    /// The lease ran out, and writes still do not pass.
+    #[error("writes to {url} do not pass {} ms after the pause: another client holds them back, and was left alone", .after.as_millis())]
     NotReleased {
         /// Which store.
         url: StoreUrl,
-        /// How long was waited.
+        /// Time since the lease ran out.
         after: Duration,
     },
     /// The store cannot be reached, or will not do.

@@ -1,8 +1,9 @@
 //! Faults and traffic for distributed rate limiters. Everything here acts, and nothing judges.
 //!
 //! - **[`RedisPause`]**: the store takes no writes for a while (`CLIENT PAUSE ms WRITE`). The fault is a value;
-//!   injecting it returns a [`PauseGuard`] that heals on drop, and a lease that ends by itself when its owner is killed.
-//! - **[`Burst`]**: `limit x multiplier` checks at one instant, round-robin over the nodes.
+//!   injecting it returns a [`PauseGuard`], and its lease runs out once the guard is dropped or its owner is killed.
+//! - **[`Burst`]**: `limit x multiplier` checks at one instant, round-robin over the nodes; [`volley`] does it to any
+//!   [`Target`](ratelimiter_target::Target).
 //! - **[`Steady`]**: a background workload that keeps its pace whatever the nodes do.
 //! - **[`setup_rate_limit`]** and **[`reset_counter`]**: a limit, and an empty counter, known to every node.
 //! - **[`Scope`]**: nothing outside this machine is touched unless the caller says so.
@@ -15,15 +16,18 @@ mod configs;
 mod error;
 mod pause;
 mod probe;
+mod samples;
 mod scope;
 mod setup;
 mod steady;
+mod volley;
 
 pub use burst::{Burst, BurstReport, MAX_REQUESTS};
-pub use configs::{COUNTER_DRIFT_CONFIG, GHOST_ALLOWING_CONFIG};
+pub use configs::{COUNTER_DRIFT_CONFIG, DEFAULT_MULTIPLIER, DEFAULT_PAUSE, GHOST_ALLOWING_CONFIG};
 pub use error::ChaosError;
 pub use pause::{LEASE, PauseGuard, PauseReport, RENEWAL, RedisPause, redis_pause};
 pub use probe::{ForeignPause, foreign_pause, writes_pass};
 pub use scope::Scope;
 pub use setup::{DEFAULT_WINDOW, reset_counter, setup_rate_limit};
 pub use steady::{Latency, Steady, SteadyHandle, SteadyReport, Tally};
+pub use volley::{Release, VolleyReport, volley};

@@ -2,68 +2,92 @@ use std::time::Duration;
 
 use ratelimiter_store::{Link, StoreError, StoreUrl, StoreVersion};
 use redis::{Cmd, cmd};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::probe::{foreign_pause, writes_pass};
+use crate::probe::foreign_pause;
+use crate::samples::Samples;
 use crate::{ChaosError, Scope};
 
-/// How long the store holds writes back without being told again: the longest a pause outlives its owner.
+/// Length of one pause command: the longest time that a pause outlives its owner or its guard.
 pub const LEASE: Duration = Duration::from_millis(300);
-/// How often it is told again. A shorter pause never shortens a longer one, so renewals overlap without a gap.
+/// Time between two pause commands. A shorter pause never shortens a longer one, so they overlap without a gap.
 pub const RENEWAL: Duration = Duration::from_millis(100);
 
 /// How long one command on the control connection may take.
 const CONTROL: Duration = Duration::from_secs(1);
-/// How long writes may take to pass again after the pause was ended.
+/// Longest wait for a passing write after the lease has run out.
 const RELEASE: Duration = Duration::from_secs(2);
-/// How often that is looked at.
+/// Time between two probes while a passing write is awaited.
 const RELEASE_POLL: Duration = Duration::from_millis(5);
+/// Time between two probes while the pause is held.
+const SAMPLING: Duration = Duration::from_millis(50);
 
 /// The fault: a store that answers reads and takes no writes.
 ///
 /// Held by `CLIENT PAUSE ... WRITE` on a connection that never writes, as a lease: [`LEASE`] long, renewed every
 /// [`RENEWAL`]. However the process ends, the store takes writes again less than half a second later.
+///
+/// The pause is never ended by command: `CLIENT UNPAUSE` ends the pauses of all clients, and a shorter pause of another
+/// client cannot be seen behind ours. Healing lets the lease run out, which ends ours alone.
 #[derive(Clone, Debug)]
 pub struct RedisPause {
     url: StoreUrl,
 }
 
-/// A pause being held. Dropping it heals; [`heal`](Self::heal) also waits for the proof.
+/// A pause being held. Dropping it lets the lease run out; [`heal`](Self::heal) also waits until a write passes.
 #[must_use = "dropping the guard ends the pause"]
 #[derive(Debug)]
 pub struct PauseGuard {
     url: StoreUrl,
     started: Instant,
     release: CancellationToken,
-    lease: Option<JoinHandle<Lease>>,
+    lease: JoinHandle<Lease>,
+    sampling: JoinHandle<Samples>,
 }
 
-/// What was measured of a pause.
+/// The measurements of one pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PauseReport {
-    /// When the store confirmed the first pause.
+    /// When the store confirmed the first pause command.
     pub started: Instant,
-    /// When a write was seen to pass again.
+    /// When the first write passed after the lease had been given up.
     pub ended: Instant,
-    /// How often the lease was renewed.
+    /// When the lease ran out. Writes that were held back much longer were held back by another client.
+    pub lease_ended: Instant,
+    /// Number of confirmed renewals of the lease.
     pub renewals: u32,
-    /// The longest time between two confirmed renewals. Above [`LEASE`], writes may have passed in between.
+    /// Longest time between two confirmed renewals. Above [`LEASE`], writes may have passed in between.
     pub longest_renewal: Duration,
+    /// Number of test writes during the pause.
+    pub probes: u32,
+    /// Number of those that passed.
+    pub passed: u32,
+    held: Duration,
 }
 
 impl PauseReport {
-    /// How long the store took no writes.
+    /// Time in which test writes were held back: the sum of the spans from one to the next where both were.
     pub fn held(&self) -> Duration {
-        self.ended - self.started
+        self.held
     }
 
-    /// Whether the lease was renewed in time throughout.
+    /// Whether the lease was renewed in time throughout and no test write passed.
     pub fn is_without_gap(&self) -> bool {
-        self.longest_renewal < LEASE
+        self.longest_renewal < LEASE && self.passed == 0
+    }
+
+    /// Time for which another client held writes back after the lease had run out. `None` within the time that a store
+    /// takes to notice that a pause is over.
+    pub fn outlasted_by(&self) -> Option<Duration> {
+        let late = self.ended.saturating_duration_since(self.lease_ended);
+        (late > NOTICE).then_some(late)
     }
 }
+
+/// Time within which a store notices the end of a pause, and a probe the passing write. Stores look ten times a second.
+const NOTICE: Duration = Duration::from_millis(500);
 
 impl RedisPause {
     /// A pause of the store at `url`. Opens nothing.
@@ -89,11 +113,15 @@ impl RedisPause {
         let started = Instant::now();
         let release = CancellationToken::new();
         let lease = tokio::spawn(hold(control, started, release.clone()));
-        let guard = PauseGuard { url: self.url.clone(), started, release, lease: Some(lease) };
-        if writes_pass(&self.url).await? {
+        // Ends the lease unless the guard takes over.
+        let unproven = release.clone().drop_guard();
+        let mut samples = Samples::default();
+        if samples.take(&self.url).await? {
             return Err(ChaosError::PauseWithoutEffect { url: self.url.clone() });
         }
-        Ok(guard)
+        let release = unproven.disarm();
+        let sampling = tokio::spawn(sample(self.url.clone(), samples, release.clone()));
+        Ok(PauseGuard { url: self.url.clone(), started, release, lease, sampling })
     }
 
     fn explain(&self, error: StoreError) -> ChaosError {
@@ -106,7 +134,7 @@ impl RedisPause {
     }
 }
 
-/// Holds the store's writes back for `duration`, and returns when a write was seen to pass again.
+/// Holds the store's writes back for `duration` and the rest of the last lease, and returns once a write has passed again.
 ///
 /// # Errors
 /// As [`RedisPause::inject`] and [`PauseGuard::heal`].
@@ -124,18 +152,18 @@ fn pause_command() -> Cmd {
     command
 }
 
-/// What the task that holds the lease has to say in the end.
+/// The course of a lease.
 #[derive(Debug)]
 struct Lease {
     renewals: u32,
     longest: Duration,
-    /// When the store was last known to be paused, and why it could not be told again.
-    lost: Option<(Instant, StoreError)>,
+    ends: Instant,
+    lost: Option<StoreError>,
 }
 
-/// Renews the lease until `release`, then ends it.
+/// Renews the lease until `release`, then lets it run out.
 async fn hold(control: Link, started: Instant, release: CancellationToken) -> Lease {
-    let mut lease = Lease { renewals: 0, longest: Duration::ZERO, lost: None };
+    let mut lease = Lease { renewals: 0, longest: Duration::ZERO, ends: started + LEASE, lost: None };
     let mut ticks = interval(RENEWAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.reset();
@@ -149,57 +177,76 @@ async fn hold(control: Link, started: Instant, release: CancellationToken) -> Le
                     let now = Instant::now();
                     lease.longest = lease.longest.max(now - last);
                     lease.renewals += 1;
+                    lease.ends = now + LEASE;
                     last = now;
                 }
                 Err(error) => {
-                    lease.lost = Some((last, error));
+                    lease.lost = Some(error);
                     break;
                 }
             }
         }
     }
-    // If this fails the lease runs out by itself, and whoever waits for the proof will see when.
-    let _ = control.query::<()>(cmd("CLIENT").arg("UNPAUSE"), CONTROL).await;
     lease
 }
 
+/// Tries writes until `release`.
+async fn sample(url: StoreUrl, mut samples: Samples, release: CancellationToken) -> Samples {
+    while release.run_until_cancelled(sleep(SAMPLING)).await.is_some() {
+        // A store that cannot be reached shows nothing about writes; the lease reports the loss.
+        let _ = samples.take(&url).await;
+    }
+    samples
+}
+
 impl PauseGuard {
-    /// When the store confirmed the pause.
+    /// When the store confirmed the first pause command.
     pub fn started(&self) -> Instant {
         self.started
     }
 
-    /// Whether the lease is still held. It is lost when the store is.
+    /// Whether the lease is still renewed. It is lost when the store is.
     pub fn is_held(&self) -> bool {
-        self.lease.as_ref().is_some_and(|lease| !lease.is_finished())
+        !self.lease.is_finished()
     }
 
-    /// Ends the pause and waits until a write is seen to pass.
+    /// Lets the lease run out and waits until a write passes: about a third of a second, and longer while another client
+    /// holds writes back.
     ///
     /// # Errors
-    /// When the store was lost meanwhile, or writes do not pass within two seconds.
+    /// When the store was lost meanwhile, or no write passes within two seconds after the lease has run out.
     pub async fn heal(mut self) -> Result<PauseReport, ChaosError> {
         self.release.cancel();
-        let Some(lease) = self.lease.take() else { unreachable!("only healing takes the lease") };
-        let lease = lease.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        let asked = Instant::now();
-        while !writes_pass(&self.url).await? {
-            if asked.elapsed() > RELEASE {
-                return Err(ChaosError::NotReleased { url: self.url.clone(), after: asked.elapsed() });
+        let lease = finished((&mut self.lease).await);
+        let mut samples = finished((&mut self.sampling).await);
+        let (probes, passed) = (samples.probes, samples.passed);
+        while !samples.take(&self.url).await? {
+            let after = lease.ends.elapsed();
+            if after > RELEASE {
+                return Err(ChaosError::NotReleased { url: self.url.clone(), after });
             }
             sleep(RELEASE_POLL).await;
         }
         let ended = Instant::now();
         match lease.lost {
-            Some((last, source)) => Err(ChaosError::PauseLost { after: last + LEASE - self.started, source }),
+            Some(source) => Err(ChaosError::PauseLost { after: lease.ends - self.started, source }),
             None => Ok(PauseReport {
                 started: self.started,
                 ended,
+                lease_ended: lease.ends,
                 renewals: lease.renewals,
                 longest_renewal: lease.longest,
+                probes,
+                passed,
+                held: samples.held,
             }),
         }
     }
+}
+
+/// The value of a task that is never aborted.
+fn finished<T>(task: Result<T, JoinError>) -> T {
+    task.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 impl Drop for PauseGuard {

@@ -13,6 +13,15 @@ pub enum Scope {
     Anywhere,
 }
 
+impl From<Scope> for ratelimiter_target::Scope {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::ThisMachine => Self::ThisMachine,
+            Scope::Anywhere => Self::Anywhere,
+        }
+    }
+}
+
 impl Scope {
     /// Refuses a store outside the scope.
     ///

@@ -35,7 +35,9 @@ pub struct Tally {
     pub allowed: u64,
     /// Denied.
     pub denied: u64,
-    /// Without an answer that says either.
+    /// Not admitted, for another reason than quota.
+    pub failed: u64,
+    /// Without a complete answer.
     pub unknown: u64,
     /// Not sent, since too many were in flight.
     pub skipped: u64,
@@ -48,6 +50,7 @@ impl Tally {
         match outcome {
             Outcome::Allowed => self.allowed += 1,
             Outcome::Denied => self.denied += 1,
+            Outcome::Failed => self.failed += 1,
             Outcome::Unknown => self.unknown += 1,
         }
         self
@@ -55,7 +58,7 @@ impl Tally {
 
     /// How many were sent.
     pub fn sent(&self) -> u64 {
-        self.allowed + self.denied + self.unknown
+        self.allowed + self.denied + self.failed + self.unknown
     }
 }
 
@@ -148,7 +151,7 @@ impl Steady {
                 let outcome = outcome_of(&answer);
                 let node = answer.map_or_else(|_| NodeId::new(client.endpoint().authority()), |a| a.node);
                 let (invoke, done) = (invoke - started, complete - started);
-                let operation = Operation { key, node, invoke, complete: done, outcome };
+                let operation = Operation::new(key, node, invoke, done, outcome);
                 lock(&heard).note(operation, complete - due);
                 drop(place);
             });
@@ -211,11 +214,12 @@ fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
     heard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Anything but a clear yes or no is unknown: the check may have been counted.
+/// A refusal with another status is no admission. Without an answer the check may have been counted.
 pub(crate) fn outcome_of(answer: &Result<CheckResponse, ClientError>) -> Outcome {
     match answer {
         Ok(answer) if answer.allowed => Outcome::Allowed,
         Ok(_) => Outcome::Denied,
+        Err(ClientError::Refused { .. }) => Outcome::Failed,
         Err(_) => Outcome::Unknown,
     }
 }

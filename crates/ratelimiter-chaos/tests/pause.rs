@@ -33,7 +33,8 @@ async fn a_pause_holds_writes_back_lets_reads_pass_and_is_seen_to_end() {
         assert!(matches!(write, Err(StoreError::Deadline { .. })), "{write:?}");
     }
     let report = guard.heal().await.unwrap();
-    assert!(report.held() >= 3 * LEASE && report.renewals >= 3, "{report:?}");
+    assert!(report.ended - report.started >= 3 * LEASE && report.renewals >= 3, "{report:?}");
+    assert!(report.held() >= 2 * LEASE && report.probes >= 3, "{report:?}");
     writer.query::<()>(cmd("SET").arg("x").arg(1), SECOND).await.unwrap();
 }
 
@@ -63,10 +64,38 @@ async fn someone_elses_pause_is_seen_and_left_alone() {
 }
 
 #[tokio::test]
+async fn healing_leaves_a_later_foreign_pause_alone() {
+    let (_cluster, url) = store().await;
+    let guard = RedisPause::new(url.clone(), Scope::ThisMachine).unwrap().inject().await.unwrap();
+    let (other, foreign) = (Link::new(url.clone()).unwrap(), Duration::from_millis(1500));
+    let mut pause = cmd("CLIENT");
+    pause.arg("PAUSE").arg(1500).arg("WRITE");
+    let began = Instant::now();
+    other.query::<()>(&pause, SECOND).await.unwrap();
+    let report = guard.heal().await.unwrap();
+    assert!(report.ended - began >= foreign, "healing ended the other pause: {report:?}");
+    assert!(report.outlasted_by().is_some(), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_pause_that_another_client_ends_is_not_reported_as_held() {
+    let (_cluster, url) = store().await;
+    let guard = RedisPause::new(url.clone(), Scope::ThisMachine).unwrap().inject().await.unwrap();
+    let (other, until) = (Link::new(url.clone()).unwrap(), Instant::now() + 2 * SECOND);
+    while Instant::now() < until {
+        other.query::<()>(cmd("CLIENT").arg("UNPAUSE"), SECOND).await.unwrap();
+        sleep(Duration::from_millis(5)).await;
+    }
+    let report = guard.heal().await.unwrap();
+    assert!(!report.is_without_gap(), "{report:?}");
+    assert!(report.held() < (report.ended - report.started) / 2, "{report:?}");
+}
+
+#[tokio::test]
 async fn a_user_with_the_documented_rights_can_pause_and_read_nothing() {
     let (_cluster, url) = store().await;
     let admin = Link::new(url.clone()).unwrap();
-    let rights = "on >pw resetkeys -@all +client|pause +client|unpause +client|id +client|setname +info +ping +evalsha";
+    let rights = "on >pw resetkeys -@all +client|pause +client|id +client|setname +info +ping +evalsha";
     let mut acl = cmd("ACL");
     acl.arg("SETUSER").arg("chaos").arg(rights.split(' ').collect::<Vec<_>>());
     admin.query::<()>(&acl, SECOND).await.unwrap();
@@ -89,7 +118,7 @@ async fn a_user_with_the_documented_rights_can_pause_and_read_nothing() {
     };
 
     let report = redis_pause(as_user("chaos"), LEASE, Scope::ThisMachine).await.unwrap();
-    assert!(report.held() >= LEASE);
+    assert!(report.ended - report.started >= LEASE && report.held() > LEASE / 2, "{report:?}");
     let read =
         Link::new(as_user("chaos")).unwrap().query::<Option<String>>(cmd("GET").arg("x"), SECOND).await;
     assert!(matches!(read, Err(StoreError::NotPermitted { .. })), "{read:?}");
