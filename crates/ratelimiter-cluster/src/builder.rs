@@ -15,7 +15,7 @@ pub(crate) type StoreRoute = Arc<dyn Fn(usize, SocketAddr) -> SocketAddr + Send 
 pub struct ClusterBuilder {
     pub(crate) nodes: usize,
     pub(crate) counting: CountingMode,
-    pub(crate) on_store_failure: StoreFailurePolicy,
+    pub(crate) on_store_failure: Option<StoreFailurePolicy>,
     pub(crate) sync_interval: Duration,
     pub(crate) store_timeout: Duration,
     pub(crate) password: Option<String>,
@@ -32,7 +32,7 @@ impl ClusterBuilder {
         Self {
             nodes: 3,
             counting: CountingMode::Cached,
-            on_store_failure: StoreFailurePolicy::Local,
+            on_store_failure: None,
             sync_interval: Duration::from_millis(200),
             store_timeout: Duration::from_millis(200),
             password: None,
@@ -59,10 +59,10 @@ impl ClusterBuilder {
         self
     }
 
-    /// What a failing store means for keys without a policy of their own; local by default.
+    /// What a failing store means for keys without a policy of their own; by default the counting mode decides.
     #[must_use]
     pub fn on_store_failure(mut self, policy: StoreFailurePolicy) -> Self {
-        self.on_store_failure = policy;
+        self.on_store_failure = Some(policy);
         self
     }
 

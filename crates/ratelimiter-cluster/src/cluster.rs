@@ -1,4 +1,7 @@
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +13,8 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::guardian::Guardian;
-use crate::process::{POLL, Process};
+use crate::process::{Environment, POLL, Process};
+use crate::secret::Secret;
 use crate::{ClusterBuilder, ClusterError, StoreBinary, ports};
 
 /// How long a node may take to flush and end when it is asked to.
@@ -31,7 +35,7 @@ pub struct LocalCluster {
     url: StoreUrl,
     binary: StoreBinary,
     deadline: Duration,
-    admin_token: Option<String>,
+    admin_token: Option<Secret>,
 }
 
 #[derive(Debug)]
@@ -78,16 +82,21 @@ impl LocalCluster {
         let store_address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports[0]));
         let url = |address| format!("redis://{login}{address}");
 
-        let mut arguments: Vec<String> =
+        let mut arguments: Vec<String> = Vec::new();
+        if let Some(password) = &options.password {
+            let file = directory.path().join("store.conf");
+            configure(&file, password).map_err(ClusterError::io(format!("write {}", file.display())))?;
+            arguments.push(file.display().to_string());
+        }
+        let fixed =
             ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no", "--port"]
-                .map(String::from)
-                .to_vec();
+                .map(String::from);
+        arguments.extend(fixed);
         arguments.push(ports[0].to_string());
         arguments.extend(["--dir".into(), directory.path().display().to_string()]);
-        if let Some(password) = &options.password {
-            arguments.extend(["--requirepass".into(), password.clone()]);
-        }
-        let store = Process::start("store", binary.path(), arguments, guardian.group(), directory.path())?;
+        let group = guardian.group();
+        let store =
+            Process::start("store", binary.path(), arguments, Environment::new(), group, directory.path())?;
         let mut cluster = Self {
             nodes: Vec::new(),
             store,
@@ -96,7 +105,7 @@ impl LocalCluster {
             url: url(store_address).parse()?,
             binary: binary.clone(),
             deadline: options.deadline,
-            admin_token: options.admin_token.clone(),
+            admin_token: options.admin_token.clone().map(Secret),
         };
         let until = Instant::now() + options.deadline;
         cluster.store_answers(until).await?;
@@ -121,19 +130,20 @@ impl LocalCluster {
         let mut arguments: Vec<String> = [
             ("--id", id.to_owned()),
             ("--listen", address.to_string()),
-            ("--store", store.to_owned()),
             ("--counting", options.counting.to_string()),
-            ("--on-store-failure", options.on_store_failure.to_string()),
             ("--sync-interval", ms(options.sync_interval)),
             ("--store-timeout", ms(options.store_timeout)),
         ]
         .into_iter()
         .flat_map(|(flag, value)| [flag.to_owned(), value])
         .collect();
-        if let Some(token) = &options.admin_token {
-            arguments.extend(["--admin-token".into(), token.clone()]);
+        if let Some(policy) = options.on_store_failure {
+            arguments.extend(["--on-store-failure".into(), policy.to_string()]);
         }
-        let process = Process::start(id, binary, arguments, self.guardian.group(), self.directory.path())?;
+        let mut environment = vec![("RATELIMITER_STORE", Secret(store.to_owned()))];
+        environment.extend(self.admin_token.clone().map(|token| ("RATELIMITER_ADMIN_TOKEN", token)));
+        let (group, directory) = (self.guardian.group(), self.directory.path());
+        let process = Process::start(id, binary, arguments, environment, group, directory)?;
         self.nodes.push(Member { id: NodeId::from(id), endpoint: Endpoint::from(address), process });
         Ok(())
     }
@@ -149,7 +159,8 @@ impl LocalCluster {
     /// When there is no such node.
     pub fn client(&self, node: usize, deadline: Duration) -> Result<NodeClient, ClusterError> {
         let member = self.nodes.get(node).ok_or(ClusterError::NoSuchNode(node))?;
-        Ok(NodeClient::new(member.endpoint.clone(), deadline).with_token(self.admin_token.clone()))
+        Ok(NodeClient::new(member.endpoint.clone(), deadline)
+            .with_token(self.admin_token.clone().map(|token| token.0)))
     }
 
     /// The store's URL, with its password if it has one.
@@ -285,6 +296,15 @@ impl LocalCluster {
         }
         Ok(())
     }
+}
+
+/// Writes a configuration with a password that only this user can read.
+fn configure(file: &Path, password: &str) -> io::Result<()> {
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(file)?;
+    write!(file, "requirepass \"")?;
+    // Escaped as a whole, so that no character of it has a meaning.
+    password.bytes().try_for_each(|byte| write!(file, "\\x{byte:02x}"))?;
+    writeln!(file, "\"")
 }
 
 async fn wait(

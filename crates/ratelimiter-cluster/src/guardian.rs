@@ -3,9 +3,21 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Waits for the end of its standard input, which comes when its owner ends however that happens; then removes
-/// the directory and kills its whole process group, itself included.
-const SCRIPT: &str = r#"trap '' HUP INT QUIT TERM; read -r _; rm -rf -- "$1"; kill -KILL 0"#;
+/// Waits for the end of its standard input, which comes when its owner ends, for any reason; then removes the directory
+/// and kills its whole process group, itself included.
+///
+/// ```text
+///   owner ~~ pipe ~~> reader ~~ pipe ~~> second     the shell, parent of both, waits for both
+/// ```
+///
+/// The shell and its second both clean up, so that one of them may be killed first: the reader outlives each of the two,
+/// and its own end is the signal for both.
+const SCRIPT: &str = r#"
+trap '' HUP INT QUIT TERM
+end() { rm -rf -- "$1"; kill -KILL 0; }
+read -r _ | { read -r _; end "$1"; }
+end "$1"
+"#;
 
 /// A process whose only purpose is to outlive its owner and clean up after it.
 ///

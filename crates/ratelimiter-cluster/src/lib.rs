@@ -16,6 +16,7 @@ mod guardian;
 mod node_binary;
 mod ports;
 mod process;
+mod secret;
 mod store_binary;
 mod wheel;
 

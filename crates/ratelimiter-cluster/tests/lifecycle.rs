@@ -28,10 +28,15 @@ async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
+/// One column of the table of processes; empty for a process that does not exist.
+fn ps(column: &str, id: u32) -> String {
+    let output = Command::new("ps").args(["-ww", "-o", column, "-p", &id.to_string()]).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
 /// Whether a process runs; one that has ended and was not collected yet does not.
 fn runs(id: u32) -> bool {
-    let state = Command::new("ps").args(["-o", "stat=", "-p", &id.to_string()]).output().unwrap();
-    let state = String::from_utf8_lossy(&state.stdout).trim().to_owned();
+    let state = ps("stat=", id);
     !state.is_empty() && !state.starts_with('Z')
 }
 
@@ -175,6 +180,35 @@ async fn an_owner_that_is_killed_leaves_nothing_behind() {
     owner.child.kill().unwrap();
     owner.child.wait().unwrap();
     nothing_is_left(&owner.processes, &owner.directory).await;
+}
+
+#[tokio::test]
+async fn a_killed_guardian_and_owner_leave_nothing_behind() {
+    let mut owner = Owner::start();
+    let group = ps("pgid=", owner.processes[0]);
+    assert!(Command::new("kill").args(["-KILL", &group]).status().unwrap().success());
+    eventually("the guardian is gone", async || !runs(group.parse().unwrap())).await;
+    owner.child.kill().unwrap();
+    owner.child.wait().unwrap();
+    nothing_is_left(&owner.processes, &owner.directory).await;
+}
+
+#[tokio::test]
+async fn secrets_are_no_arguments_of_processes() {
+    let cluster = LocalCluster::builder()
+        .nodes(1)
+        .password("store-s3cret")
+        .admin_token("node-s3cret")
+        .start()
+        .await
+        .unwrap();
+    for id in cluster.process_ids() {
+        let arguments = ps("args=", id);
+        assert!(arguments.contains("127.0.0.1") && !arguments.contains("s3cret"), "{arguments}");
+    }
+    let spec = LimitSpec::new(Key::new("k").unwrap(), Limit::new(10, 60).unwrap());
+    cluster.client(0, SECOND).unwrap().set_limit(&spec).await.unwrap();
+    assert!(!format!("{cluster:?}").contains("s3cret"), "{cluster:?}");
 }
 
 #[tokio::test]

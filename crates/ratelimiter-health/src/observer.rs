@@ -52,6 +52,15 @@ impl Observer {
         Ok(Self { nodes, link: Link::new(store)?, started: Instant::now(), clock: None })
     }
 
+    /// Sends `token` to the nodes: those with an admin token list their keys for nothing less.
+    #[must_use]
+    pub fn with_token(mut self, token: Option<&str>) -> Self {
+        for node in &mut self.nodes {
+            node.client = node.client.clone().with_token(token.map(ToOwned::to_owned));
+        }
+        self
+    }
+
     /// The origin of [`Observation::at`].
     pub fn started(&self) -> Instant {
         self.started
@@ -151,8 +160,13 @@ impl NodeAnswer {
     fn sample(self) -> NodeSample {
         let Self { counters, health, latency } = self;
         let keys = counters.counters.into_iter().map(|c| {
-            let sample =
-                KeySample { limit: c.limit, epoch: c.epoch, admissions: c.count, unsynced: c.unsynced };
+            let sample = KeySample {
+                limit: c.limit,
+                epoch: c.epoch,
+                admissions: c.count,
+                unsynced: c.unsynced,
+                leased: c.lease.map_or(0, |lease| lease.admitted),
+            };
             (c.key, sample)
         });
         NodeSample {

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use ratelimiter_api::layout::{self, Heartbeat};
-use ratelimiter_api::{LimitEntry, NodeId, SharedCount, StoreSample};
+use ratelimiter_api::{CountingMode, LimitEntry, NodeId, SharedCount, SharedGrants, StoreSample};
 use ratelimiter_store::{Link, StoreError};
+use redis::{Value, from_redis_value};
 use serde::de::DeserializeOwned;
 
 /// The store's clock, and what is there to be counted.
@@ -50,13 +51,70 @@ pub(crate) async fn counts(
     }
     // Where there is nothing to count the latency is still of interest, and so is whether it answers.
     pipeline.cmd("PING").ignore();
-    let counts: Vec<u64> = link.pipeline(&pipeline, deadline).await?;
+    let leased = limits.iter().filter(|entry| entry.counting == CountingMode::Leased);
+    for entry in leased.clone() {
+        let [grants, ..] = layout::leases(&entry.key, entry.epoch);
+        pipeline.cmd("HGETALL").arg(grants);
+    }
+    let answers: Vec<Value> = link.pipeline(&pipeline, deadline).await?;
+    let mut answers = answers.into_iter();
+    let counts: Vec<u64> = answers.by_ref().take(limits.len()).map(|count| number(&count)).collect();
+    let books = leased.zip(answers).map(|(entry, book)| {
+        let start_us = span_end_us.saturating_sub(entry.limit.window_us());
+        (&entry.key, grants(&from_redis_value(book).unwrap_or_default(), start_us, span_end_us))
+    });
+    let mut books: HashMap<_, _> = books.collect();
     let keys: BTreeMap<_, _> = limits
         .iter()
         .zip(counts)
         .map(|(entry, shared)| {
-            (entry.key.clone(), SharedCount { limit: entry.limit, epoch: entry.epoch, shared })
+            let grants = books.remove(&entry.key);
+            let shared = shared + grants.map_or(0, |grants| grants.charged);
+            (entry.key.clone(), SharedCount { limit: entry.limit, epoch: entry.epoch, shared, grants })
         })
         .collect();
     Ok(StoreSample { latency: started.elapsed(), keys })
+}
+
+fn number(answer: &Value) -> u64 {
+    if let Value::Int(number) = answer { u64::try_from(*number).unwrap_or(0) } else { 0 }
+}
+
+/// The grants that can hold an admission of the span `(start_us, end_us]`: given by its end, and not ended by its start. The
+/// ledger keeps its own time, which is the store's clock and an offset.
+fn grants(book: &HashMap<String, String>, start_us: u64, end_us: u64) -> SharedGrants {
+    let offset = book.get("#offset").and_then(|text| text.parse().ok()).unwrap_or(0_u64);
+    let mut sums = SharedGrants::default();
+    for (_, grant) in book.iter().filter(|(name, _)| !name.starts_with('#')) {
+        let mut fields = grant.split(' ').map(str::parse::<u64>);
+        let (Some(Ok(charge)), Some(Ok(given)), Some(Ok(end)), Some(Ok(settled))) =
+            (fields.next(), fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        if given <= end_us + offset && end > start_us + offset {
+            sums.charged += charge;
+            sums.open += if settled == 0 { charge } else { 0 };
+        }
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_of_the_span_are_summed() {
+        let book = [
+            ("#offset", "5"),
+            ("n:b:1", "4 100 120 0"),
+            ("n:b:2", "3 110 115 1"),
+            ("n:b:3", "9 100 105 1"),
+            ("n:b:4", "9 126 200 0"),
+            ("n:b:5", "broken"),
+        ];
+        let book = book.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+        assert_eq!(grants(&book, 100, 120), SharedGrants { charged: 7, open: 4 });
+    }
 }
