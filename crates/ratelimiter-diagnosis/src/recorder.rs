@@ -228,7 +228,7 @@ mod tests {
         // every round shows ten keys that were never seen before
         for round in 0..4_000_u32 {
             let keys = (0..10).map(|n| {
-                let shared = SharedCount { limit, epoch: 1, shared: 1 };
+                let shared = SharedCount { limit, epoch: 1, shared: 1, grants: None };
                 (Key::new(format!("k{}", round * 10 + n)).unwrap(), shared)
             });
             let store = StoreSample { latency: Duration::ZERO, keys: keys.collect() };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use diagnosis::Mechanism;
 use ratelimiter_api::{CountingMode, Key, Limit, LimitError};
-use ratelimiter_evidence::{CLIENTS, STORE, key_entity};
+use ratelimiter_diagnosis::{CLIENTS, STORE, key_entity};
 
 use crate::relay::Condition;
 use crate::rng::Rng;

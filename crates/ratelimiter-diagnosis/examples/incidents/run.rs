@@ -8,7 +8,7 @@ use diagnosis::{BuildError, Evidence, Validated, Verdict, offline};
 use ratelimiter_api::{LimitSpec, NodeClient};
 use ratelimiter_chaos::{Burst, RedisPause, Scope, Steady, SteadyHandle, Tally, setup_rate_limit};
 use ratelimiter_cluster::LocalCluster;
-use ratelimiter_evidence::{Client, Moment, Recorder};
+use ratelimiter_diagnosis::{Client, Moment, Recorder};
 use ratelimiter_health::Observer;
 use ratelimiter_invariants::{Change, Monitor, Thresholds, Violation};
 use ratelimiter_store::StoreUrl;

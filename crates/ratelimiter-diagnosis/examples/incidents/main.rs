@@ -1,6 +1,6 @@
 //! Breaks real clusters in nine ways and counts how often the diagnosis names the cause.
 //!
-//! `cargo run --release -p ratelimiter-evidence --example incidents -- --seeds 10`
+//! `cargo run --release -p ratelimiter-diagnosis --example incidents -- --seeds 10`
 //!
 //! Every run has a cluster of its own, on which a seed decides loads, limits, times and places. The cluster is observed
 //! as in the demo, and the diagnosis gets what was observed, never what was done. It ends with status 1 when a cause is

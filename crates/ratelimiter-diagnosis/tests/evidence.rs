@@ -8,7 +8,7 @@ use diagnosis::{Direction, Evidence, Fact, Role, Row, Verdict, offline};
 use ratelimiter_api::{
     Key, KeySample, Limit, NodeId, NodeObservation, NodeSample, Observation, SharedCount, StoreSample,
 };
-use ratelimiter_evidence::{CLIENTS, Client, Moment, Recorder, STORE};
+use ratelimiter_diagnosis::{CLIENTS, Client, Moment, Recorder, STORE};
 use ratelimiter_invariants::{Change, Monitor, Thresholds, Violation};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -25,8 +25,8 @@ fn quiet_with(round: u32, keys: &[&str]) -> Observation {
     let span_end_us = BEGINNING_US + u64::try_from(at.as_micros()).unwrap();
     let limit = Limit::new(100, 4).unwrap();
     let keys: Vec<Key> = keys.iter().map(|key| Key::new(key).unwrap()).collect();
-    let own = KeySample { limit, epoch: 1, admissions: 20, unsynced: 1 };
-    let shared = SharedCount { limit, epoch: 1, shared: 60 };
+    let own = KeySample { limit, epoch: 1, admissions: 20, unsynced: 1, leased: 0 };
+    let shared = SharedCount { limit, epoch: 1, shared: 60, grants: None };
     let node = |n: u32| NodeObservation {
         node: NodeId::new(format!("node-{n}")),
         address: format!("127.0.0.1:{}", 8000 + n),
