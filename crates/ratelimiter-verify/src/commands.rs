@@ -1,0 +1,213 @@
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, IsTerminal as _, Read};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use ratelimiter_api::{Limit, LimitSpec, NodeClient};
+use ratelimiter_chaos::setup_rate_limit;
+use ratelimiter_cli::{Exit, Signals, Usage};
+use ratelimiter_invariants::{Contract, HistoryChecker};
+use ratelimiter_target::{ExecTarget, HttpTarget, RespTarget, Scope, Target, Template};
+use ratelimiter_verify::{
+    Depth, Plan, Recorded, Settings, Status, Verdict, judge, judge_history, junit, read_history, run, table,
+    timelines, write_history,
+};
+
+use crate::cli::{CheckArgs, ContractArgs, ExecArgs, HttpArgs, NodeArgs, RespArgs, RunArgs};
+
+/// Version of `verdict.json`. Raised when a field changes its meaning or goes.
+const VERDICT_VERSION: u32 = 1;
+
+fn scope(run: &RunArgs) -> Scope {
+    if run.allow_remote { Scope::Anywhere } else { Scope::ThisMachine }
+}
+
+/// A limiter behind HTTP.
+pub(crate) async fn http(args: HttpArgs) -> anyhow::Result<Exit> {
+    let mut target = HttpTarget::new(&args.urls, scope(&args.run))
+        .map_err(Usage::of)?
+        .method(args.method)
+        .body(args.body)
+        .allowed(args.allowed)
+        .denied(args.denied)
+        .expecting(args.json_path);
+    for (name, value) in args.headers {
+        target = target.header(name, Some(value));
+    }
+    let has_key = target.has_key();
+    let plan = plan(&args.run, has_key)?;
+    verify(&args.run, plan, &target).await
+}
+
+/// Nodes of this project. Each key gets its limit before its step.
+pub(crate) async fn node(args: NodeArgs) -> anyhow::Result<Exit> {
+    let target = HttpTarget::node(&args.urls, scope(&args.run)).map_err(Usage::of)?;
+    let plan = plan(&args.run, true)?;
+    let seconds = i64::try_from(args.run.contract.window.as_secs()).unwrap_or(i64::MAX);
+    let limit = Limit::new(args.run.contract.limit.into(), seconds).map_err(Usage::of)?;
+    if args.run.contract.window.subsec_nanos() != 0 {
+        return Err(Usage("a node's window is whole seconds".into()).into());
+    }
+    if !args.run.dry_run {
+        let token = args.admin_token.map(|token| token.0);
+        let client = |endpoint: &ratelimiter_api::Endpoint| {
+            NodeClient::new(endpoint.clone(), args.run.deadline).with_token(token.clone())
+        };
+        let nodes: Vec<_> = args.urls.iter().map(client).collect();
+        for key in plan.steps.iter().flat_map(|step| &step.keys) {
+            let spec = LimitSpec { counting: args.counting, ..LimitSpec::new(key.clone(), limit) };
+            setup_rate_limit(&nodes, &spec).await.context("set the limits of the keys")?;
+        }
+    }
+    verify(&args.run, plan, &target).await
+}
+
+/// A limiter behind a RESP command.
+pub(crate) async fn resp(args: RespArgs) -> anyhow::Result<Exit> {
+    let words = words(&args.command)?;
+    let command: Vec<Template> =
+        words.iter().map(|word| word.parse()).collect::<Result<_, _>>().map_err(Usage::of)?;
+    let urls: Vec<String> = args.urls.iter().map(|url| url.as_typed().to_owned()).collect();
+    let target = RespTarget::new(&urls, &command, args.allowed_reply, scope(&args.run)).map_err(Usage::of)?;
+    let plan = plan(&args.run, command.iter().any(Template::has_key))?;
+    verify(&args.run, plan, &target).await
+}
+
+/// A library behind a child process.
+pub(crate) async fn exec(args: ExecArgs) -> anyhow::Result<Exit> {
+    let target = ExecTarget::new(words(&args.command)?, args.processes).map_err(Usage::of)?;
+    let plan = plan(&args.run, true)?;
+    verify(&args.run, plan, &target).await
+}
+
+fn words(command: &str) -> Result<Vec<String>, Usage> {
+    shlex::split(command).ok_or_else(|| Usage("--command has a quote that is not closed".into()))
+}
+
+/// A recorded history.
+pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
+    let contract = contract(&args.contract)?;
+    let file: Box<dyn Read> = match args.file.as_os_str() {
+        dash if dash == "-" => Box::new(io::stdin()),
+        path => Box::new(File::open(path).with_context(|| format!("open {}", args.file.display()))?),
+    };
+    let operations =
+        read_history(BufReader::new(file)).with_context(|| format!("read {}", args.file.display()))?;
+    let checker = checker(contract, &args.contract);
+    let verdict = judge_history(operations, checker, contract)?;
+    print(&verdict);
+    Ok(exit(&verdict))
+}
+
+fn contract(args: &ContractArgs) -> Result<Contract, Usage> {
+    Ok(Contract::new(args.limit, args.window).map_err(Usage::of)?.of_kind(args.contract))
+}
+
+fn checker(contract: Contract, args: &ContractArgs) -> HistoryChecker {
+    HistoryChecker::new(contract).clock_tolerance(args.clock_tolerance).uncertainty(args.uncertainty)
+}
+
+fn plan(args: &RunArgs, has_key: bool) -> Result<Plan, Usage> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let settings = Settings {
+        contract: contract(&args.contract)?,
+        multiplier: args.multiplier,
+        bursts: args.bursts,
+        depth: if args.thorough { Depth::Thorough } else { Depth::Quick },
+        phases: args.phases.clone(),
+        run: args.seed.map_or_else(|| format!("{now:x}"), |seed| seed.to_string()),
+        has_key,
+        max_requests: args.max_requests,
+    };
+    Plan::new(&settings).map_err(Usage::of)
+}
+
+/// Plays the plan, judges it, and writes the results.
+async fn verify(args: &RunArgs, plan: Plan, target: &dyn Target) -> anyhow::Result<Exit> {
+    println!("target: {}", target.describe());
+    let takes = humantime::format_duration(Duration::from_secs(plan.takes().as_secs() + 1));
+    println!(
+        "plan: {}, {} checks in {} steps, about {takes}",
+        plan.contract,
+        plan.requests(),
+        plan.steps.len()
+    );
+    for skipped in &plan.skipped {
+        println!("skipped: {}: {}", skipped.phase, skipped.reason);
+    }
+    if args.dry_run {
+        for step in &plan.steps {
+            println!("  {:<9} {:>6} checks on {}", step.phase, step.requests, step.keys[0]);
+        }
+        return Ok(Exit::Success);
+    }
+    let mut signals = Signals::listen().context("signals cannot be listened to")?;
+    let bar = progress_bar(plan.steps.len());
+    let playing = run(&plan, target, args.deadline, |n, step| {
+        bar.set_position(n as u64);
+        bar.set_message(step.map(|step| step.phase.to_string()).unwrap_or_default());
+    });
+    let recorded = tokio::select! {
+        biased;
+        exit = signals.next() => {
+            bar.finish_and_clear();
+            return Ok(exit);
+        }
+        recorded = playing => recorded,
+    };
+    bar.finish_and_clear();
+    let recorded = recorded?;
+    let verdict = judge(&recorded, checker(plan.contract, &args.contract), plan.contract)?;
+    println!();
+    print(&verdict);
+    if let Some(directory) = &args.out {
+        write(directory, &plan, &recorded, &verdict)
+            .with_context(|| format!("write the results into {}", directory.display()))?;
+        println!("results: {}", directory.display());
+    }
+    Ok(exit(&verdict))
+}
+
+fn progress_bar(steps: usize) -> ProgressBar {
+    let hidden = !io::stderr().is_terminal();
+    let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let bar = ProgressBar::with_draw_target(Some(steps as u64), target);
+    if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} {bar:30} {pos}/{len} {msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn print(verdict: &Verdict) {
+    if let Some(drawing) = timelines(verdict, 100) {
+        println!("{drawing}\n");
+    }
+    println!("{}", table(verdict));
+}
+
+fn exit(verdict: &Verdict) -> Exit {
+    match verdict.status {
+        Status::Passed => Exit::Success,
+        Status::Violated => Exit::Violated,
+        Status::Undecided => Exit::Undecided,
+    }
+}
+
+fn write(directory: &Path, plan: &Plan, recorded: &[Recorded], verdict: &Verdict) -> anyhow::Result<()> {
+    fs::create_dir_all(directory)?;
+    let history = BufWriter::new(File::create(directory.join("history.jsonl"))?);
+    write_history(recorded.iter().flat_map(|record| &record.operations), history)?;
+    let json = serde_json::json!({
+        "version": VERDICT_VERSION,
+        "tool": concat!("ratelimiter-verify ", env!("CARGO_PKG_VERSION")),
+        "contract": plan.contract,
+        "verdict": verdict,
+        "skipped": plan.skipped,
+    });
+    fs::write(directory.join("verdict.json"), format!("{json:#}\n"))?;
+    fs::write(directory.join("junit.xml"), junit(verdict).map_err(anyhow::Error::msg)?)?;
+    Ok(())
+}

@@ -1,0 +1,298 @@
+//! Records in, verdict out. Pure.
+
+use std::time::Duration;
+
+use ratelimiter_api::{Key, Operation, Outcome};
+use ratelimiter_chaos::Release;
+use ratelimiter_invariants::{
+    Contract, Doubt, HistoryChecker, HistoryError, Report, Verdict as Contracted, by_key,
+};
+use serde::Serialize;
+
+use crate::{Phase, Recorded};
+
+/// The largest share of a window that may lie below the resolution of the recorded times in a pass: 5 %.
+const RESOLUTION: u32 = 20;
+
+/// The judgement of one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// No placement of the decisions breaks the contract, and nothing else is wrong.
+    Passed,
+    /// Neither is proved.
+    Undecided,
+    /// The contract is broken, or a finding stands.
+    Violated,
+}
+
+/// A wrong beside over-admission.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "finding", rename_all = "kebab-case")]
+pub enum Finding {
+    /// Denials that no placement of the other checks justifies.
+    UnderAdmission {
+        /// How many.
+        denials: usize,
+        /// The first of them, in words.
+        first: String,
+    },
+    /// The quota did not return when it should have.
+    NoReturn {
+        /// The wait before the retry.
+        #[serde(rename = "waited_ms", serialize_with = "millis")]
+        waited: Duration,
+        /// Whether the limiter had stated it.
+        stated: bool,
+    },
+    /// A header field contradicts the answers.
+    Dishonest {
+        /// The contradiction.
+        contradiction: String,
+    },
+}
+
+impl Finding {
+    /// The finding in words.
+    pub fn text(&self) -> String {
+        match self {
+            Self::UnderAdmission { denials: 1, first } => format!("1 denial without cause: {first}"),
+            Self::UnderAdmission { denials, first } => {
+                format!("{denials} denials without cause, the first: {first}")
+            }
+            Self::NoReturn { waited, stated } => {
+                let by = if *stated { "as the limiter stated" } else { "longer than a window" };
+                format!("denied again after {:.3} s, {by}", waited.as_secs_f64())
+            }
+            Self::Dishonest { contradiction } => contradiction.clone(),
+        }
+    }
+}
+
+fn millis<S: serde::Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64((value.as_secs_f64() * 1e6).round() / 1e3)
+}
+
+/// One key of one step, judged.
+#[derive(Clone, Debug, Serialize)]
+pub struct Judged {
+    /// The phase; nothing for a history from a file.
+    pub phase: Option<Phase>,
+    /// The key.
+    pub key: Key,
+    /// The judgement.
+    pub status: Status,
+    /// The contract's report.
+    pub report: Report,
+    /// What else is wrong.
+    pub findings: Vec<Finding>,
+    /// The part of the window that the recorded times cannot resolve: the pass holds for windows shorter by this.
+    #[serde(rename = "resolution_ms", serialize_with = "millis")]
+    pub resolution: Duration,
+    /// The reason of an undecided judgement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undecided: Option<String>,
+    /// From the first request of a burst to its last.
+    #[serde(rename = "start_skew_ms", skip_serializing_if = "Option::is_none", serialize_with = "optional")]
+    pub skew: Option<Duration>,
+    /// Whether the burst fell back to the barrier.
+    pub barrier: bool,
+    /// Median and largest latency of a check.
+    #[serde(rename = "latency_ms", serialize_with = "pair")]
+    pub latency: (Duration, Duration),
+    /// Forms of the answers that were neither allowed nor denied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
+}
+
+#[expect(clippy::ref_option, reason = "the signature serde asks for")]
+fn optional<S: serde::Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => millis(value, to),
+        None => to.serialize_none(),
+    }
+}
+
+fn pair<S: serde::Serializer>(value: &(Duration, Duration), to: S) -> Result<S::Ok, S::Error> {
+    let ms = |value: Duration| (value.as_secs_f64() * 1e6).round() / 1e3;
+    to.collect_map([("median", ms(value.0)), ("max", ms(value.1))])
+}
+
+/// The verdict on a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdict {
+    /// The worst of all judgements.
+    pub status: Status,
+    /// One judgement a key, in the order of the run.
+    pub judged: Vec<Judged>,
+}
+
+/// Judges all records of a run.
+///
+/// # Errors
+/// When a history makes no sense.
+pub fn judge(
+    recorded: &[Recorded],
+    checker: HistoryChecker,
+    contract: Contract,
+) -> Result<Verdict, HistoryError> {
+    let mut judged = Vec::new();
+    for record in recorded {
+        let mut histories = by_key(record.operations.iter().cloned());
+        for key in &record.keys {
+            let operations = histories.remove(key).unwrap_or_default();
+            let mut one = judge_key(Some(record.phase), key, &operations, checker, contract)?;
+            one.skew = record.skew.map(|(skew, _)| skew);
+            one.barrier = record.skew.is_some_and(|(_, release)| release == Release::Barrier);
+            one.details.clone_from(&record.details);
+            judged.push(one);
+        }
+    }
+    Ok(Verdict::of(judged))
+}
+
+/// Judges a history of any keys.
+///
+/// # Errors
+/// When a check completes before it was sent.
+pub fn judge_history(
+    operations: Vec<Operation>,
+    checker: HistoryChecker,
+    contract: Contract,
+) -> Result<Verdict, HistoryError> {
+    let judged = by_key(operations)
+        .into_iter()
+        .map(|(key, operations)| judge_key(None, &key, &operations, checker, contract))
+        .collect::<Result<_, _>>()?;
+    Ok(Verdict::of(judged))
+}
+
+impl Verdict {
+    fn of(judged: Vec<Judged>) -> Self {
+        // Without a single judgement nothing is proved.
+        let status = judged.iter().map(|one| one.status).max().unwrap_or(Status::Undecided);
+        Self { status, judged }
+    }
+
+    /// Judgements with this status.
+    pub fn count(&self, status: Status) -> usize {
+        self.judged.iter().filter(|one| one.status == status).count()
+    }
+}
+
+fn judge_key(
+    phase: Option<Phase>,
+    key: &Key,
+    operations: &[Operation],
+    checker: HistoryChecker,
+    contract: Contract,
+) -> Result<Judged, HistoryError> {
+    let report = checker.check(operations)?;
+    let mut findings = Vec::new();
+    if let Some(first) = report.unjustified_denials.first() {
+        let denials = report.unjustified_denials.len();
+        findings.push(Finding::UnderAdmission { denials, first: first.to_string() });
+    }
+    if phase == Some(Phase::Return) {
+        findings.extend(no_return(operations));
+    }
+    findings.extend(dishonest(operations));
+    let (mut resolution, mut undecided) = (Duration::ZERO, None);
+    let answered = operations.iter().any(|op| matches!(op.outcome, Outcome::Allowed | Outcome::Denied));
+    match &report.verdict {
+        _ if !answered => undecided = Some("no check was answered allowed or denied".to_owned()),
+        Contracted::Unknown { why, .. } => match resolved(operations, checker, contract, *why)? {
+            Some(unresolved) => resolution = unresolved,
+            None => undecided = Some(report.to_string()),
+        },
+        Contracted::Pass | Contracted::Violated(_) => {}
+    }
+    let status = match &report.verdict {
+        Contracted::Violated(_) => Status::Violated,
+        _ if !findings.is_empty() => Status::Violated,
+        _ if undecided.is_some() => Status::Undecided,
+        _ => Status::Passed,
+    };
+    let mut latencies: Vec<Duration> = operations.iter().map(|op| op.complete - op.invoke).collect();
+    latencies.sort();
+    let median = latencies.get(latencies.len() / 2).copied().unwrap_or_default();
+    let latency = (median, latencies.last().copied().unwrap_or_default());
+    let (key, skew, barrier, details) = (key.clone(), None, false, Vec::new());
+    Ok(Judged {
+        phase,
+        key,
+        status,
+        report,
+        findings,
+        resolution,
+        undecided,
+        skew,
+        barrier,
+        latency,
+        details,
+    })
+}
+
+/// The smallest part of the window, of a few, without which the contract is kept for certain. A limiter that admits at the
+/// very instant at which quota returns is never proved right for the whole window: each check takes a while, and the decision
+/// may lie anywhere in it.
+fn resolved(
+    operations: &[Operation],
+    checker: HistoryChecker,
+    contract: Contract,
+    why: Doubt,
+) -> Result<Option<Duration>, HistoryError> {
+    if why == Doubt::Outcomes {
+        return Ok(None);
+    }
+    let window = contract.window();
+    for part in [1000, 500, 200, 100, 50, RESOLUTION] {
+        let unresolved = window / part;
+        let Ok(shorter) = Contract::new(contract.max(), window.saturating_sub(unresolved)) else { continue };
+        if checker.against(shorter.of_kind(contract.kind())).check(operations)?.verdict == Contracted::Pass {
+            return Ok(Some(unresolved));
+        }
+    }
+    Ok(None)
+}
+
+/// The retry at the end of [`Phase::Return`] must be allowed, if the check before it was denied.
+fn no_return(operations: &[Operation]) -> Option<Finding> {
+    let [.., denied, retry] = operations else { return None };
+    let denied_twice = denied.outcome == Outcome::Denied && retry.outcome == Outcome::Denied;
+    let stated = denied.claims.retry_after.or(denied.claims.reset).is_some();
+    let waited = retry.invoke.saturating_sub(denied.complete);
+    denied_twice.then_some(Finding::NoReturn { waited, stated })
+}
+
+/// Contradictions between header fields and answers, for checks that were made one after the other.
+fn dishonest(operations: &[Operation]) -> Vec<Finding> {
+    let mut contradictions = Vec::new();
+    if let Some(op) = operations.iter().find(|op| op.claims.remaining.is_some_and(|left| left < 0)) {
+        contradictions.push(format!(
+            "{} stated {} remaining",
+            op.node,
+            op.claims.remaining.unwrap_or_default()
+        ));
+    }
+    let in_turn = operations.windows(2).all(|pair| pair[0].complete <= pair[1].invoke);
+    let allowed_with_none = |op: &&Operation| {
+        op.outcome == Outcome::Denied && op.claims.remaining.is_some_and(|left| left >= i64::from(op.cost))
+    };
+    if in_turn && let Some(op) = operations.iter().find(allowed_with_none) {
+        let left = op.claims.remaining.unwrap_or_default();
+        contradictions
+            .push(format!("{} denied a check of cost {} and stated {left} remaining", op.node, op.cost));
+    }
+    let rises = operations.windows(2).find(|pair| {
+        let both = pair.iter().all(|op| op.outcome == Outcome::Allowed);
+        let soon = pair[1].invoke.saturating_sub(pair[0].complete) < Duration::from_millis(50);
+        both && soon && pair[0].node == pair[1].node && pair[1].claims.remaining > pair[0].claims.remaining
+    });
+    if in_turn && let Some([before, after]) = rises {
+        let (from, to) =
+            (before.claims.remaining.unwrap_or_default(), after.claims.remaining.unwrap_or_default());
+        contradictions.push(format!("{} stated {from} remaining and, one admission later, {to}", after.node));
+    }
+    contradictions.into_iter().map(|contradiction| Finding::Dishonest { contradiction }).collect()
+}

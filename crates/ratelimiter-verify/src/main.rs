@@ -1,0 +1,8 @@
+//! One command, a verdict on anyone's rate limiter. The library has all but the command line.
+
+mod cli;
+mod commands;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,0 +1,224 @@
+//! Plays a plan against a target and records every check.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ratelimiter_api::{Claims, Key, NodeId, Operation, Outcome};
+use ratelimiter_chaos::{ChaosError, Release, volley};
+use ratelimiter_target::{Check, Connection, Target};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::{Phase, Plan, Step};
+
+/// Distance of the two bursts of [`Phase::Edge`] from the edge.
+const BESIDE: Duration = Duration::from_millis(100);
+
+/// The records of one step.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The phase.
+    pub phase: Phase,
+    /// The keys of the step, in the order of the plan.
+    pub keys: Vec<Key>,
+    /// Every check, on one clock for the whole run.
+    pub operations: Vec<Operation>,
+    /// From the first request of a burst to its last, and how it was released.
+    pub skew: Option<(Duration, Release)>,
+    /// Forms of the answers that were neither allowed nor denied.
+    pub details: Vec<String>,
+}
+
+/// A run that broke.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The target could not be reached, before anything was sent in a step.
+    #[error("{phase}: {source}")]
+    Step {
+        /// The phase.
+        phase: Phase,
+        /// The reason.
+        source: ChaosError,
+    },
+}
+
+/// Plays all steps. `progress` is called before each with its number, and once more at the end.
+///
+/// # Errors
+/// When the target cannot be reached.
+pub async fn run(
+    plan: &Plan,
+    target: &dyn Target,
+    deadline: Duration,
+    mut progress: impl FnMut(usize, Option<&Step>),
+) -> Result<Vec<Recorded>, RunError> {
+    let origin = Instant::now();
+    let mut recorded = Vec::new();
+    for (n, step) in plan.steps.iter().enumerate() {
+        progress(n, Some(step));
+        if n > 0 {
+            sleep(plan.rest).await;
+        }
+        let mut player = Player { plan, target, deadline, origin, record: Recorded::new(step) };
+        player.play(step).await.map_err(|source| RunError::Step { phase: step.phase, source })?;
+        recorded.push(player.record);
+    }
+    progress(plan.steps.len(), None);
+    Ok(recorded)
+}
+
+impl Recorded {
+    fn new(step: &Step) -> Self {
+        Self {
+            phase: step.phase,
+            keys: step.keys.clone(),
+            operations: Vec::new(),
+            skew: None,
+            details: Vec::new(),
+        }
+    }
+
+    fn detail(&mut self, detail: String) {
+        if !detail.is_empty() && !self.details.contains(&detail) {
+            self.details.push(detail);
+        }
+    }
+}
+
+struct Player<'a> {
+    plan: &'a Plan,
+    target: &'a dyn Target,
+    deadline: Duration,
+    origin: Instant,
+    record: Recorded,
+}
+
+impl Player<'_> {
+    async fn play(&mut self, step: &Step) -> Result<(), ChaosError> {
+        let limit = u64::from(self.plan.contract.max());
+        let window = self.plan.contract.window();
+        let key = &step.keys[0];
+        match step.phase {
+            Phase::Burst => self.burst(key, step.requests).await,
+            Phase::TwoKeys => {
+                self.in_turn(key, limit + 5).await?;
+                self.in_turn(&step.keys[1], limit).await
+            }
+            Phase::Fields => self.in_turn(key, step.requests).await,
+            Phase::Return => {
+                self.in_turn(key, limit + 2).await?;
+                let last = self.record.operations.last();
+                let claimed = last.and_then(|op| op.claims.retry_after.or(op.claims.reset));
+                let longest = window + window / 10;
+                sleep(claimed.unwrap_or(longest).min(longest)).await;
+                self.in_turn(key, 1).await
+            }
+            Phase::Overload => self.paced(key, 3 * limit, 3).await,
+            Phase::Edge => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let into = Duration::from_nanos((now.as_nanos() % window.as_nanos().max(1)) as u64);
+                let edge = Instant::now() + window - into;
+                sleep_until(edge.checked_sub(BESIDE).unwrap_or(edge)).await;
+                self.burst(key, limit).await?;
+                sleep_until(edge + BESIDE).await;
+                self.burst(key, limit).await
+            }
+            Phase::Steady => self.paced(key, (limit * 4).div_ceil(5), 1).await,
+        }
+    }
+
+    fn check(&self, key: &Key) -> Check {
+        Check { key: key.clone(), cost: 1, deadline: self.deadline }
+    }
+
+    async fn burst(&mut self, key: &Key, requests: u64) -> Result<(), ChaosError> {
+        let checks = vec![self.check(key); usize::try_from(requests).unwrap_or(usize::MAX)];
+        let report = volley(self.target, checks, Release::LastByte).await?;
+        let shift = report.released - self.origin;
+        let shifted = report.operations.into_iter().map(|mut op| {
+            op.invoke += shift;
+            op.complete += shift;
+            op
+        });
+        self.record.operations.extend(shifted);
+        let longest = self.record.skew.map_or(report.start_skew, |(skew, _)| skew.max(report.start_skew));
+        self.record.skew = Some((longest, report.release));
+        report.details.into_iter().for_each(|detail| self.record.detail(detail));
+        Ok(())
+    }
+
+    /// One check after the other, over the nodes by turns.
+    async fn in_turn(&mut self, key: &Key, count: u64) -> Result<(), ChaosError> {
+        let nodes = self.target.nodes().to_vec();
+        let mut connections: Vec<Option<Box<dyn Connection>>> = nodes.iter().map(|_| None).collect();
+        for n in 0..count {
+            let node = (n % nodes.len() as u64) as usize;
+            let connection = match connections[node].take() {
+                Some(connection) => connection,
+                None => self.target.connect(node).await?,
+            };
+            let made = make(connection, self.check(key), nodes[node].clone(), self.origin).await;
+            // An answer that is none may have broken the connection.
+            connections[node] = (made.operation.outcome != Outcome::Unknown).then_some(made.connection);
+            self.record.detail(made.detail);
+            self.record.operations.push(made.operation);
+        }
+        Ok(())
+    }
+
+    /// `a_window` checks evenly over a window, for so many windows and half a one more of a single window; an open model, so
+    /// that a slow answer holds nothing up.
+    async fn paced(&mut self, key: &Key, a_window: u64, windows: u32) -> Result<(), ChaosError> {
+        let window = self.plan.contract.window();
+        let gap = window.div_f64(a_window.max(1) as f64);
+        let total = if windows == 1 { a_window * 3 / 2 } else { a_window * u64::from(windows) };
+        let nodes = self.target.nodes().to_vec();
+        let mut idle: Vec<Vec<Box<dyn Connection>>> = nodes.iter().map(|_| Vec::new()).collect();
+        let mut flights = JoinSet::new();
+        let began = Instant::now();
+        for n in 0..total {
+            sleep_until(began + gap.mul_f64(n as f64)).await;
+            while let Some(Ok((node, made))) = flights.try_join_next() {
+                self.land(node, made, &mut idle);
+            }
+            let node = (n % nodes.len() as u64) as usize;
+            let connection = match idle[node].pop() {
+                Some(connection) => connection,
+                None => self.target.connect(node).await?,
+            };
+            let (check, name, origin) = (self.check(key), nodes[node].clone(), self.origin);
+            flights.spawn(async move { (node, make(connection, check, name, origin).await) });
+        }
+        for (node, made) in flights.join_all().await {
+            self.land(node, made, &mut idle);
+        }
+        self.record.operations.sort_by_key(|op| op.invoke);
+        Ok(())
+    }
+
+    fn land(&mut self, node: usize, made: Made, idle: &mut [Vec<Box<dyn Connection>>]) {
+        if made.operation.outcome != Outcome::Unknown {
+            idle[node].push(made.connection);
+        }
+        self.record.detail(made.detail);
+        self.record.operations.push(made.operation);
+    }
+}
+
+/// A check that has its answer.
+struct Made {
+    connection: Box<dyn Connection>,
+    operation: Operation,
+    detail: String,
+}
+
+async fn make(mut connection: Box<dyn Connection>, check: Check, node: NodeId, origin: Instant) -> Made {
+    let invoke = origin.elapsed();
+    let answer = connection.check(&check).await;
+    let complete = origin.elapsed();
+    let claims: Claims = answer.claims;
+    let operation = Operation {
+        claims,
+        ..Operation::new(check.key, node, invoke, complete, answer.outcome).costing(check.cost)
+    };
+    Made { connection, operation, detail: answer.detail }
+}
