@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use demo_core::{
     Chapter, DemoRunner, Dependency, Event, HealthPoller, HealthSnapshot, MarkEdge, NodeHealth, NodeState,
-    Pace, Tone, Transcript,
+    Tone, Transcript,
 };
-use tokio::sync::mpsc;
 use tokio::time::{interval, sleep};
 
 /// Water comes from a tap and leaves through a hole, if there is one.
@@ -83,8 +82,7 @@ fn story(bucket: &Arc<Bucket>) -> Vec<Chapter> {
 async fn main() {
     let bucket = Arc::new(Bucket::default());
     let (runner, mut events) = DemoRunner::new("A bucket", story(&bucket), bucket);
-    let (_keys, inputs) = mpsc::channel(1);
-    let story = tokio::spawn(runner.pace(Pace::Auto).run(inputs));
+    let story = tokio::spawn(runner.play());
     let mut transcript = Transcript::new();
     while let Some(stamped) = events.recv().await {
         for line in transcript.lines(&stamped) {

@@ -1,22 +1,22 @@
 use std::fmt;
 use std::time::Duration;
 
-/// The longest pause that may be asked for.
+/// The longest pause.
 pub const MAX_PAUSE: Duration = Duration::from_secs(60);
-/// The largest multiplier that may be asked for.
+/// The largest multiplier.
 pub const MAX_MULTIPLIER: u32 = 100;
 
-/// What kind of fault, and how much of it.
+/// The kind and the size of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChaosType {
-    /// A dependency takes no changes for this long.
+    /// A dependency accepts no writes for a fixed duration.
     Pause {
-        /// How long; above zero, at most [`MAX_PAUSE`].
+        /// Above zero, at most [`MAX_PAUSE`].
         duration: Duration,
     },
-    /// So many times the load that is allowed arrives at one instant.
+    /// A multiple of the allowed load arrives at one instant.
     Burst {
-        /// How many times; 1 to [`MAX_MULTIPLIER`].
+        /// 1 to [`MAX_MULTIPLIER`].
         multiplier: u32,
     },
 }
@@ -27,7 +27,7 @@ pub struct ChaosConfig {
     chaos: ChaosType,
 }
 
-/// Why a fault is refused.
+/// The reason why a fault is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChaosConfigError {
     /// A pause of zero, or above [`MAX_PAUSE`].
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_have_bounds_and_name_the_value_outside_them() {
+    fn faults_out_of_bounds_name_the_value() {
         let pause = |s| ChaosConfig::new(ChaosType::Pause { duration: Duration::from_secs(s) });
         let burst = |multiplier| ChaosConfig::new(ChaosType::Burst { multiplier });
         assert!(pause(1).is_ok() && pause(60).is_ok() && burst(1).is_ok() && burst(100).is_ok());

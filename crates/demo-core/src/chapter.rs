@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::Stage;
 
-/// How a chapter's callback ends: an error's text is what the audience reads.
+/// The result of a chapter's callback. The audience reads the error's text.
 pub type ChapterResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 type Callback = Arc<dyn Fn(Stage) -> Pin<Box<dyn Future<Output = ChapterResult> + Send>> + Send + Sync>;
@@ -18,25 +18,25 @@ pub struct Chapter {
     pub(crate) on_enter: Option<Callback>,
 }
 
-/// What a front-end shows of a chapter before anything happens in it.
+/// The fixed part of a chapter, for front-ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ChapterInfo {
-    /// A few words.
+    /// Title, a few words.
     pub title: String,
-    /// What is told, in paragraphs separated by blank lines.
+    /// Narration, in paragraphs separated by blank lines.
     pub narration: String,
-    /// What the key to go on does here.
+    /// Effect of the advance key in this chapter, for example "inject the fault".
     pub key_hint: String,
-    /// The callback must be done before the chapter can be left.
+    /// Whether the chapter refuses to advance until its callback is done.
     pub blocks_advance: bool,
-    /// The chapter is left by itself when the callback is done.
+    /// Whether the chapter advances by itself when its callback is done.
     pub auto_advance: bool,
-    /// The callback may be run again without leaving the chapter.
+    /// Whether the callback may run again in the same chapter.
     pub repeatable: bool,
 }
 
 impl Chapter {
-    /// A chapter that only tells.
+    /// A chapter with narration and without a callback.
     pub fn new(title: impl Into<String>, narration: impl Into<String>) -> Self {
         let info = ChapterInfo {
             title: title.into(),
@@ -49,7 +49,7 @@ impl Chapter {
         Self { info, on_enter: None }
     }
 
-    /// Says what the key to go on does here, as "inject the fault".
+    /// Sets the effect of the advance key, for example "inject the fault".
     #[must_use]
     pub fn key_hint(mut self, hint: impl Into<String>) -> Self {
         self.info.key_hint = hint.into();
@@ -67,28 +67,42 @@ impl Chapter {
         self
     }
 
-    /// Keeps the chapter from being left until the callback is done.
+    /// Like [`on_enter`](Self::on_enter), with a clone of `state` for every run of the callback.
+    #[must_use]
+    pub fn on_enter_with<S, F>(
+        self,
+        state: S,
+        callback: impl Fn(Stage, S) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        S: Clone + Send + Sync + 'static,
+        F: Future<Output = ChapterResult> + Send + 'static,
+    {
+        self.on_enter(move |stage| callback(stage, state.clone()))
+    }
+
+    /// Refuses to advance until the callback is done.
     #[must_use]
     pub fn blocks_advance(mut self) -> Self {
         self.info.blocks_advance = true;
         self
     }
 
-    /// Leaves the chapter when the callback is done.
+    /// Advances by itself when the callback is done.
     #[must_use]
     pub fn auto_advance(mut self) -> Self {
         self.info.auto_advance = true;
         self
     }
 
-    /// Allows the callback to be run again.
+    /// Allows the callback to run again.
     #[must_use]
     pub fn repeatable(mut self) -> Self {
         self.info.repeatable = true;
         self
     }
 
-    /// What a front-end shows of it.
+    /// The fixed part, for front-ends.
     pub fn info(&self) -> &ChapterInfo {
         &self.info
     }

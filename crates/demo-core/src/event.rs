@@ -5,110 +5,110 @@ use serde::{Serialize, Serializer};
 
 use crate::{ChapterInfo, HealthSnapshot, Outcome};
 
-/// An event and when it happened.
+/// An event with its time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Stamped {
-    /// Since the story began.
+    /// Time since the story began.
     #[serde(rename = "at_ms", serialize_with = "ms")]
     pub at: Duration,
-    /// What happened.
+    /// The event.
     #[serde(flatten)]
     pub event: Event,
 }
 
-/// What a front-end can learn of a story. Everything shown comes through here.
+/// One change of a story. Front-ends show nothing but events.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The story begins. The first event.
     Started {
-        /// What is put to the test.
+        /// Name of the system under test.
         subject: String,
-        /// What will be told.
+        /// The chapters, in order.
         chapters: Vec<ChapterInfo>,
-        /// What will be drawn.
+        /// The charts, in order.
         charts: Vec<ChartSpec>,
     },
     /// A chapter was entered.
     Entered {
-        /// Its place, from 0.
+        /// The chapter's index, from 0.
         chapter: usize,
     },
     /// The chapter's callback has begun, for the first time or again.
     Running {
-        /// The chapter's place, from 0.
+        /// The chapter's index, from 0.
         chapter: usize,
     },
     /// The chapter's callback is done.
     Settled {
-        /// The chapter's place, from 0.
+        /// The chapter's index, from 0.
         chapter: usize,
     },
-    /// What is going on right now, replacing the status before it; `None` when nothing is.
+    /// The current activity. Replaces the status before it; `None` clears it.
     Status {
         /// The status line.
         status: Option<Status>,
     },
     /// A sentence for the audience.
     Said {
-        /// How it is meant.
+        /// The sentence's meaning.
         tone: Tone,
-        /// What.
+        /// The sentence.
         text: String,
     },
     /// A number that was measured.
     Measured(Measurement),
     /// One point of every series of a chart.
     Sampled {
-        /// Which chart, by [`ChartSpec::id`].
+        /// The chart's [`ChartSpec::id`].
         chart: &'static str,
-        /// One value a series, in the order of [`ChartSpec::series`]. `None` is a missing sample: a gap, not a zero.
+        /// One value per series, in the order of [`ChartSpec::series`]. `None` is a missing sample: a gap, not a zero.
         values: Vec<Option<f64>>,
     },
     /// A point on the time axis of every chart.
     Marked(Mark),
     /// The subject's health has changed.
     Health(HealthSnapshot),
-    /// A word on a node or a dependency, replacing the word before it: how quick it is, or that it takes no changes.
+    /// A short note on a node or a dependency, for example its latency. Replaces the note before it.
     Noted {
-        /// On which, by [`NodeHealth::id`](crate::NodeHealth::id) or [`Dependency::name`](crate::Dependency::name).
+        /// The [`NodeHealth::id`](crate::NodeHealth::id) or [`Dependency::name`](crate::Dependency::name).
         about: String,
-        /// How it is meant.
+        /// The note's meaning.
         tone: Tone,
-        /// What.
+        /// The note.
         text: String,
     },
-    /// A detector has found something, has news of it, or sees it gone.
+    /// A detector has raised, updated or cleared a finding.
     Found(Finding),
     /// A piece of a longer text, to be appended to its panel.
     Text {
-        /// Which panel, as "diagnosis".
+        /// Name of the panel, for example "diagnosis".
         panel: &'static str,
-        /// Some text; may hold line breaks.
+        /// The text; may contain line breaks.
         piece: String,
     },
-    /// A report for programs, as JSON; people get its text in a panel.
+    /// A report for programs, as JSON. Its text for people is in a panel.
     Reported {
-        /// About what.
+        /// Name of the report.
         name: String,
         /// The report.
         report: serde_json::Value,
     },
-    /// Something that the story expects to happen did, or did not.
+    /// The last word on an expected anomaly: it occurred, or it did not.
     Expected {
-        /// What.
+        /// Name of the anomaly.
         name: String,
-        /// Whether it did.
+        /// Whether it occurred.
         occurred: bool,
     },
     /// An input was not followed.
     Refused {
-        /// Why, for the audience.
+        /// The reason, for the audience.
         reason: String,
     },
     /// The story ended. The last event.
     Finished {
-        /// How.
+        /// The outcome.
         outcome: Outcome,
     },
 }
@@ -116,50 +116,50 @@ pub enum Event {
 /// The status line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// What is going on.
+    /// The current activity.
     pub text: String,
-    /// How much longer, where that is known.
+    /// Remaining time, if it is known.
     #[serde(rename = "remaining_ms", serialize_with = "option_ms")]
     pub remaining: Option<Duration>,
 }
 
-/// How a sentence is meant.
+/// The meaning of a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tone {
-    /// As it is.
+    /// Neutral.
     Plain,
-    /// All is well.
+    /// As it should be.
     Good,
-    /// Take care.
+    /// Unusual.
     Warning,
-    /// Something broke.
+    /// Broken.
     Bad,
 }
 
 /// A number that was measured, for the story and for the summary at its end.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measurement {
-    /// Of what.
+    /// Name of the quantity.
     pub name: String,
-    /// How much.
+    /// Value, in `unit`.
     pub value: f64,
-    /// In what; empty for a count.
+    /// Unit; empty for a count.
     pub unit: Cow<'static, str>,
-    /// How it comes about, as "node-1 29, node-2 29, store 40".
+    /// Its parts or its context, for example "node-1 29, node-2 29, store 40".
     pub detail: String,
 }
 
-/// What a chart shows.
+/// The title, unit and lines of a chart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ChartSpec {
     /// Its name in [`Event::Sampled`].
     pub id: &'static str,
-    /// What it shows, without the unit.
+    /// Title, without the unit.
     pub title: String,
-    /// In what.
+    /// Unit of all values.
     pub unit: String,
-    /// Its lines.
+    /// The lines.
     pub series: Vec<SeriesSpec>,
 }
 
@@ -168,11 +168,11 @@ pub struct ChartSpec {
 pub struct SeriesSpec {
     /// Its name in the legend.
     pub name: String,
-    /// What it means, so that a front-end can choose how to draw it.
+    /// Its meaning, from which a front-end chooses its look.
     pub role: SeriesRole,
 }
 
-/// What a line of a chart means.
+/// The meaning of a line in a chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SeriesRole {
@@ -180,11 +180,11 @@ pub enum SeriesRole {
     Part,
     /// The sum of the parts.
     Sum,
-    /// What the parts should add up to.
+    /// The value that the sum should have.
     Whole,
-    /// How far [`Sum`](Self::Sum) and [`Whole`](Self::Whole) are apart, as measured. Its name is that of the anomaly.
+    /// The measured difference of [`Sum`](Self::Sum) and [`Whole`](Self::Whole). It is named after the anomaly.
     Gap,
-    /// What must not be exceeded.
+    /// An upper bound.
     Bound,
     /// More of it is good.
     Good,
@@ -195,66 +195,66 @@ pub enum SeriesRole {
 /// A point on the time axis.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Mark {
-    /// What began, ended or happened.
+    /// Name of the interval or instant.
     pub label: String,
-    /// Which of these.
+    /// Begin, end or instant.
     pub edge: MarkEdge,
 }
 
-/// Whether something begins, ends or just happens.
+/// The kind of a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MarkEdge {
-    /// It begins; an [`End`](Self::End) with the same label follows.
+    /// An interval begins; an [`End`](Self::End) with the same label follows.
     Begin,
-    /// It ends.
+    /// The interval ends.
     End,
-    /// It has no length.
+    /// An instant.
     Moment,
 }
 
-/// Something a detector found. Findings with the same `id` are news of the same thing.
+/// A finding of a detector. Findings with the same `id` are states of one finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Which one.
+    /// Identity of the finding.
     pub id: String,
-    /// What kind, as "counter_drift".
+    /// Kind, for example "counter_drift".
     pub name: String,
-    /// With whom.
+    /// The node, key or store concerned.
     pub subject: String,
-    /// How bad.
+    /// Severity.
     pub severity: Severity,
-    /// Whether it is still there.
+    /// Raised, updated or cleared.
     pub state: FindingState,
-    /// When it first held, since the story began.
+    /// Start of the violation, since the story began.
     #[serde(rename = "first_seen_ms", serialize_with = "ms")]
     pub first_seen: Duration,
-    /// When the detector was sure, since the story began.
+    /// End of the detector's grace, since the story began.
     #[serde(rename = "detected_at_ms", serialize_with = "ms")]
     pub detected_at: Duration,
     /// The numbers, on one line.
     pub evidence: String,
 }
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// A promise is bent.
+    /// A promise is at risk.
     Warning,
     /// A promise is broken.
     Critical,
 }
 
-/// Where a finding is in its life.
+/// The state of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingState {
-    /// It is new.
+    /// New.
     Raised,
-    /// It is still there, with other numbers.
+    /// Still present, with other numbers.
     Updated,
-    /// It is gone.
+    /// No longer present.
     Cleared,
 }
 

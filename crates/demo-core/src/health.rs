@@ -9,23 +9,37 @@ pub trait HealthPoller: Send + Sync + 'static {
     /// Polls until [`stop`](Self::stop) is called.
     fn run(&self) -> impl Future<Output = ()> + Send;
 
-    /// What the last poll found.
+    /// The result of the last poll.
     fn health(&self) -> HealthSnapshot;
 
     /// Ends [`run`](Self::run), now or when it starts.
     fn stop(&self);
 }
 
-/// What one poll found.
+/// No health at all, for a story whose subject has no nodes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoHealth;
+
+impl HealthPoller for NoHealth {
+    async fn run(&self) {}
+
+    fn health(&self) -> HealthSnapshot {
+        HealthSnapshot::default()
+    }
+
+    fn stop(&self) {}
+}
+
+/// The result of one poll.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HealthSnapshot {
     /// The subject's nodes; those of an earlier poll where this one found none.
     pub nodes: Vec<NodeHealth>,
-    /// What the nodes depend on.
+    /// The dependencies of the nodes.
     pub dependencies: Vec<Dependency>,
-    /// Something is not as it should be: a node is not up, a dependency is not connected, or the poll failed.
+    /// A node is not up, a dependency is not connected, or the poll failed.
     pub has_issues: bool,
-    /// When the last poll ended, absent before the first.
+    /// End of the last poll; absent before the first.
     #[serde(serialize_with = "unix_ms", rename = "last_updated_unix_ms")]
     pub last_updated: Option<SystemTime>,
 }
@@ -33,31 +47,31 @@ pub struct HealthSnapshot {
 /// One node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeHealth {
-    /// Its name.
+    /// Name of the node.
     pub id: String,
-    /// Where it listens.
+    /// Listen address.
     pub address: String,
-    /// Whether it is there.
+    /// Reachability.
     pub state: NodeState,
 }
 
-/// Whether a node is there.
+/// The reachability of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum NodeState {
-    /// It is.
+    /// Reachable, with a fresh heartbeat.
     Up,
-    /// It has been silent for a while.
+    /// Without an answer or a heartbeat for a short time.
     Suspect,
-    /// It is not.
+    /// Not reachable.
     Down,
 }
 
-/// Something that all nodes depend on.
+/// A dependency of all nodes, for example a store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Dependency {
-    /// Its name.
+    /// Name of the dependency.
     pub name: String,
-    /// Whether it answers.
+    /// Whether it answers requests.
     pub connected: bool,
 }
 

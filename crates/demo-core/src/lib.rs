@@ -1,15 +1,15 @@
 //! A narrated chaos story: chapters, a state machine that plays them, and the events it emits.
 //!
-//! - **[`Chapter`]**: title, narration, what happens when it is entered, and whether it may be left before that is done.
+//! - **[`Chapter`]**: title, narration, a callback that runs on entry, and whether the chapter waits for it.
 //! - **[`Machine`]**: the pure state machine. [`Input`]s go in, [`Command`]s come out; no clock, no task, no terminal.
 //! - **[`DemoRunner`]**: the shell around it. Runs the chapters' callbacks and a [`HealthPoller`], and emits
 //!   [`Stamped`] [`Event`]s, which front-ends consume.
-//! - **[`Stage`]**: what a chapter's callback holds: it speaks, measures and marks through it, and learns from it that
-//!   it should stop.
-//! - **[`ChaosConfig`]**: what a fault may be, with its bounds.
+//! - **[`Stage`]**: a callback's access to the story: it emits sentences, measurements and marks, and receives
+//!   cancellation.
+//! - **[`ChaosConfig`]**: a fault within its bounds.
 //! - **[`Transcript`]**: events as lines of text, for front-ends without a screen.
 //!
-//! The crate knows no rate limiter, no terminal, no store and no HTTP: any system that can be broken on purpose can
+//! The crate contains no rate limiter, no terminal, no store and no HTTP: any system that can be broken on purpose can
 //! be its subject.
 #![doc = include_str!("../README.md")]
 
@@ -29,7 +29,7 @@ pub use event::{
     ChartSpec, Event, Finding, FindingState, Mark, MarkEdge, Measurement, SeriesRole, SeriesSpec, Severity,
     Stamped, Status, Tone,
 };
-pub use health::{Dependency, HealthPoller, HealthSnapshot, NodeHealth, NodeState};
+pub use health::{Dependency, HealthPoller, HealthSnapshot, NoHealth, NodeHealth, NodeState};
 pub use machine::{Command, Input, Machine, Pace, Refusal};
 pub use outcome::Outcome;
 pub use runner::DemoRunner;

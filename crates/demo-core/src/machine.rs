@@ -2,7 +2,7 @@ use std::fmt;
 
 use crate::ChapterInfo;
 
-/// What the machine is told.
+/// An input of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Go on to the next chapter.
@@ -13,20 +13,20 @@ pub enum Input {
     Quit,
 }
 
-/// What the machine wants done. Commands of one step are carried out in order, each before the next.
+/// An output of the machine. The commands of one step are executed in order, each before the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Ask the running callback to end and wait until it has.
     Cancel,
     /// Show this chapter.
     Enter(usize),
-    /// Start the chapter's callback, and say [`Machine::settled`] when it is done.
+    /// Start the chapter's callback, and call [`Machine::settled`] when it is done.
     Run(usize),
-    /// Say why an input is not followed.
+    /// Show the reason why an input is not followed.
     Refuse(Refusal),
     /// Stop: all chapters were played.
     Complete,
-    /// Stop: somebody left.
+    /// Stop: the story was left.
     Quit,
 }
 
@@ -44,23 +44,23 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Busy => "not yet: what it started has not ended",
+            Self::Busy => "not yet: the chapter is not done",
             Self::Running => "not yet: it is still running",
             Self::NothingToRerun => "this chapter has nothing to run again",
         })
     }
 }
 
-/// Who turns the pages.
+/// The way in which chapters advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// The audience: a chapter is left on [`Input::Advance`].
+    /// On [`Input::Advance`].
     Manual,
-    /// Nobody: every chapter is left as soon as its callback is done.
+    /// Automatically, as soon as the chapter's callback is done.
     Auto,
 }
 
-/// The state machine of a story: which chapter, whether its callback runs, and what an input does about it.
+/// The state machine of a story: the current chapter, whether its callback runs, and the effect of each input.
 ///
 /// ```text
 ///             +---------------- Settled & (auto_advance or Pace::Auto), or Advance -----+
@@ -90,7 +90,7 @@ struct Traits {
 }
 
 impl Machine {
-    /// A machine for chapters of which it is known whether they have a callback.
+    /// A machine for chapters; each comes with a flag that is true when it has a callback.
     pub fn new<'a>(chapters: impl IntoIterator<Item = (&'a ChapterInfo, bool)>, pace: Pace) -> Self {
         let chapters = chapters
             .into_iter()
@@ -150,11 +150,6 @@ impl Machine {
         self.at
     }
 
-    /// Whether the chapter's callback runs.
-    pub fn is_running(&self) -> bool {
-        self.running
-    }
-
     fn enter(&mut self, chapter: usize, commands: &mut Vec<Command>) {
         if chapter >= self.chapters.len() {
             self.over = true;
@@ -210,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blocking_chapter_refuses_to_be_left_until_its_callback_is_done() {
+    fn blocking_chapter_refuses_to_advance_until_done() {
         let mut m = machine(Pace::Manual, &[(chapter().blocks_advance(), true), (chapter(), false)]);
         assert_eq!(m.start(), [Command::Enter(0), Command::Run(0)]);
         assert_eq!(m.input(&Input::Advance), [Command::Refuse(Refusal::Busy)]);
@@ -221,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chapter_that_does_not_block_is_cancelled_when_left() {
+    fn advancing_cancels_a_callback_that_does_not_block() {
         let mut m = machine(Pace::Manual, &[(chapter(), true), (chapter(), false)]);
         m.start();
         assert_eq!(m.input(&Input::Advance), [Command::Cancel, Command::Enter(1)]);
@@ -235,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_can_be_run_again_once_it_is_over() {
+    fn repeatable_callback_runs_again_after_its_end() {
         let mut m = machine(Pace::Manual, &[(chapter().repeatable(), true), (chapter(), false)]);
         m.start();
         assert_eq!(m.input(&Input::Rerun), [Command::Refuse(Refusal::Running)]);
@@ -310,7 +305,7 @@ mod tests {
             }
         }
 
-        /// Nobody needs to press anything in a story that turns its own pages.
+        /// A story at automatic pace needs no key.
         #[test]
         fn at_auto_pace_settling_is_enough(chapters in proptest::collection::vec(any_chapter(), 0..12)) {
             let acting = chapters.iter().filter(|(_, acts)| *acts).count();

@@ -2,25 +2,25 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// How a story ended.
+/// The end of a story.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Outcome {
     /// All chapters were played and everything that was expected occurred.
     Completed,
-    /// All chapters were played, and these expectations were not met.
+    /// All chapters were played, and an expected anomaly did not occur.
     Missed {
-        /// What was expected.
+        /// Names of the expected anomalies.
         expectations: Vec<String>,
     },
     /// A chapter failed.
     Failed {
-        /// Its title.
+        /// Title of the chapter.
         chapter: String,
-        /// Why.
+        /// The error's text.
         error: String,
     },
-    /// Somebody left before the end.
+    /// The story was left before its end.
     Quit,
 }
 

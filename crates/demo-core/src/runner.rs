@@ -10,14 +10,14 @@ use crate::{
     Stamped,
 };
 
-/// How long a cancelled callback may take to heal what it broke before it is dropped.
+/// Time that a cancelled callback has for healing before it is dropped.
 const HEAL_DEADLINE: Duration = Duration::from_secs(3);
-/// How often the poller's snapshot is looked at.
+/// Interval between two looks at the poller's snapshot.
 const HEALTH_TICK: Duration = Duration::from_millis(200);
 
 /// Plays a story: the shell around [`Machine`] that has the clock, the tasks and the channel.
 ///
-/// Inputs come from a front-end over one channel, and everything it should show goes back over another.
+/// Inputs come from a front-end over one channel, and events go back over another.
 pub struct DemoRunner<P> {
     subject: String,
     chapters: Vec<Chapter>,
@@ -31,8 +31,8 @@ impl<P: HealthPoller> DemoRunner<P> {
     /// A story about `subject`, and the events that a front-end will show. Needs no runtime, opens nothing and starts
     /// nothing.
     ///
-    /// The channel is unbounded, so that saying something never waits and never gets lost: a story emits some tens of
-    /// events a second, and a front-end that cannot keep up with that has stopped for good.
+    /// The channel is unbounded, so that emitting an event never waits and loses nothing: a story emits some tens of
+    /// events a second, and a front-end that cannot keep up with that has stopped.
     pub fn new(
         subject: impl Into<String>,
         chapters: Vec<Chapter>,
@@ -44,26 +44,32 @@ impl<P: HealthPoller> DemoRunner<P> {
         (Self { subject, chapters, charts: Vec::new(), poller, pace: Pace::Manual, stage }, heard)
     }
 
-    /// Chooses who turns the pages; the audience by default.
+    /// Sets the pace; [`Pace::Manual`] by default.
     #[must_use]
     pub fn pace(mut self, pace: Pace) -> Self {
         self.pace = pace;
         self
     }
 
-    /// Declares what will be drawn.
+    /// Declares the charts.
     #[must_use]
     pub fn charts(mut self, charts: Vec<ChartSpec>) -> Self {
         self.charts = charts;
         self
     }
 
-    /// A stage for tasks that go on through all chapters, as a detector does.
+    /// A stage for tasks that run through all chapters, for example a detector.
     pub fn stage(&self) -> Stage {
         self.stage.clone()
     }
 
-    /// Plays the story to its end. When `inputs` is closed, a story that turns its own pages goes on and any other is left.
+    /// Plays the story at [`Pace::Auto`] to its end, without inputs.
+    pub async fn play(self) -> Outcome {
+        let (_, inputs) = mpsc::channel(1);
+        self.pace(Pace::Auto).run(inputs).await
+    }
+
+    /// Plays the story to its end. When `inputs` is closed, a story at [`Pace::Auto`] goes on and any other is left.
     pub async fn run(self, mut inputs: mpsc::Receiver<Input>) -> Outcome {
         let machine = Machine::new(self.chapters.iter().map(|c| (c.info(), c.on_enter.is_some())), self.pace);
         let stage = self.stage;
@@ -102,7 +108,7 @@ impl<P: HealthPoller> DemoRunner<P> {
         }
 
         self.poller.stop();
-        // A poll in flight has a deadline of its own; nobody needs its answer any more.
+        // The answer of a poll in flight is not needed any more.
         poller.abort();
         let outcome = match play.ending {
             Some(ending @ (Outcome::Failed { .. } | Outcome::Quit)) => ending,

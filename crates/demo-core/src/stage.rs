@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Event, Finding, Mark, MarkEdge, Measurement, Stamped, Status, Tone};
 
-/// What a chapter's callback speaks through, and what tells it to stop. Cheap to clone.
+/// A callback's access to the story: it emits events and receives cancellation. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Stage {
     events: UnboundedSender<Stamped>,
     epoch: Instant,
     cancel: CancellationToken,
-    /// The last word on everything expected: the outcome depends on it.
+    /// The last report on each expected anomaly. The outcome depends on it.
     expectations: Arc<Mutex<BTreeMap<String, bool>>>,
 }
 
@@ -38,12 +38,12 @@ impl Stage {
         self.epoch.elapsed()
     }
 
-    /// When something that happened at `instant` happened in the story.
+    /// An instant as time since the story began; zero for one before.
     pub fn at(&self, instant: Instant) -> Duration {
         instant.saturating_duration_since(self.epoch)
     }
 
-    /// Resolves when the callback should heal what it broke and end.
+    /// Resolves when the callback should heal and end.
     pub async fn cancelled(&self) {
         self.cancel.cancelled().await;
     }
@@ -55,11 +55,11 @@ impl Stage {
 
     /// Emits an event.
     pub fn emit(&self, event: Event) {
-        // Without a front-end there is nobody left to tell.
+        // Without a front-end the event has no receiver.
         let _ = self.events.send(Stamped { at: self.elapsed(), event });
     }
 
-    /// Tells the audience a sentence.
+    /// Shows a sentence.
     pub fn say(&self, tone: Tone, text: impl Into<String>) {
         self.emit(Event::Said { tone, text: text.into() });
     }
@@ -91,24 +91,24 @@ impl Stage {
         self.emit(Event::Marked(Mark { label: label.into(), edge }));
     }
 
-    /// Says a word on a node or a dependency, replacing the word before it.
+    /// Shows a short note on a node or a dependency. Replaces the note before it.
     pub fn note(&self, about: impl Into<String>, tone: Tone, text: impl Into<String>) {
         self.emit(Event::Noted { about: about.into(), tone, text: text.into() });
     }
 
-    /// Shows what a detector found.
+    /// Shows a finding of a detector.
     pub fn found(&self, finding: Finding) {
         self.emit(Event::Found(finding));
     }
 
-    /// Says whether something the story expects has occurred. The story's outcome depends on the last word on each name.
+    /// Reports whether an expected anomaly has occurred. The outcome depends on the last report of each name.
     pub fn expected(&self, name: impl Into<String>, occurred: bool) {
         let name = name.into();
         self.expectations.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), occurred);
         self.emit(Event::Expected { name, occurred });
     }
 
-    /// What was expected and has not occurred.
+    /// The expected anomalies that have not occurred.
     pub(crate) fn missed(&self) -> Vec<String> {
         let expectations = self.expectations.lock().unwrap_or_else(PoisonError::into_inner);
         expectations.iter().filter(|(_, occurred)| !**occurred).map(|(name, _)| name.clone()).collect()

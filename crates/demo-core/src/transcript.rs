@@ -8,31 +8,30 @@ use crate::{
 
 /// Turns events into lines of text, for front-ends without a screen: a CI log, a pipe, a terminal that just scrolls.
 ///
-/// Keeps what a line needs of earlier events, and what the summary at the end needs. Does no I/O.
+/// Keeps the parts of earlier events that later lines and the summary need. Does no I/O.
 #[derive(Debug, Default)]
 pub struct Transcript {
     chapters: Vec<ChapterInfo>,
     status: String,
     health: Option<String>,
     notes: BTreeMap<String, Tone>,
-    findings: BTreeMap<String, Finding>,
     measured: Vec<Measurement>,
     outcome: String,
 }
 
 impl Transcript {
-    /// A transcript that has heard nothing.
+    /// An empty transcript.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The lines that an event adds; none for those that only matter on a screen.
+    /// The lines that an event adds; none for events that only a screen shows.
     pub fn lines(&mut self, stamped: &Stamped) -> Vec<String> {
         let at = stamped.at.as_secs_f64();
         self.texts(&stamped.event).into_iter().map(|text| format!("[{at:7.3}] {text}")).collect()
     }
 
-    /// What was measured, and how it ended: for whoever looks at the terminal after the story.
+    /// The measurements and the outcome, for the terminal after the story.
     pub fn summary(&self) -> Vec<String> {
         let mut lines = vec![String::from("Summary")];
         lines.extend(self.measured.iter().map(|m| format!("  == {}", measurement(m))));
@@ -85,7 +84,7 @@ impl Transcript {
                 }
             }
             Event::Noted { about, tone, text } => self.noted(about, *tone, text),
-            Event::Found(finding) => self.found(finding),
+            Event::Found(finding) => Self::found(finding),
             Event::Text { panel, piece } => piece.lines().map(|line| format!("  {panel}> {line}")).collect(),
             Event::Expected { name, occurred: true } => vec![format!("  ok {name}: occurred")],
             Event::Expected { name, occurred: false } => vec![format!("  !! {name}: did not occur")],
@@ -110,7 +109,7 @@ impl Transcript {
         lines
     }
 
-    /// A line when the word on it gets better or worse; its numbers change all the time.
+    /// One line when the tone of a note changes; its numbers change all the time.
     fn noted(&mut self, about: &str, tone: Tone, text: &str) -> Vec<String> {
         let before = self.notes.insert(about.to_owned(), tone);
         let news = match before {
@@ -120,7 +119,7 @@ impl Transcript {
         if news { vec![format!("  {} {about}: {text}", tone_symbol(tone))] } else { vec![] }
     }
 
-    fn found(&mut self, finding: &Finding) -> Vec<String> {
+    fn found(finding: &Finding) -> Vec<String> {
         let Finding { name, subject, evidence, .. } = finding;
         let after = (finding.detected_at.saturating_sub(finding.first_seen)).as_secs_f64();
         let mut line = match finding.state {
@@ -131,7 +130,6 @@ impl Transcript {
         if finding.state == FindingState::Raised && after > 0.0 {
             let _ = write!(line, " (held for {after:.1} s before it was called)");
         }
-        self.findings.insert(finding.id.clone(), finding.clone());
         vec![line]
     }
 }
@@ -197,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_note_is_a_line_when_it_gets_better_or_worse() {
+    fn note_adds_a_line_when_its_tone_changes() {
         let mut transcript = Transcript::new();
         let mut note = |tone, text: &str| {
             let event = Event::Noted { about: "tap".into(), tone, text: text.into() };

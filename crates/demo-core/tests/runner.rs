@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use demo_core::{
-    Chapter, DemoRunner, Event, HealthPoller, HealthSnapshot, Input, NodeHealth, NodeState, Outcome, Pace,
-    Stamped, Tone,
+    Chapter, DemoRunner, Event, HealthPoller, HealthSnapshot, Input, NodeHealth, NodeState, Outcome, Stamped,
+    Tone,
 };
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep;
 
-/// A subject with one node, and a poller that can be asked whether it was stopped.
+/// A subject with one node, and a poller that records its stop.
 #[derive(Default)]
 struct Subject {
     stopped: AtomicBool,
@@ -39,8 +39,7 @@ fn drain(events: &mut UnboundedReceiver<Stamped>) -> Vec<Event> {
 
 async fn play_alone(chapters: Vec<Chapter>) -> (Outcome, Vec<Event>) {
     let (runner, mut events) = DemoRunner::new("s", chapters, Arc::new(Subject::default()));
-    let (_keys, inputs) = mpsc::channel(1);
-    let outcome = runner.pace(Pace::Auto).run(inputs).await;
+    let outcome = runner.play().await;
     (outcome, drain(&mut events))
 }
 
@@ -74,7 +73,7 @@ async fn a_story_at_auto_pace_plays_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_expected_and_did_not_occur_is_the_outcome() {
+async fn missed_expectations_are_the_outcome() {
     let chapter = |occurred| {
         Chapter::new("c", "").on_enter(move |stage| async move {
             stage.expected("the glass breaks", occurred);
@@ -87,7 +86,7 @@ async fn what_was_expected_and_did_not_occur_is_the_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_and_a_panic_end_the_story_with_their_message() {
+async fn errors_and_panics_end_the_story() {
     let failing = Chapter::new("c", "").on_enter(|_| async { Err("no glass in the house".into()) });
     let failed = Outcome::Failed { chapter: "c".into(), error: "no glass in the house".into() };
     assert_eq!(play_alone(vec![failing]).await.0, failed);
@@ -98,7 +97,7 @@ async fn an_error_and_a_panic_end_the_story_with_their_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_are_answered_while_a_callback_runs_and_quitting_heals_first() {
+async fn keys_work_during_callbacks_and_quitting_heals_first() {
     let healed = Arc::new(AtomicBool::new(false));
     let chapter = {
         let healed = Arc::clone(&healed);
@@ -128,7 +127,7 @@ async fn keys_are_answered_while_a_callback_runs_and_quitting_heals_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callback_that_ignores_cancellation_is_dropped_and_its_guards_heal() {
+async fn callbacks_that_ignore_cancellation_are_dropped_and_heal() {
     struct Guard(Arc<AtomicBool>);
     impl Drop for Guard {
         fn drop(&mut self) {

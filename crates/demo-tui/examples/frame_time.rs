@@ -15,7 +15,7 @@ const FRAMES: usize = 2_000;
 fn main() {
     let mut replay = Replay::new(&Options::default());
     for stamped in script::stretches().into_iter().flatten() {
-        replay.hear(stamped);
+        replay.apply(stamped);
     }
     for (columns, rows) in [(120, 36), (80, 24), (60, 20), (200, 60)] {
         let mut times: Vec<Duration> = (0..FRAMES)
@@ -30,7 +30,7 @@ fn main() {
         println!("{columns}x{rows}: median {:?}, p99 {:?}, of {FRAMES} frames", at(50), at(99));
     }
     for stamped in script::ending() {
-        replay.hear(stamped);
+        replay.apply(stamped);
     }
     black_box(replay.draw(120, 36));
 }

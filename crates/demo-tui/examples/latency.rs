@@ -1,4 +1,4 @@
-//! What a presenter feels, measured through a pseudo terminal: how long after a key the screen has changed while a fault
+//! The delay that a presenter feels, measured through a pseudo terminal: how long after a key the screen has changed while a fault
 //! blocks the chapter, and how busy the program is while it waits in a chapter.
 //!
 //! `cargo build --release -p demo-tui --examples && cargo run --release -p demo-tui --example latency`
@@ -35,7 +35,7 @@ fn main() {
         let opened = n % 2 == 0;
         session.until("help", |screen| screen.contents().contains("Keys (any key closes)") == opened)
     });
-    report("to be told by the story why not", PRESSES, |n| {
+    report("to show a refusal", PRESSES, |n| {
         session.press(" ");
         let times = if n == 0 { "has not ended".into() } else { format!("(x{})", n + 1) };
         session.see(&times)
@@ -58,7 +58,7 @@ fn report(what: &str, presses: usize, mut press: impl FnMut(usize) -> Duration) 
     println!("a key {what}: median {:?}, p99 {:?}, most {:?}, of {presses}", at(50), at(99), at(100));
 }
 
-/// Which share of a core the program takes.
+/// The program's share of a core.
 fn busy(session: &Session) -> f64 {
     let (before, began) = (cpu(&session.id()), Instant::now());
     std::thread::sleep(WATCHED);

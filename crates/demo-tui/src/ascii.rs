@@ -1,4 +1,4 @@
-//! A screen for terminals that cannot draw more than ASCII. The last step: whatever was drawn, nothing else gets out.
+//! A screen for terminals that cannot draw more than ASCII. The last step before output, so that no other character gets out.
 
 use ratatui::buffer::Buffer;
 

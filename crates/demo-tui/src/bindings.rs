@@ -2,7 +2,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// What a key asks for.
+/// The effect of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Press {
     /// Go on to the next chapter, or leave when the story has ended.
@@ -145,7 +145,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
         press: Press::Quit,
         hint: "quit",
         essential: true,
-        help: "heal what is broken, then leave",
+        help: "heal, then leave",
     },
     Binding {
         keys: &[ctrl("Ctrl-C", 'c')],
@@ -157,7 +157,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
 ];
 
 impl Press {
-    /// What a key asks for, if anything.
+    /// The effect of a key, if it has one.
     pub(crate) fn of(event: KeyEvent) -> Option<Self> {
         // Shift is part of some of the characters themselves, as of "?".
         let modifiers = event.modifiers - KeyModifiers::SHIFT;
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_readme_has_the_same_table() {
-        let mut table = String::from("| key | what it does |\n|---|---|\n");
+        let mut table = String::from("| key | effect |\n|---|---|\n");
         for binding in BINDINGS {
             table.push_str(&format!("| {} | {} |\n", binding.names(), binding.help));
         }

@@ -1,4 +1,4 @@
-//! What the environment says about the terminal, as an argument.
+//! The environment's description of the terminal, as an argument.
 
 use crate::theme::Palette;
 use crate::{Background, Charset, ColorChoice};
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn no_color_counts_unless_it_is_empty_and_the_flag_overrides_it() {
+    fn flag_overrides_no_color_unless_empty() {
         let palette = |variables, color| environment(variables).palette(color, Background::Auto);
         assert_eq!(palette(&[], ColorChoice::Auto), Palette::Dark);
         assert_eq!(palette(&[("NO_COLOR", "")], ColorChoice::Auto), Palette::Dark);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_locale_that_is_set_decides_the_characters() {
+    fn the_first_locale_set_decides_the_charset() {
         let ascii = |variables| environment(variables).ascii(Charset::Auto);
         assert!(ascii(&[]));
         assert!(!ascii(&[("LANG", "C.UTF-8")]));

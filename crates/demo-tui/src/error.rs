@@ -1,38 +1,38 @@
 use std::io;
 use std::path::PathBuf;
 
-/// Why a story could not be shown, or not to its end.
+/// An error while a story is shown.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TuiError {
     /// Standard output or input is not a terminal.
     #[error("standard {0} is not a terminal")]
     NotATerminal(&'static str),
-    /// Somebody in this process has the terminal already.
+    /// Another part of this process uses the terminal.
     #[error("the terminal is in use by this process already")]
     InUse,
     /// The recording cannot be written.
     #[error("recording to {}: {source}", path.display())]
     Record {
-        /// Where to.
+        /// Path of the file.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
     /// A picture cannot be written.
     #[error("writing the picture {}: {source}", path.display())]
     Picture {
-        /// Where to.
+        /// Path of the file.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
     /// The terminal failed, or went away.
     #[error("{operation} the terminal: {source}")]
     Terminal {
-        /// What was tried.
+        /// The attempted operation.
         operation: &'static str,
-        /// What happened.
+        /// The system's error.
         source: io::Error,
     },
     /// Something in this process panicked while the screen was up. Its message is on standard error already.

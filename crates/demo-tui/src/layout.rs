@@ -1,4 +1,4 @@
-//! Who stands where. The breakpoints are decided here and nowhere else.
+//! The places of the panels. This file alone decides the breakpoints.
 //!
 //! ```text
 //!  Full, from 100x28        Compact, from 60x20 (made for 80x24)    Stacked, from 40x10
@@ -16,12 +16,12 @@
 
 use ratatui::layout::{Rect, Size};
 
-/// Below this nothing can be read.
+/// The smallest readable size.
 pub(crate) const MIN: Size = Size::new(40, 10);
 const COMPACT: Size = Size::new(60, 20);
 const FULL: Size = Size::new(100, 28);
 
-/// How much there is room for.
+/// The arrangement that fits the size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Full,
@@ -54,7 +54,7 @@ impl Panel {
     ];
 }
 
-/// What the layout depends on besides the size.
+/// The inputs of the layout besides the size.
 #[derive(Clone, Debug)]
 pub(crate) struct Needs {
     pub(crate) focus: Panel,
@@ -65,7 +65,7 @@ pub(crate) struct Needs {
     pub(crate) over: bool,
     pub(crate) charts: usize,
     pub(crate) chapters: u16,
-    /// Lines of the narration, at the width that [`prose_width`] says.
+    /// Lines of the narration, at the width of [`prose_width`].
     pub(crate) narration: u16,
     /// Lines.
     pub(crate) cluster: u16,
@@ -73,7 +73,7 @@ pub(crate) struct Needs {
     pub(crate) findings: u16,
 }
 
-/// Who stands where.
+/// The places of the panels.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     pub(crate) kind: Kind,
@@ -251,7 +251,7 @@ mod tests {
         /// At every size and in every state: panels lie inside the screen, none over another, and where there is
         /// room for the essential ones they are there with at least three rows.
         #[test]
-        fn panels_never_overlap_and_the_essential_ones_are_there(
+        fn panels_never_overlap_and_essential_ones_fit(
             width in 0u16..220, height in 0u16..80,
             focus in proptest::sample::select(&Panel::ALL[..]),
             zoom: bool, text: bool, over: bool,

@@ -2,7 +2,7 @@
 //! their time axis, violations, and texts that come piece by piece.
 //!
 //! - **[`Tui`]**: takes the terminal, shows a story until it has ended and the user leaves, gives the terminal back on
-//!   every path. [`Options`] says how, [`Ending`] how it went.
+//!   every path. [`Options`] configure it, and [`Ending`] is its result.
 //! - **[`termination`]**: the signals, as a future for [`Tui::run`].
 //! - **[`Replay`]**: the same screen without a terminal or a clock, for tests and pictures.
 //! - **[`svg()`]**: a picture of a screen.
@@ -11,7 +11,7 @@
 //! commands, and the view draws the state without a lock or a clock. Everything that touches the
 //! terminal is in `screen`, and `run` is the loop around it all.
 //!
-//! The crate knows no rate limiter and no particular subject: every word and number on the screen came in an event.
+//! The crate contains no rate limiter and no particular subject: every word and number on the screen came in an event.
 #![doc = include_str!("../README.md")]
 
 mod app;
@@ -30,6 +30,7 @@ mod screen;
 mod signals;
 mod svg;
 mod theme;
+mod update;
 mod view;
 
 pub use bindings::Press;

@@ -21,7 +21,7 @@ pub enum Moment {
 pub struct MomentError(String);
 
 impl Moment {
-    /// The moment that an event is, if any.
+    /// The moment of an event, if it has one.
     pub(crate) fn of(event: &Event) -> Option<Self> {
         match event {
             Event::Entered { chapter } => Some(Self::Entered(chapter + 1)),

@@ -4,51 +4,51 @@ use ratatui::layout::Size;
 
 use crate::Moment;
 
-/// How a story is to be shown. [`Options::default`] asks the environment for everything it can know.
+/// The options of the screen. [`Options::default`] takes all it can from the environment.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Whether to use colours.
+    /// Use of colours.
     pub color: ColorChoice,
-    /// Which characters the terminal can draw.
+    /// Characters that the terminal can draw.
     pub charset: Charset,
-    /// What the colours have to be told apart from.
+    /// Background that the colours must stand out from.
     pub background: Background,
-    /// A word or two for the header on how the subject is run, as "local" or "docker".
+    /// A word or two for the header on the subject's setting, for example "local" or "docker".
     pub mode_label: String,
-    /// Records all that is written to the terminal into this file, as an asciicast v2 with a marker a chapter.
+    /// File for a recording of the terminal, as an asciicast v2 with one marker per chapter.
     pub record: Option<PathBuf>,
-    /// Pictures to be taken of the screen.
+    /// Pictures of the screen.
     pub pictures: Vec<Picture>,
-    /// Draws on a screen of this size that nobody sees instead of the terminal, for recordings and pictures without
-    /// one. No keys are read then, and the end is left as soon as it is reached: the story should turn its own pages.
+    /// Size of an invisible screen that replaces the terminal, for recordings and pictures. It reads no keys and closes
+    /// at the story's end, so the story should advance by itself.
     pub offscreen: Option<Size>,
 }
 
 /// A picture of the screen, as SVG.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
-    /// When it is taken.
+    /// Moment of the picture.
     pub when: Moment,
-    /// Where it is written.
+    /// Path of the file.
     pub path: PathBuf,
 }
 
-/// When to use colours.
+/// The use of colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ColorChoice {
     /// Unless `NO_COLOR` is set to anything but the empty string, or `TERM` is `dumb`.
     #[default]
     Auto,
-    /// Whatever the environment says.
+    /// Colours in any environment.
     Always,
-    /// Bold, dim and reverse only. Nothing is told by colour alone, so nothing is lost.
+    /// Bold, dim and reverse only. No meaning is by colour alone, so none is lost.
     Never,
 }
 
-/// Which characters to draw with.
+/// The characters to draw with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Charset {
-    /// Unicode where the locale (`LC_ALL`, else `LC_CTYPE`, else `LANG`) says UTF-8 and the terminal is not the Linux
+    /// Unicode where the locale (`LC_ALL`, else `LC_CTYPE`, else `LANG`) is UTF-8 and the terminal is not the Linux
     /// console, whose font has no braille.
     #[default]
     Auto,
@@ -58,10 +58,10 @@ pub enum Charset {
     Ascii,
 }
 
-/// What the terminal's background is like.
+/// The terminal's background.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Background {
-    /// As `COLORFGBG` says, dark where it does not.
+    /// From `COLORFGBG`; dark without it.
     #[default]
     Auto,
     /// Light text on a dark ground.

@@ -4,15 +4,16 @@ use demo_core::{Input, Stamped};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Size;
 
-use crate::app::{Action, App, Command};
+use crate::app::App;
 use crate::environment::Environment;
+use crate::update::{Action, Command};
 use crate::view::view;
 use crate::{Background, Charset, ColorChoice, Options, Press, ascii};
 
 /// The screen without a terminal and without a clock: events and keys in, a buffer out. For tests of a story's looks
 /// and for pictures of recorded events.
 ///
-/// Knows nothing of the environment: colours, Unicode and a dark background unless the options say otherwise.
+/// Ignores the environment: colours, Unicode and a dark background by default.
 #[derive(Clone, Debug)]
 pub struct Replay {
     app: App,
@@ -20,7 +21,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// A screen that has seen nothing.
+    /// An empty screen.
     pub fn new(options: &Options) -> Self {
         let nowhere = Environment::default();
         let color = match options.color {
@@ -36,11 +37,11 @@ impl Replay {
     }
 
     /// Takes an event in.
-    pub fn hear(&mut self, stamped: Stamped) {
-        self.app.update(Action::Heard(stamped));
+    pub fn apply(&mut self, stamped: Stamped) {
+        self.app.update(Action::Emitted(stamped));
     }
 
-    /// Presses a key and says what the story is told.
+    /// Presses a key and returns the inputs for the story.
     pub fn press(&mut self, press: Press) -> Vec<Input> {
         let commands = self.app.update(Action::Pressed(press)).into_iter();
         commands

@@ -3,28 +3,29 @@ use std::io::IsTerminal;
 use std::pin::pin;
 use std::time::Duration;
 
-use demo_core::{Event, Input, Outcome, Stamped};
+use demo_core::{Event, Input, Outcome, Stamped, Transcript};
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::terminal;
 use ratatui::layout::Size;
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::app::{Action, App, Command};
+use crate::app::App;
 use crate::bindings::Press;
 use crate::environment::Environment;
 use crate::screen::cast::Cast;
 use crate::screen::claim::Claim;
 use crate::screen::display::Display;
-use crate::screen::keys::{Keys, Told};
+use crate::screen::keys::{KeyInput, Keys};
 use crate::screen::pacer::Pacer;
 use crate::theme::Palette;
+use crate::update::{Action, Command};
 use crate::view::view;
 use crate::{Moment, Options, Picture, TuiError, ascii, svg};
 
 /// How often time passes on the screen when nothing else happens.
 const TICK: Duration = Duration::from_millis(200);
-/// A story that was told to end and has not after this long is given up. Healing takes a runner three seconds at most.
+/// Deadline of the story's end after it was asked to quit. A runner heals in three seconds at most.
 const HEAL_DEADLINE: Duration = Duration::from_secs(10);
 /// Events taken in before keys are looked at again.
 const BATCH: usize = 64;
@@ -40,14 +41,16 @@ pub struct Tui {
     offscreen: Option<Size>,
 }
 
-/// How it ended.
+/// The end of a story on the screen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
-    /// How the story ended; `None` when it was left without waiting for it to heal.
+    /// The story's outcome; `None` when the screen was left without waiting for healing.
     pub outcome: Option<Outcome>,
-    /// It was left with Ctrl-C before its end, which programs tell apart from any other way to leave.
+    /// The story's measurements and its outcome, one line each.
+    pub summary: Vec<String>,
+    /// Whether Ctrl-C ended it early, which programs report with an exit code of its own.
     pub interrupted: bool,
-    /// What went wrong with the recording or a picture on the way, which is no reason to stop a demo.
+    /// Failures of the recording or a picture, which do not stop a story.
     pub warnings: Vec<String>,
 }
 
@@ -88,11 +91,11 @@ impl Tui {
         })
     }
 
-    /// Takes the terminal, shows the story, and gives the terminal back, whatever happens.
+    /// Takes the terminal, shows the story, and gives the terminal back on every path.
     ///
     /// `events` and `inputs` are those of a [`DemoRunner`](demo_core::DemoRunner) that runs in a task of its own. The
     /// caller owns the signals: when `shutdown` resolves ([`termination`](crate::termination) is made for it), the story
-    /// is told to end as with `q`, and left when it has. A story left before its end is told [`Input::Quit`] first, and
+    /// is asked to end as with `q`, and left when it has. A story left before its end gets [`Input::Quit`] first, and
     /// has healed when its last event comes; only a second Ctrl-C, or a story that does not end for ten seconds, is
     /// left without that. Dropping the future gives the terminal back, too.
     ///
@@ -101,7 +104,7 @@ impl Tui {
     ///
     /// # Errors
     /// [`TuiError::InUse`], [`TuiError::Terminal`], [`TuiError::Panicked`] or [`TuiError::StoryLost`]. The terminal has
-    /// been given back and the story has been told to end by then.
+    /// been given back and the story has been asked to end by then.
     pub async fn run(
         self,
         events: UnboundedReceiver<Stamped>,
@@ -112,7 +115,7 @@ impl Tui {
         let mut show = match self.open(inputs.clone()) {
             Ok(show) => show,
             Err(error) => {
-                // A full channel holds what makes the story go on, and closes with the caller's end of it.
+                // A full channel holds inputs that make the story go on, and closes with the caller's end of it.
                 let _ = inputs.try_send(Input::Quit);
                 return Err(error);
             }
@@ -137,6 +140,7 @@ impl Tui {
         app.update(Action::Resized(size));
         Ok(Show {
             app,
+            transcript: Transcript::new(),
             ascii: self.ascii,
             palette: self.palette,
             pictures: self.pictures,
@@ -160,21 +164,23 @@ impl Tui {
 /// The shell around [`App`]: it has the clock, the channels and the screen, and decides nothing.
 struct Show {
     app: App,
+    /// The source of the summary.
+    transcript: Transcript,
     ascii: bool,
     palette: Palette,
     pictures: Vec<Picture>,
-    /// Nobody is there to press a key at the end.
+    /// The screen closes at the end without a key.
     leaves_alone: bool,
     claim: Claim,
     display: Display,
     inputs: Sender<Input>,
-    /// The story has yet to be told to end. It does not listen while it heals.
+    /// [`Input::Quit`] is not sent yet. The story does not receive while it heals.
     quit_pending: bool,
     pacer: Pacer,
     opened: Instant,
     story_began: Option<Instant>,
     give_up: Option<Instant>,
-    /// Why nothing is drawn any more. The story is still waited for, so that it heals.
+    /// The failure that ended drawing. The story is still waited for, so that it heals.
     failure: Option<TuiError>,
     left: bool,
     abandoned: bool,
@@ -189,8 +195,8 @@ impl Show {
         mut keys: Keys,
     ) {
         let mut shutdown = pin!(shutdown);
-        let (mut told, mut open) = (false, true);
-        let mut heard = Vec::with_capacity(BATCH);
+        let (mut asked, mut open) = (false, true);
+        let mut emitted = Vec::with_capacity(BATCH);
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         self.pacer.changed();
@@ -198,9 +204,9 @@ impl Show {
             let due = self.pacer.due().map(|due| self.opened + due);
             tokio::select! {
                 biased;
-                () = &mut shutdown, if !told => {
-                    told = true;
-                    self.act(Action::Told);
+                () = &mut shutdown, if !asked => {
+                    asked = true;
+                    self.act(Action::Shutdown);
                 }
                 message = self.claim.panicked() => self.fail(TuiError::Panicked(message)),
                 () = until(self.give_up) => {
@@ -208,13 +214,13 @@ impl Show {
                     self.left = true;
                 }
                 key = keys.next(), if self.failure.is_none() => self.key(key),
-                // Whoever cannot be told has ended already.
+                // A closed channel belongs to a story that has ended.
                 _ = self.inputs.send(Input::Quit), if self.quit_pending => self.quit_pending = false,
                 () = until(due), if self.failure.is_none() => self.draw(),
-                count = events.recv_many(&mut heard, BATCH), if open => {
+                count = events.recv_many(&mut emitted, BATCH), if open => {
                     open = count > 0;
-                    for stamped in heard.drain(..) {
-                        self.hear(stamped);
+                    for stamped in emitted.drain(..) {
+                        self.emitted(stamped);
                     }
                     if !open && self.app.story.outcome.is_none() {
                         self.fail(TuiError::StoryLost);
@@ -227,7 +233,7 @@ impl Show {
     }
 
     fn end(self) -> Result<Ending, TuiError> {
-        let Self { app, pictures, mut warnings, display, failure, abandoned, claim, .. } = self;
+        let Self { app, transcript, pictures, mut warnings, display, failure, abandoned, claim, .. } = self;
         drop(claim);
         if let Some(failure) = failure {
             return Err(failure);
@@ -239,7 +245,8 @@ impl Show {
             warnings.push(format!("the picture {} was not taken: {when} did not come", path.display()));
         }
         let interrupted = app.interrupted;
-        Ok(Ending { outcome: app.story.outcome.filter(|_| !abandoned), interrupted, warnings })
+        let outcome = app.story.outcome.filter(|_| !abandoned);
+        Ok(Ending { outcome, summary: transcript.summary(), interrupted, warnings })
     }
 
     fn act(&mut self, action: Action) {
@@ -259,24 +266,24 @@ impl Show {
         }
     }
 
-    fn key(&mut self, told: Told) {
-        match told {
-            Told::Press(press) => {
+    fn key(&mut self, input: KeyInput) {
+        match input {
+            KeyInput::Press(press) => {
                 // The answer to these is the story's, and drawn when it comes.
                 if !matches!(press, Press::Advance | Press::Rerun) || self.app.help {
                     self.pacer.pressed();
                 }
                 self.act(Action::Pressed(press));
             }
-            Told::Resize(size) => {
+            KeyInput::Resize(size) => {
                 self.pacer.pressed();
                 self.act(Action::Resized(size));
             }
-            Told::Failed(source) => self.fail(TuiError::Terminal { operation: "reading", source }),
+            KeyInput::Failed(source) => self.fail(TuiError::Terminal { operation: "reading", source }),
         }
     }
 
-    fn hear(&mut self, stamped: Stamped) {
+    fn emitted(&mut self, stamped: Stamped) {
         // Events come a little late, never early: the earliest beginning is the right one.
         let began = Instant::now().checked_sub(stamped.at).unwrap_or(self.opened);
         self.story_began = Some(self.story_began.map_or(began, |known| known.min(began)));
@@ -284,7 +291,10 @@ impl Show {
             Event::Entered { .. } | Event::Refused { .. } | Event::Finished { .. } => self.pacer.pressed(),
             _ => self.pacer.changed(),
         }
-        self.act(Action::Heard(stamped));
+        if self.app.story.outcome.is_none() {
+            self.transcript.lines(&stamped);
+        }
+        self.act(Action::Emitted(stamped));
         if self.app.story.outcome.is_some() && (self.leaves_alone || self.failure.is_some()) {
             self.left = true;
         }

@@ -3,7 +3,7 @@
 use demo_core::{SeriesRole, Severity, Tone};
 use ratatui::style::{Color, Modifier, Style};
 
-/// Which colours there are.
+/// The set of colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Palette {
     /// For a dark background.
@@ -15,7 +15,7 @@ pub(crate) enum Palette {
     Monochrome,
 }
 
-/// A style for each role. Text is in the terminal's own colours; colour only underlines what a word or a symbol says.
+/// A style for each role. Text is in the terminal's own colours; colour only underlines the meaning of a word or a symbol.
 #[derive(Clone, Debug)]
 pub(crate) struct Theme {
     pub(crate) text: Style,
@@ -32,7 +32,7 @@ pub(crate) struct Theme {
     pub(crate) header: Style,
     /// A key in the footer.
     pub(crate) key: Style,
-    /// What goes on right now.
+    /// The current activity.
     pub(crate) status: Style,
     pub(crate) badge_warning: Style,
     pub(crate) badge_bad: Style,
@@ -160,7 +160,7 @@ impl Theme {
     }
 }
 
-/// What two colour palettes differ in, by number in the 256 colours that every terminal of today draws alike.
+/// The differences of the two colour palettes, by number in the 256 colours that every terminal of today draws alike.
 struct Colors {
     dim: u8,
     border: u8,

@@ -47,7 +47,7 @@ pub(crate) fn view(app: &App) -> Buffer {
 
 impl Widget for &App {
     fn render(self, screen: Rect, buf: &mut Buffer) {
-        let layout = self.layout();
+        let layout = panel::layout(self);
         if layout.kind == Kind::TooSmall {
             too_small(self, screen, buf);
             return;
@@ -105,7 +105,7 @@ fn lines(app: &App, layout: &Layout, panel: Panel, area: Rect, buf: &mut Buffer)
     }
 }
 
-/// The panels there are, where only one of them is shown.
+/// The names of the panels, where only one of them is shown.
 fn tabs(app: &App, width: usize) -> Line<'static> {
     let mut spans = vec![Span::raw(" ")];
     for panel in app.panels() {

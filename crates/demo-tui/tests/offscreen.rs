@@ -5,23 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use demo_core::{Chapter, DemoRunner, HealthPoller, HealthSnapshot, Outcome, Pace, Tone};
+use demo_core::{Chapter, DemoRunner, NoHealth, Outcome, Pace, Tone};
 use demo_tui::{Charset, ColorChoice, Ending, Moment, Options, Picture, Tui, TuiError};
 use ratatui::layout::Size;
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard, mpsc};
 
-struct AlwaysWell;
-
-impl HealthPoller for AlwaysWell {
-    async fn run(&self) {}
-    fn health(&self) -> HealthSnapshot {
-        HealthSnapshot::default()
-    }
-    fn stop(&self) {}
-}
-
-/// A process has one terminal, also when nobody sees it.
+/// A process has one terminal, also an invisible one.
 async fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::const_new(());
     ONE.lock().await
@@ -49,7 +39,7 @@ fn glass() -> Vec<Chapter> {
 
 async fn play(options: Options, chapters: Vec<Chapter>) -> Result<Ending, TuiError> {
     let tui = Tui::new(options)?;
-    let (runner, events) = DemoRunner::new("A glass", chapters, Arc::new(AlwaysWell));
+    let (runner, events) = DemoRunner::new("A glass", chapters, Arc::new(NoHealth));
     let (keys, inputs) = mpsc::channel(4);
     // The front-end is polled first, so nothing happens before it looks.
     let story = runner.pace(Pace::Auto).run(inputs);
@@ -62,7 +52,7 @@ fn file(name: &str) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_recording_plays_back_to_what_was_on_the_screen() {
+async fn a_recording_plays_back_to_the_last_screen() {
     let _alone = alone().await;
     let (cast, picture) = (file("glass.cast"), file("glass.svg"));
     let pictures = vec![
@@ -110,10 +100,10 @@ async fn one_process_has_one_terminal() {
     let _alone = alone().await;
     let waiting = || {
         let (keys, _inputs) = mpsc::channel(1);
-        let (tell, events) = mpsc::unbounded_channel();
+        let (sender, events) = mpsc::unbounded_channel();
         let run = Tui::new(offscreen()).unwrap().run(events, keys, pending());
         async move {
-            let _tell = tell;
+            let _sender = sender;
             run.await
         }
     };
@@ -128,17 +118,17 @@ async fn one_process_has_one_terminal() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_story_that_stops_without_an_end_is_an_error() {
+async fn a_story_without_an_end_is_an_error() {
     let _alone = alone().await;
-    let (tell, events) = mpsc::unbounded_channel();
+    let (sender, events) = mpsc::unbounded_channel();
     let (keys, _inputs) = mpsc::channel(1);
-    drop(tell);
+    drop(sender);
     let lost = Tui::new(offscreen()).unwrap().run(events, keys, pending()).await;
     assert!(matches!(lost, Err(TuiError::StoryLost)), "{lost:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_panic_in_a_chapter_is_an_error_with_its_message() {
+async fn panics_in_chapters_are_errors_with_their_message() {
     let _alone = alone().await;
     let chapter = Chapter::new("Ice", "").on_enter(|_| async { panic!("slipped on {}", "ice") });
     let slipped = play(offscreen(), vec![chapter]).await;
@@ -150,7 +140,7 @@ async fn a_panic_in_a_chapter_is_an_error_with_its_message() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn files_that_cannot_be_written_fail_before_anything_starts() {
+async fn unwritable_files_fail_before_anything_starts() {
     let nowhere = PathBuf::from("/nowhere/file");
     let record = Tui::new(Options { record: Some(nowhere.clone()), ..offscreen() });
     assert!(record.unwrap_err().to_string().starts_with("recording to /nowhere/file: "));

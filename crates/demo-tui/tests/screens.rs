@@ -17,7 +17,7 @@ fn each_chapter(mut look: impl FnMut(usize, &mut Replay)) {
     let mut replay = replay();
     for (i, stretch) in script::stretches().into_iter().enumerate() {
         for stamped in stretch {
-            replay.hear(stamped);
+            replay.apply(stamped);
         }
         look(i + 1, &mut replay);
     }
@@ -26,7 +26,7 @@ fn each_chapter(mut look: impl FnMut(usize, &mut Replay)) {
 /// The screen at the end of a chapter, from 1.
 fn at_chapter(mut replay: Replay, chapter: usize) -> Replay {
     for stamped in script::stretches().into_iter().take(chapter).flatten() {
-        replay.hear(stamped);
+        replay.apply(stamped);
     }
     replay
 }
@@ -34,7 +34,7 @@ fn at_chapter(mut replay: Replay, chapter: usize) -> Replay {
 fn at_the_end() -> Replay {
     let mut replay = at_chapter(replay(), 11);
     for stamped in script::ending() {
-        replay.hear(stamped);
+        replay.apply(stamped);
     }
     replay
 }
@@ -102,7 +102,7 @@ fn on_a_light_background() {
     insta::assert_snapshot!("80x24_light", describe(&at_chapter(Replay::new(&options), 4).draw(80, 24)));
 }
 
-/// What a presenter cannot do without is on the smallest screen that was designed, whatever the chapter.
+/// The essential parts are on the smallest designed screen, in every chapter.
 #[test]
 fn at_80x24_nothing_essential_is_cut() {
     each_chapter(|n, replay| {
@@ -141,9 +141,9 @@ fn at_80x24_nothing_essential_is_cut() {
 fn a_blocked_advance_says_why_and_how_often() {
     let mut replay = at_chapter(replay(), 4);
     let again = script::stretches()[3].last().cloned().expect("the refusal");
-    replay.hear(again);
+    replay.apply(again);
     let status = text(&replay.draw(80, 24))[22].clone();
-    assert_eq!(status, " 3 s  ! not yet: what it started has not ended (x2)");
+    assert_eq!(status, " 3 s  ! not yet: the chapter is not done (x2)");
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn nothing_that_an_event_says_controls_the_terminal() {
         if let demo_core::Event::Said { text, .. } = &mut stamped.event {
             *text = "\x1b[2J\x1b]0;owned\x07\u{9b}31m".into();
         }
-        replay.hear(stamped);
+        replay.apply(stamped);
     }
     for (width, height) in [(120, 36), (80, 24), (60, 20), (50, 16), (30, 8)] {
         let screen = replay.draw(width, height);

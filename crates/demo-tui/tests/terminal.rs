@@ -31,7 +31,7 @@ fn it_is_played_by_keys_to_its_end() {
     session.press("\x1b[C");
     session.see("the valve shuts in");
     session.press(SPACE);
-    session.see("not yet: what it started has not ended");
+    session.see("not yet: the chapter is not done");
     session.see("✗ WARNING");
     session.see("the valve is open again");
     session.press("r");
@@ -61,7 +61,7 @@ fn it_is_played_by_keys_to_its_end() {
 }
 
 #[test]
-fn it_follows_every_size_and_recovers_from_one_that_is_too_small() {
+fn resizing_redraws_and_recovers_from_too_small() {
     let mut session = Session::start(120, 36, &[]);
     session.see("╭ Chapters");
     session.resize(80, 24);
@@ -79,7 +79,7 @@ fn it_follows_every_size_and_recovers_from_one_that_is_too_small() {
 }
 
 #[test]
-fn help_zoom_and_focus_are_at_hand_during_a_fault() {
+fn help_zoom_and_focus_work_during_a_fault() {
     let mut session = in_the_fault(&[]);
     session.press("?");
     session.see("Keys (any key closes)");
@@ -95,21 +95,21 @@ fn help_zoom_and_focus_are_at_hand_during_a_fault() {
 }
 
 #[test]
-fn q_in_the_middle_of_the_fault_heals_first() {
+fn q_during_the_fault_heals_first() {
     let mut session = in_the_fault(&["--fault", "60"]);
     session.press("q");
     healed(session);
 }
 
 #[test]
-fn ctrl_c_in_the_middle_of_the_fault_heals_first() {
+fn ctrl_c_during_the_fault_heals_first() {
     let mut session = in_the_fault(&["--fault", "60"]);
     session.press(CTRL_C);
     healed(session);
 }
 
 #[test]
-fn signals_in_the_middle_of_the_fault_heal_first() {
+fn signals_during_the_fault_heal_first() {
     for signal in ["TERM", "HUP", "INT"] {
         let session = in_the_fault(&["--fault", "60"]);
         session.signal(signal);
@@ -125,7 +125,7 @@ fn healed(session: Session) {
 }
 
 #[test]
-fn a_panic_in_a_worker_gives_the_terminal_back_prints_its_message_and_heals() {
+fn a_worker_panic_restores_the_terminal_and_heals() {
     let session = in_the_fault(&["--fault", "60", "--panic"]);
     let Ended { status, screen, .. } = session.end();
     assert_eq!(status.exit_code(), 1, "{screen}");
@@ -135,7 +135,7 @@ fn a_panic_in_a_worker_gives_the_terminal_back_prints_its_message_and_heals() {
 }
 
 #[test]
-fn a_recording_that_cannot_be_written_fails_before_anything_starts() {
+fn unwritable_recordings_fail_before_anything_starts() {
     let Ended { status, screen, bytes } = Session::start(80, 24, &["--record", "/nowhere/story.cast"]).end();
     assert_eq!(status.exit_code(), 1);
     assert!(screen.starts_with("error: recording to /nowhere/story.cast: "), "{screen}");
@@ -145,12 +145,12 @@ fn a_recording_that_cannot_be_written_fails_before_anything_starts() {
 #[test]
 fn without_a_terminal_the_caller_is_told() {
     let arguments = ["--fault", "3", "--countdown", "0"];
-    let told = Command::new(pty::story()).args(arguments).output().expect("the story runs");
-    let errors = String::from_utf8_lossy(&told.stderr);
+    let output = Command::new(pty::story()).args(arguments).output().expect("the story runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(
         errors.lines().next(),
         Some("standard output is not a terminal: telling the story in lines, without keys")
     );
-    assert!(String::from_utf8_lossy(&told.stdout).contains("Chapter 10 of 10: The end"));
-    assert!(told.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("Chapter 10 of 10: The end"));
+    assert!(output.status.success());
 }

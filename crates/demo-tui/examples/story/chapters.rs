@@ -7,7 +7,7 @@ use tokio::time::{interval, sleep, timeout};
 
 use crate::water::{PUMP, Water, Works};
 
-/// How the story is told this time.
+/// The options of the story.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) fault: Duration,

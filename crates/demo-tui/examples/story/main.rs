@@ -1,9 +1,9 @@
 //! A story for the terminal about three water tanks on one pipe. Every number in it is computed as it runs.
 //!
-//! `cargo run -p demo-tui --example story`, with `-- --help` for what can be chosen.
+//! `cargo run -p demo-tui --example story`, with `-- --help` for its options.
 //!
-//! Exit codes: 0 when the story was told or left, 1 when it failed, 2 when something expected did not occur, 64 for a
-//! flag that is not known.
+//! Exit codes: 0 when the story was played or left, 1 when it failed, 2 when an expected anomaly did not occur, 64 for
+//! an unknown flag.
 
 mod chapters;
 mod watch;
@@ -97,7 +97,7 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments
 }
 
 async fn play(Arguments { plan, pace, panics, options }: Arguments) -> ExitCode {
-    // Whatever can fail fails here, before anything has begun.
+    // All that can fail fails here, before anything has begun.
     let tui = match Tui::new(options) {
         Ok(tui) => Some(tui),
         Err(TuiError::NotATerminal(which)) => {
@@ -127,11 +127,11 @@ async fn play(Arguments { plan, pace, panics, options }: Arguments) -> ExitCode 
     let (keys, inputs) = mpsc::channel(4);
     let story = tokio::spawn(runner.run(inputs));
 
-    let told = match tui {
+    let ended = match tui {
         Some(tui) => tui.run(events, keys, shutdown).await.map(|ending| (ending.outcome, ending.warnings)),
         None => Ok((tell_in_lines(events).await, vec![])),
     };
-    let code = match told {
+    let code = match ended {
         Ok((outcome, warnings)) => {
             for warning in warnings {
                 eprintln!("warning: {warning}");

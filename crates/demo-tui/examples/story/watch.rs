@@ -1,4 +1,4 @@
-//! Who looks at the tanks: the gauges that feed the charts, the detector, and the health poller.
+//! The observers of the tanks: the gauges that feed the charts, the detector, and the health poller.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -53,7 +53,7 @@ pub(crate) async fn run_water(works: Works) {
     }
 }
 
-/// Reads the gauges five times a second and judges what they show.
+/// Reads the gauges five times a second and judges their values.
 pub(crate) async fn watch(works: Works, stage: Stage, panics: bool) {
     let mut ticks = interval(Duration::from_millis(200));
     let mut missing = Condition::new("water_missing", "the books", Severity::Warning, GRACE);
@@ -83,7 +83,7 @@ pub(crate) async fn watch(works: Works, stage: Stage, panics: bool) {
     }
 }
 
-/// Something that must not be, and since when it is.
+/// A violation, and its start.
 struct Condition {
     name: &'static str,
     subject: &'static str,
@@ -99,7 +99,7 @@ impl Condition {
         Self { name, subject, severity, grace, since: None, called: None, count: 0 }
     }
 
-    /// Says what is news; when it is called, how long it has held by then.
+    /// Returns a change of the violation; on detection with its duration so far.
     fn look(&mut self, stage: &Stage, holds: bool, evidence: String) -> Option<Duration> {
         let now = stage.elapsed();
         let since = *self.since.get_or_insert(now);

@@ -1,20 +1,20 @@
-//! Three tanks on one pipe: a small simulation, honest enough to be surprised by.
+//! Three tanks on one pipe: a small simulation whose results are not known beforehand.
 //!
 //! A pump pushes water into a pipe that gives a little. A valve at its end lets it into three tanks, the faster the
-//! fuller the pipe is. A tap empties each tank, the faster the fuller it is. What rises over a brim is spilled.
+//! fuller the pipe is. A tap empties each tank, the faster the fuller it is. Water above a brim is spilled.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What the pump delivers, in litres a second.
+/// Flow of the pump, in litres a second.
 pub(crate) const PUMP: f64 = 6.0;
 /// The share of the pipe's content that an open valve lets through in a second.
 const VALVE: f64 = 2.0;
 /// The share of a tank's content that its tap lets out in a second.
 const TAP: f64 = 0.1;
-/// What a tank holds, in litres.
+/// Size of a tank, in litres.
 pub(crate) const BRIM: f64 = 28.0;
-/// How the pipe's water is shared out.
+/// Shares of the tanks in the pipe's water.
 const SHARES: [f64; 3] = [0.36, 0.33, 0.31];
 
 /// All litres, and where they are.
@@ -22,7 +22,7 @@ const SHARES: [f64; 3] = [0.36, 0.33, 0.31];
 pub(crate) struct Water {
     pub(crate) tanks: [f64; 3],
     pub(crate) pipe: f64,
-    /// What should be in the tanks, by the meters at pump and taps.
+    /// Expected content of the tanks, by the meters at pump and taps.
     pub(crate) books: f64,
     /// Litres a second into the tanks, and over their brims.
     pub(crate) arriving: f64,
@@ -32,7 +32,7 @@ pub(crate) struct Water {
     pub(crate) surge: f64,
     /// The least that arrived, in litres a second, since this was last set.
     pub(crate) least_arriving: f64,
-    /// How long water was missing before the detector said so, the last time that it did.
+    /// Time from missing water to its detection, the last time.
     pub(crate) found_after: Option<Duration>,
 }
 
@@ -54,7 +54,7 @@ impl Water {
             *level -= over;
             spilled += over;
         }
-        // The books know what was pumped and what was tapped, and nothing of the floor.
+        // The books hold the pumped and the tapped water, and not the spilled.
         self.books += pumped - tapped;
         self.spilled += spilled;
         let smooth = |old: f64, new: f64| old + (new / seconds - old) * (seconds / 0.3).min(1.0);
@@ -72,12 +72,12 @@ impl Water {
     }
 }
 
-/// The tanks as everybody sees them.
+/// The tanks, shared by all tasks.
 #[derive(Clone, Debug)]
 pub(crate) struct Works(Arc<Mutex<Water>>);
 
 impl Works {
-    /// Everything as it is after a long time in which nothing happened.
+    /// The state after a long time without a change.
     pub(crate) fn new() -> Self {
         let pipe = PUMP / VALVE;
         let tanks = SHARES.map(|share| PUMP * share / TAP);
@@ -110,7 +110,7 @@ impl Works {
         ShutValve(self.clone())
     }
 
-    /// Corrects the books by what was spilled.
+    /// Corrects the books by the spilled water.
     pub(crate) fn book_the_spill(&self) -> f64 {
         let mut water = self.water();
         water.books -= water.spilled;

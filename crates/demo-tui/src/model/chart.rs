@@ -9,12 +9,12 @@ use super::text;
 
 /// How much time a chart shows.
 pub(crate) const WINDOW: Duration = Duration::from_secs(60);
-/// Points further apart than this are not joined: nothing is known of the time between them.
+/// The longest time between two joined points: beyond it there is a gap.
 pub(crate) const JOIN: Duration = Duration::from_millis(2_500);
 /// More samples than this in one window are more than any screen can show.
 const MAX_SAMPLES: usize = 8_192;
 
-/// One chart and what was sampled for it.
+/// One chart and its samples.
 #[derive(Clone, Debug)]
 pub(crate) struct Chart {
     pub(crate) spec: ChartSpec,
@@ -38,7 +38,7 @@ impl Chart {
         Self { spec, samples: VecDeque::new() }
     }
 
-    /// Takes a sample, and drops what has left the window. A value that is no number is a missing one.
+    /// Takes a sample, and drops those that left the window. A value that is no number counts as missing.
     pub(crate) fn sample(&mut self, at: Duration, values: &[Option<f64>]) {
         let values = (0..self.spec.series.len())
             .map(|i| values.get(i).copied().flatten().filter(|v| v.is_finite()))
@@ -59,13 +59,13 @@ impl Chart {
         self.spec.series.iter().enumerate().filter(move |(_, s)| s.role == role).map(|(i, _)| i)
     }
 
-    /// What a series is at `now`: its last sample, unless that is old.
+    /// The value of a series at `now`: its last sample, unless that is old.
     pub(crate) fn latest(&self, series: usize, now: Duration) -> Option<f64> {
         let last = self.samples.back().filter(|s| s.at + JOIN >= now)?;
         last.values.get(series).copied().flatten()
     }
 
-    /// What a series is at a time between two samples; nothing where the line is broken.
+    /// The value of a series between two samples; nothing in a gap.
     pub(crate) fn value_at(&self, series: usize, at: Duration) -> Option<f64> {
         let after = self.samples.partition_point(|s| s.at < at);
         let right = self.samples.get(after)?;
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_sample_is_a_gap_and_so_is_a_long_silence() {
+    fn missing_samples_and_long_silences_are_gaps() {
         let mut c = chart();
         c.sample(secs(1), &[Some(10.0)]);
         c.sample(secs(3), &[Some(20.0)]);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn old_samples_are_dropped_and_an_old_value_is_not_shown_as_the_present_one() {
+    fn old_samples_are_not_the_present_value() {
         let mut c = chart();
         for s in 0..200 {
             c.sample(secs(s), &[Some(1.0)]);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_of_the_wrong_length_does_no_harm() {
+    fn samples_of_wrong_length_are_harmless() {
         let mut c = chart();
         c.sample(secs(1), &[]);
         c.sample(secs(2), &[Some(1.0), Some(2.0)]);

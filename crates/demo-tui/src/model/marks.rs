@@ -1,4 +1,4 @@
-//! What began, ended or happened on the time axis.
+//! The intervals and instants on the time axis.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use demo_core::{Mark, MarkEdge};
 use super::chart::WINDOW;
 use super::text;
 
-/// Marks of the time that is shown, and of what has begun before it and still goes on.
+/// Marks of the shown time, and of intervals that began before it and still go on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Marks {
     spans: Vec<Span>,
@@ -36,7 +36,7 @@ impl Marks {
         match (mark.edge, open) {
             (MarkEdge::End, Some(open)) => open.end = Some(at),
             (MarkEdge::Begin, _) => self.spans.push(Span { label, begin: at, end: None }),
-            // An end without a beginning is all that is known of it.
+            // An end without a beginning is shown as an instant.
             (MarkEdge::End | MarkEdge::Moment, _) => {
                 self.spans.push(Span { label, begin: at, end: Some(at) });
             }
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_beginning_and_its_end_are_one_span_and_old_ones_are_dropped() {
+    fn begin_and_end_make_one_span() {
         let mut marks = Marks::default();
         let mut mark = |s, label: &str, edge| marks.mark(secs(s), &Mark { label: label.into(), edge });
         mark(1, "a", MarkEdge::Begin);

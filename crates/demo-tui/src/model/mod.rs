@@ -1,4 +1,4 @@
-//! What is known: the story so far, as its events told it. No terminal, no clock.
+//! The story so far, from its events. No terminal, no clock.
 
 pub(crate) mod chart;
 pub(crate) mod marks;

@@ -1,4 +1,4 @@
-//! Everything that events have told, in the shape in which it is shown.
+//! The content of all events so far, in the shape in which it is shown.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use super::text;
 
 /// How long the reason for a refusal is shown.
 pub(crate) const NOTICE: Duration = Duration::from_secs(4);
-/// What is said in one chapter is read in one chapter: beyond this many lines nobody scrolls back.
+/// Most sentences kept of one chapter; scrolling back further is of no use.
 const MAX_SPOKEN: usize = 400;
-/// A text panel keeps this much of its end.
+/// Most bytes kept of a text panel, from its end.
 const MAX_TEXT: usize = 64 * 1024;
-/// A detector that finds more than this has stopped telling a story.
+/// Most findings kept.
 const MAX_FINDINGS: usize = 200;
 
 /// The story so far. All text in it is safe to draw.
@@ -25,16 +25,16 @@ const MAX_FINDINGS: usize = 200;
 pub(crate) struct Story {
     pub(crate) subject: String,
     pub(crate) chapters: Vec<ChapterInfo>,
-    /// Which chapter is being told, and whether its callback runs.
+    /// The current chapter, and whether its callback runs.
     pub(crate) current: Option<usize>,
     pub(crate) running: bool,
-    /// What was said and measured in this chapter.
+    /// The sentences and measurements of this chapter.
     pub(crate) spoken: Vec<Spoken>,
     pub(crate) status: Option<StatusLine>,
     pub(crate) charts: Vec<Chart>,
     pub(crate) marks: Marks,
     pub(crate) health: HealthSnapshot,
-    /// A word on nodes and dependencies, by name.
+    /// Notes on nodes and dependencies, by name.
     pub(crate) notes: BTreeMap<String, (Tone, String)>,
     /// Newest last.
     pub(crate) findings: Vec<Sighting>,
@@ -43,7 +43,7 @@ pub(crate) struct Story {
     pub(crate) page: Option<Page>,
     pub(crate) refusal: Option<Refused>,
     pub(crate) outcome: Option<Outcome>,
-    /// Since the story began. Stands still when it has ended.
+    /// Time since the story began. Stands still when it has ended.
     pub(crate) now: Duration,
 }
 
@@ -55,17 +55,17 @@ pub(crate) enum Spoken {
     Expected(String, bool),
 }
 
-/// The status line, and what is needed to show how much of it has passed.
+/// The status line, with the times for its progress bar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StatusLine {
     pub(crate) text: String,
-    /// When it will be over, where that is known.
+    /// Time of its end, if it is known.
     pub(crate) until: Option<Duration>,
-    /// How long it takes in all.
+    /// Its whole duration.
     pub(crate) total: Duration,
 }
 
-/// A finding, and when it went away.
+/// A finding, and the time of its end.
 #[derive(Clone, Debug)]
 pub(crate) struct Sighting {
     pub(crate) finding: Finding,
@@ -79,7 +79,7 @@ pub(crate) struct Page {
     pub(crate) text: String,
 }
 
-/// Why an input was not followed, and how often in a row.
+/// The reason for a refused input, and the number of refusals in a row.
 #[derive(Clone, Debug)]
 pub(crate) struct Refused {
     pub(crate) reason: String,
@@ -96,7 +96,7 @@ impl Story {
     }
 
     /// Takes an event in.
-    pub(crate) fn hear(&mut self, Stamped { at, event }: &Stamped) {
+    pub(crate) fn apply(&mut self, Stamped { at, event }: &Stamped) {
         self.pass(*at);
         match event {
             Event::Started { subject, chapters, charts } => {
@@ -148,12 +148,12 @@ impl Story {
                 self.status = None;
                 self.outcome = Some(safe_outcome(outcome));
             }
-            // What is for programs has no place on a screen.
+            // Reports for programs are not shown.
             _ => {}
         }
     }
 
-    /// The chapter being told.
+    /// The current chapter.
     pub(crate) fn chapter(&self) -> Option<&ChapterInfo> {
         self.chapters.get(self.current?)
     }
@@ -207,7 +207,7 @@ impl Story {
         let finding = safe_finding(finding);
         let cleared = (finding.state == FindingState::Cleared).then_some(at);
         match self.findings.iter_mut().find(|s| s.finding.id == finding.id) {
-            // The numbers that broke it say more than those after it healed.
+            // The numbers of the violation are more useful than those after healing.
             Some(known) if cleared.is_some() => known.cleared = known.cleared.or(cleared),
             Some(known) => *known = Sighting { finding, cleared },
             None => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Text that may be drawn on one line: nothing in it moves the cursor, hides or reorders what stands beside it.
+/// Text that may be drawn on one line: nothing in it moves the cursor, hides or reorders the text beside it.
 pub(crate) fn one_line(text: &str) -> String {
     text.chars().filter_map(|c| if c.is_whitespace() { Some(' ') } else { printable(c) }).collect()
 }
@@ -58,11 +58,11 @@ pub(crate) fn fit(text: &str, columns: usize) -> String {
     kept
 }
 
-/// Breaks text between words, at most `columns` a line. A line that is indented or begins with a dash hangs: what is
-/// broken off it stands under its first word.
+/// Breaks text between words, at most `columns` a line. A line that is indented or begins with a dash hangs: its
+/// continuation stands under its first word.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(1);
-    // What hangs leaves room for the widest character.
+    // A hanging indent leaves room for the widest character.
     let most = columns.saturating_sub(2) / 2;
     let mut wrapped = Vec::new();
     for line in text.split('\n') {
@@ -170,7 +170,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_wrapped_line_fits_and_no_word_is_lost(text in "[ a-z\n日-]{0,120}", columns in 2usize..40) {
+        fn wrapped_lines_fit_and_keep_every_word(text in "[ a-z\n日-]{0,120}", columns in 2usize..40) {
             let wrapped = wrap(&text, columns);
             prop_assert!(wrapped.iter().all(|line| width(line) <= columns), "{wrapped:?}");
             let letters = |s: &str| s.chars().filter(|c| !c.is_whitespace()).collect::<String>();

@@ -1,4 +1,4 @@
-//! The axes of a chart. What began, ended and happened is pinned on the time axis.
+//! The axes of a chart. Faults and instants are pinned on the time axis.
 //!
 //! ```text
 //!  30│
@@ -131,7 +131,7 @@ fn places(stretches: &[Stretch], last: i64) -> Vec<Option<i64>> {
     places
 }
 
-/// Draws what the columns stand for.
+/// Draws the labels of the time axis.
 pub(crate) fn times(theme: &Theme, area: Rect, buf: &mut Buffer) {
     let ticks: &[u16] = if area.width >= 48 { &[60, 45, 30, 15, 0] } else { &[60, 30, 0] };
     for back in ticks {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_stands_in_its_span_or_beside_it() {
+    fn labels_stand_in_or_beside_their_span() {
         assert_eq!(place(&[(10, 30, 6)]), [Some(18)]);
         assert_eq!(place(&[(10, 12, 6)]), [Some(14)], "after a span that is too short");
         assert_eq!(place(&[(55, 59, 6)]), [Some(48)], "before one that is too short and too late");

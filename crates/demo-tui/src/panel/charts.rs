@@ -26,7 +26,7 @@ pub(crate) struct Charts<'a> {
     pub(crate) boxed: bool,
 }
 
-/// The title of the `nth` chart shown: what, in which unit, over which time.
+/// The title of the `nth` chart shown: quantity, unit, window.
 pub(crate) fn title(app: &App, nth: usize) -> String {
     let charts = &app.story.charts;
     let Some(chart) = pick(app, nth) else { return String::from("Chart") };
@@ -114,8 +114,8 @@ impl Charts<'_> {
         (&Plot { chart, theme, looks: &looks, heights, times, marks: &marks }).render(plot, buf);
     }
 
-    /// Every series: sign, name, present value. The gap and what it is between come first, the parts last; where there
-    /// is little room, the parts are told by their signs alone.
+    /// Every series: sign, name, present value. The gap and its two curves come first, the parts last; where there
+    /// is little room, the parts have their signs alone.
     fn legend(&self, chart: &Chart, looks: &[Look], short: bool, width: usize) -> Vec<Line<'static>> {
         let (theme, now) = (&self.app.theme, self.app.story.now);
         let after = if short { "  " } else { "   " };

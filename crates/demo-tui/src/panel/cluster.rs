@@ -1,4 +1,4 @@
-//! The nodes and what they depend on: state and, where it is known, a word on what they are doing.
+//! The nodes and their dependencies: state and, if there is one, a short note.
 
 use demo_core::{NodeState, Tone};
 use ratatui::style::Style;
@@ -88,7 +88,7 @@ pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
     lines
 }
 
-/// The same on one line; notes only of what is not well.
+/// The same on one line; notes only on nodes and dependencies in trouble.
 pub(crate) fn strip(app: &App, width: usize) -> Line<'static> {
     let members = members(&app.story, &app.theme);
     if members.is_empty() {

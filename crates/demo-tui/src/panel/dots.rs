@@ -35,7 +35,7 @@ impl Dots {
         Self { columns, rows, cells: vec![(0, Style::new()); columns * rows] }
     }
 
-    /// Draws a line between two dots; what is outside the grid is left out.
+    /// Draws a line between two dots; dots outside the grid are left out.
     pub(crate) fn line(&mut self, from: (i64, usize), to: (i64, usize), dash: Dash, style: Style) {
         let (x0, y0) = (from.0, from.1.cast_signed() as i64);
         let (x1, y1) = (to.0, to.1.cast_signed() as i64);

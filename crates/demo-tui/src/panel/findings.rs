@@ -1,4 +1,4 @@
-//! What the detectors found: how bad, with whom, since when, for how long, by which numbers.
+//! The findings of the detectors: severity, subject, start, duration, numbers.
 
 use demo_core::Severity;
 use ratatui::text::{Line, Span};

@@ -28,7 +28,7 @@ pub(crate) fn line(app: &App) -> Line<'static> {
     super::rich::row(spans, width)
 }
 
-/// What the footer says of a key now; nothing when it would do nothing.
+/// The footer's hint for a key; nothing when the key has no effect now.
 fn hint(app: &App, binding: &Binding) -> Option<String> {
     let story = &app.story;
     let over = story.outcome.is_some();

@@ -1,4 +1,4 @@
-//! What surrounds a panel: a box where there is room, a rule above it where there is not.
+//! The surroundings of a panel: a box where there is room, a rule above it where there is not.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

@@ -1,4 +1,4 @@
-//! The panels. Each says in lines what it has to show; only the charts draw for themselves.
+//! The panels. Each returns its content as lines; only the charts draw themselves.
 
 pub(crate) mod chapters;
 pub(crate) mod charts;
@@ -25,11 +25,11 @@ pub(crate) use rich::row;
 use ratatui::text::Line;
 
 use crate::app::App;
-use crate::layout::{Kind, Panel};
+use crate::layout::{self, Kind, Layout, Needs, Panel};
 use crate::model::text;
 use frame::Frame;
 
-/// What a panel shows, at a width; nothing for the charts.
+/// The content of a panel at a width; nothing for the charts.
 pub(crate) fn content(app: &App, panel: Panel, width: usize) -> Vec<Line<'static>> {
     match panel {
         Panel::Narration => prose(app, width),
@@ -42,12 +42,12 @@ pub(crate) fn content(app: &App, panel: Panel, width: usize) -> Vec<Line<'static
     }
 }
 
-/// What the narration shows: the summary, once there is one.
+/// The content of the narration: the summary, once there is one.
 pub(crate) fn prose(app: &App, width: usize) -> Vec<Line<'static>> {
     if app.story.outcome.is_some() { summary::lines(app, width) } else { narration::lines(app, width) }
 }
 
-/// What stands above a panel.
+/// The title of a panel.
 pub(crate) fn title(app: &App, panel: Panel) -> String {
     match panel {
         Panel::Narration if app.story.outcome.is_some() => {
@@ -63,9 +63,28 @@ pub(crate) fn title(app: &App, panel: Panel) -> String {
     }
 }
 
-/// By how many lines a panel can be scrolled, and how many it shows at once.
+/// The places of all panels at the present size.
+pub(crate) fn layout(app: &App) -> Layout {
+    let rows = |n: usize| u16::try_from(n).unwrap_or(u16::MAX).min(100);
+    layout::arrange(
+        app.size,
+        &Needs {
+            focus: app.focus(),
+            zoom: app.zoom,
+            text: app.story.page.is_some(),
+            over: app.story.outcome.is_some(),
+            charts: app.story.charts.len(),
+            chapters: rows(app.story.chapters.len()),
+            narration: rows(prose(app, layout::prose_width(app.size).into()).len()),
+            cluster: rows(cluster::rows(&app.story)),
+            findings: rows(app.story.findings.len()),
+        },
+    )
+}
+
+/// The number of lines that a panel can be scrolled by, and the number that it shows at once.
 pub(crate) fn extent(app: &App, panel: Panel) -> (usize, usize) {
-    let layout = app.layout();
+    let layout = layout(app);
     let Some(area) = layout.place(panel) else { return (0, 0) };
     let inner = Frame::inner(area, layout.kind == Kind::Full);
     let lines = content(app, panel, inner.width.into()).len();

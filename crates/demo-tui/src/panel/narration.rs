@@ -1,4 +1,4 @@
-//! The chapter's narration, then what was said and measured while it was played.
+//! The chapter's narration, then the sentences and measurements of its callback.
 
 use demo_core::{Measurement, Tone};
 use ratatui::style::Style;
@@ -6,7 +6,7 @@ use ratatui::text::Line;
 
 use super::{chapters, rich};
 use crate::app::App;
-use crate::layout::Kind;
+use crate::layout::{self, Kind};
 use crate::model::story::Spoken;
 use crate::model::text;
 use crate::theme::Theme;
@@ -16,7 +16,7 @@ pub(crate) fn title(app: &App) -> String {
         return String::from("Narration");
     };
     let title = format!("{}. {}", current + 1, chapter.title);
-    if app.layout().kind == Kind::Full { title } else { format!("{title}  {}", chapters::progress(app)) }
+    if layout::kind(app.size) == Kind::Full { title } else { format!("{title}  {}", chapters::progress(app)) }
 }
 
 pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {

@@ -1,4 +1,4 @@
-//! The curves of one chart, and the hatched room between what should be equal.
+//! The curves of one chart, and the hatched area between two that should be equal.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ const ORDER: [SeriesRole; 6] = [
     SeriesRole::Sum,
 ];
 
-/// One series: how it is told from the others.
+/// One series and its look.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
     pub(crate) series: usize,
@@ -85,7 +85,7 @@ impl Gap {
         Some(Self { name, series, between })
     }
 
-    /// Its size, by what the series are at one time.
+    /// Its size at one time.
     pub(crate) fn size(&self, value: impl Fn(usize) -> Option<f64>) -> Option<f64> {
         match (self.series, self.between) {
             (Some(series), _) => value(series),
@@ -166,7 +166,7 @@ impl Plot<'_> {
         }
     }
 
-    /// Hatches the room between sum and whole, and says which cells are wholly inside.
+    /// Hatches the area between sum and whole, and returns the cells that are wholly inside.
     fn hatch(&self, dots: &mut Dots, canvas: &mut Canvas<'_>, columns: usize, rows: usize) -> Vec<Hatched> {
         let Some((sum, whole)) = Gap::of(self.chart).and_then(|gap| gap.between) else { return vec![] };
         let edges = |at: Option<Duration>| {
@@ -258,7 +258,7 @@ impl Canvas<'_> {
         }
     }
 
-    /// How much of what is drawn would be lost under a label; more than that outside the plot.
+    /// Number of drawn dots that a label would cover; larger than any such number outside the plot.
     fn cost(&self, column: usize, row: usize, width: usize) -> usize {
         let lost = |column| match self.place(column, row) {
             Some((x, y)) => usize::from(!matches!(self.buf[(x, y)].symbol(), " " | "▒")),

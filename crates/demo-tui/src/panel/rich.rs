@@ -25,12 +25,12 @@ pub(crate) fn signed(
         .collect()
 }
 
-/// Wrapped text in which what stands between backticks is set off.
+/// Wrapped text; text between backticks is set off.
 pub(crate) fn prose(words: &str, style: Style, code: Style, width: usize) -> Vec<Line<'static>> {
     let mut within = false;
     let mut lines = Vec::new();
     for line in text::wrap(words, width) {
-        // A backtick that nobody closes ends with its paragraph.
+        // A backtick without a partner ends with its paragraph.
         within &= !line.is_empty();
         let mut spans = Vec::new();
         for (i, piece) in line.split('`').enumerate() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::chart::{Chart, WINDOW};
 
-/// Which value is how high.
+/// The vertical scale.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Heights {
     pub(crate) least: f64,
@@ -20,21 +20,21 @@ impl Heights {
         Self { least: 0.0 - round_up(-least), most: round_up(most) }
     }
 
-    /// The scale of what a chart shows at `now`.
+    /// The scale of a chart at `now`.
     pub(crate) fn of(chart: &Chart, drawn: &[usize], now: Duration) -> Self {
         let from = now.saturating_sub(WINDOW);
         let samples = chart.samples().filter(|s| s.at >= from);
         Self::new(samples.flat_map(|s| drawn.iter().filter_map(|i| s.values[*i])))
     }
 
-    /// Which of `dots` rows of dots, from the top, shows a value.
+    /// The row of a value, from the top, of `dots` rows of dots.
     pub(crate) fn dot(&self, value: f64, dots: usize) -> usize {
         let share = (self.most - value) / (self.most - self.least);
         index(share * (dots.saturating_sub(1)) as f64).min(dots.saturating_sub(1))
     }
 }
 
-/// Which time is how far to the right: the last [`WINDOW`], in columns.
+/// The horizontal scale: the last [`WINDOW`], in columns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
     pub(crate) now: Duration,
@@ -42,7 +42,7 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// Which of `steps` steps across the window a time falls on; negative before the window.
+    /// The step of a time, of `steps` steps across the window; negative before the window.
     fn step(&self, at: Duration, steps: usize) -> i64 {
         let back = self.now.saturating_sub(at).as_secs_f64() / WINDOW.as_secs_f64();
         let last = steps.saturating_sub(1) as f64;
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_present_is_the_last_column_and_a_minute_ago_the_first() {
+    fn the_window_spans_first_to_last_column() {
         let times = Times { now: Duration::from_secs(100), columns: 61 };
         let column = |s| times.column(Duration::from_secs(s));
         assert_eq!((column(100), column(70), column(40), column(10)), (60, 30, 0, -30));

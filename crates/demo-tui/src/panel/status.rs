@@ -1,4 +1,4 @@
-//! The line that says what goes on right now, and why a key was not followed.
+//! The status line: the current activity, or the reason why a key was refused.
 
 use std::time::Duration;
 

@@ -28,7 +28,7 @@ impl Cast {
         self.file.write_all(header(size, at, term).as_bytes())
     }
 
-    /// Records what was written to the terminal.
+    /// Records bytes that were written to the terminal.
     pub(crate) fn output(&mut self, data: &str) -> io::Result<()> {
         self.event('o', data)
     }
@@ -99,7 +99,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_event_is_one_line_of_json_that_says_what_was_written(data in any::<String>(), ms in 0u64..1 << 40) {
+        fn every_write_is_one_line_of_json(data in any::<String>(), ms in 0u64..1 << 40) {
             let line = line(Duration::from_millis(ms), 'o', &data);
             prop_assert_eq!(line.matches('\n').count(), 1);
             let event: Value = serde_json::from_str(&line).unwrap();

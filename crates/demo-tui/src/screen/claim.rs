@@ -1,6 +1,6 @@
 //! Takes the terminal, and gives it back on every path: return, error, unwinding, and a panic in any task or thread.
 //!
-//! A panic restores the screen before its message is printed, so that the message stands on the main screen, and is told
+//! A panic restores the screen before its message is printed, so that the message stands on the main screen, and is reported
 //! to the loop, which heals the story and leaves. Nothing is drawn once the terminal was given back: the writer looks
 //! at the claim under the lock of standard output.
 
@@ -21,7 +21,7 @@ use crate::TuiError;
 
 /// The screen is ours.
 static HELD: AtomicBool = AtomicBool::new(false);
-/// Somebody watches for panics, with a screen or without.
+/// The panic hook is active, with a screen or without.
 static WATCHED: AtomicBool = AtomicBool::new(false);
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 static PANICKED: Notify = Notify::const_new();
@@ -69,12 +69,12 @@ impl Drop for Claim {
     }
 }
 
-/// What turns the main screen into ours.
+/// Switches to the alternate screen.
 pub(crate) fn enter(out: &mut impl Write) -> io::Result<()> {
     queue!(out, EnterAlternateScreen, DisableLineWrap, Hide)
 }
 
-/// Whether what is written still reaches our screen.
+/// Whether output still reaches the alternate screen.
 pub(crate) fn is_held() -> bool {
     HELD.load(Ordering::SeqCst)
 }
@@ -83,7 +83,7 @@ fn give_back() {
     // The lock is reentrant, so a panic while drawing does not wait for itself.
     let mut out = io::stdout().lock();
     if HELD.swap(false, Ordering::SeqCst) {
-        // A terminal that went away cannot be restored, and nobody would see it.
+        // A terminal that went away cannot be restored.
         let _ = execute!(out, EndSynchronizedUpdate, EnableLineWrap, Show, LeaveAlternateScreen);
         let _ = disable_raw_mode();
     }

@@ -1,4 +1,4 @@
-//! Shows buffers on the terminal: only what has changed, each frame in one piece, and into the recording as well.
+//! Shows buffers on the terminal: only the changed cells, each frame in one piece, and into the recording as well.
 
 use std::io::{self, Write};
 use std::time::SystemTime;
@@ -24,7 +24,7 @@ pub(crate) struct Display {
 impl Display {
     /// Takes the alternate screen of a claimed terminal, or of none that anybody sees.
     pub(crate) fn open(size: Size, visible: bool, cast: Option<Cast>) -> io::Result<Self> {
-        // Which colours there are is our theme's decision. Left to itself, crossterm answers NO_COLOR with resets that
+        // The theme decides the colours. Left to itself, crossterm answers NO_COLOR with resets that
         // wipe bold and reverse as well.
         force_color_output(true);
         let mut output = Output { frame: Vec::new(), visible, cast, trouble: None };
@@ -36,7 +36,7 @@ impl Display {
         Ok(Self { output, shown: Buffer::empty(area(size)), clear: false })
     }
 
-    /// Forgets what is shown, so that the next frame is drawn whole.
+    /// Forgets the last frame, so that the next one is drawn whole.
     pub(crate) fn forget(&mut self, size: Size) {
         if self.shown.area != area(size) {
             self.output.record(|cast| cast.resize(size));
@@ -64,7 +64,7 @@ impl Display {
         Ok(())
     }
 
-    /// What is shown.
+    /// The last frame.
     pub(crate) fn shown(&self) -> &Buffer {
         &self.shown
     }
@@ -122,7 +122,7 @@ impl Write for Output {
             out.write_all(&frame)?;
             out.flush()?;
         }
-        // What is drawn is text, so this is never lossy.
+        // Frames are text, so this is never lossy.
         self.record(|cast| cast.output(&String::from_utf8_lossy(&frame)));
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Keys and sizes, from a thread of their own.
 //!
 //! Not crossterm's `EventStream`: it reads in the task that polls it, and crossterm's reader does not return from a
-//! terminal that hung up, so the loop would never hear the signal that came with it. A thread that is stuck in there
-//! ends with the process and holds nobody up.
+//! terminal that hung up, so the loop would never receive the signal that came with it. A thread that is stuck in there
+//! ends with the process and delays nothing.
 
 use std::io;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use crate::bindings::Press;
 
-/// How long the thread goes on after nobody listens any more.
+/// Time until the thread ends after its receiver is gone.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// What the terminal tells.
+/// An input from the terminal.
 #[derive(Debug)]
-pub(crate) enum Told {
+pub(crate) enum KeyInput {
     Press(Press),
     Resize(Size),
     Failed(io::Error),
@@ -29,46 +29,46 @@ pub(crate) enum Told {
 
 /// The thread; it ends soon after this is dropped.
 pub(crate) struct Keys {
-    told: UnboundedReceiver<Told>,
+    input: UnboundedReceiver<KeyInput>,
     stop: Arc<AtomicBool>,
 }
 
 impl Keys {
     /// Begins to read the terminal, or nothing at all.
     pub(crate) fn read(terminal: bool) -> Self {
-        let (tell, told) = mpsc::unbounded_channel();
+        let (sender, input) = mpsc::unbounded_channel();
         let stop = Arc::new(AtomicBool::new(!terminal));
         if terminal {
             let stop = Arc::clone(&stop);
             thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    let told = match event::poll(PATIENCE) {
+                    let input = match event::poll(PATIENCE) {
                         Ok(false) => continue,
                         Ok(true) => event::read(),
                         Err(error) => Err(error),
                     };
-                    let told = match told {
+                    let input = match input {
                         Ok(event) => match translate(&event) {
-                            Some(told) => told,
+                            Some(input) => input,
                             None => continue,
                         },
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                        Err(error) => Told::Failed(error),
+                        Err(error) => KeyInput::Failed(error),
                     };
-                    let last = matches!(told, Told::Failed(_));
-                    if tell.send(told).is_err() || last {
+                    let last = matches!(input, KeyInput::Failed(_));
+                    if sender.send(input).is_err() || last {
                         return;
                     }
                 }
             });
         }
-        Self { told, stop }
+        Self { input, stop }
     }
 
     /// The next key or size; never, once there are none. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Told {
-        match self.told.recv().await {
-            Some(told) => told,
+    pub(crate) async fn next(&mut self) -> KeyInput {
+        match self.input.recv().await {
+            Some(input) => input,
             None => std::future::pending().await,
         }
     }
@@ -80,11 +80,11 @@ impl Drop for Keys {
     }
 }
 
-fn translate(event: &Event) -> Option<Told> {
+fn translate(event: &Event) -> Option<KeyInput> {
     match event {
         // A terminal that reports releases reports each key twice.
-        Event::Key(key) if key.kind == KeyEventKind::Press => Press::of(*key).map(Told::Press),
-        Event::Resize(width, height) => Some(Told::Resize(Size { width: *width, height: *height })),
+        Event::Key(key) if key.kind == KeyEventKind::Press => Press::of(*key).map(KeyInput::Press),
+        Event::Resize(width, height) => Some(KeyInput::Resize(Size { width: *width, height: *height })),
         _ => None,
     }
 }

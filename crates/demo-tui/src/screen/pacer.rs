@@ -7,7 +7,7 @@ const AFTER_KEY: Duration = Duration::from_millis(50);
 /// Other changes wait for this long after any frame, so that a key always finds room.
 const AFTER_FRAME: Duration = Duration::from_millis(100);
 
-/// Remembers what there is to be drawn. Its times are those of any clock that only goes forward.
+/// Decides the time of the next frame. Its times are those of any clock that only goes forward.
 #[derive(Debug, Default)]
 pub(crate) struct Pacer {
     last: Option<Duration>,
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_drawn_at_once_and_other_changes_wait() {
+    fn keys_are_drawn_at_once_and_others_wait() {
         let mut pacer = Pacer::default();
         assert_eq!(pacer.due(), None);
         pacer.changed();
@@ -77,7 +77,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_happens_there_are_about_twenty_frames_a_second(
+        fn frames_stay_near_twenty_per_second(
             events in proptest::collection::vec((0u64..40, any::<bool>()), 1..400),
         ) {
             let mut pacer = Pacer::default();

@@ -11,7 +11,7 @@ const LIGHT: [&str; 16] = [
     "#cf222e", "#2da44e", "#9a6700", "#0969da", "#a475f9", "#1b9c9c", "#ffffff",
 ];
 
-/// What text stands on, and its colours there.
+/// The background, and the colours on it.
 pub(super) struct Ground {
     pub(super) fore: &'static str,
     pub(super) back: &'static str,
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cube_and_the_ramp_are_those_of_xterm() {
+    fn cube_and_ramp_are_those_of_xterm() {
         let ground = Ground::new(false);
         let color = |index| ground.color(Color::Indexed(index)).unwrap();
         assert_eq!(

@@ -105,7 +105,7 @@ fn left(screen: &Buffer, x: u16) -> f64 {
     f64::from(x - screen.area.x) * WIDTH
 }
 
-/// The colours of text and, where it is not the ground's, of what is behind it.
+/// The colours of text and, where it is not the ground's, of its background.
 fn inks(cell: &Cell, ground: &colors::Ground) -> (String, Option<String>) {
     let fore = ground.color(cell.fg).unwrap_or_else(|| ground.fore.to_owned());
     let back = ground.color(cell.bg);
@@ -132,7 +132,7 @@ impl Run {
         if self.modifiers.contains(Modifier::UNDERLINED) {
             style.push_str(" text-decoration=\"underline\"");
         }
-        // The length is fixed, so that another font does not shift what follows.
+        // The length is fixed, so that another font does not shift the text after it.
         let length = f64::from(self.columns) * WIDTH;
         let _ = writeln!(
             out,

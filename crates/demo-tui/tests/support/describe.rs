@@ -1,4 +1,4 @@
-//! A screen as text: what stands there, then how it looks, a letter a style.
+//! A screen as text: its characters, then its styles, one letter per style.
 
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::Style;

@@ -39,7 +39,7 @@ struct Screen {
 struct Seen {
     parser: vt100::Parser,
     bytes: Vec<u8>,
-    /// Nobody writes any more.
+    /// The writer is gone.
     closed: bool,
 }
 
@@ -58,7 +58,7 @@ impl Session {
         Self::run(command, columns, rows)
     }
 
-    /// Starts a program on a terminal of this size that knows UTF-8 and colours.
+    /// Starts a program on a terminal of this size with UTF-8 and colours.
     pub(crate) fn run(mut command: CommandBuilder, columns: u16, rows: u16) -> Self {
         let pair = native_pty_system().openpty(size(columns, rows)).expect("a pseudo terminal");
         command.env("TERM", "xterm-256color");
@@ -99,7 +99,7 @@ impl Session {
         self.master.resize(size(columns, rows)).expect("the terminal takes a size");
     }
 
-    /// Waits until the screen is as wanted, and says how long that took.
+    /// Waits until the screen is as wanted, and returns the time that this took.
     pub(crate) fn until(&self, what: &str, wanted: impl Fn(&vt100::Screen) -> bool) -> Duration {
         self.wait(what, |seen| wanted(seen.parser.screen()))
     }
@@ -131,7 +131,7 @@ impl Session {
         self.child.process_id().expect("a process").to_string()
     }
 
-    /// Waits for the end, looks whether the terminal is as it was, and returns what is on the main screen.
+    /// Waits for the end, checks that the terminal is as before, and returns the text of the main screen.
     pub(crate) fn end(mut self) -> Ended {
         self.wait("end", |seen| seen.closed);
         let status = self.child.wait().expect("the child is ours");

@@ -1,4 +1,4 @@
-//! A story that was never played: a post office with three counters and one ledger, told by events with fixed times.
+//! A story that was never played: a post office with three counters and one ledger, as events with fixed times.
 
 use std::time::Duration;
 
@@ -40,18 +40,18 @@ struct Script {
 impl Script {
     fn begin(&mut self) -> Vec<Stamped> {
         let subject = "A post office with three counters".into();
-        self.tell(Event::Started { subject, chapters: chapters(), charts: charts() });
-        self.tell(Event::Entered { chapter: 0 });
+        self.emit(Event::Started { subject, chapters: chapters(), charts: charts() });
+        self.emit(Event::Entered { chapter: 0 });
         self.health(NodeState::Up, true);
         self.wait(2);
         self.take()
     }
 
     fn chapter(&mut self, chapter: usize) -> Vec<Stamped> {
-        self.tell(Event::Entered { chapter });
+        self.emit(Event::Entered { chapter });
         let runs = !matches!(chapter, 1 | 10);
         if runs {
-            self.tell(Event::Running { chapter });
+            self.emit(Event::Running { chapter });
         }
         match chapter {
             1 => self.wait(3),
@@ -98,7 +98,7 @@ impl Script {
             }
         }
         if runs && !matches!(chapter, 3 | 9) {
-            self.tell(Event::Settled { chapter });
+            self.emit(Event::Settled { chapter });
         }
         self.take()
     }
@@ -120,8 +120,8 @@ impl Script {
             FindingState::Updated,
             "counters 26, ledger 12, 14 unbooked",
         );
-        let reason = "not yet: what it started has not ended".into();
-        self.tell(Event::Refused { reason });
+        let reason = "not yet: the chapter is not done".into();
+        self.emit(Event::Refused { reason });
     }
 
     fn rush(&mut self) {
@@ -153,7 +153,7 @@ impl Script {
         );
         let until = if unfinished { text.find("Alternatives").unwrap_or(0) } else { text.len() };
         for piece in text[..until].split_inclusive(' ') {
-            self.tell(Event::Text { panel: "diagnosis", piece: piece.into() });
+            self.emit(Event::Text { panel: "diagnosis", piece: piece.into() });
         }
         self.wait(2);
     }
@@ -179,14 +179,14 @@ impl Script {
         let [a, b, c] = [0.35, 0.33, 0.32].map(|share| seen(self.sum * share));
         let (sum, ledger) = (seen(self.sum), seen(self.ledger));
         let values = vec![a, b, c, sum, ledger, Some(30.0), seen(self.sum - self.ledger)];
-        self.tell(Event::Sampled { chart: "letters", values });
+        self.emit(Event::Sampled { chart: "letters", values });
         let away = if self.rate > 10.0 { 2.0 } else { 0.0 };
-        self.tell(Event::Sampled { chart: "rate", values: vec![Some(self.rate), Some(away)] });
+        self.emit(Event::Sampled { chart: "rate", values: vec![Some(self.rate), Some(away)] });
     }
 
     fn status(&mut self, text: &str, seconds: u64) {
         let status = Status { text: text.into(), remaining: Some(Duration::from_secs(seconds)) };
-        self.tell(Event::Status { status: Some(status) });
+        self.emit(Event::Status { status: Some(status) });
     }
 
     fn health(&mut self, third: NodeState, connected: bool) {
@@ -194,7 +194,7 @@ impl Script {
         let nodes = vec![node(1, NodeState::Up), node(2, NodeState::Up), node(3, third)];
         let dependencies = vec![Dependency { name: "ledger".into(), connected }];
         let has_issues = third != NodeState::Up || !connected;
-        self.tell(Event::Health(HealthSnapshot { nodes, dependencies, has_issues, last_updated: None }));
+        self.emit(Event::Health(HealthSnapshot { nodes, dependencies, has_issues, last_updated: None }));
         self.note("counter-1", Tone::Plain, "1.2 ms");
     }
 
@@ -205,7 +205,7 @@ impl Script {
         let detected_at = first_seen + Duration::from_millis(612);
         let subject = "ledger".into();
         let (id, name, evidence) = (name.into(), name.into(), evidence.into());
-        self.tell(Event::Found(Finding {
+        self.emit(Event::Found(Finding {
             id,
             name,
             subject,
@@ -218,15 +218,15 @@ impl Script {
     }
 
     fn say(&mut self, tone: Tone, text: &str) {
-        self.tell(Event::Said { tone, text: text.into() });
+        self.emit(Event::Said { tone, text: text.into() });
     }
 
     fn note(&mut self, about: &str, tone: Tone, text: &str) {
-        self.tell(Event::Noted { about: about.into(), tone, text: text.into() });
+        self.emit(Event::Noted { about: about.into(), tone, text: text.into() });
     }
 
     fn measured(&mut self, name: &str, value: f64, unit: &'static str, detail: &str) {
-        self.tell(Event::Measured(Measurement {
+        self.emit(Event::Measured(Measurement {
             name: name.into(),
             value,
             unit: unit.into(),
@@ -235,14 +235,14 @@ impl Script {
     }
 
     fn expected(&mut self, name: &str, occurred: bool) {
-        self.tell(Event::Expected { name: name.into(), occurred });
+        self.emit(Event::Expected { name: name.into(), occurred });
     }
 
     fn mark(&mut self, label: &str, edge: MarkEdge) {
-        self.tell(Event::Marked(Mark { label: label.into(), edge }));
+        self.emit(Event::Marked(Mark { label: label.into(), edge }));
     }
 
-    fn tell(&mut self, event: Event) {
+    fn emit(&mut self, event: Event) {
         self.events.push(Stamped { at: self.now, event });
     }
 

@@ -6,6 +6,7 @@ use proptest::sample::select;
 
 use super::*;
 use crate::layout::Kind;
+use crate::theme::Palette;
 use crate::view::view;
 
 fn app() -> App {
@@ -32,8 +33,8 @@ fn started() -> Event {
     Event::Started { subject: "a subject".into(), chapters, charts: charts.to_vec() }
 }
 
-fn hear(app: &mut App, at: u64, event: Event) -> Vec<Command> {
-    app.update(Action::Heard(Stamped { at: Duration::from_secs(at), event }))
+fn apply(app: &mut App, at: u64, event: Event) -> Vec<Command> {
+    app.update(Action::Emitted(Stamped { at: Duration::from_secs(at), event }))
 }
 
 fn press(app: &mut App, press: Press) -> Vec<Command> {
@@ -45,9 +46,9 @@ fn text(piece: &str) -> Event {
 }
 
 #[test]
-fn the_first_quit_heals_and_the_second_interrupt_leaves_at_once() {
+fn first_quit_heals_and_second_interrupt_leaves() {
     let mut app = app();
-    hear(&mut app, 0, started());
+    apply(&mut app, 0, started());
     assert_eq!(press(&mut app, Press::Interrupt), [Command::Send(Input::Quit)]);
     assert_eq!(press(&mut app, Press::Quit), []);
     assert_eq!(press(&mut app, Press::Advance), [], "the story does not listen any more");
@@ -55,58 +56,58 @@ fn the_first_quit_heals_and_the_second_interrupt_leaves_at_once() {
 }
 
 #[test]
-fn who_asked_to_leave_leaves_when_the_story_has_ended() {
+fn quitting_leaves_when_the_story_has_ended() {
     let mut app = app();
-    assert_eq!(app.update(Action::Told), [Command::Send(Input::Quit)]);
-    let ended = hear(&mut app, 1, Event::Finished { outcome: Outcome::Quit });
+    assert_eq!(app.update(Action::Shutdown), [Command::Send(Input::Quit)]);
+    let ended = apply(&mut app, 1, Event::Finished { outcome: Outcome::Quit });
     assert_eq!(ended, [Command::Keep(Moment::Finished), Command::Leave]);
 }
 
 #[test]
-fn the_summary_stays_until_a_key_and_not_the_one_that_was_meant_for_the_last_chapter() {
+fn summary_ignores_keys_in_its_first_second() {
     let mut app = app();
-    hear(&mut app, 5, Event::Finished { outcome: Outcome::Completed });
+    apply(&mut app, 5, Event::Finished { outcome: Outcome::Completed });
     assert_eq!(press(&mut app, Press::Advance), []);
     app.update(Action::Passed(Duration::from_secs(7)));
     assert_eq!(press(&mut app, Press::Advance), [Command::Leave]);
     assert_eq!(press(&mut app, Press::Quit), [Command::Leave]);
-    assert_eq!(app.update(Action::Told), [Command::Leave]);
+    assert_eq!(app.update(Action::Shutdown), [Command::Leave]);
     assert_eq!(app.story.now, Duration::from_secs(5), "the story's time stands still");
 }
 
 #[test]
-fn a_text_takes_the_focus_unless_the_user_chose_another() {
+fn text_takes_focus_unless_the_user_chose() {
     let mut app = app();
-    hear(&mut app, 0, started());
-    hear(&mut app, 0, text("a"));
+    apply(&mut app, 0, started());
+    apply(&mut app, 0, text("a"));
     assert_eq!(app.focus(), Panel::Text);
-    hear(&mut app, 1, Event::Entered { chapter: 1 });
+    apply(&mut app, 1, Event::Entered { chapter: 1 });
     assert_eq!(app.focus(), Panel::Narration);
     press(&mut app, Press::NextPanel);
     assert_eq!(app.focus(), Panel::Charts);
-    hear(&mut app, 1, text("a"));
+    apply(&mut app, 1, text("a"));
     assert_eq!(app.focus(), Panel::Charts);
 }
 
 #[test]
-fn what_is_being_written_is_followed_and_then_read_from_its_beginning() {
+fn text_is_followed_then_shown_from_its_beginning() {
     let mut app = app();
-    hear(&mut app, 0, started());
-    hear(&mut app, 0, text(&"line\n".repeat(100)));
+    apply(&mut app, 0, started());
+    apply(&mut app, 0, text(&"line\n".repeat(100)));
     assert_eq!(app.scroll(Panel::Text), Scroll::Tail);
-    hear(&mut app, 0, Event::Settled { chapter: 0 });
+    apply(&mut app, 0, Event::Settled { chapter: 0 });
     assert_eq!(app.scroll(Panel::Text), Scroll::At(0));
     press(&mut app, Press::PageDown);
     let (_, page) = panel::extent(&app, Panel::Text);
     assert_eq!(app.scroll(Panel::Text), Scroll::At(page));
-    hear(&mut app, 0, text("more\n"));
+    apply(&mut app, 0, text("more\n"));
     assert_eq!(app.scroll(Panel::Text), Scroll::At(page), "who scrolls is left where he is");
 }
 
 #[test]
 fn tab_visits_every_panel_and_comes_back() {
     let mut app = app();
-    hear(&mut app, 0, started());
+    apply(&mut app, 0, started());
     let all = app.panels();
     let visited: Vec<Panel> = all
         .iter()
@@ -121,9 +122,9 @@ fn tab_visits_every_panel_and_comes_back() {
 }
 
 #[test]
-fn any_key_closes_the_help_and_does_nothing_else() {
+fn any_key_only_closes_the_help() {
     let mut app = app();
-    hear(&mut app, 0, started());
+    apply(&mut app, 0, started());
     press(&mut app, Press::Help);
     assert!(app.help);
     assert_eq!(press(&mut app, Press::Advance), []);
@@ -133,7 +134,7 @@ fn any_key_closes_the_help_and_does_nothing_else() {
 #[test]
 fn the_focused_chart_gives_way_to_the_next() {
     let mut app = app();
-    hear(&mut app, 0, started());
+    apply(&mut app, 0, started());
     press(&mut app, Press::NextPanel);
     press(&mut app, Press::Down);
     assert_eq!(app.first_chart, 1);
@@ -202,26 +203,26 @@ fn any_event() -> impl Strategy<Value = Event> {
 fn any_action() -> impl Strategy<Value = Action> {
     prop_oneof![
         4 => (0u64..200, any_event())
-            .prop_map(|(at, event)| Action::Heard(Stamped { at: Duration::from_secs(at), event })),
-        1 => Just(Action::Heard(Stamped { at: Duration::ZERO, event: Event::Finished { outcome: Outcome::Completed } })),
+            .prop_map(|(at, event)| Action::Emitted(Stamped { at: Duration::from_secs(at), event })),
+        1 => Just(Action::Emitted(Stamped { at: Duration::ZERO, event: Event::Finished { outcome: Outcome::Completed } })),
         4 => select(PRESSES.to_vec()).prop_map(Action::Pressed),
         1 => (0u64..300).prop_map(|s| Action::Passed(Duration::from_secs(s))),
         1 => (0u16..150, 0u16..50).prop_map(|(width, height)| Action::Resized(Size { width, height })),
-        1 => Just(Action::Told),
+        1 => Just(Action::Shutdown),
     ]
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is told, pressed and resized, in any order: it can be drawn, the story is told to end once at most and
-    /// nothing after that, and nobody is left waiting for a story that has ended.
+    /// After any events, keys and sizes, in any order: the screen can be drawn, the story is asked to end at most once and
+    /// gets no input afterwards, and the front-end never waits for a story that has ended.
     #[test]
     fn anything_can_happen(actions in proptest::collection::vec(any_action(), 1..60)) {
         let mut app = app();
         let mut quits = 0;
         for action in actions {
-            let told = matches!(action, Action::Told | Action::Pressed(Press::Quit | Press::Interrupt));
+            let quit = matches!(action, Action::Shutdown | Action::Pressed(Press::Quit | Press::Interrupt));
             let over = app.story.outcome.is_some();
             let was_leaving = app.leaving;
             let commands = app.update(action);
@@ -234,10 +235,10 @@ proptest! {
                 }
             }
             prop_assert!(quits <= 1);
-            if told && over {
+            if quit && over {
                 prop_assert!(commands.contains(&Command::Leave));
             }
-            let layout = app.layout();
+            let layout = panel::layout(&app);
             let screen = view(&app);
             prop_assert_eq!(screen.area.as_size(), app.size);
             if layout.kind != Kind::TooSmall {
