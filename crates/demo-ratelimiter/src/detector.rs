@@ -1,36 +1,51 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use demo_core::{Finding, FindingState, Severity, Stage};
 use ratelimiter_api::{Endpoint, Key, Observation};
 use ratelimiter_health::Observer;
-use ratelimiter_invariants::{
-    self as invariants, Change, Invariant, Monitor, Subject, Thresholds, Violation,
-};
+use ratelimiter_invariants::{Change, Invariant, Monitor, Thresholds, Violation};
 use ratelimiter_store::{StoreError, StoreUrl};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-/// Observes the cluster, judges every round, and remembers what it found. Stops when dropped.
+/// Rounds kept for a slow subscriber: about ten seconds.
+const ROUNDS: usize = 64;
+
+/// Observes a cluster, judges every round, and publishes it. Stops when dropped.
+///
+/// ```text
+///  Observer --observation--> Monitor --changes--> Round --> subscribers (charts, recorder, output)
+///                                                   +-----> Log (violations so far)
+/// ```
 #[derive(Debug)]
 pub(crate) struct Detector {
     log: watch::Receiver<Log>,
-    /// The origin of the times of observations and violations.
-    started: Instant,
+    rounds: broadcast::Sender<Arc<Round>>,
+    clock: Clock,
     tasks: [AbortHandle; 2],
 }
 
-/// Everything that was found.
+/// The clock of observations and violations: time since the observer started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock(Instant);
+
+/// One observation, and the changes of violations that it caused.
+#[derive(Debug)]
+pub(crate) struct Round {
+    pub(crate) observation: Observation,
+    pub(crate) changes: Vec<Change>,
+}
+
+/// All violations so far, and the latest round.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log {
-    /// The latest round.
-    pub(crate) latest: Option<Arc<Observation>>,
-    /// Every violation, in the order in which it was raised.
+    pub(crate) latest: Option<Arc<Round>>,
+    /// Every violation, in the order of their detection.
     pub(crate) found: Vec<Found>,
 }
 
-/// One violation from when it was raised, and when that was on this process's clock.
+/// One violation, with the times of its detection and its end on this process's clock.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) violation: Violation,
@@ -39,45 +54,55 @@ pub(crate) struct Found {
 }
 
 impl Detector {
-    /// Starts to observe. What it finds goes to the stage, and so does every round, by way of `round`.
+    /// Starts to observe: every key, or `only` one. Needs a tokio runtime.
     pub(crate) fn start(
         endpoints: &[Endpoint],
         store: StoreUrl,
-        stage: Stage,
-        mut round: impl FnMut(&Stage, &Observation) + Send + 'static,
+        admin_token: Option<&str>,
+        only: Option<Key>,
     ) -> Result<Self, StoreError> {
-        let observer = Observer::new(endpoints, store)?;
-        let started = observer.started();
-        let origin = stage.at(started);
-        let (observations, mut heard) = mpsc::channel(16);
-        let (sender, log) = watch::channel(Log::default());
+        let observer = Observer::new(endpoints, store)?.with_token(admin_token);
+        let clock = Clock(observer.started());
+        let (observations, mut observed) = mpsc::channel(16);
+        let (rounds, _) = broadcast::channel(ROUNDS);
+        let (publish, log) = watch::channel(Log::default());
         let observing = tokio::spawn(observer.run(observations)).abort_handle();
-        let judging = tokio::spawn(async move {
-            let mut monitor = Monitor::new(Thresholds::default());
-            while let Some(observation) = heard.recv().await {
-                let changes = monitor.observe(&observation);
-                round(&stage, &observation);
-                for change in &changes {
-                    stage.found(finding(change, origin));
+        let judging = tokio::spawn({
+            let rounds = rounds.clone();
+            async move {
+                let mut monitor = Monitor::new(Thresholds::default());
+                while let Some(mut observation) = observed.recv().await {
+                    if let Some(key) = &only {
+                        retain(&mut observation, key);
+                    }
+                    let changes = monitor.observe(&observation);
+                    let round = Arc::new(Round { observation, changes });
+                    // A round without a subscriber is still in the log.
+                    let _ = rounds.send(Arc::clone(&round));
+                    publish.send_modify(|log| log.note(round, monitor.active()));
                 }
-                sender.send_modify(|log| log.note(observation, &changes, monitor.active()));
             }
         })
         .abort_handle();
-        Ok(Self { log, started, tasks: [observing, judging] })
+        Ok(Self { log, rounds, clock, tasks: [observing, judging] })
     }
 
-    /// When something happened on the observations' clock.
-    pub(crate) fn at(&self, instant: Instant) -> Duration {
-        instant.saturating_duration_since(self.started)
+    /// Every round from now on. Ends when the detector is dropped.
+    pub(crate) fn rounds(&self) -> broadcast::Receiver<Arc<Round>> {
+        self.rounds.subscribe()
     }
 
-    /// What was found so far.
+    /// The clock of observations and violations.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The log so far.
     pub(crate) fn log(&self) -> Log {
         self.log.borrow().clone()
     }
 
-    /// Waits until the log shows something, or the patience is over.
+    /// Waits until `shows` finds something in the log; `None` when `patience` is over.
     pub(crate) async fn wait<T>(&self, patience: Duration, shows: impl Fn(&Log) -> Option<T>) -> Option<T> {
         let mut log = self.log.clone();
         let seen = timeout(patience, log.wait_for(|log| shows(log).is_some())).await.ok()?.ok()?;
@@ -91,15 +116,22 @@ impl Drop for Detector {
     }
 }
 
+impl Clock {
+    /// The time of an instant; zero for one before the start.
+    pub(crate) fn at(self, instant: Instant) -> Duration {
+        instant.saturating_duration_since(self.0)
+    }
+
+    /// The instant of a time.
+    pub(crate) fn instant(self, at: Duration) -> Instant {
+        self.0 + at
+    }
+}
+
 impl Log {
-    fn note<'a>(
-        &mut self,
-        observation: Observation,
-        changes: &[Change],
-        active: impl Iterator<Item = &'a Violation>,
-    ) {
+    fn note<'a>(&mut self, round: Arc<Round>, active: impl Iterator<Item = &'a Violation>) {
         let now = Instant::now();
-        for change in changes {
+        for change in &round.changes {
             match change {
                 Change::Raised(violation) => {
                     self.found.push(Found { violation: violation.clone(), raised: now, cleared: None });
@@ -117,7 +149,7 @@ impl Log {
                 found.violation = violation.clone();
             }
         }
-        self.latest = Some(Arc::new(observation));
+        self.latest = Some(round);
     }
 
     fn open(&mut self, violation: &Violation) -> Option<&mut Found> {
@@ -131,7 +163,7 @@ impl Log {
 
     /// The first violation of an invariant raised after `since`.
     pub(crate) fn first(&self, invariant: Invariant, since: Instant) -> Option<&Found> {
-        self.found.iter().find(|f| f.violation.invariant == invariant && f.raised >= since)
+        self.since(since).find(|f| f.violation.invariant == invariant)
     }
 
     /// All violations raised after `since`.
@@ -140,39 +172,38 @@ impl Log {
     }
 }
 
-/// What the nodes admitted of a key in the window, and what the store counts; nothing when anybody did not answer.
-pub(crate) fn counts(observation: &Observation, key: &Key) -> Option<(u64, u64)> {
-    let shared = observation.store.as_ref()?.keys.get(key)?.shared;
-    let own = observation
-        .nodes
-        .iter()
-        .map(|n| Some(n.sample.as_ref()?.keys.get(key)?.admissions))
-        .sum::<Option<_>>()?;
-    Some((own, shared))
+/// Removes all other keys from an observation.
+fn retain(observation: &mut Observation, key: &Key) {
+    for sample in observation.nodes.iter_mut().filter_map(|n| n.sample.as_mut()) {
+        sample.keys.retain(|k, _| k == key);
+    }
+    if let Some(store) = &mut observation.store {
+        store.keys.retain(|k, _| k == key);
+    }
 }
 
-/// A violation in the words of the story.
-fn finding(change: &Change, origin: Duration) -> Finding {
-    let (violation, state) = match change {
-        Change::Raised(violation) => (violation, FindingState::Raised),
-        Change::Cleared(violation) => (violation, FindingState::Cleared),
-    };
-    let subject = match &violation.subject {
-        Subject::Store => "store".to_owned(),
-        Subject::Node(node) => node.to_string(),
-        Subject::Key(key) => key.to_string(),
-    };
-    Finding {
-        id: format!("{}/{subject}", violation.invariant),
-        name: violation.invariant.to_string(),
-        subject,
-        severity: match violation.severity {
-            invariants::Severity::Warning => Severity::Warning,
-            invariants::Severity::Critical => Severity::Critical,
-        },
-        state,
-        first_seen: origin + violation.first_seen,
-        detected_at: origin + violation.detected_at,
-        evidence: violation.evidence.to_string(),
+#[cfg(test)]
+mod tests {
+    use tokio::sync::broadcast::error::RecvError;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn subscriptions_end_when_the_detector_is_dropped() {
+        let store = "redis://127.0.0.1:1".parse().unwrap();
+        let detector = Detector::start(&[], store, None, None).unwrap();
+        let mut rounds = detector.rounds();
+        let round = rounds.recv().await.unwrap();
+        assert!(round.observation.store.is_none(), "no store listens on port 1");
+        drop(detector);
+        let end = async {
+            loop {
+                match rounds.recv().await {
+                    Err(RecvError::Closed) => break,
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                }
+            }
+        };
+        timeout(Duration::from_secs(30), end).await.unwrap();
     }
 }

@@ -1,19 +1,18 @@
 use diagnosis::{Evidence, offline, text};
+use ratelimiter_cli::Usage;
 
-use crate::cli::Usage;
-
-/// Who explains what broke: the offline analyser, or a language model beside it.
+/// The offline analyser, with a language model beside it on request.
 #[derive(Debug)]
 pub(crate) struct DiagnosisEngine {
     #[cfg(feature = "llm")]
     model: Option<diagnosis::llm::LlmEngine>,
 }
 
-/// What an engine came to.
+/// A diagnosis, for people and for programs.
 pub(crate) struct Explained {
-    /// The answer for people.
+    /// The answer as text, one line each.
     pub(crate) lines: Vec<String>,
-    /// The answer that stands.
+    /// The validated answer.
     pub(crate) answer: diagnosis::Validated,
 }
 
@@ -27,7 +26,7 @@ impl DiagnosisEngine {
         if let Some(url) = url {
             config = config.url(url);
         }
-        let engine = LlmEngine::new(&config).map_err(|e| Usage(e.to_string()))?;
+        let engine = LlmEngine::new(&config).map_err(Usage::of)?;
         Ok(Self { model: Some(engine) })
     }
 
@@ -42,7 +41,7 @@ impl DiagnosisEngine {
         }
     }
 
-    /// Explains, telling `progress` how far it is. What is not checked yet is never told.
+    /// Diagnoses the evidence and reports each step to `progress`. An answer that is not validated yet is not shown.
     pub(crate) async fn diagnose(
         &self,
         evidence: &Evidence,

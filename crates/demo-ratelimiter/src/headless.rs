@@ -2,13 +2,13 @@ use std::io::{self, Write};
 
 use anyhow::Context as _;
 use demo_core::{Event, Input, Outcome, Stamped, Transcript};
+use ratelimiter_cli::{Exit, Signals};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 use tokio::task::JoinHandle;
 
-use crate::exit::Exit;
-use crate::signals::Signals;
+use crate::exits;
 
-/// Prints the story until it ends. A signal, or a reader that is gone, makes it heal and end.
+/// Prints the story until it ends. A signal, or a closed standard output, makes it heal and end.
 pub(crate) async fn show(
     mut story: JoinHandle<Outcome>,
     events: UnboundedReceiver<Stamped>,
@@ -19,24 +19,24 @@ pub(crate) async fn show(
     let mut printing = tokio::spawn(print(events, json));
     let mut reading = true;
     let mut unread = Ok(());
-    let mut asked = None;
+    let mut signalled = None;
     let outcome = loop {
         tokio::select! {
             biased;
             outcome = &mut story => break outcome?,
             exit = signals.next() => {
-                if asked.is_some() {
-                    // Asked twice: what is held ends by its lease, and the cluster by its guardian.
+                if signalled.is_some() {
+                    // Second signal: exit now. The pause's lease expires, and the guardian kills the cluster.
                     return Ok(exit);
                 }
-                asked = Some(exit);
+                signalled = Some(exit);
                 eprintln!("healing, then leaving (again to leave at once)");
                 let _ = inputs.send(Input::Quit).await;
             }
             printed = &mut printing, if reading => {
                 reading = false;
                 unread = printed?;
-                // Nobody reads any more, or this was the last event and the story is over anyway.
+                // The output is closed, or this was the last event and the story is over anyway.
                 let _ = inputs.send(Input::Quit).await;
             }
         }
@@ -45,13 +45,13 @@ pub(crate) async fn show(
         unread = printing.await?;
     }
     unread.context("standard output cannot be written to")?;
-    Ok(asked.unwrap_or_else(|| Exit::from(&outcome)))
+    Ok(signalled.unwrap_or_else(|| exits::of(&outcome)))
 }
 
 /// Prints events until the last one: as lines for people, or as JSON for programs.
 ///
 /// # Errors
-/// When standard output is gone, as when the reader of a pipe has seen enough.
+/// When standard output is closed, for example by the reader of a pipe.
 async fn print(mut events: UnboundedReceiver<Stamped>, json: bool) -> io::Result<()> {
     let mut transcript = Transcript::new();
     while let Some(stamped) = events.recv().await {

@@ -1,23 +1,62 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use demo_core::ChaosType;
-use ratelimiter_api::{LimitSpec, NodeClient};
-use ratelimiter_chaos::{Burst, RedisPause, setup_rate_limit};
+use clap::{Args, Subcommand};
+use ratelimiter_api::{Endpoint, LimitSpec, NodeClient};
+use ratelimiter_chaos::{Burst, DEFAULT_PAUSE, RedisPause, setup_rate_limit};
+use ratelimiter_cli::{Exit, Signals, StoreText, Usage, help_of};
 use ratelimiter_invariants::{Verdict, check_history};
 use tokio::time::sleep_until;
 
-use crate::cli::{self, BurstArgs, PauseArgs, Usage};
-use crate::exit::Exit;
-use crate::signals::Signals;
-use crate::subject::REQUEST;
+use crate::args::{self, BurstSize, REQUEST, Reach};
+use crate::exits;
 
-/// Holds back the store's writes for a while, or until a signal.
+#[derive(Debug, Subcommand)]
+pub(crate) enum InjectVerb {
+    /// Pause the store's writes (CLIENT PAUSE ... WRITE); the pause is a lease that ends with this process
+    RedisPause(PauseArgs),
+    /// Send limit x multiplier checks at one instant, spread evenly over the nodes
+    Burst(BurstArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = help_of(exits::PAUSE))]
+pub(crate) struct PauseArgs {
+    /// Store whose writes are paused
+    #[arg(long, value_name = "URL", env = "RATELIMITER_STORE", hide_env_values = true)]
+    redis_url: StoreText,
+    /// Length of the pause, at most 60s
+    #[arg(long, default_value_t = DEFAULT_PAUSE.into(), value_parser = args::pause)]
+    duration: humantime::Duration,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = help_of(exits::JUDGE))]
+pub(crate) struct BurstArgs {
+    /// Node that gets checks; repeat the flag for each node
+    #[arg(long = "endpoint", value_name = "URL", required = true)]
+    endpoints: Vec<Endpoint>,
+    #[command(flatten)]
+    burst: BurstSize,
+    /// Set the limit first; without this flag the key must have a limit already
+    #[arg(long)]
+    setup: bool,
+    /// Admin token of the nodes, for --setup
+    #[arg(long, env = "RATELIMITER_ADMIN_TOKEN", hide_env_values = true)]
+    admin_token: Option<String>,
+    /// End with exit code 3 when the nodes admit more than the limit
+    #[arg(long)]
+    fail_on_violation: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// Pauses the store's writes for the given time, or until a signal.
 pub(crate) async fn redis_pause(args: PauseArgs) -> anyhow::Result<Exit> {
     let duration: Duration = args.duration.into();
-    cli::chaos(ChaosType::Pause { duration })?;
-    let pause =
-        RedisPause::new(args.redis_url.url()?, args.reach.scope()).map_err(|e| Usage(e.to_string()))?;
+    let pause = RedisPause::new(args.redis_url.url()?, args.reach.scope()).map_err(Usage::of)?;
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     let guard = pause.inject().await?;
     println!("the store takes no writes for {duration:?}; Ctrl-C ends it early");
@@ -32,19 +71,29 @@ pub(crate) async fn redis_pause(args: PauseArgs) -> anyhow::Result<Exit> {
     };
     let report = guard.heal().await?;
     println!(
-        "writes pass again: held for {:.3} s, {} renewals",
+        "writes pass again after {:.3} s: test writes held back for {:.3} s, {} of {} passed, {} renewals",
+        (report.ended - report.started).as_secs_f64(),
         report.held().as_secs_f64(),
+        report.passed,
+        report.probes,
         report.renewals
     );
     if !report.is_without_gap() {
-        println!("the pause had a gap: it was not renewed for {} ms", report.longest_renewal.as_millis());
+        println!(
+            "the pause had gaps: {} test writes passed, longest time without renewal {} ms",
+            report.passed,
+            report.longest_renewal.as_millis()
+        );
+    }
+    if let Some(late) = report.outlasted_by() {
+        println!("another client held writes back for {:.3} s longer", late.as_secs_f64());
     }
     Ok(asked.unwrap_or(Exit::Success))
 }
 
 /// Sends a burst and judges its history.
 pub(crate) async fn burst(args: BurstArgs) -> anyhow::Result<Exit> {
-    let limit = args.burst.checked_limit()?;
+    let limit = args.burst.limit()?;
     let scope = args.reach.scope();
     let burst = Burst::new(
         args.endpoints.clone(),
@@ -53,13 +102,12 @@ pub(crate) async fn burst(args: BurstArgs) -> anyhow::Result<Exit> {
         args.burst.multiplier,
         scope,
     )
-    .map_err(|e| Usage(e.to_string()))?;
+    .map_err(Usage::of)?;
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     let fire = async {
         if args.setup {
-            let node = |e: &ratelimiter_api::Endpoint| {
-                NodeClient::new(e.clone(), REQUEST).with_token(args.admin_token.clone())
-            };
+            let node =
+                |e: &Endpoint| NodeClient::new(e.clone(), REQUEST).with_token(args.admin_token.clone());
             let nodes: Vec<_> = args.endpoints.iter().map(node).collect();
             setup_rate_limit(&nodes, &LimitSpec::new(args.burst.key.clone(), limit)).await?;
         }
@@ -79,8 +127,8 @@ pub(crate) async fn burst(args: BurstArgs) -> anyhow::Result<Exit> {
         println!("{}", witness.timeline(100));
     }
     anyhow::ensure!(
-        report.tally.unknown < report.tally.sent(),
-        "no request got an answer: has {} a limit? Set one with --setup",
+        report.tally.allowed + report.tally.denied > 0,
+        "no check was decided: has {} a limit? Set one with --setup",
         args.burst.key
     );
     Ok(if violated && args.fail_on_violation { Exit::Violated } else { Exit::Success })

@@ -1,19 +1,22 @@
 //! The chaos demo: a distributed rate limiter breaks, is caught, explained and healed, for real.
 //!
-//! This binary composes; what it composes lives in crates of its own. [`cli`] is the command line, [`run`] plays the story that
-//! [`story`] tells, [`detector`] joins observer and monitor, [`inject`] and [`watch`] are for one's own systems.
+//! This binary composes; the parts live in crates of their own. [`cli`] is the command line, [`run`] plays the chapters of
+//! [`story`], [`detector`] joins observer and monitor, [`inject`] and [`watch`] work on a system of the user's.
+//! Imports go one way: `cli` uses the commands, and nothing below uses `cli`.
 
+mod args;
 mod cli;
 mod detector;
 mod engine;
-mod exit;
+mod exits;
+mod front_end;
 mod headless;
 mod inject;
 mod run;
 mod screen;
-mod signals;
 mod story;
 mod subject;
+mod traffic;
 mod watch;
 
 fn main() -> std::process::ExitCode {

@@ -1,34 +1,62 @@
-use std::io::IsTerminal as _;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use demo_core::{ChaosType, DemoRunner, Pace};
-use demo_tui::Tui;
-use ratelimiter_api::{CountingMode, NodeClient};
-use ratelimiter_chaos::Burst;
+use clap::Args;
+use demo_core::DemoRunner;
+use ratelimiter_api::{CountingMode, NodeClient, StoreFailurePolicy};
+use ratelimiter_chaos::{Burst, DEFAULT_PAUSE};
+use ratelimiter_cli::{Exit, Signals, StoreText, Usage, help_of};
 use ratelimiter_cluster::LocalCluster;
 use ratelimiter_health::{PollerConfig, RateLimiterHealthPoller};
-use ratelimiter_store::{Link, StoreVersion};
+use ratelimiter_store::{Link, StoreUrl, StoreVersion};
 use tokio::sync::mpsc;
 
-use crate::cli::{self, RunArgs};
+use crate::args::{self, BurstSize, REQUEST, Target};
 use crate::detector::Detector;
 use crate::engine::DiagnosisEngine;
-use crate::exit::Exit;
-use crate::signals::Signals;
-use crate::subject::{REQUEST, Subject};
-use crate::{headless, screen, story};
+use crate::front_end::{FrontEnd, FrontEndArgs};
+use crate::subject::{Live, Subject};
+use crate::{exits, story};
 
-/// Plays the story and says how it ended. Whatever was started is ended before this returns.
+#[derive(Debug, Args)]
+#[command(after_help = help_of(exits::RUN))]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    front_end: FrontEndArgs,
+    #[command(flatten)]
+    burst: BurstSize,
+    /// Length of the store's write pause, at most 60s
+    #[arg(long, default_value_t = DEFAULT_PAUSE.into(), value_parser = args::pause)]
+    pause: humantime::Duration,
+    /// Counting mode: atomic, cached, leased or read-then-write [default: as the nodes are set, cached on a local cluster]
+    #[arg(long)]
+    counting: Option<CountingMode>,
+    /// Answer of a node that needs the store while it is unreachable: allow, deny or local [default: as the nodes are set]
+    #[arg(long)]
+    on_store_failure: Option<StoreFailurePolicy>,
+    /// Admin token of the nodes, if they have one
+    #[arg(long, env = "RATELIMITER_ADMIN_TOKEN", hide_env_values = true)]
+    admin_token: Option<String>,
+    /// Ask this language model for a second diagnosis; its key comes from the provider's usual environment variable
+    #[arg(long)]
+    model: Option<String>,
+    /// Server of that model, with an API in the OpenAI format
+    #[arg(long, value_name = "URL", requires = "model")]
+    llm_url: Option<String>,
+}
+
+/// Plays the story and returns its exit code. All that was started is ended before this returns.
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
-    // Everything that can be wrong with the command line is found before anything is started.
-    let limit = args.burst.checked_limit()?;
-    cli::chaos(ChaosType::Pause { duration: args.pause.into() })?;
+    // Every mistake on the command line is found before anything is started.
+    let limit = args.burst.limit()?;
     let scope = args.target.reach.scope();
-    let given = args.target.redis_url.as_ref().map(cli::StoreText::url).transpose()?;
+    let given = args.target.redis_url.as_ref().map(StoreText::url).transpose()?;
     let engine = DiagnosisEngine::new(args.model.as_deref(), args.llm_url.as_deref())?;
-    let front_end = FrontEnd::choose(&args)?;
+    let mode_label = if args.target.endpoints.is_empty() { "local cluster" } else { "given cluster" };
+    let front_end = FrontEnd::choose(&args.front_end, mode_label)?;
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
 
     let cluster = if args.target.endpoints.is_empty() {
@@ -44,38 +72,43 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
     let (endpoints, store) = match (&cluster, given) {
         (Some(cluster), _) => (cluster.endpoints(), cluster.store_url()),
         (None, Some(url)) => (args.target.endpoints, url),
-        (None, None) => return Err(cli::Usage("--endpoint needs --redis-url".into()).into()),
+        (None, None) => return Err(Usage("--endpoint needs --redis-url".into()).into()),
     };
-    // Refuses what is too large or too far away, as the chapter would, only sooner.
+    // Refuses a burst that is too large or too far away as the chapter would, only sooner.
     Burst::new(endpoints.clone(), args.burst.key.clone(), limit.admissions(), args.burst.multiplier, scope)
-        .map_err(|e| cli::Usage(e.to_string()))?;
-    scope.permit_store(&store).map_err(|e| cli::Usage(e.to_string()))?;
+        .map_err(Usage::of)?;
+    scope.permit_store(&store).map_err(Usage::of)?;
 
     let token = args.admin_token;
-    let nodes =
+    let nodes: Vec<_> =
         endpoints.iter().map(|e| NodeClient::new(e.clone(), REQUEST).with_token(token.clone())).collect();
-    let subject = Arc::new(Subject {
-        endpoints,
-        store,
-        nodes,
-        scope,
-        key: args.burst.key,
-        limit,
-        multiplier: args.burst.multiplier,
-        pause: args.pause.into(),
-        counting: args.counting,
-        on_store_failure: args.on_store_failure,
-        engine,
-        detector: OnceLock::new(),
-        acts: Mutex::default(),
-    });
-    let exit = tokio::select! {
+    let ready = tokio::select! {
         biased;
-        exit = signals.next() => Ok(exit),
-        ready = answers(&subject) => match ready {
-            Ok(()) => play(subject, front_end, signals).await,
-            Err(error) => Err(error),
-        },
+        exit = signals.next() => Err(exit),
+        ready = answers(&store, &nodes) => Ok(ready),
+    };
+    let exit = match ready {
+        Err(exit) => Ok(exit),
+        Ok(Err(error)) => Err(error),
+        Ok(Ok(())) => {
+            let detector = Detector::start(&endpoints, store.clone(), token.as_deref(), None)?;
+            let subject = Subject {
+                endpoints,
+                store,
+                nodes,
+                scope,
+                key: args.burst.key,
+                limit,
+                multiplier: args.burst.multiplier,
+                pause: args.pause.into(),
+                counting: args.counting,
+                on_store_failure: args.on_store_failure,
+                engine,
+                detector,
+                live: Live::new(),
+            };
+            play(subject, front_end, signals).await
+        }
     };
     if let Some(cluster) = cluster {
         cluster.shutdown().await;
@@ -92,80 +125,28 @@ async fn start_cluster(args: &RunArgs) -> anyhow::Result<LocalCluster> {
     Ok(builder.start().await?)
 }
 
-/// Everybody who will be needed answers: better said in one line now than in the middle of the story.
-async fn answers(subject: &Subject) -> anyhow::Result<()> {
-    let link = Link::new(subject.store.clone())?;
-    StoreVersion::check(&link, REQUEST).await?;
-    for node in &subject.nodes {
+/// Checks that the store and every node answer: one line now is better than a failed chapter later.
+async fn answers(store: &StoreUrl, nodes: &[NodeClient]) -> anyhow::Result<()> {
+    StoreVersion::check(&Link::new(store.clone())?, REQUEST).await?;
+    for node in nodes {
         node.health().await.with_context(|| format!("the node at {} does not answer", node.endpoint()))?;
     }
     Ok(())
 }
 
-async fn play(subject: Arc<Subject>, front_end: FrontEnd, signals: Signals) -> anyhow::Result<Exit> {
+async fn play(subject: Subject, front_end: FrontEnd, signals: Signals) -> anyhow::Result<Exit> {
     let poller = RateLimiterHealthPoller::new(PollerConfig {
         endpoints: subject.endpoints.clone(),
         interval: Duration::from_secs(2),
         timeout: Duration::from_secs(5),
     });
+    let subject = Arc::new(subject);
     let (runner, events) = DemoRunner::new(story::SUBJECT, story::chapters(&subject), Arc::new(poller));
-    let runner = runner.pace(front_end.pace()).charts(story::charts(&subject));
-    let stage = runner.stage();
-    let detector =
-        Detector::start(&subject.endpoints, subject.store.clone(), stage, story::sampler(&subject))?;
-    subject.detector.set(detector).expect("the story is played once");
+    let runner = runner.pace(front_end.pace()).charts(story::charts(subject.endpoints.len()));
+    tokio::spawn(story::show_rounds(runner.stage(), &subject.detector, subject.live.clone()));
+    // From here the chapters alone hold the subject: its detector stops with the story.
+    drop(subject);
     let (keys, inputs) = mpsc::channel(8);
     let story = tokio::spawn(runner.run(inputs));
-    match front_end {
-        FrontEnd::Lines { json, asked } => {
-            if !asked {
-                eprintln!("standard output is no terminal: printing lines, as with --headless");
-            }
-            headless::show(story, events, keys, json, signals).await
-        }
-        FrontEnd::Screen { tui, .. } => screen::show(*tui, story, events, keys, signals).await,
-    }
-}
-
-/// Where the story is shown.
-enum FrontEnd {
-    /// On standard output, a line an event.
-    Lines {
-        json: bool,
-        /// Somebody wanted it so; otherwise there is just no terminal.
-        asked: bool,
-    },
-    /// In the terminal, or on a screen that nobody sees.
-    Screen { tui: Box<Tui>, pace: Pace },
-}
-
-impl FrontEnd {
-    /// Checks all that the front-end needs, before anything is started.
-    fn choose(args: &RunArgs) -> anyhow::Result<Self> {
-        let lines = args.headless || args.json;
-        if lines && args.screen.is_asked_for() {
-            return Err(cli::Usage(
-                "--record, --picture and --offscreen need the screen: leave --headless and --json out".into(),
-            )
-            .into());
-        }
-        if lines || (args.screen.offscreen.is_none() && !std::io::stdout().is_terminal()) {
-            anyhow::ensure!(
-                lines || !args.screen.is_asked_for(),
-                "there is no terminal to record: give --offscreen WxH"
-            );
-            return Ok(Self::Lines { json: args.json, asked: lines });
-        }
-        let local = if args.target.endpoints.is_empty() { "local cluster" } else { "given cluster" };
-        let pace = if args.screen.offscreen.is_some() { Pace::Auto } else { Pace::Manual };
-        let tui = Box::new(Tui::new(args.screen.options(local))?);
-        Ok(Self::Screen { tui, pace })
-    }
-
-    fn pace(&self) -> Pace {
-        match self {
-            Self::Lines { .. } => Pace::Auto,
-            Self::Screen { pace, .. } => *pace,
-        }
-    }
+    front_end.show(story, events, keys, signals).await
 }

@@ -1,99 +1,67 @@
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use diagnosis::Mechanism;
 use ratelimiter_api::{CountingMode, Endpoint, Key, Limit, LimitSpec, NodeClient, StoreFailurePolicy};
-use ratelimiter_chaos::{BurstReport, PauseReport, Scope, SteadyHandle, SteadyReport, Tally};
-use ratelimiter_evidence::Recorder;
+use ratelimiter_chaos::Scope;
+use ratelimiter_diagnosis::Recorder;
 use ratelimiter_store::StoreUrl;
-use tokio::time::Instant;
+use tokio::sync::watch;
 
-use crate::detector::Detector;
+use crate::detector::{Detector, Log};
 use crate::engine::DiagnosisEngine;
+use crate::traffic::{self, Traffic};
 
-/// How long one request to a node may take.
-pub(crate) const REQUEST: Duration = Duration::from_secs(2);
-
-/// What the story is about: a cluster, what is done to it, and what came of it so far.
+/// The subject of the story: a cluster, the faults' sizes, and the detector that observes it.
 #[derive(Debug)]
 pub(crate) struct Subject {
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) store: StoreUrl,
     pub(crate) nodes: Vec<NodeClient>,
     pub(crate) scope: Scope,
-    /// What the burst hits.
+    /// Key of the burst.
     pub(crate) key: Key,
+    /// Limit of that key.
     pub(crate) limit: Limit,
+    /// Size of the burst, in limits.
     pub(crate) multiplier: u32,
+    /// Length of the write pause.
     pub(crate) pause: Duration,
     pub(crate) counting: Option<CountingMode>,
     pub(crate) on_store_failure: Option<StoreFailurePolicy>,
     pub(crate) engine: DiagnosisEngine,
-    pub(crate) detector: OnceLock<Detector>,
-    pub(crate) acts: Mutex<Acts>,
+    pub(crate) detector: Detector,
+    pub(crate) live: Live,
 }
 
-/// What was measured so far.
-#[derive(Debug, Default)]
-pub(crate) struct Acts {
-    /// The steady workload while it runs, and what came of those that do not any more.
-    pub(crate) workload: Option<SteadyHandle>,
-    pub(crate) workload_done: Option<SteadyReport>,
-    /// Which act's keys the charts show.
-    pub(crate) act: Act,
-    pub(crate) pause: Option<PauseReport>,
-    pub(crate) max_drift: Option<Drift>,
-    pub(crate) burst: Option<BurstReport>,
-    /// Everything observed, as evidence.
-    pub(crate) recorder: Recorder,
-    /// When the act on stage began: what was before is another story.
-    pub(crate) act_began: Option<Instant>,
-    /// What the diagnoses named, and what they should have.
-    pub(crate) diagnoses: Vec<Named>,
-}
-
-/// What a diagnosis named, and what was injected.
+/// The parts that chapters share with the task that shows every round.
 #[derive(Clone, Debug)]
-pub(crate) struct Named {
-    pub(crate) anomaly: &'static str,
-    pub(crate) injected: (&'static str, Mechanism),
-    pub(crate) occurred: bool,
-    pub(crate) named: Option<(String, Mechanism)>,
+pub(crate) struct Live {
+    pub(crate) traffic: Arc<Traffic>,
+    /// The keys on the charts.
+    pub(crate) shown: watch::Sender<Vec<Key>>,
+    pub(crate) recording: watch::Sender<Recording>,
 }
 
-/// Which fault the stage belongs to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Act {
-    #[default]
-    Drift,
-    Burst,
+/// Every round so far, as evidence.
+#[derive(Debug, Default)]
+pub(crate) struct Recording {
+    pub(crate) recorder: Recorder,
+    /// Time of the latest round, on the observations' clock; `None` before the first.
+    pub(crate) until: Option<Duration>,
 }
 
-/// The two counts of one key at the moment they were furthest apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Drift {
-    pub(crate) key: Key,
-    pub(crate) admitted: u64,
-    pub(crate) shared: u64,
-}
-
-impl Drift {
-    pub(crate) fn size(&self) -> u64 {
-        self.admitted.abs_diff(self.shared)
+impl Live {
+    pub(crate) fn new() -> Self {
+        Self {
+            traffic: Arc::default(),
+            shown: watch::Sender::new(traffic::keys()),
+            recording: watch::Sender::new(Recording::default()),
+        }
     }
 }
 
 impl Subject {
-    pub(crate) fn acts(&self) -> MutexGuard<'_, Acts> {
-        self.acts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The detector, which is started before the story is.
-    pub(crate) fn detector(&self) -> &Detector {
-        self.detector.get().expect("the detector is started before the story")
-    }
-
-    /// A limit counted the way the command line says.
+    /// A limit with the counting mode and the failure policy of the command line.
     pub(crate) fn spec(&self, key: &Key, limit: Limit) -> LimitSpec {
         LimitSpec {
             counting: self.counting,
@@ -101,21 +69,15 @@ impl Subject {
             ..LimitSpec::new(key.clone(), limit)
         }
     }
-}
 
-impl Acts {
-    /// Checks sent so far, by the workloads and the burst.
-    pub(crate) fn tally(&self) -> Tally {
-        let parts = [
-            self.workload.as_ref().map(SteadyHandle::tally),
-            self.workload_done.as_ref().map(|r| r.tally),
-            self.burst.as_ref().map(|b| b.tally),
-        ];
-        parts.into_iter().flatten().fold(Tally::default(), |sum, part| Tally {
-            allowed: sum.allowed + part.allowed,
-            denied: sum.denied + part.denied,
-            unknown: sum.unknown + part.unknown,
-            skipped: sum.skipped + part.skipped,
-        })
+    /// Waits until `shows` finds something in the detector's log and that round is shown and recorded; `None` when
+    /// `patience` is over first.
+    pub(crate) async fn wait<T>(&self, patience: Duration, shows: impl Fn(&Log) -> Option<T>) -> Option<T> {
+        let with_time =
+            |log: &Log| Some((shows(log)?, log.latest.as_ref().map(|round| round.observation.at)));
+        let (shown, at) = self.detector.wait(patience, with_time).await?;
+        // The sender is a field of `self`, so the channel is open.
+        let _ = self.live.recording.subscribe().wait_for(|recording| recording.until >= at).await;
+        Some(shown)
     }
 }

@@ -1,17 +1,43 @@
 use std::io::{self, Write as _};
+use std::time::Duration;
 
 use anyhow::Context as _;
-use ratelimiter_api::{Key, Observation};
-use ratelimiter_health::Observer;
-use ratelimiter_invariants::{Change, Monitor, Thresholds};
+use clap::Args;
+use ratelimiter_api::{Endpoint, Key, Observation};
+use ratelimiter_cli::{Exit, Signals, StoreText, Usage, help_of};
+use ratelimiter_invariants::Change;
 use ratelimiter_store::{Link, StoreVersion};
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::broadcast::error::RecvError;
 
-use crate::cli::{Usage, WatchArgs};
-use crate::exit::Exit;
-use crate::signals::Signals;
-use crate::subject::REQUEST;
+use crate::args::{REQUEST, Reach};
+use crate::detector::Detector;
+use crate::exits;
+
+#[derive(Debug, Args)]
+#[command(after_help = help_of(exits::JUDGE))]
+pub(crate) struct WatchArgs {
+    /// Node to observe; repeat the flag for every node of the cluster
+    #[arg(long = "endpoint", value_name = "URL", required = true)]
+    endpoints: Vec<Endpoint>,
+    /// Store to observe
+    #[arg(long, value_name = "URL", env = "RATELIMITER_STORE", hide_env_values = true)]
+    redis_url: StoreText,
+    /// Admin token of the nodes, if they have one
+    #[arg(long, env = "RATELIMITER_ADMIN_TOKEN", hide_env_values = true)]
+    admin_token: Option<String>,
+    /// Observe this key alone [default: all keys]
+    #[arg(long)]
+    key: Option<Key>,
+    /// Stop after this time [default: on Ctrl-C]
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    duration: Option<Duration>,
+    /// End with exit code 3 when an invariant was violated
+    #[arg(long)]
+    fail_on_violation: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
 
 /// One line of the output.
 #[derive(Serialize)]
@@ -21,19 +47,17 @@ enum Line<'a> {
     Violation(&'a Change),
 }
 
-/// Prints observations and violations until told to stop.
+/// Prints observations and violations until a signal, or for the given time.
 pub(crate) async fn watch(args: WatchArgs) -> anyhow::Result<Exit> {
     let scope = args.reach.scope();
     let store = args.redis_url.url()?;
-    scope.permit_nodes(&args.endpoints).map_err(|e| Usage(e.to_string()))?;
-    scope.permit_store(&store).map_err(|e| Usage(e.to_string()))?;
+    scope.permit_nodes(&args.endpoints).map_err(Usage::of)?;
+    scope.permit_store(&store).map_err(Usage::of)?;
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
-    // A wrong URL would look like an outage for ever.
+    // A wrong URL would look like an outage without end.
     StoreVersion::check(&Link::new(store.clone())?, REQUEST).await?;
-    let (sender, mut observations) = mpsc::channel(16);
-    let observing = tokio::spawn(Observer::new(&args.endpoints, store)?.run(sender));
-    let mut monitor = Monitor::new(Thresholds::default());
-    let mut violated = false;
+    let detector = Detector::start(&args.endpoints, store, args.admin_token.as_deref(), args.key)?;
+    let mut rounds = detector.rounds();
     let over = async {
         match args.duration {
             Some(duration) => tokio::time::sleep(duration).await,
@@ -41,39 +65,26 @@ pub(crate) async fn watch(args: WatchArgs) -> anyhow::Result<Exit> {
         }
     };
     tokio::pin!(over);
-    let asked = loop {
-        let observation = tokio::select! {
+    let signalled = loop {
+        let round = tokio::select! {
             biased;
             exit = signals.next() => break Some(exit),
             () = &mut over => break None,
-            Some(observation) = observations.recv() => only(observation, args.key.as_ref()),
+            round = rounds.recv() => round,
         };
-        let changes = monitor.observe(&observation);
-        violated |= changes.iter().any(|c| matches!(c, Change::Raised(_)));
-        print(&Line::Observation(&observation))?;
-        for change in &changes {
-            print(&Line::Violation(change))?;
+        match round {
+            Ok(round) => {
+                print(&Line::Observation(&round.observation))?;
+                for change in &round.changes {
+                    print(&Line::Violation(change))?;
+                }
+            }
+            Err(RecvError::Lagged(rounds)) => eprintln!("{rounds} rounds are left out: the output is slow"),
+            Err(RecvError::Closed) => anyhow::bail!("the detector has stopped"),
         }
     };
-    observing.abort();
-    match asked {
-        _ if violated && args.fail_on_violation => Ok(Exit::Violated),
-        Some(exit) => Ok(exit),
-        None => Ok(Exit::Success),
-    }
-}
-
-/// Without the keys that nobody asked about.
-fn only(mut observation: Observation, key: Option<&Key>) -> Observation {
-    if let Some(key) = key {
-        for sample in observation.nodes.iter_mut().filter_map(|n| n.sample.as_mut()) {
-            sample.keys.retain(|k, _| k == key);
-        }
-        if let Some(store) = &mut observation.store {
-            store.keys.retain(|k, _| k == key);
-        }
-    }
-    observation
+    let violated = !detector.log().found.is_empty();
+    Ok(if violated && args.fail_on_violation { Exit::Violated } else { signalled.unwrap_or(Exit::Success) })
 }
 
 fn print(line: &Line<'_>) -> anyhow::Result<()> {

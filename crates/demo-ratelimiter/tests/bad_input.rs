@@ -4,7 +4,7 @@
 mod support;
 
 use ratelimiter_cluster::LocalCluster;
-use support::{Scratch, demo, nobody, server_that_says, stderr};
+use support::{Scratch, closed_address, demo, fixed_answer_server, stderr};
 
 /// Runs, and expects one line that contains all of `words`.
 fn refused(arguments: &[&str], code: i32, words: &[&str]) {
@@ -21,7 +21,7 @@ const USAGE: i32 = 64;
 const FAILURE: i32 = 1;
 
 #[test]
-fn values_out_of_bounds_are_named_before_anything_is_started() {
+fn values_out_of_bounds_are_refused_first() {
     refused(&["run", "--limit", "0"], USAGE, &["limit is 0", "1000000"]);
     refused(&["run", "--limit=-5"], USAGE, &["limit is -5"]);
     refused(&["run", "--pause", "0s"], USAGE, &["pause is 0ns"]);
@@ -31,7 +31,7 @@ fn values_out_of_bounds_are_named_before_anything_is_started() {
     refused(&["run", "--window", "1500ms"], USAGE, &["whole seconds"]);
     refused(&["run", "--pause", "soon"], USAGE, &["soon", "--pause"]);
     refused(&["run", "--key", ""], USAGE, &["--key", "empty"]);
-    refused(&["run", "--counting", "fast"], USAGE, &["fast", "atomic, cached, read-then-write"]);
+    refused(&["run", "--counting", "fast"], USAGE, &["fast", "atomic, cached, leased, read-then-write"]);
     refused(&["run", "--frobnicate"], USAGE, &["--frobnicate", "--help"]);
     refused(
         &["inject", "redis-pause", "--redis-url", "redis://localhost", "--duration", "0s"],
@@ -58,7 +58,7 @@ fn malformed_and_remote_targets_are_refused() {
 }
 
 #[test]
-fn a_password_in_a_malformed_url_is_not_repeated() {
+fn passwords_in_malformed_urls_are_not_repeated() {
     for url in ["redis://:hunter2@localhost:99999", "http://user:hunter2@localhost"] {
         for arguments in [
             &["inject", "redis-pause", "--redis-url", url][..],
@@ -74,13 +74,13 @@ fn a_password_in_a_malformed_url_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn who_does_not_answer_is_named() {
+async fn unreachable_targets_are_named() {
     let cluster = LocalCluster::builder().nodes(1).password("right").start().await.unwrap();
     let store = cluster.store_url();
     let real = cluster.endpoints()[0].to_string();
     let right = format!("redis://:right@{}", store.to_string().rsplit_once('@').unwrap().1);
     let wrong = right.replace("right", "wrong");
-    let (node, away) = (format!("http://{}", nobody()), format!("redis://{}", nobody()));
+    let (node, away) = (format!("http://{}", closed_address()), format!("redis://{}", closed_address()));
 
     refused(&["run", "--endpoint", &node, "--redis-url", &right], FAILURE, &[&node, "refused"]);
     refused(&["run", "--endpoint", &real, "--redis-url", &away], FAILURE, &["cannot be reached"]);
@@ -92,9 +92,9 @@ async fn who_does_not_answer_is_named() {
 }
 
 #[test]
-fn a_store_that_will_not_do_is_told_why() {
-    let old = format!("redis://{}", server_that_says("$22\r\nredis_version:5.0.14\r\n\r\n"));
+fn unusable_stores_are_refused_with_a_reason() {
+    let old = format!("redis://{}", fixed_answer_server("$22\r\nredis_version:5.0.14\r\n\r\n"));
     refused(&["inject", "redis-pause", "--redis-url", &old], FAILURE, &["Redis 5.0.14", "6.2"]);
-    let no_such_command = format!("redis://{}", server_that_says("-ERR unknown command\r\n"));
+    let no_such_command = format!("redis://{}", fixed_answer_server("-ERR unknown command\r\n"));
     refused(&["inject", "redis-pause", "--redis-url", &no_such_command], FAILURE, &["unknown command"]);
 }

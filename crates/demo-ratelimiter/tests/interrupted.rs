@@ -24,7 +24,7 @@ fn on_its_own_cluster(scratch: &Scratch) -> Running {
 }
 
 #[test]
-fn signals_heal_and_end_with_their_own_exit_codes() {
+fn signals_heal_and_have_exit_codes() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let scratch = Scratch::new();
         let mut running = on_its_own_cluster(&scratch);
@@ -35,7 +35,7 @@ fn signals_heal_and_end_with_their_own_exit_codes() {
 }
 
 #[test]
-fn a_killed_run_takes_its_whole_cluster_with_it() {
+fn killing_the_run_ends_its_cluster() {
     let scratch = Scratch::new();
     let mut running = on_its_own_cluster(&scratch);
     running.signal(Signal::KILL);
@@ -58,7 +58,7 @@ async fn on_a_foreign_cluster() -> (LocalCluster, Running) {
 }
 
 #[tokio::test]
-async fn a_foreign_store_takes_writes_half_a_second_after_the_run_was_killed() {
+async fn killing_the_run_frees_a_foreign_store() {
     let (cluster, mut running) = on_a_foreign_cluster().await;
     assert!(!writes_pass(&cluster.store_url()).await.unwrap());
     let writer = Link::new(cluster.store_url()).unwrap();
@@ -72,7 +72,7 @@ async fn a_foreign_store_takes_writes_half_a_second_after_the_run_was_killed() {
 }
 
 #[tokio::test]
-async fn a_foreign_store_is_healed_when_the_run_is_interrupted_and_the_cluster_stays_up() {
+async fn interrupting_heals_a_foreign_cluster_that_stays_up() {
     let (cluster, mut running) = on_a_foreign_cluster().await;
     running.signal(Signal::INT);
     assert_eq!(running.end(), Some(130));

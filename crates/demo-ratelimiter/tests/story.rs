@@ -8,7 +8,7 @@ use support::{Running, Scratch, demo, events, measured, run};
 
 fn expected(events: &[Value], name: &str) -> bool {
     let last = events.iter().rev().find(|e| e["event"] == "expected" && e["name"] == name);
-    last.unwrap_or_else(|| panic!("nothing was said of {name}"))["occurred"].as_bool().unwrap()
+    last.unwrap_or_else(|| panic!("no expectation is named {name}"))["occurred"].as_bool().unwrap()
 }
 
 #[test]
@@ -17,6 +17,13 @@ fn eleven_chapters_two_anomalies_and_a_recovery() {
     let output = demo(&["run", "--json", "--pause", "3s"]).env("TMPDIR", scratch.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", support::stderr(&output));
     let events = events(&output);
+    let readme = include_str!("../README.md");
+    let chapters = events[0]["chapters"].as_array().unwrap();
+    assert_eq!(chapters.len(), 11);
+    for (i, chapter) in chapters.iter().enumerate() {
+        let row = format!("{}. **{}**", i + 1, chapter["title"].as_str().unwrap());
+        assert!(readme.contains(&row), "the README lacks {row}");
+    }
     let entered = events.iter().filter(|e| e["event"] == "entered").count();
     assert_eq!(entered, 11);
 
@@ -37,7 +44,7 @@ fn eleven_chapters_two_anomalies_and_a_recovery() {
 }
 
 #[test]
-fn with_atomic_counting_the_burst_admits_the_limit_and_the_demo_says_so() {
+fn atomic_counting_admits_exactly_the_limit() {
     let output = run(&["run", "--json", "--pause", "2s", "--counting", "atomic"]);
     assert_eq!(output.status.code(), Some(2), "{}", support::stderr(&output));
     let events = events(&output);
@@ -49,7 +56,7 @@ fn with_atomic_counting_the_burst_admits_the_limit_and_the_demo_says_so() {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_the_run_and_nothing_is_left() {
+fn closed_output_ends_the_run_cleanly() {
     let scratch = Scratch::new();
     let mut child = demo(&["run", "--headless"])
         .env("TMPDIR", scratch.path())
@@ -69,6 +76,6 @@ fn lines_are_for_people() {
     running.until("Chapter 4 of 11: Counter Drift Chaos");
     running.until("the store takes no writes");
     running.until("Summary");
-    // A pause of a second is shorter than what it takes to be sure of a drift, and then the demo says so.
+    // A pause of one second can be shorter than the grace of the drift; then the demo reports no drift.
     assert!(matches!(running.end(), Some(0 | 2)));
 }

@@ -36,7 +36,7 @@ fn in_the_pause(scratch: &Scratch) -> Session {
 }
 
 #[test]
-fn eleven_chapters_are_played_by_keys_while_the_terminal_is_resized() {
+fn keys_play_all_chapters_while_resizing() {
     let scratch = Scratch::new();
     let mut session = start(&scratch, &["--pause", "4s"]);
     session.see("1. Welcome");
@@ -50,7 +50,7 @@ fn eleven_chapters_are_played_by_keys_while_the_terminal_is_resized() {
     session.see("▶ store takes no writes");
     session.resize(80, 24);
     session.see("counter_drift");
-    session.see("SPACE how it was noticed");
+    session.see("SPACE the detection");
     session.resize(120, 36);
     session.see("╭ Chapters");
     session.press(SPACE);
@@ -61,7 +61,7 @@ fn eleven_chapters_are_played_by_keys_while_the_terminal_is_resized() {
     session.press(SPACE);
     session.see("8. Ghost Allowing Chaos");
     session.see("burst allowed");
-    session.see("SPACE how it was noticed");
+    session.see("SPACE the detection");
     session.press(SPACE);
     session.see("9. Ghost Allowing Detection");
     session.see("ghost_allowing");
@@ -80,7 +80,7 @@ fn eleven_chapters_are_played_by_keys_while_the_terminal_is_resized() {
 }
 
 #[test]
-fn leaving_in_the_middle_of_the_pause_gives_the_terminal_back_and_leaves_nothing() {
+fn leaving_during_the_pause_cleans_up() {
     for (key, code) in [("q", 0), (CTRL_C, 130)] {
         let scratch = Scratch::new();
         let mut session = in_the_pause(&scratch);
@@ -92,7 +92,7 @@ fn leaving_in_the_middle_of_the_pause_gives_the_terminal_back_and_leaves_nothing
 }
 
 #[test]
-fn signals_in_the_middle_of_the_pause_do_the_same() {
+fn signals_during_the_pause_clean_up() {
     for (signal, code) in [("TERM", 143), ("INT", 130), ("HUP", 129)] {
         let scratch = Scratch::new();
         let session = in_the_pause(&scratch);
@@ -104,7 +104,7 @@ fn signals_in_the_middle_of_the_pause_do_the_same() {
 }
 
 #[test]
-fn a_recording_that_cannot_be_written_fails_before_anything_starts() {
+fn unwritable_recordings_fail_before_anything_starts() {
     let scratch = Scratch::new();
     let Ended { status, screen, .. } = start(&scratch, &["--record", "/nowhere/demo.cast"]).end();
     assert_eq!(status.exit_code(), 1, "{screen}");

@@ -60,24 +60,21 @@ async fn watching_prints_observations_and_violations_as_json_lines() {
         &targets,
         &["--redis-url", &store, "--for", "1s", "--key", "other", "--fail-on-violation"],
     );
-    assert_eq!(run(&other).status.code(), Some(0), "nobody asked about that key");
+    assert_eq!(run(&other).status.code(), Some(0), "that key is not observed");
 }
 
 #[tokio::test]
-async fn a_pause_tells_when_it_began_and_ended() {
+async fn pauses_print_their_start_and_end() {
     let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
     let store = cluster.store_url().to_string();
     let output = run(&["inject", "redis-pause", "--redis-url", &store, "--duration", "500ms"]);
     assert_eq!(output.status.code(), Some(0), "{}", support::stderr(&output));
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        text.contains("takes no writes for 500ms") && text.contains("writes pass again: held for 0.5"),
-        "{text}"
-    );
+    assert!(text.contains("takes no writes for 500ms") && text.contains("writes pass again after"), "{text}");
 }
 
 #[test]
-fn help_teaches() {
+fn help_lists_exit_codes() {
     for arguments in
         [&["--help"][..], &["run", "--help"], &["inject", "burst", "--help"], &["watch", "--help"]]
     {

@@ -3,120 +3,145 @@ use std::time::Duration;
 
 use demo_core::{Chapter, ChapterResult, MarkEdge, Stage, Tone};
 use diagnosis::Mechanism;
-use ratelimiter_chaos::RedisPause;
-use ratelimiter_evidence::STORE;
+use ratelimiter_chaos::{PauseReport, RedisPause};
+use ratelimiter_diagnosis::STORE;
 use ratelimiter_invariants::Invariant;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::broadcast;
+use tokio::time::{Instant, interval, sleep_until};
 
-use super::diagnosing::{self, EXPLAINED, Injected};
-use super::{act, workload};
-use crate::detector::counts;
-use crate::subject::{Act, Subject};
+use super::counts::Counts;
+use super::diagnosing::{self, Diagnosed, EXPLAINED, Injected};
+use super::handover::Handover;
+use crate::detector::{Log, Round};
+use crate::subject::Subject;
+use crate::traffic;
 
-/// What is expected of this act.
+/// The anomaly that this act expects.
 const COUNTER_DRIFT: &str = "counter drift";
-/// How the fault is called on the time axis.
+/// Label of the fault on the time axis.
 const PAUSE: &str = "store takes no writes";
-/// How long the detector may take after the fault began. It should need about a second.
+/// Deadline of the detection, from the start of the fault. Usually about a second.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long the counts may take to agree again. It should take one sync interval.
+/// Deadline of equal counts after the pause. Usually one sync interval.
 const RECOVERY: Duration = Duration::from_secs(10);
 
-pub(super) fn chapters(subject: &Arc<Subject>) -> Vec<Chapter> {
+/// The pause, for the chapters after it.
+#[derive(Debug)]
+struct Paused {
+    report: PauseReport,
+    /// Start of the workload.
+    act_began: Instant,
+    /// The round and key of the largest drift during the pause.
+    largest: Option<Counts>,
+}
+
+/// A chapter's share: the subject, and the pause that the first chapter gives to the others.
+type Share = (Arc<Subject>, Handover<Paused>);
+
+pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) -> Vec<Chapter> {
     let seconds = subject.pause.as_secs_f64();
+    let share: Share = (Arc::clone(subject), Handover::new());
     vec![
-        act(
-            Chapter::new(
-                "Counter Drift Chaos",
-                format!(
-                    "The store stops taking writes for {seconds} s (CLIENT PAUSE WRITE); reads still pass. The nodes go on \
-                     deciding from what they know, and what they admit cannot reach the store.\n\n\
-                     A PING would call this store healthy all the while."
-                ),
-            )
-            .key_hint("how it was noticed")
-            .blocks_advance()
-            .repeatable(),
-            subject,
-            inject,
-        ),
-        act(
-            Chapter::new(
-                "Counter Drift Detection",
-                "The detector asks every node, and the store, about the same span of time, five times a second. What the \
-                 nodes admitted and what the store counts must agree within 10 % of the limit; three sync intervals of \
-                 grace keep it quiet about what is merely on its way.",
-            )
-            .key_hint("the diagnosis"),
-            subject,
-            detect,
-        ),
-        act(
-            Chapter::new("Counter Drift Diagnosis", EXPLAINED).key_hint("recovery"),
-            subject,
-            diagnose,
-        ),
-        act(
-            Chapter::new(
-                "Recovery",
-                "A write was seen to pass again. The nodes tell the store what it missed; every admission has a name of \
-                 its own, so telling twice counts nothing twice. The workload stops, and the counts must agree exactly.",
-            )
-            .key_hint("skip")
-            .auto_advance(),
-            subject,
-            recover,
-        ),
+        Chapter::new(
+            "Counter Drift Chaos",
+            format!(
+                "The store stops taking writes for {seconds} s (CLIENT PAUSE WRITE); reads still pass. The nodes go on \
+                 deciding from their own counts, and their admissions cannot reach the store.\n\n\
+                 The store still answers PING, so a simple health check calls it healthy."
+            ),
+        )
+        .key_hint("the detection")
+        .blocks_advance()
+        .repeatable()
+        .on_enter_with(share.clone(), inject),
+        Chapter::new(
+            "Counter Drift Detection",
+            "The detector asks every node, and the store, about the same span of time, five times a second. The nodes' \
+             admissions and the store's count must agree within 10 % of the limit. A difference is reported only after \
+             three sync intervals, since admissions need that time to reach the store.",
+        )
+        .key_hint("the diagnosis")
+        .on_enter_with(share.clone(), detect),
+        Chapter::new("Counter Drift Diagnosis", EXPLAINED)
+            .key_hint("recovery")
+            .on_enter_with((share.clone(), diagnosed.clone()), diagnose),
+        Chapter::new(
+            "Recovery",
+            "The first write has passed again. The nodes send the missing admissions to the store; each has a name of its \
+             own, so none is counted twice. The workload stops, and the counts must agree exactly.",
+        )
+        .key_hint("skip")
+        .auto_advance()
+        .on_enter_with(share, recover),
     ]
 }
 
-async fn inject(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
-    {
-        let mut acts = subject.acts();
-        acts.act = Act::Drift;
-        acts.max_drift = None;
-        acts.pause = None;
-    }
-    if subject.acts().workload.is_none() {
-        let handle = workload::start(&subject)?;
-        subject.acts().workload = Some(handle);
-    }
+async fn inject(stage: Stage, (subject, paused): Share) -> ChapterResult {
+    subject.live.shown.send_replace(traffic::keys());
+    let act_began = subject.live.traffic.start(&subject.endpoints, subject.scope)?;
     if !stage.countdown("the store will stop taking writes", 3).await {
         return Ok(());
     }
+    let mut rounds = subject.detector.rounds();
+    let mut largest = None;
     let guard = RedisPause::new(subject.store.clone(), subject.scope)?.inject().await?;
     stage.mark(PAUSE, MarkEdge::Begin);
-    stage.say(Tone::Bad, "the store takes no writes: a write was tried, and waits");
+    stage.say(Tone::Bad, "the store takes no writes: a test write was sent, and waits");
     let until = guard.started() + subject.pause;
-    while Instant::now() < until && guard.is_held() && !stage.is_cancelled() {
-        stage.status(PAUSE, Some(until - Instant::now()));
+    let mut seconds = interval(Duration::from_secs(1));
+    loop {
         tokio::select! {
-            () = stage.cancelled() => {}
-            () = sleep_until(until.min(Instant::now() + Duration::from_secs(1))) => {}
+            biased;
+            () = stage.cancelled() => break,
+            () = sleep_until(until) => break,
+            _ = seconds.tick() => {
+                if !guard.is_held() {
+                    break;
+                }
+                stage.status(PAUSE, Some(until.saturating_duration_since(Instant::now())));
+            }
+            Ok(round) = rounds.recv() => largest = larger(largest, &round),
         }
     }
     let report = guard.heal().await?;
+    largest = rest(&mut rounds, largest);
     stage.mark(PAUSE, MarkEdge::End);
-    stage.measured("write pause", report.held().as_secs_f64(), "s", format!("{} renewals", report.renewals));
+    let source =
+        format!("{} of {} test writes passed, {} renewals", report.passed, report.probes, report.renewals);
+    stage.measured("write pause", report.held().as_secs_f64(), "s", source);
     if !report.is_without_gap() {
-        let gap = report.longest_renewal.as_millis();
+        let (passed, gap) = (report.passed, report.longest_renewal.as_millis());
         stage.say(
             Tone::Warning,
-            format!("this machine was too busy to renew the pause for {gap} ms: some writes may have passed"),
+            format!("the pause had gaps: {passed} test writes passed, longest time without renewal {gap} ms"),
         );
     }
-    subject.acts().pause = Some(report);
+    paused.give(Paused { report, act_began, largest });
     Ok(())
 }
 
-async fn detect(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
-    let Some(pause) = subject.acts().pause else { return Err("there was no pause to detect".into()) };
+/// The larger drift: the largest so far, or one of this round.
+fn larger(largest: Option<Counts>, round: &Round) -> Option<Counts> {
+    largest.into_iter().chain(Counts::of_workload(&round.observation)).max_by_key(Counts::drift)
+}
+
+/// The largest drift, with the rounds that are still queued.
+fn rest(rounds: &mut broadcast::Receiver<Arc<Round>>, mut largest: Option<Counts>) -> Option<Counts> {
+    while let Ok(round) = rounds.try_recv() {
+        largest = larger(largest, &round);
+    }
+    largest
+}
+
+async fn detect(stage: Stage, (subject, paused): Share) -> ChapterResult {
+    let paused = paused.take().await;
+    let pause = paused.report;
     stage.status("waiting for the detector", None);
     let patience = PATIENCE.saturating_sub(pause.started.elapsed());
-    let detected = |log: &crate::detector::Log| log.first(Invariant::CounterDrift, pause.started).cloned();
+    let detected = |log: &Log| log.first(Invariant::CounterDrift, pause.started).cloned();
     let found = tokio::select! {
         () = stage.cancelled() => return Ok(()),
-        found = subject.detector().wait(patience, detected) => found,
+        found = subject.wait(patience, detected) => found,
     };
     stage.expected(COUNTER_DRIFT, found.is_some());
     let Some(found) = found else {
@@ -130,13 +155,12 @@ async fn detect(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
         "s",
         found.violation.subject.to_string(),
     );
-    let largest = subject.acts().max_drift.clone();
-    if let Some(drift) = largest {
-        let detail =
-            format!("{}: nodes admitted {}, store counted {}", drift.key, drift.admitted, drift.shared);
-        stage.measured("maximum drift", drift.size() as f64, "admissions", detail);
+    if let Some(largest) = &paused.largest {
+        let Counts { key, admitted, shared } = largest;
+        let detail = format!("{key}: nodes admitted {admitted}, store counted {shared}");
+        stage.measured("maximum drift", largest.drift() as f64, "admissions", detail);
     }
-    for other in subject.detector().log().since(pause.started) {
+    for other in subject.detector.log().since(pause.started) {
         let violation = &other.violation;
         let after = (other.raised - pause.started).as_secs_f64();
         stage.say(
@@ -147,44 +171,49 @@ async fn detect(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
     Ok(())
 }
 
-async fn diagnose(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
-    let Some(pause) = subject.acts().pause else { return Err("there was no pause to diagnose".into()) };
+async fn diagnose(
+    stage: Stage,
+    ((subject, paused), diagnosed): (Share, Handover<Diagnosed>),
+) -> ChapterResult {
+    let paused = paused.take().await;
     let injected = Injected {
         anomaly: COUNTER_DRIFT,
         entity: STORE,
         mechanism: Mechanism::StoppedAcceptingChanges,
-        began: pause.started,
-        over: pause.ended,
+        act_began: paused.act_began,
+        began: paused.report.started,
+        over: paused.report.ended,
     };
-    diagnosing::diagnose(&stage, &subject, &injected).await
+    diagnosing::diagnose(&stage, &subject, &injected, &diagnosed).await
 }
 
-async fn recover(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
-    let Some(pause) = subject.acts().pause else { return Err("there was no pause to recover from".into()) };
+async fn recover(stage: Stage, (subject, paused): Share) -> ChapterResult {
+    let pause = paused.take().await.report;
     stage.status("waiting until the counts agree", None);
-    workload::stop(&subject).await;
+    subject.live.traffic.stop().await;
     let stopped = Instant::now();
-    let stopped_at = subject.detector().at(stopped);
-    let agree = |log: &crate::detector::Log| {
-        // A round from before would be about counts that still moved.
-        let latest = log.latest.as_ref().filter(|latest| latest.at >= stopped_at)?;
-        let counts: Option<Vec<_>> = workload::keys().iter().map(|key| counts(latest, key)).collect();
-        counts.filter(|all| all.iter().all(|(admitted, shared)| admitted == shared))
+    let stopped_at = subject.detector.clock().at(stopped);
+    let agree = |log: &Log| {
+        // In an earlier round the counts still changed.
+        let latest = log.latest.as_ref().filter(|latest| latest.observation.at >= stopped_at)?;
+        let counts: Vec<_> = Counts::of_workload(&latest.observation).collect();
+        let complete = counts.len() == traffic::KEYS.len();
+        (complete && counts.iter().all(|c| c.drift() == 0)).then_some(counts)
     };
     let agreed = tokio::select! {
         () = stage.cancelled() => return Ok(()),
-        agreed = subject.detector().wait(RECOVERY, agree) => agreed,
+        agreed = subject.wait(RECOVERY, agree) => agreed,
     };
     let Some(counts) = agreed else {
         return Err(format!("the counts do not agree {} s after the pause", RECOVERY.as_secs()).into());
     };
-    let (admitted, shared) = counts.iter().fold((0, 0), |sum, c| (sum.0 + c.0, sum.1 + c.1));
+    let (admitted, shared) = counts.iter().fold((0, 0), |sum, c| (sum.0 + c.admitted, sum.1 + c.shared));
     let detail = format!(
         "nodes admitted {admitted}, store counts {shared}, {:.2} s after the workload stopped",
         stopped.elapsed().as_secs_f64()
     );
     stage.measured("drift after recovery", admitted.abs_diff(shared) as f64, "admissions", detail);
-    let log = subject.detector().log();
+    let log = subject.detector.log();
     let cleared = log.since(pause.started).filter(|f| f.violation.invariant == Invariant::CounterDrift);
     if let Some(last) = cleared.filter_map(|f| f.cleared).max() {
         let after = last.saturating_duration_since(pause.ended);

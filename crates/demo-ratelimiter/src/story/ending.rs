@@ -2,36 +2,41 @@ use std::sync::Arc;
 
 use demo_core::{Chapter, ChapterResult, Stage, Tone};
 
-use super::{act, workload};
+use super::diagnosing::Diagnosed;
+use super::handover::Handover;
 use crate::subject::Subject;
 
-pub(super) fn chapters(subject: &Arc<Subject>) -> Vec<Chapter> {
-    vec![act(
-        Chapter::new(
-            "Demo Complete",
-            "Both faults were real, and what they did was measured. With --counting atomic every check is decided by one \
-             script in the store: the same burst then passes exactly the limit, and the demo says that nothing broke.",
-        )
-        .key_hint("leave"),
-        subject,
-        complete,
-    )]
+pub(super) fn chapter(subject: &Arc<Subject>, diagnoses: [Handover<Diagnosed>; 2]) -> Chapter {
+    Chapter::new(
+        "Demo Complete",
+        "Both faults were real, and their effects were measured. With --counting atomic one script in the store decides \
+         every check: the same burst then passes exactly the limit, and the demo reports that nothing broke.",
+    )
+    .key_hint("leave")
+    .on_enter_with((Arc::clone(subject), diagnoses), complete)
 }
 
-async fn complete(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
-    workload::stop(&subject).await;
-    let tally = subject.acts().tally();
+async fn complete(
+    stage: Stage,
+    (subject, diagnoses): (Arc<Subject>, [Handover<Diagnosed>; 2]),
+) -> ChapterResult {
+    let traffic = &subject.live.traffic;
+    traffic.stop().await;
+    let tally = traffic.tally();
     let text = format!(
-        "{} checks: {} allowed, {} denied, {} without an answer",
+        "{} checks: {} allowed, {} denied, {} without a decision",
         tally.sent(),
         tally.allowed,
         tally.denied,
-        tally.unknown
+        tally.failed + tally.unknown
     );
     stage.say(Tone::Plain, text);
     if tally.skipped > 0 {
         stage.say(Tone::Warning, format!("{} checks could not be sent at their time", tally.skipped));
     }
-    super::diagnosing::compare(&stage, &subject);
+    // A chapter that was skipped has no diagnosis.
+    for diagnosed in diagnoses.iter().filter_map(Handover::latest) {
+        diagnosed.compare(&stage);
+    }
     Ok(())
 }

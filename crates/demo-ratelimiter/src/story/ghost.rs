@@ -5,73 +5,72 @@ use std::time::Duration;
 use demo_core::{Chapter, ChapterResult, MarkEdge, Stage, Tone};
 use diagnosis::Mechanism;
 use ratelimiter_api::Outcome;
-use ratelimiter_chaos::{Burst, reset_counter};
-use ratelimiter_evidence::CLIENTS;
+use ratelimiter_chaos::{Burst, BurstReport, reset_counter};
+use ratelimiter_diagnosis::CLIENTS;
 use ratelimiter_invariants::{Invariant, Verdict, check_history};
-
 use tokio::time::Instant;
 
-use super::act;
-use super::diagnosing::{self, EXPLAINED, Injected};
-use crate::subject::{Act, Subject};
+use super::diagnosing::{self, Diagnosed, EXPLAINED, Injected};
+use super::handover::Handover;
+use crate::detector::Log;
+use crate::subject::Subject;
 
-/// What is expected of this act.
+/// The anomaly that this act expects.
 const GHOST_ALLOWING: &str = "ghost allowing";
-/// How the fault is called on the time axis.
+/// Label of the fault on the time axis.
 const BURST: &str = "burst";
-/// How long the detector may take after the burst. It should need one round of the observer.
+/// Deadline of the detection, from the burst. Usually one round of the observer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long after the burst its effects are looked at.
+/// Time after the burst that belongs to the act.
 const AFTERMATH: Duration = Duration::from_secs(10);
-/// How wide the picture of the witness is.
+/// Width of the witness's timeline, in columns.
 const PICTURE: usize = 72;
 
-pub(super) fn chapters(subject: &Arc<Subject>) -> Vec<Chapter> {
+/// The burst, for the chapters after it.
+#[derive(Debug)]
+struct Sent {
+    report: BurstReport,
+    act_began: Instant,
+}
+
+/// A chapter's share: the subject, and the burst that the first chapter gives to the others.
+type Share = (Arc<Subject>, Handover<Sent>);
+
+pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) -> Vec<Chapter> {
     let limit = subject.limit.admissions();
     let requests = u64::from(limit) * u64::from(subject.multiplier);
+    let share: Share = (Arc::clone(subject), Handover::new());
     vec![
-        act(
-            Chapter::new(
-                "Ghost Allowing Chaos",
-                format!(
-                    "{requests} checks of {} arrive at one instant, spread over the nodes. {limit} may pass. But each node \
-                     decides before the others' counts arrive.",
-                    subject.key
-                ),
-            )
-            .key_hint("how it was noticed")
-            .blocks_advance()
-            .repeatable(),
-            subject,
-            burst,
-        ),
-        act(
-            Chapter::new(
-                "Ghost Allowing Detection",
-                "Two witnesses: the nodes' own records of what they admitted, and the history of the caller, in which every \
-                 request has the time it left and the time it was answered.",
-            )
-            .key_hint("the diagnosis"),
-            subject,
-            detect,
-        ),
-        act(
-            Chapter::new("Ghost Allowing Diagnosis", EXPLAINED).key_hint("the end"),
-            subject,
-            diagnose,
-        ),
+        Chapter::new(
+            "Ghost Allowing Chaos",
+            format!(
+                "{requests} checks of {} arrive at one instant, spread over the nodes. {limit} may pass. But each node \
+                 decides before it has the other nodes' counts.",
+                subject.key
+            ),
+        )
+        .key_hint("the detection")
+        .blocks_advance()
+        .repeatable()
+        .on_enter_with(share.clone(), burst),
+        Chapter::new(
+            "Ghost Allowing Detection",
+            "Two independent witnesses: the nodes' own records of their admissions, and the caller's history, which holds \
+             the times of every request and of its answer.",
+        )
+        .key_hint("the diagnosis")
+        .on_enter_with(share.clone(), detect),
+        Chapter::new("Ghost Allowing Diagnosis", EXPLAINED)
+            .key_hint("the end")
+            .on_enter_with((share, diagnosed.clone()), diagnose),
     ]
 }
 
-async fn burst(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
+async fn burst(stage: Stage, (subject, sent): Share) -> ChapterResult {
     let limit = subject.limit.admissions();
-    let again = subject.acts().burst.take().is_some();
-    {
-        let mut acts = subject.acts();
-        acts.act = Act::Burst;
-        acts.act_began = Some(Instant::now());
-    }
-    if again {
+    subject.live.shown.send_replace(vec![subject.key.clone()]);
+    let act_began = Instant::now();
+    if sent.latest().is_some() {
         reset_counter(&subject.nodes, &subject.key).await?;
         stage.say(Tone::Plain, format!("the counter of {} was reset through the nodes' API", subject.key));
     }
@@ -97,31 +96,32 @@ async fn burst(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
     stage.say(
         tone,
         format!(
-            "{} allowed, {} denied, {} without an answer; {limit} may pass",
-            tally.allowed, tally.denied, tally.unknown
+            "{} allowed, {} denied, {} without a decision; {limit} may pass",
+            tally.allowed,
+            tally.denied,
+            tally.failed + tally.unknown
         ),
     );
     let skew = report.start_skew.as_secs_f64() * 1e3;
     stage.measured("burst start skew", skew, "ms", "from the first request sent to the last");
-    subject.acts().burst = Some(report);
+    subject.live.traffic.add(tally);
+    sent.give(Sent { report, act_began });
     Ok(())
 }
 
-async fn detect(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
-    let Some((released, operations)) =
-        subject.acts().burst.as_ref().map(|b| (b.released, b.operations.clone()))
-    else {
-        return Err("there was no burst to detect".into());
-    };
+async fn detect(stage: Stage, (subject, sent): Share) -> ChapterResult {
+    let sent = sent.take().await;
+    let BurstReport { released, operations, .. } = &sent.report;
+    let released = *released;
     stage.status("waiting for the detector", None);
-    let detected = |log: &crate::detector::Log| log.first(Invariant::GhostAllowing, released).cloned();
+    let detected = |log: &Log| log.first(Invariant::GhostAllowing, released).cloned();
     let patience = PATIENCE.saturating_sub(released.elapsed());
     let found = tokio::select! {
         () = stage.cancelled() => return Ok(()),
-        found = subject.detector().wait(patience, detected) => found,
+        found = subject.wait(patience, detected) => found,
     };
     stage.expected(GHOST_ALLOWING, found.is_some());
-    let report = check_history(&operations, subject.limit)?;
+    let report = check_history(operations, subject.limit)?;
     match &found {
         Some(found) => {
             let after = (found.raised - released).as_secs_f64();
@@ -144,16 +144,16 @@ async fn detect(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
     Ok(())
 }
 
-async fn diagnose(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
-    let Some((began, took)) = subject.acts().burst.as_ref().map(|b| (b.released, b.took)) else {
-        return Err("there was no burst to diagnose".into());
-    };
+async fn diagnose(stage: Stage, ((subject, sent), diagnosed): (Share, Handover<Diagnosed>)) -> ChapterResult {
+    let sent = sent.take().await;
+    let BurstReport { released: began, took, .. } = sent.report;
     let injected = Injected {
         anomaly: GHOST_ALLOWING,
         entity: CLIENTS,
         mechanism: Mechanism::LoadOutranPropagation,
+        act_began: sent.act_began,
         began,
         over: began + took + AFTERMATH,
     };
-    diagnosing::diagnose(&stage, &subject, &injected).await
+    diagnosing::diagnose(&stage, &subject, &injected, &diagnosed).await
 }

@@ -2,12 +2,12 @@ use std::time::Duration;
 
 use demo_core::{Stage, Tone};
 use ratelimiter_api::{NodeSample, Observation};
-use ratelimiter_evidence::STORE;
+use ratelimiter_diagnosis::STORE;
 
-/// How often a word on a node is renewed: every number of a round would flicker.
+/// Time between two notes on a node: one per round would flicker.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Says once a second how quick the nodes and the store are, and how old the store's last accepted write is.
+/// Shows once a second the latency of the nodes and the store, and whether the store takes writes.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     next: Duration,
@@ -30,7 +30,7 @@ impl Notes {
 
 fn of_node(sample: &NodeSample) -> (Tone, String) {
     let unsynced: u64 = sample.keys.values().map(|key| key.unsynced).sum();
-    // Short enough to stand beside the name. A few are always on their way.
+    // Short enough for the space beside the name. A few are always in flight.
     match unsynced {
         0..10 => (Tone::Plain, format!("{:.1} ms", ms(sample.latency))),
         _ => (Tone::Warning, format!("{unsynced} unsynced")),

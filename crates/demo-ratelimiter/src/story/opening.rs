@@ -6,32 +6,30 @@ use ratelimiter_chaos::{reset_counter, setup_rate_limit};
 use ratelimiter_store::{Link, StoreVersion};
 use tokio::time::{Instant, sleep_until};
 
-use super::{act, workload};
-use crate::detector::counts;
-use crate::subject::{REQUEST, Subject};
+use super::counts::Counts;
+use crate::args::REQUEST;
+use crate::subject::Subject;
+use crate::traffic;
 
-/// How long the workload runs before anything is broken: what is normal has to be seen first.
+/// Time of the workload before the first fault, as a baseline.
 const BASELINE: Duration = Duration::from_secs(5);
 
 pub(super) fn chapters(subject: &Arc<Subject>) -> Vec<Chapter> {
     vec![
         Chapter::new(
             "Welcome",
-            "Three rate limiter nodes share one store. Each decides by itself and tells the store what it admitted; that is \
-             how most of them work in production.\n\n\
-             Two faults will be injected, for real. Nothing on this screen is scripted to look broken: every number is \
-             measured, and if nothing breaks, you will be told so.",
+            "Three rate limiter nodes share one store. Each node decides by itself and reports its admissions to the store; \
+             most rate limiters in production work this way.\n\n\
+             Two faults will be injected, for real. Nothing on this screen is scripted: every number is measured, and if \
+             nothing breaks, the demo reports that.",
         )
         .key_hint("look at the cluster"),
-        act(
-            Chapter::new(
-                "Cluster Health",
-                "Before anything is broken: is everybody there? Nodes are asked over HTTP, the store directly.",
-            )
-            .key_hint("set up the limits"),
-            subject,
-            cluster_health,
-        ),
+        Chapter::new(
+            "Cluster Health",
+            "Before anything is broken: do all nodes and the store answer? Nodes are asked over HTTP, the store directly.",
+        )
+        .key_hint("set up the limits")
+        .on_enter_with(Arc::clone(subject), cluster_health),
         setup(subject),
     ]
 }
@@ -39,13 +37,16 @@ pub(super) fn chapters(subject: &Arc<Subject>) -> Vec<Chapter> {
 /// The chapter that sets the limits and starts the workload.
 fn setup(subject: &Arc<Subject>) -> Chapter {
     let narration = format!(
-        "{} may be admitted {} times in any {} s, by all nodes together. Beside it, a steady workload runs on three other \
-         keys with room to spare.",
+        "{} may be admitted {} times in any {} s, by all nodes together. A steady workload also runs on three other \
+         keys, well below their limits.",
         subject.key,
         subject.limit.admissions(),
         subject.limit.window().as_secs()
     );
-    act(Chapter::new("Setup", narration).key_hint("skip").auto_advance(), subject, set_up)
+    Chapter::new("Setup", narration)
+        .key_hint("skip")
+        .auto_advance()
+        .on_enter_with(Arc::clone(subject), set_up)
 }
 
 async fn cluster_health(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
@@ -73,29 +74,21 @@ async fn set_up(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
     stage.say(Tone::Plain, format!("{}: limit {}, {} counting", entry.key, entry.limit, entry.counting));
     // A run before this one may have left admissions in the window.
     reset_counter(&subject.nodes, &subject.key).await?;
-    for key in workload::keys() {
-        setup_rate_limit(&subject.nodes, &subject.spec(&key, workload::limit())).await?;
+    for key in traffic::keys() {
+        setup_rate_limit(&subject.nodes, &subject.spec(&key, traffic::limit())).await?;
     }
-    stage.say(Tone::Plain, format!("workload: {}", workload::describe()));
-    let handle = workload::start(&subject)?;
-    {
-        let mut acts = subject.acts();
-        acts.workload = Some(handle);
-        acts.act_began = Some(Instant::now());
-    }
-
+    stage.say(Tone::Plain, format!("workload: {}", traffic::describe()));
+    subject.live.traffic.start(&subject.endpoints, subject.scope)?;
     stage.status("measuring what is normal", Some(BASELINE));
     tokio::select! {
         () = stage.cancelled() => return Ok(()),
         () = sleep_until(Instant::now() + BASELINE) => {}
     }
-    let Some(latest) = subject.detector().log().latest else {
-        return Err("the observer has seen nothing yet".into());
+    let Some(latest) = subject.detector.log().latest else {
+        return Err("the observer has finished no round yet".into());
     };
-    for key in workload::keys() {
-        if let Some((admitted, shared)) = counts(&latest, &key) {
-            stage.say(Tone::Good, format!("{key}: nodes admitted {admitted}, store counts {shared}"));
-        }
+    for Counts { key, admitted, shared } in Counts::of_workload(&latest.observation) {
+        stage.say(Tone::Good, format!("{key}: nodes admitted {admitted}, store counts {shared}"));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Runs the binary as its user would, and looks at what it leaves behind.
+//! Runs the binary as its user would, and checks that nothing is left behind.
 #![allow(dead_code, reason = "every test file uses its own part of this")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -91,7 +91,7 @@ fn processes_of(directory: &str) -> Vec<String> {
     listed.lines().filter(alive).filter(|l| l.contains(directory)).map(ToOwned::to_owned).collect()
 }
 
-/// A directory for temporary files that only this run uses: what is in it, and whose command line names it, is the run's.
+/// A directory for the temporary files of one run. Files in it, and processes that name it, belong to that run.
 pub(crate) struct Scratch(tempfile::TempDir);
 
 impl Scratch {
@@ -119,8 +119,8 @@ impl Scratch {
     }
 }
 
-/// A server on loopback that gives every request the same answer, as a store would that is not what it should be.
-pub(crate) fn server_that_says(answer: &'static str) -> String {
+/// A server on loopback that gives every request the same answer, in place of an unusable store.
+pub(crate) fn fixed_answer_server(answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
@@ -137,7 +137,7 @@ pub(crate) fn server_that_says(answer: &'static str) -> String {
     address
 }
 
-/// An address on loopback where nobody listens.
-pub(crate) fn nobody() -> String {
+/// An address on loopback with no listener.
+pub(crate) fn closed_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }

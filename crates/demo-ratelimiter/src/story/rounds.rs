@@ -1,0 +1,74 @@
+use std::sync::Arc;
+
+use demo_core::{Finding, FindingState, Severity, Stage};
+use ratelimiter_diagnosis::Client;
+use ratelimiter_invariants::{self as invariants, Change, Subject};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+
+use super::charts::Sampler;
+use super::notes::Notes;
+use crate::detector::{Clock, Detector, Round};
+use crate::subject::Live;
+
+/// Shows and records every round until the detector is dropped: notes, chart points and findings on the stage, evidence
+/// in the recording.
+///
+/// Subscribes before it returns, and the future holds neither the detector nor the subject.
+pub(crate) fn show_rounds(
+    stage: Stage,
+    detector: &Detector,
+    live: Live,
+) -> impl Future<Output = ()> + Send + 'static {
+    let (mut rounds, clock) = (detector.rounds(), detector.clock());
+    let (mut notes, mut sampler) = (Notes::default(), Sampler::default());
+    async move {
+        loop {
+            let round: Arc<Round> = match rounds.recv().await {
+                Ok(round) => round,
+                // A gap in the charts, as for any missing sample.
+                Err(RecvError::Lagged(_)) => continue,
+                Err(RecvError::Closed) => break,
+            };
+            let observation = &round.observation;
+            // The tally is of this instant; the round began a while ago.
+            let (now, tally) = (clock.at(Instant::now()), live.traffic.tally());
+            notes.note(&stage, observation);
+            sampler.sample(&stage, observation, &live.shown.borrow(), now, tally);
+            for change in &round.changes {
+                stage.found(finding(change, &stage, clock));
+            }
+            live.recording.send_modify(|recording| {
+                let client = Client { at: now, sent: tally.sent(), denied: tally.denied };
+                recording.recorder.observe(observation, Some(client));
+                recording.until = Some(observation.at);
+            });
+        }
+    }
+}
+
+/// A violation as a finding of the story, with its times on the story's clock.
+fn finding(change: &Change, stage: &Stage, clock: Clock) -> Finding {
+    let (violation, state) = match change {
+        Change::Raised(violation) => (violation, FindingState::Raised),
+        Change::Cleared(violation) => (violation, FindingState::Cleared),
+    };
+    let subject = match &violation.subject {
+        Subject::Store => "store".to_owned(),
+        Subject::Node(node) => node.to_string(),
+        Subject::Key(key) => key.to_string(),
+    };
+    Finding {
+        id: format!("{}/{subject}", violation.invariant),
+        name: violation.invariant.to_string(),
+        subject,
+        severity: match violation.severity {
+            invariants::Severity::Warning => Severity::Warning,
+            invariants::Severity::Critical => Severity::Critical,
+        },
+        state,
+        first_seen: stage.at(clock.instant(violation.first_seen)),
+        detected_at: stage.at(clock.instant(violation.detected_at)),
+        evidence: violation.evidence.to_string(),
+    }
+}

@@ -1,0 +1,92 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ratelimiter_api::{Endpoint, Key, Limit};
+use ratelimiter_chaos::{ChaosError, Scope, Steady, SteadyHandle, Tally};
+use tokio::time::Instant;
+
+/// The keys of the steady workload.
+pub(crate) const KEYS: [&str; 3] = ["api-users", "api-orders", "api-products"];
+/// The limit of each key, and its window in seconds. With a window shorter than the pause the drift reaches its maximum,
+/// and the shared count visibly falls to zero.
+const LIMIT: (i64, i64) = (100, 4);
+/// Checks per second of each key: 80 of 100 in a window, so that no check is denied and no limit is exceeded.
+const RATE: f64 = 20.0;
+
+pub(crate) fn keys() -> Vec<Key> {
+    KEYS.iter().map(|k| Key::new(k).expect("the workload's keys are valid")).collect()
+}
+
+pub(crate) fn limit() -> Limit {
+    Limit::new(LIMIT.0, LIMIT.1).expect("the workload's limit is valid")
+}
+
+pub(crate) fn describe() -> String {
+    format!("{} at {RATE} checks/s each, limit {}", KEYS.join(", "), limit())
+}
+
+/// The checks that the story sends: the steady workload while it runs, and the bursts.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic(Mutex<Parts>);
+
+#[derive(Debug, Default)]
+struct Parts {
+    workload: Option<Workload>,
+    /// Checks of bursts and of workloads that have stopped.
+    ended: Tally,
+}
+
+#[derive(Debug)]
+struct Workload {
+    handle: SteadyHandle,
+    began: Instant,
+}
+
+impl Traffic {
+    /// Starts the workload unless it runs, and returns the time of its start.
+    pub(crate) fn start(&self, nodes: &[Endpoint], scope: Scope) -> Result<Instant, ChaosError> {
+        let mut parts = self.parts();
+        if let Some(running) = &parts.workload {
+            return Ok(running.began);
+        }
+        let handle = Steady::new(nodes.to_vec(), keys(), RATE, scope)?.start();
+        let began = Instant::now();
+        parts.workload = Some(Workload { handle, began });
+        Ok(began)
+    }
+
+    /// Stops the workload, if it runs.
+    pub(crate) async fn stop(&self) {
+        let running = self.parts().workload.take();
+        if let Some(running) = running {
+            let report = running.handle.stop().await;
+            self.add(report.tally);
+        }
+    }
+
+    /// Adds the checks of a burst.
+    pub(crate) fn add(&self, tally: Tally) {
+        let mut parts = self.parts();
+        parts.ended = sum(parts.ended, tally);
+    }
+
+    /// All checks so far.
+    pub(crate) fn tally(&self) -> Tally {
+        let parts = self.parts();
+        let running = parts.workload.as_ref().map(|w| w.handle.tally()).unwrap_or_default();
+        sum(parts.ended, running)
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn sum(a: Tally, b: Tally) -> Tally {
+    Tally {
+        allowed: a.allowed + b.allowed,
+        denied: a.denied + b.denied,
+        failed: a.failed + b.failed,
+        unknown: a.unknown + b.unknown,
+        skipped: a.skipped + b.skipped,
+    }
+}
