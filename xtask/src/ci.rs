@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
-use crate::{arrows, containers, observability, project, tidy};
+use crate::{arrows, containers, deny, observability, project, tidy};
 
 /// Headless runs in a row: one that passes proves little about a distributed system.
 const RUNS: usize = 5;
@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
         let _warnings = shell.push_env("RUSTDOCFLAGS", "-D warnings");
         Ok(cmd!(shell, "cargo doc --quiet --workspace --no-deps").run()?)
     }),
+    step("dependencies", deny::run).needs(deny::needs),
     step("every crate alone", every_crate_alone),
     step("the fetched store", the_fetched_store),
     step("observability", observability::run).needs(observability::needs),

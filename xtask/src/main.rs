@@ -5,6 +5,7 @@ mod child;
 mod ci;
 mod containers;
 mod demo;
+mod deny;
 mod docker;
 mod down;
 mod ending;

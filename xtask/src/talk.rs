@@ -19,7 +19,9 @@ pub(crate) fn http(port: u16, method: &str, path: &str, body: Option<&Value>) ->
     let body = body.map(Value::to_string).unwrap_or_default();
     let length = body.len();
     // 1.0, so that the answer comes in one piece that ends with the connection.
-    let head = format!("{method} {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n\r\n");
+    let head = format!(
+        "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    );
     stream.write_all((head + &body).as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).with_context(|| format!("{method} {path}"))?;
