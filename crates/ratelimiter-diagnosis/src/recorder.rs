@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use diagnosis::{BuildError, Evidence, EvidenceBuilder, SignalSeries};
 use ratelimiter_api::{NodeObservation, NodeSample, Observation};
-use ratelimiter_invariants::{Subject, Violation};
+use ratelimiter_invariants::{Reading, Subject, Violation};
 
 use crate::quantity::Quantity;
 use crate::{CLIENTS, STORE, actions, key_entity, topology, violations};
@@ -72,9 +72,8 @@ impl Recorder {
         self.put(at, STORE, Quantity::READ_TIME, store.map(|s| ms(s.latency)));
         let held = store.map(|s| s.keys.values().map(|k| k.shared).sum::<u64>() as f64);
         self.put(at, STORE, Quantity::HELD, held);
-        // The store does not say when it last took a write; whoever wrote last does.
-        let samples = || observation.nodes.iter().filter_map(|n| n.sample.as_ref());
-        let accepted = samples().filter_map(|s| s.last_write_age).min();
+        // The store does not report its last write; the nodes report theirs.
+        let accepted = Reading::new(observation).accepted_age();
         self.put(at, STORE, Quantity::ACCEPTED_AGE, accepted.map(|age| age.as_secs_f64()));
         for (key, shared) in store.into_iter().flat_map(|s| &s.keys) {
             let entity = key_entity(key);

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::Invariant;
 use crate::text::{Human, millis};
 
-/// The sync interval assumed before any node has told its own.
+/// The sync interval assumed before any node has reported its own.
 pub const DEFAULT_SYNC_INTERVAL: Duration = Duration::from_millis(200);
 
 const MAX_GRACE: Duration = Duration::from_secs(60 * 60);
@@ -15,10 +15,10 @@ const MAX_INTERVALS: u32 = 1_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grace {
-    /// So long.
+    /// A fixed duration.
     #[serde(rename = "time_ms", serialize_with = "millis")]
     Time(Duration),
-    /// So many sync intervals of the slowest node.
+    /// A number of sync intervals of the slowest node.
     SyncIntervals(u32),
 }
 
@@ -94,17 +94,17 @@ pub enum ThresholdError {
     /// Nothing would ever be reported.
     #[error("grace of {invariant} is {}: it must be at most {}", Human(*.grace), Human(MAX_GRACE))]
     Time {
-        /// Whose grace.
+        /// The invariant.
         invariant: Invariant,
-        /// What was given.
+        /// The grace that was given.
         grace: Duration,
     },
     /// Nothing would ever be reported.
     #[error("grace of {invariant} is {intervals} sync intervals: it must be at most {MAX_INTERVALS}")]
     Intervals {
-        /// Whose grace.
+        /// The invariant.
         invariant: Invariant,
-        /// What was given.
+        /// The number that was given.
         intervals: u32,
     },
     /// Every admission would be drift until it is synced.
@@ -191,6 +191,11 @@ impl Thresholds {
     /// After how many of a node's sync intervals its writes are overdue.
     pub fn write_overdue(&self) -> u32 {
         self.write_overdue
+    }
+
+    /// How long a node with this sync interval may go without a confirmed write.
+    pub fn write_patience(&self, sync_interval: Duration) -> Duration {
+        sync_interval.saturating_mul(self.write_overdue)
     }
 
     /// How long an invariant's condition must be seen.

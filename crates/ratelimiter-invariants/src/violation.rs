@@ -1,44 +1,21 @@
 use std::fmt;
 use std::time::Duration;
 
-use ratelimiter_api::{Key, NodeId};
 use serde::Serialize;
 
 use crate::text::millis;
-use crate::{Evidence, Invariant, Severity};
-
-/// What a violation is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(tag = "kind", content = "name", rename_all = "snake_case")]
-pub enum Subject {
-    /// One node.
-    Node(NodeId),
-    /// One key, over all nodes.
-    Key(Key),
-    /// The store.
-    Store,
-}
-
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Node(node) => write!(f, "{node}"),
-            Self::Key(key) => write!(f, "key {key}"),
-            Self::Store => f.write_str("store"),
-        }
-    }
-}
+use crate::{Evidence, Invariant, Severity, Subject};
 
 /// An invariant that did not hold of a subject for longer than its grace.
 ///
 /// All times are those of the observations, since the observer started.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Violation {
-    /// What was broken.
+    /// The broken invariant.
     pub invariant: Invariant,
-    /// How bad that is.
+    /// Its severity.
     pub severity: Severity,
-    /// Of whom.
+    /// The node, key or store concerned.
     pub subject: Subject,
     /// The round in which the condition was first seen.
     #[serde(rename = "first_seen_ms", serialize_with = "millis")]
@@ -61,7 +38,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What a round changed.
+/// A change of one violation by one round.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
@@ -91,14 +68,14 @@ impl fmt::Display for Change {
 
 #[cfg(test)]
 mod tests {
-    use crate::monitor::story::Story;
+    use crate::trial::Trial;
 
     #[test]
     fn a_change_is_one_line_of_json() {
-        let mut story = Story::new();
-        story.next();
-        story.admitted([7, 7, 6]);
-        let changes = story.next_changes();
+        let mut trial = Trial::new();
+        trial.next();
+        trial.admitted([7, 7, 6]);
+        let changes = trial.next_changes();
         assert_eq!(
             serde_json::to_value(&changes[0]).unwrap(),
             serde_json::json!({
@@ -120,8 +97,8 @@ mod tests {
                 "peak": changes[0].violation().peak,
             })
         );
-        story.lose_store();
-        for change in story.next_changes() {
+        trial.lose_store();
+        for change in trial.next_changes() {
             assert!(serde_json::to_string(&change).unwrap().contains(r#""subject":{"kind":"store"}"#));
         }
     }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use demo_core::{ChartSpec, Event, SeriesRole, SeriesSpec, Stage};
 use ratelimiter_api::{Key, NodeObservation, Observation};
 use ratelimiter_chaos::Tally;
+use ratelimiter_invariants::{KeyReading, Reading};
 
 const ADMISSIONS: &str = "admissions";
 const CHECKS: &str = "checks";
@@ -62,18 +63,16 @@ impl Sampler {
 
 /// One value per series, in their order. A missing sample is a gap, and so is a sum that lacks one.
 fn admissions(observation: &Observation, keys: &[Key]) -> Vec<Option<f64>> {
-    let of_node = |node: &NodeObservation| -> Option<u64> {
-        let sample = node.sample.as_ref()?;
-        keys.iter().map(|key| Some(sample.keys.get(key)?.admissions)).sum()
+    let reading = Reading::new(observation);
+    let counts: Vec<_> = keys.iter().map(|key| reading.key(key)).collect();
+    let sum = |count: &dyn Fn(&KeyReading<'_>) -> Option<u64>| -> Option<u64> {
+        counts.iter().map(|key| count((*key)?)).sum()
     };
+    let of_node = |node: &NodeObservation| sum(&|key| Some(key.nodes().get(&node.node)?.admissions));
     let nodes: Vec<Option<u64>> = observation.nodes.iter().map(of_node).collect();
-    let sum: Option<u64> = nodes.iter().copied().sum();
-    let of_store = |value: fn(&ratelimiter_api::SharedCount) -> u64| -> Option<u64> {
-        let store = observation.store.as_ref()?;
-        keys.iter().map(|key| store.keys.get(key).map(value)).sum()
-    };
-    let shared = of_store(|count| count.shared);
-    let limit = of_store(|count| count.limit.admissions().into());
-    let drift = sum.zip(shared).map(|(sum, shared)| sum.abs_diff(shared));
-    nodes.into_iter().chain([sum, shared, drift, limit]).map(|value| value.map(|v| v as f64)).collect()
+    let admitted: Option<u64> = nodes.iter().copied().sum();
+    let shared = sum(&|key| key.shared());
+    let limit = sum(&|key| Some(key.limit().admissions().into()));
+    let drift = admitted.zip(shared).map(|(admitted, shared)| admitted.abs_diff(shared));
+    nodes.into_iter().chain([admitted, shared, drift, limit]).map(|value| value.map(|v| v as f64)).collect()
 }

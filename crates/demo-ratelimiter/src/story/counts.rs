@@ -1,4 +1,5 @@
 use ratelimiter_api::{Key, Observation};
+use ratelimiter_invariants::Reading;
 
 use crate::traffic;
 
@@ -14,19 +15,15 @@ pub(super) struct Counts {
 
 impl Counts {
     /// The counts of a key; `None` when a node or the store did not answer.
-    pub(super) fn of(key: &Key, observation: &Observation) -> Option<Self> {
-        let shared = observation.store.as_ref()?.keys.get(key)?.shared;
-        let admitted = observation
-            .nodes
-            .iter()
-            .map(|n| Some(n.sample.as_ref()?.keys.get(key)?.admissions))
-            .sum::<Option<_>>()?;
-        Some(Self { key: key.clone(), admitted, shared })
+    pub(super) fn of(key: &Key, reading: &Reading<'_>) -> Option<Self> {
+        let counts = reading.key(key).filter(|counts| counts.missing().is_empty())?;
+        Some(Self { key: key.clone(), admitted: counts.admitted(), shared: counts.shared()? })
     }
 
     /// The counts of the workload's keys that are known in this round.
     pub(super) fn of_workload(observation: &Observation) -> impl Iterator<Item = Self> {
-        traffic::keys().into_iter().filter_map(|key| Self::of(&key, observation))
+        let reading = Reading::new(observation);
+        traffic::keys().into_iter().filter_map(move |key| Self::of(&key, &reading))
     }
 
     /// Difference of the counts, in admissions.

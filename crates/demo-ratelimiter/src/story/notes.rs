@@ -3,6 +3,7 @@ use std::time::Duration;
 use demo_core::{Stage, Tone};
 use ratelimiter_api::{NodeSample, Observation};
 use ratelimiter_diagnosis::STORE;
+use ratelimiter_invariants::{Reading, Thresholds};
 
 /// Time between two notes on a node: one per round would flicker.
 const EVERY: Duration = Duration::from_secs(1);
@@ -39,12 +40,9 @@ fn of_node(sample: &NodeSample) -> (Tone, String) {
 
 fn of_store(observation: &Observation) -> (Tone, String) {
     let Some(store) = &observation.store else { return (Tone::Bad, "no answer".into()) };
-    let samples = || observation.nodes.iter().filter_map(|n| n.sample.as_ref());
-    let accepted = samples().filter_map(|s| s.last_write_age).min();
-    let patience = samples().map(|s| s.sync_interval * 3).max();
-    match (accepted, patience) {
-        (Some(age), Some(patience)) if age > patience => (Tone::Bad, "no writes".into()),
-        _ => (Tone::Plain, format!("{:.1} ms", ms(store.latency))),
+    match Reading::new(observation).takes_writes(&Thresholds::default()) {
+        Some(false) => (Tone::Bad, "no writes".into()),
+        Some(true) | None => (Tone::Plain, format!("{:.1} ms", ms(store.latency))),
     }
 }
 

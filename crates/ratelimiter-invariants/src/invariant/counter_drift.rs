@@ -5,10 +5,11 @@ use std::time::Duration;
 use ratelimiter_api::{Limit, NodeId};
 use serde::Serialize;
 
-use super::{Finding, Invariant, Verdict};
-use crate::monitor::{KeyRound, NodeCount, Scene};
+use super::judgement::{Condition, Excuse, Judgement};
+use crate::basis::Basis;
+use crate::reading::{KeyReading, NodeCount, difference};
 use crate::text::ByNode;
-use crate::{Evidence, Subject};
+use crate::{Invariant, Subject};
 
 /// What the nodes granted and what the store counts are not the same.
 ///
@@ -75,57 +76,39 @@ impl fmt::Display for CounterDrift {
     }
 }
 
-/// A drift may be harmless: at least so many admissions are on their way, none of them for longer than the grace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Excuse {
-    on_their_way: u64,
-    limit: Limit,
-}
-
-impl Excuse {
-    /// Whether a limiter that keeps its limit can have had that many new admissions in each of so many graces, within
-    /// `time`.
-    pub(crate) fn covers(&self, graces: u32, time: Duration) -> bool {
-        let windows = time.as_nanos().div_ceil(self.limit.window().as_nanos());
-        u128::from(graces) * u128::from(self.on_their_way) <= u128::from(self.limit.admissions()) * windows
-    }
-}
-
-pub(super) fn judge(scene: &Scene<'_>) -> Vec<Finding> {
-    let grace = scene.thresholds.grace(Invariant::CounterDrift).resolve(scene.memory.slowest_sync());
-    let keys = scene.round.keys();
+pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<CounterDrift>> {
+    let grace = basis.thresholds.grace(Invariant::CounterDrift).resolve(basis.memory.slowest_sync());
+    let keys = basis.reading.keys();
     keys.filter_map(|(key, counts)| {
-        let tolerance = scene.thresholds.drift_tolerance().of(counts.limit.admissions());
-        let verdict = compare(counts, tolerance, scene.memory.limit(key, counts), grace)?;
-        Some(Finding { subject: Subject::Key(key.clone()), verdict })
+        let tolerance = basis.thresholds.drift_tolerance().of(counts.limit.admissions());
+        let condition = compare(counts, tolerance, basis.memory.limit(key, counts), grace)?;
+        Some(Judgement { subject: Subject::Key(key.clone()), condition })
     })
     .collect()
 }
 
 fn compare(
-    counts: &KeyRound<'_>,
+    counts: &KeyReading<'_>,
     tolerance: u64,
     granted_under: Option<Limit>,
     grace: Duration,
-) -> Option<Verdict> {
+) -> Option<Condition<CounterDrift>> {
     let shared = counts.shared?;
     if counts.nodes.is_empty() {
         return None;
     }
     let admitted = counts.admitted();
     let unsynced = |sum: u64, node: &NodeCount| sum.saturating_add(node.unsynced);
-    let evidence = || {
-        Evidence::CounterDrift(CounterDrift {
-            nodes: counts.by_node(),
-            missing: counts.missing.iter().copied().cloned().collect(),
-            admitted,
-            unsynced: counts.nodes.values().fold(0, unsynced),
-            shared,
-            drift: difference(admitted, shared),
-            tolerance,
-            limit: counts.limit,
-            epoch: counts.epoch,
-        })
+    let evidence = || CounterDrift {
+        nodes: counts.by_node(),
+        missing: counts.missing.iter().copied().cloned().collect(),
+        admitted,
+        unsynced: counts.nodes.values().fold(0, unsynced),
+        shared,
+        drift: difference(admitted, shared),
+        tolerance,
+        limit: counts.limit,
+        epoch: counts.epoch,
     };
     let ahead = admitted.saturating_sub(shared);
     // Charge of open grants may be unspent.
@@ -134,59 +117,55 @@ fn compare(
     if ahead > tolerance {
         let excused = counts.nodes.values().filter(|node| node.write_age <= grace).fold(0, unsynced);
         if ahead.saturating_sub(excused) > tolerance {
-            return Some(Verdict::Broken(evidence()));
+            return Some(Condition::Broken(evidence()));
         }
         let excuse = Excuse { on_their_way: tolerance.saturating_add(1), limit: granted_under? };
-        return Some(Verdict::Excused(evidence(), excuse));
+        return Some(Condition::Excused(evidence(), excuse));
     }
     if !counts.missing.is_empty() {
         return None;
     }
     if behind <= tolerance {
-        return Some(Verdict::Intact);
+        return Some(Condition::Intact);
     }
     let logs_are_whole = counts.nodes.values().all(|node| node.whole_span);
-    logs_are_whole.then(|| Verdict::Broken(evidence()))
-}
-
-fn difference(a: u64, b: u64) -> i64 {
-    i64::try_from(i128::from(a) - i128::from(b)).unwrap_or(if a > b { i64::MAX } else { i64::MIN })
+    logs_are_whole.then(|| Condition::Broken(evidence()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Change;
-    use crate::monitor::story::Story;
+    use crate::trial::Trial;
 
     /// Limit 100 per 60 s: a tolerance of 10.
-    fn story() -> Story {
-        let mut story = Story::new();
-        story.limit(100, 60);
-        assert_eq!(story.next(), [""; 0]);
-        story
+    fn trial() -> Trial {
+        let mut trial = Trial::new();
+        trial.limit(100, 60);
+        assert_eq!(trial.next(), [""; 0]);
+        trial
     }
 
     #[test]
     fn a_machine_that_stalls_between_rounds_raises_nothing() {
-        let mut story = story();
-        story.admitted([14; 3]).shared(20);
-        assert_eq!(story.next(), [""; 0], "22 admissions on their way, none of them lost");
-        story.stall(6);
-        assert_eq!(story.next(), [""; 0], "neither nodes nor observer ran in between");
-        story.shared(42);
-        assert_eq!(story.next(), [""; 0]);
+        let mut trial = trial();
+        trial.admitted([14; 3]).shared(20);
+        assert_eq!(trial.next(), [""; 0], "22 admissions on their way, none of them lost");
+        trial.stall(6);
+        assert_eq!(trial.next(), [""; 0], "neither nodes nor observer ran in between");
+        trial.shared(42);
+        assert_eq!(trial.next(), [""; 0]);
     }
 
     #[test]
     fn a_write_pause_is_seen_when_three_sync_intervals_have_passed() {
-        let mut story = story();
+        let mut trial = trial();
         for (round, count) in [14, 18, 22].into_iter().enumerate() {
-            story.admitted([count; 3]).shared(30);
-            assert_eq!(story.next(), [""; 0], "round {round}");
+            trial.admitted([count; 3]).shared(30);
+            assert_eq!(trial.next(), [""; 0], "round {round}");
         }
-        story.admitted([26; 3]);
-        let changes = story.next_changes();
+        trial.admitted([26; 3]);
+        let changes = trial.next_changes();
         let [Change::Raised(drift)] = &changes[..] else { panic!("{changes:?}") };
         assert_eq!(
             drift.to_string(),
@@ -195,159 +174,159 @@ mod tests {
         );
         assert_eq!(drift.detected_at - drift.first_seen, Duration::from_millis(600));
 
-        story.admitted([29; 3]).shared(40);
-        assert_eq!(story.next(), [""; 0]);
-        let active = story.monitor.active().next().unwrap();
-        assert_eq!(active.last_seen, story.at());
+        trial.admitted([29; 3]).shared(40);
+        assert_eq!(trial.next(), [""; 0]);
+        let active = trial.monitor.active().next().unwrap();
+        assert_eq!(active.last_seen, trial.at());
         assert!(active.evidence.to_string().ends_with("drift +47, tolerance 10"), "{active}");
         assert!(active.peak.to_string().ends_with("drift +48, tolerance 10"), "{}", active.peak);
 
-        story.shared(87);
-        assert_eq!(story.next_names(), ["cleared counter_drift"]);
+        trial.shared(87);
+        assert_eq!(trial.next_names(), ["cleared counter_drift"]);
     }
 
     #[test]
     fn a_drift_within_tolerance_or_gone_within_the_grace_is_none() {
-        let mut story = story();
+        let mut trial = trial();
         for _ in 0..20 {
-            story.admitted([10; 3]).shared(20);
-            assert_eq!(story.next(), [""; 0], "10 is the tolerance");
+            trial.admitted([10; 3]).shared(20);
+            assert_eq!(trial.next(), [""; 0], "10 is the tolerance");
             for _ in 0..3 {
-                story.shared(0);
-                assert_eq!(story.next(), [""; 0], "30 for 0.4 s");
+                trial.shared(0);
+                assert_eq!(trial.next(), [""; 0], "30 for 0.4 s");
             }
         }
     }
 
     #[test]
     fn the_slowest_node_sets_the_grace() {
-        let mut story = story();
-        story.sample(2).sync_interval = Duration::from_millis(400);
-        story.admitted([20, 0, 0]);
+        let mut trial = trial();
+        trial.sample(2).sync_interval = Duration::from_millis(400);
+        trial.admitted([20, 0, 0]);
         for _ in 0..6 {
-            assert_eq!(story.next(), [""; 0]);
+            assert_eq!(trial.next(), [""; 0]);
         }
-        assert_eq!(story.next_names(), ["raised counter_drift"]);
+        assert_eq!(trial.next_names(), ["raised counter_drift"]);
     }
 
     #[test]
     fn nodes_ahead_are_seen_although_one_is_missing() {
-        let mut story = story();
-        story.admitted([20, 20, 20]);
-        story.lose_node(0);
+        let mut trial = trial();
+        trial.admitted([20, 20, 20]);
+        trial.lose_node(0);
         for _ in 0..3 {
-            story.next();
+            trial.next();
         }
-        assert_eq!(story.next_names(), ["raised counter_drift"]);
-        story.shared(40);
-        assert_eq!(story.next(), [""; 0], "40 of 40, but the missing node may hold more");
-        assert_eq!(story.active(), ["node_down", "counter_drift"]);
-        story.return_node(0);
-        story.shared(60);
-        assert_eq!(story.next_names(), ["cleared node_down", "cleared counter_drift"]);
+        assert_eq!(trial.next_names(), ["raised counter_drift"]);
+        trial.shared(40);
+        assert_eq!(trial.next(), [""; 0], "40 of 40, but the missing node may hold more");
+        assert_eq!(trial.active(), ["node_down", "counter_drift"]);
+        trial.return_node(0);
+        trial.shared(60);
+        assert_eq!(trial.next_names(), ["cleared node_down", "cleared counter_drift"]);
     }
 
     #[test]
     fn the_store_ahead_is_drift_when_every_log_is_whole() {
-        let mut story = story();
-        story.admitted([10; 3]).shared(45);
+        let mut trial = trial();
+        trial.admitted([10; 3]).shared(45);
         for _ in 0..3 {
-            assert_eq!(story.next(), [""; 0]);
+            assert_eq!(trial.next(), [""; 0]);
         }
-        let raised = story.next();
+        let raised = trial.next();
         assert!(raised[0].ends_with("store counts 45: drift -15, tolerance 10"), "{raised:?}");
     }
 
     #[test]
     fn a_node_that_restarted_or_is_missing_is_not_drift() {
-        let mut story = story();
-        story.admitted([0, 10, 10]).shared(45);
-        story.sample(0).started_at_us = story.now_us() - 30_000_000;
+        let mut trial = trial();
+        trial.admitted([0, 10, 10]).shared(45);
+        trial.sample(0).started_at_us = trial.now_us() - 30_000_000;
         for _ in 0..20 {
-            assert_eq!(story.next(), [""; 0]);
+            assert_eq!(trial.next(), [""; 0]);
         }
-        story.sample(0).started_at_us = 0;
-        story.lose_node(0);
-        story.next();
+        trial.sample(0).started_at_us = 0;
+        trial.lose_node(0);
+        trial.next();
         for _ in 0..20 {
-            assert_eq!(story.next(), [""; 0]);
+            assert_eq!(trial.next(), [""; 0]);
         }
     }
 
     #[test]
     fn a_gap_neither_begins_nor_ends_a_drift() {
-        let mut story = story();
-        story.admitted([20; 3]);
-        story.next();
-        story.lose_store();
+        let mut trial = trial();
+        trial.admitted([20; 3]);
+        trial.next();
+        trial.lose_store();
         for _ in 0..10 {
-            story.next();
+            trial.next();
         }
-        story.return_store();
-        assert_eq!(story.next_names(), ["cleared redis_disconnected"], "seen twice, not held");
+        trial.return_store();
+        assert_eq!(trial.next_names(), ["cleared redis_disconnected"], "seen twice, not held");
         for _ in 0..2 {
-            assert_eq!(story.next(), [""; 0]);
+            assert_eq!(trial.next(), [""; 0]);
         }
-        assert_eq!(story.next_names(), ["raised counter_drift"]);
-        story.lose_store();
-        story.next();
-        assert_eq!(story.active(), ["redis_disconnected", "counter_drift"]);
+        assert_eq!(trial.next_names(), ["raised counter_drift"]);
+        trial.lose_store();
+        trial.next();
+        assert_eq!(trial.active(), ["redis_disconnected", "counter_drift"]);
     }
 
     #[test]
     fn counters_of_different_epochs_are_not_compared() {
-        let mut story = story();
-        story.admitted([20; 3]).epoch(2).node_epoch(0, 1);
+        let mut trial = trial();
+        trial.admitted([20; 3]).epoch(2).node_epoch(0, 1);
         for _ in 0..10 {
-            assert_eq!(story.next(), [""; 0]);
+            assert_eq!(trial.next(), [""; 0]);
         }
     }
 
     #[test]
     fn admissions_on_their_way_are_excused_while_writes_are_confirmed() {
-        let mut story = story();
+        let mut trial = trial();
         for _ in 0..6 {
-            story.admitted([10; 3]).unsynced([10; 3]);
-            assert_eq!(story.next(), [""; 0], "a busy second: ever new admissions wait for the next sync");
+            trial.admitted([10; 3]).unsynced([10; 3]);
+            assert_eq!(trial.next(), [""; 0], "a busy second: ever new admissions wait for the next sync");
         }
         for (age, changes) in
             [(300, vec![]), (500, vec![]), (700, vec!["raised store_not_writable", "raised counter_drift"])]
         {
             for node in 0..3 {
-                story.sample(node).last_write_age = Some(Duration::from_millis(age));
+                trial.sample(node).last_write_age = Some(Duration::from_millis(age));
             }
-            assert_eq!(story.next_names(), changes, "the next sync does not come");
+            assert_eq!(trial.next_names(), changes, "the next sync does not come");
         }
     }
 
     #[test]
     fn an_excuse_ends_when_it_would_take_more_admissions_than_the_limit() {
-        let mut story = story();
-        story.admitted([10; 3]).unsynced([10; 3]);
-        let quiet = (0..).take_while(|_| story.next().is_empty()).count();
+        let mut trial = trial();
+        trial.admitted([10; 3]).unsynced([10; 3]);
+        let quiet = (0..).take_while(|_| trial.next().is_empty()).count();
         assert_eq!(quiet, 27, "the tenth grace would take 110 admissions: a flush that never comes");
-        assert_eq!(story.active(), ["counter_drift"]);
+        assert_eq!(trial.active(), ["counter_drift"]);
     }
 
     #[test]
     fn an_admission_that_no_node_knows_to_be_unsynced_is_lost() {
-        let mut story = story();
-        story.admitted([10; 3]).shared(15).unsynced([1; 3]);
+        let mut trial = trial();
+        trial.admitted([10; 3]).shared(15).unsynced([1; 3]);
         for _ in 0..3 {
-            assert_eq!(story.next(), [""; 0]);
+            assert_eq!(trial.next(), [""; 0]);
         }
-        assert_eq!(story.next_names(), ["raised counter_drift"]);
+        assert_eq!(trial.next_names(), ["raised counter_drift"]);
     }
 
     #[test]
     fn a_drift_that_turns_round_is_another_one() {
-        let mut story = story();
+        let mut trial = trial();
         for shared in [0, 0, 0, 45, 45, 45] {
-            story.admitted([10; 3]).shared(shared);
-            assert_eq!(story.next(), [""; 0]);
+            trial.admitted([10; 3]).shared(shared);
+            assert_eq!(trial.next(), [""; 0]);
         }
-        assert_eq!(story.next_names(), ["raised counter_drift"]);
-        story.shared(0);
-        assert_eq!(story.next_names(), ["cleared counter_drift"]);
+        assert_eq!(trial.next_names(), ["raised counter_drift"]);
+        trial.shared(0);
+        assert_eq!(trial.next_names(), ["cleared counter_drift"]);
     }
 }

@@ -4,10 +4,10 @@ use std::fmt;
 use ratelimiter_api::{Limit, NodeId};
 use serde::Serialize;
 
-use super::{Finding, Verdict};
-use crate::monitor::Scene;
+use super::judgement::{Condition, Judgement};
+use crate::Subject;
+use crate::basis::Basis;
 use crate::text::ByNode;
-use crate::{Evidence, Subject};
 
 /// The nodes admitted more than the limit allows.
 ///
@@ -51,10 +51,10 @@ impl fmt::Display for GhostAllowing {
     }
 }
 
-pub(super) fn judge(scene: &Scene<'_>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (key, counts) in scene.round.keys() {
-        let Some(limit) = scene.memory.limit(key, counts) else { continue };
+pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<GhostAllowing>> {
+    let mut judgements = Vec::new();
+    for (key, counts) in basis.reading.keys() {
+        let Some(limit) = basis.memory.limit(key, counts) else { continue };
         let evidence = GhostAllowing {
             nodes: counts.by_node(),
             missing: counts.missing.iter().copied().cloned().collect(),
@@ -62,60 +62,60 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Finding> {
             limit,
             epoch: counts.epoch,
         };
-        let verdict = if evidence.excess() > 0 {
-            Verdict::Broken(Evidence::GhostAllowing(evidence))
+        let condition = if evidence.excess() > 0 {
+            Condition::Broken(evidence)
         } else if counts.is_whole() {
-            Verdict::Intact
+            Condition::Intact
         } else {
             continue;
         };
-        findings.push(Finding { subject: Subject::Key(key.clone()), verdict });
+        judgements.push(Judgement { subject: Subject::Key(key.clone()), condition });
     }
-    findings
+    judgements
 }
 
 #[cfg(test)]
 mod tests {
     use crate::Evidence;
-    use crate::monitor::story::Story;
+    use crate::trial::Trial;
 
     #[test]
     fn a_burst_that_every_node_admits_is_seen_in_the_next_round() {
-        let mut story = Story::new();
-        assert_eq!(story.next(), [""; 0]);
-        story.admitted([7, 7, 6]);
+        let mut trial = Trial::new();
+        assert_eq!(trial.next(), [""; 0]);
+        trial.admitted([7, 7, 6]);
         assert_eq!(
-            story.next(),
+            trial.next(),
             [
                 "raised ghost_allowing (key k): nodes admitted 20 (node-1 7, node-2 7, node-3 6), limit 10 per 60 s: \
               10 too many"
             ]
         );
-        story.admitted([7, 7, 9]).shared(23);
-        assert_eq!(story.next_names(), ["raised over_limit"], "the counts reach the store");
-        story.admitted([3, 3, 3]).shared(9);
-        assert_eq!(story.next_names(), ["cleared over_limit", "cleared ghost_allowing"]);
+        trial.admitted([7, 7, 9]).shared(23);
+        assert_eq!(trial.next_names(), ["raised over_limit"], "the counts reach the store");
+        trial.admitted([3, 3, 3]).shared(9);
+        assert_eq!(trial.next_names(), ["cleared over_limit", "cleared ghost_allowing"]);
     }
 
     #[test]
     fn one_admission_too_many_is_enough_and_none_too_many_is_not() {
-        let mut story = Story::new();
-        story.admitted([10, 0, 0]).shared(10);
-        assert_eq!(story.next(), [""; 0]);
-        story.admitted([10, 0, 1]);
-        assert_eq!(story.next_names(), ["raised ghost_allowing"]);
+        let mut trial = Trial::new();
+        trial.admitted([10, 0, 0]).shared(10);
+        assert_eq!(trial.next(), [""; 0]);
+        trial.admitted([10, 0, 1]);
+        assert_eq!(trial.next_names(), ["raised ghost_allowing"]);
     }
 
     #[test]
     fn a_missing_node_hides_admissions_but_does_not_undo_them() {
-        let mut story = Story::new();
-        story.admitted([8, 3, 9]).shared(10);
-        story.lose_node(2);
-        assert_eq!(story.next_names(), ["raised node_down", "raised ghost_allowing"]);
-        story.lose_node(1);
-        assert_eq!(story.next_names(), ["raised node_down"], "8 of 10 by one node is not the all-clear");
-        assert_eq!(story.active(), ["node_down", "node_down", "ghost_allowing"]);
-        let ghost = story.monitor.active().last().unwrap();
+        let mut trial = Trial::new();
+        trial.admitted([8, 3, 9]).shared(10);
+        trial.lose_node(2);
+        assert_eq!(trial.next_names(), ["raised node_down", "raised ghost_allowing"]);
+        trial.lose_node(1);
+        assert_eq!(trial.next_names(), ["raised node_down"], "8 of 10 by one node is not the all-clear");
+        assert_eq!(trial.active(), ["node_down", "node_down", "ghost_allowing"]);
+        let ghost = trial.monitor.active().last().unwrap();
         assert!(
             ghost.to_string().contains("nodes admitted 11 (node-1 8, node-2 3, node-3 missing)"),
             "{ghost}"
@@ -124,48 +124,48 @@ mod tests {
 
     #[test]
     fn restarted_nodes_clear_nothing_before_a_window_has_passed() {
-        let mut story = Story::new();
-        story.limit(10, 2).admitted([7, 7, 6]).shared(20);
-        assert_eq!(story.next_names(), ["raised over_limit", "raised ghost_allowing"]);
-        let restarted = story.now_us();
+        let mut trial = Trial::new();
+        trial.limit(10, 2).admitted([7, 7, 6]).shared(20);
+        assert_eq!(trial.next_names(), ["raised over_limit", "raised ghost_allowing"]);
+        let restarted = trial.now_us();
         for node in 0..3 {
-            story.sample(node).started_at_us = restarted;
+            trial.sample(node).started_at_us = restarted;
         }
-        story.admitted([0, 0, 0]);
-        while story.now_us() + 200_000 < restarted + 2_000_000 {
-            story.next();
-            assert!(story.active().contains(&"ghost_allowing"), "the store still counts 20");
+        trial.admitted([0, 0, 0]);
+        while trial.now_us() + 200_000 < restarted + 2_000_000 {
+            trial.next();
+            assert!(trial.active().contains(&"ghost_allowing"), "the store still counts 20");
         }
-        story.shared(0);
-        assert!(story.next_names().contains(&"cleared ghost_allowing".to_owned()));
+        trial.shared(0);
+        assert!(trial.next_names().contains(&"cleared ghost_allowing".to_owned()));
     }
 
     #[test]
     fn without_the_store_the_nodes_own_limit_is_used() {
-        let mut story = Story::new();
-        story.lose_store();
-        story.admitted([6, 5, 0]);
-        assert_eq!(story.next_names(), ["raised redis_disconnected", "raised ghost_allowing"]);
+        let mut trial = Trial::new();
+        trial.lose_store();
+        trial.admitted([6, 5, 0]);
+        assert_eq!(trial.next_names(), ["raised redis_disconnected", "raised ghost_allowing"]);
     }
 
     #[test]
     fn one_node_asked_at_two_endpoints_counts_once() {
-        let mut story = Story::new();
-        story.admitted([6, 1, 1]).shared(8);
-        let mut twin = story.nodes[0].clone();
+        let mut trial = Trial::new();
+        trial.admitted([6, 1, 1]).shared(8);
+        let mut twin = trial.nodes[0].clone();
         twin.address = "localhost:8001".to_owned();
-        story.nodes.push(twin);
-        assert_eq!(story.next(), [""; 0]);
+        trial.nodes.push(twin);
+        assert_eq!(trial.next(), [""; 0]);
     }
 
     #[test]
     fn the_peak_is_remembered() {
-        let mut story = Story::new();
+        let mut trial = Trial::new();
         for admitted in [12, 20, 15] {
-            story.admitted([admitted, 0, 0]).shared(10);
-            story.next();
+            trial.admitted([admitted, 0, 0]).shared(10);
+            trial.next();
         }
-        let violation = story.monitor.active().next().unwrap();
+        let violation = trial.monitor.active().next().unwrap();
         let admitted = |evidence: &Evidence| match evidence {
             Evidence::GhostAllowing(ghost) => ghost.admitted,
             other => panic!("{other:?}"),

@@ -3,10 +3,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Finding, Verdict};
-use crate::monitor::Scene;
+use super::judgement::{Condition, Judgement};
+use crate::Subject;
+use crate::basis::Basis;
 use crate::text::{Human, millis};
-use crate::{Evidence, Subject};
 
 /// Checks are slow.
 ///
@@ -31,18 +31,18 @@ impl fmt::Display for HighLatency {
     }
 }
 
-pub(super) fn judge(scene: &Scene<'_>) -> Vec<Finding> {
-    let allowed = scene.thresholds.latency();
-    let samples = scene.round.samples();
+pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<HighLatency>> {
+    let allowed = basis.thresholds.latency();
+    let samples = basis.reading.samples();
     samples
         .map(|(node, sample)| {
-            let verdict = match sample.check_p99 {
+            let condition = match sample.check_p99 {
                 Some(check_p99) if check_p99 > allowed => {
-                    Verdict::Broken(Evidence::HighLatency(HighLatency { check_p99, allowed }))
+                    Condition::Broken(HighLatency { check_p99, allowed })
                 }
-                _ => Verdict::Intact,
+                _ => Condition::Intact,
             };
-            Finding { subject: Subject::Node(node.clone()), verdict }
+            Judgement { subject: Subject::Node(node.clone()), condition }
         })
         .collect()
 }
@@ -50,56 +50,56 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::story::Story;
+    use crate::trial::Trial;
 
-    fn p99(story: &mut Story, ms: u64) {
-        story.sample(1).check_p99 = Some(Duration::from_millis(ms));
+    fn p99(trial: &mut Trial, ms: u64) {
+        trial.sample(1).check_p99 = Some(Duration::from_millis(ms));
     }
 
     #[test]
     fn a_node_that_is_slow_for_five_seconds_is_reported_with_its_worst() {
-        let mut story = Story::new();
-        story.next();
+        let mut trial = Trial::new();
+        trial.next();
         for round in 0..25 {
-            p99(&mut story, if round == 7 { 480 } else { 130 });
-            assert_eq!(story.next(), [""; 0], "round {round}");
+            p99(&mut trial, if round == 7 { 480 } else { 130 });
+            assert_eq!(trial.next(), [""; 0], "round {round}");
         }
-        assert_eq!(story.next(), ["raised high_latency (node-2): p99 of checks 130 ms, allowed 100 ms"]);
-        let violation = story.monitor.active().next().unwrap();
+        assert_eq!(trial.next(), ["raised high_latency (node-2): p99 of checks 130 ms, allowed 100 ms"]);
+        let violation = trial.monitor.active().next().unwrap();
         assert_eq!(violation.detected_at - violation.first_seen, Duration::from_secs(5));
         assert_eq!(violation.peak.to_string(), "p99 of checks 480 ms, allowed 100 ms");
 
-        story.sample(1).check_p99 = None;
-        assert_eq!(story.next_names(), ["cleared high_latency"], "without checks nobody waits");
+        trial.sample(1).check_p99 = None;
+        assert_eq!(trial.next_names(), ["cleared high_latency"], "without checks nobody waits");
     }
 
     #[test]
     fn one_quick_round_starts_the_grace_anew() {
-        let mut story = Story::new();
+        let mut trial = Trial::new();
         for round in 0..60 {
-            p99(&mut story, if round % 20 == 0 { 100 } else { 101 });
-            assert_eq!(story.next(), [""; 0], "round {round}");
+            p99(&mut trial, if round % 20 == 0 { 100 } else { 101 });
+            assert_eq!(trial.next(), [""; 0], "round {round}");
         }
     }
 
     #[test]
     fn time_without_samples_counts_towards_no_grace() {
-        let mut story = Story::new();
-        p99(&mut story, 130);
-        story.next();
-        story.lose_node(1);
+        let mut trial = Trial::new();
+        p99(&mut trial, 130);
+        trial.next();
+        trial.lose_node(1);
         for _ in 0..50 {
-            story.next();
+            trial.next();
         }
-        story.return_node(1);
+        trial.return_node(1);
         assert_eq!(
-            story.next_names(),
+            trial.next_names(),
             ["cleared node_down"],
             "slow ten seconds ago and slow now is not slow for ten"
         );
         for _ in 0..24 {
-            assert_eq!(story.next(), [""; 0]);
+            assert_eq!(trial.next(), [""; 0]);
         }
-        assert_eq!(story.next_names(), ["raised high_latency"]);
+        assert_eq!(trial.next_names(), ["raised high_latency"]);
     }
 }

@@ -1,15 +1,10 @@
 //! One invariant a file: its condition, why it raises no false alarm, its evidence, and its story as tests.
 
-use std::fmt;
-
-use serde::Serialize;
-
-use crate::monitor::Scene;
-use crate::{Evidence, Subject};
-
 mod counter_drift;
 mod ghost_allowing;
 mod high_latency;
+mod judgement;
+mod kind;
 mod node_down;
 mod over_limit;
 mod overspent;
@@ -17,155 +12,32 @@ mod redis_disconnected;
 mod store_not_writable;
 
 pub use counter_drift::CounterDrift;
-pub(crate) use counter_drift::Excuse;
 pub use ghost_allowing::GhostAllowing;
 pub use high_latency::HighLatency;
+pub(crate) use judgement::{Condition, Excuse, Judgement};
+pub use kind::{Invariant, Severity};
 pub use node_down::NodeDown;
 pub use over_limit::OverLimit;
 pub use overspent::Overspent;
 pub use redis_disconnected::RedisDisconnected;
 pub use store_not_writable::StoreNotWritable;
 
-/// What must hold of a cluster at every moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Invariant {
-    /// Every node can be reached and its heartbeat is not overdue.
-    NodeDown,
-    /// The store answers reads.
-    RedisDisconnected,
-    /// The store takes writes.
-    StoreNotWritable,
-    /// Checks are answered quickly.
-    HighLatency,
-    /// The admissions the nodes granted are those the store counts.
-    CounterDrift,
-    /// The store counts no more admissions than the limit.
-    OverLimit,
-    /// The nodes granted no more admissions than the limit.
-    GhostAllowing,
-    /// The nodes spent no more of their grants than the store charged.
-    Overspent,
-}
+use crate::Evidence;
+use crate::basis::Basis;
 
-/// How bad a violation is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Something is degraded.
-    Warning,
-    /// Something promised is broken.
-    Critical,
-}
-
-impl Severity {
-    /// The word used in output.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
+/// Judges every subject of which a round shows anything.
+pub(crate) fn judge(invariant: Invariant, basis: &Basis<'_>) -> Vec<Judgement<Evidence>> {
+    fn named<E>(judgements: Vec<Judgement<E>>, evidence: fn(E) -> Evidence) -> Vec<Judgement<Evidence>> {
+        judgements.into_iter().map(|judgement| judgement.map(evidence)).collect()
     }
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl Invariant {
-    /// Every invariant, in the order in which a round's changes are reported: causes before effects.
-    pub const ALL: &[Self] = &[
-        Self::NodeDown,
-        Self::RedisDisconnected,
-        Self::StoreNotWritable,
-        Self::HighLatency,
-        Self::CounterDrift,
-        Self::OverLimit,
-        Self::GhostAllowing,
-        Self::Overspent,
-    ];
-
-    /// The word used in output: what is reported when the invariant does not hold.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NodeDown => "node_down",
-            Self::RedisDisconnected => "redis_disconnected",
-            Self::StoreNotWritable => "store_not_writable",
-            Self::HighLatency => "high_latency",
-            Self::CounterDrift => "counter_drift",
-            Self::OverLimit => "over_limit",
-            Self::GhostAllowing => "ghost_allowing",
-            Self::Overspent => "overspent",
-        }
-    }
-
-    /// How bad it is when it does not hold.
-    pub const fn severity(self) -> Severity {
-        match self {
-            Self::NodeDown | Self::RedisDisconnected | Self::GhostAllowing | Self::Overspent => {
-                Severity::Critical
-            }
-            Self::StoreNotWritable | Self::HighLatency | Self::CounterDrift | Self::OverLimit => {
-                Severity::Warning
-            }
-        }
-    }
-
-    /// What a round says about every subject of which it says anything.
-    pub(crate) fn judge(self, scene: &Scene<'_>) -> Vec<Finding> {
-        match self {
-            Self::NodeDown => node_down::judge(scene),
-            Self::RedisDisconnected => redis_disconnected::judge(scene),
-            Self::StoreNotWritable => store_not_writable::judge(scene),
-            Self::HighLatency => high_latency::judge(scene),
-            Self::CounterDrift => counter_drift::judge(scene),
-            Self::OverLimit => over_limit::judge(scene),
-            Self::GhostAllowing => ghost_allowing::judge(scene),
-            Self::Overspent => overspent::judge(scene),
-        }
-    }
-}
-
-impl fmt::Display for Invariant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// What a round says about one subject. A subject without a finding is a gap: nothing begins and nothing ends.
-pub(crate) struct Finding {
-    pub(crate) subject: Subject,
-    pub(crate) verdict: Verdict,
-}
-
-pub(crate) enum Verdict {
-    /// The condition does not hold.
-    Intact,
-    /// It does.
-    Broken(Evidence),
-    /// It does, and may be harmless: it is seen, and keeps what is active, but raises nothing while the excuse lasts.
-    Excused(Evidence, Excuse),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_list_is_complete_and_in_the_order_of_the_type() {
-        for (n, &invariant) in Invariant::ALL.iter().enumerate() {
-            assert_eq!(invariant as usize, n);
-        }
-    }
-
-    #[test]
-    fn json_uses_the_same_words() {
-        for invariant in Invariant::ALL {
-            assert_eq!(serde_json::to_value(invariant).unwrap(), invariant.as_str());
-            let severity = invariant.severity();
-            assert_eq!(serde_json::to_value(severity).unwrap(), severity.as_str());
-        }
+    match invariant {
+        Invariant::NodeDown => named(node_down::judge(basis), Evidence::NodeDown),
+        Invariant::RedisDisconnected => named(redis_disconnected::judge(basis), Evidence::RedisDisconnected),
+        Invariant::StoreNotWritable => named(store_not_writable::judge(basis), Evidence::StoreNotWritable),
+        Invariant::HighLatency => named(high_latency::judge(basis), Evidence::HighLatency),
+        Invariant::CounterDrift => named(counter_drift::judge(basis), Evidence::CounterDrift),
+        Invariant::OverLimit => named(over_limit::judge(basis), Evidence::OverLimit),
+        Invariant::GhostAllowing => named(ghost_allowing::judge(basis), Evidence::GhostAllowing),
+        Invariant::Overspent => named(overspent::judge(basis), Evidence::Overspent),
     }
 }

@@ -3,9 +3,9 @@ use std::fmt;
 use ratelimiter_api::NodeState;
 use serde::Serialize;
 
-use super::{Finding, Verdict};
-use crate::monitor::Scene;
-use crate::{Evidence, Subject};
+use super::judgement::{Condition, Judgement};
+use crate::Subject;
+use crate::basis::Basis;
 
 /// A node cannot be reached, or its heartbeat is overdue.
 ///
@@ -42,22 +42,22 @@ impl fmt::Display for NodeDown {
     }
 }
 
-pub(super) fn judge(scene: &Scene<'_>) -> Vec<Finding> {
-    let nodes = scene.round.nodes.iter();
+pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<NodeDown>> {
+    let nodes = basis.reading.nodes().iter();
     nodes
         .map(|(&id, node)| {
             let down = node.sample.is_none() || node.heartbeat == Some(NodeState::Down);
-            let verdict = if down {
-                Verdict::Broken(Evidence::NodeDown(NodeDown {
+            let condition = if down {
+                Condition::Broken(NodeDown {
                     address: node.address.clone(),
                     heartbeat: node.heartbeat,
                     answered: node.sample.is_some(),
                     error: node.error.clone(),
-                }))
+                })
             } else {
-                Verdict::Intact
+                Condition::Intact
             };
-            Finding { subject: Subject::Node(id.clone()), verdict }
+            Judgement { subject: Subject::Node(id.clone()), condition }
         })
         .collect()
 }
@@ -65,42 +65,42 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::story::Story;
+    use crate::trial::Trial;
 
     #[test]
     fn a_node_that_stops_answering_is_down_at_once_and_up_again_with_its_first_answer() {
-        let mut story = Story::new();
-        assert_eq!(story.next(), [""; 0]);
-        story.lose_node(1);
+        let mut trial = Trial::new();
+        assert_eq!(trial.next(), [""; 0]);
+        trial.lose_node(1);
         assert_eq!(
-            story.next(),
+            trial.next(),
             ["raised node_down (node-2): 127.0.0.1:8002 does not answer (connection refused), heartbeat Up"]
         );
-        assert_eq!(story.next(), [""; 0], "what is known is not said again");
-        story.return_node(1);
-        assert_eq!(story.next_names(), ["cleared node_down"]);
+        assert_eq!(trial.next(), [""; 0], "what is known is not said again");
+        trial.return_node(1);
+        assert_eq!(trial.next_names(), ["cleared node_down"]);
     }
 
     #[test]
     fn a_node_without_a_heartbeat_is_down_although_it_answers() {
-        let mut story = Story::new();
-        story.nodes[0].heartbeat = Some(NodeState::Suspect);
-        assert_eq!(story.next(), [""; 0]);
-        story.nodes[0].heartbeat = None;
-        assert_eq!(story.next(), [""; 0]);
-        story.nodes[0].heartbeat = Some(NodeState::Down);
-        assert_eq!(story.next(), ["raised node_down (node-1): 127.0.0.1:8001 answers, heartbeat Down"]);
+        let mut trial = Trial::new();
+        trial.nodes[0].heartbeat = Some(NodeState::Suspect);
+        assert_eq!(trial.next(), [""; 0]);
+        trial.nodes[0].heartbeat = None;
+        assert_eq!(trial.next(), [""; 0]);
+        trial.nodes[0].heartbeat = Some(NodeState::Down);
+        assert_eq!(trial.next(), ["raised node_down (node-1): 127.0.0.1:8001 answers, heartbeat Down"]);
     }
 
     #[test]
     fn a_node_known_by_its_address_only_is_forgotten_when_it_tells_its_name() {
-        let mut story = Story::new();
-        story.lose_node(2);
-        story.nodes[2].node = "127.0.0.1:8003".into();
-        assert_eq!(story.next_names(), ["raised node_down"]);
-        story.return_node(2);
-        story.nodes[2].node = "node-3".into();
-        assert_eq!(story.next_names(), ["cleared node_down"]);
-        assert_eq!(story.active(), [""; 0]);
+        let mut trial = Trial::new();
+        trial.lose_node(2);
+        trial.nodes[2].node = "127.0.0.1:8003".into();
+        assert_eq!(trial.next_names(), ["raised node_down"]);
+        trial.return_node(2);
+        trial.nodes[2].node = "node-3".into();
+        assert_eq!(trial.next_names(), ["cleared node_down"]);
+        assert_eq!(trial.active(), [""; 0]);
     }
 }

@@ -3,9 +3,9 @@ use std::fmt;
 use ratelimiter_api::Limit;
 use serde::Serialize;
 
-use super::{Finding, Verdict};
-use crate::monitor::Scene;
-use crate::{Evidence, Subject};
+use super::judgement::{Condition, Judgement};
+use crate::Subject;
+use crate::basis::Basis;
 
 /// The store counts more admissions than the limit allows.
 ///
@@ -39,54 +39,50 @@ impl fmt::Display for OverLimit {
     }
 }
 
-pub(super) fn judge(scene: &Scene<'_>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (key, counts) in scene.round.keys() {
-        let (Some(shared), Some(limit)) = (counts.shared, scene.memory.limit(key, counts)) else { continue };
+pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<OverLimit>> {
+    let mut judgements = Vec::new();
+    for (key, counts) in basis.reading.keys() {
+        let (Some(shared), Some(limit)) = (counts.shared, basis.memory.limit(key, counts)) else { continue };
         let evidence = OverLimit { shared, limit, epoch: counts.epoch };
-        let verdict = if evidence.excess() > 0 {
-            Verdict::Broken(Evidence::OverLimit(evidence))
-        } else {
-            Verdict::Intact
-        };
-        findings.push(Finding { subject: Subject::Key(key.clone()), verdict });
+        let condition = if evidence.excess() > 0 { Condition::Broken(evidence) } else { Condition::Intact };
+        judgements.push(Judgement { subject: Subject::Key(key.clone()), condition });
     }
-    findings
+    judgements
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::monitor::story::Story;
+    use crate::trial::Trial;
 
     #[test]
     fn a_count_above_the_limit_is_reported_at_once() {
-        let mut story = Story::new();
-        story.shared(10).admitted([4, 3, 3]);
-        assert_eq!(story.next(), [""; 0]);
-        story.shared(11);
+        let mut trial = Trial::new();
+        trial.shared(10).admitted([4, 3, 3]);
+        assert_eq!(trial.next(), [""; 0]);
+        trial.shared(11);
         assert_eq!(
-            story.next(),
+            trial.next(),
             ["raised over_limit (key k): store counts 11, limit 10 per 60 s: 1 too many"]
         );
-        story.lose_store();
-        story.next();
-        assert_eq!(story.active(), ["redis_disconnected", "over_limit"], "a gap ends nothing");
-        story.return_store();
-        story.shared(10);
-        assert_eq!(story.next_names(), ["cleared redis_disconnected", "cleared over_limit"]);
+        trial.lose_store();
+        trial.next();
+        assert_eq!(trial.active(), ["redis_disconnected", "over_limit"], "a gap ends nothing");
+        trial.return_store();
+        trial.shared(10);
+        assert_eq!(trial.next_names(), ["cleared redis_disconnected", "cleared over_limit"]);
     }
 
     #[test]
     fn what_was_admitted_before_the_limit_was_lowered_is_no_violation() {
-        let mut story = Story::new();
-        story.limit(100, 60).shared(80).admitted([30, 30, 20]);
-        assert_eq!(story.next(), [""; 0]);
-        story.limit(10, 60);
+        let mut trial = Trial::new();
+        trial.limit(100, 60).shared(80).admitted([30, 30, 20]);
+        assert_eq!(trial.next(), [""; 0]);
+        trial.limit(10, 60);
         for _ in 0..303 {
-            assert_eq!(story.next(), [""; 0]);
+            assert_eq!(trial.next(), [""; 0]);
         }
         assert_eq!(
-            story.next_names(),
+            trial.next_names(),
             ["raised over_limit", "raised ghost_allowing"],
             "60.6 s later all of it must have left the window"
         );
@@ -94,65 +90,65 @@ mod tests {
 
     #[test]
     fn a_raised_limit_counts_as_soon_as_anybody_shows_it() {
-        let mut story = Story::new();
-        story.next();
-        story.node_limit(0, 20, 60);
-        story.shared(18).admitted([18, 0, 0]);
-        assert_eq!(story.next(), [""; 0]);
+        let mut trial = Trial::new();
+        trial.next();
+        trial.node_limit(0, 20, 60);
+        trial.shared(18).admitted([18, 0, 0]);
+        assert_eq!(trial.next(), [""; 0]);
     }
 
     #[test]
     fn a_longer_window_is_judged_when_it_has_passed_once() {
-        let mut story = Story::new();
-        story.limit(10, 1).shared(10).admitted([10, 0, 0]);
-        assert_eq!(story.next(), [""; 0]);
-        story.limit(10, 2).shared(20).admitted([20, 0, 0]);
+        let mut trial = Trial::new();
+        trial.limit(10, 1).shared(10).admitted([10, 0, 0]);
+        assert_eq!(trial.next(), [""; 0]);
+        trial.limit(10, 2).shared(20).admitted([20, 0, 0]);
         for _ in 0..13 {
-            assert_eq!(story.next(), [""; 0], "10 in each of two seconds were allowed");
+            assert_eq!(trial.next(), [""; 0], "10 in each of two seconds were allowed");
         }
-        assert_eq!(story.next_names(), ["raised over_limit", "raised ghost_allowing"]);
+        assert_eq!(trial.next_names(), ["raised over_limit", "raised ghost_allowing"]);
     }
 
     #[test]
     fn a_reset_begins_a_new_count_and_ends_what_the_old_one_broke() {
-        let mut story = Story::new();
-        story.shared(12).admitted([4, 4, 4]);
-        assert_eq!(story.next_names(), ["raised over_limit", "raised ghost_allowing"]);
-        story.epoch(2).node_epoch(1, 1);
-        story.next();
-        assert_eq!(story.active(), ["over_limit", "ghost_allowing"], "one node has not heard of it");
-        story.node_epoch(1, 2).shared(0).admitted([0, 0, 0]);
-        assert_eq!(story.next_names(), ["cleared over_limit", "cleared ghost_allowing"]);
+        let mut trial = Trial::new();
+        trial.shared(12).admitted([4, 4, 4]);
+        assert_eq!(trial.next_names(), ["raised over_limit", "raised ghost_allowing"]);
+        trial.epoch(2).node_epoch(1, 1);
+        trial.next();
+        assert_eq!(trial.active(), ["over_limit", "ghost_allowing"], "one node has not heard of it");
+        trial.node_epoch(1, 2).shared(0).admitted([0, 0, 0]);
+        assert_eq!(trial.next_names(), ["cleared over_limit", "cleared ghost_allowing"]);
     }
 
     #[test]
     fn nodes_that_have_not_heard_of_a_reset_are_not_judged_by_the_new_limits() {
-        let mut story = Story::new();
-        story.limit(20, 60).admitted([6, 6, 6]).shared(18);
-        assert_eq!(story.next(), [""; 0]);
-        story.limit(10, 60).shared_epoch(2).shared(0);
+        let mut trial = Trial::new();
+        trial.limit(20, 60).admitted([6, 6, 6]).shared(18);
+        assert_eq!(trial.next(), [""; 0]);
+        trial.limit(10, 60).shared_epoch(2).shared(0);
         for node in 0..3 {
-            story.lose_node(node);
+            trial.lose_node(node);
         }
         assert_eq!(
-            story.next_names(),
+            trial.next_names(),
             ["raised node_down"; 3],
             "only the store tells, and it has begun anew"
         );
         for node in 0..3 {
-            story.return_node(node);
+            trial.return_node(node);
         }
-        story.lose_store();
-        let changes = story.next_names();
+        trial.lose_store();
+        let changes = trial.next_names();
         assert!(!changes.contains(&"raised ghost_allowing".to_owned()), "18 of the 20 allowed: {changes:?}");
     }
 
     #[test]
     fn a_deleted_key_takes_its_violation_with_it() {
-        let mut story = Story::new();
-        story.shared(12).admitted([4, 4, 4]);
-        story.next();
-        story.delete_key();
-        assert_eq!(story.next_names(), ["cleared over_limit", "cleared ghost_allowing"]);
+        let mut trial = Trial::new();
+        trial.shared(12).admitted([4, 4, 4]);
+        trial.next();
+        trial.delete_key();
+        assert_eq!(trial.next_names(), ["cleared over_limit", "cleared ghost_allowing"]);
     }
 }

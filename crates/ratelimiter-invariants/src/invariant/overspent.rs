@@ -4,10 +4,10 @@ use std::fmt;
 use ratelimiter_api::{Limit, NodeId};
 use serde::Serialize;
 
-use super::{Finding, Verdict};
-use crate::monitor::Scene;
+use super::judgement::{Condition, Judgement};
+use crate::Subject;
+use crate::basis::Basis;
 use crate::text::ByNode;
-use crate::{Evidence, Subject};
 
 /// The nodes made more admissions from their grants than the store charged for them.
 ///
@@ -54,61 +54,61 @@ impl fmt::Display for Overspent {
     }
 }
 
-pub(super) fn judge(scene: &Scene<'_>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (key, counts) in scene.round.keys() {
+pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<Overspent>> {
+    let mut judgements = Vec::new();
+    for (key, counts) in basis.reading.keys() {
         let Some(grants) = counts.grants else { continue };
         let nodes: BTreeMap<_, _> =
             counts.nodes.iter().map(|(node, count)| ((*node).clone(), count.leased)).collect();
         let admitted = nodes.values().fold(0, |sum: u64, count| sum.saturating_add(*count));
         let (charged, limit, epoch) = (grants.charged, counts.limit, counts.epoch);
         let evidence = Overspent { nodes, admitted, charged, limit, epoch };
-        let verdict = if evidence.excess() > 0 {
-            Verdict::Broken(Evidence::Overspent(evidence))
+        let condition = if evidence.excess() > 0 {
+            Condition::Broken(evidence)
         } else if counts.is_whole() {
-            Verdict::Intact
+            Condition::Intact
         } else {
             continue;
         };
-        findings.push(Finding { subject: Subject::Key(key.clone()), verdict });
+        judgements.push(Judgement { subject: Subject::Key(key.clone()), condition });
     }
-    findings
+    judgements
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::monitor::story::Story;
+    use crate::trial::Trial;
 
     #[test]
     fn one_admission_beyond_charges_is_reported_at_once() {
-        let mut story = Story::new();
-        story.leased([3, 3, 1]).granted(9, 4);
-        assert_eq!(story.next(), [""; 0]);
-        story.leased([3, 3, 4]);
+        let mut trial = Trial::new();
+        trial.leased([3, 3, 1]).granted(9, 4);
+        assert_eq!(trial.next(), [""; 0]);
+        trial.leased([3, 3, 4]);
         assert_eq!(
-            story.next(),
+            trial.next(),
             [
                 "raised overspent (key k): nodes spent 10 (node-1 3, node-2 3, node-3 4), store charged 9: 1 too many"
             ]
         );
-        story.lose_node(2);
-        story.next();
-        assert!(story.active().contains(&"overspent"), "a gap ends nothing");
-        story.return_node(2);
-        story.granted(10, 0);
-        assert!(story.next_names().contains(&"cleared overspent".to_owned()));
+        trial.lose_node(2);
+        trial.next();
+        assert!(trial.active().contains(&"overspent"), "a gap ends nothing");
+        trial.return_node(2);
+        trial.granted(10, 0);
+        assert!(trial.next_names().contains(&"cleared overspent".to_owned()));
     }
 
     #[test]
     fn unspent_charge_is_no_drift() {
-        let mut story = Story::new();
-        story.limit(100, 60).leased([10, 10, 10]).granted(90, 70);
+        let mut trial = Trial::new();
+        trial.limit(100, 60).leased([10, 10, 10]).granted(90, 70);
         for _ in 0..50 {
-            assert_eq!(story.next(), [""; 0]);
+            assert_eq!(trial.next(), [""; 0]);
         }
         // Settled, and still counted for no admission that a node made.
-        story.granted(90, 0);
-        let raised = (0..10).flat_map(|_| story.next_names()).collect::<Vec<_>>();
+        trial.granted(90, 0);
+        let raised = (0..10).flat_map(|_| trial.next_names()).collect::<Vec<_>>();
         assert_eq!(raised, ["raised counter_drift"]);
     }
 }

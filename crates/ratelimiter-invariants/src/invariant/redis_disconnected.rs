@@ -4,10 +4,10 @@ use std::fmt;
 use ratelimiter_api::NodeId;
 use serde::Serialize;
 
-use super::{Finding, Verdict};
-use crate::monitor::Scene;
+use super::judgement::{Condition, Judgement};
+use crate::Subject;
+use crate::basis::Basis;
 use crate::text::ByNode;
-use crate::{Evidence, Subject};
 
 /// The store does not answer a read.
 ///
@@ -40,42 +40,42 @@ impl fmt::Display for RedisDisconnected {
     }
 }
 
-pub(super) fn judge(scene: &Scene<'_>) -> Vec<Finding> {
-    let verdict = if scene.round.store.is_some() {
-        Verdict::Intact
+pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<RedisDisconnected>> {
+    let condition = if basis.reading.store().is_some() {
+        Condition::Intact
     } else {
-        Verdict::Broken(Evidence::RedisDisconnected(RedisDisconnected {
-            error: scene.round.store_error.map(str::to_owned),
-            node_reads_pass: scene
-                .round
+        Condition::Broken(RedisDisconnected {
+            error: basis.reading.store_error().map(str::to_owned),
+            node_reads_pass: basis
+                .reading
                 .samples()
                 .map(|(node, sample)| (node.clone(), sample.store_connected))
                 .collect(),
-        }))
+        })
     };
-    vec![Finding { subject: Subject::Store, verdict }]
+    vec![Judgement { subject: Subject::Store, condition }]
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::monitor::story::Story;
+    use crate::trial::Trial;
 
     #[test]
     fn a_store_that_stops_answering_is_reported_at_once_and_cleared_by_its_first_answer() {
-        let mut story = Story::new();
-        assert_eq!(story.next(), [""; 0]);
-        story.lose_store();
-        story.sample(0).store_connected = false;
-        story.lose_node(2);
+        let mut trial = Trial::new();
+        assert_eq!(trial.next(), [""; 0]);
+        trial.lose_store();
+        trial.sample(0).store_connected = false;
+        trial.lose_node(2);
         assert_eq!(
-            story.next(),
+            trial.next(),
             [
                 "raised node_down (node-3): 127.0.0.1:8003 does not answer (connection refused), heartbeat Up",
                 "raised redis_disconnected (store): store does not answer reads (read timed out), \
                  the nodes' reads: node-1 fail, node-2 pass",
             ]
         );
-        story.return_store();
-        assert_eq!(story.next_names(), ["cleared redis_disconnected"]);
+        trial.return_store();
+        assert_eq!(trial.next_names(), ["cleared redis_disconnected"]);
     }
 }

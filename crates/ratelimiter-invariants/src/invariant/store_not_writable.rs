@@ -5,10 +5,11 @@ use std::time::Duration;
 use ratelimiter_api::NodeId;
 use serde::Serialize;
 
-use super::{Finding, Verdict};
-use crate::monitor::{Scene, write_age};
+use super::judgement::{Condition, Judgement};
+use crate::Subject;
+use crate::basis::Basis;
+use crate::reading::write_age;
 use crate::text::{ByNode, Human, millis, millis_by_node};
-use crate::{Evidence, Subject};
 
 /// The store answers reads and takes no writes.
 ///
@@ -51,104 +52,101 @@ impl fmt::Display for StoreNotWritable {
     }
 }
 
-pub(super) fn judge(scene: &Scene<'_>) -> Vec<Finding> {
-    if scene.round.store.is_none() {
+pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<StoreNotWritable>> {
+    if basis.reading.store().is_none() {
         return Vec::new();
     }
     let mut overdue = BTreeMap::new();
     let mut allowed = Duration::ZERO;
-    let mut takes_writes = false;
-    for (node, sample) in scene.round.samples() {
-        let patience = sample.sync_interval.saturating_mul(scene.thresholds.write_overdue());
-        let age = write_age(sample, scene.round.span_end_us);
-        if age <= patience {
-            takes_writes = true;
-        } else if scene.memory.unwritten(node).is_some_and(|time| time >= patience) {
+    for (node, sample) in basis.reading.samples() {
+        let patience = basis.thresholds.write_patience(sample.sync_interval);
+        let age = write_age(sample, basis.reading.span_end_us());
+        if age > patience && basis.memory.unwritten(node).is_some_and(|time| time >= patience) {
             overdue.insert(node.clone(), age);
             allowed = allowed.max(patience);
         }
     }
-    let verdict = if takes_writes {
-        Verdict::Intact
+    let condition = if basis.reading.takes_writes(basis.thresholds) == Some(true) {
+        Condition::Intact
     } else if let Some(&age) = overdue.values().min() {
-        Verdict::Broken(Evidence::StoreNotWritable(StoreNotWritable { age, overdue, allowed }))
+        Condition::Broken(StoreNotWritable { age, overdue, allowed })
     } else {
         return Vec::new();
     };
-    vec![Finding { subject: Subject::Store, verdict }]
+    vec![Judgement { subject: Subject::Store, condition }]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::story::Story;
+    use crate::trial::Trial;
 
-    fn write_ages(story: &mut Story, ages_ms: [u64; 3]) {
+    fn write_ages(trial: &mut Trial, ages_ms: [u64; 3]) {
         for (node, age) in ages_ms.into_iter().enumerate() {
-            story.sample(node).last_write_age = Some(Duration::from_millis(age));
+            trial.sample(node).last_write_age = Some(Duration::from_millis(age));
         }
     }
 
     #[test]
     fn a_write_pause_is_seen_when_the_last_write_of_all_nodes_is_overdue() {
-        let mut story = Story::new();
+        let mut trial = Trial::new();
         for ages in [[50, 100, 150], [250, 300, 350], [450, 500, 550], [650, 700, 590]] {
-            write_ages(&mut story, ages);
-            assert_eq!(story.next(), [""; 0], "{ages:?}");
+            write_ages(&mut trial, ages);
+            assert_eq!(trial.next(), [""; 0], "{ages:?}");
         }
-        write_ages(&mut story, [850, 900, 790]);
+        write_ages(&mut trial, [850, 900, 790]);
         assert_eq!(
-            story.next(),
+            trial.next(),
             ["raised store_not_writable (store): store confirmed no write for 790 ms while reads pass \
               (node-1 850 ms, node-2 900 ms, node-3 790 ms), allowed 600 ms"]
         );
-        write_ages(&mut story, [1050, 20, 990]);
-        assert_eq!(story.next_names(), ["cleared store_not_writable"]);
+        write_ages(&mut trial, [1050, 20, 990]);
+        assert_eq!(trial.next_names(), ["cleared store_not_writable"]);
     }
 
     #[test]
     fn one_node_that_cannot_write_does_not_make_the_store_read_only() {
-        let mut story = Story::new();
+        let mut trial = Trial::new();
         for age in [500, 700, 900, 5_000] {
-            write_ages(&mut story, [50, 100, age]);
-            assert_eq!(story.next(), [""; 0], "{age}");
+            write_ages(&mut trial, [50, 100, age]);
+            assert_eq!(trial.next(), [""; 0], "{age}");
         }
     }
 
     #[test]
     fn a_node_that_cannot_read_says_nothing_about_writes() {
-        let mut story = Story::new();
+        let mut trial = Trial::new();
         for age in [400, 600, 800, 1_000, 1_200] {
-            write_ages(&mut story, [age; 3]);
+            write_ages(&mut trial, [age; 3]);
             for node in 0..3 {
-                story.sample(node).store_connected = false;
+                trial.sample(node).store_connected = false;
             }
-            assert_eq!(story.next(), [""; 0], "{age}");
+            assert_eq!(trial.next(), [""; 0], "{age}");
         }
     }
 
     #[test]
     fn a_store_that_comes_back_gets_the_time_to_take_a_write() {
-        let mut story = Story::new();
-        assert_eq!(story.next(), [""; 0]);
-        story.lose_store();
+        let mut trial = Trial::new();
+        assert_eq!(trial.next(), [""; 0]);
+        trial.lose_store();
         for _ in 0..10 {
-            story.next();
+            trial.next();
         }
-        story.return_store();
-        write_ages(&mut story, [2_200; 3]);
+        trial.return_store();
+        write_ages(&mut trial, [2_200; 3]);
         assert_eq!(
-            story.next_names(),
+            trial.next_names(),
             ["cleared redis_disconnected"],
             "reads pass, the first write is under way"
         );
-        write_ages(&mut story, [2_400; 3]);
-        assert_eq!(story.next(), [""; 0]);
-        write_ages(&mut story, [2_600; 3]);
-        assert_eq!(story.next(), [""; 0]);
-        write_ages(&mut story, [2_800; 3]);
+        write_ages(&mut trial, [2_400; 3]);
+        assert_eq!(trial.next(), [""; 0]);
+        write_ages(&mut trial, [2_600; 3]);
+        assert_eq!(trial.next(), [""; 0]);
+        write_ages(&mut trial, [2_800; 3]);
         assert_eq!(
-            story.next_names(),
+            trial.next_names(),
             ["raised store_not_writable"],
             "no write in 3 sync intervals of reads"
         );
@@ -156,71 +154,71 @@ mod tests {
 
     #[test]
     fn nodes_that_stall_show_nothing_about_writes() {
-        let mut story = Story::new();
+        let mut trial = Trial::new();
         for _ in 0..10 {
-            assert_eq!(story.next(), [""; 0]);
+            assert_eq!(trial.next(), [""; 0]);
         }
         // Frozen for 480 ms just after a round, so that the next one waits for 280 ms of it.
-        story.stall(1);
-        write_ages(&mut story, [680, 650, 640]);
+        trial.stall(1);
+        write_ages(&mut trial, [680, 650, 640]);
         for node in 0..3 {
-            story.sample(node).latency = Duration::from_millis(280);
+            trial.sample(node).latency = Duration::from_millis(280);
         }
-        assert_eq!(story.next(), [""; 0], "the nodes could not have written");
+        assert_eq!(trial.next(), [""; 0], "the nodes could not have written");
         for node in 0..3 {
-            story.sample(node).latency = Duration::from_millis(1);
+            trial.sample(node).latency = Duration::from_millis(1);
         }
-        write_ages(&mut story, [50; 3]);
-        assert_eq!(story.next(), [""; 0]);
+        write_ages(&mut trial, [50; 3]);
+        assert_eq!(trial.next(), [""; 0]);
     }
 
     #[test]
     fn a_machine_that_stalls_between_rounds_raises_nothing() {
-        let mut story = Story::new();
+        let mut trial = Trial::new();
         for _ in 0..10 {
-            assert_eq!(story.next(), [""; 0]);
+            assert_eq!(trial.next(), [""; 0]);
         }
-        story.stall(6);
-        write_ages(&mut story, [1_300; 3]);
-        assert_eq!(story.next(), [""; 0], "nodes and observer stood still alike");
-        write_ages(&mut story, [50; 3]);
-        assert_eq!(story.next(), [""; 0]);
+        trial.stall(6);
+        write_ages(&mut trial, [1_300; 3]);
+        assert_eq!(trial.next(), [""; 0], "nodes and observer stood still alike");
+        write_ages(&mut trial, [50; 3]);
+        assert_eq!(trial.next(), [""; 0]);
     }
 
     #[test]
     fn a_slow_observer_sees_a_write_pause() {
-        let mut story = Story::new();
+        let mut trial = Trial::new();
         for round in 0..4 {
-            write_ages(&mut story, [1_200 + round * 1_200; 3]);
-            story.stall(5);
-            story.next();
+            write_ages(&mut trial, [1_200 + round * 1_200; 3]);
+            trial.stall(5);
+            trial.next();
         }
-        assert_eq!(story.active(), ["store_not_writable"]);
+        assert_eq!(trial.active(), ["store_not_writable"]);
     }
 
     #[test]
     fn a_node_that_has_just_started_is_not_overdue() {
-        let mut story = Story::new();
+        let mut trial = Trial::new();
         for _ in 0..5 {
-            let start = story.now_us() + 150_000;
+            let start = trial.now_us() + 150_000;
             for node in 0..3 {
-                story.sample(node).last_write_age = None;
-                story.sample(node).started_at_us = start;
+                trial.sample(node).last_write_age = None;
+                trial.sample(node).started_at_us = start;
             }
-            assert_eq!(story.next(), [""; 0]);
+            assert_eq!(trial.next(), [""; 0]);
         }
     }
 
     #[test]
     fn nothing_ends_while_the_store_cannot_be_read() {
-        let mut story = Story::new();
+        let mut trial = Trial::new();
         for age in [200, 400, 600, 800] {
-            write_ages(&mut story, [age; 3]);
-            story.next();
+            write_ages(&mut trial, [age; 3]);
+            trial.next();
         }
-        assert_eq!(story.active(), ["store_not_writable"]);
-        story.lose_store();
-        story.next();
-        assert_eq!(story.active(), ["redis_disconnected", "store_not_writable"]);
+        assert_eq!(trial.active(), ["store_not_writable"]);
+        trial.lose_store();
+        trial.next();
+        assert_eq!(trial.active(), ["redis_disconnected", "store_not_writable"]);
     }
 }

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::seen_of;
-use crate::invariant::{Excuse, Finding, Verdict};
+use crate::invariant::{Condition, Excuse, Judgement};
+use crate::memory::seen_of;
 use crate::{Change, Evidence, Invariant, Subject, Violation};
 
-/// What has been seen broken and for how long: grace, peak, and when it ends.
+/// The broken invariants, each with the time since its first round, its peak and its end.
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
     round: u64,
@@ -39,29 +39,29 @@ impl Tracker {
         self.round += 1;
     }
 
-    /// Clears what is about subjects that are gone.
+    /// Clears the violations of subjects that are gone.
     pub(crate) fn forget(&mut self, is_known: impl Fn(&Subject) -> bool) -> Vec<Change> {
         let gone: Vec<_> = self.tracks.keys().filter(|(_, subject)| !is_known(subject)).cloned().collect();
         gone.iter().filter_map(|key| self.tracks.remove(key)?.clear()).collect()
     }
 
-    /// Takes what the current round says about one subject: nothing, a beginning, an end, or an end and a beginning.
+    /// Takes the current round's judgement of one subject: nothing, a beginning, an end, or an end and a beginning.
     pub(crate) fn apply(
         &mut self,
         invariant: Invariant,
-        finding: Finding,
+        judgement: Judgement<Evidence>,
         at: Duration,
         grace: Duration,
     ) -> Vec<Change> {
         let mut changes = Vec::new();
-        let key = (invariant, finding.subject);
-        let (evidence, excuse) = match finding.verdict {
-            Verdict::Intact => {
+        let key = (invariant, judgement.subject);
+        let (evidence, excuse) = match judgement.condition {
+            Condition::Intact => {
                 changes.extend(self.tracks.remove(&key).and_then(Track::clear));
                 return changes;
             }
-            Verdict::Broken(evidence) => (evidence, None),
-            Verdict::Excused(evidence, excuse) => (evidence, Some(excuse)),
+            Condition::Broken(evidence) => (evidence, None),
+            Condition::Excused(evidence, excuse) => (evidence, Some(excuse)),
         };
         let goes_on = |track: &Track| track.violation.evidence.continues_as(&evidence);
         if self.tracks.get(&key).is_some_and(|track| !goes_on(track)) {

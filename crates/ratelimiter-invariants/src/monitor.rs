@@ -1,21 +1,10 @@
-use std::time::Duration;
-
 use ratelimiter_api::Observation;
 
-use crate::{Change, Invariant, Thresholds, Violation};
-
-mod memory;
-mod round;
-mod tracker;
-
-#[cfg(test)]
-pub(crate) mod story;
-
-use memory::Memory;
-use round::Round;
-use tracker::Tracker;
-
-pub(crate) use round::{KeyRound, NodeCount, write_age};
+use crate::basis::Basis;
+use crate::invariant::judge;
+use crate::memory::Memory;
+use crate::tracker::Tracker;
+use crate::{Change, Invariant, Reading, Thresholds, Violation};
 
 /// Observations in, violations out.
 ///
@@ -26,11 +15,11 @@ pub(crate) use round::{KeyRound, NodeCount, write_age};
 ///
 /// # What the observer must keep to
 /// - Rounds come in order of `at`. One round is about one cluster, and lists *every* node of it: the store counts the
-///   admissions of nodes that nobody asked, and they would look like drift.
+///   admissions of nodes that were not asked, and they would look like drift.
 /// - Samples are taken after the end of the span, the nodes' before the store's. A store that was read first lacks what
 ///   a node wrote in between.
 /// - Every limit is seen in at least one complete round. A limit that was raised and lowered again between two rounds,
-///   or lowered less than a window before the first, is unknown to the monitor: what it let pass is reported.
+///   or lowered less than a window before the first, is unknown to the monitor, and its admissions are reported.
 ///
 /// Memory is bounded by the nodes, keys and limits that the observations list.
 #[derive(Debug, Default)]
@@ -40,38 +29,23 @@ pub struct Monitor {
     tracker: Tracker,
 }
 
-/// All that a round is judged by.
-pub(crate) struct Scene<'a> {
-    pub(crate) round: &'a Round<'a>,
-    pub(crate) memory: &'a Memory,
-    pub(crate) thresholds: &'a Thresholds,
-}
-
-/// The part of the time between two rounds that counts towards a patience: at most half of it. A machine that stalls
-/// between two rounds stalls nodes and observer alike, and shows nothing about either; an observer that is slow on purpose
-/// needs three rounds.
-fn seen_of(gap: Duration, patience: Duration) -> Duration {
-    gap.min(patience / 2)
-}
-
 impl Monitor {
     /// A monitor that has seen nothing yet.
     pub fn new(thresholds: Thresholds) -> Self {
         Self { thresholds, ..Self::default() }
     }
 
-    /// Judges one round and returns what it changed, in the order of [`Invariant::ALL`].
+    /// Judges one round and returns its changes, in the order of [`Invariant::ALL`].
     pub fn observe(&mut self, observation: &Observation) -> Vec<Change> {
-        let round = Round::new(observation);
-        let lag = self.thresholds.grace(Invariant::CounterDrift);
-        self.memory.update(&round, lag, self.thresholds.write_overdue());
-        let scene = Scene { round: &round, memory: &self.memory, thresholds: &self.thresholds };
+        let reading = Reading::new(observation);
+        self.memory.update(&reading, &self.thresholds);
+        let basis = Basis { reading: &reading, memory: &self.memory, thresholds: &self.thresholds };
         self.tracker.begin_round();
-        let mut changes = self.tracker.forget(|subject| round.knows(subject));
+        let mut changes = self.tracker.forget(|subject| reading.knows(subject));
         for &invariant in Invariant::ALL {
             let grace = self.thresholds.grace(invariant).resolve(self.memory.slowest_sync());
-            for finding in invariant.judge(&scene) {
-                changes.extend(self.tracker.apply(invariant, finding, round.at, grace));
+            for judgement in judge(invariant, &basis) {
+                changes.extend(self.tracker.apply(invariant, judgement, reading.at(), grace));
             }
         }
         changes

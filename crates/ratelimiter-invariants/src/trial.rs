@@ -4,20 +4,19 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ratelimiter_api::{
-    Key, KeySample, Limit, NodeObservation, NodeSample, NodeState, Observation, SharedCount, SharedGrants,
-    StoreSample,
+    Key, KeySample, Limit, NodeObservation, NodeSample, Observation, SharedCount, SharedGrants, StoreSample,
 };
 
-use crate::{Change, Monitor};
+use crate::{Change, Monitor, RoundBuilder};
 
 const ROUND: Duration = Duration::from_millis(200);
-/// The store's clock when the observer starts.
-const EPOCH_US: u64 = 1_000_000_000_000;
 
-pub(crate) struct Story {
+pub(crate) struct Trial {
     pub(crate) monitor: Monitor,
     pub(crate) nodes: Vec<NodeObservation>,
     store: StoreSample,
+    /// The store's clock when the observer starts.
+    span_start_us: u64,
     store_lost: bool,
     lost: BTreeMap<usize, NodeSample>,
     rounds: u32,
@@ -27,33 +26,20 @@ fn key() -> Key {
     Key::new("k").unwrap()
 }
 
-impl Story {
+impl Trial {
     pub(crate) fn new() -> Self {
         let limit = Limit::new(10, 60).unwrap();
-        let nodes = (1..=3).map(|n| NodeObservation {
-            node: format!("node-{n}").as_str().into(),
-            address: format!("127.0.0.1:800{n}"),
-            heartbeat: Some(NodeState::Up),
-            sample: Some(NodeSample {
-                boot: "a".to_owned(),
-                started_at_us: 0,
-                latency: Duration::from_millis(1),
-                store_connected: true,
-                last_write_age: Some(Duration::from_millis(100)),
-                check_p99: Some(Duration::from_millis(2)),
-                sync_interval: Duration::from_millis(200),
-                keys: BTreeMap::from([(
-                    key(),
-                    KeySample { limit, epoch: 1, admissions: 0, unsynced: 0, leased: 0 },
-                )]),
-            }),
-            error: None,
-        });
-        let shared = SharedCount { limit, epoch: 1, shared: 0, grants: None };
+        let round = (1..=3)
+            .fold(RoundBuilder::at(Duration::ZERO), |round, n| {
+                round.node(&format!("node-{n}"), &key(), limit, 0)
+            })
+            .store(&key(), limit, 0)
+            .build();
         Self {
             monitor: Monitor::default(),
-            nodes: nodes.collect(),
-            store: StoreSample { latency: Duration::from_millis(1), keys: BTreeMap::from([(key(), shared)]) },
+            nodes: round.nodes,
+            store: round.store.unwrap(),
+            span_start_us: round.span_end_us,
             store_lost: false,
             lost: BTreeMap::new(),
             rounds: 0,
@@ -67,7 +53,7 @@ impl Story {
 
     /// The end of the latest round's span.
     pub(crate) fn now_us(&self) -> u64 {
-        EPOCH_US + u64::try_from(self.at().as_micros()).unwrap()
+        self.span_start_us + u64::try_from(self.at().as_micros()).unwrap()
     }
 
     pub(crate) fn next_changes(&mut self) -> Vec<Change> {

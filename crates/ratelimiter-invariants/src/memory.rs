@@ -3,11 +3,10 @@ use std::time::Duration;
 
 use ratelimiter_api::{Key, Limit, NodeId};
 
-use super::round::{KeyRound, Round, write_age};
-use super::seen_of;
-use crate::{DEFAULT_SYNC_INTERVAL, Grace};
+use crate::reading::write_age;
+use crate::{DEFAULT_SYNC_INTERVAL, Invariant, KeyReading, Reading, Thresholds};
 
-/// What earlier rounds told that this one is judged by.
+/// The part of earlier rounds that this one is judged by.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// When the latest round began.
@@ -28,13 +27,14 @@ struct NodeMemory {
 const STALL: Duration = Duration::from_millis(50);
 
 impl Memory {
-    /// `lag` is how long a node may take to learn what the store knows, and `write_overdue` the number of sync intervals in
-    /// which it should write.
-    pub(crate) fn update(&mut self, round: &Round<'_>, lag: Grace, write_overdue: u32) {
-        let gap = self.at.replace(round.at).map_or(Duration::ZERO, |before| round.at.saturating_sub(before));
-        self.nodes.retain(|node, _| round.nodes.contains_key(node));
+    /// Adds a round. A node may lag behind the store for the grace of counter drift, and should write within the write
+    /// patience.
+    pub(crate) fn update(&mut self, round: &Reading<'_>, thresholds: &Thresholds) {
+        let at = round.at();
+        let gap = self.at.replace(at).map_or(Duration::ZERO, |before| at.saturating_sub(before));
+        self.nodes.retain(|node, _| round.nodes().contains_key(node));
         for (node, memory) in &mut self.nodes {
-            if round.store.is_none() || round.nodes[node].sample.is_none() {
+            if round.store().is_none() || round.nodes()[node].sample.is_none() {
                 memory.unwritten = None;
             }
         }
@@ -44,23 +44,24 @@ impl Memory {
                 .entry(node.clone())
                 .or_insert(NodeMemory { sync_interval: sample.sync_interval, unwritten: None });
             memory.sync_interval = sample.sync_interval;
-            let reads_pass = round.store.is_some() && sample.store_connected;
+            let reads_pass = round.store().is_some() && sample.store_connected;
             memory.unwritten = reads_pass.then(|| {
                 let stalled = sample.latency > STALL.max(sample.sync_interval / 2);
                 let Some(before) = memory.unwritten.filter(|_| !stalled) else { return Duration::ZERO };
-                let age = write_age(sample, round.span_end_us);
+                let age = write_age(sample, round.span_end_us());
                 let before = if age < gap { Duration::ZERO } else { before };
-                before + seen_of(gap.min(age), sample.sync_interval.saturating_mul(write_overdue))
+                before + seen_of(gap.min(age), thresholds.write_patience(sample.sync_interval))
             });
         }
+        let lag = thresholds.grace(Invariant::CounterDrift);
         let lag_us = u64::try_from(lag.resolve(self.slowest_sync()).as_micros()).unwrap_or(u64::MAX);
         self.keys.retain(|key, _| round.knows_key(key));
         for (key, counts) in round.keys() {
             match self.keys.get_mut(key) {
                 Some(memory) if memory.epoch == counts.epoch => {
-                    memory.update(counts, round.span_end_us, lag_us);
+                    memory.update(counts, round.span_end_us(), lag_us);
                 }
-                // nodes that have not heard of a reset, in a round in which the store could not be asked
+                // nodes that a reset has not reached, in a round in which the store could not be asked
                 Some(memory) if memory.epoch > counts.epoch && counts.shared.is_none() => {}
                 _ => {
                     self.keys.insert(key.clone(), LimitMemory::new(counts));
@@ -69,7 +70,7 @@ impl Memory {
         }
     }
 
-    /// The sync interval of the slowest node, as last told.
+    /// The sync interval of the slowest node, as last reported.
     pub(crate) fn slowest_sync(&self) -> Duration {
         self.nodes.values().map(|node| node.sync_interval).max().unwrap_or(DEFAULT_SYNC_INTERVAL)
     }
@@ -81,7 +82,7 @@ impl Memory {
 
     /// The limit that the admissions of a key's span were granted under: the largest of the span. `None` where that is
     /// not known: the span reaches back to a window of another length, or the counter is one that was reset.
-    pub(crate) fn limit(&self, key: &Key, counts: &KeyRound<'_>) -> Option<Limit> {
+    pub(crate) fn limit(&self, key: &Key, counts: &KeyReading<'_>) -> Option<Limit> {
         let memory = self.keys.get(key)?;
         if memory.unsettled_until_us.is_some() || memory.epoch != counts.epoch {
             return None;
@@ -117,13 +118,13 @@ struct SeenLimit {
 }
 
 impl LimitMemory {
-    fn new(counts: &KeyRound<'_>) -> Self {
+    fn new(counts: &KeyReading<'_>) -> Self {
         let mut memory = Self { epoch: counts.epoch, limits: Vec::new(), unsettled_until_us: None };
         memory.see(&counts.limits);
         memory
     }
 
-    fn update(&mut self, counts: &KeyRound<'_>, now_us: u64, lag_us: u64) {
+    fn update(&mut self, counts: &KeyReading<'_>, now_us: u64, lag_us: u64) {
         let window = counts.limit.window();
         let window_us = counts.limit.window_us();
         if self.limits.iter().any(|seen| seen.limit.window() != window) {
@@ -148,4 +149,11 @@ impl LimitMemory {
             }
         }
     }
+}
+
+/// The part of the time between two rounds that counts towards a patience: at most half of it. A machine that stalls
+/// between two rounds stalls nodes and observer alike, and shows nothing about either; an observer that is slow on purpose
+/// needs three rounds.
+pub(crate) fn seen_of(gap: Duration, patience: Duration) -> Duration {
+    gap.min(patience / 2)
 }
