@@ -6,6 +6,7 @@ use super::bucket;
 use super::fixed::Folded;
 use super::placement::{Placement, place};
 use super::profile::Profile;
+use super::shrink::{Budget, shrink};
 use super::sweep::{Interval, Sweep};
 use super::{Contract, ContractKind};
 
@@ -82,7 +83,7 @@ impl Bounds {
                         heaviest(allowed, first, u64::try_from(end).unwrap_or(0), max)
                     };
                     let groups: BTreeSet<usize> = folded.cover(max)?.into_iter().flat_map(inside).collect();
-                    Some(groups.into_iter().collect())
+                    Some(self.fewer_of_fixed(allowed.iter().filter(|op| groups.contains(&op.index))))
                 };
                 (peak, (peak > max).then(|| alone().or_else(proof)).flatten())
             }
@@ -97,6 +98,17 @@ impl Bounds {
                 (peak.max(least), alone().or_else(proof))
             }
         }
+    }
+
+    /// Some of the operations that break fixed windows whatever the alignment: few, unless the budget ends first.
+    fn fewer_of_fixed<'o>(&self, groups: impl Iterator<Item = &'o Interval>) -> Vec<usize> {
+        let groups: Vec<Interval> = groups.copied().collect();
+        let mut budget = Budget::new(groups.len());
+        let max = u64::from(self.contract.max());
+        let fewer = shrink(groups, |rest| {
+            budget.take(rest.len()) && Folded::certain(rest, self.shortest).cover(max).is_some()
+        });
+        fewer.iter().map(|op| op.index).collect()
     }
 
     /// Whether a placement of these admissions keeps the contract, as far as a search can settle it.

@@ -25,6 +25,7 @@ mod fixed;
 mod placement;
 mod profile;
 mod report;
+mod shrink;
 mod sweep;
 mod timeline;
 mod tree;

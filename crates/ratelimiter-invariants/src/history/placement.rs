@@ -23,32 +23,26 @@
 //! - Without such a slot, all admissions up to now complete too early for this slot: no placement exists.
 //!
 //! A barrier lifts a slot to the invoke of another admission, so that there are at most n² of them, each O(n log n)
-//! at worst. Histories of limiters need few: O(n log n). The work is counted in slots, not in time, so that a verdict is the same on
-//! every machine; beyond [`Budget`] the history stays undecided.
+//! at worst. Histories of limiters need few: O(n log n). Beyond a [`Budget`] of slots the history stays undecided.
 //!
-//! Equal costs are unit costs of a smaller limit. Mixed costs are split into unit costs, each placed alone: when not even
-//! those can be placed the contract was broken, else the history stays undecided.
+//! Costs are counted in grains. For a grain g, an admission of cost q is `q / g` units and a window holds `max / g`, each
+//! rounded down: what overflows in grains overflows in cost. Each unit is placed alone, so that for equal costs the grain of one
+//! cost is exact. For mixed costs (the question then is as hard as packing bins) several grains are tried: when the units of
+//! one cannot be placed the contract was broken, else the history stays undecided. A small grain counts small admissions
+//! together; a large one sees that two large admissions never share a window:
+//!
+//! ```text
+//!   max 3     [== 2 ==]     [== 2 ==]         grain 1: 4 units on 3 machines may overlap by one
+//!                                             grain 2: 2 units on 1 machine may not overlap at all
+//! ```
+//!
+//! A larger grain with the same units is a stronger claim, and the largest with the same units is `q / k` for some cost q and some
+//! number k of units. These grains are tried. So whatever some of the admissions prove, all of them prove.
 
 use std::collections::BTreeSet;
 
+use super::shrink::{Budget, shrink};
 use super::sweep::Interval;
-
-/// The slots that a decision may fill: a million, and four per admission; as many again to shrink the proof.
-#[derive(Clone, Copy, Debug)]
-struct Budget(u64);
-
-impl Budget {
-    fn new(admissions: usize) -> Self {
-        Self(1_000_000 + 4 * admissions as u64)
-    }
-
-    /// Takes some work off; false once the budget is spent.
-    fn take(&mut self, work: usize) -> bool {
-        let left = self.0.checked_sub(work as u64);
-        self.0 = left.unwrap_or(0);
-        left.is_some()
-    }
-}
 
 /// Whether some placement keeps the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,37 +60,26 @@ pub(crate) enum Placement {
 struct Job {
     invoke: u64,
     complete: u64,
-    units: u32,
+    cost: u32,
     index: usize,
 }
 
 /// Whether the completed operations can be placed so that no window of this length holds more than `max`.
 pub(crate) fn place(operations: &[Interval], max: u64, window: u64) -> Placement {
-    let divisor = operations.iter().fold(0, |divisor, op| common(divisor, op.cost));
-    if divisor == 0 {
-        return Placement::Exists;
-    }
     let job = |op: &Interval| {
-        let units = op.cost / divisor;
-        Some(Job { invoke: op.invoke, complete: op.complete?, units, index: op.index })
+        Some(Job { invoke: op.invoke, complete: op.complete?, cost: op.cost, index: op.index })
     };
     let mut jobs: Vec<Job> = operations.iter().filter(|op| op.cost > 0).filter_map(job).collect();
     jobs.sort_unstable();
-    let machines = usize::try_from(max / u64::from(divisor)).unwrap_or(usize::MAX);
-    let mut budget = Budget::new(jobs.len());
-    match schedule(&jobs, machines, window, &mut budget) {
-        Schedule::Found if jobs.iter().all(|job| job.units == 1) => Placement::Exists,
-        Schedule::Found | Schedule::Unfinished => Placement::Undecided,
+    let search = Search { max, window };
+    match search.run(&jobs, &mut Budget::new(jobs.len())) {
+        Schedule::Found => Placement::Exists,
+        Schedule::Unfinished => Placement::Undecided,
         Schedule::Impossible { invoked } => {
-            let mut budget = Budget::new(jobs.len());
-            let proof = shrink(&jobs[..invoked], machines, window, &mut budget);
+            let proof = search.shrink(&jobs[..invoked]);
             Placement::None(proof.iter().map(|job| job.index).collect())
         }
     }
-}
-
-fn common(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { common(b, a % b) }
 }
 
 /// The end of a search.
@@ -109,22 +92,90 @@ enum Schedule {
     Unfinished,
 }
 
-/// Places jobs in the order of their invokes, on so many machines.
-fn schedule(jobs: &[Job], machines: usize, window: u64, budget: &mut Budget) -> Schedule {
-    let total = jobs.iter().map(|job| job.units as usize).fold(0, usize::saturating_add);
-    if !budget.take(total) {
-        return Schedule::Unfinished;
+/// The search for a placement under one contract.
+#[derive(Clone, Copy)]
+struct Search {
+    max: u64,
+    window: u64,
+}
+
+impl Search {
+    /// Tries one grain after the other. Jobs are in the order of their invokes.
+    fn run(self, jobs: &[Job], budget: &mut Budget) -> Schedule {
+        let costs: BTreeSet<u32> = jobs.iter().map(|job| job.cost).collect();
+        if costs.len() <= 1 {
+            return costs.first().map_or(Schedule::Found, |&grain| self.in_grains(jobs, grain, budget));
+        }
+        let finest = costs.iter().fold(0, |divisor, &cost| common(divisor, cost));
+        if let end @ Schedule::Impossible { .. } = self.in_grains(jobs, finest, budget) {
+            return end;
+        }
+        // Smaller grains have more units: after one that was too much for the budget, all are.
+        let mut ends = Coarser::than(finest, &costs).map(|grain| self.in_grains(jobs, grain, budget));
+        ends.find(|end| !matches!(end, Schedule::Found)).unwrap_or(Schedule::Unfinished)
     }
-    if machines == 0 {
-        return if total == 0 { Schedule::Found } else { Schedule::Impossible { invoked: jobs.len() } };
+
+    /// Places jobs that are counted in grains of one size.
+    fn in_grains(self, jobs: &[Job], grain: u32, budget: &mut Budget) -> Schedule {
+        let units = |job: &Job| (job.cost / grain) as usize;
+        let total = jobs.iter().map(units).fold(0, usize::saturating_add);
+        if !budget.take(total.max(jobs.len())) {
+            return Schedule::Unfinished;
+        }
+        let machines = usize::try_from(self.max / u64::from(grain)).unwrap_or(usize::MAX);
+        if machines == 0 {
+            return if total == 0 { Schedule::Found } else { Schedule::Impossible { invoked: jobs.len() } };
+        }
+        let repeated = |(n, job)| std::iter::repeat_n(n, units(job));
+        let owners: Vec<usize> = jobs.iter().enumerate().flat_map(repeated).collect();
+        let units: Vec<(u64, u64)> = owners.iter().map(|&n| (jobs[n].invoke, jobs[n].complete)).collect();
+        match Slots::new(&units, machines, self.window).fill(budget) {
+            Some(Ok(())) => Schedule::Found,
+            Some(Err(invoked)) => Schedule::Impossible { invoked: owners[invoked - 1] + 1 },
+            None => Schedule::Unfinished,
+        }
     }
-    let owners: Vec<usize> =
-        jobs.iter().enumerate().flat_map(|(n, job)| std::iter::repeat_n(n, job.units as usize)).collect();
-    let units: Vec<(u64, u64)> = owners.iter().map(|&n| (jobs[n].invoke, jobs[n].complete)).collect();
-    match Slots::new(&units, machines, window).fill(budget) {
-        Some(Ok(())) => Schedule::Found,
-        Some(Err(invoked)) => Schedule::Impossible { invoked: owners[invoked - 1] + 1 },
-        None => Schedule::Unfinished,
+
+    /// Few of the jobs that cannot be placed either: without any one of them a search proves nothing, unless the budget
+    /// ends first.
+    fn shrink(self, jobs: &[Job]) -> Vec<Job> {
+        let mut budget = Budget::new(jobs.len());
+        let mut impossible =
+            |jobs: &[Job]| matches!(self.run(jobs, &mut budget), Schedule::Impossible { .. });
+        // The conflict came up at the end: the shortest tail of its kind, by doubling.
+        let mut length = 2;
+        while length < jobs.len() && !impossible(&jobs[jobs.len() - length..]) {
+            length = length.saturating_mul(2);
+        }
+        shrink(jobs[jobs.len() - length.min(jobs.len())..].to_vec(), impossible)
+    }
+}
+
+fn common(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { common(b, a % b) }
+}
+
+/// Grains above the finest, the largest first: some cost divided by some number of units, rounded down.
+struct Coarser<'a> {
+    finest: u32,
+    last: u32,
+    costs: &'a BTreeSet<u32>,
+}
+
+impl<'a> Coarser<'a> {
+    fn than(finest: u32, costs: &'a BTreeSet<u32>) -> Self {
+        Self { finest, last: u32::MAX, costs }
+    }
+}
+
+impl Iterator for Coarser<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        // The largest q / k below the last: k is one more than q / last has whole parts.
+        let below = self.costs.iter().map(|&cost| cost / (cost / self.last + 1));
+        self.last = below.max().filter(|&grain| grain > self.finest)?;
+        Some(self.last)
     }
 }
 
@@ -214,33 +265,6 @@ impl<'a> Slots<'a> {
     }
 }
 
-/// Few of the jobs that cannot be placed either: none of them can be left out, unless the budget ends first.
-fn shrink(jobs: &[Job], machines: usize, window: u64, budget: &mut Budget) -> Vec<Job> {
-    let mut impossible =
-        |jobs: &[Job]| matches!(schedule(jobs, machines, window, budget), Schedule::Impossible { .. });
-    // The conflict came up at the end: the shortest tail of its kind, by doubling.
-    let mut length = machines.saturating_add(1);
-    while length < jobs.len() && !impossible(&jobs[jobs.len() - length..]) {
-        length = length.saturating_mul(2);
-    }
-    let mut proof = jobs[jobs.len() - length.min(jobs.len())..].to_vec();
-    let mut part = proof.len().div_ceil(2);
-    while part > 0 {
-        let mut from = 0;
-        while from < proof.len() {
-            let to = (from + part).min(proof.len());
-            let without = [&proof[..from], &proof[to..]].concat();
-            if impossible(&without) {
-                proof = without;
-            } else {
-                from = to;
-            }
-        }
-        part /= 2;
-    }
-    proof
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,9 +302,29 @@ mod tests {
     }
 
     #[test]
+    fn mixed_costs_are_refuted_in_a_coarser_grain() {
+        // The two of cost 2 never share a window; the one of cost 1 changes nothing about that.
+        let mixed = [unit(0, 0, 12), unit(1, 5, 5)].map(|op| Interval { cost: 2, ..op });
+        let mixed = [mixed[0], unit(2, 3, 3), mixed[1]];
+        assert_eq!(place(&mixed, 3, 10), Placement::None(vec![0, 1]));
+    }
+
+    #[test]
+    fn grains_are_all_quotients_of_costs() {
+        let grains = |costs: &[u32], finest| {
+            let costs = costs.iter().copied().collect();
+            Coarser::than(finest, &costs).collect::<Vec<_>>()
+        };
+        assert_eq!(grains(&[7], 1), [7, 3, 2]);
+        assert_eq!(grains(&[4, 6], 2), [6, 4, 3]);
+        assert_eq!(grains(&[2, 3], 1), [3, 2]);
+    }
+
+    #[test]
     fn spent_budget_leaves_the_history_undecided() {
-        let jobs = [Job { invoke: 0, complete: 1, units: 9, index: 0 }];
-        assert!(matches!(schedule(&jobs, 1, 10, &mut Budget(8)), Schedule::Unfinished));
-        assert!(matches!(schedule(&jobs, 1, 10, &mut Budget(90)), Schedule::Impossible { .. }));
+        let jobs = [Job { invoke: 0, complete: 1, cost: 9, index: 0 }];
+        let run = |steps| Search { max: 1, window: 10 }.in_grains(&jobs, 1, &mut Budget::of(steps));
+        assert!(matches!(run(8), Schedule::Unfinished));
+        assert!(matches!(run(90), Schedule::Impossible { .. }));
     }
 }

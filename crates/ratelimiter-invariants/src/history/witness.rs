@@ -10,7 +10,9 @@ use crate::text::{ByNode, Human, millis};
 
 /// A proof that a contract was broken, small enough to read: admissions whose cost is too high wherever they were decided.
 ///
-/// [`Proof`] gives the reason.
+/// [`Proof`] gives the reason. No admission can be left out: the checker proves nothing about the others alone. (For a sliding
+/// contract and equal costs they can then be placed within the contract.) Other proofs in the same history may be smaller.
+/// After a budget of steps a proof by alignment or by placement stays as it is, and some may be left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Witness {
     /// The broken contract.
@@ -33,10 +35,9 @@ pub struct Witness {
 pub enum Proof {
     /// All lie wholly inside one span, the shortest of its kind.
     Span,
-    /// Several groups: whatever the alignment of fixed windows, one of the groups lies inside one window.
+    /// Whatever the alignment of fixed windows, one of them wholly holds too many.
     Alignment,
-    /// A search over all placements found none. Without any one of them there is a placement, unless the search's
-    /// budget ended first.
+    /// A search over all placements found none.
     Placement,
 }
 

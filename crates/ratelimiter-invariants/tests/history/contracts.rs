@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use ratelimiter_api::{Operation, Outcome};
 use ratelimiter_invariants::{Contract, ContractKind, Settled, Verdict, check_history};
 
-use crate::{contract, ms, operation};
+use crate::{cases, contract, ms, operation};
 
 /// A decision: its time and its cost.
 type Decision = (u64, u64);
@@ -91,7 +91,7 @@ fn of<'a>(history: &'a [Operation], outcomes: &[Outcome]) -> Vec<&'a Operation> 
 use Outcome::{Allowed, Denied, Failed, Unknown};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(cases(4_000))]
 
     #[test]
     fn the_bounds_enclose_the_truth(history in histories(3, vec![Allowed, Allowed, Allowed, Unknown], 5), contract in contracts()) {
@@ -116,7 +116,7 @@ proptest! {
                     let mut fewer = witness.operations.clone();
                     fewer.remove(left_out);
                     let fewer = check_history(&fewer, contract).unwrap();
-                    let needed = contract.kind() == ContractKind::Fixed || !matches!(fewer.verdict, Verdict::Violated(_));
+                    let needed = !matches!(fewer.verdict, Verdict::Violated(_));
                     prop_assert!(needed, "operation {left_out} is not needed: {witness}");
                 }
             }
@@ -162,6 +162,20 @@ proptest! {
         let found: Vec<Operation> = report.unjustified_denials.into_iter().map(|u| u.operation).collect();
         prop_assert_eq!(found, expected);
     }
+}
+
+/// Allowed operations: invoke, complete and cost.
+fn admissions<const N: usize>(of: [(u64, u64, u32); N]) -> Vec<Operation> {
+    of.map(|(invoke, complete, cost)| operation(Allowed, 0, invoke, complete).costing(cost)).to_vec()
+}
+
+#[test]
+fn a_small_cost_is_no_part_of_a_proof_by_large_ones() {
+    // Two of cost 2 never share a window of 3, so the admissions of cost 2 must be 5 ms apart: they cannot be.
+    let large = admissions([(1, 1, 2), (5, 6, 2), (9, 10, 2)]);
+    let all = [large.clone(), admissions([(1, 1, 1)])].concat();
+    let Verdict::Violated(witness) = check_history(&all, contract(3, 5)).unwrap().verdict else { panic!() };
+    assert_eq!(witness.operations, large);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use ratelimiter_api::{Operation, Outcome};
 use ratelimiter_invariants::{Settled, Verdict, check_history};
 
-use crate::{contract, ms, operation};
+use crate::{cases, contract, ms, operation};
 
 /// Whether some order of the rest, behind these decisions, keeps the contract.
 fn some_order(rest: &[(u64, u64)], decided: &mut Vec<u64>, max: usize, window: u64) -> bool {
@@ -43,7 +43,7 @@ fn admissions() -> impl Strategy<Value = Vec<Operation>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(cases(10_000))]
 
     #[test]
     fn sliding_verdicts_agree_with_every_order(

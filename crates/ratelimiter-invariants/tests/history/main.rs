@@ -9,6 +9,7 @@ mod stories;
 
 use std::time::Duration;
 
+use proptest::prelude::ProptestConfig;
 use ratelimiter_api::{Key, NodeId, Operation, Outcome};
 use ratelimiter_invariants::Contract;
 
@@ -25,4 +26,10 @@ fn contract(max: u32, window: u64) -> Contract {
 
 fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap()
+}
+
+/// So many random cases, or `PROPTEST_CASES` where that is set: the full proof takes more time than the gate has.
+fn cases(usual: u32) -> ProptestConfig {
+    let wanted = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
+    ProptestConfig::with_cases(wanted.unwrap_or(usual))
 }

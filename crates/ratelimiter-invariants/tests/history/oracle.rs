@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use ratelimiter_api::{Operation, Outcome};
 use ratelimiter_invariants::{Doubt, Proof, Settled, Verdict, check_history};
 
-use crate::{contract, ms, operation};
+use crate::{cases, contract, ms, operation};
 
 /// Calls `visit` with the decisions of every placement.
 fn placements(operations: &[&Operation], horizon: u64, placed: &mut Vec<u64>, visit: &mut dyn FnMut(&[u64])) {
@@ -65,7 +65,7 @@ fn histories() -> impl Strategy<Value = Vec<Operation>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(cases(2_000))]
 
     #[test]
     fn every_claim_is_what_all_placements_say(history in histories(), max in 1..4_u32, window in 1..8_u64) {
