@@ -6,14 +6,12 @@ use clap::{Parser, Subcommand};
 use ratelimiter_cli::Exit;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::inject::{self, InjectVerb};
 use crate::run::{self, RunArgs};
-use crate::watch::{self, WatchArgs};
 
 /// Break a distributed rate limiter for real: counter drift while the store takes no writes, ghost allowing under a
 /// burst. Every number is measured.
 #[derive(Debug, Parser)]
-#[command(name = "demo-ratelimiter", version, after_help = ratelimiter_cli::help_of(&crate::exits::all()))]
+#[command(name = "demo-ratelimiter", version, after_help = ratelimiter_cli::help_of(&crate::exits::RUN))]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -23,11 +21,6 @@ struct Cli {
 enum Verb {
     /// Play the eleven chapters, on a local cluster unless --endpoint is given
     Run(RunArgs),
-    /// Inject one fault into a running system
-    #[command(subcommand)]
-    Inject(InjectVerb),
-    /// Print the observations and violations of a running system as JSON lines
-    Watch(WatchArgs),
 }
 
 /// Runs the command line.
@@ -49,9 +42,6 @@ fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
     runtime.block_on(async {
         match verb {
             Verb::Run(args) => run::run(args).await,
-            Verb::Inject(InjectVerb::RedisPause(args)) => inject::redis_pause(args).await,
-            Verb::Inject(InjectVerb::Burst(args)) => inject::burst(args).await,
-            Verb::Watch(args) => watch::watch(args).await,
         }
     })
 }

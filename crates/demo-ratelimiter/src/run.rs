@@ -6,18 +6,18 @@ use clap::Args;
 use demo_core::DemoRunner;
 use ratelimiter_api::{CountingMode, NodeClient, StoreFailurePolicy};
 use ratelimiter_chaos::{Burst, DEFAULT_PAUSE};
-use ratelimiter_cli::{Exit, Signals, StoreText, Usage, help_of};
+use ratelimiter_cli::{BurstSize, Exit, REQUEST, Signals, StoreText, Usage, help_of, pause_length};
 use ratelimiter_cluster::LocalCluster;
 use ratelimiter_health::{PollerConfig, RateLimiterHealthPoller};
 use ratelimiter_store::{Link, StoreUrl, StoreVersion};
 use tokio::sync::mpsc;
 
-use crate::args::{self, BurstSize, REQUEST, Target};
-use crate::detector::Detector;
 use crate::engine::DiagnosisEngine;
 use crate::front_end::{FrontEnd, FrontEndArgs};
 use crate::subject::{Live, Subject};
+use crate::target::Target;
 use crate::{exits, story};
+use ratelimiter_detector::Detector;
 
 #[derive(Debug, Args)]
 #[command(after_help = help_of(exits::RUN))]
@@ -29,7 +29,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     burst: BurstSize,
     /// Length of the store's write pause, at most 60s
-    #[arg(long, default_value_t = DEFAULT_PAUSE.into(), value_parser = args::pause)]
+    #[arg(long, default_value_t = DEFAULT_PAUSE.into(), value_parser = pause_length)]
     pause: humantime::Duration,
     /// Counting mode: atomic, cached, leased or read-then-write [default: as the nodes are set, cached on a local cluster]
     #[arg(long)]

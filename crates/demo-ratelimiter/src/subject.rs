@@ -7,9 +7,9 @@ use ratelimiter_diagnosis::Recorder;
 use ratelimiter_store::StoreUrl;
 use tokio::sync::watch;
 
-use crate::detector::{Detector, Log};
 use crate::engine::DiagnosisEngine;
 use crate::traffic::{self, Traffic};
+use ratelimiter_detector::{Detector, Log};
 
 /// The subject of the story: a cluster, the faults' sizes, and the detector that observes it.
 #[derive(Debug)]

@@ -33,43 +33,29 @@ fn values_out_of_bounds_are_refused_first() {
     refused(&["run", "--key", ""], USAGE, &["--key", "empty"]);
     refused(&["run", "--counting", "fast"], USAGE, &["fast", "atomic, cached, leased, read-then-write"]);
     refused(&["run", "--frobnicate"], USAGE, &["--frobnicate", "--help"]);
-    refused(
-        &["inject", "redis-pause", "--redis-url", "redis://localhost", "--duration", "0s"],
-        USAGE,
-        &["pause is 0ns"],
-    );
 }
 
 #[test]
 fn malformed_and_remote_targets_are_refused() {
-    let burst = |url| ["inject", "burst", "--endpoint", url];
-    refused(&burst("localhost:8001"), USAGE, &["localhost:8001", "http://HOST:PORT"]);
-    refused(&burst("http://a:1/check"), USAGE, &["path"]);
-    refused(&burst("http://10.0.0.1:8001"), USAGE, &["10.0.0.1", "--allow-remote"]);
-    let pause = |url| ["inject", "redis-pause", "--redis-url", url];
-    refused(&pause("http://localhost"), USAGE, &["expected redis://"]);
-    refused(&pause("redis://:secret@10.0.0.1"), USAGE, &["10.0.0.1", "--allow-remote"]);
-    refused(&["run", "--endpoint", "http://localhost:8001"], USAGE, &["--redis-url"]);
+    let run = |node, store| ["run", "--endpoint", node, "--redis-url", store];
+    refused(&run("localhost:8001", "redis://localhost"), USAGE, &["localhost:8001", "http://HOST:PORT"]);
+    refused(&run("http://10.0.0.1:8001", "redis://localhost"), USAGE, &["10.0.0.1", "--allow-remote"]);
     refused(
-        &["watch", "--endpoint", "http://10.0.0.1:1", "--redis-url", "redis://localhost"],
+        &run("http://localhost:8001", "redis://:secret@10.0.0.1"),
         USAGE,
         &["10.0.0.1", "--allow-remote"],
     );
+    refused(&["run", "--endpoint", "http://localhost:8001"], USAGE, &["--redis-url"]);
 }
 
 #[test]
 fn passwords_in_malformed_urls_are_not_repeated() {
     for url in ["redis://:hunter2@localhost:99999", "http://user:hunter2@localhost"] {
-        for arguments in [
-            &["inject", "redis-pause", "--redis-url", url][..],
-            &["watch", "--endpoint", "http://localhost:8001", "--redis-url", url],
-            &["run", "--endpoint", "http://localhost:8001", "--redis-url", url],
-        ] {
-            let output = demo(arguments).output().unwrap();
-            assert_eq!(output.status.code(), Some(USAGE), "{arguments:?}");
-            assert!(!stderr(&output).contains("hunter2"), "{arguments:?}: {}", stderr(&output));
-            assert!(stderr(&output).contains("expected redis://"), "{arguments:?}: {}", stderr(&output));
-        }
+        let output =
+            demo(&["run", "--endpoint", "http://localhost:8001", "--redis-url", url]).output().unwrap();
+        assert_eq!(output.status.code(), Some(USAGE), "{url}");
+        assert!(!stderr(&output).contains("hunter2"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("expected redis://"), "{}", stderr(&output));
     }
 }
 
@@ -85,16 +71,15 @@ async fn unreachable_targets_are_named() {
     refused(&["run", "--endpoint", &node, "--redis-url", &right], FAILURE, &[&node, "refused"]);
     refused(&["run", "--endpoint", &real, "--redis-url", &away], FAILURE, &["cannot be reached"]);
     refused(&["run", "--endpoint", &real, "--redis-url", &wrong], FAILURE, &["password", "***"]);
-    refused(&["inject", "redis-pause", "--redis-url", &away], FAILURE, &["cannot be reached"]);
-    refused(&["inject", "redis-pause", "--redis-url", &wrong], FAILURE, &["password"]);
-    refused(&["inject", "burst", "--endpoint", &node], FAILURE, &[&node, "refused"]);
-    refused(&["watch", "--endpoint", &real, "--redis-url", &away], FAILURE, &["cannot be reached"]);
 }
 
 #[test]
 fn unusable_stores_are_refused_with_a_reason() {
-    let old = format!("redis://{}", fixed_answer_server("$22\r\nredis_version:5.0.14\r\n\r\n"));
-    refused(&["inject", "redis-pause", "--redis-url", &old], FAILURE, &["Redis 5.0.14", "6.2"]);
-    let no_such_command = format!("redis://{}", fixed_answer_server("-ERR unknown command\r\n"));
-    refused(&["inject", "redis-pause", "--redis-url", &no_such_command], FAILURE, &["unknown command"]);
+    let run = |store: String| {
+        let node = format!("http://{}", closed_address());
+        demo(&["run", "--endpoint", &node, "--redis-url", &store]).output().unwrap()
+    };
+    let old = run(format!("redis://{}", fixed_answer_server("$22\r\nredis_version:5.0.14\r\n\r\n")));
+    assert_eq!(old.status.code(), Some(FAILURE));
+    assert!(stderr(&old).contains("Redis 5.0.14"), "{}", stderr(&old));
 }

@@ -5,9 +5,11 @@
 #![doc = include_str!("../README.md")]
 
 mod exit;
+mod faults;
 mod signals;
 mod usage;
 
 pub use exit::{Exit, help_of};
+pub use faults::{BurstSize, REQUEST, Reach, pause_length};
 pub use signals::Signals;
 pub use usage::{StoreText, Usage, end, parse};

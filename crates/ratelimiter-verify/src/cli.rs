@@ -7,12 +7,14 @@ use clap::{Args, Parser, Subcommand};
 use hyper::Method;
 use hyper::header::HeaderName;
 use ratelimiter_api::{CountingMode, Endpoint};
-use ratelimiter_cli::{Exit, StoreText};
+use ratelimiter_cli::{Exit, StoreText, help_of};
 use ratelimiter_invariants::ContractKind;
 use ratelimiter_target::{Expectation, StatusSet, Template};
 use ratelimiter_verify::Phase;
 
-use crate::commands;
+use crate::inject::{self, InjectVerb};
+use crate::watch::{self, WatchArgs};
+use crate::{commands, exits};
 
 const PROGRAM: &str = "ratelimiter-verify";
 
@@ -21,7 +23,7 @@ const PROGRAM: &str = "ratelimiter-verify";
 /// Sends bursts at one instant, checks around window edges, overload and steady load, each on keys of its own, records every check,
 /// and judges the records by the limiter's contract. The verdict comes with the smallest witness and an exit code for CI.
 #[derive(Debug, Parser)]
-#[command(name = PROGRAM, version, after_help = exits())]
+#[command(name = PROGRAM, version, after_help = help_of(exits::VERIFY))]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -30,20 +32,25 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Verify a limiter behind HTTP
-    #[command(after_help = HTTP_EXAMPLE)]
+    #[command(after_help = with_exits(HTTP_EXAMPLE))]
     Http(HttpArgs),
     /// Verify nodes of this project; sets the limits of the keys first
-    #[command(after_help = exits())]
+    #[command(after_help = help_of(exits::VERIFY))]
     Node(NodeArgs),
     /// Verify a limiter behind a RESP command, such as CL.THROTTLE or a script
-    #[command(after_help = RESP_EXAMPLE)]
+    #[command(after_help = with_exits(RESP_EXAMPLE))]
     Resp(RespArgs),
     /// Verify a library behind a child process that answers a line of JSON a line of JSON
-    #[command(after_help = EXEC_EXAMPLE)]
+    #[command(after_help = with_exits(EXEC_EXAMPLE))]
     Exec(ExecArgs),
     /// Judge a recorded history: one JSON object a line
-    #[command(after_help = CHECK_EXAMPLE)]
+    #[command(after_help = with_exits(CHECK_EXAMPLE))]
     Check(CheckArgs),
+    /// Inject one fault into a running system of this project
+    #[command(subcommand)]
+    Inject(InjectVerb),
+    /// Print the observations and violations of a running cluster of this project as JSON lines
+    Watch(WatchArgs),
 }
 
 const HTTP_EXAMPLE: &str = "Example:
@@ -64,20 +71,8 @@ Example:
 const CHECK_EXAMPLE: &str = "Example:
   ratelimiter-verify check history.jsonl --limit 10 --window 60s --contract sliding --uncertainty 2ms";
 
-/// The exit codes of this program.
-pub(crate) const EXITS: [Exit; 8] = [
-    Exit::Success,
-    Exit::Failure,
-    Exit::Violated,
-    Exit::Undecided,
-    Exit::Usage,
-    Exit::HungUp,
-    Exit::Interrupted,
-    Exit::Terminated,
-];
-
-fn exits() -> String {
-    ratelimiter_cli::help_of(&EXITS)
+fn with_exits(example: &str) -> String {
+    format!("{example}\n\n{}", help_of(exits::VERIFY))
 }
 
 /// The contract, and how histories are read.
@@ -259,6 +254,9 @@ fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
             Verb::Resp(args) => commands::resp(args).await,
             Verb::Exec(args) => commands::exec(args).await,
             Verb::Check(args) => commands::check(&args),
+            Verb::Inject(InjectVerb::RedisPause(args)) => inject::redis_pause(args).await,
+            Verb::Inject(InjectVerb::Burst(args)) => inject::burst(args).await,
+            Verb::Watch(args) => watch::watch(args).await,
         }
     })
 }
@@ -272,14 +270,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn the_readme_lists_every_exit_code() {
-        let readme = include_str!("../README.md");
-        for exit in EXITS {
-            let row = format!("| {} | {} |", exit as u8, exit.meaning());
-            assert!(readme.contains(&row), "the README lacks {row}");
-        }
     }
 }

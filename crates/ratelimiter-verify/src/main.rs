@@ -2,6 +2,9 @@
 
 mod cli;
 mod commands;
+mod exits;
+mod inject;
+mod watch;
 
 fn main() -> std::process::ExitCode {
     cli::main()

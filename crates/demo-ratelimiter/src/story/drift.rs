@@ -12,9 +12,9 @@ use tokio::time::{Instant, interval, sleep_until};
 use super::counts::Counts;
 use super::diagnosing::{self, Diagnosed, EXPLAINED, Injected};
 use super::handover::Handover;
-use crate::detector::{Log, Round};
 use crate::subject::Subject;
 use crate::traffic;
+use ratelimiter_detector::{Log, Round};
 
 /// The anomaly that this act expects.
 const COUNTER_DRIFT: &str = "counter drift";

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::diagnosing::{self, Diagnosed, EXPLAINED, Injected};
 use super::handover::Handover;
-use crate::detector::Log;
 use crate::subject::Subject;
+use ratelimiter_detector::Log;
 
 /// The anomaly that this act expects.
 const GHOST_ALLOWING: &str = "ghost allowing";

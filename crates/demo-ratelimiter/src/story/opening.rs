@@ -7,9 +7,9 @@ use ratelimiter_store::{Link, StoreVersion};
 use tokio::time::{Instant, sleep_until};
 
 use super::counts::Counts;
-use crate::args::REQUEST;
 use crate::subject::Subject;
 use crate::traffic;
+use ratelimiter_cli::REQUEST;
 
 /// Time of the workload before the first fault, as a baseline.
 const BASELINE: Duration = Duration::from_secs(5);

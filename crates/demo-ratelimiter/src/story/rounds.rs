@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::charts::Sampler;
 use super::notes::Notes;
-use crate::detector::{Clock, Detector, Round};
 use crate::subject::Live;
+use ratelimiter_detector::{Clock, Detector, Round};
 
 /// Shows and records every round until the detector is dropped: notes, chart points and findings on the stage, evidence
 /// in the recording.

@@ -1,10 +1,10 @@
-//! The subcommands for one's own system, against a cluster that stands for one.
+//! `inject` and `watch`, against a cluster that stands for one's own.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
 
 mod support;
 
 use ratelimiter_cluster::LocalCluster;
-use support::{events, run};
+use support::{events, verify};
 
 fn targets(cluster: &LocalCluster) -> Vec<String> {
     cluster.endpoints().iter().flat_map(|e| ["--endpoint".to_owned(), e.to_string()]).collect()
@@ -20,18 +20,18 @@ async fn a_burst_is_judged_by_its_history() {
     let targets = targets(&cluster);
     let burst = ["inject", "burst"];
 
-    let unknown = run(&arguments(&burst, &targets, &["--key", "nobody"]));
+    let unknown = verify(&arguments(&burst, &targets, &["--key", "nobody"]));
     assert_eq!(unknown.status.code(), Some(1));
     assert!(support::stderr(&unknown).contains("--setup"), "{}", support::stderr(&unknown));
 
     let violated =
-        run(&arguments(&burst, &targets, &["--setup", "--multiplier", "3", "--fail-on-violation"]));
+        verify(&arguments(&burst, &targets, &["--setup", "--multiplier", "3", "--fail-on-violation"]));
     assert_eq!(violated.status.code(), Some(3));
     let text = String::from_utf8_lossy(&violated.stdout);
     assert!(text.contains("30 allowed, 0 denied") && text.contains("violated"), "{text}");
 
     // Every node knows by now that the window is more than full.
-    let again = run(&arguments(&burst, &targets, &["--fail-on-violation"]));
+    let again = verify(&arguments(&burst, &targets, &["--fail-on-violation"]));
     assert_eq!(again.status.code(), Some(0), "{}", support::stderr(&again));
     assert!(String::from_utf8_lossy(&again.stdout).contains("0 allowed, 20 denied"));
 }
@@ -41,12 +41,12 @@ async fn watching_prints_observations_and_violations_as_json_lines() {
     let cluster = LocalCluster::builder().start().await.unwrap();
     let targets = targets(&cluster);
     let store = cluster.store_url().to_string();
-    let setup = run(&arguments(&["inject", "burst"], &targets, &["--setup"]));
+    let setup = verify(&arguments(&["inject", "burst"], &targets, &["--setup"]));
     assert_eq!(setup.status.code(), Some(0));
 
     let watch =
         arguments(&["watch"], &targets, &["--redis-url", &store, "--for", "1s", "--fail-on-violation"]);
-    let output = run(&watch);
+    let output = verify(&watch);
     assert_eq!(output.status.code(), Some(3), "{}", support::stderr(&output));
     let lines = events(&output);
     let observations: Vec<_> = lines.iter().filter(|l| l["kind"] == "observation").collect();
@@ -60,14 +60,14 @@ async fn watching_prints_observations_and_violations_as_json_lines() {
         &targets,
         &["--redis-url", &store, "--for", "1s", "--key", "other", "--fail-on-violation"],
     );
-    assert_eq!(run(&other).status.code(), Some(0), "that key is not observed");
+    assert_eq!(verify(&other).status.code(), Some(0), "that key is not observed");
 }
 
 #[tokio::test]
 async fn pauses_print_their_start_and_end() {
     let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
     let store = cluster.store_url().to_string();
-    let output = run(&["inject", "redis-pause", "--redis-url", &store, "--duration", "500ms"]);
+    let output = verify(&["inject", "redis-pause", "--redis-url", &store, "--duration", "500ms"]);
     assert_eq!(output.status.code(), Some(0), "{}", support::stderr(&output));
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("takes no writes for 500ms") && text.contains("writes pass again after"), "{text}");
@@ -76,9 +76,9 @@ async fn pauses_print_their_start_and_end() {
 #[test]
 fn help_lists_exit_codes() {
     for arguments in
-        [&["--help"][..], &["run", "--help"], &["inject", "burst", "--help"], &["watch", "--help"]]
+        [&["--help"][..], &["http", "--help"], &["inject", "burst", "--help"], &["watch", "--help"]]
     {
-        let output = run(arguments);
+        let output = verify(arguments);
         assert_eq!(output.status.code(), Some(0));
         assert!(String::from_utf8_lossy(&output.stdout).contains("Exit codes:"), "{arguments:?}");
     }

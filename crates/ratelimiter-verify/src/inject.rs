@@ -4,11 +4,10 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use ratelimiter_api::{Endpoint, LimitSpec, NodeClient};
 use ratelimiter_chaos::{Burst, DEFAULT_PAUSE, RedisPause, setup_rate_limit};
-use ratelimiter_cli::{Exit, Signals, StoreText, Usage, help_of};
+use ratelimiter_cli::{BurstSize, Exit, REQUEST, Reach, Signals, StoreText, Usage, help_of, pause_length};
 use ratelimiter_invariants::{Verdict, check_history};
 use tokio::time::sleep_until;
 
-use crate::args::{self, BurstSize, REQUEST, Reach};
 use crate::exits;
 
 #[derive(Debug, Subcommand)]
@@ -26,7 +25,7 @@ pub(crate) struct PauseArgs {
     #[arg(long, value_name = "URL", env = "RATELIMITER_STORE", hide_env_values = true)]
     redis_url: StoreText,
     /// Length of the pause, at most 60s
-    #[arg(long, default_value_t = DEFAULT_PAUSE.into(), value_parser = args::pause)]
+    #[arg(long, default_value_t = DEFAULT_PAUSE.into(), value_parser = pause_length)]
     duration: humantime::Duration,
     #[command(flatten)]
     reach: Reach,

@@ -4,14 +4,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use ratelimiter_api::{Endpoint, Key, Observation};
-use ratelimiter_cli::{Exit, Signals, StoreText, Usage, help_of};
+use ratelimiter_cli::{Exit, REQUEST, Reach, Signals, StoreText, Usage, help_of};
+use ratelimiter_detector::Detector;
 use ratelimiter_invariants::Change;
 use ratelimiter_store::{Link, StoreVersion};
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::args::{REQUEST, Reach};
-use crate::detector::Detector;
 use crate::exits;
 
 #[derive(Debug, Args)]

@@ -3,11 +3,13 @@ use std::time::Duration;
 
 use ratelimiter_api::{Endpoint, Key, Observation};
 use ratelimiter_health::Observer;
-use ratelimiter_invariants::{Change, Invariant, Monitor, Thresholds, Violation};
+use ratelimiter_invariants::{Monitor, Thresholds};
 use ratelimiter_store::{StoreError, StoreUrl};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
+
+use crate::{Log, Round};
 
 /// Rounds kept for a slow subscriber: about ten seconds.
 const ROUNDS: usize = 64;
@@ -19,7 +21,7 @@ const ROUNDS: usize = 64;
 ///                                                   +-----> Log (violations so far)
 /// ```
 #[derive(Debug)]
-pub(crate) struct Detector {
+pub struct Detector {
     log: watch::Receiver<Log>,
     rounds: broadcast::Sender<Arc<Round>>,
     clock: Clock,
@@ -28,34 +30,14 @@ pub(crate) struct Detector {
 
 /// The clock of observations and violations: time since the observer started.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock(Instant);
-
-/// One observation, and the changes of violations that it caused.
-#[derive(Debug)]
-pub(crate) struct Round {
-    pub(crate) observation: Observation,
-    pub(crate) changes: Vec<Change>,
-}
-
-/// All violations so far, and the latest round.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Log {
-    pub(crate) latest: Option<Arc<Round>>,
-    /// Every violation, in the order of their detection.
-    pub(crate) found: Vec<Found>,
-}
-
-/// One violation, with the times of its detection and its end on this process's clock.
-#[derive(Clone, Debug)]
-pub(crate) struct Found {
-    pub(crate) violation: Violation,
-    pub(crate) raised: Instant,
-    pub(crate) cleared: Option<Instant>,
-}
+pub struct Clock(Instant);
 
 impl Detector {
     /// Starts to observe: every key, or `only` one. Needs a tokio runtime.
-    pub(crate) fn start(
+    ///
+    /// # Errors
+    /// When the store's URL cannot be used.
+    pub fn start(
         endpoints: &[Endpoint],
         store: StoreUrl,
         admin_token: Option<&str>,
@@ -88,22 +70,22 @@ impl Detector {
     }
 
     /// Every round from now on. Ends when the detector is dropped.
-    pub(crate) fn rounds(&self) -> broadcast::Receiver<Arc<Round>> {
+    pub fn rounds(&self) -> broadcast::Receiver<Arc<Round>> {
         self.rounds.subscribe()
     }
 
     /// The clock of observations and violations.
-    pub(crate) fn clock(&self) -> Clock {
+    pub fn clock(&self) -> Clock {
         self.clock
     }
 
     /// The log so far.
-    pub(crate) fn log(&self) -> Log {
+    pub fn log(&self) -> Log {
         self.log.borrow().clone()
     }
 
     /// Waits until `shows` finds something in the log; `None` when `patience` is over.
-    pub(crate) async fn wait<T>(&self, patience: Duration, shows: impl Fn(&Log) -> Option<T>) -> Option<T> {
+    pub async fn wait<T>(&self, patience: Duration, shows: impl Fn(&Log) -> Option<T>) -> Option<T> {
         let mut log = self.log.clone();
         let seen = timeout(patience, log.wait_for(|log| shows(log).is_some())).await.ok()?.ok()?;
         shows(&seen)
@@ -118,57 +100,13 @@ impl Drop for Detector {
 
 impl Clock {
     /// The time of an instant; zero for one before the start.
-    pub(crate) fn at(self, instant: Instant) -> Duration {
+    pub fn at(self, instant: Instant) -> Duration {
         instant.saturating_duration_since(self.0)
     }
 
     /// The instant of a time.
-    pub(crate) fn instant(self, at: Duration) -> Instant {
+    pub fn instant(self, at: Duration) -> Instant {
         self.0 + at
-    }
-}
-
-impl Log {
-    fn note<'a>(&mut self, round: Arc<Round>, active: impl Iterator<Item = &'a Violation>) {
-        let now = Instant::now();
-        for change in &round.changes {
-            match change {
-                Change::Raised(violation) => {
-                    self.found.push(Found { violation: violation.clone(), raised: now, cleared: None });
-                }
-                Change::Cleared(violation) => {
-                    if let Some(found) = self.open(violation) {
-                        found.violation = violation.clone();
-                        found.cleared = Some(now);
-                    }
-                }
-            }
-        }
-        for violation in active {
-            if let Some(found) = self.open(violation) {
-                found.violation = violation.clone();
-            }
-        }
-        self.latest = Some(round);
-    }
-
-    fn open(&mut self, violation: &Violation) -> Option<&mut Found> {
-        let same = |f: &&mut Found| {
-            f.cleared.is_none()
-                && f.violation.invariant == violation.invariant
-                && f.violation.subject == violation.subject
-        };
-        self.found.iter_mut().find(same)
-    }
-
-    /// The first violation of an invariant raised after `since`.
-    pub(crate) fn first(&self, invariant: Invariant, since: Instant) -> Option<&Found> {
-        self.since(since).find(|f| f.violation.invariant == invariant)
-    }
-
-    /// All violations raised after `since`.
-    pub(crate) fn since(&self, since: Instant) -> impl Iterator<Item = &Found> {
-        self.found.iter().filter(move |f| f.raised >= since)
     }
 }
 
