@@ -43,6 +43,9 @@ pub struct KeyCounter {
     pub count: u64,
     /// Those of them that the store has not confirmed.
     pub unsynced: u64,
+    /// Those of them that the store had confirmed and lost. The node sends them again and goes on listing them.
+    #[serde(default)]
+    pub lost: u64,
     /// The shared count at the last refresh, absent before the first.
     pub shared: Option<u64>,
     /// Age of `shared` in milliseconds.

@@ -27,6 +27,9 @@ pub struct NodeHealth {
     pub store_latency_ms: Option<f64>,
     /// Milliseconds since the store last confirmed a write of this node. A store can answer reads and take no writes.
     pub last_write_age_ms: Option<u64>,
+    /// Admissions that the store had confirmed and lost, since this life of the node began. The node sent each of them again.
+    #[serde(default)]
+    pub store_lost: u64,
     /// State of the circuit breaker in front of the store.
     #[serde(default)]
     pub store_circuit: StoreCircuit,

@@ -81,6 +81,9 @@ pub struct KeySample {
     /// Those of them that a grant covers; of a leased key only.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub leased: u64,
+    /// Those of them that the store had confirmed and lost, found by the node; they stay listed once they are sent again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]

@@ -165,6 +165,7 @@ impl NodeAnswer {
                 epoch: c.epoch,
                 admissions: c.count,
                 unsynced: c.unsynced,
+                lost: c.lost,
                 leased: c.lease.map_or(0, |lease| lease.admitted),
             };
             (c.key, sample)

@@ -199,15 +199,25 @@ impl Counter {
     }
 
     /// The store has lost admissions that it had confirmed.
-    pub(crate) fn unconfirm(&mut self) {
-        self.log.unconfirm();
+    pub(crate) fn doubt(&mut self) {
+        self.log.doubt();
+    }
+
+    /// At most `most` admissions in the window that the store has to be asked for.
+    pub(crate) fn doubts(&mut self, now_us: u64, most: usize) -> Vec<Admission> {
+        self.log.doubts(now_us.saturating_sub(self.entry.limit.window_us()), most)
+    }
+
+    /// The store holds those for which `held` is true; returns the number of the others.
+    pub(crate) fn settle(&mut self, doubts: &[Admission], held: &[bool]) -> u64 {
+        self.log.settle(doubts, held)
     }
 
     /// Takes the store's answer about a window. False when the store has lost admissions that it had confirmed.
     pub(crate) fn refresh(&mut self, span: &Span, shared: SharedWindow) -> bool {
         self.shared = Some((shared.count, Instant::now()));
         if shared.forgot || shared.count < span.own.confirmed {
-            self.unconfirm();
+            self.doubt();
             return false;
         }
         self.others = Others::new(shared, span);
@@ -225,6 +235,7 @@ impl Counter {
             epoch,
             count: self.log.count(start_us, at_us),
             unsynced: self.log.count_unsynced(start_us, at_us),
+            lost: self.log.count_lost(start_us, at_us),
             shared: self.shared.map(|(count, _)| count),
             shared_age_ms: self.shared.map(|(_, at)| micros(at.elapsed()) / 1000),
             lease: None,
@@ -360,7 +371,10 @@ mod tests {
             4,
             "what the store has to hear of counts already"
         );
-        assert_eq!(counter.send(NOW, 100).1, batch);
+        let doubts = counter.doubts(NOW, 100);
+        assert_eq!(counter.settle(&doubts, &[true, false, false, false]), 3);
+        assert_eq!(counter.send(NOW, 100).1, batch[1..], "no more than it lost");
+        assert_eq!(counter.report(NOW).lost, 3);
     }
 
     #[test]

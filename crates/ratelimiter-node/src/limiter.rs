@@ -31,6 +31,8 @@ pub struct Limiter {
     members: Members,
     started_us: u64,
     sequence: AtomicU64,
+    /// Admissions that the store had confirmed and lost.
+    lost: AtomicU64,
     store_timeout: Duration,
     clock: Arc<StoreClock>,
     store: Arc<SharedStore>,
@@ -85,6 +87,7 @@ impl Limiter {
             boot,
             started_us: clock.now_us(),
             sequence: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
             store_timeout,
             clock,
             store,
@@ -223,7 +226,7 @@ impl Limiter {
             Err(why) => {
                 tracing::debug!(key = %entry.key, %why, "the store did not decide");
                 if matches!(why, Undecided::Forgot) {
-                    of_epoch(cell, entry.epoch, Counter::unconfirm);
+                    of_epoch(cell, entry.epoch, Counter::doubt);
                 }
                 Some(self.decide_without_store(cell, cost, first_sequence))
             }

@@ -28,6 +28,7 @@ pub(crate) struct Metrics {
     rendering: Mutex<()>,
     check_seconds: Histogram,
     shed: Counter,
+    lost: Gauge,
     clock_jumps: Gauge,
     remembered: Gauge,
     limit: Family<KeyLabel, Gauge>,
@@ -74,6 +75,7 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) last_write: Option<Duration>,
     pub(crate) clock_jumps: u64,
     pub(crate) remembered: usize,
+    pub(crate) lost: u64,
 }
 
 impl Metrics {
@@ -85,6 +87,7 @@ impl Metrics {
             rendering: Mutex::default(),
             check_seconds: Histogram::new(CHECK_BUCKETS),
             shed: Counter::default(),
+            lost: Gauge::default(),
             clock_jumps: Gauge::default(),
             remembered: Gauge::default(),
             limit: Family::default(),
@@ -114,6 +117,11 @@ impl Metrics {
             "remembered_admissions",
             "Admissions in this node's memory, of all keys",
             remembered,
+        );
+        registry.register(
+            "lost_admissions",
+            "Admissions that the store had confirmed and lost, since the start; each was sent again",
+            metrics.lost.clone(),
         );
         registry.register("shed_connections", "Connections beyond the bounds", metrics.shed.clone());
         registry.register("limit", "Admissions allowed in a window", metrics.limit.clone());
@@ -206,7 +214,8 @@ impl Metrics {
 
     /// The text that Prometheus reads, with gauges as they are now.
     pub(crate) fn render(&self, now: &Snapshot<'_>) -> String {
-        let Snapshot { counters, store, circuit, last_write, clock_jumps, remembered } = *now;
+        let Snapshot { counters, store, circuit, last_write, clock_jumps, remembered, lost } = *now;
+        self.lost.set(lost.cast_signed());
         self.clock_jumps.set(clock_jumps.cast_signed());
         self.remembered.set(i64::try_from(remembered).unwrap_or(i64::MAX));
         let _rendering = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);

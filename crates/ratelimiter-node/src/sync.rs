@@ -14,7 +14,7 @@ use crate::clock::{Adjusted, StoreClock};
 use crate::limiter::Limiter;
 use crate::metrics::Metrics;
 use crate::roster::Roster;
-use crate::shared::{SharedStore, StoreStatus};
+use crate::shared::{Doubts, SharedStore, StoreStatus};
 
 /// Admissions that one round trip of a flush takes along: enough to be quick, few enough not to hold up the store.
 const FLUSH_MOST: usize = 1000;
@@ -135,7 +135,33 @@ impl StoreSync {
             self.seeds.lock().unwrap_or_else(PoisonError::into_inner).clear();
             self.metrics.retain(|key| self.limiter.limits().get(key).is_some());
         }
+        self.audit().await?;
         Ok(answer.received - answer.sent)
+    }
+
+    /// After the store lost admissions that it had confirmed: asks for each by its name, so that the loss has a number and what
+    /// is lost is sent again. Goes on at the next sync when there are many.
+    async fn audit(&self) -> Result<(), StoreError> {
+        let started = Instant::now();
+        while started.elapsed() < self.interval {
+            let batches = self.limiter.doubts(FLUSH_MOST);
+            let doubts: Vec<_> = batches
+                .iter()
+                .map(|b| Doubts { entry: &b.entry, span: &b.span, admissions: &b.admissions })
+                .collect();
+            if doubts.is_empty() {
+                return Ok(());
+            }
+            let held = self.store.audit(self.limiter.members(), &doubts).await?;
+            for (key, lost) in self.limiter.settle(&batches, &held) {
+                tracing::warn!(%key, lost, "the store lost admissions that it had confirmed; sending them again");
+            }
+            if held.iter().any(Option::is_none) {
+                // The limit changed, and the next sync follows.
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     fn follow_clock(&self, store_us: u64, sent: Instant, received: Instant) {

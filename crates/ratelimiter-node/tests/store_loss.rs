@@ -13,7 +13,7 @@ use ratelimiter_api::{
     CheckRequest, CheckResponse, CountingMode, DecidedBy, Key, LimitEntry, LimitSpec, MAX_LIMIT, NodeClient,
     NodeConnection, StoreCircuit, StoreFailurePolicy, layout,
 };
-use ratelimiter_chaos::{Burst, Scope};
+use ratelimiter_chaos::{Burst, Scope, reset_counter};
 use ratelimiter_cluster::LocalCluster;
 use ratelimiter_node::{Config, Node};
 use redis::cmd;
@@ -340,4 +340,31 @@ async fn failing_open_for_long_fills_no_memory() {
     })
     .await;
     assert!(cluster.shutdown().await, "the node still ends in time");
+}
+
+#[tokio::test]
+async fn lost_admissions_are_counted_and_sent_again() {
+    let cluster = LocalCluster::builder().store_timeout(SECOND).start().await.unwrap();
+    let entry = set(&cluster, &counted("k", 1000, CountingMode::Atomic)).await;
+    let (store, clients) = (Store::of(&cluster), clients(&cluster));
+    assert_eq!(checks(&clients, &entry.key, 30).await, 30);
+    // As a failover does to a replica that lags behind: the last ones are gone.
+    let set = layout::admissions(&entry.key, entry.epoch);
+    store.run(&["ZREMRANGEBYRANK", &set, "-7", "-1"]).await;
+    let lost = async || {
+        let mut lost = 0;
+        for client in &clients {
+            lost += client.health().await.unwrap().store_lost;
+        }
+        lost
+    };
+    eventually("the nodes found the loss", async || lost().await == 7).await;
+    eventually("every admission is in the store again", async || store.held(&entry).await == 30).await;
+    all_synced(&clients, &entry.key).await;
+    assert_eq!(lost().await, 7, "neither more nor less");
+    // Dropped on purpose is not lost.
+    reset_counter(&clients, &entry.key).await.unwrap();
+    assert_eq!(checks(&clients, &entry.key, 30).await, 30);
+    all_synced(&clients, &entry.key).await;
+    assert_eq!(lost().await, 7);
 }

@@ -31,8 +31,10 @@ pub(crate) struct Own {
     /// Sent to the store, which has not confirmed them.
     pub(crate) sent: u64,
     pub(crate) last_sent: Option<u64>,
-    /// Those, and what was not sent yet.
+    /// Those, what was not sent yet, and what is doubted.
     pub(crate) unconfirmed: u64,
+    /// Confirmed before the store lost some, and not asked for since.
+    pub(crate) doubted: u64,
     pub(crate) newest: Option<u64>,
 }
 
@@ -49,7 +51,7 @@ impl Own {
         match how_much {
             Arrived::Nothing => 0,
             Arrived::Sent => self.sent,
-            Arrived::Everything => self.unconfirmed,
+            Arrived::Everything => self.unconfirmed - self.doubted,
         }
     }
 
@@ -73,6 +75,10 @@ pub(crate) struct AdmissionLog {
     unsynced: Timeline,
     /// The last unconfirmed admission that was sent. The store may hold those up to here.
     sent: Option<Admission>,
+    /// Confirmed before the store was found to have lost some: each is asked for by its name.
+    doubted: Timeline,
+    /// Found to be lost. They are unsynced or confirmed again as well.
+    lost: Timeline,
 }
 
 impl AdmissionLog {
@@ -88,18 +94,29 @@ impl AdmissionLog {
 
     /// Drops what is at or before `until_us`, sent or not: it is outside every window.
     pub(crate) fn expire(&mut self, until_us: u64) {
-        self.synced.expire(until_us);
-        self.unsynced.expire(until_us);
+        for timeline in [&mut self.synced, &mut self.unsynced, &mut self.doubted, &mut self.lost] {
+            timeline.expire(until_us);
+        }
     }
 
     /// Admissions in the span `(from_us, until_us]`.
     pub(crate) fn count(&self, from_us: u64, until_us: u64) -> u64 {
-        self.synced.count(from_us, until_us) + self.unsynced.count(from_us, until_us)
+        self.kept().iter().map(|timeline| timeline.count(from_us, until_us)).sum()
     }
 
     /// Unconfirmed admissions in the span `(from_us, until_us]`.
     pub(crate) fn count_unsynced(&self, from_us: u64, until_us: u64) -> u64 {
-        self.unsynced.count(from_us, until_us)
+        self.unsynced.count(from_us, until_us) + self.doubted.count(from_us, until_us)
+    }
+
+    /// Admissions in the span `(from_us, until_us]` that the store had confirmed and lost.
+    pub(crate) fn count_lost(&self, from_us: u64, until_us: u64) -> u64 {
+        self.lost.count(from_us, until_us)
+    }
+
+    /// Every admission is in one of these.
+    fn kept(&self) -> [&Timeline; 3] {
+        [&self.synced, &self.unsynced, &self.doubted]
     }
 
     /// The admissions after `from_us` that the store should hold, and those that it may not know.
@@ -109,18 +126,15 @@ impl AdmissionLog {
             newest_confirmed: self.synced.newest(from_us).map(|a| a.sequence),
             sent: self.sent.map_or(0, |last| self.unsynced.count_to(from_us, last)),
             last_sent: self.sent.and_then(|last| self.unsynced.newest_to(from_us, last)).map(|a| a.sequence),
-            unconfirmed: self.unsynced.count(from_us, u64::MAX),
+            unconfirmed: self.count_unsynced(from_us, u64::MAX),
+            doubted: self.doubted.count(from_us, u64::MAX),
             newest: self.unsynced.newest(from_us).map(|a| a.sequence),
         }
     }
 
     /// The time of the oldest admission after `from_us`.
     pub(crate) fn oldest_after(&self, from_us: u64) -> Option<u64> {
-        [self.synced.oldest(from_us), self.unsynced.oldest(from_us)]
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|a| a.at_us)
+        self.kept().iter().filter_map(|timeline| timeline.oldest(from_us)).min().map(|a| a.at_us)
     }
 
     /// The time of the `nth` oldest admission after `from_us`, counted from 1; none when there are fewer.
@@ -129,7 +143,7 @@ impl AdmissionLog {
         if nth <= 1 {
             return Some(oldest);
         }
-        let newest = self.synced.newest(from_us).max(self.unsynced.newest(from_us))?.at_us;
+        let newest = self.kept().iter().filter_map(|timeline| timeline.newest(from_us)).max()?.at_us;
         if self.count(from_us, newest) < nth {
             return None;
         }
@@ -156,29 +170,64 @@ impl AdmissionLog {
         }
     }
 
-    /// The store has lost confirmed admissions, all or some: they have to be sent again.
-    pub(crate) fn unconfirm(&mut self) {
-        self.sent = self.sent.max(self.synced.newest(0));
-        self.unsynced.absorb(std::mem::take(&mut self.synced));
+    /// The store has lost confirmed admissions, all or some: it has to be asked for each.
+    pub(crate) fn doubt(&mut self) {
+        self.doubted.absorb(std::mem::take(&mut self.synced));
+    }
+
+    /// The oldest doubted admissions after `from_us`, at most `most` of them. The older ones are outside every window, and
+    /// the store may have dropped them in good order: they are doubted no more.
+    pub(crate) fn doubts(&mut self, from_us: u64, most: usize) -> Vec<Admission> {
+        loop {
+            let first = self.doubted.first(most);
+            let old = first.partition_point(|a| a.at_us <= from_us);
+            if old == 0 {
+                return first;
+            }
+            self.doubted.take(&first[..old]).into_iter().for_each(|a| self.synced.add(a));
+        }
+    }
+
+    /// The store holds those of the doubted admissions for which `held` is true. The others are to be sent again. Returns how
+    /// many these are.
+    pub(crate) fn settle(&mut self, doubts: &[Admission], held: &[bool]) -> u64 {
+        let some = |wanted: bool| -> Vec<Admission> {
+            doubts.iter().zip(held).filter(|(_, held)| **held == wanted).map(|(a, _)| *a).collect()
+        };
+        self.doubted.take(&some(true)).into_iter().for_each(|a| self.synced.add(a));
+        let lost = self.doubted.take(&some(false));
+        for admission in &lost {
+            self.lost.add(*admission);
+            self.unsynced.add(*admission);
+        }
+        lost.len() as u64
+    }
+
+    /// Everything is to be sent again, although the store holds it.
+    fn send_again(&mut self) {
+        for timeline in [&mut self.synced, &mut self.doubted] {
+            self.unsynced.absorb(std::mem::take(timeline));
+        }
     }
 
     /// Moves admissions after `until_us` back to it, as after a clock that ran ahead; all are then to be sent again.
     pub(crate) fn bring_back(&mut self, until_us: u64) {
-        let moved = [self.synced.bring_back(until_us), self.unsynced.bring_back(until_us)];
+        let timelines = [&mut self.synced, &mut self.unsynced, &mut self.doubted, &mut self.lost];
+        let moved = timelines.map(|timeline| timeline.bring_back(until_us));
         if moved.contains(&true) {
             self.sent = None;
-            self.unconfirm();
+            self.send_again();
         }
     }
 
     /// Admissions that the store has not confirmed.
     pub(crate) fn unconfirmed(&self) -> u64 {
-        self.unsynced.len() as u64
+        (self.unsynced.len() + self.doubted.len()) as u64
     }
 
     /// The number of admissions kept.
     pub(crate) fn len(&self) -> usize {
-        self.synced.len() + self.unsynced.len()
+        self.kept().iter().map(|timeline| timeline.len()).sum()
     }
 }
 
@@ -240,8 +289,23 @@ mod tests {
         assert_eq!(own(&log, 0), (2, Some(1), 0, None, 1, Some(2)));
         assert_eq!(own(&log, 20), (0, None, 0, None, 1, Some(2)));
         assert_eq!(own(&log, 30), (0, None, 0, None, 0, None));
-        log.unconfirm();
-        assert_eq!(own(&log, 0), (0, None, 2, Some(1), 3, Some(2)));
+        log.doubt();
+        assert_eq!(own(&log, 0), (0, None, 0, None, 3, Some(2)));
+        assert_eq!(log.own_after(0).unheard(Arrived::Everything), 2, "what is doubted may be lost");
+        let doubts = log.doubts(0, 5);
+        assert_eq!(log.settle(&doubts, &[true, false]), 1);
+        assert_eq!(own(&log, 0), (1, Some(0), 1, Some(1), 2, Some(2)));
+        assert_eq!((log.count_lost(0, 100), log.count(0, 100)), (1, 3));
+    }
+
+    #[test]
+    fn doubts_outside_the_window_are_not_asked_for() {
+        let mut log = log(&[10, 20, 30]);
+        let batch = log.send(3);
+        log.confirm(&batch);
+        log.doubt();
+        assert_eq!(log.doubts(20, 1), [Admission { at_us: 30, sequence: 2 }]);
+        assert_eq!((log.own_after(0).confirmed, log.own_after(0).doubted), (2, 1));
     }
 
     /// A store that restarted empty: the window before is sent again while the one after is confirmed.
@@ -250,12 +314,19 @@ mod tests {
         const HALF: u64 = 500_000;
         let mut log = AdmissionLog::default();
         (0..HALF).for_each(|sequence| log.add_synced(Admission { at_us: 10 + sequence, sequence }));
-        log.unconfirm();
+        log.doubt();
         (HALF..2 * HALF).for_each(|sequence| log.add_synced(Admission { at_us: 10 + sequence, sequence }));
-        log.unconfirm();
+        log.doubt();
         (2 * HALF..3 * HALF)
             .for_each(|sequence| log.add_synced(Admission { at_us: 10 + sequence, sequence }));
         let mut longest = Duration::ZERO;
+        while log.own_after(0).doubted > 0 {
+            let started = std::time::Instant::now();
+            let doubts = log.doubts(0, 1000);
+            log.settle(&doubts, &vec![false; doubts.len()]);
+            longest = longest.max(started.elapsed());
+        }
+        assert_eq!(log.count_lost(0, u64::MAX), 2 * HALF);
         while log.count_unsynced(0, u64::MAX) > 0 {
             let batch = log.send(1000);
             let started = std::time::Instant::now();
@@ -284,11 +355,22 @@ mod tests {
         #[test]
         fn admissions_are_conserved(
             times in proptest::collection::vec(0_u64..50, 0..40),
-            steps in proptest::collection::vec((any::<bool>(), 0_usize..10), 0..20),
+            steps in proptest::collection::vec((0..3_u8, 0_usize..10), 0..20),
         ) {
             let mut log = log(&times);
-            for (lost, most) in steps {
-                if lost { log.unconfirm() } else { let batch = log.send(most); log.confirm(&batch) }
+            for (step, most) in steps {
+                match step {
+                    0 => log.doubt(),
+                    1 => {
+                        let doubts = log.doubts(10, most);
+                        let held: Vec<_> = doubts.iter().map(|a| a.sequence % 2 == 0).collect();
+                        log.settle(&doubts, &held);
+                    }
+                    _ => {
+                        let batch = log.send(most);
+                        log.confirm(&batch);
+                    }
+                }
                 prop_assert_eq!(log.len(), times.len());
                 for cut in [0, 10, 25] {
                     let expected = times.iter().filter(|t| **t > cut && **t <= 40).count() as u64;

@@ -199,6 +199,7 @@ impl Api {
             redis_connected: store.connected,
             store_latency_ms: store.latency.map(ms),
             last_write_age_ms: self.store.last_write_age().map(|age| micros(age) / 1000),
+            store_lost: self.limiter.lost(),
             store_circuit: self.store.breaker.circuit(),
             check_p99_ms: self.latency.p99().map(ms),
             counting: self.counting,
@@ -215,6 +216,7 @@ impl Api {
             last_write: self.store.last_write_age(),
             clock_jumps: self.limiter.clock_jumps(),
             remembered: self.limiter.remembered(),
+            lost: self.limiter.lost(),
         });
         answer::text(text, "application/openmetrics-text; version=1.0.0; charset=utf-8")
     }

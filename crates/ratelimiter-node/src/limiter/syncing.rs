@@ -1,15 +1,18 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ratelimiter_api::{Key, LimitEntry};
 
 use super::{Limiter, of_epoch};
 use crate::admissions::Admission;
 use crate::counter::{Counter, CounterCell};
 use crate::shared::{SharedWindow, Span};
 
-/// Admissions of one counter on their way to the store.
+/// Admissions of one counter on their way to the store, or asked for there.
 #[derive(Debug)]
 pub(crate) struct Batch {
     counter: Arc<CounterCell>,
-    epoch: u64,
+    pub(crate) entry: LimitEntry,
     pub(crate) span: Span,
     pub(crate) admissions: Vec<Admission>,
 }
@@ -45,11 +48,11 @@ impl Limiter {
             }
             let mut counter = cell.lock();
             let (span, admissions) = counter.send(now_us, room);
-            let epoch = counter.entry.epoch;
+            let entry = counter.entry.clone();
             drop(counter);
             if !admissions.is_empty() {
                 room -= admissions.len();
-                batches.push(Batch { counter: cell, epoch, span, admissions });
+                batches.push(Batch { counter: cell, entry, span, admissions });
             }
         }
         batches
@@ -57,17 +60,54 @@ impl Limiter {
 
     /// The store holds these, and has forgotten what it had confirmed before of those for which `forgot` is true.
     pub(crate) fn confirm(&self, batches: &[Batch], forgot: &[bool]) {
-        let mut lost = 0;
         for (batch, forgot) in batches.iter().zip(forgot) {
-            lost += usize::from(*forgot);
-            of_epoch(&batch.counter, batch.epoch, |counter| {
+            of_epoch(&batch.counter, batch.entry.epoch, |counter| {
                 if *forgot {
-                    counter.unconfirm();
+                    counter.doubt();
                 }
                 counter.confirm(&batch.admissions);
             });
         }
-        warn_of_loss(lost);
+    }
+
+    /// At most `most` admissions that the store had confirmed, and has to be asked for since it lost some.
+    pub(crate) fn doubts(&self, most: usize) -> Vec<Batch> {
+        let now_us = self.clock.now_us();
+        let mut room = most;
+        let mut batches = Vec::new();
+        for cell in self.active.cells() {
+            if room == 0 {
+                break;
+            }
+            let mut counter = cell.lock();
+            let admissions = counter.doubts(now_us, room);
+            if !admissions.is_empty() {
+                room -= admissions.len();
+                let (entry, span) = (counter.entry.clone(), counter.span(now_us));
+                drop(counter);
+                batches.push(Batch { counter: cell, entry, span, admissions });
+            }
+        }
+        batches
+    }
+
+    /// The store holds the doubted admissions for which `held` is true, and lost the others, which are sent again. Nothing is
+    /// known of a key without an answer. Returns the keys with losses, each with the number of lost admissions.
+    pub(crate) fn settle(&self, batches: &[Batch], held: &[Option<Vec<bool>>]) -> Vec<(Key, u64)> {
+        let mut losses = Vec::new();
+        for (batch, held) in batches.iter().zip(held) {
+            let Some(held) = held else { continue };
+            let settle = |counter: &mut Counter| counter.settle(&batch.admissions, held);
+            let lost = of_epoch(&batch.counter, batch.entry.epoch, settle).filter(|lost| *lost > 0);
+            losses.extend(lost.map(|lost| (batch.entry.key.clone(), lost)));
+        }
+        self.lost.fetch_add(losses.iter().map(|(_, lost)| lost).sum(), Ordering::Relaxed);
+        losses
+    }
+
+    /// Admissions that the store had confirmed and lost, since this node started.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// The windows to ask the store about.
@@ -84,23 +124,14 @@ impl Limiter {
 
     /// Takes the store's answers about the windows, in the same order.
     pub(crate) fn refresh(&self, watched: &[Watched], answers: Vec<SharedWindow>) {
-        let mut lost = 0;
         for (Watched { counter, epoch, span }, shared) in watched.iter().zip(answers) {
-            let kept = of_epoch(counter, *epoch, |counter: &mut Counter| counter.refresh(span, shared));
-            lost += usize::from(kept == Some(false));
+            of_epoch(counter, *epoch, |counter: &mut Counter| counter.refresh(span, shared));
         }
-        warn_of_loss(lost);
     }
 
     /// The clock was set back: admissions after it would hold quota for longer than a window.
     pub(crate) fn bring_back(&self) {
         let now_us = self.clock.now_us();
         self.active.cells().iter().for_each(|cell| cell.lock().bring_back(now_us));
-    }
-}
-
-fn warn_of_loss(keys: usize) {
-    if keys > 0 {
-        tracing::warn!(keys, "the store lost admissions that it had confirmed; sending them again");
     }
 }

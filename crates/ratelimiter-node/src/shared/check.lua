@@ -2,15 +2,16 @@
 -- one step of the store.
 -- KEYS[1] the key's sorted set, KEYS[2] the hash of limits, KEYS[3] and KEYS[4] the versions at which keys were changed and deleted
 -- ARGV    limit, window (us), member prefix, retention (us), and of the caller's own: the newest that was confirmed; the last
---         that was sent and not confirmed, and how many; the newest of all that were not confirmed, and how many (each a
---         sequence, or nothing where there is none); `repeat` when the same checks were sent before and their answer was
---         lost, or nothing; key, epoch that the caller knows, time on the caller's clock (us); then cost, first sequence and deadline (us) of each check
+--         that was sent and not confirmed, and how many; the newest of all that were sent or are to be, and how many were
+--         not confirmed (each a sequence, or nothing where there is none); `repeat` when the same checks were sent before and their answer was
+--         lost, or nothing; key, epoch that the caller knows, time on the caller's clock (us), how many were confirmed before a loss and
+--         not asked for since; then cost, first sequence and deadline (us) of each check
 -- returns {now (us); limit; window (us); for another counter than the caller's its entry, or nothing when the limit was
 --         deleted; the version of that change; then of each check: 1 allowed, 0 denied, -1 too late, -2 forgot or -3
 --         another counter; the admissions in the window after it; the time of the admission that has to leave before
 --         quota returns (us) or nothing when it is not here yet}
 local limit, window, prefix, retention = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
-local FIRST = 14
+local FIRST = 15
 local time = redis.call('TIME')
 -- A clock that was set back does not put admissions before those that are there: a second is more than clocks differ by.
 local now = math.max(time[1] * 1000000 + time[2], tonumber(ARGV[13]) - 1000000)
@@ -56,7 +57,7 @@ local forgot = ARGV[5] ~= '' and not knows(ARGV[5])
 -- What the caller admitted by itself counts before it arrives here.
 local unheard = tonumber(ARGV[9])
 if ARGV[8] ~= '' and knows(ARGV[8]) then
-  unheard = 0
+  unheard = tonumber(ARGV[14])
 elseif ARGV[6] ~= '' and knows(ARGV[6]) then
   unheard = unheard - tonumber(ARGV[7])
 end

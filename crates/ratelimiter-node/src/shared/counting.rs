@@ -112,7 +112,8 @@ impl SharedStore {
             .arg(repeated)
             .arg(entry.key.as_str())
             .arg(entry.epoch)
-            .arg(span.now_us);
+            .arg(span.now_us)
+            .arg(span.own.doubted);
         for GroupedCheck { cost, first_sequence, late_us } in *checks {
             call.arg(cost).arg(first_sequence).arg(late_us);
         }

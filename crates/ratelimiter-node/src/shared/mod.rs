@@ -1,5 +1,6 @@
 //! The state that the nodes share through the store, and the connections to it.
 
+mod audit;
 mod counting;
 mod leased;
 mod limits;
@@ -10,6 +11,7 @@ mod scripts;
 mod span;
 mod store;
 
+pub(crate) use audit::Doubts;
 pub(crate) use counting::{CheckGroup, Counted, GroupAnswer, GroupedCheck, Question, Verdict};
 pub(crate) use leased::{Exchange, Exchanged, Wanted};
 pub(crate) use limits::{Change, Changed, KnownLimits};
