@@ -28,6 +28,7 @@ pub(crate) fn broken(violation: &Violation) -> Broken {
         Evidence::StoreNotWritable(e) => (e.age.as_secs_f64(), e.allowed.as_secs_f64()),
         Evidence::HighLatency(e) => (e.check_p99.as_secs_f64() * 1e3, e.allowed.as_secs_f64() * 1e3),
         Evidence::CounterDrift(e) => (e.drift.unsigned_abs() as f64, e.tolerance as f64),
+        Evidence::StoreForgot(e) => (e.lost as f64, 0.0),
         Evidence::Overspent(e) => (e.admitted as f64, e.charged as f64),
         Evidence::OverLimit(e) => (e.shared as f64, e.limit.admissions().into()),
         Evidence::GhostAllowing(e) => (e.admitted as f64, e.limit.admissions().into()),

@@ -25,7 +25,7 @@ fn quiet_with(round: u32, keys: &[&str]) -> Observation {
     let span_end_us = BEGINNING_US + u64::try_from(at.as_micros()).unwrap();
     let limit = Limit::new(100, 4).unwrap();
     let keys: Vec<Key> = keys.iter().map(|key| Key::new(key).unwrap()).collect();
-    let own = KeySample { limit, epoch: 1, admissions: 20, unsynced: 1, leased: 0 };
+    let own = KeySample { limit, epoch: 1, admissions: 20, unsynced: 1, leased: 0, lost: 0 };
     let shared = SharedCount { limit, epoch: 1, shared: 60, grants: None };
     let node = |n: u32| NodeObservation {
         node: NodeId::new(format!("node-{n}")),

@@ -3,7 +3,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::{
-    CounterDrift, GhostAllowing, HighLatency, NodeDown, OverLimit, Overspent, RedisDisconnected,
+    CounterDrift, GhostAllowing, HighLatency, NodeDown, OverLimit, Overspent, RedisDisconnected, StoreForgot,
     StoreNotWritable,
 };
 
@@ -17,6 +17,8 @@ pub enum Evidence {
     RedisDisconnected(RedisDisconnected),
     /// Of [`Invariant::StoreNotWritable`](crate::Invariant::StoreNotWritable).
     StoreNotWritable(StoreNotWritable),
+    /// Of [`Invariant::StoreForgot`](crate::Invariant::StoreForgot).
+    StoreForgot(StoreForgot),
     /// Of [`Invariant::HighLatency`](crate::Invariant::HighLatency).
     HighLatency(HighLatency),
     /// Of [`Invariant::CounterDrift`](crate::Invariant::CounterDrift).
@@ -36,6 +38,7 @@ impl Evidence {
         match self {
             Self::NodeDown(_) | Self::RedisDisconnected(_) => 0,
             Self::StoreNotWritable(e) => micros(e.age),
+            Self::StoreForgot(e) => e.lost,
             Self::HighLatency(e) => micros(e.check_p99),
             Self::CounterDrift(e) => e.drift.unsigned_abs(),
             Self::OverLimit(e) => e.excess(),
@@ -53,6 +56,7 @@ impl Evidence {
             }
             (Self::OverLimit(a), Self::OverLimit(b)) => a.epoch == b.epoch,
             (Self::GhostAllowing(a), Self::GhostAllowing(b)) => a.epoch == b.epoch,
+            (Self::StoreForgot(a), Self::StoreForgot(b)) => a.epoch == b.epoch,
             (Self::Overspent(a), Self::Overspent(b)) => a.epoch == b.epoch,
             _ => true,
         }
@@ -65,6 +69,7 @@ impl fmt::Display for Evidence {
             Self::NodeDown(e) => e.fmt(f),
             Self::RedisDisconnected(e) => e.fmt(f),
             Self::StoreNotWritable(e) => e.fmt(f),
+            Self::StoreForgot(e) => e.fmt(f),
             Self::HighLatency(e) => e.fmt(f),
             Self::CounterDrift(e) => e.fmt(f),
             Self::OverLimit(e) => e.fmt(f),

@@ -36,7 +36,7 @@ pub use history::{
 };
 pub use invariant::{
     CounterDrift, GhostAllowing, HighLatency, Invariant, NodeDown, OverLimit, Overspent, RedisDisconnected,
-    Severity, StoreNotWritable,
+    Severity, StoreForgot, StoreNotWritable,
 };
 pub use monitor::Monitor;
 pub use reading::{KeyReading, NodeCount, Reading};

@@ -58,7 +58,7 @@ impl RoundBuilder {
             nodes.len() - 1
         });
         if let Some(sample) = &mut nodes[place].sample {
-            let count = KeySample { limit, epoch: 1, admissions, unsynced: 0, leased: 0 };
+            let count = KeySample { limit, epoch: 1, admissions, unsynced: 0, leased: 0, lost: 0 };
             sample.keys.insert(key.clone(), count);
         }
         self

@@ -119,6 +119,14 @@ impl Trial {
         self
     }
 
+    /// Admissions that the store had confirmed and lost.
+    pub(crate) fn lost(&mut self, counts: [u64; 3]) -> &mut Self {
+        for (node, count) in counts.into_iter().enumerate() {
+            self.counter(node).lost = count;
+        }
+        self
+    }
+
     /// Admissions of the nodes that grants cover.
     pub(crate) fn leased(&mut self, counts: [u64; 3]) -> &mut Self {
         for (node, count) in counts.into_iter().enumerate() {

@@ -12,6 +12,8 @@ pub enum Invariant {
     RedisDisconnected,
     /// The store takes writes.
     StoreNotWritable,
+    /// The store holds every admission that it confirmed.
+    StoreForgot,
     /// Checks are answered quickly.
     HighLatency,
     /// The admissions the nodes granted are those the store counts.
@@ -56,6 +58,7 @@ impl Invariant {
         Self::NodeDown,
         Self::RedisDisconnected,
         Self::StoreNotWritable,
+        Self::StoreForgot,
         Self::HighLatency,
         Self::CounterDrift,
         Self::OverLimit,
@@ -69,6 +72,7 @@ impl Invariant {
             Self::NodeDown => "node_down",
             Self::RedisDisconnected => "redis_disconnected",
             Self::StoreNotWritable => "store_not_writable",
+            Self::StoreForgot => "store_forgot",
             Self::HighLatency => "high_latency",
             Self::CounterDrift => "counter_drift",
             Self::OverLimit => "over_limit",
@@ -80,9 +84,11 @@ impl Invariant {
     /// How bad it is when it does not hold.
     pub const fn severity(self) -> Severity {
         match self {
-            Self::NodeDown | Self::RedisDisconnected | Self::GhostAllowing | Self::Overspent => {
-                Severity::Critical
-            }
+            Self::NodeDown
+            | Self::RedisDisconnected
+            | Self::StoreForgot
+            | Self::GhostAllowing
+            | Self::Overspent => Severity::Critical,
             Self::StoreNotWritable | Self::HighLatency | Self::CounterDrift | Self::OverLimit => {
                 Severity::Warning
             }

@@ -9,6 +9,7 @@ mod node_down;
 mod over_limit;
 mod overspent;
 mod redis_disconnected;
+mod store_forgot;
 mod store_not_writable;
 
 pub use counter_drift::CounterDrift;
@@ -20,6 +21,7 @@ pub use node_down::NodeDown;
 pub use over_limit::OverLimit;
 pub use overspent::Overspent;
 pub use redis_disconnected::RedisDisconnected;
+pub use store_forgot::StoreForgot;
 pub use store_not_writable::StoreNotWritable;
 
 use crate::Evidence;
@@ -34,6 +36,7 @@ pub(crate) fn judge(invariant: Invariant, basis: &Basis<'_>) -> Vec<Judgement<Ev
         Invariant::NodeDown => named(node_down::judge(basis), Evidence::NodeDown),
         Invariant::RedisDisconnected => named(redis_disconnected::judge(basis), Evidence::RedisDisconnected),
         Invariant::StoreNotWritable => named(store_not_writable::judge(basis), Evidence::StoreNotWritable),
+        Invariant::StoreForgot => named(store_forgot::judge(basis), Evidence::StoreForgot),
         Invariant::HighLatency => named(high_latency::judge(basis), Evidence::HighLatency),
         Invariant::CounterDrift => named(counter_drift::judge(basis), Evidence::CounterDrift),
         Invariant::OverLimit => named(over_limit::judge(basis), Evidence::OverLimit),

@@ -28,6 +28,8 @@ pub struct NodeCount {
     pub unsynced: u64,
     /// Those of them that a grant covers.
     pub leased: u64,
+    /// Those of them that the store had confirmed and lost.
+    pub lost: u64,
     /// Time since the store confirmed a write of the node.
     pub(crate) write_age: Duration,
     /// Whether the node's log goes back to the start of the span.
@@ -121,6 +123,7 @@ impl NodeCount {
             admissions: count.admissions,
             unsynced: count.unsynced,
             leased: count.leased,
+            lost: count.lost,
             write_age: super::write_age(sample, span_end_us),
             whole_span: sample.started_at_us <= span_end_us.saturating_sub(count.limit.window_us()),
         }

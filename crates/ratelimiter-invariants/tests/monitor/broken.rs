@@ -127,7 +127,7 @@ impl Drift {
         };
         let node = |(n, &admissions): (usize, &u64)| {
             let unsynced = if n == 0 && drifts && self.hangs { self.size() } else { 0 };
-            let counter = KeySample { limit: self.limit, epoch: 1, admissions, unsynced, leased: 0 };
+            let counter = KeySample { limit: self.limit, epoch: 1, admissions, unsynced, leased: 0, lost: 0 };
             NodeObservation {
                 node: NodeId::new(format!("node-{n}")),
                 address: String::new(),

@@ -294,7 +294,10 @@ impl Node {
             last_write_age: self.last_write_us.map(|at_us| Duration::from_micros(end_us - at_us)),
             check_p99: None,
             sync_interval: Duration::from_millis(sync_ms),
-            keys: BTreeMap::from([(key(), KeySample { limit, epoch, admissions, unsynced, leased: 0 })]),
+            keys: BTreeMap::from([(
+                key(),
+                KeySample { limit, epoch, admissions, unsynced, leased: 0, lost: 0 },
+            )]),
         }
     }
 }
