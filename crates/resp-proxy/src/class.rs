@@ -53,12 +53,33 @@ impl FromStr for Class {
 #[error("classes are write, read, script and other")]
 pub struct UnknownClass;
 
-/// Class of one command, and the place of its first key.
+/// Class of one command, the place of its first key, and its role in the dialogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
     pub(crate) class: Class,
     /// Position of the first key among the arguments; zero where there is none.
     pub(crate) key: usize,
+    pub(crate) role: Role,
+}
+
+/// The effect of a command on the connection itself, which decides the replies of later ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// None.
+    Plain,
+    /// None; class and key belong to the subcommand, such as `XGROUP CREATE`.
+    Container,
+    Client,
+    Cluster,
+    Discard,
+    Exec,
+    Hello,
+    Multi,
+    Reset,
+    /// MONITOR, SYNC and PSYNC: an endless stream follows.
+    Stream,
+    /// SUBSCRIBE and its relatives.
+    Subscribe,
 }
 
 /// The part of a command's kind that rules look at: the classes of one command or of a whole transaction, and the
@@ -102,54 +123,96 @@ impl Commands {
     /// The built-in table, for stores that answer COMMAND with an error or not at all.
     pub(crate) fn built_in() -> Self {
         let group = |class, names: &'static str| {
-            names.split_whitespace().map(move |name| (name.as_bytes().to_vec(), Kind { class, key: 1 }))
+            let kind = Kind { class, key: 1, role: Role::Plain };
+            names.split_whitespace().map(move |name| (name.as_bytes().to_vec(), kind))
         };
-        let mut kinds: HashMap<_, _> = group(Class::Write, WRITES).chain(group(Class::Read, READS)).collect();
-        scripts(&mut kinds);
-        Self { kinds }
+        let kinds = group(Class::Write, WRITES).chain(group(Class::Read, READS)).collect();
+        Self::with_special(kinds)
     }
 
-    /// The answer to COMMAND: one array a command, `[name, arity, [flags], first key, ...]`. Empty when it is none.
+    /// The answer to COMMAND: one array a command, `[name, arity, [flags], first key, ..., subcommands]`. Empty when it is
+    /// none.
     pub(crate) fn reported(answer: &Value) -> Option<Self> {
         let mut kinds = HashMap::new();
-        for command in answer.elements()? {
-            let [name, _, flags, key, ..] = command.elements()? else { continue };
-            let flag = |word: &str| flags.elements().is_some_and(|f| f.iter().any(|f| f.is(word)));
-            let class = if flag("write") || flag("may_replicate") {
-                Class::Write
-            } else if flag("readonly") {
-                Class::Read
-            } else {
-                Class::Other
-            };
-            let key = key.integer().and_then(|key| usize::try_from(key).ok()).unwrap_or(0);
-            kinds.insert(name.text()?.to_ascii_uppercase(), Kind { class, key });
+        answer.elements()?.iter().for_each(|command| report(command, &mut kinds));
+        (!kinds.is_empty()).then(|| Self::with_special(kinds))
+    }
+
+    /// Stores flag scripts in several ways and give no fixed position of their keys, which stand behind their number.
+    fn with_special(mut kinds: HashMap<Vec<u8>, Kind>) -> Self {
+        for name in ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"] {
+            kinds.insert(name.into(), Kind { class: Class::Script, key: 3, role: Role::Plain });
         }
-        if kinds.is_empty() {
-            return None;
+        for (name, role) in ROLES {
+            kinds.entry(name.into()).or_insert(UNKNOWN).role = role;
         }
-        scripts(&mut kinds);
-        Some(Self { kinds })
+        Self { kinds }
     }
 
     /// The kind of the command with this name, in any case.
     pub(crate) fn kind(&self, name: &[u8]) -> Kind {
-        const OTHER: Kind = Kind { class: Class::Other, key: 0 };
+        self.look_up(&[name])
+    }
+
+    /// The kind of a container's subcommand.
+    pub(crate) fn subcommand(&self, container: &[u8], name: &[u8]) -> Kind {
+        self.look_up(&[container, b"|", name])
+    }
+
+    fn look_up(&self, parts: &[&[u8]]) -> Kind {
         // Longer than any name, so that looking one up allocates nothing.
-        let mut upper = [0; 32];
-        let Some(upper) = upper.get_mut(..name.len()) else { return OTHER };
-        upper.copy_from_slice(name);
-        upper.make_ascii_uppercase();
-        self.kinds.get(&*upper).copied().unwrap_or(OTHER)
+        let (mut upper, mut length) = ([0; 48], 0);
+        for part in parts {
+            let Some(room) = upper.get_mut(length..length + part.len()) else { return UNKNOWN };
+            room.copy_from_slice(part);
+            room.make_ascii_uppercase();
+            length += part.len();
+        }
+        self.kinds.get(&upper[..length]).copied().unwrap_or(UNKNOWN)
     }
 }
 
-/// Stores flag scripts in several ways and give no fixed position of their keys, which stand behind their number.
-fn scripts(kinds: &mut HashMap<Vec<u8>, Kind>) {
-    for name in ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"] {
-        kinds.insert(name.into(), Kind { class: Class::Script, key: 3 });
-    }
+/// A command that neither the store nor the built-in table has.
+const UNKNOWN: Kind = Kind { class: Class::Other, key: 0, role: Role::Plain };
+
+/// Adds one command of the answer to COMMAND, with its subcommands. Nothing when it has another form.
+fn report(command: &Value, kinds: &mut HashMap<Vec<u8>, Kind>) {
+    let Some([name, _, flags, key, rest @ ..]) = command.elements() else { return };
+    let Some(name) = name.text() else { return };
+    let flag = |word: &str| flags.elements().is_some_and(|f| f.iter().any(|f| f.is(word)));
+    let class = if flag("write") || flag("may_replicate") {
+        Class::Write
+    } else if flag("readonly") {
+        Class::Read
+    } else {
+        Class::Other
+    };
+    let key = key.integer().and_then(|key| usize::try_from(key).ok()).unwrap_or(0);
+    // Behind the first four: last key, step, categories, tips, key specifications.
+    let subcommands = rest.get(5).and_then(Value::elements).unwrap_or_default();
+    let role = if subcommands.is_empty() { Role::Plain } else { Role::Container };
+    kinds.insert(name.to_ascii_uppercase(), Kind { class, key, role });
+    subcommands.iter().for_each(|subcommand| report(subcommand, kinds));
 }
+
+const ROLES: [(&str, Role); 16] = [
+    ("CLIENT", Role::Client),
+    ("CLUSTER", Role::Cluster),
+    ("DISCARD", Role::Discard),
+    ("EXEC", Role::Exec),
+    ("HELLO", Role::Hello),
+    ("MULTI", Role::Multi),
+    ("RESET", Role::Reset),
+    ("MONITOR", Role::Stream),
+    ("SYNC", Role::Stream),
+    ("PSYNC", Role::Stream),
+    ("SUBSCRIBE", Role::Subscribe),
+    ("PSUBSCRIBE", Role::Subscribe),
+    ("SSUBSCRIBE", Role::Subscribe),
+    ("UNSUBSCRIBE", Role::Subscribe),
+    ("PUNSUBSCRIBE", Role::Subscribe),
+    ("SUNSUBSCRIBE", Role::Subscribe),
+];
 
 const WRITES: &str = "APPEND BITFIELD BITOP BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN COPY DECR \
     DECRBY DEL EXPIRE EXPIREAT FLUSHALL FLUSHDB GEOADD GEORADIUS GEOSEARCHSTORE GETDEL GETEX GETSET HDEL HEXPIRE HGETDEL \
@@ -191,9 +254,24 @@ mod tests {
         let answer = b"*2\r\n*4\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n\
             *4\r\n$7\r\nlmnx.do\r\n:2\r\n*1\r\n+write\r\n:2\r\n";
         let commands = Commands::reported(&Value::parse(answer).unwrap()).unwrap();
-        assert_eq!(commands.kind(b"GET"), Kind { class: Class::Read, key: 1 });
-        assert_eq!(commands.kind(b"lmnx.do"), Kind { class: Class::Write, key: 2 });
+        assert_eq!(commands.kind(b"GET"), Kind { class: Class::Read, key: 1, role: Role::Plain });
+        assert_eq!(commands.kind(b"lmnx.do"), Kind { class: Class::Write, key: 2, role: Role::Plain });
         assert_eq!(commands.kind(b"EVAL").class, Class::Script);
         assert!(Commands::reported(&Value::parse(b"-ERR unknown command\r\n").unwrap()).is_none());
+    }
+
+    #[test]
+    fn subcommands_have_classes_of_their_own() {
+        let create = "*10\r\n$13\r\nxgroup|create\r\n:-5\r\n*1\r\n+write\r\n:2\r\n:2\r\n:1\r\n*0\r\n*0\r\n*0\r\n*0\r\n";
+        let answer = format!(
+            "*1\r\n*10\r\n$6\r\nxgroup\r\n:-2\r\n*0\r\n:0\r\n:0\r\n:0\r\n*0\r\n*0\r\n*0\r\n*1\r\n{create}"
+        );
+        let commands = Commands::reported(&Value::parse(answer.as_bytes()).unwrap()).unwrap();
+        assert_eq!(commands.kind(b"XGROUP").role, Role::Container);
+        assert_eq!(
+            commands.subcommand(b"xgroup", b"Create"),
+            Kind { class: Class::Write, key: 2, role: Role::Plain }
+        );
+        assert_eq!(commands.subcommand(b"xgroup", &[b'x'; 500]), UNKNOWN);
     }
 }

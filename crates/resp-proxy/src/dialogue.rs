@@ -1,16 +1,23 @@
 //! The states of a connection that decide which replies a command has: transactions, CLIENT REPLY, subscriptions, names.
 
-use crate::class::{Commands, Subject};
+use crate::class::{Commands, Kind, Role, Subject};
 use crate::command::Command;
 use crate::expected::Form;
 
 /// The commands of one connection so far, as far as later ones depend on them. Pure: commands in, expectations out.
 #[derive(Debug, Default)]
 pub(crate) struct Dialogue {
-    /// The classes of the commands queued in a transaction, if one is open.
-    queued: Option<Subject>,
+    queued: Option<Queued>,
     replies: Replies,
     client: String,
+}
+
+/// The commands queued in an open transaction.
+#[derive(Clone, Copy, Debug, Default)]
+struct Queued {
+    classes: Subject,
+    /// One of them switches replies on or off in the middle of the reply to EXEC.
+    switches_replies: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,13 +28,15 @@ enum Replies {
     Off,
 }
 
-/// The consequences of one command.
+/// The consequences of one command, if it is passed on.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     /// The form of its reply; nothing when it has none.
     pub(crate) reply: Option<Form>,
     /// Subject of the rules; none for a command that only joins a transaction.
     pub(crate) subject: Option<Subject>,
+    /// The command ends an open transaction by executing it.
+    pub(crate) executes: bool,
 }
 
 impl Dialogue {
@@ -36,99 +45,114 @@ impl Dialogue {
         &self.client
     }
 
-    /// Whether enough of a command is known to decide about it.
-    pub(crate) fn is_enough(command: &Command, known: usize, commands: &Commands) -> bool {
-        match command.name() {
-            b"" => false,
-            _ if command.is("HELLO") => false,
-            _ if command.is("CLIENT") => known > 2,
-            _ if command.is("CLUSTER") => known > 1,
-            name => known > commands.kind(name).key,
+    /// The kind of a command, and whether its `known` complete arguments are enough to decide about it.
+    pub(crate) fn kind(command: &Command, known: usize, commands: &Commands) -> (Kind, bool) {
+        let mut kind = commands.kind(command.name());
+        if kind.role == Role::Container && known > 1 {
+            kind = commands.subcommand(command.name(), command.argument(1).unwrap_or_default());
         }
+        let last = match kind.role {
+            // A name may come as its last argument.
+            Role::Hello => usize::MAX,
+            Role::Client => 2,
+            Role::Cluster | Role::Container => 1,
+            _ => kind.key,
+        };
+        (kind, known > last)
     }
 
-    /// Takes the next command.
-    pub(crate) fn next(&mut self, command: &Command, commands: &Commands) -> Step {
-        let kind = commands.kind(command.name());
-        let replied = self.replies;
-        if self.replies == Replies::SkipNext {
-            self.replies = Replies::On;
+    /// The consequences of the next command. Changes nothing: a command that is not passed on has none.
+    pub(crate) fn look(&self, command: &Command, kind: Kind) -> Step {
+        if let Some(queued) = self.queued
+            && !matches!(kind.role, Role::Discard | Role::Reset)
+        {
+            let executes = kind.role == Role::Exec;
+            let form = if executes && queued.switches_replies { Form::Stream } else { Form::One };
+            let subject = executes.then(|| Subject::one(kind).and(queued.classes));
+            return Step { reply: self.answered().then_some(form), subject, executes };
         }
-        let mut form = Form::One;
-        let mut subject = Some(Subject::one(kind));
-        if let Some(queued) = self.queued {
-            if command.is("EXEC") {
-                subject = subject.map(|exec| exec.and(queued));
-                self.queued = None;
-            } else if command.is("DISCARD") || command.is("RESET") {
-                self.queued = None;
-            } else {
-                self.queued = Some(queued.with(kind.class));
-                subject = None;
-            }
-        } else if command.is("MULTI") {
-            self.queued = Some(Subject::default());
-        } else {
-            form = self.form(command);
-        }
-        if command.is("CLIENT") && command.argument_is(1, "REPLY") {
-            return Step { reply: self.set_replies(command, replied), subject };
-        }
-        if command.is("RESET") {
-            *self = Self::default();
-        }
-        Step { reply: (replied == Replies::On).then_some(form), subject }
-    }
-
-    fn form(&mut self, command: &Command) -> Form {
-        if command.is("HELLO") {
-            self.hello(command);
-            return match command.argument(1) {
+        let form = match kind.role {
+            Role::Hello => match command.argument(1) {
                 Some(b"3") => Form::Hello(3),
                 Some(b"2") => Form::Hello(2),
                 _ => Form::One,
-            };
-        }
-        if command.is("RESET") {
-            return Form::Hello(2);
-        }
-        if command.is("CLIENT") && command.argument_is(1, "SETNAME") {
-            command.argument(2).inspect(|name| self.client = String::from_utf8_lossy(name).into_owned());
-        }
-        let one_of = |names: &[&str]| names.iter().any(|name| command.is(name));
-        if one_of(&["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"]) {
-            return Form::Subscribe;
-        }
-        if one_of(&["MONITOR", "SYNC", "PSYNC"]) {
-            return Form::Stream;
-        }
-        let map = ["SLOTS", "SHARDS", "NODES"].iter().any(|word| command.argument_is(1, word));
-        if command.is("CLUSTER") && map { Form::Addresses } else { Form::One }
+            },
+            Role::Reset => Form::Hello(2),
+            Role::Subscribe => Form::Subscribe,
+            Role::Stream => Form::Stream,
+            Role::Cluster if ["SLOTS", "SHARDS", "NODES"].iter().any(|word| command.argument_is(1, word)) => {
+                Form::Addresses
+            }
+            _ => Form::One,
+        };
+        let answered = match (kind.role, Switch::of(command, kind)) {
+            (Role::Reset, _) | (_, Some(Switch::On)) => true,
+            (_, Some(Switch::Off | Switch::Skip)) => false,
+            (_, None) => self.answered(),
+        };
+        Step { reply: answered.then_some(form), subject: Some(Subject::one(kind)), executes: false }
     }
 
-    fn hello(&mut self, command: &Command) {
-        let mut arguments = command.arguments().skip_while(|a| !a.eq_ignore_ascii_case(b"SETNAME"));
-        if let Some(name) = arguments.nth(1) {
-            self.client = String::from_utf8_lossy(name).into_owned();
-        }
+    fn answered(&self) -> bool {
+        self.replies == Replies::On
     }
 
-    /// CLIENT REPLY ON is answered even when replies were off; OFF and SKIP are not.
-    fn set_replies(&mut self, command: &Command, before: Replies) -> Option<Form> {
-        if command.argument_is(2, "ON") {
+    /// Takes a command that is passed on. True when the client's name changed.
+    pub(crate) fn take(&mut self, command: &Command, kind: Kind) -> bool {
+        let before = self.replies;
+        if before == Replies::SkipNext {
             self.replies = Replies::On;
-            return Some(Form::One);
         }
-        if command.argument_is(2, "OFF") {
-            self.replies = Replies::Off;
+        let switch = Switch::of(command, kind);
+        match (&mut self.queued, kind.role) {
+            (_, Role::Reset) => {
+                *self = Self::default();
+                return true;
+            }
+            (Some(_), Role::Exec | Role::Discard) => self.queued = None,
+            (Some(queued), _) => {
+                queued.classes = queued.classes.with(kind.class);
+                queued.switches_replies |= switch.is_some();
+            }
+            (None, Role::Multi) => self.queued = Some(Queued::default()),
+            (None, Role::Client | Role::Hello) => {
+                self.replies = match switch {
+                    Some(Switch::On) => Replies::On,
+                    Some(Switch::Off) => Replies::Off,
+                    Some(Switch::Skip) if before != Replies::Off => Replies::SkipNext,
+                    _ => self.replies,
+                };
+                return self.take_name(command, kind);
+            }
+            (None, _) => {}
+        }
+        false
+    }
+
+    fn take_name(&mut self, command: &Command, kind: Kind) -> bool {
+        let set = command.arguments().position(|a| a.eq_ignore_ascii_case(b"SETNAME"));
+        let stands_right = |at: &usize| kind.role == Role::Hello || *at == 1;
+        let name = set.filter(stands_right).and_then(|at| command.argument(at + 1));
+        name.inspect(|name| self.client = String::from_utf8_lossy(name).into_owned()).is_some()
+    }
+}
+
+/// CLIENT REPLY with a mode. ON is answered even when replies were off; OFF and SKIP are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Switch {
+    On,
+    Off,
+    Skip,
+}
+
+impl Switch {
+    /// The mode; none for wrong usage, which an error answers.
+    fn of(command: &Command, kind: Kind) -> Option<Self> {
+        if kind.role != Role::Client || !command.argument_is(1, "REPLY") {
             return None;
         }
-        if command.argument_is(2, "SKIP") {
-            self.replies = if before == Replies::Off { Replies::Off } else { Replies::SkipNext };
-            return None;
-        }
-        // Wrong usage: an error answers it.
-        (before == Replies::On).then_some(Form::One)
+        let modes = [("ON", Self::On), ("OFF", Self::Off), ("SKIP", Self::Skip)];
+        modes.into_iter().find(|(word, _)| command.argument_is(2, word)).map(|(_, mode)| mode)
     }
 }
 
@@ -143,7 +167,10 @@ mod tests {
         command.clear(true);
         command.piece(0, text.as_bytes());
         command.split_inline();
-        dialogue.next(&command, &Commands::built_in())
+        let (kind, _) = Dialogue::kind(&command, usize::MAX, &Commands::built_in());
+        let step = dialogue.look(&command, kind);
+        dialogue.take(&command, kind);
+        step
     }
 
     #[test]
@@ -151,10 +178,10 @@ mod tests {
         let mut dialogue = Dialogue::default();
         assert_eq!(take(&mut dialogue, "MULTI").reply, Some(Form::One));
         let queued = take(&mut dialogue, "INCR a");
-        assert_eq!(queued, Step { reply: Some(Form::One), subject: None });
+        assert_eq!(queued, Step { reply: Some(Form::One), subject: None, executes: false });
         let exec = take(&mut dialogue, "EXEC");
         assert_eq!(exec.reply, Some(Form::One));
-        assert!(exec.subject.unwrap().is(Class::Write));
+        assert!(exec.executes && exec.subject.unwrap().is(Class::Write));
         assert!(!take(&mut dialogue, "EXEC").subject.unwrap().is(Class::Write));
     }
 
@@ -172,6 +199,33 @@ mod tests {
             ("GET a", None),
             ("CLIENT REPLY ON", Some(Form::One)),
             ("GET a", Some(Form::One)),
+        ] {
+            assert_eq!(take(&mut dialogue, command).reply, reply, "{command}");
+        }
+    }
+
+    #[test]
+    fn reset_ends_every_state() {
+        let mut dialogue = Dialogue::default();
+        for (command, reply) in [
+            ("MULTI", Some(Form::One)),
+            ("RESET", Some(Form::Hello(2))),
+            ("CLIENT REPLY OFF", None),
+            ("RESET", Some(Form::Hello(2))),
+            ("GET a", Some(Form::One)),
+        ] {
+            assert_eq!(take(&mut dialogue, command).reply, reply, "{command}");
+        }
+    }
+
+    #[test]
+    fn queued_switches_end_the_matching() {
+        let mut dialogue = Dialogue::default();
+        for (command, reply) in [
+            ("MULTI", Some(Form::One)),
+            ("CLIENT REPLY OFF", Some(Form::One)),
+            ("GET a", Some(Form::One)),
+            ("EXEC", Some(Form::Stream)),
         ] {
             assert_eq!(take(&mut dialogue, command).reply, reply, "{command}");
         }

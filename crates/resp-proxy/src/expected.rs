@@ -26,14 +26,16 @@ pub(crate) enum Form {
 pub(crate) enum Fate {
     /// Passed on.
     Pass,
-    /// Passed on, not before this instant.
-    NotBefore(Instant),
+    /// Passed on, not before this instant or the end of the rule.
+    NotBefore(Instant, Arc<Active>),
     /// Dropped, with all behind it.
     Swallow(Arc<Active>),
     /// Resets both connections when it comes.
     Reset(Arc<Active>),
     /// Never comes from the store: this is the whole reply.
     Local(Arc<[u8]>),
+    /// Dropped, and this sent in its place.
+    Replaced(Arc<[u8]>),
 }
 
 #[derive(Debug)]

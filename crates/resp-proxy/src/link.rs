@@ -12,7 +12,7 @@ use crate::class::Commands;
 use crate::expected::{Expected, Fate, Form};
 use crate::rewrite::AddressMap;
 use crate::rule::ConnectionFault;
-use crate::rules::{RuleSet, View};
+use crate::rules::{Active, RuleSet, View};
 
 /// Entries of expected replies beyond which no more requests are read. Runs of plain commands are one entry, so that
 /// only rules fill the queue.
@@ -112,6 +112,8 @@ pub(crate) struct Exchange {
     special: AtomicUsize,
     transparent: AtomicBool,
     client: Mutex<String>,
+    /// Faults of connections that have met this one, so that each is counted once.
+    met: Mutex<Vec<Arc<Active>>>,
     wake: Notify,
     drained: Notify,
 }
@@ -124,6 +126,7 @@ impl Exchange {
             special: AtomicUsize::new(0),
             transparent: AtomicBool::new(false),
             client: Mutex::default(),
+            met: Mutex::default(),
             wake: Notify::new(),
             drained: Notify::new(),
         }
@@ -143,10 +146,17 @@ impl Exchange {
     }
 
     pub(crate) fn set_client(&self, name: &str) {
-        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        if *client != name {
-            name.clone_into(&mut client);
+        name.clone_into(&mut self.client.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Whether a fault of connections meets this one for the first time.
+    fn is_first(&self, active: &Arc<Active>) -> bool {
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = !met.iter().any(|other| Arc::ptr_eq(other, active));
+        if is_first {
+            met.push(Arc::clone(active));
         }
+        is_first
     }
 
     /// Notes the reply that a command will have, before the command is passed on.
@@ -219,16 +229,22 @@ impl Exchange {
 
     /// From here on replies belong to no command.
     pub(crate) fn become_transparent(&self) {
-        self.transparent.store(true, Ordering::Relaxed);
-        self.expected().clear();
-        self.special.store(0, Ordering::Relaxed);
         self.link.counters.streams.fetch_add(1, Ordering::Relaxed);
+        self.pass_untouched();
     }
 
     /// The bytes are not RESP: they pass as they are.
     pub(crate) fn give_up(&self) {
-        self.transparent.store(true, Ordering::Relaxed);
         self.link.counters.not_resp.fetch_add(1, Ordering::Relaxed);
+        self.pass_untouched();
+    }
+
+    fn pass_untouched(&self) {
+        self.transparent.store(true, Ordering::Relaxed);
+        self.expected().clear();
+        self.special.store(0, Ordering::Relaxed);
+        // Requests that waited for room need none now.
+        self.drained.notify_one();
     }
 }
 
@@ -239,6 +255,15 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    /// Counts an effect on a connection once, and its last moment always.
+    fn meets(&self, exchange: &Exchange, active: &Arc<Active>) {
+        if exchange.is_first(active) {
+            self.view.took_effect(active);
+        } else {
+            active.goes_on();
+        }
+    }
+
     /// Takes over changes of the rules, and waits while the connection is silenced.
     pub(crate) async fn open(&mut self, exchange: &Exchange) {
         self.view.refresh();
@@ -246,7 +271,7 @@ impl Gate {
         while self.view.has_connection_faults()
             && let Some(active) = self.view.of_connection(&exchange.client(), silent)
         {
-            self.view.took_effect(&active);
+            self.meets(exchange, &active);
             active.ended.cancelled().await;
             self.view.refresh();
         }
@@ -266,15 +291,18 @@ impl Gate {
             && let Some(active) = self.view.of_connection(&exchange.client(), slow)
             && let Some(rate) = active.rate()
         {
-            self.view.took_effect(&active);
+            self.meets(exchange, &active);
             // Twenty times a second, so that a change of the rules is noticed soon.
             let (now, later) = rest.split_at(rest.len().min(1 + rate as usize / 20));
             out.write_all(now).await?;
+            out.flush().await?;
             tokio::time::sleep(Duration::from_secs_f64(now.len() as f64 / f64::from(rate))).await;
             rest = later;
             self.view.refresh();
         }
         out.write_all(rest).await?;
+        // A TLS stream may keep the last of it otherwise.
+        out.flush().await?;
         Ok(())
     }
 }

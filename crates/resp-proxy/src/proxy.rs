@@ -181,7 +181,11 @@ async fn serve(mut client: TcpStream, upstream: Upstream, link: Arc<Link>) {
             #[cfg(feature = "tls")]
             Ok(Connection::Tls(mut store)) => {
                 let (from_store, to_store) = tokio::io::split(&mut store);
-                exchange(&mut client, from_store, to_store, &link, view).await
+                let ended = exchange(&mut client, from_store, to_store, &link, view).await;
+                if matches!(ended, Err(Ended::Reset)) {
+                    reset(store.get_ref().0);
+                }
+                ended
             }
         }
     };
@@ -208,7 +212,10 @@ async fn exchange(
     let requests = Requests::new(from_client, to_store, &exchange).run();
     let replies = Replies::new(from_store, to_client, &exchange).run();
     let refused = async {
-        while view.of_connection("", refuses).is_none() {
+        loop {
+            if let Some(active) = view.of_connection("", refuses) {
+                return view.took_effect(&active);
+            }
             view.changed().await;
         }
     };

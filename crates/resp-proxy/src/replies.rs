@@ -1,13 +1,15 @@
 //! The direction from store to client: matches replies with commands and lets their fate happen.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::sleep_until;
 
 use crate::expected::{Fate, Form};
-use crate::frame::{Capture, Progress, Scanner, Side};
+use crate::frame::{Capture, Nothing, Progress, Scanner, Side};
 use crate::link::{Ended, Exchange, Gate};
+use crate::rules::Active;
 use crate::value::Value;
 
 /// Bytes read at once.
@@ -21,17 +23,29 @@ enum Passage {
     Forward,
     /// Kept until the frame is complete.
     Collect,
+    /// Something else was sent in its place.
+    Drop,
 }
 
-/// The first word of a push, which tells a subscription's confirmation from a message.
+/// The beginning of the first word of a push, which tells a subscription's confirmation from a message.
 #[derive(Debug, Default)]
-struct Word(Vec<u8>);
+struct Word {
+    bytes: [u8; 16],
+    length: usize,
+}
+
+impl Word {
+    fn confirms_subscription(&self) -> bool {
+        self.bytes[..self.length].ends_with(b"subscribe")
+    }
+}
 
 impl Capture for Word {
     fn piece(&mut self, index: usize, bytes: &[u8]) {
-        if index == 0 && self.0.len() < 16 {
-            self.0.extend_from_slice(bytes);
-        }
+        let room = &mut self.bytes[self.length..];
+        let taken = if index == 0 { bytes.len().min(room.len()) } else { 0 };
+        room[..taken].copy_from_slice(&bytes[..taken]);
+        self.length += taken;
     }
 }
 
@@ -47,7 +61,7 @@ pub(crate) struct Replies<'a, R, W> {
     version: u8,
     passage: Passage,
     /// Nothing passes any more: a reply was swallowed, and those behind it would be taken for it.
-    swallowing: bool,
+    swallowed: Option<Arc<Active>>,
     collected: Vec<u8>,
 }
 
@@ -62,7 +76,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
             word: Word::default(),
             version: 2,
             passage: Passage::Forward,
-            swallowing: false,
+            swallowed: None,
             collected: Vec::new(),
         }
     }
@@ -71,8 +85,17 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
     pub(crate) async fn run(mut self) -> Result<(), Ended> {
         let mut buffer = vec![0; BUFFER];
         loop {
+            let swallowed = self.swallowed.clone();
+            let fault_ended = async {
+                match &swallowed {
+                    Some(active) => active.ended.cancelled().await,
+                    None => std::future::pending().await,
+                }
+            };
             let read = tokio::select! {
                 biased;
+                // A connection that lost a reply is of no use: its client may open another.
+                () = fault_ended => return Err(Ended::Reset),
                 read = self.upstream.read(&mut buffer) => read?,
                 () = self.exchange.replies_woken() => {
                     if self.scanner.at_frame_start() {
@@ -102,13 +125,23 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
                 }
                 self.begin(bytes[at]).await?;
             }
-            let Ok((used, progress)) = self.scanner.scan(&bytes[at..], &mut self.word) else {
+            let is_push = self.scanner.kind() == b'>' || self.scanner.at_frame_start();
+            let rest = &bytes[at..];
+            let scanned = if is_push {
+                self.scanner.scan(rest, &mut self.word)
+            } else {
+                self.scanner.scan(rest, &mut Nothing)
+            };
+            let Ok((used, progress)) = scanned else {
                 self.exchange.give_up();
                 break;
             };
             at += used;
             if self.passage == Passage::Collect {
                 self.collect(&bytes[done..at], progress).await?;
+                done = at;
+            }
+            if self.passage == Passage::Drop {
                 done = at;
             }
             if progress == Progress::End {
@@ -122,7 +155,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
 
     /// A frame begins: its fate is decided by its first byte and by the command that it answers.
     async fn begin(&mut self, kind: u8) -> Result<(), Ended> {
-        self.word.0.clear();
+        self.word.length = 0;
         self.passage = Passage::Forward;
         if matches!(kind, b'>' | b'|') {
             return Ok(());
@@ -133,15 +166,28 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
         };
         match fate {
             Fate::Pass | Fate::Local(_) => {}
-            Fate::NotBefore(due) if due > Instant::now() => sleep_until(due.into()).await,
-            Fate::NotBefore(_) => {}
+            Fate::NotBefore(due, active) if due > Instant::now() => {
+                // The client's other replies wait as well, but not for a fault that is over.
+                tokio::select! {
+                    () = sleep_until(due.into()) => {}
+                    () = active.ended.cancelled() => {}
+                }
+            }
+            Fate::NotBefore(..) => {}
+            // A fault that is over has no effects.
+            Fate::Swallow(active) | Fate::Reset(active) if active.ended.is_cancelled() => {}
             Fate::Swallow(active) => {
                 self.gate.view.took_effect(&active);
-                self.swallowing = true;
+                self.swallowed.get_or_insert(active);
             }
             Fate::Reset(active) => {
                 self.gate.view.took_effect(&active);
                 return Err(Ended::Reset);
+            }
+            Fate::Replaced(line) => {
+                self.forward(&line).await?;
+                self.passage = Passage::Drop;
+                return Ok(());
             }
         }
         if !self.exchange.link.addresses.is_empty() && (kind == b'-' || form == Form::Addresses) {
@@ -158,7 +204,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
         }
         let form = self.exchange.form();
         if kind == b'>' {
-            if form == Some(Form::Subscribe) && self.word.0.ends_with(b"subscribe") {
+            if form == Some(Form::Subscribe) && self.word.confirms_subscription() {
                 self.exchange.answered();
             }
             return;
@@ -196,7 +242,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
     }
 
     async fn forward(&mut self, bytes: &[u8]) -> Result<(), Ended> {
-        if self.swallowing || bytes.is_empty() {
+        if self.swallowed.is_some() || bytes.is_empty() {
             return Ok(());
         }
         self.gate.write(self.exchange, &mut self.client, bytes).await

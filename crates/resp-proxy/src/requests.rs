@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
+use crate::class::Kind;
 use crate::command::Command;
 use crate::dialogue::Dialogue;
 use crate::expected::{Fate, Form};
@@ -16,6 +17,9 @@ use crate::rules::Active;
 
 /// Bytes read at once, and the most of a command that is held back until the rules can decide about it.
 const BUFFER: usize = 32 * 1024;
+
+/// Sent in place of an EXEC that is answered by a rule, so that the store's transaction ends as the client believes.
+const DISCARD: &[u8] = b"*1\r\n$7\r\nDISCARD\r\n";
 
 /// Passage of the current frame's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,15 +124,22 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
         self.scanned += used;
         if self.passage == Passage::Undecided {
             let full = self.filled == self.buffer.len() && self.frame == self.done && self.done == 0;
-            let known = self.scanner.elements();
+            let known = match progress {
+                Progress::End => {
+                    self.command.split_inline();
+                    usize::MAX
+                }
+                _ => self.scanner.elements(),
+            };
+            let (kind, is_enough) = Dialogue::kind(&self.command, known, &self.exchange.link.commands);
             let enough = match progress {
                 Progress::End => true,
-                Progress::Element => Dialogue::is_enough(&self.command, known, &self.exchange.link.commands),
+                Progress::Element => is_enough,
                 Progress::More => full && self.scanned == self.filled,
             };
             if enough {
                 self.command.split_inline();
-                self.decide().await?;
+                self.decide(kind).await?;
             }
         }
         if self.passage == Passage::Discard {
@@ -137,27 +148,30 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
         Ok(())
     }
 
-    async fn decide(&mut self) -> Result<(), Ended> {
+    async fn decide(&mut self, kind: Kind) -> Result<(), Ended> {
         self.passage = Passage::Forward;
         if self.command.is_empty() {
             return Ok(());
         }
         self.exchange.link.counters.command();
-        let step = self.dialogue.next(&self.command, &self.exchange.link.commands);
-        self.exchange.set_client(self.dialogue.client());
+        let step = self.dialogue.look(&self.command, kind);
         let found = step
             .subject
             .and_then(|subject| self.gate.view.of_command(self.dialogue.client(), &self.command, subject));
-        let Some((active, fault)) = found.as_ref().and_then(|a| Some((a, a.command_fault()?))) else {
+        let found = found.as_ref().and_then(|active| Some((active, active.command_fault()?)));
+        let is_passed_on = !matches!(found, Some((_, CommandFault::Error(_)))) || step.executes;
+        if is_passed_on && self.dialogue.take(&self.command, kind) {
+            self.exchange.set_client(self.dialogue.client());
+        }
+        let Some((active, fault)) = found else {
             self.expect(step.reply, Fate::Pass);
             return Ok(());
         };
         match fault {
             CommandFault::Delay { by, jitter } => {
-                let shift = jitter.mul_f64(2.0 * active.draw(1));
-                let wait = (*by + shift).saturating_sub(*jitter);
+                let due = Instant::now() + active.drawn_delay(*by, *jitter);
                 self.gate.view.took_effect(active);
-                self.expect(step.reply, Fate::NotBefore(Instant::now() + wait));
+                self.expect(step.reply, Fate::NotBefore(due, Arc::clone(active)));
             }
             CommandFault::Hold => {
                 self.forward(self.frame).await?;
@@ -177,9 +191,15 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
                 self.forward(self.frame).await?;
                 self.gate.view.took_effect(active);
                 self.passage = Passage::Discard;
-                let line = format!("-{}\r\n", line.as_str());
-                self.expect(step.reply.map(|_| Form::One), Fate::Local(line.into_bytes().into()));
-                self.exchange.wake_replies();
+                let line: Arc<[u8]> = format!("-{}\r\n", line.as_str()).into_bytes().into();
+                let form = step.reply.map(|_| Form::One);
+                if step.executes {
+                    self.expect(form, Fate::Replaced(line));
+                    self.gate.write(self.exchange, &mut self.upstream, DISCARD).await?;
+                } else {
+                    self.expect(form, Fate::Local(line));
+                    self.exchange.wake_replies();
+                }
             }
         }
         Ok(())
@@ -198,7 +218,10 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
             let full = self.filled == self.buffer.len();
             tokio::select! {
                 biased;
-                () = active.ended.cancelled() => return Ok(()),
+                () = active.ended.cancelled() => {
+                    self.gate.view.refresh();
+                    return Ok(());
+                }
                 read = self.client.read(&mut self.buffer[self.filled..]), if !full => match read? {
                     0 => return Err(Ended::Closed),
                     read => self.filled += read,

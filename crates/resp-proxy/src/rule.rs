@@ -28,7 +28,7 @@ use crate::class::Class;
 /// |---|---|
 /// | `delay by=50ms jitter=10ms` | the command is passed on at once, its reply only so much after the command came |
 /// | `hold` | the command, and all behind it on its connection, wait until the fault ends; then they are passed on |
-/// | `swallow-reply` | the command is passed on; its reply, and all behind it on its connection, are dropped |
+/// | `swallow-reply` | the command is passed on; its reply, and all behind it on its connection, are dropped; the connection is reset when the fault ends |
 /// | `error text="READONLY ..."` | the command is not passed on; this error line answers it |
 /// | `reset-before` | both connections are reset before the command is passed on |
 /// | `reset-after` | the command is passed on; both connections are reset when its reply comes |
@@ -37,6 +37,9 @@ use crate::class::Class;
 /// | `bandwidth rate=10000` | at most so many bytes a second and direction on each connection |
 ///
 /// The last three concern connections as a whole: only `client`, `link` and `for` go with them (`refuse` takes no `client`).
+/// A transaction is one command: rules look at its EXEC, which is of every class that was queued but has the name EXEC and no
+/// key. `error` then discards the store's transaction, so that both sides agree that there is none.
+///
 /// `hold` lets replies pass, as a paused store does; a client that closes its connection meanwhile takes the held
 /// command with it.
 #[derive(Clone, Debug, PartialEq)]

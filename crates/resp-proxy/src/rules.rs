@@ -42,7 +42,8 @@ struct Record {
 pub struct RuleReport {
     /// Commands that fitted the rule's names, classes and prefix, before `nth` and `percent`.
     pub fitted: u64,
-    /// Commands or connections that the fault was applied to.
+    /// Commands that the fault was applied to. For a fault of connections: the connections, and for `refuse` also the
+    /// address that stopped listening.
     pub effects: u64,
     /// First effect.
     pub began: Option<Instant>,
@@ -151,12 +152,19 @@ impl Active {
     }
 
     /// A number between 0 and 1 (SplitMix64, Steele 2014: the n-th draw of a seed needs no state but n).
-    pub(crate) fn draw(&self, seed: u64) -> f64 {
+    fn draw(&self, seed: u64) -> f64 {
         let n = self.draws.fetch_add(1, Ordering::Relaxed);
         let mut z = seed.wrapping_add(n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// A delay of `by`, give or take up to `jitter`.
+    pub(crate) fn drawn_delay(&self, by: Duration, jitter: Duration) -> Duration {
+        let Fault::Command(Commands { seed, .. }, _) = &self.rule.fault else { return by };
+        // A sequence of its own, so that the jitter is not tied to the draw that chose the command.
+        (by + jitter.mul_f64(2.0 * self.draw(!*seed))).saturating_sub(jitter)
     }
 
     fn fits(&self, which: &Commands, command: &Command, subject: Subject) -> bool {
@@ -247,6 +255,9 @@ impl View {
         let mut record = active.record();
         record.effects += 1;
         record.last = Some(now);
+        if record.healed.is_some() {
+            return;
+        }
         if record.first.is_none() {
             record.first = Some(now);
             if let Some(lasts) = active.rule.lasts {
@@ -263,6 +274,11 @@ impl View {
 }
 
 impl Active {
+    /// Notes that an effect that was counted before goes on.
+    pub(crate) fn goes_on(&self) {
+        self.record().last = Some(Instant::now());
+    }
+
     fn is_of(&self, client: &str) -> bool {
         self.rule.scope.client.as_deref().is_none_or(|name| name == client)
     }

@@ -179,16 +179,17 @@ impl FromStr for Rule {
 }
 
 fn commands(words: &mut Words) -> Result<Commands, RuleError> {
-    let list = |text: Option<String>| -> Vec<String> {
-        text.iter().flat_map(|t| t.split(',')).map(|t| t.trim().to_owned()).collect()
-    };
-    let names = list(words.text("command")).iter().map(|name| name.to_ascii_uppercase()).collect();
+    let names = words.parsed("command", |text| {
+        let names: Vec<_> = text.split(',').map(|name| name.trim().to_ascii_uppercase()).collect();
+        let is_empty = names.iter().any(String::is_empty);
+        if is_empty { Err("a name is missing between commas".to_owned()) } else { Ok(names) }
+    })?;
     let classes = words.parsed("class", |text| {
         text.split(',').map(|class| class.trim().parse::<Class>().map_err(|e| e.to_string())).collect()
     })?;
     let nth = words.parsed("nth", number::<std::num::NonZeroU64>)?;
     Ok(Commands {
-        names,
+        names: names.unwrap_or_default(),
         classes: classes.unwrap_or_default(),
         prefix: words.text("prefix").map(String::into_bytes),
         nth: nth.map(std::num::NonZeroU64::get),
@@ -320,6 +321,7 @@ mod tests {
             ("do=hold nth=0", 13, "whole number"),
             ("hold", 1, "no word"),
             ("do=", 4, "no value"),
+            ("do=hold command=INCR,", 17, "a name is missing"),
         ] {
             let error = text.parse::<Rule>().unwrap_err();
             assert_eq!(error.column, column, "{text}: {error}");
