@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ratelimiter_api::{CountingMode, StoreFailurePolicy};
+use resp_proxy::RuleSet;
 
-use crate::{ClusterError, LocalCluster, StoreBinary, StoreSearch, node_binary};
+use crate::{ClusterError, LocalCluster, Proxies, StoreBinary, StoreSearch, node_binary};
 
 /// Where a node, counted from 0, is to connect to reach the store, given where the store listens.
 pub(crate) type StoreRoute = Arc<dyn Fn(usize, SocketAddr) -> SocketAddr + Send + Sync>;
@@ -22,6 +23,8 @@ pub struct ClusterBuilder {
     pub(crate) admin_token: Option<String>,
     pub(crate) deadline: Duration,
     pub(crate) store_route: StoreRoute,
+    pub(crate) proxies: Option<Proxies>,
+    pub(crate) rules: RuleSet,
     store: Option<StoreBinary>,
     node: Option<PathBuf>,
     progress: Arc<dyn Fn(&str) + Send + Sync>,
@@ -39,6 +42,8 @@ impl ClusterBuilder {
             admin_token: None,
             deadline: Duration::from_secs(20),
             store_route: Arc::new(|_, store| store),
+            proxies: None,
+            rules: RuleSet::new(),
             store: None,
             node: None,
             progress: Arc::new(|_| ()),
@@ -112,6 +117,21 @@ impl ClusterBuilder {
         route: impl Fn(usize, SocketAddr) -> SocketAddr + Send + Sync + 'static,
     ) -> Self {
         self.store_route = Arc::new(route);
+        self
+    }
+
+    /// Puts fault proxies between the nodes and the store; none by default. Their rules are those of
+    /// [`LocalCluster::rules`]. The cluster itself goes on talking to the store directly.
+    #[must_use]
+    pub fn proxies(mut self, proxies: Proxies) -> Self {
+        self.proxies = Some(proxies);
+        self
+    }
+
+    /// Rules for the proxies that are in force already while the cluster starts.
+    #[must_use]
+    pub fn rules(mut self, rules: RuleSet) -> Self {
+        self.rules = rules;
         self
     }
 

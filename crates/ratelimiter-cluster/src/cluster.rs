@@ -8,11 +8,13 @@ use std::time::Duration;
 use ratelimiter_api::{Endpoint, NodeClient, NodeId, NodeState};
 use ratelimiter_store::{Link, StoreUrl};
 use redis::cmd;
+use resp_proxy::{RespProxy, RuleSet};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::guardian::Guardian;
+use crate::links::Links;
 use crate::process::{Environment, POLL, Process};
 use crate::secret::Secret;
 use crate::{ClusterBuilder, ClusterError, StoreBinary, ports};
@@ -29,6 +31,7 @@ const ATTEMPTS: usize = 3;
 pub struct LocalCluster {
     // Dropped in this order: the processes, then the guardian with whatever is left of its group, then the directory.
     nodes: Vec<Member>,
+    links: Links,
     store: Process,
     guardian: Guardian,
     directory: TempDir,
@@ -42,6 +45,7 @@ pub struct LocalCluster {
 struct Member {
     id: NodeId,
     endpoint: Endpoint,
+    store: StoreUrl,
     process: Process,
 }
 
@@ -99,6 +103,7 @@ impl LocalCluster {
             Process::start("store", binary.path(), arguments, Environment::new(), group, directory.path())?;
         let mut cluster = Self {
             nodes: Vec::new(),
+            links: Links::default(),
             store,
             guardian,
             directory,
@@ -109,9 +114,12 @@ impl LocalCluster {
         };
         let until = Instant::now() + options.deadline;
         cluster.store_answers(until).await?;
-        for (i, port) in ports[1..].iter().enumerate() {
-            let route = url((options.store_route)(i, store_address));
-            cluster.add_node(options, &format!("node-{}", i + 1), *port, &route, node)?;
+        let ids: Vec<_> = (1..=options.nodes).map(|i| format!("node-{i}")).collect();
+        let rules = options.rules.clone();
+        cluster.links = Links::start(options.proxies, rules, &ids, &url(store_address)).await?;
+        for (i, (id, port)) in ids.iter().zip(&ports[1..]).enumerate() {
+            let address = cluster.links.address(i, store_address);
+            cluster.add_node(options, id, *port, &url((options.store_route)(i, address)), node)?;
         }
         cluster.healthy(until).await?;
         Ok(cluster)
@@ -144,7 +152,8 @@ impl LocalCluster {
         environment.extend(self.admin_token.clone().map(|token| ("RATELIMITER_ADMIN_TOKEN", token)));
         let (group, directory) = (self.guardian.group(), self.directory.path());
         let process = Process::start(id, binary, arguments, environment, group, directory)?;
-        self.nodes.push(Member { id: NodeId::from(id), endpoint: Endpoint::from(address), process });
+        let (id, endpoint, store) = (NodeId::from(id), Endpoint::from(address), store.parse()?);
+        self.nodes.push(Member { id, endpoint, store, process });
         Ok(())
     }
 
@@ -166,6 +175,24 @@ impl LocalCluster {
     /// The store's URL, with its password if it has one.
     pub fn store_url(&self) -> StoreUrl {
         self.url.clone()
+    }
+
+    /// The URL by which a node, counted from 0, reaches the store: that of its proxy, if there is one.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn node_store_url(&self, node: usize) -> Result<StoreUrl, ClusterError> {
+        self.nodes.get(node).map(|member| member.store.clone()).ok_or(ClusterError::NoSuchNode(node))
+    }
+
+    /// The fault proxies: one a node in their order, a single one for all, or none.
+    pub fn proxies(&self) -> &[RespProxy] {
+        &self.links.proxies
+    }
+
+    /// The rules that all proxies follow. A rule with `link=node-1` concerns that node's link alone.
+    pub fn rules(&self) -> &RuleSet {
+        &self.links.rules
     }
 
     /// Which store runs.

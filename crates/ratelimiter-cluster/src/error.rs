@@ -52,6 +52,9 @@ pub enum ClusterError {
     /// The store that was started does not do what it is asked.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The proxies cannot pass on to the store.
+    #[error(transparent)]
+    Proxy(#[from] resp_proxy::UpstreamError),
     /// A file is not what it should be.
     #[error("{path} has the sha256 {found}, and should have {expected}: it was not used", path = .path.display())]
     Checksum {

@@ -5,6 +5,7 @@
 //! talked to.
 //!
 //! - **[`LocalCluster`]** and its [`ClusterBuilder`]: start it, break parts of it, shut it down.
+//! - **[`Proxies`]**: fault proxies between nodes and store, whose rules break a link command by command.
 //! - **[`StoreBinary`]**: finds `valkey-server` or `redis-server`, or fetches one.
 //! - **[`node_binary`]**: finds the node's executable, or builds it where cargo runs the tests.
 #![doc = include_str!("../README.md")]
@@ -13,6 +14,7 @@ mod builder;
 mod cluster;
 mod error;
 mod guardian;
+mod links;
 mod node_binary;
 mod ports;
 mod process;
@@ -23,5 +25,6 @@ mod wheel;
 pub use builder::ClusterBuilder;
 pub use cluster::LocalCluster;
 pub use error::ClusterError;
+pub use links::Proxies;
 pub use node_binary::node_binary;
 pub use store_binary::{StoreBinary, StoreSearch};

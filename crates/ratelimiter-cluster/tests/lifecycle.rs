@@ -2,19 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ratelimiter_api::{Key, Limit, LimitSpec, NodeState};
-use ratelimiter_cluster::{ClusterError, LocalCluster, node_binary};
+use ratelimiter_cluster::{ClusterError, LocalCluster, Proxies, node_binary};
 use ratelimiter_store::Link;
 use redis::cmd;
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -106,33 +101,32 @@ async fn a_store_that_comes_back_empty_gets_its_limits_back() {
 }
 
 #[tokio::test]
-async fn a_node_with_a_way_of_its_own_to_the_store_loses_it_alone() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (relay, direct) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(None)));
-    let relaying = tokio::spawn({
-        let direct = Arc::clone(&direct);
-        async move {
-            // owned by this task: what is relayed ends with it
-            let mut relayed = JoinSet::new();
-            while let Ok((mut node, _)) = listener.accept().await {
-                let store: SocketAddr = direct.lock().unwrap().unwrap();
-                relayed.spawn(async move {
-                    let mut store = TcpStream::connect(store).await?;
-                    copy_bidirectional(&mut node, &mut store).await
-                });
-            }
-        }
-    });
-    let route = move |node, store| {
-        *direct.lock().unwrap() = Some(store);
-        if node == 1 { relay } else { store }
-    };
+async fn one_node_can_lose_its_link_alone() {
     let cluster =
-        LocalCluster::builder().nodes(2).password("secret").store_route(route).start().await.unwrap();
+        LocalCluster::builder().nodes(2).password("secret").proxies(Proxies::PerNode).start().await.unwrap();
     let clients = [0, 1].map(|node| cluster.client(node, SECOND).unwrap());
-    relaying.abort();
-    eventually("node-2 misses the store", async || !clients[1].health().await.unwrap().redis_connected).await;
-    assert!(clients[0].health().await.unwrap().redis_connected);
+    let connected = async |node: usize| clients[node].health().await.unwrap().redis_connected;
+    let refused = cluster.rules().add("link=node-2 do=refuse".parse().unwrap());
+    eventually("node-2 misses the store", async || !connected(1).await).await;
+    assert!(connected(0).await);
+    assert_eq!(cluster.proxies()[1].name(), "node-2");
+    drop(refused);
+    eventually("node-2 reaches the store again", async || connected(1).await).await;
+}
+
+#[tokio::test]
+async fn one_proxy_can_hold_the_writes_of_all_nodes() {
+    let cluster = LocalCluster::builder().nodes(2).proxies(Proxies::Shared).start().await.unwrap();
+    let [behind, also_behind] = [0, 1].map(|node| cluster.node_store_url(node).unwrap());
+    assert_eq!(behind.to_string(), also_behind.to_string());
+    let [behind, direct] = [behind, cluster.store_url()].map(|url| Link::new(url).unwrap());
+    let write = async |link: &Link| link.query::<()>(cmd("SET").arg("k").arg(1), SECOND / 2).await;
+    let held = cluster.rules().add("class=write,script do=hold".parse().unwrap());
+    assert!(write(&behind).await.is_err(), "a write passed the proxy");
+    write(&direct).await.unwrap();
+    let effects = held.heal().effects;
+    assert!(effects > 0, "no command of the nodes was held");
+    eventually("writes pass", async || write(&behind).await.is_ok()).await;
 }
 
 #[tokio::test]
