@@ -7,6 +7,7 @@
 mod cli;
 mod engine;
 mod exits;
+mod fault;
 mod front_end;
 mod headless;
 mod run;

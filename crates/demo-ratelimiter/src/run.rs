@@ -5,14 +5,15 @@ use anyhow::Context as _;
 use clap::Args;
 use demo_core::DemoRunner;
 use ratelimiter_api::{CountingMode, NodeClient, StoreFailurePolicy};
-use ratelimiter_chaos::{Burst, DEFAULT_PAUSE};
+use ratelimiter_chaos::{Burst, DEFAULT_PAUSE, ProxyHold, RedisPause, Scope};
 use ratelimiter_cli::{BurstSize, Exit, REQUEST, Signals, StoreText, Usage, help_of, pause_length};
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{LocalCluster, Proxies};
 use ratelimiter_health::{PollerConfig, RateLimiterHealthPoller};
 use ratelimiter_store::{Link, StoreUrl, StoreVersion};
 use tokio::sync::mpsc;
 
 use crate::engine::DiagnosisEngine;
+use crate::fault::{Fault, WriteFault};
 use crate::front_end::{FrontEnd, FrontEndArgs};
 use crate::subject::{Live, Subject};
 use crate::target::Target;
@@ -31,6 +32,9 @@ pub(crate) struct RunArgs {
     /// Length of the store's write pause, at most 60s
     #[arg(long, default_value_t = DEFAULT_PAUSE.into(), value_parser = pause_length)]
     pause: humantime::Duration,
+    /// Means of that pause
+    #[arg(long, value_enum, default_value_t)]
+    fault: Fault,
     /// Counting mode: atomic, cached, leased or read-then-write [default: as the nodes are set, cached on a local cluster]
     #[arg(long)]
     counting: Option<CountingMode>,
@@ -57,6 +61,14 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
     let engine = DiagnosisEngine::new(args.model.as_deref(), args.llm_url.as_deref())?;
     let mode_label = if args.target.endpoints.is_empty() { "local cluster" } else { "given cluster" };
     let front_end = FrontEnd::choose(&args.front_end, mode_label)?;
+    if args.fault == Fault::Proxy && !args.target.endpoints.is_empty() {
+        return Err(Usage(
+            "--fault proxy needs nodes that reach their store through the proxy, as those of the local cluster do: leave \
+             out --endpoint, or break your own cluster's link with `ratelimiter-verify inject resp`"
+                .into(),
+        )
+        .into());
+    }
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
 
     let cluster = if args.target.endpoints.is_empty() {
@@ -91,6 +103,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
         Err(exit) => Ok(exit),
         Ok(Err(error)) => Err(error),
         Ok(Ok(())) => {
+            let fault = write_fault(args.fault, cluster.as_ref(), &store, scope)?;
             let detector = Detector::start(&endpoints, store.clone(), token.as_deref(), None)?;
             let subject = Subject {
                 endpoints,
@@ -101,6 +114,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
                 limit,
                 multiplier: args.burst.multiplier,
                 pause: args.pause.into(),
+                fault,
                 counting: args.counting,
                 on_store_failure: args.on_store_failure,
                 engine,
@@ -122,7 +136,25 @@ async fn start_cluster(args: &RunArgs) -> anyhow::Result<LocalCluster> {
     if let Some(policy) = args.on_store_failure {
         builder = builder.on_store_failure(policy);
     }
+    if args.fault == Fault::Proxy {
+        builder = builder.proxies(Proxies::Shared);
+    }
     Ok(builder.start().await?)
+}
+
+/// The fault of the first act. A local cluster has the proxy that it needs.
+fn write_fault(
+    fault: Fault,
+    cluster: Option<&LocalCluster>,
+    store: &StoreUrl,
+    scope: Scope,
+) -> anyhow::Result<WriteFault> {
+    Ok(match (fault, cluster) {
+        (Fault::Proxy, Some(cluster)) => {
+            WriteFault::Proxy(ProxyHold::new(cluster.rules().clone(), cluster.node_store_url(0)?, scope)?)
+        }
+        _ => WriteFault::Pause(RedisPause::new(store.clone(), scope)?),
+    })
 }
 
 /// Checks that the store and every node answer: one line now is better than a failed chapter later.

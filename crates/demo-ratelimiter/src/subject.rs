@@ -8,6 +8,7 @@ use ratelimiter_store::StoreUrl;
 use tokio::sync::watch;
 
 use crate::engine::DiagnosisEngine;
+use crate::fault::WriteFault;
 use crate::traffic::{self, Traffic};
 use ratelimiter_detector::{Detector, Log};
 
@@ -26,6 +27,7 @@ pub(crate) struct Subject {
     pub(crate) multiplier: u32,
     /// Length of the write pause.
     pub(crate) pause: Duration,
+    pub(crate) fault: WriteFault,
     pub(crate) counting: Option<CountingMode>,
     pub(crate) on_store_failure: Option<StoreFailurePolicy>,
     pub(crate) engine: DiagnosisEngine,

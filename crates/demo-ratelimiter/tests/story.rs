@@ -3,6 +3,10 @@
 
 mod support;
 
+use std::time::Duration;
+
+use ratelimiter_cluster::LocalCluster;
+use ratelimiter_store::Link;
 use serde_json::Value;
 use support::{Running, Scratch, demo, events, measured, run};
 
@@ -53,6 +57,42 @@ fn atomic_counting_admits_exactly_the_limit() {
     assert!(events.iter().all(|e| e["name"] != "ghost_allowing"), "no false alarm");
     let outcome = &events.last().unwrap()["outcome"];
     assert_eq!(outcome["expectations"], serde_json::json!(["ghost allowing"]));
+}
+
+#[test]
+fn a_proxy_holds_writes_without_client_pause() {
+    let output = run(&["run", "--json", "--pause", "3s", "--fault", "proxy"]);
+    assert_eq!(output.status.code(), Some(0), "{}", support::stderr(&output));
+    let events = events(&output);
+    assert!(expected(&events, "counter drift") && expected(&events, "ghost allowing"));
+    assert!(measured(&events, "write pause") >= 2.5, "the measured time of held test writes");
+    assert!(measured(&events, "drift after recovery").abs() < f64::EPSILON);
+    let pause = events.iter().find(|e| e["event"] == "measured" && e["name"] == "write pause").unwrap();
+    let detail = pause["detail"].as_str().unwrap();
+    assert!(detail.starts_with("0 of ") && detail.contains("commands held back"), "{pause}");
+}
+
+#[tokio::test]
+async fn a_refused_pause_names_the_proxy() {
+    let cluster = LocalCluster::builder().start().await.unwrap();
+    let store = cluster.store_url();
+    let user =
+        redis::cmd("ACL").arg(&["SETUSER", "app", "on", ">pw", "~*", "+@all", "-client|pause"]).to_owned();
+    Link::new(store.clone()).unwrap().query::<()>(&user, Duration::from_secs(5)).await.unwrap();
+    let limited = store.to_string().replace("redis://", "redis://app:pw@");
+    let endpoints = cluster.endpoints().into_iter().map(|endpoint| endpoint.to_string()).collect::<Vec<_>>();
+    let mut arguments = vec!["run", "--headless", "--redis-url", &limited];
+    endpoints.iter().for_each(|endpoint| arguments.extend(["--endpoint", endpoint]));
+    let output = run(&arguments);
+    assert_eq!(output.status.code(), Some(1));
+    let lines = String::from_utf8_lossy(&output.stdout);
+    let named = |line: &&str| line.contains("client|pause") && line.contains("--fault proxy");
+    assert!(lines.lines().any(|line| named(&line)), "{lines}");
+
+    arguments.extend(["--fault", "proxy"]);
+    let output = run(&arguments);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(support::stderr(&output).contains("inject resp"), "{}", support::stderr(&output));
 }
 
 #[test]

@@ -54,7 +54,8 @@ pub enum ChaosError {
     /// The store's user may not pause it.
     #[error(
         "the store at {url} does not let this user pause it ({why}): allow it with `ACL SETUSER USER resetkeys -@all \
-         +client|pause +client|id +client|setname +info +ping +evalsha`"
+         +client|pause +client|id +client|setname +info +ping +evalsha`, or hold writes back in a proxy instead, with \
+         `demo-ratelimiter run --fault proxy` or `ratelimiter-verify inject resp`"
     )]
     NotPermitted {
         /// Which store.
@@ -64,7 +65,8 @@ pub enum ChaosError {
     },
     /// The store has no such command, as with most hosted services.
     #[error(
-        "the store at {url} refuses CLIENT PAUSE ({why}): hosted services such as Redis Cloud do not offer it"
+        "the store at {url} refuses CLIENT PAUSE ({why}), as most hosted services do: hold writes back in a proxy instead, \
+         with `demo-ratelimiter run --fault proxy` or `ratelimiter-verify inject resp`"
     )]
     PauseRefused {
         /// Which store.
@@ -76,6 +78,12 @@ pub enum ChaosError {
     #[error("the store at {url} accepted CLIENT PAUSE but still takes writes")]
     PauseWithoutEffect {
         /// Which store.
+        url: StoreUrl,
+    },
+    /// The proxies hold writes back, and writes through them pass nevertheless.
+    #[error("writes to {url} pass, although a rule of its proxy holds them back")]
+    HoldWithoutEffect {
+        /// Which address.
         url: StoreUrl,
     },
     /// The store was lost during the pause, so that the fault ended before it should have.

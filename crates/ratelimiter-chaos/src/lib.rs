@@ -2,6 +2,7 @@
 //!
 //! - **[`RedisPause`]**: the store takes no writes for a while (`CLIENT PAUSE ms WRITE`). The fault is a value;
 //!   injecting it returns a [`PauseGuard`], and its lease runs out once the guard is dropped or its owner is killed.
+//! - **[`ProxyHold`]**: the same through proxies between nodes and store, for stores that refuse `CLIENT PAUSE`.
 //! - **[`Burst`]**: `limit x multiplier` checks at one instant, round-robin over the nodes; [`volley`] does it to any
 //!   [`Target`](ratelimiter_target::Target).
 //! - **[`Steady`]**: a background workload that keeps its pace whatever the nodes do.
@@ -14,8 +15,11 @@
 mod burst;
 mod configs;
 mod error;
+mod guard;
+mod hold;
 mod pause;
 mod probe;
+mod proxy_hold;
 mod samples;
 mod scope;
 mod setup;
@@ -25,8 +29,11 @@ mod volley;
 pub use burst::{Burst, BurstReport, MAX_REQUESTS};
 pub use configs::{COUNTER_DRIFT_CONFIG, DEFAULT_MULTIPLIER, DEFAULT_PAUSE, GHOST_ALLOWING_CONFIG};
 pub use error::ChaosError;
-pub use pause::{LEASE, PauseGuard, PauseReport, RENEWAL, RedisPause, redis_pause};
+pub use guard::{PauseGuard, PauseReport};
+pub use hold::{LEASE, RENEWAL};
+pub use pause::{RedisPause, redis_pause};
 pub use probe::{ForeignPause, foreign_pause, writes_pass};
+pub use proxy_hold::ProxyHold;
 pub use scope::Scope;
 pub use setup::{DEFAULT_WINDOW, reset_counter, setup_rate_limit};
 pub use steady::{Latency, Steady, SteadyHandle, SteadyReport, Tally};

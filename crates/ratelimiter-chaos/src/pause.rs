@@ -2,27 +2,17 @@ use std::time::Duration;
 
 use ratelimiter_store::{Link, StoreError, StoreUrl, StoreVersion};
 use redis::{Cmd, cmd};
-use tokio::task::{JoinError, JoinHandle};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::guard::{PauseGuard, PauseReport};
+use crate::hold::{Hold, LEASE, Lease, RENEWAL};
 use crate::probe::foreign_pause;
 use crate::samples::Samples;
 use crate::{ChaosError, Scope};
 
-/// Length of one pause command: the longest time that a pause outlives its owner or its guard.
-pub const LEASE: Duration = Duration::from_millis(300);
-/// Time between two pause commands. A shorter pause never shortens a longer one, so they overlap without a gap.
-pub const RENEWAL: Duration = Duration::from_millis(100);
-
 /// How long one command on the control connection may take.
 const CONTROL: Duration = Duration::from_secs(1);
-/// Longest wait for a passing write after the lease has run out.
-const RELEASE: Duration = Duration::from_secs(2);
-/// Time between two probes while a passing write is awaited.
-const RELEASE_POLL: Duration = Duration::from_millis(5);
-/// Time between two probes while the pause is held.
-const SAMPLING: Duration = Duration::from_millis(50);
 
 /// The fault: a store that answers reads and takes no writes.
 ///
@@ -35,59 +25,6 @@ const SAMPLING: Duration = Duration::from_millis(50);
 pub struct RedisPause {
     url: StoreUrl,
 }
-
-/// A pause being held. Dropping it lets the lease run out; [`heal`](Self::heal) also waits until a write passes.
-#[must_use = "dropping the guard ends the pause"]
-#[derive(Debug)]
-pub struct PauseGuard {
-    url: StoreUrl,
-    started: Instant,
-    release: CancellationToken,
-    lease: JoinHandle<Lease>,
-    sampling: JoinHandle<Samples>,
-}
-
-/// The measurements of one pause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PauseReport {
-    /// When the store confirmed the first pause command.
-    pub started: Instant,
-    /// When the first write passed after the lease had been given up.
-    pub ended: Instant,
-    /// When the lease ran out. Writes that were held back much longer were held back by another client.
-    pub lease_ended: Instant,
-    /// Number of confirmed renewals of the lease.
-    pub renewals: u32,
-    /// Longest time between two confirmed renewals. Above [`LEASE`], writes may have passed in between.
-    pub longest_renewal: Duration,
-    /// Number of test writes during the pause.
-    pub probes: u32,
-    /// Number of those that passed.
-    pub passed: u32,
-    held: Duration,
-}
-
-impl PauseReport {
-    /// Time in which test writes were held back: the sum of the spans from one to the next where both were.
-    pub fn held(&self) -> Duration {
-        self.held
-    }
-
-    /// Whether the lease was renewed in time throughout and no test write passed.
-    pub fn is_without_gap(&self) -> bool {
-        self.longest_renewal < LEASE && self.passed == 0
-    }
-
-    /// Time for which another client held writes back after the lease had run out. `None` within the time that a store
-    /// takes to notice that a pause is over.
-    pub fn outlasted_by(&self) -> Option<Duration> {
-        let late = self.ended.saturating_duration_since(self.lease_ended);
-        (late > NOTICE).then_some(late)
-    }
-}
-
-/// Time within which a store notices the end of a pause, and a probe the passing write. Stores look ten times a second.
-const NOTICE: Duration = Duration::from_millis(500);
 
 impl RedisPause {
     /// A pause of the store at `url`. Opens nothing.
@@ -119,9 +56,7 @@ impl RedisPause {
         if samples.take(&self.url).await? {
             return Err(ChaosError::PauseWithoutEffect { url: self.url.clone() });
         }
-        let release = unproven.disarm();
-        let sampling = tokio::spawn(sample(self.url.clone(), samples, release.clone()));
-        Ok(PauseGuard { url: self.url.clone(), started, release, lease, sampling })
+        Ok(PauseGuard::new(self.url.clone(), started, unproven.disarm(), Hold::Lease(lease), samples))
     }
 
     fn explain(&self, error: StoreError) -> ChaosError {
@@ -152,15 +87,6 @@ fn pause_command() -> Cmd {
     command
 }
 
-/// The course of a lease.
-#[derive(Debug)]
-struct Lease {
-    renewals: u32,
-    longest: Duration,
-    ends: Instant,
-    lost: Option<StoreError>,
-}
-
 /// Renews the lease until `release`, then lets it run out.
 async fn hold(control: Link, started: Instant, release: CancellationToken) -> Lease {
     let mut lease = Lease { renewals: 0, longest: Duration::ZERO, ends: started + LEASE, lost: None };
@@ -188,69 +114,4 @@ async fn hold(control: Link, started: Instant, release: CancellationToken) -> Le
         }
     }
     lease
-}
-
-/// Tries writes until `release`.
-async fn sample(url: StoreUrl, mut samples: Samples, release: CancellationToken) -> Samples {
-    while release.run_until_cancelled(sleep(SAMPLING)).await.is_some() {
-        // A store that cannot be reached shows nothing about writes; the lease reports the loss.
-        let _ = samples.take(&url).await;
-    }
-    samples
-}
-
-impl PauseGuard {
-    /// When the store confirmed the first pause command.
-    pub fn started(&self) -> Instant {
-        self.started
-    }
-
-    /// Whether the lease is still renewed. It is lost when the store is.
-    pub fn is_held(&self) -> bool {
-        !self.lease.is_finished()
-    }
-
-    /// Lets the lease run out and waits until a write passes: about a third of a second, and longer while another client
-    /// holds writes back.
-    ///
-    /// # Errors
-    /// When the store was lost meanwhile, or no write passes within two seconds after the lease has run out.
-    pub async fn heal(mut self) -> Result<PauseReport, ChaosError> {
-        self.release.cancel();
-        let lease = finished((&mut self.lease).await);
-        let mut samples = finished((&mut self.sampling).await);
-        let (probes, passed) = (samples.probes, samples.passed);
-        while !samples.take(&self.url).await? {
-            let after = lease.ends.elapsed();
-            if after > RELEASE {
-                return Err(ChaosError::NotReleased { url: self.url.clone(), after });
-            }
-            sleep(RELEASE_POLL).await;
-        }
-        let ended = Instant::now();
-        match lease.lost {
-            Some(source) => Err(ChaosError::PauseLost { after: lease.ends - self.started, source }),
-            None => Ok(PauseReport {
-                started: self.started,
-                ended,
-                lease_ended: lease.ends,
-                renewals: lease.renewals,
-                longest_renewal: lease.longest,
-                probes,
-                passed,
-                held: samples.held,
-            }),
-        }
-    }
-}
-
-/// The value of a task that is never aborted.
-fn finished<T>(task: Result<T, JoinError>) -> T {
-    task.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
-}
-
-impl Drop for PauseGuard {
-    fn drop(&mut self) {
-        self.release.cancel();
-    }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use demo_core::{Chapter, ChapterResult, MarkEdge, Stage, Tone};
 use diagnosis::Mechanism;
-use ratelimiter_chaos::{PauseReport, RedisPause};
+use ratelimiter_chaos::PauseReport;
 use ratelimiter_diagnosis::STORE;
 use ratelimiter_invariants::Invariant;
 use tokio::sync::broadcast;
@@ -12,6 +12,7 @@ use tokio::time::{Instant, interval, sleep_until};
 use super::counts::Counts;
 use super::diagnosing::{self, Diagnosed, EXPLAINED, Injected};
 use super::handover::Handover;
+use crate::fault::WriteFault;
 use crate::subject::Subject;
 use crate::traffic;
 use ratelimiter_detector::{Log, Round};
@@ -39,13 +40,13 @@ struct Paused {
 type Share = (Arc<Subject>, Handover<Paused>);
 
 pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) -> Vec<Chapter> {
-    let seconds = subject.pause.as_secs_f64();
+    let described = subject.fault.described(subject.pause.as_secs_f64());
     let share: Share = (Arc::clone(subject), Handover::new());
     vec![
         Chapter::new(
             "Counter Drift Chaos",
             format!(
-                "The store stops taking writes for {seconds} s (CLIENT PAUSE WRITE); reads still pass. The nodes go on \
+                "{described} The nodes go on \
                  deciding from their own counts, and their admissions cannot reach the store.\n\n\
                  The store still answers PING, so a simple health check calls it healthy."
             ),
@@ -84,7 +85,7 @@ async fn inject(stage: Stage, (subject, paused): Share) -> ChapterResult {
     }
     let mut rounds = subject.detector.rounds();
     let mut largest = None;
-    let guard = RedisPause::new(subject.store.clone(), subject.scope)?.inject().await?;
+    let guard = subject.fault.inject().await?;
     stage.mark(PAUSE, MarkEdge::Begin);
     stage.say(Tone::Bad, "the store takes no writes: a test write was sent, and waits");
     let until = guard.started() + subject.pause;
@@ -106,8 +107,7 @@ async fn inject(stage: Stage, (subject, paused): Share) -> ChapterResult {
     let report = guard.heal().await?;
     largest = rest(&mut rounds, largest);
     stage.mark(PAUSE, MarkEdge::End);
-    let source =
-        format!("{} of {} test writes passed, {} renewals", report.passed, report.probes, report.renewals);
+    let source = WriteFault::measured(&report);
     stage.measured("write pause", report.held().as_secs_f64(), "s", source);
     if !report.is_without_gap() {
         let (passed, gap) = (report.passed, report.longest_renewal.as_millis());
