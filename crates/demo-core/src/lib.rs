@@ -6,14 +6,12 @@
 //!   [`Stamped`] [`Event`]s, which front-ends consume.
 //! - **[`Stage`]**: a callback's access to the story: it emits sentences, measurements and marks, and receives
 //!   cancellation.
-//! - **[`ChaosConfig`]**: a fault within its bounds.
 //! - **[`Transcript`]**: events as lines of text, for front-ends without a screen.
 //!
 //! The crate contains no rate limiter, no terminal, no store and no HTTP: any system that can be broken on purpose can
 //! be its subject.
 #![doc = include_str!("../README.md")]
 
-mod chaos;
 mod chapter;
 mod event;
 mod health;
@@ -23,7 +21,6 @@ mod runner;
 mod stage;
 mod transcript;
 
-pub use chaos::{ChaosConfig, ChaosConfigError, ChaosType, MAX_MULTIPLIER, MAX_PAUSE};
 pub use chapter::{Chapter, ChapterInfo, ChapterResult};
 pub use event::{
     ChartSpec, Event, Finding, FindingState, Mark, MarkEdge, Measurement, SeriesRole, SeriesSpec, Severity,

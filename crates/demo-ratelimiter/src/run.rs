@@ -5,8 +5,8 @@ use anyhow::Context as _;
 use clap::Args;
 use demo_core::DemoRunner;
 use ratelimiter_api::{CountingMode, NodeClient, StoreFailurePolicy};
-use ratelimiter_chaos::{Burst, DEFAULT_PAUSE, ProxyHold, RedisPause, Scope};
-use ratelimiter_cli::{BurstSize, Exit, REQUEST, Signals, StoreText, Usage, help_of, pause_length};
+use ratelimiter_chaos::{Burst, PauseDuration, ProxyHold, RedisPause, Scope};
+use ratelimiter_cli::{BurstSize, Exit, REQUEST, Signals, StoreText, Usage, help_of};
 use ratelimiter_cluster::{LocalCluster, Proxies};
 use ratelimiter_health::{PollerConfig, RateLimiterHealthPoller};
 use ratelimiter_store::{Link, StoreUrl, StoreVersion};
@@ -30,8 +30,8 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     burst: BurstSize,
     /// Length of the store's write pause, at most 60s
-    #[arg(long, default_value_t = DEFAULT_PAUSE.into(), value_parser = pause_length)]
-    pause: humantime::Duration,
+    #[arg(long, default_value_t = PauseDuration::DEFAULT)]
+    pause: PauseDuration,
     /// Means of that pause
     #[arg(long, value_enum, default_value_t)]
     fault: Fault,
@@ -87,7 +87,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
         (None, None) => return Err(Usage("--endpoint needs --redis-url".into()).into()),
     };
     // Refuses a burst that is too large or too far away as the chapter would, only sooner.
-    Burst::new(endpoints.clone(), args.burst.key.clone(), limit.admissions(), args.burst.multiplier, scope)
+    Burst::new(endpoints.clone(), args.burst.key.clone(), limit, args.burst.multiplier, scope)
         .map_err(Usage::of)?;
     scope.permit_store(&store).map_err(Usage::of)?;
 
@@ -113,7 +113,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
                 key: args.burst.key,
                 limit,
                 multiplier: args.burst.multiplier,
-                pause: args.pause.into(),
+                pause: args.pause,
                 fault,
                 counting: args.counting,
                 on_store_failure: args.on_store_failure,

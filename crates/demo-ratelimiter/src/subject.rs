@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ratelimiter_api::{CountingMode, Endpoint, Key, Limit, LimitSpec, NodeClient, StoreFailurePolicy};
-use ratelimiter_chaos::Scope;
+use ratelimiter_chaos::{Multiplier, PauseDuration, Scope};
 use ratelimiter_diagnosis::Recorder;
 use ratelimiter_store::StoreUrl;
 use tokio::sync::watch;
@@ -24,9 +24,9 @@ pub(crate) struct Subject {
     /// Limit of that key.
     pub(crate) limit: Limit,
     /// Size of the burst, in limits.
-    pub(crate) multiplier: u32,
+    pub(crate) multiplier: Multiplier,
     /// Length of the write pause.
-    pub(crate) pause: Duration,
+    pub(crate) pause: PauseDuration,
     pub(crate) fault: WriteFault,
     pub(crate) counting: Option<CountingMode>,
     pub(crate) on_store_failure: Option<StoreFailurePolicy>,

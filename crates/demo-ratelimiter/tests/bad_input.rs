@@ -24,8 +24,8 @@ const FAILURE: i32 = 1;
 fn values_out_of_bounds_are_refused_first() {
     refused(&["run", "--limit", "0"], USAGE, &["limit is 0", "1000000"]);
     refused(&["run", "--limit=-5"], USAGE, &["limit is -5"]);
-    refused(&["run", "--pause", "0s"], USAGE, &["pause is 0ns"]);
-    refused(&["run", "--pause", "61s"], USAGE, &["pause is 61s"]);
+    refused(&["run", "--pause", "0s"], USAGE, &["pause is 0s"]);
+    refused(&["run", "--pause", "61s"], USAGE, &["pause is 1m 1s"]);
     refused(&["run", "--multiplier", "0"], USAGE, &["multiplier is 0"]);
     refused(&["run", "--multiplier", "101"], USAGE, &["multiplier is 101"]);
     refused(&["run", "--window", "1500ms"], USAGE, &["whole seconds"]);

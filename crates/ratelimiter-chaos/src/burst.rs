@@ -1,12 +1,11 @@
 use std::time::Duration;
 
-use demo_core::{ChaosConfig, ChaosType};
-use ratelimiter_api::{Endpoint, Key, NodeClient, Operation};
+use ratelimiter_api::{Endpoint, Key, Limit, NodeClient, Operation};
 use ratelimiter_target::{Check, HttpTarget};
 use tokio::time::Instant;
 
 use crate::volley::{Release, volley};
-use crate::{ChaosError, Scope, Tally};
+use crate::{ChaosError, Multiplier, Scope, Tally};
 
 /// The most checks one burst sends: each has a connection of its own.
 pub const MAX_REQUESTS: u64 = 10_000;
@@ -46,19 +45,18 @@ impl Burst {
     /// `limit x multiplier` checks of `key`, round-robin over `targets`. Opens nothing.
     ///
     /// # Errors
-    /// When the multiplier is out of bounds, the product is above [`MAX_REQUESTS`], there are no targets, or one is
+    /// When the product is above [`MAX_REQUESTS`], there are no targets, or one is
     /// outside the scope.
     pub fn new(
         targets: Vec<Endpoint>,
         key: Key,
-        limit: u32,
-        multiplier: u32,
+        limit: Limit,
+        multiplier: Multiplier,
         scope: Scope,
     ) -> Result<Self, ChaosError> {
-        ChaosConfig::new(ChaosType::Burst { multiplier })?;
         scope.permit_nodes(&targets)?;
         let target = HttpTarget::node(&targets, scope.into())?;
-        let requests = u64::from(limit) * u64::from(multiplier);
+        let requests = u64::from(limit.admissions()) * u64::from(multiplier.get());
         match usize::try_from(requests) {
             Ok(count) if requests <= MAX_REQUESTS => Ok(Self { targets, target, key, requests: count }),
             _ => Err(ChaosError::TooManyRequests(requests)),
@@ -99,7 +97,9 @@ impl Burst {
 mod tests {
     use super::*;
 
-    fn burst(limit: u32, multiplier: u32) -> Result<Burst, ChaosError> {
+    fn burst(limit: i64, multiplier: u32) -> Result<Burst, ChaosError> {
+        let limit = Limit::new(limit, 60).unwrap();
+        let multiplier = Multiplier::new(multiplier).unwrap();
         let targets = vec!["http://localhost:1".parse().unwrap()];
         Burst::new(targets, Key::new("k").unwrap(), limit, multiplier, Scope::ThisMachine)
     }
@@ -107,7 +107,6 @@ mod tests {
     #[test]
     fn a_burst_has_bounds() {
         assert_eq!(burst(10, 2).unwrap().requests(), 20);
-        assert!(burst(10, 0).unwrap_err().to_string().contains("multiplier is 0"));
         assert!(burst(1_000_000, 100).unwrap_err().to_string().contains("100000000 requests"));
     }
 }

@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use demo_core::ChaosConfigError;
 use ratelimiter_api::{ClientError, NodeId};
 use ratelimiter_store::{StoreError, StoreUrl};
 use ratelimiter_target::TargetError;
@@ -32,9 +31,6 @@ pub enum ChaosError {
         /// The time given.
         after: Duration,
     },
-    /// The fault is out of its bounds.
-    #[error(transparent)]
-    Config(#[from] ChaosConfigError),
     /// The burst would be larger than is allowed.
     #[error("a burst of {0} requests is too large: at most {MAX_REQUESTS} are sent at once")]
     TooManyRequests(u64),

@@ -9,11 +9,12 @@
 //! - **[`setup_rate_limit`]** and **[`reset_counter`]**: a limit, and an empty counter, known to every node.
 //! - **[`Scope`]**: nothing outside this machine is touched unless the caller says so.
 //!
-//! Constructing anything opens no connection.
+//! The size of a fault is a value within its bounds ([`PauseDuration`], [`Multiplier`]). Constructing anything opens no
+//! connection.
 #![doc = include_str!("../README.md")]
 
+mod bounds;
 mod burst;
-mod configs;
 mod error;
 mod guard;
 mod hold;
@@ -26,8 +27,8 @@ mod setup;
 mod steady;
 mod volley;
 
+pub use bounds::{BoundError, Multiplier, PauseDuration};
 pub use burst::{Burst, BurstReport, MAX_REQUESTS};
-pub use configs::{COUNTER_DRIFT_CONFIG, DEFAULT_MULTIPLIER, DEFAULT_PAUSE, GHOST_ALLOWING_CONFIG};
 pub use error::ChaosError;
 pub use guard::{PauseGuard, PauseReport};
 pub use hold::{LEASE, RENEWAL};

@@ -9,7 +9,7 @@ use crate::guard::{PauseGuard, PauseReport};
 use crate::hold::{Hold, LEASE, Lease, RENEWAL};
 use crate::probe::foreign_pause;
 use crate::samples::Samples;
-use crate::{ChaosError, Scope};
+use crate::{ChaosError, PauseDuration, Scope};
 
 /// How long one command on the control connection may take.
 const CONTROL: Duration = Duration::from_secs(1);
@@ -73,11 +73,13 @@ impl RedisPause {
 ///
 /// # Errors
 /// As [`RedisPause::inject`] and [`PauseGuard::heal`].
-pub async fn redis_pause(url: StoreUrl, duration: Duration, scope: Scope) -> Result<PauseReport, ChaosError> {
-    let config = demo_core::ChaosType::Pause { duration };
-    demo_core::ChaosConfig::new(config)?;
+pub async fn redis_pause(
+    url: StoreUrl,
+    duration: PauseDuration,
+    scope: Scope,
+) -> Result<PauseReport, ChaosError> {
     let guard = RedisPause::new(url, scope)?.inject().await?;
-    tokio::time::sleep_until(guard.started() + duration).await;
+    tokio::time::sleep_until(guard.started() + duration.get()).await;
     guard.heal().await
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ratelimiter_api::{CountingMode, Key, Limit, LimitSpec, NodeClient, Outcome};
-use ratelimiter_chaos::{Burst, Scope, Steady, setup_rate_limit};
+use ratelimiter_chaos::{Burst, Multiplier, Scope, Steady, setup_rate_limit};
 use ratelimiter_cluster::LocalCluster;
 use tokio::time::{Instant, sleep};
 
@@ -25,7 +25,14 @@ async fn limit(cluster: &LocalCluster, key: &str, counting: CountingMode, admiss
 async fn a_burst_reaches_every_node_with_its_share_and_leaves_a_complete_record() {
     let cluster = LocalCluster::builder().start().await.unwrap();
     let key = limit(&cluster, "k", CountingMode::Cached, 10).await;
-    let burst = Burst::new(cluster.endpoints(), key, 10, 3, Scope::ThisMachine).unwrap();
+    let burst = Burst::new(
+        cluster.endpoints(),
+        key,
+        Limit::new(10, 60).unwrap(),
+        Multiplier::new(3).unwrap(),
+        Scope::ThisMachine,
+    )
+    .unwrap();
     let report = burst.fire().await.unwrap();
     assert_eq!(report.operations.len(), 30);
     assert_eq!(report.tally.sent(), 30);

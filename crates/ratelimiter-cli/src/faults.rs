@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use demo_core::{ChaosConfig, ChaosType};
 use ratelimiter_api::{Key, Limit};
-use ratelimiter_chaos::{DEFAULT_MULTIPLIER, DEFAULT_WINDOW, Scope};
+use ratelimiter_chaos::{DEFAULT_WINDOW, Multiplier, Scope};
 
 use crate::Usage;
 
@@ -25,8 +24,8 @@ pub struct BurstSize {
     #[arg(long, default_value_t = DEFAULT_WINDOW.into())]
     window: humantime::Duration,
     /// Size of the burst, as a multiple of the limit (1 to 100)
-    #[arg(long, default_value_t = DEFAULT_MULTIPLIER, value_parser = multiplier)]
-    pub multiplier: u32,
+    #[arg(long, default_value_t = Multiplier::DEFAULT)]
+    pub multiplier: Multiplier,
 }
 
 impl BurstSize {
@@ -57,25 +56,4 @@ impl Reach {
     pub fn scope(self) -> Scope {
         if self.allow_remote { Scope::Anywhere } else { Scope::ThisMachine }
     }
-}
-
-/// Parses the length of a pause.
-///
-/// # Errors
-/// When it is no duration, or out of bounds.
-pub fn pause_length(text: &str) -> Result<humantime::Duration, String> {
-    let pause: humantime::Duration = text.parse().map_err(|e: humantime::DurationError| e.to_string())?;
-    within_bounds(ChaosType::Pause { duration: pause.into() })?;
-    Ok(pause)
-}
-
-/// Parses the size of a burst.
-fn multiplier(text: &str) -> Result<u32, String> {
-    let multiplier = text.parse().map_err(|_| String::from("expected a whole number"))?;
-    within_bounds(ChaosType::Burst { multiplier })?;
-    Ok(multiplier)
-}
-
-fn within_bounds(chaos: ChaosType) -> Result<ChaosConfig, String> {
-    ChaosConfig::new(chaos).map_err(|e| e.to_string())
 }

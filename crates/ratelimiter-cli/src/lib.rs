@@ -10,6 +10,6 @@ mod signals;
 mod usage;
 
 pub use exit::{Exit, help_of};
-pub use faults::{BurstSize, REQUEST, Reach, pause_length};
+pub use faults::{BurstSize, REQUEST, Reach};
 pub use signals::Signals;
 pub use usage::{StoreText, Usage, end, parse};

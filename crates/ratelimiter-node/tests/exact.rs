@@ -10,7 +10,7 @@ use common::{
 use ratelimiter_api::{
     CheckRequest, CountingMode, DecidedBy, Key, Limit, NodeConnection, StoreCircuit, StoreFailurePolicy,
 };
-use ratelimiter_chaos::{Burst, BurstReport, Scope};
+use ratelimiter_chaos::{Burst, BurstReport, Multiplier, Scope};
 use ratelimiter_cluster::LocalCluster;
 use ratelimiter_invariants::{Verdict, check_history};
 use tokio::task::JoinSet;
@@ -24,8 +24,14 @@ async fn patient(counting: CountingMode) -> LocalCluster {
 }
 
 async fn burst(cluster: &LocalCluster, key: &Key, multiplier: u32) -> BurstReport {
-    let burst =
-        Burst::new(cluster.endpoints(), key.clone(), LIMIT as u32, multiplier, Scope::ThisMachine).unwrap();
+    let burst = Burst::new(
+        cluster.endpoints(),
+        key.clone(),
+        Limit::new(LIMIT as i64, 60).unwrap(),
+        Multiplier::new(multiplier).unwrap(),
+        Scope::ThisMachine,
+    )
+    .unwrap();
     let report = burst.fire().await.unwrap();
     assert_eq!(report.tally.unknown, 0, "every check is answered");
     assert_eq!(report.tally.sent(), LIMIT * u64::from(multiplier));

@@ -5,7 +5,7 @@ mod common;
 
 use common::{SECOND, Store, WritePause, check, clients, counted, eventually, key, set, spec};
 use ratelimiter_api::{CheckRequest, CountingMode, DecidedBy, Key, Limit, LimitEntry, LimitSpec, layout};
-use ratelimiter_chaos::{Burst, BurstReport, Scope};
+use ratelimiter_chaos::{Burst, BurstReport, Multiplier, Scope};
 use ratelimiter_cluster::LocalCluster;
 use ratelimiter_invariants::check_history;
 use tokio::task::JoinSet;
@@ -17,8 +17,14 @@ async fn leased() -> LocalCluster {
 }
 
 async fn burst(cluster: &LocalCluster, key: &Key, multiplier: u32) -> BurstReport {
-    let burst =
-        Burst::new(cluster.endpoints(), key.clone(), LIMIT as u32, multiplier, Scope::ThisMachine).unwrap();
+    let burst = Burst::new(
+        cluster.endpoints(),
+        key.clone(),
+        Limit::new(LIMIT as i64, 60).unwrap(),
+        Multiplier::new(multiplier).unwrap(),
+        Scope::ThisMachine,
+    )
+    .unwrap();
     burst.fire().await.unwrap()
 }
 

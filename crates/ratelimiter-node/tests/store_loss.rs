@@ -10,10 +10,10 @@ use common::{
     set, spec,
 };
 use ratelimiter_api::{
-    CheckRequest, CheckResponse, CountingMode, DecidedBy, Key, LimitEntry, LimitSpec, MAX_LIMIT, NodeClient,
-    NodeConnection, StoreCircuit, StoreFailurePolicy, layout,
+    CheckRequest, CheckResponse, CountingMode, DecidedBy, Key, Limit, LimitEntry, LimitSpec, MAX_LIMIT,
+    NodeClient, NodeConnection, StoreCircuit, StoreFailurePolicy, layout,
 };
-use ratelimiter_chaos::{Burst, Scope, reset_counter};
+use ratelimiter_chaos::{Burst, Multiplier, Scope, reset_counter};
 use ratelimiter_cluster::LocalCluster;
 use ratelimiter_node::{Config, Node};
 use redis::cmd;
@@ -201,7 +201,14 @@ async fn one_lost_counter_comes_back() {
 }
 
 async fn burst(cluster: &LocalCluster, key: &Key) -> u64 {
-    let burst = Burst::new(cluster.endpoints(), key.clone(), 10, 6, Scope::ThisMachine).unwrap();
+    let burst = Burst::new(
+        cluster.endpoints(),
+        key.clone(),
+        Limit::new(10, 60).unwrap(),
+        Multiplier::new(6).unwrap(),
+        Scope::ThisMachine,
+    )
+    .unwrap();
     burst.fire().await.unwrap().tally.allowed
 }
 

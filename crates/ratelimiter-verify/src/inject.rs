@@ -3,8 +3,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use ratelimiter_api::{Endpoint, LimitSpec, NodeClient};
-use ratelimiter_chaos::{Burst, DEFAULT_PAUSE, RedisPause, setup_rate_limit};
-use ratelimiter_cli::{BurstSize, Exit, REQUEST, Reach, Signals, StoreText, Usage, help_of, pause_length};
+use ratelimiter_chaos::{Burst, PauseDuration, RedisPause, setup_rate_limit};
+use ratelimiter_cli::{BurstSize, Exit, REQUEST, Reach, Signals, StoreText, Usage, help_of};
 use ratelimiter_invariants::{Verdict, check_history};
 use tokio::time::sleep_until;
 
@@ -25,8 +25,8 @@ pub(crate) struct PauseArgs {
     #[arg(long, value_name = "URL", env = "RATELIMITER_STORE", hide_env_values = true)]
     redis_url: StoreText,
     /// Length of the pause, at most 60s
-    #[arg(long, default_value_t = DEFAULT_PAUSE.into(), value_parser = pause_length)]
-    duration: humantime::Duration,
+    #[arg(long, default_value_t = PauseDuration::DEFAULT)]
+    duration: PauseDuration,
     #[command(flatten)]
     reach: Reach,
 }
@@ -54,12 +54,12 @@ pub(crate) struct BurstArgs {
 
 /// Pauses the store's writes for the given time, or until a signal.
 pub(crate) async fn redis_pause(args: PauseArgs) -> anyhow::Result<Exit> {
-    let duration: Duration = args.duration.into();
+    let duration = args.duration;
     let pause = RedisPause::new(args.redis_url.url()?, args.reach.scope()).map_err(Usage::of)?;
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     let guard = pause.inject().await?;
-    println!("the store takes no writes for {duration:?}; Ctrl-C ends it early");
-    let until = guard.started() + duration;
+    println!("the store takes no writes for {duration}; Ctrl-C ends it early");
+    let until = guard.started() + duration.get();
     let asked = loop {
         tokio::select! {
             biased;
@@ -94,14 +94,9 @@ pub(crate) async fn redis_pause(args: PauseArgs) -> anyhow::Result<Exit> {
 pub(crate) async fn burst(args: BurstArgs) -> anyhow::Result<Exit> {
     let limit = args.burst.limit()?;
     let scope = args.reach.scope();
-    let burst = Burst::new(
-        args.endpoints.clone(),
-        args.burst.key.clone(),
-        limit.admissions(),
-        args.burst.multiplier,
-        scope,
-    )
-    .map_err(Usage::of)?;
+    let burst =
+        Burst::new(args.endpoints.clone(), args.burst.key.clone(), limit, args.burst.multiplier, scope)
+            .map_err(Usage::of)?;
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     let fire = async {
         if args.setup {

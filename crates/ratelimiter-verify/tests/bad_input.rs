@@ -21,7 +21,7 @@ const FAILURE: i32 = 1;
 #[test]
 fn malformed_and_remote_targets_are_refused() {
     let pause = |url| ["inject", "redis-pause", "--redis-url", url];
-    refused(&[&pause("redis://localhost")[..], &["--duration", "0s"]].concat(), USAGE, &["pause is 0ns"]);
+    refused(&[&pause("redis://localhost")[..], &["--duration", "0s"]].concat(), USAGE, &["pause is 0s"]);
     refused(&pause("http://localhost"), USAGE, &["expected redis://"]);
     refused(&pause("redis://:secret@10.0.0.1"), USAGE, &["10.0.0.1", "--allow-remote"]);
     let burst = |url| ["inject", "burst", "--endpoint", url];

@@ -40,7 +40,7 @@ struct Paused {
 type Share = (Arc<Subject>, Handover<Paused>);
 
 pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) -> Vec<Chapter> {
-    let described = subject.fault.described(subject.pause.as_secs_f64());
+    let described = subject.fault.described(subject.pause.get().as_secs_f64());
     let share: Share = (Arc::clone(subject), Handover::new());
     vec![
         Chapter::new(
@@ -88,7 +88,7 @@ async fn inject(stage: Stage, (subject, paused): Share) -> ChapterResult {
     let guard = subject.fault.inject().await?;
     stage.mark(PAUSE, MarkEdge::Begin);
     stage.say(Tone::Bad, "the store takes no writes: a test write was sent, and waits");
-    let until = guard.started() + subject.pause;
+    let until = guard.started() + subject.pause.get();
     let mut seconds = interval(Duration::from_secs(1));
     loop {
         tokio::select! {

@@ -38,7 +38,7 @@ type Share = (Arc<Subject>, Handover<Sent>);
 
 pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) -> Vec<Chapter> {
     let limit = subject.limit.admissions();
-    let requests = u64::from(limit) * u64::from(subject.multiplier);
+    let requests = u64::from(limit) * u64::from(subject.multiplier.get());
     let share: Share = (Arc::clone(subject), Handover::new());
     vec![
         Chapter::new(
@@ -74,8 +74,13 @@ async fn burst(stage: Stage, (subject, sent): Share) -> ChapterResult {
         reset_counter(&subject.nodes, &subject.key).await?;
         stage.say(Tone::Plain, format!("the counter of {} was reset through the nodes' API", subject.key));
     }
-    let burst =
-        Burst::new(subject.endpoints.clone(), subject.key.clone(), limit, subject.multiplier, subject.scope)?;
+    let burst = Burst::new(
+        subject.endpoints.clone(),
+        subject.key.clone(),
+        subject.limit,
+        subject.multiplier,
+        subject.scope,
+    )?;
     if !stage.countdown(&format!("{} checks at once", burst.requests()), 3).await {
         return Ok(());
     }

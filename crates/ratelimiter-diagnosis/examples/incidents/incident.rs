@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use diagnosis::Mechanism;
 use ratelimiter_api::{CountingMode, Key, Limit, LimitError};
+use ratelimiter_chaos::Multiplier;
 use ratelimiter_diagnosis::{CLIENTS, STORE, key_entity};
 
 use crate::relay::Condition;
@@ -67,7 +68,7 @@ impl fmt::Display for Incident {
 pub(crate) enum Fault {
     None,
     Pause,
-    Burst { key: Key, limit: u32, multiplier: u32 },
+    Burst { key: Key, limit: Limit, multiplier: Multiplier },
     KillNode(usize),
     KillStore,
     Relay { condition: Condition, only: Option<usize> },
@@ -120,9 +121,13 @@ impl Plan {
                 // A store that decides every check itself lets no burst pass.
                 counting = CountingMode::Cached;
                 let key = Key::new("api-batch").expect("the name is valid");
-                let limit = rng.whole(10, 40);
-                limits.push((key.clone(), Limit::new(limit.into(), rng.whole(10, 60).into())?));
-                let fault = Fault::Burst { key, limit, multiplier: rng.whole(2, 6) };
+                let limit = Limit::new(rng.whole(10, 40).into(), rng.whole(10, 60).into())?;
+                limits.push((key.clone(), limit));
+                let fault = Fault::Burst {
+                    key,
+                    limit,
+                    multiplier: Multiplier::new(rng.whole(2, 6)).expect("within bounds"),
+                };
                 (fault, Some((CLIENTS.to_owned(), Mechanism::LoadOutranPropagation)))
             }
             Incident::NodeKilled => {
