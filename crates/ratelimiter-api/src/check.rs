@@ -9,7 +9,7 @@ pub const MAX_COST: u32 = 100;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckRequest {
-    /// What is being limited.
+    /// The limited key.
     pub key: Key,
     /// How many admissions it takes, 1 to [`MAX_COST`].
     #[serde(default = "one", skip_serializing_if = "is_one")]
@@ -38,7 +38,7 @@ impl CheckRequest {
 pub enum DecidedBy {
     /// The count in the store, read or scripted for this check.
     Store,
-    /// What the node knew: its own admissions, and the others' as of the last sync.
+    /// The node's own admissions, and the others' as of the last sync.
     Local,
     /// A grant of the store that the node holds, or a denial of the store that still holds.
     Lease,

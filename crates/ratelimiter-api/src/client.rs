@@ -59,7 +59,7 @@ pub enum ClientError {
     Decode {
         /// Whom.
         endpoint: Endpoint,
-        /// What was wrong.
+        /// The reason.
         source: serde_json::Error,
     },
 }

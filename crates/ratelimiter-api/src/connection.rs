@@ -35,14 +35,14 @@ impl NodeConnection {
             let (sender, connection) = http1::handshake(TokioIo::new(stream))
                 .await
                 .map_err(|e| ClientError::exchange(endpoint, e))?;
-            // How the connection ends is told to whoever is waiting on the sender.
+            // The end of the connection reaches the request that waits on the sender.
             let driver = tokio::spawn(async move { drop(connection.await) }).abort_handle();
             Ok(Self { endpoint: endpoint.clone(), sender, driver })
         };
         timeout(deadline, open).await.map_err(|_| ClientError::deadline(endpoint, deadline))?
     }
 
-    /// `GET /health`, which makes the node accept the connection and both sides allocate what a request needs.
+    /// `GET /health`, which makes the node accept the connection and both sides allocate the memory of a request.
     ///
     /// # Errors
     /// When the node does not answer within `deadline`.

@@ -30,7 +30,7 @@ pub struct Counters {
 /// One key as one node sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyCounter {
-    /// What is counted.
+    /// The counted key.
     pub key: Key,
     /// How much may be admitted.
     #[serde(flatten)]

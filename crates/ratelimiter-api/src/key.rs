@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The longest key, in bytes of UTF-8.
 pub const MAX_KEY_BYTES: usize = 256;
 
-/// What is counted: one client, one tenant, one route. 1 to [`MAX_KEY_BYTES`] bytes, no control characters, no braces
+/// The unit of counting: one client, one tenant, one route. 1 to [`MAX_KEY_BYTES`] bytes, no control characters, no braces
 /// (a key is the hash tag of its store entries).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -51,7 +51,7 @@ pub fn leases(key: &Key, epoch: u64) -> [String; 3] {
     ["grants", "ends", "past"].map(|part| format!("ratelimiter:{part}:{{{key}}}:{epoch}"))
 }
 
-/// What a node writes of itself at every sync.
+/// A node's own entry, written at every sync.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// Where the node listens, `host:port`.

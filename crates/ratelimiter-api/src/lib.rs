@@ -2,8 +2,8 @@
 //!
 //! - **Wire types** of the node's HTTP API: [`CheckRequest`], [`LimitSpec`], [`Counters`], [`NodeHealth`], ...
 //! - **[`layout`]**: where the nodes keep limits, admissions and heartbeats in the store, so that an observer
-//!   can read what the nodes wrote without asking them.
-//! - **[`Observation`]** and **[`Operation`]**: what an observer saw of a cluster at one instant, and what a
+//!   can read the nodes' writes without asking them.
+//! - **[`Observation`]** and **[`Operation`]**: the state of a cluster at one instant, and the record of a
 //!   caller saw of one check. Faults and traffic produce them, invariants consume them.
 //! - **[`NodeClient`]** and **[`NodeConnection`]**: one typed client, pooled or bound to a single connection.
 //!

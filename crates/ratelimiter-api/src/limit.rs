@@ -37,11 +37,11 @@ pub enum LimitError {
     /// A word that names no choice.
     #[error("{value:?} is not a {what}: use one of {choices}")]
     Choice {
-        /// What was being chosen.
+        /// The setting.
         what: &'static str,
-        /// What was given.
+        /// The given text.
         value: String,
-        /// What could have been given.
+        /// The accepted words.
         choices: &'static str,
     },
 }
@@ -136,7 +136,7 @@ macro_rules! choice {
 }
 
 choice! {
-    /// When a node writes admissions to the store, and so what it can promise. `L` is the limit, `N` the number of nodes.
+    /// When a node writes admissions to the store, and so the bound on its admissions. `L` is the limit, `N` the number of nodes.
     CountingMode, "counting mode", "atomic, cached, leased, read-then-write" {
         /// One script in the store drops the old, counts and adds. Admits exactly `L`.
         Atomic = "atomic",
@@ -150,7 +150,7 @@ choice! {
 }
 
 choice! {
-    /// What a node answers when its counting mode needs the store and the store does not answer in time.
+    /// A node's answer when its counting mode needs the store and the store does not answer in time.
     StoreFailurePolicy, "store failure policy", "allow, deny, local" {
         /// Fail open: admit. The limit does not hold until the store is back.
         Allow = "allow",
@@ -165,7 +165,7 @@ choice! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitSpec {
-    /// What is limited.
+    /// The limited key.
     pub key: Key,
     /// Admissions per window; checked by [`LimitSpec::validate`] so that the answer can name the value.
     pub limit: i64,
@@ -174,13 +174,13 @@ pub struct LimitSpec {
     /// How this key is counted; the node's default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counting: Option<CountingMode>,
-    /// What a failing store means for this key; the node's default when absent.
+    /// The answer during a store failure; the node's default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_store_failure: Option<StoreFailurePolicy>,
 }
 
 impl CountingMode {
-    /// The failure policy of keys for which none was chosen: `deny` for `leased`, which promises to be exact whatever the
+    /// The failure policy of keys for which none was chosen: `deny` for `leased`, which promises to be exact in every state of the
     /// store does, and `local` for the others.
     pub const fn default_policy(self) -> StoreFailurePolicy {
         match self {
@@ -223,14 +223,14 @@ pub struct LimitSpecs {
 /// One limit as `GET /limits` lists it and as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitEntry {
-    /// What is limited.
+    /// The limited key.
     pub key: Key,
     /// How much of it.
     #[serde(flatten)]
     pub limit: Limit,
     /// How it is counted.
     pub counting: CountingMode,
-    /// What a failing store means for it.
+    /// The answer during a store failure.
     pub on_store_failure: StoreFailurePolicy,
     /// Which counter holds its admissions: a reset begins the next one.
     pub epoch: u64,

@@ -18,7 +18,7 @@ pub struct Observation {
     pub span_end_us: u64,
     /// The nodes, one entry an endpoint.
     pub nodes: Vec<NodeObservation>,
-    /// What the store answered to reads.
+    /// The store's answer to reads.
     pub store: Option<StoreSample>,
     /// Why `store` is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,19 +34,19 @@ pub struct NodeObservation {
     pub address: String,
     /// How its peers see its heartbeat, as far as the store says.
     pub heartbeat: Option<NodeState>,
-    /// What it answered.
+    /// Its answer.
     pub sample: Option<NodeSample>,
     /// Why `sample` is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// What a node answered.
+/// The answer of a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeSample {
-    /// Which life of the node answered.
+    /// Random id of the node's process; changes on restart.
     pub boot: String,
-    /// When that life began, microseconds on the store's clock.
+    /// Start of that process, microseconds on the store's clock.
     pub started_at_us: u64,
     /// How long both answers took.
     #[serde(rename = "latency_ms", with = "millis")]
@@ -91,7 +91,7 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// What the store answered.
+/// The answer of the store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoreSample {
     /// How long the reads took.

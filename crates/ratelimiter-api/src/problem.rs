@@ -13,6 +13,6 @@ pub struct Problem {
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// What was wrong with this very request, naming the value.
+    /// The fault of this very request, with the value.
     pub detail: String,
 }

@@ -6,7 +6,7 @@ use ratelimiter_target::TargetError;
 
 use crate::{ForeignPause, MAX_REQUESTS};
 
-/// Why a fault was not injected, or did not do what it should.
+/// The reason why a fault was not injected, or had no effect.
 #[derive(Debug, thiserror::Error)]
 pub enum ChaosError {
     /// The target is not on this machine.
@@ -14,7 +14,7 @@ pub enum ChaosError {
         "{target} is not on this machine: chaos goes no further than loopback unless remote targets are allowed explicitly (--allow-remote)"
     )]
     Remote {
-        /// What was to be broken.
+        /// The target.
         target: String,
     },
     /// There is nothing to send to.
@@ -44,7 +44,7 @@ pub enum ChaosError {
     ForeignPause {
         /// Which store.
         url: StoreUrl,
-        /// What is known of it.
+        /// The known facts of it.
         pause: ForeignPause,
     },
     /// The store's user may not pause it.
@@ -87,7 +87,7 @@ pub enum ChaosError {
     PauseLost {
         /// How long it had been held.
         after: Duration,
-        /// What happened.
+        /// The event.
         source: StoreError,
     },
     /// The lease ran out, and writes still do not pass.

@@ -5,7 +5,7 @@
 //! - **[`ProxyHold`]**: the same through proxies between nodes and store, for stores that refuse `CLIENT PAUSE`.
 //! - **[`Burst`]**: `limit x multiplier` checks at one instant, round-robin over the nodes; [`volley`] does it to any
 //!   [`Target`](ratelimiter_target::Target).
-//! - **[`Steady`]**: a background workload that keeps its pace whatever the nodes do.
+//! - **[`Steady`]**: a background workload that keeps its pace, also when nodes are slow.
 //! - **[`setup_rate_limit`]** and **[`reset_counter`]**: a limit, and an empty counter, known to every node.
 //! - **[`Scope`]**: nothing outside this machine is touched unless the caller says so.
 //!

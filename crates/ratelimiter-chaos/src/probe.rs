@@ -19,7 +19,7 @@ const NO_SCRIPT: &str = "ffffffffffffffffffffffffffffffffffffffff";
 /// When the store cannot be reached, or does not let this user ask.
 pub async fn writes_pass(url: &StoreUrl) -> Result<bool, StoreError> {
     let link = Link::new(url.clone())?;
-    // Connecting is not what is being measured.
+    // The time to connect is not part of the measurement.
     link.query::<String>(&cmd("PING"), QUESTION).await?;
     match link.query::<()>(cmd("EVALSHA").arg(NO_SCRIPT).arg(0), HELD_BACK).await {
         Err(StoreError::Answer { why, .. }) if why.contains("NOSCRIPT") => Ok(true),

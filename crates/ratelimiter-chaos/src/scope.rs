@@ -9,7 +9,7 @@ pub enum Scope {
     /// Loopback addresses and socket files only.
     #[default]
     ThisMachine,
-    /// Whatever is named.
+    /// Every named target.
     Anywhere,
 }
 

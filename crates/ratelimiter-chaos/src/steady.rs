@@ -19,7 +19,7 @@ const CHECK: Duration = Duration::from_secs(2);
 /// How many operations are remembered; the oldest are forgotten.
 const REMEMBERED: usize = 100_000;
 
-/// A background workload that keeps its pace whatever the nodes do (an open model): a node that answers slowly gets no
+/// A background workload that keeps its pace, also when nodes are slow (an open model): a node that answers slowly gets no
 /// fewer checks, and latency is measured from when a check was due, not from when it could be sent.
 #[derive(Clone, Debug)]
 pub struct Steady {
@@ -73,7 +73,7 @@ pub struct Latency {
     pub max: Duration,
 }
 
-/// What came of a workload.
+/// The result of a workload.
 #[derive(Clone, Debug)]
 pub struct SteadyReport {
     /// How the checks ended.
@@ -156,7 +156,7 @@ impl Steady {
                 drop(place);
             });
         }
-        // What is in flight ends within its deadline, and is part of the report.
+        // Checks in flight end within their deadline, and are part of the report.
         let _ = places.acquire_many(IN_FLIGHT as u32).await;
     }
 }
@@ -184,7 +184,7 @@ impl SteadyHandle {
         lock(&self.heard).tally
     }
 
-    /// Stops sending, waits for what is in flight, and reports.
+    /// Stops sending, waits for the checks in flight, and reports.
     pub async fn stop(mut self) -> SteadyReport {
         self.stop.cancel();
         if let Some(task) = self.task.take()

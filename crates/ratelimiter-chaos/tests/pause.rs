@@ -1,4 +1,4 @@
-//! The pause against a real store: what it holds back, what passes, and that it ends whatever happens to its owner.
+//! The pause against a real store: the commands that it holds back, those that pass, and its end in every case.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
 
 use std::process::{Command, Stdio};

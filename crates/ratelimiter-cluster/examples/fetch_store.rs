@@ -1,4 +1,4 @@
-//! Prints the path of a Valkey server that is fetched if it has not been before, whatever else is installed.
+//! Prints the path of a Valkey server that is fetched if it has not been before, even where another store is installed.
 //!
 //! `cargo run -p ratelimiter-cluster --example fetch_store`
 

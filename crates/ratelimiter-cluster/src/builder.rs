@@ -64,7 +64,7 @@ impl ClusterBuilder {
         self
     }
 
-    /// What a failing store means for keys without a policy of their own; by default the counting mode decides.
+    /// The answer during a store failure for keys without a policy of their own; by default the counting mode decides.
     #[must_use]
     pub fn on_store_failure(mut self, policy: StoreFailurePolicy) -> Self {
         self.on_store_failure = Some(policy);

@@ -29,7 +29,7 @@ const ATTEMPTS: usize = 3;
 /// One store and some nodes, running on this machine's loopback interface until dropped.
 #[derive(Debug)]
 pub struct LocalCluster {
-    // Dropped in this order: the processes, then the guardian with whatever is left of its group, then the directory.
+    // Dropped in this order: the processes, then the guardian with the rest of its group, then the directory.
     nodes: Vec<Member>,
     links: Links,
     store: Process,

@@ -7,7 +7,7 @@ use ratelimiter_store::StoreError;
 /// Why there is no cluster.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// No store to start. Lists what was tried and the ways out.
+    /// No store to start. Lists the attempts and the ways out.
     #[error("{0}")]
     NoStore(String),
     /// No node to start.
@@ -24,7 +24,7 @@ pub enum ClusterError {
     /// Something on this machine failed.
     #[error("cannot {what}: {source}")]
     Io {
-        /// What was being done.
+        /// The operation.
         what: String,
         /// Why it failed.
         source: io::Error,
@@ -46,23 +46,23 @@ pub enum ClusterError {
         name: String,
         /// How long was waited.
         deadline: Duration,
-        /// What is missing.
+        /// The missing part.
         why: String,
     },
-    /// The store that was started does not do what it is asked.
+    /// The store that was started refuses a command.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The proxies cannot pass on to the store.
     #[error(transparent)]
     Proxy(#[from] resp_proxy::UpstreamError),
-    /// A file is not what it should be.
+    /// A file has the wrong checksum.
     #[error("{path} has the sha256 {found}, and should have {expected}: it was not used", path = .path.display())]
     Checksum {
         /// Which.
         path: PathBuf,
-        /// What it has.
+        /// Its checksum.
         found: String,
-        /// What it should have.
+        /// The expected checksum.
         expected: &'static str,
     },
 }

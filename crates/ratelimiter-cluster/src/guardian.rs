@@ -52,7 +52,7 @@ impl Drop for Guardian {
     /// Ends the whole group.
     fn drop(&mut self) {
         drop(self.child.stdin.take());
-        // It kills itself, so there is a status to collect; that it was killed is what is expected of it.
+        // It kills itself, so there is a status to collect; its death by a signal is the expected end.
         let _ = self.child.wait();
     }
 }

@@ -19,7 +19,7 @@ pub fn node_binary() -> Result<PathBuf, ClusterError> {
         return if path.is_file() { Ok(path) } else { Err(missing()) };
     }
     let beside = beside_this_executable();
-    // A test must not pass or fail with the node of last week: what is fresh already costs cargo a fraction of a second.
+    // A test must not pass or fail with the node of last week: a fresh build costs cargo a fraction of a second.
     if let Some(cargo) = std::env::var_os("CARGO") {
         static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
         BUILT.get_or_init(|| build(&cargo)).clone().map_err(ClusterError::NoNode)?;

@@ -47,12 +47,12 @@ impl StoreSearch {
     /// copy, then a new one. Tells `progress` before what takes more than a moment.
     ///
     /// # Errors
-    /// When all of these fail: one message that says how each did and what the ways out are.
+    /// When all of these fail: one message with the result of each and the ways out.
     pub fn find(&self, progress: &dyn Fn(&str)) -> Result<StoreBinary, ClusterError> {
         let mut tried = Vec::new();
         if let Some(path) = &self.explicit {
             let found = StoreBinary::at(path, "RATELIMITER_STORE_BIN");
-            // Somebody asked for this one: another in its place would be a surprise.
+            // The user chose this one: another in its place would be a surprise.
             return found.map_err(|why| ClusterError::NoStore(format!("RATELIMITER_STORE_BIN is {why}")));
         }
         for name in ["valkey-server", "redis-server"] {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Polls until `holds`, with a deadline far beyond what it should take.
+/// Polls until `holds`, with a deadline far beyond the expected time.
 async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let until = Instant::now() + 20 * SECOND;
     while !holds().await {

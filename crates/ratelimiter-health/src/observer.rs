@@ -76,7 +76,7 @@ impl Observer {
         }
         let span_end_us = self.store_time(asked);
 
-        // The nodes first: what a node reports as confirmed by then, the store must hold.
+        // The nodes first: the store must hold all admissions that a node reports as confirmed by then.
         let samples = self.sample_nodes(span_end_us).await;
         let store = match &contents {
             Ok(known) => store_side::counts(&self.link, &known.limits, span_end_us, DEADLINE).await,
@@ -88,7 +88,7 @@ impl Observer {
         Observation { at, span_end_us, nodes, store, store_error }
     }
 
-    /// Observes every [`OBSERVE_INTERVAL`] until nobody listens.
+    /// Observes every [`OBSERVE_INTERVAL`] until the receiver is dropped.
     pub async fn run(mut self, observations: mpsc::Sender<Observation>) {
         let mut ticks = interval(OBSERVE_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -140,7 +140,7 @@ impl Observer {
         let node = seen.name.clone().unwrap_or_else(|| NodeId::from(address.as_str()));
         let (sample, error) = split(answer.map(NodeAnswer::sample));
         let interval = sample.as_ref().map_or(OBSERVE_INTERVAL, |s| s.sync_interval);
-        // While no heartbeat can arrive, the newest is old too: what is missing compared to it is what counts.
+        // While no heartbeat can arrive, the newest is old too: only the distance from the newest counts.
         let newest = heartbeats.values().map(|beat| beat.at_us).max();
         let heartbeat = heartbeats.get(&node).zip(newest).map(|(beat, newest)| {
             NodeState::of_heartbeat(Duration::from_micros(newest.saturating_sub(beat.at_us)), interval)

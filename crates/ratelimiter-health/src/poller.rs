@@ -39,7 +39,7 @@ pub struct RateLimiterHealthPoller {
     stop: CancellationToken,
 }
 
-/// What a poll found, in the words of a rate limiter.
+/// The result of a poll, in the words of a rate limiter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RateLimiterHealth {
     /// The nodes; those of an earlier poll where this one found none.

@@ -1,4 +1,4 @@
-//! What is read straight from the store, past every node.
+//! Reads of the store itself, past every node.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use ratelimiter_store::{Link, StoreError};
 use redis::{Value, from_redis_value};
 use serde::de::DeserializeOwned;
 
-/// The store's clock, and what is there to be counted.
+/// The store's clock, and the keys to be counted.
 #[derive(Debug)]
 pub(crate) struct Contents {
     pub(crate) time_us: u64,
@@ -31,7 +31,7 @@ pub(crate) async fn contents(link: &Link, deadline: Duration) -> Result<Contents
     Ok(Contents { time_us: seconds * 1_000_000 + micros, limits, heartbeats })
 }
 
-/// What somebody else wrote there is left out.
+/// Entries of other programs are left out.
 fn parse<T: DeserializeOwned>(text: &str) -> Option<T> {
     serde_json::from_str(text).ok()
 }

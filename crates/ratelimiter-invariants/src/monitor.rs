@@ -13,7 +13,7 @@ use crate::{Change, Invariant, Reading, Thresholds, Violation};
 /// is missing shows neither: time that passes unseen counts towards no grace, and the time between two rounds counts for
 /// half a grace at most.
 ///
-/// # What the observer must keep to
+/// # Duties of the observer
 /// - Rounds come in order of `at`. One round is about one cluster, and lists *every* node of it: the store counts the
 ///   admissions of nodes that were not asked, and they would look like drift.
 /// - Samples are taken after the end of the span, the nodes' before the store's. A store that was read first lacks what

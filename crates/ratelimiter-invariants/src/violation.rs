@@ -49,7 +49,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// The violation, whichever way it changed.
+    /// The violation, raised or cleared.
     pub fn violation(&self) -> &Violation {
         match self {
             Self::Raised(violation) | Self::Cleared(violation) => violation,

@@ -100,7 +100,7 @@ impl Bounds {
         }
     }
 
-    /// Some of the operations that break fixed windows whatever the alignment: few, unless the budget ends first.
+    /// Some of the operations that break fixed windows in every alignment: few, unless the budget ends first.
     fn fewer_of_fixed<'o>(&self, groups: impl Iterator<Item = &'o Interval>) -> Vec<usize> {
         let groups: Vec<Interval> = groups.copied().collect();
         let mut budget = Budget::new(groups.len());

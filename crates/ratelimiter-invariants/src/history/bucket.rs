@@ -4,7 +4,7 @@
 //! a nanosecond, or a larger power of ten where the numbers would not fit; then times are rounded outwards, which keeps the
 //! certain part certain and the possible part possible.
 //!
-//! - **Certain**: the operations wholly inside `[s, e]` cost more than `b + r (e - s)`, whatever their placement. The starts are swept
+//! - **Certain**: the operations wholly inside `[s, e]` cost more than `b + r (e - s)`, in every placement. The starts are swept
 //!   downwards; a tree over the completions holds, for every end, the cost inside less the refill, and gives its maximum. O(n log n).
 //! - **Possible**: the operations that meet `[s, e]` can all be placed in it, and cost A(e) - B(s), where A counts those invoked by
 //!   e and B those completed before s. The two parts separate, so that one scan finds the maximum. O(n log n) for sorting.

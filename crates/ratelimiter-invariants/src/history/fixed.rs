@@ -10,7 +10,7 @@
 //!             |  W  |  W  |  W  |    max(cost(a), cost(a + W), ...)   these is at most max
 //! ```
 //!
-//! With the certain cost the smallest of the largest is at most the truth: whatever the placement, each window holds at
+//! With the certain cost the smallest of the largest is at most the truth: in every placement, each window holds at
 //! least the cost that lies wholly inside. With the possible cost it is at least the truth: the best alignment for the
 //! worst placement is no worse than that alignment. O(n log n + n log c + T / W) for a history of length T and a
 //! largest cost of c.

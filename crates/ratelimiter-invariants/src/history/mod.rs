@@ -13,7 +13,7 @@
 //!                                                                    are not in one window
 //! ```
 //!
-//! Each contract gives two bounds: a cost that some window held whatever the placement (`sweep`, `fixed`, `bucket`), and one that
+//! Each contract gives two bounds: a cost that some window held in every placement (`sweep`, `fixed`, `bucket`), and one that
 //! no placement exceeds (`profile` and the same). Between the two, `placement` searches for a placement that keeps a sliding
 //! contract: none is a violation, and else the verdict is Unknown.
 

@@ -37,7 +37,7 @@
 //! ```
 //!
 //! A larger grain with the same units is a stronger claim, and the largest with the same units is `q / k` for some cost q and some
-//! number k of units. These grains are tried. So whatever some of the admissions prove, all of them prove.
+//! number k of units. These grains are tried. So a proof by some of the admissions is a proof by all of them.
 
 use std::collections::BTreeSet;
 

@@ -23,7 +23,7 @@ impl Budget {
     }
 }
 
-/// Leaves out what is not needed: without any one of the rest, `proves` is false.
+/// Leaves out the operations that are not needed: without any one of the rest, `proves` is false.
 ///
 /// `proves` is true of the whole, and of every list that holds one of which it is true. It may be false where its budget has
 /// ended; then the rest is larger than necessary, and still a proof. Half of the list is tried first, then smaller parts: a proof

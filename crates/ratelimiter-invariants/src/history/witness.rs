@@ -35,7 +35,7 @@ pub struct Witness {
 pub enum Proof {
     /// All lie wholly inside one span, the shortest of its kind.
     Span,
-    /// Whatever the alignment of fixed windows, one of them wholly holds too many.
+    /// In every alignment of fixed windows, one of them wholly holds too many.
     Alignment,
     /// A search over all placements found none.
     Placement,

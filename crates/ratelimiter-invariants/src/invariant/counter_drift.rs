@@ -11,18 +11,18 @@ use crate::reading::{KeyReading, NodeCount, difference};
 use crate::text::ByNode;
 use crate::{Invariant, Subject};
 
-/// What the nodes granted and what the store counts are not the same.
+/// The nodes' admissions and the shared count are not the same.
 ///
-/// **Condition**, per key: over one span of one window's length, `drift = what the nodes admitted - what the store
-/// counts` is beyond max(2, 10 % of the limit) in one direction, in every round for 3 sync intervals of the slowest node,
-/// and what the nodes know to be on its way does not explain it (below). Warning.
+/// **Condition**, per key: over one span of one window's length, `drift = node admissions - shared
+/// count` is beyond max(2, 10 % of the limit) in one direction, in every round for 3 sync intervals of the slowest node,
+/// and the admissions on their way do not explain it (below). Warning.
 ///
 /// **No false alarm**:
 /// - All samples are for the same span, the same window and the same counter (epoch); otherwise the round is a gap.
 /// - *Nodes ahead* (positive): a node that did not answer can only make the drift look smaller, so a partial sum may
 ///   raise but never clears.
 /// - *Store ahead* (negative): judged only when every node answered and none started inside the span. A node that
-///   restarted lost its own count, and what it wrote before is still in the store. The store also counts a check before
+///   restarted lost its own count, and its earlier writes are still in the store. The store also counts a check before
 ///   the node hears the answer; that lasts a round trip, far less than the grace.
 /// - *Leased keys*: the store counts charges, which are above the nodes' admissions by the unspent part. Charge that is not
 ///   settled does not count as drift.
@@ -30,9 +30,9 @@ use crate::{Invariant, Subject};
 ///   are more than the tolerance, in every round, although each of them arrives in time. So while the store confirmed a
 ///   write of a node within the grace, what that node reports as unsynced is excused. An admission that is too late to be
 ///   excused is overdue at its node (its writes are not confirmed) or lost (no node knows it to be unsynced).
-/// - *The excuse does not last*: what is on its way in two rounds a grace apart is not the same, for the first has arrived.
+/// - *The excuse does not last*: the admissions on their way in two rounds a grace apart differ, for the first have arrived.
 ///   A drift that is excused in round after round takes ever new admissions, and a limiter that keeps its limit has no
-///   more than that of them in a window. When it would need more, some node does not write what it says it will,
+///   more than that of them in a window. When it would need more, some node does not write the admissions that it reports as unsynced,
 ///   although its other writes are confirmed: that is drift, seen late.
 ///
 /// ```text
@@ -43,16 +43,16 @@ use crate::{Invariant, Subject};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CounterDrift {
-    /// What each node that answered admitted in the window.
+    /// Admissions in the window of each node that answered.
     pub nodes: BTreeMap<NodeId, u64>,
     /// Nodes that did not answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<NodeId>,
-    /// What the nodes admitted together.
+    /// Admissions of these nodes together.
     pub admitted: u64,
     /// How many of these the nodes know not to be in the store yet.
     pub unsynced: u64,
-    /// What the store counts in the window.
+    /// Admissions in the window by the store.
     pub shared: u64,
     /// `admitted - shared`.
     pub drift: i64,

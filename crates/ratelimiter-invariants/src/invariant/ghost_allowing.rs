@@ -20,12 +20,12 @@ use crate::text::ByNode;
 /// [`OverLimit`](super::OverLimit), with the same exceptions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GhostAllowing {
-    /// What each node that answered admitted in the window.
+    /// Admissions in the window of each node that answered.
     pub nodes: BTreeMap<NodeId, u64>,
     /// Nodes that did not answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<NodeId>,
-    /// What the nodes admitted together.
+    /// Admissions of these nodes together.
     pub admitted: u64,
     /// The largest limit that holds for any part of the window.
     #[serde(flatten)]

@@ -14,13 +14,13 @@ use crate::text::{Human, millis};
 /// Warning.
 ///
 /// **No false alarm**: it is the node's own measurement of its checks, not the observer's of its samples, so a slow
-/// observer blames nobody. A node that had no checks to answer is not slow.
+/// observer blames no node. A node that had no checks to answer is not slow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HighLatency {
     /// 99th percentile of the time to answer a check.
     #[serde(rename = "check_p99_ms", serialize_with = "millis")]
     pub check_p99: Duration,
-    /// What it may be.
+    /// The largest allowed value.
     #[serde(rename = "allowed_ms", serialize_with = "millis")]
     pub allowed: Duration,
 }

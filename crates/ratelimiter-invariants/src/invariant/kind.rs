@@ -66,7 +66,7 @@ impl Invariant {
         Self::Overspent,
     ];
 
-    /// The word used in output: what is reported when the invariant does not hold.
+    /// The word used in output when the invariant does not hold.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NodeDown => "node_down",

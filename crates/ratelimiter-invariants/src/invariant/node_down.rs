@@ -13,7 +13,7 @@ use crate::basis::Basis;
 /// [`Down`](NodeState::Down). No grace, critical.
 ///
 /// **No false alarm**: here the missing sample is the very condition, not a gap in it. A heartbeat that is merely
-/// [`Suspect`](NodeState::Suspect) or that nobody could read does not count, and its age is measured against the store's
+/// [`Suspect`](NodeState::Suspect) or that could not be read does not count, and its age is measured against the store's
 /// last write, so that a store that takes no writes makes no node look dead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeDown {

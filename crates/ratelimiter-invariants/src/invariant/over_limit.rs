@@ -11,13 +11,13 @@ use crate::basis::Basis;
 ///
 /// **Condition**, per key: the shared count of one window is above the limit. No grace, warning.
 ///
-/// **No false alarm**: the count is one range read over one window, so it needs nobody else's sample. It is judged by the
+/// **No false alarm**: the count is one range read over one window, so it needs no other sample. It is judged by the
 /// largest limit that any of its admissions may have been granted under, so neither a lowered limit nor a raised one that
 /// is still on its way to some node breaks it; while a window's length changes nothing is judged, and neither is a key
 /// whose counter is being reset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OverLimit {
-    /// What the store counts in the window.
+    /// Admissions in the window by the store.
     pub shared: u64,
     /// The largest limit that holds for any part of the window.
     #[serde(flatten)]

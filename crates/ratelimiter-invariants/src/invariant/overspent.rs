@@ -17,7 +17,7 @@ use crate::text::ByNode;
 /// **No false alarm**: a grant is charged before it can be spent, and a settlement leaves at least the spent part. A node
 /// dates an admission between the giving of its grant and the present, so that whenever the admission is in the window, the
 /// grant is counted for it. A node that does not answer makes the sum smaller, which never raises and never clears. The
-/// store is read after the nodes: what it has granted meanwhile only makes it count more.
+/// store is read after the nodes: grants of the meantime only make it count more.
 ///
 /// It is broken by a store that lost grants which are still spent, and ends when the nodes have recalled them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -24,7 +24,7 @@ fn checks(latency: u64, always_answered: bool) -> impl Strategy<Value = Vec<Chec
     prop::collection::vec(one, 1..300)
 }
 
-/// What the callers of a sliding-window limiter record.
+/// The records of the callers of a sliding-window limiter.
 fn history(checks: &[Check], max: u32, window: u64) -> Vec<Operation> {
     let mut now = 1_000;
     let mut admitted: Vec<u64> = Vec::new();
@@ -88,7 +88,7 @@ proptest! {
     ) {
         let whole = history(&checks, max, window);
         let seen = &whole[cut.min(whole.len())..];
-        // whatever was decided since the last decision that was cut off has been seen
+        // all decisions since the last one that was cut off have been seen
         let since: u64 = 1_000 + checks.iter().take(cut).map(|check| check.gap).sum::<u64>();
         let checker = HistoryChecker::new(contract(max, window)).complete_since(Duration::from_millis(since));
         let report = checker.check(seen).unwrap();

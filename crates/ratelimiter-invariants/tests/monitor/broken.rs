@@ -83,7 +83,7 @@ struct Drift {
     nodes: Vec<u64>,
     beyond_tolerance: u64,
     store_ahead: bool,
-    /// Where the nodes are ahead: whether their writes hang, or the store lost what they wrote.
+    /// Where the nodes are ahead: their writes hang, or the store lost them.
     hangs: bool,
     rounds: Vec<Duration>,
 }

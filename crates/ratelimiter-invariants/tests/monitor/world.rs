@@ -2,7 +2,7 @@
 //!
 //! Every node decides from the admissions of all, so no window ever holds more than the limit that the deciding node
 //! knows. Everything else is as loose as the invariants permit: admissions reach the store late (though within the
-//! grace), nodes learn of limits and resets late, nodes crash with what they have not written, samples are missing.
+//! grace), nodes learn of limits and resets late, nodes crash with unwritten admissions, samples are missing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(crate) fn key() -> Key {
     Key::new("k").unwrap()
 }
 
-/// What does not change while a world runs.
+/// The constants of a world.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) nodes: usize,
@@ -119,7 +119,7 @@ impl World {
         Self { setup, now_us, config, nodes, truth, store, flushes: 0, settled: false }
     }
 
-    /// Lets one thing happen. What the world does not permit at this time does not happen.
+    /// Lets one thing happen. An event that the world does not permit at this time does not happen.
     pub(crate) fn run(&mut self, event: &Event) -> Option<Observation> {
         match *event {
             Event::Wait { ms } => self.wait(ms),
@@ -150,7 +150,7 @@ impl World {
         self.config = config;
     }
 
-    /// What is on its way to the store arrives, what was not sent is lost.
+    /// Sent admissions arrive at the store, unsent ones are lost.
     fn crash(&mut self, node: usize) {
         self.nodes[node].up = false;
         self.store.extend(self.nodes[node].flush.take().into_iter().flat_map(|flush| flush.admissions));
@@ -207,7 +207,7 @@ impl World {
         admit && self.admit(node)
     }
 
-    /// Admits whatever the limit says.
+    /// Admits without regard to the limit.
     pub(crate) fn admit(&mut self, node: usize) -> bool {
         let admission = Admission { at_us: self.now_us, epoch: self.nodes[node].config.epoch };
         let node = &mut self.nodes[node];
