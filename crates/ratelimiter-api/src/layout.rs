@@ -35,20 +35,27 @@ pub const NODES: &str = "ratelimiter:nodes";
 /// The last loss of the store's state.
 pub const LOSS: &str = "ratelimiter:loss";
 
-/// The sorted set of a key's admissions. The key is the hash tag: a store cluster keeps all of a key's sets together.
+/// The sorted set of a key's admissions. The key is the hash tag: a store cluster keeps all entries of a key together.
 pub fn admissions(key: &Key, epoch: u64) -> String {
-    format!("{}{epoch}", admissions_of(key))
+    let [admissions, ..] = counter(key, epoch);
+    admissions
 }
 
-/// The names of all sets of a key's admissions, without their epoch.
-pub fn admissions_of(key: &Key) -> String {
-    format!("ratelimiter:admissions:{{{key}}}:")
-}
-
-/// Where the grants of a leased key lie: the hash of grants, the sorted set of those that count, by end, and the sorted set
-/// of those that no longer do. A grant's value in the hash is `charge given end settled`, times in microseconds.
+/// The entries of the grants of a leased key: the hash of grants, the sorted set of those that count, by end, and the sorted
+/// set of those that no longer do. A grant's value in the hash is `charge given end settled`, times in microseconds.
 pub fn leases(key: &Key, epoch: u64) -> [String; 3] {
-    ["grants", "ends", "past"].map(|part| format!("ratelimiter:{part}:{{{key}}}:{epoch}"))
+    let [_, leases @ ..] = counter(key, epoch);
+    leases
+}
+
+/// All entries of one counter of a key: its admissions, and its grants.
+pub fn counter(key: &Key, epoch: u64) -> [String; 4] {
+    counter_of(key).map(|name| format!("{name}{epoch}"))
+}
+
+/// The names of the entries of all counters of a key, without their epoch.
+pub fn counter_of(key: &Key) -> [String; 4] {
+    ["admissions", "grants", "ends", "past"].map(|part| format!("ratelimiter:{part}:{{{key}}}:"))
 }
 
 /// A node's own entry, written at every sync.

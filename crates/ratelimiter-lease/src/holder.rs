@@ -228,6 +228,11 @@ impl Holder {
         }
     }
 
+    /// Takes back a request that was never sent, so that no grant can have been given for it.
+    pub fn withdraw(&mut self, number: u64) {
+        self.asked.take_if(|asked| asked.number == number);
+    }
+
     /// Gives back grants that are older than the time for which they were meant. True when there is something to settle.
     pub fn tick(&mut self, now: NodeTime) -> bool {
         self.expire(now);

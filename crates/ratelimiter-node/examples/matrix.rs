@@ -8,6 +8,8 @@
 //! Ends with an error when a row breaks its bounds: a wait of the store timeout and 50 ms, health within 100 ms, 150 MB.
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot set up its subject has failed")]
 
+#[path = "../tests/matrix/clock.rs"]
+mod clock;
 #[path = "../tests/matrix/crowd.rs"]
 mod crowd;
 #[path = "../tests/matrix/load.rs"]
@@ -24,8 +26,12 @@ use crowd::Crowd;
 use rows::{Fault, Scale, play};
 use world::{LIMIT, NODES, STORE_TIMEOUT};
 
-const FULL: Scale =
-    Scale { before: Duration::from_secs(2), hold: Duration::from_secs(5), after: Duration::from_secs(4) };
+const FULL: Scale = Scale {
+    before: Duration::from_secs(2),
+    hold: Duration::from_secs(5),
+    after: Duration::from_secs(4),
+    many: 1_000_000,
+};
 const CROWD: Crowd = Crowd { idle: 10_000, slow: 200, greedy: 200, time: Duration::from_secs(15) };
 /// A check may take so much longer than the store timeout.
 const MARGIN: Duration = Duration::from_millis(50);

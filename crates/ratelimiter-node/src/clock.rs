@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -25,14 +25,10 @@ pub struct StoreClock {
     origin_us: u64,
     offset_us: AtomicI64,
     last_us: AtomicU64,
+    is_read: AtomicBool,
     jumps: AtomicU64,
-    readings: Mutex<Readings>,
-}
-
-#[derive(Debug, Default)]
-struct Readings {
-    any: bool,
-    jump: Option<Jump>,
+    /// Held while a reading is taken.
+    jump: Mutex<Option<Jump>>,
 }
 
 /// A jump of the store's clock that is not followed yet.
@@ -42,15 +38,40 @@ struct Jump {
     since: Instant,
 }
 
+/// A reading of the store's clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    /// The store's time, microseconds since the Unix epoch.
+    pub(crate) store_us: u64,
+    /// When it was asked for.
+    pub(crate) sent: Instant,
+    /// When the answer was there.
+    pub(crate) received: Instant,
+}
+
+impl Reading {
+    /// The answer to `TIME`: seconds and microseconds.
+    pub(crate) fn new((seconds, micros): (u64, u64), sent: Instant, received: Instant) -> Self {
+        Self { store_us: seconds * 1_000_000 + micros, sent, received }
+    }
+
+    /// Time from the question to the answer.
+    pub(crate) fn round_trip(&self) -> Duration {
+        self.received.saturating_duration_since(self.sent)
+    }
+}
+
 /// The use that was made of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Adjusted {
-    /// The clock agrees with it now.
+    /// The first: the clock was set by it.
+    First,
+    /// The clock agrees with it.
     Followed,
-    /// A jump by so many microseconds began, and is not followed yet. Reported once a jump.
-    Doubted { by_us: i64 },
+    /// A jump began, and is not followed yet. Reported once a jump.
+    Doubted,
     /// A jump lasted, and the clock was set anew.
-    Rebased { by_us: i64 },
+    Rebased,
 }
 
 impl StoreClock {
@@ -62,8 +83,9 @@ impl StoreClock {
             origin_us,
             offset_us: AtomicI64::new(0),
             last_us: AtomicU64::new(0),
+            is_read: AtomicBool::new(false),
             jumps: AtomicU64::new(0),
-            readings: Mutex::default(),
+            jump: Mutex::default(),
         }
     }
 
@@ -83,39 +105,47 @@ impl StoreClock {
         local.saturating_add_signed(self.offset_us.load(Ordering::Relaxed))
     }
 
-    /// Takes a reading of the store's clock that was asked for at `sent` and arrived at `received`.
-    pub(crate) fn adjust(&self, store_us: u64, sent: Instant, received: Instant) -> Adjusted {
-        let round_trip = received.saturating_duration_since(sent);
+    /// Whether it was ever set by the store's. Until then it is the system's clock, which may be another.
+    pub(crate) fn is_read(&self) -> bool {
+        self.is_read.load(Ordering::Acquire)
+    }
+
+    /// Takes a reading of the store's clock. Returns its use, and by how much it disagreed, microseconds.
+    pub(crate) fn adjust(&self, reading: Reading) -> (Adjusted, i64) {
+        let Reading { store_us, sent, received } = reading;
+        let round_trip = reading.round_trip();
         let noise = micros(round_trip / 2).cast_signed();
         let error = store_us.cast_signed() - self.at_us(sent + round_trip / 2).cast_signed();
         let by_us = error - error.clamp(-noise, noise);
         let jump_us = micros(JUMP).cast_signed();
-        let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
-        if !std::mem::replace(&mut readings.any, true) {
+        let mut doubted = self.jump.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_read() {
             // The first is all there is to go by.
             self.rebase(error, received);
-            return Adjusted::Followed;
+            self.is_read.store(true, Ordering::Release);
+            return (Adjusted::First, error);
         }
         if by_us.abs() <= jump_us {
-            readings.jump = None;
+            *doubted = None;
             self.offset_us.fetch_add(by_us, Ordering::Relaxed);
-            return Adjusted::Followed;
+            return (Adjusted::Followed, by_us);
         }
-        match readings.jump {
+        let adjusted = match *doubted {
             Some(jump) if (by_us - jump.by_us).abs() <= jump_us + noise => {
                 if received.saturating_duration_since(jump.since) < PERSISTENT {
-                    return Adjusted::Followed;
+                    return (Adjusted::Followed, by_us);
                 }
-                readings.jump = None;
+                *doubted = None;
                 self.rebase(by_us, received);
-                Adjusted::Rebased { by_us }
+                Adjusted::Rebased
             }
             _ => {
-                readings.jump = Some(Jump { by_us, since: received });
+                *doubted = Some(Jump { by_us, since: received });
                 self.jumps.fetch_add(1, Ordering::Relaxed);
-                Adjusted::Doubted { by_us }
+                Adjusted::Doubted
             }
-        }
+        };
+        (adjusted, by_us)
     }
 
     fn rebase(&self, by_us: i64, now: Instant) {
@@ -145,14 +175,15 @@ mod tests {
     /// A clock that has had its first reading, and the instant of it.
     fn clock() -> (StoreClock, Instant) {
         let (clock, at) = (StoreClock::new(), Instant::now());
-        clock.adjust(clock.at_us(at), at, at);
+        clock.adjust(Reading { store_us: clock.at_us(at), sent: at, received: at });
         (clock, at)
     }
 
     /// A quick reading, so long after `at`, of a store's clock that is ahead by so much.
     fn read(clock: &StoreClock, at: Instant, after: Duration, ahead_us: i64) -> Adjusted {
         let local = clock.origin_us + micros(at + after - clock.origin);
-        clock.adjust(local.saturating_add_signed(ahead_us), at + after, at + after + TRIP)
+        let store_us = local.saturating_add_signed(ahead_us);
+        clock.adjust(Reading { store_us, sent: at + after, received: at + after + TRIP }).0
     }
 
     #[test]
@@ -171,7 +202,7 @@ mod tests {
         let (clock, at) = clock();
         let before = clock.at_us(at);
         // Read at the very end of a round trip of a second, so half a second after its middle.
-        clock.adjust(before + S, at, at + Duration::from_secs(1));
+        clock.adjust(Reading { store_us: before + S, sent: at, received: at + Duration::from_secs(1) });
         assert_eq!(clock.at_us(at), before);
     }
 
@@ -179,7 +210,8 @@ mod tests {
     fn a_clock_that_drifts_is_caught_by_slow_readings() {
         let (clock, at) = clock();
         let before = clock.at_us(at);
-        clock.adjust(before + S + 300_000, at, at + Duration::from_secs(1));
+        let received = at + Duration::from_secs(1);
+        clock.adjust(Reading { store_us: before + S + 300_000, sent: at, received });
         assert_eq!(clock.at_us(at), before + 300_000);
     }
 
@@ -188,7 +220,7 @@ mod tests {
         let (clock, at) = clock();
         let before = clock.at_us(at);
         let second = Duration::from_secs(1);
-        assert!(matches!(read(&clock, at, second, 25_000_000), Adjusted::Doubted { .. }));
+        assert_eq!(read(&clock, at, second, 25_000_000), Adjusted::Doubted);
         assert_eq!(read(&clock, at, 2 * second, 25_000_000), Adjusted::Followed);
         assert_eq!(read(&clock, at, 3 * second, 0), Adjusted::Followed);
         assert_eq!((clock.at_us(at), clock.jumps()), (before, 1));

@@ -1,7 +1,7 @@
 //! One key's counter on one node.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ratelimiter_api::{DecidedBy, KeyCounter, LimitEntry, MAX_LIMIT};
 
@@ -12,6 +12,10 @@ use crate::shared::{SharedWindow, Span};
 
 /// Beyond this many, admissions that no limit bounds (failing open) are granted without being remembered.
 const MAX_REMEMBERED: usize = MAX_LIMIT as usize;
+
+/// Time from the last check of a key for which its shared count is read at every sync. A check after that reads the count
+/// itself, so that the cost of a sync follows the keys in use now, however long their windows.
+const WARM: Duration = Duration::from_secs(2);
 
 /// The counter of one key behind its own lock: one key's work never delays another's. Held for as long as it takes to
 /// count, never across an `await`.
@@ -35,9 +39,20 @@ pub(crate) struct Counter {
     log: AdmissionLog,
     others: Others,
     shared: Option<(u64, Instant)>,
-    /// Time of the last check, microseconds on the store's clock, while the key is synced with the store.
+    /// Time of the last check, microseconds on the store's clock, while the key is in use.
     used_us: Option<u64>,
     deleted: bool,
+}
+
+/// The state of a key until it was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// Not checked within its window, and without admissions: not synced at all.
+    Idle,
+    /// Not checked for so long that its shared count is not read at every sync.
+    Cold,
+    /// As of the last sync.
+    Warm,
 }
 
 /// The other nodes' admissions, as of the last refresh.
@@ -100,9 +115,19 @@ impl Counter {
         self.log = AdmissionLog::default();
     }
 
-    /// Notes a check at `now_us`. True when the key was idle until then, so that its sync has to begin.
-    pub(crate) fn touch(&mut self, now_us: u64) -> bool {
-        self.used_us.replace(now_us).is_none()
+    /// Notes a check at `now_us`.
+    pub(crate) fn touch(&mut self, now_us: u64) -> Before {
+        let warm = self.is_warm(now_us);
+        match self.used_us.replace(now_us) {
+            None => Before::Idle,
+            Some(_) if !warm => Before::Cold,
+            Some(_) => Before::Warm,
+        }
+    }
+
+    /// Whether the key was checked so lately that its window is read at every sync.
+    pub(crate) fn is_warm(&self, now_us: u64) -> bool {
+        self.used_us.is_some_and(|used| now_us < used + micros(WARM))
     }
 
     /// Drops the admissions that left the window. False when the key is idle: it was not checked for a window and has no admission
@@ -183,10 +208,13 @@ impl Counter {
         (self.span(now_us), self.log.send(most))
     }
 
-    /// The clock was set back to `now_us`: later admissions would hold quota for longer than a window.
-    pub(crate) fn bring_back(&mut self, now_us: u64) {
-        self.log.bring_back(now_us);
-        self.others.as_of_us = self.others.as_of_us.min(now_us);
+    /// The clock was set forward or back: what was counted happened as long ago as before.
+    pub(crate) fn shift(&mut self, by_us: i64) {
+        let shifted = |us: u64| us.saturating_add_signed(by_us);
+        self.log.shift(by_us);
+        self.others.as_of_us = shifted(self.others.as_of_us);
+        self.others.oldest_us = self.others.oldest_us.map(shifted);
+        self.used_us = self.used_us.map(shifted);
     }
 
     /// Admissions remembered.
@@ -326,12 +354,14 @@ mod tests {
     #[test]
     fn a_key_stays_active_for_a_window() {
         let mut counter = counter(10);
-        assert!(counter.touch(NOW));
-        assert!(!counter.touch(NOW), "its sync has begun");
+        assert_eq!(counter.touch(NOW), Before::Idle);
+        assert_eq!(counter.touch(NOW + S), Before::Warm, "its sync has begun");
+        assert_eq!(counter.touch(NOW + 10 * S), Before::Cold, "it reads its shared count itself");
+        counter.touch(NOW);
         let end = NOW + 60 * S + micros(RETENTION);
         assert!(counter.stays_active(end - 1));
         assert!(!counter.stays_active(end));
-        assert!(counter.touch(end));
+        assert_eq!(counter.touch(end), Before::Idle);
     }
 
     #[test]

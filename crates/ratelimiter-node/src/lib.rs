@@ -43,6 +43,7 @@ mod latency;
 mod limiter;
 mod limits;
 mod limits_file;
+mod memory;
 mod metrics;
 mod node;
 mod roster;

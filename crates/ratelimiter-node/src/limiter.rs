@@ -13,9 +13,10 @@ use ratelimiter_api::{
 };
 
 use crate::clock::StoreClock;
-use crate::counter::{Counter, CounterCell};
+use crate::counter::{Before, Counter, CounterCell};
 use crate::counting::{self, Decision, Groups, Leases, Undecided};
 use crate::limits::Limits;
+use crate::memory::Memory;
 use crate::shared::{Members, Question, SharedStore};
 use active::Active;
 pub(crate) use changes::MAX_LIMITS_AT_ONCE;
@@ -38,6 +39,7 @@ pub struct Limiter {
     store: Arc<SharedStore>,
     limits: RwLock<Limits>,
     active: Active,
+    memory: Arc<Memory>,
     groups: Arc<Groups>,
     leases: Arc<Leases>,
 }
@@ -80,7 +82,14 @@ impl Limiter {
         let boot = boot_id();
         let members = Members::new(&node, &boot);
         let groups = Groups::new(Arc::clone(&store), members.clone(), store_timeout);
-        let leases = Leases::new(Arc::clone(&store), Arc::clone(&clock), members.clone(), store_timeout);
+        let memory = Arc::<Memory>::default();
+        let leases = Leases::new(
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            members.clone(),
+            store_timeout,
+            Arc::clone(&memory),
+        );
         Self {
             members,
             node,
@@ -93,6 +102,7 @@ impl Limiter {
             store,
             limits: RwLock::default(),
             active: Active::default(),
+            memory,
             groups: Arc::new(groups),
             leases: Arc::new(leases),
         }
@@ -152,23 +162,23 @@ impl Limiter {
     async fn decide(&self, key: &Key, cost: u32, first: u64) -> Result<Option<Decision>, CheckError> {
         let cell = self.cell(key)?;
         let now_us = self.clock.now_us();
-        let (entry, woken) = {
+        let (entry, before) = {
             let mut counter = cell.lock();
-            let woken = counter.touch(now_us);
-            (counter.entry.clone(), woken)
+            let before = counter.touch(now_us);
+            (counter.entry.clone(), before)
         };
-        if woken {
+        if before == Before::Idle {
             self.active.wake(&cell);
         }
         Ok(match entry.counting {
             CountingMode::Cached => {
-                if woken {
+                if before != Before::Warm {
                     self.read_window(&cell, &entry).await;
                 }
                 Some(self.decide_locally(&cell, cost, first))
             }
             CountingMode::Atomic => self.decide_in_store(&cell, &entry, cost, first, StoreMode::Atomic).await,
-            CountingMode::Leased => Some(self.decide_by_lease(&cell, &entry, cost, first).await),
+            CountingMode::Leased => self.decide_by_lease(&cell, &entry, cost, first).await,
             CountingMode::ReadThenWrite => {
                 self.decide_in_store(&cell, &entry, cost, first, StoreMode::ReadThenWrite).await
             }
@@ -184,7 +194,12 @@ impl Limiter {
         Err(if limits.are_known() { CheckError::NoLimit(key) } else { CheckError::NotKnownYet(key) })
     }
 
-    /// Reads the shared count of a key that was idle: the check that wakes it does not decide without the others'
+    /// The epoch of a key's counter, if it has a limit.
+    fn epoch(&self, key: &Key) -> Option<u64> {
+        self.limits().get(key).map(|cell| cell.lock().entry.epoch)
+    }
+
+    /// Reads the shared count of a key that was not checked lately: the check does not decide without the others'
     /// admissions. Without an answer in time the node's own have to do.
     async fn read_window(&self, cell: &CounterCell, entry: &LimitEntry) {
         let span = cell.lock().span(self.clock.now_us());
@@ -213,7 +228,7 @@ impl Limiter {
         let question = Question { entry, span: &span, cost, members: &self.members, first_sequence };
         match self.ask_store(&question, mode).await {
             Ok(decision) => {
-                if decision.allowed && self.active.has_room(cost) {
+                if decision.allowed && self.memory.has_room(cost) {
                     let admissions = counting::admissions(decision.now_us, first_sequence, cost);
                     of_epoch(cell, entry.epoch, |counter| counter.add_synced(admissions));
                 }
@@ -234,6 +249,9 @@ impl Limiter {
     }
 
     async fn ask_store(&self, question: &Question<'_>, mode: StoreMode) -> Result<Decision, Undecided> {
+        if !self.clock.is_read() {
+            return Err(Undecided::NoClock);
+        }
         let turn = self.store.breaker.turn(Instant::now()).ok_or(Undecided::Suspended)?;
         let decision = match mode {
             StoreMode::Atomic => {
@@ -258,7 +276,7 @@ impl Limiter {
         let now_us = self.clock.now_us();
         let mut counter = cell.lock();
         let known = counter.decide(cost, now_us);
-        if allowed && self.active.has_room(cost) {
+        if allowed && self.memory.has_room(cost) {
             counter.add_unsynced(counting::admissions(now_us, first, cost));
         }
         known.by_policy(allowed, cost, POLICY_RETRY_US)
@@ -273,7 +291,7 @@ impl Limiter {
         if !decision.allowed {
             return decision;
         }
-        if !self.active.has_room(cost) {
+        if !self.memory.has_room(cost) {
             return decision.by_policy(false, cost, POLICY_RETRY_US);
         }
         counter.add_unsynced(counting::admissions(now_us, first, cost));

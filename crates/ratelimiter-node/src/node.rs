@@ -78,19 +78,19 @@ impl Node {
         config.validate()?;
         let limits = config.limit_entries()?;
         let store = Arc::new(SharedStore::new(&config.store)?);
+        let clock = Arc::new(StoreClock::new());
         let listen = |source| NodeError::Listen { address: config.listen, source };
         let listener = listen_on(config.listen).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         match store.version().await {
             Ok(version) => {
                 tracing::info!(store = %config.store, %version, "the store answers");
-                alone(&store, &config).await?;
+                alone(&store, &clock, &config).await?;
             }
             Err(error) if error.is_transient() => tracing::warn!(%error, "starting without the store"),
             Err(error) => return Err(error.into()),
         }
 
-        let clock = Arc::new(StoreClock::new());
         let limiter =
             Limiter::new(config.id.clone(), config.store_timeout, Arc::clone(&clock), Arc::clone(&store));
         let limiter = Arc::new(limiter);
@@ -166,19 +166,21 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Refuses an id under which another process beats. A heartbeat that is fresh may also be the last of a process that this one
-/// replaces, so that it has to advance twice.
-async fn alone(store: &SharedStore, config: &Config) -> Result<(), NodeError> {
+/// replaces, so that it has to advance twice. Sets the clock by the store's on the way.
+async fn alone(store: &SharedStore, clock: &StoreClock, config: &Config) -> Result<(), NodeError> {
     let wait = (4 * config.sync_interval).min(DUPLICATE_WAIT);
     let until = Instant::now() + wait;
     let (mut last, mut advances) = (None, 0);
-    while let Ok((Some(beat), now_us)) = store.heartbeat(&config.id).await {
+    while let Ok((beat, reading)) = store.heartbeat(&config.id).await {
+        clock.adjust(reading);
+        let Some(beat) = beat else { break };
         if last.is_some_and(|last| last != beat.at_us) {
             advances += 1;
         }
         if advances >= 2 {
             return Err(NodeError::Duplicate { id: config.id.to_string(), address: beat.address });
         }
-        let stale = now_us.saturating_sub(beat.at_us) > 2 * micros(wait);
+        let stale = reading.store_us.saturating_sub(beat.at_us) > 2 * micros(wait);
         if stale || Instant::now() >= until {
             break;
         }

@@ -10,7 +10,7 @@ use ratelimiter_store::StoreError;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::clock::{Adjusted, StoreClock};
+use crate::clock::StoreClock;
 use crate::limiter::Limiter;
 use crate::metrics::Metrics;
 use crate::roster::Roster;
@@ -126,7 +126,7 @@ impl StoreSync {
         let watched = self.limiter.windows();
         let spans: Vec<_> = watched.iter().map(|w| &w.span).collect();
         let mut answer = self.store.refresh(self.limiter.members(), &spans).await?;
-        self.follow_clock(answer.time_us, answer.sent, answer.received);
+        self.limiter.follow_clock(answer.clock);
         self.roster.read(std::mem::take(&mut answer.heartbeats));
         self.limiter.refresh(&watched, std::mem::take(&mut answer.windows));
         self.limiter.leases().refresh(self.roster.nodes().nodes.len());
@@ -136,7 +136,7 @@ impl StoreSync {
             self.metrics.retain(|key| self.limiter.limits().get(key).is_some());
         }
         self.audit().await?;
-        Ok(answer.received - answer.sent)
+        Ok(answer.clock.round_trip())
     }
 
     /// After the store lost admissions that it had confirmed: asks for each by its name, so that the loss has a number and what
@@ -162,21 +162,6 @@ impl StoreSync {
             }
         }
         Ok(())
-    }
-
-    fn follow_clock(&self, store_us: u64, sent: Instant, received: Instant) {
-        match self.clock.adjust(store_us, sent, received) {
-            Adjusted::Followed => {}
-            Adjusted::Doubted { by_us } => {
-                tracing::warn!(by_us, "the store's clock jumped; going on without it until it persists");
-            }
-            Adjusted::Rebased { by_us } => {
-                tracing::warn!(by_us, "the store's clock jumped and stayed there; following it");
-                if by_us < 0 {
-                    self.limiter.bring_back();
-                }
-            }
-        }
     }
 
     /// Tells the store all that is pending and says goodbye.

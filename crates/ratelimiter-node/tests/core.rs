@@ -5,9 +5,10 @@ mod common;
 
 use common::{
     PATIENCE, SECOND, Store, all_synced, check, checks, clients, counted, eventually, key, set, spec,
+    throughout,
 };
 use ratelimiter_api::{
-    CheckRequest, CountingMode, Limit, LimitSpec, MAX_COST, NodeClient, NodeConnection, layout,
+    CheckRequest, CountingMode, Limit, LimitEntry, LimitSpec, MAX_COST, NodeClient, NodeConnection, layout,
 };
 use ratelimiter_cluster::LocalCluster;
 use redis::cmd;
@@ -85,6 +86,60 @@ async fn reset_and_delete_leave_no_admissions_in_the_store() {
     all_synced(&clients, &key("k")).await;
     clients[1].delete_limit(&key("k")).await.unwrap();
     eventually("the new set is gone", async || store.held(&new).await == 0).await;
+}
+
+#[tokio::test]
+async fn reset_and_delete_leave_no_grants_in_the_store() {
+    let cluster = LocalCluster::builder().nodes(1).store_timeout(5 * SECOND).start().await.unwrap();
+    let (store, client) = (Store::of(&cluster), clients(&cluster).remove(0));
+    let entries = async |entry: &LimitEntry| -> u64 {
+        let names = layout::counter(&entry.key, entry.epoch);
+        store.0.query(cmd("EXISTS").arg(&names), PATIENCE).await.unwrap()
+    };
+    let mut entry = set(&cluster, &counted("k", 100, CountingMode::Leased)).await;
+    for reset in [true, false] {
+        assert!(check(&client, &key("k")).await.allowed);
+        assert!(entries(&entry).await > 0, "a grant was given");
+        let old = entry.clone();
+        if reset {
+            entry = client.reset_counter(&key("k")).await.unwrap();
+        } else {
+            client.delete_limit(&key("k")).await.unwrap();
+        }
+        // For longer than the node holds an unspent grant before it settles it.
+        throughout(SECOND / 4, async || assert_eq!(entries(&old).await, 0)).await;
+    }
+}
+
+/// A day's window of many keys, each checked once: they are in use until tomorrow, and cost nothing until the next check.
+#[tokio::test]
+async fn keys_checked_once_cost_the_store_little() {
+    const KEYS: usize = 2000;
+    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let (store, client) = (Store::of(&cluster), clients(&cluster).remove(0));
+    let limit = |i: usize| {
+        let limit = LimitSpec::new(key(&format!("key-{i}")), Limit::new(10, 86_400).unwrap());
+        LimitSpec { counting: Some([CountingMode::Cached, CountingMode::Leased][i % 2]), ..limit }
+    };
+    for thousand in 0..KEYS / 1000 {
+        let limits = (1000 * thousand..1000 * (thousand + 1)).map(limit).collect();
+        client.set_limits(limits).await.unwrap();
+    }
+    let mut connection = NodeConnection::open(&cluster.endpoints()[0], PATIENCE).await.unwrap();
+    for i in 0..KEYS {
+        let request = CheckRequest::new(key(&format!("key-{i}")));
+        assert!(connection.check(&request, PATIENCE).await.unwrap().allowed);
+    }
+    // Five syncs a second used to ask three questions about every key in use.
+    eventually("the store is left in peace", async || {
+        let (before, started) = (commands(&store).await, Instant::now());
+        tokio::time::sleep(SECOND).await;
+        let rate = (commands(&store).await - before) as f64 / started.elapsed().as_secs_f64();
+        rate < 1000.0
+    })
+    .await;
+    let counters = client.active_counters(None).await.unwrap().counters;
+    assert_eq!(counters.iter().map(|counter| counter.count).sum::<u64>(), KEYS as u64, "none is forgotten");
 }
 
 /// Commands that the store ran so far.

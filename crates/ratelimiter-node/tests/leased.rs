@@ -126,6 +126,22 @@ async fn a_write_pause_costs_availability_and_never_accuracy() {
 }
 
 #[tokio::test]
+async fn checks_of_a_dead_store_pile_up_nothing() {
+    const CHECKS: usize = 500;
+    let mut cluster = LocalCluster::builder().counting(CountingMode::Leased).nodes(1).start().await.unwrap();
+    set(&cluster, &spec("k", LIMIT as i64)).await;
+    let client = clients(&cluster).remove(0);
+    assert!(check(&client, &key("k")).await.allowed);
+    cluster.kill_store();
+    for _ in 0..CHECKS {
+        assert_eq!(check(&client, &key("k")).await.decided_by, DecidedBy::Policy);
+    }
+    // A request that was sent and not answered may have been granted; most of these checks sent none.
+    let stranded = client.counters(None).await.unwrap().counters[0].lease.unwrap().stranded;
+    assert!(stranded < CHECKS as u64 / 2, "{stranded} requests are to be settled");
+}
+
+#[tokio::test]
 async fn a_dead_nodes_grants_return_in_time() {
     let mut cluster = leased().await;
     let limit = LimitSpec { window_sec: 2, ..counted("k", 10_000, CountingMode::Leased) };

@@ -68,7 +68,7 @@ impl Own {
 
 /// A node's own admissions of one key: those that the store has confirmed, and those that it has not.
 ///
-/// No operation takes longer for a longer window, except [`bring_back`](Self::bring_back), which visits every admission.
+/// No operation takes longer for a longer window, except [`shift`](Self::shift), which visits every admission.
 #[derive(Debug, Default)]
 pub(crate) struct AdmissionLog {
     synced: Timeline,
@@ -210,14 +210,12 @@ impl AdmissionLog {
         }
     }
 
-    /// Moves admissions after `until_us` back to it, as after a clock that ran ahead; all are then to be sent again.
-    pub(crate) fn bring_back(&mut self, until_us: u64) {
-        let timelines = [&mut self.synced, &mut self.unsynced, &mut self.doubted, &mut self.lost];
-        let moved = timelines.map(|timeline| timeline.bring_back(until_us));
-        if moved.contains(&true) {
-            self.sent = None;
-            self.send_again();
-        }
+    /// Moves every admission by so much, as its clock was; all are then to be sent again.
+    pub(crate) fn shift(&mut self, by_us: i64) {
+        self.send_again();
+        self.unsynced.shift(by_us);
+        self.lost.shift(by_us);
+        self.sent = None;
     }
 
     /// Admissions that the store has not confirmed.
@@ -340,14 +338,15 @@ mod tests {
     }
 
     #[test]
-    fn admissions_from_the_future_are_sent_again() {
-        let mut log = log(&[10, 20, 500, 400]);
+    fn admissions_follow_their_clock_and_are_sent_again() {
+        let mut log = log(&[510, 520, 900, 800]);
         let batch = log.send(4);
         log.confirm(&batch);
-        log.bring_back(30);
-        assert_eq!((log.count(20, 30), log.count_unsynced(0, 100)), (2, 4));
-        log.expire(30);
-        assert_eq!(log.len(), 0);
+        log.shift(-500);
+        assert_eq!((log.count(10, 400), log.count_unsynced(0, 400)), (3, 4));
+        assert_eq!(log.send(9).iter().map(|a| a.at_us).collect::<Vec<_>>(), [10, 20, 300, 400]);
+        log.shift(25);
+        assert_eq!(log.nth_after(0, 4), Some(425));
     }
 
     proptest! {

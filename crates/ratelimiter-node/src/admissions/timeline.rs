@@ -103,18 +103,12 @@ impl Timeline {
         self.tidy();
     }
 
-    /// Moves what is after `until_us` back to it. Returns whether there was any.
-    pub(super) fn bring_back(&mut self, until_us: u64) -> bool {
-        let mut any = false;
-        for run in &mut self.runs {
-            let keep = at_or_before(run, until_us);
-            any |= keep < run.len();
-            run.range_mut(keep..).for_each(|admission| admission.at_us = until_us);
-            // Equal times are in order of their sequence.
-            let same = run.partition_point(|a| a.at_us < until_us);
-            run.make_contiguous()[same..].sort_unstable();
-        }
-        any
+    /// Moves every admission by so much, which changes no order.
+    pub(super) fn shift(&mut self, by_us: i64) {
+        let moved = |admission: &mut Admission| {
+            admission.at_us = admission.at_us.saturating_add_signed(by_us);
+        };
+        self.runs.iter_mut().flatten().for_each(moved);
     }
 
     /// Releases runs without admissions, and memory that a busier time needed.

@@ -55,6 +55,9 @@ pub(crate) enum Undecided {
     /// It failed so often that this check did not wait for it.
     #[error("the store failed the checks before this one")]
     Suspended,
+    /// Its clock, by which admissions are dated, was never read.
+    #[error("the store's clock is not known yet")]
+    NoClock,
     /// It answered that it was asked too late.
     #[error("the check reached the store after its deadline")]
     Late,
@@ -70,6 +73,9 @@ pub(crate) enum Undecided {
     /// The key's counter was reset or its limit deleted by another node.
     #[error("another node reset the counter or deleted the limit")]
     Changed(Box<Change>),
+    /// The key has another counter by now, or no limit any more.
+    #[error("the counter was reset or its limit deleted meanwhile")]
+    Replaced,
 }
 
 impl Undecided {
@@ -77,8 +83,8 @@ impl Undecided {
     pub(crate) fn is_answer(&self) -> bool {
         match self {
             Self::Store(error) => !error.is_transient(),
-            Self::Forgot | Self::Changed(_) => true,
-            Self::Suspended | Self::Late | Self::NoGrant | Self::Unanswered => false,
+            Self::Forgot | Self::Changed(_) | Self::Replaced => true,
+            Self::NoClock | Self::Suspended | Self::Late | Self::NoGrant | Self::Unanswered => false,
         }
     }
 }

@@ -3,16 +3,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::counter::CounterCell;
 
-/// Admissions that a node remembers, over all keys: 64 MB, and while their number grows at most twice that.
-const MAX_REMEMBERED: usize = 4_000_000;
+/// Keys that are read at a sync although they were not checked lately. A store that silently lost one key's admissions, as by
+/// eviction, is so found out in the course of time, at a cost that does not grow with the keys.
+const REVISITED: usize = 20;
 
-/// The counters of the keys in use, which alone are synced with the store: keys checked within their window, or with
-/// admissions left.
+/// The counters of the keys in use: those checked within their window, or with admissions left.
 #[derive(Debug, Default)]
 pub(super) struct Active {
     cells: Mutex<Vec<Arc<CounterCell>>>,
-    /// Admissions remembered, counted exactly at every sync and added up between two.
-    remembered: AtomicUsize,
+    /// The place of the next key to be revisited.
+    next: AtomicUsize,
 }
 
 impl Active {
@@ -29,22 +29,20 @@ impl Active {
         self.lock().clone()
     }
 
-    /// Whether `cost` more admissions can be remembered; if so they count as remembered.
-    pub(super) fn has_room(&self, cost: u32) -> bool {
-        let room = self.remembered.load(Ordering::Relaxed) + cost as usize <= MAX_REMEMBERED;
-        if room {
-            self.remembered.fetch_add(cost as usize, Ordering::Relaxed);
-        }
-        room
+    /// The counters whose windows a sync reads: of the keys checked lately, and of some others by turns.
+    pub(super) fn due(&self, now_us: u64) -> Vec<Arc<CounterCell>> {
+        let cells = self.cells();
+        let first = self.next.fetch_add(REVISITED, Ordering::Relaxed);
+        let turn = |place: usize| place.wrapping_sub(first % cells.len().max(1)) % cells.len() < REVISITED;
+        let due = |(place, cell): (usize, &Arc<CounterCell>)| {
+            (cell.lock().is_warm(now_us) || turn(place)).then(|| Arc::clone(cell))
+        };
+        cells.iter().enumerate().filter_map(due).collect()
     }
 
-    /// Admissions remembered.
-    pub(super) fn remembered(&self) -> usize {
-        self.remembered.load(Ordering::Relaxed)
-    }
-
-    /// Drops admissions that left their window, and ends the sync of keys that are idle.
-    pub(super) fn sweep(&self, now_us: u64) {
+    /// Drops admissions that left their window, and ends the sync of keys that are idle. Returns the number of admissions
+    /// remembered.
+    pub(super) fn sweep(&self, now_us: u64) -> usize {
         let cells = self.cells();
         let mut remembered = 0;
         let mut idle = Vec::new();
@@ -56,7 +54,6 @@ impl Active {
                 idle.push(Arc::as_ptr(cell));
             }
         }
-        self.remembered.store(remembered, Ordering::Relaxed);
         if !idle.is_empty() {
             idle.sort_unstable();
             // One that woke up since was added behind those looked at, and stays.
@@ -66,5 +63,6 @@ impl Active {
                 place > cells.len() || idle.binary_search(&Arc::as_ptr(cell)).is_err()
             });
         }
+        remembered
     }
 }

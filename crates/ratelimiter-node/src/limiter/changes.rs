@@ -36,6 +36,7 @@ impl Limiter {
             if let Some((version, deleted)) = self.done(changed).await? {
                 if !deleted.is_empty() {
                     self.limits_mut().change(Change { key: key.clone(), version, entry: None });
+                    self.leases.replaced(key, None);
                 }
                 return Ok(deleted.into_iter().next());
             }
@@ -49,8 +50,10 @@ impl Limiter {
             if let Some((version, kept)) = self.done(changed).await? {
                 let entry = kept.into_iter().next();
                 if let Some(entry) = &entry {
+                    let epoch = entry.epoch;
                     let entry = Some(entry.clone());
                     self.limits_mut().change(Change { key: key.clone(), version, entry });
+                    self.leases.replaced(key, Some(epoch));
                 }
                 return Ok(entry);
             }
@@ -95,6 +98,7 @@ impl Limiter {
         let lost = answer.version < known.version || other_life;
         if lost {
             self.restore_limits().await?;
+            self.doubt();
         }
         let listed = self.limits().listed();
         if !lost && listed == Some(answer.version) {

@@ -2,23 +2,25 @@ use ratelimiter_api::{CountingMode, DecidedBy, KeyCounter, LimitEntry, StoreFail
 
 use super::{Limiter, POLICY_RETRY_US};
 use crate::counter::CounterCell;
-use crate::counting::{self, Decision, Known};
+use crate::counting::{self, Decision, Known, Undecided};
 
 /// Leased counting, and its failure policies.
 impl Limiter {
+    /// Decides by grants. None when the counter was replaced, and the check has to be repeated.
     pub(super) async fn decide_by_lease(
         &self,
         cell: &CounterCell,
         entry: &LimitEntry,
         cost: u32,
         first_sequence: u64,
-    ) -> Decision {
+    ) -> Option<Decision> {
         let known = Known { version: self.limits().version(), coming: cell.lock().coming() };
         match self.leases.check(entry, cost, first_sequence, known).await {
-            Ok(decision) => decision,
+            Ok(decision) => Some(decision),
+            Err(Undecided::Replaced) => None,
             Err(why) => {
                 tracing::debug!(key = %entry.key, %why, "the store granted nothing");
-                self.decide_beside_grants(cell, entry, cost, first_sequence)
+                Some(self.decide_beside_grants(cell, entry, cost, first_sequence))
             }
         }
     }
@@ -53,7 +55,7 @@ impl Limiter {
             StoreFailurePolicy::Allow => (true, DecidedBy::Policy),
             StoreFailurePolicy::Deny => (false, DecidedBy::Policy),
         };
-        if allowed && self.active.has_room(cost) {
+        if allowed && self.memory.has_room(cost) {
             counter.add_unsynced(counting::admissions(now_us, first, cost));
         }
         Decision { by, ..alone.by_policy(allowed, cost, POLICY_RETRY_US) }

@@ -5,6 +5,7 @@ use ratelimiter_api::{Key, LimitEntry};
 
 use super::{Limiter, of_epoch};
 use crate::admissions::Admission;
+use crate::clock::{Adjusted, Reading};
 use crate::counter::{Counter, CounterCell};
 use crate::shared::{SharedWindow, Span};
 
@@ -29,12 +30,13 @@ pub(crate) struct Watched {
 impl Limiter {
     /// Drops admissions that left their window, and ends the sync of keys that are idle.
     pub(crate) fn sweep(&self) {
-        self.active.sweep(self.clock.now_us());
+        let leased = self.leases.sweep(|key| self.epoch(key));
+        self.memory.counted(leased + self.active.sweep(self.clock.now_us()));
     }
 
     /// Admissions that this node remembers, over all keys.
     pub(crate) fn remembered(&self) -> usize {
-        self.active.remembered()
+        self.memory.remembered()
     }
 
     /// At most `most` admissions that are to be sent to the store.
@@ -119,7 +121,7 @@ impl Limiter {
             drop(counter);
             Watched { counter: cell, epoch, span }
         };
-        self.active.cells().into_iter().map(watched).collect()
+        self.active.due(now_us).into_iter().map(watched).collect()
     }
 
     /// Takes the store's answers about the windows, in the same order.
@@ -129,9 +131,28 @@ impl Limiter {
         }
     }
 
-    /// The clock was set back: admissions after it would hold quota for longer than a window.
-    pub(crate) fn bring_back(&self) {
-        let now_us = self.clock.now_us();
-        self.active.cells().iter().for_each(|cell| cell.lock().bring_back(now_us));
+    /// The store has lost its state: it is asked for every admission that it had confirmed.
+    pub(super) fn doubt(&self) {
+        self.active.cells().iter().for_each(|cell| cell.lock().doubt());
+    }
+
+    /// Takes a reading of the store's clock. Where the clock of this node was set by it, admissions move with it: they would
+    /// leave their window early, or hold quota for longer.
+    pub(crate) fn follow_clock(&self, reading: Reading) {
+        let (adjusted, by_us) = self.clock.adjust(reading);
+        match adjusted {
+            Adjusted::Followed => return,
+            Adjusted::Doubted => {
+                return tracing::warn!(
+                    by_us,
+                    "the store's clock jumped; going on without it until it persists"
+                );
+            }
+            Adjusted::Rebased => {
+                tracing::warn!(by_us, "the store's clock jumped and stayed there; following it");
+            }
+            Adjusted::First => {}
+        }
+        self.active.cells().iter().for_each(|cell| cell.lock().shift(by_us));
     }
 }

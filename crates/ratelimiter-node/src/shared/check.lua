@@ -12,9 +12,11 @@
 --         quota returns (us) or nothing when it is not here yet}
 local limit, window, prefix, retention = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local FIRST = 15
-local time = redis.call('TIME')
--- A clock that was set back does not put admissions before those that are there: a second is more than clocks differ by.
-local now = math.max(time[1] * 1000000 + time[2], tonumber(ARGV[13]) - 1000000)
+local time, callers = redis.call('TIME'), tonumber(ARGV[13])
+local clock = time[1] * 1000000 + time[2]
+-- The caller does not follow a jump of this clock until it lasts, and until then admissions keep their dates: within a second,
+-- which is more than clocks differ by. A call that comes so late counts nothing.
+local now = math.min(math.max(clock, callers - 1000000), callers + 1000000)
 -- tostring() would round to 14 digits
 local function exact(number) return string.format('%.0f', number) end
 local function knows(sequence) return redis.call('ZSCORE', KEYS[1], prefix .. sequence) end
@@ -85,7 +87,7 @@ for i = FIRST, #ARGV, 3 do
   local cost, first = tonumber(ARGV[i]), ARGV[i + 1]
   if was_counted(first) then
     answer(1, count, nth(1))
-  elseif now > tonumber(ARGV[i + 2]) then
+  elseif clock > tonumber(ARGV[i + 2]) then
     -- Its caller has stopped waiting, and has another answer by now.
     answer(-1, 0)
   elseif forgot then

@@ -117,13 +117,13 @@ impl SharedStore {
     /// Begins a new counter for all nodes, and drops the admissions of the old one.
     pub(crate) async fn reset_counter(&self, known: &KnownLimits, key: &Key) -> Result<Changed, StoreError> {
         let mut call = prepare(&self.scripts.reset_counter, known);
-        self.change(call.arg(key.as_str()).arg(layout::admissions_of(key))).await
+        self.change(call.arg(key.as_str()).arg(&layout::counter_of(key))).await
     }
 
     /// Removes a limit and its admissions for all nodes.
     pub(crate) async fn delete_limit(&self, known: &KnownLimits, key: &Key) -> Result<Changed, StoreError> {
         let mut call = prepare(&self.scripts.delete_limit, known);
-        self.change(call.arg(key.as_str()).arg(layout::admissions_of(key))).await
+        self.change(call.arg(key.as_str()).arg(&layout::counter_of(key))).await
     }
 
     /// Gives the store the limits and deletions that this node remembers; for each key the newest change holds. Returns

@@ -1,9 +1,12 @@
+use std::time::Instant;
+
 use ratelimiter_api::NodeId;
 use ratelimiter_api::layout::{self, Heartbeat};
 use ratelimiter_store::StoreError;
 use redis::cmd;
 
 use super::store::{BACKGROUND_DEADLINE, SharedStore};
+use crate::clock::Reading;
 
 impl SharedStore {
     /// Writes this node's heartbeat, and removes nodes that have sent none for long. Returns the heartbeat that it replaced.
@@ -30,17 +33,19 @@ impl SharedStore {
         Ok(replaced.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
-    /// The last heartbeat under an id, and the store's clock, microseconds since the Unix epoch.
-    pub(crate) async fn heartbeat(&self, id: &NodeId) -> Result<(Option<Heartbeat>, u64), StoreError> {
+    /// The last heartbeat under an id, and the store's clock.
+    pub(crate) async fn heartbeat(&self, id: &NodeId) -> Result<(Option<Heartbeat>, Reading), StoreError> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("HGET").arg(layout::NODES).arg(id.as_str()).cmd("TIME");
-        let (text, (seconds, micros)): (Option<String>, (u64, u64)) = self
+        let (text, clock): (Option<String>, Reading) = self
             .reads
             .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
-                pipeline.query_async(&mut connection).await
+                let sent = Instant::now();
+                let (text, time) = pipeline.query_async(&mut connection).await?;
+                Ok((text, Reading::new(time, sent, Instant::now())))
             })
             .await?;
-        Ok((text.and_then(|text| serde_json::from_str(&text).ok()), seconds * 1_000_000 + micros))
+        Ok((text.and_then(|text| serde_json::from_str(&text).ok()), clock))
     }
 
     /// Removes this node's heartbeat.

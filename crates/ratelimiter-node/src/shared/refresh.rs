@@ -9,16 +9,12 @@ use redis::Value;
 use super::members::Members;
 use super::span::{SharedWindow, Span, take};
 use super::store::{BACKGROUND_DEADLINE, SharedStore};
+use crate::clock::Reading;
 
 /// What a node reads of the store at every sync.
 #[derive(Debug)]
 pub(crate) struct Refresh {
-    /// The store's clock, microseconds since the Unix epoch.
-    pub(crate) time_us: u64,
-    /// When it was asked.
-    pub(crate) sent: Instant,
-    /// When the answer was there.
-    pub(crate) received: Instant,
+    pub(crate) clock: Reading,
     /// The version of the limits; zero in a store without any.
     pub(crate) version: u64,
     /// The life of the store's state; empty in a store without any.
@@ -46,7 +42,7 @@ impl SharedStore {
                 let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
                 let received = Instant::now();
                 let mut answers = answers.into_iter();
-                let (seconds, micros): (u64, u64) = take(&mut answers)?;
+                let clock = Reading::new(take(&mut answers)?, sent, received);
                 let version: Option<u64> = take(&mut answers)?;
                 let (life, floor): (Option<String>, Option<u64>) = take(&mut answers)?;
                 let heartbeats: HashMap<String, String> = take(&mut answers)?;
@@ -56,9 +52,7 @@ impl SharedStore {
                     .filter_map(|(id, text)| Some((NodeId::new(id), serde_json::from_str(&text).ok()?)))
                     .collect();
                 Ok(Refresh {
-                    time_us: seconds * 1_000_000 + micros,
-                    sent,
-                    received,
+                    clock,
                     version: version.unwrap_or(0),
                     life: life.unwrap_or_default(),
                     floor: floor.unwrap_or(0),

@@ -63,12 +63,12 @@ impl Span {
         Ok(SharedWindow { count, oldest_us: oldest.first().map(|(_, at)| *at), forgot, arrived })
     }
 
-    /// Adds admissions, and keeps the set as small as its window. They are added in one step, so that whoever finds the
-    /// last of them finds all. LT keeps the earlier time of an admission that is there already: one that was sent again was brought back from the future. Asks first whether the store still knows
-    /// what it confirmed before.
+    /// Adds admissions, and keeps the set as small as its window. They are added in one step, so that the last of them is
+    /// never there without the others. One that is there already takes the time that the node has for it now, since the node's
+    /// clock may have been set. Asks first whether the store still knows what it confirmed before.
     pub(crate) fn add(&self, members: &Members, admissions: &[Admission], pipeline: &mut Pipeline) {
         self.ask_for(self.own.newest_confirmed, members, pipeline);
-        let command = pipeline.cmd("ZADD").arg(&self.set).arg("LT");
+        let command = pipeline.cmd("ZADD").arg(&self.set);
         for admission in admissions {
             command.arg(admission.at_us).arg(members.name(admission.sequence));
         }

@@ -1,6 +1,7 @@
 //! The fault matrix in small: every fault under load, each admission judged. `examples/matrix.rs` plays it in full.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
 
+mod clock;
 mod crowd;
 mod load;
 mod rows;
@@ -18,6 +19,7 @@ const SMALL: Scale = Scale {
     before: Duration::from_millis(300),
     hold: Duration::from_millis(800),
     after: Duration::from_millis(1500),
+    many: 20_000,
 };
 
 async fn row(fault: Fault) {
@@ -59,6 +61,10 @@ rows! {
     replies_lost: RepliesLost,
     each_node_killed: NodesKilled,
     all_nodes_frozen: NodesFrozen,
+    store_clock_ahead: ClockAhead,
+    store_clock_behind: ClockBehind,
+    many_unknown_keys: UnknownKeys,
+    store_restarted_under_a_large_window: LargeWindow,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -42,11 +42,19 @@ pub(crate) enum Fault {
     NodesKilled,
     /// All nodes are stopped (SIGSTOP).
     NodesFrozen,
+    /// The store's clock is 25 s ahead, and returns.
+    ClockAhead,
+    /// The store's clock is 25 s behind, and returns.
+    ClockBehind,
+    /// One client checks many keys that have no limit.
+    UnknownKeys,
+    /// The store restarts empty when a day's window of one key holds many admissions, and as many are added before it returns.
+    LargeWindow,
 }
 
 impl Fault {
     /// All rows, in the order of the table.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Nothing,
         Self::StoreKilled,
         Self::StoreStopped,
@@ -59,12 +67,38 @@ impl Fault {
         Self::RepliesLost,
         Self::NodesKilled,
         Self::NodesFrozen,
+        Self::ClockAhead,
+        Self::ClockBehind,
+        Self::UnknownKeys,
+        Self::LargeWindow,
     ];
 
+    /// Prepares the world for the fault.
+    async fn prepare(self, world: &World, scale: Scale) {
+        if self == Self::LargeWindow {
+            world.set_large().await;
+            world.fill(scale.many / 2).await;
+            world.large_is_flushed().await;
+        }
+    }
+
     /// Holds the fault for a while, and heals it.
-    async fn hold(self, world: &mut World, hold: Duration) {
+    async fn hold(self, world: &mut World, scale: Scale) {
+        let hold = scale.hold;
         let rule = match self {
             Self::Nothing => return sleep(hold).await,
+            Self::ClockAhead | Self::ClockBehind => {
+                world.clock.set(if self == Self::ClockAhead { 25 } else { -25 });
+                sleep(hold).await;
+                return world.clock.set(0);
+            }
+            Self::UnknownKeys => return world.ask_unknown(scale.many).await,
+            Self::LargeWindow => {
+                world.cluster.kill_store();
+                world.fill(scale.many / 2).await;
+                world.cluster.restart_store().await.unwrap();
+                return world.large_is_flushed().await;
+            }
             Self::StoreKilled => {
                 world.cluster.kill_store();
                 sleep(hold).await;
@@ -114,9 +148,9 @@ impl Fault {
     /// The most admissions of a mode in one window, under this fault: the limit for each node that decides alone.
     fn most(self, mode: CountingMode, alone: usize) -> u64 {
         match (mode, self) {
-            (CountingMode::Atomic, _) if alone == 0 => LIMIT,
-            // A killed node forgets the admissions that it had not flushed.
-            (_, Self::NodesKilled) => 2 * NODES * LIMIT,
+            // A killed node forgets the admissions that it had not flushed. Where the clock jumps, so does the window.
+            (_, Self::NodesKilled | Self::ClockAhead | Self::ClockBehind) => 2 * NODES * LIMIT,
+            (CountingMode::Atomic | CountingMode::Leased, _) if alone == 0 => LIMIT,
             _ => NODES * LIMIT,
         }
     }
@@ -136,24 +170,27 @@ pub(crate) struct Scale {
     pub(crate) hold: Duration,
     /// Load after the fault.
     pub(crate) after: Duration,
+    /// Unknown keys, or admissions in a large window.
+    pub(crate) many: usize,
 }
 
 /// The outcome of a row.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) fault: Fault,
-    /// Checks by decider during the fault: store, local, policy; then those without an answer.
+    /// Checks by decider during the fault: store or its grant, local, policy; then those without an answer.
     pub(crate) during: [usize; 4],
     /// Longest wait of an answered check, over the whole row.
     pub(crate) longest: Duration,
     /// Most admissions that certainly share a window, for each of [`MODES`].
-    pub(crate) peaks: [u64; 2],
+    pub(crate) peaks: [u64; MODES.len()],
     /// Most admissions missing in a window in which a check was denied, for each of [`MODES`].
-    pub(crate) short: [u64; 2],
+    pub(crate) short: [u64; MODES.len()],
     /// Time from healing until the store decided every later check of the atomic key.
     pub(crate) steady: Duration,
-    /// Atomic checks that were decided without the store, over the whole row. On a busy machine a healthy store may be late.
-    alone: usize,
+    /// Checks that were decided without the store, over the whole row, for each of [`MODES`]. On a busy machine a healthy store
+    /// may be late.
+    alone: [usize; MODES.len()],
     /// Whether the store decided the last atomic checks of every node.
     pub(crate) recovered: bool,
 }
@@ -161,19 +198,19 @@ pub(crate) struct Row {
 impl Row {
     /// The modes that admitted more than they may under this fault.
     pub(crate) fn broken(&self) -> Vec<CountingMode> {
-        let over =
-            |(mode, peak): (CountingMode, u64)| (peak > self.fault.most(mode, self.alone)).then_some(mode);
-        MODES.into_iter().zip(self.peaks).filter_map(over).collect()
+        let over = |i: &usize| self.peaks[*i] > self.fault.most(MODES[*i], self.alone[*i]);
+        (0..MODES.len()).filter(over).map(|i| MODES[i]).collect()
     }
 }
 
 /// Plays one row on a cluster of its own.
 pub(crate) async fn play(fault: Fault, scale: Scale) -> Row {
     let mut world = World::start().await;
+    fault.prepare(&world, scale).await;
     let load = Load::start(&world);
     sleep(scale.before).await;
     let began = load.now();
-    fault.hold(&mut world, scale.hold).await;
+    fault.hold(&mut world, scale).await;
     let healed = load.now();
     sleep(scale.after).await;
     let recovered = load.is_steady(3 * PATIENCE).await;
@@ -187,10 +224,10 @@ fn judge(fault: Fault, records: &[Record], began: Duration, healed: Duration) ->
         fault,
         during: [0; 4],
         longest: Duration::ZERO,
-        peaks: [0; 2],
-        short: [0; 2],
+        peaks: [0; MODES.len()],
+        short: [0; MODES.len()],
         steady: Duration::ZERO,
-        alone: 0,
+        alone: [0; MODES.len()],
         recovered: false,
     };
     for Record { mode, operation: Operation { invoke, complete, .. }, by } in records {
@@ -199,18 +236,20 @@ fn judge(fault: Fault, records: &[Record], began: Duration, healed: Duration) ->
         }
         if *complete > began && *invoke < healed {
             row.during[match by {
-                Some(DecidedBy::Store) => 0,
-                Some(DecidedBy::Local | DecidedBy::Lease) => 1,
+                Some(DecidedBy::Store | DecidedBy::Lease) => 0,
+                Some(DecidedBy::Local) => 1,
                 Some(DecidedBy::Policy) => 2,
                 None => 3,
             }] += 1;
         }
         if *mode == CountingMode::Atomic && *by != Some(DecidedBy::Store) {
             row.steady = row.steady.max(complete.saturating_sub(healed));
-            row.alone += usize::from(by.is_some());
         }
     }
     for (i, mode) in MODES.into_iter().enumerate() {
+        let alone =
+            |r: &&Record| r.mode == mode && matches!(r.by, Some(DecidedBy::Local | DecidedBy::Policy));
+        row.alone[i] = records.iter().filter(alone).count();
         let history: Vec<_> =
             records.iter().filter(|r| r.mode == mode).map(|r| r.operation.clone()).collect();
         let report = check_history(&history, limit()).unwrap();
@@ -227,13 +266,15 @@ impl fmt::Display for Row {
         let over = |i: usize| self.peaks[i].saturating_sub(LIMIT);
         write!(
             f,
-            "{:<13} {store:>7} {local:>7} {policy:>7} {unknown:>9} {:>7.1} {:>8} {:>7} {:>7} {:>7} {:>9.0}",
+            "{:<13} {store:>7} {local:>7} {policy:>7} {unknown:>9} {:>7.1} {:>8} {:>6} {:>6} {:>8} {:>6} {:>6} {:>9.0}",
             format!("{:?}", self.fault),
             self.longest.as_secs_f64() * 1e3,
             over(0),
             over(1),
+            over(2),
             self.short[0],
             self.short[1],
+            self.short[2],
             self.steady.as_secs_f64() * 1e3,
         )
     }
@@ -241,6 +282,6 @@ impl fmt::Display for Row {
 
 /// Head of the table, for rows as they print themselves.
 pub(crate) const HEAD: &str = concat!(
-    "              checks during the fault, decided by   longest  above the limit  short of limit     steady\n",
-    "fault           store   local  policy no answer wait ms   atomic  cached  atomic  cached  after ms",
+    "              checks during the fault, decided by   longest       above the limit        short of limit    steady\n",
+    "fault           store   local  policy no answer wait ms   atomic cached leased   atomic cached leased  after ms",
 );

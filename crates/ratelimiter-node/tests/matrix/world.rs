@@ -4,13 +4,19 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ratelimiter_api::{CountingMode, Key, Limit, LimitSpec, StoreFailurePolicy};
+use ratelimiter_api::{
+    CheckRequest, ClientError, CountingMode, Key, Limit, LimitSpec, MAX_COST, MAX_LIMIT, NodeClient,
+    NodeConnection, StoreFailurePolicy,
+};
 use ratelimiter_chaos::setup_rate_limit;
 use ratelimiter_cluster::LocalCluster;
 use resp_proxy::{RespProxy, Rule, RuleGuard, RuleSet};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Handle;
-use tokio::task::block_in_place;
+use tokio::task::{JoinSet, block_in_place};
+use tokio::time::{Instant, sleep};
+
+use crate::clock::StoreClock;
 
 /// Nodes of the cluster.
 pub(crate) const NODES: u64 = 3;
@@ -19,13 +25,18 @@ pub(crate) const LIMIT: u64 = 40;
 /// Longest wait of a check for the store.
 pub(crate) const STORE_TIMEOUT: Duration = Duration::from_millis(200);
 /// The modes under load, each with a key of its own name.
-pub(crate) const MODES: [CountingMode; 2] = [CountingMode::Atomic, CountingMode::Cached];
+pub(crate) const MODES: [CountingMode; 3] =
+    [CountingMode::Atomic, CountingMode::Cached, CountingMode::Leased];
+/// Callers that ask for unknown keys, or fill the large window.
+const FLOOD: usize = 8;
 
 const DEADLINE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(10);
 
 /// A cluster, and the proxies between its nodes and its store.
 pub(crate) struct World {
     pub(crate) cluster: LocalCluster,
+    pub(crate) clock: StoreClock,
     rules: RuleSet,
     _proxies: Arc<Mutex<Vec<RespProxy>>>,
 }
@@ -45,8 +56,9 @@ impl World {
             kept.lock().unwrap().push(proxy);
             address
         };
-        let cluster =
-            LocalCluster::builder().store_timeout(STORE_TIMEOUT).store_route(route).start().await.unwrap();
+        let clock = StoreClock::new();
+        let builder = LocalCluster::builder().store_binary(clock.store()).store_timeout(STORE_TIMEOUT);
+        let cluster = builder.store_route(route).start().await.unwrap();
         let clients: Vec<_> = (0..NODES as usize).map(|i| cluster.client(i, DEADLINE).unwrap()).collect();
         for mode in MODES {
             let limit = LimitSpec {
@@ -56,7 +68,60 @@ impl World {
             };
             setup_rate_limit(&clients, &limit).await.unwrap();
         }
-        Self { cluster, rules, _proxies: proxies }
+        Self { cluster, clock, rules, _proxies: proxies }
+    }
+
+    fn client(&self) -> NodeClient {
+        self.cluster.client(0, DEADLINE).unwrap()
+    }
+
+    /// Sets the limit of the large window.
+    pub(crate) async fn set_large(&self) {
+        let limit = Limit::new(MAX_LIMIT.into(), 86_400).unwrap();
+        let cached = Some(CountingMode::Cached);
+        self.client()
+            .set_limit(&LimitSpec { counting: cached, ..LimitSpec::new(large(), limit) })
+            .await
+            .unwrap();
+    }
+
+    /// Has one node admit so many in the large window.
+    pub(crate) async fn fill(&self, admissions: usize) {
+        let request = CheckRequest { key: large(), cost: MAX_COST.into() };
+        for _ in 0..admissions / MAX_COST as usize {
+            assert!(self.client().check(&request).await.unwrap().allowed);
+        }
+    }
+
+    /// Waits until the store has the large window.
+    pub(crate) async fn large_is_flushed(&self) {
+        let unsynced =
+            async || self.client().counters_of(&[large()], None).await.unwrap().counters[0].unsynced;
+        let until = Instant::now() + 6 * DEADLINE;
+        while unsynced().await > 0 {
+            assert!(Instant::now() < until, "the large window is flushed");
+            sleep(POLL).await;
+        }
+    }
+
+    /// Asks one node about so many keys that have no limit.
+    pub(crate) async fn ask_unknown(&self, keys: usize) {
+        let mut callers = JoinSet::new();
+        for caller in 0..FLOOD {
+            let endpoint = self.cluster.endpoints().remove(0);
+            callers.spawn(async move {
+                let mut connection = NodeConnection::open(&endpoint, DEADLINE).await.unwrap();
+                for i in 0..keys / FLOOD {
+                    let request = CheckRequest::new(Key::new(format!("unknown-{caller}-{i}")).unwrap());
+                    let answer = connection.check(&request, DEADLINE).await;
+                    assert!(
+                        matches!(&answer, Err(ClientError::Refused { status, .. }) if status.as_u16() == 404),
+                        "{answer:?}"
+                    );
+                }
+            });
+        }
+        callers.join_all().await;
     }
 
     /// Puts a rule of the proxies into force until the guard is dropped.
@@ -70,6 +135,10 @@ impl World {
             kill_process(Pid::from_raw(id.cast_signed()).unwrap(), signal).unwrap();
         }
     }
+}
+
+fn large() -> Key {
+    Key::new("large").unwrap()
 }
 
 /// The limit of every key.

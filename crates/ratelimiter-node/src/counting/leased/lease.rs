@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ratelimiter_api::{DecidedBy, Limit, LimitEntry};
@@ -8,6 +9,7 @@ use tokio::sync::oneshot;
 use super::Known;
 use crate::admissions::AdmissionLog;
 use crate::counting::{Decision, Undecided, admissions};
+use crate::memory::Memory;
 
 /// How long a grant lasts on the store's clock.
 ///
@@ -17,6 +19,20 @@ pub(crate) const LEASE: Duration = Duration::from_secs(1);
 /// The bound on the difference of rate between a node's clock and the store's: 1 %. Clocks that are disciplined differ by
 /// 500 ppm at most.
 const DRIFT_PERMILLE: u32 = 10;
+
+/// One key's lease behind its own lock, which is never held across an `await`.
+#[derive(Debug)]
+pub(super) struct LeaseCell(Mutex<Lease>);
+
+impl LeaseCell {
+    pub(super) fn new(entry: LimitEntry) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Lease::new(entry))))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Lease> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// One key's grants on this node, and the checks that wait for the next.
 #[derive(Debug)]
@@ -29,6 +45,8 @@ pub(super) struct Lease {
     pub(super) waiting: VecDeque<Waiter>,
     /// A task exchanges messages with the store.
     pub(super) busy: bool,
+    /// The tick looks at it.
+    pub(super) open: bool,
     /// As of the last check.
     pub(super) known: Known,
     /// After a failure, when to settle again.
@@ -60,6 +78,7 @@ impl Lease {
             log: AdmissionLog::default(),
             waiting: VecDeque::new(),
             busy: false,
+            open: false,
             known: Known::default(),
             quiet_until: NodeTime::default(),
             failing: false,
@@ -69,11 +88,8 @@ impl Lease {
     /// Takes over a changed limit, or begins anew for a new counter.
     pub(super) fn follow(&mut self, entry: &LimitEntry) {
         if self.entry.epoch != entry.epoch {
-            *self = Self {
-                busy: self.busy,
-                waiting: std::mem::take(&mut self.waiting),
-                ..Self::new(entry.clone())
-            };
+            let waiting = std::mem::take(&mut self.waiting);
+            *self = Self { busy: self.busy, open: self.open, waiting, ..Self::new(entry.clone()) };
         } else if self.entry.limit != entry.limit {
             self.terms = terms(entry.limit);
             self.holder.change(self.terms);
@@ -88,11 +104,13 @@ impl Lease {
         now_us: u64,
         cost: u32,
         first_sequence: u64,
+        memory: &Memory,
     ) -> Option<Decision> {
         match self.holder.spend(now, cost) {
             Spend::Admitted { at } => {
-                for admission in admissions(at.micros(), first_sequence, cost) {
-                    self.log.add_synced(admission);
+                // The ledger counts it all the same; only reports of this node lack what it has no room to remember.
+                if memory.has_room(cost) {
+                    admissions(at.micros(), first_sequence, cost).for_each(|a| self.log.add_synced(a));
                 }
                 let oldest_us = self.log.oldest_after(self.start_us(now_us)).unwrap_or(now_us);
                 Some(self.decision(true, now_us, oldest_us + self.entry.limit.window_us()))
@@ -120,13 +138,13 @@ impl Lease {
     }
 
     /// Answers the waiting checks in their order, as far as the node can.
-    pub(super) fn serve(&mut self, now: NodeTime, now_us: u64) {
+    pub(super) fn serve(&mut self, now: NodeTime, now_us: u64, memory: &Memory) {
         while let Some(Waiter { cost, first_sequence, reply }) = self.waiting.pop_front() {
             // One that no longer waits would spend for nothing.
             if reply.is_closed() {
                 continue;
             }
-            match self.decide(now, now_us, cost, first_sequence) {
+            match self.decide(now, now_us, cost, first_sequence, memory) {
                 Some(decision) => drop(reply.send(Ok(decision))),
                 None => {
                     self.waiting.push_front(Waiter { cost, first_sequence, reply });
@@ -142,14 +160,17 @@ impl Lease {
         (first, self.waiting.iter().map(|waiter| waiter.cost).fold(0, u32::saturating_add))
     }
 
-    /// Forgets admissions that no window holds any more. True when nothing is left to remember.
-    pub(super) fn expire(&mut self, until_us: u64) -> bool {
-        self.log.expire(until_us);
-        self.log.len() == 0 && self.waiting.is_empty() && !self.busy && self.holder.is_idle()
+    /// The counter is gone, and its grants with it.
+    pub(super) fn end(&mut self) {
+        self.holder = Holder::new(self.terms);
+        self.log = AdmissionLog::default();
+        for waiter in std::mem::take(&mut self.waiting) {
+            drop(waiter.reply.send(Err(Undecided::Replaced)));
+        }
     }
 
-    /// Own admissions in the span that a grant covers.
-    pub(super) fn count(&self, from_us: u64, until_us: u64) -> u64 {
-        self.log.count(from_us, until_us)
+    /// Whether nothing is left to remember.
+    pub(super) fn is_idle(&self) -> bool {
+        self.log.len() == 0 && self.waiting.is_empty() && !self.busy && self.holder.is_idle()
     }
 }

@@ -7,7 +7,6 @@ mod metrics;
 mod pump;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,25 +18,29 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::{Decision, Undecided};
 use crate::admissions::RETENTION;
 use crate::clock::{StoreClock, micros};
+use crate::memory::Memory;
 use crate::shared::{Members, SharedStore};
-use lease::{Lease, Waiter};
+use lease::{Lease, LeaseCell, Waiter};
 pub(crate) use metrics::GrantMetrics;
 
 /// How often unspent grants are looked for: with the time for which they are meant, the bound on how long they are held.
 const TICK: Duration = Duration::from_millis(25);
 
-/// Every leased key of this node.
+/// Every leased key of this node. Each has its own lock, so that one key's work never delays another's.
 #[derive(Debug)]
 pub(crate) struct Leases {
     store: Arc<SharedStore>,
     store_clock: Arc<StoreClock>,
     members: Members,
     store_timeout: Duration,
+    memory: Arc<Memory>,
     /// The number of the next grant.
     number: AtomicU64,
     /// Nodes that share the limits.
     nodes: AtomicU32,
-    keys: Mutex<HashMap<Key, Lease>>,
+    keys: Mutex<HashMap<Key, Arc<LeaseCell>>>,
+    /// Those that hold grants or have some to settle, each once.
+    open: Mutex<Vec<Arc<LeaseCell>>>,
     metrics: GrantMetrics,
 }
 
@@ -56,21 +59,28 @@ impl Leases {
         store_clock: Arc<StoreClock>,
         members: Members,
         store_timeout: Duration,
+        memory: Arc<Memory>,
     ) -> Self {
         Self {
             store,
             store_clock,
             members,
             store_timeout,
+            memory,
             number: AtomicU64::new(1),
             nodes: AtomicU32::new(1),
             keys: Mutex::default(),
+            open: Mutex::default(),
             metrics: GrantMetrics::new(),
         }
     }
 
-    fn keys(&self) -> MutexGuard<'_, HashMap<Key, Lease>> {
+    fn keys(&self) -> MutexGuard<'_, HashMap<Key, Arc<LeaseCell>>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> MutexGuard<'_, Vec<Arc<LeaseCell>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Decides one check: from a grant that the node holds, or with the next one.
@@ -81,28 +91,34 @@ impl Leases {
         first_sequence: u64,
         known: Known,
     ) -> Result<Decision, Undecided> {
-        let answer = {
+        let cell = {
             let mut keys = self.keys();
-            let lease = match keys.get_mut(&entry.key) {
-                Some(lease) => lease,
-                None => keys.entry(entry.key.clone()).or_insert_with(|| Lease::new(entry.clone())),
-            };
+            match keys.get(&entry.key) {
+                Some(cell) => Arc::clone(cell),
+                None => {
+                    Arc::clone(keys.entry(entry.key.clone()).or_insert_with(|| LeaseCell::new(entry.clone())))
+                }
+            }
+        };
+        let answer = {
+            let mut lease = cell.lock();
             lease.follow(entry);
             lease.known = known;
             let now = clock::now();
             lease.holder.note(now, cost);
             // Checks that wait already come first.
             if lease.waiting.is_empty()
-                && let Some(decision) = lease.decide(now, self.store_clock.now_us(), cost, first_sequence)
+                && let Some(decision) =
+                    lease.decide(now, self.store_clock.now_us(), cost, first_sequence, &self.memory)
             {
                 if lease.holder.wants_refill(now) {
-                    self.pump(lease);
+                    self.pump(&cell, &mut lease);
                 }
                 return Ok(decision);
             }
             let (reply, answer) = oneshot::channel();
             lease.waiting.push_back(Waiter { cost, first_sequence, reply });
-            self.pump(lease);
+            self.pump(&cell, &mut lease);
             answer
         };
         match timeout(self.store_timeout, answer).await {
@@ -122,29 +138,74 @@ impl Leases {
     }
 
     fn tick(self: &Arc<Self>) {
-        let now_us = self.store_clock.now_us();
-        self.keys().retain(|_, lease| {
+        let open = std::mem::take(&mut *self.open());
+        for cell in open {
+            let mut lease = cell.lock();
             let now = clock::now();
             if lease.holder.tick(now) && now >= lease.quiet_until {
-                self.pump(lease);
+                self.pump(&cell, &mut lease);
+            }
+            lease.open = false;
+            self.look_after(&cell, &mut lease);
+        }
+    }
+
+    /// Has the tick look at a lease that holds grants or has some to settle.
+    fn look_after(&self, cell: &Arc<LeaseCell>, lease: &mut Lease) {
+        if !lease.holder.is_idle() && !std::mem::replace(&mut lease.open, true) {
+            self.open().push(Arc::clone(cell));
+        }
+    }
+
+    /// Drops admissions that left their window, and the leases of keys that are idle or whose counter is gone. Returns the
+    /// number of admissions remembered.
+    pub(crate) fn sweep(&self, epoch_of: impl Fn(&Key) -> Option<u64>) -> usize {
+        let now_us = self.store_clock.now_us();
+        let cells: Vec<_> = self.keys().values().map(Arc::clone).collect();
+        let (mut remembered, mut gone) = (0, Vec::new());
+        for cell in cells {
+            let mut lease = cell.lock();
+            if epoch_of(&lease.entry.key) != Some(lease.entry.epoch) {
+                lease.end();
             }
             let kept = lease.entry.limit.window_us() + micros(RETENTION);
-            !lease.expire(now_us.saturating_sub(kept))
-        });
+            lease.log.expire(now_us.saturating_sub(kept));
+            remembered += lease.log.len();
+            if lease.is_idle() {
+                gone.push(lease.entry.key.clone());
+            }
+        }
+        let mut keys = self.keys();
+        for key in gone {
+            // A check that has the cell in its hands is about to use it.
+            if keys.get(&key).is_some_and(|cell| Arc::strong_count(cell) == 1 && cell.lock().is_idle()) {
+                keys.remove(&key);
+            }
+        }
+        remembered
+    }
+
+    /// A key has another counter, or none any more: the grants of the one before are neither spent nor settled.
+    pub(crate) fn replaced(&self, key: &Key, epoch: Option<u64>) {
+        let cell = self.keys().get(key).map(Arc::clone);
+        if let Some(mut lease) = cell.as_ref().map(|cell| cell.lock())
+            && Some(lease.entry.epoch) != epoch
+        {
+            lease.end();
+        }
     }
 
     /// Gives everything back, as a node does that stops.
     pub(crate) async fn leave(&self) {
         let now = clock::now();
-        let mut open = Vec::new();
-        for lease in self.keys().values_mut() {
+        let mut settlements = Vec::new();
+        for cell in std::mem::take(&mut *self.open()) {
+            let mut lease = cell.lock();
             lease.holder.close_all(now);
-            let settlements: Vec<_> = lease.holder.settlements().collect();
-            if !settlements.is_empty() {
-                open.push((lease.entry.clone(), lease.terms, settlements));
-            }
+            let of_key: Vec<_> = lease.holder.settlements().collect();
+            settlements.push((lease.entry.clone(), lease.terms, of_key));
         }
-        for (entry, terms, settlements) in open {
+        for (entry, terms, settlements) in settlements {
             if let Err(error) = self.settle(&entry, &terms, &settlements).await {
                 tracing::warn!(key = %entry.key, %error, "unspent grants are missing until their lease and window end");
                 return;
@@ -159,16 +220,15 @@ impl Leases {
 
     /// This node's grants of a counter, with the admissions in the span that they cover.
     pub(crate) fn report(&self, entry: &LimitEntry, from_us: u64, until_us: u64) -> Option<LeaseCounter> {
-        let mut keys = self.keys();
-        let Entry::Occupied(lease) = keys.entry(entry.key.clone()) else { return None };
-        let lease = lease.get();
+        let cell = self.keys().get(&entry.key).map(Arc::clone)?;
+        let lease = cell.lock();
         if lease.entry.epoch != entry.epoch {
             return None;
         }
         let now_us = self.store_clock.now_us();
-        let spent = lease.count(now_us.saturating_sub(entry.limit.window_us()), u64::MAX);
+        let spent = lease.log.count(now_us.saturating_sub(entry.limit.window_us()), u64::MAX);
         let (unspent, stranded) = (lease.holder.unspent().into(), lease.holder.stranded().into());
-        let admitted = lease.count(from_us, until_us);
+        let admitted = lease.log.count(from_us, until_us);
         Some(LeaseCounter { admitted, charged: spent + unspent + stranded, unspent, stranded })
     }
 

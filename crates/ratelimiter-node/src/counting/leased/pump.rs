@@ -2,11 +2,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use ratelimiter_api::{Key, LimitEntry};
+use ratelimiter_api::LimitEntry;
 use ratelimiter_lease::{Answer, Terms};
 use ratelimiter_store::StoreError;
 
-use super::lease::Lease;
+use super::lease::{Lease, LeaseCell};
 use super::{Leases, clock};
 use crate::counting::Undecided;
 use crate::shared::{Exchange, Exchanged, Wanted};
@@ -32,15 +32,15 @@ struct Message {
 impl Leases {
     /// Starts the exchange of messages about a key, unless it is going on: one message at a time, which serves all checks
     /// that wait when it leaves.
-    pub(super) fn pump(self: &Arc<Self>, lease: &mut Lease) {
+    pub(super) fn pump(self: &Arc<Self>, cell: &Arc<LeaseCell>, lease: &mut Lease) {
         if !lease.busy {
             lease.busy = true;
-            tokio::spawn(Arc::clone(self).exchange(lease.entry.key.clone()));
+            tokio::spawn(Arc::clone(self).exchange(Arc::clone(cell)));
         }
     }
 
-    async fn exchange(self: Arc<Self>, key: Key) {
-        while let Some(message) = self.next(&key) {
+    async fn exchange(self: Arc<Self>, cell: Arc<LeaseCell>) {
+        while let Some(message) = self.next(&cell) {
             let Message { entry, terms, settlements, wanted } = &message;
             let sent = Instant::now();
             let result = match wanted {
@@ -53,22 +53,24 @@ impl Leases {
             };
             let wanted = wanted.as_ref();
             let result = match result {
-                Ok(Exchanged::Forgot) => self.recall(&key, entry, terms).await.map(|()| Exchanged::Forgot),
+                Ok(Exchanged::Forgot) => self.recall(&cell, entry, terms).await.map(|()| Exchanged::Forgot),
                 other => other,
             };
             self.count(wanted.is_some(), &result, sent.elapsed());
-            if !self.arrived(&key, &message, result) {
+            let mut lease = cell.lock();
+            let goes_on = arrived(&mut lease, &message, result);
+            self.look_after(&cell, &mut lease);
+            if !goes_on {
                 break;
             }
         }
     }
 
     /// The next message about a key. Without one the exchange ends.
-    fn next(&self, key: &Key) -> Option<Message> {
-        let mut keys = self.keys();
-        let lease = keys.get_mut(key)?;
+    fn next(&self, cell: &LeaseCell) -> Option<Message> {
+        let mut lease = cell.lock();
         let now = clock::now();
-        lease.serve(now, self.store_clock.now_us());
+        lease.serve(now, self.store_clock.now_us(), &self.memory);
         let (need, queued) = lease.demand();
         let ask = (need > 0 || lease.holder.wants_refill(now)).then(|| {
             let number = self.number.fetch_add(1, Ordering::Relaxed);
@@ -86,58 +88,6 @@ impl Leases {
             known: lease.known,
         });
         Some(Message { entry: lease.entry.clone(), terms: lease.terms, settlements, wanted })
-    }
-
-    /// Takes the outcome of a message. False ends the exchange.
-    fn arrived(&self, key: &Key, message: &Message, result: Result<Exchanged, Undecided>) -> bool {
-        let mut keys = self.keys();
-        let Some(lease) = keys.get_mut(key) else { return false };
-        // A counter that was reset meanwhile has nothing to do with the answer.
-        if lease.entry.epoch != message.entry.epoch {
-            return true;
-        }
-        let now = clock::now();
-        let number = message.wanted.as_ref().map(|wanted| wanted.ask.number);
-        if result.is_ok() {
-            message.settlements.iter().for_each(|(number, _)| lease.holder.settled(*number));
-        }
-        match (result, number) {
-            (Ok(Exchanged::Answered(answer)), Some(number)) => {
-                lease.holder.answered(now, number, answer);
-                if matches!(answer, Answer::Granted { .. }) && std::mem::take(&mut lease.failing) {
-                    tracing::info!(%key, "the store grants again");
-                }
-            }
-            (Ok(Exchanged::Learning(frees)), Some(number)) => {
-                let answer = Answer::Denied { hold: frees.min(LEARNING_HOLD), frees, room: 0 };
-                lease.holder.answered(now, number, answer);
-                if !std::mem::replace(&mut lease.failing, true) {
-                    let seconds = frees.as_secs_f64();
-                    tracing::warn!(%key, "the store lost its grants: it grants nothing for {seconds:.1} s, until \
-                        all that it had granted has left the window");
-                }
-            }
-            (Ok(Exchanged::Forgot), Some(number)) => lease.holder.give_up(number),
-            (Ok(_), _) => {}
-            (Err(why), number) => {
-                if let Some(number) = number {
-                    lease.holder.give_up(number);
-                }
-                lease.quiet_until = now + QUIET;
-                if !std::mem::replace(&mut lease.failing, true) {
-                    let (unspent, policy) = (lease.holder.unspent(), message.entry.on_store_failure);
-                    tracing::warn!(%key, %why, unspent, "the store grants nothing: when the unspent admissions \
-                        are gone, the failure policy {policy} decides");
-                }
-                let waiting = std::mem::take(&mut lease.waiting);
-                for waiter in waiting {
-                    drop(waiter.reply.send(Err(Undecided::NoGrant)));
-                }
-                lease.busy = false;
-                return false;
-            }
-        }
-        true
     }
 
     async fn ask(
@@ -166,10 +116,9 @@ impl Leases {
     }
 
     /// Gives a ledger that lost grants the ones that this node remembers.
-    async fn recall(&self, key: &Key, entry: &LimitEntry, terms: &Terms) -> Result<(), Undecided> {
-        let grants =
-            self.keys().get_mut(key).map(|lease| lease.holder.recall(clock::now())).unwrap_or_default();
-        tracing::warn!(%key, grants = grants.len(), "the store lost grants that it had given; recalling them");
+    async fn recall(&self, cell: &LeaseCell, entry: &LimitEntry, terms: &Terms) -> Result<(), Undecided> {
+        let grants = cell.lock().holder.recall(clock::now());
+        tracing::warn!(key = %entry.key, grants = grants.len(), "the store lost grants that it had given; recalling them");
         self.store.lease_recall(entry, terms, &self.members, &grants, self.store_timeout).await?;
         // Another node restores the limits; until then every answer is the same.
         tokio::time::sleep(RETRY).await;
@@ -186,4 +135,57 @@ impl Leases {
             Err(_) => self.metrics.failed(),
         }
     }
+}
+
+/// Takes the outcome of a message. False ends the exchange.
+fn arrived(lease: &mut Lease, message: &Message, result: Result<Exchanged, Undecided>) -> bool {
+    // A counter that was reset meanwhile has nothing to do with the answer.
+    if lease.entry.epoch != message.entry.epoch {
+        return true;
+    }
+    let (now, key) = (clock::now(), &message.entry.key);
+    let number = message.wanted.as_ref().map(|wanted| wanted.ask.number);
+    if result.is_ok() {
+        message.settlements.iter().for_each(|(number, _)| lease.holder.settled(*number));
+    }
+    match (result, number) {
+        (Ok(Exchanged::Answered(answer)), Some(number)) => {
+            lease.holder.answered(now, number, answer);
+            if matches!(answer, Answer::Granted { .. }) && std::mem::take(&mut lease.failing) {
+                tracing::info!(%key, "the store grants again");
+            }
+        }
+        (Ok(Exchanged::Learning(frees)), Some(number)) => {
+            let answer = Answer::Denied { hold: frees.min(LEARNING_HOLD), frees, room: 0 };
+            lease.holder.answered(now, number, answer);
+            if !std::mem::replace(&mut lease.failing, true) {
+                let seconds = frees.as_secs_f64();
+                tracing::warn!(%key, "the store lost its grants: it grants nothing for {seconds:.1} s, until \
+                    all that it had granted has left the window");
+            }
+        }
+        (Ok(Exchanged::Forgot), Some(number)) => lease.holder.give_up(number),
+        (Ok(_), _) => {}
+        (Err(why), number) => {
+            match number {
+                // Nothing was sent, so that there is nothing to settle.
+                Some(number) if matches!(why, Undecided::Suspended) => lease.holder.withdraw(number),
+                Some(number) => lease.holder.give_up(number),
+                None => {}
+            }
+            lease.quiet_until = now + QUIET;
+            if !std::mem::replace(&mut lease.failing, true) {
+                let (unspent, policy) = (lease.holder.unspent(), message.entry.on_store_failure);
+                tracing::warn!(%key, %why, unspent, "the store grants nothing: when the unspent admissions \
+                    are gone, the failure policy {policy} decides");
+            }
+            let waiting = std::mem::take(&mut lease.waiting);
+            for waiter in waiting {
+                drop(waiter.reply.send(Err(Undecided::NoGrant)));
+            }
+            lease.busy = false;
+            return false;
+        }
+    }
+    true
 }
