@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_silent_listener_costs_the_deadline_and_no_more() {
+    async fn silent_listener_costs_only_the_deadline() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = Endpoint::from(listener.local_addr().unwrap());
         let client = NodeClient::new(endpoint, Duration::from_millis(50));

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_on_this_machine_is_refused_unless_allowed() {
+    fn remote_targets_are_refused_unless_allowed() {
         let far: StoreUrl = "redis://:secret@10.1.2.3:6379".parse().unwrap();
         let refused = Scope::ThisMachine.permit_store(&far).unwrap_err().to_string();
         assert!(refused.contains("10.1.2.3") && refused.contains("--allow-remote"), "{refused}");

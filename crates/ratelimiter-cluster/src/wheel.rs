@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_tampered_with_is_not_used() {
+    fn tampered_file_is_not_used() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("x.whl");
         std::fs::write(&file, "abc").unwrap();

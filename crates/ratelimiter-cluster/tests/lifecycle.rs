@@ -41,7 +41,7 @@ async fn nothing_is_left(processes: &[u32], directory: &Path) {
 }
 
 #[tokio::test]
-async fn a_cluster_starts_healthy_and_leaves_nothing_when_dropped() {
+async fn dropped_cluster_leaves_nothing() {
     let cluster = LocalCluster::builder().nodes(3).start().await.unwrap();
     let (processes, directory) = (cluster.process_ids(), cluster.directory().to_owned());
     assert_eq!(processes.len(), 4);
@@ -62,7 +62,7 @@ async fn an_orderly_shutdown_ends_every_node_by_itself() {
 }
 
 #[tokio::test]
-async fn a_node_that_was_killed_goes_down_and_comes_back_where_it_was() {
+async fn killed_node_comes_back_at_its_address() {
     let mut cluster = LocalCluster::builder().nodes(2).start().await.unwrap();
     let before = cluster.endpoints();
     let client = cluster.client(0, SECOND).unwrap();
@@ -83,7 +83,7 @@ async fn a_node_that_was_killed_goes_down_and_comes_back_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_store_that_comes_back_empty_gets_its_limits_back() {
+async fn empty_store_gets_its_limits_back() {
     let mut cluster = LocalCluster::builder().nodes(2).start().await.unwrap();
     let client = cluster.client(0, 2 * SECOND).unwrap();
     let spec = LimitSpec::new(Key::new("kept").unwrap(), Limit::new(10, 60).unwrap());
@@ -115,7 +115,7 @@ async fn one_node_can_lose_its_link_alone() {
 }
 
 #[tokio::test]
-async fn one_proxy_can_hold_the_writes_of_all_nodes() {
+async fn one_proxy_holds_the_writes_of_all() {
     let cluster = LocalCluster::builder().nodes(2).proxies(Proxies::Shared).start().await.unwrap();
     let [behind, also_behind] = [0, 1].map(|node| cluster.node_store_url(node).unwrap());
     assert_eq!(behind.to_string(), also_behind.to_string());
@@ -130,7 +130,7 @@ async fn one_proxy_can_hold_the_writes_of_all_nodes() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_started_is_said_and_nothing_is_left() {
+async fn failed_start_is_explained_and_leaves_nothing() {
     assert!(matches!(LocalCluster::builder().nodes(0).start().await, Err(ClusterError::Nodes(0))));
     let error = LocalCluster::builder().node_binary("/nowhere/node").start().await.unwrap_err().to_string();
     assert!(error.contains("/nowhere/node"), "{error}");
@@ -206,7 +206,7 @@ async fn secrets_are_no_arguments_of_processes() {
 }
 
 #[tokio::test]
-async fn an_owner_that_is_told_to_end_leaves_nothing_behind() {
+async fn terminated_owner_leaves_nothing_behind() {
     for signal in ["-TERM", "-INT"] {
         let mut owner = Owner::start();
         Command::new("kill").args([signal, &owner.child.id().to_string()]).status().unwrap();

@@ -30,7 +30,7 @@ fn poller(cluster: &LocalCluster) -> RateLimiterHealthPoller {
 }
 
 #[test]
-fn the_defaults_are_three_local_nodes_two_seconds_and_five() {
+fn defaults_are_three_local_nodes() {
     let config = PollerConfig::default();
     let endpoints: Vec<_> = config.endpoints.iter().map(ToString::to_string).collect();
     assert_eq!(endpoints, ["http://localhost:8001", "http://localhost:8002", "http://localhost:8003"]);
@@ -38,7 +38,7 @@ fn the_defaults_are_three_local_nodes_two_seconds_and_five() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_is_gone_is_an_issue_and_keeps_its_last_node_list() {
+async fn lost_cluster_keeps_its_last_nodes() {
     let mut cluster = LocalCluster::builder().nodes(3).start().await.unwrap();
     let poller = poller(&cluster);
     assert_eq!(poller.rate_limiter_health().last_updated, None);
@@ -64,7 +64,7 @@ async fn a_cluster_that_is_gone_is_an_issue_and_keeps_its_last_node_list() {
 }
 
 #[tokio::test]
-async fn a_lost_store_is_an_issue_and_the_poller_stops_when_told() {
+async fn lost_store_is_an_issue() {
     let mut cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
     let poller = Arc::new(poller(&cluster));
     let running = tokio::spawn({
@@ -101,7 +101,7 @@ fn counts(observation: &Observation, key: &str) -> (u64, Option<u64>) {
 }
 
 #[tokio::test]
-async fn counts_of_nodes_and_store_agree_and_drift_apart_in_a_write_pause() {
+async fn counts_agree_until_a_write_pause() {
     let cluster = LocalCluster::builder().nodes(3).start().await.unwrap();
     let nodes = checked(&cluster, "k", 12).await;
     let mut observer = Observer::new(&cluster.endpoints(), cluster.store_url()).unwrap();
@@ -119,7 +119,7 @@ async fn counts_of_nodes_and_store_agree_and_drift_apart_in_a_write_pause() {
 }
 
 #[tokio::test]
-async fn what_does_not_answer_is_a_gap_with_a_reason() {
+async fn silence_is_a_gap_with_a_reason() {
     let mut cluster = LocalCluster::builder().nodes(2).start().await.unwrap();
     let _nodes = checked(&cluster, "k", 4).await;
     let mut observer = Observer::new(&cluster.endpoints(), cluster.store_url()).unwrap();

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_cannot_be_built_and_the_message_names_it() {
+    fn invalid_thresholds_are_refused_by_name() {
         let refused = |result: Result<Thresholds, ThresholdError>| result.unwrap_err().to_string();
         let ours = Thresholds::default;
         assert_eq!(

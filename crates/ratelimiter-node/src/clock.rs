@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_reading_does_not_spoil_a_quick_one() {
+    fn slow_reading_keeps_the_quick_one() {
         let (clock, at) = clock();
         let before = clock.at_us(at);
         // Read at the very end of a round trip of a second, so half a second after its middle.
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_drifts_is_caught_by_slow_readings() {
+    fn slow_readings_catch_a_drifting_clock() {
         let (clock, at) = clock();
         let before = clock.at_us(at);
         let received = at + Duration::from_secs(1);

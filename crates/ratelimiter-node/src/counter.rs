@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_costly_check_waits_for_enough_admissions_to_leave() {
+    fn costly_check_waits_for_enough_quota() {
         let mut counter = counter(10);
         for second in 0..10 {
             counter.add_unsynced([Admission { at_us: NOW + second * S, sequence: second }]);
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_denial_in_an_outage_never_frees_at_once() {
+    fn outage_denial_never_frees_at_once() {
         let mut counter = counter(10);
         counter.others = Others { count: 10, oldest_us: Some(NOW - 30 * S), as_of_us: NOW };
         for second in 1..60 {
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn own_admissions_on_their_way_to_the_store_are_not_taken_for_those_of_others() {
+    fn own_unsynced_admissions_are_not_counted_twice() {
         let mut counter = counter(10);
         assert!(counter.refresh(&counter.span(NOW), holds(3)));
         admit(&mut counter, 0..4);
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_forgot_is_told_again_even_if_others_were_first() {
+    fn forgetful_store_gets_every_admission_again() {
         let mut counter = counter(10);
         admit(&mut counter, 0..4);
         let (_, batch) = counter.send(NOW, 100);

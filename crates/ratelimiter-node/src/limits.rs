@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_read_before_a_change_does_not_undo_it() {
+    fn stale_list_does_not_undo_a_change() {
         let mut limits = Limits::default();
         limits.replace(4, vec![set(1, "a", 1), set(2, "c", 2)]);
         limits.change(set(5, "b", 5));

@@ -36,7 +36,7 @@ async fn atomic_obeys_a_limit_that_another_node_changed() {
 }
 
 #[tokio::test]
-async fn a_cost_above_the_limit_is_refused_for_good() {
+async fn cost_above_the_limit_is_refused() {
     let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
     let client = &clients(&cluster)[0];
     for counting in CountingMode::ALL {
@@ -73,7 +73,7 @@ async fn a_costly_check_is_told_when_it_fits() {
 }
 
 #[tokio::test]
-async fn reset_and_delete_leave_no_admissions_in_the_store() {
+async fn reset_and_delete_remove_stored_admissions() {
     let cluster = LocalCluster::builder().start().await.unwrap();
     let (store, clients) = (Store::of(&cluster), clients(&cluster));
     let old = set(&cluster, &spec("k", 100)).await;
@@ -204,7 +204,7 @@ async fn a_deletion_survives_the_loss_of_the_store() {
 ///
 /// `RATELIMITER_ADMISSIONS=400000` plays it with as many before and after the loss.
 #[tokio::test]
-async fn a_large_window_sent_again_delays_no_other_key() {
+async fn resending_a_large_window_delays_no_key() {
     let admissions: usize =
         std::env::var("RATELIMITER_ADMISSIONS").map_or(10_000, |text| text.parse().unwrap());
     let mut cluster = LocalCluster::builder().nodes(1).start().await.unwrap();

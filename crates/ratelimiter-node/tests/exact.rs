@@ -61,17 +61,17 @@ async fn atomic_admits_the_limit_of_twice_as_many() {
 }
 
 #[tokio::test]
-async fn atomic_admits_the_limit_of_six_times_as_many() {
+async fn atomic_admits_the_limit_of_six_fold_bursts() {
     thirty_bursts_admit_the_limit(6).await;
 }
 
 #[tokio::test]
-async fn atomic_admits_the_limit_of_twenty_times_as_many() {
+async fn atomic_admits_the_limit_of_twenty_fold_bursts() {
     thirty_bursts_admit_the_limit(20).await;
 }
 
 #[tokio::test]
-async fn a_costly_check_is_admitted_whole_or_not_at_all() {
+async fn costly_check_is_admitted_whole() {
     let cluster = patient(CountingMode::Atomic).await;
     let entry = set(&cluster, &spec("k", 100)).await;
     let mut flights = JoinSet::new();
@@ -87,7 +87,7 @@ async fn a_costly_check_is_admitted_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn cached_admits_at_most_the_limit_on_every_node() {
+async fn cached_admits_at_most_the_limit_each() {
     let cluster = patient(CountingMode::Cached).await;
     for (i, multiplier) in [2, 3, 6, 20].into_iter().enumerate() {
         let name = format!("k{i}");
@@ -108,7 +108,7 @@ async fn cached_admits_at_most_the_limit_on_every_node() {
 }
 
 #[tokio::test]
-async fn read_then_write_admits_at_most_the_limit_and_what_was_in_flight() {
+async fn read_then_write_keeps_its_stated_bound() {
     const IN_FLIGHT: u64 = 6;
     let cluster = patient(CountingMode::ReadThenWrite).await;
     for i in 0..10 {
@@ -132,7 +132,7 @@ async fn read_then_write_admits_at_most_the_limit_and_what_was_in_flight() {
 }
 
 #[tokio::test]
-async fn one_caller_at_a_time_gets_the_limit_in_every_mode_that_asks_the_store() {
+async fn sequential_checks_get_exactly_the_limit() {
     let cluster = patient(CountingMode::Atomic).await;
     for counting in [CountingMode::Atomic, CountingMode::ReadThenWrite] {
         let name = counting.as_str();
@@ -171,7 +171,7 @@ async fn admitted_in_a_pause(counting: CountingMode, policy: StoreFailurePolicy)
 }
 
 #[tokio::test]
-async fn failing_local_admits_at_most_the_limit_on_every_node_and_stays_there() {
+async fn local_policy_admits_the_limit_each() {
     for counting in [CountingMode::Atomic, CountingMode::ReadThenWrite] {
         let (during, after) = admitted_in_a_pause(counting, StoreFailurePolicy::Local).await;
         assert_eq!(during, NODES * LIMIT, "{counting}: every node has its own count");
@@ -197,7 +197,7 @@ async fn failing_open_admits_everything_until_writes_pass_again() {
 }
 
 #[tokio::test]
-async fn cached_does_not_notice_a_pause_and_keeps_its_bound() {
+async fn cached_keeps_its_bound_in_a_pause() {
     let (during, after) = admitted_in_a_pause(CountingMode::Cached, StoreFailurePolicy::Deny).await;
     assert_eq!((during, after), (NODES * LIMIT, 0));
 }

@@ -32,7 +32,7 @@ async fn holds_exactly(cluster: &LocalCluster, entry: &LimitEntry, admissions: u
 }
 
 #[tokio::test]
-async fn a_long_write_pause_adds_nothing_to_what_was_admitted() {
+async fn long_write_pause_adds_no_admissions() {
     let cluster = LocalCluster::builder().start().await.unwrap();
     let entry = set(&cluster, &spec("k", 1000)).await;
     let (store, clients) = (Store::of(&cluster), clients(&cluster));
@@ -56,7 +56,7 @@ async fn a_long_write_pause_adds_nothing_to_what_was_admitted() {
 }
 
 #[tokio::test]
-async fn connections_cut_in_the_middle_of_a_flush_add_nothing_either() {
+async fn connections_cut_mid_flush_add_no_admissions() {
     let cluster = LocalCluster::builder().start().await.unwrap();
     let entry = set(&cluster, &spec("k", 1000)).await;
     let (store, clients) = (Store::of(&cluster), clients(&cluster));
@@ -110,11 +110,11 @@ async fn through_a_pause(policy: StoreFailurePolicy) {
 }
 
 #[tokio::test]
-async fn checks_that_were_denied_in_a_pause_are_not_counted_when_it_ends() {
+async fn checks_denied_in_a_pause_stay_uncounted() {
     through_a_pause(StoreFailurePolicy::Deny).await;
 }
 
 #[tokio::test]
-async fn checks_that_were_admitted_in_a_pause_are_counted_once_when_it_ends() {
+async fn checks_admitted_in_a_pause_count_once() {
     through_a_pause(StoreFailurePolicy::Local).await;
 }

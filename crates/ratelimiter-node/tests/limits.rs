@@ -40,7 +40,7 @@ async fn everybody_lists(clients: &[NodeClient], expected: &[&LimitEntry]) -> Du
 }
 
 #[tokio::test]
-async fn a_limit_that_one_node_is_told_is_soon_the_limit_of_all() {
+async fn limit_set_on_one_node_reaches_all() {
     let (cluster, clients) = cluster().await;
     let mut known = Vec::new();
     for (i, client) in clients.iter().enumerate() {
@@ -77,7 +77,7 @@ async fn a_limit_that_one_node_is_told_is_soon_the_limit_of_all() {
 }
 
 #[tokio::test]
-async fn nodes_that_are_told_different_things_at_once_agree_in_the_end() {
+async fn conflicting_limits_converge() {
     let (_cluster, clients) = cluster().await;
     for round in 1..=10 {
         let mut telling = JoinSet::new();
@@ -114,7 +114,7 @@ async fn nodes_that_are_told_different_things_at_once_agree_in_the_end() {
 }
 
 #[tokio::test]
-async fn what_a_node_was_told_it_knows_at_once() {
+async fn set_limit_holds_at_once_on_its_node() {
     let (_cluster, clients) = cluster().await;
     for i in 0..50 {
         let key = key(&format!("k{i}"));
@@ -128,7 +128,7 @@ async fn what_a_node_was_told_it_knows_at_once() {
 }
 
 #[tokio::test]
-async fn a_reset_is_not_undone_by_a_flush_that_comes_late() {
+async fn late_flush_does_not_undo_a_reset() {
     let interval = SECOND;
     let cluster = LocalCluster::builder().sync_interval(interval).start().await.unwrap();
     let clients = clients(&cluster);
@@ -156,7 +156,7 @@ async fn a_reset_is_not_undone_by_a_flush_that_comes_late() {
 }
 
 #[tokio::test]
-async fn a_node_that_starts_later_knows_the_limits_even_while_the_store_takes_no_writes() {
+async fn late_node_reads_limits_during_a_pause() {
     let (mut cluster, _) = cluster().await;
     let first = set(&cluster, &spec("first", 5)).await;
     cluster.terminate_node(2).await.unwrap();
@@ -185,7 +185,7 @@ fn state(nodes: &[NodeEntry], id: &str) -> Option<NodeState> {
 }
 
 #[tokio::test]
-async fn a_node_that_falls_silent_is_suspected_and_then_given_up_until_it_is_heard_again() {
+async fn silent_node_turns_suspect_then_down() {
     let (mut cluster, clients) = cluster().await;
     cluster.kill_node(1).unwrap();
     let mut seen = vec![NodeState::Up];
@@ -214,7 +214,7 @@ async fn a_node_that_falls_silent_is_suspected_and_then_given_up_until_it_is_hea
 }
 
 #[tokio::test]
-async fn nobody_is_suspected_while_no_heartbeat_can_arrive_nor_when_they_arrive_again() {
+async fn write_pause_makes_no_node_suspect() {
     // Long enough for a machine that is busy with something else to send a heartbeat in time.
     let interval = 2 * INTERVAL;
     let cluster = LocalCluster::builder().sync_interval(interval).start().await.unwrap();
@@ -246,7 +246,7 @@ async fn nobody_is_suspected_while_no_heartbeat_can_arrive_nor_when_they_arrive_
 }
 
 #[tokio::test]
-async fn a_store_that_forgets_its_scripts_is_told_them_again() {
+async fn lost_scripts_are_loaded_again() {
     let cluster = LocalCluster::builder().store_timeout(5 * SECOND).start().await.unwrap();
     let clients = clients(&cluster);
     let store = Store::of(&cluster);

@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_too_small_for_one_search_serves_a_smaller() {
+    fn budget_too_small_serves_a_smaller_search() {
         let mut budget = Budget::of(10);
         assert!(!budget.take(11) && budget.take(10) && !budget.take(1));
     }

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_pause_is_seen_when_three_sync_intervals_have_passed() {
+    fn write_pause_raises_drift_after_three_intervals() {
         let mut trial = trial();
         for (round, count) in [14, 18, 22].into_iter().enumerate() {
             trial.admitted([count; 3]).shared(30);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drift_within_tolerance_or_gone_within_the_grace_is_none() {
+    fn small_or_brief_drift_is_none() {
         let mut trial = trial();
         for _ in 0..20 {
             trial.admitted([10; 3]).shared(20);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_store_ahead_is_drift_when_every_log_is_whole() {
+    fn store_ahead_of_whole_logs_is_drift() {
         let mut trial = trial();
         trial.admitted([10; 3]).shared(45);
         for _ in 0..3 {
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_restarted_or_is_missing_is_not_drift() {
+    fn restarted_or_missing_node_is_not_drift() {
         let mut trial = trial();
         trial.admitted([0, 10, 10]).shared(45);
         trial.sample(0).started_at_us = trial.now_us() - 30_000_000;
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn admissions_on_their_way_are_excused_while_writes_are_confirmed() {
+    fn confirmed_writes_excuse_admissions_on_their_way() {
         let mut trial = trial();
         for _ in 0..6 {
             trial.admitted([10; 3]).unsynced([10; 3]);
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn an_excuse_ends_when_it_would_take_more_admissions_than_the_limit() {
+    fn excuse_ends_beyond_the_limit() {
         let mut trial = trial();
         trial.admitted([10; 3]).unsynced([10; 3]);
         let quiet = (0..).take_while(|_| trial.next().is_empty()).count();
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn an_admission_that_no_node_knows_to_be_unsynced_is_lost() {
+    fn synced_admission_missing_in_store_is_drift() {
         let mut trial = trial();
         trial.admitted([10; 3]).shared(15).unsynced([1; 3]);
         for _ in 0..3 {

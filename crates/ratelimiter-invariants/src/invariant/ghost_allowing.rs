@@ -80,7 +80,7 @@ mod tests {
     use crate::trial::Trial;
 
     #[test]
-    fn a_burst_that_every_node_admits_is_seen_in_the_next_round() {
+    fn burst_admitted_everywhere_is_seen_next_round() {
         let mut trial = Trial::new();
         assert_eq!(trial.next(), [""; 0]);
         trial.admitted([7, 7, 6]);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn one_admission_too_many_is_enough_and_none_too_many_is_not() {
+    fn one_excess_admission_is_enough() {
         let mut trial = Trial::new();
         trial.admitted([10, 0, 0]).shared(10);
         assert_eq!(trial.next(), [""; 0]);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_node_hides_admissions_but_does_not_undo_them() {
+    fn missing_node_neither_raises_nor_clears() {
         let mut trial = Trial::new();
         trial.admitted([8, 3, 9]).shared(10);
         trial.lose_node(2);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn restarted_nodes_clear_nothing_before_a_window_has_passed() {
+    fn restarted_nodes_clear_nothing_within_a_window() {
         let mut trial = Trial::new();
         trial.limit(10, 2).admitted([7, 7, 6]).shared(20);
         assert_eq!(trial.next_names(), ["raised over_limit", "raised ghost_allowing"]);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_store_the_nodes_own_limit_is_used() {
+    fn without_a_store_the_nodes_limit_counts() {
         let mut trial = Trial::new();
         trial.lose_store();
         trial.admitted([6, 5, 0]);

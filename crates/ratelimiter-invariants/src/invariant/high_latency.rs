@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_slow_for_five_seconds_is_reported_with_its_worst() {
+    fn five_slow_seconds_are_reported_with_the_peak() {
         let mut trial = Trial::new();
         trial.next();
         for round in 0..25 {

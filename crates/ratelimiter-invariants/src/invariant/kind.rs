@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_complete_and_in_the_order_of_the_type() {
+    fn list_is_complete_and_ordered() {
         for (n, &invariant) in Invariant::ALL.iter().enumerate() {
             assert_eq!(invariant as usize, n);
         }

@@ -68,7 +68,7 @@ mod tests {
     use crate::trial::Trial;
 
     #[test]
-    fn a_node_that_stops_answering_is_down_at_once_and_up_again_with_its_first_answer() {
+    fn silent_node_is_down_until_it_answers() {
         let mut trial = Trial::new();
         assert_eq!(trial.next(), [""; 0]);
         trial.lose_node(1);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_without_a_heartbeat_is_down_although_it_answers() {
+    fn answering_node_without_heartbeat_is_down() {
         let mut trial = Trial::new();
         trial.nodes[0].heartbeat = Some(NodeState::Suspect);
         assert_eq!(trial.next(), [""; 0]);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_known_by_its_address_only_is_forgotten_when_it_tells_its_name() {
+    fn address_gives_way_to_the_nodes_name() {
         let mut trial = Trial::new();
         trial.lose_node(2);
         trial.nodes[2].node = "127.0.0.1:8003".into();

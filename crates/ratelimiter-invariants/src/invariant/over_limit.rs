@@ -55,7 +55,7 @@ mod tests {
     use crate::trial::Trial;
 
     #[test]
-    fn a_count_above_the_limit_is_reported_at_once() {
+    fn count_above_the_limit_raises_at_once() {
         let mut trial = Trial::new();
         trial.shared(10).admitted([4, 3, 3]);
         assert_eq!(trial.next(), [""; 0]);
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_admitted_before_the_limit_was_lowered_is_no_violation() {
+    fn admissions_before_a_lowered_limit_are_fine() {
         let mut trial = Trial::new();
         trial.limit(100, 60).shared(80).admitted([30, 30, 20]);
         assert_eq!(trial.next(), [""; 0]);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raised_limit_counts_as_soon_as_anybody_shows_it() {
+    fn raised_limit_counts_once_shown() {
         let mut trial = Trial::new();
         trial.next();
         trial.node_limit(0, 20, 60);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_window_is_judged_when_it_has_passed_once() {
+    fn longer_window_is_judged_after_one_pass() {
         let mut trial = Trial::new();
         trial.limit(10, 1).shared(10).admitted([10, 0, 0]);
         assert_eq!(trial.next(), [""; 0]);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_begins_a_new_count_and_ends_what_the_old_one_broke() {
+    fn reset_ends_violations_of_the_old_count() {
         let mut trial = Trial::new();
         trial.shared(12).admitted([4, 4, 4]);
         assert_eq!(trial.next_names(), ["raised over_limit", "raised ghost_allowing"]);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_that_have_not_heard_of_a_reset_are_not_judged_by_the_new_limits() {
+    fn nodes_before_a_reset_keep_old_limits() {
         let mut trial = Trial::new();
         trial.limit(20, 60).admitted([6, 6, 6]).shared(18);
         assert_eq!(trial.next(), [""; 0]);

@@ -61,7 +61,7 @@ mod tests {
     use crate::trial::Trial;
 
     #[test]
-    fn a_store_that_stops_answering_is_reported_at_once_and_cleared_by_its_first_answer() {
+    fn silent_store_is_reported_until_it_answers() {
         let mut trial = Trial::new();
         assert_eq!(trial.next(), [""; 0]);
         trial.lose_store();

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_pause_is_seen_when_the_last_write_of_all_nodes_is_overdue() {
+    fn write_pause_needs_all_nodes_overdue() {
         let mut trial = Trial::new();
         for ages in [[50, 100, 150], [250, 300, 350], [450, 500, 550], [650, 700, 590]] {
             write_ages(&mut trial, ages);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn one_node_that_cannot_write_does_not_make_the_store_read_only() {
+    fn one_cut_off_node_proves_no_pause() {
         let mut trial = Trial::new();
         for age in [500, 700, 900, 5_000] {
             write_ages(&mut trial, [50, 100, age]);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_cannot_read_says_nothing_about_writes() {
+    fn node_without_reads_is_no_evidence() {
         let mut trial = Trial::new();
         for age in [400, 600, 800, 1_000, 1_200] {
             write_ages(&mut trial, [age; 3]);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_comes_back_gets_the_time_to_take_a_write() {
+    fn returning_store_gets_time_for_a_write() {
         let mut trial = Trial::new();
         assert_eq!(trial.next(), [""; 0]);
         trial.lose_store();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_has_just_started_is_not_overdue() {
+    fn starting_node_is_not_overdue() {
         let mut trial = Trial::new();
         for _ in 0..5 {
             let start = trial.now_us() + 150_000;

@@ -170,7 +170,7 @@ fn admissions<const N: usize>(of: [(u64, u64, u32); N]) -> Vec<Operation> {
 }
 
 #[test]
-fn a_small_cost_is_no_part_of_a_proof_by_large_ones() {
+fn small_cost_stays_out_of_large_proofs() {
     // Two of cost 2 never share a window of 3, so the admissions of cost 2 must be 5 ms apart: they cannot be.
     let large = admissions([(1, 1, 2), (5, 6, 2), (9, 10, 2)]);
     let all = [large.clone(), admissions([(1, 1, 1)])].concat();
@@ -179,7 +179,7 @@ fn a_small_cost_is_no_part_of_a_proof_by_large_ones() {
 }
 
 #[test]
-fn a_fixed_window_may_hold_twice_the_limit_at_its_edge() {
+fn fixed_windows_permit_twice_the_limit_at_edges() {
     // Ten just before the edge at 60 s and ten just after it: right for fixed windows, wrong for sliding ones.
     let edge = |n: u64| operation(Allowed, 1, 59_990 + n, 59_990 + n);
     let history: Vec<Operation> = (0..20).map(edge).collect();

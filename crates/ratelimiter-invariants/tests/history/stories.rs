@@ -15,7 +15,7 @@ fn an_empty_history_passes() {
 }
 
 #[test]
-fn two_decisions_a_window_apart_are_not_in_one_window() {
+fn decisions_a_window_apart_share_none() {
     let at = |second| {
         check_history(&[operation(Allowed, 1, 0, 0), operation(Allowed, 1, second, second)], contract(1, 10))
     };
@@ -52,7 +52,7 @@ fn operation_around_another_breaks_the_limit_wherever_decided() {
 }
 
 #[test]
-fn an_unknown_operation_may_be_decided_long_after_its_caller_gave_up() {
+fn unknown_operation_may_be_decided_late() {
     let history = [operation(Unknown, 1, 0, 2), operation(Allowed, 2, 500, 501)];
     let report = check_history(&history, contract(1, 10)).unwrap();
     assert_eq!(report.verdict, Verdict::Unknown { definite: 1, possible: 2, why: Doubt::Outcomes });
@@ -86,13 +86,13 @@ fn a_denial_needs_a_full_window_before_it() {
 }
 
 #[test]
-fn a_denial_may_be_justified_by_an_operation_that_nobody_heard_of_again() {
+fn unknown_operation_may_justify_a_denial() {
     let history = [operation(Unknown, 1, 0, 1), operation(Denied, 2, 900, 901)];
     assert!(check_history(&history, contract(1, 10)).unwrap().unjustified_denials.is_empty());
 }
 
 #[test]
-fn the_witness_is_the_tightest_group_and_can_be_drawn() {
+fn witness_is_the_tightest_group() {
     let history = [
         operation(Allowed, 3, 900, 990),
         operation(Allowed, 1, 100, 190),
@@ -148,7 +148,7 @@ fn one_key_at_a_time() {
 }
 
 #[test]
-fn an_operation_that_ends_before_it_begins_is_refused() {
+fn operation_ending_before_it_begins_is_refused() {
     let refused = check_history(&[operation(Denied, 2, 5, 4)], contract(1, 10)).unwrap_err();
     assert!(matches!(refused, HistoryError::Backwards { .. }));
     assert_eq!(refused.to_string(), "check on node-2 completed at 4ms, before it was invoked at 5ms");

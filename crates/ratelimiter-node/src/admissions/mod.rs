@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_expired_during_a_flush_is_confirmed_without_harm() {
+    fn expiry_during_a_flush_is_harmless() {
         let mut log = log(&[10, 20, 30]);
         let batch = log.send(2);
         log.expire(10);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_slipped_in_before_what_was_sent_is_not_confirmed_with_it() {
+    fn late_insertion_is_not_confirmed_with_a_batch() {
         let mut log = log(&[10, 30]);
         let batch = log.send(2);
         log.add_unsynced(Admission { at_us: 20, sequence: 9 });
