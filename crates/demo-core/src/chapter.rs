@@ -2,7 +2,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Stage;
 
@@ -16,10 +16,12 @@ type Callback = Arc<dyn Fn(Stage) -> Pin<Box<dyn Future<Output = ChapterResult> 
 pub struct Chapter {
     pub(crate) info: ChapterInfo,
     pub(crate) on_enter: Option<Callback>,
+    /// Titles of the earlier chapters whose effects this one builds on.
+    pub(crate) needs: Vec<&'static str>,
 }
 
 /// The fixed part of a chapter, for front-ends.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ChapterInfo {
     /// Title, a few words.
     pub title: String,
@@ -46,7 +48,7 @@ impl Chapter {
             auto_advance: false,
             repeatable: false,
         };
-        Self { info, on_enter: None }
+        Self { info, on_enter: None, needs: Vec::new() }
     }
 
     /// Sets the effect of the advance key, for example "inject the fault".
@@ -79,6 +81,14 @@ impl Chapter {
         F: Future<Output = ChapterResult> + Send + 'static,
     {
         self.on_enter(move |stage| callback(stage, state.clone()))
+    }
+
+    /// Names earlier chapters whose effects this one builds on. A story that [starts](crate::DemoRunner::starting_at) here
+    /// plays them first.
+    #[must_use]
+    pub fn needs<const N: usize>(mut self, titles: [&'static str; N]) -> Self {
+        self.needs = titles.to_vec();
+        self
     }
 
     /// Refuses to advance until the callback is done.

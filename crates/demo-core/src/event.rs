@@ -1,15 +1,15 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{ChapterInfo, HealthSnapshot, Outcome};
+use crate::{ChapterInfo, HealthSnapshot, Intervals, Outcome};
 
 /// An event with its time.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Stamped {
     /// Time since the story began.
-    #[serde(rename = "at_ms", serialize_with = "ms")]
+    #[serde(rename = "at_ms", with = "ms")]
     pub at: Duration,
     /// The event.
     #[serde(flatten)]
@@ -17,7 +17,7 @@ pub struct Stamped {
 }
 
 /// One change of a story. Front-ends show nothing but events.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The story begins. The first event.
@@ -61,12 +61,19 @@ pub enum Event {
     /// One point of every series of a chart.
     Sampled {
         /// The chart's [`ChartSpec::id`].
-        chart: &'static str,
+        chart: Cow<'static, str>,
         /// One value per series, in the order of [`ChartSpec::series`]. `None` is a missing sample: a gap, not a zero.
         values: Vec<Option<f64>>,
     },
     /// A point on the time axis of every chart.
     Marked(Mark),
+    /// A new act begins: these charts come first, and the time axis of all charts begins here.
+    Focused {
+        /// [`ChartSpec::id`]s, the most important first.
+        charts: Vec<Cow<'static, str>>,
+    },
+    /// Intervals on a time axis of their own. Belongs to the chapter.
+    Intervals(Intervals),
     /// The subject's health has changed.
     Health(HealthSnapshot),
     /// A short note on a node or a dependency, for example its latency. Replaces the note before it.
@@ -78,14 +85,17 @@ pub enum Event {
         /// The note.
         text: String,
     },
-    /// A detector has raised, updated or cleared a finding.
+    /// A detector has raised or cleared a finding.
     Found(Finding),
     /// A piece of a longer text, to be appended to its panel.
     Text {
         /// Name of the panel, for example "diagnosis".
-        panel: &'static str,
+        panel: Cow<'static, str>,
         /// The text; may contain line breaks.
         piece: String,
+        /// Whether the piece belongs to the second level, which a screen shows on request.
+        #[serde(default)]
+        detail: bool,
     },
     /// A report for programs, as JSON. Its text for people is in a panel.
     Reported {
@@ -114,17 +124,17 @@ pub enum Event {
 }
 
 /// The status line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Status {
     /// The current activity.
     pub text: String,
     /// Remaining time, if it is known.
-    #[serde(rename = "remaining_ms", serialize_with = "option_ms")]
+    #[serde(rename = "remaining_ms", with = "option_ms")]
     pub remaining: Option<Duration>,
 }
 
 /// The meaning of a sentence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tone {
     /// Neutral.
@@ -138,11 +148,12 @@ pub enum Tone {
 }
 
 /// A number that was measured, for the story and for the summary at its end.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Measurement {
     /// Name of the quantity.
     pub name: String,
-    /// Value, in `unit`.
+    /// Value, in `unit`. JSON has no infinities and no NaN: either is read back as NaN.
+    #[serde(deserialize_with = "null_is_nan")]
     pub value: f64,
     /// Unit; empty for a count.
     pub unit: Cow<'static, str>,
@@ -151,20 +162,32 @@ pub struct Measurement {
 }
 
 /// The title, unit and lines of a chart.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ChartSpec {
     /// Its name in [`Event::Sampled`].
-    pub id: &'static str,
+    pub id: Cow<'static, str>,
     /// Title, without the unit.
     pub title: String,
     /// Unit of all values.
     pub unit: String,
+    /// The way in which it is drawn.
+    pub kind: ChartKind,
     /// The lines.
     pub series: Vec<SeriesSpec>,
 }
 
+/// The way in which a chart is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChartKind {
+    /// Every series is a curve.
+    Curves,
+    /// The parts stand on each other.
+    Stack,
+}
+
 /// One line of a chart.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct SeriesSpec {
     /// Its name in the legend.
     pub name: String,
@@ -173,7 +196,7 @@ pub struct SeriesSpec {
 }
 
 /// The meaning of a line in a chart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SeriesRole {
     /// One of the parts that should add up.
@@ -182,7 +205,8 @@ pub enum SeriesRole {
     Sum,
     /// The value that the sum should have.
     Whole,
-    /// The measured difference of [`Sum`](Self::Sum) and [`Whole`](Self::Whole). It is named after the anomaly.
+    /// The measured difference of [`Sum`](Self::Sum) and [`Whole`](Self::Whole); in a [`Stack`](ChartKind::Stack), the part
+    /// of the sum above the [`Bound`](Self::Bound). It is named after the anomaly.
     Gap,
     /// An upper bound.
     Bound,
@@ -193,7 +217,7 @@ pub enum SeriesRole {
 }
 
 /// A point on the time axis.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Mark {
     /// Name of the interval or instant.
     pub label: String,
@@ -202,7 +226,7 @@ pub struct Mark {
 }
 
 /// The kind of a mark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MarkEdge {
     /// An interval begins; an [`End`](Self::End) with the same label follows.
@@ -214,7 +238,7 @@ pub enum MarkEdge {
 }
 
 /// A finding of a detector. Findings with the same `id` are states of one finding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Finding {
     /// Identity of the finding.
     pub id: String,
@@ -224,20 +248,20 @@ pub struct Finding {
     pub subject: String,
     /// Severity.
     pub severity: Severity,
-    /// Raised, updated or cleared.
+    /// Raised or cleared.
     pub state: FindingState,
     /// Start of the violation, since the story began.
-    #[serde(rename = "first_seen_ms", serialize_with = "ms")]
+    #[serde(rename = "first_seen_ms", with = "ms")]
     pub first_seen: Duration,
     /// End of the detector's grace, since the story began.
-    #[serde(rename = "detected_at_ms", serialize_with = "ms")]
+    #[serde(rename = "detected_at_ms", with = "ms")]
     pub detected_at: Duration,
     /// The numbers, on one line.
     pub evidence: String,
 }
 
 /// The severity of a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// A promise is at risk.
@@ -247,24 +271,54 @@ pub enum Severity {
 }
 
 /// The state of a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingState {
-    /// New.
+    /// Present.
     Raised,
-    /// Still present, with other numbers.
-    Updated,
     /// No longer present.
     Cleared,
 }
 
-fn ms<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_f64((value.as_secs_f64() * 1e6).round() / 1e3)
+/// Durations as milliseconds with a fraction, exact to the microsecond.
+mod ms {
+    use super::{Deserialize, Deserializer, Duration, Serializer};
+
+    /// Beyond 2^53 the numbers of JSON lack the last microsecond.
+    const MOST_US: f64 = 9_007_199_254_740_992.0;
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64((value.as_secs_f64() * 1e6).round() / 1e3)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let us = (f64::deserialize(from)? * 1e3).round();
+        if !(0.0..=MOST_US).contains(&us) {
+            return Err(serde::de::Error::custom("a time is from 0 to 9007199254740 ms"));
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked just before")]
+        let us = us as u64;
+        Ok(Duration::from_micros(us))
+    }
 }
 
-fn option_ms<S: Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => ms(value, to),
-        None => to.serialize_none(),
+mod option_ms {
+    use super::{Deserialize, Deserializer, Duration, Serializer, ms};
+
+    pub(super) fn serialize<S: Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => ms::serialize(value, to),
+            None => to.serialize_none(),
+        }
     }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        #[derive(Deserialize)]
+        struct Ms(#[serde(with = "ms")] Duration);
+        Ok(Option::<Ms>::deserialize(from)?.map(|Ms(value)| value))
+    }
+}
+
+fn null_is_nan<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }

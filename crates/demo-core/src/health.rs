@@ -1,6 +1,6 @@
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Watches the subject's health in the background, so that the story can show it at any moment.
 ///
@@ -31,7 +31,7 @@ impl HealthPoller for NoHealth {
 }
 
 /// The result of one poll.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct HealthSnapshot {
     /// The subject's nodes; those of an earlier poll where this one found none.
     pub nodes: Vec<NodeHealth>,
@@ -40,12 +40,12 @@ pub struct HealthSnapshot {
     /// A node is not up, a dependency is not connected, or the poll failed.
     pub has_issues: bool,
     /// End of the last poll; absent before the first.
-    #[serde(serialize_with = "unix_ms", rename = "last_updated_unix_ms")]
+    #[serde(with = "unix_ms", rename = "last_updated_unix_ms")]
     pub last_updated: Option<SystemTime>,
 }
 
 /// One node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct NodeHealth {
     /// Name of the node.
     pub id: String,
@@ -56,7 +56,7 @@ pub struct NodeHealth {
 }
 
 /// The reachability of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum NodeState {
     /// Reachable, with a fresh heartbeat.
     Up,
@@ -67,7 +67,7 @@ pub enum NodeState {
 }
 
 /// A dependency of all nodes, for example a store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Dependency {
     /// Name of the dependency.
     pub name: String,
@@ -75,9 +75,18 @@ pub struct Dependency {
     pub connected: bool,
 }
 
-fn unix_ms<S: serde::Serializer>(time: &Option<SystemTime>, to: S) -> Result<S::Ok, S::Error> {
-    match time.and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok()) {
-        Some(since) => to.serialize_some(&u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
-        None => to.serialize_none(),
+mod unix_ms {
+    use super::{Deserialize, Deserializer, Duration, Serializer, SystemTime};
+
+    pub(super) fn serialize<S: Serializer>(time: &Option<SystemTime>, to: S) -> Result<S::Ok, S::Error> {
+        match time.and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok()) {
+            Some(since) => to.serialize_some(&u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SystemTime>, D::Error> {
+        let ms = Option::<u64>::deserialize(from)?;
+        Ok(ms.and_then(|ms| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))))
     }
 }

@@ -6,6 +6,7 @@
 //!   [`Stamped`] [`Event`]s, which front-ends consume.
 //! - **[`Stage`]**: a callback's access to the story: it emits sentences, measurements and marks, and receives
 //!   cancellation.
+//! - **[`Log`]**: recorded events, to play a story again without its subject.
 //! - **[`Transcript`]**: events as lines of text, for front-ends without a screen.
 //!
 //! The crate contains no rate limiter, no terminal, no store and no HTTP: any system that can be broken on purpose can
@@ -15,20 +16,26 @@
 mod chapter;
 mod event;
 mod health;
+mod intervals;
+mod log;
 mod machine;
 mod outcome;
+mod route;
 mod runner;
 mod stage;
 mod transcript;
 
 pub use chapter::{Chapter, ChapterInfo, ChapterResult};
 pub use event::{
-    ChartSpec, Event, Finding, FindingState, Mark, MarkEdge, Measurement, SeriesRole, SeriesSpec, Severity,
-    Stamped, Status, Tone,
+    ChartKind, ChartSpec, Event, Finding, FindingState, Mark, MarkEdge, Measurement, SeriesRole, SeriesSpec,
+    Severity, Stamped, Status, Tone,
 };
 pub use health::{Dependency, HealthPoller, HealthSnapshot, NoHealth, NodeHealth, NodeState};
+pub use intervals::{Interval, Intervals};
+pub use log::{Log, LogError};
 pub use machine::{Command, Input, Machine, Pace, Refusal};
 pub use outcome::Outcome;
+pub use route::StartError;
 pub use runner::DemoRunner;
 pub use stage::Stage;
 pub use transcript::Transcript;

@@ -76,6 +76,12 @@ pub enum Pace {
 pub struct Machine {
     chapters: Vec<Traits>,
     pace: Pace,
+    /// The chapters that are played, in order.
+    route: Vec<usize>,
+    /// Index of the next chapter in the route.
+    next: usize,
+    /// Chapters before this one advance by themselves.
+    first: usize,
     at: usize,
     running: bool,
     over: bool,
@@ -92,7 +98,7 @@ struct Traits {
 impl Machine {
     /// A machine for chapters; each comes with a flag that is true when it has a callback.
     pub fn new<'a>(chapters: impl IntoIterator<Item = (&'a ChapterInfo, bool)>, pace: Pace) -> Self {
-        let chapters = chapters
+        let chapters: Vec<_> = chapters
             .into_iter()
             .map(|(info, acts)| Traits {
                 acts,
@@ -101,13 +107,19 @@ impl Machine {
                 repeatable: info.repeatable,
             })
             .collect();
-        Self { chapters, pace, at: 0, running: false, over: false }
+        let route = (0..chapters.len()).collect();
+        Self { chapters, pace, route, next: 0, first: 0, at: 0, running: false, over: false }
+    }
+
+    /// Plays only the chapters of a route. Those before `first` advance by themselves.
+    pub(crate) fn on_route(self, route: Vec<usize>, first: usize) -> Self {
+        Self { route, first, ..self }
     }
 
     /// Begins with the first chapter; a story without chapters is complete.
     pub fn start(&mut self) -> Vec<Command> {
         let mut commands = Vec::new();
-        self.enter(0, &mut commands);
+        self.enter(&mut commands);
         commands
     }
 
@@ -150,12 +162,13 @@ impl Machine {
         self.at
     }
 
-    fn enter(&mut self, chapter: usize, commands: &mut Vec<Command>) {
-        if chapter >= self.chapters.len() {
+    fn enter(&mut self, commands: &mut Vec<Command>) {
+        let Some(chapter) = self.route.get(self.next).copied() else {
             self.over = true;
             commands.push(Command::Complete);
             return;
-        }
+        };
+        self.next += 1;
         self.at = chapter;
         commands.push(Command::Enter(chapter));
         if self.chapters[chapter].acts {
@@ -171,14 +184,14 @@ impl Machine {
     }
 
     fn idle(&mut self, commands: &mut Vec<Command>) {
-        if self.pace == Pace::Auto || self.chapters[self.at].auto {
+        if self.pace == Pace::Auto || self.chapters[self.at].auto || self.at < self.first {
             self.leave(commands);
         }
     }
 
     fn leave(&mut self, commands: &mut Vec<Command>) {
         self.cancel(commands);
-        self.enter(self.at + 1, commands);
+        self.enter(commands);
     }
 
     fn cancel(&mut self, commands: &mut Vec<Command>) {
@@ -247,6 +260,17 @@ mod tests {
         m.start();
         assert_eq!(m.input(&Input::Quit), [Command::Cancel, Command::Quit]);
         assert_eq!(m.settled(), []);
+    }
+
+    #[test]
+    fn chapters_before_the_first_advance_by_themselves() {
+        let chapters = [(chapter(), true), (chapter(), false), (chapter(), true), (chapter(), false)];
+        let mut m = machine(Pace::Manual, &chapters).on_route(vec![0, 2, 3], 2);
+        assert_eq!(m.start(), [Command::Enter(0), Command::Run(0)]);
+        assert_eq!(m.settled(), [Command::Enter(2), Command::Run(2)]);
+        assert_eq!(m.settled(), []);
+        assert_eq!(m.input(&Input::Advance), [Command::Enter(3)]);
+        assert_eq!(m.input(&Input::Advance), [Command::Complete]);
     }
 
     #[test]

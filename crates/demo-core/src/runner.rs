@@ -6,12 +6,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::{
-    Chapter, ChapterResult, ChartSpec, Command, Event, HealthPoller, Input, Machine, Outcome, Pace, Stage,
-    Stamped,
+    Chapter, ChapterResult, ChartSpec, Command, Event, HealthPoller, HealthSnapshot, Input, Machine, Outcome,
+    Pace, Stage, Stamped, StartError, route,
 };
 
 /// Time that a cancelled callback has for healing before it is dropped.
 const HEAL_DEADLINE: Duration = Duration::from_secs(3);
+/// Keys that wait while the story heals.
+const KEYS: usize = 8;
 /// Interval between two looks at the poller's snapshot.
 const HEALTH_TICK: Duration = Duration::from_millis(200);
 
@@ -24,6 +26,8 @@ pub struct DemoRunner<P> {
     charts: Vec<ChartSpec>,
     poller: Arc<P>,
     pace: Pace,
+    /// The chapter at which the audience joins.
+    from: usize,
     stage: Stage,
 }
 
@@ -41,7 +45,7 @@ impl<P: HealthPoller> DemoRunner<P> {
         let (events, heard) = mpsc::unbounded_channel();
         let stage = Stage::new(events, Instant::now());
         let subject = subject.into();
-        (Self { subject, chapters, charts: Vec::new(), poller, pace: Pace::Manual, stage }, heard)
+        (Self { subject, chapters, charts: Vec::new(), poller, pace: Pace::Manual, from: 0, stage }, heard)
     }
 
     /// Sets the pace; [`Pace::Manual`] by default.
@@ -49,6 +53,16 @@ impl<P: HealthPoller> DemoRunner<P> {
     pub fn pace(mut self, pace: Pace) -> Self {
         self.pace = pace;
         self
+    }
+
+    /// Begins with a chapter, from 0. Earlier chapters that it [needs](Chapter::needs) are played first, without keys.
+    ///
+    /// # Errors
+    /// When there is no such chapter, or a chapter needs one that does not come before it.
+    pub fn starting_at(mut self, chapter: usize) -> Result<Self, StartError> {
+        route::to(&self.chapters, chapter)?;
+        self.from = chapter;
+        Ok(self)
     }
 
     /// Declares the charts.
@@ -69,9 +83,18 @@ impl<P: HealthPoller> DemoRunner<P> {
         self.pace(Pace::Auto).run(inputs).await
     }
 
+    /// Starts the story in a task of its own; the sender takes the keys. Needs a runtime.
+    pub fn start(self) -> (mpsc::Sender<Input>, JoinHandle<Outcome>) {
+        let (keys, inputs) = mpsc::channel(KEYS);
+        (keys, tokio::spawn(self.run(inputs)))
+    }
+
     /// Plays the story to its end. When `inputs` is closed, a story at [`Pace::Auto`] goes on and any other is left.
     pub async fn run(self, mut inputs: mpsc::Receiver<Input>) -> Outcome {
         let machine = Machine::new(self.chapters.iter().map(|c| (c.info(), c.on_enter.is_some())), self.pace);
+        // An invalid start was refused before.
+        let route = route::to(&self.chapters, self.from).unwrap_or_default();
+        let machine = machine.on_route(route, self.from);
         let stage = self.stage;
         let chapters = self.chapters.iter().map(|c| c.info().clone()).collect();
         stage.emit(Event::Started { subject: self.subject, chapters, charts: self.charts });
@@ -83,7 +106,8 @@ impl<P: HealthPoller> DemoRunner<P> {
         });
         let mut ticks = interval(HEALTH_TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut health = None;
+        // A snapshot like this one is not the result of a poll.
+        let mut health = HealthSnapshot::default();
         let mut listening = true;
 
         let first = play.machine.start();
@@ -99,9 +123,9 @@ impl<P: HealthPoller> DemoRunner<P> {
                 },
                 _ = ticks.tick() => {
                     let now = self.poller.health();
-                    if health.as_ref() != Some(&now) {
+                    if health != now {
                         play.stage.emit(Event::Health(now.clone()));
-                        health = Some(now);
+                        health = now;
                     }
                 }
             }

@@ -91,6 +91,11 @@ impl Stage {
         self.emit(Event::Marked(Mark { label: label.into(), edge }));
     }
 
+    /// Begins an act: these charts come first, and the time axis begins now.
+    pub fn focus<const N: usize>(&self, charts: [&'static str; N]) {
+        self.emit(Event::Focused { charts: charts.map(Cow::Borrowed).to_vec() });
+    }
+
     /// Shows a short note on a node or a dependency. Replaces the note before it.
     pub fn note(&self, about: impl Into<String>, tone: Tone, text: impl Into<String>) {
         self.emit(Event::Noted { about: about.into(), tone, text: text.into() });

@@ -6,6 +6,9 @@ use crate::{
     Tone,
 };
 
+/// Width of a drawing, in columns.
+const TEXT_COLUMNS: usize = 72;
+
 /// Turns events into lines of text, for front-ends without a screen: a CI log, a pipe, a terminal that just scrolls.
 ///
 /// Keeps the parts of earlier events that later lines and the summary need. Does no I/O.
@@ -85,7 +88,12 @@ impl Transcript {
             }
             Event::Noted { about, tone, text } => self.noted(about, *tone, text),
             Event::Found(finding) => Self::found(finding),
-            Event::Text { panel, piece } => piece.lines().map(|line| format!("  {panel}> {line}")).collect(),
+            Event::Intervals(intervals) => {
+                intervals.lines(TEXT_COLUMNS).iter().map(|line| format!("     {line}")).collect()
+            }
+            Event::Text { panel, piece, .. } => {
+                piece.lines().map(|line| format!("  {panel}> {line}")).collect()
+            }
             Event::Expected { name, occurred: true } => vec![format!("  ok {name}: occurred")],
             Event::Expected { name, occurred: false } => vec![format!("  !! {name}: did not occur")],
             Event::Refused { reason } => vec![format!("  .. {reason}")],
@@ -96,6 +104,7 @@ impl Transcript {
             Event::Running { .. }
             | Event::Settled { .. }
             | Event::Sampled { .. }
+            | Event::Focused { .. }
             | Event::Reported { .. } => {
                 vec![]
             }
@@ -124,7 +133,6 @@ impl Transcript {
         let after = (finding.detected_at.saturating_sub(finding.first_seen)).as_secs_f64();
         let mut line = match finding.state {
             FindingState::Raised => format!("  !! {} {name} [{subject}] {evidence}", word(finding.severity)),
-            FindingState::Updated => return vec![],
             FindingState::Cleared => format!("  ok cleared {name} [{subject}]"),
         };
         if finding.state == FindingState::Raised && after > 0.0 {
@@ -181,11 +189,7 @@ fn health(snapshot: &HealthSnapshot) -> String {
             .iter()
             .map(|d| format!("{} {}", d.name, if d.connected { "connected" } else { "not connected" })),
     );
-    if parts.is_empty() {
-        String::from("health: not known yet")
-    } else {
-        format!("health: {}", parts.join(", "))
-    }
+    format!("health: {}", parts.join(", "))
 }
 
 #[cfg(test)]
