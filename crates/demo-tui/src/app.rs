@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use ratatui::layout::Size;
 
+use crate::Options;
+use crate::bindings::Mode;
 use crate::layout::Panel;
 use crate::model::story::Story;
 use crate::model::text;
@@ -18,19 +20,46 @@ pub(crate) enum Scroll {
     Tail,
 }
 
+/// A box over all panels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overlay {
+    /// The keys.
+    Help,
+    /// The narration of the next chapter.
+    Ahead,
+}
+
+/// The progress of a log that is played.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Player {
+    /// Multiple of the recorded pace.
+    pub(crate) speed: f64,
+    pub(crate) paused: bool,
+    /// Time of the last event.
+    pub(crate) length: Duration,
+}
+
 /// The state of the front-end.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
     pub(crate) story: Story,
     pub(crate) theme: Theme,
     pub(crate) mode_label: String,
-    pub(crate) recording: bool,
+    /// Few panels and much space.
+    pub(crate) large: bool,
+    /// The log being played; `None` for a live story.
+    pub(crate) player: Option<Player>,
     pub(crate) size: Size,
     pub(crate) focus: Panel,
     /// The user chose the focus in this chapter.
     pub(crate) focus_chosen: bool,
     pub(crate) zoom: bool,
-    pub(crate) help: bool,
+    /// The box over all panels.
+    pub(crate) overlay: Option<Overlay>,
+    /// The text shows its second level.
+    pub(crate) details: bool,
+    /// Time of the last key, on the story's clock.
+    pub(crate) last_key: Option<Duration>,
     /// Index of the chart that stands first.
     pub(crate) first_chart: usize,
     pub(crate) scrolls: [Scroll; Panel::ALL.len()],
@@ -46,17 +75,20 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(palette: Palette, mode_label: &str) -> Self {
+    pub(crate) fn new(palette: Palette, options: &Options) -> Self {
         Self {
             story: Story::default(),
             theme: Theme::new(palette),
-            mode_label: text::one_line(mode_label),
-            recording: false,
+            mode_label: text::one_line(&options.mode_label),
+            large: options.large,
+            player: None,
             size: Size::new(80, 24),
             focus: Panel::Narration,
             focus_chosen: false,
             zoom: false,
-            help: false,
+            overlay: None,
+            details: false,
+            last_key: None,
             first_chart: 0,
             scrolls: [Scroll::At(0); Panel::ALL.len()],
             scrolled: [false; Panel::ALL.len()],
@@ -65,6 +97,11 @@ impl App {
             clock: Duration::ZERO,
             finished: None,
         }
+    }
+
+    /// The set of keys that have an effect.
+    pub(crate) fn mode(&self) -> Mode {
+        if self.player.is_some() { Mode::Log } else { Mode::Live }
     }
 
     /// The focused panel; the narration when the one that was chosen has nothing to show.
@@ -77,6 +114,7 @@ impl App {
         let shown = |panel: &Panel| match panel {
             Panel::Text => self.story.page.is_some(),
             Panel::Charts => !self.story.charts.is_empty(),
+            Panel::Intervals => self.story.intervals.is_some(),
             _ => true,
         };
         Panel::ALL.into_iter().filter(shown).collect()

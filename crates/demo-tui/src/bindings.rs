@@ -1,4 +1,6 @@
 //! The keys. One table feeds dispatch, the footer's hints, the help and the README.
+//!
+//! A live story and a log that is played share most keys; some belong to one of them.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -25,6 +27,22 @@ pub enum Press {
     Zoom,
     /// Show or hide the help.
     Help,
+    /// Show or hide the second level of a text.
+    Details,
+    /// Show or hide the narration of the next chapter.
+    Ahead,
+    /// Stop a log's time, or let it go on.
+    Pause,
+    /// Play a log faster.
+    Faster,
+    /// Play a log slower.
+    Slower,
+    /// Jump to the next chapter of a log.
+    NextChapter,
+    /// Jump to the beginning of the chapter, or to the chapter before.
+    PreviousChapter,
+    /// Jump to the end of a log.
+    End,
     /// Draw everything anew.
     Redraw,
     /// Heal and leave.
@@ -33,11 +51,22 @@ pub enum Press {
     Interrupt,
 }
 
+/// The source of the events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// A story that is being played.
+    Live,
+    /// A log.
+    Log,
+}
+
 /// One line of the table.
 #[derive(Debug)]
 pub(crate) struct Binding {
     pub(crate) keys: &'static [Key],
     pub(crate) press: Press,
+    /// The only mode in which it has an effect; `None` for both.
+    pub(crate) mode: Option<Mode>,
     /// A word for the footer; the chapter has a better one for [`Press::Advance`]. Empty for none.
     pub(crate) hint: &'static str,
     /// The footer always has room for it.
@@ -66,6 +95,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     Binding {
         keys: &[key("SPACE", KeyCode::Char(' ')), key("Enter", KeyCode::Enter), key("Right", KeyCode::Right)],
         press: Press::Advance,
+        mode: Some(Mode::Live),
         hint: "go on",
         essential: true,
         help: "go on to the next chapter; after the end, leave",
@@ -73,13 +103,79 @@ pub(crate) const BINDINGS: &[Binding] = &[
     Binding {
         keys: &[key("r", KeyCode::Char('r'))],
         press: Press::Rerun,
+        mode: Some(Mode::Live),
         hint: "again",
         essential: false,
         help: "run this chapter's fault again",
     },
     Binding {
+        keys: &[key("SPACE", KeyCode::Char(' '))],
+        press: Press::Pause,
+        mode: Some(Mode::Log),
+        hint: "pause",
+        essential: true,
+        help: "stop the time, or let it go on",
+    },
+    Binding {
+        keys: &[key("+", KeyCode::Char('+')), key("=", KeyCode::Char('='))],
+        press: Press::Faster,
+        mode: Some(Mode::Log),
+        hint: "faster",
+        essential: false,
+        help: "play faster",
+    },
+    Binding {
+        keys: &[key("-", KeyCode::Char('-'))],
+        press: Press::Slower,
+        mode: Some(Mode::Log),
+        hint: "slower",
+        essential: false,
+        help: "play slower",
+    },
+    Binding {
+        keys: &[key("Right", KeyCode::Right), key("n", KeyCode::Char('n'))],
+        press: Press::NextChapter,
+        mode: Some(Mode::Log),
+        hint: "next",
+        essential: false,
+        help: "jump to the next chapter",
+    },
+    Binding {
+        keys: &[key("Left", KeyCode::Left), key("p", KeyCode::Char('p'))],
+        press: Press::PreviousChapter,
+        mode: Some(Mode::Log),
+        hint: "back",
+        essential: false,
+        help: "jump to the beginning of the chapter, then to the chapter before",
+    },
+    Binding {
+        keys: &[key("End", KeyCode::End)],
+        press: Press::End,
+        mode: Some(Mode::Log),
+        hint: "",
+        essential: false,
+        help: "jump to the end",
+    },
+    Binding {
+        keys: &[key("e", KeyCode::Char('e'))],
+        press: Press::Details,
+        mode: None,
+        hint: "evidence",
+        essential: false,
+        help: "show or hide the evidence of a diagnosis",
+    },
+    Binding {
+        keys: &[key("n", KeyCode::Char('n'))],
+        press: Press::Ahead,
+        mode: Some(Mode::Live),
+        hint: "",
+        essential: false,
+        help: "show or hide the narration of the next chapter",
+    },
+    Binding {
         keys: &[key("Tab", KeyCode::Tab)],
         press: Press::NextPanel,
+        mode: None,
         hint: "panel",
         essential: false,
         help: "focus the next panel",
@@ -87,6 +183,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     Binding {
         keys: &[key("Shift-Tab", KeyCode::BackTab)],
         press: Press::PreviousPanel,
+        mode: None,
         hint: "",
         essential: false,
         help: "focus the panel before",
@@ -94,6 +191,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     Binding {
         keys: &[key("Up", KeyCode::Up)],
         press: Press::Up,
+        mode: None,
         hint: "",
         essential: false,
         help: "scroll the focused panel, or show the chart before",
@@ -101,6 +199,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     Binding {
         keys: &[key("Down", KeyCode::Down)],
         press: Press::Down,
+        mode: None,
         hint: "",
         essential: false,
         help: "scroll the focused panel, or show the next chart",
@@ -108,6 +207,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     Binding {
         keys: &[key("PageUp", KeyCode::PageUp)],
         press: Press::PageUp,
+        mode: None,
         hint: "",
         essential: false,
         help: "scroll the focused panel by a page",
@@ -115,6 +215,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     Binding {
         keys: &[key("PageDown", KeyCode::PageDown)],
         press: Press::PageDown,
+        mode: None,
         hint: "",
         essential: false,
         help: "scroll the focused panel by a page",
@@ -122,6 +223,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     Binding {
         keys: &[key("z", KeyCode::Char('z'))],
         press: Press::Zoom,
+        mode: None,
         hint: "zoom",
         essential: false,
         help: "show the focused panel alone, or all of them again",
@@ -129,6 +231,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     Binding {
         keys: &[key("?", KeyCode::Char('?'))],
         press: Press::Help,
+        mode: None,
         hint: "help",
         essential: true,
         help: "show or hide the help",
@@ -136,6 +239,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     Binding {
         keys: &[ctrl("Ctrl-L", 'l')],
         press: Press::Redraw,
+        mode: None,
         hint: "",
         essential: false,
         help: "draw the screen anew",
@@ -143,6 +247,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     Binding {
         keys: &[key("q", KeyCode::Char('q'))],
         press: Press::Quit,
+        mode: None,
         hint: "quit",
         essential: true,
         help: "heal, then leave",
@@ -150,6 +255,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     Binding {
         keys: &[ctrl("Ctrl-C", 'c')],
         press: Press::Interrupt,
+        mode: None,
         hint: "",
         essential: false,
         help: "the same; a second time, leave at once",
@@ -158,17 +264,23 @@ pub(crate) const BINDINGS: &[Binding] = &[
 
 impl Press {
     /// The effect of a key, if it has one.
-    pub(crate) fn of(event: KeyEvent) -> Option<Self> {
+    pub(crate) fn of(event: KeyEvent, mode: Mode) -> Option<Self> {
         // Shift is part of some of the characters themselves, as of "?".
         let modifiers = event.modifiers - KeyModifiers::SHIFT;
         BINDINGS
             .iter()
+            .filter(|b| b.is_for(mode))
             .find(|b| b.keys.iter().any(|k| k.code == event.code && k.modifiers == modifiers))
             .map(|b| b.press)
     }
 }
 
 impl Binding {
+    /// Whether it has an effect in a mode.
+    pub(crate) fn is_for(&self, mode: Mode) -> bool {
+        self.mode.is_none_or(|only| only == mode)
+    }
+
     /// All its keys, as "SPACE, Enter, Right".
     pub(crate) fn names(&self) -> String {
         self.keys.iter().map(|k| k.name).collect::<Vec<_>>().join(", ")
@@ -181,15 +293,18 @@ mod tests {
 
     #[test]
     fn no_key_is_bound_twice() {
-        let keys: Vec<_> = BINDINGS.iter().flat_map(|b| b.keys).map(|k| (k.code, k.modifiers)).collect();
-        for (i, key) in keys.iter().enumerate() {
-            assert!(!keys[..i].contains(key), "{key:?}");
+        for mode in [Mode::Live, Mode::Log] {
+            let bound = BINDINGS.iter().filter(|b| b.is_for(mode));
+            let keys: Vec<_> = bound.flat_map(|b| b.keys).map(|k| (k.code, k.modifiers)).collect();
+            for (i, key) in keys.iter().enumerate() {
+                assert!(!keys[..i].contains(key), "{key:?} in {mode:?}");
+            }
         }
     }
 
     #[test]
     fn keys_are_told_from_their_look_alikes() {
-        let press = |code, modifiers| Press::of(KeyEvent::new(code, modifiers));
+        let press = |code, modifiers| Press::of(KeyEvent::new(code, modifiers), Mode::Live);
         assert_eq!(press(KeyCode::Char('c'), KeyModifiers::CONTROL), Some(Press::Interrupt));
         assert_eq!(press(KeyCode::Char('c'), KeyModifiers::NONE), None);
         assert_eq!(press(KeyCode::Char('q'), KeyModifiers::CONTROL), None);
@@ -199,9 +314,14 @@ mod tests {
 
     #[test]
     fn the_readme_has_the_same_table() {
-        let mut table = String::from("| key | effect |\n|---|---|\n");
+        let mut table = String::from("| key | effect | in |\n|---|---|---|\n");
         for binding in BINDINGS {
-            table.push_str(&format!("| {} | {} |\n", binding.names(), binding.help));
+            let place = match binding.mode {
+                Some(Mode::Live) => "a live story",
+                Some(Mode::Log) => "a log",
+                None => "both",
+            };
+            table.push_str(&format!("| {} | {} | {place} |\n", binding.names(), binding.help));
         }
         let readme = include_str!("../README.md");
         assert!(readme.contains(&table), "the README's table of keys should be:\n{table}");

@@ -1,5 +1,4 @@
 use std::io;
-use std::path::PathBuf;
 
 /// An error while a story is shown.
 #[derive(Debug, thiserror::Error)]
@@ -11,21 +10,11 @@ pub enum TuiError {
     /// Another part of this process uses the terminal.
     #[error("the terminal is in use by this process already")]
     InUse,
-    /// The recording cannot be written.
-    #[error("recording to {}: {source}", path.display())]
-    Record {
-        /// Path of the file.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// A picture cannot be written.
-    #[error("writing the picture {}: {source}", path.display())]
-    Picture {
-        /// Path of the file.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
+    /// The log has no such chapter.
+    #[error("the log has no chapter {number}")]
+    NoChapter {
+        /// Number of the chapter, from 1.
+        number: usize,
     },
     /// The terminal failed, or went away.
     #[error("{operation} the terminal: {source}")]

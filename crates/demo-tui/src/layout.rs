@@ -13,6 +13,9 @@
 //!  | keys                  | | keys                  |              | keys             |
 //!  +-----------------------+ +-----------------------+              +------------------+
 //! ```
+//!
+//! Intervals that prove something take the place of the charts, unless there is room for both. On a large screen with
+//! large spacing the compact arrangement is used.
 
 use ratatui::layout::{Rect, Size};
 
@@ -20,6 +23,8 @@ use ratatui::layout::{Rect, Size};
 pub(crate) const MIN: Size = Size::new(40, 10);
 const COMPACT: Size = Size::new(60, 20);
 const FULL: Size = Size::new(100, 28);
+/// Fewer rows show no curve.
+const LEAST_CHART: u16 = 8;
 
 /// The arrangement that fits the size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +41,7 @@ pub(crate) enum Panel {
     Narration,
     Text,
     Charts,
+    Intervals,
     Findings,
     Chapters,
     Cluster,
@@ -43,10 +49,11 @@ pub(crate) enum Panel {
 }
 
 impl Panel {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Narration,
         Self::Text,
         Self::Charts,
+        Self::Intervals,
         Self::Findings,
         Self::Chapters,
         Self::Cluster,
@@ -59,6 +66,10 @@ impl Panel {
 pub(crate) struct Needs {
     pub(crate) focus: Panel,
     pub(crate) zoom: bool,
+    /// Few panels and much space.
+    pub(crate) large: bool,
+    /// Number of intervals to draw.
+    pub(crate) intervals: u16,
     /// The chapter has a longer text.
     pub(crate) text: bool,
     /// The narration is the summary.
@@ -94,9 +105,9 @@ impl Layout {
     }
 }
 
-pub(crate) fn kind(size: Size) -> Kind {
+pub(crate) fn kind(size: Size, large: bool) -> Kind {
     let holds = |least: Size| size.width >= least.width && size.height >= least.height;
-    if holds(FULL) {
+    if holds(FULL) && !large {
         Kind::Full
     } else if holds(COMPACT) {
         Kind::Compact
@@ -108,8 +119,8 @@ pub(crate) fn kind(size: Size) -> Kind {
 }
 
 /// How wide the narration is.
-pub(crate) fn prose_width(size: Size) -> u16 {
-    match kind(size) {
+pub(crate) fn prose_width(size: Size, large: bool) -> u16 {
+    match kind(size, large) {
         Kind::Full => size.width - side_width(size.width) - 4,
         _ => size.width.saturating_sub(2),
     }
@@ -121,7 +132,7 @@ fn side_width(width: u16) -> u16 {
 
 pub(crate) fn arrange(size: Size, needs: &Needs) -> Layout {
     let mut rest = Rect::new(0, 0, size.width, size.height);
-    let kind = kind(size);
+    let kind = kind(size, needs.large);
     let header = top(&mut rest, 1);
     let footer = bottom(&mut rest, 1);
     let status = bottom(&mut rest, 1);
@@ -145,13 +156,11 @@ pub(crate) fn arrange(size: Size, needs: &Needs) -> Layout {
 fn compact(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
     let spare = rest.height.saturating_sub(20);
     let findings = bottom(&mut rest, (3 + spare / 4).min(2 + 2 * needs.findings.max(1)));
-    // A panel without a place of its own takes that of the charts while it is focused.
-    let lower = match needs.focus {
-        Panel::Chapters | Panel::Cluster | Panel::Numbers => needs.focus,
-        _ => Panel::Charts,
-    };
+    let lower = lower(needs);
     let height = rest.height;
     let charts = match (needs.text, needs.over) {
+        // A line above the intervals, and their axis below.
+        _ if lower == Panel::Intervals => (needs.intervals + 2).min(height.saturating_sub(4)),
         (true, _) => 7 - u16::from(height < 16),
         (_, true) => yielding(height, height / 3, 5, needs.narration + 1),
         _ => yielding(height, height / 2 + u16::from(height > 14), 7, needs.narration + 1),
@@ -168,6 +177,15 @@ fn compact(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
     panels.push((Panel::Findings, findings));
 }
 
+/// The panel in the place of the charts. One without a place of its own takes it while it is focused.
+fn lower(needs: &Needs) -> Panel {
+    match needs.focus {
+        Panel::Chapters | Panel::Cluster | Panel::Numbers | Panel::Charts => needs.focus,
+        _ if needs.intervals > 0 && !needs.over => Panel::Intervals,
+        _ => Panel::Charts,
+    }
+}
+
 fn full(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
     let columns = side_width(rest.width);
     let mut side = left(&mut rest, columns);
@@ -180,7 +198,15 @@ fn full(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
     let most = 4 + rest.height / 12;
     let findings = bottom(&mut rest, (2 + 2 * needs.findings.max(1)).clamp(4, most));
     let height = rest.height;
-    if needs.over {
+    if needs.intervals > 0 && !needs.over && needs.focus != Panel::Charts {
+        let intervals = bottom(&mut rest, (needs.intervals + 3).min(height.saturating_sub(6)));
+        panels.push((Panel::Intervals, intervals));
+        if rest.height >= needs.narration + 2 + LEAST_CHART {
+            let share = rest.height - needs.narration - 2;
+            panels.push((Panel::Charts, bottom(&mut rest, share)));
+        }
+        panels.push((Panel::Narration, rest));
+    } else if needs.over {
         let charts = bottom(&mut rest, yielding(height, height * 2 / 5, 8, needs.narration + 2));
         panels.push((Panel::Narration, rest));
         panels.push((Panel::Charts, charts));
@@ -234,7 +260,7 @@ mod tests {
 
     #[test]
     fn breakpoints() {
-        let at = |width, height| kind(Size { width, height });
+        let at = |width, height| kind(Size { width, height }, false);
         assert_eq!(at(120, 36), Kind::Full);
         assert_eq!(at(100, 28), Kind::Full);
         assert_eq!(at(99, 60), Kind::Compact);
@@ -245,6 +271,7 @@ mod tests {
         assert_eq!(at(40, 10), Kind::Stacked);
         assert_eq!(at(39, 50), Kind::TooSmall);
         assert_eq!(at(0, 0), Kind::TooSmall);
+        assert_eq!(kind(Size::new(200, 60), true), Kind::Compact);
     }
 
     proptest! {
@@ -254,11 +281,12 @@ mod tests {
         fn panels_never_overlap_and_essential_ones_fit(
             width in 0u16..220, height in 0u16..80,
             focus in proptest::sample::select(&Panel::ALL[..]),
-            zoom: bool, text: bool, over: bool,
+            zoom: bool, text: bool, over: bool, large: bool, intervals in 0u16..30,
             charts in 0usize..4, chapters in 0u16..30, narration in 0u16..60, cluster in 0u16..20, findings in 0u16..9,
         ) {
             let size = Size { width, height };
-            let needs = Needs { focus, zoom, text, over, charts, chapters, narration, cluster, findings };
+            let intervals = if text { 0 } else { intervals };
+            let needs = Needs { focus, zoom, large, intervals, text, over, charts, chapters, narration, cluster, findings };
             let layout = arrange(size, &needs);
             let mut areas: Vec<Rect> = layout.panels.iter().map(|(_, area)| *area).collect();
             areas.extend([layout.header, layout.status, layout.footer].iter().chain(&layout.strip).chain(&layout.tabs));
@@ -270,11 +298,13 @@ mod tests {
                 }
             }
             if matches!(layout.kind, Kind::Full | Kind::Compact) && !zoom {
-                let chart = match focus {
-                    Panel::Chapters | Panel::Cluster | Panel::Numbers if layout.kind == Kind::Compact => focus,
+                let chart = match layout.kind {
+                    Kind::Compact => lower(&needs),
+                    _ if intervals > 0 && !over && focus != Panel::Charts => Panel::Intervals,
                     _ => Panel::Charts,
                 };
-                for (panel, rows) in [(Panel::Narration, 3), (chart, 5), (Panel::Findings, 3)] {
+                let least = if chart == Panel::Intervals { 3 } else { 5 };
+                for (panel, rows) in [(Panel::Narration, 3), (chart, least), (Panel::Findings, 3)] {
                     let area = layout.place(panel);
                     prop_assert!(area.is_some_and(|a| a.height >= rows), "{panel:?} {layout:?}");
                 }

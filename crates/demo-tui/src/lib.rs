@@ -4,7 +4,9 @@
 //! - **[`Tui`]**: takes the terminal, shows a story until it has ended and the user leaves, gives the terminal back on
 //!   every path. [`Options`] configure it, and [`Ending`] is its result.
 //! - **[`termination`]**: the signals, as a future for [`Tui::run`].
-//! - **[`Replay`]**: the same screen without a terminal or a clock, for tests and pictures.
+//!   A [`Log`](demo_core::Log) is played with [`Tui::replay`].
+//! - **[`Film`]**: pictures, a moving picture and an asciicast of a log.
+//! - **[`Offscreen`]**: the same screen without a terminal or a clock, for tests.
 //! - **[`svg()`]**: a picture of a screen.
 //!
 //! Inside: events and keys become actions, a synchronous update turns them into
@@ -19,12 +21,14 @@ mod ascii;
 mod bindings;
 mod environment;
 mod error;
+mod film;
 mod layout;
 mod model;
-mod moment;
+mod offscreen;
 mod options;
 mod panel;
-mod replay;
+mod play;
+mod playback;
 mod run;
 mod screen;
 mod signals;
@@ -35,10 +39,10 @@ mod view;
 
 pub use bindings::Press;
 pub use error::TuiError;
-pub use moment::{Moment, MomentError};
-pub use options::{Background, Charset, ColorChoice, Options, Picture};
+pub use film::{Film, Still};
+pub use offscreen::Offscreen;
+pub use options::{Background, Charset, ColorChoice, Options};
 pub use ratatui::layout::Size;
-pub use replay::Replay;
 pub use run::{Ending, Tui};
 pub use signals::termination;
 pub use svg::svg;

@@ -1,9 +1,3 @@
-use std::path::PathBuf;
-
-use ratatui::layout::Size;
-
-use crate::Moment;
-
 /// The options of the screen. [`Options::default`] takes all it can from the environment.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -15,22 +9,8 @@ pub struct Options {
     pub background: Background,
     /// A word or two for the header on the subject's setting, for example "local" or "docker".
     pub mode_label: String,
-    /// File for a recording of the terminal, as an asciicast v2 with one marker per chapter.
-    pub record: Option<PathBuf>,
-    /// Pictures of the screen.
-    pub pictures: Vec<Picture>,
-    /// Size of an invisible screen that replaces the terminal, for recordings and pictures. It reads no keys and closes
-    /// at the story's end, so the story should advance by itself.
-    pub offscreen: Option<Size>,
-}
-
-/// A picture of the screen, as SVG.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Picture {
-    /// Moment of the picture.
-    pub when: Moment,
-    /// Path of the file.
-    pub path: PathBuf,
+    /// Few panels and much space between lines, for a projector.
+    pub large: bool,
 }
 
 /// The use of colours.

@@ -5,10 +5,11 @@ use std::time::Duration;
 use demo_core::{Event, Input, Outcome, Stamped};
 use ratatui::layout::Size;
 
-use crate::app::{App, Scroll};
+use crate::app::{App, Overlay, Player, Scroll};
 use crate::bindings::Press;
 use crate::layout::Panel;
-use crate::{Moment, panel};
+use crate::model::story::Story;
+use crate::panel;
 
 /// A key that was meant for the last chapter does not close the summary that it brought up.
 const LINGER: Duration = Duration::from_secs(1);
@@ -24,6 +25,10 @@ pub(crate) enum Action {
     Passed(Duration),
     /// The screen has this size now.
     Resized(Size),
+    /// A log is played in this way from now on.
+    Played(Player),
+    /// A log jumps: its events come again from the first.
+    Rewound,
     /// The process was asked to end.
     Shutdown,
 }
@@ -35,8 +40,6 @@ pub(crate) enum Command {
     Send(Input),
     /// Draw every cell again.
     Redraw,
-    /// Take the pictures of this moment, and mark it in the recording.
-    Keep(Moment),
     /// The story is over: leave.
     Leave,
     /// Leave without waiting for the story.
@@ -48,7 +51,10 @@ impl App {
     pub(crate) fn update(&mut self, action: Action) -> Vec<Command> {
         match action {
             Action::Emitted(stamped) => self.apply(&stamped),
-            Action::Pressed(press) => self.pressed(press),
+            Action::Pressed(press) => {
+                self.last_key = Some(self.clock);
+                self.pressed(press)
+            }
             Action::Passed(now) => {
                 self.clock = self.clock.max(now);
                 self.story.pass(now);
@@ -57,6 +63,14 @@ impl App {
             Action::Resized(size) => {
                 self.size = size;
                 vec![Command::Redraw]
+            }
+            Action::Played(player) => {
+                self.player = Some(player);
+                vec![]
+            }
+            Action::Rewound => {
+                (self.story, self.finished, self.clock) = (Story::default(), None, Duration::ZERO);
+                vec![]
             }
             Action::Shutdown if self.finished.is_some() => vec![Command::Leave],
             Action::Shutdown => self.quit(),
@@ -74,13 +88,14 @@ impl App {
         match &stamped.event {
             Event::Entered { .. } => {
                 self.focus = Panel::Narration;
-                (self.focus_chosen, self.zoom) = (false, false);
+                (self.focus_chosen, self.zoom, self.details) = (false, false, false);
                 self.scrolls = [Scroll::At(0); Panel::ALL.len()];
                 self.scrolled = [false; Panel::ALL.len()];
             }
             Event::Said { .. } | Event::Measured(_) | Event::Expected { .. } => {
                 self.follow(Panel::Narration, Scroll::Tail);
             }
+            Event::Focused { .. } => self.first_chart = 0,
             Event::Text { .. } => {
                 if !had_page && !self.focus_chosen {
                     self.focus = Panel::Text;
@@ -92,30 +107,32 @@ impl App {
             Event::Finished { outcome } => return self.ended(stamped, outcome),
             _ => {}
         }
-        Moment::of(&stamped.event).map(Command::Keep).into_iter().collect()
+        vec![]
     }
 
     fn ended(&mut self, stamped: &Stamped, outcome: &Outcome) -> Vec<Command> {
         self.finished = Some(stamped.at);
         self.focus = Panel::Narration;
-        (self.zoom, self.help) = (false, false);
+        (self.zoom, self.overlay) = (false, None);
         self.scrolls[Panel::Narration as usize] = Scroll::At(0);
-        let mut commands = vec![Command::Keep(Moment::Finished)];
         // A user who quit does not need the summary.
-        if self.leaving || *outcome == Outcome::Quit {
-            commands.push(Command::Leave);
-        }
-        commands
+        let quit = self.leaving || *outcome == Outcome::Quit;
+        if quit && self.player.is_none() { vec![Command::Leave] } else { vec![] }
     }
 
     fn pressed(&mut self, press: Press) -> Vec<Command> {
         let leaves = matches!(press, Press::Quit | Press::Interrupt);
-        if self.help && !leaves {
-            self.help = false;
+        if press == Press::Ahead && self.overlay == Some(Overlay::Ahead) {
+            self.overlay = None;
+            return vec![];
+        }
+        if self.overlay.take() == Some(Overlay::Help) && !leaves {
             return vec![];
         }
         match press {
-            Press::Quit | Press::Interrupt if self.finished.is_some() => vec![Command::Leave],
+            Press::Quit | Press::Interrupt if self.finished.is_some() || self.player.is_some() => {
+                vec![Command::Leave]
+            }
             Press::Interrupt if self.leaving => vec![Command::Abandon],
             Press::Quit => self.quit(),
             Press::Interrupt => {
@@ -139,10 +156,26 @@ impl App {
                 vec![]
             }
             Press::Help => {
-                self.help = true;
+                self.overlay = Some(Overlay::Help);
+                vec![]
+            }
+            Press::Ahead => {
+                self.overlay = Some(Overlay::Ahead);
+                vec![]
+            }
+            Press::Details => {
+                self.details = !self.details;
+                self.scrolls[Panel::Text as usize] = Scroll::At(0);
                 vec![]
             }
             Press::Redraw => vec![Command::Redraw],
+            // The player of the log follows these.
+            Press::Pause
+            | Press::Faster
+            | Press::Slower
+            | Press::NextChapter
+            | Press::PreviousChapter
+            | Press::End => vec![],
         }
     }
 

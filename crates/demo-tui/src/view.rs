@@ -1,7 +1,7 @@
 //! The whole screen, from the state alone. At 120x36:
 //!
 //! ```text
-//!  Three tanks on one pipe │ chapter 4 of 11                                          ● REC  0:41  local
+//!  Three tanks on one pipe │ chapter 4 of 11                                   key 0:12 ago  0:41  local
 //! ╭ Chapters ───────────────────╮┏▸ 4. The valve shuts ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
 //! │ ✓  1 Welcome                │┃ The valve at the end of the pipe shuts for five seconds. The pump    ┃
 //! │ ...                         │┃ does not know.                                                       ┃
@@ -29,13 +29,14 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
-use crate::app::App;
+use crate::app::{App, Overlay};
 use crate::layout::{Kind, Layout, MIN, Panel};
 use crate::model::text;
 use crate::panel::charts::Charts;
 use crate::panel::frame::Frame;
-use crate::panel::help::Help;
-use crate::panel::{self, cluster, footer, header, status};
+use crate::panel::intervals::Bars;
+use crate::panel::overlay::Boxed;
+use crate::panel::{self, cluster, footer, header, overlay, status};
 
 /// Draws everything.
 pub(crate) fn view(app: &App) -> Buffer {
@@ -65,15 +66,19 @@ impl Widget for &App {
             line(area, &tabs(self, area.width.into()));
         }
         for (panel, area) in &layout.panels {
-            if *panel == Panel::Charts {
-                (&Charts { app: self, boxed: layout.kind == Kind::Full }).render(*area, buf);
-            } else {
-                lines(self, &layout, *panel, *area, buf);
+            let boxed = layout.kind == Kind::Full;
+            match panel {
+                Panel::Charts => (&Charts { app: self, boxed }).render(*area, buf),
+                Panel::Intervals => (&Bars { app: self, boxed }).render(*area, buf),
+                _ => lines(self, &layout, *panel, *area, buf),
             }
         }
-        if self.help {
-            (&Help(self)).render(screen, buf);
-        }
+        let boxed = match self.overlay {
+            Some(Overlay::Help) => overlay::help(self),
+            Some(Overlay::Ahead) => overlay::ahead(self),
+            None => return,
+        };
+        (&Boxed { app: self, title: boxed.0, lines: boxed.1 }).render(screen, buf);
     }
 }
 
@@ -113,6 +118,7 @@ fn tabs(app: &App, width: usize) -> Line<'static> {
             Panel::Narration => "story",
             Panel::Text => "text",
             Panel::Charts => "chart",
+            Panel::Intervals => "proof",
             Panel::Findings => "violations",
             Panel::Chapters => "chapters",
             Panel::Cluster => "cluster",

@@ -5,72 +5,72 @@ mod describe;
 #[path = "support/script.rs"]
 mod script;
 
-use demo_tui::{Background, Charset, ColorChoice, Options, Press, Replay};
+use demo_tui::{Background, Charset, ColorChoice, Offscreen, Options, Press};
 use describe::{describe, text};
 
-fn replay() -> Replay {
-    Replay::new(&Options { mode_label: "scripted".into(), ..Options::default() })
+fn screen() -> Offscreen {
+    Offscreen::new(&Options { mode_label: "scripted".into(), ..Options::default() })
 }
 
 /// Calls `look` with the screen as it is at the end of each chapter, from 1.
-fn each_chapter(mut look: impl FnMut(usize, &mut Replay)) {
-    let mut replay = replay();
+fn each_chapter(mut look: impl FnMut(usize, &mut Offscreen)) {
+    let mut screen = screen();
     for (i, stretch) in script::stretches().into_iter().enumerate() {
         for stamped in stretch {
-            replay.apply(stamped);
+            screen.apply(stamped);
         }
-        look(i + 1, &mut replay);
+        look(i + 1, &mut screen);
     }
 }
 
 /// The screen at the end of a chapter, from 1.
-fn at_chapter(mut replay: Replay, chapter: usize) -> Replay {
+fn at_chapter(mut screen: Offscreen, chapter: usize) -> Offscreen {
     for stamped in script::stretches().into_iter().take(chapter).flatten() {
-        replay.apply(stamped);
+        screen.apply(stamped);
     }
-    replay
+    screen
 }
 
-fn at_the_end() -> Replay {
-    let mut replay = at_chapter(replay(), 11);
+fn at_the_end() -> Offscreen {
+    let mut screen = at_chapter(screen(), 11);
     for stamped in script::ending() {
-        replay.apply(stamped);
+        screen.apply(stamped);
     }
-    replay
+    screen
 }
 
 #[test]
 fn every_chapter_at_120x36() {
-    each_chapter(|n, replay| {
-        insta::assert_snapshot!(format!("120x36_chapter_{n:02}"), describe(&replay.draw(120, 36)));
+    each_chapter(|n, screen| {
+        insta::assert_snapshot!(format!("120x36_chapter_{n:02}"), describe(&screen.draw(120, 36)));
     });
 }
 
 #[test]
 fn every_chapter_at_80x24() {
-    each_chapter(|n, replay| {
-        insta::assert_snapshot!(format!("80x24_chapter_{n:02}"), describe(&replay.draw(80, 24)));
+    each_chapter(|n, screen| {
+        insta::assert_snapshot!(format!("80x24_chapter_{n:02}"), describe(&screen.draw(80, 24)));
     });
 }
 
 #[test]
 fn every_chapter_at_60x20() {
-    each_chapter(|n, replay| {
-        insta::assert_snapshot!(format!("60x20_chapter_{n:02}"), describe(&replay.draw(60, 20)));
+    each_chapter(|n, screen| {
+        insta::assert_snapshot!(format!("60x20_chapter_{n:02}"), describe(&screen.draw(60, 20)));
     });
 }
 
 #[test]
 fn every_chapter_at_30x8_says_what_it_needs() {
-    each_chapter(|_, replay| insta::assert_snapshot!("30x8", describe(&replay.draw(30, 8))));
+    each_chapter(|_, screen| insta::assert_snapshot!("30x8", describe(&screen.draw(30, 8))));
 }
 
 #[test]
 fn panel_by_panel_at_50x16() {
-    let mut replay = at_chapter(replay(), 6);
+    let mut screen = at_chapter(screen(), 6);
     for n in 1..=7 {
-        insta::assert_snapshot!(format!("50x16_panel_{n}"), describe(&replay.draw(50, 16)));
-        replay.press(Press::NextPanel);
+        insta::assert_snapshot!(format!("50x16_panel_{n}"), describe(&screen.draw(50, 16)));
+        screen.press(Press::NextPanel);
     }
 }
 
@@ -81,32 +81,57 @@ fn the_end() {
 }
 
 #[test]
+fn evidence_is_one_key_away() {
+    let mut screen = at_chapter(screen(), 6);
+    assert!(text(&screen.draw(80, 24)).concat().contains("e evidence"));
+    screen.press(Press::Details);
+    insta::assert_snapshot!("80x24_evidence", describe(&screen.draw(80, 24)));
+}
+
+#[test]
+fn next_narration_is_one_key_away() {
+    let mut screen = at_chapter(screen(), 7);
+    screen.press(Press::Ahead);
+    insta::assert_snapshot!("80x24_ahead", describe(&screen.draw(80, 24)));
+}
+
+#[test]
+fn large_spacing_has_few_panels() {
+    let options = Options { large: true, ..Options::default() };
+    insta::assert_snapshot!("120x36_large", describe(&at_chapter(Offscreen::new(&options), 8).draw(120, 36)));
+}
+
+#[test]
 fn the_help() {
-    let mut replay = at_chapter(replay(), 4);
-    replay.press(Press::Help);
-    insta::assert_snapshot!("80x24_help", describe(&replay.draw(80, 24)));
+    let mut screen = at_chapter(screen(), 4);
+    screen.press(Press::Help);
+    insta::assert_snapshot!("80x24_help", describe(&screen.draw(80, 24)));
 }
 
 #[test]
 fn in_ascii_and_without_colours() {
     let options = Options { color: ColorChoice::Never, charset: Charset::Ascii, ..Options::default() };
-    let mut replay = at_chapter(Replay::new(&options), 4);
-    let screen = replay.draw(80, 24);
+    let mut screen = at_chapter(Offscreen::new(&options), 4);
+    let screen = screen.draw(80, 24);
     assert!(text(&screen).concat().is_ascii());
     insta::assert_snapshot!("80x24_ascii_monochrome", describe(&screen));
+    let mut screen = at_chapter(Offscreen::new(&options), 9);
+    insta::assert_snapshot!("80x24_ascii_monochrome_proof", describe(&screen.draw(80, 24)));
+    let mut screen = at_chapter(Offscreen::new(&options), 8);
+    insta::assert_snapshot!("80x24_ascii_monochrome_stack", describe(&screen.draw(80, 24)));
 }
 
 #[test]
 fn on_a_light_background() {
     let options = Options { background: Background::Light, ..Options::default() };
-    insta::assert_snapshot!("80x24_light", describe(&at_chapter(Replay::new(&options), 4).draw(80, 24)));
+    insta::assert_snapshot!("80x24_light", describe(&at_chapter(Offscreen::new(&options), 4).draw(80, 24)));
 }
 
 /// The essential parts are on the smallest designed screen, in every chapter.
 #[test]
 fn at_80x24_nothing_essential_is_cut() {
-    each_chapter(|n, replay| {
-        let screen = text(&replay.draw(80, 24)).join("\n");
+    each_chapter(|n, screen| {
+        let screen = text(&screen.draw(80, 24)).join("\n");
         let first_words = [
             "A small post office has three counters",
             "Three counters, one ledger",
@@ -116,16 +141,21 @@ fn at_80x24_nothing_essential_is_cut() {
             "From evidence alone",
             "The key is turned back.",
             "Forty letters come",
-            "Each counter saw a ledger",
+            "taken: 44 letters",
             "From evidence alone.",
             "Two ways to break one promise",
         ];
+        let (place, title) = (format!("chapter {n} of 11"), format!("{n}. "));
         let essential = [
-            &format!("chapter {n} of 11"),
-            &format!("{n}. "),
+            place.as_str(),
+            title.as_str(),
             first_words[n - 1],
-            "Letters in the last minute [letters, last 60 s]",
-            "unbooked",
+            match n {
+                1..=7 => "Letters in the last minute [letters, ",
+                9 => "11 letters within 4.7 s, where 10 may be taken",
+                _ => "Letters of the rush [letters, ",
+            },
+            if n < 8 { "unbooked" } else { "too many" },
             "Violations",
             "SPACE ",
             "? help",
@@ -139,33 +169,33 @@ fn at_80x24_nothing_essential_is_cut() {
 
 #[test]
 fn a_blocked_advance_says_why_and_how_often() {
-    let mut replay = at_chapter(replay(), 4);
+    let mut screen = at_chapter(screen(), 4);
     let again = script::stretches()[3].last().cloned().expect("the refusal");
-    replay.apply(again);
-    let status = text(&replay.draw(80, 24))[22].clone();
+    screen.apply(again);
+    let status = text(&screen.draw(80, 24))[22].clone();
     assert_eq!(status, " 3 s  ! not yet: the chapter is not done (x2)");
 }
 
 #[test]
 fn who_quits_sees_that_it_is_healed_first() {
-    let mut replay = at_chapter(replay(), 4);
-    assert_eq!(replay.press(Press::Quit), [demo_core::Input::Quit]);
-    let screen = text(&replay.draw(80, 24));
+    let mut screen = at_chapter(screen(), 4);
+    assert_eq!(screen.press(Press::Quit), [demo_core::Input::Quit]);
+    let screen = text(&screen.draw(80, 24));
     assert_eq!(screen[22..], [" ■ healing, then leaving; Ctrl-C leaves at once", " q leaving"]);
 }
 
 #[test]
 fn nothing_that_an_event_says_controls_the_terminal() {
-    let mut replay = at_chapter(replay(), 6);
+    let mut screen = at_chapter(screen(), 6);
     for stamped in script::stretches().into_iter().flatten() {
         let mut stamped = stamped;
         if let demo_core::Event::Said { text, .. } = &mut stamped.event {
             *text = "\x1b[2J\x1b]0;owned\x07\u{9b}31m".into();
         }
-        replay.apply(stamped);
+        screen.apply(stamped);
     }
     for (width, height) in [(120, 36), (80, 24), (60, 20), (50, 16), (30, 8)] {
-        let screen = replay.draw(width, height);
+        let screen = screen.draw(width, height);
         assert!(!text(&screen).concat().contains(|c: char| c.is_control()));
     }
 }

@@ -47,24 +47,19 @@ pub(crate) fn chapters(works: &Works, plan: Plan) -> Vec<Chapter> {
 }
 
 fn steady(works: &Works) -> Chapter {
-    let works = works.clone();
     Chapter::new("Steady state", "Two seconds of measuring, so that we know what normal is.")
         .auto_advance()
-        .on_enter(move |stage| {
-            let works = works.clone();
-            async move {
-                stage.status("measuring", Some(Duration::from_secs(2)));
-                sleep(Duration::from_secs(2)).await;
-                let water = *works.water();
-                let detail = format!("books {:.1} l, tanks {:.1} l", water.books, water.in_tanks());
-                stage.measured("missing before", water.missing().abs(), "l", detail);
-                Ok(())
-            }
+        .on_enter_with(works.clone(), |stage, works| async move {
+            stage.status("measuring", Some(Duration::from_secs(2)));
+            sleep(Duration::from_secs(2)).await;
+            let water = *works.water();
+            let detail = format!("books {:.1} l, tanks {:.1} l", water.books, water.in_tanks());
+            stage.measured("missing before", water.missing().abs(), "l", detail);
+            Ok(())
         })
 }
 
 fn valve(works: &Works, plan: Plan) -> Chapter {
-    let works = works.clone();
     Chapter::new(
         "The valve shuts",
         "The valve between pipe and tanks shuts. The pump does not know and goes on; the taps go on, too. The books \
@@ -73,8 +68,7 @@ fn valve(works: &Works, plan: Plan) -> Chapter {
     .key_hint("see what was found")
     .blocks_advance()
     .repeatable()
-    .on_enter(move |stage| {
-        let works = works.clone();
+    .on_enter_with(works.clone(), move |stage, works| {
         async move {
             if !stage.countdown("the valve shuts in", plan.countdown).await {
                 return Ok(());
@@ -112,15 +106,13 @@ async fn worst_while(works: &Works, length: Duration) -> f64 {
 }
 
 fn detection(works: &Works) -> Chapter {
-    let works = works.clone();
     Chapter::new(
         "Detection",
         "The detector compares gauges and books five times a second, and speaks when they have differed by more than 8 l \
          for 0.6 s.",
     )
     .key_hint("ask why")
-    .on_enter(move |stage| {
-        let works = works.clone();
+    .on_enter_with(works.clone(), move |stage, works| {
         async move {
             let found = works.water().found_after.take();
             stage.expected("the books and the tanks part", found.is_some());
@@ -134,9 +126,7 @@ fn detection(works: &Works) -> Chapter {
 }
 
 fn diagnosis(works: &Works) -> Chapter {
-    let works = works.clone();
-    Chapter::new("Diagnosis", "Where did the water go?").key_hint("let it recover").on_enter(move |stage| {
-        let works = works.clone();
+    Chapter::new("Diagnosis", "Where did the water go?").key_hint("let it recover").on_enter_with(works.clone(), |stage, works| {
         async move {
             let water = *works.water();
             let Water { arriving, least_arriving, spilled, .. } = water;
@@ -159,7 +149,7 @@ fn diagnosis(works: &Works) -> Chapter {
 
 async fn write_slowly(stage: &Stage, text: &str) {
     for piece in text.split_inclusive(' ') {
-        stage.emit(Event::Text { panel: "diagnosis", piece: piece.into() });
+        stage.emit(Event::Text { panel: "diagnosis".into(), piece: piece.into(), detail: false });
         tokio::select! {
             () = stage.cancelled() => return,
             () = sleep(Duration::from_millis(15)) => {}
@@ -168,32 +158,27 @@ async fn write_slowly(stage: &Stage, text: &str) {
 }
 
 fn recovery(works: &Works) -> Chapter {
-    let works = works.clone();
     Chapter::new(
         "Recovery",
         "What was held back rushes into the tanks. We go on when the books are right again.",
     )
     .auto_advance()
-    .on_enter(move |stage| {
-        let works = works.clone();
-        async move {
-            stage.status("waiting for the books to be right", None);
-            let mut ticks = interval(Duration::from_millis(50));
-            while works.water().missing().abs() > 1.0 {
-                tokio::select! {
-                    () = stage.cancelled() => return Ok(()),
-                    _ = ticks.tick() => {}
-                }
+    .on_enter_with(works.clone(), move |stage, works| async move {
+        stage.status("waiting for the books to be right", None);
+        let mut ticks = interval(Duration::from_millis(50));
+        while works.water().missing().abs() > 1.0 {
+            tokio::select! {
+                () = stage.cancelled() => return Ok(()),
+                _ = ticks.tick() => {}
             }
-            stage.measured("missing after", works.water().missing().abs(), "l", "");
-            stage.say(Tone::Good, "the books are right again");
-            Ok(())
         }
+        stage.measured("missing after", works.water().missing().abs(), "l", "");
+        stage.say(Tone::Good, "the books are right again");
+        Ok(())
     })
 }
 
 fn surge(works: &Works, plan: Plan) -> Chapter {
-    let works = works.clone();
     Chapter::new(
         "The surge",
         "Sixty litres in a second, ten times what the pipe was made for. The tanks hold 28 l each.",
@@ -201,39 +186,32 @@ fn surge(works: &Works, plan: Plan) -> Chapter {
     .key_hint("look at the floor")
     .blocks_advance()
     .repeatable()
-    .on_enter(move |stage| {
-        let works = works.clone();
-        async move {
-            if stage.countdown("the surge comes in", plan.countdown).await {
-                stage.mark("surge", MarkEdge::Moment);
-                stage.status("the surge runs through", Some(Duration::from_secs(3)));
-                works.water().surge += 60.0;
-                tokio::select! {
-                    () = stage.cancelled() => works.water().surge = 0.0,
-                    () = sleep(Duration::from_secs(3)) => {}
-                }
+    .on_enter_with(works.clone(), move |stage, works| async move {
+        if stage.countdown("the surge comes in", plan.countdown).await {
+            stage.mark("surge", MarkEdge::Moment);
+            stage.status("the surge runs through", Some(Duration::from_secs(3)));
+            works.water().surge += 60.0;
+            tokio::select! {
+                () = stage.cancelled() => works.water().surge = 0.0,
+                () = sleep(Duration::from_secs(3)) => {}
             }
-            Ok(())
         }
+        Ok(())
     })
 }
 
 fn floor(works: &Works) -> Chapter {
-    let works = works.clone();
     Chapter::new(
         "The floor",
         "What went over the brims is gone: no waiting brings it back, only a correction of the books.",
     )
     .key_hint("close the books")
-    .on_enter(move |stage| {
-        let works = works.clone();
-        async move {
-            let spilled = works.book_the_spill();
-            stage.measured("spilled", spilled, "l", "over three brims of 28 l");
-            stage.expected("the tanks overflow", spilled > 1.0);
-            stage.say(Tone::Bad, format!("{spilled:.1} l are on the floor"));
-            stage.say(Tone::Good, "the books were corrected");
-            Ok(())
-        }
+    .on_enter_with(works.clone(), move |stage, works| async move {
+        let spilled = works.book_the_spill();
+        stage.measured("spilled", spilled, "l", "over three brims of 28 l");
+        stage.expected("the tanks overflow", spilled > 1.0);
+        stage.say(Tone::Bad, format!("{spilled:.1} l are on the floor"));
+        stage.say(Tone::Good, "the books were corrected");
+        Ok(())
     })
 }

@@ -15,9 +15,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use demo_core::{DemoRunner, Event, Outcome, Pace, Stamped, Transcript};
-use demo_tui::{Charset, ColorChoice, Options, Picture, Tui, TuiError, termination};
-use ratatui::layout::Size;
-use tokio::sync::mpsc::{self, UnboundedReceiver};
+use demo_tui::{Charset, ColorChoice, Options, Tui, TuiError, termination};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use chapters::{Plan, chapters};
 use watch::{Inspector, charts, run_water, watch};
@@ -30,14 +29,14 @@ const HELP: &str = "\
 --panic               let the gauge fall into the tank
 --color WHEN          auto, always or never
 --ascii               draw with ASCII only
---record FILE         record an asciicast
---picture WHEN FILE   write an SVG at entered:N, settled:N or finished
---offscreen WxH       draw on a screen of this size that nobody sees";
+--large               few panels and much space
+--lose                stop the story without an end";
 
 struct Arguments {
     plan: Plan,
     pace: Pace,
     panics: bool,
+    loses: bool,
     options: Options,
 }
 
@@ -59,7 +58,7 @@ async fn main() -> ExitCode {
 fn arguments(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments>, String> {
     let plan = Plan { fault: Duration::from_secs(5), countdown: 3 };
     let options = Options { mode_label: "simulated".into(), ..Options::default() };
-    let mut chosen = Arguments { plan, pace: Pace::Manual, panics: false, options };
+    let mut chosen = Arguments { plan, pace: Pace::Manual, panics: false, loses: false, options };
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} wants a value"));
         let number = |text: String| text.parse::<u32>().map_err(|e| format!("{word} {text}: {e}"));
@@ -70,11 +69,8 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments
             "--ascii" => chosen.options.charset = Charset::Ascii,
             "--fault" => chosen.plan.fault = Duration::from_secs(number(value()?)?.into()),
             "--countdown" => chosen.plan.countdown = number(value()?)?,
-            "--record" => chosen.options.record = Some(value()?.into()),
-            "--picture" => {
-                let when = value()?.parse().map_err(|e| format!("{e}"))?;
-                chosen.options.pictures.push(Picture { when, path: value()?.into() });
-            }
+            "--lose" => chosen.loses = true,
+            "--large" => chosen.options.large = true,
             "--color" => {
                 chosen.options.color = match value()?.as_str() {
                     "auto" => ColorChoice::Auto,
@@ -83,22 +79,15 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments
                     other => return Err(format!("--color {other}: say auto, always or never")),
                 };
             }
-            "--offscreen" => {
-                let size = value()?;
-                let parts = size.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
-                let (width, height) = parts.ok_or(format!("--offscreen {size}: say WxH"))?;
-                chosen.options.offscreen = Some(Size { width, height });
-                chosen.pace = Pace::Auto;
-            }
             other => return Err(format!("{other} is not known; see --help")),
         }
     }
     Ok(Some(chosen))
 }
 
-async fn play(Arguments { plan, pace, panics, options }: Arguments) -> ExitCode {
+async fn play(Arguments { plan, pace, panics, loses, options }: Arguments) -> ExitCode {
     // All that can fail fails here, before anything has begun.
-    let tui = match Tui::new(options) {
+    let tui = match Tui::new(&options) {
         Ok(tui) => Some(tui),
         Err(TuiError::NotATerminal(which)) => {
             eprintln!("standard {which} is not a terminal: telling the story in lines, without keys");
@@ -123,21 +112,19 @@ async fn play(Arguments { plan, pace, panics, options }: Arguments) -> ExitCode 
     let pace = if tui.is_some() { pace } else { Pace::Auto };
     let runner = runner.charts(charts()).pace(pace);
     tokio::spawn(run_water(works.clone()));
-    tokio::spawn(watch(works.clone(), runner.stage(), panics));
-    let (keys, inputs) = mpsc::channel(4);
-    let story = tokio::spawn(runner.run(inputs));
+    let watching = tokio::spawn(watch(works.clone(), runner.stage(), panics));
+    let (keys, story) = runner.start();
+    if loses {
+        story.abort();
+        watching.abort();
+    }
 
     let ended = match tui {
-        Some(tui) => tui.run(events, keys, shutdown).await.map(|ending| (ending.outcome, ending.warnings)),
-        None => Ok((tell_in_lines(events).await, vec![])),
+        Some(tui) => tui.run(events, keys, shutdown).await.map(|ending| ending.outcome),
+        None => Ok(tell_in_lines(events).await),
     };
     let code = match ended {
-        Ok((outcome, warnings)) => {
-            for warning in warnings {
-                eprintln!("warning: {warning}");
-            }
-            report(outcome.as_ref())
-        }
+        Ok(outcome) => report(outcome.as_ref()),
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use demo_core::{
-    ChartSpec, Dependency, Event, Finding, FindingState, HealthPoller, HealthSnapshot, NodeHealth, NodeState,
-    SeriesRole, SeriesSpec, Severity, Stage, Tone,
+    ChartKind, ChartSpec, Dependency, Event, Finding, FindingState, HealthPoller, HealthSnapshot, NodeHealth,
+    NodeState, SeriesRole, SeriesSpec, Severity, Stage, Tone,
 };
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -19,9 +19,10 @@ pub(crate) fn charts() -> Vec<ChartSpec> {
     let series = |name: &str, role| SeriesSpec { name: name.into(), role };
     vec![
         ChartSpec {
-            id: "water",
+            id: "water".into(),
             title: "Water in the tanks".into(),
             unit: "l".into(),
+            kind: ChartKind::Curves,
             series: vec![
                 series("tank-1", SeriesRole::Part),
                 series("tank-2", SeriesRole::Part),
@@ -33,9 +34,10 @@ pub(crate) fn charts() -> Vec<ChartSpec> {
             ],
         },
         ChartSpec {
-            id: "flow",
+            id: "flow".into(),
             title: "Flow".into(),
             unit: "l/s".into(),
+            kind: ChartKind::Curves,
             series: vec![series("arriving", SeriesRole::Good), series("spilled", SeriesRole::Bad)],
         },
     ]
@@ -65,9 +67,11 @@ pub(crate) async fn watch(works: Works, stage: Stage, panics: bool) {
         let [a, b, c] = water.tanks.map(Some);
         let gap = water.missing().abs();
         let values = vec![a, b, c, Some(water.in_tanks()), Some(water.books), Some(3.0 * BRIM), Some(gap)];
-        stage.emit(Event::Sampled { chart: "water", values });
-        stage
-            .emit(Event::Sampled { chart: "flow", values: vec![Some(water.arriving), Some(water.spilling)] });
+        stage.emit(Event::Sampled { chart: "water".into(), values });
+        stage.emit(Event::Sampled {
+            chart: "flow".into(),
+            values: vec![Some(water.arriving), Some(water.spilling)],
+        });
         for (i, level) in water.tanks.iter().enumerate() {
             stage.note(format!("tank-{}", i + 1), Tone::Plain, format!("{level:.1} l"));
         }
@@ -109,7 +113,7 @@ impl Condition {
                 self.count += 1;
                 FindingState::Raised
             }
-            (true, Some(_)) => FindingState::Updated,
+            (true, Some(_)) => return None,
             (false, Some(_)) => FindingState::Cleared,
             (_, None) => {
                 self.since = self.since.filter(|_| holds);

@@ -7,8 +7,8 @@ use demo_core::{ChartSpec, SeriesRole};
 
 use super::text;
 
-/// How much time a chart shows.
-pub(crate) const WINDOW: Duration = Duration::from_secs(60);
+/// The most time that a chart shows: an act with its detection and its diagnosis.
+pub(crate) const WINDOW: Duration = Duration::from_secs(120);
 /// The longest time between two joined points: beyond it there is a gap.
 pub(crate) const JOIN: Duration = Duration::from_millis(2_500);
 /// More samples than this in one window are more than any screen can show.
@@ -65,6 +65,13 @@ impl Chart {
         last.values.get(series).copied().flatten()
     }
 
+    /// The value of a series at its last sample before `at`; nothing in a gap.
+    pub(crate) fn value_before(&self, series: usize, at: Duration) -> Option<f64> {
+        let after = self.samples.partition_point(|s| s.at <= at);
+        let last = self.samples.get(after.checked_sub(1)?).filter(|s| s.at + JOIN >= at)?;
+        last.values.get(series).copied().flatten()
+    }
+
     /// The value of a series between two samples; nothing in a gap.
     pub(crate) fn value_at(&self, series: usize, at: Duration) -> Option<f64> {
         let after = self.samples.partition_point(|s| s.at < at);
@@ -86,13 +93,14 @@ impl Chart {
 
 #[cfg(test)]
 mod tests {
-    use demo_core::SeriesSpec;
+    use demo_core::{ChartKind, SeriesSpec};
 
     use super::*;
 
     fn chart() -> Chart {
         let series = vec![SeriesSpec { name: "a".into(), role: SeriesRole::Sum }];
-        Chart::new(ChartSpec { id: "c", title: "t".into(), unit: "l".into(), series })
+        let kind = ChartKind::Curves;
+        Chart::new(ChartSpec { id: "c".into(), title: "t".into(), unit: "l".into(), kind, series })
     }
 
     fn secs(s: u64) -> Duration {
@@ -121,7 +129,7 @@ mod tests {
         for s in 0..200 {
             c.sample(secs(s), &[Some(1.0)]);
         }
-        assert_eq!(c.samples().count(), 62);
+        assert_eq!(c.samples().count(), 122);
         assert_eq!(c.latest(0, secs(200)), Some(1.0));
         assert_eq!(c.latest(0, secs(203)), None);
     }

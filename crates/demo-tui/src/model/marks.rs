@@ -65,8 +65,8 @@ mod tests {
         mark(2, "b", MarkEdge::Begin);
         mark(3, "a", MarkEdge::End);
         mark(4, "c", MarkEdge::End);
-        mark(100, "d", MarkEdge::Moment);
+        mark(200, "d", MarkEdge::Moment);
         let span = |label: &str, begin, end| Span { label: label.into(), begin: secs(begin), end };
-        assert_eq!(marks.spans(), [span("b", 2, None), span("d", 100, Some(secs(100)))]);
+        assert_eq!(marks.spans(), [span("b", 2, None), span("d", 200, Some(secs(200)))]);
     }
 }

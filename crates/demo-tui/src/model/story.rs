@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use demo_core::{
-    ChapterInfo, Event, Finding, FindingState, HealthSnapshot, Measurement, Outcome, Stamped, Tone,
+    ChapterInfo, Event, Finding, FindingState, HealthSnapshot, Intervals, Measurement, Outcome, Stamped, Tone,
 };
 
 use super::chart::Chart;
@@ -31,7 +31,10 @@ pub(crate) struct Story {
     /// The sentences and measurements of this chapter.
     pub(crate) spoken: Vec<Spoken>,
     pub(crate) status: Option<StatusLine>,
+    /// The charts of this act first.
     pub(crate) charts: Vec<Chart>,
+    /// Begin of the time axes.
+    pub(crate) act_began: Duration,
     pub(crate) marks: Marks,
     pub(crate) health: HealthSnapshot,
     /// Notes on nodes and dependencies, by name.
@@ -41,6 +44,7 @@ pub(crate) struct Story {
     pub(crate) measured: Vec<Measurement>,
     pub(crate) expected: Vec<(String, bool)>,
     pub(crate) page: Option<Page>,
+    pub(crate) intervals: Option<Intervals>,
     pub(crate) refusal: Option<Refused>,
     pub(crate) outcome: Option<Outcome>,
     /// Time since the story began. Stands still when it has ended.
@@ -77,6 +81,8 @@ pub(crate) struct Sighting {
 pub(crate) struct Page {
     pub(crate) panel: String,
     pub(crate) text: String,
+    /// The second level.
+    pub(crate) details: String,
 }
 
 /// The reason for a refused input, and the number of refusals in a row.
@@ -108,12 +114,12 @@ impl Story {
                 self.current = Some(*chapter);
                 self.running = false;
                 self.spoken.clear();
-                self.page = None;
+                (self.page, self.intervals) = (None, None);
                 self.refusal = None;
             }
             Event::Running { .. } => {
                 self.running = true;
-                self.page = None;
+                (self.page, self.intervals) = (None, None);
             }
             Event::Settled { .. } => {
                 self.running = false;
@@ -130,12 +136,18 @@ impl Story {
                 }
             }
             Event::Marked(mark) => self.marks.mark(*at, mark),
+            Event::Focused { charts } => {
+                let place = |chart: &Chart| charts.iter().position(|id| *id == chart.spec.id);
+                self.charts.sort_by_key(|chart| place(chart).unwrap_or(charts.len()));
+                self.act_began = *at;
+            }
+            Event::Intervals(intervals) => self.intervals = Some(safe_intervals(intervals)),
             Event::Health(snapshot) => self.health = safe_health(snapshot),
             Event::Noted { about, tone, text } => {
                 self.notes.insert(text::one_line(about), (*tone, text::one_line(text)));
             }
             Event::Found(finding) => self.found(*at, finding),
-            Event::Text { panel, piece } => self.append(panel, piece),
+            Event::Text { panel, piece, detail } => self.append(panel, piece, *detail),
             Event::Expected { name, occurred } => {
                 let name = text::one_line(name);
                 self.expected.retain(|(other, _)| *other != name);
@@ -219,17 +231,18 @@ impl Story {
         }
     }
 
-    fn append(&mut self, panel: &str, piece: &str) {
+    fn append(&mut self, panel: &str, piece: &str, detail: bool) {
         let panel = text::one_line(panel);
         if self.page.as_ref().is_none_or(|page| page.panel != panel) {
-            self.page = Some(Page { panel, text: String::new() });
+            self.page = Some(Page { panel, text: String::new(), details: String::new() });
         }
         let Some(page) = &mut self.page else { return };
-        page.text.push_str(&text::lines(piece));
-        if page.text.len() > MAX_TEXT {
-            let surplus = page.text.len() - MAX_TEXT;
-            let cut = (surplus..).find(|i| page.text.is_char_boundary(*i));
-            page.text.drain(..cut.unwrap_or(surplus));
+        let text = if detail { &mut page.details } else { &mut page.text };
+        text.push_str(&text::lines(piece));
+        if text.len() > MAX_TEXT {
+            let surplus = text.len() - MAX_TEXT;
+            let cut = (surplus..).find(|i| text.is_char_boundary(*i));
+            text.drain(..cut.unwrap_or(surplus));
         }
     }
 
@@ -260,6 +273,17 @@ fn safe_health(snapshot: &HealthSnapshot) -> HealthSnapshot {
     }
     for dependency in &mut safe.dependencies {
         dependency.name = text::one_line(&dependency.name);
+    }
+    safe
+}
+
+fn safe_intervals(intervals: &Intervals) -> Intervals {
+    let mut safe = intervals.clone();
+    safe.title = text::one_line(&safe.title);
+    safe.unit = text::one_line(&safe.unit).into();
+    safe.rows.retain(|row| row.from.is_finite() && row.to.is_finite());
+    for row in &mut safe.rows {
+        row.label = text::one_line(&row.label);
     }
     safe
 }

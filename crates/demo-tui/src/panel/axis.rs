@@ -3,8 +3,10 @@
 //! ```text
 //!  30│
 //!   0└─────────┣━ the valve is shut ━┫────────────────▲ surge ──
-//!     -60 s         -45 s         -30 s         -15 s        now
+//!     0:05          0:10          0:15          0:20        0:25
 //! ```
+
+use std::time::Duration;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -56,6 +58,7 @@ pub(crate) fn marks(spans: &[Span], times: Times, theme: &Theme, area: Rect, buf
         buf[(x, area.y)].set_char('─').set_style(theme.border);
     }
     let last = i64::from(area.width) - 1;
+    let now = times.column(times.now).min(last);
     let mut put = |column: i64, symbol: char| {
         if (0..=last).contains(&column) {
             let x = area.x + u16::try_from(column).unwrap_or(0);
@@ -64,7 +67,7 @@ pub(crate) fn marks(spans: &[Span], times: Times, theme: &Theme, area: Rect, buf
     };
     for span in spans {
         let begin = times.column(span.begin);
-        let end = span.end.map_or(last, |end| times.column(end));
+        let end = span.end.map_or(now, |end| times.column(end));
         if span.is_moment() {
             put(begin, '▲');
             continue;
@@ -75,7 +78,7 @@ pub(crate) fn marks(spans: &[Span], times: Times, theme: &Theme, area: Rect, buf
         put(begin, '┣');
         put(end, if span.end.is_some() { '┫' } else { '▶' });
     }
-    let ends = |s: &Span| (times.column(s.begin), s.end.map_or(last, |end| times.column(end)));
+    let ends = |s: &Span| (times.column(s.begin), s.end.map_or(now, |end| times.column(end)));
     let stretches: Vec<Stretch> = spans
         .iter()
         .map(|span| {
@@ -131,15 +134,21 @@ fn places(stretches: &[Stretch], last: i64) -> Vec<Option<i64>> {
     places
 }
 
-/// Draws the labels of the time axis.
-pub(crate) fn times(theme: &Theme, area: Rect, buf: &mut Buffer) {
-    let ticks: &[u16] = if area.width >= 48 { &[60, 45, 30, 15, 0] } else { &[60, 30, 0] };
-    for back in ticks {
-        let label = if *back == 0 { "now".to_owned() } else { format!("-{back} s") };
+/// Draws the labels of the time axis: round times of the story, as many as there is room for.
+pub(crate) fn times(times: Times, theme: &Theme, area: Rect, buf: &mut Buffer) {
+    const STEPS: [u64; 8] = [1, 2, 5, 10, 15, 30, 60, 120];
+    let room = (area.width / 12).max(1);
+    let span = times.span().as_secs();
+    let step = STEPS.into_iter().find(|step| span / step <= room.into()).unwrap_or(120);
+    let first = times.from.as_secs().div_ceil(step) * step;
+    for second in (first..=first + span).step_by(usize::try_from(step).unwrap_or(1)) {
+        let label = text::clock(Duration::from_secs(second));
         let width = u16::try_from(label.len()).unwrap_or(0);
-        let column = (area.width - 1) - (area.width - 1) * back / 60;
+        let column = u16::try_from(times.column(Duration::from_secs(second))).unwrap_or(u16::MAX);
         let left = column.saturating_sub(width / 2).min(area.width.saturating_sub(width));
-        buf.set_stringn(area.x + left, area.y, &label, area.width.into(), theme.dim);
+        if column < area.width {
+            buf.set_stringn(area.x + left, area.y, &label, area.width.into(), theme.dim);
+        }
     }
 }
 

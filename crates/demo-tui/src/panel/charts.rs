@@ -1,8 +1,8 @@
-//! The charts: all on the same minute, faults pinned on each, every series named with its sign and its present value.
+//! The charts: all on the time of the act, faults pinned on each, every series named with its sign and its present value.
 
 use std::time::Duration;
 
-use demo_core::SeriesRole;
+use demo_core::{ChartKind, SeriesRole};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -11,10 +11,11 @@ use ratatui::widgets::Widget;
 use super::frame::Frame;
 use super::plot::{Gap, Look, Plot, looks};
 use super::scale::{Heights, Times};
+use super::stack::Stack;
 use super::{axis, rich};
 use crate::app::App;
 use crate::layout::Panel;
-use crate::model::chart::{Chart, WINDOW};
+use crate::model::chart::Chart;
 use crate::model::text;
 
 /// A second chart is shown when each has at least this many rows.
@@ -36,12 +37,17 @@ pub(crate) fn title(app: &App, nth: usize) -> String {
     } else {
         String::new()
     };
-    format!("{} [{unit}last {} s]{more}", chart.spec.title, WINDOW.as_secs())
+    let (from, now) = (text::clock(times(app, 0).from), text::clock(app.story.now));
+    format!("{} [{unit}{from} to {now}]{more}", chart.spec.title)
 }
 
-fn heights(chart: &Chart, now: Duration) -> Heights {
+fn times(app: &App, columns: usize) -> Times {
+    Times::new(app.story.act_began, app.story.now, columns)
+}
+
+fn heights(chart: &Chart, from: Duration) -> Heights {
     let curves = chart.spec.series.iter().enumerate().filter(|(_, s)| s.role != SeriesRole::Gap);
-    Heights::of(chart, &curves.map(|(i, _)| i).collect::<Vec<_>>(), now)
+    Heights::of(chart, &curves.map(|(i, _)| i).collect::<Vec<_>>(), from)
 }
 
 fn pick(app: &App, nth: usize) -> Option<&Chart> {
@@ -79,7 +85,8 @@ impl Charts<'_> {
     }
 
     fn figure(&self, chart: &Chart, labelled: bool, area: Rect, buf: &mut Buffer) {
-        let (theme, now) = (&self.app.theme, self.app.story.now);
+        let theme = &self.app.theme;
+        let from = times(self.app, 0).from;
         let looks = looks(chart, theme);
         let rows = if area.height >= 9 { 2 } else { 1 };
         let mut legend = self.legend(chart, &looks, false, area.width.into());
@@ -91,10 +98,10 @@ impl Charts<'_> {
             buf.set_line(area.x, y, line, area.width);
         }
         let above = u16::try_from(legend.len()).unwrap_or(1);
-        let heights = heights(chart, now);
+        let heights = heights(chart, from);
         // The same for all charts, so that a time is in the same column of each.
         let charts = self.app.story.charts.iter();
-        let gutter = charts.map(|c| axis::gutter(self::heights(c, now))).max().unwrap_or(0);
+        let gutter = charts.map(|c| axis::gutter(self::heights(c, from))).max().unwrap_or(0);
         let below = if labelled && area.height >= 7 { 2 } else { 1 };
         let plot = Rect {
             x: area.x + gutter,
@@ -102,16 +109,20 @@ impl Charts<'_> {
             width: area.width.saturating_sub(gutter),
             height: area.height - above - below,
         };
-        let times = Times { now, columns: plot.width.into() };
+        let times = times(self.app, plot.width.into());
         let spans = self.app.story.marks.spans();
         axis::values(heights, theme, plot, buf);
         let line = Rect { y: plot.bottom(), height: 1, ..plot };
         axis::marks(spans, times, theme, line, buf);
         if below == 2 {
-            axis::times(theme, Rect { y: line.y + 1, ..line }, buf);
+            axis::times(times, theme, Rect { y: line.y + 1, ..line }, buf);
         }
         let marks = axis::crossings(spans, times);
-        (&Plot { chart, theme, looks: &looks, heights, times, marks: &marks }).render(plot, buf);
+        let curves = Plot { chart, theme, looks: &looks, heights, times, marks: &marks };
+        match chart.spec.kind {
+            ChartKind::Curves => (&curves).render(plot, buf),
+            ChartKind::Stack => (&Stack(curves)).render(plot, buf),
+        }
     }
 
     /// Every series: sign, name, present value. The gap and its two curves come first, the parts last; where there

@@ -8,7 +8,8 @@ use crate::model::text;
 
 pub(crate) fn line(app: &App) -> Line<'static> {
     let width = usize::from(app.size.width);
-    let hints: Vec<(&Binding, String)> = BINDINGS.iter().filter_map(|b| Some((b, hint(app, b)?))).collect();
+    let bindings = BINDINGS.iter().filter(|b| b.is_for(app.mode()));
+    let hints: Vec<(&Binding, String)> = bindings.filter_map(|b| Some((b, hint(app, b)?))).collect();
     let cost =
         |(binding, hint): &(&Binding, String)| text::width(binding.keys[0].name) + text::width(hint) + 4;
     let essential: usize = hints.iter().filter(|(b, _)| b.essential).map(cost).sum();
@@ -43,6 +44,9 @@ fn hint(app: &App, binding: &Binding) -> Option<String> {
             Some(text::fit(hint, usize::from(app.size.width) / 2))
         }
         Press::Rerun if over || story.running || !story.chapter().is_some_and(|c| c.repeatable) => None,
+        Press::Details if app.story.page.as_ref().is_none_or(|page| page.details.is_empty()) => None,
+        Press::Details if app.details => Some("the answer".into()),
+        Press::Pause if app.player.is_some_and(|player| player.paused) => Some("go on".into()),
         Press::Quit if app.leaving => Some("leaving".into()),
         Press::Quit if over => Some("leave".into()),
         Press::Zoom if app.zoom => Some("all panels".into()),

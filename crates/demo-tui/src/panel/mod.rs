@@ -1,4 +1,4 @@
-//! The panels. Each returns its content as lines; only the charts draw themselves.
+//! The panels. Each returns its content as lines; only charts and intervals draw themselves.
 
 pub(crate) mod chapters;
 pub(crate) mod charts;
@@ -7,18 +7,21 @@ pub(crate) mod findings;
 pub(crate) mod footer;
 pub(crate) mod frame;
 pub(crate) mod header;
-pub(crate) mod help;
+pub(crate) mod intervals;
 pub(crate) mod narration;
 pub(crate) mod numbers;
+pub(crate) mod overlay;
 pub(crate) mod page;
 pub(crate) mod status;
 pub(crate) mod summary;
 
 mod axis;
+mod canvas;
 mod dots;
 mod plot;
 mod rich;
 mod scale;
+mod stack;
 
 pub(crate) use rich::row;
 
@@ -29,7 +32,7 @@ use crate::layout::{self, Kind, Layout, Needs, Panel};
 use crate::model::text;
 use frame::Frame;
 
-/// The content of a panel at a width; nothing for the charts.
+/// The content of a panel at a width; nothing for those that draw themselves.
 pub(crate) fn content(app: &App, panel: Panel, width: usize) -> Vec<Line<'static>> {
     match panel {
         Panel::Narration => prose(app, width),
@@ -38,7 +41,7 @@ pub(crate) fn content(app: &App, panel: Panel, width: usize) -> Vec<Line<'static
         Panel::Chapters => chapters::lines(app, width),
         Panel::Cluster => cluster::lines(app, width),
         Panel::Numbers => numbers::lines(app, width),
-        Panel::Charts => vec![],
+        Panel::Charts | Panel::Intervals => vec![],
     }
 }
 
@@ -57,6 +60,7 @@ pub(crate) fn title(app: &App, panel: Panel) -> String {
         Panel::Text => page::title(app),
         Panel::Findings => findings::title(app),
         Panel::Charts => charts::title(app, 0),
+        Panel::Intervals => intervals::title(app),
         Panel::Chapters => "Chapters".into(),
         Panel::Cluster => "Cluster".into(),
         Panel::Numbers => "Measured".into(),
@@ -71,11 +75,13 @@ pub(crate) fn layout(app: &App) -> Layout {
         &Needs {
             focus: app.focus(),
             zoom: app.zoom,
+            large: app.large,
+            intervals: rows(app.story.intervals.as_ref().map_or(0, |i| i.rows.len())),
             text: app.story.page.is_some(),
             over: app.story.outcome.is_some(),
             charts: app.story.charts.len(),
             chapters: rows(app.story.chapters.len()),
-            narration: rows(prose(app, layout::prose_width(app.size).into()).len()),
+            narration: rows(prose(app, layout::prose_width(app.size, app.large).into()).len()),
             cluster: rows(cluster::rows(&app.story)),
             findings: rows(app.story.findings.len()),
         },

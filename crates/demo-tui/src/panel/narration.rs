@@ -16,7 +16,11 @@ pub(crate) fn title(app: &App) -> String {
         return String::from("Narration");
     };
     let title = format!("{}. {}", current + 1, chapter.title);
-    if layout::kind(app.size) == Kind::Full { title } else { format!("{title}  {}", chapters::progress(app)) }
+    if layout::kind(app.size, app.large) == Kind::Full {
+        title
+    } else {
+        format!("{title}  {}", chapters::progress(app))
+    }
 }
 
 pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
@@ -29,7 +33,13 @@ pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
         lines.push(Line::default());
     }
     lines.extend(app.story.spoken.iter().flat_map(|spoken| spoken_lines(theme, spoken, width)));
-    lines
+    if app.large { spaced(lines) } else { lines }
+}
+
+/// The lines with an empty one between any two.
+pub(crate) fn spaced(lines: Vec<Line<'static>>) -> Vec<Line<'static>> {
+    let lines = lines.into_iter().filter(|line| line.width() > 0);
+    lines.flat_map(|line| [line, Line::default()]).collect()
 }
 
 fn spoken_lines(theme: &Theme, spoken: &Spoken, width: usize) -> Vec<Line<'static>> {

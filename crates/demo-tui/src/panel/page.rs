@@ -2,6 +2,7 @@
 
 use ratatui::text::Line;
 
+use super::narration::spaced;
 use super::rich;
 use crate::app::App;
 
@@ -13,10 +14,15 @@ pub(crate) fn title(app: &App) -> String {
     if app.story.running {
         title.push_str(" ...");
     }
+    if app.details && !page.details.is_empty() {
+        title.push_str(": the evidence");
+    }
     title
 }
 
 pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
     let Some(page) = &app.story.page else { return vec![] };
-    rich::prose(page.text.trim_end(), app.theme.text, app.theme.code, width)
+    let text = if app.details && !page.details.is_empty() { &page.details } else { &page.text };
+    let lines = rich::prose(text.trim_end(), app.theme.text, app.theme.code, width);
+    if app.large { spaced(lines) } else { lines }
 }

@@ -7,8 +7,9 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::widgets::Widget;
 
-use demo_core::SeriesRole;
+use demo_core::{ChartKind, SeriesRole};
 
+use super::canvas::{Canvas, Side};
 use super::dots::{Dash, Dots};
 use super::scale::{Heights, Times};
 use crate::model::chart::{Chart, JOIN};
@@ -77,7 +78,11 @@ impl Gap {
     pub(crate) fn of(chart: &Chart) -> Option<Self> {
         let first = |role| chart.with_role(role).next();
         let series = first(SeriesRole::Gap);
-        let between = first(SeriesRole::Sum).zip(first(SeriesRole::Whole));
+        let other = match chart.spec.kind {
+            ChartKind::Curves => SeriesRole::Whole,
+            ChartKind::Stack => SeriesRole::Bound,
+        };
+        let between = first(SeriesRole::Sum).zip(first(other));
         if series.is_none() && between.is_none() {
             return None;
         }
@@ -110,29 +115,28 @@ impl Widget for &Plot<'_> {
     fn render(self, area: Rect, buf: &mut Buffer) {
         let (columns, rows) = (usize::from(area.width), usize::from(area.height));
         let mut canvas = Canvas { area, buf };
-        for column in self.marks {
-            for row in 0..rows {
-                canvas.put(*column, row, '┊', self.theme.mark);
-            }
-        }
+        self.draw_marks(&mut canvas, rows);
         let mut dots = Dots::new(columns, rows);
         let hatched = self.hatch(&mut dots, &mut canvas, columns, rows);
         for look in self.looks.iter().filter(|l| l.role != SeriesRole::Gap) {
             self.curve(&mut dots, look, rows);
         }
-        for row in 0..rows {
-            for column in 0..columns {
-                if let Some((symbol, style)) = dots.cell(column, row) {
-                    canvas.put(column, row, symbol, style);
-                }
-            }
-        }
+        canvas.draw_dots(&dots, columns, rows);
         self.signs(&mut canvas, columns, rows);
         self.name_gap(&mut canvas, &hatched);
     }
 }
 
 impl Plot<'_> {
+    /// Draws a line at every begin and end of a mark.
+    pub(super) fn draw_marks(&self, canvas: &mut Canvas<'_>, rows: usize) {
+        for column in self.marks {
+            for row in 0..rows {
+                canvas.put(*column, row, '┊', self.theme.mark);
+            }
+        }
+    }
+
     fn curve(&self, dots: &mut Dots, look: &Look, rows: usize) {
         let mut before = None;
         for sample in self.chart.samples() {
@@ -156,10 +160,10 @@ impl Plot<'_> {
         let curves: Vec<_> =
             self.looks.iter().filter(|l| !matches!(l.role, SeriesRole::Gap | SeriesRole::Bound)).collect();
         for (nth, look) in curves.iter().enumerate() {
-            // Counted from the right, where the newest values are.
+            // Counted from the newest values.
             let first = 2 + nth * SIGN_EVERY / curves.len();
-            for back in (first..columns).step_by(SIGN_EVERY) {
-                let column = columns - 1 - back;
+            let newest = usize::try_from(self.times.column(self.times.now)).unwrap_or(0).min(columns - 1);
+            for column in (first..=newest).step_by(SIGN_EVERY).map(|back| newest - back) {
                 let Some(value) = self.value(look.series, column) else { continue };
                 canvas.put(column, self.heights.dot(value, rows * 4) / 4, look.sign, look.style);
             }
@@ -169,30 +173,14 @@ impl Plot<'_> {
     /// Hatches the area between sum and whole, and returns the cells that are wholly inside.
     fn hatch(&self, dots: &mut Dots, canvas: &mut Canvas<'_>, columns: usize, rows: usize) -> Vec<Hatched> {
         let Some((sum, whole)) = Gap::of(self.chart).and_then(|gap| gap.between) else { return vec![] };
-        let edges = |at: Option<Duration>| {
+        let edges = |at: Option<Duration>| -> Side {
             let dot = |series| Some(self.heights.dot(self.chart.value_at(series, at?)?, rows * 4));
             dot(sum).zip(dot(whole)).map(|(a, b)| (a.min(b), a.max(b)))
         };
         let mut hatched = Vec::new();
         for column in 0..columns {
             let sides = [column * 2, column * 2 + 1].map(|dot| edges(self.times.dot_time(dot)));
-            let inside = match sides {
-                [Some((a, b)), Some((c, d))] => a.max(c) / 4 + 1..b.min(d) / 4,
-                _ => 0..0,
-            };
-            for (dot, (upper, lower)) in
-                sides.into_iter().enumerate().filter_map(|(i, s)| Some((column * 2 + i, s?)))
-            {
-                if inside.is_empty() {
-                    dots.fill(dot, upper..lower, self.theme.bad);
-                } else {
-                    dots.fill(dot, upper..inside.start * 4, self.theme.bad);
-                    dots.fill(dot, inside.end * 4 - 1..lower, self.theme.bad);
-                }
-            }
-            for row in inside.clone() {
-                canvas.put(column, row, '▒', self.theme.bad);
-            }
+            canvas.hatch(dots, column, sides, '▒', self.theme.bad);
             let newest = sides.into_iter().flatten().next_back();
             if let Some((upper, lower)) = newest.filter(|(upper, lower)| lower - upper >= 4) {
                 hatched.push(Hatched { column, upper, lower });
@@ -202,28 +190,33 @@ impl Plot<'_> {
     }
 
     /// Writes the size of the gap beside it: the present one where it can be seen, else the largest that can be.
-    fn name_gap(&self, canvas: &mut Canvas<'_>, hatched: &[Hatched]) {
-        let columns = usize::from(canvas.area.width);
+    pub(super) fn name_gap(&self, canvas: &mut Canvas<'_>, hatched: &[Hatched]) {
         let (Some(gap), Some(newest)) = (Gap::of(self.chart), hatched.last()) else { return };
+        let now = usize::try_from(self.times.column(self.times.now)).unwrap_or(0);
         let size = gap.size(|series| self.chart.latest(series, self.times.now));
-        let present = size.filter(|_| columns - newest.column <= 3);
-        let (place, words) = if let Some(size) = present {
-            (newest, format!(" {} {} ", gap.name, text::number(size)))
+        let present = size.filter(|size| *size > 0.0 && now.saturating_sub(newest.column) <= 3);
+        let (place, size, was) = if let Some(size) = present {
+            // In a stack the gap stays, so its middle is the place.
+            let middle = match self.chart.spec.kind {
+                ChartKind::Curves => newest,
+                ChartKind::Stack => &hatched[hatched.len() / 2],
+            };
+            (middle, size, "")
         } else {
             let Some((at, size)) = self.largest(&gap) else { return };
             let column = usize::try_from(self.times.column(at)).unwrap_or(0);
             let Some(nearest) = hatched.iter().min_by_key(|h| h.column.abs_diff(column)) else { return };
-            (nearest, format!(" {} was {} ", gap.name, text::number(size)))
+            (nearest, size, "was ")
         };
-        let width = text::width(&words);
-        if width < columns {
-            let left = place.column.saturating_sub(width / 2).min(columns - width);
-            let (upper, lower) = (place.upper / 4, place.lower / 4);
-            let rows =
-                [usize::midpoint(upper, lower), lower + 1, upper.saturating_sub(1), upper, lower, lower + 2];
-            let row = rows.into_iter().min_by_key(|row| canvas.cost(left, *row, width));
-            canvas.write(left, row.unwrap_or(upper), &words, self.theme.badge_bad);
-        }
+        let size = text::number(size);
+        let words = match self.chart.spec.kind {
+            ChartKind::Curves => format!(" {} {was}{size} ", gap.name),
+            ChartKind::Stack => format!(" {was}{size} {} ", gap.name),
+        };
+        let (upper, lower) = (place.upper / 4, place.lower / 4);
+        let rows =
+            [usize::midpoint(upper, lower), lower + 1, upper.saturating_sub(1), upper, lower, lower + 2];
+        canvas.label(place.column, &rows, &words, self.theme.badge_bad);
     }
 
     /// The sample in which the gap was largest, and how large.
@@ -239,43 +232,8 @@ impl Plot<'_> {
 }
 
 /// A column in which sum and whole are apart by a line of text or more, and the rows of dots between which they are.
-struct Hatched {
-    column: usize,
-    upper: usize,
-    lower: usize,
-}
-
-/// The part of the screen that a plot draws on.
-struct Canvas<'a> {
-    area: Rect,
-    buf: &'a mut Buffer,
-}
-
-impl Canvas<'_> {
-    fn put(&mut self, column: usize, row: usize, symbol: char, style: Style) {
-        if let Some((x, y)) = self.place(column, row) {
-            self.buf[(x, y)].set_char(symbol).set_style(style);
-        }
-    }
-
-    /// Number of drawn dots that a label would cover; larger than any such number outside the plot.
-    fn cost(&self, column: usize, row: usize, width: usize) -> usize {
-        let lost = |column| match self.place(column, row) {
-            Some((x, y)) => usize::from(!matches!(self.buf[(x, y)].symbol(), " " | "▒")),
-            None => width,
-        };
-        (column..column + width).map(lost).sum()
-    }
-
-    fn write(&mut self, column: usize, row: usize, words: &str, style: Style) {
-        if let Some((x, y)) = self.place(column, row) {
-            self.buf.set_stringn(x, y, words, usize::from(self.area.right() - x), style);
-        }
-    }
-
-    fn place(&self, column: usize, row: usize) -> Option<(u16, u16)> {
-        let x = self.area.x.checked_add(u16::try_from(column).ok()?)?;
-        let y = self.area.y.checked_add(u16::try_from(row).ok()?)?;
-        self.area.contains((x, y).into()).then_some((x, y))
-    }
+pub(super) struct Hatched {
+    pub(super) column: usize,
+    pub(super) upper: usize,
+    pub(super) lower: usize,
 }

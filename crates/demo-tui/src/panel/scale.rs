@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::model::chart::{Chart, WINDOW};
 
+/// The shortest time axis.
+const SHORTEST: Duration = Duration::from_secs(5);
+
 /// The vertical scale.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Heights {
@@ -20,9 +23,8 @@ impl Heights {
         Self { least: 0.0 - round_up(-least), most: round_up(most) }
     }
 
-    /// The scale of a chart at `now`.
-    pub(crate) fn of(chart: &Chart, drawn: &[usize], now: Duration) -> Self {
-        let from = now.saturating_sub(WINDOW);
+    /// The scale of a chart from a time on.
+    pub(crate) fn of(chart: &Chart, drawn: &[usize], from: Duration) -> Self {
         let samples = chart.samples().filter(|s| s.at >= from);
         Self::new(samples.flat_map(|s| drawn.iter().filter_map(|i| s.values[*i])))
     }
@@ -34,20 +36,30 @@ impl Heights {
     }
 }
 
-/// The horizontal scale: the last [`WINDOW`], in columns.
+/// The horizontal scale: from the begin of the act, at most [`WINDOW`] ago, to now. In the first seconds of an act it ends
+/// later than now, so that a curve grows from the left.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
+    pub(crate) from: Duration,
     pub(crate) now: Duration,
     pub(crate) columns: usize,
 }
 
 impl Times {
-    /// The step of a time, of `steps` steps across the window; negative before the window.
+    pub(crate) fn new(began: Duration, now: Duration, columns: usize) -> Self {
+        Self { from: began.max(now.saturating_sub(WINDOW)), now, columns }
+    }
+
+    /// The time from the first column to the last.
+    pub(crate) fn span(&self) -> Duration {
+        self.now.saturating_sub(self.from).max(SHORTEST)
+    }
+
+    /// The step of a time, of `steps` steps across the span; negative before it.
     fn step(&self, at: Duration, steps: usize) -> i64 {
-        let back = self.now.saturating_sub(at).as_secs_f64() / WINDOW.as_secs_f64();
-        let last = steps.saturating_sub(1) as f64;
+        let share = (at.as_secs_f64() - self.from.as_secs_f64()) / self.span().as_secs_f64();
         #[expect(clippy::cast_possible_truncation, reason = "a screen has fewer columns than 2^52")]
-        let step = (last - back * last).round() as i64;
+        let step = (share * steps.saturating_sub(1) as f64).round() as i64;
         step
     }
 
@@ -61,20 +73,37 @@ impl Times {
         self.step(at, self.columns * 2)
     }
 
-    /// The time in the middle of a column; nothing for the time before the story.
+    /// The time in the middle of a column; nothing for the future.
     pub(crate) fn time(&self, column: usize) -> Option<Duration> {
-        self.back(column, self.columns)
+        self.at(column, self.columns)
     }
 
     /// The time of a column of dots.
     pub(crate) fn dot_time(&self, dot: usize) -> Option<Duration> {
-        self.back(dot, self.columns * 2)
+        self.at(dot, self.columns * 2)
     }
 
-    fn back(&self, step: usize, steps: usize) -> Option<Duration> {
+    fn at(&self, step: usize, steps: usize) -> Option<Duration> {
         let last = steps.saturating_sub(1).max(1);
-        self.now.checked_sub(WINDOW.mul_f64(last.saturating_sub(step) as f64 / last as f64))
+        let at = self.from + self.span().mul_f64(step as f64 / last as f64);
+        Some(at).filter(|at| *at <= self.now)
     }
+}
+
+/// Round numbers from zero up to `end`, about as many as `most`.
+pub(crate) fn ticks(end: f64, most: usize) -> Vec<f64> {
+    if end <= 0.0 {
+        return vec![0.0];
+    }
+    let step = [1.0, 2.0, 5.0, 10.0];
+    let least = end / most.max(1) as f64;
+    let power = 10f64.powf(least.log10().floor());
+    let step = step.into_iter().map(|s| s * power).find(|s| *s >= least * 0.999_999).unwrap_or(10.0 * power);
+    (0..)
+        .map(|nth| f64::from(nth) * step)
+        .take_while(|value| *value <= end * 1.000_001)
+        .take(most + 2)
+        .collect()
 }
 
 /// The next round number.
@@ -120,12 +149,23 @@ mod tests {
     }
 
     #[test]
-    fn the_window_spans_first_to_last_column() {
-        let times = Times { now: Duration::from_secs(100), columns: 61 };
-        let column = |s| times.column(Duration::from_secs(s));
-        assert_eq!((column(100), column(70), column(40), column(10)), (60, 30, 0, -30));
-        assert_eq!(times.time(30), Some(Duration::from_secs(70)));
-        let early = Times { now: Duration::from_secs(10), columns: 61 };
-        assert_eq!(early.time(0), None);
+    fn ticks_are_round() {
+        assert_eq!(ticks(3.1, 4), [0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(ticks(0.9, 3), [0.0, 0.5]);
+        assert_eq!(ticks(0.0, 3), [0.0]);
+    }
+
+    #[test]
+    fn the_axis_grows_with_the_act_then_slides() {
+        let secs = Duration::from_secs;
+        let column = |times: Times, s| times.column(secs(s));
+        let young = Times::new(secs(20), secs(22), 61);
+        assert_eq!((column(young, 20), column(young, 22), column(young, 25)), (0, 24, 60));
+        assert_eq!(young.time(30), None, "the future");
+        let grown = Times::new(secs(20), secs(80), 61);
+        assert_eq!((column(grown, 20), column(grown, 50), column(grown, 80)), (0, 30, 60));
+        assert_eq!(grown.time(30), Some(secs(50)));
+        let old = Times::new(secs(20), secs(320), 61);
+        assert_eq!((column(old, 200), column(old, 320), column(old, 20)), (0, 60, -90));
     }
 }

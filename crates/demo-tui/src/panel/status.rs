@@ -28,6 +28,9 @@ pub(crate) fn line(app: &App) -> Line<'static> {
             }
         }
         (None, None) if story.running => spans.push(Span::styled("▶ running", theme.status)),
+        (None, None) if story.outcome.is_some() && app.player.is_some() => {
+            spans.push(Span::styled("■ the end of the log; q leaves, Left goes back", theme.strong));
+        }
         (None, None) if story.outcome.is_some() => {
             spans.push(Span::styled("■ the end; q or Enter leaves", theme.strong));
         }

@@ -21,7 +21,7 @@ use crate::TuiError;
 
 /// The screen is ours.
 static HELD: AtomicBool = AtomicBool::new(false);
-/// The panic hook is active, with a screen or without.
+/// The panic hook is active, also after the screen was given back.
 static WATCHED: AtomicBool = AtomicBool::new(false);
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 static PANICKED: Notify = Notify::const_new();
@@ -31,17 +31,15 @@ static PANICKED: Notify = Notify::const_new();
 pub(crate) struct Claim(());
 
 impl Claim {
-    /// Takes the terminal: raw mode now, the alternate screen with [`enter`]. Without `screen`, only watches for panics.
-    pub(crate) fn take(screen: bool) -> Result<Self, TuiError> {
+    /// Takes the terminal: raw mode now, the alternate screen with [`enter`].
+    pub(crate) fn take() -> Result<Self, TuiError> {
         if WATCHED.swap(true, Ordering::SeqCst) {
             return Err(TuiError::InUse);
         }
         let claim = Self(());
         watch();
-        if screen {
-            HELD.store(true, Ordering::SeqCst);
-            enable_raw_mode().map_err(|source| TuiError::Terminal { operation: "setting up", source })?;
-        }
+        HELD.store(true, Ordering::SeqCst);
+        enable_raw_mode().map_err(|source| TuiError::Terminal { operation: "setting up", source })?;
         Ok(claim)
     }
 
@@ -112,5 +110,19 @@ fn message(info: &PanicHookInfo<'_>) -> String {
     match info.location() {
         Some(location) => format!("{text} ({}:{})", location.file(), location.line()),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_process_has_one_terminal() {
+        WATCHED.store(true, Ordering::SeqCst);
+        let first = Claim(());
+        assert!(matches!(Claim::take(), Err(TuiError::InUse)));
+        drop(first);
+        assert!(!WATCHED.load(Ordering::SeqCst), "dropping the first has given the terminal back");
     }
 }

@@ -14,7 +14,7 @@ use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use ratatui::layout::Size;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
-use crate::bindings::Press;
+use crate::bindings::{Mode, Press};
 
 /// Time until the thread ends after its receiver is gone.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -34,13 +34,13 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Begins to read the terminal, or nothing at all.
-    pub(crate) fn read(terminal: bool) -> Self {
+    /// Begins to read the terminal.
+    pub(crate) fn read(mode: Mode) -> Self {
         let (sender, input) = mpsc::unbounded_channel();
-        let stop = Arc::new(AtomicBool::new(!terminal));
-        if terminal {
+        let stop = Arc::new(AtomicBool::new(false));
+        thread::spawn({
             let stop = Arc::clone(&stop);
-            thread::spawn(move || {
+            move || {
                 while !stop.load(Ordering::Relaxed) {
                     let input = match event::poll(PATIENCE) {
                         Ok(false) => continue,
@@ -48,7 +48,7 @@ impl Keys {
                         Err(error) => Err(error),
                     };
                     let input = match input {
-                        Ok(event) => match translate(&event) {
+                        Ok(event) => match translate(&event, mode) {
                             Some(input) => input,
                             None => continue,
                         },
@@ -60,8 +60,8 @@ impl Keys {
                         return;
                     }
                 }
-            });
-        }
+            }
+        });
         Self { input, stop }
     }
 
@@ -80,10 +80,10 @@ impl Drop for Keys {
     }
 }
 
-fn translate(event: &Event) -> Option<KeyInput> {
+fn translate(event: &Event, mode: Mode) -> Option<KeyInput> {
     match event {
         // A terminal that reports releases reports each key twice.
-        Event::Key(key) if key.kind == KeyEventKind::Press => Press::of(*key).map(KeyInput::Press),
+        Event::Key(key) if key.kind == KeyEventKind::Press => Press::of(*key, mode).map(KeyInput::Press),
         Event::Resize(width, height) => Some(KeyInput::Resize(Size { width: *width, height: *height })),
         _ => None,
     }

@@ -4,16 +4,53 @@ use std::fmt::Write as _;
 
 use super::{HEIGHT, WIDTH};
 
-/// The shapes of a character, if it is one of those that are drawn.
-pub(super) fn glyph(c: char, x: f64, y: f64, color: &str) -> Option<String> {
-    match c {
-        '\u{2800}'..='\u{28ff}' => Some(braille(u32::from(c) - 0x2800, x, y, color)),
-        '█' => Some(block(x, y, 1.0, color)),
-        '░' => Some(block(x, y, 0.25, color)),
-        '▒' => Some(hatch(x, y, color)),
-        '┊' => Some(stroke(&format!("M{} {y}v{HEIGHT}", x + WIDTH / 2.0), 1.2, Some("3 2"), color)),
-        _ => arms(c).map(|arms| lines(arms, x, y, color)),
+/// The way in which a path is drawn. Paths of one ink and colour in one row are one element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Ink {
+    /// Filled, with an opacity in percent.
+    Fill(u8),
+    /// A line, its width in tenths.
+    Line(u8),
+    /// A dashed line.
+    Dashes,
+    /// Round dots.
+    Dots,
+}
+
+impl Ink {
+    /// The attributes of a path, with its colour.
+    pub(super) fn attributes(self, color: &str) -> String {
+        match self {
+            Self::Fill(100) => format!("fill=\"{color}\""),
+            Self::Fill(percent) => format!("fill=\"{color}\" opacity=\"0.{percent:02}\""),
+            Self::Line(tenths) => {
+                let width = f64::from(tenths) / 10.0;
+                format!("stroke=\"{color}\" stroke-width=\"{width}\" stroke-linecap=\"square\"")
+            }
+            Self::Dashes => format!("stroke=\"{color}\" stroke-width=\"1.2\" stroke-dasharray=\"3 2\""),
+            Self::Dots => format!("stroke=\"{color}\" stroke-width=\"2.8\" stroke-linecap=\"round\""),
+        }
     }
+}
+
+/// The shapes of a character at `x`, if it is one of those that are drawn.
+pub(super) fn glyph(c: char, x: f64) -> Option<Vec<(Ink, String)>> {
+    Some(match c {
+        '\u{2800}'..='\u{28ff}' => vec![(Ink::Dots, braille(u32::from(c) - 0x2800, x))],
+        '█' => vec![(Ink::Fill(100), cell(x))],
+        '░' => vec![(Ink::Fill(25), cell(x))],
+        '▒' => {
+            let (right, half) = (x + WIDTH, HEIGHT / 2.0);
+            let strokes = format!("M{x} {half}L{right} 0M{x} {HEIGHT}L{right} {half}");
+            vec![(Ink::Fill(22), cell(x)), (Ink::Line(16), strokes)]
+        }
+        '┊' => vec![(Ink::Dashes, format!("M{} 0v{HEIGHT}", x + WIDTH / 2.0))],
+        _ => {
+            let arms = arms(c)?;
+            let ink = if arms.contains(&2) { Ink::Line(24) } else { Ink::Line(12) };
+            vec![(ink, lines(arms, x))]
+        }
+    })
 }
 
 /// How thick the line from the middle of the cell to each side is: up, right, down, left; 0 for none, 2 for heavy.
@@ -37,38 +74,21 @@ fn arms(c: char) -> Option<[u8; 4]> {
     })
 }
 
-fn lines(arms: [u8; 4], x: f64, y: f64, color: &str) -> String {
-    let (cx, cy) = (x + WIDTH / 2.0, y + HEIGHT / 2.0);
-    let ends = [(cx, y), (x + WIDTH, cy), (cx, y + HEIGHT), (x, cy)];
+fn lines(arms: [u8; 4], x: f64) -> String {
+    let (cx, cy) = (x + WIDTH / 2.0, HEIGHT / 2.0);
+    let ends = [(cx, 0.0), (x + WIDTH, cy), (cx, HEIGHT), (x, cy)];
     let mut path = String::new();
     for ((ex, ey), _) in ends.iter().zip(arms).filter(|(_, weight)| *weight > 0) {
         let _ = write!(path, "M{cx} {cy}L{ex} {ey}");
     }
-    let weight = if arms.contains(&2) { 2.4 } else { 1.2 };
-    stroke(&path, weight, None, color)
+    path
 }
 
-fn stroke(path: &str, weight: f64, dashes: Option<&str>, color: &str) -> String {
-    let dashes = dashes.map(|d| format!(" stroke-dasharray=\"{d}\"")).unwrap_or_default();
-    format!(
-        "<path d=\"{path}\" stroke=\"{color}\" stroke-width=\"{weight}\" stroke-linecap=\"square\" fill=\"none\"{dashes}/>\n"
-    )
+fn cell(x: f64) -> String {
+    format!("M{x} 0h{WIDTH}v{HEIGHT}h-{WIDTH}z")
 }
 
-fn block(x: f64, y: f64, opacity: f64, color: &str) -> String {
-    format!(
-        "<rect x=\"{x}\" y=\"{y}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"{color}\" opacity=\"{opacity}\"/>\n"
-    )
-}
-
-/// Strokes that go on in the cells around.
-fn hatch(x: f64, y: f64, color: &str) -> String {
-    let (right, half, bottom) = (x + WIDTH, y + HEIGHT / 2.0, y + HEIGHT);
-    let path = format!("M{x} {half}L{right} {y}M{x} {bottom}L{right} {half}");
-    block(x, y, 0.22, color) + &stroke(&path, 1.6, None, color)
-}
-
-fn braille(bits: u32, x: f64, y: f64, color: &str) -> String {
+fn braille(bits: u32, x: f64) -> String {
     const DOTS: [(u32, f64, f64); 8] = [
         (0x01, 0.25, 0.125),
         (0x08, 0.75, 0.125),
@@ -81,7 +101,7 @@ fn braille(bits: u32, x: f64, y: f64, color: &str) -> String {
     ];
     let mut path = String::new();
     for (_, dx, dy) in DOTS.iter().filter(|(bit, ..)| bits & bit != 0) {
-        let _ = write!(path, "M{} {}h0", x + dx * WIDTH, y + dy * HEIGHT);
+        let _ = write!(path, "M{} {}h0", x + dx * WIDTH, dy * HEIGHT);
     }
-    format!("<path d=\"{path}\" stroke=\"{color}\" stroke-width=\"2.8\" stroke-linecap=\"round\"/>\n")
+    path
 }

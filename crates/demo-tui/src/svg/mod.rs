@@ -3,13 +3,13 @@
 
 mod colors;
 mod glyphs;
+mod row;
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use ratatui::buffer::{Buffer, Cell};
-use ratatui::style::{Color, Modifier};
-
-use crate::model::text;
+use ratatui::buffer::Buffer;
 
 /// The size of a cell.
 pub(crate) const WIDTH: f64 = 9.0;
@@ -21,159 +21,111 @@ const FONT_SIZE: f64 = 15.0;
 /// Draws a screen as a self-contained SVG, on a dark or a light ground.
 ///
 /// ```
-/// use demo_tui::{Options, Replay, svg};
+/// use demo_tui::{Offscreen, Options, svg};
 ///
-/// let mut replay = Replay::new(&Options::default());
-/// let picture = svg(&replay.draw(80, 24), false);
+/// let mut screen = Offscreen::new(&Options::default());
+/// let picture = svg(&screen.draw(80, 24), false);
 /// assert!(picture.starts_with("<svg "));
 /// ```
 pub fn svg(screen: &Buffer, light: bool) -> String {
     let ground = colors::Ground::new(light);
-    let width = f64::from(screen.area.width) * WIDTH + 2.0 * MARGIN;
-    let height = f64::from(screen.area.height) * HEIGHT + 2.0 * MARGIN;
-    let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\">\n\
-         <rect width=\"{width}\" height=\"{height}\" rx=\"8\" fill=\"{}\"/>\n\
-         <g transform=\"translate({MARGIN} {MARGIN})\" font-size=\"{FONT_SIZE}\" xml:space=\"preserve\" \
-         font-family=\"ui-monospace,'DejaVu Sans Mono','Cascadia Mono',Menlo,Consolas,monospace\">\n",
-        ground.back
-    );
+    let mut out = head(screen, &ground);
     for y in screen.area.top()..screen.area.bottom() {
-        row(&mut out, screen, y, &ground);
+        let row = row::row(screen, y, &ground);
+        if !row.is_empty() {
+            let _ = writeln!(out, "<g transform=\"translate(0 {})\">\n{row}</g>", top(screen, y));
+        }
     }
     out.push_str("</g>\n</svg>\n");
     out
 }
 
-/// Cells next to each other that look alike.
-struct Run {
-    x: u16,
-    columns: u16,
-    text: String,
-    fore: String,
-    modifiers: Modifier,
-}
-
-fn row(out: &mut String, screen: &Buffer, y: u16, ground: &colors::Ground) {
-    let top = f64::from(y - screen.area.y) * HEIGHT;
-    let mut runs: Vec<Run> = Vec::new();
-    let mut backs: Vec<(u16, u16, String)> = Vec::new();
-    let mut x = screen.area.left();
-    while x < screen.area.right() {
-        let cell = &screen[(x, y)];
-        let columns = u16::try_from(text::width(cell.symbol())).unwrap_or(1).max(1);
-        let (fore, back) = inks(cell, ground);
-        if let Some(back) = back {
-            match backs.last_mut() {
-                Some((from, length, color)) if *color == back && *from + *length == x => *length += columns,
-                _ => backs.push((x, columns, back)),
+/// Draws screens that follow each other as one moving picture without a script, up to `end` and from the beginning again.
+///
+/// The screens stand side by side as on a film that moves in steps. Each row that occurs is drawn once.
+pub(crate) fn moving(screens: &[(Duration, Buffer)], end: Duration, light: bool) -> String {
+    let Some((_, first)) = screens.first() else { return String::new() };
+    let ground = colors::Ground::new(light);
+    let (width, height) = (f64::from(first.area.width) * WIDTH, f64::from(first.area.height) * HEIGHT);
+    let (mut known, mut defs, mut film) = (HashMap::new(), String::new(), String::new());
+    let mut steps = String::new();
+    for (nth, (at, screen)) in screens.iter().enumerate() {
+        let shift = nth as f64 * width;
+        let percent = at.as_secs_f64() / end.as_secs_f64().max(0.001) * 100.0;
+        let _ = writeln!(steps, "{percent:.3}%{{transform:translateX(-{shift}px)}}");
+        let _ = writeln!(film, "<g transform=\"translate({shift} 0)\">");
+        for y in screen.area.top()..screen.area.bottom() {
+            let row = row::row(screen, y, &ground);
+            if row.is_empty() {
+                continue;
             }
+            let next = known.len();
+            let id = *known.entry(row).or_insert_with_key(|row| {
+                let _ = writeln!(defs, "<g id=\"r{next}\">\n{row}</g>");
+                next
+            });
+            let _ = writeln!(film, "<use href=\"#r{id}\" y=\"{}\"/>", top(screen, y));
         }
-        let drawn = cell.symbol().chars().next().and_then(|c| glyphs::glyph(c, left(screen, x), top, &fore));
-        if let Some(drawn) = drawn {
-            runs.push(Run { x, columns, text: drawn, fore: String::new(), modifiers: Modifier::empty() });
-        } else if cell.symbol() != " " || !cell.modifier.is_empty() {
-            match runs.last_mut() {
-                Some(run) if !run.fore.is_empty() && run.joins(x, &fore, cell.modifier) => {
-                    run.text.push_str(cell.symbol());
-                    run.columns += columns;
-                }
-                _ => {
-                    runs.push(Run { x, columns, text: cell.symbol().into(), fore, modifiers: cell.modifier });
-                }
-            }
-        }
-        x += columns;
+        film.push_str("</g>\n");
     }
-    for (x, columns, color) in backs {
-        let (x, width) = (left(screen, x), f64::from(columns) * WIDTH);
-        let _ = writeln!(
-            out,
-            "<rect x=\"{x}\" y=\"{top}\" width=\"{width}\" height=\"{HEIGHT}\" fill=\"{color}\"/>"
-        );
-    }
-    for run in &runs {
-        if run.fore.is_empty() {
-            out.push_str(&run.text);
-        } else if !run.text.trim().is_empty() {
-            run.write(out, left(screen, run.x), top);
-        }
-    }
+    let last = (screens.len() - 1) as f64 * width;
+    let seconds = end.as_secs_f64();
+    format!(
+        "{}<style>@keyframes film{{\n{steps}100%{{transform:translateX(-{last}px)}}\n}}\n\
+         .film{{animation:film {seconds:.2}s steps(1,end) infinite}}\n\
+         @media (prefers-reduced-motion:reduce){{.film{{animation:none;transform:translateX(-{last}px)}}}}</style>\n\
+         <defs>\n{defs}</defs>\n\
+         <svg width=\"{width}\" height=\"{height}\"><g class=\"film\">\n{film}</g></svg>\n</g>\n</svg>\n",
+        head(first, &ground)
+    )
 }
 
-fn left(screen: &Buffer, x: u16) -> f64 {
-    f64::from(x - screen.area.x) * WIDTH
+/// The opening tags and the ground.
+fn head(screen: &Buffer, ground: &colors::Ground) -> String {
+    let width = f64::from(screen.area.width) * WIDTH + 2.0 * MARGIN;
+    let height = f64::from(screen.area.height) * HEIGHT + 2.0 * MARGIN;
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\">\n\
+         <rect width=\"{width}\" height=\"{height}\" rx=\"8\" fill=\"{}\"/>\n\
+         <g transform=\"translate({MARGIN} {MARGIN})\" font-size=\"{FONT_SIZE}\" xml:space=\"preserve\" \
+         font-family=\"ui-monospace,'DejaVu Sans Mono','Cascadia Mono',Menlo,Consolas,monospace\" fill=\"none\">\n",
+        ground.back
+    )
 }
 
-/// The colours of text and, where it is not the ground's, of its background.
-fn inks(cell: &Cell, ground: &colors::Ground) -> (String, Option<String>) {
-    let fore = ground.color(cell.fg).unwrap_or_else(|| ground.fore.to_owned());
-    let back = ground.color(cell.bg);
-    if cell.modifier.contains(Modifier::REVERSED) {
-        (back.unwrap_or_else(|| ground.back.to_owned()), Some(fore))
-    } else {
-        (fore, back.filter(|_| cell.bg != Color::Reset))
-    }
-}
-
-impl Run {
-    fn joins(&self, x: u16, fore: &str, modifiers: Modifier) -> bool {
-        self.x + self.columns == x && self.fore == fore && self.modifiers == modifiers
-    }
-
-    fn write(&self, out: &mut String, x: f64, top: f64) {
-        let mut style = String::new();
-        if self.modifiers.contains(Modifier::BOLD) {
-            style.push_str(" font-weight=\"bold\"");
-        }
-        if self.modifiers.contains(Modifier::DIM) {
-            style.push_str(" opacity=\"0.6\"");
-        }
-        if self.modifiers.contains(Modifier::UNDERLINED) {
-            style.push_str(" text-decoration=\"underline\"");
-        }
-        // The length is fixed, so that another font does not shift the text after it.
-        let length = f64::from(self.columns) * WIDTH;
-        let _ = writeln!(
-            out,
-            "<text x=\"{x}\" y=\"{}\" textLength=\"{length}\" lengthAdjust=\"spacingAndGlyphs\" fill=\"{}\"{style}>{}</text>",
-            top + BASELINE,
-            self.fore,
-            escaped(&self.text)
-        );
-    }
-}
-
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            ' ' => safe.push('\u{a0}'),
-            c => safe.push(c),
-        }
-    }
-    safe
+fn top(screen: &Buffer, y: u16) -> f64 {
+    f64::from(y - screen.area.y) * HEIGHT
 }
 
 #[cfg(test)]
 mod tests {
     use ratatui::layout::Rect;
-    use ratatui::style::Style;
+    use ratatui::style::{Color, Style};
 
     use super::*;
 
+    fn screen(words: &str) -> Buffer {
+        let mut screen = Buffer::empty(Rect::new(0, 0, 8, 2));
+        screen.set_string(0, 0, words, Style::new().fg(Color::Indexed(203)).bold());
+        screen.set_string(0, 1, "─▒⠉", Style::new().reversed());
+        screen
+    }
+
     #[test]
     fn words_are_text_and_lines_are_drawn() {
-        let mut screen = Buffer::empty(Rect::new(0, 0, 8, 2));
-        screen.set_string(0, 0, "a<b & c", Style::new().fg(Color::Indexed(203)).bold());
-        screen.set_string(0, 1, "─▒⠉", Style::new().reversed());
-        let picture = svg(&screen, false);
+        let picture = svg(&screen("a<b & c"), false);
         assert!(picture.contains(">a&lt;b\u{a0}&amp;\u{a0}c</text>"), "{picture}");
         assert!(picture.contains("fill=\"#ff5f5f\" font-weight=\"bold\""), "{picture}");
         assert!(!picture.contains(['─', '▒', '⠉']), "{picture}");
+    }
+
+    #[test]
+    fn rows_of_a_film_are_drawn_once() {
+        let at = Duration::from_secs;
+        let screens = [(at(0), screen("one")), (at(1), screen("two")), (at(3), screen("one"))];
+        let film = moving(&screens, at(4), false);
+        assert_eq!(film.matches("<text").count(), 2, "{film}");
+        assert_eq!(film.matches("<use ").count(), 6, "{film}");
+        assert!(film.contains("25.000%{transform:translateX(-72px)}"), "{film}");
     }
 }

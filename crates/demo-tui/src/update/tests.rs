@@ -1,16 +1,18 @@
 use demo_core::{
-    ChapterInfo, ChartSpec, Finding, FindingState, SeriesRole, SeriesSpec, Severity, Status, Tone,
+    ChapterInfo, ChartKind, ChartSpec, Finding, FindingState, Interval, Intervals, SeriesRole, SeriesSpec,
+    Severity, Status, Tone,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use crate::Options;
 use crate::layout::Kind;
 use crate::theme::Palette;
 use crate::view::view;
 
 fn app() -> App {
-    App::new(Palette::Dark, "test")
+    App::new(Palette::Dark, &Options { mode_label: "test".into(), ..Options::default() })
 }
 
 fn chapter(title: &str) -> ChapterInfo {
@@ -27,8 +29,13 @@ fn chapter(title: &str) -> ChapterInfo {
 fn started() -> Event {
     let roles = [SeriesRole::Part, SeriesRole::Sum, SeriesRole::Whole, SeriesRole::Bound];
     let series = roles.map(|role| SeriesSpec { name: format!("{role:?}"), role }).to_vec();
-    let charts =
-        ["a", "b"].map(|id| ChartSpec { id, title: id.into(), unit: "l".into(), series: series.clone() });
+    let charts = [("a", ChartKind::Curves), ("b", ChartKind::Stack)].map(|(id, kind)| ChartSpec {
+        id: id.into(),
+        title: id.into(),
+        unit: "l".into(),
+        kind,
+        series: series.clone(),
+    });
     let chapters = vec![chapter("one"), chapter("two"), chapter("three")];
     Event::Started { subject: "a subject".into(), chapters, charts: charts.to_vec() }
 }
@@ -42,7 +49,7 @@ fn press(app: &mut App, press: Press) -> Vec<Command> {
 }
 
 fn text(piece: &str) -> Event {
-    Event::Text { panel: "diagnosis", piece: piece.into() }
+    Event::Text { panel: "diagnosis".into(), piece: piece.into(), detail: false }
 }
 
 #[test]
@@ -60,7 +67,7 @@ fn quitting_leaves_when_the_story_has_ended() {
     let mut app = app();
     assert_eq!(app.update(Action::Shutdown), [Command::Send(Input::Quit)]);
     let ended = apply(&mut app, 1, Event::Finished { outcome: Outcome::Quit });
-    assert_eq!(ended, [Command::Keep(Moment::Finished), Command::Leave]);
+    assert_eq!(ended, [Command::Leave]);
 }
 
 #[test]
@@ -126,9 +133,43 @@ fn any_key_only_closes_the_help() {
     let mut app = app();
     apply(&mut app, 0, started());
     press(&mut app, Press::Help);
-    assert!(app.help);
+    assert_eq!(app.overlay, Some(Overlay::Help));
     assert_eq!(press(&mut app, Press::Advance), []);
-    assert!(!app.help);
+    assert_eq!(app.overlay, None);
+}
+
+#[test]
+fn next_narration_closes_with_the_key_that_advances() {
+    let mut app = app();
+    apply(&mut app, 0, started());
+    press(&mut app, Press::Ahead);
+    assert_eq!(app.overlay, Some(Overlay::Ahead));
+    press(&mut app, Press::Ahead);
+    assert_eq!(app.overlay, None);
+    press(&mut app, Press::Ahead);
+    assert_eq!(press(&mut app, Press::Advance), [Command::Send(Input::Advance)]);
+    assert_eq!(app.overlay, None);
+}
+
+#[test]
+fn a_log_is_left_without_asking_a_story() {
+    let mut app = app();
+    let length = Duration::from_secs(9);
+    app.update(Action::Played(Player { speed: 1.0, paused: false, length }));
+    apply(&mut app, 0, started());
+    assert_eq!(press(&mut app, Press::Quit), [Command::Leave]);
+    assert_eq!(apply(&mut app, 1, Event::Finished { outcome: Outcome::Quit }), []);
+    app.update(Action::Rewound);
+    assert_eq!((app.finished, app.story.current), (None, None));
+}
+
+#[test]
+fn an_act_brings_its_charts_and_its_time() {
+    let mut app = app();
+    apply(&mut app, 0, started());
+    apply(&mut app, 7, Event::Focused { charts: vec!["b".into()] });
+    let order: Vec<_> = app.story.charts.iter().map(|chart| chart.spec.id.as_ref()).collect();
+    assert_eq!((order, app.story.act_began), (vec!["b", "a"], Duration::from_secs(7)));
 }
 
 #[test]
@@ -144,7 +185,7 @@ fn the_focused_chart_gives_way_to_the_next() {
     assert_eq!(app.first_chart, 1);
 }
 
-const PRESSES: [Press; 13] = [
+const PRESSES: [Press; 21] = [
     Press::Advance,
     Press::Rerun,
     Press::NextPanel,
@@ -155,6 +196,14 @@ const PRESSES: [Press; 13] = [
     Press::PageDown,
     Press::Zoom,
     Press::Help,
+    Press::Details,
+    Press::Ahead,
+    Press::Pause,
+    Press::Faster,
+    Press::Slower,
+    Press::NextChapter,
+    Press::PreviousChapter,
+    Press::End,
     Press::Redraw,
     Press::Quit,
     Press::Interrupt,
@@ -189,12 +238,21 @@ fn any_event() -> impl Strategy<Value = Event> {
         }),
         (tone(), ".{0,200}").prop_map(|(tone, text)| Event::Said { tone, text }),
         (select(vec!["a", "b", "c"]), proptest::collection::vec(proptest::option::of(any::<f64>()), 0..6))
-            .prop_map(|(chart, values)| Event::Sampled { chart, values }),
+            .prop_map(|(chart, values)| Event::Sampled { chart: chart.into(), values }),
         (select(vec!["m", "a longer mark"]), edge)
             .prop_map(|(label, edge)| Event::Marked(demo_core::Mark { label: label.into(), edge })),
         (tone(), ".{0,20}").prop_map(|(tone, text)| Event::Noted { about: "n".into(), tone, text }),
         finding,
-        (select(vec!["p", "q"]), ".{0,200}").prop_map(|(panel, piece)| Event::Text { panel, piece }),
+        (select(vec!["p", "q"]), ".{0,200}", any::<bool>()).prop_map(|(panel, piece, detail)| Event::Text {
+            panel: panel.into(),
+            piece,
+            detail
+        }),
+        select(vec!["a", "b", "c"]).prop_map(|id| Event::Focused { charts: vec![id.into()] }),
+        proptest::collection::vec((".{0,9}", any::<f64>(), any::<f64>()), 0..40).prop_map(|rows| {
+            let rows = rows.into_iter().map(|(label, from, to)| Interval { label, from, to }).collect();
+            Event::Intervals(Intervals { title: "t".into(), unit: "ms".into(), rows, allowed: Some(2) })
+        }),
         (".{0,20}", any::<bool>()).prop_map(|(name, occurred)| Event::Expected { name, occurred }),
         ".{0,90}".prop_map(|reason| Event::Refused { reason }),
     ]

@@ -38,7 +38,6 @@ struct Screen {
 #[derive(Default)]
 struct Seen {
     parser: vt100::Parser,
-    bytes: Vec<u8>,
     /// The writer is gone.
     closed: bool,
 }
@@ -76,7 +75,6 @@ impl Session {
                 while let Ok(count @ 1..) = reader.read(&mut bytes) {
                     let mut seen = screen.seen();
                     seen.parser.process(&bytes[..count]);
-                    seen.bytes.extend_from_slice(&bytes[..count]);
                     screen.changed.notify_all();
                 }
                 screen.seen().closed = true;
@@ -120,6 +118,11 @@ impl Session {
         self.until(&format!("\"{text}\""), |screen| screen.contents().contains(text))
     }
 
+    /// Looks at the screen as it is.
+    pub(crate) fn screen<T>(&self, look: impl Fn(&vt100::Screen) -> T) -> T {
+        look(self.screen.seen().parser.screen())
+    }
+
     /// Sends a signal by its name.
     pub(crate) fn signal(&self, name: &str) {
         let sent = std::process::Command::new("kill").args(["-s", name, &self.id()]).status();
@@ -140,7 +143,7 @@ impl Session {
         assert!(!screen.alternate_screen(), "the main screen is back");
         assert!(!screen.hide_cursor(), "the cursor is visible");
         assert_eq!(termios(&*self.master), self.termios, "echo and lines are as they were");
-        Ended { status, screen: screen.contents(), bytes: seen.bytes.clone() }
+        Ended { status, screen: screen.contents() }
     }
 }
 
@@ -148,8 +151,6 @@ impl Session {
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) screen: String,
-    /// Everything that was ever written.
-    pub(crate) bytes: Vec<u8>,
 }
 
 fn resize(screen: &Screen, columns: u16, rows: u16) {

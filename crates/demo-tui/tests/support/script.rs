@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use demo_core::{
-    ChapterInfo, ChartSpec, Dependency, Event, Finding, FindingState, HealthSnapshot, Mark, MarkEdge,
-    Measurement, NodeHealth, NodeState, Outcome, SeriesRole, SeriesSpec, Severity, Stamped, Status, Tone,
+    ChapterInfo, ChartKind, ChartSpec, Dependency, Event, Finding, FindingState, HealthSnapshot, Interval,
+    Intervals, Mark, MarkEdge, Measurement, NodeHealth, NodeState, Outcome, SeriesRole, SeriesSpec, Severity,
+    Stamped, Status, Tone,
 };
 
 /// Events, one stretch a chapter, each up to a moment worth a picture.
@@ -56,6 +57,7 @@ impl Script {
         match chapter {
             1 => self.wait(3),
             2 => {
+                self.emit(Event::Focused { charts: vec!["letters".into(), "rate".into()] });
                 self.status("measuring", 4);
                 self.wait(4);
                 self.measured("letters before", 12.0, "", "");
@@ -86,6 +88,7 @@ impl Script {
                 self.expected("more letters than the quota", true);
                 self.measured("taken", 44.0, "letters", "quota 30, 14 too many");
                 self.wait(2);
+                self.proof();
             }
             9 => self.diagnosis(
                 "Forty letters came within 0.1 s; each counter looked at the ledger of a moment ago.",
@@ -117,14 +120,27 @@ impl Script {
         self.found(
             "unbooked",
             Severity::Warning,
-            FindingState::Updated,
+            FindingState::Raised,
             "counters 26, ledger 12, 14 unbooked",
         );
         let reason = "not yet: the chapter is not done".into();
         self.emit(Event::Refused { reason });
     }
 
+    /// The first letters that came through the door, each from its arrival to its stamp.
+    fn proof(&mut self) {
+        let row = |nth: u8| {
+            let from = f64::from(nth) * 0.21;
+            let label = format!("counter-{}", nth % 3 + 1);
+            Interval { label, from, to: from + 1.4 + f64::from(nth * 7 % 5) * 0.3 }
+        };
+        let title = "11 letters within 4.7 s, where 10 may be taken".into();
+        let rows = (0..11).map(row).collect();
+        self.emit(Event::Intervals(Intervals { title, unit: "s".into(), rows, allowed: Some(10) }));
+    }
+
     fn rush(&mut self) {
+        self.emit(Event::Focused { charts: vec!["rush".into(), "rate".into()] });
         self.wait(3);
         self.mark("rush", MarkEdge::Moment);
         self.health(NodeState::Suspect, true);
@@ -148,12 +164,14 @@ impl Script {
              - ledger, time to read: 2 ms before, 2 ms during: steady\n\n\
              Alternatives:\n\
              - the counters counted twice: refuted, the letters are there\n\
-             - nobody came: refuted, the queue was as long as ever\n\n\
+             - no letters came: refuted, the queue was as long as ever\n\n\
              Action: unlock the ledger. Expect it to catch up within 2 s.\n"
         );
+        let evidence = "[E1] letters 4/s, then 4/s\n[E2] entries 4/s, then 0/s\n";
+        self.emit(Event::Text { panel: "diagnosis".into(), piece: evidence.into(), detail: true });
         let until = if unfinished { text.find("Alternatives").unwrap_or(0) } else { text.len() };
         for piece in text[..until].split_inclusive(' ') {
-            self.emit(Event::Text { panel: "diagnosis", piece: piece.into() });
+            self.emit(Event::Text { panel: "diagnosis".into(), piece: piece.into(), detail: false });
         }
         self.wait(2);
     }
@@ -179,9 +197,11 @@ impl Script {
         let [a, b, c] = [0.35, 0.33, 0.32].map(|share| seen(self.sum * share));
         let (sum, ledger) = (seen(self.sum), seen(self.ledger));
         let values = vec![a, b, c, sum, ledger, Some(30.0), seen(self.sum - self.ledger)];
-        self.emit(Event::Sampled { chart: "letters", values });
+        self.emit(Event::Sampled { chart: "letters".into(), values });
+        let over = seen((self.sum - 30.0).max(0.0));
+        self.emit(Event::Sampled { chart: "rush".into(), values: vec![a, b, c, sum, Some(30.0), over] });
         let away = if self.rate > 10.0 { 2.0 } else { 0.0 };
-        self.emit(Event::Sampled { chart: "rate", values: vec![Some(self.rate), Some(away)] });
+        self.emit(Event::Sampled { chart: "rate".into(), values: vec![Some(self.rate), Some(away)] });
     }
 
     fn status(&mut self, text: &str, seconds: u64) {
@@ -308,9 +328,10 @@ fn charts() -> Vec<ChartSpec> {
     let series = |name: &str, role| SeriesSpec { name: name.into(), role };
     vec![
         ChartSpec {
-            id: "letters",
+            id: "letters".into(),
             title: "Letters in the last minute".into(),
             unit: "letters".into(),
+            kind: ChartKind::Curves,
             series: vec![
                 series("counter-1", SeriesRole::Part),
                 series("counter-2", SeriesRole::Part),
@@ -322,10 +343,25 @@ fn charts() -> Vec<ChartSpec> {
             ],
         },
         ChartSpec {
-            id: "rate",
+            id: "rate".into(),
             title: "Letters at the door".into(),
             unit: "1/s".into(),
+            kind: ChartKind::Curves,
             series: vec![series("taken", SeriesRole::Good), series("sent away", SeriesRole::Bad)],
+        },
+        ChartSpec {
+            id: "rush".into(),
+            title: "Letters of the rush".into(),
+            unit: "letters".into(),
+            kind: ChartKind::Stack,
+            series: vec![
+                series("counter-1", SeriesRole::Part),
+                series("counter-2", SeriesRole::Part),
+                series("counter-3", SeriesRole::Part),
+                series("counters", SeriesRole::Sum),
+                series("quota", SeriesRole::Bound),
+                series("too many", SeriesRole::Gap),
+            ],
         },
     ]
 }

@@ -15,12 +15,12 @@ use crate::{Background, Charset, ColorChoice, Options, Press, ascii};
 ///
 /// Ignores the environment: colours, Unicode and a dark background by default.
 #[derive(Clone, Debug)]
-pub struct Replay {
+pub struct Offscreen {
     app: App,
     ascii: bool,
 }
 
-impl Replay {
+impl Offscreen {
     /// An empty screen.
     pub fn new(options: &Options) -> Self {
         let nowhere = Environment::default();
@@ -32,7 +32,7 @@ impl Replay {
             Background::Auto => Background::Dark,
             chosen => chosen,
         };
-        let app = App::new(nowhere.palette(color, background), &options.mode_label);
+        let app = App::new(nowhere.palette(color, background), options);
         Self { app, ascii: options.charset == Charset::Ascii }
     }
 

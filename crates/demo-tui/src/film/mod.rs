@@ -1,0 +1,90 @@
+//! Pictures and recordings of a log, without a terminal.
+
+mod cast;
+mod frames;
+
+use std::time::Duration;
+
+use demo_core::Log;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Size;
+
+use crate::{Background, Options, svg};
+
+/// Time between two frames of a cast: a terminal shows no more.
+const CAST: Duration = Duration::from_millis(100);
+/// Time between two frames of a moving picture, whose size grows with them.
+const PICTURE: Duration = Duration::from_millis(500);
+
+/// A log as it looks on a screen of one size, from its first event to its last.
+///
+/// ```
+/// use demo_core::{ChapterInfo, Event, Log, Stamped};
+/// use demo_tui::{Film, Options, Size};
+///
+/// let started = Event::Started { subject: "a glass".into(), chapters: vec![], charts: vec![] };
+/// let log = Log::new(vec![Stamped { at: Default::default(), event: started }])?;
+/// let options = Options::default();
+/// let film = Film::new(&log, Size::new(80, 24), &options);
+/// assert!(film.cast().contains("\"version\":2"));
+/// # Ok::<(), demo_core::LogError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Film<'a> {
+    log: &'a Log,
+    size: Size,
+    options: &'a Options,
+    dwell: Duration,
+}
+
+/// A screen worth a picture.
+#[derive(Clone, Debug)]
+pub struct Still {
+    /// The chapter whose end this is, from 1; `None` for the end of the story.
+    pub chapter: Option<usize>,
+    /// The picture, as SVG.
+    pub svg: String,
+}
+
+impl<'a> Film<'a> {
+    /// A film of the log at its recorded pace. Like [`Offscreen`](crate::Offscreen), it ignores the environment.
+    pub fn new(log: &'a Log, size: Size, options: &'a Options) -> Self {
+        Self { log, size, options, dwell: Duration::ZERO }
+    }
+
+    /// Holds the last screen of each chapter until the chapter has been visible for `dwell`. A story that advances by
+    /// itself leaves no time to read otherwise.
+    #[must_use]
+    pub fn dwell(self, dwell: Duration) -> Self {
+        Self { dwell, ..self }
+    }
+
+    /// An asciicast v2 with one marker per chapter.
+    pub fn cast(&self) -> String {
+        cast::cast(&self.frames(CAST), self.size)
+    }
+
+    /// A moving picture, as an SVG without scripts.
+    pub fn svg(&self) -> String {
+        let frames = self.frames(PICTURE);
+        let end = frames.last().map(|frame| frame.at).unwrap_or_default() + self.dwell.max(PICTURE);
+        let screens: Vec<(Duration, Buffer)> =
+            frames.into_iter().map(|frame| (frame.at, frame.screen)).collect();
+        svg::moving(&screens, end, self.is_light())
+    }
+
+    /// The screen at the end of each chapter, and at the end of the story.
+    pub fn stills(&self) -> Vec<Still> {
+        let light = self.is_light();
+        let ends = frames::ends(self.log, self.size, self.options);
+        ends.into_iter().map(|(chapter, screen)| Still { chapter, svg: svg::svg(&screen, light) }).collect()
+    }
+
+    fn frames(&self, every: Duration) -> Vec<frames::Frame> {
+        frames::frames(self.log, self.size, self.options, every, self.dwell)
+    }
+
+    fn is_light(&self) -> bool {
+        self.options.background == Background::Light
+    }
+}

@@ -1,0 +1,165 @@
+//! The place in a log that is played. Pure: real time comes in, events come out.
+
+use std::time::Duration;
+
+use demo_core::{Event, Log, Stamped};
+
+use crate::app::Player;
+use crate::bindings::Press;
+
+/// Multiples of the recorded pace.
+const SPEEDS: [f64; 7] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
+/// Place of the recorded pace in [`SPEEDS`].
+const RECORDED: usize = 2;
+/// Within this time from its beginning, "back" means the chapter before.
+const BEGINNING: Duration = Duration::from_secs(2);
+
+/// A log and the place that it is played at.
+#[derive(Clone, Debug)]
+pub(crate) struct Playback {
+    events: Vec<Stamped>,
+    /// Index of the next event.
+    next: usize,
+    /// Time in the log.
+    now: Duration,
+    speed: usize,
+    paused: bool,
+}
+
+impl Playback {
+    pub(crate) fn new(log: &Log) -> Self {
+        Self { events: log.events().to_vec(), next: 0, now: Duration::ZERO, speed: RECORDED, paused: false }
+    }
+
+    /// Lets real time pass, and returns the events that have become due.
+    pub(crate) fn pass(&mut self, real: Duration) -> &[Stamped] {
+        if !self.paused {
+            self.now = (self.now + real.mul_f64(SPEEDS[self.speed])).min(self.length());
+        }
+        let from = self.next;
+        self.next += self.events[from..].partition_point(|stamped| stamped.at <= self.now);
+        &self.events[from..self.next]
+    }
+
+    /// Real time until the next event; `None` while there is none to wait for.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        let next = self.events.get(self.next).filter(|_| !self.paused)?;
+        Some(next.at.saturating_sub(self.now).div_f64(SPEEDS[self.speed]))
+    }
+
+    /// Time in the log.
+    pub(crate) fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// The progress, for the screen.
+    pub(crate) fn player(&self) -> Player {
+        Player { speed: SPEEDS[self.speed], paused: self.paused, length: self.length() }
+    }
+
+    /// Follows a key. A jump returns all events up to the new place, for a screen that begins anew.
+    pub(crate) fn press(&mut self, press: Press) -> Option<&[Stamped]> {
+        match press {
+            Press::Pause => self.paused = !self.paused,
+            Press::Faster => self.speed = (self.speed + 1).min(SPEEDS.len() - 1),
+            Press::Slower => self.speed = self.speed.saturating_sub(1),
+            Press::NextChapter => {
+                let to = self.chapters().find(|i| *i >= self.next).unwrap_or(self.events.len() - 1);
+                return Some(self.jump(to));
+            }
+            Press::PreviousChapter => {
+                let begun: Vec<usize> = self.chapters().filter(|i| *i < self.next).collect();
+                let at_its_beginning =
+                    begun.last().is_some_and(|i| self.now <= self.events[*i].at + BEGINNING);
+                let back = if at_its_beginning { 2 } else { 1 };
+                let to = begun.len().checked_sub(back).map_or(0, |i| begun[i]);
+                return Some(self.jump(to));
+            }
+            Press::End => return Some(self.jump(self.events.len() - 1)),
+            _ => {}
+        }
+        None
+    }
+
+    /// Jumps to a chapter, from 0; `None` when the log has not got it.
+    pub(crate) fn enter(&mut self, chapter: usize) -> Option<&[Stamped]> {
+        let entered =
+            |i: &usize| matches!(self.events[*i].event, Event::Entered { chapter: c } if c == chapter);
+        let to = self.chapters().find(entered)?;
+        Some(self.jump(to))
+    }
+
+    fn jump(&mut self, to: usize) -> &[Stamped] {
+        self.now = self.events[to].at;
+        self.next = to + 1;
+        &self.events[..=to]
+    }
+
+    /// Indices of the events that enter a chapter.
+    fn chapters(&self) -> impl Iterator<Item = usize> {
+        let entered = |stamped: &Stamped| matches!(stamped.event, Event::Entered { .. });
+        self.events.iter().enumerate().filter(move |(_, stamped)| entered(stamped)).map(|(i, _)| i)
+    }
+
+    fn length(&self) -> Duration {
+        self.events.last().map(|stamped| stamped.at).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use demo_core::Outcome;
+
+    use super::*;
+
+    /// Three chapters, ten seconds each.
+    fn playback() -> Playback {
+        let at = |s, event| Stamped { at: Duration::from_secs(s), event };
+        let chapters = vec![];
+        let started = Event::Started { subject: "s".into(), chapters, charts: vec![] };
+        let mut events = vec![at(0, started)];
+        events.extend((0..3).map(|i| at(10 * i as u64, Event::Entered { chapter: i })));
+        events.push(at(30, Event::Finished { outcome: Outcome::Completed }));
+        Playback::new(&Log::new(events).unwrap())
+    }
+
+    fn secs(s: u64) -> Duration {
+        Duration::from_secs(s)
+    }
+
+    #[test]
+    fn speed_and_pause_change_the_pace() {
+        let mut p = playback();
+        assert_eq!(p.pass(Duration::ZERO).len(), 2);
+        assert_eq!(p.wait(), Some(secs(10)));
+        p.press(Press::Faster);
+        assert_eq!(p.wait(), Some(secs(5)));
+        assert_eq!((p.pass(secs(4)).len(), p.now()), (0, secs(8)));
+        p.press(Press::Pause);
+        assert_eq!((p.pass(secs(99)).len(), p.now(), p.wait()), (0, secs(8), None));
+        p.press(Press::Pause);
+        assert_eq!(p.pass(secs(1)).len(), 1);
+        for _ in 0..9 {
+            p.press(Press::Slower);
+        }
+        assert_eq!(p.player().speed, 0.25);
+        p.pass(secs(1_000));
+        assert_eq!((p.now(), p.wait()), (secs(30), None));
+    }
+
+    #[test]
+    fn jumps_go_from_chapter_to_chapter() {
+        let mut p = playback();
+        p.pass(secs(13));
+        assert_eq!(p.press(Press::PreviousChapter).map(<[_]>::len), Some(3), "the beginning of this one");
+        assert_eq!(p.press(Press::PreviousChapter).map(<[_]>::len), Some(2), "the one before");
+        assert_eq!(p.press(Press::PreviousChapter).map(<[_]>::len), Some(1));
+        for expected in [2, 3, 4, 5, 5] {
+            assert_eq!(p.press(Press::NextChapter).map(<[_]>::len), Some(expected));
+        }
+        assert_eq!(p.enter(1).map(<[_]>::len), Some(3));
+        assert_eq!(p.now(), secs(10));
+        assert!(p.enter(7).is_none());
+        assert_eq!(p.press(Press::End).map(<[_]>::len), Some(5));
+    }
+}
