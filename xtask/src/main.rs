@@ -61,7 +61,7 @@ const VERBS: [Verb; 9] = [
     },
     Verb {
         name: "media",
-        about: "make the README's picture and a recording anew, from a real run",
+        about: "make the README's pictures and the cast anew, from the log of a real run",
         run: media::run,
     },
     Verb { name: "tidy", about: "check file sizes, module docs and unfinished work", run: tidy::run },

@@ -6,6 +6,8 @@ use clap::{Parser, Subcommand};
 use ratelimiter_cli::Exit;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::pictures::{self, PicturesArgs};
+use crate::replay::{self, ReplayArgs};
 use crate::run::{self, RunArgs};
 
 /// Break a distributed rate limiter for real: counter drift while the store takes no writes, ghost allowing under a
@@ -21,6 +23,10 @@ struct Cli {
 enum Verb {
     /// Play the eleven chapters, on a local cluster unless --endpoint is given
     Run(RunArgs),
+    /// Play the log of a run on the screen: pause, faster, slower, from chapter to chapter
+    Replay(ReplayArgs),
+    /// Make pictures, a moving picture and an asciicast of the log of a run
+    Pictures(PicturesArgs),
 }
 
 /// Runs the command line.
@@ -42,6 +48,8 @@ fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
     runtime.block_on(async {
         match verb {
             Verb::Run(args) => run::run(args).await,
+            Verb::Replay(args) => replay::replay(args).await,
+            Verb::Pictures(args) => pictures::pictures(&args),
         }
     })
 }

@@ -12,6 +12,10 @@ pub(crate) const RUN: &[Exit] = &[
     Exit::Terminated,
 ];
 
+/// The exit codes of the commands that work on a log.
+pub(crate) const LOG: &[Exit] =
+    &[Exit::Success, Exit::Failure, Exit::Usage, Exit::HungUp, Exit::Interrupted, Exit::Terminated];
+
 /// The exit code that belongs to a story's outcome.
 pub(crate) fn of(outcome: &Outcome) -> Exit {
     match outcome {

@@ -1,13 +1,15 @@
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 
 use clap::Args;
 use demo_core::{Input, Outcome, Pace, Stamped};
 use demo_tui::Tui;
-use ratelimiter_cli::{Exit, Signals, Usage};
+use ratelimiter_cli::{Exit, Signals};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 use tokio::task::JoinHandle;
 
 use crate::headless;
+use crate::recording::Recording;
 use crate::screen::{self, ScreenArgs};
 
 #[derive(Debug, Args)]
@@ -15,52 +17,50 @@ pub(crate) struct FrontEndArgs {
     /// Print one line per event instead of opening the screen, and advance chapters automatically
     #[arg(long)]
     headless: bool,
-    /// Print one JSON object per event; implies --headless
+    /// Print the log of events, one JSON object a line, for `replay`; implies --headless
     #[arg(long)]
     json: bool,
+    /// Write the log of events to a file as well
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     #[command(flatten)]
     screen: ScreenArgs,
 }
 
 /// The output of a story.
-pub(crate) enum FrontEnd {
+pub(crate) struct FrontEnd {
+    output: Output,
+    recording: Option<Recording>,
+}
+
+enum Output {
     /// Standard output, one line per event.
     Lines {
         json: bool,
         /// Lines were requested; otherwise they replace a missing terminal.
         requested: bool,
     },
-    /// The terminal, or an invisible screen for recordings and pictures.
-    Screen { tui: Box<Tui>, pace: Pace },
+    /// The terminal.
+    Screen(Box<Tui>),
 }
 
 impl FrontEnd {
     /// Checks all that the front-end needs, before anything is started.
     pub(crate) fn choose(args: &FrontEndArgs, mode_label: &str) -> anyhow::Result<Self> {
         let requested = args.headless || args.json;
-        let screen = &args.screen;
-        if requested && screen.is_requested() {
-            return Err(Usage(
-                "--record, --picture and --offscreen need the screen: leave --headless and --json out".into(),
-            )
-            .into());
-        }
-        if requested || (!screen.is_offscreen() && !std::io::stdout().is_terminal()) {
-            anyhow::ensure!(
-                requested || !screen.is_requested(),
-                "there is no terminal to record: give --offscreen WxH"
-            );
-            return Ok(Self::Lines { json: args.json, requested });
-        }
-        let pace = if screen.is_offscreen() { Pace::Auto } else { Pace::Manual };
-        let tui = Box::new(Tui::new(screen.options(mode_label))?);
-        Ok(Self::Screen { tui, pace })
+        let output = if requested || !std::io::stdout().is_terminal() {
+            Output::Lines { json: args.json, requested }
+        } else {
+            Output::Screen(Box::new(Tui::new(&args.screen.options(mode_label))?))
+        };
+        let recording = args.record.as_deref().map(Recording::create).transpose()?;
+        Ok(Self { output, recording })
     }
 
     pub(crate) fn pace(&self) -> Pace {
-        match self {
-            Self::Lines { .. } => Pace::Auto,
-            Self::Screen { pace, .. } => *pace,
+        match self.output {
+            Output::Lines { .. } => Pace::Auto,
+            Output::Screen(_) => Pace::Manual,
         }
     }
 
@@ -72,14 +72,18 @@ impl FrontEnd {
         inputs: Sender<Input>,
         signals: Signals,
     ) -> anyhow::Result<Exit> {
-        match self {
-            Self::Lines { json, requested } => {
+        let events = match self.recording {
+            Some(recording) => recording.tee(events),
+            None => events,
+        };
+        match self.output {
+            Output::Lines { json, requested } => {
                 if !requested {
                     eprintln!("standard output is no terminal: printing lines, as with --headless");
                 }
                 headless::show(story, events, inputs, json, signals).await
             }
-            Self::Screen { tui, .. } => screen::show(*tui, story, events, inputs, signals).await,
+            Output::Screen(tui) => screen::show(*tui, story, events, inputs, signals).await,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The chaos demo: a distributed rate limiter breaks, is caught, explained and healed, for real.
 //!
 //! This binary composes; the parts live in crates of their own. [`cli`] is the command line, [`run`] plays the chapters of
-//! [`story`].
+//! [`story`]; [`replay`] and [`pictures`] show the log of a run again.
 //! Imports go one way: `cli` uses the commands, and nothing below uses `cli`.
 
 mod cli;
@@ -10,6 +10,9 @@ mod exits;
 mod fault;
 mod front_end;
 mod headless;
+mod pictures;
+mod recording;
+mod replay;
 mod run;
 mod screen;
 mod story;

@@ -10,7 +10,6 @@ use ratelimiter_cli::{BurstSize, Exit, REQUEST, Signals, StoreText, Usage, help_
 use ratelimiter_cluster::{LocalCluster, Proxies};
 use ratelimiter_health::{PollerConfig, RateLimiterHealthPoller};
 use ratelimiter_store::{Link, StoreUrl, StoreVersion};
-use tokio::sync::mpsc;
 
 use crate::engine::DiagnosisEngine;
 use crate::fault::{Fault, WriteFault};
@@ -29,6 +28,9 @@ pub(crate) struct RunArgs {
     front_end: FrontEndArgs,
     #[command(flatten)]
     burst: BurstSize,
+    /// Begin with this chapter; the chapters that it builds on are played first, without keys
+    #[arg(long, value_name = "CHAPTER", value_parser = clap::value_parser!(u16).range(1..=story::CHAPTERS), default_value_t = 1)]
+    from: u16,
     /// Length of the store's write pause, at most 60s
     #[arg(long, default_value_t = PauseDuration::DEFAULT)]
     pause: PauseDuration,
@@ -121,7 +123,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
                 detector,
                 live: Live::new(),
             };
-            play(subject, front_end, signals).await
+            play(subject, front_end, usize::from(args.from) - 1, signals).await
         }
     };
     if let Some(cluster) = cluster {
@@ -166,7 +168,7 @@ async fn answers(store: &StoreUrl, nodes: &[NodeClient]) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn play(subject: Subject, front_end: FrontEnd, signals: Signals) -> anyhow::Result<Exit> {
+async fn play(subject: Subject, front_end: FrontEnd, from: usize, signals: Signals) -> anyhow::Result<Exit> {
     let poller = RateLimiterHealthPoller::new(PollerConfig {
         endpoints: subject.endpoints.clone(),
         interval: Duration::from_secs(2),
@@ -174,11 +176,12 @@ async fn play(subject: Subject, front_end: FrontEnd, signals: Signals) -> anyhow
     });
     let subject = Arc::new(subject);
     let (runner, events) = DemoRunner::new(story::SUBJECT, story::chapters(&subject), Arc::new(poller));
-    let runner = runner.pace(front_end.pace()).charts(story::charts(subject.endpoints.len()));
-    tokio::spawn(story::show_rounds(runner.stage(), &subject.detector, subject.live.clone()));
+    let charts = story::charts(subject.endpoints.len(), &subject.key, subject.limit);
+    let runner = runner.pace(front_end.pace()).charts(charts).starting_at(from).map_err(Usage::of)?;
+    let (live, key) = (subject.live.clone(), subject.key.clone());
+    tokio::spawn(story::show_rounds(runner.stage(), &subject.detector, live, key));
     // From here the chapters alone hold the subject: its detector stops with the story.
     drop(subject);
-    let (keys, inputs) = mpsc::channel(8);
-    let story = tokio::spawn(runner.run(inputs));
+    let (keys, story) = runner.start();
     front_end.show(story, events, keys, signals).await
 }

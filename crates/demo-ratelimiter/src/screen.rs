@@ -1,8 +1,6 @@
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
 use demo_core::{Input, Outcome, Stamped};
-use demo_tui::{Charset, ColorChoice, Options, Picture, Size, Tui};
+use demo_tui::{Charset, ColorChoice, Options, Tui};
 use ratelimiter_cli::{Exit, Signals};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 use tokio::task::JoinHandle;
@@ -18,15 +16,9 @@ pub(crate) struct ScreenArgs {
     /// Draw with ASCII only
     #[arg(long)]
     ascii: bool,
-    /// Record the terminal as an asciicast v2 file with one marker per chapter
-    #[arg(long, value_name = "FILE.cast")]
-    record: Option<PathBuf>,
-    /// Write the screen as SVG at a moment: entered:N=FILE, settled:N=FILE (chapter N begins or is done) or finished=FILE
-    #[arg(long = "picture", value_name = "WHEN=FILE", value_parser = picture)]
-    pictures: Vec<Picture>,
-    /// Draw on an invisible screen of this size, for --record and --picture without a terminal
-    #[arg(long, value_name = "WxH", value_parser = size)]
-    offscreen: Option<Size>,
+    /// Show few panels with much space between lines, for a projector
+    #[arg(long)]
+    large: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -38,15 +30,6 @@ enum Color {
 }
 
 impl ScreenArgs {
-    /// Whether a flag needs the screen.
-    pub(crate) fn is_requested(&self) -> bool {
-        self.record.is_some() || !self.pictures.is_empty() || self.is_offscreen()
-    }
-
-    pub(crate) fn is_offscreen(&self) -> bool {
-        self.offscreen.is_some()
-    }
-
     pub(crate) fn options(&self, mode_label: &str) -> Options {
         Options {
             color: match self.color {
@@ -56,24 +39,10 @@ impl ScreenArgs {
             },
             charset: if self.ascii { Charset::Ascii } else { Charset::Auto },
             mode_label: mode_label.to_owned(),
-            record: self.record.clone(),
-            pictures: self.pictures.clone(),
-            offscreen: self.offscreen,
+            large: self.large,
             ..Options::default()
         }
     }
-}
-
-fn picture(text: &str) -> Result<Picture, String> {
-    let (when, path) = text.split_once('=').ok_or("expected WHEN=FILE, as settled:4=fault.svg")?;
-    let when = when.parse().map_err(|e: demo_tui::MomentError| e.to_string())?;
-    Ok(Picture { when, path: path.into() })
-}
-
-fn size(text: &str) -> Result<Size, String> {
-    let (width, height) = text.split_once('x').ok_or("expected WxH, as 120x36")?;
-    let number = |n: &str| n.parse().map_err(|_| format!("{n:?} is not a number of columns or rows"));
-    Ok(Size { width: number(width)?, height: number(height)? })
 }
 
 /// Shows the story in the terminal until it has ended and the user leaves. The summary is printed afterwards, where the
@@ -88,9 +57,6 @@ pub(crate) async fn show(
     let mut signalled = None;
     let shutdown = async { signalled = Some(signals.next().await) };
     let ending = tui.run(events, inputs, shutdown).await?;
-    for warning in &ending.warnings {
-        eprintln!("demo-ratelimiter: {warning}");
-    }
     let signalled = signalled.or(ending.interrupted.then_some(Exit::Interrupted));
     let Some(outcome) = ending.outcome else {
         // Second Ctrl-C: exit now. The pause's lease expires, and the guardian kills the cluster.

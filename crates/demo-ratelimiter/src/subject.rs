@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::engine::DiagnosisEngine;
 use crate::fault::WriteFault;
-use crate::traffic::{self, Traffic};
+use crate::traffic::Traffic;
 use ratelimiter_detector::{Detector, Log};
 
 /// The subject of the story: a cluster, the faults' sizes, and the detector that observes it.
@@ -39,8 +39,6 @@ pub(crate) struct Subject {
 #[derive(Clone, Debug)]
 pub(crate) struct Live {
     pub(crate) traffic: Arc<Traffic>,
-    /// The keys on the charts.
-    pub(crate) shown: watch::Sender<Vec<Key>>,
     pub(crate) recording: watch::Sender<Recording>,
 }
 
@@ -54,11 +52,7 @@ pub(crate) struct Recording {
 
 impl Live {
     pub(crate) fn new() -> Self {
-        Self {
-            traffic: Arc::default(),
-            shown: watch::Sender::new(traffic::keys()),
-            recording: watch::Sender::new(Recording::default()),
-        }
+        Self { traffic: Arc::default(), recording: watch::Sender::new(Recording::default()) }
     }
 }
 

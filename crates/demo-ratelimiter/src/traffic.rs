@@ -16,6 +16,11 @@ pub(crate) fn keys() -> Vec<Key> {
     KEYS.iter().map(|k| Key::new(k).expect("the workload's keys are valid")).collect()
 }
 
+/// The key of the workload whose counts the chart shows; the others behave alike.
+pub(crate) fn charted() -> Key {
+    Key::new(KEYS[0]).expect("the workload's keys are valid")
+}
+
 pub(crate) fn limit() -> Limit {
     Limit::new(LIMIT.0, LIMIT.1).expect("the workload's limit is valid")
 }

@@ -32,7 +32,21 @@ fn values_out_of_bounds_are_refused_first() {
     refused(&["run", "--pause", "soon"], USAGE, &["soon", "--pause"]);
     refused(&["run", "--key", ""], USAGE, &["--key", "empty"]);
     refused(&["run", "--counting", "fast"], USAGE, &["fast", "atomic, cached, leased, read-then-write"]);
+    refused(&["run", "--from", "12"], USAGE, &["--from", "12", "1..=11"]);
+    refused(&["run", "--from", "0"], USAGE, &["--from"]);
     refused(&["run", "--frobnicate"], USAGE, &["--frobnicate", "--help"]);
+}
+
+#[test]
+fn logs_that_hold_no_story_are_refused() {
+    refused(&["replay", "/nowhere/story.jsonl"], FAILURE, &["/nowhere/story.jsonl", "No such file"]);
+    refused(&["replay", "/dev/null"], FAILURE, &["/dev/null", "--json"]);
+    refused(
+        &["replay", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")],
+        FAILURE,
+        &["Cargo.toml", "line 1"],
+    );
+    refused(&["pictures", "/nowhere/story.jsonl", "--size", "9x9"], USAGE, &["--size", "10 to 300"]);
 }
 
 #[test]

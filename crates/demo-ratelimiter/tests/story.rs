@@ -18,7 +18,12 @@ fn expected(events: &[Value], name: &str) -> bool {
 #[test]
 fn eleven_chapters_two_anomalies_and_a_recovery() {
     let scratch = Scratch::new();
-    let output = demo(&["run", "--json", "--pause", "3s"]).env("TMPDIR", scratch.path()).output().unwrap();
+    let log = Scratch::new();
+    let path = format!("{}/story.jsonl", log.path());
+    let output = demo(&["run", "--json", "--pause", "3s", "--record", &path])
+        .env("TMPDIR", scratch.path())
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", support::stderr(&output));
     let events = events(&output);
     let readme = include_str!("../README.md");
@@ -45,6 +50,38 @@ fn eleven_chapters_two_anomalies_and_a_recovery() {
     let ghosts = |e: &&Value| e["event"] == "found" && e["name"] == "ghost_allowing";
     assert_eq!(events[..burst].iter().find(ghosts), None);
     scratch.is_clean();
+
+    // The log in the file is the one that was printed, and a pipe gets its lines.
+    assert_eq!(std::fs::read(&path).unwrap(), output.stdout);
+    let lines = run(&["replay", &path]);
+    assert_eq!(lines.status.code(), Some(0), "{}", support::stderr(&lines));
+    let lines = String::from_utf8_lossy(&lines.stdout);
+    assert!(
+        lines.contains("Chapter 11 of 11: Demo Complete") && lines.contains("completed: everything"),
+        "{lines}"
+    );
+    let pictures = run(&["pictures", &path, "--out", log.path()]);
+    assert_eq!(pictures.status.code(), Some(0), "{}", support::stderr(&pictures));
+    assert_eq!(
+        std::fs::read_dir(log.path()).unwrap().count(),
+        1 + 11 + 3,
+        "log, chapters, end, film and cast"
+    );
+}
+
+#[test]
+fn later_chapters_play_what_they_build_on() {
+    let output = run(&["run", "--json", "--from", "8"]);
+    assert_eq!(output.status.code(), Some(0), "{}", support::stderr(&output));
+    let events = events(&output);
+    let entered: Vec<_> = events
+        .iter()
+        .filter(|e| e["event"] == "entered")
+        .map(|e| e["chapter"].as_u64().unwrap() + 1)
+        .collect();
+    assert_eq!(entered, [3, 8, 9, 10, 11]);
+    assert!(expected(&events, "ghost allowing"));
+    assert!(measured(&events, "burst allowed") > 10.0, "more than the limit");
 }
 
 #[test]

@@ -15,13 +15,17 @@ const SPACE: &str = " ";
 const CTRL_C: &str = "\x03";
 
 fn start(scratch: &Scratch, arguments: &[&str]) -> Session {
-    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_demo-ratelimiter"));
-    command.arg("run");
-    command.args(arguments);
+    let mut command = command(&[&["run"], arguments].concat());
     command.env("RATELIMITER_NODE_BIN", node_binary().unwrap());
     command.env("TMPDIR", scratch.path());
-    command.env_remove("NO_COLOR");
     Session::run(command, 120, 36)
+}
+
+fn command(arguments: &[&str]) -> CommandBuilder {
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_demo-ratelimiter"));
+    command.args(arguments);
+    command.env_remove("NO_COLOR");
+    command
 }
 
 /// Plays up to the middle of the pause.
@@ -37,8 +41,9 @@ fn in_the_pause(scratch: &Scratch) -> Session {
 
 #[test]
 fn keys_play_all_chapters_while_resizing() {
-    let scratch = Scratch::new();
-    let mut session = start(&scratch, &["--pause", "4s"]);
+    let (scratch, logs) = (Scratch::new(), Scratch::new());
+    let log = format!("{}/story.jsonl", logs.path());
+    let mut session = start(&scratch, &["--pause", "4s", "--record", &log]);
     session.see("1. Welcome");
     session.press(SPACE);
     session.see("2. Cluster Health");
@@ -65,6 +70,7 @@ fn keys_play_all_chapters_while_resizing() {
     session.press(SPACE);
     session.see("9. Ghost Allowing Detection");
     session.see("ghost_allowing");
+    session.see("admissions within");
     session.press("\x1b[C");
     session.see("10. Ghost Allowing Diagnosis");
     session.see("load rose faster than state");
@@ -72,11 +78,31 @@ fn keys_play_all_chapters_while_resizing() {
     session.see("11. Demo Complete");
     session.press(SPACE);
     session.see("Completed: everything expected occurred");
+    let live = session.screen(panels_of);
     session.press("q");
     let Ended { status, screen, .. } = session.end();
     assert_eq!(status.exit_code(), 0, "{screen}");
     assert!(screen.contains("completed: everything expected occurred"), "{screen}");
     scratch.is_clean();
+
+    // The log is played again, without a cluster, to the same last screen.
+    let mut session = Session::run(command(&["replay", &log, "--from", "8"]), 120, 36);
+    session.see("8. Ghost Allowing Chaos");
+    session.press(SPACE);
+    session.see("paused");
+    session.press("\x1b[D");
+    session.see("7. Recovery");
+    session.press("\x1b[F");
+    session.see("Completed: everything expected occurred");
+    session.until("the same panels", |screen| panels_of(screen) == live);
+    session.press("q");
+    assert_eq!(session.end().status.exit_code(), 0);
+}
+
+/// The screen without the lines that differ between a live story and a log: header, status and keys.
+fn panels_of(screen: &vt100::Screen) -> Vec<String> {
+    let lines: Vec<String> = screen.contents().lines().map(|line| line.trim_end().to_owned()).collect();
+    lines[1..34].to_vec()
 }
 
 #[test]
@@ -106,8 +132,8 @@ fn signals_during_the_pause_clean_up() {
 #[test]
 fn unwritable_recordings_fail_before_anything_starts() {
     let scratch = Scratch::new();
-    let Ended { status, screen, .. } = start(&scratch, &["--record", "/nowhere/demo.cast"]).end();
+    let Ended { status, screen, .. } = start(&scratch, &["--record", "/nowhere/story.jsonl"]).end();
     assert_eq!(status.exit_code(), 1, "{screen}");
-    assert!(screen.contains("/nowhere/demo.cast"), "{screen}");
+    assert!(screen.contains("/nowhere/story.jsonl"), "{screen}");
     assert!(!screen.contains("starting"), "{screen}");
 }

@@ -1,78 +1,124 @@
 use std::time::Duration;
 
-use demo_core::{ChartSpec, Event, SeriesRole, SeriesSpec, Stage};
-use ratelimiter_api::{Key, NodeObservation, Observation};
+use demo_core::{ChartKind, ChartSpec, Event, SeriesRole, SeriesSpec, Stage};
+use ratelimiter_api::{Key, Limit, NodeObservation, Observation};
 use ratelimiter_chaos::Tally;
 use ratelimiter_invariants::{KeyReading, Reading};
 
-const ADMISSIONS: &str = "admissions";
+use crate::traffic;
+
+/// Nodes' admissions against the shared count, for one key of the workload.
+const DRIFT: &str = "drift";
+/// Nodes' admissions against the limit, for the key of the burst.
+const BURST: &str = "burst";
+/// Answers a second.
 const CHECKS: &str = "checks";
 
-/// The charts: counts and drift, which are the argument of the story, and the traffic.
-pub(crate) fn charts(nodes: usize) -> Vec<ChartSpec> {
+/// The charts of the act about drift.
+pub(super) const DRIFT_ACT: [&str; 2] = [DRIFT, CHECKS];
+/// The charts of the act about the burst.
+pub(super) const GHOST_ACT: [&str; 2] = [BURST, CHECKS];
+
+/// The charts: one an act, which is its argument, and the traffic.
+pub(crate) fn charts(nodes: usize, key: &Key, limit: Limit) -> Vec<ChartSpec> {
     let line = |name: &str, role| SeriesSpec { name: name.to_owned(), role };
-    let mut admissions: Vec<_> = (1..=nodes).map(|i| line(&format!("node-{i}"), SeriesRole::Part)).collect();
-    admissions.extend([
+    let parts = || (1..=nodes).map(|i| line(&format!("node-{i}"), SeriesRole::Part));
+    let title = |key: &Key, limit: Limit| format!("Admissions of {key} in {} s", limit.window().as_secs());
+    let drift = [
         line("nodes", SeriesRole::Sum),
         line("store", SeriesRole::Whole),
         line("drift", SeriesRole::Gap),
         line("limit", SeriesRole::Bound),
-    ]);
+    ];
+    let burst =
+        [line("nodes", SeriesRole::Sum), line("too many", SeriesRole::Gap), line("limit", SeriesRole::Bound)];
     vec![
         ChartSpec {
-            id: ADMISSIONS,
-            title: "Admissions in the window".into(),
+            id: DRIFT.into(),
+            title: title(&traffic::charted(), traffic::limit()),
             unit: "admissions".into(),
-            series: admissions,
+            kind: ChartKind::Curves,
+            series: parts().chain(drift).collect(),
         },
         ChartSpec {
-            id: CHECKS,
+            id: CHECKS.into(),
             title: "Checks answered".into(),
             unit: "per second".into(),
+            kind: ChartKind::Curves,
             series: vec![line("allowed", SeriesRole::Good), line("denied", SeriesRole::Bad)],
+        },
+        ChartSpec {
+            id: BURST.into(),
+            title: title(key, limit),
+            unit: "admissions".into(),
+            kind: ChartKind::Stack,
+            series: parts().chain(burst).collect(),
         },
     ]
 }
 
 /// Turns every round into a point of every chart.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sampler {
+    /// The key of the burst.
+    key: Key,
     last: Option<(Duration, Tally)>,
 }
 
 impl Sampler {
+    pub(super) fn new(key: Key) -> Self {
+        Self { key, last: None }
+    }
+
     /// Draws a round. `now` and `tally` are the time and the number of checks at this instant.
-    pub(super) fn sample(
-        &mut self,
-        stage: &Stage,
-        observation: &Observation,
-        keys: &[Key],
-        now: Duration,
-        tally: Tally,
-    ) {
-        stage.emit(Event::Sampled { chart: ADMISSIONS, values: admissions(observation, keys) });
+    pub(super) fn sample(&mut self, stage: &Stage, observation: &Observation, now: Duration, tally: Tally) {
+        let reading = Reading::new(observation);
+        let counts = |key: &Key| Counted::of(observation, reading.key(key));
+        stage.emit(Event::Sampled { chart: DRIFT.into(), values: counts(&traffic::charted()).drift() });
+        stage.emit(Event::Sampled { chart: BURST.into(), values: counts(&self.key).burst() });
         if let Some((at, before)) = self.last {
             let seconds = now.saturating_sub(at).as_secs_f64();
             let rate = |now: u64, then: u64| Some(now.saturating_sub(then) as f64 / seconds);
             let values = vec![rate(tally.allowed, before.allowed), rate(tally.denied, before.denied)];
-            stage.emit(Event::Sampled { chart: CHECKS, values });
+            stage.emit(Event::Sampled { chart: CHECKS.into(), values });
         }
         self.last = Some((now, tally));
     }
 }
 
-/// One value per series, in their order. A missing sample is a gap, and so is a sum that lacks one.
-fn admissions(observation: &Observation, keys: &[Key]) -> Vec<Option<f64>> {
-    let reading = Reading::new(observation);
-    let counts: Vec<_> = keys.iter().map(|key| reading.key(key)).collect();
-    let sum = |count: &dyn Fn(&KeyReading<'_>) -> Option<u64>| -> Option<u64> {
-        counts.iter().map(|key| count((*key)?)).sum()
-    };
-    let of_node = |node: &NodeObservation| sum(&|key| Some(key.nodes().get(&node.node)?.admissions));
-    let nodes: Vec<Option<u64>> = observation.nodes.iter().map(of_node).collect();
-    let admitted: Option<u64> = nodes.iter().copied().sum();
-    let shared = sum(&|key| key.shared());
-    let limit = sum(&|key| Some(key.limit().admissions().into()));
-    let drift = admitted.zip(shared).map(|(admitted, shared)| admitted.abs_diff(shared));
-    nodes.into_iter().chain([admitted, shared, drift, limit]).map(|value| value.map(|v| v as f64)).collect()
+/// The counts of one key in one round. A missing sample is a gap, and so is a sum that lacks one.
+struct Counted {
+    nodes: Vec<Option<u64>>,
+    admitted: Option<u64>,
+    shared: Option<u64>,
+    limit: Option<u64>,
+}
+
+impl Counted {
+    fn of(observation: &Observation, key: Option<&KeyReading<'_>>) -> Self {
+        let of_node = |node: &NodeObservation| Some(key?.nodes().get(&node.node)?.admissions);
+        let nodes: Vec<Option<u64>> = observation.nodes.iter().map(of_node).collect();
+        Self {
+            admitted: nodes.iter().copied().sum(),
+            nodes,
+            shared: key.and_then(KeyReading::shared),
+            limit: key.map(|key| key.limit().admissions().into()),
+        }
+    }
+
+    /// One value per series of the drift chart, in their order.
+    fn drift(self) -> Vec<Option<f64>> {
+        let drift = self.admitted.zip(self.shared).map(|(admitted, shared)| admitted.abs_diff(shared));
+        values(self.nodes.into_iter().chain([self.admitted, self.shared, drift, self.limit]))
+    }
+
+    /// One value per series of the burst chart, in their order.
+    fn burst(self) -> Vec<Option<f64>> {
+        let over = self.admitted.zip(self.limit).map(|(admitted, limit)| admitted.saturating_sub(limit));
+        values(self.nodes.into_iter().chain([self.admitted, over, self.limit]))
+    }
+}
+
+fn values(counts: impl Iterator<Item = Option<u64>>) -> Vec<Option<f64>> {
+    counts.map(|count| count.map(|count| count as f64)).collect()
 }

@@ -67,7 +67,7 @@ pub(super) async fn diagnose(
         named: answer.cause().map(|cause| (cause.entity.clone(), cause.mechanism)),
     });
     for line in &explained.lines {
-        stage.emit(Event::Text { panel: PANEL, piece: format!("{line}\n") });
+        stage.emit(Event::Text { panel: PANEL.into(), piece: format!("{line}\n"), detail: false });
     }
     stage.emit(Event::Reported { name: injected.anomaly.into(), report: serde_json::to_value(&**answer)? });
     Ok(())

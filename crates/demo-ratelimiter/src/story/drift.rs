@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -5,18 +6,21 @@ use demo_core::{Chapter, ChapterResult, MarkEdge, Stage, Tone};
 use diagnosis::Mechanism;
 use ratelimiter_chaos::PauseReport;
 use ratelimiter_diagnosis::STORE;
-use ratelimiter_invariants::Invariant;
+use ratelimiter_invariants::{Invariant, Reading};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, interval, sleep_until};
 
 use super::counts::Counts;
 use super::diagnosing::{self, Diagnosed, EXPLAINED, Injected};
 use super::handover::Handover;
+use super::opening::SETUP;
 use crate::fault::WriteFault;
 use crate::subject::Subject;
 use crate::traffic;
 use ratelimiter_detector::{Log, Round};
 
+/// Title of the chapter that later ones build on.
+const CHAOS: &str = "Counter Drift Chaos";
 /// The anomaly that this act expects.
 const COUNTER_DRIFT: &str = "counter drift";
 /// Label of the fault on the time axis.
@@ -32,7 +36,7 @@ struct Paused {
     report: PauseReport,
     /// Start of the workload.
     act_began: Instant,
-    /// The round and key of the largest drift during the pause.
+    /// The counts of the charted key in the round with the largest drift.
     largest: Option<Counts>,
 }
 
@@ -44,7 +48,7 @@ pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) 
     let share: Share = (Arc::clone(subject), Handover::new());
     vec![
         Chapter::new(
-            "Counter Drift Chaos",
+            CHAOS,
             format!(
                 "{described} The nodes go on \
                  deciding from their own counts, and their admissions cannot reach the store.\n\n\
@@ -54,6 +58,7 @@ pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) 
         .key_hint("the detection")
         .blocks_advance()
         .repeatable()
+        .needs([SETUP])
         .on_enter_with(share.clone(), inject),
         Chapter::new(
             "Counter Drift Detection",
@@ -62,9 +67,11 @@ pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) 
              three sync intervals, since admissions need that time to reach the store.",
         )
         .key_hint("the diagnosis")
+        .needs([CHAOS])
         .on_enter_with(share.clone(), detect),
         Chapter::new("Counter Drift Diagnosis", EXPLAINED)
             .key_hint("recovery")
+            .needs([CHAOS])
             .on_enter_with((share.clone(), diagnosed.clone()), diagnose),
         Chapter::new(
             "Recovery",
@@ -72,13 +79,13 @@ pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) 
              own, so none is counted twice. The workload stops, and the counts must agree exactly.",
         )
         .key_hint("skip")
+        .needs([CHAOS])
         .auto_advance()
         .on_enter_with(share, recover),
     ]
 }
 
 async fn inject(stage: Stage, (subject, paused): Share) -> ChapterResult {
-    subject.live.shown.send_replace(traffic::keys());
     let act_began = subject.live.traffic.start(&subject.endpoints, subject.scope)?;
     if !stage.countdown("the store will stop taking writes", 3).await {
         return Ok(());
@@ -122,7 +129,8 @@ async fn inject(stage: Stage, (subject, paused): Share) -> ChapterResult {
 
 /// The larger drift: the largest so far, or one of this round.
 fn larger(largest: Option<Counts>, round: &Round) -> Option<Counts> {
-    largest.into_iter().chain(Counts::of_workload(&round.observation)).max_by_key(Counts::drift)
+    let charted = Counts::of(&traffic::charted(), &Reading::new(&round.observation));
+    largest.into_iter().chain(charted).max_by_key(Counts::drift)
 }
 
 /// The largest drift, with the rounds that are still queued.
@@ -160,13 +168,16 @@ async fn detect(stage: Stage, (subject, paused): Share) -> ChapterResult {
         let detail = format!("{key}: nodes admitted {admitted}, store counted {shared}");
         stage.measured("maximum drift", largest.drift() as f64, "admissions", detail);
     }
-    for other in subject.detector.log().since(pause.started) {
-        let violation = &other.violation;
-        let after = (other.raised - pause.started).as_secs_f64();
-        stage.say(
-            Tone::Bad,
-            format!("{} [{}] after {after:.2} s: {}", violation.invariant, violation.subject, violation.peak),
-        );
+    let log = subject.detector.log();
+    let mut times: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for violated in log.since(pause.started) {
+        let after = (violated.raised - pause.started).as_secs_f64();
+        times.entry(violated.violation.invariant.as_str()).or_default().push(after);
+    }
+    for (invariant, times) in times {
+        let after = times.iter().copied().fold(f64::INFINITY, f64::min);
+        let of = if times.len() > 1 { format!(", {} times", times.len()) } else { String::new() };
+        stage.say(Tone::Bad, format!("violated: {invariant} after {after:.2} s{of}"));
     }
     Ok(())
 }

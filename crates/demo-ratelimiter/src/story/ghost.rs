@@ -2,29 +2,34 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use demo_core::{Chapter, ChapterResult, MarkEdge, Stage, Tone};
+use demo_core::{Chapter, ChapterResult, Event, MarkEdge, Stage, Tone};
 use diagnosis::Mechanism;
 use ratelimiter_api::Outcome;
 use ratelimiter_chaos::{Burst, BurstReport, reset_counter};
 use ratelimiter_diagnosis::CLIENTS;
 use ratelimiter_invariants::{Invariant, Verdict, check_history};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
+use super::charts::GHOST_ACT;
 use super::diagnosing::{self, Diagnosed, EXPLAINED, Injected};
 use super::handover::Handover;
+use super::opening::SETUP;
+use super::proof;
 use crate::subject::Subject;
 use ratelimiter_detector::Log;
 
+/// Title of the chapter that later ones build on.
+const CHAOS: &str = "Ghost Allowing Chaos";
 /// The anomaly that this act expects.
 const GHOST_ALLOWING: &str = "ghost allowing";
 /// Label of the fault on the time axis.
 const BURST: &str = "burst";
 /// Deadline of the detection, from the burst. Usually one round of the observer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Time in which the counts after the burst are observed, before the next chapter.
+const EFFECT: Duration = Duration::from_secs(2);
 /// Time after the burst that belongs to the act.
 const AFTERMATH: Duration = Duration::from_secs(10);
-/// Width of the witness's timeline, in columns.
-const PICTURE: usize = 72;
 
 /// The burst, for the chapters after it.
 #[derive(Debug)]
@@ -42,7 +47,7 @@ pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) 
     let share: Share = (Arc::clone(subject), Handover::new());
     vec![
         Chapter::new(
-            "Ghost Allowing Chaos",
+            CHAOS,
             format!(
                 "{requests} checks of {} arrive at one instant, spread over the nodes. {limit} may pass. But each node \
                  decides before it has the other nodes' counts.",
@@ -52,6 +57,7 @@ pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) 
         .key_hint("the detection")
         .blocks_advance()
         .repeatable()
+        .needs([SETUP])
         .on_enter_with(share.clone(), burst),
         Chapter::new(
             "Ghost Allowing Detection",
@@ -59,16 +65,20 @@ pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) 
              the times of every request and of its answer.",
         )
         .key_hint("the diagnosis")
+        .needs([CHAOS])
         .on_enter_with(share.clone(), detect),
         Chapter::new("Ghost Allowing Diagnosis", EXPLAINED)
             .key_hint("the end")
+            .needs([CHAOS])
             .on_enter_with((share, diagnosed.clone()), diagnose),
     ]
 }
 
 async fn burst(stage: Stage, (subject, sent): Share) -> ChapterResult {
     let limit = subject.limit.admissions();
-    subject.live.shown.send_replace(vec![subject.key.clone()]);
+    // Runs when this act is the first that is played.
+    subject.live.traffic.stop().await;
+    stage.focus(GHOST_ACT);
     let act_began = Instant::now();
     if sent.latest().is_some() {
         reset_counter(&subject.nodes, &subject.key).await?;
@@ -111,6 +121,11 @@ async fn burst(stage: Stage, (subject, sent): Share) -> ChapterResult {
     stage.measured("burst start skew", skew, "ms", "from the first request sent to the last");
     subject.live.traffic.add(tally);
     sent.give(Sent { report, act_began });
+    stage.status("observing the counts", Some(EFFECT));
+    tokio::select! {
+        () = stage.cancelled() => {}
+        () = sleep(EFFECT) => {}
+    }
     Ok(())
 }
 
@@ -140,8 +155,8 @@ async fn detect(stage: Stage, (subject, sent): Share) -> ChapterResult {
     }
     match &report.verdict {
         Verdict::Violated(witness) => {
-            stage.say(Tone::Bad, format!("by the caller's history: {report}"));
-            stage.say(Tone::Plain, witness.timeline(PICTURE).to_string());
+            stage.say(Tone::Bad, "by the caller's history: violated, and here is the proof");
+            stage.emit(Event::Intervals(proof::picture(witness, subject.limit)));
         }
         Verdict::Pass => stage.say(Tone::Good, format!("by the caller's history: {report}")),
         Verdict::Unknown { .. } => stage.say(Tone::Warning, format!("by the caller's history: {report}")),

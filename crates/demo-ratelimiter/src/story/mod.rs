@@ -10,6 +10,7 @@ mod ghost;
 mod handover;
 mod notes;
 mod opening;
+mod proof;
 mod rounds;
 
 use std::sync::Arc;
@@ -24,6 +25,9 @@ use handover::Handover;
 
 /// Name of the subject, for the audience.
 pub(crate) const SUBJECT: &str = "A distributed rate limiter: three nodes, one store";
+
+/// Number of chapters.
+pub(crate) const CHAPTERS: i64 = 11;
 
 /// The story, in order.
 pub(crate) fn chapters(subject: &Arc<Subject>) -> Vec<Chapter> {

@@ -6,11 +6,14 @@ use ratelimiter_chaos::{reset_counter, setup_rate_limit};
 use ratelimiter_store::{Link, StoreVersion};
 use tokio::time::{Instant, sleep_until};
 
+use super::charts::DRIFT_ACT;
 use super::counts::Counts;
 use crate::subject::Subject;
 use crate::traffic;
 use ratelimiter_cli::REQUEST;
 
+/// Title of the chapter that later ones build on.
+pub(super) const SETUP: &str = "Setup";
 /// Time of the workload before the first fault, as a baseline.
 const BASELINE: Duration = Duration::from_secs(5);
 
@@ -43,10 +46,7 @@ fn setup(subject: &Arc<Subject>) -> Chapter {
         subject.limit.admissions(),
         subject.limit.window().as_secs()
     );
-    Chapter::new("Setup", narration)
-        .key_hint("skip")
-        .auto_advance()
-        .on_enter_with(Arc::clone(subject), set_up)
+    Chapter::new(SETUP, narration).key_hint("skip").auto_advance().on_enter_with(Arc::clone(subject), set_up)
 }
 
 async fn cluster_health(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
@@ -70,6 +70,7 @@ async fn cluster_health(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
 }
 
 async fn set_up(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
+    stage.focus(DRIFT_ACT);
     let entry = setup_rate_limit(&subject.nodes, &subject.spec(&subject.key, subject.limit)).await?;
     stage.say(Tone::Plain, format!("{}: limit {}, {} counting", entry.key, entry.limit, entry.counting));
     // A run before this one may have left admissions in the window.

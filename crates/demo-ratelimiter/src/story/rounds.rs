@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use demo_core::{Finding, FindingState, Severity, Stage};
+use ratelimiter_api::Key;
 use ratelimiter_diagnosis::Client;
 use ratelimiter_invariants::{self as invariants, Change, Subject};
 use tokio::sync::broadcast::error::RecvError;
@@ -14,14 +15,15 @@ use ratelimiter_detector::{Clock, Detector, Round};
 /// Shows and records every round until the detector is dropped: notes, chart points and findings on the stage, evidence
 /// in the recording.
 ///
-/// Subscribes before it returns, and the future holds neither the detector nor the subject.
+/// `key` is the key of the burst. Subscribes before it returns, and the future holds neither the detector nor the subject.
 pub(crate) fn show_rounds(
     stage: Stage,
     detector: &Detector,
     live: Live,
+    key: Key,
 ) -> impl Future<Output = ()> + Send + 'static {
     let (mut rounds, clock) = (detector.rounds(), detector.clock());
-    let (mut notes, mut sampler) = (Notes::default(), Sampler::default());
+    let (mut notes, mut sampler) = (Notes::default(), Sampler::new(key));
     async move {
         loop {
             let round: Arc<Round> = match rounds.recv().await {
@@ -34,7 +36,7 @@ pub(crate) fn show_rounds(
             // The tally is of this instant; the round began a while ago.
             let (now, tally) = (clock.at(Instant::now()), live.traffic.tally());
             notes.note(&stage, observation);
-            sampler.sample(&stage, observation, &live.shown.borrow(), now, tally);
+            sampler.sample(&stage, observation, now, tally);
             for change in &round.changes {
                 stage.found(finding(change, &stage, clock));
             }

@@ -1,0 +1,57 @@
+use std::fs::File;
+use std::io::{self, BufReader, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use demo_core::{Log, Transcript};
+use demo_tui::Tui;
+use ratelimiter_cli::{Exit, Signals, Usage, help_of};
+
+use crate::exits;
+use crate::screen::ScreenArgs;
+
+#[derive(Debug, Args)]
+#[command(after_help = help_of(exits::LOG))]
+pub(crate) struct ReplayArgs {
+    /// Log of a run, as `run --json` prints it and `run --record` writes it
+    log: PathBuf,
+    /// Begin with this chapter
+    #[arg(long, value_name = "CHAPTER", value_parser = clap::value_parser!(u16).range(1..))]
+    from: Option<u16>,
+    #[command(flatten)]
+    screen: ScreenArgs,
+}
+
+/// Plays a log on the screen; without a terminal, prints its lines.
+pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<Exit> {
+    let log = read(&args.log)?;
+    if !io::stdout().is_terminal() {
+        return print(&log);
+    }
+    let tui = Tui::new(&args.screen.options("replay"))?;
+    let mut signals = Signals::listen().context("signals cannot be listened to")?;
+    let mut signalled = None;
+    let shutdown = async { signalled = Some(signals.next().await) };
+    let from = args.from.map(|number| usize::from(number) - 1);
+    match tui.replay(&log, from, shutdown).await {
+        Ok(_) => Ok(signalled.unwrap_or(Exit::Success)),
+        Err(error @ demo_tui::TuiError::NoChapter { .. }) => Err(Usage::of(error).into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Reads a log.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Log> {
+    let named = || format!("{}", path.display());
+    let file = File::open(path).with_context(named)?;
+    Log::read(BufReader::new(file)).with_context(named)
+}
+
+fn print(log: &Log) -> anyhow::Result<Exit> {
+    let (mut transcript, mut out) = (Transcript::new(), io::stdout().lock());
+    for line in log.events().iter().flat_map(|stamped| transcript.lines(stamped)) {
+        writeln!(out, "{line}").context("standard output cannot be written to")?;
+    }
+    Ok(Exit::Success)
+}
