@@ -113,7 +113,7 @@ impl App {
     pub(crate) fn panels(&self) -> Vec<Panel> {
         let shown = |panel: &Panel| match panel {
             Panel::Text => self.story.page.is_some(),
-            Panel::Charts => !self.story.charts.is_empty(),
+            Panel::Charts => self.story.charts_to_show() > 0,
             Panel::Intervals => self.story.intervals.is_some(),
             _ => true,
         };

@@ -74,6 +74,7 @@ pub(crate) struct Needs {
     pub(crate) text: bool,
     /// The narration is the summary.
     pub(crate) over: bool,
+    /// Number of charts to show.
     pub(crate) charts: usize,
     pub(crate) chapters: u16,
     /// Lines of the narration, at the width of [`prose_width`].
@@ -161,6 +162,7 @@ fn compact(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
     let charts = match (needs.text, needs.over) {
         // A line above the intervals, and their axis below.
         _ if lower == Panel::Intervals => (needs.intervals + 2).min(height.saturating_sub(4)),
+        _ if lower == Panel::Charts && needs.charts == 0 => 0,
         (true, _) => 7 - u16::from(height < 16),
         (_, true) => yielding(height, height / 3, 5, needs.narration + 1),
         _ => yielding(height, height / 2 + u16::from(height > 14), 7, needs.narration + 1),
@@ -173,7 +175,9 @@ fn compact(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
     } else {
         panels.push((Panel::Narration, rest));
     }
-    panels.push((lower, charts));
+    if !charts.is_empty() {
+        panels.push((lower, charts));
+    }
     panels.push((Panel::Findings, findings));
 }
 
@@ -205,6 +209,8 @@ fn full(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
             let share = rest.height - needs.narration - 2;
             panels.push((Panel::Charts, bottom(&mut rest, share)));
         }
+        panels.push((Panel::Narration, rest));
+    } else if needs.charts == 0 && !needs.text {
         panels.push((Panel::Narration, rest));
     } else if needs.over {
         let charts = bottom(&mut rest, yielding(height, height * 2 / 5, 8, needs.narration + 2));
@@ -305,6 +311,9 @@ mod tests {
                 };
                 let least = if chart == Panel::Intervals { 3 } else { 5 };
                 for (panel, rows) in [(Panel::Narration, 3), (chart, least), (Panel::Findings, 3)] {
+                    if panel == Panel::Charts && charts == 0 {
+                        continue;
+                    }
                     let area = layout.place(panel);
                     prop_assert!(area.is_some_and(|a| a.height >= rows), "{panel:?} {layout:?}");
                 }

@@ -151,11 +151,18 @@ fn at_80x24_nothing_essential_is_cut() {
             title.as_str(),
             first_words[n - 1],
             match n {
-                1..=7 => "Letters in the last minute [letters, ",
+                1 => "one ledger.",
+                2..=7 => "Letters in the last minute [letters, ",
                 9 => "11 letters within 4.7 s, where 10 may be taken",
                 _ => "Letters of the rush [letters, ",
             },
-            if n < 8 { "unbooked" } else { "too many" },
+            if n == 1 {
+                "quota"
+            } else if n < 8 {
+                "unbooked"
+            } else {
+                "too many"
+            },
             "Violations",
             "SPACE ",
             "? help",

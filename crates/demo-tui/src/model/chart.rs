@@ -50,6 +50,11 @@ impl Chart {
         }
     }
 
+    /// Whether there is a value to draw.
+    pub(crate) fn has_data(&self) -> bool {
+        self.samples.iter().any(|sample| sample.values.iter().any(Option::is_some))
+    }
+
     pub(crate) fn samples(&self) -> impl DoubleEndedIterator<Item = &Sample> {
         self.samples.iter()
     }

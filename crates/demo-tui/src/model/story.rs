@@ -159,6 +159,8 @@ impl Story {
                 self.running = false;
                 self.status = None;
                 self.outcome = Some(safe_outcome(outcome));
+                // A live clock is a little ahead of the events, and a log's is not.
+                self.now = *at;
             }
             // Reports for programs are not shown.
             _ => {}
@@ -173,6 +175,11 @@ impl Story {
     /// Whether the chapter can not be left yet.
     pub(crate) fn blocked(&self) -> bool {
         self.running && self.chapter().is_some_and(|c| c.blocks_advance)
+    }
+
+    /// Number of charts, once the first has a value to draw.
+    pub(crate) fn charts_to_show(&self) -> usize {
+        if self.charts.first().is_some_and(Chart::has_data) { self.charts.len() } else { 0 }
     }
 
     /// The findings that still hold.

@@ -79,7 +79,7 @@ pub(crate) fn layout(app: &App) -> Layout {
             intervals: rows(app.story.intervals.as_ref().map_or(0, |i| i.rows.len())),
             text: app.story.page.is_some(),
             over: app.story.outcome.is_some(),
-            charts: app.story.charts.len(),
+            charts: app.story.charts_to_show(),
             chapters: rows(app.story.chapters.len()),
             narration: rows(prose(app, layout::prose_width(app.size, app.large).into()).len()),
             cluster: rows(cluster::rows(&app.story)),

@@ -48,6 +48,10 @@ fn press(app: &mut App, press: Press) -> Vec<Command> {
     app.update(Action::Pressed(press))
 }
 
+fn sampled() -> Event {
+    Event::Sampled { chart: "a".into(), values: vec![Some(1.0)] }
+}
+
 fn text(piece: &str) -> Event {
     Event::Text { panel: "diagnosis".into(), piece: piece.into(), detail: false }
 }
@@ -86,6 +90,7 @@ fn summary_ignores_keys_in_its_first_second() {
 fn text_takes_focus_unless_the_user_chose() {
     let mut app = app();
     apply(&mut app, 0, started());
+    apply(&mut app, 0, sampled());
     apply(&mut app, 0, text("a"));
     assert_eq!(app.focus(), Panel::Text);
     apply(&mut app, 1, Event::Entered { chapter: 1 });
@@ -115,6 +120,7 @@ fn text_is_followed_then_shown_from_its_beginning() {
 fn tab_visits_every_panel_and_comes_back() {
     let mut app = app();
     apply(&mut app, 0, started());
+    apply(&mut app, 0, sampled());
     let all = app.panels();
     let visited: Vec<Panel> = all
         .iter()
@@ -176,6 +182,7 @@ fn an_act_brings_its_charts_and_its_time() {
 fn the_focused_chart_gives_way_to_the_next() {
     let mut app = app();
     apply(&mut app, 0, started());
+    apply(&mut app, 0, sampled());
     press(&mut app, Press::NextPanel);
     press(&mut app, Press::Down);
     assert_eq!(app.first_chart, 1);
