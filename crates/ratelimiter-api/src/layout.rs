@@ -12,6 +12,9 @@
 //! | [`admissions`] | sorted set | one member an admission, `node:boot:sequence`, scored with its time in microseconds on the store's clock |
 //! | [`leases`] | hash and two sorted sets | the grants of a key that is counted as `leased`, and their ends |
 //!
+//! All entries but those of a key have the hash tag `ratelimiter`, so that one member of a store cluster holds them; a key's own
+//! entries have the key as hash tag. A cluster moreover keeps [a copy](LimitCopy) of each limit in use beside its admissions.
+//!
 //! Members are unique to an admission. Adding one twice changes nothing, so a flush whose outcome is unknown is
 //! repeated as it was.
 
@@ -20,20 +23,20 @@ use serde::{Deserialize, Serialize};
 use crate::Key;
 
 /// The hash of limits.
-pub const LIMITS: &str = "ratelimiter:limits";
+pub const LIMITS: &str = "{ratelimiter}:limits";
 /// The version of the hash of limits.
-pub const LIMITS_VERSION: &str = "ratelimiter:limits:version";
+pub const LIMITS_VERSION: &str = "{ratelimiter}:limits:version";
 /// The keys with limits, by the version of their last change.
-pub const LIMITS_CHANGED: &str = "ratelimiter:limits:changed";
+pub const LIMITS_CHANGED: &str = "{ratelimiter}:limits:changed";
 /// The deleted keys, by the version of their deletion.
-pub const LIMITS_DELETED: &str = "ratelimiter:limits:deleted";
+pub const LIMITS_DELETED: &str = "{ratelimiter}:limits:deleted";
 /// The life of the state of the limits, and the floor of the deletions kept.
-pub const LIMITS_STATE: &str = "ratelimiter:limits:state";
+pub const LIMITS_STATE: &str = "{ratelimiter}:limits:state";
 /// The hash of heartbeats.
-pub const NODES: &str = "ratelimiter:nodes";
+pub const NODES: &str = "{ratelimiter}:nodes";
 
 /// The last loss of the store's state.
-pub const LOSS: &str = "ratelimiter:loss";
+pub const LOSS: &str = "{ratelimiter}:loss";
 
 /// The sorted set of a key's admissions. The key is the hash tag: a store cluster keeps all entries of a key together.
 pub fn admissions(key: &Key, epoch: u64) -> String {
@@ -50,12 +53,48 @@ pub fn leases(key: &Key, epoch: u64) -> [String; 3] {
 
 /// All entries of one counter of a key: its admissions, and its grants.
 pub fn counter(key: &Key, epoch: u64) -> [String; 4] {
-    counter_of(key).map(|name| format!("{name}{epoch}"))
+    ["admissions", "grants", "ends", "past"].map(|part| format!("ratelimiter:{part}:{{{key}}}:{epoch}"))
 }
 
-/// The names of the entries of all counters of a key, without their epoch.
-pub fn counter_of(key: &Key) -> [String; 4] {
-    ["admissions", "grants", "ends", "past"].map(|part| format!("ratelimiter:{part}:{{{key}}}:"))
+/// The names of a limit's copy beside the admissions of its key, in a store cluster, where a script reaches the entries of one
+/// slot only. Their types are those of the entries that they stand in for; the version is that of the limit's last change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitCopy {
+    /// Stands in for [`LIMITS`].
+    pub limits: String,
+    /// Stands in for [`LIMITS_CHANGED`].
+    pub changed: String,
+    /// Stands in for [`LIMITS_DELETED`].
+    pub deleted: String,
+    /// Stands in for [`LIMITS_VERSION`].
+    pub version: String,
+    /// Stands in for [`LOSS`].
+    pub loss: String,
+}
+
+impl LimitCopy {
+    /// The copy of one key's limit.
+    pub fn of(key: &Key) -> Self {
+        let name = |part: &str| format!("ratelimiter:{part}:{{{key}}}");
+        Self {
+            limits: name("limits"),
+            changed: name("limits:changed"),
+            deleted: name("limits:deleted"),
+            version: name("limits:version"),
+            loss: name("loss"),
+        }
+    }
+
+    /// The entries themselves, where one store has them all.
+    pub fn originals() -> Self {
+        Self {
+            limits: LIMITS.to_owned(),
+            changed: LIMITS_CHANGED.to_owned(),
+            deleted: LIMITS_DELETED.to_owned(),
+            version: LIMITS_VERSION.to_owned(),
+            loss: LOSS.to_owned(),
+        }
+    }
 }
 
 /// A node's own entry, written at every sync.

@@ -94,7 +94,7 @@ async fn empty_store_gets_its_limits_back() {
     let link = Link::new(cluster.store_url()).unwrap();
     eventually("the limit is in the store again", async || {
         let kept: Result<u64, _> =
-            link.query(cmd("HEXISTS").arg("ratelimiter:limits").arg("kept"), SECOND).await;
+            link.query(cmd("HEXISTS").arg("{ratelimiter}:limits").arg("kept"), SECOND).await;
         kept.is_ok_and(|n| n == 1)
     })
     .await;

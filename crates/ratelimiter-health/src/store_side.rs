@@ -6,7 +6,7 @@ use std::time::Duration;
 use ratelimiter_api::layout::{self, Heartbeat};
 use ratelimiter_api::{CountingMode, LimitEntry, NodeId, SharedCount, SharedGrants, StoreSample};
 use ratelimiter_store::{Link, StoreError};
-use redis::{Value, from_redis_value};
+use redis::{Pipeline, Value, from_redis_value};
 use serde::de::DeserializeOwned;
 
 /// The store's clock, and the keys to be counted.
@@ -23,7 +23,7 @@ pub(crate) async fn contents(link: &Link, deadline: Duration) -> Result<Contents
     pipeline.cmd("TIME").cmd("HGETALL").arg(layout::LIMITS).cmd("HGETALL").arg(layout::NODES);
     type Texts = HashMap<String, String>;
     let ((seconds, micros), limits, nodes): ((u64, u64), Texts, Texts) =
-        link.pipeline(&pipeline, deadline).await?;
+        link.at(layout::LIMITS).pipeline(&pipeline, deadline).await?;
     let mut limits: Vec<LimitEntry> = limits.into_values().filter_map(|text| parse(&text)).collect();
     limits.sort_by(|a, b| a.key.cmp(&b.key));
     let heartbeats =
@@ -44,36 +44,51 @@ pub(crate) async fn counts(
     deadline: Duration,
 ) -> Result<StoreSample, StoreError> {
     let started = tokio::time::Instant::now();
-    let mut pipeline = redis::pipe();
-    for entry in limits {
-        let start = format!("({}", span_end_us.saturating_sub(entry.limit.window_us()));
-        pipeline.cmd("ZCOUNT").arg(layout::admissions(&entry.key, entry.epoch)).arg(start).arg(span_end_us);
-    }
+    let sets: Vec<_> = limits.iter().map(|entry| layout::admissions(&entry.key, entry.epoch)).collect();
     // Where there is nothing to count the latency is still of interest, and so is whether it answers.
-    pipeline.cmd("PING").ignore();
-    let leased = limits.iter().filter(|entry| entry.counting == CountingMode::Leased);
-    for entry in leased.clone() {
+    let places: Vec<_> = sets.iter().map(String::as_str).chain([layout::LIMITS]).collect();
+    let read = link.scatter(&places, deadline, async |mut connection, places| {
+        let mut pipeline = redis::pipe();
+        for &place in &places {
+            match limits.get(place) {
+                Some(entry) => ask(entry, &sets[place], span_end_us, &mut pipeline),
+                None => {
+                    pipeline.cmd("PING");
+                }
+            }
+        }
+        let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
+        let mut answers = answers.into_iter();
+        Ok(places.iter().map(|&place| shared_count(limits.get(place), span_end_us, &mut answers)).collect())
+    });
+    let counts: Vec<Option<SharedCount>> = read.await.into_iter().collect::<Result<_, _>>()?;
+    let keys = limits.iter().zip(counts).filter_map(|(entry, count)| Some((entry.key.clone(), count?)));
+    Ok(StoreSample { keys: keys.collect::<BTreeMap<_, _>>(), latency: started.elapsed() })
+}
+
+fn ask(entry: &LimitEntry, set: &str, span_end_us: u64, pipeline: &mut Pipeline) {
+    let start = format!("({}", span_end_us.saturating_sub(entry.limit.window_us()));
+    pipeline.cmd("ZCOUNT").arg(set).arg(start).arg(span_end_us);
+    if entry.counting == CountingMode::Leased {
         let [grants, ..] = layout::leases(&entry.key, entry.epoch);
         pipeline.cmd("HGETALL").arg(grants);
     }
-    let answers: Vec<Value> = link.pipeline(&pipeline, deadline).await?;
-    let mut answers = answers.into_iter();
-    let counts: Vec<u64> = answers.by_ref().take(limits.len()).map(|count| number(&count)).collect();
-    let books = leased.zip(answers).map(|(entry, book)| {
-        let start_us = span_end_us.saturating_sub(entry.limit.window_us());
-        (&entry.key, grants(&from_redis_value(book).unwrap_or_default(), start_us, span_end_us))
+}
+
+/// Takes the answers to [`ask`]; without a limit, that to a PING.
+fn shared_count(
+    entry: Option<&LimitEntry>,
+    span_end_us: u64,
+    answers: &mut impl Iterator<Item = Value>,
+) -> Option<SharedCount> {
+    let first = answers.next()?;
+    let entry = entry?;
+    let grants = (entry.counting == CountingMode::Leased).then(|| {
+        let book = from_redis_value(answers.next().unwrap_or(Value::Nil)).unwrap_or_default();
+        grants(&book, span_end_us.saturating_sub(entry.limit.window_us()), span_end_us)
     });
-    let mut books: HashMap<_, _> = books.collect();
-    let keys: BTreeMap<_, _> = limits
-        .iter()
-        .zip(counts)
-        .map(|(entry, shared)| {
-            let grants = books.remove(&entry.key);
-            let shared = shared + grants.map_or(0, |grants| grants.charged);
-            (entry.key.clone(), SharedCount { limit: entry.limit, epoch: entry.epoch, shared, grants })
-        })
-        .collect();
-    Ok(StoreSample { latency: started.elapsed(), keys })
+    let shared = number(&first) + grants.map_or(0, |grants| grants.charged);
+    Some(SharedCount { limit: entry.limit, epoch: entry.epoch, shared, grants })
 }
 
 fn number(answer: &Value) -> u64 {

@@ -52,6 +52,11 @@ impl Limits {
         self.newest
     }
 
+    /// The version of a limit's last change; zero for a key without a limit.
+    pub(crate) fn version_of(&self, key: &Key) -> u64 {
+        self.held.get(key).map_or(0, |held| held.version)
+    }
+
     /// The version up to which every change is known.
     pub(crate) fn listed(&self) -> Option<u64> {
         self.listed

@@ -29,6 +29,7 @@ pub(crate) struct Metrics {
     check_seconds: Histogram,
     shed: Counter,
     lost: Gauge,
+    redirects: Family<RedirectLabel, Gauge>,
     clock_jumps: Gauge,
     remembered: Gauge,
     limit: Family<KeyLabel, Gauge>,
@@ -56,6 +57,11 @@ struct KeyLabel {
     key: KeyValue,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RedirectLabel {
+    kind: &'static str,
+}
+
 /// A key as a label, without copying its text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct KeyValue(Key);
@@ -76,6 +82,8 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) clock_jumps: u64,
     pub(crate) remembered: usize,
     pub(crate) lost: u64,
+    /// Answers of the store that were followed by another attempt, over all links.
+    pub(crate) redirects: &'a [(&'static str, u64)],
 }
 
 impl Metrics {
@@ -88,6 +96,7 @@ impl Metrics {
             check_seconds: Histogram::new(CHECK_BUCKETS),
             shed: Counter::default(),
             lost: Gauge::default(),
+            redirects: Family::default(),
             clock_jumps: Gauge::default(),
             remembered: Gauge::default(),
             limit: Family::default(),
@@ -122,6 +131,11 @@ impl Metrics {
             "lost_admissions",
             "Admissions that the store had confirmed and lost, since the start; each was sent again",
             metrics.lost.clone(),
+        );
+        registry.register(
+            "store_redirects",
+            "Answers of the store that were followed by another attempt, such as MOVED, since the start",
+            metrics.redirects.clone(),
         );
         registry.register("shed_connections", "Connections beyond the bounds", metrics.shed.clone());
         registry.register("limit", "Admissions allowed in a window", metrics.limit.clone());
@@ -214,7 +228,11 @@ impl Metrics {
 
     /// The text that Prometheus reads, with gauges as they are now.
     pub(crate) fn render(&self, now: &Snapshot<'_>) -> String {
-        let Snapshot { counters, store, circuit, last_write, clock_jumps, remembered, lost } = *now;
+        let Snapshot { counters, store, circuit, last_write, clock_jumps, remembered, lost, redirects } =
+            *now;
+        for (kind, count) in redirects {
+            self.redirects.get_or_create(&RedirectLabel { kind }).set(count.cast_signed());
+        }
         self.lost.set(lost.cast_signed());
         self.clock_jumps.set(clock_jumps.cast_signed());
         self.remembered.set(i64::try_from(remembered).unwrap_or(i64::MAX));

@@ -111,8 +111,9 @@ impl StoreSync {
                 return Ok(());
             }
             let sent: Vec<_> = batches.iter().map(|b| (&b.span, b.admissions.as_slice())).collect();
-            let forgot = self.store.flush(self.limiter.members(), &sent).await?;
+            let forgot = self.store.flush(self.limiter.members(), &sent).await;
             self.limiter.confirm(&batches, &forgot);
+            forgot.into_iter().find(Result::is_err).unwrap_or(Ok(false))?;
             if batches.iter().map(|b| b.admissions.len()).sum::<usize>() < FLUSH_MOST {
                 return Ok(());
             }
@@ -124,17 +125,19 @@ impl StoreSync {
         let known = self.limiter.known();
         self.limiter.sweep();
         let watched = self.limiter.windows();
-        let spans: Vec<_> = watched.iter().map(|w| &w.span).collect();
+        let spans: Vec<_> = watched.iter().map(|w| (&w.key, &w.span)).collect();
         let mut answer = self.store.refresh(self.limiter.members(), &spans).await?;
         self.limiter.follow_clock(answer.clock);
         self.roster.read(std::mem::take(&mut answer.heartbeats));
-        self.limiter.refresh(&watched, std::mem::take(&mut answer.windows));
+        let behind = self.limiter.refresh(&watched, std::mem::take(&mut answer.windows));
         self.limiter.leases().refresh(self.roster.nodes().nodes.len());
         let seeds = self.seeds.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if self.limiter.follow(&known, &answer, &seeds).await? {
             self.seeds.lock().unwrap_or_else(PoisonError::into_inner).clear();
             self.metrics.retain(|key| self.limiter.limits().get(key).is_some());
         }
+        // A part of the store may not answer while the others do.
+        self.store.copy_limits(&behind?, false).await?;
         self.audit().await?;
         Ok(answer.clock.round_trip())
     }

@@ -6,12 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ConnectionAddr, ErrorKind, RedisError, RedisResult};
+use redis::{AsyncConnectionConfig, ConnectionAddr, ErrorKind, RedisConnectionInfo, RedisError, RedisResult};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
-
-use crate::StoreUrl;
 
 /// One open connection, closed when the last use lets go of it.
 ///
@@ -24,20 +22,20 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects and logs in.
-    pub(crate) async fn open(url: &StoreUrl) -> RedisResult<Self> {
-        match url.address() {
+    pub(crate) async fn open(address: &ConnectionAddr, settings: &RedisConnectionInfo) -> RedisResult<Self> {
+        match address {
             ConnectionAddr::Tcp(host, port) => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await?;
                 // A command is one small packet: waiting to fill it would only delay the answer.
                 stream.set_nodelay(true)?;
-                Self::over(stream, url).await
+                Self::over(stream, settings).await
             }
-            ConnectionAddr::Unix(path) => Self::over(UnixStream::connect(path).await?, url).await,
+            ConnectionAddr::Unix(path) => Self::over(UnixStream::connect(path).await?, settings).await,
             _ => Err(RedisError::from((ErrorKind::InvalidClientConfig, "TLS is not supported"))),
         }
     }
 
-    async fn over<S>(stream: S, url: &StoreUrl) -> RedisResult<Self>
+    async fn over<S>(stream: S, settings: &RedisConnectionInfo) -> RedisResult<Self>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -45,7 +43,6 @@ impl Connection {
         let stream = Metered { stream, sent: Arc::clone(&sent) };
         // A link keeps one deadline around everything; a second one in here would end a use without its error.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
-        let settings = url.settings();
         let (handle, driver) = MultiplexedConnection::new_with_config(settings, stream, config).await?;
         let driver = tokio::spawn(driver).abort_handle();
         Ok(Self { handle, driver, sent })
@@ -59,6 +56,11 @@ impl Connection {
     /// Whether the other end has closed it, or it broke.
     pub(crate) fn is_closed(&self) -> bool {
         self.driver.is_finished()
+    }
+
+    /// Closes it, and ends every use that is on its way.
+    pub(crate) fn abort(&self) {
+        self.driver.abort();
     }
 
     /// Bytes handed to the network so far, by all uses.

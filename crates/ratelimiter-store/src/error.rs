@@ -8,7 +8,9 @@ use crate::{MIN_VERSION, StoreUrl, StoreVersion};
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The text is not a store's URL.
-    #[error("{shown} is not a store URL: {why} (expected redis://[USER:PASSWORD@]HOST[:PORT][/DB])")]
+    #[error(
+        "{shown} is not a store URL: {why} (expected redis://[USER:PASSWORD@]HOST[:PORT][/DB], redis+cluster://HOST:PORT,... or redis+sentinel://HOST:PORT,.../SERVICE)"
+    )]
     Url {
         /// The URL's scheme; the rest may hold a password.
         shown: String,

@@ -1,56 +1,63 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
+use futures_util::future::join_all;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisResult};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use crate::connection::Connection;
+use crate::cluster::Cluster;
+use crate::handle::Handle;
+use crate::line::{Line, Repeat};
+use crate::redirects::{Redirects, Tally};
+use crate::slot::slot_of;
+use crate::trouble::Hint;
 use crate::{StoreError, StoreUrl};
 
-/// After a failed attempt to connect, uses fail at once for this long instead of each trying anew.
-const RETRY_AFTER: Duration = Duration::from_millis(50);
-
-/// One connection to the store, opened when first used and opened again after it broke.
+/// A way to the store: one connection, or in a cluster one for each member; opened when first used and opened again after it
+/// broke.
 ///
-/// A use that misses its deadline gives the connection up. A command postponed on it is then never run by the store,
+/// A use that misses its deadline gives its connection up. A command postponed on it is then never run by the store,
 /// the next use does not wait behind it, and a connection whose other end silently vanished does not outlive one deadline.
 ///
 /// A connection that the store closed while it was idle costs nothing: it is opened again before the use. One that turns
 /// out to be closed during a use is opened again once, within the deadline, when that cannot run a command twice: nothing
-/// of the use was sent, or the caller states that the commands are idempotent.
+/// of the use was sent, or the caller states that the commands are idempotent. The same holds of a store that answers that it
+/// is a replica: it ran nothing, and behind sentinels the next connection is to the primary.
+///
+/// [`at`](Self::at) names the key that the commands are about. In a cluster it chooses the member; elsewhere it changes nothing.
 #[derive(Debug)]
 pub struct Link {
     url: StoreUrl,
-    /// Never held while anything is waited for: a use that has missed its deadline must not wait for another one.
-    slot: Mutex<Slot>,
-    /// Held by the one use that opens a connection.
-    opening: tokio::sync::Mutex<()>,
+    way: Way,
+    tally: Arc<Tally>,
 }
 
-#[derive(Debug, Default)]
-struct Slot {
-    connection: Option<Arc<Connection>>,
-    failed: Option<(Instant, StoreError)>,
+#[derive(Debug)]
+enum Way {
+    One(Line),
+    Cluster(Cluster),
 }
 
-/// Whether commands may run twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Repeat {
-    /// They are sent again only when the first attempt sent nothing.
-    Never,
-    /// Running them twice is as good as once.
-    Allowed,
+/// The part of a store that holds one key.
+#[derive(Clone, Copy, Debug)]
+pub struct At<'a> {
+    link: &'a Link,
+    slot: u16,
 }
 
 impl Link {
     /// A link to a store. Opens nothing.
     ///
     /// # Errors
-    /// When the store's address is of a kind that is not supported.
+    /// None at present; a kind of store that cannot be connected to would be one.
     pub fn new(url: StoreUrl) -> Result<Self, StoreError> {
-        url.supported()?;
-        Ok(Self { url, slot: Mutex::default(), opening: tokio::sync::Mutex::default() })
+        let tally = Arc::<Tally>::default();
+        let way = match url.kind() {
+            crate::StoreKind::Cluster => Way::Cluster(Cluster::new(url.clone(), Arc::clone(&tally))),
+            crate::StoreKind::Single | crate::StoreKind::Sentinel => Way::One(Line::new(url.clone())),
+        };
+        Ok(Self { url, way, tally })
     }
 
     /// The store this link leads to.
@@ -58,11 +65,157 @@ impl Link {
         &self.url
     }
 
-    /// Runs one command.
+    /// The part of the store that holds `key`.
+    pub fn at(&self, key: &str) -> At<'_> {
+        At { link: self, slot: slot_of(key) }
+    }
+
+    /// A part of the store, whichever: for questions that any member answers.
+    fn anywhere(&self) -> At<'_> {
+        At { link: self, slot: 0 }
+    }
+
+    /// Answers that were followed by another attempt, since the link was made.
+    pub fn redirects(&self) -> Redirects {
+        self.tally.read()
+    }
+
+    /// Closes the connections, if there are any; the next use opens others.
+    pub fn close(&self) {
+        match &self.way {
+            Way::One(line) => line.close(),
+            Way::Cluster(cluster) => cluster.close(),
+        }
+    }
+
+    /// The primaries, each as a store of its own: all of a cluster, or the store itself.
+    ///
+    /// # Errors
+    /// When no member of the cluster answers within `deadline`.
+    pub async fn primaries(&self, deadline: Duration) -> Result<Vec<StoreUrl>, StoreError> {
+        let Way::Cluster(cluster) = &self.way else { return Ok(vec![self.url.clone()]) };
+        let addresses = cluster.primaries(Instant::now() + deadline).await?;
+        addresses.iter().map(|address| self.url.member(address)).collect()
+    }
+
+    /// Runs one command that is about no key.
     ///
     /// # Errors
     /// When the store cannot be reached, does not answer within `deadline`, or answers with an error.
     pub async fn query<T: FromRedisValue>(&self, command: &Cmd, deadline: Duration) -> Result<T, StoreError> {
+        self.anywhere().query(command, deadline).await
+    }
+
+    /// Runs a pipeline that is about no key.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query).
+    pub async fn pipeline<T: FromRedisValue>(
+        &self,
+        pipeline: &Pipeline,
+        deadline: Duration,
+    ) -> Result<T, StoreError> {
+        self.anywhere().pipeline(pipeline, deadline).await
+    }
+
+    /// Runs anything that needs a connection and is about no key, under one deadline that includes opening it.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query).
+    pub async fn run<T, F: Future<Output = RedisResult<T>>>(
+        &self,
+        deadline: Duration,
+        operation: impl Fn(Handle) -> F,
+    ) -> Result<T, StoreError> {
+        self.anywhere().run(deadline, operation).await
+    }
+
+    /// As [`run`](Self::run), for commands that may run twice: after the connection broke during the first attempt, they are
+    /// sent again.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query).
+    pub async fn run_idempotent<T, F: Future<Output = RedisResult<T>>>(
+        &self,
+        deadline: Duration,
+        operation: impl Fn(Handle) -> F,
+    ) -> Result<T, StoreError> {
+        self.anywhere().run_idempotent(deadline, operation).await
+    }
+
+    /// Runs commands about many keys that may run twice, in one use for each part of the store. `operation` is given the places
+    /// of some of the keys and returns one value for each of these, in their order. The result has one entry for each key.
+    pub async fn scatter<T, F: Future<Output = RedisResult<Vec<T>>>>(
+        &self,
+        keys: &[&str],
+        deadline: Duration,
+        operation: impl Fn(Handle, Vec<usize>) -> F,
+    ) -> Vec<Result<T, StoreError>> {
+        let every: Vec<usize> = (0..keys.len()).collect();
+        let cluster = match &self.way {
+            Way::One(line) => {
+                let run = |handle| operation(handle, every.clone());
+                let done = line.attempt(deadline, Repeat::Allowed, false, run).await;
+                return each(&every, done.map_err(|trouble| trouble.error))
+                    .map(|(_, result)| result)
+                    .collect();
+            }
+            Way::Cluster(cluster) => cluster,
+        };
+        let until = Instant::now() + deadline;
+        let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut results: Vec<Option<Result<T, StoreError>>> = keys.iter().map(|_| None).collect();
+        for (place, key) in keys.iter().enumerate() {
+            match cluster.owner(slot_of(key), until).await {
+                Ok(owner) => groups.entry(owner).or_default().push(place),
+                Err(error) => results[place] = Some(Err(error)),
+            }
+        }
+        let operation = &operation;
+        let members = groups.iter().map(|(owner, places)| async move {
+            let run = |handle| operation(handle, places.clone());
+            match cluster.once(owner, deadline, Repeat::Allowed, false, run).await {
+                Err(trouble) if trouble.hint != Hint::GiveUp => {
+                    // Not all of them belong there any more: one by one, each finds its place.
+                    let mut found = Vec::new();
+                    for &place in places {
+                        let left = until.saturating_duration_since(Instant::now());
+                        let run = |handle| operation(handle, vec![place]);
+                        found.extend(each(&[place], self.at(keys[place]).run_idempotent(left, run).await));
+                    }
+                    found
+                }
+                done => each(places, done.map_err(|trouble| trouble.error)).collect(),
+            }
+        });
+        for (place, result) in join_all(members).await.into_iter().flatten() {
+            results[place] = Some(result);
+        }
+        let missing = || StoreError::Unreachable { url: self.url.clone(), why: "no answer for a key".into() };
+        results.into_iter().map(|result| result.unwrap_or_else(|| Err(missing()))).collect()
+    }
+}
+
+/// The result of a use, for each of its keys.
+fn each<T>(
+    places: &[usize],
+    done: Result<Vec<T>, StoreError>,
+) -> impl Iterator<Item = (usize, Result<T, StoreError>)> + use<'_, T> {
+    let (values, error) = match done {
+        Ok(values) => (values, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    let failed = error.into_iter().flat_map(|error| places.iter().map(move |_| Err(error.clone())));
+    let results: Vec<_> = values.into_iter().map(Ok).chain(failed).collect();
+    places.iter().copied().zip(results)
+}
+
+impl At<'_> {
+    /// Runs one command.
+    ///
+    /// # Errors
+    /// When the store cannot be reached, does not answer within `deadline`, or answers with an error.
+    pub async fn query<T: FromRedisValue>(self, command: &Cmd, deadline: Duration) -> Result<T, StoreError> {
         self.run(deadline, |mut connection| async move { command.query_async(&mut connection).await }).await
     }
 
@@ -71,7 +224,7 @@ impl Link {
     /// # Errors
     /// As [`query`](Self::query).
     pub async fn pipeline<T: FromRedisValue>(
-        &self,
+        self,
         pipeline: &Pipeline,
         deadline: Duration,
     ) -> Result<T, StoreError> {
@@ -83,111 +236,38 @@ impl Link {
     /// # Errors
     /// As [`query`](Self::query).
     pub async fn run<T, F: Future<Output = RedisResult<T>>>(
-        &self,
+        self,
         deadline: Duration,
-        operation: impl Fn(MultiplexedConnection) -> F,
+        operation: impl Fn(Handle) -> F,
     ) -> Result<T, StoreError> {
         self.attempt(deadline, Repeat::Never, operation).await
     }
 
     /// As [`run`](Self::run), for commands that may run twice: after the connection broke during the first attempt, they are
-    /// sent once more.
+    /// sent again.
     ///
     /// # Errors
     /// As [`query`](Self::query).
     pub async fn run_idempotent<T, F: Future<Output = RedisResult<T>>>(
-        &self,
+        self,
         deadline: Duration,
-        operation: impl Fn(MultiplexedConnection) -> F,
+        operation: impl Fn(Handle) -> F,
     ) -> Result<T, StoreError> {
         self.attempt(deadline, Repeat::Allowed, operation).await
     }
 
-    /// Closes the connection, if there is one; the next use opens another.
-    pub fn close(&self) {
-        self.slot().connection = None;
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn attempt<T, F: Future<Output = RedisResult<T>>>(
-        &self,
+        self,
         deadline: Duration,
         repeat: Repeat,
-        operation: impl Fn(MultiplexedConnection) -> F,
+        operation: impl Fn(Handle) -> F,
     ) -> Result<T, StoreError> {
-        let mut used = None;
-        let result = timeout(deadline, async {
-            let mut repeated = false;
-            loop {
-                let connection = self.connection().await?;
-                let sent = connection.sent();
-                used = Some(Arc::clone(&connection));
-                let error = match operation(connection.handle()).await {
-                    Ok(value) => return Ok(value),
-                    Err(error) => error,
-                };
-                if error.is_unrecoverable_error() {
-                    self.give_up(&connection);
-                }
-                let harmless = repeat == Repeat::Allowed || connection.sent() == sent;
-                if repeated || !harmless || !error.is_connection_dropped() {
-                    return Err(StoreError::new(&self.url, &error));
-                }
-                repeated = true;
-            }
-        })
-        .await;
-        match result {
-            Ok(result) => result,
-            Err(_) => {
-                if let Some(connection) = used {
-                    self.give_up(&connection);
-                }
-                Err(StoreError::Deadline { url: self.url.clone(), deadline })
-            }
-        }
-    }
-
-    async fn connection(&self) -> Result<Arc<Connection>, StoreError> {
-        if let Some(connection) = self.slot().current()? {
-            return Ok(connection);
-        }
-        let _opening = self.opening.lock().await;
-        // Another use may have opened one meanwhile.
-        if let Some(connection) = self.slot().current()? {
-            return Ok(connection);
-        }
-        match Connection::open(&self.url).await {
-            Ok(connection) => {
-                let connection = Arc::new(connection);
-                *self.slot() = Slot { connection: Some(Arc::clone(&connection)), failed: None };
-                Ok(connection)
-            }
-            Err(error) => {
-                let error = StoreError::new(&self.url, &error);
-                self.slot().failed = Some((Instant::now(), error.clone()));
-                Err(error)
-            }
-        }
-    }
-
-    /// Closes this connection, unless another has taken its place: a late failure does not close a successor.
-    fn give_up(&self, broken: &Arc<Connection>) {
-        self.slot().connection.take_if(|current| Arc::ptr_eq(current, broken));
-    }
-}
-
-impl Slot {
-    /// The open connection, if there is one; the error of an attempt to open one that has just failed.
-    fn current(&mut self) -> Result<Option<Arc<Connection>>, StoreError> {
-        self.connection.take_if(|connection| connection.is_closed());
-        match (&self.connection, &self.failed) {
-            (Some(connection), _) => Ok(Some(Arc::clone(connection))),
-            (None, Some((at, error))) if at.elapsed() < RETRY_AFTER => Err(error.clone()),
-            (None, _) => Ok(None),
+        match &self.link.way {
+            Way::One(line) => line.attempt(deadline, repeat, false, operation).await.map_err(|trouble| {
+                self.link.tally.add(&trouble.hint);
+                trouble.error
+            }),
+            Way::Cluster(cluster) => cluster.attempt(self.slot, deadline, repeat, operation).await,
         }
     }
 }

@@ -7,43 +7,170 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
 
 use crate::StoreError;
 
-/// The store's address: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, or `valkey://` likewise.
+/// The store's address, in one of three forms; `valkey` for `redis` likewise:
 ///
-/// The password is never printed, not even by `Debug`.
+/// - `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`: one store;
+/// - `redis+sentinel://[USER[:PASSWORD]@]HOST:PORT,.../SERVICE[/DB]`: the primary that these sentinels name;
+/// - `redis+cluster://[USER[:PASSWORD]@]HOST:PORT,...`: a cluster, of which these are some members.
+///
+/// User and password are those of the store; sentinels are asked without. The password is never printed, not even by `Debug`.
 #[derive(Clone)]
 pub struct StoreUrl {
     /// Shared, since every error carries a copy.
-    info: Arc<ConnectionInfo>,
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    place: Place,
+    settings: RedisConnectionInfo,
+}
+
+/// Where the store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    One(ConnectionAddr),
+    /// The primary of a service, by its sentinels.
+    Sentinel {
+        sentinels: Vec<ConnectionAddr>,
+        service: String,
+    },
+    /// The cluster of these members.
+    Cluster(Vec<ConnectionAddr>),
+}
+
+/// The kind of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// One store.
+    Single,
+    /// A primary with replicas, watched by sentinels.
+    Sentinel,
+    /// Several primaries, each with a part of the keys.
+    Cluster,
 }
 
 impl StoreUrl {
-    /// Whether everything sent there stays on this machine: a loopback address, the name `localhost`, or a socket file.
+    /// The kind of the store.
+    pub fn kind(&self) -> StoreKind {
+        match self.parts.place {
+            Place::One(_) => StoreKind::Single,
+            Place::Sentinel { .. } => StoreKind::Sentinel,
+            Place::Cluster(_) => StoreKind::Cluster,
+        }
+    }
+
+    /// Whether everything sent there stays on this machine: loopback addresses, the name `localhost`, or a socket file.
     pub fn is_loopback(&self) -> bool {
-        match self.info.addr() {
+        self.addresses().iter().all(|address| match address {
             ConnectionAddr::Tcp(host, _) => {
                 host.eq_ignore_ascii_case("localhost")
                     || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
             }
             ConnectionAddr::Unix(_) => true,
             _ => false,
+        })
+    }
+
+    /// One store at `host:port`, with the same user and password: a member of the cluster, or a replica.
+    ///
+    /// # Errors
+    /// When `address` has no port.
+    pub fn member(&self, address: &str) -> Result<Self, StoreError> {
+        let place = Place::One(tcp(address).ok_or_else(|| StoreError::Url {
+            shown: address.to_owned(),
+            why: "it is no HOST:PORT".into(),
+        })?);
+        Ok(Self { parts: Arc::new(Parts { place, settings: self.parts.settings.clone() }) })
+    }
+
+    /// The sentinels, each as a store of its own that is asked without a login; none for the other kinds.
+    pub fn sentinels(&self) -> Vec<Self> {
+        let Place::Sentinel { sentinels, .. } = &self.parts.place else { return Vec::new() };
+        let one = |address: &ConnectionAddr| {
+            let settings = plain(RedisConnectionInfo::default());
+            Self { parts: Arc::new(Parts { place: Place::One(address.clone()), settings }) }
+        };
+        sentinels.iter().map(one).collect()
+    }
+
+    /// The service that the sentinels watch.
+    pub fn service(&self) -> Option<&str> {
+        match &self.parts.place {
+            Place::Sentinel { service, .. } => Some(service),
+            Place::One(_) | Place::Cluster(_) => None,
         }
     }
 
-    /// Refuses the addresses that a [`Link`](crate::Link) cannot connect to.
-    pub(crate) fn supported(&self) -> Result<(), StoreError> {
-        match self.info.addr() {
-            ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_) => Ok(()),
-            _ => Err(StoreError::Url { shown: "redis://...".into(), why: "TLS is not supported".into() }),
-        }
+    pub(crate) fn place(&self) -> &Place {
+        &self.parts.place
     }
 
-    pub(crate) fn address(&self) -> &ConnectionAddr {
-        self.info.addr()
+    fn addresses(&self) -> &[ConnectionAddr] {
+        match &self.parts.place {
+            Place::One(address) => std::slice::from_ref(address),
+            Place::Sentinel { sentinels, .. } => sentinels,
+            Place::Cluster(members) => members,
+        }
     }
 
     pub(crate) fn settings(&self) -> &RedisConnectionInfo {
-        self.info.redis_settings()
+        &self.parts.settings
     }
+}
+
+/// `HOST:PORT` as an address; the host may be in brackets, as IPv6 is.
+pub(crate) fn tcp(address: &str) -> Option<ConnectionAddr> {
+    let (host, port) = address.rsplit_once(':')?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    Some(ConnectionAddr::Tcp(host.to_owned(), port.parse().ok()?))
+}
+
+/// RESP2 is spoken by every supported version, and a user allowed only a few commands may not run HELLO or CLIENT SETINFO.
+fn plain(settings: RedisConnectionInfo) -> RedisConnectionInfo {
+    settings.set_protocol(ProtocolVersion::RESP2).set_skip_set_lib_name()
+}
+
+/// One store's URL, in the words of its library.
+fn one(url: &str) -> Result<ConnectionInfo, String> {
+    let info = url.into_connection_info();
+    info.map_err(|e| reason(url, &e.detail().map_or_else(|| e.to_string(), ToOwned::to_owned)))
+}
+
+fn parse(url: &str) -> Result<Parts, String> {
+    let Some((scheme, rest)) = url.split_once("://") else { return Err("it has no scheme".into()) };
+    let Some((base, kind)) = scheme.split_once('+') else {
+        let info = one(url)?;
+        return Ok(Parts {
+            place: Place::One(info.addr().clone()),
+            settings: plain(info.redis_settings().clone()),
+        });
+    };
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (login, hosts) = authority.rsplit_once('@').map_or(("", authority), |(login, hosts)| (login, hosts));
+    let login = if login.is_empty() { String::new() } else { format!("{login}@") };
+    let (service, db) = match kind {
+        "cluster" if path.is_empty() => ("", ""),
+        "cluster" => return Err("a cluster has no databases".into()),
+        "sentinel" => path.split_once('/').unwrap_or((path, "")),
+        _ => return Err("the scheme has neither +cluster nor +sentinel".into()),
+    };
+    let mut addresses = Vec::new();
+    let mut settings = None;
+    for host in hosts.split(',') {
+        let info = one(&format!("{base}://{login}{host}/{db}"))?;
+        if !matches!(info.addr(), ConnectionAddr::Tcp(..)) {
+            return Err("TLS is not supported".into());
+        }
+        addresses.push(info.addr().clone());
+        settings.get_or_insert_with(|| plain(info.redis_settings().clone()));
+    }
+    let settings = settings.ok_or("it names no host")?;
+    let place = match kind {
+        "cluster" => Place::Cluster(addresses),
+        _ if service.is_empty() => return Err("it names no service, as in .../mymaster".into()),
+        _ => Place::Sentinel { sentinels: addresses, service: service.to_owned() },
+    };
+    Ok(Parts { place, settings })
 }
 
 impl FromStr for StoreUrl {
@@ -53,15 +180,13 @@ impl FromStr for StoreUrl {
         // The text may hold a password, so that a refusal names only the scheme.
         let shown =
             || url.split_once("://").map_or_else(|| "it".to_owned(), |(scheme, _)| format!("{scheme}://..."));
-        let info = url.into_connection_info().map_err(|e| StoreError::Url {
-            shown: shown(),
-            why: reason(url, &e.detail().map_or_else(|| e.to_string(), ToOwned::to_owned)),
-        })?;
-        // RESP2 is spoken by every supported version, and a user allowed only a few commands may not run HELLO or CLIENT SETINFO.
-        let settings =
-            info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2).set_skip_set_lib_name();
-        let url = Self { info: Arc::new(info.set_redis_settings(settings)) };
-        url.supported().map(|()| url)
+        let parts = parse(url).map_err(|why| StoreError::Url { shown: shown(), why })?;
+        if let Place::One(address) = &parts.place
+            && !matches!(address, ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_))
+        {
+            return Err(StoreError::Url { shown: shown(), why: "TLS is not supported".into() });
+        }
+        Ok(Self { parts: Arc::new(parts) })
     }
 }
 
@@ -77,13 +202,22 @@ fn reason(url: &str, why: &str) -> String {
 
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let settings = self.info.redis_settings();
-        f.write_str("redis://")?;
+        let settings = &self.parts.settings;
+        f.write_str(match self.kind() {
+            StoreKind::Single => "redis://",
+            StoreKind::Sentinel => "redis+sentinel://",
+            StoreKind::Cluster => "redis+cluster://",
+        })?;
         if settings.username().is_some() || settings.password().is_some() {
             f.write_str(settings.username().unwrap_or_default())?;
             f.write_str(if settings.password().is_some() { ":***@" } else { "@" })?;
         }
-        write!(f, "{}", self.info.addr())?;
+        for (n, address) in self.addresses().iter().enumerate() {
+            write!(f, "{}{address}", if n > 0 { "," } else { "" })?;
+        }
+        if let Some(service) = self.service() {
+            write!(f, "/{service}")?;
+        }
         if settings.db() != 0 {
             write!(f, "/{}", settings.db())?;
         }
@@ -115,6 +249,22 @@ mod tests {
     }
 
     #[test]
+    fn three_kinds_are_told_apart() {
+        for (url, kind, shown) in [
+            ("redis://h:1", StoreKind::Single, "redis://h:1"),
+            ("redis+cluster://u:p@a:1,b:2", StoreKind::Cluster, "redis+cluster://u:***@a:1,b:2"),
+            ("valkey+sentinel://a:1,b:2/main/3", StoreKind::Sentinel, "redis+sentinel://a:1,b:2/main/3"),
+        ] {
+            let url: StoreUrl = url.parse().unwrap();
+            assert_eq!((url.kind(), url.to_string().as_str()), (kind, shown));
+        }
+        let url: StoreUrl = "redis+cluster://:p@a:1,b:2".parse().unwrap();
+        assert_eq!(url.member("127.0.0.1:7").unwrap().to_string(), "redis://:***@127.0.0.1:7");
+        let url: StoreUrl = "redis+sentinel://:p@a:1,b:2/main".parse().unwrap();
+        assert_eq!(url.sentinels()[1].to_string(), "redis://b:2", "sentinels have no password");
+    }
+
+    #[test]
     fn loopback_is_recognized() {
         for (url, loopback) in [
             ("redis://localhost", true),
@@ -122,6 +272,9 @@ mod tests {
             ("valkey://[::1]:1", true),
             ("redis://10.0.0.1", false),
             ("redis://store.example:6379", false),
+            ("redis+cluster://127.0.0.1:1,127.0.0.1:2", true),
+            ("redis+cluster://127.0.0.1:1,10.0.0.1:2", false),
+            ("redis+sentinel://[::1]:1,localhost:2/s", true),
         ] {
             assert_eq!(url.parse::<StoreUrl>().unwrap().is_loopback(), loopback, "{url}");
         }
@@ -129,7 +282,18 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_in_one_line() {
-        for url in ["", "localhost:6379", "http://a", "rediss://a", "redis://a:99999"] {
+        for url in [
+            "",
+            "localhost:6379",
+            "http://a",
+            "rediss://a",
+            "redis://a:99999",
+            "redis+cluster://",
+            "redis+cluster://a:1/3",
+            "rediss+cluster://a:1",
+            "redis+sentinel://a:1",
+            "redis+ring://a:1",
+        ] {
             let message = url.parse::<StoreUrl>().unwrap_err().to_string();
             assert!(message.contains("expected redis://"), "{url}: {message}");
             assert!(!message.contains('\n'), "{url}: {message}");

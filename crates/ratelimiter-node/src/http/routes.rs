@@ -217,6 +217,7 @@ impl Api {
             clock_jumps: self.limiter.clock_jumps(),
             remembered: self.limiter.remembered(),
             lost: self.limiter.lost(),
+            redirects: &self.store.redirects(),
         });
         answer::text(text, "application/openmetrics-text; version=1.0.0; charset=utf-8")
     }

@@ -20,10 +20,15 @@ impl Limiter {
         loop {
             let changed = self.store.set_limits(&self.known(), entries).await?;
             if let Some((version, kept)) = self.done(changed).await? {
+                let change = |entry: &LimitEntry| Change {
+                    key: entry.key.clone(),
+                    version,
+                    entry: Some(entry.clone()),
+                };
+                let changes: Vec<_> = kept.iter().map(change).collect();
+                self.store.copy_limits(&changes, false).await?;
                 let mut limits = self.limits_mut();
-                for entry in &kept {
-                    limits.change(Change { key: entry.key.clone(), version, entry: Some(entry.clone()) });
-                }
+                changes.into_iter().for_each(|change| limits.change(change));
                 return Ok(kept);
             }
         }
@@ -34,9 +39,12 @@ impl Limiter {
         loop {
             let changed = self.store.delete_limit(&self.known(), key).await?;
             if let Some((version, deleted)) = self.done(changed).await? {
-                if !deleted.is_empty() {
-                    self.limits_mut().change(Change { key: key.clone(), version, entry: None });
+                if let Some(old) = deleted.first() {
+                    let change = Change { key: key.clone(), version, entry: None };
+                    self.store.copy_limits(std::slice::from_ref(&change), false).await?;
+                    self.limits_mut().change(change);
                     self.leases.replaced(key, None);
+                    self.store.drop_counter(old).await;
                 }
                 return Ok(deleted.into_iter().next());
             }
@@ -48,14 +56,14 @@ impl Limiter {
         loop {
             let changed = self.store.reset_counter(&self.known(), key).await?;
             if let Some((version, kept)) = self.done(changed).await? {
-                let entry = kept.into_iter().next();
-                if let Some(entry) = &entry {
-                    let epoch = entry.epoch;
-                    let entry = Some(entry.clone());
-                    self.limits_mut().change(Change { key: key.clone(), version, entry });
-                    self.leases.replaced(key, Some(epoch));
+                if let [entry, old, ..] = kept.as_slice() {
+                    let change = Change { key: key.clone(), version, entry: Some(entry.clone()) };
+                    self.store.copy_limits(std::slice::from_ref(&change), false).await?;
+                    self.limits_mut().change(change);
+                    self.leases.replaced(key, Some(entry.epoch));
+                    self.store.drop_counter(old).await;
                 }
-                return Ok(entry);
+                return Ok(kept.into_iter().next());
             }
         }
     }

@@ -14,7 +14,13 @@ impl Limiter {
         cost: u32,
         first_sequence: u64,
     ) -> Option<Decision> {
-        let known = Known { version: self.limits().version(), coming: cell.lock().coming() };
+        // In a store cluster a limit has a version of its own, beside its grants.
+        let version = if self.store.copies_limits() {
+            self.limits().version_of(&entry.key)
+        } else {
+            self.limits().version()
+        };
+        let known = Known { version, coming: cell.lock().coming() };
         match self.leases.check(entry, cost, first_sequence, known).await {
             Ok(decision) => Some(decision),
             Err(Undecided::Replaced) => None,

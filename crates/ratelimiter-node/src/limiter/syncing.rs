@@ -2,12 +2,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ratelimiter_api::{Key, LimitEntry};
+use ratelimiter_store::StoreError;
 
 use super::{Limiter, of_epoch};
 use crate::admissions::Admission;
 use crate::clock::{Adjusted, Reading};
 use crate::counter::{Counter, CounterCell};
-use crate::shared::{SharedWindow, Span};
+use crate::shared::{Change, KeyRefresh, Span};
 
 /// Admissions of one counter on their way to the store, or asked for there.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct Batch {
 #[derive(Debug)]
 pub(crate) struct Watched {
     counter: Arc<CounterCell>,
+    pub(crate) key: Key,
     epoch: u64,
     pub(crate) span: Span,
 }
@@ -60,9 +62,11 @@ impl Limiter {
         batches
     }
 
-    /// The store holds these, and has forgotten what it had confirmed before of those for which `forgot` is true.
-    pub(crate) fn confirm(&self, batches: &[Batch], forgot: &[bool]) {
+    /// The store holds these, and has forgotten what it had confirmed before of those for which the answer is true. A batch that
+    /// failed stays to be sent.
+    pub(crate) fn confirm(&self, batches: &[Batch], forgot: &[Result<bool, StoreError>]) {
         for (batch, forgot) in batches.iter().zip(forgot) {
+            let Ok(forgot) = forgot else { continue };
             of_epoch(&batch.counter, batch.entry.epoch, |counter| {
                 if *forgot {
                     counter.doubt();
@@ -117,18 +121,36 @@ impl Limiter {
         let now_us = self.clock.now_us();
         let watched = |cell: Arc<CounterCell>| {
             let counter = cell.lock();
-            let (epoch, span) = (counter.entry.epoch, counter.span(now_us));
+            let LimitEntry { key, epoch, .. } = counter.entry.clone();
+            let span = counter.span(now_us);
             drop(counter);
-            Watched { counter: cell, epoch, span }
+            Watched { counter: cell, key, epoch, span }
         };
         self.active.due(now_us).into_iter().map(watched).collect()
     }
 
-    /// Takes the store's answers about the windows, in the same order.
-    pub(crate) fn refresh(&self, watched: &[Watched], answers: Vec<SharedWindow>) {
-        for (Watched { counter, epoch, span }, shared) in watched.iter().zip(answers) {
-            of_epoch(counter, *epoch, |counter: &mut Counter| counter.refresh(span, shared));
+    /// Takes the store's answers about the windows, in the same order. Returns the limits whose copies are missing or behind, as
+    /// after a failover.
+    pub(crate) fn refresh(
+        &self,
+        watched: &[Watched],
+        answers: Vec<Result<KeyRefresh, StoreError>>,
+    ) -> Result<Vec<Change>, StoreError> {
+        let (mut behind, mut failure) = (Vec::new(), Ok(()));
+        for (Watched { counter, key, epoch, span }, answer) in watched.iter().zip(answers) {
+            match answer {
+                Ok(KeyRefresh { window, copy }) => {
+                    of_epoch(counter, *epoch, |counter: &mut Counter| counter.refresh(span, window));
+                    let version = self.limits().version_of(key);
+                    if copy.is_some_and(|copy| copy < version) {
+                        let entry = Some(counter.lock().entry.clone());
+                        behind.push(Change { key: key.clone(), version, entry });
+                    }
+                }
+                Err(error) => failure = Err(error),
+            }
         }
+        failure.map(|()| behind)
     }
 
     /// The store has lost its state: it is asked for every admission that it had confirmed.

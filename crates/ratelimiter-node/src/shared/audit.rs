@@ -1,9 +1,8 @@
 use ratelimiter_api::{LimitEntry, layout};
 use ratelimiter_store::StoreError;
-use redis::{Value, from_redis_value};
 
 use super::members::Members;
-use super::span::{Span, take};
+use super::span::Span;
 use super::store::{BACKGROUND_DEADLINE, SharedStore};
 use crate::admissions::Admission;
 
@@ -23,33 +22,30 @@ impl SharedStore {
         members: &Members,
         doubts: &[Doubts<'_>],
     ) -> Result<Vec<Option<Vec<bool>>>, StoreError> {
-        let mut pipeline = redis::pipe();
-        for Doubts { span, admissions, .. } in doubts {
-            let command = pipeline.cmd("ZMSCORE").arg(&span.set);
-            admissions.iter().for_each(|a| {
-                command.arg(members.name(a.sequence));
-            });
-        }
+        let sets: Vec<_> = doubts.iter().map(|d| d.span.set.as_str()).collect();
+        let held = self.reads.scatter(&sets, BACKGROUND_DEADLINE, async |mut connection, places| {
+            let mut pipeline = redis::pipe();
+            for &place in &places {
+                let command = pipeline.cmd("ZMSCORE").arg(sets[place]);
+                doubts[place].admissions.iter().for_each(|a| {
+                    command.arg(members.name(a.sequence));
+                });
+            }
+            let scores: Vec<Vec<Option<String>>> = pipeline.query_async(&mut connection).await?;
+            Ok(scores.iter().map(|scores| scores.iter().map(Option::is_some).collect()).collect())
+        });
+        let held: Vec<Result<Vec<bool>, StoreError>> = held.await;
         // The limits after the admissions: a counter is reset before its admissions are dropped.
         let keys: Vec<_> = doubts.iter().map(|d| d.entry.key.as_str()).collect();
-        pipeline.cmd("HMGET").arg(layout::LIMITS).arg(keys);
-        self.reads
-            .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
-                let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
-                let mut answers = answers.into_iter();
-                let scores: Vec<Value> = answers.by_ref().take(doubts.len()).collect();
-                let texts: Vec<Option<String>> = take(&mut answers)?;
-                let held = |score: Value| {
-                    let scores: Vec<Option<String>> = from_redis_value(score)?;
-                    Ok(scores.iter().map(Option::is_some).collect::<Vec<_>>())
-                };
-                let current = |text: Option<String>, doubts: &Doubts<'_>| {
-                    text.and_then(|text| serde_json::from_str::<LimitEntry>(&text).ok())
-                        .is_some_and(|entry| entry.epoch == doubts.entry.epoch)
-                };
-                let answers = scores.into_iter().zip(texts).zip(doubts);
-                answers.map(|((s, text), d)| current(text, d).then(|| held(s)).transpose()).collect()
-            })
-            .await
+        let mut read = redis::cmd("HMGET");
+        read.arg(layout::LIMITS).arg(keys);
+        let texts: Vec<Option<String>> =
+            self.reads.at(layout::LIMITS).query(&read, BACKGROUND_DEADLINE).await?;
+        let current = |text: Option<String>, doubts: &Doubts<'_>| {
+            text.and_then(|text| serde_json::from_str::<LimitEntry>(&text).ok())
+                .is_some_and(|entry| entry.epoch == doubts.entry.epoch)
+        };
+        let answers = held.into_iter().zip(texts).zip(doubts);
+        Ok(answers.map(|((held, text), doubts)| held.ok().filter(|_| current(text, doubts))).collect())
     }
 }

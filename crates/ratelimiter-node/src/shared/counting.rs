@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ratelimiter_api::{Limit, LimitEntry, layout};
+use ratelimiter_api::{Limit, LimitEntry};
 use ratelimiter_store::StoreError;
 use redis::{RedisResult, ScriptInvocation, Value};
 
@@ -86,6 +86,7 @@ impl SharedStore {
         let repeated = AtomicBool::new(false);
         let answer = self
             .checks
+            .at(&group.span.set)
             .run_idempotent(deadline, async |mut connection| {
                 let repeat = if repeated.swap(true, Ordering::Relaxed) { "repeat" } else { "" };
                 let answers: Vec<Value> = self.question(group, repeat).invoke_async(&mut connection).await?;
@@ -99,7 +100,8 @@ impl SharedStore {
         let CheckGroup { entry, span, members, checks } = group;
         let or_nothing = |sequence: Option<u64>| sequence.map_or_else(String::new, |s| s.to_string());
         let mut call = self.scripts.check.key(&span.set);
-        call.key(layout::LIMITS).key(layout::LIMITS_CHANGED).key(layout::LIMITS_DELETED);
+        let limit = self.limit_of(&entry.key);
+        call.key(limit.limits).key(limit.changed).key(limit.deleted);
         call.arg(entry.limit.admissions())
             .arg(entry.limit.window_us())
             .arg(members.prefix())
@@ -130,6 +132,7 @@ impl SharedStore {
         let mut pipeline = redis::pipe();
         span.read(members, &mut pipeline);
         self.reads
+            .at(&span.set)
             .run_idempotent(deadline, async |mut connection| {
                 let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
                 span.answer(&mut answers.into_iter())
@@ -147,30 +150,31 @@ impl SharedStore {
         let mut pipeline = redis::pipe();
         question.span.add(question.members, admissions, &mut pipeline);
         // An admission that is already a member stays as it is.
-        let added = self.checks.run_idempotent(deadline, async |mut connection| {
+        let added = self.checks.at(&question.span.set).run_idempotent(deadline, async |mut connection| {
             pipeline.query_async::<Value>(&mut connection).await
         });
         self.written(added.await).map(drop)
     }
 
-    /// Adds admissions that were decided without the store, in one round trip. Repeated after a failure, it counts
-    /// nothing twice. Says for each span whether the store has forgotten what it had confirmed before.
+    /// Adds admissions that were decided without the store, in one round trip to each part of the store. Repeated after a
+    /// failure, it counts nothing twice. The answer for each span: whether the store has forgotten what it had confirmed before.
     pub(crate) async fn flush(
         &self,
         members: &Members,
         batches: &[(&Span, &[Admission])],
-    ) -> Result<Vec<bool>, StoreError> {
-        let mut pipeline = redis::pipe();
-        batches.iter().for_each(|(span, admissions)| span.add(members, admissions, &mut pipeline));
-        let result = self
-            .flushes
-            .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
-                let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
-                let mut answers = answers.into_iter();
-                batches.iter().map(|(span, _)| span.added(&mut answers)).collect()
-            })
-            .await;
-        self.written(result)
+    ) -> Vec<Result<bool, StoreError>> {
+        let sets: Vec<_> = batches.iter().map(|(span, _)| span.set.as_str()).collect();
+        let added = self.flushes.scatter(&sets, BACKGROUND_DEADLINE, async |mut connection, places| {
+            let mut pipeline = redis::pipe();
+            for &place in &places {
+                let (span, admissions) = batches[place];
+                span.add(members, admissions, &mut pipeline);
+            }
+            let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
+            let mut answers = answers.into_iter();
+            places.iter().map(|&place| batches[place].0.added(&mut answers)).collect()
+        });
+        added.await.into_iter().map(|result| self.written(result)).collect()
     }
 }
 

@@ -54,7 +54,7 @@ impl SharedStore {
         deadline: Duration,
     ) -> Result<Exchanged, StoreError> {
         let Exchange { entry, terms, members, settlements, request } = exchange;
-        let mut call = prepare(&self.scripts.lease_exchange, entry, terms, members);
+        let mut call = self.prepare(&self.scripts.lease_exchange, entry, terms, members);
         if let Some(Wanted { ask, newest, nodes, known }) = request {
             call.arg(newest.map_or_else(String::new, |number| number.to_string()));
             call.arg(nodes).arg(micros(RECHECK)).arg(known.coming).arg(known.version);
@@ -67,6 +67,7 @@ impl SharedStore {
         }
         let link = if request.is_some() { &self.checks } else { &self.flushes };
         let answer: Result<(i8, u32, u64, u32, u64, u64), _> = link
+            .at(&layout::admissions(&entry.key, entry.epoch))
             .run_idempotent(deadline, async |mut connection| call.invoke_async(&mut connection).await)
             .await;
         let (verdict, charge, given, room, hold, frees) = self.written(answer)?;
@@ -90,31 +91,34 @@ impl SharedStore {
         grants: &[Recall],
         deadline: Duration,
     ) -> Result<(), StoreError> {
-        let mut call = prepare(&self.scripts.lease_recall, entry, terms, members);
+        let mut call = self.prepare(&self.scripts.lease_recall, entry, terms, members);
         for Recall { number, charge, closed } in grants {
             let closed = closed.map_or_else(String::new, |age| micros(age).to_string());
             call.arg(number).arg(charge).arg(closed);
         }
         let told: Result<(), _> = self
             .checks
+            .at(&layout::admissions(&entry.key, entry.epoch))
             .run_idempotent(deadline, async |mut connection| call.invoke_async(&mut connection).await)
             .await;
         self.written(told)
     }
-}
 
-fn prepare<'a>(
-    script: &'a Script,
-    entry: &LimitEntry,
-    terms: &Terms,
-    members: &Members,
-) -> ScriptInvocation<'a> {
-    let mut call = script.prepare_invoke();
-    for key in layout::leases(&entry.key, entry.epoch) {
-        call.key(key);
+    fn prepare<'a>(
+        &self,
+        script: &'a Script,
+        entry: &LimitEntry,
+        terms: &Terms,
+        members: &Members,
+    ) -> ScriptInvocation<'a> {
+        let mut call = script.prepare_invoke();
+        for key in layout::leases(&entry.key, entry.epoch) {
+            call.key(key);
+        }
+        let limit = self.limit_of(&entry.key);
+        call.key(layout::admissions(&entry.key, entry.epoch)).key(limit.loss).key(limit.version);
+        call.arg(terms.limit()).arg(micros(terms.window())).arg(micros(terms.lease())).arg(micros(RETENTION));
+        call.arg(entry.epoch).arg(members.prefix());
+        call
     }
-    call.key(layout::admissions(&entry.key, entry.epoch)).key(layout::LOSS).key(layout::LIMITS_VERSION);
-    call.arg(terms.limit()).arg(micros(terms.window())).arg(micros(terms.lease())).arg(micros(RETENTION));
-    call.arg(entry.epoch).arg(members.prefix());
-    call
 }

@@ -40,7 +40,3 @@ local function drop(key, at)
     redis.call('HSET', KEYS[5], 'floor', redis.call('ZPOPMIN', KEYS[4])[2])
   end
 end
--- ARGV from the given place on: names of entries without their epoch
-local function drop_counter(from, at)
-  for i = from, #ARGV do redis.call('UNLINK', ARGV[i] .. exact(at)) end
-end

@@ -49,6 +49,7 @@ impl SharedStore {
         type Answer = (Option<u64>, HashMap<String, u64>, HashMap<String, String>);
         let (version, versions, entries): Answer = self
             .reads
+            .at(layout::LIMITS)
             .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
                 pipeline.query_async(&mut connection).await
             })
@@ -71,6 +72,7 @@ impl SharedStore {
         type Scored = Vec<(String, u64)>;
         let (changed, deleted): (Scored, Scored) = self
             .reads
+            .at(layout::LIMITS)
             .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
                 pipeline.query_async(&mut connection).await
             })
@@ -81,6 +83,7 @@ impl SharedStore {
             read.arg(layout::LIMITS).arg(some.iter().map(|(key, _)| key).collect::<Vec<_>>());
             let texts: Vec<Option<String>> = self
                 .reads
+                .at(layout::LIMITS)
                 .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
                     read.query_async(&mut connection).await
                 })
@@ -117,13 +120,13 @@ impl SharedStore {
     /// Begins a new counter for all nodes, and drops the admissions of the old one.
     pub(crate) async fn reset_counter(&self, known: &KnownLimits, key: &Key) -> Result<Changed, StoreError> {
         let mut call = prepare(&self.scripts.reset_counter, known);
-        self.change(call.arg(key.as_str()).arg(&layout::counter_of(key))).await
+        self.change(call.arg(key.as_str())).await
     }
 
     /// Removes a limit and its admissions for all nodes.
     pub(crate) async fn delete_limit(&self, known: &KnownLimits, key: &Key) -> Result<Changed, StoreError> {
         let mut call = prepare(&self.scripts.delete_limit, known);
-        self.change(call.arg(key.as_str()).arg(&layout::counter_of(key))).await
+        self.change(call.arg(key.as_str())).await
     }
 
     /// Gives the store the limits and deletions that this node remembers; for each key the newest change holds. Returns
@@ -183,6 +186,7 @@ impl SharedStore {
         let call = &*call;
         let result = self
             .membership
+            .at(layout::LIMITS)
             .run(BACKGROUND_DEADLINE, async |mut connection| call.invoke_async(&mut connection).await);
         self.written(result.await)
     }
@@ -194,6 +198,6 @@ fn prepare<'a>(script: &'a Script, known: &KnownLimits) -> ScriptInvocation<'a> 
     call
 }
 
-fn json(entry: &LimitEntry) -> String {
+pub(super) fn json(entry: &LimitEntry) -> String {
     serde_json::to_string(entry).expect("an entry has string keys only")
 }

@@ -25,6 +25,7 @@ impl SharedStore {
         }
         let replaced: Result<(Option<String>,), _> = self
             .membership
+            .at(layout::NODES)
             .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
                 pipeline.query_async(&mut connection).await
             })
@@ -39,6 +40,7 @@ impl SharedStore {
         pipeline.cmd("HGET").arg(layout::NODES).arg(id.as_str()).cmd("TIME");
         let (text, clock): (Option<String>, Reading) = self
             .reads
+            .at(layout::NODES)
             .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
                 let sent = Instant::now();
                 let (text, time) = pipeline.query_async(&mut connection).await?;
@@ -52,9 +54,10 @@ impl SharedStore {
     pub(crate) async fn leave(&self, id: &NodeId) -> Result<(), StoreError> {
         let mut command = cmd("HDEL");
         command.arg(layout::NODES).arg(id.as_str());
-        let left = self.membership.run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
-            command.query_async::<u64>(&mut connection).await
-        });
+        let left =
+            self.membership.at(layout::NODES).run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
+                command.query_async::<u64>(&mut connection).await
+            });
         self.written(left.await).map(drop)
     }
 }

@@ -1,6 +1,7 @@
 //! The state that the nodes share through the store, and the connections to it.
 
 mod audit;
+mod copies;
 mod counting;
 mod leased;
 mod limits;
@@ -16,6 +17,6 @@ pub(crate) use counting::{CheckGroup, Counted, GroupAnswer, GroupedCheck, Questi
 pub(crate) use leased::{Exchange, Exchanged, Wanted};
 pub(crate) use limits::{Change, Changed, KnownLimits};
 pub(crate) use members::Members;
-pub(crate) use refresh::Refresh;
+pub(crate) use refresh::{KeyRefresh, Refresh};
 pub(crate) use span::{SharedWindow, Span};
 pub(crate) use store::{SharedStore, StoreStatus};

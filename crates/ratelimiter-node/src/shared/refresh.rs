@@ -1,10 +1,10 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use ratelimiter_api::NodeId;
-use ratelimiter_api::layout::{self, Heartbeat};
+use ratelimiter_api::layout::{self, Heartbeat, LimitCopy};
+use ratelimiter_api::{Key, NodeId};
 use ratelimiter_store::StoreError;
-use redis::Value;
+use redis::{Pipeline, RedisResult, Value};
 
 use super::members::Members;
 use super::span::{SharedWindow, Span, take};
@@ -23,43 +23,108 @@ pub(crate) struct Refresh {
     pub(crate) floor: u64,
     /// Every node's last heartbeat.
     pub(crate) heartbeats: Vec<(NodeId, Heartbeat)>,
-    /// One entry a span asked about, in the same order.
-    pub(crate) windows: Vec<SharedWindow>,
+    /// One entry a counter asked about, in the same order; an error where its part of the store did not answer.
+    pub(crate) windows: Vec<Result<KeyRefresh, StoreError>>,
+}
+
+/// What a node reads of one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyRefresh {
+    pub(crate) window: SharedWindow,
+    /// The version of the limit's copy beside its admissions, in a store cluster; zero where it is missing.
+    pub(crate) copy: Option<u64>,
+}
+
+enum Part {
+    State(Box<Refresh>),
+    Key(KeyRefresh),
 }
 
 impl SharedStore {
-    /// Reads all a node needs to know, in one round trip. Reads only: it passes while the store takes no writes.
-    pub(crate) async fn refresh(&self, members: &Members, spans: &[&Span]) -> Result<Refresh, StoreError> {
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("TIME");
-        pipeline.cmd("GET").arg(layout::LIMITS_VERSION);
-        pipeline.cmd("HMGET").arg(layout::LIMITS_STATE).arg("life").arg("floor");
-        pipeline.cmd("HGETALL").arg(layout::NODES);
-        spans.iter().for_each(|span| span.read(members, &mut pipeline));
-        self.reads
-            .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
-                let sent = Instant::now();
-                let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
-                let received = Instant::now();
-                let mut answers = answers.into_iter();
-                let clock = Reading::new(take(&mut answers)?, sent, received);
-                let version: Option<u64> = take(&mut answers)?;
-                let (life, floor): (Option<String>, Option<u64>) = take(&mut answers)?;
-                let heartbeats: HashMap<String, String> = take(&mut answers)?;
-                let windows: Result<_, _> = spans.iter().map(|span| span.answer(&mut answers)).collect();
-                let heartbeats = heartbeats
-                    .into_iter()
-                    .filter_map(|(id, text)| Some((NodeId::new(id), serde_json::from_str(&text).ok()?)))
-                    .collect();
-                Ok(Refresh {
-                    clock,
-                    version: version.unwrap_or(0),
-                    life: life.unwrap_or_default(),
-                    floor: floor.unwrap_or(0),
-                    heartbeats,
-                    windows: windows?,
-                })
-            })
-            .await
+    /// Reads all a node needs to know, in one round trip to each part of the store. Reads only: it passes while the store takes
+    /// no writes.
+    pub(crate) async fn refresh(
+        &self,
+        members: &Members,
+        watched: &[(&Key, &Span)],
+    ) -> Result<Refresh, StoreError> {
+        let sets = watched.iter().map(|(_, span)| span.set.as_str());
+        let keys: Vec<_> = std::iter::once(layout::LIMITS).chain(sets).collect();
+        let parts = self.reads.scatter(&keys, BACKGROUND_DEADLINE, async |mut connection, places| {
+            let mut pipeline = redis::pipe();
+            for &place in &places {
+                match place.checked_sub(1) {
+                    None => ask_for_state(&mut pipeline),
+                    Some(place) => self.ask_for_key(members, watched[place], &mut pipeline),
+                }
+            }
+            let sent = Instant::now();
+            let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
+            let received = Instant::now();
+            let mut answers = answers.into_iter();
+            let part = |place: &usize| match place.checked_sub(1) {
+                None => Ok(Part::State(Box::new(state(&mut answers, sent, received)?))),
+                Some(place) => Ok(Part::Key(self.key_answer(watched[place].1, &mut answers)?)),
+            };
+            places.iter().map(part).collect::<RedisResult<Vec<_>>>()
+        });
+        let (mut refresh, mut windows) = (None, Vec::new());
+        for part in parts.await {
+            match part {
+                Ok(Part::State(state)) => refresh = Some(*state),
+                Ok(Part::Key(key)) => windows.push(Ok(key)),
+                // The state comes first: without it there is no refresh.
+                Err(error) if refresh.is_none() => return Err(error),
+                Err(error) => windows.push(Err(error)),
+            }
+        }
+        let unanswered = || StoreError::Unreachable {
+            url: self.reads.url().clone(),
+            why: "it did not answer about its state".into(),
+        };
+        Ok(Refresh { windows, ..refresh.ok_or_else(unanswered)? })
     }
+
+    fn ask_for_key(&self, members: &Members, (key, span): (&Key, &Span), pipeline: &mut Pipeline) {
+        span.read(members, pipeline);
+        if self.copies_limits() {
+            pipeline.cmd("GET").arg(LimitCopy::of(key).version);
+        }
+    }
+
+    fn key_answer(&self, span: &Span, answers: &mut impl Iterator<Item = Value>) -> RedisResult<KeyRefresh> {
+        let window = span.answer(answers)?;
+        let copy = self.copies_limits().then(|| take::<Option<u64>>(answers)).transpose()?;
+        Ok(KeyRefresh { window, copy: copy.map(|version| version.unwrap_or(0)) })
+    }
+}
+
+fn ask_for_state(pipeline: &mut Pipeline) {
+    pipeline.cmd("TIME");
+    pipeline.cmd("GET").arg(layout::LIMITS_VERSION);
+    pipeline.cmd("HMGET").arg(layout::LIMITS_STATE).arg("life").arg("floor");
+    pipeline.cmd("HGETALL").arg(layout::NODES);
+}
+
+fn state(
+    answers: &mut impl Iterator<Item = Value>,
+    sent: Instant,
+    received: Instant,
+) -> RedisResult<Refresh> {
+    let clock = Reading::new(take(answers)?, sent, received);
+    let version: Option<u64> = take(answers)?;
+    let (life, floor): (Option<String>, Option<u64>) = take(answers)?;
+    let heartbeats: HashMap<String, String> = take(answers)?;
+    let heartbeats = heartbeats
+        .into_iter()
+        .filter_map(|(id, text)| Some((NodeId::new(id), serde_json::from_str(&text).ok()?)))
+        .collect();
+    Ok(Refresh {
+        clock,
+        version: version.unwrap_or(0),
+        life: life.unwrap_or_default(),
+        floor: floor.unwrap_or(0),
+        heartbeats,
+        windows: Vec::new(),
+    })
 }

@@ -10,6 +10,8 @@ pub(crate) struct Scripts {
     pub(super) delete_limit: Script,
     pub(super) restore_limits: Script,
     pub(super) seed_limits: Script,
+    /// The copy of a limit in a store cluster.
+    pub(super) copy_limit: Script,
     /// Settlements, and a request for a grant.
     pub(super) lease_exchange: Script,
     /// Grants that the store has lost.
@@ -26,6 +28,7 @@ impl Scripts {
             delete_limit: script(concat!(include_str!("limits.lua"), include_str!("delete_limit.lua"))),
             restore_limits: script(concat!(include_str!("limits.lua"), include_str!("restore_limits.lua"))),
             seed_limits: script(concat!(include_str!("limits.lua"), include_str!("seed_limits.lua"))),
+            copy_limit: script(include_str!("copy_limit.lua")),
             lease_exchange: script(concat!(include_str!("leased.lua"), include_str!("leased_exchange.lua"))),
             lease_recall: script(concat!(include_str!("leased.lua"), include_str!("leased_recall.lua"))),
         }

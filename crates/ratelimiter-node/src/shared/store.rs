@@ -1,7 +1,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ratelimiter_store::{Link, StoreError, StoreUrl, StoreVersion};
+use ratelimiter_api::Key;
+use ratelimiter_api::layout::LimitCopy;
+use ratelimiter_store::{Link, Redirects, StoreError, StoreKind, StoreUrl, StoreVersion};
 
 use super::scripts::Scripts;
 use crate::breaker::Breaker;
@@ -21,6 +23,7 @@ pub(crate) struct SharedStore {
     /// Heartbeats and changes of limits.
     pub(super) membership: Link,
     pub(super) scripts: Scripts,
+    kind: StoreKind,
     last_write: Mutex<Option<Instant>>,
     /// Between checks and the store.
     pub(crate) breaker: Breaker,
@@ -35,9 +38,31 @@ impl SharedStore {
             flushes: link()?,
             membership: link()?,
             scripts: Scripts::new(),
+            kind: url.kind(),
             last_write: Mutex::new(None),
             breaker: Breaker::new(),
         })
+    }
+
+    /// Whether each key's limit has a copy beside its admissions.
+    pub(crate) fn copies_limits(&self) -> bool {
+        self.kind == StoreKind::Cluster
+    }
+
+    /// The limit of a key, for scripts that count it.
+    pub(super) fn limit_of(&self, key: &Key) -> LimitCopy {
+        if self.copies_limits() { LimitCopy::of(key) } else { LimitCopy::originals() }
+    }
+
+    /// Answers of the store that were followed by another attempt.
+    pub(crate) fn redirects(&self) -> [(&'static str, u64); 7] {
+        let mut sums = Redirects::default().each();
+        for link in [&self.checks, &self.reads, &self.flushes, &self.membership] {
+            for (sum, (_, count)) in sums.iter_mut().zip(link.redirects().each()) {
+                sum.1 += count;
+            }
+        }
+        sums
     }
 
     /// Which store answers.

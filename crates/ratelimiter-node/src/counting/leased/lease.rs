@@ -47,6 +47,8 @@ pub(super) struct Lease {
     pub(super) busy: bool,
     /// The tick looks at it.
     pub(super) open: bool,
+    /// The store has answered a request about this counter.
+    pub(super) answered: bool,
     /// As of the last check.
     pub(super) known: Known,
     /// After a failure, when to settle again.
@@ -79,6 +81,7 @@ impl Lease {
             waiting: VecDeque::new(),
             busy: false,
             open: false,
+            answered: false,
             known: Known::default(),
             quiet_until: NodeTime::default(),
             failing: false,

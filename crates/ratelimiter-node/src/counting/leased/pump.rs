@@ -9,7 +9,7 @@ use ratelimiter_store::StoreError;
 use super::lease::{Lease, LeaseCell};
 use super::{Leases, clock};
 use crate::counting::Undecided;
-use crate::shared::{Exchange, Exchanged, Wanted};
+use crate::shared::{Change, Exchange, Exchanged, Wanted};
 
 /// How long after a failure nothing is settled that no check waits for.
 const QUIET: Duration = Duration::from_millis(500);
@@ -117,7 +117,12 @@ impl Leases {
 
     /// Gives a ledger that lost grants the ones that this node remembers.
     async fn recall(&self, cell: &LeaseCell, entry: &LimitEntry, terms: &Terms) -> Result<(), Undecided> {
-        let grants = cell.lock().holder.recall(clock::now());
+        let (grants, version, answered) = {
+            let mut lease = cell.lock();
+            (lease.holder.recall(clock::now()), lease.known.version, lease.answered)
+        };
+        let change = Change { key: entry.key.clone(), version, entry: Some(entry.clone()) };
+        self.store.copy_limits(&[change], answered).await?;
         tracing::warn!(key = %entry.key, grants = grants.len(), "the store lost grants that it had given; recalling them");
         self.store.lease_recall(entry, terms, &self.members, &grants, self.store_timeout).await?;
         // Another node restores the limits; until then every answer is the same.
@@ -150,6 +155,7 @@ fn arrived(lease: &mut Lease, message: &Message, result: Result<Exchanged, Undec
     }
     match (result, number) {
         (Ok(Exchanged::Answered(answer)), Some(number)) => {
+            lease.answered = true;
             lease.holder.answered(now, number, answer);
             if matches!(answer, Answer::Granted { .. }) && std::mem::take(&mut lease.failing) {
                 tracing::info!(%key, "the store grants again");
