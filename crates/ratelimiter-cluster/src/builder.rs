@@ -6,7 +6,7 @@ use std::time::Duration;
 use ratelimiter_api::{CountingMode, StoreFailurePolicy};
 use resp_proxy::RuleSet;
 
-use crate::{ClusterError, LocalCluster, Proxies, StoreBinary, StoreSearch, node_binary};
+use crate::{ClusterError, LocalCluster, Proxies, StoreBinary, StoreSearch, StoreTopology, node_binary};
 
 /// Where a node, counted from 0, is to connect to reach the store, given where the store listens.
 pub(crate) type StoreRoute = Arc<dyn Fn(usize, SocketAddr) -> SocketAddr + Send + Sync>;
@@ -15,6 +15,7 @@ pub(crate) type StoreRoute = Arc<dyn Fn(usize, SocketAddr) -> SocketAddr + Send 
 #[derive(Clone)]
 pub struct ClusterBuilder {
     pub(crate) nodes: usize,
+    pub(crate) topology: StoreTopology,
     pub(crate) counting: CountingMode,
     pub(crate) on_store_failure: Option<StoreFailurePolicy>,
     pub(crate) sync_interval: Duration,
@@ -34,6 +35,7 @@ impl ClusterBuilder {
     pub(crate) fn new() -> Self {
         Self {
             nodes: 3,
+            topology: StoreTopology::Single,
             counting: CountingMode::Cached,
             on_store_failure: None,
             sync_interval: Duration::from_millis(200),
@@ -54,6 +56,13 @@ impl ClusterBuilder {
     #[must_use]
     pub fn nodes(mut self, nodes: usize) -> Self {
         self.nodes = nodes;
+        self
+    }
+
+    /// The stores: one by default.
+    #[must_use]
+    pub fn topology(mut self, topology: StoreTopology) -> Self {
+        self.topology = topology;
         self
     }
 

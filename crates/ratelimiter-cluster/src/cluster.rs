@@ -1,13 +1,9 @@
-use std::fs::File;
-use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ratelimiter_api::{Endpoint, NodeClient, NodeId, NodeState};
-use ratelimiter_store::{Link, StoreUrl};
-use redis::cmd;
+use ratelimiter_store::StoreUrl;
 use resp_proxy::{RespProxy, RuleSet};
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -15,14 +11,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::guardian::Guardian;
 use crate::links::Links;
-use crate::process::{Environment, POLL, Process};
+use crate::process::{POLL, Process};
 use crate::secret::Secret;
-use crate::{ClusterBuilder, ClusterError, StoreBinary, ports};
+use crate::stores::{Plan, Stores};
+use crate::{ClusterBuilder, ClusterError, StoreBinary, StoreTopology, ports};
 
 /// How long a node may take to flush and end when it is asked to.
 const TERMINATE: Duration = Duration::from_secs(3);
 /// How long one question to a process that is starting may take.
-const QUESTION: Duration = Duration::from_secs(1);
+pub(crate) const QUESTION: Duration = Duration::from_secs(1);
 /// A port found free can be taken before it is used; then all are chosen again.
 const ATTEMPTS: usize = 3;
 
@@ -32,10 +29,9 @@ pub struct LocalCluster {
     // Dropped in this order: the processes, then the guardian with the rest of its group, then the directory.
     nodes: Vec<Member>,
     links: Links,
-    store: Process,
+    stores: Stores,
     guardian: Guardian,
     directory: TempDir,
-    url: StoreUrl,
     binary: StoreBinary,
     deadline: Duration,
     admin_token: Option<Secret>,
@@ -81,45 +77,46 @@ impl LocalCluster {
             .tempdir()
             .map_err(ClusterError::io("create a temporary directory"))?;
         let guardian = Guardian::start(directory.path()).map_err(ClusterError::io("start sh"))?;
-        let ports = ports::free(options.nodes + 1);
-        let login = options.password.as_ref().map(|p| format!(":{p}@")).unwrap_or_default();
-        let store_address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports[0]));
-        let url = |address| format!("redis://{login}{address}");
-
-        let mut arguments: Vec<String> = Vec::new();
-        if let Some(password) = &options.password {
-            let file = directory.path().join("store.conf");
-            configure(&file, password).map_err(ClusterError::io(format!("write {}", file.display())))?;
-            arguments.push(file.display().to_string());
+        let topology = options.topology;
+        if topology != StoreTopology::Single && options.proxies.is_some() {
+            return Err(ClusterError::ProxiedTopology);
         }
-        let fixed =
-            ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no", "--port"]
-                .map(String::from);
-        arguments.extend(fixed);
-        arguments.push(ports[0].to_string());
-        arguments.extend(["--dir".into(), directory.path().display().to_string()]);
-        let group = guardian.group();
-        let store =
-            Process::start("store", binary.path(), arguments, Environment::new(), group, directory.path())?;
+        let ports = ports::free(options.nodes + topology.ports());
+        let (node_ports, store_ports) = ports.split_at(options.nodes);
+        let stores = Stores::start(&Plan {
+            topology,
+            binary,
+            password: options.password.as_deref(),
+            ports: store_ports,
+            group: guardian.group(),
+            directory: directory.path(),
+        })?;
+        let login = options.password.as_ref().map(|p| format!(":{p}@")).unwrap_or_default();
+        let single = |address| format!("redis://{login}{address}");
         let mut cluster = Self {
             nodes: Vec::new(),
             links: Links::default(),
-            store,
+            stores,
             guardian,
             directory,
-            url: url(store_address).parse()?,
             binary: binary.clone(),
             deadline: options.deadline,
             admin_token: options.admin_token.clone().map(Secret),
         };
         let until = Instant::now() + options.deadline;
-        cluster.store_answers(until).await?;
+        cluster.stores.ready(until).await?;
         let ids: Vec<_> = (1..=options.nodes).map(|i| format!("node-{i}")).collect();
-        let rules = options.rules.clone();
-        cluster.links = Links::start(options.proxies, rules, &ids, &url(store_address)).await?;
-        for (i, (id, port)) in ids.iter().zip(&ports[1..]).enumerate() {
-            let address = cluster.links.address(i, store_address);
-            cluster.add_node(options, id, *port, &url((options.store_route)(i, address)), node)?;
+        let (rules, first) = (options.rules.clone(), cluster.stores.first());
+        cluster.links = Links::start(options.proxies, rules, &ids, &single(first)).await?;
+        for (i, (id, port)) in ids.iter().zip(node_ports).enumerate() {
+            let address = cluster.links.address(i, first);
+            let store = match topology {
+                StoreTopology::Single => single((options.store_route)(i, address)),
+                StoreTopology::Cluster { .. } | StoreTopology::Sentinel { .. } => {
+                    cluster.stores.node_url(&login)
+                }
+            };
+            cluster.add_node(options, id, *port, &store, node)?;
         }
         cluster.healthy(until).await?;
         Ok(cluster)
@@ -174,7 +171,21 @@ impl LocalCluster {
 
     /// The store's URL, with its password if it has one.
     pub fn store_url(&self) -> StoreUrl {
-        self.url.clone()
+        self.stores.url.clone()
+    }
+
+    /// One process of the store, counted from 0, by its own URL: the primaries come first, then their replicas in the same order,
+    /// as they were at the start.
+    ///
+    /// # Errors
+    /// When there is no such store.
+    pub fn member_url(&self, store: usize) -> Result<StoreUrl, ClusterError> {
+        self.stores.member(store)
+    }
+
+    /// Number of processes of the store, without sentinels.
+    pub fn members(&self) -> usize {
+        self.stores.stores.len()
     }
 
     /// The URL by which a node, counted from 0, reaches the store: that of its proxy, if there is one.
@@ -200,9 +211,12 @@ impl LocalCluster {
         &self.binary
     }
 
-    /// The ids of the processes that run: the store's first, then the nodes'.
+    /// The ids of the processes that run: the store's first, then its sentinels' and the nodes'.
     pub fn process_ids(&self) -> Vec<u32> {
-        std::iter::once(&self.store)
+        let Stores { stores, sentinels, .. } = &self.stores;
+        stores
+            .iter()
+            .chain(sentinels)
             .chain(self.nodes.iter().map(|n| &n.process))
             .filter_map(Process::id)
             .collect()
@@ -243,9 +257,9 @@ impl LocalCluster {
         self.nodes.get_mut(node).map(|n| &mut n.process).ok_or(ClusterError::NoSuchNode(node))
     }
 
-    /// Kills the store without warning. It keeps nothing on disk.
+    /// Kills the store without warning: the first of its processes. It keeps nothing on disk.
     pub fn kill_store(&mut self) {
-        self.store.kill();
+        self.stores.stores[0].kill();
     }
 
     /// Starts the store again where it was, empty, and waits until it answers.
@@ -253,8 +267,26 @@ impl LocalCluster {
     /// # Errors
     /// When it does not answer in time.
     pub async fn restart_store(&mut self) -> Result<(), ClusterError> {
-        self.store.restart()?;
-        self.store_answers(Instant::now() + self.deadline).await
+        self.restart_member(0).await
+    }
+
+    /// Kills one process of the store without warning.
+    ///
+    /// # Errors
+    /// When there is no such store.
+    pub fn kill_member(&mut self, store: usize) -> Result<(), ClusterError> {
+        let member = self.stores.stores.get_mut(store).ok_or(ClusterError::NoSuchStore(store))?;
+        member.kill();
+        Ok(())
+    }
+
+    /// Starts one process of the store again where it was, empty, and waits until it answers.
+    ///
+    /// # Errors
+    /// When there is no such store, or it does not answer in time.
+    pub async fn restart_member(&mut self, store: usize) -> Result<(), ClusterError> {
+        self.stores.stores.get_mut(store).ok_or(ClusterError::NoSuchStore(store))?.restart()?;
+        self.stores.answers(store, Instant::now() + self.deadline).await
     }
 
     /// Stops the store's process (SIGSTOP): connections stay open and nothing is answered.
@@ -262,7 +294,7 @@ impl LocalCluster {
     /// # Errors
     /// When the signal cannot be sent.
     pub fn freeze_store(&self) -> Result<(), ClusterError> {
-        self.store.signal(Signal::STOP)
+        self.stores.stores[0].signal(Signal::STOP)
     }
 
     /// Lets a frozen store go on.
@@ -270,7 +302,7 @@ impl LocalCluster {
     /// # Errors
     /// When the signal cannot be sent.
     pub fn thaw_store(&self) -> Result<(), ClusterError> {
-        self.store.signal(Signal::CONT)
+        self.stores.stores[0].signal(Signal::CONT)
     }
 
     /// Ends everything in order: the nodes flush, then the store goes. True when every node ended by itself.
@@ -284,18 +316,6 @@ impl LocalCluster {
             orderly &= node.process.terminate(TERMINATE).await;
         }
         orderly
-    }
-
-    async fn store_answers(&mut self, until: Instant) -> Result<(), ClusterError> {
-        let link = Link::new(self.url.clone())?;
-        loop {
-            let why = match link.query::<String>(&cmd("PING"), QUESTION).await {
-                Ok(_) => return self.store.still_runs(),
-                Err(error) => error.to_string(),
-            };
-            self.store.still_runs()?;
-            wait(until, self.deadline, &self.store, why).await?;
-        }
     }
 
     /// Every node that runs is healthy, and every node sees as many up as there are.
@@ -323,15 +343,6 @@ impl LocalCluster {
         }
         Ok(())
     }
-}
-
-/// Writes a configuration with a password that only this user can read.
-fn configure(file: &Path, password: &str) -> io::Result<()> {
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(file)?;
-    write!(file, "requirepass \"")?;
-    // Escaped as a whole, so that no character of it has a meaning.
-    password.bytes().try_for_each(|byte| write!(file, "\\x{byte:02x}"))?;
-    writeln!(file, "\"")
 }
 
 async fn wait(

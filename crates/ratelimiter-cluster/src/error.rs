@@ -21,6 +21,22 @@ pub enum ClusterError {
     /// There is no such node.
     #[error("there is no node {0}: nodes are counted from 0")]
     NoSuchNode(usize),
+    /// There is no such process of the store.
+    #[error("there is no store {0}: stores are counted from 0, primaries first")]
+    NoSuchStore(usize),
+    /// Proxies in front of more than one store.
+    #[error(
+        "fault proxies stand in front of one store: leave them out, or choose the topology of a single store"
+    )]
+    ProxiedTopology,
+    /// A process of the store is of no use yet.
+    #[error("{name} is not ready: {why}")]
+    StoreNotReady {
+        /// The process.
+        name: String,
+        /// The missing part.
+        why: String,
+    },
     /// Something on this machine failed.
     #[error("cannot {what}: {source}")]
     Io {

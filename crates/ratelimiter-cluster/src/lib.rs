@@ -20,6 +20,8 @@ mod ports;
 mod process;
 mod secret;
 mod store_binary;
+mod stores;
+mod topology;
 mod wheel;
 
 pub use builder::ClusterBuilder;
@@ -28,3 +30,4 @@ pub use error::ClusterError;
 pub use links::Proxies;
 pub use node_binary::node_binary;
 pub use store_binary::{StoreBinary, StoreSearch};
+pub use topology::StoreTopology;
