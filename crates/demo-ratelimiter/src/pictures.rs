@@ -1,12 +1,12 @@
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 use demo_tui::{Background, Film, Options, Size};
 use ratelimiter_cli::{Exit, help_of};
 
-use crate::{exits, replay};
+use crate::exits;
+use crate::replay::{self, Dwell};
 
 #[derive(Debug, Args)]
 #[command(after_help = help_of(exits::LOG))]
@@ -19,9 +19,8 @@ pub(crate) struct PicturesArgs {
     /// Size of the screen, in columns and rows
     #[arg(long, value_name = "WxH", value_parser = size, default_value = "80x24")]
     size: Size,
-    /// Show each chapter for at least this time in moving pictures; a run without keys leaves no time to read
-    #[arg(long, value_name = "SECONDS", default_value_t = 3)]
-    dwell: u32,
+    #[command(flatten)]
+    dwell: Dwell,
     /// Draw on a light ground
     #[arg(long)]
     light: bool,
@@ -31,8 +30,9 @@ pub(crate) struct PicturesArgs {
 pub(crate) fn pictures(args: &PicturesArgs) -> anyhow::Result<Exit> {
     let log = replay::read(&args.log)?;
     let background = if args.light { Background::Light } else { Background::Dark };
-    let options = Options { background, mode_label: "replay".into(), ..Options::default() };
-    let film = Film::new(&log, args.size, &options).dwell(Duration::from_secs(args.dwell.into()));
+    let dwell = args.dwell.time();
+    let options = Options { background, dwell, mode_label: "replay".into(), ..Options::default() };
+    let film = Film::new(&log, args.size, &options);
     std::fs::create_dir_all(&args.out).with_context(|| format!("creating {}", args.out.display()))?;
     for still in film.stills() {
         let name = still.chapter.map_or_else(|| "end".into(), |number| format!("chapter-{number:02}"));

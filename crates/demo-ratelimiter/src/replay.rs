@@ -1,11 +1,12 @@
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 use demo_core::{Log, Transcript};
-use demo_tui::Tui;
+use demo_tui::{Options, Tui};
 use ratelimiter_cli::{Exit, Signals, Usage, help_of};
 
 use crate::exits;
@@ -20,7 +21,23 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "CHAPTER", value_parser = clap::value_parser!(u16).range(1..))]
     from: Option<u16>,
     #[command(flatten)]
+    dwell: Dwell,
+    #[command(flatten)]
     screen: ScreenArgs,
+}
+
+/// The time to read a chapter.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Dwell {
+    /// Show each chapter for at least this time; a run without keys leaves no time to read
+    #[arg(long, value_name = "SECONDS", default_value_t = 3)]
+    dwell: u32,
+}
+
+impl Dwell {
+    pub(crate) fn time(self) -> Duration {
+        Duration::from_secs(self.dwell.into())
+    }
 }
 
 /// Plays a log on the screen; without a terminal, prints its lines.
@@ -29,7 +46,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<Exit> {
     if !io::stdout().is_terminal() {
         return print(&log);
     }
-    let tui = Tui::new(&args.screen.options("replay"))?;
+    let tui = Tui::new(&Options { dwell: args.dwell.time(), ..args.screen.options("replay") })?;
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     let mut signalled = None;
     let shutdown = async { signalled = Some(signals.next().await) };

@@ -1,7 +1,9 @@
 //! The delay that a presenter feels, measured through a pseudo terminal: how long after a key the screen has changed while a fault
-//! blocks the chapter, and how busy the program is while it waits in a chapter.
+//! blocks the chapter, and how busy the program is meanwhile.
 //!
 //! `cargo build --release -p demo-tui --examples && cargo run --release -p demo-tui --example latency`
+//!
+//! With a path as argument, the same of that `demo-ratelimiter`, in the middle of its write pause.
 
 #[path = "../tests/support/pty.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
@@ -9,35 +11,43 @@ mod pty;
 
 use std::time::{Duration, Instant};
 
+use portable_pty::CommandBuilder;
 use pty::Session;
 
 const PRESSES: usize = 100;
 const WATCHED: Duration = Duration::from_secs(10);
 
 fn main() {
-    let mut session = Session::start(120, 36, &["--fault", "60", "--countdown", "1"]);
-    session.see("1. Welcome");
-    let share = busy(&session);
-    println!("waiting in a chapter: {:.2} % of one core over {WATCHED:?}", share * 100.0);
-
-    session.press(" ");
-    session.see("2. The tanks");
-    session.press(" ");
-    session.see("▶ the valve is shut");
-
-    report("to move the focus", PRESSES, |n| {
-        let before = ["▸ Water", "▸ Violations", "▸ Chapters", "▸ Cluster", "▸ Measured", "▸ 4. The valve"];
-        session.press("\t");
-        session.see(before[n % before.len()])
-    });
-    report("to open and close the help", PRESSES, |n| {
+    let mut session = match std::env::args().nth(1) {
+        Some(program) => {
+            let mut command = CommandBuilder::new(program);
+            command.args(["run", "--pause", "60s"]);
+            let mut session = Session::run(command, 120, 36);
+            session.see("1. Welcome");
+            session.press(" ");
+            session.see("2. Cluster Health");
+            session.press(" ");
+            session.see("▶ store takes no writes");
+            session
+        }
+        None => {
+            let mut session = Session::start(120, 36, &["--fault", "60", "--countdown", "1"]);
+            session.see("1. Welcome");
+            session.press(" ");
+            session.see("2. The tanks");
+            session.press(" ");
+            session.see("▶ the valve is shut");
+            session
+        }
+    };
+    report("to open and close the help", |n| {
         session.press("?");
         let opened = n % 2 == 0;
         session.until("help", |screen| screen.contents().contains("Keys (any key closes)") == opened)
     });
-    report("to show a refusal", PRESSES, |n| {
+    report("to show a refusal", |n| {
         session.press(" ");
-        let times = if n == 0 { "has not ended".into() } else { format!("(x{})", n + 1) };
+        let times = if n == 0 { "the chapter is not done".into() } else { format!("(x{})", n + 1) };
         session.see(&times)
     });
     println!("during the fault: {:.2} % of one core over {WATCHED:?}", busy(&session) * 100.0);
@@ -46,16 +56,16 @@ fn main() {
 }
 
 /// Presses keys at the pace of an impatient human, never in step with the frames.
-fn report(what: &str, presses: usize, mut press: impl FnMut(usize) -> Duration) {
-    let mut times: Vec<Duration> = (0..presses)
+fn report(what: &str, mut press: impl FnMut(usize) -> Duration) {
+    let mut times: Vec<Duration> = (0..PRESSES)
         .map(|n| {
             std::thread::sleep(Duration::from_millis(60 + (n as u64 * 37) % 83));
             press(n)
         })
         .collect();
     times.sort_unstable();
-    let at = |percent: usize| times[(presses - 1) * percent / 100];
-    println!("a key {what}: median {:?}, p99 {:?}, most {:?}, of {presses}", at(50), at(99), at(100));
+    let at = |percent: usize| times[(PRESSES - 1) * percent / 100];
+    println!("a key {what}: median {:?}, p99 {:?}, most {:?}, of {PRESSES}", at(50), at(99), at(100));
 }
 
 /// The program's share of a core.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 /// The options of the screen. [`Options::default`] takes all it can from the environment.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -11,6 +13,8 @@ pub struct Options {
     pub mode_label: String,
     /// Few panels and much space between lines, for a projector.
     pub large: bool,
+    /// Shortest time for which a chapter of a log is visible. A story that advances by itself leaves no time to read.
+    pub dwell: Duration,
 }
 
 /// The use of colours.

@@ -25,8 +25,8 @@ impl Tui {
         from: Option<usize>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<Ending, TuiError> {
-        let (app, ascii) = self.into_parts();
-        let mut playback = Playback::new(log);
+        let Self { app, ascii, dwell } = self;
+        let mut playback = Playback::new(log, dwell);
         let begun = match from {
             Some(chapter) => {
                 playback.enter(chapter).ok_or(TuiError::NoChapter { number: chapter + 1 })?.to_vec()

@@ -24,27 +24,52 @@ pub(crate) struct Playback {
     now: Duration,
     speed: usize,
     paused: bool,
+    /// Shortest time for which a chapter is visible at the recorded pace.
+    dwell: Duration,
+    /// Time for which the chapter has been visible.
+    visible: Duration,
 }
 
 impl Playback {
-    pub(crate) fn new(log: &Log) -> Self {
-        Self { events: log.events().to_vec(), next: 0, now: Duration::ZERO, speed: RECORDED, paused: false }
+    pub(crate) fn new(log: &Log, dwell: Duration) -> Self {
+        Self {
+            events: log.events().to_vec(),
+            next: 0,
+            now: Duration::ZERO,
+            speed: RECORDED,
+            paused: false,
+            dwell,
+            visible: dwell,
+        }
     }
 
-    /// Lets real time pass, and returns the events that have become due.
+    /// Lets real time pass, and returns the events that have become due. A chapter that has not been visible for long
+    /// enough is not left.
     pub(crate) fn pass(&mut self, real: Duration) -> &[Stamped] {
-        if !self.paused {
-            self.now = (self.now + real.mul_f64(SPEEDS[self.speed])).min(self.length());
-        }
         let from = self.next;
-        self.next += self.events[from..].partition_point(|stamped| stamped.at <= self.now);
+        if !self.paused {
+            let passed = real.mul_f64(SPEEDS[self.speed]);
+            self.visible += passed;
+            self.now = (self.now + passed).min(self.length());
+        }
+        while let Some(next) = self.events.get(self.next).filter(|next| next.at <= self.now) {
+            if leaves(next) {
+                if self.visible < self.dwell {
+                    self.now = next.at;
+                    break;
+                }
+                self.visible = self.now - next.at;
+            }
+            self.next += 1;
+        }
         &self.events[from..self.next]
     }
 
     /// Real time until the next event; `None` while there is none to wait for.
     pub(crate) fn wait(&self) -> Option<Duration> {
         let next = self.events.get(self.next).filter(|_| !self.paused)?;
-        Some(next.at.saturating_sub(self.now).div_f64(SPEEDS[self.speed]))
+        let dwell = if leaves(next) { self.dwell.saturating_sub(self.visible) } else { Duration::ZERO };
+        Some(next.at.saturating_sub(self.now).max(dwell).div_f64(SPEEDS[self.speed]))
     }
 
     /// Time in the log.
@@ -92,6 +117,7 @@ impl Playback {
     fn jump(&mut self, to: usize) -> &[Stamped] {
         self.now = self.events[to].at;
         self.next = to + 1;
+        self.visible = Duration::ZERO;
         &self.events[..=to]
     }
 
@@ -106,6 +132,11 @@ impl Playback {
     }
 }
 
+/// Whether an event ends the chapter before it.
+fn leaves(stamped: &Stamped) -> bool {
+    matches!(stamped.event, Event::Entered { .. } | Event::Finished { .. })
+}
+
 #[cfg(test)]
 mod tests {
     use demo_core::Outcome;
@@ -114,13 +145,17 @@ mod tests {
 
     /// Three chapters, ten seconds each.
     fn playback() -> Playback {
+        dwelling(Duration::ZERO)
+    }
+
+    fn dwelling(dwell: Duration) -> Playback {
         let at = |s, event| Stamped { at: Duration::from_secs(s), event };
         let chapters = vec![];
         let started = Event::Started { subject: "s".into(), chapters, charts: vec![] };
         let mut events = vec![at(0, started)];
         events.extend((0..3).map(|i| at(10 * i as u64, Event::Entered { chapter: i })));
         events.push(at(30, Event::Finished { outcome: Outcome::Completed }));
-        Playback::new(&Log::new(events).unwrap())
+        Playback::new(&Log::new(events).unwrap(), dwell)
     }
 
     fn secs(s: u64) -> Duration {
@@ -145,6 +180,16 @@ mod tests {
         assert_eq!(p.player().speed, 0.25);
         p.pass(secs(1_000));
         assert_eq!((p.now(), p.wait()), (secs(30), None));
+    }
+
+    #[test]
+    fn short_chapters_are_held() {
+        let mut p = dwelling(secs(15));
+        assert_eq!(p.pass(secs(12)).len(), 2, "the second chapter would come after ten seconds");
+        assert_eq!((p.now(), p.wait()), (secs(10), Some(secs(3))));
+        assert_eq!(p.pass(secs(4)).len(), 1);
+        assert_eq!(p.now(), secs(14));
+        assert_eq!((p.pass(secs(6)).len(), p.wait()), (0, Some(secs(5))));
     }
 
     #[test]

@@ -22,8 +22,10 @@ const BATCH: usize = 64;
 /// A front-end that is ready to show a story. Nothing is drawn before [`Tui::run`] or [`Tui::replay`].
 #[derive(Debug)]
 pub struct Tui {
-    app: App,
-    ascii: bool,
+    pub(crate) app: App,
+    pub(crate) ascii: bool,
+    /// Shortest time for which a chapter of a log is visible.
+    pub(crate) dwell: Duration,
 }
 
 /// The end of a story on the screen.
@@ -51,11 +53,8 @@ impl Tui {
         }
         let environment = Environment::read(|name| std::env::var(name).ok());
         let palette = environment.palette(options.color, options.background);
-        Ok(Self { app: App::new(palette, options), ascii: environment.ascii(options.charset) })
-    }
-
-    pub(crate) fn into_parts(self) -> (App, bool) {
-        (self.app, self.ascii)
+        let ascii = environment.ascii(options.charset);
+        Ok(Self { app: App::new(palette, options), ascii, dwell: options.dwell })
     }
 
     /// Takes the terminal, shows the story, and gives the terminal back on every path.
@@ -78,7 +77,7 @@ impl Tui {
         inputs: Sender<Input>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<Ending, TuiError> {
-        let (mut app, ascii) = self.into_parts();
+        let Self { mut app, ascii, .. } = self;
         let (face, size) = match Face::open(ascii, Mode::Live) {
             Ok(opened) => opened,
             Err(error) => {

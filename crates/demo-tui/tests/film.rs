@@ -17,6 +17,10 @@ fn events() -> Vec<Stamped> {
     script::stretches().into_iter().flatten().chain(script::ending()).collect()
 }
 
+fn dwelling(seconds: u64) -> Options {
+    Options { dwell: Duration::from_secs(seconds), ..Options::default() }
+}
+
 fn text(screen: &Buffer) -> String {
     let rows = screen.content.chunks(usize::from(screen.area.width));
     let rows = rows.map(|row| row.iter().map(Cell::symbol).collect::<String>().trim_end().to_owned());
@@ -34,8 +38,8 @@ fn last_screen() -> String {
 
 #[test]
 fn a_cast_plays_back_to_the_last_screen() {
-    let (log, options) = (Log::new(events()).unwrap(), Options::default());
-    let cast = Film::new(&log, SIZE, &options).dwell(Duration::from_secs(2)).cast();
+    let (log, options) = (Log::new(events()).unwrap(), dwelling(2));
+    let cast = Film::new(&log, SIZE, &options).cast();
     let mut lines = cast.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let header = lines.next().unwrap();
     assert_eq!(
@@ -77,9 +81,9 @@ fn every_chapter_has_a_picture_of_its_end() {
 
 #[test]
 fn moving_pictures_hold_short_chapters() {
-    let (log, options) = (Log::new(events()).unwrap(), Options::default());
+    let log = Log::new(events()).unwrap();
     let seconds = |dwell| {
-        let picture = Film::new(&log, SIZE, &options).dwell(Duration::from_secs(dwell)).svg();
+        let picture = Film::new(&log, SIZE, &dwelling(dwell)).svg();
         let (_, rest) = picture.split_once("animation:film ").unwrap();
         rest.split_once("s ").unwrap().0.parse::<f64>().unwrap()
     };

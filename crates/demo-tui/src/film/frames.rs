@@ -19,14 +19,8 @@ pub(super) struct Frame {
 }
 
 /// A frame after `every` interval in which the screen has changed, and at the end of each chapter. Chapters that were
-/// visible for less than `dwell` are held.
-pub(super) fn frames(
-    log: &Log,
-    size: Size,
-    options: &Options,
-    every: Duration,
-    dwell: Duration,
-) -> Vec<Frame> {
+/// visible for less than the options' dwell are held.
+pub(super) fn frames(log: &Log, size: Size, options: &Options, every: Duration) -> Vec<Frame> {
     let began = log.events()[0].at;
     let mut reel = Reel { screen: Offscreen::new(options), size, frames: Vec::new(), entered: None };
     let (mut titles, mut held) = (Vec::new(), Duration::ZERO);
@@ -43,7 +37,7 @@ pub(super) fn frames(
             Event::Entered { chapter } => {
                 if *chapter > 0 {
                     reel.shoot(at + held);
-                    held += dwell.saturating_sub(at + held - visible_since);
+                    held += options.dwell.saturating_sub(at + held - visible_since);
                 }
                 visible_since = at + held;
                 reel.entered = titles.get(*chapter).map(|title| format!("{}. {title}", chapter + 1));

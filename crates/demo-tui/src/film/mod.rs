@@ -34,7 +34,6 @@ pub struct Film<'a> {
     log: &'a Log,
     size: Size,
     options: &'a Options,
-    dwell: Duration,
 }
 
 /// A screen worth a picture.
@@ -47,16 +46,10 @@ pub struct Still {
 }
 
 impl<'a> Film<'a> {
-    /// A film of the log at its recorded pace. Like [`Offscreen`](crate::Offscreen), it ignores the environment.
+    /// A film of the log at its recorded pace. The last screen of each chapter is held until the chapter has been visible for
+    /// [`Options::dwell`]. Like [`Offscreen`](crate::Offscreen), it ignores the environment.
     pub fn new(log: &'a Log, size: Size, options: &'a Options) -> Self {
-        Self { log, size, options, dwell: Duration::ZERO }
-    }
-
-    /// Holds the last screen of each chapter until the chapter has been visible for `dwell`. A story that advances by
-    /// itself leaves no time to read otherwise.
-    #[must_use]
-    pub fn dwell(self, dwell: Duration) -> Self {
-        Self { dwell, ..self }
+        Self { log, size, options }
     }
 
     /// An asciicast v2 with one marker per chapter.
@@ -67,7 +60,7 @@ impl<'a> Film<'a> {
     /// A moving picture, as an SVG without scripts.
     pub fn svg(&self) -> String {
         let frames = self.frames(PICTURE);
-        let end = frames.last().map(|frame| frame.at).unwrap_or_default() + self.dwell.max(PICTURE);
+        let end = frames.last().map(|frame| frame.at).unwrap_or_default() + self.options.dwell.max(PICTURE);
         let screens: Vec<(Duration, Buffer)> =
             frames.into_iter().map(|frame| (frame.at, frame.screen)).collect();
         svg::moving(&screens, end, self.is_light())
@@ -81,7 +74,7 @@ impl<'a> Film<'a> {
     }
 
     fn frames(&self, every: Duration) -> Vec<frames::Frame> {
-        frames::frames(self.log, self.size, self.options, every, self.dwell)
+        frames::frames(self.log, self.size, self.options, every)
     }
 
     fn is_light(&self) -> bool {

@@ -1,6 +1,6 @@
 //! The content of all events so far, in the shape in which it is shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use demo_core::{
@@ -27,6 +27,8 @@ pub(crate) struct Story {
     pub(crate) chapters: Vec<ChapterInfo>,
     /// The current chapter, and whether its callback runs.
     pub(crate) current: Option<usize>,
+    /// The chapters that were entered: a story that begins late leaves some out.
+    pub(crate) entered: BTreeSet<usize>,
     pub(crate) running: bool,
     /// The sentences and measurements of this chapter.
     pub(crate) spoken: Vec<Spoken>,
@@ -112,6 +114,7 @@ impl Story {
             }
             Event::Entered { chapter } => {
                 self.current = Some(*chapter);
+                self.entered.insert(*chapter);
                 self.running = false;
                 self.spoken.clear();
                 (self.page, self.intervals) = (None, None);

@@ -1,4 +1,4 @@
-//! The chapters: done, current, to come.
+//! The chapters: done, left out, current, to come.
 
 use ratatui::text::{Line, Span};
 
@@ -14,6 +14,7 @@ pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
     numbered
         .map(|(i, chapter)| {
             let (sign, style) = match i {
+                _ if started && i < current && !story.entered.contains(&i) => ("–", theme.dim),
                 _ if started && (i < current || (over && i == current)) => ("✓", theme.dim),
                 _ if started && i == current => ("▶", theme.accent),
                 _ => ("○", theme.text),

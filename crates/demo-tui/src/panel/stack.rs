@@ -1,11 +1,11 @@
 //! Parts that stand on each other. Where their sum is above the bound, the part above it is hatched.
 //!
 //! ```text
-//!  20│     3░░░░░░░░░3▒▒▒▒▒▒▒
+//!  20│     3▒▒▒▒▒▒▒▒▒3▒▒▒▒▒▒▒
 //!    │     ▒▒▒▒ 10 too many ▒
 //!  10│ limit 10 ╌╌╌╌╌╌╌╌╌╌╌╌╌
-//!    │     ░░2░░░░░░░2░░░░░░░
-//!   0│     1░░░░░░░░░1░░░░░░░
+//!    │     ⢕⢕2⢕⢕⢕⢕⢕⢕⢕2⢕⢕⢕⢕⢕⢕⢕
+//!   0│     1⠕⠕⠕⠕⠕⠕⠕⠕⠕1⠕⠕⠕⠕⠕⠕⠕
 //! ```
 
 use std::time::Duration;
@@ -99,7 +99,11 @@ impl Stack<'_> {
         for (nth, look) in self.parts().enumerate() {
             let below = |tops: &[f64]| if nth == 0 { 0.0 } else { tops[nth - 1].min(limit) };
             let above = |tops: &[f64]| tops[nth].min(limit);
-            canvas.hatch(dots, column, sides(&below, &above), '░', look.style);
+            for (i, side) in sides(&below, &above).into_iter().enumerate() {
+                if let Some((upper, lower)) = side {
+                    dots.fill(column * 2 + i, upper..lower, look.style);
+                }
+            }
         }
         let highest = |tops: &[f64]| tops.last().copied().unwrap_or(0.0);
         let over = sides(&|_| limit, &highest);
