@@ -1,6 +1,9 @@
 use diagnosis::{Evidence, offline, text};
 use ratelimiter_cli::Usage;
 
+/// Heading of the evidence in a diagnosis.
+const EVIDENCE: &str = "evidence:";
+
 /// The offline analyser, with a language model beside it on request.
 #[derive(Debug)]
 pub(crate) struct DiagnosisEngine {
@@ -10,10 +13,24 @@ pub(crate) struct DiagnosisEngine {
 
 /// A diagnosis, for people and for programs.
 pub(crate) struct Explained {
-    /// The answer as text, one line each.
-    pub(crate) lines: Vec<String>,
+    /// The first page, one line each: the cause, the alternatives, the action.
+    pub(crate) summary: Vec<String>,
+    /// The second page: the evidence.
+    pub(crate) details: Vec<String>,
     /// The validated answer.
     pub(crate) answer: diagnosis::Validated,
+}
+
+impl Explained {
+    /// Splits the lines into pages: the evidence stands indented under its heading.
+    fn new(lines: Vec<String>, answer: diagnosis::Validated) -> Self {
+        let mut within = false;
+        let (details, summary) = lines.into_iter().partition(|line| {
+            within = line == EVIDENCE || (within && line.starts_with(' '));
+            within
+        });
+        Self { summary, details, answer }
+    }
 }
 
 impl DiagnosisEngine {
@@ -52,10 +69,10 @@ impl DiagnosisEngine {
             let mut progress = progress;
             let outcome = model.diagnose(evidence, |step| progress(step.to_string())).await;
             let lines = text::render_with_other(evidence, &outcome.answer, &outcome.offline);
-            return Explained { lines, answer: outcome.answer };
+            return Explained::new(lines, outcome.answer);
         }
         drop(progress);
         let answer = offline::diagnose(evidence);
-        Explained { lines: text::render(evidence, &answer), answer }
+        Explained::new(text::render(evidence, &answer), answer)
     }
 }

@@ -62,7 +62,11 @@ fn keys_play_all_chapters_while_resizing() {
     session.see("5. Counter Drift Detection");
     session.see("counter drift detect");
     session.press(SPACE);
-    session.see("dependency stopped accepting changes");
+    session.see("6. Counter Drift Diagnosis");
+    session.see("confidence");
+    session.press("e");
+    session.see("Diagnosis: the evidence");
+    session.see("[E1]");
     session.press(SPACE);
     session.see("8. Ghost Allowing Chaos");
     session.see("burst allowed");
@@ -73,7 +77,7 @@ fn keys_play_all_chapters_while_resizing() {
     session.see("admissions within");
     session.press("\x1b[C");
     session.see("10. Ghost Allowing Diagnosis");
-    session.see("load rose faster than state");
+    session.see("confidence");
     session.press(SPACE);
     session.see("11. Demo Complete");
     session.press(SPACE);

@@ -66,8 +66,10 @@ pub(super) async fn diagnose(
         occurred: !violations.is_empty(),
         named: answer.cause().map(|cause| (cause.entity.clone(), cause.mechanism)),
     });
-    for line in &explained.lines {
-        stage.emit(Event::Text { panel: PANEL.into(), piece: format!("{line}\n"), detail: false });
+    for (lines, detail) in [(&explained.summary, false), (&explained.details, true)] {
+        for line in lines {
+            stage.emit(Event::Text { panel: PANEL.into(), piece: format!("{line}\n"), detail });
+        }
     }
     stage.emit(Event::Reported { name: injected.anomaly.into(), report: serde_json::to_value(&**answer)? });
     Ok(())
