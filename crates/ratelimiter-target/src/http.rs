@@ -192,10 +192,18 @@ impl HttpTarget {
 
     /// Whether checks of different keys differ at all.
     pub fn has_key(&self) -> bool {
+        self.templates().any(Template::has_key)
+    }
+
+    /// Whether checks of different costs differ.
+    pub fn has_cost(&self) -> bool {
+        self.templates().any(Template::has_cost)
+    }
+
+    fn templates(&self) -> impl Iterator<Item = &Template> {
         let form = &self.form;
-        self.sites.iter().any(|site| site.path.has_key())
-            || form.body.as_ref().is_some_and(Template::has_key)
-            || form.headers.iter().any(|(_, value)| value.has_key())
+        let paths = self.sites.iter().map(|site| &site.path);
+        paths.chain(&form.body).chain(form.headers.iter().map(|(_, value)| value))
     }
 }
 

@@ -33,6 +33,11 @@ impl Template {
     pub fn has_key(&self) -> bool {
         self.0.contains("{key}")
     }
+
+    /// Whether checks of different costs differ.
+    pub fn has_cost(&self) -> bool {
+        self.0.contains("{cost}")
+    }
 }
 
 impl fmt::Debug for Template {

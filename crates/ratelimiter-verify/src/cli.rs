@@ -113,7 +113,7 @@ pub(crate) struct RunArgs {
     /// At most about fifteen minutes
     #[arg(long)]
     pub(crate) thorough: bool,
-    /// Only this phase; repeat for more: burst, two-keys, fields, return, overload, edge, steady
+    /// Only this phase; repeat for more: burst, costs, two-keys, fields, return, overload, first-edge, edge, steady
     #[arg(long = "phase", value_name = "PHASE")]
     pub(crate) phases: Vec<Phase>,
     /// Print the plan, its checks and its duration, and send nothing

@@ -36,15 +36,14 @@ pub(crate) async fn http(args: HttpArgs) -> anyhow::Result<Exit> {
     for (name, value) in args.headers {
         target = target.header(name, Some(value));
     }
-    let has_key = target.has_key();
-    let plan = plan(&args.run, has_key)?;
+    let plan = plan(&args.run, target.has_key(), target.has_cost())?;
     verify(&args.run, plan, &target).await
 }
 
 /// Nodes of this project. Each key gets its limit before its step.
 pub(crate) async fn node(args: NodeArgs) -> anyhow::Result<Exit> {
     let target = HttpTarget::node(&args.urls, scope(&args.run)).map_err(Usage::of)?;
-    let plan = plan(&args.run, true)?;
+    let plan = plan(&args.run, true, true)?;
     let seconds = i64::try_from(args.run.contract.window.as_secs()).unwrap_or(i64::MAX);
     let limit = Limit::new(args.run.contract.limit.into(), seconds).map_err(Usage::of)?;
     if args.run.contract.window.subsec_nanos() != 0 {
@@ -71,14 +70,15 @@ pub(crate) async fn resp(args: RespArgs) -> anyhow::Result<Exit> {
         words.iter().map(|word| word.parse()).collect::<Result<_, _>>().map_err(Usage::of)?;
     let urls: Vec<String> = args.urls.iter().map(|url| url.as_typed().to_owned()).collect();
     let target = RespTarget::new(&urls, &command, args.allowed_reply, scope(&args.run)).map_err(Usage::of)?;
-    let plan = plan(&args.run, command.iter().any(Template::has_key))?;
+    let plan =
+        plan(&args.run, command.iter().any(Template::has_key), command.iter().any(Template::has_cost))?;
     verify(&args.run, plan, &target).await
 }
 
 /// A library behind a child process.
 pub(crate) async fn exec(args: ExecArgs) -> anyhow::Result<Exit> {
     let target = ExecTarget::new(words(&args.command)?, args.processes).map_err(Usage::of)?;
-    let plan = plan(&args.run, true)?;
+    let plan = plan(&args.run, true, true)?;
     verify(&args.run, plan, &target).await
 }
 
@@ -109,7 +109,7 @@ fn checker(contract: Contract, args: &ContractArgs) -> HistoryChecker {
     HistoryChecker::new(contract).clock_tolerance(args.clock_tolerance).uncertainty(args.uncertainty)
 }
 
-fn plan(args: &RunArgs, has_key: bool) -> Result<Plan, Usage> {
+fn plan(args: &RunArgs, has_key: bool, has_cost: bool) -> Result<Plan, Usage> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let settings = Settings {
         contract: contract(&args.contract)?,
@@ -119,6 +119,7 @@ fn plan(args: &RunArgs, has_key: bool) -> Result<Plan, Usage> {
         phases: args.phases.clone(),
         run: args.seed.map_or_else(|| format!("{now:x}"), |seed| seed.to_string()),
         has_key,
+        has_cost,
         max_requests: args.max_requests,
     };
     Plan::new(&settings).map_err(Usage::of)
@@ -139,7 +140,7 @@ async fn verify(args: &RunArgs, plan: Plan, target: &dyn Target) -> anyhow::Resu
     }
     if args.dry_run {
         for step in &plan.steps {
-            println!("  {:<9} {:>6} checks on {}", step.phase, step.requests, step.keys[0]);
+            println!("  {:<10} {:>6} checks on {}", step.phase, step.requests, step.keys[0]);
         }
         return Ok(Exit::Success);
     }

@@ -9,7 +9,7 @@ use ratelimiter_invariants::{
 };
 use serde::Serialize;
 
-use crate::{Phase, Recorded};
+use crate::{Phase, Recorded, honesty};
 
 /// The largest share of a window that may lie below the resolution of the recorded times in a pass: 5 %.
 const RESOLUTION: u32 = 20;
@@ -196,7 +196,7 @@ fn judge_key(
     if phase == Some(Phase::Return) {
         findings.extend(no_return(operations));
     }
-    findings.extend(dishonest(operations));
+    findings.extend(honesty::contradictions(operations, contract));
     let (mut resolution, mut undecided) = (Duration::ZERO, None);
     let answered = operations.iter().any(|op| matches!(op.outcome, Outcome::Allowed | Outcome::Denied));
     match &report.verdict {
@@ -263,36 +263,4 @@ fn no_return(operations: &[Operation]) -> Option<Finding> {
     let stated = denied.claims.retry_after.or(denied.claims.reset).is_some();
     let waited = retry.invoke.saturating_sub(denied.complete);
     denied_twice.then_some(Finding::NoReturn { waited, stated })
-}
-
-/// Contradictions between header fields and answers, for checks that were made one after the other.
-fn dishonest(operations: &[Operation]) -> Vec<Finding> {
-    let mut contradictions = Vec::new();
-    if let Some(op) = operations.iter().find(|op| op.claims.remaining.is_some_and(|left| left < 0)) {
-        contradictions.push(format!(
-            "{} stated {} remaining",
-            op.node,
-            op.claims.remaining.unwrap_or_default()
-        ));
-    }
-    let in_turn = operations.windows(2).all(|pair| pair[0].complete <= pair[1].invoke);
-    let allowed_with_none = |op: &&Operation| {
-        op.outcome == Outcome::Denied && op.claims.remaining.is_some_and(|left| left >= i64::from(op.cost))
-    };
-    if in_turn && let Some(op) = operations.iter().find(allowed_with_none) {
-        let left = op.claims.remaining.unwrap_or_default();
-        contradictions
-            .push(format!("{} denied a check of cost {} and stated {left} remaining", op.node, op.cost));
-    }
-    let rises = operations.windows(2).find(|pair| {
-        let both = pair.iter().all(|op| op.outcome == Outcome::Allowed);
-        let soon = pair[1].invoke.saturating_sub(pair[0].complete) < Duration::from_millis(50);
-        both && soon && pair[0].node == pair[1].node && pair[1].claims.remaining > pair[0].claims.remaining
-    });
-    if in_turn && let Some([before, after]) = rises {
-        let (from, to) =
-            (before.claims.remaining.unwrap_or_default(), after.claims.remaining.unwrap_or_default());
-        contradictions.push(format!("{} stated {from} remaining and, one admission later, {to}", after.node));
-    }
-    contradictions.into_iter().map(|contradiction| Finding::Dishonest { contradiction }).collect()
 }

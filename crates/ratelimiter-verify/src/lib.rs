@@ -13,6 +13,7 @@
 #![doc = include_str!("../README.md")]
 
 mod history;
+mod honesty;
 mod judge;
 mod plan;
 mod report;

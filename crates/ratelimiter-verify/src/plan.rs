@@ -12,6 +12,8 @@ use ratelimiter_invariants::Contract;
 pub enum Phase {
     /// Many times the limit at one instant: shows races between nodes, and between reading and writing.
     Burst,
+    /// A burst of checks of cost 1, 2 and 3: shows a limiter that ignores cost.
+    Costs,
     /// One key used up, another one untouched: shows a shared quota.
     TwoKeys,
     /// Check after check until denied: shows an off-by-one, and dishonest header fields.
@@ -20,6 +22,9 @@ pub enum Phase {
     Return,
     /// Three times the limit for three windows: shows a lockout of callers that are denied, and windows that forget.
     Overload,
+    /// One check, and the limit just before and just after the instant a window later: shows windows that begin with the first
+    /// check of a key.
+    FirstEdge,
     /// The limit just before and just after an edge of the wall clock's windows.
     Edge,
     /// Four fifths of the limit for a window and a half: shows false denials.
@@ -28,17 +33,28 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 7] =
-        [Self::Burst, Self::TwoKeys, Self::Fields, Self::Return, Self::Overload, Self::Edge, Self::Steady];
+    pub const ALL: [Self; 9] = [
+        Self::Burst,
+        Self::Costs,
+        Self::TwoKeys,
+        Self::Fields,
+        Self::Return,
+        Self::Overload,
+        Self::FirstEdge,
+        Self::Edge,
+        Self::Steady,
+    ];
 
     /// The word of the command line and of reports.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Burst => "burst",
+            Self::Costs => "costs",
             Self::TwoKeys => "two-keys",
             Self::Fields => "fields",
             Self::Return => "return",
             Self::Overload => "overload",
+            Self::FirstEdge => "first-edge",
             Self::Edge => "edge",
             Self::Steady => "steady",
         }
@@ -96,6 +112,8 @@ pub struct Settings {
     pub run: String,
     /// Whether requests of different keys differ. If not, all phases share one quota, and a window passes before each.
     pub has_key: bool,
+    /// Whether requests of different costs differ. If not, [`Phase::Costs`] is left out.
+    pub has_cost: bool,
     /// The most checks.
     pub max_requests: u64,
 }
@@ -104,7 +122,9 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// There is no such phase.
-    #[error("phase {0:?} is none of burst, two-keys, fields, return, overload, edge, steady")]
+    #[error(
+        "phase {0:?} is none of burst, costs, two-keys, fields, return, overload, first-edge, edge, steady"
+    )]
     Phase(String),
     /// The multiplier or the number of bursts is out of range.
     #[error("{name} is {value}: it must be {least} to {most}")]
@@ -187,6 +207,11 @@ impl Plan {
             if !settings.phases.is_empty() && !settings.phases.contains(&phase) {
                 continue;
             }
+            if phase == Phase::Costs && (!settings.has_cost || settings.contract.max() == 1) {
+                let reason = if settings.has_cost { "the limit is 1" } else { "requests have no {cost}" };
+                plan.skipped.push(Skipped { phase, reason: reason.into() });
+                continue;
+            }
             let times = if phase == Phase::Burst { settings.bursts } else { 1 };
             let (requests, takes) = size(phase, settings);
             let mut fitted = 0;
@@ -243,12 +268,12 @@ fn size(phase: Phase, settings: &Settings) -> (u64, Duration) {
     let window = settings.contract.window();
     let short = Duration::from_millis(500);
     match phase {
-        Phase::Burst => (limit * u64::from(settings.multiplier), short),
+        Phase::Burst | Phase::Costs => (limit * u64::from(settings.multiplier), short),
         Phase::TwoKeys => (2 * limit + 5, 2 * short),
         Phase::Fields => (limit + 3, short),
         Phase::Return => (limit + 3, window + window / 10 + short),
         Phase::Overload => (9 * limit, 3 * window + short),
-        Phase::Edge => (2 * limit, window + 2 * short),
+        Phase::FirstEdge | Phase::Edge => (2 * limit, window + 2 * short),
         Phase::Steady => ((limit * 6).div_ceil(5), window + window / 2),
     }
 }
@@ -266,6 +291,7 @@ mod tests {
             phases: Vec::new(),
             run: "r".into(),
             has_key: true,
+            has_cost: true,
             max_requests: 100_000,
         }
     }
@@ -287,12 +313,23 @@ mod tests {
     #[test]
     fn phases_that_do_not_fit_are_named() {
         let plan = Plan::new(&settings(10, 60)).unwrap();
-        assert_eq!(phases(&plan), [Phase::Burst, Phase::TwoKeys, Phase::Fields]);
+        assert_eq!(phases(&plan), [Phase::Burst, Phase::Costs, Phase::TwoKeys, Phase::Fields]);
         let skipped: Vec<_> = plan.skipped.iter().map(|s| s.phase).collect();
-        assert_eq!(skipped, [Phase::Return, Phase::Overload, Phase::Edge, Phase::Steady]);
+        assert_eq!(skipped, Phase::ALL[4..]);
         assert!(plan.skipped[0].reason.contains("--thorough"), "{}", plan.skipped[0].reason);
         let thorough = Plan::new(&Settings { depth: Depth::Thorough, ..settings(10, 60) }).unwrap();
         assert_eq!(phases(&thorough), Phase::ALL);
+    }
+
+    #[test]
+    fn readme_and_help_list_every_phase() {
+        let (readme, help) = (include_str!("../README.md"), include_str!("cli.rs"));
+        let words = Phase::ALL.map(Phase::as_str);
+        assert!(words.iter().all(|word| readme.contains(&format!("| `{word}` |"))));
+        assert!(
+            help.contains(&words.join(", "))
+                && PlanError::Phase("x".into()).to_string().contains(&words.join(", "))
+        );
     }
 
     #[test]
@@ -303,6 +340,13 @@ mod tests {
         keys.sort();
         keys.dedup();
         assert_eq!(keys.len(), all);
+    }
+
+    #[test]
+    fn requests_without_cost_leave_costs_out() {
+        let plan = Plan::new(&Settings { has_cost: false, ..settings(10, 2) }).unwrap();
+        assert!(!phases(&plan).contains(&Phase::Costs));
+        assert!(plan.skipped[0].reason.contains("{cost}"), "{}", plan.skipped[0].reason);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{Phase, Plan, Step};
 
-/// Distance of the two bursts of [`Phase::Edge`] from the edge.
+/// Distance of two bursts from the edge between them, at most a tenth of the window.
 const BESIDE: Duration = Duration::from_millis(100);
 
 /// The records of one step.
@@ -51,14 +51,14 @@ pub async fn run(
     deadline: Duration,
     mut progress: impl FnMut(usize, Option<&Step>),
 ) -> Result<Vec<Recorded>, RunError> {
-    let origin = Instant::now();
+    let clock = Clock { origin: Instant::now(), wall: SystemTime::now() };
     let mut recorded = Vec::new();
     for (n, step) in plan.steps.iter().enumerate() {
         progress(n, Some(step));
         if n > 0 {
             sleep(plan.rest).await;
         }
-        let mut player = Player { plan, target, deadline, origin, record: Recorded::new(step) };
+        let mut player = Player { plan, target, deadline, clock, record: Recorded::new(step) };
         player.play(step).await.map_err(|source| RunError::Step { phase: step.phase, source })?;
         recorded.push(player.record);
     }
@@ -88,8 +88,24 @@ struct Player<'a> {
     plan: &'a Plan,
     target: &'a dyn Target,
     deadline: Duration,
-    origin: Instant,
+    clock: Clock,
     record: Recorded,
+}
+
+/// The clock of a run: its histories count from `origin`. It reads the wall clock once, so that both keep step.
+#[derive(Clone, Copy)]
+struct Clock {
+    origin: Instant,
+    wall: SystemTime,
+}
+
+impl Clock {
+    /// The next instant at which the wall clock is a whole number of windows.
+    fn next_edge(self, window: Duration) -> Instant {
+        let wall = self.wall.duration_since(UNIX_EPOCH).unwrap_or_default() + self.origin.elapsed();
+        let into = wall.as_nanos() % window.as_nanos().max(1);
+        Instant::now() + window - Duration::from_nanos(u64::try_from(into).unwrap_or_default())
+    }
 }
 
 impl Player<'_> {
@@ -98,7 +114,11 @@ impl Player<'_> {
         let window = self.plan.contract.window();
         let key = &step.keys[0];
         match step.phase {
-            Phase::Burst => self.burst(key, step.requests).await,
+            Phase::Burst => self.burst(key, (0..step.requests).map(|_| 1)).await,
+            Phase::Costs => {
+                let dearest = self.plan.contract.max().min(3);
+                self.burst(key, (0..step.requests).map(|n| 1 + (n % u64::from(dearest)) as u32)).await
+            }
             Phase::TwoKeys => {
                 self.in_turn(key, limit + 5).await?;
                 self.in_turn(&step.keys[1], limit).await
@@ -113,15 +133,12 @@ impl Player<'_> {
                 self.in_turn(key, 1).await
             }
             Phase::Overload => self.paced(key, 3 * limit, 3).await,
-            Phase::Edge => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                let into = Duration::from_nanos((now.as_nanos() % window.as_nanos().max(1)) as u64);
-                let edge = Instant::now() + window - into;
-                sleep_until(edge.checked_sub(BESIDE).unwrap_or(edge)).await;
-                self.burst(key, limit).await?;
-                sleep_until(edge + BESIDE).await;
-                self.burst(key, limit).await
+            Phase::FirstEdge => {
+                let edge = Instant::now() + window;
+                self.in_turn(key, 1).await?;
+                self.around(edge, key, [limit - 1, limit]).await
             }
+            Phase::Edge => self.around(self.clock.next_edge(window), key, [limit, limit]).await,
             Phase::Steady => self.paced(key, (limit * 4).div_ceil(5), 1).await,
         }
     }
@@ -130,10 +147,10 @@ impl Player<'_> {
         Check { key: key.clone(), cost: 1, deadline: self.deadline }
     }
 
-    async fn burst(&mut self, key: &Key, requests: u64) -> Result<(), ChaosError> {
-        let checks = vec![self.check(key); usize::try_from(requests).unwrap_or(usize::MAX)];
+    async fn burst(&mut self, key: &Key, costs: impl Iterator<Item = u32>) -> Result<(), ChaosError> {
+        let checks = costs.map(|cost| Check { cost, ..self.check(key) }).collect();
         let report = volley(self.target, checks, Release::LastByte).await?;
-        let shift = report.released - self.origin;
+        let shift = report.released - self.clock.origin;
         let shifted = report.operations.into_iter().map(|mut op| {
             op.invoke += shift;
             op.complete += shift;
@@ -143,6 +160,18 @@ impl Player<'_> {
         let longest = self.record.skew.map_or(report.start_skew, |(skew, _)| skew.max(report.start_skew));
         self.record.skew = Some((longest, report.release));
         report.details.into_iter().for_each(|detail| self.record.detail(detail));
+        Ok(())
+    }
+
+    /// So many checks just before an instant, and so many just after it.
+    async fn around(&mut self, edge: Instant, key: &Key, counts: [u64; 2]) -> Result<(), ChaosError> {
+        let beside = BESIDE.min(self.plan.contract.window() / 10);
+        for (count, at) in counts.into_iter().zip([edge.checked_sub(beside).unwrap_or(edge), edge + beside]) {
+            sleep_until(at).await;
+            if count > 0 {
+                self.burst(key, (0..count).map(|_| 1)).await?;
+            }
+        }
         Ok(())
     }
 
@@ -156,7 +185,7 @@ impl Player<'_> {
                 Some(connection) => connection,
                 None => self.target.connect(node).await?,
             };
-            let made = make(connection, self.check(key), nodes[node].clone(), self.origin).await;
+            let made = make(connection, self.check(key), nodes[node].clone(), self.clock.origin).await;
             // An answer that is none may have broken the connection.
             connections[node] = (made.operation.outcome != Outcome::Unknown).then_some(made.connection);
             self.record.detail(made.detail);
@@ -185,7 +214,7 @@ impl Player<'_> {
                 Some(connection) => connection,
                 None => self.target.connect(node).await?,
             };
-            let (check, name, origin) = (self.check(key), nodes[node].clone(), self.origin);
+            let (check, name, origin) = (self.check(key), nodes[node].clone(), self.clock.origin);
             flights.spawn(async move { (node, make(connection, check, name, origin).await) });
         }
         for (node, made) in flights.join_all().await {

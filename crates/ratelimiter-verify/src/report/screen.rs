@@ -7,8 +7,9 @@ use crate::{Judged, Status, Verdict};
 
 /// The verdict as a table for a terminal: one row a key, then one sentence.
 pub fn table(verdict: &Verdict) -> String {
-    let mut text =
-        String::from("phase     verdict    allowed denied other  in one window  check ms p50/max  skew ms\n");
+    let mut text = String::from(
+        "phase      verdict    allowed denied other  in one window  check ms p50/max  skew ms\n",
+    );
     for one in &verdict.judged {
         let report = &one.report;
         let tally = report.operations;
@@ -24,14 +25,14 @@ pub fn table(verdict: &Verdict) -> String {
         let by = if one.barrier { " (barrier)" } else { "" };
         let _ = writeln!(
             text,
-            "{phase:<9} {:<10} {:>7} {:>6} {:>5}  {window:<13}  {latency:<17} {skew}{by}",
+            "{phase:<10} {:<10} {:>7} {:>6} {:>5}  {window:<13}  {latency:<17} {skew}{by}",
             word(one.status),
             tally.allowed,
             tally.denied,
             tally.failed + tally.unknown,
         );
         notes(one).into_iter().for_each(|note| {
-            let _ = writeln!(text, "          {note}");
+            let _ = writeln!(text, "           {note}");
         });
     }
     let _ = write!(text, "\n{}", sentence(verdict));

@@ -1,0 +1,189 @@
+//! Limiters that decide in this process, right or wrong in one way.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// One defect of real limiters, each reported of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Defect {
+    /// Windows begin anew at whole multiples of the wall clock.
+    ForgetsAtTheEdge,
+    /// Each node counts its own admissions.
+    CountsOneNodeOnly,
+    /// A check of any cost is charged 1.
+    IgnoresCost,
+    /// Every 1000th check passes although the window is full.
+    AdmitsEvery1000thTwice,
+    /// The comparison is one off.
+    OffByOne,
+    /// Seconds are taken for minutes: the window is 60 times shorter.
+    WindowTooShort,
+    /// Minutes are taken for seconds: the window is 60 times longer.
+    WindowTooLong,
+    /// A denied check is charged as well.
+    ChargesDenied,
+    /// All keys share one counter.
+    SharesQuota,
+    /// The stated remaining quota begins anew with every third check.
+    DishonestRemaining,
+    /// Retry-After is a tenth of the time needed.
+    RetryTooEarly,
+    /// The count is read, and written a moment later.
+    ReadsThenWrites,
+    /// The counter never expires.
+    NeverExpires,
+    /// The expiry is set with the first admission and never renewed: the whole log goes at once.
+    ExpiresWithTheFirst,
+    /// The route, here the node, is part of the key.
+    CountsByRoute,
+}
+
+/// The form of a limiter without defect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sliding,
+    /// Windows of the wall clock.
+    Fixed,
+    TokenBucket,
+}
+
+/// An answer, with the limiter's own statements.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Decision {
+    pub(crate) allowed: bool,
+    pub(crate) remaining: i64,
+    pub(crate) retry_after: Duration,
+}
+
+/// A limiter: its state, and all that it knows of time is handed in.
+pub(crate) struct Limiter {
+    pub(crate) kind: Kind,
+    pub(crate) defect: Option<Defect>,
+    pub(crate) limit: u64,
+    pub(crate) window: Duration,
+    /// Time of the wall clock at the limiter's zero, modulo a window.
+    pub(crate) wall: Duration,
+    logs: HashMap<String, Vec<(Duration, u64)>>,
+    checks: u64,
+}
+
+impl Limiter {
+    pub(crate) fn new(
+        kind: Kind,
+        defect: Option<Defect>,
+        limit: u32,
+        window: Duration,
+        wall: Duration,
+    ) -> Self {
+        Self { kind, defect, limit: limit.into(), window, wall, logs: HashMap::new(), checks: 0 }
+    }
+
+    fn has(&self, defect: Defect) -> bool {
+        self.defect == Some(defect)
+    }
+
+    fn scope(&self, node: usize, key: &str) -> String {
+        match self.defect {
+            Some(Defect::CountsOneNodeOnly | Defect::CountsByRoute) => format!("{node}/{key}"),
+            Some(Defect::SharesQuota) => String::new(),
+            _ => key.to_owned(),
+        }
+    }
+
+    fn charge(&self, cost: u64) -> u64 {
+        if self.has(Defect::IgnoresCost) { 1 } else { cost }
+    }
+
+    fn window(&self) -> Duration {
+        match self.defect {
+            Some(Defect::WindowTooShort) => self.window / 60,
+            Some(Defect::WindowTooLong) => self.window * 60,
+            _ => self.window,
+        }
+    }
+
+    /// The start of the wall clock's window.
+    fn edge(&self, now: Duration) -> Duration {
+        let into = (self.wall + now).as_nanos() % self.window.as_nanos();
+        now.saturating_sub(Duration::from_nanos(into as u64))
+    }
+
+    /// Decides without charging.
+    pub(crate) fn read(&mut self, node: usize, key: &str, cost: u64, now: Duration) -> Decision {
+        let (scope, window, edge) = (self.scope(node, key), self.window(), self.edge(now));
+        let (kind, defect) = (self.kind, self.defect);
+        let log = self.logs.entry(scope).or_default();
+        match defect {
+            Some(Defect::NeverExpires) => {}
+            Some(Defect::ExpiresWithTheFirst) => {
+                if log.first().is_some_and(|first| first.0 + window <= now) {
+                    log.clear();
+                }
+            }
+            _ if kind == Kind::Fixed || defect == Some(Defect::ForgetsAtTheEdge) => {
+                // Half-open: an admission at the edge is in the window that begins there.
+                log.retain(|(at, _)| *at >= edge || edge.is_zero());
+            }
+            _ if kind == Kind::TokenBucket => {}
+            _ => log.retain(|(at, _)| *at + window > now),
+        }
+        let used = match kind {
+            Kind::TokenBucket => bucket_use(log, self.limit, window, now),
+            Kind::Sliding | Kind::Fixed => log.iter().map(|(_, cost)| *cost as f64).sum(),
+        };
+        let limit = self.limit + u64::from(defect == Some(Defect::OffByOne));
+        let cost = if defect == Some(Defect::IgnoresCost) { 1 } else { cost };
+        self.checks += 1;
+        let fits = used + cost as f64 <= limit as f64;
+        let luck = defect == Some(Defect::AdmitsEvery1000thTwice) && self.checks.is_multiple_of(1000);
+        let left = (limit as f64 - used).floor() as i64 - if fits { cost as i64 } else { 0 };
+        let remaining = match defect {
+            Some(Defect::DishonestRemaining) if self.checks.is_multiple_of(3) => self.limit as i64,
+            _ => left.max(0),
+        };
+        let back = match kind {
+            Kind::TokenBucket => window.mul_f64((used + cost as f64 - limit as f64).max(0.0) / limit as f64),
+            Kind::Fixed => (edge + window).saturating_sub(now),
+            Kind::Sliding => frees(log, used as u64 + cost, limit, window).saturating_sub(now),
+        };
+        // A whole millisecond later at the earliest, since clocks round.
+        let retry_after = Duration::from_millis(back.as_millis() as u64 + 1);
+        let retry_after = if defect == Some(Defect::RetryTooEarly) { retry_after / 10 } else { retry_after };
+        Decision { allowed: fits || luck, remaining, retry_after }
+    }
+
+    /// Charges a check, if it was allowed.
+    pub(crate) fn write(&mut self, node: usize, key: &str, cost: u64, now: Duration, decision: Decision) {
+        if decision.allowed || self.has(Defect::ChargesDenied) {
+            let (scope, charge) = (self.scope(node, key), self.charge(cost));
+            self.logs.entry(scope).or_default().push((now, charge));
+        }
+    }
+}
+
+/// Tokens taken out of a full bucket and not yet refilled.
+fn bucket_use(log: &[(Duration, u64)], limit: u64, window: Duration, now: Duration) -> f64 {
+    let (mut used, mut last) = (0.0_f64, Duration::ZERO);
+    let refilled =
+        |from: Duration, to: Duration| limit as f64 * (to - from).as_secs_f64() / window.as_secs_f64();
+    for (at, cost) in log {
+        used = (used - refilled(last, *at)).max(0.0) + *cost as f64;
+        last = *at;
+    }
+    (used - refilled(last, now)).max(0.0)
+}
+
+/// When enough admissions have left the window for `wanted` to be within the limit.
+fn frees(log: &[(Duration, u64)], wanted: u64, limit: u64, window: Duration) -> Duration {
+    let mut over = wanted.saturating_sub(limit);
+    for (at, cost) in log {
+        if over == 0 {
+            break;
+        }
+        over = over.saturating_sub(*cost);
+        if over == 0 {
+            return *at + window;
+        }
+    }
+    Duration::ZERO
+}

@@ -1,0 +1,133 @@
+//! Every defect that shows without a fault is accused for its own reason; a correct limiter never is.
+//!
+//! Time is the paused clock's: a run of fifteen minutes takes milliseconds, and is the same every time.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+
+mod double;
+mod limiter;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use double::{Double, Network, Noise};
+use limiter::{Defect, Kind};
+use ratelimiter_invariants::{Contract, ContractKind, HistoryChecker, Verdict as Contracted};
+use ratelimiter_verify::{Depth, Finding, Phase, Plan, Settings, Status, Verdict, judge, run};
+
+const NODES: usize = 3;
+
+fn settings(limit: u32, window: Duration, kind: ContractKind) -> Settings {
+    Settings {
+        contract: Contract::new(limit, window).unwrap().of_kind(kind),
+        multiplier: 2,
+        bursts: 5,
+        depth: Depth::Thorough,
+        phases: Vec::new(),
+        run: "test".into(),
+        has_key: true,
+        has_cost: true,
+        max_requests: 100_000,
+    }
+}
+
+async fn verify(target: &Double, settings: &Settings) -> Verdict {
+    let plan = Plan::new(settings).unwrap();
+    let recorded = run(&plan, target, Duration::from_secs(5), |_, _| {}).await.unwrap();
+    let checker = HistoryChecker::new(plan.contract).uncertainty(Duration::from_millis(1));
+    judge(&recorded, checker, plan.contract).unwrap()
+}
+
+/// What a judgement can accuse a limiter of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reason {
+    OverAdmission,
+    UnderAdmission,
+    NoReturn,
+    Dishonest,
+}
+
+use Reason::{Dishonest, NoReturn, OverAdmission, UnderAdmission};
+
+fn reasons(verdict: &Verdict) -> BTreeSet<(Phase, Reason)> {
+    let mut reasons = BTreeSet::new();
+    for one in &verdict.judged {
+        let phase = one.phase.unwrap();
+        if let Contracted::Violated(witness) = &one.report.verdict {
+            let cost: u64 = witness.operations.iter().map(|op| u64::from(op.cost)).sum();
+            assert!(cost > u64::from(one.report.contract.max()), "a witness that proves nothing: {witness}");
+            reasons.insert((phase, OverAdmission));
+        }
+        for finding in &one.findings {
+            reasons.insert((
+                phase,
+                match finding {
+                    Finding::UnderAdmission { .. } => UnderAdmission,
+                    Finding::NoReturn { .. } => NoReturn,
+                    Finding::Dishonest { .. } => Dishonest,
+                },
+            ));
+        }
+    }
+    reasons
+}
+
+/// The defect is seen in this phase for this reason, and in no phase for another than these.
+async fn accused(defect: Defect, seen: (Phase, Reason), only: &[Reason]) {
+    // A limit of 100, so that the 1000th check comes.
+    let (limit, window) = (100, Duration::from_secs(60));
+    let network = Network { delay: 3, lost: 0 };
+    let target = Double::new(Kind::Sliding, Some(defect), (limit, window), NODES, network, 7);
+    let verdict = verify(&target, &settings(limit, window, ContractKind::Sliding)).await;
+    let reasons = reasons(&verdict);
+    assert_eq!(verdict.status, Status::Violated, "{defect:?}");
+    assert!(reasons.contains(&seen), "{defect:?}: {seen:?} is not in {reasons:?}");
+    assert!(reasons.iter().all(|(_, reason)| only.contains(reason)), "{defect:?}: {reasons:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_defect_is_accused_for_its_own_reason() {
+    accused(Defect::ForgetsAtTheEdge, (Phase::Edge, OverAdmission), &[OverAdmission]).await;
+    accused(Defect::CountsOneNodeOnly, (Phase::Burst, OverAdmission), &[OverAdmission]).await;
+    accused(Defect::IgnoresCost, (Phase::Costs, OverAdmission), &[OverAdmission]).await;
+    accused(Defect::AdmitsEvery1000thTwice, (Phase::Burst, OverAdmission), &[OverAdmission]).await;
+    accused(Defect::OffByOne, (Phase::Fields, OverAdmission), &[OverAdmission]).await;
+    accused(Defect::WindowTooShort, (Phase::Overload, OverAdmission), &[OverAdmission]).await;
+    accused(Defect::WindowTooLong, (Phase::Return, NoReturn), &[UnderAdmission, NoReturn]).await;
+    accused(Defect::ChargesDenied, (Phase::Overload, UnderAdmission), &[UnderAdmission]).await;
+    accused(Defect::SharesQuota, (Phase::TwoKeys, UnderAdmission), &[UnderAdmission]).await;
+    accused(Defect::DishonestRemaining, (Phase::Fields, Dishonest), &[Dishonest]).await;
+    accused(Defect::RetryTooEarly, (Phase::Return, NoReturn), &[NoReturn]).await;
+    accused(Defect::ReadsThenWrites, (Phase::Burst, OverAdmission), &[OverAdmission]).await;
+    accused(Defect::NeverExpires, (Phase::Return, NoReturn), &[UnderAdmission, NoReturn]).await;
+    accused(Defect::ExpiresWithTheFirst, (Phase::FirstEdge, OverAdmission), &[OverAdmission]).await;
+    accused(Defect::CountsByRoute, (Phase::TwoKeys, OverAdmission), &[OverAdmission]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_correct_limiter_is_never_accused() {
+    let mut undecided = 0;
+    for seed in 0..200 {
+        let mut noise =
+            Noise(0xA076_1D64_78BD_642F ^ (seed + 1) * 0xE703_7ED1_A0B4_28DB_u64.wrapping_shr(20));
+        let limit = 1 + noise.below(30) as u32;
+        let window = Duration::from_secs(1 + noise.below(60));
+        let nodes = 1 + noise.below(4) as usize;
+        let network = Network { delay: noise.below(40), lost: [0, 20, 100][noise.below(3) as usize] };
+        let (kind, contract) = [
+            (Kind::Sliding, ContractKind::Sliding),
+            (Kind::Fixed, ContractKind::Fixed),
+            (Kind::TokenBucket, ContractKind::TokenBucket),
+        ][noise.below(3) as usize];
+        let target = Double::new(kind, None, (limit, window), nodes, network, seed);
+        let verdict = verify(&target, &settings(limit, window, contract)).await;
+        assert!(verdict.judged.len() > 5, "seed {seed} judges {} histories", verdict.judged.len());
+        let accusations = reasons(&verdict);
+        assert!(
+            accusations.is_empty(),
+            "seed {seed}, {kind:?} {limit} per {window:?}, {nodes} nodes, {network:?}: {accusations:?}"
+        );
+        undecided += usize::from(verdict.status == Status::Undecided);
+    }
+    println!("200 runs, none accused, {undecided} undecided");
+    assert!(undecided < 200, "a run without loss and delay passes");
+}
