@@ -113,13 +113,17 @@ pub(crate) struct RunArgs {
     /// At most about fifteen minutes
     #[arg(long)]
     pub(crate) thorough: bool,
-    /// Only this phase; repeat for more: burst, costs, two-keys, fields, return, overload, first-edge, edge, steady
+    /// Only this phase; repeat for more: burst, costs, two-keys, fields, return, overload, first-edge, edge, steady, fault
     #[arg(long = "phase", value_name = "PHASE")]
     pub(crate) phases: Vec<Phase>,
+    /// Command of the shell that injects a fault and undoes it, such as 'docker pause store; sleep 5; docker unpause store'.
+    /// Bursts are sent before, during and after it. It goes on to its end whatever happens to this run
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) during: Option<String>,
     /// Print the plan, its checks and its duration, and send nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Directory for history.jsonl, verdict.json and junit.xml
+    /// Directory for history.jsonl, verdict.json, junit.xml and journal.json
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Part of the keys' names, to tell runs apart; drawn from the clock unless given

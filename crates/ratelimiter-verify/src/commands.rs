@@ -11,13 +11,13 @@ use ratelimiter_cli::{Exit, Signals, Usage};
 use ratelimiter_invariants::{Contract, HistoryChecker};
 use ratelimiter_target::{ExecTarget, HttpTarget, RespTarget, Scope, Target, Template};
 use ratelimiter_verify::{
-    Depth, Plan, Recorded, Settings, Status, Verdict, judge, judge_history, junit, read_history, run, table,
-    timelines, write_history,
+    Depth, Plan, Play, Recorded, Settings, Status, Verdict, journal, judge, judge_history, junit,
+    read_history, run, table, timelines, write_history,
 };
 
 use crate::cli::{CheckArgs, ContractArgs, ExecArgs, HttpArgs, NodeArgs, RespArgs, RunArgs};
 
-/// Version of `verdict.json`. Raised when a field changes its meaning or goes.
+/// Version of `verdict.json`, as `docs/verdict.schema.json` describes it. Raised when a field changes its meaning or goes.
 const VERDICT_VERSION: u32 = 1;
 
 fn scope(run: &RunArgs) -> Scope {
@@ -120,6 +120,7 @@ fn plan(args: &RunArgs, has_key: bool, has_cost: bool) -> Result<Plan, Usage> {
         run: args.seed.map_or_else(|| format!("{now:x}"), |seed| seed.to_string()),
         has_key,
         has_cost,
+        has_fault: args.during.is_some(),
         max_requests: args.max_requests,
     };
     Plan::new(&settings).map_err(Usage::of)
@@ -146,7 +147,8 @@ async fn verify(args: &RunArgs, plan: Plan, target: &dyn Target) -> anyhow::Resu
     }
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     let bar = progress_bar(plan.steps.len());
-    let playing = run(&plan, target, args.deadline, |n, step| {
+    let play = Play { deadline: args.deadline, during: args.during.clone() };
+    let playing = run(&plan, target, &play, |n, step| {
         bar.set_position(n as u64);
         bar.set_message(step.map(|step| step.phase.to_string()).unwrap_or_default());
     });
@@ -164,7 +166,7 @@ async fn verify(args: &RunArgs, plan: Plan, target: &dyn Target) -> anyhow::Resu
     println!();
     print(&verdict);
     if let Some(directory) = &args.out {
-        write(directory, &plan, &recorded, &verdict)
+        write(directory, &plan, &recorded, &verdict, &target.describe())
             .with_context(|| format!("write the results into {}", directory.display()))?;
         println!("results: {}", directory.display());
     }
@@ -197,18 +199,27 @@ fn exit(verdict: &Verdict) -> Exit {
     }
 }
 
-fn write(directory: &Path, plan: &Plan, recorded: &[Recorded], verdict: &Verdict) -> anyhow::Result<()> {
+fn write(
+    directory: &Path,
+    plan: &Plan,
+    recorded: &[Recorded],
+    verdict: &Verdict,
+    target: &str,
+) -> anyhow::Result<()> {
     fs::create_dir_all(directory)?;
     let history = BufWriter::new(File::create(directory.join("history.jsonl"))?);
     write_history(recorded.iter().flat_map(|record| &record.operations), history)?;
     let json = serde_json::json!({
         "version": VERDICT_VERSION,
         "tool": concat!("ratelimiter-verify ", env!("CARGO_PKG_VERSION")),
+        "target": target,
         "contract": plan.contract,
         "verdict": verdict,
         "skipped": plan.skipped,
     });
     fs::write(directory.join("verdict.json"), format!("{json:#}\n"))?;
+    let journal = journal(plan, recorded, verdict, target);
+    fs::write(directory.join("journal.json"), format!("{journal:#}\n"))?;
     fs::write(directory.join("junit.xml"), junit(verdict).map_err(anyhow::Error::msg)?)?;
     Ok(())
 }

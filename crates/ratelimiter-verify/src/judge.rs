@@ -9,6 +9,7 @@ use ratelimiter_invariants::{
 };
 use serde::Serialize;
 
+use crate::fault::Band;
 use crate::{Phase, Recorded, honesty};
 
 /// The largest share of a window that may lie below the resolution of the recorded times in a pass: 5 %.
@@ -69,7 +70,7 @@ impl Finding {
     }
 }
 
-fn millis<S: serde::Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn millis<S: serde::Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64((value.as_secs_f64() * 1e6).round() / 1e3)
 }
 
@@ -95,6 +96,9 @@ pub struct Judged {
     /// From the first request of a burst to its last.
     #[serde(rename = "start_skew_ms", skip_serializing_if = "Option::is_none", serialize_with = "optional")]
     pub skew: Option<Duration>,
+    /// The fault during the phase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Band>,
     /// Whether the burst fell back to the barrier.
     pub barrier: bool,
     /// Median and largest latency of a check.
@@ -106,7 +110,7 @@ pub struct Judged {
 }
 
 #[expect(clippy::ref_option, reason = "the signature serde asks for")]
-fn optional<S: serde::Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn optional<S: serde::Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
     match value {
         Some(value) => millis(value, to),
         None => to.serialize_none(),
@@ -145,6 +149,13 @@ pub fn judge(
             one.skew = record.skew.map(|(skew, _)| skew);
             one.barrier = record.skew.is_some_and(|(_, release)| release == Release::Barrier);
             one.details.clone_from(&record.details);
+            one.fault = record.fault;
+            if let Some(why) = record.fault.and_then(Band::failure)
+                && one.status == Status::Passed
+            {
+                one.status = Status::Undecided;
+                one.undecided = Some(why);
+            }
             judged.push(one);
         }
     }
@@ -227,6 +238,7 @@ fn judge_key(
         resolution,
         undecided,
         skew,
+        fault: None,
         barrier,
         latency,
         details,

@@ -12,6 +12,7 @@
 //! Deliberately absent: a terminal interface, a diagnosis, and any knowledge of how a limiter counts.
 #![doc = include_str!("../README.md")]
 
+mod fault;
 mod history;
 mod honesty;
 mod judge;
@@ -19,8 +20,9 @@ mod plan;
 mod report;
 mod run;
 
+pub use fault::Band;
 pub use history::{HistoryFileError, read_history, write_history};
 pub use judge::{Finding, Judged, Status, Verdict, judge, judge_history};
 pub use plan::{Depth, Phase, Plan, PlanError, Settings, Skipped, Step};
-pub use report::{junit, table, timelines};
-pub use run::{Recorded, RunError, run};
+pub use report::{journal, junit, table, timelines};
+pub use run::{Play, Recorded, RunError, run};

@@ -29,11 +29,13 @@ pub enum Phase {
     Edge,
     /// Four fifths of the limit for a window and a half: shows false denials.
     Steady,
+    /// Bursts before, during and after a fault: shows nodes that fall back to counting alone, and counts that are lost.
+    Fault,
 }
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Burst,
         Self::Costs,
         Self::TwoKeys,
@@ -43,6 +45,7 @@ impl Phase {
         Self::FirstEdge,
         Self::Edge,
         Self::Steady,
+        Self::Fault,
     ];
 
     /// The word of the command line and of reports.
@@ -57,6 +60,7 @@ impl Phase {
             Self::FirstEdge => "first-edge",
             Self::Edge => "edge",
             Self::Steady => "steady",
+            Self::Fault => "fault",
         }
     }
 }
@@ -112,6 +116,8 @@ pub struct Settings {
     pub run: String,
     /// Whether requests of different keys differ. If not, all phases share one quota, and a window passes before each.
     pub has_key: bool,
+    /// Whether a command injects a fault. If not, [`Phase::Fault`] is no part of the plan.
+    pub has_fault: bool,
     /// Whether requests of different costs differ. If not, [`Phase::Costs`] is left out.
     pub has_cost: bool,
     /// The most checks.
@@ -123,7 +129,7 @@ pub struct Settings {
 pub enum PlanError {
     /// There is no such phase.
     #[error(
-        "phase {0:?} is none of burst, costs, two-keys, fields, return, overload, first-edge, edge, steady"
+        "phase {0:?} is none of burst, costs, two-keys, fields, return, overload, first-edge, edge, steady, fault"
     )]
     Phase(String),
     /// The multiplier or the number of bursts is out of range.
@@ -156,7 +162,7 @@ pub enum PlanError {
 pub struct Step {
     /// The phase.
     pub phase: Phase,
-    /// Its keys: two for [`Phase::TwoKeys`], else one.
+    /// Its keys: two for [`Phase::TwoKeys`] and [`Phase::Fault`], else one.
     pub keys: Vec<Key>,
     /// Checks at most.
     pub requests: u64,
@@ -184,6 +190,8 @@ pub struct Plan {
     pub skipped: Vec<Skipped>,
     /// Time to wait before each step but the first.
     pub rest: Duration,
+    /// Size of a burst, in limits.
+    pub multiplier: u32,
 }
 
 impl Plan {
@@ -201,10 +209,22 @@ impl Plan {
         let window = settings.contract.window();
         let rest = if settings.has_key { Duration::ZERO } else { window + window / 10 };
         let budget = settings.depth.budget();
-        let mut plan = Self { contract: settings.contract, steps: Vec::new(), skipped: Vec::new(), rest };
+        let mut plan = Self {
+            contract: settings.contract,
+            steps: Vec::new(),
+            skipped: Vec::new(),
+            rest,
+            multiplier: settings.multiplier,
+        };
         let mut used = Duration::ZERO;
         for phase in Phase::ALL {
             if !settings.phases.is_empty() && !settings.phases.contains(&phase) {
+                continue;
+            }
+            if phase == Phase::Fault && !settings.has_fault {
+                if !settings.phases.is_empty() {
+                    plan.skipped.push(Skipped { phase, reason: "there is no --during command".into() });
+                }
                 continue;
             }
             if phase == Phase::Costs && (!settings.has_cost || settings.contract.max() == 1) {
@@ -222,7 +242,7 @@ impl Plan {
                 }
                 used += pause + takes;
                 fitted += 1;
-                let keys = if phase == Phase::TwoKeys { 2 } else { 1 };
+                let keys = if matches!(phase, Phase::TwoKeys | Phase::Fault) { 2 } else { 1 };
                 let key = |k: u32| Key::new(format!("verify-{}-{phase}-{}", settings.run, n * keys + k));
                 let keys = (0..keys).filter_map(|k| key(k).ok()).collect();
                 plan.steps.push(Step { phase, keys, requests, takes });
@@ -262,6 +282,9 @@ fn whole(duration: Duration) -> Duration {
     Duration::from_secs(duration.as_secs_f64().ceil() as u64)
 }
 
+/// The longest time for which a run waits for the command of a fault. The plan reckons with ten seconds.
+pub(crate) const FAULT: Duration = Duration::from_secs(60);
+
 /// Checks and time of one step of a phase.
 fn size(phase: Phase, settings: &Settings) -> (u64, Duration) {
     let limit = u64::from(settings.contract.max());
@@ -274,6 +297,11 @@ fn size(phase: Phase, settings: &Settings) -> (u64, Duration) {
         Phase::Return => (limit + 3, window + window / 10 + short),
         Phase::Overload => (9 * limit, 3 * window + short),
         Phase::FirstEdge | Phase::Edge => (2 * limit, window + 2 * short),
+        // One burst before, two at the start, one a second of the limit, two at the end.
+        Phase::Fault => (
+            limit * u64::from(settings.multiplier) * 5 + limit * FAULT.as_secs(),
+            FAULT.min(Duration::from_secs(10)),
+        ),
         Phase::Steady => ((limit * 6).div_ceil(5), window + window / 2),
     }
 }
@@ -292,6 +320,7 @@ mod tests {
             run: "r".into(),
             has_key: true,
             has_cost: true,
+            has_fault: false,
             max_requests: 100_000,
         }
     }
@@ -305,7 +334,7 @@ mod tests {
     #[test]
     fn a_short_window_gets_every_phase() {
         let plan = Plan::new(&settings(10, 2)).unwrap();
-        assert_eq!(phases(&plan), Phase::ALL);
+        assert_eq!(phases(&plan), Phase::ALL[..9]);
         assert!(plan.skipped.is_empty());
         assert!(plan.takes() <= Duration::from_secs(60));
     }
@@ -315,10 +344,10 @@ mod tests {
         let plan = Plan::new(&settings(10, 60)).unwrap();
         assert_eq!(phases(&plan), [Phase::Burst, Phase::Costs, Phase::TwoKeys, Phase::Fields]);
         let skipped: Vec<_> = plan.skipped.iter().map(|s| s.phase).collect();
-        assert_eq!(skipped, Phase::ALL[4..]);
+        assert_eq!(skipped, Phase::ALL[4..9]);
         assert!(plan.skipped[0].reason.contains("--thorough"), "{}", plan.skipped[0].reason);
         let thorough = Plan::new(&Settings { depth: Depth::Thorough, ..settings(10, 60) }).unwrap();
-        assert_eq!(phases(&thorough), Phase::ALL);
+        assert_eq!(phases(&thorough), Phase::ALL[..9]);
     }
 
     #[test]
@@ -340,6 +369,13 @@ mod tests {
         keys.sort();
         keys.dedup();
         assert_eq!(keys.len(), all);
+    }
+
+    #[test]
+    fn a_fault_needs_its_command() {
+        let with = |has_fault| Settings { has_fault, phases: vec![Phase::Fault], ..settings(10, 2) };
+        assert_eq!(phases(&Plan::new(&with(true)).unwrap()), [Phase::Fault]);
+        assert!(Plan::new(&with(false)).unwrap_err().to_string().contains("--during"));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! A verdict for people and for programs.
 
+mod journal;
 mod junit;
 mod screen;
 
+pub use journal::journal;
 pub use junit::junit;
 pub use screen::{table, timelines};

@@ -8,7 +8,12 @@ use ratelimiter_target::{Check, Connection, Target};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::fault::{Band, Reachable, Running};
+use crate::plan::FAULT;
 use crate::{Phase, Plan, Step};
+
+/// Time for a fault to take or lose effect.
+const SETTLE: Duration = Duration::from_millis(300);
 
 /// Distance of two bursts from the edge between them, at most a tenth of the window.
 const BESIDE: Duration = Duration::from_millis(100);
@@ -20,8 +25,16 @@ pub struct Recorded {
     pub phase: Phase,
     /// The keys of the step, in the order of the plan.
     pub keys: Vec<Key>,
+    /// Start of the step on the wall clock.
+    pub began: SystemTime,
+    /// Start of the step on the clock of `operations`.
+    pub at: Duration,
+    /// Length of the step.
+    pub took: Duration,
     /// Every check, on one clock for the whole run.
     pub operations: Vec<Operation>,
+    /// The fault during the step.
+    pub fault: Option<Band>,
     /// From the first request of a burst to its last, and how it was released.
     pub skew: Option<(Duration, Release)>,
     /// Forms of the answers that were neither allowed nor denied.
@@ -31,6 +44,9 @@ pub struct Recorded {
 /// A run that broke.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// The command of a fault could not be started.
+    #[error("start sh for the command of --during: {0}")]
+    Command(std::io::Error),
     /// The target could not be reached, before anything was sent in a step.
     #[error("{phase}: {source}")]
     Step {
@@ -41,14 +57,23 @@ pub enum RunError {
     },
 }
 
+/// How a plan is played.
+#[derive(Clone, Debug)]
+pub struct Play {
+    /// Time for one check to be answered.
+    pub deadline: Duration,
+    /// The command line of the fault, for the shell.
+    pub during: Option<String>,
+}
+
 /// Plays all steps. `progress` is called before each with its number, and once more at the end.
 ///
 /// # Errors
-/// When the target cannot be reached.
+/// When the target cannot be reached, or the fault cannot be started.
 pub async fn run(
     plan: &Plan,
     target: &dyn Target,
-    deadline: Duration,
+    play: &Play,
     mut progress: impl FnMut(usize, Option<&Step>),
 ) -> Result<Vec<Recorded>, RunError> {
     let clock = Clock { origin: Instant::now(), wall: SystemTime::now() };
@@ -58,8 +83,15 @@ pub async fn run(
         if n > 0 {
             sleep(plan.rest).await;
         }
-        let mut player = Player { plan, target, deadline, clock, record: Recorded::new(step) };
-        player.play(step).await.map_err(|source| RunError::Step { phase: step.phase, source })?;
+        let mut player = Player { plan, target, play, clock, record: Recorded::new(step, clock) };
+        match (step.phase, &play.during) {
+            (Phase::Fault, Some(command)) => player.fault(step, command).await?,
+            _ => {
+                let played = player.play(step).await;
+                played.map_err(|source| RunError::Step { phase: step.phase, source })?;
+            }
+        }
+        player.record.took = clock.origin.elapsed() - player.record.at;
         recorded.push(player.record);
     }
     progress(plan.steps.len(), None);
@@ -67,10 +99,15 @@ pub async fn run(
 }
 
 impl Recorded {
-    fn new(step: &Step) -> Self {
+    fn new(step: &Step, clock: Clock) -> Self {
+        let at = clock.origin.elapsed();
         Self {
             phase: step.phase,
             keys: step.keys.clone(),
+            began: clock.wall + at,
+            at,
+            took: Duration::ZERO,
+            fault: None,
             operations: Vec::new(),
             skew: None,
             details: Vec::new(),
@@ -87,7 +124,7 @@ impl Recorded {
 struct Player<'a> {
     plan: &'a Plan,
     target: &'a dyn Target,
-    deadline: Duration,
+    play: &'a Play,
     clock: Clock,
     record: Recorded,
 }
@@ -139,17 +176,28 @@ impl Player<'_> {
                 self.around(edge, key, [limit - 1, limit]).await
             }
             Phase::Edge => self.around(self.clock.next_edge(window), key, [limit, limit]).await,
+            // Without a command there is no fault to play.
+            Phase::Fault => Ok(()),
             Phase::Steady => self.paced(key, (limit * 4).div_ceil(5), 1).await,
         }
     }
 
     fn check(&self, key: &Key) -> Check {
-        Check { key: key.clone(), cost: 1, deadline: self.deadline }
+        Check { key: key.clone(), cost: 1, deadline: self.play.deadline }
     }
 
     async fn burst(&mut self, key: &Key, costs: impl Iterator<Item = u32>) -> Result<(), ChaosError> {
+        self.burst_at(self.target, key, costs).await
+    }
+
+    async fn burst_at(
+        &mut self,
+        target: &dyn Target,
+        key: &Key,
+        costs: impl Iterator<Item = u32>,
+    ) -> Result<(), ChaosError> {
         let checks = costs.map(|cost| Check { cost, ..self.check(key) }).collect();
-        let report = volley(self.target, checks, Release::LastByte).await?;
+        let report = volley(target, checks, Release::LastByte).await?;
         let shift = report.released - self.clock.origin;
         let shifted = report.operations.into_iter().map(|mut op| {
             op.invoke += shift;
@@ -161,6 +209,43 @@ impl Player<'_> {
         self.record.skew = Some((longest, report.release));
         report.details.into_iter().for_each(|detail| self.record.detail(detail));
         Ok(())
+    }
+
+    /// Bursts on one key before and during the fault and after it, and on another key during and after it. What a fault took
+    /// away is no error of the run.
+    async fn fault(&mut self, step: &Step, command: &str) -> Result<(), RunError> {
+        let limit = u64::from(self.plan.contract.max());
+        let size = limit * u64::from(self.plan.multiplier);
+        let [before, fresh] = [&step.keys[0], &step.keys[1]];
+        self.burst_somewhere(before, size).await;
+        let mut running = Running::start(command).map_err(RunError::Command)?;
+        let until = running.started() + FAULT;
+        sleep(SETTLE).await;
+        self.burst_somewhere(before, size).await;
+        self.burst_somewhere(fresh, size).await;
+        while !running.ended_by(until.min(Instant::now() + Duration::from_secs(1))).await
+            && Instant::now() < until
+        {
+            self.burst_somewhere(fresh, limit).await;
+        }
+        sleep(SETTLE).await;
+        self.burst_somewhere(before, size).await;
+        self.burst_somewhere(fresh, size).await;
+        self.record.fault = Some(running.band(self.clock.origin));
+        Ok(())
+    }
+
+    /// A burst over the nodes that can be reached.
+    async fn burst_somewhere(&mut self, key: &Key, count: u64) {
+        let sent = match Reachable::of(self.target).await {
+            Some(reachable) => {
+                self.burst_at(&reachable, key, (0..count).map(|_| 1)).await.map_err(|e| e.to_string())
+            }
+            None => Err("no node accepts a connection".to_owned()),
+        };
+        if let Err(detail) = sent {
+            self.record.detail(detail);
+        }
     }
 
     /// So many checks just before an instant, and so many just after it.

@@ -4,7 +4,6 @@ use ratelimiter_api::Operation;
 use serde::Serialize;
 
 use super::{Contract, Proof, Witness};
-use crate::text::Human;
 
 /// The judgement of a history by a contract.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -141,9 +140,9 @@ impl fmt::Display for UnjustifiedDenial {
         let Operation { node, invoke, complete, .. } = &self.operation;
         write!(
             f,
-            "{node} denied between {} and {}, when at most {} of {} admissions could be in the window",
-            Human(*invoke),
-            Human(*complete),
+            "{node} denied between {:.3} ms and {:.3} ms, when at most {} of {} admissions could be in the window",
+            invoke.as_secs_f64() * 1e3,
+            complete.as_secs_f64() * 1e3,
             self.possible,
             self.max
         )

@@ -56,6 +56,10 @@ fn notes(one: &Judged) -> Vec<String> {
     if let Contracted::Violated(witness) = &one.report.verdict {
         notes.push(format!("witness: {witness}"));
     }
+    if let Some(band) = one.fault {
+        let end = band.end.map_or("on".to_owned(), |end| format!("{:.3} s", end.as_secs_f64()));
+        notes.push(format!("fault from {:.3} s to {end} of the run", band.start.as_secs_f64()));
+    }
     notes.extend(one.findings.iter().map(crate::Finding::text));
     if !one.resolution.is_zero() {
         notes.push(format!(

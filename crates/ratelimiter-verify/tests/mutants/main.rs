@@ -12,7 +12,7 @@ use std::time::Duration;
 use double::{Double, Network, Noise};
 use limiter::{Defect, Kind};
 use ratelimiter_invariants::{Contract, ContractKind, HistoryChecker, Verdict as Contracted};
-use ratelimiter_verify::{Depth, Finding, Phase, Plan, Settings, Status, Verdict, judge, run};
+use ratelimiter_verify::{Depth, Finding, Phase, Plan, Play, Settings, Status, Verdict, judge, run};
 
 const NODES: usize = 3;
 
@@ -26,13 +26,15 @@ fn settings(limit: u32, window: Duration, kind: ContractKind) -> Settings {
         run: "test".into(),
         has_key: true,
         has_cost: true,
+        has_fault: false,
         max_requests: 100_000,
     }
 }
 
 async fn verify(target: &Double, settings: &Settings) -> Verdict {
     let plan = Plan::new(settings).unwrap();
-    let recorded = run(&plan, target, Duration::from_secs(5), |_, _| {}).await.unwrap();
+    let play = Play { deadline: Duration::from_secs(5), during: None };
+    let recorded = run(&plan, target, &play, |_, _| {}).await.unwrap();
     let checker = HistoryChecker::new(plan.contract).uncertainty(Duration::from_millis(1));
     judge(&recorded, checker, plan.contract).unwrap()
 }
@@ -107,8 +109,7 @@ async fn every_defect_is_accused_for_its_own_reason() {
 async fn a_correct_limiter_is_never_accused() {
     let mut undecided = 0;
     for seed in 0..200 {
-        let mut noise =
-            Noise(0xA076_1D64_78BD_642F ^ (seed + 1) * 0xE703_7ED1_A0B4_28DB_u64.wrapping_shr(20));
+        let mut noise = Noise(0xA076_1D64_78BD_642F ^ (seed + 1_u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let limit = 1 + noise.below(30) as u32;
         let window = Duration::from_secs(1 + noise.below(60));
         let nodes = 1 + noise.below(4) as usize;

@@ -1,0 +1,125 @@
+//! A fault of the user's own: a command that runs during a step.
+
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use ratelimiter_api::NodeId;
+use ratelimiter_target::{Connection, Target, TargetError};
+use serde::Serialize;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, timeout};
+
+use crate::judge::{millis, optional};
+use crate::plan::FAULT;
+
+/// Time for a node to accept a connection before it counts as unreachable.
+const CONNECT: Duration = Duration::from_secs(1);
+
+/// The time of a fault, on the clock of the histories.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Band {
+    /// The start of its command.
+    #[serde(rename = "start_ms", serialize_with = "millis")]
+    pub start: Duration,
+    /// The end of its command; nothing when the run did not wait for it.
+    #[serde(rename = "end_ms", serialize_with = "optional")]
+    pub end: Option<Duration>,
+    /// Its exit code; nothing when it ended by a signal, or is running.
+    pub exit_code: Option<i32>,
+}
+
+impl Band {
+    /// The reason for which the fault may not have happened as intended.
+    pub(crate) fn failure(self) -> Option<String> {
+        match (self.end, self.exit_code) {
+            (Some(_), Some(0)) => None,
+            (Some(_), Some(code)) => {
+                Some(format!("the command of the fault ended with {code}: the fault may not have happened"))
+            }
+            (Some(_), None) => Some("the command of the fault ended by a signal".into()),
+            (None, _) => Some(format!("the command of the fault did not end within {} s", FAULT.as_secs())),
+        }
+    }
+}
+
+/// A command that was started. It has a process group of its own and is never killed, so that it undoes what it did even when
+/// the run is interrupted.
+pub(crate) struct Running {
+    child: Child,
+    start: Instant,
+    end: Option<(Instant, ExitStatus)>,
+}
+
+impl Running {
+    /// Starts a command line of the shell. Its errors go to standard error.
+    pub(crate) fn start(command: &str) -> std::io::Result<Self> {
+        let child = Command::new("sh")
+            .args(["-c", command])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        Ok(Self { child, start: Instant::now(), end: None })
+    }
+
+    /// Waits for the end of the command, at most until `until`. Whether it has ended.
+    pub(crate) async fn ended_by(&mut self, until: Instant) -> bool {
+        if self.end.is_none() {
+            let left = until.saturating_duration_since(Instant::now());
+            if let Ok(Ok(status)) = timeout(left, self.child.wait()).await {
+                self.end = Some((Instant::now(), status));
+            }
+        }
+        self.end.is_some()
+    }
+
+    pub(crate) fn started(&self) -> Instant {
+        self.start
+    }
+
+    /// The fault's time since `origin`.
+    pub(crate) fn band(&self, origin: Instant) -> Band {
+        Band {
+            start: self.start - origin,
+            end: self.end.map(|(at, _)| at - origin),
+            exit_code: self.end.and_then(|(_, status)| status.code()),
+        }
+    }
+}
+
+/// The nodes of a target that accept a connection now: a fault may have taken some away.
+pub(crate) struct Reachable<'a> {
+    target: &'a dyn Target,
+    /// Indices into the nodes of the target.
+    of: Vec<usize>,
+    nodes: Vec<NodeId>,
+}
+
+impl<'a> Reachable<'a> {
+    /// Tries every node. Without any that accepts a connection, nothing.
+    pub(crate) async fn of(target: &'a dyn Target) -> Option<Self> {
+        let tries = (0..target.nodes().len()).map(|node| async move {
+            let opened = timeout(CONNECT, target.connect(node)).await;
+            matches!(opened, Ok(Ok(_))).then_some(node)
+        });
+        let of: Vec<usize> = futures_util::future::join_all(tries).await.into_iter().flatten().collect();
+        let nodes = of.iter().map(|&node| target.nodes()[node].clone()).collect();
+        (!of.is_empty()).then_some(Self { target, of, nodes })
+    }
+}
+
+impl Target for Reachable<'_> {
+    fn nodes(&self) -> &[NodeId] {
+        &self.nodes
+    }
+
+    fn connect(&self, node: usize) -> BoxFuture<'_, Result<Box<dyn Connection>, TargetError>> {
+        self.target.connect(self.of[node]).boxed()
+    }
+
+    fn describe(&self) -> String {
+        self.target.describe()
+    }
+}
