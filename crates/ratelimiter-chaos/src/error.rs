@@ -70,6 +70,17 @@ pub enum ChaosError {
         /// The store's words.
         why: String,
     },
+    /// Sentinels would fail over.
+    #[error(
+        "the sentinels of {url} fail over when their primary is silent for {} ms, and to them a paused primary is: pause for less, \
+         or raise down-after-milliseconds (`SENTINEL SET {} down-after-milliseconds MS`)", .patience.as_millis(), .url.service().unwrap_or("SERVICE")
+    )]
+    PauseFailsOver {
+        /// The store.
+        url: StoreUrl,
+        /// Their down-after-milliseconds.
+        patience: Duration,
+    },
     /// The store accepted the pause and goes on taking writes.
     #[error("the store at {url} accepted CLIENT PAUSE but still takes writes")]
     PauseWithoutEffect {

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::time::Duration;
 
 use ratelimiter_store::{Link, StoreError, StoreUrl, StoreVersion};
@@ -21,9 +22,15 @@ const CONTROL: Duration = Duration::from_secs(1);
 ///
 /// The pause is never ended by command: `CLIENT UNPAUSE` ends the pauses of all clients, and a shorter pause of another
 /// client cannot be seen behind ours. Healing lets the lease run out, which ends ours alone.
+///
+/// In a cluster every primary is paused, at the address that it has at the start; the URL of one member pauses that alone, and a
+/// part of the keys with it. Sentinels take a paused primary for a dead one and fail over, since its messages to them are
+/// writes: there, a pause that is as long as their patience is refused, unless the failover is wanted.
 #[derive(Clone, Debug)]
 pub struct RedisPause {
     url: StoreUrl,
+    length: Option<Duration>,
+    failover: bool,
 }
 
 impl RedisPause {
@@ -33,23 +40,44 @@ impl RedisPause {
     /// When the store is outside the scope.
     pub fn new(url: StoreUrl, scope: Scope) -> Result<Self, ChaosError> {
         scope.permit_store(&url)?;
-        Ok(Self { url })
+        Ok(Self { url, length: None, failover: false })
+    }
+
+    /// States the longest time for which it will be held.
+    #[must_use]
+    pub fn at_most(mut self, length: Duration) -> Self {
+        self.length = Some(length);
+        self
+    }
+
+    /// Accepts that sentinels fail over when they do not tell the pause from a death.
+    #[must_use]
+    pub fn or_failover(mut self) -> Self {
+        self.failover = true;
+        self
     }
 
     /// Makes the store take no writes until the guard is dropped, and proves that it does.
     ///
     /// # Errors
-    /// When the store cannot be reached, is too old, does not allow the command, or is being paused by someone else.
+    /// When the store cannot be reached, is too old, does not allow the command, or is being paused by someone else; or when
+    /// sentinels would fail over.
     pub async fn inject(&self) -> Result<PauseGuard, ChaosError> {
-        let control = Link::new(self.url.clone())?;
-        StoreVersion::check(&control, CONTROL).await?;
+        let link = Link::new(self.url.clone())?;
+        StoreVersion::check(&link, CONTROL).await?;
+        self.refuse_failover().await?;
         if let Some(pause) = foreign_pause(&self.url).await.map_err(|e| self.explain(e))? {
             return Err(ChaosError::ForeignPause { url: self.url.clone(), pause });
         }
-        control.query::<()>(&pause_command(), CONTROL).await.map_err(|e| self.explain(e))?;
+        let mut controls = Vec::new();
+        for primary in link.primaries(CONTROL).await? {
+            let control = Link::new(primary)?;
+            control.query::<()>(&pause_command(), CONTROL).await.map_err(|e| self.explain(e))?;
+            controls.push(control);
+        }
         let started = Instant::now();
         let release = CancellationToken::new();
-        let lease = tokio::spawn(hold(control, started, release.clone()));
+        let lease = tokio::spawn(hold(controls, started, release.clone()));
         // Ends the lease unless the guard takes over.
         let unproven = release.clone().drop_guard();
         let mut samples = Samples::default();
@@ -57,6 +85,23 @@ impl RedisPause {
             return Err(ChaosError::PauseWithoutEffect { url: self.url.clone() });
         }
         Ok(PauseGuard::new(self.url.clone(), started, unproven.disarm(), Hold::Lease(lease), samples))
+    }
+
+    /// Asks the sentinels for their patience.
+    async fn refuse_failover(&self) -> Result<(), ChaosError> {
+        let Some(service) = self.url.service().filter(|_| !self.failover) else { return Ok(()) };
+        for sentinel in self.url.sentinels() {
+            let mut ask = cmd("SENTINEL");
+            ask.arg("MASTER").arg(service);
+            let answer = Link::new(sentinel)?.query::<HashMap<String, String>>(&ask, CONTROL).await;
+            let patience = answer.ok().and_then(|fields| fields.get("down-after-milliseconds")?.parse().ok());
+            let Some(patience) = patience.map(Duration::from_millis) else { continue };
+            if self.length.is_none_or(|length| length + LEASE >= patience) {
+                return Err(ChaosError::PauseFailsOver { url: self.url.clone(), patience });
+            }
+            return Ok(());
+        }
+        Ok(())
     }
 
     fn explain(&self, error: StoreError) -> ChaosError {
@@ -78,7 +123,7 @@ pub async fn redis_pause(
     duration: PauseDuration,
     scope: Scope,
 ) -> Result<PauseReport, ChaosError> {
-    let guard = RedisPause::new(url, scope)?.inject().await?;
+    let guard = RedisPause::new(url, scope)?.at_most(duration.get()).inject().await?;
     tokio::time::sleep_until(guard.started() + duration.get()).await;
     guard.heal().await
 }
@@ -90,7 +135,7 @@ fn pause_command() -> Cmd {
 }
 
 /// Renews the lease until `release`, then lets it run out.
-async fn hold(control: Link, started: Instant, release: CancellationToken) -> Lease {
+async fn hold(controls: Vec<Link>, started: Instant, release: CancellationToken) -> Lease {
     let mut lease = Lease { renewals: 0, longest: Duration::ZERO, ends: started + LEASE, lost: None };
     let mut ticks = interval(RENEWAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -100,7 +145,7 @@ async fn hold(control: Link, started: Instant, release: CancellationToken) -> Le
         tokio::select! {
             biased;
             () = release.cancelled() => break,
-            _ = ticks.tick() => match control.query::<()>(&pause_command(), CONTROL).await {
+            _ = ticks.tick() => match renew(&controls).await {
                 Ok(()) => {
                     let now = Instant::now();
                     lease.longest = lease.longest.max(now - last);
@@ -116,4 +161,12 @@ async fn hold(control: Link, started: Instant, release: CancellationToken) -> Le
         }
     }
     lease
+}
+
+/// Renews the lease on every primary, one after the other: a command on loopback takes well under a millisecond.
+async fn renew(controls: &[Link]) -> Result<(), StoreError> {
+    for control in controls {
+        control.query::<()>(&pause_command(), CONTROL).await?;
+    }
+    Ok(())
 }

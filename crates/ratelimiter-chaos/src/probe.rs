@@ -12,12 +12,20 @@ const QUESTION: Duration = Duration::from_secs(2);
 /// back writes. Nothing is written either way.
 const NO_SCRIPT: &str = "ffffffffffffffffffffffffffffffffffffffff";
 
-/// Whether the store takes writes now. Asks on a connection of its own, since a call that is held back would hold up
+/// Whether the store takes writes now; of a cluster, whether any of its primaries does. Asks on a connection of its own, since a call that is held back would hold up
 /// everything behind it.
 ///
 /// # Errors
 /// When the store cannot be reached, or does not let this user ask.
 pub async fn writes_pass(url: &StoreUrl) -> Result<bool, StoreError> {
+    let mut passes = false;
+    for primary in Link::new(url.clone())?.primaries(QUESTION).await? {
+        passes |= one_write_passes(&primary).await?;
+    }
+    Ok(passes)
+}
+
+async fn one_write_passes(url: &StoreUrl) -> Result<bool, StoreError> {
     let link = Link::new(url.clone())?;
     // The time to connect is not part of the measurement.
     link.query::<String>(&cmd("PING"), QUESTION).await?;
@@ -50,6 +58,15 @@ impl fmt::Display for ForeignPause {
 /// # Errors
 /// When the store cannot be reached, or does not let this user ask.
 pub async fn foreign_pause(url: &StoreUrl) -> Result<Option<ForeignPause>, StoreError> {
+    for primary in Link::new(url.clone())?.primaries(QUESTION).await? {
+        if let Some(pause) = one_foreign_pause(&primary).await? {
+            return Ok(Some(pause));
+        }
+    }
+    Ok(None)
+}
+
+async fn one_foreign_pause(url: &StoreUrl) -> Result<Option<ForeignPause>, StoreError> {
     let link = Link::new(url.clone())?;
     let info: String = link.query(cmd("INFO").arg("clients"), QUESTION).await?;
     let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -59,6 +76,6 @@ pub async fn foreign_pause(url: &StoreUrl) -> Result<Option<ForeignPause>, Store
             let left = field("paused_timeout_milliseconds").and_then(|ms| ms.trim().parse().ok());
             Ok(Some(ForeignPause { remaining: left.map(Duration::from_millis) }))
         }
-        None => Ok((!writes_pass(url).await?).then_some(ForeignPause { remaining: None })),
+        None => Ok((!one_write_passes(url).await?).then_some(ForeignPause { remaining: None })),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisResult};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::cluster::Cluster;
 use crate::handle::Handle;
@@ -12,7 +12,7 @@ use crate::line::{Line, Repeat};
 use crate::redirects::{Redirects, Tally};
 use crate::slot::slot_of;
 use crate::trouble::Hint;
-use crate::{StoreError, StoreUrl};
+use crate::{StoreError, StoreKind, StoreUrl, sentinel};
 
 /// A way to the store: one connection, or in a cluster one for each member; opened when first used and opened again after it
 /// broke.
@@ -54,8 +54,8 @@ impl Link {
     pub fn new(url: StoreUrl) -> Result<Self, StoreError> {
         let tally = Arc::<Tally>::default();
         let way = match url.kind() {
-            crate::StoreKind::Cluster => Way::Cluster(Cluster::new(url.clone(), Arc::clone(&tally))),
-            crate::StoreKind::Single | crate::StoreKind::Sentinel => Way::One(Line::new(url.clone())),
+            StoreKind::Cluster => Way::Cluster(Cluster::new(url.clone(), Arc::clone(&tally))),
+            StoreKind::Single | StoreKind::Sentinel => Way::One(Line::new(url.clone())),
         };
         Ok(Self { url, way, tally })
     }
@@ -88,13 +88,21 @@ impl Link {
         }
     }
 
-    /// The primaries, each as a store of its own: all of a cluster, or the store itself.
+    /// The primaries at this moment, each as a store of its own: all of a cluster, that of the sentinels, or the store itself.
     ///
     /// # Errors
-    /// When no member of the cluster answers within `deadline`.
+    /// When no member of the cluster, or no sentinel, answers within `deadline`.
     pub async fn primaries(&self, deadline: Duration) -> Result<Vec<StoreUrl>, StoreError> {
-        let Way::Cluster(cluster) = &self.way else { return Ok(vec![self.url.clone()]) };
-        let addresses = cluster.primaries(Instant::now() + deadline).await?;
+        let addresses = match (&self.way, self.url.kind()) {
+            (Way::Cluster(cluster), _) => cluster.primaries(Instant::now() + deadline).await?,
+            (Way::One(_), StoreKind::Sentinel) => match timeout(deadline, sentinel::primary(&self.url)).await
+            {
+                Ok(Ok(address)) => vec![address.to_string()],
+                Ok(Err(error)) => return Err(StoreError::new(&self.url, &error)),
+                Err(_) => return Err(StoreError::Deadline { url: self.url.clone(), deadline }),
+            },
+            (Way::One(_), _) => return Ok(vec![self.url.clone()]),
+        };
         addresses.iter().map(|address| self.url.member(address)).collect()
     }
 

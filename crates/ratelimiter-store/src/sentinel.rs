@@ -32,7 +32,7 @@ pub(crate) async fn open_primary(url: &StoreUrl) -> RedisResult<Connection> {
 }
 
 /// The primary's address, by the first sentinel that answers.
-async fn primary(url: &StoreUrl) -> RedisResult<ConnectionAddr> {
+pub(crate) async fn primary(url: &StoreUrl) -> RedisResult<ConnectionAddr> {
     let Place::Sentinel { sentinels, service } = url.place() else {
         return Err(no_primary("the store has no sentinels".into()));
     };

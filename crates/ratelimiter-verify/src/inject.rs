@@ -56,6 +56,7 @@ pub(crate) struct BurstArgs {
 pub(crate) async fn redis_pause(args: PauseArgs) -> anyhow::Result<Exit> {
     let duration = args.duration;
     let pause = RedisPause::new(args.redis_url.url()?, args.reach.scope()).map_err(Usage::of)?;
+    let pause = pause.at_most(duration.get());
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     let guard = pause.inject().await?;
     println!("the store takes no writes for {duration}; Ctrl-C ends it early");
