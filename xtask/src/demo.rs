@@ -19,6 +19,8 @@ Usage: cargo xtask demo [--docker | --local | --airgap] [OPTIONS OF demo-ratelim
   --local    processes on free ports, which end with the demo
   --airgap   as --docker, with a store from this machine instead of a registry
 
+  --store cluster|sentinel is one of those options; it needs the local cluster, and chooses it
+
 Without one of these: Docker when an engine answers and the store's image can be had, else local.
 ";
 
@@ -79,9 +81,14 @@ impl Wish {
             ["--help", "-h", "--endpoint"].contains(&&*option) || option.starts_with("--endpoint=")
         };
         let nothing = options.iter().any(own);
-        let wish = match (has("--local"), has("--docker") || has("--airgap")) {
+        // The containers have one store.
+        let stores = |option: &OsString| option.to_string_lossy().split('=').next() == Some("--store");
+        let local = has("--local") || options.iter().any(stores);
+        let wish = match (local, has("--docker") || has("--airgap")) {
             (true, true) => {
-                return Err(Usage("--local is one cluster, --docker and --airgap are another".into()));
+                return Err(Usage(
+                    "--local and --store are one cluster, --docker and --airgap are another".into(),
+                ));
             }
             (false, true) if nothing => {
                 return Err(Usage(
@@ -163,6 +170,9 @@ mod tests {
         assert_eq!(wish(&["--airgap"]).unwrap().0, Wish::Docker { airgap: true });
         assert_eq!(wish(&["--docker", "--airgap"]).unwrap().0, Wish::Docker { airgap: true });
         assert_eq!(wish(&["--local"]).unwrap().0, Wish::Local);
+        let (chosen, rest) = wish(&["--store", "sentinel"]).unwrap();
+        assert_eq!((chosen, rest.len()), (Wish::Local, 2), "the demo is told as well");
+        assert!(wish(&["--docker", "--store=cluster"]).is_err());
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod recording;
 mod replay;
 mod run;
 mod screen;
+mod store;
 mod story;
 mod subject;
 mod target;

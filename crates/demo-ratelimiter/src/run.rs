@@ -14,6 +14,7 @@ use ratelimiter_store::{Link, StoreUrl, StoreVersion};
 use crate::engine::DiagnosisEngine;
 use crate::fault::{Fault, WriteFault};
 use crate::front_end::{FrontEnd, FrontEndArgs};
+use crate::store::StoreChoice;
 use crate::subject::{Live, Subject};
 use crate::target::Target;
 use crate::{exits, story};
@@ -37,6 +38,9 @@ pub(crate) struct RunArgs {
     /// Means of that pause
     #[arg(long, value_enum, default_value_t)]
     fault: Fault,
+    /// Store of the local cluster
+    #[arg(long, value_enum, default_value_t)]
+    store: StoreChoice,
     /// Counting mode: atomic, cached, leased or read-then-write [default: as the nodes are set, cached on a local cluster]
     #[arg(long)]
     counting: Option<CountingMode>,
@@ -67,6 +71,15 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
         return Err(Usage(
             "--fault proxy needs nodes that reach their store through the proxy, as those of the local cluster do: leave \
              out --endpoint, or break your own cluster's link with `ratelimiter-verify inject resp`"
+                .into(),
+        )
+        .into());
+    }
+    if args.store != StoreChoice::Single && (args.fault == Fault::Proxy || !args.target.endpoints.is_empty())
+    {
+        return Err(Usage(
+            "--store chooses the store of the local cluster, which is paused without a proxy: leave out --endpoint and --fault \
+             proxy; a cluster of your own is given with --redis-url redis+cluster://... or redis+sentinel://..."
                 .into(),
         )
         .into());
@@ -105,7 +118,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
         Err(exit) => Ok(exit),
         Ok(Err(error)) => Err(error),
         Ok(Ok(())) => {
-            let fault = write_fault(args.fault, cluster.as_ref(), &store, scope)?;
+            let fault = write_fault(args.fault, cluster.as_ref(), &store, args.pause.get(), scope)?;
             let detector = Detector::start(&endpoints, store.clone(), token.as_deref(), None)?;
             let subject = Subject {
                 endpoints,
@@ -134,7 +147,9 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
 
 async fn start_cluster(args: &RunArgs) -> anyhow::Result<LocalCluster> {
     let counting = args.counting.unwrap_or(CountingMode::Cached);
-    let mut builder = LocalCluster::builder().counting(counting).progress(|what| eprintln!("{what}"));
+    let topology = args.store.topology(args.pause.get());
+    let builder = LocalCluster::builder().counting(counting).topology(topology);
+    let mut builder = builder.progress(|what| eprintln!("{what}"));
     if let Some(policy) = args.on_store_failure {
         builder = builder.on_store_failure(policy);
     }
@@ -149,13 +164,14 @@ fn write_fault(
     fault: Fault,
     cluster: Option<&LocalCluster>,
     store: &StoreUrl,
+    pause: Duration,
     scope: Scope,
 ) -> anyhow::Result<WriteFault> {
     Ok(match (fault, cluster) {
         (Fault::Proxy, Some(cluster)) => {
             WriteFault::Proxy(ProxyHold::new(cluster.rules().clone(), cluster.node_store_url(0)?, scope)?)
         }
-        _ => WriteFault::Pause(RedisPause::new(store.clone(), scope)?),
+        _ => WriteFault::Pause(RedisPause::new(store.clone(), scope)?.at_most(pause)),
     })
 }
 
