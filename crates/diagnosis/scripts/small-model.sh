@@ -30,7 +30,7 @@ if [ -z "$evidence" ]; then
   cargo run --quiet -p diagnosis --example rank -- \
     "$data/shop.csv" --at 1100 --topology "$data/shop.json" --evidence >"$evidence"
 fi
-cargo build --quiet -p diagnosis --example ask
+cargo build --quiet -p diagnosis --features llm --example ask
 
 # the server ends with its standard input, so it cannot outlive this script
 coproc server { exec "$python" "$root/crates/diagnosis/scripts/small_model_server.py" 2>"$work/server.log"; }
@@ -42,9 +42,9 @@ if ! IFS= read -r -t 120 url <&"${server[0]}"; then
   exit 1
 fi
 
-echo "+ cargo run -p diagnosis --example ask -- $evidence --model smollm2-135m --llm-url $url/v1"
+echo "+ cargo run -p diagnosis --features llm --example ask -- $evidence --model smollm2-135m --llm-url $url/v1"
 code=0
-cargo run --quiet -p diagnosis --example ask -- \
+cargo run --quiet -p diagnosis --features llm --example ask -- \
   "$evidence" --model smollm2-135m --llm-url "$url/v1" --deadline "${2:-300}" --max-tokens 600 --quote || code=$?
 case $code in
   0) echo "=> the model's answer passed the validator" ;;
