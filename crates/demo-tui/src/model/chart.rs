@@ -38,8 +38,12 @@ impl Chart {
         Self { spec, samples: VecDeque::new() }
     }
 
-    /// Takes a sample, and drops those that left the window. A value that is no number counts as missing.
+    /// Takes a sample, and drops those that left the window. A value that is no number counts as missing. A sample
+    /// from before the newest one is left out: a damaged log must not draw a line backwards.
     pub(crate) fn sample(&mut self, at: Duration, values: &[Option<f64>]) {
+        if self.samples.back().is_some_and(|newest| at < newest.at) {
+            return;
+        }
         let values = (0..self.spec.series.len())
             .map(|i| values.get(i).copied().flatten().filter(|v| v.is_finite()))
             .collect();
@@ -145,5 +149,13 @@ mod tests {
         c.sample(secs(1), &[]);
         c.sample(secs(2), &[Some(1.0), Some(2.0)]);
         assert_eq!(c.value_at(0, secs(2)), Some(1.0));
+    }
+
+    #[test]
+    fn samples_out_of_order_are_left_out() {
+        let mut c = chart();
+        c.sample(secs(3), &[Some(1.0)]);
+        c.sample(secs(2), &[Some(2.0)]);
+        assert_eq!(c.samples().map(|s| s.at).collect::<Vec<_>>(), [secs(3)]);
     }
 }
