@@ -1,21 +1,26 @@
-//! How close to one instant a burst is, by last bytes and by a barrier, over three loopback listeners.
+//! How close to one instant a burst is, by last bytes and by a barrier, over three loopback servers.
 //!
 //! `cargo run --release -p ratelimiter-chaos --example skew`
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Stdio;
 use std::time::Duration;
 
 use ratelimiter_api::Key;
 use ratelimiter_chaos::{Release, volley};
 use ratelimiter_target::{Check, HttpTarget, Scope};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpSocket;
+use tokio::process::{Child, Command};
 
 const ROUNDS: usize = 20;
 
-/// A server that allows everything.
-async fn serve() -> std::io::Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let url = format!("http://{}/", listener.local_addr()?);
+/// A server that allows everything. It prints its URL, and ends with its standard input.
+async fn serve() -> std::io::Result<()> {
+    let listener = TcpSocket::new_v4()?;
+    listener.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let listener = listener.listen(1024)?;
+    println!("http://{}/", listener.local_addr()?);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
@@ -33,19 +38,38 @@ async fn serve() -> std::io::Result<String> {
             });
         }
     });
-    Ok(url)
+    tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
+    Ok(())
+}
+
+/// This program as a server in a process of its own, since both ends of 10,000 connections are too many files for one.
+async fn start() -> Result<(Child, String), Box<dyn std::error::Error>> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg("serve")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let stdout = child.stdout.take().ok_or("the server has no output")?;
+    let url = BufReader::new(stdout).lines().next_line().await?.ok_or("the server does not listen")?;
+    Ok((child, url))
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut urls = Vec::new();
+    if std::env::args().nth(1).as_deref() == Some("serve") {
+        return Ok(serve().await?);
+    }
+    let (mut servers, mut urls) = (Vec::new(), Vec::new());
     for _ in 0..3 {
-        urls.push(serve().await?);
+        let (server, url) = start().await?;
+        servers.push(server);
+        urls.push(url);
     }
     let target = HttpTarget::new(&urls, Scope::ThisMachine)?;
     let check = Check { key: Key::new("k")?, cost: 1, deadline: Duration::from_secs(30) };
     println!("start skew in ms over {ROUNDS} rounds: min / median / max");
-    for requests in [100, 1_000, 5_000] {
+    for requests in [100, 1_000, 10_000] {
         for release in [Release::LastByte, Release::Barrier] {
             let mut skews = Vec::new();
             for _ in 0..ROUNDS {

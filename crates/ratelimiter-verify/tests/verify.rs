@@ -3,16 +3,13 @@
 
 mod support;
 
-use std::io::Write as _;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use ratelimiter_cluster::LocalCluster;
-use support::{stderr, stdout, verdict, verify};
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use support::{Nginx, Started, program, stderr, stdout, verdict, verify};
 
 async fn cluster() -> LocalCluster {
     LocalCluster::builder().start().await.unwrap()
@@ -87,59 +84,45 @@ async fn a_script_is_judged_over_resp() {
     cluster.shutdown().await;
 }
 
-/// nginx on a free port, ended when dropped.
-struct Nginx {
-    child: Child,
-    port: u16,
-    _directory: tempfile::TempDir,
-}
-
-impl Nginx {
-    /// Nothing where there is no nginx and this is not the gate, which must have one.
-    fn start(burst: &str) -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path();
-        std::fs::write(root.join("ok"), "ok\n").unwrap();
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let configuration = format!(
-            "daemon off; master_process off; pid {0}/pid; error_log {0}/error.log;\n\
-             events {{}}\n\
-             http {{\n access_log off; client_body_temp_path {0}/body; proxy_temp_path {0}/proxy;\n \
-             fastcgi_temp_path {0}/fastcgi; uwsgi_temp_path {0}/uwsgi; scgi_temp_path {0}/scgi;\n \
-             limit_req_zone $arg_key zone=one:1m rate=10r/s;\n \
-             server {{ listen 127.0.0.1:{port}; root {0};\n  location /ok {{ limit_req zone=one {burst}; \
-             limit_req_status 429; }} }} }}\n",
-            root.display()
+#[tokio::test]
+async fn get_then_incr_is_told_from_incr() {
+    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let url = cluster.store_url().to_string();
+    let (host, port) = url.trim_start_matches("redis://").rsplit_once(':').unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/get_then_incr.py");
+    for (mode, code) in [("correct", 0), ("racy", 3)] {
+        let mut limiter = Started(
+            Command::new("python3")
+                .args([script.to_str().unwrap(), host, port, mode, "10"])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap(),
         );
-        std::fs::File::create(root.join("nginx.conf")).unwrap().write_all(configuration.as_bytes()).unwrap();
-        let started = Command::new("nginx")
-            .args(["-p", root.to_str().unwrap(), "-e", "error.log", "-c", "nginx.conf"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let child = match started {
-            Ok(child) => child,
-            Err(error) => {
-                assert!(std::env::var_os("CI").is_none(), "nginx cannot be started: {error}");
-                eprintln!("not checked: nginx is missing (apt-get install nginx-light)");
-                return None;
-            }
-        };
-        let nginx = Self { child, port, _directory: directory };
-        let began = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            assert!(began.elapsed() < PATIENCE, "nginx does not listen");
-            std::thread::yield_now();
-        }
-        Some(nginx)
+        let mut listening = String::new();
+        BufReader::new(limiter.0.stdout.take().unwrap()).read_line(&mut listening).unwrap();
+        let target = format!("redis://127.0.0.1:{}", listening.trim());
+        let arguments = ["resp", "--url", &target, "--command", "CHECK {key}", "--allowed-reply", "=1"];
+        let more = [
+            "--limit",
+            "10",
+            "--window",
+            "60s",
+            "--phase",
+            "burst",
+            "--multiplier",
+            "6",
+            "--seed",
+            mode_seed(mode),
+        ];
+        let output = verify(&[&arguments[..], &more].concat());
+        assert_eq!(output.status.code(), Some(code), "{mode}: {}{}", stdout(&output), stderr(&output));
     }
+    cluster.shutdown().await;
 }
 
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The counters of both modes lie in one store.
+fn mode_seed(mode: &str) -> &'static str {
+    if mode == "racy" { "1" } else { "2" }
 }
 
 #[test]
@@ -153,6 +136,52 @@ fn nginx_is_judged_with_three_flags() {
         let output = verify(&arguments);
         assert_eq!(output.status.code(), Some(code), "{burst}: {}{}", stdout(&output), stderr(&output));
     }
+}
+
+#[test]
+fn a_limiter_behind_tls_is_judged() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().to_owned();
+    let certified = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        .args([
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-keyout",
+            "key.pem",
+            "-out",
+            "certificate.pem",
+        ])
+        .current_dir(&root)
+        .stderr(Stdio::null())
+        .status();
+    if !certified.is_ok_and(|status| status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "openssl makes no certificate");
+        return eprintln!("not checked: openssl is missing (apt-get install openssl)");
+    }
+    let Some(nginx) = Nginx::encrypted(directory, "burst=9 nodelay") else { return };
+    let url = format!("https://localhost:{}/ok?key={{key}}", nginx.port);
+    let arguments = ["http", "--url", &url, "--limit", "10", "--window", "1s", "--contract", "token-bucket"];
+    let more = ["--phase", "burst", "--bursts", "2"];
+    let trusting = program(&[&arguments[..], &more].concat())
+        .env("SSL_CERT_FILE", root.join("certificate.pem"))
+        .output()
+        .unwrap();
+    assert_eq!(trusting.status.code(), Some(0), "{}{}", stdout(&trusting), stderr(&trusting));
+    let refusing = verify(&[&arguments[..], &more].concat());
+    assert_eq!(refusing.status.code(), Some(1), "{}{}", stdout(&refusing), stderr(&refusing));
+    assert!(stderr(&refusing).contains("certificate"), "{}", stderr(&refusing));
 }
 
 #[test]

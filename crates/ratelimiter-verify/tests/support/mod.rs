@@ -1,19 +1,34 @@
 //! The program, and limiters to point it at.
-#![allow(dead_code, reason = "every test file uses its own part of this")]
+#![allow(dead_code, unused_imports, reason = "every test file uses its own part of this")]
+
+mod nginx;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
+pub(crate) use nginx::Nginx;
+
 pub(crate) fn verify(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ratelimiter-verify"))
-        .args(arguments)
-        .env_remove("RATELIMITER_ADMIN_TOKEN")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+    program(arguments).output().unwrap()
+}
+
+pub(crate) fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ratelimiter-verify"));
+    command.args(arguments).env_remove("RATELIMITER_ADMIN_TOKEN").stdin(Stdio::null());
+    command
+}
+
+/// A process that ends when dropped.
+pub(crate) struct Started(pub(crate) Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 pub(crate) fn stdout(output: &Output) -> String {
