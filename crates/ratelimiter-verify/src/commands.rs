@@ -131,10 +131,13 @@ async fn verify(args: &RunArgs, plan: Plan, target: &dyn Target) -> anyhow::Resu
     println!("target: {}", target.describe());
     let takes = humantime::format_duration(Duration::from_secs(plan.takes().as_secs() + 1));
     println!(
-        "plan: {}, {} checks in {} steps, about {takes}",
+        "plan: {}, {} checks in {}, about {takes}",
         plan.contract,
         plan.requests(),
-        plan.steps.len()
+        match plan.steps.len() {
+            1 => "1 step".to_owned(),
+            steps => format!("{steps} steps"),
+        }
     );
     for skipped in &plan.skipped {
         println!("skipped: {}: {}", skipped.phase, skipped.reason);

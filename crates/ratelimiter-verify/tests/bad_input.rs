@@ -73,3 +73,26 @@ fn unusable_stores_are_refused_with_a_reason() {
     let no_such_command = format!("redis://{}", fixed_answer_server("-ERR unknown command\r\n"));
     refused(&["inject", "redis-pause", "--redis-url", &no_such_command], FAILURE, &["unknown command"]);
 }
+
+#[test]
+fn unusable_histories_are_refused_by_line() {
+    let line = r#"{"key":"k","node":"n","invoke_ms":1.0,"complete_ms":2.5,"outcome":"allowed"}"#;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("history.jsonl");
+    let path = path.to_str().unwrap();
+    let check = ["check", path, "--limit", "10", "--window", "60s"];
+    for (text, words) in [
+        (format!("{line}\n{{\"key\":\"k\",\"no"), &["line 2", "expected"][..]),
+        (format!("{line}\n{line}{line}\n"), &["line 2"]),
+        (line.replace("2.5", "0.5"), &["line 1", "monotonic clock"]),
+        (line.replace("1.0", "-1.0"), &["line 1"]),
+    ] {
+        std::fs::write(path, text).unwrap();
+        refused(&check, FAILURE, words);
+    }
+    std::fs::write(path, "").unwrap();
+    let empty = verify(&check);
+    assert_eq!(empty.status.code(), Some(4), "an empty history proves nothing");
+    std::fs::write(path, line).unwrap();
+    assert_eq!(verify(&check).status.code(), Some(0));
+}

@@ -78,6 +78,7 @@ fn sentence(verdict: &Verdict) -> String {
     let all = verdict.judged.len();
     let contract = verdict.judged.first().map(|one| one.report.contract.to_string()).unwrap_or_default();
     match verdict.status {
+        _ if all == 0 => "Undecided: no check is recorded, and nothing is proved.".to_owned(),
         Status::Passed => format!("Passed: {contract} was kept in all {all} histories."),
         Status::Violated => format!("Violated: {contract} was broken in {violated} of {all} histories."),
         Status::Undecided => {
