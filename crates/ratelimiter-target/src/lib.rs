@@ -8,6 +8,8 @@
 //! | [`RespTarget`] | a command to a Redis-like store | its reply, or an element of it, is as stated |
 //! | [`ExecTarget`] | a line of JSON to a child process | its line of JSON states it |
 //!
+//! With the feature `grpc`, `GrpcTarget` asks Envoy's rate limit service (RLS v3).
+//!
 //! The node of this project is an [`HttpTarget`] with a known form: [`HttpTarget::node`].
 //!
 //! Header fields such as `RateLimit` and `Retry-After` become [`Claims`](ratelimiter_api::Claims): they are recorded and checked,
@@ -21,8 +23,12 @@
 mod answer;
 mod claims;
 mod exec;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod hold;
 mod http;
+#[cfg(any(test, feature = "grpc"))]
+mod message;
 mod path;
 mod resp;
 mod scope;
@@ -32,6 +38,8 @@ mod template;
 
 pub use answer::Answer;
 pub use exec::ExecTarget;
+#[cfg(feature = "grpc")]
+pub use grpc::GrpcTarget;
 pub use hold::Hold;
 pub use http::{HttpTarget, StatusSet};
 pub use path::{Expectation, ExpectationError};

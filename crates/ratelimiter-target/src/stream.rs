@@ -19,6 +19,16 @@ pub(crate) enum Stream {
 
 impl Stream {
     pub(crate) async fn connect(host: &str, port: u16, tls: bool) -> io::Result<(Self, Arc<Hold>)> {
+        Self::speaking(host, port, tls, &[]).await
+    }
+
+    /// The same, with protocols to choose from (ALPN) where there is TLS.
+    pub(crate) async fn speaking(
+        host: &str,
+        port: u16,
+        tls: bool,
+        protocols: &[&str],
+    ) -> io::Result<(Self, Arc<Hold>)> {
         let stream = TcpStream::connect((host.trim_start_matches('[').trim_end_matches(']'), port)).await?;
         // A check is one small packet each way: waiting to fill it would be the latency measured.
         stream.set_nodelay(true)?;
@@ -27,8 +37,10 @@ impl Stream {
         if !tls {
             return Ok((Self::Plain(stream), hold));
         }
+        #[cfg(not(feature = "tls"))]
+        let _ = protocols;
         #[cfg(feature = "tls")]
-        return Ok((Self::Tls(Box::new(encrypted(host, stream).await?)), hold));
+        return Ok((Self::Tls(Box::new(encrypted(host, stream, protocols).await?)), hold));
         #[cfg(not(feature = "tls"))]
         Err(io::Error::new(
             io::ErrorKind::Unsupported,
@@ -41,15 +53,17 @@ impl Stream {
 async fn encrypted(
     host: &str,
     stream: HeldStream,
+    protocols: &[&str],
 ) -> io::Result<tokio_rustls::client::TlsStream<HeldStream>> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     let name = rustls::pki_types::ServerName::try_from(host.to_owned())
         .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
     tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await

@@ -43,6 +43,10 @@ enum Verb {
     /// Verify a library behind a child process that answers a line of JSON a line of JSON
     #[command(after_help = with_exits(EXEC_EXAMPLE))]
     Exec(ExecArgs),
+    /// Verify a service behind gRPC (Envoy's RLS v3)
+    #[cfg(feature = "grpc")]
+    #[command(after_help = with_exits(GRPC_EXAMPLE))]
+    Grpc(GrpcArgs),
     /// Judge a recorded history: one JSON object a line
     #[command(after_help = with_exits(CHECK_EXAMPLE))]
     Check(CheckArgs),
@@ -67,6 +71,10 @@ const EXEC_EXAMPLE: &str = "The process reads lines such as {\"id\":1,\"key\":\"
 
 Example:
   ratelimiter-verify exec --command 'python3 adapter.py' --limit 10 --window 60s";
+
+#[cfg(feature = "grpc")]
+const GRPC_EXAMPLE: &str = "Example:
+  ratelimiter-verify grpc --url http://localhost:8081 --domain demo --entry 'user={key}' --limit 10 --window 60s --contract fixed";
 
 const CHECK_EXAMPLE: &str = "Example:
   ratelimiter-verify check history.jsonl --limit 10 --window 60s --contract sliding --uncertainty 2ms";
@@ -225,6 +233,28 @@ pub(crate) struct ExecArgs {
     pub(crate) run: RunArgs,
 }
 
+#[cfg(feature = "grpc")]
+#[derive(Debug, Args)]
+pub(crate) struct GrpcArgs {
+    /// Address of the service; repeat for each node
+    #[arg(long = "url", value_name = "URL", required = true)]
+    pub(crate) urls: Vec<String>,
+    /// Domain of the limits
+    #[arg(long)]
+    pub(crate) domain: String,
+    /// Entry of the descriptor; repeat for more. {key} is filled in
+    #[arg(long = "entry", value_name = "NAME=VALUE", required = true, value_parser = entry)]
+    pub(crate) entries: Vec<(String, Template)>,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+#[cfg(feature = "grpc")]
+fn entry(text: &str) -> Result<(String, Template), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.parse().map_err(|e: ratelimiter_target::TemplateError| e.to_string())?))
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     /// History file; - for standard input
@@ -257,6 +287,8 @@ fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
             Verb::Node(args) => commands::node(args).await,
             Verb::Resp(args) => commands::resp(args).await,
             Verb::Exec(args) => commands::exec(args).await,
+            #[cfg(feature = "grpc")]
+            Verb::Grpc(args) => commands::grpc(args).await,
             Verb::Check(args) => commands::check(&args),
             Verb::Inject(InjectVerb::RedisPause(args)) => inject::redis_pause(args).await,
             Verb::Inject(InjectVerb::Burst(args)) => inject::burst(args).await,

@@ -82,6 +82,16 @@ pub(crate) async fn exec(args: ExecArgs) -> anyhow::Result<Exit> {
     verify(&args.run, plan, &target).await
 }
 
+/// A service behind gRPC.
+#[cfg(feature = "grpc")]
+pub(crate) async fn grpc(args: crate::cli::GrpcArgs) -> anyhow::Result<Exit> {
+    let has_key = args.entries.iter().any(|(_, value)| value.has_key());
+    let target =
+        ratelimiter_target::GrpcTarget::new(&args.urls, args.domain, args.entries, scope(&args.run)).map_err(Usage::of)?;
+    let plan = plan(&args.run, has_key, true)?;
+    verify(&args.run, plan, &target).await
+}
+
 fn words(command: &str) -> Result<Vec<String>, Usage> {
     shlex::split(command).ok_or_else(|| Usage("--command has a quote that is not closed".into()))
 }
