@@ -74,7 +74,8 @@ impl GrpcTarget {
 
 impl Site {
     fn new(text: &str, scope: Scope) -> Result<Self, TargetError> {
-        let shown = text.split_once("://").map_or("the URL".to_owned(), |(scheme, _)| format!("{scheme}://..."));
+        let shown =
+            text.split_once("://").map_or("the URL".to_owned(), |(scheme, _)| format!("{scheme}://..."));
         let refuse = |reason: String| TargetError::Url { shown: shown.clone(), reason };
         let url = Url::parse(text).map_err(|e| refuse(e.to_string()))?;
         let tls = match url.scheme() {

@@ -16,7 +16,8 @@ const OVER_LIMIT: u64 = 2;
 
 /// A request for one descriptor, with the prefix of gRPC: no compression, and the length.
 pub(crate) fn request(domain: &str, entries: &[(String, String)], cost: u32) -> Vec<u8> {
-    let entry = |(key, value): &(String, String)| [bytes(1, key.as_bytes()), bytes(2, value.as_bytes())].concat();
+    let entry =
+        |(key, value): &(String, String)| [bytes(1, key.as_bytes()), bytes(2, value.as_bytes())].concat();
     let descriptor: Vec<u8> = entries.iter().flat_map(|pair| bytes(1, &entry(pair))).collect();
     let cost = [varint(3 << 3), varint(cost.into())].concat();
     let message = [bytes(1, domain.as_bytes()), bytes(2, &descriptor), cost].concat();
@@ -27,7 +28,9 @@ pub(crate) fn request(domain: &str, entries: &[(String, String)], cost: u32) -> 
 /// The answer in a response with that prefix.
 pub(crate) fn answer(response: &[u8]) -> Answer {
     let message = match response {
-        [0, a, b, c, d, message @ ..] if u32::from_be_bytes([*a, *b, *c, *d]) as usize == message.len() => message,
+        [0, a, b, c, d, message @ ..] if u32::from_be_bytes([*a, *b, *c, *d]) as usize == message.len() => {
+            message
+        }
         _ => return Answer::unknown("the answer is no single uncompressed message"),
     };
     let Some(fields) = fields(message) else { return Answer::unknown("the answer is no protocol buffer") };
@@ -38,7 +41,10 @@ pub(crate) fn answer(response: &[u8]) -> Answer {
         code => return Answer::unknown(format!("overall_code {code}")),
     };
     let status = fields.iter().find_map(|field| self::fields(field.bytes(2)?));
-    Answer { claims: status.map(|status| claims(&status, outcome)).unwrap_or_default(), ..Answer::plain(outcome) }
+    Answer {
+        claims: status.map(|status| claims(&status, outcome)).unwrap_or_default(),
+        ..Answer::plain(outcome)
+    }
 }
 
 /// The statements of the first descriptor's status. A field that is zero is not sent.
@@ -171,7 +177,9 @@ mod tests {
 
     #[test]
     fn malformed_answers_are_unknown() {
-        for wrong in [&[][..], &[1, 0, 0, 0, 0], &[0, 0, 0, 0, 9], &framed(&[0x08]), &framed(&[0x12, 9]), &framed(&[])] {
+        for wrong in
+            [&[][..], &[1, 0, 0, 0, 0], &[0, 0, 0, 0, 9], &framed(&[0x08]), &framed(&[0x12, 9]), &framed(&[])]
+        {
             assert_eq!(answer(wrong).outcome, Outcome::Unknown, "{wrong:?}");
         }
     }

@@ -27,7 +27,10 @@ async fn serve(listener: TcpListener) {
         let answer = move |request: Request<Incoming>| {
             let checks = Arc::clone(&checks);
             async move {
-                assert_eq!(request.uri().path(), "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit");
+                assert_eq!(
+                    request.uri().path(),
+                    "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
+                );
                 let body = request.into_body().collect().await.unwrap().to_bytes();
                 let known = body.windows(5).any(|part| part == b"known");
                 let code = if checks.fetch_add(1, Ordering::SeqCst) < 2 { 1 } else { 2 };
@@ -35,13 +38,15 @@ async fn serve(listener: TcpListener) {
                 let mut trailers = HeaderMap::new();
                 trailers.insert("grpc-status", status.parse().unwrap());
                 let message = Bytes::from(vec![0, 0, 0, 0, 2, 0x08, code]);
-                let body = Full::new(message).with_trailers(async move { Some(Ok::<_, Infallible>(trailers)) });
+                let body =
+                    Full::new(message).with_trailers(async move { Some(Ok::<_, Infallible>(trailers)) });
                 Ok::<_, Infallible>(Response::new(body))
             }
         };
         tokio::spawn(async move {
             let stream = TokioIo::new(stream);
-            let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service_fn(answer)).await;
+            let _ =
+                http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service_fn(answer)).await;
         });
     }
 }

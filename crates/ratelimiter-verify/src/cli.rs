@@ -131,7 +131,7 @@ pub(crate) struct RunArgs {
     /// Print the plan, its checks and its duration, and send nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Directory for history.jsonl, verdict.json, junit.xml and journal.json
+    /// Directory for history.jsonl, verdict.json, junit.xml, journal.json and report.html
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Part of the keys' names, to tell runs apart; drawn from the clock unless given

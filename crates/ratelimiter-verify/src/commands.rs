@@ -11,7 +11,7 @@ use ratelimiter_cli::{Exit, Signals, Usage};
 use ratelimiter_invariants::{Contract, HistoryChecker};
 use ratelimiter_target::{ExecTarget, HttpTarget, RespTarget, Scope, Target, Template};
 use ratelimiter_verify::{
-    Depth, Plan, Play, Recorded, Settings, Status, Verdict, journal, judge, judge_history, junit,
+    Depth, Plan, Play, Recorded, Settings, Status, Verdict, journal, judge, judge_history, junit, page,
     read_history, run, table, timelines, write_history,
 };
 
@@ -86,8 +86,8 @@ pub(crate) async fn exec(args: ExecArgs) -> anyhow::Result<Exit> {
 #[cfg(feature = "grpc")]
 pub(crate) async fn grpc(args: crate::cli::GrpcArgs) -> anyhow::Result<Exit> {
     let has_key = args.entries.iter().any(|(_, value)| value.has_key());
-    let target =
-        ratelimiter_target::GrpcTarget::new(&args.urls, args.domain, args.entries, scope(&args.run)).map_err(Usage::of)?;
+    let target = ratelimiter_target::GrpcTarget::new(&args.urls, args.domain, args.entries, scope(&args.run))
+        .map_err(Usage::of)?;
     let plan = plan(&args.run, has_key, true)?;
     verify(&args.run, plan, &target).await
 }
@@ -233,6 +233,7 @@ fn write(
     fs::write(directory.join("verdict.json"), format!("{json:#}\n"))?;
     let journal = journal(plan, recorded, verdict, target);
     fs::write(directory.join("journal.json"), format!("{journal:#}\n"))?;
+    fs::write(directory.join("report.html"), page(plan, recorded, verdict, target))?;
     fs::write(directory.join("junit.xml"), junit(verdict).map_err(anyhow::Error::msg)?)?;
     Ok(())
 }

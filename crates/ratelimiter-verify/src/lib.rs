@@ -24,5 +24,5 @@ pub use fault::Band;
 pub use history::{HistoryFileError, read_history, write_history};
 pub use judge::{Finding, Judged, Status, Verdict, judge, judge_history};
 pub use plan::{Depth, Phase, Plan, PlanError, Settings, Skipped, Step};
-pub use report::{journal, junit, table, timelines};
+pub use report::{journal, junit, page, table, timelines};
 pub use run::{Play, Recorded, RunError, run};

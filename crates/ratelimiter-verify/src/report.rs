@@ -2,8 +2,10 @@
 
 mod journal;
 mod junit;
+mod page;
 mod screen;
 
 pub use journal::journal;
 pub use junit::junit;
+pub use page::page;
 pub use screen::{table, timelines};

@@ -109,6 +109,10 @@ async fn a_fault_that_loses_counts_is_accused() {
         assert_eq!(journal["status"], "completed");
         assert_eq!(journal["deviated"], code == 3);
         assert_eq!(journal["steady_states"]["after"]["steady_state_met"], code == 0);
+        let page = std::fs::read_to_string(directory.join("report.html")).unwrap();
+        assert_eq!(page.matches("<svg").count(), 7, "five bursts and two keys of the fault");
+        assert_eq!(page.contains("allowed witness"), code == 3);
+        assert!(page.contains("class=\"band\"") && !page.contains("<script") && !page.contains("src="));
         let run = journal["run"].as_array().unwrap();
         let fault = run.iter().find(|activity| activity["activity"]["type"] == "action").unwrap();
         assert_eq!(fault["status"], if exit_code == 0 { "succeeded" } else { "failed" });

@@ -43,7 +43,7 @@ fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-fn word(status: Status) -> &'static str {
+pub(super) fn word(status: Status) -> &'static str {
     match status {
         Status::Passed => "passed",
         Status::Undecided => "undecided",
@@ -51,7 +51,7 @@ fn word(status: Status) -> &'static str {
     }
 }
 
-fn notes(one: &Judged) -> Vec<String> {
+pub(super) fn notes(one: &Judged) -> Vec<String> {
     let mut notes = Vec::new();
     if let Contracted::Violated(witness) = &one.report.verdict {
         notes.push(format!("witness: {witness}"));
@@ -72,7 +72,7 @@ fn notes(one: &Judged) -> Vec<String> {
     notes
 }
 
-fn sentence(verdict: &Verdict) -> String {
+pub(super) fn sentence(verdict: &Verdict) -> String {
     let (passed, undecided, violated) =
         (verdict.count(Status::Passed), verdict.count(Status::Undecided), verdict.count(Status::Violated));
     let all = verdict.judged.len();
