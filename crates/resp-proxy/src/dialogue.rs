@@ -97,12 +97,17 @@ impl Dialogue {
         self.replies == Replies::On
     }
 
+    /// Takes an empty line or array. It has no reply, and uses up a skip all the same.
+    pub(crate) fn take_empty(&mut self) {
+        if self.replies == Replies::SkipNext {
+            self.replies = Replies::On;
+        }
+    }
+
     /// Takes a command that is passed on. True when the client's name changed.
     pub(crate) fn take(&mut self, command: &Command, kind: Kind) -> bool {
         let before = self.replies;
-        if before == Replies::SkipNext {
-            self.replies = Replies::On;
-        }
+        self.take_empty();
         let switch = Switch::of(command, kind);
         match (&mut self.queued, kind.role) {
             (_, Role::Reset) => {
@@ -229,6 +234,14 @@ mod tests {
         ] {
             assert_eq!(take(&mut dialogue, command).reply, reply, "{command}");
         }
+    }
+
+    #[test]
+    fn empty_requests_use_up_a_skip() {
+        let mut dialogue = Dialogue::default();
+        assert_eq!(take(&mut dialogue, "CLIENT REPLY SKIP").reply, None);
+        dialogue.take_empty();
+        assert_eq!(take(&mut dialogue, "GET a").reply, Some(Form::One));
     }
 
     #[test]

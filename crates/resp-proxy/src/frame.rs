@@ -317,8 +317,8 @@ impl Scanner {
         Some(Progress::End)
     }
 
-    /// An attribute is complete. In front of a frame it is a frame of its own for whoever passes bytes on; in front of an
-    /// element it is part of that element.
+    /// An attribute is complete. In front of a frame it is passed on as a frame of its own; in front of an element it is part of
+    /// that element.
     fn attribute_ended(&mut self) -> Option<Progress> {
         self.state = State::Kind;
         (self.depth == 0).then_some(Progress::End)

@@ -19,6 +19,8 @@ mod dialogue;
 mod expected;
 mod frame;
 mod link;
+#[cfg(feature = "program")]
+pub mod program;
 mod proxy;
 mod replies;
 mod requests;

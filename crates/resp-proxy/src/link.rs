@@ -1,5 +1,6 @@
 //! State shared by the two directions of a connection, and by all connections of a proxy.
 
+use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,6 +44,14 @@ pub struct Counters {
     pub streams: u64,
     /// Connections that pass untouched since bytes came that are not RESP.
     pub not_resp: u64,
+}
+
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { connections, unreachable, commands, unmatched, streams, not_resp } = self;
+        write!(f, "{connections} connections ({unreachable} without a store), {commands} commands, ")?;
+        write!(f, "{unmatched} unmatched replies, {streams} streams, {not_resp} not RESP")
+    }
 }
 
 #[derive(Debug, Default)]

@@ -151,6 +151,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
     async fn decide(&mut self, kind: Kind) -> Result<(), Ended> {
         self.passage = Passage::Forward;
         if self.command.is_empty() {
+            self.dialogue.take_empty();
             return Ok(());
         }
         self.exchange.link.counters.command();

@@ -19,33 +19,48 @@ fn resident() -> usize {
     status.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
-/// Sends `head`, then `total` bytes, to a store that counts them. Returns the growth of resident memory.
-async fn growth(head: &[u8], total: usize) -> usize {
+/// The way that the bytes take.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    ToStore,
+    ToClient,
+}
+
+/// Sends `head`, then `total` bytes, to an end that counts them. Returns the growth of resident memory.
+async fn growth(way: Way, head: &[u8], total: usize) -> usize {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let upstream = format!("redis://{}", listener.local_addr().unwrap()).parse().unwrap();
-    let expected = head.len() + total;
-    let store = tokio::spawn(async move {
+    let accepting = tokio::spawn(async move {
+        // The proxy asks for the commands first; a store that does not answer COMMAND closes.
         drop(listener.accept().await.unwrap());
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let (mut buffer, mut received) = (vec![0; 1 << 16], 0);
-        while received < expected {
-            received += stream.read(&mut buffer).await.unwrap();
-        }
+        listener.accept().await.unwrap().0
     });
     let proxy = RespProxy::builder(upstream).listen((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
-    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    let client = TcpStream::connect(proxy.address()).await.unwrap();
+    let store = accepting.await.unwrap();
+    let (mut from, mut to) = match way {
+        Way::ToStore => (client, store),
+        Way::ToClient => (store, client),
+    };
+    let expected = head.len() + total;
+    let counting = tokio::spawn(async move {
+        let (mut buffer, mut received) = (vec![0; 1 << 16], 0);
+        while received < expected {
+            received += to.read(&mut buffer).await.unwrap();
+        }
+    });
     let block = vec![b'v'; 1 << 16];
     let before = resident();
-    client.write_all(head).await.unwrap();
+    from.write_all(head).await.unwrap();
     let mut sent = 0;
     let mut peak = before;
     while sent < total {
         let piece = &block[..block.len().min(total - sent)];
-        client.write_all(piece).await.unwrap();
+        from.write_all(piece).await.unwrap();
         sent += piece.len();
         peak = peak.max(resident());
     }
-    store.await.unwrap();
+    counting.await.unwrap();
     peak - before
 }
 
@@ -53,8 +68,14 @@ async fn growth(head: &[u8], total: usize) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn huge_values_and_endless_lines_need_no_memory() {
     let total = bytes();
-    for head in [format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${total}\r\n").into_bytes(), b"SET k ".to_vec()] {
-        let grown = growth(&head, total).await;
-        assert!(grown < 8 << 20, "{grown} bytes for {total} sent");
+    for (way, head) in [
+        (Way::ToStore, format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${total}\r\n")),
+        (Way::ToStore, "SET k ".to_owned()),
+        (Way::ToClient, format!("${total}\r\n")),
+        (Way::ToClient, format!(">2\r\n+message\r\n${total}\r\n")),
+        (Way::ToClient, "+".to_owned()),
+    ] {
+        let grown = growth(way, head.as_bytes(), total).await;
+        assert!(grown < 8 << 20, "{way:?}, {head:?}: {grown} bytes for {total} sent");
     }
 }

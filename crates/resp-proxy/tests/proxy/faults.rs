@@ -80,6 +80,48 @@ async fn a_retrying_client_counts_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn healing_resets_connections_that_lost_replies() {
+    let store = Store::start();
+    let proxy = store.proxy().await;
+    let guard = proxy.inject(rule("command=INCR do=swallow-reply"));
+    let mut stream = TcpStream::connect(proxy.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"INCR k\r\n").unwrap();
+    eventually("the reply is swallowed", async || guard.report().effects == 1).await;
+    let mut other = connect(proxy.address()).await;
+    guard.heal();
+    assert_eq!(stream.read(&mut [0; 16]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(incr(&mut other, "k").await.unwrap(), 2, "other connections go on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn healing_ends_delays() {
+    let store = Store::start();
+    let proxy = store.proxy().await;
+    let guard = proxy.inject(rule("class=write do=delay by=1h"));
+    let mut connection = connect(proxy.address()).await;
+    let writing = tokio::spawn(async move { incr(&mut connection, "k").await });
+    eventually("the reply is delayed", async || guard.report().effects == 1).await;
+    drop(guard);
+    assert_eq!(writing.await.unwrap().unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_for_a_transaction_discards_it() {
+    let store = Store::start();
+    let proxy = store.proxy().await;
+    let guard = proxy.inject(rule("class=write do=error text=\"READONLY You can't write.\""));
+    let mut stream = TcpStream::connect(proxy.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"MULTI\r\nINCR k\r\nEXEC\r\nGET k\r\n").unwrap();
+    let expected = "+OK\r\n+QUEUED\r\n-READONLY You can't write.\r\n$-1\r\n";
+    let mut answer = vec![0; expected.len()];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(String::from_utf8(answer).unwrap(), expected);
+    assert_eq!(guard.report().effects, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn held_writes_pass_when_healed() {
     let store = Store::start();
     let proxy = store.proxy().await;

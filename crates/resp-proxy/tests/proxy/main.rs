@@ -6,3 +6,4 @@ mod clients;
 mod faults;
 mod program;
 mod support;
+mod twice;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use ratelimiter_cluster::StoreSearch;
 use resp_proxy::RespProxy;
+use tempfile::TempDir;
 
 /// Longer than anything here takes on a machine under load.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -64,6 +65,24 @@ impl Drop for Store {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A directory with redis-py, for `PYTHONPATH`. `None` where it cannot be installed; in CI that is a failure.
+pub(crate) fn redis_py() -> Option<TempDir> {
+    let packages = tempfile::tempdir().unwrap();
+    let installed = Command::new("python3")
+        .args(["-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"])
+        .arg(packages.path())
+        .arg("redis==5.2.1")
+        .output();
+    match installed {
+        Ok(output) if output.status.success() => Some(packages),
+        reason => {
+            assert!(std::env::var_os("CI").is_none(), "redis-py cannot be had: {reason:?}");
+            eprintln!("not checked: redis-py cannot be had");
+            None
+        }
     }
 }
 

@@ -1,0 +1,111 @@
+//! The cost of the proxy: `redis-benchmark` to a store directly and through the proxy, in turns, at one and at sixteen commands a
+//! pipeline.
+//!
+//! `cargo run --release -p resp-proxy --example cost` needs `redis-benchmark` on `PATH`. The store, the proxy and the benchmark share
+//! the machine's cores, so that the figures of a loaded or small machine are an upper bound.
+
+use std::error::Error;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ratelimiter_cluster::StoreSearch;
+use resp_proxy::RespProxy;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Commands of one measurement.
+const COMMANDS: u64 = 300_000;
+const ROUNDS: usize = 3;
+
+struct Store(Child);
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// One line of the table.
+struct Measured {
+    rate: f64,
+    p50: f64,
+    p99: f64,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Failure> {
+    let (_store, address) = start()?;
+    let upstream = format!("redis://{address}").parse()?;
+    let proxy = RespProxy::builder(upstream).listen((Ipv4Addr::LOCALHOST, 0).into()).await?;
+    println!("pipeline  clients  way      commands/s   p50 us   p99 us   CPU of the proxy, us a command");
+    for (pipeline, clients) in [(1, 1), (1, 2), (1, 8), (16, 1), (16, 8)] {
+        let mut added = Vec::new();
+        for _ in 0..ROUNDS {
+            let direct = benchmark(address, pipeline, clients).await?;
+            let before = cpu()?;
+            let through = benchmark(proxy.address(), pipeline, clients).await?;
+            let used = (cpu()? - before).as_secs_f64() * 1e6 / COMMANDS as f64;
+            print(pipeline, clients, "direct", &direct, "");
+            print(pipeline, clients, "through", &through, &format!("{used:>8.2}"));
+            added.push(through.p99 - direct.p99);
+        }
+        added.sort_by(f64::total_cmp);
+        println!("{pipeline:>8}  {clients:>7}  added p99, median of {ROUNDS}: {:.0} us", added[ROUNDS / 2]);
+    }
+    println!("{}", proxy.counters());
+    Ok(())
+}
+
+fn print(pipeline: u32, clients: u32, way: &str, measured: &Measured, cpu: &str) {
+    let Measured { rate, p50, p99 } = measured;
+    println!("{pipeline:>8}  {clients:>7}  {way:<7}  {rate:>10.0}  {p50:>7.0}  {p99:>7.0}  {cpu}");
+}
+
+fn start() -> Result<(Store, SocketAddr), Failure> {
+    let binary = StoreSearch::from_env().find(&|what| eprintln!("{what}"))?;
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+    let store = Command::new(binary.path())
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        .stdout(Stdio::null())
+        .spawn()?;
+    let (store, address) = (Store(store), SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let began = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        if began.elapsed() > Duration::from_secs(10) {
+            return Err(format!("the store does not listen on {address}").into());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok((store, address))
+}
+
+async fn benchmark(address: SocketAddr, pipeline: u32, clients: u32) -> Result<Measured, Failure> {
+    let output = tokio::process::Command::new("redis-benchmark")
+        .args(["-h", &address.ip().to_string(), "-p", &address.port().to_string()])
+        .args(["-t", "set", "-d", "32", "--csv", "-n", &COMMANDS.to_string()])
+        .args(["-P", &pipeline.to_string(), "-c", &clients.to_string()])
+        .output()
+        .await?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    // "test","rps","avg","min","p50","p95","p99","max", milliseconds.
+    let line =
+        text.lines().find(|line| line.starts_with("\"SET\"")).ok_or("redis-benchmark printed no result")?;
+    let figures: Vec<f64> =
+        line.split(',').skip(1).map(|f| f.trim_matches('"').parse()).collect::<Result<_, _>>()?;
+    match figures.as_slice() {
+        [rate, _, _, p50, _, p99, ..] => Ok(Measured { rate: *rate, p50: p50 * 1e3, p99: p99 * 1e3 }),
+        _ => Err(format!("redis-benchmark printed {line}").into()),
+    }
+}
+
+/// Processor time of this process, which is the proxy's.
+fn cpu() -> Result<Duration, Failure> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let fields: Vec<&str> = stat.rsplit_once(')').ok_or("no such field")?.1.split_whitespace().collect();
+    // Fields 14 and 15 of the file: user and system time in ticks of 10 ms.
+    let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<u64>().ok()).ok_or("no such field");
+    Ok(Duration::from_millis(10 * (ticks(11)? + ticks(12)?)))
+}
