@@ -158,7 +158,7 @@ impl ClusterBuilder {
         self
     }
 
-    /// Is told of what takes more than a moment.
+    /// Receives a line before each step that takes more than a moment.
     #[must_use]
     pub fn progress(mut self, progress: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.progress = Arc::new(progress);
