@@ -50,7 +50,7 @@ enum Verb {
     /// Judge a recorded history: one JSON object a line
     #[command(after_help = with_exits(CHECK_EXAMPLE))]
     Check(CheckArgs),
-    /// Inject one fault into a running system of this project
+    /// Inject one fault into a running system
     #[command(subcommand)]
     Inject(InjectVerb),
     /// Print the observations and violations of a running cluster of this project as JSON lines
@@ -291,6 +291,7 @@ fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
             Verb::Grpc(args) => commands::grpc(args).await,
             Verb::Check(args) => commands::check(&args),
             Verb::Inject(InjectVerb::RedisPause(args)) => inject::redis_pause(args).await,
+            Verb::Inject(InjectVerb::Resp(args)) => inject::resp(args).await,
             Verb::Inject(InjectVerb::Burst(args)) => inject::burst(args).await,
             Verb::Watch(args) => watch::watch(args).await,
         }

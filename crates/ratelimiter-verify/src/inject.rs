@@ -6,6 +6,7 @@ use ratelimiter_api::{Endpoint, LimitSpec, NodeClient};
 use ratelimiter_chaos::{Burst, PauseDuration, RedisPause, setup_rate_limit};
 use ratelimiter_cli::{BurstSize, Exit, REQUEST, Reach, Signals, StoreText, Usage, help_of};
 use ratelimiter_invariants::{Verdict, check_history};
+use resp_proxy::program::{self, ProxyArgs};
 use tokio::time::sleep_until;
 
 use crate::exits;
@@ -14,6 +15,8 @@ use crate::exits;
 pub(crate) enum InjectVerb {
     /// Pause the store's writes (CLIENT PAUSE ... WRITE); the pause is a lease that ends with this process
     RedisPause(PauseArgs),
+    /// Put a proxy with faults between an application and its store: lost replies, errors, resets, delays, silence
+    Resp(ProxyFaults),
     /// Send limit x multiplier checks at one instant, spread evenly over the nodes
     Burst(BurstArgs),
 }
@@ -29,6 +32,18 @@ pub(crate) struct PauseArgs {
     duration: PauseDuration,
     #[command(flatten)]
     reach: Reach,
+}
+
+/// Point the application at --listen instead of its store. The faults end with this process
+#[derive(Debug, Args)]
+#[command(after_help = proxy_help())]
+pub(crate) struct ProxyFaults {
+    #[command(flatten)]
+    proxy: ProxyArgs,
+}
+
+fn proxy_help() -> String {
+    format!("{}\n\n{}", program::help("ratelimiter-verify inject resp"), help_of(exits::PAUSE))
 }
 
 #[derive(Debug, Args)]
@@ -89,6 +104,13 @@ pub(crate) async fn redis_pause(args: PauseArgs) -> anyhow::Result<Exit> {
         println!("another client held writes back for {:.3} s longer", late.as_secs_f64());
     }
     Ok(asked.unwrap_or(Exit::Success))
+}
+
+/// Serves a proxy with rules until a signal.
+pub(crate) async fn resp(args: ProxyFaults) -> anyhow::Result<Exit> {
+    let plan = args.proxy.plan().map_err(Usage::of)?;
+    let mut signals = Signals::listen().context("signals cannot be listened to")?;
+    Ok(plan.serve(signals.next()).await?)
 }
 
 /// Sends a burst and judges its history.

@@ -3,6 +3,10 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+
 use ratelimiter_cluster::LocalCluster;
 use support::{events, verify};
 
@@ -82,4 +86,30 @@ fn help_lists_exit_codes() {
         assert_eq!(output.status.code(), Some(0));
         assert!(String::from_utf8_lossy(&output.stdout).contains("Exit codes:"), "{arguments:?}");
     }
+}
+
+#[tokio::test]
+async fn a_proxy_breaks_commands_until_a_signal() {
+    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let store = cluster.store_url().to_string();
+    let rule = "command=INCR do=error text=\"ERR injected\"";
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ratelimiter-verify"))
+        .args(["inject", "resp", "--listen", "127.0.0.1:0", "--upstream", &store, "--rule", rule])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut printed = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    printed.read_line(&mut line).unwrap();
+    let mut application = TcpStream::connect(line.split(' ').next().unwrap()).unwrap();
+    application.write_all(b"INCR k\r\nGET k\r\n").unwrap();
+    let mut answer = [0; 20];
+    application.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"-ERR injected\r\n$-1\r\n");
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    let mut rest = String::new();
+    printed.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("1 effects on 1 commands") && rest.contains("ended"), "{rest}");
 }
