@@ -10,7 +10,7 @@ type Arrows = BTreeMap<String, BTreeSet<String>>;
 
 /// Compares what the manifests say with the table in ARCHITECTURE.md, which is the one list of arrows.
 pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
-    crate::no_arguments(arguments)?;
+    crate::ending::no_arguments(arguments)?;
     let metadata = cmd!(shell, "cargo metadata --format-version 1 --no-deps").quiet().read()?;
     let found = of_metadata(&serde_json::from_str(&metadata)?)?;
     let allowed = of_table(&shell.read_file("ARCHITECTURE.md")?);

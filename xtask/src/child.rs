@@ -1,3 +1,5 @@
+//! Other programs: run with the signals passed on, or for their output.
+
 use std::cell::Cell;
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -15,10 +17,10 @@ pub(crate) const POLL: Duration = Duration::from_millis(20);
 /// A terminal sends Ctrl-C to the child as well. One that has not ended by then was not told, and is.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Holds the signals that end a program, so that what was brought up can be brought down first.
+/// Holds the signals that end a program, so that a cluster can be brought down first.
 ///
-/// They are noticed, never obeyed: whoever holds them asks [`Self::check`], and children get what is meant for them.
-/// What comes to the children by themselves is unchanged, since no handler survives the start of another program.
+/// They are noticed, never obeyed: their holder asks [`Self::check`], and passes them on to children. Signals that reach the
+/// children directly are unchanged, since no handler survives the start of another program.
 pub(crate) struct Signals {
     newest: Arc<AtomicUsize>,
     first: Cell<Option<i32>>,
@@ -79,22 +81,22 @@ impl Signals {
     }
 }
 
-/// Says something to whoever is still there. `eprintln` panics when the terminal is gone, which is when a cluster has to be
-/// brought down.
+/// Prints a line on standard error, if it is still open. `eprintln` panics when the terminal is gone, which is when a cluster
+/// has to be brought down.
 pub(crate) fn tell(words: &str) {
     let _ = writeln!(std::io::stderr(), "{words}");
 }
 
 /// Signals a child that is not waited for yet, so that its id is still its own.
-pub(crate) fn send(signal: &str, child: &Child) -> anyhow::Result<()> {
+pub fn send(signal: &str, child: &Child) -> anyhow::Result<()> {
     // The shell's own `kill`: the program of that name is not everywhere.
     let script = format!("kill -s {signal} {}", child.id());
     Command::new("sh").args(["-c", &script]).status().context("cannot run sh")?;
     Ok(())
 }
 
-/// Runs a child in silence and gives what it wrote; its last words are the error.
-pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
+/// Runs a child without a terminal and returns its output. The last line of its standard error is the error.
+pub fn output(command: &mut Command) -> anyhow::Result<String> {
     let Output { status, stdout, stderr } = command
         .stdin(Stdio::null())
         .output()
@@ -153,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fails_is_told_in_its_own_last_words() {
+    fn a_failure_has_the_last_line_as_its_reason() {
         assert_eq!(output(Command::new("echo").arg("one")).unwrap(), "one");
         let words = "echo why >&2; echo >&2; exit 3";
         assert_eq!(output(Command::new("sh").args(["-c", words])).unwrap_err().to_string(), "why");
@@ -162,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_hangs_is_given_up() {
+    fn a_hanging_child_is_given_up() {
         let error = output_within(Duration::from_millis(50), Command::new("sleep").arg("60")).unwrap_err();
         assert!(error.to_string().contains("no answer"), "{error}");
     }

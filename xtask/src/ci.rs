@@ -1,10 +1,13 @@
 use std::ffi::OsString;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
-use crate::{arrows, containers, deny, observability, project, tidy};
+use crate::child::output;
+use crate::docker::Docker;
+use crate::{arrows, deny, project, tidy};
 
 /// Headless runs in a row: one that passes proves little about a distributed system.
 const RUNS: usize = 5;
@@ -32,9 +35,9 @@ const STEPS: &[Step] = &[
     step("dependencies", deny::run).needs(deny::needs),
     step("every crate alone", every_crate_alone),
     step("the fetched store", the_fetched_store),
-    step("observability", observability::run).needs(observability::needs),
+    step("observability", |shell| gate(shell, "dashboard")).needs(prometheus),
     step("headless runs", headless_runs),
-    step("containers", containers::run).needs(containers::needs),
+    step("containers", |shell| gate(shell, "containers")).needs(|| Docker::find().map(drop)),
 ];
 
 const fn step(name: &'static str, run: fn(&Shell) -> anyhow::Result<()>) -> Step {
@@ -119,6 +122,19 @@ fn the_fetched_store(shell: &Shell) -> anyhow::Result<()> {
     ];
     let packages = crates.iter().flat_map(|name| ["--package", name]);
     Ok(cmd!(shell, "cargo test --quiet {packages...} --tests").run()?)
+}
+
+/// A check of the package `gate`, which may use the project's crates.
+fn gate(shell: &Shell, check: &str) -> anyhow::Result<()> {
+    Ok(cmd!(shell, "cargo run --quiet --package gate -- {check}").run()?)
+}
+
+fn prometheus() -> anyhow::Result<()> {
+    for program in ["promtool", "prometheus"] {
+        output(Command::new(program).arg("--version"))
+            .with_context(|| format!("{program} is missing (`apt-get install prometheus`)"))?;
+    }
+    Ok(())
 }
 
 /// The demo as a newcomer runs it, again and again; nothing may be left of it.

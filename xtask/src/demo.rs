@@ -47,7 +47,7 @@ pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
             local(shell, &options)
         }
         Wish::Local => {
-            eprintln!("cluster: local, as asked");
+            eprintln!("cluster: local");
             local(shell, &options)
         }
         Wish::Docker { airgap } => {
@@ -81,13 +81,16 @@ impl Wish {
             ["--help", "-h", "--endpoint"].contains(&&*option) || option.starts_with("--endpoint=")
         };
         let nothing = options.iter().any(own);
-        // The containers have one store.
+        // The containers have one store, which their nodes reach directly.
         let stores = |option: &OsString| option.to_string_lossy().split('=').next() == Some("--store");
-        let local = has("--local") || options.iter().any(stores);
+        let through_proxy = options.windows(2).any(|pair| pair[0] == "--fault" && pair[1] == "proxy")
+            || options.iter().any(|option| option == "--fault=proxy");
+        let local = has("--local") || options.iter().any(stores) || through_proxy;
         let wish = match (local, has("--docker") || has("--airgap")) {
             (true, true) => {
                 return Err(Usage(
-                    "--local and --store are one cluster, --docker and --airgap are another".into(),
+                    "--local, --store and --fault proxy are one cluster, --docker and --airgap are another"
+                        .into(),
                 ));
             }
             (false, true) if nothing => {
@@ -131,7 +134,7 @@ fn local(shell: &Shell, options: &[OsString]) -> anyhow::Result<()> {
     Err(error).with_context(|| format!("cannot run {}", demo.display()))
 }
 
-/// Plays the demo as a child, so that there is somebody left to bring the containers down.
+/// Plays the demo as a child, so that this process can bring the containers down.
 fn containers(docker: &Docker, with: Options, options: &[OsString]) -> anyhow::Result<()> {
     let signals = Signals::hold()?;
     let mut build = Command::new("cargo");
@@ -173,6 +176,8 @@ mod tests {
         let (chosen, rest) = wish(&["--store", "sentinel"]).unwrap();
         assert_eq!((chosen, rest.len()), (Wish::Local, 2), "the demo is told as well");
         assert!(wish(&["--docker", "--store=cluster"]).is_err());
+        assert_eq!(wish(&["--fault", "proxy"]).unwrap().0, Wish::Local);
+        assert_eq!(wish(&["--fault", "pause"]).unwrap().0, Wish::Whatever);
     }
 
     #[test]
@@ -189,5 +194,6 @@ mod tests {
         assert!(wish(&["--local", "--docker"]).is_err());
         assert!(wish(&["--airgap", "--local"]).is_err());
         assert!(wish(&["--docker", "--endpoint=http://127.0.0.1:1"]).is_err());
+        assert!(wish(&["--docker", "--fault=proxy"]).is_err());
     }
 }

@@ -1,13 +1,16 @@
+//! The ways in which a command ends: with an exit code, or refused as wrong usage.
+
+use std::ffi::OsString;
 use std::fmt;
 use std::process::ExitStatus;
 
-/// Ends with this exit code and without another word: whoever ended has said why.
+/// Ends with this exit code and prints nothing: the program that ended has printed the reason.
 #[derive(Debug)]
-pub(crate) struct Ended(pub(crate) u8);
+pub struct Ended(pub u8);
 
 impl Ended {
-    /// As a shell has it: the code, or 128 and the signal.
-    pub(crate) fn with(status: ExitStatus) -> Self {
+    /// The code, or 128 and the signal, as shells do.
+    pub fn with(status: ExitStatus) -> Self {
         use std::os::unix::process::ExitStatusExt as _;
         let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
         Self(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
@@ -33,3 +36,11 @@ impl fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
+
+/// Refuses arguments of a command that takes none.
+pub(crate) fn no_arguments(arguments: &[OsString]) -> Result<(), Usage> {
+    match arguments {
+        [] => Ok(()),
+        given => Err(Usage(format!("takes no arguments, and was given {given:?}"))),
+    }
+}

@@ -9,7 +9,7 @@ const MEDIA: &str = "docs/media";
 
 /// Makes the README's pictures and the cast anew, from the log of a real run on a local cluster.
 pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
-    crate::no_arguments(arguments)?;
+    crate::ending::no_arguments(arguments)?;
     shell.create_dir(MEDIA)?;
     let engine = project::engine_flags(&[]);
     cmd!(shell, "cargo build --package demo-ratelimiter --package ratelimiter-node {engine...}").run()?;

@@ -1,3 +1,5 @@
+//! The project's directories and build flags.
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,13 +9,13 @@ use anyhow::Context as _;
 use crate::child::output;
 
 /// The workspace, wherever a command is called from.
-pub(crate) fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.parent().unwrap_or(own).to_owned()
 }
 
-/// Where cargo puts what it builds.
-pub(crate) fn target_dir() -> anyhow::Result<PathBuf> {
+/// Cargo's target directory.
+pub fn target_dir() -> anyhow::Result<PathBuf> {
     let mut metadata = Command::new("cargo");
     metadata.args(["metadata", "--format-version", "1", "--no-deps"]).current_dir(root());
     let metadata: serde_json::Value = serde_json::from_str(&output(&mut metadata)?)?;

@@ -7,7 +7,7 @@ use crate::docker::{self, Docker};
 
 /// Says what of the cluster is there and how it is.
 pub(crate) fn run(_shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
-    crate::no_arguments(arguments)?;
+    crate::ending::no_arguments(arguments)?;
     let docker = Docker::require()?;
     if docker::left(&docker)?.nothing() {
         println!("nothing is up");

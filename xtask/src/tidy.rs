@@ -8,7 +8,7 @@ const MAX_LINES: usize = 600;
 
 /// Taste that a machine can check.
 pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
-    crate::no_arguments(arguments)?;
+    crate::ending::no_arguments(arguments)?;
     let listed = cmd!(shell, "git ls-files --cached --others --exclude-standard -- *.rs").quiet().read()?;
     let files: Vec<PathBuf> = listed.lines().map(PathBuf::from).filter(|f| shell.path_exists(f)).collect();
     anyhow::ensure!(!files.is_empty(), "there is nothing to check");

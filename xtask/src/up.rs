@@ -13,7 +13,7 @@ pub(crate) fn run(_shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> 
     let signals = Signals::hold()?;
     let cluster = docker::bring_up(&docker, &signals, options)?;
     let is = if cluster.was_up() { "was up already, and nothing has changed" } else { "is up" };
-    // Before anything is said: it is up even if nobody listens.
+    // Before anything is printed: it stays up even when the output is closed.
     cluster.keep();
     println!("the cluster {is}: `cargo xtask demo` plays on it, `cargo xtask down` ends it");
     NODE_PORTS.iter().for_each(|port| println!("  node   http://127.0.0.1:{port}"));

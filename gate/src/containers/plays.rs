@@ -4,23 +4,24 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use anyhow::Context as _;
 
-use super::{succeeds, xtask};
-use crate::docker::{self, Docker, Options, State};
-use crate::ending::Ended;
+use xtask::docker::{self, Docker, Options, State};
+use xtask::ending::Ended;
+
+use super::commands::{Running, succeeds, xtask};
 
 const DEMO: [&str; 4] = ["demo", "--docker", "--airgap", "--headless"];
 const CHAPTERS: usize = 11;
 
 pub(super) fn whole(_docker: &Docker) -> anyhow::Result<()> {
-    let said = succeeds(&mut xtask(&DEMO)?)?;
+    let printed = succeeds(&mut xtask(&DEMO)?)?;
     for chapter in 1..=CHAPTERS {
         let title = format!("Chapter {chapter} of {CHAPTERS}: ");
-        anyhow::ensure!(said.contains(&title), "{title} was not played:\n{said}");
+        anyhow::ensure!(printed.contains(&title), "{title} was not played:\n{printed}");
     }
     Ok(())
 }
 
-/// SIGTERM to xtask alone, as from a service manager, while the demo plays on somebody else's cluster.
+/// SIGTERM to xtask alone, as from a service manager, while the demo plays on a cluster that was up before.
 pub(super) fn on_a_cluster_that_is_up(docker: &Docker) -> anyhow::Result<()> {
     succeeds(&mut xtask(&["up", "--airgap"])?)?;
     let mut demo = Playing::until("Chapter 2 ")?;
@@ -33,7 +34,7 @@ pub(super) fn on_a_cluster_that_is_up(docker: &Docker) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ctrl-C in a terminal, in the middle of a fault: everybody in the foreground gets it.
+/// Ctrl-C in a terminal, in the middle of a fault: every process in the foreground gets it.
 pub(super) fn interrupted(_docker: &Docker) -> anyhow::Result<()> {
     let mut demo = Playing::until("store takes no writes: begin")?;
     demo.signal("INT", Reach::Group)?;
@@ -42,30 +43,31 @@ pub(super) fn interrupted(_docker: &Docker) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A terminal that is closed: there is nobody left to talk to, and still something to bring down.
+/// A terminal that is closed: nothing can be printed any more, and containers have to be brought down.
 pub(super) fn hung_up(_docker: &Docker) -> anyhow::Result<()> {
     let mut demo = Playing::start(xtask(&DEMO)?.stderr(Stdio::piped()), "Chapter 2 ")?;
-    (demo.says, demo.process.stderr) = (None, None);
+    (demo.output, demo.process.stderr) = (None, None);
     demo.signal("HUP", Reach::Group)?;
     demo.ended()?;
     Ok(())
 }
 
-/// What nobody can notice, let alone clean up after.
+/// A kill, which no program can notice. `down` cleans up.
 pub(super) fn killed(docker: &Docker) -> anyhow::Result<()> {
     let mut demo = Playing::until("Chapter 2 ")?;
     demo.signal("KILL", Reach::Group)?;
     demo.ended()?;
     anyhow::ensure!(!docker::left(docker)?.nothing(), "there was nothing to be cleaned up");
-    let said = succeeds(&mut xtask(&["down"])?)?;
-    anyhow::ensure!(said.contains("removed"), "{said}");
+    let printed = succeeds(&mut xtask(&["down"])?)?;
+    anyhow::ensure!(printed.contains("removed"), "{printed}");
     Ok(())
 }
 
-/// A demo that has said a certain thing and goes on.
+/// A demo that has printed a certain text and goes on.
 struct Playing {
     process: Child,
-    says: Option<BufReader<ChildStdout>>,
+    output: Option<BufReader<ChildStdout>>,
+    _running: Running,
 }
 
 #[derive(Clone, Copy)]
@@ -80,17 +82,18 @@ impl Playing {
     }
 
     fn start(command: &mut Command, words: &str) -> anyhow::Result<Self> {
-        // A process group of its own, as a shell gives to what it runs in the foreground.
+        // A process group of its own, as a shell gives to its foreground.
         let mut process = command.process_group(0).stdout(Stdio::piped()).spawn()?;
-        let says = process.stdout.take().map(BufReader::new);
-        let mut demo = Self { process, says };
-        let mut said = String::new();
-        while demo.says.as_mut().context("the demo has no output")?.read_line(&mut said)? > 0 {
-            if said.contains(words) {
+        let _running = Running::new(&process);
+        let output = process.stdout.take().map(BufReader::new);
+        let mut demo = Self { process, output, _running };
+        let mut printed = String::new();
+        while demo.output.as_mut().context("the demo has no output")?.read_line(&mut printed)? > 0 {
+            if printed.contains(words) {
                 return Ok(demo);
             }
         }
-        anyhow::bail!("the demo ended before {words:?}:\n{said}")
+        anyhow::bail!("the demo ended before {words:?}:\n{printed}")
     }
 
     /// To xtask alone, or to it and everything that it runs.
@@ -106,9 +109,9 @@ impl Playing {
     }
 
     fn ended(mut self) -> anyhow::Result<Ended> {
-        // All that it still has to say, so that it does not wait for somebody to listen.
-        if let Some(says) = &mut self.says {
-            says.read_to_end(&mut Vec::new())?;
+        // The rest of its output, so that it does not wait for a reader.
+        if let Some(output) = &mut self.output {
+            output.read_to_end(&mut Vec::new())?;
         }
         let status: ExitStatus = self.process.wait()?;
         Ok(Ended::with(status))

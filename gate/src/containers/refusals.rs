@@ -3,10 +3,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::{fails, succeeds, xtask};
-use crate::docker::{AIRGAP_FILE, COMPOSE_FILE, Docker};
+use xtask::docker::{AIRGAP_FILE, COMPOSE_FILE, Docker};
 
-/// How soon somebody without an engine must know.
+use super::commands::{fails, succeeds, xtask};
+
+/// Deadline of the error without an engine.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 pub(super) fn compose_accepts_the_files(docker: &Docker) -> anyhow::Result<()> {
@@ -22,25 +23,26 @@ pub(super) fn compose_accepts_the_files(docker: &Docker) -> anyhow::Result<()> {
 pub(super) fn without_an_engine(_docker: &Docker) -> anyhow::Result<()> {
     let nowhere = ("DOCKER_HOST", "unix:///nowhere/docker.sock");
     let started = Instant::now();
-    let said = fails(xtask(&["demo", "--docker", "--headless"])?.env(nowhere.0, nowhere.1))?;
+    let printed = fails(xtask(&["demo", "--docker", "--headless"])?.env(nowhere.0, nowhere.1))?;
     anyhow::ensure!(started.elapsed() < AT_ONCE, "it took {:?}", started.elapsed());
-    anyhow::ensure!(said.contains("no Docker engine answers") && said.contains("--local"), "{said}");
+    anyhow::ensure!(printed.contains("no Docker engine answers") && printed.contains("--local"), "{printed}");
 
-    // With no store either the local demo ends as soon as it has begun, which is enough to see what was chosen.
+    // Without a store the local demo ends as soon as it has begun, late enough to print its choice.
     let mut demo = xtask(&["demo", "--headless"])?;
-    let said = fails(demo.env(nowhere.0, nowhere.1).env("RATELIMITER_STORE_BIN", "/nowhere/valkey-server"))?;
-    anyhow::ensure!(said.contains("cluster: local, since no Docker engine answers"), "{said}");
-    anyhow::ensure!(said.contains("/nowhere/valkey-server"), "{said}");
+    let printed =
+        fails(demo.env(nowhere.0, nowhere.1).env("RATELIMITER_STORE_BIN", "/nowhere/valkey-server"))?;
+    anyhow::ensure!(printed.contains("cluster: local, since no Docker engine answers"), "{printed}");
+    anyhow::ensure!(printed.contains("/nowhere/valkey-server"), "{printed}");
     Ok(())
 }
 
 pub(super) fn a_taken_port(_docker: &Docker) -> anyhow::Result<()> {
     for port in [8002, 6379] {
         let _taken = TcpListener::bind(("127.0.0.1", port)).with_context(|| format!("port {port}"))?;
-        let said = fails(&mut xtask(&["up", "--airgap"])?)?;
+        let printed = fails(&mut xtask(&["up", "--airgap"])?)?;
         anyhow::ensure!(
-            said.contains(&format!("port {port} is taken")) && said.contains("--local"),
-            "{said}"
+            printed.contains(&format!("port {port} is taken")) && printed.contains("--local"),
+            "{printed}"
         );
     }
     Ok(())

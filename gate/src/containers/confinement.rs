@@ -3,17 +3,18 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::{container_of, succeeds, xtask};
-use crate::child::output;
-use crate::docker::{Docker, NODE_IMAGE, Options};
+use xtask::child::output;
+use xtask::docker::{Docker, NODE_IMAGE, Options};
+
+use super::commands::{container_of, succeeds, xtask};
 
 /// Bytes.
 const LARGEST: u64 = 20_000_000;
 
-/// Looks at what the engine says of images and containers, and at what the kernel says of their processes.
+/// The engine's description of images and containers, and the kernel's of their processes.
 pub(super) fn check(docker: &Docker) -> anyhow::Result<()> {
-    let said = succeeds(&mut xtask(&["up", "--airgap"])?)?;
-    anyhow::ensure!(said.contains("http://127.0.0.1:8003"), "{said}");
+    let printed = succeeds(&mut xtask(&["up", "--airgap"])?)?;
+    anyhow::ensure!(printed.contains("http://127.0.0.1:8003"), "{printed}");
     let again = succeeds(&mut xtask(&["up", "--airgap"])?)?;
     anyhow::ensure!(again.contains("was up already"), "{again}");
 
@@ -50,7 +51,7 @@ fn confined(status: &str, mounts: &str) -> anyhow::Result<()> {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         line.and_then(|rest| rest.strip_prefix(':'))
             .map(str::trim)
-            .with_context(|| format!("{name} is not told"))
+            .with_context(|| format!("{name} is missing"))
     };
     let users: Vec<&str> = field("Uid")?.split_whitespace().collect();
     anyhow::ensure!(!users.contains(&"0"), "it runs as root: {users:?}");
@@ -64,7 +65,7 @@ fn confined(status: &str, mounts: &str) -> anyhow::Result<()> {
         .lines()
         .map(|line| line.split(' ').collect::<Vec<_>>())
         .find(|fields| fields.get(4) == Some(&"/"));
-    let options = root.and_then(|fields| fields.get(5).copied()).context("its root is not told")?;
+    let options = root.and_then(|fields| fields.get(5).copied()).context("its root is missing")?;
     anyhow::ensure!(options.split(',').any(|option| option == "ro"), "its root is mounted {options}");
     Ok(())
 }
@@ -85,7 +86,7 @@ mod tests {
         "601 500 0:45 / / ro,relatime - overlay overlay rw\n602 601 0:46 / /proc rw - proc proc rw\n";
 
     #[test]
-    fn a_confined_process_passes_and_others_are_told_why_not() {
+    fn unconfined_processes_are_refused_with_a_reason() {
         confined(STATUS, MOUNTS).unwrap();
         let why = |status: &str, mounts: &str| confined(status, mounts).unwrap_err().to_string();
         assert!(why(&STATUS.replace("65532\n", "0\n"), MOUNTS).contains("root"));

@@ -1,0 +1,88 @@
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use xshell::Shell;
+
+use crate::ending::{Ended, Usage};
+use crate::{arrows, ci, demo, down, logs, media, project, status, tidy, up};
+
+/// One command: the list that `help` prints and that arguments are matched with.
+struct Verb {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&Shell, &[OsString]) -> anyhow::Result<()>,
+}
+
+const VERBS: [Verb; 9] = [
+    Verb {
+        name: "demo",
+        about: "build, bring up a cluster and play the demo; `demo --help` lists the options",
+        run: demo::run,
+    },
+    Verb {
+        name: "up",
+        about: "bring up the store and three nodes in Docker; takes --airgap and --observability",
+        run: up::run,
+    },
+    Verb { name: "down", about: "end and remove what `up` brought up", run: down::run },
+    Verb { name: "status", about: "say what of it is there and how it is", run: status::run },
+    Verb {
+        name: "logs",
+        about: "show what it says; takes the options of `docker compose logs`",
+        run: logs::run,
+    },
+    Verb {
+        name: "ci",
+        about: "everything the gate checks, in the order that fails fastest, or the steps named",
+        run: ci::run,
+    },
+    Verb {
+        name: "arrows",
+        about: "check that crates depend on each other only as ARCHITECTURE.md lists",
+        run: arrows::run,
+    },
+    Verb {
+        name: "media",
+        about: "make the README's pictures and the cast anew, from the log of a real run",
+        run: media::run,
+    },
+    Verb { name: "tidy", about: "check file sizes, module docs and unfinished work", run: tidy::run },
+];
+
+/// As sysexits.h has it.
+const USAGE: u8 = 64;
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let name = arguments.next().unwrap_or_else(|| "help".into());
+    if ["help", "--help", "-h"].iter().any(|help| name == *help) {
+        println!("{}", help());
+        return ExitCode::SUCCESS;
+    }
+    let Some(verb) = VERBS.iter().find(|verb| name == verb.name) else {
+        eprintln!("xtask: there is no command {name:?}\n\n{}", help());
+        return ExitCode::from(USAGE);
+    };
+    let done = Shell::new().map_err(anyhow::Error::from).and_then(|shell| {
+        // Commands work from anywhere in the project.
+        shell.change_dir(project::root());
+        (verb.run)(&shell, &arguments.collect::<Vec<_>>())
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if let Some(Ended(code)) = error.downcast_ref() {
+                return ExitCode::from(*code);
+            }
+            eprintln!("xtask {}: {error:#}", verb.name);
+            if error.is::<Usage>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn help() -> String {
+    VERBS.iter().fold(String::from("cargo xtask COMMAND\n"), |text, verb| {
+        format!("{text}\n  {:8} {}", verb.name, verb.about)
+    })
+}
