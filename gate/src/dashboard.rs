@@ -42,9 +42,11 @@ pub(crate) async fn check() -> anyhow::Result<()> {
     let limit = Limit::new(LIMIT.into(), 60)?;
     let spec = LimitSpec { counting: Some(CountingMode::Cached), ..LimitSpec::new(key.clone(), limit) };
     cluster.client(0, REQUEST)?.set_limit(&spec).await?;
-    let known = format!("count(ratelimiter_limit{{key=\"{KEY}\"}}) == 3");
-    prometheus.until("every node knows the limit", &known).await?;
+    every_node_has_the_limit(&cluster, &key).await?;
     check_every_node(&cluster, &key, 1).await?;
+    // Nodes export the limits of keys in use.
+    let exported = format!("count(ratelimiter_limit{{key=\"{KEY}\"}}) == 3");
+    prometheus.until("every node exports the limit", &exported).await?;
 
     let store = Link::new(cluster.store_url())?;
     store.query::<()>(cmd("CLIENT").arg("PAUSE").arg(PAUSE_MS).arg("WRITE"), REQUEST).await?;
@@ -67,6 +69,17 @@ pub(crate) async fn check() -> anyhow::Result<()> {
 fn promtool(arguments: &[&str]) -> anyhow::Result<String> {
     output(Command::new("promtool").args(arguments))
         .with_context(|| format!("promtool {}", arguments.join(" ")))
+}
+
+async fn every_node_has_the_limit(cluster: &LocalCluster, key: &Key) -> anyhow::Result<()> {
+    let started = Instant::now();
+    for node in 0..cluster.endpoints().len() {
+        while !cluster.client(node, REQUEST)?.limits().await?.iter().any(|limit| limit.key == *key) {
+            anyhow::ensure!(started.elapsed() < PATIENCE, "node {node} does not have the limit of {key}");
+            sleep(POLL).await;
+        }
+    }
+    Ok(())
 }
 
 async fn check_every_node(cluster: &LocalCluster, key: &Key, times: u32) -> anyhow::Result<()> {
