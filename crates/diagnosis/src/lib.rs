@@ -1,6 +1,6 @@
 //! From evidence to cause: ranks hypotheses about an incident from signals, topology and violations alone.
 //!
-//! Nothing in this crate knows the system it looks at. Whoever owns the system declares its entities, what
+//! Nothing in this crate knows the system it looks at. The system's owner declares its entities, what
 //! depends on what, the part each signal plays ([`Role`]), and what can be done; names, units and values are opaque.
 //!
 //! [`EvidenceBuilder`] makes a bundle of that, [`offline::analyse`] ranks hypotheses about it, and [`validate`]

@@ -86,7 +86,7 @@ fn rule_3_a_cause_cites_a_change_of_its_own() {
         }),
         [3]
     );
-    // a change, but somebody else's
+    // a change, but of another part
     assert!(
         broken(|e, d| {
             let other = e.changes().find(|(_, c)| c.entity == "w1").expect("a change of w1").0;

@@ -95,7 +95,7 @@ async fn cached_admits_at_most_the_limit_each() {
         let report = burst(&cluster, &key(&name), multiplier).await;
         let most = NODES * LIMIT;
         assert!((LIMIT..=most).contains(&report.tally.allowed), "x{multiplier}: {:?}", report.tally);
-        // Once everybody has heard of it, nobody admits any more.
+        // Once every node has read it, none admits any more.
         all_synced(&clients(&cluster), &key(&name)).await;
         assert_eq!(Store::of(&cluster).held(&entry).await, report.tally.allowed);
         for client in clients(&cluster) {

@@ -51,7 +51,7 @@ async fn long_write_pause_adds_no_admissions() {
         assert!(store.held(&entry).await <= ADMISSIONS as u64);
     }
     holds_exactly(&cluster, &entry, ADMISSIONS as u64).await;
-    // Healed: whoever has quota left is not denied.
+    // Healed: a key with quota left is not denied.
     assert_eq!(checks(&clients, &key("k"), 600).await, 600);
 }
 

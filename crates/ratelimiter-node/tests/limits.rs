@@ -93,7 +93,7 @@ async fn conflicting_limits_converge() {
                 if i == 2 {
                     client.delete_limit(&key("k")).await.unwrap();
                 }
-                // Nobody else touches this one.
+                // No other test touches this one.
                 client.set_limit(&spec(&format!("k{i}"), round)).await.unwrap();
             });
         }
@@ -171,7 +171,7 @@ async fn late_node_reads_limits_during_a_pause() {
 
     cluster.kill_node(2).unwrap();
     let pause = WritePause::begin(&cluster).await;
-    // Its heartbeat from before still stands in the store: nobody can say yet that it was gone.
+    // Its heartbeat from before still stands in the store: its absence cannot be noticed yet.
     cluster.restart_node(2).await.unwrap();
     everybody_lists(std::slice::from_ref(&client), &[&first, &second]).await;
     let refused = client.set_limit(&spec("third", 5)).await.unwrap_err().to_string();
@@ -227,7 +227,7 @@ async fn write_pause_makes_no_node_suspect() {
             assert!(nodes.iter().all(|n| n.state == NodeState::Up), "{nodes:?}");
             assert!(client.health().await.unwrap().redis_connected);
         }
-        // Whoever reads the heartbeats from the store finds nobody far behind the others either.
+        // By the heartbeats in the store, too, no node is far behind the others.
         let beats: HashMap<String, String> =
             store.0.query(cmd("HGETALL").arg(layout::NODES), PATIENCE).await.unwrap();
         let sent = |text: &String| serde_json::from_str::<Heartbeat>(text).unwrap().at_us;

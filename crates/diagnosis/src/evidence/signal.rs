@@ -15,7 +15,7 @@ pub struct SignalSeries {
     pub unit: String,
     /// The part it plays.
     pub role: Role,
-    /// The size of a deviation, in the unit, below which nobody would look twice; zero when every one may matter. Part
+    /// The size of a deviation, in the unit, below which it does not matter; zero when every one may matter. Part
     /// of the scale that deviations are measured by.
     pub floor: f64,
     /// Samples in any order, by the time since the run began. `None` is a sample that is missing, not a zero.

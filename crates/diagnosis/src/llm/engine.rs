@@ -107,7 +107,7 @@ impl LlmEngine {
         let started = Instant::now();
         let offline = offline::diagnose(evidence);
         let mut spent = Spent::default();
-        // the client logs what servers say, which is not checked: nobody listens
+        // the client logs what servers say, which is not checked: its log is dropped
         let attempt =
             self.attempt(evidence, started, &mut spent, &mut progress).with_subscriber(NoSubscriber::new());
         let result = match tokio::time::timeout(self.deadline, attempt).await {

@@ -41,7 +41,7 @@ impl Line {
         let url = config.checked_url()?;
         let key = config.checked_key()?;
 
-        // ring builds in a fraction of the time the default takes; whoever chose another keeps it
+        // ring builds in a fraction of the time the default takes; a provider that was chosen before stays
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(10))

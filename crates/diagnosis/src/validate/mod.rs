@@ -1,4 +1,4 @@
-//! No answer is shown unchecked, whoever gave it.
+//! No answer is shown unchecked, of either engine.
 //!
 //! | rule | checked |
 //! |---|---|

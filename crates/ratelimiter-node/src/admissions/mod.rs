@@ -23,7 +23,7 @@ pub(crate) struct Admission {
 /// one that does not has lost its state, and since it is asked whenever something is to be confirmed, nothing that is
 /// confirmed after a loss hides what was confirmed before it. And whether it knows the last that it was sent, or the
 /// newest there is, which may be sent before the question arrives: a batch arrives in one step and in order, so
-/// whoever is there was preceded by all the others.
+/// a member that is there was preceded by all the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Own {
     pub(crate) confirmed: u64,

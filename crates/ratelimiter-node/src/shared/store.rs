@@ -8,7 +8,7 @@ use ratelimiter_store::{Link, Redirects, StoreError, StoreKind, StoreUrl, StoreV
 use super::scripts::Scripts;
 use crate::breaker::Breaker;
 
-/// How long a flush, a heartbeat or a change of a limit may take. Longer than a check may: nobody's request waits for a flush.
+/// How long a flush, a heartbeat or a change of a limit may take. Longer than a check may: no request waits for a flush.
 pub(crate) const BACKGROUND_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The store, over one connection a purpose: one postponed write blocks everything behind it on its connection.

@@ -1,3 +1,8 @@
+//! Taste that a machine can check: sizes, module docs, unfinished work, circles of imports, plain words.
+
+mod circles;
+mod words;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -6,18 +11,25 @@ use xshell::{Shell, cmd};
 /// Past this, a file holds a second idea.
 const MAX_LINES: usize = 600;
 
-/// Taste that a machine can check.
+/// Checks every Rust file, and the words of every document.
 pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
     crate::ending::no_arguments(arguments)?;
-    let listed = cmd!(shell, "git ls-files --cached --others --exclude-standard -- *.rs").quiet().read()?;
-    let files: Vec<PathBuf> = listed.lines().map(PathBuf::from).filter(|f| shell.path_exists(f)).collect();
-    anyhow::ensure!(!files.is_empty(), "there is nothing to check");
-    let mut complaints = Vec::new();
-    for file in &files {
-        complaints.extend(complaints_of(file, &shell.read_file(file)?));
+    let listed =
+        cmd!(shell, "git ls-files --cached --others --exclude-standard -- *.rs *.md").quiet().read()?;
+    let mut files = Vec::new();
+    for file in listed.lines().map(PathBuf::from).filter(|file| shell.path_exists(file)) {
+        let text = shell.read_file(&file)?;
+        files.push((file, text));
     }
+    let rust: Vec<_> = files.iter().filter(|(file, _)| file.extension().is_some_and(|e| e == "rs")).collect();
+    anyhow::ensure!(!rust.is_empty(), "there is nothing to check");
+    let mut complaints: Vec<String> =
+        rust.iter().flat_map(|(file, text)| complaints_of(file, text)).collect();
+    complaints.extend(circles::complaints(rust.iter().map(|(file, text)| (file.as_path(), text.as_str()))));
+    let words = words::count(files.iter().map(|(file, text)| (file.as_path(), text.as_str())));
+    complaints.extend(words.complaints());
     anyhow::ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
-    println!("{} files are tidy", files.len());
+    println!("{} files are tidy; {words}", rust.len());
     Ok(())
 }
 
@@ -54,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_untidy_is_named_with_its_place() {
+    fn complaints_name_the_place() {
         assert!(complaints_of(Path::new("a/src/lib.rs"), "//! A map.\n").is_empty());
         assert_eq!(complaints_of(Path::new("a/src/lib.rs"), "mod x;\n").len(), 1);
         assert!(complaints_of(Path::new("a/src/x.rs"), "mod x;\n").is_empty());
