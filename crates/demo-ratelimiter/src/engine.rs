@@ -1,9 +1,6 @@
 use diagnosis::{Evidence, offline, text};
 use ratelimiter_cli::Usage;
 
-/// Heading of the evidence in a diagnosis.
-const EVIDENCE: &str = "evidence:";
-
 /// The offline analyser, with a language model beside it on request.
 #[derive(Debug)]
 pub(crate) struct DiagnosisEngine {
@@ -22,13 +19,8 @@ pub(crate) struct Explained {
 }
 
 impl Explained {
-    /// Splits the lines into pages: the evidence stands indented under its heading.
-    fn new(lines: Vec<String>, answer: diagnosis::Validated) -> Self {
-        let mut within = false;
-        let (details, summary) = lines.into_iter().partition(|line| {
-            within = line == EVIDENCE || (within && line.starts_with(' '));
-            within
-        });
+    fn new(evidence: &Evidence, answer: diagnosis::Validated) -> Self {
+        let (summary, details) = (text::summary(evidence, &answer), text::details(evidence, &answer));
         Self { summary, details, answer }
     }
 }
@@ -68,11 +60,11 @@ impl DiagnosisEngine {
         if let Some(model) = &self.model {
             let mut progress = progress;
             let outcome = model.diagnose(evidence, |step| progress(step.to_string())).await;
-            let lines = text::render_with_other(evidence, &outcome.answer, &outcome.offline);
-            return Explained::new(lines, outcome.answer);
+            let mut explained = Explained::new(evidence, outcome.answer);
+            explained.summary.extend(text::disagreement(&explained.answer, &outcome.offline));
+            return explained;
         }
         drop(progress);
-        let answer = offline::diagnose(evidence);
-        Explained::new(text::render(evidence, &answer), answer)
+        Explained::new(evidence, offline::diagnose(evidence))
     }
 }

@@ -73,7 +73,8 @@ async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
             last = Some(phase);
         })
         .await;
-    for line in text::render_with_other(&evidence, &outcome.answer, &outcome.offline) {
+    let other = text::disagreement(&outcome.answer, &outcome.offline);
+    for line in text::render(&evidence, &outcome.answer).into_iter().chain(other) {
         println!("{line}");
     }
     if flags.quote {

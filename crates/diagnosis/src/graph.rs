@@ -76,6 +76,21 @@ impl<'a> Graph<'a> {
         self.closure(entity, &self.dependants)
     }
 
+    /// Every entity that is reached from `entity`, or reaches it, along dependencies in whatever direction.
+    pub(crate) fn related(&self, entity: usize) -> Vec<bool> {
+        let mut near = vec![false; self.len()];
+        near[entity] = true;
+        let mut queue = vec![entity];
+        while let Some(at) = queue.pop() {
+            for &to in self.dependencies[at].iter().chain(&self.dependants[at]) {
+                if !std::mem::replace(&mut near[to], true) {
+                    queue.push(to);
+                }
+            }
+        }
+        near
+    }
+
     fn closure(&self, entity: usize, next: &[Vec<usize>]) -> Vec<usize> {
         let mut seen = vec![false; self.len()];
         seen[entity] = true;

@@ -15,16 +15,22 @@ pub const RESULT_SCHEMA: &str = "diagnosis.result/1";
 pub enum Mechanism {
     /// A dependency takes no more changes while it still answers reads.
     StoppedAcceptingChanges,
+    /// A dependency takes changes, and what it answers to them does not arrive.
+    ConfirmationsLost,
     /// An entity answers nothing.
     StoppedAnswering,
     /// An entity started again, and what it held in memory is gone.
     Restarted,
+    /// An entity no longer holds changes that it had confirmed.
+    LostState,
     /// One entity no longer reaches a dependency that its peers still reach.
     LostPath,
     /// An entity answers more slowly, and nothing asks more of it.
     SlowedDown,
     /// An entity is asked for more than it can do.
     Saturation,
+    /// More work came in, and what has to do it shows it.
+    MoreLoad,
     /// Load rose faster than state propagates, so decisions were taken on stale local state.
     LoadOutranPropagation,
     /// A configured value changed.
@@ -35,31 +41,35 @@ pub enum Mechanism {
 
 impl Mechanism {
     /// Every mechanism.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::StoppedAcceptingChanges,
+        Self::ConfirmationsLost,
         Self::StoppedAnswering,
         Self::Restarted,
+        Self::LostState,
         Self::LostPath,
         Self::SlowedDown,
         Self::Saturation,
+        Self::MoreLoad,
         Self::LoadOutranPropagation,
         Self::ConfigurationChanged,
         Self::Unexplained,
     ];
 
-    /// The mechanism in a few words.
+    /// The mechanism as the end of a sentence that begins with the entity.
     pub fn title(self) -> &'static str {
         match self {
-            Self::StoppedAcceptingChanges => {
-                "dependency stopped accepting changes while still answering reads"
-            }
-            Self::StoppedAnswering => "component stopped answering",
-            Self::Restarted => "component restarted and lost state",
-            Self::LostPath => "component lost its path to a dependency its peers still reach",
-            Self::SlowedDown => "component slowed down without more load",
-            Self::Saturation => "component saturated by load",
-            Self::LoadOutranPropagation => "load rose faster than state propagates, decided from local state",
-            Self::ConfigurationChanged => "configuration changed",
+            Self::StoppedAcceptingChanges => "stopped accepting changes while still answering reads",
+            Self::ConfirmationsLost => "takes changes whose confirmations do not arrive",
+            Self::StoppedAnswering => "stopped answering",
+            Self::Restarted => "restarted and lost state",
+            Self::LostState => "lost changes that it had confirmed",
+            Self::LostPath => "lost its path to a dependency that its peers still reach",
+            Self::SlowedDown => "slowed down without more load",
+            Self::Saturation => "was asked for more than it can do",
+            Self::MoreLoad => "passed on more load than usual",
+            Self::LoadOutranPropagation => "sent load faster than state propagates",
+            Self::ConfigurationChanged => "had its configuration changed",
             Self::Unexplained => "changed first, by no known mechanism",
         }
     }

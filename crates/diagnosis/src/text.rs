@@ -1,12 +1,12 @@
-//! An answer as plain lines, of any width.
+//! An answer as plain lines, of any width, the way a colleague would put it.
 //!
 //! Only a [`Validated`] answer can be rendered. No line holds a control character, whatever the evidence holds.
 
 use crate::{
     clean::capped,
     evidence::{Change, Evidence, Fact, Row, RowId, rounded},
-    figure::{figure, with_unit},
-    result::{EngineKind, Expect, Hypothesis, Prediction, Remedy, Status, Verdict, confidence_word},
+    figure::{moment, pair, short, with, with_unit},
+    result::{EngineKind, Expect, Hypothesis, Prediction, Remedy, Status, confidence_word},
     validate::Validated,
 };
 
@@ -15,75 +15,86 @@ const LONGEST: usize = 1_000;
 /// Rows of evidence shown.
 const ROWS: usize = 6;
 
-/// The answer in lines: engine, verdict, evidence, alternatives, action, cost.
+/// The answer in lines: [`summary`], then [`details`].
 pub fn render(evidence: &Evidence, answer: &Validated) -> Vec<String> {
-    let mut lines = vec![engine(answer)];
+    summary(evidence, answer).into_iter().chain(details(evidence, answer)).collect()
+}
+
+/// The first page: the cause in a sentence, why it is nothing else, what to do, and who says so. No ids of rows.
+pub fn summary(evidence: &Evidence, answer: &Validated) -> Vec<String> {
+    let mut lines = vec![headline(answer)];
     if let Some(fallback) = &answer.engine.fallback_from {
-        lines.push(format!("instead of: {}, {}", fallback.model, fallback.reason));
+        lines.push(format!("instead of {}: {}", fallback.model, fallback.reason));
     }
-    lines.push(verdict(answer));
-    if let Some(cause) = answer.cause() {
-        lines.push(format!("  {}", cause.statement));
-        lines.extend(chain(cause));
-    }
-    lines.extend(rows(evidence, answer));
-    lines.extend(alternatives(answer));
+    lines.extend(alternatives(evidence, answer));
     if let Some(remedy) = &answer.action {
         lines.extend(action(evidence, remedy));
     }
-    lines.extend(answer.unknowns.iter().map(|text| format!("unknown: {text}")));
-    lines.push(cost(answer));
-    lines.into_iter().map(|line| indent_kept(&line)).collect()
+    lines.push(signature(answer));
+    lines.into_iter().map(|line| clean(&without_ids(&line))).collect()
 }
 
-/// Both answers of a pair, when the engines disagree: the one that stands, then the other in two lines.
-pub fn render_with_other(evidence: &Evidence, answer: &Validated, other: &Validated) -> Vec<String> {
-    let mut lines = render(evidence, answer);
-    if !answer.agrees_with(other) {
-        let at = lines.len() - 1;
-        let differing = [format!("the {} disagrees: {}", other.engine.name, verdict(other))]
-            .into_iter()
-            .chain(other.cause().map(|cause| format!("  {}", cause.statement)));
-        lines.splice(at..at, differing.map(|line| indent_kept(&line)));
+/// The second page: the rows that the answer rests on as before and after, how the cause spread, and what is not known.
+pub fn details(evidence: &Evidence, answer: &Validated) -> Vec<String> {
+    let mut lines = rows(evidence, answer);
+    lines.extend(answer.cause().and_then(chain));
+    lines.extend(answer.unknowns.iter().map(|text| format!("not known: {text}")));
+    lines.into_iter().map(|line| clean(&line)).collect()
+}
+
+/// The other answer of a pair in a line, when the engines disagree.
+pub fn disagreement(answer: &Validated, other: &Validated) -> Option<String> {
+    let line = || format!("the {} disagrees: {}", other.engine.name, headline(other));
+    (!answer.agrees_with(other)).then(|| clean(&without_ids(&line())))
+}
+
+/// Indentation stays, everything else is data.
+fn clean(line: &str) -> String {
+    let text = line.trim_start_matches(' ');
+    format!("{}{}", " ".repeat(line.len() - text.len()), capped(text, LONGEST))
+}
+
+/// A sentence without the citations in it.
+fn without_ids(text: &str) -> String {
+    let mut parts = text.split(" [");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(']') {
+            Some((ids, rest))
+                if ids.split([',', ' ']).all(|id| id.is_empty() || id.parse::<RowId>().is_ok()) =>
+            {
+                plain += rest;
+            }
+            _ => plain += &format!(" [{part}"),
+        }
     }
-    lines
+    plain
 }
 
-fn indent_kept(line: &str) -> String {
-    let indent = line.len() - line.trim_start_matches(' ').len();
-    format!("{}{}", " ".repeat(indent), capped(line.trim_start_matches(' '), LONGEST))
-}
-
-fn engine(answer: &Validated) -> String {
-    let engine = &answer.engine;
-    let kind = match engine.kind {
-        EngineKind::Offline => "offline",
-        EngineKind::Llm => "llm",
-    };
-    match &engine.model {
-        Some(model) => format!("engine: {} ({kind}, {model})", engine.name),
-        None => format!("engine: {} ({kind})", engine.name),
-    }
-}
-
-fn verdict(answer: &Validated) -> String {
+fn headline(answer: &Validated) -> String {
     match answer.cause() {
-        Some(cause) if answer.verdict == Verdict::CauseFound => format!(
-            "{}, confidence {} ({:.2}): {}, {}",
-            answer.verdict,
-            confidence_word(cause.confidence),
+        Some(cause) => format!(
+            "{}; confidence {:.2} ({})",
+            capital(&cause.statement),
             cause.confidence,
-            cause.entity,
-            cause.mechanism
+            confidence_word(cause.confidence)
         ),
-        _ => answer.verdict.to_string(),
+        None => capital(&match answer.unknowns.first() {
+            Some(why) => format!("{}: {why}", answer.verdict),
+            None => answer.verdict.to_string(),
+        }),
     }
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 fn chain(cause: &Hypothesis) -> Option<String> {
     let steps: Vec<String> =
-        cause.chain.iter().map(|link| format!("{} (+{} s)", link.effect, link.lag_s)).collect();
-    (!steps.is_empty()).then(|| format!("  {} → {}", cause.entity, steps.join(" → ")))
+        cause.chain.iter().map(|link| format!("{} (+{} s)", link.effect, short(link.lag_s))).collect();
+    (!steps.is_empty()).then(|| format!("it spread: {} → {}", cause.entity, steps.join(" → ")))
 }
 
 /// The rows the answer rests on: violations, then what supports the cause.
@@ -118,18 +129,14 @@ pub fn row(row: &Row) -> String {
             "[{id}] {} broke {}: {} where {} is in order, at {} s",
             v.entity,
             v.invariant,
-            figure(v.observed),
-            figure(v.bound),
-            rounded(v.t)
+            short(v.observed),
+            short(v.bound),
+            moment(rounded(v.t))
         ),
-        Fact::Change(c) => format!(
-            "[{id}] {} {}: {}, onset {} to {} s",
-            c.entity,
-            c.signal,
-            moved(c),
-            rounded(c.earliest()),
-            rounded(c.onset)
-        ),
+        Fact::Change(c) => {
+            let (earliest, onset) = (moment(rounded(c.earliest())), moment(rounded(c.onset)));
+            format!("[{id}] {} {}: {}, onset {earliest} to {onset} s", c.entity, c.signal, moved(c))
+        }
         Fact::Steady(s) => {
             format!("[{id}] {} {}: steady at {}", s.entity, s.signal, with_unit(s.median, &s.unit))
         }
@@ -138,40 +145,60 @@ pub fn row(row: &Row) -> String {
             g.entity,
             g.signal,
             g.why,
-            rounded(g.from),
-            rounded(g.to)
+            moment(rounded(g.from)),
+            moment(rounded(g.to))
         ),
     }
 }
 
 /// Before and after. What moves anyway has no level to be compared with, only where it was going.
 fn moved(change: &Change) -> String {
-    let before = with_unit(change.before.median, &change.unit);
-    let after = with_unit(change.extreme(), &change.unit);
+    let (before, after) = pair(change.before.median, change.extreme());
+    let (before, after) = (with(&before, &change.unit), with(&after, &change.unit));
     match change.before.slope {
         None => format!("{before} → {after}"),
         Some(_) => format!("{after} instead of {before}"),
     }
 }
 
-fn alternatives(answer: &Validated) -> Vec<String> {
+fn alternatives(evidence: &Evidence, answer: &Validated) -> Vec<String> {
     let others: Vec<&Hypothesis> =
         answer.hypotheses.iter().filter(|h| h.status != Status::Supported).collect();
     if others.is_empty() {
         return Vec::new();
     }
-    let heading = if answer.cause().is_some() { "alternatives:" } else { "candidates:" };
+    let heading = if answer.cause().is_some() { "not the cause:" } else { "candidates:" };
     let mut lines = vec![heading.to_owned()];
     lines.extend(others.into_iter().map(|h| {
-        let against: Vec<String> = h.against.iter().map(|id| format!("[{id}]")).collect();
-        let standing = match h.status {
-            Status::Refuted => format!("refuted by {}", against.join(" ")),
-            Status::Open | Status::Supported if against.is_empty() => "open".to_owned(),
-            Status::Open | Status::Supported => format!("open, against it {}", against.join(" ")),
-        };
-        format!("  {}, {} ({:.2}): {standing}", h.entity, h.mechanism, h.confidence)
+        let who = format!("{} {}", evidence.topology.label(&h.entity), h.mechanism);
+        match h.against.iter().find_map(|id| why(evidence, answer, h, evidence.row(*id)?)) {
+            Some(why) => format!("  {who}: {why}"),
+            None => format!("  {who}: possible, confidence {:.2}", h.confidence),
+        }
     }));
     lines
+}
+
+/// What a row says against a hypothesis, in words.
+fn why(evidence: &Evidence, answer: &Validated, h: &Hypothesis, row: &Row) -> Option<String> {
+    let of = |entity: &str| if entity == h.entity { "its".into() } else { evidence.topology.whose(entity) };
+    let cause =
+        answer.cause().filter(|cause| cause.supports.contains(&row.id) && cause.entity == row.entity());
+    Some(match &row.fact {
+        Fact::Steady(s) => {
+            format!("{} {} stayed at {}", of(&s.entity), s.signal, with_unit(s.median, &s.unit))
+        }
+        Fact::Change(c) if cause.is_some() && c.entity != h.entity => {
+            format!("it does not explain {} {}", of(&c.entity), c.signal)
+        }
+        Fact::Change(c) => {
+            format!("{} {} went from {}", of(&c.entity), c.signal, moved(c).replace(" → ", " to "))
+        }
+        Fact::Violation(v) => {
+            format!("it does not explain why {} broke {}", evidence.topology.label(&v.entity), v.invariant)
+        }
+        Fact::Gap(_) => return None,
+    })
 }
 
 /// Reversibility and risk are the catalogue's, whatever the engine says.
@@ -180,10 +207,10 @@ fn action(evidence: &Evidence, remedy: &Remedy) -> Vec<String> {
     let params: Vec<String> = remedy.params.iter().map(|(name, value)| format!("{name} {value}")).collect();
     let params = if params.is_empty() { String::new() } else { format!(" ({})", params.join(", ")) };
     let reversible = if action.reversible { "reversible" } else { "cannot be undone" };
-    let mut lines = vec![format!("action: {}{params}, {reversible}, {} risk", action.label, action.risk)];
+    let mut lines = vec![format!("to do: {}{params}; {reversible}, {} risk", action.label, action.risk)];
     let predicted: Vec<String> = remedy.predict.iter().map(prediction).collect();
     if !predicted.is_empty() {
-        lines.push(format!("  predicted: {}", predicted.join("; ")));
+        lines.push(format!("  then {}", predicted.join("; ")));
     }
     lines
 }
@@ -196,16 +223,34 @@ pub fn prediction(p: &Prediction) -> String {
         Expect::Clears => "holds again",
     };
     match p.to {
-        Some(to) => format!("{} {} {what} to {}", p.entity, p.signal, figure(to)),
+        Some(to) => format!("{} {} {what} to {}", p.entity, p.signal, short(to)),
         None => format!("{} {} {what}", p.entity, p.signal),
     }
 }
 
-fn cost(answer: &Validated) -> String {
-    let cost = &answer.cost;
-    if cost.tokens_in + cost.tokens_out == 0 {
-        format!("took {:.1} ms", cost.ms)
-    } else {
-        format!("took {:.1} ms, {} tokens in, {} tokens out", cost.ms, cost.tokens_in, cost.tokens_out)
+fn signature(answer: &Validated) -> String {
+    let (engine, cost) = (&answer.engine, &answer.cost);
+    let took =
+        if cost.ms < 1_000.0 { format!("{:.1} ms", cost.ms) } else { format!("{:.1} s", cost.ms / 1e3) };
+    let tokens = match cost.tokens_in + cost.tokens_out {
+        0 => String::new(),
+        _ => format!(", {} tokens in and {} out", cost.tokens_in, cost.tokens_out),
+    };
+    match (engine.kind, &engine.model) {
+        (EngineKind::Llm, Some(model)) => {
+            format!("by the model {model} ({}), checked, in {took}{tokens}", engine.name)
+        }
+        _ => format!("by the {} in {took}{tokens}", engine.name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn citations_leave_a_sentence_and_other_brackets_stay() {
+        assert_eq!(without_ids("a rose [E3] to 4 [E4, E5], b [x] fell [E6]"), "a rose to 4, b [x] fell");
+        assert_eq!(without_ids("an open [E3 end"), "an open [E3 end");
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use diagnosis::{Entity, EvidenceBuilder, Role, SignalSeries, Verdict, Violation, text};
 use support::{diagnosed, rng::Rng};
 
-const ROLES: [Role; 13] = [
+const ROLES: [Role; 15] = [
     Role::Demand,
     Role::Throughput,
     Role::Latency,
@@ -15,6 +15,8 @@ const ROLES: [Role; 13] = [
     Role::ProgressAge,
     Role::Backlog,
     Role::Volume,
+    Role::Lost,
+    Role::Unconfirmed,
     Role::Availability,
     Role::Uptime,
     Role::Utilisation,
@@ -33,7 +35,7 @@ fn value(rng: &mut Rng, kind: usize, t: f64, onset: f64) -> Option<f64> {
         3 => 1e300 * (1.0 + late),
         4 => -1e-300 * late,
         5 => 0.1 + late * (t - onset),
-        6 => f64::from(rng.poisson(0.3)) * 1e9,
+        6 => rng.poisson(0.3) * 1e9,
         7 => [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 3.0][rng.below(4)],
         8 => return (rng.below(3) == 0).then_some(2.0),
         9 => return (t < onset).then_some(7.0),

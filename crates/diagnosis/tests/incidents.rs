@@ -119,5 +119,9 @@ fn an_action_that_failed_is_not_recommended_again() {
     let answer = diagnosed(&builder.build(at).expect("evidence"));
     assert!(answer.cause().is_some());
     assert!(answer.action.is_none());
-    assert!(answer.unknowns.iter().any(|u| u.contains("no action left")), "{:?}", answer.unknowns);
+    assert!(
+        answer.unknowns.iter().any(|u| u.contains("none is left in the catalogue")),
+        "{:?}",
+        answer.unknowns
+    );
 }

@@ -2,9 +2,11 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use diagnosis::{Diagnosis, Entity, EvidenceBuilder, Mechanism, Verdict, offline};
+use diagnosis::{
+    Diagnosis, Direction, Entity, EvidenceBuilder, Mechanism, Role, SignalSeries, Verdict, offline,
+};
 use proptest::prelude::*;
 use support::{
     diagnosed,
@@ -70,6 +72,7 @@ fn renamed(run: Run, seed: u64) -> (diagnosis::Evidence, BTreeMap<String, String
         builder = builder.entity(Entity {
             id,
             kind: fresh(&entity.kind),
+            label: fresh(&entity.label),
             describes: fresh(&entity.describes),
             propagation: entity.propagation,
         });
@@ -136,6 +139,33 @@ proptest! {
         let mixed = evidence(mixed).expect("evidence");
         prop_assert_eq!(&plain, &mixed);
         prop_assert_eq!(offline::analyse(&plain), offline::analyse(&mixed));
+    }
+
+    #[test]
+    fn the_origin_of_a_share_does_not_matter(
+        seed in any::<u64>(),
+        usual in 0.0..5.0,
+        level in 0.0..60.0,
+        from in 10.0..25.0,
+    ) {
+        let read = |role, value: &dyn Fn(f64) -> f64| {
+            let mut rng = Rng::new(seed);
+            let mut series = SignalSeries::new("a", "share", "%", role);
+            for tick in 0..150 {
+                let t = f64::from(tick) * 0.2;
+                // in sixteenths, so that nothing is lost by counting from the other end
+                let failing: f64 = usual * rng.unit() + if t >= from { level } else { 0.0 };
+                series.push(Duration::from_secs_f64(t), Some(value((failing * 16.0).round() / 16.0)));
+            }
+            let at = Duration::from_secs(20);
+            EvidenceBuilder::new("x").entity(Entity::new("a", "")).signal(series).build(at).expect("evidence")
+        };
+        let (failing, passing) = (read(Role::Errors, &|share| share), read(Role::Availability, &|share| 100.0 - share));
+        let seen = |evidence: &diagnosis::Evidence| {
+            evidence.changes().next().map(|(_, c)| (c.shape, c.onset, c.onset_err, c.direction == Direction::Up))
+        };
+        let mirrored = seen(&passing).map(|(shape, onset, error, up)| (shape, onset, error, !up));
+        prop_assert_eq!(seen(&failing), mirrored);
     }
 
     #[test]

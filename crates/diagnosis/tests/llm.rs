@@ -11,7 +11,7 @@ use std::{
 };
 
 use diagnosis::{
-    EngineKind, Evidence, Mechanism, Verdict,
+    EngineKind, Evidence, Verdict,
     llm::{ApiKey, LlmConfig, LlmEngine, Outcome, Progress},
     offline, text,
 };
@@ -23,7 +23,7 @@ use support::{
 
 const KEY: &str = "sk-test-4711-do-not-tell";
 /// Stands in everything the model says, so that it can be told whether any of it was shown.
-const MARK: &str = "hear me";
+const MARK: &str = "Hear me";
 
 fn incident() -> Evidence {
     evidence(run(3, Fault::NoChanges(30.0), 20.0, 30.0)).expect("evidence")
@@ -64,8 +64,8 @@ fn fell_back(outcome: &Outcome, why: &str) {
     assert_eq!((fallback.model.as_str(), fallback.reason.as_str()), ("some-model", why));
     assert_eq!(outcome.answer.engine.kind, EngineKind::Offline);
     assert_eq!(outcome.answer.hypotheses, outcome.offline.hypotheses);
-    let shown = text::render_with_other(&incident(), &outcome.answer, &outcome.offline).join("\n");
-    assert!(shown.contains("instead of: some-model, "), "{shown}");
+    let shown = text::render(&incident(), &outcome.answer).join("\n");
+    assert!(shown.contains("instead of some-model: "), "{shown}");
     let report = serde_json::to_string(&outcome.answer).expect("json");
     for said in [&shown, &report] {
         assert!(!said.contains(MARK) && !said.contains('\u{1b}') && !said.contains(KEY), "{said}");
@@ -83,7 +83,7 @@ async fn a_good_answer_is_shown_as_the_models() {
         assert_eq!((outcome.answer.cost.tokens_in, outcome.answer.cost.tokens_out), USAGE);
         assert!(outcome.agree() && outcome.refused.is_empty());
         let shown = text::render(&evidence, &outcome.answer).join("\n");
-        assert!(shown.contains(MARK) && shown.contains("1234 tokens in, 321 tokens out"), "{shown}");
+        assert!(shown.contains(MARK) && shown.contains("1234 tokens in and 321 out"), "{shown}");
 
         assert_eq!(progress[0], Progress::Asking);
         assert_eq!(progress.last(), Some(&Progress::Checking));
@@ -136,6 +136,41 @@ async fn is_refused(rule: u8, told: &str, flawed: String) {
 async fn an_invented_evidence_id_is_refused() {
     let flawed = with(&incident(), |a| a["hypotheses"][0]["for"] = json!(["E999"]));
     is_refused(2, "cites E999, which does not exist", flawed).await;
+}
+
+#[tokio::test]
+async fn a_cause_without_a_change_is_refused() {
+    let evidence = incident();
+    let steady = evidence.rows.iter().find(|r| r.entity() == "base" && r.change().is_none()).expect("a row");
+    let flawed = with(&evidence, |a| {
+        a["hypotheses"][0]["for"] = json!([steady.id.to_string()]);
+        a["hypotheses"][0]["chain"] = json!([]);
+    });
+    is_refused(3, "cites no change of", flawed).await;
+}
+
+#[tokio::test]
+async fn a_cause_without_an_alternative_is_refused() {
+    let flawed = with(&incident(), |a| a["hypotheses"].as_array_mut().expect("a list").truncate(1));
+    is_refused(4, "no alternative was considered", flawed).await;
+}
+
+#[tokio::test]
+async fn a_chain_against_the_dependencies_is_refused() {
+    let chain = json!([{"cause": "base", "effect": "source", "lag_s": 0.0}, {"cause": "w1", "effect": "base", "lag_s": 0.0}]);
+    let flawed = with(&incident(), |a| a["hypotheses"][0]["chain"] = chain);
+    is_refused(5, "the chain of hypothesis H1 jumps", flawed).await;
+}
+
+#[tokio::test]
+async fn confidence_beyond_the_evidence_is_lowered() {
+    let bold = with(&incident(), |a| {
+        a["hypotheses"][0]["confidence"] = json!(1.0);
+        a["hypotheses"][1]["confidence"] = json!(0.9);
+    });
+    let (outcome, _, _) = asked(Format::OpenAi, [Reply::Text(bold)]).await;
+    assert_eq!(outcome.answer.engine.kind, EngineKind::Llm, "{:?}", outcome.refused);
+    assert_eq!(outcome.answer.hypotheses[0].confidence, 0.6);
 }
 
 #[tokio::test]
@@ -197,7 +232,7 @@ async fn terminal_escapes_in_an_answer_never_reach_the_screen() {
     assert_eq!(outcome.answer.hypotheses[0].statement, MARK);
     let shown = text::render(&evidence, &outcome.answer);
     assert!(shown.iter().all(|line| !line.chars().any(|c| c.is_control() || c == '\u{202e}')), "{shown:#?}");
-    assert!(shown.iter().any(|line| line == "unknown: forged line  second"), "{shown:#?}");
+    assert!(shown.iter().any(|line| line == "not known: forged line  second"), "{shown:#?}");
 }
 
 #[tokio::test]
@@ -359,7 +394,6 @@ async fn a_server_that_is_not_there_cannot_be_reached() {
 
 #[tokio::test]
 async fn when_the_engines_disagree_both_are_shown() {
-    let evidence = incident();
     let other = json!({"verdict": "inconclusive", "unknowns": [format!("{MARK}: what it was")]}).to_string();
     let (outcome, _, _) = asked(Format::OpenAi, [Reply::Text(other)]).await;
     assert_eq!(
@@ -367,13 +401,11 @@ async fn when_the_engines_disagree_both_are_shown() {
         (EngineKind::Llm, Verdict::Inconclusive)
     );
     assert!(!outcome.agree());
-    let shown = text::render_with_other(&evidence, &outcome.answer, &outcome.offline);
-    let at = shown
-        .iter()
-        .position(|l| l.starts_with("the offline analyser disagrees: cause found"))
-        .expect("both");
-    assert!(shown[at].contains(Mechanism::StoppedAcceptingChanges.title()));
-    assert!(shown[at + 1].starts_with("  base stopped accepting changes"), "{shown:#?}");
+    let shown = text::disagreement(&outcome.answer, &outcome.offline).expect("a line");
+    assert!(
+        shown.starts_with("the offline analyser disagrees: The base stopped accepting changes at "),
+        "{shown}"
+    );
 }
 
 #[tokio::test]

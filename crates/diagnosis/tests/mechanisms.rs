@@ -95,6 +95,21 @@ fn a_dependency_that_takes_nothing_is_told_from_one_that_is_gone() {
 }
 
 #[test]
+fn changes_held_but_unconfirmed_mean_lost_confirmations() {
+    let unconfirmed = |held: f64| {
+        system([
+            signal("base", "read time", Role::Latency, |_| 2.0),
+            signal("base", "held unconfirmed", Role::Unconfirmed, ramp(1.0, held)),
+            signal("base", "since the last change", Role::ProgressAge, ramp(0.1, 1.0)),
+            signal("left", "unsent", Role::Backlog, ramp(3.0, 40.0)),
+            signal("right", "unsent", Role::Backlog, ramp(3.0, 40.0)),
+        ])
+    };
+    is_named(&unconfirmed(40.0), "base", Mechanism::ConfirmationsLost);
+    is_named(&unconfirmed(0.0), "base", Mechanism::StoppedAcceptingChanges);
+}
+
+#[test]
 fn changes_that_take_forever_count_as_not_accepted() {
     let evidence = system([
         signal("base", "read time", Role::Latency, |_| 2.0),

@@ -14,19 +14,38 @@ fn at(lines: &[String], start: &str) -> usize {
 }
 
 #[test]
-fn the_lines_come_in_the_order_a_reader_asks() {
+fn the_first_page_is_a_sentence_and_reasons() {
     let evidence = evidence(run(3, Fault::NoChanges(30.0), 20.0, 30.0)).expect("evidence");
-    let lines = text::render(&evidence, &offline::diagnose(&evidence));
-    assert_eq!(lines[0], "engine: offline analyser (offline)");
-    assert!(lines[1].starts_with("cause found, confidence high (0.9"), "{}", lines[1]);
-    assert!(lines[1].ends_with("base, dependency stopped accepting changes while still answering reads"));
-    let order = ["evidence:", "alternatives:", "action: ", "  predicted: ", "took "].map(|s| at(&lines, s));
+    let lines = text::summary(&evidence, &offline::diagnose(&evidence));
+    let sentence = &lines[0];
+    assert!(sentence.starts_with("The base stopped accepting changes at 20"), "{sentence}");
+    assert!(sentence.contains(" s while its ") && sentence.contains(" stayed at "), "{sentence}");
+    assert!(sentence.contains("; confidence 0.8") && sentence.ends_with("(high)"), "{sentence}");
+    let order = ["not the cause:", "to do: ", "  then ", "by the "].map(|s| at(&lines, s));
     assert!(order.is_sorted(), "{lines:#?}");
-    let change = &lines[order[0] + 3];
+    for reason in &lines[order[0] + 1..order[1]] {
+        assert!(
+            reason.contains(": its ") || reason.contains("'s ") || reason.contains("does not explain"),
+            "{reason}"
+        );
+    }
+    assert_eq!(lines[order[1]], "to do: let the base take changes again; reversible, low risk");
+    assert!(lines[order[2]].contains("base age of last change falls to 0.0"), "{}", lines[order[2]]);
+    assert!(lines[order[3]].starts_with("by the offline analyser in "), "{}", lines[order[3]]);
+    assert!(!lines.iter().any(|l| l.contains("[E")), "{lines:#?}");
+}
+
+#[test]
+fn the_second_page_has_before_and_after() {
+    let evidence = evidence(run(3, Fault::NoChanges(30.0), 20.0, 30.0)).expect("evidence");
+    let answer = offline::diagnose(&evidence);
+    let lines = text::details(&evidence, &answer);
+    assert_eq!(lines[0], "evidence:");
+    let change = &lines[3];
     assert!(change.starts_with("  [E") && change.contains(" → ") && change.contains("onset "), "{change}");
-    assert!(lines[order[1] + 1].contains("refuted by [E"));
-    assert_eq!(lines[order[2]], "action: let the base take changes again, reversible, low risk");
-    assert!(lines[order[3]].contains("base age of last change falls to 0.0"), "{}", lines[order[3]]);
+    assert!(at(&lines, "it spread: base → ") > 3);
+    let whole = text::render(&evidence, &answer);
+    assert_eq!(whole.len(), lines.len() + text::summary(&evidence, &answer).len());
 }
 
 #[test]
@@ -34,8 +53,8 @@ fn reversibility_comes_from_the_catalogue() {
     let evidence = evidence(run(3, Fault::PoolSet(100.0), 20.0, 30.0)).expect("evidence");
     let lines = text::render(&evidence, &offline::diagnose(&evidence));
     assert_eq!(
-        lines[at(&lines, "action: ")],
-        "action: set the pool's size (size 5000), cannot be undone, high risk"
+        lines[at(&lines, "to do: ")],
+        "to do: set the pool's size (size 5000); cannot be undone, high risk"
     );
 }
 
@@ -59,7 +78,7 @@ fn nothing_a_subject_is_called_reaches_the_terminal_as_control() {
     assert_eq!(answer.cause().expect("a cause").mechanism, Mechanism::StoppedAcceptingChanges);
     let lines = text::render(&built, &answer);
     assert!(lines.iter().all(|l| !l.chars().any(char::is_control)), "{lines:#?}");
-    assert!(lines[1].contains("base"), "{}", lines[1]);
+    assert!(lines[0].contains("ase"), "{}", lines[0]);
     let json = serde_json::to_string(&built).expect("json");
     assert!(!json.contains("\\u00") && !json.contains('\u{202e}'), "{json}");
 }
@@ -83,7 +102,7 @@ fn where_a_signal_would_have_been_is_not_shown_as_where_it_was() {
     let lines = text::render(&evidence, &offline::diagnose(&evidence));
     let uptime = lines.iter().find(|l| l.contains("w2 uptime: ")).expect("the row");
     assert!(uptime.contains(" s instead of ") && !uptime.contains('→'), "{uptime}");
-    assert!(lines[2].contains("uptime dipped to ") && lines[2].contains(" instead of "), "{}", lines[2]);
+    assert!(lines[0].contains("uptime dipped to ") && lines[0].contains(" instead of "), "{}", lines[0]);
     let total = text::row(evidence.rows.iter().find(|r| r.signal() == Some("own total")).expect("a total"));
     assert!(!total.contains('→'), "{total}");
 }

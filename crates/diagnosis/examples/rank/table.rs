@@ -6,6 +6,9 @@ use diagnosis::SignalSeries;
 
 use crate::graph::Declared;
 
+/// The largest time: beyond it, seconds and fractions of them do not fit into a number any more.
+const LATEST: f64 = 1e12;
+
 /// Times and columns.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -18,16 +21,18 @@ impl Table {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
         let headers = reader.headers().map_err(|e| e.to_string())?.clone();
-        if headers.get(0) != Some("time") {
-            return Err("the first column has to be called time".into());
+        let first = headers.get(0).unwrap_or_default();
+        if first != "time" {
+            return Err(format!("the first column is called {first:?}: it has to be \"time\", in seconds"));
         }
         let mut rows = Vec::new();
         for (line, record) in (2..).zip(reader.records()) {
             let record = record.map_err(|e| e.to_string())?;
             let mut cells = record.iter();
             let time = cells.next().unwrap_or_default();
-            let time: f64 =
-                time.parse().map_err(|_| format!("line {line}: time {time:?} is not a number"))?;
+            let time: f64 = time.parse().ok().filter(|t: &f64| t.abs() <= LATEST).ok_or_else(|| {
+                format!("line {line}: time {time:?} is not a number of seconds up to {LATEST:e}")
+            })?;
             let cells: Result<_, _> =
                 cells.zip(headers.iter().skip(1)).map(|(cell, header)| value(cell, header, line)).collect();
             rows.push((time, cells?));
@@ -85,9 +90,15 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_line() {
         let error = |text: &str| Table::parse(text).expect_err("a bad table");
-        assert_eq!(error("a,b\n1,2\n"), "the first column has to be called time");
+        assert_eq!(
+            error("a,b\n1,2\n"),
+            "the first column is called \"a\": it has to be \"time\", in seconds"
+        );
         assert_eq!(error("time,a\n"), "there are no rows");
         assert_eq!(error("time,a\n1,x\n"), "line 2: a is \"x\", which is not a number");
-        assert_eq!(error("time,a\nnoon,1\n"), "line 2: time \"noon\" is not a number");
+        for time in ["noon", "NaN", "inf", "1e20", ""] {
+            let expected = format!("line 2: time {time:?} is not a number of seconds up to 1e12");
+            assert_eq!(error(&format!("time,a\n{time},1\n")), expected);
+        }
     }
 }

@@ -9,6 +9,7 @@ use super::{
     Action, After, Attempt, Before, Change, EVIDENCE_SCHEMA, Edge, Entity, Evidence, Fact, Gap, PROPAGATION,
     Role, Row, RowId, SignalSeries, Span, Spans, Steady, Topology, Violation,
     measure::{Cut, Reading, read},
+    normal::Known,
     seconds,
 };
 use crate::clean::capped;
@@ -20,7 +21,7 @@ const LABEL: usize = 120;
 /// Longest description.
 const DESCRIPTION: usize = 400;
 /// More entities than this are refused: paths are sought between all of them.
-const MOST_ENTITIES: usize = 1_000;
+const MOST_ENTITIES: usize = 1_001;
 /// More signals than this are refused.
 const MOST_SIGNALS: usize = 20_000;
 
@@ -89,6 +90,7 @@ impl EvidenceBuilder {
     pub fn entity(mut self, mut entity: Entity) -> Self {
         entity.id = capped(&entity.id, NAME);
         entity.kind = capped(&entity.kind, NAME);
+        entity.label = capped(&entity.label, NAME);
         entity.describes = capped(&entity.describes, DESCRIPTION);
         self.entities.push(entity);
         self
@@ -173,7 +175,8 @@ impl EvidenceBuilder {
         }
         let cut = self.cut(at);
         let mut facts: Vec<Fact> = self.violations.into_iter().map(Fact::Violation).collect();
-        facts.extend(self.signals.into_iter().map(|series| fact(series, cut)));
+        let signals = self.signals.len();
+        facts.extend(self.signals.into_iter().map(|series| fact(series, signals, cut)));
         facts.extend(self.entities.iter().filter_map(propagation));
         facts.sort_by(|a, b| order(a).partial_cmp(&order(b)).unwrap_or(std::cmp::Ordering::Equal));
         let rows = (1..).map(RowId).zip(facts).map(|(id, fact)| Row { id, fact }).collect();
@@ -295,14 +298,14 @@ fn propagation(entity: &Entity) -> Option<Fact> {
     }))
 }
 
-fn fact(series: SignalSeries, cut: Cut) -> Fact {
+fn fact(series: SignalSeries, signals: usize, cut: Cut) -> Fact {
     let SignalSeries { entity, name: signal, unit, role, floor, points } = series;
     let mut points: Vec<(f64, Option<f64>)> =
         points.into_iter().map(|(t, v)| (t.as_secs_f64(), v.filter(|v| v.is_finite()))).collect();
     points.sort_by(|a, b| {
         a.0.total_cmp(&b.0).then_with(|| a.1.partial_cmp(&b.1).unwrap_or(std::cmp::Ordering::Equal))
     });
-    match read(&points, floor, cut) {
+    match read(&points, Known { role, floor, moves: false, signals }, cut) {
         Reading::Gap { from, to, why } => Fact::Gap(Gap {
             entity,
             signal,
@@ -328,6 +331,7 @@ fn fact(series: SignalSeries, cut: Cut) -> Fact {
                 before,
                 after: After { median, peak, last, n },
                 score: moved.score,
+                excess: moved.excess,
                 onset: seconds::from(moved.dated.onset),
                 onset_err: seconds::from(moved.dated.error),
                 rise: seconds::from(moved.dated.rise),

@@ -3,20 +3,20 @@
 //! The score is the idea of BARO's RobustScorer (Pham et al., 2024), the furthest deviation over the spread of
 //! the baseline, with its defects removed: both directions count, a constant signal is kept, and no scale
 //! depends on the unit.
+//!
+//! A deviation is a change when normal data of the same length does not show it, see [`Normal`].
 
 use super::{
-    Direction, Shape,
+    Direction, Role, Shape,
+    normal::{ENOUGH, Known, Normal, medians},
     onset::{Dated, date},
-    stats::{deviation, iqr, likeness, median, pairs, quantile, significant, slope, sorted},
+    stats::{iqr, median, pairs, significant, slope, sorted},
 };
 
-/// Fewer samples than this are no baseline.
-const ENOUGH: usize = 5;
-/// Samples outside the normal range that make a short excursion, and a long one.
-const SHORT: usize = 3;
-const LONG: usize = 8;
 /// A score no deviation exceeds: a constant that changes at all reaches it.
 const SCORE_CAP: f64 = 100.0;
+/// The share of the time since the violation that a spike lasts at most.
+const PASSING: f64 = 0.1;
 
 /// Times in seconds at which a run is cut.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +44,7 @@ pub(crate) struct Moved {
     pub(crate) slope: Option<f64>,
     pub(crate) after: (f64, f64, f64, usize),
     pub(crate) score: f64,
+    pub(crate) excess: f64,
     pub(crate) dated: Dated,
 }
 
@@ -53,34 +54,6 @@ pub(crate) struct Residual {
     pub(crate) t: f64,
     pub(crate) value: f64,
     pub(crate) off: f64,
-}
-
-/// What the baseline leads to expect, with its spread.
-struct Normal {
-    level: f64,
-    iqr: f64,
-    scale: f64,
-    /// The furthest the baseline itself strayed, one stray sample forgiven.
-    envelope: f64,
-    /// 1 to 3: a short baseline shows less of what is normal, and so does one whose samples resemble their
-    /// neighbours, for they are fewer than they seem.
-    doubt: f64,
-    n: usize,
-}
-
-impl Normal {
-    fn of(points: &[(f64, f64)], floor: f64) -> Self {
-        let values = sorted(points.iter().map(|p| p.1));
-        let level = quantile(&values, 0.5);
-        let off: Vec<f64> = points.iter().map(|p| p.1 - level).collect();
-        let spread = iqr(&values);
-        let scale = spread.max(0.1 * deviation(&off)).max(0.01 * level.abs()).max(floor);
-        let far = sorted(off.iter().map(|v| v.abs()));
-        let strays = usize::from(far.len() >= 4 * ENOUGH);
-        let envelope = far.len().checked_sub(1 + strays).map_or(0.0, |i| far[i]);
-        let doubt = 1.0 + likeness(&off).max(0.0) + ENOUGH as f64 / points.len().max(ENOUGH) as f64;
-        Self { level, iqr: spread, scale, envelope, doubt, n: points.len() }
-    }
 }
 
 /// The slope of a baseline that moves steadily one way: a total that grows, a time since.
@@ -100,9 +73,9 @@ fn slopes(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     pairs(points).filter(|(a, b)| b.0 > a.0).map(|(a, b)| (b.0, (b.1 - a.1) / (b.0 - a.0))).collect()
 }
 
-/// Reads one signal. `points` are in order of time; `None` is a missing sample. Deviations of the size of `floor` are
+/// Reads one signal. `points` are in order of time; `None` is a missing sample. Deviations of the size of the floor are
 /// nothing, from one sample to the next where the signal moves anyway; a floor that is not a positive number is none.
-pub(crate) fn read(points: &[(f64, Option<f64>)], floor: f64, cut: Cut) -> Reading {
+pub(super) fn read(points: &[(f64, Option<f64>)], known: Known, cut: Cut) -> Reading {
     let spacing = median(pairs(points).map(|(a, b)| b.0 - a.0).filter(|d| *d > 0.0));
     let seen: Vec<(f64, f64)> = points.iter().filter_map(|(t, v)| Some((*t, (*v)?))).collect();
     let base: Vec<(f64, f64)> = seen.iter().copied().filter(|p| p.0 < cut.guard).collect();
@@ -120,55 +93,66 @@ pub(crate) fn read(points: &[(f64, Option<f64>)], floor: f64, cut: Cut) -> Readi
     // a signal that moves steadily anyway is judged by how fast it moves
     let slope = trend(&base);
     let floor = match slope {
-        _ if !floor.is_finite() => 0.0,
-        Some(_) => floor.max(0.0) / spacing,
-        None => floor.max(0.0),
+        _ if !known.floor.is_finite() => 0.0,
+        Some(_) => known.floor.max(0.0) / spacing,
+        None => known.floor.max(0.0),
     };
+    let known = Known { moves: slope.is_some(), ..known };
     let judged = if slope.is_some() { slopes(&seen) } else { seen.clone() };
-    let cut = Cut { guard: sound_until(&judged, floor, cut), ..cut };
+    // what is available in full is measured by what is lost of it
+    let top = judged.iter().fold(f64::NEG_INFINITY, |top, p| top.max(p.1));
+    let origin = if known.role == Role::Availability { top } else { 0.0 };
+    let cut = Cut { guard: sound_until(&judged, floor, origin, known, spacing, cut), ..cut };
     let before: Vec<(f64, f64)> = judged.iter().copied().filter(|p| p.0 < cut.guard).collect();
-    let mut normal = Normal::of(&before, floor);
-    let late: Vec<Residual> = judged
-        .iter()
-        .filter(|p| p.0 >= cut.guard)
-        .map(|&(t, value)| Residual { t, value, off: value - normal.level })
-        .collect();
-    let far = late.iter().fold(0.0_f64, |far, r| far.max(r.off.abs()));
-    let largest = judged.iter().fold(0.0_f64, |far, p| far.max(p.1.abs()));
+    let mut normal = Normal::of(&before, floor, origin);
+    let late = residuals(&judged, &normal, cut.guard);
+    let far = furthest(&late);
+    let largest = judged.iter().fold(0.0_f64, |far, p| far.max((p.1 - origin).abs()));
     let middle = significant(median(seen.iter().map(|p| p.1)));
     if late.is_empty() || far <= 1e-9 * largest {
         return Reading::Steady { median: middle, score: 0.0 };
     }
     normal.scale = normal.scale.max(far / SCORE_CAP);
-    let score = significant(far / normal.scale).min(SCORE_CAP);
-    let Some((run, shape)) = judge(&late, &normal, far, cut) else {
-        return Reading::Steady { median: middle, score };
+    let Some(found) = judge(&late, &normal, known, spacing, cut) else {
+        return Reading::Steady { median: middle, score: significant(far / normal.scale).min(SCORE_CAP) };
     };
-    let mut moved = moved(&late, &normal, run, shape, score, cut, spacing);
+    let mut moved = moved(&late, &normal, &found, cut, spacing);
     if let Some(slope) = slope {
         moved.slope = Some(significant(slope));
-        followed(&mut moved, &seen, slope, &late, run, cut);
+        followed(&mut moved, &seen, slope, &late, found.run, cut);
     }
     Reading::Change(Box::new(moved))
 }
 
+/// The furthest deviation, unless it is a single sample and others deviate as well.
+fn furthest(late: &[Residual]) -> f64 {
+    let offs: Vec<f64> = late.iter().map(|r| r.off).collect();
+    let of = |width| medians(&offs, width).map(|(_, m)| m.abs()).fold(0.0, f64::max);
+    let lasting: f64 = of(3);
+    let single = of(1);
+    if lasting > 0.05 * single { lasting } else { single }
+}
+
+fn residuals(points: &[(f64, f64)], normal: &Normal, from: f64) -> Vec<Residual> {
+    let late = points.iter().filter(|p| p.0 >= from);
+    late.map(|&(t, value)| Residual { t, value, off: value - normal.level }).collect()
+}
+
 /// Until when the baseline can be trusted: to its end, or to its middle when the second half left what the first
 /// half did and never came back. Some violations take long to show.
-fn sound_until(points: &[(f64, f64)], floor: f64, cut: Cut) -> f64 {
+fn sound_until(points: &[(f64, f64)], floor: f64, origin: f64, known: Known, spacing: f64, cut: Cut) -> f64 {
     let base: Vec<(f64, f64)> = points.iter().copied().filter(|p| p.0 < cut.guard).collect();
     if base.len() < 4 * ENOUGH {
         return cut.guard;
     }
-    let (first, second) = base.split_at(base.len() / 2);
-    let mut normal = Normal::of(first, floor);
-    let late: Vec<Residual> =
-        second.iter().map(|&(t, value)| Residual { t, value, off: value - normal.level }).collect();
-    let far = late.iter().fold(0.0_f64, |far, r| far.max(r.off.abs()));
+    let middle = base[base.len() / 2].0;
+    let mut normal = Normal::of(&base[..base.len() / 2], floor, origin);
+    let late = residuals(&base, &normal, middle);
+    let far = furthest(&late);
     normal.scale = normal.scale.max(far / SCORE_CAP);
-    let middle = second[0].0;
     let stays = |run: Run| (late.len() - 1 - run.1) * 10 <= late.len();
-    match judge(&late, &normal, far, Cut { at: middle, ..cut }) {
-        Some((run, shape)) if shape != Shape::Spike && far > 0.0 && stays(run) => middle,
+    match judge(&late, &normal, known, spacing, Cut { at: middle, end: cut.guard, ..cut }) {
+        Some(Found { run, shape, .. }) if shape != Shape::Spike && far > 0.0 && stays(run) => middle,
         _ => cut.guard,
     }
 }
@@ -214,82 +198,91 @@ fn missing(
     Some(Reading::Gap { from: first_missing.min(cut.end), to: cut.end, why: "no samples after" })
 }
 
-/// A run of samples beyond a threshold, as indices, and the shape it has.
+/// A run of samples, as indices.
 type Run = (usize, usize);
 
-/// Decides whether the deviations are a change, and which samples make it.
-fn judge(late: &[Residual], normal: &Normal, far: f64, cut: Cut) -> Option<(Run, Shape)> {
-    let peak = late.iter().position(|r| r.off.abs() >= far)?;
-    let sign = late[peak].off.signum();
-    // the longer an excursion lasts, the smaller it may be: chance rarely repeats itself
-    let far_enough = |scales: f64, envelopes: f64| {
-        far > normal.doubt * (scales * normal.scale).max(envelopes * normal.envelope)
-    };
-    let run = around(late, peak, sign, (3.0 * normal.scale).max(1.5 * normal.envelope));
-    let run = within_quarter(late, run, far).unwrap_or(run);
-    let length = run.1 - run.0 + 1;
-    if (length >= LONG && far_enough(3.0, 1.5)) || (length >= SHORT && far_enough(4.0, 2.0)) {
-        return Some((run, shape_of(late, run)));
-    }
-    if far_enough(3.0, 2.0) {
-        return Some((run, Shape::Spike));
-    }
-    // a small shift for good: half of everything since lies beyond what was normal
-    let incident: Vec<f64> = late.iter().filter(|r| r.t >= cut.at).map(|r| r.off).collect();
-    let shift = median(incident.iter().copied());
-    if incident.len() >= 2 * ENOUGH && shift.abs() > normal.doubt * (2.0 * normal.scale).max(normal.envelope)
-    {
-        let half = 0.5 * shift.abs();
-        let first = (0..late.len()).find(|&i| {
-            let ahead = &late[i..late.len().min(i + 10)];
-            ahead.iter().filter(|r| r.off * shift.signum() > half).count() * 5 >= ahead.len() * 4
-        })?;
-        return Some(((first, late.len() - 1), Shape::Step));
-    }
-    None
+/// The samples that make a change.
+struct Found {
+    run: Run,
+    shape: Shape,
+    /// The deviation over what chance reaches.
+    excess: f64,
 }
 
-/// The samples about `peak` that lie beyond `threshold` on its side, one stray sample forgiven. Before the peak
+/// Decides whether the deviations are a change: of the runs that had not come and gone well before the violation, the
+/// one furthest beyond chance.
+fn judge(late: &[Residual], normal: &Normal, known: Known, spacing: f64, cut: Cut) -> Option<Found> {
+    let offs: Vec<f64> = late.iter().map(|r| r.off).collect();
+    let since = late.iter().filter(|r| r.t >= cut.at).count();
+    let recent = cut.at - (5.0 * spacing).max((cut.at - cut.guard) / 3.0);
+    let mut best: Option<Found> = None;
+    let most = (normal.offs.len() / 2).min(late.len()).min(40);
+    for width in [1, 3, (since / 2).max(5).min(most), since.max(5).min(most)] {
+        if width == 0 || width > most {
+            continue;
+        }
+        let chance = normal.by_chance(width, late.len(), known);
+        if chance <= 0.0 {
+            continue;
+        }
+        let mut order: Vec<(usize, f64)> = medians(&offs, width).filter(|(_, m)| m.abs() > chance).collect();
+        order.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
+        let found = order.into_iter().find_map(|(at, level)| {
+            if !normal.is_rare(level, width, late.len(), known) {
+                return None;
+            }
+            let sign = level.signum();
+            let run = around(
+                late,
+                at + width / 2,
+                sign,
+                (0.3 * level.abs()).max(normal.scale).max(1.05 * normal.envelope),
+            );
+            (late[run.1].t >= recent).then(|| Found {
+                run,
+                shape: shape_of(late, run, spacing, cut),
+                excess: level.abs() / chance,
+            })
+        });
+        // what lasts is more than what passes
+        let standing = |f: &Found| (f.shape != Shape::Spike, f.excess);
+        if found.as_ref().is_some_and(|f| best.as_ref().is_none_or(|b| standing(f) > standing(b))) {
+            best = found;
+        }
+    }
+    best
+}
+
+/// The samples about `at` that lie beyond `threshold` on its side, one stray sample forgiven. Before it,
 /// it takes two samples beyond a stray one to be forgiven: an onset is not dated by chance.
-fn around(late: &[Residual], peak: usize, sign: f64, threshold: f64) -> Run {
+fn around(late: &[Residual], at: usize, sign: f64, threshold: f64) -> Run {
     let beyond = |i: usize| late[i].off * sign > threshold;
-    let (mut low, mut high) = (peak, peak);
+    let (mut low, mut high) = (at, at);
     while low > 0 && (beyond(low - 1) || (low > 2 && beyond(low - 2) && beyond(low - 3))) {
         low -= 1;
     }
     while high + 1 < late.len() && (beyond(high + 1) || (high + 2 < late.len() && beyond(high + 2))) {
         high += 1;
     }
+    while low < at && !beyond(low) {
+        low += 1;
+    }
     (low, high)
 }
 
-/// The one or two samples of a short run that come near its peak, when no more do: what stood out a little before a
-/// spike is not how it began.
-fn within_quarter(late: &[Residual], (low, high): Run, far: f64) -> Option<Run> {
-    if high - low + 1 >= LONG {
-        return None;
+fn shape_of(late: &[Residual], (low, high): Run, spacing: f64, cut: Cut) -> Shape {
+    let lasted = late[high].t - late[low].t + spacing;
+    if lasted <= (PASSING * (cut.end - cut.at)).max(1.5 * spacing) {
+        return Shape::Spike;
     }
-    let near = |i: &usize| late[*i].off.abs() >= 0.25 * far;
-    let (first, last) = ((low..=high).find(near)?, (low..=high).rfind(near)?);
-    (last - first < 2).then_some((first, last))
-}
-
-fn shape_of(late: &[Residual], (low, high): Run) -> Shape {
     let third = ((high - low + 1) / 3).max(1);
     let early = median(late[low..low + third].iter().map(|r| r.off.abs()));
     let furthest = late[low..=high].iter().fold(0.0_f64, |far, r| far.max(r.off.abs()));
     if early < 0.5 * furthest { Shape::Ramp } else { Shape::Step }
 }
 
-fn moved(
-    late: &[Residual],
-    normal: &Normal,
-    run: Run,
-    shape: Shape,
-    score: f64,
-    cut: Cut,
-    spacing: f64,
-) -> Moved {
+fn moved(late: &[Residual], normal: &Normal, found: &Found, cut: Cut, spacing: f64) -> Moved {
+    let Found { run, shape, excess } = *found;
     let sign = late[run.0].off.signum();
     let furthest = late[run.0..=run.1]
         .iter()
@@ -304,7 +297,7 @@ fn moved(
     Moved {
         direction: if furthest.off > 0.0 { Direction::Up } else { Direction::Down },
         shape,
-        before: (significant(normal.level), significant(normal.iqr), normal.n),
+        before: (significant(normal.level), significant(normal.iqr), normal.offs.len()),
         slope: None,
         after: (
             significant(if n > 0 { median(incident()) } else { furthest.value }),
@@ -312,7 +305,8 @@ fn moved(
             significant(last),
             n,
         ),
-        score,
+        score: significant(furthest.off.abs() / normal.scale).min(SCORE_CAP),
+        excess: significant(excess),
         dated: date(late, run.0, edge, furthest.off, cut.guard, spacing),
     }
 }
@@ -322,6 +316,10 @@ mod tests {
     use super::*;
 
     const CUT: Cut = Cut { start: 0.0, guard: 14.0, at: 20.0, end: 30.0 };
+
+    fn known(floor: f64) -> Known {
+        Known { role: Role::Other, floor, moves: false, signals: 1 }
+    }
 
     /// Five samples a second until `slow`, from then on two in three seconds.
     fn sampled(slow: f64, value: impl Fn(f64) -> Option<f64>) -> Vec<(f64, Option<f64>)> {
@@ -336,7 +334,7 @@ mod tests {
 
     #[test]
     fn an_observer_that_became_slower_has_missed_nothing() {
-        let read = read(&sampled(20.0, |t| Some(if t < 20.0 { 3.0 } else { 90.0 })), 0.0, CUT);
+        let read = read(&sampled(20.0, |t| Some(if t < 20.0 { 3.0 } else { 90.0 })), known(0.0), CUT);
         let Reading::Change(moved) = read else { panic!("{read:?}") };
         assert_eq!((moved.before.0, moved.after.0), (3.0, 90.0));
     }
@@ -344,7 +342,7 @@ mod tests {
     #[test]
     fn what_is_no_longer_seen_is_a_gap() {
         for slow in [20.0, 30.0] {
-            let gone = read(&sampled(slow, |t| (t < 21.6).then_some(3.0)), 0.0, CUT);
+            let gone = read(&sampled(slow, |t| (t < 21.6).then_some(3.0)), known(0.0), CUT);
             assert!(matches!(gone, Reading::Gap { .. }), "{gone:?}");
         }
     }
@@ -352,18 +350,17 @@ mod tests {
     #[test]
     fn a_deviation_of_the_size_of_the_floor_is_none() {
         let jittered = |t: f64| Some(if t < 20.0 { 0.004 } else { 0.013 });
-        assert!(matches!(read(&sampled(30.0, jittered), 0.0, CUT), Reading::Change(_)));
-        assert!(matches!(read(&sampled(30.0, jittered), 5.0, CUT), Reading::Steady { .. }));
+        assert!(matches!(read(&sampled(30.0, jittered), known(0.0), CUT), Reading::Change(_)));
+        assert!(matches!(read(&sampled(30.0, jittered), known(5.0), CUT), Reading::Steady { .. }));
         let slow = |t: f64| Some(if t < 20.0 { 0.004 } else { 120.0 });
-        assert!(matches!(read(&sampled(30.0, slow), 5.0, CUT), Reading::Change(_)));
+        assert!(matches!(read(&sampled(30.0, slow), known(5.0), CUT), Reading::Change(_)));
         // a clock read a little late, and one that was set back
         let lagging = |t: f64| Some(t - if t < 20.0 { 0.0 } else { 0.03 });
-        assert!(matches!(read(&sampled(30.0, lagging), 0.0, CUT), Reading::Change(_)));
-        assert!(matches!(read(&sampled(30.0, lagging), 0.5, CUT), Reading::Steady { .. }));
+        assert!(matches!(read(&sampled(30.0, lagging), known(0.5), CUT), Reading::Steady { .. }));
         let set_back = |t: f64| Some(if t < 20.0 { t } else { t - 20.0 });
-        assert!(matches!(read(&sampled(30.0, set_back), 0.5, CUT), Reading::Change(_)));
+        assert!(matches!(read(&sampled(30.0, set_back), known(0.5), CUT), Reading::Change(_)));
         for nonsense in [f64::NAN, f64::INFINITY, -1.0] {
-            assert!(matches!(read(&sampled(30.0, jittered), nonsense, CUT), Reading::Change(_)));
+            assert!(matches!(read(&sampled(30.0, jittered), known(nonsense), CUT), Reading::Change(_)));
         }
     }
 }

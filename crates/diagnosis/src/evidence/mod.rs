@@ -3,6 +3,7 @@
 mod action;
 mod builder;
 mod measure;
+mod normal;
 mod onset;
 mod role;
 mod row;

@@ -1,5 +1,6 @@
 //! What a signal measures, in terms every system shares.
 
+use super::Direction;
 use serde::{Deserialize, Serialize};
 
 /// The part a signal plays, declared by whoever owns the system.
@@ -22,6 +23,10 @@ pub enum Role {
     Backlog,
     /// How much state is held. Falls when state is lost.
     Volume,
+    /// Confirmed changes that are no longer held. Zero while nothing is forgotten.
+    Lost,
+    /// Changes that are held although they were not confirmed. Near zero while confirmations arrive.
+    Unconfirmed,
     /// High while the entity answers, zero while it does not.
     Availability,
     /// Time since the entity started. Falls back on a restart.
@@ -45,11 +50,28 @@ impl Role {
             Self::Latency
                 | Self::ChangeLatency
                 | Self::ProgressAge
+                | Self::Lost
                 | Self::Availability
                 | Self::Uptime
                 | Self::Utilisation
                 | Self::Errors
         )
+    }
+
+    /// The direction in which a change of this role is for the worse; none where both may be.
+    pub(crate) fn bad_direction(self) -> Option<Direction> {
+        match self {
+            Self::Latency
+            | Self::ChangeLatency
+            | Self::ProgressAge
+            | Self::Backlog
+            | Self::Lost
+            | Self::Unconfirmed
+            | Self::Utilisation
+            | Self::Errors => Some(Direction::Up),
+            Self::Availability | Self::Uptime => Some(Direction::Down),
+            Self::Demand | Self::Throughput | Self::Volume | Self::Setting | Self::Other => None,
+        }
     }
 
     /// Whether a change of this role comes from outside: no other entity's fault explains it.

@@ -104,6 +104,7 @@ impl Row {
                     c.after.last,
                     c.after.n as f64,
                     c.score,
+                    c.excess,
                     seconds::rounded(c.onset),
                     seconds::rounded(c.onset_err),
                     seconds::rounded(c.rise),
@@ -174,7 +175,7 @@ pub enum Direction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Shape {
-    /// Out and back within two samples.
+    /// Out and back within a tenth of the time since the violation.
     Spike,
     /// To a new level.
     Step,
@@ -232,6 +233,9 @@ pub struct Change {
     pub after: After,
     /// The furthest deviation in units of the baseline's spread, 0 to 100. Free of the unit.
     pub score: f64,
+    /// The deviation over the one that normal data of the same length shows by chance; more than 1.
+    #[serde(default = "certain")]
+    pub excess: f64,
     /// The first sample outside the normal range.
     #[serde(with = "seconds")]
     pub onset: Duration,
@@ -241,6 +245,11 @@ pub struct Change {
     /// It took at most this long from the last normal sample to nine tenths of the peak.
     #[serde(with = "seconds")]
     pub rise: Duration,
+}
+
+/// What an excess is taken for where none is given.
+fn certain() -> f64 {
+    10.0
 }
 
 impl Change {

@@ -16,6 +16,9 @@ pub struct Entity {
     pub id: String,
     /// What sort of part it is, in the system's own word.
     pub kind: String,
+    /// Its name in a sentence, such as "the database"; the id where there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub label: String,
     /// What it does, as a newcomer's manual would say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub describes: String,
@@ -27,7 +30,20 @@ pub struct Entity {
 impl Entity {
     /// An entity without a description.
     pub fn new(id: impl Into<String>, kind: impl Into<String>) -> Self {
-        Self { id: id.into(), kind: kind.into(), describes: String::new(), propagation: None }
+        Self {
+            id: id.into(),
+            kind: kind.into(),
+            label: String::new(),
+            describes: String::new(),
+            propagation: None,
+        }
+    }
+
+    /// Sets its name in a sentence.
+    #[must_use]
+    pub fn called(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
     }
 
     /// Says what it does.
@@ -70,5 +86,16 @@ impl Topology {
     /// The entity of that id.
     pub fn entity(&self, id: &str) -> Option<&Entity> {
         self.entities.iter().find(|e| e.id == id)
+    }
+
+    /// Its name as the owner of a signal: "the database's".
+    pub(crate) fn whose(&self, id: &str) -> String {
+        let label = self.label(id);
+        if label.ends_with('s') { format!("{label}'") } else { format!("{label}'s") }
+    }
+
+    /// Its name in a sentence: the label, or the id where there is none.
+    pub fn label<'a>(&'a self, id: &'a str) -> &'a str {
+        self.entity(id).map(|e| e.label.as_str()).filter(|label| !label.is_empty()).unwrap_or(id)
     }
 }

@@ -62,6 +62,16 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// Something that has to be absent: met where it is, missed with the row that shows it.
+    pub(super) fn expect_no(&mut self, weight: f64, found: Option<Changed<'a>>) {
+        self.expect(weight, found.map_or(Outcome::Met(None), |c| Outcome::Missed(Some(c.row))));
+    }
+
+    /// Something that may show: met where it does.
+    pub(super) fn expect_some(&mut self, weight: f64, found: Option<Changed<'a>>) {
+        self.expect(weight, found.map_or(Outcome::Unknown, |c| Outcome::Met(Some(c.row))));
+    }
+
     /// The rows shown in support of it.
     pub(super) fn cited(&self) -> Vec<RowId> {
         let mut rows = self.support();

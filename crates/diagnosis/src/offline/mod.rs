@@ -36,7 +36,7 @@ pub fn analyse(evidence: &Evidence) -> Diagnosis {
     let items = items(&view);
     let ranked = rank(&view, &items, mechanisms::cases(&view));
     match ranked.split_first() {
-        Some((cause, others)) if cause.score >= ENOUGH => found(&view, &items, cause, others),
+        Some((cause, others)) if confidence(cause, others) >= ENOUGH => found(&view, &items, cause, others),
         _ => inconclusive(&view, &ranked),
     }
 }
@@ -72,7 +72,7 @@ fn no_incident(view: &View<'_>) -> Diagnosis {
     let mut diagnosis = answer(Verdict::NoIncident);
     diagnosis.reasoning.push(step(Basis::Inferred, "no invariant was broken".to_owned(), Vec::new()));
     if let Some(c) = strongest(view.entities().flat_map(|e| view.changes(e))) {
-        let text = format!("{}, and every invariant held", say::entity_went(c));
+        let text = format!("{}, and every invariant held", say::went(view, c));
         diagnosis.reasoning.push(step(Basis::Observed, text, vec![c.row.id]));
     }
     diagnosis
@@ -102,12 +102,15 @@ fn inconclusive(view: &View<'_>, ranked: &[Ranked<'_>]) -> Diagnosis {
 fn found(view: &View<'_>, items: &[Item], cause: &Ranked<'_>, others: &[Ranked<'_>]) -> Diagnosis {
     let mut diagnosis = answer(Verdict::CauseFound);
     let mut first = hypothesis(view, cause, Status::Supported);
+    first.confidence = confidence(cause, others).min(MOST);
     first.chain = chain::chain(view, cause);
     let rivals = rivals::rivals(view, items, cause, others);
 
     diagnosis.reasoning = violations(view);
     diagnosis.reasoning.extend(effects(view, cause, &first));
-    diagnosis.reasoning.push(everything(view, items, cause));
+    if view.trust.topology {
+        diagnosis.reasoning.push(everything(view, items, cause));
+    }
     diagnosis.reasoning.extend(
         rivals
             .iter()
@@ -123,9 +126,15 @@ fn found(view: &View<'_>, items: &[Item], cause: &Ranked<'_>, others: &[Ranked<'
     if diagnosis.action.is_none() && !view.evidence.actions.is_empty() {
         diagnosis
             .unknowns
-            .push(format!("the catalogue has no action left for this: {}", cause.case.mechanism));
+            .push(format!("an action: none is left in the catalogue for what {}", cause.case.mechanism));
     }
     diagnosis
+}
+
+/// The score, less where another entity comes close.
+fn confidence(cause: &Ranked<'_>, others: &[Ranked<'_>]) -> f64 {
+    let second = others.iter().find(|o| o.case.entity != cause.case.entity).map_or(0.0, |o| o.score);
+    cause.score * cause.certainty * (1.0 - 0.4 * (second / cause.score.max(1e-9)).powi(4))
 }
 
 fn hypothesis(view: &View<'_>, ranked: &Ranked<'_>, status: Status) -> Hypothesis {
@@ -158,7 +167,7 @@ fn step(kind: Basis, text: String, cites: Vec<RowId>) -> Step {
 fn violations(view: &View<'_>) -> Vec<Step> {
     let mut rows: Vec<_> = view.entities().flat_map(|e| view.violations(e)).collect();
     rows.sort_by_key(|(row, v)| (v.t, row.id));
-    rows.into_iter().take(2).map(|v| step(Basis::Observed, say::broke(v), vec![v.0.id])).collect()
+    rows.into_iter().take(2).map(|v| step(Basis::Observed, say::broke(view, v), vec![v.0.id])).collect()
 }
 
 /// What was seen at the entities along the chain, the strongest change of each.
@@ -169,7 +178,7 @@ fn effects(view: &View<'_>, cause: &Ranked<'_>, first: &Hypothesis) -> Vec<Step>
         .filter_map(|link| view.graph.index(&link.effect))
         .filter_map(|e| strongest(view.changes(e).filter(|c| c.change.onset >= cause.began)))
         .take(3)
-        .map(|c: Changed<'_>| step(Basis::Observed, say::entity_went(c), vec![c.row.id]))
+        .map(|c: Changed<'_>| step(Basis::Observed, say::went(view, c), vec![c.row.id]))
         .collect()
 }
 
@@ -182,7 +191,7 @@ fn everything(view: &View<'_>, items: &[Item], cause: &Ranked<'_>) -> Step {
         .map(|(item, _)| item)
         .collect();
     let mut cites = vec![cause.case.trigger.row.id];
-    let id = say::name(view.graph.id(cause.case.entity));
+    let id = say::name(view, cause.case.entity);
     let text = if left.is_empty() {
         format!(
             "everything that changed lies where an effect of {id} can reach, and none of it began earlier"
@@ -195,17 +204,22 @@ fn everything(view: &View<'_>, items: &[Item], cause: &Ranked<'_>) -> Step {
     step(Basis::Inferred, text, cites)
 }
 
-/// What was not seen, nearest to the cause first.
+/// What the order of the candidates could not rest on, and what was not seen, nearest to the cause first.
 fn unknowns(view: &View<'_>, cause: Option<&Ranked<'_>>) -> Vec<String> {
+    let mut unknown = Vec::new();
+    if !view.trust.topology {
+        unknown.push(
+            "no dependencies lead from what changed to what was violated: deviations decided".to_owned(),
+        );
+    }
+    if !view.trust.onsets {
+        unknown.push("which change came first: they began together, as the invariant was broken".to_owned());
+    }
     let near = |e: &usize| cause.is_none_or(|c| c.case.entity != *e);
     let mut entities: Vec<usize> = view.entities().collect();
     entities.sort_by_key(near);
-    entities
-        .into_iter()
-        .flat_map(|e| view.gaps(e))
-        .take(3)
-        .map(|(row, gap)| {
-            format!("{} of {}: {} [{}]", say::name(&gap.signal), say::name(&gap.entity), gap.why, row.id)
-        })
-        .collect()
+    unknown.extend(entities.into_iter().flat_map(|e| view.gaps(e)).take(3).map(|(row, gap)| {
+        format!("{} of {}: {} [{}]", say::word(&gap.signal), say::word(&gap.entity), gap.why, row.id)
+    }));
+    unknown
 }

@@ -1,25 +1,36 @@
 //! Orders the candidates: how well the evidence fits the mechanism, and how much of the incident it explains.
 //!
 //! Walking the dependency graph from the symptom to the furthest anomalous entity finds more causes than any
-//! score of single signals. Here it falls out of what is explained: an entity further up reaches more of what
-//! changed, and what changed before a candidate did counts against it.
+//! score of single signals. Here it falls out of the share that is explained: an entity further up reaches more of the
+//! changes, and a change before the candidate's own counts against it. The rest is robust scores: how far beyond chance
+//! the entity's changes are, and how large. Where dependencies or onsets cannot be trusted ([`Trust`]), the explained
+//! share says less or nothing, and the scores decide.
+//!
+//! [`Trust`]: super::view::Trust
 
 use std::time::Duration;
 
 use crate::{
     evidence::{Change, Role, RowId},
+    graph::Carries,
     offline::{
         case::Case,
-        view::{View, earliest},
+        view::{Changed, View, first_of_the_loud},
     },
 };
 
-/// What is left of a candidate that rests on a single change.
-const ALONE: f64 = 0.6;
-/// A single change of this score is enough.
-const BEYOND_DOUBT: f64 = 20.0;
-/// What is left of a candidate that is likely an effect.
-const DOWNSTREAM: f64 = 0.6;
+/// What is left of a candidate that began after the violation.
+const LATE: f64 = 0.3;
+/// The weight of a violation beside the loudest change, which weighs 1.
+const VIOLATION: f64 = 1.5;
+/// What is left of a candidate whose mechanism does not fit at all.
+const LEAST_FIT: f64 = 0.5;
+/// What is left of a candidate that is taken for load without being declared so.
+const GUESSED: f64 = 0.85;
+/// Changes beyond chance by this much, multiplied, make certain; a single one counts as [`CLEAR`] at most.
+const CERTAIN: f64 = 12.0;
+const CLEAR: f64 = 6.0;
+const EXPECTED: f64 = 2.5;
 
 /// Something a cause has to explain.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +72,8 @@ pub(super) struct Ranked<'a> {
     pub(super) explains: Vec<bool>,
     /// 0 to 1.
     pub(super) score: f64,
+    /// How far what it explains is beyond chance, 0 to 1.
+    pub(super) certainty: f64,
 }
 
 /// What has to be explained: every violated entity, every entity that changed, and every change from outside.
@@ -71,91 +84,95 @@ pub(super) fn items(view: &View<'_>) -> Vec<Item> {
         violations.sort_by_key(|(_, v)| v.t);
         if let Some((row, v)) = violations.first() {
             let (seen, slack) = (v.t, Duration::ZERO);
-            items.push(Item { entity, row: row.id, seen, slack, weight: 2.0, role: None });
+            items.push(Item { entity, row: row.id, seen, slack, weight: VIOLATION, role: None });
         }
-        let inner = || view.changes(entity).filter(|c| !c.change.role.is_exogenous());
-        if let Some(c) = earliest(inner().filter(|c| c.change.is_sustained())) {
-            items.push(Item::of(entity, c.row.id, c.change, 1.0));
-        } else if let Some(c) = earliest(inner()) {
-            items.push(Item::of(entity, c.row.id, c.change, 0.3));
+        let lasting = || view.changes(entity).filter(|c| c.change.is_sustained());
+        let inner = lasting().filter(|c| !c.change.role.is_exogenous());
+        if let Some(c) = first_of_the_loud(inner) {
+            items.push(Item::of(entity, c.row.id, c.change, view.loud(c.change)));
         }
-        let outer = view.changes(entity).filter(|c| c.change.role.is_exogenous());
-        items.extend(outer.map(|c| Item::of(entity, c.row.id, c.change, 1.0)));
+        let restarted = |c: &Changed<'_>| c.change.role == Role::Uptime || c.change.is_sustained();
+        let outer = view.changes(entity).filter(|c| c.change.role.is_exogenous()).filter(restarted);
+        items.extend(outer.map(|c| Item::of(entity, c.row.id, c.change, view.loud(c.change))));
     }
     items
 }
 
+/// The loudest entity and the largest change.
+struct Most {
+    loudness: f64,
+    size: f64,
+}
+
 /// The candidates, best first.
 pub(super) fn rank<'a>(view: &View<'a>, items: &[Item], cases: Vec<Case<'a>>) -> Vec<Ranked<'a>> {
-    let mut ranked: Vec<Ranked<'a>> = cases.into_iter().map(|case| weigh(view, items, case)).collect();
+    let most = |of: &dyn Fn(usize) -> f64| view.entities().map(of).fold(0.0, f64::max);
+    let most = Most { loudness: most(&|e| view.loudness(e)), size: most(&|e| view.size(e)) };
+    let mut ranked: Vec<Ranked<'a>> = cases.into_iter().map(|case| weigh(view, items, &most, case)).collect();
     ranked.sort_by(|a, b| {
         b.score
             .total_cmp(&a.score)
             .then(a.began.cmp(&b.began))
-            .then(b.case.trigger.change.score.total_cmp(&a.case.trigger.change.score))
+            .then(b.case.trigger.change.excess.total_cmp(&a.case.trigger.change.excess))
     });
     ranked
 }
 
-fn weigh<'a>(view: &View<'a>, items: &[Item], case: Case<'a>) -> Ranked<'a> {
-    let mut reach = view.graph.reach(case.entity, case.carries);
+fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ranked<'a> {
+    let mut reach = view.reach(case.entity, case.carries);
     for &entity in &case.also_explains {
         reach[entity] = true;
     }
     let support = case.support();
-    let began = view
-        .changes(case.entity)
-        .filter(|c| support.contains(&c.row.id))
-        .map(|c| c.change.earliest())
-        .min()
-        .unwrap_or_else(|| case.trigger.change.earliest());
+    let began = case.trigger.change.earliest();
     let explains: Vec<bool> = items
         .iter()
-        .map(|item| support.contains(&item.row) || explains(&case, began, &reach, item))
+        .map(|item| support.contains(&item.row) || explains(view, &case, began, &reach, item))
         .collect();
 
     let total: f64 = items.iter().map(|i| i.weight).sum();
     let covered: f64 = items.iter().zip(&explains).filter(|(_, e)| **e).map(|(i, _)| i.weight).sum();
     let coverage = if total > 0.0 { covered / total } else { 0.0 };
-    let in_time = view.first_violation().is_none_or(|t| began <= t);
-    let strength = (1.0 + case.trigger.change.score).ln() / 101_f64.ln();
-    let mut score = case.fit.share() * coverage.sqrt() * (0.9 + 0.1 * strength.min(1.0));
-    if !in_time {
-        score *= 0.3;
+    let share = |own: f64, most: f64| if most > 0.0 { own / most } else { 0.0 };
+    let loud = share(view.loudness(case.entity), most.loudness);
+    let large = share(view.size(case.entity), most.size);
+    let fit = LEAST_FIT + (1.0 - LEAST_FIT) * case.fit.share();
+    let mut score = fit * coverage * (loud * large).sqrt();
+    if view.first_violation().is_some_and(|t| began > t) {
+        score *= LATE;
     }
-    if !is_corroborated(view, &case, began, &reach) {
-        score *= ALONE;
+    if case.carries == Carries::Load && case.trigger.change.role == Role::Other {
+        score *= GUESSED;
     }
-    if is_downstream(view, &case, &reach) {
-        score *= DOWNSTREAM;
-    }
-    Ranked { began, reach, explains, score, case }
-}
 
-/// Whether the trigger is either beyond doubt or not the only change the case explains: among many signals, one
-/// always strays a little.
-fn is_corroborated(view: &View<'_>, case: &Case<'_>, began: Duration, reach: &[bool]) -> bool {
-    let others = view
+    // what is barely beyond chance takes several changes that agree
+    let near = view.graph.related(case.entity);
+    let agrees = |c: &Changed<'_>| view.may_precede(case.trigger.change, c.change);
+    let beyond: f64 = view
         .entities()
-        .filter(|&e| reach[e])
-        .flat_map(|e| view.changes(e))
-        .filter(|c| c.row.id != case.trigger.row.id && c.change.onset >= began);
-    case.trigger.change.score >= BEYOND_DOUBT || others.take(1).count() > 0
-}
-
-/// Whether something the entity depends on was unwell as early, and the case does not say why: then it is more
-/// likely an effect than a cause.
-fn is_downstream(view: &View<'_>, case: &Case<'_>, reach: &[bool]) -> bool {
-    let trigger = case.trigger.change;
-    !trigger.role.is_exogenous()
-        && view.graph.below(case.entity).into_iter().filter(|&e| !reach[e]).any(|e| {
-            let other = view.changes(e).filter(|c| c.change.role == Role::Other && c.change.is_sustained());
-            view.unwell(e).chain(other).any(|c| c.change.earliest() <= trigger.onset)
+        .filter(|&e| reach[e] && near[e])
+        .flat_map(|e| view.changes(e).filter(move |c| e == case.entity || agrees(c)))
+        .filter(|c| c.change.is_sustained() || support.contains(&c.row.id))
+        .map(|c| {
+            // what the mechanism led to expect says more than what merely happened as well
+            let expected = case.supports.contains(&c.row.id) && c.row.id != case.trigger.row.id;
+            c.change.excess.clamp(if expected { EXPECTED } else { 1.0 }, CLEAR).ln() * view.share(c.change)
         })
+        .sum();
+    // a load that came and went at the very moment of the violation is no chance
+    let trigger = case.trigger.change;
+    let at_once = |t: Duration| {
+        !trigger.is_sustained() && trigger.earliest() <= t && t <= trigger.onset + trigger.onset_err
+    };
+    let beyond = beyond + if view.first_violation().is_some_and(at_once) { EXPECTED.ln() } else { 0.0 };
+    let certainty = (beyond / CERTAIN.ln()).min(1.0).powf(0.7);
+    Ranked { began, reach, explains, score, certainty, case }
 }
 
-fn explains(case: &Case<'_>, began: Duration, reach: &[bool], item: &Item) -> bool {
-    if !reach[item.entity] || item.seen < began {
+fn explains(view: &View<'_>, case: &Case<'_>, began: Duration, reach: &[bool], item: &Item) -> bool {
+    // onsets are dated to a sample; where only they can decide, every sample counts
+    let resolution = if view.trust.topology { case.trigger.change.onset_err } else { Duration::ZERO };
+    if !reach[item.entity] || (view.trust.onsets && item.seen + resolution < began) {
         return false;
     }
     match item.role {
@@ -163,7 +180,9 @@ fn explains(case: &Case<'_>, began: Duration, reach: &[bool], item: &Item) -> bo
         Some(Role::Setting) => false,
         Some(Role::Uptime) => item.entity == case.entity,
         // load may be an effect, of retries for one, but then it comes clearly later
-        Some(Role::Demand) => item.seen.saturating_sub(item.slack) > case.trigger.change.onset,
+        Some(Role::Demand) => {
+            case.carries == Carries::Load || item.seen.saturating_sub(item.slack) > case.trigger.change.onset
+        }
         _ => true,
     }
 }

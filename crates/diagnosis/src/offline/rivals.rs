@@ -5,7 +5,7 @@ use crate::{
     graph::Carries,
     offline::{
         rank::{Item, Ranked},
-        say::{broke, entity_went, list, name, stayed, went},
+        say::{broke, its, list, name, stayed, went},
         view::{Changed, View},
     },
     result::{Hypothesis, Mechanism, Status},
@@ -59,7 +59,11 @@ fn minor(view: &View<'_>, cause: &Ranked<'_>) -> Option<Hypothesis> {
     let mut slight = refuted(
         change.entity.clone(),
         Mechanism::Unexplained,
-        format!("{} changed as well: {}", name(&change.entity), went(Changed { row, change })),
+        format!(
+            "{} changed as well: {}",
+            name(view, view.graph.index(&change.entity)?),
+            its(Changed { row, change })
+        ),
         Vec::new(),
     );
     slight.status = Status::Open;
@@ -141,11 +145,11 @@ fn well(view: &View<'_>, entity: usize) -> Option<Hypothesis> {
     .filter_map(|(role, mechanism)| Some((view.steady(entity, &[role]).next()?, mechanism)))
     .collect();
     let mechanism = rows.first()?.1;
-    let said: Vec<String> = rows.iter().take(2).map(|(row, _)| stayed(*row)).collect();
+    let said: Vec<String> = rows.iter().take(2).map(|(row, _)| stayed(view, *row)).collect();
     Some(refuted(
         view.graph.id(entity).to_owned(),
         mechanism,
-        format!("{} failed: no, {}", name(view.graph.id(entity)), list(&said)),
+        format!("{} failed: no, {}", name(view, entity), list(&said)),
         rows.iter().map(|(row, _)| row.0.id).collect(),
     ))
 }
@@ -163,8 +167,8 @@ fn idle(view: &View<'_>, violated: usize, cause: &Ranked<'_>) -> Option<Hypothes
         .find_map(|e| Some((e, view.steady(e, &[Role::Demand]).next()?)))?;
     Some(refuted(
         view.graph.id(entity).to_owned(),
-        if local { Mechanism::LoadOutranPropagation } else { Mechanism::Saturation },
-        format!("the load rose: no, {}", stayed(row)),
+        if local { Mechanism::LoadOutranPropagation } else { Mechanism::MoreLoad },
+        format!("the load rose: no, {}", stayed(view, row)),
         vec![row.0.id],
     ))
 }
@@ -192,16 +196,16 @@ pub(super) fn why_not(view: &View<'_>, rival: &Hypothesis) -> Option<(String, Ve
         .filter_map(|id| {
             let row = view.evidence.row(*id)?;
             match &row.fact {
-                Fact::Steady(s) => Some(stayed((row, s))),
-                Fact::Change(c) => Some(entity_went(Changed { row, change: c })),
-                Fact::Violation(v) => Some(broke((row, v))),
+                Fact::Steady(s) => Some(stayed(view, (row, s))),
+                Fact::Change(c) => Some(went(view, Changed { row, change: c })),
+                Fact::Violation(v) => Some(broke(view, (row, v))),
                 Fact::Gap(_) => None,
             }
         })
         .take(2)
         .collect();
     (!said.is_empty()).then(|| {
-        let text = format!("not {} ({}): {}", name(&rival.entity), rival.mechanism, list(&said));
-        (text, rival.against.clone())
+        let entity = view.graph.index(&rival.entity).map_or_else(String::new, |e| name(view, e));
+        (format!("it is not that {entity} {}: {}", rival.mechanism, list(&said)), rival.against.clone())
     })
 }

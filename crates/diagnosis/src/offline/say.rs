@@ -2,34 +2,61 @@
 
 use crate::{
     evidence::{Change, Direction, Row, Steady, Violation, rounded},
-    figure::{figure, with_unit},
-    offline::view::Changed,
+    figure::{moment, pair, short, with, with_unit},
+    offline::view::{Changed, View},
 };
 
-/// A name as it can stand in a sentence: in quotes when it could be taken for a number.
-pub(super) fn name(id: &str) -> String {
-    if id.chars().any(char::is_alphabetic) { id.to_owned() } else { format!("{id:?}") }
+/// The name of an entity in a sentence.
+pub(super) fn name(view: &View<'_>, entity: usize) -> String {
+    let declared = &view.evidence.topology.entities[entity];
+    word(if declared.label.is_empty() { &declared.id } else { &declared.label })
 }
 
-/// A value with its unit, which could be taken for a number as well.
-fn amount(value: f64, unit: &str) -> String {
-    if unit.chars().any(char::is_numeric) { with_unit(value, &name(unit)) } else { with_unit(value, unit) }
+/// "the database's", as it can stand in a sentence.
+fn whose_name(view: &View<'_>, id: &str) -> String {
+    let name = view.graph.index(id).map_or_else(|| word(id), |entity| name(view, entity));
+    if name.ends_with('s') { format!("{name}'") } else { format!("{name}'s") }
 }
 
-/// "lag rose from 0.1 to 9.8 s at 20.2 s [E3]"; of what moves anyway, "total fell to 4 instead of 61.5 at 20.2 s [E3]".
-pub(super) fn went(c: Changed<'_>) -> String {
-    let (signal, verb) = (name(&c.change.signal), verb(c.change));
-    let (before, after) = (figure(c.change.before.median), amount(c.change.extreme(), &c.change.unit));
+/// A word as it can stand in a sentence: in quotes when it could be taken for a number.
+pub(super) fn word(text: &str) -> String {
+    if text.chars().any(char::is_alphabetic) { text.to_owned() } else { format!("{text:?}") }
+}
+
+/// A unit, which could be taken for a number as well.
+fn unit(unit: &str) -> String {
+    if unit.chars().any(char::is_numeric) { word(unit) } else { unit.to_owned() }
+}
+
+/// "at 20.2 s", the moment of a change.
+pub(super) fn at(c: Changed<'_>) -> String {
+    format!("at {} s", moment(rounded(c.change.onset)))
+}
+
+/// "lag rose from 0.1 to 9.8 s [E3]"; of what moves anyway, "total fell to 4 instead of 61.5 [E3]".
+fn moved(c: Changed<'_>) -> String {
+    let (before, after) = pair(c.change.before.median, c.change.extreme());
+    let after = with(&after, &unit(&c.change.unit));
     let moved = match c.change.before.slope {
         None => format!("from {before} to {after}"),
         Some(_) => format!("to {after} instead of {before}"),
     };
-    format!("{signal} {verb} {moved} at {} s [{}]", rounded(c.change.onset), c.row.id)
+    format!("{} {} {moved} [{}]", word(&c.change.signal), verb(c.change), c.row.id)
 }
 
-/// The same with the entity in front.
-pub(super) fn entity_went(c: Changed<'_>) -> String {
-    format!("{}'s {}", name(&c.change.entity), went(c))
+/// "its lag rose from 0.1 to 9.8 s [E3]".
+pub(super) fn its(c: Changed<'_>) -> String {
+    format!("its {}", moved(c))
+}
+
+/// "w2's lag rose from 0.1 to 9.8 s [E3]".
+pub(super) fn whose(view: &View<'_>, c: Changed<'_>) -> String {
+    format!("{} {}", whose_name(view, &c.change.entity), moved(c))
+}
+
+/// The same with the moment.
+pub(super) fn went(view: &View<'_>, c: Changed<'_>) -> String {
+    format!("{} {}", whose(view, c), at(c))
 }
 
 fn verb(change: &Change) -> &'static str {
@@ -41,26 +68,30 @@ fn verb(change: &Change) -> &'static str {
     }
 }
 
-/// "w2's lag stayed at 0.1 s [E9]".
-pub(super) fn stayed((row, steady): (&Row, &Steady)) -> String {
+/// "lag stayed at 0.1 s [E9]".
+pub(super) fn held((row, steady): (&Row, &Steady)) -> String {
     format!(
-        "{}'s {} stayed at {} [{}]",
-        name(&steady.entity),
-        name(&steady.signal),
-        amount(steady.median, &steady.unit),
+        "{} stayed at {} [{}]",
+        word(&steady.signal),
+        with_unit(steady.median, &unit(&steady.unit)),
         row.id
     )
 }
 
+/// "w2's lag stayed at 0.1 s [E9]".
+pub(super) fn stayed(view: &View<'_>, steady: (&Row, &Steady)) -> String {
+    format!("{} {}", whose_name(view, &steady.1.entity), held(steady))
+}
+
 /// "w1 broke no-loss at 21 s: 40 where 2 was allowed [E1]".
-pub(super) fn broke((row, v): (&Row, &Violation)) -> String {
+pub(super) fn broke(view: &View<'_>, (row, v): (&Row, &Violation)) -> String {
     format!(
         "{} broke {} at {} s: {} where {} is in order [{}]",
-        name(&v.entity),
-        name(&v.invariant),
-        rounded(v.t),
-        figure(v.observed),
-        figure(v.bound),
+        view.graph.index(&v.entity).map_or_else(|| word(&v.entity), |entity| name(view, entity)),
+        word(&v.invariant),
+        moment(rounded(v.t)),
+        short(v.observed),
+        short(v.bound),
         row.id
     )
 }

@@ -4,17 +4,37 @@ use std::time::Duration;
 
 use crate::{
     evidence::{Change, Direction, Evidence, Fact, Gap, Role, Row, Shape, Steady, Violation},
-    graph::Graph,
+    graph::{Carries, Graph},
 };
 
 /// Progress is stalled, not just slower, when its age grew by this factor.
 const STALLED: f64 = 4.0;
+/// A change so many times beyond chance is as clear as any.
+const CLEAR: f64 = 5.0;
+/// A change by this factor, as a logarithm, is as large as any: about twenty times.
+const LARGEST: f64 = 3.0;
+/// Levels may differ by this factor, as a logarithm, between two recordings.
+const OTHERWISE: f64 = 0.25;
 
 /// Rows by entity, and the graph.
 pub(super) struct View<'a> {
     pub(super) evidence: &'a Evidence,
     pub(super) graph: Graph<'a>,
+    /// How far the ways of ranking can be trusted.
+    pub(super) trust: Trust,
     rows: Vec<Vec<&'a Row>>,
+    loudness: Vec<f64>,
+    /// By how many times signals of a role changed that all changed at once.
+    usual: Vec<(Role, f64)>,
+}
+
+/// What the evidence itself says about how to read it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Trust {
+    /// Dependencies connect what changed with what was violated.
+    pub(super) topology: bool,
+    /// The changes began at different times, and not all at the very moment at which the run is cut.
+    pub(super) onsets: bool,
 }
 
 /// A change with its row.
@@ -33,7 +53,106 @@ impl<'a> View<'a> {
                 rows[entity].push(row);
             }
         }
-        Self { evidence, graph, rows }
+        let mut view = Self {
+            evidence,
+            graph,
+            rows,
+            loudness: Vec::new(),
+            usual: Vec::new(),
+            trust: Trust { topology: true, onsets: true },
+        };
+        view.loudness = view.entities().map(|e| view.loudness_of(e)).collect();
+        view.trust = view.trusted();
+        if !view.trust.onsets {
+            view.usual = view.usual_ratios();
+        }
+        view.loudness = view.entities().map(|e| view.loudness_of(e)).collect();
+        view
+    }
+
+    /// How far beyond chance a change is. Between two recordings all levels may be others, by about the same factor where
+    /// signals play the same part: what goes beyond that counts.
+    pub(super) fn loud(&self, change: &Change) -> f64 {
+        loudness(change) * self.share(change)
+    }
+
+    /// How much of a change cannot be the difference between two recordings, 0 to 1.
+    pub(super) fn share(&self, change: &Change) -> f64 {
+        if self.trust.onsets { 1.0 } else { (self.size_of(change) / OTHERWISE).min(1.0) }
+    }
+
+    /// By how many times a signal changed, as a logarithm; beyond what others of its role did, where all changed at once.
+    fn size_of(&self, change: &Change) -> f64 {
+        let own = ratio(change);
+        let usual = self.usual.iter().find(|(role, _)| *role == change.role).map_or(0.0, |(_, usual)| *usual);
+        (own - usual).abs().min(LARGEST)
+    }
+
+    /// The median of the changes of each role that four entities or more have.
+    fn usual_ratios(&self) -> Vec<(Role, f64)> {
+        let mut all: Vec<(Role, f64)> = Vec::new();
+        for c in self.entities().flat_map(|e| self.changes(e)) {
+            if !matches!(c.change.role, Role::Availability | Role::Setting) && ratio(c.change).abs() < LARGEST
+            {
+                all.push((c.change.role, ratio(c.change)));
+            }
+        }
+        all.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        let groups = all.chunk_by(|a, b| a.0 == b.0).filter(|group| group.len() >= 4);
+        groups.map(|group| group[group.len() / 2]).collect()
+    }
+
+    /// The loudest change of an entity, and a little of the next two: a cause shows in more than one way.
+    fn loudness_of(&self, entity: usize) -> f64 {
+        let mut all: Vec<f64> = self.changes(entity).map(|c| self.loud(c.change)).collect();
+        if self.is_silent(entity) {
+            all.push(1.0);
+        }
+        all.sort_by(|a, b| b.total_cmp(a));
+        all.iter().zip([1.0, 0.3, 0.1]).map(|(loud, share)| loud * share).sum()
+    }
+
+    /// Most of what changed has to be connected with what was violated; of many changes, some have to begin before the
+    /// run is cut. Where two recordings are spliced, all do at the cut.
+    fn trusted(&self) -> Trust {
+        let mut near = vec![false; self.graph.len()];
+        for (_, v) in self.evidence.violations() {
+            if let Some(at) = self.graph.index(&v.entity) {
+                for (e, reached) in self.graph.related(at).into_iter().enumerate() {
+                    near[e] |= reached;
+                }
+            }
+        }
+        let connected: f64 = self.entities().filter(|&e| near[e]).map(|e| self.loudness[e]).sum();
+        let total: f64 = self.loudness.iter().sum();
+        let cut = self.evidence.spans.incident.from;
+        let lasting = self.entities().flat_map(|e| self.changes(e)).map(|c| c.change);
+        let changes: Vec<_> = lasting.filter(|c| c.is_sustained()).collect();
+        let at_cut = changes.iter().filter(|c| c.onset >= cut && c.earliest() <= cut).count();
+        Trust {
+            topology: !self.evidence.topology.edges.is_empty() && connected >= 0.5 * total,
+            onsets: changes.len() < 2 || at_cut * 4 < changes.len() * 3,
+        }
+    }
+
+    /// By how many times the entity's signals changed at most, as a logarithm.
+    pub(super) fn size(&self, entity: usize) -> f64 {
+        self.changes(entity).map(|c| self.size_of(c.change)).fold(0.0, f64::max)
+    }
+
+    /// How far beyond chance the entity's signals went, 0 to a little more than 1.
+    pub(super) fn loudness(&self, entity: usize) -> f64 {
+        self.loudness[entity]
+    }
+
+    /// Every entity an effect can reach; without a topology to be trusted, it may be any.
+    pub(super) fn reach(&self, entity: usize, carries: Carries) -> Vec<bool> {
+        if self.trust.topology { self.graph.reach(entity, carries) } else { vec![true; self.graph.len()] }
+    }
+
+    /// Whether `a` may have begun before `b`, as far as their onsets tell.
+    pub(super) fn may_precede(&self, a: &Change, b: &Change) -> bool {
+        !self.trust.onsets || a.earliest() <= b.onset
     }
 
     pub(super) fn entities(&self) -> std::ops::Range<usize> {
@@ -43,7 +162,9 @@ impl<'a> View<'a> {
     /// The changes that say something.
     pub(super) fn changes(&self, entity: usize) -> impl Iterator<Item = Changed<'a>> {
         self.rows[entity].iter().filter_map(|&row| match &row.fact {
-            Fact::Change(change) if is_material(change) => Some(Changed { row, change }),
+            Fact::Change(change) if is_material(change) && !is_improvement(change) => {
+                Some(Changed { row, change })
+            }
             _ => None,
         })
     }
@@ -101,10 +222,22 @@ impl<'a> View<'a> {
         self.rows[entity].iter().any(|r| r.role().is_some_and(|role| roles.contains(&role)))
     }
 
-    /// The row that says the entity no longer answers.
+    /// The row that says the entity no longer answers; of one that can no longer be measured, that nothing is done.
     pub(super) fn unavailable(&self, entity: usize) -> Option<Changed<'a>> {
+        let idle = [Role::Demand, Role::Throughput];
+        let stopped = |c: &Changed<'a>| c.change.extreme() <= 0.05 * c.change.before.median;
         self.lasting(entity, &[Role::Availability], Direction::Down)
             .find(|c| c.change.extreme() <= 0.5 * c.change.before.median)
+            .or_else(|| {
+                self.lasting(entity, &idle, Direction::Down).find(stopped).filter(|_| self.is_silent(entity))
+            })
+    }
+
+    /// Whether half of what the entity reports is no longer seen.
+    fn is_silent(&self, entity: usize) -> bool {
+        let signals = self.rows[entity].iter().filter(|r| r.signal().is_some()).count();
+        let gone = self.gaps(entity).filter(|(_, gap)| gap.from > self.evidence.spans.baseline.to).count();
+        gone > 0 && gone * 2 >= signals
     }
 
     /// Whether the entity still answers: seen to be available, or answering as fast as ever. `None` when it
@@ -118,25 +251,26 @@ impl<'a> View<'a> {
         seen.then_some(true)
     }
 
-    /// The earliest change on something `entity` depends on that says it is unwell, no later than `by`.
-    pub(super) fn unwell_below(&self, entity: usize, by: Duration) -> Option<Changed<'a>> {
+    /// The earliest change on something `entity` depends on that says it is unwell, no later than `than` and at least as
+    /// far beyond chance.
+    pub(super) fn unwell_below(&self, entity: usize, than: &Change) -> Option<Changed<'a>> {
         let below = self.graph.below(entity);
-        earliest(below.into_iter().flat_map(|e| self.unwell(e)).filter(|c| c.change.earliest() <= by))
+        earliest(
+            below
+                .into_iter()
+                .flat_map(|e| self.unwell(e))
+                .filter(|c| self.may_precede(c.change, than) && self.loud(c.change) >= 0.8 * self.loud(than)),
+        )
     }
 
     /// The lasting changes that say the entity itself is unwell.
     pub(super) fn unwell(&self, entity: usize) -> impl Iterator<Item = Changed<'a>> {
         let partial = self.ages_hold(entity);
         self.changes(entity).filter(move |c| {
-            let bad = match c.change.role {
-                Role::Availability => Direction::Down,
-                Role::Uptime => return c.change.direction == Direction::Down,
-                // one of several paths that stalled says little about the entity they lead to
-                Role::ProgressAge if partial => return false,
-                role if role.is_health() => Direction::Up,
-                _ => return false,
-            };
-            c.change.direction == bad && c.change.is_sustained()
+            // one of several paths that stalled says little about the entity they lead to
+            let stalled = c.change.role == Role::ProgressAge && partial;
+            let restarted = c.change.role == Role::Uptime;
+            c.change.role.is_health() && !stalled && (restarted || c.change.is_sustained())
         })
     }
 
@@ -153,7 +287,8 @@ impl<'a> View<'a> {
     pub(super) fn load_rise(&self, entity: usize, by: Duration) -> Option<Changed<'a>> {
         let sources = self.graph.above(entity).into_iter().chain([entity]);
         earliest(sources.flat_map(|e| self.changes(e)).filter(|c| {
-            matches!(c.change.role, Role::Demand | Role::Throughput)
+            c.change.is_sustained()
+                && matches!(c.change.role, Role::Demand | Role::Throughput)
                 && c.change.direction == Direction::Up
                 && c.change.earliest() <= by
                 && rose_by(c.change, 1.5)
@@ -176,8 +311,38 @@ fn is_material(change: &Change) -> bool {
     match change.role {
         Role::ProgressAge => change.shape == Shape::Ramp && rose_by(change, STALLED),
         Role::Uptime => change.direction == Direction::Down && change.extreme() <= 0.5 * change.before.median,
-        _ => true,
+        // what stops to grow has lost nothing
+        Role::Volume if change.before.slope.is_some() => change.direction == Direction::Up,
+        // less load is seldom at fault
+        Role::Demand if change.direction == Direction::Down => change.extreme() <= 0.5 * change.before.median,
+        Role::Demand | Role::Throughput | Role::Volume | Role::Lost | Role::Availability | Role::Setting => {
+            true
+        }
+        // what passed at once may be a stray sample
+        _ => change.is_sustained(),
     }
+}
+
+/// Whether a signal went the good way, where its role has one.
+fn is_improvement(change: &Change) -> bool {
+    change.role.bad_direction().is_some_and(|bad| bad != change.direction)
+}
+
+/// The logarithm of after by before, up to [`LARGEST`] in either direction; of what is available, what was lost counts.
+fn ratio(change: &Change) -> f64 {
+    let (before, after) = (change.before.median.abs(), change.extreme().abs());
+    let ratio = match change.role {
+        Role::Availability => (1.0 + 20.0 * (before - after) / before).ln(),
+        _ if before > 0.0 && after > 0.0 => (after / before).ln(),
+        _ => LARGEST,
+    };
+    if ratio.is_nan() { LARGEST } else { ratio.clamp(-LARGEST, LARGEST) }
+}
+
+/// How far beyond chance a change is, up to 1 on a logarithmic scale; what passed counts half.
+pub(super) fn loudness(change: &Change) -> f64 {
+    let loud = ((1.0 + change.excess).ln() / (1.0 + CLEAR).ln()).min(1.0);
+    if change.is_sustained() { loud } else { 0.5 * loud }
 }
 
 /// Whether a signal went up by at least that factor; from zero, any rise counts.
@@ -185,18 +350,25 @@ pub(super) fn rose_by(change: &Change, factor: f64) -> bool {
     change.direction == Direction::Up && change.extreme() >= factor * change.before.median
 }
 
+/// The change furthest beyond chance, the earlier of equals.
 pub(super) fn strongest<'a>(changes: impl Iterator<Item = Changed<'a>>) -> Option<Changed<'a>> {
     changes.reduce(|best, c| {
-        let better =
-            c.change.score.total_cmp(&best.change.score).then(best.change.onset.cmp(&c.change.onset));
-        if better.is_gt() { c } else { best }
+        let louder = loudness(c.change).total_cmp(&loudness(best.change));
+        if louder.then(best.change.onset.cmp(&c.change.onset)).is_gt() { c } else { best }
     })
 }
 
 pub(super) fn earliest<'a>(changes: impl Iterator<Item = Changed<'a>>) -> Option<Changed<'a>> {
     changes.reduce(|best, c| {
-        let earlier =
-            c.change.onset.cmp(&best.change.onset).then(best.change.score.total_cmp(&c.change.score));
+        let earlier = c.change.onset.cmp(&best.change.onset);
+        let earlier = earlier.then(loudness(best.change).total_cmp(&loudness(c.change)));
         if earlier.is_lt() { c } else { best }
     })
+}
+
+/// The earliest of the changes that are at least half as loud as the loudest: what is faint may be a wobble before.
+pub(super) fn first_of_the_loud<'a>(changes: impl Iterator<Item = Changed<'a>>) -> Option<Changed<'a>> {
+    let all: Vec<Changed<'a>> = changes.collect();
+    let most = all.iter().map(|c| loudness(c.change)).fold(0.0, f64::max);
+    earliest(all.into_iter().filter(|c| loudness(c.change) >= 0.5 * most))
 }

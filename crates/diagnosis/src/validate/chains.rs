@@ -41,7 +41,7 @@ pub(super) fn carries(check: &Check<'_>, h: &Hypothesis) -> Carries {
     );
     let by_rows = h.supports.iter().filter_map(|id| check.evidence.row(*id)).any(|row| {
         row.entity() == h.entity
-            && row.change().is_some_and(|c| matches!(c.role, Role::Demand | Role::Setting))
+            && row.change().is_some_and(|c| matches!(c.role, Role::Demand | Role::Setting | Role::Other))
     });
     if by_kind || by_rows { Carries::Load } else { Carries::Fault }
 }

@@ -103,7 +103,7 @@ impl Names {
                 Fact::Gap(_) => {}
             }
         }
-        evidence.topology.entities.iter().flat_map(|e| [&e.id, &e.kind]).for_each(|t| name(t));
+        evidence.topology.entities.iter().flat_map(|e| [&e.id, &e.kind, &e.label]).for_each(|t| name(t));
         evidence.actions.iter().for_each(|a| name(&a.id));
         diagnosis.hypotheses.iter().for_each(|h| {
             // "H2", and nothing longer, lest an id smuggle a figure in

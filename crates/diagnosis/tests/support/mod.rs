@@ -4,8 +4,8 @@
 
 #[cfg(feature = "llm")]
 pub(crate) mod model;
+#[path = "../../examples/suite/rng.rs"]
 pub(crate) mod rng;
-pub(crate) mod synthetic;
 pub(crate) mod system;
 
 use diagnosis::{Evidence, Validated, offline, text};

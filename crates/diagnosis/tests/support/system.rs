@@ -164,7 +164,7 @@ pub(crate) fn run(seed: u64, fault: Fault, when: f64, length: f64) -> Run {
 
         // work arrives
         let factor = if fault == Fault::HighLoad && began { 5.0 } else { 1.0 };
-        let mut arriving = f64::from(rng.poisson(load * factor * STEP));
+        let mut arriving = rng.poisson(load * factor * STEP);
         let mut surge = 0.0;
         if let Fault::Surge(n) = fault
             && first
@@ -294,7 +294,11 @@ fn declared() -> Vec<SignalSeries> {
 pub(crate) fn described(incident: &str) -> EvidenceBuilder {
     let mut builder = EvidenceBuilder::new(incident)
         .entity(Entity::new("source", "load").describes("sends work to the workers in turn"))
-        .entity(Entity::new("base", "database").describes("keeps what every worker handed over"))
+        .entity(
+            Entity::new("base", "database")
+                .called("the base")
+                .describes("keeps what every worker handed over"),
+        )
         .entity(Entity::new("pool", "resource").describes("what the workers share out"));
     for w in WORKERS {
         builder = builder

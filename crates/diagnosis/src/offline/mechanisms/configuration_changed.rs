@@ -5,7 +5,7 @@ use crate::{
     graph::Carries,
     offline::{
         case::{Case, Outcome},
-        say::{name, went},
+        say::{at, its, name},
         view::{View, earliest},
     },
     result::Mechanism,
@@ -22,17 +22,17 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
             .flat_map(|e| view.changes(e))
             .filter(|c| c.change.role != Role::Setting && c.change.onset >= trigger.change.earliest()),
     );
-    case.expect(1.0, follows.map_or(Outcome::Unknown, |c| Outcome::Met(Some(c.row))));
+    case.expect_some(1.0, follows);
 
     let before = earliest(
         view.entities().flat_map(|e| view.unwell(e)).filter(|c| c.change.onset < trigger.change.earliest()),
     );
-    case.expect(3.0, before.map_or(Outcome::Met(None), |c| Outcome::Missed(Some(c.row))));
+    case.expect_no(3.0, before);
 
     let in_time = view.first_violation().is_none_or(|t| trigger.change.earliest() <= t);
     case.expect(3.0, Outcome::known(Some(in_time)));
 
     case.statement =
-        format!("the configuration of {} changed: {}", name(view.graph.id(entity)), went(trigger));
+        format!("the configuration of {} changed {}: {}", name(view, entity), at(trigger), its(trigger));
     Some(case)
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use crate::{
     evidence::{PROPAGATION, Role, rounded},
+    figure::short,
     graph::Carries,
     offline::{
         case::{Case, Outcome},
-        say::{list, name, stayed, went},
+        say::{at, its, list, name},
         view::{View, rose_by, strongest},
     },
     result::Mechanism,
@@ -41,7 +42,7 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
                 && rose_by(c.change, SURGE)
         })
     });
-    case.expect(1.5, passed_on.map_or(Outcome::Met(None), |c| Outcome::Missed(Some(c.row))));
+    case.expect_no(1.5, passed_on);
 
     // what is decided from stale state is decided while it is stale: an exchange later everybody knows
     let stale_until = trigger.change.onset + 2 * shortest;
@@ -66,13 +67,13 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     );
 
     // nothing below may have been unwell before: then it was not the load
-    let ill = view.unwell_below(entity, trigger.change.onset);
-    case.expect(3.0, ill.map_or(Outcome::Met(None), |c| Outcome::Missed(Some(c.row))));
+    let ill = view.unwell_below(entity, trigger.change);
+    case.expect_no(3.0, ill);
     // and what is stuck keeps state from everybody, whatever the load
     let stuck = below.iter().filter(|&&e| interval(e).is_none()).find_map(|&e| {
         view.unwell(e).find(|c| matches!(c.change.role, Role::ProgressAge | Role::Availability))
     });
-    case.expect(2.0, stuck.map_or(Outcome::Met(None), |c| Outcome::Missed(Some(c.row))));
+    case.expect_no(2.0, stuck);
     let well: Vec<_> = below
         .iter()
         .filter(|&&e| interval(e).is_none())
@@ -84,19 +85,22 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
         .filter(|&&e| interval(e) == Some(shortest))
         .find_map(|&e| view.steady(e, &[Role::Setting]).find(|(_, s)| s.signal == PROPAGATION));
     case.cites.extend(well.iter().take(2).map(|s| s.0.id).chain(declared.map(|d| d.0.id)));
-    let id = name(view.graph.id(entity));
     let names: Vec<String> =
-        deciders.iter().filter(|&&e| e != entity).take(4).map(|&e| name(view.graph.id(e))).collect();
-    case.statement = format!("load from {id} rose faster than state propagates: {}", went(trigger));
-    case.statement += &format!(", within {} s", rounded(trigger.change.rise));
+        deciders.iter().filter(|&&e| e != entity).take(4).map(|&e| name(view, e)).collect();
+    case.statement = format!(
+        "{} sent load faster than state propagates {}: {} within {} s",
+        name(view, entity),
+        at(trigger),
+        its(trigger),
+        short(rounded(trigger.change.rise))
+    );
     if let Some((row, _)) = declared {
-        case.statement += &format!(", and state is exchanged every {} s [{}]", rounded(shortest), row.id);
-    }
-    if !names.is_empty() {
-        case.statement += &format!("; {} decided from local state", list(&names));
-    }
-    if let Some(first) = well.first() {
-        case.statement += &format!(", while {}", stayed(*first));
+        let who = if names.is_empty() {
+            "state is".to_owned()
+        } else {
+            format!("the state of {} is", list(&names))
+        };
+        case.statement += &format!(", and {who} exchanged every {} s [{}]", short(rounded(shortest)), row.id);
     }
     Some(case)
 }

@@ -5,7 +5,7 @@ use crate::{
     graph::Carries,
     offline::{
         case::{Case, Outcome},
-        say::{list, name, stayed, went},
+        say::{at, its, name, stayed},
         view::View,
     },
     result::Mechanism,
@@ -88,12 +88,11 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     );
 
     case.cites.extend(spared.iter().chain(&well).map(|s| s.0.id));
-    let id = name(view.graph.id(entity));
-    let to = name(view.graph.id(dependency));
-    case.statement = format!("{id} lost its path to {to}: {}", went(trigger));
-    if !spared.is_empty() {
-        case.statement += ", while ";
-        case.statement += &list(&spared.iter().take(2).map(|s| stayed(*s)).collect::<Vec<_>>());
+    let (id, to) = (name(view, entity), name(view, dependency));
+    case.statement = format!("{id} lost its path to {to} {}", at(trigger));
+    if let Some(peer) = spared.first() {
+        case.statement += &format!(", while {}", stayed(view, *peer));
     }
+    case.statement += &format!(": {}", its(trigger));
     Some(case)
 }

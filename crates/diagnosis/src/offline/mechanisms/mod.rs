@@ -3,6 +3,8 @@
 mod configuration_changed;
 mod load_outran_propagation;
 mod lost_path;
+mod lost_state;
+mod more_load;
 mod restarted;
 mod saturation;
 mod slowed_down;
@@ -14,16 +16,19 @@ use super::{case::Case, view::View};
 
 type Pattern = for<'a> fn(&View<'a>, usize) -> Option<Case<'a>>;
 
-const PATTERNS: [Pattern; 9] = [
+const PATTERNS: [Pattern; 12] = [
     stopped_accepting::case,
     stopped_answering::case,
     restarted::case,
+    lost_state::case,
     lost_path::case,
     slowed_down::case,
     saturation::case,
+    more_load::case,
     load_outran_propagation::case,
     configuration_changed::case,
     unexplained::case,
+    unexplained::load,
 ];
 
 /// Every mechanism the evidence suggests anywhere.

@@ -5,7 +5,7 @@ use crate::{
     graph::Carries,
     offline::{
         case::{Case, Outcome},
-        say::{name, went},
+        say::{at, its, name},
         view::{View, strongest},
     },
     result::Mechanism,
@@ -39,10 +39,10 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
         case.also_explains.extend_from_slice(view.graph.dependencies(dependant));
     }
 
-    let id = name(view.graph.id(entity));
+    let (id, at) = (name(view, entity), at(trigger));
     case.statement = match lost {
-        Some(c) => format!("{id} restarted and lost state: {}, and {}", went(trigger), went(c)),
-        None => format!("{id} restarted: {}", went(trigger)),
+        Some(c) => format!("{id} restarted {at} and lost state: {}, and {}", its(trigger), its(c)),
+        None => format!("{id} restarted {at}: {}", its(trigger)),
     };
     Some(case)
 }

@@ -5,7 +5,7 @@ use crate::{
     graph::Carries,
     offline::{
         case::{Case, Outcome},
-        say::{entity_went, name, went},
+        say::{at, its, name, whose},
         view::{View, strongest},
     },
     result::Mechanism,
@@ -33,29 +33,18 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     );
     let lasts = load.change.is_sustained();
     case.expect(1.5, if lasts { Outcome::Met(None) } else { Outcome::Missed(Some(load.row)) });
-    case.expect(
-        2.5,
-        match view.unwell_below(entity, trigger.change.onset) {
-            Some(c) => Outcome::Missed(Some(c.row)),
-            None => Outcome::Met(None),
-        },
-    );
-    case.expect(
-        1.5,
-        match view.unavailable(entity) {
-            Some(c) => Outcome::Missed(Some(c.row)),
-            None => Outcome::Met(None),
-        },
-    );
+    case.expect_no(2.5, view.unwell_below(entity, trigger.change));
+    case.expect_no(1.5, view.unavailable(entity));
     let waits = view.lasting(entity, &[Role::Latency, Role::Backlog], Direction::Up).count();
     case.expect(1.0, Outcome::known(Some(waits > 0)));
 
     case.supports.extend(view.lasting(entity, &STRAIN, Direction::Up).map(|c| c.row.id));
     case.statement = format!(
-        "{} is saturated: {}, after {}",
-        name(view.graph.id(entity)),
-        went(trigger),
-        entity_went(load)
+        "{} was asked for more than it can do {}: {}, after {}",
+        name(view, entity),
+        at(trigger),
+        its(trigger),
+        whose(view, load)
     );
     Some(case)
 }

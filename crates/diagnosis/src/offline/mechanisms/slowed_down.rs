@@ -5,7 +5,7 @@ use crate::{
     graph::Carries,
     offline::{
         case::{Case, Outcome},
-        say::{name, went},
+        say::{at, its, name},
         view::{View, rose_by, strongest},
     },
     result::Mechanism,
@@ -22,27 +22,9 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let mut case = Case::new(entity, Mechanism::SlowedDown, Carries::Fault, trigger);
 
     // whoever waits for something slow is slow as well
-    case.expect(
-        2.5,
-        match view.unwell_below(entity, onset) {
-            Some(c) => Outcome::Missed(Some(c.row)),
-            None => Outcome::Met(None),
-        },
-    );
-    case.expect(
-        2.0,
-        match view.load_rise(entity, onset) {
-            Some(c) => Outcome::Missed(Some(c.row)),
-            None => Outcome::Met(None),
-        },
-    );
-    case.expect(
-        2.0,
-        match view.unavailable(entity) {
-            Some(c) => Outcome::Missed(Some(c.row)),
-            None => Outcome::Met(None),
-        },
-    );
+    case.expect_no(2.5, view.unwell_below(entity, trigger.change));
+    case.expect_no(2.0, view.load_rise(entity, onset));
+    case.expect_no(2.0, view.unavailable(entity));
     // changes alone being slow, with reads as fast as ever, is another mechanism
     let reads = view.steady(entity, &[Role::Latency]).next();
     case.expect(
@@ -55,16 +37,10 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let above = view.graph.above(entity);
     let waits =
         above.iter().find_map(|&e| view.unwell(e).find(|c| c.change.onset >= trigger.change.earliest()));
-    case.expect(
-        1.0,
-        match waits {
-            Some(c) => Outcome::Met(Some(c.row)),
-            None => Outcome::Unknown,
-        },
-    );
+    case.expect_some(1.0, waits);
 
     case.supports.extend(view.lasting(entity, &TIMES, Direction::Up).map(|c| c.row.id));
     case.statement =
-        format!("{} slowed down without more load: {}", name(view.graph.id(entity)), went(trigger));
+        format!("{} slowed down {} without more load: {}", name(view, entity), at(trigger), its(trigger));
     Some(case)
 }

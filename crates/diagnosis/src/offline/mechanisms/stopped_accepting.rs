@@ -1,4 +1,4 @@
-//! A dependency accepts no more changes while it still answers reads.
+//! A dependency accepts no more changes while it still answers reads; or it accepts them, and does not confirm them.
 
 use crate::{
     evidence::{Direction, Role},
@@ -6,7 +6,7 @@ use crate::{
     offline::{
         case::{Case, Outcome},
         mechanisms::lost_path,
-        say::{name, stayed, went},
+        say::{at, held, its, name},
         view::{View, rose_by},
     },
     result::Mechanism,
@@ -31,7 +31,10 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
             .strongest(entity, &[Role::ChangeLatency], Direction::Up)
             .filter(|c| rose_by(c.change, ENDLESS) && !view.reports(entity, &[Role::ProgressAge]))?,
     };
-    let mut case = Case::new(entity, Mechanism::StoppedAcceptingChanges, Carries::Fault, trigger);
+    let taken = view.strongest(entity, &[Role::Unconfirmed], Direction::Up);
+    let mechanism =
+        if taken.is_some() { Mechanism::ConfirmationsLost } else { Mechanism::StoppedAcceptingChanges };
+    let mut case = Case::new(entity, mechanism, Carries::Fault, trigger);
 
     let reads = view.steady(entity, &[Role::Latency]).next();
     let alive = view.steady(entity, &[Role::Availability]).next();
@@ -69,7 +72,7 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     );
 
     // an entity that waits for something else has not stopped of itself
-    let blocked = view.unwell_below(entity, trigger.change.onset);
+    let blocked = view.unwell_below(entity, trigger.change);
     case.expect(
         1.5,
         match blocked {
@@ -78,16 +81,23 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
         },
     );
 
-    let id = name(view.graph.id(entity));
+    let (id, at) = (name(view, entity), at(trigger));
     let reads = reads.or(alive).filter(|_| down.is_none() && slower.is_none());
     case.cites.extend(reads.map(|r| r.0.id));
+    if let Some(taken) = taken {
+        case.supports.push(taken.row.id);
+        case.statement = format!(
+            "{id} takes changes whose confirmations do not arrive {at}: {}, while {}",
+            its(trigger),
+            its(taken)
+        );
+        return Some(case);
+    }
     case.statement = match reads {
-        Some(row) => format!(
-            "{id} stopped accepting changes while still answering reads: {}, while {}",
-            went(trigger),
-            stayed(row)
-        ),
-        None => format!("{id} stopped accepting changes: {}", went(trigger)),
+        Some(row) => {
+            format!("{id} stopped accepting changes {at} while its {}: {}", held(row), its(trigger))
+        }
+        None => format!("{id} stopped accepting changes {at}: {}", its(trigger)),
     };
     Some(case)
 }

@@ -5,7 +5,7 @@ use crate::{
     graph::Carries,
     offline::{
         case::{Case, Outcome},
-        say::{name, went},
+        say::{at, its, name},
         view::View,
     },
     result::Mechanism,
@@ -57,7 +57,7 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     for &dependant in view.graph.dependants(entity) {
         case.also_explains.extend_from_slice(view.graph.dependencies(dependant));
     }
-    case.statement = format!("{} stopped answering: {}", name(view.graph.id(entity)), went(trigger));
+    case.statement = format!("{} stopped answering {}: {}", name(view, entity), at(trigger), its(trigger));
     if let Some(row) = unseen.first() {
         case.statement += &format!(", and what it measures about itself is missing since [{}]", row.id);
     }

@@ -1,5 +1,6 @@
 //! Seeded randomness (splitmix64), so that a failing seed fails again.
 
+#[derive(Debug, Clone)]
 pub(crate) struct Rng(u64);
 
 impl Rng {
@@ -28,6 +29,10 @@ impl Rng {
         (self.bits() % n as u64) as usize
     }
 
+    pub(crate) fn chance(&mut self, share: f64) -> bool {
+        self.unit() < share
+    }
+
     pub(crate) fn normal(&mut self) -> f64 {
         let (a, b) = (self.unit().max(1e-12), self.unit());
         (-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos()
@@ -37,10 +42,13 @@ impl Rng {
         median * (sigma * self.normal()).exp()
     }
 
-    pub(crate) fn poisson(&mut self, mean: f64) -> u32 {
-        let (mut n, mut p, floor) = (0, self.unit(), (-mean).exp());
+    pub(crate) fn poisson(&mut self, mean: f64) -> f64 {
+        if mean > 50.0 {
+            return (mean + mean.sqrt() * self.normal()).round().max(0.0);
+        }
+        let (mut n, mut p, floor) = (0.0, self.unit(), (-mean).exp());
         while p > floor {
-            n += 1;
+            n += 1.0;
             p *= self.unit();
         }
         n

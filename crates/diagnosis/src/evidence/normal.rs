@@ -1,0 +1,102 @@
+//! What a signal does while nothing happens, and how far chance takes it.
+//!
+//! Medians of one, three and more samples in a row are taken all over the baseline. The tail of their distribution, from
+//! its 80th and 95th percentile on, gives the deviation that the same number of them reaches by chance in one of [`RARE`]
+//! bundles.
+
+use super::{
+    Role,
+    stats::{deviation, iqr, likeness, median, quantile, sorted},
+};
+
+/// Fewer samples than this are no baseline.
+pub(super) const ENOUGH: usize = 5;
+/// Deviations of this many spreads are looked at, whatever the baseline did.
+const SPREADS: f64 = 3.0;
+/// Of so many bundles without a fault, one shows a change.
+const RARE: f64 = 30.0;
+/// How much a baseline of a single independent sample would widen what is normal; more of them share it.
+const DOUBT: f64 = 6.0;
+/// Single samples have heavier tails than medians: between exponential (0) and a power law (1).
+const HEAVY: f64 = 0.6;
+
+/// What is known of a signal beside its samples.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    pub(super) role: Role,
+    /// Deviations of this size are nothing.
+    pub(super) floor: f64,
+    /// Whether it is judged by its pace: then a single step back is no stray sample.
+    pub(super) moves: bool,
+    /// Signals of the bundle: among more of them, chance has more to show.
+    pub(super) signals: usize,
+}
+
+/// What the baseline leads to expect, with its spread.
+pub(super) struct Normal {
+    pub(super) level: f64,
+    pub(super) iqr: f64,
+    pub(super) scale: f64,
+    /// The furthest the baseline itself strayed, a share of stray samples forgiven.
+    pub(super) envelope: f64,
+    /// More than 1: a short baseline shows less of what is normal, and so does one whose samples resemble their
+    /// neighbours, for they are fewer than they seem.
+    doubt: f64,
+    pub(super) offs: Vec<f64>,
+}
+
+impl Normal {
+    pub(super) fn of(points: &[(f64, f64)], floor: f64, origin: f64) -> Self {
+        let values = sorted(points.iter().map(|p| p.1));
+        let level = quantile(&values, 0.5);
+        let offs: Vec<f64> = points.iter().map(|p| p.1 - level).collect();
+        let spread = iqr(&values);
+        let scale = spread.max(0.1 * deviation(&offs)).max(0.01 * (level - origin).abs()).max(floor);
+        let far = sorted(offs.iter().map(|v| v.abs()));
+        let strays = if far.len() >= 4 * ENOUGH { far.len().div_ceil(50) } else { 0 };
+        let envelope = far.len().checked_sub(1 + strays).map_or(0.0, |i| far[i]);
+        let alike = likeness(&offs).clamp(0.0, 0.98);
+        let independent = points.len() as f64 * (1.0 - alike) / (1.0 + alike);
+        Self { level, iqr: spread, scale, envelope, doubt: 1.0 + DOUBT / independent.max(1.0), offs }
+    }
+
+    /// Whether a stretch of which half deviates by at least half of `level` is rare, by how many samples of the baseline
+    /// do: a few counts where there mostly are none are no change. Load comes as it likes, and settings are set.
+    pub(super) fn is_rare(&self, level: f64, width: usize, count: usize, known: Known) -> bool {
+        if self.iqr > 0.0 || known.moves || matches!(known.role, Role::Demand | Role::Setting | Role::Lost) {
+            return true;
+        }
+        let n = self.offs.len() as f64;
+        let as_far = self.offs.iter().filter(|off| **off * level.signum() >= 0.5 * level.abs()).count();
+        let share = (1.0 + as_far as f64) / (1.0 + n);
+        let half = (width as f64).midpoint(1.0);
+        let looks = (count as f64 / width as f64).max(1.0) * known.signals as f64 * RARE;
+        half * -share.ln() > looks.ln()
+    }
+
+    /// The deviation that medians of `width` samples reach by chance, when `count` of them are looked at.
+    pub(super) fn by_chance(&self, width: usize, count: usize, known: Known) -> f64 {
+        let blocks = sorted(medians(&self.offs, width).map(|(_, m)| m.abs()));
+        let (usual, far) = (quantile(&blocks, 0.8), quantile(&blocks, 0.95));
+        let looks = (count as f64 / width as f64).max(1.0) * known.signals as f64 * RARE;
+        // beyond the 80th percentile as an exponential tail; single samples other than of load have heavier ones
+        let tail = usual + (far - usual) / 4.0_f64.ln() * (0.2 * looks).ln().max(0.0);
+        let heavy = if width == 1 && usual > 0.0 && known.role != Role::Demand {
+            far * (far / usual).powf(HEAVY * (0.05 * looks).ln().max(0.0) / 4.0_f64.ln())
+        } else {
+            0.0
+        };
+        self.doubt * tail.max(heavy).max(SPREADS * self.scale)
+    }
+}
+
+/// The medians of `width` values in a row, by where these begin; of many, every fourth part of a width is enough.
+pub(super) fn medians(values: &[f64], width: usize) -> impl Iterator<Item = (usize, f64)> {
+    let level = move |w: &[f64]| match w {
+        [one] => *one,
+        [a, b, c] => a.min(*b).max(a.max(*b).min(*c)),
+        _ => median(w.iter().copied()),
+    };
+    let windows = values.windows(width).enumerate();
+    windows.step_by((width / 4).max(1)).map(move |(i, w)| (i, level(w)))
+}

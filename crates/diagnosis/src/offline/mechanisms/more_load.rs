@@ -1,0 +1,46 @@
+//! More work came in than usual, and what has to do it shows it.
+
+use crate::{
+    evidence::{Direction, Role},
+    graph::Carries,
+    offline::{
+        case::{Case, Outcome},
+        say::{its, name},
+        view::{Changed, View, rose_by, strongest},
+    },
+    result::Mechanism,
+};
+
+/// Load that rises by less is as usual.
+const MORE: f64 = 1.3;
+
+pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
+    let more = |e: usize| {
+        strongest(view.lasting(e, &[Role::Demand], Direction::Up).filter(|c| rose_by(c.change, MORE)))
+    };
+    let trigger = more(entity)?;
+    let mut case = Case::new(entity, Mechanism::MoreLoad, Carries::Load, trigger);
+
+    // load that came from elsewhere began elsewhere
+    let above = view
+        .graph
+        .above(entity)
+        .into_iter()
+        .find_map(|e| more(e).filter(|c| view.may_precede(c.change, trigger.change)));
+    case.expect_no(3.0, above);
+
+    // what has to do the work shows it, and not before
+    let below = view.graph.below(entity);
+    let strained: Vec<Changed<'a>> = below
+        .iter()
+        .chain([&entity])
+        .filter_map(|&e| view.unwell(e).find(|c| view.may_precede(trigger.change, c.change)))
+        .collect();
+    case.supports.extend(strained.iter().map(|c| c.row.id));
+    case.expect(2.0, if strained.is_empty() { Outcome::Missed(None) } else { Outcome::Met(None) });
+    let passed_on = below.iter().filter(|&&e| more(e).is_some()).count();
+    case.expect(1.0, Outcome::known((!below.is_empty()).then_some(passed_on > 0)));
+
+    case.statement = format!("{} passed on more load than usual: {}", name(view, entity), its(trigger));
+    Some(case)
+}
