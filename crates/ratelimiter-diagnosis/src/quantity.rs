@@ -32,6 +32,9 @@ impl Quantity {
         Self::new("age of the last confirmed write", "s", Role::ProgressAge).floor(PHASE_S);
     pub(crate) const UNANSWERED: Self = Self::new("reads of the store without an answer", "", Role::Errors);
     pub(crate) const READ_TIME: Self = Self::new("read time", "ms", Role::Latency).floor(HICCUP_MS);
+    pub(crate) const LOST: Self = Self::new("confirmed admissions that are missing", "", Role::Lost);
+    pub(crate) const UNCONFIRMED: Self =
+        Self::new("admissions held that it has not confirmed", "", Role::Unconfirmed).floor(ON_THEIR_WAY);
     pub(crate) const HELD: Self = Self::new("admissions held in their windows", "", Role::Volume);
     pub(crate) const ACCEPTED_AGE: Self =
         Self::new("age of the last accepted write", "s", Role::ProgressAge).floor(PHASE_S);

@@ -70,8 +70,17 @@ impl Recorder {
         let store = observation.store.as_ref();
         self.put(at, STORE, Quantity::REACHABLE, Some(flag(store.is_some())));
         self.put(at, STORE, Quantity::READ_TIME, store.map(|s| ms(s.latency)));
+        let samples = || observation.nodes.iter().filter_map(|n| n.sample.as_ref());
+        let lost = samples().flat_map(|s| s.keys.values()).map(|key| key.lost).sum::<u64>();
+        self.put(at, STORE, Quantity::LOST, samples().next().map(|_| lost as f64));
         let held = store.map(|s| s.keys.values().map(|k| k.shared).sum::<u64>() as f64);
         self.put(at, STORE, Quantity::HELD, held);
+        // Of what the nodes admitted in the same span, all that the store confirmed is in it; a node without a sample is a gap.
+        let whole = observation.nodes.iter().all(|n| n.sample.is_some());
+        let counts = || samples().flat_map(|s| s.keys.values());
+        let confirmed = counts().map(|key| key.admissions.saturating_sub(key.unsynced)).sum::<u64>() as f64;
+        let unconfirmed = held.filter(|_| whole).map(|held| (held - confirmed).max(0.0));
+        self.put(at, STORE, Quantity::UNCONFIRMED, unconfirmed);
         // The store does not report its last write; the nodes report theirs.
         let accepted = Reading::new(observation).accepted_age();
         self.put(at, STORE, Quantity::ACCEPTED_AGE, accepted.map(|age| age.as_secs_f64()));
@@ -245,6 +254,6 @@ mod tests {
         assert!(recorder.keys.len() <= MOST_KEYS, "{} keys", recorder.keys.len());
         let rounds = 600 * 5 + 1;
         assert!(recorder.series.values().all(|series| series.points.len() <= rounds));
-        assert!(recorder.series.len() <= 4 + 2 * MOST_KEYS, "{} series", recorder.series.len());
+        assert!(recorder.series.len() <= 6 + 2 * MOST_KEYS, "{} series", recorder.series.len());
     }
 }

@@ -19,14 +19,18 @@ pub(crate) fn describe<'a>(
     nodes: impl Iterator<Item = (&'a str, Duration)>,
     keys: &[String],
 ) -> EvidenceBuilder {
-    builder =
-        builder.entity(Entity::new(CLIENTS, "load").describes("send checks to the nodes in turn")).entity(
+    builder = builder
+        .entity(
+            Entity::new(CLIENTS, "load").called("the clients").describes("send checks to the nodes in turn"),
+        )
+        .entity(
             Entity::new(STORE, "database")
+                .called("the store")
                 .describes("keeps every node's admissions, the limits and the heartbeats"),
         );
     for key in keys {
         let text = "what may be admitted of one key in a sliding window, by all nodes together";
-        builder = builder.entity(Entity::new(key, "quota").describes(text));
+        builder = builder.entity(Entity::new(key, "quota").called(format!("the {key}")).describes(text));
     }
     for (node, interval) in nodes {
         let text = "answers checks, and exchanges what it admitted with the other nodes by way of the store";

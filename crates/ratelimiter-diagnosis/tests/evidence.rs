@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use diagnosis::{Direction, Evidence, Fact, Role, Row, Verdict, offline};
+use diagnosis::{Direction, Evidence, Fact, Mechanism, Role, Row, Verdict, offline, text};
 use ratelimiter_api::{
     Key, KeySample, Limit, NodeId, NodeObservation, NodeSample, Observation, SharedCount, StoreSample,
 };
@@ -93,6 +93,8 @@ fn every_signal_is_one_row_and_plays_its_part() {
         (STORE, "read time", Role::Latency),
         (STORE, "admissions held in their windows", Role::Volume),
         (STORE, "age of the last accepted write", Role::ProgressAge),
+        (STORE, "confirmed admissions that are missing", Role::Lost),
+        (STORE, "admissions held that it has not confirmed", Role::Unconfirmed),
         (key, "limit", Role::Setting),
         (key, "window", Role::Setting),
         ("node-2", "reachable", Role::Availability),
@@ -108,7 +110,7 @@ fn every_signal_is_one_row_and_plays_its_part() {
         assert!(matches!(row.fact, Fact::Steady(_)), "{row:?}");
     }
     // the same of the other two nodes, and what each of the three declares about how often it syncs
-    assert_eq!(evidence.rows.len(), 8 + 3 * 7 + 3);
+    assert_eq!(evidence.rows.len(), 10 + 3 * 7 + 3);
     let Fact::Steady(sent) = &row(&evidence, CLIENTS, "checks sent").fact else { unreachable!() };
     assert_eq!(sent.median, 60.0);
     assert_eq!(offline::diagnose(&evidence).verdict, Verdict::NoIncident);
@@ -319,6 +321,28 @@ fn a_violation_says_where_and_how_much_instead_of_how_much() {
         }
     });
     assert_eq!(stuck, said(STORE, "store_not_writable", 1.0, 0.6));
+}
+
+#[test]
+fn a_store_that_forgot_is_the_cause() {
+    for lost in [1, 10, 100] {
+        let mut monitor = Monitor::new(Thresholds::default());
+        let mut violations = Vec::new();
+        let recorder = recorded(100, |round, o| {
+            for node in o.nodes.iter_mut().take(1).filter(|_| round >= 60) {
+                let key = node.sample.as_mut().unwrap().keys.values_mut().next().unwrap();
+                (key.admissions, key.lost) = (key.admissions.max(lost), lost);
+            }
+            violations.extend(raised(monitor.observe(o)));
+        });
+        let evidence = recorder.evidence("an hour", moment(60, 99), &violations).unwrap();
+        let answer = offline::diagnose(&evidence);
+        let cause = answer.cause().map(|h| (h.entity.as_str(), h.mechanism));
+        let lines = text::render(&evidence, &answer);
+        assert_eq!(cause, Some((STORE, Mechanism::LostState)), "{lines:#?}");
+        let number = format!("missing rose from 0 to {lost}");
+        assert!(lines[0].contains(&number), "{lines:#?}");
+    }
 }
 
 #[test]
