@@ -6,9 +6,9 @@ use std::time::Duration;
 use diagnosis::Mechanism;
 use ratelimiter_api::{CountingMode, Key, Limit, LimitError};
 use ratelimiter_chaos::Multiplier;
+use ratelimiter_cluster::Proxies;
 use ratelimiter_diagnosis::{CLIENTS, STORE, key_entity};
 
-use crate::relay::Condition;
 use crate::rng::Rng;
 
 /// Nodes of every cluster.
@@ -23,19 +23,23 @@ pub(crate) enum Incident {
     StoreKilled,
     StoreSlowed,
     LinkCut,
+    RepliesLost,
+    ReadOnly,
     LimitLowered,
     HighLoad,
     Nothing,
 }
 
 impl Incident {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::StorePaused,
         Self::Burst,
         Self::NodeKilled,
         Self::StoreKilled,
         Self::StoreSlowed,
         Self::LinkCut,
+        Self::RepliesLost,
+        Self::ReadOnly,
         Self::LimitLowered,
         Self::HighLoad,
         Self::Nothing,
@@ -56,6 +60,8 @@ impl fmt::Display for Incident {
             Self::StoreKilled => "store killed",
             Self::StoreSlowed => "store slowed",
             Self::LinkCut => "one node's link to the store cut",
+            Self::RepliesLost => "replies to writes lost",
+            Self::ReadOnly => "store answers READONLY",
             Self::LimitLowered => "limit lowered",
             Self::HighLoad => "high, legitimate load",
             Self::Nothing => "nothing at all",
@@ -68,12 +74,25 @@ impl fmt::Display for Incident {
 pub(crate) enum Fault {
     None,
     Pause,
-    Burst { key: Key, limit: Limit, multiplier: Multiplier },
+    Burst {
+        key: Key,
+        limit: Limit,
+        multiplier: Multiplier,
+    },
     KillNode(usize),
     KillStore,
-    Relay { condition: Condition, only: Option<usize> },
-    SetLimit { key: Key, limit: Limit },
-    MoreLoad { rate: f64 },
+    /// A rule of the proxies between nodes and store, in its text form.
+    Rule {
+        rule: String,
+        proxies: Proxies,
+    },
+    SetLimit {
+        key: Key,
+        limit: Limit,
+    },
+    MoreLoad {
+        rate: f64,
+    },
 }
 
 /// One run, decided by its seed.
@@ -140,12 +159,25 @@ impl Plan {
                 // Who asks the store at every check is who notices; checks have to be slow for 5 s to be called so.
                 counting = CountingMode::Atomic;
                 after = Duration::from_secs_f64(rng.between(8.0, 9.0));
-                let condition = Condition::Slow(Duration::from_millis(rng.whole(120, 300).into()));
-                (Fault::Relay { condition, only: None }, Some((STORE.to_owned(), Mechanism::SlowedDown)))
+                let rule = format!("do=delay by={}ms", rng.whole(120, 300));
+                let fault = Fault::Rule { rule, proxies: Proxies::Shared };
+                (fault, Some((STORE.to_owned(), Mechanism::SlowedDown)))
             }
             Incident::LinkCut => {
-                let condition = rng.one_of(&[Condition::Silent, Condition::Refusing]);
-                (Fault::Relay { condition, only: Some(node) }, Some((node_name(node), Mechanism::LostPath)))
+                let rule = format!("link={} do={}", node_name(node), rng.one_of(&["silence", "refuse"]));
+                let fault = Fault::Rule { rule, proxies: Proxies::PerNode };
+                (fault, Some((node_name(node), Mechanism::LostPath)))
+            }
+            Incident::RepliesLost => {
+                let rule = "class=write,script do=swallow-reply".to_owned();
+                let fault = Fault::Rule { rule, proxies: Proxies::PerNode };
+                (fault, Some((STORE.to_owned(), Mechanism::ConfirmationsLost)))
+            }
+            Incident::ReadOnly => {
+                let text = "READONLY You can't write against a read only replica.";
+                let rule = format!("class=write,script do=error text=\"{text}\"");
+                let fault = Fault::Rule { rule, proxies: Proxies::PerNode };
+                (fault, Some((STORE.to_owned(), Mechanism::StoppedAcceptingChanges)))
             }
             Incident::LimitLowered => {
                 // The nodes keep a limit that they share through local copies only roughly, once there is more demand

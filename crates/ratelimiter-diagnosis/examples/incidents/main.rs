@@ -1,4 +1,4 @@
-//! Breaks real clusters in nine ways and counts how often the diagnosis names the cause.
+//! Breaks real clusters in eleven ways and counts how often the diagnosis names the cause.
 //!
 //! `cargo run --release -p ratelimiter-diagnosis --example incidents -- --seeds 10`
 //!
@@ -7,7 +7,6 @@
 //! right in less than 90 % of the runs of an incident, or one is named where there is none.
 
 mod incident;
-mod relay;
 mod rng;
 mod run;
 mod table;
@@ -25,7 +24,7 @@ use incident::{Incident, Plan};
 use run::{Judgement, Outcome};
 use table::{Figures, Table};
 
-/// Breaks real clusters in nine ways and counts how often the diagnosis names the cause.
+/// Breaks real clusters in eleven ways and counts how often the diagnosis names the cause.
 #[derive(Debug, clap::Parser)]
 #[command(name = "incidents")]
 struct Flags {

@@ -7,16 +7,14 @@ use anyhow::Context as _;
 use diagnosis::{BuildError, Evidence, Validated, Verdict, offline};
 use ratelimiter_api::{LimitSpec, NodeClient};
 use ratelimiter_chaos::{Burst, RedisPause, Scope, Steady, SteadyHandle, Tally, setup_rate_limit};
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{LocalCluster, Proxies};
 use ratelimiter_diagnosis::{Client, Moment, Recorder};
 use ratelimiter_health::Observer;
 use ratelimiter_invariants::{Change, Monitor, Thresholds, Violation};
-use ratelimiter_store::StoreUrl;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use crate::incident::{Fault, NODES, Plan};
-use crate::relay::Relay;
 
 /// How long after the first violation somebody in a hurry asks.
 pub(crate) const SOON: Duration = Duration::from_secs(2);
@@ -86,27 +84,22 @@ impl Traffic {
 
 /// Plays a plan and asks for its cause.
 pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
-    let relay = Relay::start().await.context("the relay cannot listen")?;
-    let relayed = match plan.fault {
-        Fault::Relay { only, .. } => (0..NODES).filter(|n| only.is_none_or(|only| only == *n)).collect(),
-        _ => Vec::new(),
-    };
-    let everybody = relayed.len() == NODES;
-    let route = relay.route();
-    let mut cluster = LocalCluster::builder()
-        .nodes(NODES)
-        .counting(plan.counting)
-        .store_route(move |node, store| if relayed.contains(&node) { route(store) } else { store })
-        .start()
-        .await?;
+    let mut builder = LocalCluster::builder().nodes(NODES).counting(plan.counting);
+    if let Fault::Rule { proxies, .. } = plan.fault {
+        builder = builder.proxies(proxies);
+    }
+    let mut cluster = builder.start().await?;
     let nodes: Vec<NodeClient> =
         (0..NODES).map(|node| cluster.client(node, REQUEST)).collect::<Result<_, _>>()?;
     for (key, limit) in &plan.limits {
         setup_rate_limit(&nodes, &LimitSpec::new(key.clone(), *limit)).await?;
     }
 
-    let store: StoreUrl =
-        if everybody { format!("redis://{}", relay.address()).parse()? } else { cluster.store_url() };
+    // What is between the store and all nodes is between it and the observer as well.
+    let store = match plan.fault {
+        Fault::Rule { proxies: Proxies::Shared, .. } => cluster.node_store_url(0)?,
+        _ => cluster.store_url(),
+    };
     let traffic = Arc::new(Mutex::new(Traffic::default()));
     let seen = Arc::new(Mutex::new(Seen::default()));
     let observer = Observer::new(&cluster.endpoints(), store)?;
@@ -132,7 +125,7 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
     let workload = Steady::new(cluster.endpoints(), plan.busy.clone(), plan.rate, Scope::ThisMachine)?;
     lock(&traffic).steady.push(workload.start());
     sleep(plan.before).await;
-    let mut pause = None;
+    let (mut pause, mut rule_in_force) = (None, None);
     let mut broken = Instant::now();
     match &plan.fault {
         Fault::None => {}
@@ -150,7 +143,7 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
         }
         Fault::KillNode(node) => cluster.kill_node(*node)?,
         Fault::KillStore => cluster.kill_store(),
-        Fault::Relay { condition, .. } => relay.set(*condition),
+        Fault::Rule { rule, .. } => rule_in_force = Some(cluster.rules().add(rule.parse()?)),
         Fault::SetLimit { key, limit } => {
             nodes[0].set_limit(&LimitSpec::new(key.clone(), *limit)).await?;
         }
@@ -162,8 +155,7 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
     sleep(plan.after).await;
     observing.abort();
     watching.await.context("the observer's rounds could not be judged")?;
-    drop(pause);
-    drop(cluster);
+    drop((pause, rule_in_force, cluster));
 
     let seen = lock(&seen);
     let first = seen.violations.iter().map(|v| v.detected_at).min();
