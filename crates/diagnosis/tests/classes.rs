@@ -159,7 +159,8 @@ fn a_share_near_one_is_measured_as_loss() {
 #[test]
 fn a_share_of_stray_samples_hides_no_change() {
     for seed in 0..SEEDS {
-        let strays = |t: f64| if ((t * 5.0) as u64 * 7_919 + seed * 31) % 97 == 0 { 60.0 } else { 0.0 };
+        let strays =
+            |t: f64| if ((t * 5.0) as u64 * 7_919 + seed * 31).is_multiple_of(97) { 60.0 } else { 0.0 };
         let run = Run::sampled(seed, 0.2, 400.4, 440.0)
             .with("base", Role::Latency, |t| strays(t) + from(400.0, 12.0)(t))
             .with("left", Role::Latency, from(400.2, 10.0));

@@ -151,7 +151,7 @@ impl Effects {
                         Measure::Backlog => *value *= 1.0 + hit.piling * (t - hit.from) / self.every,
                         Measure::Calls => *value *= (1.0 + (hit.load - 1.0) * on(t)) * (1.0 - fewer * on(t)),
                         Measure::Cpu => {
-                            *value = (*value * (1.0 + strain * (hit.load - 1.0) * on(t))).min(100.0)
+                            *value = (*value * (1.0 + strain * (hit.load - 1.0) * on(t))).min(100.0);
                         }
                         _ => {}
                     }

@@ -34,8 +34,8 @@ pub(crate) fn runs(seeds: std::ops::Range<u64>) -> impl Iterator<Item = (u64, Se
                 let setting = Setting {
                     kind,
                     topology,
-                    roles: seed % 4 != 0,
-                    spliced: seed % 5 == 0,
+                    roles: !seed.is_multiple_of(4),
+                    spliced: seed.is_multiple_of(5),
                     coarse: mixed.is_multiple_of(2) != seed.is_multiple_of(2),
                 };
                 (mixed, setting)

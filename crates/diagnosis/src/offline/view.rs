@@ -125,12 +125,17 @@ impl<'a> View<'a> {
         }
         let connected: f64 = self.entities().filter(|&e| near[e]).map(|e| self.loudness[e]).sum();
         let total: f64 = self.loudness.iter().sum();
+        let reports = |id: &str| {
+            self.graph.index(id).is_some_and(|e| self.rows[e].iter().any(|row| row.signal().is_some()))
+        };
+        // a part without signals, such as one that stands for the whole, joins nothing
+        let joins = self.evidence.topology.edges.iter().any(|edge| reports(&edge.from) && reports(&edge.to));
         let cut = self.evidence.spans.incident.from;
         let lasting = self.entities().flat_map(|e| self.changes(e)).map(|c| c.change);
         let changes: Vec<_> = lasting.filter(|c| c.is_sustained()).collect();
         let at_cut = changes.iter().filter(|c| c.onset >= cut && c.earliest() <= cut).count();
         Trust {
-            topology: !self.evidence.topology.edges.is_empty() && connected >= 0.5 * total,
+            topology: joins && connected >= 0.5 * total,
             onsets: changes.len() < 2 || at_cut * 4 < changes.len() * 3,
         }
     }
