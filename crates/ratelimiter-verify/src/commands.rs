@@ -15,7 +15,7 @@ use ratelimiter_verify::{
     read_history, run, table, timelines, write_history,
 };
 
-use crate::cli::{CheckArgs, ContractArgs, ExecArgs, HttpArgs, NodeArgs, RespArgs, RunArgs};
+use crate::args::{CheckArgs, ContractArgs, ExecArgs, HttpArgs, NodeArgs, RespArgs, RunArgs};
 
 /// Version of `verdict.json`, as `docs/verdict.schema.json` describes it. Raised when a field changes its meaning or goes.
 const VERDICT_VERSION: u32 = 1;
@@ -84,7 +84,7 @@ pub(crate) async fn exec(args: ExecArgs) -> anyhow::Result<Exit> {
 
 /// A service behind gRPC.
 #[cfg(feature = "grpc")]
-pub(crate) async fn grpc(args: crate::cli::GrpcArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn grpc(args: crate::args::GrpcArgs) -> anyhow::Result<Exit> {
     let has_key = args.entries.iter().any(|(_, value)| value.has_key());
     let target = ratelimiter_target::GrpcTarget::new(&args.urls, args.domain, args.entries, scope(&args.run))
         .map_err(Usage::of)?;

@@ -11,8 +11,8 @@ use serde::Serialize;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
-use crate::judge::{millis, optional};
 use crate::plan::FAULT;
+use crate::wire::{millis, optional};
 
 /// Time for a node to accept a connection before it counts as unreachable.
 const CONNECT: Duration = Duration::from_secs(1);

@@ -5,11 +5,9 @@ use std::time::Duration;
 use ratelimiter_api::{Operation, Outcome};
 use ratelimiter_invariants::{Contract, ContractKind};
 
-use crate::Finding;
-
 /// Contradictions between header fields and answers. Fields about the quota left are compared only for checks that were
 /// made one after the other: at the time of a burst they are out of date when they arrive.
-pub(crate) fn contradictions(operations: &[Operation], contract: Contract) -> Vec<Finding> {
+pub(crate) fn contradictions(operations: &[Operation], contract: Contract) -> Vec<String> {
     let negative = operations.iter().find(|op| left(op).is_some_and(|left| left < 0));
     let mut found: Vec<String> = negative
         .map(|op| format!("{} stated {} remaining", op.node, left(op).unwrap_or_default()))
@@ -19,7 +17,7 @@ pub(crate) fn contradictions(operations: &[Operation], contract: Contract) -> Ve
         found.extend(denied_with_quota(operations));
         found.extend(rising(operations, contract));
     }
-    found.into_iter().map(|contradiction| Finding::Dishonest { contradiction }).collect()
+    found
 }
 
 fn left(op: &Operation) -> Option<i64> {

@@ -10,6 +10,7 @@ use ratelimiter_invariants::{
 use serde::Serialize;
 
 use crate::fault::Band;
+use crate::wire::{millis, optional};
 use crate::{Phase, Recorded, honesty};
 
 /// The largest share of a window that may lie below the resolution of the recorded times in a pass: 5 %.
@@ -70,10 +71,6 @@ impl Finding {
     }
 }
 
-pub(crate) fn millis<S: serde::Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_f64((value.as_secs_f64() * 1e6).round() / 1e3)
-}
-
 /// One key of one step, judged.
 #[derive(Clone, Debug, Serialize)]
 pub struct Judged {
@@ -107,14 +104,6 @@ pub struct Judged {
     /// Forms of the answers that were neither allowed nor denied.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
-}
-
-#[expect(clippy::ref_option, reason = "the signature serde asks for")]
-pub(crate) fn optional<S: serde::Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => millis(value, to),
-        None => to.serialize_none(),
-    }
 }
 
 fn pair<S: serde::Serializer>(value: &(Duration, Duration), to: S) -> Result<S::Ok, S::Error> {
@@ -207,7 +196,8 @@ fn judge_key(
     if phase == Some(Phase::Return) {
         findings.extend(no_return(operations));
     }
-    findings.extend(honesty::contradictions(operations, contract));
+    let contradictions = honesty::contradictions(operations, contract);
+    findings.extend(contradictions.into_iter().map(|contradiction| Finding::Dishonest { contradiction }));
     let (mut resolution, mut undecided) = (Duration::ZERO, None);
     let answered = operations.iter().any(|op| matches!(op.outcome, Outcome::Allowed | Outcome::Denied));
     match &report.verdict {

@@ -19,6 +19,7 @@ mod judge;
 mod plan;
 mod report;
 mod run;
+mod wire;
 
 pub use fault::Band;
 pub use history::{HistoryFileError, read_history, write_history};

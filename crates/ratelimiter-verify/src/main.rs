@@ -1,5 +1,6 @@
 //! One command, a verdict on anyone's rate limiter. The library has all but the command line.
 
+mod args;
 mod cli;
 mod commands;
 mod exits;

@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn readme_and_help_list_every_phase() {
-        let (readme, help) = (include_str!("../README.md"), include_str!("cli.rs"));
+        let (readme, help) = (include_str!("../README.md"), include_str!("args.rs"));
         let words = Phase::ALL.map(Phase::as_str);
         assert!(words.iter().all(|word| readme.contains(&format!("| `{word}` |"))));
         assert!(

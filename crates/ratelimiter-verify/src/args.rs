@@ -1,0 +1,201 @@
+//! The arguments of the commands.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use hyper::Method;
+use hyper::header::HeaderName;
+use ratelimiter_api::{CountingMode, Endpoint};
+use ratelimiter_cli::StoreText;
+use ratelimiter_invariants::ContractKind;
+use ratelimiter_target::{Expectation, StatusSet, Template};
+use ratelimiter_verify::Phase;
+
+/// The contract, and how histories are read.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ContractArgs {
+    /// Cost that a window, or a full bucket, may hold
+    #[arg(long)]
+    pub(crate) limit: u32,
+    /// Length of the window, or the time in which an empty bucket fills: 60s, 500ms
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub(crate) window: Duration,
+    /// Form of the contract: sliding, fixed or token-bucket
+    #[arg(long, default_value_t)]
+    pub(crate) contract: ContractKind,
+    /// Largest difference in rate between the limiter's clock and this one, parts per million
+    #[arg(long, value_name = "PPM", default_value_t = 100)]
+    pub(crate) clock_tolerance: u32,
+    /// Every time may be wrong by this much: the resolution of the limiter's clock, or of a history merged from several
+    /// machines
+    #[arg(long, default_value = "1ms", value_parser = humantime::parse_duration)]
+    pub(crate) uncertainty: Duration,
+}
+
+/// How the limiter is tried, and where the results go.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) contract: ContractArgs,
+    /// Size of a burst, in limits
+    #[arg(long, default_value_t = 2)]
+    pub(crate) multiplier: u32,
+    /// Bursts, each on a key of its own
+    #[arg(long, default_value_t = 5)]
+    pub(crate) bursts: u32,
+    /// At most about a minute, leaving out phases that take longer (the default)
+    #[arg(long, conflicts_with = "thorough")]
+    pub(crate) quick: bool,
+    /// At most about fifteen minutes
+    #[arg(long)]
+    pub(crate) thorough: bool,
+    /// Only this phase; repeat for more: burst, costs, two-keys, fields, return, overload, first-edge, edge, steady, fault
+    #[arg(long = "phase", value_name = "PHASE")]
+    pub(crate) phases: Vec<Phase>,
+    /// Command of the shell that injects a fault and undoes it, such as 'docker pause store; sleep 5; docker unpause store'.
+    /// Bursts are sent before, during and after it. It goes on to its end whatever happens to this run
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) during: Option<String>,
+    /// Print the plan, its checks and its duration, and send nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Directory for history.jsonl, verdict.json, junit.xml, journal.json and report.html
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Part of the keys' names, to tell runs apart; drawn from the clock unless given
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Time for one check to be answered; a later answer is unknown
+    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    pub(crate) deadline: Duration,
+    /// The most checks that may be sent
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) max_requests: u64,
+    /// Allow targets that are not on this machine
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HttpArgs {
+    /// URL of a check; repeat for each node. {key} and {cost} are filled in
+    #[arg(long = "url", value_name = "URL", required = true)]
+    pub(crate) urls: Vec<String>,
+    /// Method of the request
+    #[arg(long, default_value = "GET")]
+    pub(crate) method: Method,
+    /// Header field of the request; repeat for more
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub(crate) headers: Vec<(HeaderName, Template)>,
+    /// Body of the request
+    #[arg(long)]
+    pub(crate) body: Option<Template>,
+    /// Statuses of an allowed check
+    #[arg(long, default_value = "200-399")]
+    pub(crate) allowed: StatusSet,
+    /// Statuses of a denied check
+    #[arg(long, default_value = "429")]
+    pub(crate) denied: StatusSet,
+    /// Place in the JSON body, and its value when a check was allowed: /allowed=true
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub(crate) json_path: Option<Expectation>,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    /// Node of a cluster of this project; repeat for each
+    #[arg(long = "url", value_name = "URL", required = true)]
+    pub(crate) urls: Vec<Endpoint>,
+    /// How the nodes count: atomic, leased, cached or read-then-write [default: the nodes' own]
+    #[arg(long)]
+    pub(crate) counting: Option<CountingMode>,
+    /// Admin token of the nodes, if they have one
+    #[arg(long, env = "RATELIMITER_ADMIN_TOKEN", hide_env_values = true)]
+    pub(crate) admin_token: Option<Token>,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+/// A token, which no output shows.
+#[derive(Clone)]
+pub(crate) struct Token(pub(crate) String);
+
+impl From<&str> for Token {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(...)")
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RespArgs {
+    /// Store that runs the command; repeat for each node
+    #[arg(long = "url", value_name = "URL", required = true)]
+    pub(crate) urls: Vec<StoreText>,
+    /// Command of a check, split as a shell splits words. {key} and {cost} are filled in
+    #[arg(long)]
+    pub(crate) command: String,
+    /// Place in the reply, and its value when a check was allowed: /0=0, or =1 for the reply itself
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub(crate) allowed_reply: Expectation,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExecArgs {
+    /// Program and arguments, split as a shell splits words
+    #[arg(long)]
+    pub(crate) command: String,
+    /// Processes of it, each a node
+    #[arg(long, default_value_t = 3)]
+    pub(crate) processes: usize,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+#[cfg(feature = "grpc")]
+#[derive(Debug, Args)]
+pub(crate) struct GrpcArgs {
+    /// Address of the service; repeat for each node
+    #[arg(long = "url", value_name = "URL", required = true)]
+    pub(crate) urls: Vec<String>,
+    /// Domain of the limits
+    #[arg(long)]
+    pub(crate) domain: String,
+    /// Entry of the descriptor; repeat for more. {key} is filled in
+    #[arg(long = "entry", value_name = "NAME=VALUE", required = true, value_parser = entry)]
+    pub(crate) entries: Vec<(String, Template)>,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+#[cfg(feature = "grpc")]
+fn entry(text: &str) -> Result<(String, Template), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.parse().map_err(|e: ratelimiter_target::TemplateError| e.to_string())?))
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// History file; - for standard input
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) contract: ContractArgs,
+}
+
+fn header(text: &str) -> Result<(HeaderName, Template), String> {
+    // The text may hold a secret, so that an error does not repeat it.
+    let (name, value) = text.split_once(':').ok_or("expected 'NAME: VALUE'")?;
+    let name = name.trim().parse().map_err(|_| "the part before the colon is no header name")?;
+    let value = value.trim().parse::<Template>().map_err(|e| e.to_string())?;
+    Ok((name, value))
+}
