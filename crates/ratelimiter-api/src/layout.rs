@@ -40,8 +40,7 @@ pub const LOSS: &str = "{ratelimiter}:loss";
 
 /// The sorted set of a key's admissions. The key is the hash tag: a store cluster keeps all entries of a key together.
 pub fn admissions(key: &Key, epoch: u64) -> String {
-    let [admissions, ..] = counter(key, epoch);
-    admissions
+    format!("ratelimiter:admissions:{{{key}}}:{epoch}")
 }
 
 /// The entries of the grants of a leased key: the hash of grants, the sorted set of those that count, by end, and the sorted

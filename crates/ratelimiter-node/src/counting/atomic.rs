@@ -13,7 +13,7 @@ use crate::shared::{CheckGroup, Counted, GroupAnswer, GroupedCheck, Members, Sha
 /// Checks that one script call decides: enough to be quick, few enough not to hold up the store.
 const GROUP_MOST: usize = 128;
 /// Calls of one key on their way at once: while the store runs one, the node prepares the next.
-const CALLS_MOST: usize = 3;
+const CALLS_MOST: usize = 2;
 
 /// The atomic mode: exact, at the price of a round trip, and of the store's availability.
 ///

@@ -67,8 +67,14 @@ end
 local old = redis.call('ZCOUNT', KEYS[1], '-inf', exact(now - window - retention))
 if old > 0 then redis.call('ZREMRANGEBYRANK', KEYS[1], 0, math.min(old, 2000) - 1) end
 local gone = redis.call('ZCOUNT', KEYS[1], '-inf', start)
+local times = {}
 -- The time of the nth admission of the window, or nothing where it is still to be added.
-local function nth(number) return redis.call('ZRANGE', KEYS[1], gone + number - 1, gone + number - 1, 'WITHSCORES')[2] end
+local function nth(number)
+  if times[number] == nil then
+    times[number] = redis.call('ZRANGE', KEYS[1], gone + number - 1, gone + number - 1, 'WITHSCORES')[2] or ''
+  end
+  return times[number]
+end
 local count = count_window() + unheard
 
 local added, score = {}, exact(now)
