@@ -20,6 +20,9 @@ pub enum ChaosError {
     /// There is nothing to send to.
     #[error("no endpoint to send to")]
     NoTargets,
+    /// There is nothing to check.
+    #[error("no key to check")]
+    NoKeys,
     /// A target cannot be, or cannot be reached.
     #[error(transparent)]
     Target(#[from] TargetError),

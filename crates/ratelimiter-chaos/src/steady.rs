@@ -106,9 +106,12 @@ impl Steady {
     /// `rate` checks a second of every key, round-robin over `targets`. Opens nothing.
     ///
     /// # Errors
-    /// When there are no targets, one is outside the scope, or the rate is not above 0 and at most 10,000.
+    /// When there are no targets or no keys, a target is outside the scope, or the rate is not above 0 and at most 10,000.
     pub fn new(targets: Vec<Endpoint>, keys: Vec<Key>, rate: f64, scope: Scope) -> Result<Self, ChaosError> {
         scope.permit_nodes(&targets)?;
+        if keys.is_empty() {
+            return Err(ChaosError::NoKeys);
+        }
         if !(rate > 0.0 && rate <= 10_000.0) {
             return Err(ChaosError::Rate(rate));
         }
@@ -221,5 +224,23 @@ pub(crate) fn outcome_of(answer: &Result<CheckResponse, ClientError>) -> Outcome
         Ok(_) => Outcome::Denied,
         Err(ClientError::Refused { .. }) => Outcome::Failed,
         Err(_) => Outcome::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workload_needs_keys_and_a_pace() {
+        let targets = || vec!["http://localhost:1".parse().unwrap()];
+        let key = || vec![Key::new("k").unwrap()];
+        let none = Steady::new(targets(), Vec::new(), 1.0, Scope::ThisMachine);
+        assert!(matches!(none, Err(ChaosError::NoKeys)), "{none:?}");
+        for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 10_001.0] {
+            let refused = Steady::new(targets(), key(), rate, Scope::ThisMachine);
+            assert!(matches!(refused, Err(ChaosError::Rate(_))), "{rate}: {refused:?}");
+        }
+        assert!(Steady::new(targets(), key(), 1.0, Scope::ThisMachine).is_ok());
     }
 }
