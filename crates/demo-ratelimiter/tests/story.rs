@@ -94,6 +94,22 @@ fn atomic_counting_admits_exactly_the_limit() {
     assert!(events.iter().all(|e| e["name"] != "ghost_allowing"), "no false alarm");
     let outcome = &events.last().unwrap()["outcome"];
     assert_eq!(outcome["expectations"], serde_json::json!(["ghost allowing"]));
+    for mode in ["atomic", "leased"] {
+        let allowed = measured(&events, &format!("burst allowed with {mode}"));
+        assert!((allowed - 10.0).abs() < f64::EPSILON, "{mode}: {allowed}");
+    }
+    assert!(measured(&events, "burst allowed with cached") > 10.0);
+}
+
+#[test]
+fn leased_counting_plays_all_chapters() {
+    let output = run(&["run", "--json", "--pause", "2s", "--counting", "leased"]);
+    // Its denials in the pause may be as many as a drift; the burst is what it has to pass.
+    assert!(matches!(output.status.code(), Some(0 | 2)), "{}", support::stderr(&output));
+    let events = events(&output);
+    assert_eq!(events.iter().filter(|e| e["event"] == "entered").count(), 11);
+    assert!((measured(&events, "burst allowed") - 10.0).abs() < f64::EPSILON);
+    assert!(events.iter().all(|e| e["name"] != "ghost_allowing" && e["name"] != "overspent"), "no alarm");
 }
 
 #[test]

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use demo_core::{Chapter, ChapterResult, Stage, Tone};
 
+use super::comparison;
 use super::diagnosing::Diagnosed;
 use super::handover::Handover;
 use crate::subject::Subject;
@@ -9,8 +10,8 @@ use crate::subject::Subject;
 pub(super) fn chapter(subject: &Arc<Subject>, diagnoses: [Handover<Diagnosed>; 2]) -> Chapter {
     Chapter::new(
         "Demo Complete",
-        "Both faults were real, and their effects were measured. With --counting atomic one script in the store decides \
-         every check: the same burst then passes exactly the limit, and the demo reports that nothing broke.",
+        "Both faults were real, and their effects were measured. The table compares the counting modes: how many checks of \
+         the same burst each of them allows, and at what price. --counting MODE plays the whole story in one of them.",
     )
     .key_hint("leave")
     .on_enter_with((Arc::clone(subject), diagnoses), complete)
@@ -34,6 +35,7 @@ async fn complete(
     if tally.skipped > 0 {
         stage.say(Tone::Warning, format!("{} checks could not be sent at their time", tally.skipped));
     }
+    comparison::compare(&stage, &subject).await?;
     // A chapter that was skipped has no diagnosis.
     for diagnosed in diagnoses.iter().filter_map(Handover::latest) {
         diagnosed.compare(&stage);

@@ -2,6 +2,7 @@
 //! hands its result to later ones through a `Handover`; every round of the detector is shown by `rounds`.
 
 mod charts;
+mod comparison;
 mod counts;
 mod diagnosing;
 mod drift;

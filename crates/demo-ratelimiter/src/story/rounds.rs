@@ -8,6 +8,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
 use super::charts::Sampler;
+use super::comparison;
 use super::notes::Notes;
 use crate::subject::Live;
 use ratelimiter_detector::{Clock, Detector, Round};
@@ -37,7 +38,7 @@ pub(crate) fn show_rounds(
             let (now, tally) = (clock.at(Instant::now()), live.traffic.tally());
             notes.note(&stage, observation);
             sampler.sample(&stage, observation, now, tally);
-            for change in &round.changes {
+            for change in round.changes.iter().filter(|change| is_shown(change)) {
                 stage.found(finding(change, &stage, clock));
             }
             live.recording.send_modify(|recording| {
@@ -47,6 +48,12 @@ pub(crate) fn show_rounds(
             });
         }
     }
+}
+
+/// The comparison at the end breaks some keys on purpose, and reports that itself.
+fn is_shown(change: &Change) -> bool {
+    let (Change::Raised(violation) | Change::Cleared(violation)) = change;
+    !matches!(&violation.subject, Subject::Key(key) if comparison::compares(key))
 }
 
 /// A violation as a finding of the story, with its times on the story's clock.
