@@ -11,15 +11,13 @@ use tokio::time::{Instant, sleep};
 
 use crate::guardian::Guardian;
 use crate::links::Links;
-use crate::process::{POLL, Process};
+use crate::process::{POLL, Process, QUESTION};
 use crate::secret::Secret;
 use crate::stores::{Plan, Stores};
 use crate::{ClusterBuilder, ClusterError, StoreBinary, StoreTopology, ports};
 
 /// How long a node may take to flush and end when it is asked to.
 const TERMINATE: Duration = Duration::from_secs(3);
-/// How long one question to a process that is starting may take.
-pub(crate) const QUESTION: Duration = Duration::from_secs(1);
 /// A port found free can be taken before it is used; then all are chosen again.
 const ATTEMPTS: usize = 3;
 

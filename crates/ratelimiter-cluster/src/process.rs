@@ -16,6 +16,8 @@ pub(crate) type Environment = Vec<(&'static str, Secret)>;
 
 /// How often a condition is looked at again.
 pub(crate) const POLL: Duration = Duration::from_millis(10);
+/// How long one question to a process that is starting may take.
+pub(crate) const QUESTION: Duration = Duration::from_secs(1);
 
 /// One process of the cluster, how it was started, and where it writes.
 #[derive(Debug)]

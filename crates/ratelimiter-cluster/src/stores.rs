@@ -11,8 +11,7 @@ use ratelimiter_store::{Link, StoreUrl};
 use redis::{FromRedisValue, cmd};
 use tokio::time::{Instant, sleep};
 
-use crate::cluster::QUESTION;
-use crate::process::{Environment, POLL, Process};
+use crate::process::{Environment, POLL, Process, QUESTION};
 use crate::{ClusterError, StoreBinary, StoreTopology};
 
 /// The service that the sentinels watch.
