@@ -38,7 +38,7 @@ async fn serve() -> std::io::Result<()> {
             });
         }
     });
-    tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
+    tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink())).await??;
     Ok(())
 }
 
