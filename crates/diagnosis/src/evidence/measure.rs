@@ -213,6 +213,10 @@ struct Found {
 /// one furthest beyond chance.
 fn judge(late: &[Residual], normal: &Normal, known: Known, spacing: f64, cut: Cut) -> Option<Found> {
     let offs: Vec<f64> = late.iter().map(|r| r.off).collect();
+    // No median of samples lies further out than the furthest sample: most signals end here.
+    if offs.iter().all(|off| off.abs() <= normal.least()) {
+        return None;
+    }
     let since = late.iter().filter(|r| r.t >= cut.at).count();
     let recent = cut.at - (5.0 * spacing).max((cut.at - cut.guard) / 3.0);
     let mut best: Option<Found> = None;

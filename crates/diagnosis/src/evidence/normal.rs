@@ -86,7 +86,12 @@ impl Normal {
         } else {
             0.0
         };
-        self.doubt * tail.max(heavy).max(SPREADS * self.scale)
+        (self.doubt * tail.max(heavy)).max(self.least())
+    }
+
+    /// The deviation below which nothing is a change, at any width.
+    pub(super) fn least(&self) -> f64 {
+        self.doubt * SPREADS * self.scale
     }
 }
 
