@@ -1,9 +1,9 @@
 """Adapts a limiter library to `ratelimiter-verify exec`: a line of JSON in, a line of JSON out.
 
 The library here counts in a Redis over a plain socket, ten per window. MODE is `racy` (GET, then INCR) or `correct` (one script).
-Usage: adapter.py HOST PORT MODE LIMIT WINDOW_MS
+Usage: adapter.py HOST PORT MODE LIMIT WINDOW_MS [PAUSE_MS between GET and INCR]
 """
-import json, socket, sys
+import json, socket, sys, time
 
 host, port, mode, limit, window = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]
 store = socket.create_connection((host, port)).makefile("rwb", buffering=0)
@@ -27,6 +27,7 @@ for line in sys.stdin:
     if mode == "racy":
         allowed = int(call("GET", check["key"]) or 0) + check["cost"] <= limit
         if allowed:
+            time.sleep(float(sys.argv[6]) / 1000 if sys.argv[6:] else 0)
             call("INCRBY", check["key"], check["cost"])
             call("PEXPIRE", check["key"], window)
     else:

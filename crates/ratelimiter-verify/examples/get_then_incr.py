@@ -1,10 +1,11 @@
 """A limiter behind RESP that counts in a store: `CHECK key` is answered with 1 or 0. MODE is `racy` (GET, then INCR) or `correct` (INCR).
 
-Usage: get_then_incr.py STORE_HOST STORE_PORT MODE LIMIT. It prints the port on which it listens.
+Usage: get_then_incr.py STORE_HOST STORE_PORT MODE LIMIT [PAUSE_MS between GET and INCR]. It prints the port on which it listens.
 """
-import socket, socketserver, sys
+import socket, socketserver, sys, time
 
 host, port, mode, limit = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+pause = float(sys.argv[5]) / 1000 if sys.argv[5:] else 0
 
 
 class Connection(socketserver.StreamRequestHandler):
@@ -20,7 +21,10 @@ class Connection(socketserver.StreamRequestHandler):
         while self.rfile.readline():  # *2, $5, CHECK, $n
             *_, key = [self.rfile.readline().strip() for _ in range(4)]
             if mode == "racy":
-                allowed = call(b"GET", key) < limit and call(b"INCR", key)
+                allowed = call(b"GET", key) < limit
+                if allowed:
+                    time.sleep(pause)
+                    call(b"INCR", key)
             else:
                 allowed = call(b"INCR", key) <= limit
             self.wfile.write(b":1\r\n" if allowed else b":0\r\n")

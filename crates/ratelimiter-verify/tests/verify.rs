@@ -44,12 +44,13 @@ async fn our_modes_are_told_apart() {
 
 #[tokio::test]
 async fn a_library_is_judged_through_its_adapter() {
+    // The pause between GET and INCR makes the race certain on any machine.
     let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
     let url = cluster.store_url().to_string();
     let (host, port) = url.trim_start_matches("redis://").rsplit_once(':').unwrap();
     let adapter = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/adapter.py");
     for (mode, code) in [("correct", 0), ("racy", 3)] {
-        let command = format!("python3 {} {host} {port} {mode} 10 60000", adapter.display());
+        let command = format!("python3 {} {host} {port} {mode} 10 60000 100", adapter.display());
         let arguments =
             ["exec", "--command", &command, "--limit", "10", "--window", "60s", "--multiplier", "6"];
         let output =
@@ -93,7 +94,7 @@ async fn get_then_incr_is_told_from_incr() {
     for (mode, code) in [("correct", 0), ("racy", 3)] {
         let mut limiter = Started(
             Command::new("python3")
-                .args([script.to_str().unwrap(), host, port, mode, "10"])
+                .args([script.to_str().unwrap(), host, port, mode, "10", "200"])
                 .stdout(Stdio::piped())
                 .spawn()
                 .unwrap(),
