@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn arrows_beside_the_table_are_named_in_both_directions() {
+    fn wrong_arrows_are_named_both_ways() {
         let found = arrows(&[("a", &["c"]), ("c", &[]), ("d", &[])]);
         let allowed = arrows(&[("a", &["b"]), ("c", &[]), ("e", &[])]);
         let complaints = compare(&found, &allowed);

@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_has_the_last_line_as_its_reason() {
+    fn failure_reason_is_the_last_line() {
         assert_eq!(output(Command::new("echo").arg("one")).unwrap(), "one");
         let words = "echo why >&2; echo >&2; exit 3";
         assert_eq!(output(Command::new("sh").args(["-c", words])).unwrap_err().to_string(), "why");

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn our_flags_choose_the_cluster_and_the_rest_is_for_the_demo() {
+    fn own_flags_choose_the_cluster() {
         assert_eq!(wish(&[]).unwrap(), (Wish::Whatever, vec![]));
         let (chosen, rest) = wish(&["--headless", "--docker", "--limit", "5"]).unwrap();
         assert_eq!((chosen, rest.len()), (Wish::Docker { airgap: false }, 3));
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_of_ones_own_is_not_brought_up() {
+    fn given_cluster_is_not_brought_up() {
         for own in
             [["--endpoint=http://127.0.0.1:1"].as_slice(), &["--endpoint", "http://127.0.0.1:1"], &["-h"]]
         {

@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_names_a_model_builds_what_asks_one() {
+    fn model_flag_alone_builds_the_engine() {
         let flags =
             |options: &[&str]| engine_flags(&options.iter().map(OsString::from).collect::<Vec<_>>()).len();
         assert_eq!(flags(&["--headless"]), 1);

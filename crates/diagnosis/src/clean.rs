@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn control_and_invisible_characters_go_and_lines_become_one() {
+    fn text_is_cleaned_to_one_visible_line() {
         assert_eq!(capped("a\u{0}b\u{8}c\rd\ne\tf", 100), "abc d e f");
         assert_eq!(capped("abc\u{202e}fed\u{200b}\u{feff}", 100), "abcfed");
     }

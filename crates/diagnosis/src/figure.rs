@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exponents_are_for_the_very_large_and_the_very_small() {
+    fn exponents_are_for_extreme_numbers() {
         assert_eq!(figure(0.0), "0");
         assert_eq!(figure(12_340_000.0), "12340000");
         assert_eq!(figure(0.0012), "0.0012");

@@ -32,7 +32,7 @@ fn nothing_in_any_seed(fault: Fault) {
 }
 
 #[test]
-fn a_base_that_takes_no_more_changes_while_reads_pass() {
+fn base_refuses_changes_while_reads_pass() {
     named_in_every_seed(|_| Fault::NoChanges(10.0));
     named_in_every_seed(|_| Fault::NoChanges(60.0));
 }
@@ -83,7 +83,7 @@ fn nothing_at_all() {
 }
 
 #[test]
-fn the_story_of_a_base_that_takes_no_more_changes() {
+fn refusing_base_is_told_in_full() {
     let evidence = evidence(run(3, Fault::NoChanges(30.0), 20.0, 30.0)).expect("evidence");
     let answer = diagnosed(&evidence);
     let cause = answer.cause().expect("a cause");

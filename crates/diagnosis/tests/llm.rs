@@ -220,7 +220,7 @@ async fn a_repaired_answer_stands() {
 }
 
 #[tokio::test]
-async fn terminal_escapes_in_an_answer_never_reach_the_screen() {
+async fn terminal_escapes_in_answers_are_removed() {
     let evidence = incident();
     let evil = with(&evidence, |a| {
         a["hypotheses"][0]["statement"] =
@@ -236,13 +236,13 @@ async fn terminal_escapes_in_an_answer_never_reach_the_screen() {
 }
 
 #[tokio::test]
-async fn raw_escapes_in_the_stream_break_the_json_and_are_refused() {
+async fn raw_escapes_in_the_stream_are_refused() {
     let flawed = format!("{MARK}\u{1b}[2J {{\"verdict\": \"\u{1b}[31mcause_found\"}}");
     is_refused(1, "it does not parse", flawed).await;
 }
 
 #[tokio::test]
-async fn a_cut_stream_falls_back_without_a_second_try() {
+async fn cut_stream_falls_back_at_once() {
     let whole = good(&incident()).to_string();
     for format in [Format::OpenAi, Format::Anthropic] {
         let (outcome, _, server) = asked(format, [Reply::Cut(whole[..400].to_owned())]).await;
@@ -254,14 +254,14 @@ async fn a_cut_stream_falls_back_without_a_second_try() {
 }
 
 #[tokio::test]
-async fn a_stream_that_only_forgets_to_say_it_is_complete_is_complete() {
+async fn stream_without_end_mark_is_complete() {
     let whole = good(&incident()).to_string();
     let (outcome, _, _) = asked(Format::OpenAi, [Reply::NoEnd(whole)]).await;
     assert_eq!(outcome.answer.engine.kind, EngineKind::Llm);
 }
 
 #[tokio::test]
-async fn too_many_requests_are_waited_out_when_there_is_time() {
+async fn rate_limit_is_waited_out_in_time() {
     let soon = || Reply::Status(429, vec![("retry-after", "0.05".into())], format!("{MARK}: slow down"));
     let answer = good(&incident()).to_string();
     let (outcome, progress, server) = asked(Format::OpenAi, [soon(), soon(), Reply::Text(answer)]).await;
@@ -274,7 +274,7 @@ async fn too_many_requests_are_waited_out_when_there_is_time() {
 }
 
 #[tokio::test]
-async fn too_many_requests_fall_back_when_there_is_no_time() {
+async fn rate_limit_falls_back_without_time() {
     let later = Reply::Status(429, vec![("retry-after", "3600".into())], format!("{MARK}: come back"));
     let (outcome, _, server) = asked(Format::Anthropic, [later]).await;
     fell_back(&outcome, "the server answered 429 and asks to wait 3600 s");
@@ -303,7 +303,7 @@ async fn other_errors_fall_back_in_our_own_words() {
 }
 
 #[tokio::test]
-async fn a_model_that_takes_no_temperature_is_asked_without() {
+async fn unsupported_temperature_is_left_out() {
     let picky =
         Reply::Status(400, vec![], json!({"error": {"message": "temperature is not supported"}}).to_string());
     let (outcome, _, server) =
@@ -324,7 +324,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_is_given_up_at_the_deadline() {
+async fn silent_server_ends_at_the_deadline() {
     let mut server = Server::start(Format::OpenAi, [Reply::Never]).await;
     let config = config(&server, Format::OpenAi).deadline(Duration::from_millis(300));
     let outcome = LlmEngine::new(&config).expect("an engine").diagnose(&incident(), |_| {}).await;
@@ -333,7 +333,7 @@ async fn a_server_that_never_answers_is_given_up_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn the_deadline_holds_while_a_server_makes_one_wait() {
+async fn deadline_holds_during_a_requested_wait() {
     let wait = || Reply::Status(503, vec![("retry-after", "0.2".into())], String::new());
     let server = Server::start(Format::OpenAi, [wait(), wait(), wait(), Reply::Never]).await;
     let config = config(&server, Format::OpenAi).deadline(Duration::from_millis(1_300));
@@ -375,7 +375,7 @@ async fn ten_megabytes_are_not_read_to_the_end() {
 }
 
 #[tokio::test]
-async fn ten_megabytes_in_a_single_event_are_given_up_at_the_deadline() {
+async fn endless_event_ends_at_the_deadline() {
     let mut server = Server::start(Format::OpenAi, [Reply::FloodInOne(10_000_000)]).await;
     let config = config(&server, Format::OpenAi).deadline(Duration::from_millis(300));
     let outcome = LlmEngine::new(&config).expect("an engine").diagnose(&incident(), |_| {}).await;
@@ -384,7 +384,7 @@ async fn ten_megabytes_in_a_single_event_are_given_up_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_cannot_be_reached() {
+async fn missing_server_falls_back() {
     let server = Server::start(Format::OpenAi, []).await;
     let config = config(&server, Format::OpenAi);
     drop(server);
@@ -409,7 +409,7 @@ async fn when_the_engines_disagree_both_are_shown() {
 }
 
 #[tokio::test]
-async fn a_run_without_violation_cannot_be_talked_into_an_incident() {
+async fn no_violation_permits_no_incident() {
     let evidence = evidence(run(3, Fault::Nothing, 20.0, 30.0)).expect("evidence");
     let claim = good(&incident()).to_string();
     let server = Server::start(Format::OpenAi, [Reply::Text(claim.clone()), Reply::Text(claim)]).await;

@@ -69,7 +69,7 @@ fn saturation_is_strain_after_more_load() {
 }
 
 #[test]
-fn the_same_strain_without_more_load_is_a_slowdown() {
+fn strain_without_load_is_a_slowdown() {
     let evidence = system([
         signal("front", "calls", Role::Demand, |_| 100.0),
         signal("base", "answer time", Role::Latency, step(2.0, 80.0)),
@@ -80,7 +80,7 @@ fn the_same_strain_without_more_load_is_a_slowdown() {
 }
 
 #[test]
-fn a_dependency_that_takes_nothing_is_told_from_one_that_is_gone() {
+fn refusing_and_lost_dependencies_are_told_apart() {
     let stuck = |alive: bool| {
         system([
             signal("base", "alive", Role::Availability, step(1.0, if alive { 1.0 } else { 0.0 })),
@@ -121,7 +121,7 @@ fn changes_that_take_forever_count_as_not_accepted() {
 }
 
 #[test]
-fn one_of_two_that_is_stuck_lost_its_own_way() {
+fn one_stuck_of_two_lost_its_path() {
     let evidence = system([
         signal("base", "read time", Role::Latency, |_| 2.0),
         signal("base", "alive", Role::Availability, |_| 1.0),
@@ -132,7 +132,7 @@ fn one_of_two_that_is_stuck_lost_its_own_way() {
 }
 
 #[test]
-fn ages_kept_at_the_dependency_for_each_dependant_tell_a_lost_path_too() {
+fn ages_at_the_dependency_show_lost_paths() {
     let evidence = system([
         signal("base", "read time", Role::Latency, |_| 2.0),
         signal("base", "since left wrote", Role::ProgressAge, ramp(0.1, 1.0)),
@@ -152,7 +152,7 @@ fn ages_kept_at_the_dependency_for_each_dependant_tell_a_lost_path_too() {
 }
 
 #[test]
-fn a_restart_shows_in_the_uptime_and_in_what_was_lost() {
+fn restart_shows_in_uptime_and_losses() {
     let evidence = system([
         signal("left", "alive", Role::Availability, |_| 1.0),
         signal("left", "up since", Role::Uptime, |t| if t < AT { 500.0 + t } else { t - AT }),
@@ -164,7 +164,7 @@ fn a_restart_shows_in_the_uptime_and_in_what_was_lost() {
 }
 
 #[test]
-fn a_setting_is_a_cause_only_when_it_came_first() {
+fn only_an_earlier_setting_is_a_cause() {
     let with_setting_at = |when: f64| {
         system([
             signal("base", "pool size", Role::Setting, move |t| if t < when { 50.0 } else { 5.0 }),
@@ -213,7 +213,7 @@ fn load_outruns_propagation_only_when_it_is_faster() {
 }
 
 #[test]
-fn a_surge_that_was_over_when_things_got_stuck_is_not_why() {
+fn surge_over_before_the_stall_is_no_cause() {
     let mut builder =
         EvidenceBuilder::new("surge, then stuck")
             .entity(Entity::new("source", "load"))
@@ -238,7 +238,7 @@ fn a_surge_that_was_over_when_things_got_stuck_is_not_why() {
 }
 
 #[test]
-fn one_outlier_does_not_make_a_spike_of_what_lasts() {
+fn one_outlier_does_not_shorten_a_change() {
     let outlier = |t: f64| match t {
         t if t < AT => 2.0,
         t if (24.9..25.1).contains(&t) => 900.0,
@@ -252,7 +252,7 @@ fn one_outlier_does_not_make_a_spike_of_what_lasts() {
 }
 
 #[test]
-fn an_old_incident_is_left_out_of_the_baseline() {
+fn old_incident_stays_out_of_the_baseline() {
     let twice = |t: f64| if (5.0..12.0).contains(&t) || t >= AT { 80.0 } else { 2.0 };
     let build = |since: u64| {
         EvidenceBuilder::new("second")
@@ -270,7 +270,7 @@ fn an_old_incident_is_left_out_of_the_baseline() {
 }
 
 #[test]
-fn a_violation_that_takes_long_to_show_does_not_spoil_the_baseline() {
+fn late_violation_keeps_a_sound_baseline() {
     let early = |t: f64| if t < 12.0 { 2.0 } else { 2.0 + 3.0 * (t - 12.0) };
     let evidence = system([
         signal("base", "answer time", Role::Latency, early),
@@ -280,7 +280,7 @@ fn a_violation_that_takes_long_to_show_does_not_spoil_the_baseline() {
 }
 
 #[test]
-fn what_is_missing_is_a_gap_and_never_a_zero() {
+fn missing_samples_are_gaps_not_zeros() {
     let mut silent = signal("base", "answer time", Role::Latency, |_| 2.0);
     for (t, value) in &mut silent.points {
         if t.as_secs_f64() > AT {
@@ -301,7 +301,7 @@ fn what_is_missing_is_a_gap_and_never_a_zero() {
 }
 
 #[test]
-fn without_a_topology_nothing_is_more_than_a_candidate() {
+fn without_topology_causes_stay_candidates() {
     let evidence = EvidenceBuilder::new("islands")
         .entity(Entity::new("a", "x"))
         .entity(Entity::new("b", "x"))

@@ -59,7 +59,7 @@ fn reversibility_comes_from_the_catalogue() {
 }
 
 #[test]
-fn nothing_a_subject_is_called_reaches_the_terminal_as_control() {
+fn subject_names_carry_no_control_characters() {
     let evil = "base\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}";
     let mut series = SignalSeries::new(evil, "age\r\n\u{9b}31m of it", "s\u{7}", Role::ProgressAge);
     for tick in 0..150_u32 {
@@ -84,7 +84,7 @@ fn nothing_a_subject_is_called_reaches_the_terminal_as_control() {
 }
 
 #[test]
-fn a_bundle_for_a_prompt_keeps_to_its_budget() {
+fn prompt_bundle_keeps_its_budget() {
     let evidence = evidence(run(3, Fault::NoChanges(30.0), 20.0, 30.0)).expect("evidence");
     assert!(evidence.tokens() < 3_000, "{} tokens", evidence.tokens());
     let short = evidence.within(1_500);
@@ -97,7 +97,7 @@ fn a_bundle_for_a_prompt_keeps_to_its_budget() {
 
 /// What moves anyway has no "before" to be shown, only where it was going: a projection is not called a measurement.
 #[test]
-fn where_a_signal_would_have_been_is_not_shown_as_where_it_was() {
+fn projection_is_not_shown_as_measured() {
     let evidence = evidence(run(3, Fault::WorkerRestarted(1), 20.0, 30.0)).expect("evidence");
     let lines = text::render(&evidence, &offline::diagnose(&evidence));
     let uptime = lines.iter().find(|l| l.contains("w2 uptime: ")).expect("the row");

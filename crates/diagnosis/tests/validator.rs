@@ -75,7 +75,7 @@ fn rule_2_what_is_named_exists() {
 }
 
 #[test]
-fn rule_3_a_cause_cites_a_change_of_its_own() {
+fn rule_3_cause_cites_its_own_change() {
     // nothing of its own
     assert_eq!(broken(|_, d| d.hypotheses[0].supports.retain(|id| id.0 == 0)), [3]);
     // nothing but what stayed as it was
@@ -98,7 +98,7 @@ fn rule_3_a_cause_cites_a_change_of_its_own() {
 }
 
 #[test]
-fn rule_4_what_is_refuted_is_refuted_by_something() {
+fn rule_4_refutation_cites_evidence() {
     assert_eq!(broken(|_, d| d.hypotheses[1].against.clear()), [4]);
     assert_eq!(broken(|_, d| d.hypotheses.truncate(1)), [4]);
     // the same hypothesis twice is no alternative
@@ -113,7 +113,7 @@ fn rule_4_what_is_refuted_is_refuted_by_something() {
 }
 
 #[test]
-fn rule_5_a_chain_follows_the_topology_and_the_clock() {
+fn rule_5_chain_follows_topology_and_clock() {
     let chain = |links: &[(&str, &str, f64)]| -> Vec<Link> {
         links
             .iter()
@@ -136,7 +136,7 @@ fn rule_5_a_chain_follows_the_topology_and_the_clock() {
 }
 
 #[test]
-fn rule_5_a_cause_cannot_come_after_its_effect() {
+fn rule_5_cause_precedes_its_effect() {
     let (mut evidence, answer) = incident();
     let cause = answer.cause().expect("a cause").entity.clone();
     for row in &mut evidence.rows {

@@ -93,7 +93,7 @@ fn sources(dir: &Path, found: &mut Vec<(String, String)>) {
 }
 
 #[test]
-fn no_word_of_the_subject_is_in_the_engine() {
+fn engine_has_no_word_of_the_subject() {
     let mut files = Vec::new();
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
     assert!(files.len() > 20, "only {} files were read", files.len());

@@ -83,7 +83,7 @@ fn row<'a>(evidence: &'a Evidence, entity: &str, signal: &str) -> &'a Row {
 }
 
 #[test]
-fn every_signal_is_one_row_and_plays_its_part() {
+fn every_signal_is_one_row() {
     let evidence = recorded(100, |_, _| ()).evidence("a quiet hour", moment(99, 99), []).unwrap();
     let key = "key api-users";
     for (entity, signal, role) in [
@@ -117,7 +117,7 @@ fn every_signal_is_one_row_and_plays_its_part() {
 }
 
 #[test]
-fn what_was_not_seen_is_a_gap_and_never_a_zero() {
+fn unseen_samples_are_gaps_not_zeros() {
     let evidence = recorded(100, |round, observation| {
         if round >= 60 {
             observation.nodes[0].sample = None;
@@ -167,7 +167,7 @@ fn a_round_that_took_long_is_no_surge() {
 }
 
 #[test]
-fn what_was_going_on_before_it_was_noticed_is_no_baseline() {
+fn late_notice_shortens_the_baseline() {
     let mut monitor = Monitor::new(Thresholds::default());
     let mut violations = Vec::new();
     // slow for five seconds before anybody is told, after little more than that in which all was well
@@ -186,7 +186,7 @@ fn what_was_going_on_before_it_was_noticed_is_no_baseline() {
 }
 
 #[test]
-fn an_act_begins_and_ends_where_the_moment_says() {
+fn act_keeps_to_its_moment() {
     let recorder = recorded(200, |round, observation| {
         let slow = !(50..150).contains(&round);
         observation.store.as_mut().unwrap().latency = Duration::from_millis(if slow { 400 } else { 1 });
@@ -202,7 +202,7 @@ fn an_act_begins_and_ends_where_the_moment_says() {
 }
 
 #[test]
-fn a_node_goes_by_its_address_until_it_has_told_its_name() {
+fn node_goes_by_address_until_named() {
     let evidence = recorded(60, |round, observation| {
         if round < 5 {
             let node = &mut observation.nodes[2];
@@ -217,7 +217,7 @@ fn a_node_goes_by_its_address_until_it_has_told_its_name() {
 }
 
 #[test]
-fn samples_are_forgotten_after_ten_minutes_and_so_is_who_they_were_of() {
+fn samples_and_owners_expire_after_ten_minutes() {
     let recorder = recorded(6_000, |round, observation| {
         if round > 100 {
             observation.nodes.pop();
@@ -229,7 +229,7 @@ fn samples_are_forgotten_after_ten_minutes_and_so_is_who_they_were_of() {
 }
 
 #[test]
-fn of_many_keys_the_evidence_is_about_those_that_matter() {
+fn evidence_picks_the_keys_that_matter() {
     let names: Vec<String> = (0..500).map(|n| format!("k{n:03}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut recorder = Recorder::new();
@@ -280,7 +280,7 @@ fn told(change: impl Fn(u32, &mut Observation)) -> Vec<(String, String, f64, f64
 }
 
 #[test]
-fn a_violation_says_where_and_how_much_instead_of_how_much() {
+fn violation_has_entity_observed_and_bound() {
     let said = |entity: &str, invariant: &str, observed, bound| {
         vec![(entity.to_owned(), invariant.to_owned(), observed, bound)]
     };
@@ -346,7 +346,7 @@ fn a_store_that_forgot_is_the_cause() {
 }
 
 #[test]
-fn what_is_violated_again_and_again_is_told_once() {
+fn repeated_violation_appears_once() {
     let flapping = told(|round, o| {
         if round >= 60 && round.is_multiple_of(4) {
             o.nodes[1].sample = None;
@@ -356,7 +356,7 @@ fn what_is_violated_again_and_again_is_told_once() {
 }
 
 #[test]
-fn a_violation_of_a_node_nobody_observed_is_refused() {
+fn violation_of_an_unobserved_node_is_refused() {
     let mut monitor = Monitor::new(Thresholds::default());
     let mut stranger = quiet(0);
     stranger.nodes[0].node = NodeId::new("node-9");

@@ -89,7 +89,7 @@ async fn reset_and_delete_remove_stored_admissions() {
 }
 
 #[tokio::test]
-async fn reset_and_delete_leave_no_grants_in_the_store() {
+async fn reset_and_delete_remove_stored_grants() {
     let cluster = LocalCluster::builder().nodes(1).store_timeout(5 * SECOND).start().await.unwrap();
     let (store, client) = (Store::of(&cluster), clients(&cluster).remove(0));
     let entries = async |entry: &LimitEntry| -> u64 {

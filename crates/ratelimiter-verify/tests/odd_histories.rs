@@ -34,7 +34,7 @@ fn lines() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn each_line_of_the_corpus_is_judged_or_refused() {
+fn corpus_lines_are_judged_or_refused() {
     let read = lines().iter().filter(|line| judge(line)).count();
     assert!(read >= 6, "{read} lines are histories");
     let good: Vec<_> = lines().into_iter().filter(|line| judge(line)).collect();

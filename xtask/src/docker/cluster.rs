@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_compose_file_publishes_these_services_on_loopback_alone() {
+    fn compose_publishes_services_on_loopback_only() {
         let compose =
             std::fs::read_to_string(crate::project::root().join(super::super::COMPOSE_FILE)).unwrap();
         let all = Options { airgap: false, observability: true };

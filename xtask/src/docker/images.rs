@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pinned_store_is_read_from_the_compose_file() {
+    fn pinned_store_comes_from_compose() {
         let image = store_image().unwrap();
         let (_, tag) = image.split_once(':').unwrap();
         assert!(tag.starts_with(|c: char| c.is_ascii_digit()), "{image} is not pinned to a version");
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_node_has_the_name_that_compose_gives_it() {
+    fn node_has_its_compose_name() {
         let compose = std::fs::read_to_string(project::root().join(COMPOSE_FILE)).unwrap();
         assert!(compose.contains(&format!("image: {NODE_IMAGE}\n")));
     }

@@ -87,7 +87,7 @@ mod tests {
     const WANTED: [&str; 2] = ["store", "node-1"];
 
     #[test]
-    fn a_cluster_is_up_when_all_of_it_is_healthy() {
+    fn cluster_is_up_when_all_healthy() {
         assert_eq!(of_listing("", &WANTED), State::Down);
         let up = "node-1|running|Up 3 seconds (healthy)\nstore|running|Up 4 minutes (healthy)\n";
         assert_eq!(of_listing(up, &WANTED), State::Up);

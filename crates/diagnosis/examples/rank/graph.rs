@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_are_taken_apart_after_the_longest_entity_they_begin_with() {
+    fn headers_split_after_the_longest_entity() {
         let mut declared = Declared::default();
         let parts = |d: &Declared, header: &str| {
             let c = d.column(header);

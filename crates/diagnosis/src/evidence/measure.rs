@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deviation_of_the_size_of_the_floor_is_none() {
+    fn deviation_within_the_floor_is_none() {
         let jittered = |t: f64| Some(if t < 20.0 { 0.004 } else { 0.013 });
         assert!(matches!(read(&sampled(30.0, jittered), known(0.0), CUT), Reading::Change(_)));
         assert!(matches!(read(&sampled(30.0, jittered), known(5.0), CUT), Reading::Steady { .. }));

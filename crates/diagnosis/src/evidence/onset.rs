@@ -85,14 +85,14 @@ mod tests {
     }
 
     #[test]
-    fn a_ramp_is_followed_back_to_where_it_began() {
+    fn ramp_is_dated_at_its_beginning() {
         let dated = date(&samples(&[0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), 5, 2.5, 6.0, 0.0, 1.0);
         assert_eq!(dated.onset, 4.0);
         assert_eq!(dated.onset - dated.error, 1.0);
     }
 
     #[test]
-    fn what_strayed_before_a_leap_is_not_its_beginning() {
+    fn stray_sample_does_not_date_a_leap() {
         let dated = date(&samples(&[0.0, 2.0, 2.0, 2.0, 9.0, 9.0]), 4, 1.0, 9.0, 0.0, 1.0);
         assert_eq!((dated.onset, dated.error, dated.rise), (4.0, 1.0, 1.0));
         // a sample that caught the change half way belongs to it
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_already_there_when_the_guard_begins_is_dated_before_it() {
+    fn earlier_change_is_dated_before_the_guard() {
         let dated = date(&samples(&[5.0, 5.0, 5.0]), 0, 1.0, 5.0, 0.0, 1.0);
         assert_eq!((dated.onset, dated.error), (0.0, 1.0));
     }

@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_provider_follows_from_the_name_and_the_address() {
+    fn provider_follows_from_name_and_address() {
         let provider = |model: &str, url: Option<&str>| {
             let mut config = LlmConfig::new(model);
             config.url = url.map(str::to_owned);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_does_not_go_over_the_network_in_clear_text() {
+    fn keys_are_not_sent_in_clear_text() {
         let checked = |url: &str| LlmConfig::new("m").key(ApiKey::new("k")).url(url).checked_url();
         for local in ["http://localhost:1/", "http://127.0.0.1:1/", "http://[::1]:1/", "https://far.example/"]
         {
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_wants_a_key_and_a_server_of_ones_own_does_not() {
+    fn providers_need_keys_and_own_servers_none() {
         let error = LlmConfig::new("gpt-4o").checked_key().expect_err("no key").to_string();
         assert_eq!(error, "model \"gpt-4o\" needs a key: set OPENAI_API_KEY");
         assert!(LlmConfig::new("m").url("http://localhost/").checked_key().is_ok());

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_mechanism_is_offered_by_the_name_it_is_read_by() {
+    fn mechanism_names_are_read_back() {
         let text = system();
         for mechanism in Mechanism::ALL {
             let name = serde_json::to_string(&mechanism).expect("a name");

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn one_per_cent_is_close_and_two_are_not() {
+    fn one_percent_is_close_enough() {
         assert!(close(1.009, 1.0) && close(-1.0, 1.0) && close(0.0, 0.0));
         assert!(!close(1.02, 1.0) && !close(0.001, 0.0));
     }

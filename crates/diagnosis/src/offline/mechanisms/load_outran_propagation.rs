@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rise_is_compared_with_the_interval_as_far_as_the_samples_tell() {
+    fn rise_is_compared_within_sample_resolution() {
         let ms = Duration::from_millis;
         assert_eq!(outran(ms(20), ms(20), ms(200)), Some(true));
         assert_eq!(outran(ms(400), ms(200), ms(200)), Some(false));
