@@ -3,7 +3,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use xshell::{Shell, cmd};
+use xshell::{PushEnv, Shell, cmd};
 
 use crate::child::output;
 use crate::docker::Docker;
@@ -94,19 +94,19 @@ fn chosen(names: &[OsString]) -> anyhow::Result<Vec<&'static Step>> {
 /// A crate of the workspace.
 struct Member {
     name: String,
-    /// Whether it is the local cluster or uses one, be it for its tests.
-    starts_clusters: bool,
+    /// Whether it has commands for a store in its code, not only in its tests.
+    commands_store: bool,
 }
 
 fn members(shell: &Shell) -> anyhow::Result<Vec<Member>> {
-    const CLUSTER: &str = "ratelimiter-cluster";
     let metadata = cmd!(shell, "cargo metadata --format-version 1 --no-deps").quiet().read()?;
     let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
     let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
     let member = |package: &serde_json::Value| {
         let name = package["name"].as_str()?.to_owned();
-        let uses = package["dependencies"].as_array()?.iter().any(|used| used["name"] == CLUSTER);
-        Some(Member { starts_clusters: uses || name == CLUSTER, name })
+        let mut uses = package["dependencies"].as_array()?.iter();
+        let commands_store = uses.any(|used| used["name"] == "redis" && used["kind"].is_null());
+        Some(Member { name, commands_store })
     };
     Ok(packages.iter().filter_map(member).collect())
 }
@@ -121,14 +121,18 @@ fn every_crate_alone(shell: &Shell) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The tests that start a cluster, with the Valkey that a machine without any store gets.
-fn the_fetched_store(shell: &Shell) -> anyhow::Result<()> {
+/// The Valkey that a machine without any store gets, as the store of all commands while the guard lives.
+fn on_fetched_store(shell: &Shell) -> anyhow::Result<PushEnv<'_>> {
     let valkey =
         cmd!(shell, "cargo run --quiet --package ratelimiter-cluster --example fetch_store").read()?;
-    let _store = shell.push_env("RATELIMITER_STORE_BIN", valkey);
+    Ok(shell.push_env("RATELIMITER_STORE_BIN", valkey))
+}
+
+/// The tests of the crates that command a store, with the other store.
+fn the_fetched_store(shell: &Shell) -> anyhow::Result<()> {
+    let _store = on_fetched_store(shell)?;
     let members = members(shell)?;
-    let packages =
-        members.iter().filter(|member| member.starts_clusters).flat_map(|m| ["--package", &m.name]);
+    let packages = members.iter().filter(|member| member.commands_store).flat_map(|m| ["--package", &m.name]);
     Ok(cmd!(shell, "cargo test --quiet {packages...} --tests").run()?)
 }
 
@@ -145,9 +149,10 @@ fn prometheus() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The demo as a newcomer runs it, again and again; nothing may be left of it.
+/// The demo as a newcomer runs it on a machine without a store, again and again; nothing may be left of it.
 fn headless_runs(shell: &Shell) -> anyhow::Result<()> {
     cmd!(shell, "cargo build --package demo-ratelimiter --package ratelimiter-node").run()?;
+    let _store = on_fetched_store(shell)?;
     let demo = project::target_dir()?.join("debug/demo-ratelimiter");
     for run in 1..=RUNS {
         let started = Instant::now();
