@@ -16,8 +16,8 @@ const PERSISTENT: Duration = Duration::from_secs(3);
 /// the reading and is left alone; any other is moved until it agrees. So a slow reading never spoils the estimate of a
 /// quick one, and a clock that drifts is noticed however slow the readings are.
 ///
-/// A correction never sets the clock back: it stands still until time has caught up, at most [`JUMP`]. A reading that disagrees by more is a
-/// jump of the store's clock, which is followed only once readings have agreed with each other for [`PERSISTENT`]; then
+/// A correction never sets the clock back: it stands still until time has caught up, at most `JUMP`. A reading that disagrees by more is a
+/// jump of the store's clock, which is followed only once readings have agreed with each other for `PERSISTENT`; then
 /// the clock is set anew, also back.
 #[derive(Debug)]
 pub struct StoreClock {
