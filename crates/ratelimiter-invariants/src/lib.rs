@@ -1,7 +1,7 @@
 //! The invariants of a distributed rate limiter, and whether they held.
 //!
 //! - **[`Monitor`]**: [`Observation`](ratelimiter_api::Observation)s in, [`Violation`]s out, while the cluster runs.
-//!   Eight [`Invariant`]s, one file each; [`Thresholds`] has how much is too much and for how long. [`Reading`] is the one
+//!   Nine [`Invariant`]s, one file each; [`Thresholds`] has how much is too much and for how long. [`Reading`] is the one
 //!   reading of an observation that invariants, charts and notes share.
 //! - **[`check_history`]**: all checks of one key in, a [`Verdict`] out, when the run is over. The contract is "at most L
 //!   admissions in any window W", and the verdict follows from the recorded times alone.
