@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::{RedisResult, Value, cmd};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::handle::Handle;
 use crate::line::{Line, Repeat};
@@ -40,7 +40,9 @@ struct Map {
     members: Vec<String>,
     lines: HashMap<String, Arc<Line>>,
     read_at: Option<Instant>,
-    /// An owner turned out to be wrong.
+    /// The member that listed the owners, and is asked first the next time: one that is silent costs its wait once.
+    answered: Option<String>,
+    /// An owner turned out to be wrong, or is silent and may be replaced.
     stale: bool,
 }
 
@@ -123,18 +125,14 @@ impl Cluster {
         let mut asked: Option<String> = None;
         let mut last = None;
         loop {
+            let owner = self.owner(slot, until).await;
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 let late = StoreError::Deadline { url: self.url.clone(), deadline };
                 return Err(last.unwrap_or(late));
             }
-            let asking = asked.is_some();
-            let target = match asked.take() {
-                Some(address) => Ok(address),
-                None => self.owner(slot, until).await,
-            };
-            let trouble = match target {
-                Ok(address) => match self.once(&address, left, repeat, asking, &operation).await {
+            let trouble = match owner {
+                Ok(owner) => match self.once(&owner, left, repeat, asked.take(), &operation).await {
                     Ok(value) => return Ok(value),
                     Err(trouble) => trouble,
                 },
@@ -155,17 +153,23 @@ impl Cluster {
         }
     }
 
-    /// Runs one operation on one member, without another attempt elsewhere.
+    /// Runs one operation on one member, without another attempt elsewhere. `asked` is the address of the member to which it has
+    /// sent on.
     pub(crate) async fn once<T, F: Future<Output = RedisResult<T>>>(
         &self,
         address: &str,
         deadline: Duration,
         repeat: Repeat,
-        asking: bool,
+        asked: Option<String>,
         operation: impl Fn(Handle) -> F,
     ) -> Result<T, Trouble> {
-        let line = self.map().line(&self.url, address).map_err(Trouble::last)?;
-        line.attempt(deadline, repeat, asking, operation).await
+        let line = |address: &str| self.map().line(&self.url, address).map_err(Trouble::last);
+        let asked = asked.as_deref().map(line).transpose()?;
+        let done = line(address)?.attempt(deadline, repeat, asked.as_deref(), operation).await;
+        if let Err(Trouble { error: StoreError::Deadline { .. }, .. }) = &done {
+            self.map().stale = true;
+        }
+        done
     }
 
     fn moved(&self, slot: u16, address: &str) {
@@ -178,11 +182,12 @@ impl Cluster {
 
     /// Asks the members, the known ones and then those of the URL, for the owners of the slots.
     async fn read_map(&self, until: Instant) -> Result<(), StoreError> {
-        let _asking = self.asking.lock().await;
+        let asking = timeout_at(until, self.asking.lock()).await;
+        let _asking = asking.map_err(|_| self.unreachable("the owners of the slots are not known".into()))?;
         let (fresh, mut members) = {
             let map = self.map();
             let fresh = map.read_at.is_some_and(|at| at.elapsed() < MAP_FRESH) && !map.owners.is_empty();
-            (fresh, map.members.clone())
+            (fresh, map.answered.iter().chain(&map.members).cloned().collect::<Vec<_>>())
         };
         if fresh {
             self.map().stale = false;
@@ -198,7 +203,7 @@ impl Cluster {
                 break;
             }
             let slots = async |mut connection| cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await;
-            match self.once::<Vec<Value>, _>(&address, left, Repeat::Allowed, false, slots).await {
+            match self.once::<Vec<Value>, _>(&address, left, Repeat::Allowed, None, slots).await {
                 Ok(ranges) if !ranges.is_empty() => {
                     self.take_map(&ranges, &address);
                     return Ok(());
@@ -223,6 +228,7 @@ impl Cluster {
         let members = map.members.clone();
         map.lines.retain(|address, _| members.contains(address));
         map.read_at = Some(Instant::now());
+        map.answered = Some(asked.to_owned());
         map.stale = false;
     }
 

@@ -73,22 +73,27 @@ impl Line {
         self.shared.slot().connection = None;
     }
 
-    /// Runs anything that needs a connection, under one deadline that includes opening it. `asking` goes before every command.
+    /// Runs anything that needs a connection, under one deadline that includes opening it. `asked` leads to the member to which
+    /// this one has sent on.
     pub(crate) async fn attempt<T, F: Future<Output = RedisResult<T>>>(
         &self,
         deadline: Duration,
         repeat: Repeat,
-        asking: bool,
+        asked: Option<&Self>,
         operation: impl Fn(Handle) -> F,
     ) -> Result<T, Trouble> {
-        let mut used = None;
+        let (mut used, mut followed) = (None, None);
         let result = timeout(deadline, async {
             let mut repeated = false;
             loop {
+                if let Some(line) = asked {
+                    followed = Some((line, line.connection().await?));
+                }
                 let connection = self.connection().await?;
                 let sent = connection.sent();
                 used = Some(Arc::clone(&connection));
-                let error = match operation(Handle::new(connection.handle(), asking)).await {
+                let target = followed.as_ref().map(|(_, connection)| connection.handle());
+                let error = match operation(Handle::new(connection.handle(), target)).await {
                     Ok(value) => return Ok(value),
                     Err(error) => error,
                 };
@@ -98,6 +103,9 @@ impl Line {
                 let demoted = trouble.hint == Hint::ReadOnly;
                 if error.is_unrecoverable_error() || demoted {
                     self.give_up(&connection);
+                    if let Some((line, connection)) = &followed {
+                        line.give_up(connection);
+                    }
                 }
                 if repeated || !(demoted || harmless && error.is_connection_dropped()) {
                     return Err(trouble);
@@ -111,6 +119,9 @@ impl Line {
             Err(_) => {
                 if let Some(connection) = used {
                     self.give_up(&connection);
+                }
+                if let Some((line, connection)) = followed {
+                    line.give_up(&connection);
                 }
                 Err(Trouble::last(StoreError::Deadline { url: self.url.clone(), deadline }))
             }

@@ -163,7 +163,7 @@ impl Link {
         let cluster = match &self.way {
             Way::One(line) => {
                 let run = |handle| operation(handle, every.clone());
-                let done = line.attempt(deadline, Repeat::Allowed, false, run).await;
+                let done = line.attempt(deadline, Repeat::Allowed, None, run).await;
                 return each(&every, done.map_err(|trouble| trouble.error))
                     .map(|(_, result)| result)
                     .collect();
@@ -182,7 +182,8 @@ impl Link {
         let operation = &operation;
         let members = groups.iter().map(|(owner, places)| async move {
             let run = |handle| operation(handle, places.clone());
-            match cluster.once(owner, deadline, Repeat::Allowed, false, run).await {
+            let left = until.saturating_duration_since(Instant::now());
+            match cluster.once(owner, left, Repeat::Allowed, None, run).await {
                 Err(trouble) if trouble.hint != Hint::GiveUp => {
                     // Not all of them belong there any more: one by one, each finds its place.
                     let mut found = Vec::new();
@@ -271,7 +272,7 @@ impl At<'_> {
         operation: impl Fn(Handle) -> F,
     ) -> Result<T, StoreError> {
         match &self.link.way {
-            Way::One(line) => line.attempt(deadline, repeat, false, operation).await.map_err(|trouble| {
+            Way::One(line) => line.attempt(deadline, repeat, None, operation).await.map_err(|trouble| {
                 self.link.tally.add(&trouble.hint);
                 trouble.error
             }),
