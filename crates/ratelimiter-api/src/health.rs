@@ -30,7 +30,7 @@ pub struct NodeHealth {
     /// Admissions that the store had confirmed and lost, since this life of the node began. The node sent each of them again.
     #[serde(default)]
     pub store_lost: u64,
-    /// State of the circuit breaker in front of the store.
+    /// State of the circuit breaker in front of the store; the worst where the parts of a store cluster have one each.
     #[serde(default)]
     pub store_circuit: StoreCircuit,
     /// 99th percentile of the time to answer a check, in milliseconds, over the last five seconds; absent without checks.

@@ -292,7 +292,7 @@ impl LocalCluster {
     /// # Errors
     /// When the signal cannot be sent.
     pub fn freeze_store(&self) -> Result<(), ClusterError> {
-        self.stores.stores[0].signal(Signal::STOP)
+        self.freeze_member(0)
     }
 
     /// Lets a frozen store go on.
@@ -300,7 +300,27 @@ impl LocalCluster {
     /// # Errors
     /// When the signal cannot be sent.
     pub fn thaw_store(&self) -> Result<(), ClusterError> {
-        self.stores.stores[0].signal(Signal::CONT)
+        self.thaw_member(0)
+    }
+
+    /// Stops one process of the store (SIGSTOP): connections stay open and nothing is answered.
+    ///
+    /// # Errors
+    /// When there is no such store, or the signal cannot be sent.
+    pub fn freeze_member(&self, store: usize) -> Result<(), ClusterError> {
+        self.member_process(store)?.signal(Signal::STOP)
+    }
+
+    /// Lets a frozen process of the store go on.
+    ///
+    /// # Errors
+    /// When there is no such store, or the signal cannot be sent.
+    pub fn thaw_member(&self, store: usize) -> Result<(), ClusterError> {
+        self.member_process(store)?.signal(Signal::CONT)
+    }
+
+    fn member_process(&self, store: usize) -> Result<&Process, ClusterError> {
+        self.stores.stores.get(store).ok_or(ClusterError::NoSuchStore(store))
     }
 
     /// Ends everything in order: the nodes flush, then the store goes. True when every node ended by itself.

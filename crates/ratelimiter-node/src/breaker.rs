@@ -2,11 +2,46 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ratelimiter_api::StoreCircuit;
+use ratelimiter_store::{StoreKind, slot_of};
 
 /// Consecutive failures that open the circuit.
 const FAILURES: u32 = 5;
 /// Time between two probes of an open circuit.
 const PROBE_EVERY: Duration = Duration::from_millis(250);
+
+/// Circuits in front of a store cluster. A primary has neighbouring slots, and 256 of them share a circuit.
+const PARTS: usize = 64;
+/// Slots of a store cluster.
+const SLOTS: usize = 16_384;
+
+/// The circuits of a store: one, or in a cluster one for each part of the slots. A primary that is away suspends the checks of
+/// its own keys and no others.
+#[derive(Debug)]
+pub(crate) struct Circuits {
+    parts: Vec<Breaker>,
+}
+
+impl Circuits {
+    pub(crate) fn new(kind: StoreKind) -> Self {
+        let parts = if kind == StoreKind::Cluster { PARTS } else { 1 };
+        Self { parts: (0..parts).map(|_| Breaker::new()).collect() }
+    }
+
+    /// The circuit of an entry of the store.
+    pub(crate) fn of(&self, entry: &str) -> &Breaker {
+        let slot = if self.parts.len() > 1 { usize::from(slot_of(entry)) } else { 0 };
+        &self.parts[slot * self.parts.len() / SLOTS]
+    }
+
+    /// The worst state of any: open, then half-open, then closed.
+    pub(crate) fn worst(&self) -> StoreCircuit {
+        let has = |state| self.parts.iter().any(|part| part.circuit() == state);
+        [StoreCircuit::Open, StoreCircuit::HalfOpen]
+            .into_iter()
+            .find(|state| has(*state))
+            .unwrap_or(StoreCircuit::Closed)
+    }
+}
 
 /// A circuit breaker in front of the store, after Nygard, "Release It!": once the store has failed several checks in a row,
 /// further checks do not wait for it.
@@ -50,7 +85,7 @@ impl Breaker {
     }
 
     /// The state of the circuit.
-    pub(crate) fn circuit(&self) -> StoreCircuit {
+    fn circuit(&self) -> StoreCircuit {
         match *self.state() {
             State::Closed { .. } => StoreCircuit::Closed,
             State::Open { .. } => StoreCircuit::Open,
@@ -128,6 +163,17 @@ mod tests {
         }
         assert_eq!(breaker.circuit(), StoreCircuit::Open);
         breaker
+    }
+
+    #[test]
+    fn one_part_opens_without_the_others() {
+        let (circuits, now) = (Circuits::new(StoreKind::Cluster), Instant::now());
+        for _ in 0..FAILURES {
+            circuits.of("x{foo}").turn(now).unwrap().report(false, now);
+        }
+        assert!(circuits.of("y{foo}").turn(now).is_none());
+        assert!(circuits.of("bar").turn(now).is_some());
+        assert_eq!(circuits.worst(), StoreCircuit::Open);
     }
 
     #[test]

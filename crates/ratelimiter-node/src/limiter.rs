@@ -138,10 +138,12 @@ impl Limiter {
     /// When the key has no limit, or the node cannot know yet, or the cost is above the limit.
     pub async fn check(&self, key: &Key, cost: u32) -> Result<(CheckResponse, Limit), CheckError> {
         let first = self.sequence.fetch_add(cost.into(), Ordering::Relaxed);
-        let mut decided = self.decide(key, cost, first).await?;
+        let started = Instant::now();
+        let mut decided = self.decide(key, cost, first, self.store_timeout).await?;
         if decided.is_none() {
-            // Another node reset the counter, and the new one is known now.
-            decided = self.decide(key, cost, first).await?;
+            // Another node reset the counter, and the new one is known now. The caller waits once for both answers.
+            let left = self.store_timeout.saturating_sub(started.elapsed());
+            decided = self.decide(key, cost, first, left).await?;
         }
         let decision = match decided {
             Some(decision) => decision,
@@ -158,8 +160,15 @@ impl Limiter {
         Ok((self.respond(&decision), limit))
     }
 
-    /// Decides by the key's mode. None when the counter turned out to be another, and the check has to be repeated.
-    async fn decide(&self, key: &Key, cost: u32, first: u64) -> Result<Option<Decision>, CheckError> {
+    /// Decides by the key's mode, waiting at most `left` for the store. None when the counter turned out to be another, and the
+    /// check has to be repeated.
+    async fn decide(
+        &self,
+        key: &Key,
+        cost: u32,
+        first: u64,
+        left: Duration,
+    ) -> Result<Option<Decision>, CheckError> {
         let cell = self.cell(key)?;
         let now_us = self.clock.now_us();
         let (entry, before) = {
@@ -173,14 +182,16 @@ impl Limiter {
         Ok(match entry.counting {
             CountingMode::Cached => {
                 if before != Before::Warm {
-                    self.read_window(&cell, &entry).await;
+                    self.read_window(&cell, &entry, left).await;
                 }
                 Some(self.decide_locally(&cell, cost, first))
             }
-            CountingMode::Atomic => self.decide_in_store(&cell, &entry, cost, first, StoreMode::Atomic).await,
-            CountingMode::Leased => self.decide_by_lease(&cell, &entry, cost, first).await,
+            CountingMode::Atomic => {
+                self.decide_in_store(&cell, &entry, cost, first, left, StoreMode::Atomic).await
+            }
+            CountingMode::Leased => self.decide_by_lease(&cell, &entry, cost, first, left).await,
             CountingMode::ReadThenWrite => {
-                self.decide_in_store(&cell, &entry, cost, first, StoreMode::ReadThenWrite).await
+                self.decide_in_store(&cell, &entry, cost, first, left, StoreMode::ReadThenWrite).await
             }
         })
     }
@@ -201,11 +212,11 @@ impl Limiter {
 
     /// Reads the shared count of a key that was not checked lately: the check does not decide without the others'
     /// admissions. Without an answer in time the node's own have to do.
-    async fn read_window(&self, cell: &CounterCell, entry: &LimitEntry) {
+    async fn read_window(&self, cell: &CounterCell, entry: &LimitEntry, left: Duration) {
         let span = cell.lock().span(self.clock.now_us());
         let question = Question { entry, span: &span, cost: 0, members: &self.members, first_sequence: 0 };
-        let Some(turn) = self.store.breaker.turn(Instant::now()) else { return };
-        let window = self.store.window(&question, self.store_timeout).await;
+        let Some(turn) = self.store.circuits.of(&span.set).turn(Instant::now()) else { return };
+        let window = self.store.window(&question, left).await;
         turn.report(window.as_ref().map_or_else(|error| !error.is_transient(), |_| true), Instant::now());
         match window {
             Ok(window) => {
@@ -222,11 +233,12 @@ impl Limiter {
         entry: &LimitEntry,
         cost: u32,
         first_sequence: u64,
+        left: Duration,
         mode: StoreMode,
     ) -> Option<Decision> {
         let span = cell.lock().span(self.clock.now_us());
         let question = Question { entry, span: &span, cost, members: &self.members, first_sequence };
-        match self.ask_store(&question, mode).await {
+        match self.ask_store(&question, left, mode).await {
             Ok(decision) => {
                 if decision.allowed && self.memory.has_room(cost) {
                     let admissions = counting::admissions(decision.now_us, first_sequence, cost);
@@ -248,19 +260,23 @@ impl Limiter {
         }
     }
 
-    async fn ask_store(&self, question: &Question<'_>, mode: StoreMode) -> Result<Decision, Undecided> {
+    async fn ask_store(
+        &self,
+        question: &Question<'_>,
+        left: Duration,
+        mode: StoreMode,
+    ) -> Result<Decision, Undecided> {
         if !self.clock.is_read() {
             return Err(Undecided::NoClock);
         }
-        let turn = self.store.breaker.turn(Instant::now()).ok_or(Undecided::Suspended)?;
+        let circuit = self.store.circuits.of(&question.span.set);
+        let turn = circuit.turn(Instant::now()).ok_or(Undecided::Suspended)?;
         let decision = match mode {
             StoreMode::Atomic => {
                 let Question { entry, span, cost, first_sequence, .. } = *question;
-                self.groups.decide(entry.clone(), span.clone(), cost, first_sequence).await
+                self.groups.decide(entry.clone(), span.clone(), cost, first_sequence, left).await
             }
-            StoreMode::ReadThenWrite => {
-                counting::read_then_write(&self.store, question, self.store_timeout).await
-            }
+            StoreMode::ReadThenWrite => counting::read_then_write(&self.store, question, left).await,
         };
         turn.report(decision.as_ref().map_or_else(Undecided::is_answer, |_| true), Instant::now());
         decision

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ratelimiter_api::layout::Heartbeat;
+use ratelimiter_api::layout::{Heartbeat, NODES};
 use ratelimiter_api::{LimitEntry, NodeId};
 use ratelimiter_store::StoreError;
 use tokio::task::JoinHandle;
@@ -92,7 +92,7 @@ impl StoreSync {
                             .latency
                             .is_some_and(|latency| latency < self.store_timeout / 2)
                         {
-                            self.store.breaker.close();
+                            self.store.circuits.of(NODES).close();
                         }
                     }
                     Err(StoreError::Deadline { .. }) => continue,

@@ -55,15 +55,16 @@ impl Groups {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decides one check, within the timeout.
+    /// Decides one check, within `left`.
     pub(crate) async fn decide(
         self: &Arc<Self>,
         entry: LimitEntry,
         span: Span,
         cost: u32,
         first_sequence: u64,
+        left: Duration,
     ) -> Result<Decision, Undecided> {
-        let late_us = span.now_us + micros(self.timeout) / 4 * 3;
+        let late_us = span.now_us + micros(left) / 4 * 3;
         let (reply, answer) = oneshot::channel();
         let set = span.set.clone();
         let waiter = Waiter { entry, span, check: GroupedCheck { cost, first_sequence, late_us }, reply };
@@ -76,7 +77,7 @@ impl Groups {
                 tokio::spawn(Arc::clone(self).call(set));
             }
         }
-        match timeout(self.timeout, answer).await {
+        match timeout(left, answer).await {
             Ok(Ok(decided)) => decided,
             Ok(Err(_)) | Err(_) => Err(Undecided::Unanswered),
         }

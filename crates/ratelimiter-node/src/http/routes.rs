@@ -200,7 +200,7 @@ impl Api {
             store_latency_ms: store.latency.map(ms),
             last_write_age_ms: self.store.last_write_age().map(|age| micros(age) / 1000),
             store_lost: self.limiter.lost(),
-            store_circuit: self.store.breaker.circuit(),
+            store_circuit: self.store.circuits.worst(),
             check_p99_ms: self.latency.p99().map(ms),
             counting: self.counting,
             sync_interval_ms: micros(self.sync_interval) / 1000,
@@ -212,7 +212,7 @@ impl Api {
         let text = self.metrics.render(&Snapshot {
             counters: &self.limiter.counters(&Select::Active, None).counters,
             store: *self.status.borrow(),
-            circuit: self.store.breaker.circuit(),
+            circuit: self.store.circuits.worst(),
             last_write: self.store.last_write_age(),
             clock_jumps: self.limiter.clock_jumps(),
             remembered: self.limiter.remembered(),

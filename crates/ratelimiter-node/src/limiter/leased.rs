@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use ratelimiter_api::{CountingMode, DecidedBy, KeyCounter, LimitEntry, StoreFailurePolicy};
 
 use super::{Limiter, POLICY_RETRY_US};
@@ -6,13 +8,14 @@ use crate::counting::{self, Decision, Known, Undecided};
 
 /// Leased counting, and its failure policies.
 impl Limiter {
-    /// Decides by grants. None when the counter was replaced, and the check has to be repeated.
+    /// Decides by grants, waiting at most `left` for one. None when the counter was replaced, and the check has to be repeated.
     pub(super) async fn decide_by_lease(
         &self,
         cell: &CounterCell,
         entry: &LimitEntry,
         cost: u32,
         first_sequence: u64,
+        left: Duration,
     ) -> Option<Decision> {
         // In a store cluster a limit has a version of its own, beside its grants.
         let version = if self.store.copies_limits() {
@@ -21,7 +24,7 @@ impl Limiter {
             self.limits().version()
         };
         let known = Known { version, coming: cell.lock().coming() };
-        match self.leases.check(entry, cost, first_sequence, known).await {
+        match self.leases.check(entry, cost, first_sequence, known, left).await {
             Ok(decision) => Some(decision),
             Err(Undecided::Replaced) => None,
             Err(why) => {

@@ -6,7 +6,7 @@ use ratelimiter_api::layout::LimitCopy;
 use ratelimiter_store::{Link, Redirects, StoreError, StoreKind, StoreUrl, StoreVersion};
 
 use super::scripts::Scripts;
-use crate::breaker::Breaker;
+use crate::breaker::Circuits;
 
 /// How long a flush, a heartbeat or a change of a limit may take. Longer than a check may: no request waits for a flush.
 pub(crate) const BACKGROUND_DEADLINE: Duration = Duration::from_secs(1);
@@ -26,7 +26,7 @@ pub(crate) struct SharedStore {
     kind: StoreKind,
     last_write: Mutex<Option<Instant>>,
     /// Between checks and the store.
-    pub(crate) breaker: Breaker,
+    pub(crate) circuits: Circuits,
 }
 
 impl SharedStore {
@@ -40,7 +40,7 @@ impl SharedStore {
             scripts: Scripts::new(),
             kind: url.kind(),
             last_write: Mutex::new(None),
-            breaker: Breaker::new(),
+            circuits: Circuits::new(url.kind()),
         })
     }
 

@@ -90,6 +90,7 @@ impl Leases {
         cost: u32,
         first_sequence: u64,
         known: Known,
+        left: Duration,
     ) -> Result<Decision, Undecided> {
         let cell = {
             let mut keys = self.keys();
@@ -121,7 +122,7 @@ impl Leases {
             self.pump(&cell, &mut lease);
             answer
         };
-        match timeout(self.store_timeout, answer).await {
+        match timeout(left, answer).await {
             Ok(Ok(decided)) => decided,
             Ok(Err(_)) | Err(_) => Err(Undecided::NoGrant),
         }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use ratelimiter_api::LimitEntry;
+use ratelimiter_api::{LimitEntry, layout};
 use ratelimiter_lease::{Answer, Terms};
 use ratelimiter_store::StoreError;
 
@@ -97,7 +97,8 @@ impl Leases {
         settlements: &[(u64, u32)],
         wanted: &Wanted,
     ) -> Result<Exchanged, Undecided> {
-        let turn = self.store.breaker.turn(Instant::now()).ok_or(Undecided::Suspended)?;
+        let circuit = self.store.circuits.of(&layout::admissions(&entry.key, entry.epoch));
+        let turn = circuit.turn(Instant::now()).ok_or(Undecided::Suspended)?;
         let exchange = Exchange { entry, terms, members: &self.members, settlements, request: Some(wanted) };
         let result = self.store.lease_exchange(&exchange, self.store_timeout).await;
         turn.report(result.is_ok(), Instant::now());
