@@ -16,8 +16,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::{
-    CheckRequest, CheckResponse, Counters, Endpoint, Key, LimitEntry, LimitSpec, LimitSpecs, MAX_PAGE,
-    NodeHealth, Nodes, Problem,
+    ActivePage, CheckRequest, CheckResponse, Counters, Endpoint, Key, LimitEntry, LimitSpec, LimitSpecs,
+    MAX_PAGE, NodeHealth, Nodes, Problem,
 };
 
 /// The largest answer a client takes, bytes.
@@ -190,29 +190,39 @@ impl NodeClient {
     /// # Errors
     /// When the node does not answer in time.
     pub async fn counters(&self, at_us: Option<u64>) -> Result<Counters, ClientError> {
-        self.counters_where(String::new(), at_us).await
+        self.counters_where(Vec::new(), at_us).await
     }
 
-    /// `GET /counters?key=...`: the same of these keys, as far as they have limits.
+    /// `GET /counters?key=...`: the same of these keys, as far as they have limits. A head of a request has 16 KiB at most.
     ///
     /// # Errors
     /// When the node does not answer in time.
     pub async fn counters_of(&self, keys: &[Key], at_us: Option<u64>) -> Result<Counters, ClientError> {
-        let keys: Vec<_> = keys.iter().map(|key| format!("key={}", percent_encode(key.as_str()))).collect();
-        self.counters_where(keys.join("&"), at_us).await
+        self.counters_where(keys.iter().map(key_pair).collect(), at_us).await
     }
 
-    /// `GET /counters?active=true`: the same of the keys in use.
+    /// `GET /counters?active=true`: the same of the keys in use that a page selects.
     ///
     /// # Errors
     /// When the node does not answer in time.
-    pub async fn active_counters(&self, at_us: Option<u64>) -> Result<Counters, ClientError> {
-        self.counters_where("active=true".to_owned(), at_us).await
+    pub async fn active_counters(
+        &self,
+        page: &ActivePage,
+        at_us: Option<u64>,
+    ) -> Result<Counters, ClientError> {
+        let ActivePage { after, most, also } = page;
+        let after = after.iter().map(|key| format!("after={}", percent_encode(key.as_str())));
+        let fixed = ["active=true".to_owned(), format!("limit={most}")];
+        self.counters_where(fixed.into_iter().chain(after).chain(also.iter().map(key_pair)).collect(), at_us)
+            .await
     }
 
-    async fn counters_where(&self, keys: String, at_us: Option<u64>) -> Result<Counters, ClientError> {
-        let at = at_us.map(|at| format!("at_us={at}"));
-        let query: Vec<_> = Some(keys).filter(|keys| !keys.is_empty()).into_iter().chain(at).collect();
+    async fn counters_where(
+        &self,
+        mut query: Vec<String>,
+        at_us: Option<u64>,
+    ) -> Result<Counters, ClientError> {
+        query.extend(at_us.map(|at| format!("at_us={at}")));
         let path =
             if query.is_empty() { "/counters".to_owned() } else { format!("/counters?{}", query.join("&")) };
         self.send(get(&self.endpoint, &path, self.token.as_deref())).await?.json()
@@ -333,6 +343,10 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 fn percent_encode(text: &str) -> PercentEncode<'_> {
     utf8_percent_encode(text, SEGMENT)
+}
+
+fn key_pair(key: &Key) -> String {
+    format!("key={}", percent_encode(key.as_str()))
 }
 
 #[cfg(test)]

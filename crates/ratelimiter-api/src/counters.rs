@@ -7,8 +7,8 @@ pub const MAX_PAGE: usize = 10_000;
 
 /// `GET /counters`, optionally with `?at_us=T`: what this node knows of each key's window.
 ///
-/// The query selects the keys: `key=K` (repeatable); `active=true` for the keys in use, which were checked within their
-/// window or have admissions left; or a page by `after=K` and `limit=N`, of the first [`MAX_PAGE`] keys by default.
+/// The query selects the keys: `key=K` (repeatable); or a page by `after=K` and `limit=N`, of the first [`MAX_PAGE`] keys by
+/// default; or with `active=true` an [`ActivePage`].
 ///
 /// With `at_us`, admissions are counted in the span `(T - window, T]` on the store's clock. Observers ask every
 /// node and the store about the same span, so that the sums compare although the samples are taken at different
@@ -25,6 +25,25 @@ pub struct Counters {
     pub at_us: u64,
     /// One entry a limit, by key.
     pub counters: Vec<KeyCounter>,
+}
+
+/// A page of the keys in use, which were checked within their window or have admissions left, and some others. A key of the
+/// page's span that the answer does not list was not admitted within its window by this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActivePage {
+    /// The page begins behind this key.
+    pub after: Option<Key>,
+    /// How many keys it has, 1 to [`MAX_PAGE`].
+    pub most: usize,
+    /// Keys that are listed whether they are in use or not.
+    pub also: Vec<Key>,
+}
+
+impl Default for ActivePage {
+    /// The first page, as large as a page may be.
+    fn default() -> Self {
+        Self { after: None, most: MAX_PAGE, also: Vec::new() }
+    }
 }
 
 /// One key as one node sees it.

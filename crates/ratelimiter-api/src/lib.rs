@@ -29,7 +29,7 @@ mod problem;
 pub use check::{CheckRequest, CheckResponse, DecidedBy, MAX_COST};
 pub use client::{ClientError, NodeClient};
 pub use connection::NodeConnection;
-pub use counters::{Counters, KeyCounter, LeaseCounter, MAX_PAGE};
+pub use counters::{ActivePage, Counters, KeyCounter, LeaseCounter, MAX_PAGE};
 pub use endpoint::{Endpoint, EndpointError};
 pub use health::{NodeHealth, StoreCircuit};
 pub use history::{Claims, Operation, Outcome};

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ratelimiter_api::{Endpoint, Key, Observation};
+use ratelimiter_api::{Endpoint, Key};
 use ratelimiter_health::Observer;
 use ratelimiter_invariants::{Monitor, Thresholds};
 use ratelimiter_store::{StoreError, StoreUrl};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
@@ -25,7 +25,7 @@ pub struct Detector {
     log: watch::Receiver<Log>,
     rounds: broadcast::Sender<Arc<Round>>,
     clock: Clock,
-    tasks: [AbortHandle; 2],
+    task: AbortHandle,
 }
 
 /// The clock of observations and violations: time since the observer started.
@@ -43,21 +43,21 @@ impl Detector {
         admin_token: Option<&str>,
         only: Option<Key>,
     ) -> Result<Self, StoreError> {
-        let observer = Observer::new(endpoints, store)?.with_token(admin_token);
+        let mut observer = Observer::new(endpoints, store)?.with_token(admin_token);
+        if let Some(key) = only {
+            observer = observer.only(vec![key]);
+        }
         let clock = Clock(observer.started());
-        let (observations, mut observed) = mpsc::channel(16);
         let (rounds, _) = broadcast::channel(ROUNDS);
         let (publish, log) = watch::channel(Log::default());
-        let observing = tokio::spawn(observer.run(observations)).abort_handle();
-        let judging = tokio::spawn({
+        let task = tokio::spawn({
             let rounds = rounds.clone();
             async move {
                 let mut monitor = Monitor::new(Thresholds::default());
-                while let Some(mut observation) = observed.recv().await {
-                    if let Some(key) = &only {
-                        retain(&mut observation, key);
-                    }
+                loop {
+                    let observation = observer.next().await;
                     let changes = monitor.observe(&observation);
+                    observer.follow(monitor.suspects());
                     let round = Arc::new(Round { observation, changes });
                     // A round without a subscriber is still in the log.
                     let _ = rounds.send(Arc::clone(&round));
@@ -66,7 +66,7 @@ impl Detector {
             }
         })
         .abort_handle();
-        Ok(Self { log, rounds, clock, tasks: [observing, judging] })
+        Ok(Self { log, rounds, clock, task })
     }
 
     /// Every round from now on. Ends when the detector is dropped.
@@ -94,7 +94,7 @@ impl Detector {
 
 impl Drop for Detector {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(AbortHandle::abort);
+        self.task.abort();
     }
 }
 
@@ -107,16 +107,6 @@ impl Clock {
     /// The instant of a time.
     pub fn instant(self, at: Duration) -> Instant {
         self.0 + at
-    }
-}
-
-/// Removes all other keys from an observation.
-fn retain(observation: &mut Observation, key: &Key) {
-    for sample in observation.nodes.iter_mut().filter_map(|n| n.sample.as_mut()) {
-        sample.keys.retain(|k, _| k == key);
-    }
-    if let Some(store) = &mut observation.store {
-        store.keys.retain(|k, _| k == key);
     }
 }
 

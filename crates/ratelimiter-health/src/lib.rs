@@ -12,6 +12,7 @@
 mod observer;
 mod poller;
 mod store_side;
+mod turn;
 
 pub use observer::{OBSERVE_INTERVAL, Observer};
 pub use poller::{PollerConfig, RateLimiterHealth, RateLimiterHealthPoller};

@@ -1,17 +1,17 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
 use ratelimiter_api::layout::Heartbeat;
 use ratelimiter_api::{
-    ClientError, Counters, Endpoint, KeySample, NodeClient, NodeHealth, NodeId, NodeObservation, NodeSample,
-    NodeState, Observation,
+    ClientError, Counters, Endpoint, Key, LimitEntry, NodeClient, NodeHealth, NodeId, NodeObservation,
+    NodeSample, NodeState, Observation,
 };
 use ratelimiter_store::{Link, StoreError, StoreUrl};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep_until};
 
-use crate::store_side::{self, Contents};
+use crate::store_side;
+use crate::turn::{self, Asked, Scope, Turn};
 
 /// Time from one round to the next.
 pub const OBSERVE_INTERVAL: Duration = Duration::from_millis(200);
@@ -25,13 +25,21 @@ const DEADLINE: Duration = Duration::from_millis(500);
 /// A round first asks the store for its clock, then the nodes and then the store about the window before that instant.
 /// Nodes answer from their own record of admissions, so their sum and the shared count compare although no two
 /// samples are taken at the same moment.
+///
+/// A round costs nodes and store what the keys in use cost. Up to 1,000 limits are all in every round; of more, only keys in
+/// use are, about 1,000 a node and round by turns, and those that [`follow`](Self::follow) names.
 #[derive(Debug)]
 pub struct Observer {
     nodes: Vec<Seen>,
     link: Link,
     started: Instant,
+    /// When the next round is due.
+    due: Instant,
     /// The store's clock when it last told it, and when that was.
     clock: Option<(u64, Instant)>,
+    scope: Scope,
+    /// The limits of the latest round in which the store answered.
+    limits: BTreeMap<Key, LimitEntry>,
 }
 
 /// A node and its name, which is known once it has answered.
@@ -49,7 +57,16 @@ impl Observer {
     pub fn new(endpoints: &[Endpoint], store: StoreUrl) -> Result<Self, StoreError> {
         let seen = |e: &Endpoint| Seen { client: NodeClient::new(e.clone(), DEADLINE), name: None };
         let nodes = endpoints.iter().map(seen).collect();
-        Ok(Self { nodes, link: Link::new(store)?, started: Instant::now(), clock: None })
+        let started = Instant::now();
+        let (link, scope, limits) = (Link::new(store)?, Scope::ALL, BTreeMap::new());
+        Ok(Self { nodes, link, started, due: started, clock: None, scope, limits })
+    }
+
+    /// Samples these keys alone, whether they are in use or not.
+    #[must_use]
+    pub fn only(mut self, keys: Vec<Key>) -> Self {
+        self.scope = Scope::Only(keys);
+        self
     }
 
     /// Sends `token` to the nodes: those with an admin token list their keys for nothing less.
@@ -66,6 +83,19 @@ impl Observer {
         self.started
     }
 
+    /// Samples these keys in every round from now on, as far as they fit into a question; the first come first. Of interest are
+    /// keys that a violation is known or suspected of: whether it lasts is seen in consecutive rounds only.
+    pub fn follow<'a>(&mut self, keys: impl Iterator<Item = &'a Key>) {
+        self.scope.follow(keys);
+    }
+
+    /// Waits until the next round is due, [`OBSERVE_INTERVAL`] after the latest began, and takes it.
+    pub async fn next(&mut self) -> Observation {
+        sleep_until(self.due).await;
+        self.due = Instant::now() + OBSERVE_INTERVAL;
+        self.observe().await
+    }
+
     /// Takes one round of samples.
     pub async fn observe(&mut self) -> Observation {
         let at = self.started.elapsed();
@@ -77,28 +107,34 @@ impl Observer {
         let span_end_us = self.store_time(asked);
 
         // The nodes first: the store must hold all admissions that a node reports as confirmed by then.
-        let samples = self.sample_nodes(span_end_us).await;
-        let store = match &contents {
-            Ok(known) => store_side::counts(&self.link, &known.limits, span_end_us, DEADLINE).await,
-            Err(error) => Err(error.clone()),
+        let question = self.scope.asked();
+        let answers = self.sample_nodes(&question, span_end_us).await;
+        let counters = || answers.iter().filter_map(|answer| Some(&answer.as_ref().ok()?.counters));
+        let turn = Turn::of(question, counters());
+        self.scope.advance(&turn);
+        let (limits, heartbeats) = match contents {
+            Ok(contents) => {
+                let limits = match contents.limits {
+                    Some(all) => Ok(all),
+                    None => store_side::limits(&self.link, &turn.keys(counters()), DEADLINE).await,
+                };
+                (limits, contents.heartbeats)
+            }
+            Err(error) => (Err(error), HashMap::new()),
         };
-        let heartbeats = contents.map(|c: Contents| c.heartbeats).unwrap_or_default();
-        let nodes = samples.into_iter().enumerate().map(|(i, s)| self.node(i, s, &heartbeats)).collect();
+        let store = match limits {
+            Ok(mut limits) => {
+                limits.retain(|key, _| turn.has(key));
+                let counts = store_side::counts(&self.link, &limits, span_end_us, DEADLINE).await;
+                self.limits = limits;
+                counts
+            }
+            Err(error) => Err(error),
+        };
+        let nodes = answers.into_iter().enumerate();
+        let nodes = nodes.map(|(i, answer)| self.node(i, answer, &turn, &heartbeats)).collect();
         let (store, store_error) = split(store);
         Observation { at, span_end_us, nodes, store, store_error }
-    }
-
-    /// Observes every [`OBSERVE_INTERVAL`] until the receiver is dropped.
-    pub async fn run(mut self, observations: mpsc::Sender<Observation>) {
-        let mut ticks = interval(OBSERVE_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        loop {
-            ticks.tick().await;
-            let observation = self.observe().await;
-            if observations.send(observation).await.is_err() {
-                break;
-            }
-        }
     }
 
     /// The store's clock, estimated while the store does not tell it.
@@ -110,13 +146,13 @@ impl Observer {
         }
     }
 
-    async fn sample_nodes(&self, span_end_us: u64) -> Vec<Result<NodeAnswer, ClientError>> {
+    async fn sample_nodes(&self, question: &Asked, span_end_us: u64) -> Vec<Result<NodeAnswer, ClientError>> {
         let mut asking = JoinSet::new();
         for (i, node) in self.nodes.iter().enumerate() {
-            let client = node.client.clone();
+            let (client, question) = (node.client.clone(), question.clone());
             asking.spawn(async move {
                 let asked = Instant::now();
-                let answers = tokio::try_join!(client.counters(Some(span_end_us)), client.health());
+                let answers = tokio::try_join!(counters(&client, &question, span_end_us), client.health());
                 let latency = asked.elapsed();
                 (i, answers.map(|(counters, health)| NodeAnswer { counters, health, latency }))
             });
@@ -130,6 +166,7 @@ impl Observer {
         &mut self,
         index: usize,
         answer: Result<NodeAnswer, ClientError>,
+        turn: &Turn,
         heartbeats: &HashMap<NodeId, Heartbeat>,
     ) -> NodeObservation {
         let seen = &mut self.nodes[index];
@@ -138,7 +175,7 @@ impl Observer {
         }
         let address = seen.client.endpoint().authority();
         let node = seen.name.clone().unwrap_or_else(|| NodeId::from(address.as_str()));
-        let (sample, error) = split(answer.map(NodeAnswer::sample));
+        let (sample, error) = split(answer.map(|answer| answer.sample(turn, &self.limits)));
         let interval = sample.as_ref().map_or(OBSERVE_INTERVAL, |s| s.sync_interval);
         // While no heartbeat can arrive, the newest is old too: only the distance from the newest counts.
         let newest = heartbeats.values().map(|beat| beat.at_us).max();
@@ -157,19 +194,8 @@ struct NodeAnswer {
 }
 
 impl NodeAnswer {
-    fn sample(self) -> NodeSample {
+    fn sample(self, turn: &Turn, limits: &BTreeMap<Key, LimitEntry>) -> NodeSample {
         let Self { counters, health, latency } = self;
-        let keys = counters.counters.into_iter().map(|c| {
-            let sample = KeySample {
-                limit: c.limit,
-                epoch: c.epoch,
-                admissions: c.count,
-                unsynced: c.unsynced,
-                lost: c.lost,
-                leased: c.lease.map_or(0, |lease| lease.admitted),
-            };
-            (c.key, sample)
-        });
         NodeSample {
             boot: counters.boot,
             started_at_us: counters.started_at_us,
@@ -178,8 +204,15 @@ impl NodeAnswer {
             last_write_age: health.last_write_age_ms.map(Duration::from_millis),
             check_p99: health.check_p99_ms.map(|ms| Duration::from_secs_f64(ms.max(0.0) / 1e3)),
             sync_interval: Duration::from_millis(health.sync_interval_ms),
-            keys: keys.collect(),
+            keys: turn::samples(turn, counters.counters, limits),
         }
+    }
+}
+
+async fn counters(client: &NodeClient, question: &Asked, at_us: u64) -> Result<Counters, ClientError> {
+    match question {
+        Asked::Keys(keys) => client.counters_of(keys, Some(at_us)).await,
+        Asked::Page(page) => client.active_counters(page, Some(at_us)).await,
     }
 }
 

@@ -1,34 +1,65 @@
 //! Reads of the store itself, past every node.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use ratelimiter_api::layout::{self, Heartbeat};
-use ratelimiter_api::{CountingMode, LimitEntry, NodeId, SharedCount, SharedGrants, StoreSample};
+use ratelimiter_api::{CountingMode, Key, LimitEntry, NodeId, SharedCount, SharedGrants, StoreSample};
 use ratelimiter_store::{Link, StoreError};
 use redis::{Pipeline, Value, from_redis_value};
 use serde::de::DeserializeOwned;
 
-/// The store's clock, and the keys to be counted.
+use crate::turn::FEW;
+
+/// The store's clock, the heartbeats, and the limits where there are few.
 #[derive(Debug)]
 pub(crate) struct Contents {
     pub(crate) time_us: u64,
-    pub(crate) limits: Vec<LimitEntry>,
+    /// All limits; `None` when there are more than [`FEW`].
+    pub(crate) limits: Option<BTreeMap<Key, LimitEntry>>,
     pub(crate) heartbeats: HashMap<NodeId, Heartbeat>,
 }
 
-/// Reads the clock, the limits and the heartbeats.
+/// Reads the clock, the heartbeats and, where there are few, the limits.
 pub(crate) async fn contents(link: &Link, deadline: Duration) -> Result<Contents, StoreError> {
+    let store = link.at(layout::LIMITS);
     let mut pipeline = redis::pipe();
-    pipeline.cmd("TIME").cmd("HGETALL").arg(layout::LIMITS).cmd("HGETALL").arg(layout::NODES);
+    pipeline.cmd("TIME").cmd("HGETALL").arg(layout::NODES).cmd("HLEN").arg(layout::LIMITS);
     type Texts = HashMap<String, String>;
-    let ((seconds, micros), limits, nodes): ((u64, u64), Texts, Texts) =
-        link.at(layout::LIMITS).pipeline(&pipeline, deadline).await?;
-    let mut limits: Vec<LimitEntry> = limits.into_values().filter_map(|text| parse(&text)).collect();
-    limits.sort_by(|a, b| a.key.cmp(&b.key));
+    let ((seconds, micros), nodes, limits): ((u64, u64), Texts, usize) =
+        store.pipeline(&pipeline, deadline).await?;
+    let limits = if limits <= FEW {
+        let texts: Texts = store.query(redis::cmd("HGETALL").arg(layout::LIMITS), deadline).await?;
+        Some(entries(texts.into_values()))
+    } else {
+        None
+    };
     let heartbeats =
         nodes.into_iter().filter_map(|(id, text)| Some((NodeId::new(id), parse(&text)?))).collect();
     Ok(Contents { time_us: seconds * 1_000_000 + micros, limits, heartbeats })
+}
+
+/// Reads the limits of these keys, as far as they have one.
+pub(crate) async fn limits(
+    link: &Link,
+    keys: &BTreeSet<&Key>,
+    deadline: Duration,
+) -> Result<BTreeMap<Key, LimitEntry>, StoreError> {
+    if keys.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut command = redis::cmd("HMGET");
+    command.arg(layout::LIMITS);
+    keys.iter().for_each(|key| {
+        command.arg(key.as_str());
+    });
+    let texts: Vec<Option<String>> = link.at(layout::LIMITS).query(&command, deadline).await?;
+    Ok(entries(texts.into_iter().flatten()))
+}
+
+fn entries(texts: impl Iterator<Item = String>) -> BTreeMap<Key, LimitEntry> {
+    let entries = texts.filter_map(|text| parse::<LimitEntry>(&text));
+    entries.map(|entry| (entry.key.clone(), entry)).collect()
 }
 
 /// Entries of other programs are left out.
@@ -39,11 +70,12 @@ fn parse<T: DeserializeOwned>(text: &str) -> Option<T> {
 /// Counts every key's window before `span_end_us`.
 pub(crate) async fn counts(
     link: &Link,
-    limits: &[LimitEntry],
+    limits: &BTreeMap<Key, LimitEntry>,
     span_end_us: u64,
     deadline: Duration,
 ) -> Result<StoreSample, StoreError> {
     let started = tokio::time::Instant::now();
+    let limits: Vec<&LimitEntry> = limits.values().collect();
     let sets: Vec<_> = limits.iter().map(|entry| layout::admissions(&entry.key, entry.epoch)).collect();
     // Where there is nothing to count the latency is still of interest, and so is whether it answers.
     let places: Vec<_> = sets.iter().map(String::as_str).chain([layout::LIMITS]).collect();
@@ -59,7 +91,10 @@ pub(crate) async fn counts(
         }
         let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
         let mut answers = answers.into_iter();
-        Ok(places.iter().map(|&place| shared_count(limits.get(place), span_end_us, &mut answers)).collect())
+        Ok(places
+            .iter()
+            .map(|&place| shared_count(limits.get(place).copied(), span_end_us, &mut answers))
+            .collect())
     });
     let counts: Vec<Option<SharedCount>> = read.await.into_iter().collect::<Result<_, _>>()?;
     let keys = limits.iter().zip(counts).filter_map(|(entry, count)| Some((entry.key.clone(), count?)));

@@ -1,6 +1,7 @@
 //! The poller and the observer against a real cluster, whole and broken.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,11 +81,15 @@ async fn lost_store_is_an_issue() {
 }
 
 async fn checked(cluster: &LocalCluster, key: &str, times: usize) -> Vec<NodeClient> {
-    let nodes: Vec<_> = cluster.endpoints().into_iter().map(|e| NodeClient::new(e, SECOND)).collect();
+    let nodes = clients(cluster);
     let key = Key::new(key).unwrap();
     setup_rate_limit(&nodes, &LimitSpec::new(key.clone(), Limit::new(100, 60).unwrap())).await.unwrap();
     check(&nodes, &key, times).await;
     nodes
+}
+
+fn clients(cluster: &LocalCluster) -> Vec<NodeClient> {
+    cluster.endpoints().into_iter().map(|endpoint| NodeClient::new(endpoint, 5 * SECOND)).collect()
 }
 
 async fn check(nodes: &[NodeClient], key: &Key, times: usize) {
@@ -138,4 +143,46 @@ async fn silence_is_a_gap_with_a_reason() {
     let json = serde_json::to_string(&observation).unwrap();
     let parsed: Observation = serde_json::from_str(&json).unwrap();
     assert_eq!(serde_json::to_string(&parsed).unwrap(), json);
+}
+
+#[tokio::test]
+async fn many_keys_are_seen_by_turns() {
+    const KEYS: usize = 1_500;
+    let cluster = LocalCluster::builder().nodes(2).start().await.unwrap();
+    let nodes = clients(&cluster);
+    let key = |number: usize| Key::new(format!("key-{number:04}")).unwrap();
+    for part in 0..2 {
+        let part = part * KEYS / 2..(part + 1) * KEYS / 2;
+        let limits = part.map(|number| LimitSpec::new(key(number), Limit::new(10, 60).unwrap()));
+        nodes[0].set_limits(limits.collect()).await.unwrap();
+    }
+    let mut observer = Observer::new(&cluster.endpoints(), cluster.store_url()).unwrap();
+    let idle = observer.observe().await;
+    let listed = idle.nodes.iter().filter_map(|node| Some(node.sample.as_ref()?.keys.len()));
+    assert_eq!(listed.max(), Some(0), "keys that nothing happens to cost nothing");
+
+    until("both nodes know all", async || nodes[1].limits().await.unwrap().len() == KEYS).await;
+    for number in 0..KEYS {
+        check(&nodes, &key(number), 2).await;
+    }
+    until("all is flushed", async || {
+        let observation = observer.observe().await;
+        let samples = observation.nodes.iter().filter_map(|node| node.sample.as_ref());
+        samples.flat_map(|sample| sample.keys.values()).all(|key| key.unsynced == 0)
+    })
+    .await;
+
+    // The last key is in every round, and each round compares what nodes and store say of the same keys.
+    observer.follow([key(KEYS - 1)].iter());
+    let mut seen = BTreeSet::new();
+    for _ in 0..3 {
+        let observation = observer.observe().await;
+        let keys: Vec<Key> = observation.store.as_ref().unwrap().keys.keys().cloned().collect();
+        for key in &keys {
+            assert_eq!(counts(&observation, key.as_str()), (2, Some(2)), "{key}");
+        }
+        assert!(keys.contains(&key(KEYS - 1)) && keys.len() <= 1_002, "{} keys", keys.len());
+        seen.extend(keys);
+    }
+    assert_eq!(seen.len(), KEYS);
 }

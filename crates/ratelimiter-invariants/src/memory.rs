@@ -26,6 +26,10 @@ struct NodeMemory {
 /// A node that answers later than this did not run all the time since it was asked. At least half its sync interval.
 const STALL: Duration = Duration::from_millis(50);
 
+/// How long the limits of a key are remembered that rounds do not list: longer than an observer that looks at keys by turns
+/// leaves it out.
+const KEPT: Duration = Duration::from_secs(60);
+
 impl Memory {
     /// Adds a round. A node may lag behind the store for the grace of counter drift, and should write within the write
     /// patience.
@@ -55,16 +59,16 @@ impl Memory {
         }
         let lag = thresholds.grace(Invariant::CounterDrift);
         let lag_us = u64::try_from(lag.resolve(self.slowest_sync()).as_micros()).unwrap_or(u64::MAX);
-        self.keys.retain(|key, _| round.knows_key(key));
+        self.keys.retain(|key, memory| round.knows_key(key) || at.saturating_sub(memory.listed_at) < KEPT);
         for (key, counts) in round.keys() {
             match self.keys.get_mut(key) {
                 Some(memory) if memory.epoch == counts.epoch => {
-                    memory.update(counts, round.span_end_us(), lag_us);
+                    memory.update(counts, at, round.span_end_us(), lag_us);
                 }
                 // nodes that a reset has not reached, in a round in which the store could not be asked
                 Some(memory) if memory.epoch > counts.epoch && counts.shared.is_none() => {}
                 _ => {
-                    self.keys.insert(key.clone(), LimitMemory::new(counts));
+                    self.keys.insert(key.clone(), LimitMemory::new(counts, at));
                 }
             }
         }
@@ -105,6 +109,8 @@ impl Memory {
 #[derive(Debug)]
 struct LimitMemory {
     epoch: u64,
+    /// The latest round that listed the key.
+    listed_at: Duration,
     limits: Vec<SeenLimit>,
     /// Until when spans reach back to a time at which the window had another length.
     unsettled_until_us: Option<u64>,
@@ -118,13 +124,15 @@ struct SeenLimit {
 }
 
 impl LimitMemory {
-    fn new(counts: &KeyReading<'_>) -> Self {
-        let mut memory = Self { epoch: counts.epoch, limits: Vec::new(), unsettled_until_us: None };
+    fn new(counts: &KeyReading<'_>, at: Duration) -> Self {
+        let (epoch, limits) = (counts.epoch, Vec::new());
+        let mut memory = Self { epoch, listed_at: at, limits, unsettled_until_us: None };
         memory.see(&counts.limits);
         memory
     }
 
-    fn update(&mut self, counts: &KeyReading<'_>, now_us: u64, lag_us: u64) {
+    fn update(&mut self, counts: &KeyReading<'_>, at: Duration, now_us: u64, lag_us: u64) {
+        self.listed_at = at;
         let window = counts.limit.window();
         let window_us = counts.limit.window_us();
         if self.limits.iter().any(|seen| seen.limit.window() != window) {

@@ -1,4 +1,4 @@
-use ratelimiter_api::Observation;
+use ratelimiter_api::{Key, Observation};
 
 use crate::basis::Basis;
 use crate::invariant::judge;
@@ -18,6 +18,8 @@ use crate::{Change, Invariant, Reading, Thresholds, Violation};
 ///   admissions of nodes that were not asked, and they would look like drift.
 /// - Samples are taken after the end of the span, the nodes' before the store's. A store that was read first lacks what
 ///   a node wrote in between.
+/// - A key that is left out of a round whose store answered is taken for one that was deleted: [`suspects`](Self::suspects) are
+///   to be in every round.
 /// - Every limit is seen in at least one complete round. A limit that was raised and lowered again between two rounds,
 ///   or lowered less than a window before the first, is unknown to the monitor, and its admissions are reported.
 ///
@@ -54,5 +56,11 @@ impl Monitor {
     /// The violations that have been raised and not cleared, as of the latest round that showed them.
     pub fn active(&self) -> impl Iterator<Item = &Violation> {
         self.tracker.active()
+    }
+
+    /// The keys whose condition the latest round showed or did not refute: those with a violation first, then those within
+    /// their grace. An observer that looks at keys by turns has to look at these in every round.
+    pub fn suspects(&self) -> impl Iterator<Item = &Key> {
+        self.tracker.suspects()
     }
 }

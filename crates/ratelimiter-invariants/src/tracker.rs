@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ratelimiter_api::Key;
+
 use crate::invariant::{Condition, Excuse, Judgement};
 use crate::memory::seen_of;
 use crate::{Change, Evidence, Invariant, Subject, Violation};
@@ -76,6 +78,15 @@ impl Tracker {
 
     pub(crate) fn active(&self) -> impl Iterator<Item = &Violation> {
         self.tracks.values().filter(|track| track.raised).map(|track| &track.violation)
+    }
+
+    /// The keys with a track, those of raised violations first.
+    pub(crate) fn suspects(&self) -> impl Iterator<Item = &Key> {
+        let of = |raised| self.tracks.values().filter(move |track| track.raised == raised);
+        of(true).chain(of(false)).filter_map(|track| match &track.violation.subject {
+            Subject::Key(key) => Some(key),
+            Subject::Store | Subject::Node(_) => None,
+        })
     }
 }
 

@@ -183,6 +183,14 @@ impl Trial {
         }
     }
 
+    /// The next round, without the key.
+    pub(crate) fn leave_out_key(&mut self) {
+        let kept = (self.nodes.clone(), self.store.clone());
+        self.delete_key();
+        assert_eq!(self.next(), [""; 0]);
+        (self.nodes, self.store) = kept;
+    }
+
     pub(crate) fn lose_node(&mut self, node: usize) {
         self.lost.insert(node, self.nodes[node].sample.take().unwrap());
         self.nodes[node].error = Some("connection refused".to_owned());

@@ -3,7 +3,7 @@ mod changes;
 mod leased;
 mod syncing;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -177,7 +177,7 @@ impl Limiter {
             (counter.entry.clone(), before)
         };
         if before == Before::Idle {
-            self.active.wake(&cell);
+            self.active.wake(key, &cell);
         }
         Ok(match entry.counting {
             CountingMode::Cached => {
@@ -358,10 +358,13 @@ impl Limiter {
             Select::Page { after, most } => {
                 self.limits().counters(after.as_ref()).take(*most).map(Arc::clone).collect()
             }
-            Select::Active => {
-                let mut cells = self.active.cells();
-                cells.sort_by_cached_key(|cell| cell.lock().entry.key.clone());
-                cells
+            Select::Active { after, most, also } => {
+                let mut cells: BTreeMap<Key, _> =
+                    self.active.page(after.as_ref(), *most).into_iter().collect();
+                let limits = self.limits();
+                let also = also.iter().filter_map(|key| Some((key.clone(), Arc::clone(limits.get(key)?))));
+                cells.extend(also);
+                cells.into_values().collect()
             }
         }
     }
@@ -379,8 +382,8 @@ pub(crate) enum Select {
     Keys(Vec<Key>),
     /// At most `most`, by key, after a key.
     Page { after: Option<Key>, most: usize },
-    /// The keys in use: checked within their window, or with admissions left.
-    Active,
+    /// At most `most` of the keys in use after a key: checked within their window, or with admissions left. And these others.
+    Active { after: Option<Key>, most: usize, also: Vec<Key> },
 }
 
 /// Acts on a counter unless it was reset since.

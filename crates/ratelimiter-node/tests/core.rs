@@ -8,7 +8,8 @@ use common::{
     throughout,
 };
 use ratelimiter_api::{
-    CheckRequest, CountingMode, Limit, LimitEntry, LimitSpec, MAX_COST, NodeClient, NodeConnection, layout,
+    ActivePage, CheckRequest, CountingMode, Limit, LimitEntry, LimitSpec, MAX_COST, NodeClient,
+    NodeConnection, layout,
 };
 use ratelimiter_cluster::LocalCluster;
 use redis::cmd;
@@ -138,7 +139,7 @@ async fn keys_checked_once_cost_the_store_little() {
         rate < 1000.0
     })
     .await;
-    let counters = client.active_counters(None).await.unwrap().counters;
+    let counters = client.active_counters(&ActivePage::default(), None).await.unwrap().counters;
     assert_eq!(counters.iter().map(|counter| counter.count).sum::<u64>(), KEYS as u64, "none is forgotten");
 }
 
@@ -170,7 +171,7 @@ async fn idle_limits_cost_the_store_nothing() {
     // Three nodes with five syncs a second; each idle limit used to add three commands to each.
     assert!(rate < 300.0, "{rate:.0} commands a second");
     assert!(check(&clients[2], &key("key-2999")).await.allowed);
-    assert_eq!(clients[2].active_counters(None).await.unwrap().counters.len(), 1);
+    assert_eq!(clients[2].active_counters(&ActivePage::default(), None).await.unwrap().counters.len(), 1);
     let some = clients[1].counters_of(&[key("key-7"), key("key-1"), key("absent")], None).await.unwrap();
     assert_eq!(some.counters.iter().map(|c| c.key.as_str()).collect::<Vec<_>>(), ["key-1", "key-7"]);
 }

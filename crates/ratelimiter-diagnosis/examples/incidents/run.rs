@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use diagnosis::{BuildError, Evidence, Validated, Verdict, offline};
 use ratelimiter_api::{LimitSpec, NodeClient};
 use ratelimiter_chaos::{Burst, RedisPause, Scope, Steady, SteadyHandle, Tally, setup_rate_limit};
@@ -11,7 +10,6 @@ use ratelimiter_cluster::{LocalCluster, Proxies};
 use ratelimiter_diagnosis::{Client, Moment, Recorder};
 use ratelimiter_health::Observer;
 use ratelimiter_invariants::{Change, Monitor, Thresholds, Violation};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use crate::incident::{Fault, NODES, Plan};
@@ -102,15 +100,14 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
     };
     let traffic = Arc::new(Mutex::new(Traffic::default()));
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let observer = Observer::new(&cluster.endpoints(), store)?;
+    let mut observer = Observer::new(&cluster.endpoints(), store)?;
     let started = observer.started();
-    let (observations, mut heard) = mpsc::channel(16);
-    let observing = tokio::spawn(observer.run(observations));
     let watching = tokio::spawn({
         let (traffic, seen) = (Arc::clone(&traffic), Arc::clone(&seen));
         async move {
             let mut monitor = Monitor::new(Thresholds::default());
-            while let Some(observation) = heard.recv().await {
+            loop {
+                let observation = observer.next().await;
                 let changes = monitor.observe(&observation);
                 let client = lock(&traffic).client(started.elapsed());
                 let mut seen = lock(&seen);
@@ -153,8 +150,7 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
         }
     }
     sleep(plan.after).await;
-    observing.abort();
-    watching.await.context("the observer's rounds could not be judged")?;
+    watching.abort();
     drop((pause, rule_in_force, cluster));
 
     let seen = lock(&seen);

@@ -89,6 +89,22 @@ mod tests {
     }
 
     #[test]
+    fn keys_seen_by_turns_keep_their_limit() {
+        let mut trial = Trial::new();
+        trial.limit(100, 60).shared(80).admitted([30, 30, 20]);
+        assert_eq!(trial.next(), [""; 0]);
+        assert_eq!(trial.monitor.suspects().count(), 0);
+        for _ in 0..100 {
+            trial.leave_out_key();
+        }
+        trial.limit(10, 60);
+        assert_eq!(trial.next(), [""; 0], "the limit was 100 within the window");
+        trial.shared(101);
+        assert_eq!(trial.next_names(), ["raised over_limit"]);
+        assert!(trial.monitor.suspects().any(|key| key.as_str() == "k"));
+    }
+
+    #[test]
     fn raised_limit_counts_once_shown() {
         let mut trial = Trial::new();
         trial.next();

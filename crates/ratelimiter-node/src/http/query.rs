@@ -15,7 +15,7 @@ pub(crate) struct ListQuery {
 }
 
 impl ListQuery {
-    /// Reads `key=K` (repeatable), or `after=K` and `limit=N`, or `active=true`; and `at_us=T`.
+    /// Reads `key=K` (repeatable), or `after=K` and `limit=N`, or all of these with `active=true`; and `at_us=T`.
     pub(crate) fn parse(query: Option<&str>) -> Result<Self, Refusal> {
         let (mut keys, mut after, mut most, mut active, mut at_us) =
             (Vec::new(), None, MAX_PAGE, false, None);
@@ -37,10 +37,10 @@ impl ListQuery {
         if most == 0 || most > MAX_PAGE || keys.len() > MAX_PAGE {
             return Err(bad_request(format!("a page has 1 to {MAX_PAGE} keys")));
         }
-        let select = if !keys.is_empty() {
+        let select = if active {
+            Select::Active { after, most, also: keys }
+        } else if !keys.is_empty() {
             Select::Keys(keys)
-        } else if active {
-            Select::Active
         } else {
             Select::Page { after, most }
         };
@@ -77,7 +77,12 @@ mod tests {
         assert_eq!(parse("at_us=7"), Some(ListQuery { select: page(None, MAX_PAGE), at_us: Some(7) }));
         assert_eq!(parse("after=a%20b&limit=3").unwrap().select, page(Some(key("a b")), 3));
         assert_eq!(parse("key=a&key=b").unwrap().select, Select::Keys(vec![key("a"), key("b")]));
-        assert_eq!(parse("active=true").unwrap().select, Select::Active);
+        let active = |after, most, also| Select::Active { after, most, also };
+        assert_eq!(parse("active=true").unwrap().select, active(None, MAX_PAGE, vec![]));
+        assert_eq!(
+            parse("active=true&after=a&limit=3&key=b").unwrap().select,
+            active(Some(key("a")), 3, vec![key("b")])
+        );
         for wrong in ["at_us=x", "limit=0", "limit=10001", "key=", "nonsense", "key=%ff"] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }

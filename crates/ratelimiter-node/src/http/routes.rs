@@ -209,8 +209,9 @@ impl Api {
     }
 
     fn render_metrics(&self) -> Answer {
+        let in_use = Select::Active { after: None, most: usize::MAX, also: Vec::new() };
         let text = self.metrics.render(&Snapshot {
-            counters: &self.limiter.counters(&Select::Active, None).counters,
+            counters: &self.limiter.counters(&in_use, None).counters,
             store: *self.status.borrow(),
             circuit: self.store.circuits.worst(),
             last_write: self.store.last_write_age(),

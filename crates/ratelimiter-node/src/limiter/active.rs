@@ -1,5 +1,9 @@
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ratelimiter_api::Key;
 
 use crate::counter::CounterCell;
 
@@ -10,23 +14,44 @@ const REVISITED: usize = 20;
 /// The counters of the keys in use: those checked within their window, or with admissions left.
 #[derive(Debug, Default)]
 pub(super) struct Active {
-    cells: Mutex<Vec<Arc<CounterCell>>>,
+    awake: Mutex<Awake>,
     /// The place of the next key to be revisited.
     next: AtomicUsize,
 }
 
+#[derive(Debug, Default)]
+struct Awake {
+    cells: BTreeMap<Key, (Wake, Arc<CounterCell>)>,
+    wakes: u64,
+}
+
+/// Which waking of the node's keys this one was: a key that falls asleep and wakes up has another.
+type Wake = u64;
+
 impl Active {
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<CounterCell>>> {
-        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Awake> {
+        self.awake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins the sync of a key that was idle.
-    pub(super) fn wake(&self, cell: &Arc<CounterCell>) {
-        self.lock().push(Arc::clone(cell));
+    pub(super) fn wake(&self, key: &Key, cell: &Arc<CounterCell>) {
+        let mut awake = self.lock();
+        awake.wakes += 1;
+        let wake = awake.wakes;
+        awake.cells.insert(key.clone(), (wake, Arc::clone(cell)));
     }
 
+    /// The counters, by key.
     pub(super) fn cells(&self) -> Vec<Arc<CounterCell>> {
-        self.lock().clone()
+        self.lock().cells.values().map(|(_, cell)| Arc::clone(cell)).collect()
+    }
+
+    /// At most `most` counters of keys after `after`, by key.
+    pub(super) fn page(&self, after: Option<&Key>, most: usize) -> Vec<(Key, Arc<CounterCell>)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let awake = self.lock();
+        let page = awake.cells.range::<Key, _>((from, Bound::Unbounded)).take(most);
+        page.map(|(key, (_, cell))| (key.clone(), Arc::clone(cell))).collect()
     }
 
     /// The counters whose windows a sync reads: of the keys checked lately, and of some others by turns.
@@ -43,25 +68,21 @@ impl Active {
     /// Drops admissions that left their window, and ends the sync of keys that are idle. Returns the number of admissions
     /// remembered.
     pub(super) fn sweep(&self, now_us: u64) -> usize {
-        let cells = self.cells();
+        let cells: Vec<(Wake, Arc<CounterCell>)> = self.lock().cells.values().cloned().collect();
         let mut remembered = 0;
-        let mut idle = Vec::new();
-        for cell in &cells {
+        for (wake, cell) in cells {
             let mut counter = cell.lock();
             if counter.stays_active(now_us) {
                 remembered += counter.remembered();
-            } else {
-                idle.push(Arc::as_ptr(cell));
+                continue;
             }
-        }
-        if !idle.is_empty() {
-            idle.sort_unstable();
-            // One that woke up since was added behind those looked at, and stays.
-            let mut place = 0;
-            self.lock().retain(|cell| {
-                place += 1;
-                place > cells.len() || idle.binary_search(&Arc::as_ptr(cell)).is_err()
-            });
+            let key = counter.entry.key.clone();
+            drop(counter);
+            // One that woke up since has another wake, and stays. One lock a key: checks wait for none of the others.
+            let mut awake = self.lock();
+            if awake.cells.get(&key).is_some_and(|(latest, _)| *latest == wake) {
+                awake.cells.remove(&key);
+            }
         }
         remembered
     }
