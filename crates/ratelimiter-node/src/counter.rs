@@ -203,9 +203,10 @@ impl Counter {
         admissions.into_iter().take(room).for_each(|a| self.log.add_unsynced(a));
     }
 
-    /// The window, and at most `most` admissions that are to be sent to the store.
-    pub(crate) fn send(&mut self, now_us: u64, most: usize) -> (Span, Vec<Admission>) {
-        (self.span(now_us), self.log.send(most))
+    /// The window, and at most `most` admissions that are to be sent to the store; `None` when there are none. Most keys in use
+    /// have none at most syncs, and their windows are not counted.
+    pub(crate) fn send(&mut self, now_us: u64, most: usize) -> Option<(Span, Vec<Admission>)> {
+        self.log.has_unsynced().then(|| (self.span(now_us), self.log.send(most)))
     }
 
     /// The clock was set forward or back: what was counted happened as long ago as before.
@@ -369,7 +370,7 @@ mod tests {
         let mut counter = counter(10);
         assert!(counter.refresh(&counter.span(NOW), holds(3)));
         admit(&mut counter, 0..4);
-        let (_, batch) = counter.send(NOW, 100);
+        let (_, batch) = counter.send(NOW, 100).unwrap();
 
         // The store took no writes yet: three of others', as before.
         assert!(counter.refresh(&counter.span(NOW), holds(3)));
@@ -390,7 +391,7 @@ mod tests {
     fn forgetful_store_gets_every_admission_again() {
         let mut counter = counter(10);
         admit(&mut counter, 0..4);
-        let (_, batch) = counter.send(NOW, 100);
+        let (_, batch) = counter.send(NOW, 100).unwrap();
         counter.confirm(&batch);
         assert!(counter.refresh(&counter.span(NOW), holds(4)));
         assert_eq!(counter.span(NOW).own.newest_confirmed, Some(3));
@@ -403,7 +404,7 @@ mod tests {
         );
         let doubts = counter.doubts(NOW, 100);
         assert_eq!(counter.settle(&doubts, &[true, false, false, false]), 3);
-        assert_eq!(counter.send(NOW, 100).1, batch[1..], "no more than it lost");
+        assert_eq!(counter.send(NOW, 100).unwrap().1, batch[1..], "no more than it lost");
         assert_eq!(counter.report(NOW).lost, 3);
     }
 

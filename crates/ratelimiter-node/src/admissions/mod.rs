@@ -155,6 +155,11 @@ impl AdmissionLog {
         Some(enough)
     }
 
+    /// Whether the store is to hear of some.
+    pub(crate) fn has_unsynced(&self) -> bool {
+        self.unsynced.len() > 0
+    }
+
     /// The oldest unconfirmed admissions, at most `most` of them, to be sent to the store.
     pub(crate) fn send(&mut self, most: usize) -> Vec<Admission> {
         let batch = self.unsynced.first(most);

@@ -51,10 +51,9 @@ impl Limiter {
                 break;
             }
             let mut counter = cell.lock();
-            let (span, admissions) = counter.send(now_us, room);
-            let entry = counter.entry.clone();
-            drop(counter);
-            if !admissions.is_empty() {
+            if let Some((span, admissions)) = counter.send(now_us, room) {
+                let entry = counter.entry.clone();
+                drop(counter);
                 room -= admissions.len();
                 batches.push(Batch { counter: cell, entry, span, admissions });
             }
