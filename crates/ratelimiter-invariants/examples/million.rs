@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use ratelimiter_api::{Key, NodeId, Operation, Outcome};
-use ratelimiter_invariants::{Contract, ContractKind, check_history};
+use ratelimiter_invariants::{Contract, ContractKind, History, HistoryChecker, HistoryError};
 
 const MAX: u32 = 5_000;
 const WINDOW: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ impl Noise {
     }
 }
 
-fn history(operations: usize, costs: u32) -> Vec<Operation> {
+fn history(operations: usize, costs: u32) -> Result<History, HistoryError> {
     let key = Key::new("api-users").expect("a valid key");
     let nodes = ["node-1", "node-2", "node-3"].map(NodeId::from);
     let mut noise = Noise(0x9E37_79B9_7F4A_7C15);
@@ -58,7 +58,9 @@ fn history(operations: usize, costs: u32) -> Vec<Operation> {
         let (invoke, complete) = (now - around(), now + around());
         Operation::new(key.clone(), nodes[n % nodes.len()].clone(), invoke, complete, outcome).costing(cost)
     };
-    (0..operations).map(check).collect()
+    let mut history = History::default();
+    (0..operations).map(check).try_for_each(|operation| history.push(operation))?;
+    Ok(history)
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -66,10 +68,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sliding = Contract::new(MAX, WINDOW)?;
     for size in [10_000, 100_000, 1_000_000, 10_000_000].into_iter().filter(|size| *size <= most) {
         for costs in [1, 3] {
-            let operations = history(size, costs);
+            let operations = history(size, costs)?;
             for kind in ContractKind::ALL {
                 let start = Instant::now();
-                let report = check_history(black_box(&operations), sliding.of_kind(kind))?;
+                let report = HistoryChecker::new(sliding.of_kind(kind)).check(black_box(&operations));
                 let took = start.elapsed();
                 println!(
                     "{size:>9} operations of cost 1..{costs}, {kind:<12} {:>8.1} ms  certain {}, possible {}, {:?}",

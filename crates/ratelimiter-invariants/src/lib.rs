@@ -31,8 +31,8 @@ mod trial;
 
 pub use evidence::Evidence;
 pub use history::{
-    Contract, ContractError, ContractKind, Doubt, HistoryChecker, HistoryError, Proof, Report, Settled,
-    Tally, Timeline, UnjustifiedDenial, Verdict, Witness, by_key, check_history,
+    Contract, ContractError, ContractKind, Doubt, History, HistoryChecker, HistoryError, Proof, Report,
+    Settled, Tally, Timeline, UnjustifiedDenial, Verdict, Witness, by_key, check_history,
 };
 pub use invariant::{
     CounterDrift, GhostAllowing, HighLatency, Invariant, NodeDown, OverLimit, Overspent, RedisDisconnected,

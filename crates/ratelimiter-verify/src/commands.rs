@@ -103,10 +103,9 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
         dash if dash == "-" => Box::new(io::stdin()),
         path => Box::new(File::open(path).with_context(|| format!("open {}", args.file.display()))?),
     };
-    let operations =
+    let histories =
         read_history(BufReader::new(file)).with_context(|| format!("read {}", args.file.display()))?;
-    let checker = checker(contract, &args.contract);
-    let verdict = judge_history(operations, checker, contract)?;
+    let verdict = judge_history(histories, checker(contract, &args.contract), contract);
     print(&verdict);
     Ok(exit(&verdict))
 }

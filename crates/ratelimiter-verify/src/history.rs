@@ -1,8 +1,10 @@
 //! History files: one JSON object a line. `docs/history.md` describes them.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
 
-use ratelimiter_api::Operation;
+use ratelimiter_api::{Key, Operation};
+use ratelimiter_invariants::{History, HistoryError};
 
 /// A history file that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +33,14 @@ pub enum HistoryFileError {
         /// Line, counted from 1.
         line: usize,
     },
+    /// More checks of one key than can be judged.
+    #[error("line {line}: {source}")]
+    Refused {
+        /// Line, counted from 1.
+        line: usize,
+        /// The reason.
+        source: HistoryError,
+    },
     /// A check of no cost.
     #[error("line {line}: cost is 0: it must be at least 1")]
     NoCost {
@@ -39,29 +49,32 @@ pub enum HistoryFileError {
     },
 }
 
-/// Reads a history. Empty lines are skipped.
+/// Reads a history and sorts it by key. Empty lines are skipped.
 ///
 /// # Errors
 /// At the first line that is no operation.
-pub fn read_history(file: impl BufRead) -> Result<Vec<Operation>, HistoryFileError> {
-    let mut operations = Vec::new();
-    for (n, text) in file.lines().enumerate() {
-        let line = n + 1;
-        let text = text.map_err(|source| HistoryFileError::Read { line, source })?;
+pub fn read_history(mut file: impl BufRead) -> Result<BTreeMap<Key, History>, HistoryFileError> {
+    let mut keys: BTreeMap<Key, History> = BTreeMap::new();
+    let mut text = String::new();
+    for line in 1.. {
+        text.clear();
+        if file.read_line(&mut text).map_err(|source| HistoryFileError::Read { line, source })? == 0 {
+            break;
+        }
         if text.trim().is_empty() {
             continue;
         }
-        let operation: Operation = serde_json::from_str(&text)
+        let operation: Operation = serde_json::from_str(text.trim_end())
             .map_err(|e| HistoryFileError::Line { line, reason: without_place(&e.to_string()) })?;
-        if operation.complete < operation.invoke {
-            return Err(HistoryFileError::Backwards { line });
-        }
         if operation.cost == 0 {
             return Err(HistoryFileError::NoCost { line });
         }
-        operations.push(operation);
+        keys.entry(operation.key.clone()).or_default().push(operation).map_err(|source| match source {
+            HistoryError::Backwards { .. } => HistoryFileError::Backwards { line },
+            source => HistoryFileError::Refused { line, source },
+        })?;
     }
-    Ok(operations)
+    Ok(keys)
 }
 
 /// The parser's own place is within the line, whose number is stated already.
@@ -92,11 +105,14 @@ mod tests {
 
     #[test]
     fn a_history_reads_as_it_was_written() {
-        let read = read_history(format!("{LINE}\n\n{LINE}\n").as_bytes()).unwrap();
-        assert_eq!((read.len(), read[0].cost), (2, 1));
+        let read = |file: &[u8]| -> Vec<Operation> {
+            read_history(file).unwrap().values().flat_map(History::iter).collect()
+        };
+        let operations = read(format!("{LINE}\n\n{LINE}\n").as_bytes());
+        assert_eq!((operations.len(), operations[0].cost), (2, 1));
         let mut written = Vec::new();
-        write_history(&read, &mut written).unwrap();
-        assert_eq!(read_history(written.as_slice()).unwrap(), read);
+        write_history(&operations, &mut written).unwrap();
+        assert_eq!(read(&written), operations);
     }
 
     #[test]

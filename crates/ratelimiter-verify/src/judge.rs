@@ -1,11 +1,12 @@
 //! Records in, verdict out. Pure.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ratelimiter_api::{Key, Operation, Outcome};
+use ratelimiter_api::{Key, Outcome};
 use ratelimiter_chaos::Release;
 use ratelimiter_invariants::{
-    Contract, Doubt, HistoryChecker, HistoryError, Report, Verdict as Contracted, by_key,
+    Contract, Doubt, History, HistoryChecker, HistoryError, Report, Verdict as Contracted, by_key,
 };
 use serde::Serialize;
 
@@ -131,10 +132,10 @@ pub fn judge(
 ) -> Result<Verdict, HistoryError> {
     let mut judged = Vec::new();
     for record in recorded {
-        let mut histories = by_key(record.operations.iter().cloned());
+        let mut histories = by_key(record.operations.iter().cloned())?;
         for key in &record.keys {
-            let operations = histories.remove(key).unwrap_or_default();
-            let mut one = judge_key(Some(record.phase), key, &operations, checker, contract)?;
+            let history = histories.remove(key).unwrap_or_default();
+            let mut one = judge_key(Some(record.phase), key, &history, checker, contract);
             one.skew = record.skew.map(|(skew, _)| skew);
             one.barrier = record.skew.is_some_and(|(_, release)| release == Release::Barrier);
             one.details.clone_from(&record.details);
@@ -151,20 +152,17 @@ pub fn judge(
     Ok(Verdict::of(judged))
 }
 
-/// Judges a history of any keys.
-///
-/// # Errors
-/// When a check completes before it was sent.
+/// Judges histories, one key after the other, and frees each as soon as it is judged.
 pub fn judge_history(
-    operations: Vec<Operation>,
+    histories: BTreeMap<Key, History>,
     checker: HistoryChecker,
     contract: Contract,
-) -> Result<Verdict, HistoryError> {
-    let judged = by_key(operations)
+) -> Verdict {
+    let judged = histories
         .into_iter()
-        .map(|(key, operations)| judge_key(None, &key, &operations, checker, contract))
-        .collect::<Result<_, _>>()?;
-    Ok(Verdict::of(judged))
+        .map(|(key, history)| judge_key(None, &key, &history, checker, contract))
+        .collect();
+    Verdict::of(judged)
 }
 
 impl Verdict {
@@ -183,26 +181,26 @@ impl Verdict {
 fn judge_key(
     phase: Option<Phase>,
     key: &Key,
-    operations: &[Operation],
+    history: &History,
     checker: HistoryChecker,
     contract: Contract,
-) -> Result<Judged, HistoryError> {
-    let report = checker.check(operations)?;
+) -> Judged {
+    let report = checker.check(history);
     let mut findings = Vec::new();
     if let Some(first) = report.unjustified_denials.first() {
         let denials = report.unjustified_denials.len();
         findings.push(Finding::UnderAdmission { denials, first: first.to_string() });
     }
     if phase == Some(Phase::Return) {
-        findings.extend(no_return(operations));
+        findings.extend(no_return(history));
     }
-    let contradictions = honesty::contradictions(operations, contract);
+    let contradictions = honesty::contradictions(history, contract);
     findings.extend(contradictions.into_iter().map(|contradiction| Finding::Dishonest { contradiction }));
     let (mut resolution, mut undecided) = (Duration::ZERO, None);
-    let answered = operations.iter().any(|op| matches!(op.outcome, Outcome::Allowed | Outcome::Denied));
+    let answered = report.operations.allowed + report.operations.denied > 0;
     match &report.verdict {
         _ if !answered => undecided = Some("no check was answered allowed or denied".to_owned()),
-        Contracted::Unknown { why, .. } => match resolved(operations, checker, contract, *why)? {
+        Contracted::Unknown { why, .. } => match resolved(history, checker, contract, *why) {
             Some(unresolved) => resolution = unresolved,
             None => undecided = Some(report.to_string()),
         },
@@ -214,12 +212,8 @@ fn judge_key(
         _ if undecided.is_some() => Status::Undecided,
         _ => Status::Passed,
     };
-    let mut latencies: Vec<Duration> = operations.iter().map(|op| op.complete - op.invoke).collect();
-    latencies.sort();
-    let median = latencies.get(latencies.len() / 2).copied().unwrap_or_default();
-    let latency = (median, latencies.last().copied().unwrap_or_default());
     let (key, skew, barrier, details) = (key.clone(), None, false, Vec::new());
-    Ok(Judged {
+    Judged {
         phase,
         key,
         status,
@@ -230,37 +224,35 @@ fn judge_key(
         skew,
         fault: None,
         barrier,
-        latency,
+        latency: median_and_max(history.latencies().collect()),
         details,
-    })
+    }
+}
+
+fn median_and_max(mut latencies: Vec<Duration>) -> (Duration, Duration) {
+    let max = latencies.iter().max().copied().unwrap_or_default();
+    let middle = latencies.len() / 2;
+    let median = if latencies.is_empty() { max } else { *latencies.select_nth_unstable(middle).1 };
+    (median, max)
 }
 
 /// The smallest part of the window, of a few, without which the contract is kept for certain. A limiter that admits at the
 /// very instant at which quota returns is never proved right for the whole window: each check takes a while, and the decision
 /// may lie anywhere in it.
-fn resolved(
-    operations: &[Operation],
-    checker: HistoryChecker,
-    contract: Contract,
-    why: Doubt,
-) -> Result<Option<Duration>, HistoryError> {
+fn resolved(history: &History, checker: HistoryChecker, contract: Contract, why: Doubt) -> Option<Duration> {
     if why == Doubt::Outcomes {
-        return Ok(None);
+        return None;
     }
     let window = contract.window();
-    for part in [1000, 500, 200, 100, 50, RESOLUTION] {
-        let unresolved = window / part;
-        let Ok(shorter) = Contract::new(contract.max(), window.saturating_sub(unresolved)) else { continue };
-        if checker.against(shorter.of_kind(contract.kind())).check(operations)?.verdict == Contracted::Pass {
-            return Ok(Some(unresolved));
-        }
-    }
-    Ok(None)
+    let unresolved = [1000, 500, 200, 100, 50, RESOLUTION].map(|part| window / part);
+    let kept = checker.first_kept(history, unresolved.map(|unresolved| window - unresolved))?;
+    Some(unresolved[kept])
 }
 
 /// The retry at the end of [`Phase::Return`] must be allowed, if the check before it was denied.
-fn no_return(operations: &[Operation]) -> Option<Finding> {
-    let [.., denied, retry] = operations else { return None };
+fn no_return(history: &History) -> Option<Finding> {
+    let mut latest = history.iter().rev();
+    let (retry, denied) = (latest.next()?, latest.next()?);
     let denied_twice = denied.outcome == Outcome::Denied && retry.outcome == Outcome::Denied;
     let stated = denied.claims.retry_after.or(denied.claims.reset).is_some();
     let waited = retry.invoke.saturating_sub(denied.complete);

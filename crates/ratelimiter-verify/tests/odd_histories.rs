@@ -6,7 +6,7 @@
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use ratelimiter_api::Limit;
-use ratelimiter_invariants::check_history;
+use ratelimiter_invariants::HistoryChecker;
 use ratelimiter_verify::read_history;
 
 const CORPUS: &str = include_str!("corpus/histories.txt");
@@ -14,10 +14,11 @@ const CORPUS: &str = include_str!("corpus/histories.txt");
 /// Judges a file, and returns whether it was a history.
 fn judge(file: &[u8]) -> bool {
     match read_history(file) {
-        Ok(operations) => {
-            let limit = Limit::new(3, 86_400).unwrap();
-            if let Ok(report) = check_history(&operations, limit) {
-                assert!(report.definite_peak <= operations.iter().map(|op| u64::from(op.cost)).sum::<u64>());
+        Ok(histories) => {
+            let checker = HistoryChecker::new(Limit::new(3, 86_400).unwrap());
+            for history in histories.values() {
+                let cost: u64 = history.iter().map(|op| u64::from(op.cost)).sum();
+                assert!(checker.check(history).definite_peak <= cost);
             }
             true
         }

@@ -7,13 +7,14 @@
 //! - **Certain**: the operations wholly inside `[s, e]` cost more than `b + r (e - s)`, in every placement. The starts are swept
 //!   downwards; a tree over the completions holds, for every end, the cost inside less the refill, and gives its maximum. O(n log n).
 //! - **Possible**: the operations that meet `[s, e]` can all be placed in it, and cost A(e) - B(s), where A counts those invoked by
-//!   e and B those completed before s. The two parts separate, so that one scan finds the maximum. O(n log n) for sorting.
+//!   e and B those completed before s. The two parts separate, so that one scan finds the maximum. O(n).
 
-use std::cmp::Reverse;
+use std::iter::Peekable;
+use std::slice::Iter;
 
 use super::Contract;
-use super::sweep::Interval;
-use super::tree::MaxTree;
+use super::axis::{Axis, Counted, End, Interval};
+use super::level::Level;
 
 /// The arithmetic of one contract over one history.
 #[derive(Clone, Copy, Debug)]
@@ -27,9 +28,10 @@ struct Scale {
 }
 
 impl Scale {
-    fn new(max: u32, window: u64, operations: &[Interval]) -> Self {
-        let cost: u128 = operations.iter().map(|op| u128::from(op.cost)).sum();
-        let span = operations.iter().map(|op| op.complete.unwrap_or(op.invoke)).max().unwrap_or(0);
+    fn new(max: u32, window: u64, axis: &Axis) -> Self {
+        let cost: u128 = axis.operations().iter().map(|op| u128::from(op.cost)).sum();
+        let last_invoke = axis.operations().last().map_or(0, |op| op.invoke);
+        let span = axis.ends().last().map_or(0, |end| end.complete).max(last_invoke);
         let mut tick = 1;
         // The largest sums are the whole cost in units, and the refill over the whole span: each at most an eighth of an i64.
         let fits = |tick: u64| {
@@ -62,26 +64,40 @@ impl Scale {
     }
 }
 
-/// For every end: the cost inside less the refill up to that end. Ends become active as the starts reach them.
-struct Ends {
-    /// Leaf n is `nodes[leaves + n]`; a node has the cost of its leaves, and the largest of (cost up to an end) - (refill to it).
+/// Ends under one leaf of the tree.
+const BLOCK: usize = 16;
+
+/// Less than any cost less a refill.
+const NEVER: i64 = i64::MIN / 2;
+
+/// For every end: the cost inside less the refill up to that end. Ends count as soon as the starts have reached an operation
+/// that completes there.
+struct Inside<'a> {
+    scale: Scale,
+    ends: &'a [End],
+    /// Whether the operation of each end is inside.
+    inside: Vec<bool>,
+    /// Leaf n is `nodes[leaves + n]`, for a block of ends. A node has the cost of its ends, and the largest of (cost up to an
+    /// end) - (refill to it).
     nodes: Vec<(i64, i64)>,
     leaves: usize,
 }
 
-const NEVER: i64 = i64::MIN / 2;
-
-impl Ends {
-    fn new(count: usize) -> Self {
-        let leaves = count.next_power_of_two().max(1);
-        Self { nodes: vec![(0, NEVER); 2 * leaves], leaves }
+impl<'a> Inside<'a> {
+    fn new(scale: Scale, ends: &'a [End]) -> Self {
+        let leaves = ends.len().div_ceil(BLOCK).next_power_of_two();
+        Self { scale, ends, inside: vec![false; ends.len()], nodes: vec![(0, NEVER); 2 * leaves], leaves }
     }
 
-    /// Adds a cost at end `at`, whose refill since the origin is `refill`.
-    fn add(&mut self, at: usize, cost: i64, refill: i64) {
-        let mut node = self.leaves + at;
-        let inside = self.nodes[node].0 + cost;
-        self.nodes[node] = (inside, inside - refill);
+    /// Adds the operation that completes at this end.
+    fn add(&mut self, place: usize) {
+        self.inside[place] = true;
+        let (mut cost, mut largest) = (0, NEVER);
+        for (_, value, up_to) in self.block(place / BLOCK) {
+            (cost, largest) = (up_to, largest.max(value));
+        }
+        let mut node = self.leaves + place / BLOCK;
+        self.nodes[node] = (cost, largest);
         while node > 1 {
             node /= 2;
             let (left, right) = (self.nodes[2 * node], self.nodes[2 * node + 1]);
@@ -89,12 +105,23 @@ impl Ends {
         }
     }
 
+    /// The ends of a block that count: place, cost in the block up to it less the refill, and that cost.
+    fn block(&self, block: usize) -> impl Iterator<Item = (usize, i64, i64)> {
+        let places = block * BLOCK..self.ends.len().min((block + 1) * BLOCK);
+        let mut cost = 0;
+        places.filter(|&place| self.inside[place]).map(move |place| {
+            let end = &self.ends[place];
+            cost += self.scale.units(end.cost);
+            (place, cost - self.scale.refill * self.scale.up(end.complete), cost)
+        })
+    }
+
     fn largest(&self) -> i64 {
         self.nodes[1].1
     }
 
     /// The first end whose cost less refill is above `bound`, if any is.
-    fn first_above(&self, bound: i64) -> Option<usize> {
+    fn first_above(&self, bound: i64) -> Option<u64> {
         if self.largest() <= bound {
             return None;
         }
@@ -108,133 +135,78 @@ impl Ends {
                 node = 2 * node + 1;
             }
         }
-        Some(node - self.leaves)
+        let mut block = self.block(node - self.leaves);
+        block.find(|(_, value, _)| before + value > bound).map(|(place, ..)| self.ends[place].complete)
     }
 }
 
 /// The certain part: the size of the fullest bucket needed, in tokens, and the shortest interval that overflows one of
 /// `max` tokens, as its first and last nanosecond.
-pub(crate) fn certain(
-    operations: &[Interval],
-    contract: &Contract,
-    window: u64,
-) -> (u64, Option<(u64, u64)>) {
-    let scale = Scale::new(contract.max(), window, operations);
-    let mut completed: Vec<(u64, u64, u32)> =
-        operations.iter().filter_map(|op| Some((op.invoke, op.complete?, op.cost))).collect();
-    completed.sort_unstable_by_key(|op| Reverse(op.0));
-    let mut ends: Vec<u64> = completed.iter().map(|op| op.1).collect();
-    ends.sort_unstable();
-    ends.dedup();
+pub(crate) fn certain(axis: &Axis, contract: &Contract, window: u64) -> (u64, Option<(u64, u64)>) {
+    let scale = Scale::new(contract.max(), window, axis);
     let capacity = scale.units(contract.max());
-    let mut tree = Ends::new(ends.len());
+    let places = axis.places_of_ends();
+    let mut tree = Inside::new(scale, axis.ends());
     let mut fullest = 0;
     let mut shortest: Option<(u64, u64)> = None;
-    for (start, complete, cost) in completed {
-        let at = ends.partition_point(|&end| end < complete);
-        tree.add(at, scale.units(cost), scale.refill * scale.up(complete));
-        let refilled = scale.refill * scale.down(start);
+    for (op, place) in axis.operations().iter().zip(places).rev().filter(|(op, _)| op.complete().is_some()) {
+        tree.add(place as usize);
+        let refilled = scale.refill * scale.down(op.invoke);
         fullest = fullest.max(tree.largest() + refilled);
         if let Some(end) = tree.first_above(capacity - refilled)
-            && shortest.is_none_or(|(first, last)| ends[end] - start < last - first)
+            && shortest.is_none_or(|(first, last)| end - op.invoke < last - first)
         {
-            shortest = Some((start, ends[end]));
+            shortest = Some((op.invoke, end));
         }
     }
     (scale.tokens(fullest), shortest)
 }
 
-/// The possible part, and the bucket's possible use at any instant.
-pub(crate) struct Possible {
+/// The possible part: tokens that a bucket must hold at an instant e, the largest of A(e) - r e + r s - B(s) for all s up to e.
+struct BucketLevel<'a, I: Iterator<Item = &'a Interval>> {
     scale: Scale,
-    /// Invokes, ascending, and the use of the bucket from each on, if all earlier operations fell as late as they can.
-    invokes: Vec<u64>,
-    uses: MaxTree<i64>,
-    /// A(invokes[n]): the cost invoked by then.
-    invoked: Vec<i64>,
-    /// Completions, ascending, and the largest of r s - B(s) for s up to each.
-    completions: Vec<u64>,
-    origins: Vec<i64>,
-    /// B just after completions[n].
-    left: Vec<i64>,
+    begins: Peekable<I>,
+    /// A(e).
+    invoked: i64,
+    /// Ends up to e, and those before it.
+    ends: Peekable<Iter<'a, End>>,
+    before: Peekable<Iter<'a, End>>,
+    /// Cost of the ends up to e, and B(e).
+    completed: i64,
+    gone: i64,
+    /// The largest of r s - B(s) for completions s up to e.
+    origin: i64,
 }
 
-impl Possible {
-    pub(crate) fn new(operations: &[Interval], contract: &Contract, window: u64) -> Self {
-        let scale = Scale::new(contract.max(), window, operations);
-        let mut begins: Vec<(u64, u32)> = operations.iter().map(|op| (op.invoke, op.cost)).collect();
-        begins.sort_unstable_by_key(|begin| begin.0);
-        let mut ends: Vec<(u64, u32)> =
-            operations.iter().filter_map(|op| Some((op.complete?, op.cost))).collect();
-        ends.sort_unstable_by_key(|end| end.0);
-        let (mut completions, mut origins, mut left) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut gone, mut best) = (0, i64::MIN / 2);
-        for (complete, cost) in ends {
+/// The level of a bucket over these operations.
+pub(crate) fn bucket_level(axis: &Axis, counted: Counted, contract: &Contract, window: u64) -> impl Level {
+    BucketLevel {
+        scale: Scale::new(contract.max(), window, axis),
+        begins: axis.begins(counted).peekable(),
+        invoked: 0,
+        ends: axis.ends().iter().peekable(),
+        before: axis.ends().iter().peekable(),
+        completed: 0,
+        gone: 0,
+        origin: NEVER,
+    }
+}
+
+impl<'a, I: Iterator<Item = &'a Interval>> Level for BucketLevel<'a, I> {
+    fn at(&mut self, instant: u64) -> u64 {
+        let scale = self.scale;
+        while let Some(op) = self.begins.next_if(|op| op.invoke <= instant) {
+            self.invoked += scale.units(op.cost);
+        }
+        while let Some(end) = self.ends.next_if(|end| end.complete <= instant) {
             // At s = complete the operation itself still meets the interval.
-            best = best.max(scale.refill * scale.up(complete) - gone);
-            gone += scale.units(cost);
-            completions.push(complete);
-            origins.push(best);
-            left.push(gone);
+            self.origin = self.origin.max(scale.refill * scale.up(end.complete) - self.completed);
+            self.completed += scale.units(end.cost);
         }
-        let mut possible = Self {
-            scale,
-            invokes: begins.iter().map(|begin| begin.0).collect(),
-            uses: MaxTree::new(&[]),
-            invoked: Vec::with_capacity(begins.len()),
-            completions,
-            origins,
-            left,
-        };
-        let mut invoked = 0;
-        for (_, cost) in &begins {
-            invoked += scale.units(*cost);
-            possible.invoked.push(invoked);
+        while let Some(end) = self.before.next_if(|end| end.complete < instant) {
+            self.gone += scale.units(end.cost);
         }
-        let (mut invoked, mut completed, mut before) = (0, 0, 0);
-        let uses = possible.invokes.iter().map(|&at| {
-            invoked += count(&possible.invokes[invoked..], |&invoke| invoke <= at);
-            completed += count(&possible.completions[completed..], |&complete| complete <= at);
-            before += count(&possible.completions[before..], |&complete| complete < at);
-            possible.use_of(at, invoked, completed, before)
-        });
-        let uses: Vec<i64> = uses.collect();
-        possible.uses = MaxTree::new(&uses);
-        possible
+        let now = scale.refill * scale.down(instant);
+        scale.tokens(self.invoked - now + self.origin.max(now - self.gone))
     }
-
-    /// The largest of A(e) - r e + r s - B(s) for all s up to `at`, and e = `at`.
-    fn use_at(&self, at: u64) -> i64 {
-        let invoked = self.invokes.partition_point(|&invoke| invoke <= at);
-        let completed = self.completions.partition_point(|&complete| complete <= at);
-        let before = self.completions.partition_point(|&complete| complete < at);
-        self.use_of(at, invoked, completed, before)
-    }
-
-    /// The same, given how many were invoked and completed by `at`, and how many completed before it.
-    fn use_of(&self, at: u64, invoked: usize, completed: usize, before: usize) -> i64 {
-        let invoked = invoked.checked_sub(1).map_or(0, |n| self.invoked[n]);
-        let now = self.scale.down(at) * self.scale.refill;
-        let gone = before.checked_sub(1).map_or(0, |n| self.left[n]);
-        let origin = completed.checked_sub(1).map_or(i64::MIN / 2, |n| self.origins[n]);
-        invoked - now + origin.max(now - gone)
-    }
-
-    /// The size of the fullest bucket that can have been needed, tokens.
-    pub(crate) fn peak(&self) -> u64 {
-        self.scale.tokens(self.uses.max(0, self.invokes.len()).unwrap_or(0))
-    }
-
-    /// The same at any instant from `first` to `last`.
-    pub(crate) fn peak_between(&self, first: u64, last: u64) -> u64 {
-        let from = self.invokes.partition_point(|&invoke| invoke < first);
-        let to = self.invokes.partition_point(|&invoke| invoke <= last);
-        let later = self.uses.max(from, to).unwrap_or(0);
-        self.scale.tokens(later.max(self.use_at(first)))
-    }
-}
-
-/// How many of the first times fulfil the condition.
-fn count(times: &[u64], condition: impl Fn(&u64) -> bool) -> usize {
-    times.iter().take_while(|time| condition(time)).count()
 }

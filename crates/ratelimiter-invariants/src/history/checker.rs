@@ -1,13 +1,14 @@
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ratelimiter_api::{Key, NodeId, Operation, Outcome};
+use ratelimiter_api::{Operation, Outcome};
 
-use super::bounds::{Before, Bounds};
+use super::axis::{Axis, Counted, Interval};
+use super::bounds::Bounds;
 use super::placement::Placement;
-use super::sweep::Interval;
+use super::records::nanos;
 use super::{
-    Contract, ContractKind, Doubt, Proof, Report, Settled, Tally, UnjustifiedDenial, Verdict, Witness,
+    Contract, ContractKind, Doubt, History, HistoryError, Proof, Report, Settled, Tally, UnjustifiedDenial,
+    Verdict, Witness,
 };
 
 /// Checks a history of one key that began with an empty counter and holds every check made on the key.
@@ -20,16 +21,7 @@ pub fn check_history(
     operations: &[Operation],
     contract: impl Into<Contract>,
 ) -> Result<Report, HistoryError> {
-    HistoryChecker::new(contract).check(operations)
-}
-
-/// Sorts operations by key: a contract is about one key, and each has its own.
-pub fn by_key(operations: impl IntoIterator<Item = Operation>) -> BTreeMap<Key, Vec<Operation>> {
-    let mut keys: BTreeMap<Key, Vec<Operation>> = BTreeMap::new();
-    for operation in operations {
-        keys.entry(operation.key.clone()).or_default().push(operation);
-    }
-    keys
+    Ok(HistoryChecker::new(contract).check(&operations.try_into()?))
 }
 
 /// Checks histories of one key against a contract.
@@ -55,39 +47,10 @@ pub struct HistoryChecker {
 /// The most that two clocks are taken to differ in rate, parts per million: 5 %.
 const MAX_CLOCK_PPM: u32 = 50_000;
 
-/// Why a history cannot be checked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HistoryError {
-    /// A contract is about one key; [`by_key`] sorts a history.
-    #[error("history mixes the keys {:?} and {:?}: check one key at a time", .first.as_str(), .other.as_str())]
-    MixedKeys {
-        /// The first operation's key.
-        first: Key,
-        /// Another one's.
-        other: Key,
-    },
-    /// Not taken from one monotonic clock.
-    #[error("check on {node} completed at {complete:?}, before it was invoked at {invoke:?}")]
-    Backwards {
-        /// Node that was asked.
-        node: NodeId,
-        /// Start of the request.
-        invoke: Duration,
-        /// End of the answer.
-        complete: Duration,
-    },
-}
-
 impl HistoryChecker {
     /// A checker for histories that began with an empty counter.
     pub fn new(contract: impl Into<Contract>) -> Self {
         Self { contract: contract.into(), complete_since: None, uncertainty: Duration::ZERO, clock_ppm: 0 }
-    }
-
-    /// The same checker with another contract.
-    #[must_use]
-    pub fn against(self, contract: impl Into<Contract>) -> Self {
-        Self { contract: contract.into(), ..self }
     }
 
     /// The history holds every admission decided at `since` or later, on its own clock, and earlier ones may be missing. A
@@ -114,39 +77,32 @@ impl HistoryChecker {
         self
     }
 
-    /// Checks a history of one key, in any order.
-    ///
-    /// # Errors
-    /// When the operations are not all on one key, or one completes before it was invoked.
-    pub fn check(&self, operations: &[Operation]) -> Result<Report, HistoryError> {
-        validate(operations)?;
-        let history = Intervals::new(operations, nanos(self.uncertainty));
+    /// Checks a history.
+    pub fn check(&self, history: &History) -> Report {
+        let operations = Operations::new(history, nanos(self.uncertainty));
         let max = u64::from(self.contract.max());
-        // A limiter whose clock runs fast ends its windows early by ours, and one whose clock runs slow late.
-        let window = nanos(self.contract.window());
-        let skew = window / 1_000_000 * u64::from(self.clock_ppm)
-            + window % 1_000_000 * u64::from(self.clock_ppm) / 1_000_000;
-        let bounds = Bounds::new(self.contract, window - skew, window.saturating_add(skew));
+        let bounds = self.bounds(self.contract.window());
 
-        let (definite_peak, proof) = bounds.certain(&history.allowed);
-        let admissible = history.admissible();
-        let possible = bounds.possible(&admissible);
-        let possible_peak = possible.peak();
+        let admissible = &operations.admissible;
+        let (definite_peak, proof) = bounds.certain(admissible);
+        let possible_peak = bounds.possible(admissible, Counted::All);
 
         let witness = |proof, indices: Vec<usize>| {
-            let chosen = indices.into_iter().map(|index| operations[index].clone()).collect();
+            let chosen = indices.into_iter().map(|index| history.get(index)).collect();
             Verdict::Violated(Witness::new(self.contract, proof, chosen))
         };
         let unknown = |why| Verdict::Unknown { definite: definite_peak, possible: possible_peak, why };
+        let only_with_unknown =
+            || operations.tally.unknown > 0 && bounds.possible(admissible, Counted::Completed) <= max;
         let (verdict, settled) = if let Some(indices) = proof {
             let aligned = self.contract.kind() == ContractKind::Fixed && indices.len() > 1;
             (witness(if aligned { Proof::Alignment } else { Proof::Span }, indices), Settled::ByBounds)
         } else if possible_peak <= max {
             (Verdict::Pass, Settled::ByBounds)
-        } else if !history.unknown.is_empty() && bounds.possible(&history.allowed).peak() <= max {
+        } else if only_with_unknown() {
             (unknown(Doubt::Outcomes), Settled::ByBounds)
         } else {
-            match bounds.search(&history.allowed) {
+            match bounds.search(admissible) {
                 Placement::Exists => (unknown(Doubt::Timing), Settled::BySearch),
                 Placement::None(indices) => (witness(Proof::Placement, indices), Settled::BySearch),
                 Placement::Undecided => (unknown(Doubt::Timing), Settled::Undecided),
@@ -159,7 +115,7 @@ impl HistoryChecker {
 
         let mut report = Report {
             contract: self.contract,
-            operations: history.tally(),
+            operations: operations.tally,
             verdict,
             settled,
             definite_peak,
@@ -167,102 +123,95 @@ impl HistoryChecker {
             unjustified_denials: Vec::new(),
             unjudged_denials: 0,
         };
-        if !history.denied.is_empty() {
-            let before = bounds.before(possible, &admissible, &history.failed);
-            self.judge_denials(operations, &history.denied, &before, &mut report);
-        }
-        Ok(report)
+        self.judge_denials(history, operations, &bounds, &mut report);
+        report
+    }
+
+    /// The place of the first of these windows for which the contract is kept for certain, instead of its own window. Of a
+    /// limiter that admits at the very instant at which quota returns, the recorded times prove no more than a shorter one.
+    pub fn first_kept(
+        &self,
+        history: &History,
+        windows: impl IntoIterator<Item = Duration>,
+    ) -> Option<usize> {
+        let Operations { admissible, .. } = Operations::new(history, nanos(self.uncertainty));
+        let max = u64::from(self.contract.max());
+        let kept = |window| self.bounds(window).possible(&admissible, Counted::All) <= max;
+        windows.into_iter().position(kept)
+    }
+
+    /// A limiter whose clock runs fast ends its windows early by ours, and one whose clock runs slow late.
+    fn bounds(&self, window: Duration) -> Bounds {
+        let window = nanos(window);
+        let skew = window / 1_000_000 * u64::from(self.clock_ppm)
+            + window % 1_000_000 * u64::from(self.clock_ppm) / 1_000_000;
+        Bounds::new(self.contract, window - skew, window.saturating_add(skew))
     }
 
     /// A denial of cost q is justified if at some instant at which it may have been decided, the window may have held more
     /// than `max - q`. A failed check may have been charged, and counts there.
-    fn judge_denials(
-        &self,
-        operations: &[Operation],
-        denied: &[Interval],
-        before: &Before,
-        report: &mut Report,
-    ) {
+    fn judge_denials(&self, history: &History, operations: Operations, bounds: &Bounds, report: &mut Report) {
         let max = u64::from(self.contract.max());
         let judged_from = self
             .complete_since
             .map(|since| nanos(since.saturating_add(self.contract.window() + self.uncertainty)));
-        for op in denied {
-            let possible = before.peak_between(op.invoke, op.complete.unwrap_or(u64::MAX));
+        let Operations { admissible, failed, mut denied, .. } = operations;
+        if denied.is_empty() {
+            return;
+        }
+        let charged = if failed.is_empty() {
+            admissible
+        } else {
+            Axis::new([admissible.operations(), &failed].concat())
+        };
+        denied.sort_unstable_by_key(|op| op.invoke);
+        let mut unjustified = Vec::new();
+        bounds.before(&charged, &denied, |op, possible| {
             if possible + u64::from(op.cost) > max {
-                continue;
+                return;
             }
             if judged_from.is_some_and(|from| op.invoke < from) {
                 report.unjudged_denials += 1;
-                continue;
+            } else {
+                unjustified.push((op.index(), possible));
             }
-            report.unjustified_denials.push(UnjustifiedDenial {
-                operation: operations[op.index].clone(),
-                possible,
-                max: self.contract.max(),
-            });
-        }
+        });
+        unjustified.sort_unstable();
+        let found = unjustified.into_iter().map(|(index, possible)| UnjustifiedDenial {
+            operation: history.get(index),
+            possible,
+            max: self.contract.max(),
+        });
+        report.unjustified_denials = found.collect();
     }
 }
 
-fn validate(operations: &[Operation]) -> Result<(), HistoryError> {
-    let Some(first) = operations.first() else { return Ok(()) };
-    for operation in operations {
-        if operation.key != first.key {
-            return Err(HistoryError::MixedKeys { first: first.key.clone(), other: operation.key.clone() });
-        }
-        if operation.complete < operation.invoke {
-            let Operation { node, invoke, complete, .. } = operation.clone();
-            return Err(HistoryError::Backwards { node, invoke, complete });
-        }
-    }
-    Ok(())
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// A history by outcome, each in the order of the history.
-#[derive(Default)]
-struct Intervals {
-    allowed: Vec<Interval>,
+/// The operations of a history by outcome.
+struct Operations {
+    /// The admitted ones, and those without an outcome.
+    admissible: Axis,
     denied: Vec<Interval>,
     failed: Vec<Interval>,
-    unknown: Vec<Interval>,
+    tally: Tally,
 }
 
-impl Intervals {
-    fn new(operations: &[Operation], uncertainty: u64) -> Self {
-        let mut history = Self::default();
-        for (index, operation) in operations.iter().enumerate() {
-            // Earlier and later by the uncertainty, on an axis that begins that much earlier: no time is below zero.
-            let invoke = nanos(operation.invoke);
-            let complete = nanos(operation.complete).saturating_add(2 * uncertainty);
-            let cost = operation.cost;
-            let (list, complete) = match operation.outcome {
-                Outcome::Allowed => (&mut history.allowed, Some(complete)),
-                Outcome::Denied => (&mut history.denied, Some(complete)),
-                Outcome::Failed => (&mut history.failed, Some(complete)),
-                Outcome::Unknown => (&mut history.unknown, None),
+impl Operations {
+    fn new(history: &History, uncertainty: u64) -> Self {
+        let (mut admissible, mut denied, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut tally = Tally::default();
+        for (index, record) in (0..).zip(history.records()) {
+            let (list, count) = match record.outcome {
+                Outcome::Allowed => (&mut admissible, &mut tally.allowed),
+                Outcome::Denied => (&mut denied, &mut tally.denied),
+                Outcome::Failed => (&mut failed, &mut tally.failed),
+                Outcome::Unknown => (&mut admissible, &mut tally.unknown),
             };
-            list.push(Interval { invoke, complete, cost, index });
+            // Earlier and later by the uncertainty, on an axis that begins that much earlier: no time is below zero.
+            let complete = record.complete.saturating_add(uncertainty.saturating_mul(2));
+            let complete = (record.outcome != Outcome::Unknown).then_some(complete);
+            *count += 1;
+            list.push(Interval::new(record.invoke, complete, record.cost, index));
         }
-        history
-    }
-
-    /// The operations that may have been admitted.
-    fn admissible(&self) -> Vec<Interval> {
-        self.allowed.iter().chain(&self.unknown).copied().collect()
-    }
-
-    fn tally(&self) -> Tally {
-        let count = |ops: &[Interval]| ops.len() as u64;
-        Tally {
-            allowed: count(&self.allowed),
-            denied: count(&self.denied),
-            failed: count(&self.failed),
-            unknown: count(&self.unknown),
-        }
+        Self { admissible: Axis::new(admissible), denied, failed, tally }
     }
 }

@@ -1,9 +1,8 @@
 //! The fixed contract: aligned windows, whose alignment is not known.
 //!
-//! A window that begins at s is `[s, s + W)`. An operation over `[i, c]` lies wholly inside it exactly for s in `(c - W, i]`, and can
-//! have been decided in it exactly for s in `(i - W, c]`. Either way the cost is a step function of s, and an alignment a
-//! has as its windows s = a, a + W, a + 2 W, ... So the function is folded at W, and its largest value on each alignment
-//! is found by bisection: where do the windows above some cost cover every alignment?
+//! The cost of a window is a step function of its start s (see `steps`), and an alignment a has as its windows s = a, a + W,
+//! a + 2 W, ... So the function is folded at W. All folds are walked at once from a = 0 to W, and a tree holds their costs at a:
+//! its root is the largest cost of any window of the alignment.
 //!
 //! ```text
 //!   cost(s)   __--__---_____-__      largest over the folds at a:     the contract holds if the smallest of
@@ -12,146 +11,121 @@
 //!
 //! With the certain cost the smallest of the largest is at most the truth: in every placement, each window holds at
 //! least the cost that lies wholly inside. With the possible cost it is at least the truth: the best alignment for the
-//! worst placement is no worse than that alignment. O(n log n + n log c + T / W) for a history of length T and a
-//! largest cost of c.
+//! worst placement is no worse than that alignment. O(n log n).
 
-use super::sweep::Interval;
+use super::tree::MaxTree;
 
-/// A range of window starts `[from, to)` with one cost, folded: `from` and `to` lie in `[0, W]`.
+/// A change of the cost in one fold.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    /// Distance from the start of the fold, below W.
+    at: i64,
+    fold: u32,
+    cost: u32,
+}
+
+/// The changes of all folds, by distance from the start of the fold.
+struct Folds {
+    rises: Vec<Change>,
+    falls: Vec<Change>,
+    /// The cost at the start of each fold in which it changes.
+    costs: MaxTree<u64>,
+    /// The largest cost of a fold in which it does not change.
+    least: u64,
+}
+
+impl Folds {
+    /// From the changes of a step function in order.
+    fn new(steps: impl Iterator<Item = (i64, i64)>, window: i64) -> Self {
+        let (mut rises, mut falls, mut costs) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut cost, mut least) = (0_i64, 0);
+        let mut end = i64::MIN;
+        for (at, change) in steps {
+            if at >= end {
+                let start = at.div_euclid(window) * window;
+                if start > end {
+                    least = least.max(cost);
+                }
+                costs.push(cost.unsigned_abs());
+                end = start + window;
+            }
+            let fold = costs.len() as u32 - 1;
+            let list = if change > 0 { &mut rises } else { &mut falls };
+            list.push(Change { at: at - (end - window), fold, cost: change.unsigned_abs() as u32 });
+            cost += change;
+        }
+        rises.sort_unstable_by_key(|change| change.at);
+        falls.sort_unstable_by_key(|change| change.at);
+        let least = least.max(cost).unsigned_abs();
+        Self { rises, falls, costs: MaxTree::new(costs), least }
+    }
+}
+
+/// The smallest, over all alignments, of the largest cost of any window.
+pub(crate) fn least_peak(steps: impl Iterator<Item = (i64, i64)>, window: i64) -> u64 {
+    let Folds { rises, falls, mut costs, least } = Folds::new(steps, window);
+    let (mut rises, mut falls) = (rises.iter().peekable(), falls.iter().peekable());
+    let mut smallest = u64::MAX;
+    let mut next = Some(0);
+    while let Some(at) = next {
+        while let Some(fall) = falls.next_if(|fall| fall.at == at) {
+            let fold = fall.fold as usize;
+            costs.set(fold, costs.get(fold) - u64::from(fall.cost));
+        }
+        while let Some(rise) = rises.next_if(|rise| rise.at == at) {
+            let fold = rise.fold as usize;
+            costs.set(fold, costs.get(fold) + u64::from(rise.cost));
+        }
+        smallest = smallest.min(costs.largest().unwrap_or(0));
+        let later = [rises.peek(), falls.peek()];
+        next = later.into_iter().flatten().map(|change| change.at).min();
+    }
+    smallest.max(least)
+}
+
+/// A range of window starts `[from, to)` whose windows hold the same operations, folded: `from` and `to` lie in `[0, W]`.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     from: i64,
     to: i64,
-    cost: u64,
-    /// Multiples of W that were taken off.
+    /// Start of the fold.
     fold: i64,
 }
 
-/// A step function of the window's start, folded at W.
-pub(crate) struct Folded {
-    pieces: Vec<Piece>,
-    window: i64,
+/// Window starts, one or more for every alignment, each of a window that holds more than `max`. Nothing when some
+/// alignment has none. O(n log n).
+pub(crate) fn cover(steps: impl Iterator<Item = (i64, i64)>, window: i64, max: u64) -> Option<Vec<i64>> {
+    let mut heavy = heavy_pieces(steps, window, max);
+    heavy.sort_unstable_by_key(|piece| piece.from);
+    let mut heavy = heavy.into_iter().peekable();
+    let (mut covered, mut best) = (0, None::<Piece>);
+    let mut starts = Vec::new();
+    while covered < window {
+        while let Some(piece) = heavy.next_if(|piece| piece.from <= covered) {
+            if best.is_none_or(|best| piece.to > best.to) {
+                best = Some(piece);
+            }
+        }
+        let best = best.filter(|best| best.to > covered)?;
+        starts.push(best.fold + covered);
+        covered = best.to;
+    }
+    Some(starts)
 }
 
-impl Folded {
-    /// The cost that lies wholly inside.
-    pub(crate) fn certain(operations: &[Interval], window: u64) -> Self {
-        let window = signed(window);
-        Self::new(
-            operations.iter().filter_map(|op| {
-                let (invoke, complete) = (signed(op.invoke), signed(op.complete?));
-                Some((complete - window + 1, invoke + 1, op.cost))
-            }),
-            window,
-        )
-    }
-
-    /// The cost that can have been decided inside. Beyond `horizon` a window holds nothing but operations without an end,
-    /// as many as the window before it.
-    pub(crate) fn possible(operations: &[Interval], window: u64, horizon: u64) -> Self {
-        let window = signed(window);
-        let end = signed(horizon).saturating_add(window);
-        Self::new(
-            operations
-                .iter()
-                .map(|op| (signed(op.invoke) - window + 1, op.complete.map_or(end, signed) + 1, op.cost)),
-            window,
-        )
-    }
-
-    /// From ranges `[from, to)` of window starts, each with a cost.
-    fn new(ranges: impl Iterator<Item = (i64, i64, u32)>, window: i64) -> Self {
-        let mut changes: Vec<(i64, i64)> = Vec::new();
-        for (from, to, cost) in ranges {
-            if from < to {
-                changes.push((from, i64::from(cost)));
-                changes.push((to, -i64::from(cost)));
-            }
+/// The pieces on which the cost is above `max`.
+fn heavy_pieces(steps: impl Iterator<Item = (i64, i64)>, window: i64, max: u64) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let (mut cost, mut since) = (0_i64, 0);
+    for (at, change) in steps {
+        while cost.unsigned_abs() > max && since < at {
+            let fold = since.div_euclid(window) * window;
+            let until = at.min(fold + window);
+            pieces.push(Piece { from: since - fold, to: until - fold, fold });
+            since = until;
         }
-        changes.sort_unstable_by_key(|change| change.0);
-        let mut pieces = Vec::with_capacity(changes.len());
-        let mut cost = 0;
-        for pair in changes.windows(2) {
-            cost += pair[0].1;
-            let (mut from, to) = (pair[0].0, pair[1].0);
-            while cost > 0 && from < to {
-                let fold = from.div_euclid(window);
-                let until = to.min((fold + 1) * window);
-                let base = fold * window;
-                pieces.push(Piece { from: from - base, to: until - base, cost: cost.unsigned_abs(), fold });
-                from = until;
-            }
-        }
-        Self { pieces, window }
+        cost += change;
+        since = at;
     }
-
-    /// The smallest, over all alignments, of the largest cost of any window: the smallest cost that not every alignment
-    /// exceeds somewhere. O(n log c) for a largest cost of c.
-    pub(crate) fn least_peak(&self) -> u64 {
-        let (mut least, mut most) = (0, self.pieces.iter().map(|piece| piece.cost).max().unwrap_or(0));
-        while least < most {
-            let middle = least + (most - least) / 2;
-            if self.exceeded_everywhere(middle) {
-                least = middle + 1;
-            } else {
-                most = middle;
-            }
-        }
-        least
-    }
-
-    /// Window starts, one or more for every alignment, each of a window that holds more than `max`. Nothing when some
-    /// alignment has none.
-    pub(crate) fn cover(&self, max: u64) -> Option<Vec<i64>> {
-        let mut heavy: Vec<&Piece> = self.pieces.iter().filter(|piece| piece.cost > max).collect();
-        heavy.sort_unstable_by_key(|piece| piece.from);
-        let (mut covered, mut next) = (0, 0);
-        let mut starts = Vec::new();
-        while covered < self.window {
-            let mut best: Option<&Piece> = None;
-            while let Some(piece) = heavy.get(next).filter(|piece| piece.from <= covered) {
-                if best.is_none_or(|b| piece.to > b.to) {
-                    best = Some(piece);
-                }
-                next += 1;
-            }
-            let best = best.filter(|piece| piece.to > covered)?;
-            starts.push(covered + best.fold * self.window);
-            covered = best.to;
-        }
-        Some(starts)
-    }
-
-    /// Whether every alignment has a window that holds more than `max`.
-    fn exceeded_everywhere(&self, max: u64) -> bool {
-        let mut runs = self.runs(max);
-        runs.sort_unstable();
-        let mut covered = 0;
-        for (from, to) in runs {
-            if from > covered {
-                return false;
-            }
-            covered = covered.max(to);
-        }
-        covered >= self.window
-    }
-
-    /// The longest ranges of one fold on which every piece costs more than `max`.
-    fn runs(&self, max: u64) -> Vec<(i64, i64)> {
-        let mut runs: Vec<(i64, i64)> = Vec::new();
-        let mut fold = None;
-        for piece in self.pieces.iter().filter(|piece| piece.cost > max) {
-            match runs.last_mut() {
-                Some((_, to)) if *to == piece.from && fold == Some(piece.fold) => *to = piece.to,
-                _ => runs.push((piece.from, piece.to)),
-            }
-            fold = Some(piece.fold);
-        }
-        runs
-    }
-}
-
-/// Three hundred years of nanoseconds are below the largest i64 by far.
-fn signed(time: u64) -> i64 {
-    i64::try_from(time).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
+    pieces
 }

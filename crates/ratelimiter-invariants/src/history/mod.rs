@@ -13,26 +13,30 @@
 //!                                                                    are not in one window
 //! ```
 //!
-//! Each contract gives two bounds: a cost that some window held in every placement (`sweep`, `fixed`, `bucket`), and one that
-//! no placement exceeds (`profile` and the same). Between the two, `placement` searches for a placement that keeps a sliding
-//! contract: none is a violation, and else the verdict is Unknown.
+//! Each contract gives two bounds: a cost that some window held in every placement, and one that no placement exceeds (`steps`,
+//! `fixed`, `bucket`). Between the two, `placement` searches for a placement that keeps a sliding contract: none is a violation,
+//! and else the verdict is Unknown. `level` gives the possible cost before a denial.
 
+mod axis;
 mod bounds;
 mod bucket;
 mod checker;
 mod contract;
 mod fixed;
+mod level;
 mod placement;
-mod profile;
+mod records;
 mod report;
 mod shrink;
-mod sweep;
+mod sliding;
+mod steps;
 mod timeline;
 mod tree;
 mod witness;
 
-pub use checker::{HistoryChecker, HistoryError, by_key, check_history};
+pub use checker::{HistoryChecker, check_history};
 pub use contract::{Contract, ContractError, ContractKind};
+pub use records::{History, HistoryError, by_key};
 pub use report::{Doubt, Report, Settled, Tally, UnjustifiedDenial, Verdict};
 pub use timeline::Timeline;
 pub use witness::{Proof, Witness};

@@ -39,10 +39,11 @@
 //! A larger grain with the same units is a stronger claim, and the largest with the same units is `q / k` for some cost q and some
 //! number k of units. These grains are tried. So a proof by some of the admissions is a proof by all of them.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
+use super::axis::{Axis, Counted, Interval};
 use super::shrink::{Budget, shrink};
-use super::sweep::Interval;
 
 /// Whether some placement keeps the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,29 +56,16 @@ pub(crate) enum Placement {
     Undecided,
 }
 
-/// An admission on the axis of a history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Job {
-    invoke: u64,
-    complete: u64,
-    cost: u32,
-    index: usize,
-}
-
 /// Whether the completed operations can be placed so that no window of this length holds more than `max`.
-pub(crate) fn place(operations: &[Interval], max: u64, window: u64) -> Placement {
-    let job = |op: &Interval| {
-        Some(Job { invoke: op.invoke, complete: op.complete?, cost: op.cost, index: op.index })
-    };
-    let mut jobs: Vec<Job> = operations.iter().filter(|op| op.cost > 0).filter_map(job).collect();
-    jobs.sort_unstable();
+pub(crate) fn place(axis: &Axis, max: u64, window: u64) -> Placement {
+    let jobs: Vec<Interval> = axis.begins(Counted::Completed).filter(|op| op.cost > 0).copied().collect();
     let search = Search { max, window };
     match search.run(&jobs, &mut Budget::new(jobs.len())) {
         Schedule::Found => Placement::Exists,
         Schedule::Unfinished => Placement::Undecided,
         Schedule::Impossible { invoked } => {
             let proof = search.shrink(&jobs[..invoked]);
-            Placement::None(proof.iter().map(|job| job.index).collect())
+            Placement::None(proof.iter().map(Interval::index).collect())
         }
     }
 }
@@ -101,7 +89,7 @@ struct Search {
 
 impl Search {
     /// Tries one grain after the other. Jobs are in the order of their invokes.
-    fn run(self, jobs: &[Job], budget: &mut Budget) -> Schedule {
+    fn run(self, jobs: &[Interval], budget: &mut Budget) -> Schedule {
         let costs: BTreeSet<u32> = jobs.iter().map(|job| job.cost).collect();
         if costs.len() <= 1 {
             return costs.first().map_or(Schedule::Found, |&grain| self.in_grains(jobs, grain, budget));
@@ -116,32 +104,35 @@ impl Search {
     }
 
     /// Places jobs that are counted in grains of one size.
-    fn in_grains(self, jobs: &[Job], grain: u32, budget: &mut Budget) -> Schedule {
-        let units = |job: &Job| (job.cost / grain) as usize;
+    fn in_grains(self, jobs: &[Interval], grain: u32, budget: &mut Budget) -> Schedule {
+        let units = |job: &Interval| (job.cost / grain) as usize;
         let total = jobs.iter().map(units).fold(0, usize::saturating_add);
-        if !budget.take(total.max(jobs.len())) {
+        if u32::try_from(total).is_err() || !budget.take(total.max(jobs.len())) {
             return Schedule::Unfinished;
         }
         let machines = usize::try_from(self.max / u64::from(grain)).unwrap_or(usize::MAX);
         if machines == 0 {
             return if total == 0 { Schedule::Found } else { Schedule::Impossible { invoked: jobs.len() } };
         }
-        let repeated = |(n, job)| std::iter::repeat_n(n, units(job));
-        let owners: Vec<usize> = jobs.iter().enumerate().flat_map(repeated).collect();
-        let units: Vec<(u64, u64)> = owners.iter().map(|&n| (jobs[n].invoke, jobs[n].complete)).collect();
-        match Slots::new(&units, machines, self.window).fill(budget) {
+        let unit = |(job, interval): (u32, &Interval)| {
+            let complete = interval.complete().unwrap_or(u64::MAX);
+            std::iter::repeat_n(Unit { invoke: interval.invoke, complete, job }, units(interval))
+        };
+        let mut placed = Vec::with_capacity(total);
+        placed.extend((0..).zip(jobs).flat_map(unit));
+        match Slots::new(&placed, machines, self.window).fill(budget) {
             Some(Ok(())) => Schedule::Found,
-            Some(Err(invoked)) => Schedule::Impossible { invoked: owners[invoked - 1] + 1 },
+            Some(Err(invoked)) => Schedule::Impossible { invoked: placed[invoked - 1].job as usize + 1 },
             None => Schedule::Unfinished,
         }
     }
 
     /// Few of the jobs that cannot be placed either: without any one of them a search proves nothing, unless the budget
     /// ends first.
-    fn shrink(self, jobs: &[Job]) -> Vec<Job> {
+    fn shrink(self, jobs: &[Interval]) -> Vec<Interval> {
         let mut budget = Budget::new(jobs.len());
         let mut impossible =
-            |jobs: &[Job]| matches!(self.run(jobs, &mut budget), Schedule::Impossible { .. });
+            |jobs: &[Interval]| matches!(self.run(jobs, &mut budget), Schedule::Impossible { .. });
         // The conflict came up at the end: the shortest tail of its kind, by doubling.
         let mut length = 2;
         while length < jobs.len() && !impossible(&jobs[jobs.len() - length..]) {
@@ -179,29 +170,47 @@ impl Iterator for Coarser<'_> {
     }
 }
 
-/// The slots of one search: invoke and completion of each unit, by invoke.
+/// One grain of the cost of a job.
+#[derive(Clone, Copy, Debug)]
+struct Unit {
+    invoke: u64,
+    complete: u64,
+    /// Place of its job.
+    job: u32,
+}
+
+/// A unit that was given an instant.
+#[derive(Clone, Copy, Debug)]
+struct Filled {
+    instant: u64,
+    unit: u32,
+    /// How many units were invoked before the slot.
+    invoked: u32,
+}
+
+/// The slots of one search.
 struct Slots<'a> {
-    units: &'a [(u64, u64)],
+    /// By invoke.
+    units: &'a [Unit],
     machines: usize,
     window: u64,
-    /// Instant, unit, and how many units were invoked before it, for each slot filled.
-    filled: Vec<(u64, usize, usize)>,
-    /// The barrier of each slot.
-    barriers: Vec<u64>,
-    /// Units invoked and not yet placed, by completion.
-    waiting: BTreeSet<(u64, usize)>,
-    invoked: usize,
+    filled: Vec<Filled>,
+    /// The barriers of slots that have one.
+    barriers: BTreeMap<usize, u64>,
+    /// Completion and place of the units that were invoked and not yet placed, the earliest completion first.
+    waiting: BinaryHeap<Reverse<(u64, u32)>>,
+    invoked: u32,
 }
 
 impl<'a> Slots<'a> {
-    fn new(units: &'a [(u64, u64)], machines: usize, window: u64) -> Self {
+    fn new(units: &'a [Unit], machines: usize, window: u64) -> Self {
         Self {
             units,
             machines,
             window,
             filled: Vec::with_capacity(units.len()),
-            barriers: vec![0; units.len()],
-            waiting: BTreeSet::new(),
+            barriers: BTreeMap::new(),
+            waiting: BinaryHeap::new(),
             invoked: 0,
         }
     }
@@ -212,21 +221,22 @@ impl<'a> Slots<'a> {
         while self.filled.len() < self.units.len() {
             let before = self.invoked;
             let instant = self.earliest();
-            while let Some(&(_, complete)) = self.units.get(self.invoked).filter(|unit| unit.0 <= instant) {
-                self.waiting.insert((complete, self.invoked));
+            while let Some(unit) = self.units.get(self.invoked as usize).filter(|unit| unit.invoke <= instant)
+            {
+                self.waiting.push(Reverse((unit.complete, self.invoked)));
                 self.invoked += 1;
             }
             furthest = furthest.max(self.invoked);
             // Slot i is not before the (i+1)-th invoke, so that a unit waits.
-            let (complete, unit) = self.waiting.pop_first()?;
-            self.filled.push((instant, unit, before));
+            let Reverse((complete, unit)) = self.waiting.pop()?;
+            self.filled.push(Filled { instant, unit, invoked: before });
             if instant > complete {
                 let late = self.filled.len() - 1;
                 let Some(slot) = self.last_completing_after(complete, late) else {
-                    return Some(Err(furthest));
+                    return Some(Err(furthest as usize));
                 };
-                let invokes = self.filled[slot + 1..].iter().map(|&(_, unit, _)| self.units[unit].0);
-                self.barriers[slot] = invokes.min()?;
+                let invokes = self.filled[slot + 1..].iter().map(|filled| self.unit(filled).invoke);
+                self.barriers.insert(slot, invokes.min()?);
                 if !budget.take(2 * (late - slot + 1)) {
                     return None;
                 }
@@ -236,29 +246,32 @@ impl<'a> Slots<'a> {
         Some(Ok(()))
     }
 
+    fn unit(&self, filled: &Filled) -> &Unit {
+        &self.units[filled.unit as usize]
+    }
+
     /// The earliest instant of the next slot.
     fn earliest(&self) -> u64 {
         let slot = self.filled.len();
-        let previous = self.filled.last().map_or(0, |last| last.0);
+        let previous = self.filled.last().map_or(0, |last| last.instant);
         let machine = slot
             .checked_sub(self.machines)
-            .map_or(0, |freed| self.filled[freed].0.saturating_add(self.window));
-        previous.max(machine).max(self.units[slot].0).max(self.barriers[slot])
+            .map_or(0, |freed| self.filled[freed].instant.saturating_add(self.window));
+        let barrier = self.barriers.get(&slot).copied().unwrap_or(0);
+        previous.max(machine).max(self.units[slot].invoke).max(barrier)
     }
 
     fn last_completing_after(&self, complete: u64, late: usize) -> Option<usize> {
-        self.filled[..late].iter().rposition(|&(_, unit, _)| self.units[unit].1 > complete)
+        self.filled[..late].iter().rposition(|filled| self.unit(filled).complete > complete)
     }
 
     /// Empties this slot and all later ones.
     fn back_to(&mut self, slot: usize) {
-        let invoked = self.filled[slot].2;
-        for unit in invoked..self.invoked {
-            self.waiting.remove(&(self.units[unit].1, unit));
-        }
-        for (_, unit, _) in self.filled.drain(slot..) {
+        let invoked = self.filled[slot].invoked;
+        self.waiting.retain(|Reverse((_, unit))| *unit < invoked);
+        for Filled { unit, .. } in self.filled.drain(slot..) {
             if unit < invoked {
-                self.waiting.insert((self.units[unit].1, unit));
+                self.waiting.push(Reverse((self.units[unit as usize].complete, unit)));
             }
         }
         self.invoked = invoked;
@@ -269,8 +282,17 @@ impl<'a> Slots<'a> {
 mod tests {
     use super::*;
 
-    fn unit(index: usize, invoke: u64, complete: u64) -> Interval {
-        Interval { invoke, complete: Some(complete), cost: 1, index }
+    fn unit(index: u32, invoke: u64, complete: u64) -> Interval {
+        Interval::new(invoke, Some(complete), 1, index)
+    }
+
+    fn costing(cost: u32, mut op: Interval) -> Interval {
+        op.cost = cost;
+        op
+    }
+
+    fn place(operations: &[Interval], max: u64, window: u64) -> Placement {
+        super::place(&Axis::new(operations.to_vec()), max, window)
     }
 
     #[test]
@@ -290,21 +312,21 @@ mod tests {
 
     #[test]
     fn equal_costs_are_units_of_a_smaller_limit() {
-        let costly = [unit(0, 0, 12), unit(1, 5, 5)].map(|op| Interval { cost: 3, ..op });
+        let costly = [unit(0, 0, 12), unit(1, 5, 5)].map(|op| costing(3, op));
         assert_eq!(place(&costly, 5, 10), Placement::None(vec![0, 1]));
         assert_eq!(place(&costly, 6, 10), Placement::Exists);
     }
 
     #[test]
     fn mixed_costs_are_never_called_possible() {
-        let mixed = [unit(0, 0, 40), Interval { cost: 2, ..unit(1, 5, 6) }];
+        let mixed = [unit(0, 0, 40), costing(2, unit(1, 5, 6))];
         assert_eq!(place(&mixed, 2, 10), Placement::Undecided);
     }
 
     #[test]
     fn mixed_costs_are_refuted_in_a_coarser_grain() {
         // The two of cost 2 never share a window; the one of cost 1 changes nothing about that.
-        let mixed = [unit(0, 0, 12), unit(1, 5, 5)].map(|op| Interval { cost: 2, ..op });
+        let mixed = [unit(0, 0, 12), unit(1, 5, 5)].map(|op| costing(2, op));
         let mixed = [mixed[0], unit(2, 3, 3), mixed[1]];
         assert_eq!(place(&mixed, 3, 10), Placement::None(vec![0, 1]));
     }
@@ -322,7 +344,7 @@ mod tests {
 
     #[test]
     fn spent_budget_leaves_the_history_undecided() {
-        let jobs = [Job { invoke: 0, complete: 1, cost: 9, index: 0 }];
+        let jobs = [costing(9, unit(0, 0, 1))];
         let run = |steps| Search { max: 1, window: 10 }.in_grains(&jobs, 1, &mut Budget::of(steps));
         assert!(matches!(run(8), Schedule::Unfinished));
         assert!(matches!(run(90), Schedule::Impossible { .. }));

@@ -91,7 +91,7 @@ proptest! {
         // all decisions since the last one that was cut off have been seen
         let since: u64 = 1_000 + checks.iter().take(cut).map(|check| check.gap).sum::<u64>();
         let checker = HistoryChecker::new(contract(max, window)).complete_since(Duration::from_millis(since));
-        let report = checker.check(seen).unwrap();
+        let report = checker.check(&seen.try_into().unwrap());
         prop_assert!(report.unjustified_denials.is_empty(), "{report}");
     }
 }

@@ -65,7 +65,7 @@ fn histories() -> impl Strategy<Value = Vec<Operation>> {
 }
 
 proptest! {
-    #![proptest_config(cases(2_000))]
+    #![proptest_config(cases(10_000))]
 
     #[test]
     fn every_claim_is_what_all_placements_say(history in histories(), max in 1..4_u32, window in 1..8_u64) {

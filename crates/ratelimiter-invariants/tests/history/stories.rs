@@ -1,7 +1,9 @@
 //! Histories small enough to check by eye.
 
 use ratelimiter_api::{Key, Limit, Operation, Outcome};
-use ratelimiter_invariants::{Doubt, HistoryError, Settled, Verdict, by_key, check_history};
+use ratelimiter_invariants::{
+    Doubt, History, HistoryChecker, HistoryError, Settled, Verdict, by_key, check_history,
+};
 
 use crate::{contract, operation};
 
@@ -140,11 +142,21 @@ fn one_key_at_a_time() {
     let refused = check_history(&history, contract(1, 10)).unwrap_err();
     assert_eq!(refused.to_string(), r#"history mixes the keys "k" and "other": check one key at a time"#);
 
-    let keys = by_key(history);
+    let keys = by_key(history).unwrap();
     assert_eq!(keys.len(), 2);
     for history in keys.values() {
-        assert!(check_history(history, Limit::new(1, 60).unwrap()).unwrap().is_clean());
+        assert!(HistoryChecker::new(Limit::new(1, 60).unwrap()).check(history).is_clean());
     }
+}
+
+#[test]
+fn a_history_gives_back_its_checks() {
+    let mut stated = operation(Denied, 2, 3, 4).costing(7);
+    stated.claims.remaining = Some(0);
+    let operations = [operation(Allowed, 1, 5, 6), stated, operation(Unknown, 1, 0, 9)];
+    let history = History::try_from(operations.as_slice()).unwrap();
+    assert!(history.has_claims());
+    assert!(history.iter().eq(operations));
 }
 
 #[test]
