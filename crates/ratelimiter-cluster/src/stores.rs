@@ -74,7 +74,13 @@ impl Stores {
                     format!("sentinel monitor {SERVICE} 127.0.0.1 {} 2", store_ports[0]),
                     format!("sentinel down-after-milliseconds {SERVICE} {}", down_after.as_millis()),
                     format!("sentinel failover-timeout {SERVICE} 3000"),
+                    // Found by themselves, the replica takes up to ten seconds and the other sentinels two.
+                    format!("sentinel known-replica {SERVICE} 127.0.0.1 {}", store_ports[1]),
+                    format!("sentinel myid {}", sentinel_id(*port)),
                 ];
+                lines.extend(others.iter().filter(|other| *other != port).map(|other| {
+                    format!("sentinel known-sentinel {SERVICE} 127.0.0.1 {other} {}", sentinel_id(*other))
+                }));
                 lines.extend(password.map(|p| format!("sentinel auth-pass {SERVICE} {}", quoted(p))));
                 write_private(&file, &lines)?;
                 let arguments = vec![file.display().to_string(), "--sentinel".into()];
@@ -275,6 +281,11 @@ async fn wait(until: Instant, name: &str, why: String) -> Result<(), ClusterErro
     }
     sleep(POLL).await;
     Ok(())
+}
+
+/// The name by which sentinels know one that listens on `port`: 40 hexadecimal digits.
+fn sentinel_id(port: u16) -> String {
+    format!("{port:040x}")
 }
 
 /// Escaped as a whole, so that no character of it has a meaning.
