@@ -42,6 +42,8 @@ pub(crate) struct Counter {
     /// Time of the last check, microseconds on the store's clock, while the key is in use.
     used_us: Option<u64>,
     deleted: bool,
+    /// The copy of the limit was found beside the admissions, in a store cluster.
+    copied: bool,
 }
 
 /// The state of a key until it was checked.
@@ -97,6 +99,7 @@ impl Counter {
             shared: None,
             used_us: None,
             deleted: false,
+            copied: false,
         }
     }
 
@@ -240,6 +243,13 @@ impl Counter {
     /// The store holds those for which `held` is true; returns the number of the others.
     pub(crate) fn settle(&mut self, doubts: &[Admission], held: &[bool]) -> u64 {
         self.log.settle(doubts, held)
+    }
+
+    /// Takes the version of the limit's copy, zero where it is missing. Returns whether it was there before.
+    pub(crate) fn note_copy(&mut self, version: u64) -> bool {
+        let before = self.copied;
+        self.copied |= version > 0;
+        before
     }
 
     /// Takes the store's answer about a window. False when the store has lost admissions that it had confirmed.

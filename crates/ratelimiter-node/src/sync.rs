@@ -137,7 +137,9 @@ impl StoreSync {
             self.metrics.retain(|key| self.limiter.limits().get(key).is_some());
         }
         // A part of the store may not answer while the others do.
-        self.store.copy_limits(&behind?, false).await?;
+        let [known, unknown] = behind?;
+        self.store.copy_limits(&known, true).await?;
+        self.store.copy_limits(&unknown, false).await?;
         self.audit().await?;
         Ok(answer.clock.round_trip())
     }

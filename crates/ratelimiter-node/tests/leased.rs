@@ -3,11 +3,16 @@
 
 mod common;
 
-use common::{SECOND, Store, WritePause, check, clients, counted, eventually, key, set, spec};
-use ratelimiter_api::{CheckRequest, CountingMode, DecidedBy, Key, Limit, LimitEntry, LimitSpec, layout};
+use common::{
+    PATIENCE, SECOND, Store, WritePause, check, checks, clients, counted, eventually, key, set, spec,
+};
+use ratelimiter_api::layout::{self, LimitCopy};
+use ratelimiter_api::{CheckRequest, CountingMode, DecidedBy, Key, Limit, LimitEntry, LimitSpec};
 use ratelimiter_chaos::{Burst, BurstReport, Multiplier, Scope};
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{LocalCluster, StoreTopology};
 use ratelimiter_invariants::check_history;
+use ratelimiter_store::{Link, slot_of};
+use redis::cmd;
 use tokio::task::JoinSet;
 
 const LIMIT: u64 = 10;
@@ -195,4 +200,37 @@ async fn a_store_that_restarts_empty_admits_nothing_twice() {
     let client = clients(&cluster).remove(2);
     eventually("the store grants again", async || check(&client, &key("k")).await.allowed).await;
     assert!(began.elapsed() >= 2 * SECOND, "admitted again after {:?}", began.elapsed());
+}
+
+/// In a cluster any node may be the first to bring the limit back, also one that holds no grants.
+#[tokio::test]
+async fn emptied_primary_grants_nothing_twice() {
+    let topology = StoreTopology::Cluster { replicas: false };
+    let mut cluster =
+        LocalCluster::builder().topology(topology).deadline(2 * PATIENCE).start().await.unwrap();
+    let clients = clients(&cluster);
+    let primary = |name: &str| usize::from(slot_of(name)) * 3 / 16_384;
+    // Another primary has the limits themselves, and keeps them.
+    let name = ["a", "b", "c", "d"].into_iter().find(|name| primary(name) != primary("ratelimiter")).unwrap();
+    let limit = set(&cluster, &counted(name, 30, CountingMode::Leased)).await;
+    let granted = checks(&clients[..1], &limit.key, 20).await + checks(&clients[1..], &limit.key, 2).await;
+    assert_eq!(granted, 22);
+    for client in &clients {
+        let before = client.health().await.unwrap();
+        eventually("a few syncs have met the copy of the limit", async || {
+            client.health().await.unwrap().uptime_ms > before.uptime_ms + 3 * before.sync_interval_ms
+        })
+        .await;
+    }
+    cluster.kill_member(primary(name)).unwrap();
+    cluster.restart_member(primary(name)).await.unwrap();
+    let (link, copy) = (Link::new(cluster.store_url()).unwrap(), LimitCopy::of(&limit.key));
+    eventually("a node brought the limit back", async || {
+        let version =
+            link.at(&copy.version).query::<Option<u64>>(cmd("GET").arg(&copy.version), SECOND).await;
+        version.is_ok_and(|version| version.is_some())
+    })
+    .await;
+    let more = checks(&clients[1..], &limit.key, 60).await;
+    assert!(granted + more <= 30, "{more} more although {granted} of 30 are taken");
 }

@@ -129,27 +129,30 @@ impl Limiter {
     }
 
     /// Takes the store's answers about the windows, in the same order. Returns the limits whose copies are missing or behind, as
-    /// after a failover.
+    /// after a failover: those of which this node had found a copy, and the others.
     pub(crate) fn refresh(
         &self,
         watched: &[Watched],
         answers: Vec<Result<KeyRefresh, StoreError>>,
-    ) -> Result<Vec<Change>, StoreError> {
-        let (mut behind, mut failure) = (Vec::new(), Ok(()));
+    ) -> Result<[Vec<Change>; 2], StoreError> {
+        let (mut known, mut unknown, mut failure) = (Vec::new(), Vec::new(), Ok(()));
         for (Watched { counter, key, epoch, span }, answer) in watched.iter().zip(answers) {
             match answer {
                 Ok(KeyRefresh { window, copy }) => {
                     of_epoch(counter, *epoch, |counter: &mut Counter| counter.refresh(span, window));
                     let version = self.limits().version_of(key);
-                    if copy.is_some_and(|copy| copy < version) {
-                        let entry = Some(counter.lock().entry.clone());
+                    let Some(copy) = copy else { continue };
+                    let mut counter = counter.lock();
+                    let behind = if counter.note_copy(copy) { &mut known } else { &mut unknown };
+                    if copy < version {
+                        let entry = Some(counter.entry.clone());
                         behind.push(Change { key: key.clone(), version, entry });
                     }
                 }
                 Err(error) => failure = Err(error),
             }
         }
-        failure.map(|()| behind)
+        failure.map(|()| [known, unknown])
     }
 
     /// The store has lost its state: it is asked for every admission that it had confirmed.
