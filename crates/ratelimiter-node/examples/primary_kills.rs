@@ -1,15 +1,18 @@
 //! Kills primaries at random moments under steady load, and checks that no admission is counted twice:
 //!
-//! `cargo run --release -p ratelimiter-node --example primary_kills [cluster|sentinel] [kills]`
+//! `cargo run --release -p ratelimiter-node --example primary_kills [cluster|sentinel] [kills] [seed]`
 //!
-//! Prints, for each kill, how long the store decided nothing, and at the end the longest wait of any check and both counts.
+//! Prints, for each kill, how long each node decided without the store, behind sentinels also since their first
+//! `+switch-master`, and at the end the longest wait of any check and both counts.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use ratelimiter_api::{CheckRequest, CountingMode, DecidedBy, Key, Limit, LimitSpec, NodeClient, layout};
 use ratelimiter_chaos::setup_rate_limit;
 use ratelimiter_cluster::{LocalCluster, StoreTopology};
-use ratelimiter_store::{Link, slot_of};
+use ratelimiter_store::{Link, StoreUrl, slot_of};
 use redis::cmd;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -19,20 +22,117 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a check of the nodes waits for the store.
 const TIMEOUT: Duration = Duration::from_millis(200);
+/// Longest wait of any check: the timeout, and the way through the node and this program.
+const BOUND: Duration = Duration::from_millis(250);
+/// Longest time from the first `+switch-master` to the store's next decision.
+const FOLLOW: Duration = Duration::from_secs(1);
 
-/// The load of one node: the longest wait, and the checks without an answer.
-async fn load(client: NodeClient, key: Key, stop: watch::Receiver<bool>) -> (Duration, u64, u64) {
-    let (mut longest, mut failed, mut answered) = (Duration::ZERO, 0, 0);
+/// One node, as its caller finds it.
+#[derive(Default)]
+struct Course {
+    longest: Duration,
+    answered: u64,
+    failed: u64,
+    /// The last answer that the store did not decide, and the first after it that the store did.
+    without: Option<Instant>,
+    back: Option<Instant>,
+}
+
+type Courses = Vec<Arc<Mutex<Course>>>;
+
+fn of<T>(course: &Mutex<Course>, read: impl FnOnce(&mut Course) -> T) -> T {
+    read(&mut course.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// The load of one node.
+async fn load(client: NodeClient, key: Key, course: Arc<Mutex<Course>>, stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
         let asked = Instant::now();
-        match client.check(&CheckRequest::new(key.clone())).await {
-            Ok(_) => answered += 1,
-            Err(_) => failed += 1,
-        }
-        longest = longest.max(asked.elapsed());
+        let answer = client.check(&CheckRequest::new(key.clone())).await;
+        let now = Instant::now();
+        of(&course, |course| {
+            course.longest = course.longest.max(now - asked);
+            match answer {
+                Ok(answer) if answer.decided_by == DecidedBy::Store => {
+                    course.answered += 1;
+                    course.back.get_or_insert(now);
+                }
+                Ok(_) => {
+                    course.answered += 1;
+                    (course.without, course.back) = (Some(now), None);
+                }
+                Err(_) => course.failed += 1,
+            }
+        });
         sleep(Duration::from_millis(5)).await;
     }
-    (longest, failed, answered)
+}
+
+/// The times of `+switch-master` at any sentinel.
+fn switches(url: &StoreUrl) -> Result<Arc<Mutex<Vec<Instant>>>, Failure> {
+    let switches = Arc::<Mutex<Vec<Instant>>>::default();
+    for sentinel in url.sentinels() {
+        let (client, switches) = (redis::Client::open(sentinel.to_string())?, Arc::clone(&switches));
+        tokio::spawn(async move {
+            let mut subscription = client.get_async_pubsub().await?;
+            subscription.subscribe("+switch-master").await?;
+            let mut messages = subscription.on_message();
+            while messages.next().await.is_some() {
+                switches.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+            }
+            Ok::<_, redis::RedisError>(())
+        });
+    }
+    Ok(switches)
+}
+
+/// The first `+switch-master` after a kill.
+async fn announced_after(announced: &Mutex<Vec<Instant>>, killed: Instant) -> Result<Instant, Failure> {
+    loop {
+        let times = announced.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match times.into_iter().find(|at| *at > killed) {
+            Some(at) => return Ok(at),
+            None if killed.elapsed() > PATIENCE => return Err("no sentinel announced another primary".into()),
+            None => sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+/// A number below `below`; SplitMix64.
+fn random(state: &mut u64, below: u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (z ^ (z >> 31)) % below
+}
+
+/// Waits until the store decides again on every node; returns when it did, by node.
+async fn followed(courses: &Courses, killed: Instant) -> Result<Vec<Instant>, Failure> {
+    loop {
+        let back = courses.iter().map(|course| {
+            of(course, |course| {
+                course.back.filter(|_| course.without.is_some_and(|without| without > killed))
+            })
+        });
+        if let Some(back) = back.collect() {
+            return Ok(back);
+        }
+        if killed.elapsed() > PATIENCE {
+            return Err(
+                format!("no primary within {} s, or the kill had no effect", PATIENCE.as_secs()).into()
+            );
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn summary(times: &mut [Duration]) -> String {
+    times.sort_unstable();
+    match times.last() {
+        None => "none".into(),
+        Some(longest) => format!("{:.2?} (median), {longest:.2?} (longest)", times[times.len() / 2]),
+    }
 }
 
 #[tokio::main]
@@ -44,6 +144,8 @@ async fn main() -> Result<(), Failure> {
         Some(other) => return Err(format!("{other} is neither cluster nor sentinel").into()),
     };
     let kills: u32 = arguments.next().map_or(Ok(50), |text| text.parse())?;
+    let mut seed: u64 = arguments.next().map_or(Ok(1), |text| text.parse())?;
+    println!("{topology:?}, {kills} kills, seed {seed}");
     let mut cluster =
         LocalCluster::builder().topology(topology).store_timeout(TIMEOUT).deadline(PATIENCE).start().await?;
     let clients: Result<Vec<_>, _> = (0..3).map(|node| cluster.client(node, PATIENCE)).collect();
@@ -54,43 +156,54 @@ async fn main() -> Result<(), Failure> {
         ..LimitSpec::new(key.clone(), Limit::new(1_000_000, 7200)?)
     };
     let entry = setup_rate_limit(&clients, &spec).await?;
+    let announced = switches(&cluster.store_url())?;
     let (stop, stopped) = watch::channel(false);
-    let loads: Vec<_> =
-        clients.iter().map(|c| tokio::spawn(load(c.clone(), key.clone(), stopped.clone()))).collect();
+    let courses: Courses = clients.iter().map(|_| Arc::default()).collect();
+    let loads: Vec<_> = clients
+        .iter()
+        .zip(&courses)
+        .map(|(c, course)| tokio::spawn(load(c.clone(), key.clone(), Arc::clone(course), stopped.clone())))
+        .collect();
     let link = Link::new(cluster.store_url())?;
     let set = layout::admissions(&entry.key, entry.epoch);
-    let mut gaps = Vec::new();
-    for kill in 0..kills {
-        // Another moment of the sync and of the checks each time.
-        sleep(Duration::from_millis(u64::from(kill * 37 % 200))).await;
+    let (mut gaps, mut after_switch) = (Vec::new(), Vec::new());
+    for kill in 1..=kills {
+        // Any moment of the syncs, heartbeats and checks.
+        sleep(Duration::from_micros(random(&mut seed, 1_000_000))).await;
         let victim = primary_of(&cluster, &link, &key).await?;
         let killed = Instant::now();
         cluster.kill_member(victim)?;
-        while clients[0].check(&CheckRequest::new(key.clone())).await?.decided_by == DecidedBy::Store {
-            if killed.elapsed() > PATIENCE {
-                return Err("the kill had no effect".into());
-            }
-        }
-        while clients[0].check(&CheckRequest::new(key.clone())).await?.decided_by != DecidedBy::Store {
-            if killed.elapsed() > PATIENCE {
-                return Err(format!("no primary within {} s after kill {kill}", PATIENCE.as_secs()).into());
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
-        gaps.push(killed.elapsed());
+        let back = followed(&courses, killed).await?;
+        let gap = back.iter().map(|back| *back - killed).max().unwrap_or_default();
+        let switch = match topology {
+            // Sentinels name the new primary before they announce it, and an old one that returned before would confuse them.
+            StoreTopology::Sentinel { .. } => Some(announced_after(&announced, killed).await?),
+            StoreTopology::Cluster { .. } | StoreTopology::Single => None,
+        };
+        let after: Vec<_> = switch
+            .iter()
+            .flat_map(|at| back.iter().map(|back| back.saturating_duration_since(*at)))
+            .collect();
         println!(
-            "kill {:>2} of store {victim}: the store decides again after {:.2?}",
-            kill + 1,
-            killed.elapsed()
+            "kill {kill:>2} of store {victim}: the store decides again after {gap:.2?}; since +switch-master, by node: \
+             {after:.0?}"
         );
+        gaps.push(gap);
+        after_switch.extend(after);
         cluster.restart_member(victim).await?;
         replicated(&cluster, &link, &set).await?;
     }
     stop.send_replace(true);
-    let (mut longest, mut failed, mut answered) = (Duration::ZERO, 0, 0);
     for load in loads {
-        let (wait, without, with) = load.await?;
-        (longest, failed, answered) = (longest.max(wait), failed + without, answered + with);
+        load.await?;
+    }
+    let (mut longest, mut failed, mut answered) = (Duration::ZERO, 0, 0);
+    for course in &courses {
+        of(course, |course| {
+            longest = longest.max(course.longest);
+            failed += course.failed;
+            answered += course.answered;
+        });
     }
     let mut own = 0;
     let mut lost = 0;
@@ -107,23 +220,22 @@ async fn main() -> Result<(), Failure> {
         lost += client.health().await?.store_lost;
     }
     let held: u64 = link.at(&set).query(cmd("ZCARD").arg(&set), PATIENCE).await?;
-    gaps.sort_unstable();
-    println!(
-        "{kills} kills: the store decided again after {:.2?} (median), {:.2?} (longest)",
-        gaps[gaps.len() / 2],
-        gaps[gaps.len() - 1]
-    );
+    println!("{kills} kills: the store decided again after {}", summary(&mut gaps));
+    println!("since the first +switch-master, each node: {}", summary(&mut after_switch));
     println!(
         "{answered} checks answered, {failed} not; longest wait {longest:.1?}, store timeout {TIMEOUT:?}"
     );
     println!("nodes admitted {own}, the store holds {held}; {lost} were lost on the way and sent again");
-    if own == held && failed == 0 {
-        Ok(())
-    } else {
-        Err("the counts differ, or checks were not answered".into())
+    if own != held || failed > 0 {
+        return Err("the counts differ, or checks were not answered".into());
     }
+    if longest > BOUND || after_switch.iter().any(|after| *after > FOLLOW) {
+        return Err(
+            format!("a check waited longer than {BOUND:?}, or a node followed after {FOLLOW:?}").into()
+        );
+    }
+    Ok(())
 }
-
 /// The number of the store that holds the key's slot.
 async fn primary_of(cluster: &LocalCluster, link: &Link, key: &Key) -> Result<usize, Failure> {
     let started = Instant::now();
