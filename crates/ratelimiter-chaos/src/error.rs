@@ -84,6 +84,34 @@ pub enum ChaosError {
         /// Their down-after-milliseconds.
         patience: Duration,
     },
+    /// A single store has no failover.
+    #[error(
+        "nothing promotes a replica of {url}: a failover needs redis+sentinel://HOST:PORT,.../SERVICE or redis+cluster://HOST:PORT,..."
+    )]
+    NothingPromotes {
+        /// The store.
+        url: StoreUrl,
+    },
+    /// A primary without replicas.
+    #[error("{url} has no replica that could be promoted")]
+    NoReplica {
+        /// The primary.
+        url: StoreUrl,
+    },
+    /// The primary goes on although it was told to end.
+    #[error("{url} was sent SHUTDOWN NOSAVE and still runs")]
+    NotEnded {
+        /// The primary.
+        url: StoreUrl,
+    },
+    /// The primary is gone and none took its place.
+    #[error("no replica of {url} was promoted within {} s after its end: start it again", .after.as_secs())]
+    NotPromoted {
+        /// The old primary.
+        url: StoreUrl,
+        /// The time of waiting.
+        after: Duration,
+    },
     /// The store accepted the pause and goes on taking writes.
     #[error("the store at {url} accepted CLIENT PAUSE but still takes writes")]
     PauseWithoutEffect {

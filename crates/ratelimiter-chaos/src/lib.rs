@@ -2,6 +2,7 @@
 //!
 //! - **[`RedisPause`]**: the store takes no writes for a while (`CLIENT PAUSE ms WRITE`). The fault is a value;
 //!   injecting it returns a [`PauseGuard`], and its lease runs out once the guard is dropped or its owner is killed.
+//! - **[`Failover`]**: a primary ends while its replicas lack its last writes, and one of them takes its place.
 //! - **[`ProxyHold`]**: the same through proxies between nodes and store, for stores that refuse `CLIENT PAUSE`.
 //! - **[`Burst`]**: `limit x multiplier` checks at one instant, round-robin over the nodes; [`volley`] does it to any
 //!   [`Target`](ratelimiter_target::Target).
@@ -16,6 +17,7 @@
 mod bounds;
 mod burst;
 mod error;
+mod failover;
 mod guard;
 mod hold;
 mod pause;
@@ -30,6 +32,7 @@ mod volley;
 pub use bounds::{BoundError, Multiplier, PauseDuration};
 pub use burst::{Burst, BurstReport, MAX_REQUESTS};
 pub use error::ChaosError;
+pub use failover::{Failover, FailoverReport, HeldReplicas};
 pub use guard::{PauseGuard, PauseReport};
 pub use hold::{LEASE, RENEWAL};
 pub use pause::{RedisPause, redis_pause};

@@ -5,31 +5,26 @@ mod common;
 
 use std::time::Duration;
 
-use common::{PATIENCE, all_synced, check, checks, clients, count, counted, eventually};
-use ratelimiter_api::{CountingMode, DecidedBy, LimitEntry, NodeClient};
-use ratelimiter_chaos::{RedisPause, Scope, setup_rate_limit};
+use common::{PATIENCE, all_synced, check, clients, count, counted, eventually};
+use ratelimiter_api::{Claims, CountingMode, Key, Limit, LimitEntry, NodeClient, Operation, Outcome};
+use ratelimiter_chaos::{Failover, RedisPause, Scope, setup_rate_limit};
 use ratelimiter_cluster::{LocalCluster, StoreTopology};
+use ratelimiter_detector::Detector;
+use ratelimiter_invariants::{Evidence, Verdict, check_history};
 use ratelimiter_store::{Link, StoreUrl, slot_of};
 use redis::cmd;
+use tokio::time::Instant;
 
 /// Admissions before the loss, which the replica has.
 const KEPT: u64 = 20;
 
-/// Replicas that have received everything: an answer below their number predicts a loss.
-async fn acknowledged(primary: &StoreUrl) -> u64 {
+/// The replica has received every write so far.
+async fn replica_has_all(primary: &StoreUrl) {
     let link = Link::new(primary.clone()).unwrap();
-    // WAIT asks about the writes of its own connection, and these follow all others.
-    let mut write = cmd("SET");
-    write.arg("predictor:{k}").arg(1).arg("PX").arg(1000);
-    link.query::<()>(&write, PATIENCE).await.unwrap();
-    link.query(cmd("WAIT").arg(1).arg(200), PATIENCE).await.unwrap()
-}
-
-async fn replica_is_cut_off(replica: &StoreUrl) {
-    let link = Link::new(replica.clone()).unwrap();
-    eventually("the replica has lost its primary", async || {
-        let info: String = link.query(cmd("INFO").arg("replication"), PATIENCE).await.unwrap();
-        info.contains("master_link_status:down") || info.contains("role:master")
+    eventually("the replica has all of them", async || {
+        // WAIT asks about the writes of its own connection, and these follow all others.
+        link.query::<()>(cmd("SET").arg("{k}").arg(1), PATIENCE).await.unwrap();
+        link.query::<u64>(cmd("WAIT").arg(1).arg(200), PATIENCE).await.unwrap() == 1
     })
     .await;
 }
@@ -51,49 +46,95 @@ async fn admitted(clients: &[NodeClient], entry: &LimitEntry) -> u64 {
     admitted
 }
 
-/// Loses `n` acknowledged admissions on purpose; the nodes report exactly these, and admit at most `n` beyond the limit.
+/// The callers, and their records.
+struct Callers {
+    clients: Vec<NodeClient>,
+    key: Key,
+    started: Instant,
+    operations: Vec<Operation>,
+}
+
+impl Callers {
+    /// One check by one node; whether it was allowed.
+    async fn check(&mut self, node: usize) -> bool {
+        let invoke = self.started.elapsed();
+        let answer = check(&self.clients[node], &self.key).await;
+        self.operations.push(Operation {
+            key: self.key.clone(),
+            node: answer.node,
+            invoke,
+            complete: self.started.elapsed(),
+            outcome: if answer.allowed { Outcome::Allowed } else { Outcome::Denied },
+            cost: 1,
+            claims: Claims::default(),
+        });
+        answer.allowed
+    }
+
+    /// So many checks, round-robin over the nodes; returns how many were allowed.
+    async fn checks(&mut self, how_many: u64) -> u64 {
+        let mut allowed = 0;
+        for node in (0..self.clients.len()).cycle().take(how_many.try_into().unwrap()) {
+            allowed += u64::from(self.check(node).await);
+        }
+        allowed
+    }
+}
+
+/// Loses `n` acknowledged admissions on purpose. The nodes report exactly these, the observer likewise, and the callers'
+/// records show at most `n` admissions beyond the limit.
 async fn forgets(topology: StoreTopology, n: u64) {
-    let mut cluster =
-        LocalCluster::builder().topology(topology).deadline(2 * PATIENCE).start().await.unwrap();
+    let cluster = LocalCluster::builder().topology(topology).deadline(2 * PATIENCE).start().await.unwrap();
     let clients = clients(&cluster);
     let limit = KEPT + n + 5;
     let spec = counted("k", limit.cast_signed(), CountingMode::Atomic);
     let entry = setup_rate_limit(&clients, &spec).await.unwrap();
+    let detector =
+        Detector::start(&cluster.endpoints(), cluster.store_url(), None, Some(entry.key.clone())).unwrap();
+    let mut callers = Callers {
+        clients: clients.clone(),
+        key: entry.key.clone(),
+        started: Instant::now(),
+        operations: Vec::new(),
+    };
     let primary = usize::from(slot_of("k")) * topology.primaries() / 16_384;
-    let primary = if topology.primaries() == 1 { 0 } else { primary };
-    let replica = primary + topology.primaries();
-    let (primary_url, replica_url) =
-        (cluster.member_url(primary).unwrap(), cluster.member_url(replica).unwrap());
+    let primary_url = cluster.member_url(primary).unwrap();
 
-    assert_eq!(checks(&clients, &entry.key, KEPT.try_into().unwrap()).await, KEPT);
+    assert_eq!(callers.checks(KEPT).await, KEPT);
     all_synced(&clients, &entry.key).await;
-    eventually("the replica has all of them", async || acknowledged(&primary_url).await == 1).await;
-    let hold = RedisPause::new(replica_url.clone(), Scope::ThisMachine).unwrap().inject().await.unwrap();
-    assert_eq!(checks(&clients, &entry.key, n.try_into().unwrap()).await, n, "the primary acknowledges");
-    let predictor = acknowledged(&primary_url).await;
+    replica_has_all(&primary_url).await;
+    let failover = Failover::new(cluster.store_url(), "k", Scope::ThisMachine).unwrap();
+    let held = failover.hold().await.unwrap();
+    assert_eq!(held.primary().to_string(), primary_url.to_string());
+    assert_eq!(callers.checks(n).await, n, "the primary acknowledges");
+    let predictor = held.acknowledged().await.unwrap();
     println!("{topology:?}, {n} to lose: WAIT 1 200 answered {predictor} beforehand");
     assert_eq!(predictor, 0, "the replica lacks the last ones");
-    cluster.kill_member(primary).unwrap();
-    replica_is_cut_off(&replica_url).await;
-    drop(hold);
+    let report = held.fail_over().await.unwrap();
 
     let took = eventually("the nodes found the loss", async || lost(&clients).await >= n).await;
-    println!("{n} lost: found {took:?} after the kill");
+    println!("{n} lost: {} promoted after {:?}, found {took:?} later", report.promoted, report.took);
     assert_eq!(lost(&clients).await, n, "neither more nor less");
-    eventually("the store decides again", async || {
-        let answer = check(&clients[0], &entry.key).await;
-        answer.decided_by == DecidedBy::Store
-    })
-    .await;
     all_synced(&clients, &entry.key).await;
     // Until every node denies.
-    for client in &clients {
-        while check(client, &entry.key).await.allowed {}
+    for node in 0..clients.len() {
+        while callers.check(node).await {}
     }
     let total = admitted(&clients, &entry).await;
     println!("{n} lost: {total} admitted of {limit}");
     assert!((limit..=limit + n).contains(&total), "{total} of {limit}");
     assert_eq!(lost(&clients).await, n);
+
+    let most = Limit::new((limit + n).cast_signed(), 60).unwrap();
+    let report = check_history(&callers.operations, most).unwrap();
+    assert!(matches!(report.verdict, Verdict::Pass), "{report}");
+    let forgot = detector.wait(PATIENCE, |log| {
+        log.found.iter().find_map(|found| match &found.violation.evidence {
+            Evidence::StoreForgot(forgot) if forgot.lost >= n => Some(forgot.lost),
+            _ => None,
+        })
+    });
+    assert_eq!(forgot.await, Some(n), "the observer's number");
 }
 
 #[tokio::test]
@@ -119,4 +160,13 @@ async fn long_pause_under_sentinels_is_refused() {
         let refused = pause.inject().await.unwrap_err().to_string();
         assert!(refused.contains("500 ms") && refused.contains("down-after-milliseconds"), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn single_store_has_no_failover() {
+    let single = "redis://127.0.0.1:1".parse().unwrap();
+    let refused = Failover::new(single, "k", Scope::ThisMachine).unwrap_err().to_string();
+    assert!(refused.contains("redis+sentinel://"), "{refused}");
+    let far = "redis+sentinel://10.1.2.3:1/main".parse().unwrap();
+    assert!(Failover::new(far, "k", Scope::ThisMachine).unwrap_err().to_string().contains("--allow-remote"));
 }

@@ -98,6 +98,7 @@ fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
             Verb::Grpc(args) => commands::grpc(args).await,
             Verb::Check(args) => commands::check(&args),
             Verb::Inject(InjectVerb::RedisPause(args)) => inject::redis_pause(args).await,
+            Verb::Inject(InjectVerb::Failover(args)) => inject::failover(args).await,
             Verb::Inject(InjectVerb::Resp(args)) => inject::resp(args).await,
             Verb::Inject(InjectVerb::Burst(args)) => inject::burst(args).await,
             Verb::Watch(args) => watch::watch(args).await,

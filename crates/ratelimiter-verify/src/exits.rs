@@ -23,7 +23,7 @@ pub(crate) const JUDGE: &[Exit] = &[
     Exit::Terminated,
 ];
 
-/// The exit codes of `inject redis-pause` and `inject resp`, which judge nothing.
+/// The exit codes of `inject redis-pause`, `failover` and `resp`, which judge nothing.
 pub(crate) const PAUSE: &[Exit] =
     &[Exit::Success, Exit::Failure, Exit::Usage, Exit::HungUp, Exit::Interrupted, Exit::Terminated];
 

@@ -1,3 +1,5 @@
+mod failover;
+
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,11 +12,14 @@ use resp_proxy::program::{self, ProxyArgs};
 use tokio::time::sleep_until;
 
 use crate::exits;
+pub(crate) use failover::{FailoverArgs, failover};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum InjectVerb {
     /// Pause the store's writes (CLIENT PAUSE ... WRITE); the pause is a lease that ends with this process
     RedisPause(PauseArgs),
+    /// Fail over to a replica that lacks the last writes, and so lose them
+    Failover(FailoverArgs),
     /// Put a proxy with faults between an application and its store: lost replies, errors, resets, delays, silence
     Resp(ProxyFaults),
     /// Send limit x multiplier checks at one instant, spread evenly over the nodes
