@@ -16,12 +16,41 @@ pub struct Stamped {
     pub event: Event,
 }
 
+/// The version of the form of a log, of which there is one: 1. Any other is refused, rather than read in part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct LogVersion;
+
+impl LogVersion {
+    const NUMBER: u32 = 1;
+}
+
+impl TryFrom<u32> for LogVersion {
+    type Error = String;
+
+    fn try_from(number: u32) -> Result<Self, Self::Error> {
+        if number == Self::NUMBER {
+            return Ok(Self);
+        }
+        Err(format!("the log has version {number}, and this program reads version {}", Self::NUMBER))
+    }
+}
+
+impl From<LogVersion> for u32 {
+    fn from(LogVersion: LogVersion) -> Self {
+        LogVersion::NUMBER
+    }
+}
+
 /// One change of a story. Front-ends show nothing but events.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The story begins. The first event.
     Started {
+        /// The version of the log's form.
+        #[serde(default)]
+        version: LogVersion,
         /// Name of the system under test.
         subject: String,
         /// The chapters, in order.

@@ -27,8 +27,8 @@ mod transcript;
 
 pub use chapter::{Chapter, ChapterInfo, ChapterResult};
 pub use event::{
-    ChartKind, ChartSpec, Event, Finding, FindingState, Mark, MarkEdge, Measurement, SeriesRole, SeriesSpec,
-    Severity, Stamped, Status, Tone,
+    ChartKind, ChartSpec, Event, Finding, FindingState, LogVersion, Mark, MarkEdge, Measurement, SeriesRole,
+    SeriesSpec, Severity, Stamped, Status, Tone,
 };
 pub use health::{Dependency, HealthPoller, HealthSnapshot, NoHealth, NodeHealth, NodeState};
 pub use intervals::{Interval, Intervals};

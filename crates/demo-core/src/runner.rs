@@ -6,8 +6,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::{
-    Chapter, ChapterResult, ChartSpec, Command, Event, HealthPoller, HealthSnapshot, Input, Machine, Outcome,
-    Pace, Stage, Stamped, StartError, route,
+    Chapter, ChapterResult, ChartSpec, Command, Event, HealthPoller, HealthSnapshot, Input, LogVersion,
+    Machine, Outcome, Pace, Stage, Stamped, StartError, route,
 };
 
 /// Time that a cancelled callback has for healing before it is dropped.
@@ -97,7 +97,12 @@ impl<P: HealthPoller> DemoRunner<P> {
         let machine = machine.on_route(route, self.from);
         let stage = self.stage;
         let chapters = self.chapters.iter().map(|c| c.info().clone()).collect();
-        stage.emit(Event::Started { subject: self.subject, chapters, charts: self.charts });
+        stage.emit(Event::Started {
+            version: LogVersion,
+            subject: self.subject,
+            chapters,
+            charts: self.charts,
+        });
         let mut play = Play { machine, scene: None, stage, chapters: self.chapters, ending: None };
 
         let poller = tokio::spawn({

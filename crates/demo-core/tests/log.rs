@@ -4,8 +4,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use demo_core::{
     ChapterInfo, ChartKind, ChartSpec, Dependency, Event, Finding, FindingState, HealthSnapshot, Interval,
-    Intervals, Log, LogError, Mark, MarkEdge, Measurement, NodeHealth, NodeState, Outcome, SeriesRole,
-    SeriesSpec, Severity, Stamped, Status, Tone,
+    Intervals, Log, LogError, LogVersion, Mark, MarkEdge, Measurement, NodeHealth, NodeState, Outcome,
+    SeriesRole, SeriesSpec, Severity, Stamped, Status, Tone,
 };
 use proptest::prelude::*;
 
@@ -45,7 +45,12 @@ fn every_event() -> Vec<Event> {
         evidence: "\"quoted\"".into(),
     };
     vec![
-        Event::Started { subject: "s".into(), chapters: vec![chapter], charts: vec![chart] },
+        Event::Started {
+            version: LogVersion,
+            subject: "s".into(),
+            chapters: vec![chapter],
+            charts: vec![chart],
+        },
         Event::Entered { chapter: 0 },
         Event::Running { chapter: 0 },
         Event::Status { status: Some(status) },
@@ -95,6 +100,17 @@ fn numbers_that_json_lacks_become_nan() {
     let events = [stamped()[0].clone(), Stamped { at: Duration::ZERO, event: measured }];
     let log = Log::read(written(&events).as_bytes()).unwrap();
     assert!(matches!(&log.events()[1].event, Event::Measured(m) if m.value.is_nan()));
+}
+
+#[test]
+fn logs_of_another_version_are_refused() {
+    let first = written(&stamped()[..1]);
+    assert!(first.contains(r#""version":1"#), "{first}");
+    let older = first.replace(r#""version":1,"#, "");
+    assert_eq!(Log::read(older.as_bytes()).unwrap().events().len(), 1, "the first logs had no version");
+    let newer = first.replace(r#""version":1"#, r#""version":2"#);
+    let error = Log::read(newer.as_bytes()).unwrap_err().to_string();
+    assert!(error.contains("version 2, and this program reads version 1"), "{error}");
 }
 
 #[test]

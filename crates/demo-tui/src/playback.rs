@@ -139,7 +139,7 @@ fn leaves(stamped: &Stamped) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use demo_core::Outcome;
+    use demo_core::{LogVersion, Outcome};
 
     use super::*;
 
@@ -151,7 +151,7 @@ mod tests {
     fn dwelling(dwell: Duration) -> Playback {
         let at = |s, event| Stamped { at: Duration::from_secs(s), event };
         let chapters = vec![];
-        let started = Event::Started { subject: "s".into(), chapters, charts: vec![] };
+        let started = Event::Started { version: LogVersion, subject: "s".into(), chapters, charts: vec![] };
         let mut events = vec![at(0, started)];
         events.extend((0..3).map(|i| at(10 * i as u64, Event::Entered { chapter: i })));
         events.push(at(30, Event::Finished { outcome: Outcome::Completed }));

@@ -19,10 +19,11 @@ const PICTURE: Duration = Duration::from_millis(500);
 /// A log as it looks on a screen of one size, from its first event to its last.
 ///
 /// ```
-/// use demo_core::{ChapterInfo, Event, Log, Stamped};
+/// use demo_core::{Event, Log, LogVersion, Stamped};
 /// use demo_tui::{Film, Options, Size};
 ///
-/// let started = Event::Started { subject: "a glass".into(), chapters: vec![], charts: vec![] };
+/// let (chapters, charts) = (vec![], vec![]);
+/// let started = Event::Started { version: LogVersion, subject: "a glass".into(), chapters, charts };
 /// let log = Log::new(vec![Stamped { at: Default::default(), event: started }])?;
 /// let options = Options::default();
 /// let film = Film::new(&log, Size::new(80, 24), &options);

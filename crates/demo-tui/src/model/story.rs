@@ -107,7 +107,7 @@ impl Story {
     pub(crate) fn apply(&mut self, Stamped { at, event }: &Stamped) {
         self.pass(*at);
         match event {
-            Event::Started { subject, chapters, charts } => {
+            Event::Started { version: _, subject, chapters, charts } => {
                 self.subject = text::one_line(subject);
                 self.chapters = chapters.iter().map(safe_chapter).collect();
                 self.charts = charts.iter().cloned().map(Chart::new).collect();

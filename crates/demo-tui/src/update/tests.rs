@@ -1,6 +1,6 @@
 use demo_core::{
-    ChapterInfo, ChartKind, ChartSpec, Finding, FindingState, Interval, Intervals, SeriesRole, SeriesSpec,
-    Severity, Status, Tone,
+    ChapterInfo, ChartKind, ChartSpec, Finding, FindingState, Interval, Intervals, LogVersion, SeriesRole,
+    SeriesSpec, Severity, Status, Tone,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -37,7 +37,7 @@ fn started() -> Event {
         series: series.clone(),
     });
     let chapters = vec![chapter("one"), chapter("two"), chapter("three")];
-    Event::Started { subject: "a subject".into(), chapters, charts: charts.to_vec() }
+    Event::Started { version: LogVersion, subject: "a subject".into(), chapters, charts: charts.to_vec() }
 }
 
 fn apply(app: &mut App, at: u64, event: Event) -> Vec<Command> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use demo_core::{
     ChapterInfo, ChartKind, ChartSpec, Dependency, Event, Finding, FindingState, HealthSnapshot, Interval,
-    Intervals, Mark, MarkEdge, Measurement, NodeHealth, NodeState, Outcome, SeriesRole, SeriesSpec, Severity,
-    Stamped, Status, Tone,
+    Intervals, LogVersion, Mark, MarkEdge, Measurement, NodeHealth, NodeState, Outcome, SeriesRole,
+    SeriesSpec, Severity, Stamped, Status, Tone,
 };
 
 /// Events, one stretch a chapter, each up to a moment worth a picture.
@@ -41,7 +41,7 @@ struct Script {
 impl Script {
     fn begin(&mut self) -> Vec<Stamped> {
         let subject = "A post office with three counters".into();
-        self.emit(Event::Started { subject, chapters: chapters(), charts: charts() });
+        self.emit(Event::Started { version: LogVersion, subject, chapters: chapters(), charts: charts() });
         self.emit(Event::Entered { chapter: 0 });
         self.health(NodeState::Up, true);
         self.wait(2);
