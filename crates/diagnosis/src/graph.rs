@@ -27,6 +27,8 @@ pub(crate) struct Graph<'a> {
     index: HashMap<&'a str, usize>,
     dependencies: Vec<Vec<usize>>,
     dependants: Vec<Vec<usize>>,
+    /// For each entity, a number that it shares with all that dependencies join it with.
+    group: Vec<usize>,
 }
 
 impl<'a> Graph<'a> {
@@ -43,7 +45,8 @@ impl<'a> Graph<'a> {
                 dependants[to].push(from);
             }
         }
-        Self { ids, index, dependencies, dependants }
+        let group = groups(&dependencies, &dependants);
+        Self { ids, index, dependencies, dependants, group }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -68,49 +71,27 @@ impl<'a> Graph<'a> {
 
     /// Everything `entity` depends on, directly or not, without itself.
     pub(crate) fn below(&self, entity: usize) -> Vec<usize> {
-        self.closure(entity, &self.dependencies)
+        closure(vec![entity], &self.dependencies).split_off(1)
     }
 
     /// Everything that depends on `entity`, directly or not, without itself.
     pub(crate) fn above(&self, entity: usize) -> Vec<usize> {
-        self.closure(entity, &self.dependants)
+        closure(vec![entity], &self.dependants).split_off(1)
     }
 
-    /// Every entity that is reached from `entity`, or reaches it, along dependencies in whatever direction.
-    pub(crate) fn related(&self, entity: usize) -> Vec<bool> {
-        let mut near = vec![false; self.len()];
-        near[entity] = true;
-        let mut queue = vec![entity];
-        while let Some(at) = queue.pop() {
-            for &to in self.dependencies[at].iter().chain(&self.dependants[at]) {
-                if !std::mem::replace(&mut near[to], true) {
-                    queue.push(to);
-                }
-            }
-        }
-        near
-    }
-
-    fn closure(&self, entity: usize, next: &[Vec<usize>]) -> Vec<usize> {
-        let mut seen = vec![false; self.len()];
-        seen[entity] = true;
-        let mut found = Vec::new();
-        let mut queue = vec![entity];
-        while let Some(at) = queue.pop() {
-            for &to in &next[at] {
-                if !std::mem::replace(&mut seen[to], true) {
-                    found.push(to);
-                    queue.push(to);
-                }
-            }
-        }
-        found
+    /// Whether dependencies join two entities, in either direction and by way of any other.
+    pub(crate) fn joined(&self, a: usize, b: usize) -> bool {
+        self.group[a] == self.group[b]
     }
 
     /// Every entity an effect of `cause` can reach, `cause` included.
     pub(crate) fn reach(&self, cause: usize, carries: Carries) -> Vec<bool> {
+        let mut from = vec![cause];
+        if carries == Carries::Load {
+            from = closure(from, &self.dependencies);
+        }
         let mut reached = vec![false; self.len()];
-        for (entity, _) in self.walk(cause, carries, |_| 0) {
+        for entity in closure(from, &self.dependants) {
             reached[entity] = true;
         }
         reached
@@ -165,6 +146,34 @@ impl<'a> Graph<'a> {
         }
         order
     }
+}
+
+/// Everything reached from `found` by `next`, these themselves first.
+fn closure(mut found: Vec<usize>, next: &[Vec<usize>]) -> Vec<usize> {
+    let mut seen = vec![false; next.len()];
+    found.iter().for_each(|&entity| seen[entity] = true);
+    let mut queue = found.clone();
+    while let Some(at) = queue.pop() {
+        for &to in &next[at] {
+            if !std::mem::replace(&mut seen[to], true) {
+                found.push(to);
+                queue.push(to);
+            }
+        }
+    }
+    found
+}
+
+fn groups(dependencies: &[Vec<usize>], dependants: &[Vec<usize>]) -> Vec<usize> {
+    let both: Vec<Vec<usize>> =
+        dependencies.iter().zip(dependants).map(|(to, from)| [to.as_slice(), from].concat()).collect();
+    let mut group = vec![None; both.len()];
+    for entity in 0..both.len() {
+        if group[entity].is_none() {
+            closure(vec![entity], &both).into_iter().for_each(|e| group[e] = Some(entity));
+        }
+    }
+    group.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -27,8 +27,6 @@ pub enum Mechanism {
     LostPath,
     /// An entity answers more slowly, and nothing asks more of it.
     SlowedDown,
-    /// An entity is asked for more than it can do.
-    Saturation,
     /// More work came in, and what has to do it shows it.
     MoreLoad,
     /// Load rose faster than state propagates, so decisions were taken on stale local state.
@@ -41,7 +39,7 @@ pub enum Mechanism {
 
 impl Mechanism {
     /// Every mechanism.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 11] = [
         Self::StoppedAcceptingChanges,
         Self::ConfirmationsLost,
         Self::StoppedAnswering,
@@ -49,7 +47,6 @@ impl Mechanism {
         Self::LostState,
         Self::LostPath,
         Self::SlowedDown,
-        Self::Saturation,
         Self::MoreLoad,
         Self::LoadOutranPropagation,
         Self::ConfigurationChanged,
@@ -66,7 +63,6 @@ impl Mechanism {
             Self::LostState => "lost changes that it had confirmed",
             Self::LostPath => "lost its path to a dependency that its peers still reach",
             Self::SlowedDown => "slowed down without more load",
-            Self::Saturation => "was asked for more than it can do",
             Self::MoreLoad => "passed on more load than usual",
             Self::LoadOutranPropagation => "sent load faster than state propagates",
             Self::ConfigurationChanged => "had its configuration changed",

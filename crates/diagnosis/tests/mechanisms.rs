@@ -57,7 +57,7 @@ fn is_named(evidence: &Evidence, entity: &str, mechanism: Mechanism) {
 }
 
 #[test]
-fn saturation_is_strain_after_more_load() {
+fn strain_after_more_load_is_the_loads() {
     let evidence = system([
         signal("front", "calls", Role::Demand, step(100.0, 900.0)),
         signal("base", "busy", Role::Utilisation, step(0.3, 0.99)),
@@ -65,7 +65,7 @@ fn saturation_is_strain_after_more_load() {
         signal("left", "answer time", Role::Latency, step(5.0, 90.0)),
         signal("right", "answer time", Role::Latency, step(5.0, 90.0)),
     ]);
-    is_named(&evidence, "base", Mechanism::Saturation);
+    is_named(&evidence, "front", Mechanism::MoreLoad);
 }
 
 #[test]

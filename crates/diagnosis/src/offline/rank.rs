@@ -6,6 +6,9 @@
 //! the entity's changes are, and how large. Where dependencies or onsets cannot be trusted ([`Trust`]), the explained
 //! share says less or nothing, and the scores decide.
 //!
+//! The order takes these scores in full. The confidence takes their root: they compare entities, and an entity that
+//! changed half as much as another is more than half as good a cause.
+//!
 //! [`Trust`]: super::view::Trust
 
 use std::time::Duration;
@@ -17,6 +20,7 @@ use crate::{
         case::Case,
         view::{Changed, View, first_of_the_loud},
     },
+    result::Mechanism,
 };
 
 /// What is left of a candidate that began after the violation.
@@ -70,7 +74,9 @@ pub(super) struct Ranked<'a> {
     pub(super) reach: Vec<bool>,
     /// The items it explains, by index.
     pub(super) explains: Vec<bool>,
-    /// 0 to 1.
+    /// Its place among the others, 0 to 1: the higher, the nearer to the front.
+    standing: f64,
+    /// How good a cause it is by itself, 0 to 1.
     pub(super) score: f64,
     /// How far what it explains is beyond chance, 0 to 1.
     pub(super) certainty: f64,
@@ -98,20 +104,25 @@ pub(super) fn items(view: &View<'_>) -> Vec<Item> {
     items
 }
 
-/// The loudest entity and the largest change.
+/// The loudest entity, the largest change, and the largest change of a load.
 struct Most {
     loudness: f64,
     size: f64,
+    load: f64,
 }
 
 /// The candidates, best first.
 pub(super) fn rank<'a>(view: &View<'a>, items: &[Item], cases: Vec<Case<'a>>) -> Vec<Ranked<'a>> {
     let most = |of: &dyn Fn(usize) -> f64| view.entities().map(of).fold(0.0, f64::max);
-    let most = Most { loudness: most(&|e| view.loudness(e)), size: most(&|e| view.size(e)) };
+    let most = Most {
+        loudness: most(&|e| view.loudness(e)),
+        size: most(&|e| view.size(e)),
+        load: most(&|e| view.load_size(e)),
+    };
     let mut ranked: Vec<Ranked<'a>> = cases.into_iter().map(|case| weigh(view, items, &most, case)).collect();
     ranked.sort_by(|a, b| {
-        b.score
-            .total_cmp(&a.score)
+        b.standing
+            .total_cmp(&a.standing)
             .then(a.began.cmp(&b.began))
             .then(b.case.trigger.change.excess.total_cmp(&a.case.trigger.change.excess))
     });
@@ -134,39 +145,49 @@ fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ra
     let covered: f64 = items.iter().zip(&explains).filter(|(_, e)| **e).map(|(i, _)| i.weight).sum();
     let coverage = if total > 0.0 { covered / total } else { 0.0 };
     let share = |own: f64, most: f64| if most > 0.0 { own / most } else { 0.0 };
-    let loud = share(view.loudness(case.entity), most.loudness);
-    let large = share(view.size(case.entity), most.size);
-    let fit = LEAST_FIT + (1.0 - LEAST_FIT) * case.fit.share();
-    let mut score = fit * coverage * (loud * large).sqrt();
+    let change = match case.mechanism {
+        // who has to do the work suffers most; who sends it is known by the load alone
+        Mechanism::MoreLoad => share(view.load_size(case.entity), most.load),
+        _ => share(view.loudness(case.entity), most.loudness) * share(view.size(case.entity), most.size),
+    };
+    let mut score = (LEAST_FIT + (1.0 - LEAST_FIT) * case.fit.share()) * coverage;
     if view.first_violation().is_some_and(|t| began > t) {
         score *= LATE;
     }
     if case.carries == Carries::Load && case.trigger.change.role == Role::Other {
         score *= GUESSED;
     }
+    let (standing, score) = (score * change, score * change.sqrt());
 
     // what is barely beyond chance takes several changes that agree
-    let near = view.graph.related(case.entity);
-    let agrees = |c: &Changed<'_>| view.may_precede(case.trigger.change, c.change);
-    let beyond: f64 = view
-        .entities()
-        .filter(|&e| reach[e] && near[e])
-        .flat_map(|e| view.changes(e).filter(move |c| e == case.entity || agrees(c)))
-        .filter(|c| c.change.is_sustained() || support.contains(&c.row.id))
-        .map(|c| {
-            // what the mechanism led to expect says more than what merely happened as well
-            let expected = case.supports.contains(&c.row.id) && c.row.id != case.trigger.row.id;
-            c.change.excess.clamp(if expected { EXPECTED } else { 1.0 }, CLEAR).ln() * view.share(c.change)
-        })
-        .sum();
-    // a load that came and went at the very moment of the violation is no chance
+    let certainty = certainty(view, &case, &reach, &support);
+    Ranked { began, reach, explains, standing, score, certainty, case }
+}
+
+/// How far beyond chance the changes are that agree with the case, 0 to 1.
+fn certainty(view: &View<'_>, case: &Case<'_>, reach: &[bool], support: &[RowId]) -> f64 {
     let trigger = case.trigger.change;
+    // a load that came and went at the very moment of the violation is no chance
     let at_once = |t: Duration| {
         !trigger.is_sustained() && trigger.earliest() <= t && t <= trigger.onset + trigger.onset_err
     };
-    let beyond = beyond + if view.first_violation().is_some_and(at_once) { EXPECTED.ln() } else { 0.0 };
-    let certainty = (beyond / CERTAIN.ln()).min(1.0).powf(0.7);
-    Ranked { began, reach, explains, score, certainty, case }
+    let mut beyond = if view.first_violation().is_some_and(at_once) { EXPECTED.ln() } else { 0.0 };
+    let agrees = |e: usize, c: &Changed<'_>| {
+        (e == case.entity || view.may_precede(trigger, c.change))
+            && (c.change.is_sustained() || support.contains(&c.row.id))
+    };
+    for e in view.entities().filter(|&e| reach[e] && view.graph.joined(e, case.entity)) {
+        if beyond >= CERTAIN.ln() {
+            break;
+        }
+        for c in view.changes(e).filter(|c| agrees(e, c)) {
+            // what the mechanism led to expect says more than what merely happened as well
+            let expected = case.supports.contains(&c.row.id) && c.row.id != case.trigger.row.id;
+            let excess = c.change.excess.clamp(if expected { EXPECTED } else { 1.0 }, CLEAR);
+            beyond += excess.ln() * view.share(c.change);
+        }
+    }
+    (beyond / CERTAIN.ln()).min(1.0).powf(0.7)
 }
 
 fn explains(view: &View<'_>, case: &Case<'_>, began: Duration, reach: &[bool], item: &Item) -> bool {

@@ -13,6 +13,8 @@ const STALLED: f64 = 4.0;
 const CLEAR: f64 = 5.0;
 /// A change by this factor, as a logarithm, is as large as any: about twenty times.
 const LARGEST: f64 = 3.0;
+/// The size of a change from nothing, of which no factor can be given.
+const FROM_NOTHING: f64 = 2.5;
 /// Levels may differ by this factor, as a logarithm, between two recordings.
 const OTHERWISE: f64 = 0.25;
 
@@ -23,6 +25,7 @@ pub(super) struct View<'a> {
     /// How far the ways of ranking can be trusted.
     pub(super) trust: Trust,
     rows: Vec<Vec<&'a Row>>,
+    changes: Vec<Vec<Changed<'a>>>,
     loudness: Vec<f64>,
     /// By how many times signals of a role changed that all changed at once.
     usual: Vec<(Role, f64)>,
@@ -53,10 +56,16 @@ impl<'a> View<'a> {
                 rows[entity].push(row);
             }
         }
+        let telling = |row: &&'a Row| {
+            let change = row.change().filter(|c| is_material(c) && !is_improvement(c))?;
+            Some(Changed { row, change })
+        };
+        let changes = rows.iter().map(|own: &Vec<&'a Row>| own.iter().filter_map(telling).collect()).collect();
         let mut view = Self {
             evidence,
             graph,
             rows,
+            changes,
             loudness: Vec::new(),
             usual: Vec::new(),
             trust: Trust { topology: true, onsets: true },
@@ -115,15 +124,10 @@ impl<'a> View<'a> {
     /// Most of what changed has to be connected with what was violated; of many changes, some have to begin before the
     /// run is cut. Where two recordings are spliced, all do at the cut.
     fn trusted(&self) -> Trust {
-        let mut near = vec![false; self.graph.len()];
-        for (_, v) in self.evidence.violations() {
-            if let Some(at) = self.graph.index(&v.entity) {
-                for (e, reached) in self.graph.related(at).into_iter().enumerate() {
-                    near[e] |= reached;
-                }
-            }
-        }
-        let connected: f64 = self.entities().filter(|&e| near[e]).map(|e| self.loudness[e]).sum();
+        let violated: Vec<usize> =
+            self.entities().filter(|&e| self.violations(e).next().is_some()).collect();
+        let near = |&e: &usize| violated.iter().any(|&v| self.graph.joined(e, v));
+        let connected: f64 = self.entities().filter(near).map(|e| self.loudness[e]).sum();
         let total: f64 = self.loudness.iter().sum();
         let reports = |id: &str| {
             self.graph.index(id).is_some_and(|e| self.rows[e].iter().any(|row| row.signal().is_some()))
@@ -145,6 +149,12 @@ impl<'a> View<'a> {
         self.changes(entity).map(|c| self.size_of(c.change)).fold(0.0, f64::max)
     }
 
+    /// The same of the load that it passes on.
+    pub(super) fn load_size(&self, entity: usize) -> f64 {
+        let loads = self.lasting(entity, &[Role::Demand], Direction::Up);
+        loads.map(|c| self.size_of(c.change)).fold(0.0, f64::max)
+    }
+
     /// How far beyond chance the entity's signals went, 0 to a little more than 1.
     pub(super) fn loudness(&self, entity: usize) -> f64 {
         self.loudness[entity]
@@ -160,18 +170,27 @@ impl<'a> View<'a> {
         !self.trust.onsets || a.earliest() <= b.onset
     }
 
+    /// Everything that `entity` depends on; without a topology to be trusted, that may be any.
+    pub(super) fn below(&self, entity: usize) -> Vec<usize> {
+        if self.trust.topology { self.graph.below(entity) } else { self.others(entity) }
+    }
+
+    /// Everything that depends on `entity`; without a topology to be trusted, that may be any.
+    pub(super) fn above(&self, entity: usize) -> Vec<usize> {
+        if self.trust.topology { self.graph.above(entity) } else { self.others(entity) }
+    }
+
+    fn others(&self, entity: usize) -> Vec<usize> {
+        self.entities().filter(|&e| e != entity).collect()
+    }
+
     pub(super) fn entities(&self) -> std::ops::Range<usize> {
         0..self.graph.len()
     }
 
     /// The changes that say something.
     pub(super) fn changes(&self, entity: usize) -> impl Iterator<Item = Changed<'a>> {
-        self.rows[entity].iter().filter_map(|&row| match &row.fact {
-            Fact::Change(change) if is_material(change) && !is_improvement(change) => {
-                Some(Changed { row, change })
-            }
-            _ => None,
-        })
+        self.changes[entity].iter().copied()
     }
 
     pub(super) fn violations(&self, entity: usize) -> impl Iterator<Item = (&'a Row, &'a Violation)> {
@@ -259,9 +278,8 @@ impl<'a> View<'a> {
     /// The earliest change on something `entity` depends on that says it is unwell, no later than `than` and at least as
     /// far beyond chance.
     pub(super) fn unwell_below(&self, entity: usize, than: &Change) -> Option<Changed<'a>> {
-        let below = self.graph.below(entity);
         earliest(
-            below
+            self.below(entity)
                 .into_iter()
                 .flat_map(|e| self.unwell(e))
                 .filter(|c| self.may_precede(c.change, than) && self.loud(c.change) >= 0.8 * self.loud(than)),
@@ -339,9 +357,9 @@ fn ratio(change: &Change) -> f64 {
     let ratio = match change.role {
         Role::Availability => (1.0 + 20.0 * (before - after) / before).ln(),
         _ if before > 0.0 && after > 0.0 => (after / before).ln(),
-        _ => LARGEST,
+        _ => FROM_NOTHING,
     };
-    if ratio.is_nan() { LARGEST } else { ratio.clamp(-LARGEST, LARGEST) }
+    if ratio.is_nan() { FROM_NOTHING } else { ratio.clamp(-LARGEST, LARGEST) }
 }
 
 /// How far beyond chance a change is, up to 1 on a logarithmic scale; what passed counts half.

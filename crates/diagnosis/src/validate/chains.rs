@@ -37,7 +37,7 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
 pub(super) fn carries(check: &Check<'_>, h: &Hypothesis) -> Carries {
     let by_kind = matches!(
         h.mechanism,
-        Mechanism::LoadOutranPropagation | Mechanism::Saturation | Mechanism::ConfigurationChanged
+        Mechanism::LoadOutranPropagation | Mechanism::MoreLoad | Mechanism::ConfigurationChanged
     );
     let by_rows = h.supports.iter().filter_map(|id| check.evidence.row(*id)).any(|row| {
         row.entity() == h.entity

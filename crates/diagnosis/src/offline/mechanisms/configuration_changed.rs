@@ -4,7 +4,7 @@ use crate::{
     evidence::Role,
     graph::Carries,
     offline::{
-        case::{Case, Outcome},
+        case::Case,
         say::{at, its, name},
         view::{View, earliest},
     },
@@ -14,23 +14,10 @@ use crate::{
 pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let trigger = earliest(view.changes(entity).filter(|c| c.change.role == Role::Setting))?;
     let mut case = Case::new(entity, Mechanism::ConfigurationChanged, Carries::Load, trigger);
-    let reach = view.graph.reach(entity, Carries::Load);
-
-    let follows = earliest(
-        view.entities()
-            .filter(|&e| reach[e])
-            .flat_map(|e| view.changes(e))
-            .filter(|c| c.change.role != Role::Setting && c.change.onset >= trigger.change.earliest()),
-    );
-    case.expect_some(1.0, follows);
-
     let before = earliest(
         view.entities().flat_map(|e| view.unwell(e)).filter(|c| c.change.onset < trigger.change.earliest()),
     );
     case.expect_no(3.0, before);
-
-    let in_time = view.first_violation().is_none_or(|t| trigger.change.earliest() <= t);
-    case.expect(3.0, Outcome::known(Some(in_time)));
 
     case.statement =
         format!("the configuration of {} changed {}: {}", name(view, entity), at(trigger), its(trigger));

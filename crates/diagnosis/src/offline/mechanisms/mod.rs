@@ -6,7 +6,6 @@ mod lost_path;
 mod lost_state;
 mod more_load;
 mod restarted;
-mod saturation;
 mod slowed_down;
 mod stopped_accepting;
 mod stopped_answering;
@@ -16,14 +15,13 @@ use super::{case::Case, view::View};
 
 type Pattern = for<'a> fn(&View<'a>, usize) -> Option<Case<'a>>;
 
-const PATTERNS: [Pattern; 12] = [
+const PATTERNS: [Pattern; 11] = [
     stopped_accepting::case,
     stopped_answering::case,
     restarted::case,
     lost_state::case,
     lost_path::case,
     slowed_down::case,
-    saturation::case,
     more_load::case,
     load_outran_propagation::case,
     configuration_changed::case,

@@ -40,19 +40,6 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
         },
     );
 
-    let above = view.graph.above(entity);
-    let hit = above.iter().find_map(|&e| {
-        view.changes(e).find(|c| !c.change.role.is_exogenous() && c.change.onset >= trigger.change.earliest())
-    });
-    case.expect(
-        1.0,
-        match hit {
-            Some(c) => Outcome::Met(Some(c.row)),
-            None if above.is_empty() => Outcome::Unknown,
-            None => Outcome::known(Some(view.violations(entity).next().is_some())),
-        },
-    );
-
     // whoever loses a dependency turns to its other dependencies
     for &dependant in view.graph.dependants(entity) {
         case.also_explains.extend_from_slice(view.graph.dependencies(dependant));

@@ -6,33 +6,36 @@ use crate::{
     offline::{
         case::{Case, Outcome},
         say::{at, its, name},
-        view::{View, earliest, first_of_the_loud, strongest},
+        view::{Changed, View, earliest, first_of_the_loud, strongest},
     },
     result::Mechanism,
 };
 
 pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
-    let case = carried(view, entity, Carries::Fault)?;
-    let is_load = case.trigger.change.role == Role::Demand;
-    if is_load { carried(view, entity, Carries::Load) } else { Some(case) }
+    let trigger = trigger(view, entity)?;
+    let is_load = trigger.change.role == Role::Demand;
+    Some(carried(view, entity, if is_load { Carries::Load } else { Carries::Fault }, trigger))
 }
 
 /// The same where the role of what changed is not known: then it may have been load.
 pub(super) fn load<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
-    carried(view, entity, Carries::Load).filter(|case| case.trigger.change.role == Role::Other)
+    let trigger = trigger(view, entity).filter(|c| c.change.role == Role::Other)?;
+    Some(carried(view, entity, Carries::Load, trigger))
 }
 
-fn carried<'a>(view: &View<'a>, entity: usize, carries: Carries) -> Option<Case<'a>> {
+/// Of the changes that began together, the loudest; a faint wobble before it is cited as well.
+fn trigger<'a>(view: &View<'a>, entity: usize) -> Option<Changed<'a>> {
     let own = || view.changes(entity).filter(|c| c.change.is_sustained());
     let first = first_of_the_loud(own())?;
-    // of what began together, the loudest speaks; a faint wobble before it is cited as well
     let soon = first.change.onset + 3 * first.change.onset_err;
-    let trigger = strongest(own().filter(|c| c.change.earliest() <= soon)).unwrap_or(first);
+    strongest(own().filter(|c| c.change.earliest() <= soon)).or(Some(first))
+}
+
+fn carried<'a>(view: &View<'a>, entity: usize, carries: Carries, trigger: Changed<'a>) -> Case<'a> {
     let mut case = Case::new(entity, Mechanism::Unexplained, carries, trigger);
 
     // there is always some mechanism: not to know which counts against it
     case.expect(3.0, Outcome::Missed(None));
-    case.expect(1.0, Outcome::known(Some(trigger.change.is_sustained())));
     let above = earliest(
         view.graph
             .below(entity)
@@ -41,8 +44,9 @@ fn carried<'a>(view: &View<'a>, entity: usize, carries: Carries) -> Option<Case<
             .filter(|c| c.change.is_sustained() && view.may_precede(c.change, trigger.change))
             .filter(|c| c.change.excess >= trigger.change.excess),
     );
-    case.supports.extend(own().filter(|c| c.row.id != trigger.row.id).map(|c| c.row.id));
+    let own = view.changes(entity).filter(|c| c.change.is_sustained() && c.row.id != trigger.row.id);
+    case.supports.extend(own.map(|c| c.row.id));
     case.expect_no(1.5, above);
     case.statement = format!("{} changed first, {}: {}", name(view, entity), at(trigger), its(trigger));
-    Some(case)
+    case
 }
