@@ -5,7 +5,7 @@
 //!
 //! [`EvidenceBuilder`] makes a bundle of that, [`offline::analyse`] ranks hypotheses about it, and [`validate`]
 //! checks any answer, by whichever engine, before [`text::render`] shows it. With the feature `llm`,
-//! on by default, a language model can be asked as well.
+//! off by default, a language model can be asked as well.
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]
@@ -29,7 +29,7 @@ pub use evidence::{
     SignalSeries, Span, Spans, Steady, Topology, Violation,
 };
 pub use result::{
-    Basis, Cost, Diagnosis, Engine, EngineKind, Expect, Fallback, Hypothesis, Link, Mechanism, Prediction,
-    RESULT_SCHEMA, Remedy, Status, Step, Verdict, confidence_word,
+    Cost, Diagnosis, Engine, EngineKind, Expect, Fallback, Hypothesis, Link, Mechanism, Prediction,
+    RESULT_SCHEMA, Remedy, Status, Verdict, confidence_word,
 };
 pub use validate::{Breach, Rejection, Validated, validate};

@@ -52,10 +52,12 @@ impl Mechanism {
         Self::ConfigurationChanged,
         Self::Unexplained,
     ];
+}
 
-    /// The mechanism as the end of a sentence that begins with the entity.
-    pub fn title(self) -> &'static str {
-        match self {
+/// The mechanism as the end of a sentence that begins with the entity.
+impl fmt::Display for Mechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::StoppedAcceptingChanges => "stopped accepting changes while still answering reads",
             Self::ConfirmationsLost => "takes changes whose confirmations do not arrive",
             Self::StoppedAnswering => "stopped answering",
@@ -67,13 +69,7 @@ impl Mechanism {
             Self::LoadOutranPropagation => "sent load faster than state propagates",
             Self::ConfigurationChanged => "had its configuration changed",
             Self::Unexplained => "changed first, by no known mechanism",
-        }
-    }
-}
-
-impl fmt::Display for Mechanism {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.title())
+        })
     }
 }
 
@@ -184,28 +180,6 @@ pub struct Hypothesis {
     pub chain: Vec<Link>,
 }
 
-/// Whether a sentence is in the evidence or was concluded from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Basis {
-    /// It is in the rows.
-    Observed,
-    /// It follows from them.
-    Inferred,
-}
-
-/// A step of the reasoning.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// Seen or concluded.
-    pub kind: Basis,
-    /// The sentence.
-    pub text: String,
-    /// The rows it rests on.
-    #[serde(default)]
-    pub cites: Vec<RowId>,
-}
-
 /// What should be seen after an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -280,8 +254,6 @@ pub struct Diagnosis {
     pub verdict: Verdict,
     /// Causes considered, best first.
     pub hypotheses: Vec<Hypothesis>,
-    /// How it was concluded.
-    pub reasoning: Vec<Step>,
     /// What to do.
     pub action: Option<Remedy>,
     /// What the evidence does not say.

@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Action, After, Attempt, Before, Change, EVIDENCE_SCHEMA, Edge, Entity, Evidence, Fact, Gap, PROPAGATION,
-    Role, Row, RowId, SignalSeries, Span, Spans, Steady, Topology, Violation,
+    Action, Attempt, Change, EVIDENCE_SCHEMA, Edge, Entity, Evidence, Fact, Gap, PROPAGATION, Role, Row,
+    RowId, SignalSeries, Span, Spans, Steady, Topology, Violation,
     measure::{Cut, Reading, read},
     normal::Known,
     seconds,
@@ -317,25 +317,20 @@ fn fact(series: SignalSeries, signals: usize, cut: Cut) -> Fact {
         Reading::Steady { median, score } => {
             Fact::Steady(Steady { entity, signal, unit, role, median, score })
         }
-        Reading::Change(moved) => {
-            let (median, iqr, n) = moved.before;
-            let before = Before { median, iqr, n, slope: moved.slope };
-            let (median, peak, last, n) = moved.after;
-            Fact::Change(Change {
-                entity,
-                signal,
-                unit,
-                role,
-                direction: moved.direction,
-                shape: moved.shape,
-                before,
-                after: After { median, peak, last, n },
-                score: moved.score,
-                excess: moved.excess,
-                onset: seconds::from(moved.dated.onset),
-                onset_err: seconds::from(moved.dated.error),
-                rise: seconds::from(moved.dated.rise),
-            })
-        }
+        Reading::Change(moved) => Fact::Change(Change {
+            entity,
+            signal,
+            unit,
+            role,
+            direction: moved.direction,
+            shape: moved.shape,
+            before: moved.before,
+            after: moved.after,
+            score: moved.score,
+            excess: moved.excess,
+            onset: seconds::from(moved.dated.onset),
+            onset_err: seconds::from(moved.dated.error),
+            rise: seconds::from(moved.dated.rise),
+        }),
     }
 }

@@ -7,8 +7,8 @@
 //! A deviation is a change when normal data of the same length does not show it, see [`Normal`].
 
 use super::{
-    Direction, Role, Shape,
-    normal::{ENOUGH, Known, Normal, medians},
+    After, Before, Direction, Role, Shape,
+    normal::{ENOUGH, Known, Normal, Residual, medians},
     onset::{Dated, date},
     stats::{iqr, median, pairs, significant, slope, sorted},
 };
@@ -40,20 +40,11 @@ pub(crate) enum Reading {
 pub(crate) struct Moved {
     pub(crate) direction: Direction,
     pub(crate) shape: Shape,
-    pub(crate) before: (f64, f64, usize),
-    pub(crate) slope: Option<f64>,
-    pub(crate) after: (f64, f64, f64, usize),
+    pub(crate) before: Before,
+    pub(crate) after: After,
     pub(crate) score: f64,
     pub(crate) excess: f64,
     pub(crate) dated: Dated,
-}
-
-/// A sample as a deviation from what the baseline leads to expect.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Residual {
-    pub(crate) t: f64,
-    pub(crate) value: f64,
-    pub(crate) off: f64,
 }
 
 /// The slope of a baseline that moves steadily one way: a total that grows, a time since.
@@ -105,7 +96,7 @@ pub(super) fn read(points: &[(f64, Option<f64>)], known: Known, cut: Cut) -> Rea
     let cut = Cut { guard: sound_until(&judged, floor, origin, known, spacing, cut), ..cut };
     let before: Vec<(f64, f64)> = judged.iter().copied().filter(|p| p.0 < cut.guard).collect();
     let mut normal = Normal::of(&before, floor, origin);
-    let late = residuals(&judged, &normal, cut.guard);
+    let late = normal.residuals(&judged, cut.guard);
     let far = furthest(&late);
     let largest = judged.iter().fold(0.0_f64, |far, p| far.max((p.1 - origin).abs()));
     let middle = significant(median(seen.iter().map(|p| p.1)));
@@ -118,7 +109,7 @@ pub(super) fn read(points: &[(f64, Option<f64>)], known: Known, cut: Cut) -> Rea
     };
     let mut moved = moved(&late, &normal, &found, cut, spacing);
     if let Some(slope) = slope {
-        moved.slope = Some(significant(slope));
+        moved.before.slope = Some(significant(slope));
         followed(&mut moved, &seen, slope, &late, found.run, cut);
     }
     Reading::Change(Box::new(moved))
@@ -133,11 +124,6 @@ fn furthest(late: &[Residual]) -> f64 {
     if lasting > 0.05 * single { lasting } else { single }
 }
 
-fn residuals(points: &[(f64, f64)], normal: &Normal, from: f64) -> Vec<Residual> {
-    let late = points.iter().filter(|p| p.0 >= from);
-    late.map(|&(t, value)| Residual { t, value, off: value - normal.level }).collect()
-}
-
 /// Until when the baseline can be trusted: to its end, or to its middle when the second half left what the first
 /// half did and never came back. Some violations take long to show.
 fn sound_until(points: &[(f64, f64)], floor: f64, origin: f64, known: Known, spacing: f64, cut: Cut) -> f64 {
@@ -147,7 +133,7 @@ fn sound_until(points: &[(f64, f64)], floor: f64, origin: f64, known: Known, spa
     }
     let middle = base[base.len() / 2].0;
     let mut normal = Normal::of(&base[..base.len() / 2], floor, origin);
-    let late = residuals(&base, &normal, middle);
+    let late = normal.residuals(&base, middle);
     let far = furthest(&late);
     normal.scale = normal.scale.max(far / SCORE_CAP);
     let stays = |run: Run| (late.len() - 1 - run.1) * 10 <= late.len();
@@ -167,13 +153,8 @@ fn followed(moved: &mut Moved, seen: &[(f64, f64)], slope: f64, late: &[Residual
     let incident = || seen.iter().filter(|p| p.0 >= cut.at).map(|p| p.1);
     let n = incident().count();
     let last = seen.last().map_or(reached, |p| p.1);
-    moved.before.0 = significant(left.1 + slope * (until - left.0));
-    moved.after = (
-        significant(if n > 0 { median(incident()) } else { reached }),
-        significant(reached),
-        significant(last),
-        n,
-    );
+    moved.before.median = significant(left.1 + slope * (until - left.0));
+    moved.after = after(if n > 0 { median(incident()) } else { reached }, reached, last, n);
 }
 
 /// The gap, when more is missing than seen after the violation. Whoever samples may have become slower itself, which
@@ -301,18 +282,21 @@ fn moved(late: &[Residual], normal: &Normal, found: &Found, cut: Cut, spacing: f
     Moved {
         direction: if furthest.off > 0.0 { Direction::Up } else { Direction::Down },
         shape,
-        before: (significant(normal.level), significant(normal.iqr), normal.offs.len()),
-        slope: None,
-        after: (
-            significant(if n > 0 { median(incident()) } else { furthest.value }),
-            significant(furthest.value),
-            significant(last),
-            n,
-        ),
+        before: Before {
+            median: significant(normal.level),
+            iqr: significant(normal.iqr),
+            n: normal.offs.len(),
+            slope: None,
+        },
+        after: after(if n > 0 { median(incident()) } else { furthest.value }, furthest.value, last, n),
         score: significant(furthest.off.abs() / normal.scale).min(SCORE_CAP),
         excess: significant(excess),
         dated: date(late, run.0, edge, furthest.off, cut.guard, spacing),
     }
+}
+
+fn after(median: f64, peak: f64, last: f64, n: usize) -> After {
+    After { median: significant(median), peak: significant(peak), last: significant(last), n }
 }
 
 #[cfg(test)]
@@ -340,7 +324,7 @@ mod tests {
     fn an_observer_that_became_slower_has_missed_nothing() {
         let read = read(&sampled(20.0, |t| Some(if t < 20.0 { 3.0 } else { 90.0 })), known(0.0), CUT);
         let Reading::Change(moved) = read else { panic!("{read:?}") };
-        assert_eq!((moved.before.0, moved.after.0), (3.0, 90.0));
+        assert_eq!((moved.before.median, moved.after.median), (3.0, 90.0));
     }
 
     #[test]

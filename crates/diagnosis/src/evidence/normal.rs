@@ -32,6 +32,14 @@ pub(super) struct Known {
     pub(super) signals: usize,
 }
 
+/// A sample as a deviation from the level that the baseline leads to expect.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Residual {
+    pub(super) t: f64,
+    pub(super) value: f64,
+    pub(super) off: f64,
+}
+
 /// What the baseline leads to expect, with its spread.
 pub(super) struct Normal {
     pub(super) level: f64,
@@ -58,6 +66,12 @@ impl Normal {
         let alike = likeness(&offs).clamp(0.0, 0.98);
         let independent = points.len() as f64 * (1.0 - alike) / (1.0 + alike);
         Self { level, iqr: spread, scale, envelope, doubt: 1.0 + DOUBT / independent.max(1.0), offs }
+    }
+
+    /// The samples from a time on.
+    pub(super) fn residuals(&self, points: &[(f64, f64)], from: f64) -> Vec<Residual> {
+        let late = points.iter().filter(|p| p.0 >= from);
+        late.map(|&(t, value)| Residual { t, value, off: value - self.level }).collect()
     }
 
     /// Whether a stretch of which half deviates by at least half of `level` is rare, by how many samples of the baseline

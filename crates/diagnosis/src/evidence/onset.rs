@@ -1,7 +1,7 @@
 //! When a change began, and how sure that is.
 
 use super::{
-    measure::Residual,
+    normal::Residual,
     stats::{median, pairs},
 };
 
@@ -21,7 +21,7 @@ pub(crate) struct Dated {
 /// From there it walks back while samples still lean the same way beyond `threshold`, the edge of what the
 /// baseline did, though not past a leap. The change began after the last sample inside. A ramp leaves the range later
 /// than it begins, so the line through its first samples is followed back to normal as well.
-pub(crate) fn date(
+pub(super) fn date(
     late: &[Residual],
     first: usize,
     threshold: f64,

@@ -25,24 +25,18 @@ pub(crate) fn from(seconds: f64) -> Duration {
 
 /// The same for a duration that may be absent.
 pub(crate) mod optional {
-    use super::{Deserialize, Deserializer, Duration, Serializer};
+    use std::time::Duration;
 
-    pub(crate) fn serialize<S: Serializer>(
-        value: &Option<Duration>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(value) => super::serialize(value, serializer),
-            None => serializer.serialize_none(),
-        }
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Seconds(#[serde(with = "super")] Duration);
+
+    pub(crate) fn serialize<S: Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        value.map(Seconds).serialize(to)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Duration>, D::Error> {
-        let Some(seconds) = Option::<f64>::deserialize(deserializer)? else { return Ok(None) };
-        Duration::try_from_secs_f64(seconds)
-            .map(Some)
-            .map_err(|e| serde::de::Error::custom(format!("{seconds} seconds: {e}")))
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<Seconds>::deserialize(from)?.map(|seconds| seconds.0))
     }
 }

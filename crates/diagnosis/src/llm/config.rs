@@ -10,7 +10,7 @@ use super::key::ApiKey;
 /// The longest an answer may take, repair turn included.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// The longest an answer may be, in bytes.
-const ANSWER_CAP: usize = 256 * 1024;
+pub(super) const ANSWER_CAP: usize = 256 * 1024;
 /// Tokens a model may answer with. An answer takes about a thousand, a model that thinks first some more.
 const MOST_TOKENS: u32 = 4_096;
 
@@ -60,21 +60,13 @@ pub struct LlmConfig {
     pub(super) url: Option<String>,
     pub(super) key: Option<ApiKey>,
     pub(super) deadline: Duration,
-    pub(super) answer_cap: usize,
     pub(super) max_tokens: u32,
 }
 
 impl LlmConfig {
     /// That model, at its provider, within thirty seconds and 256 KiB.
     pub fn new(model: impl Into<String>) -> Self {
-        Self {
-            model: model.into(),
-            url: None,
-            key: None,
-            deadline: DEADLINE,
-            answer_cap: ANSWER_CAP,
-            max_tokens: MOST_TOKENS,
-        }
+        Self { model: model.into(), url: None, key: None, deadline: DEADLINE, max_tokens: MOST_TOKENS }
     }
 
     /// Asks a server of one's own, such as `http://127.0.0.1:8080/v1`.
@@ -102,13 +94,6 @@ impl LlmConfig {
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
-        self
-    }
-
-    /// Allows answers of that many bytes.
-    #[must_use]
-    pub fn answer_cap(mut self, bytes: usize) -> Self {
-        self.answer_cap = bytes;
         self
     }
 

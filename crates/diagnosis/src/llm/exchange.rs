@@ -12,7 +12,7 @@ use genai::{
 use reqwest::{header::RETRY_AFTER, redirect::Policy};
 
 use super::{
-    config::{LlmConfig, LlmError},
+    config::{ANSWER_CAP, LlmConfig, LlmError},
     failure::Failure,
 };
 
@@ -20,7 +20,6 @@ use super::{
 pub(super) struct Line {
     client: Client,
     model: ModelIden,
-    answer_cap: usize,
     max_tokens: u32,
 }
 
@@ -66,7 +65,7 @@ impl Line {
             .build()
             .map_err(|_| LlmError::Client("the client cannot be built".to_owned()))?;
         let model = ModelIden::new(config.provider(), config.model_name());
-        Ok(Self { client, model, answer_cap: config.answer_cap, max_tokens: config.max_tokens })
+        Ok(Self { client, model, max_tokens: config.max_tokens })
     }
 
     /// Whose format is spoken.
@@ -103,7 +102,7 @@ impl Line {
             match event.map_err(|e| failure(&e))? {
                 ChatStreamEvent::Chunk(chunk) => {
                     bytes += chunk.content.len();
-                    if bytes <= self.answer_cap {
+                    if bytes <= ANSWER_CAP {
                         whole.text.push_str(&chunk.content);
                     }
                 }
@@ -118,8 +117,8 @@ impl Line {
                 }
                 _ => {}
             }
-            if bytes > self.answer_cap {
-                return Err(Failure::TooLong(self.answer_cap));
+            if bytes > ANSWER_CAP {
+                return Err(Failure::TooLong(ANSWER_CAP));
             }
             received(bytes);
         }

@@ -16,7 +16,6 @@ The evidence is JSON. Its rows have ids such as E3 and are of four kinds: a viol
 Answer with one JSON object and nothing else:
 {"verdict": "cause_found" | "inconclusive" | "no_incident",
  "hypotheses": [{"entity": "...", "mechanism": "...", "statement": "one sentence", "status": "supported" | "refuted" | "open", "confidence": 0.0, "for": ["E1"], "against": ["E2"], "chain": [{"cause": "...", "effect": "...", "lag_s": 0.0}]}],
- "reasoning": [{"kind": "observed" | "inferred", "text": "one sentence", "cites": ["E1"]}],
  "action": {"id": "...", "params": {}, "why": ["E1"], "predict": [{"entity": "...", "signal": "...", "expect": "falls" | "rises" | "clears", "to": 0.0}]} | null,
  "unknowns": ["..."]}
 
@@ -28,7 +27,7 @@ The answer is checked, and refused when it breaks one of these rules:
 5. A chain starts at the hypothesis's entity, follows the dependencies, and no cause begins after its effect.
 6. Every number in a text occurs in a row cited there, as it stands in the row. Do not compute, convert or round.
 7. The action is one of the catalogue, its parameters are in range, and it has not failed in the history. "clears" names an entity and its broken invariant; "falls" and "rises" name a signal, and "to" is a value of its row.
-Say "inconclusive" when the evidence does not say. At most four hypotheses, best first, and six steps of reasoning.
+Say "inconclusive" when the evidence does not say. At most four hypotheses, best first.
 
 The mechanisms:"#;
 

@@ -4,9 +4,7 @@ use serde::Deserialize;
 
 use crate::{
     evidence::{Evidence, RowId},
-    result::{
-        Cost, Diagnosis, Engine, Hypothesis, Link, Mechanism, RESULT_SCHEMA, Remedy, Status, Step, Verdict,
-    },
+    result::{Cost, Diagnosis, Engine, Hypothesis, Link, Mechanism, RESULT_SCHEMA, Remedy, Status, Verdict},
     validate::{Rejection, Validated, validate},
 };
 
@@ -32,8 +30,6 @@ struct Reply {
     verdict: Verdict,
     #[serde(default)]
     hypotheses: Vec<Candidate>,
-    #[serde(default)]
-    reasoning: Vec<Step>,
     #[serde(default)]
     action: Option<Remedy>,
     #[serde(default)]
@@ -86,7 +82,6 @@ pub(super) fn check(text: &str, evidence: &Evidence, engine: Engine) -> Result<V
         engine,
         verdict: reply.verdict,
         hypotheses: hypotheses.collect(),
-        reasoning: reply.reasoning,
         action: reply.action,
         unknowns: reply.unknowns,
         cost: Cost::default(),

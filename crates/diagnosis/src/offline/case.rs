@@ -24,7 +24,9 @@ pub(super) struct Case<'a> {
     pub(super) against: Vec<RowId>,
     /// Further entities whose changes it explains, off the paths of the topology.
     pub(super) also_explains: Vec<usize>,
-    pub(super) fit: Fit,
+    /// Weights of the expectations that are met, and of all.
+    met: f64,
+    expected: f64,
     /// The hypothesis in a sentence; its numbers are in `trigger`, `supports` or `cites`.
     pub(super) statement: String,
     /// Rows the sentence names that neither support nor refute: what stayed as it was.
@@ -41,7 +43,9 @@ impl<'a> Case<'a> {
             supports: Vec::new(),
             against: Vec::new(),
             also_explains: Vec::new(),
-            fit: Fit::default(),
+            // its trigger is met
+            met: 2.0,
+            expected: 2.0,
             statement: String::new(),
             cites: Vec::new(),
         }
@@ -49,27 +53,25 @@ impl<'a> Case<'a> {
 
     /// An expectation of the mechanism: met, missed with the row that shows it, or unknown.
     pub(super) fn expect(&mut self, weight: f64, outcome: Outcome<'a>) {
+        self.expected += weight;
         match outcome {
             Outcome::Met(row) => {
-                self.fit.add(weight, 1.0);
+                self.met += weight;
                 self.supports.extend(row.map(|r| r.id));
             }
-            Outcome::Missed(row) => {
-                self.fit.add(weight, 0.0);
-                self.against.extend(row.map(|r| r.id));
-            }
-            Outcome::Unknown => self.fit.add(weight, 0.6),
+            Outcome::Missed(row) => self.against.extend(row.map(|r| r.id)),
+            Outcome::Unknown => self.met += 0.6 * weight,
         }
+    }
+
+    /// The share of the expectations that are met, by weight; what cannot be known counts a little less than half missed.
+    pub(super) fn fit(&self) -> f64 {
+        self.met / self.expected
     }
 
     /// Something that has to be absent: met where it is, missed with the row that shows it.
     pub(super) fn expect_no(&mut self, weight: f64, found: Option<Changed<'a>>) {
         self.expect(weight, found.map_or(Outcome::Met(None), |c| Outcome::Missed(Some(c.row))));
-    }
-
-    /// Something that may show: met where it does.
-    pub(super) fn expect_some(&mut self, weight: f64, found: Option<Changed<'a>>) {
-        self.expect(weight, found.map_or(Outcome::Unknown, |c| Outcome::Met(Some(c.row))));
     }
 
     /// The rows shown in support of it.
@@ -100,37 +102,12 @@ pub(super) enum Outcome<'a> {
 }
 
 impl Outcome<'_> {
-    /// An expectation without a row to show for it.
+    /// The outcome without a row to show for it.
     pub(super) fn known(met: Option<bool>) -> Self {
         match met {
             Some(true) => Self::Met(None),
             Some(false) => Self::Missed(None),
             None => Self::Unknown,
         }
-    }
-}
-
-/// The share of a mechanism's expectations that are met, by weight. What suggested the mechanism counts as met,
-/// what cannot be known counts a little less than half missed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Fit {
-    met: f64,
-    of: f64,
-}
-
-impl Default for Fit {
-    fn default() -> Self {
-        Self { met: 2.0, of: 2.0 }
-    }
-}
-
-impl Fit {
-    fn add(&mut self, weight: f64, share: f64) {
-        self.met += weight * share;
-        self.of += weight;
-    }
-
-    pub(super) fn share(self) -> f64 {
-        self.met / self.of
     }
 }

@@ -17,12 +17,14 @@ use crate::{
     evidence::{Change, Role, RowId},
     graph::Carries,
     offline::{
-        case::Case,
+        case::{Case, MOST_CITED},
         view::{Changed, View, first_of_the_loud},
     },
-    result::Mechanism,
+    result::{Hypothesis, Mechanism, Status},
 };
 
+/// No evidence makes certain.
+pub(super) const MOST: f64 = 0.95;
 /// What is left of a candidate that began after the violation.
 const LATE: f64 = 0.3;
 /// The weight of a violation beside the loudest change, which weighs 1.
@@ -97,8 +99,7 @@ pub(super) fn items(view: &View<'_>) -> Vec<Item> {
         if let Some(c) = first_of_the_loud(inner) {
             items.push(Item::of(entity, c.row.id, c.change, view.loud(c.change)));
         }
-        let restarted = |c: &Changed<'_>| c.change.role == Role::Uptime || c.change.is_sustained();
-        let outer = view.changes(entity).filter(|c| c.change.role.is_exogenous()).filter(restarted);
+        let outer = view.changes(entity).filter(|c| c.change.role.is_exogenous());
         items.extend(outer.map(|c| Item::of(entity, c.row.id, c.change, view.loud(c.change))));
     }
     items
@@ -109,6 +110,24 @@ struct Most {
     loudness: f64,
     size: f64,
     load: f64,
+}
+
+impl Ranked<'_> {
+    /// The candidate as part of an answer, without its place in it.
+    pub(super) fn hypothesis(&self, view: &View<'_>, status: Status) -> Hypothesis {
+        Hypothesis {
+            id: String::new(),
+            rank: 0,
+            entity: view.graph.id(self.case.entity).to_owned(),
+            mechanism: self.case.mechanism,
+            statement: self.case.statement.clone(),
+            status,
+            confidence: self.score.min(MOST),
+            supports: self.case.cited(),
+            against: self.case.against.iter().copied().take(MOST_CITED).collect(),
+            chain: Vec::new(),
+        }
+    }
 }
 
 /// The candidates, best first.
@@ -150,7 +169,7 @@ fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ra
         Mechanism::MoreLoad => share(view.load_size(case.entity), most.load),
         _ => share(view.loudness(case.entity), most.loudness) * share(view.size(case.entity), most.size),
     };
-    let mut score = (LEAST_FIT + (1.0 - LEAST_FIT) * case.fit.share()) * coverage;
+    let mut score = (LEAST_FIT + (1.0 - LEAST_FIT) * case.fit()) * coverage;
     if view.first_violation().is_some_and(|t| began > t) {
         score *= LATE;
     }

@@ -1,11 +1,11 @@
 //! What else it could have been, and the rows that speak against it.
 
 use crate::{
-    evidence::{Fact, Role, RowId},
+    evidence::{Role, RowId},
     graph::Carries,
     offline::{
         rank::{Item, Ranked},
-        say::{broke, its, list, name, stayed, went},
+        say::{its, list, name, stayed},
         view::{Changed, View},
     },
     result::{Hypothesis, Mechanism, Status},
@@ -73,19 +73,15 @@ fn minor(view: &View<'_>, cause: &Ranked<'_>) -> Option<Hypothesis> {
 
 fn judged(view: &View<'_>, items: &[Item], cause: &Ranked<'_>, other: &Ranked<'_>) -> Hypothesis {
     let against = refuters(view, items, cause, other);
-    let refuted = !against.is_empty();
-    Hypothesis {
-        id: String::new(),
-        rank: 0,
-        entity: view.graph.id(other.case.entity).to_owned(),
-        mechanism: other.case.mechanism,
-        statement: other.case.statement.clone(),
-        status: if refuted { Status::Refuted } else { Status::Open },
-        confidence: if refuted { (0.3 * other.score).min(RESIDUE) } else { other.score.min(cause.score) },
-        supports: other.case.cited(),
-        against,
-        chain: Vec::new(),
+    let mut rival = other.hypothesis(view, Status::Open);
+    if against.is_empty() {
+        rival.confidence = other.score.min(cause.score);
+    } else {
+        rival.status = Status::Refuted;
+        rival.confidence = (0.3 * other.score).min(RESIDUE);
     }
+    rival.against = against;
+    rival
 }
 
 /// The rows that speak against `other`, given `cause`.
@@ -186,26 +182,4 @@ fn refuted(entity: String, mechanism: Mechanism, statement: String, against: Vec
         against,
         chain: Vec::new(),
     }
-}
-
-/// Why the alternative lost, as a sentence: the first rows against it, in words.
-pub(super) fn why_not(view: &View<'_>, rival: &Hypothesis) -> Option<(String, Vec<RowId>)> {
-    let said: Vec<String> = rival
-        .against
-        .iter()
-        .filter_map(|id| {
-            let row = view.evidence.row(*id)?;
-            match &row.fact {
-                Fact::Steady(s) => Some(stayed(view, (row, s))),
-                Fact::Change(c) => Some(went(view, Changed { row, change: c })),
-                Fact::Violation(v) => Some(broke(view, (row, v))),
-                Fact::Gap(_) => None,
-            }
-        })
-        .take(2)
-        .collect();
-    (!said.is_empty()).then(|| {
-        let entity = view.graph.index(&rival.entity).map_or_else(String::new, |e| name(view, e));
-        (format!("it is not that {entity} {}: {}", rival.mechanism, list(&said)), rival.against.clone())
-    })
 }

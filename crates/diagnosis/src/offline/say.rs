@@ -1,8 +1,8 @@
 //! Sentences whose every number stands in the row they cite.
 
 use crate::{
-    evidence::{Change, Direction, Row, Steady, Violation, rounded},
-    figure::{moment, pair, short, with, with_unit},
+    evidence::{Change, Direction, Row, Steady, rounded},
+    figure::{moment, pair, with, with_unit},
     offline::view::{Changed, View},
 };
 
@@ -49,16 +49,6 @@ pub(super) fn its(c: Changed<'_>) -> String {
     format!("its {}", moved(c))
 }
 
-/// "w2's lag rose from 0.1 to 9.8 s [E3]".
-pub(super) fn whose(view: &View<'_>, c: Changed<'_>) -> String {
-    format!("{} {}", whose_name(view, &c.change.entity), moved(c))
-}
-
-/// The same with the moment.
-pub(super) fn went(view: &View<'_>, c: Changed<'_>) -> String {
-    format!("{} {}", whose(view, c), at(c))
-}
-
 fn verb(change: &Change) -> &'static str {
     match (change.direction, change.is_sustained()) {
         (Direction::Up, true) => "rose",
@@ -81,19 +71,6 @@ pub(super) fn held((row, steady): (&Row, &Steady)) -> String {
 /// "w2's lag stayed at 0.1 s [E9]".
 pub(super) fn stayed(view: &View<'_>, steady: (&Row, &Steady)) -> String {
     format!("{} {}", whose_name(view, &steady.1.entity), held(steady))
-}
-
-/// "w1 broke no-loss at 21 s: 40 where 2 was allowed [E1]".
-pub(super) fn broke(view: &View<'_>, (row, v): (&Row, &Violation)) -> String {
-    format!(
-        "{} broke {} at {} s: {} where {} is in order [{}]",
-        view.graph.index(&v.entity).map_or_else(|| word(&v.entity), |entity| name(view, entity)),
-        word(&v.invariant),
-        moment(rounded(v.t)),
-        short(v.observed),
-        short(v.bound),
-        row.id
-    )
 }
 
 /// "a, b and c".

@@ -60,7 +60,8 @@ impl<'a> View<'a> {
             let change = row.change().filter(|c| is_material(c) && !is_improvement(c))?;
             Some(Changed { row, change })
         };
-        let changes = rows.iter().map(|own: &Vec<&'a Row>| own.iter().filter_map(telling).collect()).collect();
+        let changes =
+            rows.iter().map(|own: &Vec<&'a Row>| own.iter().filter_map(telling).collect()).collect();
         let mut view = Self {
             evidence,
             graph,
@@ -124,16 +125,13 @@ impl<'a> View<'a> {
     /// Most of what changed has to be connected with what was violated; of many changes, some have to begin before the
     /// run is cut. Where two recordings are spliced, all do at the cut.
     fn trusted(&self) -> Trust {
-        let violated: Vec<usize> =
-            self.entities().filter(|&e| self.violations(e).next().is_some()).collect();
+        let violated: Vec<usize> = self.entities().filter(|&e| self.violations(e).next().is_some()).collect();
         let near = |&e: &usize| violated.iter().any(|&v| self.graph.joined(e, v));
         let connected: f64 = self.entities().filter(near).map(|e| self.loudness[e]).sum();
         let total: f64 = self.loudness.iter().sum();
-        let reports = |id: &str| {
-            self.graph.index(id).is_some_and(|e| self.rows[e].iter().any(|row| row.signal().is_some()))
-        };
-        // a part without signals, such as one that stands for the whole, joins nothing
-        let joins = self.evidence.topology.edges.iter().any(|edge| reports(&edge.from) && reports(&edge.to));
+        let reports = |e: &usize| self.rows[*e].iter().any(|row| row.signal().is_some());
+        // a part that nothing with signals depends on, such as one that stands for the whole, joins nothing
+        let joins = self.entities().filter(reports).any(|e| self.graph.below(e).iter().any(reports));
         let cut = self.evidence.spans.incident.from;
         let lasting = self.entities().flat_map(|e| self.changes(e)).map(|c| c.change);
         let changes: Vec<_> = lasting.filter(|c| c.is_sustained()).collect();

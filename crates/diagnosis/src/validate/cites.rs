@@ -17,11 +17,6 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
         }
         rows(check, &place, &numbers::inline(&h.statement));
     }
-    for (i, step) in diagnosis.reasoning.iter().enumerate() {
-        let place = format!("step {} of the reasoning", i + 1);
-        rows(check, &place, &step.cites);
-        rows(check, &place, &numbers::inline(&step.text));
-    }
     for text in &diagnosis.unknowns {
         rows(check, "an unknown", &numbers::inline(text));
     }

@@ -42,7 +42,6 @@ impl Validated {
     /// An answer that claims nothing, and so has nothing to check.
     pub(crate) fn without_claims(mut diagnosis: Diagnosis) -> Self {
         diagnosis.hypotheses.clear();
-        diagnosis.reasoning.clear();
         diagnosis.action = None;
         strings::clean(&mut diagnosis);
         Self(diagnosis)

@@ -19,9 +19,6 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
         let cited = h.supports.iter().chain(&h.against).copied().collect();
         texts.push((format!("the statement of hypothesis {}", h.id), &h.statement, cited));
     }
-    for (i, step) in diagnosis.reasoning.iter().enumerate() {
-        texts.push((format!("step {} of the reasoning", i + 1), &step.text, step.cites.clone()));
-    }
     for text in &diagnosis.unknowns {
         texts.push(("an unknown".to_owned(), text, Vec::new()));
     }

@@ -6,7 +6,6 @@ use super::Check;
 use crate::result::{Diagnosis, Status, Verdict};
 
 const MOST_HYPOTHESES: usize = 8;
-const MOST_STEPS: usize = 20;
 const MOST_UNKNOWNS: usize = 10;
 const MOST_CITES: usize = 40;
 
@@ -49,13 +48,11 @@ fn counts(check: &mut Check<'_>, diagnosis: &Diagnosis) {
         .hypotheses
         .iter()
         .flat_map(|h| [h.supports.len(), h.against.len(), h.chain.len()])
-        .chain(diagnosis.reasoning.iter().map(|s| s.cites.len()))
         .chain(diagnosis.action.iter().flat_map(|a| [a.why.len(), a.predict.len()]))
         .max()
         .unwrap_or(0);
     for (what, n, most) in [
         ("hypotheses", diagnosis.hypotheses.len(), MOST_HYPOTHESES),
-        ("steps of reasoning", diagnosis.reasoning.len(), MOST_STEPS),
         ("unknowns", diagnosis.unknowns.len(), MOST_UNKNOWNS),
         ("citations in one place", cites, MOST_CITES),
     ] {

@@ -29,9 +29,6 @@ pub(super) fn clean(diagnosis: &mut Diagnosis) {
             trim(&mut link.effect, NAME);
         }
     }
-    for step in &mut diagnosis.reasoning {
-        trim(&mut step.text, SENTENCE);
-    }
     for unknown in &mut diagnosis.unknowns {
         trim(unknown, SENTENCE);
     }

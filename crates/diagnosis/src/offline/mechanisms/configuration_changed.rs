@@ -1,15 +1,6 @@
 //! A configured value changed, and things have been different since.
 
-use crate::{
-    evidence::Role,
-    graph::Carries,
-    offline::{
-        case::Case,
-        say::{at, its, name},
-        view::{View, earliest},
-    },
-    result::Mechanism,
-};
+use super::vocabulary::*;
 
 pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let trigger = earliest(view.changes(entity).filter(|c| c.change.role == Role::Setting))?;

@@ -2,16 +2,10 @@
 
 use std::time::Duration;
 
+use super::vocabulary::*;
 use crate::{
-    evidence::{PROPAGATION, Role, rounded},
+    evidence::{PROPAGATION, rounded},
     figure::short,
-    graph::Carries,
-    offline::{
-        case::{Case, Outcome},
-        say::{at, its, list, name},
-        view::{View, rose_by, strongest},
-    },
-    result::Mechanism,
 };
 
 /// Load that rises by less does not outrun anything.

@@ -1,15 +1,6 @@
 //! One entity no longer reaches a dependency that its peers still reach.
 
-use crate::{
-    evidence::{Direction, Role},
-    graph::Carries,
-    offline::{
-        case::{Case, Outcome},
-        say::{at, its, name, stayed},
-        view::View,
-    },
-    result::Mechanism,
-};
+use super::vocabulary::*;
 
 const STUCK: [Role; 3] = [Role::ProgressAge, Role::ChangeLatency, Role::Backlog];
 

@@ -10,6 +10,7 @@ mod slowed_down;
 mod stopped_accepting;
 mod stopped_answering;
 mod unexplained;
+mod vocabulary;
 
 use super::{case::Case, view::View};
 

@@ -1,15 +1,6 @@
 //! More work came in than usual, and what has to do it shows it.
 
-use crate::{
-    evidence::{Direction, Role},
-    graph::Carries,
-    offline::{
-        case::{Case, MOST_CITED, Outcome},
-        say::{its, name},
-        view::{Changed, View, rose_by, strongest},
-    },
-    result::Mechanism,
-};
+use super::vocabulary::*;
 
 /// Load that rises by less is as usual.
 const MORE: f64 = 1.3;

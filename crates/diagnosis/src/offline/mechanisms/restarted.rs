@@ -1,15 +1,6 @@
 //! An entity started again, and what it held in memory is gone.
 
-use crate::{
-    evidence::{Direction, Role},
-    graph::Carries,
-    offline::{
-        case::{Case, Outcome},
-        say::{at, its, name},
-        view::{View, strongest},
-    },
-    result::Mechanism,
-};
+use super::vocabulary::*;
 
 pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let trigger = strongest(

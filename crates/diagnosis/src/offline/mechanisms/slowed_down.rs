@@ -1,15 +1,6 @@
 //! An entity answers more slowly, and nothing asks more of it.
 
-use crate::{
-    evidence::{Direction, Role},
-    graph::Carries,
-    offline::{
-        case::Case,
-        say::{at, its, name},
-        view::{View, rose_by, strongest},
-    },
-    result::Mechanism,
-};
+use super::vocabulary::*;
 
 /// Slower by less than this is not slow.
 const SLOWER: f64 = 1.5;

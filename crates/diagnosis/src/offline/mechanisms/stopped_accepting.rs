@@ -1,16 +1,6 @@
 //! A dependency accepts no more changes while it still answers reads; or it accepts them, and does not confirm them.
 
-use crate::{
-    evidence::{Direction, Role},
-    graph::Carries,
-    offline::{
-        case::{Case, Outcome},
-        mechanisms::lost_path,
-        say::{at, held, its, name},
-        view::{View, rose_by},
-    },
-    result::Mechanism,
-};
+use super::{lost_path, vocabulary::*};
 
 /// What grows at a dependant whose changes are not accepted.
 const STUCK: [Role; 3] = [Role::ProgressAge, Role::Backlog, Role::ChangeLatency];

@@ -1,15 +1,6 @@
 //! An entity answers nothing.
 
-use crate::{
-    evidence::Role,
-    graph::Carries,
-    offline::{
-        case::{Case, Outcome},
-        say::{at, its, name},
-        view::View,
-    },
-    result::Mechanism,
-};
+use super::vocabulary::*;
 
 pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let trigger = view.unavailable(entity)?;
@@ -29,9 +20,8 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     case.cites.extend(unseen.iter().take(3).map(|row| row.id));
 
     let back = trigger.change.after.last > 0.5 * trigger.change.before.median;
-    let restarted = view
-        .changes(entity)
-        .find(|c| c.change.role == Role::Uptime && c.change.direction == crate::evidence::Direction::Down);
+    let restarted =
+        view.changes(entity).find(|c| c.change.role == Role::Uptime && c.change.direction == Direction::Down);
     case.expect(
         2.0,
         match restarted {

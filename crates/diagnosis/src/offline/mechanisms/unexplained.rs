@@ -1,15 +1,6 @@
 //! What changed first and furthest up, when no mechanism says more.
 
-use crate::{
-    evidence::Role,
-    graph::Carries,
-    offline::{
-        case::{Case, Outcome},
-        say::{at, its, name},
-        view::{Changed, View, earliest, first_of_the_loud, strongest},
-    },
-    result::Mechanism,
-};
+use super::vocabulary::*;
 
 pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let trigger = trigger(view, entity)?;
