@@ -1,8 +1,8 @@
 //! Starts a cluster, says where it is, and holds it until it is told to end or is killed.
 //!
-//! `cargo run -p ratelimiter-cluster --example hold`
+//! `cargo run -p ratelimiter-cluster --example hold [cluster|sentinel]`
 
-use ratelimiter_cluster::{ClusterError, LocalCluster};
+use ratelimiter_cluster::{ClusterError, LocalCluster, StoreTopology};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
@@ -14,7 +14,13 @@ async fn main() -> Result<(), ClusterError> {
                 return Err(ClusterError::Io { what: "listen to signals".into(), source });
             }
         };
-    let cluster = LocalCluster::builder().progress(|what| eprintln!("{what}")).start().await?;
+    let topology = match std::env::args().nth(1).as_deref() {
+        Some("cluster") => StoreTopology::Cluster { replicas: true },
+        Some("sentinel") => StoreTopology::SENTINEL,
+        _ => StoreTopology::Single,
+    };
+    let cluster =
+        LocalCluster::builder().topology(topology).progress(|what| eprintln!("{what}")).start().await?;
     for id in cluster.process_ids() {
         println!("process {id}");
     }

@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{LocalCluster, StoreTopology};
 use support::{events, verify};
 
 fn targets(cluster: &LocalCluster) -> Vec<String> {
@@ -75,6 +75,21 @@ async fn pauses_print_their_start_and_end() {
     assert_eq!(output.status.code(), Some(0), "{}", support::stderr(&output));
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("takes no writes for 500ms") && text.contains("writes pass again after"), "{text}");
+}
+
+#[tokio::test]
+async fn a_failover_predicts_its_loss() {
+    let cluster = LocalCluster::builder().nodes(1).topology(StoreTopology::SENTINEL).start().await.unwrap();
+    let store = cluster.store_url().to_string();
+    let output = verify(&["inject", "failover", "--redis-url", &store, "--hold", "300ms"]);
+    assert_eq!(output.status.code(), Some(0), "{}", support::stderr(&output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("WAIT 1 200 answers 0") && text.contains("is the primary"), "{text}");
+
+    let single = cluster.member_url(0).unwrap().to_string();
+    let refused = verify(&["inject", "failover", "--redis-url", &single]);
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(support::stderr(&refused).contains("redis+sentinel://"), "{}", support::stderr(&refused));
 }
 
 #[test]
