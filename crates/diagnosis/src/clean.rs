@@ -15,7 +15,7 @@ pub fn capped(text: &str, max: usize) -> String {
                 match chars.next_if(|c| matches!(c, '[' | ']' | 'P' | 'X' | '^' | '_')) {
                     Some('[') => skip_csi(&mut chars),
                     Some(_) => skip_string(&mut chars),
-                    // two characters: the escape and what it selects
+                    // two characters: the escape and its selection
                     None => skip_short(&mut chars),
                 }
                 continue;
@@ -52,7 +52,7 @@ fn skip_csi(chars: &mut Chars<'_>) {
     chars.next_if(|c| matches!(c, '\u{40}'..='\u{7e}'));
 }
 
-/// Everything up to the bell or the string terminator; what never ends is dropped whole.
+/// Everything up to the bell or the string terminator; a string without end is dropped whole.
 fn skip_string(chars: &mut Chars<'_>) {
     while let Some(c) = chars.next() {
         if matches!(c, '\u{7}' | '\u{9c}') || (c == '\u{1b}' && chars.next_if_eq(&'\\').is_some()) {

@@ -1,6 +1,6 @@
 //! Numbers as they are written in text.
 
-/// A number that is short to read whatever its size: plain within reason, with an exponent beyond.
+/// A number that is short to read at any size: plain within reason, with an exponent beyond.
 pub(crate) fn figure(value: f64) -> String {
     let size = value.abs();
     if value == 0.0 || (1e-4..1e9).contains(&size) { value.to_string() } else { format!("{value:e}") }

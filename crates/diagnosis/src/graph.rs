@@ -1,4 +1,4 @@
-//! Who can affect whom.
+//! The entities that an entity can affect.
 //!
 //! ```text
 //!   front ──depends on──▶ worker ──depends on──▶ base
@@ -14,9 +14,9 @@ use crate::evidence::Topology;
 /// How an effect leaves its cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Carries {
-    /// To whatever depends on the cause.
+    /// To all that depend on the cause.
     Fault,
-    /// To whatever the cause depends on, and from there to whatever depends on that.
+    /// To all that the cause depends on, and from there to all that depend on those.
     Load,
 }
 

@@ -1,10 +1,10 @@
 //! From evidence to cause: ranks hypotheses about an incident from signals, topology and violations alone.
 //!
-//! Nothing in this crate knows the system it looks at. The system's owner declares its entities, what
-//! depends on what, the part each signal plays ([`Role`]), and what can be done; names, units and values are opaque.
+//! Nothing in this crate knows the system it looks at. The system's owner declares its entities,
+//! their dependencies, the part each signal plays ([`Role`]), and the actions there are; names, units and values are opaque.
 //!
 //! [`EvidenceBuilder`] makes a bundle of that, [`offline::analyse`] ranks hypotheses about it, and [`validate`]
-//! checks any answer, by whichever engine, before [`text::render`] shows it. With the feature `llm`,
+//! checks any answer, of either engine, before [`text::render`] shows it. With the feature `llm`,
 //! off by default, a language model can be asked as well.
 
 #[doc = include_str!("../README.md")]

@@ -1,4 +1,4 @@
-//! What an engine answers.
+//! The answer of an engine.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -9,17 +9,17 @@ use crate::evidence::{Direction, Params, RowId};
 /// Name and version of the result format.
 pub const RESULT_SCHEMA: &str = "diagnosis.result/1";
 
-/// A way in which systems fail, whatever they are.
+/// A way in which systems of any kind fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mechanism {
     /// A dependency takes no more changes while it still answers reads.
     StoppedAcceptingChanges,
-    /// A dependency takes changes, and what it answers to them does not arrive.
+    /// A dependency takes changes, and its confirmations do not arrive.
     ConfirmationsLost,
     /// An entity answers nothing.
     StoppedAnswering,
-    /// An entity started again, and what it held in memory is gone.
+    /// An entity started again, and its state in memory is gone.
     Restarted,
     /// An entity no longer holds changes that it had confirmed.
     LostState,
@@ -27,7 +27,7 @@ pub enum Mechanism {
     LostPath,
     /// An entity answers more slowly, and nothing asks more of it.
     SlowedDown,
-    /// More work came in, and what has to do it shows it.
+    /// More work came in, and the entities that have to do it show it.
     MoreLoad,
     /// Load rose faster than state propagates, so decisions were taken on stale local state.
     LoadOutranPropagation,
@@ -73,7 +73,7 @@ impl fmt::Display for Mechanism {
     }
 }
 
-/// Who answered.
+/// The engine that answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Engine {
     /// By which method.
@@ -107,13 +107,13 @@ pub struct Fallback {
     pub reason: String,
 }
 
-/// What it comes down to.
+/// The answer in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// A hypothesis is supported.
     CauseFound,
-    /// Something is wrong, and the evidence does not say what.
+    /// Something is wrong, and the evidence does not show the cause.
     Inconclusive,
     /// Nothing is wrong.
     NoIncident,
@@ -129,7 +129,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// What became of a hypothesis.
+/// The standing of a hypothesis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -165,7 +165,7 @@ pub struct Hypothesis {
     pub mechanism: Mechanism,
     /// The hypothesis in a sentence.
     pub statement: String,
-    /// What became of it.
+    /// Its standing.
     pub status: Status,
     /// 0 to 1.
     pub confidence: f64,
@@ -180,7 +180,7 @@ pub struct Hypothesis {
     pub chain: Vec<Link>,
 }
 
-/// What should be seen after an action.
+/// An effect of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Expect {
@@ -199,7 +199,7 @@ pub struct Prediction {
     pub entity: String,
     /// Which signal, or which invariant.
     pub signal: String,
-    /// What will be seen.
+    /// The effect.
     pub expect: Expect,
     /// The level it returns to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -217,12 +217,12 @@ pub struct Remedy {
     /// The rows that call for it.
     #[serde(default)]
     pub why: Vec<RowId>,
-    /// What it will do.
+    /// Its predicted effects.
     #[serde(default)]
     pub predict: Vec<Prediction>,
 }
 
-/// What the answer cost.
+/// The cost of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Cost {
     /// Milliseconds.
@@ -248,17 +248,17 @@ impl Cost {
 pub struct Diagnosis {
     /// [`RESULT_SCHEMA`].
     pub schema: String,
-    /// Who answered.
+    /// The engine that answered.
     pub engine: Engine,
-    /// What it comes down to.
+    /// The answer in a word.
     pub verdict: Verdict,
     /// Causes considered, best first.
     pub hypotheses: Vec<Hypothesis>,
-    /// What to do.
+    /// The action recommended.
     pub action: Option<Remedy>,
-    /// What the evidence does not say.
+    /// Questions that the evidence leaves open.
     pub unknowns: Vec<String>,
-    /// What it cost.
+    /// Its cost.
     pub cost: Cost,
 }
 
@@ -285,7 +285,7 @@ pub fn confidence_word(confidence: f64) -> &'static str {
 }
 
 impl Direction {
-    /// What will be seen when the change goes back.
+    /// The effect when the change goes back.
     pub(crate) fn undone(self) -> Expect {
         match self {
             Self::Up => Expect::Falls,

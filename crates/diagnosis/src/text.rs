@@ -1,6 +1,6 @@
 //! An answer as plain lines, of any width, the way a colleague would put it.
 //!
-//! Only a [`Validated`] answer can be rendered. No line holds a control character, whatever the evidence holds.
+//! Only a [`Validated`] answer can be rendered. No line holds a control character, even where the evidence does.
 
 use crate::{
     clean::capped,
@@ -10,7 +10,7 @@ use crate::{
     validate::Validated,
 };
 
-/// Longest line, in characters, before it is wrapped by whoever shows it.
+/// Longest line, in characters, before it is wrapped on a screen.
 const LONGEST: usize = 1_000;
 /// Rows of evidence shown.
 const ROWS: usize = 6;
@@ -20,7 +20,7 @@ pub fn render(evidence: &Evidence, answer: &Validated) -> Vec<String> {
     summary(evidence, answer).into_iter().chain(details(evidence, answer)).collect()
 }
 
-/// The first page: the cause in a sentence, why it is nothing else, what to do, and who says so. No ids of rows.
+/// The first page: the cause in a sentence, why it is nothing else, the action, and the engine. No ids of rows.
 pub fn summary(evidence: &Evidence, answer: &Validated) -> Vec<String> {
     let mut lines = vec![headline(answer)];
     if let Some(fallback) = &answer.engine.fallback_from {
@@ -34,7 +34,7 @@ pub fn summary(evidence: &Evidence, answer: &Validated) -> Vec<String> {
     lines.into_iter().map(|line| clean(&without_ids(&line))).collect()
 }
 
-/// The second page: the rows that the answer rests on as before and after, how the cause spread, and what is not known.
+/// The second page: the rows that the answer rests on as before and after, how the cause spread, and the unknowns.
 pub fn details(evidence: &Evidence, answer: &Validated) -> Vec<String> {
     let mut lines = rows(evidence, answer);
     lines.extend(answer.cause().and_then(chain));
@@ -97,7 +97,7 @@ fn chain(cause: &Hypothesis) -> Option<String> {
     (!steps.is_empty()).then(|| format!("it spread: {} → {}", cause.entity, steps.join(" → ")))
 }
 
-/// The rows the answer rests on: violations, then what supports the cause.
+/// The rows the answer rests on: violations, then the cause's support.
 fn rows(evidence: &Evidence, answer: &Validated) -> Vec<String> {
     let mut ids: Vec<RowId> = evidence.violations().map(|(id, _)| id).take(2).collect();
     let cited = match answer.cause() {
@@ -151,7 +151,7 @@ pub fn row(row: &Row) -> String {
     }
 }
 
-/// Before and after. What moves anyway has no level to be compared with, only where it was going.
+/// Before and after. A signal that moves anyway has no level to be compared with, only a course.
 fn moved(change: &Change) -> String {
     let (before, after) = pair(change.before.median, change.extreme());
     let (before, after) = (with(&before, &change.unit), with(&after, &change.unit));
@@ -179,7 +179,7 @@ fn alternatives(evidence: &Evidence, answer: &Validated) -> Vec<String> {
     lines
 }
 
-/// What a row says against a hypothesis, in words.
+/// The words of a row against a hypothesis.
 fn why(evidence: &Evidence, answer: &Validated, h: &Hypothesis, row: &Row) -> Option<String> {
     let of = |entity: &str| if entity == h.entity { "its".into() } else { evidence.topology.whose(entity) };
     let cause =
@@ -201,7 +201,7 @@ fn why(evidence: &Evidence, answer: &Validated, h: &Hypothesis, row: &Row) -> Op
     })
 }
 
-/// Reversibility and risk are the catalogue's, whatever the engine says.
+/// Reversibility and risk are the catalogue's, never the engine's.
 fn action(evidence: &Evidence, remedy: &Remedy) -> Vec<String> {
     let Some(action) = evidence.actions.iter().find(|a| a.id == remedy.id) else { return Vec::new() };
     let params: Vec<String> = remedy.params.iter().map(|(name, value)| format!("{name} {value}")).collect();

@@ -1,4 +1,4 @@
-//! The catalogue of things that can be done, and what was tried already.
+//! The catalogue of actions, and the attempts so far.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::Mechanism;
 /// Parameter values by name.
 pub type Params = BTreeMap<String, Value>;
 
-/// What an action may do to the system when it goes wrong.
+/// The harm that an action may do when it goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Risk {
@@ -81,14 +81,14 @@ pub struct Param {
 pub struct Action {
     /// Unique in the catalogue.
     pub id: String,
-    /// What it does, in a few words of the system's own.
+    /// Its effect, in a few words of the system's own.
     pub label: String,
     /// Its parameters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub params: Vec<Param>,
     /// Whether it can be undone. The catalogue is the only source for this; an engine's word is not taken.
     pub reversible: bool,
-    /// What may go wrong.
+    /// The harm when it goes wrong.
     pub risk: Risk,
     /// The entities it acts on.
     pub touches: Vec<String>,

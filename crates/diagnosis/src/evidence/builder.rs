@@ -31,7 +31,7 @@ pub enum BuildError {
     /// Something refers to an entity that was not declared.
     #[error("{what} names entity {entity:?}, which is not in the topology")]
     UnknownEntity {
-        /// What refers to it.
+        /// The reference.
         what: String,
         /// The id.
         entity: String,
@@ -39,7 +39,7 @@ pub enum BuildError {
     /// Two things share an id.
     #[error("{what} {id:?} is declared twice")]
     Duplicate {
-        /// What they are.
+        /// Their sort.
         what: &'static str,
         /// The id they share.
         id: String,
@@ -47,13 +47,13 @@ pub enum BuildError {
     /// An id is empty, or nothing is left of it once control characters are gone.
     #[error("{what} has an empty name")]
     Empty {
-        /// What it would have named.
+        /// The sort of thing without a name.
         what: &'static str,
     },
     /// There is more than an analysis can take.
     #[error("{n} {what} are more than the {most} that can be analysed")]
     TooMany {
-        /// Of what.
+        /// The sort of thing.
         what: &'static str,
         /// How many there are.
         n: usize,
@@ -62,7 +62,7 @@ pub enum BuildError {
     },
 }
 
-/// Collects what is known about an incident and makes [`Evidence`] of it.
+/// Collects the facts of an incident and makes [`Evidence`] of them.
 ///
 /// Every string given to it is data: control characters and terminal sequences are taken out and the length
 /// is capped before it goes any further.
@@ -153,7 +153,7 @@ impl EvidenceBuilder {
         self
     }
 
-    /// Sets how long before the violation the baseline ends. By default a third of what lies before it.
+    /// Sets how long before the violation the baseline ends. By default a third of the time before it.
     #[must_use]
     pub fn guard(mut self, guard: Duration) -> Self {
         self.guard = Some(guard);
@@ -274,7 +274,7 @@ fn unique<'a>(
     Ok(seen)
 }
 
-/// Violations by time, changes by onset, then what is steady by how nearly it was not, then gaps. Names only
+/// Violations by time, changes by onset, then steady rows by how nearly they were changes, then gaps. Names only
 /// decide between equals, so that neither they nor the order of arrival matter.
 fn order(fact: &Fact) -> (u8, f64, f64, &str, &str) {
     match fact {

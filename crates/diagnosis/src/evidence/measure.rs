@@ -27,7 +27,7 @@ pub(crate) struct Cut {
     pub(crate) end: f64,
 }
 
-/// What a signal turned out to be.
+/// The reading of a signal.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Reading {
     Change(Box<Moved>),
@@ -90,7 +90,7 @@ pub(super) fn read(points: &[(f64, Option<f64>)], known: Known, cut: Cut) -> Rea
     };
     let known = Known { moves: slope.is_some(), ..known };
     let judged = if slope.is_some() { slopes(&seen) } else { seen.clone() };
-    // what is available in full is measured by what is lost of it
+    // an availability is measured by its loss
     let top = judged.iter().fold(f64::NEG_INFINITY, |top, p| top.max(p.1));
     let origin = if known.role == Role::Availability { top } else { 0.0 };
     let cut = Cut { guard: sound_until(&judged, floor, origin, known, spacing, cut), ..cut };
@@ -186,7 +186,7 @@ type Run = (usize, usize);
 struct Found {
     run: Run,
     shape: Shape,
-    /// The deviation over what chance reaches.
+    /// The deviation over the one that chance reaches.
     excess: f64,
 }
 
@@ -229,7 +229,7 @@ fn judge(late: &[Residual], normal: &Normal, known: Known, spacing: f64, cut: Cu
                 excess: level.abs() / chance,
             })
         });
-        // what lasts is more than what passes
+        // a lasting change is more than a passing one
         let standing = |f: &Found| (f.shape != Shape::Spike, f.excess);
         if found.as_ref().is_some_and(|f| best.as_ref().is_none_or(|b| standing(f) > standing(b))) {
             best = found;

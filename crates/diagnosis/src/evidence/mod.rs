@@ -41,7 +41,7 @@ pub struct Span {
 /// How the run was cut up around the violation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spans {
-    /// What is taken for normal.
+    /// The stretch taken for normal.
     pub baseline: Span,
     /// Just before the violation: too late for the baseline, early enough for an onset.
     pub guard: Span,
@@ -64,9 +64,9 @@ pub struct Evidence {
     /// The rows: every signal is exactly one change, steady or gap row.
     #[serde(rename = "evidence")]
     pub rows: Vec<Row>,
-    /// What can be done.
+    /// The catalogue of actions.
     pub actions: Vec<Action>,
-    /// What was tried.
+    /// The attempts so far.
     pub history: Vec<Attempt>,
     /// Rows left out of this copy to keep it short.
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -1,4 +1,4 @@
-//! What a signal does while nothing happens, and how far chance takes it.
+//! The normal course of a signal, and how far chance takes it.
 //!
 //! Medians of one, three and more samples in a row are taken all over the baseline. The tail of their distribution, from
 //! its 80th and 95th percentile on, gives the deviation that the same number of them reaches by chance in one of [`RARE`]
@@ -11,16 +11,16 @@ use super::{
 
 /// Fewer samples than this are no baseline.
 pub(super) const ENOUGH: usize = 5;
-/// Deviations of this many spreads are looked at, whatever the baseline did.
+/// Deviations of this many spreads are looked at, for any baseline.
 const SPREADS: f64 = 3.0;
 /// Of so many bundles without a fault, one shows a change.
 const RARE: f64 = 30.0;
-/// How much a baseline of a single independent sample would widen what is normal; more of them share it.
+/// How much a baseline of a single independent sample would widen the normal range; more of them share it.
 const DOUBT: f64 = 6.0;
 /// Single samples have heavier tails than medians: between exponential (0) and a power law (1).
 const HEAVY: f64 = 0.6;
 
-/// What is known of a signal beside its samples.
+/// A signal's properties beside its samples.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
     pub(super) role: Role,
@@ -40,14 +40,14 @@ pub(super) struct Residual {
     pub(super) off: f64,
 }
 
-/// What the baseline leads to expect, with its spread.
+/// The expectation from the baseline, with its spread.
 pub(super) struct Normal {
     pub(super) level: f64,
     pub(super) iqr: f64,
     pub(super) scale: f64,
     /// The furthest the baseline itself strayed, a share of stray samples forgiven.
     pub(super) envelope: f64,
-    /// More than 1: a short baseline shows less of what is normal, and so does one whose samples resemble their
+    /// More than 1: a short baseline shows less of the normal range, and so does one whose samples resemble their
     /// neighbours, for they are fewer than they seem.
     doubt: f64,
     pub(super) offs: Vec<f64>,

@@ -1,9 +1,9 @@
-//! What a signal measures, in terms every system shares.
+//! The part of a signal, in terms every system shares.
 
 use super::Direction;
 use serde::{Deserialize, Serialize};
 
-/// The part a signal plays, declared by whoever owns the system.
+/// The part a signal plays, declared by the system's owner.
 ///
 /// Mechanisms are decided on roles and topology; names, units and absolute values are opaque.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]

@@ -46,7 +46,7 @@ impl<'de> Deserialize<'de> for RowId {
 pub struct Row {
     /// How it is cited.
     pub id: RowId,
-    /// What it says.
+    /// Its content.
     #[serde(flatten)]
     pub fact: Fact,
 }
@@ -118,7 +118,7 @@ impl Row {
     }
 }
 
-/// What a row says.
+/// The content of a row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Fact {
@@ -142,9 +142,9 @@ pub struct Violation {
     /// When it was first seen, since the run began.
     #[serde(with = "seconds")]
     pub t: Duration,
-    /// What was observed.
+    /// The value observed.
     pub observed: f64,
-    /// What would have been in order.
+    /// The value that would have been in order.
     pub bound: f64,
 }
 
@@ -197,7 +197,7 @@ pub struct Before {
     pub slope: Option<f64>,
 }
 
-/// What came after.
+/// The signal after the violation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct After {
     /// The middle value from the violation on.
@@ -217,7 +217,7 @@ pub struct Change {
     pub entity: String,
     /// Which.
     pub signal: String,
-    /// In what unit.
+    /// Its unit.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub unit: String,
     /// The part it plays.
@@ -247,7 +247,7 @@ pub struct Change {
     pub rise: Duration,
 }
 
-/// What an excess is taken for where none is given.
+/// The excess where none is given.
 fn certain() -> f64 {
     10.0
 }
@@ -263,7 +263,7 @@ impl Change {
         self.shape != Shape::Spike
     }
 
-    /// The value that stands for "after" in one figure: the level, or the peak of what passed or still grows.
+    /// The value that stands for "after" in one figure: the level, or the peak of a spike or a ramp.
     pub fn extreme(&self) -> f64 {
         match self.shape {
             Shape::Step
@@ -284,7 +284,7 @@ pub struct Steady {
     pub entity: String,
     /// Which.
     pub signal: String,
-    /// In what unit.
+    /// Its unit.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub unit: String,
     /// The part it plays.

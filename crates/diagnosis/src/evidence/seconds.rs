@@ -18,7 +18,7 @@ pub(crate) fn rounded(value: Duration) -> f64 {
     (value.as_secs_f64() * 1e3).round() / 1e3
 }
 
-/// The nearest millisecond of a number of seconds; zero for what is not a time.
+/// The nearest millisecond of a number of seconds; zero for a number that is no time.
 pub(crate) fn from(seconds: f64) -> Duration {
     Duration::try_from_secs_f64((seconds * 1e3).round() / 1e3).unwrap_or(Duration::ZERO)
 }

@@ -1,4 +1,4 @@
-//! What is put in: a signal's samples.
+//! The input: a signal's samples.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl SignalSeries {
         }
     }
 
-    /// Says which deviations are too small to matter: what is called a change exceeds this several times over.
+    /// Sets the size of deviations that are too small to matter: a change exceeds it several times over.
     #[must_use]
     pub fn floor(mut self, floor: f64) -> Self {
         self.floor = floor;

@@ -1,4 +1,4 @@
-//! What there is and what depends on what.
+//! Entities and their dependencies.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ pub const PROPAGATION: &str = "propagation interval";
 pub struct Entity {
     /// Unique in the topology.
     pub id: String,
-    /// What sort of part it is, in the system's own word.
+    /// Its sort, in the system's own word.
     pub kind: String,
     /// Its name in a sentence, such as "the database"; the id where there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub label: String,
-    /// What it does, as a newcomer's manual would say.
+    /// Its work, as a newcomer's manual would describe it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub describes: String,
     /// How often it exchanges state with its peers, when it decides from a local copy between exchanges.
@@ -46,7 +46,7 @@ impl Entity {
         self
     }
 
-    /// Says what it does.
+    /// Describes its work.
     #[must_use]
     pub fn describes(mut self, text: impl Into<String>) -> Self {
         self.describes = text.into();

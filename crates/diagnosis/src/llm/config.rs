@@ -33,7 +33,7 @@ pub enum LlmError {
     Url {
         /// The address, as given.
         url: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
     /// The key would go over the network in clear text.
@@ -130,7 +130,7 @@ impl LlmConfig {
     /// The address with the slash at its end that paths are appended to, checked.
     pub(super) fn checked_url(&self) -> Result<Option<Url>, LlmError> {
         let Some(given) = &self.url else { return Ok(None) };
-        // what was given may hold a password, and is not repeated when it does
+        // an address may hold a password, and is not repeated when it does
         let refused = |why: &str, url: &str| LlmError::Url { url: url.to_owned(), why: why.to_owned() };
         let mut url: Url = given.parse().map_err(|e| refused(&format!("{e}"), given))?;
         if !url.username().is_empty() || url.password().is_some() {

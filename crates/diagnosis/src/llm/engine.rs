@@ -54,7 +54,7 @@ impl fmt::Display for Progress {
     }
 }
 
-/// What came of it.
+/// The outcome of a question to a model.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// The answer that stands: the model's, or the offline one that stands in for it.
@@ -85,7 +85,7 @@ impl fmt::Debug for LlmEngine {
     }
 }
 
-/// What was spent so far, whatever becomes of it.
+/// The costs so far, also of an attempt that fails.
 #[derive(Debug, Default)]
 struct Spent {
     tokens_in: u64,
@@ -107,7 +107,7 @@ impl LlmEngine {
         let started = Instant::now();
         let offline = offline::diagnose(evidence);
         let mut spent = Spent::default();
-        // the client logs what servers say, which is not checked: its log is dropped
+        // the client logs answers of servers, which are not checked: its log is dropped
         let attempt =
             self.attempt(evidence, started, &mut spent, &mut progress).with_subscriber(NoSubscriber::new());
         let result = match tokio::time::timeout(self.deadline, attempt).await {

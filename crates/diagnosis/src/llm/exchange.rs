@@ -46,7 +46,7 @@ impl Line {
             .connect_timeout(Duration::from_secs(10))
             // a redirect could carry the key elsewhere
             .redirect(Policy::none())
-            // what is counted is what came over the wire
+            // the bytes that are counted are those on the wire
             .gzip(false);
         if url.as_ref().is_some_and(|url| url.scheme() == "http") {
             // no certificates are needed, so it does not matter whether the system has any
@@ -126,7 +126,7 @@ impl Line {
     }
 }
 
-/// What went wrong, told by kind: the text of an error may repeat what the server said.
+/// The kind of an error alone: its text may repeat the server's.
 fn failure(error: &genai::Error) -> Failure {
     if let genai::Error::HttpError { status, headers, body, .. } = error {
         let wait = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse::<f64>().ok());

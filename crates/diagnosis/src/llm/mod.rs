@@ -1,4 +1,4 @@
-//! A language model as a second opinion. What it answers is treated as hostile input.
+//! A language model as a second opinion. Its answer is treated as hostile input.
 //!
 //! The model gets the same evidence as the offline analyser and its answer passes the same validator. While it
 //! answers, nothing of it is shown: a caller is told how far it is ([`Progress`]), and gets the checked answer in

@@ -1,4 +1,4 @@
-//! What the model is told. It names no system: everything it may know is in the evidence.
+//! The question to a model. It names no system: all its knowledge is the evidence.
 
 use std::fmt::Write as _;
 
@@ -46,13 +46,13 @@ pub(super) fn evidence(evidence: &Evidence) -> String {
     serde_json::to_string(&evidence.within(EVIDENCE)).unwrap_or_default()
 }
 
-/// What was refused, as far as it is worth repeating. Providers do not take an empty turn.
+/// A refused answer, as far as it is worth repeating. Providers do not take an empty turn.
 pub(super) fn echo(answer: &str) -> String {
     let text = capped(answer, ECHO);
     if text.is_empty() { "(nothing)".to_owned() } else { text }
 }
 
-/// What to repair.
+/// The request to repair an answer.
 pub(super) fn repair(rejection: &Rejection) -> String {
     format!("This answer was refused. {rejection}. Give the whole JSON object again, with that repaired.")
 }

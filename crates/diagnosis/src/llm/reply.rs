@@ -1,4 +1,4 @@
-//! From what a model wrote to a checked answer.
+//! From a model's text to a checked answer.
 
 use serde::Deserialize;
 
@@ -8,7 +8,7 @@ use crate::{
     validate::{Rejection, Validated, validate},
 };
 
-/// What is wrong with a reply.
+/// The fault of a reply.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Flaw {
     /// It ends in the middle.
@@ -52,7 +52,7 @@ struct Candidate {
     chain: Vec<Link>,
 }
 
-/// Reads the first JSON object in the text, whatever stands around it, and checks it.
+/// Reads the first JSON object in the text, past all that stands around it, and checks it.
 pub(super) fn check(text: &str, evidence: &Evidence, engine: Engine) -> Result<Validated, Flaw> {
     let Some(start) = text.find('{') else {
         return Err(Flaw::Unfinished(Rejection::of(1, "there is no JSON object in it")));

@@ -7,7 +7,7 @@ use crate::{
     result::Mechanism,
 };
 
-/// More rows than this convince nobody further.
+/// More rows than this add nothing.
 pub(super) const MOST_CITED: usize = 12;
 
 /// A candidate for the cause.
@@ -29,7 +29,7 @@ pub(super) struct Case<'a> {
     expected: f64,
     /// The hypothesis in a sentence; its numbers are in `trigger`, `supports` or `cites`.
     pub(super) statement: String,
-    /// Rows the sentence names that neither support nor refute: what stayed as it was.
+    /// Rows the sentence names that neither support nor refute: steady ones.
     pub(super) cites: Vec<RowId>,
 }
 
@@ -64,7 +64,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The share of the expectations that are met, by weight; what cannot be known counts a little less than half missed.
+    /// The share of the expectations that are met, by weight; an unknown one counts a little less than half missed.
     pub(super) fn fit(&self) -> f64 {
         self.met / self.expected
     }
@@ -93,7 +93,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// What became of an expectation.
+/// Whether an expectation is met.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Outcome<'a> {
     Met(Option<&'a Row>),

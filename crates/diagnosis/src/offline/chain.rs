@@ -13,7 +13,7 @@ use crate::{
 /// Steps shown of a long way.
 const MOST: usize = 8;
 
-/// The steps from the cause to the first violation it reaches, by way of what changed.
+/// The steps from the cause to the first violation it reaches, by way of entities that changed.
 pub(super) fn chain(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Link> {
     let start = cause.case.entity;
     let mut violated: Vec<(Duration, usize)> = view
@@ -22,17 +22,17 @@ pub(super) fn chain(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Link> {
         .filter_map(|e| Some((view.violations(e).map(|(_, v)| v.t).min()?, e)))
         .collect();
     violated.sort_unstable();
-    // a violation at the cause itself needs no path: then to what it hit hardest
+    // a violation at the cause itself needs no path: then to the entity hit hardest
     let end = if view.violations(start).next().is_some() { hardest_hit(view, cause) } else { None };
     let path = end.or(violated.first().map(|v| v.1)).and_then(|end| {
-        // through what changed most, where there is a choice
+        // through the entity that changed most, where there is a choice
         view.graph.path(start, end, cause.case.carries, |e| {
             view.changes(e).map(|c| (c.change.score * 1e3) as i64).max().map_or(1, |score| -score)
         })
     });
     let Some(path) = path else { return Vec::new() };
 
-    // only what was seen to change, and only in an order in which one can have caused the next
+    // only entities seen to change, and only in an order in which one can have caused the next
     let mut steps: Vec<(usize, Seen)> = Vec::new();
     for &entity in path[1..].iter().rev() {
         let Some(seen) = seen(view, entity, cause.began) else { continue };

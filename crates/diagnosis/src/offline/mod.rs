@@ -19,7 +19,7 @@ use crate::{
 use rank::{Item, MOST, Ranked, items, rank};
 use view::View;
 
-/// What the analyser calls itself.
+/// The analyser's name in an answer.
 const NAME: &str = "offline analyser";
 /// A cause is named from this score on.
 const ENOUGH: f64 = 0.5;
@@ -118,7 +118,7 @@ fn number(hypotheses: &mut [Hypothesis]) {
     }
 }
 
-/// What the order of the candidates could not rest on, and what was not seen, nearest to the cause first.
+/// The grounds that the order of the candidates had to do without, and the gaps, nearest to the cause first.
 fn unknowns(view: &View<'_>, cause: Option<&Ranked<'_>>) -> Vec<String> {
     let mut unknown = Vec::new();
     if !view.trust.topology {

@@ -25,13 +25,13 @@ use crate::{
 
 /// No evidence makes certain.
 pub(super) const MOST: f64 = 0.95;
-/// What is left of a candidate that began after the violation.
+/// The share left to a candidate that began after the violation.
 const LATE: f64 = 0.3;
 /// The weight of a violation beside the loudest change, which weighs 1.
 const VIOLATION: f64 = 1.5;
-/// What is left of a candidate whose mechanism does not fit at all.
+/// The share left to a candidate whose mechanism does not fit at all.
 const LEAST_FIT: f64 = 0.5;
-/// What is left of a candidate that is taken for load without being declared so.
+/// The share left to a candidate that is taken for load without being declared so.
 const GUESSED: f64 = 0.85;
 /// Changes beyond chance by this much, multiplied, make certain; a single one counts as [`CLEAR`] at most.
 const CERTAIN: f64 = 12.0;
@@ -80,11 +80,11 @@ pub(super) struct Ranked<'a> {
     standing: f64,
     /// How good a cause it is by itself, 0 to 1.
     pub(super) score: f64,
-    /// How far what it explains is beyond chance, 0 to 1.
+    /// How far the changes it explains are beyond chance, 0 to 1.
     pub(super) certainty: f64,
 }
 
-/// What has to be explained: every violated entity, every entity that changed, and every change from outside.
+/// All that has to be explained: every violated entity, every entity that changed, and every change from outside.
 pub(super) fn items(view: &View<'_>) -> Vec<Item> {
     let mut items = Vec::new();
     for entity in view.entities() {
@@ -165,7 +165,7 @@ fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ra
     let coverage = if total > 0.0 { covered / total } else { 0.0 };
     let share = |own: f64, most: f64| if most > 0.0 { own / most } else { 0.0 };
     let change = match case.mechanism {
-        // who has to do the work suffers most; who sends it is known by the load alone
+        // the entity that has to do the work suffers most; the one that sends it is known by the load alone
         Mechanism::MoreLoad => share(view.load_size(case.entity), most.load),
         _ => share(view.loudness(case.entity), most.loudness) * share(view.size(case.entity), most.size),
     };
@@ -178,7 +178,7 @@ fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ra
     }
     let (standing, score) = (score * change, score * change.sqrt());
 
-    // what is barely beyond chance takes several changes that agree
+    // barely beyond chance, it takes several changes that agree
     let certainty = certainty(view, &case, &reach, &support);
     Ranked { began, reach, explains, standing, score, certainty, case }
 }
@@ -200,7 +200,7 @@ fn certainty(view: &View<'_>, case: &Case<'_>, reach: &[bool], support: &[RowId]
             break;
         }
         for c in view.changes(e).filter(|c| agrees(e, c)) {
-            // what the mechanism led to expect says more than what merely happened as well
+            // a change that the mechanism led to expect weighs more than one that merely happened as well
             let expected = case.supports.contains(&c.row.id) && c.row.id != case.trigger.row.id;
             let excess = c.change.excess.clamp(if expected { EXPECTED } else { 1.0 }, CLEAR);
             beyond += excess.ln() * view.share(c.change);
@@ -216,7 +216,7 @@ fn explains(view: &View<'_>, case: &Case<'_>, began: Duration, reach: &[bool], i
         return false;
     }
     match item.role {
-        // a restart or a new setting is nobody's effect, unless it is the very thing the case is about
+        // a restart or a new setting is no effect of another entity
         Some(Role::Setting) => false,
         Some(Role::Uptime) => item.entity == case.entity,
         // load may be an effect, of retries for one, but then it comes clearly later

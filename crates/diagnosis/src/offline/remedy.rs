@@ -1,4 +1,4 @@
-//! Which action, and what it will do.
+//! The action, and its effects.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The action of the catalogue meant for the mechanism, on the cause itself before anything it reaches, reversible
-/// before not, low risk before high. What failed already is not tried again.
+/// before not, low risk before high. An action that failed is not tried again.
 pub(super) fn remedy(view: &View<'_>, items: &[Item], cause: &Ranked<'_>) -> Option<Remedy> {
     let within = view.graph.reach(cause.case.entity, cause.case.carries);
     let touches =
@@ -53,7 +53,7 @@ fn params(action: &Action, cause: &str) -> Option<Params> {
     action.params.iter().map(|p| Some((p.name.clone(), value(p)?))).collect()
 }
 
-/// What is still off goes back to where it was, and the invariants hold again.
+/// Signals that are still off go back to where they were, and the invariants hold again.
 fn predictions(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Prediction> {
     let mut off: Vec<_> = view
         .entities()

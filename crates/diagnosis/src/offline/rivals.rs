@@ -1,4 +1,4 @@
-//! What else it could have been, and the rows that speak against it.
+//! The alternatives to the cause, and the rows that speak against them.
 
 use crate::{
     evidence::{Role, RowId},
@@ -13,7 +13,7 @@ use crate::{
 
 /// Alternatives shown beside the cause.
 const MOST: usize = 4;
-/// Confidence left to what is refuted.
+/// Confidence left to a refuted alternative.
 const RESIDUE: f64 = 0.1;
 
 /// The alternatives to `cause`, best first, without ids and ranks.
@@ -36,7 +36,7 @@ pub(super) fn rivals(
         }
         found.push(judged(view, items, cause, other));
     }
-    // what is refuted by its being well says more than a second symptom does
+    // an alternative refuted by its being well says more than a second symptom does
     let room = MOST.saturating_sub(healthy.len().min(2));
     found.truncate(room);
     found.extend(healthy.into_iter().take(MOST - found.len()));
@@ -113,8 +113,8 @@ fn refuters(view: &View<'_>, items: &[Item], cause: &Ranked<'_>, other: &Ranked<
     rows
 }
 
-/// What would have broken the invariant as well, had it not been as ever: dependencies that were well, load that
-/// did not rise.
+/// Alternatives that would have broken the invariant as well, had they not been as ever: dependencies that were well,
+/// load that did not rise.
 fn ruled_out(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Hypothesis> {
     let mut violated: Vec<usize> = view.entities().filter(|&e| view.violations(e).next().is_some()).collect();
     violated.sort_by_key(|&e| view.violations(e).map(|(_, v)| v.t).min());

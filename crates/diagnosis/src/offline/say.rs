@@ -33,7 +33,7 @@ pub(super) fn at(c: Changed<'_>) -> String {
     format!("at {} s", moment(rounded(c.change.onset)))
 }
 
-/// "lag rose from 0.1 to 9.8 s [E3]"; of what moves anyway, "total fell to 4 instead of 61.5 [E3]".
+/// "lag rose from 0.1 to 9.8 s [E3]"; of a signal that moves anyway, "total fell to 4 instead of 61.5 [E3]".
 fn moved(c: Changed<'_>) -> String {
     let (before, after) = pair(c.change.before.median, c.change.extreme());
     let after = with(&after, &unit(&c.change.unit));

@@ -31,10 +31,10 @@ pub(super) struct View<'a> {
     usual: Vec<(Role, f64)>,
 }
 
-/// What the evidence itself says about how to read it.
+/// How far the evidence itself can be relied on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Trust {
-    /// Dependencies connect what changed with what was violated.
+    /// Dependencies connect the changes with the violations.
     pub(super) topology: bool,
     /// The changes began at different times, and not all at the very moment at which the run is cut.
     pub(super) onsets: bool,
@@ -81,7 +81,7 @@ impl<'a> View<'a> {
     }
 
     /// How far beyond chance a change is. Between two recordings all levels may be others, by about the same factor where
-    /// signals play the same part: what goes beyond that counts.
+    /// signals play the same part: the rest counts.
     pub(super) fn loud(&self, change: &Change) -> f64 {
         loudness(change) * self.share(change)
     }
@@ -91,7 +91,7 @@ impl<'a> View<'a> {
         if self.trust.onsets { 1.0 } else { (self.size_of(change) / OTHERWISE).min(1.0) }
     }
 
-    /// By how many times a signal changed, as a logarithm; beyond what others of its role did, where all changed at once.
+    /// By how many times a signal changed, as a logarithm; beyond that of others of its role, where all changed at once.
     fn size_of(&self, change: &Change) -> f64 {
         let own = ratio(change);
         let usual = self.usual.iter().find(|(role, _)| *role == change.role).map_or(0.0, |(_, usual)| *usual);
@@ -122,7 +122,7 @@ impl<'a> View<'a> {
         all.iter().zip([1.0, 0.3, 0.1]).map(|(loud, share)| loud * share).sum()
     }
 
-    /// Most of what changed has to be connected with what was violated; of many changes, some have to begin before the
+    /// Most changes have to be connected with a violation; of many changes, some have to begin before the
     /// run is cut. Where two recordings are spliced, all do at the cut.
     fn trusted(&self) -> Trust {
         let violated: Vec<usize> = self.entities().filter(|&e| self.violations(e).next().is_some()).collect();
@@ -255,7 +255,7 @@ impl<'a> View<'a> {
             })
     }
 
-    /// Whether half of what the entity reports is no longer seen.
+    /// Whether half of the entity's signals are no longer seen.
     fn is_silent(&self, entity: usize) -> bool {
         let signals = self.rows[entity].iter().filter(|r| r.signal().is_some()).count();
         let gone = self.gaps(entity).filter(|(_, gap)| gap.from > self.evidence.spans.baseline.to).count();
@@ -295,7 +295,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Whether at least half of what the entity reports about progress is as ever.
+    /// Whether at least half of the entity's signals of progress are as ever.
     pub(super) fn ages_hold(&self, entity: usize) -> bool {
         let grown = self.lasting(entity, &[Role::ProgressAge], Direction::Up).count();
         let reported = |role| role == Some(Role::ProgressAge);
@@ -332,14 +332,14 @@ fn is_material(change: &Change) -> bool {
     match change.role {
         Role::ProgressAge => change.shape == Shape::Ramp && rose_by(change, STALLED),
         Role::Uptime => change.direction == Direction::Down && change.extreme() <= 0.5 * change.before.median,
-        // what stops to grow has lost nothing
+        // a volume that stops to grow has lost nothing
         Role::Volume if change.before.slope.is_some() => change.direction == Direction::Up,
         // less load is seldom at fault
         Role::Demand if change.direction == Direction::Down => change.extreme() <= 0.5 * change.before.median,
         Role::Demand | Role::Throughput | Role::Volume | Role::Lost | Role::Availability | Role::Setting => {
             true
         }
-        // what passed at once may be a stray sample
+        // a spike may be a stray sample
         _ => change.is_sustained(),
     }
 }
@@ -349,7 +349,7 @@ fn is_improvement(change: &Change) -> bool {
     change.role.bad_direction().is_some_and(|bad| bad != change.direction)
 }
 
-/// The logarithm of after by before, up to [`LARGEST`] in either direction; of what is available, what was lost counts.
+/// The logarithm of after by before, up to [`LARGEST`] in either direction; of an availability, the loss counts.
 fn ratio(change: &Change) -> f64 {
     let (before, after) = (change.before.median.abs(), change.extreme().abs());
     let ratio = match change.role {
@@ -360,7 +360,7 @@ fn ratio(change: &Change) -> f64 {
     if ratio.is_nan() { FROM_NOTHING } else { ratio.clamp(-LARGEST, LARGEST) }
 }
 
-/// How far beyond chance a change is, up to 1 on a logarithmic scale; what passed counts half.
+/// How far beyond chance a change is, up to 1 on a logarithmic scale; a spike counts half.
 pub(super) fn loudness(change: &Change) -> f64 {
     let loud = ((1.0 + change.excess).ln() / (1.0 + CLEAR).ln()).min(1.0);
     if change.is_sustained() { loud } else { 0.5 * loud }
@@ -387,7 +387,7 @@ pub(super) fn earliest<'a>(changes: impl Iterator<Item = Changed<'a>>) -> Option
     })
 }
 
-/// The earliest of the changes that are at least half as loud as the loudest: what is faint may be a wobble before.
+/// The earliest of the changes that are at least half as loud as the loudest: a faint one may be a wobble before.
 pub(super) fn first_of_the_loud<'a>(changes: impl Iterator<Item = Changed<'a>>) -> Option<Changed<'a>> {
     let all: Vec<Changed<'a>> = changes.collect();
     let most = all.iter().map(|c| loudness(c.change)).fold(0.0, f64::max);

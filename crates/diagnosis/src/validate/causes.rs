@@ -1,4 +1,4 @@
-//! Rules 3 and 4: what supports a cause, and what refutes an alternative.
+//! Rules 3 and 4: the support of a cause, and the refutation of an alternative.
 
 use std::collections::HashSet;
 

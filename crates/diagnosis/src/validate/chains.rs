@@ -55,7 +55,7 @@ fn path(check: &mut Check<'_>, h: &Hypothesis, link: &Link) {
 }
 
 fn order(check: &mut Check<'_>, h: &Hypothesis, link: &Link) {
-    // of the cause itself, what is cited counts; of what lies between, all that was seen
+    // of the cause itself, the rows cited count; of the entities between, all rows
     let cited: &[RowId] = if link.cause == h.entity { &h.supports } else { &[] };
     let ends = (begun(check, &link.cause, cited), begun(check, &link.effect, &[]));
     let (Some(cause), Some(effect)) = ends else { return };

@@ -1,4 +1,4 @@
-//! Rule 2: what is named exists.
+//! Rule 2: everything named exists.
 
 use super::{Check, numbers};
 use crate::{

@@ -4,12 +4,12 @@
 //! |---|---|
 //! | 1 | it parses; numbers are in their ranges; the verdict fits the hypotheses |
 //! | 2 | every id, entity, signal and action named exists |
-//! | 3 | a supported cause cites a change of that same entity; what stayed steady supports nothing |
-//! | 4 | a refuted alternative cites what refutes it; there is an alternative unless only one entity changed |
+//! | 3 | a supported cause cites a change of that same entity; a steady row supports nothing |
+//! | 4 | a refuted alternative cites the rows that refute it; there is an alternative unless only one entity changed |
 //! | 5 | a cause comes before its effect, as far as onsets tell, and a path leads from one to the other |
 //! | 6 | every number in the text occurs in a row it cites, to one per cent |
 //! | 7 | the action is in the catalogue, its parameters in range, and it has not failed already |
-//! | 8 | confidence is capped by what the evidence can bear |
+//! | 8 | confidence is capped by the evidence |
 //! | 9 | strings are data: capped in length, without control characters |
 //!
 //! Rules 8 and 9 correct an answer, the others refuse it.
@@ -55,7 +55,7 @@ impl Validated {
         self
     }
 
-    /// Says what it cost.
+    /// Adds the cost.
     #[cfg(feature = "llm")]
     pub(crate) fn costing(mut self, cost: crate::result::Cost) -> Self {
         self.0.cost = cost;
@@ -81,7 +81,7 @@ impl Deref for Validated {
 pub struct Breach {
     /// The number of the rule, 1 to 9.
     pub rule: u8,
-    /// What is wrong.
+    /// The fault, in a sentence.
     pub what: String,
 }
 
@@ -139,7 +139,7 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// What the rules look at, and what they find.
+/// The material of the rules, and their findings.
 struct Check<'a> {
     evidence: &'a Evidence,
     graph: Graph<'a>,
@@ -152,7 +152,7 @@ impl Check<'_> {
     }
 }
 
-/// Checks an answer against the evidence it was drawn from. Confidence beyond what the evidence can bear is
+/// Checks an answer against the evidence it was drawn from. Confidence beyond the caps of rule 8 is
 /// lowered and strings are cleaned; any other breach refuses the answer.
 pub fn validate(evidence: &Evidence, mut diagnosis: Diagnosis) -> Result<Validated, Rejection> {
     strings::clean(&mut diagnosis);

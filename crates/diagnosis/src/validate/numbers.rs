@@ -53,7 +53,7 @@ fn predictions(check: &mut Check<'_>, diagnosis: &Diagnosis) {
     }
 }
 
-/// The rows a text cites in line, in brackets: `[E3]`, `[E3, E4]`. What is called E3 otherwise is a name.
+/// The rows a text cites in line, in brackets: `[E3]`, `[E3, E4]`. Any other E3 is a name.
 pub(super) fn inline(text: &str) -> Vec<RowId> {
     let mut cited = Vec::new();
     let mut rest = text;

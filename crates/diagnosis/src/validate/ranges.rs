@@ -1,4 +1,4 @@
-//! Rule 1: numbers in their ranges, and a verdict that fits what is said.
+//! Rule 1: numbers in their ranges, and a verdict that fits the hypotheses.
 
 use std::collections::HashSet;
 

@@ -38,7 +38,7 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     });
     case.expect_no(1.5, passed_on);
 
-    // what is decided from stale state is decided while it is stale: an exchange later everybody knows
+    // decisions from stale state fall while it is stale: until the next exchange
     let stale_until = trigger.change.onset + 2 * shortest;
     let reactions = |e: usize| {
         view.changes(e).filter(|c| {
@@ -63,7 +63,7 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     // nothing below may have been unwell before: then it was not the load
     let ill = view.unwell_below(entity, trigger.change);
     case.expect_no(3.0, ill);
-    // and what is stuck keeps state from everybody, whatever the load
+    // and a stuck dependency keeps state from all, under any load
     let stuck = below.iter().filter(|&&e| interval(e).is_none()).find_map(|&e| {
         view.unwell(e).find(|c| matches!(c.change.role, Role::ProgressAge | Role::Availability))
     });

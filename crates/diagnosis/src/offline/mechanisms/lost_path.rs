@@ -13,7 +13,7 @@ pub(super) fn peers_get_through(view: &View<'_>, entity: usize) -> bool {
 }
 
 pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
-    // what does not get through piles up, or grows old: the age tells it most directly
+    // changes that do not get through pile up, or grow old: the age shows it most directly
     let trigger =
         STUCK.iter().find_map(|role| view.strongest(entity, std::slice::from_ref(role), Direction::Up))?;
     let role = [trigger.change.role];

@@ -1,4 +1,4 @@
-//! One mechanism a file: what suggests it at an entity, and what it leads to expect.
+//! One mechanism a file: the change that suggests it at an entity, and the expectations that follow.
 
 mod configuration_changed;
 mod load_outran_propagation;

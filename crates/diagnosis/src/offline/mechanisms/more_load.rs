@@ -1,4 +1,4 @@
-//! More work came in than usual, and what has to do it shows it.
+//! More work came in than usual, and the entities that have to do it show it.
 
 use super::vocabulary::*;
 
@@ -23,7 +23,7 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let above = view.above(entity).into_iter().find_map(|e| more(e).filter(from_there));
     case.expect_no(3.0, above);
 
-    // what has to do the work shows it, and not before
+    // the entities that have to do the work show it, and not before
     let strained: Vec<Changed<'a>> = view
         .below(entity)
         .into_iter()

@@ -1,4 +1,4 @@
-//! An entity started again, and what it held in memory is gone.
+//! An entity started again, and its state in memory is gone.
 
 use super::vocabulary::*;
 

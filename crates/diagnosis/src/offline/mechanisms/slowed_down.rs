@@ -12,7 +12,7 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let onset = trigger.change.onset;
     let mut case = Case::new(entity, Mechanism::SlowedDown, Carries::Fault, trigger);
 
-    // whoever waits for something slow is slow as well
+    // an entity that waits for something slow is slow as well
     case.expect_no(2.5, view.unwell_below(entity, trigger.change));
     case.expect_no(2.0, view.load_rise(entity, onset));
 

@@ -2,7 +2,7 @@
 
 use super::{lost_path, vocabulary::*};
 
-/// What grows at a dependant whose changes are not accepted.
+/// The roles that grow at a dependant whose changes are not accepted.
 const STUCK: [Role; 3] = [Role::ProgressAge, Role::Backlog, Role::ChangeLatency];
 /// Changes taking this much longer are as good as not accepted, where no age is reported.
 const ENDLESS: f64 = 10.0;

@@ -6,7 +6,7 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let trigger = view.unavailable(entity)?;
     let mut case = Case::new(entity, Mechanism::StoppedAnswering, Carries::Fault, trigger);
 
-    // whoever does not answer cannot be measured either
+    // an entity that does not answer cannot be measured either
     let unseen: Vec<_> = view.gaps(entity).map(|g| g.0).collect();
     let answering = view.steady(entity, &[Role::Latency, Role::ChangeLatency]).next();
     case.expect(
@@ -30,7 +30,7 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
         },
     );
 
-    // whoever loses a dependency turns to its other dependencies
+    // an entity that loses a dependency turns to its others
     for &dependant in view.graph.dependants(entity) {
         case.also_explains.extend_from_slice(view.graph.dependencies(dependant));
     }

@@ -1,4 +1,4 @@
-//! What changed first and furthest up, when no mechanism says more.
+//! The entity that changed first and furthest up, when no mechanism says more.
 
 use super::vocabulary::*;
 
@@ -8,7 +8,7 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     Some(carried(view, entity, if is_load { Carries::Load } else { Carries::Fault }, trigger))
 }
 
-/// The same where the role of what changed is not known: then it may have been load.
+/// The same where the role of the change is not known: then it may have been load.
 pub(super) fn load<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let trigger = trigger(view, entity).filter(|c| c.change.role == Role::Other)?;
     Some(carried(view, entity, Carries::Load, trigger))
