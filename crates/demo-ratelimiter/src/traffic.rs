@@ -53,7 +53,7 @@ impl Traffic {
         if let Some(running) = &parts.workload {
             return Ok(running.began);
         }
-        let handle = Steady::new(nodes.to_vec(), keys(), RATE, scope)?.start();
+        let handle = Steady::new(nodes, keys(), RATE, scope)?.start();
         let began = Instant::now();
         parts.workload = Some(Workload { handle, began });
         Ok(began)

@@ -6,7 +6,8 @@
 //! - **[`ProxyHold`]**: the same through proxies between nodes and store, for stores that refuse `CLIENT PAUSE`.
 //! - **[`Burst`]**: `limit x multiplier` checks at one instant, round-robin over the nodes; [`volley`] does it to any
 //!   [`Target`](ratelimiter_target::Target).
-//! - **[`Steady`]**: a background workload that keeps its pace, also when nodes are slow.
+//! - **[`Steady`]**: a background workload on any target that keeps its pace, also when nodes are slow; [`Pace`] sends such
+//!   checks in the foreground, from a list.
 //! - **[`setup_rate_limit`]** and **[`reset_counter`]**: a limit, and an empty counter, known to every node.
 //! - **[`Scope`]**: nothing outside this machine is touched unless the caller says so.
 //!
@@ -20,6 +21,7 @@ mod error;
 mod failover;
 mod guard;
 mod hold;
+mod pace;
 mod pause;
 mod probe;
 mod proxy_hold;
@@ -35,6 +37,7 @@ pub use error::ChaosError;
 pub use failover::{Failover, FailoverReport, HeldReplicas};
 pub use guard::{PauseGuard, PauseReport};
 pub use hold::{LEASE, RENEWAL};
+pub use pace::{Due, Landed, Pace};
 pub use pause::{RedisPause, redis_pause};
 pub use probe::{ForeignPause, foreign_pause, writes_pass};
 pub use proxy_hold::ProxyHold;

@@ -1,16 +1,15 @@
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use ratelimiter_api::{
-    CheckRequest, CheckResponse, ClientError, Endpoint, Key, NodeClient, NodeId, Operation, Outcome,
-};
-use tokio::sync::Semaphore;
+use ratelimiter_api::{Endpoint, Key, Operation, Outcome};
+use ratelimiter_target::{Check, HttpTarget, Target};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{ChaosError, Scope};
+use crate::{ChaosError, Due, Landed, Pace, Scope};
 
 /// Checks in flight at once. One that finds no place is not sent, and counted as skipped.
 const IN_FLIGHT: usize = 1024;
@@ -21,9 +20,9 @@ const REMEMBERED: usize = 100_000;
 
 /// A background workload that keeps its pace, also when nodes are slow (an open model): a node that answers slowly gets no
 /// fewer checks, and latency is measured from when a check was due, not from when it could be sent.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Steady {
-    targets: Vec<Endpoint>,
+    target: Arc<dyn Target>,
     keys: Vec<Key>,
     rate: f64,
 }
@@ -102,20 +101,34 @@ struct Heard {
     operations: Vec<Operation>,
 }
 
+impl fmt::Debug for Steady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Steady({} keys at {} checks/s each)", self.keys.len(), self.rate)
+    }
+}
+
 impl Steady {
-    /// `rate` checks a second of every key, round-robin over `targets`. Opens nothing.
+    /// `rate` checks a second of every key, round-robin over nodes of this project. Opens nothing.
     ///
     /// # Errors
     /// When there are no targets or no keys, a target is outside the scope, or the rate is not above 0 and at most 10,000.
-    pub fn new(targets: Vec<Endpoint>, keys: Vec<Key>, rate: f64, scope: Scope) -> Result<Self, ChaosError> {
-        scope.permit_nodes(&targets)?;
+    pub fn new(targets: &[Endpoint], keys: Vec<Key>, rate: f64, scope: Scope) -> Result<Self, ChaosError> {
+        scope.permit_nodes(targets)?;
+        Self::over(Arc::new(HttpTarget::node(targets, scope.into())?), keys, rate)
+    }
+
+    /// `rate` checks a second of every key, round-robin over the nodes of any target. Opens nothing.
+    ///
+    /// # Errors
+    /// When there are no keys, or the rate is not above 0 and at most 10,000.
+    pub fn over(target: Arc<dyn Target>, keys: Vec<Key>, rate: f64) -> Result<Self, ChaosError> {
         if keys.is_empty() {
             return Err(ChaosError::NoKeys);
         }
         if !(rate > 0.0 && rate <= 10_000.0) {
             return Err(ChaosError::Rate(rate));
         }
-        Ok(Self { targets, keys, rate })
+        Ok(Self { target, keys, rate })
     }
 
     /// Begins to send.
@@ -128,39 +141,22 @@ impl Steady {
     }
 
     async fn send(self, started: Instant, stop: CancellationToken, heard: Arc<Mutex<Heard>>) {
-        let nodes: Vec<_> = self.targets.iter().map(|e| NodeClient::new(e.clone(), CHECK)).collect();
-        let places = Arc::new(Semaphore::new(IN_FLIGHT));
-        let total = self.rate * self.keys.len() as f64;
+        let (keys, nodes) = (self.keys.len() as u64, self.target.nodes().len() as u64);
         // Keys by turns, and each key's checks over all nodes by turns.
-        for i in 0_u64.. {
-            let due = started + Duration::from_secs_f64(i as f64 / total);
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                () = sleep_until(due) => {}
+        let due = |n: u64| {
+            let (turn, key) = (n / keys, n % keys);
+            Due {
+                at: started + Duration::from_secs_f64(n as f64 / (self.rate * keys as f64)),
+                node: ((turn + key) % nodes) as usize,
+                check: Check { key: self.keys[key as usize].clone(), cost: 1, deadline: CHECK },
             }
-            let (turn, key) = (i / self.keys.len() as u64, i % self.keys.len() as u64);
-            let name = &self.keys[key as usize];
-            let client = &nodes[((turn + key) % nodes.len() as u64) as usize];
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                lock(&heard).tally.skipped += 1;
-                continue;
-            };
-            let (client, key, heard) = (client.clone(), name.clone(), Arc::clone(&heard));
-            tokio::spawn(async move {
-                let invoke = Instant::now();
-                let answer = client.check(&CheckRequest::new(key.clone())).await;
-                let complete = Instant::now();
-                let outcome = outcome_of(&answer);
-                let node = answer.map_or_else(|_| NodeId::new(client.endpoint().authority()), |a| a.node);
-                let (invoke, done) = (invoke - started, complete - started);
-                let operation = Operation::new(key, node, invoke, done, outcome);
-                lock(&heard).note(operation, complete - due);
-                drop(place);
-            });
-        }
-        // Checks in flight end within their deadline, and are part of the report.
-        let _ = places.acquire_many(IN_FLIGHT as u32).await;
+        };
+        let pace = Pace::new(&*self.target, started).in_flight(IN_FLIGHT).until(stop);
+        pace.send((0..).map(due), |landed| match landed {
+            Some(Landed { operation, latency, .. }) => lock(&heard).note(operation, latency),
+            None => lock(&heard).tally.skipped += 1,
+        })
+        .await;
     }
 }
 
@@ -217,30 +213,20 @@ fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
     heard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A refusal with another status is no admission. Without an answer the check may have been counted.
-pub(crate) fn outcome_of(answer: &Result<CheckResponse, ClientError>) -> Outcome {
-    match answer {
-        Ok(answer) if answer.allowed => Outcome::Allowed,
-        Ok(_) => Outcome::Denied,
-        Err(ClientError::Refused { .. }) => Outcome::Failed,
-        Err(_) => Outcome::Unknown,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_workload_needs_keys_and_a_pace() {
-        let targets = || vec!["http://localhost:1".parse().unwrap()];
+        let targets = ["http://localhost:1".parse().unwrap()];
         let key = || vec![Key::new("k").unwrap()];
-        let none = Steady::new(targets(), Vec::new(), 1.0, Scope::ThisMachine);
+        let none = Steady::new(&targets, Vec::new(), 1.0, Scope::ThisMachine);
         assert!(matches!(none, Err(ChaosError::NoKeys)), "{none:?}");
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 10_001.0] {
-            let refused = Steady::new(targets(), key(), rate, Scope::ThisMachine);
+            let refused = Steady::new(&targets, key(), rate, Scope::ThisMachine);
             assert!(matches!(refused, Err(ChaosError::Rate(_))), "{rate}: {refused:?}");
         }
-        assert!(Steady::new(targets(), key(), 1.0, Scope::ThisMachine).is_ok());
+        assert!(Steady::new(&targets, key(), 1.0, Scope::ThisMachine).is_ok());
     }
 }

@@ -44,7 +44,7 @@ async fn cause_of(
     }
     let detector = Detector::start(&cluster.endpoints(), cluster.store_url(), None, None).unwrap();
     let mut rounds = detector.rounds();
-    let workload = Steady::new(cluster.endpoints(), vec![busy], 20.0, Scope::ThisMachine).unwrap().start();
+    let workload = Steady::new(&cluster.endpoints(), vec![busy], 20.0, Scope::ThisMachine).unwrap().start();
     let mut recorder = Recorder::new();
     let mut latest = Duration::ZERO;
     let mut observe = async |until: &dyn Fn(&Detector, Duration) -> bool| {

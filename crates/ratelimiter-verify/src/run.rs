@@ -3,9 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ratelimiter_api::{Claims, Key, NodeId, Operation, Outcome};
-use ratelimiter_chaos::{ChaosError, Release, volley};
+use ratelimiter_chaos::{ChaosError, Due, Landed, Pace, Release, volley};
 use ratelimiter_target::{Check, Connection, Target};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::fault::{Band, Reachable, Running};
@@ -282,39 +281,24 @@ impl Player<'_> {
     /// `a_window` checks evenly over a window, for so many windows and half a one more of a single window; an open model, so
     /// that a slow answer holds nothing up.
     async fn paced(&mut self, key: &Key, a_window: u64, windows: u32) -> Result<(), ChaosError> {
-        let window = self.plan.contract.window();
-        let gap = window.div_f64(a_window.max(1) as f64);
+        let gap = self.plan.contract.window().div_f64(a_window.max(1) as f64);
         let total = if windows == 1 { a_window * 3 / 2 } else { a_window * u64::from(windows) };
-        let nodes = self.target.nodes().to_vec();
-        let mut idle: Vec<Vec<Box<dyn Connection>>> = nodes.iter().map(|_| Vec::new()).collect();
-        let mut flights = JoinSet::new();
-        let began = Instant::now();
-        for n in 0..total {
-            sleep_until(began + gap.mul_f64(n as f64)).await;
-            while let Some(Ok((node, made))) = flights.try_join_next() {
-                self.land(node, made, &mut idle);
-            }
-            let node = (n % nodes.len() as u64) as usize;
-            let connection = match idle[node].pop() {
-                Some(connection) => connection,
-                None => self.target.connect(node).await?,
-            };
-            let (check, name, origin) = (self.check(key), nodes[node].clone(), self.clock.origin);
-            flights.spawn(async move { (node, make(connection, check, name, origin).await) });
+        let nodes = self.target.nodes().len() as u64;
+        let pace = Pace::new(self.target, self.clock.origin).warmed().await?;
+        let (began, check) = (Instant::now(), self.check(key));
+        let due = |n: u64| Due {
+            at: began + gap.mul_f64(n as f64),
+            node: (n % nodes) as usize,
+            check: check.clone(),
+        };
+        let mut landed = Vec::new();
+        pace.send((0..total).map(due), |check| landed.extend(check)).await;
+        landed.sort_by_key(|landed| landed.operation.invoke);
+        for Landed { operation, detail, .. } in landed {
+            self.record.detail(detail);
+            self.record.operations.push(operation);
         }
-        for (node, made) in flights.join_all().await {
-            self.land(node, made, &mut idle);
-        }
-        self.record.operations.sort_by_key(|op| op.invoke);
         Ok(())
-    }
-
-    fn land(&mut self, node: usize, made: Made, idle: &mut [Vec<Box<dyn Connection>>]) {
-        if made.operation.outcome != Outcome::Unknown {
-            idle[node].push(made.connection);
-        }
-        self.record.detail(made.detail);
-        self.record.operations.push(made.operation);
     }
 }
 

@@ -119,7 +119,7 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
     });
 
     let began = started.elapsed();
-    let workload = Steady::new(cluster.endpoints(), plan.busy.clone(), plan.rate, Scope::ThisMachine)?;
+    let workload = Steady::new(&cluster.endpoints(), plan.busy.clone(), plan.rate, Scope::ThisMachine)?;
     lock(&traffic).steady.push(workload.start());
     sleep(plan.before).await;
     let (mut pause, mut rule_in_force) = (None, None);
@@ -145,7 +145,7 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
             nodes[0].set_limit(&LimitSpec::new(key.clone(), *limit)).await?;
         }
         Fault::MoreLoad { rate } => {
-            let more = Steady::new(cluster.endpoints(), plan.busy.clone(), *rate, Scope::ThisMachine)?;
+            let more = Steady::new(&cluster.endpoints(), plan.busy.clone(), *rate, Scope::ThisMachine)?;
             lock(&traffic).steady.push(more.start());
         }
     }
