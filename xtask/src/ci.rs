@@ -36,6 +36,10 @@ const STEPS: &[Step] = &[
     }),
     step("dependencies", deny::run).needs(deny::needs),
     step("every crate alone", every_crate_alone),
+    step("gRPC", |shell| {
+        let packages = ["--package", "ratelimiter-target", "--package", "ratelimiter-verify"];
+        Ok(cmd!(shell, "cargo test --quiet {packages...} --features grpc --test grpc").run()?)
+    }),
     step("the fetched store", the_fetched_store),
     step("observability", |shell| gate(shell, "dashboard")).needs(prometheus),
     step("headless runs", headless_runs),

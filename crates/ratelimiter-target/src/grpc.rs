@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::stream::Stream;
-use crate::{Answer, Check, Connection, Hold, Scope, Target, TargetError, Template, message};
+use crate::{Answer, Check, Connection, Hold, Scope, Target, TargetError, Template, Trust, message};
 
 const METHOD: &str = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
 /// The largest answer that is read, bytes.
@@ -37,7 +37,7 @@ pub struct GrpcTarget {
 struct Site {
     host: String,
     port: u16,
-    tls: bool,
+    tls: Option<Trust>,
 }
 
 struct Form {
@@ -53,7 +53,8 @@ impl fmt::Debug for Form {
 }
 
 impl GrpcTarget {
-    /// The service at these `http://` or `https://` URLs: one descriptor of these entries in a domain.
+    /// The service at these `http://` or `https://` URLs: one descriptor of these entries in a domain. The authorities are for
+    /// `https://`.
     ///
     /// # Errors
     /// When there is no URL, one is no such URL, or one is outside the scope.
@@ -62,8 +63,9 @@ impl GrpcTarget {
         domain: String,
         entries: Vec<(String, Template)>,
         scope: Scope,
+        trust: &Trust,
     ) -> Result<Self, TargetError> {
-        let sites = urls.iter().map(|url| Site::new(url, scope)).collect::<Result<Vec<_>, _>>()?;
+        let sites = urls.iter().map(|url| Site::new(url, scope, trust)).collect::<Result<Vec<_>, _>>()?;
         if sites.is_empty() {
             return Err(TargetError::NoNodes);
         }
@@ -73,14 +75,14 @@ impl GrpcTarget {
 }
 
 impl Site {
-    fn new(text: &str, scope: Scope) -> Result<Self, TargetError> {
+    fn new(text: &str, scope: Scope, trust: &Trust) -> Result<Self, TargetError> {
         let shown =
             text.split_once("://").map_or("the URL".to_owned(), |(scheme, _)| format!("{scheme}://..."));
         let refuse = |reason: String| TargetError::Url { shown: shown.clone(), reason };
         let url = Url::parse(text).map_err(|e| refuse(e.to_string()))?;
         let tls = match url.scheme() {
-            "http" => false,
-            "https" => true,
+            "http" => None,
+            "https" => Some(trust.clone()),
             other => return Err(refuse(format!("{other}:// is neither http:// nor https://"))),
         };
         let host = url.host_str().ok_or_else(|| refuse("it has no host".into()))?.to_owned();
@@ -136,7 +138,7 @@ impl Connection for GrpcConnection {
 
 impl GrpcConnection {
     async fn open(site: Site, form: Arc<Form>) -> io::Result<Self> {
-        let (stream, _) = Stream::speaking(&site.host, site.port, site.tls, &["h2"]).await?;
+        let (stream, _) = Stream::speaking(&site.host, site.port, site.tls.as_ref(), &["h2"]).await?;
         let (sender, driver) =
             http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(io::Error::other)?;
         let driver = tokio::spawn(async move { drop(driver.await) }).abort_handle();
@@ -145,7 +147,7 @@ impl GrpcConnection {
 
     async fn exchange(&mut self, check: &Check) -> Answer {
         let Site { host, port, tls } = &self.site;
-        let scheme = if *tls { "https" } else { "http" };
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let entries: Vec<(String, String)> =
             self.form.entries.iter().map(|(key, value)| (key.clone(), value.fill(check))).collect();
         let body = message::request(&self.form.domain, &entries, check.cost);

@@ -17,7 +17,9 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::stream::Stream;
-use crate::{Answer, Check, Connection, Expectation, Hold, Scope, Target, TargetError, Template, claims};
+use crate::{
+    Answer, Check, Connection, Expectation, Hold, Scope, Target, TargetError, Template, Trust, claims,
+};
 
 /// The largest answer that is read, bytes.
 const LARGEST: usize = 1 << 20;
@@ -35,7 +37,8 @@ pub struct HttpTarget {
 struct Site {
     host: String,
     port: u16,
-    tls: bool,
+    /// The authorities of an `https://` URL.
+    tls: Option<Trust>,
     /// Path and query.
     path: Template,
 }
@@ -110,7 +113,8 @@ impl HttpTarget {
     /// # Errors
     /// When there is no URL, one is no HTTP URL, or one is outside the scope.
     pub fn new(urls: &[String], scope: Scope) -> Result<Self, TargetError> {
-        let sites = urls.iter().map(|url| Site::new(url, scope)).collect::<Result<Vec<_>, _>>()?;
+        let trust = Trust::default();
+        let sites = urls.iter().map(|url| Site::new(url, scope, &trust)).collect::<Result<Vec<_>, _>>()?;
         if sites.is_empty() {
             return Err(TargetError::NoNodes);
         }
@@ -144,6 +148,13 @@ impl HttpTarget {
 
     fn with(mut self, change: impl FnOnce(&mut Form)) -> Self {
         change(Arc::make_mut(&mut self.form));
+        self
+    }
+
+    /// The authorities for `https://` URLs, instead of the system's alone.
+    #[must_use]
+    pub fn trusting(mut self, trust: &Trust) -> Self {
+        self.sites.iter_mut().filter_map(|site| site.tls.as_mut()).for_each(|tls| *tls = trust.clone());
         self
     }
 
@@ -208,7 +219,7 @@ impl HttpTarget {
 }
 
 impl Site {
-    fn new(text: &str, scope: Scope) -> Result<Self, TargetError> {
+    fn new(text: &str, scope: Scope, trust: &Trust) -> Result<Self, TargetError> {
         // Braces are no part of a URL: they are taken out for parsing, and put back.
         let shown = text.split(['?', '#']).next().unwrap_or_default();
         let shown = shown.rsplit_once('@').map_or(shown, |(_, host)| host).to_owned();
@@ -216,8 +227,8 @@ impl Site {
         let url =
             Url::parse(&text.replace('{', "%7B").replace('}', "%7D")).map_err(|e| refuse(e.to_string()))?;
         let tls = match url.scheme() {
-            "http" => false,
-            "https" => true,
+            "http" => None,
+            "https" => Some(trust.clone()),
             other => return Err(refuse(format!("{other}:// is neither http:// nor https://"))),
         };
         if !url.username().is_empty() || url.password().is_some() {
@@ -288,7 +299,7 @@ impl Connection for HttpConnection {
 
 impl HttpConnection {
     async fn open(site: Site, form: Arc<Form>) -> io::Result<Self> {
-        let (stream, hold) = Stream::connect(&site.host, site.port, site.tls).await?;
+        let (stream, hold) = Stream::connect(&site.host, site.port, site.tls.as_ref()).await?;
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         // The end of the connection is reported to the waiting request.
         let driver = tokio::spawn(async move { drop(driver.await) }).abort_handle();

@@ -35,6 +35,7 @@ mod scope;
 mod stream;
 mod target;
 mod template;
+mod trust;
 
 pub use answer::Answer;
 pub use exec::ExecTarget;
@@ -47,3 +48,4 @@ pub use resp::RespTarget;
 pub use scope::Scope;
 pub use target::{Check, Connection, Target, TargetError};
 pub use template::{Template, TemplateError};
+pub use trust::Trust;

@@ -5,21 +5,31 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use ratelimiter_api::{NodeId, Outcome};
 use redis::aio::MultiplexedConnection;
-use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, ProtocolVersion, Value};
+use redis::{ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, Value};
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::stream::Stream;
-use crate::{Answer, Check, Connection, Expectation, Hold, Scope, Target, TargetError, Template};
+use crate::{Answer, Check, Connection, Expectation, Hold, Scope, Target, TargetError, Template, Trust};
 
 /// A limiter behind RESP: a command such as `CL.THROTTLE {key} 9 10 60` or `EVALSHA ... 1 {key}`, and the reply that allows.
 #[derive(Clone)]
 pub struct RespTarget {
-    stores: Vec<ConnectionInfo>,
+    stores: Vec<Store>,
     nodes: Vec<NodeId>,
     form: Arc<Form>,
+}
+
+/// One URL.
+#[derive(Clone)]
+struct Store {
+    host: String,
+    port: u16,
+    /// The authorities of a `rediss://` URL.
+    tls: Option<Trust>,
+    settings: RedisConnectionInfo,
 }
 
 struct Form {
@@ -28,7 +38,7 @@ struct Form {
 }
 
 impl RespTarget {
-    /// The limiter at these `redis://` URLs. The reply is read as JSON: an array as an array, a status as a string.
+    /// The limiter at these `redis://` or `rediss://` URLs, the latter with these authorities. The reply is read as JSON: an array as an array, a status as a string.
     ///
     /// # Errors
     /// When there is no URL, one is no `redis://` or `rediss://` URL, one is outside the scope, or the command is empty.
@@ -37,6 +47,7 @@ impl RespTarget {
         command: &[Template],
         expectation: Expectation,
         scope: Scope,
+        trust: &Trust,
     ) -> Result<Self, TargetError> {
         if urls.is_empty() || command.is_empty() {
             return Err(TargetError::NoNodes);
@@ -47,19 +58,22 @@ impl RespTarget {
             // The text may hold a password, so that a refusal shows only its scheme.
             let shown =
                 url.split_once("://").map_or("the URL".to_owned(), |(scheme, _)| format!("{scheme}://..."));
-            let info = url.as_str().into_connection_info().map_err(|e| TargetError::Url {
-                shown: shown.clone(),
-                reason: e.detail().map_or_else(|| "it does not parse".to_owned(), ToOwned::to_owned),
-            })?;
-            let (ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }) = info.addr()
-            else {
+            // TLS is the stream's own part.
+            let plain = url.strip_prefix("rediss://").map(|rest| format!("redis://{rest}"));
+            let tls = plain.is_some().then(|| trust.clone());
+            let info =
+                plain.as_deref().unwrap_or(url).into_connection_info().map_err(|e| TargetError::Url {
+                    shown: shown.clone(),
+                    reason: e.detail().map_or_else(|| "it does not parse".to_owned(), ToOwned::to_owned),
+                })?;
+            let ConnectionAddr::Tcp(host, port) = info.addr() else {
                 return Err(TargetError::Url { shown, reason: "it has no host".into() });
             };
             scope.permit(host, &format!("{host}:{port}"))?;
             nodes.push(NodeId::new(format!("{host}:{port}")));
             let settings = info.redis_settings().clone();
             let settings = settings.set_protocol(ProtocolVersion::RESP2).set_skip_set_lib_name();
-            stores.push(info.set_redis_settings(settings));
+            stores.push(Store { host: host.clone(), port: *port, tls, settings });
         }
         Ok(Self { stores, nodes, form: Arc::new(Form { words: command.to_vec(), expectation }) })
     }
@@ -78,15 +92,9 @@ impl Target for RespTarget {
 
     fn connect(&self, node: usize) -> BoxFuture<'_, Result<Box<dyn Connection>, TargetError>> {
         async move {
-            let info = &self.stores[node];
+            let Store { host, port, tls, settings } = self.stores[node].clone();
             let failed = |source| TargetError::Connect { node: self.nodes[node].clone(), source };
-            let (host, port, tls) = match info.addr() {
-                ConnectionAddr::TcpTls { host, port, .. } => (host, *port, true),
-                ConnectionAddr::Tcp(host, port) => (host, *port, false),
-                _ => return Err(TargetError::NoNodes),
-            };
-            let (stream, hold) = Stream::connect(host, port, tls).await.map_err(failed)?;
-            let settings = info.redis_settings().clone();
+            let (stream, hold) = Stream::connect(&host, port, tls.as_ref()).await.map_err(failed)?;
             let (opened, connection) = oneshot::channel();
             // The driver borrows the settings, so that the task owns both.
             let driver = tokio::spawn(async move {

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::Hold;
 use crate::hold::HeldStream;
+use crate::{Hold, Trust};
 
 pub(crate) enum Stream {
     Plain(HeldStream),
@@ -18,7 +18,8 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    pub(crate) async fn connect(host: &str, port: u16, tls: bool) -> io::Result<(Self, Arc<Hold>)> {
+    /// Connects, over TLS where there are authorities to trust.
+    pub(crate) async fn connect(host: &str, port: u16, tls: Option<&Trust>) -> io::Result<(Self, Arc<Hold>)> {
         Self::speaking(host, port, tls, &[]).await
     }
 
@@ -26,7 +27,7 @@ impl Stream {
     pub(crate) async fn speaking(
         host: &str,
         port: u16,
-        tls: bool,
+        tls: Option<&Trust>,
         protocols: &[&str],
     ) -> io::Result<(Self, Arc<Hold>)> {
         let stream = TcpStream::connect((host.trim_start_matches('[').trim_end_matches(']'), port)).await?;
@@ -34,13 +35,11 @@ impl Stream {
         stream.set_nodelay(true)?;
         let stream = HeldStream::new(stream);
         let hold = stream.hold();
-        if !tls {
-            return Ok((Self::Plain(stream), hold));
-        }
+        let Some(trust) = tls else { return Ok((Self::Plain(stream), hold)) };
         #[cfg(not(feature = "tls"))]
-        let _ = protocols;
+        let _ = (trust, protocols);
         #[cfg(feature = "tls")]
-        return Ok((Self::Tls(Box::new(encrypted(host, stream, protocols).await?)), hold));
+        return Ok((Self::Tls(Box::new(encrypted(host, stream, trust, protocols).await?)), hold));
         #[cfg(not(feature = "tls"))]
         Err(io::Error::new(
             io::ErrorKind::Unsupported,
@@ -53,15 +52,14 @@ impl Stream {
 async fn encrypted(
     host: &str,
     stream: HeldStream,
+    trust: &Trust,
     protocols: &[&str],
 ) -> io::Result<tokio_rustls::client::TlsStream<HeldStream>> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
-        .with_root_certificates(roots)
+        .with_root_certificates(trust.roots())
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     let name = rustls::pki_types::ServerName::try_from(host.to_owned())

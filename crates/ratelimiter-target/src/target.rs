@@ -1,4 +1,5 @@
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,14 @@ pub enum TargetError {
     Url {
         /// The URL without user, password, path and query.
         shown: String,
+        /// The reason.
+        reason: String,
+    },
+    /// The file of a target's authorities is of no use.
+    #[error("certificates of {}: {reason}", .file.display())]
+    Authorities {
+        /// The file.
+        file: PathBuf,
         /// The reason.
         reason: String,
     },

@@ -16,7 +16,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use ratelimiter_api::{Key, Outcome};
-use ratelimiter_target::{Check, GrpcTarget, Scope, Target as _};
+use ratelimiter_target::{Check, GrpcTarget, Scope, Target as _, Trust};
 use tokio::net::TcpListener;
 
 /// Allows the first two checks of the domain "known"; another domain has an error.
@@ -58,7 +58,8 @@ async fn codes_of_a_service_are_outcomes() {
     tokio::spawn(serve(listener));
     let target = |domain: &str| {
         let entries = vec![("user".to_owned(), "{key}".parse().unwrap())];
-        GrpcTarget::new(std::slice::from_ref(&url), domain.into(), entries, Scope::ThisMachine).unwrap()
+        let urls = std::slice::from_ref(&url);
+        GrpcTarget::new(urls, domain.into(), entries, Scope::ThisMachine, &Trust::default()).unwrap()
     };
     let check = Check { key: Key::new("k").unwrap(), cost: 1, deadline: Duration::from_secs(30) };
     let mut connection = target("known").connect(0).await.unwrap();
@@ -76,6 +77,7 @@ async fn codes_of_a_service_are_outcomes() {
 #[test]
 fn remote_services_are_refused() {
     let urls = ["http://10.0.0.1:8081".to_owned()];
-    let refused = GrpcTarget::new(&urls, "d".into(), Vec::new(), Scope::ThisMachine).unwrap_err();
+    let trust = Trust::default();
+    let refused = GrpcTarget::new(&urls, "d".into(), Vec::new(), Scope::ThisMachine, &trust).unwrap_err();
     assert!(refused.to_string().contains("--allow-remote"), "{refused}");
 }

@@ -9,7 +9,7 @@ use hyper::header::HeaderName;
 use ratelimiter_api::{CountingMode, Endpoint};
 use ratelimiter_cli::StoreText;
 use ratelimiter_invariants::ContractKind;
-use ratelimiter_target::{Expectation, StatusSet, Template};
+use ratelimiter_target::{Expectation, StatusSet, TargetError, Template, Trust};
 use ratelimiter_verify::Phase;
 
 /// The contract, and how histories are read.
@@ -38,6 +38,9 @@ pub(crate) struct ContractArgs {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) contract: ContractArgs,
+    /// Cost of a check, as tokens a call where the limit is in tokens; the request carries it as {cost}
+    #[arg(long, default_value_t = 1)]
+    pub(crate) cost: u32,
     /// Size of a burst, in limits
     #[arg(long, default_value_t = 2)]
     pub(crate) multiplier: u32,
@@ -77,6 +80,25 @@ pub(crate) struct RunArgs {
     pub(crate) allow_remote: bool,
 }
 
+/// The authorities for a target behind TLS.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TrustArgs {
+    /// File of certificates in PEM form to trust beside the system's, for a limiter behind TLS with a private authority
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+}
+
+impl TrustArgs {
+    pub(crate) fn trust(&self) -> Result<Trust, TargetError> {
+        #[cfg(feature = "tls")]
+        if let Some(file) = &self.ca {
+            return Trust::in_file(file);
+        }
+        Ok(Trust::default())
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct HttpArgs {
     /// URL of a check; repeat for each node. {key} and {cost} are filled in
@@ -100,6 +122,8 @@ pub(crate) struct HttpArgs {
     /// Place in the JSON body, and its value when a check was allowed: /allowed=true
     #[arg(long, value_name = "PATH=VALUE")]
     pub(crate) json_path: Option<Expectation>,
+    #[command(flatten)]
+    pub(crate) tls: TrustArgs,
     #[command(flatten)]
     pub(crate) run: RunArgs,
 }
@@ -147,6 +171,8 @@ pub(crate) struct RespArgs {
     #[arg(long, value_name = "PATH=VALUE")]
     pub(crate) allowed_reply: Expectation,
     #[command(flatten)]
+    pub(crate) tls: TrustArgs,
+    #[command(flatten)]
     pub(crate) run: RunArgs,
 }
 
@@ -174,6 +200,8 @@ pub(crate) struct GrpcArgs {
     /// Entry of the descriptor; repeat for more. {key} is filled in
     #[arg(long = "entry", value_name = "NAME=VALUE", required = true, value_parser = entry)]
     pub(crate) entries: Vec<(String, Template)>,
+    #[command(flatten)]
+    pub(crate) tls: TrustArgs,
     #[command(flatten)]
     pub(crate) run: RunArgs,
 }

@@ -28,6 +28,7 @@ fn scope(run: &RunArgs) -> Scope {
 pub(crate) async fn http(args: HttpArgs) -> anyhow::Result<Exit> {
     let mut target = HttpTarget::new(&args.urls, scope(&args.run))
         .map_err(Usage::of)?
+        .trusting(&args.tls.trust().map_err(Usage::of)?)
         .method(args.method)
         .body(args.body)
         .allowed(args.allowed)
@@ -69,7 +70,9 @@ pub(crate) async fn resp(args: RespArgs) -> anyhow::Result<Exit> {
     let command: Vec<Template> =
         words.iter().map(|word| word.parse()).collect::<Result<_, _>>().map_err(Usage::of)?;
     let urls: Vec<String> = args.urls.iter().map(|url| url.as_typed().to_owned()).collect();
-    let target = RespTarget::new(&urls, &command, args.allowed_reply, scope(&args.run)).map_err(Usage::of)?;
+    let trust = args.tls.trust().map_err(Usage::of)?;
+    let target = RespTarget::new(&urls, &command, args.allowed_reply, scope(&args.run), &trust);
+    let target = target.map_err(Usage::of)?;
     let plan =
         plan(&args.run, command.iter().any(Template::has_key), command.iter().any(Template::has_cost))?;
     verify(&args.run, plan, &target).await
@@ -86,7 +89,9 @@ pub(crate) async fn exec(args: ExecArgs) -> anyhow::Result<Exit> {
 #[cfg(feature = "grpc")]
 pub(crate) async fn grpc(args: crate::args::GrpcArgs) -> anyhow::Result<Exit> {
     let has_key = args.entries.iter().any(|(_, value)| value.has_key());
-    let target = ratelimiter_target::GrpcTarget::new(&args.urls, args.domain, args.entries, scope(&args.run))
+    let trust = args.tls.trust().map_err(Usage::of)?;
+    let scope = scope(&args.run);
+    let target = ratelimiter_target::GrpcTarget::new(&args.urls, args.domain, args.entries, scope, &trust)
         .map_err(Usage::of)?;
     let plan = plan(&args.run, has_key, true)?;
     verify(&args.run, plan, &target).await
@@ -122,6 +127,7 @@ fn plan(args: &RunArgs, has_key: bool, has_cost: bool) -> Result<Plan, Usage> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let settings = Settings {
         contract: contract(&args.contract)?,
+        cost: args.cost,
         multiplier: args.multiplier,
         bursts: args.bursts,
         depth: if args.thorough { Depth::Thorough } else { Depth::Quick },
@@ -148,6 +154,10 @@ async fn verify(args: &RunArgs, plan: Plan, target: &dyn Target) -> anyhow::Resu
             steps => format!("{steps} steps"),
         }
     );
+    if !plan.rest.is_zero() {
+        let rest = humantime::format_duration(plan.rest);
+        println!("requests have no {{key}}: all phases share one quota, and {rest} pass before each step");
+    }
     for skipped in &plan.skipped {
         println!("skipped: {}: {}", skipped.phase, skipped.reason);
     }
@@ -168,6 +178,7 @@ async fn verify(args: &RunArgs, plan: Plan, target: &dyn Target) -> anyhow::Resu
         biased;
         exit = signals.next() => {
             bar.finish_and_clear();
+            eprintln!("{}: nothing was judged or written", exit.meaning());
             return Ok(exit);
         }
         recorded = playing => recorded,

@@ -104,6 +104,8 @@ impl Depth {
 pub struct Settings {
     /// The contract that the limiter promises.
     pub contract: Contract,
+    /// Cost of a check, but for [`Phase::Costs`]: tokens a call, where the limit is in tokens.
+    pub cost: u32,
     /// Size of a burst, in limits.
     pub multiplier: u32,
     /// How many bursts, each on a key of its own.
@@ -144,6 +146,9 @@ pub enum PlanError {
         /// Largest value.
         most: u32,
     },
+    /// Every check would have a cost that no request carries.
+    #[error("--cost is {0}, and requests have no {{cost}} to carry it")]
+    CostNotSent(u32),
     /// The plan has more checks than permitted.
     #[error("the plan has {planned} checks, more than --max-requests {permitted}")]
     TooMany {
@@ -192,6 +197,8 @@ pub struct Plan {
     pub rest: Duration,
     /// Size of a burst, in limits.
     pub multiplier: u32,
+    /// Cost of a check.
+    pub cost: u32,
 }
 
 impl Plan {
@@ -206,6 +213,10 @@ impl Plan {
         };
         in_range("--multiplier", settings.multiplier, 2, 100)?;
         in_range("--bursts", settings.bursts, 1, 1000)?;
+        in_range("--cost", settings.cost, 1, settings.contract.max())?;
+        if settings.cost > 1 && !settings.has_cost {
+            return Err(PlanError::CostNotSent(settings.cost));
+        }
         let window = settings.contract.window();
         let rest = if settings.has_key { Duration::ZERO } else { window + window / 10 };
         let budget = settings.depth.budget();
@@ -215,6 +226,7 @@ impl Plan {
             skipped: Vec::new(),
             rest,
             multiplier: settings.multiplier,
+            cost: settings.cost,
         };
         let mut used = Duration::ZERO;
         for phase in Phase::ALL {
@@ -227,8 +239,9 @@ impl Plan {
                 }
                 continue;
             }
-            if phase == Phase::Costs && (!settings.has_cost || settings.contract.max() == 1) {
-                let reason = if settings.has_cost { "the limit is 1" } else { "requests have no {cost}" };
+            if phase == Phase::Costs && (!settings.has_cost || settings.contract.max() == settings.cost) {
+                let reason =
+                    if settings.has_cost { "the limit is one check" } else { "requests have no {cost}" };
                 plan.skipped.push(Skipped { phase, reason: reason.into() });
                 continue;
             }
@@ -266,6 +279,11 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Checks that fit into a window.
+    pub fn limit(&self) -> u64 {
+        u64::from(self.contract.max() / self.cost)
+    }
+
     /// Checks at most.
     pub fn requests(&self) -> u64 {
         self.steps.iter().map(|step| step.requests).sum()
@@ -287,7 +305,7 @@ pub(crate) const FAULT: Duration = Duration::from_secs(60);
 
 /// Checks and time of one step of a phase.
 fn size(phase: Phase, settings: &Settings) -> (u64, Duration) {
-    let limit = u64::from(settings.contract.max());
+    let limit = u64::from(settings.contract.max() / settings.cost);
     let window = settings.contract.window();
     let short = Duration::from_millis(500);
     match phase {
@@ -313,6 +331,7 @@ mod tests {
     fn settings(limit: u32, window: u64) -> Settings {
         Settings {
             contract: Contract::new(limit, Duration::from_secs(window)).unwrap(),
+            cost: 1,
             multiplier: 2,
             bursts: 5,
             depth: Depth::Quick,
@@ -386,6 +405,12 @@ mod tests {
     }
 
     #[test]
+    fn costly_checks_are_fewer() {
+        let plan = Plan::new(&Settings { cost: 500, ..settings(10_000, 2) }).unwrap();
+        assert_eq!((plan.limit(), plan.steps[0].requests), (20, 40));
+    }
+
+    #[test]
     fn one_shared_quota_rests_between_steps() {
         let plan = Plan::new(&Settings { has_key: false, ..settings(10, 1) }).unwrap();
         assert!(plan.rest > Duration::from_secs(1));
@@ -400,6 +425,8 @@ mod tests {
             Plan::new(&settings).unwrap_err().to_string()
         };
         assert!(with(|s| s.multiplier = 1).contains("--multiplier is 1"));
+        assert!(with(|s| s.cost = 11).contains("--cost is 11: it must be 1 to 10"));
+        assert!(with(|s| (s.cost, s.has_cost) = (2, false)).contains("no {cost} to carry it"));
         assert!(with(|s| s.max_requests = 10).contains("--max-requests 10"));
         assert!(with(|s| s.phases = vec![Phase::Overload]).contains("no phase is left"));
     }

@@ -146,14 +146,16 @@ impl Clock {
 
 impl Player<'_> {
     async fn play(&mut self, step: &Step) -> Result<(), ChaosError> {
-        let limit = u64::from(self.plan.contract.max());
+        let limit = self.plan.limit();
         let window = self.plan.contract.window();
         let key = &step.keys[0];
         match step.phase {
-            Phase::Burst => self.burst(key, (0..step.requests).map(|_| 1)).await,
+            Phase::Burst => self.burst(key, step.requests).await,
             Phase::Costs => {
-                let dearest = self.plan.contract.max().min(3);
-                self.burst(key, (0..step.requests).map(|n| 1 + (n % u64::from(dearest)) as u32)).await
+                let cost = self.plan.cost;
+                let dearest = limit.min(3);
+                let costs = (0..step.requests).map(|n| cost * (1 + (n % dearest) as u32));
+                self.burst_at(self.target, key, costs).await
             }
             Phase::TwoKeys => {
                 self.in_turn(key, limit + 5).await?;
@@ -182,11 +184,12 @@ impl Player<'_> {
     }
 
     fn check(&self, key: &Key) -> Check {
-        Check { key: key.clone(), cost: 1, deadline: self.play.deadline }
+        Check { key: key.clone(), cost: self.plan.cost, deadline: self.play.deadline }
     }
 
-    async fn burst(&mut self, key: &Key, costs: impl Iterator<Item = u32>) -> Result<(), ChaosError> {
-        self.burst_at(self.target, key, costs).await
+    async fn burst(&mut self, key: &Key, count: u64) -> Result<(), ChaosError> {
+        let cost = self.plan.cost;
+        self.burst_at(self.target, key, (0..count).map(|_| cost)).await
     }
 
     async fn burst_at(
@@ -213,7 +216,7 @@ impl Player<'_> {
     /// Bursts on one key before and during the fault and after it, and on another key during and after it. What a fault took
     /// away is no error of the run.
     async fn fault(&mut self, step: &Step, command: &str) -> Result<(), RunError> {
-        let limit = u64::from(self.plan.contract.max());
+        let limit = self.plan.limit();
         let size = limit * u64::from(self.plan.multiplier);
         let [before, fresh] = [&step.keys[0], &step.keys[1]];
         self.burst_somewhere(before, size).await;
@@ -238,7 +241,9 @@ impl Player<'_> {
     async fn burst_somewhere(&mut self, key: &Key, count: u64) {
         let sent = match Reachable::of(self.target).await {
             Some(reachable) => {
-                self.burst_at(&reachable, key, (0..count).map(|_| 1)).await.map_err(|e| e.to_string())
+                let cost = self.plan.cost;
+                let burst = self.burst_at(&reachable, key, (0..count).map(|_| cost)).await;
+                burst.map_err(|e| e.to_string())
             }
             None => Err("no node accepts a connection".to_owned()),
         };
@@ -253,7 +258,7 @@ impl Player<'_> {
         for (count, at) in counts.into_iter().zip([edge.checked_sub(beside).unwrap_or(edge), edge + beside]) {
             sleep_until(at).await;
             if count > 0 {
-                self.burst(key, (0..count).map(|_| 1)).await?;
+                self.burst(key, count).await?;
             }
         }
         Ok(())

@@ -139,11 +139,11 @@ fn nginx_is_judged_with_three_flags() {
     }
 }
 
-#[test]
-fn a_limiter_behind_tls_is_judged() {
+/// A certificate of an authority that no system knows, for localhost: `certificate.pem` and `key.pem`. Nothing where there is no
+/// openssl and this is not the gate, which must have one.
+fn certificate() -> Option<tempfile::TempDir> {
     let directory = tempfile::tempdir().unwrap();
-    let root = directory.path().to_owned();
-    let certified = Command::new("openssl")
+    let made = Command::new("openssl")
         .args([
             "req",
             "-x509",
@@ -156,33 +156,70 @@ fn a_limiter_behind_tls_is_judged() {
             "2",
         ])
         .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
-        .args([
-            "-addext",
-            "basicConstraints=critical,CA:FALSE",
-            "-keyout",
-            "key.pem",
-            "-out",
-            "certificate.pem",
-        ])
-        .current_dir(&root)
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", "key.pem", "-out", "certificate.pem"])
+        .current_dir(&directory)
         .stderr(Stdio::null())
         .status();
-    if !certified.is_ok_and(|status| status.success()) {
-        assert!(std::env::var_os("CI").is_none(), "openssl makes no certificate");
-        return eprintln!("not checked: openssl is missing (apt-get install openssl)");
+    if made.is_ok_and(|status| status.success()) {
+        return Some(directory);
     }
+    assert!(std::env::var_os("CI").is_none(), "openssl makes no certificate");
+    eprintln!("not checked: openssl is missing (apt-get install openssl)");
+    None
+}
+
+/// The arguments judge a limiter behind TLS once they name its authority, and refuse its certificate before.
+fn trusts_only_a_known_authority(arguments: &[&str], authority: &Path) {
+    let named = verify(&[arguments, &["--ca", authority.to_str().unwrap()]].concat());
+    assert_eq!(named.status.code(), Some(0), "{}{}", stdout(&named), stderr(&named));
+    let refusing = verify(arguments);
+    assert_eq!(refusing.status.code(), Some(1), "{}{}", stdout(&refusing), stderr(&refusing));
+    assert!(stderr(&refusing).contains("certificate"), "{}", stderr(&refusing));
+}
+
+#[test]
+fn a_limiter_behind_tls_is_judged() {
+    let Some(directory) = certificate() else { return };
+    let authority = directory.path().join("certificate.pem");
     let Some(nginx) = Nginx::encrypted(directory, "burst=9 nodelay") else { return };
     let url = format!("https://localhost:{}/ok?key={{key}}", nginx.port);
     let arguments = ["http", "--url", &url, "--limit", "10", "--window", "1s", "--contract", "token-bucket"];
-    let more = ["--phase", "burst", "--bursts", "2"];
-    let trusting = program(&[&arguments[..], &more].concat())
-        .env("SSL_CERT_FILE", root.join("certificate.pem"))
-        .output()
-        .unwrap();
-    assert_eq!(trusting.status.code(), Some(0), "{}{}", stdout(&trusting), stderr(&trusting));
-    let refusing = verify(&[&arguments[..], &more].concat());
-    assert_eq!(refusing.status.code(), Some(1), "{}{}", stdout(&refusing), stderr(&refusing));
-    assert!(stderr(&refusing).contains("certificate"), "{}", stderr(&refusing));
+    let arguments = [&arguments[..], &["--phase", "burst", "--bursts", "2"]].concat();
+    trusts_only_a_known_authority(&arguments, &authority);
+    let by_system = program(&arguments).env("SSL_CERT_FILE", authority).output().unwrap();
+    assert_eq!(by_system.status.code(), Some(0), "{}{}", stdout(&by_system), stderr(&by_system));
+}
+
+#[test]
+fn a_store_behind_tls_is_judged() {
+    let Some(directory) = certificate() else { return };
+    let authority = directory.path().join("certificate.pem");
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let started = Command::new("redis-server")
+        .args(["--port", "0", "--tls-port", &port.to_string(), "--tls-auth-clients", "no"])
+        .args(["--tls-cert-file", "certificate.pem", "--tls-key-file", "key.pem"])
+        .args(["--tls-ca-cert-file", "certificate.pem", "--bind", "127.0.0.1", "--save", ""])
+        .current_dir(&directory)
+        .stdout(Stdio::null())
+        .spawn();
+    let Ok(store) = started else {
+        assert!(std::env::var_os("CI").is_none(), "redis-server cannot be started");
+        return eprintln!("not checked: redis-server is missing (apt-get install redis-server)");
+    };
+    let _store = Started(store);
+    let began = std::time::Instant::now();
+    while std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        assert!(began.elapsed().as_secs() < 30, "redis-server does not listen for TLS");
+        std::thread::yield_now();
+    }
+    let url = format!("rediss://localhost:{port}");
+    let count = "EVAL \"return redis.call('INCR', KEYS[1]) <= 10 and 1 or 0\" 1 {key}";
+    let arguments = ["resp", "--url", &url, "--command", count, "--allowed-reply", "=1", "--phase", "burst"];
+    trusts_only_a_known_authority(
+        &[&arguments[..], &["--limit", "10", "--window", "60s"]].concat(),
+        &authority,
+    );
 }
 
 #[test]

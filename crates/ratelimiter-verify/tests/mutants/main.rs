@@ -19,6 +19,7 @@ const NODES: usize = 3;
 fn settings(limit: u32, window: Duration, kind: ContractKind) -> Settings {
     Settings {
         contract: Contract::new(limit, window).unwrap().of_kind(kind),
+        cost: 1,
         multiplier: 2,
         bursts: 5,
         depth: Depth::Thorough,
