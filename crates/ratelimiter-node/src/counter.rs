@@ -7,7 +7,7 @@ use ratelimiter_api::{DecidedBy, KeyCounter, LimitEntry, MAX_LIMIT};
 
 use crate::admissions::{Admission, AdmissionLog, RETENTION};
 use crate::clock::micros;
-use crate::counting::Decision;
+use crate::decision::Decision;
 use crate::shared::{SharedWindow, Span};
 
 /// Beyond this many, admissions that no limit bounds (failing open) are granted without being remembered.

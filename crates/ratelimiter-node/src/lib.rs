@@ -38,6 +38,7 @@ mod clock;
 mod config;
 mod counter;
 mod counting;
+mod decision;
 mod http;
 mod latency;
 mod limiter;

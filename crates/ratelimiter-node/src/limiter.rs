@@ -14,7 +14,8 @@ use ratelimiter_api::{
 
 use crate::clock::StoreClock;
 use crate::counter::{Before, Counter, CounterCell};
-use crate::counting::{self, Decision, Groups, Leases, Undecided};
+use crate::counting::{self, Groups, Leases, Undecided};
+use crate::decision::Decision;
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::shared::{Members, Question, SharedStore};
@@ -81,8 +82,14 @@ impl Limiter {
     ) -> Self {
         let boot = boot_id();
         let members = Members::new(&node, &boot);
-        let groups = Groups::new(Arc::clone(&store), members.clone(), store_timeout);
         let memory = Arc::<Memory>::default();
+        let groups = Groups::new(
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            members.clone(),
+            Arc::clone(&memory),
+            store_timeout,
+        );
         let leases = Leases::new(
             Arc::clone(&store),
             Arc::clone(&clock),
@@ -229,23 +236,15 @@ impl Limiter {
     /// Lets the store decide, and the failure policy when the store does not.
     async fn decide_in_store(
         &self,
-        cell: &CounterCell,
+        cell: &Arc<CounterCell>,
         entry: &LimitEntry,
         cost: u32,
         first_sequence: u64,
         left: Duration,
         mode: StoreMode,
     ) -> Option<Decision> {
-        let span = cell.lock().span(self.clock.now_us());
-        let question = Question { entry, span: &span, cost, members: &self.members, first_sequence };
-        match self.ask_store(&question, left, mode).await {
-            Ok(decision) => {
-                if decision.allowed && self.memory.has_room(cost) {
-                    let admissions = counting::admissions(decision.now_us, first_sequence, cost);
-                    of_epoch(cell, entry.epoch, |counter| counter.add_synced(admissions));
-                }
-                Some(decision)
-            }
+        match self.ask_store(cell, entry, cost, first_sequence, left, mode).await {
+            Ok(decision) => Some(decision),
             Err(Undecided::Changed(change)) => {
                 self.limits_mut().change(*change);
                 None
@@ -262,24 +261,43 @@ impl Limiter {
 
     async fn ask_store(
         &self,
-        question: &Question<'_>,
+        cell: &Arc<CounterCell>,
+        entry: &LimitEntry,
+        cost: u32,
+        first_sequence: u64,
         left: Duration,
         mode: StoreMode,
     ) -> Result<Decision, Undecided> {
         if !self.clock.is_read() {
             return Err(Undecided::NoClock);
         }
-        let circuit = self.store.circuits.of(&question.span.set);
+        // The key is the hash tag of the entries that are asked about.
+        let circuit = self.store.circuits.of(entry.key.as_str());
         let turn = circuit.turn(Instant::now()).ok_or(Undecided::Suspended)?;
         let decision = match mode {
-            StoreMode::Atomic => {
-                let Question { entry, span, cost, first_sequence, .. } = *question;
-                self.groups.decide(entry.clone(), span.clone(), cost, first_sequence, left).await
-            }
-            StoreMode::ReadThenWrite => counting::read_then_write(&self.store, question, left).await,
+            StoreMode::Atomic => self.groups.decide(cell, cost, first_sequence, left).await,
+            StoreMode::ReadThenWrite => self.read_then_write(cell, entry, cost, first_sequence, left).await,
         };
         turn.report(decision.as_ref().map_or_else(Undecided::is_answer, |_| true), Instant::now());
         decision
+    }
+
+    async fn read_then_write(
+        &self,
+        cell: &CounterCell,
+        entry: &LimitEntry,
+        cost: u32,
+        first_sequence: u64,
+        left: Duration,
+    ) -> Result<Decision, Undecided> {
+        let span = cell.lock().span(self.clock.now_us());
+        let question = Question { entry, span: &span, cost, members: &self.members, first_sequence };
+        let decision = counting::read_then_write(&self.store, &question, left).await?;
+        if decision.allowed && self.memory.has_room(cost) {
+            let admissions = counting::admissions(decision.now_us, first_sequence, cost);
+            of_epoch(cell, entry.epoch, |counter| counter.add_synced(admissions));
+        }
+        Ok(decision)
     }
 
     fn decide_without_store(&self, cell: &CounterCell, cost: u32, first: u64) -> Decision {

@@ -3,7 +3,8 @@ use std::time::Duration;
 use ratelimiter_api::DecidedBy;
 use tokio::time::Instant;
 
-use super::{Decision, Undecided, admissions};
+use super::{Undecided, admissions};
+use crate::decision::Decision;
 use crate::shared::{Question, SharedStore, SharedWindow};
 
 /// Reads the count, then adds, in two commands. Every check between another's read and its write sees too few: this is

@@ -4,7 +4,8 @@ use ratelimiter_api::{CountingMode, DecidedBy, KeyCounter, LimitEntry, StoreFail
 
 use super::{Limiter, POLICY_RETRY_US};
 use crate::counter::CounterCell;
-use crate::counting::{self, Decision, Known, Undecided};
+use crate::counting::{self, Known, Undecided};
+use crate::decision::Decision;
 
 /// Leased counting, and its failure policies.
 impl Limiter {

@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 
 use super::Known;
 use crate::admissions::AdmissionLog;
-use crate::counting::{Decision, Undecided, admissions};
+use crate::counting::{Undecided, admissions};
+use crate::decision::Decision;
 use crate::memory::Memory;
 
 /// How long a grant lasts on the store's clock.

@@ -15,9 +15,10 @@ use ratelimiter_api::{Key, LeaseCounter, LimitEntry};
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::{Decision, Undecided};
+use super::Undecided;
 use crate::admissions::RETENTION;
 use crate::clock::{StoreClock, micros};
+use crate::decision::Decision;
 use crate::memory::Memory;
 use crate::shared::{Members, SharedStore};
 use lease::{Lease, LeaseCell, Waiter};
