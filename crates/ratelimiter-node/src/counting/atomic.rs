@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ratelimiter_api::DecidedBy;
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::{Undecided, admissions};
@@ -92,7 +93,10 @@ impl Groups {
 
     /// Calls the script for the checks that wait, until none does.
     async fn call(self: Arc<Self>, cell: Arc<CounterCell>) {
-        while let Some(group) = self.next(&cell) {
+        loop {
+            // The checks that have arrived by now leave as well: fewer calls, and nothing waits for longer than its turn.
+            yield_now().await;
+            let Some(group) = self.next(&cell) else { return };
             let (entry, span) = {
                 let counter = cell.lock();
                 (counter.entry.clone(), counter.span(self.clock.now_us()))

@@ -9,7 +9,8 @@
 -- returns {now (us); limit; window (us); for another counter than the caller's its entry, or nothing when the limit was
 --         deleted; the version of that change; then of each check: 1 allowed, 0 denied, -1 too late, -2 forgot or -3
 --         another counter; the admissions in the window after it; the time of the admission that has to leave before
---         quota returns (us) or nothing when it is not here yet}
+--         quota returns (us) or 0 when it is not here yet}
+-- Numbers are whole and below 2^53: commands take them and answers give them exactly. Only Lua's own text of them is rounded.
 local limit, window, prefix, retention = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local FIRST = 15
 local time, callers = redis.call('TIME'), tonumber(ARGV[13])
@@ -17,20 +18,13 @@ local clock = time[1] * 1000000 + time[2]
 -- The caller does not follow a jump of this clock until it lasts, and until then admissions keep their dates: within a second,
 -- which is more than clocks differ by. A call that comes so late counts nothing.
 local now = math.min(math.max(clock, callers - 1000000), callers + 1000000)
--- tostring() would round to 14 digits
 local function exact(number) return string.format('%.0f', number) end
 local function knows(sequence) return redis.call('ZSCORE', KEYS[1], prefix .. sequence) end
 
-local answers = {}
+local answers = {now, limit, window, '', 0}
 local function answer(verdict, count, leaves)
-  answers[#answers + 1] = verdict
-  answers[#answers + 1] = count
-  answers[#answers + 1] = leaves or ''
-end
-local function with_head(text, version)
-  local all = {exact(now), limit, exact(window), text, version}
-  for i = 1, #answers do all[5 + i] = answers[i] end
-  return all
+  local place = #answers
+  answers[place + 1], answers[place + 2], answers[place + 3] = verdict, count, leaves
 end
 
 -- The entry itself decides: a limit that another node changed holds from the next check on.
@@ -43,14 +37,13 @@ if known and known ~= tonumber(ARGV[12]) then
 elseif not text then
   changed = redis.call('ZSCORE', KEYS[4], ARGV[11])
 end
-if changed then
-  for _ = FIRST, #ARGV, 3 do answer(-3, 0) end
-  return with_head(text or '', changed)
-end
 if known then limit, window = tonumber(entry.limit), tonumber(entry.window_sec) * 1000000 end
-
-local start = exact(now - window)
-local function count_window() return redis.call('ZCOUNT', KEYS[1], '(' .. start, '+inf') end
+answers[2], answers[3] = limit, window
+if changed then
+  answers[4], answers[5] = text or '', tonumber(changed)
+  for _ = FIRST, #ARGV, 3 do answer(-3, 0, 0) end
+  return answers
+end
 
 -- A repeated check that was counted is allowed, and is not counted again.
 local function was_counted(sequence) return ARGV[10] ~= '' and knows(sequence) end
@@ -63,19 +56,25 @@ if ARGV[8] ~= '' and knows(ARGV[8]) then
 elseif ARGV[6] ~= '' and knows(ARGV[6]) then
   unheard = unheard - tonumber(ARGV[7])
 end
--- At most some thousands: a set that was idle for long must not hold up the store.
-local old = redis.call('ZCOUNT', KEYS[1], '-inf', exact(now - window - retention))
-if old > 0 then redis.call('ZREMRANGEBYRANK', KEYS[1], 0, math.min(old, 2000) - 1) end
-local gone = redis.call('ZCOUNT', KEYS[1], '-inf', start)
-local times = {}
--- The time of the nth admission of the window, or nothing where it is still to be added.
+local start, gone = now - window, 0
+local oldest = tonumber(redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2])
+local times = {oldest}
+if oldest and oldest <= start then
+  local old = redis.call('ZCOUNT', KEYS[1], '-inf', start - retention)
+  -- At most some thousands: a set that was idle for long must not hold up the store.
+  if old > 0 then redis.call('ZREMRANGEBYRANK', KEYS[1], 0, math.min(old, 2000) - 1) end
+  gone = redis.call('ZCOUNT', KEYS[1], '-inf', start)
+  times = {}
+end
+-- The time of the nth admission of the window, or 0 where it is still to be added.
 local function nth(number)
   if times[number] == nil then
-    times[number] = redis.call('ZRANGE', KEYS[1], gone + number - 1, gone + number - 1, 'WITHSCORES')[2] or ''
+    local place = gone + number - 1
+    times[number] = tonumber(redis.call('ZRANGE', KEYS[1], place, place, 'WITHSCORES')[2]) or 0
   end
   return times[number]
 end
-local count = count_window() + unheard
+local count = redis.call('ZCARD', KEYS[1]) - gone + unheard
 
 local added, score = {}, exact(now)
 local function flush()
@@ -83,10 +82,10 @@ local function flush()
   added = {}
 end
 local function add(sequence)
-  added[#added + 1] = score
-  added[#added + 1] = prefix .. sequence
+  local place = #added
+  added[place + 1], added[place + 2] = score, prefix .. sequence
   -- unpack() has room for some thousands.
-  if #added >= 2000 then flush() end
+  if place >= 2000 then flush() end
 end
 local admitted = false
 for i = FIRST, #ARGV, 3 do
@@ -95,9 +94,9 @@ for i = FIRST, #ARGV, 3 do
     answer(1, count, nth(1))
   elseif clock > tonumber(ARGV[i + 2]) then
     -- Its caller has stopped waiting, and has another answer by now.
-    answer(-1, 0)
+    answer(-1, 0, 0)
   elseif forgot then
-    answer(-2, 0)
+    answer(-2, 0, 0)
   elseif count + cost <= limit then
     add(first)
     for more = 1, cost - 1 do add(exact(tonumber(first) + more)) end
@@ -109,5 +108,5 @@ for i = FIRST, #ARGV, 3 do
   end
 end
 flush()
-if admitted then redis.call('PEXPIRE', KEYS[1], exact((window + 2 * retention) / 1000)) end
-return with_head('', '0')
+if admitted then redis.call('PEXPIRE', KEYS[1], (window + 2 * retention) / 1000) end
+return answers

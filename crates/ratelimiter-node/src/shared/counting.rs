@@ -199,8 +199,8 @@ fn counted(answers: Vec<Value>, group: &CheckGroup<'_>) -> RedisResult<GroupAnsw
         };
         let count = take(&mut answers)?;
         // An admission that is still to be added leaves last.
-        let leaves: String = take(&mut answers)?;
-        let frees_us = leaves.parse().unwrap_or(now_us) + limit.window_us();
+        let leaves_us = Some(take(&mut answers)?).filter(|us| *us > 0).unwrap_or(now_us);
+        let frees_us = leaves_us + limit.window_us();
         Ok(Counted { verdict, count, frees_us })
     };
     let counted = group.checks.iter().map(|_| one()).collect::<RedisResult<_>>()?;
