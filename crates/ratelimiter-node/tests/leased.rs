@@ -136,6 +136,36 @@ async fn a_write_pause_costs_availability_and_never_accuracy() {
 }
 
 #[tokio::test]
+async fn a_reset_through_another_node_holds_at_once() {
+    let interval = 5 * SECOND;
+    let counting = CountingMode::Leased;
+    let builder = LocalCluster::builder().counting(counting).sync_interval(interval).store_timeout(interval);
+    let cluster = builder.start().await.unwrap();
+    set(&cluster, &spec("k", LIMIT as i64)).await;
+    let clients = clients(&cluster);
+    let name = key("k");
+    assert!(check(&clients[1], &name).await.allowed);
+    // Nothing is held that could be spent without the store.
+    eventually("the grant is given back", async || {
+        let counters = clients[1].counters(None).await.unwrap().counters;
+        counters[0].lease.is_some_and(|lease| lease.unspent + lease.stranded == 0)
+    })
+    .await;
+    clients[0].reset_counter(&name).await.unwrap();
+    let mut admitted = 0;
+    eventually("the new counter is used up", async || {
+        admitted += common::checks(&clients[1..], &name, 2).await;
+        admitted >= LIMIT
+    })
+    .await;
+    assert_eq!(admitted, LIMIT);
+    assert!(
+        !check(&clients[0], &name).await.allowed,
+        "all count in the new counter, long before the next sync"
+    );
+}
+
+#[tokio::test]
 async fn checks_of_a_dead_store_pile_up_nothing() {
     const CHECKS: usize = 500;
     let mut cluster = LocalCluster::builder().counting(CountingMode::Leased).nodes(1).start().await.unwrap();
@@ -186,7 +216,9 @@ async fn a_dead_nodes_grants_return_in_time() {
     let back = store_time(&cluster).await;
     assert!(back >= last + WINDOW, "its admissions were still in the window");
     let [due, asked, back] = [killed + LEASE + WINDOW, asked, back].map(|at| (at - killed).as_secs_f64());
-    println!("{stranded} stranded; asked and back {asked:.3} s and {back:.3} s after the death, due {due:.3} s");
+    println!(
+        "{stranded} stranded; asked and back {asked:.3} s and {back:.3} s after the death, due {due:.3} s"
+    );
 }
 
 /// The store's time.

@@ -11,11 +11,15 @@ use ratelimiter_lease::{Answer, Ledger, RECHECK, Request, StoreTime, Terms};
 use ratelimiter_store::Link;
 use redis::{Script, ScriptInvocation, Value, cmd};
 
-const EXCHANGE: &str =
-    concat!(include_str!("../src/shared/leased.lua"), include_str!("../src/shared/leased_exchange.lua"));
+const EXCHANGE: &str = concat!(
+    include_str!("../src/shared/current.lua"),
+    include_str!("../src/shared/leased.lua"),
+    include_str!("../src/shared/leased_exchange.lua")
+);
 const RECALL: &str =
     concat!(include_str!("../src/shared/leased.lua"), include_str!("../src/shared/leased_recall.lua"));
-const KEYS: [&str; 6] = ["{k}:book", "{k}:ends", "{k}:past", "{k}:outside", "loss", "version"];
+const KEYS: [&str; 9] =
+    ["{k}:book", "{k}:ends", "{k}:past", "{k}:outside", "loss", "version", "limits", "changed", "deleted"];
 
 const LIMIT: u32 = 20;
 const NODES: u32 = 3;
@@ -78,6 +82,8 @@ struct Scripts {
     store: Link,
 }
 
+/// The script's answer.
+type Reply = (i64, u64, String, u64, String, String, String, u64);
 /// The first six fields of the script's answer, as the ledger would give them.
 type Fields = (i64, u64, u64, u64, u64, u64);
 
@@ -102,12 +108,13 @@ impl Scripts {
                     Some([number, need, queued, ahead]) => call.arg(number).arg(need).arg(queued).arg(ahead),
                     None => call.arg("").arg(0).arg(0).arg(0),
                 };
+                call.arg("k");
                 for (number, spent) in settlements {
                     call.arg(number).arg(spent);
                 }
                 call.arg(clock);
                 let run = async |mut connection| call.invoke_async(&mut connection).await;
-                let (verdict, charge, given, room, hold, frees): (i64, u64, String, u64, String, String) =
+                let (verdict, charge, given, room, hold, frees, _, _): Reply =
                     self.store.run(DEADLINE, run).await.unwrap();
                 let number = |text: String| text.parse().unwrap();
                 Some((verdict, charge, number(given), room, number(hold), number(frees)))

@@ -28,6 +28,10 @@ impl Limiter {
         match self.leases.check(entry, cost, first_sequence, known, left).await {
             Ok(decision) => Some(decision),
             Err(Undecided::Replaced) => None,
+            Err(Undecided::Changed(change)) => {
+                self.limits_mut().change(*change);
+                None
+            }
             Err(why) => {
                 tracing::debug!(key = %entry.key, %why, "the store granted nothing");
                 Some(self.decide_beside_grants(cell, entry, cost, first_sequence))

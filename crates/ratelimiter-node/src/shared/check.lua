@@ -28,19 +28,11 @@ local function answer(verdict, count, leaves)
 end
 
 -- The entry itself decides: a limit that another node changed holds from the next check on.
-local text = redis.call('HGET', KEYS[2], ARGV[11])
-local readable, entry = pcall(cjson.decode, text or '')
-local known = readable and type(entry) == 'table' and tonumber(entry.epoch)
-local changed = false
-if known and known ~= tonumber(ARGV[12]) then
-  changed = redis.call('ZSCORE', KEYS[3], ARGV[11]) or '0'
-elseif not text then
-  changed = redis.call('ZSCORE', KEYS[4], ARGV[11])
-end
-if known then limit, window = tonumber(entry.limit), tonumber(entry.window_sec) * 1000000 end
+local entry, text, changed = current(KEYS[2], KEYS[3], KEYS[4], ARGV[11], tonumber(ARGV[12]))
+if entry then limit, window = tonumber(entry.limit), tonumber(entry.window_sec) * 1000000 end
 answers[2], answers[3] = limit, window
 if changed then
-  answers[4], answers[5] = text or '', tonumber(changed)
+  answers[4], answers[5] = text, changed
   for _ = FIRST, #ARGV, 3 do answer(-3, 0, 0) end
   return answers
 end

@@ -5,6 +5,7 @@ use ratelimiter_lease::{Answer, RECHECK, Recall, StoreTime, Terms};
 use ratelimiter_store::StoreError;
 use redis::{Script, ScriptInvocation};
 
+use super::limits::Change;
 use super::members::Members;
 use super::store::SharedStore;
 use crate::admissions::RETENTION;
@@ -35,7 +36,7 @@ pub(crate) struct Wanted {
 }
 
 /// The store's answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Exchanged {
     /// The settlements are noted; there was no request.
     Settled,
@@ -44,7 +45,12 @@ pub(crate) enum Exchanged {
     Forgot,
     /// The store lost its state, and grants nothing until all that it granted before has left the window.
     Learning(Duration),
+    /// The key has another counter, or no limit any more, and nothing was granted.
+    Changed(Box<Change>),
 }
+
+/// The script's answer, as its head lists it.
+type Fields = (i8, u32, u64, u32, u64, u64, String, u64);
 
 impl SharedStore {
     /// Settles, and asks for a grant. A repetition changes nothing.
@@ -62,15 +68,16 @@ impl SharedStore {
         } else {
             call.arg("").arg(1).arg(0).arg(0).arg(0).arg("").arg(0).arg(0).arg(0);
         }
+        call.arg(entry.key.as_str());
         for (number, spent) in *settlements {
             call.arg(number).arg(spent);
         }
         let link = if request.is_some() { &self.checks } else { &self.flushes };
-        let answer: Result<(i8, u32, u64, u32, u64, u64), _> = link
+        let answer: Result<Fields, _> = link
             .at(&layout::admissions(&entry.key, entry.epoch))
             .run_idempotent(deadline, async |mut connection| call.invoke_async(&mut connection).await)
             .await;
-        let (verdict, charge, given, room, hold, frees) = self.written(answer)?;
+        let (verdict, charge, given, room, hold, frees, text, version) = self.written(answer)?;
         let (hold, frees) = (Duration::from_micros(hold), Duration::from_micros(frees));
         Ok(match verdict {
             2 => Exchanged::Settled,
@@ -78,6 +85,11 @@ impl SharedStore {
             0 => Exchanged::Answered(Answer::Denied { hold, frees, room }),
             -1 => Exchanged::Answered(Answer::Closed),
             -3 => Exchanged::Learning(frees),
+            -4 => Exchanged::Changed(Box::new(Change {
+                key: entry.key.clone(),
+                version,
+                entry: serde_json::from_str(&text).ok(),
+            })),
             _ => Exchanged::Forgot,
         })
     }
@@ -117,6 +129,7 @@ impl SharedStore {
         }
         let limit = self.limit_of(&entry.key);
         call.key(layout::admissions(&entry.key, entry.epoch)).key(limit.loss).key(limit.version);
+        call.key(limit.limits).key(limit.changed).key(limit.deleted);
         call.arg(terms.limit()).arg(micros(terms.window())).arg(micros(terms.lease())).arg(micros(RETENTION));
         call.arg(entry.epoch).arg(members.prefix());
         call

@@ -1,23 +1,29 @@
 -- Settlements of one node, and a request for a grant if there is one.
--- KEYS[6] the version of the limits
+-- KEYS[6] the version of the limits, KEYS[7] the hash of limits, KEYS[8] and KEYS[9] the versions at which keys were changed and deleted
 -- ARGV[7..] newest grant that the caller was given (or nothing), nodes, recheck (us), own admissions on their way to
---           KEYS[4], newest version that the caller read, number of the request (or nothing), need, queued, ahead; then
+--           KEYS[4], newest version that the caller read, number of the request (or nothing), need, queued, ahead, key; then
 --           number and spent part of each settlement
--- returns {2 settled, 1 granted, 0 denied, -1 closed, -2 the ledger was lost, -3 learning after a loss;
---          charge; given (us); room; how long the answer holds (us); time until enough charge leaves (us)}
+-- returns {2 settled, 1 granted, 0 denied, -1 closed, -2 the ledger was lost, -3 learning after a loss, -4 another counter;
+--          charge; given (us); room; how long the answer holds (us); time until enough charge leaves (us); for another
+--          counter its entry, or nothing when the limit was deleted; the version of that change}
 local newest, nodes, recheck, coming = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local version, number = tonumber(ARGV[11]), ARGV[12]
 local need, queued, ahead = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
 
-for i = 16, #ARGV, 2 do
+local behind = tonumber(redis.call('GET', KEYS[6]) or '0') < version
+if number ~= '' and not behind then
+  -- Nothing is granted in a counter that was reset, and nothing of it is kept.
+  local _, text, changed = current(KEYS[7], KEYS[8], KEYS[9], ARGV[16], epoch)
+  if changed then return {-4, 0, 0, 0, 0, 0, text, changed} end
+end
+for i = 17, #ARGV, 2 do
   settle(prefix .. ARGV[i], tonumber(ARGV[i + 1]))
 end
 local function answer(verdict, charge, given, room, hold, frees)
   keep()
-  return {verdict, charge, exact(given), room, exact(hold), exact(frees)}
+  return {verdict, charge, exact(given), room, exact(hold), exact(frees), '', 0}
 end
 if number == '' then return answer(2, 0, 0, 0, 0, 0) end
-local behind = tonumber(redis.call('GET', KEYS[6]) or '0') < version
 if behind or (newest ~= '' and redis.call('HEXISTS', book, prefix .. newest) == 0) then
   return answer(-2, 0, 0, 0, 0, 0)
 end

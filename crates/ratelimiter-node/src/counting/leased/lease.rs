@@ -165,11 +165,11 @@ impl Lease {
     }
 
     /// The counter is gone, and its grants with it.
-    pub(super) fn end(&mut self) {
+    pub(super) fn end(&mut self, why: impl Fn() -> Undecided) {
         self.holder = Holder::new(self.terms);
         self.log = AdmissionLog::default();
         for waiter in std::mem::take(&mut self.waiting) {
-            drop(waiter.reply.send(Err(Undecided::Replaced)));
+            drop(waiter.reply.send(Err(why())));
         }
     }
 

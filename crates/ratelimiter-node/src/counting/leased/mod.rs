@@ -168,7 +168,7 @@ impl Leases {
         for cell in cells {
             let mut lease = cell.lock();
             if epoch_of(&lease.entry.key) != Some(lease.entry.epoch) {
-                lease.end();
+                lease.end(|| Undecided::Replaced);
             }
             let kept = lease.entry.limit.window_us() + micros(RETENTION);
             lease.log.expire(now_us.saturating_sub(kept));
@@ -193,7 +193,7 @@ impl Leases {
         if let Some(mut lease) = cell.as_ref().map(|cell| cell.lock())
             && Some(lease.entry.epoch) != epoch
         {
-            lease.end();
+            lease.end(|| Undecided::Replaced);
         }
     }
 

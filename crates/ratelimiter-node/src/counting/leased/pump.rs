@@ -172,6 +172,11 @@ fn arrived(lease: &mut Lease, message: &Message, result: Result<Exchanged, Undec
             }
         }
         (Ok(Exchanged::Forgot), Some(number)) => lease.holder.give_up(number),
+        (Ok(Exchanged::Changed(change)), Some(_)) => {
+            lease.end(|| Undecided::Changed(change.clone()));
+            lease.busy = false;
+            return false;
+        }
         (Ok(_), _) => {}
         (Err(why), number) => {
             match number {
