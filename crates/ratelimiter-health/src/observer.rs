@@ -89,10 +89,12 @@ impl Observer {
         self.scope.follow(keys);
     }
 
-    /// Waits until the next round is due, [`OBSERVE_INTERVAL`] after the latest began, and takes it.
+    /// Waits until the next round is due, and takes it. Rounds are due at multiples of [`OBSERVE_INTERVAL`] after the first; those
+    /// that the observer is late for are left out. Intervals that grew by each wake-up's delay would drift past the nodes' syncs,
+    /// and slow waves would show in every age that depends on both.
     pub async fn next(&mut self) -> Observation {
         sleep_until(self.due).await;
-        self.due = Instant::now() + OBSERVE_INTERVAL;
+        self.due = due_after(self.due, Instant::now());
         self.observe().await
     }
 
@@ -216,9 +218,28 @@ async fn counters(client: &NodeClient, question: &Asked, at_us: u64) -> Result<C
     }
 }
 
+/// The first multiple of the interval after `due` that is later than `now`.
+fn due_after(due: Instant, now: Instant) -> Instant {
+    let passed = now.saturating_duration_since(due).as_nanos() / OBSERVE_INTERVAL.as_nanos();
+    due + OBSERVE_INTERVAL * u32::try_from(passed + 1).unwrap_or(u32::MAX)
+}
+
 fn split<T, E: ToString>(result: Result<T, E>) -> (Option<T>, Option<String>) {
     match result {
         Ok(value) => (Some(value), None),
         Err(error) => (None, Some(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_rounds_stay_on_their_grid() {
+        let (due, ms) = (Instant::now(), Duration::from_millis);
+        assert_eq!(due_after(due, due), due + ms(200));
+        assert_eq!(due_after(due, due + ms(1)), due + ms(200), "a late wake-up moves no later round");
+        assert_eq!(due_after(due, due + ms(730)), due + ms(800), "rounds that were missed are left out");
     }
 }
