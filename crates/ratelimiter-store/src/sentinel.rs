@@ -1,9 +1,11 @@
 //! Sentinels: which store is the primary of a service, and the announcement of another.
 
+use std::collections::HashMap;
 use std::sync::Weak;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use redis::{Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, RedisResult, Value, cmd};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
@@ -31,27 +33,42 @@ pub(crate) async fn open_primary(url: &StoreUrl) -> RedisResult<Connection> {
     }
 }
 
-/// The primary's address, by the first sentinel that answers.
+/// The primary's address. All sentinels are asked at once, and the newest configuration counts: one that has not heard of a
+/// failover goes on naming the old primary, which says that it is one when it comes back before they reach it.
 pub(crate) async fn primary(url: &StoreUrl) -> RedisResult<ConnectionAddr> {
     let Place::Sentinel { sentinels, service } = url.place() else {
         return Err(no_primary("the store has no sentinels".into()));
     };
-    let mut asked = Vec::new();
-    for (sentinel, at) in url.sentinels().iter().zip(sentinels) {
-        let answer = timeout(ANSWER, async {
-            let connection = Connection::open(at, sentinel.settings()).await?;
-            let mut ask = cmd("SENTINEL");
-            ask.arg("GET-MASTER-ADDR-BY-NAME").arg(service);
-            ask.query_async::<Option<(String, u16)>>(&mut connection.handle()).await
-        });
-        match answer.await {
-            Ok(Ok(Some((host, port)))) => return Ok(ConnectionAddr::Tcp(host, port)),
-            Ok(Ok(None)) => asked.push(format!("{at} does not know {service}")),
-            Ok(Err(error)) => asked.push(format!("{at}: {error}")),
-            Err(_) => asked.push(format!("{at} did not answer within {} ms", ANSWER.as_millis())),
+    let addresses = url.sentinels();
+    let asked = addresses.iter().zip(sentinels).map(async |(sentinel, at)| {
+        match timeout(ANSWER, ask(sentinel, at, service)).await {
+            Ok(answer) => answer.map_err(|error| format!("{at}: {error}")),
+            Err(_) => Err(format!("{at} did not answer within {} ms", ANSWER.as_millis())),
+        }
+    });
+    let answers = join_all(asked).await;
+    match answers.iter().flatten().max_by_key(|(epoch, _)| *epoch) {
+        Some((_, address)) => Ok(address.clone()),
+        None => {
+            let why: Vec<String> = answers.into_iter().filter_map(Result::err).collect();
+            Err(no_primary(format!("no sentinel names a primary: {}", why.join("; "))))
         }
     }
-    Err(no_primary(format!("no sentinel names a primary: {}", asked.join("; "))))
+}
+
+/// The primary that one sentinel knows, and the epoch of the failover that made it one.
+async fn ask(sentinel: &StoreUrl, at: &ConnectionAddr, service: &str) -> RedisResult<(u64, ConnectionAddr)> {
+    let connection = Connection::open(at, sentinel.settings()).await?;
+    let mut ask = cmd("SENTINEL");
+    ask.arg("MASTER").arg(service);
+    let fields: HashMap<String, String> = ask.query_async(&mut connection.handle()).await?;
+    let field = |name: &str| {
+        let missing = || no_primary(format!("the sentinel tells no {name}"));
+        fields.get(name).ok_or_else(missing)
+    };
+    let port = field("port")?.parse().map_err(|_| no_primary("the port is no number".into()))?;
+    let epoch = field("config-epoch")?.parse().unwrap_or(0);
+    Ok((epoch, ConnectionAddr::Tcp(field("ip")?.clone(), port)))
 }
 
 fn no_primary(why: String) -> RedisError {
@@ -89,4 +106,43 @@ async fn listen(sentinel: &StoreUrl, service: &str, line: &Weak<Shared>) -> Opti
         }
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A sentinel that answers every command with this primary; its address.
+    async fn sentinel(port: u16, epoch: u64) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            let fields = ["ip", "127.0.0.1", "port", &port.to_string(), "config-epoch", &epoch.to_string()];
+            let fields: String = fields.iter().map(|text| format!("${}\r\n{text}\r\n", text.len())).collect();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 1024]).await;
+                let _ = stream.write_all(format!("*6\r\n{fields}").as_bytes()).await;
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn the_newest_failover_names_the_primary() {
+        let nobody = "127.0.0.1:1".to_owned();
+        let sentinels = [sentinel(7001, 3).await, nobody, sentinel(7002, 4).await, sentinel(7001, 3).await];
+        let url = format!("redis+sentinel://{}/limits", sentinels.join(","));
+        let primary = primary(&url.parse().unwrap()).await.unwrap();
+        assert_eq!(primary, ConnectionAddr::Tcp("127.0.0.1".into(), 7002));
+    }
+
+    #[tokio::test]
+    async fn sentinels_without_an_answer_are_named() {
+        let url = "redis+sentinel://127.0.0.1:1/limits".parse().unwrap();
+        let error = primary(&url).await.unwrap_err().to_string();
+        assert!(error.contains("127.0.0.1:1: "), "{error}");
+    }
 }
