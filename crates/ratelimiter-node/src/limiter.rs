@@ -181,6 +181,9 @@ impl Limiter {
         let (entry, before) = {
             let mut counter = cell.lock();
             let before = counter.touch(now_us);
+            if counter.entry.counting == CountingMode::Cached && before == Before::Warm {
+                return Ok(Some(self.decide_locked(&mut counter, now_us, cost, first)));
+            }
             (counter.entry.clone(), before)
         };
         if before == Before::Idle {
@@ -188,9 +191,8 @@ impl Limiter {
         }
         Ok(match entry.counting {
             CountingMode::Cached => {
-                if before != Before::Warm {
-                    self.read_window(&cell, &entry, left).await;
-                }
+                // On the heap, as few checks need it: otherwise the future of every check has room for it.
+                Box::pin(self.read_window(&cell, &entry, left)).await;
                 Some(self.decide_locally(&cell, cost, first))
             }
             CountingMode::Atomic => {
@@ -276,7 +278,9 @@ impl Limiter {
         let turn = circuit.turn(Instant::now()).ok_or(Undecided::Suspended)?;
         let decision = match mode {
             StoreMode::Atomic => self.groups.decide(cell, cost, first_sequence, left).await,
-            StoreMode::ReadThenWrite => self.read_then_write(cell, entry, cost, first_sequence, left).await,
+            StoreMode::ReadThenWrite => {
+                Box::pin(self.read_then_write(cell, entry, cost, first_sequence, left)).await
+            }
         };
         turn.report(decision.as_ref().map_or_else(Undecided::is_answer, |_| true), Instant::now());
         decision
@@ -320,7 +324,10 @@ impl Limiter {
     /// remember an admission does not admit it.
     fn decide_locally(&self, cell: &CounterCell, cost: u32, first: u64) -> Decision {
         let now_us = self.clock.now_us();
-        let mut counter = cell.lock();
+        self.decide_locked(&mut cell.lock(), now_us, cost, first)
+    }
+
+    fn decide_locked(&self, counter: &mut Counter, now_us: u64, cost: u32, first: u64) -> Decision {
         let decision = counter.decide(cost, now_us);
         if !decision.allowed {
             return decision;
