@@ -202,29 +202,30 @@ fn full(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
     let most = 4 + rest.height / 12;
     let findings = bottom(&mut rest, (2 + 2 * needs.findings.max(1)).clamp(4, most));
     let height = rest.height;
+    // A line at least, and the border.
+    let narration = needs.narration.max(1) + 2;
     if needs.intervals > 0 && !needs.over && needs.focus != Panel::Charts {
         let intervals = bottom(&mut rest, (needs.intervals + 3).min(height.saturating_sub(6)));
         panels.push((Panel::Intervals, intervals));
-        if rest.height >= needs.narration + 2 + LEAST_CHART {
-            let share = rest.height - needs.narration - 2;
+        if rest.height >= narration + LEAST_CHART {
+            let share = rest.height - narration;
             panels.push((Panel::Charts, bottom(&mut rest, share)));
         }
         panels.push((Panel::Narration, rest));
     } else if needs.charts == 0 && !needs.text {
         panels.push((Panel::Narration, rest));
     } else if needs.over {
-        let charts = bottom(&mut rest, yielding(height, height * 2 / 5, 8, needs.narration + 2));
+        let charts = bottom(&mut rest, yielding(height, height * 2 / 5, 8, narration));
         panels.push((Panel::Narration, rest));
         panels.push((Panel::Charts, charts));
     } else if needs.text {
-        let narration = (needs.narration + 2).clamp(3, (height / 4).max(6));
-        panels.push((Panel::Narration, top(&mut rest, narration)));
+        panels.push((Panel::Narration, top(&mut rest, narration.min((height / 4).max(6)))));
         let charts = bottom(&mut rest, (height / 3).max(9));
         panels.push((Panel::Text, rest));
         panels.push((Panel::Charts, charts));
     } else {
         let (share, least) = if needs.charts > 1 { (height * 2 / 3, 14) } else { (height / 2, 9) };
-        let charts = bottom(&mut rest, yielding(height, share, least, needs.narration + 2));
+        let charts = bottom(&mut rest, yielding(height, share, least, narration));
         panels.push((Panel::Narration, rest));
         panels.push((Panel::Charts, charts));
     }
