@@ -47,8 +47,9 @@ pub(crate) struct Moved {
     pub(crate) dated: Dated,
 }
 
-/// The slope of a baseline that moves steadily one way: a total that grows, a time since.
-fn trend(points: &[(f64, f64)]) -> Option<f64> {
+/// The slope of a baseline that moves steadily one way, further than the floor: a total that grows, a time since. Ages
+/// sampled at nearly the rhythm of progress wander slowly as well, and do not move.
+fn trend(points: &[(f64, f64)], floor: f64) -> Option<f64> {
     let steep = slope(points);
     let mid = median(points.iter().map(|p| p.0));
     let spread = iqr(&sorted(points.iter().map(|p| p.1 - steep * (p.0 - mid))));
@@ -56,7 +57,8 @@ fn trend(points: &[(f64, f64)]) -> Option<f64> {
     let with = pairs(points).filter(|(a, b)| (b.1 - a.1) * steep > 0.0).count();
     let against = pairs(points).filter(|(a, b)| (b.1 - a.1) * steep < 0.0).count();
     let one_way = with * 3 >= points.len() && against * 10 <= with;
-    (one_way && points.len() >= 2 * ENOUGH && (steep * length).abs() > 4.0 * spread).then_some(steep)
+    (one_way && points.len() >= 2 * ENOUGH && (steep * length).abs() > floor.max(4.0 * spread))
+        .then_some(steep)
 }
 
 /// The slope from each sample to the next, dated at the latter.
@@ -82,12 +84,9 @@ pub(super) fn read(points: &[(f64, Option<f64>)], known: Known, cut: Cut) -> Rea
     }
 
     // a signal that moves steadily anyway is judged by how fast it moves
-    let slope = trend(&base);
-    let floor = match slope {
-        _ if !known.floor.is_finite() => 0.0,
-        Some(_) => known.floor.max(0.0) / spacing,
-        None => known.floor.max(0.0),
-    };
+    let floor = if known.floor.is_finite() { known.floor.max(0.0) } else { 0.0 };
+    let slope = trend(&base, floor);
+    let floor = if slope.is_some() { floor / spacing } else { floor };
     let known = Known { moves: slope.is_some(), ..known };
     let judged = if slope.is_some() { slopes(&seen) } else { seen.clone() };
     // an availability is measured by its loss
@@ -347,6 +346,12 @@ mod tests {
         assert!(matches!(read(&sampled(30.0, lagging), known(0.5), CUT), Reading::Steady { .. }));
         let set_back = |t: f64| Some(if t < 20.0 { t } else { t - 20.0 });
         assert!(matches!(read(&sampled(30.0, set_back), known(0.5), CUT), Reading::Change(_)));
+        // an age that wanders within the floor has no pace, against which a growing age would be nothing
+        let stalled = |t: f64| Some(if t < 20.0 { 0.1 - 0.004 * t } else { t - 20.0 });
+        let Reading::Change(moved) = read(&sampled(30.0, stalled), known(0.3), CUT) else {
+            panic!("steady");
+        };
+        assert_eq!(moved.before.slope, None);
         for nonsense in [f64::NAN, f64::INFINITY, -1.0] {
             assert!(matches!(read(&sampled(30.0, jittered), known(nonsense), CUT), Reading::Change(_)));
         }
