@@ -6,8 +6,8 @@
 //! the entity's changes are, and how large. Where dependencies or onsets cannot be trusted ([`Trust`]), the explained
 //! share says less or nothing, and the scores decide.
 //!
-//! The order takes these scores in full. The confidence takes their root: they compare entities, and an entity that
-//! changed half as much as another is more than half as good a cause.
+//! An entity that changed half as much as another is more than half as good a cause: the scores count by their root. Where
+//! they alone decide, the order takes them in full.
 //!
 //! [`Trust`]: super::view::Trust
 
@@ -18,7 +18,7 @@ use crate::{
     graph::Carries,
     offline::{
         case::{Case, MOST_CITED},
-        view::{Changed, View, first_of_the_loud},
+        view::{Changed, SURGE, View, first_of_the_loud, rose_by},
     },
     result::{Hypothesis, Mechanism, Status},
 };
@@ -99,7 +99,11 @@ pub(super) fn items(view: &View<'_>) -> Vec<Item> {
         if let Some(c) = first_of_the_loud(inner) {
             items.push(Item::of(entity, c.row.id, c.change, view.loud(c.change)));
         }
-        let outer = view.changes(entity).filter(|c| c.change.role.is_exogenous());
+        // of what passed, a restart and a load that doubled at least
+        let told = |c: &Changed<'_>| {
+            c.change.is_sustained() || c.change.role == Role::Uptime || rose_by(c.change, SURGE)
+        };
+        let outer = view.changes(entity).filter(|c| c.change.role.is_exogenous()).filter(told);
         items.extend(outer.map(|c| Item::of(entity, c.row.id, c.change, view.loud(c.change))));
     }
     items
@@ -176,7 +180,9 @@ fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ra
     if case.carries == Carries::Load && case.trigger.change.role == Role::Other {
         score *= GUESSED;
     }
-    let (standing, score) = (score * change, score * change.sqrt());
+    let explained = view.trust.topology && view.trust.onsets;
+    let standing = score * if explained { change.sqrt() } else { change };
+    let score = score * change.sqrt();
 
     // barely beyond chance, it takes several changes that agree
     let certainty = certainty(view, &case, &reach, &support);

@@ -7,6 +7,8 @@ use crate::{
     graph::{Carries, Graph},
 };
 
+/// A load that rises by less is no surge.
+pub(super) const SURGE: f64 = 2.0;
 /// Progress is stalled, not just slower, when its age grew by this factor.
 const STALLED: f64 = 4.0;
 /// A change so many times beyond chance is as clear as any.

@@ -8,9 +8,6 @@ use crate::{
     figure::short,
 };
 
-/// Load that rises by less does not outrun anything.
-const SURGE: f64 = 2.0;
-
 pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let trigger = strongest(
         view.changes(entity).filter(|c| c.change.role == Role::Demand && rose_by(c.change, SURGE)),
