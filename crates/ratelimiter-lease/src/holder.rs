@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::demand::Demand;
-use crate::{Answer, NodeTime, StoreTime, Terms};
+use crate::{Answer, NodeTime, StoreTime, Terms, Waiting};
 
 /// Refilled before they run out are only grants of at least this charge: near the limit every unspent admission that is held
 /// here is missed elsewhere.
@@ -92,9 +92,7 @@ pub struct Ask {
     /// The number of the grant.
     pub number: u64,
     /// As in [`Request`](crate::Request).
-    pub need: u32,
-    /// As in [`Request`](crate::Request).
-    pub queued: u32,
+    pub waiting: Waiting,
     /// As in [`Request`](crate::Request).
     pub ahead: u32,
 }
@@ -172,16 +170,17 @@ impl Holder {
     }
 
     /// Asks for a grant, with a number that was never used. Grants that are too small for the first waiting check are given
-    /// back with the same message, so that their charge is not missing.
-    pub fn ask(&mut self, now: NodeTime, number: u64, need: u32, queued: u32) -> Ask {
+    /// back with the same message, so that their charge is not missing. Without waiting checks it is a refill.
+    pub fn ask(&mut self, now: NodeTime, number: u64, waiting: Option<Waiting>) -> Ask {
         self.expire(now);
-        if need > 0 && self.unspent() < need {
+        if waiting.is_some_and(|waiting| self.unspent() < waiting.need) {
             self.close_all(now);
         }
         let ahead = self.demand.expected(now);
-        let (need, queued) = (need.max(1), queued.max(1));
-        self.asked = Some(Asked { number, sent: now, need, most: queued.saturating_add(ahead) });
-        Ask { number, need, queued, ahead }
+        let waiting = waiting.unwrap_or(Waiting::alike(1, 1));
+        let most = waiting.queued.saturating_add(ahead);
+        self.asked = Some(Asked { number, sent: now, need: waiting.need, most });
+        Ask { number, waiting, ahead }
     }
 
     /// The settlements that the store has not confirmed: number and spent part.

@@ -8,6 +8,10 @@ use crate::{StoreTime, Terms};
 /// How soon a denied node asks again while grants of others are open, which may be given back unspent.
 pub const RECHECK: Duration = Duration::from_millis(50);
 
+/// The least share of the room that is given ahead of the checks. Where less is left, every admission that one node holds
+/// unspent is missed by the others.
+const SHARED: u64 = 4;
+
 /// All grants of one key that can still hold an admission of its window.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ledger<Id> {
@@ -29,15 +33,31 @@ pub struct Grant {
     pub settled: bool,
 }
 
+/// Checks that wait on one node for a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Waiting {
+    /// Cost of the first: less than this is no use.
+    pub need: u32,
+    /// How many at the front cost as much as the first, at least 1.
+    pub alike: u32,
+    /// Cost of all, at least `need` times `alike`.
+    pub queued: u32,
+}
+
+impl Waiting {
+    /// `count` checks of the same cost.
+    pub fn alike(need: u32, count: u32) -> Self {
+        Self { need, alike: count, queued: need.saturating_mul(count) }
+    }
+}
+
 /// A node's request for a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Request<Id> {
     /// The grant's name, never used for another.
     pub id: Id,
-    /// Cost of the first waiting check: less than this is no use.
-    pub need: u32,
-    /// Cost of all waiting checks, at least `need`.
-    pub queued: u32,
+    /// The checks that wait for it.
+    pub waiting: Waiting,
     /// Cost of the checks that the node expects in the next moments.
     pub ahead: u32,
     /// Nodes that share the limit, at least 1.
@@ -120,8 +140,10 @@ impl<Id: Ord + Clone> Ledger<Id> {
         self.grants.contains_key(id)
     }
 
-    /// Gives a grant if there is room for the first waiting check: for as many of the waiting checks as there is room,
-    /// and beyond them for the expected ones, up to an equal share of half of the room.
+    /// Gives a grant if there is room for the first waiting check: for as many of the waiting checks as there is surely room
+    /// for, and beyond them for the expected ones, up to an equal share of half of the room.
+    ///
+    /// What is given near the limit is spent whole at once: a part that no waiting check can use would be missed by others.
     pub fn grant(&mut self, now: StoreTime, terms: &Terms, request: Request<Id>) -> Answer {
         let charged = self.charged(now, terms) + request.outside;
         let limit = u64::from(terms.limit());
@@ -134,11 +156,14 @@ impl<Id: Ord + Clone> Ledger<Id> {
                 Answer::Granted { charge, given, room: narrow(room) }
             };
         }
-        if room < request.need.into() {
+        let Waiting { need, alike, queued } = request.waiting;
+        if room < need.into() {
             return self.deny(now, terms, &request, charged, narrow(room));
         }
-        let waiting = room.min(request.queued.into());
-        let ahead = u64::from(request.ahead).min((room - waiting) / (2 * u64::from(request.nodes)));
+        let (need, alike, queued) = (u64::from(need.max(1)), u64::from(alike), u64::from(queued));
+        let waiting = if room >= queued { queued } else { need * alike.min(room / need) };
+        let share = (room - waiting) / (2 * u64::from(request.nodes));
+        let ahead = if share < SHARED { 0 } else { share.min(request.ahead.into()) };
         let charge = narrow(waiting + ahead);
         let grant = Grant { charge, given: now, end: now + terms.lease(), settled: false };
         self.grants.insert(request.id, grant);
@@ -146,7 +171,7 @@ impl<Id: Ord + Clone> Ledger<Id> {
     }
 
     fn deny(&self, now: StoreTime, terms: &Terms, request: &Request<Id>, charged: u64, room: u32) -> Answer {
-        let wanted = charged + u64::from(request.need);
+        let wanted = charged + u64::from(request.waiting.need);
         let limit = u64::from(terms.limit());
         let mut by_end: Vec<_> = self.counted(now, terms).collect();
         by_end.sort_by_key(|grant| grant.end);

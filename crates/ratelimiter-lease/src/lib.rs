@@ -6,16 +6,16 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use ratelimiter_lease::{Answer, Holder, Ledger, NodeTime, Request, Spend, StoreTime, Terms};
+//! use ratelimiter_lease::{Answer, Holder, Ledger, NodeTime, Request, Spend, StoreTime, Terms, Waiting};
 //!
 //! let terms = Terms::new(10, Duration::from_secs(60), Duration::from_secs(1), 10)?;
 //! let mut ledger = Ledger::new(Duration::ZERO);
 //! let mut node = Holder::new(terms);
 //!
 //! // Three checks wait: one message asks for all of them.
-//! let ask = node.ask(NodeTime::from_micros(0), 1, 1, 3);
+//! let ask = node.ask(NodeTime::from_micros(0), 1, Some(Waiting::alike(1, 3)));
 //! let now = ledger.advance(StoreTime::from_micros(7_000_000), &terms);
-//! let request = Request { id: ask.number, need: ask.need, queued: ask.queued, ahead: ask.ahead, nodes: 3, outside: 0 };
+//! let request = Request { id: ask.number, waiting: ask.waiting, ahead: ask.ahead, nodes: 3, outside: 0 };
 //! let answer = ledger.grant(now, &terms, request);
 //! assert!(matches!(answer, Answer::Granted { charge: 3, room: 7, .. }));
 //!
@@ -57,7 +57,8 @@
 //! | the store forgets | nodes recall their grants; before all have done so, what was forgotten may be granted again |
 //!
 //! The charge `c` is the cost of the checks that wait, plus those expected in the next 50 ms, up to an equal share of half
-//! of the room that is left: near the limit it is what waits.
+//! of the room that is left. Near the limit it is the cost of whole checks that wait, so that nothing of it stays unspent:
+//! limits below 8 `N` deny nothing without cause while all nodes live, whatever the checks cost.
 //!
 //! The idea is old: O'Neil, *The escrow transactional method* (1986); Barbará and Garcia-Molina, *The demarcation protocol*
 //! (1994); Gray and Cheriton, *Leases* (1989); Balegas et al., *Bounded counters* (2015).
@@ -71,6 +72,6 @@ mod terms;
 mod time;
 
 pub use holder::{Ask, Holder, Recall, Spend};
-pub use ledger::{Answer, Grant, Ledger, RECHECK, Request};
+pub use ledger::{Answer, Grant, Ledger, RECHECK, Request, Waiting};
 pub use terms::{Terms, TermsError};
 pub use time::{NodeTime, StoreTime};

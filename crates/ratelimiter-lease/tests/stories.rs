@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ratelimiter_lease::{Answer, Holder, Ledger, NodeTime, Request, Spend, StoreTime, Terms};
+use ratelimiter_lease::{Answer, Ask, Holder, Ledger, NodeTime, Request, Spend, StoreTime, Terms, Waiting};
 
 const NODES: u32 = 3;
 const MS: u64 = 1000;
@@ -34,21 +34,21 @@ impl Cluster {
         self.nodes[node].note(clock, cost);
         match self.nodes[node].spend(clock, cost) {
             Spend::Ask => {
-                self.ask(node, cost, cost);
+                self.ask(node, Some(Waiting::alike(cost, 1)));
                 self.nodes[node].spend(clock, cost)
             }
             decided => decided,
         }
     }
 
-    fn ask(&mut self, node: usize, need: u32, queued: u32) -> Answer {
+    fn ask(&mut self, node: usize, waiting: Option<Waiting>) -> Answer {
         self.number += 1;
         let clock = self.clock();
-        let ask = self.nodes[node].ask(clock, self.number, need, queued);
+        let ask = self.nodes[node].ask(clock, self.number, waiting);
         self.settle(node);
         let now = self.ledger.advance(StoreTime::from_micros(self.now_us), &self.terms);
-        let (need, queued, ahead) = (ask.need, ask.queued, ask.ahead);
-        let request = Request { id: (node, ask.number), need, queued, ahead, nodes: NODES, outside: 0 };
+        let Ask { number, waiting, ahead } = ask;
+        let request = Request { id: (node, number), waiting, ahead, nodes: NODES, outside: 0 };
         let answer = self.ledger.grant(now, &self.terms, request);
         self.nodes[node].answered(clock, ask.number, answer);
         answer
@@ -81,6 +81,27 @@ fn a_small_limit_has_no_false_denial() {
 }
 
 #[test]
+fn a_grant_near_the_limit_is_spent_whole() {
+    let mut cluster = Cluster::new(10);
+    cluster.ask(0, Some(Waiting::alike(1, 8)));
+    // The room of two does for the first of these and not for the second.
+    let answer = cluster.ask(1, Some(Waiting { need: 1, alike: 1, queued: 4 }));
+    assert!(matches!(answer, Answer::Granted { charge: 1, .. }), "{answer:?}");
+    assert!(admitted(cluster.check(2, 1)));
+    assert!(!admitted(cluster.check(2, 1)));
+}
+
+#[test]
+fn a_small_limit_is_never_granted_ahead() {
+    let mut cluster = Cluster::new(24);
+    for _ in 0..8 {
+        assert!(admitted(cluster.check(0, 1)));
+        assert_eq!(cluster.nodes[0].unspent(), 0);
+        cluster.now_us += 20 * MS;
+    }
+}
+
+#[test]
 fn a_denial_holds_until_charge_leaves() {
     let mut cluster = Cluster::new(1);
     assert!(admitted(cluster.check(0, 1)));
@@ -97,7 +118,7 @@ fn a_denial_holds_until_charge_leaves() {
 #[test]
 fn a_denial_ends_when_charge_is_returned() {
     let mut cluster = Cluster::new(10);
-    cluster.ask(0, 1, 10);
+    cluster.ask(0, Some(Waiting::alike(1, 10)));
     assert!(!admitted(cluster.check(1, 1)));
     cluster.now_us += 60 * MS;
     let clock = cluster.clock();
@@ -110,7 +131,7 @@ fn a_denial_ends_when_charge_is_returned() {
 #[test]
 fn a_dead_node_strands_its_grant_boundedly() {
     let mut cluster = Cluster::new(10);
-    cluster.ask(0, 1, 10);
+    cluster.ask(0, Some(Waiting::alike(1, 10)));
     cluster.now_us += 61_000 * MS - 1;
     assert_eq!(cluster.charged(), 10);
     cluster.now_us += 1;
@@ -121,16 +142,9 @@ fn a_dead_node_strands_its_grant_boundedly() {
 fn a_lost_reply_costs_nothing() {
     let mut cluster = Cluster::new(10);
     let clock = cluster.clock();
-    let ask = cluster.nodes[0].ask(clock, 77, 1, 10);
+    let ask = cluster.nodes[0].ask(clock, 77, Some(Waiting::alike(1, 10)));
     let now = cluster.ledger.advance(StoreTime::from_micros(cluster.now_us), &cluster.terms);
-    let request = Request {
-        id: (0, ask.number),
-        need: ask.need,
-        queued: ask.queued,
-        ahead: 0,
-        nodes: NODES,
-        outside: 0,
-    };
+    let request = Request { id: (0, ask.number), waiting: ask.waiting, ahead: 0, nodes: NODES, outside: 0 };
     let given = cluster.ledger.grant(now, &cluster.terms, request);
     assert_eq!(cluster.ledger.grant(now, &cluster.terms, request), given);
     assert_eq!(cluster.charged(), 10, "the repetition charged nothing");
@@ -160,7 +174,7 @@ fn a_steady_rate_is_granted_ahead_and_refilled() {
         asked_while_waiting += cluster.number - before;
         let clock = cluster.clock();
         if cluster.nodes[0].wants_refill(clock) {
-            cluster.ask(0, 0, 0);
+            cluster.ask(0, None);
         }
         cluster.nodes[0].tick(clock);
         cluster.settle(0);
@@ -174,11 +188,11 @@ fn a_steady_rate_is_granted_ahead_and_refilled() {
 #[test]
 fn a_store_that_forgot_recalls_every_charge() {
     let mut cluster = Cluster::new(10);
-    cluster.ask(0, 1, 4);
+    cluster.ask(0, Some(Waiting::alike(1, 4)));
     for _ in 0..4 {
         assert!(admitted(cluster.check(0, 1)));
     }
-    cluster.ask(1, 1, 3);
+    cluster.ask(1, Some(Waiting::alike(1, 3)));
     cluster.now_us += 10 * MS;
     let clock = cluster.clock();
     cluster.ledger = Ledger::new(Duration::ZERO);
@@ -197,7 +211,7 @@ fn a_store_that_forgot_recalls_every_charge() {
 #[test]
 fn a_clock_stepping_back_frees_nothing_early() {
     let mut cluster = Cluster::new(10);
-    cluster.ask(0, 1, 10);
+    cluster.ask(0, Some(Waiting::alike(1, 10)));
     cluster.now_us -= 30_000 * MS;
     assert_eq!(cluster.charged(), 10);
     cluster.now_us += 61_000 * MS - 1;

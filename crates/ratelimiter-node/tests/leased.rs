@@ -10,10 +10,11 @@ use common::{
 };
 use ratelimiter_api::layout::{self, LimitCopy};
 use ratelimiter_api::{CheckRequest, CountingMode, DecidedBy, Key, Limit, LimitEntry, LimitSpec};
-use ratelimiter_chaos::{Burst, BurstReport, Multiplier, Scope};
+use ratelimiter_chaos::{Burst, BurstReport, Multiplier, Release, Scope, volley};
 use ratelimiter_cluster::{LocalCluster, StoreTopology};
 use ratelimiter_invariants::check_history;
 use ratelimiter_store::{Link, slot_of};
+use ratelimiter_target::{Check, HttpTarget};
 use redis::cmd;
 use tokio::task::JoinSet;
 
@@ -35,17 +36,36 @@ async fn burst(cluster: &LocalCluster, key: &Key, multiplier: u32) -> BurstRepor
     burst.fire().await.unwrap()
 }
 
-/// Ten bursts, or `RATELIMITER_BURSTS`.
+/// Ten, or `RATELIMITER_BURSTS`.
+fn bursts() -> u32 {
+    std::env::var("RATELIMITER_BURSTS").map_or(10, |bursts| bursts.parse().unwrap())
+}
+
 #[tokio::test]
 async fn bursts_admit_exactly_the_limit() {
-    let bursts: u32 = std::env::var("RATELIMITER_BURSTS").map_or(10, |bursts| bursts.parse().unwrap());
     let cluster = leased().await;
     let limit = Limit::new(LIMIT as i64, 60).unwrap();
-    for i in 0..bursts {
+    for i in 0..bursts() {
         let name = format!("k{i}");
         set(&cluster, &spec(&name, LIMIT as i64)).await;
         let report = burst(&cluster, &key(&name), 6).await;
         assert_eq!(report.tally.allowed, LIMIT, "burst {i}: {:?}", report.tally);
+        let judged = check_history(&report.operations, limit).unwrap();
+        assert!(judged.is_clean(), "burst {i}: {judged}");
+    }
+}
+
+/// A grant that a node cannot spend whole would be missed by the checks of others.
+#[tokio::test]
+async fn bursts_of_mixed_costs_deny_nothing_without_cause() {
+    let cluster = leased().await;
+    let limit = Limit::new(LIMIT as i64, 60).unwrap();
+    let target = HttpTarget::node(&cluster.endpoints(), Scope::ThisMachine.into()).unwrap();
+    for i in 0..bursts() {
+        let name = format!("k{i}");
+        set(&cluster, &spec(&name, LIMIT as i64)).await;
+        let check = |n: u32| Check { key: key(&name), cost: 1 + n % 3, deadline: PATIENCE };
+        let report = volley(&target, (0..20).map(check).collect(), Release::LastByte).await.unwrap();
         let judged = check_history(&report.operations, limit).unwrap();
         assert!(judged.is_clean(), "burst {i}: {judged}");
     }

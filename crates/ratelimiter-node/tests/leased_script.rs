@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use ratelimiter_cluster::LocalCluster;
-use ratelimiter_lease::{Answer, Ledger, RECHECK, Request, StoreTime, Terms};
+use ratelimiter_lease::{Answer, Ledger, RECHECK, Request, StoreTime, Terms, Waiting};
 use ratelimiter_store::Link;
 use redis::{Script, ScriptInvocation, Value, cmd};
 
@@ -21,7 +21,7 @@ const RECALL: &str =
 const KEYS: [&str; 9] =
     ["{k}:book", "{k}:ends", "{k}:past", "{k}:outside", "loss", "version", "limits", "changed", "deleted"];
 
-const LIMIT: u32 = 20;
+const LIMIT: u32 = 40;
 const NODES: u32 = 3;
 const WINDOW: Duration = Duration::from_micros(100_000);
 const LEASE: Duration = Duration::from_micros(40_000);
@@ -39,14 +39,19 @@ struct Step {
 
 #[derive(Clone, Debug)]
 enum Command {
-    Exchange { settlements: Vec<(u64, u32)>, newest: Option<u64>, request: Option<[u32; 4]>, coming: u64 },
+    Exchange {
+        settlements: Vec<(u64, u32)>,
+        newest: Option<u64>,
+        request: Option<(u64, Waiting, u32)>,
+        coming: u64,
+    },
     Recall(Vec<(u64, u32, Option<u64>)>),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     // Few names, so that most of them are used again.
     let number = || 0_u64..8;
-    let request = (number(), 1_u32..9, 0_u32..9, 0_u32..30);
+    let request = (number(), 1_u32..4, 1_u32..5, 0_u32..9, 0_u32..30);
     let exchange = (
         proptest::collection::vec((number(), 0_u32..9), 0..3),
         proptest::option::weighted(0.1, number()),
@@ -56,7 +61,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         .prop_map(|(settlements, newest, request, coming)| Command::Exchange {
             settlements,
             newest,
-            request: request.map(|(number, need, more, ahead)| [number as u32, need, need + more, ahead]),
+            request: request.map(|(number, need, alike, more, ahead)| {
+                let waiting = Waiting { need, alike, queued: need * alike + more };
+                (number, waiting, ahead)
+            }),
             coming,
         });
     let recall = proptest::collection::vec((number(), 0_u32..9, proptest::option::of(0_u64..120_000)), 1..3)
@@ -105,8 +113,10 @@ impl Scripts {
                 let mut call = Self::call(&self.exchange, step.node);
                 call.arg(or_nothing(*newest)).arg(NODES).arg(micros(RECHECK)).arg(coming).arg(0);
                 match request {
-                    Some([number, need, queued, ahead]) => call.arg(number).arg(need).arg(queued).arg(ahead),
-                    None => call.arg("").arg(0).arg(0).arg(0),
+                    Some((number, Waiting { need, alike, queued }, ahead)) => {
+                        call.arg(number).arg(need).arg(alike).arg(queued).arg(ahead)
+                    }
+                    None => call.arg("").arg(0).arg(0).arg(0).arg(0),
                 };
                 call.arg("k");
                 for (number, spent) in settlements {
@@ -158,12 +168,12 @@ fn pure(ledger: &mut Ledger<(u8, u64)>, terms: &Terms, clock: u64, step: &Step) 
             for (number, spent) in settlements {
                 ledger.settle(now, &id(*number), *spent);
             }
-            let Some([number, need, queued, ahead]) = *request else { return Some((2, 0, 0, 0, 0, 0)) };
+            let Some((number, waiting, ahead)) = *request else { return Some((2, 0, 0, 0, 0, 0)) };
             if newest.is_some_and(|newest| !ledger.holds(&id(newest))) {
                 return Some((-2, 0, 0, 0, 0, 0));
             }
-            let id = id(number.into());
-            let request = Request { id, need, queued, ahead, nodes: NODES, outside: *coming };
+            let id = id(number);
+            let request = Request { id, waiting, ahead, nodes: NODES, outside: *coming };
             let charged = ledger.charged(now, terms) + coming;
             Some(match ledger.grant(now, terms, request) {
                 Answer::Granted { charge, given, room } => {

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use crate::{Answer, Holder, Ledger, NodeTime, Request, Spend, StoreTime, Terms};
+use crate::{Answer, Holder, Ledger, NodeTime, Request, Spend, StoreTime, Terms, Waiting};
 
 const NODES: usize = 3;
 const LIMIT: u32 = 4;
@@ -261,8 +261,8 @@ impl World {
                 let now = self.clock(node);
                 let number = self.nodes[node].next;
                 self.nodes[node].next += 1;
-                let ask = self.nodes[node].holder.ask(now, number.into(), 1, queued);
-                self.wire.insert(Message::Ask { id: self.id(node, number), queued: ask.queued });
+                let ask = self.nodes[node].holder.ask(now, number.into(), Some(Waiting::alike(1, queued)));
+                self.wire.insert(Message::Ask { id: self.id(node, number), queued: ask.waiting.queued });
             }
             Action::Admit { node } => return self.admit(node),
             Action::GiveBack { node } => {
@@ -328,7 +328,8 @@ impl World {
         let node = usize::from(id.0);
         match *message {
             Message::Ask { id, queued } => {
-                let request = Request { id, need: 1, queued, ahead: 0, nodes: NODES as u32, outside: 0 };
+                let waiting = Waiting::alike(1, queued);
+                let request = Request { id, waiting, ahead: 0, nodes: NODES as u32, outside: 0 };
                 self.wire.insert(match self.ledger.grant(now, &terms, request) {
                     Answer::Granted { charge, given, .. } => Message::Reply { id, charge, given },
                     Answer::Denied { .. } | Answer::Closed => Message::Refusal { id },

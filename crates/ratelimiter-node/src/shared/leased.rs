@@ -64,9 +64,10 @@ impl SharedStore {
         if let Some(Wanted { ask, newest, nodes, known }) = request {
             call.arg(newest.map_or_else(String::new, |number| number.to_string()));
             call.arg(nodes).arg(micros(RECHECK)).arg(known.coming).arg(known.version);
-            call.arg(ask.number).arg(ask.need).arg(ask.queued).arg(ask.ahead);
+            call.arg(ask.number).arg(ask.waiting.need).arg(ask.waiting.alike);
+            call.arg(ask.waiting.queued).arg(ask.ahead);
         } else {
-            call.arg("").arg(1).arg(0).arg(0).arg(0).arg("").arg(0).arg(0).arg(0);
+            call.arg("").arg(1).arg(0).arg(0).arg(0).arg("").arg(0).arg(0).arg(0).arg(0);
         }
         call.arg(entry.key.as_str());
         for (number, spent) in *settlements {

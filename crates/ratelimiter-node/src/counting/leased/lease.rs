@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ratelimiter_api::{DecidedBy, Limit, LimitEntry};
-use ratelimiter_lease::{Holder, NodeTime, Spend, Terms};
+use ratelimiter_lease::{Holder, NodeTime, Spend, Terms, Waiting};
 use tokio::sync::oneshot;
 
 use super::Known;
@@ -158,10 +158,12 @@ impl Lease {
         }
     }
 
-    /// Cost of the first waiting check, and of all of them.
-    pub(super) fn demand(&self) -> (u32, u32) {
-        let first = self.waiting.front().map_or(0, |waiter| waiter.cost);
-        (first, self.waiting.iter().map(|waiter| waiter.cost).fold(0, u32::saturating_add))
+    /// The waiting checks, if there are any.
+    pub(super) fn demand(&self) -> Option<Waiting> {
+        let need = self.waiting.front()?.cost;
+        let alike = self.waiting.iter().take_while(|waiter| waiter.cost == need).count();
+        let queued = self.waiting.iter().map(|waiter| waiter.cost).fold(0, u32::saturating_add);
+        Some(Waiting { need, alike: u32::try_from(alike).unwrap_or(u32::MAX), queued })
     }
 
     /// The counter is gone, and its grants with it.

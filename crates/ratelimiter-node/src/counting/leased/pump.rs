@@ -71,10 +71,10 @@ impl Leases {
         let mut lease = cell.lock();
         let now = clock::now();
         lease.serve(now, self.store_clock.now_us(), &self.memory);
-        let (need, queued) = lease.demand();
-        let ask = (need > 0 || lease.holder.wants_refill(now)).then(|| {
+        let waiting = lease.demand();
+        let ask = (waiting.is_some() || lease.holder.wants_refill(now)).then(|| {
             let number = self.number.fetch_add(1, Ordering::Relaxed);
-            lease.holder.ask(now, number, need, queued)
+            lease.holder.ask(now, number, waiting)
         });
         let settlements: Vec<_> = lease.holder.settlements().take(SETTLED_AT_ONCE).collect();
         if ask.is_none() && (settlements.is_empty() || now < lease.quiet_until) {
