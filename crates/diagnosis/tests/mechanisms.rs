@@ -252,24 +252,6 @@ fn one_outlier_does_not_shorten_a_change() {
 }
 
 #[test]
-fn old_incident_stays_out_of_the_baseline() {
-    let twice = |t: f64| if (5.0..12.0).contains(&t) || t >= AT { 80.0 } else { 2.0 };
-    let build = |since: u64| {
-        EvidenceBuilder::new("second")
-            .entity(Entity::new("base", "database"))
-            .entity(Entity::new("front", "gateway"))
-            .edge("front", "base", "calls")
-            .signal(signal("base", "answer time", Role::Latency, twice))
-            .violation(Violation::new("front", "holds", Duration::from_secs(23), 9.0, 1.0))
-            .since(Duration::from_secs(since))
-            .build(Duration::from_secs(23))
-            .expect("evidence")
-    };
-    assert!(build(0).changes().next().is_none());
-    is_named(&build(13), "base", Mechanism::SlowedDown);
-}
-
-#[test]
 fn late_violation_keeps_a_sound_baseline() {
     let early = |t: f64| if t < 12.0 { 2.0 } else { 2.0 + 3.0 * (t - 12.0) };
     let evidence = system([

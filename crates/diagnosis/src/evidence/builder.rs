@@ -6,10 +6,9 @@ use std::{
 };
 
 use super::{
-    Action, Attempt, Change, EVIDENCE_SCHEMA, Edge, Entity, Evidence, Fact, Gap, PROPAGATION, Role, Row,
-    RowId, SignalSeries, Span, Spans, Steady, Topology, Violation,
-    measure::{Cut, Reading, read},
-    normal::Known,
+    Action, Attempt, EVIDENCE_SCHEMA, Edge, Entity, Evidence, Fact, PROPAGATION, Role, Row, RowId,
+    SignalSeries, Span, Spans, Steady, Topology, Violation,
+    measure::{Cut, read},
     seconds,
 };
 use crate::clean::capped;
@@ -76,7 +75,6 @@ pub struct EvidenceBuilder {
     actions: Vec<Action>,
     history: Vec<Attempt>,
     guard: Option<Duration>,
-    since: Duration,
 }
 
 impl EvidenceBuilder {
@@ -160,23 +158,13 @@ impl EvidenceBuilder {
         self
     }
 
-    /// Leaves out every sample before this: an earlier incident is no baseline.
-    #[must_use]
-    pub fn since(mut self, since: Duration) -> Self {
-        self.since = since;
-        self
-    }
-
     /// Makes the bundle, with the run cut at `at`: the time of the first violation, or of the question.
-    pub fn build(mut self, at: Duration) -> Result<Evidence, BuildError> {
+    pub fn build(self, at: Duration) -> Result<Evidence, BuildError> {
         self.check()?;
-        for series in &mut self.signals {
-            series.points.retain(|p| p.0 >= self.since);
-        }
         let cut = self.cut(at);
         let mut facts: Vec<Fact> = self.violations.into_iter().map(Fact::Violation).collect();
         let signals = self.signals.len();
-        facts.extend(self.signals.into_iter().map(|series| fact(series, signals, cut)));
+        facts.extend(self.signals.into_iter().map(|series| read(series, signals, cut)));
         facts.extend(self.entities.iter().filter_map(propagation));
         facts.sort_by(|a, b| order(a).partial_cmp(&order(b)).unwrap_or(std::cmp::Ordering::Equal));
         let rows = (1..).map(RowId).zip(facts).map(|(id, fact)| Row { id, fact }).collect();
@@ -204,10 +192,9 @@ impl EvidenceBuilder {
     }
 
     fn cut(&self, at: Duration) -> Cut {
-        let times = || self.signals.iter().flat_map(|s| &s.points).map(|p| p.0.as_secs_f64());
-        let at = at.as_secs_f64();
-        let start = times().fold(at, f64::min);
-        let end = times().fold(at, f64::max);
+        let times = self.signals.iter().flat_map(|s| &s.points).map(|p| p.0);
+        let (start, end) = times.fold((at, at), |(start, end), t| (start.min(t), end.max(t)));
+        let [start, at, end] = [start, at, end].map(|t| t.as_secs_f64());
         let before = at - start;
         let guard = self.guard.map_or(before / 3.0, |g| g.as_secs_f64().min(before));
         Cut { start, guard: at - guard, at, end }
@@ -296,41 +283,4 @@ fn propagation(entity: &Entity) -> Option<Fact> {
         median: seconds::rounded(interval),
         score: 0.0,
     }))
-}
-
-fn fact(series: SignalSeries, signals: usize, cut: Cut) -> Fact {
-    let SignalSeries { entity, name: signal, unit, role, floor, points } = series;
-    let mut points: Vec<(f64, Option<f64>)> =
-        points.into_iter().map(|(t, v)| (t.as_secs_f64(), v.filter(|v| v.is_finite()))).collect();
-    points.sort_by(|a, b| {
-        a.0.total_cmp(&b.0).then_with(|| a.1.partial_cmp(&b.1).unwrap_or(std::cmp::Ordering::Equal))
-    });
-    match read(&points, Known { role, floor, moves: false, signals }, cut) {
-        Reading::Gap { from, to, why } => Fact::Gap(Gap {
-            entity,
-            signal,
-            role,
-            from: seconds::from(from),
-            to: seconds::from(to),
-            why: why.to_owned(),
-        }),
-        Reading::Steady { median, score } => {
-            Fact::Steady(Steady { entity, signal, unit, role, median, score })
-        }
-        Reading::Change(moved) => Fact::Change(Change {
-            entity,
-            signal,
-            unit,
-            role,
-            direction: moved.direction,
-            shape: moved.shape,
-            before: moved.before,
-            after: moved.after,
-            score: moved.score,
-            excess: moved.excess,
-            onset: seconds::from(moved.dated.onset),
-            onset_err: seconds::from(moved.dated.error),
-            rise: seconds::from(moved.dated.rise),
-        }),
-    }
 }

@@ -6,10 +6,13 @@
 //!
 //! A deviation is a change when normal data of the same length does not show it, see [`Normal`].
 
+use std::{cmp::Ordering, time::Duration};
+
 use super::{
-    After, Before, Direction, Role, Shape,
+    After, Before, Change, Direction, Fact, Gap, Role, Shape, SignalSeries, Steady,
     normal::{ENOUGH, Known, Normal, Residual, medians},
-    onset::{Dated, date},
+    onset::date,
+    seconds,
     stats::{iqr, median, pairs, significant, slope, sorted},
 };
 
@@ -27,38 +30,22 @@ pub(crate) struct Cut {
     pub(crate) end: f64,
 }
 
-/// The reading of a signal.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Reading {
-    Change(Box<Moved>),
-    Steady { median: f64, score: f64 },
-    Gap { from: f64, to: f64, why: &'static str },
-}
-
-/// A change in numbers.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Moved {
-    pub(crate) direction: Direction,
-    pub(crate) shape: Shape,
-    pub(crate) before: Before,
-    pub(crate) after: After,
-    pub(crate) score: f64,
-    pub(crate) excess: f64,
-    pub(crate) dated: Dated,
-}
-
 /// The slope of a baseline that moves steadily one way, further than the floor: a total that grows, a time since. Ages
 /// sampled at nearly the rhythm of progress wander slowly as well, and do not move.
 fn trend(points: &[(f64, f64)], floor: f64) -> Option<f64> {
+    let steps = |way: Ordering| pairs(points).filter(|(a, b)| b.1.partial_cmp(&a.1) == Some(way)).count();
+    let (up, down) = (steps(Ordering::Greater), steps(Ordering::Less));
+    let (with, against) = (up.max(down), up.min(down));
+    // most signals go up as often as down, and end here
+    if points.len() < 2 * ENOUGH || with * 3 < points.len() || against * 10 > with {
+        return None;
+    }
     let steep = slope(points);
     let mid = median(points.iter().map(|p| p.0));
     let spread = iqr(&sorted(points.iter().map(|p| p.1 - steep * (p.0 - mid))));
     let length = points.last().map_or(0.0, |p| p.0) - points.first().map_or(0.0, |p| p.0);
-    let with = pairs(points).filter(|(a, b)| (b.1 - a.1) * steep > 0.0).count();
-    let against = pairs(points).filter(|(a, b)| (b.1 - a.1) * steep < 0.0).count();
-    let one_way = with * 3 >= points.len() && against * 10 <= with;
-    (one_way && points.len() >= 2 * ENOUGH && (steep * length).abs() > floor.max(4.0 * spread))
-        .then_some(steep)
+    let one_way = if up > down { steep > 0.0 } else { steep < 0.0 };
+    (one_way && (steep * length).abs() > floor.max(4.0 * spread)).then_some(steep)
 }
 
 /// The slope from each sample to the next, dated at the latter.
@@ -66,52 +53,75 @@ fn slopes(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     pairs(points).filter(|(a, b)| b.0 > a.0).map(|(a, b)| (b.0, (b.1 - a.1) / (b.0 - a.0))).collect()
 }
 
-/// Reads one signal. `points` are in order of time; `None` is a missing sample. Deviations of the size of the floor are
-/// nothing, from one sample to the next where the signal moves anyway; a floor that is not a positive number is none.
-pub(super) fn read(points: &[(f64, Option<f64>)], known: Known, cut: Cut) -> Reading {
-    let spacing = median(pairs(points).map(|(a, b)| b.0 - a.0).filter(|d| *d > 0.0));
+/// Reads one signal of so many. Deviations of the size of its floor are nothing, from one sample to the next where the signal
+/// moves anyway; a floor that is not a positive number is none.
+pub(super) fn read(mut series: SignalSeries, signals: usize, cut: Cut) -> Fact {
+    let points = in_order(std::mem::take(&mut series.points));
+    let spacing = median(pairs(&points).map(|(a, b)| b.0 - a.0).filter(|d| *d > 0.0));
     let seen: Vec<(f64, f64)> = points.iter().filter_map(|(t, v)| Some((*t, (*v)?))).collect();
-    let base: Vec<(f64, f64)> = seen.iter().copied().filter(|p| p.0 < cut.guard).collect();
+    let base = until(&seen, cut.guard);
     if seen.is_empty() {
-        return Reading::Gap { from: cut.start, to: cut.end, why: "never sampled" };
+        return gap(series, cut.start, cut.end, "never sampled");
     }
     if base.len() < ENOUGH {
-        return Reading::Gap { from: cut.start, to: cut.guard, why: "too few samples before" };
+        return gap(series, cut.start, cut.guard, "too few samples before");
     }
-    let incident: Vec<(f64, f64)> = seen.iter().copied().filter(|p| p.0 >= cut.at).collect();
-    if let Some(gap) = missing(points, &seen, &incident, spacing, cut) {
-        return gap;
+    if let Some(since) = missing_since(&points, &seen, spacing, cut) {
+        return gap(series, since, cut.end, "no samples after");
     }
 
     // a signal that moves steadily anyway is judged by how fast it moves
-    let floor = if known.floor.is_finite() { known.floor.max(0.0) } else { 0.0 };
-    let slope = trend(&base, floor);
+    let floor = if series.floor.is_finite() { series.floor.max(0.0) } else { 0.0 };
+    let slope = trend(base, floor);
     let floor = if slope.is_some() { floor / spacing } else { floor };
-    let known = Known { moves: slope.is_some(), ..known };
-    let judged = if slope.is_some() { slopes(&seen) } else { seen.clone() };
+    let pace = slope.map(|_| slopes(&seen));
+    let judged = pace.as_deref().unwrap_or(&seen);
     // an availability is measured by its loss
     let top = judged.iter().fold(f64::NEG_INFINITY, |top, p| top.max(p.1));
-    let origin = if known.role == Role::Availability { top } else { 0.0 };
-    let cut = Cut { guard: sound_until(&judged, floor, origin, known, spacing, cut), ..cut };
-    let before: Vec<(f64, f64)> = judged.iter().copied().filter(|p| p.0 < cut.guard).collect();
-    let mut normal = Normal::of(&before, floor, origin);
-    let late = normal.residuals(&judged, cut.guard);
+    let origin = if series.role == Role::Availability { top } else { 0.0 };
+    let known = Known { role: series.role, floor, origin, spacing, moves: slope.is_some(), signals };
+    let cut = Cut { guard: sound_until(until(judged, cut.guard), known, cut), ..cut };
+    let (before, after) = judged.split_at(until(judged, cut.guard).len());
+    let mut normal = Normal::of(before, known);
+    let late = normal.residuals(after);
     let far = furthest(&late);
     let largest = judged.iter().fold(0.0_f64, |far, p| far.max((p.1 - origin).abs()));
-    let middle = significant(median(seen.iter().map(|p| p.1)));
+    let middle = || significant(median(seen.iter().map(|p| p.1)));
     if late.is_empty() || far <= 1e-9 * largest {
-        return Reading::Steady { median: middle, score: 0.0 };
+        return steady(series, middle(), 0.0);
     }
     normal.scale = normal.scale.max(far / SCORE_CAP);
-    let Some(found) = judge(&late, &normal, known, spacing, cut) else {
-        return Reading::Steady { median: middle, score: significant(far / normal.scale).min(SCORE_CAP) };
+    let Some(found) = judge(&late, &normal, known, cut) else {
+        return steady(series, middle(), significant(far / normal.scale).min(SCORE_CAP));
     };
-    let mut moved = moved(&late, &normal, &found, cut, spacing);
+    let mut change = change(series, &late, &normal, &found, spacing, cut);
     if let Some(slope) = slope {
-        moved.before.slope = Some(significant(slope));
-        followed(&mut moved, &seen, slope, &late, found.run, cut);
+        change.before.slope = Some(significant(slope));
+        followed(&mut change, &seen, slope, &late, found.run, cut);
     }
-    Reading::Change(Box::new(moved))
+    Fact::Change(change)
+}
+
+/// The samples by their time in seconds; one that is no number is missing.
+fn in_order(points: Vec<(Duration, Option<f64>)>) -> Vec<(f64, Option<f64>)> {
+    let mut points: Vec<(f64, Option<f64>)> =
+        points.into_iter().map(|(t, v)| (t.as_secs_f64(), v.filter(|v| v.is_finite()))).collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.partial_cmp(&b.1).unwrap_or(Ordering::Equal)));
+    points
+}
+
+fn gap(SignalSeries { entity, name, role, .. }: SignalSeries, from: f64, to: f64, why: &str) -> Fact {
+    let (from, to) = (seconds::from(from), seconds::from(to));
+    Fact::Gap(Gap { entity, signal: name, role, from, to, why: why.to_owned() })
+}
+
+fn steady(SignalSeries { entity, name, unit, role, .. }: SignalSeries, median: f64, score: f64) -> Fact {
+    Fact::Steady(Steady { entity, signal: name, unit, role, median, score })
+}
+
+/// The samples before a time.
+fn until(points: &[(f64, f64)], time: f64) -> &[(f64, f64)] {
+    &points[..points.partition_point(|p| p.0 < time)]
 }
 
 /// The furthest deviation, unless it is a single sample and others deviate as well.
@@ -125,25 +135,25 @@ fn furthest(late: &[Residual]) -> f64 {
 
 /// Until when the baseline can be trusted: to its end, or to its middle when the second half left what the first
 /// half did and never came back. Some violations take long to show.
-fn sound_until(points: &[(f64, f64)], floor: f64, origin: f64, known: Known, spacing: f64, cut: Cut) -> f64 {
-    let base: Vec<(f64, f64)> = points.iter().copied().filter(|p| p.0 < cut.guard).collect();
+fn sound_until(base: &[(f64, f64)], known: Known, cut: Cut) -> f64 {
     if base.len() < 4 * ENOUGH {
         return cut.guard;
     }
-    let middle = base[base.len() / 2].0;
-    let mut normal = Normal::of(&base[..base.len() / 2], floor, origin);
-    let late = normal.residuals(&base, middle);
+    let (before, after) = base.split_at(base.len() / 2);
+    let middle = after[0].0;
+    let mut normal = Normal::of(before, known);
+    let late = normal.residuals(after);
     let far = furthest(&late);
     normal.scale = normal.scale.max(far / SCORE_CAP);
     let stays = |run: Run| (late.len() - 1 - run.1) * 10 <= late.len();
-    match judge(&late, &normal, known, spacing, Cut { at: middle, end: cut.guard, ..cut }) {
+    match judge(&late, &normal, known, Cut { at: middle, end: cut.guard, ..cut }) {
         Some(Found { run, shape, .. }) if shape != Shape::Spike && far > 0.0 && stays(run) => middle,
         _ => cut.guard,
     }
 }
 
 /// Puts a change of pace in terms of the signal itself: where it would have been, and where it was.
-fn followed(moved: &mut Moved, seen: &[(f64, f64)], slope: f64, late: &[Residual], run: Run, cut: Cut) {
+fn followed(change: &mut Change, seen: &[(f64, f64)], slope: f64, late: &[Residual], run: Run, cut: Cut) {
     let until = late[run.1].t;
     let (left, reached) = (
         seen.iter().rfind(|p| p.0 < late[run.0].t).copied().unwrap_or((cut.start, 0.0)),
@@ -152,30 +162,29 @@ fn followed(moved: &mut Moved, seen: &[(f64, f64)], slope: f64, late: &[Residual
     let incident = || seen.iter().filter(|p| p.0 >= cut.at).map(|p| p.1);
     let n = incident().count();
     let last = seen.last().map_or(reached, |p| p.1);
-    moved.before.median = significant(left.1 + slope * (until - left.0));
-    moved.after = after(if n > 0 { median(incident()) } else { reached }, reached, last, n);
+    change.before.median = significant(left.1 + slope * (until - left.0));
+    change.after = after(if n > 0 { median(incident()) } else { reached }, reached, last, n);
 }
 
-/// The gap, when more is missing than seen after the violation. Whoever samples may have become slower itself, which
-/// is not to miss anything.
-fn missing(
-    points: &[(f64, Option<f64>)],
-    seen: &[(f64, f64)],
-    incident: &[(f64, f64)],
-    spacing: f64,
-    cut: Cut,
-) -> Option<Reading> {
-    let since = pairs(seen).filter(|(_, b)| b.0 >= cut.at).map(|(a, b)| b.0 - a.0);
-    let spacing = spacing.max(median(since));
-    let expected = if spacing > 0.0 { ((cut.end - cut.at) / spacing).floor() as usize } else { 0 };
-    let late = seen.iter().any(|p| p.0 >= cut.guard);
-    if late && (expected < 2 || incident.len() * 2 > expected) {
+/// The first missing sample, when more are missing than seen after the violation. Whoever samples may have become slower
+/// itself, which is not to miss anything.
+fn missing_since(points: &[(f64, Option<f64>)], seen: &[(f64, f64)], spacing: f64, cut: Cut) -> Option<f64> {
+    let before = until(seen, cut.at);
+    let found = seen.len() - before.len();
+    let enough = |spacing: f64| {
+        let expected = if spacing > 0.0 { ((cut.end - cut.at) / spacing).floor() as usize } else { 0 };
+        expected < 2 || found * 2 > expected
+    };
+    let since = || pairs(seen).filter(|(_, b)| b.0 >= cut.at).map(|(a, b)| b.0 - a.0);
+    if seen.last().is_some_and(|p| p.0 >= cut.guard)
+        && (enough(spacing) || enough(spacing.max(median(since()))))
+    {
         return None;
     }
-    let last_before = seen.iter().map(|p| p.0).rfind(|t| *t < cut.at).unwrap_or(cut.start);
+    let last_before = before.last().map_or(cut.start, |p| p.0);
     let first_missing =
         points.iter().find(|p| p.0 > last_before && p.1.is_none()).map_or(last_before + spacing, |p| p.0);
-    Some(Reading::Gap { from: first_missing.min(cut.end), to: cut.end, why: "no samples after" })
+    Some(first_missing.min(cut.end))
 }
 
 /// A run of samples, as indices.
@@ -191,14 +200,14 @@ struct Found {
 
 /// Decides whether the deviations are a change: of the runs that had not come and gone well before the violation, the
 /// one furthest beyond chance.
-fn judge(late: &[Residual], normal: &Normal, known: Known, spacing: f64, cut: Cut) -> Option<Found> {
+fn judge(late: &[Residual], normal: &Normal, known: Known, cut: Cut) -> Option<Found> {
     let offs: Vec<f64> = late.iter().map(|r| r.off).collect();
     // No median of samples lies further out than the furthest sample: most signals end here.
     if offs.iter().all(|off| off.abs() <= normal.least()) {
         return None;
     }
     let since = late.iter().filter(|r| r.t >= cut.at).count();
-    let recent = cut.at - (5.0 * spacing).max((cut.at - cut.guard) / 3.0);
+    let recent = cut.at - (5.0 * known.spacing).max((cut.at - cut.guard) / 3.0);
     let mut best: Option<Found> = None;
     let most = (normal.offs.len() / 2).min(late.len()).min(40);
     for width in [1, 3, (since / 2).max(5).min(most), since.max(5).min(most)] {
@@ -224,7 +233,7 @@ fn judge(late: &[Residual], normal: &Normal, known: Known, spacing: f64, cut: Cu
             );
             (late[run.1].t >= recent).then(|| Found {
                 run,
-                shape: shape_of(late, run, spacing, cut),
+                shape: shape_of(late, run, known.spacing, cut),
                 excess: level.abs() / chance,
             })
         });
@@ -265,7 +274,14 @@ fn shape_of(late: &[Residual], (low, high): Run, spacing: f64, cut: Cut) -> Shap
     if early < 0.5 * furthest { Shape::Ramp } else { Shape::Step }
 }
 
-fn moved(late: &[Residual], normal: &Normal, found: &Found, cut: Cut, spacing: f64) -> Moved {
+fn change(
+    SignalSeries { entity, name, unit, role, .. }: SignalSeries,
+    late: &[Residual],
+    normal: &Normal,
+    found: &Found,
+    spacing: f64,
+    cut: Cut,
+) -> Change {
     let Found { run, shape, excess } = *found;
     let sign = late[run.0].off.signum();
     let furthest = late[run.0..=run.1]
@@ -278,7 +294,12 @@ fn moved(late: &[Residual], normal: &Normal, found: &Found, cut: Cut, spacing: f
     let last = late.last().map_or(furthest.value, |r| r.value);
     let edge = normal.scale.max(1.05 * normal.envelope);
     let edge = if shape == Shape::Spike { edge.max(0.25 * furthest.off.abs()) } else { edge };
-    Moved {
+    let dated = date(late, run.0, edge, furthest.off, cut.guard, spacing);
+    Change {
+        entity,
+        signal: name,
+        unit,
+        role,
         direction: if furthest.off > 0.0 { Direction::Up } else { Direction::Down },
         shape,
         before: Before {
@@ -290,7 +311,9 @@ fn moved(late: &[Residual], normal: &Normal, found: &Found, cut: Cut, spacing: f
         after: after(if n > 0 { median(incident()) } else { furthest.value }, furthest.value, last, n),
         score: significant(furthest.off.abs() / normal.scale).min(SCORE_CAP),
         excess: significant(excess),
-        dated: date(late, run.0, edge, furthest.off, cut.guard, spacing),
+        onset: seconds::from(dated.onset),
+        onset_err: seconds::from(dated.error),
+        rise: seconds::from(dated.rise),
     }
 }
 
@@ -304,56 +327,52 @@ mod tests {
 
     const CUT: Cut = Cut { start: 0.0, guard: 14.0, at: 20.0, end: 30.0 };
 
-    fn known(floor: f64) -> Known {
-        Known { role: Role::Other, floor, moves: false, signals: 1 }
-    }
-
-    /// Five samples a second until `slow`, from then on two in three seconds.
-    fn sampled(slow: f64, value: impl Fn(f64) -> Option<f64>) -> Vec<(f64, Option<f64>)> {
-        let mut points = Vec::new();
+    /// The row of five samples a second until `slow`, from then on two in three seconds.
+    fn read(floor: f64, slow: f64, value: impl Fn(f64) -> Option<f64>) -> Fact {
+        let mut series = SignalSeries::new("a", "s", "", Role::Other).floor(floor);
         let mut t = 0.0;
         while t < CUT.end {
-            points.push((t, value(t)));
+            series.push(Duration::from_secs_f64(t), value(t));
             t += if t < slow { 0.2 } else { 1.5 };
         }
-        points
+        super::read(series, 1, CUT)
     }
 
     #[test]
     fn an_observer_that_became_slower_has_missed_nothing() {
-        let read = read(&sampled(20.0, |t| Some(if t < 20.0 { 3.0 } else { 90.0 })), known(0.0), CUT);
-        let Reading::Change(moved) = read else { panic!("{read:?}") };
+        let read = read(0.0, 20.0, |t| Some(if t < 20.0 { 3.0 } else { 90.0 }));
+        let Fact::Change(moved) = read else { panic!("{read:?}") };
         assert_eq!((moved.before.median, moved.after.median), (3.0, 90.0));
     }
 
     #[test]
     fn what_is_no_longer_seen_is_a_gap() {
         for slow in [20.0, 30.0] {
-            let gone = read(&sampled(slow, |t| (t < 21.6).then_some(3.0)), known(0.0), CUT);
-            assert!(matches!(gone, Reading::Gap { .. }), "{gone:?}");
+            let gone = read(0.0, slow, |t| (t < 21.6).then_some(3.0));
+            assert!(matches!(gone, Fact::Gap { .. }), "{gone:?}");
         }
     }
 
     #[test]
     fn deviation_within_the_floor_is_none() {
         let jittered = |t: f64| Some(if t < 20.0 { 0.004 } else { 0.013 });
-        assert!(matches!(read(&sampled(30.0, jittered), known(0.0), CUT), Reading::Change(_)));
-        assert!(matches!(read(&sampled(30.0, jittered), known(5.0), CUT), Reading::Steady { .. }));
+        assert!(matches!(read(0.0, 30.0, jittered), Fact::Change(_)));
+        assert!(matches!(read(5.0, 30.0, jittered), Fact::Steady { .. }));
         let slow = |t: f64| Some(if t < 20.0 { 0.004 } else { 120.0 });
-        assert!(matches!(read(&sampled(30.0, slow), known(5.0), CUT), Reading::Change(_)));
+        assert!(matches!(read(5.0, 30.0, slow), Fact::Change(_)));
         // a clock read a little late, and one that was set back
         let lagging = |t: f64| Some(t - if t < 20.0 { 0.0 } else { 0.03 });
-        assert!(matches!(read(&sampled(30.0, lagging), known(0.5), CUT), Reading::Steady { .. }));
+        assert!(matches!(read(0.5, 30.0, lagging), Fact::Steady { .. }));
         let set_back = |t: f64| Some(if t < 20.0 { t } else { t - 20.0 });
-        assert!(matches!(read(&sampled(30.0, set_back), known(0.5), CUT), Reading::Change(_)));
+        assert!(matches!(read(0.5, 30.0, set_back), Fact::Change(_)));
         // an age that wanders within the floor has no pace, against which a growing age would be nothing
         let stalled = |t: f64| Some(if t < 20.0 { 0.1 - 0.004 * t } else { t - 20.0 });
-        let Reading::Change(moved) = read(&sampled(30.0, stalled), known(0.3), CUT) else {
+        let Fact::Change(moved) = read(0.3, 30.0, stalled) else {
             panic!("steady");
         };
         assert_eq!(moved.before.slope, None);
         for nonsense in [f64::NAN, f64::INFINITY, -1.0] {
-            assert!(matches!(read(&sampled(30.0, jittered), known(nonsense), CUT), Reading::Change(_)));
+            assert!(matches!(read(nonsense, 30.0, jittered), Fact::Change(_)));
         }
     }
 }

@@ -26,6 +26,10 @@ pub(super) struct Known {
     pub(super) role: Role,
     /// Deviations of this size are nothing.
     pub(super) floor: f64,
+    /// The value from which its size is measured.
+    pub(super) origin: f64,
+    /// Usual seconds between two samples.
+    pub(super) spacing: f64,
     /// Whether it is judged by its pace: then a single step back is no stray sample.
     pub(super) moves: bool,
     /// Signals of the bundle: among more of them, chance has more to show.
@@ -54,24 +58,21 @@ pub(super) struct Normal {
 }
 
 impl Normal {
-    pub(super) fn of(points: &[(f64, f64)], floor: f64, origin: f64) -> Self {
+    pub(super) fn of(points: &[(f64, f64)], known: Known) -> Self {
         let values = sorted(points.iter().map(|p| p.1));
         let level = quantile(&values, 0.5);
         let offs: Vec<f64> = points.iter().map(|p| p.1 - level).collect();
         let spread = iqr(&values);
-        let scale = spread.max(0.1 * deviation(&offs)).max(0.01 * (level - origin).abs()).max(floor);
-        let far = sorted(offs.iter().map(|v| v.abs()));
-        let strays = if far.len() >= 4 * ENOUGH { far.len().div_ceil(50) } else { 0 };
-        let envelope = far.len().checked_sub(1 + strays).map_or(0.0, |i| far[i]);
+        let scale =
+            spread.max(0.1 * deviation(&offs)).max(0.01 * (level - known.origin).abs()).max(known.floor);
+        let envelope = envelope(&values, level);
         let alike = likeness(&offs).clamp(0.0, 0.98);
         let independent = points.len() as f64 * (1.0 - alike) / (1.0 + alike);
         Self { level, iqr: spread, scale, envelope, doubt: 1.0 + DOUBT / independent.max(1.0), offs }
     }
 
-    /// The samples from a time on.
-    pub(super) fn residuals(&self, points: &[(f64, f64)], from: f64) -> Vec<Residual> {
-        let late = points.iter().filter(|p| p.0 >= from);
-        late.map(|&(t, value)| Residual { t, value, off: value - self.level }).collect()
+    pub(super) fn residuals(&self, points: &[(f64, f64)]) -> Vec<Residual> {
+        points.iter().map(|&(t, value)| Residual { t, value, off: value - self.level }).collect()
     }
 
     /// Whether a stretch of which half deviates by at least half of `level` is rare, by how many samples of the baseline
@@ -107,6 +108,18 @@ impl Normal {
     pub(super) fn least(&self) -> f64 {
         self.doubt * SPREADS * self.scale
     }
+}
+
+/// How far sorted values lie from the level, a share of strays forgiven.
+fn envelope(mut values: &[f64], level: f64) -> f64 {
+    let strays = if values.len() >= 4 * ENOUGH { values.len().div_ceil(50) } else { 0 };
+    let mut far = 0.0;
+    for _ in 0..=strays {
+        let [low, .., high] = values else { break };
+        far = (level - low).max(high - level);
+        values = if level - low < far { &values[..values.len() - 1] } else { &values[1..] };
+    }
+    far
 }
 
 /// The medians of `width` values in a row, by where these begin; of many, every fourth part of a width is enough.
