@@ -37,6 +37,11 @@ pub(crate) fn with(number: &str, unit: &str) -> String {
     if unit.is_empty() { number.to_owned() } else { format!("{number} {unit}") }
 }
 
+/// A word as it can stand in a sentence: in quotes when it could be taken for a number.
+pub(crate) fn word(text: &str) -> String {
+    if text.chars().any(char::is_alphabetic) { text.to_owned() } else { format!("{text:?}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -156,8 +156,10 @@ pub struct Link {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hypothesis {
     /// How it is referred to.
+    #[serde(default)]
     pub id: String,
     /// 1 is the best.
+    #[serde(default)]
     pub rank: u32,
     /// Where the cause would be.
     pub entity: String,

@@ -2,6 +2,8 @@
 //!
 //! Only a [`Validated`] answer can be rendered. No line holds a control character, even where the evidence does.
 
+use std::collections::HashSet;
+
 use crate::{
     clean::capped,
     evidence::{Change, Evidence, Fact, Row, RowId, rounded},
@@ -99,16 +101,13 @@ fn chain(cause: &Hypothesis) -> Option<String> {
 
 /// The rows the answer rests on: violations, then the cause's support.
 fn rows(evidence: &Evidence, answer: &Validated) -> Vec<String> {
-    let mut ids: Vec<RowId> = evidence.violations().map(|(id, _)| id).take(2).collect();
     let cited = match answer.cause() {
         Some(cause) => cause.supports.clone(),
         None => answer.hypotheses.iter().flat_map(|h| h.supports.iter().copied().take(1)).collect(),
     };
-    for id in cited {
-        if !ids.contains(&id) {
-            ids.push(id);
-        }
-    }
+    let mut seen = HashSet::new();
+    let violations = evidence.violations().map(|(id, _)| id).take(2);
+    let ids: Vec<RowId> = violations.chain(cited).filter(|id| seen.insert(*id)).collect();
     let mut lines: Vec<String> =
         ids.iter().take(ROWS).filter_map(|id| evidence.row(*id)).map(|r| format!("  {}", row(r))).collect();
     if ids.len() > ROWS {

@@ -81,7 +81,7 @@ async fn a_good_answer_is_shown_as_the_models() {
         assert_eq!((engine.kind, engine.model.as_deref()), (EngineKind::Llm, Some("some-model")));
         assert_eq!(engine.fallback_from, None);
         assert_eq!((outcome.answer.cost.tokens_in, outcome.answer.cost.tokens_out), USAGE);
-        assert!(outcome.agree() && outcome.refused.is_empty());
+        assert!(outcome.answer.agrees_with(&outcome.offline) && outcome.refused.is_empty());
         let shown = text::render(&evidence, &outcome.answer).join("\n");
         assert!(shown.contains(MARK) && shown.contains("1234 tokens in and 321 out"), "{shown}");
 
@@ -400,7 +400,7 @@ async fn when_the_engines_disagree_both_are_shown() {
         (outcome.answer.engine.kind, outcome.answer.verdict),
         (EngineKind::Llm, Verdict::Inconclusive)
     );
-    assert!(!outcome.agree());
+    assert!(!outcome.answer.agrees_with(&outcome.offline));
     let shown = text::disagreement(&outcome.answer, &outcome.offline).expect("a line");
     assert!(
         shown.starts_with("the offline analyser disagrees: The base stopped accepting changes at "),

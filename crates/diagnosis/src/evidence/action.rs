@@ -48,8 +48,6 @@ pub enum Domain {
         /// Every value allowed.
         options: Vec<String>,
     },
-    /// True or false.
-    Flag,
 }
 
 impl Domain {
@@ -58,7 +56,6 @@ impl Domain {
         match self {
             Self::Number { min, max } => value.as_f64().is_some_and(|v| v >= *min && v <= *max),
             Self::Choice { options } => value.as_str().is_some_and(|v| options.iter().any(|o| o == v)),
-            Self::Flag => value.is_boolean(),
         }
     }
 }

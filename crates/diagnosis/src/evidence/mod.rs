@@ -20,7 +20,7 @@ pub(crate) use seconds::rounded;
 pub use signal::SignalSeries;
 pub use topology::{Edge, Entity, PROPAGATION, Topology};
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -103,43 +103,39 @@ impl Evidence {
         })
     }
 
-    /// Roughly how many tokens the bundle is as JSON.
-    pub fn tokens(&self) -> usize {
-        serde_json::to_string(self).map_or(0, |json| json.chars().count() / CHARS_PER_TOKEN)
-    }
-
     /// A copy of about `tokens` at most: the least telling steady rows go first, then the least telling
     /// gaps and changes. Violations stay, ids stay, and `omitted` says how many rows went.
     #[must_use]
     pub fn within(&self, tokens: usize) -> Self {
-        let mut copy = self.clone();
+        let mut rows: Vec<(u8, f64, &Row)> = self.rows.iter().filter_map(telling).collect();
+        rows.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(b.2.id.cmp(&a.2.id)));
         let budget = tokens * CHARS_PER_TOKEN;
-        let mut size = serde_json::to_string(&copy).map_or(0, |json| json.chars().count());
-        let mut order: Vec<(u8, f64, RowId, usize)> = copy
-            .rows
-            .iter()
-            .filter_map(|row| {
-                let (class, score) = match &row.fact {
-                    Fact::Violation(_) => return None,
-                    Fact::Steady(s) => (0, s.score),
-                    Fact::Gap(_) => (1, 0.0),
-                    Fact::Change(c) => (2, c.score),
-                };
-                let length = serde_json::to_string(row).map_or(0, |json| json.chars().count() + 1);
-                Some((class, score, row.id, length))
-            })
-            .collect();
-        order.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(b.2.cmp(&a.2)));
-        let mut dropped = Vec::new();
-        for (_, _, id, length) in order {
+        let mut size = length(self);
+        let mut dropped = HashSet::new();
+        for (_, _, row) in rows {
             if size <= budget {
                 break;
             }
-            size = size.saturating_sub(length);
-            dropped.push(id);
+            // a row and the comma after it
+            size = size.saturating_sub(length(row) + 1);
+            dropped.insert(row.id);
         }
-        copy.rows.retain(|r| !dropped.contains(&r.id));
-        copy.omitted += dropped.len();
-        copy
+        let rows = self.rows.iter().filter(|row| !dropped.contains(&row.id)).cloned().collect();
+        Self { rows, omitted: self.omitted + dropped.len(), ..self.clone() }
     }
+}
+
+/// How much a row tells, by its kind and its score; a violation is never left out.
+fn telling(row: &Row) -> Option<(u8, f64, &Row)> {
+    match &row.fact {
+        Fact::Violation(_) => None,
+        Fact::Steady(s) => Some((0, s.score, row)),
+        Fact::Gap(_) => Some((1, 0.0, row)),
+        Fact::Change(c) => Some((2, c.score, row)),
+    }
+}
+
+/// Characters as JSON.
+fn length(value: &impl Serialize) -> usize {
+    serde_json::to_string(value).map_or(0, |json| json.chars().count())
 }

@@ -54,31 +54,25 @@ pub struct Row {
 impl Row {
     /// The entity it is about.
     pub fn entity(&self) -> &str {
-        match &self.fact {
-            Fact::Violation(v) => &v.entity,
-            Fact::Change(c) => &c.entity,
-            Fact::Steady(s) => &s.entity,
-            Fact::Gap(g) => &g.entity,
-        }
+        self.subject().0
     }
 
     /// The signal it is about; a violation has none.
     pub fn signal(&self) -> Option<&str> {
-        match &self.fact {
-            Fact::Violation(_) => None,
-            Fact::Change(c) => Some(&c.signal),
-            Fact::Steady(s) => Some(&s.signal),
-            Fact::Gap(g) => Some(&g.signal),
-        }
+        self.subject().1.map(|(signal, _)| signal)
     }
 
     /// The part its signal plays.
     pub fn role(&self) -> Option<Role> {
+        self.subject().1.map(|(_, role)| role)
+    }
+
+    fn subject(&self) -> (&str, Option<(&str, Role)>) {
         match &self.fact {
-            Fact::Violation(_) => None,
-            Fact::Change(c) => Some(c.role),
-            Fact::Steady(s) => Some(s.role),
-            Fact::Gap(g) => Some(g.role),
+            Fact::Violation(v) => (&v.entity, None),
+            Fact::Change(c) => (&c.entity, Some((&c.signal, c.role))),
+            Fact::Steady(s) => (&s.entity, Some((&s.signal, s.role))),
+            Fact::Gap(g) => (&g.entity, Some((&g.signal, g.role))),
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::seconds;
+use crate::figure::word;
 
 /// The signal name under which an entity's [`Entity::propagation`] appears among the rows.
 pub const PROPAGATION: &str = "propagation interval";
@@ -37,6 +38,11 @@ impl Entity {
             describes: String::new(),
             propagation: None,
         }
+    }
+
+    /// Its name in a sentence: the label, or the id where there is none.
+    pub(crate) fn name(&self) -> &str {
+        if self.label.is_empty() { &self.id } else { &self.label }
     }
 
     /// Sets its name in a sentence.
@@ -88,14 +94,14 @@ impl Topology {
         self.entities.iter().find(|e| e.id == id)
     }
 
-    /// Its name as the owner of a signal: "the database's".
-    pub(crate) fn whose(&self, id: &str) -> String {
-        let label = self.label(id);
-        if label.ends_with('s') { format!("{label}'") } else { format!("{label}'s") }
+    /// Its name in a sentence: the label, or the id where there is none.
+    pub(crate) fn label<'a>(&'a self, id: &'a str) -> &'a str {
+        self.entity(id).map_or(id, Entity::name)
     }
 
-    /// Its name in a sentence: the label, or the id where there is none.
-    pub fn label<'a>(&'a self, id: &'a str) -> &'a str {
-        self.entity(id).map(|e| e.label.as_str()).filter(|label| !label.is_empty()).unwrap_or(id)
+    /// Its name as the owner of a signal: "the database's".
+    pub(crate) fn whose(&self, id: &str) -> String {
+        let name = word(self.label(id));
+        if name.ends_with('s') { format!("{name}'") } else { format!("{name}'s") }
     }
 }

@@ -65,13 +65,6 @@ pub struct Outcome {
     pub refused: Vec<Rejection>,
 }
 
-impl Outcome {
-    /// Whether both engines come to the same.
-    pub fn agree(&self) -> bool {
-        self.answer.agrees_with(&self.offline)
-    }
-}
-
 /// A language model that is asked for a diagnosis.
 pub struct LlmEngine {
     line: Line,

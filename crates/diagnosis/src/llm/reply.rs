@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use crate::{
-    evidence::{Evidence, RowId},
-    result::{Cost, Diagnosis, Engine, Hypothesis, Link, Mechanism, RESULT_SCHEMA, Remedy, Status, Verdict},
+    evidence::Evidence,
+    result::{Cost, Diagnosis, Engine, Hypothesis, RESULT_SCHEMA, Remedy, Verdict},
     validate::{Rejection, Validated, validate},
 };
 
@@ -29,27 +29,11 @@ impl Flaw {
 struct Reply {
     verdict: Verdict,
     #[serde(default)]
-    hypotheses: Vec<Candidate>,
+    hypotheses: Vec<Hypothesis>,
     #[serde(default)]
     action: Option<Remedy>,
     #[serde(default)]
     unknowns: Vec<String>,
-}
-
-/// A hypothesis without id and rank, which follow from its place.
-#[derive(Deserialize)]
-struct Candidate {
-    entity: String,
-    mechanism: Mechanism,
-    statement: String,
-    status: Status,
-    confidence: f64,
-    #[serde(rename = "for", default)]
-    supports: Vec<RowId>,
-    #[serde(default)]
-    against: Vec<RowId>,
-    #[serde(default)]
-    chain: Vec<Link>,
 }
 
 /// Reads the first JSON object in the text, past all that stands around it, and checks it.
@@ -65,18 +49,9 @@ pub(super) fn check(text: &str, evidence: &Evidence, engine: Engine) -> Result<V
         Some(Err(e)) => return Err(Flaw::Refused(Rejection::of(1, format!("it does not parse: {e}")))),
         None => return Err(Flaw::Unfinished(Rejection::of(1, "there is no JSON object in it"))),
     };
-    let hypotheses = (1..).zip(reply.hypotheses).map(|(rank, c)| Hypothesis {
-        id: format!("H{rank}"),
-        rank,
-        entity: c.entity,
-        mechanism: c.mechanism,
-        statement: c.statement,
-        status: c.status,
-        confidence: c.confidence,
-        supports: c.supports,
-        against: c.against,
-        chain: c.chain,
-    });
+    // ids and ranks follow from the place, whatever the model has put there
+    let hypotheses =
+        (1..).zip(reply.hypotheses).map(|(rank, h)| Hypothesis { id: format!("H{rank}"), rank, ..h });
     let diagnosis = Diagnosis {
         schema: RESULT_SCHEMA.to_owned(),
         engine,

@@ -1,5 +1,7 @@
 //! A mechanism at an entity, and how well the evidence fits it.
 
+use std::{collections::HashSet, iter::once};
+
 use crate::{
     evidence::{Row, RowId},
     graph::Carries,
@@ -83,13 +85,9 @@ impl<'a> Case<'a> {
 
     /// Every row that speaks for it.
     pub(super) fn support(&self) -> Vec<RowId> {
-        let mut all = vec![self.trigger.row.id];
-        for id in &self.supports {
-            if !all.contains(id) {
-                all.push(*id);
-            }
-        }
-        all
+        let mut seen = HashSet::new();
+        let all = once(self.trigger.row.id).chain(self.supports.iter().copied());
+        all.filter(|id| seen.insert(*id)).collect()
     }
 }
 

@@ -9,10 +9,11 @@ mod rivals;
 mod say;
 mod view;
 
-use std::time::Instant;
+use std::{collections::HashSet, time::Instant};
 
 use crate::{
     evidence::Evidence,
+    figure::word,
     result::{Cost, Diagnosis, Engine, EngineKind, Hypothesis, RESULT_SCHEMA, Status, Verdict},
     validate::{Validated, validate},
 };
@@ -66,12 +67,8 @@ fn answer(verdict: Verdict) -> Diagnosis {
 
 fn inconclusive(view: &View<'_>, ranked: &[Ranked<'_>]) -> Diagnosis {
     let mut diagnosis = answer(Verdict::Inconclusive);
-    let mut seen: Vec<usize> = Vec::new();
-    let open = ranked.iter().filter(|r| {
-        let new = !seen.contains(&r.case.entity);
-        seen.push(r.case.entity);
-        new
-    });
+    let mut seen = HashSet::new();
+    let open = ranked.iter().filter(|r| seen.insert(r.case.entity));
     diagnosis.hypotheses = open.take(5).map(|r| r.hypothesis(view, Status::Open)).collect();
     number(&mut diagnosis.hypotheses);
     diagnosis.unknowns = unknowns(view, None);
@@ -133,7 +130,7 @@ fn unknowns(view: &View<'_>, cause: Option<&Ranked<'_>>) -> Vec<String> {
     let mut entities: Vec<usize> = view.entities().collect();
     entities.sort_by_key(near);
     unknown.extend(entities.into_iter().flat_map(|e| view.gaps(e)).take(3).map(|(row, gap)| {
-        format!("{} of {}: {} [{}]", say::word(&gap.signal), say::word(&gap.entity), gap.why, row.id)
+        format!("{} of {}: {} [{}]", word(&gap.signal), word(&gap.entity), gap.why, row.id)
     }));
     unknown
 }

@@ -1,5 +1,7 @@
 //! The alternatives to the cause, and the rows that speak against them.
 
+use std::collections::HashSet;
+
 use crate::{
     evidence::{Role, RowId},
     graph::Carries,
@@ -102,13 +104,8 @@ fn refuters(view: &View<'_>, items: &[Item], cause: &Ranked<'_>, other: &Ranked<
     });
     rows.extend(unexplained.map(|(_, item)| item.row).take(2));
     let support = other.case.support();
-    rows.retain(|id| !support.contains(id));
-    let mut seen = Vec::new();
-    rows.retain(|id| {
-        let new = !seen.contains(id);
-        seen.push(*id);
-        new
-    });
+    let mut seen = HashSet::new();
+    rows.retain(|id| !support.contains(id) && seen.insert(*id));
     rows.truncate(4);
     rows
 }

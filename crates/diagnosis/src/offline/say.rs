@@ -2,25 +2,13 @@
 
 use crate::{
     evidence::{Change, Direction, Row, Steady, rounded},
-    figure::{moment, pair, with, with_unit},
+    figure::{moment, pair, with, with_unit, word},
     offline::view::{Changed, View},
 };
 
 /// The name of an entity in a sentence.
 pub(super) fn name(view: &View<'_>, entity: usize) -> String {
-    let declared = &view.evidence.topology.entities[entity];
-    word(if declared.label.is_empty() { &declared.id } else { &declared.label })
-}
-
-/// "the database's", as it can stand in a sentence.
-fn whose_name(view: &View<'_>, id: &str) -> String {
-    let name = view.graph.index(id).map_or_else(|| word(id), |entity| name(view, entity));
-    if name.ends_with('s') { format!("{name}'") } else { format!("{name}'s") }
-}
-
-/// A word as it can stand in a sentence: in quotes when it could be taken for a number.
-pub(super) fn word(text: &str) -> String {
-    if text.chars().any(char::is_alphabetic) { text.to_owned() } else { format!("{text:?}") }
+    word(view.evidence.topology.entities[entity].name())
 }
 
 /// A unit, which could be taken for a number as well.
@@ -70,7 +58,7 @@ pub(super) fn held((row, steady): (&Row, &Steady)) -> String {
 
 /// "w2's lag stayed at 0.1 s [E9]".
 pub(super) fn stayed(view: &View<'_>, steady: (&Row, &Steady)) -> String {
-    format!("{} {}", whose_name(view, &steady.1.entity), held(steady))
+    format!("{} {}", view.evidence.topology.whose(&steady.1.entity), held(steady))
 }
 
 /// "a, b and c".
