@@ -1,5 +1,5 @@
 # The store's image where no registry can be reached. `cargo xtask up --airgap` lays out the context: this machine's own
-# valkey-server or redis-server with the libraries it needs, and a `valkey-cli` that can say PING.
+# valkey-server or redis-server with the libraries it needs, and airgap-cli.bash as `valkey-cli`.
 FROM scratch
 ARG LIBRARY_PATH
 LABEL org.opencontainers.image.title="store of this machine" \

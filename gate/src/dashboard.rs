@@ -154,7 +154,7 @@ fn configure(directory: &Path, nodes: &[Endpoint]) -> anyhow::Result<()> {
 
 fn with_targets(config: &str, nodes: &[Endpoint]) -> anyhow::Result<String> {
     nodes.iter().enumerate().try_fold(config.to_owned(), |text, (i, node)| {
-        let target = format!("\"node-{}:8001\"", i + 1);
+        let target = format!("\"node-{0}:800{0}\"", i + 1);
         anyhow::ensure!(text.contains(&target), "{CONFIG}/prometheus.yml does not scrape {target}");
         Ok(text.replace(&target, &format!("\"{}\"", node.authority())))
     })

@@ -21,7 +21,7 @@ const VERBS: [Verb; 9] = [
     },
     Verb {
         name: "up",
-        about: "bring up the store and three nodes in Docker; takes --airgap and --observability",
+        about: "bring up a store and three nodes in Docker; takes --store, --airgap and --observability",
         run: up::run,
     },
     Verb { name: "down", about: "end and remove what `up` brought up", run: down::run },

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
 use crate::child::Signals;
-use crate::docker::{self, Docker, NODE_PORTS, Options, STORE_PORT, State};
+use crate::docker::{self, Docker, NODE_PORTS, Options, State, Stores};
 use crate::ending::{Ended, Usage};
 use crate::project;
 
@@ -19,7 +19,8 @@ Usage: cargo xtask demo [--docker | --local | --airgap] [OPTIONS OF demo-ratelim
   --local    processes on free ports, which end with the demo
   --airgap   as --docker, with a store from this machine instead of a registry
 
-  --store cluster|sentinel is one of those options; it needs the local cluster, and chooses it
+  --store single|cluster|sentinel
+             one store, a store cluster of three primaries, or a primary and a replica behind three sentinels
 
 Without one of these: Docker when an engine answers and the store's image can be had, else local.
 ";
@@ -38,31 +39,33 @@ enum Wish {
 
 /// Plays the demo on the cluster that was asked for, or on the better one that can be had.
 pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
-    let (wish, options) = Wish::of(arguments)?;
+    let (stores, rest) = Stores::taken_from(arguments)?;
+    let (wish, options) = Wish::of(&rest)?;
+    let containers_with = Options { stores, ..Options::default() };
     match wish {
         Wish::Nothing => {
             if options.iter().any(|option| option == "--help" || option == "-h") {
                 println!("{HELP}");
             }
-            local(shell, &options)
+            local(shell, stores, &options)
         }
         Wish::Local => {
             eprintln!("cluster: local");
-            local(shell, &options)
+            local(shell, stores, &options)
         }
         Wish::Docker { airgap } => {
             let docker = Docker::require()?;
             eprintln!("cluster: Docker, as asked");
-            containers(&docker, Options { airgap, ..Options::default() }, &options)
+            containers(&docker, Options { airgap, ..containers_with }, &options)
         }
-        Wish::Whatever => match containers_can_be_had() {
+        Wish::Whatever => match containers_can_be_had(containers_with) {
             Ok((docker, why)) => {
                 eprintln!("cluster: Docker, since {why}");
-                containers(&docker, Options::default(), &options)
+                containers(&docker, containers_with, &options)
             }
             Err(why) => {
                 eprintln!("cluster: local, since {why:#}");
-                local(shell, &options)
+                local(shell, stores, &options)
             }
         },
     }
@@ -81,16 +84,14 @@ impl Wish {
             ["--help", "-h", "--endpoint"].contains(&&*option) || option.starts_with("--endpoint=")
         };
         let nothing = options.iter().any(own);
-        // The containers have one store, which their nodes reach directly.
-        let stores = |option: &OsString| option.to_string_lossy().split('=').next() == Some("--store");
+        // The nodes in containers reach their store directly.
         let through_proxy = options.windows(2).any(|pair| pair[0] == "--fault" && pair[1] == "proxy")
             || options.iter().any(|option| option == "--fault=proxy");
-        let local = has("--local") || options.iter().any(stores) || through_proxy;
+        let local = has("--local") || through_proxy;
         let wish = match (local, has("--docker") || has("--airgap")) {
             (true, true) => {
                 return Err(Usage(
-                    "--local, --store and --fault proxy are one cluster, --docker and --airgap are another"
-                        .into(),
+                    "--local and --fault proxy are one cluster, --docker and --airgap are another".into(),
                 ));
             }
             (false, true) if nothing => {
@@ -108,13 +109,14 @@ impl Wish {
 }
 
 /// Docker and the reason to use it, or why not to.
-fn containers_can_be_had() -> anyhow::Result<(Docker, &'static str)> {
+fn containers_can_be_had(options: Options) -> anyhow::Result<(Docker, &'static str)> {
     let docker = Docker::find()?;
-    let options = Options::default();
     match docker::state(&docker, &options.services())? {
         State::Up => return Ok((docker, "the cluster is up already")),
         State::Partly(_) => {
-            anyhow::bail!("a part of the Docker cluster is there (`cargo xtask down` ends it)")
+            anyhow::bail!(
+                "a part of the Docker cluster is there, or one with other stores (`cargo xtask down` ends it)"
+            )
         }
         State::Down => {}
     }
@@ -124,13 +126,18 @@ fn containers_can_be_had() -> anyhow::Result<(Docker, &'static str)> {
 }
 
 /// Becomes the demo, which has a local cluster of its own: its exit code and the signals it gets are its own, too.
-fn local(shell: &Shell, options: &[OsString]) -> anyhow::Result<()> {
+fn local(shell: &Shell, stores: Stores, options: &[OsString]) -> anyhow::Result<()> {
     let engine = project::engine_flags(options);
     cmd!(shell, "cargo build --package demo-ratelimiter --package ratelimiter-node {engine...}").run()?;
     let binaries = project::target_dir()?.join("debug");
     let demo = binaries.join("demo-ratelimiter");
     let node = binaries.join("ratelimiter-node");
-    let error = Command::new(&demo).arg("run").args(options).env("RATELIMITER_NODE_BIN", node).exec();
+    let error = Command::new(&demo)
+        .arg("run")
+        .args(stores.option())
+        .args(options)
+        .env("RATELIMITER_NODE_BIN", node)
+        .exec();
     Err(error).with_context(|| format!("cannot run {}", demo.display()))
 }
 
@@ -150,7 +157,7 @@ fn containers(docker: &Docker, with: Options, options: &[OsString]) -> anyhow::R
     for port in NODE_PORTS {
         demo.args(["--endpoint", &format!("http://127.0.0.1:{port}")]);
     }
-    demo.args(["--redis-url", &format!("redis://127.0.0.1:{STORE_PORT}")]).args(options);
+    demo.args(["--redis-url", &with.stores.url()]).args(options);
     let status = signals.run(&mut demo)?;
     cluster.end()?;
     if status.success() { Ok(()) } else { Err(Ended::with(status).into()) }
@@ -173,9 +180,6 @@ mod tests {
         assert_eq!(wish(&["--airgap"]).unwrap().0, Wish::Docker { airgap: true });
         assert_eq!(wish(&["--docker", "--airgap"]).unwrap().0, Wish::Docker { airgap: true });
         assert_eq!(wish(&["--local"]).unwrap().0, Wish::Local);
-        let (chosen, rest) = wish(&["--store", "sentinel"]).unwrap();
-        assert_eq!((chosen, rest.len()), (Wish::Local, 2), "the demo is told as well");
-        assert!(wish(&["--docker", "--store=cluster"]).is_err());
         assert_eq!(wish(&["--fault", "proxy"]).unwrap().0, Wish::Local);
         assert_eq!(wish(&["--fault", "pause"]).unwrap().0, Wish::Whatever);
     }

@@ -83,5 +83,5 @@ impl Drop for Running {
 
 /// The container of a service.
 pub(super) fn container_of(docker: &Docker, service: &str) -> anyhow::Result<String> {
-    child::output(docker.compose().args(["ps", "--quiet", service]))
+    child::output(docker.compose().args(["ps", "--all", "--quiet", service]))
 }

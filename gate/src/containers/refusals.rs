@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use xtask::docker::{AIRGAP_FILE, COMPOSE_FILE, Docker};
+use xtask::docker::{Docker, PROFILE, Stores};
 
 use super::commands::{fails, succeeds, xtask};
 
@@ -12,9 +12,9 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 
 pub(super) fn compose_accepts_the_files(docker: &Docker) -> anyhow::Result<()> {
     for tool in Docker::compose_tools() {
-        for files in [[COMPOSE_FILE].as_slice(), &[COMPOSE_FILE, AIRGAP_FILE]] {
-            let profile = ["--profile", "observability"];
-            succeeds(docker.compose_with(tool, files).args(profile).args(["config", "--quiet"]))?;
+        for stores in Stores::ALL {
+            let mut compose = docker.compose_with(tool, &stores.files());
+            succeeds(compose.args(PROFILE).args(["config", "--quiet"]))?;
         }
     }
     Ok(())

@@ -5,19 +5,12 @@ use anyhow::Context as _;
 
 use super::{Docker, libraries};
 use crate::child::output;
+use crate::project;
 
-/// The name that `docker/airgap.yml` gives it.
-const STORE_IMAGE: &str = "ratelimiter-demo/store:airgap";
-
-/// Enough of `valkey-cli` for the health check in `docker-compose.yml`, for machines that have a server and no client.
-const PING: &str = r#"#!/bin/bash
-# Says PING to the store, as `valkey-cli ping` does.
-exec 3<>/dev/tcp/127.0.0.1/6379 || exit 1
-printf 'PING\r\n' >&3
-IFS= read -r -t 2 answer <&3
-echo "$answer"
-[[ $answer == +PONG* ]]
-"#;
+/// The name of the image.
+pub(super) const STORE_IMAGE: &str = "ratelimiter-demo/store:airgap";
+/// In place of `valkey-cli`.
+const CLIENT: &str = "docker/airgap-cli.bash";
 
 /// Builds the store's image from this machine's own store and its libraries.
 pub(super) fn store_image(docker: &Docker, target: &Path) -> anyhow::Result<()> {
@@ -59,10 +52,7 @@ fn lay_out(layout: &Path, server: &Path) -> anyhow::Result<()> {
     for library in libraries::of(server)?.into_iter().chain(libraries::of(&bash)?) {
         put(layout, &library, &library)?;
     }
-    let ping = layout.join("usr/local/bin/valkey-cli");
-    std::fs::write(&ping, PING).with_context(|| format!("cannot write {}", ping.display()))?;
-    use std::os::unix::fs::PermissionsExt as _;
-    Ok(std::fs::set_permissions(&ping, std::fs::Permissions::from_mode(0o755))?)
+    put(layout, "/usr/local/bin/valkey-cli".as_ref(), &project::root().join(CLIENT))
 }
 
 /// Copies the file, whatever number of links lead to it, to its place in the image.

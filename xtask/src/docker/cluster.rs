@@ -3,47 +3,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::{Docker, Left, State, all_free, images, left, state};
+use super::{Docker, Left, Options, State, all_free, images, left, state};
 use crate::child::{Signals, output, tell};
 use crate::ending::Ended;
-
-/// Where the nodes are published, on loopback.
-pub const NODE_PORTS: [u16; 3] = [8001, 8002, 8003];
-/// Where the store is.
-pub const STORE_PORT: u16 = 6379;
-const SERVICES: [&str; 4] = ["store", "node-1", "node-2", "node-3"];
-
-/// What comes with the profile `observability`, and where.
-const OBSERVERS: [(&str, u16); 2] = [("prometheus", 9090), ("grafana", 3000)];
-const PROFILE: [&str; 2] = ["--profile", "observability"];
 
 /// How long containers may take to become healthy.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(200);
 /// A compose that outlives its killed caller can still be starting things while they are removed.
 const ATTEMPTS: usize = 5;
-
-/// What to bring up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// With a store from this machine instead of a registry.
-    pub airgap: bool,
-    /// With Prometheus and Grafana.
-    pub observability: bool,
-}
-
-impl Options {
-    /// Names of the services.
-    pub fn services(self) -> Vec<&'static str> {
-        let observers = OBSERVERS.iter().map(|(name, _)| *name).filter(|_| self.observability);
-        SERVICES.into_iter().chain(observers).collect()
-    }
-
-    pub(crate) fn ports(self) -> Vec<u16> {
-        let observers = OBSERVERS.iter().map(|(_, port)| *port).filter(|_| self.observability);
-        std::iter::once(STORE_PORT).chain(NODE_PORTS).chain(observers).collect()
-    }
-}
 
 /// A cluster of containers that is up. Brought down again when dropped, if it was not up before.
 #[must_use]
@@ -93,7 +61,7 @@ pub(crate) fn bring_up<'a>(
     match state(docker, &options.services())? {
         State::Up => return Ok(Cluster { docker, ours: false }),
         State::Partly(wrong) => anyhow::bail!(
-            "a part of the cluster is there ({}): `cargo xtask down` ends it, and then this works",
+            "a part of the cluster is there, or another ({}): `cargo xtask down` ends it, and then this works",
             wrong.join("; ")
         ),
         State::Down => {}
@@ -107,10 +75,7 @@ pub(crate) fn bring_up<'a>(
     images::provide(docker, signals, options.airgap)?;
     // From here on something is there to be brought down.
     let cluster = Cluster { docker, ours: true };
-    let mut up = if options.airgap { docker.compose_airgap() } else { docker.compose() };
-    if options.observability {
-        up.args(PROFILE);
-    }
+    let mut up = docker.compose_for(options);
     signals.succeed(up.args(["up", "--detach", "--no-build"])).inspect_err(|why| show_logs(docker, why))?;
     wait(docker, signals, options).inspect_err(|why| show_logs(docker, why))?;
     Ok(cluster)
@@ -154,7 +119,7 @@ pub fn bring_down(docker: &Docker) -> anyhow::Result<Left> {
             return Ok(was);
         }
         let mut down = docker.compose();
-        down.args(PROFILE).args(["down", "--volumes", "--remove-orphans", "--timeout", "5"]);
+        down.args(["down", "--volumes", "--remove-orphans", "--timeout", "5"]);
         // Its own process group: a second Ctrl-C must not leave half of it.
         let done = output(down.process_group(0));
         is = left(docker)?;
@@ -164,26 +129,4 @@ pub fn bring_down(docker: &Docker) -> anyhow::Result<Left> {
     }
     anyhow::ensure!(is.nothing(), "still there: {is}");
     Ok(was)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn compose_publishes_services_on_loopback_only() {
-        let compose =
-            std::fs::read_to_string(crate::project::root().join(super::super::COMPOSE_FILE)).unwrap();
-        let all = Options { airgap: false, observability: true };
-        for service in all.services() {
-            assert!(compose.contains(&format!("\n  {service}:\n")), "{service}");
-        }
-        let published: Vec<&str> =
-            compose.lines().filter_map(|line| line.trim().strip_prefix("ports: ")).collect();
-        assert_eq!(published.len(), all.ports().len());
-        for port in all.ports() {
-            let loopback = format!("[\"127.0.0.1:{port}:");
-            assert!(published.iter().any(|p| p.starts_with(&loopback)), "{port}: {published:?}");
-        }
-    }
 }

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::{COMPOSE_FILE, Docker, airgap};
+use super::{Docker, ENV_FILE, airgap};
 use crate::child::{Signals, output, output_within};
 use crate::project;
 
 /// The name that `docker-compose.yml` gives it.
 pub const NODE_IMAGE: &str = "ratelimiter-demo/node:local";
+/// The variable of the compose files that has the name of the store's image.
+pub(super) const STORE_IMAGE: &str = "STORE_IMAGE";
 /// How long a choice between Docker and a local cluster may wait for a registry.
 const PULL_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -82,28 +84,25 @@ fn from_source(docker: &Docker, signals: &Signals) -> anyhow::Result<()> {
     signals.succeed(docker.compose().args(["build", "node-1"]))
 }
 
-/// The store's image as `docker-compose.yml` pins it, which is the one place that says so.
+/// The store's image as [`ENV_FILE`] pins it, which is the one place that has its name.
 fn store_image() -> anyhow::Result<String> {
-    let path = project::root().join(COMPOSE_FILE);
+    let path = project::root().join(ENV_FILE);
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    store_image_in(&text).with_context(|| format!("{COMPOSE_FILE} names no image of valkey"))
-}
-
-fn store_image_in(compose: &str) -> Option<String> {
-    let images = compose.lines().filter_map(|line| line.trim().strip_prefix("image: "));
-    images.map(str::to_owned).find(|image| image.starts_with("valkey/"))
+    let values = text.lines().filter_map(|line| line.split_once('='));
+    let image = values.into_iter().find(|(name, _)| *name == STORE_IMAGE).map(|(_, image)| image.to_owned());
+    image.with_context(|| format!("{ENV_FILE} has no {STORE_IMAGE}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::COMPOSE_FILE;
     use super::*;
 
     #[test]
-    fn pinned_store_comes_from_compose() {
+    fn store_is_pinned_to_a_version() {
         let image = store_image().unwrap();
         let (_, tag) = image.split_once(':').unwrap();
-        assert!(tag.starts_with(|c: char| c.is_ascii_digit()), "{image} is not pinned to a version");
-        assert_eq!(store_image_in("services:\n  a:\n    image: other/a:1\n"), None);
+        assert!(tag.starts_with(|c: char| c.is_ascii_digit()), "{image}");
     }
 
     #[test]

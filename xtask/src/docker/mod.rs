@@ -4,8 +4,10 @@ mod airgap;
 mod cluster;
 mod images;
 mod libraries;
+mod options;
 mod ports;
 mod state;
+mod stores;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,21 +17,23 @@ use anyhow::Context as _;
 
 use crate::child::{output, output_within};
 
+pub use cluster::bring_down;
 pub(crate) use cluster::bring_up;
-pub use cluster::{NODE_PORTS, Options, STORE_PORT, bring_down};
 pub use images::NODE_IMAGE;
 pub(crate) use images::store_at_hand;
+pub use options::{NODE_PORTS, Options, PROFILE};
 pub(crate) use ports::all_free;
 pub use state::{Left, State, left, state};
+pub use stores::Stores;
 
-/// The name of the compose project, by which everything of ours is found again. The same is in `docker/.env`.
+/// The name of the compose project, by which everything of ours is found again. The same is in [`ENV_FILE`].
 pub(crate) const PROJECT: &str = "ratelimiter-demo";
 /// Asked over a local socket: one that takes longer is not well.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(3);
 /// What `docker compose` and `docker-compose` 1.29 both read.
-pub const COMPOSE_FILE: &str = "docker/docker-compose.yml";
-/// Put over it when the store comes from this machine.
-pub const AIRGAP_FILE: &str = "docker/airgap.yml";
+const COMPOSE_FILE: &str = "docker/docker-compose.yml";
+/// Read by compose itself: the names of the project and of the store's image.
+const ENV_FILE: &str = "docker/.env";
 
 /// A Docker engine that answers, and a compose tool to use it with.
 pub struct Docker {
@@ -88,14 +92,26 @@ impl Docker {
         let _ = output(self.docker().args(["image", "prune", "--force", "--filter", ours]));
     }
 
-    /// The compose tool with our project.
+    /// The compose tool for all that may be there, whatever it was brought up with.
     pub fn compose(&self) -> Command {
-        self.compose_with(self.compose, &[COMPOSE_FILE])
+        let mut files: Vec<_> = Stores::ALL.into_iter().flat_map(Stores::files).collect();
+        files.sort_by_key(|file| *file != COMPOSE_FILE);
+        files.dedup();
+        let mut compose = self.compose_with(self.compose, &files);
+        compose.args(PROFILE);
+        compose
     }
 
-    /// The same for a cluster whose store comes from this machine.
-    pub(crate) fn compose_airgap(&self) -> Command {
-        self.compose_with(self.compose, &[COMPOSE_FILE, AIRGAP_FILE])
+    /// The compose tool for the cluster with these options.
+    pub(crate) fn compose_for(&self, options: Options) -> Command {
+        let mut compose = self.compose_with(self.compose, &options.stores.files());
+        if options.airgap {
+            compose.env(images::STORE_IMAGE, airgap::STORE_IMAGE);
+        }
+        if options.observability {
+            compose.args(PROFILE);
+        }
+        compose
     }
 
     /// This compose tool with these files.
@@ -125,7 +141,7 @@ mod tests {
 
     #[test]
     fn compose_without_xtask_has_the_same_project() {
-        let env = std::fs::read_to_string(crate::project::root().join("docker/.env")).unwrap();
-        assert_eq!(env, format!("COMPOSE_PROJECT_NAME={PROJECT}\n"));
+        let env = std::fs::read_to_string(crate::project::root().join(ENV_FILE)).unwrap();
+        assert!(env.contains(&format!("COMPOSE_PROJECT_NAME={PROJECT}\n")));
     }
 }

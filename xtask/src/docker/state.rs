@@ -1,5 +1,7 @@
 use std::fmt;
 
+use super::options::OBSERVERS;
+use super::stores::FORMER;
 use super::{Docker, PROJECT};
 use crate::child::output;
 
@@ -8,9 +10,9 @@ use crate::child::output;
 pub enum State {
     /// None of it.
     Down,
-    /// Some of it, or it does not answer: one line a service that is not as it should be.
+    /// Some of it, or it does not answer, or it is another one: one line a service that is not as it should be.
     Partly(Vec<String>),
-    /// Every service that is wanted runs and is healthy.
+    /// Every service that is wanted runs and is healthy, and no other store is there.
     Up,
 }
 
@@ -38,14 +40,19 @@ fn of_listing(listed: &str, wanted: &[&str]) -> State {
     if services.is_empty() {
         return State::Down;
     }
-    let wrong: Vec<String> = wanted
-        .iter()
-        .filter_map(|wanted| match services.iter().find(|(service, ..)| service == wanted) {
+    let not_well =
+        wanted.iter().filter_map(|wanted| match services.iter().find(|(service, ..)| service == wanted) {
             None => Some(format!("{wanted} is not there")),
             Some((_, "running", status)) if status.contains("(healthy)") => None,
+            Some((service, _, status)) if *service == FORMER && status.starts_with("Exited (0)") => None,
             Some((_, _, status)) => Some(format!("{wanted}: {status}")),
-        })
-        .collect();
+        });
+    let may_be_there = |service: &str| {
+        wanted.contains(&service) || OBSERVERS.iter().any(|(observer, _)| *observer == service)
+    };
+    let others = services.iter().filter(|(service, ..)| !may_be_there(service));
+    let wrong: Vec<String> =
+        not_well.chain(others.map(|(service, ..)| format!("{service} is there as well"))).collect();
     if wrong.is_empty() { State::Up } else { State::Partly(wrong) }
 }
 
@@ -91,6 +98,10 @@ mod tests {
         assert_eq!(of_listing("", &WANTED), State::Down);
         let up = "node-1|running|Up 3 seconds (healthy)\nstore|running|Up 4 minutes (healthy)\n";
         assert_eq!(of_listing(up, &WANTED), State::Up);
+        let observed = format!("{up}grafana|running|Up 1 second (health: starting)\n");
+        assert_eq!(of_listing(&observed, &WANTED), State::Up);
+        let formed = format!("{up}form|exited|Exited (0) 3 seconds ago\n");
+        assert_eq!(of_listing(&formed, &["store", "node-1", FORMER]), State::Up);
     }
 
     #[test]
@@ -105,5 +116,10 @@ mod tests {
         assert_eq!(wrong(ended), ["store: Exited (1) 2 seconds ago", "node-1 is not there"]);
         let ill = "node-1|running|Up 9 seconds (unhealthy)\nstore|running|Up 9 seconds (healthy)";
         assert_eq!(wrong(ill), ["node-1: Up 9 seconds (unhealthy)"]);
+        let stopped = "node-1|exited|Exited (0) 1 second ago\nstore|running|Up 9 seconds (healthy)";
+        assert_eq!(wrong(stopped), ["node-1: Exited (0) 1 second ago"]);
+        let other =
+            "node-1|running|Up 9 seconds (healthy)\nstore|running|Up 9 seconds (healthy)\nstore-2|running|Up";
+        assert_eq!(wrong(other), ["store-2 is there as well"]);
     }
 }
