@@ -25,6 +25,7 @@ const CHECKS: &[Check] = &[
     ("its terminal closed, it leaves nothing", plays::hung_up),
     ("killed, `down` leaves nothing", plays::killed),
     ("all chapters against containers", plays::whole),
+    ("all chapters on a store cluster in containers", plays::whole_on_store_cluster),
 ];
 
 /// Runs every check until one fails, or `ended` has an exit code. Nothing is left of the containers then.

@@ -4,16 +4,30 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use anyhow::Context as _;
 
-use xtask::docker::{self, Docker, Options, State};
+use xtask::docker::{self, Docker, Options, State, Stores};
 use xtask::ending::Ended;
 
 use super::commands::{Running, succeeds, xtask};
+use super::confinement;
 
 const DEMO: [&str; 4] = ["demo", "--docker", "--airgap", "--headless"];
 const CHAPTERS: usize = 11;
 
 pub(super) fn whole(_docker: &Docker) -> anyhow::Result<()> {
-    let printed = succeeds(&mut xtask(&DEMO)?)?;
+    all_chapters(&succeeds(&mut xtask(&DEMO)?)?)
+}
+
+/// Brought up first, to look at its containers as well.
+pub(super) fn whole_on_store_cluster(docker: &Docker) -> anyhow::Result<()> {
+    let stores = ["--store", "cluster"];
+    succeeds(xtask(&["up", "--airgap"])?.args(stores))?;
+    confinement::confines(docker, Options { stores: Stores::Cluster, ..Options::default() })?;
+    all_chapters(&succeeds(xtask(&DEMO)?.args(stores).args(["--pause", "3s"]))?)?;
+    succeeds(&mut xtask(&["down"])?)?;
+    Ok(())
+}
+
+fn all_chapters(printed: &str) -> anyhow::Result<()> {
     for chapter in 1..=CHAPTERS {
         let title = format!("Chapter {chapter} of {CHAPTERS}: ");
         anyhow::ensure!(printed.contains(&title), "{title} was not played:\n{printed}");
