@@ -58,7 +58,7 @@
 //!
 //! The charge `c` is the cost of the checks that wait, plus those expected in the next 50 ms, up to an equal share of half
 //! of the room that is left. Near the limit it is the cost of whole checks that wait, so that nothing of it stays unspent:
-//! limits below 8 `N` deny nothing without cause while all nodes live, whatever the checks cost.
+//! limits below 8 `N` deny nothing without cause, whatever the checks cost, unless a node dies or a check is given up.
 //!
 //! The idea is old: O'Neil, *The escrow transactional method* (1986); Barbará and Garcia-Molina, *The demarcation protocol*
 //! (1994); Gray and Cheriton, *Leases* (1989); Balegas et al., *Bounded counters* (2015).

@@ -1,5 +1,21 @@
 use ratelimiter_api::{DecidedBy, Limit};
 
+use crate::admissions::Admission;
+
+/// What one check asks for: as many admissions as it costs, by names that no other has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Check {
+    pub(crate) cost: u32,
+    pub(crate) first_sequence: u64,
+}
+
+impl Check {
+    /// Its admissions, when it is admitted at `at_us`.
+    pub(crate) fn admissions(self, at_us: u64) -> impl Iterator<Item = Admission> {
+        (0..u64::from(self.cost)).map(move |i| Admission { at_us, sequence: self.first_sequence + i })
+    }
+}
+
 /// What was decided about one check, and what the node has to remember of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decision {

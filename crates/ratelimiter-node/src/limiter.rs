@@ -15,7 +15,7 @@ use ratelimiter_api::{
 use crate::clock::StoreClock;
 use crate::counter::{Before, Counter, CounterCell};
 use crate::counting::{self, Groups, Leases, Undecided};
-use crate::decision::Decision;
+use crate::decision::{Check, Decision};
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::shared::{Members, Question, SharedStore};
@@ -144,19 +144,19 @@ impl Limiter {
     /// # Errors
     /// When the key has no limit, or the node cannot know yet, or the cost is above the limit.
     pub async fn check(&self, key: &Key, cost: u32) -> Result<(CheckResponse, Limit), CheckError> {
-        let first = self.sequence.fetch_add(cost.into(), Ordering::Relaxed);
+        let check = Check { cost, first_sequence: self.sequence.fetch_add(cost.into(), Ordering::Relaxed) };
         let started = Instant::now();
-        let mut decided = self.decide(key, cost, first, self.store_timeout).await?;
+        let mut decided = self.decide(key, check, self.store_timeout).await?;
         if decided.is_none() {
             // Another node reset the counter, and the new one is known now. The caller waits once for both answers.
             let left = self.store_timeout.saturating_sub(started.elapsed());
-            decided = self.decide(key, cost, first, left).await?;
+            decided = self.decide(key, check, left).await?;
         }
         let decision = match decided {
             Some(decision) => decision,
             None => {
                 let cell = self.cell(key)?;
-                self.decide_without_store(&cell, cost, first)
+                self.decide_without_store(&cell, check)
             }
         };
         let limit = decision.limit;
@@ -169,20 +169,14 @@ impl Limiter {
 
     /// Decides by the key's mode, waiting at most `left` for the store. None when the counter turned out to be another, and the
     /// check has to be repeated.
-    async fn decide(
-        &self,
-        key: &Key,
-        cost: u32,
-        first: u64,
-        left: Duration,
-    ) -> Result<Option<Decision>, CheckError> {
+    async fn decide(&self, key: &Key, check: Check, left: Duration) -> Result<Option<Decision>, CheckError> {
         let cell = self.cell(key)?;
         let now_us = self.clock.now_us();
         let (entry, before) = {
             let mut counter = cell.lock();
             let before = counter.touch(now_us);
             if counter.entry.counting == CountingMode::Cached && before == Before::Warm {
-                return Ok(Some(self.decide_locked(&mut counter, now_us, cost, first)));
+                return Ok(Some(self.decide_locked(&mut counter, now_us, check)));
             }
             (counter.entry.clone(), before)
         };
@@ -193,14 +187,12 @@ impl Limiter {
             CountingMode::Cached => {
                 // On the heap, as few checks need it: otherwise the future of every check has room for it.
                 Box::pin(self.read_window(&cell, &entry, left)).await;
-                Some(self.decide_locally(&cell, cost, first))
+                Some(self.decide_locally(&cell, check))
             }
-            CountingMode::Atomic => {
-                self.decide_in_store(&cell, &entry, cost, first, left, StoreMode::Atomic).await
-            }
-            CountingMode::Leased => self.decide_by_lease(&cell, &entry, cost, first, left).await,
+            CountingMode::Atomic => self.decide_in_store(&cell, &entry, check, left, StoreMode::Atomic).await,
+            CountingMode::Leased => self.decide_by_lease(&cell, &entry, check, left).await,
             CountingMode::ReadThenWrite => {
-                self.decide_in_store(&cell, &entry, cost, first, left, StoreMode::ReadThenWrite).await
+                self.decide_in_store(&cell, &entry, check, left, StoreMode::ReadThenWrite).await
             }
         })
     }
@@ -223,9 +215,8 @@ impl Limiter {
     /// admissions. Without an answer in time the node's own have to do.
     async fn read_window(&self, cell: &CounterCell, entry: &LimitEntry, left: Duration) {
         let span = cell.lock().span(self.clock.now_us());
-        let question = Question { entry, span: &span, cost: 0, members: &self.members, first_sequence: 0 };
         let Some(turn) = self.store.circuits.of(&span.set).turn(Instant::now()) else { return };
-        let window = self.store.window(&question, left).await;
+        let window = self.store.window(&span, &self.members, left).await;
         turn.report(window.as_ref().map_or_else(|error| !error.is_transient(), |_| true), Instant::now());
         match window {
             Ok(window) => {
@@ -240,12 +231,11 @@ impl Limiter {
         &self,
         cell: &Arc<CounterCell>,
         entry: &LimitEntry,
-        cost: u32,
-        first_sequence: u64,
+        check: Check,
         left: Duration,
         mode: StoreMode,
     ) -> Option<Decision> {
-        match self.ask_store(cell, entry, cost, first_sequence, left, mode).await {
+        match self.ask_store(cell, entry, check, left, mode).await {
             Ok(decision) => Some(decision),
             Err(Undecided::Changed(change)) => {
                 self.limits_mut().change(*change);
@@ -256,7 +246,7 @@ impl Limiter {
                 if matches!(why, Undecided::Forgot) {
                     of_epoch(cell, entry.epoch, Counter::doubt);
                 }
-                Some(self.decide_without_store(cell, cost, first_sequence))
+                Some(self.decide_without_store(cell, check))
             }
         }
     }
@@ -265,8 +255,7 @@ impl Limiter {
         &self,
         cell: &Arc<CounterCell>,
         entry: &LimitEntry,
-        cost: u32,
-        first_sequence: u64,
+        check: Check,
         left: Duration,
         mode: StoreMode,
     ) -> Result<Decision, Undecided> {
@@ -277,10 +266,8 @@ impl Limiter {
         let circuit = self.store.circuits.of(entry.key.as_str());
         let turn = circuit.turn(Instant::now()).ok_or(Undecided::Suspended)?;
         let decision = match mode {
-            StoreMode::Atomic => self.groups.decide(cell, cost, first_sequence, left).await,
-            StoreMode::ReadThenWrite => {
-                Box::pin(self.read_then_write(cell, entry, cost, first_sequence, left)).await
-            }
+            StoreMode::Atomic => self.groups.decide(cell, check, left).await,
+            StoreMode::ReadThenWrite => Box::pin(self.read_then_write(cell, entry, check, left)).await,
         };
         turn.report(decision.as_ref().map_or_else(Undecided::is_answer, |_| true), Instant::now());
         decision
@@ -290,52 +277,51 @@ impl Limiter {
         &self,
         cell: &CounterCell,
         entry: &LimitEntry,
-        cost: u32,
-        first_sequence: u64,
+        check: Check,
         left: Duration,
     ) -> Result<Decision, Undecided> {
         let span = cell.lock().span(self.clock.now_us());
-        let question = Question { entry, span: &span, cost, members: &self.members, first_sequence };
+        let question = Question { entry, span: &span, check, members: &self.members };
         let decision = counting::read_then_write(&self.store, &question, left).await?;
-        if decision.allowed && self.memory.has_room(cost) {
-            let admissions = counting::admissions(decision.now_us, first_sequence, cost);
+        if decision.allowed && self.memory.has_room(check.cost) {
+            let admissions = check.admissions(decision.now_us);
             of_epoch(cell, entry.epoch, |counter| counter.add_synced(admissions));
         }
         Ok(decision)
     }
 
-    fn decide_without_store(&self, cell: &CounterCell, cost: u32, first: u64) -> Decision {
+    fn decide_without_store(&self, cell: &CounterCell, check: Check) -> Decision {
         let policy = cell.lock().entry.on_store_failure;
         let allowed = match policy {
-            StoreFailurePolicy::Local => return self.decide_locally(cell, cost, first),
+            StoreFailurePolicy::Local => return self.decide_locally(cell, check),
             StoreFailurePolicy::Allow => true,
             StoreFailurePolicy::Deny => false,
         };
         let now_us = self.clock.now_us();
         let mut counter = cell.lock();
-        let known = counter.decide(cost, now_us);
-        if allowed && self.memory.has_room(cost) {
-            counter.add_unsynced(counting::admissions(now_us, first, cost));
+        let known = counter.decide(check.cost, now_us);
+        if allowed && self.memory.has_room(check.cost) {
+            counter.add_unsynced(check.admissions(now_us));
         }
-        known.by_policy(allowed, cost, POLICY_RETRY_US)
+        known.by_policy(allowed, check.cost, POLICY_RETRY_US)
     }
 
     /// Decides and remembers under one lock, so that two checks never take the same last admission. A node without room to
     /// remember an admission does not admit it.
-    fn decide_locally(&self, cell: &CounterCell, cost: u32, first: u64) -> Decision {
+    fn decide_locally(&self, cell: &CounterCell, check: Check) -> Decision {
         let now_us = self.clock.now_us();
-        self.decide_locked(&mut cell.lock(), now_us, cost, first)
+        self.decide_locked(&mut cell.lock(), now_us, check)
     }
 
-    fn decide_locked(&self, counter: &mut Counter, now_us: u64, cost: u32, first: u64) -> Decision {
-        let decision = counter.decide(cost, now_us);
+    fn decide_locked(&self, counter: &mut Counter, now_us: u64, check: Check) -> Decision {
+        let decision = counter.decide(check.cost, now_us);
         if !decision.allowed {
             return decision;
         }
-        if !self.memory.has_room(cost) {
-            return decision.by_policy(false, cost, POLICY_RETRY_US);
+        if !self.memory.has_room(check.cost) {
+            return decision.by_policy(false, check.cost, POLICY_RETRY_US);
         }
-        counter.add_unsynced(counting::admissions(now_us, first, cost));
+        counter.add_unsynced(check.admissions(now_us));
         decision
     }
 

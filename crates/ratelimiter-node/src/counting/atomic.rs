@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use super::{Undecided, admissions};
+use super::Undecided;
 use crate::clock::{StoreClock, micros};
 use crate::counter::CounterCell;
-use crate::decision::Decision;
+use crate::decision::{Check, Decision};
 use crate::memory::Memory;
 use crate::shared::{CheckGroup, Counted, GroupAnswer, GroupedCheck, Members, SharedStore, Verdict};
 
@@ -69,13 +69,12 @@ impl Groups {
     pub(crate) async fn decide(
         self: &Arc<Self>,
         cell: &Arc<CounterCell>,
-        cost: u32,
-        first_sequence: u64,
+        check: Check,
         left: Duration,
     ) -> Result<Decision, Undecided> {
         let late_us = self.clock.now_us() + micros(left) / 4 * 3;
         let (reply, answer) = oneshot::channel();
-        let waiter = Waiter { check: GroupedCheck { cost, first_sequence, late_us }, reply };
+        let waiter = Waiter { check: GroupedCheck { check, late_us }, reply };
         {
             let mut queues = self.queues();
             let queue = queues.entry(address(cell)).or_default();
@@ -140,9 +139,9 @@ impl Groups {
             return;
         }
         for (Waiter { check, reply }, counted) in group.iter().zip(&answer.counted) {
-            let GroupedCheck { cost, first_sequence, .. } = *check;
-            if counted.verdict == Verdict::Allowed && !reply.is_closed() && self.memory.has_room(cost) {
-                counter.add_synced(admissions(answer.now_us, first_sequence, cost));
+            let check = check.check;
+            if counted.verdict == Verdict::Allowed && !reply.is_closed() && self.memory.has_room(check.cost) {
+                counter.add_synced(check.admissions(answer.now_us));
             }
         }
     }

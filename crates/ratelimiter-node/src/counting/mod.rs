@@ -11,7 +11,6 @@ pub(crate) use atomic::Groups;
 pub(crate) use leased::{GrantMetrics, Known, Leases};
 pub(crate) use read_then_write::decide as read_then_write;
 
-use crate::admissions::Admission;
 use crate::shared::Change;
 
 /// Why the store did not decide.
@@ -55,9 +54,4 @@ impl Undecided {
             Self::NoClock | Self::Suspended | Self::Late | Self::NoGrant | Self::Unanswered => false,
         }
     }
-}
-
-/// The admissions of one check of `cost`.
-pub(crate) fn admissions(at_us: u64, first_sequence: u64, cost: u32) -> impl Iterator<Item = Admission> {
-    (0..u64::from(cost)).map(move |i| Admission { at_us, sequence: first_sequence + i })
 }

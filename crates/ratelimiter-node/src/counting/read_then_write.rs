@@ -3,7 +3,7 @@ use std::time::Duration;
 use ratelimiter_api::DecidedBy;
 use tokio::time::Instant;
 
-use super::{Undecided, admissions};
+use super::Undecided;
 use crate::decision::Decision;
 use crate::shared::{Question, SharedStore, SharedWindow};
 
@@ -15,8 +15,9 @@ pub(crate) async fn decide(
     timeout: Duration,
 ) -> Result<Decision, Undecided> {
     let started = Instant::now();
-    let (span, cost, limit) = (question.span, question.cost, question.entry.limit);
-    let SharedWindow { count, oldest_us, forgot, arrived } = store.window(question, timeout).await?;
+    let (span, cost, limit) = (question.span, question.check.cost, question.entry.limit);
+    let SharedWindow { count, oldest_us, forgot, arrived } =
+        store.window(span, question.members, timeout).await?;
     if forgot {
         return Err(Undecided::Forgot);
     }
@@ -24,7 +25,7 @@ pub(crate) async fn decide(
     let before = count + span.own.unheard(arrived);
     let allowed = before + u64::from(cost) <= u64::from(limit.admissions());
     if allowed {
-        let admissions: Vec<_> = admissions(span.now_us, question.first_sequence, cost).collect();
+        let admissions: Vec<_> = question.check.admissions(span.now_us).collect();
         store.add(question, &admissions, timeout.saturating_sub(started.elapsed())).await?;
     }
     let count = before + if allowed { cost.into() } else { 0 };

@@ -4,8 +4,8 @@ use ratelimiter_api::{CountingMode, DecidedBy, KeyCounter, LimitEntry, StoreFail
 
 use super::{Limiter, POLICY_RETRY_US};
 use crate::counter::CounterCell;
-use crate::counting::{self, Known, Undecided};
-use crate::decision::Decision;
+use crate::counting::{Known, Undecided};
+use crate::decision::{Check, Decision};
 
 /// Leased counting, and its failure policies.
 impl Limiter {
@@ -14,8 +14,7 @@ impl Limiter {
         &self,
         cell: &CounterCell,
         entry: &LimitEntry,
-        cost: u32,
-        first_sequence: u64,
+        check: Check,
         left: Duration,
     ) -> Option<Decision> {
         // In a store cluster a limit has a version of its own, beside its grants.
@@ -25,7 +24,7 @@ impl Limiter {
             self.limits().version()
         };
         let known = Known { version, coming: cell.lock().coming() };
-        match self.leases.check(entry, cost, first_sequence, known, left).await {
+        match self.leases.check(entry, check, known, left).await {
             Ok(decision) => Some(decision),
             Err(Undecided::Replaced) => None,
             Err(Undecided::Changed(change)) => {
@@ -34,7 +33,7 @@ impl Limiter {
             }
             Err(why) => {
                 tracing::debug!(key = %entry.key, %why, "the store granted nothing");
-                Some(self.decide_beside_grants(cell, entry, cost, first_sequence))
+                Some(self.decide_beside_grants(cell, entry, check))
             }
         }
     }
@@ -50,28 +49,22 @@ impl Limiter {
 
     /// Decides by the failure policy. What it admits is covered by no grant: the store counts it, like the admissions of the
     /// other modes, as soon as it hears of it.
-    fn decide_beside_grants(
-        &self,
-        cell: &CounterCell,
-        entry: &LimitEntry,
-        cost: u32,
-        first: u64,
-    ) -> Decision {
+    fn decide_beside_grants(&self, cell: &CounterCell, entry: &LimitEntry, check: Check) -> Decision {
         let now_us = self.clock.now_us();
         let start_us = now_us.saturating_sub(entry.limit.window_us());
         let granted = self.leases.report(entry, start_us, u64::MAX).map_or(0, |lease| lease.admitted);
         let mut counter = cell.lock();
         let mut alone = counter.decide(0, now_us);
         alone.count += granted;
-        let fits = alone.count + u64::from(cost) <= u64::from(entry.limit.admissions());
+        let fits = alone.count + u64::from(check.cost) <= u64::from(entry.limit.admissions());
         let (allowed, by) = match entry.on_store_failure {
             StoreFailurePolicy::Local => (fits, DecidedBy::Local),
             StoreFailurePolicy::Allow => (true, DecidedBy::Policy),
             StoreFailurePolicy::Deny => (false, DecidedBy::Policy),
         };
-        if allowed && self.memory.has_room(cost) {
-            counter.add_unsynced(counting::admissions(now_us, first, cost));
+        if allowed && self.memory.has_room(check.cost) {
+            counter.add_unsynced(check.admissions(now_us));
         }
-        Decision { by, ..alone.by_policy(allowed, cost, POLICY_RETRY_US) }
+        Decision { by, ..alone.by_policy(allowed, check.cost, POLICY_RETRY_US) }
     }
 }

@@ -11,15 +11,15 @@ use super::span::{SharedWindow, Span, take};
 use super::store::{BACKGROUND_DEADLINE, SharedStore};
 use crate::admissions::{Admission, RETENTION};
 use crate::clock::micros;
+use crate::decision::Check;
 
 /// What the store is asked about a check.
 #[derive(Debug)]
 pub(crate) struct Question<'a> {
     pub(crate) entry: &'a LimitEntry,
     pub(crate) span: &'a Span,
-    pub(crate) cost: u32,
+    pub(crate) check: Check,
     pub(crate) members: &'a Members,
-    pub(crate) first_sequence: u64,
 }
 
 /// The script's decision.
@@ -69,8 +69,7 @@ pub(crate) struct CheckGroup<'a> {
 /// One check of a group.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GroupedCheck {
-    pub(crate) cost: u32,
-    pub(crate) first_sequence: u64,
+    pub(crate) check: Check,
     /// After this, microseconds on the store's clock, it is not to be counted any more.
     pub(crate) late_us: u64,
 }
@@ -116,8 +115,8 @@ impl SharedStore {
             .arg(entry.epoch)
             .arg(span.now_us)
             .arg(span.own.doubted);
-        for GroupedCheck { cost, first_sequence, late_us } in *checks {
-            call.arg(cost).arg(first_sequence).arg(late_us);
+        for GroupedCheck { check, late_us } in *checks {
+            call.arg(check.cost).arg(check.first_sequence).arg(late_us);
         }
         call
     }
@@ -125,10 +124,10 @@ impl SharedStore {
     /// The window as the store has it. Reads only.
     pub(crate) async fn window(
         &self,
-        question: &Question<'_>,
+        span: &Span,
+        members: &Members,
         deadline: Duration,
     ) -> Result<SharedWindow, StoreError> {
-        let Question { span, members, .. } = question;
         let mut pipeline = redis::pipe();
         span.read(members, &mut pipeline);
         self.reads

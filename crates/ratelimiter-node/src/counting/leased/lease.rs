@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 
 use super::Known;
 use crate::admissions::AdmissionLog;
-use crate::counting::{Undecided, admissions};
-use crate::decision::Decision;
+use crate::counting::Undecided;
+use crate::decision::{Check, Decision};
 use crate::memory::Memory;
 
 /// How long a grant lasts on the store's clock.
@@ -61,8 +61,7 @@ pub(super) struct Lease {
 /// A check that waits for a grant.
 #[derive(Debug)]
 pub(super) struct Waiter {
-    pub(super) cost: u32,
-    pub(super) first_sequence: u64,
+    pub(super) check: Check,
     pub(super) reply: oneshot::Sender<Result<Decision, Undecided>>,
 }
 
@@ -106,15 +105,14 @@ impl Lease {
         &mut self,
         now: NodeTime,
         now_us: u64,
-        cost: u32,
-        first_sequence: u64,
+        check: Check,
         memory: &Memory,
     ) -> Option<Decision> {
-        match self.holder.spend(now, cost) {
+        match self.holder.spend(now, check.cost) {
             Spend::Admitted { at } => {
                 // The ledger counts it all the same; only reports of this node lack what it has no room to remember.
-                if memory.has_room(cost) {
-                    admissions(at.micros(), first_sequence, cost).for_each(|a| self.log.add_synced(a));
+                if memory.has_room(check.cost) {
+                    check.admissions(at.micros()).for_each(|a| self.log.add_synced(a));
                 }
                 let oldest_us = self.log.oldest_after(self.start_us(now_us)).unwrap_or(now_us);
                 Some(self.decision(true, now_us, oldest_us + self.entry.limit.window_us()))
@@ -143,15 +141,15 @@ impl Lease {
 
     /// Answers the waiting checks in their order, as far as the node can.
     pub(super) fn serve(&mut self, now: NodeTime, now_us: u64, memory: &Memory) {
-        while let Some(Waiter { cost, first_sequence, reply }) = self.waiting.pop_front() {
+        while let Some(Waiter { check, reply }) = self.waiting.pop_front() {
             // One that no longer waits would spend for nothing.
             if reply.is_closed() {
                 continue;
             }
-            match self.decide(now, now_us, cost, first_sequence, memory) {
+            match self.decide(now, now_us, check, memory) {
                 Some(decision) => drop(reply.send(Ok(decision))),
                 None => {
-                    self.waiting.push_front(Waiter { cost, first_sequence, reply });
+                    self.waiting.push_front(Waiter { check, reply });
                     break;
                 }
             }
@@ -160,9 +158,9 @@ impl Lease {
 
     /// The waiting checks, if there are any.
     pub(super) fn demand(&self) -> Option<Waiting> {
-        let need = self.waiting.front()?.cost;
-        let alike = self.waiting.iter().take_while(|waiter| waiter.cost == need).count();
-        let queued = self.waiting.iter().map(|waiter| waiter.cost).fold(0, u32::saturating_add);
+        let need = self.waiting.front()?.check.cost;
+        let alike = self.waiting.iter().take_while(|waiter| waiter.check.cost == need).count();
+        let queued = self.waiting.iter().map(|waiter| waiter.check.cost).fold(0, u32::saturating_add);
         Some(Waiting { need, alike: u32::try_from(alike).unwrap_or(u32::MAX), queued })
     }
 

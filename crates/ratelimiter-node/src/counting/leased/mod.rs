@@ -18,7 +18,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::Undecided;
 use crate::admissions::RETENTION;
 use crate::clock::{StoreClock, micros};
-use crate::decision::Decision;
+use crate::decision::{Check, Decision};
 use crate::memory::Memory;
 use crate::shared::{Members, SharedStore};
 use lease::{Lease, LeaseCell, Waiter};
@@ -88,8 +88,7 @@ impl Leases {
     pub(crate) async fn check(
         self: &Arc<Self>,
         entry: &LimitEntry,
-        cost: u32,
-        first_sequence: u64,
+        check: Check,
         known: Known,
         left: Duration,
     ) -> Result<Decision, Undecided> {
@@ -107,11 +106,10 @@ impl Leases {
             lease.follow(entry);
             lease.known = known;
             let now = clock::now();
-            lease.holder.note(now, cost);
+            lease.holder.note(now, check.cost);
             // Checks that wait already come first.
             if lease.waiting.is_empty()
-                && let Some(decision) =
-                    lease.decide(now, self.store_clock.now_us(), cost, first_sequence, &self.memory)
+                && let Some(decision) = lease.decide(now, self.store_clock.now_us(), check, &self.memory)
             {
                 if lease.holder.wants_refill(now) {
                     self.pump(&cell, &mut lease);
@@ -119,7 +117,7 @@ impl Leases {
                 return Ok(decision);
             }
             let (reply, answer) = oneshot::channel();
-            lease.waiting.push_back(Waiter { cost, first_sequence, reply });
+            lease.waiting.push_back(Waiter { check, reply });
             self.pump(&cell, &mut lease);
             answer
         };
