@@ -15,8 +15,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use url::Url;
 
-use crate::stream::Stream;
-use crate::{Answer, Check, Connection, Hold, Scope, Target, TargetError, Template, Trust, message};
+use crate::{Answer, Check, Connection, Hold, Scope, Target, TargetError, Template, Trust, message, stream};
 
 const METHOD: &str = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
 /// The largest answer that is read, bytes.
@@ -138,7 +137,7 @@ impl Connection for GrpcConnection {
 
 impl GrpcConnection {
     async fn open(site: Site, form: Arc<Form>) -> io::Result<Self> {
-        let (stream, _) = Stream::speaking(&site.host, site.port, site.tls.as_ref(), &["h2"]).await?;
+        let (stream, _) = stream::connect(&site.host, site.port, site.tls.as_ref(), &["h2"]).await?;
         let (sender, driver) =
             http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(io::Error::other)?;
         let driver = tokio::spawn(async move { drop(driver.await) }).abort_handle();

@@ -16,9 +16,8 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use url::Url;
 
-use crate::stream::Stream;
 use crate::{
-    Answer, Check, Connection, Expectation, Hold, Scope, Target, TargetError, Template, Trust, claims,
+    Answer, Check, Connection, Expectation, Hold, Scope, Target, TargetError, Template, Trust, claims, stream,
 };
 
 /// The largest answer that is read, bytes.
@@ -299,7 +298,7 @@ impl Connection for HttpConnection {
 
 impl HttpConnection {
     async fn open(site: Site, form: Arc<Form>) -> io::Result<Self> {
-        let (stream, hold) = Stream::connect(&site.host, site.port, site.tls.as_ref()).await?;
+        let (stream, hold) = stream::connect(&site.host, site.port, site.tls.as_ref(), &[]).await?;
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         // The end of the connection is reported to the waiting request.
         let driver = tokio::spawn(async move { drop(driver.await) }).abort_handle();

@@ -35,9 +35,9 @@ mod scope;
 mod stream;
 mod target;
 mod template;
-mod trust;
 
 pub use answer::Answer;
+pub use client_tls::{TlsError, Trust};
 pub use exec::ExecTarget;
 #[cfg(feature = "grpc")]
 pub use grpc::GrpcTarget;
@@ -48,4 +48,3 @@ pub use resp::RespTarget;
 pub use scope::Scope;
 pub use target::{Check, Connection, Target, TargetError};
 pub use template::{Template, TemplateError};
-pub use trust::Trust;

@@ -11,8 +11,9 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use crate::stream::Stream;
-use crate::{Answer, Check, Connection, Expectation, Hold, Scope, Target, TargetError, Template, Trust};
+use crate::{
+    Answer, Check, Connection, Expectation, Hold, Scope, Target, TargetError, Template, Trust, stream,
+};
 
 /// A limiter behind RESP: a command such as `CL.THROTTLE {key} 9 10 60` or `EVALSHA ... 1 {key}`, and the reply that allows.
 #[derive(Clone)]
@@ -94,7 +95,7 @@ impl Target for RespTarget {
         async move {
             let Store { host, port, tls, settings } = self.stores[node].clone();
             let failed = |source| TargetError::Connect { node: self.nodes[node].clone(), source };
-            let (stream, hold) = Stream::connect(&host, port, tls.as_ref()).await.map_err(failed)?;
+            let (stream, hold) = stream::connect(&host, port, tls.as_ref(), &[]).await.map_err(failed)?;
             let (opened, connection) = oneshot::channel();
             // The driver borrows the settings, so that the task owns both.
             let driver = tokio::spawn(async move {

@@ -1,5 +1,4 @@
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,14 +56,6 @@ pub enum TargetError {
     Url {
         /// The URL without user, password, path and query.
         shown: String,
-        /// The reason.
-        reason: String,
-    },
-    /// The file of a target's authorities is of no use.
-    #[error("certificates of {}: {reason}", .file.display())]
-    Authorities {
-        /// The file.
-        file: PathBuf,
         /// The reason.
         reason: String,
     },

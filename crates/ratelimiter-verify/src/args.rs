@@ -9,7 +9,7 @@ use hyper::header::HeaderName;
 use ratelimiter_api::{CountingMode, Endpoint};
 use ratelimiter_cli::StoreText;
 use ratelimiter_invariants::ContractKind;
-use ratelimiter_target::{Expectation, StatusSet, TargetError, Template, Trust};
+use ratelimiter_target::{Expectation, StatusSet, Template, TlsError, Trust};
 use ratelimiter_verify::Phase;
 
 /// The contract, and how histories are read.
@@ -84,18 +84,13 @@ pub(crate) struct RunArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TrustArgs {
     /// File of certificates in PEM form to trust beside the system's, for a limiter behind TLS with a private authority
-    #[cfg(feature = "tls")]
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
 }
 
 impl TrustArgs {
-    pub(crate) fn trust(&self) -> Result<Trust, TargetError> {
-        #[cfg(feature = "tls")]
-        if let Some(file) = &self.ca {
-            return Trust::in_file(file);
-        }
-        Ok(Trust::default())
+    pub(crate) fn trust(&self) -> Result<Trust, TlsError> {
+        self.ca.as_deref().map_or_else(|| Ok(Trust::default()), Trust::in_file)
     }
 }
 

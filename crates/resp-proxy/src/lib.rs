@@ -32,6 +32,7 @@ mod upstream;
 mod value;
 
 pub use class::{Class, UnknownClass};
+pub use client_tls::{TlsError, Trust};
 pub use frame::{Capture, NotResp, Nothing, Progress, Scanner, Side};
 pub use link::Counters;
 pub use proxy::{RespProxy, RespProxyBuilder};

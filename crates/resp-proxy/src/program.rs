@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use client_tls::{TlsError, Trust};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::proxy::RespProxy;
@@ -85,13 +86,8 @@ pub enum UsageError {
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
     /// The certificate's file.
-    #[error("read {}: {source}", file.display())]
-    Certificate {
-        /// The file.
-        file: PathBuf,
-        /// The reason.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Certificate(#[from] TlsError),
     /// A store on another machine, without the permission for it.
     #[error("{0} is not on this machine; --allow-remote permits it")]
     Remote(Upstream),
@@ -122,8 +118,7 @@ impl ProxyArgs {
     pub fn plan(self) -> Result<Plan, UsageError> {
         let mut upstream: Upstream = self.upstream.0.parse()?;
         if let Some(file) = self.ca {
-            let pem = std::fs::read(&file).map_err(|source| UsageError::Certificate { file, source })?;
-            upstream = upstream.trusting(&pem)?;
+            upstream = upstream.trusting(Trust::in_file(&file)?)?;
         }
         if !upstream.is_loopback() && !self.allow_remote {
             return Err(UsageError::Remote(upstream));

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use client_tls::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
@@ -16,7 +17,7 @@ use crate::requests::Requests;
 use crate::rewrite::AddressMap;
 use crate::rule::{ConnectionFault, Rule};
 use crate::rules::{RuleGuard, RuleSet, View};
-use crate::upstream::{Connection, Upstream};
+use crate::upstream::Upstream;
 
 /// How often the address is tried again after new connections were refused.
 const REBIND: Duration = Duration::from_millis(10);
@@ -170,7 +171,7 @@ async fn serve(mut client: TcpStream, upstream: Upstream, link: Arc<Link>) {
                 link.counters.unreachable();
                 Err(Ended::Reset)
             }
-            Ok(Connection::Plain(mut store)) => {
+            Ok(Stream::Plain(mut store)) => {
                 let (from_store, to_store) = store.split();
                 let ended = exchange(&mut client, from_store, to_store, &link, view).await;
                 if matches!(ended, Err(Ended::Reset)) {
@@ -178,12 +179,11 @@ async fn serve(mut client: TcpStream, upstream: Upstream, link: Arc<Link>) {
                 }
                 ended
             }
-            #[cfg(feature = "tls")]
-            Ok(Connection::Tls(mut store)) => {
+            Ok(mut store) => {
                 let (from_store, to_store) = tokio::io::split(&mut store);
                 let ended = exchange(&mut client, from_store, to_store, &link, view).await;
                 if matches!(ended, Err(Ended::Reset)) {
-                    reset(store.get_ref().0);
+                    reset(store.get_ref());
                 }
                 ended
             }

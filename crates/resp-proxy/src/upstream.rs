@@ -3,10 +3,9 @@
 use std::fmt;
 use std::io;
 use std::str::FromStr;
-#[cfg(feature = "tls")]
-use std::sync::Arc;
 use std::time::Duration;
 
+use client_tls::{Stream, Trust};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -31,7 +30,8 @@ pub struct Upstream {
     port: u16,
     user: Option<String>,
     password: Option<String>,
-    tls: Option<Tls>,
+    /// The authorities of a `rediss://` URL.
+    tls: Option<Trust>,
 }
 
 /// No store can be there.
@@ -52,7 +52,7 @@ impl FromStr for Upstream {
         let url = Url::parse(text).map_err(|e| refused(e.to_string()))?;
         let tls = match url.scheme() {
             "redis" | "valkey" => None,
-            "rediss" => Some(Tls::new(&[])?),
+            "rediss" => Some(Trust::of_system().map_err(|e| refused(e.to_string()))?),
             other => return Err(refused(format!("unknown scheme {other}://"))),
         };
         let host = match url.host() {
@@ -98,13 +98,6 @@ impl fmt::Debug for Upstream {
     }
 }
 
-/// One connection to the store, encrypted or not.
-pub(crate) enum Connection {
-    Plain(TcpStream),
-    #[cfg(feature = "tls")]
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
-}
-
 impl Upstream {
     /// Whether everything sent there stays on this machine: a loopback address or the name `localhost`.
     pub fn is_loopback(&self) -> bool {
@@ -112,32 +105,28 @@ impl Upstream {
             || self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 
-    /// Trusts these certificates too, in PEM form, when the URL is `rediss://`.
+    /// Trusts these authorities when the URL is `rediss://`, instead of the system's alone.
     ///
     /// # Errors
-    /// When they are no certificates, or the URL is not `rediss://`.
-    pub fn trusting(mut self, pem: &[u8]) -> Result<Self, UpstreamError> {
+    /// When the URL is not `rediss://`.
+    pub fn trusting(mut self, trust: Trust) -> Result<Self, UpstreamError> {
         if self.tls.is_none() {
             return Err(refused("certificates go with rediss:// only"));
         }
-        self.tls = Some(Tls::new(pem)?);
+        self.tls = Some(trust);
         Ok(self)
     }
 
     /// Opens a connection, authenticated where the URL names a password.
-    pub(crate) async fn connect(&self) -> io::Result<Connection> {
+    pub(crate) async fn connect(&self) -> io::Result<Stream<TcpStream>> {
         timeout(CONNECT, async {
             let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
             stream.set_nodelay(true)?;
             let mut connection = match &self.tls {
-                None => Connection::Plain(stream),
-                Some(tls) => tls.connect(&self.host, stream).await?,
+                None => Stream::Plain(stream),
+                Some(trust) => trust.connect(&self.host, stream, &[]).await?,
             };
-            match &mut connection {
-                Connection::Plain(stream) => self.authenticate(stream).await?,
-                #[cfg(feature = "tls")]
-                Connection::Tls(stream) => self.authenticate(stream).await?,
-            }
+            self.authenticate(&mut connection).await?;
             Ok(connection)
         })
         .await
@@ -160,11 +149,8 @@ impl Upstream {
 
     /// The commands of this store: its own answer to COMMAND, or the built-in table where it gives none.
     pub(crate) async fn commands(&self) -> io::Result<Commands> {
-        let answer = match self.connect().await? {
-            Connection::Plain(mut stream) => timeout(CONNECT, ask(&mut stream, &["COMMAND"])).await,
-            #[cfg(feature = "tls")]
-            Connection::Tls(mut stream) => timeout(CONNECT, ask(&mut stream, &["COMMAND"])).await,
-        };
+        let mut stream = self.connect().await?;
+        let answer = timeout(CONNECT, ask(&mut stream, &["COMMAND"])).await;
         let reported = answer.ok().and_then(Result::ok).and_then(|answer| Commands::reported(&answer));
         Ok(reported.unwrap_or_else(Commands::built_in))
     }
@@ -194,56 +180,6 @@ async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &[&str
         if reply.len() > LARGEST {
             return Err(wrong("the reply is too large"));
         }
-    }
-}
-
-#[cfg(not(feature = "tls"))]
-#[derive(Clone)]
-enum Tls {}
-
-#[cfg(not(feature = "tls"))]
-impl Tls {
-    fn new(_: &[u8]) -> Result<Self, UpstreamError> {
-        Err(refused("this build has no TLS: build it with `--features tls`"))
-    }
-
-    async fn connect(&self, _: &str, _: TcpStream) -> io::Result<Connection> {
-        match *self {}
-    }
-}
-
-#[cfg(feature = "tls")]
-#[derive(Clone)]
-struct Tls(Arc<rustls::ClientConfig>);
-
-#[cfg(feature = "tls")]
-impl Tls {
-    /// Trusts the machine's certificates and those in `pem`.
-    fn new(pem: &[u8]) -> Result<Self, UpstreamError> {
-        use rustls::pki_types::CertificateDer;
-        use rustls::pki_types::pem::PemObject as _;
-
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let added =
-                certificate.map_err(|e| e.to_string()).and_then(|c| roots.add(c).map_err(|e| e.to_string()));
-            added.map_err(|e| refused(format!("certificate: {e}")))?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|e| refused(e.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self(Arc::new(config)))
-    }
-
-    async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<Connection> {
-        let name = rustls::pki_types::ServerName::try_from(host.to_owned())
-            .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
-        let stream = tokio_rustls::TlsConnector::from(Arc::clone(&self.0)).connect(name, stream).await?;
-        Ok(Connection::Tls(Box::new(stream)))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::support::{PATIENCE, Store, eventually, redis_py};
 use redis::AsyncCommands as _;
-use resp_proxy::{RespProxy, Upstream};
+use resp_proxy::{RespProxy, Trust, Upstream};
 use tokio::net::TcpListener;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,7 +136,10 @@ async fn a_store_behind_tls_is_reached() {
         connection.incr::<_, _, i64>("k", 1).await
     };
     assert!(ask(url.clone()).await.is_err(), "a certificate that is not trusted was accepted");
-    assert_eq!(ask(url.trusting(certificate.as_bytes()).unwrap()).await.unwrap(), 1);
+    let directory = tempfile::tempdir().unwrap();
+    let authority = directory.path().join("authority.pem");
+    std::fs::write(&authority, certificate).unwrap();
+    assert_eq!(ask(url.trusting(Trust::in_file(&authority).unwrap()).unwrap()).await.unwrap(), 1);
 }
 
 const PYTHON: &str = r#"

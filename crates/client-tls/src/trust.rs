@@ -1,0 +1,140 @@
+use std::fmt;
+use std::path::Path;
+#[cfg(feature = "tls")]
+use std::sync::{Arc, OnceLock};
+
+#[cfg(feature = "tls")]
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+#[cfg(feature = "tls")]
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{Stream, TlsError};
+
+/// The authorities that vouch for a server: those of the system, and perhaps others. Clones share what they have read, and the
+/// sessions that servers let them resume.
+#[derive(Clone, Default)]
+pub struct Trust {
+    #[cfg(feature = "tls")]
+    shared: Arc<Shared>,
+}
+
+#[cfg(feature = "tls")]
+#[derive(Default)]
+struct Shared {
+    others: Vec<CertificateDer<'static>>,
+    config: OnceLock<Arc<ClientConfig>>,
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Trust")
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Trust {
+    /// Those of the system.
+    ///
+    /// # Errors
+    /// When this build has no TLS.
+    pub fn of_system() -> Result<Self, TlsError> {
+        Ok(Self::default())
+    }
+
+    /// Those of the system, and those of a file in PEM form.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no certificate, or this build has no TLS.
+    pub fn in_file(file: &Path) -> Result<Self, TlsError> {
+        let refuse = |reason: String| TlsError::Authorities { file: file.to_owned(), reason };
+        let pem = std::fs::read(file).map_err(|e| refuse(e.to_string()))?;
+        let read = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+        let others = read.map_err(|e| refuse(e.to_string()))?;
+        if others.is_empty() {
+            return Err(refuse("it holds no certificate in PEM form".into()));
+        }
+        let mut roots = RootCertStore::empty();
+        for certificate in &others {
+            roots.add(certificate.clone()).map_err(|e| refuse(e.to_string()))?;
+        }
+        Ok(Self { shared: Arc::new(Shared { others, config: OnceLock::new() }) })
+    }
+
+    /// Reads the system's authorities, unless that is done: the first handshake does so otherwise, within the time that it has.
+    pub fn read(&self) {
+        self.config();
+    }
+
+    fn config(&self) -> &Arc<ClientConfig> {
+        self.shared.config.get_or_init(|| {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            roots.add_parsable_certificates(self.shared.others.iter().cloned());
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let config = ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .expect("ring has the suites of the default versions")
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            Arc::new(config)
+        })
+    }
+
+    /// Encrypts a connection to `host`, a name or an IP address, whose certificate has to name it. `protocols` are offered to the
+    /// server (ALPN).
+    ///
+    /// # Errors
+    /// When the server's certificate is refused, it does not answer in TLS, or the connection breaks.
+    pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        host: &str,
+        stream: S,
+        protocols: &[&str],
+    ) -> Result<Stream<S>, TlsError> {
+        let mut config = Arc::clone(self.config());
+        if !protocols.is_empty() {
+            Arc::make_mut(&mut config).alpn_protocols =
+                protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        }
+        let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(name).map_err(|e| TlsError::Handshake(format!("{host}: {e}")))?;
+        let connecting = tokio_rustls::TlsConnector::from(config).connect(name, stream);
+        Ok(Stream::Tls(Box::new(connecting.await.map_err(TlsError::of_handshake)?)))
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+impl Trust {
+    /// Those of the system.
+    ///
+    /// # Errors
+    /// Always: this build has no TLS.
+    pub fn of_system() -> Result<Self, TlsError> {
+        Err(TlsError::NotBuilt)
+    }
+
+    /// Those of the system, and those of a file in PEM form.
+    ///
+    /// # Errors
+    /// Always: this build has no TLS.
+    pub fn in_file(_: &Path) -> Result<Self, TlsError> {
+        Err(TlsError::NotBuilt)
+    }
+
+    /// Nothing, without TLS.
+    pub fn read(&self) {}
+
+    /// Encrypts a connection.
+    ///
+    /// # Errors
+    /// Always: this build has no TLS.
+    pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        _: &str,
+        _: S,
+        _: &[&str],
+    ) -> Result<Stream<S>, TlsError> {
+        Err(TlsError::NotBuilt)
+    }
+}
