@@ -24,10 +24,13 @@ pub fn target_dir() -> anyhow::Result<PathBuf> {
 }
 
 /// Cargo's flags for a demo with these options. The engine that asks language models brings HTTP and TLS with it, several
-/// times what the rest takes to build; who names no model does without.
+/// times what the rest takes to build; who names neither a model nor a store behind TLS does without.
 pub(crate) fn engine_flags(options: &[OsString]) -> &'static [&'static str] {
-    let asks = options.iter().any(|option| option.to_string_lossy().starts_with("--model"));
-    if asks { &[] } else { &["--no-default-features"] }
+    let needs = |option: &OsString| {
+        let option = option.to_string_lossy();
+        option.starts_with("--model") || option.contains("rediss")
+    };
+    if options.iter().any(needs) { &[] } else { &["--no-default-features"] }
 }
 
 #[cfg(test)]
@@ -35,11 +38,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn model_flag_alone_builds_the_engine() {
+    fn model_and_tls_alone_build_all_features() {
         let flags =
             |options: &[&str]| engine_flags(&options.iter().map(OsString::from).collect::<Vec<_>>()).len();
         assert_eq!(flags(&["--headless"]), 1);
         assert_eq!(flags(&["--headless", "--model", "m"]), 0);
         assert_eq!(flags(&["--model=m"]), 0);
+        assert_eq!(flags(&["--redis-url", "rediss+cluster://h:1"]), 0);
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use demo_core::DemoRunner;
 use ratelimiter_api::{CountingMode, NodeClient, StoreFailurePolicy};
 use ratelimiter_chaos::{Burst, PauseDuration, ProxyHold, RedisPause, Scope};
-use ratelimiter_cli::{BurstSize, Exit, REQUEST, Signals, StoreText, Usage, help_of};
+use ratelimiter_cli::{BurstSize, Exit, REQUEST, Signals, Usage, help_of};
 use ratelimiter_cluster::{LocalCluster, Proxies};
 use ratelimiter_health::{PollerConfig, RateLimiterHealthPoller};
 use ratelimiter_store::{Link, StoreUrl, StoreVersion};
@@ -63,7 +63,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
     // Every mistake on the command line is found before anything is started.
     let limit = args.burst.limit()?;
     let scope = args.target.reach.scope();
-    let given = args.target.redis_url.as_ref().map(StoreText::url).transpose()?;
+    let given = args.target.redis_url.as_ref().map(|url| url.url(&args.target.store_ca)).transpose()?;
     let engine = DiagnosisEngine::new(args.model.as_deref(), args.llm_url.as_deref())?;
     let mode_label = if args.target.endpoints.is_empty() { "local cluster" } else { "given cluster" };
     let front_end = FrontEnd::choose(&args.front_end, mode_label)?;

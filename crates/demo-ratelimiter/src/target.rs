@@ -1,6 +1,6 @@
 use clap::Args;
 use ratelimiter_api::Endpoint;
-use ratelimiter_cli::{Reach, StoreText};
+use ratelimiter_cli::{Reach, StoreCa, StoreText};
 
 /// A running cluster, instead of a local one that is started for the run.
 #[derive(Debug, Args)]
@@ -17,6 +17,8 @@ pub(crate) struct Target {
         hide_env_values = true
     )]
     pub(crate) redis_url: Option<StoreText>,
+    #[command(flatten)]
+    pub(crate) store_ca: StoreCa,
     #[command(flatten)]
     pub(crate) reach: Reach,
 }

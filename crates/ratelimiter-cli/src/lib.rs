@@ -7,9 +7,11 @@
 mod exit;
 mod faults;
 mod signals;
+mod store;
 mod usage;
 
 pub use exit::{Exit, help_of};
 pub use faults::{BurstSize, REQUEST, Reach};
 pub use signals::Signals;
-pub use usage::{StoreText, Usage, end, parse};
+pub use store::{StoreCa, StoreText};
+pub use usage::{Usage, end, parse};

@@ -3,7 +3,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use ratelimiter_store::{StoreError, StoreUrl};
 
 use crate::Exit;
 
@@ -16,37 +15,6 @@ impl Usage {
     /// Another error as wrong usage.
     pub fn of(error: impl fmt::Display) -> Self {
         Self(error.to_string())
-    }
-}
-
-/// A store's URL as it was typed. Parsed after the command line, whose errors repeat the argument: it may hold a password.
-#[derive(Clone)]
-pub struct StoreText(String);
-
-impl From<&str> for StoreText {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
-impl fmt::Debug for StoreText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StoreText(...)")
-    }
-}
-
-impl StoreText {
-    /// The text as it was typed, secrets included.
-    pub fn as_typed(&self) -> &str {
-        &self.0
-    }
-
-    /// The URL, if it is one.
-    ///
-    /// # Errors
-    /// When it is none. The error repeats no more than its scheme.
-    pub fn url(&self) -> Result<StoreUrl, Usage> {
-        self.0.parse().map_err(|e: StoreError| Usage::of(e))
     }
 }
 

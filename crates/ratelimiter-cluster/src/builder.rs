@@ -21,6 +21,7 @@ pub struct ClusterBuilder {
     pub(crate) sync_interval: Duration,
     pub(crate) store_timeout: Duration,
     pub(crate) password: Option<String>,
+    pub(crate) tls: bool,
     pub(crate) admin_token: Option<String>,
     pub(crate) deadline: Duration,
     pub(crate) store_route: StoreRoute,
@@ -41,6 +42,7 @@ impl ClusterBuilder {
             sync_interval: Duration::from_millis(200),
             store_timeout: Duration::from_millis(200),
             password: None,
+            tls: false,
             admin_token: None,
             deadline: Duration::from_secs(20),
             store_route: Arc::new(|_, store| store),
@@ -98,6 +100,14 @@ impl ClusterBuilder {
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
+        self
+    }
+
+    /// Puts stores and sentinels behind TLS, with a certificate made by `openssl` for the run. Needs a store's executable with TLS,
+    /// and the feature `tls` of `ratelimiter-store`.
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
         self
     }
 

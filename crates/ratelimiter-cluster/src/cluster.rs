@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
+use crate::certificate::{CERTIFICATE, make_certificate};
 use crate::guardian::Guardian;
 use crate::links::Links;
 use crate::process::{POLL, Process, QUESTION};
@@ -79,18 +80,26 @@ impl LocalCluster {
         if topology != StoreTopology::Single && options.proxies.is_some() {
             return Err(ClusterError::ProxiedTopology);
         }
+        if options.tls && options.proxies.is_some() {
+            return Err(ClusterError::ProxiedTls);
+        }
+        if options.tls {
+            make_certificate(directory.path())?;
+        }
         let ports = ports::free(options.nodes + topology.ports());
         let (node_ports, store_ports) = ports.split_at(options.nodes);
         let stores = Stores::start(&Plan {
             topology,
             binary,
             password: options.password.as_deref(),
+            tls: options.tls,
             ports: store_ports,
             group: guardian.group(),
             directory: directory.path(),
         })?;
         let login = options.password.as_ref().map(|p| format!(":{p}@")).unwrap_or_default();
-        let single = |address| format!("redis://{login}{address}");
+        let scheme = if options.tls { "rediss" } else { "redis" };
+        let single = |address| format!("{scheme}://{login}{address}");
         let mut cluster = Self {
             nodes: Vec::new(),
             links: Links::default(),
@@ -102,7 +111,12 @@ impl LocalCluster {
             admin_token: options.admin_token.clone().map(Secret),
         };
         let until = Instant::now() + options.deadline;
-        cluster.stores.ready(until).await?;
+        cluster.stores.ready(until).await.map_err(|error| match error {
+            ClusterError::Exited { log, .. } if options.tls && log.contains("tls") => {
+                ClusterError::NoTls(binary.to_string())
+            }
+            other => other,
+        })?;
         let ids: Vec<_> = (1..=options.nodes).map(|i| format!("node-{i}")).collect();
         let (rules, first) = (options.rules.clone(), cluster.stores.first());
         cluster.links = Links::start(options.proxies, rules, &ids, &single(first)).await?;
@@ -146,8 +160,14 @@ impl LocalCluster {
         let mut environment = vec![("RATELIMITER_STORE", Secret(store.to_owned()))];
         environment.extend(self.admin_token.clone().map(|token| ("RATELIMITER_ADMIN_TOKEN", token)));
         let (group, directory) = (self.guardian.group(), self.directory.path());
+        let mut url: StoreUrl = store.parse()?;
+        if options.tls {
+            let authority = directory.join(CERTIFICATE);
+            url = url.trusting(&authority)?;
+            arguments.extend(["--store-ca".into(), authority.display().to_string()]);
+        }
         let process = Process::start(id, binary, arguments, environment, group, directory)?;
-        let (id, endpoint, store) = (NodeId::from(id), Endpoint::from(address), store.parse()?);
+        let (id, endpoint, store) = (NodeId::from(id), Endpoint::from(address), url);
         self.nodes.push(Member { id, endpoint, store, process });
         Ok(())
     }

@@ -29,6 +29,12 @@ pub enum ClusterError {
         "fault proxies stand in front of one store: leave them out, or choose the topology of a single store"
     )]
     ProxiedTopology,
+    /// Proxies in front of a store behind TLS.
+    #[error("fault proxies stand in front of a store without TLS: leave one of the two out")]
+    ProxiedTls,
+    /// The store's executable was built without TLS.
+    #[error("{0} has no TLS: choose one that has, such as Debian's redis-server, with RATELIMITER_STORE_BIN")]
+    NoTls(String),
     /// A process of the store is of no use yet.
     #[error("{name} is not ready: {why}")]
     StoreNotReady {

@@ -11,6 +11,7 @@
 #![doc = include_str!("../README.md")]
 
 mod builder;
+mod certificate;
 mod cluster;
 mod error;
 mod guardian;
@@ -25,6 +26,7 @@ mod topology;
 mod wheel;
 
 pub use builder::ClusterBuilder;
+pub use certificate::make_certificate;
 pub use cluster::LocalCluster;
 pub use error::ClusterError;
 pub use links::Proxies;

@@ -11,6 +11,7 @@ use ratelimiter_store::{Link, StoreUrl};
 use redis::{FromRedisValue, cmd};
 use tokio::time::{Instant, sleep};
 
+use crate::certificate::{CERTIFICATE, KEY};
 use crate::process::{Environment, POLL, Process, QUESTION};
 use crate::{ClusterError, StoreBinary, StoreTopology};
 
@@ -24,6 +25,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) topology: StoreTopology,
     pub(crate) binary: &'a StoreBinary,
     pub(crate) password: Option<&'a str>,
+    /// Whether all of them are behind TLS, with the certificate in `directory`.
+    pub(crate) tls: bool,
     /// As many as the topology needs.
     pub(crate) ports: &'a [u16],
     pub(crate) group: i32,
@@ -51,15 +54,21 @@ impl Stores {
         let list =
             |ports: &[u16]| ports.iter().map(|port| local(port).to_string()).collect::<Vec<_>>().join(",");
         let login = password.map(|p| format!(":{p}@")).unwrap_or_default();
+        let scheme = if plan.tls { "rediss" } else { "redis" };
         let url = match topology {
-            StoreTopology::Single => format!("redis://{login}{}", list(store_ports)),
-            StoreTopology::Cluster { .. } => format!("redis+cluster://{login}{}", list(store_ports)),
-            StoreTopology::Sentinel { .. } => format!("redis+sentinel://{login}{}/{SERVICE}", list(others)),
+            StoreTopology::Single => format!("{scheme}://{login}{}", list(store_ports)),
+            StoreTopology::Cluster { .. } => format!("{scheme}+cluster://{login}{}", list(store_ports)),
+            StoreTopology::Sentinel { .. } => {
+                format!("{scheme}+sentinel://{login}{}/{SERVICE}", list(others))
+            }
         };
+        let mut url: StoreUrl = url.parse()?;
+        if plan.tls {
+            url = url.trusting(&plan.directory.join(CERTIFICATE))?;
+        }
         let bus =
             if matches!(topology, StoreTopology::Cluster { .. }) { others.to_vec() } else { Vec::new() };
-        let mut all =
-            Self { topology, stores: Vec::new(), sentinels: Vec::new(), addresses, bus, url: url.parse()? };
+        let mut all = Self { topology, stores: Vec::new(), sentinels: Vec::new(), addresses, bus, url };
         for number in 0..topology.stores() {
             all.stores.push(all.start_store(plan, number)?);
         }
@@ -67,8 +76,11 @@ impl Stores {
             for (number, port) in others.iter().enumerate() {
                 let name = format!("sentinel-{}", number + 1);
                 let file = plan.directory.join(format!("{name}.conf"));
-                let mut lines = vec![
-                    format!("port {port}"),
+                let mut lines: Vec<String> = listening(plan, *port)
+                    .into_iter()
+                    .map(|(name, value)| format!("{name} {value}"))
+                    .collect();
+                lines.extend([
                     "bind 127.0.0.1".into(),
                     format!("dir {}", plan.directory.display()),
                     format!("sentinel monitor {SERVICE} 127.0.0.1 {} 2", store_ports[0]),
@@ -77,7 +89,7 @@ impl Stores {
                     // Found by themselves, the replica takes up to ten seconds and the other sentinels two.
                     format!("sentinel known-replica {SERVICE} 127.0.0.1 {}", store_ports[1]),
                     format!("sentinel myid {}", sentinel_id(*port)),
-                ];
+                ]);
                 lines.extend(others.iter().filter(|other| *other != port).map(|other| {
                     format!("sentinel known-sentinel {SERVICE} 127.0.0.1 {other} {}", sentinel_id(*other))
                 }));
@@ -111,7 +123,8 @@ impl Stores {
             write_private(&file, &[format!("requirepass {password}"), format!("masterauth {password}")])?;
             arguments.push(file.display().to_string());
         }
-        let port = self.addresses[number].port().to_string();
+        let listening = listening(plan, self.addresses[number].port());
+        arguments.extend(listening.into_iter().flat_map(|(name, value)| [format!("--{name}"), value]));
         let place = place.display().to_string();
         let mut options = vec![
             ("--bind", "127.0.0.1".to_owned()),
@@ -119,7 +132,6 @@ impl Stores {
             ("--appendonly", "no".into()),
             ("--daemonize", "no".into()),
             ("--repl-diskless-sync-delay", "0".into()),
-            ("--port", port),
             ("--dir", place),
         ];
         match self.topology {
@@ -281,6 +293,24 @@ async fn wait(until: Instant, name: &str, why: String) -> Result<(), ClusterErro
     }
     sleep(POLL).await;
     Ok(())
+}
+
+/// The options of a store or sentinel that listens on `port`, and reaches the others as it is reached.
+fn listening(plan: &Plan<'_>, port: u16) -> Vec<(&'static str, String)> {
+    if !plan.tls {
+        return vec![("port", port.to_string())];
+    }
+    let file = |name: &str| plan.directory.join(name).display().to_string();
+    vec![
+        ("port", "0".into()),
+        ("tls-port", port.to_string()),
+        ("tls-cert-file", file(CERTIFICATE)),
+        ("tls-key-file", file(KEY)),
+        ("tls-ca-cert-file", file(CERTIFICATE)),
+        ("tls-auth-clients", "no".into()),
+        ("tls-replication", "yes".into()),
+        ("tls-cluster", "yes".into()),
+    ]
 }
 
 /// The name by which sentinels know one that listens on `port`: 40 hexadecimal digits.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use ratelimiter_api::{CountingMode, Endpoint, NodeClient, StoreFailurePolicy};
-use ratelimiter_store::StoreError;
+use ratelimiter_store::{StoreError, StoreUrl};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -64,6 +64,9 @@ struct Serve {
     // Text here: an error of the parser would print it, and there may be a password in it.
     #[arg(long, env = "RATELIMITER_STORE", default_value = "redis://127.0.0.1:6379", hide_env_values = true)]
     store: String,
+    /// File of certificates in PEM form to trust beside the system's, for a rediss:// store with a private authority.
+    #[arg(long, env = "RATELIMITER_STORE_CA", value_name = "FILE")]
+    store_ca: Option<PathBuf>,
     /// How keys without a mode of their own are counted: atomic, cached, leased or read-then-write.
     #[arg(long, env = "RATELIMITER_COUNTING", default_value = "cached")]
     counting: CountingMode,
@@ -101,6 +104,10 @@ struct Serve {
 impl Serve {
     /// The configuration that the options add up to.
     fn config(self) -> anyhow::Result<Config> {
+        let mut store: StoreUrl = self.store.parse()?;
+        if let Some(file) = &self.store_ca {
+            store = store.trusting(file)?;
+        }
         let config = Config {
             advertise: self.advertise,
             counting: self.counting,
@@ -112,7 +119,7 @@ impl Serve {
             without_token: self.without_token,
             max_connections: self.max_connections,
             max_connections_per_peer: self.max_connections_per_peer,
-            ..Config::new(&self.id, self.listen, self.store.parse()?)?
+            ..Config::new(&self.id, self.listen, store)?
         };
         config.validate()?;
         Ok(config)
@@ -148,8 +155,8 @@ pub fn main() -> ProcessExit {
 
 /// A value that parses and is out of its range is wrong usage too.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let url = matches!(error.downcast_ref(), Some(StoreError::Url { .. }));
-    if url || error.is::<ConfigError>() { ExitCode::Usage } else { ExitCode::Failure }
+    let store = matches!(error.downcast_ref(), Some(StoreError::Url { .. } | StoreError::Authorities { .. }));
+    if store || error.is::<ConfigError>() { ExitCode::Usage } else { ExitCode::Failure }
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {

@@ -4,19 +4,19 @@
 mod common;
 
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
+use common::program::{refuses, run};
 use common::raw::{Raw, post};
 use common::{
-    PATIENCE, SECOND, Store, WritePause, all_synced, check, checks, clients, count, counted, eventually, key,
-    set, spec,
+    SECOND, Store, WritePause, all_synced, check, checks, clients, count, counted, eventually, key, set, spec,
 };
 use ratelimiter_api::{CheckResponse, CountingMode, DecidedBy};
-use ratelimiter_cluster::{LocalCluster, node_binary};
+use ratelimiter_cluster::LocalCluster;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// Longest end of a node, and room for a busy machine.
 const END: Duration = Duration::from_secs(2);
@@ -129,37 +129,12 @@ async fn an_endless_request_does_not_delay_the_end() {
     ends_in_time(&mut cluster, 0).await;
 }
 
-/// Runs the node until it ends, which it must.
-async fn run(arguments: &[&str]) -> Output {
-    let mut command = tokio::process::Command::new(node_binary().unwrap());
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // Nothing of the surroundings decides.
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RATELIMITER_")) {
-        command.env_remove(name);
-    }
-    let child = command.kill_on_drop(true).spawn().unwrap();
-    timeout(PATIENCE, child.wait_with_output()).await.expect("it does not start to serve").unwrap()
-}
-
-/// One line on stderr with this text, this exit code, and nothing on stdout.
-async fn refuses(arguments: &[&str], code: i32, says: &str) {
-    let output = run(arguments).await;
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
-    assert!(stderr.contains(says), "{arguments:?}: {stderr:?} does not say {says:?}");
-    assert!(
-        stderr.starts_with("ratelimiter-node: ") && stderr.lines().count() == 1,
-        "{arguments:?}: {stderr}"
-    );
-    assert!(output.stdout.is_empty());
-    assert!(!stderr.contains("hunter2"), "a password was printed: {stderr}");
-}
-
 #[tokio::test]
 async fn a_wrong_command_line_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let wrong_limits = directory.path().join("limits.json");
     std::fs::write(&wrong_limits, r#"[{"key":"k","limit":0,"window_sec":1}]"#).unwrap();
+    let tls = ["--store", "rediss://u:hunter2@127.0.0.1"];
     for (arguments, says) in [
         (&["--sync-interval", "0ms"][..], "sync interval is 0ns: it must be between 10ms and 60s"),
         (&["--sync-interval", "2m"], "sync interval is 120s"),
@@ -169,7 +144,10 @@ async fn a_wrong_command_line_is_refused() {
         (&["--store", "127.0.0.1:6379"], "expected redis://"),
         (&["--store", "http://127.0.0.1:6379"], "expected redis://"),
         (&["--store", "redis://u:hunter2@127.0.0.1:port"], "expected redis://"),
-        (&["--store", "rediss://u:hunter2@127.0.0.1"], "TLS"),
+        (&["--store", "rediss://u:hunter2@127.0.0.1#insecure"], "always verified"),
+        (&["--store-ca", "/nowhere/ca.pem"], "they go with rediss:// alone"),
+        (&[tls[0], tls[1], "--store-ca", "/nowhere/ca.pem"], "/nowhere/ca.pem: No such file"),
+        (&[tls[0], tls[1], "--store-ca", wrong_limits.to_str().unwrap()], "holds no certificate"),
         (&["--store", ""], "expected redis://"),
         (&["--listen", "here"], "here"),
         (&["--listen", "127.0.0.1:99999"], "99999"),

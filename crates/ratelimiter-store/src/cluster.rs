@@ -136,6 +136,7 @@ impl Cluster {
                     Ok(value) => return Ok(value),
                     Err(trouble) => trouble,
                 },
+                Err(error) if error.is_refusal() => return Err(error),
                 Err(error) => Trouble { error, hint: Hint::Lost },
             };
             self.tally.add(&trouble.hint);
@@ -166,7 +167,9 @@ impl Cluster {
         let line = |address: &str| self.map().line(&self.url, address).map_err(Trouble::last);
         let asked = asked.as_deref().map(line).transpose()?;
         let done = line(address)?.attempt(deadline, repeat, asked.as_deref(), operation).await;
-        if let Err(Trouble { error: StoreError::Deadline { .. }, .. }) = &done {
+        if let Err(Trouble { error, .. }) = &done
+            && error.is_transient()
+        {
             self.map().stale = true;
         }
         done
@@ -196,7 +199,7 @@ impl Cluster {
         if let Place::Cluster(seeds) = self.url.place() {
             members.extend(seeds.iter().map(ToString::to_string));
         }
-        let mut why = "it has no members".to_owned();
+        let (mut why, mut refused) = ("it has no members".to_owned(), None);
         for address in members {
             let left = until.saturating_duration_since(Instant::now()).min(MAP_ANSWER);
             if left.is_zero() {
@@ -209,10 +212,12 @@ impl Cluster {
                     return Ok(());
                 }
                 Ok(_) => why = format!("{address} knows of no slots"),
-                Err(trouble) => why = trouble.error.to_string(),
+                Err(Trouble { error, .. }) if error.is_refusal() => refused = Some(error),
+                Err(Trouble { error, .. }) => why = error.to_string(),
             }
         }
-        Err(self.unreachable(why))
+        // A member that refuses goes on refusing; one that is away may come back.
+        Err(refused.unwrap_or_else(|| self.unreachable(why)))
     }
 
     fn take_map(&self, ranges: &[Value], asked: &str) {

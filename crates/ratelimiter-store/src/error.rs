@@ -9,11 +9,27 @@ use crate::{MIN_VERSION, StoreUrl, StoreVersion};
 pub enum StoreError {
     /// The text is not a store's URL.
     #[error(
-        "{shown} is not a store URL: {why} (expected redis://[USER:PASSWORD@]HOST[:PORT][/DB], redis+cluster://HOST:PORT,... or redis+sentinel://HOST:PORT,.../SERVICE)"
+        "{shown} is not a store URL: {why} (expected redis://[USER:PASSWORD@]HOST[:PORT][/DB], redis+cluster://HOST:PORT,... or redis+sentinel://HOST:PORT,.../SERVICE; rediss for TLS)"
     )]
     Url {
         /// The URL's scheme; the rest may hold a password.
         shown: String,
+        /// The reason.
+        why: String,
+    },
+    /// The authorities that are to be trusted are of no use.
+    #[error("authorities for the store at {url}: {why}")]
+    Authorities {
+        /// The store's URL, without its password.
+        url: StoreUrl,
+        /// The reason.
+        why: String,
+    },
+    /// The store does not answer in TLS, or its certificate is refused.
+    #[error("the store at {url} is refused: {why}")]
+    Tls {
+        /// The store's URL, without its password.
+        url: StoreUrl,
         /// The reason.
         why: String,
     },
@@ -65,10 +81,15 @@ pub enum StoreError {
     },
 }
 
+/// The reason that an error gives, without its kind where it has a text of its own.
+pub(crate) fn why(error: &RedisError) -> String {
+    error.detail().map_or_else(|| error.to_string(), ToOwned::to_owned)
+}
+
 impl StoreError {
     pub(crate) fn new(url: &StoreUrl, error: &RedisError) -> Self {
         let url = url.clone();
-        let why = error.detail().map_or_else(|| error.to_string(), ToOwned::to_owned);
+        let why = why(error);
         match error.kind() {
             ErrorKind::AuthenticationFailed => Self::Login { url },
             ErrorKind::Server(ServerErrorKind::NoPerm) => Self::NotPermitted { url, why },
@@ -77,8 +98,14 @@ impl StoreError {
                 url,
                 why: format!("{} {why}", error.code().unwrap_or_default()).trim().to_owned(),
             },
-            _ => Self::Unreachable { url, why: error.to_string() },
+            ErrorKind::InvalidClientConfig => Self::Tls { url, why },
+            _ => Self::Unreachable { url, why },
         }
+    }
+
+    /// Whether it would not even let a client in: neither now nor later.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Login { .. } | Self::Tls { .. })
     }
 
     /// Whether a later attempt may succeed: the store may come back, while a wrong password stays wrong.

@@ -95,7 +95,7 @@ impl Line {
                 let target = followed.as_ref().map(|(_, connection)| connection.handle());
                 let error = match operation(Handle::new(connection.handle(), target)).await {
                     Ok(value) => return Ok(value),
-                    Err(error) => error,
+                    Err(error) => connection.explain(error, &self.url),
                 };
                 let harmless = repeat == Repeat::Allowed || connection.sent() == sent;
                 let trouble = Trouble::new(&self.url, &error, harmless);
@@ -117,13 +117,24 @@ impl Line {
         match result {
             Ok(result) => result,
             Err(_) => {
+                // Nothing was sent then, so that the commands did not run.
+                let unopened = used.is_none() && self.url.trust().is_some();
                 if let Some(connection) = used {
                     self.give_up(&connection);
                 }
                 if let Some((line, connection)) = followed {
                     line.give_up(&connection);
                 }
-                Err(Trouble::last(StoreError::Deadline { url: self.url.clone(), deadline }))
+                let url = self.url.clone();
+                Err(Trouble::last(if unopened {
+                    let ms = deadline.as_millis();
+                    let why = format!(
+                        "no TLS connection within {ms} ms (a port without TLS is silent: redis:// is for that)"
+                    );
+                    StoreError::Unreachable { url, why }
+                } else {
+                    StoreError::Deadline { url, deadline }
+                }))
             }
         }
     }
@@ -143,7 +154,7 @@ impl Line {
                 self.watch.get_or_init(|| sentinel::watch(self.url.clone(), Arc::downgrade(&self.shared)));
                 sentinel::open_primary(&self.url).await
             }
-            Place::One(address) => Connection::open(address, self.url.settings()).await,
+            Place::One(address) => Connection::open(address, &self.url).await,
             Place::Cluster(_) => unreachable!("a cluster has one line for each of its members"),
         };
         match opened {

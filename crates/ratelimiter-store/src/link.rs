@@ -50,8 +50,12 @@ impl Link {
     /// A link to a store. Opens nothing.
     ///
     /// # Errors
-    /// None at present; a kind of store that cannot be connected to would be one.
+    /// None at present; a kind of store that cannot be connected to would be one. Reads the authorities of a store behind TLS, so
+    /// that no use waits for it.
     pub fn new(url: StoreUrl) -> Result<Self, StoreError> {
+        if let Some(trust) = url.trust() {
+            trust.read();
+        }
         let tally = Arc::<Tally>::default();
         let way = match url.kind() {
             StoreKind::Cluster => Way::Cluster(Cluster::new(url.clone(), Arc::clone(&tally))),

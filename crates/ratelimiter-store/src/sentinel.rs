@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
-use redis::{Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, RedisResult, Value, cmd};
+use redis::{ConnectionAddr, ErrorKind, RedisError, RedisResult, Value, cmd};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::StoreUrl;
-use crate::connection::Connection;
+use crate::connection::{Connection, subscriber};
+use crate::error::why;
 use crate::line::Shared;
 use crate::url::Place;
 
@@ -25,8 +26,9 @@ const SWITCH: &str = "+switch-master";
 /// Connects to the primary that a sentinel names, and makes sure that it is one: a sentinel that was cut off names an old one.
 pub(crate) async fn open_primary(url: &StoreUrl) -> RedisResult<Connection> {
     let address = primary(url).await?;
-    let connection = Connection::open(&address, url.settings()).await?;
-    let role: Vec<Value> = cmd("ROLE").query_async(&mut connection.handle()).await?;
+    let connection = Connection::open(&address, url).await?;
+    let role = cmd("ROLE").query_async(&mut connection.handle()).await;
+    let role: Vec<Value> = role.map_err(|error| connection.explain(error, url))?;
     match role.first() {
         Some(Value::BulkString(role)) if role == b"master" => Ok(connection),
         _ => Err(no_primary(format!("{address} is no primary yet"))),
@@ -42,26 +44,39 @@ pub(crate) async fn primary(url: &StoreUrl) -> RedisResult<ConnectionAddr> {
     let addresses = url.sentinels();
     let asked = addresses.iter().zip(sentinels).map(async |(sentinel, at)| {
         match timeout(ANSWER, ask(sentinel, at, service)).await {
-            Ok(answer) => answer.map_err(|error| format!("{at}: {error}")),
-            Err(_) => Err(format!("{at} did not answer within {} ms", ANSWER.as_millis())),
+            Ok(answer) => answer,
+            Err(_) => {
+                let over = if url.trust().is_some() { " over TLS" } else { "" };
+                Err(no_primary(format!("no answer{over} within {} ms", ANSWER.as_millis())))
+            }
         }
     });
     let answers = join_all(asked).await;
     match answers.iter().flatten().max_by_key(|(epoch, _)| *epoch) {
         Some((_, address)) => Ok(address.clone()),
         None => {
-            let why: Vec<String> = answers.into_iter().filter_map(Result::err).collect();
-            Err(no_primary(format!("no sentinel names a primary: {}", why.join("; "))))
+            let failed: Vec<_> =
+                sentinels.iter().zip(answers).filter_map(|(at, answer)| Some((at, answer.err()?))).collect();
+            let each: Vec<String> =
+                failed.iter().map(|(at, error)| format!("{at}: {}", why(error))).collect();
+            let why = format!("no sentinel names a primary: {}", each.join("; "));
+            // One that refuses goes on refusing; one that is away may come back.
+            let refusal = failed.iter().find(|(_, error)| error.kind() == ErrorKind::InvalidClientConfig);
+            Err(match refusal {
+                Some((_, error)) => RedisError::from((error.kind(), "refused", why)),
+                None => no_primary(why),
+            })
         }
     }
 }
 
 /// The primary that one sentinel knows, and the epoch of the failover that made it one.
 async fn ask(sentinel: &StoreUrl, at: &ConnectionAddr, service: &str) -> RedisResult<(u64, ConnectionAddr)> {
-    let connection = Connection::open(at, sentinel.settings()).await?;
+    let connection = Connection::open(at, sentinel).await?;
     let mut ask = cmd("SENTINEL");
     ask.arg("MASTER").arg(service);
-    let fields: HashMap<String, String> = ask.query_async(&mut connection.handle()).await?;
+    let answer = ask.query_async(&mut connection.handle()).await;
+    let fields: HashMap<String, String> = answer.map_err(|error| connection.explain(error, sentinel))?;
     let field = |name: &str| {
         let missing = || no_primary(format!("the sentinel tells no {name}"));
         fields.get(name).ok_or_else(missing)
@@ -92,9 +107,9 @@ pub(crate) fn watch(url: StoreUrl, line: Weak<Shared>) -> AbortHandle {
 
 /// Listens to one sentinel until it is lost; none when the line is gone.
 async fn listen(sentinel: &StoreUrl, service: &str, line: &Weak<Shared>) -> Option<()> {
-    let client = sentinel.to_string().into_connection_info().and_then(Client::open);
-    let Ok(client) = client else { return Some(()) };
-    let Ok(Ok(mut subscription)) = timeout(RENEW, client.get_async_pubsub()).await else { return Some(()) };
+    let Place::One(address) = sentinel.place() else { return None };
+    let opening = timeout(RENEW, subscriber(address, sentinel)).await;
+    let Ok(Ok(mut subscription)) = opening else { return Some(()) };
     if subscription.subscribe(SWITCH).await.is_err() {
         return Some(());
     }

@@ -1,8 +1,10 @@
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use client_tls::Trust;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
 use crate::StoreError;
@@ -12,6 +14,9 @@ use crate::StoreError;
 /// - `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`: one store;
 /// - `redis+sentinel://[USER[:PASSWORD]@]HOST:PORT,.../SERVICE[/DB]`: the primary that these sentinels name;
 /// - `redis+cluster://[USER[:PASSWORD]@]HOST:PORT,...`: a cluster, of which these are some members.
+///
+/// With `rediss` or `valkeys` in their place, every connection is encrypted: to the store, to each member, to the sentinels and to
+/// the primary that they name. Certificates are verified against the system's authorities, and those of [`trusting`](Self::trusting).
 ///
 /// User and password are those of the store; sentinels are asked without. The password is never printed, not even by `Debug`.
 #[derive(Clone)]
@@ -23,6 +28,8 @@ pub struct StoreUrl {
 struct Parts {
     place: Place,
     settings: RedisConnectionInfo,
+    /// The authorities of a store behind TLS.
+    trust: Option<Trust>,
 }
 
 /// Where the store is.
@@ -80,7 +87,8 @@ impl StoreUrl {
             shown: address.to_owned(),
             why: "it is no HOST:PORT".into(),
         })?);
-        Ok(Self { parts: Arc::new(Parts { place, settings: self.parts.settings.clone() }) })
+        let Parts { settings, trust, .. } = &*self.parts;
+        Ok(Self { parts: Arc::new(Parts { place, settings: settings.clone(), trust: trust.clone() }) })
     }
 
     /// The sentinels, each as a store of its own that is asked without a login; none for the other kinds.
@@ -88,9 +96,24 @@ impl StoreUrl {
         let Place::Sentinel { sentinels, .. } = &self.parts.place else { return Vec::new() };
         let one = |address: &ConnectionAddr| {
             let settings = plain(RedisConnectionInfo::default());
-            Self { parts: Arc::new(Parts { place: Place::One(address.clone()), settings }) }
+            let (place, trust) = (Place::One(address.clone()), self.parts.trust.clone());
+            Self { parts: Arc::new(Parts { place, settings, trust }) }
         };
         sentinels.iter().map(one).collect()
+    }
+
+    /// The same store, with the authorities of a PEM file trusted beside the system's.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no certificate, or the URL is none of TLS.
+    pub fn trusting(&self, file: &Path) -> Result<Self, StoreError> {
+        let refused = |why: String| StoreError::Authorities { url: self.clone(), why };
+        if self.parts.trust.is_none() {
+            return Err(refused("they go with rediss:// alone".into()));
+        }
+        let trust = Some(Trust::in_file(file).map_err(|e| refused(e.to_string()))?);
+        let Parts { place, settings, .. } = &*self.parts;
+        Ok(Self { parts: Arc::new(Parts { place: place.clone(), settings: settings.clone(), trust }) })
     }
 
     /// The service that the sentinels watch.
@@ -103,6 +126,11 @@ impl StoreUrl {
 
     pub(crate) fn place(&self) -> &Place {
         &self.parts.place
+    }
+
+    /// The authorities of a store behind TLS.
+    pub(crate) fn trust(&self) -> Option<&Trust> {
+        self.parts.trust.as_ref()
     }
 
     fn addresses(&self) -> &[ConnectionAddr] {
@@ -138,12 +166,20 @@ fn one(url: &str) -> Result<ConnectionInfo, String> {
 
 fn parse(url: &str) -> Result<Parts, String> {
     let Some((scheme, rest)) = url.split_once("://") else { return Err("it has no scheme".into()) };
-    let Some((base, kind)) = scheme.split_once('+') else {
-        let info = one(url)?;
-        return Ok(Parts {
-            place: Place::One(info.addr().clone()),
-            settings: plain(info.redis_settings().clone()),
-        });
+    let (base, kind) = scheme.split_once('+').map_or((scheme, None), |(base, kind)| (base, Some(kind)));
+    // TLS is this crate's own part: the library reads the URL without it.
+    let (base, trust) = match base {
+        "rediss" => ("redis", Some(Trust::of_system().map_err(|e| e.to_string())?)),
+        "valkeys" => ("valkey", Some(Trust::of_system().map_err(|e| e.to_string())?)),
+        other => (other, None),
+    };
+    if trust.is_some() && rest.contains('#') {
+        return Err("certificates are always verified: nothing goes after a #".into());
+    }
+    let Some(kind) = kind else {
+        let info = one(&format!("{base}://{rest}"))?;
+        let (place, settings) = (Place::One(info.addr().clone()), plain(info.redis_settings().clone()));
+        return Ok(Parts { place, settings, trust });
     };
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (login, hosts) = authority.rsplit_once('@').map_or(("", authority), |(login, hosts)| (login, hosts));
@@ -159,7 +195,7 @@ fn parse(url: &str) -> Result<Parts, String> {
     for host in hosts.split(',') {
         let info = one(&format!("{base}://{login}{host}/{db}"))?;
         if !matches!(info.addr(), ConnectionAddr::Tcp(..)) {
-            return Err("TLS is not supported".into());
+            return Err("it has no host".into());
         }
         addresses.push(info.addr().clone());
         settings.get_or_insert_with(|| plain(info.redis_settings().clone()));
@@ -170,7 +206,7 @@ fn parse(url: &str) -> Result<Parts, String> {
         _ if service.is_empty() => return Err("it names no service, as in .../mymaster".into()),
         _ => Place::Sentinel { sentinels: addresses, service: service.to_owned() },
     };
-    Ok(Parts { place, settings })
+    Ok(Parts { place, settings, trust })
 }
 
 impl FromStr for StoreUrl {
@@ -181,11 +217,6 @@ impl FromStr for StoreUrl {
         let shown =
             || url.split_once("://").map_or_else(|| "it".to_owned(), |(scheme, _)| format!("{scheme}://..."));
         let parts = parse(url).map_err(|why| StoreError::Url { shown: shown(), why })?;
-        if let Place::One(address) = &parts.place
-            && !matches!(address, ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_))
-        {
-            return Err(StoreError::Url { shown: shown(), why: "TLS is not supported".into() });
-        }
         Ok(Self { parts: Arc::new(parts) })
     }
 }
@@ -203,10 +234,11 @@ fn reason(url: &str, why: &str) -> String {
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let settings = &self.parts.settings;
+        f.write_str(if self.parts.trust.is_some() { "rediss" } else { "redis" })?;
         f.write_str(match self.kind() {
-            StoreKind::Single => "redis://",
-            StoreKind::Sentinel => "redis+sentinel://",
-            StoreKind::Cluster => "redis+cluster://",
+            StoreKind::Single => "://",
+            StoreKind::Sentinel => "+sentinel://",
+            StoreKind::Cluster => "+cluster://",
         })?;
         if settings.username().is_some() || settings.password().is_some() {
             f.write_str(settings.username().unwrap_or_default())?;
@@ -240,9 +272,14 @@ mod tests {
         let url: StoreUrl = "redis://chaos:hunter2@127.0.0.1:6379/3".parse().unwrap();
         assert_eq!(url.to_string(), "redis://chaos:***@127.0.0.1:6379/3");
         assert!(!format!("{url:?}").contains("hunter2"));
-        for refused in
-            ["http://u:hunter2@h", "redis://h?protocol=hunter2", "redis://h/hunter2", "redis://h:hunter2"]
-        {
+        for refused in [
+            "http://u:hunter2@h",
+            "redis://h?protocol=hunter2",
+            "redis://h/hunter2",
+            "redis://h:hunter2",
+            "rediss://h:hunter2",
+            "rediss://h#hunter2",
+        ] {
             let refused = refused.parse::<StoreUrl>().unwrap_err().to_string();
             assert!(!refused.contains("hunter2"), "{refused}");
         }
@@ -254,6 +291,9 @@ mod tests {
             ("redis://h:1", StoreKind::Single, "redis://h:1"),
             ("redis+cluster://u:p@a:1,b:2", StoreKind::Cluster, "redis+cluster://u:***@a:1,b:2"),
             ("valkey+sentinel://a:1,b:2/main/3", StoreKind::Sentinel, "redis+sentinel://a:1,b:2/main/3"),
+            ("rediss://:p@h:1/2", StoreKind::Single, "rediss://:***@h:1/2"),
+            ("rediss+cluster://u:p@a:1,b:2", StoreKind::Cluster, "rediss+cluster://u:***@a:1,b:2"),
+            ("valkeys+sentinel://a:1/main", StoreKind::Sentinel, "rediss+sentinel://a:1/main"),
         ] {
             let url: StoreUrl = url.parse().unwrap();
             assert_eq!((url.kind(), url.to_string().as_str()), (kind, shown));
@@ -262,6 +302,9 @@ mod tests {
         assert_eq!(url.member("127.0.0.1:7").unwrap().to_string(), "redis://:***@127.0.0.1:7");
         let url: StoreUrl = "redis+sentinel://:p@a:1,b:2/main".parse().unwrap();
         assert_eq!(url.sentinels()[1].to_string(), "redis://b:2", "sentinels have no password");
+        let url: StoreUrl = "rediss+sentinel://:p@a:1,b:2/main".parse().unwrap();
+        assert_eq!(url.sentinels()[1].to_string(), "rediss://b:2");
+        assert_eq!(url.member("127.0.0.1:7").unwrap().to_string(), "rediss://:***@127.0.0.1:7");
     }
 
     #[test]
@@ -286,11 +329,12 @@ mod tests {
             "",
             "localhost:6379",
             "http://a",
-            "rediss://a",
+            "rediss://a#insecure",
+            "rediss+unix:///tmp/x",
             "redis://a:99999",
             "redis+cluster://",
             "redis+cluster://a:1/3",
-            "rediss+cluster://a:1",
+            "rediss+cluster://a:1/3",
             "redis+sentinel://a:1",
             "redis+ring://a:1",
         ] {

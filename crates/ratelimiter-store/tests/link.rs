@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ratelimiter_store::{Link, StoreError, StoreVersion};
+use ratelimiter_store::{Link, StoreError, StoreUrl, StoreVersion};
 use redis::cmd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -61,6 +61,45 @@ async fn a_silent_connection_is_given_up() {
     assert_eq!(link.query::<String>(&cmd("PING"), LONG).await.unwrap(), "PONG");
     assert_eq!(link.query::<String>(&cmd("PING"), LONG).await.unwrap(), "PONG");
     assert_eq!(accepted.load(Ordering::SeqCst), 2);
+}
+
+/// The same server, addressed over TLS.
+fn over_tls(link: &Link) -> Link {
+    Link::new(link.url().to_string().replace("redis://", "rediss://").parse().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_port_without_tls_is_named() {
+    // A store reads a handshake as an unfinished command.
+    let (link, _) = store(|_| Reaction::Silence).await;
+    let silent = over_tls(&link).query::<String>(&cmd("PING"), SHORT).await.unwrap_err();
+    assert!(silent.is_transient());
+    assert!(silent.to_string().contains("no TLS connection within 100 ms"), "{silent}");
+    let (link, _) = store(|_| Reaction::Answer("-ERR unknown command\r\n")).await;
+    let refused = over_tls(&link).query::<String>(&cmd("PING"), LONG).await.unwrap_err();
+    assert!(!refused.is_transient());
+    assert!(
+        refused.to_string().contains("does not answer in TLS; redis:// is for a port without"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn an_end_before_the_first_answer_hints_at_tls() {
+    let (link, _) = store(|n| if n > 0 { Reaction::AnswerAndClose(PONG) } else { Reaction::Close }).await;
+    let error = link.query::<String>(cmd("INCR").arg("x"), LONG).await.unwrap_err();
+    assert!(error.is_transient());
+    assert!(error.to_string().contains("a port for TLS ends so: rediss:// is for that"), "{error}");
+}
+
+#[tokio::test]
+async fn authorities_without_tls_are_refused() {
+    let (link, _) = store(|_| Reaction::Silence).await;
+    let refused = |url: &StoreUrl, file: &str| url.trusting(file.as_ref()).unwrap_err().to_string();
+    assert!(refused(link.url(), "/nowhere").contains("rediss:// alone"));
+    let tls = over_tls(&link);
+    assert!(refused(tls.url(), "/nowhere").contains("/nowhere: No such file"));
+    assert!(refused(tls.url(), "Cargo.toml").contains("no certificate"));
 }
 
 #[tokio::test]

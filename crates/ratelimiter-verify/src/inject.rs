@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use ratelimiter_api::{Endpoint, LimitSpec, NodeClient};
 use ratelimiter_chaos::{Burst, PauseDuration, RedisPause, setup_rate_limit};
-use ratelimiter_cli::{BurstSize, Exit, REQUEST, Reach, Signals, StoreText, Usage, help_of};
+use ratelimiter_cli::{BurstSize, Exit, REQUEST, Reach, Signals, StoreCa, StoreText, Usage, help_of};
 use ratelimiter_invariants::{Verdict, check_history};
 use resp_proxy::program::{self, ProxyArgs};
 use tokio::time::sleep_until;
@@ -32,6 +32,8 @@ pub(crate) struct PauseArgs {
     /// Store whose writes are paused
     #[arg(long, value_name = "URL", env = "RATELIMITER_STORE", hide_env_values = true)]
     redis_url: StoreText,
+    #[command(flatten)]
+    store_ca: StoreCa,
     /// Length of the pause, at most 60s
     #[arg(long, default_value_t = PauseDuration::DEFAULT)]
     duration: PauseDuration,
@@ -75,7 +77,8 @@ pub(crate) struct BurstArgs {
 /// Pauses the store's writes for the given time, or until a signal.
 pub(crate) async fn redis_pause(args: PauseArgs) -> anyhow::Result<Exit> {
     let duration = args.duration;
-    let pause = RedisPause::new(args.redis_url.url()?, args.reach.scope()).map_err(Usage::of)?;
+    let pause =
+        RedisPause::new(args.redis_url.url(&args.store_ca)?, args.reach.scope()).map_err(Usage::of)?;
     let pause = pause.at_most(duration.get());
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     let guard = pause.inject().await?;

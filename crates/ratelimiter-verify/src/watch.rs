@@ -4,7 +4,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use ratelimiter_api::{Endpoint, Key, Observation};
-use ratelimiter_cli::{Exit, REQUEST, Reach, Signals, StoreText, Usage, help_of};
+use ratelimiter_cli::{Exit, REQUEST, Reach, Signals, StoreCa, StoreText, Usage, help_of};
 use ratelimiter_detector::Detector;
 use ratelimiter_invariants::Change;
 use ratelimiter_store::{Link, StoreVersion};
@@ -22,6 +22,8 @@ pub(crate) struct WatchArgs {
     /// Store to observe
     #[arg(long, value_name = "URL", env = "RATELIMITER_STORE", hide_env_values = true)]
     redis_url: StoreText,
+    #[command(flatten)]
+    store_ca: StoreCa,
     /// Admin token of the nodes, if they have one
     #[arg(long, env = "RATELIMITER_ADMIN_TOKEN", hide_env_values = true)]
     admin_token: Option<String>,
@@ -49,7 +51,7 @@ enum Line<'a> {
 /// Prints observations and violations until a signal, or for the given time.
 pub(crate) async fn watch(args: WatchArgs) -> anyhow::Result<Exit> {
     let scope = args.reach.scope();
-    let store = args.redis_url.url()?;
+    let store = args.redis_url.url(&args.store_ca)?;
     scope.permit_nodes(&args.endpoints).map_err(Usage::of)?;
     scope.permit_store(&store).map_err(Usage::of)?;
     let mut signals = Signals::listen().context("signals cannot be listened to")?;

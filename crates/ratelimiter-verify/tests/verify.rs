@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{LocalCluster, make_certificate};
 use support::{Nginx, Started, program, stderr, stdout, verdict, verify};
 
 async fn cluster() -> LocalCluster {
@@ -143,29 +143,9 @@ fn nginx_is_judged_with_three_flags() {
 /// openssl and this is not the gate, which must have one.
 fn certificate() -> Option<tempfile::TempDir> {
     let directory = tempfile::tempdir().unwrap();
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-        ])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-keyout", "key.pem", "-out", "certificate.pem"])
-        .current_dir(&directory)
-        .stderr(Stdio::null())
-        .status();
-    if made.is_ok_and(|status| status.success()) {
-        return Some(directory);
-    }
-    assert!(std::env::var_os("CI").is_none(), "openssl makes no certificate");
-    eprintln!("not checked: openssl is missing (apt-get install openssl)");
+    let Err(error) = make_certificate(directory.path()) else { return Some(directory) };
+    assert!(std::env::var_os("CI").is_none(), "{error}");
+    eprintln!("not checked: {error}");
     None
 }
 
@@ -220,6 +200,13 @@ fn a_store_behind_tls_is_judged() {
         &[&arguments[..], &["--limit", "10", "--window", "60s"]].concat(),
         &authority,
     );
+    let pause = ["inject", "redis-pause", "--redis-url", &url, "--duration", "1s"];
+    let named = verify(&[&pause[..], &["--store-ca", authority.to_str().unwrap()]].concat());
+    assert_eq!(named.status.code(), Some(0), "{}{}", stdout(&named), stderr(&named));
+    let refusing = verify(&pause);
+    assert_eq!(refusing.status.code(), Some(1), "{}{}", stdout(&refusing), stderr(&refusing));
+    assert!(stderr(&refusing).contains("not trusted here"), "{}", stderr(&refusing));
+    assert_eq!(stderr(&refusing).lines().count(), 1, "{}", stderr(&refusing));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Shared parts of the tests: a cluster's clients, limits, a look into the store, and a way to wait.
 #![allow(dead_code, reason = "every story uses a part of it")]
 
+pub(crate) mod program;
 pub(crate) mod raw;
 
 use std::time::Duration;

@@ -2,7 +2,7 @@ use anyhow::Context as _;
 use clap::Args;
 use ratelimiter_api::Key;
 use ratelimiter_chaos::{Failover, PauseDuration};
-use ratelimiter_cli::{Exit, Reach, Signals, StoreText, Usage, help_of};
+use ratelimiter_cli::{Exit, Reach, Signals, StoreCa, StoreText, Usage, help_of};
 use tokio::time::{Instant, sleep_until};
 
 use crate::exits;
@@ -13,6 +13,8 @@ pub(crate) struct FailoverArgs {
     /// Store with sentinels, or store cluster
     #[arg(long, value_name = "URL", env = "RATELIMITER_STORE", hide_env_values = true)]
     redis_url: StoreText,
+    #[command(flatten)]
+    store_ca: StoreCa,
     /// Key whose primary fails
     #[arg(long, default_value = "demo-chaos-key")]
     key: Key,
@@ -34,8 +36,8 @@ fn help() -> String {
 
 /// Makes replicas fall behind, and has one of them promoted.
 pub(crate) async fn failover(args: FailoverArgs) -> anyhow::Result<Exit> {
-    let failover =
-        Failover::new(args.redis_url.url()?, args.key.as_str(), args.reach.scope()).map_err(Usage::of)?;
+    let failover = Failover::new(args.redis_url.url(&args.store_ca)?, args.key.as_str(), args.reach.scope())
+        .map_err(Usage::of)?;
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     let held = failover.hold().await?;
     println!(
