@@ -22,7 +22,7 @@ Usage: cargo xtask demo [--docker | --local | --airgap] [OPTIONS OF demo-ratelim
   --store single|cluster|sentinel
              one store, a store cluster of three primaries, or a primary and a replica behind three sentinels
 
-Without one of these: Docker when an engine answers and the store's image can be had, else local.
+Without --docker, --local or --airgap: Docker when an engine answers and the store's image can be had, else local.
 ";
 
 /// Which cluster is wanted.
