@@ -1,9 +1,6 @@
 //! From signals, topology, violations and a catalogue to the bundle.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Action, Attempt, EVIDENCE_SCHEMA, Edge, Entity, Evidence, Fact, PROPAGATION, Role, Row, RowId,
@@ -208,8 +205,7 @@ impl EvidenceBuilder {
                 return Err(BuildError::TooMany { what, n, most });
             }
         }
-        let known: HashSet<&str> =
-            unique("entity", self.entities.iter().map(|e| e.id.as_str()))?.into_iter().collect();
+        let known = unique("entity", self.entities.iter().map(|e| e.id.as_str()))?;
         unique("action", self.actions.iter().map(|a| a.id.as_str()))?;
         let mut signals: BTreeSet<(&str, &str)> = self
             .entities

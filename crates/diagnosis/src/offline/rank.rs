@@ -18,7 +18,7 @@ use crate::{
     graph::Carries,
     offline::{
         case::{Case, MOST_CITED},
-        view::{Changed, SURGE, View, first_of_the_loud, rose_by},
+        view::{Changed, View, earliest},
     },
     result::{Hypothesis, Mechanism, Status},
 };
@@ -96,14 +96,10 @@ pub(super) fn items(view: &View<'_>) -> Vec<Item> {
         }
         let lasting = || view.changes(entity).filter(|c| c.change.is_sustained());
         let inner = lasting().filter(|c| !c.change.role.is_exogenous());
-        if let Some(c) = first_of_the_loud(inner) {
+        if let Some(c) = earliest(inner) {
             items.push(Item::of(entity, c.row.id, c.change, view.loud(c.change)));
         }
-        // of what passed, a restart and a load that doubled at least
-        let told = |c: &Changed<'_>| {
-            c.change.is_sustained() || c.change.role == Role::Uptime || rose_by(c.change, SURGE)
-        };
-        let outer = view.changes(entity).filter(|c| c.change.role.is_exogenous()).filter(told);
+        let outer = lasting().filter(|c| c.change.role.is_exogenous());
         items.extend(outer.map(|c| Item::of(entity, c.row.id, c.change, view.loud(c.change))));
     }
     items
@@ -154,9 +150,7 @@ pub(super) fn rank<'a>(view: &View<'a>, items: &[Item], cases: Vec<Case<'a>>) ->
 
 fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ranked<'a> {
     let mut reach = view.reach(case.entity, case.carries);
-    for &entity in &case.also_explains {
-        reach[entity] = true;
-    }
+    case.also_explains.iter().for_each(|&entity| reach[entity] = true);
     let support = case.support();
     let began = case.trigger.change.earliest();
     let explains: Vec<bool> = items
@@ -174,7 +168,7 @@ fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ra
         _ => share(view.loudness(case.entity), most.loudness) * share(view.size(case.entity), most.size),
     };
     let mut score = (LEAST_FIT + (1.0 - LEAST_FIT) * case.fit()) * coverage;
-    if view.first_violation().is_some_and(|t| began > t) {
+    if view.evidence.violations().any(|(_, v)| began > v.t) {
         score *= LATE;
     }
     if case.carries == Carries::Load && case.trigger.change.role == Role::Other {
@@ -192,11 +186,7 @@ fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ra
 /// How far beyond chance the changes are that agree with the case, 0 to 1.
 fn certainty(view: &View<'_>, case: &Case<'_>, reach: &[bool], support: &[RowId]) -> f64 {
     let trigger = case.trigger.change;
-    // a load that came and went at the very moment of the violation is no chance
-    let at_once = |t: Duration| {
-        !trigger.is_sustained() && trigger.earliest() <= t && t <= trigger.onset + trigger.onset_err
-    };
-    let mut beyond = if view.first_violation().is_some_and(at_once) { EXPECTED.ln() } else { 0.0 };
+    let mut beyond = 0.0;
     let agrees = |e: usize, c: &Changed<'_>| {
         (e == case.entity || view.may_precede(trigger, c.change))
             && (c.change.is_sustained() || support.contains(&c.row.id))
