@@ -13,6 +13,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
 
 use crate::StoreUrl;
+use crate::url::Place;
 
 /// One open connection, closed when the last use lets go of it.
 ///
@@ -129,7 +130,9 @@ struct Traffic {
 impl Traffic {
     /// An error, and what the end of a connection before its first answer hints at.
     fn explain(&self, error: RedisError, url: &StoreUrl) -> RedisError {
-        if url.trust().is_some() || self.answered.load(Ordering::Acquire) || !error.is_connection_dropped() {
+        let is_file = matches!(url.place(), Place::One(ConnectionAddr::Unix(_)));
+        let explained = url.trust().is_some() || is_file || self.answered.load(Ordering::Acquire);
+        if explained || !error.is_connection_dropped() {
             return error;
         }
         let why = format!("{error}, before the first answer (a port for TLS ends so: rediss:// is for that)");
