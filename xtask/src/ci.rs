@@ -1,9 +1,10 @@
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use xshell::{PushEnv, Shell, cmd};
+use xshell::{Shell, cmd};
 
 use crate::child::output;
 use crate::docker::Docker;
@@ -98,8 +99,25 @@ fn chosen(names: &[OsString]) -> anyhow::Result<Vec<&'static Step>> {
 /// A crate of the workspace.
 struct Member {
     name: String,
+    directory: PathBuf,
     /// Whether it has commands for a store in its code, not only in its tests.
     commands_store: bool,
+}
+
+impl Member {
+    /// Its test programs, as the README's test command has built them.
+    fn tests(&self, shell: &Shell) -> anyhow::Result<Vec<PathBuf>> {
+        let messages = cmd!(shell, "cargo test --quiet --workspace --no-run --message-format json");
+        let test = |message: &str| {
+            let built: serde_json::Value = serde_json::from_str(message).ok()?;
+            let is_own = Path::new(built["manifest_path"].as_str()?).parent()? == self.directory;
+            let is_test = is_own && built["profile"]["test"].as_bool()?;
+            is_test.then(|| built["executable"].as_str().map(PathBuf::from))?
+        };
+        let tests: Vec<_> = messages.quiet().read()?.lines().filter_map(test).collect();
+        anyhow::ensure!(!tests.is_empty(), "cargo names no test of {}", self.name);
+        Ok(tests)
+    }
 }
 
 fn members(shell: &Shell) -> anyhow::Result<Vec<Member>> {
@@ -108,42 +126,54 @@ fn members(shell: &Shell) -> anyhow::Result<Vec<Member>> {
     let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
     let member = |package: &serde_json::Value| {
         let name = package["name"].as_str()?.to_owned();
+        let directory = Path::new(package["manifest_path"].as_str()?).parent()?.to_owned();
         let mut uses = package["dependencies"].as_array()?.iter();
         let commands_store = uses.any(|used| used["name"] == "redis" && used["kind"].is_null());
-        Some(Member { name, commands_store })
+        Some(Member { name, directory, commands_store })
     };
     Ok(packages.iter().filter_map(member).collect())
 }
 
-/// A crate that only builds because of its neighbours' features is not one that others can use. Its tests have run with the
-/// workspace; here they are checked alone.
+/// A crate that only builds because of its neighbours' features is not one that others can use. Neither is one that builds
+/// because of what its tests need, so that these are left out; they have run with the workspace.
 fn every_crate_alone(shell: &Shell) -> anyhow::Result<()> {
     for member in members(shell)? {
         let name = member.name;
-        cmd!(shell, "cargo check --quiet --all-targets --package {name}").run()?;
+        cmd!(shell, "cargo check --quiet --package {name}").run()?;
     }
     Ok(())
 }
 
-/// The Valkey that a machine without any store gets, as the store of all commands while the guard lives.
-fn on_fetched_store(shell: &Shell) -> anyhow::Result<PushEnv<'_>> {
-    let valkey =
-        cmd!(shell, "cargo run --quiet --package ratelimiter-cluster --example fetch_store").read()?;
-    Ok(shell.push_env("RATELIMITER_STORE_BIN", valkey))
+/// A program or example as the README's test command has built it: another selection of crates would have other features,
+/// and most of the workspace would be compiled again for it.
+fn built(shell: &Shell, path: &str) -> anyhow::Result<PathBuf> {
+    cmd!(shell, "cargo build --quiet --workspace --all-targets").quiet().run()?;
+    Ok(project::target_dir()?.join("debug").join(path))
+}
+
+/// The Valkey that a machine without any store gets.
+fn fetched_store(shell: &Shell) -> anyhow::Result<String> {
+    let fetch = built(shell, "examples/fetch_store")?;
+    Ok(cmd!(shell, "{fetch}").read()?)
 }
 
 /// The tests of the crates that command a store, with the other store. The demo is played on it by the headless runs.
 fn the_fetched_store(shell: &Shell) -> anyhow::Result<()> {
-    let _store = on_fetched_store(shell)?;
-    let members = members(shell)?;
-    let chosen = members.iter().filter(|member| member.commands_store && member.name != "demo-ratelimiter");
-    let packages = chosen.flat_map(|m| ["--package", &m.name]);
-    Ok(cmd!(shell, "cargo test --quiet {packages...} --tests").run()?)
+    let _store = shell.push_env("RATELIMITER_STORE_BIN", fetched_store(shell)?);
+    for member in members(shell)?.iter().filter(|m| m.commands_store && m.name != "demo-ratelimiter") {
+        println!("{}", member.name);
+        let _crate = shell.push_dir(&member.directory);
+        for test in &member.tests(shell)? {
+            cmd!(shell, "{test} --quiet").quiet().run()?;
+        }
+    }
+    Ok(())
 }
 
 /// A check of the package `gate`, which may use the project's crates.
 fn gate(shell: &Shell, check: &str) -> anyhow::Result<()> {
-    Ok(cmd!(shell, "cargo run --quiet --package gate -- {check}").run()?)
+    let gate = built(shell, "gate")?;
+    Ok(cmd!(shell, "{gate} {check}").run()?)
 }
 
 fn prometheus() -> anyhow::Result<()> {
@@ -156,9 +186,8 @@ fn prometheus() -> anyhow::Result<()> {
 
 /// The demo as a newcomer runs it on a machine without a store, again and again; nothing may be left of it.
 fn headless_runs(shell: &Shell) -> anyhow::Result<()> {
-    cmd!(shell, "cargo build --package demo-ratelimiter --package ratelimiter-node").run()?;
-    let _store = on_fetched_store(shell)?;
-    let demo = project::target_dir()?.join("debug/demo-ratelimiter");
+    let _store = shell.push_env("RATELIMITER_STORE_BIN", fetched_store(shell)?);
+    let demo = built(shell, "demo-ratelimiter")?;
     let single = (1..=RUNS).map(|run| (format!("run {run} of {RUNS}"), &[][..]));
     let several = ["cluster", "sentinel"].map(|store| ["--store", store, "--pause", "3s"]);
     let several = several.iter().map(|options| (format!("run with {}", options.join(" ")), &options[..]));
