@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{Params, RowId};
+use crate::evidence::{Direction, Params, RowId};
 
 /// Name and version of the result format.
 pub const RESULT_SCHEMA: &str = "diagnosis.result/1";
@@ -283,5 +283,15 @@ pub fn confidence_word(confidence: f64) -> &'static str {
         c if c >= 0.75 => "high",
         c if c >= 0.5 => "medium",
         _ => "low",
+    }
+}
+
+impl Direction {
+    /// The effect when the change goes back.
+    pub(crate) fn undone(self) -> Expect {
+        match self {
+            Self::Up => Expect::Falls,
+            Self::Down => Expect::Rises,
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! From signals, topology, violations and a catalogue to the bundle.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
 
 use super::{
     Action, Attempt, EVIDENCE_SCHEMA, Edge, Entity, Evidence, Fact, PROPAGATION, Role, Row, RowId,
@@ -205,7 +208,8 @@ impl EvidenceBuilder {
                 return Err(BuildError::TooMany { what, n, most });
             }
         }
-        let known = unique("entity", self.entities.iter().map(|e| e.id.as_str()))?;
+        let known: HashSet<&str> =
+            unique("entity", self.entities.iter().map(|e| e.id.as_str()))?.into_iter().collect();
         unique("action", self.actions.iter().map(|a| a.id.as_str()))?;
         let mut signals: BTreeSet<(&str, &str)> = self
             .entities

@@ -124,9 +124,13 @@ fn until(points: &[(f64, f64)], time: f64) -> &[(f64, f64)] {
     &points[..points.partition_point(|p| p.0 < time)]
 }
 
-/// The furthest deviation.
+/// The furthest deviation, unless it is a single sample and others deviate as well.
 fn furthest(late: &[Residual]) -> f64 {
-    late.iter().fold(0.0, |far, r| far.max(r.off.abs()))
+    let offs: Vec<f64> = late.iter().map(|r| r.off).collect();
+    let of = |width| medians(&offs, width).map(|(_, m)| m.abs()).fold(0.0, f64::max);
+    let lasting: f64 = of(3);
+    let single = of(1);
+    if lasting > 0.05 * single { lasting } else { single }
 }
 
 /// Until when the baseline can be trusted: to its end, or to its middle when the second half left what the first
@@ -289,6 +293,7 @@ fn change(
     let n = incident().count();
     let last = late.last().map_or(furthest.value, |r| r.value);
     let edge = normal.scale.max(1.05 * normal.envelope);
+    let edge = if shape == Shape::Spike { edge.max(0.25 * furthest.off.abs()) } else { edge };
     let dated = date(late, run.0, edge, furthest.off, cut.guard, spacing);
     Change {
         entity,

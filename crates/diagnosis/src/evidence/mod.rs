@@ -103,14 +103,6 @@ impl Evidence {
         })
     }
 
-    /// Whether an action was tried with these parameters and failed; one left out is tried with its default.
-    pub(crate) fn has_failed(&self, action: &Action, params: &Params) -> bool {
-        let defaults = || action.params.iter().filter_map(|p| Some((p.name.clone(), p.default.clone()?)));
-        let full = |given: &Params| defaults().chain(given.clone()).collect::<Params>();
-        let failed = self.history.iter().filter(|h| h.action == action.id && h.outcome == Outcome::Failed);
-        failed.map(|h| full(&h.params)).any(|tried| tried == full(params))
-    }
-
     /// A copy of about `tokens` at most: the least telling steady rows go first, then the least telling
     /// gaps and changes. Violations stay, ids stay, and `omitted` says how many rows went.
     #[must_use]

@@ -17,6 +17,8 @@ const SPREADS: f64 = 3.0;
 const RARE: f64 = 30.0;
 /// How much a baseline of a single independent sample would widen the normal range; more of them share it.
 const DOUBT: f64 = 6.0;
+/// Single samples have heavier tails than medians: between exponential (0) and a power law (1).
+const HEAVY: f64 = 0.6;
 
 /// A signal's properties beside its samples.
 #[derive(Debug, Clone, Copy)]
@@ -92,9 +94,14 @@ impl Normal {
         let blocks = sorted(medians(&self.offs, width).map(|(_, m)| m.abs()));
         let (usual, far) = (quantile(&blocks, 0.8), quantile(&blocks, 0.95));
         let looks = (count as f64 / width as f64).max(1.0) * known.signals as f64 * RARE;
-        // beyond the 80th percentile as an exponential tail
+        // beyond the 80th percentile as an exponential tail; single samples other than of load have heavier ones
         let tail = usual + (far - usual) / 4.0_f64.ln() * (0.2 * looks).ln().max(0.0);
-        (self.doubt * tail).max(self.least())
+        let heavy = if width == 1 && usual > 0.0 && known.role != Role::Demand {
+            far * (far / usual).powf(HEAVY * (0.05 * looks).ln().max(0.0) / 4.0_f64.ln())
+        } else {
+            0.0
+        };
+        (self.doubt * tail.max(heavy)).max(self.least())
     }
 
     /// The deviation below which nothing is a change, at any width.

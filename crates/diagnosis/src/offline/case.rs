@@ -24,8 +24,8 @@ pub(super) struct Case<'a> {
     pub(super) supports: Vec<RowId>,
     /// Rows that speak against it.
     pub(super) against: Vec<RowId>,
-    /// A further entity whose changes it explains, off the paths of the topology.
-    pub(super) also_explains: Option<usize>,
+    /// Further entities whose changes it explains, off the paths of the topology.
+    pub(super) also_explains: Vec<usize>,
     /// Weights of the expectations that are met, and of all.
     met: f64,
     expected: f64,
@@ -44,7 +44,7 @@ impl<'a> Case<'a> {
             trigger,
             supports: Vec::new(),
             against: Vec::new(),
-            also_explains: None,
+            also_explains: Vec::new(),
             // its trigger is met
             met: 2.0,
             expected: 2.0,

@@ -40,12 +40,10 @@ pub(super) fn chain(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Link> {
             steps.push((entity, seen));
         }
     }
-    // of many, at most so many, evenly spread, the last one among them
-    let every = steps.len().div_ceil(MOST).max(1);
-    let shown: Vec<(usize, Seen)> = steps.into_iter().step_by(every).collect();
+    steps.reverse();
     let mut from = (start, cause.case.trigger.change.onset);
     let mut links = Vec::new();
-    for (entity, seen) in shown.into_iter().rev() {
+    for (entity, seen) in thinned(steps) {
         links.push(Link {
             cause: view.graph.id(from.0).to_owned(),
             effect: view.graph.id(entity).to_owned(),
@@ -54,6 +52,13 @@ pub(super) fn chain(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Link> {
         from = (entity, seen.onset);
     }
     links
+}
+
+/// At most so many steps, evenly spread, the last one among them.
+fn thinned<T>(steps: Vec<T>) -> impl Iterator<Item = T> {
+    let every = steps.len().div_ceil(MOST).max(1);
+    let last = steps.len().saturating_sub(1);
+    steps.into_iter().enumerate().filter(move |(i, _)| (last - i).is_multiple_of(every)).map(|(_, step)| step)
 }
 
 /// When an effect shows at an entity.
@@ -65,7 +70,7 @@ struct Seen {
 
 fn seen(view: &View<'_>, entity: usize, began: Duration) -> Option<Seen> {
     let change = earliest(view.changes(entity).filter(|c| c.change.onset >= began));
-    let violation = || view.violations(entity).map(|(_, v)| v.t).filter(|t| *t >= began).min();
+    let violation = || view.violations(entity).map(|(_, v)| v.t).min();
     change
         .map(|c| Seen { earliest: c.change.earliest(), onset: c.change.onset })
         .or_else(|| violation().map(|t| Seen { earliest: t, onset: t }))

@@ -18,7 +18,7 @@ use crate::{
     graph::Carries,
     offline::{
         case::{Case, MOST_CITED},
-        view::{Changed, View, earliest},
+        view::{Changed, SURGE, View, first_of_the_loud, rose_by},
     },
     result::{Hypothesis, Mechanism, Status},
 };
@@ -96,10 +96,14 @@ pub(super) fn items(view: &View<'_>) -> Vec<Item> {
         }
         let lasting = || view.changes(entity).filter(|c| c.change.is_sustained());
         let inner = lasting().filter(|c| !c.change.role.is_exogenous());
-        if let Some(c) = earliest(inner) {
+        if let Some(c) = first_of_the_loud(inner) {
             items.push(Item::of(entity, c.row.id, c.change, view.loud(c.change)));
         }
-        let outer = lasting().filter(|c| c.change.role.is_exogenous());
+        // of what passed, a restart and a load that doubled at least
+        let told = |c: &Changed<'_>| {
+            c.change.is_sustained() || c.change.role == Role::Uptime || rose_by(c.change, SURGE)
+        };
+        let outer = view.changes(entity).filter(|c| c.change.role.is_exogenous()).filter(told);
         items.extend(outer.map(|c| Item::of(entity, c.row.id, c.change, view.loud(c.change))));
     }
     items
@@ -150,7 +154,9 @@ pub(super) fn rank<'a>(view: &View<'a>, items: &[Item], cases: Vec<Case<'a>>) ->
 
 fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ranked<'a> {
     let mut reach = view.reach(case.entity, case.carries);
-    case.also_explains.iter().for_each(|&entity| reach[entity] = true);
+    for &entity in &case.also_explains {
+        reach[entity] = true;
+    }
     let support = case.support();
     let began = case.trigger.change.earliest();
     let explains: Vec<bool> = items
@@ -168,7 +174,7 @@ fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ra
         _ => share(view.loudness(case.entity), most.loudness) * share(view.size(case.entity), most.size),
     };
     let mut score = (LEAST_FIT + (1.0 - LEAST_FIT) * case.fit()) * coverage;
-    if view.evidence.violations().any(|(_, v)| began > v.t) {
+    if view.first_violation().is_some_and(|t| began > t) {
         score *= LATE;
     }
     if case.carries == Carries::Load && case.trigger.change.role == Role::Other {
@@ -186,7 +192,11 @@ fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ra
 /// How far beyond chance the changes are that agree with the case, 0 to 1.
 fn certainty(view: &View<'_>, case: &Case<'_>, reach: &[bool], support: &[RowId]) -> f64 {
     let trigger = case.trigger.change;
-    let mut beyond = 0.0;
+    // a load that came and went at the very moment of the violation is no chance
+    let at_once = |t: Duration| {
+        !trigger.is_sustained() && trigger.earliest() <= t && t <= trigger.onset + trigger.onset_err
+    };
+    let mut beyond = if view.first_violation().is_some_and(at_once) { EXPECTED.ln() } else { 0.0 };
     let agrees = |e: usize, c: &Changed<'_>| {
         (e == case.entity || view.may_precede(trigger, c.change))
             && (c.change.is_sustained() || support.contains(&c.row.id))

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    evidence::{Action, Direction, Domain, Param, Params, Role},
+    evidence::{Action, Domain, Outcome, Param, Params, Role},
     offline::{
         rank::{Item, Ranked},
         view::View,
@@ -23,7 +23,13 @@ pub(super) fn remedy(view: &View<'_>, items: &[Item], cause: &Ranked<'_>) -> Opt
         .iter()
         .filter(|a| a.cures.contains(&cause.case.mechanism) && touches(a, &|e| within[e]))
         .filter_map(|a| Some((a, params(a, view.graph.id(cause.case.entity))?)))
-        .filter(|(a, params)| !view.evidence.has_failed(a, params))
+        .filter(|(a, params)| {
+            !view
+                .evidence
+                .history
+                .iter()
+                .any(|h| h.outcome == Outcome::Failed && h.action == a.id && h.params == *params)
+        })
         .collect();
     fitting.sort_by_key(|(a, _)| (!touches(a, &|e| e == cause.case.entity), !a.reversible, a.risk));
     let (action, params) = fitting.into_iter().next()?;
@@ -65,7 +71,7 @@ fn predictions(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Prediction> {
     let signals = off.into_iter().take(2).map(|(_, c)| Prediction {
         entity: c.change.entity.clone(),
         signal: c.change.signal.clone(),
-        expect: if c.change.direction == Direction::Up { Expect::Falls } else { Expect::Rises },
+        expect: c.change.direction.undone(),
         to: Some(c.change.before.median),
     });
     let invariants = view.evidence.violations().take(1).map(|(_, v)| Prediction {

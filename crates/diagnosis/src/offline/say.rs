@@ -21,15 +21,20 @@ pub(super) fn at(c: Changed<'_>) -> String {
     format!("at {} s", moment(rounded(c.change.onset)))
 }
 
-/// "its lag rose from 0.1 to 9.8 s [E3]"; of a signal that moves anyway, "its total fell to 4 instead of 61.5 [E3]".
-pub(super) fn its(c: Changed<'_>) -> String {
+/// "lag rose from 0.1 to 9.8 s [E3]"; of a signal that moves anyway, "total fell to 4 instead of 61.5 [E3]".
+fn moved(c: Changed<'_>) -> String {
     let (before, after) = pair(c.change.before.median, c.change.extreme());
     let after = with(&after, &unit(&c.change.unit));
     let moved = match c.change.before.slope {
         None => format!("from {before} to {after}"),
         Some(_) => format!("to {after} instead of {before}"),
     };
-    format!("its {} {} {moved} [{}]", word(&c.change.signal), verb(c.change), c.row.id)
+    format!("{} {} {moved} [{}]", word(&c.change.signal), verb(c.change), c.row.id)
+}
+
+/// "its lag rose from 0.1 to 9.8 s [E3]".
+pub(super) fn its(c: Changed<'_>) -> String {
+    format!("its {}", moved(c))
 }
 
 fn verb(change: &Change) -> &'static str {

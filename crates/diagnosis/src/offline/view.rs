@@ -104,7 +104,8 @@ impl<'a> View<'a> {
     fn usual_ratios(&self) -> Vec<(Role, f64)> {
         let mut all: Vec<(Role, f64)> = Vec::new();
         for c in self.entities().flat_map(|e| self.changes(e)) {
-            if ratio(c.change).abs() < LARGEST {
+            if !matches!(c.change.role, Role::Availability | Role::Setting) && ratio(c.change).abs() < LARGEST
+            {
                 all.push((c.change.role, ratio(c.change)));
             }
         }
@@ -299,9 +300,8 @@ impl<'a> View<'a> {
     /// Whether at least half of the entity's signals of progress are as ever.
     pub(super) fn ages_hold(&self, entity: usize) -> bool {
         let grown = self.lasting(entity, &[Role::ProgressAge], Direction::Up).count();
-        let reported =
-            |row: &&&Row| row.role() == Some(Role::ProgressAge) && !matches!(row.fact, Fact::Gap(_));
-        let held = self.rows[entity].iter().filter(reported).count() - grown;
+        let reported = |role| role == Some(Role::ProgressAge);
+        let held = self.rows[entity].iter().filter(|r| reported(r.role()) && !is_gap(r)).count() - grown;
         held > 0 && held >= grown
     }
 
@@ -317,6 +317,15 @@ impl<'a> View<'a> {
                 && rose_by(c.change, 1.5)
         }))
     }
+
+    /// When the first violation was seen.
+    pub(super) fn first_violation(&self) -> Option<Duration> {
+        self.evidence.violations().map(|(_, v)| v.t).min()
+    }
+}
+
+fn is_gap(row: &Row) -> bool {
+    matches!(row.fact, Fact::Gap(_))
 }
 
 /// Whether a change is more than a shift in the rhythm of things: progress comes in beats, and only without any
@@ -378,4 +387,11 @@ pub(super) fn earliest<'a>(changes: impl Iterator<Item = Changed<'a>>) -> Option
         let earlier = earlier.then(loudness(best.change).total_cmp(&loudness(c.change)));
         if earlier.is_lt() { c } else { best }
     })
+}
+
+/// The earliest of the changes that are at least half as loud as the loudest: a faint one may be a wobble before.
+pub(super) fn first_of_the_loud<'a>(changes: impl Iterator<Item = Changed<'a>>) -> Option<Changed<'a>> {
+    let all: Vec<Changed<'a>> = changes.collect();
+    let most = all.iter().map(|c| loudness(c.change)).fold(0.0, f64::max);
+    earliest(all.into_iter().filter(|c| loudness(c.change) >= 0.5 * most))
 }

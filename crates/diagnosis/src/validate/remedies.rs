@@ -1,7 +1,10 @@
 //! Rule 7: the action is one of the catalogue.
 
 use super::Check;
-use crate::result::Diagnosis;
+use crate::{
+    evidence::Outcome,
+    result::{Diagnosis, Remedy},
+};
 
 pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
     let Some(remedy) = &diagnosis.action else { return };
@@ -23,7 +26,24 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
             check.breach(7, format!("action {:?} needs a value for {:?}", action.id, p.name));
         }
     }
-    if check.evidence.has_failed(action, &remedy.params) {
+    if failed_already(check, remedy) {
         check.breach(7, format!("action {:?} was tried with these parameters and failed", action.id));
     }
+}
+
+/// Whether the same was tried; a parameter left out is tried with its default.
+fn failed_already(check: &Check<'_>, remedy: &Remedy) -> bool {
+    let Some(action) = check.evidence.actions.iter().find(|a| a.id == remedy.id) else { return false };
+    let full = |given: &crate::evidence::Params| {
+        let mut all = given.clone();
+        for p in &action.params {
+            if let Some(default) = &p.default {
+                all.entry(p.name.clone()).or_insert_with(|| default.clone());
+            }
+        }
+        all
+    };
+    check.evidence.history.iter().any(|h| {
+        h.action == remedy.id && h.outcome == Outcome::Failed && full(&h.params) == full(&remedy.params)
+    })
 }

@@ -25,6 +25,16 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let mut case = Case::new(entity, Mechanism::LoadOutranPropagation, Carries::Load, trigger);
     case.expect(2.0, if outran { Outcome::Met(None) } else { Outcome::Unknown });
 
+    // load passed on from elsewhere began elsewhere
+    let passed_on = view.graph.above(entity).into_iter().find_map(|e| {
+        view.changes(e).find(|c| {
+            c.change.role == Role::Demand
+                && c.change.earliest() <= trigger.change.onset
+                && rose_by(c.change, SURGE)
+        })
+    });
+    case.expect_no(1.5, passed_on);
+
     // decisions from stale state fall while it is stale: until the next exchange
     let stale_until = trigger.change.onset + 2 * shortest;
     let reactions = |e: usize| {
@@ -50,6 +60,11 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     // nothing below may have been unwell before: then it was not the load
     let ill = view.unwell_below(entity, trigger.change);
     case.expect_no(3.0, ill);
+    // and a stuck dependency keeps state from all, under any load
+    let stuck = below.iter().filter(|&&e| interval(e).is_none()).find_map(|&e| {
+        view.unwell(e).find(|c| matches!(c.change.role, Role::ProgressAge | Role::Availability))
+    });
+    case.expect_no(2.0, stuck);
     let well: Vec<_> = below
         .iter()
         .filter(|&&e| interval(e).is_none())

@@ -35,7 +35,7 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
         .filter(|(_, peers)| !peers.is_empty())?;
 
     let mut case = Case::new(entity, Mechanism::LostPath, Carries::Fault, trigger);
-    case.also_explains = Some(dependency);
+    case.also_explains.push(dependency);
     case.supports.extend(
         view.lasting(entity, &STUCK, Direction::Up).map(|c| c.row.id).filter(|id| *id != trigger.row.id),
     );
@@ -50,7 +50,34 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
         },
     );
 
+    let ill = view.unwell(dependency).next();
     let well = view.steady(dependency, &[Role::Availability, Role::Latency, Role::ProgressAge]).next();
+    case.expect(
+        2.0,
+        match (ill, well) {
+            (Some(c), _) => Outcome::Missed(Some(c.row)),
+            (None, Some(_)) => Outcome::Met(None),
+            (None, None) => Outcome::Unknown,
+        },
+    );
+
+    // more work piles up as well, and says nothing about the way it goes
+    case.expect(
+        3.0,
+        match view.load_rise(entity, trigger.change.onset + trigger.change.onset_err) {
+            Some(c) if trigger.change.role == Role::Backlog => Outcome::Missed(Some(c.row)),
+            _ => Outcome::Met(None),
+        },
+    );
+
+    case.expect(
+        1.0,
+        match view.unavailable(entity) {
+            Some(c) => Outcome::Missed(Some(c.row)),
+            None => Outcome::known(view.answers(entity)),
+        },
+    );
+
     case.cites.extend(spared.iter().chain(&well).map(|s| s.0.id));
     let (id, to) = (name(view, entity), name(view, dependency));
     case.statement = format!("{id} lost its path to {to} {}", at(trigger));

@@ -17,7 +17,18 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let lost = strongest(view.changes(entity).filter(|c| {
         matches!(c.change.role, Role::Volume | Role::Backlog) && c.change.direction == Direction::Down
     }));
-    case.supports.extend(lost.map(|c| c.row.id));
+    let kept = view.steady(entity, &[Role::Volume]).next();
+    case.expect(
+        1.0,
+        match (lost, kept) {
+            (Some(c), _) => Outcome::Met(Some(c.row)),
+            (None, Some((row, _))) => Outcome::Missed(Some(row)),
+            (None, None) => Outcome::Unknown,
+        },
+    );
+    for &dependant in view.graph.dependants(entity) {
+        case.also_explains.extend_from_slice(view.graph.dependencies(dependant));
+    }
 
     let (id, at) = (name(view, entity), at(trigger));
     case.statement = match lost {

@@ -28,8 +28,9 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
 
     let reads = view.steady(entity, &[Role::Latency]).next();
     let alive = view.steady(entity, &[Role::Availability]).next();
-    let slower =
-        view.lasting(entity, &[Role::Latency], Direction::Up).find(|c| rose_by(c.change, STILL_PASSING));
+    let slower = view
+        .lasting(entity, &[Role::Latency], Direction::Up)
+        .find(|c| rose_by(c.change, STILL_PASSING) && c.change.after.median > 2.0 * c.change.before.median);
     let down = view.unavailable(entity);
     case.expect(
         3.0,
@@ -58,6 +59,16 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     case.expect(
         4.0,
         if share == Some(false) { Outcome::Missed(spared.map(|s| s.0)) } else { Outcome::known(share) },
+    );
+
+    // an entity that waits for something else has not stopped of itself
+    let blocked = view.unwell_below(entity, trigger.change);
+    case.expect(
+        1.5,
+        match blocked {
+            Some(below) => Outcome::Missed(Some(below.row)),
+            None => Outcome::known(Some(view.graph.dependencies(entity).is_empty())),
+        },
     );
 
     let (id, at) = (name(view, entity), at(trigger));

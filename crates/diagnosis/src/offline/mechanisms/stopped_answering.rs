@@ -19,6 +19,21 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     );
     case.cites.extend(unseen.iter().take(3).map(|row| row.id));
 
+    let back = trigger.change.after.last > 0.5 * trigger.change.before.median;
+    let restarted =
+        view.changes(entity).find(|c| c.change.role == Role::Uptime && c.change.direction == Direction::Down);
+    case.expect(
+        2.0,
+        match restarted {
+            Some(c) if back => Outcome::Missed(Some(c.row)),
+            _ => Outcome::Met(None),
+        },
+    );
+
+    // an entity that loses a dependency turns to its others
+    for &dependant in view.graph.dependants(entity) {
+        case.also_explains.extend_from_slice(view.graph.dependencies(dependant));
+    }
     case.statement = format!("{} stopped answering {}: {}", name(view, entity), at(trigger), its(trigger));
     if let Some(row) = unseen.first() {
         case.statement += &format!(", and what it measures about itself is missing since [{}]", row.id);

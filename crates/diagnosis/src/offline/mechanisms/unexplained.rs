@@ -17,9 +17,9 @@ pub(super) fn load<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
 /// Of the changes that began together, the loudest; a faint wobble before it is cited as well.
 fn trigger<'a>(view: &View<'a>, entity: usize) -> Option<Changed<'a>> {
     let own = || view.changes(entity).filter(|c| c.change.is_sustained());
-    let first = earliest(own())?;
+    let first = first_of_the_loud(own())?;
     let soon = first.change.onset + 3 * first.change.onset_err;
-    strongest(own().filter(|c| c.change.earliest() <= soon))
+    strongest(own().filter(|c| c.change.earliest() <= soon)).or(Some(first))
 }
 
 fn carried<'a>(view: &View<'a>, entity: usize, carries: Carries, trigger: Changed<'a>) -> Case<'a> {

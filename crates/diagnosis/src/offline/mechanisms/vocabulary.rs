@@ -6,7 +6,7 @@ pub(super) use crate::{
     offline::{
         case::{Case, MOST_CITED, Outcome},
         say::{at, held, its, list, name, stayed},
-        view::{Changed, SURGE, View, earliest, rose_by, strongest},
+        view::{Changed, SURGE, View, earliest, first_of_the_loud, rose_by, strongest},
     },
     result::Mechanism,
 };
