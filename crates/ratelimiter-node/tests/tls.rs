@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use common::program::refuses;
 use common::{PATIENCE, SECOND, all_synced, check, checks, clients, counted, eventually, set};
-use ratelimiter_api::{CountingMode, DecidedBy, Key, Limit};
+use ratelimiter_api::{CountingMode, DecidedBy, Key, Limit, NodeClient};
 use ratelimiter_chaos::{Burst, Multiplier, Scope};
 use ratelimiter_cluster::{ClusterBuilder, ClusterError, LocalCluster, StoreTopology, make_certificate};
 use ratelimiter_invariants::check_history;
@@ -44,6 +44,14 @@ async fn burst_is_exact(cluster: &LocalCluster, key: &Key) {
     assert!(check_history(&report.operations, limit).unwrap().is_clean());
 }
 
+/// Every node asks the store about this key. A use that meets the end of its connection, or sentinels without time, fails at once.
+async fn store_decides(clients: &[NodeClient], key: &Key) {
+    for client in clients {
+        eventually("the store decides", async || check(client, key).await.decided_by == DecidedBy::Store)
+            .await;
+    }
+}
+
 /// Closes every connection of clients to every store.
 async fn close_all(cluster: &LocalCluster) {
     let mut closed = 0;
@@ -72,12 +80,15 @@ async fn counts_are_exact(topology: StoreTopology) {
     let builder = LocalCluster::builder().topology(topology).store_timeout(5 * SECOND).password("hunter2");
     let Some(mut cluster) = behind_tls(builder).await else { return };
     assert!(cluster.store_url().to_string().starts_with("rediss"));
+    let clients = clients(&cluster);
+    let many = set(&cluster, &counted("many", 1_000_000, CountingMode::Atomic)).await;
+    store_decides(&clients, &many.key).await;
     for name in ["a", "b", "c", "d"] {
         let entry = set(&cluster, &counted(name, LIMIT, CountingMode::Atomic)).await;
         burst_is_exact(&cluster, &entry.key).await;
         close_all(&cluster).await;
+        store_decides(&clients, &entry.key).await;
     }
-    let clients = clients(&cluster);
     let entry = set(&cluster, &counted("synced", LIMIT, CountingMode::Cached)).await;
     assert_eq!(checks(&clients, &entry.key, 3).await, 3);
     all_synced(&clients, &entry.key).await;
@@ -87,12 +98,8 @@ async fn counts_are_exact(topology: StoreTopology) {
     assert_eq!(held, 3);
     if matches!(topology, StoreTopology::Sentinel { .. }) {
         eventually("the nodes listen to a sentinel", async || subscriptions(&cluster).await > 0).await;
-        let entry = set(&cluster, &counted("after", 1_000_000, CountingMode::Atomic)).await;
         cluster.kill_member(0).unwrap();
-        eventually("the promoted store decides", async || {
-            check(&clients[0], &entry.key).await.decided_by == DecidedBy::Store
-        })
-        .await;
+        store_decides(&clients, &many.key).await;
     }
 }
 
