@@ -13,6 +13,7 @@
 
 mod cluster;
 mod connection;
+mod current;
 mod error;
 mod handle;
 mod line;

@@ -1,42 +1,27 @@
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redis::RedisResult;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::connection::Connection;
+use crate::current::Current;
 use crate::handle::Handle;
 use crate::sentinel;
 use crate::trouble::{Hint, Trouble};
 use crate::url::Place;
 use crate::{StoreError, StoreUrl};
 
-/// After a failed attempt to connect, uses fail at once for this long instead of each trying anew.
-const RETRY_AFTER: Duration = Duration::from_millis(50);
-
 /// One connection to one store, or to the primary that sentinels name; opened when first used and opened again after it broke.
 #[derive(Debug)]
 pub(crate) struct Line {
     url: StoreUrl,
-    shared: Arc<Shared>,
+    current: Arc<Current>,
     /// Closes the connection when the sentinels announce another primary.
     watch: OnceLock<AbortHandle>,
     /// Held by the one use that opens a connection.
     opening: tokio::sync::Mutex<()>,
-}
-
-/// The part of a line that its watch needs as well.
-#[derive(Debug, Default)]
-pub(crate) struct Shared {
-    /// Never held while anything is waited for: a use that has missed its deadline must not wait for another one.
-    slot: Mutex<Slot>,
-}
-
-#[derive(Debug, Default)]
-struct Slot {
-    connection: Option<Arc<Connection>>,
-    failed: Option<(Instant, StoreError)>,
 }
 
 /// Whether commands may run twice.
@@ -48,29 +33,14 @@ pub(crate) enum Repeat {
     Allowed,
 }
 
-impl Shared {
-    fn slot(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Closes the connection, for the uses on their way as well: another store is the primary now.
-    pub(crate) fn leave(&self) {
-        let mut slot = self.slot();
-        slot.failed = None;
-        if let Some(connection) = slot.connection.take() {
-            connection.abort();
-        }
-    }
-}
-
 impl Line {
     pub(crate) fn new(url: StoreUrl) -> Self {
-        Self { url, shared: Arc::default(), watch: OnceLock::new(), opening: tokio::sync::Mutex::default() }
+        Self { url, current: Arc::default(), watch: OnceLock::new(), opening: tokio::sync::Mutex::default() }
     }
 
     /// Closes the connection, if there is one; the next use opens another.
     pub(crate) fn close(&self) {
-        self.shared.slot().connection = None;
+        self.current.clear();
     }
 
     /// Runs anything that needs a connection, under one deadline that includes opening it. `asked` leads to the member to which
@@ -102,9 +72,9 @@ impl Line {
                 // A replica refuses what its primary would run: the next connection is to another store.
                 let demoted = trouble.hint == Hint::ReadOnly;
                 if error.is_unrecoverable_error() || demoted {
-                    self.give_up(&connection);
+                    self.current.give_up(&connection);
                     if let Some((line, connection)) = &followed {
-                        line.give_up(connection);
+                        line.current.give_up(connection);
                     }
                 }
                 if repeated || !(demoted || harmless && error.is_connection_dropped()) {
@@ -120,10 +90,10 @@ impl Line {
                 // Nothing was sent then, so that the commands did not run.
                 let unopened = used.is_none() && self.url.trust().is_some();
                 if let Some(connection) = used {
-                    self.give_up(&connection);
+                    self.current.give_up(&connection);
                 }
                 if let Some((line, connection)) = followed {
-                    line.give_up(&connection);
+                    line.current.give_up(&connection);
                 }
                 let url = self.url.clone();
                 Err(Trouble::last(if unopened {
@@ -141,17 +111,17 @@ impl Line {
 
     async fn connection(&self) -> Result<Arc<Connection>, Trouble> {
         let lost = |error| Trouble { error, hint: Hint::Lost };
-        if let Some(connection) = self.shared.slot().current().map_err(lost)? {
+        if let Some(connection) = self.current.get().map_err(lost)? {
             return Ok(connection);
         }
         let _opening = self.opening.lock().await;
         // Another use may have opened one meanwhile.
-        if let Some(connection) = self.shared.slot().current().map_err(lost)? {
+        if let Some(connection) = self.current.get().map_err(lost)? {
             return Ok(connection);
         }
         let opened = match self.url.place() {
             Place::Sentinel { .. } => {
-                self.watch.get_or_init(|| sentinel::watch(self.url.clone(), Arc::downgrade(&self.shared)));
+                self.watch.get_or_init(|| sentinel::watch(self.url.clone(), Arc::downgrade(&self.current)));
                 sentinel::open_primary(&self.url).await
             }
             Place::One(address) => Connection::open(address, &self.url).await,
@@ -160,20 +130,15 @@ impl Line {
         match opened {
             Ok(connection) => {
                 let connection = Arc::new(connection);
-                *self.shared.slot() = Slot { connection: Some(Arc::clone(&connection)), failed: None };
+                self.current.opened(&connection);
                 Ok(connection)
             }
             Err(error) => {
                 let trouble = Trouble::new(&self.url, &error, true);
-                self.shared.slot().failed = Some((Instant::now(), trouble.error.clone()));
+                self.current.failed(trouble.error.clone());
                 Err(trouble)
             }
         }
-    }
-
-    /// Closes this connection, unless another has taken its place: a late failure does not close a successor.
-    fn give_up(&self, broken: &Arc<Connection>) {
-        self.shared.slot().connection.take_if(|current| Arc::ptr_eq(current, broken));
     }
 }
 
@@ -181,18 +146,6 @@ impl Drop for Line {
     fn drop(&mut self) {
         if let Some(watch) = self.watch.get() {
             watch.abort();
-        }
-    }
-}
-
-impl Slot {
-    /// The open connection, if there is one; the error of an attempt to open one that has just failed.
-    fn current(&mut self) -> Result<Option<Arc<Connection>>, StoreError> {
-        self.connection.take_if(|connection| connection.is_closed());
-        match (&self.connection, &self.failed) {
-            (Some(connection), _) => Ok(Some(Arc::clone(connection))),
-            (None, Some((at, error))) if at.elapsed() < RETRY_AFTER => Err(error.clone()),
-            (None, _) => Ok(None),
         }
     }
 }

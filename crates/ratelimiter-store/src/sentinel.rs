@@ -12,8 +12,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::StoreUrl;
 use crate::connection::{Connection, subscriber};
+use crate::current::Current;
 use crate::error::why;
-use crate::line::Shared;
 use crate::url::Place;
 
 /// How long one sentinel may take to answer. Shorter than the timeout of a check, so that the next can be asked.
@@ -91,7 +91,7 @@ fn no_primary(why: String) -> RedisError {
 }
 
 /// Leaves the line's connection whenever a sentinel announces another primary, until the line is gone.
-pub(crate) fn watch(url: StoreUrl, line: Weak<Shared>) -> AbortHandle {
+pub(crate) fn watch(url: StoreUrl, line: Weak<Current>) -> AbortHandle {
     let watching = async move {
         let addresses = url.sentinels();
         let service = url.service().unwrap_or_default().to_owned();
@@ -106,7 +106,7 @@ pub(crate) fn watch(url: StoreUrl, line: Weak<Shared>) -> AbortHandle {
 }
 
 /// Listens to one sentinel until it is lost; none when the line is gone.
-async fn listen(sentinel: &StoreUrl, service: &str, line: &Weak<Shared>) -> Option<()> {
+async fn listen(sentinel: &StoreUrl, service: &str, line: &Weak<Current>) -> Option<()> {
     let Place::One(address) = sentinel.place() else { return None };
     let opening = timeout(RENEW, subscriber(address, sentinel)).await;
     let Ok(Ok(mut subscription)) = opening else { return Some(()) };
