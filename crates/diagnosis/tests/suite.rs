@@ -6,6 +6,8 @@ mod baseline;
 mod fault;
 #[path = "../examples/suite/graph.rs"]
 mod graph;
+#[path = "../examples/suite/kind.rs"]
+mod kind;
 #[path = "../examples/suite/rng.rs"]
 mod rng;
 #[path = "../examples/suite/scenario.rs"]

@@ -5,6 +5,7 @@
 mod baseline;
 mod fault;
 mod graph;
+mod kind;
 mod rng;
 mod scenario;
 mod signals;
@@ -13,7 +14,7 @@ mod table;
 use clap::Parser as _;
 use diagnosis::{Evidence, Validated, offline, text};
 
-use fault::Kind;
+use kind::Kind;
 use scenario::Scenario;
 use table::Judged;
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use diagnosis::{Entity, Evidence, EvidenceBuilder, SignalSeries, Violation};
 
-use crate::fault::{Effects, Kind};
+use crate::fault::Effects;
 use crate::graph::Graph;
+use crate::kind::Kind;
 use crate::rng::Rng;
 use crate::signals::{Clock, Signals};
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use diagnosis::{Role, SignalSeries};
 
-use crate::fault::Kind;
 use crate::graph::Graph;
+use crate::kind::Kind;
 use crate::rng::Rng;
 
 /// The times of a run, in seconds.

@@ -51,7 +51,7 @@ type Row<'a> = (String, Box<dyn Fn(&Setting) -> bool + 'a>);
 fn rows<'a>(topology: bool) -> Vec<Row<'a>> {
     let with = if topology { "with topology" } else { "without" };
     let mut rows: Vec<Row<'a>> = vec![(format!("**{with}**"), Box::new(move |s| s.topology == topology))];
-    for kind in crate::fault::Kind::ALL {
+    for kind in crate::kind::Kind::ALL {
         let name = format!("{with}: {kind:?}").to_lowercase();
         rows.push((name, Box::new(move |s| s.topology == topology && s.kind == Some(kind))));
     }
