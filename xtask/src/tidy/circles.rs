@@ -8,11 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// The circles that stood when this check was written, with the cause of each. None may join them, and one that is untied has
-/// to go from here.
-const STANDING: [(&str, &[&str], &str); 1] =
-    [("crates/ratelimiter-store", &["line", "sentinel"], "a line starts the watch that closes it")];
-
 /// The path of a module within its crate; empty for the root.
 type Module = Vec<String>;
 
@@ -28,19 +23,14 @@ pub(super) fn complaints<'a>(files: impl Iterator<Item = (&'a Path, &'a str)>) -
             crates.entry(name).or_default().entry(module).or_default().push_str(&code(text));
         }
     }
-    crates.iter().flat_map(|(name, modules)| compare(name, &circles_of(modules))).collect()
-}
-
-/// The circles of a crate against those that stay.
-fn compare(name: &str, found: &[Vec<String>]) -> Vec<String> {
-    let standing: Vec<_> =
-        STANDING.iter().filter(|(of, ..)| *of == name).map(|(_, files, _)| files.to_vec()).collect();
-    let new = found.iter().filter(|circle| !standing.iter().any(|files| files == *circle));
-    let gone = standing.iter().filter(|files| !found.iter().any(|circle| *files == circle));
-    new.map(|circle| format!("{name}: the files {} import each other in a circle", circle.join(", ")))
-        .chain(gone.map(|files| {
-            format!("{name}: {} are no circle any more: remove them from the list", files.join(", "))
-        }))
+    let complaint = |name: &str, circle: &[String]| {
+        format!("{name}: the files {} import each other in a circle", circle.join(", "))
+    };
+    crates
+        .iter()
+        .flat_map(|(name, modules)| {
+            circles_of(modules).into_iter().map(move |circle| complaint(name, &circle))
+        })
         .collect()
 }
 
@@ -56,10 +46,14 @@ fn circles_of(modules: &BTreeMap<Module, String>) -> Vec<Vec<String>> {
     circles(&arrows).iter().map(|circle| circle.iter().map(|module| module.join("/")).collect()).collect()
 }
 
-/// Crate and module of a file below a `src` directory.
+/// Crate and module of a file below a `src` directory, or below that of an example or a test.
 fn module(file: &Path) -> Option<(String, Module)> {
     let text = file.to_str()?;
-    let (name, inner) = text.split_once("/src/")?;
+    let (name, inner) = text.split_once("/src/").or_else(|| {
+        let (_, inside) = text.split_once("/examples/").or_else(|| text.split_once("/tests/"))?;
+        let (_, inner) = inside.split_once('/')?;
+        Some((text.strip_suffix(inner)?.trim_end_matches('/'), inner))
+    })?;
     let mut module: Module = inner.strip_suffix(".rs")?.split('/').map(ToOwned::to_owned).collect();
     if module.last().is_some_and(|last| ["mod", "lib", "main"].contains(&last.as_str())) {
         module.pop();
@@ -207,13 +201,16 @@ mod tests {
     }
 
     #[test]
-    fn standing_circles_are_listed_while_they_stand() {
-        let (name, files, _) = STANDING[0];
-        let circle: Vec<String> = files.iter().map(|file| (*file).to_owned()).collect();
-        let none: [String; 0] = [];
-        assert_eq!(compare(name, std::slice::from_ref(&circle)), none);
-        assert_eq!(compare(name, &[]).len(), 1);
-        assert_eq!(compare("another", &[circle]).len(), 1);
+    fn an_example_and_a_test_are_crates() {
+        let files = [
+            ("c/examples/e/a.rs", "use crate::b::B;"),
+            ("c/examples/e/b.rs", "use crate::a::A;"),
+            ("c/examples/f/a.rs", "use crate::b::B;"),
+            ("c/tests/t/a.rs", "use crate::b::B;"),
+            ("c/tests/t/b.rs", "use crate::a::A;"),
+        ];
+        let named = |of| format!("{of}: the files a, b import each other in a circle");
+        assert_eq!(found(&files), [named("c/examples/e"), named("c/tests/t")]);
     }
 
     #[test]
