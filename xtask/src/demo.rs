@@ -79,27 +79,26 @@ impl Wish {
             .cloned()
             .partition(|argument| ["--docker", "--local", "--airgap"].iter().any(|flag| argument == flag));
         let has = |flag: &str| ours.iter().any(|given| given == flag);
-        let own = |option: &OsString| {
-            let option = option.to_string_lossy();
-            ["--help", "-h", "--endpoint"].contains(&&*option) || option.starts_with("--endpoint=")
-        };
-        let nothing = options.iter().any(own);
+        let help = options.iter().any(|option| option == "--help" || option == "-h");
+        let named =
+            options.iter().any(|option| option.to_string_lossy().split('=').next() == Some("--endpoint"));
         // The nodes in containers reach their store directly.
         let through_proxy = options.windows(2).any(|pair| pair[0] == "--fault" && pair[1] == "proxy")
             || options.iter().any(|option| option == "--fault=proxy");
         let local = has("--local") || through_proxy;
         let wish = match (local, has("--docker") || has("--airgap")) {
+            _ if help => Self::Nothing,
             (true, true) => {
                 return Err(Usage(
                     "--local and --fault proxy are one cluster, --docker and --airgap are another".into(),
                 ));
             }
-            (false, true) if nothing => {
+            (false, true) if named => {
                 return Err(Usage(
                     "--endpoint names a cluster that is there, and --docker brings one up".into(),
                 ));
             }
-            _ if nothing => Self::Nothing,
+            _ if named => Self::Nothing,
             (true, false) => Self::Local,
             (false, true) => Self::Docker { airgap: has("--airgap") },
             (false, false) => Self::Whatever,
@@ -190,6 +189,13 @@ mod tests {
             [["--endpoint=http://127.0.0.1:1"].as_slice(), &["--endpoint", "http://127.0.0.1:1"], &["-h"]]
         {
             assert_eq!(wish(own).unwrap().0, Wish::Nothing, "{own:?}");
+        }
+    }
+
+    #[test]
+    fn help_brings_nothing_up() {
+        for flags in [["--docker", "--help"], ["--airgap", "-h"], ["--local", "--help"]] {
+            assert_eq!(wish(&flags).unwrap().0, Wish::Nothing, "{flags:?}");
         }
     }
 
