@@ -27,29 +27,60 @@ const PAUSE_MS: u64 = 20_000;
 const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(200);
 
-/// Prometheus reads its configuration, judges made-up series as the rules' tests say, and answers every query of the
-/// dashboard from a real cluster that is put through a write pause.
+/// Prometheus reads its configuration, judges made-up series as the rules' tests say, and answers
+/// every query of the dashboard from a real cluster that is put through a write pause.
 pub(crate) async fn check() -> anyhow::Result<()> {
     let root = project::root();
-    promtool(&["check", "config", &root.join(CONFIG).join("prometheus.yml").display().to_string()])?;
-    promtool(&["test", "rules", &root.join(CONFIG).join("rules.test.yml").display().to_string()])?;
+    promtool(&[
+        "check",
+        "config",
+        &root
+            .join(CONFIG)
+            .join("prometheus.yml")
+            .display()
+            .to_string(),
+    ])?;
+    promtool(&[
+        "test",
+        "rules",
+        &root
+            .join(CONFIG)
+            .join("rules.test.yml")
+            .display()
+            .to_string(),
+    ])?;
 
-    let cluster = LocalCluster::builder().progress(|what| eprintln!("{what}")).start().await?;
+    let cluster = LocalCluster::builder()
+        .progress(|what| eprintln!("{what}"))
+        .start()
+        .await?;
     let prometheus = Prometheus::start(&cluster.endpoints())?;
-    prometheus.until("every node is scraped", "sum(up) == 3").await?;
+    prometheus
+        .until("every node is scraped", "sum(up) == 3")
+        .await?;
 
     let key = Key::new(KEY)?;
     let limit = Limit::new(LIMIT.into(), 60)?;
-    let spec = LimitSpec { counting: Some(CountingMode::Cached), ..LimitSpec::new(key.clone(), limit) };
+    let spec = LimitSpec {
+        counting: Some(CountingMode::Cached),
+        ..LimitSpec::new(key.clone(), limit)
+    };
     cluster.client(0, REQUEST)?.set_limit(&spec).await?;
     every_node_has_the_limit(&cluster, &key).await?;
     check_every_node(&cluster, &key, 1).await?;
     // Nodes export the limits of keys in use.
     let exported = format!("count(ratelimiter_limit{{key=\"{KEY}\"}}) == 3");
-    prometheus.until("every node exports the limit", &exported).await?;
+    prometheus
+        .until("every node exports the limit", &exported)
+        .await?;
 
     let store = Link::new(cluster.store_url())?;
-    store.query::<()>(cmd("CLIENT").arg("PAUSE").arg(PAUSE_MS).arg("WRITE"), REQUEST).await?;
+    store
+        .query::<()>(
+            cmd("CLIENT").arg("PAUSE").arg(PAUSE_MS).arg("WRITE"),
+            REQUEST,
+        )
+        .await?;
     check_every_node(&cluster, &key, LIMIT - 1).await?;
     for alert in EXPECTED {
         let firing = format!("ALERTS{{alertname=\"{alert}\", alertstate=\"firing\"}}");
@@ -62,7 +93,11 @@ pub(crate) async fn check() -> anyhow::Result<()> {
     for query in &queries {
         prometheus.until(query, query).await?;
     }
-    println!("{} queries of the dashboard are answered; alerts: {}", queries.len(), EXPECTED.join(", "));
+    println!(
+        "{} queries of the dashboard are answered; alerts: {}",
+        queries.len(),
+        EXPECTED.join(", ")
+    );
     Ok(())
 }
 
@@ -74,8 +109,17 @@ fn promtool(arguments: &[&str]) -> anyhow::Result<String> {
 async fn every_node_has_the_limit(cluster: &LocalCluster, key: &Key) -> anyhow::Result<()> {
     let started = Instant::now();
     for node in 0..cluster.endpoints().len() {
-        while !cluster.client(node, REQUEST)?.limits().await?.iter().any(|limit| limit.key == *key) {
-            anyhow::ensure!(started.elapsed() < PATIENCE, "node {node} does not have the limit of {key}");
+        while !cluster
+            .client(node, REQUEST)?
+            .limits()
+            .await?
+            .iter()
+            .any(|limit| limit.key == *key)
+        {
+            anyhow::ensure!(
+                started.elapsed() < PATIENCE,
+                "node {node} does not have the limit of {key}"
+            );
             sleep(POLL).await;
         }
     }
@@ -85,7 +129,10 @@ async fn every_node_has_the_limit(cluster: &LocalCluster, key: &Key) -> anyhow::
 async fn check_every_node(cluster: &LocalCluster, key: &Key, times: u32) -> anyhow::Result<()> {
     for node in 0..cluster.endpoints().len() {
         for _ in 0..times {
-            cluster.client(node, REQUEST)?.check(&CheckRequest::new(key.clone())).await?;
+            cluster
+                .client(node, REQUEST)?
+                .check(&CheckRequest::new(key.clone()))
+                .await?;
         }
     }
     Ok(())
@@ -95,7 +142,9 @@ async fn check_every_node(cluster: &LocalCluster, key: &Key, times: u32) -> anyh
 fn queries(dashboard: &Value) -> Vec<&str> {
     let panels = dashboard["panels"].as_array().into_iter().flatten();
     let targets = panels.flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
-    targets.filter_map(|target| target["expr"].as_str()).collect()
+    targets
+        .filter_map(|target| target["expr"].as_str())
+        .collect()
 }
 
 /// Prometheus with the project's configuration and this cluster's nodes. Ends when dropped.
@@ -112,12 +161,22 @@ impl Prometheus {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let mut prometheus = Command::new("prometheus");
         prometheus
-            .arg(format!("--config.file={}", directory.path().join("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
+            .arg(format!(
+                "--config.file={}",
+                directory.path().join("prometheus.yml").display()
+            ))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                directory.path().join("data").display()
+            ))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .arg("--log.level=error");
         let process = prometheus.spawn().context("run prometheus")?;
-        Ok(Self { process, url: format!("http://127.0.0.1:{port}"), _directory: directory })
+        Ok(Self {
+            process,
+            url: format!("http://127.0.0.1:{port}"),
+            _directory: directory,
+        })
     }
 
     /// Asks until the answer is not empty.
@@ -128,7 +187,10 @@ impl Prometheus {
             if answer.as_ref().is_ok_and(|answer| !answer.is_empty()) {
                 return Ok(());
             }
-            anyhow::ensure!(started.elapsed() < PATIENCE, "not seen: {what} ({query}), but {answer:?}");
+            anyhow::ensure!(
+                started.elapsed() < PATIENCE,
+                "not seen: {what} ({query}), but {answer:?}"
+            );
             sleep(POLL).await;
         }
     }
@@ -148,16 +210,25 @@ fn configure(directory: &Path, nodes: &[Endpoint]) -> anyhow::Result<()> {
     std::fs::create_dir_all(directory.join("data"))?;
     std::fs::copy(from.join("rules.yml"), directory.join("rules.yml"))?;
     let text = std::fs::read_to_string(from.join("prometheus.yml"))?;
-    std::fs::write(directory.join("prometheus.yml"), with_targets(&text, nodes)?)?;
+    std::fs::write(
+        directory.join("prometheus.yml"),
+        with_targets(&text, nodes)?,
+    )?;
     Ok(())
 }
 
 fn with_targets(config: &str, nodes: &[Endpoint]) -> anyhow::Result<String> {
-    nodes.iter().enumerate().try_fold(config.to_owned(), |text, (i, node)| {
-        let target = format!("\"node-{0}:800{0}\"", i + 1);
-        anyhow::ensure!(text.contains(&target), "{CONFIG}/prometheus.yml does not scrape {target}");
-        Ok(text.replace(&target, &format!("\"{}\"", node.authority())))
-    })
+    nodes
+        .iter()
+        .enumerate()
+        .try_fold(config.to_owned(), |text, (i, node)| {
+            let target = format!("\"node-{0}:800{0}\"", i + 1);
+            anyhow::ensure!(
+                text.contains(&target),
+                "{CONFIG}/prometheus.yml does not scrape {target}"
+            );
+            Ok(text.replace(&target, &format!("\"{}\"", node.authority())))
+        })
 }
 
 #[cfg(test)]
@@ -169,16 +240,24 @@ mod tests {
         let text = std::fs::read_to_string(project::root().join(DASHBOARD)).unwrap();
         let dashboard: Value = serde_json::from_str(&text).unwrap();
         let panels = dashboard["panels"].as_array().unwrap();
-        assert!(panels.iter().all(|panel| panel["targets"].as_array().is_some_and(|t| !t.is_empty())));
+        assert!(
+            panels
+                .iter()
+                .all(|panel| panel["targets"].as_array().is_some_and(|t| !t.is_empty()))
+        );
         assert!(queries(&dashboard).len() >= panels.len());
     }
 
     #[test]
     fn prometheus_scrapes_this_machines_nodes() {
-        let text = std::fs::read_to_string(project::root().join(CONFIG).join("prometheus.yml")).unwrap();
+        let text =
+            std::fs::read_to_string(project::root().join(CONFIG).join("prometheus.yml")).unwrap();
         let nodes = [1, 2, 3].map(|port| format!("http://127.0.0.1:{port}").parse().unwrap());
         let local = with_targets(&text, &nodes).unwrap();
-        assert!(local.contains(r#"["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]"#), "{local}");
+        assert!(
+            local.contains(r#"["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]"#),
+            "{local}"
+        );
         assert!(with_targets("", &nodes).is_err());
     }
 }

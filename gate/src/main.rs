@@ -1,4 +1,5 @@
-//! The checks of the gate that need a running cluster. `cargo xtask ci` runs them as steps; each can be run alone:
+//! The checks of the gate that need a running cluster. `cargo xtask ci` runs them as steps; each
+//! can be run alone:
 //!
 //! ```sh
 //! cargo run --package gate -- dashboard
@@ -27,17 +28,19 @@ fn main() -> ExitCode {
         eprintln!("gate: expected one check: dashboard or containers");
         return ExitCode::from(USAGE);
     };
-    let done = tokio::runtime::Runtime::new().context("start the runtime").and_then(|runtime| {
-        let done = runtime.block_on(async {
-            match name.as_str() {
-                "dashboard" => unless_ended(dashboard::check()).await,
-                "containers" => containers::check(ended()).await,
-                _ => anyhow::bail!("there is no check {name:?}: dashboard or containers"),
-            }
+    let done = tokio::runtime::Runtime::new()
+        .context("start the runtime")
+        .and_then(|runtime| {
+            let done = runtime.block_on(async {
+                match name.as_str() {
+                    "dashboard" => unless_ended(dashboard::check()).await,
+                    "containers" => containers::check(ended()).await,
+                    _ => anyhow::bail!("there is no check {name:?}: dashboard or containers"),
+                }
+            });
+            runtime.shutdown_background();
+            done
         });
-        runtime.shutdown_background();
-        done
-    });
     match done {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(code)) => ExitCode::from(code),
@@ -48,9 +51,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a check until its end or a signal, whose exit code is returned. Either way the check's values are dropped, and with them
-/// all that it started.
-async fn unless_ended(check: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<Option<u8>> {
+/// Runs a check until its end or a signal, whose exit code is returned. Either way the check's
+/// values are dropped, and with them all that it started.
+async fn unless_ended(
+    check: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<Option<u8>> {
     tokio::select! {
         code = ended() => code.map(Some),
         done = check => done.map(|()| None),
@@ -60,8 +65,11 @@ async fn unless_ended(check: impl Future<Output = anyhow::Result<()>>) -> anyhow
 /// The exit code of the next signal that ends a program.
 async fn ended() -> anyhow::Result<u8> {
     let listen = |kind| signal(kind).context("signals cannot be listened to");
-    let (mut hangup, mut interrupt, mut terminate) =
-        (listen(SignalKind::hangup())?, listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let (mut hangup, mut interrupt, mut terminate) = (
+        listen(SignalKind::hangup())?,
+        listen(SignalKind::interrupt())?,
+        listen(SignalKind::terminate())?,
+    );
     tokio::select! {
         _ = hangup.recv() => Ok(129),
         _ = interrupt.recv() => Ok(130),

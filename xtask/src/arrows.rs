@@ -8,21 +8,29 @@ use xshell::{Shell, cmd};
 /// For every crate, the workspace crates it may use.
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
-/// Compares what the manifests say with the table in ARCHITECTURE.md, which is the one list of arrows.
+/// Compares what the manifests say with the table in ARCHITECTURE.md, which is the one list of
+/// arrows.
 pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
     crate::ending::no_arguments(arguments)?;
-    let metadata = cmd!(shell, "cargo metadata --format-version 1 --no-deps").quiet().read()?;
+    let metadata = cmd!(shell, "cargo metadata --format-version 1 --no-deps")
+        .quiet()
+        .read()?;
     let found = of_metadata(&serde_json::from_str(&metadata)?)?;
     let allowed = of_table(&shell.read_file("ARCHITECTURE.md")?);
     let complaints = compare(&found, &allowed);
     anyhow::ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
-    println!("{} crates use each other as ARCHITECTURE.md lists", found.len());
+    println!(
+        "{} crates use each other as ARCHITECTURE.md lists",
+        found.len()
+    );
     Ok(())
 }
 
 /// Normal dependencies only: what tests use to build their subject is free.
 fn of_metadata(metadata: &Value) -> anyhow::Result<Arrows> {
-    let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
+    let packages = metadata["packages"]
+        .as_array()
+        .context("cargo metadata lists no packages")?;
     let name = |value: &Value| value["name"].as_str().map(ToOwned::to_owned);
     let members: BTreeSet<String> = packages.iter().filter_map(name).collect();
     let uses = |package: &Value| -> BTreeSet<String> {
@@ -33,16 +41,32 @@ fn of_metadata(metadata: &Value) -> anyhow::Result<Arrows> {
             .filter(|d| members.contains(d))
             .collect()
     };
-    Ok(packages.iter().filter_map(|p| Some((name(p)?, uses(p)))).collect())
+    Ok(packages
+        .iter()
+        .filter_map(|p| Some((name(p)?, uses(p))))
+        .collect())
 }
 
 /// Rows of the form "| `crate` | purpose | `used`, `used` |"; a dash is nothing.
 fn of_table(text: &str) -> Arrows {
-    let quoted = |cell: &str| cell.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect::<Vec<_>>();
+    let quoted = |cell: &str| {
+        cell.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(ToOwned::to_owned)
+            .collect::<Vec<_>>()
+    };
     text.lines()
         .filter_map(|line| {
-            let cells: Vec<&str> = line.trim().strip_prefix('|')?.strip_suffix('|')?.split('|').collect();
-            let [name, .., uses] = cells.as_slice() else { return None };
+            let cells: Vec<&str> = line
+                .trim()
+                .strip_prefix('|')?
+                .strip_suffix('|')?
+                .split('|')
+                .collect();
+            let [name, .., uses] = cells.as_slice() else {
+                return None;
+            };
             let [name] = quoted(name).try_into().ok()?;
             Some((name, quoted(uses).into_iter().collect()))
         })
@@ -56,14 +80,21 @@ fn compare(found: &Arrows, allowed: &Arrows) -> Vec<String> {
             complaints.push(format!("{name} is not in the table of ARCHITECTURE.md"));
             continue;
         };
-        complaints.extend(uses.difference(may).map(|used| format!("{name} must not use {used}")));
+        complaints.extend(
+            uses.difference(may)
+                .map(|used| format!("{name} must not use {used}")),
+        );
         complaints.extend(
             may.difference(uses)
                 .map(|used| format!("{name} no longer uses {used}: remove it from the table")),
         );
     }
-    complaints
-        .extend(allowed.keys().filter(|n| !found.contains_key(*n)).map(|n| format!("there is no crate {n}")));
+    complaints.extend(
+        allowed
+            .keys()
+            .filter(|n| !found.contains_key(*n))
+            .map(|n| format!("there is no crate {n}")),
+    );
     complaints
 }
 
@@ -72,12 +103,15 @@ mod tests {
     use super::*;
 
     fn arrows(list: &[(&str, &[&str])]) -> Arrows {
-        list.iter().map(|(n, u)| ((*n).to_owned(), u.iter().map(|u| (*u).to_owned()).collect())).collect()
+        list.iter()
+            .map(|(n, u)| ((*n).to_owned(), u.iter().map(|u| (*u).to_owned()).collect()))
+            .collect()
     }
 
     #[test]
     fn the_table_is_read() {
-        let table = "| crate | holds | uses |\n|---|---|---|\n| `a` | x | `b`, `c` |\n| `b` | y | - |\n";
+        let table =
+            "| crate | holds | uses |\n|---|---|---|\n| `a` | x | `b`, `c` |\n| `b` | y | - |\n";
         assert_eq!(of_table(table), arrows(&[("a", &["b", "c"]), ("b", &[])]));
     }
 
@@ -106,6 +140,9 @@ mod tests {
             ]},
             {"name": "b", "dependencies": []}, {"name": "c", "dependencies": []},
         ]});
-        assert_eq!(of_metadata(&metadata).unwrap(), arrows(&[("a", &["b"]), ("b", &[]), ("c", &[])]));
+        assert_eq!(
+            of_metadata(&metadata).unwrap(),
+            arrows(&[("a", &["b"]), ("b", &[]), ("c", &[])])
+        );
     }
 }

@@ -25,11 +25,17 @@ struct Step {
 
 /// The gate, in the order that fails fastest.
 const STEPS: &[Step] = &[
-    step("formatting", |shell| Ok(cmd!(shell, "cargo fmt --all -- --check").run()?)),
+    step("formatting", |shell| {
+        Ok(cmd!(shell, "cargo fmt --all -- --check").run()?)
+    }),
     step("crate arrows", |shell| arrows::run(shell, &[])),
     step("tidiness", |shell| tidy::run(shell, &[])),
     step("lints", |shell| {
-        Ok(cmd!(shell, "cargo clippy --quiet --workspace --all-targets -- -D warnings").run()?)
+        Ok(cmd!(
+            shell,
+            "cargo clippy --quiet --workspace --all-targets -- -D warnings"
+        )
+        .run()?)
     }),
     step("documentation", |shell| {
         let _warnings = shell.push_env("RUSTDOCFLAGS", "-D warnings");
@@ -38,8 +44,17 @@ const STEPS: &[Step] = &[
     step("dependencies", deny::run).needs(deny::needs),
     step("every crate alone", every_crate_alone),
     step("gRPC", |shell| {
-        let packages = ["--package", "ratelimiter-target", "--package", "ratelimiter-verify"];
-        Ok(cmd!(shell, "cargo test --quiet {packages...} --features grpc --test grpc").run()?)
+        let packages = [
+            "--package",
+            "ratelimiter-target",
+            "--package",
+            "ratelimiter-verify",
+        ];
+        Ok(cmd!(
+            shell,
+            "cargo test --quiet {packages...} --features grpc --test grpc"
+        )
+        .run()?)
     }),
     step("the fetched store", the_fetched_store),
     step("observability", |shell| gate(shell, "dashboard")).needs(prometheus),
@@ -48,7 +63,11 @@ const STEPS: &[Step] = &[
 ];
 
 const fn step(name: &'static str, run: fn(&Shell) -> anyhow::Result<()>) -> Step {
-    Step { name, run, needs: || Ok(()) }
+    Step {
+        name,
+        run,
+        needs: || Ok(()),
+    }
 }
 
 impl Step {
@@ -59,8 +78,8 @@ impl Step {
 
 /// Everything the gate checks beside the README's test command, or the steps that are named.
 ///
-/// A step that this machine lacks something for is skipped on a laptop and said to be; in CI it fails, since a check that
-/// did not happen is no check that passed.
+/// A step that this machine lacks something for is skipped on a laptop and said to be; in CI it
+/// fails, since a check that did not happen is no check that passed.
 pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
     let in_ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
     let mut ended = Vec::new();
@@ -77,7 +96,10 @@ pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
         }
         let started = Instant::now();
         (step.run)(shell).with_context(|| format!("{name} failed"))?;
-        ended.push(format!("{:>8.1} s  {name}", started.elapsed().as_secs_f64()));
+        ended.push(format!(
+            "{:>8.1} s  {name}",
+            started.elapsed().as_secs_f64()
+        ));
     }
     match skipped {
         0 => println!("\nall checks passed:"),
@@ -89,11 +111,23 @@ pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
 
 /// The steps named on the command line, in the gate's order; all of them when none is.
 fn chosen(names: &[OsString]) -> anyhow::Result<Vec<&'static Step>> {
-    if let Some(unknown) = names.iter().find(|name| STEPS.iter().all(|step| *name != step.name)) {
-        let known: Vec<String> = STEPS.iter().map(|step| format!("{:?}", step.name)).collect();
-        anyhow::bail!("there is no step {unknown:?}; there are {}", known.join(", "));
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| STEPS.iter().all(|step| *name != step.name))
+    {
+        let known: Vec<String> = STEPS
+            .iter()
+            .map(|step| format!("{:?}", step.name))
+            .collect();
+        anyhow::bail!(
+            "there is no step {unknown:?}; there are {}",
+            known.join(", ")
+        );
     }
-    Ok(STEPS.iter().filter(|step| names.is_empty() || names.iter().any(|name| name == step.name)).collect())
+    Ok(STEPS
+        .iter()
+        .filter(|step| names.is_empty() || names.iter().any(|name| name == step.name))
+        .collect())
 }
 
 /// A crate of the workspace.
@@ -107,7 +141,10 @@ struct Member {
 impl Member {
     /// Its test programs, as the README's test command has built them.
     fn tests(&self, shell: &Shell) -> anyhow::Result<Vec<PathBuf>> {
-        let messages = cmd!(shell, "cargo test --quiet --workspace --no-run --message-format json");
+        let messages = cmd!(
+            shell,
+            "cargo test --quiet --workspace --no-run --message-format json"
+        );
         let test = |message: &str| {
             let built: serde_json::Value = serde_json::from_str(message).ok()?;
             let is_own = Path::new(built["manifest_path"].as_str()?).parent()? == self.directory;
@@ -121,21 +158,32 @@ impl Member {
 }
 
 fn members(shell: &Shell) -> anyhow::Result<Vec<Member>> {
-    let metadata = cmd!(shell, "cargo metadata --format-version 1 --no-deps").quiet().read()?;
+    let metadata = cmd!(shell, "cargo metadata --format-version 1 --no-deps")
+        .quiet()
+        .read()?;
     let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
-    let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
+    let packages = metadata["packages"]
+        .as_array()
+        .context("cargo metadata lists no packages")?;
     let member = |package: &serde_json::Value| {
         let name = package["name"].as_str()?.to_owned();
-        let directory = Path::new(package["manifest_path"].as_str()?).parent()?.to_owned();
+        let directory = Path::new(package["manifest_path"].as_str()?)
+            .parent()?
+            .to_owned();
         let mut uses = package["dependencies"].as_array()?.iter();
         let commands_store = uses.any(|used| used["name"] == "redis" && used["kind"].is_null());
-        Some(Member { name, directory, commands_store })
+        Some(Member {
+            name,
+            directory,
+            commands_store,
+        })
     };
     Ok(packages.iter().filter_map(member).collect())
 }
 
-/// A crate that only builds because of its neighbours' features is not one that others can use. Neither is one that builds
-/// because of what its tests need, so that these are left out; they have run with the workspace.
+/// A crate that only builds because of its neighbours' features is not one that others can use.
+/// Neither is one that builds because of what its tests need, so that these are left out; they have
+/// run with the workspace.
 fn every_crate_alone(shell: &Shell) -> anyhow::Result<()> {
     for member in members(shell)? {
         let name = member.name;
@@ -144,10 +192,12 @@ fn every_crate_alone(shell: &Shell) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A program or example as the README's test command has built it: another selection of crates would have other features,
-/// and most of the workspace would be compiled again for it.
+/// A program or example as the README's test command has built it: another selection of crates
+/// would have other features, and most of the workspace would be compiled again for it.
 fn built(shell: &Shell, path: &str) -> anyhow::Result<PathBuf> {
-    cmd!(shell, "cargo build --quiet --workspace --all-targets").quiet().run()?;
+    cmd!(shell, "cargo build --quiet --workspace --all-targets")
+        .quiet()
+        .run()?;
     Ok(project::target_dir()?.join("debug").join(path))
 }
 
@@ -157,10 +207,14 @@ fn fetched_store(shell: &Shell) -> anyhow::Result<String> {
     Ok(cmd!(shell, "{fetch}").read()?)
 }
 
-/// The tests of the crates that command a store, with the other store. The demo is played on it by the headless runs.
+/// The tests of the crates that command a store, with the other store. The demo is played on it by
+/// the headless runs.
 fn the_fetched_store(shell: &Shell) -> anyhow::Result<()> {
     let _store = shell.push_env("RATELIMITER_STORE_BIN", fetched_store(shell)?);
-    for member in members(shell)?.iter().filter(|m| m.commands_store && m.name != "demo-ratelimiter") {
+    for member in members(shell)?
+        .iter()
+        .filter(|m| m.commands_store && m.name != "demo-ratelimiter")
+    {
         println!("{}", member.name);
         let _crate = shell.push_dir(&member.directory);
         for test in &member.tests(shell)? {
@@ -184,13 +238,16 @@ fn prometheus() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The demo as a newcomer runs it on a machine without a store, again and again; nothing may be left of it.
+/// The demo as a newcomer runs it on a machine without a store, again and again; nothing may be
+/// left of it.
 fn headless_runs(shell: &Shell) -> anyhow::Result<()> {
     let _store = shell.push_env("RATELIMITER_STORE_BIN", fetched_store(shell)?);
     let demo = built(shell, "demo-ratelimiter")?;
     let single = (1..=RUNS).map(|run| (format!("run {run} of {RUNS}"), &[][..]));
     let several = ["cluster", "sentinel"].map(|store| ["--store", store, "--pause", "3s"]);
-    let several = several.iter().map(|options| (format!("run with {}", options.join(" ")), &options[..]));
+    let several = several
+        .iter()
+        .map(|options| (format!("run with {}", options.join(" ")), &options[..]));
     for (run, options) in single.chain(several) {
         let started = Instant::now();
         cmd!(shell, "{demo} run --headless {options...}")
@@ -217,7 +274,15 @@ mod tests {
     #[test]
     fn steps_run_in_the_order_of_the_gate() {
         assert_eq!(names(&[]).unwrap().len(), STEPS.len());
-        assert_eq!(names(&["lints", "formatting"]).unwrap(), ["formatting", "lints"]);
-        assert!(names(&["lint"]).unwrap_err().to_string().contains("\"lints\""));
+        assert_eq!(
+            names(&["lints", "formatting"]).unwrap(),
+            ["formatting", "lints"]
+        );
+        assert!(
+            names(&["lint"])
+                .unwrap_err()
+                .to_string()
+                .contains("\"lints\"")
+        );
     }
 }

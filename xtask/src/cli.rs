@@ -21,11 +21,20 @@ const VERBS: [Verb; 9] = [
     },
     Verb {
         name: "up",
-        about: "bring up a store and three nodes in Docker; takes --store, --airgap and --observability",
+        about: "bring up a store and three nodes in Docker; takes --store, --airgap and \
+            --observability",
         run: up::run,
     },
-    Verb { name: "down", about: "end and remove what `up` brought up", run: down::run },
-    Verb { name: "status", about: "say what of it is there and how it is", run: status::run },
+    Verb {
+        name: "down",
+        about: "end and remove what `up` brought up",
+        run: down::run,
+    },
+    Verb {
+        name: "status",
+        about: "say what of it is there and how it is",
+        run: status::run,
+    },
     Verb {
         name: "logs",
         about: "show what it says; takes the options of `docker compose logs`",
@@ -46,7 +55,11 @@ const VERBS: [Verb; 9] = [
         about: "make the README's pictures and the cast anew, from the log of a real run",
         run: media::run,
     },
-    Verb { name: "tidy", about: "check file sizes, module docs and unfinished work", run: tidy::run },
+    Verb {
+        name: "tidy",
+        about: "check file sizes, module docs and unfinished work",
+        run: tidy::run,
+    },
 ];
 
 /// As sysexits.h has it.
@@ -76,13 +89,19 @@ pub fn main() -> ExitCode {
                 return ExitCode::from(*code);
             }
             eprintln!("xtask {}: {error:#}", verb.name);
-            if error.is::<Usage>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+            if error.is::<Usage>() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
 
 fn help() -> String {
-    VERBS.iter().fold(String::from("cargo xtask COMMAND\n"), |text, verb| {
-        format!("{text}\n  {:8} {}", verb.name, verb.about)
-    })
+    VERBS
+        .iter()
+        .fold(String::from("cargo xtask COMMAND\n"), |text, verb| {
+            format!("{text}\n  {:8} {}", verb.name, verb.about)
+        })
 }

@@ -41,10 +41,16 @@ enum Wish {
 pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
     let (stores, rest) = Stores::taken_from(arguments)?;
     let (wish, options) = Wish::of(&rest)?;
-    let containers_with = Options { stores, ..Options::default() };
+    let containers_with = Options {
+        stores,
+        ..Options::default()
+    };
     match wish {
         Wish::Nothing => {
-            if options.iter().any(|option| option == "--help" || option == "-h") {
+            if options
+                .iter()
+                .any(|option| option == "--help" || option == "-h")
+            {
                 println!("{HELP}");
             }
             local(shell, stores, &options)
@@ -56,7 +62,14 @@ pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
         Wish::Docker { airgap } => {
             let docker = Docker::require()?;
             eprintln!("cluster: Docker, as asked");
-            containers(&docker, Options { airgap, ..containers_with }, &options)
+            containers(
+                &docker,
+                Options {
+                    airgap,
+                    ..containers_with
+                },
+                &options,
+            )
         }
         Wish::Whatever => match containers_can_be_had(containers_with) {
             Ok((docker, why)) => {
@@ -74,23 +87,30 @@ pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
 impl Wish {
     /// Takes our own flags out of those for the demo.
     fn of(arguments: &[OsString]) -> Result<(Self, Vec<OsString>), Usage> {
-        let (ours, options): (Vec<_>, Vec<_>) = arguments
-            .iter()
-            .cloned()
-            .partition(|argument| ["--docker", "--local", "--airgap"].iter().any(|flag| argument == flag));
+        let (ours, options): (Vec<_>, Vec<_>) = arguments.iter().cloned().partition(|argument| {
+            ["--docker", "--local", "--airgap"]
+                .iter()
+                .any(|flag| argument == flag)
+        });
         let has = |flag: &str| ours.iter().any(|given| given == flag);
-        let help = options.iter().any(|option| option == "--help" || option == "-h");
-        let named =
-            options.iter().any(|option| option.to_string_lossy().split('=').next() == Some("--endpoint"));
+        let help = options
+            .iter()
+            .any(|option| option == "--help" || option == "-h");
+        let named = options
+            .iter()
+            .any(|option| option.to_string_lossy().split('=').next() == Some("--endpoint"));
         // The nodes in containers reach their store directly.
-        let through_proxy = options.windows(2).any(|pair| pair[0] == "--fault" && pair[1] == "proxy")
+        let through_proxy = options
+            .windows(2)
+            .any(|pair| pair[0] == "--fault" && pair[1] == "proxy")
             || options.iter().any(|option| option == "--fault=proxy");
         let local = has("--local") || through_proxy;
         let wish = match (local, has("--docker") || has("--airgap")) {
             _ if help => Self::Nothing,
             (true, true) => {
                 return Err(Usage(
-                    "--local and --fault proxy are one cluster, --docker and --airgap are another".into(),
+                    "--local and --fault proxy are one cluster, --docker and --airgap are another"
+                        .into(),
                 ));
             }
             (false, true) if named => {
@@ -100,7 +120,9 @@ impl Wish {
             }
             _ if named => Self::Nothing,
             (true, false) => Self::Local,
-            (false, true) => Self::Docker { airgap: has("--airgap") },
+            (false, true) => Self::Docker {
+                airgap: has("--airgap"),
+            },
             (false, false) => Self::Whatever,
         };
         Ok((wish, options))
@@ -114,7 +136,8 @@ fn containers_can_be_had(options: Options) -> anyhow::Result<(Docker, &'static s
         State::Up => return Ok((docker, "the cluster is up already")),
         State::Partly(_) => {
             anyhow::bail!(
-                "a part of the Docker cluster is there, or one with other stores (`cargo xtask down` ends it)"
+                "a part of the Docker cluster is there, or one with other stores (`cargo xtask \
+                 down` ends it)"
             )
         }
         State::Down => {}
@@ -124,10 +147,15 @@ fn containers_can_be_had(options: Options) -> anyhow::Result<(Docker, &'static s
     Ok((docker, "an engine answers and the images can be had"))
 }
 
-/// Becomes the demo, which has a local cluster of its own: its exit code and the signals it gets are its own, too.
+/// Becomes the demo, which has a local cluster of its own: its exit code and the signals it gets
+/// are its own, too.
 fn local(shell: &Shell, stores: Stores, options: &[OsString]) -> anyhow::Result<()> {
     let engine = project::engine_flags(options);
-    cmd!(shell, "cargo build --package demo-ratelimiter --package ratelimiter-node {engine...}").run()?;
+    cmd!(
+        shell,
+        "cargo build --package demo-ratelimiter --package ratelimiter-node {engine...}"
+    )
+    .run()?;
     let binaries = project::target_dir()?.join("debug");
     let demo = binaries.join("demo-ratelimiter");
     let node = binaries.join("ratelimiter-node");
@@ -144,7 +172,9 @@ fn local(shell: &Shell, stores: Stores, options: &[OsString]) -> anyhow::Result<
 fn containers(docker: &Docker, with: Options, options: &[OsString]) -> anyhow::Result<()> {
     let signals = Signals::hold()?;
     let mut build = Command::new("cargo");
-    build.args(["build", "--package", "demo-ratelimiter"]).args(project::engine_flags(options));
+    build
+        .args(["build", "--package", "demo-ratelimiter"])
+        .args(project::engine_flags(options));
     build.current_dir(project::root());
     signals.succeed(&mut build)?;
     let cluster = docker::bring_up(docker, &signals, with)?;
@@ -159,7 +189,11 @@ fn containers(docker: &Docker, with: Options, options: &[OsString]) -> anyhow::R
     demo.args(["--redis-url", &with.stores.url()]).args(options);
     let status = signals.run(&mut demo)?;
     cluster.end()?;
-    if status.success() { Ok(()) } else { Err(Ended::with(status).into()) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Ended::with(status).into())
+    }
 }
 
 #[cfg(test)]
@@ -176,8 +210,14 @@ mod tests {
         assert_eq!(wish(&[]).unwrap(), (Wish::Whatever, vec![]));
         let (chosen, rest) = wish(&["--headless", "--docker", "--limit", "5"]).unwrap();
         assert_eq!((chosen, rest.len()), (Wish::Docker { airgap: false }, 3));
-        assert_eq!(wish(&["--airgap"]).unwrap().0, Wish::Docker { airgap: true });
-        assert_eq!(wish(&["--docker", "--airgap"]).unwrap().0, Wish::Docker { airgap: true });
+        assert_eq!(
+            wish(&["--airgap"]).unwrap().0,
+            Wish::Docker { airgap: true }
+        );
+        assert_eq!(
+            wish(&["--docker", "--airgap"]).unwrap().0,
+            Wish::Docker { airgap: true }
+        );
         assert_eq!(wish(&["--local"]).unwrap().0, Wish::Local);
         assert_eq!(wish(&["--fault", "proxy"]).unwrap().0, Wish::Local);
         assert_eq!(wish(&["--fault", "pause"]).unwrap().0, Wish::Whatever);
@@ -185,16 +225,22 @@ mod tests {
 
     #[test]
     fn given_cluster_is_not_brought_up() {
-        for own in
-            [["--endpoint=http://127.0.0.1:1"].as_slice(), &["--endpoint", "http://127.0.0.1:1"], &["-h"]]
-        {
+        for own in [
+            ["--endpoint=http://127.0.0.1:1"].as_slice(),
+            &["--endpoint", "http://127.0.0.1:1"],
+            &["-h"],
+        ] {
             assert_eq!(wish(own).unwrap().0, Wish::Nothing, "{own:?}");
         }
     }
 
     #[test]
     fn help_brings_nothing_up() {
-        for flags in [["--docker", "--help"], ["--airgap", "-h"], ["--local", "--help"]] {
+        for flags in [
+            ["--docker", "--help"],
+            ["--airgap", "-h"],
+            ["--local", "--help"],
+        ] {
             assert_eq!(wish(&flags).unwrap().0, Wish::Nothing, "{flags:?}");
         }
     }

@@ -10,7 +10,11 @@ use crate::project;
 /// Checks everything that needs no advisory database.
 pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
     let tool = tool()?;
-    Ok(cmd!(shell, "{tool} check --hide-inclusion-graph licenses bans sources").run()?)
+    Ok(cmd!(
+        shell,
+        "{tool} check --hide-inclusion-graph licenses bans sources"
+    )
+    .run()?)
 }
 
 pub(crate) fn needs() -> anyhow::Result<()> {

@@ -12,7 +12,9 @@ impl Ended {
     /// The code, or 128 and the signal, as shells do.
     pub fn with(status: ExitStatus) -> Self {
         use std::os::unix::process::ExitStatusExt as _;
-        let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+        let code = status
+            .code()
+            .or_else(|| status.signal().map(|signal| 128 + signal));
         Self(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
     }
 }
@@ -41,6 +43,8 @@ impl std::error::Error for Usage {}
 pub(crate) fn no_arguments(arguments: &[OsString]) -> Result<(), Usage> {
     match arguments {
         [] => Ok(()),
-        given => Err(Usage(format!("takes no arguments, and was given {given:?}"))),
+        given => Err(Usage(format!(
+            "takes no arguments, and was given {given:?}"
+        ))),
     }
 }

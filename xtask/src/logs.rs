@@ -8,6 +8,10 @@ use crate::docker::Docker;
 
 /// Becomes `compose logs`, whose options and services it takes.
 pub(crate) fn run(_shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
-    let error = Docker::require()?.compose().arg("logs").args(arguments).exec();
+    let error = Docker::require()?
+        .compose()
+        .arg("logs")
+        .args(arguments)
+        .exec();
     Err(error).context("cannot run compose")
 }

@@ -12,7 +12,11 @@ pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
     crate::ending::no_arguments(arguments)?;
     shell.create_dir(MEDIA)?;
     let engine = project::engine_flags(&[]);
-    cmd!(shell, "cargo build --package demo-ratelimiter --package ratelimiter-node {engine...}").run()?;
+    cmd!(
+        shell,
+        "cargo build --package demo-ratelimiter --package ratelimiter-node {engine...}"
+    )
+    .run()?;
     let demo = project::target_dir()?.join("debug/demo-ratelimiter");
     let log = format!("{MEDIA}/story.jsonl");
     cmd!(shell, "{demo} run --headless --record {log}").run()?;

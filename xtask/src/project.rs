@@ -17,20 +17,29 @@ pub fn root() -> PathBuf {
 /// Cargo's target directory.
 pub fn target_dir() -> anyhow::Result<PathBuf> {
     let mut metadata = Command::new("cargo");
-    metadata.args(["metadata", "--format-version", "1", "--no-deps"]).current_dir(root());
+    metadata
+        .args(["metadata", "--format-version", "1", "--no-deps"])
+        .current_dir(root());
     let metadata: serde_json::Value = serde_json::from_str(&output(&mut metadata)?)?;
     let directory = metadata["target_directory"].as_str();
-    Ok(directory.context("cargo metadata names no target directory")?.into())
+    Ok(directory
+        .context("cargo metadata names no target directory")?
+        .into())
 }
 
-/// Cargo's flags for a demo with these options. The engine that asks language models brings HTTP and TLS with it, several
-/// times what the rest takes to build; who names neither a model nor a store behind TLS does without.
+/// Cargo's flags for a demo with these options. The engine that asks language models brings HTTP
+/// and TLS with it, several times what the rest takes to build; who names neither a model nor a
+/// store behind TLS does without.
 pub(crate) fn engine_flags(options: &[OsString]) -> &'static [&'static str] {
     let needs = |option: &OsString| {
         let option = option.to_string_lossy();
         option.starts_with("--model") || option.contains("rediss")
     };
-    if options.iter().any(needs) { &[] } else { &["--no-default-features"] }
+    if options.iter().any(needs) {
+        &[]
+    } else {
+        &["--no-default-features"]
+    }
 }
 
 #[cfg(test)]
@@ -39,8 +48,9 @@ mod tests {
 
     #[test]
     fn model_and_tls_alone_build_all_features() {
-        let flags =
-            |options: &[&str]| engine_flags(&options.iter().map(OsString::from).collect::<Vec<_>>()).len();
+        let flags = |options: &[&str]| {
+            engine_flags(&options.iter().map(OsString::from).collect::<Vec<_>>()).len()
+        };
         assert_eq!(flags(&["--headless"]), 1);
         assert_eq!(flags(&["--headless", "--model", "m"]), 0);
         assert_eq!(flags(&["--model=m"]), 0);

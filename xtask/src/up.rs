@@ -12,12 +12,20 @@ pub(crate) fn run(_shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> 
     let docker = Docker::require()?;
     let signals = Signals::hold()?;
     let cluster = docker::bring_up(&docker, &signals, options)?;
-    let is = if cluster.was_up() { "was up already, and nothing has changed" } else { "is up" };
+    let is = if cluster.was_up() {
+        "was up already, and nothing has changed"
+    } else {
+        "is up"
+    };
     // Before anything is printed: it stays up even when the output is closed.
     cluster.keep();
-    let demo = [["demo"].as_slice(), &options.stores.option()].concat().join(" ");
+    let demo = [["demo"].as_slice(), &options.stores.option()]
+        .concat()
+        .join(" ");
     println!("the cluster {is}: `cargo xtask {demo}` plays on it, `cargo xtask down` ends it");
-    NODE_PORTS.iter().for_each(|port| println!("  node   http://127.0.0.1:{port}"));
+    NODE_PORTS
+        .iter()
+        .for_each(|port| println!("  node   http://127.0.0.1:{port}"));
     println!("  store  {}", options.stores.url());
     if options.observability {
         println!("  Prometheus  http://127.0.0.1:9090\n  Grafana     http://127.0.0.1:3000");
@@ -27,7 +35,10 @@ pub(crate) fn run(_shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> 
 
 fn options(arguments: &[OsString]) -> Result<Options, Usage> {
     let (stores, flags) = Stores::taken_from(arguments)?;
-    let mut options = Options { stores, ..Options::default() };
+    let mut options = Options {
+        stores,
+        ..Options::default()
+    };
     for argument in &flags {
         match argument.to_str() {
             Some("--airgap") => options.airgap = true,
@@ -51,8 +62,20 @@ mod tests {
         let given = |list: &[&str]| options(&list.iter().map(OsString::from).collect::<Vec<_>>());
         assert_eq!(given(&[]).unwrap(), Options::default());
         assert!(given(&["--airgap"]).unwrap().airgap);
-        assert_eq!(given(&["--store", "cluster"]).unwrap().stores, Stores::Cluster);
-        assert!(given(&["--observability", "--airgap"]).unwrap().observability);
-        assert!(given(&["--docker"]).unwrap_err().to_string().contains("--docker"));
+        assert_eq!(
+            given(&["--store", "cluster"]).unwrap().stores,
+            Stores::Cluster
+        );
+        assert!(
+            given(&["--observability", "--airgap"])
+                .unwrap()
+                .observability
+        );
+        assert!(
+            given(&["--docker"])
+                .unwrap_err()
+                .to_string()
+                .contains("--docker")
+        );
     }
 }

@@ -16,7 +16,10 @@ pub enum TlsError {
         reason: String,
     },
     /// The certificate's authority is not trusted.
-    #[error("its certificate is of an authority that is not trusted here: name the file of that authority")]
+    #[error(
+        "its certificate is of an authority that is not trusted here: name the file of that \
+         authority"
+    )]
     UnknownAuthority,
     /// The certificate is wrong in another way.
     #[error("its certificate is refused: {0}")]
@@ -49,10 +52,14 @@ impl TlsError {
     pub(crate) fn of_handshake(error: io::Error) -> Self {
         use rustls::{CertificateError, Error, InvalidMessage, OtherError};
 
-        let Some(cause) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
+        let Some(cause) = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<Error>())
+        else {
             return Self::Io(error);
         };
-        // webpki's own name for a certificate that is marked as an authority's and offered as a server's.
+        // webpki's own name for a certificate that is marked as an authority's and offered as a
+        // server's.
         let is_authority = |other: &OtherError| other.to_string().contains("CaUsedAsEndEntity");
         match cause {
             // The last two are of a trusted authority that has the same name and another key.
@@ -63,7 +70,8 @@ impl TlsError {
             ) => Self::UnknownAuthority,
             Error::InvalidCertificate(CertificateError::Other(other)) if is_authority(other) => {
                 Self::Certificate(
-                    "it is marked as an authority's (CA:TRUE); a server needs one that is not".into(),
+                    "it is marked as an authority's (CA:TRUE); a server needs one that is not"
+                        .into(),
                 )
             }
             Error::InvalidCertificate(reason) => Self::Certificate(reason.to_string()),

@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{Stream, TlsError};
 
-/// The authorities that vouch for a server: those of the system, and perhaps others. Clones share what they have read, and the
-/// sessions that servers let them resume.
+/// The authorities that vouch for a server: those of the system, and perhaps others. Clones share
+/// what they have read, and the sessions that servers let them resume.
 #[derive(Clone, Default)]
 pub struct Trust {
     #[cfg(feature = "tls")]
@@ -47,7 +47,10 @@ impl Trust {
     /// # Errors
     /// When the file cannot be read or holds no certificate, or this build has no TLS.
     pub fn in_file(file: &Path) -> Result<Self, TlsError> {
-        let refuse = |reason: String| TlsError::Authorities { file: file.to_owned(), reason };
+        let refuse = |reason: String| TlsError::Authorities {
+            file: file.to_owned(),
+            reason,
+        };
         let pem = std::fs::read(file).map_err(|e| refuse(e.to_string()))?;
         let read = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
         let others = read.map_err(|e| refuse(e.to_string()))?;
@@ -56,12 +59,20 @@ impl Trust {
         }
         let mut roots = RootCertStore::empty();
         for certificate in &others {
-            roots.add(certificate.clone()).map_err(|e| refuse(e.to_string()))?;
+            roots
+                .add(certificate.clone())
+                .map_err(|e| refuse(e.to_string()))?;
         }
-        Ok(Self { shared: Arc::new(Shared { others, config: OnceLock::new() }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                others,
+                config: OnceLock::new(),
+            }),
+        })
     }
 
-    /// Reads the system's authorities, unless that is done: the first handshake does so otherwise, within the time that it has.
+    /// Reads the system's authorities, unless that is done: the first handshake does so otherwise,
+    /// within the time that it has.
     pub fn read(&self) {
         self.config();
     }
@@ -81,11 +92,12 @@ impl Trust {
         })
     }
 
-    /// Encrypts a connection to `host`, a name or an IP address, whose certificate has to name it. `protocols` are offered to the
-    /// server (ALPN).
+    /// Encrypts a connection to `host`, a name or an IP address, whose certificate has to name it.
+    /// `protocols` are offered to the server (ALPN).
     ///
     /// # Errors
-    /// When the server's certificate is refused, it does not answer in TLS, or the connection breaks.
+    /// When the server's certificate is refused, it does not answer in TLS, or the connection
+    /// breaks.
     pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         host: &str,
@@ -94,13 +106,21 @@ impl Trust {
     ) -> Result<Stream<S>, TlsError> {
         let mut config = Arc::clone(self.config());
         if !protocols.is_empty() {
-            Arc::make_mut(&mut config).alpn_protocols =
-                protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+            Arc::make_mut(&mut config).alpn_protocols = protocols
+                .iter()
+                .map(|protocol| protocol.as_bytes().to_vec())
+                .collect();
         }
-        let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(name).map_err(|e| TlsError::Handshake(format!("{host}: {e}")))?;
+        let name = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        let name =
+            ServerName::try_from(name).map_err(|e| TlsError::Handshake(format!("{host}: {e}")))?;
         let connecting = tokio_rustls::TlsConnector::from(config).connect(name, stream);
-        Ok(Stream::Tls(Box::new(connecting.await.map_err(TlsError::of_handshake)?)))
+        Ok(Stream::Tls(Box::new(
+            connecting.await.map_err(TlsError::of_handshake)?,
+        )))
     }
 }
 

@@ -1,6 +1,9 @@
 //! Handshakes with servers of several certificates.
 #![cfg(feature = "tls")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 use std::sync::Arc;
 
@@ -33,7 +36,10 @@ impl Server {
                 PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
             )
             .unwrap();
-        Self { config: Arc::new(config), directory }
+        Self {
+            config: Arc::new(config),
+            directory,
+        }
     }
 
     fn trust(&self) -> Trust {
@@ -45,7 +51,9 @@ impl Server {
         let (near, far) = duplex(1 << 16);
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&self.config));
         tokio::spawn(async move {
-            let Ok(stream) = acceptor.accept(far).await else { return };
+            let Ok(stream) = acceptor.accept(far).await else {
+                return;
+            };
             let (mut from, mut to) = tokio::io::split(stream);
             let _ = tokio::io::copy(&mut from, &mut to).await;
         });
@@ -53,7 +61,11 @@ impl Server {
     }
 
     async fn refusal(&self, trust: Trust, host: &str) -> TlsError {
-        trust.connect(host, self.connection(), &[]).await.err().unwrap()
+        trust
+            .connect(host, self.connection(), &[])
+            .await
+            .err()
+            .unwrap()
     }
 }
 
@@ -62,7 +74,10 @@ async fn trusted_authority_leads_to_an_encrypted_stream() {
     let server = Server::new(IsCa::NoCa);
     let trust = server.trust();
     for _ in 0..2 {
-        let mut stream = trust.connect("store.example", server.connection(), &[]).await.unwrap();
+        let mut stream = trust
+            .connect("store.example", server.connection(), &[])
+            .await
+            .unwrap();
         stream.write_all(b"PING").await.unwrap();
         stream.flush().await.unwrap();
         let mut back = [0; 4];
@@ -79,10 +94,19 @@ async fn each_refusal_names_its_reason() {
         let unknown = server.refusal(trust, "store.example").await;
         assert!(matches!(unknown, TlsError::UnknownAuthority), "{unknown}");
     }
-    let name = server.refusal(server.trust(), "127.0.0.1").await.to_string();
-    assert!(name.contains("127.0.0.1") && name.contains("store.example"), "{name}");
+    let name = server
+        .refusal(server.trust(), "127.0.0.1")
+        .await
+        .to_string();
+    assert!(
+        name.contains("127.0.0.1") && name.contains("store.example"),
+        "{name}"
+    );
     let authority = Server::new(IsCa::Ca(BasicConstraints::Unconstrained));
-    let marked = authority.refusal(authority.trust(), "store.example").await.to_string();
+    let marked = authority
+        .refusal(authority.trust(), "store.example")
+        .await
+        .to_string();
     assert!(marked.contains("marked as an authority's"), "{marked}");
 }
 
@@ -90,6 +114,10 @@ async fn each_refusal_names_its_reason() {
 async fn plain_answer_is_no_tls() {
     let (near, mut far) = duplex(1 << 16);
     far.write_all(b"-ERR unknown command\r\n").await.unwrap();
-    let error = Trust::default().connect("store.example", near, &[]).await.err().unwrap();
+    let error = Trust::default()
+        .connect("store.example", near, &[])
+        .await
+        .err()
+        .unwrap();
     assert!(matches!(error, TlsError::NotTls), "{error}");
 }

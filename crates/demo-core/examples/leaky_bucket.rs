@@ -1,4 +1,5 @@
-//! A story whose subject is no computer system at all: a bucket gets a hole, and a detector notices.
+//! A story whose subject is no computer system at all: a bucket gets a hole, and a detector
+//! notices.
 //!
 //! `cargo run -p demo-core --example leaky_bucket`
 
@@ -7,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use demo_core::{
-    Chapter, DemoRunner, Dependency, Event, HealthPoller, HealthSnapshot, MarkEdge, NodeHealth, NodeState,
-    Tone, Transcript,
+    Chapter, DemoRunner, Dependency, Event, HealthPoller, HealthSnapshot, MarkEdge, NodeHealth,
+    NodeState, Tone, Transcript,
 };
 use tokio::time::{interval, sleep};
 
@@ -26,17 +27,33 @@ impl HealthPoller for Bucket {
         while !self.removed.load(Ordering::Relaxed) {
             ticks.tick().await;
             let level = self.millilitres.load(Ordering::Relaxed);
-            let lost = if self.hole.load(Ordering::Relaxed) { 25 } else { 0 };
-            self.millilitres.store((level + 10).saturating_sub(lost), Ordering::Relaxed);
+            let lost = if self.hole.load(Ordering::Relaxed) {
+                25
+            } else {
+                0
+            };
+            self.millilitres
+                .store((level + 10).saturating_sub(lost), Ordering::Relaxed);
         }
     }
 
     fn health(&self) -> HealthSnapshot {
         let leaking = self.hole.load(Ordering::Relaxed);
-        let state = if leaking { NodeState::Suspect } else { NodeState::Up };
+        let state = if leaking {
+            NodeState::Suspect
+        } else {
+            NodeState::Up
+        };
         HealthSnapshot {
-            nodes: vec![NodeHealth { id: "bucket".into(), address: "the yard".into(), state }],
-            dependencies: vec![Dependency { name: "tap".into(), connected: true }],
+            nodes: vec![NodeHealth {
+                id: "bucket".into(),
+                address: "the yard".into(),
+                state,
+            }],
+            dependencies: vec![Dependency {
+                name: "tap".into(),
+                connected: true,
+            }],
             has_issues: leaking,
             last_updated: None,
         }
@@ -50,23 +67,31 @@ impl HealthPoller for Bucket {
 fn story(bucket: &Arc<Bucket>) -> Vec<Chapter> {
     let (hole, detector) = (Arc::clone(bucket), Arc::clone(bucket));
     vec![
-        Chapter::new("Welcome", "A bucket under a tap fills. What if it had a hole?"),
-        Chapter::new("The hole", "Someone drills.").blocks_advance().on_enter(move |stage| {
-            let bucket = Arc::clone(&hole);
-            async move {
-                sleep(Duration::from_millis(400)).await;
-                bucket.hole.store(true, Ordering::Relaxed);
-                stage.mark("hole", MarkEdge::Begin);
-                Ok(())
-            }
-        }),
+        Chapter::new(
+            "Welcome",
+            "A bucket under a tap fills. What if it had a hole?",
+        ),
+        Chapter::new("The hole", "Someone drills.")
+            .blocks_advance()
+            .on_enter(move |stage| {
+                let bucket = Arc::clone(&hole);
+                async move {
+                    sleep(Duration::from_millis(400)).await;
+                    bucket.hole.store(true, Ordering::Relaxed);
+                    stage.mark("hole", MarkEdge::Begin);
+                    Ok(())
+                }
+            }),
         Chapter::new("Detection", "Is the level falling?").on_enter(move |stage| {
             let bucket = Arc::clone(&detector);
             async move {
                 let before = bucket.millilitres.load(Ordering::Relaxed);
                 sleep(Duration::from_millis(200)).await;
                 let after = bucket.millilitres.load(Ordering::Relaxed);
-                #[expect(clippy::cast_precision_loss, reason = "a bucket holds less than 2^52 ml")]
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "a bucket holds less than 2^52 ml"
+                )]
                 stage.measured("level", after as f64, "ml", format!("it was {before} ml"));
                 stage.expected("falling level", after < before);
                 bucket.hole.store(false, Ordering::Relaxed);

@@ -9,7 +9,8 @@ use crate::Stage;
 /// The result of a chapter's callback. The audience reads the error's text.
 pub type ChapterResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-type Callback = Arc<dyn Fn(Stage) -> Pin<Box<dyn Future<Output = ChapterResult> + Send>> + Send + Sync>;
+type Callback =
+    Arc<dyn Fn(Stage) -> Pin<Box<dyn Future<Output = ChapterResult> + Send>> + Send + Sync>;
 
 /// One step of the story.
 #[derive(Clone)]
@@ -48,7 +49,11 @@ impl Chapter {
             auto_advance: false,
             repeatable: false,
         };
-        Self { info, on_enter: None, needs: Vec::new() }
+        Self {
+            info,
+            on_enter: None,
+            needs: Vec::new(),
+        }
     }
 
     /// Sets the effect of the advance key, for example "inject the fault".
@@ -58,8 +63,8 @@ impl Chapter {
         self
     }
 
-    /// Runs `callback` when the chapter is entered. The future should end soon after [`Stage::cancelled`]; one that
-    /// does not is dropped.
+    /// Runs `callback` when the chapter is entered. The future should end soon after
+    /// [`Stage::cancelled`]; one that does not is dropped.
     #[must_use]
     pub fn on_enter<F>(mut self, callback: impl Fn(Stage) -> F + Send + Sync + 'static) -> Self
     where
@@ -83,8 +88,8 @@ impl Chapter {
         self.on_enter(move |stage| callback(stage, state.clone()))
     }
 
-    /// Names earlier chapters whose effects this one builds on. A story that [starts](crate::DemoRunner::starting_at) here
-    /// plays them first.
+    /// Names earlier chapters whose effects this one builds on. A story that
+    /// [starts](crate::DemoRunner::starting_at) here plays them first.
     #[must_use]
     pub fn needs<const N: usize>(mut self, titles: [&'static str; N]) -> Self {
         self.needs = titles.to_vec();
@@ -120,6 +125,8 @@ impl Chapter {
 
 impl fmt::Debug for Chapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Chapter").field("info", &self.info).finish_non_exhaustive()
+        f.debug_struct("Chapter")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
     }
 }

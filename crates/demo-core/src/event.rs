@@ -16,7 +16,8 @@ pub struct Stamped {
     pub event: Event,
 }
 
-/// The version of the form of a log, of which there is one: 1. Any other is refused, rather than read in part.
+/// The version of the form of a log, of which there is one: 1. Any other is refused, rather than
+/// read in part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct LogVersion;
@@ -32,7 +33,10 @@ impl TryFrom<u32> for LogVersion {
         if number == Self::NUMBER {
             return Ok(Self);
         }
-        Err(format!("the log has version {number}, and this program reads version {}", Self::NUMBER))
+        Err(format!(
+            "the log has version {number}, and this program reads version {}",
+            Self::NUMBER
+        ))
     }
 }
 
@@ -91,7 +95,8 @@ pub enum Event {
     Sampled {
         /// The chart's [`ChartSpec::id`].
         chart: Cow<'static, str>,
-        /// One value per series, in the order of [`ChartSpec::series`]. `None` is a missing sample: a gap, not a zero.
+        /// One value per series, in the order of [`ChartSpec::series`]. `None` is a missing sample:
+        /// a gap, not a zero.
         values: Vec<Option<f64>>,
     },
     /// A point on the time axis of every chart.
@@ -105,9 +110,11 @@ pub enum Event {
     Intervals(Intervals),
     /// The subject's health has changed.
     Health(HealthSnapshot),
-    /// A short note on a node or a dependency, for example its latency. Replaces the note before it.
+    /// A short note on a node or a dependency, for example its latency. Replaces the note before
+    /// it.
     Noted {
-        /// The [`NodeHealth::id`](crate::NodeHealth::id) or [`Dependency::name`](crate::Dependency::name).
+        /// The [`NodeHealth::id`](crate::NodeHealth::id) or
+        /// [`Dependency::name`](crate::Dependency::name).
         about: String,
         /// The note's meaning.
         tone: Tone,
@@ -234,8 +241,9 @@ pub enum SeriesRole {
     Sum,
     /// The value that the sum should have.
     Whole,
-    /// The measured difference of [`Sum`](Self::Sum) and [`Whole`](Self::Whole); in a [`Stack`](ChartKind::Stack), the part
-    /// of the sum above the [`Bound`](Self::Bound). It is named after the anomaly.
+    /// The measured difference of [`Sum`](Self::Sum) and [`Whole`](Self::Whole); in a
+    /// [`Stack`](ChartKind::Stack), the part of the sum above the [`Bound`](Self::Bound). It is
+    /// named after the anomaly.
     Gap,
     /// An upper bound.
     Bound,
@@ -323,9 +331,15 @@ mod ms {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let us = (f64::deserialize(from)? * 1e3).round();
         if !(0.0..=MOST_US).contains(&us) {
-            return Err(serde::de::Error::custom("a time is from 0 to 9007199254740 ms"));
+            return Err(serde::de::Error::custom(
+                "a time is from 0 to 9007199254740 ms",
+            ));
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked just before")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked just before"
+        )]
         let us = us as u64;
         Ok(Duration::from_micros(us))
     }
@@ -334,14 +348,19 @@ mod ms {
 mod option_ms {
     use super::{Deserialize, Deserializer, Duration, Serializer, ms};
 
-    pub(super) fn serialize<S: Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         match value {
             Some(value) => ms::serialize(value, to),
             None => to.serialize_none(),
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
         #[derive(Deserialize)]
         struct Ms(#[serde(with = "ms")] Duration);
         Ok(Option::<Ms>::deserialize(from)?.map(|Ms(value)| value))

@@ -78,14 +78,19 @@ pub struct Dependency {
 mod unix_ms {
     use super::{Deserialize, Deserializer, Duration, Serializer, SystemTime};
 
-    pub(super) fn serialize<S: Serializer>(time: &Option<SystemTime>, to: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        time: &Option<SystemTime>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         match time.and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok()) {
             Some(since) => to.serialize_some(&u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
             None => to.serialize_none(),
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SystemTime>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<SystemTime>, D::Error> {
         let ms = Option::<u64>::deserialize(from)?;
         Ok(ms.and_then(|ms| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))))
     }

@@ -37,10 +37,15 @@ impl Intervals {
 
     /// End of the axis.
     pub fn end(&self) -> f64 {
-        self.rows.iter().map(|row| row.to).filter(|to| to.is_finite()).fold(0.0, f64::max)
+        self.rows
+            .iter()
+            .map(|row| row.to)
+            .filter(|to| to.is_finite())
+            .fold(0.0, f64::max)
     }
 
-    /// The drawing in ASCII, about `width` columns wide: the sentence, a bar per interval, the axis.
+    /// The drawing in ASCII, about `width` columns wide: the sentence, a bar per interval, the
+    /// axis.
     pub fn lines(&self, width: usize) -> Vec<String> {
         let bar = width.saturating_sub(LABEL).max(10);
         let mut lines = vec![self.title.clone()];
@@ -48,8 +53,17 @@ impl Intervals {
             let (from, to) = (self.column(row.from, bar), self.column(row.to, bar));
             let filling = if self.is_too_many(nth) { "#" } else { "=" };
             let filled = filling.repeat(to.saturating_sub(from).saturating_sub(1));
-            let ends = if from == to { "|".into() } else { format!("[{filled}]") };
-            lines.push(format!("{:>2} {:<10} {}{ends}", nth + 1, row.label, " ".repeat(from)));
+            let ends = if from == to {
+                "|".into()
+            } else {
+                format!("[{filled}]")
+            };
+            lines.push(format!(
+                "{:>2} {:<10} {}{ends}",
+                nth + 1,
+                row.label,
+                " ".repeat(from)
+            ));
         }
         let end = format!("{:.3} {}", self.end(), self.unit);
         lines.push(format!("{:LABEL$}0{end:>1$}", "", bar - 1));
@@ -57,9 +71,17 @@ impl Intervals {
     }
 
     /// The column of a value, of `columns`.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "negative values saturate")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "negative values saturate"
+    )]
     fn column(&self, value: f64, columns: usize) -> usize {
-        let share = if self.end() > 0.0 { value / self.end() } else { 0.0 };
+        let share = if self.end() > 0.0 {
+            value / self.end()
+        } else {
+            0.0
+        };
         ((share * (columns - 1) as f64).round() as usize).min(columns - 1)
     }
 }
@@ -70,9 +92,18 @@ mod tests {
 
     #[test]
     fn bars_share_one_axis() {
-        let row = |label: &str, from, to| Interval { label: label.into(), from, to };
+        let row = |label: &str, from, to| Interval {
+            label: label.into(),
+            from,
+            to,
+        };
         let rows = vec![row("a", 0.0, 2.0), row("b", 1.0, 4.0), row("c", 4.0, 4.0)];
-        let intervals = Intervals { title: "3 of 2".into(), unit: "ms".into(), rows, allowed: Some(1) };
+        let intervals = Intervals {
+            title: "3 of 2".into(),
+            unit: "ms".into(),
+            rows,
+            allowed: Some(1),
+        };
         let expected = [
             "3 of 2",
             " 1 a          [====]",

@@ -1,16 +1,18 @@
 //! A narrated chaos story: chapters, a state machine that plays them, and the events it emits.
 //!
-//! - **[`Chapter`]**: title, narration, a callback that runs on entry, and whether the chapter waits for it.
-//! - **[`Machine`]**: the pure state machine. [`Input`]s go in, [`Command`]s come out; no clock, no task, no terminal.
-//! - **[`DemoRunner`]**: the shell around it. Runs the chapters' callbacks and a [`HealthPoller`], and emits
-//!   [`Stamped`] [`Event`]s, which front-ends consume.
-//! - **[`Stage`]**: a callback's access to the story: it emits sentences, measurements and marks, and receives
-//!   cancellation.
+//! - **[`Chapter`]**: title, narration, a callback that runs on entry, and whether the chapter
+//!   waits for it.
+//! - **[`Machine`]**: the pure state machine. [`Input`]s go in, [`Command`]s come out; no clock, no
+//!   task, no terminal.
+//! - **[`DemoRunner`]**: the shell around it. Runs the chapters' callbacks and a [`HealthPoller`],
+//!   and emits [`Stamped`] [`Event`]s, which front-ends consume.
+//! - **[`Stage`]**: a callback's access to the story: it emits sentences, measurements and marks,
+//!   and receives cancellation.
 //! - **[`Log`]**: recorded events, to play a story again without its subject.
 //! - **[`Transcript`]**: events as lines of text, for front-ends without a screen.
 //!
-//! The crate contains no rate limiter, no terminal, no store and no HTTP: any system that can be broken on purpose can
-//! be its subject.
+//! The crate contains no rate limiter, no terminal, no store and no HTTP: any system that can be
+//! broken on purpose can be its subject.
 #![doc = include_str!("../README.md")]
 
 mod chapter;
@@ -27,8 +29,8 @@ mod transcript;
 
 pub use chapter::{Chapter, ChapterInfo, ChapterResult};
 pub use event::{
-    ChartKind, ChartSpec, Event, Finding, FindingState, LogVersion, Mark, MarkEdge, Measurement, SeriesRole,
-    SeriesSpec, Severity, Stamped, Status, Tone,
+    ChartKind, ChartSpec, Event, Finding, FindingState, LogVersion, Mark, MarkEdge, Measurement,
+    SeriesRole, SeriesSpec, Severity, Stamped, Status, Tone,
 };
 pub use health::{Dependency, HealthPoller, HealthSnapshot, NoHealth, NodeHealth, NodeState};
 pub use intervals::{Interval, Intervals};

@@ -4,8 +4,8 @@ use crate::{Event, Stamped};
 
 /// A recorded story: its events with their times, in their order.
 ///
-/// On disk it is one JSON object a line, as front-ends print events for programs. It holds all that a screen shows, so a
-/// story can be played again without its subject.
+/// On disk it is one JSON object a line, as front-ends print events for programs. It holds all that
+/// a screen shows, so a story can be played again without its subject.
 ///
 /// ```
 /// use demo_core::Log;
@@ -41,13 +41,16 @@ pub enum LogError {
         source: serde_json::Error,
     },
     /// The first event is another than [`Event::Started`].
-    #[error("the log does not begin with the start of a story: is it the output of `--json` or `--record`?")]
+    #[error(
+        "the log does not begin with the start of a story: is it the output of `--json` or \
+         `--record`?"
+    )]
     NoStart,
 }
 
 impl Log {
-    /// Reads a log. A last line without a line break that holds no whole event was cut off when its writer was killed, and
-    /// is left out.
+    /// Reads a log. A last line without a line break that holds no whole event was cut off when its
+    /// writer was killed, and is left out.
     ///
     /// # Errors
     /// [`LogError`] names the line.
@@ -55,25 +58,36 @@ impl Log {
         let (mut events, mut text) = (Vec::new(), String::new());
         for line in 1.. {
             text.clear();
-            if from.read_line(&mut text).map_err(|source| LogError::Read { line, source })? == 0 {
+            if from
+                .read_line(&mut text)
+                .map_err(|source| LogError::Read { line, source })?
+                == 0
+            {
                 break;
             }
             match serde_json::from_str(&text) {
                 Ok(event) => events.push(event),
-                Err(_) if text.trim().is_empty() || (!events.is_empty() && !text.ends_with('\n')) => {}
+                Err(_)
+                    if text.trim().is_empty() || (!events.is_empty() && !text.ends_with('\n')) => {}
                 Err(source) => return Err(LogError::Event { line, source }),
             }
         }
         Self::new(events)
     }
 
-    /// A log of these events. An event that is earlier than the one before it gets the time of the one before it, so
-    /// that time only goes forward.
+    /// A log of these events. An event that is earlier than the one before it gets the time of the
+    /// one before it, so that time only goes forward.
     ///
     /// # Errors
     /// [`LogError::NoStart`] when the first is another than [`Event::Started`].
     pub fn new(mut events: Vec<Stamped>) -> Result<Self, LogError> {
-        if !matches!(events.first(), Some(Stamped { event: Event::Started { .. }, .. })) {
+        if !matches!(
+            events.first(),
+            Some(Stamped {
+                event: Event::Started { .. },
+                ..
+            })
+        ) {
             return Err(LogError::NoStart);
         }
         let mut latest = events[0].at;

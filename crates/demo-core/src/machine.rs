@@ -60,7 +60,8 @@ pub enum Pace {
     Auto,
 }
 
-/// The state machine of a story: the current chapter, whether its callback runs, and the effect of each input.
+/// The state machine of a story: the current chapter, whether its callback runs, and the effect of
+/// each input.
 ///
 /// ```text
 ///             +---------------- Settled & (auto_advance or Pace::Auto), or Advance -----+
@@ -97,7 +98,10 @@ struct Traits {
 
 impl Machine {
     /// A machine for chapters; each comes with a flag that is true when it has a callback.
-    pub fn new<'a>(chapters: impl IntoIterator<Item = (&'a ChapterInfo, bool)>, pace: Pace) -> Self {
+    pub fn new<'a>(
+        chapters: impl IntoIterator<Item = (&'a ChapterInfo, bool)>,
+        pace: Pace,
+    ) -> Self {
         let chapters: Vec<_> = chapters
             .into_iter()
             .map(|(info, acts)| Traits {
@@ -108,12 +112,25 @@ impl Machine {
             })
             .collect();
         let route = (0..chapters.len()).collect();
-        Self { chapters, pace, route, next: 0, first: 0, at: 0, running: false, over: false }
+        Self {
+            chapters,
+            pace,
+            route,
+            next: 0,
+            first: 0,
+            at: 0,
+            running: false,
+            over: false,
+        }
     }
 
     /// Plays only the chapters of a route. Those before `first` advance by themselves.
     pub(crate) fn on_route(self, route: Vec<usize>, first: usize) -> Self {
-        Self { route, first, ..self }
+        Self {
+            route,
+            first,
+            ..self
+        }
     }
 
     /// Begins with the first chapter; a story without chapters is complete.
@@ -131,7 +148,9 @@ impl Machine {
         }
         let here = self.chapters[self.at];
         match input {
-            Input::Advance if self.running && here.blocks => commands.push(Command::Refuse(Refusal::Busy)),
+            Input::Advance if self.running && here.blocks => {
+                commands.push(Command::Refuse(Refusal::Busy))
+            }
             Input::Advance => self.leave(&mut commands),
             Input::Rerun if !(here.acts && here.repeatable) => {
                 commands.push(Command::Refuse(Refusal::NothingToRerun));
@@ -219,7 +238,10 @@ mod tests {
 
     #[test]
     fn blocking_chapter_refuses_to_advance_until_done() {
-        let mut m = machine(Pace::Manual, &[(chapter().blocks_advance(), true), (chapter(), false)]);
+        let mut m = machine(
+            Pace::Manual,
+            &[(chapter().blocks_advance(), true), (chapter(), false)],
+        );
         assert_eq!(m.start(), [Command::Enter(0), Command::Run(0)]);
         assert_eq!(m.input(&Input::Advance), [Command::Refuse(Refusal::Busy)]);
         assert_eq!(m.settled(), []);
@@ -232,26 +254,38 @@ mod tests {
     fn advancing_cancels_a_callback_that_does_not_block() {
         let mut m = machine(Pace::Manual, &[(chapter(), true), (chapter(), false)]);
         m.start();
-        assert_eq!(m.input(&Input::Advance), [Command::Cancel, Command::Enter(1)]);
+        assert_eq!(
+            m.input(&Input::Advance),
+            [Command::Cancel, Command::Enter(1)]
+        );
     }
 
     #[test]
     fn an_auto_advancing_chapter_leaves_by_itself() {
-        let mut m = machine(Pace::Manual, &[(chapter().auto_advance(), true), (chapter(), false)]);
+        let mut m = machine(
+            Pace::Manual,
+            &[(chapter().auto_advance(), true), (chapter(), false)],
+        );
         m.start();
         assert_eq!(m.settled(), [Command::Enter(1)]);
     }
 
     #[test]
     fn repeatable_callback_runs_again_after_its_end() {
-        let mut m = machine(Pace::Manual, &[(chapter().repeatable(), true), (chapter(), false)]);
+        let mut m = machine(
+            Pace::Manual,
+            &[(chapter().repeatable(), true), (chapter(), false)],
+        );
         m.start();
         assert_eq!(m.input(&Input::Rerun), [Command::Refuse(Refusal::Running)]);
         m.settled();
         assert_eq!(m.input(&Input::Rerun), [Command::Run(0)]);
         m.settled();
         m.input(&Input::Advance);
-        assert_eq!(m.input(&Input::Rerun), [Command::Refuse(Refusal::NothingToRerun)]);
+        assert_eq!(
+            m.input(&Input::Rerun),
+            [Command::Refuse(Refusal::NothingToRerun)]
+        );
     }
 
     #[test]
@@ -264,7 +298,12 @@ mod tests {
 
     #[test]
     fn chapters_before_the_first_advance_by_themselves() {
-        let chapters = [(chapter(), true), (chapter(), false), (chapter(), true), (chapter(), false)];
+        let chapters = [
+            (chapter(), true),
+            (chapter(), false),
+            (chapter(), true),
+            (chapter(), false),
+        ];
         let mut m = machine(Pace::Manual, &chapters).on_route(vec![0, 2, 3], 2);
         assert_eq!(m.start(), [Command::Enter(0), Command::Run(0)]);
         assert_eq!(m.settled(), [Command::Enter(2), Command::Run(2)]);
@@ -295,7 +334,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is pressed: chapters come in order, a callback never runs twice at once, nothing follows the end.
+        /// Whatever is pressed: chapters come in order, a callback never runs twice at once,
+        /// nothing follows the end.
         #[test]
         fn any_keys_play_an_orderly_story(
             chapters in proptest::collection::vec(any_chapter(), 1..12),

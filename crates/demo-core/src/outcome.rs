@@ -29,7 +29,11 @@ impl fmt::Display for Outcome {
         match self {
             Self::Completed => f.write_str("completed: everything expected occurred"),
             Self::Missed { expectations } => {
-                write!(f, "completed, but did not occur: {}", expectations.join(", "))
+                write!(
+                    f,
+                    "completed, but did not occur: {}",
+                    expectations.join(", ")
+                )
             }
             Self::Failed { chapter, error } => write!(f, "failed in \"{chapter}\": {error}"),
             Self::Quit => f.write_str("left before the end"),

@@ -23,14 +23,17 @@ pub enum StartError {
     },
 }
 
-/// The chapters to play for an audience that joins at `first`: all that it and the later ones need, directly or not, then
-/// the rest of the story.
+/// The chapters to play for an audience that joins at `first`: all that it and the later ones need,
+/// directly or not, then the rest of the story.
 pub(crate) fn to(chapters: &[Chapter], first: usize) -> Result<Vec<usize>, StartError> {
     if first == 0 {
         return Ok((0..chapters.len()).collect());
     }
     if first >= chapters.len() {
-        return Err(StartError::NoSuchChapter { number: first + 1, chapters: chapters.len() });
+        return Err(StartError::NoSuchChapter {
+            number: first + 1,
+            chapters: chapters.len(),
+        });
     }
     let mut route: BTreeSet<usize> = (first..chapters.len()).collect();
     // A chapter needs earlier ones only, so one pass from the end finds them all.
@@ -39,7 +42,10 @@ pub(crate) fn to(chapters: &[Chapter], first: usize) -> Result<Vec<usize>, Start
             for needed in &chapters[at].needs {
                 let before = chapters[..at].iter().position(|c| c.info.title == *needed);
                 let chapter = || chapters[at].info.title.clone();
-                route.insert(before.ok_or_else(|| StartError::UnknownNeed { chapter: chapter(), needed })?);
+                route.insert(before.ok_or_else(|| StartError::UnknownNeed {
+                    chapter: chapter(),
+                    needed,
+                })?);
             }
         }
     }
@@ -72,7 +78,14 @@ mod tests {
     fn impossible_starts_are_refused() {
         let error = to(&chapters(), 5).unwrap_err();
         assert_eq!(error.to_string(), "there is no chapter 6: the story has 5");
-        let backwards = [Chapter::new("a", ""), Chapter::new("b", "").needs(["c"]), Chapter::new("c", "")];
-        assert!(matches!(to(&backwards, 1), Err(StartError::UnknownNeed { needed: "c", .. })));
+        let backwards = [
+            Chapter::new("a", ""),
+            Chapter::new("b", "").needs(["c"]),
+            Chapter::new("c", ""),
+        ];
+        assert!(matches!(
+            to(&backwards, 1),
+            Err(StartError::UnknownNeed { needed: "c", .. })
+        ));
     }
 }

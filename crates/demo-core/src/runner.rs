@@ -6,8 +6,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::{
-    Chapter, ChapterResult, ChartSpec, Command, Event, HealthPoller, HealthSnapshot, Input, LogVersion,
-    Machine, Outcome, Pace, Stage, Stamped, StartError, route,
+    Chapter, ChapterResult, ChartSpec, Command, Event, HealthPoller, HealthSnapshot, Input,
+    LogVersion, Machine, Outcome, Pace, Stage, Stamped, StartError, route,
 };
 
 /// Time that a cancelled callback has for healing before it is dropped.
@@ -32,11 +32,12 @@ pub struct DemoRunner<P> {
 }
 
 impl<P: HealthPoller> DemoRunner<P> {
-    /// A story about `subject`, and the events that a front-end will show. Needs no runtime, opens nothing and starts
-    /// nothing.
+    /// A story about `subject`, and the events that a front-end will show. Needs no runtime, opens
+    /// nothing and starts nothing.
     ///
-    /// The channel is unbounded, so that emitting an event never waits and loses nothing: a story emits some tens of
-    /// events a second, and a front-end that cannot keep up with that has stopped.
+    /// The channel is unbounded, so that emitting an event never waits and loses nothing: a story
+    /// emits some tens of events a second, and a front-end that cannot keep up with that has
+    /// stopped.
     pub fn new(
         subject: impl Into<String>,
         chapters: Vec<Chapter>,
@@ -45,7 +46,18 @@ impl<P: HealthPoller> DemoRunner<P> {
         let (events, heard) = mpsc::unbounded_channel();
         let stage = Stage::new(events, Instant::now());
         let subject = subject.into();
-        (Self { subject, chapters, charts: Vec::new(), poller, pace: Pace::Manual, from: 0, stage }, heard)
+        (
+            Self {
+                subject,
+                chapters,
+                charts: Vec::new(),
+                poller,
+                pace: Pace::Manual,
+                from: 0,
+                stage,
+            },
+            heard,
+        )
     }
 
     /// Sets the pace; [`Pace::Manual`] by default.
@@ -55,7 +67,8 @@ impl<P: HealthPoller> DemoRunner<P> {
         self
     }
 
-    /// Begins with a chapter, from 0. Earlier chapters that it [needs](Chapter::needs) are played first, without keys.
+    /// Begins with a chapter, from 0. Earlier chapters that it [needs](Chapter::needs) are played
+    /// first, without keys.
     ///
     /// # Errors
     /// When there is no such chapter, or a chapter needs one that does not come before it.
@@ -89,9 +102,15 @@ impl<P: HealthPoller> DemoRunner<P> {
         (keys, tokio::spawn(self.run(inputs)))
     }
 
-    /// Plays the story to its end. When `inputs` is closed, a story at [`Pace::Auto`] goes on and any other is left.
+    /// Plays the story to its end. When `inputs` is closed, a story at [`Pace::Auto`] goes on and
+    /// any other is left.
     pub async fn run(self, mut inputs: mpsc::Receiver<Input>) -> Outcome {
-        let machine = Machine::new(self.chapters.iter().map(|c| (c.info(), c.on_enter.is_some())), self.pace);
+        let machine = Machine::new(
+            self.chapters
+                .iter()
+                .map(|c| (c.info(), c.on_enter.is_some())),
+            self.pace,
+        );
         // An invalid start was refused before.
         let route = route::to(&self.chapters, self.from).unwrap_or_default();
         let machine = machine.on_route(route, self.from);
@@ -103,7 +122,13 @@ impl<P: HealthPoller> DemoRunner<P> {
             chapters,
             charts: self.charts,
         });
-        let mut play = Play { machine, scene: None, stage, chapters: self.chapters, ending: None };
+        let mut play = Play {
+            machine,
+            scene: None,
+            stage,
+            chapters: self.chapters,
+            ending: None,
+        };
 
         let poller = tokio::spawn({
             let poller = Arc::clone(&self.poller);
@@ -146,7 +171,9 @@ impl<P: HealthPoller> DemoRunner<P> {
                 expectations => Outcome::Missed { expectations },
             },
         };
-        play.stage.emit(Event::Finished { outcome: outcome.clone() });
+        play.stage.emit(Event::Finished {
+            outcome: outcome.clone(),
+        });
         outcome
     }
 }
@@ -177,7 +204,10 @@ fn panic_message(error: tokio::task::JoinError) -> String {
         Ok(panic) => {
             let text = panic.downcast_ref::<&str>().map(ToString::to_string);
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            format!("panicked: {}", text.unwrap_or_else(|| "without a message".into()))
+            format!(
+                "panicked: {}",
+                text.unwrap_or_else(|| "without a message".into())
+            )
         }
         Err(cancelled) => cancelled.to_string(),
     }
@@ -202,8 +232,10 @@ impl Play {
         self.stage.clear_status();
         self.stage.emit(Event::Settled { chapter });
         if let Err(error) = result {
-            self.ending =
-                Some(Outcome::Failed { chapter: self.chapters[chapter].info().title.clone(), error });
+            self.ending = Some(Outcome::Failed {
+                chapter: self.chapters[chapter].info().title.clone(),
+                error,
+            });
             return;
         }
         let commands = self.machine.settled();
@@ -216,7 +248,9 @@ impl Play {
                 Command::Cancel => self.cancel().await,
                 Command::Enter(chapter) => self.stage.emit(Event::Entered { chapter }),
                 Command::Run(chapter) => self.run(chapter),
-                Command::Refuse(refusal) => self.stage.emit(Event::Refused { reason: refusal.to_string() }),
+                Command::Refuse(refusal) => self.stage.emit(Event::Refused {
+                    reason: refusal.to_string(),
+                }),
                 Command::Complete => self.ending = Some(Outcome::Completed),
                 Command::Quit => self.ending = Some(Outcome::Quit),
             }
@@ -224,7 +258,9 @@ impl Play {
     }
 
     fn run(&mut self, chapter: usize) {
-        let Some(callback) = &self.chapters[chapter].on_enter else { return };
+        let Some(callback) = &self.chapters[chapter].on_enter else {
+            return;
+        };
         self.stage.emit(Event::Running { chapter });
         let stage = self.stage.scene();
         let task = tokio::spawn(callback(stage.clone()));
@@ -232,7 +268,9 @@ impl Play {
     }
 
     async fn cancel(&mut self) {
-        let Some(mut scene) = self.scene.take() else { return };
+        let Some(mut scene) = self.scene.take() else {
+            return;
+        };
         scene.stage.cancel();
         if timeout(HEAL_DEADLINE, &mut scene.task).await.is_err() {
             scene.task.abort();

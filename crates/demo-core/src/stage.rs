@@ -21,12 +21,20 @@ pub struct Stage {
 
 impl Stage {
     pub(crate) fn new(events: UnboundedSender<Stamped>, epoch: Instant) -> Self {
-        Self { events, epoch, cancel: CancellationToken::new(), expectations: Arc::default() }
+        Self {
+            events,
+            epoch,
+            cancel: CancellationToken::new(),
+            expectations: Arc::default(),
+        }
     }
 
     /// The same stage for one run of a callback, cancelled alone.
     pub(crate) fn scene(&self) -> Self {
-        Self { cancel: self.cancel.child_token(), ..self.clone() }
+        Self {
+            cancel: self.cancel.child_token(),
+            ..self.clone()
+        }
     }
 
     pub(crate) fn cancel(&self) {
@@ -56,17 +64,28 @@ impl Stage {
     /// Emits an event.
     pub fn emit(&self, event: Event) {
         // Without a front-end the event has no receiver.
-        let _ = self.events.send(Stamped { at: self.elapsed(), event });
+        let _ = self.events.send(Stamped {
+            at: self.elapsed(),
+            event,
+        });
     }
 
     /// Shows a sentence.
     pub fn say(&self, tone: Tone, text: impl Into<String>) {
-        self.emit(Event::Said { tone, text: text.into() });
+        self.emit(Event::Said {
+            tone,
+            text: text.into(),
+        });
     }
 
     /// Sets the status line.
     pub fn status(&self, text: impl Into<String>, remaining: Option<Duration>) {
-        self.emit(Event::Status { status: Some(Status { text: text.into(), remaining }) });
+        self.emit(Event::Status {
+            status: Some(Status {
+                text: text.into(),
+                remaining,
+            }),
+        });
     }
 
     /// Empties the status line.
@@ -83,22 +102,36 @@ impl Stage {
         detail: impl Into<String>,
     ) {
         let (name, unit, detail) = (name.into(), unit.into(), detail.into());
-        self.emit(Event::Measured(Measurement { name, value, unit, detail }));
+        self.emit(Event::Measured(Measurement {
+            name,
+            value,
+            unit,
+            detail,
+        }));
     }
 
     /// Marks a point on the time axis.
     pub fn mark(&self, label: impl Into<String>, edge: MarkEdge) {
-        self.emit(Event::Marked(Mark { label: label.into(), edge }));
+        self.emit(Event::Marked(Mark {
+            label: label.into(),
+            edge,
+        }));
     }
 
     /// Begins an act: these charts come first, and the time axis begins now.
     pub fn focus<const N: usize>(&self, charts: [&'static str; N]) {
-        self.emit(Event::Focused { charts: charts.map(Cow::Borrowed).to_vec() });
+        self.emit(Event::Focused {
+            charts: charts.map(Cow::Borrowed).to_vec(),
+        });
     }
 
     /// Shows a short note on a node or a dependency. Replaces the note before it.
     pub fn note(&self, about: impl Into<String>, tone: Tone, text: impl Into<String>) {
-        self.emit(Event::Noted { about: about.into(), tone, text: text.into() });
+        self.emit(Event::Noted {
+            about: about.into(),
+            tone,
+            text: text.into(),
+        });
     }
 
     /// Shows a finding of a detector.
@@ -106,17 +139,28 @@ impl Stage {
         self.emit(Event::Found(finding));
     }
 
-    /// Reports whether an expected anomaly has occurred. The outcome depends on the last report of each name.
+    /// Reports whether an expected anomaly has occurred. The outcome depends on the last report of
+    /// each name.
     pub fn expected(&self, name: impl Into<String>, occurred: bool) {
         let name = name.into();
-        self.expectations.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), occurred);
+        self.expectations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.clone(), occurred);
         self.emit(Event::Expected { name, occurred });
     }
 
     /// The expected anomalies that have not occurred.
     pub(crate) fn missed(&self) -> Vec<String> {
-        let expectations = self.expectations.lock().unwrap_or_else(PoisonError::into_inner);
-        expectations.iter().filter(|(_, occurred)| !**occurred).map(|(name, _)| name.clone()).collect()
+        let expectations = self
+            .expectations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        expectations
+            .iter()
+            .filter(|(_, occurred)| !**occurred)
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     /// Counts down on the status line, a second at a time; false when cancelled meanwhile.

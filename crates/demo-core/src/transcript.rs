@@ -2,14 +2,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::{
-    ChapterInfo, Event, Finding, FindingState, HealthSnapshot, Measurement, NodeState, Severity, Stamped,
-    Tone,
+    ChapterInfo, Event, Finding, FindingState, HealthSnapshot, Measurement, NodeState, Severity,
+    Stamped, Tone,
 };
 
 /// Width of a drawing, in columns.
 const TEXT_COLUMNS: usize = 72;
 
-/// Turns events into lines of text, for front-ends without a screen: a CI log, a pipe, a terminal that just scrolls.
+/// Turns events into lines of text, for front-ends without a screen: a CI log, a pipe, a terminal
+/// that just scrolls.
 ///
 /// Keeps the parts of earlier events that later lines and the summary need. Does no I/O.
 #[derive(Debug, Default)]
@@ -31,20 +32,29 @@ impl Transcript {
     /// The lines that an event adds; none for events that only a screen shows.
     pub fn lines(&mut self, stamped: &Stamped) -> Vec<String> {
         let at = stamped.at.as_secs_f64();
-        self.texts(&stamped.event).into_iter().map(|text| format!("[{at:7.3}] {text}")).collect()
+        self.texts(&stamped.event)
+            .into_iter()
+            .map(|text| format!("[{at:7.3}] {text}"))
+            .collect()
     }
 
     /// The measurements and the outcome, for the terminal after the story.
     pub fn summary(&self) -> Vec<String> {
         let mut lines = vec![String::from("Summary")];
-        lines.extend(self.measured.iter().map(|m| format!("  == {}", measurement(m))));
+        lines.extend(
+            self.measured
+                .iter()
+                .map(|m| format!("  == {}", measurement(m))),
+        );
         lines.push(format!("  {}", self.outcome));
         lines
     }
 
     fn texts(&mut self, event: &Event) -> Vec<String> {
         match event {
-            Event::Started { subject, chapters, .. } => {
+            Event::Started {
+                subject, chapters, ..
+            } => {
                 self.chapters.clone_from(chapters);
                 vec![format!("{subject}: {} chapters", chapters.len())]
             }
@@ -67,35 +77,50 @@ impl Transcript {
                     }
                 }
             }
-            Event::Said { tone, text } => {
-                text.lines().map(|line| format!("  {} {line}", tone_symbol(*tone))).collect()
-            }
+            Event::Said { tone, text } => text
+                .lines()
+                .map(|line| format!("  {} {line}", tone_symbol(*tone)))
+                .collect(),
             Event::Measured(m) => {
                 self.measured.retain(|old| old.name != m.name);
                 self.measured.push(m.clone());
                 vec![format!("  == {}", measurement(m))]
             }
-            Event::Marked(mark) => vec![format!("  -- {}: {:?}", mark.label, mark.edge).to_lowercase()],
+            Event::Marked(mark) => {
+                vec![format!("  -- {}: {:?}", mark.label, mark.edge).to_lowercase()]
+            }
             Event::Health(snapshot) => {
                 let text = health(snapshot);
                 let news = self.health.as_ref() != Some(&text);
                 self.health = Some(text.clone());
                 if news {
-                    vec![format!("  {} {text}", if snapshot.has_issues { "!!" } else { "ok" })]
+                    vec![format!(
+                        "  {} {text}",
+                        if snapshot.has_issues { "!!" } else { "ok" }
+                    )]
                 } else {
                     vec![]
                 }
             }
             Event::Noted { about, tone, text } => self.noted(about, *tone, text),
             Event::Found(finding) => Self::found(finding),
-            Event::Intervals(intervals) => {
-                intervals.lines(TEXT_COLUMNS).iter().map(|line| format!("     {line}")).collect()
-            }
-            Event::Text { panel, piece, .. } => {
-                piece.lines().map(|line| format!("  {panel}> {line}")).collect()
-            }
-            Event::Expected { name, occurred: true } => vec![format!("  ok {name}: occurred")],
-            Event::Expected { name, occurred: false } => vec![format!("  !! {name}: did not occur")],
+            Event::Intervals(intervals) => intervals
+                .lines(TEXT_COLUMNS)
+                .iter()
+                .map(|line| format!("     {line}"))
+                .collect(),
+            Event::Text { panel, piece, .. } => piece
+                .lines()
+                .map(|line| format!("  {panel}> {line}"))
+                .collect(),
+            Event::Expected {
+                name,
+                occurred: true,
+            } => vec![format!("  ok {name}: occurred")],
+            Event::Expected {
+                name,
+                occurred: false,
+            } => vec![format!("  !! {name}: did not occur")],
             Event::Refused { reason } => vec![format!("  .. {reason}")],
             Event::Finished { outcome } => {
                 self.outcome = outcome.to_string();
@@ -112,9 +137,21 @@ impl Transcript {
     }
 
     fn entered(&self, chapter: usize) -> Vec<String> {
-        let Some(info) = self.chapters.get(chapter) else { return vec![] };
-        let mut lines = vec![format!("Chapter {} of {}: {}", chapter + 1, self.chapters.len(), info.title)];
-        lines.extend(info.narration.lines().filter(|l| !l.trim().is_empty()).map(|l| format!("     {l}")));
+        let Some(info) = self.chapters.get(chapter) else {
+            return vec![];
+        };
+        let mut lines = vec![format!(
+            "Chapter {} of {}: {}",
+            chapter + 1,
+            self.chapters.len(),
+            info.title
+        )];
+        lines.extend(
+            info.narration
+                .lines()
+                .filter(|l| !l.trim().is_empty())
+                .map(|l| format!("     {l}")),
+        );
         lines
     }
 
@@ -125,14 +162,26 @@ impl Transcript {
             Some(before) => before != tone,
             None => matches!(tone, Tone::Warning | Tone::Bad),
         };
-        if news { vec![format!("  {} {about}: {text}", tone_symbol(tone))] } else { vec![] }
+        if news {
+            vec![format!("  {} {about}: {text}", tone_symbol(tone))]
+        } else {
+            vec![]
+        }
     }
 
     fn found(finding: &Finding) -> Vec<String> {
-        let Finding { name, subject, evidence, .. } = finding;
+        let Finding {
+            name,
+            subject,
+            evidence,
+            ..
+        } = finding;
         let after = (finding.detected_at.saturating_sub(finding.first_seen)).as_secs_f64();
         let mut line = match finding.state {
-            FindingState::Raised => format!("  !! {} {name} [{subject}] {evidence}", word(finding.severity)),
+            FindingState::Raised => format!(
+                "  !! {} {name} [{subject}] {evidence}",
+                word(finding.severity)
+            ),
             FindingState::Cleared => format!("  ok cleared {name} [{subject}]"),
         };
         if finding.state == FindingState::Raised && after > 0.0 {
@@ -170,7 +219,11 @@ fn measurement(m: &Measurement) -> String {
 
 /// Counts as they are, everything else with three decimals.
 fn number(value: f64) -> String {
-    if value.fract() == 0.0 && value.abs() < 1e15 { format!("{value:.0}") } else { format!("{value:.3}") }
+    if value.fract() == 0.0 && value.abs() < 1e15 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.3}")
+    }
 }
 
 fn health(snapshot: &HealthSnapshot) -> String {
@@ -183,12 +236,17 @@ fn health(snapshot: &HealthSnapshot) -> String {
             NodeState::Down => format!("{} down", n.id),
         })
         .collect();
-    parts.extend(
-        snapshot
-            .dependencies
-            .iter()
-            .map(|d| format!("{} {}", d.name, if d.connected { "connected" } else { "not connected" })),
-    );
+    parts.extend(snapshot.dependencies.iter().map(|d| {
+        format!(
+            "{} {}",
+            d.name,
+            if d.connected {
+                "connected"
+            } else {
+                "not connected"
+            }
+        )
+    }));
     format!("health: {}", parts.join(", "))
 }
 
@@ -202,8 +260,17 @@ mod tests {
     fn note_adds_a_line_when_its_tone_changes() {
         let mut transcript = Transcript::new();
         let mut note = |tone, text: &str| {
-            let event = Event::Noted { about: "tap".into(), tone, text: text.into() };
-            transcript.lines(&Stamped { at: Duration::ZERO, event }).concat()
+            let event = Event::Noted {
+                about: "tap".into(),
+                tone,
+                text: text.into(),
+            };
+            transcript
+                .lines(&Stamped {
+                    at: Duration::ZERO,
+                    event,
+                })
+                .concat()
         };
         assert_eq!(note(Tone::Good, "2 ms"), "");
         assert_eq!(note(Tone::Good, "3 ms"), "");

@@ -3,9 +3,9 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use demo_core::{
-    ChapterInfo, ChartKind, ChartSpec, Dependency, Event, Finding, FindingState, HealthSnapshot, Interval,
-    Intervals, Log, LogError, LogVersion, Mark, MarkEdge, Measurement, NodeHealth, NodeState, Outcome,
-    SeriesRole, SeriesSpec, Severity, Stamped, Status, Tone,
+    ChapterInfo, ChartKind, ChartSpec, Dependency, Event, Finding, FindingState, HealthSnapshot,
+    Interval, Intervals, Log, LogError, LogVersion, Mark, MarkEdge, Measurement, NodeHealth,
+    NodeState, Outcome, SeriesRole, SeriesSpec, Severity, Stamped, Status, Tone,
 };
 use proptest::prelude::*;
 
@@ -19,21 +19,53 @@ fn every_event() -> Vec<Event> {
         auto_advance: false,
         repeatable: true,
     };
-    let series = vec![SeriesSpec { name: "nodes".into(), role: SeriesRole::Sum }];
+    let series = vec![SeriesSpec {
+        name: "nodes".into(),
+        role: SeriesRole::Sum,
+    }];
     let kind = ChartKind::Stack;
-    let chart = ChartSpec { id: "c".into(), title: "t".into(), unit: "l".into(), kind, series };
-    let row = Interval { label: "n".into(), from: 0.5, to: 2.0 };
-    let intervals = Intervals { title: "two".into(), unit: "ms".into(), rows: vec![row], allowed: Some(0) };
-    let node = NodeHealth { id: "n".into(), address: "here".into(), state: NodeState::Suspect };
+    let chart = ChartSpec {
+        id: "c".into(),
+        title: "t".into(),
+        unit: "l".into(),
+        kind,
+        series,
+    };
+    let row = Interval {
+        label: "n".into(),
+        from: 0.5,
+        to: 2.0,
+    };
+    let intervals = Intervals {
+        title: "two".into(),
+        unit: "ms".into(),
+        rows: vec![row],
+        allowed: Some(0),
+    };
+    let node = NodeHealth {
+        id: "n".into(),
+        address: "here".into(),
+        state: NodeState::Suspect,
+    };
     let health = HealthSnapshot {
         nodes: vec![node],
-        dependencies: vec![Dependency { name: "store".into(), connected: true }],
+        dependencies: vec![Dependency {
+            name: "store".into(),
+            connected: true,
+        }],
         has_issues: true,
         last_updated: Some(UNIX_EPOCH + Duration::from_millis(1_700_000_000_123)),
     };
-    let status = Status { text: "waiting".into(), remaining: Some(Duration::from_millis(1_500)) };
-    let measurement =
-        Measurement { name: "drift".into(), value: 80.5, unit: "s".into(), detail: "store 0".into() };
+    let status = Status {
+        text: "waiting".into(),
+        remaining: Some(Duration::from_millis(1_500)),
+    };
+    let measurement = Measurement {
+        name: "drift".into(),
+        value: 80.5,
+        unit: "s".into(),
+        detail: "store 0".into(),
+    };
     let finding = Finding {
         id: "x/y".into(),
         name: "x".into(),
@@ -53,33 +85,73 @@ fn every_event() -> Vec<Event> {
         },
         Event::Entered { chapter: 0 },
         Event::Running { chapter: 0 },
-        Event::Status { status: Some(status) },
+        Event::Status {
+            status: Some(status),
+        },
         Event::Status { status: None },
-        Event::Said { tone: Tone::Warning, text: "ä\n\u{1b}".into() },
+        Event::Said {
+            tone: Tone::Warning,
+            text: "ä\n\u{1b}".into(),
+        },
         Event::Measured(measurement),
-        Event::Sampled { chart: "c".into(), values: vec![Some(1.0), None] },
-        Event::Marked(Mark { label: "pause".into(), edge: MarkEdge::Moment }),
-        Event::Focused { charts: vec!["c".into()] },
+        Event::Sampled {
+            chart: "c".into(),
+            values: vec![Some(1.0), None],
+        },
+        Event::Marked(Mark {
+            label: "pause".into(),
+            edge: MarkEdge::Moment,
+        }),
+        Event::Focused {
+            charts: vec!["c".into()],
+        },
         Event::Intervals(intervals),
         Event::Health(health),
-        Event::Noted { about: "n".into(), tone: Tone::Good, text: "1 ms".into() },
+        Event::Noted {
+            about: "n".into(),
+            tone: Tone::Good,
+            text: "1 ms".into(),
+        },
         Event::Found(finding),
-        Event::Text { panel: "diagnosis".into(), piece: "cause\n".into(), detail: true },
-        Event::Reported { name: "r".into(), report: serde_json::json!({"a": [1, null]}) },
-        Event::Expected { name: "drift".into(), occurred: true },
-        Event::Refused { reason: "not yet".into() },
+        Event::Text {
+            panel: "diagnosis".into(),
+            piece: "cause\n".into(),
+            detail: true,
+        },
+        Event::Reported {
+            name: "r".into(),
+            report: serde_json::json!({"a": [1, null]}),
+        },
+        Event::Expected {
+            name: "drift".into(),
+            occurred: true,
+        },
+        Event::Refused {
+            reason: "not yet".into(),
+        },
         Event::Settled { chapter: 0 },
-        Event::Finished { outcome: Outcome::Missed { expectations: vec!["drift".into()] } },
+        Event::Finished {
+            outcome: Outcome::Missed {
+                expectations: vec!["drift".into()],
+            },
+        },
     ]
 }
 
 fn written(events: &[Stamped]) -> String {
-    events.iter().map(|e| serde_json::to_string(e).expect("events are JSON") + "\n").collect()
+    events
+        .iter()
+        .map(|e| serde_json::to_string(e).expect("events are JSON") + "\n")
+        .collect()
 }
 
 fn stamped() -> Vec<Stamped> {
     let at = |i: usize| Duration::from_micros(i as u64 * 123_457);
-    every_event().into_iter().enumerate().map(|(i, event)| Stamped { at: at(i), event }).collect()
+    every_event()
+        .into_iter()
+        .enumerate()
+        .map(|(i, event)| Stamped { at: at(i), event })
+        .collect()
 }
 
 #[test]
@@ -97,7 +169,13 @@ fn numbers_that_json_lacks_become_nan() {
         unit: "".into(),
         detail: String::new(),
     });
-    let events = [stamped()[0].clone(), Stamped { at: Duration::ZERO, event: measured }];
+    let events = [
+        stamped()[0].clone(),
+        Stamped {
+            at: Duration::ZERO,
+            event: measured,
+        },
+    ];
     let log = Log::read(written(&events).as_bytes()).unwrap();
     assert!(matches!(&log.events()[1].event, Event::Measured(m) if m.value.is_nan()));
 }
@@ -107,10 +185,17 @@ fn logs_of_another_version_are_refused() {
     let first = written(&stamped()[..1]);
     assert!(first.contains(r#""version":1"#), "{first}");
     let older = first.replace(r#""version":1,"#, "");
-    assert_eq!(Log::read(older.as_bytes()).unwrap().events().len(), 1, "the first logs had no version");
+    assert_eq!(
+        Log::read(older.as_bytes()).unwrap().events().len(),
+        1,
+        "the first logs had no version"
+    );
     let newer = first.replace(r#""version":1"#, r#""version":2"#);
     let error = Log::read(newer.as_bytes()).unwrap_err().to_string();
-    assert!(error.contains("version 2, and this program reads version 1"), "{error}");
+    assert!(
+        error.contains("version 2, and this program reads version 1"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -125,8 +210,14 @@ fn bad_lines_are_named() {
     let lines = written(&stamped()[..2]) + "nonsense\n" + &written(&stamped()[2..]);
     let error = Log::read(lines.as_bytes()).unwrap_err();
     assert!(matches!(error, LogError::Event { line: 3, .. }), "{error}");
-    assert!(matches!(Log::read(&b""[..]).unwrap_err(), LogError::NoStart));
-    assert!(matches!(Log::read(written(&stamped()[1..]).as_bytes()).unwrap_err(), LogError::NoStart));
+    assert!(matches!(
+        Log::read(&b""[..]).unwrap_err(),
+        LogError::NoStart
+    ));
+    assert!(matches!(
+        Log::read(written(&stamped()[1..]).as_bytes()).unwrap_err(),
+        LogError::NoStart
+    ));
 }
 
 proptest! {

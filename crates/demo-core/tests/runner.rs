@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use demo_core::{
-    Chapter, DemoRunner, Event, HealthPoller, HealthSnapshot, Input, NodeHealth, NodeState, Outcome, Stamped,
-    Tone,
+    Chapter, DemoRunner, Event, HealthPoller, HealthSnapshot, Input, NodeHealth, NodeState,
+    Outcome, Stamped, Tone,
 };
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -24,8 +24,15 @@ impl HealthPoller for Subject {
     }
 
     fn health(&self) -> HealthSnapshot {
-        let node = NodeHealth { id: "n".into(), address: "here".into(), state: NodeState::Up };
-        HealthSnapshot { nodes: vec![node], ..HealthSnapshot::default() }
+        let node = NodeHealth {
+            id: "n".into(),
+            address: "here".into(),
+            state: NodeState::Up,
+        };
+        HealthSnapshot {
+            nodes: vec![node],
+            ..HealthSnapshot::default()
+        }
     }
 
     fn stop(&self) {
@@ -34,7 +41,9 @@ impl HealthPoller for Subject {
 }
 
 fn drain(events: &mut UnboundedReceiver<Stamped>) -> Vec<Event> {
-    std::iter::from_fn(|| events.try_recv().ok()).map(|s| s.event).collect()
+    std::iter::from_fn(|| events.try_recv().ok())
+        .map(|s| s.event)
+        .collect()
 }
 
 async fn play_alone(chapters: Vec<Chapter>) -> (Outcome, Vec<Event>) {
@@ -43,7 +52,10 @@ async fn play_alone(chapters: Vec<Chapter>) -> (Outcome, Vec<Event>) {
     (outcome, drain(&mut events))
 }
 
-async fn next_matching(events: &mut UnboundedReceiver<Stamped>, want: impl Fn(&Event) -> bool) -> Event {
+async fn next_matching(
+    events: &mut UnboundedReceiver<Stamped>,
+    want: impl Fn(&Event) -> bool,
+) -> Event {
     loop {
         let event = events.recv().await.expect("the story goes on").event;
         if want(&event) {
@@ -56,20 +68,43 @@ async fn next_matching(events: &mut UnboundedReceiver<Stamped>, want: impl Fn(&E
 async fn a_story_at_auto_pace_plays_itself() {
     let chapters = vec![
         Chapter::new("one", "words"),
-        Chapter::new("two", "words").blocks_advance().on_enter(|stage| async move {
-            sleep(Duration::from_secs(10)).await;
-            stage.say(Tone::Good, "slept");
-            Ok(())
-        }),
+        Chapter::new("two", "words")
+            .blocks_advance()
+            .on_enter(|stage| async move {
+                sleep(Duration::from_secs(10)).await;
+                stage.say(Tone::Good, "slept");
+                Ok(())
+            }),
     ];
     let (outcome, events) = play_alone(chapters).await;
     assert_eq!(outcome, Outcome::Completed);
-    let entered: Vec<_> = events.iter().filter(|e| matches!(e, Event::Entered { .. })).collect();
-    assert_eq!(entered, [&Event::Entered { chapter: 0 }, &Event::Entered { chapter: 1 }]);
-    assert!(events.contains(&Event::Said { tone: Tone::Good, text: "slept".into() }));
-    assert!(events.iter().any(|e| matches!(e, Event::Health(h) if h.nodes.len() == 1)));
+    let entered: Vec<_> = events
+        .iter()
+        .filter(|e| matches!(e, Event::Entered { .. }))
+        .collect();
+    assert_eq!(
+        entered,
+        [
+            &Event::Entered { chapter: 0 },
+            &Event::Entered { chapter: 1 }
+        ]
+    );
+    assert!(events.contains(&Event::Said {
+        tone: Tone::Good,
+        text: "slept".into()
+    }));
+    assert!(
+        events
+            .iter()
+            .any(|e| matches!(e, Event::Health(h) if h.nodes.len() == 1))
+    );
     assert!(matches!(events.first(), Some(Event::Started { .. })));
-    assert!(matches!(events.last(), Some(Event::Finished { outcome: Outcome::Completed })));
+    assert!(matches!(
+        events.last(),
+        Some(Event::Finished {
+            outcome: Outcome::Completed
+        })
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,19 +115,30 @@ async fn missed_expectations_are_the_outcome() {
             Ok(())
         })
     };
-    let missed = Outcome::Missed { expectations: vec!["the glass breaks".into()] };
+    let missed = Outcome::Missed {
+        expectations: vec!["the glass breaks".into()],
+    };
     assert_eq!(play_alone(vec![chapter(false)]).await.0, missed);
-    assert_eq!(play_alone(vec![chapter(false), chapter(true)]).await.0, Outcome::Completed);
+    assert_eq!(
+        play_alone(vec![chapter(false), chapter(true)]).await.0,
+        Outcome::Completed
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn errors_and_panics_end_the_story() {
     let failing = Chapter::new("c", "").on_enter(|_| async { Err("no glass in the house".into()) });
-    let failed = Outcome::Failed { chapter: "c".into(), error: "no glass in the house".into() };
+    let failed = Outcome::Failed {
+        chapter: "c".into(),
+        error: "no glass in the house".into(),
+    };
     assert_eq!(play_alone(vec![failing]).await.0, failed);
 
     let panicking = Chapter::new("c", "").on_enter(|_| async { panic!("slipped on {}", "ice") });
-    let failed = Outcome::Failed { chapter: "c".into(), error: "panicked: slipped on ice".into() };
+    let failed = Outcome::Failed {
+        chapter: "c".into(),
+        error: "panicked: slipped on ice".into(),
+    };
     assert_eq!(play_alone(vec![panicking]).await.0, failed);
 }
 
@@ -101,15 +147,17 @@ async fn keys_work_during_callbacks_and_quitting_heals_first() {
     let healed = Arc::new(AtomicBool::new(false));
     let chapter = {
         let healed = Arc::clone(&healed);
-        Chapter::new("fault", "").blocks_advance().on_enter(move |stage| {
-            let healed = Arc::clone(&healed);
-            async move {
-                stage.cancelled().await;
-                sleep(Duration::from_secs(1)).await;
-                healed.store(true, Ordering::SeqCst);
-                Ok(())
-            }
-        })
+        Chapter::new("fault", "")
+            .blocks_advance()
+            .on_enter(move |stage| {
+                let healed = Arc::clone(&healed);
+                async move {
+                    stage.cancelled().await;
+                    sleep(Duration::from_secs(1)).await;
+                    healed.store(true, Ordering::SeqCst);
+                    Ok(())
+                }
+            })
     };
     let subject = Arc::new(Subject::default());
     let (runner, mut events) = DemoRunner::new("s", vec![chapter], Arc::clone(&subject));
@@ -120,7 +168,15 @@ async fn keys_work_during_callbacks_and_quitting_heals_first() {
     keys.send(Input::Advance).await.unwrap();
     next_matching(&mut events, |e| matches!(e, Event::Refused { .. })).await;
     keys.send(Input::Quit).await.unwrap();
-    next_matching(&mut events, |e| matches!(e, Event::Finished { outcome: Outcome::Quit })).await;
+    next_matching(&mut events, |e| {
+        matches!(
+            e,
+            Event::Finished {
+                outcome: Outcome::Quit
+            }
+        )
+    })
+    .await;
     assert_eq!(story.await.unwrap(), Outcome::Quit);
     assert!(healed.load(Ordering::SeqCst));
     assert!(subject.stopped.load(Ordering::SeqCst));

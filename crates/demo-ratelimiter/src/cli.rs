@@ -10,8 +10,8 @@ use crate::pictures::{self, PicturesArgs};
 use crate::replay::{self, ReplayArgs};
 use crate::run::{self, RunArgs};
 
-/// Break a distributed rate limiter for real: counter drift while the store takes no writes, ghost allowing under a
-/// burst. Every number is measured.
+/// Break a distributed rate limiter for real: counter drift while the store takes no writes, ghost
+/// allowing under a burst. Every number is measured.
 #[derive(Debug, Parser)]
 #[command(name = "demo-ratelimiter", version, after_help = ratelimiter_cli::help_of(&crate::exits::RUN))]
 struct Cli {
@@ -37,9 +37,15 @@ pub(crate) fn main() -> ExitCode {
         Err(code) => return code,
     };
     let colour = std::io::stderr().is_terminal();
-    let level =
-        std::env::var("RATELIMITER_LOG").ok().and_then(|l| l.parse().ok()).unwrap_or(LevelFilter::ERROR);
-    tracing_subscriber::fmt().with_max_level(level).with_ansi(colour).with_writer(std::io::stderr).init();
+    let level = std::env::var("RATELIMITER_LOG")
+        .ok()
+        .and_then(|l| l.parse().ok())
+        .unwrap_or(LevelFilter::ERROR);
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_ansi(colour)
+        .with_writer(std::io::stderr)
+        .init();
     ratelimiter_cli::end(PROGRAM, dispatch(cli.verb))
 }
 

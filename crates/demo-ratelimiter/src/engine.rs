@@ -20,8 +20,15 @@ pub(crate) struct Explained {
 
 impl Explained {
     fn new(evidence: &Evidence, answer: diagnosis::Validated) -> Self {
-        let (summary, details) = (text::summary(evidence, &answer), text::details(evidence, &answer));
-        Self { summary, details, answer }
+        let (summary, details) = (
+            text::summary(evidence, &answer),
+            text::details(evidence, &answer),
+        );
+        Self {
+            summary,
+            details,
+            answer,
+        }
     }
 }
 
@@ -30,13 +37,17 @@ impl DiagnosisEngine {
     #[cfg(feature = "llm")]
     pub(crate) fn new(model: Option<&str>, url: Option<&str>) -> Result<Self, Usage> {
         use diagnosis::llm::{LlmConfig, LlmEngine};
-        let Some(name) = model else { return Ok(Self { model: None }) };
+        let Some(name) = model else {
+            return Ok(Self { model: None });
+        };
         let mut config = LlmConfig::new(name).key_from_env();
         if let Some(url) = url {
             config = config.url(url);
         }
         let engine = LlmEngine::new(&config).map_err(Usage::of)?;
-        Ok(Self { model: Some(engine) })
+        Ok(Self {
+            model: Some(engine),
+        })
     }
 
     /// The offline analyser: this build has no other.
@@ -44,13 +55,14 @@ impl DiagnosisEngine {
     pub(crate) fn new(model: Option<&str>, _url: Option<&str>) -> Result<Self, Usage> {
         match model {
             None => Ok(Self {}),
-            Some(_) => {
-                Err(Usage("this build has no language model engine: build it with `--features llm`".into()))
-            }
+            Some(_) => Err(Usage(
+                "this build has no language model engine: build it with `--features llm`".into(),
+            )),
         }
     }
 
-    /// Diagnoses the evidence and reports each step to `progress`. An answer that is not validated yet is not shown.
+    /// Diagnoses the evidence and reports each step to `progress`. An answer that is not validated
+    /// yet is not shown.
     pub(crate) async fn diagnose(
         &self,
         evidence: &Evidence,
@@ -59,9 +71,13 @@ impl DiagnosisEngine {
         #[cfg(feature = "llm")]
         if let Some(model) = &self.model {
             let mut progress = progress;
-            let outcome = model.diagnose(evidence, |step| progress(step.to_string())).await;
+            let outcome = model
+                .diagnose(evidence, |step| progress(step.to_string()))
+                .await;
             let mut explained = Explained::new(evidence, outcome.answer);
-            explained.summary.extend(text::disagreement(&explained.answer, &outcome.offline));
+            explained
+                .summary
+                .extend(text::disagreement(&explained.answer, &outcome.offline));
             return explained;
         }
         drop(progress);

@@ -13,8 +13,14 @@ pub(crate) const RUN: &[Exit] = &[
 ];
 
 /// The exit codes of the commands that work on a log.
-pub(crate) const LOG: &[Exit] =
-    &[Exit::Success, Exit::Failure, Exit::Usage, Exit::HungUp, Exit::Interrupted, Exit::Terminated];
+pub(crate) const LOG: &[Exit] = &[
+    Exit::Success,
+    Exit::Failure,
+    Exit::Usage,
+    Exit::HungUp,
+    Exit::Interrupted,
+    Exit::Terminated,
+];
 
 /// The exit code that belongs to a story's outcome.
 pub(crate) fn of(outcome: &Outcome) -> Exit {

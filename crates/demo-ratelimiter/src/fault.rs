@@ -31,11 +31,13 @@ impl WriteFault {
         match self {
             Self::Pause(_) => {
                 format!(
-                    "The store stops taking writes for {seconds} s (CLIENT PAUSE WRITE); reads still pass."
+                    "The store stops taking writes for {seconds} s (CLIENT PAUSE WRITE); reads \
+                     still pass."
                 )
             }
             Self::Proxy(_) => format!(
-                "A proxy between the nodes and the store holds their writes back for {seconds} s; reads still pass."
+                "A proxy between the nodes and the store holds their writes back for {seconds} s; \
+                 reads still pass."
             ),
         }
     }
@@ -46,6 +48,9 @@ impl WriteFault {
             Some(commands) => format!("{commands} commands held back"),
             None => format!("{} renewals", report.renewals),
         };
-        format!("{} of {} test writes passed, {means}", report.passed, report.probes)
+        format!(
+            "{} of {} test writes passed, {means}",
+            report.passed, report.probes
+        )
     }
 }

@@ -49,7 +49,10 @@ impl FrontEnd {
     pub(crate) fn choose(args: &FrontEndArgs, mode_label: &str) -> anyhow::Result<Self> {
         let requested = args.headless || args.json;
         let output = if requested || !std::io::stdout().is_terminal() {
-            Output::Lines { json: args.json, requested }
+            Output::Lines {
+                json: args.json,
+                requested,
+            }
         } else {
             Output::Screen(Box::new(Tui::new(&args.screen.options(mode_label))?))
         };

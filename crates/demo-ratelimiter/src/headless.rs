@@ -26,7 +26,8 @@ pub(crate) async fn show(
             outcome = &mut story => break outcome?,
             exit = signals.next() => {
                 if signalled.is_some() {
-                    // Second signal: exit now. The pause's lease expires, and the guardian kills the cluster.
+                    // Second signal: exit now. The pause's lease expires, and the guardian kills
+                    // the cluster.
                     return Ok(exit);
                 }
                 signalled = Some(exit);

@@ -1,8 +1,8 @@
 //! The chaos demo: a distributed rate limiter breaks, is caught, explained and healed, for real.
 //!
-//! This binary composes; the parts live in crates of their own. [`cli`] is the command line, [`run`] plays the chapters of
-//! [`story`]; [`replay`] and [`pictures`] show the log of a run again.
-//! Imports go one way: `cli` uses the commands, and nothing below uses `cli`.
+//! This binary composes; the parts live in crates of their own. [`cli`] is the command line,
+//! [`run`] plays the chapters of [`story`]; [`replay`] and [`pictures`] show the log of a run
+//! again. Imports go one way: `cli` uses the commands, and nothing below uses `cli`.
 
 mod cli;
 mod engine;

@@ -29,13 +29,25 @@ pub(crate) struct PicturesArgs {
 /// Draws a log: the end of each chapter, a moving picture and an asciicast.
 pub(crate) fn pictures(args: &PicturesArgs) -> anyhow::Result<Exit> {
     let log = replay::read(&args.log)?;
-    let background = if args.light { Background::Light } else { Background::Dark };
+    let background = if args.light {
+        Background::Light
+    } else {
+        Background::Dark
+    };
     let dwell = args.dwell.time();
-    let options = Options { background, dwell, mode_label: "replay".into(), ..Options::default() };
+    let options = Options {
+        background,
+        dwell,
+        mode_label: "replay".into(),
+        ..Options::default()
+    };
     let film = Film::new(&log, args.size, &options);
-    std::fs::create_dir_all(&args.out).with_context(|| format!("creating {}", args.out.display()))?;
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("creating {}", args.out.display()))?;
     for still in film.stills() {
-        let name = still.chapter.map_or_else(|| "end".into(), |number| format!("chapter-{number:02}"));
+        let name = still
+            .chapter
+            .map_or_else(|| "end".into(), |number| format!("chapter-{number:02}"));
         write(&args.out.join(name + ".svg"), &still.svg)?;
     }
     write(&args.out.join("story.svg"), &film.svg())?;
@@ -55,5 +67,8 @@ fn size(text: &str) -> Result<Size, String> {
         Ok(number @ 10..=300) => Ok(number),
         _ => Err(format!("{n:?} is not from 10 to 300")),
     };
-    Ok(Size { width: number(width)?, height: number(height)? })
+    Ok(Size {
+        width: number(width)?,
+        height: number(height)?,
+    })
 }

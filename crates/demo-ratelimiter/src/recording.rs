@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use demo_core::Stamped;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
-/// A log of events that is being written. Each event is in the file before it is shown, so a run that is killed leaves a
-/// log that plays.
+/// A log of events that is being written. Each event is in the file before it is shown, so a run
+/// that is killed leaves a log that plays.
 pub(crate) struct Recording {
     path: PathBuf,
     file: File,
@@ -16,12 +16,20 @@ pub(crate) struct Recording {
 impl Recording {
     /// Creates the file, and nothing in it.
     pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
-        let file = File::create(path).with_context(|| format!("recording to {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), file })
+        let file =
+            File::create(path).with_context(|| format!("recording to {}", path.display()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+        })
     }
 
-    /// Records events on their way to a front-end. A recording that fails stops with a warning; the story goes on.
-    pub(crate) fn tee(mut self, mut events: UnboundedReceiver<Stamped>) -> UnboundedReceiver<Stamped> {
+    /// Records events on their way to a front-end. A recording that fails stops with a warning; the
+    /// story goes on.
+    pub(crate) fn tee(
+        mut self,
+        mut events: UnboundedReceiver<Stamped>,
+    ) -> UnboundedReceiver<Stamped> {
         let (show, shown) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             let mut failed = false;
@@ -40,6 +48,8 @@ impl Recording {
 
     fn write(&mut self, stamped: &Stamped) -> anyhow::Result<()> {
         let line = serde_json::to_string(stamped)? + "\n";
-        self.file.write_all(line.as_bytes()).with_context(|| format!("writing {}", self.path.display()))
+        self.file
+            .write_all(line.as_bytes())
+            .with_context(|| format!("writing {}", self.path.display()))
     }
 }

@@ -46,7 +46,10 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<Exit> {
     if !io::stdout().is_terminal() {
         return print(&log);
     }
-    let tui = Tui::new(&Options { dwell: args.dwell.time(), ..args.screen.options("replay") })?;
+    let tui = Tui::new(&Options {
+        dwell: args.dwell.time(),
+        ..args.screen.options("replay")
+    })?;
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     let mut signalled = None;
     let shutdown = async { signalled = Some(signals.next().await) };
@@ -67,7 +70,11 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Log> {
 
 fn print(log: &Log) -> anyhow::Result<Exit> {
     let (mut transcript, mut out) = (Transcript::new(), io::stdout().lock());
-    for line in log.events().iter().flat_map(|stamped| transcript.lines(stamped)) {
+    for line in log
+        .events()
+        .iter()
+        .flat_map(|stamped| transcript.lines(stamped))
+    {
         writeln!(out, "{line}").context("standard output cannot be written to")?;
     }
     Ok(Exit::Success)

@@ -41,16 +41,19 @@ pub(crate) struct RunArgs {
     /// Store of the local cluster
     #[arg(long, value_enum, default_value_t)]
     store: StoreChoice,
-    /// Counting mode: atomic, cached, leased or read-then-write [default: as the nodes are set, cached on a local cluster]
+    /// Counting mode: atomic, cached, leased or read-then-write [default: as the nodes are set,
+    /// cached on a local cluster]
     #[arg(long)]
     counting: Option<CountingMode>,
-    /// Answer of a node that needs the store while it is unreachable: allow, deny or local [default: as the nodes are set]
+    /// Answer of a node that needs the store while it is unreachable: allow, deny or local
+    /// [default: as the nodes are set]
     #[arg(long)]
     on_store_failure: Option<StoreFailurePolicy>,
     /// Admin token of the nodes, if they have one
     #[arg(long, env = "RATELIMITER_ADMIN_TOKEN", hide_env_values = true)]
     admin_token: Option<String>,
-    /// Ask this language model for a second diagnosis; its key comes from the provider's usual environment variable
+    /// Ask this language model for a second diagnosis; its key comes from the provider's usual
+    /// environment variable
     #[arg(long)]
     model: Option<String>,
     /// Server of that model, with an API in the OpenAI format
@@ -63,23 +66,36 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
     // Every mistake on the command line is found before anything is started.
     let limit = args.burst.limit()?;
     let scope = args.target.reach.scope();
-    let given = args.target.redis_url.as_ref().map(|url| url.url(&args.target.store_ca)).transpose()?;
+    let given = args
+        .target
+        .redis_url
+        .as_ref()
+        .map(|url| url.url(&args.target.store_ca))
+        .transpose()?;
     let engine = DiagnosisEngine::new(args.model.as_deref(), args.llm_url.as_deref())?;
-    let mode_label = if args.target.endpoints.is_empty() { "local cluster" } else { "given cluster" };
+    let mode_label = if args.target.endpoints.is_empty() {
+        "local cluster"
+    } else {
+        "given cluster"
+    };
     let front_end = FrontEnd::choose(&args.front_end, mode_label)?;
     if args.fault == Fault::Proxy && !args.target.endpoints.is_empty() {
         return Err(Usage(
-            "--fault proxy needs nodes that reach their store through the proxy, as those of the local cluster do: leave \
+            "--fault proxy needs nodes that reach their store through the proxy, as those of the \
+             local cluster do: leave \
              out --endpoint, or break your own cluster's link with `ratelimiter-verify inject resp`"
                 .into(),
         )
         .into());
     }
-    if args.store != StoreChoice::Single && (args.fault == Fault::Proxy || !args.target.endpoints.is_empty())
+    if args.store != StoreChoice::Single
+        && (args.fault == Fault::Proxy || !args.target.endpoints.is_empty())
     {
         return Err(Usage(
-            "--store chooses the store of the local cluster, which is paused without a proxy: leave out --endpoint and --fault \
-             proxy; a cluster of your own is given with --redis-url redis+cluster://... or redis+sentinel://..."
+            "--store chooses the store of the local cluster, which is paused without a proxy: \
+             leave out --endpoint and --fault \
+             proxy; a cluster of your own is given with --redis-url redis+cluster://... or \
+             redis+sentinel://..."
                 .into(),
         )
         .into());
@@ -102,13 +118,21 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
         (None, None) => return Err(Usage("--endpoint needs --redis-url".into()).into()),
     };
     // Refuses a burst that is too large or too far away as the chapter would, only sooner.
-    Burst::new(endpoints.clone(), args.burst.key.clone(), limit, args.burst.multiplier, scope)
-        .map_err(Usage::of)?;
+    Burst::new(
+        endpoints.clone(),
+        args.burst.key.clone(),
+        limit,
+        args.burst.multiplier,
+        scope,
+    )
+    .map_err(Usage::of)?;
     scope.permit_store(&store).map_err(Usage::of)?;
 
     let token = args.admin_token;
-    let nodes: Vec<_> =
-        endpoints.iter().map(|e| NodeClient::new(e.clone(), REQUEST).with_token(token.clone())).collect();
+    let nodes: Vec<_> = endpoints
+        .iter()
+        .map(|e| NodeClient::new(e.clone(), REQUEST).with_token(token.clone()))
+        .collect();
     let ready = tokio::select! {
         biased;
         exit = signals.next() => Err(exit),
@@ -118,7 +142,13 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
         Err(exit) => Ok(exit),
         Ok(Err(error)) => Err(error),
         Ok(Ok(())) => {
-            let fault = write_fault(args.fault, cluster.as_ref(), &store, args.pause.get(), scope)?;
+            let fault = write_fault(
+                args.fault,
+                cluster.as_ref(),
+                &store,
+                args.pause.get(),
+                scope,
+            )?;
             let detector = Detector::start(&endpoints, store.clone(), token.as_deref(), None)?;
             let subject = Subject {
                 endpoints,
@@ -148,7 +178,9 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
 async fn start_cluster(args: &RunArgs) -> anyhow::Result<LocalCluster> {
     let counting = args.counting.unwrap_or(CountingMode::Cached);
     let topology = args.store.topology(args.pause.get());
-    let builder = LocalCluster::builder().counting(counting).topology(topology);
+    let builder = LocalCluster::builder()
+        .counting(counting)
+        .topology(topology);
     let mut builder = builder.progress(|what| eprintln!("{what}"));
     if let Some(policy) = args.on_store_failure {
         builder = builder.on_store_failure(policy);
@@ -168,9 +200,11 @@ fn write_fault(
     scope: Scope,
 ) -> anyhow::Result<WriteFault> {
     Ok(match (fault, cluster) {
-        (Fault::Proxy, Some(cluster)) => {
-            WriteFault::Proxy(ProxyHold::new(cluster.rules().clone(), cluster.node_store_url(0)?, scope)?)
-        }
+        (Fault::Proxy, Some(cluster)) => WriteFault::Proxy(ProxyHold::new(
+            cluster.rules().clone(),
+            cluster.node_store_url(0)?,
+            scope,
+        )?),
         _ => WriteFault::Pause(RedisPause::new(store.clone(), scope)?.at_most(pause)),
     })
 }
@@ -179,23 +213,40 @@ fn write_fault(
 async fn answers(store: &StoreUrl, nodes: &[NodeClient]) -> anyhow::Result<()> {
     StoreVersion::check(&Link::new(store.clone())?, REQUEST).await?;
     for node in nodes {
-        node.health().await.with_context(|| format!("the node at {} does not answer", node.endpoint()))?;
+        node.health()
+            .await
+            .with_context(|| format!("the node at {} does not answer", node.endpoint()))?;
     }
     Ok(())
 }
 
-async fn play(subject: Subject, front_end: FrontEnd, from: usize, signals: Signals) -> anyhow::Result<Exit> {
+async fn play(
+    subject: Subject,
+    front_end: FrontEnd,
+    from: usize,
+    signals: Signals,
+) -> anyhow::Result<Exit> {
     let poller = RateLimiterHealthPoller::new(PollerConfig {
         endpoints: subject.endpoints.clone(),
         interval: Duration::from_secs(2),
         timeout: Duration::from_secs(5),
     });
     let subject = Arc::new(subject);
-    let (runner, events) = DemoRunner::new(story::SUBJECT, story::chapters(&subject), Arc::new(poller));
+    let (runner, events) =
+        DemoRunner::new(story::SUBJECT, story::chapters(&subject), Arc::new(poller));
     let charts = story::charts(subject.endpoints.len(), &subject.key, subject.limit);
-    let runner = runner.pace(front_end.pace()).charts(charts).starting_at(from).map_err(Usage::of)?;
+    let runner = runner
+        .pace(front_end.pace())
+        .charts(charts)
+        .starting_at(from)
+        .map_err(Usage::of)?;
     let (live, key) = (subject.live.clone(), subject.key.clone());
-    tokio::spawn(story::show_rounds(runner.stage(), &subject.detector, live, key));
+    tokio::spawn(story::show_rounds(
+        runner.stage(),
+        &subject.detector,
+        live,
+        key,
+    ));
     // From here the chapters alone hold the subject: its detector stops with the story.
     drop(subject);
     let (keys, story) = runner.start();

@@ -37,7 +37,11 @@ impl ScreenArgs {
                 Color::Always => ColorChoice::Always,
                 Color::Never => ColorChoice::Never,
             },
-            charset: if self.ascii { Charset::Ascii } else { Charset::Auto },
+            charset: if self.ascii {
+                Charset::Ascii
+            } else {
+                Charset::Auto
+            },
             mode_label: mode_label.to_owned(),
             large: self.large,
             ..Options::default()
@@ -45,8 +49,8 @@ impl ScreenArgs {
     }
 }
 
-/// Shows the story in the terminal until it has ended and the user leaves. The summary is printed afterwards, where the
-/// terminal keeps it.
+/// Shows the story in the terminal until it has ended and the user leaves. The summary is printed
+/// afterwards, where the terminal keeps it.
 pub(crate) async fn show(
     tui: Tui,
     story: JoinHandle<Outcome>,

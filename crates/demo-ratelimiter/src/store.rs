@@ -15,7 +15,8 @@ pub(crate) enum StoreChoice {
     Sentinel,
 }
 
-/// Patience of the sentinels beyond the pause: to them a paused primary is silent, and the story is not about a failover.
+/// Patience of the sentinels beyond the pause: to them a paused primary is silent, and the story is
+/// not about a failover.
 const BEYOND: Duration = Duration::from_secs(10);
 
 impl StoreChoice {
@@ -24,7 +25,9 @@ impl StoreChoice {
         match self {
             Self::Single => StoreTopology::Single,
             Self::Cluster => StoreTopology::Cluster { replicas: false },
-            Self::Sentinel => StoreTopology::Sentinel { down_after: pause + BEYOND },
+            Self::Sentinel => StoreTopology::Sentinel {
+                down_after: pause + BEYOND,
+            },
         }
     }
 }

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ratelimiter_api::{CountingMode, Endpoint, Key, Limit, LimitSpec, NodeClient, StoreFailurePolicy};
+use ratelimiter_api::{
+    CountingMode, Endpoint, Key, Limit, LimitSpec, NodeClient, StoreFailurePolicy,
+};
 use ratelimiter_chaos::{Multiplier, PauseDuration, Scope};
 use ratelimiter_diagnosis::Recorder;
 use ratelimiter_store::StoreUrl;
@@ -52,7 +54,10 @@ pub(crate) struct Recording {
 
 impl Live {
     pub(crate) fn new() -> Self {
-        Self { traffic: Arc::default(), recording: watch::Sender::new(Recording::default()) }
+        Self {
+            traffic: Arc::default(),
+            recording: watch::Sender::new(Recording::default()),
+        }
     }
 }
 
@@ -66,14 +71,27 @@ impl Subject {
         }
     }
 
-    /// Waits until `shows` finds something in the detector's log and that round is shown and recorded; `None` when
-    /// `patience` is over first.
-    pub(crate) async fn wait<T>(&self, patience: Duration, shows: impl Fn(&Log) -> Option<T>) -> Option<T> {
-        let with_time =
-            |log: &Log| Some((shows(log)?, log.latest.as_ref().map(|round| round.observation.at)));
+    /// Waits until `shows` finds something in the detector's log and that round is shown and
+    /// recorded; `None` when `patience` is over first.
+    pub(crate) async fn wait<T>(
+        &self,
+        patience: Duration,
+        shows: impl Fn(&Log) -> Option<T>,
+    ) -> Option<T> {
+        let with_time = |log: &Log| {
+            Some((
+                shows(log)?,
+                log.latest.as_ref().map(|round| round.observation.at),
+            ))
+        };
         let (shown, at) = self.detector.wait(patience, with_time).await?;
         // The sender is a field of `self`, so the channel is open.
-        let _ = self.live.recording.subscribe().wait_for(|recording| recording.until >= at).await;
+        let _ = self
+            .live
+            .recording
+            .subscribe()
+            .wait_for(|recording| recording.until >= at)
+            .await;
         Some(shown)
     }
 }

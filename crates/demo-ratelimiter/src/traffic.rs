@@ -6,14 +6,17 @@ use tokio::time::Instant;
 
 /// The keys of the steady workload.
 pub(crate) const KEYS: [&str; 3] = ["api-users", "api-orders", "api-products"];
-/// The limit of each key, and its window in seconds. With a window shorter than the pause the drift reaches its maximum,
-/// and the shared count visibly falls to zero.
+/// The limit of each key, and its window in seconds. With a window shorter than the pause the drift
+/// reaches its maximum, and the shared count visibly falls to zero.
 const LIMIT: (i64, i64) = (100, 4);
-/// Checks per second of each key: 80 of 100 in a window, so that no check is denied and no limit is exceeded.
+/// Checks per second of each key: 80 of 100 in a window, so that no check is denied and no limit is
+/// exceeded.
 const RATE: f64 = 20.0;
 
 pub(crate) fn keys() -> Vec<Key> {
-    KEYS.iter().map(|k| Key::new(k).expect("the workload's keys are valid")).collect()
+    KEYS.iter()
+        .map(|k| Key::new(k).expect("the workload's keys are valid"))
+        .collect()
 }
 
 /// The key of the workload whose counts the chart shows; the others behave alike.
@@ -26,7 +29,11 @@ pub(crate) fn limit() -> Limit {
 }
 
 pub(crate) fn describe() -> String {
-    format!("{} at {RATE} checks/s each, limit {}", KEYS.join(", "), limit())
+    format!(
+        "{} at {RATE} checks/s each, limit {}",
+        KEYS.join(", "),
+        limit()
+    )
 }
 
 /// The checks that the story sends: the steady workload while it runs, and the bursts.
@@ -77,7 +84,11 @@ impl Traffic {
     /// All checks so far.
     pub(crate) fn tally(&self) -> Tally {
         let parts = self.parts();
-        let running = parts.workload.as_ref().map(|w| w.handle.tally()).unwrap_or_default();
+        let running = parts
+            .workload
+            .as_ref()
+            .map(|w| w.handle.tally())
+            .unwrap_or_default();
         sum(parts.ended, running)
     }
 

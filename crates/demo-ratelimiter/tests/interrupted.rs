@@ -1,5 +1,9 @@
-//! A run that is ended in the middle of the pause heals the store and leaves nothing behind, however it is ended.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+//! A run that is ended in the middle of the pause heals the store and leaves nothing behind,
+//! however it is ended.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod support;
 
@@ -46,7 +50,12 @@ fn killing_the_run_ends_its_cluster() {
 /// A cluster that the demo did not start, and must leave as it was.
 async fn on_a_foreign_cluster() -> (LocalCluster, Running) {
     let cluster = LocalCluster::builder().start().await.unwrap();
-    let mut arguments = vec!["run".to_owned(), "--headless".into(), "--pause".into(), "60s".into()];
+    let mut arguments = vec![
+        "run".to_owned(),
+        "--headless".into(),
+        "--pause".into(),
+        "60s".into(),
+    ];
     for endpoint in cluster.endpoints() {
         arguments.extend(["--endpoint".into(), endpoint.to_string()]);
     }
@@ -62,12 +71,21 @@ async fn killing_the_run_frees_a_foreign_store() {
     let (cluster, mut running) = on_a_foreign_cluster().await;
     assert!(!writes_pass(&cluster.store_url()).await.unwrap());
     let writer = Link::new(cluster.store_url()).unwrap();
-    writer.query::<()>(&cmd("PING"), Duration::from_secs(5)).await.unwrap();
+    writer
+        .query::<()>(&cmd("PING"), Duration::from_secs(5))
+        .await
+        .unwrap();
     running.signal(Signal::KILL);
     let killed = Instant::now();
-    writer.query::<()>(cmd("SET").arg("x").arg(1), Duration::from_secs(30)).await.unwrap();
+    writer
+        .query::<()>(cmd("SET").arg("x").arg(1), Duration::from_secs(30))
+        .await
+        .unwrap();
     let held = killed.elapsed();
-    assert!(held < Duration::from_millis(500), "writes were held back for another {held:?}");
+    assert!(
+        held < Duration::from_millis(500),
+        "writes were held back for another {held:?}"
+    );
     assert_eq!(running.end(), None);
 }
 
@@ -79,7 +97,13 @@ async fn interrupting_heals_a_foreign_cluster_that_stays_up() {
     assert!(writes_pass(&cluster.store_url()).await.unwrap());
     for node in 0..3 {
         assert!(
-            cluster.client(node, Duration::from_secs(5)).unwrap().health().await.unwrap().redis_connected
+            cluster
+                .client(node, Duration::from_secs(5))
+                .unwrap()
+                .health()
+                .await
+                .unwrap()
+                .redis_connected
         );
     }
 }

@@ -1,5 +1,8 @@
 //! The story as CI plays it: real nodes, a real store, real faults.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod support;
 
@@ -11,8 +14,13 @@ use serde_json::Value;
 use support::{Running, Scratch, demo, events, measured, run};
 
 fn expected(events: &[Value], name: &str) -> bool {
-    let last = events.iter().rev().find(|e| e["event"] == "expected" && e["name"] == name);
-    last.unwrap_or_else(|| panic!("no expectation is named {name}"))["occurred"].as_bool().unwrap()
+    let last = events
+        .iter()
+        .rev()
+        .find(|e| e["event"] == "expected" && e["name"] == name);
+    last.unwrap_or_else(|| panic!("no expectation is named {name}"))["occurred"]
+        .as_bool()
+        .unwrap()
 }
 
 #[test]
@@ -24,7 +32,12 @@ fn eleven_chapters_two_anomalies_and_a_recovery() {
         .env("TMPDIR", scratch.path())
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", support::stderr(&output));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        support::stderr(&output)
+    );
     let events = events(&output);
     let readme = include_str!("../README.md");
     let chapters = events[0]["chapters"].as_array().unwrap();
@@ -37,16 +50,31 @@ fn eleven_chapters_two_anomalies_and_a_recovery() {
     assert_eq!(entered, 11);
 
     assert!(expected(&events, "counter drift") && expected(&events, "ghost allowing"));
-    assert!(measured(&events, "maximum drift") > 10.0, "beyond the tolerance");
-    assert!(measured(&events, "counter drift detected after") > 0.6, "the grace is part of it");
+    assert!(
+        measured(&events, "maximum drift") > 10.0,
+        "beyond the tolerance"
+    );
+    assert!(
+        measured(&events, "counter drift detected after") > 0.6,
+        "the grace is part of it"
+    );
     assert!(measured(&events, "drift after recovery").abs() < f64::EPSILON);
-    assert!(measured(&events, "burst allowed") > 10.0, "more than the limit");
+    assert!(
+        measured(&events, "burst allowed") > 10.0,
+        "more than the limit"
+    );
     assert!(measured(&events, "ghost allowing detected after") > 0.0);
-    assert!(measured(&events, "write pause") >= 3.0, "the measured pause, not the requested one");
+    assert!(
+        measured(&events, "write pause") >= 3.0,
+        "the measured pause, not the requested one"
+    );
     assert_eq!(events.last().unwrap()["outcome"]["kind"], "completed");
 
     // The acts stay apart: while writes were held back, no limit was exceeded.
-    let burst = events.iter().position(|e| e["event"] == "marked" && e["label"] == "burst").unwrap();
+    let burst = events
+        .iter()
+        .position(|e| e["event"] == "marked" && e["label"] == "burst")
+        .unwrap();
     let ghosts = |e: &&Value| e["event"] == "found" && e["name"] == "ghost_allowing";
     assert_eq!(events[..burst].iter().find(ghosts), None);
     scratch.is_clean();
@@ -57,11 +85,17 @@ fn eleven_chapters_two_anomalies_and_a_recovery() {
     assert_eq!(lines.status.code(), Some(0), "{}", support::stderr(&lines));
     let lines = String::from_utf8_lossy(&lines.stdout);
     assert!(
-        lines.contains("Chapter 11 of 11: Demo Complete") && lines.contains("completed: everything"),
+        lines.contains("Chapter 11 of 11: Demo Complete")
+            && lines.contains("completed: everything"),
         "{lines}"
     );
     let pictures = run(&["pictures", &path, "--out", log.path()]);
-    assert_eq!(pictures.status.code(), Some(0), "{}", support::stderr(&pictures));
+    assert_eq!(
+        pictures.status.code(),
+        Some(0),
+        "{}",
+        support::stderr(&pictures)
+    );
     assert_eq!(
         std::fs::read_dir(log.path()).unwrap().count(),
         1 + 11 + 3,
@@ -72,7 +106,12 @@ fn eleven_chapters_two_anomalies_and_a_recovery() {
 #[test]
 fn later_chapters_play_what_they_build_on() {
     let output = run(&["run", "--json", "--from", "8"]);
-    assert_eq!(output.status.code(), Some(0), "{}", support::stderr(&output));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        support::stderr(&output)
+    );
     let events = events(&output);
     let entered: Vec<_> = events
         .iter()
@@ -81,19 +120,33 @@ fn later_chapters_play_what_they_build_on() {
         .collect();
     assert_eq!(entered, [3, 8, 9, 10, 11]);
     assert!(expected(&events, "ghost allowing"));
-    assert!(measured(&events, "burst allowed") > 10.0, "more than the limit");
+    assert!(
+        measured(&events, "burst allowed") > 10.0,
+        "more than the limit"
+    );
 }
 
 #[test]
 fn atomic_counting_admits_exactly_the_limit() {
     let output = run(&["run", "--json", "--pause", "2s", "--counting", "atomic"]);
-    assert_eq!(output.status.code(), Some(2), "{}", support::stderr(&output));
+    assert_eq!(
+        output.status.code(),
+        Some(2),
+        "{}",
+        support::stderr(&output)
+    );
     let events = events(&output);
     assert!((measured(&events, "burst allowed") - 10.0).abs() < f64::EPSILON);
     assert!(!expected(&events, "ghost allowing"));
-    assert!(events.iter().all(|e| e["name"] != "ghost_allowing"), "no false alarm");
+    assert!(
+        events.iter().all(|e| e["name"] != "ghost_allowing"),
+        "no false alarm"
+    );
     let outcome = &events.last().unwrap()["outcome"];
-    assert_eq!(outcome["expectations"], serde_json::json!(["ghost allowing"]));
+    assert_eq!(
+        outcome["expectations"],
+        serde_json::json!(["ghost allowing"])
+    );
     for mode in ["atomic", "leased"] {
         let allowed = measured(&events, &format!("burst allowed with {mode}"));
         assert!((allowed - 10.0).abs() < f64::EPSILON, "{mode}: {allowed}");
@@ -105,37 +158,82 @@ fn atomic_counting_admits_exactly_the_limit() {
 fn leased_counting_plays_all_chapters() {
     let output = run(&["run", "--json", "--pause", "2s", "--counting", "leased"]);
     // Its denials in the pause may be as many as a drift; the burst is what it has to pass.
-    assert!(matches!(output.status.code(), Some(0 | 2)), "{}", support::stderr(&output));
+    assert!(
+        matches!(output.status.code(), Some(0 | 2)),
+        "{}",
+        support::stderr(&output)
+    );
     let events = events(&output);
-    assert_eq!(events.iter().filter(|e| e["event"] == "entered").count(), 11);
+    assert_eq!(
+        events.iter().filter(|e| e["event"] == "entered").count(),
+        11
+    );
     assert!((measured(&events, "burst allowed") - 10.0).abs() < f64::EPSILON);
-    assert!(events.iter().all(|e| e["name"] != "ghost_allowing" && e["name"] != "overspent"), "no alarm");
+    assert!(
+        events
+            .iter()
+            .all(|e| e["name"] != "ghost_allowing" && e["name"] != "overspent"),
+        "no alarm"
+    );
 }
 
 #[test]
 fn a_proxy_holds_writes_without_client_pause() {
     let output = run(&["run", "--json", "--pause", "3s", "--fault", "proxy"]);
-    assert_eq!(output.status.code(), Some(0), "{}", support::stderr(&output));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        support::stderr(&output)
+    );
     let events = events(&output);
     assert!(expected(&events, "counter drift") && expected(&events, "ghost allowing"));
-    assert!(measured(&events, "write pause") >= 2.5, "the measured time of held test writes");
+    assert!(
+        measured(&events, "write pause") >= 2.5,
+        "the measured time of held test writes"
+    );
     assert!(measured(&events, "drift after recovery").abs() < f64::EPSILON);
-    let pause = events.iter().find(|e| e["event"] == "measured" && e["name"] == "write pause").unwrap();
+    let pause = events
+        .iter()
+        .find(|e| e["event"] == "measured" && e["name"] == "write pause")
+        .unwrap();
     let detail = pause["detail"].as_str().unwrap();
-    assert!(detail.starts_with("0 of ") && detail.contains("commands held back"), "{pause}");
+    assert!(
+        detail.starts_with("0 of ") && detail.contains("commands held back"),
+        "{pause}"
+    );
 }
 
 #[tokio::test]
 async fn a_refused_pause_names_the_proxy() {
     let cluster = LocalCluster::builder().start().await.unwrap();
     let store = cluster.store_url();
-    let user =
-        redis::cmd("ACL").arg(&["SETUSER", "app", "on", ">pw", "~*", "+@all", "-client|pause"]).to_owned();
-    Link::new(store.clone()).unwrap().query::<()>(&user, Duration::from_secs(5)).await.unwrap();
+    let user = redis::cmd("ACL")
+        .arg(&[
+            "SETUSER",
+            "app",
+            "on",
+            ">pw",
+            "~*",
+            "+@all",
+            "-client|pause",
+        ])
+        .to_owned();
+    Link::new(store.clone())
+        .unwrap()
+        .query::<()>(&user, Duration::from_secs(5))
+        .await
+        .unwrap();
     let limited = store.to_string().replace("redis://", "redis://app:pw@");
-    let endpoints = cluster.endpoints().into_iter().map(|endpoint| endpoint.to_string()).collect::<Vec<_>>();
+    let endpoints = cluster
+        .endpoints()
+        .into_iter()
+        .map(|endpoint| endpoint.to_string())
+        .collect::<Vec<_>>();
     let mut arguments = vec!["run", "--headless", "--redis-url", &limited];
-    endpoints.iter().for_each(|endpoint| arguments.extend(["--endpoint", endpoint]));
+    endpoints
+        .iter()
+        .for_each(|endpoint| arguments.extend(["--endpoint", endpoint]));
     let output = run(&arguments);
     assert_eq!(output.status.code(), Some(1));
     let lines = String::from_utf8_lossy(&output.stdout);
@@ -145,7 +243,11 @@ async fn a_refused_pause_names_the_proxy() {
     arguments.extend(["--fault", "proxy"]);
     let output = run(&arguments);
     assert_eq!(output.status.code(), Some(64));
-    assert!(support::stderr(&output).contains("inject resp"), "{}", support::stderr(&output));
+    assert!(
+        support::stderr(&output).contains("inject resp"),
+        "{}",
+        support::stderr(&output)
+    );
 }
 
 #[test]
@@ -169,6 +271,7 @@ fn lines_are_for_people() {
     running.until("Chapter 4 of 11: Counter Drift Chaos");
     running.until("the store takes no writes");
     running.until("Summary");
-    // A pause of one second can be shorter than the grace of the drift; then the demo reports no drift.
+    // A pause of one second can be shorter than the grace of the drift; then the demo reports no
+    // drift.
     assert!(matches!(running.end(), Some(0 | 2)));
 }

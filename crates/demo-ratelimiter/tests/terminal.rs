@@ -1,5 +1,9 @@
-//! The binary in a pseudo terminal, on a real cluster: played by keys, resized, and left in every way there is.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+//! The binary in a pseudo terminal, on a real cluster: played by keys, resized, and left in every
+//! way there is.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 #[allow(dead_code, reason = "the part that starts another program")]
 #[path = "../../demo-tui/tests/support/pty.rs"]
@@ -87,7 +91,10 @@ fn keys_play_all_chapters_while_resizing() {
     session.press("q");
     let Ended { status, screen, .. } = session.end();
     assert_eq!(status.exit_code(), 0, "{screen}");
-    assert!(screen.contains("completed: everything expected occurred"), "{screen}");
+    assert!(
+        screen.contains("completed: everything expected occurred"),
+        "{screen}"
+    );
     scratch.is_clean();
 
     // The log is played again, without a cluster, to the same last screen.
@@ -105,9 +112,14 @@ fn keys_play_all_chapters_while_resizing() {
     assert_eq!(session.end().status.exit_code(), 0);
 }
 
-/// The screen without the lines that differ between a live story and a log: header, status and keys.
+/// The screen without the lines that differ between a live story and a log: header, status and
+/// keys.
 fn panels_of(screen: &vt100::Screen) -> Vec<String> {
-    let lines: Vec<String> = screen.contents().lines().map(|line| line.trim_end().to_owned()).collect();
+    let lines: Vec<String> = screen
+        .contents()
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
     lines[1..34].to_vec()
 }
 

@@ -1,5 +1,5 @@
-//! The delay that a presenter feels, measured through a pseudo terminal: how long after a key the screen has changed while a fault
-//! blocks the chapter, and how busy the program is meanwhile.
+//! The delay that a presenter feels, measured through a pseudo terminal: how long after a key the
+//! screen has changed while a fault blocks the chapter, and how busy the program is meanwhile.
 //!
 //! `cargo build --release -p demo-tui --examples && cargo run --release -p demo-tui --example latency`
 //!
@@ -43,14 +43,23 @@ fn main() {
     report("to open and close the help", |n| {
         session.press("?");
         let opened = n % 2 == 0;
-        session.until("help", |screen| screen.contents().contains("Keys (any key closes)") == opened)
+        session.until("help", |screen| {
+            screen.contents().contains("Keys (any key closes)") == opened
+        })
     });
     report("to show a refusal", |n| {
         session.press(" ");
-        let times = if n == 0 { "the chapter is not done".into() } else { format!("(x{})", n + 1) };
+        let times = if n == 0 {
+            "the chapter is not done".into()
+        } else {
+            format!("(x{})", n + 1)
+        };
         session.see(&times)
     });
-    println!("during the fault: {:.2} % of one core over {WATCHED:?}", busy(&session) * 100.0);
+    println!(
+        "during the fault: {:.2} % of one core over {WATCHED:?}",
+        busy(&session) * 100.0
+    );
     session.press("q");
     assert!(session.end().status.success());
 }
@@ -65,7 +74,12 @@ fn report(what: &str, mut press: impl FnMut(usize) -> Duration) {
         .collect();
     times.sort_unstable();
     let at = |percent: usize| times[(PRESSES - 1) * percent / 100];
-    println!("a key {what}: median {:?}, p99 {:?}, most {:?}, of {PRESSES}", at(50), at(99), at(100));
+    println!(
+        "a key {what}: median {:?}, p99 {:?}, most {:?}, of {PRESSES}",
+        at(50),
+        at(99),
+        at(100)
+    );
 }
 
 /// The program's share of a core.
@@ -78,9 +92,14 @@ fn busy(session: &Session) -> f64 {
 /// Seconds of processor time, as Linux counts them in `/proc`.
 fn cpu(process: &str) -> f64 {
     const TICKS_PER_SECOND: f64 = 100.0;
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("the process is there");
+    let stat =
+        std::fs::read_to_string(format!("/proc/{process}/stat")).expect("the process is there");
     let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let fields: Vec<f64> =
-        after_name.split_whitespace().skip(11).take(2).filter_map(|f| f.parse().ok()).collect();
+    let fields: Vec<f64> = after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|f| f.parse().ok())
+        .collect();
     fields.iter().sum::<f64>() / TICKS_PER_SECOND
 }

@@ -1,4 +1,5 @@
-//! The state of the front-end, and the questions that the panels ask of it. It changes in `update` alone.
+//! The state of the front-end, and the questions that the panels ask of it. It changes in `update`
+//! alone.
 
 use std::time::Duration;
 
@@ -101,12 +102,20 @@ impl App {
 
     /// The set of keys that have an effect.
     pub(crate) fn mode(&self) -> Mode {
-        if self.player.is_some() { Mode::Log } else { Mode::Live }
+        if self.player.is_some() {
+            Mode::Log
+        } else {
+            Mode::Live
+        }
     }
 
     /// The focused panel; the narration when the one that was chosen has nothing to show.
     pub(crate) fn focus(&self) -> Panel {
-        if self.panels().contains(&self.focus) { self.focus } else { Panel::Narration }
+        if self.panels().contains(&self.focus) {
+            self.focus
+        } else {
+            Panel::Narration
+        }
     }
 
     /// The panels that can be focused, in the order of the Tab key.

@@ -1,4 +1,5 @@
-//! A screen for terminals that cannot draw more than ASCII. The last step before output, so that no other character gets out.
+//! A screen for terminals that cannot draw more than ASCII. The last step before output, so that no
+//! other character gets out.
 
 use ratatui::buffer::Buffer;
 

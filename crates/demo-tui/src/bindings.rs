@@ -83,17 +83,29 @@ pub(crate) struct Key {
 }
 
 const fn key(name: &'static str, code: KeyCode) -> Key {
-    Key { name, code, modifiers: KeyModifiers::NONE }
+    Key {
+        name,
+        code,
+        modifiers: KeyModifiers::NONE,
+    }
 }
 
 const fn ctrl(name: &'static str, letter: char) -> Key {
-    Key { name, code: KeyCode::Char(letter), modifiers: KeyModifiers::CONTROL }
+    Key {
+        name,
+        code: KeyCode::Char(letter),
+        modifiers: KeyModifiers::CONTROL,
+    }
 }
 
 /// All keys, in the order in which help and README list them.
 pub(crate) const BINDINGS: &[Binding] = &[
     Binding {
-        keys: &[key("SPACE", KeyCode::Char(' ')), key("Enter", KeyCode::Enter), key("Right", KeyCode::Right)],
+        keys: &[
+            key("SPACE", KeyCode::Char(' ')),
+            key("Enter", KeyCode::Enter),
+            key("Right", KeyCode::Right),
+        ],
         press: Press::Advance,
         mode: Some(Mode::Live),
         hint: "go on",
@@ -270,7 +282,11 @@ impl Press {
         BINDINGS
             .iter()
             .filter(|b| b.is_for(mode))
-            .find(|b| b.keys.iter().any(|k| k.code == event.code && k.modifiers == modifiers))
+            .find(|b| {
+                b.keys
+                    .iter()
+                    .any(|k| k.code == event.code && k.modifiers == modifiers)
+            })
             .map(|b| b.press)
     }
 }
@@ -283,7 +299,11 @@ impl Binding {
 
     /// All its keys, as "SPACE, Enter, Right".
     pub(crate) fn names(&self) -> String {
-        self.keys.iter().map(|k| k.name).collect::<Vec<_>>().join(", ")
+        self.keys
+            .iter()
+            .map(|k| k.name)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -295,7 +315,10 @@ mod tests {
     fn no_key_is_bound_twice() {
         for mode in [Mode::Live, Mode::Log] {
             let bound = BINDINGS.iter().filter(|b| b.is_for(mode));
-            let keys: Vec<_> = bound.flat_map(|b| b.keys).map(|k| (k.code, k.modifiers)).collect();
+            let keys: Vec<_> = bound
+                .flat_map(|b| b.keys)
+                .map(|k| (k.code, k.modifiers))
+                .collect();
             for (i, key) in keys.iter().enumerate() {
                 assert!(!keys[..i].contains(key), "{key:?} in {mode:?}");
             }
@@ -305,11 +328,20 @@ mod tests {
     #[test]
     fn keys_are_told_from_their_look_alikes() {
         let press = |code, modifiers| Press::of(KeyEvent::new(code, modifiers), Mode::Live);
-        assert_eq!(press(KeyCode::Char('c'), KeyModifiers::CONTROL), Some(Press::Interrupt));
+        assert_eq!(
+            press(KeyCode::Char('c'), KeyModifiers::CONTROL),
+            Some(Press::Interrupt)
+        );
         assert_eq!(press(KeyCode::Char('c'), KeyModifiers::NONE), None);
         assert_eq!(press(KeyCode::Char('q'), KeyModifiers::CONTROL), None);
-        assert_eq!(press(KeyCode::Char('?'), KeyModifiers::SHIFT), Some(Press::Help));
-        assert_eq!(press(KeyCode::BackTab, KeyModifiers::SHIFT), Some(Press::PreviousPanel));
+        assert_eq!(
+            press(KeyCode::Char('?'), KeyModifiers::SHIFT),
+            Some(Press::Help)
+        );
+        assert_eq!(
+            press(KeyCode::BackTab, KeyModifiers::SHIFT),
+            Some(Press::PreviousPanel)
+        );
     }
 
     #[test]
@@ -321,9 +353,16 @@ mod tests {
                 Some(Mode::Log) => "a log",
                 None => "both",
             };
-            table.push_str(&format!("| {} | {} | {place} |\n", binding.names(), binding.help));
+            table.push_str(&format!(
+                "| {} | {} | {place} |\n",
+                binding.names(),
+                binding.help
+            ));
         }
         let readme = include_str!("../README.md");
-        assert!(readme.contains(&table), "the README's table of keys should be:\n{table}");
+        assert!(
+            readme.contains(&table),
+            "the README's table of keys should be:\n{table}"
+        );
     }
 }

@@ -19,7 +19,9 @@ impl Environment {
         Self {
             no_color: set("NO_COLOR"),
             term: set("TERM"),
-            locale: set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")),
+            locale: set("LC_ALL")
+                .or_else(|| set("LC_CTYPE"))
+                .or_else(|| set("LANG")),
             colorfgbg: set("COLORFGBG"),
         }
     }
@@ -44,7 +46,11 @@ impl Environment {
             Charset::Ascii => true,
             Charset::Unicode => false,
             Charset::Auto => {
-                let locale = self.locale.as_deref().unwrap_or_default().to_ascii_lowercase();
+                let locale = self
+                    .locale
+                    .as_deref()
+                    .unwrap_or_default()
+                    .to_ascii_lowercase();
                 let utf8 = locale.contains("utf-8") || locale.contains("utf8");
                 !utf8 || matches!(self.term.as_deref(), Some("linux" | "dumb"))
             }
@@ -63,7 +69,12 @@ mod tests {
     use super::*;
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
-        let find = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let find = |name: &str| {
+            variables
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| (*v).to_owned())
+        };
         Environment::read(find)
     }
 
@@ -71,19 +82,40 @@ mod tests {
     fn flag_overrides_no_color_unless_empty() {
         let palette = |variables, color| environment(variables).palette(color, Background::Auto);
         assert_eq!(palette(&[], ColorChoice::Auto), Palette::Dark);
-        assert_eq!(palette(&[("NO_COLOR", "")], ColorChoice::Auto), Palette::Dark);
-        assert_eq!(palette(&[("NO_COLOR", "0")], ColorChoice::Auto), Palette::Monochrome);
-        assert_eq!(palette(&[("TERM", "dumb")], ColorChoice::Auto), Palette::Monochrome);
-        assert_eq!(palette(&[("NO_COLOR", "1")], ColorChoice::Always), Palette::Dark);
+        assert_eq!(
+            palette(&[("NO_COLOR", "")], ColorChoice::Auto),
+            Palette::Dark
+        );
+        assert_eq!(
+            palette(&[("NO_COLOR", "0")], ColorChoice::Auto),
+            Palette::Monochrome
+        );
+        assert_eq!(
+            palette(&[("TERM", "dumb")], ColorChoice::Auto),
+            Palette::Monochrome
+        );
+        assert_eq!(
+            palette(&[("NO_COLOR", "1")], ColorChoice::Always),
+            Palette::Dark
+        );
         assert_eq!(palette(&[], ColorChoice::Never), Palette::Monochrome);
     }
 
     #[test]
     fn a_light_background_is_seen_or_told() {
         let light = environment(&[("COLORFGBG", "0;default;15")]);
-        assert_eq!(light.palette(ColorChoice::Auto, Background::Auto), Palette::Light);
-        assert_eq!(light.palette(ColorChoice::Auto, Background::Dark), Palette::Dark);
-        assert_eq!(environment(&[]).palette(ColorChoice::Auto, Background::Light), Palette::Light);
+        assert_eq!(
+            light.palette(ColorChoice::Auto, Background::Auto),
+            Palette::Light
+        );
+        assert_eq!(
+            light.palette(ColorChoice::Auto, Background::Dark),
+            Palette::Dark
+        );
+        assert_eq!(
+            environment(&[]).palette(ColorChoice::Auto, Background::Light),
+            Palette::Light
+        );
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub enum TuiError {
         /// The system's error.
         source: io::Error,
     },
-    /// Something in this process panicked while the screen was up. Its message is on standard error already.
+    /// Something in this process panicked while the screen was up. Its message is on standard error
+    /// already.
     #[error("a task panicked: {0}")]
     Panicked(String),
     /// The events ended without [`Event::Finished`](demo_core::Event::Finished).

@@ -14,8 +14,8 @@
 //!  +-----------------------+ +-----------------------+              +------------------+
 //! ```
 //!
-//! Intervals that prove something take the place of the charts, unless there is room for both. On a large screen with
-//! large spacing the compact arrangement is used.
+//! Intervals that prove something take the place of the charts, unless there is room for both. On a
+//! large screen with large spacing the compact arrangement is used.
 
 use ratatui::layout::{Rect, Size};
 
@@ -102,7 +102,10 @@ pub(crate) struct Layout {
 impl Layout {
     /// Where a panel stands, if it is shown.
     pub(crate) fn place(&self, panel: Panel) -> Option<Rect> {
-        self.panels.iter().find(|(p, _)| *p == panel).map(|(_, area)| *area)
+        self.panels
+            .iter()
+            .find(|(p, _)| *p == panel)
+            .map(|(_, area)| *area)
     }
 }
 
@@ -137,7 +140,15 @@ pub(crate) fn arrange(size: Size, needs: &Needs) -> Layout {
     let header = top(&mut rest, 1);
     let footer = bottom(&mut rest, 1);
     let status = bottom(&mut rest, 1);
-    let mut layout = Layout { kind, header, status, footer, strip: None, tabs: None, panels: Vec::new() };
+    let mut layout = Layout {
+        kind,
+        header,
+        status,
+        footer,
+        strip: None,
+        tabs: None,
+        panels: Vec::new(),
+    };
     match kind {
         Kind::TooSmall => {}
         Kind::Stacked => {
@@ -156,7 +167,10 @@ pub(crate) fn arrange(size: Size, needs: &Needs) -> Layout {
 
 fn compact(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
     let spare = rest.height.saturating_sub(20);
-    let findings = bottom(&mut rest, (3 + spare / 4).min(2 + 2 * needs.findings.max(1)));
+    let findings = bottom(
+        &mut rest,
+        (3 + spare / 4).min(2 + 2 * needs.findings.max(1)),
+    );
     let lower = lower(needs);
     let height = rest.height;
     let charts = match (needs.text, needs.over) {
@@ -165,7 +179,12 @@ fn compact(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
         _ if lower == Panel::Charts && needs.charts == 0 => 0,
         (true, _) => 7 - u16::from(height < 16),
         (_, true) => yielding(height, height / 3, 5, needs.narration + 1),
-        _ => yielding(height, height / 2 + u16::from(height > 14), 7, needs.narration + 1),
+        _ => yielding(
+            height,
+            height / 2 + u16::from(height > 14),
+            7,
+            needs.narration + 1,
+        ),
     };
     let charts = bottom(&mut rest, charts);
     if needs.text {
@@ -181,7 +200,8 @@ fn compact(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
     panels.push((Panel::Findings, findings));
 }
 
-/// The panel in the place of the charts. One without a place of its own takes it while it is focused.
+/// The panel in the place of the charts. One without a place of its own takes it while it is
+/// focused.
 fn lower(needs: &Needs) -> Panel {
     match needs.focus {
         Panel::Chapters | Panel::Cluster | Panel::Numbers | Panel::Charts => needs.focus,
@@ -205,7 +225,10 @@ fn full(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
     // A line at least, and the border.
     let narration = needs.narration.max(1) + 2;
     if needs.intervals > 0 && !needs.over && needs.focus != Panel::Charts {
-        let intervals = bottom(&mut rest, (needs.intervals + 3).min(height.saturating_sub(6)));
+        let intervals = bottom(
+            &mut rest,
+            (needs.intervals + 3).min(height.saturating_sub(6)),
+        );
         panels.push((Panel::Intervals, intervals));
         if rest.height >= narration + LEAST_CHART {
             let share = rest.height - narration;
@@ -219,12 +242,19 @@ fn full(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
         panels.push((Panel::Narration, rest));
         panels.push((Panel::Charts, charts));
     } else if needs.text {
-        panels.push((Panel::Narration, top(&mut rest, narration.min((height / 4).max(6)))));
+        panels.push((
+            Panel::Narration,
+            top(&mut rest, narration.min((height / 4).max(6))),
+        ));
         let charts = bottom(&mut rest, (height / 3).max(9));
         panels.push((Panel::Text, rest));
         panels.push((Panel::Charts, charts));
     } else {
-        let (share, least) = if needs.charts > 1 { (height * 2 / 3, 14) } else { (height / 2, 9) };
+        let (share, least) = if needs.charts > 1 {
+            (height * 2 / 3, 14)
+        } else {
+            (height / 2, 9)
+        };
         let charts = bottom(&mut rest, yielding(height, share, least, narration));
         panels.push((Panel::Narration, rest));
         panels.push((Panel::Charts, charts));
@@ -232,14 +262,18 @@ fn full(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
     panels.push((Panel::Findings, findings));
 }
 
-/// The charts' share of a height: less of it while the narration wants more, but not less than the least.
+/// The charts' share of a height: less of it while the narration wants more, but not less than the
+/// least.
 fn yielding(height: u16, share: u16, least: u16, narration: u16) -> u16 {
     share.min(height.saturating_sub(narration)).max(least)
 }
 
 fn top(rest: &mut Rect, rows: u16) -> Rect {
     let rows = rows.min(rest.height);
-    let taken = Rect { height: rows, ..*rest };
+    let taken = Rect {
+        height: rows,
+        ..*rest
+    };
     rest.y += rows;
     rest.height -= rows;
     taken
@@ -248,12 +282,19 @@ fn top(rest: &mut Rect, rows: u16) -> Rect {
 fn bottom(rest: &mut Rect, rows: u16) -> Rect {
     let rows = rows.min(rest.height);
     rest.height -= rows;
-    Rect { y: rest.y + rest.height, height: rows, ..*rest }
+    Rect {
+        y: rest.y + rest.height,
+        height: rows,
+        ..*rest
+    }
 }
 
 fn left(rest: &mut Rect, columns: u16) -> Rect {
     let columns = columns.min(rest.width);
-    let taken = Rect { width: columns, ..*rest };
+    let taken = Rect {
+        width: columns,
+        ..*rest
+    };
     rest.x += columns;
     rest.width -= columns;
     taken
@@ -282,8 +323,8 @@ mod tests {
     }
 
     proptest! {
-        /// At every size and in every state: panels lie inside the screen, none over another, and where there is
-        /// room for the essential ones they are there with at least three rows.
+        /// At every size and in every state: panels lie inside the screen, none over another, and
+        /// where there is room for the essential ones they are there with at least three rows.
         #[test]
         fn panels_never_overlap_and_essential_ones_fit(
             width in 0u16..220, height in 0u16..80,

@@ -1,8 +1,8 @@
-//! The terminal front-end for any [`demo_core`] story: chapters, narration, cluster, charts with the faults pinned on
-//! their time axis, violations, and texts that come piece by piece.
+//! The terminal front-end for any [`demo_core`] story: chapters, narration, cluster, charts with
+//! the faults pinned on their time axis, violations, and texts that come piece by piece.
 //!
-//! - **[`Tui`]**: takes the terminal, shows a story until it has ended and the user leaves, gives the terminal back on
-//!   every path. [`Options`] configure it, and [`Ending`] is its result.
+//! - **[`Tui`]**: takes the terminal, shows a story until it has ended and the user leaves, gives
+//!   the terminal back on every path. [`Options`] configure it, and [`Ending`] is its result.
 //! - **[`termination`]**: the signals, as a future for [`Tui::run`].
 //!   A [`Log`](demo_core::Log) is played with [`Tui::replay`].
 //! - **[`Film`]**: pictures, a moving picture and an asciicast of a log.
@@ -13,7 +13,8 @@
 //! commands, and the view draws the state without a lock or a clock. Everything that touches the
 //! terminal is in `screen`, and `run` is the loop around it all.
 //!
-//! The crate contains no rate limiter and no particular subject: every word and number on the screen came in an event.
+//! The crate contains no rate limiter and no particular subject: every word and number on the
+//! screen came in an event.
 #![doc = include_str!("../README.md")]
 
 mod app;

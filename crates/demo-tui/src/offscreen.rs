@@ -10,8 +10,8 @@ use crate::update::{Action, Command};
 use crate::view::view;
 use crate::{Background, Charset, ColorChoice, Options, Press, ascii};
 
-/// The screen without a terminal and without a clock: events and keys in, a buffer out. For tests of a story's looks
-/// and for pictures of recorded events.
+/// The screen without a terminal and without a clock: events and keys in, a buffer out. For tests
+/// of a story's looks and for pictures of recorded events.
 ///
 /// Ignores the environment: colours, Unicode and a dark background by default.
 #[derive(Clone, Debug)]
@@ -33,7 +33,10 @@ impl Offscreen {
             chosen => chosen,
         };
         let app = App::new(nowhere.palette(color, background), options);
-        Self { app, ascii: options.charset == Charset::Ascii }
+        Self {
+            app,
+            ascii: options.charset == Charset::Ascii,
+        }
     }
 
     /// Takes an event in.

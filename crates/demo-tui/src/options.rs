@@ -13,7 +13,8 @@ pub struct Options {
     pub mode_label: String,
     /// Few panels and much space between lines, for a projector.
     pub large: bool,
-    /// Shortest time for which a chapter of a log is visible. A story that advances by itself leaves no time to read.
+    /// Shortest time for which a chapter of a log is visible. A story that advances by itself
+    /// leaves no time to read.
     pub dwell: Duration,
 }
 
@@ -32,8 +33,8 @@ pub enum ColorChoice {
 /// The characters to draw with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Charset {
-    /// Unicode where the locale (`LC_ALL`, else `LC_CTYPE`, else `LANG`) is UTF-8 and the terminal is not the Linux
-    /// console, whose font has no braille.
+    /// Unicode where the locale (`LC_ALL`, else `LC_CTYPE`, else `LANG`) is UTF-8 and the terminal
+    /// is not the Linux console, whose font has no braille.
     #[default]
     Auto,
     /// Lines, blocks and braille.

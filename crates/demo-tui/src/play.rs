@@ -14,11 +14,12 @@ use crate::update::{Action, Command};
 use crate::{Ending, Tui, TuiError};
 
 impl Tui {
-    /// Plays a log on the terminal, from a chapter (from 0) or from its beginning, until the user leaves or `shutdown`
-    /// resolves. Gives the terminal back on every path.
+    /// Plays a log on the terminal, from a chapter (from 0) or from its beginning, until the user
+    /// leaves or `shutdown` resolves. Gives the terminal back on every path.
     ///
     /// # Errors
-    /// [`TuiError::NoChapter`], [`TuiError::InUse`], [`TuiError::Terminal`] or [`TuiError::Panicked`].
+    /// [`TuiError::NoChapter`], [`TuiError::InUse`], [`TuiError::Terminal`] or
+    /// [`TuiError::Panicked`].
     pub async fn replay(
         self,
         log: &Log,
@@ -28,14 +29,23 @@ impl Tui {
         let Self { app, ascii, dwell } = self;
         let mut playback = Playback::new(log, dwell);
         let begun = match from {
-            Some(chapter) => {
-                playback.enter(chapter).ok_or(TuiError::NoChapter { number: chapter + 1 })?.to_vec()
-            }
+            Some(chapter) => playback
+                .enter(chapter)
+                .ok_or(TuiError::NoChapter {
+                    number: chapter + 1,
+                })?
+                .to_vec(),
             None => vec![],
         };
         let (face, size) = Face::open(ascii, Mode::Log)?;
-        let mut show =
-            Show { app, face, playback, transcript: Transcript::new(), passed: Instant::now(), left: false };
+        let mut show = Show {
+            app,
+            face,
+            playback,
+            transcript: Transcript::new(),
+            passed: Instant::now(),
+            left: false,
+        };
         show.act(Action::Resized(size));
         show.act(Action::Played(show.playback.player()));
         show.take(begun);
@@ -92,7 +102,10 @@ impl Show {
                 self.act(Action::Resized(size));
             }
             Prompt::Key(KeyInput::Failed(source)) => {
-                self.face.fail(TuiError::Terminal { operation: "reading", source });
+                self.face.fail(TuiError::Terminal {
+                    operation: "reading",
+                    source,
+                });
             }
         }
     }
@@ -125,7 +138,10 @@ impl Show {
 
     fn take(&mut self, events: Vec<Stamped>) {
         for stamped in events {
-            if matches!(stamped.event, Event::Entered { .. } | Event::Finished { .. }) {
+            if matches!(
+                stamped.event,
+                Event::Entered { .. } | Event::Finished { .. }
+            ) {
                 self.face.pressed();
             }
             self.transcript.lines(&stamped);
@@ -146,7 +162,13 @@ impl Show {
 
     fn end(self) -> Result<Ending, TuiError> {
         self.face.close()?;
-        let Self { app, transcript, .. } = self;
-        Ok(Ending { outcome: app.story.outcome, summary: transcript.summary(), interrupted: app.interrupted })
+        let Self {
+            app, transcript, ..
+        } = self;
+        Ok(Ending {
+            outcome: app.story.outcome,
+            summary: transcript.summary(),
+            interrupted: app.interrupted,
+        })
     }
 }

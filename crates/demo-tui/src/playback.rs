@@ -43,8 +43,8 @@ impl Playback {
         }
     }
 
-    /// Lets real time pass, and returns the events that have become due. A chapter that has not been visible for long
-    /// enough is not left.
+    /// Lets real time pass, and returns the events that have become due. A chapter that has not
+    /// been visible for long enough is not left.
     pub(crate) fn pass(&mut self, real: Duration) -> &[Stamped] {
         let from = self.next;
         if !self.paused {
@@ -52,7 +52,11 @@ impl Playback {
             self.visible += passed;
             self.now = (self.now + passed).min(self.length());
         }
-        while let Some(next) = self.events.get(self.next).filter(|next| next.at <= self.now) {
+        while let Some(next) = self
+            .events
+            .get(self.next)
+            .filter(|next| next.at <= self.now)
+        {
             if leaves(next) {
                 if self.visible < self.dwell {
                     self.now = next.at;
@@ -68,8 +72,17 @@ impl Playback {
     /// Real time until the next event; `None` while there is none to wait for.
     pub(crate) fn wait(&self) -> Option<Duration> {
         let next = self.events.get(self.next).filter(|_| !self.paused)?;
-        let dwell = if leaves(next) { self.dwell.saturating_sub(self.visible) } else { Duration::ZERO };
-        Some(next.at.saturating_sub(self.now).max(dwell).div_f64(SPEEDS[self.speed]))
+        let dwell = if leaves(next) {
+            self.dwell.saturating_sub(self.visible)
+        } else {
+            Duration::ZERO
+        };
+        Some(
+            next.at
+                .saturating_sub(self.now)
+                .max(dwell)
+                .div_f64(SPEEDS[self.speed]),
+        )
     }
 
     /// Time in the log.
@@ -79,7 +92,11 @@ impl Playback {
 
     /// The progress, for the screen.
     pub(crate) fn player(&self) -> Player {
-        Player { speed: SPEEDS[self.speed], paused: self.paused, length: self.length() }
+        Player {
+            speed: SPEEDS[self.speed],
+            paused: self.paused,
+            length: self.length(),
+        }
     }
 
     /// Follows a key. A jump returns all events up to the new place, for a screen that begins anew.
@@ -89,13 +106,17 @@ impl Playback {
             Press::Faster => self.speed = (self.speed + 1).min(SPEEDS.len() - 1),
             Press::Slower => self.speed = self.speed.saturating_sub(1),
             Press::NextChapter => {
-                let to = self.chapters().find(|i| *i >= self.next).unwrap_or(self.events.len() - 1);
+                let to = self
+                    .chapters()
+                    .find(|i| *i >= self.next)
+                    .unwrap_or(self.events.len() - 1);
                 return Some(self.jump(to));
             }
             Press::PreviousChapter => {
                 let begun: Vec<usize> = self.chapters().filter(|i| *i < self.next).collect();
-                let at_its_beginning =
-                    begun.last().is_some_and(|i| self.now <= self.events[*i].at + BEGINNING);
+                let at_its_beginning = begun
+                    .last()
+                    .is_some_and(|i| self.now <= self.events[*i].at + BEGINNING);
                 let back = if at_its_beginning { 2 } else { 1 };
                 let to = begun.len().checked_sub(back).map_or(0, |i| begun[i]);
                 return Some(self.jump(to));
@@ -108,8 +129,7 @@ impl Playback {
 
     /// Jumps to a chapter, from 0; `None` when the log has not got it.
     pub(crate) fn enter(&mut self, chapter: usize) -> Option<&[Stamped]> {
-        let entered =
-            |i: &usize| matches!(self.events[*i].event, Event::Entered { chapter: c } if c == chapter);
+        let entered = |i: &usize| matches!(self.events[*i].event, Event::Entered { chapter: c } if c == chapter);
         let to = self.chapters().find(entered)?;
         Some(self.jump(to))
     }
@@ -124,17 +144,27 @@ impl Playback {
     /// Indices of the events that enter a chapter.
     fn chapters(&self) -> impl Iterator<Item = usize> {
         let entered = |stamped: &Stamped| matches!(stamped.event, Event::Entered { .. });
-        self.events.iter().enumerate().filter(move |(_, stamped)| entered(stamped)).map(|(i, _)| i)
+        self.events
+            .iter()
+            .enumerate()
+            .filter(move |(_, stamped)| entered(stamped))
+            .map(|(i, _)| i)
     }
 
     fn length(&self) -> Duration {
-        self.events.last().map(|stamped| stamped.at).unwrap_or_default()
+        self.events
+            .last()
+            .map(|stamped| stamped.at)
+            .unwrap_or_default()
     }
 }
 
 /// Whether an event ends the chapter before it.
 fn leaves(stamped: &Stamped) -> bool {
-    matches!(stamped.event, Event::Entered { .. } | Event::Finished { .. })
+    matches!(
+        stamped.event,
+        Event::Entered { .. } | Event::Finished { .. }
+    )
 }
 
 #[cfg(test)]
@@ -149,12 +179,25 @@ mod tests {
     }
 
     fn dwelling(dwell: Duration) -> Playback {
-        let at = |s, event| Stamped { at: Duration::from_secs(s), event };
+        let at = |s, event| Stamped {
+            at: Duration::from_secs(s),
+            event,
+        };
         let chapters = vec![];
-        let started = Event::Started { version: LogVersion, subject: "s".into(), chapters, charts: vec![] };
+        let started = Event::Started {
+            version: LogVersion,
+            subject: "s".into(),
+            chapters,
+            charts: vec![],
+        };
         let mut events = vec![at(0, started)];
         events.extend((0..3).map(|i| at(10 * i as u64, Event::Entered { chapter: i })));
-        events.push(at(30, Event::Finished { outcome: Outcome::Completed }));
+        events.push(at(
+            30,
+            Event::Finished {
+                outcome: Outcome::Completed,
+            },
+        ));
         Playback::new(&Log::new(events).unwrap(), dwell)
     }
 
@@ -171,7 +214,10 @@ mod tests {
         assert_eq!(p.wait(), Some(secs(5)));
         assert_eq!((p.pass(secs(4)).len(), p.now()), (0, secs(8)));
         p.press(Press::Pause);
-        assert_eq!((p.pass(secs(99)).len(), p.now(), p.wait()), (0, secs(8), None));
+        assert_eq!(
+            (p.pass(secs(99)).len(), p.now(), p.wait()),
+            (0, secs(8), None)
+        );
         p.press(Press::Pause);
         assert_eq!(p.pass(secs(1)).len(), 1);
         for _ in 0..9 {
@@ -185,7 +231,11 @@ mod tests {
     #[test]
     fn short_chapters_are_held() {
         let mut p = dwelling(secs(15));
-        assert_eq!(p.pass(secs(12)).len(), 2, "the second chapter would come after ten seconds");
+        assert_eq!(
+            p.pass(secs(12)).len(),
+            2,
+            "the second chapter would come after ten seconds"
+        );
         assert_eq!((p.now(), p.wait()), (secs(10), Some(secs(3))));
         assert_eq!(p.pass(secs(4)).len(), 1);
         assert_eq!(p.now(), secs(14));
@@ -196,8 +246,16 @@ mod tests {
     fn jumps_go_from_chapter_to_chapter() {
         let mut p = playback();
         p.pass(secs(13));
-        assert_eq!(p.press(Press::PreviousChapter).map(<[_]>::len), Some(3), "the beginning of this one");
-        assert_eq!(p.press(Press::PreviousChapter).map(<[_]>::len), Some(2), "the one before");
+        assert_eq!(
+            p.press(Press::PreviousChapter).map(<[_]>::len),
+            Some(3),
+            "the beginning of this one"
+        );
+        assert_eq!(
+            p.press(Press::PreviousChapter).map(<[_]>::len),
+            Some(2),
+            "the one before"
+        );
         assert_eq!(p.press(Press::PreviousChapter).map(<[_]>::len), Some(1));
         for expected in [2, 3, 4, 5, 5] {
             assert_eq!(p.press(Press::NextChapter).map(<[_]>::len), Some(expected));

@@ -19,7 +19,8 @@ const HEAL_DEADLINE: Duration = Duration::from_secs(10);
 /// Events taken in before keys are looked at again.
 const BATCH: usize = 64;
 
-/// A front-end that is ready to show a story. Nothing is drawn before [`Tui::run`] or [`Tui::replay`].
+/// A front-end that is ready to show a story. Nothing is drawn before [`Tui::run`] or
+/// [`Tui::replay`].
 #[derive(Debug)]
 pub struct Tui {
     pub(crate) app: App,
@@ -54,23 +55,29 @@ impl Tui {
         let environment = Environment::read(|name| std::env::var(name).ok());
         let palette = environment.palette(options.color, options.background);
         let ascii = environment.ascii(options.charset);
-        Ok(Self { app: App::new(palette, options), ascii, dwell: options.dwell })
+        Ok(Self {
+            app: App::new(palette, options),
+            ascii,
+            dwell: options.dwell,
+        })
     }
 
     /// Takes the terminal, shows the story, and gives the terminal back on every path.
     ///
-    /// `events` and `inputs` are those of a [`DemoRunner`](demo_core::DemoRunner) that runs in a task of its own. The
-    /// caller owns the signals: when `shutdown` resolves ([`termination`](crate::termination) is made for it), the story
-    /// is asked to end as with `q`, and left when it has. A story left before its end gets [`Input::Quit`] first, and
-    /// has healed when its last event comes; only a second Ctrl-C, or a story that does not end for ten seconds, is
-    /// left without that. Dropping the future gives the terminal back, too.
+    /// `events` and `inputs` are those of a [`DemoRunner`](demo_core::DemoRunner) that runs in a
+    /// task of its own. The caller owns the signals: when `shutdown` resolves
+    /// ([`termination`](crate::termination) is made for it), the story is asked to end as with `q`,
+    /// and left when it has. A story left before its end gets [`Input::Quit`] first, and has healed
+    /// when its last event comes; only a second Ctrl-C, or a story that does not end for ten
+    /// seconds, is left without that. Dropping the future gives the terminal back, too.
     ///
-    /// Drawing writes to the terminal and may block as long as the terminal does, so the story must be able to go on
-    /// elsewhere: a runtime of several threads.
+    /// Drawing writes to the terminal and may block as long as the terminal does, so the story must
+    /// be able to go on elsewhere: a runtime of several threads.
     ///
     /// # Errors
-    /// [`TuiError::InUse`], [`TuiError::Terminal`], [`TuiError::Panicked`] or [`TuiError::StoryLost`]. The terminal has
-    /// been given back and the story has been asked to end by then.
+    /// [`TuiError::InUse`], [`TuiError::Terminal`], [`TuiError::Panicked`] or
+    /// [`TuiError::StoryLost`]. The terminal has been given back and the story has been asked to
+    /// end by then.
     pub async fn run(
         self,
         events: UnboundedReceiver<Stamped>,
@@ -81,7 +88,8 @@ impl Tui {
         let (face, size) = match Face::open(ascii, Mode::Live) {
             Ok(opened) => opened,
             Err(error) => {
-                // A full channel holds inputs that make the story go on, and closes with the caller's end of it.
+                // A full channel holds inputs that make the story go on, and closes with the
+                // caller's end of it.
                 let _ = inputs.try_send(Input::Quit);
                 return Err(error);
             }
@@ -119,7 +127,11 @@ struct Show {
 }
 
 impl Show {
-    async fn play(&mut self, mut events: UnboundedReceiver<Stamped>, shutdown: impl Future<Output = ()>) {
+    async fn play(
+        &mut self,
+        mut events: UnboundedReceiver<Stamped>,
+        shutdown: impl Future<Output = ()>,
+    ) {
         let mut shutdown = pin!(shutdown);
         let (mut asked, mut open) = (false, true);
         let mut emitted = Vec::with_capacity(BATCH);
@@ -155,11 +167,21 @@ impl Show {
     }
 
     fn end(self) -> Result<Ending, TuiError> {
-        let Self { app, face, transcript, abandoned, .. } = self;
+        let Self {
+            app,
+            face,
+            transcript,
+            abandoned,
+            ..
+        } = self;
         face.close()?;
         let interrupted = app.interrupted;
         let outcome = app.story.outcome.filter(|_| !abandoned);
-        Ok(Ending { outcome, summary: transcript.summary(), interrupted })
+        Ok(Ending {
+            outcome,
+            summary: transcript.summary(),
+            interrupted,
+        })
     }
 
     fn act(&mut self, action: Action) {
@@ -199,17 +221,24 @@ impl Show {
                 self.act(Action::Resized(size));
             }
             Prompt::Key(KeyInput::Failed(source)) => {
-                self.fail(TuiError::Terminal { operation: "reading", source });
+                self.fail(TuiError::Terminal {
+                    operation: "reading",
+                    source,
+                });
             }
         }
     }
 
     fn emitted(&mut self, stamped: Stamped) {
         // Events come a little late, never early: the earliest beginning is the right one.
-        let began = Instant::now().checked_sub(stamped.at).unwrap_or(self.face.opened());
+        let began = Instant::now()
+            .checked_sub(stamped.at)
+            .unwrap_or(self.face.opened());
         self.story_began = Some(self.story_began.map_or(began, |known| known.min(began)));
         match stamped.event {
-            Event::Entered { .. } | Event::Refused { .. } | Event::Finished { .. } => self.face.pressed(),
+            Event::Entered { .. } | Event::Refused { .. } | Event::Finished { .. } => {
+                self.face.pressed()
+            }
             _ => self.face.changed(),
         }
         if self.app.story.outcome.is_none() {
@@ -228,7 +257,8 @@ impl Show {
 
     fn quit(&mut self) {
         self.quit_pending = true;
-        self.give_up.get_or_insert_with(|| Instant::now() + HEAL_DEADLINE);
+        self.give_up
+            .get_or_insert_with(|| Instant::now() + HEAL_DEADLINE);
     }
 
     /// Gives the terminal back and waits for the story to heal.

@@ -2,8 +2,9 @@ use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Resolves when the process is asked to end: by SIGTERM, by SIGHUP when its terminal is closed, or by a SIGINT that was
-/// not a key. Made for the `shutdown` of [`Tui::run`](crate::Tui::run), and good for any other front-end.
+/// Resolves when the process is asked to end: by SIGTERM, by SIGHUP when its terminal is closed, or
+/// by a SIGINT that was not a key. Made for the `shutdown` of [`Tui::run`](crate::Tui::run), and
+/// good for any other front-end.
 ///
 /// Signals are caught from the call on, not from the first poll.
 ///

@@ -15,7 +15,8 @@ pub(crate) enum Palette {
     Monochrome,
 }
 
-/// A style for each role. Text is in the terminal's own colours; colour only underlines the meaning of a word or a symbol.
+/// A style for each role. Text is in the terminal's own colours; colour only underlines the meaning
+/// of a word or a symbol.
 #[derive(Clone, Debug)]
 pub(crate) struct Theme {
     pub(crate) text: Style,
@@ -160,7 +161,8 @@ impl Theme {
     }
 }
 
-/// The differences of the two colour palettes, by number in the 256 colours that every terminal of today draws alike.
+/// The differences of the two colour palettes, by number in the 256 colours that every terminal of
+/// today draws alike.
 struct Colors {
     dim: u8,
     border: u8,
@@ -182,9 +184,19 @@ mod tests {
     fn without_colour_nothing_has_a_colour() {
         let t = Theme::new(Palette::Monochrome);
         let styles = [
-            t.text, t.strong, t.dim, t.border, t.focus, t.accent, t.code, t.good, t.warning, t.bad, t.header,
+            t.text, t.strong, t.dim, t.border, t.focus, t.accent, t.code, t.good, t.warning, t.bad,
+            t.header,
         ];
-        let more = [t.key, t.status, t.badge_warning, t.badge_bad, t.mark, t.sum, t.whole, t.bound];
+        let more = [
+            t.key,
+            t.status,
+            t.badge_warning,
+            t.badge_bad,
+            t.mark,
+            t.sum,
+            t.whole,
+            t.bound,
+        ];
         for style in styles.iter().chain(&more).chain(&t.parts) {
             assert_eq!((style.fg, style.bg), (None, None));
         }

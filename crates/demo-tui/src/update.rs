@@ -1,4 +1,5 @@
-//! The changes of the front-end's state: an action in, commands out. Nothing here waits, draws or reads a clock.
+//! The changes of the front-end's state: an action in, commands out. Nothing here waits, draws or
+//! reads a clock.
 
 use std::time::Duration;
 
@@ -117,7 +118,11 @@ impl App {
         self.scrolls[Panel::Narration as usize] = Scroll::At(0);
         // A user who quit does not need the summary.
         let quit = self.leaving || *outcome == Outcome::Quit;
-        if quit && self.player.is_none() { vec![Command::Leave] } else { vec![] }
+        if quit && self.player.is_none() {
+            vec![Command::Leave]
+        } else {
+            vec![]
+        }
     }
 
     fn pressed(&mut self, press: Press) -> Vec<Command> {
@@ -181,7 +186,11 @@ impl App {
 
     /// Sends an input, unless the story is quitting or over.
     fn send(&self, input: Input) -> Vec<Command> {
-        if self.leaving || self.finished.is_some() { vec![] } else { vec![Command::Send(input)] }
+        if self.leaving || self.finished.is_some() {
+            vec![]
+        } else {
+            vec![Command::Send(input)]
+        }
     }
 
     fn quit(&mut self) -> Vec<Command> {
@@ -199,7 +208,8 @@ impl App {
     fn move_focus(&mut self, by: isize) -> Vec<Command> {
         let panels = self.panels();
         let at = panels.iter().position(|p| *p == self.focus()).unwrap_or(0);
-        self.focus = panels[at.saturating_add_signed(panels.len().cast_signed() + by) % panels.len()];
+        self.focus =
+            panels[at.saturating_add_signed(panels.len().cast_signed() + by) % panels.len()];
         self.focus_chosen = true;
         vec![]
     }
@@ -208,14 +218,25 @@ impl App {
         let panel = self.focus();
         if panel == Panel::Charts {
             let charts = self.story.charts.len().max(1);
-            self.first_chart = self.first_chart.saturating_add_signed(charts.cast_signed() + by) % charts;
+            self.first_chart = self
+                .first_chart
+                .saturating_add_signed(charts.cast_signed() + by)
+                % charts;
             return vec![];
         }
         let (most, page) = panel::extent(self, panel);
         let from = self.offset(panel, most);
-        let step = if pages { by * page.max(1).cast_signed() } else { by };
+        let step = if pages {
+            by * page.max(1).cast_signed()
+        } else {
+            by
+        };
         let to = from.saturating_add_signed(step).min(most);
-        self.scrolls[panel as usize] = if to == most && by > 0 { Scroll::Tail } else { Scroll::At(to) };
+        self.scrolls[panel as usize] = if to == most && by > 0 {
+            Scroll::Tail
+        } else {
+            Scroll::At(to)
+        };
         self.scrolled[panel as usize] = true;
         vec![]
     }

@@ -78,7 +78,12 @@ impl Widget for &App {
             Some(Overlay::Ahead) => overlay::ahead(self),
             None => return,
         };
-        (&Boxed { app: self, title: boxed.0, lines: boxed.1 }).render(screen, buf);
+        (&Boxed {
+            app: self,
+            title: boxed.0,
+            lines: boxed.1,
+        })
+            .render(screen, buf);
     }
 }
 
@@ -91,9 +96,12 @@ fn lines(app: &App, layout: &Layout, panel: Panel, area: Rect, buf: &mut Buffer)
     let most = content.len().saturating_sub(page);
     let offset = match panel {
         // The current chapter stays in sight.
-        Panel::Chapters if !app.is_scrolled(panel) => {
-            app.story.current.unwrap_or(0).saturating_sub(page / 2).min(most)
-        }
+        Panel::Chapters if !app.is_scrolled(panel) => app
+            .story
+            .current
+            .unwrap_or(0)
+            .saturating_sub(page / 2)
+            .min(most),
         _ => app.offset(panel, most),
     };
     let frame = Frame {
@@ -134,7 +142,10 @@ fn tabs(app: &App, width: usize) -> Line<'static> {
 }
 
 fn too_small(app: &App, screen: Rect, buf: &mut Buffer) {
-    let words = format!("terminal too small: needs at least {}x{}", MIN.width, MIN.height);
+    let words = format!(
+        "terminal too small: needs at least {}x{}",
+        MIN.width, MIN.height
+    );
     let wrapped = text::wrap(&words, screen.width.into());
     let top = usize::from(screen.height).saturating_sub(wrapped.len()) / 2;
     for (y, line) in (screen.top()..screen.bottom()).skip(top).zip(&wrapped) {

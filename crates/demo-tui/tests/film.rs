@@ -14,16 +14,29 @@ use serde_json::Value;
 const SIZE: Size = Size::new(120, 36);
 
 fn events() -> Vec<Stamped> {
-    script::stretches().into_iter().flatten().chain(script::ending()).collect()
+    script::stretches()
+        .into_iter()
+        .flatten()
+        .chain(script::ending())
+        .collect()
 }
 
 fn dwelling(seconds: u64) -> Options {
-    Options { dwell: Duration::from_secs(seconds), ..Options::default() }
+    Options {
+        dwell: Duration::from_secs(seconds),
+        ..Options::default()
+    }
 }
 
 fn text(screen: &Buffer) -> String {
     let rows = screen.content.chunks(usize::from(screen.area.width));
-    let rows = rows.map(|row| row.iter().map(Cell::symbol).collect::<String>().trim_end().to_owned());
+    let rows = rows.map(|row| {
+        row.iter()
+            .map(Cell::symbol)
+            .collect::<String>()
+            .trim_end()
+            .to_owned()
+    });
     rows.collect::<Vec<_>>().join("\n").trim_end().to_owned()
 }
 
@@ -40,7 +53,9 @@ fn last_screen() -> String {
 fn a_cast_plays_back_to_the_last_screen() {
     let (log, options) = (Log::new(events()).unwrap(), dwelling(2));
     let cast = Film::new(&log, SIZE, &options).cast();
-    let mut lines = cast.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mut lines = cast
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
     let header = lines.next().unwrap();
     assert_eq!(
         (&header["version"], &header["width"], &header["height"]),
@@ -48,7 +63,10 @@ fn a_cast_plays_back_to_the_last_screen() {
     );
 
     let mut terminal = vt100::Parser::default();
-    let (rows, columns) = (NonZero::new(SIZE.height).unwrap(), NonZero::new(SIZE.width).unwrap());
+    let (rows, columns) = (
+        NonZero::new(SIZE.height).unwrap(),
+        NonZero::new(SIZE.width).unwrap(),
+    );
     terminal.screen_mut().set_size(rows, columns);
     let (mut last, mut markers) = (0.0, vec![]);
     for event in lines {
@@ -74,9 +92,20 @@ fn every_chapter_has_a_picture_of_its_end() {
     let (log, options) = (Log::new(events()).unwrap(), Options::default());
     let stills = Film::new(&log, SIZE, &options).stills();
     let chapters: Vec<_> = stills.iter().map(|still| still.chapter).collect();
-    assert_eq!(chapters, (1..=11).map(Some).chain([None]).collect::<Vec<_>>());
-    assert!(stills.iter().all(|still| still.svg.starts_with("<svg ") && still.svg.ends_with("</svg>\n")));
-    assert!(stills[3].svg.contains("The\u{a0}ledger\u{a0}is\u{a0}locked"));
+    assert_eq!(
+        chapters,
+        (1..=11).map(Some).chain([None]).collect::<Vec<_>>()
+    );
+    assert!(
+        stills
+            .iter()
+            .all(|still| still.svg.starts_with("<svg ") && still.svg.ends_with("</svg>\n"))
+    );
+    assert!(
+        stills[3]
+            .svg
+            .contains("The\u{a0}ledger\u{a0}is\u{a0}locked")
+    );
 }
 
 #[test]
@@ -87,5 +116,10 @@ fn moving_pictures_hold_short_chapters() {
         let (_, rest) = picture.split_once("animation:film ").unwrap();
         rest.split_once("s ").unwrap().0.parse::<f64>().unwrap()
     };
-    assert!(seconds(20) > seconds(0) + 60.0, "{} {}", seconds(20), seconds(0));
+    assert!(
+        seconds(20) > seconds(0) + 60.0,
+        "{} {}",
+        seconds(20),
+        seconds(0)
+    );
 }

@@ -9,7 +9,10 @@ use demo_tui::{Background, Charset, ColorChoice, Offscreen, Options, Press};
 use describe::{describe, text};
 
 fn screen() -> Offscreen {
-    Offscreen::new(&Options { mode_label: "scripted".into(), ..Options::default() })
+    Offscreen::new(&Options {
+        mode_label: "scripted".into(),
+        ..Options::default()
+    })
 }
 
 /// Calls `look` with the screen as it is at the end of each chapter, from 1.
@@ -42,21 +45,30 @@ fn at_the_end() -> Offscreen {
 #[test]
 fn every_chapter_at_120x36() {
     each_chapter(|n, screen| {
-        insta::assert_snapshot!(format!("120x36_chapter_{n:02}"), describe(&screen.draw(120, 36)));
+        insta::assert_snapshot!(
+            format!("120x36_chapter_{n:02}"),
+            describe(&screen.draw(120, 36))
+        );
     });
 }
 
 #[test]
 fn every_chapter_at_80x24() {
     each_chapter(|n, screen| {
-        insta::assert_snapshot!(format!("80x24_chapter_{n:02}"), describe(&screen.draw(80, 24)));
+        insta::assert_snapshot!(
+            format!("80x24_chapter_{n:02}"),
+            describe(&screen.draw(80, 24))
+        );
     });
 }
 
 #[test]
 fn every_chapter_at_60x20() {
     each_chapter(|n, screen| {
-        insta::assert_snapshot!(format!("60x20_chapter_{n:02}"), describe(&screen.draw(60, 20)));
+        insta::assert_snapshot!(
+            format!("60x20_chapter_{n:02}"),
+            describe(&screen.draw(60, 20))
+        );
     });
 }
 
@@ -97,8 +109,14 @@ fn next_narration_is_one_key_away() {
 
 #[test]
 fn large_spacing_has_few_panels() {
-    let options = Options { large: true, ..Options::default() };
-    insta::assert_snapshot!("120x36_large", describe(&at_chapter(Offscreen::new(&options), 8).draw(120, 36)));
+    let options = Options {
+        large: true,
+        ..Options::default()
+    };
+    insta::assert_snapshot!(
+        "120x36_large",
+        describe(&at_chapter(Offscreen::new(&options), 8).draw(120, 36))
+    );
 }
 
 #[test]
@@ -110,21 +128,37 @@ fn the_help() {
 
 #[test]
 fn in_ascii_and_without_colours() {
-    let options = Options { color: ColorChoice::Never, charset: Charset::Ascii, ..Options::default() };
+    let options = Options {
+        color: ColorChoice::Never,
+        charset: Charset::Ascii,
+        ..Options::default()
+    };
     let mut screen = at_chapter(Offscreen::new(&options), 4);
     let screen = screen.draw(80, 24);
     assert!(text(&screen).concat().is_ascii());
     insta::assert_snapshot!("80x24_ascii_monochrome", describe(&screen));
     let mut screen = at_chapter(Offscreen::new(&options), 9);
-    insta::assert_snapshot!("80x24_ascii_monochrome_proof", describe(&screen.draw(80, 24)));
+    insta::assert_snapshot!(
+        "80x24_ascii_monochrome_proof",
+        describe(&screen.draw(80, 24))
+    );
     let mut screen = at_chapter(Offscreen::new(&options), 8);
-    insta::assert_snapshot!("80x24_ascii_monochrome_stack", describe(&screen.draw(80, 24)));
+    insta::assert_snapshot!(
+        "80x24_ascii_monochrome_stack",
+        describe(&screen.draw(80, 24))
+    );
 }
 
 #[test]
 fn on_a_light_background() {
-    let options = Options { background: Background::Light, ..Options::default() };
-    insta::assert_snapshot!("80x24_light", describe(&at_chapter(Offscreen::new(&options), 4).draw(80, 24)));
+    let options = Options {
+        background: Background::Light,
+        ..Options::default()
+    };
+    insta::assert_snapshot!(
+        "80x24_light",
+        describe(&at_chapter(Offscreen::new(&options), 4).draw(80, 24))
+    );
 }
 
 /// The essential parts are on the smallest designed screen, in every chapter.
@@ -169,7 +203,10 @@ fn at_80x24_nothing_essential_is_cut() {
             "q quit",
         ];
         for words in essential {
-            assert!(screen.contains(words), "chapter {n} lacks \"{words}\":\n{screen}");
+            assert!(
+                screen.contains(words),
+                "chapter {n} lacks \"{words}\":\n{screen}"
+            );
         }
     });
 }
@@ -188,7 +225,13 @@ fn who_quits_sees_that_it_is_healed_first() {
     let mut screen = at_chapter(screen(), 4);
     assert_eq!(screen.press(Press::Quit), [demo_core::Input::Quit]);
     let screen = text(&screen.draw(80, 24));
-    assert_eq!(screen[22..], [" ■ healing, then leaving; Ctrl-C leaves at once", " q leaving"]);
+    assert_eq!(
+        screen[22..],
+        [
+            " ■ healing, then leaving; Ctrl-C leaves at once",
+            " q leaving"
+        ]
+    );
 }
 
 #[test]

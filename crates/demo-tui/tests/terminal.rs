@@ -1,4 +1,5 @@
-//! The real thing: a story on a pseudo terminal, played by keys, resized, and left in every way there is.
+//! The real thing: a story on a pseudo terminal, played by keys, resized, and left in every way
+//! there is.
 
 #[path = "support/pty.rs"]
 #[expect(dead_code, reason = "other tests look at the screen")]
@@ -57,7 +58,10 @@ fn it_is_played_by_keys_to_its_end() {
     session.press("q");
     let Ended { status, screen, .. } = session.end();
     assert!(status.success(), "{screen}");
-    assert!(screen.contains("completed: everything expected occurred"), "{screen}");
+    assert!(
+        screen.contains("completed: everything expected occurred"),
+        "{screen}"
+    );
     assert!(screen.contains("the valve is open"), "{screen}");
 }
 
@@ -66,7 +70,9 @@ fn resizing_redraws_and_recovers_from_too_small() {
     let mut session = Session::start(120, 36, &[]);
     session.see("╭ Chapters");
     session.resize(80, 24);
-    session.until("the layout for 80x24", |screen| !screen.contents().contains("Chapters"));
+    session.until("the layout for 80x24", |screen| {
+        !screen.contents().contains("Chapters")
+    });
     session.see("q quit");
     session.resize(50, 16);
     session.see("▸story");
@@ -142,13 +148,19 @@ fn a_worker_panic_restores_the_terminal_and_heals() {
 fn a_story_without_an_end_is_an_error() {
     let Ended { status, screen, .. } = Session::start(80, 24, &["--lose"]).end();
     assert_eq!(status.exit_code(), 1);
-    assert!(screen.contains("error: the story stopped without an end"), "{screen}");
+    assert!(
+        screen.contains("error: the story stopped without an end"),
+        "{screen}"
+    );
 }
 
 #[test]
 fn without_a_terminal_the_caller_is_told() {
     let arguments = ["--fault", "3", "--countdown", "0"];
-    let output = Command::new(pty::story()).args(arguments).output().expect("the story runs");
+    let output = Command::new(pty::story())
+        .args(arguments)
+        .output()
+        .expect("the story runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(
         errors.lines().next(),

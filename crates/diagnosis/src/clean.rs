@@ -1,10 +1,10 @@
 //! Text from elsewhere is data: no control sequence, no invisible character, no endless line.
 
-/// `text` without terminal control sequences, control characters and invisible formatting, as one line of at
-/// most `max` characters.
+/// `text` without terminal control sequences, control characters and invisible formatting, as one
+/// line of at most `max` characters.
 ///
-/// Escape sequences go with their arguments (`ESC [ 31 m`, `ESC ] 0 ; title BEL`), in the seven-bit form and
-/// in the single-character form of C1. Line breaks and tabs become spaces.
+/// Escape sequences go with their arguments (`ESC [ 31 m`, `ESC ] 0 ; title BEL`), in the seven-bit
+/// form and in the single-character form of C1. Line breaks and tabs become spaces.
 pub fn capped(text: &str, max: usize) -> String {
     let mut out = String::new();
     let mut length = 0;
@@ -48,7 +48,10 @@ type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
 
 /// Parameters, then one final letter or sign.
 fn skip_csi(chars: &mut Chars<'_>) {
-    while chars.next_if(|c| matches!(c, '\u{20}'..='\u{3f}')).is_some() {}
+    while chars
+        .next_if(|c| matches!(c, '\u{20}'..='\u{3f}'))
+        .is_some()
+    {}
     chars.next_if(|c| matches!(c, '\u{40}'..='\u{7e}'));
 }
 
@@ -63,7 +66,10 @@ fn skip_string(chars: &mut Chars<'_>) {
 
 /// Intermediate characters, then one that is not.
 fn skip_short(chars: &mut Chars<'_>) {
-    while chars.next_if(|c| matches!(c, '\u{20}'..='\u{2f}')).is_some() {}
+    while chars
+        .next_if(|c| matches!(c, '\u{20}'..='\u{2f}'))
+        .is_some()
+    {}
     chars.next_if(|c| matches!(c, '\u{30}'..='\u{7e}'));
 }
 
@@ -86,7 +92,10 @@ mod tests {
     #[test]
     fn escape_sequences_go_with_their_arguments() {
         assert_eq!(capped("a\u{1b}[31;1mred\u{1b}[0m b", 100), "ared b");
-        assert_eq!(capped("a\u{1b}]0;title\u{7}b\u{1b}]8;;http://x\u{1b}\\c", 100), "abc");
+        assert_eq!(
+            capped("a\u{1b}]0;title\u{7}b\u{1b}]8;;http://x\u{1b}\\c", 100),
+            "abc"
+        );
         assert_eq!(capped("a\u{9b}2Jb\u{9d}0;t\u{9c}c", 100), "abc");
         assert_eq!(capped("a\u{1b}Pq#1\u{1b}\\b\u{1b}(Bc\u{1b}cd", 100), "abcd");
         assert_eq!(capped("a\u{1b}]never ends", 100), "a");

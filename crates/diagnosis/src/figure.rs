@@ -3,7 +3,11 @@
 /// A number that is short to read at any size: plain within reason, with an exponent beyond.
 pub(crate) fn figure(value: f64) -> String {
     let size = value.abs();
-    if value == 0.0 || (1e-4..1e9).contains(&size) { value.to_string() } else { format!("{value:e}") }
+    if value == 0.0 || (1e-4..1e9).contains(&size) {
+        value.to_string()
+    } else {
+        format!("{value:e}")
+    }
 }
 
 /// The same in as few digits as stay within one per cent; a count keeps all of its digits.
@@ -19,12 +23,20 @@ pub(crate) fn short(value: f64) -> String {
 /// Two values that are compared, in as few digits as tell them apart.
 pub(crate) fn pair(before: f64, after: f64) -> (String, String) {
     let few = (short(before), short(after));
-    if few.0 == few.1 { (figure(before), figure(after)) } else { few }
+    if few.0 == few.1 {
+        (figure(before), figure(after))
+    } else {
+        few
+    }
 }
 
 /// A moment in seconds, to a tenth.
 pub(crate) fn moment(seconds: f64) -> String {
-    figure(if seconds < 10.0 { (seconds * 100.0).round() / 100.0 } else { (seconds * 10.0).round() / 10.0 })
+    figure(if seconds < 10.0 {
+        (seconds * 100.0).round() / 100.0
+    } else {
+        (seconds * 10.0).round() / 10.0
+    })
 }
 
 /// The same with its unit, when it has one.
@@ -34,12 +46,20 @@ pub(crate) fn with_unit(value: f64, unit: &str) -> String {
 
 /// A number that is written already, with its unit.
 pub(crate) fn with(number: &str, unit: &str) -> String {
-    if unit.is_empty() { number.to_owned() } else { format!("{number} {unit}") }
+    if unit.is_empty() {
+        number.to_owned()
+    } else {
+        format!("{number} {unit}")
+    }
 }
 
 /// A word as it can stand in a sentence: in quotes when it could be taken for a number.
 pub(crate) fn word(text: &str) -> String {
-    if text.chars().any(char::is_alphabetic) { text.to_owned() } else { format!("{text:?}") }
+    if text.chars().any(char::is_alphabetic) {
+        text.to_owned()
+    } else {
+        format!("{text:?}")
+    }
 }
 
 #[cfg(test)]

@@ -38,7 +38,8 @@ impl<'a> Graph<'a> {
         let mut dependencies = vec![Vec::new(); ids.len()];
         let mut dependants = vec![Vec::new(); ids.len()];
         for edge in &topology.edges {
-            if let (Some(&from), Some(&to)) = (index.get(edge.from.as_str()), index.get(edge.to.as_str()))
+            if let (Some(&from), Some(&to)) =
+                (index.get(edge.from.as_str()), index.get(edge.to.as_str()))
                 && from != to
             {
                 dependencies[from].push(to);
@@ -46,7 +47,13 @@ impl<'a> Graph<'a> {
             }
         }
         let group = groups(&dependencies, &dependants);
-        Self { ids, index, dependencies, dependants, group }
+        Self {
+            ids,
+            index,
+            dependencies,
+            dependants,
+            group,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -97,8 +104,8 @@ impl<'a> Graph<'a> {
         reached
     }
 
-    /// The shortest way from `cause` to `effect`, both included; among equally short ones, through the
-    /// entities for which `cost` is least.
+    /// The shortest way from `cause` to `effect`, both included; among equally short ones, through
+    /// the entities for which `cost` is least.
     pub(crate) fn path(
         &self,
         cause: usize,
@@ -117,8 +124,8 @@ impl<'a> Graph<'a> {
         Some(path)
     }
 
-    /// Breadth first; each step with the position of the step it came from. An entity may be met twice: on the
-    /// way down with the load, and on the way back up.
+    /// Breadth first; each step with the position of the step it came from. An entity may be met
+    /// twice: on the way down with the load, and on the way back up.
     fn walk(
         &self,
         cause: usize,
@@ -132,7 +139,8 @@ impl<'a> Graph<'a> {
         let mut queue = VecDeque::from([(0, down)]);
         while let Some((position, down)) = queue.pop_front() {
             let at = order[position].0;
-            let mut next: Vec<(usize, bool)> = self.dependants[at].iter().map(|&to| (to, false)).collect();
+            let mut next: Vec<(usize, bool)> =
+                self.dependants[at].iter().map(|&to| (to, false)).collect();
             if down {
                 next.extend(self.dependencies[at].iter().map(|&to| (to, true)));
             }
@@ -165,12 +173,17 @@ fn closure(mut found: Vec<usize>, next: &[Vec<usize>]) -> Vec<usize> {
 }
 
 fn groups(dependencies: &[Vec<usize>], dependants: &[Vec<usize>]) -> Vec<usize> {
-    let both: Vec<Vec<usize>> =
-        dependencies.iter().zip(dependants).map(|(to, from)| [to.as_slice(), from].concat()).collect();
+    let both: Vec<Vec<usize>> = dependencies
+        .iter()
+        .zip(dependants)
+        .map(|(to, from)| [to.as_slice(), from].concat())
+        .collect();
     let mut group = vec![None; both.len()];
     for entity in 0..both.len() {
         if group[entity].is_none() {
-            closure(vec![entity], &both).into_iter().for_each(|e| group[e] = Some(entity));
+            closure(vec![entity], &both)
+                .into_iter()
+                .for_each(|e| group[e] = Some(entity));
         }
     }
     group.into_iter().flatten().collect()
@@ -189,14 +202,23 @@ mod tests {
             entities: ids.into_iter().map(|id| Entity::new(id, "part")).collect(),
             edges: edges
                 .iter()
-                .map(|(from, to)| Edge { from: (*from).into(), to: (*to).into(), rel: String::new() })
+                .map(|(from, to)| Edge {
+                    from: (*from).into(),
+                    to: (*to).into(),
+                    rel: String::new(),
+                })
                 .collect(),
         }
     }
 
     #[test]
     fn a_fault_travels_to_the_dependants_only() {
-        let topology = topology(&[("front", "w1"), ("front", "w2"), ("w1", "base"), ("w2", "base")]);
+        let topology = topology(&[
+            ("front", "w1"),
+            ("front", "w2"),
+            ("w1", "base"),
+            ("w2", "base"),
+        ]);
         let graph = Graph::new(&topology);
         let at = |id| graph.index(id).expect("known");
         let reach = graph.reach(at("w1"), Carries::Fault);
@@ -206,13 +228,32 @@ mod tests {
 
     #[test]
     fn load_travels_down_and_its_effects_back_up() {
-        let topology = topology(&[("front", "w1"), ("item", "w1"), ("w1", "base"), ("other", "base")]);
+        let topology = topology(&[
+            ("front", "w1"),
+            ("item", "w1"),
+            ("w1", "base"),
+            ("other", "base"),
+        ]);
         let graph = Graph::new(&topology);
         let at = |id| graph.index(id).expect("known");
-        assert!(graph.reach(at("front"), Carries::Load).into_iter().all(|r| r));
-        let path = graph.path(at("front"), at("item"), Carries::Load, |_| 0).expect("a path");
-        assert_eq!(path.into_iter().map(|i| graph.id(i)).collect::<Vec<_>>(), ["front", "w1", "item"]);
-        assert!(graph.path(at("front"), at("item"), Carries::Fault, |_| 0).is_none());
+        assert!(
+            graph
+                .reach(at("front"), Carries::Load)
+                .into_iter()
+                .all(|r| r)
+        );
+        let path = graph
+            .path(at("front"), at("item"), Carries::Load, |_| 0)
+            .expect("a path");
+        assert_eq!(
+            path.into_iter().map(|i| graph.id(i)).collect::<Vec<_>>(),
+            ["front", "w1", "item"]
+        );
+        assert!(
+            graph
+                .path(at("front"), at("item"), Carries::Fault, |_| 0)
+                .is_none()
+        );
     }
 
     #[test]

@@ -58,7 +58,9 @@ impl Mechanism {
 impl fmt::Display for Mechanism {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::StoppedAcceptingChanges => "stopped accepting changes while still answering reads",
+            Self::StoppedAcceptingChanges => {
+                "stopped accepting changes while still answering reads"
+            }
             Self::ConfirmationsLost => "takes changes whose confirmations do not arrive",
             Self::StoppedAnswering => "stopped answering",
             Self::Restarted => "restarted and lost state",
@@ -240,7 +242,11 @@ pub struct Cost {
 impl Cost {
     /// The cost of an answer that took `elapsed` and no tokens.
     pub fn of(elapsed: Duration) -> Self {
-        Self { ms: (elapsed.as_secs_f64() * 1e5).round() / 100.0, tokens_in: 0, tokens_out: 0 }
+        Self {
+            ms: (elapsed.as_secs_f64() * 1e5).round() / 100.0,
+            tokens_in: 0,
+            tokens_out: 0,
+        }
     }
 }
 
@@ -267,12 +273,19 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// The supported cause, when there is one.
     pub fn cause(&self) -> Option<&Hypothesis> {
-        self.hypotheses.iter().find(|h| h.status == Status::Supported)
+        self.hypotheses
+            .iter()
+            .find(|h| h.status == Status::Supported)
     }
 
     /// Whether two answers come down to the same: verdict, entity and mechanism.
     pub fn agrees_with(&self, other: &Self) -> bool {
-        let core = |d: &Self| (d.verdict, d.cause().map(|h| (h.entity.clone(), h.mechanism)));
+        let core = |d: &Self| {
+            (
+                d.verdict,
+                d.cause().map(|h| (h.entity.clone(), h.mechanism)),
+            )
+        };
         core(self) == core(other)
     }
 }

@@ -1,6 +1,7 @@
 //! An answer as plain lines, of any width, the way a colleague would put it.
 //!
-//! Only a [`Validated`] answer can be rendered. No line holds a control character, even where the evidence does.
+//! Only a [`Validated`] answer can be rendered. No line holds a control character, even where the
+//! evidence does.
 
 use std::collections::HashSet;
 
@@ -19,28 +20,44 @@ const ROWS: usize = 6;
 
 /// The answer in lines: [`summary`], then [`details`].
 pub fn render(evidence: &Evidence, answer: &Validated) -> Vec<String> {
-    summary(evidence, answer).into_iter().chain(details(evidence, answer)).collect()
+    summary(evidence, answer)
+        .into_iter()
+        .chain(details(evidence, answer))
+        .collect()
 }
 
-/// The first page: the cause in a sentence, why it is nothing else, the action, and the engine. No ids of rows.
+/// The first page: the cause in a sentence, why it is nothing else, the action, and the engine. No
+/// ids of rows.
 pub fn summary(evidence: &Evidence, answer: &Validated) -> Vec<String> {
     let mut lines = vec![headline(answer)];
     if let Some(fallback) = &answer.engine.fallback_from {
-        lines.push(format!("instead of {}: {}", fallback.model, fallback.reason));
+        lines.push(format!(
+            "instead of {}: {}",
+            fallback.model, fallback.reason
+        ));
     }
     lines.extend(alternatives(evidence, answer));
     if let Some(remedy) = &answer.action {
         lines.extend(action(evidence, remedy));
     }
     lines.push(signature(answer));
-    lines.into_iter().map(|line| clean(&without_ids(&line))).collect()
+    lines
+        .into_iter()
+        .map(|line| clean(&without_ids(&line)))
+        .collect()
 }
 
-/// The second page: the rows that the answer rests on as before and after, how the cause spread, and the unknowns.
+/// The second page: the rows that the answer rests on as before and after, how the cause spread,
+/// and the unknowns.
 pub fn details(evidence: &Evidence, answer: &Validated) -> Vec<String> {
     let mut lines = rows(evidence, answer);
     lines.extend(answer.cause().and_then(chain));
-    lines.extend(answer.unknowns.iter().map(|text| format!("not known: {text}")));
+    lines.extend(
+        answer
+            .unknowns
+            .iter()
+            .map(|text| format!("not known: {text}")),
+    );
     lines.into_iter().map(|line| clean(&line)).collect()
 }
 
@@ -53,7 +70,11 @@ pub fn disagreement(answer: &Validated, other: &Validated) -> Option<String> {
 /// Indentation stays, everything else is data.
 fn clean(line: &str) -> String {
     let text = line.trim_start_matches(' ');
-    format!("{}{}", " ".repeat(line.len() - text.len()), capped(text, LONGEST))
+    format!(
+        "{}{}",
+        " ".repeat(line.len() - text.len()),
+        capped(text, LONGEST)
+    )
 }
 
 /// A sentence without the citations in it.
@@ -63,7 +84,9 @@ fn without_ids(text: &str) -> String {
     for part in parts {
         match part.split_once(']') {
             Some((ids, rest))
-                if ids.split([',', ' ']).all(|id| id.is_empty() || id.parse::<RowId>().is_ok()) =>
+                if ids
+                    .split([',', ' '])
+                    .all(|id| id.is_empty() || id.parse::<RowId>().is_ok()) =>
             {
                 plain += rest;
             }
@@ -90,12 +113,17 @@ fn headline(answer: &Validated) -> String {
 
 fn capital(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+    chars.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(chars).collect()
+    })
 }
 
 fn chain(cause: &Hypothesis) -> Option<String> {
-    let steps: Vec<String> =
-        cause.chain.iter().map(|link| format!("{} (+{} s)", link.effect, short(link.lag_s))).collect();
+    let steps: Vec<String> = cause
+        .chain
+        .iter()
+        .map(|link| format!("{} (+{} s)", link.effect, short(link.lag_s)))
+        .collect();
     (!steps.is_empty()).then(|| format!("it spread: {} → {}", cause.entity, steps.join(" → ")))
 }
 
@@ -103,13 +131,24 @@ fn chain(cause: &Hypothesis) -> Option<String> {
 fn rows(evidence: &Evidence, answer: &Validated) -> Vec<String> {
     let cited = match answer.cause() {
         Some(cause) => cause.supports.clone(),
-        None => answer.hypotheses.iter().flat_map(|h| h.supports.iter().copied().take(1)).collect(),
+        None => answer
+            .hypotheses
+            .iter()
+            .flat_map(|h| h.supports.iter().copied().take(1))
+            .collect(),
     };
     let mut seen = HashSet::new();
     let violations = evidence.violations().map(|(id, _)| id).take(2);
-    let ids: Vec<RowId> = violations.chain(cited).filter(|id| seen.insert(*id)).collect();
-    let mut lines: Vec<String> =
-        ids.iter().take(ROWS).filter_map(|id| evidence.row(*id)).map(|r| format!("  {}", row(r))).collect();
+    let ids: Vec<RowId> = violations
+        .chain(cited)
+        .filter(|id| seen.insert(*id))
+        .collect();
+    let mut lines: Vec<String> = ids
+        .iter()
+        .take(ROWS)
+        .filter_map(|id| evidence.row(*id))
+        .map(|r| format!("  {}", row(r)))
+        .collect();
     if ids.len() > ROWS {
         let rest: Vec<String> = ids[ROWS..].iter().map(|id| format!("[{id}]")).collect();
         lines.push(format!("  and {}", rest.join(" ")));
@@ -134,10 +173,20 @@ pub fn row(row: &Row) -> String {
         ),
         Fact::Change(c) => {
             let (earliest, onset) = (moment(rounded(c.earliest())), moment(rounded(c.onset)));
-            format!("[{id}] {} {}: {}, onset {earliest} to {onset} s", c.entity, c.signal, moved(c))
+            format!(
+                "[{id}] {} {}: {}, onset {earliest} to {onset} s",
+                c.entity,
+                c.signal,
+                moved(c)
+            )
         }
         Fact::Steady(s) => {
-            format!("[{id}] {} {}: steady at {}", s.entity, s.signal, with_unit(s.median, &s.unit))
+            format!(
+                "[{id}] {} {}: steady at {}",
+                s.entity,
+                s.signal,
+                with_unit(s.median, &s.unit)
+            )
         }
         Fact::Gap(g) => format!(
             "[{id}] {} {}: {} from {} s to {} s",
@@ -161,16 +210,27 @@ fn moved(change: &Change) -> String {
 }
 
 fn alternatives(evidence: &Evidence, answer: &Validated) -> Vec<String> {
-    let others: Vec<&Hypothesis> =
-        answer.hypotheses.iter().filter(|h| h.status != Status::Supported).collect();
+    let others: Vec<&Hypothesis> = answer
+        .hypotheses
+        .iter()
+        .filter(|h| h.status != Status::Supported)
+        .collect();
     if others.is_empty() {
         return Vec::new();
     }
-    let heading = if answer.cause().is_some() { "not the cause:" } else { "candidates:" };
+    let heading = if answer.cause().is_some() {
+        "not the cause:"
+    } else {
+        "candidates:"
+    };
     let mut lines = vec![heading.to_owned()];
     lines.extend(others.into_iter().map(|h| {
         let who = format!("{} {}", evidence.topology.label(&h.entity), h.mechanism);
-        match h.against.iter().find_map(|id| why(evidence, answer, h, evidence.row(*id)?)) {
+        match h
+            .against
+            .iter()
+            .find_map(|id| why(evidence, answer, h, evidence.row(*id)?))
+        {
             Some(why) => format!("  {who}: {why}"),
             None => format!("  {who}: possible, confidence {:.2}", h.confidence),
         }
@@ -180,21 +240,42 @@ fn alternatives(evidence: &Evidence, answer: &Validated) -> Vec<String> {
 
 /// The words of a row against a hypothesis.
 fn why(evidence: &Evidence, answer: &Validated, h: &Hypothesis, row: &Row) -> Option<String> {
-    let of = |entity: &str| if entity == h.entity { "its".into() } else { evidence.topology.whose(entity) };
-    let cause =
-        answer.cause().filter(|cause| cause.supports.contains(&row.id) && cause.entity == row.entity());
+    let of = |entity: &str| {
+        if entity == h.entity {
+            "its".into()
+        } else {
+            evidence.topology.whose(entity)
+        }
+    };
+    let cause = answer
+        .cause()
+        .filter(|cause| cause.supports.contains(&row.id) && cause.entity == row.entity());
     Some(match &row.fact {
         Fact::Steady(s) => {
-            format!("{} {} stayed at {}", of(&s.entity), s.signal, with_unit(s.median, &s.unit))
+            format!(
+                "{} {} stayed at {}",
+                of(&s.entity),
+                s.signal,
+                with_unit(s.median, &s.unit)
+            )
         }
         Fact::Change(c) if cause.is_some() && c.entity != h.entity => {
             format!("it does not explain {} {}", of(&c.entity), c.signal)
         }
         Fact::Change(c) => {
-            format!("{} {} went from {}", of(&c.entity), c.signal, moved(c).replace(" → ", " to "))
+            format!(
+                "{} {} went from {}",
+                of(&c.entity),
+                c.signal,
+                moved(c).replace(" → ", " to ")
+            )
         }
         Fact::Violation(v) => {
-            format!("it does not explain why {} broke {}", evidence.topology.label(&v.entity), v.invariant)
+            format!(
+                "it does not explain why {} broke {}",
+                evidence.topology.label(&v.entity),
+                v.invariant
+            )
         }
         Fact::Gap(_) => return None,
     })
@@ -202,11 +283,28 @@ fn why(evidence: &Evidence, answer: &Validated, h: &Hypothesis, row: &Row) -> Op
 
 /// Reversibility and risk are the catalogue's, never the engine's.
 fn action(evidence: &Evidence, remedy: &Remedy) -> Vec<String> {
-    let Some(action) = evidence.actions.iter().find(|a| a.id == remedy.id) else { return Vec::new() };
-    let params: Vec<String> = remedy.params.iter().map(|(name, value)| format!("{name} {value}")).collect();
-    let params = if params.is_empty() { String::new() } else { format!(" ({})", params.join(", ")) };
-    let reversible = if action.reversible { "reversible" } else { "cannot be undone" };
-    let mut lines = vec![format!("to do: {}{params}; {reversible}, {} risk", action.label, action.risk)];
+    let Some(action) = evidence.actions.iter().find(|a| a.id == remedy.id) else {
+        return Vec::new();
+    };
+    let params: Vec<String> = remedy
+        .params
+        .iter()
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect();
+    let params = if params.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", params.join(", "))
+    };
+    let reversible = if action.reversible {
+        "reversible"
+    } else {
+        "cannot be undone"
+    };
+    let mut lines = vec![format!(
+        "to do: {}{params}; {reversible}, {} risk",
+        action.label, action.risk
+    )];
     let predicted: Vec<String> = remedy.predict.iter().map(prediction).collect();
     if !predicted.is_empty() {
         lines.push(format!("  then {}", predicted.join("; ")));
@@ -229,15 +327,21 @@ pub fn prediction(p: &Prediction) -> String {
 
 fn signature(answer: &Validated) -> String {
     let (engine, cost) = (&answer.engine, &answer.cost);
-    let took =
-        if cost.ms < 1_000.0 { format!("{:.1} ms", cost.ms) } else { format!("{:.1} s", cost.ms / 1e3) };
+    let took = if cost.ms < 1_000.0 {
+        format!("{:.1} ms", cost.ms)
+    } else {
+        format!("{:.1} s", cost.ms / 1e3)
+    };
     let tokens = match cost.tokens_in + cost.tokens_out {
         0 => String::new(),
         _ => format!(", {} tokens in and {} out", cost.tokens_in, cost.tokens_out),
     };
     match (engine.kind, &engine.model) {
         (EngineKind::Llm, Some(model)) => {
-            format!("by the model {model} ({}), checked, in {took}{tokens}", engine.name)
+            format!(
+                "by the model {model} ({}), checked, in {took}{tokens}",
+                engine.name
+            )
         }
         _ => format!("by the {} in {took}{tokens}", engine.name),
     }
@@ -249,7 +353,10 @@ mod tests {
 
     #[test]
     fn citations_leave_a_sentence_and_other_brackets_stay() {
-        assert_eq!(without_ids("a rose [E3] to 4 [E4, E5], b [x] fell [E6]"), "a rose to 4, b [x] fell");
+        assert_eq!(
+            without_ids("a rose [E3] to 4 [E4, E5], b [x] fell [E6]"),
+            "a rose to 4, b [x] fell"
+        );
         assert_eq!(without_ids("an open [E3 end"), "an open [E3 end");
     }
 }

@@ -52,7 +52,10 @@ fn any_evidence_gets_an_answer_that_passes() {
         let n = 1 + rng.below(9);
         let mut builder = EvidenceBuilder::new("anything");
         for i in 0..n {
-            let mut entity = Entity::new(format!("{}{i}", ["x", "", "E", "H"][rng.below(4)]), "1/s 42");
+            let mut entity = Entity::new(
+                format!("{}{i}", ["x", "", "E", "H"][rng.below(4)]),
+                "1/s 42",
+            );
             if rng.below(3) == 0 {
                 entity = entity.propagates_every(Duration::from_millis(rng.bits() % 2_000));
             }
@@ -72,9 +75,17 @@ fn any_evidence_gets_an_answer_that_passes() {
         }
         for i in 0..rng.below(4 * n) {
             let role = ROLES[rng.below(ROLES.len())];
-            let mut series =
-                SignalSeries::new(&ids[rng.below(n)], format!("p{i}"), ["", "1/s", "9"][rng.below(3)], role);
-            let (kind, onset, every) = (rng.below(12), rng.between(0.0, 40.0), rng.between(0.05, 3.0));
+            let mut series = SignalSeries::new(
+                &ids[rng.below(n)],
+                format!("p{i}"),
+                ["", "1/s", "9"][rng.below(3)],
+                role,
+            );
+            let (kind, onset, every) = (
+                rng.below(12),
+                rng.between(0.0, 40.0),
+                rng.between(0.05, 3.0),
+            );
             let mut t = 0.0;
             while t < 40.0 {
                 series.push(Duration::from_secs_f64(t), value(&mut rng, kind, t, onset));
@@ -85,12 +96,23 @@ fn any_evidence_gets_an_answer_that_passes() {
         let at = rng.between(0.0, 45.0);
         for _ in 0..rng.below(3) {
             let t = Duration::from_secs_f64(at + rng.between(0.0, 2.0));
-            builder = builder.violation(Violation::new(&ids[rng.below(n)], "7 of 9", t, rng.normal(), 1e-9));
+            builder = builder.violation(Violation::new(
+                &ids[rng.below(n)],
+                "7 of 9",
+                t,
+                rng.normal(),
+                1e-9,
+            ));
         }
-        let evidence = builder.build(Duration::from_secs_f64(at)).expect("evidence");
+        let evidence = builder
+            .build(Duration::from_secs_f64(at))
+            .expect("evidence");
         let answer = diagnosed(&evidence);
         assert!(!text::render(&evidence, &answer).is_empty());
         found += usize::from(answer.verdict == Verdict::CauseFound);
     }
-    assert!(found > 50, "only {found} causes: the test does not reach what it is to test");
+    assert!(
+        found > 50,
+        "only {found} causes: the test does not reach what it is to test"
+    );
 }

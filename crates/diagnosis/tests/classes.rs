@@ -1,4 +1,5 @@
-//! One class of error a test: a situation in which an analyser goes wrong that was made for one system, made from a seed.
+//! One class of error a test: a situation in which an analyser goes wrong that was made for one
+//! system, made from a seed.
 //!
 //! ```text
 //!   front ──▶ left, right ──▶ base        aside
@@ -9,7 +10,8 @@ mod support;
 use std::time::Duration;
 
 use diagnosis::{
-    Change, Direction, Entity, Evidence, EvidenceBuilder, Role, Shape, SignalSeries, Verdict, Violation,
+    Change, Direction, Entity, Evidence, EvidenceBuilder, Role, Shape, SignalSeries, Verdict,
+    Violation,
 };
 use support::{diagnosed, rng::Rng, shown};
 
@@ -32,12 +34,19 @@ impl Run {
     }
 
     fn sampled(seed: u64, every: f64, at: f64, end: f64) -> Self {
-        Self { rng: Rng::new(seed), every, at, end, signals: Vec::new() }
+        Self {
+            rng: Rng::new(seed),
+            every,
+            at,
+            end,
+            signals: Vec::new(),
+        }
     }
 
     /// Adds a signal: noise of spread one about 20, moved by `by` spreads.
     fn with(mut self, entity: &str, role: Role, by: impl Fn(f64) -> f64) -> Self {
-        let mut series = SignalSeries::new(entity, format!("{role:?} {}", self.signals.len()), "", role);
+        let mut series =
+            SignalSeries::new(entity, format!("{role:?} {}", self.signals.len()), "", role);
         let mut t = 0.0;
         while t < self.end {
             let value = 20.0 + self.rng.normal() + by(t);
@@ -58,7 +67,12 @@ impl Run {
         for id in ENTITIES {
             builder = builder.entity(Entity::new(id, "service"));
         }
-        for (from, to) in [("front", "left"), ("front", "right"), ("left", "base"), ("right", "base")] {
+        for (from, to) in [
+            ("front", "left"),
+            ("front", "right"),
+            ("left", "base"),
+            ("right", "base"),
+        ] {
             builder = builder.edge(from, to, "calls");
         }
         for series in self.signals {
@@ -86,30 +100,40 @@ fn named(entity: &str, run: impl Fn(Run) -> Run) {
         let evidence = run(Run::new(seed)).evidence();
         let answer = diagnosed(&evidence);
         let cause = answer.cause().map(|h| h.entity.as_str());
-        assert_eq!(cause, Some(entity), "seed {seed}\n{}", shown(&evidence, &answer));
+        assert_eq!(
+            cause,
+            Some(entity),
+            "seed {seed}\n{}",
+            shown(&evidence, &answer)
+        );
     }
 }
 
 fn change<'a>(evidence: &'a Evidence, entity: &str, role: Role) -> Option<&'a Change> {
     let of = |c: &&Change| c.entity == entity && c.role == role;
-    evidence.changes().map(|(_, c)| c).filter(of).max_by(|a, b| a.excess.total_cmp(&b.excess))
+    evidence
+        .changes()
+        .map(|(_, c)| c)
+        .filter(of)
+        .max_by(|a, b| a.excess.total_cmp(&b.excess))
 }
 
 /// Slow answers that spread from the base to the front.
 fn slow_base(run: Run) -> Run {
-    run.with("base", Role::Latency, from(20.0, 40.0)).with("left", Role::Latency, from(20.2, 25.0)).with(
-        "front",
-        Role::Latency,
-        from(20.4, 15.0),
-    )
+    run.with("base", Role::Latency, from(20.0, 40.0))
+        .with("left", Role::Latency, from(20.2, 25.0))
+        .with("front", Role::Latency, from(20.4, 15.0))
 }
 
 #[test]
 fn a_faint_wobble_before_does_not_win() {
-    named("base", |run| slow_base(run).with("right", Role::Latency, during(18.0, 19.4, 4.0)));
+    named("base", |run| {
+        slow_base(run).with("right", Role::Latency, during(18.0, 19.4, 4.0))
+    });
     // nor does the cause's own wobble date the jump
     for seed in 0..SEEDS {
-        let run = slow_base(Run::new(seed)).with("base", Role::Utilisation, during(16.0, 17.4, 4.0));
+        let run =
+            slow_base(Run::new(seed)).with("base", Role::Utilisation, during(16.0, 17.4, 4.0));
         let evidence = run.evidence();
         let answer = diagnosed(&evidence);
         let cause = answer.cause().expect("a cause");
@@ -119,21 +143,24 @@ fn a_faint_wobble_before_does_not_win() {
 
 #[test]
 fn what_went_long_before_is_left_alone() {
-    named("base", |run| slow_base(run).with("right", Role::Errors, during(15.0, 16.0, 90.0)));
+    named("base", |run| {
+        slow_base(run).with("right", Role::Errors, during(15.0, 16.0, 90.0))
+    });
     // a larger blip of the cause's own does not hide its jump
     named("base", |run| {
-        run.with("base", Role::Latency, |t| during(14.6, 15.6, 90.0)(t) + from(20.0, 40.0)(t)).with(
-            "left",
-            Role::Latency,
-            from(20.2, 25.0),
-        )
+        run.with("base", Role::Latency, |t| {
+            during(14.6, 15.6, 90.0)(t) + from(20.0, 40.0)(t)
+        })
+        .with("left", Role::Latency, from(20.2, 25.0))
     });
 }
 
 #[test]
 fn a_share_near_one_is_measured_as_loss() {
     let mut rng = Rng::new(1);
-    let failing: Vec<f64> = (0..200).map(|i| 0.2 * rng.unit() + if i < 100 { 0.0 } else { 2.2 }).collect();
+    let failing: Vec<f64> = (0..200)
+        .map(|i| 0.2 * rng.unit() + if i < 100 { 0.0 } else { 2.2 })
+        .collect();
     let series = |role, value: &dyn Fn(f64) -> f64| {
         let mut series = SignalSeries::new("base", format!("{role:?}"), "%", role);
         for (i, failing) in (0_u32..).zip(&failing) {
@@ -149,18 +176,33 @@ fn a_share_near_one_is_measured_as_loss() {
         .violation(Violation::new("base", "answers", at, 1.0, 0.0))
         .build(at)
         .expect("evidence");
-    let (lost, failed) =
-        (change(&evidence, "base", Role::Availability), change(&evidence, "base", Role::Errors));
+    let (lost, failed) = (
+        change(&evidence, "base", Role::Availability),
+        change(&evidence, "base", Role::Errors),
+    );
     let (lost, failed) = (lost.expect("a loss"), failed.expect("failures"));
-    assert!((lost.score - failed.score).abs() < 0.01 * failed.score, "{} and {}", lost.score, failed.score);
-    assert_eq!((lost.direction, failed.direction), (Direction::Down, Direction::Up));
+    assert!(
+        (lost.score - failed.score).abs() < 0.01 * failed.score,
+        "{} and {}",
+        lost.score,
+        failed.score
+    );
+    assert_eq!(
+        (lost.direction, failed.direction),
+        (Direction::Down, Direction::Up)
+    );
 }
 
 #[test]
 fn a_share_of_stray_samples_hides_no_change() {
     for seed in 0..SEEDS {
-        let strays =
-            |t: f64| if ((t * 5.0) as u64 * 7_919 + seed * 31).is_multiple_of(97) { 60.0 } else { 0.0 };
+        let strays = |t: f64| {
+            if ((t * 5.0) as u64 * 7_919 + seed * 31).is_multiple_of(97) {
+                60.0
+            } else {
+                0.0
+            }
+        };
         let run = Run::sampled(seed, 0.2, 400.4, 440.0)
             .with("base", Role::Latency, |t| strays(t) + from(400.0, 12.0)(t))
             .with("left", Role::Latency, from(400.2, 10.0));
@@ -173,7 +215,8 @@ fn a_share_of_stray_samples_hides_no_change() {
 #[test]
 fn what_began_after_its_effect_is_no_cause() {
     for seed in 0..SEEDS {
-        // the base is loud, though only long after the front is broken; a faint wobble of its own came before
+        // the base is loud, though only long after the front is broken; a faint wobble of its own
+        // came before
         let run = Run::new(seed)
             .with("left", Role::Latency, from(20.0, 30.0))
             .with("front", Role::Latency, from(20.2, 20.0))
@@ -182,18 +225,21 @@ fn what_began_after_its_effect_is_no_cause() {
         let evidence = run.evidence();
         let answer = diagnosed(&evidence);
         let cause = answer.cause().map(|h| h.entity.as_str());
-        assert_ne!(cause, Some("base"), "seed {seed}\n{}", shown(&evidence, &answer));
+        assert_ne!(
+            cause,
+            Some("base"),
+            "seed {seed}\n{}",
+            shown(&evidence, &answer)
+        );
     }
 }
 
 #[test]
 fn an_improvement_is_no_cause() {
     named("left", |run| {
-        run.with("base", Role::Latency, from(19.8, -15.0)).with("left", Role::Latency, from(20.0, 30.0)).with(
-            "front",
-            Role::Latency,
-            from(20.2, 20.0),
-        )
+        run.with("base", Role::Latency, from(19.8, -15.0))
+            .with("left", Role::Latency, from(20.0, 30.0))
+            .with("front", Role::Latency, from(20.2, 20.0))
     });
 }
 

@@ -18,7 +18,12 @@ fn named_in_every_seed(fault: impl Fn(u64) -> Fault) {
         let evidence = evidence(run(seed, fault, 20.0, 40.0)).expect("evidence");
         let answer = diagnosed(&evidence);
         let named = answer.cause().map(|h| (h.entity.as_str(), h.mechanism));
-        assert_eq!(named, Some((entity, mechanism)), "seed {seed}, {fault:?}\n{}", shown(&evidence, &answer));
+        assert_eq!(
+            named,
+            Some((entity, mechanism)),
+            "seed {seed}, {fault:?}\n{}",
+            shown(&evidence, &answer)
+        );
     }
 }
 
@@ -26,7 +31,12 @@ fn nothing_in_any_seed(fault: Fault) {
     for seed in 0..3 * SEEDS {
         let evidence = evidence(run(seed, fault, 20.0, 40.0)).expect("evidence");
         let answer = diagnosed(&evidence);
-        assert_eq!(answer.verdict, Verdict::NoIncident, "seed {seed}\n{}", shown(&evidence, &answer));
+        assert_eq!(
+            answer.verdict,
+            Verdict::NoIncident,
+            "seed {seed}\n{}",
+            shown(&evidence, &answer)
+        );
         assert!(answer.hypotheses.is_empty() && answer.action.is_none());
     }
 }
@@ -91,14 +101,28 @@ fn refusing_base_is_told_in_full() {
     assert!(!cause.chain.is_empty());
     // the dependants are considered and refuted by the base's own row, idle load by its steady row
     assert!(
-        answer.hypotheses.iter().skip(1).all(|h| h.status == Status::Refuted),
+        answer
+            .hypotheses
+            .iter()
+            .skip(1)
+            .all(|h| h.status == Status::Refuted),
         "{}",
         shown(&evidence, &answer)
     );
-    assert!(answer.hypotheses.iter().any(|h| h.mechanism == Mechanism::LoadOutranPropagation));
+    assert!(
+        answer
+            .hypotheses
+            .iter()
+            .any(|h| h.mechanism == Mechanism::LoadOutranPropagation)
+    );
     let action = answer.action.as_ref().expect("an action");
     assert_eq!(action.id, "release");
-    assert!(action.predict.iter().any(|p| p.signal == "age of last change"));
+    assert!(
+        action
+            .predict
+            .iter()
+            .any(|p| p.signal == "age of last change")
+    );
 }
 
 #[test]
@@ -120,7 +144,10 @@ fn an_action_that_failed_is_not_recommended_again() {
     assert!(answer.cause().is_some());
     assert!(answer.action.is_none());
     assert!(
-        answer.unknowns.iter().any(|u| u.contains("none is left in the catalogue")),
+        answer
+            .unknowns
+            .iter()
+            .any(|u| u.contains("none is left in the catalogue")),
         "{:?}",
         answer.unknowns
     );

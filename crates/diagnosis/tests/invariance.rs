@@ -16,14 +16,23 @@ use support::{
 
 /// What a person would call the answer.
 fn answer(diagnosis: &Diagnosis) -> (Verdict, Option<(String, Mechanism, u64)>) {
-    let cause =
-        diagnosis.cause().map(|h| (h.entity.clone(), h.mechanism, (h.confidence * 100.0).round() as u64));
+    let cause = diagnosis.cause().map(|h| {
+        (
+            h.entity.clone(),
+            h.mechanism,
+            (h.confidence * 100.0).round() as u64,
+        )
+    });
     (diagnosis.verdict, cause)
 }
 
 /// Every candidate, in order.
 fn ranking(diagnosis: &Diagnosis) -> Vec<(String, Mechanism)> {
-    diagnosis.hypotheses.iter().map(|h| (h.entity.clone(), h.mechanism)).collect()
+    diagnosis
+        .hypotheses
+        .iter()
+        .map(|h| (h.entity.clone(), h.mechanism))
+        .collect()
 }
 
 fn faults() -> impl Strategy<Value = Fault> {
@@ -63,7 +72,10 @@ fn renamed(run: Run, seed: u64) -> (diagnosis::Evidence, BTreeMap<String, String
             })
             .clone()
     };
-    let declared = described("x").build(run.at).expect("the declarations").topology;
+    let declared = described("x")
+        .build(run.at)
+        .expect("the declarations")
+        .topology;
     let mut back = BTreeMap::new();
     let mut builder = EvidenceBuilder::new(fresh("a run"));
     for entity in declared.entities {

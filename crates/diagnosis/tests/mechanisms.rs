@@ -1,12 +1,13 @@
-//! One incident for each mechanism, drawn with a ruler: what suggests it, and what tells it from its neighbours.
+//! One incident for each mechanism, drawn with a ruler: what suggests it, and what tells it from
+//! its neighbours.
 
 mod support;
 
 use std::time::Duration;
 
 use diagnosis::{
-    BuildError, Entity, Evidence, EvidenceBuilder, Fact, Mechanism, Role, SignalSeries, Status, Verdict,
-    Violation,
+    BuildError, Entity, Evidence, EvidenceBuilder, Fact, Mechanism, Role, SignalSeries, Status,
+    Verdict, Violation,
 };
 use support::{diagnosed, rng::Rng, shown};
 
@@ -19,7 +20,10 @@ fn signal(entity: &str, name: &str, role: Role, value: impl Fn(f64) -> f64) -> S
     for tick in 0..200 {
         let t = f64::from(tick) * 0.2;
         let v = value(t);
-        series.push(Duration::from_secs_f64(t), Some(v + 0.02 * v * rng.normal()));
+        series.push(
+            Duration::from_secs_f64(t),
+            Some(v + 0.02 * v * rng.normal()),
+        );
     }
     series
 }
@@ -43,7 +47,13 @@ fn system(signals: impl IntoIterator<Item = SignalSeries>) -> Evidence {
         .edge("front", "right", "calls")
         .edge("left", "base", "writes to")
         .edge("right", "base", "writes to")
-        .violation(Violation::new("front", "holds", Duration::from_secs(23), 9.0, 1.0));
+        .violation(Violation::new(
+            "front",
+            "holds",
+            Duration::from_secs(23),
+            9.0,
+            1.0,
+        ));
     for s in signals {
         builder = builder.signal(s);
     }
@@ -53,7 +63,12 @@ fn system(signals: impl IntoIterator<Item = SignalSeries>) -> Evidence {
 fn is_named(evidence: &Evidence, entity: &str, mechanism: Mechanism) {
     let answer = diagnosed(evidence);
     let named = answer.cause().map(|h| (h.entity.as_str(), h.mechanism));
-    assert_eq!(named, Some((entity, mechanism)), "{}", shown(evidence, &answer));
+    assert_eq!(
+        named,
+        Some((entity, mechanism)),
+        "{}",
+        shown(evidence, &answer)
+    );
 }
 
 #[test]
@@ -83,9 +98,19 @@ fn strain_without_load_is_a_slowdown() {
 fn refusing_and_lost_dependencies_are_told_apart() {
     let stuck = |alive: bool| {
         system([
-            signal("base", "alive", Role::Availability, step(1.0, if alive { 1.0 } else { 0.0 })),
+            signal(
+                "base",
+                "alive",
+                Role::Availability,
+                step(1.0, if alive { 1.0 } else { 0.0 }),
+            ),
             signal("base", "read time", Role::Latency, |_| 2.0),
-            signal("base", "since the last change", Role::ProgressAge, ramp(0.1, 1.0)),
+            signal(
+                "base",
+                "since the last change",
+                Role::ProgressAge,
+                ramp(0.1, 1.0),
+            ),
             signal("left", "unsent", Role::Backlog, ramp(3.0, 40.0)),
             signal("right", "unsent", Role::Backlog, ramp(3.0, 40.0)),
         ])
@@ -99,14 +124,28 @@ fn changes_held_but_unconfirmed_mean_lost_confirmations() {
     let unconfirmed = |held: f64| {
         system([
             signal("base", "read time", Role::Latency, |_| 2.0),
-            signal("base", "held unconfirmed", Role::Unconfirmed, ramp(1.0, held)),
-            signal("base", "since the last change", Role::ProgressAge, ramp(0.1, 1.0)),
+            signal(
+                "base",
+                "held unconfirmed",
+                Role::Unconfirmed,
+                ramp(1.0, held),
+            ),
+            signal(
+                "base",
+                "since the last change",
+                Role::ProgressAge,
+                ramp(0.1, 1.0),
+            ),
             signal("left", "unsent", Role::Backlog, ramp(3.0, 40.0)),
             signal("right", "unsent", Role::Backlog, ramp(3.0, 40.0)),
         ])
     };
     is_named(&unconfirmed(40.0), "base", Mechanism::ConfirmationsLost);
-    is_named(&unconfirmed(0.0), "base", Mechanism::StoppedAcceptingChanges);
+    is_named(
+        &unconfirmed(0.0),
+        "base",
+        Mechanism::StoppedAcceptingChanges,
+    );
 }
 
 #[test]
@@ -135,7 +174,12 @@ fn one_stuck_of_two_lost_its_path() {
 fn ages_at_the_dependency_show_lost_paths() {
     let evidence = system([
         signal("base", "read time", Role::Latency, |_| 2.0),
-        signal("base", "since left wrote", Role::ProgressAge, ramp(0.1, 1.0)),
+        signal(
+            "base",
+            "since left wrote",
+            Role::ProgressAge,
+            ramp(0.1, 1.0),
+        ),
         signal("base", "since right wrote", Role::ProgressAge, |_| 0.1),
         signal("left", "unsent", Role::Backlog, ramp(3.0, 40.0)),
         signal("right", "unsent", Role::Backlog, |_| 3.0),
@@ -143,8 +187,18 @@ fn ages_at_the_dependency_show_lost_paths() {
     is_named(&evidence, "left", Mechanism::LostPath);
     let evidence = system([
         signal("base", "read time", Role::Latency, |_| 2.0),
-        signal("base", "since left wrote", Role::ProgressAge, ramp(0.1, 1.0)),
-        signal("base", "since right wrote", Role::ProgressAge, ramp(0.1, 1.0)),
+        signal(
+            "base",
+            "since left wrote",
+            Role::ProgressAge,
+            ramp(0.1, 1.0),
+        ),
+        signal(
+            "base",
+            "since right wrote",
+            Role::ProgressAge,
+            ramp(0.1, 1.0),
+        ),
         signal("left", "unsent", Role::Backlog, ramp(3.0, 40.0)),
         signal("right", "unsent", Role::Backlog, ramp(3.0, 40.0)),
     ]);
@@ -155,7 +209,9 @@ fn ages_at_the_dependency_show_lost_paths() {
 fn restart_shows_in_uptime_and_losses() {
     let evidence = system([
         signal("left", "alive", Role::Availability, |_| 1.0),
-        signal("left", "up since", Role::Uptime, |t| if t < AT { 500.0 + t } else { t - AT }),
+        signal("left", "up since", Role::Uptime, |t| {
+            if t < AT { 500.0 + t } else { t - AT }
+        }),
         signal("left", "held", Role::Volume, step(4_000.0, 10.0)),
         signal("right", "held", Role::Volume, |_| 4_000.0),
         signal("front", "failures", Role::Errors, step(1.0, 60.0)),
@@ -167,12 +223,18 @@ fn restart_shows_in_uptime_and_losses() {
 fn only_an_earlier_setting_is_a_cause() {
     let with_setting_at = |when: f64| {
         system([
-            signal("base", "pool size", Role::Setting, move |t| if t < when { 50.0 } else { 5.0 }),
+            signal("base", "pool size", Role::Setting, move |t| {
+                if t < when { 50.0 } else { 5.0 }
+            }),
             signal("left", "answer time", Role::Latency, step(5.0, 90.0)),
             signal("right", "answer time", Role::Latency, step(5.0, 90.0)),
         ])
     };
-    is_named(&with_setting_at(AT - 0.5), "base", Mechanism::ConfigurationChanged);
+    is_named(
+        &with_setting_at(AT - 0.5),
+        "base",
+        Mechanism::ConfigurationChanged,
+    );
     let late = with_setting_at(30.0);
     let answer = diagnosed(&late);
     assert_ne!(
@@ -190,18 +252,30 @@ fn load_outruns_propagation_only_when_it_is_faster() {
         let mut builder = EvidenceBuilder::new("load")
             .entity(Entity::new("source", "load"))
             .entity(Entity::new("pool", "resource"))
-            .violation(Violation::new("pool", "holds", Duration::from_secs(21), 9.0, 1.0))
+            .violation(Violation::new(
+                "pool",
+                "holds",
+                Duration::from_secs(21),
+                9.0,
+                1.0,
+            ))
             .signal(signal("source", "calls", Role::Demand, load));
         for id in ["left", "right"] {
             builder = builder
                 .entity(Entity::new(id, "service").propagates_every(Duration::from_millis(500)))
                 .edge("source", id, "calls")
                 .edge("pool", id, "is shared out by")
-                .signal(signal(id, "taken", Role::Throughput, move |t| load(t) / 2.0));
+                .signal(signal(id, "taken", Role::Throughput, move |t| {
+                    load(t) / 2.0
+                }));
         }
         builder.build(Duration::from_secs(21)).expect("evidence")
     };
-    is_named(&rising_over(0.2), "source", Mechanism::LoadOutranPropagation);
+    is_named(
+        &rising_over(0.2),
+        "source",
+        Mechanism::LoadOutranPropagation,
+    );
     let slow = rising_over(15.0);
     let answer = diagnosed(&slow);
     assert_ne!(
@@ -214,17 +288,31 @@ fn load_outruns_propagation_only_when_it_is_faster() {
 
 #[test]
 fn surge_over_before_the_stall_is_no_cause() {
-    let mut builder =
-        EvidenceBuilder::new("surge, then stuck")
-            .entity(Entity::new("source", "load"))
-            .entity(Entity::new("pool", "resource"))
-            .entity(Entity::new("base", "database"))
-            .violation(Violation::new("pool", "holds", Duration::from_secs(22), 9.0, 1.0))
-            .signal(signal("source", "calls", Role::Demand, |t| {
-                if (18.9..19.1).contains(&t) { 240.0 } else { 80.0 }
-            }))
-            .signal(signal("base", "read time", Role::Latency, |_| 2.0))
-            .signal(signal("base", "since the last change", Role::ProgressAge, ramp(0.1, 1.0)));
+    let mut builder = EvidenceBuilder::new("surge, then stuck")
+        .entity(Entity::new("source", "load"))
+        .entity(Entity::new("pool", "resource"))
+        .entity(Entity::new("base", "database"))
+        .violation(Violation::new(
+            "pool",
+            "holds",
+            Duration::from_secs(22),
+            9.0,
+            1.0,
+        ))
+        .signal(signal("source", "calls", Role::Demand, |t| {
+            if (18.9..19.1).contains(&t) {
+                240.0
+            } else {
+                80.0
+            }
+        }))
+        .signal(signal("base", "read time", Role::Latency, |_| 2.0))
+        .signal(signal(
+            "base",
+            "since the last change",
+            Role::ProgressAge,
+            ramp(0.1, 1.0),
+        ));
     for id in ["left", "right"] {
         builder = builder
             .entity(Entity::new(id, "service").propagates_every(Duration::from_millis(200)))
@@ -253,7 +341,13 @@ fn one_outlier_does_not_shorten_a_change() {
 
 #[test]
 fn late_violation_keeps_a_sound_baseline() {
-    let early = |t: f64| if t < 12.0 { 2.0 } else { 2.0 + 3.0 * (t - 12.0) };
+    let early = |t: f64| {
+        if t < 12.0 {
+            2.0
+        } else {
+            2.0 + 3.0 * (t - 12.0)
+        }
+    };
     let evidence = system([
         signal("base", "answer time", Role::Latency, early),
         signal("front", "answer time", Role::Latency, early),
@@ -275,11 +369,22 @@ fn missing_samples_are_gaps_not_zeros() {
     }
     let never = SignalSeries::new("right", "answer time", "u", Role::Latency);
     let evidence = system([silent, broken, never]);
-    let gaps = evidence.rows.iter().filter(|r| matches!(r.fact, Fact::Gap(_))).count();
+    let gaps = evidence
+        .rows
+        .iter()
+        .filter(|r| matches!(r.fact, Fact::Gap(_)))
+        .count();
     assert_eq!((gaps, evidence.changes().count()), (3, 0));
     let answer = diagnosed(&evidence);
     assert_eq!(answer.verdict, Verdict::Inconclusive);
-    assert!(answer.unknowns.iter().any(|u| u.contains("answer time of base")), "{:?}", answer.unknowns);
+    assert!(
+        answer
+            .unknowns
+            .iter()
+            .any(|u| u.contains("answer time of base")),
+        "{:?}",
+        answer.unknowns
+    );
 }
 
 #[test]
@@ -288,12 +393,27 @@ fn without_topology_causes_stay_candidates() {
         .entity(Entity::new("a", "x"))
         .entity(Entity::new("b", "x"))
         .signal(signal("a", "answer time", Role::Latency, step(2.0, 80.0)))
-        .violation(Violation::new("b", "holds", Duration::from_secs(21), 2.0, 1.0))
+        .violation(Violation::new(
+            "b",
+            "holds",
+            Duration::from_secs(21),
+            2.0,
+            1.0,
+        ))
         .build(Duration::from_secs(21))
         .expect("evidence");
     let answer = diagnosed(&evidence);
-    assert!(answer.hypotheses.iter().all(|h| h.confidence <= 0.5), "{}", shown(&evidence, &answer));
-    assert!(answer.hypotheses.iter().all(|h| h.status != Status::Refuted));
+    assert!(
+        answer.hypotheses.iter().all(|h| h.confidence <= 0.5),
+        "{}",
+        shown(&evidence, &answer)
+    );
+    assert!(
+        answer
+            .hypotheses
+            .iter()
+            .all(|h| h.status != Status::Refuted)
+    );
 }
 
 #[test]
@@ -301,12 +421,30 @@ fn declarations_that_do_not_fit_together_are_refused() {
     let at = Duration::from_secs(1);
     let one = || EvidenceBuilder::new("x").entity(Entity::new("a", "x"));
     let unknown = one().edge("a", "b", "").build(at);
-    assert_eq!(unknown, Err(BuildError::UnknownEntity { what: "an edge".into(), entity: "b".into() }));
+    assert_eq!(
+        unknown,
+        Err(BuildError::UnknownEntity {
+            what: "an edge".into(),
+            entity: "b".into()
+        })
+    );
     let twice = one().entity(Entity::new("a", "y")).build(at);
-    assert_eq!(twice, Err(BuildError::Duplicate { what: "entity", id: "a".into() }));
+    assert_eq!(
+        twice,
+        Err(BuildError::Duplicate {
+            what: "entity",
+            id: "a".into()
+        })
+    );
     let empty = one().entity(Entity::new("\u{1b}[31m", "y")).build(at);
     assert_eq!(empty, Err(BuildError::Empty { what: "entity" }));
     let series = || SignalSeries::new("a", "s", "", Role::Other);
     let twice = one().signal(series()).signal(series()).build(at);
-    assert_eq!(twice, Err(BuildError::Duplicate { what: "signal", id: "a s".into() }));
+    assert_eq!(
+        twice,
+        Err(BuildError::Duplicate {
+            what: "signal",
+            id: "a s".into()
+        })
+    );
 }

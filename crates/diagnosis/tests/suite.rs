@@ -47,13 +47,21 @@ fn share(judged: &[Judged], of: impl Fn(&Judged) -> bool, is: impl Fn(&Judged) -
 #[test]
 fn right_entities_come_first_and_silence_is_kept() {
     let judged = judged();
-    let tables = format!("{}\n{}\n{}", accuracy(&judged), silence(&judged), reliability(&judged));
+    let tables = format!(
+        "{}\n{}\n{}",
+        accuracy(&judged),
+        silence(&judged),
+        reliability(&judged)
+    );
     for (topology, least) in [(true, 0.75), (false, 0.6)] {
         let of = |j: &Judged| j.setting.kind.is_some() && j.setting.topology == topology;
         let ours = share(&judged, of, Judged::is_right);
         assert!(ours >= least, "{tables}");
         for (i, (name, _)) in baseline::SCORERS.iter().enumerate() {
-            assert!(share(&judged, of, |j| j.scorers[i]) < ours, "{name}\n{tables}");
+            assert!(
+                share(&judged, of, |j| j.scorers[i]) < ours,
+                "{name}\n{tables}"
+            );
         }
     }
     let named = share(&judged, |j| j.setting.kind.is_none(), |j| !j.is_right());

@@ -3,8 +3,8 @@
 mod support;
 
 use diagnosis::{
-    Attempt, Diagnosis, Evidence, Expect, Link, Mechanism, Outcome, Params, Prediction, Rejection, RowId,
-    Status, Verdict, offline, validate,
+    Attempt, Diagnosis, Evidence, Expect, Link, Mechanism, Outcome, Params, Prediction, Rejection,
+    RowId, Status, Verdict, offline, validate,
 };
 use serde_json::json;
 use support::system::{Fault, evidence, run};
@@ -27,8 +27,10 @@ fn broken(change: impl FnOnce(&Evidence, &mut Diagnosis)) -> Vec<u8> {
 }
 
 fn steady_of(evidence: &Evidence, entity: &str) -> RowId {
-    let row =
-        evidence.rows.iter().find(|r| r.entity() == entity && matches!(r.fact, diagnosis::Fact::Steady(_)));
+    let row = evidence
+        .rows
+        .iter()
+        .find(|r| r.entity() == entity && matches!(r.fact, diagnosis::Fact::Steady(_)));
     row.expect("a steady row").id
 }
 
@@ -43,8 +45,14 @@ fn rule_1_numbers_stay_in_their_ranges() {
     assert_eq!(broken(|_, d| d.hypotheses[0].confidence = f64::NAN), [1]);
     assert_eq!(broken(|_, d| d.hypotheses[0].confidence = -0.1), [1]);
     assert_eq!(broken(|_, d| d.hypotheses[1].rank = 1), [1]);
-    assert_eq!(broken(|_, d| d.hypotheses[1].id = d.hypotheses[0].id.clone()), [1]);
-    assert_eq!(broken(|_, d| d.hypotheses[0].chain[0].lag_s = f64::INFINITY), [1]);
+    assert_eq!(
+        broken(|_, d| d.hypotheses[1].id = d.hypotheses[0].id.clone()),
+        [1]
+    );
+    assert_eq!(
+        broken(|_, d| d.hypotheses[0].chain[0].lag_s = f64::INFINITY),
+        [1]
+    );
     assert_eq!(broken(|_, d| d.unknowns = vec!["?".into(); 1_000]), [1]);
 }
 
@@ -58,18 +66,28 @@ fn rule_1_the_verdict_fits_the_hypotheses() {
 
 #[test]
 fn rule_2_what_is_named_exists() {
-    assert_eq!(broken(|_, d| d.hypotheses[0].supports.push(RowId(999))), [2]);
+    assert_eq!(
+        broken(|_, d| d.hypotheses[0].supports.push(RowId(999))),
+        [2]
+    );
     assert_eq!(broken(|_, d| d.hypotheses[1].against.push(RowId(0))), [2]);
     assert_eq!(broken(|_, d| d.hypotheses[1].entity = "nobody".into()), [2]);
-    assert_eq!(broken(|_, d| d.hypotheses[0].statement.push_str(" [E999]")), [2]);
-    assert_eq!(broken(|_, d| d.action.as_mut().expect("an action").why.push(RowId(999))), [2]);
+    assert_eq!(
+        broken(|_, d| d.hypotheses[0].statement.push_str(" [E999]")),
+        [2]
+    );
+    assert_eq!(
+        broken(|_, d| d.action.as_mut().expect("an action").why.push(RowId(999))),
+        [2]
+    );
     let predicts = |entity: &str, signal: &str, expect| Prediction {
         entity: entity.into(),
         signal: signal.into(),
         expect,
         to: None,
     };
-    let predict = |p: Prediction| broken(|_, d| d.action.as_mut().expect("an action").predict.push(p));
+    let predict =
+        |p: Prediction| broken(|_, d| d.action.as_mut().expect("an action").predict.push(p));
     assert_eq!(predict(predicts("base", "mood", Expect::Falls)), [2]);
     assert_eq!(predict(predicts("base", "answers", Expect::Clears)), [2]);
 }
@@ -77,7 +95,10 @@ fn rule_2_what_is_named_exists() {
 #[test]
 fn rule_3_cause_cites_its_own_change() {
     // nothing of its own
-    assert_eq!(broken(|_, d| d.hypotheses[0].supports.retain(|id| id.0 == 0)), [3]);
+    assert_eq!(
+        broken(|_, d| d.hypotheses[0].supports.retain(|id| id.0 == 0)),
+        [3]
+    );
     // nothing but what stayed as it was
     assert_eq!(
         broken(|e, d| {
@@ -89,7 +110,11 @@ fn rule_3_cause_cites_its_own_change() {
     // a change, but of another part
     assert!(
         broken(|e, d| {
-            let other = e.changes().find(|(_, c)| c.entity == "w1").expect("a change of w1").0;
+            let other = e
+                .changes()
+                .find(|(_, c)| c.entity == "w1")
+                .expect("a change of w1")
+                .0;
             d.hypotheses[0].statement = "the base stopped".into();
             d.hypotheses[0].supports = vec![other];
         })
@@ -117,13 +142,18 @@ fn rule_5_chain_follows_topology_and_clock() {
     let chain = |links: &[(&str, &str, f64)]| -> Vec<Link> {
         links
             .iter()
-            .map(|(a, b, lag)| Link { cause: (*a).into(), effect: (*b).into(), lag_s: *lag })
+            .map(|(a, b, lag)| Link {
+                cause: (*a).into(),
+                effect: (*b).into(),
+                lag_s: *lag,
+            })
             .collect()
     };
     assert!(broken(|_, d| d.hypotheses[0].chain = chain(&[("base", "w1", 0.0)])).is_empty());
     // a chain that begins elsewhere, or jumps
     assert!(broken(|_, d| d.hypotheses[0].chain = chain(&[("w1", "pool", 0.0)])).contains(&5));
-    // no dependency leads from the base to what the base does not serve, nor back from a symptom to its cause
+    // no dependency leads from the base to what the base does not serve, nor back from a symptom to
+    // its cause
     assert!(
         broken(|_, d| {
             d.hypotheses[1].entity = "w1".into();
@@ -132,7 +162,10 @@ fn rule_5_chain_follows_topology_and_clock() {
         .contains(&5)
     );
     // a lag no onset allows
-    assert_eq!(broken(|_, d| d.hypotheses[0].chain = chain(&[("base", "w1", 500.0)])), [5]);
+    assert_eq!(
+        broken(|_, d| d.hypotheses[0].chain = chain(&[("base", "w1", 500.0)])),
+        [5]
+    );
 }
 
 #[test]
@@ -148,28 +181,51 @@ fn rule_5_cause_precedes_its_effect() {
     }
     let rejection = validate(&evidence, answer).expect_err("a cause a minute late");
     assert!(
-        rejection.breaches.iter().any(|b| b.rule == 5 && b.what.contains("cannot be the cause")),
+        rejection
+            .breaches
+            .iter()
+            .any(|b| b.rule == 5 && b.what.contains("cannot be the cause")),
         "{rejection}"
     );
 }
 
 #[test]
 fn rule_6_numbers_come_from_the_rows_cited() {
-    assert_eq!(broken(|_, d| d.hypotheses[0].statement.push_str(", 4711 times")), [6]);
-    assert_eq!(broken(|_, d| d.hypotheses[0].statement.push_str(", half of it ½")), [6]);
-    assert_eq!(broken(|_, d| d.unknowns.push("why it took 99 s".into())), [6]);
+    assert_eq!(
+        broken(|_, d| d.hypotheses[0].statement.push_str(", 4711 times")),
+        [6]
+    );
+    assert_eq!(
+        broken(|_, d| d.hypotheses[0].statement.push_str(", half of it ½")),
+        [6]
+    );
+    assert_eq!(
+        broken(|_, d| d.unknowns.push("why it took 99 s".into())),
+        [6]
+    );
     // a number that is in the evidence, but in no row cited
     assert_eq!(
         broken(|e, d| {
-            let peak = e.changes().find(|(_, c)| c.signal == "unsent").expect("a backlog").1.after.peak;
-            d.unknowns.push(format!("why the backlog reached {peak} [E1]"));
+            let peak = e
+                .changes()
+                .find(|(_, c)| c.signal == "unsent")
+                .expect("a backlog")
+                .1
+                .after
+                .peak;
+            d.unknowns
+                .push(format!("why the backlog reached {peak} [E1]"));
         }),
         [6]
     );
     assert_eq!(
         broken(|_, d| {
             let predict = &mut d.action.as_mut().expect("an action").predict;
-            predict.iter_mut().find(|p| p.to.is_some()).expect("a level").to = Some(777.0);
+            predict
+                .iter_mut()
+                .find(|p| p.to.is_some())
+                .expect("a level")
+                .to = Some(777.0);
         }),
         [6]
     );
@@ -182,11 +238,26 @@ fn rule_7_the_action_is_in_the_catalogue() {
         action.id = id.into();
         action.params = serde_json::from_value(params).expect("params");
     };
-    assert_eq!(broken(|_, d| action(d, "reboot everything", json!({}))), [7]);
-    assert_eq!(broken(|_, d| action(d, "resize", json!({"size": 1e9}))), [7]);
-    assert_eq!(broken(|_, d| action(d, "resize", json!({"size": "5000"}))), [7]);
-    assert_eq!(broken(|_, d| action(d, "resize", json!({"force": true}))), [7]);
-    assert_eq!(broken(|_, d| action(d, "start", json!({"which": "w9"}))), [7]);
+    assert_eq!(
+        broken(|_, d| action(d, "reboot everything", json!({}))),
+        [7]
+    );
+    assert_eq!(
+        broken(|_, d| action(d, "resize", json!({"size": 1e9}))),
+        [7]
+    );
+    assert_eq!(
+        broken(|_, d| action(d, "resize", json!({"size": "5000"}))),
+        [7]
+    );
+    assert_eq!(
+        broken(|_, d| action(d, "resize", json!({"force": true}))),
+        [7]
+    );
+    assert_eq!(
+        broken(|_, d| action(d, "start", json!({"which": "w9"}))),
+        [7]
+    );
     assert!(broken(|_, d| action(d, "resize", json!({"size": 10}))).is_empty());
     assert!(broken(|_, d| action(d, "resize", json!({}))).is_empty());
 }
@@ -246,11 +317,15 @@ fn rule_8_confidence_is_capped_by_the_evidence() {
 #[test]
 fn rule_9_strings_are_cleaned_and_capped() {
     let (evidence, mut answer) = incident();
-    answer.hypotheses[0].statement = format!("\u{1b}[2Jstopped\u{7}\u{202e} {}", "x".repeat(10_000));
+    answer.hypotheses[0].statement =
+        format!("\u{1b}[2Jstopped\u{7}\u{202e} {}", "x".repeat(10_000));
     answer.unknowns.push("\u{1b}]0;owned\u{7}title".into());
     let checked = validate(&evidence, answer).expect("an answer");
     let statement = &checked.hypotheses[0].statement;
-    assert!(statement.starts_with("stopped x") && statement.chars().count() <= 600, "{statement:?}");
+    assert!(
+        statement.starts_with("stopped x") && statement.chars().count() <= 600,
+        "{statement:?}"
+    );
     assert!(checked.unknowns.iter().any(|u| u == "title"));
     let json = serde_json::to_string(&checked).expect("json");
     assert!(!json.contains("\\u001b") && !json.contains('\u{202e}'));
@@ -261,10 +336,13 @@ fn a_rejection_says_what_to_repair() {
     let (evidence, mut answer) = incident();
     answer.hypotheses[0].supports.push(RowId(77));
     answer.hypotheses[0].confidence = 2.0;
-    let told = validate(&evidence, answer).expect_err("two breaches").to_string();
+    let told = validate(&evidence, answer)
+        .expect_err("two breaches")
+        .to_string();
     assert_eq!(
         told,
-        "rule 1: hypothesis H1 has confidence 2: it is between 0 and 1; rule 2: hypothesis H1 cites E77, which does not exist"
+        "rule 1: hypothesis H1 has confidence 2: it is between 0 and 1; rule 2: hypothesis H1 \
+         cites E77, which does not exist"
     );
 }
 

@@ -1,8 +1,10 @@
-//! The engine knows no word of any system it looks at: not in its code, not in its prompt, not in a comment.
+//! The engine knows no word of any system it looks at: not in its code, not in its prompt, not in a
+//! comment.
 
 use std::{fs, path::Path};
 
-/// The words of rate limiting and of the stores it uses. In the singular, in lower case, in this one place.
+/// The words of rate limiting and of the stores it uses. In the singular, in lower case, in this
+/// one place.
 const SUBJECT: [&str; 35] = [
     "admission",
     "admit",
@@ -44,13 +46,14 @@ const SUBJECT: [&str; 35] = [
 /// The one field of the evidence format that is called by such a word.
 const FIELD: &str = "windows";
 
-/// The subject's words in a text, each with its line. Identifiers are taken apart at underscores and humps, and a
-/// plural counts as its singular.
+/// The subject's words in a text, each with its line. Identifiers are taken apart at underscores
+/// and humps, and a plural counts as its singular.
 fn subject_words(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (line, text) in text.lines().enumerate() {
-        let identifiers =
-            text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|id| *id != FIELD);
+        let identifiers = text
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|id| *id != FIELD);
         for run in identifiers.flat_map(|id| id.split(|c: char| !c.is_ascii_alphabetic())) {
             for word in humps(run) {
                 let word = word.to_ascii_lowercase();
@@ -95,12 +98,17 @@ fn sources(dir: &Path, found: &mut Vec<(String, String)>) {
 #[test]
 fn engine_has_no_word_of_the_subject() {
     let mut files = Vec::new();
-    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    sources(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &mut files,
+    );
     assert!(files.len() > 20, "only {} files were read", files.len());
     let found: Vec<String> = files
         .iter()
         .flat_map(|(path, text)| {
-            subject_words(text).into_iter().map(move |(line, word)| format!("{path}:{line}: {word}"))
+            subject_words(text)
+                .into_iter()
+                .map(move |(line, word)| format!("{path}:{line}: {word}"))
         })
         .collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
@@ -116,12 +124,19 @@ fn a_word_planted_is_found() {
             format!("fn over_{word}s() {{}}"),
             format!("\"{}\"", word.to_uppercase()),
         ] {
-            assert!(!subject_words(&planted).is_empty(), "{planted:?} went unnoticed");
+            assert!(
+                !subject_words(&planted).is_empty(),
+                "{planted:?} went unnoticed"
+            );
         }
     }
     assert_eq!(
         subject_words("struct RateLimiter;\n\nenum X { HTTPWindow }"),
-        [(1, "rate".into()), (1, "limiter".into()), (3, "window".into())]
+        [
+            (1, "rate".into()),
+            (1, "limiter".into()),
+            (3, "window".into())
+        ]
     );
     assert_eq!(subject_words("windows_of_time"), [(1, "windows".into())]);
     assert_eq!(subject_words("Windows"), [(1, "windows".into())]);
@@ -129,6 +144,7 @@ fn a_word_planted_is_found() {
 
 #[test]
 fn words_that_only_contain_one_are_left_alone() {
-    let innocent = "generate separate unlimitedly Iterator restored accelerated anode Result::iter #[serde(rename = \"windows\")]";
+    let innocent = "generate separate unlimitedly Iterator restored accelerated anode Result::iter \
+        #[serde(rename = \"windows\")]";
     assert_eq!(subject_words(innocent), []);
 }

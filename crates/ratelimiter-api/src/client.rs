@@ -16,8 +16,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::{
-    ActivePage, CheckRequest, CheckResponse, Counters, Endpoint, Key, LimitEntry, LimitSpec, LimitSpecs,
-    MAX_PAGE, NodeHealth, Nodes, Problem,
+    ActivePage, CheckRequest, CheckResponse, Counters, Endpoint, Key, LimitEntry, LimitSpec,
+    LimitSpecs, MAX_PAGE, NodeHealth, Nodes, Problem,
 };
 
 /// The largest answer a client takes, bytes.
@@ -64,7 +64,8 @@ pub enum ClientError {
     },
 }
 
-/// An error with its causes on one line: "client error: connection refused" says more than its first half.
+/// An error with its causes on one line: "client error: connection refused" says more than its
+/// first half.
 fn causes(error: &(dyn StdError + 'static)) -> String {
     let mut line = error.to_string();
     let mut next = error.source();
@@ -80,15 +81,22 @@ fn causes(error: &(dyn StdError + 'static)) -> String {
 
 impl ClientError {
     pub(crate) fn exchange(endpoint: &Endpoint, source: impl Into<BoxError>) -> Self {
-        Self::Exchange { endpoint: endpoint.clone(), source: source.into() }
+        Self::Exchange {
+            endpoint: endpoint.clone(),
+            source: source.into(),
+        }
     }
 
     pub(crate) fn deadline(endpoint: &Endpoint, deadline: Duration) -> Self {
-        Self::Deadline { endpoint: endpoint.clone(), deadline }
+        Self::Deadline {
+            endpoint: endpoint.clone(),
+            deadline,
+        }
     }
 }
 
-/// A client of one node that keeps connections open between calls. Cheap to clone; clones share the connections.
+/// A client of one node that keeps connections open between calls. Cheap to clone; clones share the
+/// connections.
 #[derive(Clone, Debug)]
 pub struct NodeClient {
     endpoint: Endpoint,
@@ -102,7 +110,12 @@ impl NodeClient {
     pub fn new(endpoint: Endpoint, deadline: Duration) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        Self { endpoint, deadline, token: None, http: Client::builder(TokioExecutor::new()).build(connector) }
+        Self {
+            endpoint,
+            deadline,
+            token: None,
+            http: Client::builder(TokioExecutor::new()).build(connector),
+        }
     }
 
     /// Sends `token` with every call, as nodes with an admin token want it.
@@ -120,9 +133,12 @@ impl NodeClient {
     /// `POST /check`.
     ///
     /// # Errors
-    /// When the answer is neither 200 nor 429, or not complete in time. The check may have been counted.
+    /// When the answer is neither 200 nor 429, or not complete in time. The check may have been
+    /// counted.
     pub async fn check(&self, request: &CheckRequest) -> Result<CheckResponse, ClientError> {
-        self.send(post(&self.endpoint, "/check", request, None)).await?.check()
+        self.send(post(&self.endpoint, "/check", request, None))
+            .await?
+            .check()
     }
 
     /// `POST /limit`.
@@ -130,7 +146,9 @@ impl NodeClient {
     /// # Errors
     /// When the node refuses the limit, cannot keep it in the store, or does not answer in time.
     pub async fn set_limit(&self, spec: &LimitSpec) -> Result<LimitEntry, ClientError> {
-        self.send(post(&self.endpoint, "/limit", spec, self.token.as_deref())).await?.json()
+        self.send(post(&self.endpoint, "/limit", spec, self.token.as_deref()))
+            .await?
+            .json()
     }
 
     /// `POST /limits`: many limits at once, at most a thousand.
@@ -139,7 +157,14 @@ impl NodeClient {
     /// When the node refuses a limit, cannot keep them in the store, or does not answer in time.
     pub async fn set_limits(&self, limits: Vec<LimitSpec>) -> Result<Vec<LimitEntry>, ClientError> {
         let specs = LimitSpecs { limits };
-        self.send(post(&self.endpoint, "/limits", &specs, self.token.as_deref())).await?.json()
+        self.send(post(
+            &self.endpoint,
+            "/limits",
+            &specs,
+            self.token.as_deref(),
+        ))
+        .await?
+        .json()
     }
 
     /// `GET /limits`: every limit, by key, page after page.
@@ -153,7 +178,10 @@ impl NodeClient {
                 None => "/limits".to_owned(),
                 Some(last) => format!("/limits?after={}", percent_encode(last.key.as_str())),
             };
-            let page: Vec<_> = self.send(get(&self.endpoint, &path, self.token.as_deref())).await?.json()?;
+            let page: Vec<_> = self
+                .send(get(&self.endpoint, &path, self.token.as_deref()))
+                .await?
+                .json()?;
             let more = page.len() == MAX_PAGE;
             limits.extend(page);
             if !more {
@@ -168,10 +196,16 @@ impl NodeClient {
     /// When the node refuses, has no such limit, or does not answer in time.
     pub async fn delete_limit(&self, key: &Key) -> Result<(), ClientError> {
         let path = format!("/limits/{}", percent_encode(key.as_str()));
-        self.send(request(Method::DELETE, &self.endpoint, &path, Bytes::new(), self.token.as_deref()))
-            .await?
-            .success()
-            .map(drop)
+        self.send(request(
+            Method::DELETE,
+            &self.endpoint,
+            &path,
+            Bytes::new(),
+            self.token.as_deref(),
+        ))
+        .await?
+        .success()
+        .map(drop)
     }
 
     /// `POST /counters/{key}/reset`.
@@ -180,12 +214,19 @@ impl NodeClient {
     /// When the node refuses, has no such limit, or does not answer in time.
     pub async fn reset_counter(&self, key: &Key) -> Result<LimitEntry, ClientError> {
         let path = format!("/counters/{}/reset", percent_encode(key.as_str()));
-        self.send(request(Method::POST, &self.endpoint, &path, Bytes::new(), self.token.as_deref()))
-            .await?
-            .json()
+        self.send(request(
+            Method::POST,
+            &self.endpoint,
+            &path,
+            Bytes::new(),
+            self.token.as_deref(),
+        ))
+        .await?
+        .json()
     }
 
-    /// `GET /counters`: this node's admissions in the window before `at_us`, or before now, of the first [`MAX_PAGE`] keys.
+    /// `GET /counters`: this node's admissions in the window before `at_us`, or before now, of the
+    /// first [`MAX_PAGE`] keys.
     ///
     /// # Errors
     /// When the node does not answer in time.
@@ -193,12 +234,18 @@ impl NodeClient {
         self.counters_where(Vec::new(), at_us).await
     }
 
-    /// `GET /counters?key=...`: the same of these keys, as far as they have limits. A head of a request has 16 KiB at most.
+    /// `GET /counters?key=...`: the same of these keys, as far as they have limits. A head of a
+    /// request has 16 KiB at most.
     ///
     /// # Errors
     /// When the node does not answer in time.
-    pub async fn counters_of(&self, keys: &[Key], at_us: Option<u64>) -> Result<Counters, ClientError> {
-        self.counters_where(keys.iter().map(key_pair).collect(), at_us).await
+    pub async fn counters_of(
+        &self,
+        keys: &[Key],
+        at_us: Option<u64>,
+    ) -> Result<Counters, ClientError> {
+        self.counters_where(keys.iter().map(key_pair).collect(), at_us)
+            .await
     }
 
     /// `GET /counters?active=true`: the same of the keys in use that a page selects.
@@ -211,10 +258,19 @@ impl NodeClient {
         at_us: Option<u64>,
     ) -> Result<Counters, ClientError> {
         let ActivePage { after, most, also } = page;
-        let after = after.iter().map(|key| format!("after={}", percent_encode(key.as_str())));
+        let after = after
+            .iter()
+            .map(|key| format!("after={}", percent_encode(key.as_str())));
         let fixed = ["active=true".to_owned(), format!("limit={most}")];
-        self.counters_where(fixed.into_iter().chain(after).chain(also.iter().map(key_pair)).collect(), at_us)
-            .await
+        self.counters_where(
+            fixed
+                .into_iter()
+                .chain(after)
+                .chain(also.iter().map(key_pair))
+                .collect(),
+            at_us,
+        )
+        .await
     }
 
     async fn counters_where(
@@ -223,9 +279,14 @@ impl NodeClient {
         at_us: Option<u64>,
     ) -> Result<Counters, ClientError> {
         query.extend(at_us.map(|at| format!("at_us={at}")));
-        let path =
-            if query.is_empty() { "/counters".to_owned() } else { format!("/counters?{}", query.join("&")) };
-        self.send(get(&self.endpoint, &path, self.token.as_deref())).await?.json()
+        let path = if query.is_empty() {
+            "/counters".to_owned()
+        } else {
+            format!("/counters?{}", query.join("&"))
+        };
+        self.send(get(&self.endpoint, &path, self.token.as_deref()))
+            .await?
+            .json()
     }
 
     /// `GET /nodes`.
@@ -233,7 +294,9 @@ impl NodeClient {
     /// # Errors
     /// When the node does not answer in time.
     pub async fn nodes(&self) -> Result<Nodes, ClientError> {
-        self.send(get(&self.endpoint, "/nodes", self.token.as_deref())).await?.json()
+        self.send(get(&self.endpoint, "/nodes", self.token.as_deref()))
+            .await?
+            .json()
     }
 
     /// `GET /health`.
@@ -241,7 +304,9 @@ impl NodeClient {
     /// # Errors
     /// When the node does not answer in time.
     pub async fn health(&self) -> Result<NodeHealth, ClientError> {
-        self.send(get(&self.endpoint, "/health", None)).await?.json()
+        self.send(get(&self.endpoint, "/health", None))
+            .await?
+            .json()
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer<'_>, ClientError> {
@@ -264,16 +329,24 @@ impl<'a> Answer<'a> {
         response: impl Future<Output = Result<Response<Incoming>, E>>,
     ) -> Result<Self, ClientError> {
         let whole = async {
-            let response = response.await.map_err(|e| ClientError::exchange(endpoint, e))?;
+            let response = response
+                .await
+                .map_err(|e| ClientError::exchange(endpoint, e))?;
             let status = response.status();
             let body = Limited::new(response.into_body(), MAX_ANSWER)
                 .collect()
                 .await
                 .map_err(|e| ClientError::exchange(endpoint, e))?
                 .to_bytes();
-            Ok(Self { endpoint, status, body })
+            Ok(Self {
+                endpoint,
+                status,
+                body,
+            })
         };
-        timeout(deadline, whole).await.map_err(|_| ClientError::deadline(endpoint, deadline))?
+        timeout(deadline, whole)
+            .await
+            .map_err(|_| ClientError::deadline(endpoint, deadline))?
     }
 
     fn success(self) -> Result<Self, ClientError> {
@@ -284,7 +357,11 @@ impl<'a> Answer<'a> {
             Ok(problem) => problem.detail,
             Err(_) => "the answer gives no reason".to_owned(),
         };
-        Err(ClientError::Refused { endpoint: self.endpoint.clone(), status: self.status, detail })
+        Err(ClientError::Refused {
+            endpoint: self.endpoint.clone(),
+            status: self.status,
+            detail,
+        })
     }
 
     pub(crate) fn json<T: DeserializeOwned>(self) -> Result<T, ClientError> {
@@ -293,12 +370,18 @@ impl<'a> Answer<'a> {
 
     /// An allowed check is a 200, a denied one a 429; both carry the same body.
     pub(crate) fn check(self) -> Result<CheckResponse, ClientError> {
-        if self.status == StatusCode::TOO_MANY_REQUESTS { self.decode() } else { self.json() }
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            self.decode()
+        } else {
+            self.json()
+        }
     }
 
     fn decode<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
-        serde_json::from_slice(&self.body)
-            .map_err(|source| ClientError::Decode { endpoint: self.endpoint.clone(), source })
+        serde_json::from_slice(&self.body).map_err(|source| ClientError::Decode {
+            endpoint: self.endpoint.clone(),
+            source,
+        })
     }
 }
 
@@ -335,11 +418,17 @@ fn request(
     if let Some(token) = token {
         builder = builder.header(AUTHORIZATION, format!("Bearer {token}"));
     }
-    builder.body(Full::new(body)).expect("an endpoint and an encoded path make a URI")
+    builder
+        .body(Full::new(body))
+        .expect("an endpoint and an encoded path make a URI")
 }
 
 /// What may stand in one segment of a path as it is (RFC 3986, section 2.3).
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 fn percent_encode(text: &str) -> PercentEncode<'_> {
     utf8_percent_encode(text, SEGMENT)
@@ -355,7 +444,10 @@ mod tests {
 
     #[test]
     fn a_key_is_one_segment_of_a_path() {
-        assert_eq!(percent_encode("api/users v1").to_string(), "api%2Fusers%20v1");
+        assert_eq!(
+            percent_encode("api/users v1").to_string(),
+            "api%2Fusers%20v1"
+        );
         assert_eq!(percent_encode("é").to_string(), "%C3%A9");
     }
 
@@ -375,6 +467,9 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = Endpoint::from(listener.local_addr().unwrap());
         let client = NodeClient::new(endpoint, Duration::from_millis(50));
-        assert!(matches!(client.health().await, Err(ClientError::Deadline { .. })));
+        assert!(matches!(
+            client.health().await,
+            Err(ClientError::Deadline { .. })
+        ));
     }
 }

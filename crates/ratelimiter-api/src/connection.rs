@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use crate::client::{Answer, get, post};
 use crate::{CheckRequest, CheckResponse, ClientError, Endpoint, NodeHealth};
 
-/// One connection to one node, for callers to whom it matters when a request leaves: open it, warm it, and later
-/// send on it without paying for a handshake.
+/// One connection to one node, for callers to whom it matters when a request leaves: open it, warm
+/// it, and later send on it without paying for a handshake.
 #[derive(Debug)]
 pub struct NodeConnection {
     endpoint: Endpoint,
@@ -30,38 +30,53 @@ impl NodeConnection {
             let stream = TcpStream::connect(endpoint.authority())
                 .await
                 .map_err(|e| ClientError::exchange(endpoint, e))?;
-            // A check is one small packet each way: waiting to fill it would be the latency measured.
-            stream.set_nodelay(true).map_err(|e| ClientError::exchange(endpoint, e))?;
+            // A check is one small packet each way: waiting to fill it would be the latency
+            // measured.
+            stream
+                .set_nodelay(true)
+                .map_err(|e| ClientError::exchange(endpoint, e))?;
             let (sender, connection) = http1::handshake(TokioIo::new(stream))
                 .await
                 .map_err(|e| ClientError::exchange(endpoint, e))?;
             // The end of the connection reaches the request that waits on the sender.
             let driver = tokio::spawn(async move { drop(connection.await) }).abort_handle();
-            Ok(Self { endpoint: endpoint.clone(), sender, driver })
+            Ok(Self {
+                endpoint: endpoint.clone(),
+                sender,
+                driver,
+            })
         };
-        timeout(deadline, open).await.map_err(|_| ClientError::deadline(endpoint, deadline))?
+        timeout(deadline, open)
+            .await
+            .map_err(|_| ClientError::deadline(endpoint, deadline))?
     }
 
-    /// `GET /health`, which makes the node accept the connection and both sides allocate the memory of a request.
+    /// `GET /health`, which makes the node accept the connection and both sides allocate the memory
+    /// of a request.
     ///
     /// # Errors
     /// When the node does not answer within `deadline`.
     pub async fn warm(&mut self, deadline: Duration) -> Result<NodeHealth, ClientError> {
         let request = get(&self.endpoint, "/health", None);
-        Answer::receive(&self.endpoint, deadline, self.sender.send_request(request)).await?.json()
+        Answer::receive(&self.endpoint, deadline, self.sender.send_request(request))
+            .await?
+            .json()
     }
 
     /// `POST /check`.
     ///
     /// # Errors
-    /// When the answer is neither 200 nor 429, or not complete within `deadline`. The check may have been counted.
+    /// When the answer is neither 200 nor 429, or not complete within `deadline`. The check may
+    /// have been counted.
     pub async fn check(
         &mut self,
         request: &CheckRequest,
         deadline: Duration,
     ) -> Result<CheckResponse, ClientError> {
         let request = post(&self.endpoint, "/check", request, None);
-        Answer::receive(&self.endpoint, deadline, self.sender.send_request(request)).await?.check()
+        Answer::receive(&self.endpoint, deadline, self.sender.send_request(request))
+            .await?
+            .check()
     }
 }
 

@@ -7,12 +7,13 @@ pub const MAX_PAGE: usize = 10_000;
 
 /// `GET /counters`, optionally with `?at_us=T`: what this node knows of each key's window.
 ///
-/// The query selects the keys: `key=K` (repeatable); or a page by `after=K` and `limit=N`, of the first [`MAX_PAGE`] keys by
-/// default; or with `active=true` an [`ActivePage`].
+/// The query selects the keys: `key=K` (repeatable); or a page by `after=K` and `limit=N`, of the
+/// first [`MAX_PAGE`] keys by default; or with `active=true` an [`ActivePage`].
 ///
-/// With `at_us`, admissions are counted in the span `(T - window, T]` on the store's clock. Observers ask every
-/// node and the store about the same span, so that the sums compare although the samples are taken at different
-/// instants; nodes keep admissions a little longer than the window to be able to answer.
+/// With `at_us`, admissions are counted in the span `(T - window, T]` on the store's clock.
+/// Observers ask every node and the store about the same span, so that the sums compare although
+/// the samples are taken at different instants; nodes keep admissions a little longer than the
+/// window to be able to answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// Who answers.
@@ -27,8 +28,9 @@ pub struct Counters {
     pub counters: Vec<KeyCounter>,
 }
 
-/// A page of the keys in use, which were checked within their window or have admissions left, and some others. A key of the
-/// page's span that the answer does not list was not admitted within its window by this node.
+/// A page of the keys in use, which were checked within their window or have admissions left, and
+/// some others. A key of the page's span that the answer does not list was not admitted within its
+/// window by this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActivePage {
     /// The page begins behind this key.
@@ -42,7 +44,11 @@ pub struct ActivePage {
 impl Default for ActivePage {
     /// The first page, as large as a page may be.
     fn default() -> Self {
-        Self { after: None, most: MAX_PAGE, also: Vec::new() }
+        Self {
+            after: None,
+            most: MAX_PAGE,
+            also: Vec::new(),
+        }
     }
 }
 
@@ -62,7 +68,8 @@ pub struct KeyCounter {
     pub count: u64,
     /// Those of them that the store has not confirmed.
     pub unsynced: u64,
-    /// Those of them that the store had confirmed and lost. The node sends them again and goes on listing them.
+    /// Those of them that the store had confirmed and lost. The node sends them again and goes on
+    /// listing them.
     #[serde(default)]
     pub lost: u64,
     /// The shared count at the last refresh, absent before the first.
@@ -79,8 +86,8 @@ pub struct KeyCounter {
 pub struct LeaseCounter {
     /// Those of the node's own admissions in the span that a grant covers.
     pub admitted: u64,
-    /// Admissions that the store counts for this node in the window that ends now, as far as the node knows: those that it
-    /// made, and those that it could still make.
+    /// Admissions that the store counts for this node in the window that ends now, as far as the
+    /// node knows: those that it made, and those that it could still make.
     pub charged: u64,
     /// Admissions that the node may still make without asking the store.
     pub unspent: u64,

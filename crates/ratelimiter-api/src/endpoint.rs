@@ -25,10 +25,12 @@ impl Endpoint {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Whether everything sent there stays on this machine: a loopback address, or the name `localhost`.
+    /// Whether everything sent there stays on this machine: a loopback address, or the name
+    /// `localhost`.
     pub fn is_loopback(&self) -> bool {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
-        host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        host.eq_ignore_ascii_case("localhost")
+            || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 }
 
@@ -36,14 +38,20 @@ impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(url: &str) -> Result<Self, EndpointError> {
-        let refuse = |why| EndpointError { url: url.to_owned(), why };
+        let refuse = |why| EndpointError {
+            url: url.to_owned(),
+            why,
+        };
         let uri: Uri = url.parse().map_err(|_| refuse("it is not a URL"))?;
         match uri.scheme_str() {
             Some("http") => {}
             Some("https") => return Err(refuse("https is not supported")),
             _ => return Err(refuse("it has no http:// in front")),
         }
-        if uri.path_and_query().is_some_and(|rest| rest.as_str() != "/") {
+        if uri
+            .path_and_query()
+            .is_some_and(|rest| rest.as_str() != "/")
+        {
             return Err(refuse("it has a path"));
         }
         let authority = uri.authority().ok_or_else(|| refuse("it has no host"))?;
@@ -69,7 +77,10 @@ impl From<SocketAddr> for Endpoint {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         };
-        Self { host, port: address.port() }
+        Self {
+            host,
+            port: address.port(),
+        }
     }
 }
 
@@ -85,13 +96,28 @@ mod tests {
 
     #[test]
     fn an_endpoint_prints_as_it_parses() {
-        for url in ["http://localhost:8001", "http://127.0.0.1:80", "http://[::1]:9"] {
+        for url in [
+            "http://localhost:8001",
+            "http://127.0.0.1:80",
+            "http://[::1]:9",
+        ] {
             let endpoint: Endpoint = url.parse().unwrap();
             assert_eq!(endpoint.to_string(), url);
             assert!(endpoint.is_loopback(), "{url}");
         }
-        assert_eq!("http://nodes.example/".parse::<Endpoint>().unwrap().authority(), "nodes.example:80");
-        assert!(!"http://10.0.0.1:1".parse::<Endpoint>().unwrap().is_loopback());
+        assert_eq!(
+            "http://nodes.example/"
+                .parse::<Endpoint>()
+                .unwrap()
+                .authority(),
+            "nodes.example:80"
+        );
+        assert!(
+            !"http://10.0.0.1:1"
+                .parse::<Endpoint>()
+                .unwrap()
+                .is_loopback()
+        );
     }
 
     #[test]

@@ -15,8 +15,8 @@ pub enum StoreCircuit {
     Open,
 }
 
-/// `GET /health`: the node's own view of itself and its store. Always status 200 while the node can answer: a lost
-/// store is something to report, not a reason to be restarted.
+/// `GET /health`: the node's own view of itself and its store. Always status 200 while the node can
+/// answer: a lost store is something to report, not a reason to be restarted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeHealth {
     /// Who answers.
@@ -25,15 +25,19 @@ pub struct NodeHealth {
     pub redis_connected: bool,
     /// How long that read took, in milliseconds.
     pub store_latency_ms: Option<f64>,
-    /// Milliseconds since the store last confirmed a write of this node. A store can answer reads and take no writes.
+    /// Milliseconds since the store last confirmed a write of this node. A store can answer reads
+    /// and take no writes.
     pub last_write_age_ms: Option<u64>,
-    /// Admissions that the store had confirmed and lost, since this life of the node began. The node sent each of them again.
+    /// Admissions that the store had confirmed and lost, since this life of the node began. The
+    /// node sent each of them again.
     #[serde(default)]
     pub store_lost: u64,
-    /// State of the circuit breaker in front of the store; the worst where the parts of a store cluster have one each.
+    /// State of the circuit breaker in front of the store; the worst where the parts of a store
+    /// cluster have one each.
     #[serde(default)]
     pub store_circuit: StoreCircuit,
-    /// 99th percentile of the time to answer a check, in milliseconds, over the last five seconds; absent without checks.
+    /// 99th percentile of the time to answer a check, in milliseconds, over the last five seconds;
+    /// absent without checks.
     pub check_p99_ms: Option<f64>,
     /// How keys without a mode of their own are counted.
     pub counting: CountingMode,

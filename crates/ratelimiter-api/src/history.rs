@@ -12,8 +12,8 @@ pub enum Outcome {
     Allowed,
     /// Denied for lack of quota.
     Denied,
-    /// Not admitted, and not for lack of quota: a refused connection, a status that is neither allowed nor denied. The
-    /// limiter may have charged it.
+    /// Not admitted, and not for lack of quota: a refused connection, a status that is neither
+    /// allowed nor denied. The limiter may have charged it.
     Failed,
     /// No complete answer. The check may have been admitted, at any time after it was sent.
     Unknown,
@@ -21,9 +21,9 @@ pub enum Outcome {
 
 /// One check as its caller saw it: the decision fell somewhere between `invoke` and `complete`.
 ///
-/// Both are measured from one origin on one monotonic clock. For an [`Outcome::Unknown`], `complete` is when the
-/// caller gave up, and the decision may fall later. As a line of a history file it is one JSON object; see
-/// `docs/history.md`.
+/// Both are measured from one origin on one monotonic clock. For an [`Outcome::Unknown`],
+/// `complete` is when the caller gave up, and the decision may fall later. As a line of a history
+/// file it is one JSON object; see `docs/history.md`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Operation {
     /// The key that was checked.
@@ -60,7 +60,12 @@ pub struct Claims {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remaining: Option<i64>,
     /// Time from the answer until quota returns.
-    #[serde(rename = "reset_ms", default, skip_serializing_if = "Option::is_none", with = "millis::option")]
+    #[serde(
+        rename = "reset_ms",
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "millis::option"
+    )]
     pub reset: Option<Duration>,
     /// Time from the answer after which a retry is invited.
     #[serde(
@@ -81,8 +86,22 @@ impl Claims {
 
 impl Operation {
     /// A check of cost 1 without claims.
-    pub fn new(key: Key, node: NodeId, invoke: Duration, complete: Duration, outcome: Outcome) -> Self {
-        Self { key, node, invoke, complete, outcome, cost: 1, claims: Claims::default() }
+    pub fn new(
+        key: Key,
+        node: NodeId,
+        invoke: Duration,
+        complete: Duration,
+        outcome: Outcome,
+    ) -> Self {
+        Self {
+            key,
+            node,
+            invoke,
+            complete,
+            outcome,
+            cost: 1,
+            claims: Claims::default(),
+        }
     }
 
     /// The same check with another cost.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 /// The longest key, in bytes of UTF-8.
 pub const MAX_KEY_BYTES: usize = 256;
 
-/// The unit of counting: one client, one tenant, one route. 1 to [`MAX_KEY_BYTES`] bytes, no control characters, no braces
-/// (a key is the hash tag of its store entries).
+/// The unit of counting: one client, one tenant, one route. 1 to [`MAX_KEY_BYTES`] bytes, no
+/// control characters, no braces (a key is the hash tag of its store entries).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Key(Arc<str>);
@@ -41,7 +41,10 @@ impl Key {
         if text.len() > MAX_KEY_BYTES {
             return Err(KeyError::TooLong(text.len()));
         }
-        match text.chars().find(|c| c.is_control() || matches!(c, '{' | '}')) {
+        match text
+            .chars()
+            .find(|c| c.is_control() || matches!(c, '{' | '}'))
+        {
             Some(c) => Err(KeyError::Forbidden(c)),
             None => Ok(Self(text.into())),
         }

@@ -12,11 +12,12 @@
 //! | [`admissions`] | sorted set | one member an admission, `node:boot:sequence`, scored with its time in microseconds on the store's clock |
 //! | [`leases`] | hash and two sorted sets | the grants of a key that is counted as `leased`, and their ends |
 //!
-//! All entries but those of a key have the hash tag `ratelimiter`, so that one member of a store cluster holds them; a key's own
-//! entries have the key as hash tag. A cluster moreover keeps [a copy](LimitCopy) of each limit in use beside its admissions.
+//! All entries but those of a key have the hash tag `ratelimiter`, so that one member of a store
+//! cluster holds them; a key's own entries have the key as hash tag. A cluster moreover keeps [a
+//! copy](LimitCopy) of each limit in use beside its admissions.
 //!
-//! Members are unique to an admission. Adding one twice changes nothing, so a flush whose outcome is unknown is
-//! repeated as it was.
+//! Members are unique to an admission. Adding one twice changes nothing, so a flush whose outcome
+//! is unknown is repeated as it was.
 
 use serde::{Deserialize, Serialize};
 
@@ -38,13 +39,15 @@ pub const NODES: &str = "{ratelimiter}:nodes";
 /// The last loss of the store's state.
 pub const LOSS: &str = "{ratelimiter}:loss";
 
-/// The sorted set of a key's admissions. The key is the hash tag: a store cluster keeps all entries of a key together.
+/// The sorted set of a key's admissions. The key is the hash tag: a store cluster keeps all entries
+/// of a key together.
 pub fn admissions(key: &Key, epoch: u64) -> String {
     format!("ratelimiter:admissions:{{{key}}}:{epoch}")
 }
 
-/// The entries of the grants of a leased key: the hash of grants, the sorted set of those that count, by end, and the sorted
-/// set of those that no longer do. A grant's value in the hash is `charge given end settled`, times in microseconds.
+/// The entries of the grants of a leased key: the hash of grants, the sorted set of those that
+/// count, by end, and the sorted set of those that no longer do. A grant's value in the hash is
+/// `charge given end settled`, times in microseconds.
 pub fn leases(key: &Key, epoch: u64) -> [String; 3] {
     let [_, leases @ ..] = counter(key, epoch);
     leases
@@ -52,11 +55,13 @@ pub fn leases(key: &Key, epoch: u64) -> [String; 3] {
 
 /// All entries of one counter of a key: its admissions, and its grants.
 pub fn counter(key: &Key, epoch: u64) -> [String; 4] {
-    ["admissions", "grants", "ends", "past"].map(|part| format!("ratelimiter:{part}:{{{key}}}:{epoch}"))
+    ["admissions", "grants", "ends", "past"]
+        .map(|part| format!("ratelimiter:{part}:{{{key}}}:{epoch}"))
 }
 
-/// The names of a limit's copy beside the admissions of its key, in a store cluster, where a script reaches the entries of one
-/// slot only. Their types are those of the entries that they stand in for; the version is that of the limit's last change.
+/// The names of a limit's copy beside the admissions of its key, in a store cluster, where a script
+/// reaches the entries of one slot only. Their types are those of the entries that they stand in
+/// for; the version is that of the limit's last change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitCopy {
     /// Stands in for [`LIMITS`].

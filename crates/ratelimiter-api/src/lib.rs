@@ -1,11 +1,13 @@
 //! The contract between a rate limiter node and everyone who talks to it or about it.
 //!
-//! - **Wire types** of the node's HTTP API: [`CheckRequest`], [`LimitSpec`], [`Counters`], [`NodeHealth`], ...
-//! - **[`layout`]**: where the nodes keep limits, admissions and heartbeats in the store, so that an observer
-//!   can read the nodes' writes without asking them.
-//! - **[`Observation`]** and **[`Operation`]**: the state of a cluster at one instant, and the record of a
-//!   caller saw of one check. Faults and traffic produce them, invariants consume them.
-//! - **[`NodeClient`]** and **[`NodeConnection`]**: one typed client, pooled or bound to a single connection.
+//! - **Wire types** of the node's HTTP API: [`CheckRequest`], [`LimitSpec`], [`Counters`],
+//!   [`NodeHealth`], ...
+//! - **[`layout`]**: where the nodes keep limits, admissions and heartbeats in the store, so that
+//!   an observer can read the nodes' writes without asking them.
+//! - **[`Observation`]** and **[`Operation`]**: the state of a cluster at one instant, and the
+//!   record of a caller saw of one check. Faults and traffic produce them, invariants consume them.
+//! - **[`NodeClient`]** and **[`NodeConnection`]**: one typed client, pooled or bound to a single
+//!   connection.
 //!
 //! The crate holds no logic of rate limiting: it decides nothing and counts nothing.
 #![doc = include_str!("../README.md")]

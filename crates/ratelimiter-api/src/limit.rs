@@ -61,7 +61,10 @@ impl Limit {
             .map(Duration::from_secs)
             .filter(|w| (Duration::from_secs(1)..=MAX_WINDOW).contains(w))
             .ok_or(LimitError::Window(window_sec))?;
-        Ok(Self { admissions: count, window })
+        Ok(Self {
+            admissions: count,
+            window,
+        })
     }
 
     /// How many admissions a window may hold.
@@ -96,7 +99,10 @@ impl TryFrom<RawLimit> for Limit {
 
 impl From<Limit> for RawLimit {
     fn from(limit: Limit) -> Self {
-        Self { limit: limit.admissions.into(), window_sec: limit.window.as_secs().cast_signed() }
+        Self {
+            limit: limit.admissions.into(),
+            window_sec: limit.window.as_secs().cast_signed(),
+        }
     }
 }
 
@@ -136,21 +142,26 @@ macro_rules! choice {
 }
 
 choice! {
-    /// When a node writes admissions to the store, and so the bound on its admissions. `L` is the limit, `N` the number of nodes.
+    /// When a node writes admissions to the store, and so the bound on its admissions. `L` is the
+    /// limit, `N` the number of nodes.
     CountingMode, "counting mode", "atomic, cached, leased, read-then-write" {
         /// One script in the store drops the old, counts and adds. Admits exactly `L`.
         Atomic = "atomic",
-        /// The node decides from its own admissions and the others' as of the last sync. Admits at most `N x L`.
+        /// The node decides from its own admissions and the others' as of the last sync. Admits at
+        /// most `N x L`.
         Cached = "cached",
-        /// The store grants nodes the right to admit, and they spend it without asking. Admits at most `L`.
+        /// The store grants nodes the right to admit, and they spend it without asking. Admits at
+        /// most `L`.
         Leased = "leased",
-        /// The node reads the count and then adds, in two commands. Admits at most `L` plus the checks in flight.
+        /// The node reads the count and then adds, in two commands. Admits at most `L` plus the
+        /// checks in flight.
         ReadThenWrite = "read-then-write",
     }
 }
 
 choice! {
-    /// A node's answer when its counting mode needs the store and the store does not answer in time.
+    /// A node's answer when its counting mode needs the store and the store does not answer in
+    /// time.
     StoreFailurePolicy, "store failure policy", "allow, deny, local" {
         /// Fail open: admit. The limit does not hold until the store is back.
         Allow = "allow",
@@ -167,7 +178,8 @@ choice! {
 pub struct LimitSpec {
     /// The limited key.
     pub key: Key,
-    /// Admissions per window; checked by [`LimitSpec::validate`] so that the answer can name the value.
+    /// Admissions per window; checked by [`LimitSpec::validate`] so that the answer can name the
+    /// value.
     pub limit: i64,
     /// Seconds.
     pub window_sec: i64,
@@ -180,8 +192,8 @@ pub struct LimitSpec {
 }
 
 impl CountingMode {
-    /// The failure policy of keys for which none was chosen: `deny` for `leased`, which promises to be exact in every state of the
-    /// store does, and `local` for the others.
+    /// The failure policy of keys for which none was chosen: `deny` for `leased`, which promises to
+    /// be exact in every state of the store does, and `local` for the others.
     pub const fn default_policy(self) -> StoreFailurePolicy {
         match self {
             Self::Leased => StoreFailurePolicy::Deny,
@@ -194,11 +206,21 @@ impl LimitSpec {
     /// A specification that leaves counting and failure policy to the nodes.
     pub fn new(key: Key, limit: Limit) -> Self {
         let raw = RawLimit::from(limit);
-        Self { key, limit: raw.limit, window_sec: raw.window_sec, counting: None, on_store_failure: None }
+        Self {
+            key,
+            limit: raw.limit,
+            window_sec: raw.window_sec,
+            counting: None,
+            on_store_failure: None,
+        }
     }
 
     /// The failure policy in force: of the key, else of the node, else of the counting mode.
-    pub fn policy(&self, counting: CountingMode, policy: Option<StoreFailurePolicy>) -> StoreFailurePolicy {
+    pub fn policy(
+        &self,
+        counting: CountingMode,
+        policy: Option<StoreFailurePolicy>,
+    ) -> StoreFailurePolicy {
         let of_mode = self.counting.unwrap_or(counting).default_policy();
         self.on_store_failure.or(policy).unwrap_or(of_mode)
     }
@@ -244,7 +266,10 @@ mod tests {
     fn a_limit_is_positive_and_bounded() {
         assert_eq!(Limit::new(0, 60), Err(LimitError::Admissions(0)));
         assert_eq!(Limit::new(-1, 60), Err(LimitError::Admissions(-1)));
-        assert_eq!(Limit::new(i64::MAX, 60), Err(LimitError::Admissions(i64::MAX)));
+        assert_eq!(
+            Limit::new(i64::MAX, 60),
+            Err(LimitError::Admissions(i64::MAX))
+        );
         assert_eq!(Limit::new(10, 0), Err(LimitError::Window(0)));
         assert_eq!(Limit::new(10, 86_401), Err(LimitError::Window(86_401)));
         assert_eq!(Limit::new(10, 60).unwrap().to_string(), "10 per 60 s");
@@ -265,7 +290,10 @@ mod tests {
         }
         let refused = "x".parse::<StoreFailurePolicy>().unwrap_err().to_string();
         for policy in StoreFailurePolicy::ALL {
-            assert!(refused.contains(policy.as_str()), "the message lists {policy}");
+            assert!(
+                refused.contains(policy.as_str()),
+                "the message lists {policy}"
+            );
         }
     }
 
@@ -289,6 +317,11 @@ mod tests {
     #[test]
     fn unknown_fields_are_refused() {
         let json = r#"{"key":"k","limit":10,"window_sec":60,"burst":5}"#;
-        assert!(serde_json::from_str::<LimitSpec>(json).unwrap_err().to_string().contains("burst"));
+        assert!(
+            serde_json::from_str::<LimitSpec>(json)
+                .unwrap_err()
+                .to_string()
+                .contains("burst")
+        );
     }
 }

@@ -17,7 +17,8 @@ fn as_ms(value: Duration) -> f64 {
 }
 
 fn from_ms<E: serde::de::Error>(ms: f64) -> Result<Duration, E> {
-    Duration::try_from_secs_f64(ms / 1e3).map_err(|_| E::custom(format!("{ms} ms is not a duration")))
+    Duration::try_from_secs_f64(ms / 1e3)
+        .map_err(|_| E::custom(format!("{ms} ms is not a duration")))
 }
 
 /// The same for a duration that may be absent.
@@ -35,7 +36,9 @@ pub(crate) mod option {
         }
     }
 
-    pub(crate) fn deserialize<'de, De: Deserializer<'de>>(from: De) -> Result<Option<Duration>, De::Error> {
+    pub(crate) fn deserialize<'de, De: Deserializer<'de>>(
+        from: De,
+    ) -> Result<Option<Duration>, De::Error> {
         Option::<f64>::deserialize(from)?.map(from_ms).transpose()
     }
 }

@@ -28,8 +28,9 @@ pub struct NodeEntry {
 
 /// A node's state by the age of its heartbeat.
 ///
-/// The age is measured up to the last instant at which the answering node knows that the store took a write. While
-/// the store takes none, no heartbeat can arrive, and a missing one is no evidence about a node.
+/// The age is measured up to the last instant at which the answering node knows that the store took
+/// a write. While the store takes none, no heartbeat can arrive, and a missing one is no evidence
+/// about a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum NodeState {
     /// Its heartbeat is fresh.

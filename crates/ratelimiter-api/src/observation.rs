@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Key, Limit, NodeId, NodeState, millis};
 
-/// What an observer saw of a whole cluster in one round: every node and the store, asked about the same span.
+/// What an observer saw of a whole cluster in one round: every node and the store, asked about the
+/// same span.
 ///
 /// A sample that could not be taken is `None` with the reason beside it. It is a gap, never a zero.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -13,8 +14,8 @@ pub struct Observation {
     /// When the round began, since the observer started, on a monotonic clock.
     #[serde(rename = "at_ms", with = "millis")]
     pub at: Duration,
-    /// The end of the span that all counts of this round are for, microseconds on the store's clock. Each key's span is
-    /// its own window before this instant.
+    /// The end of the span that all counts of this round are for, microseconds on the store's
+    /// clock. Each key's span is its own window before this instant.
     pub span_end_us: u64,
     /// The nodes, one entry an endpoint.
     pub nodes: Vec<NodeObservation>,
@@ -81,12 +82,16 @@ pub struct KeySample {
     /// Those of them that a grant covers; of a leased key only.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub leased: u64,
-    /// Those of them that the store had confirmed and lost, found by the node; they stay listed once they are sent again.
+    /// Those of them that the store had confirmed and lost, found by the node; they stay listed
+    /// once they are sent again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lost: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature serde asks for"
+)]
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }

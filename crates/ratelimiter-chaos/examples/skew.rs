@@ -1,4 +1,5 @@
-//! How close to one instant a burst is, by last bytes and by a barrier, over three loopback servers.
+//! How close to one instant a burst is, by last bytes and by a barrier, over three loopback
+//! servers.
 //!
 //! `cargo run --release -p ratelimiter-chaos --example skew`
 
@@ -30,7 +31,11 @@ async fn serve() -> std::io::Result<()> {
                     filled += read;
                     if request[..filled].ends_with(b"\r\n\r\n") {
                         filled = 0;
-                        if stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.is_err() {
+                        if stream
+                            .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+                            .await
+                            .is_err()
+                        {
                             break;
                         }
                     }
@@ -38,11 +43,13 @@ async fn serve() -> std::io::Result<()> {
             });
         }
     });
-    tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink())).await??;
+    tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()))
+        .await??;
     Ok(())
 }
 
-/// This program as a server in a process of its own, since both ends of 10,000 connections are too many files for one.
+/// This program as a server in a process of its own, since both ends of 10,000 connections are too
+/// many files for one.
 async fn start() -> Result<(Child, String), Box<dyn std::error::Error>> {
     let mut child = Command::new(std::env::current_exe()?)
         .arg("serve")
@@ -51,7 +58,11 @@ async fn start() -> Result<(Child, String), Box<dyn std::error::Error>> {
         .kill_on_drop(true)
         .spawn()?;
     let stdout = child.stdout.take().ok_or("the server has no output")?;
-    let url = BufReader::new(stdout).lines().next_line().await?.ok_or("the server does not listen")?;
+    let url = BufReader::new(stdout)
+        .lines()
+        .next_line()
+        .await?
+        .ok_or("the server does not listen")?;
     Ok((child, url))
 }
 
@@ -67,7 +78,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         urls.push(url);
     }
     let target = HttpTarget::new(&urls, Scope::ThisMachine)?;
-    let check = Check { key: Key::new("k")?, cost: 1, deadline: Duration::from_secs(30) };
+    let check = Check {
+        key: Key::new("k")?,
+        cost: 1,
+        deadline: Duration::from_secs(30),
+    };
     println!("start skew in ms over {ROUNDS} rounds: min / median / max");
     for requests in [100, 1_000, 10_000] {
         for release in [Release::LastByte, Release::Barrier] {

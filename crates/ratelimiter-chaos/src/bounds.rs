@@ -16,7 +16,8 @@ pub struct Multiplier(u32);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BoundError {
     /// A pause of zero, or a longer one than is allowed.
-    #[error("pause is {}: it must be above 0s and at most {max}", humantime::format_duration(*.0), max = PauseDuration::MAX)]
+    #[error("pause is {}: it must be above 0s and at most \
+        {max}", humantime::format_duration(*.0), max = PauseDuration::MAX)]
     Pause(Duration),
     /// A multiplier of zero, or a larger one than is allowed.
     #[error("multiplier is {0}: it must be between 1 and {max}", max = Multiplier::MAX)]
@@ -41,7 +42,11 @@ impl PauseDuration {
     /// When the duration is zero or above [`PauseDuration::MAX`].
     pub fn new(duration: Duration) -> Result<Self, BoundError> {
         let pause = Self(duration);
-        if duration.is_zero() || pause > Self::MAX { Err(BoundError::Pause(duration)) } else { Ok(pause) }
+        if duration.is_zero() || pause > Self::MAX {
+            Err(BoundError::Pause(duration))
+        } else {
+            Ok(pause)
+        }
     }
 
     /// The duration.
@@ -62,7 +67,9 @@ impl Multiplier {
     /// When the multiplier is zero or above [`Multiplier::MAX`].
     pub fn new(multiplier: u32) -> Result<Self, BoundError> {
         let within = (1..=Self::MAX.0).contains(&multiplier);
-        within.then_some(Self(multiplier)).ok_or(BoundError::Multiplier(multiplier))
+        within
+            .then_some(Self(multiplier))
+            .ok_or(BoundError::Multiplier(multiplier))
     }
 
     /// The number.
@@ -75,7 +82,9 @@ impl FromStr for PauseDuration {
     type Err = BoundError;
 
     fn from_str(text: &str) -> Result<Self, BoundError> {
-        Self::new(humantime::parse_duration(text).map_err(|_| BoundError::NoDuration(text.to_owned()))?)
+        Self::new(
+            humantime::parse_duration(text).map_err(|_| BoundError::NoDuration(text.to_owned()))?,
+        )
     }
 }
 
@@ -83,7 +92,10 @@ impl FromStr for Multiplier {
     type Err = BoundError;
 
     fn from_str(text: &str) -> Result<Self, BoundError> {
-        Self::new(text.parse().map_err(|_| BoundError::NoNumber(text.to_owned()))?)
+        Self::new(
+            text.parse()
+                .map_err(|_| BoundError::NoNumber(text.to_owned()))?,
+        )
     }
 }
 
@@ -108,17 +120,43 @@ mod tests {
         let pause = |text: &str| text.parse::<PauseDuration>();
         let multiplier = |text: &str| text.parse::<Multiplier>();
         assert_eq!(pause("1500ms").unwrap().get(), Duration::from_millis(1500));
-        assert_eq!((pause("60s").unwrap(), multiplier("1").unwrap().get()), (PauseDuration::MAX, 1));
-        assert_eq!(pause("0s").unwrap_err().to_string(), "pause is 0s: it must be above 0s and at most 1m");
-        assert!(pause("61s").unwrap_err().to_string().starts_with("pause is 1m 1s:"));
-        assert!(pause("soon").unwrap_err().to_string().contains("\"soon\" is no duration"));
-        assert!(multiplier("0").unwrap_err().to_string().contains("multiplier is 0"));
+        assert_eq!(
+            (pause("60s").unwrap(), multiplier("1").unwrap().get()),
+            (PauseDuration::MAX, 1)
+        );
+        assert_eq!(
+            pause("0s").unwrap_err().to_string(),
+            "pause is 0s: it must be above 0s and at most 1m"
+        );
+        assert!(
+            pause("61s")
+                .unwrap_err()
+                .to_string()
+                .starts_with("pause is 1m 1s:")
+        );
+        assert!(
+            pause("soon")
+                .unwrap_err()
+                .to_string()
+                .contains("\"soon\" is no duration")
+        );
+        assert!(
+            multiplier("0")
+                .unwrap_err()
+                .to_string()
+                .contains("multiplier is 0")
+        );
         assert!(
             multiplier("101")
                 .unwrap_err()
                 .to_string()
                 .contains("multiplier is 101: it must be between 1 and 100")
         );
-        assert!(multiplier("two").unwrap_err().to_string().contains("\"two\" is no whole number"));
+        assert!(
+            multiplier("two")
+                .unwrap_err()
+                .to_string()
+                .contains("\"two\" is no whole number")
+        );
     }
 }

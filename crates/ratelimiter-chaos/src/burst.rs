@@ -15,9 +15,9 @@ const CHECK: Duration = Duration::from_secs(5);
 
 /// The fault: many times the limit arrives at one instant at the nodes of this project.
 ///
-/// Every request has a connection of its own and is sent but for its last byte; then one thread sends the last bytes, so
-/// that all requests are complete before any node can have learned of the others' decisions. [`volley`] does the same to
-/// any target.
+/// Every request has a connection of its own and is sent but for its last byte; then one thread
+/// sends the last bytes, so that all requests are complete before any node can have learned of the
+/// others' decisions. [`volley`] does the same to any target.
 #[derive(Clone, Debug)]
 pub struct Burst {
     targets: Vec<Endpoint>,
@@ -58,7 +58,12 @@ impl Burst {
         let target = HttpTarget::node(&targets, scope.into())?;
         let requests = u64::from(limit.admissions()) * u64::from(multiplier.get());
         match usize::try_from(requests) {
-            Ok(count) if requests <= MAX_REQUESTS => Ok(Self { targets, target, key, requests: count }),
+            Ok(count) if requests <= MAX_REQUESTS => Ok(Self {
+                targets,
+                target,
+                key,
+                requests: count,
+            }),
             _ => Err(ChaosError::TooManyRequests(requests)),
         }
     }
@@ -71,18 +76,31 @@ impl Burst {
     /// Opens all connections, sends all checks at once and waits for all answers.
     ///
     /// # Errors
-    /// When a node does not answer its health or a connection cannot be opened, before anything is sent. After that a
-    /// failure is an operation's outcome.
+    /// When a node does not answer its health or a connection cannot be opened, before anything is
+    /// sent. After that a failure is an operation's outcome.
     pub async fn fire(&self) -> Result<BurstReport, ChaosError> {
-        let check = Check { key: self.key.clone(), cost: 1, deadline: CHECK };
-        // Nodes are named as they name themselves, so that a report and the nodes' own counts speak of the same.
+        let check = Check {
+            key: self.key.clone(),
+            cost: 1,
+            deadline: CHECK,
+        };
+        // Nodes are named as they name themselves, so that a report and the nodes' own counts speak
+        // of the same.
         let mut names = Vec::new();
         for endpoint in &self.targets {
-            names.push(NodeClient::new(endpoint.clone(), CHECK).health().await?.node);
+            names.push(
+                NodeClient::new(endpoint.clone(), CHECK)
+                    .health()
+                    .await?
+                    .node,
+            );
         }
         let target = self.target.clone().named(names);
         let report = volley(&target, vec![check; self.requests], Release::LastByte).await?;
-        let tally = report.operations.iter().fold(Tally::default(), |tally, op| tally.with(op.outcome));
+        let tally = report
+            .operations
+            .iter()
+            .fold(Tally::default(), |tally, op| tally.with(op.outcome));
         Ok(BurstReport {
             tally,
             released: report.released,
@@ -101,12 +119,23 @@ mod tests {
         let limit = Limit::new(limit, 60).unwrap();
         let multiplier = Multiplier::new(multiplier).unwrap();
         let targets = vec!["http://localhost:1".parse().unwrap()];
-        Burst::new(targets, Key::new("k").unwrap(), limit, multiplier, Scope::ThisMachine)
+        Burst::new(
+            targets,
+            Key::new("k").unwrap(),
+            limit,
+            multiplier,
+            Scope::ThisMachine,
+        )
     }
 
     #[test]
     fn a_burst_has_bounds() {
         assert_eq!(burst(10, 2).unwrap().requests(), 20);
-        assert!(burst(1_000_000, 100).unwrap_err().to_string().contains("100000000 requests"));
+        assert!(
+            burst(1_000_000, 100)
+                .unwrap_err()
+                .to_string()
+                .contains("100000000 requests")
+        );
     }
 }

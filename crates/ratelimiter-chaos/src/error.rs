@@ -11,7 +11,8 @@ use crate::{ForeignPause, MAX_REQUESTS};
 pub enum ChaosError {
     /// The target is not on this machine.
     #[error(
-        "{target} is not on this machine: chaos goes no further than loopback unless remote targets are allowed explicitly (--allow-remote)"
+        "{target} is not on this machine: chaos goes no further than loopback unless remote \
+         targets are allowed explicitly (--allow-remote)"
     )]
     Remote {
         /// The target.
@@ -40,9 +41,11 @@ pub enum ChaosError {
     /// A workload needs a pace.
     #[error("rate is {0} per second: it must be above 0 and at most 10000")]
     Rate(f64),
-    /// Another client holds writes back already, so that the effect of ours could not be told from it.
+    /// Another client holds writes back already, so that the effect of ours could not be told from
+    /// it.
     #[error(
-        "writes to {url} are held back already ({pause}): wait until that pause is over, or end it with CLIENT UNPAUSE"
+        "writes to {url} are held back already ({pause}): wait until that pause is over, or end it \
+         with CLIENT UNPAUSE"
     )]
     ForeignPause {
         /// Which store.
@@ -52,8 +55,10 @@ pub enum ChaosError {
     },
     /// The store's user may not pause it.
     #[error(
-        "the store at {url} does not let this user pause it ({why}): allow it with `ACL SETUSER USER resetkeys -@all \
-         +client|pause +client|id +client|setname +info +ping +evalsha`, or hold writes back in a proxy instead, with \
+        "the store at {url} does not let this user pause it ({why}): allow it with `ACL SETUSER \
+         USER resetkeys -@all \
+         +client|pause +client|id +client|setname +info +ping +evalsha`, or hold writes back in a \
+         proxy instead, with \
          `demo-ratelimiter run --fault proxy` or `ratelimiter-verify inject resp`"
     )]
     NotPermitted {
@@ -64,7 +69,8 @@ pub enum ChaosError {
     },
     /// The store has no such command, as with most hosted services.
     #[error(
-        "the store at {url} refuses CLIENT PAUSE ({why}), as most hosted services do: hold writes back in a proxy instead, \
+        "the store at {url} refuses CLIENT PAUSE ({why}), as most hosted services do: hold writes \
+         back in a proxy instead, \
          with `demo-ratelimiter run --fault proxy` or `ratelimiter-verify inject resp`"
     )]
     PauseRefused {
@@ -75,8 +81,10 @@ pub enum ChaosError {
     },
     /// Sentinels would fail over.
     #[error(
-        "the sentinels of {url} fail over when their primary is silent for {} ms, and to them a paused primary is: pause for less, \
-         or raise down-after-milliseconds (`SENTINEL SET {} down-after-milliseconds MS`)", .patience.as_millis(), .url.service().unwrap_or("SERVICE")
+        "the sentinels of {url} fail over when their primary is silent for {} ms, and to them a \
+         paused primary is: pause for less, \
+         or raise down-after-milliseconds (`SENTINEL SET {} down-after-milliseconds \
+         MS`)", .patience.as_millis(), .url.service().unwrap_or("SERVICE")
     )]
     PauseFailsOver {
         /// The store.
@@ -86,7 +94,8 @@ pub enum ChaosError {
     },
     /// A single store has no failover.
     #[error(
-        "nothing promotes a replica of {url}: a failover needs redis+sentinel://HOST:PORT,.../SERVICE or redis+cluster://HOST:PORT,..."
+        "nothing promotes a replica of {url}: a failover needs \
+         redis+sentinel://HOST:PORT,.../SERVICE or redis+cluster://HOST:PORT,..."
     )]
     NothingPromotes {
         /// The store.
@@ -105,7 +114,8 @@ pub enum ChaosError {
         url: StoreUrl,
     },
     /// The primary is gone and none took its place.
-    #[error("no replica of {url} was promoted within {} s after its end: start it again", .after.as_secs())]
+    #[error("no replica of {url} was promoted within {} s after its end: start it \
+        again", .after.as_secs())]
     NotPromoted {
         /// The old primary.
         url: StoreUrl,
@@ -133,7 +143,8 @@ pub enum ChaosError {
         source: StoreError,
     },
     /// The lease ran out, and writes still do not pass.
-    #[error("writes to {url} do not pass {} ms after the pause: another client holds them back, and was left alone", .after.as_millis())]
+    #[error("writes to {url} do not pass {} ms after the pause: another client holds them back, \
+        and was left alone", .after.as_millis())]
     NotReleased {
         /// Which store.
         url: StoreUrl,

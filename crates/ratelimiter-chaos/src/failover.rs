@@ -13,7 +13,8 @@ const PROMOTION: Duration = Duration::from_secs(30);
 /// Time between two looks at a replica.
 const POLL: Duration = Duration::from_millis(10);
 
-/// The fault: a failover that forgets. The primary of a key acknowledges writes that no replica has, and ends.
+/// The fault: a failover that forgets. The primary of a key acknowledges writes that no replica
+/// has, and ends.
 ///
 /// ```text
 ///   primary   o o o o o o o o  ends
@@ -21,9 +22,10 @@ const POLL: Duration = Duration::from_millis(10);
 ///                   hold()     fail_over()
 /// ```
 ///
-/// Writes are held back on the replicas by the lease of a [`RedisPause`]. They keep what they receive meanwhile in a buffer, which is
-/// dropped with the connection to the primary. The primary is ended by `SHUTDOWN NOSAVE`, and it is for its owner to start it again:
-/// it returns as a replica.
+/// Writes are held back on the replicas by the lease of a [`RedisPause`]. They keep what they
+/// receive meanwhile in a buffer, which is dropped with the connection to the primary. The primary
+/// is ended by `SHUTDOWN NOSAVE`, and it is for its owner to start it again: it returns as a
+/// replica.
 #[derive(Clone, Debug)]
 pub struct Failover {
     url: StoreUrl,
@@ -54,19 +56,25 @@ impl Failover {
     /// A failover of the primary that holds `key`. Opens nothing.
     ///
     /// # Errors
-    /// When the store is outside the scope, or has neither sentinels nor a cluster to promote a replica.
+    /// When the store is outside the scope, or has neither sentinels nor a cluster to promote a
+    /// replica.
     pub fn new(url: StoreUrl, key: &str, scope: Scope) -> Result<Self, ChaosError> {
         scope.permit_store(&url)?;
         if url.kind() == StoreKind::Single {
             return Err(ChaosError::NothingPromotes { url });
         }
-        Ok(Self { url, key: key.to_owned(), scope })
+        Ok(Self {
+            url,
+            key: key.to_owned(),
+            scope,
+        })
     }
 
     /// Holds writes back on every replica of the primary.
     ///
     /// # Errors
-    /// When the primary has no replica, one of them cannot be paused, or the store cannot be reached.
+    /// When the primary has no replica, one of them cannot be paused, or the store cannot be
+    /// reached.
     pub async fn hold(&self) -> Result<HeldReplicas, ChaosError> {
         let primary = self.primary().await?;
         let replicas = self.replicas(&primary).await?;
@@ -75,10 +83,19 @@ impl Failover {
         }
         let mut guards = Vec::new();
         for replica in &replicas {
-            guards.push(RedisPause::new(replica.clone(), self.scope)?.inject().await?);
+            guards.push(
+                RedisPause::new(replica.clone(), self.scope)?
+                    .inject()
+                    .await?,
+            );
         }
         let predictor = format!("ratelimiter:predictor:{{{}}}", self.key);
-        Ok(HeldReplicas { primary, replicas, guards, predictor })
+        Ok(HeldReplicas {
+            primary,
+            replicas,
+            guards,
+            predictor,
+        })
     }
 
     async fn primary(&self) -> Result<StoreUrl, ChaosError> {
@@ -88,7 +105,8 @@ impl Failover {
             return Ok(only.clone());
         }
         let id = async |at: ratelimiter_store::At<'_>| {
-            at.query::<String>(cmd("CLUSTER").arg("MYID"), CONTROL).await
+            at.query::<String>(cmd("CLUSTER").arg("MYID"), CONTROL)
+                .await
         };
         let owner = id(link.at(&self.key)).await?;
         for primary in primaries {
@@ -97,14 +115,21 @@ impl Failover {
                 return Ok(primary);
             }
         }
-        Err(ChaosError::NoReplica { url: self.url.clone() })
+        Err(ChaosError::NoReplica {
+            url: self.url.clone(),
+        })
     }
 
     async fn replicas(&self, primary: &StoreUrl) -> Result<Vec<StoreUrl>, ChaosError> {
-        let role: Vec<Value> = Link::new(primary.clone())?.query(&cmd("ROLE"), CONTROL).await?;
-        let Some(Value::Array(replicas)) = role.get(2) else { return Ok(Vec::new()) };
+        let role: Vec<Value> = Link::new(primary.clone())?
+            .query(&cmd("ROLE"), CONTROL)
+            .await?;
+        let Some(Value::Array(replicas)) = role.get(2) else {
+            return Ok(Vec::new());
+        };
         let address = |replica: &Value| {
-            let (host, port, _): (String, String, String) = redis::from_redis_value_ref(replica).ok()?;
+            let (host, port, _): (String, String, String) =
+                redis::from_redis_value_ref(replica).ok()?;
             self.url.member(&format!("{host}:{port}")).ok()
         };
         Ok(replicas.iter().filter_map(address).collect())
@@ -122,8 +147,9 @@ impl HeldReplicas {
         self.guards.iter().all(PauseGuard::is_held)
     }
 
-    /// Number of replicas that have every write up to now, as `WAIT 1 200` answers; 0 predicts a loss. Writes one key that
-    /// lives for a second, since `WAIT` is about the writes of its own connection.
+    /// Number of replicas that have every write up to now, as `WAIT 1 200` answers; 0 predicts a
+    /// loss. Writes one key that lives for a second, since `WAIT` is about the writes of its own
+    /// connection.
     ///
     /// # Errors
     /// When the primary does not answer in time.
@@ -150,7 +176,10 @@ impl HeldReplicas {
                 let info = replication(replica).await.unwrap_or_default();
                 let is_primary = info.contains("role:master");
                 if is_primary && guards.is_none() {
-                    return Ok(FailoverReport { promoted: replica.clone(), took: ended.elapsed() });
+                    return Ok(FailoverReport {
+                        promoted: replica.clone(),
+                        took: ended.elapsed(),
+                    });
                 }
                 apart += usize::from(is_primary || info.contains("master_link_status:down"));
             }
@@ -159,19 +188,28 @@ impl HeldReplicas {
             }
             sleep(POLL).await;
         }
-        Err(ChaosError::NotPromoted { url: self.primary, after: PROMOTION })
+        Err(ChaosError::NotPromoted {
+            url: self.primary,
+            after: PROMOTION,
+        })
     }
 }
 
 async fn replication(replica: &StoreUrl) -> Result<String, StoreError> {
-    Link::new(replica.clone())?.query(cmd("INFO").arg("replication"), CONTROL).await
+    Link::new(replica.clone())?
+        .query(cmd("INFO").arg("replication"), CONTROL)
+        .await
 }
 
-/// Ends a store without saving and without waiting for its replicas. One older than 7.0 does not know of the waiting.
+/// Ends a store without saving and without waiting for its replicas. One older than 7.0 does not
+/// know of the waiting.
 async fn shut_down(primary: &StoreUrl) -> Result<(), ChaosError> {
     let link = Link::new(primary.clone())?;
     for words in [&["NOSAVE", "NOW"][..], &["NOSAVE"]] {
-        match link.query::<Value>(cmd("SHUTDOWN").arg(words), CONTROL).await {
+        match link
+            .query::<Value>(cmd("SHUTDOWN").arg(words), CONTROL)
+            .await
+        {
             // It closes the connection instead of answering.
             Err(StoreError::Unreachable { .. }) => return Ok(()),
             Err(StoreError::Answer { .. }) if words.len() > 1 => {}
@@ -179,5 +217,7 @@ async fn shut_down(primary: &StoreUrl) -> Result<(), ChaosError> {
             Ok(_) => break,
         }
     }
-    Err(ChaosError::NotEnded { url: primary.clone() })
+    Err(ChaosError::NotEnded {
+        url: primary.clone(),
+    })
 }

@@ -16,8 +16,8 @@ const RELEASE_POLL: Duration = Duration::from_millis(5);
 /// Time between two probes while the pause is held.
 const SAMPLING: Duration = Duration::from_millis(50);
 
-/// Writes being held back, by a lease or by a proxy. Dropping it ends the fault; [`heal`](Self::heal) also waits until a
-/// write passes.
+/// Writes being held back, by a lease or by a proxy. Dropping it ends the fault;
+/// [`heal`](Self::heal) also waits until a write passes.
 #[must_use = "dropping the guard ends the pause"]
 #[derive(Debug)]
 pub struct PauseGuard {
@@ -35,13 +35,16 @@ pub struct PauseReport {
     pub started: Instant,
     /// When the first write passed after the fault had been given up.
     pub ended: Instant,
-    /// When the lease ran out, or the rule ended. Writes that were held back much longer were held back by another client.
+    /// When the lease ran out, or the rule ended. Writes that were held back much longer were held
+    /// back by another client.
     pub lease_ended: Instant,
     /// Number of confirmed renewals of the lease; zero with a proxy, which needs none.
     pub renewals: u32,
-    /// Longest time between two confirmed renewals; zero with a proxy. Above [`LEASE`], writes may have passed in between.
+    /// Longest time between two confirmed renewals; zero with a proxy. Above [`LEASE`], writes may
+    /// have passed in between.
     pub longest_renewal: Duration,
-    /// Number of commands that the proxy held back; `None` with a lease, where the store does not count them.
+    /// Number of commands that the proxy held back; `None` with a lease, where the store does not
+    /// count them.
     pub held_commands: Option<u64>,
     /// Number of test writes during the pause.
     pub probes: u32,
@@ -51,7 +54,8 @@ pub struct PauseReport {
 }
 
 impl PauseReport {
-    /// Time in which test writes were held back: the sum of the spans from one to the next where both were.
+    /// Time in which test writes were held back: the sum of the spans from one to the next where
+    /// both were.
     pub fn held(&self) -> Duration {
         self.held
     }
@@ -61,15 +65,16 @@ impl PauseReport {
         self.longest_renewal < LEASE && self.passed == 0
     }
 
-    /// Time for which another client held writes back after the lease had run out. `None` within the time that a store
-    /// takes to notice that a pause is over.
+    /// Time for which another client held writes back after the lease had run out. `None` within
+    /// the time that a store takes to notice that a pause is over.
     pub fn outlasted_by(&self) -> Option<Duration> {
         let late = self.ended.saturating_duration_since(self.lease_ended);
         (late > NOTICE).then_some(late)
     }
 }
 
-/// Time within which a store notices the end of a pause, and a probe the passing write. Stores look ten times a second.
+/// Time within which a store notices the end of a pause, and a probe the passing write. Stores look
+/// ten times a second.
 const NOTICE: Duration = Duration::from_millis(500);
 
 /// Tries writes until `release`.
@@ -90,7 +95,13 @@ impl PauseGuard {
         samples: Samples,
     ) -> Self {
         let sampling = tokio::spawn(sample(url.clone(), samples, release.clone()));
-        Self { url, started, release, hold, sampling }
+        Self {
+            url,
+            started,
+            release,
+            hold,
+            sampling,
+        }
     }
 
     /// When the store confirmed the first pause command, or the proxy's rule came into force.
@@ -103,27 +114,37 @@ impl PauseGuard {
         self.hold.is_held()
     }
 
-    /// Ends the fault and waits until a write passes: about a third of a second for a lease, and longer while another client
-    /// holds writes back.
+    /// Ends the fault and waits until a write passes: about a third of a second for a lease, and
+    /// longer while another client holds writes back.
     ///
     /// # Errors
-    /// When the store was lost meanwhile, or no write passes within two seconds after the lease has run out.
+    /// When the store was lost meanwhile, or no write passes within two seconds after the lease has
+    /// run out.
     pub async fn heal(mut self) -> Result<PauseReport, ChaosError> {
         self.release.cancel();
         // First, so that no test write passes for a proxy's rule that has just ended.
         let mut samples = finished(&mut self.sampling).await;
-        let Released { lease, held_commands } = self.hold.release().await;
+        let Released {
+            lease,
+            held_commands,
+        } = self.hold.release().await;
         let (probes, passed) = (samples.probes, samples.passed);
         while !samples.take(&self.url).await? {
             let after = lease.ends.elapsed();
             if after > RELEASE {
-                return Err(ChaosError::NotReleased { url: self.url.clone(), after });
+                return Err(ChaosError::NotReleased {
+                    url: self.url.clone(),
+                    after,
+                });
             }
             sleep(RELEASE_POLL).await;
         }
         let ended = Instant::now();
         match lease.lost {
-            Some(source) => Err(ChaosError::PauseLost { after: lease.ends - self.started, source }),
+            Some(source) => Err(ChaosError::PauseLost {
+                after: lease.ends - self.started,
+                source,
+            }),
             None => Ok(PauseReport {
                 started: self.started,
                 ended,

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 /// Length of one pause command: the longest time that a pause outlives its owner or its guard.
 pub const LEASE: Duration = Duration::from_millis(300);
-/// Time between two pause commands. A shorter pause never shortens a longer one, so they overlap without a gap.
+/// Time between two pause commands. A shorter pause never shortens a longer one, so they overlap
+/// without a gap.
 pub const RENEWAL: Duration = Duration::from_millis(100);
 
 /// The course of a lease.
@@ -48,11 +49,22 @@ impl Hold {
     /// Waits for the end of the lease's task, which must have been asked to end; or ends the rule.
     pub(crate) async fn release(&mut self) -> Released {
         match self {
-            Self::Lease(renewing) => Released { lease: finished(renewing).await, held_commands: None },
+            Self::Lease(renewing) => Released {
+                lease: finished(renewing).await,
+                held_commands: None,
+            },
             Self::Rule(guard) => {
                 let held_commands = guard.take().map(|guard| guard.heal().effects);
-                let lease = Lease { renewals: 0, longest: Duration::ZERO, ends: Instant::now(), lost: None };
-                Released { lease, held_commands }
+                let lease = Lease {
+                    renewals: 0,
+                    longest: Duration::ZERO,
+                    ends: Instant::now(),
+                    lost: None,
+                };
+                Released {
+                    lease,
+                    held_commands,
+                }
             }
         }
     }
@@ -60,5 +72,6 @@ impl Hold {
 
 /// The value of a task that is never aborted.
 pub(crate) async fn finished<T>(task: &mut JoinHandle<T>) -> T {
-    task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    task.await
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }

@@ -1,18 +1,22 @@
 //! Faults and traffic for distributed rate limiters. Everything here acts, and nothing judges.
 //!
-//! - **[`RedisPause`]**: the store takes no writes for a while (`CLIENT PAUSE ms WRITE`). The fault is a value;
-//!   injecting it returns a [`PauseGuard`], and its lease runs out once the guard is dropped or its owner is killed.
-//! - **[`Failover`]**: a primary ends while its replicas lack its last writes, and one of them takes its place.
-//! - **[`ProxyHold`]**: the same through proxies between nodes and store, for stores that refuse `CLIENT PAUSE`.
-//! - **[`Burst`]**: `limit x multiplier` checks at one instant, round-robin over the nodes; [`volley`] does it to any
-//!   [`Target`](ratelimiter_target::Target).
-//! - **[`Steady`]**: a background workload on any target that keeps its pace, also when nodes are slow; [`Pace`] sends such
-//!   checks in the foreground, from a list.
-//! - **[`setup_rate_limit`]** and **[`reset_counter`]**: a limit, and an empty counter, known to every node.
+//! - **[`RedisPause`]**: the store takes no writes for a while (`CLIENT PAUSE ms WRITE`). The fault
+//!   is a value; injecting it returns a [`PauseGuard`], and its lease runs out once the guard is
+//!   dropped or its owner is killed.
+//! - **[`Failover`]**: a primary ends while its replicas lack its last writes, and one of them
+//!   takes its place.
+//! - **[`ProxyHold`]**: the same through proxies between nodes and store, for stores that refuse
+//!   `CLIENT PAUSE`.
+//! - **[`Burst`]**: `limit x multiplier` checks at one instant, round-robin over the nodes;
+//!   [`volley`] does it to any [`Target`](ratelimiter_target::Target).
+//! - **[`Steady`]**: a background workload on any target that keeps its pace, also when nodes are
+//!   slow; [`Pace`] sends such checks in the foreground, from a list.
+//! - **[`setup_rate_limit`]** and **[`reset_counter`]**: a limit, and an empty counter, known to
+//!   every node.
 //! - **[`Scope`]**: nothing outside this machine is touched unless the caller says so.
 //!
-//! The size of a fault is a value within its bounds ([`PauseDuration`], [`Multiplier`]). Constructing anything opens no
-//! connection.
+//! The size of a fault is a value within its bounds ([`PauseDuration`], [`Multiplier`]).
+//! Constructing anything opens no connection.
 #![doc = include_str!("../README.md")]
 
 mod bounds;

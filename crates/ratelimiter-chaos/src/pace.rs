@@ -33,8 +33,9 @@ pub struct Landed {
     pub detail: String,
 }
 
-/// Checks that keep their pace, also when a target is slow (an open model): each is sent when it is due, on a connection that no
-/// other one uses. A connection is used again after an answer; a check whose connection cannot be opened has failed.
+/// Checks that keep their pace, also when a target is slow (an open model): each is sent when it is
+/// due, on a connection that no other one uses. A connection is used again after an answer; a check
+/// whose connection cannot be opened has failed.
 ///
 /// [`Steady`](crate::Steady) sends them in the background.
 pub struct Pace<'a> {
@@ -50,13 +51,22 @@ impl<'a> Pace<'a> {
     /// For checks whose records count from `origin`. Opens nothing.
     pub fn new(target: &'a dyn Target, origin: Instant) -> Self {
         let idle = target.nodes().iter().map(|_| Vec::new()).collect();
-        Self { target, origin, in_flight: usize::MAX, stop: CancellationToken::new(), idle }
+        Self {
+            target,
+            origin,
+            in_flight: usize::MAX,
+            stop: CancellationToken::new(),
+            idle,
+        }
     }
 
     /// At most so many checks in flight; one that finds no place is skipped.
     #[must_use]
     pub fn in_flight(self, most: usize) -> Self {
-        Self { in_flight: most, ..self }
+        Self {
+            in_flight: most,
+            ..self
+        }
     }
 
     /// Ends when this is cancelled, with the answers of the checks in flight.
@@ -71,12 +81,15 @@ impl<'a> Pace<'a> {
     /// When one cannot be opened.
     pub async fn warmed(mut self) -> Result<Self, ChaosError> {
         let opened = open(self.target, self.idle.len()).await?;
-        self.idle.iter_mut().zip(opened).for_each(|(idle, (_, connection))| idle.push(connection));
+        self.idle
+            .iter_mut()
+            .zip(opened)
+            .for_each(|(idle, (_, connection))| idle.push(connection));
         Ok(self)
     }
 
-    /// Sends the checks, which are in the order of their instants, and waits for all answers. `visit` has each as it comes, and
-    /// nothing for one that was skipped.
+    /// Sends the checks, which are in the order of their instants, and waits for all answers.
+    /// `visit` has each as it comes, and nothing for one that was skipped.
     pub async fn send<I>(mut self, checks: I, mut visit: impl FnMut(Option<Landed>) + Send)
     where
         I: Iterator<Item = Due> + Send,
@@ -84,7 +97,10 @@ impl<'a> Pace<'a> {
         let mut checks = checks.peekable();
         let mut flights: FuturesUnordered<BoxFuture<'_, Flown>> = FuturesUnordered::new();
         loop {
-            let next = checks.peek().filter(|_| !self.stop.is_cancelled()).map(|due| due.at);
+            let next = checks
+                .peek()
+                .filter(|_| !self.stop.is_cancelled())
+                .map(|due| due.at);
             tokio::select! {
                 biased;
                 () = self.stop.cancelled(), if next.is_some() => {}
@@ -110,7 +126,8 @@ impl<'a> Pace<'a> {
 /// A check that has its answer, its node and the connection, if that can be used again.
 type Flown = (usize, Option<Box<dyn Connection>>, Landed);
 
-/// Makes a check, on a new connection where there is none. Gives the connection back unless the answer may have broken it.
+/// Makes a check, on a new connection where there is none. Gives the connection back unless the
+/// answer may have broken it.
 async fn fly(
     target: &dyn Target,
     origin: Instant,
@@ -123,7 +140,10 @@ async fn fly(
         Some(connection) => Ok(connection),
         None => match timeout(check.deadline, target.connect(node)).await {
             Ok(opened) => opened.map_err(|e| e.to_string()),
-            Err(_) => Err(format!("no connection within {} ms", check.deadline.as_millis())),
+            Err(_) => Err(format!(
+                "no connection within {} ms",
+                check.deadline.as_millis()
+            )),
         },
     };
     let (invoke, answer, connection) = match opened {
@@ -134,14 +154,36 @@ async fn fly(
             (invoke, answer, usable.then_some(connection))
         }
         // Never sent.
-        Err(detail) => (asked, Answer { outcome: Outcome::Failed, claims: Claims::default(), detail }, None),
+        Err(detail) => (
+            asked,
+            Answer {
+                outcome: Outcome::Failed,
+                claims: Claims::default(),
+                detail,
+            },
+            None,
+        ),
     };
     let complete = Instant::now();
     let name: NodeId = target.nodes()[node].clone();
     let operation = Operation {
         claims: answer.claims,
-        ..Operation::new(check.key, name, invoke - origin, complete - origin, answer.outcome)
-            .costing(check.cost)
+        ..Operation::new(
+            check.key,
+            name,
+            invoke - origin,
+            complete - origin,
+            answer.outcome,
+        )
+        .costing(check.cost)
     };
-    (node, connection, Landed { operation, latency: complete - at, detail: answer.detail })
+    (
+        node,
+        connection,
+        Landed {
+            operation,
+            latency: complete - at,
+            detail: answer.detail,
+        },
+    )
 }

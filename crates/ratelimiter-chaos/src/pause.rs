@@ -17,15 +17,18 @@ const CONTROL: Duration = Duration::from_secs(1);
 
 /// The fault: a store that answers reads and takes no writes.
 ///
-/// Held by `CLIENT PAUSE ... WRITE` on a connection that never writes, as a lease: [`LEASE`] long, renewed every
-/// [`RENEWAL`]. However the process ends, the store takes writes again less than half a second later.
+/// Held by `CLIENT PAUSE ... WRITE` on a connection that never writes, as a lease: [`LEASE`] long,
+/// renewed every [`RENEWAL`]. However the process ends, the store takes writes again less than half
+/// a second later.
 ///
-/// The pause is never ended by command: `CLIENT UNPAUSE` ends the pauses of all clients, and a shorter pause of another
-/// client cannot be seen behind ours. Healing lets the lease run out, which ends ours alone.
+/// The pause is never ended by command: `CLIENT UNPAUSE` ends the pauses of all clients, and a
+/// shorter pause of another client cannot be seen behind ours. Healing lets the lease run out,
+/// which ends ours alone.
 ///
-/// In a cluster every primary is paused, at the address that it has at the start; the URL of one member pauses that alone, and a
-/// part of the keys with it. Sentinels take a paused primary for a dead one and fail over, since its messages to them are
-/// writes: there, a pause that is as long as their patience is refused, unless the failover is wanted.
+/// In a cluster every primary is paused, at the address that it has at the start; the URL of one
+/// member pauses that alone, and a part of the keys with it. Sentinels take a paused primary for a
+/// dead one and fail over, since its messages to them are writes: there, a pause that is as long as
+/// their patience is refused, unless the failover is wanted.
 #[derive(Clone, Debug)]
 pub struct RedisPause {
     url: StoreUrl,
@@ -40,7 +43,11 @@ impl RedisPause {
     /// When the store is outside the scope.
     pub fn new(url: StoreUrl, scope: Scope) -> Result<Self, ChaosError> {
         scope.permit_store(&url)?;
-        Ok(Self { url, length: None, failover: false })
+        Ok(Self {
+            url,
+            length: None,
+            failover: false,
+        })
     }
 
     /// States the longest time for which it will be held.
@@ -60,19 +67,28 @@ impl RedisPause {
     /// Makes the store take no writes until the guard is dropped, and proves that it does.
     ///
     /// # Errors
-    /// When the store cannot be reached, is too old, does not allow the command, or is being paused by someone else; or when
-    /// sentinels would fail over.
+    /// When the store cannot be reached, is too old, does not allow the command, or is being paused
+    /// by someone else; or when sentinels would fail over.
     pub async fn inject(&self) -> Result<PauseGuard, ChaosError> {
         let link = Link::new(self.url.clone())?;
         StoreVersion::check(&link, CONTROL).await?;
         self.refuse_failover().await?;
-        if let Some(pause) = foreign_pause(&self.url).await.map_err(|e| self.explain(e))? {
-            return Err(ChaosError::ForeignPause { url: self.url.clone(), pause });
+        if let Some(pause) = foreign_pause(&self.url)
+            .await
+            .map_err(|e| self.explain(e))?
+        {
+            return Err(ChaosError::ForeignPause {
+                url: self.url.clone(),
+                pause,
+            });
         }
         let mut controls = Vec::new();
         for primary in link.primaries(CONTROL).await? {
             let control = Link::new(primary)?;
-            control.query::<()>(&pause_command(), CONTROL).await.map_err(|e| self.explain(e))?;
+            control
+                .query::<()>(&pause_command(), CONTROL)
+                .await
+                .map_err(|e| self.explain(e))?;
             controls.push(control);
         }
         let started = Instant::now();
@@ -82,22 +98,41 @@ impl RedisPause {
         let unproven = release.clone().drop_guard();
         let mut samples = Samples::default();
         if samples.take(&self.url).await? {
-            return Err(ChaosError::PauseWithoutEffect { url: self.url.clone() });
+            return Err(ChaosError::PauseWithoutEffect {
+                url: self.url.clone(),
+            });
         }
-        Ok(PauseGuard::new(self.url.clone(), started, unproven.disarm(), Hold::Lease(lease), samples))
+        Ok(PauseGuard::new(
+            self.url.clone(),
+            started,
+            unproven.disarm(),
+            Hold::Lease(lease),
+            samples,
+        ))
     }
 
     /// Asks the sentinels for their patience.
     async fn refuse_failover(&self) -> Result<(), ChaosError> {
-        let Some(service) = self.url.service().filter(|_| !self.failover) else { return Ok(()) };
+        let Some(service) = self.url.service().filter(|_| !self.failover) else {
+            return Ok(());
+        };
         for sentinel in self.url.sentinels() {
             let mut ask = cmd("SENTINEL");
             ask.arg("MASTER").arg(service);
-            let answer = Link::new(sentinel)?.query::<HashMap<String, String>>(&ask, CONTROL).await;
-            let patience = answer.ok().and_then(|fields| fields.get("down-after-milliseconds")?.parse().ok());
-            let Some(patience) = patience.map(Duration::from_millis) else { continue };
+            let answer = Link::new(sentinel)?
+                .query::<HashMap<String, String>>(&ask, CONTROL)
+                .await;
+            let patience = answer
+                .ok()
+                .and_then(|fields| fields.get("down-after-milliseconds")?.parse().ok());
+            let Some(patience) = patience.map(Duration::from_millis) else {
+                continue;
+            };
             if self.length.is_none_or(|length| length + LEASE >= patience) {
-                return Err(ChaosError::PauseFailsOver { url: self.url.clone(), patience });
+                return Err(ChaosError::PauseFailsOver {
+                    url: self.url.clone(),
+                    patience,
+                });
             }
             return Ok(());
         }
@@ -114,7 +149,8 @@ impl RedisPause {
     }
 }
 
-/// Holds the store's writes back for `duration` and the rest of the last lease, and returns once a write has passed again.
+/// Holds the store's writes back for `duration` and the rest of the last lease, and returns once a
+/// write has passed again.
 ///
 /// # Errors
 /// As [`RedisPause::inject`] and [`PauseGuard::heal`].
@@ -123,20 +159,31 @@ pub async fn redis_pause(
     duration: PauseDuration,
     scope: Scope,
 ) -> Result<PauseReport, ChaosError> {
-    let guard = RedisPause::new(url, scope)?.at_most(duration.get()).inject().await?;
+    let guard = RedisPause::new(url, scope)?
+        .at_most(duration.get())
+        .inject()
+        .await?;
     tokio::time::sleep_until(guard.started() + duration.get()).await;
     guard.heal().await
 }
 
 fn pause_command() -> Cmd {
     let mut command = cmd("CLIENT");
-    command.arg("PAUSE").arg(u64::try_from(LEASE.as_millis()).unwrap_or(300)).arg("WRITE");
+    command
+        .arg("PAUSE")
+        .arg(u64::try_from(LEASE.as_millis()).unwrap_or(300))
+        .arg("WRITE");
     command
 }
 
 /// Renews the lease until `release`, then lets it run out.
 async fn hold(controls: Vec<Link>, started: Instant, release: CancellationToken) -> Lease {
-    let mut lease = Lease { renewals: 0, longest: Duration::ZERO, ends: started + LEASE, lost: None };
+    let mut lease = Lease {
+        renewals: 0,
+        longest: Duration::ZERO,
+        ends: started + LEASE,
+        lost: None,
+    };
     let mut ticks = interval(RENEWAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.reset();
@@ -163,7 +210,8 @@ async fn hold(controls: Vec<Link>, started: Instant, release: CancellationToken)
     lease
 }
 
-/// Renews the lease on every primary, one after the other: a command on loopback takes well under a millisecond.
+/// Renews the lease on every primary, one after the other: a command on loopback takes well under a
+/// millisecond.
 async fn renew(controls: &[Link]) -> Result<(), StoreError> {
     for control in controls {
         control.query::<()>(&pause_command(), CONTROL).await?;

@@ -4,16 +4,17 @@ use std::time::Duration;
 use ratelimiter_store::{Link, StoreError, StoreUrl};
 use redis::cmd;
 
-/// A write that waits longer than this is being held back. A write on loopback takes well under a millisecond.
+/// A write that waits longer than this is being held back. A write on loopback takes well under a
+/// millisecond.
 const HELD_BACK: Duration = Duration::from_millis(100);
 /// How long a question that is no write may take.
 const QUESTION: Duration = Duration::from_secs(2);
-/// The hash of no script: the store answers NOSCRIPT where it runs scripts, and holds the call back where it holds
-/// back writes. Nothing is written either way.
+/// The hash of no script: the store answers NOSCRIPT where it runs scripts, and holds the call back
+/// where it holds back writes. Nothing is written either way.
 const NO_SCRIPT: &str = "ffffffffffffffffffffffffffffffffffffffff";
 
-/// Whether the store takes writes now; of a cluster, whether any of its primaries does. Asks on a connection of its own, since a call that is held back would hold up
-/// everything behind it.
+/// Whether the store takes writes now; of a cluster, whether any of its primaries does. Asks on a
+/// connection of its own, since a call that is held back would hold up everything behind it.
 ///
 /// # Errors
 /// When the store cannot be reached, or does not let this user ask.
@@ -29,7 +30,10 @@ async fn one_write_passes(url: &StoreUrl) -> Result<bool, StoreError> {
     let link = Link::new(url.clone())?;
     // The time to connect is not part of the measurement.
     link.query::<String>(&cmd("PING"), QUESTION).await?;
-    match link.query::<()>(cmd("EVALSHA").arg(NO_SCRIPT).arg(0), HELD_BACK).await {
+    match link
+        .query::<()>(cmd("EVALSHA").arg(NO_SCRIPT).arg(0), HELD_BACK)
+        .await
+    {
         Err(StoreError::Answer { why, .. }) if why.contains("NOSCRIPT") => Ok(true),
         Err(StoreError::Deadline { .. }) => Ok(false),
         Err(error) => Err(error),
@@ -48,12 +52,17 @@ impl fmt::Display for ForeignPause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.remaining {
             Some(left) => write!(f, "for another {} ms", left.as_millis()),
-            None => write!(f, "a write waited for more than {} ms", HELD_BACK.as_millis()),
+            None => write!(
+                f,
+                "a write waited for more than {} ms",
+                HELD_BACK.as_millis()
+            ),
         }
     }
 }
 
-/// Whether someone holds writes back. Valkey tells since 8.1; any other store is asked with a call that would be held.
+/// Whether someone holds writes back. Valkey tells since 8.1; any other store is asked with a call
+/// that would be held.
 ///
 /// # Errors
 /// When the store cannot be reached, or does not let this user ask.
@@ -69,12 +78,17 @@ pub async fn foreign_pause(url: &StoreUrl) -> Result<Option<ForeignPause>, Store
 async fn one_foreign_pause(url: &StoreUrl) -> Result<Option<ForeignPause>, StoreError> {
     let link = Link::new(url.clone())?;
     let info: String = link.query(cmd("INFO").arg("clients"), QUESTION).await?;
-    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let field = |name: &str| {
+        info.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+    };
     match field("paused_actions") {
         Some("none") => Ok(None),
         Some(_) => {
             let left = field("paused_timeout_milliseconds").and_then(|ms| ms.trim().parse().ok());
-            Ok(Some(ForeignPause { remaining: left.map(Duration::from_millis) }))
+            Ok(Some(ForeignPause {
+                remaining: left.map(Duration::from_millis),
+            }))
         }
         None => Ok((!one_write_passes(url).await?).then_some(ForeignPause { remaining: None })),
     }

@@ -9,10 +9,11 @@ use crate::probe::{ForeignPause, writes_pass};
 use crate::samples::Samples;
 use crate::{ChaosError, Scope};
 
-/// The fault of [`RedisPause`](crate::RedisPause), for stores that refuse `CLIENT PAUSE`: proxies between the nodes and the
-/// store hold back writes and scripts, and let reads pass.
+/// The fault of [`RedisPause`](crate::RedisPause), for stores that refuse `CLIENT PAUSE`: proxies
+/// between the nodes and the store hold back writes and scripts, and let reads pass.
 ///
-/// Clients that reach the store directly are not concerned. The fault ends with the process that runs the proxies.
+/// Clients that reach the store directly are not concerned. The fault ends with the process that
+/// runs the proxies.
 #[derive(Clone, Debug)]
 pub struct ProxyHold {
     rules: RuleSet,
@@ -20,8 +21,8 @@ pub struct ProxyHold {
 }
 
 impl ProxyHold {
-    /// A rule for `rules`. `url` leads through one of their proxies to the store; the fault is proved and measured there.
-    /// Opens nothing.
+    /// A rule for `rules`. `url` leads through one of their proxies to the store; the fault is
+    /// proved and measured there. Opens nothing.
     ///
     /// # Errors
     /// When the proxy is outside the scope.
@@ -37,15 +38,30 @@ impl ProxyHold {
     pub async fn inject(&self) -> Result<PauseGuard, ChaosError> {
         if !writes_pass(&self.url).await? {
             let pause = ForeignPause { remaining: None };
-            return Err(ChaosError::ForeignPause { url: self.url.clone(), pause });
+            return Err(ChaosError::ForeignPause {
+                url: self.url.clone(),
+                pause,
+            });
         }
-        let which = Commands::all().of_class(Class::Write).of_class(Class::Script);
-        let hold = Hold::Rule(Some(self.rules.add(Rule::commands(which, CommandFault::Hold))));
+        let which = Commands::all()
+            .of_class(Class::Write)
+            .of_class(Class::Script);
+        let hold = Hold::Rule(Some(
+            self.rules.add(Rule::commands(which, CommandFault::Hold)),
+        ));
         let started = Instant::now();
         let mut samples = Samples::default();
         if samples.take(&self.url).await? {
-            return Err(ChaosError::HoldWithoutEffect { url: self.url.clone() });
+            return Err(ChaosError::HoldWithoutEffect {
+                url: self.url.clone(),
+            });
         }
-        Ok(PauseGuard::new(self.url.clone(), started, CancellationToken::new(), hold, samples))
+        Ok(PauseGuard::new(
+            self.url.clone(),
+            started,
+            CancellationToken::new(),
+            hold,
+            samples,
+        ))
     }
 }

@@ -5,7 +5,8 @@ use tokio::time::Instant;
 
 use crate::writes_pass;
 
-/// Test writes over time, each on a connection of its own, and the time in which they were held back.
+/// Test writes over time, each on a connection of its own, and the time in which they were held
+/// back.
 ///
 /// ```text
 ///   probe 1       probe 2       probe 3
@@ -59,9 +60,12 @@ mod tests {
         let origin = Instant::now();
         let at = |ms| origin + Duration::from_millis(ms);
         let mut samples = Samples::default();
-        for (began, ended, passes) in
-            [(0, 100, false), (150, 250, false), (300, 301, true), (350, 450, false)]
-        {
+        for (began, ended, passes) in [
+            (0, 100, false),
+            (150, 250, false),
+            (300, 301, true),
+            (350, 450, false),
+        ] {
             samples.add(at(began), at(ended), passes);
         }
         assert_eq!((samples.probes, samples.passed), (4, 1));

@@ -39,14 +39,18 @@ impl Scope {
         if endpoints.is_empty() {
             return Err(ChaosError::NoTargets);
         }
-        endpoints.iter().try_for_each(|e| self.permit(e.is_loopback(), e))
+        endpoints
+            .iter()
+            .try_for_each(|e| self.permit(e.is_loopback(), e))
     }
 
     fn permit(self, loopback: bool, target: &impl ToString) -> Result<(), ChaosError> {
         if loopback || self == Self::Anywhere {
             Ok(())
         } else {
-            Err(ChaosError::Remote { target: target.to_string() })
+            Err(ChaosError::Remote {
+                target: target.to_string(),
+            })
         }
     }
 }
@@ -58,14 +62,29 @@ mod tests {
     #[test]
     fn remote_targets_are_refused_unless_allowed() {
         let far: StoreUrl = "redis://:secret@10.1.2.3:6379".parse().unwrap();
-        let refused = Scope::ThisMachine.permit_store(&far).unwrap_err().to_string();
-        assert!(refused.contains("10.1.2.3") && refused.contains("--allow-remote"), "{refused}");
+        let refused = Scope::ThisMachine
+            .permit_store(&far)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains("10.1.2.3") && refused.contains("--allow-remote"),
+            "{refused}"
+        );
         assert!(!refused.contains("secret"), "{refused}");
         Scope::Anywhere.permit_store(&far).unwrap();
 
-        let nodes = ["http://localhost:1".parse().unwrap(), "http://10.1.2.3:1".parse().unwrap()];
+        let nodes = [
+            "http://localhost:1".parse().unwrap(),
+            "http://10.1.2.3:1".parse().unwrap(),
+        ];
         Scope::ThisMachine.permit_nodes(&nodes[..1]).unwrap();
-        assert!(matches!(Scope::ThisMachine.permit_nodes(&nodes), Err(ChaosError::Remote { .. })));
-        assert!(matches!(Scope::Anywhere.permit_nodes(&[]), Err(ChaosError::NoTargets)));
+        assert!(matches!(
+            Scope::ThisMachine.permit_nodes(&nodes),
+            Err(ChaosError::Remote { .. })
+        ));
+        assert!(matches!(
+            Scope::Anywhere.permit_nodes(&[]),
+            Err(ChaosError::NoTargets)
+        ));
     }
 }

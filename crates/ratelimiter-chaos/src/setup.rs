@@ -16,8 +16,15 @@ const POLL: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// When the first node refuses it, or another does not know it within five seconds.
-pub async fn setup_rate_limit(nodes: &[NodeClient], spec: &LimitSpec) -> Result<LimitEntry, ChaosError> {
-    let entry = nodes.first().ok_or(ChaosError::NoTargets)?.set_limit(spec).await?;
+pub async fn setup_rate_limit(
+    nodes: &[NodeClient],
+    spec: &LimitSpec,
+) -> Result<LimitEntry, ChaosError> {
+    let entry = nodes
+        .first()
+        .ok_or(ChaosError::NoTargets)?
+        .set_limit(spec)
+        .await?;
     everybody_knows(nodes, &entry).await?;
     Ok(entry)
 }
@@ -27,7 +34,11 @@ pub async fn setup_rate_limit(nodes: &[NodeClient], spec: &LimitSpec) -> Result<
 /// # Errors
 /// When the first node refuses, or another does not know the new counter within five seconds.
 pub async fn reset_counter(nodes: &[NodeClient], key: &Key) -> Result<LimitEntry, ChaosError> {
-    let entry = nodes.first().ok_or(ChaosError::NoTargets)?.reset_counter(key).await?;
+    let entry = nodes
+        .first()
+        .ok_or(ChaosError::NoTargets)?
+        .reset_counter(key)
+        .await?;
     everybody_knows(nodes, &entry).await?;
     Ok(entry)
 }
@@ -38,7 +49,11 @@ async fn everybody_knows(nodes: &[NodeClient], entry: &LimitEntry) -> Result<(),
         while !node.limits().await?.contains(entry) {
             if asked.elapsed() > KNOWN {
                 let (endpoint, key) = (node.endpoint().to_string(), entry.key.to_string());
-                return Err(ChaosError::LimitNotKnown { endpoint, key, after: asked.elapsed() });
+                return Err(ChaosError::LimitNotKnown {
+                    endpoint,
+                    key,
+                    after: asked.elapsed(),
+                });
             }
             sleep(POLL).await;
         }

@@ -18,8 +18,9 @@ const CHECK: Duration = Duration::from_secs(2);
 /// How many operations are remembered; the oldest are forgotten.
 const REMEMBERED: usize = 100_000;
 
-/// A background workload that keeps its pace, also when nodes are slow (an open model): a node that answers slowly gets no
-/// fewer checks, and latency is measured from when a check was due, not from when it could be sent.
+/// A background workload that keeps its pace, also when nodes are slow (an open model): a node that
+/// answers slowly gets no fewer checks, and latency is measured from when a check was due, not from
+/// when it could be sent.
 #[derive(Clone)]
 pub struct Steady {
     target: Arc<dyn Target>,
@@ -103,7 +104,12 @@ struct Heard {
 
 impl fmt::Debug for Steady {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Steady({} keys at {} checks/s each)", self.keys.len(), self.rate)
+        write!(
+            f,
+            "Steady({} keys at {} checks/s each)",
+            self.keys.len(),
+            self.rate
+        )
     }
 }
 
@@ -111,13 +117,24 @@ impl Steady {
     /// `rate` checks a second of every key, round-robin over nodes of this project. Opens nothing.
     ///
     /// # Errors
-    /// When there are no targets or no keys, a target is outside the scope, or the rate is not above 0 and at most 10,000.
-    pub fn new(targets: &[Endpoint], keys: Vec<Key>, rate: f64, scope: Scope) -> Result<Self, ChaosError> {
+    /// When there are no targets or no keys, a target is outside the scope, or the rate is not
+    /// above 0 and at most 10,000.
+    pub fn new(
+        targets: &[Endpoint],
+        keys: Vec<Key>,
+        rate: f64,
+        scope: Scope,
+    ) -> Result<Self, ChaosError> {
         scope.permit_nodes(targets)?;
-        Self::over(Arc::new(HttpTarget::node(targets, scope.into())?), keys, rate)
+        Self::over(
+            Arc::new(HttpTarget::node(targets, scope.into())?),
+            keys,
+            rate,
+        )
     }
 
-    /// `rate` checks a second of every key, round-robin over the nodes of any target. Opens nothing.
+    /// `rate` checks a second of every key, round-robin over the nodes of any target. Opens
+    /// nothing.
     ///
     /// # Errors
     /// When there are no keys, or the rate is not above 0 and at most 10,000.
@@ -137,7 +154,12 @@ impl Steady {
         let stop = CancellationToken::new();
         let heard = Arc::new(Mutex::new(Heard::nothing()));
         let task = tokio::spawn(self.send(started, stop.clone(), Arc::clone(&heard)));
-        SteadyHandle { started, stop, task: Some(task), heard }
+        SteadyHandle {
+            started,
+            stop,
+            task: Some(task),
+            heard,
+        }
     }
 
     async fn send(self, started: Instant, stop: CancellationToken, heard: Arc<Mutex<Heard>>) {
@@ -148,12 +170,20 @@ impl Steady {
             Due {
                 at: started + Duration::from_secs_f64(n as f64 / (self.rate * keys as f64)),
                 node: ((turn + key) % nodes) as usize,
-                check: Check { key: self.keys[key as usize].clone(), cost: 1, deadline: CHECK },
+                check: Check {
+                    key: self.keys[key as usize].clone(),
+                    cost: 1,
+                    deadline: CHECK,
+                },
             }
         };
-        let pace = Pace::new(&*self.target, started).in_flight(IN_FLIGHT).until(stop);
+        let pace = Pace::new(&*self.target, started)
+            .in_flight(IN_FLIGHT)
+            .until(stop);
         pace.send((0..).map(due), |landed| match landed {
-            Some(Landed { operation, latency, .. }) => lock(&heard).note(operation, latency),
+            Some(Landed {
+                operation, latency, ..
+            }) => lock(&heard).note(operation, latency),
             None => lock(&heard).tally.skipped += 1,
         })
         .await;
@@ -164,12 +194,17 @@ impl Heard {
     fn nothing() -> Self {
         // One microsecond to one minute, with three digits.
         let micros = Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are valid");
-        Self { tally: Tally::default(), micros, operations: Vec::new() }
+        Self {
+            tally: Tally::default(),
+            micros,
+            operations: Vec::new(),
+        }
     }
 
     fn note(&mut self, operation: Operation, latency: Duration) {
         self.tally = self.tally.with(operation.outcome);
-        self.micros.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+        self.micros
+            .saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
         if self.operations.len() >= REMEMBERED {
             self.operations.drain(..REMEMBERED / 2);
         }
@@ -199,7 +234,12 @@ impl SteadyHandle {
             max: Duration::from_micros(heard.micros.max()),
         };
         let operations = std::mem::take(&mut heard.operations);
-        SteadyReport { tally: heard.tally, latency, started: self.started, operations }
+        SteadyReport {
+            tally: heard.tally,
+            latency,
+            started: self.started,
+            operations,
+        }
     }
 }
 
@@ -225,7 +265,10 @@ mod tests {
         assert!(matches!(none, Err(ChaosError::NoKeys)), "{none:?}");
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 10_001.0] {
             let refused = Steady::new(&targets, key(), rate, Scope::ThisMachine);
-            assert!(matches!(refused, Err(ChaosError::Rate(_))), "{rate}: {refused:?}");
+            assert!(
+                matches!(refused, Err(ChaosError::Rate(_))),
+                "{rate}: {refused:?}"
+            );
         }
         assert!(Steady::new(&targets, key(), 1.0, Scope::ThisMachine).is_ok());
     }

@@ -19,8 +19,8 @@ const READY: Duration = Duration::from_secs(10);
 /// How checks are brought to one instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Release {
-    /// All requests are sent but for their last byte; one thread writes the last bytes. Falls back to the barrier where a
-    /// target cannot hold a byte back.
+    /// All requests are sent but for their last byte; one thread writes the last bytes. Falls back
+    /// to the barrier where a target cannot hold a byte back.
     #[default]
     LastByte,
     /// One barrier releases all tasks, each of which then sends its request.
@@ -55,26 +55,41 @@ struct Flown {
     detail: String,
 }
 
-/// Sends all checks at one instant, each on a connection of its own, round-robin over the target's nodes.
+/// Sends all checks at one instant, each on a connection of its own, round-robin over the target's
+/// nodes.
 ///
 /// # Errors
-/// When a connection cannot be opened, before anything is sent. After that a failure is an operation's outcome.
+/// When a connection cannot be opened, before anything is sent. After that a failure is an
+/// operation's outcome.
 pub async fn volley(
     target: &dyn Target,
     checks: Vec<Check>,
     release: Release,
 ) -> Result<VolleyReport, ChaosError> {
     let connections = open(target, checks.len()).await?;
-    let holds: Option<Vec<Arc<Hold>>> = connections.iter().map(|(_, connection)| connection.hold()).collect();
+    let holds: Option<Vec<Arc<Hold>>> = connections
+        .iter()
+        .map(|(_, connection)| connection.hold())
+        .collect();
     let flown = match holds {
-        Some(holds) if release == Release::LastByte => by_last_byte(connections, checks, holds).await,
+        Some(holds) if release == Release::LastByte => {
+            by_last_byte(connections, checks, holds).await
+        }
         _ => by_barrier(connections, checks).await,
     };
     let (flown, release) = flown;
-    let first = flown.iter().map(|f| f.invoke).min().unwrap_or_else(Instant::now);
+    let first = flown
+        .iter()
+        .map(|f| f.invoke)
+        .min()
+        .unwrap_or_else(Instant::now);
     let last_sent = flown.iter().map(|f| f.invoke).max().unwrap_or(first);
     let last = flown.iter().map(|f| f.complete).max().unwrap_or(first);
-    let mut details: Vec<String> = flown.iter().map(|f| f.detail.clone()).filter(|d| !d.is_empty()).collect();
+    let mut details: Vec<String> = flown
+        .iter()
+        .map(|f| f.detail.clone())
+        .filter(|d| !d.is_empty())
+        .collect();
     details.sort();
     details.dedup();
     let mut operations: Vec<_> = flown
@@ -82,7 +97,13 @@ pub async fn volley(
         .map(|f| Operation {
             cost: f.check.cost,
             claims: f.claims,
-            ..Operation::new(f.check.key, f.node, f.invoke - first, f.complete - first, f.outcome)
+            ..Operation::new(
+                f.check.key,
+                f.node,
+                f.invoke - first,
+                f.complete - first,
+                f.outcome,
+            )
         })
         .collect();
     operations.sort_by_key(|op| op.invoke);
@@ -123,7 +144,10 @@ async fn by_last_byte(
     let done = flights.join_all().await;
     let flown = done
         .into_iter()
-        .map(|(n, flown, _)| Flown { invoke: Instant::from_std(released[n]).min(flown.complete), ..flown })
+        .map(|(n, flown, _)| Flown {
+            invoke: Instant::from_std(released[n]).min(flown.complete),
+            ..flown
+        })
         .collect();
     (flown, Release::LastByte)
 }
@@ -133,14 +157,19 @@ async fn release(holds: Vec<Arc<Hold>>) -> Vec<std::time::Instant> {
     let (done, released) = oneshot::channel();
     // A thread of its own, since it does not give its priority back.
     std::thread::spawn(move || {
-        // The limiter begins to answer while bytes are still to be written, and competes for the processor where it is on this
-        // machine. Without the permission the burst is a little less close to one instant.
+        // The limiter begins to answer while bytes are still to be written, and competes for the
+        // processor where it is on this machine. Without the permission the burst is a little less
+        // close to one instant.
         #[cfg(target_os = "linux")]
         let _ = rustix::process::setpriority_process(None, -20);
-        let written = holds.iter().map(|hold| hold.release().unwrap_or_else(|_| std::time::Instant::now()));
+        let written = holds
+            .iter()
+            .map(|hold| hold.release().unwrap_or_else(|_| std::time::Instant::now()));
         let _ = done.send(written.collect());
     });
-    released.await.expect("the thread that writes the last bytes ends with its answer")
+    released
+        .await
+        .expect("the thread that writes the last bytes ends with its answer")
 }
 
 async fn by_barrier(connections: Vec<Open>, checks: Vec<Check>) -> (Vec<Flown>, Release) {
@@ -154,7 +183,10 @@ async fn by_barrier(connections: Vec<Open>, checks: Vec<Check>) -> (Vec<Flown>, 
         });
     }
     let done = flights.join_all().await;
-    (done.into_iter().map(|(flown, _)| flown).collect(), Release::Barrier)
+    (
+        done.into_iter().map(|(flown, _)| flown).collect(),
+        Release::Barrier,
+    )
 }
 
 /// Makes the check. Gives the connection back, for the caller to close.
@@ -186,8 +218,15 @@ pub(crate) async fn open(target: &dyn Target, count: usize) -> Result<Vec<Open>,
         let node = n % nodes.len();
         match timeout(OPEN, target.connect(node)).await {
             Ok(connection) => Ok((nodes[node].clone(), connection?)),
-            Err(_) => Err(ChaosError::NotOpened { node: nodes[node].clone(), after: OPEN }),
+            Err(_) => Err(ChaosError::NotOpened {
+                node: nodes[node].clone(),
+                after: OPEN,
+            }),
         }
     };
-    stream::iter(0..count).map(one).buffered(OPENING).try_collect().await
+    stream::iter(0..count)
+        .map(one)
+        .buffered(OPENING)
+        .try_collect()
+        .await
 }

@@ -1,5 +1,8 @@
 //! Bursts and workloads against real nodes.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,8 +18,11 @@ async fn limit(cluster: &LocalCluster, key: &str, counting: CountingMode, admiss
         counting: Some(counting),
         ..LimitSpec::new(key.clone(), Limit::new(admissions, 60).unwrap())
     };
-    let nodes: Vec<_> =
-        cluster.endpoints().into_iter().map(|e| NodeClient::new(e, Duration::from_secs(2))).collect();
+    let nodes: Vec<_> = cluster
+        .endpoints()
+        .into_iter()
+        .map(|e| NodeClient::new(e, Duration::from_secs(2)))
+        .collect();
     setup_rate_limit(&nodes, &spec).await.unwrap();
     key
 }
@@ -38,7 +44,15 @@ async fn burst_is_shared_and_recorded_completely() {
     assert_eq!(report.tally.sent(), 30);
     assert_eq!(report.tally.unknown, 0);
     for node in ["node-1", "node-2", "node-3"] {
-        assert_eq!(report.operations.iter().filter(|op| op.node.as_str() == node).count(), 10, "{node}");
+        assert_eq!(
+            report
+                .operations
+                .iter()
+                .filter(|op| op.node.as_str() == node)
+                .count(),
+            10,
+            "{node}"
+        );
     }
     assert!(report.operations.iter().all(|op| op.invoke <= op.complete));
     // Each node decided from its own count, ten requests each: all thirty pass a limit of ten.
@@ -49,7 +63,9 @@ async fn burst_is_shared_and_recorded_completely() {
 async fn checks_of_a_dead_node_fail() {
     let mut cluster = LocalCluster::builder().nodes(2).start().await.unwrap();
     let key = limit(&cluster, "k", CountingMode::Atomic, 1000).await;
-    let handle = Steady::new(&cluster.endpoints(), vec![key], 200.0, Scope::ThisMachine).unwrap().start();
+    let handle = Steady::new(&cluster.endpoints(), vec![key], 200.0, Scope::ThisMachine)
+        .unwrap()
+        .start();
     let until = Instant::now() + Duration::from_secs(20);
     while handle.tally().allowed < 20 {
         assert!(Instant::now() < until);
@@ -62,7 +78,12 @@ async fn checks_of_a_dead_node_fail() {
     }
     let report = handle.stop().await;
     assert_eq!(report.tally.denied, 0);
-    assert!(report.operations.iter().any(|op| op.outcome == Outcome::Failed));
+    assert!(
+        report
+            .operations
+            .iter()
+            .any(|op| op.outcome == Outcome::Failed)
+    );
 }
 
 #[tokio::test]
@@ -73,7 +94,9 @@ async fn workload_visits_every_key_and_node() {
         keys.push(limit(&cluster, key, CountingMode::Cached, 10_000).await);
     }
     let rate = 50.0;
-    let handle = Steady::new(&cluster.endpoints(), keys, rate, Scope::ThisMachine).unwrap().start();
+    let handle = Steady::new(&cluster.endpoints(), keys, rate, Scope::ThisMachine)
+        .unwrap()
+        .start();
     let until = Instant::now() + Duration::from_secs(20);
     while handle.tally().sent() < 90 {
         assert!(Instant::now() < until);
@@ -82,9 +105,16 @@ async fn workload_visits_every_key_and_node() {
     let report = handle.stop().await;
     let last = report.operations.iter().map(|op| op.invoke).max().unwrap();
     let due = (last.as_secs_f64() * rate * 3.0).round() as u64 + 1;
-    assert!(report.tally.sent() + report.tally.skipped <= due + 1, "{} sent, {due} due", report.tally.sent());
-    let visited: BTreeSet<_> =
-        report.operations.iter().map(|op| (op.key.as_str(), op.node.as_str())).collect();
+    assert!(
+        report.tally.sent() + report.tally.skipped <= due + 1,
+        "{} sent, {due} due",
+        report.tally.sent()
+    );
+    let visited: BTreeSet<_> = report
+        .operations
+        .iter()
+        .map(|op| (op.key.as_str(), op.node.as_str()))
+        .collect();
     assert_eq!(visited.len(), 9, "{visited:?}");
     assert!(report.latency.p50 <= report.latency.p99 && report.latency.p99 <= report.latency.max);
 }

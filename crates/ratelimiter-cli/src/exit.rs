@@ -1,7 +1,8 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-/// The end of a process. The one list of exit codes: `--help` prints it, and tests hold the READMEs to it.
+/// The end of a process. The one list of exit codes: `--help` prints it, and tests hold the READMEs
+/// to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -57,10 +58,12 @@ impl Exit {
 
 /// The end of a `--help`: the exit codes that a program can end with.
 pub fn help_of(exits: &[Exit]) -> String {
-    exits.iter().fold(String::from("Exit codes:"), |mut text, exit| {
-        let _ = write!(text, "\n  {:>3}  {}", *exit as u8, exit.meaning());
-        text
-    })
+    exits
+        .iter()
+        .fold(String::from("Exit codes:"), |mut text, exit| {
+            let _ = write!(text, "\n  {:>3}  {}", *exit as u8, exit.meaning());
+            text
+        })
 }
 
 impl From<Exit> for ExitCode {

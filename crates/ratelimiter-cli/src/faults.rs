@@ -36,7 +36,9 @@ impl BurstSize {
     pub fn limit(&self) -> Result<Limit, Usage> {
         let window: Duration = self.window.into();
         if window.subsec_nanos() != 0 {
-            return Err(Usage(format!("window is {window:?}: it must be whole seconds")));
+            return Err(Usage(format!(
+                "window is {window:?}: it must be whole seconds"
+            )));
         }
         let seconds = i64::try_from(window.as_secs()).unwrap_or(i64::MAX);
         Limit::new(self.limit, seconds).map_err(Usage::of)
@@ -54,6 +56,10 @@ pub struct Reach {
 impl Reach {
     /// How far faults and traffic may reach.
     pub fn scope(self) -> Scope {
-        if self.allow_remote { Scope::Anywhere } else { Scope::ThisMachine }
+        if self.allow_remote {
+            Scope::Anywhere
+        } else {
+            Scope::ThisMachine
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The parts that the project's command lines share.
 //!
-//! A program calls [`parse`], runs with [`Signals`] as an arm of its loop, and returns [`end`]: every error is one line, and
-//! every end has its [`Exit`] code.
+//! A program calls [`parse`], runs with [`Signals`] as an arm of its loop, and returns [`end`]:
+//! every error is one line, and every end has its [`Exit`] code.
 #![doc = include_str!("../README.md")]
 
 mod exit;

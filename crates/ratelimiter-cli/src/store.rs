@@ -6,7 +6,8 @@ use ratelimiter_store::{StoreError, StoreUrl};
 
 use crate::Usage;
 
-/// A store's URL as it was typed. Parsed after the command line, whose errors repeat the argument: it may hold a password.
+/// A store's URL as it was typed. Parsed after the command line, whose errors repeat the argument:
+/// it may hold a password.
 #[derive(Clone)]
 pub struct StoreText(String);
 
@@ -25,7 +26,8 @@ impl fmt::Debug for StoreText {
 /// The authorities for a store behind TLS.
 #[derive(Clone, Debug, Default, Args)]
 pub struct StoreCa {
-    /// File of certificates in PEM form to trust beside the system's, for a rediss:// store with a private authority
+    /// File of certificates in PEM form to trust beside the system's, for a rediss:// store with a
+    /// private authority
     #[arg(long, value_name = "FILE", env = "RATELIMITER_STORE_CA")]
     store_ca: Option<PathBuf>,
 }
@@ -36,10 +38,12 @@ impl StoreText {
         &self.0
     }
 
-    /// The URL, if it is one, of a store that has to prove itself to these authorities where it is behind TLS.
+    /// The URL, if it is one, of a store that has to prove itself to these authorities where it is
+    /// behind TLS.
     ///
     /// # Errors
-    /// When it is none, or the file of authorities is of no use. The error repeats no secret of the URL.
+    /// When it is none, or the file of authorities is of no use. The error repeats no secret of the
+    /// URL.
     pub fn url(&self, ca: &StoreCa) -> Result<StoreUrl, Usage> {
         let parse = || -> Result<StoreUrl, StoreError> {
             let url: StoreUrl = self.0.parse()?;

@@ -1,4 +1,5 @@
-//! Prints the path of the store that a local cluster starts, and fetches one where none is installed.
+//! Prints the path of the store that a local cluster starts, and fetches one where none is
+//! installed.
 //!
 //! `cargo run -p ratelimiter-cluster --example find_store`
 

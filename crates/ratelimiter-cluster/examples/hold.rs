@@ -7,20 +7,28 @@ use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> Result<(), ClusterError> {
-    let (mut terminate, mut interrupt) =
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-            (Err(source), _) | (_, Err(source)) => {
-                return Err(ClusterError::Io { what: "listen to signals".into(), source });
-            }
-        };
+    let (mut terminate, mut interrupt) = match (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) {
+        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+        (Err(source), _) | (_, Err(source)) => {
+            return Err(ClusterError::Io {
+                what: "listen to signals".into(),
+                source,
+            });
+        }
+    };
     let topology = match std::env::args().nth(1).as_deref() {
         Some("cluster") => StoreTopology::Cluster { replicas: true },
         Some("sentinel") => StoreTopology::SENTINEL,
         _ => StoreTopology::Single,
     };
-    let cluster =
-        LocalCluster::builder().topology(topology).progress(|what| eprintln!("{what}")).start().await?;
+    let cluster = LocalCluster::builder()
+        .topology(topology)
+        .progress(|what| eprintln!("{what}"))
+        .start()
+        .await?;
     for id in cluster.process_ids() {
         println!("process {id}");
     }

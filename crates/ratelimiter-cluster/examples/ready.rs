@@ -8,11 +8,20 @@ use ratelimiter_cluster::{ClusterError, LocalCluster, StoreTopology};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), ClusterError> {
-    let runs = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(10);
+    let runs = std::env::args()
+        .nth(1)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(10);
     for (name, topology) in [
         ("one store", StoreTopology::Single),
-        ("three primaries", StoreTopology::Cluster { replicas: false }),
-        ("three primaries, three replicas", StoreTopology::Cluster { replicas: true }),
+        (
+            "three primaries",
+            StoreTopology::Cluster { replicas: false },
+        ),
+        (
+            "three primaries, three replicas",
+            StoreTopology::Cluster { replicas: true },
+        ),
         ("primary, replica, three sentinels", StoreTopology::SENTINEL),
     ] {
         let mut times: Vec<Duration> = Vec::new();

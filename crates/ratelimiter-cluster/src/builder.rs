@@ -6,7 +6,9 @@ use std::time::Duration;
 use ratelimiter_api::{CountingMode, StoreFailurePolicy};
 use resp_proxy::RuleSet;
 
-use crate::{ClusterError, LocalCluster, Proxies, StoreBinary, StoreSearch, StoreTopology, node_binary};
+use crate::{
+    ClusterError, LocalCluster, Proxies, StoreBinary, StoreSearch, StoreTopology, node_binary,
+};
 
 /// Where a node, counted from 0, is to connect to reach the store, given where the store listens.
 pub(crate) type StoreRoute = Arc<dyn Fn(usize, SocketAddr) -> SocketAddr + Send + Sync>;
@@ -75,7 +77,8 @@ impl ClusterBuilder {
         self
     }
 
-    /// The answer during a store failure for keys without a policy of their own; by default the counting mode decides.
+    /// The answer during a store failure for keys without a policy of their own; by default the
+    /// counting mode decides.
     #[must_use]
     pub fn on_store_failure(mut self, policy: StoreFailurePolicy) -> Self {
         self.on_store_failure = Some(policy);
@@ -103,8 +106,8 @@ impl ClusterBuilder {
         self
     }
 
-    /// Puts stores and sentinels behind TLS, with a certificate made by `openssl` for the run. Needs a store's executable with TLS,
-    /// and the feature `tls` of `ratelimiter-store`.
+    /// Puts stores and sentinels behind TLS, with a certificate made by `openssl` for the run.
+    /// Needs a store's executable with TLS, and the feature `tls` of `ratelimiter-store`.
     #[must_use]
     pub fn tls(mut self) -> Self {
         self.tls = true;
@@ -125,11 +128,13 @@ impl ClusterBuilder {
         self
     }
 
-    /// Makes nodes reach the store by way of something else, such as a relay that can be slowed or cut.
+    /// Makes nodes reach the store by way of something else, such as a relay that can be slowed or
+    /// cut.
     ///
-    /// Once the store answers, `route` is told the number of a node, counted from 0, and where the store listens, and
-    /// says where that node is to connect. It is asked again, with other addresses, when a port turns out to be taken. The
-    /// cluster itself goes on talking to the store directly, and [`LocalCluster::store_url`] is the direct way too.
+    /// Once the store answers, `route` is told the number of a node, counted from 0, and where the
+    /// store listens, and says where that node is to connect. It is asked again, with other
+    /// addresses, when a port turns out to be taken. The cluster itself goes on talking to the
+    /// store directly, and [`LocalCluster::store_url`] is the direct way too.
     #[must_use]
     pub fn store_route(
         mut self,
@@ -139,8 +144,8 @@ impl ClusterBuilder {
         self
     }
 
-    /// Puts fault proxies between the nodes and the store; none by default. Their rules are those of
-    /// [`LocalCluster::rules`]. The cluster itself goes on talking to the store directly.
+    /// Puts fault proxies between the nodes and the store; none by default. Their rules are those
+    /// of [`LocalCluster::rules`]. The cluster itself goes on talking to the store directly.
     #[must_use]
     pub fn proxies(mut self, proxies: Proxies) -> Self {
         self.proxies = Some(proxies);
@@ -178,18 +183,25 @@ impl ClusterBuilder {
     /// Starts the store and the nodes, and waits until every node is healthy and knows all others.
     ///
     /// # Errors
-    /// When something cannot be found or started, or is not healthy in time. Nothing is left running then.
+    /// When something cannot be found or started, or is not healthy in time. Nothing is left
+    /// running then.
     pub async fn start(self) -> Result<LocalCluster, ClusterError> {
         if !(1..=16).contains(&self.nodes) {
             return Err(ClusterError::Nodes(self.nodes));
         }
-        let (store, node, progress) = (self.store.clone(), self.node.clone(), Arc::clone(&self.progress));
+        let (store, node, progress) = (
+            self.store.clone(),
+            self.node.clone(),
+            Arc::clone(&self.progress),
+        );
         // Looking may run pip or cargo, which take their time.
         let found = tokio::task::spawn_blocking(move || {
             let store = store.map_or_else(|| StoreSearch::from_env().find(&*progress), Ok)?;
             Ok::<_, ClusterError>((store, node.map_or_else(node_binary, Ok)?))
         });
-        let (store, node) = found.await.map_err(|e| ClusterError::NoStore(e.to_string()))??;
+        let (store, node) = found
+            .await
+            .map_err(|e| ClusterError::NoStore(e.to_string()))??;
         (self.progress)(&format!("starting {store} and {} nodes", self.nodes));
         LocalCluster::start(self, store, node).await
     }

@@ -4,8 +4,8 @@ use std::process::{Command, Stdio};
 
 use crate::ClusterError;
 
-/// Makes a certificate for `localhost`, `127.0.0.1` and `::1` that no system trusts: `certificate.pem`, which is its own authority, and
-/// `key.pem`. Runs `openssl`.
+/// Makes a certificate for `localhost`, `127.0.0.1` and `::1` that no system trusts:
+/// `certificate.pem`, which is its own authority, and `key.pem`. Runs `openssl`.
 ///
 /// # Errors
 /// When there is no `openssl`, or it fails.
@@ -39,7 +39,9 @@ pub fn make_certificate(directory: &Path) -> Result<(), ClusterError> {
         Ok(output) => io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
         Err(error) => error,
     };
-    Err(ClusterError::io("make a certificate with openssl (apt-get install openssl)")(failed))
+    Err(ClusterError::io(
+        "make a certificate with openssl (apt-get install openssl)",
+    )(failed))
 }
 
 /// Names of the files.

@@ -25,7 +25,8 @@ const ATTEMPTS: usize = 3;
 /// One store and some nodes, running on this machine's loopback interface until dropped.
 #[derive(Debug)]
 pub struct LocalCluster {
-    // Dropped in this order: the processes, then the guardian with the rest of its group, then the directory.
+    // Dropped in this order: the processes, then the guardian with the rest of its group, then the
+    // directory.
     nodes: Vec<Member>,
     links: Links,
     stores: Stores,
@@ -58,7 +59,9 @@ impl LocalCluster {
         let mut attempt = 1;
         loop {
             match Self::try_start(&options, &binary, &node).await {
-                Err(ClusterError::Exited { log, .. }) if attempt < ATTEMPTS && log.contains("in use") => {
+                Err(ClusterError::Exited { log, .. })
+                    if attempt < ATTEMPTS && log.contains("in use") =>
+                {
                     attempt += 1;
                 }
                 result => return result,
@@ -97,7 +100,11 @@ impl LocalCluster {
             group: guardian.group(),
             directory: directory.path(),
         })?;
-        let login = options.password.as_ref().map(|p| format!(":{p}@")).unwrap_or_default();
+        let login = options
+            .password
+            .as_ref()
+            .map(|p| format!(":{p}@"))
+            .unwrap_or_default();
         let scheme = if options.tls { "rediss" } else { "redis" };
         let single = |address| format!("{scheme}://{login}{address}");
         let mut cluster = Self {
@@ -111,12 +118,16 @@ impl LocalCluster {
             admin_token: options.admin_token.clone().map(Secret),
         };
         let until = Instant::now() + options.deadline;
-        cluster.stores.ready(until).await.map_err(|error| match error {
-            ClusterError::Exited { log, .. } if options.tls && log.contains("tls") => {
-                ClusterError::NoTls(binary.to_string())
-            }
-            other => other,
-        })?;
+        cluster
+            .stores
+            .ready(until)
+            .await
+            .map_err(|error| match error {
+                ClusterError::Exited { log, .. } if options.tls && log.contains("tls") => {
+                    ClusterError::NoTls(binary.to_string())
+                }
+                other => other,
+            })?;
         let ids: Vec<_> = (1..=options.nodes).map(|i| format!("node-{i}")).collect();
         let (rules, first) = (options.rules.clone(), cluster.stores.first());
         cluster.links = Links::start(options.proxies, rules, &ids, &single(first)).await?;
@@ -158,7 +169,11 @@ impl LocalCluster {
             arguments.extend(["--on-store-failure".into(), policy.to_string()]);
         }
         let mut environment = vec![("RATELIMITER_STORE", Secret(store.to_owned()))];
-        environment.extend(self.admin_token.clone().map(|token| ("RATELIMITER_ADMIN_TOKEN", token)));
+        environment.extend(
+            self.admin_token
+                .clone()
+                .map(|token| ("RATELIMITER_ADMIN_TOKEN", token)),
+        );
         let (group, directory) = (self.guardian.group(), self.directory.path());
         let mut url: StoreUrl = store.parse()?;
         if options.tls {
@@ -168,7 +183,12 @@ impl LocalCluster {
         }
         let process = Process::start(id, binary, arguments, environment, group, directory)?;
         let (id, endpoint, store) = (NodeId::from(id), Endpoint::from(address), url);
-        self.nodes.push(Member { id, endpoint, store, process });
+        self.nodes.push(Member {
+            id,
+            endpoint,
+            store,
+            process,
+        });
         Ok(())
     }
 
@@ -192,8 +212,8 @@ impl LocalCluster {
         self.stores.url.clone()
     }
 
-    /// One process of the store, counted from 0, by its own URL: the primaries come first, then their replicas in the same order,
-    /// as they were at the start.
+    /// One process of the store, counted from 0, by its own URL: the primaries come first, then
+    /// their replicas in the same order, as they were at the start.
     ///
     /// # Errors
     /// When there is no such store.
@@ -206,12 +226,16 @@ impl LocalCluster {
         self.stores.stores.len()
     }
 
-    /// The URL by which a node, counted from 0, reaches the store: that of its proxy, if there is one.
+    /// The URL by which a node, counted from 0, reaches the store: that of its proxy, if there is
+    /// one.
     ///
     /// # Errors
     /// When there is no such node.
     pub fn node_store_url(&self, node: usize) -> Result<StoreUrl, ClusterError> {
-        self.nodes.get(node).map(|member| member.store.clone()).ok_or(ClusterError::NoSuchNode(node))
+        self.nodes
+            .get(node)
+            .map(|member| member.store.clone())
+            .ok_or(ClusterError::NoSuchNode(node))
     }
 
     /// The fault proxies: one a node in their order, a single one for all, or none.
@@ -219,7 +243,8 @@ impl LocalCluster {
         &self.links.proxies
     }
 
-    /// The rules that all proxies follow. A rule with `link=node-1` concerns that node's link alone.
+    /// The rules that all proxies follow. A rule with `link=node-1` concerns that node's link
+    /// alone.
     pub fn rules(&self) -> &RuleSet {
         &self.links.rules
     }
@@ -231,7 +256,9 @@ impl LocalCluster {
 
     /// The ids of the processes that run: the store's first, then its sentinels' and the nodes'.
     pub fn process_ids(&self) -> Vec<u32> {
-        let Stores { stores, sentinels, .. } = &self.stores;
+        let Stores {
+            stores, sentinels, ..
+        } = &self.stores;
         stores
             .iter()
             .chain(sentinels)
@@ -272,7 +299,10 @@ impl LocalCluster {
     }
 
     fn process(&mut self, node: usize) -> Result<&mut Process, ClusterError> {
-        self.nodes.get_mut(node).map(|n| &mut n.process).ok_or(ClusterError::NoSuchNode(node))
+        self.nodes
+            .get_mut(node)
+            .map(|n| &mut n.process)
+            .ok_or(ClusterError::NoSuchNode(node))
     }
 
     /// Kills the store without warning: the first of its processes. It keeps nothing on disk.
@@ -293,7 +323,11 @@ impl LocalCluster {
     /// # Errors
     /// When there is no such store.
     pub fn kill_member(&mut self, store: usize) -> Result<(), ClusterError> {
-        let member = self.stores.stores.get_mut(store).ok_or(ClusterError::NoSuchStore(store))?;
+        let member = self
+            .stores
+            .stores
+            .get_mut(store)
+            .ok_or(ClusterError::NoSuchStore(store))?;
         member.kill();
         Ok(())
     }
@@ -303,8 +337,14 @@ impl LocalCluster {
     /// # Errors
     /// When there is no such store, or it does not answer in time.
     pub async fn restart_member(&mut self, store: usize) -> Result<(), ClusterError> {
-        self.stores.stores.get_mut(store).ok_or(ClusterError::NoSuchStore(store))?.restart()?;
-        self.stores.answers(store, Instant::now() + self.deadline).await
+        self.stores
+            .stores
+            .get_mut(store)
+            .ok_or(ClusterError::NoSuchStore(store))?
+            .restart()?;
+        self.stores
+            .answers(store, Instant::now() + self.deadline)
+            .await
     }
 
     /// Stops the store's process (SIGSTOP): connections stay open and nothing is answered.
@@ -340,10 +380,14 @@ impl LocalCluster {
     }
 
     fn member_process(&self, store: usize) -> Result<&Process, ClusterError> {
-        self.stores.stores.get(store).ok_or(ClusterError::NoSuchStore(store))
+        self.stores
+            .stores
+            .get(store)
+            .ok_or(ClusterError::NoSuchStore(store))
     }
 
-    /// Ends everything in order: the nodes flush, then the store goes. True when every node ended by itself.
+    /// Ends everything in order: the nodes flush, then the store goes. True when every node ended
+    /// by itself.
     pub async fn shutdown(mut self) -> bool {
         for node in &self.nodes {
             // One that is gone already has nothing to flush.
@@ -358,7 +402,11 @@ impl LocalCluster {
 
     /// Every node that runs is healthy, and every node sees as many up as there are.
     async fn healthy(&mut self, until: Instant) -> Result<(), ClusterError> {
-        let running = self.nodes.iter().filter(|n| n.process.id().is_some()).count();
+        let running = self
+            .nodes
+            .iter()
+            .filter(|n| n.process.id().is_some())
+            .count();
         for node in self.nodes.iter_mut().filter(|n| n.process.id().is_some()) {
             let client = NodeClient::new(node.endpoint.clone(), QUESTION);
             loop {
@@ -367,11 +415,18 @@ impl LocalCluster {
                         format!("{} answers at its address", health.node)
                     }
                     (Ok(health), Ok(seen)) => {
-                        let up = seen.nodes.iter().filter(|n| n.state == NodeState::Up).count();
+                        let up = seen
+                            .nodes
+                            .iter()
+                            .filter(|n| n.state == NodeState::Up)
+                            .count();
                         if health.redis_connected && up >= running {
                             break;
                         }
-                        format!("store connected: {}, nodes up: {up} of {running}", health.redis_connected)
+                        format!(
+                            "store connected: {}, nodes up: {up} of {running}",
+                            health.redis_connected
+                        )
                     }
                     (Err(error), _) | (_, Err(error)) => error.to_string(),
                 };
@@ -390,7 +445,11 @@ async fn wait(
     why: String,
 ) -> Result<(), ClusterError> {
     if Instant::now() >= until {
-        return Err(ClusterError::NotHealthy { name: process.name().to_owned(), deadline, why });
+        return Err(ClusterError::NotHealthy {
+            name: process.name().to_owned(),
+            deadline,
+            why,
+        });
     }
     sleep(POLL).await;
     Ok(())

@@ -12,7 +12,8 @@ pub enum ClusterError {
     NoStore(String),
     /// No node to start.
     #[error(
-        "no ratelimiter-node executable: {0}; build it with `cargo build -p ratelimiter-node`, or set RATELIMITER_NODE_BIN to its path"
+        "no ratelimiter-node executable: {0}; build it with `cargo build -p ratelimiter-node`, or \
+         set RATELIMITER_NODE_BIN to its path"
     )]
     NoNode(String),
     /// A cluster of no nodes, or of more than a machine should run.
@@ -26,14 +27,18 @@ pub enum ClusterError {
     NoSuchStore(usize),
     /// Proxies in front of more than one store.
     #[error(
-        "fault proxies stand in front of one store: leave them out, or choose the topology of a single store"
+        "fault proxies stand in front of one store: leave them out, or choose the topology of a \
+         single store"
     )]
     ProxiedTopology,
     /// Proxies in front of a store behind TLS.
     #[error("fault proxies stand in front of a store without TLS: leave one of the two out")]
     ProxiedTls,
     /// The store's executable was built without TLS.
-    #[error("{0} has no TLS: choose one that has, such as Debian's redis-server, with RATELIMITER_STORE_BIN")]
+    #[error(
+        "{0} has no TLS: choose one that has, such as Debian's redis-server, with \
+         RATELIMITER_STORE_BIN"
+    )]
     NoTls(String),
     /// A process of the store is of no use yet.
     #[error("{name} is not ready: {why}")]
@@ -78,7 +83,8 @@ pub enum ClusterError {
     #[error(transparent)]
     Proxy(#[from] resp_proxy::UpstreamError),
     /// A file has the wrong checksum.
-    #[error("{path} has the sha256 {found}, and should have {expected}: it was not used", path = .path.display())]
+    #[error("{path} has the sha256 {found}, and should have {expected}: it was not \
+        used", path = .path.display())]
     Checksum {
         /// Which.
         path: PathBuf,

@@ -3,15 +3,15 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Waits for the end of its standard input, which comes when its owner ends, for any reason; then removes the directory
-/// and kills its whole process group, itself included.
+/// Waits for the end of its standard input, which comes when its owner ends, for any reason; then
+/// removes the directory and kills its whole process group, itself included.
 ///
 /// ```text
 ///   owner ~~ pipe ~~> reader ~~ pipe ~~> second     the shell, parent of both, waits for both
 /// ```
 ///
-/// The shell and its second both clean up, so that one of them may be killed first: the reader outlives each of the two,
-/// and its own end is the signal for both.
+/// The shell and its second both clean up, so that one of them may be killed first: the reader
+/// outlives each of the two, and its own end is the signal for both.
 const SCRIPT: &str = r#"
 trap '' HUP INT QUIT TERM
 end() { rm -rf -- "$1"; kill -KILL 0; }
@@ -21,8 +21,9 @@ end "$1"
 
 /// A process whose only purpose is to outlive its owner and clean up after it.
 ///
-/// Everything that should die with the owner joins the guardian's process group. Being a group of its own also keeps the
-/// terminal's Ctrl-C from those processes: the owner gets it, and ends them in order.
+/// Everything that should die with the owner joins the guardian's process group. Being a group of
+/// its own also keeps the terminal's Ctrl-C from those processes: the owner gets it, and ends them
+/// in order.
 #[derive(Debug)]
 pub(crate) struct Guardian {
     child: Child,
@@ -52,7 +53,8 @@ impl Drop for Guardian {
     /// Ends the whole group.
     fn drop(&mut self) {
         drop(self.child.stdin.take());
-        // It kills itself, so there is a status to collect; its death by a signal is the expected end.
+        // It kills itself, so there is a status to collect; its death by a signal is the expected
+        // end.
         let _ = self.child.wait();
     }
 }

@@ -1,11 +1,12 @@
 //! A local rate limiter cluster, one store and N nodes, for the demo, for tests and for benchmarks.
 //!
-//! Everything listens on free loopback ports, everything is started here, and nothing is left behind: not when the
-//! cluster is dropped, not on an error, and not when its owner is killed. A store that was not started here is never
-//! talked to.
+//! Everything listens on free loopback ports, everything is started here, and nothing is left
+//! behind: not when the cluster is dropped, not on an error, and not when its owner is killed. A
+//! store that was not started here is never talked to.
 //!
 //! - **[`LocalCluster`]** and its [`ClusterBuilder`]: start it, break parts of it, shut it down.
-//! - **[`Proxies`]**: fault proxies between nodes and store, whose rules break a link command by command.
+//! - **[`Proxies`]**: fault proxies between nodes and store, whose rules break a link command by
+//!   command.
 //! - **[`StoreBinary`]**: finds `valkey-server` or `redis-server`, or fetches one.
 //! - **[`node_binary`]**: finds the node's executable, or builds it where cargo runs the tests.
 #![doc = include_str!("../README.md")]

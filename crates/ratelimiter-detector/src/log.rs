@@ -34,12 +34,20 @@ pub struct Found {
 }
 
 impl Log {
-    pub(crate) fn note<'a>(&mut self, round: Arc<Round>, active: impl Iterator<Item = &'a Violation>) {
+    pub(crate) fn note<'a>(
+        &mut self,
+        round: Arc<Round>,
+        active: impl Iterator<Item = &'a Violation>,
+    ) {
         let now = Instant::now();
         for change in &round.changes {
             match change {
                 Change::Raised(violation) => {
-                    self.found.push(Found { violation: violation.clone(), raised: now, cleared: None });
+                    self.found.push(Found {
+                        violation: violation.clone(),
+                        raised: now,
+                        cleared: None,
+                    });
                 }
                 Change::Cleared(violation) => {
                     if let Some(found) = self.open(violation) {
@@ -68,7 +76,8 @@ impl Log {
 
     /// The first violation of an invariant raised after `since`.
     pub fn first(&self, invariant: Invariant, since: Instant) -> Option<&Found> {
-        self.since(since).find(|f| f.violation.invariant == invariant)
+        self.since(since)
+            .find(|f| f.violation.invariant == invariant)
     }
 
     /// All violations raised after `since`.

@@ -12,7 +12,8 @@ use crate::{CLIENTS, STORE, actions, key_entity, topology, violations};
 const KEPT: Duration = Duration::from_secs(600);
 /// Of more keys than this, those seen first are recorded.
 const MOST_KEYS: usize = 200;
-/// Of more keys than this, the evidence is about those that are violated or had another limit, and the first of the rest.
+/// Of more keys than this, the evidence is about those that are violated or had another limit, and
+/// the first of the rest.
 const MOST_TOLD: usize = 16;
 /// How often a node syncs that has not told yet.
 const SYNC_INTERVAL: Duration = Duration::from_millis(200);
@@ -32,8 +33,8 @@ pub struct Recorder {
 /// How many checks a caller has sent and had denied so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Client {
-    /// When they were counted, on the observations' clock. A round takes its time, the more so with a slow store, and
-    /// what was sent meanwhile is no surge.
+    /// When they were counted, on the observations' clock. A round takes its time, the more so with
+    /// a slow store, and what was sent meanwhile is no surge.
     pub at: Duration,
     /// Checks sent.
     pub sent: u64,
@@ -71,31 +72,60 @@ impl Recorder {
         self.put(at, STORE, Quantity::REACHABLE, Some(flag(store.is_some())));
         self.put(at, STORE, Quantity::READ_TIME, store.map(|s| ms(s.latency)));
         let samples = || observation.nodes.iter().filter_map(|n| n.sample.as_ref());
-        let lost = samples().flat_map(|s| s.keys.values()).map(|key| key.lost).sum::<u64>();
-        self.put(at, STORE, Quantity::LOST, samples().next().map(|_| lost as f64));
+        let lost = samples()
+            .flat_map(|s| s.keys.values())
+            .map(|key| key.lost)
+            .sum::<u64>();
+        self.put(
+            at,
+            STORE,
+            Quantity::LOST,
+            samples().next().map(|_| lost as f64),
+        );
         let held = store.map(|s| s.keys.values().map(|k| k.shared).sum::<u64>() as f64);
         self.put(at, STORE, Quantity::HELD, held);
-        // Of what the nodes admitted in the same span, all that the store confirmed is in it; a node without a sample is a gap.
+        // Of what the nodes admitted in the same span, all that the store confirmed is in it; a
+        // node without a sample is a gap.
         let whole = observation.nodes.iter().all(|n| n.sample.is_some());
         let counts = || samples().flat_map(|s| s.keys.values());
-        let confirmed = counts().map(|key| key.admissions.saturating_sub(key.unsynced)).sum::<u64>() as f64;
-        let unconfirmed = held.filter(|_| whole).map(|held| (held - confirmed).max(0.0));
+        let confirmed = counts()
+            .map(|key| key.admissions.saturating_sub(key.unsynced))
+            .sum::<u64>() as f64;
+        let unconfirmed = held
+            .filter(|_| whole)
+            .map(|held| (held - confirmed).max(0.0));
         self.put(at, STORE, Quantity::UNCONFIRMED, unconfirmed);
         // The store does not report its last write; the nodes report theirs.
         let accepted = Reading::new(observation).accepted_age();
-        self.put(at, STORE, Quantity::ACCEPTED_AGE, accepted.map(|age| age.as_secs_f64()));
+        self.put(
+            at,
+            STORE,
+            Quantity::ACCEPTED_AGE,
+            accepted.map(|age| age.as_secs_f64()),
+        );
         for (key, shared) in store.into_iter().flat_map(|s| &s.keys) {
             let entity = key_entity(key);
             if self.keys.len() < MOST_KEYS || self.keys.contains(&entity) {
-                self.put(at, &entity, Quantity::LIMIT, Some(shared.limit.admissions().into()));
-                self.put(at, &entity, Quantity::WINDOW, Some(shared.limit.window().as_secs_f64()));
+                self.put(
+                    at,
+                    &entity,
+                    Quantity::LIMIT,
+                    Some(shared.limit.admissions().into()),
+                );
+                self.put(
+                    at,
+                    &entity,
+                    Quantity::WINDOW,
+                    Some(shared.limit.window().as_secs_f64()),
+                );
                 self.keys.insert(entity);
             }
         }
         self.forget(at);
     }
 
-    /// The evidence about an incident: everything that was measured in its time, and what was violated then.
+    /// The evidence about an incident: everything that was measured in its time, and what was
+    /// violated then.
     ///
     /// # Errors
     /// When a violation is about a node that was never observed.
@@ -111,14 +141,20 @@ impl Recorder {
             .values()
             .map(|series| {
                 let mut series = series.clone();
-                series.points.retain(|(t, _)| (moment.since..=moment.until).contains(t));
+                series
+                    .points
+                    .retain(|(t, _)| (moment.since..=moment.until).contains(t));
                 series
             })
             .collect();
         let keys = self.told(&broken, &within);
         let nodes: Vec<String> = self.nodes.keys().cloned().collect();
         let mut builder = EvidenceBuilder::new(incident).guard(guard(moment, &broken));
-        builder = topology::describe(builder, self.nodes.iter().map(|(n, i)| (n.as_str(), *i)), &keys);
+        builder = topology::describe(
+            builder,
+            self.nodes.iter().map(|(n, i)| (n.as_str(), *i)),
+            &keys,
+        );
         builder = actions::catalogue(builder, &nodes, &keys);
         for series in within {
             if !self.keys.contains(&series.entity) || keys.contains(&series.entity) {
@@ -141,9 +177,15 @@ impl Recorder {
             })
             .collect();
         let changed = |series: &&SignalSeries| {
-            self.keys.contains(&series.entity) && series.points.windows(2).any(|pair| pair[0].1 != pair[1].1)
+            self.keys.contains(&series.entity)
+                && series.points.windows(2).any(|pair| pair[0].1 != pair[1].1)
         };
-        told.extend(within.iter().filter(changed).map(|series| series.entity.clone()));
+        told.extend(
+            within
+                .iter()
+                .filter(changed)
+                .map(|series| series.entity.clone()),
+        );
         let room = MOST_TOLD.saturating_sub(told.len());
         let rest: Vec<String> = self.keys.difference(&told).take(room).cloned().collect();
         told.extend(rest);
@@ -154,9 +196,15 @@ impl Recorder {
         if let Some(before) = self.last {
             let seconds = client.at.saturating_sub(before.at).as_secs_f64();
             if seconds > 0.0 {
-                let rate = |now: u64, before: u64| Some(now.saturating_sub(before) as f64 / seconds);
+                let rate =
+                    |now: u64, before: u64| Some(now.saturating_sub(before) as f64 / seconds);
                 self.put(at, CLIENTS, Quantity::SENT, rate(client.sent, before.sent));
-                self.put(at, CLIENTS, Quantity::DENIED, rate(client.denied, before.denied));
+                self.put(
+                    at,
+                    CLIENTS,
+                    Quantity::DENIED,
+                    rate(client.denied, before.denied),
+                );
             }
         }
         self.last = Some(client);
@@ -170,20 +218,46 @@ impl Recorder {
         }
         let sample = node.sample.as_ref();
         let known = self.nodes.get(name).copied().unwrap_or(SYNC_INTERVAL);
-        self.nodes.insert(name.to_owned(), sample.map_or(known, |s| s.sync_interval));
+        self.nodes
+            .insert(name.to_owned(), sample.map_or(known, |s| s.sync_interval));
         let seconds = |us: u64| Duration::from_micros(us).as_secs_f64();
         let uptime = |s: &NodeSample| seconds(span_end_us.saturating_sub(s.started_at_us));
         let total = |s: &NodeSample, count: fn(&ratelimiter_api::KeySample) -> u64| {
             s.keys.values().map(count).sum::<u64>() as f64
         };
         self.put(at, name, Quantity::REACHABLE, Some(flag(sample.is_some())));
-        self.put(at, name, Quantity::OWN, sample.map(|s| total(s, |k| k.admissions)));
-        self.put(at, name, Quantity::UNSYNCED, sample.map(|s| total(s, |k| k.unsynced)));
-        self.put(at, name, Quantity::CHECK_P99, sample.and_then(|s| s.check_p99).map(ms));
+        self.put(
+            at,
+            name,
+            Quantity::OWN,
+            sample.map(|s| total(s, |k| k.admissions)),
+        );
+        self.put(
+            at,
+            name,
+            Quantity::UNSYNCED,
+            sample.map(|s| total(s, |k| k.unsynced)),
+        );
+        self.put(
+            at,
+            name,
+            Quantity::CHECK_P99,
+            sample.and_then(|s| s.check_p99).map(ms),
+        );
         self.put(at, name, Quantity::UPTIME, sample.map(uptime));
         let age = sample.and_then(|s| s.last_write_age);
-        self.put(at, name, Quantity::WRITE_AGE, age.map(|age| age.as_secs_f64()));
-        self.put(at, name, Quantity::UNANSWERED, sample.map(|s| flag(!s.store_connected)));
+        self.put(
+            at,
+            name,
+            Quantity::WRITE_AGE,
+            age.map(|age| age.as_secs_f64()),
+        );
+        self.put(
+            at,
+            name,
+            Quantity::UNANSWERED,
+            sample.map(|s| flag(!s.store_connected)),
+        );
     }
 
     fn put(&mut self, at: Duration, entity: &str, quantity: Quantity, value: Option<f64>) {
@@ -200,19 +274,30 @@ impl Recorder {
             series.points.drain(..old);
             !series.points.is_empty()
         });
-        let Self { series, nodes, keys, .. } = self;
+        let Self {
+            series,
+            nodes,
+            keys,
+            ..
+        } = self;
         nodes.retain(|node, _| series.contains_key(&(node.clone(), Quantity::REACHABLE.name)));
         keys.retain(|key| series.contains_key(&(key.clone(), Quantity::LIMIT.name)));
     }
 }
 
-/// How long before the moment the baseline ends: a third of the time, and longer where what was noticed had been going on
-/// for longer, for graces can be long; a baseline there has to be.
+/// How long before the moment the baseline ends: a third of the time, and longer where what was
+/// noticed had been going on for longer, for graces can be long; a baseline there has to be.
 fn guard(moment: Moment, broken: &[&Violation]) -> Duration {
     let before = moment.at.saturating_sub(moment.since);
-    let noticed = broken.iter().filter(|violation| violation.detected_at <= moment.at);
-    let going_on = noticed.map(|violation| moment.at.saturating_sub(violation.first_seen)).max();
-    (before / 3).max(going_on.unwrap_or_default() + SYNC_INTERVAL).min(before.mul_f64(0.6))
+    let noticed = broken
+        .iter()
+        .filter(|violation| violation.detected_at <= moment.at);
+    let going_on = noticed
+        .map(|violation| moment.at.saturating_sub(violation.first_seen))
+        .max();
+    (before / 3)
+        .max(going_on.unwrap_or_default() + SYNC_INTERVAL)
+        .min(before.mul_f64(0.6))
 }
 
 fn ms(duration: Duration) -> f64 {
@@ -236,10 +321,18 @@ mod tests {
         // every round shows ten keys that were never seen before
         for round in 0..4_000_u32 {
             let keys = (0..10).map(|n| {
-                let shared = SharedCount { limit, epoch: 1, shared: 1, grants: None };
+                let shared = SharedCount {
+                    limit,
+                    epoch: 1,
+                    shared: 1,
+                    grants: None,
+                };
                 (Key::new(format!("k{}", round * 10 + n)).unwrap(), shared)
             });
-            let store = StoreSample { latency: Duration::ZERO, keys: keys.collect() };
+            let store = StoreSample {
+                latency: Duration::ZERO,
+                keys: keys.collect(),
+            };
             recorder.observe(
                 &Observation {
                     at: Duration::from_millis(200) * round,
@@ -251,9 +344,22 @@ mod tests {
                 None,
             );
         }
-        assert!(recorder.keys.len() <= MOST_KEYS, "{} keys", recorder.keys.len());
+        assert!(
+            recorder.keys.len() <= MOST_KEYS,
+            "{} keys",
+            recorder.keys.len()
+        );
         let rounds = 600 * 5 + 1;
-        assert!(recorder.series.values().all(|series| series.points.len() <= rounds));
-        assert!(recorder.series.len() <= 6 + 2 * MOST_KEYS, "{} series", recorder.series.len());
+        assert!(
+            recorder
+                .series
+                .values()
+                .all(|series| series.points.len() <= rounds)
+        );
+        assert!(
+            recorder.series.len() <= 6 + 2 * MOST_KEYS,
+            "{} series",
+            recorder.series.len()
+        );
     }
 }

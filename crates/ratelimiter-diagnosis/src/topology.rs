@@ -21,7 +21,9 @@ pub(crate) fn describe<'a>(
 ) -> EvidenceBuilder {
     builder = builder
         .entity(
-            Entity::new(CLIENTS, "load").called("the clients").describes("send checks to the nodes in turn"),
+            Entity::new(CLIENTS, "load")
+                .called("the clients")
+                .describes("send checks to the nodes in turn"),
         )
         .entity(
             Entity::new(STORE, "database")
@@ -30,12 +32,21 @@ pub(crate) fn describe<'a>(
         );
     for key in keys {
         let text = "what may be admitted of one key in a sliding window, by all nodes together";
-        builder = builder.entity(Entity::new(key, "quota").called(format!("the {key}")).describes(text));
+        builder = builder.entity(
+            Entity::new(key, "quota")
+                .called(format!("the {key}"))
+                .describes(text),
+        );
     }
     for (node, interval) in nodes {
-        let text = "answers checks, and exchanges what it admitted with the other nodes by way of the store";
+        let text = "answers checks, and exchanges what it admitted with the other nodes by way of \
+            the store";
         builder = builder
-            .entity(Entity::new(node, "service").describes(text).propagates_every(interval))
+            .entity(
+                Entity::new(node, "service")
+                    .describes(text)
+                    .propagates_every(interval),
+            )
             .edge(CLIENTS, node, "sends checks to")
             .edge(node, STORE, "keeps its admissions in");
         for key in keys {

@@ -3,8 +3,11 @@ use ratelimiter_invariants::{Evidence, Subject, Violation};
 
 use crate::{STORE, key_entity};
 
-/// Of each invariant and subject the first: what was violated again and again is still one thing to explain.
-pub(crate) fn firsts<'a>(violations: impl IntoIterator<Item = &'a Violation>) -> Vec<&'a Violation> {
+/// Of each invariant and subject the first: what was violated again and again is still one thing to
+/// explain.
+pub(crate) fn firsts<'a>(
+    violations: impl IntoIterator<Item = &'a Violation>,
+) -> Vec<&'a Violation> {
     let mut firsts: Vec<&Violation> = violations.into_iter().collect();
     firsts.sort_by_key(|v| (v.detected_at, v.invariant));
     let mut seen = Vec::new();
@@ -26,12 +29,21 @@ pub(crate) fn broken(violation: &Violation) -> Broken {
     let (observed, bound) = match &violation.peak {
         Evidence::NodeDown(_) | Evidence::RedisDisconnected(_) => (0.0, 1.0),
         Evidence::StoreNotWritable(e) => (e.age.as_secs_f64(), e.allowed.as_secs_f64()),
-        Evidence::HighLatency(e) => (e.check_p99.as_secs_f64() * 1e3, e.allowed.as_secs_f64() * 1e3),
+        Evidence::HighLatency(e) => (
+            e.check_p99.as_secs_f64() * 1e3,
+            e.allowed.as_secs_f64() * 1e3,
+        ),
         Evidence::CounterDrift(e) => (e.drift.unsigned_abs() as f64, e.tolerance as f64),
         Evidence::StoreForgot(e) => (e.lost as f64, 0.0),
         Evidence::Overspent(e) => (e.admitted as f64, e.charged as f64),
         Evidence::OverLimit(e) => (e.shared as f64, e.limit.admissions().into()),
         Evidence::GhostAllowing(e) => (e.admitted as f64, e.limit.admissions().into()),
     };
-    Broken::new(entity, violation.invariant.to_string(), violation.detected_at, observed, bound)
+    Broken::new(
+        entity,
+        violation.invariant.to_string(),
+        violation.detected_at,
+        observed,
+        bound,
+    )
 }

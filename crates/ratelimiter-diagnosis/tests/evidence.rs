@@ -1,12 +1,16 @@
 //! What is recorded of a cluster, and what becomes of it as evidence.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use diagnosis::{Direction, Evidence, Fact, Mechanism, Role, Row, Verdict, offline, text};
 use ratelimiter_api::{
-    Key, KeySample, Limit, NodeId, NodeObservation, NodeSample, Observation, SharedCount, StoreSample,
+    Key, KeySample, Limit, NodeId, NodeObservation, NodeSample, Observation, SharedCount,
+    StoreSample,
 };
 use ratelimiter_diagnosis::{CLIENTS, Client, Moment, Recorder, STORE};
 use ratelimiter_invariants::{Change, Monitor, Thresholds, Violation};
@@ -25,8 +29,20 @@ fn quiet_with(round: u32, keys: &[&str]) -> Observation {
     let span_end_us = BEGINNING_US + u64::try_from(at.as_micros()).unwrap();
     let limit = Limit::new(100, 4).unwrap();
     let keys: Vec<Key> = keys.iter().map(|key| Key::new(key).unwrap()).collect();
-    let own = KeySample { limit, epoch: 1, admissions: 20, unsynced: 1, leased: 0, lost: 0 };
-    let shared = SharedCount { limit, epoch: 1, shared: 60, grants: None };
+    let own = KeySample {
+        limit,
+        epoch: 1,
+        admissions: 20,
+        unsynced: 1,
+        leased: 0,
+        lost: 0,
+    };
+    let shared = SharedCount {
+        limit,
+        epoch: 1,
+        shared: 60,
+        grants: None,
+    };
     let node = |n: u32| NodeObservation {
         node: NodeId::new(format!("node-{n}")),
         address: format!("127.0.0.1:{}", 8000 + n),
@@ -49,7 +65,10 @@ fn quiet_with(round: u32, keys: &[&str]) -> Observation {
         nodes: (1..=3).map(node).collect(),
         store: Some(StoreSample {
             latency: Duration::from_micros(300),
-            keys: keys.iter().map(|key| (key.clone(), shared)).collect::<BTreeMap<_, _>>(),
+            keys: keys
+                .iter()
+                .map(|key| (key.clone(), shared))
+                .collect::<BTreeMap<_, _>>(),
         }),
         store_error: None,
     }
@@ -57,7 +76,11 @@ fn quiet_with(round: u32, keys: &[&str]) -> Observation {
 
 /// Twelve checks a round, all admitted.
 fn client(round: u32) -> Option<Client> {
-    Some(Client { at: ROUND * round, sent: u64::from(round) * 12, denied: 0 })
+    Some(Client {
+        at: ROUND * round,
+        sent: u64::from(round) * 12,
+        denied: 0,
+    })
 }
 
 /// Observes `rounds` rounds, each as `change` makes it.
@@ -72,19 +95,30 @@ fn recorded(rounds: u32, mut change: impl FnMut(u32, &mut Observation)) -> Recor
 }
 
 fn moment(at: u32, until: u32) -> Moment {
-    Moment { since: Duration::ZERO, at: ROUND * at, until: ROUND * until }
+    Moment {
+        since: Duration::ZERO,
+        at: ROUND * at,
+        until: ROUND * until,
+    }
 }
 
 fn row<'a>(evidence: &'a Evidence, entity: &str, signal: &str) -> &'a Row {
-    let mut rows = evidence.rows.iter().filter(|r| r.entity() == entity && r.signal() == Some(signal));
-    let row = rows.next().unwrap_or_else(|| panic!("no row {signal:?} of {entity}"));
+    let mut rows = evidence
+        .rows
+        .iter()
+        .filter(|r| r.entity() == entity && r.signal() == Some(signal));
+    let row = rows
+        .next()
+        .unwrap_or_else(|| panic!("no row {signal:?} of {entity}"));
     assert!(rows.next().is_none(), "{signal:?} of {entity} has two rows");
     row
 }
 
 #[test]
 fn every_signal_is_one_row() {
-    let evidence = recorded(100, |_, _| ()).evidence("a quiet hour", moment(99, 99), []).unwrap();
+    let evidence = recorded(100, |_, _| ())
+        .evidence("a quiet hour", moment(99, 99), [])
+        .unwrap();
     let key = "key api-users";
     for (entity, signal, role) in [
         (CLIENTS, "checks sent", Role::Demand),
@@ -94,16 +128,32 @@ fn every_signal_is_one_row() {
         (STORE, "admissions held in their windows", Role::Volume),
         (STORE, "age of the last accepted write", Role::ProgressAge),
         (STORE, "confirmed admissions that are missing", Role::Lost),
-        (STORE, "admissions held that it has not confirmed", Role::Unconfirmed),
+        (
+            STORE,
+            "admissions held that it has not confirmed",
+            Role::Unconfirmed,
+        ),
         (key, "limit", Role::Setting),
         (key, "window", Role::Setting),
         ("node-2", "reachable", Role::Availability),
         ("node-2", "own admissions in their windows", Role::Volume),
-        ("node-2", "admissions not confirmed by the store", Role::Backlog),
+        (
+            "node-2",
+            "admissions not confirmed by the store",
+            Role::Backlog,
+        ),
         ("node-2", "p99 of checks", Role::Latency),
         ("node-2", "uptime", Role::Uptime),
-        ("node-2", "age of the last confirmed write", Role::ProgressAge),
-        ("node-2", "reads of the store without an answer", Role::Errors),
+        (
+            "node-2",
+            "age of the last confirmed write",
+            Role::ProgressAge,
+        ),
+        (
+            "node-2",
+            "reads of the store without an answer",
+            Role::Errors,
+        ),
     ] {
         let row = row(&evidence, entity, signal);
         assert_eq!(row.role(), Some(role), "{signal} of {entity}");
@@ -111,7 +161,9 @@ fn every_signal_is_one_row() {
     }
     // the same of the other two nodes, and what each of the three declares about how often it syncs
     assert_eq!(evidence.rows.len(), 10 + 3 * 7 + 3);
-    let Fact::Steady(sent) = &row(&evidence, CLIENTS, "checks sent").fact else { unreachable!() };
+    let Fact::Steady(sent) = &row(&evidence, CLIENTS, "checks sent").fact else {
+        unreachable!()
+    };
     assert_eq!(sent.median, 60.0);
     assert_eq!(offline::diagnose(&evidence).verdict, Verdict::NoIncident);
 }
@@ -138,39 +190,58 @@ fn unseen_samples_are_gaps_not_zeros() {
         ("key api-users", "limit"),
     ] {
         let row = row(&evidence, entity, signal);
-        let Fact::Gap(gap) = &row.fact else { panic!("{row:?}") };
+        let Fact::Gap(gap) = &row.fact else {
+            panic!("{row:?}")
+        };
         assert_eq!(gap.to, ROUND * 99, "{signal} of {entity}");
     }
     // that there is no answer is the one thing that was seen
     for entity in ["node-1", STORE] {
-        let Fact::Change(change) = &row(&evidence, entity, "reachable").fact else { panic!() };
+        let Fact::Change(change) = &row(&evidence, entity, "reachable").fact else {
+            panic!()
+        };
         assert_eq!(
             (change.direction, change.before.median, change.after.median),
             (Direction::Down, 1.0, 0.0)
         );
     }
-    assert!(matches!(row(&evidence, "node-2", "uptime").fact, Fact::Steady(_)));
+    assert!(matches!(
+        row(&evidence, "node-2", "uptime").fact,
+        Fact::Steady(_)
+    ));
 }
 
 #[test]
 fn a_round_that_took_long_is_no_surge() {
     let mut recorder = Recorder::new();
     for round in 0..60 {
-        // from here on, whoever counts the checks does so at the end of a round that takes half a second
+        // from here on, whoever counts the checks does so at the end of a round that takes half a
+        // second
         let late = Duration::from_millis(if round < 40 { 0 } else { 500 });
         let at = ROUND * round + late;
         let sent = u64::try_from(at.as_millis()).unwrap() * 60 / 1_000;
-        recorder.observe(&quiet(round), Some(Client { at, sent, denied: 0 }));
+        recorder.observe(
+            &quiet(round),
+            Some(Client {
+                at,
+                sent,
+                denied: 0,
+            }),
+        );
     }
     let evidence = recorder.evidence("an hour", moment(42, 59), []).unwrap();
-    assert!(matches!(row(&evidence, CLIENTS, "checks sent").fact, Fact::Steady(_)));
+    assert!(matches!(
+        row(&evidence, CLIENTS, "checks sent").fact,
+        Fact::Steady(_)
+    ));
 }
 
 #[test]
 fn late_notice_shortens_the_baseline() {
     let mut monitor = Monitor::new(Thresholds::default());
     let mut violations = Vec::new();
-    // slow for five seconds before anybody is told, after little more than that in which all was well
+    // slow for five seconds before anybody is told, after little more than that in which all was
+    // well
     let recorder = recorded(70, |round, observation| {
         let slow = Duration::from_millis(if round < 30 { 1 } else { 250 });
         observation.nodes[0].sample.as_mut().unwrap().check_p99 = Some(slow);
@@ -179,25 +250,55 @@ fn late_notice_shortens_the_baseline() {
     let at = violations[0].detected_at;
     assert!(at >= ROUND * 55, "{at:?}");
     let until = ROUND * 69;
-    let evidence = recorder.evidence("x", Moment { since: Duration::ZERO, at, until }, &violations).unwrap();
-    assert!(evidence.spans.baseline.to <= ROUND * 30, "{:?}", evidence.spans);
-    let Fact::Change(change) = &row(&evidence, "node-1", "p99 of checks").fact else { panic!() };
-    assert_eq!((change.onset, change.before.median, change.before.iqr), (ROUND * 30, 1.0, 0.0));
+    let evidence = recorder
+        .evidence(
+            "x",
+            Moment {
+                since: Duration::ZERO,
+                at,
+                until,
+            },
+            &violations,
+        )
+        .unwrap();
+    assert!(
+        evidence.spans.baseline.to <= ROUND * 30,
+        "{:?}",
+        evidence.spans
+    );
+    let Fact::Change(change) = &row(&evidence, "node-1", "p99 of checks").fact else {
+        panic!()
+    };
+    assert_eq!(
+        (change.onset, change.before.median, change.before.iqr),
+        (ROUND * 30, 1.0, 0.0)
+    );
 }
 
 #[test]
 fn act_keeps_to_its_moment() {
     let recorder = recorded(200, |round, observation| {
         let slow = !(50..150).contains(&round);
-        observation.store.as_mut().unwrap().latency = Duration::from_millis(if slow { 400 } else { 1 });
+        observation.store.as_mut().unwrap().latency =
+            Duration::from_millis(if slow { 400 } else { 1 });
     });
     let steady = |since: u32, until: u32| {
-        let moment = Moment { since: ROUND * since, at: ROUND * 120, until: ROUND * until };
+        let moment = Moment {
+            since: ROUND * since,
+            at: ROUND * 120,
+            until: ROUND * until,
+        };
         let evidence = recorder.evidence("an act", moment, []).unwrap();
-        assert!(evidence.spans.baseline.from >= moment.since && evidence.spans.incident.to <= moment.until);
+        assert!(
+            evidence.spans.baseline.from >= moment.since
+                && evidence.spans.incident.to <= moment.until
+        );
         matches!(row(&evidence, STORE, "read time").fact, Fact::Steady(_))
     };
-    assert!(steady(50, 149), "what was before and after is another story");
+    assert!(
+        steady(50, 149),
+        "what was before and after is another story"
+    );
     assert!(!steady(50, 199));
 }
 
@@ -212,8 +313,23 @@ fn node_goes_by_address_until_named() {
     })
     .evidence("a start", moment(50, 59), [])
     .unwrap();
-    let ids: BTreeSet<&str> = evidence.topology.entities.iter().map(|e| e.id.as_str()).collect();
-    assert_eq!(ids, BTreeSet::from([CLIENTS, "key api-users", "node-1", "node-2", "node-3", STORE]));
+    let ids: BTreeSet<&str> = evidence
+        .topology
+        .entities
+        .iter()
+        .map(|e| e.id.as_str())
+        .collect();
+    assert_eq!(
+        ids,
+        BTreeSet::from([
+            CLIENTS,
+            "key api-users",
+            "node-1",
+            "node-2",
+            "node-3",
+            STORE
+        ])
+    );
 }
 
 #[test]
@@ -223,9 +339,18 @@ fn samples_and_owners_expire_after_ten_minutes() {
             observation.nodes.pop();
         }
     });
-    let evidence = recorder.evidence("a long day", moment(5_990, 5_999), []).unwrap();
-    assert!(evidence.spans.baseline.from >= ROUND * 5_999 - 600 * SECOND, "{:?}", evidence.spans);
-    assert!(evidence.topology.entity("node-2").is_some() && evidence.topology.entity("node-3").is_none());
+    let evidence = recorder
+        .evidence("a long day", moment(5_990, 5_999), [])
+        .unwrap();
+    assert!(
+        evidence.spans.baseline.from >= ROUND * 5_999 - 600 * SECOND,
+        "{:?}",
+        evidence.spans
+    );
+    assert!(
+        evidence.topology.entity("node-2").is_some()
+            && evidence.topology.entity("node-3").is_none()
+    );
 }
 
 #[test]
@@ -247,7 +372,9 @@ fn evidence_picks_the_keys_that_matter() {
         recorder.observe(&observation, client(round));
     }
     assert!(!violations.is_empty());
-    let evidence = recorder.evidence("many keys", moment(31, 59), &violations).unwrap();
+    let evidence = recorder
+        .evidence("many keys", moment(31, 59), &violations)
+        .unwrap();
     let keys: Vec<&str> = evidence
         .topology
         .entities
@@ -256,7 +383,10 @@ fn evidence_picks_the_keys_that_matter() {
         .filter(|id| id.starts_with("key "))
         .collect();
     assert_eq!(keys.len(), 16);
-    assert!(keys.contains(&"key k150") && keys.contains(&"key k499"), "{keys:?}");
+    assert!(
+        keys.contains(&"key k150") && keys.contains(&"key k499"),
+        "{keys:?}"
+    );
 }
 
 fn raised(changes: Vec<Change>) -> impl Iterator<Item = Violation> {
@@ -274,9 +404,12 @@ fn told(change: impl Fn(u32, &mut Observation)) -> Vec<(String, String, f64, f64
         change(round, observation);
         violations.extend(raised(monitor.observe(observation)));
     });
-    let evidence = recorder.evidence("an hour", moment(60, 99), &violations).unwrap();
+    let evidence = recorder
+        .evidence("an hour", moment(60, 99), &violations)
+        .unwrap();
     let told = evidence.violations();
-    told.map(|(_, v)| (v.entity.clone(), v.invariant.clone(), v.observed, v.bound)).collect()
+    told.map(|(_, v)| (v.entity.clone(), v.invariant.clone(), v.observed, v.bound))
+        .collect()
 }
 
 #[test]
@@ -308,13 +441,25 @@ fn violation_has_entity_observed_and_bound() {
         let many = u64::from(if late(round) { round - 55 } else { 0 });
         o.store.as_mut().unwrap().keys.get_mut(&key).unwrap().shared += 2 * many;
     });
-    assert!(over.contains(&said("key api-users", "counter_drift", 18.0, 10.0)[0]), "{over:?}");
+    assert!(
+        over.contains(&said("key api-users", "counter_drift", 18.0, 10.0)[0]),
+        "{over:?}"
+    );
     let many = told(|round, o| {
         for node in o.nodes.iter_mut().filter(|_| late(round)) {
-            node.sample.as_mut().unwrap().keys.get_mut(&key).unwrap().admissions = 40;
+            node.sample
+                .as_mut()
+                .unwrap()
+                .keys
+                .get_mut(&key)
+                .unwrap()
+                .admissions = 40;
         }
     });
-    assert!(many.contains(&said("key api-users", "ghost_allowing", 120.0, 100.0)[0]), "{many:?}");
+    assert!(
+        many.contains(&said("key api-users", "ghost_allowing", 120.0, 100.0)[0]),
+        "{many:?}"
+    );
     let stuck = told(|round, o| {
         for node in o.nodes.iter_mut().filter(|_| late(round)) {
             node.sample.as_mut().unwrap().last_write_age = Some(SECOND);
@@ -330,12 +475,21 @@ fn a_store_that_forgot_is_the_cause() {
         let mut violations = Vec::new();
         let recorder = recorded(100, |round, o| {
             for node in o.nodes.iter_mut().take(1).filter(|_| round >= 60) {
-                let key = node.sample.as_mut().unwrap().keys.values_mut().next().unwrap();
+                let key = node
+                    .sample
+                    .as_mut()
+                    .unwrap()
+                    .keys
+                    .values_mut()
+                    .next()
+                    .unwrap();
                 (key.admissions, key.lost) = (key.admissions.max(lost), lost);
             }
             violations.extend(raised(monitor.observe(o)));
         });
-        let evidence = recorder.evidence("an hour", moment(60, 99), &violations).unwrap();
+        let evidence = recorder
+            .evidence("an hour", moment(60, 99), &violations)
+            .unwrap();
         let answer = offline::diagnose(&evidence);
         let cause = answer.cause().map(|h| (h.entity.as_str(), h.mechanism));
         let lines = text::render(&evidence, &answer);
@@ -362,7 +516,10 @@ fn violation_of_an_unobserved_node_is_refused() {
     stranger.nodes[0].node = NodeId::new("node-9");
     stranger.nodes[0].sample = None;
     let violations: Vec<Violation> = raised(monitor.observe(&stranger)).collect();
-    let error = recorded(60, |_, _| ()).evidence("x", moment(50, 59), &violations).unwrap_err().to_string();
+    let error = recorded(60, |_, _| ())
+        .evidence("x", moment(50, 59), &violations)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("node-9"), "{error}");
 }
 
@@ -394,25 +551,36 @@ const FAULTS: [&str; 22] = [
 
 #[test]
 fn the_description_names_no_fault() {
-    let evidence = recorded(60, |_, _| ()).evidence("", moment(50, 59), []).unwrap();
+    let evidence = recorded(60, |_, _| ())
+        .evidence("", moment(50, 59), [])
+        .unwrap();
     let mut texts = Vec::new();
     for entity in &evidence.topology.entities {
         texts.extend([&entity.id, &entity.kind, &entity.describes]);
-        assert!(!entity.describes.is_empty(), "{} is not described", entity.id);
+        assert!(
+            !entity.describes.is_empty(),
+            "{} is not described",
+            entity.id
+        );
     }
     texts.extend(evidence.topology.edges.iter().map(|edge| &edge.rel));
     let signals = evidence.rows.iter().filter_map(Row::signal);
     for text in texts.into_iter().map(String::as_str).chain(signals) {
         for word in text.split(|c: char| !c.is_alphabetic()) {
             let word = word.to_lowercase();
-            assert!(!FAULTS.iter().any(|fault| word.starts_with(fault)), "{word:?} in {text:?}");
+            assert!(
+                !FAULTS.iter().any(|fault| word.starts_with(fault)),
+                "{word:?} in {text:?}"
+            );
         }
     }
 }
 
 #[test]
 fn the_description_is_the_same_whatever_happened() {
-    let well = recorded(60, |_, _| ()).evidence("x", moment(50, 59), []).unwrap();
+    let well = recorded(60, |_, _| ())
+        .evidence("x", moment(50, 59), [])
+        .unwrap();
     let unwell = recorded(60, |round, observation| {
         if round >= 40 {
             observation.store = None;
@@ -421,5 +589,8 @@ fn the_description_is_the_same_whatever_happened() {
     })
     .evidence("x", moment(40, 59), [])
     .unwrap();
-    assert_eq!((well.topology, well.actions), (unwell.topology, unwell.actions));
+    assert_eq!(
+        (well.topology, well.actions),
+        (unwell.topology, unwell.actions)
+    );
 }

@@ -1,5 +1,8 @@
 //! A real failover that forgets, observed as the demo observes, and its diagnosis.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 use std::time::Duration;
 
@@ -24,8 +27,8 @@ const LOST: u64 = 10;
 const KEY: &str = "carts";
 const BUSY: &str = "api-users";
 
-/// The cause of an incident in which `fail_over` has a replica promoted that lacks the last admissions of a key: its entity, its
-/// mechanism, and the text.
+/// The cause of an incident in which `fail_over` has a replica promoted that lacks the last
+/// admissions of a key: its entity, its mechanism, and the text.
 async fn cause_of(
     topology: StoreTopology,
     fail_over: impl AsyncFnOnce(&LocalCluster, HeldReplicas),
@@ -37,14 +40,20 @@ async fn cause_of(
         .start()
         .await
         .unwrap();
-    let nodes: Vec<_> = (0..3).map(|node| cluster.client(node, PATIENCE).unwrap()).collect();
+    let nodes: Vec<_> = (0..3)
+        .map(|node| cluster.client(node, PATIENCE).unwrap())
+        .collect();
     let (busy, key) = (Key::new(BUSY).unwrap(), Key::new(KEY).unwrap());
     for (key, limit) in [(&busy, Limit::new(1000, 4)), (&key, Limit::new(100, 60))] {
-        setup_rate_limit(&nodes, &LimitSpec::new(key.clone(), limit.unwrap())).await.unwrap();
+        setup_rate_limit(&nodes, &LimitSpec::new(key.clone(), limit.unwrap()))
+            .await
+            .unwrap();
     }
     let detector = Detector::start(&cluster.endpoints(), cluster.store_url(), None, None).unwrap();
     let mut rounds = detector.rounds();
-    let workload = Steady::new(&cluster.endpoints(), vec![busy], 20.0, Scope::ThisMachine).unwrap().start();
+    let workload = Steady::new(&cluster.endpoints(), vec![busy], 20.0, Scope::ThisMachine)
+        .unwrap()
+        .start();
     let mut recorder = Recorder::new();
     let mut latest = Duration::ZERO;
     let mut observe = async |until: &dyn Fn(&Detector, Duration) -> bool| {
@@ -53,7 +62,11 @@ async fn cause_of(
                 let round = rounds.recv().await.unwrap();
                 latest = round.observation.at;
                 let tally = workload.tally();
-                let client = Client { at: latest, sent: tally.sent(), denied: tally.denied };
+                let client = Client {
+                    at: latest,
+                    sent: tally.sent(),
+                    denied: tally.denied,
+                };
                 recorder.observe(&round.observation, Some(client));
             }
             latest
@@ -62,30 +75,64 @@ async fn cause_of(
     };
     let began = Instant::now();
     observe(&|_, _| began.elapsed() > BEFORE).await;
-    let held = Failover::new(cluster.store_url(), KEY, Scope::ThisMachine).unwrap().hold().await.unwrap();
+    let held = Failover::new(cluster.store_url(), KEY, Scope::ThisMachine)
+        .unwrap()
+        .hold()
+        .await
+        .unwrap();
     for n in 0..LOST {
         let node = &nodes[usize::try_from(n).unwrap() % nodes.len()];
-        assert!(node.check(&CheckRequest::new(key.clone())).await.unwrap().allowed);
+        assert!(
+            node.check(&CheckRequest::new(key.clone()))
+                .await
+                .unwrap()
+                .allowed
+        );
     }
-    assert_eq!(held.acknowledged().await.unwrap(), 0, "the loss is predicted");
+    assert_eq!(
+        held.acknowledged().await.unwrap(),
+        0,
+        "the loss is predicted"
+    );
     fail_over(&cluster, held).await;
 
     let number = |violation: &Violation| match &violation.evidence {
-        Evidence::StoreForgot(forgot) if violation.subject.to_string().contains(KEY) => Some(forgot.lost),
+        Evidence::StoreForgot(forgot) if violation.subject.to_string().contains(KEY) => {
+            Some(forgot.lost)
+        }
         _ => None,
     };
     let found = observe(&|detector, _| {
-        detector.log().found.iter().any(|found| number(&found.violation) >= Some(LOST))
+        detector
+            .log()
+            .found
+            .iter()
+            .any(|found| number(&found.violation) >= Some(LOST))
     })
     .await;
     let until = observe(&|_, latest| latest > found + Duration::from_secs(2)).await;
-    let violations: Vec<_> = detector.log().found.into_iter().map(|found| found.violation).collect();
+    let violations: Vec<_> = detector
+        .log()
+        .found
+        .into_iter()
+        .map(|found| found.violation)
+        .collect();
     let lost: Vec<_> = violations.iter().filter_map(number).collect();
     assert_eq!(lost, [LOST], "exactly the lost ones: {violations:?}");
 
-    let first = violations.iter().map(|violation| violation.detected_at).min().unwrap();
-    let moment = Moment { since: Duration::ZERO, at: first, until };
-    let evidence = recorder.evidence("a failover", moment, &violations).unwrap();
+    let first = violations
+        .iter()
+        .map(|violation| violation.detected_at)
+        .min()
+        .unwrap();
+    let moment = Moment {
+        since: Duration::ZERO,
+        at: first,
+        until,
+    };
+    let evidence = recorder
+        .evidence("a failover", moment, &violations)
+        .unwrap();
     let answer = offline::diagnose(&evidence);
     let lines = text::render(&evidence, &answer);
     println!("{}", lines.join("\n"));
@@ -93,33 +140,50 @@ async fn cause_of(
     (cause.entity.clone(), cause.mechanism, lines)
 }
 
-/// A replica is promoted past its primary, which goes on as a replica: nothing stops answering for long.
+/// A replica is promoted past its primary, which goes on as a replica: nothing stops answering for
+/// long.
 #[tokio::test]
 async fn forgotten_admissions_are_the_cause() {
-    let (entity, mechanism, lines) =
-        cause_of(StoreTopology::Cluster { replicas: true }, async |cluster, held| {
+    let (entity, mechanism, lines) = cause_of(
+        StoreTopology::Cluster { replicas: true },
+        async |cluster, held| {
             let primary = usize::from(slot_of(KEY)) * 3 / 16_384;
             let replica = Link::new(cluster.member_url(primary + 3).unwrap()).unwrap();
             let mut takeover = cmd("CLUSTER");
             takeover.arg("FAILOVER").arg("TAKEOVER");
             replica.query::<()>(&takeover, PATIENCE).await.unwrap();
             drop(held);
-        })
-        .await;
-    assert_eq!((entity.as_str(), mechanism), (STORE, Mechanism::LostState), "{lines:#?}");
+        },
+    )
+    .await;
+    assert_eq!(
+        (entity.as_str(), mechanism),
+        (STORE, Mechanism::LostState),
+        "{lines:#?}"
+    );
 }
 
-/// The primary is gone for some seconds before: that is the cause, and the loss is among its effects.
+/// The primary is gone for some seconds before: that is the cause, and the loss is among its
+/// effects.
 #[tokio::test]
 async fn a_dead_primary_comes_before_its_loss() {
     let (entity, mechanism, lines) = cause_of(StoreTopology::SENTINEL, async |_, held| {
         held.fail_over().await.unwrap();
     })
     .await;
-    assert_eq!((entity.as_str(), mechanism), (STORE, Mechanism::StoppedAnswering), "{lines:#?}");
-    assert!(lines.iter().any(|line| line.contains("store_forgot")), "{lines:#?}");
+    assert_eq!(
+        (entity.as_str(), mechanism),
+        (STORE, Mechanism::StoppedAnswering),
+        "{lines:#?}"
+    );
     assert!(
-        lines.iter().any(|line| line.contains("the store lost changes that it had confirmed")),
+        lines.iter().any(|line| line.contains("store_forgot")),
+        "{lines:#?}"
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("the store lost changes that it had confirmed")),
         "{lines:#?}"
     );
 }

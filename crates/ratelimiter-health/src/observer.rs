@@ -3,8 +3,8 @@ use std::time::{Duration, SystemTime};
 
 use ratelimiter_api::layout::Heartbeat;
 use ratelimiter_api::{
-    ClientError, Counters, Endpoint, Key, LimitEntry, NodeClient, NodeHealth, NodeId, NodeObservation,
-    NodeSample, NodeState, Observation,
+    ClientError, Counters, Endpoint, Key, LimitEntry, NodeClient, NodeHealth, NodeId,
+    NodeObservation, NodeSample, NodeState, Observation,
 };
 use ratelimiter_store::{Link, StoreError, StoreUrl};
 use tokio::task::JoinSet;
@@ -16,18 +16,19 @@ use crate::turn::{self, Asked, Scope, Turn};
 /// Time from one round to the next.
 pub const OBSERVE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long a node or the store may take to answer. Longer than a round: one that is slow is a gap in few rounds, and
-/// one that is gone does not hold up the others for long.
+/// How long a node or the store may take to answer. Longer than a round: one that is slow is a gap
+/// in few rounds, and one that is gone does not hold up the others for long.
 const DEADLINE: Duration = Duration::from_millis(500);
 
 /// Samples every node and the store, all about the same span of time.
 ///
-/// A round first asks the store for its clock, then the nodes and then the store about the window before that instant.
-/// Nodes answer from their own record of admissions, so their sum and the shared count compare although no two
-/// samples are taken at the same moment.
+/// A round first asks the store for its clock, then the nodes and then the store about the window
+/// before that instant. Nodes answer from their own record of admissions, so their sum and the
+/// shared count compare although no two samples are taken at the same moment.
 ///
-/// A round costs nodes and store what the keys in use cost. Up to 1,000 limits are all in every round; of more, only keys in
-/// use are, about 1,000 a node and round by turns, and those that [`follow`](Self::follow) names.
+/// A round costs nodes and store what the keys in use cost. Up to 1,000 limits are all in every
+/// round; of more, only keys in use are, about 1,000 a node and round by turns, and those that
+/// [`follow`](Self::follow) names.
 #[derive(Debug)]
 pub struct Observer {
     nodes: Vec<Seen>,
@@ -55,11 +56,22 @@ impl Observer {
     /// # Errors
     /// When the store's URL contradicts itself.
     pub fn new(endpoints: &[Endpoint], store: StoreUrl) -> Result<Self, StoreError> {
-        let seen = |e: &Endpoint| Seen { client: NodeClient::new(e.clone(), DEADLINE), name: None };
+        let seen = |e: &Endpoint| Seen {
+            client: NodeClient::new(e.clone(), DEADLINE),
+            name: None,
+        };
         let nodes = endpoints.iter().map(seen).collect();
         let started = Instant::now();
         let (link, scope, limits) = (Link::new(store)?, Scope::ALL, BTreeMap::new());
-        Ok(Self { nodes, link, started, due: started, clock: None, scope, limits })
+        Ok(Self {
+            nodes,
+            link,
+            started,
+            due: started,
+            clock: None,
+            scope,
+            limits,
+        })
     }
 
     /// Samples these keys alone, whether they are in use or not.
@@ -83,15 +95,17 @@ impl Observer {
         self.started
     }
 
-    /// Samples these keys in every round from now on, as far as they fit into a question; the first come first. Of interest are
-    /// keys that a violation is known or suspected of: whether it lasts is seen in consecutive rounds only.
+    /// Samples these keys in every round from now on, as far as they fit into a question; the first
+    /// come first. Of interest are keys that a violation is known or suspected of: whether it lasts
+    /// is seen in consecutive rounds only.
     pub fn follow<'a>(&mut self, keys: impl Iterator<Item = &'a Key>) {
         self.scope.follow(keys);
     }
 
-    /// Waits until the next round is due, and takes it. Rounds are due at multiples of [`OBSERVE_INTERVAL`] after the first; those
-    /// that the observer is late for are left out. Intervals that grew by each wake-up's delay would drift past the nodes' syncs,
-    /// and slow waves would show in every age that depends on both.
+    /// Waits until the next round is due, and takes it. Rounds are due at multiples of
+    /// [`OBSERVE_INTERVAL`] after the first; those that the observer is late for are left out.
+    /// Intervals that grew by each wake-up's delay would drift past the nodes' syncs, and slow
+    /// waves would show in every age that depends on both.
     pub async fn next(&mut self) -> Observation {
         sleep_until(self.due).await;
         self.due = due_after(self.due, Instant::now());
@@ -108,10 +122,15 @@ impl Observer {
         }
         let span_end_us = self.store_time(asked);
 
-        // The nodes first: the store must hold all admissions that a node reports as confirmed by then.
+        // The nodes first: the store must hold all admissions that a node reports as confirmed by
+        // then.
         let question = self.scope.asked();
         let answers = self.sample_nodes(&question, span_end_us).await;
-        let counters = || answers.iter().filter_map(|answer| Some(&answer.as_ref().ok()?.counters));
+        let counters = || {
+            answers
+                .iter()
+                .filter_map(|answer| Some(&answer.as_ref().ok()?.counters))
+        };
         let turn = Turn::of(question, counters());
         self.scope.advance(&turn);
         let (limits, heartbeats) = match contents {
@@ -134,9 +153,17 @@ impl Observer {
             Err(error) => Err(error),
         };
         let nodes = answers.into_iter().enumerate();
-        let nodes = nodes.map(|(i, answer)| self.node(i, answer, &turn, &heartbeats)).collect();
+        let nodes = nodes
+            .map(|(i, answer)| self.node(i, answer, &turn, &heartbeats))
+            .collect();
         let (store, store_error) = split(store);
-        Observation { at, span_end_us, nodes, store, store_error }
+        Observation {
+            at,
+            span_end_us,
+            nodes,
+            store,
+            store_error,
+        }
     }
 
     /// The store's clock, estimated while the store does not tell it.
@@ -144,19 +171,33 @@ impl Observer {
         let micros = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
         match self.clock {
             Some((us, at)) => us + micros(asked - at),
-            None => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, micros),
+            None => SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, micros),
         }
     }
 
-    async fn sample_nodes(&self, question: &Asked, span_end_us: u64) -> Vec<Result<NodeAnswer, ClientError>> {
+    async fn sample_nodes(
+        &self,
+        question: &Asked,
+        span_end_us: u64,
+    ) -> Vec<Result<NodeAnswer, ClientError>> {
         let mut asking = JoinSet::new();
         for (i, node) in self.nodes.iter().enumerate() {
             let (client, question) = (node.client.clone(), question.clone());
             asking.spawn(async move {
                 let asked = Instant::now();
-                let answers = tokio::try_join!(counters(&client, &question, span_end_us), client.health());
+                let answers =
+                    tokio::try_join!(counters(&client, &question, span_end_us), client.health());
                 let latency = asked.elapsed();
-                (i, answers.map(|(counters, health)| NodeAnswer { counters, health, latency }))
+                (
+                    i,
+                    answers.map(|(counters, health)| NodeAnswer {
+                        counters,
+                        health,
+                        latency,
+                    }),
+                )
             });
         }
         let mut answers = asking.join_all().await;
@@ -176,15 +217,30 @@ impl Observer {
             seen.name = Some(answer.counters.node.clone());
         }
         let address = seen.client.endpoint().authority();
-        let node = seen.name.clone().unwrap_or_else(|| NodeId::from(address.as_str()));
+        let node = seen
+            .name
+            .clone()
+            .unwrap_or_else(|| NodeId::from(address.as_str()));
         let (sample, error) = split(answer.map(|answer| answer.sample(turn, &self.limits)));
-        let interval = sample.as_ref().map_or(OBSERVE_INTERVAL, |s| s.sync_interval);
-        // While no heartbeat can arrive, the newest is old too: only the distance from the newest counts.
+        let interval = sample
+            .as_ref()
+            .map_or(OBSERVE_INTERVAL, |s| s.sync_interval);
+        // While no heartbeat can arrive, the newest is old too: only the distance from the newest
+        // counts.
         let newest = heartbeats.values().map(|beat| beat.at_us).max();
         let heartbeat = heartbeats.get(&node).zip(newest).map(|(beat, newest)| {
-            NodeState::of_heartbeat(Duration::from_micros(newest.saturating_sub(beat.at_us)), interval)
+            NodeState::of_heartbeat(
+                Duration::from_micros(newest.saturating_sub(beat.at_us)),
+                interval,
+            )
         });
-        NodeObservation { node, address, heartbeat, sample, error }
+        NodeObservation {
+            node,
+            address,
+            heartbeat,
+            sample,
+            error,
+        }
     }
 }
 
@@ -197,21 +253,31 @@ struct NodeAnswer {
 
 impl NodeAnswer {
     fn sample(self, turn: &Turn, limits: &BTreeMap<Key, LimitEntry>) -> NodeSample {
-        let Self { counters, health, latency } = self;
+        let Self {
+            counters,
+            health,
+            latency,
+        } = self;
         NodeSample {
             boot: counters.boot,
             started_at_us: counters.started_at_us,
             latency,
             store_connected: health.redis_connected,
             last_write_age: health.last_write_age_ms.map(Duration::from_millis),
-            check_p99: health.check_p99_ms.map(|ms| Duration::from_secs_f64(ms.max(0.0) / 1e3)),
+            check_p99: health
+                .check_p99_ms
+                .map(|ms| Duration::from_secs_f64(ms.max(0.0) / 1e3)),
             sync_interval: Duration::from_millis(health.sync_interval_ms),
             keys: turn::samples(turn, counters.counters, limits),
         }
     }
 }
 
-async fn counters(client: &NodeClient, question: &Asked, at_us: u64) -> Result<Counters, ClientError> {
+async fn counters(
+    client: &NodeClient,
+    question: &Asked,
+    at_us: u64,
+) -> Result<Counters, ClientError> {
     match question {
         Asked::Keys(keys) => client.counters_of(keys, Some(at_us)).await,
         Asked::Page(page) => client.active_counters(page, Some(at_us)).await,
@@ -239,7 +305,15 @@ mod tests {
     fn late_rounds_stay_on_their_grid() {
         let (due, ms) = (Instant::now(), Duration::from_millis);
         assert_eq!(due_after(due, due), due + ms(200));
-        assert_eq!(due_after(due, due + ms(1)), due + ms(200), "a late wake-up moves no later round");
-        assert_eq!(due_after(due, due + ms(730)), due + ms(800), "rounds that were missed are left out");
+        assert_eq!(
+            due_after(due, due + ms(1)),
+            due + ms(200),
+            "a late wake-up moves no later round"
+        );
+        assert_eq!(
+            due_after(due, due + ms(730)),
+            due + ms(800),
+            "rounds that were missed are left out"
+        );
     }
 }

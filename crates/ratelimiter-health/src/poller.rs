@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 /// What to poll, and how often.
 #[derive(Clone, Debug)]
 pub struct PollerConfig {
-    /// Nodes to ask, the first that answers speaking for all; `http://localhost:8001` to `8003` by default.
+    /// Nodes to ask, the first that answers speaking for all; `http://localhost:8001` to `8003` by
+    /// default.
     pub endpoints: Vec<Endpoint>,
     /// Time from one poll to the next; two seconds by default.
     pub interval: Duration,
@@ -20,8 +21,11 @@ pub struct PollerConfig {
 
 impl Default for PollerConfig {
     fn default() -> Self {
-        let local =
-            |port| format!("http://localhost:{port}").parse().expect("the default endpoints are valid");
+        let local = |port| {
+            format!("http://localhost:{port}")
+                .parse()
+                .expect("the default endpoints are valid")
+        };
         Self {
             endpoints: (8001..=8003).map(local).collect(),
             interval: Duration::from_secs(2),
@@ -57,8 +61,17 @@ const STORE: &str = "store";
 impl RateLimiterHealthPoller {
     /// A poller that has not polled yet.
     pub fn new(config: PollerConfig) -> Self {
-        let nodes = config.endpoints.into_iter().map(|e| NodeClient::new(e, config.timeout)).collect();
-        Self { nodes, interval: config.interval, last: Mutex::default(), stop: CancellationToken::new() }
+        let nodes = config
+            .endpoints
+            .into_iter()
+            .map(|e| NodeClient::new(e, config.timeout))
+            .collect();
+        Self {
+            nodes,
+            interval: config.interval,
+            last: Mutex::default(),
+            stop: CancellationToken::new(),
+        }
     }
 
     /// Polls once, now.
@@ -68,17 +81,28 @@ impl RateLimiterHealthPoller {
         last.last_updated = Some(SystemTime::now());
         let Some((nodes, connected)) = found else {
             last.has_issues = true;
-            last.dependencies = vec![Dependency { name: STORE.into(), connected: false }];
+            last.dependencies = vec![Dependency {
+                name: STORE.into(),
+                connected: false,
+            }];
             return;
         };
         last.nodes = nodes.into_iter().map(node_health).collect();
-        last.dependencies = vec![Dependency { name: STORE.into(), connected }];
+        last.dependencies = vec![Dependency {
+            name: STORE.into(),
+            connected,
+        }];
         last.has_issues = !connected || last.nodes.iter().any(|n| n.state != NodeState::Up);
     }
 
     /// The last snapshot, in the words of a rate limiter.
     pub fn rate_limiter_health(&self) -> RateLimiterHealth {
-        let HealthSnapshot { nodes, dependencies, has_issues, last_updated } = self.health();
+        let HealthSnapshot {
+            nodes,
+            dependencies,
+            has_issues,
+            last_updated,
+        } = self.health();
         let since = last_updated.and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok());
         RateLimiterHealth {
             nodes,
@@ -135,5 +159,9 @@ fn node_health(entry: NodeEntry) -> NodeHealth {
         ratelimiter_api::NodeState::Suspect => NodeState::Suspect,
         ratelimiter_api::NodeState::Down => NodeState::Down,
     };
-    NodeHealth { id: entry.id.to_string(), address: entry.address, state }
+    NodeHealth {
+        id: entry.id.to_string(),
+        address: entry.address,
+        state,
+    }
 }

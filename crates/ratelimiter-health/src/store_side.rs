@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use ratelimiter_api::layout::{self, Heartbeat};
-use ratelimiter_api::{CountingMode, Key, LimitEntry, NodeId, SharedCount, SharedGrants, StoreSample};
+use ratelimiter_api::{
+    CountingMode, Key, LimitEntry, NodeId, SharedCount, SharedGrants, StoreSample,
+};
 use ratelimiter_store::{Link, StoreError};
 use redis::{Pipeline, Value, from_redis_value};
 use serde::de::DeserializeOwned;
@@ -24,19 +26,32 @@ pub(crate) struct Contents {
 pub(crate) async fn contents(link: &Link, deadline: Duration) -> Result<Contents, StoreError> {
     let store = link.at(layout::LIMITS);
     let mut pipeline = redis::pipe();
-    pipeline.cmd("TIME").cmd("HGETALL").arg(layout::NODES).cmd("HLEN").arg(layout::LIMITS);
+    pipeline
+        .cmd("TIME")
+        .cmd("HGETALL")
+        .arg(layout::NODES)
+        .cmd("HLEN")
+        .arg(layout::LIMITS);
     type Texts = HashMap<String, String>;
     let ((seconds, micros), nodes, limits): ((u64, u64), Texts, usize) =
         store.pipeline(&pipeline, deadline).await?;
     let limits = if limits <= FEW {
-        let texts: Texts = store.query(redis::cmd("HGETALL").arg(layout::LIMITS), deadline).await?;
+        let texts: Texts = store
+            .query(redis::cmd("HGETALL").arg(layout::LIMITS), deadline)
+            .await?;
         Some(entries(texts.into_values()))
     } else {
         None
     };
-    let heartbeats =
-        nodes.into_iter().filter_map(|(id, text)| Some((NodeId::new(id), parse(&text)?))).collect();
-    Ok(Contents { time_us: seconds * 1_000_000 + micros, limits, heartbeats })
+    let heartbeats = nodes
+        .into_iter()
+        .filter_map(|(id, text)| Some((NodeId::new(id), parse(&text)?)))
+        .collect();
+    Ok(Contents {
+        time_us: seconds * 1_000_000 + micros,
+        limits,
+        heartbeats,
+    })
 }
 
 /// Reads the limits of these keys, as far as they have one.
@@ -76,9 +91,17 @@ pub(crate) async fn counts(
 ) -> Result<StoreSample, StoreError> {
     let started = tokio::time::Instant::now();
     let limits: Vec<&LimitEntry> = limits.values().collect();
-    let sets: Vec<_> = limits.iter().map(|entry| layout::admissions(&entry.key, entry.epoch)).collect();
-    // Where there is nothing to count the latency is still of interest, and so is whether it answers.
-    let places: Vec<_> = sets.iter().map(String::as_str).chain([layout::LIMITS]).collect();
+    let sets: Vec<_> = limits
+        .iter()
+        .map(|entry| layout::admissions(&entry.key, entry.epoch))
+        .collect();
+    // Where there is nothing to count the latency is still of interest, and so is whether it
+    // answers.
+    let places: Vec<_> = sets
+        .iter()
+        .map(String::as_str)
+        .chain([layout::LIMITS])
+        .collect();
     let read = link.scatter(&places, deadline, async |mut connection, places| {
         let mut pipeline = redis::pipe();
         for &place in &places {
@@ -97,8 +120,14 @@ pub(crate) async fn counts(
             .collect())
     });
     let counts: Vec<Option<SharedCount>> = read.await.into_iter().collect::<Result<_, _>>()?;
-    let keys = limits.iter().zip(counts).filter_map(|(entry, count)| Some((entry.key.clone(), count?)));
-    Ok(StoreSample { keys: keys.collect::<BTreeMap<_, _>>(), latency: started.elapsed() })
+    let keys = limits
+        .iter()
+        .zip(counts)
+        .filter_map(|(entry, count)| Some((entry.key.clone(), count?)));
+    Ok(StoreSample {
+        keys: keys.collect::<BTreeMap<_, _>>(),
+        latency: started.elapsed(),
+    })
 }
 
 fn ask(entry: &LimitEntry, set: &str, span_end_us: u64, pipeline: &mut Pipeline) {
@@ -120,20 +149,36 @@ fn shared_count(
     let entry = entry?;
     let grants = (entry.counting == CountingMode::Leased).then(|| {
         let book = from_redis_value(answers.next().unwrap_or(Value::Nil)).unwrap_or_default();
-        grants(&book, span_end_us.saturating_sub(entry.limit.window_us()), span_end_us)
+        grants(
+            &book,
+            span_end_us.saturating_sub(entry.limit.window_us()),
+            span_end_us,
+        )
     });
     let shared = number(&first) + grants.map_or(0, |grants| grants.charged);
-    Some(SharedCount { limit: entry.limit, epoch: entry.epoch, shared, grants })
+    Some(SharedCount {
+        limit: entry.limit,
+        epoch: entry.epoch,
+        shared,
+        grants,
+    })
 }
 
 fn number(answer: &Value) -> u64 {
-    if let Value::Int(number) = answer { u64::try_from(*number).unwrap_or(0) } else { 0 }
+    if let Value::Int(number) = answer {
+        u64::try_from(*number).unwrap_or(0)
+    } else {
+        0
+    }
 }
 
-/// The grants that can hold an admission of the span `(start_us, end_us]`: given by its end, and not ended by its start. The
-/// ledger keeps its own time, which is the store's clock and an offset.
+/// The grants that can hold an admission of the span `(start_us, end_us]`: given by its end, and
+/// not ended by its start. The ledger keeps its own time, which is the store's clock and an offset.
 fn grants(book: &HashMap<String, String>, start_us: u64, end_us: u64) -> SharedGrants {
-    let offset = book.get("#offset").and_then(|text| text.parse().ok()).unwrap_or(0_u64);
+    let offset = book
+        .get("#offset")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0_u64);
     let mut sums = SharedGrants::default();
     for (_, grant) in book.iter().filter(|(name, _)| !name.starts_with('#')) {
         let mut fields = grant.split(' ').map(str::parse::<u64>);
@@ -164,7 +209,15 @@ mod tests {
             ("n:b:4", "9 126 200 0"),
             ("n:b:5", "broken"),
         ];
-        let book = book.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
-        assert_eq!(grants(&book, 100, 120), SharedGrants { charged: 7, open: 4 });
+        let book = book
+            .map(|(name, text)| (name.to_owned(), text.to_owned()))
+            .into();
+        assert_eq!(
+            grants(&book, 100, 120),
+            SharedGrants {
+                charged: 7,
+                open: 4
+            }
+        );
     }
 }

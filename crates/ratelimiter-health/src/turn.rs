@@ -5,13 +5,16 @@ use std::ops::Bound;
 
 use ratelimiter_api::{ActivePage, Counters, Key, KeyCounter, KeySample, LimitEntry};
 
-/// Limits of a cluster that is seen whole in every round. A larger one is looked at by turns, and only its keys in use.
+/// Limits of a cluster that is seen whole in every round. A larger one is looked at by turns, and
+/// only its keys in use.
 pub(crate) const FEW: usize = 1_000;
 
-/// Keys that a node lists in one round, at most. One more than [`FEW`], so that no turn ends among these.
+/// Keys that a node lists in one round, at most. One more than [`FEW`], so that no turn ends among
+/// these.
 const PAGE: usize = FEW + 1;
 
-/// Bytes of the keys that are in every round, so that they fit into the head of a request when each byte is escaped.
+/// Bytes of the keys that are in every round, so that they fit into the head of a request when each
+/// byte is escaped.
 const FOLLOWED_BYTES: usize = 4_000;
 
 /// What the observer was asked to look at.
@@ -20,11 +23,17 @@ pub(crate) enum Scope {
     /// These keys.
     Only(Vec<Key>),
     /// All limits: the keys in use after `after`, and some that are in every round.
-    All { after: Option<Key>, follow: Vec<Key> },
+    All {
+        after: Option<Key>,
+        follow: Vec<Key>,
+    },
 }
 
 impl Scope {
-    pub(crate) const ALL: Self = Self::All { after: None, follow: Vec::new() };
+    pub(crate) const ALL: Self = Self::All {
+        after: None,
+        follow: Vec::new(),
+    };
 
     /// Keys that are in every round from now on, as far as they fit.
     pub(crate) fn follow<'a>(&mut self, keys: impl Iterator<Item = &'a Key>) {
@@ -42,9 +51,11 @@ impl Scope {
     pub(crate) fn asked(&self) -> Asked {
         match self {
             Self::Only(keys) => Asked::Keys(keys.clone()),
-            Self::All { after, follow } => {
-                Asked::Page(ActivePage { after: after.clone(), most: PAGE, also: follow.clone() })
-            }
+            Self::All { after, follow } => Asked::Page(ActivePage {
+                after: after.clone(),
+                most: PAGE,
+                also: follow.clone(),
+            }),
         }
     }
 
@@ -66,7 +77,8 @@ pub(crate) enum Asked {
     Page(ActivePage),
 }
 
-/// The keys that a round is about. Every node that answered has listed all of them that it has in use.
+/// The keys that a round is about. Every node that answered has listed all of them that it has in
+/// use.
 #[derive(Debug)]
 pub(crate) struct Turn {
     span: Option<(Bound<Key>, Bound<Key>)>,
@@ -77,16 +89,28 @@ impl Turn {
     /// The turn that the answers to a question allow: a full page ends it for all nodes.
     pub(crate) fn of<'a>(asked: Asked, answers: impl Iterator<Item = &'a Counters>) -> Self {
         let page = match asked {
-            Asked::Keys(keys) => return Self { span: None, named: keys.into_iter().collect() },
+            Asked::Keys(keys) => {
+                return Self {
+                    span: None,
+                    named: keys.into_iter().collect(),
+                };
+            }
             Asked::Page(page) => page,
         };
         let ends = answers.filter_map(|answer| {
             let keys = answer.counters.iter().map(|counter| &counter.key);
-            keys.filter(|key| page.after.as_ref().is_none_or(|after| *key > after)).nth(page.most - 1)
+            keys.filter(|key| page.after.as_ref().is_none_or(|after| *key > after))
+                .nth(page.most - 1)
         });
-        let end = ends.min().cloned().map_or(Bound::Unbounded, Bound::Included);
+        let end = ends
+            .min()
+            .cloned()
+            .map_or(Bound::Unbounded, Bound::Included);
         let start = page.after.map_or(Bound::Unbounded, Bound::Excluded);
-        Self { span: Some((start, end)), named: page.also.into_iter().collect() }
+        Self {
+            span: Some((start, end)),
+            named: page.also.into_iter().collect(),
+        }
     }
 
     pub(crate) fn has(&self, key: &Key) -> bool {
@@ -95,29 +119,39 @@ impl Turn {
     }
 
     /// The keys that the answers list, and those that were named.
-    pub(crate) fn keys<'a>(&'a self, answers: impl Iterator<Item = &'a Counters>) -> BTreeSet<&'a Key> {
+    pub(crate) fn keys<'a>(
+        &'a self,
+        answers: impl Iterator<Item = &'a Counters>,
+    ) -> BTreeSet<&'a Key> {
         let listed = answers.flat_map(|answer| answer.counters.iter().map(|counter| &counter.key));
-        listed.filter(|key| self.has(key)).chain(&self.named).collect()
+        listed
+            .filter(|key| self.has(key))
+            .chain(&self.named)
+            .collect()
     }
 }
 
-/// One node's counts of the keys of a turn. A key that it does not list is not in use there: it admitted nothing in the window.
+/// One node's counts of the keys of a turn. A key that it does not list is not in use there: it
+/// admitted nothing in the window.
 pub(crate) fn samples(
     turn: &Turn,
     counters: Vec<KeyCounter>,
     known: &BTreeMap<Key, LimitEntry>,
 ) -> BTreeMap<Key, KeySample> {
-    let listed = counters.into_iter().filter(|counter| turn.has(&counter.key)).map(|c| {
-        let sample = KeySample {
-            limit: c.limit,
-            epoch: c.epoch,
-            admissions: c.count,
-            unsynced: c.unsynced,
-            lost: c.lost,
-            leased: c.lease.map_or(0, |lease| lease.admitted),
-        };
-        (c.key, sample)
-    });
+    let listed = counters
+        .into_iter()
+        .filter(|counter| turn.has(&counter.key))
+        .map(|c| {
+            let sample = KeySample {
+                limit: c.limit,
+                epoch: c.epoch,
+                admissions: c.count,
+                unsynced: c.unsynced,
+                lost: c.lost,
+                leased: c.lease.map_or(0, |lease| lease.admitted),
+            };
+            (c.key, sample)
+        });
     let mut samples: BTreeMap<_, _> = listed.collect();
     for (key, entry) in known.iter().filter(|(key, _)| turn.has(key)) {
         samples.entry(key.clone()).or_insert(KeySample {
@@ -167,7 +201,11 @@ mod tests {
     #[test]
     fn full_pages_end_a_turn_for_all() {
         let mut scope = Scope::ALL;
-        let answers = [answer((0..PAGE).map(|n| 2 * n)), answer(0..PAGE), answer(5..9)];
+        let answers = [
+            answer((0..PAGE).map(|n| 2 * n)),
+            answer(0..PAGE),
+            answer(5..9),
+        ];
         let turn = Turn::of(scope.asked(), answers.iter());
         assert!(turn.has(&key(0)) && turn.has(&key(PAGE - 1)) && !turn.has(&key(PAGE)));
         assert_eq!(turn.keys(answers.iter()).len(), PAGE);
@@ -177,7 +215,10 @@ mod tests {
         let turn = Turn::of(scope.asked(), rest.iter());
         assert!(!turn.has(&key(PAGE - 1)) && turn.has(&key(PAGE)) && turn.has(&key(99_999)));
         scope.advance(&turn);
-        assert!(matches!(&scope, Scope::All { after: None, .. }), "the next begins again");
+        assert!(
+            matches!(&scope, Scope::All { after: None, .. }),
+            "the next begins again"
+        );
     }
 
     #[test]
@@ -191,7 +232,9 @@ mod tests {
 
         let long = Key::new("x".repeat(256)).unwrap();
         scope.follow(std::iter::repeat_n(&long, 100));
-        let Asked::Page(page) = scope.asked() else { panic!("all keys are asked for by page") };
+        let Asked::Page(page) = scope.asked() else {
+            panic!("all keys are asked for by page")
+        };
         assert_eq!(page.also.len(), 15, "as many as fit into a head");
     }
 
@@ -207,6 +250,12 @@ mod tests {
         };
         let known = [(key(3), entry)].into();
         let samples = samples(&turn, answer(0..1).counters, &known);
-        assert_eq!(samples.values().map(|sample| sample.admissions).collect::<Vec<_>>(), [1, 0]);
+        assert_eq!(
+            samples
+                .values()
+                .map(|sample| sample.admissions)
+                .collect::<Vec<_>>(),
+            [1, 0]
+        );
     }
 }

@@ -1,5 +1,8 @@
 //! The poller and the observer against a real cluster, whole and broken.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,7 +37,14 @@ fn poller(cluster: &LocalCluster) -> RateLimiterHealthPoller {
 fn defaults_are_three_local_nodes() {
     let config = PollerConfig::default();
     let endpoints: Vec<_> = config.endpoints.iter().map(ToString::to_string).collect();
-    assert_eq!(endpoints, ["http://localhost:8001", "http://localhost:8002", "http://localhost:8003"]);
+    assert_eq!(
+        endpoints,
+        [
+            "http://localhost:8001",
+            "http://localhost:8002",
+            "http://localhost:8003"
+        ]
+    );
     assert_eq!((config.interval, config.timeout), (2 * SECOND, 5 * SECOND));
 }
 
@@ -45,16 +55,28 @@ async fn lost_cluster_keeps_its_last_nodes() {
     assert_eq!(poller.rate_limiter_health().last_updated, None);
     poller.poll().await;
     let well = poller.rate_limiter_health();
-    assert!(well.redis_connected && !well.has_issues && well.last_updated.is_some(), "{well:?}");
-    assert_eq!(well.nodes.iter().map(|n| n.id.as_str()).collect::<Vec<_>>(), ["node-1", "node-2", "node-3"]);
+    assert!(
+        well.redis_connected && !well.has_issues && well.last_updated.is_some(),
+        "{well:?}"
+    );
+    assert_eq!(
+        well.nodes.iter().map(|n| n.id.as_str()).collect::<Vec<_>>(),
+        ["node-1", "node-2", "node-3"]
+    );
 
     cluster.kill_node(0).unwrap();
     until("a second node tells of the first", async || {
         poller.poll().await;
-        poller.rate_limiter_health().nodes.iter().any(|n| n.id == "node-1" && n.state == NodeState::Down)
+        poller
+            .rate_limiter_health()
+            .nodes
+            .iter()
+            .any(|n| n.id == "node-1" && n.state == NodeState::Down)
     })
     .await;
-    assert!(poller.rate_limiter_health().redis_connected && poller.rate_limiter_health().has_issues);
+    assert!(
+        poller.rate_limiter_health().redis_connected && poller.rate_limiter_health().has_issues
+    );
 
     cluster.kill_node(1).unwrap();
     cluster.kill_node(2).unwrap();
@@ -72,9 +94,15 @@ async fn lost_store_is_an_issue() {
         let poller = Arc::clone(&poller);
         async move { poller.run().await }
     });
-    until("the first poll", async || poller.rate_limiter_health().redis_connected).await;
+    until("the first poll", async || {
+        poller.rate_limiter_health().redis_connected
+    })
+    .await;
     cluster.kill_store();
-    until("the loss is seen", async || !poller.rate_limiter_health().redis_connected).await;
+    until("the loss is seen", async || {
+        !poller.rate_limiter_health().redis_connected
+    })
+    .await;
     assert!(poller.health().has_issues);
     poller.stop();
     running.await.unwrap();
@@ -83,25 +111,47 @@ async fn lost_store_is_an_issue() {
 async fn checked(cluster: &LocalCluster, key: &str, times: usize) -> Vec<NodeClient> {
     let nodes = clients(cluster);
     let key = Key::new(key).unwrap();
-    setup_rate_limit(&nodes, &LimitSpec::new(key.clone(), Limit::new(100, 60).unwrap())).await.unwrap();
+    setup_rate_limit(
+        &nodes,
+        &LimitSpec::new(key.clone(), Limit::new(100, 60).unwrap()),
+    )
+    .await
+    .unwrap();
     check(&nodes, &key, times).await;
     nodes
 }
 
 fn clients(cluster: &LocalCluster) -> Vec<NodeClient> {
-    cluster.endpoints().into_iter().map(|endpoint| NodeClient::new(endpoint, 5 * SECOND)).collect()
+    cluster
+        .endpoints()
+        .into_iter()
+        .map(|endpoint| NodeClient::new(endpoint, 5 * SECOND))
+        .collect()
 }
 
 async fn check(nodes: &[NodeClient], key: &Key, times: usize) {
     for i in 0..times {
-        assert!(nodes[i % nodes.len()].check(&CheckRequest::new(key.clone())).await.unwrap().allowed);
+        assert!(
+            nodes[i % nodes.len()]
+                .check(&CheckRequest::new(key.clone()))
+                .await
+                .unwrap()
+                .allowed
+        );
     }
 }
 
 /// The nodes' own counts in sum, and the shared count.
 fn counts(observation: &Observation, key: &str) -> (u64, Option<u64>) {
-    let own = observation.nodes.iter().filter_map(|n| n.sample.as_ref()?.keys.get(key));
-    let shared = observation.store.as_ref().and_then(|s| s.keys.get(key)).map(|k| k.shared);
+    let own = observation
+        .nodes
+        .iter()
+        .filter_map(|n| n.sample.as_ref()?.keys.get(key));
+    let shared = observation
+        .store
+        .as_ref()
+        .and_then(|s| s.keys.get(key))
+        .map(|k| k.shared);
     (own.map(|k| k.admissions).sum(), shared)
 }
 
@@ -110,17 +160,35 @@ async fn counts_agree_until_a_write_pause() {
     let cluster = LocalCluster::builder().nodes(3).start().await.unwrap();
     let nodes = checked(&cluster, "k", 12).await;
     let mut observer = Observer::new(&cluster.endpoints(), cluster.store_url()).unwrap();
-    until("everything is flushed", async || counts(&observer.observe().await, "k") == (12, Some(12))).await;
+    until("everything is flushed", async || {
+        counts(&observer.observe().await, "k") == (12, Some(12))
+    })
+    .await;
 
-    let guard = RedisPause::new(cluster.store_url(), Scope::ThisMachine).unwrap().inject().await.unwrap();
+    let guard = RedisPause::new(cluster.store_url(), Scope::ThisMachine)
+        .unwrap()
+        .inject()
+        .await
+        .unwrap();
     check(&nodes, &Key::new("k").unwrap(), 6).await;
     let during = observer.observe().await;
-    assert_eq!(counts(&during, "k"), (18, Some(12)), "the observer's reads pass");
-    let unsynced: u64 =
-        during.nodes.iter().filter_map(|n| n.sample.as_ref()?.keys.get("k")).map(|k| k.unsynced).sum();
+    assert_eq!(
+        counts(&during, "k"),
+        (18, Some(12)),
+        "the observer's reads pass"
+    );
+    let unsynced: u64 = during
+        .nodes
+        .iter()
+        .filter_map(|n| n.sample.as_ref()?.keys.get("k"))
+        .map(|k| k.unsynced)
+        .sum();
     assert_eq!(unsynced, 6);
     guard.heal().await.unwrap();
-    until("the counts agree again", async || counts(&observer.observe().await, "k") == (18, Some(18))).await;
+    until("the counts agree again", async || {
+        counts(&observer.observe().await, "k") == (18, Some(18))
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -131,7 +199,11 @@ async fn silence_is_a_gap_with_a_reason() {
     observer.observe().await;
     cluster.kill_node(1).unwrap();
     let observation = observer.observe().await;
-    assert_eq!(observation.nodes[1].node.as_str(), "node-2", "its name is remembered");
+    assert_eq!(
+        observation.nodes[1].node.as_str(),
+        "node-2",
+        "its name is remembered"
+    );
     assert!(observation.nodes[1].sample.is_none() && observation.nodes[1].error.is_some());
     assert!(observation.nodes[0].sample.is_some());
 
@@ -158,31 +230,58 @@ async fn many_keys_are_seen_by_turns() {
     }
     let mut observer = Observer::new(&cluster.endpoints(), cluster.store_url()).unwrap();
     let idle = observer.observe().await;
-    let listed = idle.nodes.iter().filter_map(|node| Some(node.sample.as_ref()?.keys.len()));
-    assert_eq!(listed.max(), Some(0), "keys that nothing happens to cost nothing");
+    let listed = idle
+        .nodes
+        .iter()
+        .filter_map(|node| Some(node.sample.as_ref()?.keys.len()));
+    assert_eq!(
+        listed.max(),
+        Some(0),
+        "keys that nothing happens to cost nothing"
+    );
 
-    until("both nodes know all", async || nodes[1].limits().await.unwrap().len() == KEYS).await;
+    until("both nodes know all", async || {
+        nodes[1].limits().await.unwrap().len() == KEYS
+    })
+    .await;
     for number in 0..KEYS {
         check(&nodes, &key(number), 2).await;
     }
     // A round is about some of the keys: the nodes are asked about all.
     for node in &nodes {
         until("all is flushed", async || {
-            node.counters(None).await.unwrap().counters.iter().all(|counter| counter.unsynced == 0)
+            node.counters(None)
+                .await
+                .unwrap()
+                .counters
+                .iter()
+                .all(|counter| counter.unsynced == 0)
         })
         .await;
     }
 
-    // The last key is in every round, and each round compares what nodes and store say of the same keys.
+    // The last key is in every round, and each round compares what nodes and store say of the same
+    // keys.
     observer.follow([key(KEYS - 1)].iter());
     let mut seen = BTreeSet::new();
     for _ in 0..3 {
         let observation = observer.observe().await;
-        let keys: Vec<Key> = observation.store.as_ref().unwrap().keys.keys().cloned().collect();
+        let keys: Vec<Key> = observation
+            .store
+            .as_ref()
+            .unwrap()
+            .keys
+            .keys()
+            .cloned()
+            .collect();
         for key in &keys {
             assert_eq!(counts(&observation, key.as_str()), (2, Some(2)), "{key}");
         }
-        assert!(keys.contains(&key(KEYS - 1)) && keys.len() <= 1_002, "{} keys", keys.len());
+        assert!(
+            keys.contains(&key(KEYS - 1)) && keys.len() <= 1_002,
+            "{} keys",
+            keys.len()
+        );
         seen.extend(keys);
     }
     assert_eq!(seen.len(), KEYS);

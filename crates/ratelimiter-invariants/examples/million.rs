@@ -1,9 +1,11 @@
-//! Time of the history checker for each contract, from ten thousand to ten million operations on one core.
+//! Time of the history checker for each contract, from ten thousand to ten million operations on
+//! one core.
 //!
 //! `cargo run --release -p ratelimiter-invariants --example million`
 //!
-//! Checks are sent at three nodes faster than the limit, to a sliding-window limiter that is correct; one check in a thousand
-//! has no answer. Each size is checked with unit costs and with costs of 1, 2 and 3. Give a number to stop at another size.
+//! Checks are sent at three nodes faster than the limit, to a sliding-window limiter that is
+//! correct; one check in a thousand has no answer. Each size is checked with unit costs and with
+//! costs of 1, 2 and 3. Give a number to stop at another size.
 
 use std::collections::VecDeque;
 use std::hint::black_box;
@@ -56,25 +58,41 @@ fn history(operations: usize, costs: u32) -> Result<History, HistoryError> {
         };
         let mut around = || Duration::from_nanos(noise.below(2_000_000));
         let (invoke, complete) = (now - around(), now + around());
-        Operation::new(key.clone(), nodes[n % nodes.len()].clone(), invoke, complete, outcome).costing(cost)
+        Operation::new(
+            key.clone(),
+            nodes[n % nodes.len()].clone(),
+            invoke,
+            complete,
+            outcome,
+        )
+        .costing(cost)
     };
     let mut history = History::default();
-    (0..operations).map(check).try_for_each(|operation| history.push(operation))?;
+    (0..operations)
+        .map(check)
+        .try_for_each(|operation| history.push(operation))?;
     Ok(history)
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let most = std::env::args().nth(1).map_or(Ok(10_000_000), |text| text.parse())?;
+    let most = std::env::args()
+        .nth(1)
+        .map_or(Ok(10_000_000), |text| text.parse())?;
     let sliding = Contract::new(MAX, WINDOW)?;
-    for size in [10_000, 100_000, 1_000_000, 10_000_000].into_iter().filter(|size| *size <= most) {
+    for size in [10_000, 100_000, 1_000_000, 10_000_000]
+        .into_iter()
+        .filter(|size| *size <= most)
+    {
         for costs in [1, 3] {
             let operations = history(size, costs)?;
             for kind in ContractKind::ALL {
                 let start = Instant::now();
-                let report = HistoryChecker::new(sliding.of_kind(kind)).check(black_box(&operations));
+                let report =
+                    HistoryChecker::new(sliding.of_kind(kind)).check(black_box(&operations));
                 let took = start.elapsed();
                 println!(
-                    "{size:>9} operations of cost 1..{costs}, {kind:<12} {:>8.1} ms  certain {}, possible {}, {:?}",
+                    "{size:>9} operations of cost 1..{costs}, {kind:<12} {:>8.1} ms  certain {}, \
+                     possible {}, {:?}",
                     took.as_secs_f64() * 1e3,
                     report.definite_peak,
                     report.possible_peak,
@@ -86,7 +104,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Ok(status) = std::fs::read_to_string("/proc/self/status")
         && let Some(peak) = status.lines().find(|line| line.starts_with("VmHWM"))
     {
-        println!("peak of resident memory, the histories included:{}", peak.trim_start_matches("VmHWM:"));
+        println!(
+            "peak of resident memory, the histories included:{}",
+            peak.trim_start_matches("VmHWM:")
+        );
     }
     Ok(())
 }

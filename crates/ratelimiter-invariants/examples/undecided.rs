@@ -1,9 +1,10 @@
-//! The share of histories that each contract's checker leaves undecided, for a correct limiter and for racy ones.
+//! The share of histories that each contract's checker leaves undecided, for a correct limiter and
+//! for racy ones.
 //!
 //! `cargo run --release -p ratelimiter-invariants --example undecided`
 //!
-//! A thousand seeded histories a row: 200 checks over three nodes against 10 per second, each check up to 200 ms long. A
-//! racy limiter admits one check in so many although its window is full.
+//! A thousand seeded histories a row: 200 checks over three nodes against 10 per second, each check
+//! up to 200 ms long. A racy limiter admits one check in so many although its window is full.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -37,17 +38,30 @@ fn history(seed: u64, excess: Option<u64>) -> Vec<Operation> {
     let mut now = WINDOW;
     let check = |n: usize| {
         now += Duration::from_micros(noise.below(80_000));
-        while window.front().is_some_and(|&admitted| admitted + WINDOW <= now) {
+        while window
+            .front()
+            .is_some_and(|&admitted| admitted + WINDOW <= now)
+        {
             window.pop_front();
         }
         let allowed = window.len() < MAX || excess.is_some_and(|excess| noise.below(excess) == 0);
         if allowed {
             window.push_back(now);
         }
-        let outcome = if allowed { Outcome::Allowed } else { Outcome::Denied };
+        let outcome = if allowed {
+            Outcome::Allowed
+        } else {
+            Outcome::Denied
+        };
         let mut around = || Duration::from_micros(noise.below(100_000));
         let (invoke, complete) = (now - around(), now + around());
-        Operation::new(key.clone(), nodes[n % nodes.len()].clone(), invoke, complete, outcome)
+        Operation::new(
+            key.clone(),
+            nodes[n % nodes.len()].clone(),
+            invoke,
+            complete,
+            outcome,
+        )
     };
     (0..CHECKS).map(check).collect()
 }
@@ -65,8 +79,11 @@ struct Share {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("limiter          contract      passed  violated: bounds  search    open  undecided");
-    for (name, excess) in [("correct", None), ("racy, 1 in 1000", Some(1_000)), ("racy, 1 in 100", Some(100))]
-    {
+    for (name, excess) in [
+        ("correct", None),
+        ("racy, 1 in 1000", Some(1_000)),
+        ("racy, 1 in 100", Some(100)),
+    ] {
         for kind in ContractKind::ALL {
             let contract = Contract::new(u32::try_from(MAX)?, WINDOW)?.of_kind(kind);
             let mut share = Share::default();
@@ -82,9 +99,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     (Verdict::Unknown { .. }, _) => &mut share.open,
                 } += 1;
             }
-            let Share { passed, by_bounds, by_search, open, undecided } = share;
+            let Share {
+                passed,
+                by_bounds,
+                by_search,
+                open,
+                undecided,
+            } = share;
             println!(
-                "{name:<16} {kind:<12} {passed:>7} {by_bounds:>17} {by_search:>7} {open:>7} {undecided:>10}"
+                "{name:<16} {kind:<12} {passed:>7} {by_bounds:>17} {by_search:>7} {open:>7} \
+                 {undecided:>10}"
             );
         }
     }

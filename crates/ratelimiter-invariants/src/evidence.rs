@@ -3,11 +3,12 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::{
-    CounterDrift, GhostAllowing, HighLatency, NodeDown, OverLimit, Overspent, RedisDisconnected, StoreForgot,
-    StoreNotWritable,
+    CounterDrift, GhostAllowing, HighLatency, NodeDown, OverLimit, Overspent, RedisDisconnected,
+    StoreForgot, StoreNotWritable,
 };
 
-/// The numbers that broke an invariant, as one round measured them. `Display` is one line that holds them all.
+/// The numbers that broke an invariant, as one round measured them. `Display` is one line that
+/// holds them all.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Evidence {
@@ -32,7 +33,8 @@ pub enum Evidence {
 }
 
 impl Evidence {
-    /// How far from holding, to find the worst round: a count or microseconds, comparable within one invariant.
+    /// How far from holding, to find the worst round: a count or microseconds, comparable within
+    /// one invariant.
     pub(crate) fn extent(&self) -> u64 {
         let micros = |d: std::time::Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
         match self {
@@ -47,8 +49,8 @@ impl Evidence {
         }
     }
 
-    /// Whether `next` shows the same condition going on. A counter that was reset, or a drift that turned round, is
-    /// another one, with a grace of its own.
+    /// Whether `next` shows the same condition going on. A counter that was reset, or a drift that
+    /// turned round, is another one, with a grace of its own.
     pub(crate) fn continues_as(&self, next: &Self) -> bool {
         match (self, next) {
             (Self::CounterDrift(a), Self::CounterDrift(b)) => {

@@ -18,54 +18,69 @@ pub(crate) struct Memory {
 #[derive(Debug)]
 struct NodeMemory {
     sync_interval: Duration,
-    /// Time since the latest write in which this node was seen to run and to read from the store. `None` while the store or
-    /// the node cannot be read.
+    /// Time since the latest write in which this node was seen to run and to read from the store.
+    /// `None` while the store or the node cannot be read.
     unwritten: Option<Duration>,
 }
 
-/// A node that answers later than this did not run all the time since it was asked. At least half its sync interval.
+/// A node that answers later than this did not run all the time since it was asked. At least half
+/// its sync interval.
 const STALL: Duration = Duration::from_millis(50);
 
-/// How long the limits of a key are remembered that rounds do not list: longer than an observer that looks at keys by turns
-/// leaves it out.
+/// How long the limits of a key are remembered that rounds do not list: longer than an observer
+/// that looks at keys by turns leaves it out.
 const KEPT: Duration = Duration::from_secs(60);
 
 impl Memory {
-    /// Adds a round. A node may lag behind the store for the grace of counter drift, and should write within the write
-    /// patience.
+    /// Adds a round. A node may lag behind the store for the grace of counter drift, and should
+    /// write within the write patience.
     pub(crate) fn update(&mut self, round: &Reading<'_>, thresholds: &Thresholds) {
         let at = round.at();
-        let gap = self.at.replace(at).map_or(Duration::ZERO, |before| at.saturating_sub(before));
-        self.nodes.retain(|node, _| round.nodes().contains_key(node));
+        let gap = self
+            .at
+            .replace(at)
+            .map_or(Duration::ZERO, |before| at.saturating_sub(before));
+        self.nodes
+            .retain(|node, _| round.nodes().contains_key(node));
         for (node, memory) in &mut self.nodes {
             if round.store().is_none() || round.nodes()[node].sample.is_none() {
                 memory.unwritten = None;
             }
         }
         for (node, sample) in round.samples() {
-            let memory = self
-                .nodes
-                .entry(node.clone())
-                .or_insert(NodeMemory { sync_interval: sample.sync_interval, unwritten: None });
+            let memory = self.nodes.entry(node.clone()).or_insert(NodeMemory {
+                sync_interval: sample.sync_interval,
+                unwritten: None,
+            });
             memory.sync_interval = sample.sync_interval;
             let reads_pass = round.store().is_some() && sample.store_connected;
             memory.unwritten = reads_pass.then(|| {
                 let stalled = sample.latency > STALL.max(sample.sync_interval / 2);
-                let Some(before) = memory.unwritten.filter(|_| !stalled) else { return Duration::ZERO };
+                let Some(before) = memory.unwritten.filter(|_| !stalled) else {
+                    return Duration::ZERO;
+                };
                 let age = write_age(sample, round.span_end_us());
                 let before = if age < gap { Duration::ZERO } else { before };
-                before + seen_of(gap.min(age), thresholds.write_patience(sample.sync_interval))
+                before
+                    + seen_of(
+                        gap.min(age),
+                        thresholds.write_patience(sample.sync_interval),
+                    )
             });
         }
         let lag = thresholds.grace(Invariant::CounterDrift);
-        let lag_us = u64::try_from(lag.resolve(self.slowest_sync()).as_micros()).unwrap_or(u64::MAX);
-        self.keys.retain(|key, memory| round.knows_key(key) || at.saturating_sub(memory.listed_at) < KEPT);
+        let lag_us =
+            u64::try_from(lag.resolve(self.slowest_sync()).as_micros()).unwrap_or(u64::MAX);
+        self.keys.retain(|key, memory| {
+            round.knows_key(key) || at.saturating_sub(memory.listed_at) < KEPT
+        });
         for (key, counts) in round.keys() {
             match self.keys.get_mut(key) {
                 Some(memory) if memory.epoch == counts.epoch => {
                     memory.update(counts, at, round.span_end_us(), lag_us);
                 }
-                // nodes that a reset has not reached, in a round in which the store could not be asked
+                // nodes that a reset has not reached, in a round in which the store could not be
+                // asked
                 Some(memory) if memory.epoch > counts.epoch && counts.shared.is_none() => {}
                 _ => {
                     self.keys.insert(key.clone(), LimitMemory::new(counts, at));
@@ -76,22 +91,32 @@ impl Memory {
 
     /// The sync interval of the slowest node, as last reported.
     pub(crate) fn slowest_sync(&self) -> Duration {
-        self.nodes.values().map(|node| node.sync_interval).max().unwrap_or(DEFAULT_SYNC_INTERVAL)
+        self.nodes
+            .values()
+            .map(|node| node.sync_interval)
+            .max()
+            .unwrap_or(DEFAULT_SYNC_INTERVAL)
     }
 
-    /// Time since its latest write in which a node was seen to run, while its reads and the observer's passed.
+    /// Time since its latest write in which a node was seen to run, while its reads and the
+    /// observer's passed.
     pub(crate) fn unwritten(&self, node: &NodeId) -> Option<Duration> {
         self.nodes.get(node)?.unwritten
     }
 
-    /// The limit that the admissions of a key's span were granted under: the largest of the span. `None` where that is
-    /// not known: the span reaches back to a window of another length, or the counter is one that was reset.
+    /// The limit that the admissions of a key's span were granted under: the largest of the span.
+    /// `None` where that is not known: the span reaches back to a window of another length, or the
+    /// counter is one that was reset.
     pub(crate) fn limit(&self, key: &Key, counts: &KeyReading<'_>) -> Option<Limit> {
         let memory = self.keys.get(key)?;
         if memory.unsettled_until_us.is_some() || memory.epoch != counts.epoch {
             return None;
         }
-        memory.limits.iter().map(|seen| seen.limit).max_by_key(Limit::admissions)
+        memory
+            .limits
+            .iter()
+            .map(|seen| seen.limit)
+            .max_by_key(Limit::admissions)
     }
 }
 
@@ -104,8 +129,9 @@ impl Memory {
 ///                        first round without the 10   from here on 5 is judged by
 /// ```
 ///
-/// A limit that was lowered may have been in force until just before the first round that does not show it, and on a
-/// node that could not be asked for as long as nodes lag behind the store. It counts until all that has left the window.
+/// A limit that was lowered may have been in force until just before the first round that does not
+/// show it, and on a node that could not be asked for as long as nodes lag behind the store. It
+/// counts until all that has left the window.
 #[derive(Debug)]
 struct LimitMemory {
     epoch: u64,
@@ -126,7 +152,12 @@ struct SeenLimit {
 impl LimitMemory {
     fn new(counts: &KeyReading<'_>, at: Duration) -> Self {
         let (epoch, limits) = (counts.epoch, Vec::new());
-        let mut memory = Self { epoch, listed_at: at, limits, unsettled_until_us: None };
+        let mut memory = Self {
+            epoch,
+            listed_at: at,
+            limits,
+            unsettled_until_us: None,
+        };
         memory.see(&counts.limits);
         memory
     }
@@ -146,22 +177,28 @@ impl LimitMemory {
             seen.until_us = seen.until_us.or(Some(now_us.saturating_add(lag_us)));
         }
         self.see(&counts.limits);
-        self.limits.retain(|seen| seen.until_us.is_none_or(|until| until.saturating_add(window_us) > now_us));
+        self.limits.retain(|seen| {
+            seen.until_us
+                .is_none_or(|until| until.saturating_add(window_us) > now_us)
+        });
     }
 
     fn see(&mut self, limits: &[Limit]) {
         for &limit in limits {
             match self.limits.iter_mut().find(|seen| seen.limit == limit) {
                 Some(seen) => seen.until_us = None,
-                None => self.limits.push(SeenLimit { limit, until_us: None }),
+                None => self.limits.push(SeenLimit {
+                    limit,
+                    until_us: None,
+                }),
             }
         }
     }
 }
 
-/// The part of the time between two rounds that counts towards a patience: at most half of it. A machine that stalls
-/// between two rounds stalls nodes and observer alike, and shows nothing about either; an observer that is slow on purpose
-/// needs three rounds.
+/// The part of the time between two rounds that counts towards a patience: at most half of it. A
+/// machine that stalls between two rounds stalls nodes and observer alike, and shows nothing about
+/// either; an observer that is slow on purpose needs three rounds.
 pub(crate) fn seen_of(gap: Duration, patience: Duration) -> Duration {
     gap.min(patience / 2)
 }

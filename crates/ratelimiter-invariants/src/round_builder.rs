@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ratelimiter_api::{
-    Key, KeySample, Limit, NodeObservation, NodeSample, NodeState, Observation, SharedCount, StoreSample,
+    Key, KeySample, Limit, NodeObservation, NodeSample, NodeState, Observation, SharedCount,
+    StoreSample,
 };
 
 use crate::DEFAULT_SYNC_INTERVAL;
@@ -10,7 +11,8 @@ use crate::DEFAULT_SYNC_INTERVAL;
 /// The store's clock when the observer starts, microseconds: long after every node's start.
 const CLOCK_US: u64 = 1_000_000_000_000;
 
-/// An observation of a healthy cluster, written down by hand: for tests and for trying a [`Monitor`](crate::Monitor).
+/// An observation of a healthy cluster, written down by hand: for tests and for trying a
+/// [`Monitor`](crate::Monitor).
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,7 +38,8 @@ pub struct RoundBuilder {
 }
 
 impl RoundBuilder {
-    /// A round at this time since the observer started. Without [`store`](Self::store), the store did not answer.
+    /// A round at this time since the observer started. Without [`store`](Self::store), the store
+    /// did not answer.
     pub fn at(at: Duration) -> Self {
         let elapsed_us = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
         let observation = Observation {
@@ -49,16 +52,27 @@ impl RoundBuilder {
         Self { observation }
     }
 
-    /// Adds the admissions of one key on one node, which wrote to the store 100 ms ago and has none unsynced.
+    /// Adds the admissions of one key on one node, which wrote to the store 100 ms ago and has none
+    /// unsynced.
     #[must_use]
     pub fn node(mut self, name: &str, key: &Key, limit: Limit, admissions: u64) -> Self {
         let nodes = &mut self.observation.nodes;
-        let place = nodes.iter().position(|node| node.node.as_str() == name).unwrap_or_else(|| {
-            nodes.push(healthy(name, nodes.len()));
-            nodes.len() - 1
-        });
+        let place = nodes
+            .iter()
+            .position(|node| node.node.as_str() == name)
+            .unwrap_or_else(|| {
+                nodes.push(healthy(name, nodes.len()));
+                nodes.len() - 1
+            });
         if let Some(sample) = &mut nodes[place].sample {
-            let count = KeySample { limit, epoch: 1, admissions, unsynced: 0, leased: 0, lost: 0 };
+            let count = KeySample {
+                limit,
+                epoch: 1,
+                admissions,
+                unsynced: 0,
+                leased: 0,
+                lost: 0,
+            };
             sample.keys.insert(key.clone(), count);
         }
         self
@@ -78,9 +92,20 @@ impl RoundBuilder {
     #[must_use]
     pub fn store(mut self, key: &Key, limit: Limit, shared: u64) -> Self {
         self.observation.store_error = None;
-        let empty = || StoreSample { latency: Duration::from_millis(1), keys: BTreeMap::new() };
+        let empty = || StoreSample {
+            latency: Duration::from_millis(1),
+            keys: BTreeMap::new(),
+        };
         let store = self.observation.store.get_or_insert_with(empty);
-        store.keys.insert(key.clone(), SharedCount { limit, epoch: 1, shared, grants: None });
+        store.keys.insert(
+            key.clone(),
+            SharedCount {
+                limit,
+                epoch: 1,
+                shared,
+                grants: None,
+            },
+        );
         self
     }
 

@@ -1,4 +1,5 @@
-//! How numbers are written: durations as fractional milliseconds in JSON, with a unit that fits for people.
+//! How numbers are written: durations as fractional milliseconds in JSON, with a unit that fits for
+//! people.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -34,7 +34,8 @@ impl Grace {
     }
 }
 
-/// How far node counts and shared count may be apart: the larger of a number and a share of the limit.
+/// How far node counts and shared count may be apart: the larger of a number and a share of the
+/// limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct DriftTolerance {
     admissions: u64,
@@ -50,12 +51,16 @@ impl DriftTolerance {
         if percent > 100 {
             return Err(ThresholdError::Percent(percent));
         }
-        Ok(Self { admissions, percent })
+        Ok(Self {
+            admissions,
+            percent,
+        })
     }
 
     /// The tolerance for a limit, in admissions: a drift above it is too much.
     pub fn of(self, limit: u32) -> u64 {
-        self.admissions.max(u64::from(limit) * u64::from(self.percent) / 100)
+        self.admissions
+            .max(u64::from(limit) * u64::from(self.percent) / 100)
     }
 }
 
@@ -89,7 +94,9 @@ pub enum ThresholdError {
     #[error("latency threshold is zero: it must be positive")]
     Latency,
     /// No write could ever be in time, or none ever late.
-    #[error("writes are overdue after {0} sync intervals: it must be between 1 and {MAX_INTERVALS}")]
+    #[error(
+        "writes are overdue after {0} sync intervals: it must be between 1 and {MAX_INTERVALS}"
+    )]
     WriteOverdue(u32),
     /// Nothing would ever be reported.
     #[error("grace of {invariant} is {}: it must be at most {}", Human(*.grace), Human(MAX_GRACE))]
@@ -100,7 +107,9 @@ pub enum ThresholdError {
         grace: Duration,
     },
     /// Nothing would ever be reported.
-    #[error("grace of {invariant} is {intervals} sync intervals: it must be at most {MAX_INTERVALS}")]
+    #[error(
+        "grace of {invariant} is {intervals} sync intervals: it must be at most {MAX_INTERVALS}"
+    )]
     Intervals {
         /// The invariant.
         invariant: Invariant,
@@ -118,7 +127,10 @@ impl Default for Thresholds {
         graces[Invariant::HighLatency as usize] = Grace::Time(Duration::from_secs(5));
         graces[Invariant::CounterDrift as usize] = Grace::SyncIntervals(3);
         Self {
-            drift: DriftTolerance { admissions: 2, percent: 10 },
+            drift: DriftTolerance {
+                admissions: 2,
+                percent: 10,
+            },
             latency: Duration::from_millis(100),
             write_overdue: 3,
             graces,
@@ -127,7 +139,8 @@ impl Default for Thresholds {
 }
 
 impl Thresholds {
-    /// Replaces how far node counts and shared count may be apart: by default 2 admissions or 10 % of the limit.
+    /// Replaces how far node counts and shared count may be apart: by default 2 admissions or 10 %
+    /// of the limit.
     pub fn with_drift_tolerance(mut self, tolerance: DriftTolerance) -> Self {
         self.drift = tolerance;
         self
@@ -157,18 +170,29 @@ impl Thresholds {
         Ok(self)
     }
 
-    /// Replaces how long one invariant's condition must be seen: by default 3 sync intervals for counter drift, 5 s
-    /// for high latency and no time for the others.
+    /// Replaces how long one invariant's condition must be seen: by default 3 sync intervals for
+    /// counter drift, 5 s for high latency and no time for the others.
     ///
     /// # Errors
     /// When it is above an hour or 1000 sync intervals, or zero for [`Invariant::CounterDrift`].
-    pub fn with_grace(mut self, invariant: Invariant, grace: Grace) -> Result<Self, ThresholdError> {
+    pub fn with_grace(
+        mut self,
+        invariant: Invariant,
+        grace: Grace,
+    ) -> Result<Self, ThresholdError> {
         match grace {
-            Grace::Time(grace) if grace > MAX_GRACE => Err(ThresholdError::Time { invariant, grace }),
-            Grace::SyncIntervals(intervals) if intervals > MAX_INTERVALS => {
-                Err(ThresholdError::Intervals { invariant, intervals })
+            Grace::Time(grace) if grace > MAX_GRACE => {
+                Err(ThresholdError::Time { invariant, grace })
             }
-            Grace::Time(Duration::ZERO) | Grace::SyncIntervals(0) if invariant == Invariant::CounterDrift => {
+            Grace::SyncIntervals(intervals) if intervals > MAX_INTERVALS => {
+                Err(ThresholdError::Intervals {
+                    invariant,
+                    intervals,
+                })
+            }
+            Grace::Time(Duration::ZERO) | Grace::SyncIntervals(0)
+                if invariant == Invariant::CounterDrift =>
+            {
                 Err(ThresholdError::NoDriftGrace)
             }
             grace => {
@@ -239,7 +263,9 @@ mod tests {
             "writes are overdue after 0 sync intervals: it must be between 1 and 1000"
         );
         assert_eq!(
-            refused(ours().with_grace(Invariant::NodeDown, Grace::Time(Duration::from_secs(7_200)))),
+            refused(
+                ours().with_grace(Invariant::NodeDown, Grace::Time(Duration::from_secs(7_200)))
+            ),
             "grace of node_down is 7200 s: it must be at most 3600 s"
         );
         assert_eq!(

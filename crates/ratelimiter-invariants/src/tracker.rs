@@ -43,11 +43,19 @@ impl Tracker {
 
     /// Clears the violations of subjects that are gone.
     pub(crate) fn forget(&mut self, is_known: impl Fn(&Subject) -> bool) -> Vec<Change> {
-        let gone: Vec<_> = self.tracks.keys().filter(|(_, subject)| !is_known(subject)).cloned().collect();
-        gone.iter().filter_map(|key| self.tracks.remove(key)?.clear()).collect()
+        let gone: Vec<_> = self
+            .tracks
+            .keys()
+            .filter(|(_, subject)| !is_known(subject))
+            .cloned()
+            .collect();
+        gone.iter()
+            .filter_map(|key| self.tracks.remove(key)?.clear())
+            .collect()
     }
 
-    /// Takes the current round's judgement of one subject: nothing, a beginning, an end, or an end and a beginning.
+    /// Takes the current round's judgement of one subject: nothing, a beginning, an end, or an end
+    /// and a beginning.
     pub(crate) fn apply(
         &mut self,
         invariant: Invariant,
@@ -70,23 +78,34 @@ impl Tracker {
             changes.extend(self.tracks.remove(&key).and_then(Track::clear));
         }
         let subject = key.1.clone();
-        let track =
-            self.tracks.entry(key).or_insert_with(|| Track::new(invariant, subject, at, evidence.clone()));
+        let track = self
+            .tracks
+            .entry(key)
+            .or_insert_with(|| Track::new(invariant, subject, at, evidence.clone()));
         changes.extend(track.hold(self.round, at, evidence, excuse, grace));
         changes
     }
 
     pub(crate) fn active(&self) -> impl Iterator<Item = &Violation> {
-        self.tracks.values().filter(|track| track.raised).map(|track| &track.violation)
+        self.tracks
+            .values()
+            .filter(|track| track.raised)
+            .map(|track| &track.violation)
     }
 
     /// The keys with a track, those of raised violations first.
     pub(crate) fn suspects(&self) -> impl Iterator<Item = &Key> {
-        let of = |raised| self.tracks.values().filter(move |track| track.raised == raised);
-        of(true).chain(of(false)).filter_map(|track| match &track.violation.subject {
-            Subject::Key(key) => Some(key),
-            Subject::Store | Subject::Node(_) => None,
-        })
+        let of = |raised| {
+            self.tracks
+                .values()
+                .filter(move |track| track.raised == raised)
+        };
+        of(true)
+            .chain(of(false))
+            .filter_map(|track| match &track.violation.subject {
+                Subject::Key(key) => Some(key),
+                Subject::Store | Subject::Node(_) => None,
+            })
     }
 }
 
@@ -102,7 +121,13 @@ impl Track {
             peak: evidence.clone(),
             evidence,
         };
-        Self { violation, raised: false, held: Duration::ZERO, round: 0, excused: None }
+        Self {
+            violation,
+            raised: false,
+            held: Duration::ZERO,
+            round: 0,
+            excused: None,
+        }
     }
 
     fn hold(
@@ -136,7 +161,12 @@ impl Track {
         let Some(excuse) = excuse else { return false };
         let excused = match &mut self.excused {
             Some(excused) if excused.excuse == excuse => excused,
-            other => other.insert(Excused { excuse, since: at, graces: 1, counted_at: at }),
+            other => other.insert(Excused {
+                excuse,
+                since: at,
+                graces: 1,
+                counted_at: at,
+            }),
         };
         if at.saturating_sub(excused.counted_at) >= grace {
             excused.graces += 1;

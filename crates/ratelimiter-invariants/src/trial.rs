@@ -1,10 +1,12 @@
-//! A small cluster for the invariants' tests: three healthy nodes, one key `k`, a round every 200 ms.
+//! A small cluster for the invariants' tests: three healthy nodes, one key `k`, a round every 200
+//! ms.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ratelimiter_api::{
-    Key, KeySample, Limit, NodeObservation, NodeSample, Observation, SharedCount, SharedGrants, StoreSample,
+    Key, KeySample, Limit, NodeObservation, NodeSample, Observation, SharedCount, SharedGrants,
+    StoreSample,
 };
 
 use crate::{Change, Monitor, RoundBuilder};
@@ -75,7 +77,10 @@ impl Trial {
 
     /// The next round's changes as text.
     pub(crate) fn next(&mut self) -> Vec<String> {
-        self.next_changes().iter().map(ToString::to_string).collect()
+        self.next_changes()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     /// The next round's changes in two words each.
@@ -88,7 +93,10 @@ impl Trial {
     }
 
     pub(crate) fn active(&self) -> Vec<&'static str> {
-        self.monitor.active().map(|violation| violation.invariant.as_str()).collect()
+        self.monitor
+            .active()
+            .map(|violation| violation.invariant.as_str())
+            .collect()
     }
 
     pub(crate) fn sample(&mut self, node: usize) -> &mut NodeSample {
@@ -153,7 +161,12 @@ impl Trial {
         self
     }
 
-    pub(crate) fn node_limit(&mut self, node: usize, admissions: i64, window_sec: i64) -> &mut Self {
+    pub(crate) fn node_limit(
+        &mut self,
+        node: usize,
+        admissions: i64,
+        window_sec: i64,
+    ) -> &mut Self {
         self.counter(node).limit = Limit::new(admissions, window_sec).unwrap();
         self
     }
@@ -192,7 +205,8 @@ impl Trial {
     }
 
     pub(crate) fn lose_node(&mut self, node: usize) {
-        self.lost.insert(node, self.nodes[node].sample.take().unwrap());
+        self.lost
+            .insert(node, self.nodes[node].sample.take().unwrap());
         self.nodes[node].error = Some("connection refused".to_owned());
     }
 

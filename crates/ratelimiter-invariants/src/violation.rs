@@ -34,7 +34,11 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}): {}", self.invariant, self.subject, self.evidence)
+        write!(
+            f,
+            "{} ({}): {}",
+            self.invariant, self.subject, self.evidence
+        )
     }
 }
 
@@ -44,7 +48,8 @@ impl fmt::Display for Violation {
 pub enum Change {
     /// The violation begins.
     Raised(Violation),
-    /// The condition was seen not to hold any more, or its subject is gone. Holds the last numbers that broke it.
+    /// The condition was seen not to hold any more, or its subject is gone. Holds the last numbers
+    /// that broke it.
     Cleared(Violation),
 }
 
@@ -99,7 +104,11 @@ mod tests {
         );
         trial.lose_store();
         for change in trial.next_changes() {
-            assert!(serde_json::to_string(&change).unwrap().contains(r#""subject":{"kind":"store"}"#));
+            assert!(
+                serde_json::to_string(&change)
+                    .unwrap()
+                    .contains(r#""subject":{"kind":"store"}"#)
+            );
         }
     }
 }

@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use crate::NodeTime;
 
-/// How much one key is asked for on one node: the cost of the checks in the last whole [`SPAN`](Demand::SPAN).
+/// How much one key is asked for on one node: the cost of the checks in the last whole
+/// [`SPAN`](Demand::SPAN).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Demand {
     began: NodeTime,
@@ -11,7 +12,8 @@ pub(crate) struct Demand {
 }
 
 impl Demand {
-    /// A grant is meant to last for this long. Shorter asks the store more often, longer holds back more unspent charge.
+    /// A grant is meant to last for this long. Shorter asks the store more often, longer holds back
+    /// more unspent charge.
     pub(crate) const SPAN: Duration = Duration::from_millis(50);
 
     /// Notes a check.
@@ -29,7 +31,11 @@ impl Demand {
     fn turn(&mut self, now: NodeTime) {
         let age = now.since(self.began);
         if age >= Self::SPAN {
-            self.last = if age < Self::SPAN * 2 { self.current } else { 0 };
+            self.last = if age < Self::SPAN * 2 {
+                self.current
+            } else {
+                0
+            };
             self.current = 0;
             self.began = now;
         }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use crate::demand::Demand;
 use crate::{Answer, NodeTime, StoreTime, Terms, Waiting};
 
-/// Refilled before they run out are only grants of at least this charge: near the limit every unspent admission that is held
-/// here is missed elsewhere.
+/// Refilled before they run out are only grants of at least this charge: near the limit every
+/// unspent admission that is held here is missed elsewhere.
 const REFILLED: u32 = 4;
 
-/// One key's grants on one node. Grants are named by numbers, which are never used twice in one life of the node.
+/// One key's grants on one node. Grants are named by numbers, which are never used twice in one
+/// life of the node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Holder {
     terms: Terms,
@@ -59,7 +60,8 @@ struct Settling {
     spent: u32,
 }
 
-/// Grants that were closed, for as long as their admissions are in the window. Named by the last of them.
+/// Grants that were closed, for as long as their admissions are in the window. Named by the last of
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Closed {
     number: u64,
@@ -139,10 +141,15 @@ impl Holder {
     /// Spends one check's cost if a grant covers it.
     pub fn spend(&mut self, now: NodeTime, cost: u32) -> Spend {
         self.expire(now);
-        if let Some(place) = self.held.iter().position(|held| held.charge - held.spent >= cost) {
+        if let Some(place) = self
+            .held
+            .iter()
+            .position(|held| held.charge - held.spent >= cost)
+        {
             let held = &mut self.held[place];
             held.spent += cost;
-            // The store gave it before the answer was here, and its clock has advanced by at least this since.
+            // The store gave it before the answer was here, and its clock has advanced by at least
+            // this since.
             let at = held.given + self.terms.at_least(now.since(held.received));
             if held.spent == held.charge {
                 self.close(place, now);
@@ -150,9 +157,9 @@ impl Holder {
             return Spend::Admitted { at };
         }
         match self.denied {
-            Some(denied) if denied.cost <= cost && now < denied.until => {
-                Spend::Denied { frees: denied.frees.since(now) }
-            }
+            Some(denied) if denied.cost <= cost && now < denied.until => Spend::Denied {
+                frees: denied.frees.since(now),
+            },
             _ => Spend::Ask,
         }
     }
@@ -169,8 +176,9 @@ impl Holder {
         self.asked.is_some()
     }
 
-    /// Asks for a grant, with a number that was never used. Grants that are too small for the first waiting check are given
-    /// back with the same message, so that their charge is not missing. Without waiting checks it is a refill.
+    /// Asks for a grant, with a number that was never used. Grants that are too small for the first
+    /// waiting check are given back with the same message, so that their charge is not missing.
+    /// Without waiting checks it is a refill.
     pub fn ask(&mut self, now: NodeTime, number: u64, waiting: Option<Waiting>) -> Ask {
         self.expire(now);
         if waiting.is_some_and(|waiting| self.unspent() < waiting.need) {
@@ -179,13 +187,24 @@ impl Holder {
         let ahead = self.demand.expected(now);
         let waiting = waiting.unwrap_or(Waiting::alike(1, 1));
         let most = waiting.queued.saturating_add(ahead);
-        self.asked = Some(Asked { number, sent: now, need: waiting.need, most });
-        Ask { number, waiting, ahead }
+        self.asked = Some(Asked {
+            number,
+            sent: now,
+            need: waiting.need,
+            most,
+        });
+        Ask {
+            number,
+            waiting,
+            ahead,
+        }
     }
 
     /// The settlements that the store has not confirmed: number and spent part.
     pub fn settlements(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
-        self.settling.iter().map(|(number, settling)| (*number, settling.spent))
+        self.settling
+            .iter()
+            .map(|(number, settling)| (*number, settling.spent))
     }
 
     /// The store has confirmed a settlement.
@@ -198,32 +217,59 @@ impl Holder {
         let window = self.terms.at_least(self.terms.window());
         let held = self.held.back().map(|held| (held.number, held.sent));
         let closed = self.closed.back().map(|closed| (closed.number, closed.at));
-        held.into_iter().chain(closed).find(|(_, at)| now.since(*at) < window).map(|(number, _)| number)
+        held.into_iter()
+            .chain(closed)
+            .find(|(_, at)| now.since(*at) < window)
+            .map(|(number, _)| number)
     }
 
     /// Takes the answer to [`ask`](Self::ask). One that is no longer awaited is of no effect.
     pub fn answered(&mut self, now: NodeTime, number: u64, answer: Answer) {
-        let Some(asked) = self.asked.take_if(|asked| asked.number == number) else { return };
+        let Some(asked) = self.asked.take_if(|asked| asked.number == number) else {
+            return;
+        };
         match answer {
-            Answer::Granted { charge, given, room } => {
+            Answer::Granted {
+                charge,
+                given,
+                room,
+            } => {
                 self.denied = None;
                 self.room = Some(room);
-                let held = Held { number, charge, spent: 0, sent: asked.sent, received: now, given };
+                let held = Held {
+                    number,
+                    charge,
+                    spent: 0,
+                    sent: asked.sent,
+                    received: now,
+                    given,
+                };
                 self.held.push_back(held);
                 self.expire(now);
             }
             Answer::Denied { hold, frees, room } => {
                 self.room = Some(room);
-                self.denied = Some(Denied { cost: asked.need, until: now + hold, frees: now + frees });
+                self.denied = Some(Denied {
+                    cost: asked.need,
+                    until: now + hold,
+                    frees: now + frees,
+                });
             }
             Answer::Closed => {}
         }
     }
 
-    /// Gives up waiting for an answer. The grant may have been given all the same, so that it is settled as unspent.
+    /// Gives up waiting for an answer. The grant may have been given all the same, so that it is
+    /// settled as unspent.
     pub fn give_up(&mut self, number: u64) {
         if let Some(asked) = self.asked.take_if(|asked| asked.number == number) {
-            self.settling.insert(number, Settling { charge: asked.most, spent: 0 });
+            self.settling.insert(
+                number,
+                Settling {
+                    charge: asked.most,
+                    spent: 0,
+                },
+            );
         }
     }
 
@@ -232,10 +278,15 @@ impl Holder {
         self.asked.take_if(|asked| asked.number == number);
     }
 
-    /// Gives back grants that are older than the time for which they were meant. True when there is something to settle.
+    /// Gives back grants that are older than the time for which they were meant. True when there is
+    /// something to settle.
     pub fn tick(&mut self, now: NodeTime) -> bool {
         self.expire(now);
-        while self.held.front().is_some_and(|held| now.since(held.received) >= Demand::SPAN) {
+        while self
+            .held
+            .front()
+            .is_some_and(|held| now.since(held.received) >= Demand::SPAN)
+        {
             self.close(0, now);
         }
         !self.settling.is_empty()
@@ -252,8 +303,11 @@ impl Holder {
     pub fn recall(&mut self, now: NodeTime) -> Vec<Recall> {
         self.expire(now);
         self.denied = None;
-        let open =
-            self.held.iter().map(|held| Recall { number: held.number, charge: held.charge, closed: None });
+        let open = self.held.iter().map(|held| Recall {
+            number: held.number,
+            charge: held.charge,
+            closed: None,
+        });
         let closed = self.closed.iter().map(|closed| Recall {
             number: closed.number,
             charge: closed.spent,
@@ -269,7 +323,10 @@ impl Holder {
 
     /// Unspent charge that was given back, but not yet to the store's knowledge.
     pub fn stranded(&self) -> u32 {
-        self.settling.values().map(|settling| settling.charge - settling.spent).sum()
+        self.settling
+            .values()
+            .map(|settling| settling.charge - settling.spent)
+            .sum()
     }
 
     /// Room under the limit at the store's last answer.
@@ -282,31 +339,56 @@ impl Holder {
         self.held.is_empty() && self.asked.is_none() && self.settling.is_empty()
     }
 
-    /// Stops spending grants that may have ended in the store, and forgets those that have left the window.
+    /// Stops spending grants that may have ended in the store, and forgets those that have left the
+    /// window.
     fn expire(&mut self, now: NodeTime) {
         let usable = self.terms.usable();
-        while self.held.front().is_some_and(|held| now >= held.sent + usable) {
+        while self
+            .held
+            .front()
+            .is_some_and(|held| now >= held.sent + usable)
+        {
             self.close(0, now);
         }
-        let left = |closed: &Closed| self.terms.at_least(now.since(closed.at)) >= self.terms.window();
+        let left =
+            |closed: &Closed| self.terms.at_least(now.since(closed.at)) >= self.terms.window();
         while self.closed.front().is_some_and(left) {
             self.closed.pop_front();
         }
     }
 
     fn close(&mut self, place: usize, now: NodeTime) {
-        let Some(Held { number, charge, spent, .. }) = self.held.remove(place) else { return };
+        let Some(Held {
+            number,
+            charge,
+            spent,
+            ..
+        }) = self.held.remove(place)
+        else {
+            return;
+        };
         self.settling.insert(number, Settling { charge, spent });
         if spent == 0 {
             return;
         }
-        // Neighbours become one, so that what is remembered does not grow with the rate: the later end is the safe one.
+        // Neighbours become one, so that what is remembered does not grow with the rate: the later
+        // end is the safe one.
         let together = self.terms.window() / 256;
         match self.closed.back_mut() {
             Some(last) if now.since(last.since) < together => {
-                *last = Closed { number, spent: last.spent + spent, at: now, ..*last };
+                *last = Closed {
+                    number,
+                    spent: last.spent + spent,
+                    at: now,
+                    ..*last
+                };
             }
-            _ => self.closed.push_back(Closed { number, spent, since: now, at: now }),
+            _ => self.closed.push_back(Closed {
+                number,
+                spent,
+                since: now,
+                at: now,
+            }),
         }
     }
 }
@@ -329,7 +411,8 @@ impl Holder {
         self.room = None;
     }
 
-    /// Counts the lease of the awaited and the newest held grant from now: a fault. Returns the number of the newest grant held.
+    /// Counts the lease of the awaited and the newest held grant from now: a fault. Returns the
+    /// number of the newest grant held.
     pub(crate) fn renew(&mut self, now: NodeTime) -> Option<u64> {
         self.expire(now);
         if let Some(asked) = &mut self.asked {

@@ -1,15 +1,17 @@
-//! The store's side. `leased.lua` of the node is a transcription of this file; a property test compares the two.
+//! The store's side. `leased.lua` of the node is a transcription of this file; a property test
+//! compares the two.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::{StoreTime, Terms};
 
-/// How soon a denied node asks again while grants of others are open, which may be given back unspent.
+/// How soon a denied node asks again while grants of others are open, which may be given back
+/// unspent.
 pub const RECHECK: Duration = Duration::from_millis(50);
 
-/// The least share of the room that is given ahead of the checks. Where less is left, every admission that one node holds
-/// unspent is missed by the others.
+/// The least share of the room that is given ahead of the checks. Where less is left, every
+/// admission that one node holds unspent is missed by the others.
 const SHARED: u64 = 4;
 
 /// All grants of one key that can still hold an admission of its window.
@@ -47,7 +49,11 @@ pub struct Waiting {
 impl Waiting {
     /// `count` checks of the same cost.
     pub fn alike(need: u32, count: u32) -> Self {
-        Self { need, alike: count, queued: need.saturating_mul(count) }
+        Self {
+            need,
+            alike: count,
+            queued: need.saturating_mul(count),
+        }
     }
 }
 
@@ -91,7 +97,8 @@ pub enum Answer {
     Closed,
 }
 
-/// The store's clock without its steps backwards: where it steps back, this one stands still and then goes on.
+/// The store's clock without its steps backwards: where it steps back, this one stands still and
+/// then goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Clock {
     last: StoreTime,
@@ -111,10 +118,14 @@ impl Clock {
 }
 
 impl<Id: Ord + Clone> Ledger<Id> {
-    /// A ledger without grants, which keeps those that no longer count for another `retention`: an observer can then ask
-    /// about a window that ended a moment ago.
+    /// A ledger without grants, which keeps those that no longer count for another `retention`: an
+    /// observer can then ask about a window that ended a moment ago.
     pub fn new(retention: Duration) -> Self {
-        Self { grants: BTreeMap::new(), clock: Clock::default(), retention }
+        Self {
+            grants: BTreeMap::new(),
+            clock: Clock::default(),
+            retention,
+        }
     }
 
     /// Takes a reading of the store's clock, forgets old grants, and returns the ledger's own time.
@@ -125,10 +136,16 @@ impl<Id: Ord + Clone> Ledger<Id> {
         now
     }
 
-    /// Notes that `id` had `spent` admissions and will have no more. It only ever shrinks a grant, so that a lost, late or
-    /// repeated settlement does no harm. A grant that is not there is noted as closed: its request may still be on its way.
+    /// Notes that `id` had `spent` admissions and will have no more. It only ever shrinks a grant,
+    /// so that a lost, late or repeated settlement does no harm. A grant that is not there is noted
+    /// as closed: its request may still be on its way.
     pub fn settle(&mut self, now: StoreTime, id: &Id, spent: u32) {
-        let closed = Grant { charge: 0, given: now, end: now, settled: true };
+        let closed = Grant {
+            charge: 0,
+            given: now,
+            end: now,
+            settled: true,
+        };
         let grant = self.grants.entry(id.clone()).or_insert(closed);
         grant.charge = grant.charge.min(spent);
         grant.end = grant.end.min(now);
@@ -140,10 +157,12 @@ impl<Id: Ord + Clone> Ledger<Id> {
         self.grants.contains_key(id)
     }
 
-    /// Gives a grant if there is room for the first waiting check: for as many of the waiting checks as there is surely room
-    /// for, and beyond them for the expected ones, up to an equal share of half of the room.
+    /// Gives a grant if there is room for the first waiting check: for as many of the waiting
+    /// checks as there is surely room for, and beyond them for the expected ones, up to an equal
+    /// share of half of the room.
     ///
-    /// What is given near the limit is spent whole at once: a part that no waiting check can use would be missed by others.
+    /// What is given near the limit is spent whole at once: a part that no waiting check can use
+    /// would be missed by others.
     pub fn grant(&mut self, now: StoreTime, terms: &Terms, request: Request<Id>) -> Answer {
         let charged = self.charged(now, terms) + request.outside;
         let limit = u64::from(terms.limit());
@@ -153,24 +172,56 @@ impl<Id: Ord + Clone> Ledger<Id> {
             return if grant.settled {
                 Answer::Closed
             } else {
-                Answer::Granted { charge, given, room: narrow(room) }
+                Answer::Granted {
+                    charge,
+                    given,
+                    room: narrow(room),
+                }
             };
         }
-        let Waiting { need, alike, queued } = request.waiting;
+        let Waiting {
+            need,
+            alike,
+            queued,
+        } = request.waiting;
         if room < need.into() {
             return self.deny(now, terms, &request, charged, narrow(room));
         }
         let (need, alike, queued) = (u64::from(need.max(1)), u64::from(alike), u64::from(queued));
-        let waiting = if room >= queued { queued } else { need * alike.min(room / need) };
+        let waiting = if room >= queued {
+            queued
+        } else {
+            need * alike.min(room / need)
+        };
         let share = (room - waiting) / (2 * u64::from(request.nodes));
-        let ahead = if share < SHARED { 0 } else { share.min(request.ahead.into()) };
+        let ahead = if share < SHARED {
+            0
+        } else {
+            share.min(request.ahead.into())
+        };
         let charge = narrow(waiting + ahead);
-        let grant = Grant { charge, given: now, end: now + terms.lease(), settled: false };
+        let grant = Grant {
+            charge,
+            given: now,
+            end: now + terms.lease(),
+            settled: false,
+        };
         self.grants.insert(request.id, grant);
-        Answer::Granted { charge, given: now, room: narrow(room) - charge }
+        Answer::Granted {
+            charge,
+            given: now,
+            room: narrow(room) - charge,
+        }
     }
 
-    fn deny(&self, now: StoreTime, terms: &Terms, request: &Request<Id>, charged: u64, room: u32) -> Answer {
+    fn deny(
+        &self,
+        now: StoreTime,
+        terms: &Terms,
+        request: &Request<Id>,
+        charged: u64,
+        room: u32,
+    ) -> Answer {
         let wanted = charged + u64::from(request.waiting.need);
         let limit = u64::from(terms.limit());
         let mut by_end: Vec<_> = self.counted(now, terms).collect();
@@ -180,21 +231,45 @@ impl<Id: Ord + Clone> Ledger<Id> {
             left += u64::from(grant.charge);
             wanted <= limit + left
         };
-        let frees = by_end.into_iter().find(enough).map(|grant| (grant.end + terms.window()).since(now));
+        let frees = by_end
+            .into_iter()
+            .find(enough)
+            .map(|grant| (grant.end + terms.window()).since(now));
         let frees = frees.unwrap_or(terms.window());
-        // Open grants may be given back before they end, and others' admissions leave at times not known here.
-        let open: u64 = self.counted(now, terms).filter(|g| !g.settled).map(|g| u64::from(g.charge)).sum();
+        // Open grants may be given back before they end, and others' admissions leave at times not
+        // known here.
+        let open: u64 = self
+            .counted(now, terms)
+            .filter(|g| !g.settled)
+            .map(|g| u64::from(g.charge))
+            .sum();
         let may_free = open + request.outside;
-        let hold = if may_free > 0 && wanted <= limit + may_free { frees.min(RECHECK) } else { frees };
+        let hold = if may_free > 0 && wanted <= limit + may_free {
+            frees.min(RECHECK)
+        } else {
+            frees
+        };
         Answer::Denied { hold, frees, room }
     }
 
-    /// Notes a grant that the store has lost, from a node's memory: still open with `closed` absent, otherwise closed at least
-    /// that long ago. It only ever raises a charge or an end.
-    pub fn recall(&mut self, now: StoreTime, terms: &Terms, id: &Id, charge: u32, closed: Option<Duration>) {
+    /// Notes a grant that the store has lost, from a node's memory: still open with `closed`
+    /// absent, otherwise closed at least that long ago. It only ever raises a charge or an end.
+    pub fn recall(
+        &mut self,
+        now: StoreTime,
+        terms: &Terms,
+        id: &Id,
+        charge: u32,
+        closed: Option<Duration>,
+    ) {
         let end = closed.map_or(now + terms.lease(), |age| now - age);
         // When it was given is forgotten. Early enough to cover every admission that it had.
-        let lost = Grant { charge, given: StoreTime::default(), end, settled: closed.is_some() };
+        let lost = Grant {
+            charge,
+            given: StoreTime::default(),
+            end,
+            settled: closed.is_some(),
+        };
         let grant = self.grants.entry(id.clone()).or_insert(lost);
         grant.charge = grant.charge.max(charge);
         grant.end = grant.end.max(end);
@@ -202,11 +277,15 @@ impl<Id: Ord + Clone> Ledger<Id> {
 
     /// The sum of charges that count at `now`.
     pub fn charged(&self, now: StoreTime, terms: &Terms) -> u64 {
-        self.counted(now, terms).map(|grant| u64::from(grant.charge)).sum()
+        self.counted(now, terms)
+            .map(|grant| u64::from(grant.charge))
+            .sum()
     }
 
     fn counted(&self, now: StoreTime, terms: &Terms) -> impl Iterator<Item = &Grant> {
-        self.grants.values().filter(move |grant| grant.end + terms.window() > now)
+        self.grants
+            .values()
+            .filter(move |grant| grant.end + terms.window() > now)
     }
 }
 

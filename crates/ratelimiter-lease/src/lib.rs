@@ -1,8 +1,10 @@
-//! Leased counting: a store grants nodes the right to admit, and nodes spend it without asking again.
+//! Leased counting: a store grants nodes the right to admit, and nodes spend it without asking
+//! again.
 //!
-//! At most `L` admissions fall in any sliding window `W`, under any delay, loss, repetition and reordering of messages,
-//! death and restart of nodes, and clocks that differ as they like as long as their *rates* differ by at most `rho`.
-//! [`Ledger`] is the store's side, [`Holder`] a node's. Neither has a clock, a task or a socket: times are arguments.
+//! At most `L` admissions fall in any sliding window `W`, under any delay, loss, repetition and
+//! reordering of messages, death and restart of nodes, and clocks that differ as they like as long
+//! as their *rates* differ by at most `rho`. [`Ledger`] is the store's side, [`Holder`] a node's.
+//! Neither has a clock, a task or a socket: times are arguments.
 //!
 //! ```
 //! use std::time::Duration;
@@ -31,21 +33,25 @@
 //!
 //! With a lease `D`, and in the store a set of grants, each with a charge and an end:
 //!
-//! 1. **Grant.** The store drops the grants with `end <= now - W`. If the charges and the new one sum to at most `L`, it
-//!    notes the new one with `end = now + D`. A name that is there already gets its stored answer.
-//! 2. **Spend.** The node counts its admissions against the grant until its own clock has advanced by `D (1 - rho)` since it
-//!    *sent* the request. The store's clock cannot have reached the grant's end by then.
-//! 3. **Settle.** The node reports the part that it spent, and that it spends no more. The store shrinks the charge to it,
-//!    and the end to the store's now. Neither ever grows.
+//! 1. **Grant.** The store drops the grants with `end <= now - W`. If the charges and the new one
+//!    sum to at most `L`, it notes the new one with `end = now + D`. A name that is there already
+//!    gets its stored answer.
+//! 2. **Spend.** The node counts its admissions against the grant until its own clock has advanced
+//!    by `D (1 - rho)` since it *sent* the request. The store's clock cannot have reached the
+//!    grant's end by then.
+//! 3. **Settle.** The node reports the part that it spent, and that it spends no more. The store
+//!    shrinks the charge to it, and the end to the store's now. Neither ever grows.
 //!
 //! # Proof
 //!
-//! Every admission lies in the interval `[given, end]` of its grant (2). Take any window `(s - W, s]` and, of the grants
-//! whose interval touches it, the one given last, G, at `g* <= s`. Any other was given at `g <= g*` and has a final end
-//! `> s - W >= g* - W`. Ends only shrink (3), so it was not dropped at `g*`, and its charge then was at least all that it
-//! ever admits. When G was given, these charges summed to at most `L` (1). So do the admissions in the window.
+//! Every admission lies in the interval `[given, end]` of its grant (2). Take any window
+//! `(s - W, s]` and, of the grants whose interval touches it, the one given last, G, at `g* <= s`.
+//! Any other was given at `g <= g*` and has a final end `> s - W >= g* - W`. Ends only shrink (3),
+//! so it was not dropped at `g*`, and its charge then was at least all that it ever admits. When G
+//! was given, these charges summed to at most `L` (1). So do the admissions in the window.
 //!
-//! The model in `src/model` checks the same statement on this very code, over every order of events within its bounds.
+//! The model in `src/model` checks the same statement on this very code, over every order of events
+//! within its bounds.
 //!
 //! # Costs
 //!
@@ -56,12 +62,14 @@
 //! | the store stops | nodes admit what they hold, at most `c` each, and then nothing |
 //! | the store forgets | nodes recall their grants; before all have done so, what was forgotten may be granted again |
 //!
-//! The charge `c` is the cost of the checks that wait, plus those expected in the next 50 ms, up to an equal share of half
-//! of the room that is left. Near the limit it is the cost of whole checks that wait, so that nothing of it stays unspent:
-//! limits below 8 `N` deny nothing without cause, whatever the checks cost, unless a node dies or a check is given up.
+//! The charge `c` is the cost of the checks that wait, plus those expected in the next 50 ms, up to
+//! an equal share of half of the room that is left. Near the limit it is the cost of whole checks
+//! that wait, so that nothing of it stays unspent: limits below 8 `N` deny nothing without cause,
+//! whatever the checks cost, unless a node dies or a check is given up.
 //!
-//! The idea is old: O'Neil, *The escrow transactional method* (1986); Barbará and Garcia-Molina, *The demarcation protocol*
-//! (1994); Gray and Cheriton, *Leases* (1989); Balegas et al., *Bounded counters* (2015).
+//! The idea is old: O'Neil, *The escrow transactional method* (1986); Barbará and Garcia-Molina,
+//! *The demarcation protocol* (1994); Gray and Cheriton, *Leases* (1989); Balegas et al., *Bounded
+//! counters* (2015).
 
 mod demand;
 mod holder;

@@ -21,8 +21,9 @@ pub enum TermsError {
 }
 
 impl Terms {
-    /// At most `limit` admissions in any sliding `window`, by grants that last `lease`, on nodes whose clocks differ
-    /// from the store's by at most `drift_permille` microseconds per millisecond.
+    /// At most `limit` admissions in any sliding `window`, by grants that last `lease`, on nodes
+    /// whose clocks differ from the store's by at most `drift_permille` microseconds per
+    /// millisecond.
     ///
     /// # Errors
     /// When window or lease are zero, or the drift is 1000 or more.
@@ -41,7 +42,12 @@ impl Terms {
         if drift_permille >= 1000 {
             return Err(TermsError::Drift(drift_permille));
         }
-        Ok(Self { limit, window, lease, drift_permille })
+        Ok(Self {
+            limit,
+            window,
+            lease,
+            drift_permille,
+        })
     }
 
     /// Admissions per window.
@@ -59,8 +65,8 @@ impl Terms {
         self.lease
     }
 
-    /// How long a node may spend a grant by its own clock: `D (1 - rho)`. However slow that clock is within the bound, the
-    /// lease has not ended in the store by then.
+    /// How long a node may spend a grant by its own clock: `D (1 - rho)`. However slow that clock
+    /// is within the bound, the lease has not ended in the store by then.
     pub fn usable(&self) -> Duration {
         self.at_least(self.lease)
     }

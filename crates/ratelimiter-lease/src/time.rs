@@ -1,8 +1,9 @@
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// An instant on one clock, in microseconds since that clock's origin. The two clocks have two types, so that an instant
-/// of one is never compared with an instant of the other: the protocol needs no agreement between them.
+/// An instant on one clock, in microseconds since that clock's origin. The two clocks have two
+/// types, so that an instant of one is never compared with an instant of the other: the protocol
+/// needs no agreement between them.
 macro_rules! instant {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -1,9 +1,14 @@
 //! Nodes and their store, step by step.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 use std::time::Duration;
 
-use ratelimiter_lease::{Answer, Ask, Holder, Ledger, NodeTime, Request, Spend, StoreTime, Terms, Waiting};
+use ratelimiter_lease::{
+    Answer, Ask, Holder, Ledger, NodeTime, Request, Spend, StoreTime, Terms, Waiting,
+};
 
 const NODES: u32 = 3;
 const MS: u64 = 1000;
@@ -21,7 +26,13 @@ impl Cluster {
     fn new(limit: u32) -> Self {
         let terms = Terms::new(limit, Duration::from_secs(60), Duration::from_secs(1), 10).unwrap();
         let nodes = (0..NODES).map(|_| Holder::new(terms)).collect();
-        Self { terms, ledger: Ledger::new(Duration::ZERO), nodes, now_us: 100_000 * MS, number: 0 }
+        Self {
+            terms,
+            ledger: Ledger::new(Duration::ZERO),
+            nodes,
+            now_us: 100_000 * MS,
+            number: 0,
+        }
     }
 
     fn clock(&self) -> NodeTime {
@@ -46,16 +57,30 @@ impl Cluster {
         let clock = self.clock();
         let ask = self.nodes[node].ask(clock, self.number, waiting);
         self.settle(node);
-        let now = self.ledger.advance(StoreTime::from_micros(self.now_us), &self.terms);
-        let Ask { number, waiting, ahead } = ask;
-        let request = Request { id: (node, number), waiting, ahead, nodes: NODES, outside: 0 };
+        let now = self
+            .ledger
+            .advance(StoreTime::from_micros(self.now_us), &self.terms);
+        let Ask {
+            number,
+            waiting,
+            ahead,
+        } = ask;
+        let request = Request {
+            id: (node, number),
+            waiting,
+            ahead,
+            nodes: NODES,
+            outside: 0,
+        };
         let answer = self.ledger.grant(now, &self.terms, request);
         self.nodes[node].answered(clock, ask.number, answer);
         answer
     }
 
     fn settle(&mut self, node: usize) {
-        let now = self.ledger.advance(StoreTime::from_micros(self.now_us), &self.terms);
+        let now = self
+            .ledger
+            .advance(StoreTime::from_micros(self.now_us), &self.terms);
         for (number, spent) in self.nodes[node].settlements().collect::<Vec<_>>() {
             self.ledger.settle(now, &(node, number), spent);
             self.nodes[node].settled(number);
@@ -63,7 +88,9 @@ impl Cluster {
     }
 
     fn charged(&mut self) -> u64 {
-        let now = self.ledger.advance(StoreTime::from_micros(self.now_us), &self.terms);
+        let now = self
+            .ledger
+            .advance(StoreTime::from_micros(self.now_us), &self.terms);
         self.ledger.charged(now, &self.terms)
     }
 }
@@ -85,8 +112,18 @@ fn a_grant_near_the_limit_is_spent_whole() {
     let mut cluster = Cluster::new(10);
     cluster.ask(0, Some(Waiting::alike(1, 8)));
     // The room of two does for the first of these and not for the second.
-    let answer = cluster.ask(1, Some(Waiting { need: 1, alike: 1, queued: 4 }));
-    assert!(matches!(answer, Answer::Granted { charge: 1, .. }), "{answer:?}");
+    let answer = cluster.ask(
+        1,
+        Some(Waiting {
+            need: 1,
+            alike: 1,
+            queued: 4,
+        }),
+    );
+    assert!(
+        matches!(answer, Answer::Granted { charge: 1, .. }),
+        "{answer:?}"
+    );
     assert!(admitted(cluster.check(2, 1)));
     assert!(!admitted(cluster.check(2, 1)));
 }
@@ -143,8 +180,16 @@ fn a_lost_reply_costs_nothing() {
     let mut cluster = Cluster::new(10);
     let clock = cluster.clock();
     let ask = cluster.nodes[0].ask(clock, 77, Some(Waiting::alike(1, 10)));
-    let now = cluster.ledger.advance(StoreTime::from_micros(cluster.now_us), &cluster.terms);
-    let request = Request { id: (0, ask.number), waiting: ask.waiting, ahead: 0, nodes: NODES, outside: 0 };
+    let now = cluster
+        .ledger
+        .advance(StoreTime::from_micros(cluster.now_us), &cluster.terms);
+    let request = Request {
+        id: (0, ask.number),
+        waiting: ask.waiting,
+        ahead: 0,
+        nodes: NODES,
+        outside: 0,
+    };
     let given = cluster.ledger.grant(now, &cluster.terms, request);
     assert_eq!(cluster.ledger.grant(now, &cluster.terms, request), given);
     assert_eq!(cluster.charged(), 10, "the repetition charged nothing");
@@ -152,13 +197,18 @@ fn a_lost_reply_costs_nothing() {
     assert_eq!(cluster.nodes[0].stranded(), 10);
     cluster.settle(0);
     assert_eq!((cluster.nodes[0].stranded(), cluster.charged()), (0, 0));
-    assert_eq!(cluster.ledger.grant(now, &cluster.terms, request), Answer::Closed);
+    assert_eq!(
+        cluster.ledger.grant(now, &cluster.terms, request),
+        Answer::Closed
+    );
 }
 
 #[test]
 fn costs_are_admitted_whole_and_fill_the_limit() {
     let mut cluster = Cluster::new(100);
-    let allowed = (0..30).filter(|i| admitted(cluster.check(i % 3, 7))).count();
+    let allowed = (0..30)
+        .filter(|i| admitted(cluster.check(i % 3, 7)))
+        .count();
     assert_eq!(allowed, 14);
     assert!(admitted(cluster.check(0, 2)));
     assert!(!admitted(cluster.check(0, 1)));
@@ -182,7 +232,11 @@ fn a_steady_rate_is_granted_ahead_and_refilled() {
     }
     // One second: the first checks ask one by one, until there is a rate to go by.
     assert!(asked_while_waiting < 550, "{asked_while_waiting}");
-    assert!(cluster.number - asked_while_waiting < 100, "{}", cluster.number);
+    assert!(
+        cluster.number - asked_while_waiting < 100,
+        "{}",
+        cluster.number
+    );
 }
 
 #[test]
@@ -196,16 +250,24 @@ fn a_store_that_forgot_recalls_every_charge() {
     cluster.now_us += 10 * MS;
     let clock = cluster.clock();
     cluster.ledger = Ledger::new(Duration::ZERO);
-    let now = cluster.ledger.advance(StoreTime::from_micros(cluster.now_us), &cluster.terms);
+    let now = cluster
+        .ledger
+        .advance(StoreTime::from_micros(cluster.now_us), &cluster.terms);
     for node in 0..2 {
         for recall in cluster.nodes[node].recall(clock) {
             let id = (node, recall.number);
-            cluster.ledger.recall(now, &cluster.terms, &id, recall.charge, recall.closed);
+            cluster
+                .ledger
+                .recall(now, &cluster.terms, &id, recall.charge, recall.closed);
         }
     }
     assert_eq!(cluster.charged(), 7);
     cluster.now_us += 60_000 * MS;
-    assert_eq!(cluster.charged(), 3, "what was spent has left the window, the open grant has not");
+    assert_eq!(
+        cluster.charged(),
+        3,
+        "what was spent has left the window, the open grant has not"
+    );
 }
 
 #[test]
@@ -217,5 +279,9 @@ fn a_clock_stepping_back_frees_nothing_early() {
     cluster.now_us += 61_000 * MS - 1;
     assert_eq!(cluster.charged(), 10);
     cluster.now_us += 1;
-    assert_eq!(cluster.charged(), 0, "the clock goes on from where it stood");
+    assert_eq!(
+        cluster.charged(),
+        0,
+        "the clock goes on from where it stood"
+    );
 }

@@ -1,12 +1,14 @@
-//! Leased counting under faults, judged by the history checker: a burst, a write pause, a store killed, a node killed, cut
-//! links, lost replies and a frozen store, one after the other over seeded runs on real clusters of three nodes.
+//! Leased counting under faults, judged by the history checker: a burst, a write pause, a store
+//! killed, a node killed, cut links, lost replies and a frozen store, one after the other over
+//! seeded runs on real clusters of three nodes.
 //!
 //! ```sh
 //! cargo run --release -p ratelimiter-node --example leased_faults -- [RUNS] [FIRST SEED]
 //! ```
 //!
-//! For each fault it prints the runs with a definite over-admission, which must be none, the checks by outcome, how far a
-//! false denial was from the limit, and how long after the load unspent charge was still held back.
+//! For each fault it prints the runs with a definite over-admission, which must be none, the checks
+//! by outcome, how far a false denial was from the limit, and how long after the load unspent
+//! charge was still held back.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -14,8 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ratelimiter_api::{
-    CheckRequest, CountingMode, DecidedBy, Key, Limit, LimitSpec, NodeConnection, NodeId, Operation, Outcome,
-    layout,
+    CheckRequest, CountingMode, DecidedBy, Key, Limit, LimitSpec, NodeConnection, NodeId,
+    Operation, Outcome, layout,
 };
 use ratelimiter_chaos::setup_rate_limit;
 use ratelimiter_cluster::LocalCluster;
@@ -89,7 +91,9 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         {
             flights.spawn(async move { run(seed).await.map_err(|e| format!("seed {seed}: {e}")) });
         }
-        let Some(done) = flights.join_next().await else { break };
+        let Some(done) = flights.join_next().await else {
+            break;
+        };
         let (fault, one) = done??;
         let sum = sums.entry(fault).or_default();
         sum.runs += 1;
@@ -119,16 +123,35 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     );
     for (fault, sum) in &sums {
         let fault = format!("{fault:?}");
-        let Sum { runs, over_admitting, undecided, allowed, denied, by_policy, unknown, .. } = sum;
-        let Sum { false_denials, farthest, held, .. } = sum;
+        let Sum {
+            runs,
+            over_admitting,
+            undecided,
+            allowed,
+            denied,
+            by_policy,
+            unknown,
+            ..
+        } = sum;
+        let Sum {
+            false_denials,
+            farthest,
+            held,
+            ..
+        } = sum;
         println!(
-            "{fault:<12} {runs:>4} {over_admitting:>5} {undecided:>9} {allowed:>8} {denied:>8} {by_policy:>9} \
+            "{fault:<12} {runs:>4} {over_admitting:>5} {undecided:>9} {allowed:>8} {denied:>8} \
+             {by_policy:>9} \
              {unknown:>8} {false_denials:>7} {farthest:>9} {:>8}",
             held.as_millis()
         );
     }
     let over: u32 = sums.values().map(|sum| sum.over_admitting).sum();
-    if over > 0 { Err(format!("{over} runs admitted too many").into()) } else { Ok(()) }
+    if over > 0 {
+        Err(format!("{over} runs admitted too many").into())
+    } else {
+        Ok(())
+    }
 }
 
 /// Pseudo-random numbers: splitmix64, Steele, Lea and Flood (2014).
@@ -154,20 +177,30 @@ async fn run(seed: u64) -> Fallible<(Fault, Sum)> {
         let proxies = Arc::clone(&proxies);
         builder = builder.store_route(move |_, store| {
             let start = async {
-                let upstream = format!("redis://{store}").parse().expect("an address makes a URL");
-                RespProxy::builder(upstream).listen(([127, 0, 0, 1], 0).into()).await
+                let upstream = format!("redis://{store}")
+                    .parse()
+                    .expect("an address makes a URL");
+                RespProxy::builder(upstream)
+                    .listen(([127, 0, 0, 1], 0).into())
+                    .await
             };
             let handle = tokio::runtime::Handle::current();
-            let proxy = tokio::task::block_in_place(|| handle.block_on(start)).expect("a free port");
+            let proxy =
+                tokio::task::block_in_place(|| handle.block_on(start)).expect("a free port");
             let address = proxy.address();
-            proxies.lock().unwrap_or_else(PoisonError::into_inner).push(proxy);
+            proxies
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(proxy);
             address
         });
     }
     let mut cluster = builder.start().await?;
     let key = Key::new("k")?;
     let limit = Limit::new(admissions, WINDOW_S)?;
-    let clients: Vec<_> = (0..3).map(|node| cluster.client(node, DEADLINE)).collect::<Result<_, _>>()?;
+    let clients: Vec<_> = (0..3)
+        .map(|node| cluster.client(node, DEADLINE))
+        .collect::<Result<_, _>>()?;
     let entry = setup_rate_limit(&clients, &LimitSpec::new(key.clone(), limit)).await?;
 
     let started = Instant::now();
@@ -175,7 +208,13 @@ async fn run(seed: u64) -> Fallible<(Fault, Sum)> {
     for caller in 0..CALLERS {
         let endpoint = cluster.endpoints()[caller % 3].clone();
         let (key, node) = (key.clone(), NodeId::new(format!("node-{}", caller % 3 + 1)));
-        callers.spawn(call(started, endpoint, node, key, Random(seed * 100 + caller as u64)));
+        callers.spawn(call(
+            started,
+            endpoint,
+            node,
+            key,
+            Random(seed * 100 + caller as u64),
+        ));
     }
     sleep(FAULT_AT).await;
     inject(fault, &mut cluster, &proxies, seed).await?;
@@ -187,8 +226,11 @@ async fn run(seed: u64) -> Fallible<(Fault, Sum)> {
         sum.by_policy += by_policy;
     }
     let ended = Instant::now();
-    sum.held =
-        if fault == Fault::NodeKilled { Duration::ZERO } else { unspent(&cluster, &entry, ended).await? };
+    sum.held = if fault == Fault::NodeKilled {
+        Duration::ZERO
+    } else {
+        unspent(&cluster, &entry, ended).await?
+    };
     let report = check_history(&operations, limit)?;
     match report.verdict {
         Verdict::Violated(_) => sum.over_admitting = 1,
@@ -204,13 +246,17 @@ async fn run(seed: u64) -> Fallible<(Fault, Sum)> {
     // A denial by policy is announced as such: no store granted anything.
     if matches!(fault, Fault::None | Fault::LinksCut | Fault::RepliesLost) {
         sum.false_denials = report.unjustified_denials.len() as u64;
-        let far = report.unjustified_denials.iter().map(|d| u64::from(d.max).saturating_sub(d.possible));
+        let far = report
+            .unjustified_denials
+            .iter()
+            .map(|d| u64::from(d.max).saturating_sub(d.possible));
         sum.farthest = far.max().unwrap_or(0);
     }
     Ok((fault, sum))
 }
 
-/// One caller's checks, and how many of them the failure policy denied: these are left out, since no store denied them.
+/// One caller's checks, and how many of them the failure policy denied: these are left out, since
+/// no store denied them.
 async fn call(
     started: Instant,
     endpoint: ratelimiter_api::Endpoint,
@@ -245,7 +291,13 @@ async fn call(
                 Outcome::Unknown
             }
         };
-        operations.push(Operation::new(key.clone(), node.clone(), invoke, started.elapsed(), outcome));
+        operations.push(Operation::new(
+            key.clone(),
+            node.clone(),
+            invoke,
+            started.elapsed(),
+            outcome,
+        ));
         sleep(Duration::from_micros(random.below(24_000))).await;
     }
     (operations, by_policy)
@@ -263,7 +315,9 @@ async fn inject(
         Fault::WritePause => {
             let pause = FAULT.as_millis() as u64;
             let mut command = cmd("CLIENT");
-            control.query::<String>(command.arg("PAUSE").arg(pause).arg("WRITE"), DEADLINE).await?;
+            control
+                .query::<String>(command.arg("PAUSE").arg(pause).arg("WRITE"), DEADLINE)
+                .await?;
         }
         Fault::StoreKilled => {
             cluster.kill_store();
@@ -279,7 +333,12 @@ async fn inject(
                 let mut command = cmd("CLIENT");
                 control
                     .query::<u64>(
-                        command.arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes"),
+                        command
+                            .arg("KILL")
+                            .arg("TYPE")
+                            .arg("normal")
+                            .arg("SKIPME")
+                            .arg("yes"),
                         DEADLINE,
                     )
                     .await?;
@@ -319,7 +378,9 @@ async fn unspent(
     let [grants, ..] = layout::leases(&entry.key, entry.epoch);
     let settled = async {
         loop {
-            let open: Option<String> = store.query(cmd("HGET").arg(&grants).arg("#open"), DEADLINE).await?;
+            let open: Option<String> = store
+                .query(cmd("HGET").arg(&grants).arg("#open"), DEADLINE)
+                .await?;
             if open.is_none_or(|open| open == "0") {
                 return Fallible::Ok(ended.elapsed());
             }

@@ -5,11 +5,16 @@
 //! cargo run --release -p ratelimiter-node --example many_limits -- 10000
 //! ```
 //!
-//! Sets the limits, lets them lie idle without and with a detector, checks every one of them once, and lets them lie in use.
-//! Of each phase it prints the share of a core that the busiest node and the store used, and how long `/health` took at most,
-//! asked fifty times a second. Ends with an error when the limits took over a minute to reach every node, when idle limits
-//! cost a node or the store 3 % of a core, when `/health` took 10 ms beside idle limits, or when the detector found anything.
-#![expect(clippy::unwrap_used, reason = "a measurement that cannot set up its subject has failed")]
+//! Sets the limits, lets them lie idle without and with a detector, checks every one of them once,
+//! and lets them lie in use. Of each phase it prints the share of a core that the busiest node and
+//! the store used, and how long `/health` took at most, asked fifty times a second. Ends with an
+//! error when the limits took over a minute to reach every node, when idle limits cost a node or
+//! the store 3 % of a core, when `/health` took 10 ms beside idle limits, or when the detector
+//! found anything.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a measurement that cannot set up its subject has failed"
+)]
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,9 +43,13 @@ struct Cost {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let limits: usize = std::env::args().nth(1).map_or(100_000, |text| text.parse().unwrap());
+    let limits: usize = std::env::args()
+        .nth(1)
+        .map_or(100_000, |text| text.parse().unwrap());
     let cluster = LocalCluster::builder().nodes(3).start().await.unwrap();
-    let nodes: Vec<NodeClient> = (0..3).map(|node| cluster.client(node, DEADLINE).unwrap()).collect();
+    let nodes: Vec<NodeClient> = (0..3)
+        .map(|node| cluster.client(node, DEADLINE).unwrap())
+        .collect();
 
     let started = Instant::now();
     for first in (0..limits).step_by(AT_ONCE) {
@@ -49,14 +58,26 @@ async fn main() -> ExitCode {
     }
     let last = key(limits - 1);
     for node in &nodes {
-        while node.counters_of(std::slice::from_ref(&last), None).await.unwrap().counters.is_empty() {
+        while node
+            .counters_of(std::slice::from_ref(&last), None)
+            .await
+            .unwrap()
+            .counters
+            .is_empty()
+        {
             sleep(Duration::from_millis(20)).await;
         }
     }
     let set = started.elapsed();
-    println!("{limits} limits set and known to all nodes in {:.1} s\n", set.as_secs_f64());
+    println!(
+        "{limits} limits set and known to all nodes in {:.1} s\n",
+        set.as_secs_f64()
+    );
 
-    println!("{:<22} {:>12} {:>8} {:>16}", "", "busiest node", "store", "/health, longest");
+    println!(
+        "{:<22} {:>12} {:>8} {:>16}",
+        "", "busiest node", "store", "/health, longest"
+    );
     let idle = phase("idle", &cluster, sleep(REST)).await;
     let detector = Detector::start(&cluster.endpoints(), cluster.store_url(), None, None).unwrap();
     let watched = phase("idle, watched", &cluster, sleep(REST)).await;
@@ -68,10 +89,15 @@ async fn main() -> ExitCode {
     for found in &found {
         println!("  {}", found.violation);
     }
-    let cheap =
-        |cost: &Cost| cost.node < 0.03 && cost.store < 0.03 && cost.health < Duration::from_millis(10);
+    let cheap = |cost: &Cost| {
+        cost.node < 0.03 && cost.store < 0.03 && cost.health < Duration::from_millis(10)
+    };
     let well = set < Duration::from_secs(60) && cheap(&idle) && cheap(&watched) && found.is_empty();
-    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn key(number: usize) -> Key {
@@ -80,7 +106,10 @@ fn key(number: usize) -> Key {
 
 fn spec(number: usize) -> LimitSpec {
     let limit = Limit::new(100, 60).unwrap();
-    LimitSpec { counting: Some(CountingMode::Cached), ..LimitSpec::new(key(number), limit) }
+    LimitSpec {
+        counting: Some(CountingMode::Cached),
+        ..LimitSpec::new(key(number), limit)
+    }
 }
 
 /// One check of each key, at the nodes by turns.
@@ -91,7 +120,13 @@ async fn check_all(nodes: &[NodeClient], limits: usize) {
         callers.spawn(async move {
             for number in (caller..limits).step_by(CALLERS) {
                 let request = CheckRequest::new(key(number));
-                assert!(nodes[number % nodes.len()].check(&request).await.unwrap().allowed);
+                assert!(
+                    nodes[number % nodes.len()]
+                        .check(&request)
+                        .await
+                        .unwrap()
+                        .allowed
+                );
             }
         });
     }
@@ -102,15 +137,26 @@ async fn check_all(nodes: &[NodeClient], limits: usize) {
 async fn phase(name: &str, cluster: &LocalCluster, meanwhile: impl Future<Output = ()>) -> Cost {
     let processes = cluster.process_ids();
     let health = ask_health(cluster.client(2, DEADLINE).unwrap());
-    let (before, started) =
-        (processes.iter().map(|id| processor_time(*id)).collect::<Vec<_>>(), Instant::now());
+    let (before, started) = (
+        processes
+            .iter()
+            .map(|id| processor_time(*id))
+            .collect::<Vec<_>>(),
+        Instant::now(),
+    );
     meanwhile.await;
     let took = started.elapsed().as_secs_f64();
-    let shares: Vec<f64> =
-        processes.iter().zip(before).map(|(id, before)| (processor_time(*id) - before) / took).collect();
+    let shares: Vec<f64> = processes
+        .iter()
+        .zip(before)
+        .map(|(id, before)| (processor_time(*id) - before) / took)
+        .collect();
     let (store, nodes) = shares.split_first().unwrap();
-    let cost =
-        Cost { node: nodes.iter().copied().fold(0.0, f64::max), store: *store, health: health.longest() };
+    let cost = Cost {
+        node: nodes.iter().copied().fold(0.0, f64::max),
+        store: *store,
+        health: health.longest(),
+    };
     println!(
         "{name:<22} {:>10.1} % {:>6.1} % {:>13.1} ms",
         cost.node * 100.0,
@@ -153,7 +199,10 @@ fn ask_health(client: NodeClient) -> Health {
             }
         }
     });
-    Health { longest, task: task.abort_handle() }
+    Health {
+        longest,
+        task: task.abort_handle(),
+    }
 }
 
 /// Seconds of processor time that a process used, in user mode and for it in the kernel.
@@ -162,7 +211,11 @@ fn processor_time(process: u32) -> f64 {
     const TICKS: f64 = 100.0;
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let (_, fields) = stat.rsplit_once(')').unwrap();
-    let ticks: Vec<u64> =
-        fields.split_whitespace().skip(11).take(2).map(|text| text.parse().unwrap()).collect();
+    let ticks: Vec<u64> = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|text| text.parse().unwrap())
+        .collect();
     ticks.iter().sum::<u64>() as f64 / TICKS
 }

@@ -5,8 +5,12 @@
 //! cargo run --release -p ratelimiter-node --example matrix StoreKilled # one row
 //! ```
 //!
-//! Ends with an error when a row breaks its bounds: a wait of the store timeout and 50 ms, health within 100 ms, 150 MB.
-#![expect(clippy::unwrap_used, reason = "a measurement that cannot set up its subject has failed")]
+//! Ends with an error when a row breaks its bounds: a wait of the store timeout and 50 ms, health
+//! within 100 ms, 150 MB.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a measurement that cannot set up its subject has failed"
+)]
 
 #[path = "../tests/matrix/clock.rs"]
 mod clock;
@@ -32,7 +36,12 @@ const FULL: Scale = Scale {
     after: Duration::from_secs(4),
     many: 1_000_000,
 };
-const CROWD: Crowd = Crowd { idle: 10_000, slow: 200, greedy: 200, time: Duration::from_secs(15) };
+const CROWD: Crowd = Crowd {
+    idle: 10_000,
+    slow: 200,
+    greedy: 200,
+    time: Duration::from_secs(15),
+};
 /// A check may take so much longer than the store timeout.
 const MARGIN: Duration = Duration::from_millis(50);
 const HEALTH: Duration = Duration::from_millis(100);
@@ -49,7 +58,10 @@ async fn main() -> ExitCode {
         FULL.hold.as_secs()
     );
     println!("{}", rows::HEAD);
-    for fault in Fault::ALL.into_iter().filter(|fault| plays(format!("{fault:?}"))) {
+    for fault in Fault::ALL
+        .into_iter()
+        .filter(|fault| plays(format!("{fault:?}")))
+    {
         let row = play(fault, FULL).await;
         println!("{row}");
         let late = !fault.stops_nodes() && row.longest > STORE_TIMEOUT + MARGIN;
@@ -61,7 +73,11 @@ async fn main() -> ExitCode {
         let seen = CROWD.press().await;
         println!("{CROWD:?}\n{seen}");
         let failed = seen.health_failed + seen.checks_failed > 0;
-        if failed || seen.health > HEALTH || seen.resident > RESIDENT || seen.files >= seen.files_allowed {
+        if failed
+            || seen.health > HEALTH
+            || seen.resident > RESIDENT
+            || seen.files >= seen.files_allowed
+        {
             broken.push("Crowd".into());
         }
     }

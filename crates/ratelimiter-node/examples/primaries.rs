@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release -p ratelimiter-node --example primaries [seconds]`
 //!
-//! Everything shares the cores of this machine: the figures compare the cost of a check, and say nothing about how three
-//! machines scale.
+//! Everything shares the cores of this machine: the figures compare the cost of a check, and say
+//! nothing about how three machines scale.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +33,11 @@ async fn measure(topology: StoreTopology, time: Duration) -> Result<f64, Failure
     let mut keys = Vec::new();
     for n in 0..KEYS {
         let key = Key::new(format!("key-{n}"))?;
-        setup_rate_limit(&clients, &LimitSpec::new(key.clone(), Limit::new(1_000_000, 600)?)).await?;
+        setup_rate_limit(
+            &clients,
+            &LimitSpec::new(key.clone(), Limit::new(1_000_000, 600)?),
+        )
+        .await?;
         keys.push(key);
     }
     let keys = Arc::new(keys);
@@ -46,7 +50,9 @@ async fn measure(topology: StoreTopology, time: Duration) -> Result<f64, Failure
             flights.push(tokio::spawn(async move {
                 let mut n = node * FLIGHTS + flight;
                 while Instant::now() < until {
-                    client.check(&CheckRequest::new(keys[n % KEYS].clone())).await?;
+                    client
+                        .check(&CheckRequest::new(keys[n % KEYS].clone()))
+                        .await?;
                     done.fetch_add(1, Ordering::Relaxed);
                     n += 7;
                 }
@@ -67,7 +73,10 @@ async fn main() -> Result<(), Failure> {
     println!("atomic, {KEYS} keys, three nodes, {FLIGHTS} checks in flight each, {seconds} s");
     for (name, topology) in [
         ("one store", StoreTopology::Single),
-        ("three primaries", StoreTopology::Cluster { replicas: false }),
+        (
+            "three primaries",
+            StoreTopology::Cluster { replicas: false },
+        ),
     ] {
         println!("{name:>16}: {:.0} checks/s", measure(topology, time).await?);
     }

@@ -1,15 +1,18 @@
-//! Kills primaries at random moments under steady load, and checks that no admission is counted twice:
+//! Kills primaries at random moments under steady load, and checks that no admission is counted
+//! twice:
 //!
 //! `cargo run --release -p ratelimiter-node --example primary_kills [cluster|sentinel] [kills] [seed]`
 //!
-//! Prints, for each kill, how long each node decided without the store, behind sentinels also since their first
-//! `+switch-master`, and at the end the longest wait of any check and both counts.
+//! Prints, for each kill, how long each node decided without the store, behind sentinels also since
+//! their first `+switch-master`, and at the end the longest wait of any check and both counts.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use ratelimiter_api::{CheckRequest, CountingMode, DecidedBy, Key, Limit, LimitSpec, NodeClient, layout};
+use ratelimiter_api::{
+    CheckRequest, CountingMode, DecidedBy, Key, Limit, LimitSpec, NodeClient, layout,
+};
 use ratelimiter_chaos::setup_rate_limit;
 use ratelimiter_cluster::{LocalCluster, StoreTopology};
 use ratelimiter_store::{Link, StoreUrl, slot_of};
@@ -45,7 +48,12 @@ fn of<T>(course: &Mutex<Course>, read: impl FnOnce(&mut Course) -> T) -> T {
 }
 
 /// The load of one node.
-async fn load(client: NodeClient, key: Key, course: Arc<Mutex<Course>>, stop: watch::Receiver<bool>) {
+async fn load(
+    client: NodeClient,
+    key: Key,
+    course: Arc<Mutex<Course>>,
+    stop: watch::Receiver<bool>,
+) {
     while !*stop.borrow() {
         let asked = Instant::now();
         let answer = client.check(&CheckRequest::new(key.clone())).await;
@@ -72,13 +80,19 @@ async fn load(client: NodeClient, key: Key, course: Arc<Mutex<Course>>, stop: wa
 fn switches(url: &StoreUrl) -> Result<Arc<Mutex<Vec<Instant>>>, Failure> {
     let switches = Arc::<Mutex<Vec<Instant>>>::default();
     for sentinel in url.sentinels() {
-        let (client, switches) = (redis::Client::open(sentinel.to_string())?, Arc::clone(&switches));
+        let (client, switches) = (
+            redis::Client::open(sentinel.to_string())?,
+            Arc::clone(&switches),
+        );
         tokio::spawn(async move {
             let mut subscription = client.get_async_pubsub().await?;
             subscription.subscribe("+switch-master").await?;
             let mut messages = subscription.on_message();
             while messages.next().await.is_some() {
-                switches.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+                switches
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(Instant::now());
             }
             Ok::<_, redis::RedisError>(())
         });
@@ -87,12 +101,20 @@ fn switches(url: &StoreUrl) -> Result<Arc<Mutex<Vec<Instant>>>, Failure> {
 }
 
 /// The first `+switch-master` after a kill.
-async fn announced_after(announced: &Mutex<Vec<Instant>>, killed: Instant) -> Result<Instant, Failure> {
+async fn announced_after(
+    announced: &Mutex<Vec<Instant>>,
+    killed: Instant,
+) -> Result<Instant, Failure> {
     loop {
-        let times = announced.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let times = announced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         match times.into_iter().find(|at| *at > killed) {
             Some(at) => return Ok(at),
-            None if killed.elapsed() > PATIENCE => return Err("no sentinel announced another primary".into()),
+            None if killed.elapsed() > PATIENCE => {
+                return Err("no sentinel announced another primary".into());
+            }
             None => sleep(Duration::from_millis(5)).await,
         }
     }
@@ -112,16 +134,20 @@ async fn followed(courses: &Courses, killed: Instant) -> Result<Vec<Instant>, Fa
     loop {
         let back = courses.iter().map(|course| {
             of(course, |course| {
-                course.back.filter(|_| course.without.is_some_and(|without| without > killed))
+                course
+                    .back
+                    .filter(|_| course.without.is_some_and(|without| without > killed))
             })
         });
         if let Some(back) = back.collect() {
             return Ok(back);
         }
         if killed.elapsed() > PATIENCE {
-            return Err(
-                format!("no primary within {} s, or the kill had no effect", PATIENCE.as_secs()).into()
-            );
+            return Err(format!(
+                "no primary within {} s, or the kill had no effect",
+                PATIENCE.as_secs()
+            )
+            .into());
         }
         sleep(Duration::from_millis(5)).await;
     }
@@ -131,7 +157,10 @@ fn summary(times: &mut [Duration]) -> String {
     times.sort_unstable();
     match times.last() {
         None => "none".into(),
-        Some(longest) => format!("{:.2?} (median), {longest:.2?} (longest)", times[times.len() / 2]),
+        Some(longest) => format!(
+            "{:.2?} (median), {longest:.2?} (longest)",
+            times[times.len() / 2]
+        ),
     }
 }
 
@@ -146,8 +175,12 @@ async fn main() -> Result<(), Failure> {
     let kills: u32 = arguments.next().map_or(Ok(50), |text| text.parse())?;
     let mut seed: u64 = arguments.next().map_or(Ok(1), |text| text.parse())?;
     println!("{topology:?}, {kills} kills, seed {seed}");
-    let mut cluster =
-        LocalCluster::builder().topology(topology).store_timeout(TIMEOUT).deadline(PATIENCE).start().await?;
+    let mut cluster = LocalCluster::builder()
+        .topology(topology)
+        .store_timeout(TIMEOUT)
+        .deadline(PATIENCE)
+        .start()
+        .await?;
     let clients: Result<Vec<_>, _> = (0..3).map(|node| cluster.client(node, PATIENCE)).collect();
     let clients = clients?;
     let key = Key::new("k")?;
@@ -162,7 +195,14 @@ async fn main() -> Result<(), Failure> {
     let loads: Vec<_> = clients
         .iter()
         .zip(&courses)
-        .map(|(c, course)| tokio::spawn(load(c.clone(), key.clone(), Arc::clone(course), stopped.clone())))
+        .map(|(c, course)| {
+            tokio::spawn(load(
+                c.clone(),
+                key.clone(),
+                Arc::clone(course),
+                stopped.clone(),
+            ))
+        })
         .collect();
     let link = Link::new(cluster.store_url())?;
     let set = layout::admissions(&entry.key, entry.epoch);
@@ -174,9 +214,14 @@ async fn main() -> Result<(), Failure> {
         let killed = Instant::now();
         cluster.kill_member(victim)?;
         let back = followed(&courses, killed).await?;
-        let gap = back.iter().map(|back| *back - killed).max().unwrap_or_default();
+        let gap = back
+            .iter()
+            .map(|back| *back - killed)
+            .max()
+            .unwrap_or_default();
         let switch = match topology {
-            // Sentinels name the new primary before they announce it, and an old one that returned before would confuse them.
+            // Sentinels name the new primary before they announce it, and an old one that returned
+            // before would confuse them.
             StoreTopology::Sentinel { .. } => Some(announced_after(&announced, killed).await?),
             StoreTopology::Cluster { .. } | StoreTopology::Single => None,
         };
@@ -185,7 +230,8 @@ async fn main() -> Result<(), Failure> {
             .flat_map(|at| back.iter().map(|back| back.saturating_duration_since(*at)))
             .collect();
         println!(
-            "kill {kill:>2} of store {victim}: the store decides again after {gap:.2?}; since +switch-master, by node: \
+            "kill {kill:>2} of store {victim}: the store decides again after {gap:.2?}; since \
+             +switch-master, by node: \
              {after:.0?}"
         );
         gaps.push(gap);
@@ -210,7 +256,10 @@ async fn main() -> Result<(), Failure> {
     for client in &clients {
         loop {
             let counters = client.counters(None).await?.counters;
-            let counter = counters.iter().find(|c| c.key == key).ok_or("the key is not listed")?;
+            let counter = counters
+                .iter()
+                .find(|c| c.key == key)
+                .ok_or("the key is not listed")?;
             if counter.unsynced == 0 {
                 own += counter.count;
                 break;
@@ -219,20 +268,33 @@ async fn main() -> Result<(), Failure> {
         }
         lost += client.health().await?.store_lost;
     }
-    let held: u64 = link.at(&set).query(cmd("ZCARD").arg(&set), PATIENCE).await?;
-    println!("{kills} kills: the store decided again after {}", summary(&mut gaps));
-    println!("since the first +switch-master, each node: {}", summary(&mut after_switch));
+    let held: u64 = link
+        .at(&set)
+        .query(cmd("ZCARD").arg(&set), PATIENCE)
+        .await?;
     println!(
-        "{answered} checks answered, {failed} not; longest wait {longest:.1?}, store timeout {TIMEOUT:?}"
+        "{kills} kills: the store decided again after {}",
+        summary(&mut gaps)
     );
-    println!("nodes admitted {own}, the store holds {held}; {lost} were lost on the way and sent again");
+    println!(
+        "since the first +switch-master, each node: {}",
+        summary(&mut after_switch)
+    );
+    println!(
+        "{answered} checks answered, {failed} not; longest wait {longest:.1?}, store timeout \
+         {TIMEOUT:?}"
+    );
+    println!(
+        "nodes admitted {own}, the store holds {held}; {lost} were lost on the way and sent again"
+    );
     if own != held || failed > 0 {
         return Err("the counts differ, or checks were not answered".into());
     }
     if longest > BOUND || after_switch.iter().any(|after| *after > FOLLOW) {
-        return Err(
-            format!("a check waited longer than {BOUND:?}, or a node followed after {FOLLOW:?}").into()
-        );
+        return Err(format!(
+            "a check waited longer than {BOUND:?}, or a node followed after {FOLLOW:?}"
+        )
+        .into());
     }
     Ok(())
 }
@@ -244,7 +306,9 @@ async fn primary_of(cluster: &LocalCluster, link: &Link, key: &Key) -> Result<us
         let slot = slot_of(key.as_str());
         for number in 0..cluster.members() {
             let url = cluster.member_url(number)?;
-            if primaries.iter().any(|primary| primary.to_string() == url.to_string())
+            if primaries
+                .iter()
+                .any(|primary| primary.to_string() == url.to_string())
                 && (primaries.len() == 1 || holds(&url, slot).await)
             {
                 return Ok(number);
@@ -258,7 +322,9 @@ async fn primary_of(cluster: &LocalCluster, link: &Link, key: &Key) -> Result<us
 }
 
 async fn holds(url: &ratelimiter_store::StoreUrl, slot: u16) -> bool {
-    let Ok(link) = Link::new(url.clone()) else { return false };
+    let Ok(link) = Link::new(url.clone()) else {
+        return false;
+    };
     let mut count = cmd("CLUSTER");
     count.arg("COUNTKEYSINSLOT").arg(slot);
     let myself: Result<String, _> = link
@@ -276,11 +342,15 @@ async fn replicated(cluster: &LocalCluster, link: &Link, set: &str) -> Result<()
         let mut followers = 0;
         for number in 0..cluster.members() {
             let url = cluster.member_url(number)?;
-            let info: Result<String, _> =
-                Link::new(url)?.query(cmd("INFO").arg("replication"), Duration::from_secs(1)).await;
+            let info: Result<String, _> = Link::new(url)?
+                .query(cmd("INFO").arg("replication"), Duration::from_secs(1))
+                .await;
             followers += usize::from(info.is_ok_and(|info| info.contains("master_link_status:up")));
         }
-        let held: Result<u64, _> = link.at(set).query(cmd("ZCARD").arg(set), Duration::from_secs(1)).await;
+        let held: Result<u64, _> = link
+            .at(set)
+            .query(cmd("ZCARD").arg(set), Duration::from_secs(1))
+            .await;
         if followers == cluster.members() / 2 && held.is_ok() {
             return Ok(());
         }

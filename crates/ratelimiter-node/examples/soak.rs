@@ -1,15 +1,20 @@
-//! A node under mixed load for a long time: memory, open files and tasks must not grow after the first minute.
+//! A node under mixed load for a long time: memory, open files and tasks must not grow after the
+//! first minute.
 //!
 //! ```sh
 //! cargo run --release -p ratelimiter-node --example soak             # ten minutes
 //! cargo run --release -p ratelimiter-node --example soak -- 2m       # at least 90 s
 //! ```
 //!
-//! The load is checks in every counting mode, on kept connections and on new ones, unknown keys, wrong requests, lists and
-//! metrics, limits set, reset and deleted, and a store that closes connections and pauses now and then. Ends with an error
-//! when the mean of the last quarter is above the mean of the quarter after the first minute by more than a tenth
-//! (memory: and 2 MB; files and tasks: and 5).
-#![expect(clippy::unwrap_used, reason = "a measurement that cannot set up its subject has failed")]
+//! The load is checks in every counting mode, on kept connections and on new ones, unknown keys,
+//! wrong requests, lists and metrics, limits set, reset and deleted, and a store that closes
+//! connections and pauses now and then. Ends with an error when the mean of the last quarter is
+//! above the mean of the quarter after the first minute by more than a tenth (memory: and 2 MB;
+//! files and tasks: and 5).
+#![expect(
+    clippy::unwrap_used,
+    reason = "a measurement that cannot set up its subject has failed"
+)]
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -38,11 +43,20 @@ struct Sample {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let time =
-        std::env::args().nth(1).map_or(Duration::from_secs(600), |t| humantime::parse_duration(&t).unwrap());
-    assert!(time >= WARM_UP * 3 / 2, "at least 90 s: the first minute is not judged");
+    let time = std::env::args()
+        .nth(1)
+        .map_or(Duration::from_secs(600), |t| {
+            humantime::parse_duration(&t).unwrap()
+        });
+    assert!(
+        time >= WARM_UP * 3 / 2,
+        "at least 90 s: the first minute is not judged"
+    );
     let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
-    let (client, endpoint) = (cluster.client(0, DEADLINE).unwrap(), cluster.endpoints().remove(0));
+    let (client, endpoint) = (
+        cluster.client(0, DEADLINE).unwrap(),
+        cluster.endpoints().remove(0),
+    );
     for mode in CountingMode::ALL {
         client.set_limit(&spec(mode.as_str(), *mode)).await.unwrap();
     }
@@ -56,22 +70,43 @@ async fn main() -> ExitCode {
 
     let (started, process) = (Instant::now(), cluster.process_ids()[1]);
     let (mut samples, mut ticks) = (Vec::new(), interval(Duration::from_secs(1)));
-    println!("{:>6} {:>12} {:>7} {:>7}", "s", "resident MB", "files", "tasks");
+    println!(
+        "{:>6} {:>12} {:>7} {:>7}",
+        "s", "resident MB", "files", "tasks"
+    );
     while started.elapsed() < time {
         ticks.tick().await;
-        let Some(sample) = look(&endpoint, process).await else { continue };
+        let Some(sample) = look(&endpoint, process).await else {
+            continue;
+        };
         if samples.len() % 30 == 0 {
-            let Sample { resident, files, tasks } = sample;
-            println!("{:>6} {:>12.1} {files:>7} {tasks:>7}", started.elapsed().as_secs(), resident / 1e6);
+            let Sample {
+                resident,
+                files,
+                tasks,
+            } = sample;
+            println!(
+                "{:>6} {:>12.1} {files:>7} {tasks:>7}",
+                started.elapsed().as_secs(),
+                resident / 1e6
+            );
         }
         samples.push((started.elapsed(), sample));
     }
-    let judged: Vec<_> = samples.into_iter().filter(|(at, _)| *at > WARM_UP).map(|(_, s)| s).collect();
+    let judged: Vec<_> = samples
+        .into_iter()
+        .filter(|(at, _)| *at > WARM_UP)
+        .map(|(_, s)| s)
+        .collect();
     let quarter = judged.len().div_ceil(4);
     let (first, last) = (&judged[..quarter], &judged[judged.len() - quarter..]);
     let mut grew = false;
     for (name, of, slack) in [
-        ("resident bytes", (|s| s.resident) as fn(&Sample) -> f64, 2e6),
+        (
+            "resident bytes",
+            (|s| s.resident) as fn(&Sample) -> f64,
+            2e6,
+        ),
         ("open files", |s| s.files, 5.0),
         ("tasks", |s| s.tasks, 5.0),
     ] {
@@ -84,11 +119,18 @@ async fn main() -> ExitCode {
         );
         grew |= more;
     }
-    if grew { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if grew {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 fn spec(key: &str, mode: CountingMode) -> LimitSpec {
-    LimitSpec { counting: Some(mode), ..LimitSpec::new(Key::new(key).unwrap(), Limit::new(500, 2).unwrap()) }
+    LimitSpec {
+        counting: Some(mode),
+        ..LimitSpec::new(Key::new(key).unwrap(), Limit::new(500, 2).unwrap())
+    }
 }
 
 async fn check(client: NodeClient, key: Key) {
@@ -107,7 +149,11 @@ async fn manage(client: NodeClient) {
         let key = Key::new(&name).unwrap();
         let _ = client.set_limit(&spec(&name, CountingMode::Atomic)).await;
         let _ = client.check(&CheckRequest::new(key.clone())).await;
-        let _ = client.check(&CheckRequest::new(Key::new(format!("unknown-{round}")).unwrap())).await;
+        let _ = client
+            .check(&CheckRequest::new(
+                Key::new(format!("unknown-{round}")).unwrap(),
+            ))
+            .await;
         let _ = client.reset_counter(&key).await;
         let _ = client.counters(None).await;
         let _ = client.delete_limit(&key).await;
@@ -118,10 +164,13 @@ async fn manage(client: NodeClient) {
 /// New connections with wrong, cut and silent requests.
 async fn odd_requests(endpoint: Endpoint) {
     for round in 0_u64.. {
-        let Ok(mut stream) = TcpStream::connect(endpoint.authority()).await else { continue };
+        let Ok(mut stream) = TcpStream::connect(endpoint.authority()).await else {
+            continue;
+        };
         let request: &[u8] = match round % 4 {
             0 => {
-                b"POST /check HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}"
+                b"POST /check HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: \
+                    2\r\n\r\n{}"
             }
             1 => b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
             2 => b"\x16\x03\x01 no HTTP\r\n\r\n",
@@ -142,7 +191,12 @@ async fn disturb(store: Link) {
         let mut command = cmd("CLIENT");
         match round % 10 {
             0 => command.arg("PAUSE").arg(1500).arg("WRITE"),
-            _ => command.arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes"),
+            _ => command
+                .arg("KILL")
+                .arg("TYPE")
+                .arg("normal")
+                .arg("SKIPME")
+                .arg("yes"),
         };
         let _ = store.query::<redis::Value>(&command, DEADLINE).await;
     }
@@ -150,11 +204,19 @@ async fn disturb(store: Link) {
 
 async fn look(endpoint: &Endpoint, process: u32) -> Option<Sample> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: f64 = kilobytes.trim().trim_end_matches(" kB").parse().ok()?;
-    let files = std::fs::read_dir(format!("/proc/{process}/fd")).ok()?.count() as f64;
+    let files = std::fs::read_dir(format!("/proc/{process}/fd"))
+        .ok()?
+        .count() as f64;
     let tasks = metric(endpoint, "ratelimiter_tasks ").await?;
-    Some(Sample { resident: kilobytes * 1024.0, files, tasks })
+    Some(Sample {
+        resident: kilobytes * 1024.0,
+        files,
+        tasks,
+    })
 }
 
 /// A metric of the node, by the start of its line.
@@ -164,5 +226,10 @@ async fn metric(endpoint: &Endpoint, start: &str) -> Option<f64> {
     stream.write_all(request).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
-    answer.lines().find_map(|line| line.strip_prefix(start))?.trim().parse().ok()
+    answer
+        .lines()
+        .find_map(|line| line.strip_prefix(start))?
+        .trim()
+        .parse()
+        .ok()
 }

@@ -1,13 +1,15 @@
-//! How many checks a second one node answers over loopback, in each counting mode, and how many scripts its store runs for
-//! them. With the node of an earlier build, both are measured in the same run.
+//! How many checks a second one node answers over loopback, in each counting mode, and how many
+//! scripts its store runs for them. With the node of an earlier build, both are measured in the
+//! same run.
 //!
 //! ```sh
 //! cargo run --release -p ratelimiter-node --example throughput -- [ROUNDS] [NODE OF AN EARLIER BUILD] [MODE]...
 //! ```
 //!
-//! Client, node and store share the machine, so that the figures compare the modes with each other and one build with the
-//! next, and say little about another machine. So the client does as little as it can, and the processor time that a check
-//! takes of each of the three stands beside the rate. Rounds alternate over all rows; a row shows its medians.
+//! Client, node and store share the machine, so that the figures compare the modes with each other
+//! and one build with the next, and say little about another machine. So the client does as little
+//! as it can, and the processor time that a check takes of each of the three stands beside the
+//! rate. Rounds alternate over all rows; a row shows its medians.
 
 use std::error::Error;
 use std::io;
@@ -59,20 +61,38 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let rounds: usize = arguments.next().map_or(Ok(3), |n| n.parse())?;
     let earlier = arguments.next().map(PathBuf::from);
     let modes: Vec<String> = arguments.collect();
-    let wanted = |mode: &&CountingMode| modes.is_empty() || modes.iter().any(|name| name == mode.as_str());
+    let wanted =
+        |mode: &&CountingMode| modes.is_empty() || modes.iter().any(|name| name == mode.as_str());
     let mut rows = Vec::new();
-    for (path, limit) in [("allowed", 1_000_000), ("limit 10000", 10_000), ("denied", 1)] {
-        let row = |name: String, node, counting| Row { name, node, counting, limit, rounds: Vec::new() };
+    for (path, limit) in [
+        ("allowed", 1_000_000),
+        ("limit 10000", 10_000),
+        ("denied", 1),
+    ] {
+        let row = |name: String, node, counting| Row {
+            name,
+            node,
+            counting,
+            limit,
+            rounds: Vec::new(),
+        };
         for counting in CountingMode::ALL.iter().filter(wanted) {
             rows.push(row(format!("{counting}, {path}"), None, Some(*counting)));
             // An earlier build may lack a mode.
             if earlier.is_some() && *counting != CountingMode::Leased {
-                rows.push(row(format!("{counting}, {path}, earlier"), earlier.clone(), Some(*counting)));
+                rows.push(row(
+                    format!("{counting}, {path}, earlier"),
+                    earlier.clone(),
+                    Some(*counting),
+                ));
             }
         }
         rows.push(row(format!("bare script, {path}"), None, None));
     }
-    println!("{CONNECTIONS} connections, {} s each, one node, medians of {rounds}", TIME.as_secs());
+    println!(
+        "{CONNECTIONS} connections, {} s each, one node, medians of {rounds}",
+        TIME.as_secs()
+    );
     for _ in 0..rounds {
         for row in &mut rows {
             let figures = measure(row).await?;
@@ -85,7 +105,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     );
     for Row { name, rounds, .. } in &rows {
         let (rate, allowed) = (median(rounds, |f| f.rate), median(rounds, |f| f.allowed));
-        let (p50, p99) = (median(rounds, |f| micros(f.p50)), median(rounds, |f| micros(f.p99)));
+        let (p50, p99) = (
+            median(rounds, |f| micros(f.p50)),
+            median(rounds, |f| micros(f.p99)),
+        );
         let scripts = median(rounds, |f| f.scripts);
         let [store, node, client] = [0, 1, 2].map(|who| median(rounds, |f| micros(f.spent[who])));
         println!(
@@ -118,7 +141,10 @@ async fn measure(row: &Row) -> Result<Figures, Box<dyn Error>> {
     if let Some(counting) = row.counting {
         let key = Key::new("k")?;
         let limit = Limit::new(row.limit, 60)?;
-        let spec = LimitSpec { counting: Some(counting), ..LimitSpec::new(key.clone(), limit) };
+        let spec = LimitSpec {
+            counting: Some(counting),
+            ..LimitSpec::new(key.clone(), limit)
+        };
         cluster.client(0, DEADLINE)?.set_limit(&spec).await?;
         let endpoint = cluster.endpoints().remove(0);
         let mut callers_of_node = Vec::new();
@@ -150,7 +176,8 @@ async fn measure(row: &Row) -> Result<Figures, Box<dyn Error>> {
                     let asked = Instant::now();
                     let mut call = script.key("bare");
                     call.arg(limit).arg(format!("{caller}:{}", took.len()));
-                    let run = async |mut connection| call.invoke_async::<u64>(&mut connection).await;
+                    let run =
+                        async |mut connection| call.invoke_async::<u64>(&mut connection).await;
                     allowed += store.run(DEADLINE, run).await?;
                     took.push(asked.elapsed());
                 }
@@ -169,13 +196,26 @@ async fn measure(row: &Row) -> Result<Figures, Box<dyn Error>> {
     let spent = [0, 1, 2].map(|who| (after[who] - before[who]) / took.len().max(1) as u32);
     took.sort_unstable();
     let quantile = |percent: usize| took[(took.len() - 1) * percent / 100];
-    let statistics: String = store.query(cmd("INFO").arg("commandstats"), DEADLINE).await?;
-    let scripts = statistics
-        .lines()
-        .find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next()?.parse::<f64>().ok());
+    let statistics: String = store
+        .query(cmd("INFO").arg("commandstats"), DEADLINE)
+        .await?;
+    let scripts = statistics.lines().find_map(|line| {
+        line.strip_prefix("cmdstat_evalsha:calls=")?
+            .split(',')
+            .next()?
+            .parse::<f64>()
+            .ok()
+    });
     let (p50, p99) = (quantile(50), quantile(99));
     let scripts = scripts.unwrap_or(0.0) / took.len() as f64;
-    Ok(Figures { rate, p50, p99, allowed: allowed as f64, scripts, spent })
+    Ok(Figures {
+        rate,
+        p50,
+        p99,
+        allowed: allowed as f64,
+        scripts,
+        spent,
+    })
 }
 
 /// A connection that sends one check after the other.
@@ -188,7 +228,10 @@ impl Caller {
     async fn open(endpoint: &Endpoint) -> io::Result<Self> {
         let stream = TcpStream::connect(endpoint.authority()).await?;
         stream.set_nodelay(true)?;
-        let mut caller = Self { stream, answer: Vec::new() };
+        let mut caller = Self {
+            stream,
+            answer: Vec::new(),
+        };
         caller.check_of("absent").await?;
         Ok(caller)
     }
@@ -201,8 +244,9 @@ impl Caller {
     async fn check_of(&mut self, key: &str) -> io::Result<bool> {
         let body = format!("{{\"key\":\"{key}\"}}");
         let length = body.len();
-        let request =
-            format!("POST /check HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}");
+        let request = format!(
+            "POST /check HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
         self.stream.write_all(request.as_bytes()).await?;
         self.answer.clear();
         // Every answer is one JSON object, which holds no other.
@@ -220,8 +264,20 @@ fn processor_times(cluster: &LocalCluster) -> [Duration; 3] {
     let ids = cluster.process_ids();
     [ids[0], ids[1], std::process::id()].map(|process| {
         let status = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-        // After the name, which is in parentheses, `utime` and `stime` are the 12th and 13th field, in hundredths of a second.
-        let fields = status.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
-        Duration::from_millis(fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * 10)
+        // After the name, which is in parentheses, `utime` and `stime` are the 12th and 13th field,
+        // in hundredths of a second.
+        let fields = status
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .skip(11)
+            .take(2);
+        Duration::from_millis(
+            fields
+                .filter_map(|ticks| ticks.parse::<u64>().ok())
+                .sum::<u64>()
+                * 10,
+        )
     })
 }

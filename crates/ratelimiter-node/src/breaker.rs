@@ -9,13 +9,14 @@ const FAILURES: u32 = 5;
 /// Time between two probes of an open circuit.
 const PROBE_EVERY: Duration = Duration::from_millis(250);
 
-/// Circuits in front of a store cluster. A primary has neighbouring slots, and 256 of them share a circuit.
+/// Circuits in front of a store cluster. A primary has neighbouring slots, and 256 of them share a
+/// circuit.
 const PARTS: usize = 64;
 /// Slots of a store cluster.
 const SLOTS: usize = 16_384;
 
-/// The circuits of a store: one, or in a cluster one for each part of the slots. A primary that is away suspends the checks of
-/// its own keys and no others.
+/// The circuits of a store: one, or in a cluster one for each part of the slots. A primary that is
+/// away suspends the checks of its own keys and no others.
 #[derive(Debug)]
 pub(crate) struct Circuits {
     parts: Vec<Breaker>,
@@ -24,12 +25,18 @@ pub(crate) struct Circuits {
 impl Circuits {
     pub(crate) fn new(kind: StoreKind) -> Self {
         let parts = if kind == StoreKind::Cluster { PARTS } else { 1 };
-        Self { parts: (0..parts).map(|_| Breaker::new()).collect() }
+        Self {
+            parts: (0..parts).map(|_| Breaker::new()).collect(),
+        }
     }
 
     /// The circuit of an entry of the store.
     pub(crate) fn of(&self, entry: &str) -> &Breaker {
-        let slot = if self.parts.len() > 1 { usize::from(slot_of(entry)) } else { 0 };
+        let slot = if self.parts.len() > 1 {
+            usize::from(slot_of(entry))
+        } else {
+            0
+        };
         &self.parts[slot * self.parts.len() / SLOTS]
     }
 
@@ -43,8 +50,8 @@ impl Circuits {
     }
 }
 
-/// A circuit breaker in front of the store, after Nygard, "Release It!": once the store has failed several checks in a row,
-/// further checks do not wait for it.
+/// A circuit breaker in front of the store, after Nygard, "Release It!": once the store has failed
+/// several checks in a row, further checks do not wait for it.
 ///
 /// ```text
 ///            5 failures in a row            250 ms later: one check is a probe
@@ -54,7 +61,8 @@ impl Circuits {
 ///     +----------------------------------- the probe is answered -------------------+
 /// ```
 ///
-/// A heartbeat that the store confirms closes it too, while reads are prompt: so a pause of writes ends for all checks at once.
+/// A heartbeat that the store confirms closes it too, while reads are prompt: so a pause of writes
+/// ends for all checks at once.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     state: Mutex<State>,
@@ -67,7 +75,8 @@ enum State {
     HalfOpen,
 }
 
-/// Leave to ask the store once. Dropped without a report, as when the caller went away, it leaves the circuit as it was.
+/// Leave to ask the store once. Dropped without a report, as when the caller went away, it leaves
+/// the circuit as it was.
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
     breaker: &'a Breaker,
@@ -77,7 +86,9 @@ pub(crate) struct Turn<'a> {
 
 impl Breaker {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(State::Closed { failures: 0 }) }
+        Self {
+            state: Mutex::new(State::Closed { failures: 0 }),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -93,11 +104,14 @@ impl Breaker {
         }
     }
 
-    /// The store is known to take writes promptly: checks ask it again, and one more failure opens the circuit anew.
+    /// The store is known to take writes promptly: checks ask it again, and one more failure opens
+    /// the circuit anew.
     pub(crate) fn close(&self) {
         let mut state = self.state();
         if !matches!(*state, State::Closed { .. }) {
-            *state = State::Closed { failures: FAILURES - 1 };
+            *state = State::Closed {
+                failures: FAILURES - 1,
+            };
         }
     }
 
@@ -112,7 +126,11 @@ impl Breaker {
             }
             State::Open { .. } | State::HalfOpen => return None,
         };
-        Some(Turn { breaker: self, probe, reported: false })
+        Some(Turn {
+            breaker: self,
+            probe,
+            reported: false,
+        })
     }
 }
 
@@ -121,15 +139,18 @@ impl Turn<'_> {
     pub(crate) fn report(mut self, answered: bool, now: Instant) {
         self.reported = true;
         let mut state = self.breaker.state();
-        let open = State::Open { probe_at: now + PROBE_EVERY };
+        let open = State::Open {
+            probe_at: now + PROBE_EVERY,
+        };
         *state = match (*state, answered) {
             (State::Closed { .. }, true) => State::Closed { failures: 0 },
-            (State::Closed { failures }, false) if failures + 1 < FAILURES => {
-                State::Closed { failures: failures + 1 }
-            }
+            (State::Closed { failures }, false) if failures + 1 < FAILURES => State::Closed {
+                failures: failures + 1,
+            },
             (State::Closed { .. }, false) => {
                 tracing::warn!(
-                    "the store failed {FAILURES} checks in a row: deciding without it until a probe is answered"
+                    "the store failed {FAILURES} checks in a row: deciding without it until a \
+                     probe is answered"
                 );
                 open
             }
@@ -147,7 +168,9 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if self.probe && !self.reported {
-            *self.breaker.state() = State::Open { probe_at: Instant::now() };
+            *self.breaker.state() = State::Open {
+                probe_at: Instant::now(),
+            };
         }
     }
 }
@@ -199,7 +222,10 @@ mod tests {
         assert!(breaker.turn(later).is_none());
         probe.report(false, later);
         assert!(breaker.turn(later).is_none(), "the next probe has to wait");
-        breaker.turn(later + PROBE_EVERY).unwrap().report(true, later);
+        breaker
+            .turn(later + PROBE_EVERY)
+            .unwrap()
+            .report(true, later);
         assert_eq!(breaker.circuit(), StoreCircuit::Closed);
     }
 

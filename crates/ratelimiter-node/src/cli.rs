@@ -40,10 +40,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Ask a running node whether it answers and its store is connected, for a container's health check.
+    /// Ask a running node whether it answers and its store is connected, for a container's health
+    /// check.
     Healthcheck {
         /// The node to ask.
-        #[arg(long, env = "RATELIMITER_ENDPOINT", default_value = "http://127.0.0.1:8001")]
+        #[arg(
+            long,
+            env = "RATELIMITER_ENDPOINT",
+            default_value = "http://127.0.0.1:8001"
+        )]
         endpoint: Endpoint,
     },
 }
@@ -59,18 +64,25 @@ struct Serve {
     /// Address at which others reach this node, if not the one it listens on.
     #[arg(long, env = "RATELIMITER_ADVERTISE", value_name = "HOST:PORT")]
     advertise: Option<String>,
-    /// Store that all nodes of the cluster share. Prefer the variable when the URL has a password: arguments are visible to
-    /// other users of the machine.
+    /// Store that all nodes of the cluster share. Prefer the variable when the URL has a password:
+    /// arguments are visible to other users of the machine.
     // Text here: an error of the parser would print it, and there may be a password in it.
-    #[arg(long, env = "RATELIMITER_STORE", default_value = "redis://127.0.0.1:6379", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "RATELIMITER_STORE",
+        default_value = "redis://127.0.0.1:6379",
+        hide_env_values = true
+    )]
     store: String,
-    /// File of certificates in PEM form to trust beside the system's, for a rediss:// store with a private authority.
+    /// File of certificates in PEM form to trust beside the system's, for a rediss:// store with a
+    /// private authority.
     #[arg(long, env = "RATELIMITER_STORE_CA", value_name = "FILE")]
     store_ca: Option<PathBuf>,
     /// How keys without a mode of their own are counted: atomic, cached, leased or read-then-write.
     #[arg(long, env = "RATELIMITER_COUNTING", default_value = "cached")]
     counting: CountingMode,
-    /// Answer without the store: allow, deny or local [default: deny for leased keys, local for others]
+    /// Answer without the store: allow, deny or local [default: deny for leased keys, local for
+    /// others]
     #[arg(long, env = "RATELIMITER_ON_STORE_FAILURE")]
     on_store_failure: Option<StoreFailurePolicy>,
     /// Time between two syncs with the store, and between two heartbeats.
@@ -79,12 +91,12 @@ struct Serve {
     /// How long a check waits for the store.
     #[arg(long, env = "RATELIMITER_STORE_TIMEOUT", default_value = "200ms", value_parser = humantime::parse_duration)]
     store_timeout: Duration,
-    /// Token that changes of limits and counters, and lists of keys, need. Prefer the variable: arguments are visible to
-    /// other users of the machine.
+    /// Token that changes of limits and counters, and lists of keys, need. Prefer the variable:
+    /// arguments are visible to other users of the machine.
     #[arg(long, env = "RATELIMITER_ADMIN_TOKEN", hide_env_values = true)]
     admin_token: Option<String>,
-    /// JSON file of limits, a list of objects as POST /limit takes them: they hold while the store cannot be reached, and are
-    /// added to it where it has none for their keys.
+    /// JSON file of limits, a list of objects as POST /limit takes them: they hold while the store
+    /// cannot be reached, and are added to it where it has none for their keys.
     #[arg(long, env = "RATELIMITER_LIMITS", value_name = "FILE")]
     limits: Option<PathBuf>,
     /// Listen beyond loopback although there is no admin token.
@@ -94,7 +106,11 @@ struct Serve {
     #[arg(long, env = "RATELIMITER_MAX_CONNECTIONS", default_value_t = 4096)]
     max_connections: usize,
     /// Client connections served at once of one peer address.
-    #[arg(long, env = "RATELIMITER_MAX_CONNECTIONS_PER_PEER", default_value_t = 1024)]
+    #[arg(
+        long,
+        env = "RATELIMITER_MAX_CONNECTIONS_PER_PEER",
+        default_value_t = 1024
+    )]
     max_connections_per_peer: usize,
     /// Log level: error, warn, info, debug or trace.
     #[arg(long, env = "RATELIMITER_LOG", default_value = "info")]
@@ -115,7 +131,12 @@ impl Serve {
             sync_interval: self.sync_interval,
             store_timeout: self.store_timeout,
             admin_token: self.admin_token,
-            limits: self.limits.as_deref().map(read_limits).transpose()?.unwrap_or_default(),
+            limits: self
+                .limits
+                .as_deref()
+                .map(read_limits)
+                .transpose()?
+                .unwrap_or_default(),
             without_token: self.without_token,
             max_connections: self.max_connections,
             max_connections_per_peer: self.max_connections_per_peer,
@@ -139,9 +160,16 @@ pub fn main() -> ProcessExit {
         Err(error) if error.use_stderr() => {
             let text = error.to_string();
             // One line, as for every other error; `--help` has the usage.
-            let what: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+            let what: Vec<_> = text
+                .lines()
+                .map(str::trim)
+                .take_while(|line| !line.is_empty())
+                .collect();
             let line = what.join(" ");
-            eprintln!("ratelimiter-node: {} (--help explains)", line.trim_start_matches("error: "));
+            eprintln!(
+                "ratelimiter-node: {} (--help explains)",
+                line.trim_start_matches("error: ")
+            );
             ExitCode::Usage
         }
         Err(help) => {
@@ -155,8 +183,15 @@ pub fn main() -> ProcessExit {
 
 /// A value that parses and is out of its range is wrong usage too.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let store = matches!(error.downcast_ref(), Some(StoreError::Url { .. } | StoreError::Authorities { .. }));
-    if store || error.is::<ConfigError>() { ExitCode::Usage } else { ExitCode::Failure }
+    let store = matches!(
+        error.downcast_ref(),
+        Some(StoreError::Url { .. } | StoreError::Authorities { .. })
+    );
+    if store || error.is::<ConfigError>() {
+        ExitCode::Usage
+    } else {
+        ExitCode::Failure
+    }
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
@@ -171,8 +206,14 @@ fn run(cli: Cli) -> anyhow::Result<()> {
 }
 
 async fn healthcheck(endpoint: Endpoint) -> anyhow::Result<()> {
-    let health = NodeClient::new(endpoint, Duration::from_secs(2)).health().await?;
-    anyhow::ensure!(health.redis_connected, "{}: the store is not connected", health.node);
+    let health = NodeClient::new(endpoint, Duration::from_secs(2))
+        .health()
+        .await?;
+    anyhow::ensure!(
+        health.redis_connected,
+        "{}: the store is not connected",
+        health.node
+    );
     println!("{}: healthy", health.node);
     Ok(())
 }
@@ -186,7 +227,10 @@ async fn serve(options: Serve) -> anyhow::Result<()> {
         .init();
     let config = options.config()?;
     raise_open_files();
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     let id = config.id.clone();
     let node = Node::bind(config).await?;
     tracing::info!(%id, address = %node.address(), "listening");
@@ -200,7 +244,8 @@ async fn serve(options: Serve) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every connection is an open file, and a shell's default is far below the number of connections that a node serves.
+/// Every connection is an open file, and a shell's default is far below the number of connections
+/// that a node serves.
 fn raise_open_files() {
     let mut files = getrlimit(Resource::Nofile);
     files.current = files.maximum;
@@ -215,7 +260,8 @@ mod tests {
 
     use super::*;
 
-    /// Options and values of any shape: a configuration within its bounds, or an error without the password.
+    /// Options and values of any shape: a configuration within its bounds, or an error without the
+    /// password.
     fn understood(option: &str, value: &str) {
         let arguments = ["ratelimiter-node".to_owned(), format!("{option}={value}")];
         let error = match Cli::try_parse_from(arguments) {
@@ -223,19 +269,33 @@ mod tests {
             Ok(cli) => match cli.serve.config() {
                 Err(error) => format!("{error:#}"),
                 Ok(config) => {
-                    assert!((1..=10_000).contains(&config.store_timeout.as_millis()), "{option} {value}");
-                    assert!((10..=60_000).contains(&config.sync_interval.as_millis()), "{option} {value}");
+                    assert!(
+                        (1..=10_000).contains(&config.store_timeout.as_millis()),
+                        "{option} {value}"
+                    );
+                    assert!(
+                        (10..=60_000).contains(&config.sync_interval.as_millis()),
+                        "{option} {value}"
+                    );
                     return;
                 }
             },
         };
-        assert!(!error.is_empty() && !error.contains("hunter2"), "{option} {value}: {error}");
+        assert!(
+            !error.is_empty() && !error.contains("hunter2"),
+            "{option} {value}: {error}"
+        );
     }
 
     fn corpus() -> Vec<(String, String)> {
         let text = include_str!("../tests/corpus/arguments.txt");
-        let case = |line: &str| line.split_once(' ').map(|(o, v)| (o.to_owned(), v.to_owned()));
-        text.lines().map(|line| case(line).expect("an option and a value")).collect()
+        let case = |line: &str| {
+            line.split_once(' ')
+                .map(|(o, v)| (o.to_owned(), v.to_owned()))
+        };
+        text.lines()
+            .map(|line| case(line).expect("an option and a value"))
+            .collect()
     }
 
     #[test]
@@ -244,7 +304,8 @@ mod tests {
             understood(&option, &value);
         }
         // Passwords are kept whole: a mutation may well produce one that is no password any more.
-        let values = select(corpus()).prop_filter("no password", |(_, value)| !value.contains("hunter2"));
+        let values =
+            select(corpus()).prop_filter("no password", |(_, value)| !value.contains("hunter2"));
         proptest!(|((option, value) in values, at in any::<prop::sample::Index>(), other in ".{0,3}")| {
             let cut: Vec<_> = value.chars().collect();
             let at = at.index(cut.len() + 1);

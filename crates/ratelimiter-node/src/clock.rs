@@ -4,21 +4,24 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// A reading that disagrees by more than this is a jump of the store's clock.
 const JUMP: Duration = Duration::from_millis(500);
-/// A jump that lasts this long is followed. A pause of the machine, or a clock that is mended at once, is not.
+/// A jump that lasts this long is followed. A pause of the machine, or a clock that is mended at
+/// once, is not.
 const PERSISTENT: Duration = Duration::from_secs(3);
 
 /// The store's clock as this node estimates it, in microseconds since the Unix epoch.
 ///
-/// All nodes put their admissions on this one time axis. It runs on the node's monotonic clock, corrected by readings
-/// of the store's `TIME`.
+/// All nodes put their admissions on this one time axis. It runs on the node's monotonic clock,
+/// corrected by readings of the store's `TIME`.
 ///
-/// The store read its time at some instant of the round trip. A clock that is right at one of these instants agrees with
-/// the reading and is left alone; any other is moved until it agrees. So a slow reading never spoils the estimate of a
-/// quick one, and a clock that drifts is noticed however slow the readings are.
+/// The store read its time at some instant of the round trip. A clock that is right at one of these
+/// instants agrees with the reading and is left alone; any other is moved until it agrees. So a
+/// slow reading never spoils the estimate of a quick one, and a clock that drifts is noticed
+/// however slow the readings are.
 ///
-/// A correction never sets the clock back: it stands still until time has caught up, at most `JUMP`. A reading that disagrees by more is a
-/// jump of the store's clock, which is followed only once readings have agreed with each other for `PERSISTENT`; then
-/// the clock is set anew, also back.
+/// A correction never sets the clock back: it stands still until time has caught up, at most
+/// `JUMP`. A reading that disagrees by more is a jump of the store's clock, which is followed only
+/// once readings have agreed with each other for `PERSISTENT`; then the clock is set anew, also
+/// back.
 #[derive(Debug)]
 pub struct StoreClock {
     origin: Instant,
@@ -52,7 +55,11 @@ pub(crate) struct Reading {
 impl Reading {
     /// The answer to `TIME`: seconds and microseconds.
     pub(crate) fn new((seconds, micros): (u64, u64), sent: Instant, received: Instant) -> Self {
-        Self { store_us: seconds * 1_000_000 + micros, sent, received }
+        Self {
+            store_us: seconds * 1_000_000 + micros,
+            sent,
+            received,
+        }
     }
 
     /// Time from the question to the answer.
@@ -77,7 +84,9 @@ pub(crate) enum Adjusted {
 impl StoreClock {
     /// A clock that starts from the system's time.
     pub fn new() -> Self {
-        let origin_us = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, micros);
+        let origin_us = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, micros);
         Self {
             origin: Instant::now(),
             origin_us,
@@ -105,14 +114,20 @@ impl StoreClock {
         local.saturating_add_signed(self.offset_us.load(Ordering::Relaxed))
     }
 
-    /// Whether it was ever set by the store's. Until then it is the system's clock, which may be another.
+    /// Whether it was ever set by the store's. Until then it is the system's clock, which may be
+    /// another.
     pub(crate) fn is_read(&self) -> bool {
         self.is_read.load(Ordering::Acquire)
     }
 
-    /// Takes a reading of the store's clock. Returns its use, and by how much it disagreed, microseconds.
+    /// Takes a reading of the store's clock. Returns its use, and by how much it disagreed,
+    /// microseconds.
     pub(crate) fn adjust(&self, reading: Reading) -> (Adjusted, i64) {
-        let Reading { store_us, sent, received } = reading;
+        let Reading {
+            store_us,
+            sent,
+            received,
+        } = reading;
         let round_trip = reading.round_trip();
         let noise = micros(round_trip / 2).cast_signed();
         let error = store_us.cast_signed() - self.at_us(sent + round_trip / 2).cast_signed();
@@ -140,7 +155,10 @@ impl StoreClock {
                 Adjusted::Rebased
             }
             _ => {
-                *doubted = Some(Jump { by_us, since: received });
+                *doubted = Some(Jump {
+                    by_us,
+                    since: received,
+                });
                 self.jumps.fetch_add(1, Ordering::Relaxed);
                 Adjusted::Doubted
             }
@@ -175,7 +193,11 @@ mod tests {
     /// A clock that has had its first reading, and the instant of it.
     fn clock() -> (StoreClock, Instant) {
         let (clock, at) = (StoreClock::new(), Instant::now());
-        clock.adjust(Reading { store_us: clock.at_us(at), sent: at, received: at });
+        clock.adjust(Reading {
+            store_us: clock.at_us(at),
+            sent: at,
+            received: at,
+        });
         (clock, at)
     }
 
@@ -183,7 +205,13 @@ mod tests {
     fn read(clock: &StoreClock, at: Instant, after: Duration, ahead_us: i64) -> Adjusted {
         let local = clock.origin_us + micros(at + after - clock.origin);
         let store_us = local.saturating_add_signed(ahead_us);
-        clock.adjust(Reading { store_us, sent: at + after, received: at + after + TRIP }).0
+        clock
+            .adjust(Reading {
+                store_us,
+                sent: at + after,
+                received: at + after + TRIP,
+            })
+            .0
     }
 
     #[test]
@@ -202,7 +230,11 @@ mod tests {
         let (clock, at) = clock();
         let before = clock.at_us(at);
         // Read at the very end of a round trip of a second, so half a second after its middle.
-        clock.adjust(Reading { store_us: before + S, sent: at, received: at + Duration::from_secs(1) });
+        clock.adjust(Reading {
+            store_us: before + S,
+            sent: at,
+            received: at + Duration::from_secs(1),
+        });
         assert_eq!(clock.at_us(at), before);
     }
 
@@ -211,7 +243,11 @@ mod tests {
         let (clock, at) = clock();
         let before = clock.at_us(at);
         let received = at + Duration::from_secs(1);
-        clock.adjust(Reading { store_us: before + S + 300_000, sent: at, received });
+        clock.adjust(Reading {
+            store_us: before + S + 300_000,
+            sent: at,
+            received,
+        });
         assert_eq!(clock.at_us(at), before + 300_000);
     }
 

@@ -2,7 +2,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ratelimiter_api::{CountingMode, LimitEntry, LimitError, LimitSpec, NodeId, StoreFailurePolicy};
+use ratelimiter_api::{
+    CountingMode, LimitEntry, LimitError, LimitSpec, NodeId, StoreFailurePolicy,
+};
 use ratelimiter_store::StoreUrl;
 
 /// The configuration of a node.
@@ -54,12 +56,16 @@ pub enum ConfigError {
     /// An empty or unprintable id.
     #[error("id is {0:?}: it must be 1 to 64 letters, digits, dots, dashes or underscores")]
     Id(String),
-    /// An admin token that no client can send, or that protects nothing. The token itself is left out.
-    #[error("the admin token is {0}: it must be one or more printable ASCII characters without spaces")]
+    /// An admin token that no client can send, or that protects nothing. The token itself is left
+    /// out.
+    #[error(
+        "the admin token is {0}: it must be one or more printable ASCII characters without spaces"
+    )]
     Token(&'static str),
     /// An address beyond loopback, where anyone could change limits.
     #[error(
-        "{0} is reachable from other machines, and without an admin token they could change limits: set one (RATELIMITER_ADMIN_TOKEN), or accept that with --without-token"
+        "{0} is reachable from other machines, and without an admin token they could change \
+         limits: set one (RATELIMITER_ADMIN_TOKEN), or accept that with --without-token"
     )]
     NoToken(SocketAddr),
     /// A file of limits that cannot be used.
@@ -87,7 +93,8 @@ impl Config {
     /// A node with the defaults of the command line.
     ///
     /// # Errors
-    /// When the id is empty, long, or holds anything but letters, digits, dots, dashes and underscores.
+    /// When the id is empty, long, or holds anything but letters, digits, dots, dashes and
+    /// underscores.
     pub fn new(id: &str, listen: SocketAddr, store: StoreUrl) -> Result<Self, ConfigError> {
         let printable = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if id.is_empty() || id.len() > 64 || !id.chars().all(printable) {
@@ -110,7 +117,8 @@ impl Config {
         })
     }
 
-    /// The configured limits, with the node's defaults. All nodes give them epoch 0, so that they share their counters.
+    /// The configured limits, with the node's defaults. All nodes give them epoch 0, so that they
+    /// share their counters.
     pub(crate) fn limit_entries(&self) -> Result<Vec<LimitEntry>, ConfigError> {
         let entry = |spec: &LimitSpec| {
             let key = spec.key.clone();
@@ -122,7 +130,10 @@ impl Config {
                     on_store_failure: spec.policy(self.counting, self.on_store_failure),
                     epoch: 0,
                 }),
-                Err(source) => Err(ConfigError::Limit { key: key.to_string(), source }),
+                Err(source) => Err(ConfigError::Limit {
+                    key: key.to_string(),
+                    source,
+                }),
             }
         };
         self.limits.iter().map(entry).collect()
@@ -131,15 +142,31 @@ impl Config {
     /// Checks durations, counts and the admin token.
     ///
     /// # Errors
-    /// When one is outside its range, or the node would listen beyond loopback without a token and without consent.
+    /// When one is outside its range, or the node would listen beyond loopback without a token and
+    /// without consent.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let ranges = [
-            ("sync interval", self.sync_interval, Duration::from_millis(10), Duration::from_secs(60)),
-            ("store timeout", self.store_timeout, Duration::from_millis(1), Duration::from_secs(10)),
+            (
+                "sync interval",
+                self.sync_interval,
+                Duration::from_millis(10),
+                Duration::from_secs(60),
+            ),
+            (
+                "store timeout",
+                self.store_timeout,
+                Duration::from_millis(1),
+                Duration::from_secs(10),
+            ),
         ];
         for (name, value, min, max) in ranges {
             if value < min || value > max {
-                return Err(ConfigError::Duration { name, value, min, max });
+                return Err(ConfigError::Duration {
+                    name,
+                    value,
+                    min,
+                    max,
+                });
             }
         }
         match &self.admin_token {

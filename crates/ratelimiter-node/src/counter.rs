@@ -10,15 +10,17 @@ use crate::clock::micros;
 use crate::decision::Decision;
 use crate::shared::{SharedWindow, Span};
 
-/// Beyond this many, admissions that no limit bounds (failing open) are granted without being remembered.
+/// Beyond this many, admissions that no limit bounds (failing open) are granted without being
+/// remembered.
 const MAX_REMEMBERED: usize = MAX_LIMIT as usize;
 
-/// Time from the last check of a key for which its shared count is read at every sync. A check after that reads the count
-/// itself, so that the cost of a sync follows the keys in use now, however long their windows.
+/// Time from the last check of a key for which its shared count is read at every sync. A check
+/// after that reads the count itself, so that the cost of a sync follows the keys in use now,
+/// however long their windows.
 const WARM: Duration = Duration::from_secs(2);
 
-/// The counter of one key behind its own lock: one key's work never delays another's. Held for as long as it takes to
-/// count, never across an `await`.
+/// The counter of one key behind its own lock: one key's work never delays another's. Held for as
+/// long as it takes to count, never across an `await`.
 #[derive(Debug)]
 pub(crate) struct CounterCell(Mutex<Counter>);
 
@@ -67,24 +69,35 @@ struct Others {
 }
 
 impl Others {
-    const NONE: Self = Self { count: 0, oldest_us: None, as_of_us: 0 };
+    const NONE: Self = Self {
+        count: 0,
+        oldest_us: None,
+        as_of_us: 0,
+    };
 
     /// The store's window less the node's own admissions in it.
     fn new(shared: SharedWindow, span: &Span) -> Self {
         let own = span.own.held(shared.arrived);
         let (count, oldest_us) = (shared.count.saturating_sub(own), shared.oldest_us);
-        Self { count, oldest_us, as_of_us: span.now_us }
+        Self {
+            count,
+            oldest_us,
+            as_of_us: span.now_us,
+        }
     }
 
-    /// Those that are still in the window at `now_us`. All were admitted by the last sync, so a window later none is left.
+    /// Those that are still in the window at `now_us`. All were admitted by the last sync, so a
+    /// window later none is left.
     fn at(&self, now_us: u64, window_us: u64) -> Self {
         if self.as_of_us + window_us <= now_us {
             return Self::NONE;
         }
         match self.oldest_us {
-            Some(oldest_us) if oldest_us + window_us <= now_us => {
-                Self { count: self.count.saturating_sub(1), oldest_us: None, ..*self }
-            }
+            Some(oldest_us) if oldest_us + window_us <= now_us => Self {
+                count: self.count.saturating_sub(1),
+                oldest_us: None,
+                ..*self
+            },
             _ => *self,
         }
     }
@@ -108,7 +121,10 @@ impl Counter {
         if self.entry.epoch == entry.epoch {
             self.entry = entry;
         } else {
-            *self = Self { used_us: self.used_us, ..Self::new(entry) };
+            *self = Self {
+                used_us: self.used_us,
+                ..Self::new(entry)
+            };
         }
     }
 
@@ -130,16 +146,17 @@ impl Counter {
 
     /// Whether the key was checked so lately that its window is read at every sync.
     pub(crate) fn is_warm(&self, now_us: u64) -> bool {
-        self.used_us.is_some_and(|used| now_us < used + micros(WARM))
+        self.used_us
+            .is_some_and(|used| now_us < used + micros(WARM))
     }
 
-    /// Drops the admissions that left the window. False when the key is idle: it was not checked for a window and has no admission
-    /// left, so that its sync ends.
+    /// Drops the admissions that left the window. False when the key is idle: it was not checked
+    /// for a window and has no admission left, so that its sync ends.
     pub(crate) fn stays_active(&mut self, now_us: u64) -> bool {
         let start_us = now_us.saturating_sub(self.entry.limit.window_us() + micros(RETENTION));
         self.log.expire(start_us);
-        let active =
-            !self.deleted && (self.log.len() > 0 || self.used_us.is_some_and(|used| used > start_us));
+        let active = !self.deleted
+            && (self.log.len() > 0 || self.used_us.is_some_and(|used| used > start_us));
         if !active {
             (self.used_us, self.shared, self.others) = (None, None, Others::NONE);
         }
@@ -148,7 +165,9 @@ impl Counter {
 
     /// The window that ends at `now_us`, and the admissions that the store should know in it.
     pub(crate) fn span(&self, now_us: u64) -> Span {
-        let own = self.log.own_after(now_us.saturating_sub(self.entry.limit.window_us()));
+        let own = self
+            .log
+            .own_after(now_us.saturating_sub(self.entry.limit.window_us()));
         Span::new(&self.entry, now_us, own)
     }
 
@@ -157,8 +176,8 @@ impl Counter {
         self.log.unconfirmed()
     }
 
-    /// Decides from the node's own admissions, which are exact, and the others' as of the last sync. The caller remembers
-    /// what it admits.
+    /// Decides from the node's own admissions, which are exact, and the others' as of the last
+    /// sync. The caller remembers what it admits.
     pub(crate) fn decide(&self, cost: u32, now_us: u64) -> Decision {
         let window_us = self.entry.limit.window_us();
         let start_us = now_us.saturating_sub(window_us);
@@ -168,17 +187,35 @@ impl Counter {
         let (count, admissions) = (before + u64::from(cost), u64::from(limit.admissions()));
         let by = DecidedBy::Local;
         if count <= admissions {
-            let oldest_us = [self.log.oldest_after(start_us), others.oldest_us].into_iter().flatten().min();
+            let oldest_us = [self.log.oldest_after(start_us), others.oldest_us]
+                .into_iter()
+                .flatten()
+                .min();
             let frees_us = oldest_us.unwrap_or(now_us) + window_us;
-            Decision { allowed: true, count, frees_us, now_us, limit, by }
+            Decision {
+                allowed: true,
+                count,
+                frees_us,
+                now_us,
+                limit,
+                by,
+            }
         } else {
             let frees_us = self.frees(count - admissions, others, now_us);
-            Decision { allowed: false, count: before, frees_us, now_us, limit, by }
+            Decision {
+                allowed: false,
+                count: before,
+                frees_us,
+                now_us,
+                limit,
+                by,
+            }
         }
     }
 
-    /// The earliest time at which `excess` admissions have surely left the window. Of the others' admissions only the
-    /// time of the oldest is known, and that all of them leave a window after the last sync at the latest.
+    /// The earliest time at which `excess` admissions have surely left the window. Of the others'
+    /// admissions only the time of the oldest is known, and that all of them leave a window after
+    /// the last sync at the latest.
     fn frees(&self, excess: u64, others: Others, now_us: u64) -> u64 {
         let window_us = self.entry.limit.window_us();
         let start_us = now_us.saturating_sub(window_us);
@@ -203,13 +240,18 @@ impl Counter {
     /// Remembers admissions that are still to be sent to the store.
     pub(crate) fn add_unsynced(&mut self, admissions: impl IntoIterator<Item = Admission>) {
         let room = MAX_REMEMBERED.saturating_sub(self.log.len());
-        admissions.into_iter().take(room).for_each(|a| self.log.add_unsynced(a));
+        admissions
+            .into_iter()
+            .take(room)
+            .for_each(|a| self.log.add_unsynced(a));
     }
 
-    /// The window, and at most `most` admissions that are to be sent to the store; `None` when there are none. Most keys in use
-    /// have none at most syncs, and their windows are not counted.
+    /// The window, and at most `most` admissions that are to be sent to the store; `None` when
+    /// there are none. Most keys in use have none at most syncs, and their windows are not counted.
     pub(crate) fn send(&mut self, now_us: u64, most: usize) -> Option<(Span, Vec<Admission>)> {
-        self.log.has_unsynced().then(|| (self.span(now_us), self.log.send(most)))
+        self.log
+            .has_unsynced()
+            .then(|| (self.span(now_us), self.log.send(most)))
     }
 
     /// The clock was set forward or back: what was counted happened as long ago as before.
@@ -237,7 +279,8 @@ impl Counter {
 
     /// At most `most` admissions in the window that the store has to be asked for.
     pub(crate) fn doubts(&mut self, now_us: u64, most: usize) -> Vec<Admission> {
-        self.log.doubts(now_us.saturating_sub(self.entry.limit.window_us()), most)
+        self.log
+            .doubts(now_us.saturating_sub(self.entry.limit.window_us()), most)
     }
 
     /// The store holds those for which `held` is true; returns the number of the others.
@@ -245,14 +288,16 @@ impl Counter {
         self.log.settle(doubts, held)
     }
 
-    /// Takes the version of the limit's copy, zero where it is missing. Returns whether it was there before.
+    /// Takes the version of the limit's copy, zero where it is missing. Returns whether it was
+    /// there before.
     pub(crate) fn note_copy(&mut self, version: u64) -> bool {
         let before = self.copied;
         self.copied |= version > 0;
         before
     }
 
-    /// Takes the store's answer about a window. False when the store has lost admissions that it had confirmed.
+    /// Takes the store's answer about a window. False when the store has lost admissions that it
+    /// had confirmed.
     pub(crate) fn refresh(&mut self, span: &Span, shared: SharedWindow) -> bool {
         self.shared = Some((shared.count, Instant::now()));
         if shared.forgot || shared.count < span.own.confirmed {
@@ -265,7 +310,13 @@ impl Counter {
 
     /// This node's admissions in the window before `at_us`.
     pub(crate) fn report(&self, at_us: u64) -> KeyCounter {
-        let LimitEntry { key, limit, counting, epoch, .. } = self.entry.clone();
+        let LimitEntry {
+            key,
+            limit,
+            counting,
+            epoch,
+            ..
+        } = self.entry.clone();
         let start_us = at_us.saturating_sub(limit.window_us());
         KeyCounter {
             key,
@@ -303,11 +354,19 @@ mod tests {
     }
 
     fn admit(counter: &mut Counter, sequences: std::ops::Range<u64>) {
-        counter.add_unsynced(sequences.map(|sequence| Admission { at_us: NOW, sequence }));
+        counter.add_unsynced(sequences.map(|sequence| Admission {
+            at_us: NOW,
+            sequence,
+        }));
     }
 
     fn holds(count: u64) -> SharedWindow {
-        SharedWindow { count, oldest_us: Some(NOW), forgot: false, arrived: Arrived::Nothing }
+        SharedWindow {
+            count,
+            oldest_us: Some(NOW),
+            forgot: false,
+            arrived: Arrived::Nothing,
+        }
     }
 
     #[test]
@@ -315,7 +374,11 @@ mod tests {
         let mut counter = counter(10);
         admit(&mut counter, 0..4);
         let fits = |counter: &Counter, cost| counter.decide(cost, NOW + S).allowed;
-        counter.others = Others { count: 5, oldest_us: Some(NOW), as_of_us: NOW };
+        counter.others = Others {
+            count: 5,
+            oldest_us: Some(NOW),
+            as_of_us: NOW,
+        };
         assert!(fits(&counter, 1));
         assert!(!fits(&counter, 2));
         counter.others.count = 6;
@@ -325,7 +388,11 @@ mod tests {
     #[test]
     fn others_admissions_leave_the_window() {
         let mut counter = counter(10);
-        counter.others = Others { count: 10, oldest_us: Some(NOW), as_of_us: NOW };
+        counter.others = Others {
+            count: 10,
+            oldest_us: Some(NOW),
+            as_of_us: NOW,
+        };
         assert!(!counter.decide(1, NOW + 59 * S).allowed);
         assert!(counter.decide(1, NOW + 60 * S).allowed);
     }
@@ -341,24 +408,44 @@ mod tests {
     fn costly_check_waits_for_enough_quota() {
         let mut counter = counter(10);
         for second in 0..10 {
-            counter.add_unsynced([Admission { at_us: NOW + second * S, sequence: second }]);
+            counter.add_unsynced([Admission {
+                at_us: NOW + second * S,
+                sequence: second,
+            }]);
         }
         let now = NOW + 30 * S;
         assert_eq!(waits_ms(&counter, 1, now), 30_000);
         assert_eq!(waits_ms(&counter, 5, now), 34_000);
-        assert!(counter.decide(5, now + 34 * S).allowed, "the time given is enough");
-        assert!(!counter.decide(5, now + 34 * S - 1).allowed, "and no longer than needed");
+        assert!(
+            counter.decide(5, now + 34 * S).allowed,
+            "the time given is enough"
+        );
+        assert!(
+            !counter.decide(5, now + 34 * S - 1).allowed,
+            "and no longer than needed"
+        );
     }
 
     #[test]
     fn outage_denial_never_frees_at_once() {
         let mut counter = counter(10);
-        counter.others = Others { count: 10, oldest_us: Some(NOW - 30 * S), as_of_us: NOW };
+        counter.others = Others {
+            count: 10,
+            oldest_us: Some(NOW - 30 * S),
+            as_of_us: NOW,
+        };
         for second in 1..60 {
             let decision = counter.decide(2, NOW + second * S);
-            assert!(decision.allowed || decision.frees_us > decision.now_us, "{second} s: {decision:?}");
+            assert!(
+                decision.allowed || decision.frees_us > decision.now_us,
+                "{second} s: {decision:?}"
+            );
         }
-        assert_eq!(waits_ms(&counter, 2, NOW + 40 * S), 20_000, "all have left a window after the last sync");
+        assert_eq!(
+            waits_ms(&counter, 2, NOW + 40 * S),
+            20_000,
+            "all have left a window after the last sync"
+        );
         assert!(counter.decide(2, NOW + 60 * S).allowed);
     }
 
@@ -367,7 +454,11 @@ mod tests {
         let mut counter = counter(10);
         assert_eq!(counter.touch(NOW), Before::Idle);
         assert_eq!(counter.touch(NOW + S), Before::Warm, "its sync has begun");
-        assert_eq!(counter.touch(NOW + 10 * S), Before::Cold, "it reads its shared count itself");
+        assert_eq!(
+            counter.touch(NOW + 10 * S),
+            Before::Cold,
+            "it reads its shared count itself"
+        );
         counter.touch(NOW);
         let end = NOW + 60 * S + micros(RETENTION);
         assert!(counter.stays_active(end - 1));
@@ -386,7 +477,10 @@ mod tests {
         assert!(counter.refresh(&counter.span(NOW), holds(3)));
         assert_eq!(counter.decide(1, NOW).count, 8);
         // It did, and the confirmation is still on its way: still three of others'.
-        let arrived = |count| SharedWindow { arrived: Arrived::Sent, ..holds(count) };
+        let arrived = |count| SharedWindow {
+            arrived: Arrived::Sent,
+            ..holds(count)
+        };
         assert!(counter.refresh(&counter.span(NOW), arrived(7)));
         assert_eq!(counter.decide(1, NOW).count, 8);
         // Another node flushed two as well.
@@ -406,7 +500,13 @@ mod tests {
         assert!(counter.refresh(&counter.span(NOW), holds(4)));
         assert_eq!(counter.span(NOW).own.newest_confirmed, Some(3));
         // As many as this node's own, but of another node: only the one that is asked for tells.
-        assert!(!counter.refresh(&counter.span(NOW), SharedWindow { forgot: true, ..holds(4) }));
+        assert!(!counter.refresh(
+            &counter.span(NOW),
+            SharedWindow {
+                forgot: true,
+                ..holds(4)
+            }
+        ));
         assert_eq!(
             counter.span(NOW).own.unheard(Arrived::Nothing),
             4,
@@ -414,7 +514,11 @@ mod tests {
         );
         let doubts = counter.doubts(NOW, 100);
         assert_eq!(counter.settle(&doubts, &[true, false, false, false]), 3);
-        assert_eq!(counter.send(NOW, 100).unwrap().1, batch[1..], "no more than it lost");
+        assert_eq!(
+            counter.send(NOW, 100).unwrap().1,
+            batch[1..],
+            "no more than it lost"
+        );
         assert_eq!(counter.report(NOW).lost, 3);
     }
 

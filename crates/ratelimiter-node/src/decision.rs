@@ -12,7 +12,10 @@ pub(crate) struct Check {
 impl Check {
     /// Its admissions, when it is admitted at `at_us`.
     pub(crate) fn admissions(self, at_us: u64) -> impl Iterator<Item = Admission> {
-        (0..u64::from(self.cost)).map(move |i| Admission { at_us, sequence: self.first_sequence + i })
+        (0..u64::from(self.cost)).map(move |i| Admission {
+            at_us,
+            sequence: self.first_sequence + i,
+        })
     }
 }
 
@@ -22,7 +25,8 @@ pub(crate) struct Decision {
     pub(crate) allowed: bool,
     /// Admissions in the window after the check, as far as the decider knew.
     pub(crate) count: u64,
-    /// When a denied check would fit, or the oldest admission leaves the window; microseconds on the store's clock.
+    /// When a denied check would fit, or the oldest admission leaves the window; microseconds on
+    /// the store's clock.
     pub(crate) frees_us: u64,
     /// Time of the decision, likewise.
     pub(crate) now_us: u64,
@@ -32,17 +36,27 @@ pub(crate) struct Decision {
 }
 
 impl Decision {
-    /// The same facts, with the decision of the failure policy about a check of `cost`. A denial although there is quota
-    /// ends after `retry_us`, when the store may be back.
+    /// The same facts, with the decision of the failure policy about a check of `cost`. A denial
+    /// although there is quota ends after `retry_us`, when the store may be back.
     pub(crate) fn by_policy(self, allowed: bool, cost: u32, retry_us: u64) -> Self {
         let cost = u64::from(cost);
-        let before = if self.allowed { self.count.saturating_sub(cost) } else { self.count };
+        let before = if self.allowed {
+            self.count.saturating_sub(cost)
+        } else {
+            self.count
+        };
         let frees_us = if self.allowed && !allowed {
             self.now_us + retry_us
         } else {
             self.frees_us.max(self.now_us + 1)
         };
         let count = before + if allowed { cost } else { 0 };
-        Self { allowed, count, frees_us, by: DecidedBy::Policy, ..self }
+        Self {
+            allowed,
+            count,
+            frees_us,
+            by: DecidedBy::Policy,
+            ..self
+        }
     }
 }

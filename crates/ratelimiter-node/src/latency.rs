@@ -21,7 +21,11 @@ impl RecentLatency {
     pub(crate) fn new() -> Self {
         // One microsecond to one minute with two digits: 1 % is more than enough for a threshold.
         let empty = Histogram::new_with_bounds(1, 60_000_000, 2).expect("the bounds are valid");
-        Self(Mutex::new(Halves { now: empty.clone(), before: empty, since: Instant::now() }))
+        Self(Mutex::new(Halves {
+            now: empty.clone(),
+            before: empty,
+            since: Instant::now(),
+        }))
     }
 
     pub(crate) fn record(&self, took: Duration) {
@@ -65,6 +69,9 @@ mod tests {
         (0..95).for_each(|_| recent.record(Duration::from_millis(1)));
         (0..5).for_each(|_| recent.record(Duration::from_millis(200)));
         let p99 = recent.p99().unwrap();
-        assert!(p99 > Duration::from_millis(190) && p99 < Duration::from_millis(210), "{p99:?}");
+        assert!(
+            p99 > Duration::from_millis(190) && p99 < Duration::from_millis(210),
+            "{p99:?}"
+        );
     }
 }

@@ -25,7 +25,8 @@ pub(crate) use changes::MAX_LIMITS_AT_ONCE;
 /// Time after which a client that was denied by the failure policy, with quota left, may try again.
 const POLICY_RETRY_US: u64 = 1_000_000;
 
-/// Decides checks from every limit, this node's own admissions and, as of the last sync, the shared counts of the keys in use.
+/// Decides checks from every limit, this node's own admissions and, as of the last sync, the shared
+/// counts of the keys in use.
 #[derive(Debug)]
 pub struct Limiter {
     node: NodeId,
@@ -52,7 +53,10 @@ pub enum CheckError {
     #[error("key {0:?} has no limit: set one with POST /limit")]
     NoLimit(String),
     /// A key whose limit, if there is one, this node has not read yet.
-    #[error("the limit of key {0:?} is not known yet: this node has not reached the store since it started")]
+    #[error(
+        "the limit of key {0:?} is not known yet: this node has not reached the store since it \
+         started"
+    )]
     NotKnownYet(String),
     /// A check that no window has room for.
     #[error("cost is {cost}, above the limit of {limit} for key {key:?}: it can never be allowed")]
@@ -129,7 +133,8 @@ impl Limiter {
         &self.leases
     }
 
-    /// The limits and their counters. Held for as long as it takes to look, never across an `await`.
+    /// The limits and their counters. Held for as long as it takes to look, never across an
+    /// `await`.
     pub(crate) fn limits(&self) -> RwLockReadGuard<'_, Limits> {
         self.limits.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -139,16 +144,21 @@ impl Limiter {
         self.limits.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decides one check. Answers, with the limit in force, within the store timeout whatever the store does.
+    /// Decides one check. Answers, with the limit in force, within the store timeout whatever the
+    /// store does.
     ///
     /// # Errors
     /// When the key has no limit, or the node cannot know yet, or the cost is above the limit.
     pub async fn check(&self, key: &Key, cost: u32) -> Result<(CheckResponse, Limit), CheckError> {
-        let check = Check { cost, first_sequence: self.sequence.fetch_add(cost.into(), Ordering::Relaxed) };
+        let check = Check {
+            cost,
+            first_sequence: self.sequence.fetch_add(cost.into(), Ordering::Relaxed),
+        };
         let started = Instant::now();
         let mut decided = self.decide(key, check, self.store_timeout).await?;
         if decided.is_none() {
-            // Another node reset the counter, and the new one is known now. The caller waits once for both answers.
+            // Another node reset the counter, and the new one is known now. The caller waits once
+            // for both answers.
             let left = self.store_timeout.saturating_sub(started.elapsed());
             decided = self.decide(key, check, left).await?;
         }
@@ -162,14 +172,23 @@ impl Limiter {
         let limit = decision.limit;
         if !decision.allowed && cost > limit.admissions() {
             let key = key.to_string();
-            return Err(CheckError::NeverFits { key, cost, limit: limit.admissions() });
+            return Err(CheckError::NeverFits {
+                key,
+                cost,
+                limit: limit.admissions(),
+            });
         }
         Ok((self.respond(&decision), limit))
     }
 
-    /// Decides by the key's mode, waiting at most `left` for the store. None when the counter turned out to be another, and the
-    /// check has to be repeated.
-    async fn decide(&self, key: &Key, check: Check, left: Duration) -> Result<Option<Decision>, CheckError> {
+    /// Decides by the key's mode, waiting at most `left` for the store. None when the counter
+    /// turned out to be another, and the check has to be repeated.
+    async fn decide(
+        &self,
+        key: &Key,
+        check: Check,
+        left: Duration,
+    ) -> Result<Option<Decision>, CheckError> {
         let cell = self.cell(key)?;
         let now_us = self.clock.now_us();
         let (entry, before) = {
@@ -185,14 +204,19 @@ impl Limiter {
         }
         Ok(match entry.counting {
             CountingMode::Cached => {
-                // On the heap, as few checks need it: otherwise the future of every check has room for it.
+                // On the heap, as few checks need it: otherwise the future of every check has room
+                // for it.
                 Box::pin(self.read_window(&cell, &entry, left)).await;
                 Some(self.decide_locally(&cell, check))
             }
-            CountingMode::Atomic => self.decide_in_store(&cell, &entry, check, left, StoreMode::Atomic).await,
+            CountingMode::Atomic => {
+                self.decide_in_store(&cell, &entry, check, left, StoreMode::Atomic)
+                    .await
+            }
             CountingMode::Leased => self.decide_by_lease(&cell, &entry, check, left).await,
             CountingMode::ReadThenWrite => {
-                self.decide_in_store(&cell, &entry, check, left, StoreMode::ReadThenWrite).await
+                self.decide_in_store(&cell, &entry, check, left, StoreMode::ReadThenWrite)
+                    .await
             }
         })
     }
@@ -203,7 +227,11 @@ impl Limiter {
             return Ok(Arc::clone(cell));
         }
         let key = key.to_string();
-        Err(if limits.are_known() { CheckError::NoLimit(key) } else { CheckError::NotKnownYet(key) })
+        Err(if limits.are_known() {
+            CheckError::NoLimit(key)
+        } else {
+            CheckError::NotKnownYet(key)
+        })
     }
 
     /// The epoch of a key's counter, if it has a limit.
@@ -211,18 +239,27 @@ impl Limiter {
         self.limits().get(key).map(|cell| cell.lock().entry.epoch)
     }
 
-    /// Reads the shared count of a key that was not checked lately: the check does not decide without the others'
-    /// admissions. Without an answer in time the node's own have to do.
+    /// Reads the shared count of a key that was not checked lately: the check does not decide
+    /// without the others' admissions. Without an answer in time the node's own have to do.
     async fn read_window(&self, cell: &CounterCell, entry: &LimitEntry, left: Duration) {
         let span = cell.lock().span(self.clock.now_us());
-        let Some(turn) = self.store.circuits.of(&span.set).turn(Instant::now()) else { return };
+        let Some(turn) = self.store.circuits.of(&span.set).turn(Instant::now()) else {
+            return;
+        };
         let window = self.store.window(&span, &self.members, left).await;
-        turn.report(window.as_ref().map_or_else(|error| !error.is_transient(), |_| true), Instant::now());
+        turn.report(
+            window
+                .as_ref()
+                .map_or_else(|error| !error.is_transient(), |_| true),
+            Instant::now(),
+        );
         match window {
             Ok(window) => {
                 cell.lock().refresh(&span, window);
             }
-            Err(error) => tracing::debug!(key = %entry.key, %error, "the shared count is not known"),
+            Err(error) => {
+                tracing::debug!(key = %entry.key, %error, "the shared count is not known")
+            }
         }
     }
 
@@ -267,9 +304,16 @@ impl Limiter {
         let turn = circuit.turn(Instant::now()).ok_or(Undecided::Suspended)?;
         let decision = match mode {
             StoreMode::Atomic => self.groups.decide(cell, check, left).await,
-            StoreMode::ReadThenWrite => Box::pin(self.read_then_write(cell, entry, check, left)).await,
+            StoreMode::ReadThenWrite => {
+                Box::pin(self.read_then_write(cell, entry, check, left)).await
+            }
         };
-        turn.report(decision.as_ref().map_or_else(Undecided::is_answer, |_| true), Instant::now());
+        turn.report(
+            decision
+                .as_ref()
+                .map_or_else(Undecided::is_answer, |_| true),
+            Instant::now(),
+        );
         decision
     }
 
@@ -281,7 +325,12 @@ impl Limiter {
         left: Duration,
     ) -> Result<Decision, Undecided> {
         let span = cell.lock().span(self.clock.now_us());
-        let question = Question { entry, span: &span, check, members: &self.members };
+        let question = Question {
+            entry,
+            span: &span,
+            check,
+            members: &self.members,
+        };
         let decision = counting::read_then_write(&self.store, &question, left).await?;
         if decision.allowed && self.memory.has_room(check.cost) {
             let admissions = check.admissions(decision.now_us);
@@ -306,8 +355,8 @@ impl Limiter {
         known.by_policy(allowed, check.cost, POLICY_RETRY_US)
     }
 
-    /// Decides and remembers under one lock, so that two checks never take the same last admission. A node without room to
-    /// remember an admission does not admit it.
+    /// Decides and remembers under one lock, so that two checks never take the same last admission.
+    /// A node without room to remember an admission does not admit it.
     fn decide_locally(&self, cell: &CounterCell, check: Check) -> Decision {
         let now_us = self.clock.now_us();
         self.decide_locked(&mut cell.lock(), now_us, check)
@@ -332,7 +381,10 @@ impl Limiter {
             allowed: decision.allowed,
             limit,
             remaining: limit.saturating_sub(count),
-            reset_ms: decision.frees_us.saturating_sub(decision.now_us).div_ceil(1000),
+            reset_ms: decision
+                .frees_us
+                .saturating_sub(decision.now_us)
+                .div_ceil(1000),
             node: self.node.clone(),
             decided_by: decision.by,
         }
@@ -340,10 +392,14 @@ impl Limiter {
 
     /// The selected limits, by key.
     pub(crate) fn entries(&self, select: &Select) -> Vec<LimitEntry> {
-        self.select(select).iter().map(|cell| cell.lock().entry.clone()).collect()
+        self.select(select)
+            .iter()
+            .map(|cell| cell.lock().entry.clone())
+            .collect()
     }
 
-    /// This node's admissions in the window of each selected key before `at_us`, or before now, by key.
+    /// This node's admissions in the window of each selected key before `at_us`, or before now, by
+    /// key.
     pub(crate) fn counters(&self, select: &Select, at_us: Option<u64>) -> Counters {
         let at_us = at_us.unwrap_or_else(|| self.clock.now_us());
         let report = |cell: &Arc<CounterCell>| {
@@ -356,7 +412,13 @@ impl Limiter {
         };
         let counters = self.select(select).iter().map(report).collect();
         let (node, boot) = (self.node.clone(), self.boot.clone());
-        Counters { node, boot, started_at_us: self.started_us, at_us, counters }
+        Counters {
+            node,
+            boot,
+            started_at_us: self.started_us,
+            at_us,
+            counters,
+        }
     }
 
     fn select(&self, select: &Select) -> Vec<Arc<CounterCell>> {
@@ -364,16 +426,27 @@ impl Limiter {
             Select::Keys(keys) => {
                 let keys: BTreeSet<&Key> = keys.iter().collect();
                 let limits = self.limits();
-                keys.into_iter().filter_map(|key| limits.get(key)).map(Arc::clone).collect()
+                keys.into_iter()
+                    .filter_map(|key| limits.get(key))
+                    .map(Arc::clone)
+                    .collect()
             }
-            Select::Page { after, most } => {
-                self.limits().counters(after.as_ref()).take(*most).map(Arc::clone).collect()
-            }
+            Select::Page { after, most } => self
+                .limits()
+                .counters(after.as_ref())
+                .take(*most)
+                .map(Arc::clone)
+                .collect(),
             Select::Active { after, most, also } => {
-                let mut cells: BTreeMap<Key, _> =
-                    self.active.page(after.as_ref(), *most).into_iter().collect();
+                let mut cells: BTreeMap<Key, _> = self
+                    .active
+                    .page(after.as_ref(), *most)
+                    .into_iter()
+                    .collect();
                 let limits = self.limits();
-                let also = also.iter().filter_map(|key| Some((key.clone(), Arc::clone(limits.get(key)?))));
+                let also = also
+                    .iter()
+                    .filter_map(|key| Some((key.clone(), Arc::clone(limits.get(key)?))));
                 cells.extend(also);
                 cells.into_values().collect()
             }
@@ -393,8 +466,13 @@ pub(crate) enum Select {
     Keys(Vec<Key>),
     /// At most `most`, by key, after a key.
     Page { after: Option<Key>, most: usize },
-    /// At most `most` of the keys in use after a key: checked within their window, or with admissions left. And these others.
-    Active { after: Option<Key>, most: usize, also: Vec<Key> },
+    /// At most `most` of the keys in use after a key: checked within their window, or with
+    /// admissions left. And these others.
+    Active {
+        after: Option<Key>,
+        most: usize,
+        also: Vec<Key>,
+    },
 }
 
 /// Acts on a counter unless it was reset since.
@@ -406,5 +484,8 @@ fn of_epoch<T>(cell: &CounterCell, epoch: u64, act: impl FnOnce(&mut Counter) ->
 /// A name for this life of the process. The hasher's keys come from the system's random source.
 fn boot_id() -> String {
     use std::hash::{BuildHasher, RandomState};
-    format!("{:012x}", RandomState::new().hash_one(std::process::id()) >> 16)
+    format!(
+        "{:012x}",
+        RandomState::new().hash_one(std::process::id()) >> 16
+    )
 }

@@ -9,13 +9,15 @@ use ratelimiter_api::{Key, LimitEntry};
 use crate::counter::CounterCell;
 use crate::shared::Change;
 
-/// Deletions that are remembered, the newest: a store that comes back with an older state is given them.
+/// Deletions that are remembered, the newest: a store that comes back with an older state is given
+/// them.
 const MAX_DELETED: usize = 10_000;
 
 /// Every key with a limit, each with the version of its last change.
 ///
-/// Changes arrive in three ways: as the answer to a change made through this node, as the changes since a version, and as
-/// the list of all limits at a version. They may arrive in any order; for each key the change with the highest version holds.
+/// Changes arrive in three ways: as the answer to a change made through this node, as the changes
+/// since a version, and as the list of all limits at a version. They may arrive in any order; for
+/// each key the change with the highest version holds.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
     held: BTreeMap<Key, Held>,
@@ -38,7 +40,11 @@ impl Limits {
     /// Holds these limits until the first list.
     pub(crate) fn assume(&mut self, entries: &[LimitEntry]) {
         for entry in entries {
-            self.apply(Change { key: entry.key.clone(), version: 0, entry: Some(entry.clone()) });
+            self.apply(Change {
+                key: entry.key.clone(),
+                version: 0,
+                entry: Some(entry.clone()),
+            });
         }
     }
 
@@ -104,8 +110,19 @@ impl Limits {
         self.newest = self.newest.max(version);
     }
 
-    fn apply(&mut self, Change { key, version, entry }: Change) {
-        let known = self.held.get(&key).map(|held| held.version).max(self.deleted.get(&key).copied());
+    fn apply(
+        &mut self,
+        Change {
+            key,
+            version,
+            entry,
+        }: Change,
+    ) {
+        let known = self
+            .held
+            .get(&key)
+            .map(|held| held.version)
+            .max(self.deleted.get(&key).copied());
         if known.is_some_and(|known| known > version) {
             return;
         }
@@ -116,7 +133,13 @@ impl Limits {
                     held.version = version;
                     held.counter.lock().change(entry);
                 } else {
-                    self.held.insert(key, Held { version, counter: CounterCell::new(entry) });
+                    self.held.insert(
+                        key,
+                        Held {
+                            version,
+                            counter: CounterCell::new(entry),
+                        },
+                    );
                 }
             }
             None => {
@@ -147,14 +170,20 @@ impl Limits {
     /// The counters of keys after `after`, by key.
     pub(crate) fn counters(&self, after: Option<&Key>) -> impl Iterator<Item = &Arc<CounterCell>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.held.range::<Key, _>((from, Bound::Unbounded)).map(|(_, held)| &held.counter)
+        self.held
+            .range::<Key, _>((from, Bound::Unbounded))
+            .map(|(_, held)| &held.counter)
     }
 
     /// Every limit and remembered deletion as the change that made it.
     pub(crate) fn changes(&self) -> Vec<Change> {
         let held = self.held.iter().map(|(key, held)| {
             let entry = Some(held.counter.lock().entry.clone());
-            Change { key: key.clone(), version: held.version, entry }
+            Change {
+                key: key.clone(),
+                version: held.version,
+                entry,
+            }
         });
         let deleted = self.deleted.iter().map(|(key, version)| Change {
             key: key.clone(),
@@ -186,15 +215,25 @@ mod tests {
     }
 
     fn set(version: u64, key: &str, epoch: u64) -> Change {
-        Change { key: Key::new(key).unwrap(), version, entry: Some(entry(key, epoch)) }
+        Change {
+            key: Key::new(key).unwrap(),
+            version,
+            entry: Some(entry(key, epoch)),
+        }
     }
 
     fn deleted(version: u64, key: &str) -> Change {
-        Change { key: Key::new(key).unwrap(), version, entry: None }
+        Change {
+            key: Key::new(key).unwrap(),
+            version,
+            entry: None,
+        }
     }
 
     fn epoch(limits: &Limits, key: &str) -> Option<u64> {
-        limits.get(&Key::new(key).unwrap()).map(|c| c.lock().entry.epoch)
+        limits
+            .get(&Key::new(key).unwrap())
+            .map(|c| c.lock().entry.epoch)
     }
 
     #[test]
@@ -205,7 +244,14 @@ mod tests {
         limits.change(set(6, "a", 6));
         limits.change(deleted(7, "c"));
         limits.replace(4, vec![set(1, "a", 1), set(2, "c", 2)]);
-        assert_eq!((epoch(&limits, "a"), epoch(&limits, "b"), epoch(&limits, "c")), (Some(6), Some(5), None));
+        assert_eq!(
+            (
+                epoch(&limits, "a"),
+                epoch(&limits, "b"),
+                epoch(&limits, "c")
+            ),
+            (Some(6), Some(5), None)
+        );
         assert_eq!(
             (limits.listed(), limits.version()),
             (Some(4), 7),

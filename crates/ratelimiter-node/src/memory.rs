@@ -1,10 +1,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Admissions that a node remembers, over all keys: 64 MB, and while their number grows at most twice that.
+/// Admissions that a node remembers, over all keys: 64 MB, and while their number grows at most
+/// twice that.
 const MAX_REMEMBERED: usize = 4_000_000;
 
-/// The number of admissions that a node remembers, over all keys and counting modes: counted exactly at every sync, and added
-/// up between two.
+/// The number of admissions that a node remembers, over all keys and counting modes: counted
+/// exactly at every sync, and added up between two.
 #[derive(Debug, Default)]
 pub(crate) struct Memory(AtomicUsize);
 

@@ -16,7 +16,9 @@ use crate::counting::GrantMetrics;
 use crate::shared::StoreStatus;
 
 /// Seconds; around what a loopback check takes, and up to the longest store timeout.
-const CHECK_BUCKETS: [f64; 10] = [0.000_1, 0.000_25, 0.001, 0.002_5, 0.01, 0.025, 0.1, 0.25, 1.0, 10.0];
+const CHECK_BUCKETS: [f64; 10] = [
+    0.000_1, 0.000_25, 0.001, 0.002_5, 0.01, 0.025, 0.1, 0.25, 1.0, 10.0,
+];
 
 /// The node's numbers for Prometheus. Keys are labels: there are only as many as limits were set.
 #[derive(Debug)]
@@ -24,7 +26,8 @@ pub(crate) struct Metrics {
     registry: Registry,
     checks: Family<CheckLabels, Counter>,
     seen: Mutex<HashSet<CheckLabels>>,
-    /// Held while the gauges are set and read: two who ask at once must not get each other's halves.
+    /// Held while the gauges are set and read: two who ask at once must not get each other's
+    /// halves.
     rendering: Mutex<()>,
     check_seconds: Histogram,
     shed: Counter,
@@ -114,7 +117,12 @@ impl Metrics {
         };
         registry.register("checks", "Checks answered", metrics.checks.clone());
         let took = metrics.check_seconds.clone();
-        registry.register_with_unit("check_duration", "Time to answer a check", Unit::Seconds, took);
+        registry.register_with_unit(
+            "check_duration",
+            "Time to answer a check",
+            Unit::Seconds,
+            took,
+        );
         let jumps = metrics.clock_jumps.clone();
         registry.register(
             "store_clock_jumps",
@@ -129,16 +137,26 @@ impl Metrics {
         );
         registry.register(
             "lost_admissions",
-            "Admissions that the store had confirmed and lost, since the start; each was sent again",
+            "Admissions that the store had confirmed and lost, since the start; each was sent \
+             again",
             metrics.lost.clone(),
         );
         registry.register(
             "store_redirects",
-            "Answers of the store that were followed by another attempt, such as MOVED, since the start",
+            "Answers of the store that were followed by another attempt, such as MOVED, since the \
+             start",
             metrics.redirects.clone(),
         );
-        registry.register("shed_connections", "Connections beyond the bounds", metrics.shed.clone());
-        registry.register("limit", "Admissions allowed in a window", metrics.limit.clone());
+        registry.register(
+            "shed_connections",
+            "Connections beyond the bounds",
+            metrics.shed.clone(),
+        );
+        registry.register(
+            "limit",
+            "Admissions allowed in a window",
+            metrics.limit.clone(),
+        );
         registry.register(
             "admissions",
             "This node's own admissions in the window",
@@ -169,7 +187,11 @@ impl Metrics {
         );
         grants.register(&mut registry);
         let connected = metrics.connected.clone();
-        registry.register("store_connected", "Whether the store answered the last read", connected);
+        registry.register(
+            "store_connected",
+            "Whether the store answered the last read",
+            connected,
+        );
         registry.register(
             "tasks",
             "Tasks of the node's runtime: its own, and one for each connection",
@@ -182,7 +204,12 @@ impl Metrics {
             circuit,
         );
         let latency = metrics.store_latency.clone();
-        registry.register_with_unit("store_latency", "Time the last read took", Unit::Seconds, latency);
+        registry.register_with_unit(
+            "store_latency",
+            "Time the last read took",
+            Unit::Seconds,
+            latency,
+        );
         let age = metrics.last_write_age.clone();
         registry.register_with_unit(
             "last_write_age",
@@ -190,21 +217,35 @@ impl Metrics {
             Unit::Seconds,
             age,
         );
-        Self { registry, ..metrics }
+        Self {
+            registry,
+            ..metrics
+        }
     }
 
     /// A check was answered.
     pub(crate) fn checked(&self, key: &Key, response: &CheckResponse, took: Duration) {
         let labels = CheckLabels {
             key: KeyValue(key.clone()),
-            decision: if response.allowed { "allowed" } else { "denied" },
+            decision: if response.allowed {
+                "allowed"
+            } else {
+                "denied"
+            },
             decided_by: response.decided_by.as_str(),
         };
         // A series is noted when it begins, so that most checks need no lock of their own here.
-        let known = self.checks.get(&labels).map(|checks| checks.inc()).is_some();
+        let known = self
+            .checks
+            .get(&labels)
+            .map(|checks| checks.inc())
+            .is_some();
         if !known {
             self.checks.get_or_create(&labels).inc();
-            self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(labels);
+            self.seen
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(labels);
         }
         self.check_seconds.observe(took.as_secs_f64());
     }
@@ -214,7 +255,8 @@ impl Metrics {
         self.shed.inc();
     }
 
-    /// Drops the series of keys whose limit is gone, so that there are never more than limits, asked for or not.
+    /// Drops the series of keys whose limit is gone, so that there are never more than limits,
+    /// asked for or not.
     pub(crate) fn retain(&self, has_limit: impl Fn(&Key) -> bool) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.retain(|labels| {
@@ -228,28 +270,59 @@ impl Metrics {
 
     /// The text that Prometheus reads, with gauges as they are now.
     pub(crate) fn render(&self, now: &Snapshot<'_>) -> String {
-        let Snapshot { counters, store, circuit, last_write, clock_jumps, remembered, lost, redirects } =
-            *now;
+        let Snapshot {
+            counters,
+            store,
+            circuit,
+            last_write,
+            clock_jumps,
+            remembered,
+            lost,
+            redirects,
+        } = *now;
         for (kind, count) in redirects {
-            self.redirects.get_or_create(&RedirectLabel { kind }).set(count.cast_signed());
+            self.redirects
+                .get_or_create(&RedirectLabel { kind })
+                .set(count.cast_signed());
         }
         self.lost.set(lost.cast_signed());
         self.clock_jumps.set(clock_jumps.cast_signed());
-        self.remembered.set(i64::try_from(remembered).unwrap_or(i64::MAX));
-        let _rendering = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
-        for family in
-            [&self.limit, &self.admissions, &self.unsynced, &self.shared, &self.unspent, &self.stranded]
-        {
+        self.remembered
+            .set(i64::try_from(remembered).unwrap_or(i64::MAX));
+        let _rendering = self
+            .rendering
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for family in [
+            &self.limit,
+            &self.admissions,
+            &self.unsynced,
+            &self.shared,
+            &self.unspent,
+            &self.stranded,
+        ] {
             family.clear();
         }
         for counter in counters {
-            let label = KeyLabel { key: KeyValue(counter.key.clone()) };
-            self.limit.get_or_create(&label).set(counter.limit.admissions().into());
-            self.admissions.get_or_create(&label).set(counter.count.cast_signed());
-            self.unsynced.get_or_create(&label).set(counter.unsynced.cast_signed());
+            let label = KeyLabel {
+                key: KeyValue(counter.key.clone()),
+            };
+            self.limit
+                .get_or_create(&label)
+                .set(counter.limit.admissions().into());
+            self.admissions
+                .get_or_create(&label)
+                .set(counter.count.cast_signed());
+            self.unsynced
+                .get_or_create(&label)
+                .set(counter.unsynced.cast_signed());
             if let Some(lease) = counter.lease {
-                self.unspent.get_or_create(&label).set(lease.unspent.cast_signed());
-                self.stranded.get_or_create(&label).set(lease.stranded.cast_signed());
+                self.unspent
+                    .get_or_create(&label)
+                    .set(lease.unspent.cast_signed());
+                self.stranded
+                    .get_or_create(&label)
+                    .set(lease.stranded.cast_signed());
             }
             // Before the first refresh there is no shared count, which is not a count of zero.
             if let Some(shared) = counter.shared {
@@ -259,9 +332,12 @@ impl Metrics {
         self.connected.set(store.connected.into());
         let tasks = Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
         self.tasks.set(tasks.try_into().unwrap_or(i64::MAX));
-        self.circuit_open.set((circuit != StoreCircuit::Closed).into());
-        self.store_latency.set(store.latency.map_or(f64::NAN, |d| d.as_secs_f64()));
-        self.last_write_age.set(last_write.map_or(f64::NAN, |d| d.as_secs_f64()));
+        self.circuit_open
+            .set((circuit != StoreCircuit::Closed).into());
+        self.store_latency
+            .set(store.latency.map_or(f64::NAN, |d| d.as_secs_f64()));
+        self.last_write_age
+            .set(last_write.map_or(f64::NAN, |d| d.as_secs_f64()));
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string does not fail");
         text

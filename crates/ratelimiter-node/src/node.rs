@@ -23,10 +23,12 @@ use crate::{Config, ConfigError};
 /// Time for a node that stops to flush its pending admissions.
 const LEAVE_DEADLINE: Duration = Duration::from_millis(500);
 
-/// Connections that may wait to be accepted. With a full queue the system ignores a client's first packet, and the next comes a
-/// second later; so it is as long as common systems allow, which lower it to their own bound.
+/// Connections that may wait to be accepted. With a full queue the system ignores a client's first
+/// packet, and the next comes a second later; so it is as long as common systems allow, which lower
+/// it to their own bound.
 const BACKLOG: u32 = 4096;
-/// Longest look, at start, for another process under the same id. One that beats less often is found while both run.
+/// Longest look, at start, for another process under the same id. One that beats less often is
+/// found while both run.
 const DUPLICATE_WAIT: Duration = Duration::from_secs(1);
 /// Time between two looks.
 const DUPLICATE_POLL: Duration = Duration::from_millis(20);
@@ -48,7 +50,8 @@ pub enum NodeError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The address is taken, or not this machine's.
-    #[error("cannot listen on {address}: {source}{}", if .source.kind() == io::ErrorKind::AddrInUse { " (choose another with --listen)" } else { "" })]
+    #[error("cannot listen on {address}: \
+        {source}{}", if .source.kind() == io::ErrorKind::AddrInUse { " (choose another with --listen)" } else { "" })]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -56,7 +59,9 @@ pub enum NodeError {
         source: io::Error,
     },
     /// Another process beats under the same id.
-    #[error("another node at {address} has the id {id:?}: give every node an id of its own with --id")]
+    #[error(
+        "another node at {address} has the id {id:?}: give every node an id of its own with --id"
+    )]
     Duplicate {
         /// The id.
         id: String,
@@ -69,17 +74,22 @@ pub enum NodeError {
 }
 
 impl Node {
-    /// Listens, and asks the store for its version. A store that cannot be reached yet is waited for in the background;
-    /// one that refuses the login, or is too old, is an error, and so is another process under the same id.
+    /// Listens, and asks the store for its version. A store that cannot be reached yet is waited
+    /// for in the background; one that refuses the login, or is too old, is an error, and so is
+    /// another process under the same id.
     ///
     /// # Errors
-    /// When the configuration is out of bounds, the address or the id is taken, or the store cannot be used.
+    /// When the configuration is out of bounds, the address or the id is taken, or the store cannot
+    /// be used.
     pub async fn bind(config: Config) -> Result<Self, NodeError> {
         config.validate()?;
         let limits = config.limit_entries()?;
         let store = Arc::new(SharedStore::new(&config.store)?);
         let clock = Arc::new(StoreClock::new());
-        let listen = |source| NodeError::Listen { address: config.listen, source };
+        let listen = |source| NodeError::Listen {
+            address: config.listen,
+            source,
+        };
         let listener = listen_on(config.listen).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         match store.version().await {
@@ -87,12 +97,18 @@ impl Node {
                 tracing::info!(store = %config.store, %version, "the store answers");
                 alone(&store, &clock, &config).await?;
             }
-            Err(error) if error.is_transient() => tracing::warn!(%error, "starting without the store"),
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "starting without the store")
+            }
             Err(error) => return Err(error.into()),
         }
 
-        let limiter =
-            Limiter::new(config.id.clone(), config.store_timeout, Arc::clone(&clock), Arc::clone(&store));
+        let limiter = Limiter::new(
+            config.id.clone(),
+            config.store_timeout,
+            Arc::clone(&clock),
+            Arc::clone(&store),
+        );
         let limiter = Arc::new(limiter);
         limiter.assume(&limits);
         let roster = Arc::new(Roster::new(config.sync_interval, limiter.boot().to_owned()));
@@ -125,8 +141,17 @@ impl Node {
             metrics,
             latency: RecentLatency::new(),
         });
-        let bounds = Bounds { total: config.max_connections, per_peer: config.max_connections_per_peer };
-        Ok(Self { listener, address, sync, api, bounds })
+        let bounds = Bounds {
+            total: config.max_connections,
+            per_peer: config.max_connections_per_peer,
+        };
+        Ok(Self {
+            listener,
+            address,
+            sync,
+            api,
+            bounds,
+        })
     }
 
     /// The address it listens on.
@@ -139,8 +164,9 @@ impl Node {
         (self.listener, self.api)
     }
 
-    /// Serves until `shutdown`; then answers the requests in flight, flushes pending admissions and removes its heartbeat. All of it
-    /// takes less than two seconds, even with a store that does not answer.
+    /// Serves until `shutdown`; then answers the requests in flight, flushes pending admissions and
+    /// removes its heartbeat. All of it takes less than two seconds, even with a store that does
+    /// not answer.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut background = JoinSet::new();
         background.spawn(Arc::clone(&self.sync).run());
@@ -158,15 +184,20 @@ impl Node {
 }
 
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
     // A node that was restarted takes its old address at once.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Refuses an id under which another process beats. A heartbeat that is fresh may also be the last of a process that this one
-/// replaces, so that it has to advance twice. Sets the clock by the store's on the way.
+/// Refuses an id under which another process beats. A heartbeat that is fresh may also be the last
+/// of a process that this one replaces, so that it has to advance twice. Sets the clock by the
+/// store's on the way.
 async fn alone(store: &SharedStore, clock: &StoreClock, config: &Config) -> Result<(), NodeError> {
     let wait = (4 * config.sync_interval).min(DUPLICATE_WAIT);
     let until = Instant::now() + wait;
@@ -178,7 +209,10 @@ async fn alone(store: &SharedStore, clock: &StoreClock, config: &Config) -> Resu
             advances += 1;
         }
         if advances >= 2 {
-            return Err(NodeError::Duplicate { id: config.id.to_string(), address: beat.address });
+            return Err(NodeError::Duplicate {
+                id: config.id.to_string(),
+                address: beat.address,
+            });
         }
         let stale = reading.store_us.saturating_sub(beat.at_us) > 2 * micros(wait);
         if stale || Instant::now() >= until {

@@ -10,16 +10,18 @@ use crate::clock::micros;
 /// A node silent for this long is removed from the store.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 
-/// Heartbeats of this node after which another process under its id, unless found again, is taken to be gone.
+/// Heartbeats of this node after which another process under its id, unless found again, is taken
+/// to be gone.
 const FADES_AFTER: u32 = 15;
 /// Heartbeats of such a process between two warnings.
 const WARN_EVERY: u32 = 100;
 
 /// The nodes of the cluster, as of the last refresh.
 ///
-/// A peer's silence is measured in heartbeats of this node: how many of its own the store has confirmed since it last saw
-/// a new one of the peer. While the store takes no writes it confirms none, and no peer is suspected; nor is one
-/// just after, since it has as many intervals for a new heartbeat as ever.
+/// A peer's silence is measured in heartbeats of this node: how many of its own the store has
+/// confirmed since it last saw a new one of the peer. While the store takes no writes it confirms
+/// none, and no peer is suspected; nor is one just after, since it has as many intervals for a new
+/// heartbeat as ever.
 #[derive(Debug)]
 pub(crate) struct Roster {
     interval: Duration,
@@ -49,15 +51,23 @@ struct Duplicate {
 }
 
 impl Known {
-    /// A heartbeat of another process was in the place of this node's own. A single one may be the last of a process that
-    /// this one replaced, delayed on its way.
+    /// A heartbeat of another process was in the place of this node's own. A single one may be the
+    /// last of a process that this one replaced, delayed on its way.
     fn found(&mut self, address: String) {
-        let before = self.duplicate.take().filter(|other| self.beats - other.at < FADES_AFTER);
+        let before = self
+            .duplicate
+            .take()
+            .filter(|other| self.beats - other.at < FADES_AFTER);
         let found = before.map_or(1, |other| other.found.saturating_add(1));
         if found % WARN_EVERY == 2 {
-            tracing::error!(%address, "another process has this node's id: each admits as a node of its own; give every node an --id");
+            tracing::error!(%address, "another process has this node's id: each admits as a node \
+                of its own; give every node an --id");
         }
-        self.duplicate = Some(Duplicate { address, found, at: self.beats });
+        self.duplicate = Some(Duplicate {
+            address,
+            found,
+            at: self.beats,
+        });
     }
 }
 
@@ -71,7 +81,11 @@ struct Peer {
 
 impl Roster {
     pub(crate) fn new(interval: Duration, boot: String) -> Self {
-        Self { interval, boot, known: Mutex::default() }
+        Self {
+            interval,
+            boot,
+            known: Mutex::default(),
+        }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -105,8 +119,10 @@ impl Roster {
     pub(crate) fn read(&self, mut heartbeats: Vec<(NodeId, Heartbeat)>) {
         heartbeats.sort_by(|(a, _), (b, _)| a.cmp(b));
         let mut known = self.known();
-        let before: HashMap<_, _> =
-            std::mem::take(&mut known.peers).into_iter().map(|p| (p.id, (p.beat, p.seen_at))).collect();
+        let before: HashMap<_, _> = std::mem::take(&mut known.peers)
+            .into_iter()
+            .map(|p| (p.id, (p.beat, p.seen_at)))
+            .collect();
         let peer = |(id, beat): (NodeId, Heartbeat)| {
             let seen_at = match before.get(&id) {
                 Some((last, seen_at)) if *last == beat => *seen_at,
@@ -126,7 +142,9 @@ impl Roster {
             also_at: peer.beat.also_at.clone(),
             state: self.state(peer, &known),
         };
-        Nodes { nodes: known.peers.iter().map(entry).collect() }
+        Nodes {
+            nodes: known.peers.iter().map(entry).collect(),
+        }
     }
 
     fn state(&self, peer: &Peer, known: &Known) -> NodeState {
@@ -141,7 +159,12 @@ impl Roster {
             self.state(peer, &known) == NodeState::Down
                 && known.own_us.saturating_sub(peer.beat.at_us) > micros(FORGET_AFTER)
         };
-        known.peers.iter().filter(gone).map(|peer| peer.id.clone()).collect()
+        known
+            .peers
+            .iter()
+            .filter(gone)
+            .map(|peer| peer.id.clone())
+            .collect()
     }
 }
 
@@ -152,11 +175,25 @@ mod tests {
     const S: u64 = 1_000_000;
 
     fn beat(id: &str, at_us: u64) -> (NodeId, Heartbeat) {
-        (NodeId::from(id), Heartbeat { address: "a:1".into(), boot: "b".into(), also_at: None, at_us })
+        (
+            NodeId::from(id),
+            Heartbeat {
+                address: "a:1".into(),
+                boot: "b".into(),
+                also_at: None,
+                at_us,
+            },
+        )
     }
 
     fn state_of(roster: &Roster, id: &str) -> NodeState {
-        roster.nodes().nodes.iter().find(|n| n.id == NodeId::from(id)).unwrap().state
+        roster
+            .nodes()
+            .nodes
+            .iter()
+            .find(|n| n.id == NodeId::from(id))
+            .unwrap()
+            .state
     }
 
     fn roster() -> Roster {
@@ -177,9 +214,15 @@ mod tests {
             states.push(state_of(&roster, "peer"));
             assert_eq!(state_of(&roster, "me"), NodeState::Up);
         }
-        let (up, suspect) = (states.iter().position(|s| *s != NodeState::Up), &states[5..15]);
+        let (up, suspect) = (
+            states.iter().position(|s| *s != NodeState::Up),
+            &states[5..15],
+        );
         assert_eq!(up, Some(5), "{states:?}");
-        assert!(suspect.iter().all(|s| *s == NodeState::Suspect), "{states:?}");
+        assert!(
+            suspect.iter().all(|s| *s == NodeState::Suspect),
+            "{states:?}"
+        );
         assert_eq!(states[15], NodeState::Down);
         roster.read(vec![beat("peer", 105 * S)]);
         assert_eq!(state_of(&roster, "peer"), NodeState::Up);
@@ -210,7 +253,12 @@ mod tests {
     fn another_process_under_the_id_is_found() {
         let roster = Roster::new(Duration::from_millis(200), "mine".into());
         let other = |boot: &str| {
-            Some(Heartbeat { address: "b:2".into(), boot: boot.into(), also_at: None, at_us: 0 })
+            Some(Heartbeat {
+                address: "b:2".into(),
+                boot: boot.into(),
+                also_at: None,
+                at_us: 0,
+            })
         };
         roster.confirmed(1, other("before a restart"));
         roster.confirmed(2, other("mine"));

@@ -1,5 +1,5 @@
-//! What a node does in the background, once a sync interval: flush its admissions, read everybody's, say that it is
-//! there.
+//! What a node does in the background, once a sync interval: flush its admissions, read
+//! everybody's, say that it is there.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +16,8 @@ use crate::metrics::Metrics;
 use crate::roster::Roster;
 use crate::shared::{Doubts, SharedStore, StoreStatus};
 
-/// Admissions that one round trip of a flush takes along: enough to be quick, few enough not to hold up the store.
+/// Admissions that one round trip of a flush takes along: enough to be quick, few enough not to
+/// hold up the store.
 const FLUSH_MOST: usize = 1000;
 
 /// The node's background work with the store.
@@ -45,16 +46,22 @@ impl StoreSync {
         let mut flushing: Option<JoinHandle<_>> = None;
         loop {
             ticks.tick().await;
-            // One flush at a time: while the store takes no writes, a second would wait behind the first. What is
-            // refreshed after a flush is known to hold it; a flush that takes long is not waited for, since reads pass.
-            let mut flush = flushing.take().unwrap_or_else(|| tokio::spawn(Arc::clone(&self).flush()));
+            // One flush at a time: while the store takes no writes, a second would wait behind the
+            // first. What is refreshed after a flush is known to hold it; a flush that takes long
+            // is not waited for, since reads pass.
+            let mut flush = flushing
+                .take()
+                .unwrap_or_else(|| tokio::spawn(Arc::clone(&self).flush()));
             if timeout(self.interval / 2, &mut flush).await.is_err() {
                 flushing = Some(flush);
             }
             let was = self.status.borrow().connected;
             match self.refresh().await {
                 Ok(latency) => {
-                    self.status.send_replace(StoreStatus { connected: true, latency: Some(latency) });
+                    self.status.send_replace(StoreStatus {
+                        connected: true,
+                        latency: Some(latency),
+                    });
                     if !was {
                         tracing::info!("the store answers");
                     }
@@ -71,8 +78,9 @@ impl StoreSync {
 
     /// Says that this node is there, until dropped.
     ///
-    /// A heartbeat that was given up is sent again at once, so that there is always one on its way: when a store takes
-    /// writes again, it hears of every node at the same moment, and none looks as if it had been silent.
+    /// A heartbeat that was given up is sent again at once, so that there is always one on its way:
+    /// when a store takes writes again, it hears of every node at the same moment, and none looks
+    /// as if it had been silent.
     pub(crate) async fn beat(self: Arc<Self>) {
         let mut ticks = interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -82,8 +90,17 @@ impl StoreSync {
                 let at_us = self.clock.now_us();
                 let boot = self.limiter.boot().to_owned();
                 let also_at = self.roster.duplicate();
-                let beat = Heartbeat { address: self.address.clone(), boot, also_at, at_us };
-                match self.store.beat(&self.node, &beat, &self.roster.gone()).await {
+                let beat = Heartbeat {
+                    address: self.address.clone(),
+                    boot,
+                    also_at,
+                    at_us,
+                };
+                match self
+                    .store
+                    .beat(&self.node, &beat, &self.roster.gone())
+                    .await
+                {
                     Ok(replaced) => {
                         self.roster.confirmed(at_us, replaced);
                         if self
@@ -103,24 +120,32 @@ impl StoreSync {
         }
     }
 
-    /// Tells the store what it has not confirmed yet. A batch that fails stays pending and is told again as it was.
+    /// Tells the store what it has not confirmed yet. A batch that fails stays pending and is told
+    /// again as it was.
     pub(crate) async fn flush(self: Arc<Self>) -> Result<(), StoreError> {
         loop {
             let batches = self.limiter.send(FLUSH_MOST);
             if batches.is_empty() {
                 return Ok(());
             }
-            let sent: Vec<_> = batches.iter().map(|b| (&b.span, b.admissions.as_slice())).collect();
+            let sent: Vec<_> = batches
+                .iter()
+                .map(|b| (&b.span, b.admissions.as_slice()))
+                .collect();
             let forgot = self.store.flush(self.limiter.members(), &sent).await;
             self.limiter.confirm(&batches, &forgot);
-            forgot.into_iter().find(Result::is_err).unwrap_or(Ok(false))?;
+            forgot
+                .into_iter()
+                .find(Result::is_err)
+                .unwrap_or(Ok(false))?;
             if batches.iter().map(|b| b.admissions.len()).sum::<usize>() < FLUSH_MOST {
                 return Ok(());
             }
         }
     }
 
-    /// Reads the store's clock, the changed limits, the heartbeats and the windows of the keys in use.
+    /// Reads the store's clock, the changed limits, the heartbeats and the windows of the keys in
+    /// use.
     async fn refresh(&self) -> Result<Duration, StoreError> {
         let known = self.limiter.known();
         self.limiter.sweep();
@@ -129,12 +154,24 @@ impl StoreSync {
         let mut answer = self.store.refresh(self.limiter.members(), &spans).await?;
         self.limiter.follow_clock(answer.clock);
         self.roster.read(std::mem::take(&mut answer.heartbeats));
-        let behind = self.limiter.refresh(&watched, std::mem::take(&mut answer.windows));
-        self.limiter.leases().refresh(self.roster.nodes().nodes.len());
-        let seeds = self.seeds.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let behind = self
+            .limiter
+            .refresh(&watched, std::mem::take(&mut answer.windows));
+        self.limiter
+            .leases()
+            .refresh(self.roster.nodes().nodes.len());
+        let seeds = self
+            .seeds
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         if self.limiter.follow(&known, &answer, &seeds).await? {
-            self.seeds.lock().unwrap_or_else(PoisonError::into_inner).clear();
-            self.metrics.retain(|key| self.limiter.limits().get(key).is_some());
+            self.seeds
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clear();
+            self.metrics
+                .retain(|key| self.limiter.limits().get(key).is_some());
         }
         // A part of the store may not answer while the others do.
         let [known, unknown] = behind?;
@@ -144,22 +181,28 @@ impl StoreSync {
         Ok(answer.clock.round_trip())
     }
 
-    /// After the store lost admissions that it had confirmed: asks for each by its name, so that the loss has a number and what
-    /// is lost is sent again. Goes on at the next sync when there are many.
+    /// After the store lost admissions that it had confirmed: asks for each by its name, so that
+    /// the loss has a number and what is lost is sent again. Goes on at the next sync when there
+    /// are many.
     async fn audit(&self) -> Result<(), StoreError> {
         let started = Instant::now();
         while started.elapsed() < self.interval {
             let batches = self.limiter.doubts(FLUSH_MOST);
             let doubts: Vec<_> = batches
                 .iter()
-                .map(|b| Doubts { entry: &b.entry, span: &b.span, admissions: &b.admissions })
+                .map(|b| Doubts {
+                    entry: &b.entry,
+                    span: &b.span,
+                    admissions: &b.admissions,
+                })
                 .collect();
             if doubts.is_empty() {
                 return Ok(());
             }
             let held = self.store.audit(self.limiter.members(), &doubts).await?;
             for (key, lost) in self.limiter.settle(&batches, &held) {
-                tracing::warn!(%key, lost, "the store lost admissions that it had confirmed; sending them again");
+                tracing::warn!(%key, lost, "the store lost admissions that it had confirmed; \
+                    sending them again");
             }
             if held.iter().any(Option::is_none) {
                 // The limit changed, and the next sync follows.

@@ -1,5 +1,9 @@
-//! Who may change limits and list keys: with the admin token anyone, without one this machine alone, and never a web page.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+//! Who may change limits and list keys: with the admin token anyone, without one this machine
+//! alone, and never a web page.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod common;
 
@@ -9,7 +13,12 @@ use ratelimiter_cluster::LocalCluster;
 
 #[tokio::test]
 async fn changes_and_lists_need_the_admin_token() {
-    let cluster = LocalCluster::builder().nodes(1).admin_token("s3cret").start().await.unwrap();
+    let cluster = LocalCluster::builder()
+        .nodes(1)
+        .admin_token("s3cret")
+        .start()
+        .await
+        .unwrap();
     let endpoint = cluster.endpoints().remove(0);
     let limit = br#"{"key":"known","limit":10,"window_sec":60}"#;
     for (method, path, body) in [
@@ -34,20 +43,58 @@ async fn changes_and_lists_need_the_admin_token() {
         }
     }
     let right = format!("authorization: Bearer s3cret\r\n{JSON}");
-    assert_eq!(exchange(&endpoint, &request("POST", "/limit", &right, limit)).await.status, 200);
-    assert_eq!(exchange(&endpoint, &post("/check", r#"{"key":"known"}"#)).await.status, 200);
-    assert_eq!(exchange(&endpoint, &request("POST", "/counters/known/reset", &right, b"")).await.status, 200);
+    assert_eq!(
+        exchange(&endpoint, &request("POST", "/limit", &right, limit))
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        exchange(&endpoint, &post("/check", r#"{"key":"known"}"#))
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        exchange(
+            &endpoint,
+            &request("POST", "/counters/known/reset", &right, b"")
+        )
+        .await
+        .status,
+        200
+    );
     // Keys are in these answers, and in no other.
     for path in ["/limits", "/counters", "/metrics"] {
-        assert_eq!(exchange(&endpoint, &request("GET", path, "", b"")).await.status, 401, "{path}");
-        assert_eq!(exchange(&endpoint, &request("GET", path, &right, b"")).await.status, 200, "{path}");
+        assert_eq!(
+            exchange(&endpoint, &request("GET", path, "", b""))
+                .await
+                .status,
+            401,
+            "{path}"
+        );
+        assert_eq!(
+            exchange(&endpoint, &request("GET", path, &right, b""))
+                .await
+                .status,
+            200,
+            "{path}"
+        );
     }
     for path in ["/nodes", "/health"] {
         let open = exchange(&endpoint, &request("GET", path, "", b"")).await;
         assert_eq!(open.status, 200, "{path}");
-        assert!(!String::from_utf8(open.body).unwrap().contains("known"), "{path}");
+        assert!(
+            !String::from_utf8(open.body).unwrap().contains("known"),
+            "{path}"
+        );
     }
-    assert_eq!(exchange(&endpoint, &request("DELETE", "/limits/known", &right, b"")).await.status, 204);
+    assert_eq!(
+        exchange(&endpoint, &request("DELETE", "/limits/known", &right, b""))
+            .await
+            .status,
+        204
+    );
 }
 
 #[tokio::test]
@@ -63,15 +110,33 @@ async fn web_pages_cannot_change_limits() {
         ("content-type: text/plain\r\n".to_owned(), 415),
         (String::new(), 415),
     ] {
-        refused(&endpoint, status, &[(request("POST", "/limit", &fields, limit), "")]).await;
-        refused(&endpoint, status, &[(request("POST", "/counters/known/reset", &fields, b""), "")]).await;
+        refused(
+            &endpoint,
+            status,
+            &[(request("POST", "/limit", &fields, limit), "")],
+        )
+        .await;
+        refused(
+            &endpoint,
+            status,
+            &[(request("POST", "/counters/known/reset", &fields, b""), "")],
+        )
+        .await;
     }
     // A name of the page's own that resolves to loopback.
     let rebound = |request: Vec<u8>| {
-        String::from_utf8(request).unwrap().replace("host: localhost", "host: page.example").into_bytes()
+        String::from_utf8(request)
+            .unwrap()
+            .replace("host: localhost", "host: page.example")
+            .into_bytes()
     };
     refused(&endpoint, 403, &[(rebound(post("/limit", limit)), "Host")]).await;
-    refused(&endpoint, 403, &[(rebound(request("DELETE", "/limits/known", "", b"")), "Host")]).await;
+    refused(
+        &endpoint,
+        403,
+        &[(rebound(request("DELETE", "/limits/known", "", b"")), "Host")],
+    )
+    .await;
     let kept = clients(&cluster)[0].limits().await.unwrap();
     assert_eq!(kept[0].limit.admissions(), 1000, "{kept:?}");
 }

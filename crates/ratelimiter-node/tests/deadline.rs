@@ -1,5 +1,8 @@
 //! One check waits for the store once, whatever the store does.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod common;
 
@@ -34,9 +37,17 @@ async fn two_slow_answers_share_one_deadline() {
         .unwrap();
     let clients = clients(&cluster);
     set(&cluster, &counted("k", 100, CountingMode::Atomic)).await;
-    assert_eq!(check(&clients[1], &key("k")).await.decided_by, DecidedBy::Store);
-    let _slow = cluster.rules().add("link=node-2 command=EVALSHA do=delay by=500ms".parse().unwrap());
-    // The first answer is that the counter is another one, and the second would come after the deadline.
+    assert_eq!(
+        check(&clients[1], &key("k")).await.decided_by,
+        DecidedBy::Store
+    );
+    let _slow = cluster.rules().add(
+        "link=node-2 command=EVALSHA do=delay by=500ms"
+            .parse()
+            .unwrap(),
+    );
+    // The first answer is that the counter is another one, and the second would come after the
+    // deadline.
     clients[0].reset_counter(&key("k")).await.unwrap();
     let (by, took) = timed(&clients[1], &key("k")).await;
     assert_ne!(by, DecidedBy::Store);
@@ -56,12 +67,22 @@ async fn silent_primary_delays_only_its_keys() {
     let primary = |key: &Key| usize::from(slot_of(key.as_str())) * 3 / 16_384;
     let limits = primary(&key("ratelimiter"));
     let on = |primary_is: &dyn Fn(usize) -> bool| {
-        (0..).map(|n| key(&format!("k{n}"))).find(|key| primary_is(primary(key))).unwrap()
+        (0..)
+            .map(|n| key(&format!("k{n}")))
+            .find(|key| primary_is(primary(key)))
+            .unwrap()
     };
     let silent = (limits + 1) % 3;
-    let (its, another) = (on(&|place| place == silent), on(&|place| place == (limits + 2) % 3));
+    let (its, another) = (
+        on(&|place| place == silent),
+        on(&|place| place == (limits + 2) % 3),
+    );
     for key in [&its, &another] {
-        set(&cluster, &counted(key.as_str(), 1_000_000, CountingMode::Atomic)).await;
+        set(
+            &cluster,
+            &counted(key.as_str(), 1_000_000, CountingMode::Atomic),
+        )
+        .await;
     }
     cluster.freeze_member(silent).unwrap();
     let followed = eventually("the nodes follow the replica", async || {

@@ -1,5 +1,9 @@
-//! Two processes with one node id are found: at start where it can be known, and in `/nodes` otherwise.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+//! Two processes with one node id are found: at start where it can be known, and in `/nodes`
+//! otherwise.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod common;
 
@@ -39,14 +43,28 @@ async fn two_running_nodes_of_an_id_are_reported() {
     ];
     let addresses = twins.each_ref().map(|node| node.address().to_string());
     let mut asked = clients(&cluster);
-    asked.extend(twins.each_ref().map(|node| NodeClient::new(node.address().into(), PATIENCE)));
+    asked.extend(
+        twins
+            .each_ref()
+            .map(|node| NodeClient::new(node.address().into(), PATIENCE)),
+    );
     let running = twins.map(|node| tokio::spawn(node.run(shutdown.clone())));
     for client in &asked {
         eventually("every node reports the twins", async || {
             let nodes = client.nodes().await.unwrap().nodes;
-            let also_at = |id| nodes.iter().find(|n| n.id == NodeId::from(id)).map(|n| n.also_at.clone());
-            assert!(also_at("node-1").is_none_or(|other| other.is_none()), "{nodes:?}");
-            also_at("twin").flatten().is_some_and(|other| addresses.contains(&other))
+            let also_at = |id| {
+                nodes
+                    .iter()
+                    .find(|n| n.id == NodeId::from(id))
+                    .map(|n| n.also_at.clone())
+            };
+            assert!(
+                also_at("node-1").is_none_or(|other| other.is_none()),
+                "{nodes:?}"
+            );
+            also_at("twin")
+                .flatten()
+                .is_some_and(|other| addresses.contains(&other))
         })
         .await;
     }

@@ -1,14 +1,19 @@
-//! What each counting mode promises about how much it admits, and holds: under bursts, and while the store takes no writes.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+//! What each counting mode promises about how much it admits, and holds: under bursts, and while
+//! the store takes no writes.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod common;
 
 use common::{
-    PATIENCE, SECOND, Store, WritePause, all_synced, check, clients, counted, eventually, failing, key, set,
-    spec,
+    PATIENCE, SECOND, Store, WritePause, all_synced, check, clients, counted, eventually, failing,
+    key, set, spec,
 };
 use ratelimiter_api::{
-    CheckRequest, CountingMode, DecidedBy, Key, Limit, NodeConnection, StoreCircuit, StoreFailurePolicy,
+    CheckRequest, CountingMode, DecidedBy, Key, Limit, NodeConnection, StoreCircuit,
+    StoreFailurePolicy,
 };
 use ratelimiter_chaos::{Burst, BurstReport, Multiplier, Scope};
 use ratelimiter_cluster::LocalCluster;
@@ -20,7 +25,12 @@ const LIMIT: u64 = 10;
 
 /// Three nodes that wait for their store however busy the machine is.
 async fn patient(counting: CountingMode) -> LocalCluster {
-    LocalCluster::builder().counting(counting).store_timeout(5 * SECOND).start().await.unwrap()
+    LocalCluster::builder()
+        .counting(counting)
+        .store_timeout(5 * SECOND)
+        .start()
+        .await
+        .unwrap()
 }
 
 async fn burst(cluster: &LocalCluster, key: &Key, multiplier: u32) -> BurstReport {
@@ -43,7 +53,10 @@ async fn thirty_bursts_admit_the_limit(multiplier: u32) {
     let limit = Limit::new(LIMIT as i64, 60).unwrap();
     let clients = clients(&cluster);
     for i in 0..29 {
-        clients[0].set_limit(&spec(&format!("k{i}"), LIMIT as i64)).await.unwrap();
+        clients[0]
+            .set_limit(&spec(&format!("k{i}"), LIMIT as i64))
+            .await
+            .unwrap();
     }
     set(&cluster, &spec("k29", LIMIT as i64)).await;
     for i in 0..30 {
@@ -77,10 +90,22 @@ async fn costly_check_is_admitted_whole() {
     let mut flights = JoinSet::new();
     for client in clients(&cluster).into_iter().cycle().take(30) {
         flights.spawn(async move {
-            client.check(&CheckRequest { cost: 7, ..CheckRequest::new(key("k")) }).await.unwrap().allowed
+            client
+                .check(&CheckRequest {
+                    cost: 7,
+                    ..CheckRequest::new(key("k"))
+                })
+                .await
+                .unwrap()
+                .allowed
         });
     }
-    let allowed = flights.join_all().await.into_iter().filter(|allowed| *allowed).count();
+    let allowed = flights
+        .join_all()
+        .await
+        .into_iter()
+        .filter(|allowed| *allowed)
+        .count();
     assert_eq!(allowed, 14);
     assert_eq!(Store::of(&cluster).held(&entry).await, 98);
     assert_eq!(check(&clients(&cluster)[1], &key("k")).await.remaining, 1);
@@ -94,7 +119,11 @@ async fn cached_admits_at_most_the_limit_each() {
         let entry = set(&cluster, &spec(&name, LIMIT as i64)).await;
         let report = burst(&cluster, &key(&name), multiplier).await;
         let most = NODES * LIMIT;
-        assert!((LIMIT..=most).contains(&report.tally.allowed), "x{multiplier}: {:?}", report.tally);
+        assert!(
+            (LIMIT..=most).contains(&report.tally.allowed),
+            "x{multiplier}: {:?}",
+            report.tally
+        );
         // Once every node has read it, none admits any more.
         all_synced(&clients(&cluster), &key(&name)).await;
         assert_eq!(Store::of(&cluster).held(&entry).await, report.tally.allowed);
@@ -115,19 +144,28 @@ async fn read_then_write_keeps_its_stated_bound() {
         let name = format!("k{i}");
         set(&cluster, &spec(&name, LIMIT as i64)).await;
         let mut callers = JoinSet::new();
-        for endpoint in cluster.endpoints().into_iter().cycle().take(IN_FLIGHT as usize) {
+        for endpoint in cluster
+            .endpoints()
+            .into_iter()
+            .cycle()
+            .take(IN_FLIGHT as usize)
+        {
             let request = CheckRequest::new(key(&name));
             callers.spawn(async move {
                 let mut connection = NodeConnection::open(&endpoint, PATIENCE).await.unwrap();
                 let mut allowed = 0;
                 for _ in 0..20 {
-                    allowed += u64::from(connection.check(&request, PATIENCE).await.unwrap().allowed);
+                    allowed +=
+                        u64::from(connection.check(&request, PATIENCE).await.unwrap().allowed);
                 }
                 allowed
             });
         }
         let allowed: u64 = callers.join_all().await.into_iter().sum();
-        assert!((LIMIT..=LIMIT + IN_FLIGHT).contains(&allowed), "{allowed} allowed");
+        assert!(
+            (LIMIT..=LIMIT + IN_FLIGHT).contains(&allowed),
+            "{allowed} allowed"
+        );
     }
 }
 
@@ -140,14 +178,22 @@ async fn sequential_checks_get_exactly_the_limit() {
         let clients = clients(&cluster);
         for i in 0..3 * LIMIT {
             let answer = check(&clients[(i % NODES) as usize], &key(name)).await;
-            assert_eq!((answer.allowed, answer.decided_by), (i < LIMIT, DecidedBy::Store), "check {i}");
+            assert_eq!(
+                (answer.allowed, answer.decided_by),
+                (i < LIMIT, DecidedBy::Store),
+                "check {i}"
+            );
         }
     }
 }
 
 /// While writes are held back, and when they pass again.
 async fn admitted_in_a_pause(counting: CountingMode, policy: StoreFailurePolicy) -> (u64, u64) {
-    let cluster = LocalCluster::builder().store_timeout(2 * SECOND).start().await.unwrap();
+    let cluster = LocalCluster::builder()
+        .store_timeout(2 * SECOND)
+        .start()
+        .await
+        .unwrap();
     let entry = set(&cluster, &failing("k", LIMIT as i64, counting, policy)).await;
     let pause = WritePause::begin(&cluster).await;
     let during = burst(&cluster, &key("k"), 20).await.tally.allowed;
@@ -165,7 +211,10 @@ async fn admitted_in_a_pause(counting: CountingMode, policy: StoreFailurePolicy)
     // The other modes have a race of their own in a burst.
     if counting == CountingMode::Atomic {
         let history = check_history(&after.operations, entry.limit).unwrap();
-        assert!(!matches!(history.verdict, Verdict::Violated(_)), "{history}");
+        assert!(
+            !matches!(history.verdict, Verdict::Violated(_)),
+            "{history}"
+        );
     }
     (during, after.tally.allowed)
 }
@@ -174,8 +223,15 @@ async fn admitted_in_a_pause(counting: CountingMode, policy: StoreFailurePolicy)
 async fn local_policy_admits_the_limit_each() {
     for counting in [CountingMode::Atomic, CountingMode::ReadThenWrite] {
         let (during, after) = admitted_in_a_pause(counting, StoreFailurePolicy::Local).await;
-        assert_eq!(during, NODES * LIMIT, "{counting}: every node has its own count");
-        assert_eq!(after, 0, "{counting}: nobody forgets what was admitted meanwhile");
+        assert_eq!(
+            during,
+            NODES * LIMIT,
+            "{counting}: every node has its own count"
+        );
+        assert_eq!(
+            after, 0,
+            "{counting}: nobody forgets what was admitted meanwhile"
+        );
     }
 }
 
@@ -207,15 +263,25 @@ async fn the_answer_tells_who_decided() {
     use StoreFailurePolicy::{Allow, Deny, Local};
     let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
     for (name, policy) in [("l", Local), ("a", Allow), ("d", Deny)] {
-        set(&cluster, &failing(name, LIMIT as i64, CountingMode::Atomic, policy)).await;
+        set(
+            &cluster,
+            &failing(name, LIMIT as i64, CountingMode::Atomic, policy),
+        )
+        .await;
     }
     let pause = WritePause::begin(&cluster).await;
-    for (name, by, allowed) in
-        [("l", DecidedBy::Local, true), ("a", DecidedBy::Policy, true), ("d", DecidedBy::Policy, false)]
-    {
+    for (name, by, allowed) in [
+        ("l", DecidedBy::Local, true),
+        ("a", DecidedBy::Policy, true),
+        ("d", DecidedBy::Policy, false),
+    ] {
         let answer = check(&clients(&cluster)[0], &key(name)).await;
         assert_eq!((answer.decided_by, answer.allowed), (by, allowed), "{name}");
-        assert_eq!(u64::from(answer.remaining), LIMIT - u64::from(allowed), "{name}");
+        assert_eq!(
+            u64::from(answer.remaining),
+            LIMIT - u64::from(allowed),
+            "{name}"
+        );
     }
     pause.end().await;
     for name in ["l", "a", "d"] {

@@ -1,12 +1,18 @@
-//! A failover that forgets: the replica lacks the last admissions when its primary dies, and is promoted.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+//! A failover that forgets: the replica lacks the last admissions when its primary dies, and is
+//! promoted.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod common;
 
 use std::time::Duration;
 
 use common::{PATIENCE, all_synced, check, clients, count, counted, eventually};
-use ratelimiter_api::{Claims, CountingMode, Key, Limit, LimitEntry, NodeClient, Operation, Outcome};
+use ratelimiter_api::{
+    Claims, CountingMode, Key, Limit, LimitEntry, NodeClient, Operation, Outcome,
+};
 use ratelimiter_chaos::{Failover, RedisPause, Scope, setup_rate_limit};
 use ratelimiter_cluster::{LocalCluster, StoreTopology};
 use ratelimiter_detector::Detector;
@@ -23,8 +29,13 @@ async fn replica_has_all(primary: &StoreUrl) {
     let link = Link::new(primary.clone()).unwrap();
     eventually("the replica has all of them", async || {
         // WAIT asks about the writes of its own connection, and these follow all others.
-        link.query::<()>(cmd("SET").arg("{k}").arg(1), PATIENCE).await.unwrap();
-        link.query::<u64>(cmd("WAIT").arg(1).arg(200), PATIENCE).await.unwrap() == 1
+        link.query::<()>(cmd("SET").arg("{k}").arg(1), PATIENCE)
+            .await
+            .unwrap();
+        link.query::<u64>(cmd("WAIT").arg(1).arg(200), PATIENCE)
+            .await
+            .unwrap()
+            == 1
     })
     .await;
 }
@@ -64,7 +75,11 @@ impl Callers {
             node: answer.node,
             invoke,
             complete: self.started.elapsed(),
-            outcome: if answer.allowed { Outcome::Allowed } else { Outcome::Denied },
+            outcome: if answer.allowed {
+                Outcome::Allowed
+            } else {
+                Outcome::Denied
+            },
             cost: 1,
             claims: Claims::default(),
         });
@@ -74,23 +89,36 @@ impl Callers {
     /// So many checks, round-robin over the nodes; returns how many were allowed.
     async fn checks(&mut self, how_many: u64) -> u64 {
         let mut allowed = 0;
-        for node in (0..self.clients.len()).cycle().take(how_many.try_into().unwrap()) {
+        for node in (0..self.clients.len())
+            .cycle()
+            .take(how_many.try_into().unwrap())
+        {
             allowed += u64::from(self.check(node).await);
         }
         allowed
     }
 }
 
-/// Loses `n` acknowledged admissions on purpose. The nodes report exactly these, the observer likewise, and the callers'
-/// records show at most `n` admissions beyond the limit.
+/// Loses `n` acknowledged admissions on purpose. The nodes report exactly these, the observer
+/// likewise, and the callers' records show at most `n` admissions beyond the limit.
 async fn forgets(topology: StoreTopology, n: u64) {
-    let cluster = LocalCluster::builder().topology(topology).deadline(2 * PATIENCE).start().await.unwrap();
+    let cluster = LocalCluster::builder()
+        .topology(topology)
+        .deadline(2 * PATIENCE)
+        .start()
+        .await
+        .unwrap();
     let clients = clients(&cluster);
     let limit = KEPT + n + 5;
     let spec = counted("k", limit.cast_signed(), CountingMode::Atomic);
     let entry = setup_rate_limit(&clients, &spec).await.unwrap();
-    let detector =
-        Detector::start(&cluster.endpoints(), cluster.store_url(), None, Some(entry.key.clone())).unwrap();
+    let detector = Detector::start(
+        &cluster.endpoints(),
+        cluster.store_url(),
+        None,
+        Some(entry.key.clone()),
+    )
+    .unwrap();
     let mut callers = Callers {
         clients: clients.clone(),
         key: entry.key.clone(),
@@ -112,8 +140,14 @@ async fn forgets(topology: StoreTopology, n: u64) {
     assert_eq!(predictor, 0, "the replica lacks the last ones");
     let report = held.fail_over().await.unwrap();
 
-    let took = eventually("the nodes found the loss", async || lost(&clients).await >= n).await;
-    println!("{n} lost: {} promoted after {:?}, found {took:?} later", report.promoted, report.took);
+    let took = eventually("the nodes found the loss", async || {
+        lost(&clients).await >= n
+    })
+    .await;
+    println!(
+        "{n} lost: {} promoted after {:?}, found {took:?} later",
+        report.promoted, report.took
+    );
     assert_eq!(lost(&clients).await, n, "neither more nor less");
     all_synced(&clients, &entry.key).await;
     // Until every node denies.
@@ -129,10 +163,12 @@ async fn forgets(topology: StoreTopology, n: u64) {
     let report = check_history(&callers.operations, most).unwrap();
     assert!(matches!(report.verdict, Verdict::Pass), "{report}");
     let forgot = detector.wait(PATIENCE, |log| {
-        log.found.iter().find_map(|found| match &found.violation.evidence {
-            Evidence::StoreForgot(forgot) if forgot.lost >= n => Some(forgot.lost),
-            _ => None,
-        })
+        log.found
+            .iter()
+            .find_map(|found| match &found.violation.evidence {
+                Evidence::StoreForgot(forgot) if forgot.lost >= n => Some(forgot.lost),
+                _ => None,
+            })
     });
     assert_eq!(forgot.await, Some(n), "the observer's number");
 }
@@ -154,19 +190,37 @@ async fn cluster_failover_loses_exactly_hundred() {
 
 #[tokio::test]
 async fn long_pause_under_sentinels_is_refused() {
-    let cluster = LocalCluster::builder().nodes(1).topology(StoreTopology::SENTINEL).start().await.unwrap();
+    let cluster = LocalCluster::builder()
+        .nodes(1)
+        .topology(StoreTopology::SENTINEL)
+        .start()
+        .await
+        .unwrap();
     let pause = RedisPause::new(cluster.store_url(), Scope::ThisMachine).unwrap();
-    for pause in [pause.clone(), pause.clone().at_most(Duration::from_secs(10))] {
+    for pause in [
+        pause.clone(),
+        pause.clone().at_most(Duration::from_secs(10)),
+    ] {
         let refused = pause.inject().await.unwrap_err().to_string();
-        assert!(refused.contains("500 ms") && refused.contains("down-after-milliseconds"), "{refused}");
+        assert!(
+            refused.contains("500 ms") && refused.contains("down-after-milliseconds"),
+            "{refused}"
+        );
     }
 }
 
 #[tokio::test]
 async fn single_store_has_no_failover() {
     let single = "redis://127.0.0.1:1".parse().unwrap();
-    let refused = Failover::new(single, "k", Scope::ThisMachine).unwrap_err().to_string();
+    let refused = Failover::new(single, "k", Scope::ThisMachine)
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("redis+sentinel://"), "{refused}");
     let far = "redis+sentinel://10.1.2.3:1/main".parse().unwrap();
-    assert!(Failover::new(far, "k", Scope::ThisMachine).unwrap_err().to_string().contains("--allow-remote"));
+    assert!(
+        Failover::new(far, "k", Scope::ThisMachine)
+            .unwrap_err()
+            .to_string()
+            .contains("--allow-remote")
+    );
 }

@@ -1,5 +1,9 @@
-//! What is told again after a failure is not counted twice, and what was given up is not counted later.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+//! What is told again after a failure is not counted twice, and what was given up is not counted
+//! later.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod common;
 
@@ -8,8 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{
-    PATIENCE, SECOND, Store, WritePause, all_synced, check, checks, clients, count, eventually, failing, key,
-    set, spec, throughout,
+    PATIENCE, SECOND, Store, WritePause, all_synced, check, checks, clients, count, eventually,
+    failing, key, set, spec, throughout,
 };
 use ratelimiter_api::{CountingMode, LimitEntry, StoreFailurePolicy};
 use ratelimiter_cluster::LocalCluster;
@@ -18,12 +22,16 @@ use tokio::time::{Instant, sleep};
 
 const ADMISSIONS: usize = 330;
 
-/// The store holds exactly these admissions, and goes on holding exactly these while the nodes go on telling it.
+/// The store holds exactly these admissions, and goes on holding exactly these while the nodes go
+/// on telling it.
 async fn holds_exactly(cluster: &LocalCluster, entry: &LimitEntry, admissions: u64) {
     let store = Store::of(cluster);
     let clients = clients(cluster);
     all_synced(&clients, &entry.key).await;
-    throughout(SECOND, async || assert_eq!(store.held(entry).await, admissions)).await;
+    throughout(SECOND, async || {
+        assert_eq!(store.held(entry).await, admissions)
+    })
+    .await;
     let mut own = 0;
     for client in &clients {
         own += count(client, &entry.key).await.0;
@@ -42,8 +50,15 @@ async fn long_write_pause_adds_no_admissions() {
 
     let pause = WritePause::begin(&cluster).await;
     let during = ADMISSIONS - before;
-    assert_eq!(checks(&clients, &key("k"), during).await, during as u64, "cached goes on deciding");
-    throughout(8 * SECOND, async || assert_eq!(store.held(&entry).await, before as u64)).await;
+    assert_eq!(
+        checks(&clients, &key("k"), during).await,
+        during as u64,
+        "cached goes on deciding"
+    );
+    throughout(8 * SECOND, async || {
+        assert_eq!(store.held(&entry).await, before as u64)
+    })
+    .await;
     pause.end().await;
 
     let released = Instant::now();
@@ -64,7 +79,10 @@ async fn connections_cut_mid_flush_add_no_admissions() {
         // Not leased: the connection that would renew it is cut as well.
         store.run(&["CLIENT", "PAUSE", "1500", "WRITE"]).await;
         let paused = Instant::now();
-        assert_eq!(checks(&clients, &key("k"), ADMISSIONS / 3).await, ADMISSIONS as u64 / 3);
+        assert_eq!(
+            checks(&clients, &key("k"), ADMISSIONS / 3).await,
+            ADMISSIONS as u64 / 3
+        );
         while paused.elapsed() < Duration::from_millis(1500) {
             store.run(&["CLIENT", "KILL", "TYPE", "normal"]).await;
             sleep(SECOND / 10).await;
@@ -81,21 +99,38 @@ async fn connections_cut_mid_flush_add_no_admissions() {
 
 /// Callers that go on through a pause, and what they were told.
 async fn through_a_pause(policy: StoreFailurePolicy) {
-    let cluster = LocalCluster::builder().store_timeout(SECOND).start().await.unwrap();
-    let entry = set(&cluster, &failing("k", 100_000, CountingMode::Atomic, policy)).await;
-    let (done, told) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let cluster = LocalCluster::builder()
+        .store_timeout(SECOND)
+        .start()
+        .await
+        .unwrap();
+    let entry = set(
+        &cluster,
+        &failing("k", 100_000, CountingMode::Atomic, policy),
+    )
+    .await;
+    let (done, told) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
     let mut callers = JoinSet::new();
     for client in clients(&cluster).into_iter().cycle().take(30) {
         let (done, told) = (Arc::clone(&done), Arc::clone(&told));
         callers.spawn(async move {
             while !done.load(Ordering::Relaxed) {
-                told.fetch_add(check(&client, &key("k")).await.allowed.into(), Ordering::Relaxed);
+                told.fetch_add(
+                    check(&client, &key("k")).await.allowed.into(),
+                    Ordering::Relaxed,
+                );
             }
         });
     }
     let some_more = async || {
         let before = told.load(Ordering::Relaxed);
-        eventually("checks are admitted", async || told.load(Ordering::Relaxed) > before + 100).await;
+        eventually("checks are admitted", async || {
+            told.load(Ordering::Relaxed) > before + 100
+        })
+        .await;
     };
     some_more().await;
     for held in [1500, 2200] {

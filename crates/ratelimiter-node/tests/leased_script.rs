@@ -1,5 +1,9 @@
-//! The store's script of leased counting is a faithful transcription of the ledger that the model checks.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+//! The store's script of leased counting is a faithful transcription of the ledger that the model
+//! checks.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 use std::time::Duration;
 
@@ -16,10 +20,21 @@ const EXCHANGE: &str = concat!(
     include_str!("../src/shared/leased.lua"),
     include_str!("../src/shared/leased_exchange.lua")
 );
-const RECALL: &str =
-    concat!(include_str!("../src/shared/leased.lua"), include_str!("../src/shared/leased_recall.lua"));
-const KEYS: [&str; 9] =
-    ["{k}:book", "{k}:ends", "{k}:past", "{k}:outside", "loss", "version", "limits", "changed", "deleted"];
+const RECALL: &str = concat!(
+    include_str!("../src/shared/leased.lua"),
+    include_str!("../src/shared/leased_recall.lua")
+);
+const KEYS: [&str; 9] = [
+    "{k}:book",
+    "{k}:ends",
+    "{k}:past",
+    "{k}:outside",
+    "loss",
+    "version",
+    "limits",
+    "changed",
+    "deleted",
+];
 
 const LIMIT: u32 = 40;
 const NODES: u32 = 3;
@@ -62,16 +77,27 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             settlements,
             newest,
             request: request.map(|(number, need, alike, more, ahead)| {
-                let waiting = Waiting { need, alike, queued: need * alike + more };
+                let waiting = Waiting {
+                    need,
+                    alike,
+                    queued: need * alike + more,
+                };
                 (number, waiting, ahead)
             }),
             coming,
         });
-    let recall = proptest::collection::vec((number(), 0_u32..9, proptest::option::of(0_u64..120_000)), 1..3)
-        .prop_map(Command::Recall);
+    let recall = proptest::collection::vec(
+        (number(), 0_u32..9, proptest::option::of(0_u64..120_000)),
+        1..3,
+    )
+    .prop_map(Command::Recall);
     let command = prop_oneof![8 => exchange, 1 => recall];
     let moved = prop_oneof![6 => 0_i64..30_000, 1 => -90_000_i64..0, 1 => 0_i64..300_000];
-    let step = (moved, 0_u8..3, command).prop_map(|(moved, node, command)| Step { moved, node, command });
+    let step = (moved, 0_u8..3, command).prop_map(|(moved, node, command)| Step {
+        moved,
+        node,
+        command,
+    });
     proptest::collection::vec(step, 1..60)
 }
 
@@ -79,8 +105,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn with_clock(script: &str) -> Script {
     const CLOCK: &str = "redis.call('TIME')";
     assert_eq!(script.matches(CLOCK).count(), 1);
-    let given =
-        "{math.floor(tonumber(ARGV[#ARGV]) / 1000000), tonumber(ARGV[#ARGV]) % 1000000}; ARGV[#ARGV] = nil";
+    let given = "{math.floor(tonumber(ARGV[#ARGV]) / 1000000), tonumber(ARGV[#ARGV]) % 1000000}; \
+        ARGV[#ARGV] = nil";
     Script::new(&script.replace(CLOCK, given))
 }
 
@@ -101,7 +127,11 @@ impl Scripts {
         for key in KEYS {
             call.key(key);
         }
-        call.arg(LIMIT).arg(micros(WINDOW)).arg(micros(LEASE)).arg(micros(RETENTION)).arg(1);
+        call.arg(LIMIT)
+            .arg(micros(WINDOW))
+            .arg(micros(LEASE))
+            .arg(micros(RETENTION))
+            .arg(1);
         call.arg(format!("n{node}:"));
         call
     }
@@ -109,13 +139,28 @@ impl Scripts {
     async fn run(&self, clock: u64, step: &Step) -> Option<Fields> {
         let or_nothing = |number: Option<u64>| number.map_or_else(String::new, |n| n.to_string());
         match &step.command {
-            Command::Exchange { settlements, newest, request, coming } => {
+            Command::Exchange {
+                settlements,
+                newest,
+                request,
+                coming,
+            } => {
                 let mut call = Self::call(&self.exchange, step.node);
-                call.arg(or_nothing(*newest)).arg(NODES).arg(micros(RECHECK)).arg(coming).arg(0);
+                call.arg(or_nothing(*newest))
+                    .arg(NODES)
+                    .arg(micros(RECHECK))
+                    .arg(coming)
+                    .arg(0);
                 match request {
-                    Some((number, Waiting { need, alike, queued }, ahead)) => {
-                        call.arg(number).arg(need).arg(alike).arg(queued).arg(ahead)
-                    }
+                    Some((
+                        number,
+                        Waiting {
+                            need,
+                            alike,
+                            queued,
+                        },
+                        ahead,
+                    )) => call.arg(number).arg(need).arg(alike).arg(queued).arg(ahead),
                     None => call.arg("").arg(0).arg(0).arg(0).arg(0),
                 };
                 call.arg("k");
@@ -127,7 +172,14 @@ impl Scripts {
                 let (verdict, charge, given, room, hold, frees, _, _): Reply =
                     self.store.run(DEADLINE, run).await.unwrap();
                 let number = |text: String| text.parse().unwrap();
-                Some((verdict, charge, number(given), room, number(hold), number(frees)))
+                Some((
+                    verdict,
+                    charge,
+                    number(given),
+                    room,
+                    number(hold),
+                    number(frees),
+                ))
             }
             Command::Recall(grants) => {
                 let mut call = Self::call(&self.recall, step.node);
@@ -143,8 +195,11 @@ impl Scripts {
     }
 
     async fn charged(&self) -> u64 {
-        let charged: Option<String> =
-            self.store.query(cmd("HGET").arg(KEYS[0]).arg("#charged"), DEADLINE).await.unwrap();
+        let charged: Option<String> = self
+            .store
+            .query(cmd("HGET").arg(KEYS[0]).arg("#charged"), DEADLINE)
+            .await
+            .unwrap();
         charged.map_or(0, |text| text.parse().unwrap())
     }
 }
@@ -160,26 +215,49 @@ fn pure(ledger: &mut Ledger<(u8, u64)>, terms: &Terms, clock: u64, step: &Step) 
     match &step.command {
         Command::Recall(grants) => {
             for (number, charge, age) in grants {
-                ledger.recall(now, terms, &id(*number), *charge, age.map(Duration::from_micros));
+                ledger.recall(
+                    now,
+                    terms,
+                    &id(*number),
+                    *charge,
+                    age.map(Duration::from_micros),
+                );
             }
             None
         }
-        Command::Exchange { settlements, newest, request, coming } => {
+        Command::Exchange {
+            settlements,
+            newest,
+            request,
+            coming,
+        } => {
             for (number, spent) in settlements {
                 ledger.settle(now, &id(*number), *spent);
             }
-            let Some((number, waiting, ahead)) = *request else { return Some((2, 0, 0, 0, 0, 0)) };
+            let Some((number, waiting, ahead)) = *request else {
+                return Some((2, 0, 0, 0, 0, 0));
+            };
             if newest.is_some_and(|newest| !ledger.holds(&id(newest))) {
                 return Some((-2, 0, 0, 0, 0, 0));
             }
             let id = id(number);
-            let request = Request { id, waiting, ahead, nodes: NODES, outside: *coming };
+            let request = Request {
+                id,
+                waiting,
+                ahead,
+                nodes: NODES,
+                outside: *coming,
+            };
             let charged = ledger.charged(now, terms) + coming;
             Some(match ledger.grant(now, terms, request) {
-                Answer::Granted { charge, given, room } => {
-                    (1, charge.into(), given.micros(), room.into(), 0, 0)
+                Answer::Granted {
+                    charge,
+                    given,
+                    room,
+                } => (1, charge.into(), given.micros(), room.into(), 0, 0),
+                Answer::Denied { hold, frees, room } => {
+                    (0, 0, 0, room.into(), micros(hold), micros(frees))
                 }
-                Answer::Denied { hold, frees, room } => (0, 0, 0, room.into(), micros(hold), micros(frees)),
                 Answer::Closed => (-1, 0, 0, u64::from(LIMIT).saturating_sub(charged), 0, 0),
             })
         }
@@ -199,22 +277,41 @@ async fn the_script_answers_as_the_ledger() {
     let mut verdicts = std::collections::BTreeMap::<i64, u32>::new();
     for case in 0..50 {
         let steps = steps().new_tree(&mut runner).unwrap().current();
-        scripts.store.query::<Value>(cmd("DEL").arg(&KEYS[..]), DEADLINE).await.unwrap();
+        scripts
+            .store
+            .query::<Value>(cmd("DEL").arg(&KEYS[..]), DEADLINE)
+            .await
+            .unwrap();
         let mut ledger = Ledger::new(RETENTION);
         let mut clock = BEGIN;
         for (i, step) in steps.iter().enumerate() {
             clock = clock.saturating_add_signed(step.moved);
             let expected = pure(&mut ledger, &terms, clock, step);
             let answer = scripts.run(clock, step).await;
-            assert_eq!(answer, expected, "case {case}, step {i}: {:#?}", &steps[..=i]);
+            assert_eq!(
+                answer,
+                expected,
+                "case {case}, step {i}: {:#?}",
+                &steps[..=i]
+            );
             if let Some(answer) = answer {
                 *verdicts.entry(answer.0).or_default() += 1;
             }
             let now = ledger.advance(StoreTime::from_micros(clock), &terms);
             let charged = ledger.charged(now, &terms);
-            assert_eq!(scripts.charged().await, charged, "case {case}, step {i}: {:#?}", &steps[..=i]);
+            assert_eq!(
+                scripts.charged().await,
+                charged,
+                "case {case}, step {i}: {:#?}",
+                &steps[..=i]
+            );
         }
     }
     println!("verdicts: {verdicts:?}");
-    assert!([2, 1, 0, -1, -2].iter().all(|verdict| verdicts.contains_key(verdict)), "{verdicts:?}");
+    assert!(
+        [2, 1, 0, -1, -2]
+            .iter()
+            .all(|verdict| verdicts.contains_key(verdict)),
+        "{verdicts:?}"
+    );
 }

@@ -1,5 +1,8 @@
 //! What one node is told all nodes know: limits, resets, deletions, and who else is there.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod common;
 
@@ -7,12 +10,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use common::{
-    PATIENCE, SECOND, Store, WritePause, all_synced, check, checks, clients, count, counted, eventually, key,
-    set, spec, throughout,
+    PATIENCE, SECOND, Store, WritePause, all_synced, check, checks, clients, count, counted,
+    eventually, key, set, spec, throughout,
 };
 use ratelimiter_api::layout::{self, Heartbeat};
 use ratelimiter_api::{
-    CheckRequest, CountingMode, DecidedBy, Limit, LimitEntry, LimitSpec, NodeClient, NodeEntry, NodeState,
+    CheckRequest, CountingMode, DecidedBy, Limit, LimitEntry, LimitSpec, NodeClient, NodeEntry,
+    NodeState,
 };
 use ratelimiter_cluster::LocalCluster;
 use redis::cmd;
@@ -21,7 +25,11 @@ use tokio::task::JoinSet;
 const INTERVAL: Duration = Duration::from_millis(200);
 
 async fn cluster() -> (LocalCluster, Vec<NodeClient>) {
-    let cluster = LocalCluster::builder().sync_interval(INTERVAL).start().await.unwrap();
+    let cluster = LocalCluster::builder()
+        .sync_interval(INTERVAL)
+        .start()
+        .await
+        .unwrap();
     let clients = clients(&cluster);
     (cluster, clients)
 }
@@ -49,25 +57,42 @@ async fn limit_set_on_one_node_reaches_all() {
         println!("a new limit was known to all after {took:?}, at a sync interval of {INTERVAL:?}");
     }
     for (i, client) in clients.iter().cycle().skip(1).take(3).enumerate() {
-        assert_eq!(check(client, &key(&format!("k{i}"))).await.limit, 5, "used, not only listed");
+        assert_eq!(
+            check(client, &key(&format!("k{i}"))).await.limit,
+            5,
+            "used, not only listed"
+        );
     }
 
     // Changed by another node: the counter goes on.
     assert_eq!(checks(&clients, &key("k0"), 3).await, 3);
     all_synced(&clients, &key("k0")).await;
-    known[0] = LimitEntry { limit: Limit::new(4, 30).unwrap(), ..known[0].clone() };
-    let changed = clients[2].set_limit(&LimitSpec::new(key("k0"), known[0].limit)).await.unwrap();
+    known[0] = LimitEntry {
+        limit: Limit::new(4, 30).unwrap(),
+        ..known[0].clone()
+    };
+    let changed = clients[2]
+        .set_limit(&LimitSpec::new(key("k0"), known[0].limit))
+        .await
+        .unwrap();
     assert_eq!(changed, known[0], "the same counter under another limit");
     everybody_lists(&clients, &known.iter().collect::<Vec<_>>()).await;
     for client in &clients {
-        eventually("four of four were taken", async || !check(client, &key("k0")).await.allowed).await;
+        eventually("four of four were taken", async || {
+            !check(client, &key("k0")).await.allowed
+        })
+        .await;
     }
 
     // Deleted by a third.
     clients[1].delete_limit(&key("k0")).await.unwrap();
     everybody_lists(&clients, &known[1..].iter().collect::<Vec<_>>()).await;
     for client in &clients {
-        let refused = client.check(&CheckRequest::new(key("k0"))).await.unwrap_err().to_string();
+        let refused = client
+            .check(&CheckRequest::new(key("k0")))
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(refused.contains("404"), "{refused}");
     }
     // And set anew: nothing of the old counter is left.
@@ -84,7 +109,10 @@ async fn conflicting_limits_converge() {
         for (i, client) in clients.iter().cloned().enumerate() {
             telling.spawn(async move {
                 for j in 0..4 {
-                    client.set_limit(&spec("k", round * 100 + i as i64 * 10 + j)).await.unwrap();
+                    client
+                        .set_limit(&spec("k", round * 100 + i as i64 * 10 + j))
+                        .await
+                        .unwrap();
                     // Another may have deleted it a moment ago.
                     if let Err(refused) = client.reset_counter(&key("k")).await {
                         assert!(refused.to_string().contains("404"), "{refused}");
@@ -94,21 +122,29 @@ async fn conflicting_limits_converge() {
                     client.delete_limit(&key("k")).await.unwrap();
                 }
                 // No other test touches this one.
-                client.set_limit(&spec(&format!("k{i}"), round)).await.unwrap();
+                client
+                    .set_limit(&spec(&format!("k{i}"), round))
+                    .await
+                    .unwrap();
             });
         }
         telling.join_all().await;
-        eventually("all nodes have the same limits, the last of each", async || {
-            let mut lists = Vec::new();
-            for client in &clients {
-                lists.push(client.limits().await.unwrap());
-            }
-            let mine = (0..3).all(|i| {
-                let name = key(&format!("k{i}"));
-                lists[0].iter().any(|l| l.key == name && i64::from(l.limit.admissions()) == round)
-            });
-            mine && lists.windows(2).all(|pair| pair[0] == pair[1])
-        })
+        eventually(
+            "all nodes have the same limits, the last of each",
+            async || {
+                let mut lists = Vec::new();
+                for client in &clients {
+                    lists.push(client.limits().await.unwrap());
+                }
+                let mine = (0..3).all(|i| {
+                    let name = key(&format!("k{i}"));
+                    lists[0]
+                        .iter()
+                        .any(|l| l.key == name && i64::from(l.limit.admissions()) == round)
+                });
+                mine && lists.windows(2).all(|pair| pair[0] == pair[1])
+            },
+        )
         .await;
     }
 }
@@ -119,8 +155,12 @@ async fn set_limit_holds_at_once_on_its_node() {
     for i in 0..50 {
         let key = key(&format!("k{i}"));
         let client = &clients[i % clients.len()];
-        client.set_limit(&counted(key.as_str(), 2, CountingMode::Cached)).await.unwrap();
-        // No sync that read the limits before this one was set may forget it, nor what was admitted under it.
+        client
+            .set_limit(&counted(key.as_str(), 2, CountingMode::Cached))
+            .await
+            .unwrap();
+        // No sync that read the limits before this one was set may forget it, nor what was admitted
+        // under it.
         for expected in [true, true, false, false, false] {
             assert_eq!(check(client, &key).await.allowed, expected, "{key}");
         }
@@ -130,7 +170,11 @@ async fn set_limit_holds_at_once_on_its_node() {
 #[tokio::test]
 async fn late_flush_does_not_undo_a_reset() {
     let interval = SECOND;
-    let cluster = LocalCluster::builder().sync_interval(interval).start().await.unwrap();
+    let cluster = LocalCluster::builder()
+        .sync_interval(interval)
+        .start()
+        .await
+        .unwrap();
     let clients = clients(&cluster);
     let store = Store::of(&cluster);
     let old = set(&cluster, &spec("k", 10)).await;
@@ -152,7 +196,11 @@ async fn late_flush_does_not_undo_a_reset() {
         })
         .await;
     }
-    assert_eq!(checks(&clients[1..2], &key("k"), 12).await, 10, "the whole limit is there again");
+    assert_eq!(
+        checks(&clients[1..2], &key("k"), 12).await,
+        10,
+        "the whole limit is there again"
+    );
 }
 
 #[tokio::test]
@@ -160,7 +208,10 @@ async fn late_node_reads_limits_during_a_pause() {
     let (mut cluster, _) = cluster().await;
     let first = set(&cluster, &spec("first", 5)).await;
     cluster.terminate_node(2).await.unwrap();
-    let second = clients(&cluster)[0].set_limit(&spec("second", 5)).await.unwrap();
+    let second = clients(&cluster)[0]
+        .set_limit(&spec("second", 5))
+        .await
+        .unwrap();
     assert_eq!(checks(&clients(&cluster)[..2], &key("first"), 4).await, 4);
     all_synced(&clients(&cluster)[..2], &key("first")).await;
     cluster.restart_node(2).await.unwrap();
@@ -174,8 +225,15 @@ async fn late_node_reads_limits_during_a_pause() {
     // Its heartbeat from before still stands in the store: its absence cannot be noticed yet.
     cluster.restart_node(2).await.unwrap();
     everybody_lists(std::slice::from_ref(&client), &[&first, &second]).await;
-    let refused = client.set_limit(&spec("third", 5)).await.unwrap_err().to_string();
-    assert!(refused.contains("503"), "what cannot be kept is not set: {refused}");
+    let refused = client
+        .set_limit(&spec("third", 5))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("503"),
+        "what cannot be kept is not set: {refused}"
+    );
     pause.end().await;
     client.set_limit(&spec("third", 5)).await.unwrap();
 }
@@ -217,7 +275,11 @@ async fn silent_node_turns_suspect_then_down() {
 async fn write_pause_makes_no_node_suspect() {
     // Long enough for a machine that is busy with something else to send a heartbeat in time.
     let interval = 2 * INTERVAL;
-    let cluster = LocalCluster::builder().sync_interval(interval).start().await.unwrap();
+    let cluster = LocalCluster::builder()
+        .sync_interval(interval)
+        .start()
+        .await
+        .unwrap();
     let clients = clients(&cluster);
     let store = Store::of(&cluster);
     let everybody_is_up = async || {
@@ -228,8 +290,11 @@ async fn write_pause_makes_no_node_suspect() {
             assert!(client.health().await.unwrap().redis_connected);
         }
         // By the heartbeats in the store, too, no node is far behind the others.
-        let beats: HashMap<String, String> =
-            store.0.query(cmd("HGETALL").arg(layout::NODES), PATIENCE).await.unwrap();
+        let beats: HashMap<String, String> = store
+            .0
+            .query(cmd("HGETALL").arg(layout::NODES), PATIENCE)
+            .await
+            .unwrap();
         let sent = |text: &String| serde_json::from_str::<Heartbeat>(text).unwrap().at_us;
         let sent: Vec<_> = beats.values().map(sent).collect();
         let apart = sent.iter().max().unwrap() - sent.iter().min().unwrap();
@@ -247,7 +312,11 @@ async fn write_pause_makes_no_node_suspect() {
 
 #[tokio::test]
 async fn lost_scripts_are_loaded_again() {
-    let cluster = LocalCluster::builder().store_timeout(5 * SECOND).start().await.unwrap();
+    let cluster = LocalCluster::builder()
+        .store_timeout(5 * SECOND)
+        .start()
+        .await
+        .unwrap();
     let clients = clients(&cluster);
     let store = Store::of(&cluster);
     let entry = set(&cluster, &counted("k", 100_000, CountingMode::Atomic)).await;
@@ -259,11 +328,20 @@ async fn lost_scripts_are_loaded_again() {
             flights.spawn(async move { check(&client, &key("k")).await });
         }
         for answer in flights.join_all().await {
-            assert!(answer.allowed && answer.decided_by == DecidedBy::Store, "{answer:?}");
+            assert!(
+                answer.allowed && answer.decided_by == DecidedBy::Store,
+                "{answer:?}"
+            );
         }
         assert_eq!(store.held(&entry).await, (i + 1) * 15);
         store.run(&["SCRIPT", "FLUSH"]).await;
-        clients[i as usize % 3].reset_counter(&key("other")).await.unwrap_err();
-        clients[i as usize % 3].set_limit(&spec("another", 1 + i as i64)).await.unwrap();
+        clients[i as usize % 3]
+            .reset_counter(&key("other"))
+            .await
+            .unwrap_err();
+        clients[i as usize % 3]
+            .set_limit(&spec("another", 1 + i as i64))
+            .await
+            .unwrap();
     }
 }

@@ -1,5 +1,9 @@
-//! Connections that a healthy store closes: every check is still decided by the store, and none is admitted above the limit.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+//! Connections that a healthy store closes: every check is still decided by the store, and none is
+//! admitted above the limit.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod common;
 
@@ -14,9 +18,18 @@ const ASKING: [CountingMode; 2] = [CountingMode::Atomic, CountingMode::ReadThenW
 const LIMIT: u64 = 30;
 
 async fn cluster() -> LocalCluster {
-    let cluster = LocalCluster::builder().store_timeout(PATIENCE / 2).start().await.unwrap();
+    let cluster = LocalCluster::builder()
+        .store_timeout(PATIENCE / 2)
+        .start()
+        .await
+        .unwrap();
     for counting in ASKING {
-        let limit = failing(counting.as_str(), LIMIT as i64, counting, StoreFailurePolicy::Local);
+        let limit = failing(
+            counting.as_str(),
+            LIMIT as i64,
+            counting,
+            StoreFailurePolicy::Local,
+        );
         set(&cluster, &limit).await;
     }
     cluster
@@ -30,7 +43,10 @@ async fn round(clients: &[NodeClient], counting: CountingMode) -> u64 {
         flights.spawn(async move { check(&client, &key(counting.as_str())).await });
     }
     let answers = flights.join_all().await;
-    assert!(answers.iter().all(|a| a.decided_by == DecidedBy::Store), "{counting}: {answers:?}");
+    assert!(
+        answers.iter().all(|a| a.decided_by == DecidedBy::Store),
+        "{counting}: {answers:?}"
+    );
     answers.iter().filter(|a| a.allowed).count() as u64
 }
 
@@ -49,9 +65,17 @@ async fn admits_its_limit(
             allowed += round(&clients, counting).await;
         }
     }
-    // Of checks in flight at once, reading and then writing admits some too many: at most one a node here.
-    let most = if counting == CountingMode::Atomic { LIMIT } else { LIMIT + 2 };
-    assert!((LIMIT..=most).contains(&allowed), "{counting}: {allowed} of {LIMIT}");
+    // Of checks in flight at once, reading and then writing admits some too many: at most one a
+    // node here.
+    let most = if counting == CountingMode::Atomic {
+        LIMIT
+    } else {
+        LIMIT + 2
+    };
+    assert!(
+        (LIMIT..=most).contains(&allowed),
+        "{counting}: {allowed} of {LIMIT}"
+    );
 }
 
 #[tokio::test]
@@ -61,11 +85,18 @@ async fn an_idle_disconnect_changes_no_decision() {
     store.run(&["CONFIG", "SET", "timeout", "1"]).await;
     for counting in ASKING {
         admits_its_limit(&cluster, counting, 2, async || {
-            eventually("the store closes the connections of the checks", async || {
-                let list: String = store.0.query(cmd("CLIENT").arg("LIST"), PATIENCE).await.unwrap();
-                // Beats and flushes go on; checks run scripts, or add and expire.
-                !list.contains("cmd=evalsha") && !list.contains("cmd=pexpire")
-            })
+            eventually(
+                "the store closes the connections of the checks",
+                async || {
+                    let list: String = store
+                        .0
+                        .query(cmd("CLIENT").arg("LIST"), PATIENCE)
+                        .await
+                        .unwrap();
+                    // Beats and flushes go on; checks run scripts, or add and expire.
+                    !list.contains("cmd=evalsha") && !list.contains("cmd=pexpire")
+                },
+            )
             .await;
         })
         .await;
@@ -78,7 +109,9 @@ async fn killed_connections_change_no_decision() {
     let store = Store::of(&cluster);
     for counting in ASKING {
         admits_its_limit(&cluster, counting, 20, async || {
-            store.run(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
+            store
+                .run(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"])
+                .await;
         })
         .await;
     }

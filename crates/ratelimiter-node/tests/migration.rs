@@ -1,7 +1,11 @@
 //! A slot moves from primary to primary while its keys are checked.
 //!
-//! `RATELIMITER_MIGRATIONS=200 cargo test --release -p ratelimiter-node --test migration` moves it more often than the gate.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+//! `RATELIMITER_MIGRATIONS=200 cargo test --release -p ratelimiter-node --test migration` moves it
+//! more often than the gate.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod common;
 
@@ -12,7 +16,9 @@ use std::time::Duration;
 
 use common::raw::{exchange, request};
 use common::{PATIENCE, all_synced, check, clients, count, counted, eventually, failing, key, set};
-use ratelimiter_api::{CountingMode, DecidedBy, Key, LimitEntry, NodeClient, StoreFailurePolicy, layout};
+use ratelimiter_api::{
+    CountingMode, DecidedBy, Key, LimitEntry, NodeClient, StoreFailurePolicy, layout,
+};
 use ratelimiter_cluster::{LocalCluster, StoreTopology};
 use ratelimiter_store::{Link, slot_of};
 use redis::cmd;
@@ -38,11 +44,16 @@ struct Primaries {
 
 impl Primaries {
     async fn of(cluster: &LocalCluster) -> Self {
-        let links: Vec<_> =
-            (0..PRIMARIES).map(|n| Link::new(cluster.member_url(n).unwrap()).unwrap()).collect();
+        let links: Vec<_> = (0..PRIMARIES)
+            .map(|n| Link::new(cluster.member_url(n).unwrap()).unwrap())
+            .collect();
         let mut ids = Vec::new();
         for link in &links {
-            ids.push(link.query(cmd("CLUSTER").arg("MYID"), PATIENCE).await.unwrap());
+            ids.push(
+                link.query(cmd("CLUSTER").arg("MYID"), PATIENCE)
+                    .await
+                    .unwrap(),
+            );
         }
         Self { links, ids }
     }
@@ -50,16 +61,22 @@ impl Primaries {
     async fn set_slot(&self, member: usize, slot: u16, words: &[&str]) {
         let mut command = cmd("CLUSTER");
         command.arg("SETSLOT").arg(slot).arg(words);
-        self.links[member].query::<()>(&command, PATIENCE).await.unwrap();
+        self.links[member]
+            .query::<()>(&command, PATIENCE)
+            .await
+            .unwrap();
     }
 
     /// Declares that the slot moves.
     async fn begin(&self, slot: u16, from: usize, to: usize) {
-        self.set_slot(to, slot, &["IMPORTING", &self.ids[from]]).await;
-        self.set_slot(from, slot, &["MIGRATING", &self.ids[to]]).await;
+        self.set_slot(to, slot, &["IMPORTING", &self.ids[from]])
+            .await;
+        self.set_slot(from, slot, &["MIGRATING", &self.ids[to]])
+            .await;
     }
 
-    /// Moves at most `most` keys; false when none was left. A key that is on both members already fails here.
+    /// Moves at most `most` keys; false when none was left. A key that is on both members already
+    /// fails here.
     async fn carry(&self, slot: u16, from: usize, to: usize, most: usize) -> bool {
         let mut list = cmd("CLUSTER");
         list.arg("GETKEYSINSLOT").arg(slot).arg(most);
@@ -70,7 +87,14 @@ impl Primaries {
         let url = self.links[to].url().to_string();
         let port = url.rsplit_once(':').unwrap().1;
         let mut migrate = cmd("MIGRATE");
-        migrate.arg("127.0.0.1").arg(port).arg("").arg(0).arg(5000).arg("KEYS").arg(&keys);
+        migrate
+            .arg("127.0.0.1")
+            .arg(port)
+            .arg("")
+            .arg(0)
+            .arg(5000)
+            .arg("KEYS")
+            .arg(&keys);
         let moved: String = self.links[from].query(&migrate, PATIENCE).await.unwrap();
         assert!(["OK", "NOKEY"].contains(&moved.as_str()), "{moved}");
         true
@@ -78,7 +102,10 @@ impl Primaries {
 
     /// Declares that the slot has moved.
     async fn end(&self, slot: u16, from: usize, to: usize) {
-        for member in [to, from].into_iter().chain((0..PRIMARIES).filter(|m| ![from, to].contains(m))) {
+        for member in [to, from]
+            .into_iter()
+            .chain((0..PRIMARIES).filter(|m| ![from, to].contains(m)))
+        {
             self.set_slot(member, slot, &["NODE", &self.ids[to]]).await;
         }
     }
@@ -125,7 +152,10 @@ async fn load(client: NodeClient, key: Key, course: Arc<Course>) -> Answers {
         let asked = Instant::now();
         let answer = check(&client, &key).await;
         answers.longest = answers.longest.max(asked.elapsed());
-        course.by_store.fetch_add((answer.decided_by == DecidedBy::Store).into(), Ordering::Relaxed);
+        course.by_store.fetch_add(
+            (answer.decided_by == DecidedBy::Store).into(),
+            Ordering::Relaxed,
+        );
         let count = answers.by.entry(answer.decided_by.as_str()).or_default();
         *count = (count.0 + 1, count.1 + u64::from(answer.allowed));
         sleep(PACE).await;
@@ -136,7 +166,10 @@ async fn load(client: NodeClient, key: Key, course: Arc<Course>) -> Answers {
 async fn held(cluster: &LocalCluster, entry: &LimitEntry) -> u64 {
     let set = layout::admissions(&entry.key, entry.epoch);
     let link = Link::new(cluster.store_url()).unwrap();
-    link.at(&set).query(cmd("ZCARD").arg(&set), PATIENCE).await.unwrap()
+    link.at(&set)
+        .query(cmd("ZCARD").arg(&set), PATIENCE)
+        .await
+        .unwrap()
 }
 
 async fn cluster() -> LocalCluster {
@@ -149,7 +182,8 @@ async fn cluster() -> LocalCluster {
         .unwrap()
 }
 
-/// Every mode goes on, no admission is counted twice or forgotten, and none of the atomic key is above its limit.
+/// Every mode goes on, no admission is counted twice or forgotten, and none of the atomic key is
+/// above its limit.
 #[tokio::test]
 async fn a_slot_moves_under_load() {
     let cluster = cluster().await;
@@ -157,18 +191,33 @@ async fn a_slot_moves_under_load() {
     let open = set(&cluster, &counted("open", 1_000_000, CountingMode::Atomic)).await;
     let slot = slot_of("open");
     // Keys of the same slot.
-    let mut others = (0..).map(|n| format!("k{n}")).filter(|name| slot_of(name) == slot);
+    let mut others = (0..)
+        .map(|n| format!("k{n}"))
+        .filter(|name| slot_of(name) == slot);
     let (strict, cached) = (others.next().unwrap(), others.next().unwrap());
-    let strict =
-        set(&cluster, &failing(&strict, LIMIT, CountingMode::Atomic, StoreFailurePolicy::Deny)).await;
+    let strict = set(
+        &cluster,
+        &failing(
+            &strict,
+            LIMIT,
+            CountingMode::Atomic,
+            StoreFailurePolicy::Deny,
+        ),
+    )
+    .await;
     let cached = set(&cluster, &counted(&cached, 1_000_000, CountingMode::Cached)).await;
 
     let course = Arc::<Course>::default();
     let start = |entry: &LimitEntry| -> Vec<_> {
-        let caller = |c: &NodeClient| tokio::spawn(load(c.clone(), entry.key.clone(), Arc::clone(&course)));
+        let caller =
+            |c: &NodeClient| tokio::spawn(load(c.clone(), entry.key.clone(), Arc::clone(&course)));
         clients.iter().map(caller).collect()
     };
-    let callers = [("open", start(&open)), ("strict", start(&strict)), ("cached", start(&cached))];
+    let callers = [
+        ("open", start(&open)),
+        ("strict", start(&strict)),
+        ("cached", start(&cached)),
+    ];
     let mut at = owner(slot);
     for n in 0..migrations() {
         let to = (at + 1) % PRIMARIES;
@@ -179,15 +228,19 @@ async fn a_slot_moves_under_load() {
         .await;
         let before = redirects(&cluster).await;
         primaries.begin(slot, at, to).await;
-        // Half of the moves rest with a part of the keys on each side until the nodes have met that.
+        // Half of the moves rest with a part of the keys on each side until the nodes have met
+        // that.
         for _ in 0..3 {
             primaries.carry(slot, at, to, 1).await;
             if n % 2 == 0 {
                 eventually("the nodes meet the halved slot", async || {
-                    // Which of the two depends on the entries that were carried: a script whose entries lie on both sides is
-                    // told to try again, a command whose only entry has left is sent on.
+                    // Which of the two depends on the entries that were carried: a script whose
+                    // entries lie on both sides is told to try again, a command whose only entry
+                    // has left is sent on.
                     let now = redirects(&cluster).await;
-                    ["ask", "tryagain"].into_iter().any(|kind| now.get(kind) > before.get(kind))
+                    ["ask", "tryagain"]
+                        .into_iter()
+                        .any(|kind| now.get(kind) > before.get(kind))
                 })
                 .await;
             }
@@ -211,7 +264,11 @@ async fn a_slot_moves_under_load() {
         println!("{name}: (checks, allowed) by {by:?}, longest wait {longest:.1?} of {TIMEOUT:?}");
         assert!(longest < TIMEOUT * 3 / 2, "{name}: {longest:?}");
         if name == "strict" {
-            assert_eq!(by.get("policy").map_or(0, |(_, allowed)| *allowed), 0, "no fail-open");
+            assert_eq!(
+                by.get("policy").map_or(0, |(_, allowed)| *allowed),
+                0,
+                "no fail-open"
+            );
             assert_eq!(by.get("local"), None);
             strictly = by.get("store").map_or(0, |(_, allowed)| *allowed);
         }
@@ -232,7 +289,11 @@ async fn a_slot_moves_under_load() {
         let mut own = 0;
         for client in &clients {
             own += count(client, &entry.key).await.0;
-            assert_eq!(client.health().await.unwrap().store_lost, 0, "nothing was lost");
+            assert_eq!(
+                client.health().await.unwrap().store_lost,
+                0,
+                "nothing was lost"
+            );
         }
         assert_eq!(held(&cluster, entry).await, own, "{}", entry.key);
     }
@@ -249,7 +310,9 @@ async fn reads_of_a_halved_slot_miss_nothing() {
     let entries: Vec<String> = (0..6).map(|n| format!("{n}{{tag}}")).collect();
     let at = || link.at("tag");
     for entry in &entries {
-        at().query::<()>(cmd("SET").arg(entry).arg(1), PATIENCE).await.unwrap();
+        at().query::<()>(cmd("SET").arg(entry).arg(1), PATIENCE)
+            .await
+            .unwrap();
     }
     primaries.begin(slot, from, to).await;
     for _ in 0..3 {
@@ -273,8 +336,15 @@ async fn an_unserved_slot_is_decided_by_policy() {
     let cluster = cluster().await;
     let (clients, primaries) = (clients(&cluster), Primaries::of(&cluster).await);
     let slot = slot_of("k");
-    let entry = set(&cluster, &failing("k", 5, CountingMode::Atomic, StoreFailurePolicy::Deny)).await;
-    assert_eq!(check(&clients[0], &key("k")).await.decided_by, DecidedBy::Store);
+    let entry = set(
+        &cluster,
+        &failing("k", 5, CountingMode::Atomic, StoreFailurePolicy::Deny),
+    )
+    .await;
+    assert_eq!(
+        check(&clients[0], &key("k")).await.decided_by,
+        DecidedBy::Store
+    );
     let change = async |verb: &str| {
         for link in &primaries.links {
             let mut command = cmd("CLUSTER");
@@ -294,7 +364,10 @@ async fn an_unserved_slot_is_decided_by_policy() {
     assert!(counted["clusterdown"] + counted["lost"] > 0, "{counted:?}");
     let mut command = cmd("CLUSTER");
     command.arg("ADDSLOTS").arg(slot);
-    primaries.links[owner(slot)].query::<()>(&command, PATIENCE).await.unwrap();
+    primaries.links[owner(slot)]
+        .query::<()>(&command, PATIENCE)
+        .await
+        .unwrap();
     eventually("the store decides again", async || {
         check(&clients[0], &entry.key).await.decided_by == DecidedBy::Store
     })

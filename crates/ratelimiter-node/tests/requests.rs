@@ -1,5 +1,8 @@
 //! Every wrong request is answered with its reason, and the node goes on serving.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod common;
 
@@ -41,7 +44,10 @@ async fn checks_that_make_no_sense_are_refused() {
             (post("/check", "{}"), "key"),
             (post("/check", r#"{"key":"known"} {}"#), "trailing"),
             (post("/check", r#"{"key":"known","kost":1}"#), "kost"),
-            (post("/check", r#"{"key":"known","key":"known"}"#), "duplicate"),
+            (
+                post("/check", r#"{"key":"known","key":"known"}"#),
+                "duplicate",
+            ),
             (post("/check", r#"{"key":5}"#), "expected a string"),
             (post("/check", r#"{"key":""}"#), "key is empty"),
             (post("/check", long), "300 bytes"),
@@ -62,7 +68,12 @@ async fn checks_that_make_no_sense_are_refused() {
         ],
     )
     .await;
-    refused(&endpoint, 404, &[(post("/check", r#"{"key":"without-limit"}"#), "no limit")]).await;
+    refused(
+        &endpoint,
+        404,
+        &[(post("/check", r#"{"key":"without-limit"}"#), "no limit")],
+    )
+    .await;
     still_serves(&cluster).await;
 }
 
@@ -70,9 +81,17 @@ async fn checks_that_make_no_sense_are_refused() {
 async fn limits_that_make_no_sense_are_refused() {
     let (cluster, endpoint) = node().await;
     let limit = |limit: &str, window: &str| {
-        post("/limit", format!(r#"{{"key":"new","limit":{limit},"window_sec":{window}}}"#))
+        post(
+            "/limit",
+            format!(r#"{{"key":"new","limit":{limit},"window_sec":{window}}}"#),
+        )
     };
-    let also = |field: &str| post("/limit", format!(r#"{{"key":"new","limit":1,"window_sec":1,{field}}}"#));
+    let also = |field: &str| {
+        post(
+            "/limit",
+            format!(r#"{{"key":"new","limit":1,"window_sec":1,{field}}}"#),
+        )
+    };
     refused(
         &endpoint,
         400,
@@ -80,7 +99,10 @@ async fn limits_that_make_no_sense_are_refused() {
             (limit("0", "60"), "limit is 0"),
             (limit("-5", "60"), "limit is -5"),
             (limit("1000001", "60"), "between 1 and 1000000"),
-            (limit("9223372036854775807", "60"), "limit is 9223372036854775807"),
+            (
+                limit("9223372036854775807", "60"),
+                "limit is 9223372036854775807",
+            ),
             (limit("18446744073709551616", "60"), "i64"),
             (limit("10.0", "60"), "floating point"),
             (limit(r#""10""#, "60"), "string"),
@@ -88,7 +110,10 @@ async fn limits_that_make_no_sense_are_refused() {
             (limit("10", "0"), "window_sec is 0"),
             (limit("10", "-60"), "window_sec is -60"),
             (limit("10", "86401"), "between 1 and 86400"),
-            (limit("10", "9223372036854775807"), "window_sec is 9223372036854775807"),
+            (
+                limit("10", "9223372036854775807"),
+                "window_sec is 9223372036854775807",
+            ),
             (also(r#""counting":"fast""#), "fast"),
             (also(r#""on_store_failure":"panic""#), "panic"),
             (also(r#""epoch":7"#), "epoch"),
@@ -106,9 +131,16 @@ async fn limits_that_make_no_sense_are_refused() {
 async fn what_is_not_there_is_refused() {
     let (cluster, endpoint) = node().await;
     let get = |path: &str| request("GET", path, "", b"");
-    for path in
-        ["/", "/nope", "/check/", "//check", "/limits/", "/limits/a/b", "/counters//reset/x", "/%63heck"]
-    {
+    for path in [
+        "/",
+        "/nope",
+        "/check/",
+        "//check",
+        "/limits/",
+        "/limits/a/b",
+        "/counters//reset/x",
+        "/%63heck",
+    ] {
         let reply = exchange(&endpoint, &get(path)).await;
         // An empty segment is a key that is empty, and is refused as such or not found.
         assert!(matches!(reply.status, 400 | 404 | 405), "{path}: {reply:?}");
@@ -126,7 +158,11 @@ async fn what_is_not_there_is_refused() {
         ("BREW", "/metrics", "GET, HEAD"),
     ] {
         let reply = exchange(&endpoint, &request(method, path, "", b"{}")).await;
-        assert_eq!((reply.status, reply.header("allow")), (405, Some(allow)), "{method} {path}");
+        assert_eq!(
+            (reply.status, reply.header("allow")),
+            (405, Some(allow)),
+            "{method} {path}"
+        );
         reply.problem();
     }
     let delete = |path: &str| request("DELETE", path, "", b"");
@@ -152,7 +188,10 @@ async fn what_is_not_there_is_refused() {
         404,
         &[
             (delete("/limits/absent"), "absent"),
-            (request("POST", "/counters/absent/reset", JSON, b""), "absent"),
+            (
+                request("POST", "/counters/absent/reset", JSON, b""),
+                "absent",
+            ),
         ],
     )
     .await;
@@ -166,11 +205,22 @@ async fn bodies_and_heads_are_bounded() {
         let body = r#"{"key":"known"}"#;
         format!("{body}{}", " ".repeat(length - body.len()))
     };
-    assert_eq!(exchange(&endpoint, &post("/check", padded(16 * 1024))).await.status, 200);
+    assert_eq!(
+        exchange(&endpoint, &post("/check", padded(16 * 1024)))
+            .await
+            .status,
+        200
+    );
     for length in [16 * 1024 + 1, 100_000, 800_000] {
-        refused(&endpoint, 413, &[(post("/check", padded(length)), "16384 bytes")]).await;
+        refused(
+            &endpoint,
+            413,
+            &[(post("/check", padded(length)), "16384 bytes")],
+        )
+        .await;
     }
-    // One that is announced to be huge is not read at all, so that its client may find the connection closed instead.
+    // One that is announced to be huge is not read at all, so that its client may find the
+    // connection closed instead.
     let mut raw = Raw::open(&endpoint).await;
     raw.send(&post("/check", padded(5_000_000))).await;
     assert!(raw.reply().await.is_none_or(|reply| reply.status == 413));
@@ -185,7 +235,8 @@ async fn bodies_and_heads_are_bounded() {
     // A body that is not used costs neither the answer nor the connection.
     let mut raw = Raw::open(&endpoint).await;
     for _ in 0..2 {
-        raw.send(&request("PUT", "/health", "", padded(300_000).as_bytes())).await;
+        raw.send(&request("PUT", "/health", "", padded(300_000).as_bytes()))
+            .await;
         assert_eq!(raw.reply().await.unwrap().status, 405);
     }
 
@@ -268,11 +319,18 @@ async fn every_allowed_key_survives_a_path() {
         let key = key(name);
         client.set_limit(&spec(name, 5)).await.unwrap();
         assert_eq!(check(client, &key).await.remaining, 4, "{name}");
-        assert!(client.limits().await.unwrap().iter().any(|l| l.key == key), "{name}");
+        assert!(
+            client.limits().await.unwrap().iter().any(|l| l.key == key),
+            "{name}"
+        );
         client.reset_counter(&key).await.unwrap();
         assert_eq!(check(client, &key).await.remaining, 4, "{name}");
         client.delete_limit(&key).await.unwrap();
-        let gone = client.check(&CheckRequest::new(key)).await.unwrap_err().to_string();
+        let gone = client
+            .check(&CheckRequest::new(key))
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(gone.contains("404"), "{name}: {gone}");
     }
 }
@@ -282,11 +340,17 @@ async fn head_is_answered_like_get_without_body() {
     let (_cluster, endpoint) = node().await;
     for path in ["/health", "/limits", "/counters", "/nodes", "/metrics"] {
         let mut raw = Raw::open(&endpoint).await;
-        raw.send(&request("HEAD", path, "connection: close\r\n", b"")).await;
+        raw.send(&request("HEAD", path, "connection: close\r\n", b""))
+            .await;
         let mut answer = String::new();
-        tokio::io::AsyncReadExt::read_to_string(&mut raw.0, &mut answer).await.unwrap();
+        tokio::io::AsyncReadExt::read_to_string(&mut raw.0, &mut answer)
+            .await
+            .unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 200") && head.contains("content-length: "), "{path}: {head}");
+        assert!(
+            head.starts_with("HTTP/1.1 200") && head.contains("content-length: "),
+            "{path}: {head}"
+        );
         assert_eq!(body, "", "{path}");
     }
 }
@@ -296,7 +360,10 @@ async fn retry_after_is_kept_to() {
     let (cluster, endpoint) = node().await;
     for counting in CountingMode::ALL {
         let name = format!("k-{counting}");
-        let limit = LimitSpec { window_sec: 2, ..counted(&name, 2, *counting) };
+        let limit = LimitSpec {
+            window_sec: 2,
+            ..counted(&name, 2, *counting)
+        };
         set(&cluster, &limit).await;
         let once = post("/check", format!(r#"{{"key":"{name}"}}"#));
         let mut answers = Vec::new();
@@ -305,24 +372,43 @@ async fn retry_after_is_kept_to() {
             let answer: CheckResponse = serde_json::from_slice(&reply.body).unwrap();
             assert_eq!(reply.status, expected, "{answer:?}");
             assert_eq!(reply.header("content-type"), Some("application/json"));
-            assert_eq!(reply.header("ratelimit-policy"), Some(r#""default";q=2;w=2"#));
+            assert_eq!(
+                reply.header("ratelimit-policy"),
+                Some(r#""default";q=2;w=2"#)
+            );
             let seconds = answer.reset_ms.div_ceil(1000);
             let field = format!(r#""default";r={};t={seconds}"#, answer.remaining);
             assert_eq!(reply.header("ratelimit"), Some(field.as_str()));
             let retry_after: Option<u64> = reply.header("retry-after").map(|s| s.parse().unwrap());
-            assert_eq!(retry_after, (expected == 429).then_some(seconds), "only who is denied comes back");
+            assert_eq!(
+                retry_after,
+                (expected == 429).then_some(seconds),
+                "only who is denied comes back"
+            );
             answers.push(answer);
         }
-        assert_eq!(answers.iter().map(|a| a.remaining).collect::<Vec<_>>(), [1, 0, 0]);
-        assert!(answers.iter().all(|a| (1..=2000).contains(&a.reset_ms)), "{answers:?}");
+        assert_eq!(
+            answers.iter().map(|a| a.remaining).collect::<Vec<_>>(),
+            [1, 0, 0]
+        );
+        assert!(
+            answers.iter().all(|a| (1..=2000).contains(&a.reset_ms)),
+            "{answers:?}"
+        );
         // Denied until then, and allowed after, give or take the time of a request.
         let denied = Instant::now();
         let promised = std::time::Duration::from_millis(answers[2].reset_ms);
         eventually("the quota returns", async || {
             let asked = denied.elapsed();
             let allowed = exchange(&endpoint, &once).await.status == 200;
-            assert!(!allowed || denied.elapsed() >= promised.saturating_sub(SECOND / 20), "early: {asked:?}");
-            assert!(allowed || asked < promised + SECOND, "late: {asked:?} instead of {promised:?}");
+            assert!(
+                !allowed || denied.elapsed() >= promised.saturating_sub(SECOND / 20),
+                "early: {asked:?}"
+            );
+            assert!(
+                allowed || asked < promised + SECOND,
+                "late: {asked:?} instead of {promised:?}"
+            );
             allowed
         })
         .await;

@@ -1,5 +1,9 @@
-//! The end of the process: on request, in every state of the store; and with one clear line when it cannot start.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+//! The end of the process: on request, in every state of the store; and with one clear line when it
+//! cannot start.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod common;
 
@@ -10,7 +14,8 @@ use std::time::Duration;
 use common::program::{refuses, run};
 use common::raw::{Raw, post};
 use common::{
-    SECOND, Store, WritePause, all_synced, check, checks, clients, count, counted, eventually, key, set, spec,
+    SECOND, Store, WritePause, all_synced, check, checks, clients, count, counted, eventually, key,
+    set, spec,
 };
 use ratelimiter_api::{CheckResponse, CountingMode, DecidedBy};
 use ratelimiter_cluster::LocalCluster;
@@ -28,13 +33,22 @@ const SELDOM: Duration = Duration::from_secs(5);
 /// Asks the process to stop, as an orchestrator does.
 fn ask_to_stop(cluster: &LocalCluster, node: usize) {
     let id = cluster.process_ids()[1 + node].to_string();
-    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 /// Asks a node to stop; it ends by itself, with exit code 0 and in time.
 async fn ends_in_time(cluster: &mut LocalCluster, node: usize) {
     let told = Instant::now();
-    assert!(cluster.terminate_node(node).await.unwrap(), "it ended with exit code 0 before it was killed");
+    assert!(
+        cluster.terminate_node(node).await.unwrap(),
+        "it ended with exit code 0 before it was killed"
+    );
     let took = told.elapsed();
     println!("ended after {took:?}");
     assert!(took < END + MARGIN, "ended after {took:?}");
@@ -42,10 +56,18 @@ async fn ends_in_time(cluster: &mut LocalCluster, node: usize) {
 
 #[tokio::test]
 async fn a_stopping_node_flushes_pending_admissions() {
-    let mut cluster = LocalCluster::builder().nodes(1).sync_interval(SELDOM).start().await.unwrap();
+    let mut cluster = LocalCluster::builder()
+        .nodes(1)
+        .sync_interval(SELDOM)
+        .start()
+        .await
+        .unwrap();
     let client = clients(&cluster).remove(0);
     let entry = client.set_limit(&spec("k", 1000)).await.unwrap();
-    assert_eq!(checks(std::slice::from_ref(&client), &key("k"), 100).await, 100);
+    assert_eq!(
+        checks(std::slice::from_ref(&client), &key("k"), 100).await,
+        100
+    );
     assert_eq!(count(&client, &key("k")).await, (100, 100));
     assert_eq!(Store::of(&cluster).held(&entry).await, 0);
     ends_in_time(&mut cluster, 0).await;
@@ -86,7 +108,12 @@ async fn a_dead_store_does_not_delay_the_end() {
 
 #[tokio::test]
 async fn requests_in_flight_are_answered_before_the_end() {
-    let mut cluster = LocalCluster::builder().nodes(1).store_timeout(SECOND / 2).start().await.unwrap();
+    let mut cluster = LocalCluster::builder()
+        .nodes(1)
+        .store_timeout(SECOND / 2)
+        .start()
+        .await
+        .unwrap();
     set(&cluster, &counted("k", 1000, CountingMode::Atomic)).await;
     let endpoint = cluster.endpoints().remove(0);
     let body = br#"{"key":"k"}"#;
@@ -104,11 +131,16 @@ async fn requests_in_flight_are_answered_before_the_end() {
 
     cluster.freeze_store().unwrap();
     ask_to_stop(&cluster, 0);
-    eventually("nobody is let in any more", async || TcpStream::connect(endpoint.authority()).await.is_err())
-        .await;
+    eventually("nobody is let in any more", async || {
+        TcpStream::connect(endpoint.authority()).await.is_err()
+    })
+    .await;
     raw.send(body).await;
     let reply = raw.reply().await.unwrap();
-    assert_eq!((reply.status, reply.header("connection")), (200, Some("close")));
+    assert_eq!(
+        (reply.status, reply.header("connection")),
+        (200, Some("close"))
+    );
     let answer: CheckResponse = serde_json::from_slice(&reply.body).unwrap();
     assert_eq!(
         answer.decided_by,
@@ -136,33 +168,66 @@ async fn a_wrong_command_line_is_refused() {
     std::fs::write(&wrong_limits, r#"[{"key":"k","limit":0,"window_sec":1}]"#).unwrap();
     let tls = ["--store", "rediss://u:hunter2@127.0.0.1"];
     for (arguments, says) in [
-        (&["--sync-interval", "0ms"][..], "sync interval is 0ns: it must be between 10ms and 60s"),
+        (
+            &["--sync-interval", "0ms"][..],
+            "sync interval is 0ns: it must be between 10ms and 60s",
+        ),
         (&["--sync-interval", "2m"], "sync interval is 120s"),
         (&["--sync-interval", "soon"], "soon"),
         (&["--store-timeout", "0ms"], "store timeout is 0ns"),
         (&["--store-timeout", "11s"], "between 1ms and 10s"),
         (&["--store", "127.0.0.1:6379"], "expected redis://"),
         (&["--store", "http://127.0.0.1:6379"], "expected redis://"),
-        (&["--store", "redis://u:hunter2@127.0.0.1:port"], "expected redis://"),
-        (&["--store", "rediss://u:hunter2@127.0.0.1#insecure"], "always verified"),
-        (&["--store-ca", "/nowhere/ca.pem"], "they go with rediss:// alone"),
-        (&[tls[0], tls[1], "--store-ca", "/nowhere/ca.pem"], "/nowhere/ca.pem: No such file"),
-        (&[tls[0], tls[1], "--store-ca", wrong_limits.to_str().unwrap()], "holds no certificate"),
+        (
+            &["--store", "redis://u:hunter2@127.0.0.1:port"],
+            "expected redis://",
+        ),
+        (
+            &["--store", "rediss://u:hunter2@127.0.0.1#insecure"],
+            "always verified",
+        ),
+        (
+            &["--store-ca", "/nowhere/ca.pem"],
+            "they go with rediss:// alone",
+        ),
+        (
+            &[tls[0], tls[1], "--store-ca", "/nowhere/ca.pem"],
+            "/nowhere/ca.pem: No such file",
+        ),
+        (
+            &[tls[0], tls[1], "--store-ca", wrong_limits.to_str().unwrap()],
+            "holds no certificate",
+        ),
         (&["--store", ""], "expected redis://"),
         (&["--listen", "here"], "here"),
         (&["--listen", "127.0.0.1:99999"], "99999"),
-        (&["--limits", "/nowhere/limits.json"], "/nowhere/limits.json: No such file"),
-        (&["--limits", wrong_limits.to_str().unwrap()], "key \"k\": limit is 0"),
+        (
+            &["--limits", "/nowhere/limits.json"],
+            "/nowhere/limits.json: No such file",
+        ),
+        (
+            &["--limits", wrong_limits.to_str().unwrap()],
+            "key \"k\": limit is 0",
+        ),
         (&["--listen", "0.0.0.0:0"], "--without-token"),
         (&["--listen", "[::]:0"], "--without-token"),
         (&["--listen", "192.0.2.1:1"], "RATELIMITER_ADMIN_TOKEN"),
         (&["--admin-token", ""], "the admin token is empty"),
-        (&["--admin-token", "a b"], "the admin token is not printable"),
+        (
+            &["--admin-token", "a b"],
+            "the admin token is not printable",
+        ),
         (&["--max-connections", "0"], "at least 1"),
         (&["--id", ""], "id is \"\""),
         (&["--id", "node 1"], "id is \"node 1\""),
-        (&["--counting", "fast"], "use one of atomic, cached, leased, read-then-write"),
-        (&["--on-store-failure", "panic"], "use one of allow, deny, local"),
+        (
+            &["--counting", "fast"],
+            "use one of atomic, cached, leased, read-then-write",
+        ),
+        (
+            &["--on-store-failure", "panic"],
+            "use one of allow, deny, local",
+        ),
         (&["--log", "loud"], "loud"),
         (&["--nope"], "--nope"),
         (&["serve"], "serve"),
@@ -173,30 +238,68 @@ async fn a_wrong_command_line_is_refused() {
     let help = run(&["--help"]).await;
     assert_eq!(help.status.code(), Some(0));
     let help = String::from_utf8(help.stdout).unwrap();
-    assert!(help.contains("64 wrong usage") && help.contains("RATELIMITER_SYNC_INTERVAL"), "{help}");
+    assert!(
+        help.contains("64 wrong usage") && help.contains("RATELIMITER_SYNC_INTERVAL"),
+        "{help}"
+    );
 }
 
 #[tokio::test]
 async fn a_failed_start_names_its_reason() {
-    let cluster = LocalCluster::builder().nodes(1).password("right").start().await.unwrap();
+    let cluster = LocalCluster::builder()
+        .nodes(1)
+        .password("right")
+        .start()
+        .await
+        .unwrap();
     let store = cluster.store_url();
-    let SocketAddr::V4(taken) = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() else {
+    let SocketAddr::V4(taken) = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+    else {
         panic!("asked for IPv4")
     };
     let _holder = TcpListener::bind(taken).unwrap();
     let port = store.to_string().rsplit(':').next().unwrap().to_owned();
     let wrong = format!("redis://:hunter2@127.0.0.1:{port}");
     let nothing = format!("redis://127.0.0.1:{port}");
-    refuses(&["--listen", &taken.to_string(), "--store", &wrong], 1, "in use").await;
-    refuses(&["--listen", "127.0.0.1:0", "--store", &wrong], 1, "refused the login").await;
-    refuses(&["--listen", "127.0.0.1:0", "--store", &nothing], 1, "refused the login").await;
     refuses(
-        &["--listen", "192.0.2.1:1", "--without-token", "--store", &wrong],
+        &["--listen", &taken.to_string(), "--store", &wrong],
+        1,
+        "in use",
+    )
+    .await;
+    refuses(
+        &["--listen", "127.0.0.1:0", "--store", &wrong],
+        1,
+        "refused the login",
+    )
+    .await;
+    refuses(
+        &["--listen", "127.0.0.1:0", "--store", &nothing],
+        1,
+        "refused the login",
+    )
+    .await;
+    refuses(
+        &[
+            "--listen",
+            "192.0.2.1:1",
+            "--without-token",
+            "--store",
+            &wrong,
+        ],
         1,
         "cannot listen on 192.0.2.1:1",
     )
     .await;
-    refuses(&["healthcheck", "--endpoint", &format!("http://{taken}")], 1, "no answer within").await;
+    refuses(
+        &["healthcheck", "--endpoint", &format!("http://{taken}")],
+        1,
+        "no answer within",
+    )
+    .await;
 }
 
 /// A store that answers everything with this version.
@@ -236,10 +339,21 @@ async fn the_health_check_follows_the_store() {
     let endpoint = cluster.endpoints().remove(0).to_string();
     let healthy = run(&["healthcheck", "--endpoint", &endpoint]).await;
     assert_eq!(healthy.status.code(), Some(0));
-    assert_eq!(String::from_utf8(healthy.stdout).unwrap(), "node-1: healthy\n");
+    assert_eq!(
+        String::from_utf8(healthy.stdout).unwrap(),
+        "node-1: healthy\n"
+    );
     cluster.kill_store();
     let client = clients(&cluster).remove(0);
-    eventually("the loss is noticed", async || !client.health().await.unwrap().redis_connected).await;
-    refuses(&["healthcheck", "--endpoint", &endpoint], 1, "node-1: the store is not connected").await;
+    eventually("the loss is noticed", async || {
+        !client.health().await.unwrap().redis_connected
+    })
+    .await;
+    refuses(
+        &["healthcheck", "--endpoint", &endpoint],
+        1,
+        "node-1: the store is not connected",
+    )
+    .await;
     assert!(check(&client, &key("k")).await.allowed, "and yet it serves");
 }

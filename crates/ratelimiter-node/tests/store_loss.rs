@@ -1,17 +1,21 @@
-//! A store that is killed or frozen: checks are answered all the same, and its return brings everything back.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+//! A store that is killed or frozen: checks are answered all the same, and its return brings
+//! everything back.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod common;
 
 use std::time::Duration;
 
 use common::{
-    PATIENCE, SECOND, Store, all_synced, check, checks, clients, count, counted, eventually, failing, key,
-    set, spec,
+    PATIENCE, SECOND, Store, all_synced, check, checks, clients, count, counted, eventually,
+    failing, key, set, spec,
 };
 use ratelimiter_api::{
-    CheckRequest, CheckResponse, CountingMode, DecidedBy, Key, Limit, LimitEntry, LimitSpec, MAX_LIMIT,
-    NodeClient, NodeConnection, StoreCircuit, StoreFailurePolicy, layout,
+    CheckRequest, CheckResponse, CountingMode, DecidedBy, Key, Limit, LimitEntry, LimitSpec,
+    MAX_LIMIT, NodeClient, NodeConnection, StoreCircuit, StoreFailurePolicy, layout,
 };
 use ratelimiter_chaos::{Burst, Multiplier, Scope, reset_counter};
 use ratelimiter_cluster::LocalCluster;
@@ -21,8 +25,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// The modes whose admissions the store holds one by one; `tests/leased.rs` has the stories of grants.
-const MODES: [CountingMode; 3] = [CountingMode::Atomic, CountingMode::Cached, CountingMode::ReadThenWrite];
+/// The modes whose admissions the store holds one by one; `tests/leased.rs` has the stories of
+/// grants.
+const MODES: [CountingMode; 3] = [
+    CountingMode::Atomic,
+    CountingMode::Cached,
+    CountingMode::ReadThenWrite,
+];
 /// How long a check waits for the store.
 const TIMEOUT: Duration = Duration::from_millis(200);
 /// Room for a busy machine.
@@ -31,7 +40,11 @@ const MARGIN: Duration = Duration::from_millis(800);
 const RECOVERY: Duration = Duration::from_secs(2);
 
 async fn cluster() -> (LocalCluster, Vec<LimitEntry>) {
-    let cluster = LocalCluster::builder().store_timeout(TIMEOUT).start().await.unwrap();
+    let cluster = LocalCluster::builder()
+        .store_timeout(TIMEOUT)
+        .start()
+        .await
+        .unwrap();
     let mut entries = Vec::new();
     for counting in MODES {
         entries.push(set(&cluster, &counted(counting.as_str(), 1000, counting)).await);
@@ -64,11 +77,22 @@ async fn decided_without_the_store(cluster: &LocalCluster) {
     // First with connections whose death is not noticed yet, then with none.
     for _ in 0..5 {
         let answers = all_checks_are_answered(cluster).await;
-        assert!(answers.iter().all(|a| a.allowed && a.decided_by == DecidedBy::Local), "{answers:?}");
+        assert!(
+            answers
+                .iter()
+                .all(|a| a.allowed && a.decided_by == DecidedBy::Local),
+            "{answers:?}"
+        );
     }
     for client in clients(cluster) {
-        eventually("the loss is noticed", async || !client.health().await.unwrap().redis_connected).await;
-        assert!(client.limits().await.unwrap().len() >= 3, "limits that were read stay");
+        eventually("the loss is noticed", async || {
+            !client.health().await.unwrap().redis_connected
+        })
+        .await;
+        assert!(
+            client.limits().await.unwrap().len() >= 3,
+            "limits that were read stay"
+        );
     }
 }
 
@@ -83,10 +107,17 @@ async fn back_to_normal(cluster: &LocalCluster, entries: &[LimitEntry]) {
         })
         .await;
         let limits = client.limits().await.unwrap();
-        assert!(entries.iter().all(|entry| limits.contains(entry)), "{limits:?}");
+        assert!(
+            entries.iter().all(|entry| limits.contains(entry)),
+            "{limits:?}"
+        );
     }
     eventually("the store has the limits", async || {
-        let kept: u64 = store.0.query(cmd("HLEN").arg(layout::LIMITS), PATIENCE).await.unwrap();
+        let kept: u64 = store
+            .0
+            .query(cmd("HLEN").arg(layout::LIMITS), PATIENCE)
+            .await
+            .unwrap();
         kept == entries.len() as u64
     })
     .await;
@@ -103,7 +134,10 @@ async fn everything_is_flushed(cluster: &LocalCluster, entries: &[LimitEntry]) {
         for client in &clients {
             own += count(client, &entry.key).await.0;
         }
-        eventually("every admission is in the store", async || store.held(entry).await >= own).await;
+        eventually("every admission is in the store", async || {
+            store.held(entry).await >= own
+        })
+        .await;
         all_synced(&clients, &entry.key).await;
         assert_eq!(store.held(entry).await, own, "{}", entry.key);
     }
@@ -112,7 +146,12 @@ async fn everything_is_flushed(cluster: &LocalCluster, entries: &[LimitEntry]) {
 #[tokio::test]
 async fn a_killed_store_gets_everything_back() {
     let (mut cluster, entries) = cluster().await;
-    assert!(all_checks_are_answered(&cluster).await.iter().all(|a| a.allowed));
+    assert!(
+        all_checks_are_answered(&cluster)
+            .await
+            .iter()
+            .all(|a| a.allowed)
+    );
     for _ in 0..2 {
         cluster.kill_store();
         decided_without_the_store(&cluster).await;
@@ -125,7 +164,12 @@ async fn a_killed_store_gets_everything_back() {
 #[tokio::test]
 async fn a_frozen_store_goes_on_after_the_thaw() {
     let (cluster, entries) = cluster().await;
-    assert!(all_checks_are_answered(&cluster).await.iter().all(|a| a.allowed));
+    assert!(
+        all_checks_are_answered(&cluster)
+            .await
+            .iter()
+            .all(|a| a.allowed)
+    );
     for _ in 0..2 {
         cluster.freeze_store().unwrap();
         decided_without_the_store(&cluster).await;
@@ -146,24 +190,43 @@ async fn checks_stop_waiting_for_a_dead_store() {
         assert_eq!(check(&client, &key).await.decided_by, DecidedBy::Local);
     }
     let took = started.elapsed();
-    assert!(took < CHECKS * TIMEOUT / 2, "most checks waited for the store: {took:?} for {CHECKS}");
-    assert_ne!(client.health().await.unwrap().store_circuit, StoreCircuit::Closed);
+    assert!(
+        took < CHECKS * TIMEOUT / 2,
+        "most checks waited for the store: {took:?} for {CHECKS}"
+    );
+    assert_ne!(
+        client.health().await.unwrap().store_circuit,
+        StoreCircuit::Closed
+    );
     cluster.thaw_store().unwrap();
-    eventually("the store decides again", async || check(&client, &key).await.decided_by == DecidedBy::Store)
-        .await;
-    assert_eq!(client.health().await.unwrap().store_circuit, StoreCircuit::Closed);
+    eventually("the store decides again", async || {
+        check(&client, &key).await.decided_by == DecidedBy::Store
+    })
+    .await;
+    assert_eq!(
+        client.health().await.unwrap().store_circuit,
+        StoreCircuit::Closed
+    );
 }
 
 #[tokio::test]
 async fn an_emptied_store_gets_everything_back() {
     let (cluster, entries) = cluster().await;
-    assert!(all_checks_are_answered(&cluster).await.iter().all(|a| a.allowed));
+    assert!(
+        all_checks_are_answered(&cluster)
+            .await
+            .iter()
+            .all(|a| a.allowed)
+    );
     everything_is_flushed(&cluster, &entries).await;
     let held: Vec<u64> = held(&cluster, &entries).await;
     assert!(held.iter().all(|n| *n == 12), "{held:?}");
     Store::of(&cluster).run(&["FLUSHALL"]).await;
     // A limit is set before any node has noticed: the others are not lost for it.
-    clients(&cluster)[1].set_limit(&spec("new", 10)).await.unwrap();
+    clients(&cluster)[1]
+        .set_limit(&spec("new", 10))
+        .await
+        .unwrap();
     for client in clients(&cluster) {
         eventually("old and new limits are known", async || {
             let limits = client.limits().await.unwrap();
@@ -195,10 +258,16 @@ async fn one_lost_counter_comes_back() {
         assert_eq!(checks(&clients(&cluster), &entry.key, 9).await, 9);
         all_synced(&clients(&cluster), &entry.key).await;
         // As a store does that evicts entries for lack of memory.
-        store.run(&["DEL", &layout::admissions(&entry.key, entry.epoch)]).await;
-        // One node has a new admission to flush, so that the counter is there again before the others look.
+        store
+            .run(&["DEL", &layout::admissions(&entry.key, entry.epoch)])
+            .await;
+        // One node has a new admission to flush, so that the counter is there again before the
+        // others look.
         assert!(check(&clients(&cluster)[0], &entry.key).await.allowed);
-        eventually("every admission is in the store again", async || store.held(entry).await == 10).await;
+        eventually("every admission is in the store again", async || {
+            store.held(entry).await == 10
+        })
+        .await;
     }
 }
 
@@ -216,40 +285,80 @@ async fn burst(cluster: &LocalCluster, key: &Key) -> u64 {
 
 #[tokio::test]
 async fn an_empty_store_does_not_reset_a_node() {
-    let mut cluster = LocalCluster::builder().nodes(1).store_timeout(SECOND).start().await.unwrap();
-    set(&cluster, &failing("k", 10, CountingMode::Atomic, StoreFailurePolicy::Local)).await;
+    let mut cluster = LocalCluster::builder()
+        .nodes(1)
+        .store_timeout(SECOND)
+        .start()
+        .await
+        .unwrap();
+    set(
+        &cluster,
+        &failing("k", 10, CountingMode::Atomic, StoreFailurePolicy::Local),
+    )
+    .await;
     let key = key("k");
     assert_eq!(burst(&cluster, &key).await, 10);
     for _ in 0..3 {
         cluster.kill_store();
-        assert_eq!(burst(&cluster, &key).await, 0, "the node knows its own admissions");
+        assert_eq!(
+            burst(&cluster, &key).await,
+            0,
+            "the node knows its own admissions"
+        );
         cluster.restart_store().await.unwrap();
         // At once, before a sync can have noticed that this store is empty.
-        assert_eq!(burst(&cluster, &key).await, 0, "the store's count is not believed");
+        assert_eq!(
+            burst(&cluster, &key).await,
+            0,
+            "the store's count is not believed"
+        );
     }
 }
 
 #[tokio::test]
 async fn without_store_each_node_admits_its_limit() {
-    let mut cluster = LocalCluster::builder().store_timeout(SECOND).start().await.unwrap();
-    set(&cluster, &failing("k", 10, CountingMode::Atomic, StoreFailurePolicy::Local)).await;
+    let mut cluster = LocalCluster::builder()
+        .store_timeout(SECOND)
+        .start()
+        .await
+        .unwrap();
+    set(
+        &cluster,
+        &failing("k", 10, CountingMode::Atomic, StoreFailurePolicy::Local),
+    )
+    .await;
     let with = burst(&cluster, &key("k")).await;
     cluster.kill_store();
     let without = burst(&cluster, &key("k")).await + burst(&cluster, &key("k")).await;
     assert_eq!(with, 10);
-    assert!(with + without <= 30, "{without} more admitted without the store: above three times the limit");
+    assert!(
+        with + without <= 30,
+        "{without} more admitted without the store: above three times the limit"
+    );
 }
 
 #[tokio::test]
 async fn a_node_without_limits_answers_unavailable() {
-    let absent = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let absent = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let store = format!("redis://{absent}").parse().unwrap();
-    let node = Node::bind(Config::new("n", "127.0.0.1:0".parse().unwrap(), store).unwrap()).await.unwrap();
+    let node = Node::bind(Config::new("n", "127.0.0.1:0".parse().unwrap(), store).unwrap())
+        .await
+        .unwrap();
     let client = NodeClient::new(node.address().into(), PATIENCE);
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(node.run(shutdown.clone()));
-    let refused = client.check(&CheckRequest::new(key("k"))).await.unwrap_err().to_string();
-    assert!(refused.contains("503") && refused.contains("not known yet"), "{refused}");
+    let refused = client
+        .check(&CheckRequest::new(key("k")))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("503") && refused.contains("not known yet"),
+        "{refused}"
+    );
     shutdown.cancel();
     running.await.unwrap();
 }
@@ -261,7 +370,11 @@ async fn started_without_store(
     store: &str,
 ) -> (NodeClient, CancellationToken, tokio::task::JoinHandle<()>) {
     let config = Config::new("n", "127.0.0.1:0".parse().unwrap(), store.parse().unwrap()).unwrap();
-    let config = Config { on_store_failure: Some(policy), limits, ..config };
+    let config = Config {
+        on_store_failure: Some(policy),
+        limits,
+        ..config
+    };
     let node = Node::bind(config).await.unwrap();
     let client = NodeClient::new(node.address().into(), PATIENCE);
     let shutdown = CancellationToken::new();
@@ -271,13 +384,19 @@ async fn started_without_store(
 
 #[tokio::test]
 async fn failing_open_holds_at_start() {
-    let absent = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let absent = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let store = format!("redis://{absent}");
     let (client, shutdown, running) =
         started_without_store(StoreFailurePolicy::Allow, Vec::new(), &store).await;
     for _ in 0..3 {
         let answer = check(&client, &key("unknown")).await;
-        assert_eq!((answer.allowed, answer.limit, answer.decided_by), (true, 0, DecidedBy::Policy));
+        assert_eq!(
+            (answer.allowed, answer.limit, answer.decided_by),
+            (true, 0, DecidedBy::Policy)
+        );
     }
     shutdown.cancel();
     running.await.unwrap();
@@ -295,7 +414,8 @@ async fn limits_of_a_file_hold_at_start() {
         failing("own", 5, CountingMode::Cached, StoreFailurePolicy::Local),
         failing("kept", 5, CountingMode::Cached, StoreFailurePolicy::Local),
     ];
-    let (client, shutdown, running) = started_without_store(StoreFailurePolicy::Local, file, &url).await;
+    let (client, shutdown, running) =
+        started_without_store(StoreFailurePolicy::Local, file, &url).await;
     let mut allowed = [0; 4];
     for _ in 0..8 {
         for (allowed, name) in allowed.iter_mut().zip(["closed", "open", "own", "kept"]) {
@@ -303,7 +423,11 @@ async fn limits_of_a_file_hold_at_start() {
         }
     }
     assert_eq!(allowed, [0, 8, 5, 5]);
-    let unknown = client.check(&CheckRequest::new(key("unknown"))).await.unwrap_err().to_string();
+    let unknown = client
+        .check(&CheckRequest::new(key("unknown")))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(unknown.contains("503"), "{unknown}");
     cluster.thaw_store().unwrap();
     eventually("the store's limits and the file's are one", async || {
@@ -311,9 +435,14 @@ async fn limits_of_a_file_hold_at_start() {
         limits.len() == 4 && limits.contains(&kept)
     })
     .await;
-    assert!(!check(&client, &key("own")).await.allowed, "its counter goes on");
-    eventually("the other node reads them", async || clients(&cluster)[0].limits().await.unwrap().len() == 4)
-        .await;
+    assert!(
+        !check(&client, &key("own")).await.allowed,
+        "its counter goes on"
+    );
+    eventually("the other node reads them", async || {
+        clients(&cluster)[0].limits().await.unwrap().len() == 4
+    })
+    .await;
     eventually("and the admissions made without the store", async || {
         !check(&clients(&cluster)[0], &key("own")).await.allowed
     })
@@ -327,11 +456,18 @@ async fn limits_of_a_file_hold_at_start() {
 async fn failing_open_for_long_fills_no_memory() {
     const COST: u32 = 100;
     let mut cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
-    set(&cluster, &failing("k", 10, CountingMode::Atomic, StoreFailurePolicy::Allow)).await;
+    set(
+        &cluster,
+        &failing("k", 10, CountingMode::Atomic, StoreFailurePolicy::Allow),
+    )
+    .await;
     cluster.kill_store();
     let mut callers = JoinSet::new();
     for endpoint in cluster.endpoints().into_iter().cycle().take(8) {
-        let request = CheckRequest { key: key("k"), cost: COST.into() };
+        let request = CheckRequest {
+            key: key("k"),
+            cost: COST.into(),
+        };
         callers.spawn(async move {
             let mut connection = NodeConnection::open(&endpoint, PATIENCE).await.unwrap();
             for _ in 0..MAX_LIMIT / COST / 8 + 50 {
@@ -341,7 +477,11 @@ async fn failing_open_for_long_fills_no_memory() {
     }
     callers.join_all().await;
     let (remembered, _) = count(&clients(&cluster)[0], &key("k")).await;
-    assert_eq!(remembered, u64::from(MAX_LIMIT), "everything was granted, and so much of it is remembered");
+    assert_eq!(
+        remembered,
+        u64::from(MAX_LIMIT),
+        "everything was granted, and so much of it is remembered"
+    );
     cluster.restart_store().await.unwrap();
     eventually("the store decides again, and knows enough", async || {
         let answer = check(&clients(&cluster)[0], &key("k")).await;
@@ -353,7 +493,11 @@ async fn failing_open_for_long_fills_no_memory() {
 
 #[tokio::test]
 async fn lost_admissions_are_counted_and_sent_again() {
-    let cluster = LocalCluster::builder().store_timeout(SECOND).start().await.unwrap();
+    let cluster = LocalCluster::builder()
+        .store_timeout(SECOND)
+        .start()
+        .await
+        .unwrap();
     let entry = set(&cluster, &counted("k", 1000, CountingMode::Atomic)).await;
     let (store, clients) = (Store::of(&cluster), clients(&cluster));
     assert_eq!(checks(&clients, &entry.key, 30).await, 30);
@@ -368,7 +512,10 @@ async fn lost_admissions_are_counted_and_sent_again() {
         lost
     };
     eventually("the nodes found the loss", async || lost().await == 7).await;
-    eventually("every admission is in the store again", async || store.held(&entry).await == 30).await;
+    eventually("every admission is in the store again", async || {
+        store.held(&entry).await == 30
+    })
+    .await;
     all_synced(&clients, &entry.key).await;
     assert_eq!(lost().await, 7, "neither more nor less");
     // Dropped on purpose is not lost.

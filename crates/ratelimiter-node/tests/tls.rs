@@ -1,5 +1,8 @@
 //! Stores behind TLS, of a private authority: one, a cluster, and a primary behind sentinels.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod common;
 
@@ -9,7 +12,9 @@ use common::program::refuses;
 use common::{PATIENCE, SECOND, all_synced, check, checks, clients, counted, eventually, set};
 use ratelimiter_api::{CountingMode, DecidedBy, Key, Limit, NodeClient};
 use ratelimiter_chaos::{Burst, Multiplier, Scope};
-use ratelimiter_cluster::{ClusterBuilder, ClusterError, LocalCluster, StoreTopology, make_certificate};
+use ratelimiter_cluster::{
+    ClusterBuilder, ClusterError, LocalCluster, StoreTopology, make_certificate,
+};
 use ratelimiter_invariants::check_history;
 use ratelimiter_store::Link;
 use redis::cmd;
@@ -17,8 +22,12 @@ use redis::cmd;
 const LIMIT: i64 = 10;
 const CLUSTER: StoreTopology = StoreTopology::Cluster { replicas: false };
 
-/// A cluster behind TLS. None where that cannot be had, which no test may hide and the gate's own store must not cause.
-#[expect(clippy::explicit_write, reason = "the test harness keeps the output of macros to itself")]
+/// A cluster behind TLS. None where that cannot be had, which no test may hide and the gate's own
+/// store must not cause.
+#[expect(
+    clippy::explicit_write,
+    reason = "the test harness keeps the output of macros to itself"
+)]
 async fn behind_tls(builder: ClusterBuilder) -> Option<LocalCluster> {
     let error = match builder.tls().deadline(2 * PATIENCE).start().await {
         Ok(cluster) => return Some(cluster),
@@ -27,7 +36,9 @@ async fn behind_tls(builder: ClusterBuilder) -> Option<LocalCluster> {
     let chosen = std::env::var_os("RATELIMITER_STORE_BIN").is_some();
     let missing = match &error {
         ClusterError::NoTls(_) => chosen || std::env::var_os("CI").is_none(),
-        ClusterError::Io { what, .. } => what.contains("openssl") && std::env::var_os("CI").is_none(),
+        ClusterError::Io { what, .. } => {
+            what.contains("openssl") && std::env::var_os("CI").is_none()
+        }
         _ => false,
     };
     assert!(missing, "{error}");
@@ -38,17 +49,32 @@ async fn behind_tls(builder: ClusterBuilder) -> Option<LocalCluster> {
 /// Twice as many checks as the limit at one instant admit exactly the limit.
 async fn burst_is_exact(cluster: &LocalCluster, key: &Key) {
     let (limit, twice) = (Limit::new(LIMIT, 60).unwrap(), Multiplier::new(2).unwrap());
-    let burst = Burst::new(cluster.endpoints(), key.clone(), limit, twice, Scope::ThisMachine).unwrap();
+    let burst = Burst::new(
+        cluster.endpoints(),
+        key.clone(),
+        limit,
+        twice,
+        Scope::ThisMachine,
+    )
+    .unwrap();
     let report = burst.fire().await.unwrap();
-    assert_eq!((report.tally.allowed, report.tally.unknown), (LIMIT.unsigned_abs(), 0), "{:?}", report.tally);
+    assert_eq!(
+        (report.tally.allowed, report.tally.unknown),
+        (LIMIT.unsigned_abs(), 0),
+        "{:?}",
+        report.tally
+    );
     assert!(check_history(&report.operations, limit).unwrap().is_clean());
 }
 
-/// Every node asks the store about this key. A use that meets the end of its connection, or sentinels without time, fails at once.
+/// Every node asks the store about this key. A use that meets the end of its connection, or
+/// sentinels without time, fails at once.
 async fn store_decides(clients: &[NodeClient], key: &Key) {
     for client in clients {
-        eventually("the store decides", async || check(client, key).await.decided_by == DecidedBy::Store)
-            .await;
+        eventually("the store decides", async || {
+            check(client, key).await.decided_by == DecidedBy::Store
+        })
+        .await;
     }
 }
 
@@ -70,15 +96,27 @@ async fn subscriptions(cluster: &LocalCluster) -> usize {
     for sentinel in cluster.store_url().sentinels() {
         let mut list = cmd("CLIENT");
         list.arg("LIST").arg("TYPE").arg("pubsub");
-        let listed: String = Link::new(sentinel).unwrap().query(&list, PATIENCE).await.unwrap();
-        subscriptions += listed.lines().filter(|client| client.contains(" sub=1 ")).count();
+        let listed: String = Link::new(sentinel)
+            .unwrap()
+            .query(&list, PATIENCE)
+            .await
+            .unwrap();
+        subscriptions += listed
+            .lines()
+            .filter(|client| client.contains(" sub=1 "))
+            .count();
     }
     subscriptions
 }
 
 async fn counts_are_exact(topology: StoreTopology) {
-    let builder = LocalCluster::builder().topology(topology).store_timeout(5 * SECOND).password("hunter2");
-    let Some(mut cluster) = behind_tls(builder).await else { return };
+    let builder = LocalCluster::builder()
+        .topology(topology)
+        .store_timeout(5 * SECOND)
+        .password("hunter2");
+    let Some(mut cluster) = behind_tls(builder).await else {
+        return;
+    };
     assert!(cluster.store_url().to_string().starts_with("rediss"));
     let clients = clients(&cluster);
     let many = set(&cluster, &counted("many", 1_000_000, CountingMode::Atomic)).await;
@@ -94,10 +132,17 @@ async fn counts_are_exact(topology: StoreTopology) {
     all_synced(&clients, &entry.key).await;
     let control = Link::new(cluster.store_url()).unwrap();
     let held = ratelimiter_api::layout::admissions(&entry.key, entry.epoch);
-    let held: u64 = control.at(entry.key.as_str()).query(cmd("ZCARD").arg(held), PATIENCE).await.unwrap();
+    let held: u64 = control
+        .at(entry.key.as_str())
+        .query(cmd("ZCARD").arg(held), PATIENCE)
+        .await
+        .unwrap();
     assert_eq!(held, 3);
     if matches!(topology, StoreTopology::Sentinel { .. }) {
-        eventually("the nodes listen to a sentinel", async || subscriptions(&cluster).await > 0).await;
+        eventually("the nodes listen to a sentinel", async || {
+            subscriptions(&cluster).await > 0
+        })
+        .await;
         cluster.kill_member(0).unwrap();
         store_decides(&clients, &many.key).await;
     }
@@ -123,15 +168,28 @@ const UNKNOWN: &str =
 
 /// A node that trusts the system's authorities, or those of an unrelated file, does not start.
 async fn node_refuses(topology: StoreTopology) {
-    let builder = LocalCluster::builder().topology(topology).nodes(1).password("hunter2");
-    let Some(cluster) = behind_tls(builder).await else { return };
+    let builder = LocalCluster::builder()
+        .topology(topology)
+        .nodes(1)
+        .password("hunter2");
+    let Some(cluster) = behind_tls(builder).await else {
+        return;
+    };
     let other = tempfile::tempdir().unwrap();
     make_certificate(other.path()).unwrap();
     let other = other.path().join("certificate.pem");
-    let url = cluster.store_url().to_string().replace(":***@", ":hunter2@");
+    let url = cluster
+        .store_url()
+        .to_string()
+        .replace(":***@", ":hunter2@");
     let arguments = ["--listen", "127.0.0.1:0", "--store", &url];
     refuses(&arguments, 1, UNKNOWN).await;
-    refuses(&[&arguments[..], &["--store-ca", other.to_str().unwrap()]].concat(), 1, UNKNOWN).await;
+    refuses(
+        &[&arguments[..], &["--store-ca", other.to_str().unwrap()]].concat(),
+        1,
+        UNKNOWN,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -146,13 +204,23 @@ async fn node_refuses_a_cluster_of_unknown_authority() {
 
 #[tokio::test]
 async fn sentinels_of_unknown_authority_are_refused() {
-    let builder = LocalCluster::builder().topology(StoreTopology::SENTINEL).nodes(1);
-    let Some(cluster) = behind_tls(builder).await else { return };
+    let builder = LocalCluster::builder()
+        .topology(StoreTopology::SENTINEL)
+        .nodes(1);
+    let Some(cluster) = behind_tls(builder).await else {
+        return;
+    };
     let link = Link::new(cluster.store_url().to_string().parse().unwrap()).unwrap();
     // On a busy machine the sentinels may take longer than they have.
     eventually("they are refused", async || {
-        let error = link.query::<String>(&cmd("PING"), PATIENCE).await.unwrap_err();
-        assert!(error.is_transient() || error.to_string().contains(UNKNOWN), "{error}");
+        let error = link
+            .query::<String>(&cmd("PING"), PATIENCE)
+            .await
+            .unwrap_err();
+        assert!(
+            error.is_transient() || error.to_string().contains(UNKNOWN),
+            "{error}"
+        );
         !error.is_transient()
     })
     .await;
@@ -160,9 +228,20 @@ async fn sentinels_of_unknown_authority_are_refused() {
 
 #[tokio::test]
 async fn port_for_tls_is_named_without_it() {
-    let Some(cluster) = behind_tls(LocalCluster::builder().nodes(1)).await else { return };
-    let plain = cluster.store_url().to_string().replace("rediss://", "redis://");
+    let Some(cluster) = behind_tls(LocalCluster::builder().nodes(1)).await else {
+        return;
+    };
+    let plain = cluster
+        .store_url()
+        .to_string()
+        .replace("rediss://", "redis://");
     let link = Link::new(plain.parse().unwrap()).unwrap();
-    let error = link.query::<String>(&cmd("PING"), PATIENCE).await.unwrap_err();
-    assert!(error.to_string().contains("rediss:// is for that"), "{error}");
+    let error = link
+        .query::<String>(&cmd("PING"), PATIENCE)
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("rediss:// is for that"),
+        "{error}"
+    );
 }

@@ -1,5 +1,9 @@
-//! A store cluster and a primary behind sentinels, from one executable: they start, nodes run on them, and nothing is left.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+//! A store cluster and a primary behind sentinels, from one executable: they start, nodes run on
+//! them, and nothing is left.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 use std::process::Command;
 use std::time::Duration;
@@ -12,7 +16,10 @@ use tokio::time::{Instant, sleep};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn runs(id: u32) -> bool {
-    let output = Command::new("ps").args(["-o", "stat=", "-p", &id.to_string()]).output().unwrap();
+    let output = Command::new("ps")
+        .args(["-o", "stat=", "-p", &id.to_string()])
+        .output()
+        .unwrap();
     let state = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     !state.is_empty() && !state.starts_with('Z')
 }
@@ -20,9 +27,19 @@ fn runs(id: u32) -> bool {
 /// Every mode admits exactly its limit, over all nodes, and nothing is left behind.
 async fn limits_hold(topology: StoreTopology, processes: usize) {
     let started = Instant::now();
-    let cluster = LocalCluster::builder().topology(topology).deadline(2 * PATIENCE).start().await.unwrap();
-    println!("{topology:?} with three nodes was ready after {:?}", started.elapsed());
-    let clients: Vec<_> = (0..3).map(|node| cluster.client(node, PATIENCE).unwrap()).collect();
+    let cluster = LocalCluster::builder()
+        .topology(topology)
+        .deadline(2 * PATIENCE)
+        .start()
+        .await
+        .unwrap();
+    println!(
+        "{topology:?} with three nodes was ready after {:?}",
+        started.elapsed()
+    );
+    let clients: Vec<_> = (0..3)
+        .map(|node| cluster.client(node, PATIENCE).unwrap())
+        .collect();
     for counting in CountingMode::ALL {
         // Many keys, so that every primary has some.
         for n in 0..12 {
@@ -34,7 +51,10 @@ async fn limits_hold(topology: StoreTopology, processes: usize) {
             setup_rate_limit(&clients, &spec).await.unwrap();
             let mut allowed = 0;
             for _ in 0..8 {
-                let answer = clients[0].check(&CheckRequest::new(key.clone())).await.unwrap();
+                let answer = clients[0]
+                    .check(&CheckRequest::new(key.clone()))
+                    .await
+                    .unwrap();
                 allowed += u32::from(answer.allowed);
             }
             assert_eq!(allowed, 5, "{key}");

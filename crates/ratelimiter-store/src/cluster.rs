@@ -22,8 +22,9 @@ const MAP_FRESH: Duration = Duration::from_millis(50);
 
 /// A cluster: one line for each member, and the owners of the slots.
 ///
-/// A command goes to the owner of its slot. An answer that it belongs elsewhere, or that it has to wait, was not run: it is sent
-/// again, until the deadline. A connection that broke is another matter, and is treated as a [`Line`] treats it.
+/// A command goes to the owner of its slot. An answer that it belongs elsewhere, or that it has to
+/// wait, was not run: it is sent again, until the deadline. A connection that broke is another
+/// matter, and is treated as a [`Line`] treats it.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     url: StoreUrl,
@@ -40,7 +41,8 @@ struct Map {
     members: Vec<String>,
     lines: HashMap<String, Arc<Line>>,
     read_at: Option<Instant>,
-    /// The member that listed the owners, and is asked first the next time: one that is silent costs its wait once.
+    /// The member that listed the owners, and is asked first the next time: one that is silent
+    /// costs its wait once.
     answered: Option<String>,
     /// An owner turned out to be wrong, or is silent and may be replaced.
     stale: bool,
@@ -48,7 +50,8 @@ struct Map {
 
 impl Map {
     fn owner(&self, slot: u16) -> Option<&String> {
-        self.members.get(usize::from(*self.owners.get(usize::from(slot))?))
+        self.members
+            .get(usize::from(*self.owners.get(usize::from(slot))?))
     }
 
     fn line(&mut self, url: &StoreUrl, address: &str) -> Result<Arc<Line>, StoreError> {
@@ -61,10 +64,14 @@ impl Map {
     }
 
     fn place_of(&mut self, address: &str) -> u16 {
-        let place = self.members.iter().position(|member| member == address).unwrap_or_else(|| {
-            self.members.push(address.to_owned());
-            self.members.len() - 1
-        });
+        let place = self
+            .members
+            .iter()
+            .position(|member| member == address)
+            .unwrap_or_else(|| {
+                self.members.push(address.to_owned());
+                self.members.len() - 1
+            });
         u16::try_from(place).unwrap_or(NOBODY)
     }
 }
@@ -74,7 +81,12 @@ const NOBODY: u16 = u16::MAX;
 
 impl Cluster {
     pub(crate) fn new(url: StoreUrl, tally: Arc<Tally>) -> Self {
-        Self { url, map: Mutex::default(), asking: tokio::sync::Mutex::default(), tally }
+        Self {
+            url,
+            map: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
+            tally,
+        }
     }
 
     fn map(&self) -> MutexGuard<'_, Map> {
@@ -110,7 +122,10 @@ impl Cluster {
         let mut places: Vec<u16> = map.owners.clone();
         places.sort_unstable();
         places.dedup();
-        Ok(places.iter().filter_map(|place| map.members.get(usize::from(*place)).cloned()).collect())
+        Ok(places
+            .iter()
+            .filter_map(|place| map.members.get(usize::from(*place)).cloned())
+            .collect())
     }
 
     /// Runs one operation on the owner of a slot.
@@ -128,16 +143,25 @@ impl Cluster {
             let owner = self.owner(slot, until).await;
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let late = StoreError::Deadline { url: self.url.clone(), deadline };
+                let late = StoreError::Deadline {
+                    url: self.url.clone(),
+                    deadline,
+                };
                 return Err(last.unwrap_or(late));
             }
             let trouble = match owner {
-                Ok(owner) => match self.once(&owner, left, repeat, asked.take(), &operation).await {
+                Ok(owner) => match self
+                    .once(&owner, left, repeat, asked.take(), &operation)
+                    .await
+                {
                     Ok(value) => return Ok(value),
                     Err(trouble) => trouble,
                 },
                 Err(error) if error.is_refusal() => return Err(error),
-                Err(error) => Trouble { error, hint: Hint::Lost },
+                Err(error) => Trouble {
+                    error,
+                    hint: Hint::Lost,
+                },
             };
             self.tally.add(&trouble.hint);
             match trouble.hint {
@@ -154,8 +178,8 @@ impl Cluster {
         }
     }
 
-    /// Runs one operation on one member, without another attempt elsewhere. `asked` is the address of the member to which it has
-    /// sent on.
+    /// Runs one operation on one member, without another attempt elsewhere. `asked` is the address
+    /// of the member to which it has sent on.
     pub(crate) async fn once<T, F: Future<Output = RedisResult<T>>>(
         &self,
         address: &str,
@@ -166,7 +190,9 @@ impl Cluster {
     ) -> Result<T, Trouble> {
         let line = |address: &str| self.map().line(&self.url, address).map_err(Trouble::last);
         let asked = asked.as_deref().map(line).transpose()?;
-        let done = line(address)?.attempt(deadline, repeat, asked.as_deref(), operation).await;
+        let done = line(address)?
+            .attempt(deadline, repeat, asked.as_deref(), operation)
+            .await;
         if let Err(Trouble { error, .. }) = &done
             && error.is_transient()
         {
@@ -186,11 +212,20 @@ impl Cluster {
     /// Asks the members, the known ones and then those of the URL, for the owners of the slots.
     async fn read_map(&self, until: Instant) -> Result<(), StoreError> {
         let asking = timeout_at(until, self.asking.lock()).await;
-        let _asking = asking.map_err(|_| self.unreachable("the owners of the slots are not known".into()))?;
+        let _asking =
+            asking.map_err(|_| self.unreachable("the owners of the slots are not known".into()))?;
         let (fresh, mut members) = {
             let map = self.map();
-            let fresh = map.read_at.is_some_and(|at| at.elapsed() < MAP_FRESH) && !map.owners.is_empty();
-            (fresh, map.answered.iter().chain(&map.members).cloned().collect::<Vec<_>>())
+            let fresh =
+                map.read_at.is_some_and(|at| at.elapsed() < MAP_FRESH) && !map.owners.is_empty();
+            (
+                fresh,
+                map.answered
+                    .iter()
+                    .chain(&map.members)
+                    .cloned()
+                    .collect::<Vec<_>>(),
+            )
         };
         if fresh {
             self.map().stale = false;
@@ -201,12 +236,22 @@ impl Cluster {
         }
         let (mut why, mut refused) = ("it has no members".to_owned(), None);
         for address in members {
-            let left = until.saturating_duration_since(Instant::now()).min(MAP_ANSWER);
+            let left = until
+                .saturating_duration_since(Instant::now())
+                .min(MAP_ANSWER);
             if left.is_zero() {
                 break;
             }
-            let slots = async |mut connection| cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await;
-            match self.once::<Vec<Value>, _>(&address, left, Repeat::Allowed, None, slots).await {
+            let slots = async |mut connection| {
+                cmd("CLUSTER")
+                    .arg("SLOTS")
+                    .query_async(&mut connection)
+                    .await
+            };
+            match self
+                .once::<Vec<Value>, _>(&address, left, Repeat::Allowed, None, slots)
+                .await
+            {
                 Ok(ranges) if !ranges.is_empty() => {
                     self.take_map(&ranges, &address);
                     return Ok(());
@@ -227,7 +272,11 @@ impl Cluster {
         let mut owners = vec![NOBODY; usize::from(SLOTS)];
         for (from, to, address) in ranges.iter().filter_map(|range| owned(range, host)) {
             let place = map.place_of(&address);
-            owners.iter_mut().take(to + 1).skip(from).for_each(|owner| *owner = place);
+            owners
+                .iter_mut()
+                .take(to + 1)
+                .skip(from)
+                .for_each(|owner| *owner = place);
         }
         map.owners = owners;
         let members = map.members.clone();
@@ -238,21 +287,34 @@ impl Cluster {
     }
 
     fn unreachable(&self, why: String) -> StoreError {
-        StoreError::Unreachable { url: self.url.clone(), why }
+        StoreError::Unreachable {
+            url: self.url.clone(),
+            why,
+        }
     }
 }
 
-/// One entry of `CLUSTER SLOTS`: first and last slot, and the owner's address. A member that does not know its own host leaves
-/// it out.
+/// One entry of `CLUSTER SLOTS`: first and last slot, and the owner's address. A member that does
+/// not know its own host leaves it out.
 fn owned(range: &Value, host: &str) -> Option<(usize, usize, String)> {
-    let Value::Array(parts) = range else { return None };
-    let [Value::Int(from), Value::Int(to), Value::Array(owner), ..] = parts.as_slice() else { return None };
-    let [named, Value::Int(port), ..] = owner.as_slice() else { return None };
+    let Value::Array(parts) = range else {
+        return None;
+    };
+    let [Value::Int(from), Value::Int(to), Value::Array(owner), ..] = parts.as_slice() else {
+        return None;
+    };
+    let [named, Value::Int(port), ..] = owner.as_slice() else {
+        return None;
+    };
     let named = match named {
         Value::BulkString(text) if !text.is_empty() => String::from_utf8_lossy(text).into_owned(),
         _ => host.to_owned(),
     };
-    Some((usize::try_from(*from).ok()?, usize::try_from(*to).ok()?, format!("{named}:{port}")))
+    Some((
+        usize::try_from(*from).ok()?,
+        usize::try_from(*to).ok()?,
+        format!("{named}:{port}"),
+    ))
 }
 
 #[cfg(test)]
@@ -261,12 +323,23 @@ mod tests {
 
     #[test]
     fn owners_are_read_with_and_without_host() {
-        let owner =
-            |host: Value| Value::Array(vec![host, Value::Int(7001), Value::BulkString(b"id".to_vec())]);
+        let owner = |host: Value| {
+            Value::Array(vec![
+                host,
+                Value::Int(7001),
+                Value::BulkString(b"id".to_vec()),
+            ])
+        };
         let range = |host| Value::Array(vec![Value::Int(0), Value::Int(5460), owner(host)]);
         let named = Value::BulkString(b"10.0.0.1".to_vec());
-        assert_eq!(owned(&range(named), "h"), Some((0, 5460, "10.0.0.1:7001".to_owned())));
-        assert_eq!(owned(&range(Value::Nil), "h"), Some((0, 5460, "h:7001".to_owned())));
+        assert_eq!(
+            owned(&range(named), "h"),
+            Some((0, 5460, "10.0.0.1:7001".to_owned()))
+        );
+        assert_eq!(
+            owned(&range(Value::Nil), "h"),
+            Some((0, 5460, "h:7001".to_owned()))
+        );
         assert_eq!(owned(&Value::Nil, "h"), None);
     }
 }

@@ -7,7 +7,9 @@ use std::task::{Context, Poll, ready};
 
 use client_tls::{Stream, TlsError};
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{AsyncConnectionConfig, ConnectionAddr, ErrorKind, RedisConnectionInfo, RedisError, RedisResult};
+use redis::{
+    AsyncConnectionConfig, ConnectionAddr, ErrorKind, RedisConnectionInfo, RedisError, RedisResult,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
@@ -17,7 +19,8 @@ use crate::url::Place;
 
 /// One open connection, closed when the last use lets go of it.
 ///
-/// Its driver reads all the time, so that a connection which the store closes is known to be closed before the next use.
+/// Its driver reads all the time, so that a connection which the store closes is known to be closed
+/// before the next use.
 pub(crate) struct Connection {
     handle: MultiplexedConnection,
     driver: AbortHandle,
@@ -31,22 +34,47 @@ impl Connection {
         let opened = match address {
             ConnectionAddr::Unix(path) => {
                 let stream = UnixStream::connect(path).await?;
-                Self::over(Metered { stream, traffic: Arc::clone(&traffic) }, url.settings(), &traffic).await
+                Self::over(
+                    Metered {
+                        stream,
+                        traffic: Arc::clone(&traffic),
+                    },
+                    url.settings(),
+                    &traffic,
+                )
+                .await
             }
-            _ => Self::over(reach(address, url, &traffic).await?, url.settings(), &traffic).await,
+            _ => {
+                Self::over(
+                    reach(address, url, &traffic).await?,
+                    url.settings(),
+                    &traffic,
+                )
+                .await
+            }
         };
         opened.map_err(|error| traffic.explain(error, url))
     }
 
-    async fn over<S>(stream: S, settings: &RedisConnectionInfo, traffic: &Arc<Traffic>) -> RedisResult<Self>
+    async fn over<S>(
+        stream: S,
+        settings: &RedisConnectionInfo,
+        traffic: &Arc<Traffic>,
+    ) -> RedisResult<Self>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        // A link keeps one deadline around everything; a second one in here would end a use without its error.
+        // A link keeps one deadline around everything; a second one in here would end a use without
+        // its error.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
-        let (handle, driver) = MultiplexedConnection::new_with_config(settings, stream, config).await?;
+        let (handle, driver) =
+            MultiplexedConnection::new_with_config(settings, stream, config).await?;
         let driver = tokio::spawn(driver).abort_handle();
-        Ok(Self { handle, driver, traffic: Arc::clone(traffic) })
+        Ok(Self {
+            handle,
+            driver,
+            traffic: Arc::clone(traffic),
+        })
     }
 
     /// The handle that commands are sent with.
@@ -83,7 +111,10 @@ impl Drop for Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("closed", &self.is_closed()).field("sent", &self.sent()).finish()
+        f.debug_struct("Connection")
+            .field("closed", &self.is_closed())
+            .field("sent", &self.sent())
+            .finish()
     }
 }
 
@@ -100,14 +131,22 @@ async fn reach(
     // A command is one small packet: waiting to fill it would only delay the answer.
     stream.set_nodelay(true)?;
     // Below TLS, which takes bytes before they leave.
-    let stream = Metered { stream, traffic: Arc::clone(traffic) };
-    let Some(trust) = url.trust() else { return Ok(Stream::Plain(stream)) };
-    trust.connect(host, stream, &[]).await.map_err(|error| match error {
-        TlsError::Io(error) => error.into(),
-        TlsError::UnknownAuthority => refused(format!("{error} (--store-ca)")),
-        TlsError::NotTls => refused(format!("{error}; redis:// is for a port without TLS")),
-        error => refused(error.to_string()),
-    })
+    let stream = Metered {
+        stream,
+        traffic: Arc::clone(traffic),
+    };
+    let Some(trust) = url.trust() else {
+        return Ok(Stream::Plain(stream));
+    };
+    trust
+        .connect(host, stream, &[])
+        .await
+        .map_err(|error| match error {
+            TlsError::Io(error) => error.into(),
+            TlsError::UnknownAuthority => refused(format!("{error} (--store-ca)")),
+            TlsError::NotTls => refused(format!("{error}; redis:// is for a port without TLS")),
+            error => refused(error.to_string()),
+        })
 }
 
 /// Another attempt would end in the same way.
@@ -135,7 +174,9 @@ impl Traffic {
         if explained || !error.is_connection_dropped() {
             return error;
         }
-        let why = format!("{error}, before the first answer (a port for TLS ends so: rediss:// is for that)");
+        let why = format!(
+            "{error}, before the first answer (a port for TLS ends so: rediss:// is for that)"
+        );
         RedisError::from((ErrorKind::Io, "no answer", why))
     }
 }
@@ -148,7 +189,9 @@ struct Metered<S> {
 
 impl<S> Metered<S> {
     fn count(&self, written: usize) -> usize {
-        self.traffic.sent.fetch_add(written as u64, Ordering::AcqRel);
+        self.traffic
+            .sent
+            .fetch_add(written as u64, Ordering::AcqRel);
         written
     }
 }
@@ -169,7 +212,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, from))?;
         Poll::Ready(Ok(self.count(written)))
     }

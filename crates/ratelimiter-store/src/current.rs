@@ -14,7 +14,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// A connection that uses share, and that a watch may close.
 #[derive(Debug, Default)]
 pub(crate) struct Current {
-    /// Never held while anything is waited for: a use that has missed its deadline must not wait for another one.
+    /// Never held while anything is waited for: a use that has missed its deadline must not wait
+    /// for another one.
     slot: Mutex<Slot>,
 }
 
@@ -29,7 +30,8 @@ impl Current {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The open connection, if there is one; the error of an attempt to open one that has just failed.
+    /// The open connection, if there is one; the error of an attempt to open one that has just
+    /// failed.
     pub(crate) fn get(&self) -> Result<Option<Arc<Connection>>, StoreError> {
         let mut slot = self.slot();
         slot.connection.take_if(|connection| connection.is_closed());
@@ -42,7 +44,10 @@ impl Current {
 
     /// Uses share this connection from now on.
     pub(crate) fn opened(&self, connection: &Arc<Connection>) {
-        *self.slot() = Slot { connection: Some(Arc::clone(connection)), failed: None };
+        *self.slot() = Slot {
+            connection: Some(Arc::clone(connection)),
+            failed: None,
+        };
     }
 
     /// No connection could be opened.
@@ -55,9 +60,12 @@ impl Current {
         self.slot().connection = None;
     }
 
-    /// Lets go of this connection, unless another has taken its place: a late failure does not close a successor.
+    /// Lets go of this connection, unless another has taken its place: a late failure does not
+    /// close a successor.
     pub(crate) fn give_up(&self, broken: &Arc<Connection>) {
-        self.slot().connection.take_if(|current| Arc::ptr_eq(current, broken));
+        self.slot()
+            .connection
+            .take_if(|current| Arc::ptr_eq(current, broken));
     }
 
     /// Closes the connection, for the uses on their way as well: another store is the primary now.

@@ -9,7 +9,8 @@ use crate::{MIN_VERSION, StoreUrl, StoreVersion};
 pub enum StoreError {
     /// The text is not a store's URL.
     #[error(
-        "{shown} is not a store URL: {why} (expected redis://[USER:PASSWORD@]HOST[:PORT][/DB], redis+cluster://HOST:PORT,... or redis+sentinel://HOST:PORT,.../SERVICE; rediss for TLS)"
+        "{shown} is not a store URL: {why} (expected redis://[USER:PASSWORD@]HOST[:PORT][/DB], \
+         redis+cluster://HOST:PORT,... or redis+sentinel://HOST:PORT,.../SERVICE; rediss for TLS)"
     )]
     Url {
         /// The URL's scheme; the rest may hold a password.
@@ -72,7 +73,8 @@ pub enum StoreError {
         why: String,
     },
     /// The store is older than [`MIN_VERSION`].
-    #[error("the store at {url} is {version}: at least version {}.{} is needed", MIN_VERSION.0, MIN_VERSION.1)]
+    #[error("the store at {url} is {version}: at least version {}.{} is \
+        needed", MIN_VERSION.0, MIN_VERSION.1)]
     TooOld {
         /// The store's URL, without its password.
         url: StoreUrl,
@@ -83,7 +85,9 @@ pub enum StoreError {
 
 /// The reason that an error gives, without its kind where it has a text of its own.
 pub(crate) fn why(error: &RedisError) -> String {
-    error.detail().map_or_else(|| error.to_string(), ToOwned::to_owned)
+    error
+        .detail()
+        .map_or_else(|| error.to_string(), ToOwned::to_owned)
 }
 
 impl StoreError {
@@ -96,7 +100,9 @@ impl StoreError {
             _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) => Self::Login { url },
             ErrorKind::Server(_) | ErrorKind::Extension => Self::Answer {
                 url,
-                why: format!("{} {why}", error.code().unwrap_or_default()).trim().to_owned(),
+                why: format!("{} {why}", error.code().unwrap_or_default())
+                    .trim()
+                    .to_owned(),
             },
             ErrorKind::InvalidClientConfig => Self::Tls { url, why },
             _ => Self::Unreachable { url, why },
@@ -108,7 +114,8 @@ impl StoreError {
         matches!(self, Self::Login { .. } | Self::Tls { .. })
     }
 
-    /// Whether a later attempt may succeed: the store may come back, while a wrong password stays wrong.
+    /// Whether a later attempt may succeed: the store may come back, while a wrong password stays
+    /// wrong.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Deadline { .. })
     }

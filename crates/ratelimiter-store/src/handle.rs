@@ -10,7 +10,10 @@ pub struct Handle {
 }
 
 impl Handle {
-    pub(crate) fn new(connection: MultiplexedConnection, asked: Option<MultiplexedConnection>) -> Self {
+    pub(crate) fn new(
+        connection: MultiplexedConnection,
+        asked: Option<MultiplexedConnection>,
+    ) -> Self {
         Self { connection, asked }
     }
 }
@@ -24,12 +27,16 @@ impl ConnectionLike for Handle {
         pipeline.cmd("ASKING").add_command(command.clone());
         Box::pin(async move {
             let answers = target.req_packed_commands(&pipeline, 1, 1).await?;
-            answers.into_iter().next().unwrap_or(Value::Nil).extract_error()
+            answers
+                .into_iter()
+                .next()
+                .unwrap_or(Value::Nil)
+                .extract_error()
         })
     }
 
-    /// Of a pipeline, only the commands whose keys have left go to the other member. It would answer about the others as if their
-    /// keys were empty.
+    /// Of a pipeline, only the commands whose keys have left go to the other member. It would
+    /// answer about the others as if their keys were empty.
     fn req_packed_commands<'a>(
         &'a mut self,
         pipeline: &'a Pipeline,
@@ -51,8 +58,13 @@ impl ConnectionLike for Handle {
                 }
             }
             if !places.is_empty() {
-                let followed = target.req_packed_commands(&follow, 0, 2 * places.len()).await?;
-                for (place, answer) in places.into_iter().zip(followed.into_iter().skip(1).step_by(2)) {
+                let followed = target
+                    .req_packed_commands(&follow, 0, 2 * places.len())
+                    .await?;
+                for (place, answer) in places
+                    .into_iter()
+                    .zip(followed.into_iter().skip(1).step_by(2))
+                {
                     answers[place] = answer;
                 }
             }

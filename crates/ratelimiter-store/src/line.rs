@@ -13,7 +13,8 @@ use crate::trouble::{Hint, Trouble};
 use crate::url::Place;
 use crate::{StoreError, StoreUrl};
 
-/// One connection to one store, or to the primary that sentinels name; opened when first used and opened again after it broke.
+/// One connection to one store, or to the primary that sentinels name; opened when first used and
+/// opened again after it broke.
 #[derive(Debug)]
 pub(crate) struct Line {
     url: StoreUrl,
@@ -35,7 +36,12 @@ pub(crate) enum Repeat {
 
 impl Line {
     pub(crate) fn new(url: StoreUrl) -> Self {
-        Self { url, current: Arc::default(), watch: OnceLock::new(), opening: tokio::sync::Mutex::default() }
+        Self {
+            url,
+            current: Arc::default(),
+            watch: OnceLock::new(),
+            opening: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Closes the connection, if there is one; the next use opens another.
@@ -43,8 +49,8 @@ impl Line {
         self.current.clear();
     }
 
-    /// Runs anything that needs a connection, under one deadline that includes opening it. `asked` leads to the member to which
-    /// this one has sent on.
+    /// Runs anything that needs a connection, under one deadline that includes opening it. `asked`
+    /// leads to the member to which this one has sent on.
     pub(crate) async fn attempt<T, F: Future<Output = RedisResult<T>>>(
         &self,
         deadline: Duration,
@@ -69,7 +75,8 @@ impl Line {
                 };
                 let harmless = repeat == Repeat::Allowed || connection.sent() == sent;
                 let trouble = Trouble::new(&self.url, &error, harmless);
-                // A replica refuses what its primary would run: the next connection is to another store.
+                // A replica refuses what its primary would run: the next connection is to another
+                // store.
                 let demoted = trouble.hint == Hint::ReadOnly;
                 if error.is_unrecoverable_error() || demoted {
                     self.current.give_up(&connection);
@@ -99,7 +106,8 @@ impl Line {
                 Err(Trouble::last(if unopened {
                     let ms = deadline.as_millis();
                     let why = format!(
-                        "no TLS connection within {ms} ms (a port without TLS is silent: redis:// is for that)"
+                        "no TLS connection within {ms} ms (a port without TLS is silent: redis:// \
+                         is for that)"
                     );
                     StoreError::Unreachable { url, why }
                 } else {
@@ -110,7 +118,10 @@ impl Line {
     }
 
     async fn connection(&self) -> Result<Arc<Connection>, Trouble> {
-        let lost = |error| Trouble { error, hint: Hint::Lost };
+        let lost = |error| Trouble {
+            error,
+            hint: Hint::Lost,
+        };
         if let Some(connection) = self.current.get().map_err(lost)? {
             return Ok(connection);
         }
@@ -121,7 +132,9 @@ impl Line {
         }
         let opened = match self.url.place() {
             Place::Sentinel { .. } => {
-                self.watch.get_or_init(|| sentinel::watch(self.url.clone(), Arc::downgrade(&self.current)));
+                self.watch.get_or_init(|| {
+                    sentinel::watch(self.url.clone(), Arc::downgrade(&self.current))
+                });
                 sentinel::open_primary(&self.url).await
             }
             Place::One(address) => Connection::open(address, &self.url).await,

@@ -14,18 +14,21 @@ use crate::slot::slot_of;
 use crate::trouble::Hint;
 use crate::{StoreError, StoreKind, StoreUrl, sentinel};
 
-/// A way to the store: one connection, or in a cluster one for each member; opened when first used and opened again after it
-/// broke.
+/// A way to the store: one connection, or in a cluster one for each member; opened when first used
+/// and opened again after it broke.
 ///
-/// A use that misses its deadline gives its connection up. A command postponed on it is then never run by the store,
-/// the next use does not wait behind it, and a connection whose other end silently vanished does not outlive one deadline.
+/// A use that misses its deadline gives its connection up. A command postponed on it is then never
+/// run by the store, the next use does not wait behind it, and a connection whose other end
+/// silently vanished does not outlive one deadline.
 ///
-/// A connection that the store closed while it was idle costs nothing: it is opened again before the use. One that turns
-/// out to be closed during a use is opened again once, within the deadline, when that cannot run a command twice: nothing
-/// of the use was sent, or the caller states that the commands are idempotent. The same holds of a store that answers that it
-/// is a replica: it ran nothing, and behind sentinels the next connection is to the primary.
+/// A connection that the store closed while it was idle costs nothing: it is opened again before
+/// the use. One that turns out to be closed during a use is opened again once, within the deadline,
+/// when that cannot run a command twice: nothing of the use was sent, or the caller states that the
+/// commands are idempotent. The same holds of a store that answers that it is a replica: it ran
+/// nothing, and behind sentinels the next connection is to the primary.
 ///
-/// [`at`](Self::at) names the key that the commands are about. In a cluster it chooses the member; elsewhere it changes nothing.
+/// [`at`](Self::at) names the key that the commands are about. In a cluster it chooses the member;
+/// elsewhere it changes nothing.
 #[derive(Debug)]
 pub struct Link {
     url: StoreUrl,
@@ -50,8 +53,8 @@ impl Link {
     /// A link to a store. Opens nothing.
     ///
     /// # Errors
-    /// None at present; a kind of store that cannot be connected to would be one. Reads the authorities of a store behind TLS, so
-    /// that no use waits for it.
+    /// None at present; a kind of store that cannot be connected to would be one. Reads the
+    /// authorities of a store behind TLS, so that no use waits for it.
     pub fn new(url: StoreUrl) -> Result<Self, StoreError> {
         if let Some(trust) = url.trust() {
             trust.read();
@@ -71,12 +74,18 @@ impl Link {
 
     /// The part of the store that holds `key`.
     pub fn at(&self, key: &str) -> At<'_> {
-        At { link: self, slot: slot_of(key) }
+        At {
+            link: self,
+            slot: slot_of(key),
+        }
     }
 
     /// A part of the store, whichever: for questions that any member answers.
     fn anywhere(&self) -> At<'_> {
-        At { link: self, slot: 0 }
+        At {
+            link: self,
+            slot: 0,
+        }
     }
 
     /// Answers that were followed by another attempt, since the link was made.
@@ -92,29 +101,44 @@ impl Link {
         }
     }
 
-    /// The primaries at this moment, each as a store of its own: all of a cluster, that of the sentinels, or the store itself.
+    /// The primaries at this moment, each as a store of its own: all of a cluster, that of the
+    /// sentinels, or the store itself.
     ///
     /// # Errors
     /// When no member of the cluster, or no sentinel, answers within `deadline`.
     pub async fn primaries(&self, deadline: Duration) -> Result<Vec<StoreUrl>, StoreError> {
         let addresses = match (&self.way, self.url.kind()) {
             (Way::Cluster(cluster), _) => cluster.primaries(Instant::now() + deadline).await?,
-            (Way::One(_), StoreKind::Sentinel) => match timeout(deadline, sentinel::primary(&self.url)).await
-            {
-                Ok(Ok(address)) => vec![address.to_string()],
-                Ok(Err(error)) => return Err(StoreError::new(&self.url, &error)),
-                Err(_) => return Err(StoreError::Deadline { url: self.url.clone(), deadline }),
-            },
+            (Way::One(_), StoreKind::Sentinel) => {
+                match timeout(deadline, sentinel::primary(&self.url)).await {
+                    Ok(Ok(address)) => vec![address.to_string()],
+                    Ok(Err(error)) => return Err(StoreError::new(&self.url, &error)),
+                    Err(_) => {
+                        return Err(StoreError::Deadline {
+                            url: self.url.clone(),
+                            deadline,
+                        });
+                    }
+                }
+            }
             (Way::One(_), _) => return Ok(vec![self.url.clone()]),
         };
-        addresses.iter().map(|address| self.url.member(address)).collect()
+        addresses
+            .iter()
+            .map(|address| self.url.member(address))
+            .collect()
     }
 
     /// Runs one command that is about no key.
     ///
     /// # Errors
-    /// When the store cannot be reached, does not answer within `deadline`, or answers with an error.
-    pub async fn query<T: FromRedisValue>(&self, command: &Cmd, deadline: Duration) -> Result<T, StoreError> {
+    /// When the store cannot be reached, does not answer within `deadline`, or answers with an
+    /// error.
+    pub async fn query<T: FromRedisValue>(
+        &self,
+        command: &Cmd,
+        deadline: Duration,
+    ) -> Result<T, StoreError> {
         self.anywhere().query(command, deadline).await
     }
 
@@ -130,7 +154,8 @@ impl Link {
         self.anywhere().pipeline(pipeline, deadline).await
     }
 
-    /// Runs anything that needs a connection and is about no key, under one deadline that includes opening it.
+    /// Runs anything that needs a connection and is about no key, under one deadline that includes
+    /// opening it.
     ///
     /// # Errors
     /// As [`query`](Self::query).
@@ -142,8 +167,8 @@ impl Link {
         self.anywhere().run(deadline, operation).await
     }
 
-    /// As [`run`](Self::run), for commands that may run twice: after the connection broke during the first attempt, they are
-    /// sent again.
+    /// As [`run`](Self::run), for commands that may run twice: after the connection broke during
+    /// the first attempt, they are sent again.
     ///
     /// # Errors
     /// As [`query`](Self::query).
@@ -155,8 +180,9 @@ impl Link {
         self.anywhere().run_idempotent(deadline, operation).await
     }
 
-    /// Runs commands about many keys that may run twice, in one use for each part of the store. `operation` is given the places
-    /// of some of the keys and returns one value for each of these, in their order. The result has one entry for each key.
+    /// Runs commands about many keys that may run twice, in one use for each part of the store.
+    /// `operation` is given the places of some of the keys and returns one value for each of these,
+    /// in their order. The result has one entry for each key.
     pub async fn scatter<T, F: Future<Output = RedisResult<Vec<T>>>>(
         &self,
         keys: &[&str],
@@ -194,7 +220,10 @@ impl Link {
                     for &place in places {
                         let left = until.saturating_duration_since(Instant::now());
                         let run = |handle| operation(handle, vec![place]);
-                        found.extend(each(&[place], self.at(keys[place]).run_idempotent(left, run).await));
+                        found.extend(each(
+                            &[place],
+                            self.at(keys[place]).run_idempotent(left, run).await,
+                        ));
                     }
                     found
                 }
@@ -204,8 +233,14 @@ impl Link {
         for (place, result) in join_all(members).await.into_iter().flatten() {
             results[place] = Some(result);
         }
-        let missing = || StoreError::Unreachable { url: self.url.clone(), why: "no answer for a key".into() };
-        results.into_iter().map(|result| result.unwrap_or_else(|| Err(missing()))).collect()
+        let missing = || StoreError::Unreachable {
+            url: self.url.clone(),
+            why: "no answer for a key".into(),
+        };
+        results
+            .into_iter()
+            .map(|result| result.unwrap_or_else(|| Err(missing())))
+            .collect()
     }
 }
 
@@ -218,7 +253,9 @@ fn each<T>(
         Ok(values) => (values, None),
         Err(error) => (Vec::new(), Some(error)),
     };
-    let failed = error.into_iter().flat_map(|error| places.iter().map(move |_| Err(error.clone())));
+    let failed = error
+        .into_iter()
+        .flat_map(|error| places.iter().map(move |_| Err(error.clone())));
     let results: Vec<_> = values.into_iter().map(Ok).chain(failed).collect();
     places.iter().copied().zip(results)
 }
@@ -227,9 +264,17 @@ impl At<'_> {
     /// Runs one command.
     ///
     /// # Errors
-    /// When the store cannot be reached, does not answer within `deadline`, or answers with an error.
-    pub async fn query<T: FromRedisValue>(self, command: &Cmd, deadline: Duration) -> Result<T, StoreError> {
-        self.run(deadline, |mut connection| async move { command.query_async(&mut connection).await }).await
+    /// When the store cannot be reached, does not answer within `deadline`, or answers with an
+    /// error.
+    pub async fn query<T: FromRedisValue>(
+        self,
+        command: &Cmd,
+        deadline: Duration,
+    ) -> Result<T, StoreError> {
+        self.run(deadline, |mut connection| async move {
+            command.query_async(&mut connection).await
+        })
+        .await
     }
 
     /// Runs a pipeline.
@@ -241,7 +286,10 @@ impl At<'_> {
         pipeline: &Pipeline,
         deadline: Duration,
     ) -> Result<T, StoreError> {
-        self.run(deadline, |mut connection| async move { pipeline.query_async(&mut connection).await }).await
+        self.run(deadline, |mut connection| async move {
+            pipeline.query_async(&mut connection).await
+        })
+        .await
     }
 
     /// Runs anything that needs a connection, under one deadline that includes opening it.
@@ -256,8 +304,8 @@ impl At<'_> {
         self.attempt(deadline, Repeat::Never, operation).await
     }
 
-    /// As [`run`](Self::run), for commands that may run twice: after the connection broke during the first attempt, they are
-    /// sent again.
+    /// As [`run`](Self::run), for commands that may run twice: after the connection broke during
+    /// the first attempt, they are sent again.
     ///
     /// # Errors
     /// As [`query`](Self::query).
@@ -276,11 +324,18 @@ impl At<'_> {
         operation: impl Fn(Handle) -> F,
     ) -> Result<T, StoreError> {
         match &self.link.way {
-            Way::One(line) => line.attempt(deadline, repeat, None, operation).await.map_err(|trouble| {
-                self.link.tally.add(&trouble.hint);
-                trouble.error
-            }),
-            Way::Cluster(cluster) => cluster.attempt(self.slot, deadline, repeat, operation).await,
+            Way::One(line) => line
+                .attempt(deadline, repeat, None, operation)
+                .await
+                .map_err(|trouble| {
+                    self.link.tally.add(&trouble.hint);
+                    trouble.error
+                }),
+            Way::Cluster(cluster) => {
+                cluster
+                    .attempt(self.slot, deadline, repeat, operation)
+                    .await
+            }
         }
     }
 }

@@ -2,7 +2,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::trouble::Hint;
 
-/// Answers of a cluster, or of a store that was demoted or is starting, that were followed by another attempt.
+/// Answers of a cluster, or of a store that was demoted or is starting, that were followed by
+/// another attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Redirects {
     /// `MOVED`: the slot belongs to another member.
@@ -24,7 +25,15 @@ pub struct Redirects {
 impl Redirects {
     /// Each count with its name.
     pub fn each(&self) -> [(&'static str, u64); 7] {
-        let Self { moved, ask, try_again, down, loading, read_only, lost } = *self;
+        let Self {
+            moved,
+            ask,
+            try_again,
+            down,
+            loading,
+            read_only,
+            lost,
+        } = *self;
         [
             ("moved", moved),
             ("ask", ask),
@@ -59,8 +68,18 @@ impl Tally {
     }
 
     pub(crate) fn read(&self) -> Redirects {
-        let [moved, ask, try_again, down, loading, read_only, lost] =
-            self.counts.each_ref().map(|count| count.load(Ordering::Relaxed));
-        Redirects { moved, ask, try_again, down, loading, read_only, lost }
+        let [moved, ask, try_again, down, loading, read_only, lost] = self
+            .counts
+            .each_ref()
+            .map(|count| count.load(Ordering::Relaxed));
+        Redirects {
+            moved,
+            ask,
+            try_again,
+            down,
+            loading,
+            read_only,
+            lost,
+        }
     }
 }

@@ -16,14 +16,17 @@ use crate::current::Current;
 use crate::error::why;
 use crate::url::Place;
 
-/// How long one sentinel may take to answer. Shorter than the timeout of a check, so that the next can be asked.
+/// How long one sentinel may take to answer. Shorter than the timeout of a check, so that the next
+/// can be asked.
 const ANSWER: Duration = Duration::from_millis(60);
 /// Time until a lost subscription is renewed.
 const RENEW: Duration = Duration::from_millis(100);
-/// The channel on which sentinels announce another primary: `service old-host old-port new-host new-port`.
+/// The channel on which sentinels announce another primary:
+/// `service old-host old-port new-host new-port`.
 const SWITCH: &str = "+switch-master";
 
-/// Connects to the primary that a sentinel names, and makes sure that it is one: a sentinel that was cut off names an old one.
+/// Connects to the primary that a sentinel names, and makes sure that it is one: a sentinel that
+/// was cut off names an old one.
 pub(crate) async fn open_primary(url: &StoreUrl) -> RedisResult<Connection> {
     let address = primary(url).await?;
     let connection = Connection::open(&address, url).await?;
@@ -35,8 +38,9 @@ pub(crate) async fn open_primary(url: &StoreUrl) -> RedisResult<Connection> {
     }
 }
 
-/// The primary's address. All sentinels are asked at once, and the newest configuration counts: one that has not heard of a
-/// failover goes on naming the old primary, which says that it is one when it comes back before they reach it.
+/// The primary's address. All sentinels are asked at once, and the newest configuration counts: one
+/// that has not heard of a failover goes on naming the old primary, which says that it is one when
+/// it comes back before they reach it.
 pub(crate) async fn primary(url: &StoreUrl) -> RedisResult<ConnectionAddr> {
     let Place::Sentinel { sentinels, service } = url.place() else {
         return Err(no_primary("the store has no sentinels".into()));
@@ -46,8 +50,15 @@ pub(crate) async fn primary(url: &StoreUrl) -> RedisResult<ConnectionAddr> {
         match timeout(ANSWER, ask(sentinel, at, service)).await {
             Ok(answer) => answer,
             Err(_) => {
-                let over = if url.trust().is_some() { " over TLS" } else { "" };
-                Err(no_primary(format!("no answer{over} within {} ms", ANSWER.as_millis())))
+                let over = if url.trust().is_some() {
+                    " over TLS"
+                } else {
+                    ""
+                };
+                Err(no_primary(format!(
+                    "no answer{over} within {} ms",
+                    ANSWER.as_millis()
+                )))
             }
         }
     });
@@ -55,13 +66,20 @@ pub(crate) async fn primary(url: &StoreUrl) -> RedisResult<ConnectionAddr> {
     match answers.iter().flatten().max_by_key(|(epoch, _)| *epoch) {
         Some((_, address)) => Ok(address.clone()),
         None => {
-            let failed: Vec<_> =
-                sentinels.iter().zip(answers).filter_map(|(at, answer)| Some((at, answer.err()?))).collect();
-            let each: Vec<String> =
-                failed.iter().map(|(at, error)| format!("{at}: {}", why(error))).collect();
+            let failed: Vec<_> = sentinels
+                .iter()
+                .zip(answers)
+                .filter_map(|(at, answer)| Some((at, answer.err()?)))
+                .collect();
+            let each: Vec<String> = failed
+                .iter()
+                .map(|(at, error)| format!("{at}: {}", why(error)))
+                .collect();
             let why = format!("no sentinel names a primary: {}", each.join("; "));
             // One that refuses goes on refusing; one that is away may come back.
-            let refusal = failed.iter().find(|(_, error)| error.kind() == ErrorKind::InvalidClientConfig);
+            let refusal = failed
+                .iter()
+                .find(|(_, error)| error.kind() == ErrorKind::InvalidClientConfig);
             Err(match refusal {
                 Some((_, error)) => RedisError::from((error.kind(), "refused", why)),
                 None => no_primary(why),
@@ -71,17 +89,24 @@ pub(crate) async fn primary(url: &StoreUrl) -> RedisResult<ConnectionAddr> {
 }
 
 /// The primary that one sentinel knows, and the epoch of the failover that made it one.
-async fn ask(sentinel: &StoreUrl, at: &ConnectionAddr, service: &str) -> RedisResult<(u64, ConnectionAddr)> {
+async fn ask(
+    sentinel: &StoreUrl,
+    at: &ConnectionAddr,
+    service: &str,
+) -> RedisResult<(u64, ConnectionAddr)> {
     let connection = Connection::open(at, sentinel).await?;
     let mut ask = cmd("SENTINEL");
     ask.arg("MASTER").arg(service);
     let answer = ask.query_async(&mut connection.handle()).await;
-    let fields: HashMap<String, String> = answer.map_err(|error| connection.explain(error, sentinel))?;
+    let fields: HashMap<String, String> =
+        answer.map_err(|error| connection.explain(error, sentinel))?;
     let field = |name: &str| {
         let missing = || no_primary(format!("the sentinel tells no {name}"));
         fields.get(name).ok_or_else(missing)
     };
-    let port = field("port")?.parse().map_err(|_| no_primary("the port is no number".into()))?;
+    let port = field("port")?
+        .parse()
+        .map_err(|_| no_primary("the port is no number".into()))?;
     let epoch = field("config-epoch")?.parse().unwrap_or(0);
     Ok((epoch, ConnectionAddr::Tcp(field("ip")?.clone(), port)))
 }
@@ -90,7 +115,8 @@ fn no_primary(why: String) -> RedisError {
     RedisError::from((ErrorKind::Io, "no primary", why))
 }
 
-/// Leaves the line's connection whenever a sentinel announces another primary, until the line is gone.
+/// Leaves the line's connection whenever a sentinel announces another primary, until the line is
+/// gone.
 pub(crate) fn watch(url: StoreUrl, line: Weak<Current>) -> AbortHandle {
     let watching = async move {
         let addresses = url.sentinels();
@@ -107,9 +133,13 @@ pub(crate) fn watch(url: StoreUrl, line: Weak<Current>) -> AbortHandle {
 
 /// Listens to one sentinel until it is lost; none when the line is gone.
 async fn listen(sentinel: &StoreUrl, service: &str, line: &Weak<Current>) -> Option<()> {
-    let Place::One(address) = sentinel.place() else { return None };
+    let Place::One(address) = sentinel.place() else {
+        return None;
+    };
     let opening = timeout(RENEW, subscriber(address, sentinel)).await;
-    let Ok(Ok(mut subscription)) = opening else { return Some(()) };
+    let Ok(Ok(mut subscription)) = opening else {
+        return Some(());
+    };
     if subscription.subscribe(SWITCH).await.is_err() {
         return Some(());
     }
@@ -135,8 +165,18 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(async move {
-            let fields = ["ip", "127.0.0.1", "port", &port.to_string(), "config-epoch", &epoch.to_string()];
-            let fields: String = fields.iter().map(|text| format!("${}\r\n{text}\r\n", text.len())).collect();
+            let fields = [
+                "ip",
+                "127.0.0.1",
+                "port",
+                &port.to_string(),
+                "config-epoch",
+                &epoch.to_string(),
+            ];
+            let fields: String = fields
+                .iter()
+                .map(|text| format!("${}\r\n{text}\r\n", text.len()))
+                .collect();
             while let Ok((mut stream, _)) = listener.accept().await {
                 let _ = stream.read(&mut [0; 1024]).await;
                 let _ = stream.write_all(format!("*6\r\n{fields}").as_bytes()).await;
@@ -148,7 +188,12 @@ mod tests {
     #[tokio::test]
     async fn the_newest_failover_names_the_primary() {
         let nobody = "127.0.0.1:1".to_owned();
-        let sentinels = [sentinel(7001, 3).await, nobody, sentinel(7002, 4).await, sentinel(7001, 3).await];
+        let sentinels = [
+            sentinel(7001, 3).await,
+            nobody,
+            sentinel(7002, 4).await,
+            sentinel(7001, 3).await,
+        ];
         let url = format!("redis+sentinel://{}/limits", sentinels.join(","));
         let primary = primary(&url.parse().unwrap()).await.unwrap();
         assert_eq!(primary, ConnectionAddr::Tcp("127.0.0.1".into(), 7002));

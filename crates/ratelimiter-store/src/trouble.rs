@@ -38,11 +38,17 @@ impl Trouble {
             _ if harmless && (error.is_unrecoverable_error() || error.is_io_error()) => Hint::Lost,
             _ => Hint::GiveUp,
         };
-        Self { error: StoreError::new(url, error), hint }
+        Self {
+            error: StoreError::new(url, error),
+            hint,
+        }
     }
 
     pub(crate) fn last(error: StoreError) -> Self {
-        Self { error, hint: Hint::GiveUp }
+        Self {
+            error,
+            hint: Hint::GiveUp,
+        }
     }
 }
 

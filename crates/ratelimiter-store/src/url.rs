@@ -5,20 +5,25 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use client_tls::Trust;
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
+use redis::{
+    ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo,
+};
 
 use crate::StoreError;
 
 /// The store's address, in one of three forms; `valkey` for `redis` likewise:
 ///
 /// - `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`: one store;
-/// - `redis+sentinel://[USER[:PASSWORD]@]HOST:PORT,.../SERVICE[/DB]`: the primary that these sentinels name;
+/// - `redis+sentinel://[USER[:PASSWORD]@]HOST:PORT,.../SERVICE[/DB]`: the primary that these
+///   sentinels name;
 /// - `redis+cluster://[USER[:PASSWORD]@]HOST:PORT,...`: a cluster, of which these are some members.
 ///
-/// With `rediss` or `valkeys` in their place, every connection is encrypted: to the store, to each member, to the sentinels and to
-/// the primary that they name. Certificates are verified against the system's authorities, and those of [`trusting`](Self::trusting).
+/// With `rediss` or `valkeys` in their place, every connection is encrypted: to the store, to each
+/// member, to the sentinels and to the primary that they name. Certificates are verified against
+/// the system's authorities, and those of [`trusting`](Self::trusting).
 ///
-/// User and password are those of the store; sentinels are asked without. The password is never printed, not even by `Debug`.
+/// User and password are those of the store; sentinels are asked without. The password is never
+/// printed, not even by `Debug`.
 #[derive(Clone)]
 pub struct StoreUrl {
     /// Shared, since every error carries a copy.
@@ -66,7 +71,8 @@ impl StoreUrl {
         }
     }
 
-    /// Whether everything sent there stays on this machine: loopback addresses, the name `localhost`, or a socket file.
+    /// Whether everything sent there stays on this machine: loopback addresses, the name
+    /// `localhost`, or a socket file.
     pub fn is_loopback(&self) -> bool {
         self.addresses().iter().all(|address| match address {
             ConnectionAddr::Tcp(host, _) => {
@@ -78,7 +84,8 @@ impl StoreUrl {
         })
     }
 
-    /// One store at `host:port`, with the same user and password: a member of the cluster, or a replica.
+    /// One store at `host:port`, with the same user and password: a member of the cluster, or a
+    /// replica.
     ///
     /// # Errors
     /// When `address` has no port.
@@ -87,17 +94,34 @@ impl StoreUrl {
             shown: address.to_owned(),
             why: "it is no HOST:PORT".into(),
         })?);
-        let Parts { settings, trust, .. } = &*self.parts;
-        Ok(Self { parts: Arc::new(Parts { place, settings: settings.clone(), trust: trust.clone() }) })
+        let Parts {
+            settings, trust, ..
+        } = &*self.parts;
+        Ok(Self {
+            parts: Arc::new(Parts {
+                place,
+                settings: settings.clone(),
+                trust: trust.clone(),
+            }),
+        })
     }
 
-    /// The sentinels, each as a store of its own that is asked without a login; none for the other kinds.
+    /// The sentinels, each as a store of its own that is asked without a login; none for the other
+    /// kinds.
     pub fn sentinels(&self) -> Vec<Self> {
-        let Place::Sentinel { sentinels, .. } = &self.parts.place else { return Vec::new() };
+        let Place::Sentinel { sentinels, .. } = &self.parts.place else {
+            return Vec::new();
+        };
         let one = |address: &ConnectionAddr| {
             let settings = plain(RedisConnectionInfo::default());
             let (place, trust) = (Place::One(address.clone()), self.parts.trust.clone());
-            Self { parts: Arc::new(Parts { place, settings, trust }) }
+            Self {
+                parts: Arc::new(Parts {
+                    place,
+                    settings,
+                    trust,
+                }),
+            }
         };
         sentinels.iter().map(one).collect()
     }
@@ -107,13 +131,24 @@ impl StoreUrl {
     /// # Errors
     /// When the file cannot be read or holds no certificate, or the URL is none of TLS.
     pub fn trusting(&self, file: &Path) -> Result<Self, StoreError> {
-        let refused = |why: String| StoreError::Authorities { url: self.clone(), why };
+        let refused = |why: String| StoreError::Authorities {
+            url: self.clone(),
+            why,
+        };
         if self.parts.trust.is_none() {
             return Err(refused("they go with rediss:// alone".into()));
         }
         let trust = Some(Trust::in_file(file).map_err(|e| refused(e.to_string()))?);
-        let Parts { place, settings, .. } = &*self.parts;
-        Ok(Self { parts: Arc::new(Parts { place: place.clone(), settings: settings.clone(), trust }) })
+        let Parts {
+            place, settings, ..
+        } = &*self.parts;
+        Ok(Self {
+            parts: Arc::new(Parts {
+                place: place.clone(),
+                settings: settings.clone(),
+                trust,
+            }),
+        })
     }
 
     /// The service that the sentinels watch.
@@ -153,24 +188,42 @@ pub(crate) fn tcp(address: &str) -> Option<ConnectionAddr> {
     Some(ConnectionAddr::Tcp(host.to_owned(), port.parse().ok()?))
 }
 
-/// RESP2 is spoken by every supported version, and a user allowed only a few commands may not run HELLO or CLIENT SETINFO.
+/// RESP2 is spoken by every supported version, and a user allowed only a few commands may not run
+/// HELLO or CLIENT SETINFO.
 fn plain(settings: RedisConnectionInfo) -> RedisConnectionInfo {
-    settings.set_protocol(ProtocolVersion::RESP2).set_skip_set_lib_name()
+    settings
+        .set_protocol(ProtocolVersion::RESP2)
+        .set_skip_set_lib_name()
 }
 
 /// One store's URL, in the words of its library.
 fn one(url: &str) -> Result<ConnectionInfo, String> {
     let info = url.into_connection_info();
-    info.map_err(|e| reason(url, &e.detail().map_or_else(|| e.to_string(), ToOwned::to_owned)))
+    info.map_err(|e| {
+        reason(
+            url,
+            &e.detail().map_or_else(|| e.to_string(), ToOwned::to_owned),
+        )
+    })
 }
 
 fn parse(url: &str) -> Result<Parts, String> {
-    let Some((scheme, rest)) = url.split_once("://") else { return Err("it has no scheme".into()) };
-    let (base, kind) = scheme.split_once('+').map_or((scheme, None), |(base, kind)| (base, Some(kind)));
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Err("it has no scheme".into());
+    };
+    let (base, kind) = scheme
+        .split_once('+')
+        .map_or((scheme, None), |(base, kind)| (base, Some(kind)));
     // TLS is this crate's own part: the library reads the URL without it.
     let (base, trust) = match base {
-        "rediss" => ("redis", Some(Trust::of_system().map_err(|e| e.to_string())?)),
-        "valkeys" => ("valkey", Some(Trust::of_system().map_err(|e| e.to_string())?)),
+        "rediss" => (
+            "redis",
+            Some(Trust::of_system().map_err(|e| e.to_string())?),
+        ),
+        "valkeys" => (
+            "valkey",
+            Some(Trust::of_system().map_err(|e| e.to_string())?),
+        ),
         other => (other, None),
     };
     if trust.is_some() && rest.contains('#') {
@@ -178,12 +231,25 @@ fn parse(url: &str) -> Result<Parts, String> {
     }
     let Some(kind) = kind else {
         let info = one(&format!("{base}://{rest}"))?;
-        let (place, settings) = (Place::One(info.addr().clone()), plain(info.redis_settings().clone()));
-        return Ok(Parts { place, settings, trust });
+        let (place, settings) = (
+            Place::One(info.addr().clone()),
+            plain(info.redis_settings().clone()),
+        );
+        return Ok(Parts {
+            place,
+            settings,
+            trust,
+        });
     };
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let (login, hosts) = authority.rsplit_once('@').map_or(("", authority), |(login, hosts)| (login, hosts));
-    let login = if login.is_empty() { String::new() } else { format!("{login}@") };
+    let (login, hosts) = authority
+        .rsplit_once('@')
+        .map_or(("", authority), |(login, hosts)| (login, hosts));
+    let login = if login.is_empty() {
+        String::new()
+    } else {
+        format!("{login}@")
+    };
     let (service, db) = match kind {
         "cluster" if path.is_empty() => ("", ""),
         "cluster" => return Err("a cluster has no databases".into()),
@@ -204,9 +270,16 @@ fn parse(url: &str) -> Result<Parts, String> {
     let place = match kind {
         "cluster" => Place::Cluster(addresses),
         _ if service.is_empty() => return Err("it names no service, as in .../mymaster".into()),
-        _ => Place::Sentinel { sentinels: addresses, service: service.to_owned() },
+        _ => Place::Sentinel {
+            sentinels: addresses,
+            service: service.to_owned(),
+        },
     };
-    Ok(Parts { place, settings, trust })
+    Ok(Parts {
+        place,
+        settings,
+        trust,
+    })
 }
 
 impl FromStr for StoreUrl {
@@ -214,10 +287,17 @@ impl FromStr for StoreUrl {
 
     fn from_str(url: &str) -> Result<Self, StoreError> {
         // The text may hold a password, so that a refusal names only the scheme.
-        let shown =
-            || url.split_once("://").map_or_else(|| "it".to_owned(), |(scheme, _)| format!("{scheme}://..."));
-        let parts = parse(url).map_err(|why| StoreError::Url { shown: shown(), why })?;
-        Ok(Self { parts: Arc::new(parts) })
+        let shown = || {
+            url.split_once("://")
+                .map_or_else(|| "it".to_owned(), |(scheme, _)| format!("{scheme}://..."))
+        };
+        let parts = parse(url).map_err(|why| StoreError::Url {
+            shown: shown(),
+            why,
+        })?;
+        Ok(Self {
+            parts: Arc::new(parts),
+        })
     }
 }
 
@@ -234,7 +314,11 @@ fn reason(url: &str, why: &str) -> String {
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let settings = &self.parts.settings;
-        f.write_str(if self.parts.trust.is_some() { "rediss" } else { "redis" })?;
+        f.write_str(if self.parts.trust.is_some() {
+            "rediss"
+        } else {
+            "redis"
+        })?;
         f.write_str(match self.kind() {
             StoreKind::Single => "://",
             StoreKind::Sentinel => "+sentinel://",
@@ -242,7 +326,11 @@ impl fmt::Display for StoreUrl {
         })?;
         if settings.username().is_some() || settings.password().is_some() {
             f.write_str(settings.username().unwrap_or_default())?;
-            f.write_str(if settings.password().is_some() { ":***@" } else { "@" })?;
+            f.write_str(if settings.password().is_some() {
+                ":***@"
+            } else {
+                "@"
+            })?;
         }
         for (n, address) in self.addresses().iter().enumerate() {
             write!(f, "{}{address}", if n > 0 { "," } else { "" })?;
@@ -289,22 +377,52 @@ mod tests {
     fn three_kinds_are_told_apart() {
         for (url, kind, shown) in [
             ("redis://h:1", StoreKind::Single, "redis://h:1"),
-            ("redis+cluster://u:p@a:1,b:2", StoreKind::Cluster, "redis+cluster://u:***@a:1,b:2"),
-            ("valkey+sentinel://a:1,b:2/main/3", StoreKind::Sentinel, "redis+sentinel://a:1,b:2/main/3"),
-            ("rediss://:p@h:1/2", StoreKind::Single, "rediss://:***@h:1/2"),
-            ("rediss+cluster://u:p@a:1,b:2", StoreKind::Cluster, "rediss+cluster://u:***@a:1,b:2"),
-            ("valkeys+sentinel://a:1/main", StoreKind::Sentinel, "rediss+sentinel://a:1/main"),
+            (
+                "redis+cluster://u:p@a:1,b:2",
+                StoreKind::Cluster,
+                "redis+cluster://u:***@a:1,b:2",
+            ),
+            (
+                "valkey+sentinel://a:1,b:2/main/3",
+                StoreKind::Sentinel,
+                "redis+sentinel://a:1,b:2/main/3",
+            ),
+            (
+                "rediss://:p@h:1/2",
+                StoreKind::Single,
+                "rediss://:***@h:1/2",
+            ),
+            (
+                "rediss+cluster://u:p@a:1,b:2",
+                StoreKind::Cluster,
+                "rediss+cluster://u:***@a:1,b:2",
+            ),
+            (
+                "valkeys+sentinel://a:1/main",
+                StoreKind::Sentinel,
+                "rediss+sentinel://a:1/main",
+            ),
         ] {
             let url: StoreUrl = url.parse().unwrap();
             assert_eq!((url.kind(), url.to_string().as_str()), (kind, shown));
         }
         let url: StoreUrl = "redis+cluster://:p@a:1,b:2".parse().unwrap();
-        assert_eq!(url.member("127.0.0.1:7").unwrap().to_string(), "redis://:***@127.0.0.1:7");
+        assert_eq!(
+            url.member("127.0.0.1:7").unwrap().to_string(),
+            "redis://:***@127.0.0.1:7"
+        );
         let url: StoreUrl = "redis+sentinel://:p@a:1,b:2/main".parse().unwrap();
-        assert_eq!(url.sentinels()[1].to_string(), "redis://b:2", "sentinels have no password");
+        assert_eq!(
+            url.sentinels()[1].to_string(),
+            "redis://b:2",
+            "sentinels have no password"
+        );
         let url: StoreUrl = "rediss+sentinel://:p@a:1,b:2/main".parse().unwrap();
         assert_eq!(url.sentinels()[1].to_string(), "rediss://b:2");
-        assert_eq!(url.member("127.0.0.1:7").unwrap().to_string(), "rediss://:***@127.0.0.1:7");
+        assert_eq!(
+            url.member("127.0.0.1:7").unwrap().to_string(),
+            "rediss://:***@127.0.0.1:7"
+        );
     }
 
     #[test]
@@ -319,7 +437,11 @@ mod tests {
             ("redis+cluster://127.0.0.1:1,10.0.0.1:2", false),
             ("redis+sentinel://[::1]:1,localhost:2/s", true),
         ] {
-            assert_eq!(url.parse::<StoreUrl>().unwrap().is_loopback(), loopback, "{url}");
+            assert_eq!(
+                url.parse::<StoreUrl>().unwrap().is_loopback(),
+                loopback,
+                "{url}"
+            );
         }
     }
 

@@ -24,19 +24,32 @@ impl StoreVersion {
         let info: String = link.query(cmd("INFO").arg("server"), deadline).await?;
         let version = Self::of_info(&info);
         if version.major_minor() < MIN_VERSION {
-            return Err(StoreError::TooOld { url: link.url().clone(), version });
+            return Err(StoreError::TooOld {
+                url: link.url().clone(),
+                version,
+            });
         }
         Ok(version)
     }
 
-    /// Reads `INFO server`. Valkey also reports the Redis version that it is compatible with, so its own comes first.
+    /// Reads `INFO server`. Valkey also reports the Redis version that it is compatible with, so
+    /// its own comes first.
     fn of_info(info: &str) -> Self {
-        let field = |name| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let field = |name| {
+            info.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        };
         let (name, version) = match field("valkey_version") {
             Some(version) => ("Valkey", version),
-            None => ("Redis", field("redis_version").unwrap_or("of an unknown version")),
+            None => (
+                "Redis",
+                field("redis_version").unwrap_or("of an unknown version"),
+            ),
         };
-        Self { name, version: version.trim().to_owned() }
+        Self {
+            name,
+            version: version.trim().to_owned(),
+        }
     }
 
     fn major_minor(&self) -> (u32, u32) {
@@ -58,9 +71,15 @@ mod tests {
     #[test]
     fn versions_of_both_stores_are_read() {
         let redis = StoreVersion::of_info("# Server\r\nredis_version:7.0.15\r\nos:Linux\r\n");
-        assert_eq!((redis.to_string().as_str(), redis.major_minor()), ("Redis 7.0.15", (7, 0)));
+        assert_eq!(
+            (redis.to_string().as_str(), redis.major_minor()),
+            ("Redis 7.0.15", (7, 0))
+        );
         let valkey = StoreVersion::of_info("redis_version:7.2.4\r\nvalkey_version:9.1.2\r\n");
-        assert_eq!((valkey.to_string().as_str(), valkey.major_minor()), ("Valkey 9.1.2", (9, 1)));
+        assert_eq!(
+            (valkey.to_string().as_str(), valkey.major_minor()),
+            ("Valkey 9.1.2", (9, 1))
+        );
         assert!(StoreVersion::of_info("").major_minor() < MIN_VERSION);
         assert!(StoreVersion::of_info("redis_version:6.0.16").major_minor() < MIN_VERSION);
         assert!(StoreVersion::of_info("redis_version:6.2.0").major_minor() >= MIN_VERSION);

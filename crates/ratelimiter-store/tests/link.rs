@@ -1,5 +1,8 @@
 //! A link against small servers that misbehave on purpose, speaking just enough of the protocol.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +26,9 @@ enum Reaction {
 const PONG: &str = "+PONG\r\n";
 
 /// A store that reacts to every request on its `n`-th connection with `react(n)`.
-async fn store(react: impl Fn(usize) -> Reaction + Send + Sync + 'static) -> (Link, Arc<AtomicUsize>) {
+async fn store(
+    react: impl Fn(usize) -> Reaction + Send + Sync + 'static,
+) -> (Link, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
     let accepted = Arc::new(AtomicUsize::new(0));
@@ -56,40 +61,91 @@ const LONG: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a_silent_connection_is_given_up() {
-    let (link, accepted) = store(|n| if n > 0 { Reaction::Answer(PONG) } else { Reaction::Silence }).await;
-    assert!(matches!(link.query::<String>(&cmd("PING"), SHORT).await, Err(StoreError::Deadline { .. })));
-    assert_eq!(link.query::<String>(&cmd("PING"), LONG).await.unwrap(), "PONG");
-    assert_eq!(link.query::<String>(&cmd("PING"), LONG).await.unwrap(), "PONG");
+    let (link, accepted) = store(|n| {
+        if n > 0 {
+            Reaction::Answer(PONG)
+        } else {
+            Reaction::Silence
+        }
+    })
+    .await;
+    assert!(matches!(
+        link.query::<String>(&cmd("PING"), SHORT).await,
+        Err(StoreError::Deadline { .. })
+    ));
+    assert_eq!(
+        link.query::<String>(&cmd("PING"), LONG).await.unwrap(),
+        "PONG"
+    );
+    assert_eq!(
+        link.query::<String>(&cmd("PING"), LONG).await.unwrap(),
+        "PONG"
+    );
     assert_eq!(accepted.load(Ordering::SeqCst), 2);
 }
 
 /// The same server, addressed over TLS.
 fn over_tls(link: &Link) -> Link {
-    Link::new(link.url().to_string().replace("redis://", "rediss://").parse().unwrap()).unwrap()
+    Link::new(
+        link.url()
+            .to_string()
+            .replace("redis://", "rediss://")
+            .parse()
+            .unwrap(),
+    )
+    .unwrap()
 }
 
 #[tokio::test]
 async fn a_port_without_tls_is_named() {
     // A store reads a handshake as an unfinished command.
     let (link, _) = store(|_| Reaction::Silence).await;
-    let silent = over_tls(&link).query::<String>(&cmd("PING"), SHORT).await.unwrap_err();
+    let silent = over_tls(&link)
+        .query::<String>(&cmd("PING"), SHORT)
+        .await
+        .unwrap_err();
     assert!(silent.is_transient());
-    assert!(silent.to_string().contains("no TLS connection within 100 ms"), "{silent}");
+    assert!(
+        silent
+            .to_string()
+            .contains("no TLS connection within 100 ms"),
+        "{silent}"
+    );
     let (link, _) = store(|_| Reaction::Answer("-ERR unknown command\r\n")).await;
-    let refused = over_tls(&link).query::<String>(&cmd("PING"), LONG).await.unwrap_err();
+    let refused = over_tls(&link)
+        .query::<String>(&cmd("PING"), LONG)
+        .await
+        .unwrap_err();
     assert!(!refused.is_transient());
     assert!(
-        refused.to_string().contains("does not answer in TLS; redis:// is for a port without"),
+        refused
+            .to_string()
+            .contains("does not answer in TLS; redis:// is for a port without"),
         "{refused}"
     );
 }
 
 #[tokio::test]
 async fn an_end_before_the_first_answer_hints_at_tls() {
-    let (link, _) = store(|n| if n > 0 { Reaction::AnswerAndClose(PONG) } else { Reaction::Close }).await;
-    let error = link.query::<String>(cmd("INCR").arg("x"), LONG).await.unwrap_err();
+    let (link, _) = store(|n| {
+        if n > 0 {
+            Reaction::AnswerAndClose(PONG)
+        } else {
+            Reaction::Close
+        }
+    })
+    .await;
+    let error = link
+        .query::<String>(cmd("INCR").arg("x"), LONG)
+        .await
+        .unwrap_err();
     assert!(error.is_transient());
-    assert!(error.to_string().contains("a port for TLS ends so: rediss:// is for that"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("a port for TLS ends so: rediss:// is for that"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -104,7 +160,8 @@ async fn authorities_without_tls_are_refused() {
 
 #[tokio::test]
 async fn an_error_of_the_store_keeps_the_connection() {
-    let (link, accepted) = store(|_| Reaction::Answer("-NOPERM this user has no permissions\r\n")).await;
+    let (link, accepted) =
+        store(|_| Reaction::Answer("-NOPERM this user has no permissions\r\n")).await;
     for _ in 0..3 {
         assert!(matches!(
             link.query::<String>(&cmd("PING"), LONG).await,
@@ -128,22 +185,36 @@ async fn an_absent_store_is_named_in_the_error() {
 #[tokio::test]
 async fn an_old_store_is_refused_with_its_version() {
     let (link, _) = store(|_| Reaction::Answer("$22\r\nredis_version:5.0.14\r\n\r\n")).await;
-    let message = StoreVersion::check(&link, LONG).await.unwrap_err().to_string();
-    assert!(message.contains("Redis 5.0.14") && message.contains("6.2"), "{message}");
+    let message = StoreVersion::check(&link, LONG)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains("Redis 5.0.14") && message.contains("6.2"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
 async fn a_missing_login_is_a_login_error() {
     let (link, _) = store(|_| Reaction::Answer("-NOAUTH Authentication required.\r\n")).await;
-    assert!(matches!(link.query::<String>(&cmd("PING"), LONG).await, Err(StoreError::Login { .. })));
+    assert!(matches!(
+        link.query::<String>(&cmd("PING"), LONG).await,
+        Err(StoreError::Login { .. })
+    ));
 }
 
 #[tokio::test]
 async fn a_connection_closed_while_idle_is_reopened() {
     let (link, accepted) = store(|_| Reaction::AnswerAndClose(PONG)).await;
     for n in 1..=20 {
-        assert_eq!(link.query::<String>(&cmd("PING"), LONG).await.unwrap(), "PONG", "use {n}");
-        // The runtime looks at its sockets between two turns, so that the end of this one is known after some.
+        assert_eq!(
+            link.query::<String>(&cmd("PING"), LONG).await.unwrap(),
+            "PONG",
+            "use {n}"
+        );
+        // The runtime looks at its sockets between two turns, so that the end of this one is known
+        // after some.
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
@@ -153,21 +224,44 @@ async fn a_connection_closed_while_idle_is_reopened() {
 
 #[tokio::test]
 async fn a_command_that_was_sent_is_not_repeated() {
-    let (link, accepted) = store(|n| if n > 0 { Reaction::Answer(PONG) } else { Reaction::Close }).await;
+    let (link, accepted) = store(|n| {
+        if n > 0 {
+            Reaction::Answer(PONG)
+        } else {
+            Reaction::Close
+        }
+    })
+    .await;
     let lost = link.query::<String>(cmd("INCR").arg("x"), LONG).await;
-    assert!(matches!(lost, Err(StoreError::Unreachable { .. })), "{lost:?}");
+    assert!(
+        matches!(lost, Err(StoreError::Unreachable { .. })),
+        "{lost:?}"
+    );
     assert_eq!(accepted.load(Ordering::SeqCst), 1, "it may have run");
-    assert_eq!(link.query::<String>(&cmd("PING"), LONG).await.unwrap(), "PONG");
+    assert_eq!(
+        link.query::<String>(&cmd("PING"), LONG).await.unwrap(),
+        "PONG"
+    );
 }
 
 #[tokio::test]
 async fn an_idempotent_command_is_repeated_once() {
-    let (link, accepted) = store(|n| if n == 1 { Reaction::Answer(PONG) } else { Reaction::Close }).await;
+    let (link, accepted) = store(|n| {
+        if n == 1 {
+            Reaction::Answer(PONG)
+        } else {
+            Reaction::Close
+        }
+    })
+    .await;
     let ping = async |mut connection| cmd("PING").query_async::<String>(&mut connection).await;
     assert_eq!(link.run_idempotent(LONG, ping).await.unwrap(), "PONG");
     link.close();
     let lost = link.run_idempotent(LONG, ping).await;
-    assert!(matches!(lost, Err(StoreError::Unreachable { .. })), "{lost:?}");
+    assert!(
+        matches!(lost, Err(StoreError::Unreachable { .. })),
+        "{lost:?}"
+    );
     assert_eq!(accepted.load(Ordering::SeqCst), 4, "two attempts a use");
 }
 
@@ -185,7 +279,10 @@ async fn a_missed_deadline_waits_for_no_other_use() {
     let link = Link::new(format!("redis://:secret@{address}").parse().unwrap()).unwrap();
     let ping = cmd("PING");
     let first = async {
-        assert!(matches!(link.query::<String>(&ping, SHORT).await, Err(StoreError::Deadline { .. })));
+        assert!(matches!(
+            link.query::<String>(&ping, SHORT).await,
+            Err(StoreError::Deadline { .. })
+        ));
     };
     let second = async {
         while requests.load(Ordering::SeqCst) < 2 {

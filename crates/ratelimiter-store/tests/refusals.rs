@@ -1,5 +1,8 @@
 //! A cluster of one small server that refuses on purpose, each time in another way.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +16,8 @@ use tokio::time::Instant;
 
 const LONG: Duration = Duration::from_secs(10);
 
-/// A cluster whose only member answers the `n`-th command that is not about the cluster with `answer(n, own port)`.
+/// A cluster whose only member answers the `n`-th command that is not about the cluster with
+/// `answer(n, own port)`.
 async fn cluster(answer: impl Fn(usize, u16) -> String + Send + Sync + 'static) -> Link {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -31,7 +35,11 @@ async fn cluster(answer: impl Fn(usize, u16) -> String + Send + Sync + 'static) 
                         )
                     } else {
                         let reply = answer(asked.fetch_add(1, Ordering::SeqCst), port);
-                        if text.contains("ASKING") { format!("+OK\r\n{reply}") } else { reply }
+                        if text.contains("ASKING") {
+                            format!("+OK\r\n{reply}")
+                        } else {
+                            reply
+                        }
                     };
                     stream.write_all(reply.as_bytes()).await.unwrap();
                 }
@@ -54,10 +62,24 @@ async fn each_refusal_is_followed_and_counted() {
         _ => "+OK\r\n".into(),
     })
     .await;
-    let set = link.at("k").query::<String>(cmd("SET").arg("k").arg(1), LONG).await;
+    let set = link
+        .at("k")
+        .query::<String>(cmd("SET").arg("k").arg(1), LONG)
+        .await;
     assert_eq!(set.unwrap(), "OK");
-    let Redirects { moved, ask, try_again, down, loading, read_only, lost } = link.redirects();
-    assert_eq!((moved, ask, try_again, down, loading, lost), (1, 1, 1, 2, 1, 0));
+    let Redirects {
+        moved,
+        ask,
+        try_again,
+        down,
+        loading,
+        read_only,
+        lost,
+    } = link.redirects();
+    assert_eq!(
+        (moved, ask, try_again, down, loading, lost),
+        (1, 1, 1, 2, 1, 0)
+    );
     // A line follows one such answer by itself, over a new connection.
     assert!(read_only <= 1, "{read_only}");
 }
@@ -70,7 +92,10 @@ async fn refusals_without_end_keep_the_deadline() {
     })
     .await;
     let (started, deadline) = (Instant::now(), Duration::from_millis(200));
-    let set = link.at("k").query::<String>(cmd("SET").arg("k").arg(1), deadline).await;
+    let set = link
+        .at("k")
+        .query::<String>(cmd("SET").arg("k").arg(1), deadline)
+        .await;
     assert!(matches!(set, Err(StoreError::Answer { .. })), "{set:?}");
     assert!(started.elapsed() < 2 * deadline, "{:?}", started.elapsed());
     assert!(link.redirects().try_again > 1);

@@ -14,11 +14,13 @@ use tokio::time::timeout;
 
 use crate::{Answer, Check, Connection, Hold, Target, TargetError};
 
-/// A limiter behind child processes that answer one line of JSON a line of JSON: any library of any language.
+/// A limiter behind child processes that answer one line of JSON a line of JSON: any library of any
+/// language.
 ///
-/// A check is `{"id":1,"key":"k","cost":1}`, its answer `{"id":1,"allowed":true}`, with `limit`, `remaining`, `reset_ms` and
-/// `retry_after_ms` where the library states them. A line without a boolean `allowed` is an answer of its own kind: its check
-/// is Unknown. Lines may be answered in any order. Each process is a node; what they share is the library's own matter.
+/// A check is `{"id":1,"key":"k","cost":1}`, its answer `{"id":1,"allowed":true}`, with `limit`,
+/// `remaining`, `reset_ms` and `retry_after_ms` where the library states them. A line without a
+/// boolean `allowed` is an answer of its own kind: its check is Unknown. Lines may be answered in
+/// any order. Each process is a node; what they share is the library's own matter.
 #[derive(Debug)]
 pub struct ExecTarget {
     command: Vec<String>,
@@ -43,7 +45,8 @@ fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
 }
 
 impl ExecTarget {
-    /// So many processes of a program with its arguments. They start with the first connection to each.
+    /// So many processes of a program with its arguments. They start with the first connection to
+    /// each.
     ///
     /// # Errors
     /// When there is no program or no process.
@@ -51,8 +54,14 @@ impl ExecTarget {
         if command.is_empty() || processes == 0 {
             return Err(TargetError::NoNodes);
         }
-        let nodes = (1..=processes).map(|n| NodeId::new(format!("process-{n}"))).collect();
-        Ok(Self { command, nodes, processes: (0..processes).map(|_| OnceCell::new()).collect() })
+        let nodes = (1..=processes)
+            .map(|n| NodeId::new(format!("process-{n}")))
+            .collect();
+        Ok(Self {
+            command,
+            nodes,
+            processes: (0..processes).map(|_| OnceCell::new()).collect(),
+        })
     }
 }
 
@@ -63,8 +72,9 @@ impl Target for ExecTarget {
 
     fn connect(&self, node: usize) -> BoxFuture<'_, Result<Box<dyn Connection>, TargetError>> {
         async move {
-            let process =
-                self.processes[node].get_or_try_init(|| async { Process::start(&self.command) }).await?;
+            let process = self.processes[node]
+                .get_or_try_init(|| async { Process::start(&self.command) })
+                .await?;
             Ok(Box::new(ExecConnection(Arc::clone(process))) as Box<dyn Connection>)
         }
         .boxed()
@@ -77,7 +87,10 @@ impl Target for ExecTarget {
 
 impl Process {
     fn start(command: &[String]) -> Result<Arc<Self>, TargetError> {
-        let failed = |source| TargetError::Start { program: command[0].clone(), source };
+        let failed = |source| TargetError::Start {
+            program: command[0].clone(),
+            source,
+        };
         let mut child = Command::new(&command[0])
             .args(&command[1..])
             .stdin(Stdio::piped())
@@ -93,8 +106,12 @@ impl Process {
         tokio::spawn(async move {
             let mut lines = BufReader::new(stdout).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                let Ok(answer) = serde_json::from_str::<Value>(&line) else { continue };
-                let check = answer["id"].as_u64().and_then(|id| lock(&answered).as_mut()?.remove(&id));
+                let Ok(answer) = serde_json::from_str::<Value>(&line) else {
+                    continue;
+                };
+                let check = answer["id"]
+                    .as_u64()
+                    .and_then(|id| lock(&answered).as_mut()?.remove(&id));
                 if let Some(check) = check {
                     // A check past its deadline has stopped waiting.
                     let _ = check.send(answer);
@@ -104,7 +121,12 @@ impl Process {
             *lock(&answered) = None;
         });
         let (stdin, next) = (AsyncMutex::new(stdin), AtomicU64::new(1));
-        Ok(Arc::new(Self { stdin, waiting, next, _child: child }))
+        Ok(Arc::new(Self {
+            stdin,
+            waiting,
+            next,
+            _child: child,
+        }))
     }
 
     async fn ask(&self, check: &Check) -> Answer {
@@ -114,11 +136,24 @@ impl Process {
             Some(waiting) => waiting.insert(id, sender),
             // Never sent.
             None => {
-                return Answer { detail: "the process has ended".into(), ..Answer::plain(Outcome::Failed) };
+                return Answer {
+                    detail: "the process has ended".into(),
+                    ..Answer::plain(Outcome::Failed)
+                };
             }
         };
-        let line = format!("{}\n", json!({"id": id, "key": check.key.as_str(), "cost": check.cost}));
-        if self.stdin.lock().await.write_all(line.as_bytes()).await.is_err() {
+        let line = format!(
+            "{}\n",
+            json!({"id": id, "key": check.key.as_str(), "cost": check.cost})
+        );
+        if self
+            .stdin
+            .lock()
+            .await
+            .write_all(line.as_bytes())
+            .await
+            .is_err()
+        {
             return Answer::unknown("the process closed its input");
         }
         match answer.await {
@@ -136,7 +171,10 @@ fn read(answer: &Value) -> Answer {
     };
     // Fields of another type are no claims.
     let claims: Claims = serde_json::from_value(answer.clone()).unwrap_or_default();
-    Answer { claims, ..Answer::plain(outcome) }
+    Answer {
+        claims,
+        ..Answer::plain(outcome)
+    }
 }
 
 struct ExecConnection(Arc<Process>);
@@ -146,7 +184,9 @@ impl Connection for ExecConnection {
         async move {
             match timeout(check.deadline, self.0.ask(check)).await {
                 Ok(answer) => answer,
-                Err(_) => Answer::unknown(format!("no line within {} ms", check.deadline.as_millis())),
+                Err(_) => {
+                    Answer::unknown(format!("no line within {} ms", check.deadline.as_millis()))
+                }
             }
         }
         .boxed()

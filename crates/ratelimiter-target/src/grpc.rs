@@ -15,16 +15,20 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use url::Url;
 
-use crate::{Answer, Check, Connection, Hold, Scope, Target, TargetError, Template, Trust, message, stream};
+use crate::{
+    Answer, Check, Connection, Hold, Scope, Target, TargetError, Template, Trust, message, stream,
+};
 
 const METHOD: &str = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
 /// The largest answer that is read, bytes.
 const LARGEST: usize = 1 << 20;
 
-/// A limiter behind Envoy's rate limit service (gRPC, RLS v3): Envoy ratelimit, limitador, kgateway.
+/// A limiter behind Envoy's rate limit service (gRPC, RLS v3): Envoy ratelimit, limitador,
+/// kgateway.
 ///
-/// An overall code of OK allows and OVER_LIMIT denies; another code, or another gRPC status than 0, is Unknown. It cannot hold
-/// back a byte, since other frames of its connection may come in between: bursts fall back to the barrier.
+/// An overall code of OK allows and OVER_LIMIT denies; another code, or another gRPC status than 0,
+/// is Unknown. It cannot hold back a byte, since other frames of its connection may come in
+/// between: bursts fall back to the barrier.
 #[derive(Clone, Debug)]
 pub struct GrpcTarget {
     sites: Vec<Site>,
@@ -52,8 +56,8 @@ impl fmt::Debug for Form {
 }
 
 impl GrpcTarget {
-    /// The service at these `http://` or `https://` URLs: one descriptor of these entries in a domain. The authorities are for
-    /// `https://`.
+    /// The service at these `http://` or `https://` URLs: one descriptor of these entries in a
+    /// domain. The authorities are for `https://`.
     ///
     /// # Errors
     /// When there is no URL, one is no such URL, or one is outside the scope.
@@ -64,27 +68,50 @@ impl GrpcTarget {
         scope: Scope,
         trust: &Trust,
     ) -> Result<Self, TargetError> {
-        let sites = urls.iter().map(|url| Site::new(url, scope, trust)).collect::<Result<Vec<_>, _>>()?;
+        let sites = urls
+            .iter()
+            .map(|url| Site::new(url, scope, trust))
+            .collect::<Result<Vec<_>, _>>()?;
         if sites.is_empty() {
             return Err(TargetError::NoNodes);
         }
-        let nodes = sites.iter().map(|site| NodeId::new(format!("{}:{}", site.host, site.port))).collect();
-        Ok(Self { sites, nodes, form: Arc::new(Form { domain, entries }) })
+        let nodes = sites
+            .iter()
+            .map(|site| NodeId::new(format!("{}:{}", site.host, site.port)))
+            .collect();
+        Ok(Self {
+            sites,
+            nodes,
+            form: Arc::new(Form { domain, entries }),
+        })
     }
 }
 
 impl Site {
     fn new(text: &str, scope: Scope, trust: &Trust) -> Result<Self, TargetError> {
-        let shown =
-            text.split_once("://").map_or("the URL".to_owned(), |(scheme, _)| format!("{scheme}://..."));
-        let refuse = |reason: String| TargetError::Url { shown: shown.clone(), reason };
+        let shown = text
+            .split_once("://")
+            .map_or("the URL".to_owned(), |(scheme, _)| {
+                format!("{scheme}://...")
+            });
+        let refuse = |reason: String| TargetError::Url {
+            shown: shown.clone(),
+            reason,
+        };
         let url = Url::parse(text).map_err(|e| refuse(e.to_string()))?;
         let tls = match url.scheme() {
             "http" => None,
             "https" => Some(trust.clone()),
-            other => return Err(refuse(format!("{other}:// is neither http:// nor https://"))),
+            other => {
+                return Err(refuse(format!(
+                    "{other}:// is neither http:// nor https://"
+                )));
+            }
         };
-        let host = url.host_str().ok_or_else(|| refuse("it has no host".into()))?.to_owned();
+        let host = url
+            .host_str()
+            .ok_or_else(|| refuse("it has no host".into()))?
+            .to_owned();
         let port = url.port_or_known_default().unwrap_or(80);
         scope.permit(&host, &format!("{host}:{port}"))?;
         Ok(Self { host, port, tls })
@@ -98,9 +125,12 @@ impl Target for GrpcTarget {
 
     fn connect(&self, node: usize) -> BoxFuture<'_, Result<Box<dyn Connection>, TargetError>> {
         async move {
-            let opened = GrpcConnection::open(self.sites[node].clone(), Arc::clone(&self.form)).await;
-            let connection =
-                opened.map_err(|source| TargetError::Connect { node: self.nodes[node].clone(), source })?;
+            let opened =
+                GrpcConnection::open(self.sites[node].clone(), Arc::clone(&self.form)).await;
+            let connection = opened.map_err(|source| TargetError::Connect {
+                node: self.nodes[node].clone(),
+                source,
+            })?;
             Ok(Box::new(connection) as Box<dyn Connection>)
         }
         .boxed()
@@ -108,7 +138,11 @@ impl Target for GrpcTarget {
 
     fn describe(&self) -> String {
         let nodes: Vec<String> = self.nodes.iter().map(ToString::to_string).collect();
-        format!("RLS v3 at {}; domain {}", nodes.join(", "), self.form.domain)
+        format!(
+            "RLS v3 at {}; domain {}",
+            nodes.join(", "),
+            self.form.domain
+        )
     }
 }
 
@@ -124,7 +158,10 @@ impl Connection for GrpcConnection {
         async move {
             match timeout(check.deadline, self.exchange(check)).await {
                 Ok(answer) => answer,
-                Err(_) => Answer::unknown(format!("no answer within {} ms", check.deadline.as_millis())),
+                Err(_) => Answer::unknown(format!(
+                    "no answer within {} ms",
+                    check.deadline.as_millis()
+                )),
             }
         }
         .boxed()
@@ -137,18 +174,29 @@ impl Connection for GrpcConnection {
 
 impl GrpcConnection {
     async fn open(site: Site, form: Arc<Form>) -> io::Result<Self> {
-        let (stream, _) = stream::connect(&site.host, site.port, site.tls.as_ref(), &["h2"]).await?;
-        let (sender, driver) =
-            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        let (stream, _) =
+            stream::connect(&site.host, site.port, site.tls.as_ref(), &["h2"]).await?;
+        let (sender, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .map_err(io::Error::other)?;
         let driver = tokio::spawn(async move { drop(driver.await) }).abort_handle();
-        Ok(Self { site, form, sender, driver })
+        Ok(Self {
+            site,
+            form,
+            sender,
+            driver,
+        })
     }
 
     async fn exchange(&mut self, check: &Check) -> Answer {
         let Site { host, port, tls } = &self.site;
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let entries: Vec<(String, String)> =
-            self.form.entries.iter().map(|(key, value)| (key.clone(), value.fill(check))).collect();
+        let entries: Vec<(String, String)> = self
+            .form
+            .entries
+            .iter()
+            .map(|(key, value)| (key.clone(), value.fill(check)))
+            .collect();
         let body = message::request(&self.form.domain, &entries, check.cost);
         let request = Request::builder()
             .method(Method::POST)
@@ -169,13 +217,20 @@ impl GrpcConnection {
             Ok(collected) => collected,
             Err(error) => return Answer::unknown(format!("the answer broke off: {error}")),
         };
-        let status = collected.trailers().and_then(|trailers| trailers.get("grpc-status"));
-        let status = status.or(head.headers.get("grpc-status")).and_then(|status| status.to_str().ok());
+        let status = collected
+            .trailers()
+            .and_then(|trailers| trailers.get("grpc-status"));
+        let status = status
+            .or(head.headers.get("grpc-status"))
+            .and_then(|status| status.to_str().ok());
         let status = status.map(ToOwned::to_owned);
         match status.as_deref() {
             Some("0") => message::answer(&collected.to_bytes()),
             Some(status) => Answer::unknown(format!("grpc-status {status}")),
-            None => Answer::unknown(format!("HTTP status {} without grpc-status", head.status.as_u16())),
+            None => Answer::unknown(format!(
+                "HTTP status {} without grpc-status",
+                head.status.as_u16()
+            )),
         }
     }
 }

@@ -1,7 +1,9 @@
-//! Last-byte synchronisation: a stream that keeps the last byte of what is written until it is released.
+//! Last-byte synchronisation: a stream that keeps the last byte of what is written until it is
+//! released.
 //!
-//! A request that lacks its last byte is in the server's buffers and cannot be acted on. When many connections wait like this,
-//! one thread that only writes single bytes completes all requests within microseconds of each other.
+//! A request that lacks its last byte is in the server's buffers and cannot be acted on. When many
+//! connections wait like this, one thread that only writes single bytes completes all requests
+//! within microseconds of each other.
 
 use std::io;
 use std::pin::Pin;
@@ -37,7 +39,10 @@ impl Hold {
 
     /// Keeps the last byte of all that is written from now on.
     pub fn arm(&self) {
-        *self.state() = State { armed: true, ..State::default() };
+        *self.state() = State {
+            armed: true,
+            ..State::default()
+        };
     }
 
     /// Waits until a request is out but for its last byte.
@@ -51,7 +56,8 @@ impl Hold {
         }
     }
 
-    /// Writes the last byte, and returns the instant before it left. For a thread that does nothing else.
+    /// Writes the last byte, and returns the instant before it left. For a thread that does nothing
+    /// else.
     ///
     /// # Errors
     /// When the connection is gone, or its buffer is full.
@@ -75,7 +81,11 @@ pub(crate) struct HeldStream(Arc<Hold>);
 
 impl HeldStream {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self(Arc::new(Hold { stream, state: Mutex::default(), flushed: Notify::new() }))
+        Self(Arc::new(Hold {
+            stream,
+            state: Mutex::default(),
+            flushed: Notify::new(),
+        }))
     }
 
     pub(crate) fn hold(&self) -> Arc<Hold> {
@@ -84,7 +94,11 @@ impl HeldStream {
 }
 
 impl AsyncRead for HeldStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
             std::task::ready!(self.0.stream.poll_read_ready(cx))?;
             match self.0.stream.try_read(buf.initialize_unfilled()) {
@@ -100,7 +114,11 @@ impl AsyncRead for HeldStream {
 }
 
 impl AsyncWrite for HeldStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         loop {
             std::task::ready!(self.0.stream.poll_write_ready(cx))?;
             let mut state = self.0.state();
@@ -116,14 +134,18 @@ impl AsyncWrite for HeldStream {
                         state.last = Some(bytes[0]);
                         Ok(1)
                     }
-                    None => self.0.stream.try_write(&bytes[..bytes.len() - 1]).map(|written| {
-                        if written == bytes.len() - 1 {
-                            state.last = Some(bytes[written]);
-                            written + 1
-                        } else {
-                            written
-                        }
-                    }),
+                    None => self
+                        .0
+                        .stream
+                        .try_write(&bytes[..bytes.len() - 1])
+                        .map(|written| {
+                            if written == bytes.len() - 1 {
+                                state.last = Some(bytes[written]);
+                                written + 1
+                            } else {
+                                written
+                            }
+                        }),
                 }
             } else {
                 self.0.stream.try_write(bytes)

@@ -17,13 +17,15 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::{
-    Answer, Check, Connection, Expectation, Hold, Scope, Target, TargetError, Template, Trust, claims, stream,
+    Answer, Check, Connection, Expectation, Hold, Scope, Target, TargetError, Template, Trust,
+    claims, stream,
 };
 
 /// The largest answer that is read, bytes.
 const LARGEST: usize = 1 << 20;
 
-/// A limiter behind HTTP/1.1: the request is a template, the answer is read by its status and perhaps a field of its body.
+/// A limiter behind HTTP/1.1: the request is a template, the answer is read by its status and
+/// perhaps a field of its body.
 #[derive(Clone, Debug)]
 pub struct HttpTarget {
     sites: Vec<Site>,
@@ -58,7 +60,11 @@ struct Form {
 impl fmt::Debug for Form {
     /// Without header values and body, which may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Form({} allowed {} denied {})", self.method, self.allowed, self.denied)
+        write!(
+            f,
+            "Form({} allowed {} denied {})",
+            self.method, self.allowed, self.denied
+        )
     }
 }
 
@@ -74,7 +80,9 @@ pub struct StatusSet(Vec<(u16, u16)>);
 
 impl StatusSet {
     fn has(&self, status: StatusCode) -> bool {
-        self.0.iter().any(|(first, last)| (*first..=*last).contains(&status.as_u16()))
+        self.0
+            .iter()
+            .any(|(first, last)| (*first..=*last).contains(&status.as_u16()))
     }
 }
 
@@ -82,16 +90,20 @@ impl FromStr for StatusSet {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let status = |text: &str| {
-            text.trim().parse().ok().filter(|code| (100..=599).contains(code)).ok_or_else(|| {
+        let status =
+            |text: &str| {
+                text.trim().parse().ok().filter(|code| (100..=599).contains(code)).ok_or_else(|| {
                 format!("{text:?} is no HTTP status; expected statuses such as 200-399 or 429,503")
             })
-        };
+            };
         let range = |part: &str| {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             Ok((status(first)?, status(last)?))
         };
-        text.split(',').map(range).collect::<Result<_, String>>().map(Self)
+        text.split(',')
+            .map(range)
+            .collect::<Result<_, String>>()
+            .map(Self)
     }
 }
 
@@ -106,18 +118,24 @@ impl fmt::Display for StatusSet {
 }
 
 impl HttpTarget {
-    /// The limiter at these URLs, in which `{key}` and `{cost}` may stand. GET; statuses 200 to 399 allow and 429 denies,
-    /// unless set otherwise.
+    /// The limiter at these URLs, in which `{key}` and `{cost}` may stand. GET; statuses 200 to 399
+    /// allow and 429 denies, unless set otherwise.
     ///
     /// # Errors
     /// When there is no URL, one is no HTTP URL, or one is outside the scope.
     pub fn new(urls: &[String], scope: Scope) -> Result<Self, TargetError> {
         let trust = Trust::default();
-        let sites = urls.iter().map(|url| Site::new(url, scope, &trust)).collect::<Result<Vec<_>, _>>()?;
+        let sites = urls
+            .iter()
+            .map(|url| Site::new(url, scope, &trust))
+            .collect::<Result<Vec<_>, _>>()?;
         if sites.is_empty() {
             return Err(TargetError::NoNodes);
         }
-        let nodes = sites.iter().map(|site| NodeId::new(format!("{site:?}"))).collect();
+        let nodes = sites
+            .iter()
+            .map(|site| NodeId::new(format!("{site:?}")))
+            .collect();
         let form = Form {
             method: Method::GET,
             headers: Vec::new(),
@@ -127,7 +145,11 @@ impl HttpTarget {
             expectation: None,
             failures_are_definite: false,
         };
-        Ok(Self { sites, nodes, form: Arc::new(form) })
+        Ok(Self {
+            sites,
+            nodes,
+            form: Arc::new(form),
+        })
     }
 
     /// Nodes of this project.
@@ -135,7 +157,10 @@ impl HttpTarget {
     /// # Errors
     /// When there is none, or one is outside the scope.
     pub fn node(endpoints: &[Endpoint], scope: Scope) -> Result<Self, TargetError> {
-        let urls: Vec<String> = endpoints.iter().map(|endpoint| format!("{endpoint}/check")).collect();
+        let urls: Vec<String> = endpoints
+            .iter()
+            .map(|endpoint| format!("{endpoint}/check"))
+            .collect();
         let template = |text: &str| text.parse().ok();
         let target = Self::new(&urls, scope)?
             .method(Method::POST)
@@ -153,7 +178,10 @@ impl HttpTarget {
     /// The authorities for `https://` URLs, instead of the system's alone.
     #[must_use]
     pub fn trusting(mut self, trust: &Trust) -> Self {
-        self.sites.iter_mut().filter_map(|site| site.tls.as_mut()).for_each(|tls| *tls = trust.clone());
+        self.sites
+            .iter_mut()
+            .filter_map(|site| site.tls.as_mut())
+            .for_each(|tls| *tls = trust.clone());
         self
     }
 
@@ -196,7 +224,10 @@ impl HttpTarget {
     /// The same target with other names of its nodes, in their order.
     #[must_use]
     pub fn named(mut self, names: impl IntoIterator<Item = NodeId>) -> Self {
-        self.nodes.iter_mut().zip(names).for_each(|(node, name)| *node = name);
+        self.nodes
+            .iter_mut()
+            .zip(names)
+            .for_each(|(node, name)| *node = name);
         self
     }
 
@@ -213,7 +244,9 @@ impl HttpTarget {
     fn templates(&self) -> impl Iterator<Item = &Template> {
         let form = &self.form;
         let paths = self.sites.iter().map(|site| &site.path);
-        paths.chain(&form.body).chain(form.headers.iter().map(|(_, value)| value))
+        paths
+            .chain(&form.body)
+            .chain(form.headers.iter().map(|(_, value)| value))
     }
 }
 
@@ -221,25 +254,52 @@ impl Site {
     fn new(text: &str, scope: Scope, trust: &Trust) -> Result<Self, TargetError> {
         // Braces are no part of a URL: they are taken out for parsing, and put back.
         let shown = text.split(['?', '#']).next().unwrap_or_default();
-        let shown = shown.rsplit_once('@').map_or(shown, |(_, host)| host).to_owned();
-        let refuse = |reason: String| TargetError::Url { shown: shown.clone(), reason };
-        let url =
-            Url::parse(&text.replace('{', "%7B").replace('}', "%7D")).map_err(|e| refuse(e.to_string()))?;
+        let shown = shown
+            .rsplit_once('@')
+            .map_or(shown, |(_, host)| host)
+            .to_owned();
+        let refuse = |reason: String| TargetError::Url {
+            shown: shown.clone(),
+            reason,
+        };
+        let url = Url::parse(&text.replace('{', "%7B").replace('}', "%7D"))
+            .map_err(|e| refuse(e.to_string()))?;
         let tls = match url.scheme() {
             "http" => None,
             "https" => Some(trust.clone()),
-            other => return Err(refuse(format!("{other}:// is neither http:// nor https://"))),
+            other => {
+                return Err(refuse(format!(
+                    "{other}:// is neither http:// nor https://"
+                )));
+            }
         };
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(refuse("credentials belong into --header 'Authorization: ...'".into()));
+            return Err(refuse(
+                "credentials belong into --header 'Authorization: ...'".into(),
+            ));
         }
-        let host = url.host_str().ok_or_else(|| refuse("it has no host".into()))?.to_owned();
+        let host = url
+            .host_str()
+            .ok_or_else(|| refuse("it has no host".into()))?
+            .to_owned();
         let port = url.port_or_known_default().unwrap_or(80);
         scope.permit(&host, &format!("{host}:{port}"))?;
-        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-        let path = format!("{}{query}", url.path()).replace("%7B", "{").replace("%7D", "}");
-        let path = path.parse().map_err(|e: crate::TemplateError| refuse(e.to_string()))?;
-        Ok(Self { host, port, tls, path })
+        let query = url
+            .query()
+            .map(|query| format!("?{query}"))
+            .unwrap_or_default();
+        let path = format!("{}{query}", url.path())
+            .replace("%7B", "{")
+            .replace("%7D", "}");
+        let path = path
+            .parse()
+            .map_err(|e: crate::TemplateError| refuse(e.to_string()))?;
+        Ok(Self {
+            host,
+            port,
+            tls,
+            path,
+        })
     }
 }
 
@@ -250,9 +310,12 @@ impl Target for HttpTarget {
 
     fn connect(&self, node: usize) -> BoxFuture<'_, Result<Box<dyn Connection>, TargetError>> {
         async move {
-            let opened = HttpConnection::open(self.sites[node].clone(), Arc::clone(&self.form)).await;
-            let connection =
-                opened.map_err(|source| TargetError::Connect { node: self.nodes[node].clone(), source })?;
+            let opened =
+                HttpConnection::open(self.sites[node].clone(), Arc::clone(&self.form)).await;
+            let connection = opened.map_err(|source| TargetError::Connect {
+                node: self.nodes[node].clone(),
+                source,
+            })?;
             Ok(Box::new(connection) as Box<dyn Connection>)
         }
         .boxed()
@@ -261,7 +324,11 @@ impl Target for HttpTarget {
     fn describe(&self) -> String {
         let sites: Vec<String> = self.nodes.iter().map(ToString::to_string).collect();
         let form = &self.form;
-        let field = form.expectation.as_ref().map(|e| format!(" with {e}")).unwrap_or_default();
+        let field = form
+            .expectation
+            .as_ref()
+            .map(|e| format!(" with {e}"))
+            .unwrap_or_default();
         format!(
             "{} at {}; allowed: status {}{field}, denied: status {}",
             form.method,
@@ -285,7 +352,10 @@ impl Connection for HttpConnection {
         async move {
             match timeout(check.deadline, self.exchange(check)).await {
                 Ok(answer) => answer,
-                Err(_) => Answer::unknown(format!("no answer within {} ms", check.deadline.as_millis())),
+                Err(_) => Answer::unknown(format!(
+                    "no answer within {} ms",
+                    check.deadline.as_millis()
+                )),
             }
         }
         .boxed()
@@ -299,14 +369,22 @@ impl Connection for HttpConnection {
 impl HttpConnection {
     async fn open(site: Site, form: Arc<Form>) -> io::Result<Self> {
         let (stream, hold) = stream::connect(&site.host, site.port, site.tls.as_ref(), &[]).await?;
-        let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        let (sender, driver) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(io::Error::other)?;
         // The end of the connection is reported to the waiting request.
         let driver = tokio::spawn(async move { drop(driver.await) }).abort_handle();
-        Ok(Self { site, form, sender, hold, driver })
+        Ok(Self {
+            site,
+            form,
+            sender,
+            hold,
+            driver,
+        })
     }
 
-    /// Waits until the connection can take a request. A server may close an idle one: it is opened again, since nothing was
-    /// sent on it.
+    /// Waits until the connection can take a request. A server may close an idle one: it is opened
+    /// again, since nothing was sent on it.
     async fn be_ready(&mut self) -> io::Result<()> {
         if self.sender.ready().await.is_err() {
             *self = Self::open(self.site.clone(), Arc::clone(&self.form)).await?;
@@ -315,7 +393,12 @@ impl HttpConnection {
     }
 
     fn request(&self, check: &Check) -> Result<Request<Full<Bytes>>, String> {
-        let body = self.form.body.as_ref().map(|body| body.fill(check)).unwrap_or_default();
+        let body = self
+            .form
+            .body
+            .as_ref()
+            .map(|body| body.fill(check))
+            .unwrap_or_default();
         let mut request = Request::builder()
             .method(self.form.method.clone())
             .uri(self.site.path.fill(check))
@@ -326,17 +409,27 @@ impl HttpConnection {
             value.set_sensitive(true);
             request = request.header(name, value);
         }
-        request.body(Full::new(body.into())).map_err(|e| e.to_string())
+        request
+            .body(Full::new(body.into()))
+            .map_err(|e| e.to_string())
     }
 
     async fn exchange(&mut self, check: &Check) -> Answer {
         let request = match self.request(check) {
             Ok(request) => request,
             // Never sent.
-            Err(detail) => return Answer { detail, ..Answer::plain(Outcome::Failed) },
+            Err(detail) => {
+                return Answer {
+                    detail,
+                    ..Answer::plain(Outcome::Failed)
+                };
+            }
         };
         if let Err(error) = self.be_ready().await {
-            return Answer { detail: format!("no connection: {error}"), ..Answer::plain(Outcome::Failed) };
+            return Answer {
+                detail: format!("no connection: {error}"),
+                ..Answer::plain(Outcome::Failed)
+            };
         }
         let response = match self.sender.send_request(request).await {
             Ok(response) => response,
@@ -347,26 +440,43 @@ impl HttpConnection {
             Ok(body) => body.to_bytes(),
             Err(error) => return Answer::unknown(format!("the answer broke off: {error}")),
         };
-        self.form.read(head.status, claims::of(&head.headers), &body)
+        self.form
+            .read(head.status, claims::of(&head.headers), &body)
     }
 }
 
 impl Form {
     fn read(&self, status: StatusCode, claims: Claims, body: &[u8]) -> Answer {
-        let answer = |outcome| Answer { outcome, claims, detail: String::new() };
+        let answer = |outcome| Answer {
+            outcome,
+            claims,
+            detail: String::new(),
+        };
         if self.denied.has(status) {
             return answer(Outcome::Denied);
         }
         if !self.allowed.has(status) {
-            let outcome = if self.failures_are_definite { Outcome::Failed } else { Outcome::Unknown };
-            return Answer { detail: format!("status {}", status.as_u16()), ..answer(outcome) };
+            let outcome = if self.failures_are_definite {
+                Outcome::Failed
+            } else {
+                Outcome::Unknown
+            };
+            return Answer {
+                detail: format!("status {}", status.as_u16()),
+                ..answer(outcome)
+            };
         }
-        let Some(expectation) = &self.expectation else { return answer(Outcome::Allowed) };
+        let Some(expectation) = &self.expectation else {
+            return answer(Outcome::Allowed);
+        };
         let json = serde_json::from_slice(body).unwrap_or(serde_json::Value::Null);
         match expectation.is_met(&json) {
             Some(true) => answer(Outcome::Allowed),
             Some(false) => answer(Outcome::Denied),
-            None => Answer { detail: format!("the body has no {expectation}"), ..answer(Outcome::Unknown) },
+            None => Answer {
+                detail: format!("the body has no {expectation}"),
+                ..answer(Outcome::Unknown)
+            },
         }
     }
 }
@@ -392,14 +502,24 @@ mod tests {
 
     #[test]
     fn urls_outside_the_scope_are_refused_without_secrets() {
-        let refused =
-            |url: &str| HttpTarget::new(&[url.to_owned()], Scope::ThisMachine).unwrap_err().to_string();
+        let refused = |url: &str| {
+            HttpTarget::new(&[url.to_owned()], Scope::ThisMachine)
+                .unwrap_err()
+                .to_string()
+        };
         assert!(refused("http://10.0.0.1/check").contains("--allow-remote"));
-        for url in ["http://u:hunter2@localhost/", "ftp://localhost/?token=hunter2", "nonsense"] {
+        for url in [
+            "http://u:hunter2@localhost/",
+            "ftp://localhost/?token=hunter2",
+            "nonsense",
+        ] {
             assert!(!refused(url).contains("hunter2"), "{}", refused(url));
         }
-        let target =
-            HttpTarget::new(&["http://localhost:1/l/{key}?n={cost}".into()], Scope::ThisMachine).unwrap();
+        let target = HttpTarget::new(
+            &["http://localhost:1/l/{key}?n={cost}".into()],
+            Scope::ThisMachine,
+        )
+        .unwrap();
         assert!(target.has_key());
         assert_eq!(target.nodes()[0].as_str(), "localhost:1");
     }
@@ -410,7 +530,11 @@ mod tests {
         let read = |target: &HttpTarget, status, body: &str| {
             target
                 .form
-                .read(StatusCode::from_u16(status).unwrap(), Claims::default(), body.as_bytes())
+                .read(
+                    StatusCode::from_u16(status).unwrap(),
+                    Claims::default(),
+                    body.as_bytes(),
+                )
                 .outcome
         };
         assert_eq!(read(&target, 204, ""), Outcome::Allowed);

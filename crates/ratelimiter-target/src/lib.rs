@@ -1,6 +1,7 @@
 //! Any rate limiter as a target: one check in, one outcome out.
 //!
-//! A [`Target`] has nodes and opens [`Connection`]s to them; a connection makes checks. Three kinds cover the field:
+//! A [`Target`] has nodes and opens [`Connection`]s to them; a connection makes checks. Three kinds
+//! cover the field:
 //!
 //! | target | a check is | allowed when |
 //! |---|---|---|
@@ -12,10 +13,11 @@
 //!
 //! The node of this project is an [`HttpTarget`] with a known form: [`HttpTarget::node`].
 //!
-//! Header fields such as `RateLimit` and `Retry-After` become [`Claims`](ratelimiter_api::Claims): they are recorded and checked,
-//! and no outcome rests on them.
+//! Header fields such as `RateLimit` and `Retry-After` become [`Claims`](ratelimiter_api::Claims):
+//! they are recorded and checked, and no outcome rests on them.
 //!
-//! Over TCP, a connection can hold back the last byte of a check ([`Hold`]), so that many checks are complete at one instant.
+//! Over TCP, a connection can hold back the last byte of a check ([`Hold`]), so that many checks
+//! are complete at one instant.
 //!
 //! Deliberately absent: retries, pooling, judging.
 #![doc = include_str!("../README.md")]

@@ -1,4 +1,5 @@
-//! The messages of Envoy's rate limit service (RLS v3), as far as a check needs them: the protocol buffers' wire format by hand.
+//! The messages of Envoy's rate limit service (RLS v3), as far as a check needs them: the protocol
+//! buffers' wire format by hand.
 //!
 //! ```text
 //!   RateLimitRequest   1 domain   2 descriptors { 1 entries { 1 key  2 value } }   3 hits_addend
@@ -16,33 +17,50 @@ const OVER_LIMIT: u64 = 2;
 
 /// A request for one descriptor, with the prefix of gRPC: no compression, and the length.
 pub(crate) fn request(domain: &str, entries: &[(String, String)], cost: u32) -> Vec<u8> {
-    let entry =
-        |(key, value): &(String, String)| [bytes(1, key.as_bytes()), bytes(2, value.as_bytes())].concat();
-    let descriptor: Vec<u8> = entries.iter().flat_map(|pair| bytes(1, &entry(pair))).collect();
+    let entry = |(key, value): &(String, String)| {
+        [bytes(1, key.as_bytes()), bytes(2, value.as_bytes())].concat()
+    };
+    let descriptor: Vec<u8> = entries
+        .iter()
+        .flat_map(|pair| bytes(1, &entry(pair)))
+        .collect();
     let cost = [varint(3 << 3), varint(cost.into())].concat();
     let message = [bytes(1, domain.as_bytes()), bytes(2, &descriptor), cost].concat();
-    let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
+    let length = u32::try_from(message.len())
+        .unwrap_or(u32::MAX)
+        .to_be_bytes();
     [&[0][..], &length, &message].concat()
 }
 
 /// The answer in a response with that prefix.
 pub(crate) fn answer(response: &[u8]) -> Answer {
     let message = match response {
-        [0, a, b, c, d, message @ ..] if u32::from_be_bytes([*a, *b, *c, *d]) as usize == message.len() => {
+        [0, a, b, c, d, message @ ..]
+            if u32::from_be_bytes([*a, *b, *c, *d]) as usize == message.len() =>
+        {
             message
         }
         _ => return Answer::unknown("the answer is no single uncompressed message"),
     };
-    let Some(fields) = fields(message) else { return Answer::unknown("the answer is no protocol buffer") };
-    let code = fields.iter().find_map(|field| field.number(1)).unwrap_or_default();
+    let Some(fields) = fields(message) else {
+        return Answer::unknown("the answer is no protocol buffer");
+    };
+    let code = fields
+        .iter()
+        .find_map(|field| field.number(1))
+        .unwrap_or_default();
     let outcome = match code {
         OK => Outcome::Allowed,
         OVER_LIMIT => Outcome::Denied,
         code => return Answer::unknown(format!("overall_code {code}")),
     };
-    let status = fields.iter().find_map(|field| self::fields(field.bytes(2)?));
+    let status = fields
+        .iter()
+        .find_map(|field| self::fields(field.bytes(2)?));
     Answer {
-        claims: status.map(|status| claims(&status, outcome)).unwrap_or_default(),
+        claims: status
+            .map(|status| claims(&status, outcome))
+            .unwrap_or_default(),
         ..Answer::plain(outcome)
     }
 }
@@ -51,11 +69,22 @@ pub(crate) fn answer(response: &[u8]) -> Answer {
 fn claims(status: &[Field<'_>], outcome: Outcome) -> Claims {
     let limit = status.iter().find_map(|field| fields(field.bytes(2)?));
     let limit = limit.and_then(|limit| limit.iter().find_map(|field| field.number(1)));
-    let remaining = status.iter().find_map(|field| field.number(3)).or(limit.map(|_| 0));
-    let reset = status.iter().find_map(|field| fields(field.bytes(4)?)).map(|duration| {
-        let part = |number| duration.iter().find_map(|field| field.number(number)).unwrap_or_default();
-        Duration::from_secs(part(1)) + Duration::from_nanos(part(2))
-    });
+    let remaining = status
+        .iter()
+        .find_map(|field| field.number(3))
+        .or(limit.map(|_| 0));
+    let reset = status
+        .iter()
+        .find_map(|field| fields(field.bytes(4)?))
+        .map(|duration| {
+            let part = |number| {
+                duration
+                    .iter()
+                    .find_map(|field| field.number(number))
+                    .unwrap_or_default()
+            };
+            Duration::from_secs(part(1)) + Duration::from_nanos(part(2))
+        });
     Claims {
         limit,
         remaining: remaining.and_then(|left| left.try_into().ok()),
@@ -106,7 +135,10 @@ fn fields(mut message: &[u8]) -> Option<Vec<Field<'_>>> {
             5 => Value::Bytes(take(&mut message, 4)?),
             _ => return None,
         };
-        fields.push(Field { tag: head >> 3, value });
+        fields.push(Field {
+            tag: head >> 3,
+            value,
+        });
     }
     Some(fields)
 }
@@ -140,7 +172,12 @@ fn varint(mut number: u64) -> Vec<u8> {
 }
 
 fn bytes(tag: u64, value: &[u8]) -> Vec<u8> {
-    [&varint((tag << 3) | 2)[..], &varint(value.len() as u64), value].concat()
+    [
+        &varint((tag << 3) | 2)[..],
+        &varint(value.len() as u64),
+        value,
+    ]
+    .concat()
 }
 
 #[cfg(test)]
@@ -169,7 +206,10 @@ mod tests {
         let status = bytes(2, &[limit, vec![0x18, 7], reset].concat());
         let allowed = answer(&framed(&[vec![0x08, 1], status.clone()].concat()));
         assert_eq!(allowed.outcome, Outcome::Allowed);
-        assert_eq!((allowed.claims.limit, allowed.claims.remaining), (Some(10), Some(7)));
+        assert_eq!(
+            (allowed.claims.limit, allowed.claims.remaining),
+            (Some(10), Some(7))
+        );
         let denied = answer(&framed(&[vec![0x08, 2], status].concat()));
         assert_eq!(denied.outcome, Outcome::Denied);
         assert_eq!(denied.claims.retry_after, Some(Duration::from_secs(30)));
@@ -177,9 +217,14 @@ mod tests {
 
     #[test]
     fn malformed_answers_are_unknown() {
-        for wrong in
-            [&[][..], &[1, 0, 0, 0, 0], &[0, 0, 0, 0, 9], &framed(&[0x08]), &framed(&[0x12, 9]), &framed(&[])]
-        {
+        for wrong in [
+            &[][..],
+            &[1, 0, 0, 0, 0],
+            &[0, 0, 0, 0, 9],
+            &framed(&[0x08]),
+            &framed(&[0x12, 9]),
+            &framed(&[]),
+        ] {
             assert_eq!(answer(wrong).outcome, Outcome::Unknown, "{wrong:?}");
         }
     }

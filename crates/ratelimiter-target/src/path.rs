@@ -3,8 +3,9 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-/// A place in a JSON value and the value that stands there when a check was allowed: `/allowed=true`, `/0=0`,
-/// `/status=OK`. The place is a JSON pointer (RFC 6901); an empty one is the whole value.
+/// A place in a JSON value and the value that stands there when a check was allowed:
+/// `/allowed=true`, `/0=0`, `/status=OK`. The place is a JSON pointer (RFC 6901); an empty one is
+/// the whole value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expectation {
     pointer: String,
@@ -27,14 +28,18 @@ impl FromStr for Expectation {
         }
         // A word that is no JSON is a string.
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-        Ok(Self { pointer: pointer.to_owned(), value })
+        Ok(Self {
+            pointer: pointer.to_owned(),
+            value,
+        })
     }
 }
 
 impl Expectation {
     /// Whether the value is there; nothing when the place does not exist.
     pub(crate) fn is_met(&self, json: &Value) -> Option<bool> {
-        json.pointer(&self.pointer).map(|found| *found == self.value)
+        json.pointer(&self.pointer)
+            .map(|found| *found == self.value)
     }
 }
 

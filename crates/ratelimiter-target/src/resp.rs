@@ -5,17 +5,21 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use ratelimiter_api::{NodeId, Outcome};
 use redis::aio::MultiplexedConnection;
-use redis::{ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, Value};
+use redis::{
+    ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, Value,
+};
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::{
-    Answer, Check, Connection, Expectation, Hold, Scope, Target, TargetError, Template, Trust, stream,
+    Answer, Check, Connection, Expectation, Hold, Scope, Target, TargetError, Template, Trust,
+    stream,
 };
 
-/// A limiter behind RESP: a command such as `CL.THROTTLE {key} 9 10 60` or `EVALSHA ... 1 {key}`, and the reply that allows.
+/// A limiter behind RESP: a command such as `CL.THROTTLE {key} 9 10 60` or `EVALSHA ... 1 {key}`,
+/// and the reply that allows.
 #[derive(Clone)]
 pub struct RespTarget {
     stores: Vec<Store>,
@@ -39,10 +43,12 @@ struct Form {
 }
 
 impl RespTarget {
-    /// The limiter at these `redis://` or `rediss://` URLs, the latter with these authorities. The reply is read as JSON: an array as an array, a status as a string.
+    /// The limiter at these `redis://` or `rediss://` URLs, the latter with these authorities. The
+    /// reply is read as JSON: an array as an array, a status as a string.
     ///
     /// # Errors
-    /// When there is no URL, one is no `redis://` or `rediss://` URL, one is outside the scope, or the command is empty.
+    /// When there is no URL, one is no `redis://` or `rediss://` URL, one is outside the scope, or
+    /// the command is empty.
     pub fn new(
         urls: &[String],
         command: &[Template],
@@ -57,26 +63,53 @@ impl RespTarget {
         let mut nodes = Vec::new();
         for url in urls {
             // The text may hold a password, so that a refusal shows only its scheme.
-            let shown =
-                url.split_once("://").map_or("the URL".to_owned(), |(scheme, _)| format!("{scheme}://..."));
+            let shown = url
+                .split_once("://")
+                .map_or("the URL".to_owned(), |(scheme, _)| {
+                    format!("{scheme}://...")
+                });
             // TLS is the stream's own part.
-            let plain = url.strip_prefix("rediss://").map(|rest| format!("redis://{rest}"));
+            let plain = url
+                .strip_prefix("rediss://")
+                .map(|rest| format!("redis://{rest}"));
             let tls = plain.is_some().then(|| trust.clone());
-            let info =
-                plain.as_deref().unwrap_or(url).into_connection_info().map_err(|e| TargetError::Url {
+            let info = plain
+                .as_deref()
+                .unwrap_or(url)
+                .into_connection_info()
+                .map_err(|e| TargetError::Url {
                     shown: shown.clone(),
-                    reason: e.detail().map_or_else(|| "it does not parse".to_owned(), ToOwned::to_owned),
+                    reason: e
+                        .detail()
+                        .map_or_else(|| "it does not parse".to_owned(), ToOwned::to_owned),
                 })?;
             let ConnectionAddr::Tcp(host, port) = info.addr() else {
-                return Err(TargetError::Url { shown, reason: "it has no host".into() });
+                return Err(TargetError::Url {
+                    shown,
+                    reason: "it has no host".into(),
+                });
             };
             scope.permit(host, &format!("{host}:{port}"))?;
             nodes.push(NodeId::new(format!("{host}:{port}")));
             let settings = info.redis_settings().clone();
-            let settings = settings.set_protocol(ProtocolVersion::RESP2).set_skip_set_lib_name();
-            stores.push(Store { host: host.clone(), port: *port, tls, settings });
+            let settings = settings
+                .set_protocol(ProtocolVersion::RESP2)
+                .set_skip_set_lib_name();
+            stores.push(Store {
+                host: host.clone(),
+                port: *port,
+                tls,
+                settings,
+            });
         }
-        Ok(Self { stores, nodes, form: Arc::new(Form { words: command.to_vec(), expectation }) })
+        Ok(Self {
+            stores,
+            nodes,
+            form: Arc::new(Form {
+                words: command.to_vec(),
+                expectation,
+            }),
+        })
     }
 }
 
@@ -93,9 +126,19 @@ impl Target for RespTarget {
 
     fn connect(&self, node: usize) -> BoxFuture<'_, Result<Box<dyn Connection>, TargetError>> {
         async move {
-            let Store { host, port, tls, settings } = self.stores[node].clone();
-            let failed = |source| TargetError::Connect { node: self.nodes[node].clone(), source };
-            let (stream, hold) = stream::connect(&host, port, tls.as_ref(), &[]).await.map_err(failed)?;
+            let Store {
+                host,
+                port,
+                tls,
+                settings,
+            } = self.stores[node].clone();
+            let failed = |source| TargetError::Connect {
+                node: self.nodes[node].clone(),
+                source,
+            };
+            let (stream, hold) = stream::connect(&host, port, tls.as_ref(), &[])
+                .await
+                .map_err(failed)?;
             let (opened, connection) = oneshot::channel();
             // The driver borrows the settings, so that the task owns both.
             let driver = tokio::spawn(async move {
@@ -109,17 +152,27 @@ impl Target for RespTarget {
             })
             .abort_handle();
             let connection = connection.await.map_err(std::io::Error::other);
-            let connection =
-                connection.and_then(|opened| opened.map_err(std::io::Error::other)).map_err(failed)?;
+            let connection = connection
+                .and_then(|opened| opened.map_err(std::io::Error::other))
+                .map_err(failed)?;
             let form = Arc::clone(&self.form);
-            Ok(Box::new(RespConnection { form, connection, hold, driver }) as Box<dyn Connection>)
+            Ok(Box::new(RespConnection {
+                form,
+                connection,
+                hold,
+                driver,
+            }) as Box<dyn Connection>)
         }
         .boxed()
     }
 
     fn describe(&self) -> String {
         let nodes: Vec<String> = self.nodes.iter().map(ToString::to_string).collect();
-        format!("a command at {}; allowed: reply {}", nodes.join(", "), self.form.expectation)
+        format!(
+            "a command at {}; allowed: reply {}",
+            nodes.join(", "),
+            self.form.expectation
+        )
     }
 }
 
@@ -138,16 +191,26 @@ impl Connection for RespConnection {
             words.for_each(|word| {
                 command.arg(word);
             });
-            match timeout(check.deadline, command.query_async::<Value>(&mut self.connection)).await {
+            match timeout(
+                check.deadline,
+                command.query_async::<Value>(&mut self.connection),
+            )
+            .await
+            {
                 Ok(Ok(reply)) => self.form.read(&reply),
                 // The store's own refusal: the command did not run.
                 Ok(Err(error))
                     if error.kind() == ErrorKind::Server(redis::ServerErrorKind::ResponseError) =>
                 {
-                    Answer { detail: format!("error reply: {error}"), ..Answer::plain(Outcome::Failed) }
+                    Answer {
+                        detail: format!("error reply: {error}"),
+                        ..Answer::plain(Outcome::Failed)
+                    }
                 }
                 Ok(Err(error)) => Answer::unknown(format!("no reply: {error}")),
-                Err(_) => Answer::unknown(format!("no reply within {} ms", check.deadline.as_millis())),
+                Err(_) => {
+                    Answer::unknown(format!("no reply within {} ms", check.deadline.as_millis()))
+                }
             }
         }
         .boxed()

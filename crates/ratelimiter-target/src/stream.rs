@@ -1,4 +1,5 @@
-//! TCP, or TLS over it, with a hold below both: a TLS record without its last byte cannot be decrypted.
+//! TCP, or TLS over it, with a hold below both: a TLS record without its last byte cannot be
+//! decrypted.
 
 use std::io;
 use std::sync::Arc;
@@ -9,14 +10,16 @@ use tokio::net::TcpStream;
 use crate::Hold;
 use crate::hold::HeldStream;
 
-/// Connects, over TLS where there are authorities to trust, and then with protocols to choose from (ALPN).
+/// Connects, over TLS where there are authorities to trust, and then with protocols to choose from
+/// (ALPN).
 pub(crate) async fn connect(
     host: &str,
     port: u16,
     tls: Option<&Trust>,
     protocols: &[&str],
 ) -> io::Result<(Stream<HeldStream>, Arc<Hold>)> {
-    let stream = TcpStream::connect((host.trim_start_matches('[').trim_end_matches(']'), port)).await?;
+    let stream =
+        TcpStream::connect((host.trim_start_matches('[').trim_end_matches(']'), port)).await?;
     // A check is one small packet each way: waiting to fill it would be the latency measured.
     stream.set_nodelay(true)?;
     let stream = HeldStream::new(stream);

@@ -3,7 +3,8 @@ use std::str::FromStr;
 
 use crate::Check;
 
-/// A text in which `{key}` and `{cost}` stand for those of a check. Other braces stand for themselves, as in JSON.
+/// A text in which `{key}` and `{cost}` stand for those of a check. Other braces stand for
+/// themselves, as in JSON.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Template(String);
 
@@ -16,7 +17,10 @@ impl FromStr for Template {
     type Err = TemplateError;
 
     fn from_str(text: &str) -> Result<Self, TemplateError> {
-        if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+        if text
+            .chars()
+            .any(|c| c.is_control() && c != '\n' && c != '\t')
+        {
             return Err(TemplateError);
         }
         Ok(Self(text.to_owned()))
@@ -26,7 +30,9 @@ impl FromStr for Template {
 impl Template {
     /// The text for one check.
     pub fn fill(&self, check: &Check) -> String {
-        self.0.replace("{key}", check.key.as_str()).replace("{cost}", &check.cost.to_string())
+        self.0
+            .replace("{key}", check.key.as_str())
+            .replace("{cost}", &check.cost.to_string())
     }
 
     /// Whether checks of different keys differ.
@@ -55,7 +61,11 @@ mod tests {
 
     #[test]
     fn key_and_cost_are_filled_in() {
-        let check = Check { key: Key::new("user-1").unwrap(), cost: 3, deadline: Duration::from_secs(1) };
+        let check = Check {
+            key: Key::new("user-1").unwrap(),
+            cost: 3,
+            deadline: Duration::from_secs(1),
+        };
         let template: Template = r#"{"key":"{key}","n":{cost},"x":{}}"#.parse().unwrap();
         assert_eq!(template.fill(&check), r#"{"key":"user-1","n":3,"x":{}}"#);
         assert!("a\r\nb".parse::<Template>().is_err());

@@ -1,6 +1,9 @@
 //! A rate limit service of this process, asked as Envoy asks it.
 #![cfg(feature = "grpc")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -33,20 +36,25 @@ async fn serve(listener: TcpListener) {
                 );
                 let body = request.into_body().collect().await.unwrap().to_bytes();
                 let known = body.windows(5).any(|part| part == b"known");
-                let code = if checks.fetch_add(1, Ordering::SeqCst) < 2 { 1 } else { 2 };
+                let code = if checks.fetch_add(1, Ordering::SeqCst) < 2 {
+                    1
+                } else {
+                    2
+                };
                 let status = if known { "0" } else { "14" };
                 let mut trailers = HeaderMap::new();
                 trailers.insert("grpc-status", status.parse().unwrap());
                 let message = Bytes::from(vec![0, 0, 0, 0, 2, 0x08, code]);
-                let body =
-                    Full::new(message).with_trailers(async move { Some(Ok::<_, Infallible>(trailers)) });
+                let body = Full::new(message)
+                    .with_trailers(async move { Some(Ok::<_, Infallible>(trailers)) });
                 Ok::<_, Infallible>(Response::new(body))
             }
         };
         tokio::spawn(async move {
             let stream = TokioIo::new(stream);
-            let _ =
-                http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service_fn(answer)).await;
+            let _ = http2::Builder::new(TokioExecutor::new())
+                .serve_connection(stream, service_fn(answer))
+                .await;
         });
     }
 }
@@ -59,25 +67,43 @@ async fn codes_of_a_service_are_outcomes() {
     let target = |domain: &str| {
         let entries = vec![("user".to_owned(), "{key}".parse().unwrap())];
         let urls = std::slice::from_ref(&url);
-        GrpcTarget::new(urls, domain.into(), entries, Scope::ThisMachine, &Trust::default()).unwrap()
+        GrpcTarget::new(
+            urls,
+            domain.into(),
+            entries,
+            Scope::ThisMachine,
+            &Trust::default(),
+        )
+        .unwrap()
     };
-    let check = Check { key: Key::new("k").unwrap(), cost: 1, deadline: Duration::from_secs(30) };
+    let check = Check {
+        key: Key::new("k").unwrap(),
+        cost: 1,
+        deadline: Duration::from_secs(30),
+    };
     let mut connection = target("known").connect(0).await.unwrap();
     let mut outcomes = Vec::new();
     for _ in 0..3 {
         outcomes.push(connection.check(&check).await.outcome);
     }
-    assert_eq!(outcomes, [Outcome::Allowed, Outcome::Allowed, Outcome::Denied]);
+    assert_eq!(
+        outcomes,
+        [Outcome::Allowed, Outcome::Allowed, Outcome::Denied]
+    );
 
     let mut connection = target("other").connect(0).await.unwrap();
     let answer = connection.check(&check).await;
-    assert_eq!((answer.outcome, answer.detail.as_str()), (Outcome::Unknown, "grpc-status 14"));
+    assert_eq!(
+        (answer.outcome, answer.detail.as_str()),
+        (Outcome::Unknown, "grpc-status 14")
+    );
 }
 
 #[test]
 fn remote_services_are_refused() {
     let urls = ["http://10.0.0.1:8081".to_owned()];
     let trust = Trust::default();
-    let refused = GrpcTarget::new(&urls, "d".into(), Vec::new(), Scope::ThisMachine, &trust).unwrap_err();
+    let refused =
+        GrpcTarget::new(&urls, "d".into(), Vec::new(), Scope::ThisMachine, &trust).unwrap_err();
     assert!(refused.to_string().contains("--allow-remote"), "{refused}");
 }

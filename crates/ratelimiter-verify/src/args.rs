@@ -27,8 +27,8 @@ pub(crate) struct ContractArgs {
     /// Largest difference in rate between the limiter's clock and this one, parts per million
     #[arg(long, value_name = "PPM", default_value_t = 100)]
     pub(crate) clock_tolerance: u32,
-    /// Every time may be wrong by this much: the resolution of the limiter's clock, or of a history merged from several
-    /// machines
+    /// Every time may be wrong by this much: the resolution of the limiter's clock, or of a history
+    /// merged from several machines
     #[arg(long, default_value = "1ms", value_parser = humantime::parse_duration)]
     pub(crate) uncertainty: Duration,
 }
@@ -38,7 +38,8 @@ pub(crate) struct ContractArgs {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) contract: ContractArgs,
-    /// Cost of a check, as tokens a call where the limit is in tokens; the request carries it as {cost}
+    /// Cost of a check, as tokens a call where the limit is in tokens; the request carries it as
+    /// {cost}
     #[arg(long, default_value_t = 1)]
     pub(crate) cost: u32,
     /// Size of a burst, in limits
@@ -53,11 +54,13 @@ pub(crate) struct RunArgs {
     /// At most about fifteen minutes
     #[arg(long)]
     pub(crate) thorough: bool,
-    /// Only this phase; repeat for more: burst, costs, two-keys, fields, return, overload, first-edge, edge, steady, fault
+    /// Only this phase; repeat for more: burst, costs, two-keys, fields, return, overload,
+    /// first-edge, edge, steady, fault
     #[arg(long = "phase", value_name = "PHASE")]
     pub(crate) phases: Vec<Phase>,
-    /// Command of the shell that injects a fault and undoes it, such as 'docker pause store; sleep 5; docker unpause store'.
-    /// Bursts are sent before, during and after it. It goes on to its end whatever happens to this run
+    /// Command of the shell that injects a fault and undoes it, such as 'docker pause store; sleep
+    /// 5; docker unpause store'. Bursts are sent before, during and after it. It goes on to its end
+    /// whatever happens to this run
     #[arg(long, value_name = "COMMAND")]
     pub(crate) during: Option<String>,
     /// Print the plan, its checks and its duration, and send nothing
@@ -83,14 +86,17 @@ pub(crate) struct RunArgs {
 /// The authorities for a target behind TLS.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TrustArgs {
-    /// File of certificates in PEM form to trust beside the system's, for a limiter behind TLS with a private authority
+    /// File of certificates in PEM form to trust beside the system's, for a limiter behind TLS with
+    /// a private authority
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
 }
 
 impl TrustArgs {
     pub(crate) fn trust(&self) -> Result<Trust, TlsError> {
-        self.ca.as_deref().map_or_else(|| Ok(Trust::default()), Trust::in_file)
+        self.ca
+            .as_deref()
+            .map_or_else(|| Ok(Trust::default()), Trust::in_file)
     }
 }
 
@@ -204,7 +210,12 @@ pub(crate) struct GrpcArgs {
 #[cfg(feature = "grpc")]
 fn entry(text: &str) -> Result<(String, Template), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    Ok((name.to_owned(), value.parse().map_err(|e: ratelimiter_target::TemplateError| e.to_string())?))
+    Ok((
+        name.to_owned(),
+        value
+            .parse()
+            .map_err(|e: ratelimiter_target::TemplateError| e.to_string())?,
+    ))
 }
 
 #[derive(Debug, Args)]
@@ -218,7 +229,13 @@ pub(crate) struct CheckArgs {
 fn header(text: &str) -> Result<(HeaderName, Template), String> {
     // The text may hold a secret, so that an error does not repeat it.
     let (name, value) = text.split_once(':').ok_or("expected 'NAME: VALUE'")?;
-    let name = name.trim().parse().map_err(|_| "the part before the colon is no header name")?;
-    let value = value.trim().parse::<Template>().map_err(|e| e.to_string())?;
+    let name = name
+        .trim()
+        .parse()
+        .map_err(|_| "the part before the colon is no header name")?;
+    let value = value
+        .trim()
+        .parse::<Template>()
+        .map_err(|e| e.to_string())?;
     Ok((name, value))
 }

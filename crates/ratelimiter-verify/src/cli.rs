@@ -15,8 +15,9 @@ const PROGRAM: &str = "ratelimiter-verify";
 
 /// A verdict on anyone's rate limiter, from what its callers saw
 ///
-/// Sends bursts at one instant, checks around window edges, overload and steady load, each on keys of its own, records every check,
-/// and judges the records by the limiter's contract. The verdict comes with the smallest witness and an exit code for CI.
+/// Sends bursts at one instant, checks around window edges, overload and steady load, each on keys
+/// of its own, records every check, and judges the records by the limiter's contract. The verdict
+/// comes with the smallest witness and an exit code for CI.
 #[derive(Debug, Parser)]
 #[command(name = PROGRAM, version, after_help = help_of(exits::VERIFY))]
 struct Cli {
@@ -64,7 +65,8 @@ const RESP_EXAMPLE: &str = "Example:
   ratelimiter-verify resp --url redis://localhost:6379 \\
       --command 'CL.THROTTLE {key} 9 10 60' --allowed-reply '/0=0' --limit 10 --window 60s --contract token-bucket";
 
-const EXEC_EXAMPLE: &str = "The process reads lines such as {\"id\":1,\"key\":\"k\",\"cost\":1} and writes {\"id\":1,\"allowed\":true} for each.
+const EXEC_EXAMPLE: &str = "The process reads lines such as {\"id\":1,\"key\":\"k\",\"cost\":1} \
+    and writes {\"id\":1,\"allowed\":true} for each.
 
 Example:
   ratelimiter-verify exec --command 'python3 adapter.py' --limit 10 --window 60s";

@@ -11,17 +11,22 @@ use ratelimiter_cli::{Exit, Signals, Usage};
 use ratelimiter_invariants::{Contract, HistoryChecker};
 use ratelimiter_target::{ExecTarget, HttpTarget, RespTarget, Scope, Target, Template};
 use ratelimiter_verify::{
-    Depth, Plan, Play, Recorded, Settings, Status, Verdict, journal, judge, judge_history, junit, page,
-    read_history, run, table, timelines, write_history,
+    Depth, Plan, Play, Recorded, Settings, Status, Verdict, journal, judge, judge_history, junit,
+    page, read_history, run, table, timelines, write_history,
 };
 
 use crate::args::{CheckArgs, ContractArgs, ExecArgs, HttpArgs, NodeArgs, RespArgs, RunArgs};
 
-/// Version of `verdict.json`, as `docs/verdict.schema.json` describes it. Raised when a field changes its meaning or goes.
+/// Version of `verdict.json`, as `docs/verdict.schema.json` describes it. Raised when a field
+/// changes its meaning or goes.
 const VERDICT_VERSION: u32 = 1;
 
 fn scope(run: &RunArgs) -> Scope {
-    if run.allow_remote { Scope::Anywhere } else { Scope::ThisMachine }
+    if run.allow_remote {
+        Scope::Anywhere
+    } else {
+        Scope::ThisMachine
+    }
 }
 
 /// A limiter behind HTTP.
@@ -57,8 +62,13 @@ pub(crate) async fn node(args: NodeArgs) -> anyhow::Result<Exit> {
         };
         let nodes: Vec<_> = args.urls.iter().map(client).collect();
         for key in plan.steps.iter().flat_map(|step| &step.keys) {
-            let spec = LimitSpec { counting: args.counting, ..LimitSpec::new(key.clone(), limit) };
-            setup_rate_limit(&nodes, &spec).await.context("set the limits of the keys")?;
+            let spec = LimitSpec {
+                counting: args.counting,
+                ..LimitSpec::new(key.clone(), limit)
+            };
+            setup_rate_limit(&nodes, &spec)
+                .await
+                .context("set the limits of the keys")?;
         }
     }
     verify(&args.run, plan, &target).await
@@ -67,14 +77,30 @@ pub(crate) async fn node(args: NodeArgs) -> anyhow::Result<Exit> {
 /// A limiter behind a RESP command.
 pub(crate) async fn resp(args: RespArgs) -> anyhow::Result<Exit> {
     let words = words(&args.command)?;
-    let command: Vec<Template> =
-        words.iter().map(|word| word.parse()).collect::<Result<_, _>>().map_err(Usage::of)?;
-    let urls: Vec<String> = args.urls.iter().map(|url| url.as_typed().to_owned()).collect();
+    let command: Vec<Template> = words
+        .iter()
+        .map(|word| word.parse())
+        .collect::<Result<_, _>>()
+        .map_err(Usage::of)?;
+    let urls: Vec<String> = args
+        .urls
+        .iter()
+        .map(|url| url.as_typed().to_owned())
+        .collect();
     let trust = args.tls.trust().map_err(Usage::of)?;
-    let target = RespTarget::new(&urls, &command, args.allowed_reply, scope(&args.run), &trust);
+    let target = RespTarget::new(
+        &urls,
+        &command,
+        args.allowed_reply,
+        scope(&args.run),
+        &trust,
+    );
     let target = target.map_err(Usage::of)?;
-    let plan =
-        plan(&args.run, command.iter().any(Template::has_key), command.iter().any(Template::has_cost))?;
+    let plan = plan(
+        &args.run,
+        command.iter().any(Template::has_key),
+        command.iter().any(Template::has_cost),
+    )?;
     verify(&args.run, plan, &target).await
 }
 
@@ -91,8 +117,9 @@ pub(crate) async fn grpc(args: crate::args::GrpcArgs) -> anyhow::Result<Exit> {
     let has_key = args.entries.iter().any(|(_, value)| value.has_key());
     let trust = args.tls.trust().map_err(Usage::of)?;
     let scope = scope(&args.run);
-    let target = ratelimiter_target::GrpcTarget::new(&args.urls, args.domain, args.entries, scope, &trust)
-        .map_err(Usage::of)?;
+    let target =
+        ratelimiter_target::GrpcTarget::new(&args.urls, args.domain, args.entries, scope, &trust)
+            .map_err(Usage::of)?;
     let plan = plan(&args.run, has_key, true)?;
     verify(&args.run, plan, &target).await
 }
@@ -106,33 +133,48 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     let contract = contract(&args.contract)?;
     let file: Box<dyn Read> = match args.file.as_os_str() {
         dash if dash == "-" => Box::new(io::stdin()),
-        path => Box::new(File::open(path).with_context(|| format!("open {}", args.file.display()))?),
+        path => {
+            Box::new(File::open(path).with_context(|| format!("open {}", args.file.display()))?)
+        }
     };
-    let histories =
-        read_history(BufReader::new(file)).with_context(|| format!("read {}", args.file.display()))?;
+    let histories = read_history(BufReader::new(file))
+        .with_context(|| format!("read {}", args.file.display()))?;
     let verdict = judge_history(histories, checker(contract, &args.contract), contract);
     print(&verdict);
     Ok(exit(&verdict))
 }
 
 fn contract(args: &ContractArgs) -> Result<Contract, Usage> {
-    Ok(Contract::new(args.limit, args.window).map_err(Usage::of)?.of_kind(args.contract))
+    Ok(Contract::new(args.limit, args.window)
+        .map_err(Usage::of)?
+        .of_kind(args.contract))
 }
 
 fn checker(contract: Contract, args: &ContractArgs) -> HistoryChecker {
-    HistoryChecker::new(contract).clock_tolerance(args.clock_tolerance).uncertainty(args.uncertainty)
+    HistoryChecker::new(contract)
+        .clock_tolerance(args.clock_tolerance)
+        .uncertainty(args.uncertainty)
 }
 
 fn plan(args: &RunArgs, has_key: bool, has_cost: bool) -> Result<Plan, Usage> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis();
     let settings = Settings {
         contract: contract(&args.contract)?,
         cost: args.cost,
         multiplier: args.multiplier,
         bursts: args.bursts,
-        depth: if args.thorough { Depth::Thorough } else { Depth::Quick },
+        depth: if args.thorough {
+            Depth::Thorough
+        } else {
+            Depth::Quick
+        },
         phases: args.phases.clone(),
-        run: args.seed.map_or_else(|| format!("{now:x}"), |seed| seed.to_string()),
+        run: args
+            .seed
+            .map_or_else(|| format!("{now:x}"), |seed| seed.to_string()),
         has_key,
         has_cost,
         has_fault: args.during.is_some(),
@@ -156,20 +198,28 @@ async fn verify(args: &RunArgs, plan: Plan, target: &dyn Target) -> anyhow::Resu
     );
     if !plan.rest.is_zero() {
         let rest = humantime::format_duration(plan.rest);
-        println!("requests have no {{key}}: all phases share one quota, and {rest} pass before each step");
+        println!(
+            "requests have no {{key}}: all phases share one quota, and {rest} pass before each step"
+        );
     }
     for skipped in &plan.skipped {
         println!("skipped: {}: {}", skipped.phase, skipped.reason);
     }
     if args.dry_run {
         for step in &plan.steps {
-            println!("  {:<10} {:>6} checks on {}", step.phase, step.requests, step.keys[0]);
+            println!(
+                "  {:<10} {:>6} checks on {}",
+                step.phase, step.requests, step.keys[0]
+            );
         }
         return Ok(Exit::Success);
     }
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     let bar = progress_bar(plan.steps.len());
-    let play = Play { deadline: args.deadline, during: args.during.clone() };
+    let play = Play {
+        deadline: args.deadline,
+        during: args.during.clone(),
+    };
     let playing = run(&plan, target, &play, |n, step| {
         bar.set_position(n as u64);
         bar.set_message(step.map(|step| step.phase.to_string()).unwrap_or_default());
@@ -185,7 +235,11 @@ async fn verify(args: &RunArgs, plan: Plan, target: &dyn Target) -> anyhow::Resu
     };
     bar.finish_and_clear();
     let recorded = recorded?;
-    let verdict = judge(&recorded, checker(plan.contract, &args.contract), plan.contract)?;
+    let verdict = judge(
+        &recorded,
+        checker(plan.contract, &args.contract),
+        plan.contract,
+    )?;
     println!();
     print(&verdict);
     if let Some(directory) = &args.out {
@@ -198,9 +252,14 @@ async fn verify(args: &RunArgs, plan: Plan, target: &dyn Target) -> anyhow::Resu
 
 fn progress_bar(steps: usize) -> ProgressBar {
     let hidden = !io::stderr().is_terminal();
-    let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let target = if hidden {
+        ProgressDrawTarget::hidden()
+    } else {
+        ProgressDrawTarget::stderr()
+    };
     let bar = ProgressBar::with_draw_target(Some(steps as u64), target);
-    if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} {bar:30} {pos}/{len} {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} {bar:30} {pos}/{len} {msg}")
+    {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(200));
@@ -231,7 +290,10 @@ fn write(
 ) -> anyhow::Result<()> {
     fs::create_dir_all(directory)?;
     let history = BufWriter::new(File::create(directory.join("history.jsonl"))?);
-    write_history(recorded.iter().flat_map(|record| &record.operations), history)?;
+    write_history(
+        recorded.iter().flat_map(|record| &record.operations),
+        history,
+    )?;
     let json = serde_json::json!({
         "version": VERDICT_VERSION,
         "tool": concat!("ratelimiter-verify ", env!("CARGO_PKG_VERSION")),
@@ -243,7 +305,13 @@ fn write(
     fs::write(directory.join("verdict.json"), format!("{json:#}\n"))?;
     let journal = journal(plan, recorded, verdict, target);
     fs::write(directory.join("journal.json"), format!("{journal:#}\n"))?;
-    fs::write(directory.join("report.html"), page(plan, recorded, verdict, target))?;
-    fs::write(directory.join("junit.xml"), junit(verdict).map_err(anyhow::Error::msg)?)?;
+    fs::write(
+        directory.join("report.html"),
+        page(plan, recorded, verdict, target),
+    )?;
+    fs::write(
+        directory.join("junit.xml"),
+        junit(verdict).map_err(anyhow::Error::msg)?,
+    )?;
     Ok(())
 }

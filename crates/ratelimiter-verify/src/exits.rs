@@ -24,8 +24,14 @@ pub(crate) const JUDGE: &[Exit] = &[
 ];
 
 /// The exit codes of `inject redis-pause`, `failover` and `resp`, which judge nothing.
-pub(crate) const PAUSE: &[Exit] =
-    &[Exit::Success, Exit::Failure, Exit::Usage, Exit::HungUp, Exit::Interrupted, Exit::Terminated];
+pub(crate) const PAUSE: &[Exit] = &[
+    Exit::Success,
+    Exit::Failure,
+    Exit::Usage,
+    Exit::HungUp,
+    Exit::Interrupted,
+    Exit::Terminated,
+];
 
 #[cfg(test)]
 mod tests {

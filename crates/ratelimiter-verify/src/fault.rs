@@ -35,17 +35,20 @@ impl Band {
     pub(crate) fn failure(self) -> Option<String> {
         match (self.end, self.exit_code) {
             (Some(_), Some(0)) => None,
-            (Some(_), Some(code)) => {
-                Some(format!("the command of the fault ended with {code}: the fault may not have happened"))
-            }
+            (Some(_), Some(code)) => Some(format!(
+                "the command of the fault ended with {code}: the fault may not have happened"
+            )),
             (Some(_), None) => Some("the command of the fault ended by a signal".into()),
-            (None, _) => Some(format!("the command of the fault did not end within {} s", FAULT.as_secs())),
+            (None, _) => Some(format!(
+                "the command of the fault did not end within {} s",
+                FAULT.as_secs()
+            )),
         }
     }
 }
 
-/// A command that was started. It has a process group of its own and is never killed, so that it undoes what it did even when
-/// the run is interrupted.
+/// A command that was started. It has a process group of its own and is never killed, so that it
+/// undoes what it did even when the run is interrupted.
 pub(crate) struct Running {
     child: Child,
     start: Instant,
@@ -61,7 +64,11 @@ impl Running {
             .stdout(Stdio::null())
             .process_group(0)
             .spawn()?;
-        Ok(Self { child, start: Instant::now(), end: None })
+        Ok(Self {
+            child,
+            start: Instant::now(),
+            end: None,
+        })
     }
 
     /// Waits for the end of the command, at most until `until`. Whether it has ended.
@@ -104,8 +111,15 @@ impl<'a> Reachable<'a> {
             let opened = timeout(CONNECT, target.connect(node)).await;
             matches!(opened, Ok(Ok(_))).then_some(node)
         });
-        let of: Vec<usize> = futures_util::future::join_all(tries).await.into_iter().flatten().collect();
-        let nodes = of.iter().map(|&node| target.nodes()[node].clone()).collect();
+        let of: Vec<usize> = futures_util::future::join_all(tries)
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
+        let nodes = of
+            .iter()
+            .map(|&node| target.nodes()[node].clone())
+            .collect();
         (!of.is_empty()).then_some(Self { target, of, nodes })
     }
 }

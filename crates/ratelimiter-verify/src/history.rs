@@ -19,7 +19,8 @@ pub enum HistoryFileError {
     },
     /// A line is no operation.
     #[error(
-        "line {line}: {reason}; expected {{\"key\",\"node\",\"invoke_ms\",\"complete_ms\",\"outcome\":\"allowed|denied|failed|unknown\"}}"
+        "line {line}: {reason}; expected \
+         {{\"key\",\"node\",\"invoke_ms\",\"complete_ms\",\"outcome\":\"allowed|denied|failed|unknown\"}}"
     )]
     Line {
         /// Line, counted from 1.
@@ -28,7 +29,9 @@ pub enum HistoryFileError {
         reason: String,
     },
     /// A check completes before it was sent: the times are not of one monotonic clock.
-    #[error("line {line}: complete_ms is before invoke_ms: the times must be of one monotonic clock")]
+    #[error(
+        "line {line}: complete_ms is before invoke_ms: the times must be of one monotonic clock"
+    )]
     Backwards {
         /// Line, counted from 1.
         line: usize,
@@ -58,21 +61,31 @@ pub fn read_history(mut file: impl BufRead) -> Result<BTreeMap<Key, History>, Hi
     let mut text = String::new();
     for line in 1.. {
         text.clear();
-        if file.read_line(&mut text).map_err(|source| HistoryFileError::Read { line, source })? == 0 {
+        if file
+            .read_line(&mut text)
+            .map_err(|source| HistoryFileError::Read { line, source })?
+            == 0
+        {
             break;
         }
         if text.trim().is_empty() {
             continue;
         }
-        let operation: Operation = serde_json::from_str(text.trim_end())
-            .map_err(|e| HistoryFileError::Line { line, reason: without_place(&e.to_string()) })?;
+        let operation: Operation =
+            serde_json::from_str(text.trim_end()).map_err(|e| HistoryFileError::Line {
+                line,
+                reason: without_place(&e.to_string()),
+            })?;
         if operation.cost == 0 {
             return Err(HistoryFileError::NoCost { line });
         }
-        keys.entry(operation.key.clone()).or_default().push(operation).map_err(|source| match source {
-            HistoryError::Backwards { .. } => HistoryFileError::Backwards { line },
-            source => HistoryFileError::Refused { line, source },
-        })?;
+        keys.entry(operation.key.clone())
+            .or_default()
+            .push(operation)
+            .map_err(|source| match source {
+                HistoryError::Backwards { .. } => HistoryFileError::Backwards { line },
+                source => HistoryFileError::Refused { line, source },
+            })?;
     }
     Ok(keys)
 }
@@ -101,12 +114,17 @@ pub fn write_history<'a>(
 mod tests {
     use super::*;
 
-    const LINE: &str = r#"{"key":"k","node":"n","invoke_ms":1.0,"complete_ms":2.5,"outcome":"allowed"}"#;
+    const LINE: &str =
+        r#"{"key":"k","node":"n","invoke_ms":1.0,"complete_ms":2.5,"outcome":"allowed"}"#;
 
     #[test]
     fn a_history_reads_as_it_was_written() {
         let read = |file: &[u8]| -> Vec<Operation> {
-            read_history(file).unwrap().values().flat_map(History::iter).collect()
+            read_history(file)
+                .unwrap()
+                .values()
+                .flat_map(History::iter)
+                .collect()
         };
         let operations = read(format!("{LINE}\n\n{LINE}\n").as_bytes());
         assert_eq!((operations.len(), operations[0].cost), (2, 1));
@@ -122,7 +140,10 @@ mod tests {
             (format!("{LINE}\n{LINE}{LINE}\n"), "line 2"),
             (LINE.replace("2.5", "0.5"), "line 1: complete_ms is before"),
             (LINE.replace("allowed", "maybe"), "line 1: unknown variant"),
-            (LINE.replace("\"allowed\"", "\"allowed\",\"cost\":0"), "line 1: cost is 0"),
+            (
+                LINE.replace("\"allowed\"", "\"allowed\",\"cost\":0"),
+                "line 1: cost is 0",
+            ),
         ] {
             let error = read_history(text.as_bytes()).unwrap_err().to_string();
             assert!(error.starts_with(line), "{error}");

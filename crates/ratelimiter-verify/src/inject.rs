@@ -6,7 +6,9 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use ratelimiter_api::{Endpoint, LimitSpec, NodeClient};
 use ratelimiter_chaos::{Burst, PauseDuration, RedisPause, setup_rate_limit};
-use ratelimiter_cli::{BurstSize, Exit, REQUEST, Reach, Signals, StoreCa, StoreText, Usage, help_of};
+use ratelimiter_cli::{
+    BurstSize, Exit, REQUEST, Reach, Signals, StoreCa, StoreText, Usage, help_of,
+};
 use ratelimiter_invariants::{Verdict, check_history};
 use resp_proxy::program::{self, ProxyArgs};
 use tokio::time::sleep_until;
@@ -16,11 +18,13 @@ pub(crate) use failover::{FailoverArgs, failover};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum InjectVerb {
-    /// Pause the store's writes (CLIENT PAUSE ... WRITE); the pause is a lease that ends with this process
+    /// Pause the store's writes (CLIENT PAUSE ... WRITE); the pause is a lease that ends with this
+    /// process
     RedisPause(PauseArgs),
     /// Fail over to a replica that lacks the last writes, and so lose them
     Failover(FailoverArgs),
-    /// Put a proxy with faults between an application and its store: lost replies, errors, resets, delays, silence
+    /// Put a proxy with faults between an application and its store: lost replies, errors, resets,
+    /// delays, silence
     Resp(ProxyFaults),
     /// Send limit x multiplier checks at one instant, spread evenly over the nodes
     Burst(BurstArgs),
@@ -30,7 +34,12 @@ pub(crate) enum InjectVerb {
 #[command(after_help = help_of(exits::PAUSE))]
 pub(crate) struct PauseArgs {
     /// Store whose writes are paused
-    #[arg(long, value_name = "URL", env = "RATELIMITER_STORE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "RATELIMITER_STORE",
+        hide_env_values = true
+    )]
     redis_url: StoreText,
     #[command(flatten)]
     store_ca: StoreCa,
@@ -50,7 +59,11 @@ pub(crate) struct ProxyFaults {
 }
 
 fn proxy_help() -> String {
-    format!("{}\n\n{}", program::help("ratelimiter-verify inject resp"), help_of(exits::PAUSE))
+    format!(
+        "{}\n\n{}",
+        program::help("ratelimiter-verify inject resp"),
+        help_of(exits::PAUSE)
+    )
 }
 
 #[derive(Debug, Args)]
@@ -77,8 +90,8 @@ pub(crate) struct BurstArgs {
 /// Pauses the store's writes for the given time, or until a signal.
 pub(crate) async fn redis_pause(args: PauseArgs) -> anyhow::Result<Exit> {
     let duration = args.duration;
-    let pause =
-        RedisPause::new(args.redis_url.url(&args.store_ca)?, args.reach.scope()).map_err(Usage::of)?;
+    let pause = RedisPause::new(args.redis_url.url(&args.store_ca)?, args.reach.scope())
+        .map_err(Usage::of)?;
     let pause = pause.at_most(duration.get());
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     let guard = pause.inject().await?;
@@ -94,7 +107,8 @@ pub(crate) async fn redis_pause(args: PauseArgs) -> anyhow::Result<Exit> {
     };
     let report = guard.heal().await?;
     println!(
-        "writes pass again after {:.3} s: test writes held back for {:.3} s, {} of {} passed, {} renewals",
+        "writes pass again after {:.3} s: test writes held back for {:.3} s, {} of {} passed, {} \
+         renewals",
         (report.ended - report.started).as_secs_f64(),
         report.held().as_secs_f64(),
         report.passed,
@@ -109,7 +123,10 @@ pub(crate) async fn redis_pause(args: PauseArgs) -> anyhow::Result<Exit> {
         );
     }
     if let Some(late) = report.outlasted_by() {
-        println!("another client held writes back for {:.3} s longer", late.as_secs_f64());
+        println!(
+            "another client held writes back for {:.3} s longer",
+            late.as_secs_f64()
+        );
     }
     Ok(asked.unwrap_or(Exit::Success))
 }
@@ -125,14 +142,20 @@ pub(crate) async fn resp(args: ProxyFaults) -> anyhow::Result<Exit> {
 pub(crate) async fn burst(args: BurstArgs) -> anyhow::Result<Exit> {
     let limit = args.burst.limit()?;
     let scope = args.reach.scope();
-    let burst =
-        Burst::new(args.endpoints.clone(), args.burst.key.clone(), limit, args.burst.multiplier, scope)
-            .map_err(Usage::of)?;
+    let burst = Burst::new(
+        args.endpoints.clone(),
+        args.burst.key.clone(),
+        limit,
+        args.burst.multiplier,
+        scope,
+    )
+    .map_err(Usage::of)?;
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     let fire = async {
         if args.setup {
-            let node =
-                |e: &Endpoint| NodeClient::new(e.clone(), REQUEST).with_token(args.admin_token.clone());
+            let node = |e: &Endpoint| {
+                NodeClient::new(e.clone(), REQUEST).with_token(args.admin_token.clone())
+            };
             let nodes: Vec<_> = args.endpoints.iter().map(node).collect();
             setup_rate_limit(&nodes, &LimitSpec::new(args.burst.key.clone(), limit)).await?;
         }
@@ -144,7 +167,10 @@ pub(crate) async fn burst(args: BurstArgs) -> anyhow::Result<Exit> {
         report = fire => report?,
     };
     let skew = report.start_skew.as_secs_f64() * 1e3;
-    println!("{} requests, all sent within {skew:.1} ms", report.operations.len());
+    println!(
+        "{} requests, all sent within {skew:.1} ms",
+        report.operations.len()
+    );
     let history = check_history(&report.operations, limit)?;
     println!("{history}");
     let violated = matches!(history.verdict, Verdict::Violated(_));
@@ -156,5 +182,9 @@ pub(crate) async fn burst(args: BurstArgs) -> anyhow::Result<Exit> {
         "no check was decided: has {} a limit? Set one with --setup",
         args.burst.key
     );
-    Ok(if violated && args.fail_on_violation { Exit::Violated } else { Exit::Success })
+    Ok(if violated && args.fail_on_violation {
+        Exit::Violated
+    } else {
+        Exit::Success
+    })
 }

@@ -14,7 +14,8 @@ use crate::fault::Band;
 use crate::wire::{millis, optional};
 use crate::{Phase, Recorded, honesty};
 
-/// The largest share of a window that may lie below the resolution of the recorded times in a pass: 5 %.
+/// The largest share of a window that may lie below the resolution of the recorded times in a pass:
+/// 5 %.
 const RESOLUTION: u32 = 20;
 
 /// The judgement of one key.
@@ -59,12 +60,18 @@ impl Finding {
     /// The finding in words.
     pub fn text(&self) -> String {
         match self {
-            Self::UnderAdmission { denials: 1, first } => format!("1 denial without cause: {first}"),
+            Self::UnderAdmission { denials: 1, first } => {
+                format!("1 denial without cause: {first}")
+            }
             Self::UnderAdmission { denials, first } => {
                 format!("{denials} denials without cause, the first: {first}")
             }
             Self::NoReturn { waited, stated } => {
-                let by = if *stated { "as the limiter stated" } else { "longer than a window" };
+                let by = if *stated {
+                    "as the limiter stated"
+                } else {
+                    "longer than a window"
+                };
                 format!("denied again after {:.3} s, {by}", waited.as_secs_f64())
             }
             Self::Dishonest { contradiction } => contradiction.clone(),
@@ -85,14 +92,19 @@ pub struct Judged {
     pub report: Report,
     /// What else is wrong.
     pub findings: Vec<Finding>,
-    /// The part of the window that the recorded times cannot resolve: the pass holds for windows shorter by this.
+    /// The part of the window that the recorded times cannot resolve: the pass holds for windows
+    /// shorter by this.
     #[serde(rename = "resolution_ms", serialize_with = "millis")]
     pub resolution: Duration,
     /// The reason of an undecided judgement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undecided: Option<String>,
     /// From the first request of a burst to its last.
-    #[serde(rename = "start_skew_ms", skip_serializing_if = "Option::is_none", serialize_with = "optional")]
+    #[serde(
+        rename = "start_skew_ms",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "optional"
+    )]
     pub skew: Option<Duration>,
     /// The fault during the phase.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,7 +149,9 @@ pub fn judge(
             let history = histories.remove(key).unwrap_or_default();
             let mut one = judge_key(Some(record.phase), key, &history, checker, contract);
             one.skew = record.skew.map(|(skew, _)| skew);
-            one.barrier = record.skew.is_some_and(|(_, release)| release == Release::Barrier);
+            one.barrier = record
+                .skew
+                .is_some_and(|(_, release)| release == Release::Barrier);
             one.details.clone_from(&record.details);
             one.fault = record.fault;
             if let Some(why) = record.fault.and_then(Band::failure)
@@ -168,13 +182,20 @@ pub fn judge_history(
 impl Verdict {
     fn of(judged: Vec<Judged>) -> Self {
         // Without a single judgement nothing is proved.
-        let status = judged.iter().map(|one| one.status).max().unwrap_or(Status::Undecided);
+        let status = judged
+            .iter()
+            .map(|one| one.status)
+            .max()
+            .unwrap_or(Status::Undecided);
         Self { status, judged }
     }
 
     /// Judgements with this status.
     pub fn count(&self, status: Status) -> usize {
-        self.judged.iter().filter(|one| one.status == status).count()
+        self.judged
+            .iter()
+            .filter(|one| one.status == status)
+            .count()
     }
 }
 
@@ -189,13 +210,20 @@ fn judge_key(
     let mut findings = Vec::new();
     if let Some(first) = report.unjustified_denials.first() {
         let denials = report.unjustified_denials.len();
-        findings.push(Finding::UnderAdmission { denials, first: first.to_string() });
+        findings.push(Finding::UnderAdmission {
+            denials,
+            first: first.to_string(),
+        });
     }
     if phase == Some(Phase::Return) {
         findings.extend(no_return(history));
     }
     let contradictions = honesty::contradictions(history, contract);
-    findings.extend(contradictions.into_iter().map(|contradiction| Finding::Dishonest { contradiction }));
+    findings.extend(
+        contradictions
+            .into_iter()
+            .map(|contradiction| Finding::Dishonest { contradiction }),
+    );
     let (mut resolution, mut undecided) = (Duration::ZERO, None);
     let answered = report.operations.allowed + report.operations.denied > 0;
     match &report.verdict {
@@ -232,14 +260,23 @@ fn judge_key(
 fn median_and_max(mut latencies: Vec<Duration>) -> (Duration, Duration) {
     let max = latencies.iter().max().copied().unwrap_or_default();
     let middle = latencies.len() / 2;
-    let median = if latencies.is_empty() { max } else { *latencies.select_nth_unstable(middle).1 };
+    let median = if latencies.is_empty() {
+        max
+    } else {
+        *latencies.select_nth_unstable(middle).1
+    };
     (median, max)
 }
 
-/// The smallest part of the window, of a few, without which the contract is kept for certain. A limiter that admits at the
-/// very instant at which quota returns is never proved right for the whole window: each check takes a while, and the decision
-/// may lie anywhere in it.
-fn resolved(history: &History, checker: HistoryChecker, contract: Contract, why: Doubt) -> Option<Duration> {
+/// The smallest part of the window, of a few, without which the contract is kept for certain. A
+/// limiter that admits at the very instant at which quota returns is never proved right for the
+/// whole window: each check takes a while, and the decision may lie anywhere in it.
+fn resolved(
+    history: &History,
+    checker: HistoryChecker,
+    contract: Contract,
+    why: Doubt,
+) -> Option<Duration> {
     if why == Doubt::Outcomes {
         return None;
     }

@@ -1,15 +1,17 @@
 //! A verdict on anyone's rate limiter.
 //!
-//! A [`Plan`] is a value: phases with fresh keys, made from [`Settings`]. [`run`] plays it against any
-//! [`Target`](ratelimiter_target::Target) and records every check; [`judge`] turns the records into a [`Verdict`], which follows
-//! from the callers' records alone. The reports print it for people and for programs.
+//! A [`Plan`] is a value: phases with fresh keys, made from [`Settings`]. [`run`] plays it against
+//! any [`Target`](ratelimiter_target::Target) and records every check; [`judge`] turns the records
+//! into a [`Verdict`], which follows from the callers' records alone. The reports print it for
+//! people and for programs.
 //!
 //! ```text
 //!   Settings --> Plan --> run(Target) --> Recorded --> judge --> Verdict --> screen, verdict.json, junit.xml
 //!                              \-> history.jsonl, which `check` judges again
 //! ```
 //!
-//! Deliberately absent: a terminal interface, a diagnosis, and any knowledge of how a limiter counts.
+//! Deliberately absent: a terminal interface, a diagnosis, and any knowledge of how a limiter
+//! counts.
 #![doc = include_str!("../README.md")]
 
 mod fault;

@@ -10,7 +10,8 @@ use ratelimiter_invariants::Contract;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// Many times the limit at one instant: shows races between nodes, and between reading and writing.
+    /// Many times the limit at one instant: shows races between nodes, and between reading and
+    /// writing.
     Burst,
     /// A burst of checks of cost 1, 2 and 3: shows a limiter that ignores cost.
     Costs,
@@ -20,16 +21,18 @@ pub enum Phase {
     Fields,
     /// A retry after the time that the limiter states, or after a window.
     Return,
-    /// Three times the limit for three windows: shows a lockout of callers that are denied, and windows that forget.
+    /// Three times the limit for three windows: shows a lockout of callers that are denied, and
+    /// windows that forget.
     Overload,
-    /// One check, and the limit just before and just after the instant a window later: shows windows that begin with the first
-    /// check of a key.
+    /// One check, and the limit just before and just after the instant a window later: shows
+    /// windows that begin with the first check of a key.
     FirstEdge,
     /// The limit just before and just after an edge of the wall clock's windows.
     Edge,
     /// Four fifths of the limit for a window and a half: shows false denials.
     Steady,
-    /// Bursts before, during and after a fault: shows nodes that fall back to counting alone, and counts that are lost.
+    /// Bursts before, during and after a fault: shows nodes that fall back to counting alone, and
+    /// counts that are lost.
     Fault,
 }
 
@@ -116,7 +119,8 @@ pub struct Settings {
     pub phases: Vec<Phase>,
     /// A word that makes the keys of this run its own.
     pub run: String,
-    /// Whether requests of different keys differ. If not, all phases share one quota, and a window passes before each.
+    /// Whether requests of different keys differ. If not, all phases share one quota, and a window
+    /// passes before each.
     pub has_key: bool,
     /// Whether a command injects a fault. If not, [`Phase::Fault`] is no part of the plan.
     pub has_fault: bool,
@@ -131,7 +135,8 @@ pub struct Settings {
 pub enum PlanError {
     /// There is no such phase.
     #[error(
-        "phase {0:?} is none of burst, costs, two-keys, fields, return, overload, first-edge, edge, steady, fault"
+        "phase {0:?} is none of burst, costs, two-keys, fields, return, overload, first-edge, \
+         edge, steady, fault"
     )]
     Phase(String),
     /// The multiplier or the number of bursts is out of range.
@@ -205,11 +210,17 @@ impl Plan {
     /// The plan for these settings.
     ///
     /// # Errors
-    /// When a setting is out of range, there would be too many checks, or nothing fits into the time.
+    /// When a setting is out of range, there would be too many checks, or nothing fits into the
+    /// time.
     pub fn new(settings: &Settings) -> Result<Self, PlanError> {
         let in_range = |name, value, least, most| match value {
             v if (least..=most).contains(&v) => Ok(()),
-            value => Err(PlanError::Range { name, value, least, most }),
+            value => Err(PlanError::Range {
+                name,
+                value,
+                least,
+                most,
+            }),
         };
         in_range("--multiplier", settings.multiplier, 2, 100)?;
         in_range("--bursts", settings.bursts, 1, 1000)?;
@@ -218,7 +229,11 @@ impl Plan {
             return Err(PlanError::CostNotSent(settings.cost));
         }
         let window = settings.contract.window();
-        let rest = if settings.has_key { Duration::ZERO } else { window + window / 10 };
+        let rest = if settings.has_key {
+            Duration::ZERO
+        } else {
+            window + window / 10
+        };
         let budget = settings.depth.budget();
         let mut plan = Self {
             contract: settings.contract,
@@ -235,46 +250,85 @@ impl Plan {
             }
             if phase == Phase::Fault && !settings.has_fault {
                 if !settings.phases.is_empty() {
-                    plan.skipped.push(Skipped { phase, reason: "there is no --during command".into() });
+                    plan.skipped.push(Skipped {
+                        phase,
+                        reason: "there is no --during command".into(),
+                    });
                 }
                 continue;
             }
-            if phase == Phase::Costs && (!settings.has_cost || settings.contract.max() == settings.cost) {
-                let reason =
-                    if settings.has_cost { "the limit is one check" } else { "requests have no {cost}" };
-                plan.skipped.push(Skipped { phase, reason: reason.into() });
+            if phase == Phase::Costs
+                && (!settings.has_cost || settings.contract.max() == settings.cost)
+            {
+                let reason = if settings.has_cost {
+                    "the limit is one check"
+                } else {
+                    "requests have no {cost}"
+                };
+                plan.skipped.push(Skipped {
+                    phase,
+                    reason: reason.into(),
+                });
                 continue;
             }
-            let times = if phase == Phase::Burst { settings.bursts } else { 1 };
+            let times = if phase == Phase::Burst {
+                settings.bursts
+            } else {
+                1
+            };
             let (requests, takes) = size(phase, settings);
             let mut fitted = 0;
             for n in 0..times {
-                let pause = if plan.steps.is_empty() { Duration::ZERO } else { rest };
+                let pause = if plan.steps.is_empty() {
+                    Duration::ZERO
+                } else {
+                    rest
+                };
                 if used + pause + takes > budget {
                     break;
                 }
                 used += pause + takes;
                 fitted += 1;
-                let keys = if matches!(phase, Phase::TwoKeys | Phase::Fault) { 2 } else { 1 };
-                let key = |k: u32| Key::new(format!("verify-{}-{phase}-{}", settings.run, n * keys + k));
+                let keys = if matches!(phase, Phase::TwoKeys | Phase::Fault) {
+                    2
+                } else {
+                    1
+                };
+                let key =
+                    |k: u32| Key::new(format!("verify-{}-{phase}-{}", settings.run, n * keys + k));
                 let keys = (0..keys).filter_map(|k| key(k).ok()).collect();
-                plan.steps.push(Step { phase, keys, requests, takes });
+                plan.steps.push(Step {
+                    phase,
+                    keys,
+                    requests,
+                    takes,
+                });
             }
             if fitted == 0 {
                 let needs = humantime::format_duration(whole(rest + takes));
                 let left = humantime::format_duration(whole(budget.saturating_sub(used)));
-                let more = if settings.depth == Depth::Quick { "; --thorough takes longer" } else { "" };
+                let more = if settings.depth == Depth::Quick {
+                    "; --thorough takes longer"
+                } else {
+                    ""
+                };
                 let reason = format!("it takes {needs} and {left} are left{more}");
                 plan.skipped.push(Skipped { phase, reason });
             }
         }
         if plan.steps.is_empty() {
-            let reasons = plan.skipped.iter().map(|s| format!("{}: {}", s.phase, s.reason));
+            let reasons = plan
+                .skipped
+                .iter()
+                .map(|s| format!("{}: {}", s.phase, s.reason));
             return Err(PlanError::Nothing(reasons.collect::<Vec<_>>().join("; ")));
         }
         let planned = plan.requests();
         if planned > settings.max_requests {
-            return Err(PlanError::TooMany { planned, permitted: settings.max_requests });
+            return Err(PlanError::TooMany {
+                planned,
+                permitted: settings.max_requests,
+            });
         }
         Ok(plan)
     }
@@ -300,7 +354,8 @@ fn whole(duration: Duration) -> Duration {
     Duration::from_secs(duration.as_secs_f64().ceil() as u64)
 }
 
-/// The longest time for which a run waits for the command of a fault. The plan reckons with ten seconds.
+/// The longest time for which a run waits for the command of a fault. The plan reckons with ten
+/// seconds.
 pub(crate) const FAULT: Duration = Duration::from_secs(60);
 
 /// Checks and time of one step of a phase.
@@ -361,11 +416,22 @@ mod tests {
     #[test]
     fn phases_that_do_not_fit_are_named() {
         let plan = Plan::new(&settings(10, 60)).unwrap();
-        assert_eq!(phases(&plan), [Phase::Burst, Phase::Costs, Phase::TwoKeys, Phase::Fields]);
+        assert_eq!(
+            phases(&plan),
+            [Phase::Burst, Phase::Costs, Phase::TwoKeys, Phase::Fields]
+        );
         let skipped: Vec<_> = plan.skipped.iter().map(|s| s.phase).collect();
         assert_eq!(skipped, Phase::ALL[4..9]);
-        assert!(plan.skipped[0].reason.contains("--thorough"), "{}", plan.skipped[0].reason);
-        let thorough = Plan::new(&Settings { depth: Depth::Thorough, ..settings(10, 60) }).unwrap();
+        assert!(
+            plan.skipped[0].reason.contains("--thorough"),
+            "{}",
+            plan.skipped[0].reason
+        );
+        let thorough = Plan::new(&Settings {
+            depth: Depth::Thorough,
+            ..settings(10, 60)
+        })
+        .unwrap();
         assert_eq!(phases(&thorough), Phase::ALL[..9]);
     }
 
@@ -373,17 +439,27 @@ mod tests {
     fn readme_and_help_list_every_phase() {
         let (readme, help) = (include_str!("../README.md"), include_str!("args.rs"));
         let words = Phase::ALL.map(Phase::as_str);
-        assert!(words.iter().all(|word| readme.contains(&format!("| `{word}` |"))));
+        assert!(
+            words
+                .iter()
+                .all(|word| readme.contains(&format!("| `{word}` |")))
+        );
         assert!(
             help.contains(&words.join(", "))
-                && PlanError::Phase("x".into()).to_string().contains(&words.join(", "))
+                && PlanError::Phase("x".into())
+                    .to_string()
+                    .contains(&words.join(", "))
         );
     }
 
     #[test]
     fn every_key_is_used_once() {
         let plan = Plan::new(&settings(10, 2)).unwrap();
-        let mut keys: Vec<_> = plan.steps.iter().flat_map(|step| step.keys.clone()).collect();
+        let mut keys: Vec<_> = plan
+            .steps
+            .iter()
+            .flat_map(|step| step.keys.clone())
+            .collect();
         let all = keys.len();
         keys.sort();
         keys.dedup();
@@ -392,27 +468,52 @@ mod tests {
 
     #[test]
     fn a_fault_needs_its_command() {
-        let with = |has_fault| Settings { has_fault, phases: vec![Phase::Fault], ..settings(10, 2) };
+        let with = |has_fault| Settings {
+            has_fault,
+            phases: vec![Phase::Fault],
+            ..settings(10, 2)
+        };
         assert_eq!(phases(&Plan::new(&with(true)).unwrap()), [Phase::Fault]);
-        assert!(Plan::new(&with(false)).unwrap_err().to_string().contains("--during"));
+        assert!(
+            Plan::new(&with(false))
+                .unwrap_err()
+                .to_string()
+                .contains("--during")
+        );
     }
 
     #[test]
     fn requests_without_cost_leave_costs_out() {
-        let plan = Plan::new(&Settings { has_cost: false, ..settings(10, 2) }).unwrap();
+        let plan = Plan::new(&Settings {
+            has_cost: false,
+            ..settings(10, 2)
+        })
+        .unwrap();
         assert!(!phases(&plan).contains(&Phase::Costs));
-        assert!(plan.skipped[0].reason.contains("{cost}"), "{}", plan.skipped[0].reason);
+        assert!(
+            plan.skipped[0].reason.contains("{cost}"),
+            "{}",
+            plan.skipped[0].reason
+        );
     }
 
     #[test]
     fn costly_checks_are_fewer() {
-        let plan = Plan::new(&Settings { cost: 500, ..settings(10_000, 2) }).unwrap();
+        let plan = Plan::new(&Settings {
+            cost: 500,
+            ..settings(10_000, 2)
+        })
+        .unwrap();
         assert_eq!((plan.limit(), plan.steps[0].requests), (20, 40));
     }
 
     #[test]
     fn one_shared_quota_rests_between_steps() {
-        let plan = Plan::new(&Settings { has_key: false, ..settings(10, 1) }).unwrap();
+        let plan = Plan::new(&Settings {
+            has_key: false,
+            ..settings(10, 1)
+        })
+        .unwrap();
         assert!(plan.rest > Duration::from_secs(1));
         assert!(plan.takes() <= Duration::from_secs(60));
     }

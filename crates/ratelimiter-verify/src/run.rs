@@ -75,19 +75,31 @@ pub async fn run(
     play: &Play,
     mut progress: impl FnMut(usize, Option<&Step>),
 ) -> Result<Vec<Recorded>, RunError> {
-    let clock = Clock { origin: Instant::now(), wall: SystemTime::now() };
+    let clock = Clock {
+        origin: Instant::now(),
+        wall: SystemTime::now(),
+    };
     let mut recorded = Vec::new();
     for (n, step) in plan.steps.iter().enumerate() {
         progress(n, Some(step));
         if n > 0 {
             sleep(plan.rest).await;
         }
-        let mut player = Player { plan, target, play, clock, record: Recorded::new(step, clock) };
+        let mut player = Player {
+            plan,
+            target,
+            play,
+            clock,
+            record: Recorded::new(step, clock),
+        };
         match (step.phase, &play.during) {
             (Phase::Fault, Some(command)) => player.fault(step, command).await?,
             _ => {
                 let played = player.play(step).await;
-                played.map_err(|source| RunError::Step { phase: step.phase, source })?;
+                played.map_err(|source| RunError::Step {
+                    phase: step.phase,
+                    source,
+                })?;
             }
         }
         player.record.took = clock.origin.elapsed() - player.record.at;
@@ -128,7 +140,8 @@ struct Player<'a> {
     record: Recorded,
 }
 
-/// The clock of a run: its histories count from `origin`. It reads the wall clock once, so that both keep step.
+/// The clock of a run: its histories count from `origin`. It reads the wall clock once, so that
+/// both keep step.
 #[derive(Clone, Copy)]
 struct Clock {
     origin: Instant,
@@ -176,7 +189,10 @@ impl Player<'_> {
                 self.in_turn(key, 1).await?;
                 self.around(edge, key, [limit - 1, limit]).await
             }
-            Phase::Edge => self.around(self.clock.next_edge(window), key, [limit, limit]).await,
+            Phase::Edge => {
+                self.around(self.clock.next_edge(window), key, [limit, limit])
+                    .await
+            }
             // Without a command there is no fault to play.
             Phase::Fault => Ok(()),
             Phase::Steady => self.paced(key, (limit * 4).div_ceil(5), 1).await,
@@ -184,12 +200,17 @@ impl Player<'_> {
     }
 
     fn check(&self, key: &Key) -> Check {
-        Check { key: key.clone(), cost: self.plan.cost, deadline: self.play.deadline }
+        Check {
+            key: key.clone(),
+            cost: self.plan.cost,
+            deadline: self.play.deadline,
+        }
     }
 
     async fn burst(&mut self, key: &Key, count: u64) -> Result<(), ChaosError> {
         let cost = self.plan.cost;
-        self.burst_at(self.target, key, (0..count).map(|_| cost)).await
+        self.burst_at(self.target, key, (0..count).map(|_| cost))
+            .await
     }
 
     async fn burst_at(
@@ -198,7 +219,12 @@ impl Player<'_> {
         key: &Key,
         costs: impl Iterator<Item = u32>,
     ) -> Result<(), ChaosError> {
-        let checks = costs.map(|cost| Check { cost, ..self.check(key) }).collect();
+        let checks = costs
+            .map(|cost| Check {
+                cost,
+                ..self.check(key)
+            })
+            .collect();
         let report = volley(target, checks, Release::LastByte).await?;
         let shift = report.released - self.clock.origin;
         let shifted = report.operations.into_iter().map(|mut op| {
@@ -207,14 +233,20 @@ impl Player<'_> {
             op
         });
         self.record.operations.extend(shifted);
-        let longest = self.record.skew.map_or(report.start_skew, |(skew, _)| skew.max(report.start_skew));
+        let longest = self
+            .record
+            .skew
+            .map_or(report.start_skew, |(skew, _)| skew.max(report.start_skew));
         self.record.skew = Some((longest, report.release));
-        report.details.into_iter().for_each(|detail| self.record.detail(detail));
+        report
+            .details
+            .into_iter()
+            .for_each(|detail| self.record.detail(detail));
         Ok(())
     }
 
-    /// Bursts on one key before and during the fault and after it, and on another key during and after it. What a fault took
-    /// away is no error of the run.
+    /// Bursts on one key before and during the fault and after it, and on another key during and
+    /// after it. What a fault took away is no error of the run.
     async fn fault(&mut self, step: &Step, command: &str) -> Result<(), RunError> {
         let limit = self.plan.limit();
         let size = limit * u64::from(self.plan.multiplier);
@@ -225,7 +257,9 @@ impl Player<'_> {
         sleep(SETTLE).await;
         self.burst_somewhere(before, size).await;
         self.burst_somewhere(fresh, size).await;
-        while !running.ended_by(until.min(Instant::now() + Duration::from_secs(1))).await
+        while !running
+            .ended_by(until.min(Instant::now() + Duration::from_secs(1)))
+            .await
             && Instant::now() < until
         {
             self.burst_somewhere(fresh, limit).await;
@@ -242,7 +276,9 @@ impl Player<'_> {
         let sent = match Reachable::of(self.target).await {
             Some(reachable) => {
                 let cost = self.plan.cost;
-                let burst = self.burst_at(&reachable, key, (0..count).map(|_| cost)).await;
+                let burst = self
+                    .burst_at(&reachable, key, (0..count).map(|_| cost))
+                    .await;
                 burst.map_err(|e| e.to_string())
             }
             None => Err("no node accepts a connection".to_owned()),
@@ -253,9 +289,17 @@ impl Player<'_> {
     }
 
     /// So many checks just before an instant, and so many just after it.
-    async fn around(&mut self, edge: Instant, key: &Key, counts: [u64; 2]) -> Result<(), ChaosError> {
+    async fn around(
+        &mut self,
+        edge: Instant,
+        key: &Key,
+        counts: [u64; 2],
+    ) -> Result<(), ChaosError> {
         let beside = BESIDE.min(self.plan.contract.window() / 10);
-        for (count, at) in counts.into_iter().zip([edge.checked_sub(beside).unwrap_or(edge), edge + beside]) {
+        for (count, at) in counts
+            .into_iter()
+            .zip([edge.checked_sub(beside).unwrap_or(edge), edge + beside])
+        {
             sleep_until(at).await;
             if count > 0 {
                 self.burst(key, count).await?;
@@ -267,27 +311,39 @@ impl Player<'_> {
     /// One check after the other, over the nodes by turns.
     async fn in_turn(&mut self, key: &Key, count: u64) -> Result<(), ChaosError> {
         let nodes = self.target.nodes().to_vec();
-        let mut connections: Vec<Option<Box<dyn Connection>>> = nodes.iter().map(|_| None).collect();
+        let mut connections: Vec<Option<Box<dyn Connection>>> =
+            nodes.iter().map(|_| None).collect();
         for n in 0..count {
             let node = (n % nodes.len() as u64) as usize;
             let connection = match connections[node].take() {
                 Some(connection) => connection,
                 None => self.target.connect(node).await?,
             };
-            let made = make(connection, self.check(key), nodes[node].clone(), self.clock.origin).await;
+            let made = make(
+                connection,
+                self.check(key),
+                nodes[node].clone(),
+                self.clock.origin,
+            )
+            .await;
             // An answer that is none may have broken the connection.
-            connections[node] = (made.operation.outcome != Outcome::Unknown).then_some(made.connection);
+            connections[node] =
+                (made.operation.outcome != Outcome::Unknown).then_some(made.connection);
             self.record.detail(made.detail);
             self.record.operations.push(made.operation);
         }
         Ok(())
     }
 
-    /// `a_window` checks evenly over a window, for so many windows and half a one more of a single window; an open model, so
-    /// that a slow answer holds nothing up.
+    /// `a_window` checks evenly over a window, for so many windows and half a one more of a single
+    /// window; an open model, so that a slow answer holds nothing up.
     async fn paced(&mut self, key: &Key, a_window: u64, windows: u32) -> Result<(), ChaosError> {
         let gap = self.plan.contract.window().div_f64(a_window.max(1) as f64);
-        let total = if windows == 1 { a_window * 3 / 2 } else { a_window * u64::from(windows) };
+        let total = if windows == 1 {
+            a_window * 3 / 2
+        } else {
+            a_window * u64::from(windows)
+        };
         let nodes = self.target.nodes().len() as u64;
         let pace = Pace::new(self.target, self.clock.origin).warmed().await?;
         let (began, check) = (Instant::now(), self.check(key));
@@ -297,9 +353,13 @@ impl Player<'_> {
             check: check.clone(),
         };
         let mut landed = Vec::new();
-        pace.send((0..total).map(due), |check| landed.extend(check)).await;
+        pace.send((0..total).map(due), |check| landed.extend(check))
+            .await;
         landed.sort_by_key(|landed| landed.operation.invoke);
-        for Landed { operation, detail, .. } in landed {
+        for Landed {
+            operation, detail, ..
+        } in landed
+        {
             self.record.detail(detail);
             self.record.operations.push(operation);
         }
@@ -314,7 +374,12 @@ struct Made {
     detail: String,
 }
 
-async fn make(mut connection: Box<dyn Connection>, check: Check, node: NodeId, origin: Instant) -> Made {
+async fn make(
+    mut connection: Box<dyn Connection>,
+    check: Check,
+    node: NodeId,
+    origin: Instant,
+) -> Made {
     let invoke = origin.elapsed();
     let answer = connection.check(&check).await;
     let complete = origin.elapsed();
@@ -323,5 +388,9 @@ async fn make(mut connection: Box<dyn Connection>, check: Check, node: NodeId, o
         claims,
         ..Operation::new(check.key, node, invoke, complete, answer.outcome).costing(check.cost)
     };
-    Made { connection, operation, detail: answer.detail }
+    Made {
+        connection,
+        operation,
+        detail: answer.detail,
+    }
 }

@@ -20,7 +20,12 @@ pub(crate) struct WatchArgs {
     #[arg(long = "endpoint", value_name = "URL", required = true)]
     endpoints: Vec<Endpoint>,
     /// Store to observe
-    #[arg(long, value_name = "URL", env = "RATELIMITER_STORE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "RATELIMITER_STORE",
+        hide_env_values = true
+    )]
     redis_url: StoreText,
     #[command(flatten)]
     store_ca: StoreCa,
@@ -57,7 +62,12 @@ pub(crate) async fn watch(args: WatchArgs) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     // A wrong URL would look like an outage without end.
     StoreVersion::check(&Link::new(store.clone())?, REQUEST).await?;
-    let detector = Detector::start(&args.endpoints, store, args.admin_token.as_deref(), args.key)?;
+    let detector = Detector::start(
+        &args.endpoints,
+        store,
+        args.admin_token.as_deref(),
+        args.key,
+    )?;
     let mut rounds = detector.rounds();
     let over = async {
         match args.duration {
@@ -80,12 +90,18 @@ pub(crate) async fn watch(args: WatchArgs) -> anyhow::Result<Exit> {
                     print(&Line::Violation(change))?;
                 }
             }
-            Err(RecvError::Lagged(rounds)) => eprintln!("{rounds} rounds are left out: the output is slow"),
+            Err(RecvError::Lagged(rounds)) => {
+                eprintln!("{rounds} rounds are left out: the output is slow")
+            }
             Err(RecvError::Closed) => anyhow::bail!("the detector has stopped"),
         }
     };
     let violated = !detector.log().found.is_empty();
-    Ok(if violated && args.fail_on_violation { Exit::Violated } else { signalled.unwrap_or(Exit::Success) })
+    Ok(if violated && args.fail_on_violation {
+        Exit::Violated
+    } else {
+        signalled.unwrap_or(Exit::Success)
+    })
 }
 
 fn print(line: &Line<'_>) -> anyhow::Result<()> {

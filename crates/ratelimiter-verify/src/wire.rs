@@ -7,7 +7,10 @@ pub(crate) fn millis<S: serde::Serializer>(value: &Duration, to: S) -> Result<S:
 }
 
 #[expect(clippy::ref_option, reason = "the signature serde asks for")]
-pub(crate) fn optional<S: serde::Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn optional<S: serde::Serializer>(
+    value: &Option<Duration>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
     match value {
         Some(value) => millis(value, to),
         None => to.serialize_none(),

@@ -1,5 +1,8 @@
 //! Bad input gets one clear line on standard error and the documented exit code.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod support;
 
@@ -12,7 +15,10 @@ fn refused(arguments: &[&str], code: i32, words: &[&str]) {
     let line = stderr(&output);
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {line}");
     assert_eq!(line.lines().count(), 1, "{arguments:?}: {line}");
-    assert!(words.iter().all(|word| line.contains(word)), "{arguments:?}: {line} lacks one of {words:?}");
+    assert!(
+        words.iter().all(|word| line.contains(word)),
+        "{arguments:?}: {line} lacks one of {words:?}"
+    );
 }
 
 const USAGE: i32 = 64;
@@ -21,15 +27,37 @@ const FAILURE: i32 = 1;
 #[test]
 fn malformed_and_remote_targets_are_refused() {
     let pause = |url| ["inject", "redis-pause", "--redis-url", url];
-    refused(&[&pause("redis://localhost")[..], &["--duration", "0s"]].concat(), USAGE, &["pause is 0s"]);
-    refused(&pause("http://localhost"), USAGE, &["expected redis://"]);
-    refused(&pause("redis://:secret@10.0.0.1"), USAGE, &["10.0.0.1", "--allow-remote"]);
-    let burst = |url| ["inject", "burst", "--endpoint", url];
-    refused(&burst("localhost:8001"), USAGE, &["localhost:8001", "http://HOST:PORT"]);
-    refused(&burst("http://a:1/check"), USAGE, &["path"]);
-    refused(&burst("http://10.0.0.1:8001"), USAGE, &["10.0.0.1", "--allow-remote"]);
     refused(
-        &["watch", "--endpoint", "http://10.0.0.1:1", "--redis-url", "redis://localhost"],
+        &[&pause("redis://localhost")[..], &["--duration", "0s"]].concat(),
+        USAGE,
+        &["pause is 0s"],
+    );
+    refused(&pause("http://localhost"), USAGE, &["expected redis://"]);
+    refused(
+        &pause("redis://:secret@10.0.0.1"),
+        USAGE,
+        &["10.0.0.1", "--allow-remote"],
+    );
+    let burst = |url| ["inject", "burst", "--endpoint", url];
+    refused(
+        &burst("localhost:8001"),
+        USAGE,
+        &["localhost:8001", "http://HOST:PORT"],
+    );
+    refused(&burst("http://a:1/check"), USAGE, &["path"]);
+    refused(
+        &burst("http://10.0.0.1:8001"),
+        USAGE,
+        &["10.0.0.1", "--allow-remote"],
+    );
+    refused(
+        &[
+            "watch",
+            "--endpoint",
+            "http://10.0.0.1:1",
+            "--redis-url",
+            "redis://localhost",
+        ],
         USAGE,
         &["10.0.0.1", "--allow-remote"],
     );
@@ -37,41 +65,99 @@ fn malformed_and_remote_targets_are_refused() {
 
 #[test]
 fn passwords_in_malformed_urls_are_not_repeated() {
-    for url in ["redis://:hunter2@localhost:99999", "http://user:hunter2@localhost"] {
+    for url in [
+        "redis://:hunter2@localhost:99999",
+        "http://user:hunter2@localhost",
+    ] {
         for arguments in [
             &["inject", "redis-pause", "--redis-url", url][..],
-            &["watch", "--endpoint", "http://localhost:8001", "--redis-url", url],
+            &[
+                "watch",
+                "--endpoint",
+                "http://localhost:8001",
+                "--redis-url",
+                url,
+            ],
         ] {
             let output = verify(arguments);
             assert_eq!(output.status.code(), Some(USAGE), "{arguments:?}");
-            assert!(!stderr(&output).contains("hunter2"), "{arguments:?}: {}", stderr(&output));
-            assert!(stderr(&output).contains("expected redis://"), "{arguments:?}: {}", stderr(&output));
+            assert!(
+                !stderr(&output).contains("hunter2"),
+                "{arguments:?}: {}",
+                stderr(&output)
+            );
+            assert!(
+                stderr(&output).contains("expected redis://"),
+                "{arguments:?}: {}",
+                stderr(&output)
+            );
         }
     }
 }
 
 #[tokio::test]
 async fn unreachable_targets_are_named() {
-    let cluster = LocalCluster::builder().nodes(1).password("right").start().await.unwrap();
+    let cluster = LocalCluster::builder()
+        .nodes(1)
+        .password("right")
+        .start()
+        .await
+        .unwrap();
     let store = cluster.store_url();
     let real = cluster.endpoints()[0].to_string();
-    let right = format!("redis://:right@{}", store.to_string().rsplit_once('@').unwrap().1);
+    let right = format!(
+        "redis://:right@{}",
+        store.to_string().rsplit_once('@').unwrap().1
+    );
     let wrong = right.replace("right", "wrong");
-    let (node, away) = (format!("http://{}", closed_address()), format!("redis://{}", closed_address()));
+    let (node, away) = (
+        format!("http://{}", closed_address()),
+        format!("redis://{}", closed_address()),
+    );
 
-    refused(&["inject", "redis-pause", "--redis-url", &away], FAILURE, &["cannot be reached"]);
-    refused(&["inject", "redis-pause", "--redis-url", &wrong], FAILURE, &["password"]);
-    refused(&["inject", "burst", "--endpoint", &node], FAILURE, &[&node, "refused"]);
-    refused(&["watch", "--endpoint", &real, "--redis-url", &away], FAILURE, &["cannot be reached"]);
+    refused(
+        &["inject", "redis-pause", "--redis-url", &away],
+        FAILURE,
+        &["cannot be reached"],
+    );
+    refused(
+        &["inject", "redis-pause", "--redis-url", &wrong],
+        FAILURE,
+        &["password"],
+    );
+    refused(
+        &["inject", "burst", "--endpoint", &node],
+        FAILURE,
+        &[&node, "refused"],
+    );
+    refused(
+        &["watch", "--endpoint", &real, "--redis-url", &away],
+        FAILURE,
+        &["cannot be reached"],
+    );
     cluster.shutdown().await;
 }
 
 #[test]
 fn unusable_stores_are_refused_with_a_reason() {
-    let old = format!("redis://{}", fixed_answer_server("$22\r\nredis_version:5.0.14\r\n\r\n"));
-    refused(&["inject", "redis-pause", "--redis-url", &old], FAILURE, &["Redis 5.0.14", "6.2"]);
-    let no_such_command = format!("redis://{}", fixed_answer_server("-ERR unknown command\r\n"));
-    refused(&["inject", "redis-pause", "--redis-url", &no_such_command], FAILURE, &["unknown command"]);
+    let old = format!(
+        "redis://{}",
+        fixed_answer_server("$22\r\nredis_version:5.0.14\r\n\r\n")
+    );
+    refused(
+        &["inject", "redis-pause", "--redis-url", &old],
+        FAILURE,
+        &["Redis 5.0.14", "6.2"],
+    );
+    let no_such_command = format!(
+        "redis://{}",
+        fixed_answer_server("-ERR unknown command\r\n")
+    );
+    refused(
+        &["inject", "redis-pause", "--redis-url", &no_such_command],
+        FAILURE,
+        &["unknown command"],
+    );
 }
 
 #[test]
@@ -82,7 +168,10 @@ fn unusable_histories_are_refused_by_line() {
     let path = path.to_str().unwrap();
     let check = ["check", path, "--limit", "10", "--window", "60s"];
     for (text, words) in [
-        (format!("{line}\n{{\"key\":\"k\",\"no"), &["line 2", "expected"][..]),
+        (
+            format!("{line}\n{{\"key\":\"k\",\"no"),
+            &["line 2", "expected"][..],
+        ),
         (format!("{line}\n{line}{line}\n"), &["line 2"]),
         (line.replace("2.5", "0.5"), &["line 1", "monotonic clock"]),
         (line.replace("1.0", "-1.0"), &["line 1"]),
@@ -92,7 +181,11 @@ fn unusable_histories_are_refused_by_line() {
     }
     std::fs::write(path, "").unwrap();
     let empty = verify(&check);
-    assert_eq!(empty.status.code(), Some(4), "an empty history proves nothing");
+    assert_eq!(
+        empty.status.code(),
+        Some(4),
+        "an empty history proves nothing"
+    );
     std::fs::write(path, line).unwrap();
     assert_eq!(verify(&check).status.code(), Some(0));
 }

@@ -1,6 +1,10 @@
-//! The program against a rate limit service (RLS v3) of this process, one that is right and one that is wrong.
+//! The program against a rate limit service (RLS v3) of this process, one that is right and one
+//! that is wrong.
 #![cfg(feature = "grpc")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod support;
 
@@ -38,16 +42,19 @@ async fn serve(listener: TcpListener, limit: u32) {
                     *count
                 };
                 let code = if count <= limit { 1 } else { 2 };
-                let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
+                let trailers =
+                    HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
                 let message = Full::new(Bytes::from(vec![0, 0, 0, 0, 2, 0x08, code]));
-                let body = message.with_trailers(async move { Some(Ok::<_, Infallible>(trailers)) });
+                let body =
+                    message.with_trailers(async move { Some(Ok::<_, Infallible>(trailers)) });
                 Ok::<_, Infallible>(Response::new(body))
             }
         };
         tokio::spawn(async move {
             let stream = TokioIo::new(stream);
-            let _ =
-                http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service_fn(answer)).await;
+            let _ = http2::Builder::new(TokioExecutor::new())
+                .serve_connection(stream, service_fn(answer))
+                .await;
         });
     }
 }
@@ -58,11 +65,28 @@ async fn a_service_is_judged_over_grpc() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(serve(listener, limit));
-        let arguments = ["grpc", "--url", &url, "--domain", "demo", "--entry", "user={key}"];
+        let arguments = [
+            "grpc",
+            "--url",
+            &url,
+            "--domain",
+            "demo",
+            "--entry",
+            "user={key}",
+        ];
         let more = ["--limit", "10", "--window", "60s", "--phase", "burst"];
         let mut program = program(&[&arguments[..], &more].concat());
-        let output = tokio::task::spawn_blocking(move || program.output()).await.unwrap().unwrap();
-        assert_eq!(output.status.code(), Some(code), "{limit}: {}{}", stdout(&output), stderr(&output));
+        let output = tokio::task::spawn_blocking(move || program.output())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{limit}: {}{}",
+            stdout(&output),
+            stderr(&output)
+        );
         assert!(stdout(&output).contains("barrier"), "{}", stdout(&output));
     }
 }

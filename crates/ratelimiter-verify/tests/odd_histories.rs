@@ -1,7 +1,12 @@
-//! History files of any shape: each is judged, or refused with the number of its line, and nothing panics.
+//! History files of any shape: each is judged, or refused with the number of its line, and nothing
+//! panics.
 //!
-//! The corpus is replayed as it is, then mutated. `PROPTEST_CASES=100000` tries that many mutations.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+//! The corpus is replayed as it is, then mutated. `PROPTEST_CASES=100000` tries that many
+//! mutations.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -31,7 +36,10 @@ fn judge(file: &[u8]) -> bool {
 }
 
 fn lines() -> Vec<Vec<u8>> {
-    CORPUS.lines().map(|line| line.as_bytes().to_vec()).collect()
+    CORPUS
+        .lines()
+        .map(|line| line.as_bytes().to_vec())
+        .collect()
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! `inject` and `watch`, against a cluster that stands for one's own.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod support;
 
@@ -11,11 +14,20 @@ use ratelimiter_cluster::{LocalCluster, StoreTopology};
 use support::{events, verify};
 
 fn targets(cluster: &LocalCluster) -> Vec<String> {
-    cluster.endpoints().iter().flat_map(|e| ["--endpoint".to_owned(), e.to_string()]).collect()
+    cluster
+        .endpoints()
+        .iter()
+        .flat_map(|e| ["--endpoint".to_owned(), e.to_string()])
+        .collect()
 }
 
 fn arguments<'a>(first: &[&'a str], targets: &'a [String], last: &[&'a str]) -> Vec<&'a str> {
-    first.iter().copied().chain(targets.iter().map(String::as_str)).chain(last.iter().copied()).collect()
+    first
+        .iter()
+        .copied()
+        .chain(targets.iter().map(String::as_str))
+        .chain(last.iter().copied())
+        .collect()
 }
 
 #[tokio::test]
@@ -26,13 +38,23 @@ async fn a_burst_is_judged_by_its_history() {
 
     let unknown = verify(&arguments(&burst, &targets, &["--key", "nobody"]));
     assert_eq!(unknown.status.code(), Some(1));
-    assert!(support::stderr(&unknown).contains("--setup"), "{}", support::stderr(&unknown));
+    assert!(
+        support::stderr(&unknown).contains("--setup"),
+        "{}",
+        support::stderr(&unknown)
+    );
 
-    let violated =
-        verify(&arguments(&burst, &targets, &["--setup", "--multiplier", "3", "--fail-on-violation"]));
+    let violated = verify(&arguments(
+        &burst,
+        &targets,
+        &["--setup", "--multiplier", "3", "--fail-on-violation"],
+    ));
     assert_eq!(violated.status.code(), Some(3));
     let text = String::from_utf8_lossy(&violated.stdout);
-    assert!(text.contains("30 allowed, 0 denied") && text.contains("violated"), "{text}");
+    assert!(
+        text.contains("30 allowed, 0 denied") && text.contains("violated"),
+        "{text}"
+    );
 
     // Every node knows by now that the window is more than full.
     let again = verify(&arguments(&burst, &targets, &["--fail-on-violation"]));
@@ -48,58 +70,132 @@ async fn watching_prints_observations_and_violations_as_json_lines() {
     let setup = verify(&arguments(&["inject", "burst"], &targets, &["--setup"]));
     assert_eq!(setup.status.code(), Some(0));
 
-    let watch =
-        arguments(&["watch"], &targets, &["--redis-url", &store, "--for", "1s", "--fail-on-violation"]);
+    let watch = arguments(
+        &["watch"],
+        &targets,
+        &["--redis-url", &store, "--for", "1s", "--fail-on-violation"],
+    );
     let output = verify(&watch);
-    assert_eq!(output.status.code(), Some(3), "{}", support::stderr(&output));
+    assert_eq!(
+        output.status.code(),
+        Some(3),
+        "{}",
+        support::stderr(&output)
+    );
     let lines = events(&output);
-    let observations: Vec<_> = lines.iter().filter(|l| l["kind"] == "observation").collect();
+    let observations: Vec<_> = lines
+        .iter()
+        .filter(|l| l["kind"] == "observation")
+        .collect();
     assert!(observations.len() >= 2, "{}", lines.len());
     assert_eq!(observations[0]["nodes"].as_array().unwrap().len(), 3);
-    let names: Vec<_> = lines.iter().filter_map(|l| l["invariant"].as_str()).collect();
-    assert!(names.contains(&"ghost_allowing") && names.contains(&"over_limit"), "{names:?}");
+    let names: Vec<_> = lines
+        .iter()
+        .filter_map(|l| l["invariant"].as_str())
+        .collect();
+    assert!(
+        names.contains(&"ghost_allowing") && names.contains(&"over_limit"),
+        "{names:?}"
+    );
 
     let other = arguments(
         &["watch"],
         &targets,
-        &["--redis-url", &store, "--for", "1s", "--key", "other", "--fail-on-violation"],
+        &[
+            "--redis-url",
+            &store,
+            "--for",
+            "1s",
+            "--key",
+            "other",
+            "--fail-on-violation",
+        ],
     );
-    assert_eq!(verify(&other).status.code(), Some(0), "that key is not observed");
+    assert_eq!(
+        verify(&other).status.code(),
+        Some(0),
+        "that key is not observed"
+    );
 }
 
 #[tokio::test]
 async fn pauses_print_their_start_and_end() {
     let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
     let store = cluster.store_url().to_string();
-    let output = verify(&["inject", "redis-pause", "--redis-url", &store, "--duration", "500ms"]);
-    assert_eq!(output.status.code(), Some(0), "{}", support::stderr(&output));
+    let output = verify(&[
+        "inject",
+        "redis-pause",
+        "--redis-url",
+        &store,
+        "--duration",
+        "500ms",
+    ]);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        support::stderr(&output)
+    );
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("takes no writes for 500ms") && text.contains("writes pass again after"), "{text}");
+    assert!(
+        text.contains("takes no writes for 500ms") && text.contains("writes pass again after"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
 async fn a_failover_predicts_its_loss() {
-    let cluster = LocalCluster::builder().nodes(1).topology(StoreTopology::SENTINEL).start().await.unwrap();
+    let cluster = LocalCluster::builder()
+        .nodes(1)
+        .topology(StoreTopology::SENTINEL)
+        .start()
+        .await
+        .unwrap();
     let store = cluster.store_url().to_string();
-    let output = verify(&["inject", "failover", "--redis-url", &store, "--hold", "300ms"]);
-    assert_eq!(output.status.code(), Some(0), "{}", support::stderr(&output));
+    let output = verify(&[
+        "inject",
+        "failover",
+        "--redis-url",
+        &store,
+        "--hold",
+        "300ms",
+    ]);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        support::stderr(&output)
+    );
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("WAIT 1 200 answers 0") && text.contains("is the primary"), "{text}");
+    assert!(
+        text.contains("WAIT 1 200 answers 0") && text.contains("is the primary"),
+        "{text}"
+    );
 
     let single = cluster.member_url(0).unwrap().to_string();
     let refused = verify(&["inject", "failover", "--redis-url", &single]);
     assert_eq!(refused.status.code(), Some(64));
-    assert!(support::stderr(&refused).contains("redis+sentinel://"), "{}", support::stderr(&refused));
+    assert!(
+        support::stderr(&refused).contains("redis+sentinel://"),
+        "{}",
+        support::stderr(&refused)
+    );
 }
 
 #[test]
 fn help_lists_exit_codes() {
-    for arguments in
-        [&["--help"][..], &["http", "--help"], &["inject", "burst", "--help"], &["watch", "--help"]]
-    {
+    for arguments in [
+        &["--help"][..],
+        &["http", "--help"],
+        &["inject", "burst", "--help"],
+        &["watch", "--help"],
+    ] {
         let output = verify(arguments);
         assert_eq!(output.status.code(), Some(0));
-        assert!(String::from_utf8_lossy(&output.stdout).contains("Exit codes:"), "{arguments:?}");
+        assert!(
+            String::from_utf8_lossy(&output.stdout).contains("Exit codes:"),
+            "{arguments:?}"
+        );
     }
 }
 
@@ -109,7 +205,16 @@ async fn a_proxy_breaks_commands_until_a_signal() {
     let store = cluster.store_url().to_string();
     let rule = "command=INCR do=error text=\"ERR injected\"";
     let mut child = Command::new(env!("CARGO_BIN_EXE_ratelimiter-verify"))
-        .args(["inject", "resp", "--listen", "127.0.0.1:0", "--upstream", &store, "--rule", rule])
+        .args([
+            "inject",
+            "resp",
+            "--listen",
+            "127.0.0.1:0",
+            "--upstream",
+            &store,
+            "--rule",
+            rule,
+        ])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -122,9 +227,18 @@ async fn a_proxy_breaks_commands_until_a_signal() {
     application.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"-ERR injected\r\n$-1\r\n");
     let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
     assert_eq!(child.wait().unwrap().code(), Some(143));
     let mut rest = String::new();
     printed.read_to_string(&mut rest).unwrap();
-    assert!(rest.contains("1 effects on 1 commands") && rest.contains("ended"), "{rest}");
+    assert!(
+        rest.contains("1 effects on 1 commands") && rest.contains("ended"),
+        "{rest}"
+    );
 }

@@ -1,5 +1,8 @@
 //! The files that a run leaves, and a fault during it.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod support;
 
@@ -9,21 +12,28 @@ use ratelimiter_cluster::LocalCluster;
 use serde_json::Value;
 use support::{stderr, stdout, verdict, verify};
 
-const COUNT: &str = "EVAL \"local n = redis.call('INCR', KEYS[1]); redis.call('EXPIRE', KEYS[1], 60); return n <= 10 and 1 or 0\" 1 {key}";
+const COUNT: &str = "EVAL \"local n = redis.call('INCR', KEYS[1]); redis.call('EXPIRE', KEYS[1], \
+    60); return n <= 10 and 1 or 0\" 1 {key}";
 
 fn file(path: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path);
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// The parts of JSON Schema that `docs/verdict.schema.json` uses; where a value does not fit, its place.
+/// The parts of JSON Schema that `docs/verdict.schema.json` uses; where a value does not fit, its
+/// place.
 fn misfit(root: &Value, schema: &Value, value: &Value, place: &str) -> Option<String> {
     if let Some(name) = schema["$ref"].as_str() {
         let definition = root.pointer(name.trim_start_matches('#')).unwrap();
         return misfit(root, definition, value, place);
     }
     if let Some(forms) = schema["oneOf"].as_array() {
-        let fitting = forms.iter().filter(|form| misfit(root, form, value, place).is_none()).count();
+        let fitting = forms
+            .iter()
+            .filter(|form| misfit(root, form, value, place).is_none())
+            .count();
         return (fitting != 1).then(|| format!("{place}: {fitting} forms fit {value}"));
     }
     let fits = match (&schema["const"], schema["enum"].as_array(), &schema["type"]) {
@@ -38,20 +48,26 @@ fn misfit(root: &Value, schema: &Value, value: &Value, place: &str) -> Option<St
     if !fits {
         return Some(format!("{place}: {value}"));
     }
-    if let (Some(fields), Some(properties)) = (value.as_object(), schema["properties"].as_object()) {
+    if let (Some(fields), Some(properties)) = (value.as_object(), schema["properties"].as_object())
+    {
         let required = schema["required"].as_array().into_iter().flatten();
-        if let Some(missing) =
-            required.map(|name| name.as_str().unwrap()).find(|name| !fields.contains_key(*name))
+        if let Some(missing) = required
+            .map(|name| name.as_str().unwrap())
+            .find(|name| !fields.contains_key(*name))
         {
             return Some(format!("{place} lacks {missing}"));
         }
-        return fields.iter().find_map(|(name, field)| match properties.get(name) {
-            Some(schema) => misfit(root, schema, field, &format!("{place}/{name}")),
-            None => Some(format!("{place}/{name} is not described")),
-        });
+        return fields
+            .iter()
+            .find_map(|(name, field)| match properties.get(name) {
+                Some(schema) => misfit(root, schema, field, &format!("{place}/{name}")),
+                None => Some(format!("{place}/{name} is not described")),
+            });
     }
     value.as_array().and_then(|items| {
-        items.iter().find_map(|item| misfit(root, &schema["items"], item, &format!("{place}/-")))
+        items
+            .iter()
+            .find_map(|item| misfit(root, &schema["items"], item, &format!("{place}/-")))
     })
 }
 
@@ -79,16 +95,35 @@ async fn a_fault_that_loses_counts_is_accused() {
     let url = cluster.store_url().to_string();
     let (host, port) = url.trim_start_matches("redis://").rsplit_once(':').unwrap();
     let flush = format!(
-        "python3 -c \"import socket; s = socket.create_connection(('{host}', {port})); s.sendall(b'FLUSHALL\\r\\n'); s.recv(9)\""
+        "python3 -c \"import socket; s = socket.create_connection(('{host}', {port})); \
+         s.sendall(b'FLUSHALL\\r\\n'); s.recv(9)\""
     );
     let results = tempfile::tempdir().unwrap();
     for (during, code, exit_code) in [("sleep 0.1", 0, 0), (&flush, 3, 0), ("exit 7", 4, 7)] {
         let directory = results.path().join(code.to_string());
-        let arguments = ["resp", "--url", &url, "--command", COUNT, "--allowed-reply", "=1", "--limit", "10"];
-        let more = ["--window", "60s", "--phase", "fault", "--phase", "burst", "--during", during];
+        let arguments = [
+            "resp",
+            "--url",
+            &url,
+            "--command",
+            COUNT,
+            "--allowed-reply",
+            "=1",
+            "--limit",
+            "10",
+        ];
+        let more = [
+            "--window", "60s", "--phase", "fault", "--phase", "burst", "--during", during,
+        ];
         let out = ["--out", directory.to_str().unwrap()];
         let output = verify(&[&arguments[..], &more, &out].concat());
-        assert_eq!(output.status.code(), Some(code), "{during}: {}{}", stdout(&output), stderr(&output));
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{during}: {}{}",
+            stdout(&output),
+            stderr(&output)
+        );
 
         let json = verdict(&directory);
         assert_described(&json);
@@ -101,22 +136,53 @@ async fn a_fault_that_loses_counts_is_accused() {
         assert_eq!(faulty.len(), 2);
         let band = &faulty[0]["fault"];
         assert_eq!(band["exit_code"], exit_code, "{band}");
-        assert!(band["start_ms"].as_f64() < band["end_ms"].as_f64(), "{band}");
-        assert!(stdout(&output).contains("fault from"), "{}", stdout(&output));
+        assert!(
+            band["start_ms"].as_f64() < band["end_ms"].as_f64(),
+            "{band}"
+        );
+        assert!(
+            stdout(&output).contains("fault from"),
+            "{}",
+            stdout(&output)
+        );
 
         let journal: Value =
-            serde_json::from_slice(&std::fs::read(directory.join("journal.json")).unwrap()).unwrap();
+            serde_json::from_slice(&std::fs::read(directory.join("journal.json")).unwrap())
+                .unwrap();
         assert_eq!(journal["status"], "completed");
         assert_eq!(journal["deviated"], code == 3);
-        assert_eq!(journal["steady_states"]["after"]["steady_state_met"], code == 0);
+        assert_eq!(
+            journal["steady_states"]["after"]["steady_state_met"],
+            code == 0
+        );
         let page = std::fs::read_to_string(directory.join("report.html")).unwrap();
-        assert_eq!(page.matches("<svg").count(), 7, "five bursts and two keys of the fault");
+        assert_eq!(
+            page.matches("<svg").count(),
+            7,
+            "five bursts and two keys of the fault"
+        );
         assert_eq!(page.contains("allowed witness"), code == 3);
-        assert!(page.contains("class=\"band\"") && !page.contains("<script") && !page.contains("src="));
+        assert!(
+            page.contains("class=\"band\"") && !page.contains("<script") && !page.contains("src=")
+        );
         let run = journal["run"].as_array().unwrap();
-        let fault = run.iter().find(|activity| activity["activity"]["type"] == "action").unwrap();
-        assert_eq!(fault["status"], if exit_code == 0 { "succeeded" } else { "failed" });
-        assert_eq!(run.len(), 7, "five bursts, the fault's command and its checks");
+        let fault = run
+            .iter()
+            .find(|activity| activity["activity"]["type"] == "action")
+            .unwrap();
+        assert_eq!(
+            fault["status"],
+            if exit_code == 0 {
+                "succeeded"
+            } else {
+                "failed"
+            }
+        );
+        assert_eq!(
+            run.len(),
+            7,
+            "five bursts, the fault's command and its checks"
+        );
     }
     cluster.shutdown().await;
 }
@@ -130,16 +196,25 @@ fn the_schema_refuses_what_it_does_not_describe() {
         "verdict": {"status": "passed", "judged": []},
     });
     assert_described(&right);
-    for (place, value) in
-        [("/version", 2.into()), ("/contract/max", "10".into()), ("/verdict/status", "good".into())]
-    {
+    for (place, value) in [
+        ("/version", 2.into()),
+        ("/contract/max", "10".into()),
+        ("/verdict/status", "good".into()),
+    ] {
         let mut wrong = right.clone();
         *wrong.pointer_mut(place).unwrap() = value;
-        assert!(misfit(&schema, &schema, &wrong, "").is_some_and(|misfit| misfit.contains(place)), "{place}");
+        assert!(
+            misfit(&schema, &schema, &wrong, "").is_some_and(|misfit| misfit.contains(place)),
+            "{place}"
+        );
     }
     let mut more = right.clone();
     more["verdict"]["mood"] = "good".into();
-    assert!(misfit(&schema, &schema, &more, "").unwrap().contains("not described"));
+    assert!(
+        misfit(&schema, &schema, &more, "")
+            .unwrap()
+            .contains("not described")
+    );
 }
 
 #[test]
@@ -147,8 +222,10 @@ fn the_workflow_s_command_is_understood() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples/verify.yml");
     let workflow = std::fs::read_to_string(path).unwrap();
     let from = workflow.find("ratelimiter-verify http").unwrap();
-    let command: Vec<&str> =
-        workflow[from..].lines().take_while(|line| !line.trim().starts_with("- ")).collect();
+    let command: Vec<&str> = workflow[from..]
+        .lines()
+        .take_while(|line| !line.trim().starts_with("- "))
+        .collect();
     let words = shlex::split(&command.join(" ")).unwrap();
     let mut arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();
     arguments.push("--dry-run");

@@ -1,4 +1,5 @@
-//! The class of a command: by the store's own flags, or by a built-in table where the store gives none.
+//! The class of a command: by the store's own flags, or by a built-in table where the store gives
+//! none.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -44,7 +45,10 @@ impl FromStr for Class {
     type Err = UnknownClass;
 
     fn from_str(text: &str) -> Result<Self, UnknownClass> {
-        Self::ALL.into_iter().find(|class| class.as_str() == text).ok_or(UnknownClass)
+        Self::ALL
+            .into_iter()
+            .find(|class| class.as_str() == text)
+            .ok_or(UnknownClass)
     }
 }
 
@@ -82,8 +86,8 @@ pub(crate) enum Role {
     Subscribe,
 }
 
-/// The part of a command's kind that rules look at: the classes of one command or of a whole transaction, and the
-/// place of the first key.
+/// The part of a command's kind that rules look at: the classes of one command or of a whole
+/// transaction, and the place of the first key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Subject {
     /// One bit a class.
@@ -95,17 +99,27 @@ pub(crate) struct Subject {
 impl Subject {
     /// This command and no other.
     pub(crate) fn one(kind: Kind) -> Self {
-        Self { key: kind.key, ..Self::default() }.with(kind.class)
+        Self {
+            key: kind.key,
+            ..Self::default()
+        }
+        .with(kind.class)
     }
 
     /// With one more class.
     pub(crate) fn with(self, class: Class) -> Self {
-        Self { classes: self.classes | 1 << class as u8, ..self }
+        Self {
+            classes: self.classes | 1 << class as u8,
+            ..self
+        }
     }
 
     /// With the classes of another.
     pub(crate) fn and(self, other: Self) -> Self {
-        Self { classes: self.classes | other.classes, ..self }
+        Self {
+            classes: self.classes | other.classes,
+            ..self
+        }
     }
 
     pub(crate) fn is(self, class: Class) -> bool {
@@ -123,25 +137,51 @@ impl Commands {
     /// The built-in table, for stores that answer COMMAND with an error or not at all.
     pub(crate) fn built_in() -> Self {
         let group = |class, names: &'static str| {
-            let kind = Kind { class, key: 1, role: Role::Plain };
-            names.split_whitespace().map(move |name| (name.as_bytes().to_vec(), kind))
+            let kind = Kind {
+                class,
+                key: 1,
+                role: Role::Plain,
+            };
+            names
+                .split_whitespace()
+                .map(move |name| (name.as_bytes().to_vec(), kind))
         };
-        let kinds = group(Class::Write, WRITES).chain(group(Class::Read, READS)).collect();
+        let kinds = group(Class::Write, WRITES)
+            .chain(group(Class::Read, READS))
+            .collect();
         Self::with_special(kinds)
     }
 
-    /// The answer to COMMAND: one array a command, `[name, arity, [flags], first key, ..., subcommands]`. Empty when it is
-    /// none.
+    /// The answer to COMMAND: one array a command,
+    /// `[name, arity, [flags], first key, ..., subcommands]`. Empty when it is none.
     pub(crate) fn reported(answer: &Value) -> Option<Self> {
         let mut kinds = HashMap::new();
-        answer.elements()?.iter().for_each(|command| report(command, &mut kinds));
+        answer
+            .elements()?
+            .iter()
+            .for_each(|command| report(command, &mut kinds));
         (!kinds.is_empty()).then(|| Self::with_special(kinds))
     }
 
-    /// Stores flag scripts in several ways and give no fixed position of their keys, which stand behind their number.
+    /// Stores flag scripts in several ways and give no fixed position of their keys, which stand
+    /// behind their number.
     fn with_special(mut kinds: HashMap<Vec<u8>, Kind>) -> Self {
-        for name in ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"] {
-            kinds.insert(name.into(), Kind { class: Class::Script, key: 3, role: Role::Plain });
+        for name in [
+            "EVAL",
+            "EVALSHA",
+            "EVAL_RO",
+            "EVALSHA_RO",
+            "FCALL",
+            "FCALL_RO",
+        ] {
+            kinds.insert(
+                name.into(),
+                Kind {
+                    class: Class::Script,
+                    key: 3,
+                    role: Role::Plain,
+                },
+            );
         }
         for (name, role) in ROLES {
             kinds.entry(name.into()).or_insert(UNKNOWN).role = role;
@@ -163,7 +203,9 @@ impl Commands {
         // Longer than any name, so that looking one up allocates nothing.
         let (mut upper, mut length) = ([0; 48], 0);
         for part in parts {
-            let Some(room) = upper.get_mut(length..length + part.len()) else { return UNKNOWN };
+            let Some(room) = upper.get_mut(length..length + part.len()) else {
+                return UNKNOWN;
+            };
             room.copy_from_slice(part);
             room.make_ascii_uppercase();
             length += part.len();
@@ -173,13 +215,24 @@ impl Commands {
 }
 
 /// A command that neither the store nor the built-in table has.
-const UNKNOWN: Kind = Kind { class: Class::Other, key: 0, role: Role::Plain };
+const UNKNOWN: Kind = Kind {
+    class: Class::Other,
+    key: 0,
+    role: Role::Plain,
+};
 
-/// Adds one command of the answer to COMMAND, with its subcommands. Nothing when it has another form.
+/// Adds one command of the answer to COMMAND, with its subcommands. Nothing when it has another
+/// form.
 fn report(command: &Value, kinds: &mut HashMap<Vec<u8>, Kind>) {
-    let Some([name, _, flags, key, rest @ ..]) = command.elements() else { return };
+    let Some([name, _, flags, key, rest @ ..]) = command.elements() else {
+        return;
+    };
     let Some(name) = name.text() else { return };
-    let flag = |word: &str| flags.elements().is_some_and(|f| f.iter().any(|f| f.is(word)));
+    let flag = |word: &str| {
+        flags
+            .elements()
+            .is_some_and(|f| f.iter().any(|f| f.is(word)))
+    };
     let class = if flag("write") || flag("may_replicate") {
         Class::Write
     } else if flag("readonly") {
@@ -187,12 +240,21 @@ fn report(command: &Value, kinds: &mut HashMap<Vec<u8>, Kind>) {
     } else {
         Class::Other
     };
-    let key = key.integer().and_then(|key| usize::try_from(key).ok()).unwrap_or(0);
+    let key = key
+        .integer()
+        .and_then(|key| usize::try_from(key).ok())
+        .unwrap_or(0);
     // Behind the first four: last key, step, categories, tips, key specifications.
     let subcommands = rest.get(5).and_then(Value::elements).unwrap_or_default();
-    let role = if subcommands.is_empty() { Role::Plain } else { Role::Container };
+    let role = if subcommands.is_empty() {
+        Role::Plain
+    } else {
+        Role::Container
+    };
     kinds.insert(name.to_ascii_uppercase(), Kind { class, key, role });
-    subcommands.iter().for_each(|subcommand| report(subcommand, kinds));
+    subcommands
+        .iter()
+        .for_each(|subcommand| report(subcommand, kinds));
 }
 
 const ROLES: [(&str, Role); 16] = [
@@ -214,20 +276,32 @@ const ROLES: [(&str, Role); 16] = [
     ("SUNSUBSCRIBE", Role::Subscribe),
 ];
 
-const WRITES: &str = "APPEND BITFIELD BITOP BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN COPY DECR \
-    DECRBY DEL EXPIRE EXPIREAT FLUSHALL FLUSHDB GEOADD GEORADIUS GEOSEARCHSTORE GETDEL GETEX GETSET HDEL HEXPIRE HGETDEL \
-    HGETEX HINCRBY HINCRBYFLOAT HMSET HPERSIST HPEXPIRE HSET HSETEX HSETNX INCR INCRBY INCRBYFLOAT LINSERT LMOVE LMPOP \
-    LPOP LPUSH LPUSHX LREM LSET LTRIM MIGRATE MOVE MSET MSETNX PERSIST PEXPIRE PEXPIREAT PFADD PFCOUNT PFMERGE PSETEX \
-    PUBLISH RENAME RENAMENX RESTORE RPOP RPOPLPUSH RPUSH RPUSHX SADD SDIFFSTORE SET SETBIT SETEX SETNX SETRANGE \
-    SINTERSTORE SMOVE SORT SPOP SPUBLISH SREM SUNIONSTORE SWAPDB UNLINK XACK XADD XAUTOCLAIM XCLAIM XDEL XGROUP XSETID \
-    XTRIM ZADD ZDIFFSTORE ZINCRBY ZINTERSTORE ZMPOP ZPOPMAX ZPOPMIN ZRANGESTORE ZREM ZREMRANGEBYLEX ZREMRANGEBYRANK \
+const WRITES: &str = "APPEND BITFIELD BITOP BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX \
+    BZPOPMIN COPY DECR \
+    DECRBY DEL EXPIRE EXPIREAT FLUSHALL FLUSHDB GEOADD GEORADIUS GEOSEARCHSTORE GETDEL GETEX \
+    GETSET HDEL HEXPIRE HGETDEL \
+    HGETEX HINCRBY HINCRBYFLOAT HMSET HPERSIST HPEXPIRE HSET HSETEX HSETNX INCR INCRBY INCRBYFLOAT \
+    LINSERT LMOVE LMPOP \
+    LPOP LPUSH LPUSHX LREM LSET LTRIM MIGRATE MOVE MSET MSETNX PERSIST PEXPIRE PEXPIREAT PFADD \
+    PFCOUNT PFMERGE PSETEX \
+    PUBLISH RENAME RENAMENX RESTORE RPOP RPOPLPUSH RPUSH RPUSHX SADD SDIFFSTORE SET SETBIT SETEX \
+    SETNX SETRANGE \
+    SINTERSTORE SMOVE SORT SPOP SPUBLISH SREM SUNIONSTORE SWAPDB UNLINK XACK XADD XAUTOCLAIM \
+    XCLAIM XDEL XGROUP XSETID \
+    XTRIM ZADD ZDIFFSTORE ZINCRBY ZINTERSTORE ZMPOP ZPOPMAX ZPOPMIN ZRANGESTORE ZREM \
+    ZREMRANGEBYLEX ZREMRANGEBYRANK \
     ZREMRANGEBYSCORE ZUNIONSTORE CL.THROTTLE";
 
-const READS: &str = "BITCOUNT BITFIELD_RO BITPOS DBSIZE DUMP EXISTS EXPIRETIME GEODIST GEOHASH GEOPOS GEORADIUS_RO \
-    GEOSEARCH GET GETBIT GETRANGE HEXISTS HGET HGETALL HKEYS HLEN HMGET HRANDFIELD HSCAN HSTRLEN HVALS KEYS LCS LINDEX \
-    LLEN LPOS LRANGE MGET PEXPIRETIME PTTL RANDOMKEY SCAN SCARD SDIFF SINTER SINTERCARD SISMEMBER SMEMBERS SMISMEMBER \
-    SORT_RO SRANDMEMBER SSCAN STRLEN SUBSTR SUNION TOUCH TTL TYPE XLEN XPENDING XRANGE XREAD XREVRANGE ZCARD ZCOUNT \
-    ZDIFF ZINTER ZINTERCARD ZLEXCOUNT ZMSCORE ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZRANK ZREVRANGE \
+const READS: &str = "BITCOUNT BITFIELD_RO BITPOS DBSIZE DUMP EXISTS EXPIRETIME GEODIST GEOHASH \
+    GEOPOS GEORADIUS_RO \
+    GEOSEARCH GET GETBIT GETRANGE HEXISTS HGET HGETALL HKEYS HLEN HMGET HRANDFIELD HSCAN HSTRLEN \
+    HVALS KEYS LCS LINDEX \
+    LLEN LPOS LRANGE MGET PEXPIRETIME PTTL RANDOMKEY SCAN SCARD SDIFF SINTER SINTERCARD SISMEMBER \
+    SMEMBERS SMISMEMBER \
+    SORT_RO SRANDMEMBER SSCAN STRLEN SUBSTR SUNION TOUCH TTL TYPE XLEN XPENDING XRANGE XREAD \
+    XREVRANGE ZCARD ZCOUNT \
+    ZDIFF ZINTER ZINTERCARD ZLEXCOUNT ZMSCORE ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZRANK \
+    ZREVRANGE \
     ZREVRANGEBYLEX ZREVRANGEBYSCORE ZREVRANK ZSCAN ZSCORE ZUNION";
 
 #[cfg(test)]
@@ -254,8 +328,22 @@ mod tests {
         let answer = b"*2\r\n*4\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n\
             *4\r\n$7\r\nlmnx.do\r\n:2\r\n*1\r\n+write\r\n:2\r\n";
         let commands = Commands::reported(&Value::parse(answer).unwrap()).unwrap();
-        assert_eq!(commands.kind(b"GET"), Kind { class: Class::Read, key: 1, role: Role::Plain });
-        assert_eq!(commands.kind(b"lmnx.do"), Kind { class: Class::Write, key: 2, role: Role::Plain });
+        assert_eq!(
+            commands.kind(b"GET"),
+            Kind {
+                class: Class::Read,
+                key: 1,
+                role: Role::Plain
+            }
+        );
+        assert_eq!(
+            commands.kind(b"lmnx.do"),
+            Kind {
+                class: Class::Write,
+                key: 2,
+                role: Role::Plain
+            }
+        );
         assert_eq!(commands.kind(b"EVAL").class, Class::Script);
         assert!(Commands::reported(&Value::parse(b"-ERR unknown command\r\n").unwrap()).is_none());
     }
@@ -270,7 +358,11 @@ mod tests {
         assert_eq!(commands.kind(b"XGROUP").role, Role::Container);
         assert_eq!(
             commands.subcommand(b"xgroup", b"Create"),
-            Kind { class: Class::Write, key: 2, role: Role::Plain }
+            Kind {
+                class: Class::Write,
+                key: 2,
+                role: Role::Plain
+            }
         );
         assert_eq!(commands.subcommand(b"xgroup", &[b'x'; 500]), UNKNOWN);
     }

@@ -2,14 +2,16 @@
 
 use crate::frame::Capture;
 
-/// How many arguments are kept, the name included. `HELLO 3 AUTH user password SETNAME name` has seven.
+/// How many arguments are kept, the name included. `HELLO 3 AUTH user password SETNAME name` has
+/// seven.
 const ARGUMENTS: usize = 7;
 /// How many bytes of each are kept. A longer key is matched by its beginning.
 const BYTES: usize = 128;
 /// How many bytes of an inline command are kept.
 const INLINE: usize = 512;
 
-/// The beginning of one request. Reused for all requests of a connection: it allocates at the first ones only.
+/// The beginning of one request. Reused for all requests of a connection: it allocates at the first
+/// ones only.
 #[derive(Debug)]
 pub(crate) struct Command {
     arguments: [Vec<u8>; ARGUMENTS],
@@ -20,7 +22,11 @@ pub(crate) struct Command {
 
 impl Command {
     pub(crate) fn new() -> Self {
-        Self { arguments: Default::default(), count: 0, inline: false }
+        Self {
+            arguments: Default::default(),
+            count: 0,
+            inline: false,
+        }
     }
 
     /// Forgets the request before.
@@ -36,7 +42,9 @@ impl Command {
             return;
         }
         let line = std::mem::take(&mut self.arguments[0]);
-        let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let words = line
+            .split(u8::is_ascii_whitespace)
+            .filter(|word| !word.is_empty());
         self.count = 0;
         for (argument, word) in self.arguments.iter_mut().zip(words) {
             argument.clear();
@@ -67,7 +75,8 @@ impl Command {
 
     /// Whether argument `index` is this word.
     pub(crate) fn argument_is(&self, index: usize, word: &str) -> bool {
-        self.argument(index).is_some_and(|a| a.eq_ignore_ascii_case(word.as_bytes()))
+        self.argument(index)
+            .is_some_and(|a| a.eq_ignore_ascii_case(word.as_bytes()))
     }
 
     /// All that was kept.
@@ -78,7 +87,9 @@ impl Command {
 
 impl Capture for Command {
     fn piece(&mut self, index: usize, bytes: &[u8]) {
-        let Some(argument) = self.arguments.get_mut(index) else { return };
+        let Some(argument) = self.arguments.get_mut(index) else {
+            return;
+        };
         let most = if self.inline { INLINE } else { BYTES };
         let room = most - argument.len().min(most);
         argument.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -107,8 +118,11 @@ mod tests {
 
     #[test]
     fn arrays_and_inline_commands_read_alike() {
-        for text in ["*3\r\n$3\r\nSET\r\n$1\r\na\r\n$5\r\nvalue\r\n", "SET a value\r\n", "  set  a\tvalue\n"]
-        {
+        for text in [
+            "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$5\r\nvalue\r\n",
+            "SET a value\r\n",
+            "  set  a\tvalue\n",
+        ] {
             let command = scanned(text);
             assert!(command.is("SET"), "{text:?}");
             assert_eq!(command.argument(1), Some(&b"a"[..]), "{text:?}");

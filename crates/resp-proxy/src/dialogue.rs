@@ -1,10 +1,12 @@
-//! The states of a connection that decide which replies a command has: transactions, CLIENT REPLY, subscriptions, names.
+//! The states of a connection that decide which replies a command has: transactions, CLIENT REPLY,
+//! subscriptions, names.
 
 use crate::class::{Commands, Kind, Role, Subject};
 use crate::command::Command;
 use crate::expected::Form;
 
-/// The commands of one connection so far, as far as later ones depend on them. Pure: commands in, expectations out.
+/// The commands of one connection so far, as far as later ones depend on them. Pure: commands in,
+/// expectations out.
 #[derive(Debug, Default)]
 pub(crate) struct Dialogue {
     queued: Option<Queued>,
@@ -45,7 +47,8 @@ impl Dialogue {
         &self.client
     }
 
-    /// The kind of a command, and whether its `known` complete arguments are enough to decide about it.
+    /// The kind of a command, and whether its `known` complete arguments are enough to decide about
+    /// it.
     pub(crate) fn kind(command: &Command, known: usize, commands: &Commands) -> (Kind, bool) {
         let mut kind = commands.kind(command.name());
         if kind.role == Role::Container && known > 1 {
@@ -61,15 +64,24 @@ impl Dialogue {
         (kind, known > last)
     }
 
-    /// The consequences of the next command. Changes nothing: a command that is not passed on has none.
+    /// The consequences of the next command. Changes nothing: a command that is not passed on has
+    /// none.
     pub(crate) fn look(&self, command: &Command, kind: Kind) -> Step {
         if let Some(queued) = self.queued
             && !matches!(kind.role, Role::Discard | Role::Reset)
         {
             let executes = kind.role == Role::Exec;
-            let form = if executes && queued.switches_replies { Form::Stream } else { Form::One };
+            let form = if executes && queued.switches_replies {
+                Form::Stream
+            } else {
+                Form::One
+            };
             let subject = executes.then(|| Subject::one(kind).and(queued.classes));
-            return Step { reply: self.answered().then_some(form), subject, executes };
+            return Step {
+                reply: self.answered().then_some(form),
+                subject,
+                executes,
+            };
         }
         let form = match kind.role {
             Role::Hello => match command.argument(1) {
@@ -80,7 +92,11 @@ impl Dialogue {
             Role::Reset => Form::Hello(2),
             Role::Subscribe => Form::Subscribe,
             Role::Stream => Form::Stream,
-            Role::Cluster if ["SLOTS", "SHARDS", "NODES"].iter().any(|word| command.argument_is(1, word)) => {
+            Role::Cluster
+                if ["SLOTS", "SHARDS", "NODES"]
+                    .iter()
+                    .any(|word| command.argument_is(1, word)) =>
+            {
                 Form::Addresses
             }
             _ => Form::One,
@@ -90,7 +106,11 @@ impl Dialogue {
             (_, Some(Switch::Off | Switch::Skip)) => false,
             (_, None) => self.answered(),
         };
-        Step { reply: answered.then_some(form), subject: Some(Subject::one(kind)), executes: false }
+        Step {
+            reply: answered.then_some(form),
+            subject: Some(Subject::one(kind)),
+            executes: false,
+        }
     }
 
     fn answered(&self) -> bool {
@@ -135,10 +155,15 @@ impl Dialogue {
     }
 
     fn take_name(&mut self, command: &Command, kind: Kind) -> bool {
-        let set = command.arguments().position(|a| a.eq_ignore_ascii_case(b"SETNAME"));
+        let set = command
+            .arguments()
+            .position(|a| a.eq_ignore_ascii_case(b"SETNAME"));
         let stands_right = |at: &usize| kind.role == Role::Hello || *at == 1;
-        let name = set.filter(stands_right).and_then(|at| command.argument(at + 1));
-        name.inspect(|name| self.client = String::from_utf8_lossy(name).into_owned()).is_some()
+        let name = set
+            .filter(stands_right)
+            .and_then(|at| command.argument(at + 1));
+        name.inspect(|name| self.client = String::from_utf8_lossy(name).into_owned())
+            .is_some()
     }
 }
 
@@ -157,7 +182,10 @@ impl Switch {
             return None;
         }
         let modes = [("ON", Self::On), ("OFF", Self::Off), ("SKIP", Self::Skip)];
-        modes.into_iter().find(|(word, _)| command.argument_is(2, word)).map(|(_, mode)| mode)
+        modes
+            .into_iter()
+            .find(|(word, _)| command.argument_is(2, word))
+            .map(|(_, mode)| mode)
     }
 }
 
@@ -183,11 +211,23 @@ mod tests {
         let mut dialogue = Dialogue::default();
         assert_eq!(take(&mut dialogue, "MULTI").reply, Some(Form::One));
         let queued = take(&mut dialogue, "INCR a");
-        assert_eq!(queued, Step { reply: Some(Form::One), subject: None, executes: false });
+        assert_eq!(
+            queued,
+            Step {
+                reply: Some(Form::One),
+                subject: None,
+                executes: false
+            }
+        );
         let exec = take(&mut dialogue, "EXEC");
         assert_eq!(exec.reply, Some(Form::One));
         assert!(exec.executes && exec.subject.unwrap().is(Class::Write));
-        assert!(!take(&mut dialogue, "EXEC").subject.unwrap().is(Class::Write));
+        assert!(
+            !take(&mut dialogue, "EXEC")
+                .subject
+                .unwrap()
+                .is(Class::Write)
+        );
     }
 
     #[test]
@@ -249,7 +289,10 @@ mod tests {
         let mut dialogue = Dialogue::default();
         take(&mut dialogue, "CLIENT SETNAME worker");
         assert_eq!(dialogue.client(), "worker");
-        assert_eq!(take(&mut dialogue, "HELLO 3 AUTH u p SETNAME other").reply, Some(Form::Hello(3)));
+        assert_eq!(
+            take(&mut dialogue, "HELLO 3 AUTH u p SETNAME other").reply,
+            Some(Form::Hello(3))
+        );
         assert_eq!(dialogue.client(), "other");
         take(&mut dialogue, "RESET");
         assert_eq!(dialogue.client(), "");

@@ -1,4 +1,5 @@
-//! The replies that are still to come, in order. Reply k belongs to command k; pushes belong to none.
+//! The replies that are still to come, in order. Reply k belongs to command k; pushes belong to
+//! none.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -65,7 +66,11 @@ impl Expected {
             last.count += 1;
             return;
         }
-        self.entries.push_back(Entry { form, fate, count: 1 });
+        self.entries.push_back(Entry {
+            form,
+            fate,
+            count: 1,
+        });
     }
 
     /// Form and fate of the next reply.
@@ -74,7 +79,9 @@ impl Expected {
     }
 
     pub(crate) fn pop(&mut self) {
-        let Some(first) = self.entries.front_mut() else { return };
+        let Some(first) = self.entries.front_mut() else {
+            return;
+        };
         self.total -= 1;
         first.count -= 1;
         if first.count == 0 {

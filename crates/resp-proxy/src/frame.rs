@@ -1,7 +1,8 @@
 //! Where frames of RESP2 and RESP3 begin and end in a stream of bytes.
 //!
-//! The scanner reads lengths and skips payloads. It copies no value, allocates nothing, and can be interrupted between
-//! any two bytes. Source: the RESP specification of Redis, versions 2 and 3, streamed strings and aggregates included.
+//! The scanner reads lengths and skips payloads. It copies no value, allocates nothing, and can be
+//! interrupted between any two bytes. Source: the RESP specification of Redis, versions 2 and 3,
+//! streamed strings and aggregates included.
 
 /// How deep aggregates may nest. Replies of real stores stay below eight.
 const DEPTH: usize = 32;
@@ -39,8 +40,8 @@ pub struct NotResp {
 
 /// Takes the payload of a frame's first elements. Called with consecutive pieces of each.
 pub trait Capture {
-    /// A piece of element `index` of the outermost aggregate; index 0 also stands for the whole of a frame without
-    /// elements, such as an inline command or a simple string.
+    /// A piece of element `index` of the outermost aggregate; index 0 also stands for the whole of
+    /// a frame without elements, such as an inline command or a simple string.
     fn piece(&mut self, index: usize, bytes: &[u8]);
 }
 
@@ -57,7 +58,12 @@ enum State {
     /// At the type byte of a value.
     Kind,
     /// In the decimal length of a value of this type.
-    Length { kind: u8, value: u64, digits: u8, sign: Sign },
+    Length {
+        kind: u8,
+        value: u64,
+        digits: u8,
+        sign: Sign,
+    },
     /// In a line that is the value itself.
     Line,
     /// In a payload of this many bytes, then CR LF.
@@ -103,9 +109,20 @@ pub struct Scanner {
 impl Scanner {
     /// A scanner at the beginning of a frame.
     pub fn new(side: Side) -> Self {
-        let none = Open { left: 0, attribute: false };
+        let none = Open {
+            left: 0,
+            attribute: false,
+        };
         let (state, open) = (State::Kind, [none; DEPTH]);
-        Self { side, state, open, depth: 0, element: 0, kind: 0, chunked: false }
+        Self {
+            side,
+            state,
+            open,
+            depth: 0,
+            element: 0,
+            kind: 0,
+            chunked: false,
+        }
     }
 
     /// Whether the next byte begins a frame.
@@ -113,7 +130,8 @@ impl Scanner {
         self.depth == 0 && !self.chunked && matches!(self.state, State::Kind)
     }
 
-    /// The type byte of the frame that is being scanned, or of the one that just ended; zero for an inline command.
+    /// The type byte of the frame that is being scanned, or of the one that just ended; zero for an
+    /// inline command.
     pub fn kind(&self) -> u8 {
         self.kind
     }
@@ -127,7 +145,11 @@ impl Scanner {
     ///
     /// # Errors
     /// When the bytes are not RESP. The scanner is of no use after that.
-    pub fn scan(&mut self, bytes: &[u8], capture: &mut impl Capture) -> Result<(usize, Progress), NotResp> {
+    pub fn scan(
+        &mut self,
+        bytes: &[u8],
+        capture: &mut impl Capture,
+    ) -> Result<(usize, Progress), NotResp> {
         let mut at = 0;
         while at < bytes.len() {
             let done = match self.state {
@@ -136,7 +158,12 @@ impl Scanner {
                     at += usize::from(self.begin(byte)?);
                     None
                 }
-                State::Length { kind, value, digits, sign } => {
+                State::Length {
+                    kind,
+                    value,
+                    digits,
+                    sign,
+                } => {
                     let byte = bytes[at];
                     at += 1;
                     self.length(byte, kind, value, digits, sign)?
@@ -150,11 +177,17 @@ impl Scanner {
                     end.and_then(|_| self.value_ended())
                 }
                 State::Payload { left } => {
-                    let take = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - at);
+                    let take = usize::try_from(left)
+                        .unwrap_or(usize::MAX)
+                        .min(bytes.len() - at);
                     self.give(&bytes[at..at + take], capture);
                     at += take;
                     let left = left - take as u64;
-                    self.state = if left == 0 { State::Tail { left: 2 } } else { State::Payload { left } };
+                    self.state = if left == 0 {
+                        State::Tail { left: 2 }
+                    } else {
+                        State::Payload { left }
+                    };
                     None
                 }
                 State::Tail { left } => {
@@ -174,14 +207,16 @@ impl Scanner {
         Ok((at, Progress::More))
     }
 
-    /// Gives a piece to the capture when it belongs to an element itself, or to a frame without elements.
+    /// Gives a piece to the capture when it belongs to an element itself, or to a frame without
+    /// elements.
     fn give(&self, bytes: &[u8], capture: &mut impl Capture) {
         if self.depth <= 1 && !bytes.is_empty() {
             capture.piece(self.element, bytes);
         }
     }
 
-    /// Looks at the first byte of a value. False when the byte is not used up: it belongs to an inline command.
+    /// Looks at the first byte of a value. False when the byte is not used up: it belongs to an
+    /// inline command.
     fn begin(&mut self, byte: u8) -> Result<bool, NotResp> {
         let first = self.depth == 0 && !self.chunked;
         if first {
@@ -195,13 +230,19 @@ impl Scanner {
         }
         self.state = match byte {
             b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => State::Line,
-            b'$' | b'=' | b'!' | b'*' | b'%' | b'~' | b'>' | b'|' | b';' => {
-                State::Length { kind: byte, value: 0, digits: 0, sign: Sign::Plus }
-            }
+            b'$' | b'=' | b'!' | b'*' | b'%' | b'~' | b'>' | b'|' | b';' => State::Length {
+                kind: byte,
+                value: 0,
+                digits: 0,
+                sign: Sign::Plus,
+            },
             // The end of a streamed aggregate.
-            b'.' if self.depth > 0 && self.open[self.depth - 1].left == STREAMED => {
-                State::Length { kind: byte, value: 0, digits: 1, sign: Sign::Plus }
-            }
+            b'.' if self.depth > 0 && self.open[self.depth - 1].left == STREAMED => State::Length {
+                kind: byte,
+                value: 0,
+                digits: 1,
+                sign: Sign::Plus,
+            },
             byte => return Err(NotResp { byte }),
         };
         Ok(true)
@@ -219,16 +260,33 @@ impl Scanner {
         match byte {
             b'0'..=b'9' if sign != Sign::Streamed && digits < 18 && kind != b'.' => {
                 let value = value * 10 + u64::from(byte - b'0');
-                self.state = State::Length { kind, value, digits: digits + 1, sign };
+                self.state = State::Length {
+                    kind,
+                    value,
+                    digits: digits + 1,
+                    sign,
+                };
             }
             b'-' if digits == 0 && sign == Sign::Plus => {
-                self.state = State::Length { kind, value, digits, sign: Sign::Minus };
+                self.state = State::Length {
+                    kind,
+                    value,
+                    digits,
+                    sign: Sign::Minus,
+                };
             }
             b'?' if digits == 0 && sign == Sign::Plus => {
-                self.state = State::Length { kind, value, digits: 1, sign: Sign::Streamed };
+                self.state = State::Length {
+                    kind,
+                    value,
+                    digits: 1,
+                    sign: Sign::Streamed,
+                };
             }
             b'\r' if digits > 0 => {}
-            b'\n' if digits > 0 => return self.length_ended(kind, value, sign).ok_or(NotResp { byte }),
+            b'\n' if digits > 0 => {
+                return self.length_ended(kind, value, sign).ok_or(NotResp { byte });
+            }
             _ => return wrong,
         }
         Ok(None)
@@ -249,8 +307,11 @@ impl Scanner {
             }
             b'$' | b'=' | b'!' if none => Some(self.value_ended()),
             b'$' | b'=' | b'!' => {
-                self.state =
-                    if value == 0 { State::Tail { left: 2 } } else { State::Payload { left: value } };
+                self.state = if value == 0 {
+                    State::Tail { left: 2 }
+                } else {
+                    State::Payload { left: value }
+                };
                 Some(None)
             }
             b';' if self.chunked && value == 0 => {
@@ -264,15 +325,31 @@ impl Scanner {
             b'.' => {
                 let open = self.open[self.depth - 1];
                 self.depth -= 1;
-                Some(if open.attribute { self.attribute_ended() } else { self.value_ended() })
+                Some(if open.attribute {
+                    self.attribute_ended()
+                } else {
+                    self.value_ended()
+                })
             }
             b';' => None,
             _ => {
                 let attribute = kind == b'|';
-                let values = if kind == b'%' || attribute { value.checked_mul(2)? } else { value };
-                let left = if sign == Sign::Streamed { STREAMED } else { values };
+                let values = if kind == b'%' || attribute {
+                    value.checked_mul(2)?
+                } else {
+                    value
+                };
+                let left = if sign == Sign::Streamed {
+                    STREAMED
+                } else {
+                    values
+                };
                 if none || left == 0 {
-                    return Some(if attribute { self.attribute_ended() } else { self.value_ended() });
+                    return Some(if attribute {
+                        self.attribute_ended()
+                    } else {
+                        self.value_ended()
+                    });
                 }
                 if self.depth == DEPTH {
                     return None;
@@ -317,8 +394,8 @@ impl Scanner {
         Some(Progress::End)
     }
 
-    /// An attribute is complete. In front of a frame it is passed on as a frame of its own; in front of an element it is part of
-    /// that element.
+    /// An attribute is complete. In front of a frame it is passed on as a frame of its own; in
+    /// front of an element it is part of that element.
     fn attribute_ended(&mut self) -> Option<Progress> {
         self.state = State::Kind;
         (self.depth == 0).then_some(Progress::End)
@@ -344,7 +421,12 @@ mod tests {
                 }
             }
         }
-        assert_eq!(length == 0, scanner.at_frame_start(), "in {:?}", String::from_utf8_lossy(bytes));
+        assert_eq!(
+            length == 0,
+            scanner.at_frame_start(),
+            "in {:?}",
+            String::from_utf8_lossy(bytes)
+        );
         Ok(found)
     }
 
@@ -376,30 +458,55 @@ mod tests {
         let all: String = REPLIES.concat();
         let expected: Vec<_> = REPLIES.iter().map(|f| (f.as_bytes()[0], f.len())).collect();
         for step in 1..=all.len() {
-            assert_eq!(frames(Side::Replies, all.as_bytes(), step).unwrap(), expected, "pieces of {step}");
+            assert_eq!(
+                frames(Side::Replies, all.as_bytes(), step).unwrap(),
+                expected,
+                "pieces of {step}"
+            );
         }
     }
 
     #[test]
     fn attributes_precede_the_frame_they_describe() {
         let text = b"|1\r\n+ttl\r\n:3\r\n$1\r\na\r\n";
-        assert_eq!(frames(Side::Replies, text, 3).unwrap(), [(b'|', 14), (b'$', 7)]);
+        assert_eq!(
+            frames(Side::Replies, text, 3).unwrap(),
+            [(b'|', 14), (b'$', 7)]
+        );
         let inside = b"*2\r\n|1\r\n+ttl\r\n:3\r\n:1\r\n:2\r\n";
-        assert_eq!(frames(Side::Replies, inside, 1).unwrap(), [(b'*', inside.len())]);
+        assert_eq!(
+            frames(Side::Replies, inside, 1).unwrap(),
+            [(b'*', inside.len())]
+        );
     }
 
     #[test]
     fn requests_may_be_inline() {
         let text = b"PING\r\n*1\r\n$4\r\nPING\r\n\r\nget a\n";
-        assert_eq!(frames(Side::Requests, text, 2).unwrap(), [(0, 6), (b'*', 14), (0, 2), (0, 6)]);
+        assert_eq!(
+            frames(Side::Requests, text, 2).unwrap(),
+            [(0, 6), (b'*', 14), (0, 2), (0, 6)]
+        );
     }
 
     #[test]
     fn nonsense_is_an_error_and_no_panic() {
         let deep = "*1\r\n".repeat(DEPTH + 1);
-        let wrong = ["@", "$x", "$1\r\nab", "*99999999999999999999\r\n", ";1\r\n", ".\r\n", "$\r\n", &deep];
+        let wrong = [
+            "@",
+            "$x",
+            "$1\r\nab",
+            "*99999999999999999999\r\n",
+            ";1\r\n",
+            ".\r\n",
+            "$\r\n",
+            &deep,
+        ];
         for text in wrong {
-            assert!(frames_of_garbage(text.as_bytes()), "{text:?} was taken for RESP");
+            assert!(
+                frames_of_garbage(text.as_bytes()),
+                "{text:?} was taken for RESP"
+            );
         }
     }
 

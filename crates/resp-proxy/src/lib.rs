@@ -1,16 +1,16 @@
 //! A RESP-aware proxy that breaks a store's connection on purpose, command by command.
 //!
-//! Start with [`RespProxy`], which listens in front of a Redis or Valkey, and with [`Rule`], which is one fault. A rule is in
-//! force while its [`RuleGuard`] lives, and reports its effects.
+//! Start with [`RespProxy`], which listens in front of a Redis or Valkey, and with [`Rule`], which
+//! is one fault. A rule is in force while its [`RuleGuard`] lives, and reports its effects.
 //!
 //! ```text
 //!   client --> Requests --> store      frames found, rules asked, expectations noted in order
 //!   client <-- Replies  <-- store      reply k belongs to command k; its fate was decided by the command
 //! ```
 //!
-//! Pure parts without I/O: the frame scanner, the dialogue (which replies a command has), the queue of expected replies,
-//! and the text form of rules. Deliberately absent: retries, caching, pooling of connections, and any knowledge of
-//! the store's use.
+//! Pure parts without I/O: the frame scanner, the dialogue (which replies a command has), the queue
+//! of expected replies, and the text form of rules. Deliberately absent: retries, caching, pooling
+//! of connections, and any knowledge of the store's use.
 #![doc = include_str!("../README.md")]
 
 mod class;

@@ -15,8 +15,8 @@ use crate::rewrite::AddressMap;
 use crate::rule::ConnectionFault;
 use crate::rules::{Active, RuleSet, View};
 
-/// Entries of expected replies beyond which no more requests are read. Runs of plain commands are one entry, so that
-/// only rules fill the queue.
+/// Entries of expected replies beyond which no more requests are read. Runs of plain commands are
+/// one entry, so that only rules fill the queue.
 const BACKLOG: usize = 65_536;
 
 /// One proxy, as its connections see it.
@@ -40,7 +40,8 @@ pub struct Counters {
     pub commands: u64,
     /// Replies that answered no command known.
     pub unmatched: u64,
-    /// Connections that pass untouched since some point: subscriptions of RESP2, MONITOR, replication.
+    /// Connections that pass untouched since some point: subscriptions of RESP2, MONITOR,
+    /// replication.
     pub streams: u64,
     /// Connections that pass untouched since bytes came that are not RESP.
     pub not_resp: u64,
@@ -48,9 +49,22 @@ pub struct Counters {
 
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { connections, unreachable, commands, unmatched, streams, not_resp } = self;
-        write!(f, "{connections} connections ({unreachable} without a store), {commands} commands, ")?;
-        write!(f, "{unmatched} unmatched replies, {streams} streams, {not_resp} not RESP")
+        let Self {
+            connections,
+            unreachable,
+            commands,
+            unmatched,
+            streams,
+            not_resp,
+        } = self;
+        write!(
+            f,
+            "{connections} connections ({unreachable} without a store), {commands} commands, "
+        )?;
+        write!(
+            f,
+            "{unmatched} unmatched replies, {streams} streams, {not_resp} not RESP"
+        )
     }
 }
 
@@ -117,7 +131,8 @@ impl From<io::Error> for Ended {
 pub(crate) struct Exchange {
     pub(crate) link: Arc<Link>,
     expected: Mutex<Expected>,
-    /// Entries of `expected` that are not plain: while there are none, replies pass without a look at the queue's front.
+    /// Entries of `expected` that are not plain: while there are none, replies pass without a look
+    /// at the queue's front.
     special: AtomicUsize,
     transparent: AtomicBool,
     client: Mutex<String>,
@@ -142,7 +157,9 @@ impl Exchange {
     }
 
     pub(crate) fn gate(&self) -> Gate {
-        Gate { view: self.link.rules.view(&self.link.name) }
+        Gate {
+            view: self.link.rules.view(&self.link.name),
+        }
     }
 
     fn expected(&self) -> MutexGuard<'_, Expected> {
@@ -151,7 +168,10 @@ impl Exchange {
 
     /// The name that the client set.
     pub(crate) fn client(&self) -> String {
-        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.client
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(crate) fn set_client(&self, name: &str) {
@@ -186,7 +206,9 @@ impl Exchange {
 
     /// Form and fate of the reply that comes next.
     pub(crate) fn next_reply(&self) -> Option<(Form, Fate)> {
-        self.expected().front().map(|(form, fate)| (form, fate.clone()))
+        self.expected()
+            .front()
+            .map(|(form, fate)| (form, fate.clone()))
     }
 
     /// Form of the reply that comes next.
@@ -197,7 +219,10 @@ impl Exchange {
     /// The next command has its reply.
     pub(crate) fn answered(&self) {
         let mut expected = self.expected();
-        if expected.front().is_some_and(|(_, fate)| !matches!(fate, Fate::Pass)) {
+        if expected
+            .front()
+            .is_some_and(|(_, fate)| !matches!(fate, Fate::Pass))
+        {
             self.special.fetch_sub(1, Ordering::Relaxed);
         }
         expected.pop();

@@ -11,8 +11,9 @@ const USAGE: u8 = 64;
 
 /// Put faults between an application and its Redis or Valkey, command by command
 ///
-/// Point the application at --listen instead of its store. Everything passes untouched but for the commands that a rule
-/// names. The faults end with this process: clients then reconnect directly or fail fast.
+/// Point the application at --listen instead of its store. Everything passes untouched but for the
+/// commands that a rule names. The faults end with this process: clients then reconnect directly or
+/// fail fast.
 #[derive(Debug, Parser)]
 #[command(version, after_help = program::help("resp-proxy"))]
 struct Cli {
@@ -34,7 +35,9 @@ fn main() -> ExitCode {
         }
     };
     // One thread: a proxy moves bytes, and a wake-up on another core costs more than the move.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     match runtime.and_then(|runtime| runtime.block_on(serve(plan))) {
         Ok(code) => code.into(),
         Err(error) => {
@@ -46,7 +49,10 @@ fn main() -> ExitCode {
 
 /// Serves until a signal comes; returns the exit code that belongs to it.
 async fn serve(plan: Plan) -> std::io::Result<u8> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
     plan.serve(async {
         tokio::select! {
             _ = interrupt.recv() => 130,

@@ -1,4 +1,5 @@
-//! The command line of the proxy: for the program `resp-proxy`, and for programs that have it as a subcommand.
+//! The command line of the proxy: for the program `resp-proxy`, and for programs that have it as a
+//! subcommand.
 
 use std::io;
 use std::net::SocketAddr;
@@ -63,7 +64,8 @@ pub struct ProxyArgs {
     allow_remote: bool,
 }
 
-/// The URL as it was typed. Parsed after the command line, whose errors repeat the argument: it may hold a password.
+/// The URL as it was typed. Parsed after the command line, whose errors repeat the argument: it may
+/// hold a password.
 #[derive(Clone)]
 struct UpstreamText(String);
 
@@ -123,26 +125,47 @@ impl ProxyArgs {
         if !upstream.is_loopback() && !self.allow_remote {
             return Err(UsageError::Remote(upstream));
         }
-        let parse = |text: String| text.parse().map_err(|error| UsageError::Rule { text, error });
-        let rules = self.rules.into_iter().map(parse).collect::<Result<_, _>>()?;
-        Ok(Plan { listen: self.listen, upstream, rules, name: self.name })
+        let parse = |text: String| {
+            text.parse()
+                .map_err(|error| UsageError::Rule { text, error })
+        };
+        let rules = self
+            .rules
+            .into_iter()
+            .map(parse)
+            .collect::<Result<_, _>>()?;
+        Ok(Plan {
+            listen: self.listen,
+            upstream,
+            rules,
+            name: self.name,
+        })
     }
 }
 
 impl Plan {
-    /// Serves until `stop`, whose value it returns. Prints the address, the rules, and the effects of each rule when they
-    /// change and at the end.
+    /// Serves until `stop`, whose value it returns. Prints the address, the rules, and the effects
+    /// of each rule when they change and at the end.
     ///
     /// # Errors
     /// When the address cannot be listened on.
     pub async fn serve<T>(self, stop: impl Future<Output = T>) -> io::Result<T> {
         let upstream = self.upstream.to_string();
-        let listening = RespProxy::builder(self.upstream).name(self.name).listen(self.listen).await;
-        let proxy =
-            listening.map_err(|e| io::Error::new(e.kind(), format!("listen on {}: {e}", self.listen)))?;
-        let guards: Vec<_> = self.rules.into_iter().map(|rule| proxy.inject(rule)).collect();
+        let listening = RespProxy::builder(self.upstream)
+            .name(self.name)
+            .listen(self.listen)
+            .await;
+        let proxy = listening
+            .map_err(|e| io::Error::new(e.kind(), format!("listen on {}: {e}", self.listen)))?;
+        let guards: Vec<_> = self
+            .rules
+            .into_iter()
+            .map(|rule| proxy.inject(rule))
+            .collect();
         println!("{} passes to {upstream}", proxy.address());
-        guards.iter().for_each(|guard| println!("rule: {}", guard.rule()));
+        guards
+            .iter()
+            .for_each(|guard| println!("rule: {}", guard.rule()));
         let stopped = {
             tokio::pin!(stop);
             tokio::select! {
@@ -178,9 +201,17 @@ async fn report(guards: &[RuleGuard]) -> std::convert::Infallible {
 }
 
 fn line(rule: &Rule, report: &RuleReport) -> String {
-    let band = report
-        .band()
-        .map_or_else(|| "no effect yet".to_owned(), |band| format!("over {:.3} s", band.as_secs_f64()));
-    let over = if report.healed.is_some() { ", ended" } else { "" };
-    format!("{rule}: {} effects on {} commands that fit, {band}{over}", report.effects, report.fitted)
+    let band = report.band().map_or_else(
+        || "no effect yet".to_owned(),
+        |band| format!("over {:.3} s", band.as_secs_f64()),
+    );
+    let over = if report.healed.is_some() {
+        ", ended"
+    } else {
+        ""
+    };
+    format!(
+        "{rule}: {} effects on {} commands that fit, {band}{over}",
+        report.effects, report.fitted
+    )
 }

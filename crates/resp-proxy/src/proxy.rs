@@ -63,19 +63,43 @@ impl RespProxyBuilder {
         self
     }
 
-    /// Asks the store for its commands and begins to listen. A store that cannot be reached yet is no error: the built-in
-    /// table of commands serves then.
+    /// Asks the store for its commands and begins to listen. A store that cannot be reached yet is
+    /// no error: the built-in table of commands serves then.
     ///
     /// # Errors
     /// When the address cannot be listened on.
     pub async fn listen(self, address: SocketAddr) -> io::Result<RespProxy> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let commands = self.upstream.commands().await.unwrap_or_else(|_| crate::class::Commands::built_in());
-        let Self { upstream, name, rules, addresses } = self;
-        let link = Arc::new(Link { name, rules, commands, addresses, counters: Counts::default() });
-        let serving = Server { upstream, address, link: Arc::clone(&link) }.run(listener);
-        Ok(RespProxy { address, link, task: tokio::spawn(serving).abort_handle() })
+        let commands = self
+            .upstream
+            .commands()
+            .await
+            .unwrap_or_else(|_| crate::class::Commands::built_in());
+        let Self {
+            upstream,
+            name,
+            rules,
+            addresses,
+        } = self;
+        let link = Arc::new(Link {
+            name,
+            rules,
+            commands,
+            addresses,
+            counters: Counts::default(),
+        });
+        let serving = Server {
+            upstream,
+            address,
+            link: Arc::clone(&link),
+        }
+        .run(listener);
+        Ok(RespProxy {
+            address,
+            link,
+            task: tokio::spawn(serving).abort_handle(),
+        })
     }
 }
 
@@ -83,7 +107,12 @@ impl RespProxy {
     /// A proxy in front of `upstream`. Opens nothing.
     pub fn builder(upstream: Upstream) -> RespProxyBuilder {
         let (rules, addresses) = (RuleSet::new(), AddressMap::new());
-        RespProxyBuilder { upstream, name: "proxy".to_owned(), rules, addresses }
+        RespProxyBuilder {
+            upstream,
+            name: "proxy".to_owned(),
+            rules,
+            addresses,
+        }
     }
 
     /// Where it listens.

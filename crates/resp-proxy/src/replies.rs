@@ -27,7 +27,8 @@ enum Passage {
     Drop,
 }
 
-/// The beginning of the first word of a push, which tells a subscription's confirmation from a message.
+/// The beginning of the first word of a push, which tells a subscription's confirmation from a
+/// message.
 #[derive(Debug, Default)]
 struct Word {
     bytes: [u8; 16],
@@ -43,7 +44,11 @@ impl Word {
 impl Capture for Word {
     fn piece(&mut self, index: usize, bytes: &[u8]) {
         let room = &mut self.bytes[self.length..];
-        let taken = if index == 0 { bytes.len().min(room.len()) } else { 0 };
+        let taken = if index == 0 {
+            bytes.len().min(room.len())
+        } else {
+            0
+        };
         room[..taken].copy_from_slice(&bytes[..taken]);
         self.length += taken;
     }
@@ -117,7 +122,8 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
         let (mut at, mut done) = (0, 0);
         while at < bytes.len() && !self.exchange.is_transparent() {
             if self.scanner.at_frame_start() {
-                // All before this frame leaves before its own fate, which may be to wait or to end everything.
+                // All before this frame leaves before its own fate, which may be to wait or to end
+                // everything.
                 if self.exchange.has_special() {
                     self.forward(&bytes[done..at]).await?;
                     done = at;
@@ -148,9 +154,17 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
                 self.end();
             }
         }
-        let end = if self.exchange.is_transparent() { bytes.len() } else { at };
+        let end = if self.exchange.is_transparent() {
+            bytes.len()
+        } else {
+            at
+        };
         self.forward(&bytes[done..end]).await?;
-        if self.scanner.at_frame_start() { self.local().await } else { Ok(()) }
+        if self.scanner.at_frame_start() {
+            self.local().await
+        } else {
+            Ok(())
+        }
     }
 
     /// A frame begins: its fate is decided by its first byte and by the command that it answers.
@@ -212,7 +226,9 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
         match form {
             Some(Form::Hello(version)) if kind != b'-' => self.version = version,
             Some(Form::Stream) if kind != b'-' => self.exchange.become_transparent(),
-            Some(Form::Subscribe) if kind != b'-' && self.version == 2 => self.exchange.become_transparent(),
+            Some(Form::Subscribe) if kind != b'-' && self.version == 2 => {
+                self.exchange.become_transparent()
+            }
             _ => {}
         }
         self.exchange.answered();
@@ -232,7 +248,10 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
             return Ok(());
         }
         let mut out = std::mem::take(&mut self.collected);
-        if let Some(mut value) = (progress == Progress::End).then(|| Value::parse(&out)).flatten() {
+        if let Some(mut value) = (progress == Progress::End)
+            .then(|| Value::parse(&out))
+            .flatten()
+        {
             self.exchange.link.addresses.rewrite(&mut value);
             out.clear();
             value.write(&mut out);
@@ -245,6 +264,8 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
         if self.swallowed.is_some() || bytes.is_empty() {
             return Ok(());
         }
-        self.gate.write(self.exchange, &mut self.client, bytes).await
+        self.gate
+            .write(self.exchange, &mut self.client, bytes)
+            .await
     }
 }

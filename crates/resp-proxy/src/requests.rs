@@ -15,10 +15,12 @@ use crate::link::{Ended, Exchange, Gate};
 use crate::rule::CommandFault;
 use crate::rules::Active;
 
-/// Bytes read at once, and the most of a command that is held back until the rules can decide about it.
+/// Bytes read at once, and the most of a command that is held back until the rules can decide about
+/// it.
 const BUFFER: usize = 32 * 1024;
 
-/// Sent in place of an EXEC that is answered by a rule, so that the store's transaction ends as the client believes.
+/// Sent in place of an EXEC that is answered by a rule, so that the store's transaction ends as the
+/// client believes.
 const DISCARD: &[u8] = b"*1\r\n$7\r\nDISCARD\r\n";
 
 /// Passage of the current frame's bytes.
@@ -106,7 +108,11 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
 
     /// How far the bytes may be passed on.
     fn decided(&self) -> usize {
-        if self.passage == Passage::Undecided { self.frame } else { self.scanned }
+        if self.passage == Passage::Undecided {
+            self.frame
+        } else {
+            self.scanned
+        }
     }
 
     /// Scans to the next event, and decides about a command as soon as enough of it is known.
@@ -123,7 +129,8 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
         };
         self.scanned += used;
         if self.passage == Passage::Undecided {
-            let full = self.filled == self.buffer.len() && self.frame == self.done && self.done == 0;
+            let full =
+                self.filled == self.buffer.len() && self.frame == self.done && self.done == 0;
             let known = match progress {
                 Progress::End => {
                     self.command.split_inline();
@@ -131,7 +138,8 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
                 }
                 _ => self.scanner.elements(),
             };
-            let (kind, is_enough) = Dialogue::kind(&self.command, known, &self.exchange.link.commands);
+            let (kind, is_enough) =
+                Dialogue::kind(&self.command, known, &self.exchange.link.commands);
             let enough = match progress {
                 Progress::End => true,
                 Progress::Element => is_enough,
@@ -156,10 +164,14 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
         }
         self.exchange.link.counters.command();
         let step = self.dialogue.look(&self.command, kind);
-        let found = step
-            .subject
-            .and_then(|subject| self.gate.view.of_command(self.dialogue.client(), &self.command, subject));
-        let found = found.as_ref().and_then(|active| Some((active, active.command_fault()?)));
+        let found = step.subject.and_then(|subject| {
+            self.gate
+                .view
+                .of_command(self.dialogue.client(), &self.command, subject)
+        });
+        let found = found
+            .as_ref()
+            .and_then(|active| Some((active, active.command_fault()?)));
         let is_passed_on = !matches!(found, Some((_, CommandFault::Error(_)))) || step.executes;
         if is_passed_on && self.dialogue.take(&self.command, kind) {
             self.exchange.set_client(self.dialogue.client());
@@ -181,7 +193,9 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
                 self.expect(step.reply, Fate::Pass);
             }
             // Noted when the reply comes: only then has the store executed the command.
-            CommandFault::SwallowReply => self.expect(step.reply, Fate::Swallow(Arc::clone(active))),
+            CommandFault::SwallowReply => {
+                self.expect(step.reply, Fate::Swallow(Arc::clone(active)))
+            }
             CommandFault::ResetAfter => self.expect(step.reply, Fate::Reset(Arc::clone(active))),
             CommandFault::ResetBefore => {
                 self.forward(self.frame).await?;
@@ -196,7 +210,9 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
                 let form = step.reply.map(|_| Form::One);
                 if step.executes {
                     self.expect(form, Fate::Replaced(line));
-                    self.gate.write(self.exchange, &mut self.upstream, DISCARD).await?;
+                    self.gate
+                        .write(self.exchange, &mut self.upstream, DISCARD)
+                        .await?;
                 } else {
                     self.expect(form, Fate::Local(line));
                     self.exchange.wake_replies();
@@ -235,7 +251,9 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
     async fn forward(&mut self, end: usize) -> Result<(), Ended> {
         if self.done < end {
             let bytes = &self.buffer[self.done..end];
-            self.gate.write(self.exchange, &mut self.upstream, bytes).await?;
+            self.gate
+                .write(self.exchange, &mut self.upstream, bytes)
+                .await?;
             self.done = end;
         }
         Ok(())

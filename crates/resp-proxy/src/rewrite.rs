@@ -19,7 +19,8 @@ impl AddressMap {
     /// Answers that name `node` name `proxy` instead.
     #[must_use]
     pub fn with(mut self, node: (&str, u16), proxy: (&str, u16)) -> Self {
-        self.map.insert((node.0.to_owned(), node.1), (proxy.0.to_owned(), proxy.1));
+        self.map
+            .insert((node.0.to_owned(), node.1), (proxy.0.to_owned(), proxy.1));
         self
     }
 
@@ -32,7 +33,8 @@ impl AddressMap {
         self.map.get(&(host, u16::try_from(port).ok()?))
     }
 
-    /// The reply with other addresses: MOVED and ASK errors, and the answers of CLUSTER SLOTS, SHARDS and NODES.
+    /// The reply with other addresses: MOVED and ASK errors, and the answers of CLUSTER SLOTS,
+    /// SHARDS and NODES.
     pub(crate) fn rewrite(&self, reply: &mut Value) {
         match reply {
             Value::Line(b'-', line) => {
@@ -43,8 +45,11 @@ impl AddressMap {
             }
             Value::Bulk(_, Some(text)) => {
                 let lines = String::from_utf8_lossy(text).into_owned();
-                *text =
-                    lines.split_inclusive('\n').map(|line| self.node_line(line)).collect::<String>().into();
+                *text = lines
+                    .split_inclusive('\n')
+                    .map(|line| self.node_line(line))
+                    .collect::<String>()
+                    .into();
             }
             Value::Many(_, Some(elements)) => self.elements(elements),
             _ => {}
@@ -82,9 +87,13 @@ impl AddressMap {
             *host = to_host.clone().into_bytes();
             *port = to_port.to_string().into_bytes();
         }
-        // CLUSTER SHARDS: a node is a map with the names `ip`, `endpoint` and `port`, flattened in RESP2.
+        // CLUSTER SHARDS: a node is a map with the names `ip`, `endpoint` and `port`, flattened in
+        // RESP2.
         let value_of = |elements: &[Value], name: &str| {
-            elements.chunks_exact(2).position(|pair| pair[0].is(name)).map(|at| 2 * at + 1)
+            elements
+                .chunks_exact(2)
+                .position(|pair| pair[0].is(name))
+                .map(|at| 2 * at + 1)
         };
         if let (Some(ip), Some(port)) = (value_of(elements, "ip"), value_of(elements, "port"))
             && let (Some(host), Some(number)) = (elements[ip].text(), elements[port].integer())
@@ -106,7 +115,10 @@ impl AddressMap {
 }
 
 fn number(digits: &[u8]) -> i64 {
-    std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok()).unwrap_or(-1)
+    std::str::from_utf8(digits)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(-1)
 }
 
 #[cfg(test)]
@@ -124,9 +136,18 @@ mod tests {
 
     #[test]
     fn redirections_lead_to_the_proxy() {
-        assert_eq!(rewritten("-MOVED 3999 127.0.0.1:7001\r\n"), "-MOVED 3999 127.0.0.1:8001\r\n");
-        assert_eq!(rewritten("-ASK 1 127.0.0.1:7001\r\n"), "-ASK 1 127.0.0.1:8001\r\n");
-        for untouched in ["-MOVED 3999 127.0.0.1:7002\r\n", "-ERR no 127.0.0.1:7001\r\n"] {
+        assert_eq!(
+            rewritten("-MOVED 3999 127.0.0.1:7001\r\n"),
+            "-MOVED 3999 127.0.0.1:8001\r\n"
+        );
+        assert_eq!(
+            rewritten("-ASK 1 127.0.0.1:7001\r\n"),
+            "-ASK 1 127.0.0.1:8001\r\n"
+        );
+        for untouched in [
+            "-MOVED 3999 127.0.0.1:7002\r\n",
+            "-ERR no 127.0.0.1:7001\r\n",
+        ] {
             assert_eq!(rewritten(untouched), untouched);
         }
     }
@@ -138,7 +159,8 @@ mod tests {
         let node = "*6\r\n$4\r\nport\r\n:7001\r\n$2\r\nip\r\n$9\r\n127.0.0.1\r\n$8\r\nendpoint\r\n$9\r\n127.0.0.1\r\n";
         let shards = format!("*1\r\n*2\r\n$5\r\nnodes\r\n*1\r\n{node}");
         assert_eq!(rewritten(&shards), shards.replace("7001", "8001"));
-        let nodes = "a1 127.0.0.1:7001@17001 myself,master - 0 0 1 connected 0-5460\nb2 127.0.0.1:7002@17002 master\n";
+        let nodes = "a1 127.0.0.1:7001@17001 myself,master - 0 0 1 connected 0-5460\nb2 \
+            127.0.0.1:7002@17002 master\n";
         let bulk = format!("${}\r\n{nodes}\r\n", nodes.len());
         assert_eq!(rewritten(&bulk), bulk.replace(":7001@", ":8001@"));
     }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use crate::class::Class;
 
-/// One fault. Built with [`Rule::commands`] or [`Rule::connections`], or parsed from its [text form](crate::Rule#text-form).
+/// One fault. Built with [`Rule::commands`] or [`Rule::connections`], or parsed from its [text
+/// form](crate::Rule#text-form).
 ///
 /// # Text form
 ///
-/// Words of the form `name=value`, in any order, separated by spaces; a value with spaces stands in double quotes, in which
-/// `\"` and `\\` stand for themselves.
+/// Words of the form `name=value`, in any order, separated by spaces; a value with spaces stands in
+/// double quotes, in which `\"` and `\\` stand for themselves.
 ///
 /// | word | meaning |
 /// |---|---|
@@ -36,12 +37,13 @@ use crate::class::Class;
 /// | `refuse` | connections are reset, and new ones are refused |
 /// | `bandwidth rate=10000` | at most so many bytes a second and direction on each connection |
 ///
-/// The last three concern connections as a whole: only `client`, `link` and `for` go with them (`refuse` takes no `client`).
-/// A transaction is one command: rules look at its EXEC, which is of every class that was queued but has the name EXEC and no
-/// key. `error` then discards the store's transaction, so that both sides agree that there is none.
+/// The last three concern connections as a whole: only `client`, `link` and `for` go with them
+/// (`refuse` takes no `client`). A transaction is one command: rules look at its EXEC, which is of
+/// every class that was queued but has the name EXEC and no key. `error` then discards the store's
+/// transaction, so that both sides agree that there is none.
 ///
-/// `hold` lets replies pass, as a paused store does; a client that closes its connection meanwhile takes the held
-/// command with it.
+/// `hold` lets replies pass, as a paused store does; a client that closes its connection meanwhile
+/// takes the held command with it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     pub(crate) scope: Scope,
@@ -119,7 +121,8 @@ impl Commands {
 /// Fault of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandFault {
-    /// Its reply is passed on no earlier than `by`, give or take up to `jitter`, after the command came.
+    /// Its reply is passed on no earlier than `by`, give or take up to `jitter`, after the command
+    /// came.
     Delay {
         /// Delay of the reply.
         by: Duration,
@@ -168,7 +171,11 @@ impl ErrorLine {
     /// When the text is empty or has control characters.
     pub fn new(text: impl Into<String>) -> Result<Self, NotALine> {
         let text = text.into();
-        if text.is_empty() || text.chars().any(char::is_control) { Err(NotALine) } else { Ok(Self(text)) }
+        if text.is_empty() || text.chars().any(char::is_control) {
+            Err(NotALine)
+        } else {
+            Ok(Self(text))
+        }
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -179,15 +186,24 @@ impl ErrorLine {
 impl Rule {
     /// A fault of commands.
     pub fn commands(which: Commands, fault: CommandFault) -> Self {
-        Self { scope: Scope::default(), lasts: None, fault: Fault::Command(which, fault) }
+        Self {
+            scope: Scope::default(),
+            lasts: None,
+            fault: Fault::Command(which, fault),
+        }
     }
 
     /// A fault of connections.
     pub fn connections(fault: ConnectionFault) -> Self {
-        Self { scope: Scope::default(), lasts: None, fault: Fault::Connection(fault) }
+        Self {
+            scope: Scope::default(),
+            lasts: None,
+            fault: Fault::Connection(fault),
+        }
     }
 
-    /// Only connections whose client set this name. A refused connection has no name yet, so that `Refuse` ignores it.
+    /// Only connections whose client set this name. A refused connection has no name yet, so that
+    /// `Refuse` ignores it.
     #[must_use]
     pub fn of_client(mut self, name: impl Into<String>) -> Self {
         self.scope.client = Some(name.into());

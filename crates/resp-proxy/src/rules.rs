@@ -11,7 +11,8 @@ use crate::class::Subject;
 use crate::command::Command;
 use crate::rule::{CommandFault, Commands, ConnectionFault, Fault, Rule};
 
-/// The rules in force on one proxy, or on several that share them. Cheap to clone; clones share the rules.
+/// The rules in force on one proxy, or on several that share them. Cheap to clone; clones share the
+/// rules.
 #[derive(Clone, Debug, Default)]
 pub struct RuleSet {
     rules: watch::Sender<Arc<[Arc<Active>]>>,
@@ -42,8 +43,8 @@ struct Record {
 pub struct RuleReport {
     /// Commands that fitted the rule's names, classes and prefix, before `nth` and `percent`.
     pub fitted: u64,
-    /// Commands that the fault was applied to. For a fault of connections: the connections, and for `refuse` also the
-    /// address that stopped listening.
+    /// Commands that the fault was applied to. For a fault of connections: the connections, and for
+    /// `refuse` also the address that stopped listening.
     pub effects: u64,
     /// First effect.
     pub began: Option<Instant>,
@@ -54,9 +55,14 @@ pub struct RuleReport {
 }
 
 impl RuleReport {
-    /// The measured band: from the first effect to the end of the rule, or to the latest effect while it is in force.
+    /// The measured band: from the first effect to the end of the rule, or to the latest effect
+    /// while it is in force.
     pub fn band(&self) -> Option<Duration> {
-        Some(self.healed.or(self.last)?.saturating_duration_since(self.began?))
+        Some(
+            self.healed
+                .or(self.last)?
+                .saturating_duration_since(self.began?),
+        )
     }
 }
 
@@ -98,7 +104,8 @@ impl RuleSet {
         Self::default()
     }
 
-    /// Puts a rule into force behind those that are: the first rule that applies to a command decides.
+    /// Puts a rule into force behind those that are: the first rule that applies to a command
+    /// decides.
     pub fn add(&self, rule: Rule) -> RuleGuard {
         let active = Arc::new(Active {
             rule,
@@ -110,14 +117,21 @@ impl RuleSet {
         self.rules.send_modify(|rules| {
             *rules = rules.iter().cloned().chain([Arc::clone(&active)]).collect();
         });
-        RuleGuard { rules: self.clone(), active }
+        RuleGuard {
+            rules: self.clone(),
+            active,
+        }
     }
 
     fn remove(&self, active: &Arc<Active>) {
         self.rules.send_if_modified(|rules| {
             let found = rules.iter().any(|a| Arc::ptr_eq(a, active));
             if found {
-                *rules = rules.iter().filter(|a| !Arc::ptr_eq(a, active)).cloned().collect();
+                *rules = rules
+                    .iter()
+                    .filter(|a| !Arc::ptr_eq(a, active))
+                    .cloned()
+                    .collect();
             }
             found
         });
@@ -128,8 +142,13 @@ impl RuleSet {
     /// The rules as one connection or listener sees them.
     pub(crate) fn view(&self, link: &str) -> View {
         let changes = self.rules.subscribe();
-        let mut view =
-            View { set: self.clone(), link: link.to_owned(), rules: Vec::new(), connections: false, changes };
+        let mut view = View {
+            set: self.clone(),
+            link: link.to_owned(),
+            rules: Vec::new(),
+            connections: false,
+            changes,
+        };
         view.rebuild();
         view
     }
@@ -151,7 +170,8 @@ impl Active {
         }
     }
 
-    /// A number between 0 and 1 (SplitMix64, Steele 2014: the n-th draw of a seed needs no state but n).
+    /// A number between 0 and 1 (SplitMix64, Steele 2014: the n-th draw of a seed needs no state
+    /// but n).
     fn draw(&self, seed: u64) -> f64 {
         let n = self.draws.fetch_add(1, Ordering::Relaxed);
         let mut z = seed.wrapping_add(n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -162,7 +182,9 @@ impl Active {
 
     /// A delay of `by`, give or take up to `jitter`.
     pub(crate) fn drawn_delay(&self, by: Duration, jitter: Duration) -> Duration {
-        let Fault::Command(Commands { seed, .. }, _) = &self.rule.fault else { return by };
+        let Fault::Command(Commands { seed, .. }, _) = &self.rule.fault else {
+            return by;
+        };
         // A sequence of its own, so that the jitter is not tied to the draw that chose the command.
         (by + jitter.mul_f64(2.0 * self.draw(!*seed))).saturating_sub(jitter)
     }
@@ -170,7 +192,10 @@ impl Active {
     fn fits(&self, which: &Commands, command: &Command, subject: Subject) -> bool {
         let name = |name: &String| command.is(name);
         let key = |prefix: &Vec<u8>| {
-            subject.key > 0 && command.argument(subject.key).is_some_and(|key| key.starts_with(prefix))
+            subject.key > 0
+                && command
+                    .argument(subject.key)
+                    .is_some_and(|key| key.starts_with(prefix))
         };
         let fits = (which.names.is_empty() || which.names.iter().any(name))
             && (which.classes.is_empty() || which.classes.iter().any(|class| subject.is(*class)))
@@ -180,7 +205,9 @@ impl Active {
         }
         let nth = self.fitted.fetch_add(1, Ordering::Relaxed) + 1;
         which.nth.is_none_or(|n| n == nth)
-            && which.percent.is_none_or(|percent| self.draw(which.seed) * 100.0 < percent)
+            && which
+                .percent
+                .is_none_or(|percent| self.draw(which.seed) * 100.0 < percent)
     }
 }
 
@@ -197,10 +224,19 @@ pub(crate) struct View {
 impl View {
     fn rebuild(&mut self) {
         let all = self.changes.borrow_and_update();
-        let here =
-            |active: &&Arc<Active>| active.rule.scope.link.as_ref().is_none_or(|link| *link == self.link);
+        let here = |active: &&Arc<Active>| {
+            active
+                .rule
+                .scope
+                .link
+                .as_ref()
+                .is_none_or(|link| *link == self.link)
+        };
         self.rules = all.iter().filter(here).cloned().collect();
-        self.connections = self.rules.iter().any(|active| matches!(active.rule.fault, Fault::Connection(_)));
+        self.connections = self
+            .rules
+            .iter()
+            .any(|active| matches!(active.rule.fault, Fault::Connection(_)));
     }
 
     /// Takes over changes, if there were any.
@@ -225,7 +261,9 @@ impl View {
         subject: Subject,
     ) -> Option<Arc<Active>> {
         let found = self.rules.iter().find(|active| match &active.rule.fault {
-            Fault::Command(which, _) => active.is_of(client) && active.fits(which, command, subject),
+            Fault::Command(which, _) => {
+                active.is_of(client) && active.fits(which, command, subject)
+            }
             Fault::Connection(_) => false,
         })?;
         Some(Arc::clone(found))
@@ -280,7 +318,11 @@ impl Active {
     }
 
     fn is_of(&self, client: &str) -> bool {
-        self.rule.scope.client.as_deref().is_none_or(|name| name == client)
+        self.rule
+            .scope
+            .client
+            .as_deref()
+            .is_none_or(|name| name == client)
     }
 
     /// The fault of a rule about commands.
@@ -320,20 +362,29 @@ mod tests {
         let view = set.view("node-1");
         let applies = |(name, key): &(&str, &str)| {
             let subject = Subject::one(table.kind(name.as_bytes()));
-            view.of_command("worker", &command(name, key), subject).is_some()
+            view.of_command("worker", &command(name, key), subject)
+                .is_some()
         };
         commands.iter().map(applies).collect()
     }
 
     #[test]
     fn a_rule_names_its_commands() {
-        let commands = [("incr", "user:1"), ("GET", "user:1"), ("SET", "other"), ("PING", "")];
+        let commands = [
+            ("incr", "user:1"),
+            ("GET", "user:1"),
+            ("SET", "other"),
+            ("PING", ""),
+        ];
         for (rule, expected) in [
             ("do=hold", [true, true, true, true]),
             ("do=hold command=INCR,ping", [true, false, false, true]),
             ("do=hold class=write", [true, false, true, false]),
             ("do=hold prefix=user:", [true, true, false, false]),
-            ("do=hold class=read,write nth=2", [false, true, false, false]),
+            (
+                "do=hold class=read,write nth=2",
+                [false, true, false, false],
+            ),
             ("do=hold link=node-2", [false; 4]),
             ("do=hold link=node-1 client=worker", [true; 4]),
             ("do=hold client=other", [false; 4]),

@@ -18,8 +18,8 @@ pub struct RuleError {
 }
 
 const NAMES: [&str; 14] = [
-    "do", "command", "class", "prefix", "client", "link", "nth", "percent", "seed", "for", "by", "jitter",
-    "text", "rate",
+    "do", "command", "class", "prefix", "client", "link", "nth", "percent", "seed", "for", "by",
+    "jitter", "text", "rate",
 ];
 const FAULTS: &str =
     "delay, hold, swallow-reply, error, reset-before, reset-after, silence, refuse, bandwidth";
@@ -37,11 +37,18 @@ struct Word {
 struct Words(Vec<Word>);
 
 fn wrong<T>(column: usize, reason: impl Into<String>) -> Result<T, RuleError> {
-    Err(RuleError { column, reason: reason.into() })
+    Err(RuleError {
+        column,
+        reason: reason.into(),
+    })
 }
 
 fn split(text: &str) -> Result<Vec<Word>, RuleError> {
-    let mut chars = text.chars().enumerate().map(|(at, c)| (at + 1, c)).peekable();
+    let mut chars = text
+        .chars()
+        .enumerate()
+        .map(|(at, c)| (at + 1, c))
+        .peekable();
     let mut words: Vec<Word> = Vec::new();
     while let Some(&(name_at, c)) = chars.peek() {
         if c.is_whitespace() {
@@ -53,7 +60,10 @@ fn split(text: &str) -> Result<Vec<Word>, RuleError> {
             name.push(c);
         }
         if !NAMES.contains(&name.as_str()) {
-            return wrong(name_at, format!("there is no word {name:?}: one of {}", NAMES.join(", ")));
+            return wrong(
+                name_at,
+                format!("there is no word {name:?}: one of {}", NAMES.join(", ")),
+            );
         }
         let Some((equals_at, _)) = chars.next_if(|(_, c)| *c == '=') else {
             return wrong(name_at, format!("expected {name}=VALUE"));
@@ -67,7 +77,12 @@ fn split(text: &str) -> Result<Vec<Word>, RuleError> {
                     Some((_, '"')) => break,
                     Some((at, '\\')) => match chars.next() {
                         Some((_, c @ ('"' | '\\'))) => value.push(c),
-                        _ => return wrong(at, "a backslash stands before a quote or a backslash only"),
+                        _ => {
+                            return wrong(
+                                at,
+                                "a backslash stands before a quote or a backslash only",
+                            );
+                        }
                     },
                     Some((_, c)) => value.push(c),
                 }
@@ -88,7 +103,12 @@ fn split(text: &str) -> Result<Vec<Word>, RuleError> {
         if words.iter().any(|word| word.name == name) {
             return wrong(name_at, format!("{name} stands twice"));
         }
-        words.push(Word { name, value, name_at, value_at });
+        words.push(Word {
+            name,
+            value,
+            name_at,
+            value_at,
+        });
     }
     Ok(words)
 }
@@ -115,18 +135,23 @@ impl Words {
 
     fn duration(&mut self, name: &str) -> Result<Option<Duration>, RuleError> {
         self.parsed(name, |text| {
-            humantime::parse_duration(text).map_err(|e| format!("{text:?} is no duration such as 50ms: {e}"))
+            humantime::parse_duration(text)
+                .map_err(|e| format!("{text:?} is no duration such as 50ms: {e}"))
         })
     }
 }
 
 fn number<T: FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("{text:?} is no whole number in range"))
+    text.parse()
+        .map_err(|_| format!("{text:?} is no whole number in range"))
 }
 
 fn percent(text: &str) -> Result<f64, String> {
     let in_range = |p: &f64| *p > 0.0 && *p <= 100.0;
-    text.parse().ok().filter(in_range).ok_or_else(|| format!("{text:?} is no number above 0 and at most 100"))
+    text.parse()
+        .ok()
+        .filter(in_range)
+        .ok_or_else(|| format!("{text:?} is no number above 0 and at most 100"))
 }
 
 impl FromStr for Rule {
@@ -138,7 +163,10 @@ impl FromStr for Rule {
         let Some(what) = words.take("do") else {
             return wrong(end, format!("do= is missing: one of {FAULTS}"));
         };
-        let need = |word: &str| RuleError { column: end, reason: format!("{} needs {word}=", what.value) };
+        let need = |word: &str| RuleError {
+            column: end,
+            reason: format!("{} needs {word}=", what.value),
+        };
         let command = match what.value.as_str() {
             "delay" => {
                 let by = words.duration("by")?.ok_or_else(|| need("by"))?;
@@ -148,7 +176,9 @@ impl FromStr for Rule {
             "hold" => Some(CommandFault::Hold),
             "swallow-reply" => Some(CommandFault::SwallowReply),
             "error" => {
-                let line = words.parsed("text", |text| ErrorLine::new(text).map_err(|e| e.to_string()))?;
+                let line = words.parsed("text", |text| {
+                    ErrorLine::new(text).map_err(|e| e.to_string())
+                })?;
                 Some(CommandFault::Error(line.ok_or_else(|| need("text"))?))
             }
             "reset-before" => Some(CommandFault::ResetBefore),
@@ -164,28 +194,50 @@ impl FromStr for Rule {
                 Fault::Connection(ConnectionFault::Bandwidth { rate })
             }
             (None, unknown) => {
-                return wrong(what.value_at, format!("there is no fault {unknown:?}: one of {FAULTS}"));
+                return wrong(
+                    what.value_at,
+                    format!("there is no fault {unknown:?}: one of {FAULTS}"),
+                );
             }
         };
         let refuses = matches!(fault, Fault::Connection(ConnectionFault::Refuse));
         let client = if refuses { None } else { words.text("client") };
-        let scope = Scope { client, link: words.text("link") };
+        let scope = Scope {
+            client,
+            link: words.text("link"),
+        };
         let lasts = words.duration("for")?;
         match words.0.first() {
-            Some(word) => wrong(word.name_at, format!("{}= does not go with do={}", word.name, what.value)),
-            None => Ok(Self { scope, lasts, fault }),
+            Some(word) => wrong(
+                word.name_at,
+                format!("{}= does not go with do={}", word.name, what.value),
+            ),
+            None => Ok(Self {
+                scope,
+                lasts,
+                fault,
+            }),
         }
     }
 }
 
 fn commands(words: &mut Words) -> Result<Commands, RuleError> {
     let names = words.parsed("command", |text| {
-        let names: Vec<_> = text.split(',').map(|name| name.trim().to_ascii_uppercase()).collect();
+        let names: Vec<_> = text
+            .split(',')
+            .map(|name| name.trim().to_ascii_uppercase())
+            .collect();
         let is_empty = names.iter().any(String::is_empty);
-        if is_empty { Err("a name is missing between commas".to_owned()) } else { Ok(names) }
+        if is_empty {
+            Err("a name is missing between commas".to_owned())
+        } else {
+            Ok(names)
+        }
     })?;
     let classes = words.parsed("class", |text| {
-        text.split(',').map(|class| class.trim().parse::<Class>().map_err(|e| e.to_string())).collect()
+        text.split(',')
+            .map(|class| class.trim().parse::<Class>().map_err(|e| e.to_string()))
+            .collect()
     })?;
     let nth = words.parsed("nth", number::<std::num::NonZeroU64>)?;
     Ok(Commands {
@@ -203,10 +255,17 @@ struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.0.contains(|c: char| c.is_whitespace() || c == '"' || c == '\\') {
+        if !self
+            .0
+            .contains(|c: char| c.is_whitespace() || c == '"' || c == '\\')
+        {
             return f.write_str(self.0);
         }
-        write!(f, "\"{}\"", self.0.replace('\\', "\\\\").replace('"', "\\\""))
+        write!(
+            f,
+            "\"{}\"",
+            self.0.replace('\\', "\\\\").replace('"', "\\\"")
+        )
     }
 }
 
@@ -231,7 +290,9 @@ impl fmt::Display for Rule {
                 write!(f, " {name}={}", Quoted(value))?;
             }
         }
-        self.lasts.map_or(Ok(()), |lasts| write!(f, " for={}", Quoted(&time(lasts).to_string())))
+        self.lasts.map_or(Ok(()), |lasts| {
+            write!(f, " for={}", Quoted(&time(lasts).to_string()))
+        })
     }
 }
 
@@ -250,7 +311,8 @@ impl fmt::Display for Commands {
         if let Some(nth) = self.nth {
             write!(f, "nth={nth} ")?;
         }
-        self.percent.map_or(Ok(()), |percent| write!(f, "percent={percent} "))
+        self.percent
+            .map_or(Ok(()), |percent| write!(f, "percent={percent} "))
     }
 }
 
@@ -258,9 +320,16 @@ impl fmt::Display for CommandFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = |d: Duration| humantime::format_duration(d).to_string();
         match self {
-            Self::Delay { by, jitter } if jitter.is_zero() => write!(f, "do=delay by={}", Quoted(&time(*by))),
+            Self::Delay { by, jitter } if jitter.is_zero() => {
+                write!(f, "do=delay by={}", Quoted(&time(*by)))
+            }
             Self::Delay { by, jitter } => {
-                write!(f, "do=delay by={} jitter={}", Quoted(&time(*by)), Quoted(&time(*jitter)))
+                write!(
+                    f,
+                    "do=delay by={} jitter={}",
+                    Quoted(&time(*by)),
+                    Quoted(&time(*jitter))
+                )
             }
             Self::Hold => f.write_str("do=hold"),
             Self::SwallowReply => f.write_str("do=swallow-reply"),
@@ -291,7 +360,8 @@ mod tests {
             "command=INCR do=swallow-reply",
             "class=write do=hold for=2s",
             "class=write,read percent=10 do=delay by=50ms jitter=10ms seed=7",
-            "class=script nth=3 do=error text=\"READONLY You can't write against a read only replica.\"",
+            "class=script nth=3 do=error text=\"READONLY You can't write against a read only \
+             replica.\"",
             "prefix=user: do=reset-after client=worker link=node-1",
             "do=silence for=\"1m 30s\"",
             "do=refuse link=node-2",

@@ -20,10 +20,11 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// The largest reply that the proxy reads for itself, bytes. That of COMMAND has about 200,000.
 const LARGEST: usize = 4 * 1024 * 1024;
 
-/// Where the store is: `redis://[USER[:PASSWORD]@]HOST[:PORT]`, `valkey://` likewise, or `rediss://` for TLS.
+/// Where the store is: `redis://[USER[:PASSWORD]@]HOST[:PORT]`, `valkey://` likewise, or
+/// `rediss://` for TLS.
 ///
-/// The proxy authenticates with user and password where given; clients may authenticate themselves as well. Neither is ever
-/// printed.
+/// The proxy authenticates with user and password where given; clients may authenticate themselves
+/// as well. Neither is ever printed.
 #[derive(Clone)]
 pub struct Upstream {
     host: String,
@@ -36,13 +37,17 @@ pub struct Upstream {
 
 /// No store can be there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("store URL: {reason}; expected redis://[USER[:PASSWORD]@]HOST[:PORT], valkey:// or rediss://")]
+#[error(
+    "store URL: {reason}; expected redis://[USER[:PASSWORD]@]HOST[:PORT], valkey:// or rediss://"
+)]
 pub struct UpstreamError {
     reason: String,
 }
 
 fn refused(reason: impl Into<String>) -> UpstreamError {
-    UpstreamError { reason: reason.into() }
+    UpstreamError {
+        reason: reason.into(),
+    }
 }
 
 impl FromStr for Upstream {
@@ -65,12 +70,17 @@ impl FromStr for Upstream {
         if !matches!(path, "" | "0") {
             return Err(refused("a database is the client's to choose, with SELECT"));
         }
-        let decoded =
-            |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let decoded = |text: &str| {
+            percent_encoding::percent_decode_str(text)
+                .decode_utf8_lossy()
+                .into_owned()
+        };
         Ok(Self {
             host,
             port: url.port().unwrap_or(6379),
-            user: Some(url.username()).filter(|user| !user.is_empty()).map(decoded),
+            user: Some(url.username())
+                .filter(|user| !user.is_empty())
+                .map(decoded),
             password: url.password().map(decoded),
             tls,
         })
@@ -79,10 +89,18 @@ impl FromStr for Upstream {
 
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.tls.is_some() { "rediss://" } else { "redis://" })?;
+        f.write_str(if self.tls.is_some() {
+            "rediss://"
+        } else {
+            "redis://"
+        })?;
         if self.user.is_some() || self.password.is_some() {
             f.write_str(self.user.as_deref().unwrap_or_default())?;
-            f.write_str(if self.password.is_some() { ":***@" } else { "@" })?;
+            f.write_str(if self.password.is_some() {
+                ":***@"
+            } else {
+                "@"
+            })?;
         }
         if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
@@ -99,10 +117,14 @@ impl fmt::Debug for Upstream {
 }
 
 impl Upstream {
-    /// Whether everything sent there stays on this machine: a loopback address or the name `localhost`.
+    /// Whether everything sent there stays on this machine: a loopback address or the name
+    /// `localhost`.
     pub fn is_loopback(&self) -> bool {
         self.host.eq_ignore_ascii_case("localhost")
-            || self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+            || self
+                .host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|ip| ip.is_loopback())
     }
 
     /// Trusts these authorities when the URL is `rediss://`, instead of the system's alone.
@@ -133,31 +155,46 @@ impl Upstream {
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the store did not answer in time"))?
     }
 
-    async fn authenticate(&self, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
-        let Some(password) = &self.password else { return Ok(()) };
+    async fn authenticate(
+        &self,
+        stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    ) -> io::Result<()> {
+        let Some(password) = &self.password else {
+            return Ok(());
+        };
         let mut request = vec!["AUTH"];
         request.extend(self.user.as_deref());
         request.push(password);
         match ask(stream, &request).await? {
             Value::Line(b'-', why) => Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
-                format!("the store refused the credentials: {}", String::from_utf8_lossy(&why)),
+                format!(
+                    "the store refused the credentials: {}",
+                    String::from_utf8_lossy(&why)
+                ),
             )),
             _ => Ok(()),
         }
     }
 
-    /// The commands of this store: its own answer to COMMAND, or the built-in table where it gives none.
+    /// The commands of this store: its own answer to COMMAND, or the built-in table where it gives
+    /// none.
     pub(crate) async fn commands(&self) -> io::Result<Commands> {
         let mut stream = self.connect().await?;
         let answer = timeout(CONNECT, ask(&mut stream, &["COMMAND"])).await;
-        let reported = answer.ok().and_then(Result::ok).and_then(|answer| Commands::reported(&answer));
+        let reported = answer
+            .ok()
+            .and_then(Result::ok)
+            .and_then(|answer| Commands::reported(&answer));
         Ok(reported.unwrap_or_else(Commands::built_in))
     }
 }
 
 /// Sends one command and reads its reply.
-async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &[&str]) -> io::Result<Value> {
+async fn ask(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    request: &[&str],
+) -> io::Result<Value> {
     let mut bytes = format!("*{}\r\n", request.len()).into_bytes();
     for argument in request {
         bytes.extend_from_slice(format!("${}\r\n{argument}\r\n", argument.len()).as_bytes());
@@ -170,11 +207,13 @@ async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &[&str
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         while scanned < reply.len() {
-            let (used, progress) =
-                scanner.scan(&reply[scanned..], &mut Nothing).map_err(|e| wrong(&e.to_string()))?;
+            let (used, progress) = scanner
+                .scan(&reply[scanned..], &mut Nothing)
+                .map_err(|e| wrong(&e.to_string()))?;
             scanned += used;
             if progress == Progress::End {
-                return Value::parse(&reply[..scanned]).ok_or_else(|| wrong("the reply has streamed parts"));
+                return Value::parse(&reply[..scanned])
+                    .ok_or_else(|| wrong("the reply has streamed parts"));
             }
         }
         if reply.len() > LARGEST {
@@ -194,11 +233,22 @@ mod tests {
         assert_eq!(url.password.as_deref(), Some("hunt/er2"));
         assert!(!format!("{url:?}").contains("hunt"));
         assert!(url.is_loopback());
-        assert_eq!("valkey://[::1]".parse::<Upstream>().unwrap().to_string(), "redis://[::1]:6379");
-        assert!(!"redis://10.0.0.1".parse::<Upstream>().unwrap().is_loopback());
+        assert_eq!(
+            "valkey://[::1]".parse::<Upstream>().unwrap().to_string(),
+            "redis://[::1]:6379"
+        );
+        assert!(
+            !"redis://10.0.0.1"
+                .parse::<Upstream>()
+                .unwrap()
+                .is_loopback()
+        );
         for wrong in ["", "http://u:hunter2@h", "redis://", "redis://h/3"] {
             let message = wrong.parse::<Upstream>().unwrap_err().to_string();
-            assert!(message.contains("expected redis://") && !message.contains("hunter2"), "{message}");
+            assert!(
+                message.contains("expected redis://") && !message.contains("hunter2"),
+                "{message}"
+            );
         }
     }
 }

@@ -1,18 +1,23 @@
-//! One reply as a tree, for the few replies that the proxy itself reads or changes. Everything else passes as bytes.
+//! One reply as a tree, for the few replies that the proxy itself reads or changes. Everything else
+//! passes as bytes.
 
 /// A parsed reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
-    /// A line: type byte and content. Integers, simple strings, errors, null, booleans, doubles, big numbers.
+    /// A line: type byte and content. Integers, simple strings, errors, null, booleans, doubles,
+    /// big numbers.
     Line(u8, Vec<u8>),
-    /// A bulk string, bulk error or verbatim string: type byte and content; empty option for a null.
+    /// A bulk string, bulk error or verbatim string: type byte and content; empty option for a
+    /// null.
     Bulk(u8, Option<Vec<u8>>),
-    /// An aggregate: type byte and elements, keys and values in turn for a map; empty option for a null.
+    /// An aggregate: type byte and elements, keys and values in turn for a map; empty option for a
+    /// null.
     Many(u8, Option<Vec<Value>>),
 }
 
 impl Value {
-    /// Parses exactly one complete reply without streamed parts. The scanner has found its end before.
+    /// Parses exactly one complete reply without streamed parts. The scanner has found its end
+    /// before.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes;
         let value = take(&mut rest)?;
@@ -52,7 +57,11 @@ impl Value {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let header = |out: &mut Vec<u8>, kind: u8, length: Option<usize>| {
             out.push(kind);
-            out.extend_from_slice(length.map_or_else(|| "-1".to_owned(), |n| n.to_string()).as_bytes());
+            out.extend_from_slice(
+                length
+                    .map_or_else(|| "-1".to_owned(), |n| n.to_string())
+                    .as_bytes(),
+            );
             out.extend_from_slice(b"\r\n");
         };
         match self {
@@ -71,7 +80,10 @@ impl Value {
             Self::Many(kind, elements) => {
                 let pairs = if matches!(kind, b'%' | b'|') { 2 } else { 1 };
                 header(out, *kind, elements.as_ref().map(|e| e.len() / pairs));
-                elements.iter().flatten().for_each(|element| element.write(out));
+                elements
+                    .iter()
+                    .flatten()
+                    .for_each(|element| element.write(out));
             }
         }
     }
@@ -85,13 +97,17 @@ fn take(rest: &mut &[u8]) -> Option<Value> {
     let length = || -> Option<i64> { std::str::from_utf8(line).ok()?.parse().ok() };
     match kind {
         b'$' | b'!' | b'=' => {
-            let Ok(length) = usize::try_from(length()?) else { return Some(Value::Bulk(kind, None)) };
+            let Ok(length) = usize::try_from(length()?) else {
+                return Some(Value::Bulk(kind, None));
+            };
             let text = rest.get(..length)?.to_vec();
             *rest = rest.get(length + 2..)?;
             Some(Value::Bulk(kind, Some(text)))
         }
         b'*' | b'~' | b'>' | b'%' | b'|' => {
-            let Ok(length) = usize::try_from(length()?) else { return Some(Value::Many(kind, None)) };
+            let Ok(length) = usize::try_from(length()?) else {
+                return Some(Value::Many(kind, None));
+            };
             let length = length.checked_mul(if matches!(kind, b'%' | b'|') { 2 } else { 1 })?;
             let elements = (0..length).map(|_| take(rest)).collect::<Option<_>>()?;
             Some(Value::Many(kind, Some(elements)))

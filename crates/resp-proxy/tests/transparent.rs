@@ -1,6 +1,10 @@
-//! A proxy without rules changes nothing: frames of all kinds and sizes, cut anywhere, arrive byte for byte.
+//! A proxy without rules changes nothing: frames of all kinds and sizes, cut anywhere, arrive byte
+//! for byte.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -48,21 +52,37 @@ fn reply() -> impl Strategy<Value = Vec<u8>> {
             let chunks: Vec<u8> = p
                 .chunks(7)
                 .flat_map(|c| {
-                    [format!(";{}\r\n", c.len()).into_bytes(), c.to_vec(), b"\r\n".to_vec()].concat()
+                    [
+                        format!(";{}\r\n", c.len()).into_bytes(),
+                        c.to_vec(),
+                        b"\r\n".to_vec(),
+                    ]
+                    .concat()
                 })
                 .collect();
             [b"$?\r\n".to_vec(), chunks, b";0\r\n".to_vec()].concat()
         }),
     ];
     leaf.prop_recursive(4, 32, 5, |inner| {
-        (prop_oneof![Just('*'), Just('~'), Just('%'), Just('?')], proptest::collection::vec(inner, 0..5))
+        (
+            prop_oneof![Just('*'), Just('~'), Just('%'), Just('?')],
+            proptest::collection::vec(inner, 0..5),
+        )
             .prop_map(|(kind, mut elements)| match kind {
                 '?' => [b"*?\r\n".to_vec(), elements.concat(), b".\r\n".to_vec()].concat(),
                 '%' => {
                     elements.truncate(elements.len() / 2 * 2);
-                    [format!("%{}\r\n", elements.len() / 2).into_bytes(), elements.concat()].concat()
+                    [
+                        format!("%{}\r\n", elements.len() / 2).into_bytes(),
+                        elements.concat(),
+                    ]
+                    .concat()
                 }
-                kind => [format!("{kind}{}\r\n", elements.len()).into_bytes(), elements.concat()].concat(),
+                kind => [
+                    format!("{kind}{}\r\n", elements.len()).into_bytes(),
+                    elements.concat(),
+                ]
+                .concat(),
             })
     })
 }
@@ -88,8 +108,10 @@ fn turn() -> impl Strategy<Value = Turn> {
         1 => payload().prop_map(|p| [b">2\r\n+message\r\n".to_vec(), bulk('$', &p)].concat()),
         1 => Just(b"|1\r\n+ttl\r\n:3600\r\n".to_vec()),
     ];
-    (request, before, reply())
-        .prop_map(|(request, before, reply)| Turn { request, reply: [before, reply].concat() })
+    (request, before, reply()).prop_map(|(request, before, reply)| Turn {
+        request,
+        reply: [before, reply].concat(),
+    })
 }
 
 /// A store that receives and sends exactly these bytes, in pieces of these sizes.
@@ -127,7 +149,10 @@ async fn through(turns: &[Turn], piece: usize) -> (Vec<u8>, Vec<u8>) {
     let replies: Vec<u8> = turns.iter().flat_map(|t| t.reply.clone()).collect();
     let (address, store) = scripted(requests.len(), replies.clone(), piece).await;
     let upstream = format!("redis://{address}").parse().unwrap();
-    let proxy = RespProxy::builder(upstream).listen((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+    let proxy = RespProxy::builder(upstream)
+        .listen((Ipv4Addr::LOCALHOST, 0).into())
+        .await
+        .unwrap();
     let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
     let (mut read, mut write) = stream.split();
     let send = async {
@@ -143,39 +168,62 @@ async fn through(turns: &[Turn], piece: usize) -> (Vec<u8>, Vec<u8>) {
     let ((), client) = tokio::join!(send, receive);
     let received = store.await.unwrap();
     let counters = proxy.counters();
-    // Replies may come before their commands here, so that only the bytes are compared, and that no side was given up.
+    // Replies may come before their commands here, so that only the bytes are compared, and that no
+    // side was given up.
     assert_eq!(counters.not_resp, 0, "{counters:?}");
     (received, client)
 }
 
 /// How many cases: a few in the gate, as many as `RESP_PROXY_CASES` says for the long proof.
 fn cases() -> u32 {
-    std::env::var("RESP_PROXY_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(48)
+    std::env::var("RESP_PROXY_CASES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(48)
 }
 
 #[test]
 fn streams_arrive_byte_for_byte() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let mut runner = TestRunner::new(Config { cases: cases(), ..Config::default() });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut runner = TestRunner::new(Config {
+        cases: cases(),
+        ..Config::default()
+    });
     let pieces = prop_oneof![Just(1_usize), Just(2), Just(7), Just(1000), Just(100_000)];
     runner
-        .run(&(proptest::collection::vec(turn(), 1..40), pieces), |(turns, piece)| {
-            // A byte at a time only where there are few: a large value would take minutes.
-            let bytes: usize = turns.iter().map(|t| t.request.len() + t.reply.len()).sum();
-            let piece = piece.max(bytes / 4000);
-            let both = through(&turns, piece);
-            let (received, client) =
-                runtime.block_on(async { timeout(PATIENCE, both).await }).expect("the proxy stalled");
-            prop_assert!(
-                received == turns.iter().flat_map(|t| t.request.clone()).collect::<Vec<_>>(),
-                "requests differ"
-            );
-            prop_assert!(
-                client == turns.iter().flat_map(|t| t.reply.clone()).collect::<Vec<_>>(),
-                "replies differ"
-            );
-            Ok(())
-        })
+        .run(
+            &(proptest::collection::vec(turn(), 1..40), pieces),
+            |(turns, piece)| {
+                // A byte at a time only where there are few: a large value would take minutes.
+                let bytes: usize = turns.iter().map(|t| t.request.len() + t.reply.len()).sum();
+                let piece = piece.max(bytes / 4000);
+                let both = through(&turns, piece);
+                let (received, client) = runtime
+                    .block_on(async { timeout(PATIENCE, both).await })
+                    .expect("the proxy stalled");
+                prop_assert!(
+                    received
+                        == turns
+                            .iter()
+                            .flat_map(|t| t.request.clone())
+                            .collect::<Vec<_>>(),
+                    "requests differ"
+                );
+                prop_assert!(
+                    client
+                        == turns
+                            .iter()
+                            .flat_map(|t| t.reply.clone())
+                            .collect::<Vec<_>>(),
+                    "replies differ"
+                );
+                Ok(())
+            },
+        )
         .unwrap();
 }
 
@@ -198,19 +246,25 @@ fn ends(side: Side, bytes: &[u8], step: usize) -> Result<Vec<usize>, NotResp> {
 
 #[test]
 fn frames_end_alike_however_they_are_cut() {
-    let mut runner = TestRunner::new(Config { cases: cases() * 4, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: cases() * 4,
+        ..Config::default()
+    });
     runner
-        .run(&(proptest::collection::vec(turn(), 1..6), 1_usize..200), |(turns, step)| {
-            let replies: Vec<u8> = turns.iter().flat_map(|t| t.reply.clone()).collect();
-            let whole = ends(Side::Replies, &replies, replies.len()).unwrap();
-            prop_assert_eq!(whole.last(), Some(&replies.len()));
-            prop_assert_eq!(ends(Side::Replies, &replies, step).unwrap(), whole);
-            let requests: Vec<u8> = turns.iter().flat_map(|t| t.request.clone()).collect();
-            let whole = ends(Side::Requests, &requests, requests.len()).unwrap();
-            prop_assert_eq!(whole.len(), turns.len());
-            prop_assert_eq!(ends(Side::Requests, &requests, step).unwrap(), whole);
-            Ok(())
-        })
+        .run(
+            &(proptest::collection::vec(turn(), 1..6), 1_usize..200),
+            |(turns, step)| {
+                let replies: Vec<u8> = turns.iter().flat_map(|t| t.reply.clone()).collect();
+                let whole = ends(Side::Replies, &replies, replies.len()).unwrap();
+                prop_assert_eq!(whole.last(), Some(&replies.len()));
+                prop_assert_eq!(ends(Side::Replies, &replies, step).unwrap(), whole);
+                let requests: Vec<u8> = turns.iter().flat_map(|t| t.request.clone()).collect();
+                let whole = ends(Side::Requests, &requests, requests.len()).unwrap();
+                prop_assert_eq!(whole.len(), turns.len());
+                prop_assert_eq!(ends(Side::Requests, &requests, step).unwrap(), whole);
+                Ok(())
+            },
+        )
         .unwrap();
 }
 

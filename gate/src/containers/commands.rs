@@ -16,7 +16,11 @@ static XTASK: OnceLock<PathBuf> = OnceLock::new();
 /// Builds that program anew.
 pub(super) fn build() -> anyhow::Result<()> {
     let mut build = Command::new("cargo");
-    child::output(build.args(["build", "--quiet", "--package", "xtask"]).current_dir(project::root()))?;
+    child::output(
+        build
+            .args(["build", "--quiet", "--package", "xtask"])
+            .current_dir(project::root()),
+    )?;
     let built = project::target_dir()?.join("debug/xtask");
     XTASK.get_or_init(|| built);
     Ok(())
@@ -32,25 +36,40 @@ pub(super) fn xtask(arguments: &[&str]) -> anyhow::Result<Command> {
 /// Runs a command that must succeed, and returns its output.
 pub(super) fn succeeds(command: &mut Command) -> anyhow::Result<String> {
     let (printed, code) = ends(command)?;
-    anyhow::ensure!(code == Some(0), "{command:?} ended with {code:?}:\n{printed}");
+    anyhow::ensure!(
+        code == Some(0),
+        "{command:?} ended with {code:?}:\n{printed}"
+    );
     Ok(printed)
 }
 
 /// Runs a command that must fail, and returns its output.
 pub(super) fn fails(command: &mut Command) -> anyhow::Result<String> {
     let (printed, code) = ends(command)?;
-    anyhow::ensure!(code.is_some_and(|code| code != 0), "{command:?} ended with {code:?}:\n{printed}");
+    anyhow::ensure!(
+        code.is_some_and(|code| code != 0),
+        "{command:?} ended with {code:?}:\n{printed}"
+    );
     Ok(printed)
 }
 
 fn ends(command: &mut Command) -> anyhow::Result<(String, Option<i32>)> {
-    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().with_context(|| format!("run {command:?}"))?;
+    command
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = command
+        .spawn()
+        .with_context(|| format!("run {command:?}"))?;
     let running = Running::new(&child);
     let output = child.wait_with_output()?;
     drop(running);
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    Ok((text(&output.stdout) + &text(&output.stderr), output.status.code()))
+    Ok((
+        text(&output.stdout) + &text(&output.stderr),
+        output.status.code(),
+    ))
 }
 
 /// Process group of the command that runs now; 0 for none.
@@ -61,11 +80,15 @@ pub(super) fn end() {
     let group = RUNNING.load(Ordering::Relaxed);
     let script = format!("while kill -s TERM -- -{group}; do sleep 0.5; done");
     if group != 0 {
-        let _ = Command::new("timeout").args(["30", "sh", "-c", &script]).stderr(Stdio::null()).status();
+        let _ = Command::new("timeout")
+            .args(["30", "sh", "-c", &script])
+            .stderr(Stdio::null())
+            .status();
     }
 }
 
-/// A command in a process group of its own, as a shell gives to its foreground. [`end`] reaches it until this is dropped.
+/// A command in a process group of its own, as a shell gives to its foreground. [`end`] reaches it
+/// until this is dropped.
 pub(super) struct Running;
 
 impl Running {

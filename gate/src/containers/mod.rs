@@ -15,21 +15,33 @@ use xtask::docker::{self, Docker};
 type Check = (&'static str, fn(&Docker) -> anyhow::Result<()>);
 
 const CHECKS: &[Check] = &[
-    ("every compose tool accepts the files", refusals::compose_accepts_the_files),
+    (
+        "every compose tool accepts the files",
+        refusals::compose_accepts_the_files,
+    ),
     ("a missing engine is named", refusals::without_an_engine),
     ("a taken port is named", refusals::a_taken_port),
     ("images are small and confined", confinement::check),
     ("a stopped node flushes first", stop::check),
-    ("a cluster that is up is used and left up", plays::on_a_cluster_that_is_up),
+    (
+        "a cluster that is up is used and left up",
+        plays::on_a_cluster_that_is_up,
+    ),
     ("interrupted, it leaves nothing", plays::interrupted),
     ("its terminal closed, it leaves nothing", plays::hung_up),
     ("killed, `down` leaves nothing", plays::killed),
     ("all chapters against containers", plays::whole),
-    ("all chapters on a store cluster in containers", plays::whole_on_store_cluster),
+    (
+        "all chapters on a store cluster in containers",
+        plays::whole_on_store_cluster,
+    ),
 ];
 
-/// Runs every check until one fails, or `ended` has an exit code. Nothing is left of the containers then.
-pub(crate) async fn check(ended: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<Option<u8>> {
+/// Runs every check until one fails, or `ended` has an exit code. Nothing is left of the containers
+/// then.
+pub(crate) async fn check(
+    ended: impl Future<Output = anyhow::Result<u8>>,
+) -> anyhow::Result<Option<u8>> {
     let checks = tokio::task::spawn_blocking(every_check);
     let code = tokio::select! {
         done = checks => return done?.map(|()| None),

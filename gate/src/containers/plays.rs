@@ -21,8 +21,16 @@ pub(super) fn whole(_docker: &Docker) -> anyhow::Result<()> {
 pub(super) fn whole_on_store_cluster(docker: &Docker) -> anyhow::Result<()> {
     let stores = ["--store", "cluster"];
     succeeds(xtask(&["up", "--airgap"])?.args(stores))?;
-    confinement::confines(docker, Options { stores: Stores::Cluster, ..Options::default() })?;
-    all_chapters(&succeeds(xtask(&DEMO)?.args(stores).args(["--pause", "3s"]))?)?;
+    confinement::confines(
+        docker,
+        Options {
+            stores: Stores::Cluster,
+            ..Options::default()
+        },
+    )?;
+    all_chapters(&succeeds(
+        xtask(&DEMO)?.args(stores).args(["--pause", "3s"]),
+    )?)?;
     succeeds(&mut xtask(&["down"])?)?;
     Ok(())
 }
@@ -30,12 +38,16 @@ pub(super) fn whole_on_store_cluster(docker: &Docker) -> anyhow::Result<()> {
 fn all_chapters(printed: &str) -> anyhow::Result<()> {
     for chapter in 1..=CHAPTERS {
         let title = format!("Chapter {chapter} of {CHAPTERS}: ");
-        anyhow::ensure!(printed.contains(&title), "{title} was not played:\n{printed}");
+        anyhow::ensure!(
+            printed.contains(&title),
+            "{title} was not played:\n{printed}"
+        );
     }
     Ok(())
 }
 
-/// SIGTERM to xtask alone, as from a service manager, while the demo plays on a cluster that was up before.
+/// SIGTERM to xtask alone, as from a service manager, while the demo plays on a cluster that was up
+/// before.
 pub(super) fn on_a_cluster_that_is_up(docker: &Docker) -> anyhow::Result<()> {
     succeeds(&mut xtask(&["up", "--airgap"])?)?;
     let mut demo = Playing::until("Chapter 2 ")?;
@@ -57,7 +69,8 @@ pub(super) fn interrupted(_docker: &Docker) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A terminal that is closed: nothing can be printed any more, and containers have to be brought down.
+/// A terminal that is closed: nothing can be printed any more, and containers have to be brought
+/// down.
 pub(super) fn hung_up(_docker: &Docker) -> anyhow::Result<()> {
     let mut demo = Playing::start(xtask(&DEMO)?.stderr(Stdio::piped()), "Chapter 2 ")?;
     (demo.output, demo.process.stderr) = (None, None);
@@ -71,7 +84,10 @@ pub(super) fn killed(docker: &Docker) -> anyhow::Result<()> {
     let mut demo = Playing::until("Chapter 2 ")?;
     demo.signal("KILL", Reach::Group)?;
     demo.ended()?;
-    anyhow::ensure!(!docker::left(docker)?.nothing(), "there was nothing to be cleaned up");
+    anyhow::ensure!(
+        !docker::left(docker)?.nothing(),
+        "there was nothing to be cleaned up"
+    );
     let printed = succeeds(&mut xtask(&["down"])?)?;
     anyhow::ensure!(printed.contains("removed"), "{printed}");
     Ok(())
@@ -100,9 +116,19 @@ impl Playing {
         let mut process = command.process_group(0).stdout(Stdio::piped()).spawn()?;
         let _running = Running::new(&process);
         let output = process.stdout.take().map(BufReader::new);
-        let mut demo = Self { process, output, _running };
+        let mut demo = Self {
+            process,
+            output,
+            _running,
+        };
         let mut printed = String::new();
-        while demo.output.as_mut().context("the demo has no output")?.read_line(&mut printed)? > 0 {
+        while demo
+            .output
+            .as_mut()
+            .context("the demo has no output")?
+            .read_line(&mut printed)?
+            > 0
+        {
             if printed.contains(words) {
                 return Ok(demo);
             }

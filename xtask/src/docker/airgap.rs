@@ -26,7 +26,14 @@ pub(super) fn store_image(docker: &Docker, target: &Path) -> anyhow::Result<()> 
     lay_out(&layout, &server)?;
     let libraries = library_path(&libraries::of(&server)?);
     let mut build = docker.docker();
-    build.args(["build", "--file", "docker/airgap.Dockerfile", "--tag", STORE_IMAGE, "--build-arg"]);
+    build.args([
+        "build",
+        "--file",
+        "docker/airgap.Dockerfile",
+        "--tag",
+        STORE_IMAGE,
+        "--build-arg",
+    ]);
     output(build.arg(format!("LIBRARY_PATH={libraries}")).arg(&layout))
         .context("the store's image cannot be built")?;
     docker.remove_replaced_images();
@@ -36,23 +43,41 @@ pub(super) fn store_image(docker: &Docker, target: &Path) -> anyhow::Result<()> 
 /// The store that a local cluster would start: found as the README says, or fetched.
 fn server(docker: &Docker) -> anyhow::Result<PathBuf> {
     let mut find = Command::new("cargo");
-    find.args(["run", "--quiet", "--package", "ratelimiter-cluster", "--example", "find_store"]);
-    Ok(output(find.current_dir(&docker.root)).context("this machine has no store")?.into())
+    find.args([
+        "run",
+        "--quiet",
+        "--package",
+        "ratelimiter-cluster",
+        "--example",
+        "find_store",
+    ]);
+    Ok(output(find.current_dir(&docker.root))
+        .context("this machine has no store")?
+        .into())
 }
 
-/// Lays out the file system of the image: every file where it is on this machine, but for the store itself.
+/// Lays out the file system of the image: every file where it is on this machine, but for the store
+/// itself.
 fn lay_out(layout: &Path, server: &Path) -> anyhow::Result<()> {
     if layout.exists() {
-        std::fs::remove_dir_all(layout).with_context(|| format!("cannot remove {}", layout.display()))?;
+        std::fs::remove_dir_all(layout)
+            .with_context(|| format!("cannot remove {}", layout.display()))?;
     }
-    let bash =
-        std::fs::canonicalize("/bin/bash").context("--airgap needs bash for the store's health check")?;
+    let bash = std::fs::canonicalize("/bin/bash")
+        .context("--airgap needs bash for the store's health check")?;
     put(layout, "/usr/local/bin/valkey-server".as_ref(), server)?;
     put(layout, "/bin/bash".as_ref(), &bash)?;
-    for library in libraries::of(server)?.into_iter().chain(libraries::of(&bash)?) {
+    for library in libraries::of(server)?
+        .into_iter()
+        .chain(libraries::of(&bash)?)
+    {
         put(layout, &library, &library)?;
     }
-    put(layout, "/usr/local/bin/valkey-cli".as_ref(), &project::root().join(CLIENT))
+    put(
+        layout,
+        "/usr/local/bin/valkey-cli".as_ref(),
+        &project::root().join(CLIENT),
+    )
 }
 
 /// Copies the file, whatever number of links lead to it, to its place in the image.
@@ -66,8 +91,11 @@ fn put(layout: &Path, place: &Path, file: &Path) -> anyhow::Result<()> {
 
 /// The loader knows where its own machine keeps libraries by a cache that the image does not have.
 fn library_path(libraries: &[PathBuf]) -> String {
-    let mut directories: Vec<_> =
-        libraries.iter().filter_map(|l| l.parent()).map(Path::to_string_lossy).collect();
+    let mut directories: Vec<_> = libraries
+        .iter()
+        .filter_map(|l| l.parent())
+        .map(Path::to_string_lossy)
+        .collect();
     directories.sort();
     directories.dedup();
     directories.join(":")
@@ -79,7 +107,8 @@ mod tests {
 
     /// A directory of one test alone.
     fn directory(name: &str) -> PathBuf {
-        let directory = std::env::temp_dir().join(format!("xtask-airgap-{name}-{}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("xtask-airgap-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         directory
     }
@@ -88,11 +117,19 @@ mod tests {
     fn the_layout_holds_what_the_store_needs() {
         let directory = directory("layout");
         lay_out(&directory, "/bin/sh".as_ref()).unwrap();
-        for file in ["usr/local/bin/valkey-server", "usr/local/bin/valkey-cli", "bin/bash"] {
+        for file in [
+            "usr/local/bin/valkey-server",
+            "usr/local/bin/valkey-cli",
+            "bin/bash",
+        ] {
             assert!(directory.join(file).is_file(), "{file}");
         }
         for library in libraries::of("/bin/sh".as_ref()).unwrap() {
-            assert!(directory.join(library.strip_prefix("/").unwrap()).is_file(), "{}", library.display());
+            assert!(
+                directory.join(library.strip_prefix("/").unwrap()).is_file(),
+                "{}",
+                library.display()
+            );
         }
         std::fs::remove_dir_all(directory).unwrap();
     }

@@ -59,16 +59,23 @@ pub(crate) fn bring_up<'a>(
     options: Options,
 ) -> anyhow::Result<Cluster<'a>> {
     match state(docker, &options.services())? {
-        State::Up => return Ok(Cluster { docker, ours: false }),
+        State::Up => {
+            return Ok(Cluster {
+                docker,
+                ours: false,
+            });
+        }
         State::Partly(wrong) => anyhow::bail!(
-            "a part of the cluster is there, or another ({}): `cargo xtask down` ends it, and then this works",
+            "a part of the cluster is there, or another ({}): `cargo xtask down` ends it, and then \
+             this works",
             wrong.join("; ")
         ),
         State::Down => {}
     }
     all_free(&options.ports()).map_err(|taken| {
         anyhow::anyhow!(
-            "{taken}, and the containers need it: end what listens there, or play on free ports with \
+            "{taken}, and the containers need it: end what listens there, or play on free ports \
+             with \
              `cargo xtask demo --local`"
         )
     })?;
@@ -76,7 +83,9 @@ pub(crate) fn bring_up<'a>(
     // From here on something is there to be brought down.
     let cluster = Cluster { docker, ours: true };
     let mut up = docker.compose_for(options);
-    signals.succeed(up.args(["up", "--detach", "--no-build"])).inspect_err(|why| show_logs(docker, why))?;
+    signals
+        .succeed(up.args(["up", "--detach", "--no-build"]))
+        .inspect_err(|why| show_logs(docker, why))?;
     wait(docker, signals, options).inspect_err(|why| show_logs(docker, why))?;
     Ok(cluster)
 }
@@ -94,7 +103,11 @@ fn wait(docker: &Docker, signals: &Signals, options: Options) -> anyhow::Result<
         if let Some(ended) = ended {
             anyhow::bail!("{ended}");
         }
-        anyhow::ensure!(Instant::now() < until, "not healthy in time: {}", wrong.join("; "));
+        anyhow::ensure!(
+            Instant::now() < until,
+            "not healthy in time: {}",
+            wrong.join("; ")
+        );
         std::thread::sleep(POLL);
     }
 }

@@ -30,7 +30,9 @@ pub(super) fn provide(docker: &Docker, signals: &Signals, airgap: bool) -> anyho
     match from_binary(docker, signals, &target) {
         Err(error) if !airgap && error.downcast_ref::<crate::ending::Ended>().is_none() => {
             // As where the C library has no static version.
-            eprintln!("{error:#}; building the node's image from source instead, which takes minutes");
+            eprintln!(
+                "{error:#}; building the node's image from source instead, which takes minutes"
+            );
             from_source(docker, signals)
         }
         done => done,
@@ -54,16 +56,28 @@ fn at_hand(docker: &Docker, image: &str) -> bool {
     output(docker.docker().args(["image", "inspect", image])).is_ok()
 }
 
-/// Compiles the node on this machine, statically, and puts it into an image of its own: seconds, when little has changed.
+/// Compiles the node on this machine, statically, and puts it into an image of its own: seconds,
+/// when little has changed.
 fn from_binary(docker: &Docker, signals: &Signals, target: &Path) -> anyhow::Result<()> {
-    let triple =
-        output(Command::new("rustc").args(["--print", "host-tuple"])).context("rustc names no host")?;
-    // Its own directory: the other flags would make cargo compile everything anew, each time and for both.
+    let triple = output(Command::new("rustc").args(["--print", "host-tuple"]))
+        .context("rustc names no host")?;
+    // Its own directory: the other flags would make cargo compile everything anew, each time and
+    // for both.
     let directory = target.join("image");
     let mut build = Command::new("cargo");
-    build.args(["build", "--release", "--package", "ratelimiter-node", "--target", &triple, "--target-dir"]);
+    build.args([
+        "build",
+        "--release",
+        "--package",
+        "ratelimiter-node",
+        "--target",
+        &triple,
+        "--target-dir",
+    ]);
     build.arg(&directory).current_dir(&docker.root);
-    build.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", "-C target-feature=+crt-static");
+    build
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("RUSTFLAGS", "-C target-feature=+crt-static");
     signals.succeed(&mut build)?;
 
     let context = directory.join("context");
@@ -72,7 +86,15 @@ fn from_binary(docker: &Docker, signals: &Signals, target: &Path) -> anyhow::Res
         .and_then(|()| std::fs::copy(&binary, context.join("ratelimiter-node")))
         .with_context(|| format!("cannot copy {}", binary.display()))?;
     let mut build = docker.docker();
-    build.args(["build", "--file", "docker/Dockerfile", "--target", "binary", "--tag", NODE_IMAGE]);
+    build.args([
+        "build",
+        "--file",
+        "docker/Dockerfile",
+        "--target",
+        "binary",
+        "--tag",
+        NODE_IMAGE,
+    ]);
     output(build.arg(&context)).context("the node's image cannot be built")?;
     docker.remove_replaced_images();
     Ok(())
@@ -87,9 +109,13 @@ fn from_source(docker: &Docker, signals: &Signals) -> anyhow::Result<()> {
 /// The store's image as [`ENV_FILE`] pins it, which is the one place that has its name.
 fn store_image() -> anyhow::Result<String> {
     let path = project::root().join(ENV_FILE);
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
     let values = text.lines().filter_map(|line| line.split_once('='));
-    let image = values.into_iter().find(|(name, _)| *name == STORE_IMAGE).map(|(_, image)| image.to_owned());
+    let image = values
+        .into_iter()
+        .find(|(name, _)| *name == STORE_IMAGE)
+        .map(|(_, image)| image.to_owned());
     image.with_context(|| format!("{ENV_FILE} has no {STORE_IMAGE}"))
 }
 

@@ -5,7 +5,11 @@ use anyhow::Context as _;
 
 /// The shared libraries that an executable needs, its loader among them; none when it is static.
 pub(crate) fn of(executable: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let ldd = Command::new("ldd").arg(executable).env("LC_ALL", "C").output().context("cannot run ldd")?;
+    let ldd = Command::new("ldd")
+        .arg(executable)
+        .env("LC_ALL", "C")
+        .output()
+        .context("cannot run ldd")?;
     if !ldd.status.success() {
         let why = String::from_utf8_lossy(&ldd.stderr);
         let is_static =
@@ -16,8 +20,8 @@ pub(crate) fn of(executable: &Path) -> anyhow::Result<Vec<PathBuf>> {
     listed(&String::from_utf8_lossy(&ldd.stdout)).with_context(|| executable.display().to_string())
 }
 
-/// Reads ldd's lines: `NAME => PATH (ADDRESS)`, `PATH (ADDRESS)` for the loader, `NAME (ADDRESS)` for what the kernel
-/// provides.
+/// Reads ldd's lines: `NAME => PATH (ADDRESS)`, `PATH (ADDRESS)` for the loader, `NAME (ADDRESS)`
+/// for what the kernel provides.
 fn listed(text: &str) -> anyhow::Result<Vec<PathBuf>> {
     let mut libraries = Vec::new();
     for line in text.lines().map(str::trim) {
@@ -46,7 +50,11 @@ mod tests {
         let found = listed(GLIBC).unwrap();
         assert_eq!(
             found,
-            ["/lib/x86_64-linux-gnu/libm.so.6", "/lib64/ld-linux-x86-64.so.2"].map(PathBuf::from)
+            [
+                "/lib/x86_64-linux-gnu/libm.so.6",
+                "/lib64/ld-linux-x86-64.so.2"
+            ]
+            .map(PathBuf::from)
         );
         assert!(listed("\tstatically linked\n").unwrap().is_empty());
     }

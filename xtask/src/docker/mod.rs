@@ -1,4 +1,5 @@
-//! What needs a Docker engine: the images, the cluster made of them, and the tools that both are made with.
+//! What needs a Docker engine: the images, the cluster made of them, and the tools that both are
+//! made with.
 
 mod airgap;
 mod cluster;
@@ -26,7 +27,8 @@ pub(crate) use ports::all_free;
 pub use state::{Left, State, left, state};
 pub use stores::Stores;
 
-/// The name of the compose project, by which everything of ours is found again. The same is in [`ENV_FILE`].
+/// The name of the compose project, by which everything of ours is found again. The same is in
+/// [`ENV_FILE`].
 pub(crate) const PROJECT: &str = "ratelimiter-demo";
 /// Asked over a local socket: one that takes longer is not well.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(3);
@@ -52,14 +54,19 @@ impl Docker {
         let compose = Self::compose_tools().next().context(
             "the Docker engine answers, but there is neither `docker compose` nor `docker-compose`",
         )?;
-        Ok(Self { compose, platform, root: crate::project::root() })
+        Ok(Self {
+            compose,
+            platform,
+            root: crate::project::root(),
+        })
     }
 
     /// As [`Self::find`], for commands that need Docker: the error lists the ways out.
     pub(crate) fn require() -> anyhow::Result<Self> {
         Self::find().map_err(|why| {
             anyhow::anyhow!(
-                "{why:#}\nstart Docker (`systemctl start docker`, or Docker Desktop) with its compose plugin, or play \
+                "{why:#}\nstart Docker (`systemctl start docker`, or Docker Desktop) with its \
+                 compose plugin, or play \
                  without it: `cargo xtask demo --local`"
             )
         })
@@ -89,7 +96,10 @@ impl Docker {
     /// Removes images of the project whose name a newer one has taken, to free their space.
     fn remove_replaced_images(&self) {
         let ours = "label=ratelimiter-demo.part";
-        let _ = output(self.docker().args(["image", "prune", "--force", "--filter", ours]));
+        let _ = output(
+            self.docker()
+                .args(["image", "prune", "--force", "--filter", ours]),
+        );
     }
 
     /// The compose tool for all that may be there, whatever it was brought up with.
@@ -117,7 +127,10 @@ impl Docker {
     /// This compose tool with these files.
     pub fn compose_with(&self, tool: &[&str], files: &[&str]) -> Command {
         let mut command = Command::new(tool[0]);
-        command.args(&tool[1..]).args(["--project-name", PROJECT]).current_dir(&self.root);
+        command
+            .args(&tool[1..])
+            .args(["--project-name", PROJECT])
+            .current_dir(&self.root);
         files.iter().for_each(|file| {
             command.args(["--file", file]);
         });

@@ -24,13 +24,29 @@ pub struct Options {
 impl Options {
     /// Names of the services.
     pub fn services(self) -> Vec<&'static str> {
-        let observers = OBSERVERS.iter().map(|(name, _)| *name).filter(|_| self.observability);
-        SERVICES.iter().chain(self.stores.services()).copied().chain(observers).collect()
+        let observers = OBSERVERS
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(|_| self.observability);
+        SERVICES
+            .iter()
+            .chain(self.stores.services())
+            .copied()
+            .chain(observers)
+            .collect()
     }
 
     pub(crate) fn ports(self) -> Vec<u16> {
-        let observers = OBSERVERS.iter().map(|(_, port)| *port).filter(|_| self.observability);
-        self.stores.ports().into_iter().chain(NODE_PORTS).chain(observers).collect()
+        let observers = OBSERVERS
+            .iter()
+            .map(|(_, port)| *port)
+            .filter(|_| self.observability);
+        self.stores
+            .ports()
+            .into_iter()
+            .chain(NODE_PORTS)
+            .chain(observers)
+            .collect()
     }
 }
 
@@ -41,16 +57,27 @@ mod tests {
     #[test]
     fn compose_publishes_services_on_loopback_only() {
         for stores in Stores::ALL {
-            let options = Options { stores, airgap: false, observability: true };
+            let options = Options {
+                stores,
+                airgap: false,
+                observability: true,
+            };
             let read = |file| std::fs::read_to_string(crate::project::root().join(file)).unwrap();
             let compose: String = stores.files().into_iter().map(read).collect();
             for service in options.services() {
                 assert!(compose.contains(&format!("\n  {service}:")), "{service}");
             }
-            let lists = compose.lines().filter_map(|line| line.trim().strip_prefix("ports: "));
-            let mut published: Vec<_> = lists.flat_map(|l| l.trim_matches(['[', ']']).split(", ")).collect();
-            let mut wanted: Vec<_> =
-                options.ports().iter().map(|port| format!("\"127.0.0.1:{port}:{port}\"")).collect();
+            let lists = compose
+                .lines()
+                .filter_map(|line| line.trim().strip_prefix("ports: "));
+            let mut published: Vec<_> = lists
+                .flat_map(|l| l.trim_matches(['[', ']']).split(", "))
+                .collect();
+            let mut wanted: Vec<_> = options
+                .ports()
+                .iter()
+                .map(|port| format!("\"127.0.0.1:{port}:{port}\""))
+                .collect();
             published.sort_unstable();
             wanted.sort_unstable();
             assert_eq!(published, wanted);

@@ -10,7 +10,8 @@ use crate::child::output;
 pub enum State {
     /// None of it.
     Down,
-    /// Some of it, or it does not answer, or it is another one: one line a service that is not as it should be.
+    /// Some of it, or it does not answer, or it is another one: one line a service that is not as
+    /// it should be.
     Partly(Vec<String>),
     /// Every service that is wanted runs and is healthy, and no other store is there.
     Up,
@@ -19,7 +20,12 @@ pub enum State {
 /// Asks the engine about the services.
 pub fn state(docker: &Docker, wanted: &[&str]) -> anyhow::Result<State> {
     let format = r#"{{.Label "com.docker.compose.service"}}|{{.State}}|{{.Status}}"#;
-    let listed = output(docker.docker().args(["ps", "--all", "--filter", &ours(), "--format", format]))?;
+    let listed =
+        output(
+            docker
+                .docker()
+                .args(["ps", "--all", "--filter", &ours(), "--format", format]),
+        )?;
     Ok(of_listing(&listed, wanted))
 }
 
@@ -40,20 +46,32 @@ fn of_listing(listed: &str, wanted: &[&str]) -> State {
     if services.is_empty() {
         return State::Down;
     }
-    let not_well =
-        wanted.iter().filter_map(|wanted| match services.iter().find(|(service, ..)| service == wanted) {
+    let not_well = wanted.iter().filter_map(|wanted| {
+        match services.iter().find(|(service, ..)| service == wanted) {
             None => Some(format!("{wanted} is not there")),
             Some((_, "running", status)) if status.contains("(healthy)") => None,
-            Some((service, _, status)) if *service == FORMER && status.starts_with("Exited (0)") => None,
+            Some((service, _, status))
+                if *service == FORMER && status.starts_with("Exited (0)") =>
+            {
+                None
+            }
             Some((_, _, status)) => Some(format!("{wanted}: {status}")),
-        });
+        }
+    });
     let may_be_there = |service: &str| {
         wanted.contains(&service) || OBSERVERS.iter().any(|(observer, _)| *observer == service)
     };
-    let others = services.iter().filter(|(service, ..)| !may_be_there(service));
-    let wrong: Vec<String> =
-        not_well.chain(others.map(|(service, ..)| format!("{service} is there as well"))).collect();
-    if wrong.is_empty() { State::Up } else { State::Partly(wrong) }
+    let others = services
+        .iter()
+        .filter(|(service, ..)| !may_be_there(service));
+    let wrong: Vec<String> = not_well
+        .chain(others.map(|(service, ..)| format!("{service} is there as well")))
+        .collect();
+    if wrong.is_empty() {
+        State::Up
+    } else {
+        State::Partly(wrong)
+    }
 }
 
 /// Everything that the engine keeps for the project.
@@ -69,7 +87,11 @@ impl Left {
 
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.nothing() { f.write_str("nothing") } else { f.write_str(&self.0.join(", ")) }
+        if self.nothing() {
+            f.write_str("nothing")
+        } else {
+            f.write_str(&self.0.join(", "))
+        }
     }
 }
 
@@ -81,7 +103,13 @@ pub fn left(docker: &Docker) -> anyhow::Result<Left> {
         ("network", &["network", "ls"], "{{.Name}}"),
         ("volume", &["volume", "ls"], "{{.Name}}"),
     ] {
-        let listed = output(docker.docker().args(command).args(["--filter", &ours(), "--format", format]))?;
+        let listed =
+            output(
+                docker
+                    .docker()
+                    .args(command)
+                    .args(["--filter", &ours(), "--format", format]),
+            )?;
         left.extend(listed.lines().map(|name| format!("{what} {name}")));
     }
     Ok(Left(left))
@@ -110,16 +138,20 @@ mod tests {
             State::Partly(wrong) => wrong,
             other => panic!("{other:?}"),
         };
-        let starting = "node-1|running|Up 1 second (health: starting)\nstore|running|Up 1 second (healthy)";
+        let starting =
+            "node-1|running|Up 1 second (health: starting)\nstore|running|Up 1 second (healthy)";
         assert_eq!(wrong(starting), ["node-1: Up 1 second (health: starting)"]);
         let ended = "store|exited|Exited (1) 2 seconds ago";
-        assert_eq!(wrong(ended), ["store: Exited (1) 2 seconds ago", "node-1 is not there"]);
+        assert_eq!(
+            wrong(ended),
+            ["store: Exited (1) 2 seconds ago", "node-1 is not there"]
+        );
         let ill = "node-1|running|Up 9 seconds (unhealthy)\nstore|running|Up 9 seconds (healthy)";
         assert_eq!(wrong(ill), ["node-1: Up 9 seconds (unhealthy)"]);
         let stopped = "node-1|exited|Exited (0) 1 second ago\nstore|running|Up 9 seconds (healthy)";
         assert_eq!(wrong(stopped), ["node-1: Exited (0) 1 second ago"]);
-        let other =
-            "node-1|running|Up 9 seconds (healthy)\nstore|running|Up 9 seconds (healthy)\nstore-2|running|Up";
+        let other = "node-1|running|Up 9 seconds (healthy)\nstore|running|Up 9 seconds \
+            (healthy)\nstore-2|running|Up";
         assert_eq!(wrong(other), ["store-2 is there as well"]);
     }
 }

@@ -43,7 +43,9 @@ impl Stores {
             let text = argument.to_string_lossy();
             match text.strip_prefix(Self::OPTION) {
                 Some("") => stores = Self::named(arguments.next().map(OsString::as_os_str))?,
-                Some(value) if value.starts_with('=') => stores = Self::named(Some(value[1..].as_ref()))?,
+                Some(value) if value.starts_with('=') => {
+                    stores = Self::named(Some(value[1..].as_ref()))?
+                }
                 _ => rest.push(argument.clone()),
             }
         }
@@ -51,17 +53,26 @@ impl Stores {
     }
 
     fn named(name: Option<&OsStr>) -> Result<Self, Usage> {
-        let known = Self::ALL.into_iter().find(|stores| name == Some(stores.name().as_ref()));
+        let known = Self::ALL
+            .into_iter()
+            .find(|stores| name == Some(stores.name().as_ref()));
         known.ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
             let given = name.map_or("nothing".into(), OsStr::to_string_lossy);
-            Usage(format!("{} takes one of {names}, and was given {given}", Self::OPTION))
+            Usage(format!(
+                "{} takes one of {names}, and was given {given}",
+                Self::OPTION
+            ))
         })
     }
 
     /// The option that chooses these, where one is needed.
     pub(crate) fn option(self) -> Vec<&'static str> {
-        if self == Self::default() { Vec::new() } else { vec![Self::OPTION, self.name()] }
+        if self == Self::default() {
+            Vec::new()
+        } else {
+            vec![Self::OPTION, self.name()]
+        }
     }
 
     /// The compose files, in the order in which they are put over each other.
@@ -93,7 +104,11 @@ impl Stores {
     /// Their URL, which is the same for the nodes and for this machine.
     pub fn url(self) -> String {
         let at = |ports: &[u16]| {
-            ports.iter().map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
+            ports
+                .iter()
+                .map(|port| format!("127.0.0.1:{port}"))
+                .collect::<Vec<_>>()
+                .join(",")
         };
         match self {
             Self::Single => format!("redis://{}", at(&STORE_PORTS[..1])),
@@ -116,11 +131,21 @@ mod tests {
     #[test]
     fn option_chooses_stores() {
         assert_eq!(taken(&["--headless"]), Ok((Stores::Single, 1)));
-        assert_eq!(taken(&["--store", "cluster", "--headless"]), Ok((Stores::Cluster, 1)));
+        assert_eq!(
+            taken(&["--store", "cluster", "--headless"]),
+            Ok((Stores::Cluster, 1))
+        );
         assert_eq!(taken(&["--store=sentinel"]), Ok((Stores::Sentinel, 0)));
-        assert_eq!(taken(&["--stores"]), Ok((Stores::Single, 1)), "another option");
+        assert_eq!(
+            taken(&["--stores"]),
+            Ok((Stores::Single, 1)),
+            "another option"
+        );
         let known = "--store takes one of single, cluster, sentinel, and was given";
-        assert_eq!(taken(&["--store=three"]).unwrap_err(), format!("{known} three"));
+        assert_eq!(
+            taken(&["--store=three"]).unwrap_err(),
+            format!("{known} three")
+        );
         assert_eq!(taken(&["--store"]).unwrap_err(), format!("{known} nothing"));
     }
 
@@ -129,7 +154,10 @@ mod tests {
         for stores in Stores::ALL {
             let last = stores.files().pop().unwrap();
             let text = std::fs::read_to_string(crate::project::root().join(last)).unwrap();
-            assert!(text.contains(&format!("RATELIMITER_STORE: {}\n", stores.url())), "{last}");
+            assert!(
+                text.contains(&format!("RATELIMITER_STORE: {}\n", stores.url())),
+                "{last}"
+            );
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Circles of imports among the files of a crate, by a textual reading.
 //!
-//! A file uses another when one of its paths that begin with `crate::`, `super::`, `self::` or a child module leads there; the
-//! longest part of the path that is a module decides. Three kinds of arrows do not count: to a module that contains the file,
-//! whose items its children share; from such a module to its children, which it composes; and names that a crate's root
-//! re-exports, which the root resolves. Tests at the end of a file are not read, nor are comments.
+//! A file uses another when one of its paths that begin with `crate::`, `super::`, `self::` or a
+//! child module leads there; the longest part of the path that is a module decides. Three kinds of
+//! arrows do not count: to a module that contains the file, whose items its children share; from
+//! such a module to its children, which it composes; and names that a crate's root re-exports,
+//! which the root resolves. Tests at the end of a file are not read, nor are comments.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -20,16 +21,26 @@ pub(super) fn complaints<'a>(files: impl Iterator<Item = (&'a Path, &'a str)>) -
     for (file, text) in files {
         if let Some((name, module)) = module(file) {
             // A crate may have a library and a program, whose roots are one here.
-            crates.entry(name).or_default().entry(module).or_default().push_str(&code(text));
+            crates
+                .entry(name)
+                .or_default()
+                .entry(module)
+                .or_default()
+                .push_str(&code(text));
         }
     }
     let complaint = |name: &str, circle: &[String]| {
-        format!("{name}: the files {} import each other in a circle", circle.join(", "))
+        format!(
+            "{name}: the files {} import each other in a circle",
+            circle.join(", ")
+        )
     };
     crates
         .iter()
         .flat_map(|(name, modules)| {
-            circles_of(modules).into_iter().map(move |circle| complaint(name, &circle))
+            circles_of(modules)
+                .into_iter()
+                .map(move |circle| complaint(name, &circle))
         })
         .collect()
 }
@@ -39,23 +50,40 @@ fn circles_of(modules: &BTreeMap<Module, String>) -> Vec<Vec<String>> {
     let arrows: Arrows = modules
         .iter()
         .map(|(module, text)| {
-            let used = paths(text).into_iter().filter_map(|path| target(module, &path, modules));
-            (module.clone(), used.filter(|used| !is_family(module, used)).collect())
+            let used = paths(text)
+                .into_iter()
+                .filter_map(|path| target(module, &path, modules));
+            (
+                module.clone(),
+                used.filter(|used| !is_family(module, used)).collect(),
+            )
         })
         .collect();
-    circles(&arrows).iter().map(|circle| circle.iter().map(|module| module.join("/")).collect()).collect()
+    circles(&arrows)
+        .iter()
+        .map(|circle| circle.iter().map(|module| module.join("/")).collect())
+        .collect()
 }
 
 /// Crate and module of a file below a `src` directory, or below that of an example or a test.
 fn module(file: &Path) -> Option<(String, Module)> {
     let text = file.to_str()?;
     let (name, inner) = text.split_once("/src/").or_else(|| {
-        let (_, inside) = text.split_once("/examples/").or_else(|| text.split_once("/tests/"))?;
+        let (_, inside) = text
+            .split_once("/examples/")
+            .or_else(|| text.split_once("/tests/"))?;
         let (_, inner) = inside.split_once('/')?;
         Some((text.strip_suffix(inner)?.trim_end_matches('/'), inner))
     })?;
-    let mut module: Module = inner.strip_suffix(".rs")?.split('/').map(ToOwned::to_owned).collect();
-    if module.last().is_some_and(|last| ["mod", "lib", "main"].contains(&last.as_str())) {
+    let mut module: Module = inner
+        .strip_suffix(".rs")?
+        .split('/')
+        .map(ToOwned::to_owned)
+        .collect();
+    if module
+        .last()
+        .is_some_and(|last| ["mod", "lib", "main"].contains(&last.as_str()))
+    {
         module.pop();
     }
     Some((name.to_owned(), module))
@@ -64,7 +92,11 @@ fn module(file: &Path) -> Option<(String, Module)> {
 /// A file without its tests and comments.
 fn code(text: &str) -> String {
     let lines = text.lines().take_while(|line| *line != "#[cfg(test)]");
-    lines.map(|line| line.split("//").next().unwrap_or(line)).collect::<Vec<_>>().join("\n") + "\n"
+    lines
+        .map(|line| line.split("//").next().unwrap_or(line))
+        .collect::<Vec<_>>()
+        .join("\n")
+        + "\n"
 }
 
 /// All paths of more than one part, with the trees of `use` written out.
@@ -79,7 +111,14 @@ fn paths(code: &str) -> Vec<Vec<String>> {
         let is_name = word.starts_with(|c: char| c.is_alphabetic() || c == '_');
         if word == "::" {
             if words.peek().is_some_and(|next| next == "{") {
-                open.push(open.last().into_iter().flatten().cloned().chain(path.drain(..)).collect());
+                open.push(
+                    open.last()
+                        .into_iter()
+                        .flatten()
+                        .cloned()
+                        .chain(path.drain(..))
+                        .collect(),
+                );
                 words.next();
             }
             continues = true;
@@ -127,7 +166,9 @@ fn tokens(code: &str) -> Vec<String> {
 
 /// The module that a path leads to, if it is another one of this crate.
 fn target(from: &Module, path: &[String], modules: &BTreeMap<Module, String>) -> Option<Module> {
-    let child = |name: &String| modules.contains_key(&[from.as_slice(), std::slice::from_ref(name)].concat());
+    let child = |name: &String| {
+        modules.contains_key(&[from.as_slice(), std::slice::from_ref(name)].concat())
+    };
     let mut rest = path;
     let mut base = match rest.first()?.as_str() {
         "crate" => Vec::new(),
@@ -135,7 +176,9 @@ fn target(from: &Module, path: &[String], modules: &BTreeMap<Module, String>) ->
         _ if child(rest.first()?) => from.clone(),
         _ => return None,
     };
-    while let Some(first) = rest.first().filter(|first| ["crate", "self", "super"].contains(&first.as_str()))
+    while let Some(first) = rest
+        .first()
+        .filter(|first| ["crate", "self", "super"].contains(&first.as_str()))
     {
         if first == "super" {
             base.pop();
@@ -159,12 +202,19 @@ fn is_family(a: &Module, b: &Module) -> bool {
 
 /// The sets of modules that reach each other.
 fn circles(arrows: &Arrows) -> Vec<BTreeSet<Module>> {
-    let reach: BTreeMap<&Module, BTreeSet<&Module>> =
-        arrows.keys().map(|module| (module, reached(module, arrows))).collect();
+    let reach: BTreeMap<&Module, BTreeSet<&Module>> = arrows
+        .keys()
+        .map(|module| (module, reached(module, arrows)))
+        .collect();
     let mut circles: Vec<BTreeSet<Module>> = Vec::new();
-    for module in arrows.keys().filter(|module| reach[module].contains(module)) {
+    for module in arrows
+        .keys()
+        .filter(|module| reach[module].contains(module))
+    {
         if !circles.iter().any(|circle| circle.contains(module)) {
-            let mutual = reach[module].iter().filter(|other| reach[**other].contains(module));
+            let mutual = reach[module]
+                .iter()
+                .filter(|other| reach[**other].contains(module));
             circles.push(mutual.map(|other| (*other).clone()).collect());
         }
     }
@@ -176,7 +226,13 @@ fn reached<'a>(from: &'a Module, arrows: &'a Arrows) -> BTreeSet<&'a Module> {
     let mut reached = BTreeSet::new();
     let mut next: Vec<&Module> = vec![from];
     while let Some(module) = next.pop() {
-        next.extend(arrows.get(module).into_iter().flatten().filter(|used| reached.insert(*used)));
+        next.extend(
+            arrows
+                .get(module)
+                .into_iter()
+                .flatten()
+                .filter(|used| reached.insert(*used)),
+        );
     }
     reached.retain(|module| arrows.contains_key(*module));
     reached
@@ -194,7 +250,10 @@ mod tests {
     fn files_that_import_each_other_are_named() {
         let circle = found(&[
             ("c/src/lib.rs", "mod a; mod b; pub use a::A;"),
-            ("c/src/a.rs", "use std::fmt;\nuse crate::{\n    b::{B, Other},\n    A,\n};\n"),
+            (
+                "c/src/a.rs",
+                "use std::fmt;\nuse crate::{\n    b::{B, Other},\n    A,\n};\n",
+            ),
             ("c/src/b.rs", "fn f() { super::a::g(); }"),
         ]);
         assert_eq!(circle, ["c: the files a, b import each other in a circle"]);
@@ -222,7 +281,10 @@ mod tests {
             ("c/src/d/e.rs", "use crate::a::{self, A};"),
             ("c/src/f.rs", "use crate::a::A;"),
         ]);
-        assert_eq!(circle, ["c: the files a, b, d/e import each other in a circle"]);
+        assert_eq!(
+            circle,
+            ["c: the files a, b, d/e import each other in a circle"]
+        );
     }
 
     #[test]
@@ -231,7 +293,10 @@ mod tests {
         let free = found(&[
             ("c/src/a/mod.rs", "mod b; use b::B; pub struct A;"),
             ("c/src/a/b.rs", "use super::A;\n// crate::d::D\n"),
-            ("c/src/d.rs", "use crate::a::A;\n#[cfg(test)]\nmod tests { use crate::e::E; }"),
+            (
+                "c/src/d.rs",
+                "use crate::a::A;\n#[cfg(test)]\nmod tests { use crate::e::E; }",
+            ),
             ("c/src/e.rs", "use crate::d::D;"),
             ("x/src/a.rs", "use crate::d::D;"),
             ("x/src/d.rs", "use other::a::A;"),

@@ -1,4 +1,5 @@
-//! Taste that a machine can check: sizes, module docs, unfinished work, circles of imports, plain words.
+//! Taste that a machine can check: sizes, module docs, unfinished work, circles of imports, plain
+//! words.
 
 mod circles;
 mod words;
@@ -14,19 +15,39 @@ const MAX_LINES: usize = 600;
 /// Checks every Rust file, and the words of every document.
 pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
     crate::ending::no_arguments(arguments)?;
-    let listed =
-        cmd!(shell, "git ls-files --cached --others --exclude-standard -- *.rs *.md").quiet().read()?;
+    let listed = cmd!(
+        shell,
+        "git ls-files --cached --others --exclude-standard -- *.rs *.md"
+    )
+    .quiet()
+    .read()?;
     let mut files = Vec::new();
-    for file in listed.lines().map(PathBuf::from).filter(|file| shell.path_exists(file)) {
+    for file in listed
+        .lines()
+        .map(PathBuf::from)
+        .filter(|file| shell.path_exists(file))
+    {
         let text = shell.read_file(&file)?;
         files.push((file, text));
     }
-    let rust: Vec<_> = files.iter().filter(|(file, _)| file.extension().is_some_and(|e| e == "rs")).collect();
+    let rust: Vec<_> = files
+        .iter()
+        .filter(|(file, _)| file.extension().is_some_and(|e| e == "rs"))
+        .collect();
     anyhow::ensure!(!rust.is_empty(), "there is nothing to check");
-    let mut complaints: Vec<String> =
-        rust.iter().flat_map(|(file, text)| complaints_of(file, text)).collect();
-    complaints.extend(circles::complaints(rust.iter().map(|(file, text)| (file.as_path(), text.as_str()))));
-    let words = words::count(files.iter().map(|(file, text)| (file.as_path(), text.as_str())));
+    let mut complaints: Vec<String> = rust
+        .iter()
+        .flat_map(|(file, text)| complaints_of(file, text))
+        .collect();
+    complaints.extend(circles::complaints(
+        rust.iter()
+            .map(|(file, text)| (file.as_path(), text.as_str())),
+    ));
+    let words = words::count(
+        files
+            .iter()
+            .map(|(file, text)| (file.as_path(), text.as_str())),
+    );
     complaints.extend(words.complaints());
     anyhow::ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
     println!("{} files are tidy; {words}", rust.len());
@@ -42,7 +63,9 @@ fn complaints_of(file: &Path, text: &str) -> Vec<String> {
     }
     // What explains itself to a reader of the crate: its root, and everything that runs on its own.
     let root = file.ends_with("src/lib.rs") || file.ends_with("src/main.rs");
-    let alone = file.parent().is_some_and(|dir| dir.ends_with("tests") || dir.ends_with("examples"));
+    let alone = file
+        .parent()
+        .is_some_and(|dir| dir.ends_with("tests") || dir.ends_with("examples"));
     if (root || alone) && !text.starts_with("//!") {
         complain("does not begin with a doc comment that says what it is".into());
     }
@@ -54,7 +77,11 @@ fn complaints_of(file: &Path, text: &str) -> Vec<String> {
         concat!("to", "do!("),
         concat!("unimple", "mented!("),
     ] {
-        for (number, _) in text.lines().enumerate().filter(|(_, line)| line.contains(unfinished)) {
+        for (number, _) in text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| line.contains(unfinished))
+        {
             complain(format!("line {}: {unfinished}", number + 1));
         }
     }
@@ -68,10 +95,16 @@ mod tests {
     #[test]
     fn complaints_name_the_place() {
         assert!(complaints_of(Path::new("a/src/lib.rs"), "//! A map.\n").is_empty());
-        assert_eq!(complaints_of(Path::new("a/src/lib.rs"), "mod x;\n").len(), 1);
+        assert_eq!(
+            complaints_of(Path::new("a/src/lib.rs"), "mod x;\n").len(),
+            1
+        );
         assert!(complaints_of(Path::new("a/src/x.rs"), "mod x;\n").is_empty());
         let long = "x\n".repeat(MAX_LINES + 1);
-        assert_eq!(complaints_of(Path::new("a.rs"), &long), ["a.rs: 601 lines, at most 600"]);
+        assert_eq!(
+            complaints_of(Path::new("a.rs"), &long),
+            ["a.rs: 601 lines, at most 600"]
+        );
         let unfinished = format!("fn f() {{}}\n// {} later\n", concat!("TO", "DO"));
         assert_eq!(complaints_of(Path::new("a.rs"), &unfinished).len(), 1);
     }

@@ -1,4 +1,5 @@
-//! Plain words in comments and documents, counted per 1,000 words: free relatives and indefinite persons.
+//! Plain words in comments and documents, counted per 1,000 words: free relatives and indefinite
+//! persons.
 
 use std::fmt;
 use std::path::Path;
@@ -46,17 +47,28 @@ impl Found {
         }
         let mut files = self.files.clone();
         files.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        let places: Vec<_> =
-            files.iter().take(5).map(|(file, count)| format!("{file} has {count}")).collect();
-        Some(format!("{what}: {share:.2} per 1,000 words, at most {most}; {}", places.join(", ")))
+        let places: Vec<_> = files
+            .iter()
+            .take(5)
+            .map(|(file, count)| format!("{file} has {count}"))
+            .collect();
+        Some(format!(
+            "{what}: {share:.2} per 1,000 words, at most {most}; {}",
+            places.join(", ")
+        ))
     }
 }
 
 impl Words {
     pub(super) fn complaints(&self) -> Vec<String> {
-        let relatives =
-            self.relatives.complaint(self.all, RELATIVES, "free relatives (what is, what was, what it ...)");
-        let persons = self.persons.complaint(self.all, PERSONS, "whoever, nobody, somebody");
+        let relatives = self.relatives.complaint(
+            self.all,
+            RELATIVES,
+            "free relatives (what is, what was, what it ...)",
+        );
+        let persons = self
+            .persons
+            .complaint(self.all, PERSONS, "whoever, nobody, somebody");
         relatives.into_iter().chain(persons).collect()
     }
 }
@@ -66,7 +78,8 @@ impl fmt::Display for Words {
         let (relatives, persons) = (self.relatives.share(self.all), self.persons.share(self.all));
         write!(
             f,
-            "per 1,000 of {} words {relatives:.2} free relatives and {persons:.2} whoever, nobody, somebody",
+            "per 1,000 of {} words {relatives:.2} free relatives and {persons:.2} whoever, nobody, \
+             somebody",
             self.all
         )
     }
@@ -81,22 +94,34 @@ pub(super) fn count<'a>(files: impl Iterator<Item = (&'a Path, &'a str)>) -> Wor
             _ => prose(text),
         };
         let lower = prose.join("\n").to_lowercase();
-        let all: Vec<&str> =
-            lower.split(|c: char| !c.is_alphanumeric() && c != '\'').filter(|w| !w.is_empty()).collect();
+        let all: Vec<&str> = lower
+            .split(|c: char| !c.is_alphanumeric() && c != '\'')
+            .filter(|w| !w.is_empty())
+            .collect();
         words.all += all.len();
-        let relatives =
-            all.windows(2).filter(|pair| pair[0] == "what" && AFTER_WHAT.contains(&pair[1])).count();
+        let relatives = all
+            .windows(2)
+            .filter(|pair| pair[0] == "what" && AFTER_WHAT.contains(&pair[1]))
+            .count();
         words.relatives.add(file, relatives);
-        words.persons.add(file, all.iter().filter(|word| INDEFINITE.contains(word)).count());
+        words.persons.add(
+            file,
+            all.iter().filter(|word| INDEFINITE.contains(word)).count(),
+        );
     }
     words
 }
 
 /// The comments: everything behind `//`, but not behind the `://` of an address.
 fn comments(text: &str) -> Vec<&str> {
-    let behind =
-        |line: &'_ str| line.match_indices("//").map(|(at, _)| at).find(|at| !line[..*at].ends_with(':'));
-    text.lines().filter_map(|line| behind(line).map(|at| line[at..].trim_start_matches(['/', '!']))).collect()
+    let behind = |line: &'_ str| {
+        line.match_indices("//")
+            .map(|(at, _)| at)
+            .find(|at| !line[..*at].ends_with(':'))
+    };
+    text.lines()
+        .filter_map(|line| behind(line).map(|at| line[at..].trim_start_matches(['/', '!'])))
+        .collect()
 }
 
 /// The lines outside of fenced code.
@@ -123,10 +148,16 @@ mod tests {
     #[test]
     fn comments_count_and_code_does_not() {
         assert_eq!(
-            of("a.rs", "let what_is = 1; // What is\n/// nobody knows\nlet x = \"http://what is\";\n"),
+            of(
+                "a.rs",
+                "let what_is = 1; // What is\n/// nobody knows\nlet x = \"http://what is\";\n"
+            ),
             (4, 1, 1)
         );
-        assert_eq!(of("a.md", "What was\n```\nwhat is\n```\nsomebody\n"), (3, 1, 1));
+        assert_eq!(
+            of("a.md", "What was\n```\nwhat is\n```\nsomebody\n"),
+            (3, 1, 1)
+        );
     }
 
     #[test]
@@ -139,7 +170,14 @@ mod tests {
         let text = "// whoever\n";
         let words = count([(Path::new("a.rs"), text)].into_iter());
         let complaints = words.complaints();
-        assert!(complaints.len() == 1 && complaints[0].contains("a.rs has 1"), "{complaints:?}");
-        assert!(count([(Path::new("b.rs"), "// plain\n")].into_iter()).complaints().is_empty());
+        assert!(
+            complaints.len() == 1 && complaints[0].contains("a.rs has 1"),
+            "{complaints:?}"
+        );
+        assert!(
+            count([(Path::new("b.rs"), "// plain\n")].into_iter())
+                .complaints()
+                .is_empty()
+        );
     }
 }

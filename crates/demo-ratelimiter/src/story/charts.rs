@@ -21,17 +21,24 @@ pub(super) const GHOST_ACT: [&str; 2] = [BURST, CHECKS];
 
 /// The charts: one an act, which is its argument, and the traffic.
 pub(crate) fn charts(nodes: usize, key: &Key, limit: Limit) -> Vec<ChartSpec> {
-    let line = |name: &str, role| SeriesSpec { name: name.to_owned(), role };
+    let line = |name: &str, role| SeriesSpec {
+        name: name.to_owned(),
+        role,
+    };
     let parts = || (1..=nodes).map(|i| line(&format!("node-{i}"), SeriesRole::Part));
-    let title = |key: &Key, limit: Limit| format!("Admissions of {key} in {} s", limit.window().as_secs());
+    let title =
+        |key: &Key, limit: Limit| format!("Admissions of {key} in {} s", limit.window().as_secs());
     let drift = [
         line("nodes", SeriesRole::Sum),
         line("store", SeriesRole::Whole),
         line("drift", SeriesRole::Gap),
         line("limit", SeriesRole::Bound),
     ];
-    let burst =
-        [line("nodes", SeriesRole::Sum), line("too many", SeriesRole::Gap), line("limit", SeriesRole::Bound)];
+    let burst = [
+        line("nodes", SeriesRole::Sum),
+        line("too many", SeriesRole::Gap),
+        line("limit", SeriesRole::Bound),
+    ];
     vec![
         ChartSpec {
             id: DRIFT.into(),
@@ -45,7 +52,10 @@ pub(crate) fn charts(nodes: usize, key: &Key, limit: Limit) -> Vec<ChartSpec> {
             title: "Checks answered".into(),
             unit: "per second".into(),
             kind: ChartKind::Curves,
-            series: vec![line("allowed", SeriesRole::Good), line("denied", SeriesRole::Bad)],
+            series: vec![
+                line("allowed", SeriesRole::Good),
+                line("denied", SeriesRole::Bad),
+            ],
         },
         ChartSpec {
             id: BURST.into(),
@@ -71,16 +81,34 @@ impl Sampler {
     }
 
     /// Draws a round. `now` and `tally` are the time and the number of checks at this instant.
-    pub(super) fn sample(&mut self, stage: &Stage, observation: &Observation, now: Duration, tally: Tally) {
+    pub(super) fn sample(
+        &mut self,
+        stage: &Stage,
+        observation: &Observation,
+        now: Duration,
+        tally: Tally,
+    ) {
         let reading = Reading::new(observation);
         let counts = |key: &Key| Counted::of(observation, reading.key(key));
-        stage.emit(Event::Sampled { chart: DRIFT.into(), values: counts(&traffic::charted()).drift() });
-        stage.emit(Event::Sampled { chart: BURST.into(), values: counts(&self.key).burst() });
+        stage.emit(Event::Sampled {
+            chart: DRIFT.into(),
+            values: counts(&traffic::charted()).drift(),
+        });
+        stage.emit(Event::Sampled {
+            chart: BURST.into(),
+            values: counts(&self.key).burst(),
+        });
         if let Some((at, before)) = self.last {
             let seconds = now.saturating_sub(at).as_secs_f64();
             let rate = |now: u64, then: u64| Some(now.saturating_sub(then) as f64 / seconds);
-            let values = vec![rate(tally.allowed, before.allowed), rate(tally.denied, before.denied)];
-            stage.emit(Event::Sampled { chart: CHECKS.into(), values });
+            let values = vec![
+                rate(tally.allowed, before.allowed),
+                rate(tally.denied, before.denied),
+            ];
+            stage.emit(Event::Sampled {
+                chart: CHECKS.into(),
+                values,
+            });
         }
         self.last = Some((now, tally));
     }
@@ -108,17 +136,33 @@ impl Counted {
 
     /// One value per series of the drift chart, in their order.
     fn drift(self) -> Vec<Option<f64>> {
-        let drift = self.admitted.zip(self.shared).map(|(admitted, shared)| admitted.abs_diff(shared));
-        values(self.nodes.into_iter().chain([self.admitted, self.shared, drift, self.limit]))
+        let drift = self
+            .admitted
+            .zip(self.shared)
+            .map(|(admitted, shared)| admitted.abs_diff(shared));
+        values(
+            self.nodes
+                .into_iter()
+                .chain([self.admitted, self.shared, drift, self.limit]),
+        )
     }
 
     /// One value per series of the burst chart, in their order.
     fn burst(self) -> Vec<Option<f64>> {
-        let over = self.admitted.zip(self.limit).map(|(admitted, limit)| admitted.saturating_sub(limit));
-        values(self.nodes.into_iter().chain([self.admitted, over, self.limit]))
+        let over = self
+            .admitted
+            .zip(self.limit)
+            .map(|(admitted, limit)| admitted.saturating_sub(limit));
+        values(
+            self.nodes
+                .into_iter()
+                .chain([self.admitted, over, self.limit]),
+        )
     }
 }
 
 fn values(counts: impl Iterator<Item = Option<u64>>) -> Vec<Option<f64>> {
-    counts.map(|count| count.map(|count| count as f64)).collect()
+    counts
+        .map(|count| count.map(|count| count as f64))
+        .collect()
 }

@@ -40,7 +40,8 @@ pub(super) fn compares(key: &Key) -> bool {
     key.as_str().starts_with(PREFIX)
 }
 
-/// Sends the burst of the story, and as many calm checks, to a key of each counting mode, and shows the modes in one table.
+/// Sends the burst of the story, and as many calm checks, to a key of each counting mode, and shows
+/// the modes in one table.
 pub(super) async fn compare(stage: &Stage, subject: &Subject) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for mode in CountingMode::ALL {
@@ -58,9 +59,24 @@ pub(super) async fn compare(stage: &Stage, subject: &Subject) -> Result<(), Fail
         rows.push(row?);
     }
     stage.clear_status();
-    for Row { mode, allowed, sent, rate, .. } in &rows {
-        let detail = format!("of {sent}, limit {}; {rate:.0} checks/s", subject.limit.admissions());
-        stage.measured(format!("burst allowed with {mode}"), *allowed as f64, "requests", detail);
+    for Row {
+        mode,
+        allowed,
+        sent,
+        rate,
+        ..
+    } in &rows
+    {
+        let detail = format!(
+            "of {sent}, limit {}; {rate:.0} checks/s",
+            subject.limit.admissions()
+        );
+        stage.measured(
+            format!("burst allowed with {mode}"),
+            *allowed as f64,
+            "requests",
+            detail,
+        );
     }
     stage.say(Tone::Plain, table(&rows, subject.limit));
     Ok(())
@@ -68,19 +84,28 @@ pub(super) async fn compare(stage: &Stage, subject: &Subject) -> Result<(), Fail
 
 /// The key of the burst, and the key of the calm checks.
 fn keys(mode: CountingMode) -> [Key; 2] {
-    ["burst", "calm"]
-        .map(|part| Key::new(format!("{PREFIX}{part}-{mode}")).expect("letters and dashes make a key"))
+    ["burst", "calm"].map(|part| {
+        Key::new(format!("{PREFIX}{part}-{mode}")).expect("letters and dashes make a key")
+    })
 }
 
 async fn measure(subject: &Subject, mode: CountingMode) -> Result<Row, Failure> {
     let [burst, calm] = keys(mode);
     let ample = Limit::new(AMPLE, 60)?;
     for (key, limit) in [(&burst, subject.limit), (&calm, ample)] {
-        let spec = LimitSpec { counting: Some(mode), ..LimitSpec::new(key.clone(), limit) };
+        let spec = LimitSpec {
+            counting: Some(mode),
+            ..LimitSpec::new(key.clone(), limit)
+        };
         setup_rate_limit(&subject.nodes, &spec).await?;
     }
-    let burst =
-        Burst::new(subject.endpoints.clone(), burst, subject.limit, subject.multiplier, subject.scope)?;
+    let burst = Burst::new(
+        subject.endpoints.clone(),
+        burst,
+        subject.limit,
+        subject.multiplier,
+        subject.scope,
+    )?;
     let tally = burst.fire().await?.tally;
 
     let store = Link::new(subject.store.clone())?;
@@ -104,17 +129,30 @@ async fn measure(subject: &Subject, mode: CountingMode) -> Result<Row, Failure> 
         took.extend(caller??);
     }
     let rate = took.len() as f64 / started.elapsed().as_secs_f64();
-    let commands =
-        before.zip(commands(&store).await).map(|(before, after)| (after - before) / took.len() as f64);
+    let commands = before
+        .zip(commands(&store).await)
+        .map(|(before, after)| (after - before) / took.len() as f64);
     took.sort_unstable();
     let p99 = took[(took.len() - 1) * 99 / 100];
-    Ok(Row { mode, allowed: tally.allowed, sent: tally.sent(), rate, p99, commands })
+    Ok(Row {
+        mode,
+        allowed: tally.allowed,
+        sent: tally.sent(),
+        rate,
+        p99,
+        commands,
+    })
 }
 
 /// Commands that the store ran so far.
 async fn commands(store: &Link) -> Option<f64> {
-    let statistics: String = store.query(redis::cmd("INFO").arg("stats"), DEADLINE).await.ok()?;
-    let line = statistics.lines().find_map(|line| line.strip_prefix("total_commands_processed:"))?;
+    let statistics: String = store
+        .query(redis::cmd("INFO").arg("stats"), DEADLINE)
+        .await
+        .ok()?;
+    let line = statistics
+        .lines()
+        .find_map(|line| line.strip_prefix("total_commands_processed:"))?;
     line.trim().parse().ok()
 }
 
@@ -122,18 +160,31 @@ fn table(rows: &[Row], limit: Limit) -> String {
     let sent = rows.first().map_or(0, |row| row.sent);
     let mut lines = vec![
         format!(
-            "the same burst in every counting mode: {sent} checks at once, limit {limit}; then {CHECKS} calm checks"
+            "the same burst in every counting mode: {sent} checks at once, limit {limit}; then \
+             {CHECKS} calm checks"
         ),
         format!(
             "{:<16} {:>7} {:>9} {:>9} {:>8} {:>15}",
             "counting", "allowed", "too many", "checks/s", "p99 ms", "store commands"
         ),
     ];
-    for Row { mode, allowed, rate, p99, commands, .. } in rows {
+    for Row {
+        mode,
+        allowed,
+        rate,
+        p99,
+        commands,
+        ..
+    } in rows
+    {
         let over = allowed.saturating_sub(limit.admissions().into());
-        let commands = commands.map_or("unknown".into(), |commands| format!("{commands:.2} a check"));
+        let commands = commands.map_or("unknown".into(), |commands| {
+            format!("{commands:.2} a check")
+        });
         let (mode, p99) = (mode.as_str(), p99.as_secs_f64() * 1e3);
-        lines.push(format!("{mode:<16} {allowed:>7} {over:>9} {rate:>9.0} {p99:>8.1} {commands:>15}"));
+        lines.push(format!(
+            "{mode:<16} {allowed:>7} {over:>9} {rate:>9.0} {p99:>8.1} {commands:>15}"
+        ));
     }
     lines.join("\n")
 }

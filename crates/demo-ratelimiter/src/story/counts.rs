@@ -16,14 +16,22 @@ pub(super) struct Counts {
 impl Counts {
     /// The counts of a key; `None` when a node or the store did not answer.
     pub(super) fn of(key: &Key, reading: &Reading<'_>) -> Option<Self> {
-        let counts = reading.key(key).filter(|counts| counts.missing().is_empty())?;
-        Some(Self { key: key.clone(), admitted: counts.admitted(), shared: counts.shared()? })
+        let counts = reading
+            .key(key)
+            .filter(|counts| counts.missing().is_empty())?;
+        Some(Self {
+            key: key.clone(),
+            admitted: counts.admitted(),
+            shared: counts.shared()?,
+        })
     }
 
     /// The counts of the workload's keys that are known in this round.
     pub(super) fn of_workload(observation: &Observation) -> impl Iterator<Item = Self> {
         let reading = Reading::new(observation);
-        traffic::keys().into_iter().filter_map(move |key| Self::of(&key, &reading))
+        traffic::keys()
+            .into_iter()
+            .filter_map(move |key| Self::of(&key, &reading))
     }
 
     /// Difference of the counts, in admissions.

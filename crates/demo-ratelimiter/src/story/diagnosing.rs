@@ -7,8 +7,10 @@ use super::handover::Handover;
 use crate::subject::Subject;
 
 /// Narration of both diagnosis chapters.
-pub(super) const EXPLAINED: &str = "The diagnosis knows nothing of rate limiting and nothing of the injected fault. Its input is the observed signals, \
-     the dependencies and the violations. It looks for the earliest change that can have caused the rest.";
+pub(super) const EXPLAINED: &str = "The diagnosis knows nothing of rate limiting and nothing of \
+    the injected fault. Its input is the observed signals, \
+     the dependencies and the violations. It looks for the earliest change that can have caused \
+     the rest.";
 /// Panel of the diagnosis.
 const PANEL: &str = "diagnosis";
 
@@ -42,7 +44,10 @@ pub(super) async fn diagnose(
     diagnosed: &Handover<Diagnosed>,
 ) -> ChapterResult {
     let (log, clock) = (subject.detector.log(), subject.detector.clock());
-    let violations: Vec<_> = log.since(injected.began).map(|found| &found.violation).collect();
+    let violations: Vec<_> = log
+        .since(injected.began)
+        .map(|found| &found.violation)
+        .collect();
     let noticed = violations.iter().map(|v| v.detected_at).min();
     let moment = Moment {
         since: clock.at(injected.act_began),
@@ -51,46 +56,77 @@ pub(super) async fn diagnose(
     };
     let evidence = {
         let recording = subject.live.recording.borrow();
-        recording.recorder.evidence("what was just observed", moment, violations.iter().copied())?
+        recording
+            .recorder
+            .evidence("what was just observed", moment, violations.iter().copied())?
     };
     let explained = tokio::select! {
         biased;
         // Leaving the chapter drops the question, and with it the connection to a model's server.
         () = stage.cancelled() => return Ok(()),
-        explained = subject.engine.diagnose(&evidence, |step| stage.status(format!("diagnosis: {step}"), None)) => explained,
+        explained = subject.engine.diagnose(&evidence, |step| stage.status(format!("diagnosis: \
+            {step}"), None)) => explained,
     };
     let answer = &explained.answer;
     diagnosed.give(Diagnosed {
         anomaly: injected.anomaly,
         injected: (injected.entity, injected.mechanism),
         occurred: !violations.is_empty(),
-        named: answer.cause().map(|cause| (cause.entity.clone(), cause.mechanism)),
+        named: answer
+            .cause()
+            .map(|cause| (cause.entity.clone(), cause.mechanism)),
     });
     for (lines, detail) in [(&explained.summary, false), (&explained.details, true)] {
         for line in lines {
-            stage.emit(Event::Text { panel: PANEL.into(), piece: format!("{line}\n"), detail });
+            stage.emit(Event::Text {
+                panel: PANEL.into(),
+                piece: format!("{line}\n"),
+                detail,
+            });
         }
     }
-    stage.emit(Event::Reported { name: injected.anomaly.into(), report: serde_json::to_value(&**answer)? });
+    stage.emit(Event::Reported {
+        name: injected.anomaly.into(),
+        report: serde_json::to_value(&**answer)?,
+    });
     Ok(())
 }
 
 impl Diagnosed {
     /// Compares the named cause with the injected fault, and shows right or wrong.
     pub(super) fn compare(&self, stage: &Stage) {
-        let Self { anomaly, injected: (entity, mechanism), occurred, named } = self;
-        let right = named.as_ref().is_some_and(|(e, m)| e == entity && m == mechanism);
-        let cause =
-            named.as_ref().map_or("no cause".into(), |(entity, mechanism)| format!("{entity}, {mechanism}"));
+        let Self {
+            anomaly,
+            injected: (entity, mechanism),
+            occurred,
+            named,
+        } = self;
+        let right = named
+            .as_ref()
+            .is_some_and(|(e, m)| e == entity && m == mechanism);
+        let cause = named
+            .as_ref()
+            .map_or("no cause".into(), |(entity, mechanism)| {
+                format!("{entity}, {mechanism}")
+            });
         match (occurred, named) {
-            (true, _) if right => stage.say(Tone::Good, format!("diagnosis of {anomaly}: right ({cause})")),
+            (true, _) if right => stage.say(
+                Tone::Good,
+                format!(
+                    "diagnosis of {anomaly}: right \
+                ({cause})"
+                ),
+            ),
             (false, None) => stage.say(
                 Tone::Good,
                 format!("diagnosis of {anomaly}: right (nothing broke, and no cause was named)"),
             ),
             _ => stage.say(
                 Tone::Bad,
-                format!("diagnosis of {anomaly}: wrong (named {cause}; injected at {entity}: {mechanism})"),
+                format!(
+                    "diagnosis of {anomaly}: wrong (named {cause}; injected at {entity}: \
+                    {mechanism})"
+                ),
             ),
         }
     }

@@ -62,8 +62,10 @@ pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) 
         .on_enter_with(share.clone(), inject),
         Chapter::new(
             "Counter Drift Detection",
-            "The detector asks every node, and the store, about the same span of time, five times a second. The nodes' \
-             admissions and the store's count must agree within 10 % of the limit. A difference is reported only after \
+            "The detector asks every node, and the store, about the same span of time, five times \
+             a second. The nodes' \
+             admissions and the store's count must agree within 10 % of the limit. A difference is \
+             reported only after \
              three sync intervals, since admissions need that time to reach the store.",
         )
         .key_hint("the diagnosis")
@@ -75,7 +77,8 @@ pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) 
             .on_enter_with((share.clone(), diagnosed.clone()), diagnose),
         Chapter::new(
             "Recovery",
-            "The first write has passed again. The nodes send the missing admissions to the store; each has a name of its \
+            "The first write has passed again. The nodes send the missing admissions to the store; \
+             each has a name of its \
              own, so none is counted twice. The workload stops, and the counts must agree exactly.",
         )
         .key_hint("skip")
@@ -86,15 +89,24 @@ pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) 
 }
 
 async fn inject(stage: Stage, (subject, paused): Share) -> ChapterResult {
-    let act_began = subject.live.traffic.start(&subject.endpoints, subject.scope)?;
-    if !stage.countdown("the store will stop taking writes", 3).await {
+    let act_began = subject
+        .live
+        .traffic
+        .start(&subject.endpoints, subject.scope)?;
+    if !stage
+        .countdown("the store will stop taking writes", 3)
+        .await
+    {
         return Ok(());
     }
     let mut rounds = subject.detector.rounds();
     let mut largest = None;
     let guard = subject.fault.inject().await?;
     stage.mark(PAUSE, MarkEdge::Begin);
-    stage.say(Tone::Bad, "the store takes no writes: a test write was sent, and waits");
+    stage.say(
+        Tone::Bad,
+        "the store takes no writes: a test write was sent, and waits",
+    );
     let until = guard.started() + subject.pause.get();
     let mut seconds = interval(Duration::from_secs(1));
     loop {
@@ -120,10 +132,17 @@ async fn inject(stage: Stage, (subject, paused): Share) -> ChapterResult {
         let (passed, gap) = (report.passed, report.longest_renewal.as_millis());
         stage.say(
             Tone::Warning,
-            format!("the pause had gaps: {passed} test writes passed, longest time without renewal {gap} ms"),
+            format!(
+                "the pause had gaps: {passed} test writes passed, longest time without renewal \
+                {gap} ms"
+            ),
         );
     }
-    paused.give(Paused { report, act_began, largest });
+    paused.give(Paused {
+        report,
+        act_began,
+        largest,
+    });
     Ok(())
 }
 
@@ -134,7 +153,10 @@ fn larger(largest: Option<Counts>, round: &Round) -> Option<Counts> {
 }
 
 /// The largest drift, with the rounds that are still queued.
-fn rest(rounds: &mut broadcast::Receiver<Arc<Round>>, mut largest: Option<Counts>) -> Option<Counts> {
+fn rest(
+    rounds: &mut broadcast::Receiver<Arc<Round>>,
+    mut largest: Option<Counts>,
+) -> Option<Counts> {
     while let Ok(round) = rounds.try_recv() {
         largest = larger(largest, &round);
     }
@@ -153,7 +175,11 @@ async fn detect(stage: Stage, (subject, paused): Share) -> ChapterResult {
     };
     stage.expected(COUNTER_DRIFT, found.is_some());
     let Some(found) = found else {
-        stage.say(Tone::Warning, "nodes and store never disagreed beyond the tolerance for longer than the grace: there was no counter drift");
+        stage.say(
+            Tone::Warning,
+            "nodes and store never disagreed beyond the tolerance for longer \
+            than the grace: there was no counter drift",
+        );
         return Ok(());
     };
     let after = found.raised - pause.started;
@@ -164,20 +190,39 @@ async fn detect(stage: Stage, (subject, paused): Share) -> ChapterResult {
         found.violation.subject.to_string(),
     );
     if let Some(largest) = &paused.largest {
-        let Counts { key, admitted, shared } = largest;
+        let Counts {
+            key,
+            admitted,
+            shared,
+        } = largest;
         let detail = format!("{key}: nodes admitted {admitted}, store counted {shared}");
-        stage.measured("maximum drift", largest.drift() as f64, "admissions", detail);
+        stage.measured(
+            "maximum drift",
+            largest.drift() as f64,
+            "admissions",
+            detail,
+        );
     }
     let log = subject.detector.log();
     let mut times: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for violated in log.since(pause.started) {
         let after = (violated.raised - pause.started).as_secs_f64();
-        times.entry(violated.violation.invariant.as_str()).or_default().push(after);
+        times
+            .entry(violated.violation.invariant.as_str())
+            .or_default()
+            .push(after);
     }
     for (invariant, times) in times {
         let after = times.iter().copied().fold(f64::INFINITY, f64::min);
-        let of = if times.len() > 1 { format!(", {} times", times.len()) } else { String::new() };
-        stage.say(Tone::Bad, format!("violated: {invariant} after {after:.2} s{of}"));
+        let of = if times.len() > 1 {
+            format!(", {} times", times.len())
+        } else {
+            String::new()
+        };
+        stage.say(
+            Tone::Bad,
+            format!("violated: {invariant} after {after:.2} s{of}"),
+        );
     }
     Ok(())
 }
@@ -206,7 +251,10 @@ async fn recover(stage: Stage, (subject, paused): Share) -> ChapterResult {
     let stopped_at = subject.detector.clock().at(stopped);
     let agree = |log: &Log| {
         // In an earlier round the counts still changed.
-        let latest = log.latest.as_ref().filter(|latest| latest.observation.at >= stopped_at)?;
+        let latest = log
+            .latest
+            .as_ref()
+            .filter(|latest| latest.observation.at >= stopped_at)?;
         let counts: Vec<_> = Counts::of_workload(&latest.observation).collect();
         let complete = counts.len() == traffic::KEYS.len();
         (complete && counts.iter().all(|c| c.drift() == 0)).then_some(counts)
@@ -216,16 +264,29 @@ async fn recover(stage: Stage, (subject, paused): Share) -> ChapterResult {
         agreed = subject.wait(RECOVERY, agree) => agreed,
     };
     let Some(counts) = agreed else {
-        return Err(format!("the counts do not agree {} s after the pause", RECOVERY.as_secs()).into());
+        return Err(format!(
+            "the counts do not agree {} s after the pause",
+            RECOVERY.as_secs()
+        )
+        .into());
     };
-    let (admitted, shared) = counts.iter().fold((0, 0), |sum, c| (sum.0 + c.admitted, sum.1 + c.shared));
+    let (admitted, shared) = counts
+        .iter()
+        .fold((0, 0), |sum, c| (sum.0 + c.admitted, sum.1 + c.shared));
     let detail = format!(
         "nodes admitted {admitted}, store counts {shared}, {:.2} s after the workload stopped",
         stopped.elapsed().as_secs_f64()
     );
-    stage.measured("drift after recovery", admitted.abs_diff(shared) as f64, "admissions", detail);
+    stage.measured(
+        "drift after recovery",
+        admitted.abs_diff(shared) as f64,
+        "admissions",
+        detail,
+    );
     let log = subject.detector.log();
-    let cleared = log.since(pause.started).filter(|f| f.violation.invariant == Invariant::CounterDrift);
+    let cleared = log
+        .since(pause.started)
+        .filter(|f| f.violation.invariant == Invariant::CounterDrift);
     if let Some(last) = cleared.filter_map(|f| f.cleared).max() {
         let after = last.saturating_duration_since(pause.ended);
         stage.measured(
@@ -235,6 +296,9 @@ async fn recover(stage: Stage, (subject, paused): Share) -> ChapterResult {
             "from the first write that passed",
         );
     }
-    stage.say(Tone::Good, "the store takes writes, and every admission is counted once");
+    stage.say(
+        Tone::Good,
+        "the store takes writes, and every admission is counted once",
+    );
     Ok(())
 }

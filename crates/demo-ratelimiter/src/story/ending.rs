@@ -10,8 +10,10 @@ use crate::subject::Subject;
 pub(super) fn chapter(subject: &Arc<Subject>, diagnoses: [Handover<Diagnosed>; 2]) -> Chapter {
     Chapter::new(
         "Demo Complete",
-        "Both faults were real, and their effects were measured. The table compares the counting modes: how many checks of \
-         the same burst each of them allows, and at what price. --counting MODE plays the whole story in one of them.",
+        "Both faults were real, and their effects were measured. The table compares the counting \
+         modes: how many checks of \
+         the same burst each of them allows, and at what price. --counting MODE plays the whole \
+         story in one of them.",
     )
     .key_hint("leave")
     .on_enter_with((Arc::clone(subject), diagnoses), complete)
@@ -33,7 +35,10 @@ async fn complete(
     );
     stage.say(Tone::Plain, text);
     if tally.skipped > 0 {
-        stage.say(Tone::Warning, format!("{} checks could not be sent at their time", tally.skipped));
+        stage.say(
+            Tone::Warning,
+            format!("{} checks could not be sent at their time", tally.skipped),
+        );
     }
     comparison::compare(&stage, &subject).await?;
     // A chapter that was skipped has no diagnosis.

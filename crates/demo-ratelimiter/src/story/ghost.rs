@@ -49,7 +49,8 @@ pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) 
         Chapter::new(
             CHAOS,
             format!(
-                "{requests} checks of {} arrive at one instant, spread over the nodes. {limit} may pass. But each node \
+                "{requests} checks of {} arrive at one instant, spread over the nodes. {limit} may \
+                 pass. But each node \
                  decides before it has the other nodes' counts.",
                 subject.key
             ),
@@ -61,7 +62,8 @@ pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) 
         .on_enter_with(share.clone(), burst),
         Chapter::new(
             "Ghost Allowing Detection",
-            "Two independent witnesses: the nodes' own records of their admissions, and the caller's history, which holds \
+            "Two independent witnesses: the nodes' own records of their admissions, and the \
+             caller's history, which holds \
              the times of every request and of its answer.",
         )
         .key_hint("the diagnosis")
@@ -82,7 +84,13 @@ async fn burst(stage: Stage, (subject, sent): Share) -> ChapterResult {
     let act_began = Instant::now();
     if sent.latest().is_some() {
         reset_counter(&subject.nodes, &subject.key).await?;
-        stage.say(Tone::Plain, format!("the counter of {} was reset through the nodes' API", subject.key));
+        stage.say(
+            Tone::Plain,
+            format!(
+                "the counter of {} was reset through the nodes' API",
+                subject.key
+            ),
+        );
     }
     let burst = Burst::new(
         subject.endpoints.clone(),
@@ -91,7 +99,10 @@ async fn burst(stage: Stage, (subject, sent): Share) -> ChapterResult {
         subject.multiplier,
         subject.scope,
     )?;
-    if !stage.countdown(&format!("{} checks at once", burst.requests()), 3).await {
+    if !stage
+        .countdown(&format!("{} checks at once", burst.requests()), 3)
+        .await
+    {
         return Ok(());
     }
     stage.mark(BURST, MarkEdge::Begin);
@@ -99,12 +110,23 @@ async fn burst(stage: Stage, (subject, sent): Share) -> ChapterResult {
     stage.mark(BURST, MarkEdge::End);
 
     let mut by_node = BTreeMap::new();
-    for op in report.operations.iter().filter(|op| op.outcome == Outcome::Allowed) {
+    for op in report
+        .operations
+        .iter()
+        .filter(|op| op.outcome == Outcome::Allowed)
+    {
         *by_node.entry(op.node.as_str()).or_insert(0) += 1;
     }
-    let by_node: Vec<_> = by_node.iter().map(|(node, count)| format!("{node} {count}")).collect();
+    let by_node: Vec<_> = by_node
+        .iter()
+        .map(|(node, count)| format!("{node} {count}"))
+        .collect();
     let tally = report.tally;
-    let detail = format!("limit {limit}, of {} requests; {}", tally.sent(), by_node.join(", "));
+    let detail = format!(
+        "limit {limit}, of {} requests; {}",
+        tally.sent(),
+        by_node.join(", ")
+    );
     stage.measured("burst allowed", tally.allowed as f64, "requests", detail);
     let over = tally.allowed > limit.into();
     let tone = if over { Tone::Bad } else { Tone::Good };
@@ -118,7 +140,12 @@ async fn burst(stage: Stage, (subject, sent): Share) -> ChapterResult {
         ),
     );
     let skew = report.start_skew.as_secs_f64() * 1e3;
-    stage.measured("burst start skew", skew, "ms", "from the first request sent to the last");
+    stage.measured(
+        "burst start skew",
+        skew,
+        "ms",
+        "from the first request sent to the last",
+    );
     subject.live.traffic.add(tally);
     sent.give(Sent { report, act_began });
     stage.status("observing the counts", Some(EFFECT));
@@ -131,7 +158,11 @@ async fn burst(stage: Stage, (subject, sent): Share) -> ChapterResult {
 
 async fn detect(stage: Stage, (subject, sent): Share) -> ChapterResult {
     let sent = sent.take().await;
-    let BurstReport { released, operations, .. } = &sent.report;
+    let BurstReport {
+        released,
+        operations,
+        ..
+    } = &sent.report;
     let released = *released;
     stage.status("waiting for the detector", None);
     let detected = |log: &Log| log.first(Invariant::GhostAllowing, released).cloned();
@@ -145,28 +176,53 @@ async fn detect(stage: Stage, (subject, sent): Share) -> ChapterResult {
     match &found {
         Some(found) => {
             let after = (found.raised - released).as_secs_f64();
-            stage.measured("ghost allowing detected after", after, "s", found.violation.subject.to_string());
-            stage.say(Tone::Bad, format!("by the nodes' records: {}", found.violation.peak));
+            stage.measured(
+                "ghost allowing detected \
+                after",
+                after,
+                "s",
+                found.violation.subject.to_string(),
+            );
+            stage.say(
+                Tone::Bad,
+                format!("by the nodes' records: {}", found.violation.peak),
+            );
         }
         None => stage.say(
             Tone::Good,
-            format!("the nodes' records show no more than the limit in any window: there was no ghost allowing of {}", subject.key),
+            format!(
+                "the nodes' records show no more than the limit in any window: there was no \
+                ghost allowing of {}",
+                subject.key
+            ),
         ),
     }
     match &report.verdict {
         Verdict::Violated(witness) => {
-            stage.say(Tone::Bad, "by the caller's history: violated, and here is the proof");
+            stage.say(
+                Tone::Bad,
+                "by the caller's history: violated, and here is the proof",
+            );
             stage.emit(Event::Intervals(proof::picture(witness, subject.limit)));
         }
         Verdict::Pass => stage.say(Tone::Good, format!("by the caller's history: {report}")),
-        Verdict::Unknown { .. } => stage.say(Tone::Warning, format!("by the caller's history: {report}")),
+        Verdict::Unknown { .. } => {
+            stage.say(Tone::Warning, format!("by the caller's history: {report}"))
+        }
     }
     Ok(())
 }
 
-async fn diagnose(stage: Stage, ((subject, sent), diagnosed): (Share, Handover<Diagnosed>)) -> ChapterResult {
+async fn diagnose(
+    stage: Stage,
+    ((subject, sent), diagnosed): (Share, Handover<Diagnosed>),
+) -> ChapterResult {
     let sent = sent.take().await;
-    let BurstReport { released: began, took, .. } = sent.report;
+    let BurstReport {
+        released: began,
+        took,
+        ..
+    } = sent.report;
     let injected = Injected {
         anomaly: GHOST_ALLOWING,
         entity: CLIENTS,

@@ -23,7 +23,11 @@ impl<T> Handover<T> {
     /// The value, once a chapter has given one. Immediate after a chapter that blocks until it has.
     pub(super) async fn take(&self) -> Arc<T> {
         let mut given = self.0.subscribe();
-        let value = given.wait_for(Option::is_some).await.expect("the sender outlives the wait").clone();
+        let value = given
+            .wait_for(Option::is_some)
+            .await
+            .expect("the sender outlives the wait")
+            .clone();
         value.expect("the wait was for a value")
     }
 }

@@ -1,5 +1,6 @@
-//! The eleven chapters. One file an act: each makes its chapters, and each chapter's callback stands beside it. A chapter
-//! hands its result to later ones through a `Handover`; every round of the detector is shown by `rounds`.
+//! The eleven chapters. One file an act: each makes its chapters, and each chapter's callback
+//! stands beside it. A chapter hands its result to later ones through a `Handover`; every round of
+//! the detector is shown by `rounds`.
 
 mod charts;
 mod comparison;

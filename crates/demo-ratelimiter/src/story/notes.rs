@@ -21,7 +21,10 @@ impl Notes {
         }
         self.next = observation.at + EVERY;
         for node in &observation.nodes {
-            let (tone, text) = node.sample.as_ref().map_or((Tone::Bad, "no answer".into()), of_node);
+            let (tone, text) = node
+                .sample
+                .as_ref()
+                .map_or((Tone::Bad, "no answer".into()), of_node);
             stage.note(node.node.as_str(), tone, text);
         }
         let (tone, text) = of_store(observation);
@@ -39,7 +42,9 @@ fn of_node(sample: &NodeSample) -> (Tone, String) {
 }
 
 fn of_store(observation: &Observation) -> (Tone, String) {
-    let Some(store) = &observation.store else { return (Tone::Bad, "no answer".into()) };
+    let Some(store) = &observation.store else {
+        return (Tone::Bad, "no answer".into());
+    };
     match Reading::new(observation).takes_writes(&Thresholds::default()) {
         Some(false) => (Tone::Bad, "no writes".into()),
         Some(true) | None => (Tone::Plain, format!("{:.1} ms", ms(store.latency))),

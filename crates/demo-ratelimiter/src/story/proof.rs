@@ -10,7 +10,11 @@ pub(super) fn picture(witness: &Witness, limit: Limit) -> Intervals {
     let rows: Vec<_> = witness
         .operations
         .iter()
-        .map(|op| Interval { label: op.node.to_string(), from: ms(op.invoke), to: ms(op.complete) })
+        .map(|op| Interval {
+            label: op.node.to_string(),
+            from: ms(op.invoke),
+            to: ms(op.complete),
+        })
         .collect();
     let (count, span) = (rows.len(), witness.span.as_secs_f64() * 1e3);
     Intervals {

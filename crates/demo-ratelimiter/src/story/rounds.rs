@@ -13,10 +13,11 @@ use super::notes::Notes;
 use crate::subject::Live;
 use ratelimiter_detector::{Clock, Detector, Round};
 
-/// Shows and records every round until the detector is dropped: notes, chart points and findings on the stage, evidence
-/// in the recording.
+/// Shows and records every round until the detector is dropped: notes, chart points and findings on
+/// the stage, evidence in the recording.
 ///
-/// `key` is the key of the burst. Subscribes before it returns, and the future holds neither the detector nor the subject.
+/// `key` is the key of the burst. Subscribes before it returns, and the future holds neither the
+/// detector nor the subject.
 pub(crate) fn show_rounds(
     stage: Stage,
     detector: &Detector,
@@ -42,7 +43,11 @@ pub(crate) fn show_rounds(
                 stage.found(finding(change, &stage, clock));
             }
             live.recording.send_modify(|recording| {
-                let client = Client { at: now, sent: tally.sent(), denied: tally.denied };
+                let client = Client {
+                    at: now,
+                    sent: tally.sent(),
+                    denied: tally.denied,
+                };
                 recording.recorder.observe(observation, Some(client));
                 recording.until = Some(observation.at);
             });

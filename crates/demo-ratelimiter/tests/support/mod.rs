@@ -12,7 +12,10 @@ use serde_json::Value;
 
 pub(crate) fn demo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_demo-ratelimiter"));
-    command.args(arguments).env("RATELIMITER_NODE_BIN", node_binary().unwrap()).stdin(Stdio::null());
+    command
+        .args(arguments)
+        .env("RATELIMITER_NODE_BIN", node_binary().unwrap())
+        .stdin(Stdio::null());
     command
 }
 
@@ -22,19 +25,27 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
 }
 
 pub(crate) fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).trim_end().to_owned()
+    String::from_utf8_lossy(&output.stderr)
+        .trim_end()
+        .to_owned()
 }
 
 /// The events of a run with `--json`.
 pub(crate) fn events(output: &Output) -> Vec<Value> {
     let text = String::from_utf8_lossy(&output.stdout);
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// The last value measured under a name.
 pub(crate) fn measured(events: &[Value], name: &str) -> f64 {
     let of_name = |e: &&Value| e["event"] == "measured" && e["name"] == name;
-    let event = events.iter().rev().find(of_name).unwrap_or_else(|| panic!("nothing was measured as {name}"));
+    let event = events
+        .iter()
+        .rev()
+        .find(of_name)
+        .unwrap_or_else(|| panic!("nothing was measured as {name}"));
     event["value"].as_f64().unwrap()
 }
 
@@ -50,7 +61,11 @@ impl Running {
     }
 
     pub(crate) fn spawn(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         Self { child, lines }
     }
@@ -60,7 +75,10 @@ impl Running {
         let mut line = String::new();
         while !line.contains(text) {
             line.clear();
-            assert!(self.lines.read_line(&mut line).unwrap() > 0, "the output ended before {text:?}");
+            assert!(
+                self.lines.read_line(&mut line).unwrap() > 0,
+                "the output ended before {text:?}"
+            );
         }
     }
 
@@ -83,15 +101,30 @@ impl Drop for Running {
     }
 }
 
-/// Processes that were started, directly or not, with this text in their command line or in their environment's marker.
+/// Processes that were started, directly or not, with this text in their command line or in their
+/// environment's marker.
 fn processes_of(directory: &str) -> Vec<String> {
-    let listed = Command::new("ps").args(["-eo", "pid=,stat=,args="]).output().unwrap();
+    let listed = Command::new("ps")
+        .args(["-eo", "pid=,stat=,args="])
+        .output()
+        .unwrap();
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    let alive = |line: &&str| !line.split_whitespace().nth(1).is_some_and(|stat| stat.starts_with('Z'));
-    listed.lines().filter(alive).filter(|l| l.contains(directory)).map(ToOwned::to_owned).collect()
+    let alive = |line: &&str| {
+        !line
+            .split_whitespace()
+            .nth(1)
+            .is_some_and(|stat| stat.starts_with('Z'))
+    };
+    listed
+        .lines()
+        .filter(alive)
+        .filter(|l| l.contains(directory))
+        .map(ToOwned::to_owned)
+        .collect()
 }
 
-/// A directory for the temporary files of one run. Files in it, and processes that name it, belong to that run.
+/// A directory for the temporary files of one run. Files in it, and processes that name it, belong
+/// to that run.
 pub(crate) struct Scratch(tempfile::TempDir);
 
 impl Scratch {
@@ -108,12 +141,17 @@ impl Scratch {
         let until = Instant::now() + Duration::from_secs(20);
         loop {
             let processes = processes_of(self.path());
-            let files: Vec<_> =
-                std::fs::read_dir(self.0.path()).unwrap().map(|e| e.unwrap().path()).collect();
+            let files: Vec<_> = std::fs::read_dir(self.0.path())
+                .unwrap()
+                .map(|e| e.unwrap().path())
+                .collect();
             if processes.is_empty() && files.is_empty() {
                 return;
             }
-            assert!(Instant::now() < until, "left behind: {processes:?} {files:?}");
+            assert!(
+                Instant::now() < until,
+                "left behind: {processes:?} {files:?}"
+            );
             std::thread::yield_now();
         }
     }
@@ -139,5 +177,9 @@ pub(crate) fn fixed_answer_server(answer: &'static str) -> String {
 
 /// An address on loopback with no listener.
 pub(crate) fn closed_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string()
 }

@@ -18,15 +18,18 @@ pub(crate) fn chapters(works: &Works, plan: Plan) -> Vec<Chapter> {
     vec![
         Chapter::new(
             "Welcome",
-            "Three tanks hang on one pipe. A pump fills the pipe, taps empty the tanks, and meters at pump and taps keep \
+            "Three tanks hang on one pipe. A pump fills the pipe, taps empty the tanks, and meters \
+             at pump and taps keep \
              the books: what should be in the tanks.\n\n\
-             In the next minutes we shut a valve, and later we push more water through the pipe than it was made for. \
+             In the next minutes we shut a valve, and later we push more water through the pipe \
+             than it was made for. \
              Watch `in all` and `by the books` part.",
         )
         .key_hint("look at the tanks"),
         Chapter::new(
             "The tanks",
-            "All three tanks are there, the pipe is connected, and the books agree with the gauges. This is the steady \
+            "All three tanks are there, the pipe is connected, and the books agree with the \
+             gauges. This is the steady \
              state: as much water arrives as is tapped.",
         )
         .key_hint("measure"),
@@ -39,7 +42,8 @@ pub(crate) fn chapters(works: &Works, plan: Plan) -> Vec<Chapter> {
         floor(works),
         Chapter::new(
             "The end",
-            "A shut valve hides water, a surge loses it. Both look alike in the books: only the second chart tells them \
+            "A shut valve hides water, a surge loses it. Both look alike in the books: only the \
+             second chart tells them \
              apart.",
         )
         .key_hint("finish"),
@@ -47,48 +51,62 @@ pub(crate) fn chapters(works: &Works, plan: Plan) -> Vec<Chapter> {
 }
 
 fn steady(works: &Works) -> Chapter {
-    Chapter::new("Steady state", "Two seconds of measuring, so that we know what normal is.")
-        .auto_advance()
-        .on_enter_with(works.clone(), |stage, works| async move {
-            stage.status("measuring", Some(Duration::from_secs(2)));
-            sleep(Duration::from_secs(2)).await;
-            let water = *works.water();
-            let detail = format!("books {:.1} l, tanks {:.1} l", water.books, water.in_tanks());
-            stage.measured("missing before", water.missing().abs(), "l", detail);
-            Ok(())
-        })
+    Chapter::new(
+        "Steady state",
+        "Two seconds of measuring, so that we know what normal is.",
+    )
+    .auto_advance()
+    .on_enter_with(works.clone(), |stage, works| async move {
+        stage.status("measuring", Some(Duration::from_secs(2)));
+        sleep(Duration::from_secs(2)).await;
+        let water = *works.water();
+        let detail = format!(
+            "books {:.1} l, tanks {:.1} l",
+            water.books,
+            water.in_tanks()
+        );
+        stage.measured("missing before", water.missing().abs(), "l", detail);
+        Ok(())
+    })
 }
 
 fn valve(works: &Works, plan: Plan) -> Chapter {
     Chapter::new(
         "The valve shuts",
-        "The valve between pipe and tanks shuts. The pump does not know and goes on; the taps go on, too. The books \
+        "The valve between pipe and tanks shuts. The pump does not know and goes on; the taps go \
+         on, too. The books \
          say that all is well.",
     )
     .key_hint("see what was found")
     .blocks_advance()
     .repeatable()
-    .on_enter_with(works.clone(), move |stage, works| {
-        async move {
-            if !stage.countdown("the valve shuts in", plan.countdown).await {
-                return Ok(());
-            }
-            let before = stage.elapsed();
-            let shut = works.shut_valve();
-            stage.mark("valve shut", MarkEdge::Begin);
-            stage.status("the valve is shut", Some(plan.fault));
-            stage.say(Tone::Warning, "the valve is shut; nothing reaches the tanks");
-            let worst = tokio::select! {
-                () = stage.cancelled() => works.water().missing(),
-                worst = worst_while(&works, plan.fault) => worst,
-            };
-            drop(shut);
-            stage.mark("valve shut", MarkEdge::End);
-            stage.measured("most missing", worst, "l", "in the pipe, where no gauge is");
-            stage.measured("shut for", (stage.elapsed() - before).as_secs_f64(), "s", "");
-            stage.say(Tone::Good, "the valve is open again");
-            Ok(())
+    .on_enter_with(works.clone(), move |stage, works| async move {
+        if !stage.countdown("the valve shuts in", plan.countdown).await {
+            return Ok(());
         }
+        let before = stage.elapsed();
+        let shut = works.shut_valve();
+        stage.mark("valve shut", MarkEdge::Begin);
+        stage.status("the valve is shut", Some(plan.fault));
+        stage.say(
+            Tone::Warning,
+            "the valve is shut; nothing reaches the tanks",
+        );
+        let worst = tokio::select! {
+            () = stage.cancelled() => works.water().missing(),
+            worst = worst_while(&works, plan.fault) => worst,
+        };
+        drop(shut);
+        stage.mark("valve shut", MarkEdge::End);
+        stage.measured("most missing", worst, "l", "in the pipe, where no gauge is");
+        stage.measured(
+            "shut for",
+            (stage.elapsed() - before).as_secs_f64(),
+            "s",
+            "",
+        );
+        stage.say(Tone::Good, "the valve is open again");
+        Ok(())
     })
 }
 
@@ -108,48 +126,67 @@ async fn worst_while(works: &Works, length: Duration) -> f64 {
 fn detection(works: &Works) -> Chapter {
     Chapter::new(
         "Detection",
-        "The detector compares gauges and books five times a second, and speaks when they have differed by more than 8 l \
+        "The detector compares gauges and books five times a second, and speaks when they have \
+         differed by more than 8 l \
          for 0.6 s.",
     )
     .key_hint("ask why")
-    .on_enter_with(works.clone(), move |stage, works| {
-        async move {
-            let found = works.water().found_after.take();
-            stage.expected("the books and the tanks part", found.is_some());
-            if let Some(after) = found {
-                stage.measured("found after", after.as_secs_f64(), "s", "0.6 s of it grace");
-            }
-            stage.say(Tone::Plain, format!("now missing: {:.1} l", works.water().missing().max(0.0)));
-            Ok(())
+    .on_enter_with(works.clone(), move |stage, works| async move {
+        let found = works.water().found_after.take();
+        stage.expected("the books and the tanks part", found.is_some());
+        if let Some(after) = found {
+            stage.measured("found after", after.as_secs_f64(), "s", "0.6 s of it grace");
         }
+        stage.say(
+            Tone::Plain,
+            format!(
+                "now missing: {:.1} \
+                l",
+                works.water().missing().max(0.0)
+            ),
+        );
+        Ok(())
     })
 }
 
 fn diagnosis(works: &Works) -> Chapter {
-    Chapter::new("Diagnosis", "Where did the water go?").key_hint("let it recover").on_enter_with(works.clone(), |stage, works| {
-        async move {
+    Chapter::new("Diagnosis", "Where did the water go?")
+        .key_hint(
+            "let it \
+        recover",
+        )
+        .on_enter_with(works.clone(), |stage, works| async move {
             let water = *works.water();
-            let Water { arriving, least_arriving, spilled, .. } = water;
+            let Water {
+                arriving,
+                least_arriving,
+                spilled,
+                ..
+            } = water;
             let text = format!(
                 "What happened: `pipe` stopped passing water on.\n\n\
                  - pump: {PUMP:.1} l/s all the time\n\
                  - arriving: fell to {least_arriving:.1} l/s, now {arriving:.1} l/s\n\
                  - floor: {spilled:.1} l, so it is no leak\n\
                  - in the tanks: {:.1} l, by the books {:.1} l\n\n\
-                 Ruled out: an open tap, since what is tapped is in the books; a stopped pump, since it ran.\n\
+                 Ruled out: an open tap, since what is tapped is in the books; a stopped pump, \
+                 since it ran.\n\
                  What to do: nothing, the valve is open again and the water is on its way.\n",
                 water.in_tanks(),
                 water.books,
             );
             write_slowly(&stage, &text).await;
             Ok(())
-        }
-    })
+        })
 }
 
 async fn write_slowly(stage: &Stage, text: &str) {
     for piece in text.split_inclusive(' ') {
-        stage.emit(Event::Text { panel: "diagnosis".into(), piece: piece.into(), detail: false });
+        stage.emit(Event::Text {
+            panel: "diagnosis".into(),
+            piece: piece.into(),
+            detail: false,
+        });
         tokio::select! {
             () = stage.cancelled() => return,
             () = sleep(Duration::from_millis(15)) => {}
@@ -203,7 +240,8 @@ fn surge(works: &Works, plan: Plan) -> Chapter {
 fn floor(works: &Works) -> Chapter {
     Chapter::new(
         "The floor",
-        "What went over the brims is gone: no waiting brings it back, only a correction of the books.",
+        "What went over the brims is gone: no waiting brings it back, only a correction of the \
+         books.",
     )
     .key_hint("close the books")
     .on_enter_with(works.clone(), move |stage, works| async move {

@@ -1,9 +1,10 @@
-//! A story for the terminal about three water tanks on one pipe. Every number in it is computed as it runs.
+//! A story for the terminal about three water tanks on one pipe. Every number in it is computed as
+//! it runs.
 //!
 //! `cargo run -p demo-tui --example story`, with `-- --help` for its options.
 //!
-//! Exit codes: 0 when the story was played or left, 1 when it failed, 2 when an expected anomaly did not occur, 64 for
-//! an unknown flag.
+//! Exit codes: 0 when the story was played or left, 1 when it failed, 2 when an expected anomaly
+//! did not occur, 64 for an unknown flag.
 
 mod chapters;
 mod watch;
@@ -56,12 +57,27 @@ async fn main() -> ExitCode {
 }
 
 fn arguments(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments>, String> {
-    let plan = Plan { fault: Duration::from_secs(5), countdown: 3 };
-    let options = Options { mode_label: "simulated".into(), ..Options::default() };
-    let mut chosen = Arguments { plan, pace: Pace::Manual, panics: false, loses: false, options };
+    let plan = Plan {
+        fault: Duration::from_secs(5),
+        countdown: 3,
+    };
+    let options = Options {
+        mode_label: "simulated".into(),
+        ..Options::default()
+    };
+    let mut chosen = Arguments {
+        plan,
+        pace: Pace::Manual,
+        panics: false,
+        loses: false,
+        options,
+    };
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} wants a value"));
-        let number = |text: String| text.parse::<u32>().map_err(|e| format!("{word} {text}: {e}"));
+        let number = |text: String| {
+            text.parse::<u32>()
+                .map_err(|e| format!("{word} {text}: {e}"))
+        };
         match word.as_str() {
             "--help" => return Ok(None),
             "--auto" => chosen.pace = Pace::Auto,
@@ -85,12 +101,22 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments
     Ok(Some(chosen))
 }
 
-async fn play(Arguments { plan, pace, panics, loses, options }: Arguments) -> ExitCode {
+async fn play(
+    Arguments {
+        plan,
+        pace,
+        panics,
+        loses,
+        options,
+    }: Arguments,
+) -> ExitCode {
     // All that can fail fails here, before anything has begun.
     let tui = match Tui::new(&options) {
         Ok(tui) => Some(tui),
         Err(TuiError::NotATerminal(which)) => {
-            eprintln!("standard {which} is not a terminal: telling the story in lines, without keys");
+            eprintln!(
+                "standard {which} is not a terminal: telling the story in lines, without keys"
+            );
             None
         }
         Err(error) => {
@@ -107,8 +133,12 @@ async fn play(Arguments { plan, pace, panics, loses, options }: Arguments) -> Ex
     };
 
     let works = Works::new();
-    let inspector = Arc::new(Inspector { works: works.clone(), stopped: AtomicBool::new(false) });
-    let (runner, events) = DemoRunner::new("Three tanks on one pipe", chapters(&works, plan), inspector);
+    let inspector = Arc::new(Inspector {
+        works: works.clone(),
+        stopped: AtomicBool::new(false),
+    });
+    let (runner, events) =
+        DemoRunner::new("Three tanks on one pipe", chapters(&works, plan), inspector);
     let pace = if tui.is_some() { pace } else { Pace::Auto };
     let runner = runner.charts(charts()).pace(pace);
     tokio::spawn(run_water(works.clone()));
@@ -120,7 +150,10 @@ async fn play(Arguments { plan, pace, panics, loses, options }: Arguments) -> Ex
     }
 
     let ended = match tui {
-        Some(tui) => tui.run(events, keys, shutdown).await.map(|ending| ending.outcome),
+        Some(tui) => tui
+            .run(events, keys, shutdown)
+            .await
+            .map(|ending| ending.outcome),
         None => Ok(tell_in_lines(events).await),
     };
     let code = match ended {
@@ -132,7 +165,14 @@ async fn play(Arguments { plan, pace, panics, loses, options }: Arguments) -> Ex
     };
     story.abort();
     let _ = story.await;
-    println!("the valve is {}", if works.water().valve_shut { "SHUT" } else { "open" });
+    println!(
+        "the valve is {}",
+        if works.water().valve_shut {
+            "SHUT"
+        } else {
+            "open"
+        }
+    );
     code
 }
 

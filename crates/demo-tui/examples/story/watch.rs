@@ -1,11 +1,12 @@
-//! The observers of the tanks: the gauges that feed the charts, the detector, and the health poller.
+//! The observers of the tanks: the gauges that feed the charts, the detector, and the health
+//! poller.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use demo_core::{
-    ChartKind, ChartSpec, Dependency, Event, Finding, FindingState, HealthPoller, HealthSnapshot, NodeHealth,
-    NodeState, SeriesRole, SeriesSpec, Severity, Stage, Tone,
+    ChartKind, ChartSpec, Dependency, Event, Finding, FindingState, HealthPoller, HealthSnapshot,
+    NodeHealth, NodeState, SeriesRole, SeriesSpec, Severity, Stage, Tone,
 };
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -16,7 +17,10 @@ const TOLERANCE: f64 = 8.0;
 const GRACE: Duration = Duration::from_millis(600);
 
 pub(crate) fn charts() -> Vec<ChartSpec> {
-    let series = |name: &str, role| SeriesSpec { name: name.into(), role };
+    let series = |name: &str, role| SeriesSpec {
+        name: name.into(),
+        role,
+    };
     vec![
         ChartSpec {
             id: "water".into(),
@@ -38,7 +42,10 @@ pub(crate) fn charts() -> Vec<ChartSpec> {
             title: "Flow".into(),
             unit: "l/s".into(),
             kind: ChartKind::Curves,
-            series: vec![series("arriving", SeriesRole::Good), series("spilled", SeriesRole::Bad)],
+            series: vec![
+                series("arriving", SeriesRole::Good),
+                series("spilled", SeriesRole::Bad),
+            ],
         },
     ]
 }
@@ -63,27 +70,60 @@ pub(crate) async fn watch(works: Works, stage: Stage, panics: bool) {
     loop {
         ticks.tick().await;
         let water = *works.water();
-        assert!(!(panics && water.missing() > 9.0), "the gauge fell into the tank");
+        assert!(
+            !(panics && water.missing() > 9.0),
+            "the gauge fell into the tank"
+        );
         let [a, b, c] = water.tanks.map(Some);
         let gap = water.missing().abs();
-        let values = vec![a, b, c, Some(water.in_tanks()), Some(water.books), Some(3.0 * BRIM), Some(gap)];
-        stage.emit(Event::Sampled { chart: "water".into(), values });
+        let values = vec![
+            a,
+            b,
+            c,
+            Some(water.in_tanks()),
+            Some(water.books),
+            Some(3.0 * BRIM),
+            Some(gap),
+        ];
+        stage.emit(Event::Sampled {
+            chart: "water".into(),
+            values,
+        });
         stage.emit(Event::Sampled {
             chart: "flow".into(),
             values: vec![Some(water.arriving), Some(water.spilling)],
         });
         for (i, level) in water.tanks.iter().enumerate() {
-            stage.note(format!("tank-{}", i + 1), Tone::Plain, format!("{level:.1} l"));
+            stage.note(
+                format!("tank-{}", i + 1),
+                Tone::Plain,
+                format!("{level:.1} l"),
+            );
         }
-        let (tone, word) =
-            if water.valve_shut { (Tone::Warning, "valve shut") } else { (Tone::Good, "valve open") };
+        let (tone, word) = if water.valve_shut {
+            (Tone::Warning, "valve shut")
+        } else {
+            (Tone::Good, "valve open")
+        };
         stage.note("pipe", tone, format!("{word}, {:.0} l", water.pipe));
-        let Water { books, spilled, spilling, .. } = water;
-        let evidence = format!("books {books:.1} l, tanks {:.1} l, missing {gap:.1} l", water.in_tanks());
+        let Water {
+            books,
+            spilled,
+            spilling,
+            ..
+        } = water;
+        let evidence = format!(
+            "books {books:.1} l, tanks {:.1} l, missing {gap:.1} l",
+            water.in_tanks()
+        );
         if let Some(after) = missing.look(&stage, gap > TOLERANCE, evidence) {
             works.water().found_after = Some(after);
         }
-        overflow.look(&stage, spilling > 0.5, format!("{spilled:.1} l on the floor, {spilling:.1} l/s"));
+        overflow.look(
+            &stage,
+            spilling > 0.5,
+            format!("{spilled:.1} l on the floor, {spilling:.1} l/s"),
+        );
     }
 }
 
@@ -100,7 +140,15 @@ struct Condition {
 
 impl Condition {
     fn new(name: &'static str, subject: &'static str, severity: Severity, grace: Duration) -> Self {
-        Self { name, subject, severity, grace, since: None, called: None, count: 0 }
+        Self {
+            name,
+            subject,
+            severity,
+            grace,
+            since: None,
+            called: None,
+            count: 0,
+        }
     }
 
     /// Returns a change of the violation; on detection with its duration so far.
@@ -156,11 +204,18 @@ impl HealthPoller for Inspector {
         let node = |(i, level): (usize, &f64)| NodeHealth {
             id: format!("tank-{}", i + 1),
             address: "the yard".into(),
-            state: if *level < BRIM { NodeState::Up } else { NodeState::Suspect },
+            state: if *level < BRIM {
+                NodeState::Up
+            } else {
+                NodeState::Suspect
+            },
         };
         HealthSnapshot {
             nodes: water.tanks.iter().enumerate().map(node).collect(),
-            dependencies: vec![Dependency { name: "pipe".into(), connected: true }],
+            dependencies: vec![Dependency {
+                name: "pipe".into(),
+                connected: true,
+            }],
             has_issues: water.valve_shut,
             last_updated: None,
         }

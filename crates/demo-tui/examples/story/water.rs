@@ -1,7 +1,8 @@
 //! Three tanks on one pipe: a small simulation whose results are not known beforehand.
 //!
-//! A pump pushes water into a pipe that gives a little. A valve at its end lets it into three tanks, the faster the
-//! fuller the pipe is. A tap empties each tank, the faster the fuller it is. Water above a brim is spilled.
+//! A pump pushes water into a pipe that gives a little. A valve at its end lets it into three
+//! tanks, the faster the fuller the pipe is. A tap empties each tank, the faster the fuller it is.
+//! Water above a brim is spilled.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -43,7 +44,11 @@ impl Water {
         self.surge -= extra;
         let pumped = PUMP * seconds + extra;
         self.pipe += pumped;
-        let through = if self.valve_shut { 0.0 } else { self.pipe * (VALVE * seconds).min(1.0) };
+        let through = if self.valve_shut {
+            0.0
+        } else {
+            self.pipe * (VALVE * seconds).min(1.0)
+        };
         self.pipe -= through;
         let (mut tapped, mut spilled) = (0.0, 0.0);
         for (level, share) in self.tanks.iter_mut().zip(SHARES) {

@@ -21,12 +21,17 @@ pub(super) fn cast(frames: &[Frame], size: Size) -> String {
     let mut shown = Buffer::empty(Rect::new(0, 0, size.width, size.height));
     for (nth, frame) in frames.iter().enumerate() {
         let at = frame.at.as_secs_f64();
-        let mut event = |kind, data: &str| lines.push_str(&format!("{}\n", json!([at, kind, data])));
+        let mut event =
+            |kind, data: &str| lines.push_str(&format!("{}\n", json!([at, kind, data])));
         if let Some(entered) = &frame.entered {
             event("m", entered);
         }
         let mut bytes = Vec::new();
-        let hidden = if nth == 0 { queue!(bytes, Hide) } else { Ok(()) };
+        let hidden = if nth == 0 {
+            queue!(bytes, Hide)
+        } else {
+            Ok(())
+        };
         let painted = hidden.and_then(|()| paint(&mut bytes, &shown, &frame.screen, nth == 0));
         painted.expect("memory takes every write");
         // Frames are text, so this is never lossy.

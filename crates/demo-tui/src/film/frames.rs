@@ -18,11 +18,16 @@ pub(super) struct Frame {
     pub(super) entered: Option<String>,
 }
 
-/// A frame after `every` interval in which the screen has changed, and at the end of each chapter. Chapters that were
-/// visible for less than the options' dwell are held.
+/// A frame after `every` interval in which the screen has changed, and at the end of each chapter.
+/// Chapters that were visible for less than the options' dwell are held.
 pub(super) fn frames(log: &Log, size: Size, options: &Options, every: Duration) -> Vec<Frame> {
     let began = log.events()[0].at;
-    let mut reel = Reel { screen: Offscreen::new(options), size, frames: Vec::new(), entered: None };
+    let mut reel = Reel {
+        screen: Offscreen::new(options),
+        size,
+        frames: Vec::new(),
+        entered: None,
+    };
     let (mut titles, mut held) = (Vec::new(), Duration::ZERO);
     let (mut tick, mut visible_since) = (began, Duration::ZERO);
     for stamped in log.events() {
@@ -33,20 +38,28 @@ pub(super) fn frames(log: &Log, size: Size, options: &Options, every: Duration) 
         }
         let at = stamped.at - began;
         match &stamped.event {
-            Event::Started { chapters, .. } => titles = chapters.iter().map(|c| c.title.clone()).collect(),
+            Event::Started { chapters, .. } => {
+                titles = chapters.iter().map(|c| c.title.clone()).collect()
+            }
             Event::Entered { chapter } => {
                 if *chapter > 0 {
                     reel.shoot(at + held);
                     held += options.dwell.saturating_sub(at + held - visible_since);
                 }
                 visible_since = at + held;
-                reel.entered = titles.get(*chapter).map(|title| format!("{}. {title}", chapter + 1));
+                reel.entered = titles
+                    .get(*chapter)
+                    .map(|title| format!("{}. {title}", chapter + 1));
             }
             _ => {}
         }
         reel.screen.apply(stamped.clone());
     }
-    let last = log.events().last().map(|stamped| stamped.at).unwrap_or_default();
+    let last = log
+        .events()
+        .last()
+        .map(|stamped| stamped.at)
+        .unwrap_or_default();
     reel.shoot(last - began + held);
     reel.frames
 }
@@ -56,7 +69,11 @@ pub(super) fn ends(log: &Log, size: Size, options: &Options) -> Vec<(Option<usiz
     let mut screen = Offscreen::new(options);
     let (mut ends, mut current) = (Vec::new(), None);
     for stamped in log.events() {
-        if matches!(stamped.event, Event::Entered { .. } | Event::Finished { .. }) && current.is_some() {
+        if matches!(
+            stamped.event,
+            Event::Entered { .. } | Event::Finished { .. }
+        ) && current.is_some()
+        {
             ends.push((current, screen.draw(size.width, size.height)));
         }
         if let Event::Entered { chapter } = stamped.event {
@@ -80,8 +97,16 @@ impl Reel {
     /// Takes a frame, unless it looks like the one before.
     fn shoot(&mut self, at: Duration) {
         let screen = self.screen.draw(self.size.width, self.size.height);
-        if self.frames.last().is_none_or(|before| before.screen != screen) {
-            self.frames.push(Frame { at, screen, entered: self.entered.take() });
+        if self
+            .frames
+            .last()
+            .is_none_or(|before| before.screen != screen)
+        {
+            self.frames.push(Frame {
+                at,
+                screen,
+                entered: self.entered.take(),
+            });
         }
     }
 }

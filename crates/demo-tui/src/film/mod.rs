@@ -47,8 +47,9 @@ pub struct Still {
 }
 
 impl<'a> Film<'a> {
-    /// A film of the log at its recorded pace. The last screen of each chapter is held until the chapter has been visible for
-    /// [`Options::dwell`]. Like [`Offscreen`](crate::Offscreen), it ignores the environment.
+    /// A film of the log at its recorded pace. The last screen of each chapter is held until the
+    /// chapter has been visible for [`Options::dwell`]. Like [`Offscreen`](crate::Offscreen), it
+    /// ignores the environment.
     pub fn new(log: &'a Log, size: Size, options: &'a Options) -> Self {
         Self { log, size, options }
     }
@@ -61,9 +62,12 @@ impl<'a> Film<'a> {
     /// A moving picture, as an SVG without scripts.
     pub fn svg(&self) -> String {
         let frames = self.frames(PICTURE);
-        let end = frames.last().map(|frame| frame.at).unwrap_or_default() + self.options.dwell.max(PICTURE);
-        let screens: Vec<(Duration, Buffer)> =
-            frames.into_iter().map(|frame| (frame.at, frame.screen)).collect();
+        let end = frames.last().map(|frame| frame.at).unwrap_or_default()
+            + self.options.dwell.max(PICTURE);
+        let screens: Vec<(Duration, Buffer)> = frames
+            .into_iter()
+            .map(|frame| (frame.at, frame.screen))
+            .collect();
         svg::moving(&screens, end, self.is_light())
     }
 
@@ -71,7 +75,12 @@ impl<'a> Film<'a> {
     pub fn stills(&self) -> Vec<Still> {
         let light = self.is_light();
         let ends = frames::ends(self.log, self.size, self.options);
-        ends.into_iter().map(|(chapter, screen)| Still { chapter, svg: svg::svg(&screen, light) }).collect()
+        ends.into_iter()
+            .map(|(chapter, screen)| Still {
+                chapter,
+                svg: svg::svg(&screen, light),
+            })
+            .collect()
     }
 
     fn frames(&self, every: Duration) -> Vec<frames::Frame> {

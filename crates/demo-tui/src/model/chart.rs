@@ -35,11 +35,15 @@ impl Chart {
         for series in &mut spec.series {
             series.name = text::one_line(&series.name);
         }
-        Self { spec, samples: VecDeque::new() }
+        Self {
+            spec,
+            samples: VecDeque::new(),
+        }
     }
 
-    /// Takes a sample, and drops those that left the window. A value that is no number counts as missing. A sample
-    /// from before the newest one is left out: a damaged log must not draw a line backwards.
+    /// Takes a sample, and drops those that left the window. A value that is no number counts as
+    /// missing. A sample from before the newest one is left out: a damaged log must not draw a line
+    /// backwards.
     pub(crate) fn sample(&mut self, at: Duration, values: &[Option<f64>]) {
         if self.samples.back().is_some_and(|newest| at < newest.at) {
             return;
@@ -49,14 +53,18 @@ impl Chart {
             .collect();
         self.samples.push_back(Sample { at, values });
         // One sample from before the window is kept, for the line that leads into it.
-        while self.samples.get(1).is_some_and(|s| s.at + WINDOW < at) || self.samples.len() > MAX_SAMPLES {
+        while self.samples.get(1).is_some_and(|s| s.at + WINDOW < at)
+            || self.samples.len() > MAX_SAMPLES
+        {
             self.samples.pop_front();
         }
     }
 
     /// Whether there is a value to draw.
     pub(crate) fn has_data(&self) -> bool {
-        self.samples.iter().any(|sample| sample.values.iter().any(Option::is_some))
+        self.samples
+            .iter()
+            .any(|sample| sample.values.iter().any(Option::is_some))
     }
 
     pub(crate) fn samples(&self) -> impl DoubleEndedIterator<Item = &Sample> {
@@ -65,7 +73,12 @@ impl Chart {
 
     /// The places of the series with a role.
     pub(crate) fn with_role(&self, role: SeriesRole) -> impl Iterator<Item = usize> {
-        self.spec.series.iter().enumerate().filter(move |(_, s)| s.role == role).map(|(i, _)| i)
+        self.spec
+            .series
+            .iter()
+            .enumerate()
+            .filter(move |(_, s)| s.role == role)
+            .map(|(i, _)| i)
     }
 
     /// The value of a series at `now`: its last sample, unless that is old.
@@ -77,7 +90,10 @@ impl Chart {
     /// The value of a series at its last sample before `at`; nothing in a gap.
     pub(crate) fn value_before(&self, series: usize, at: Duration) -> Option<f64> {
         let after = self.samples.partition_point(|s| s.at <= at);
-        let last = self.samples.get(after.checked_sub(1)?).filter(|s| s.at + JOIN >= at)?;
+        let last = self
+            .samples
+            .get(after.checked_sub(1)?)
+            .filter(|s| s.at + JOIN >= at)?;
         last.values.get(series).copied().flatten()
     }
 
@@ -107,9 +123,18 @@ mod tests {
     use super::*;
 
     fn chart() -> Chart {
-        let series = vec![SeriesSpec { name: "a".into(), role: SeriesRole::Sum }];
+        let series = vec![SeriesSpec {
+            name: "a".into(),
+            role: SeriesRole::Sum,
+        }];
         let kind = ChartKind::Curves;
-        Chart::new(ChartSpec { id: "c".into(), title: "t".into(), unit: "l".into(), kind, series })
+        Chart::new(ChartSpec {
+            id: "c".into(),
+            title: "t".into(),
+            unit: "l".into(),
+            kind,
+            series,
+        })
     }
 
     fn secs(s: u64) -> Duration {
@@ -128,7 +153,11 @@ mod tests {
         assert_eq!(c.value_at(0, secs(2)), Some(15.0));
         assert_eq!(c.value_at(0, Duration::from_millis(3_500)), None);
         assert_eq!(c.value_at(0, Duration::from_millis(5_500)), None);
-        assert_eq!(c.value_at(0, secs(7)), None, "three seconds without a sample");
+        assert_eq!(
+            c.value_at(0, secs(7)),
+            None,
+            "three seconds without a sample"
+        );
         assert_eq!(c.value_at(0, secs(10)), None);
     }
 

@@ -30,15 +30,28 @@ impl Span {
 
 impl Marks {
     pub(crate) fn mark(&mut self, at: Duration, mark: &Mark) {
-        self.spans.retain(|s| s.end.is_none_or(|end| end + WINDOW >= at));
+        self.spans
+            .retain(|s| s.end.is_none_or(|end| end + WINDOW >= at));
         let label = text::one_line(&mark.label);
-        let open = self.spans.iter_mut().rev().find(|s| s.end.is_none() && s.label == label);
+        let open = self
+            .spans
+            .iter_mut()
+            .rev()
+            .find(|s| s.end.is_none() && s.label == label);
         match (mark.edge, open) {
             (MarkEdge::End, Some(open)) => open.end = Some(at),
-            (MarkEdge::Begin, _) => self.spans.push(Span { label, begin: at, end: None }),
+            (MarkEdge::Begin, _) => self.spans.push(Span {
+                label,
+                begin: at,
+                end: None,
+            }),
             // An end without a beginning is shown as an instant.
             (MarkEdge::End | MarkEdge::Moment, _) => {
-                self.spans.push(Span { label, begin: at, end: Some(at) });
+                self.spans.push(Span {
+                    label,
+                    begin: at,
+                    end: Some(at),
+                });
             }
         }
     }
@@ -60,13 +73,28 @@ mod tests {
     #[test]
     fn begin_and_end_make_one_span() {
         let mut marks = Marks::default();
-        let mut mark = |s, label: &str, edge| marks.mark(secs(s), &Mark { label: label.into(), edge });
+        let mut mark = |s, label: &str, edge| {
+            marks.mark(
+                secs(s),
+                &Mark {
+                    label: label.into(),
+                    edge,
+                },
+            )
+        };
         mark(1, "a", MarkEdge::Begin);
         mark(2, "b", MarkEdge::Begin);
         mark(3, "a", MarkEdge::End);
         mark(4, "c", MarkEdge::End);
         mark(200, "d", MarkEdge::Moment);
-        let span = |label: &str, begin, end| Span { label: label.into(), begin: secs(begin), end };
-        assert_eq!(marks.spans(), [span("b", 2, None), span("d", 200, Some(secs(200)))]);
+        let span = |label: &str, begin, end| Span {
+            label: label.into(),
+            begin: secs(begin),
+            end,
+        };
+        assert_eq!(
+            marks.spans(),
+            [span("b", 2, None), span("d", 200, Some(secs(200)))]
+        );
     }
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use demo_core::{
-    ChapterInfo, Event, Finding, FindingState, HealthSnapshot, Intervals, Measurement, Outcome, Stamped, Tone,
+    ChapterInfo, Event, Finding, FindingState, HealthSnapshot, Intervals, Measurement, Outcome,
+    Stamped, Tone,
 };
 
 use super::chart::Chart;
@@ -107,7 +108,12 @@ impl Story {
     pub(crate) fn apply(&mut self, Stamped { at, event }: &Stamped) {
         self.pass(*at);
         match event {
-            Event::Started { version: _, subject, chapters, charts } => {
+            Event::Started {
+                version: _,
+                subject,
+                chapters,
+                charts,
+            } => {
                 self.subject = text::one_line(subject);
                 self.chapters = chapters.iter().map(safe_chapter).collect();
                 self.charts = charts.iter().cloned().map(Chart::new).collect();
@@ -129,7 +135,9 @@ impl Story {
                 self.status = None;
             }
             Event::Status { status } => {
-                self.status = status.as_ref().map(|s| self.status_line(*at, &s.text, s.remaining));
+                self.status = status
+                    .as_ref()
+                    .map(|s| self.status_line(*at, &s.text, s.remaining));
             }
             Event::Said { tone, text } => self.speak(Spoken::Said(*tone, text::lines(text))),
             Event::Measured(m) => self.measure(m),
@@ -141,16 +149,22 @@ impl Story {
             Event::Marked(mark) => self.marks.mark(*at, mark),
             Event::Focused { charts } => {
                 let place = |chart: &Chart| charts.iter().position(|id| *id == chart.spec.id);
-                self.charts.sort_by_key(|chart| place(chart).unwrap_or(charts.len()));
+                self.charts
+                    .sort_by_key(|chart| place(chart).unwrap_or(charts.len()));
                 self.act_began = *at;
             }
             Event::Intervals(intervals) => self.intervals = Some(safe_intervals(intervals)),
             Event::Health(snapshot) => self.health = safe_health(snapshot),
             Event::Noted { about, tone, text } => {
-                self.notes.insert(text::one_line(about), (*tone, text::one_line(text)));
+                self.notes
+                    .insert(text::one_line(about), (*tone, text::one_line(text)));
             }
             Event::Found(finding) => self.found(*at, finding),
-            Event::Text { panel, piece, detail } => self.append(panel, piece, *detail),
+            Event::Text {
+                panel,
+                piece,
+                detail,
+            } => self.append(panel, piece, *detail),
             Event::Expected { name, occurred } => {
                 let name = text::one_line(name);
                 self.expected.retain(|(other, _)| *other != name);
@@ -182,7 +196,11 @@ impl Story {
 
     /// Number of charts, once the first has a value to draw.
     pub(crate) fn charts_to_show(&self) -> usize {
-        if self.charts.first().is_some_and(Chart::has_data) { self.charts.len() } else { 0 }
+        if self.charts.first().is_some_and(Chart::has_data) {
+            self.charts.len()
+        } else {
+            0
+        }
     }
 
     /// The findings that still hold.
@@ -197,7 +215,11 @@ impl Story {
             Some(before) if before.text == text => before.total.max(left),
             _ => left,
         };
-        StatusLine { text, until: remaining.map(|left| at + left), total }
+        StatusLine {
+            text,
+            until: remaining.map(|left| at + left),
+            total,
+        }
     }
 
     fn speak(&mut self, spoken: Spoken) {
@@ -218,7 +240,8 @@ impl Story {
             Some(old) => *old = m.clone(),
             None => self.measured.push(m.clone()),
         }
-        let same = |spoken: &&mut Spoken| matches!(spoken, Spoken::Measured(old) if old.name == m.name);
+        let same =
+            |spoken: &&mut Spoken| matches!(spoken, Spoken::Measured(old) if old.name == m.name);
         match self.spoken.iter_mut().find(same) {
             Some(old) => *old = Spoken::Measured(m),
             None => self.speak(Spoken::Measured(m)),
@@ -228,7 +251,11 @@ impl Story {
     fn found(&mut self, at: Duration, finding: &Finding) {
         let finding = safe_finding(finding);
         let cleared = (finding.state == FindingState::Cleared).then_some(at);
-        match self.findings.iter_mut().find(|s| s.finding.id == finding.id) {
+        match self
+            .findings
+            .iter_mut()
+            .find(|s| s.finding.id == finding.id)
+        {
             // The numbers of the violation are more useful than those after healing.
             Some(known) if cleared.is_some() => known.cleared = known.cleared.or(cleared),
             Some(known) => *known = Sighting { finding, cleared },
@@ -244,10 +271,18 @@ impl Story {
     fn append(&mut self, panel: &str, piece: &str, detail: bool) {
         let panel = text::one_line(panel);
         if self.page.as_ref().is_none_or(|page| page.panel != panel) {
-            self.page = Some(Page { panel, text: String::new(), details: String::new() });
+            self.page = Some(Page {
+                panel,
+                text: String::new(),
+                details: String::new(),
+            });
         }
         let Some(page) = &mut self.page else { return };
-        let text = if detail { &mut page.details } else { &mut page.text };
+        let text = if detail {
+            &mut page.details
+        } else {
+            &mut page.text
+        };
         text.push_str(&text::lines(piece));
         if text.len() > MAX_TEXT {
             let surplus = text.len() - MAX_TEXT;
@@ -291,7 +326,8 @@ fn safe_intervals(intervals: &Intervals) -> Intervals {
     let mut safe = intervals.clone();
     safe.title = text::one_line(&safe.title);
     safe.unit = text::one_line(&safe.unit).into();
-    safe.rows.retain(|row| row.from.is_finite() && row.to.is_finite());
+    safe.rows
+        .retain(|row| row.from.is_finite() && row.to.is_finite());
     for row in &mut safe.rows {
         row.label = text::one_line(&row.label);
     }
@@ -309,12 +345,13 @@ fn safe_finding(finding: &Finding) -> Finding {
 
 fn safe_outcome(outcome: &Outcome) -> Outcome {
     match outcome {
-        Outcome::Missed { expectations } => {
-            Outcome::Missed { expectations: expectations.iter().map(|e| text::one_line(e)).collect() }
-        }
-        Outcome::Failed { chapter, error } => {
-            Outcome::Failed { chapter: text::one_line(chapter), error: text::one_line(error) }
-        }
+        Outcome::Missed { expectations } => Outcome::Missed {
+            expectations: expectations.iter().map(|e| text::one_line(e)).collect(),
+        },
+        Outcome::Failed { chapter, error } => Outcome::Failed {
+            chapter: text::one_line(chapter),
+            error: text::one_line(error),
+        },
         Outcome::Completed | Outcome::Quit => outcome.clone(),
     }
 }

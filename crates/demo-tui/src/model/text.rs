@@ -4,9 +4,18 @@ use std::time::Duration;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Text that may be drawn on one line: nothing in it moves the cursor, hides or reorders the text beside it.
+/// Text that may be drawn on one line: nothing in it moves the cursor, hides or reorders the text
+/// beside it.
 pub(crate) fn one_line(text: &str) -> String {
-    text.chars().filter_map(|c| if c.is_whitespace() { Some(' ') } else { printable(c) }).collect()
+    text.chars()
+        .filter_map(|c| {
+            if c.is_whitespace() {
+                Some(' ')
+            } else {
+                printable(c)
+            }
+        })
+        .collect()
 }
 
 /// Text that may be drawn on several lines, broken where it is broken.
@@ -24,7 +33,8 @@ pub(crate) fn lines(text: &str) -> String {
     safe
 }
 
-/// Drops control characters, and the invisible ones that change direction, join, or select a variant.
+/// Drops control characters, and the invisible ones that change direction, join, or select a
+/// variant.
 fn printable(c: char) -> Option<char> {
     let invisible = matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
@@ -58,8 +68,8 @@ pub(crate) fn fit(text: &str, columns: usize) -> String {
     kept
 }
 
-/// Breaks text between words, at most `columns` a line. A line that is indented or begins with a dash hangs: its
-/// continuation stands under its first word.
+/// Breaks text between words, at most `columns` a line. A line that is indented or begins with a
+/// dash hangs: its continuation stands under its first word.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(1);
     // A hanging indent leaves room for the widest character.
@@ -68,7 +78,11 @@ pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     for line in text.split('\n') {
         let words = line.trim_start_matches(' ');
         let indent = (line.len() - words.len()).min(most);
-        let hang = if words.starts_with("- ") { (indent + 2).min(most) } else { indent };
+        let hang = if words.starts_with("- ") {
+            (indent + 2).min(most)
+        } else {
+            indent
+        };
         let mut current = " ".repeat(indent);
         let mut used = indent;
         let mut empty = true;
@@ -142,7 +156,10 @@ mod tests {
 
     #[test]
     fn nothing_that_controls_a_terminal_is_left() {
-        assert_eq!(one_line("a\x1b[31mb\nc\u{9b}2Jd\u{202e}e\u{7f}\0"), "a[31mb c2Jde");
+        assert_eq!(
+            one_line("a\x1b[31mb\nc\u{9b}2Jd\u{202e}e\u{7f}\0"),
+            "a[31mb c2Jde"
+        );
         assert_eq!(lines("a\r\nb\tc\x07"), "a\nb    c");
     }
 
@@ -164,13 +181,22 @@ mod tests {
     #[test]
     fn numbers_show_the_digits_that_matter() {
         let shown = [0.0, 40.0, 1.5, 12.34, 123.4, 12_345.0, 2e6, -3e12, f64::NAN].map(number);
-        assert_eq!(shown, ["0", "40", "1.50", "12.3", "123", "12.3k", "2.0M", "-3.0e12", "-"]);
-        assert_eq!([0.25, 0.0012, 0.000_012].map(number), ["0.25", "0.0012", "1.2e-5"]);
+        assert_eq!(
+            shown,
+            [
+                "0", "40", "1.50", "12.3", "123", "12.3k", "2.0M", "-3.0e12", "-"
+            ]
+        );
+        assert_eq!(
+            [0.25, 0.0012, 0.000_012].map(number),
+            ["0.25", "0.0012", "1.2e-5"]
+        );
     }
 
     proptest! {
         #[test]
-        fn wrapped_lines_fit_and_keep_every_word(text in "[ a-z\n日-]{0,120}", columns in 2usize..40) {
+        fn wrapped_lines_fit_and_keep_every_word(text in "[ \
+            a-z\n日-]{0,120}", columns in 2usize..40) {
             let wrapped = wrap(&text, columns);
             prop_assert!(wrapped.iter().all(|line| width(line) <= columns), "{wrapped:?}");
             let letters = |s: &str| s.chars().filter(|c| !c.is_whitespace()).collect::<String>();

@@ -23,7 +23,12 @@ pub(crate) fn gutter(heights: Heights) -> u16 {
 }
 
 fn labels(heights: Heights) -> [String; 3] {
-    [heights.most, f64::midpoint(heights.most, heights.least), heights.least].map(text::number)
+    [
+        heights.most,
+        f64::midpoint(heights.most, heights.least),
+        heights.least,
+    ]
+    .map(text::number)
 }
 
 /// Draws the axis of values at the left of `plot`, down to the line below it.
@@ -32,7 +37,9 @@ pub(crate) fn values(heights: Heights, theme: &Theme, plot: Rect, buf: &mut Buff
     for y in plot.top()..plot.bottom() {
         buf[(x, y)].set_char('│').set_style(theme.border);
     }
-    buf[(x, plot.bottom())].set_char('└').set_style(theme.border);
+    buf[(x, plot.bottom())]
+        .set_char('└')
+        .set_style(theme.border);
     let [most, middle, least] = labels(heights);
     let mut label = |y: u16, words: &str| {
         let width = u16::try_from(words.len()).unwrap_or(0);
@@ -52,7 +59,8 @@ pub(crate) fn crossings(spans: &[Span], times: Times) -> Vec<usize> {
     columns.filter(|column| *column < times.columns).collect()
 }
 
-/// Draws the time axis into one line, with all spans and as many of their labels as there is room for.
+/// Draws the time axis into one line, with all spans and as many of their labels as there is room
+/// for.
 pub(crate) fn marks(spans: &[Span], times: Times, theme: &Theme, area: Rect, buf: &mut Buffer) {
     for x in area.left()..area.right() {
         buf[(x, area.y)].set_char('─').set_style(theme.border);
@@ -78,12 +86,21 @@ pub(crate) fn marks(spans: &[Span], times: Times, theme: &Theme, area: Rect, buf
         put(begin, '┣');
         put(end, if span.end.is_some() { '┫' } else { '▶' });
     }
-    let ends = |s: &Span| (times.column(s.begin), s.end.map_or(now, |end| times.column(end)));
+    let ends = |s: &Span| {
+        (
+            times.column(s.begin),
+            s.end.map_or(now, |end| times.column(end)),
+        )
+    };
     let stretches: Vec<Stretch> = spans
         .iter()
         .map(|span| {
             let ((begin, end), width) = (ends(span), text::width(&span.label));
-            Stretch { begin, end, width: i64::try_from(width).unwrap_or(i64::MAX) }
+            Stretch {
+                begin,
+                end,
+                width: i64::try_from(width).unwrap_or(i64::MAX),
+            }
         })
         .collect();
     for (span, place) in spans.iter().zip(places(&stretches, last)) {
@@ -97,8 +114,11 @@ pub(crate) fn marks(spans: &[Span], times: Times, theme: &Theme, area: Rect, buf
             );
             // Air on both sides, but not in place of an edge.
             for x in [(area.x + left).wrapping_sub(1), from] {
-                let cell = buf.cell_mut((x, area.y)).filter(|cell| matches!(cell.symbol(), "─" | "━"));
-                cell.filter(|_| area.contains((x, area.y).into())).map(|cell| cell.set_char(' '));
+                let cell = buf
+                    .cell_mut((x, area.y))
+                    .filter(|cell| matches!(cell.symbol(), "─" | "━"));
+                cell.filter(|_| area.contains((x, area.y).into()))
+                    .map(|cell| cell.set_char(' '));
             }
         }
     }
@@ -112,8 +132,9 @@ struct Stretch {
     width: i64,
 }
 
-/// Where each label begins: in its span where that is long enough, else after it, else before it. A label that would
-/// cover another, or a span that is not its own, is left out; the newest come first.
+/// Where each label begins: in its span where that is long enough, else after it, else before it. A
+/// label that would cover another, or a span that is not its own, is left out; the newest come
+/// first.
 fn places(stretches: &[Stretch], last: i64) -> Vec<Option<i64>> {
     let mut places: Vec<Option<i64>> = vec![None; stretches.len()];
     for (i, Stretch { begin, end, width }) in stretches.iter().copied().enumerate().rev() {
@@ -126,10 +147,21 @@ fn places(stretches: &[Stretch], last: i64) -> Vec<Option<i64>> {
             left >= 0
                 && right <= last
                 && others().all(|(_, s)| clear(s.begin, s.end))
-                && others().filter_map(|(j, s)| Some((places[j]?, s.width))).all(|(p, w)| clear(p - 1, p + w))
+                && others()
+                    .filter_map(|(j, s)| Some((places[j]?, s.width)))
+                    .all(|(p, w)| clear(p - 1, p + w))
         };
-        let candidates = [inside, Some(end + 2), Some(begin - 1 - width), Some(end + 1), Some(begin - width)];
-        places[i] = candidates.into_iter().flatten().find(|left| end >= 0 && free(*left));
+        let candidates = [
+            inside,
+            Some(end + 2),
+            Some(begin - 1 - width),
+            Some(end + 1),
+            Some(begin - width),
+        ];
+        places[i] = candidates
+            .into_iter()
+            .flatten()
+            .find(|left| end >= 0 && free(*left));
     }
     places
 }
@@ -139,13 +171,18 @@ pub(crate) fn times(times: Times, theme: &Theme, area: Rect, buf: &mut Buffer) {
     const STEPS: [u64; 8] = [1, 2, 5, 10, 15, 30, 60, 120];
     let room = (area.width / 12).max(1);
     let span = times.span().as_secs();
-    let step = STEPS.into_iter().find(|step| span / step <= room.into()).unwrap_or(120);
+    let step = STEPS
+        .into_iter()
+        .find(|step| span / step <= room.into())
+        .unwrap_or(120);
     let first = times.from.as_secs().div_ceil(step) * step;
     for second in (first..=first + span).step_by(usize::try_from(step).unwrap_or(1)) {
         let label = text::clock(Duration::from_secs(second));
         let width = u16::try_from(label.len()).unwrap_or(0);
         let column = u16::try_from(times.column(Duration::from_secs(second))).unwrap_or(u16::MAX);
-        let left = column.saturating_sub(width / 2).min(area.width.saturating_sub(width));
+        let left = column
+            .saturating_sub(width / 2)
+            .min(area.width.saturating_sub(width));
         if column < area.width {
             buf.set_stringn(area.x + left, area.y, &label, area.width.into(), theme.dim);
         }
@@ -159,7 +196,11 @@ mod tests {
     fn place(stretches: &[(i64, i64, i64)]) -> Vec<Option<i64>> {
         let stretches: Vec<_> = stretches
             .iter()
-            .map(|(begin, end, width)| Stretch { begin: *begin, end: *end, width: *width })
+            .map(|(begin, end, width)| Stretch {
+                begin: *begin,
+                end: *end,
+                width: *width,
+            })
             .collect();
         places(&stretches, 59)
     }
@@ -167,9 +208,21 @@ mod tests {
     #[test]
     fn labels_stand_in_or_beside_their_span() {
         assert_eq!(place(&[(10, 30, 6)]), [Some(18)]);
-        assert_eq!(place(&[(10, 12, 6)]), [Some(14)], "after a span that is too short");
-        assert_eq!(place(&[(55, 59, 6)]), [Some(48)], "before one that is too short and too late");
-        assert_eq!(place(&[(-40, 20, 6)]), [Some(7)], "in the part that is to be seen");
+        assert_eq!(
+            place(&[(10, 12, 6)]),
+            [Some(14)],
+            "after a span that is too short"
+        );
+        assert_eq!(
+            place(&[(55, 59, 6)]),
+            [Some(48)],
+            "before one that is too short and too late"
+        );
+        assert_eq!(
+            place(&[(-40, 20, 6)]),
+            [Some(7)],
+            "in the part that is to be seen"
+        );
         assert_eq!(place(&[(-40, -20, 6)]), [None]);
     }
 
@@ -177,6 +230,10 @@ mod tests {
     fn labels_cover_neither_each_other_nor_other_spans() {
         assert_eq!(place(&[(10, 12, 6), (16, 18, 6)]), [Some(3), Some(20)]);
         assert_eq!(place(&[(2, 3, 6), (6, 7, 6)]), [None, Some(9)]);
-        assert_eq!(place(&[(40, 50, 3), (53, 53, 6)]), [Some(44), Some(54)], "close, where it is narrow");
+        assert_eq!(
+            place(&[(40, 50, 3), (53, 53, 6)]),
+            [Some(44), Some(54)],
+            "close, where it is narrow"
+        );
     }
 }

@@ -25,7 +25,8 @@ impl Canvas<'_> {
 
     pub(super) fn write(&mut self, column: usize, row: usize, words: &str, style: Style) {
         if let Some((x, y)) = self.place(column, row) {
-            self.buf.set_stringn(x, y, words, usize::from(self.area.right() - x), style);
+            self.buf
+                .set_stringn(x, y, words, usize::from(self.area.right() - x), style);
         }
     }
 
@@ -73,7 +74,11 @@ impl Canvas<'_> {
         let (width, columns) = (text::width(words), usize::from(self.area.width));
         if width < columns {
             let left = column.saturating_sub(width / 2).min(columns - width);
-            if let Some(row) = rows.iter().copied().min_by_key(|row| self.cost(left, *row, width)) {
+            if let Some(row) = rows
+                .iter()
+                .copied()
+                .min_by_key(|row| self.cost(left, *row, width))
+            {
                 self.write(left, row, words, style);
             }
         }

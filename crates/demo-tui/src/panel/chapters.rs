@@ -21,7 +21,10 @@ pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
             };
             let title = text::fit(&chapter.title, width.saturating_sub(6));
             Line::from(vec![
-                Span::styled(format!("{sign} "), if sign == "✓" { theme.good } else { style }),
+                Span::styled(
+                    format!("{sign} "),
+                    if sign == "✓" { theme.good } else { style },
+                ),
                 Span::styled(format!("{:>2} ", i + 1), style),
                 Span::styled(title, style),
             ])

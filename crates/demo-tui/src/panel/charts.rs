@@ -1,4 +1,5 @@
-//! The charts: all on the time of the act, faults pinned on each, every series named with its sign and its present value.
+//! The charts: all on the time of the act, faults pinned on each, every series named with its sign
+//! and its present value.
 
 use std::time::Duration;
 
@@ -30,8 +31,14 @@ pub(crate) struct Charts<'a> {
 /// The title of the `nth` chart shown: quantity, unit, window.
 pub(crate) fn title(app: &App, nth: usize) -> String {
     let charts = &app.story.charts;
-    let Some(chart) = pick(app, nth) else { return String::from("Chart") };
-    let unit = if chart.spec.unit.is_empty() { String::new() } else { format!("{}, ", chart.spec.unit) };
+    let Some(chart) = pick(app, nth) else {
+        return String::from("Chart");
+    };
+    let unit = if chart.spec.unit.is_empty() {
+        String::new()
+    } else {
+        format!("{}, ", chart.spec.unit)
+    };
     let more = if charts.len() > 1 && nth == 0 {
         format!("  {}/{}", app.first_chart + 1, charts.len())
     } else {
@@ -46,7 +53,12 @@ fn times(app: &App, columns: usize) -> Times {
 }
 
 fn heights(chart: &Chart, from: Duration) -> Heights {
-    let curves = chart.spec.series.iter().enumerate().filter(|(_, s)| s.role != SeriesRole::Gap);
+    let curves = chart
+        .spec
+        .series
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| s.role != SeriesRole::Gap);
     Heights::of(chart, &curves.map(|(i, _)| i).collect::<Vec<_>>(), from)
 }
 
@@ -59,8 +71,15 @@ impl Widget for &Charts<'_> {
     fn render(self, area: Rect, buf: &mut Buffer) {
         let both = self.app.story.charts.len() > 1 && area.height >= 2 * LEAST;
         if both {
-            let upper = Rect { height: area.height - (area.height * 2 / 5).max(LEAST), ..area };
-            let lower = Rect { y: upper.bottom(), height: area.height - upper.height, ..area };
+            let upper = Rect {
+                height: area.height - (area.height * 2 / 5).max(LEAST),
+                ..area
+            };
+            let lower = Rect {
+                y: upper.bottom(),
+                height: area.height - upper.height,
+                ..area
+            };
             // They stand on one time axis, which the lower one names.
             self.chart(0, false, upper, buf);
             self.chart(1, true, lower, buf);
@@ -74,12 +93,20 @@ impl Charts<'_> {
     fn chart(&self, nth: usize, labelled: bool, area: Rect, buf: &mut Buffer) {
         let title = title(self.app, nth);
         let focused = nth == 0 && self.app.focus() == Panel::Charts;
-        let frame =
-            Frame { theme: &self.app.theme, title: &title, boxed: self.boxed, focused, above: 0, below: 0 };
+        let frame = Frame {
+            theme: &self.app.theme,
+            title: &title,
+            boxed: self.boxed,
+            focused,
+            above: 0,
+            below: 0,
+        };
         frame.render(area, buf);
         let inner = Frame::inner(area, self.boxed);
         match pick(self.app, nth) {
-            Some(chart) if inner.height >= 4 && inner.width >= 20 => self.figure(chart, labelled, inner, buf),
+            Some(chart) if inner.height >= 4 && inner.width >= 20 => {
+                self.figure(chart, labelled, inner, buf)
+            }
             _ => {}
         }
     }
@@ -101,7 +128,10 @@ impl Charts<'_> {
         let heights = heights(chart, from);
         // The same for all charts, so that a time is in the same column of each.
         let charts = self.app.story.charts.iter();
-        let gutter = charts.map(|c| axis::gutter(self::heights(c, from))).max().unwrap_or(0);
+        let gutter = charts
+            .map(|c| axis::gutter(self::heights(c, from)))
+            .max()
+            .unwrap_or(0);
         let below = if labelled && area.height >= 7 { 2 } else { 1 };
         let plot = Rect {
             x: area.x + gutter,
@@ -112,22 +142,47 @@ impl Charts<'_> {
         let times = times(self.app, plot.width.into());
         let spans = self.app.story.marks.spans();
         axis::values(heights, theme, plot, buf);
-        let line = Rect { y: plot.bottom(), height: 1, ..plot };
+        let line = Rect {
+            y: plot.bottom(),
+            height: 1,
+            ..plot
+        };
         axis::marks(spans, times, theme, line, buf);
         if below == 2 {
-            axis::times(times, theme, Rect { y: line.y + 1, ..line }, buf);
+            axis::times(
+                times,
+                theme,
+                Rect {
+                    y: line.y + 1,
+                    ..line
+                },
+                buf,
+            );
         }
         let marks = axis::crossings(spans, times);
-        let curves = Plot { chart, theme, looks: &looks, heights, times, marks: &marks };
+        let curves = Plot {
+            chart,
+            theme,
+            looks: &looks,
+            heights,
+            times,
+            marks: &marks,
+        };
         match chart.spec.kind {
             ChartKind::Curves => (&curves).render(plot, buf),
             ChartKind::Stack => (&Stack(curves)).render(plot, buf),
         }
     }
 
-    /// Every series: sign, name, present value. The gap and its two curves come first, the parts last; where there
-    /// is little room, the parts have their signs alone.
-    fn legend(&self, chart: &Chart, looks: &[Look], short: bool, width: usize) -> Vec<Line<'static>> {
+    /// Every series: sign, name, present value. The gap and its two curves come first, the parts
+    /// last; where there is little room, the parts have their signs alone.
+    fn legend(
+        &self,
+        chart: &Chart,
+        looks: &[Look],
+        short: bool,
+        width: usize,
+    ) -> Vec<Line<'static>> {
         let (theme, now) = (&self.app.theme, self.app.story.now);
         let after = if short { "  " } else { "   " };
         let entry = |sign: char, style, name: &str, value: Option<f64>| {
@@ -144,7 +199,8 @@ impl Charts<'_> {
             entries.push(entry('▒', theme.bad, &gap.name, size));
         }
         let curves = looks.iter().filter(|l| l.role != SeriesRole::Gap);
-        let (parts, rest): (Vec<&Look>, Vec<&Look>) = curves.partition(|l| l.role == SeriesRole::Part);
+        let (parts, rest): (Vec<&Look>, Vec<&Look>) =
+            curves.partition(|l| l.role == SeriesRole::Part);
         for look in rest.into_iter().rev().chain(parts) {
             let name = &chart.spec.series[look.series].name;
             let value = chart.latest(look.series, now);

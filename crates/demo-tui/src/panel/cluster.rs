@@ -20,29 +20,51 @@ struct Member<'a> {
 }
 
 fn members<'a>(story: &'a Story, theme: &Theme) -> Vec<Member<'a>> {
-    let note = |name: &str| story.notes.get(name).map(|(tone, text)| (theme.tone(*tone), text.as_str()));
+    let note = |name: &str| {
+        story
+            .notes
+            .get(name)
+            .map(|(tone, text)| (theme.tone(*tone), text.as_str()))
+    };
     let nodes = story.health.nodes.iter().map(|node| {
         let (sign, word, style) = match node.state {
             NodeState::Up => ("✓", "up", theme.good),
             NodeState::Suspect => ("!", "suspect", theme.warning),
             NodeState::Down => ("✗", "down", theme.bad),
         };
-        Member { name: &node.id, sign, word, style, note: note(&node.id) }
+        Member {
+            name: &node.id,
+            sign,
+            word,
+            style,
+            note: note(&node.id),
+        }
     });
     let dependencies = story.health.dependencies.iter().map(|dependency| {
         let (sign, word, style) = match dependency.connected {
             true => ("✓", "connected", theme.good),
             false => ("✗", "not connected", theme.bad),
         };
-        Member { name: &dependency.name, sign, word, style, note: note(&dependency.name) }
+        Member {
+            name: &dependency.name,
+            sign,
+            word,
+            style,
+            note: note(&dependency.name),
+        }
     });
     // A note of something wrong outranks a connection that stands.
-    let troubled = |name: &str| matches!(story.notes.get(name), Some((Tone::Warning | Tone::Bad, _)));
+    let troubled =
+        |name: &str| matches!(story.notes.get(name), Some((Tone::Warning | Tone::Bad, _)));
     nodes
         .chain(dependencies)
         .map(|member| {
             if member.sign == "✓" && troubled(member.name) {
-                Member { sign: "!", style: theme.warning, ..member }
+                Member {
+                    sign: "!",
+                    style: theme.warning,
+                    ..member
+                }
             } else {
                 member
             }
@@ -53,7 +75,12 @@ fn members<'a>(story: &'a Story, theme: &Theme) -> Vec<Member<'a>> {
 /// How many lines [`lines`] has when every note has one of its own.
 pub(crate) fn rows(story: &Story) -> usize {
     let members = story.health.nodes.len() + story.health.dependencies.len();
-    let notes = story.health.dependencies.iter().filter(|d| story.notes.contains_key(&d.name)).count();
+    let notes = story
+        .health
+        .dependencies
+        .iter()
+        .filter(|d| story.notes.contains_key(&d.name))
+        .count();
     members + notes
 }
 
@@ -62,7 +89,12 @@ pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
     if members.is_empty() {
         return vec![Line::styled("not polled yet", app.theme.dim)];
     }
-    let name_width = members.iter().map(|m| text::width(m.name)).max().unwrap_or(0).min(width / 2);
+    let name_width = members
+        .iter()
+        .map(|m| text::width(m.name))
+        .max()
+        .unwrap_or(0)
+        .min(width / 2);
     let mut lines = Vec::new();
     for member in members {
         let name = text::fit(member.name, name_width);
@@ -80,7 +112,10 @@ pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
             }
             Some((style, note)) => {
                 lines.push(rich::row(spans, width));
-                lines.push(Line::styled(format!("  {}", text::fit(note, width.saturating_sub(2))), style));
+                lines.push(Line::styled(
+                    format!("  {}", text::fit(note, width.saturating_sub(2))),
+                    style,
+                ));
             }
             None => lines.push(rich::row(spans, width)),
         }
@@ -102,7 +137,9 @@ pub(crate) fn strip(app: &App, width: usize) -> Line<'static> {
         spans.push(Span::styled(format!("{} ", member.sign), member.style));
         spans.push(Span::styled(format!("{} ", member.name), app.theme.strong));
         match member.note {
-            Some((style, note)) if member.sign == "!" => spans.push(Span::styled(note.to_owned(), style)),
+            Some((style, note)) if member.sign == "!" => {
+                spans.push(Span::styled(note.to_owned(), style))
+            }
             _ => spans.push(Span::styled(member.word, member.style)),
         }
     }

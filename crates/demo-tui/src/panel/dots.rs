@@ -32,7 +32,11 @@ impl Dash {
 
 impl Dots {
     pub(crate) fn new(columns: usize, rows: usize) -> Self {
-        Self { columns, rows, cells: vec![(0, Style::new()); columns * rows] }
+        Self {
+            columns,
+            rows,
+            cells: vec![(0, Style::new()); columns * rows],
+        }
     }
 
     /// Draws a line between two dots; dots outside the grid are left out.
@@ -41,7 +45,8 @@ impl Dots {
         let (x1, y1) = (to.0, to.1.cast_signed() as i64);
         let steps = (x1 - x0).abs().max((y1 - y0).abs()).max(1);
         for step in 0..=steps {
-            let between = |from: i64, to: i64| from + (2 * (to - from) * step + steps).div_euclid(2 * steps);
+            let between =
+                |from: i64, to: i64| from + (2 * (to - from) * step + steps).div_euclid(2 * steps);
             let (x, y) = (between(x0, x1), between(y0, y1));
             if dash.shows(x) {
                 self.dot(x, y, style);
@@ -64,7 +69,9 @@ impl Dots {
     }
 
     fn dot(&mut self, x: i64, y: i64, style: Style) {
-        let (Ok(x), Ok(y)) = (usize::try_from(x), usize::try_from(y)) else { return };
+        let (Ok(x), Ok(y)) = (usize::try_from(x), usize::try_from(y)) else {
+            return;
+        };
         let (column, row) = (x / 2, y / 4);
         if column < self.columns && row < self.rows {
             let cell = &mut self.cells[row * self.columns + column];
@@ -79,7 +86,9 @@ mod tests {
     use super::*;
 
     fn drawn(dots: &Dots) -> String {
-        (0..dots.columns).map(|c| dots.cell(c, 0).map_or(' ', |(symbol, _)| symbol)).collect()
+        (0..dots.columns)
+            .map(|c| dots.cell(c, 0).map_or(' ', |(symbol, _)| symbol))
+            .collect()
     }
 
     #[test]

@@ -28,10 +28,17 @@ pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
     }
     let mut sightings: Vec<&Sighting> = app.story.findings.iter().rev().collect();
     sightings.sort_by_key(|s| s.cleared.is_some());
-    sightings.into_iter().flat_map(|s| sighting_lines(app, s, width)).collect()
+    sightings
+        .into_iter()
+        .flat_map(|s| sighting_lines(app, s, width))
+        .collect()
 }
 
-fn sighting_lines(app: &App, Sighting { finding, cleared }: &Sighting, width: usize) -> Vec<Line<'static>> {
+fn sighting_lines(
+    app: &App,
+    Sighting { finding, cleared }: &Sighting,
+    width: usize,
+) -> Vec<Line<'static>> {
     let theme = &app.theme;
     let first = finding.first_seen;
     let lasted = text::seconds(cleared.unwrap_or(app.story.now).saturating_sub(first));
@@ -41,12 +48,24 @@ fn sighting_lines(app: &App, Sighting { finding, cleared }: &Sighting, width: us
         Severity::Critical => "CRITICAL",
     };
     let (badge, name) = match cleared {
-        None => (Span::styled(format!(" ✗ {word} "), theme.badge(finding.severity)), theme.strong),
-        Some(_) => (Span::styled(format!(" ✓ cleared {} ", word.to_lowercase()), theme.good), theme.dim),
+        None => (
+            Span::styled(format!(" ✗ {word} "), theme.badge(finding.severity)),
+            theme.strong,
+        ),
+        Some(_) => (
+            Span::styled(format!(" ✓ cleared {} ", word.to_lowercase()), theme.good),
+            theme.dim,
+        ),
     };
     let times = match cleared {
-        None => format!("  since {}, for {lasted}, seen after {detected}", text::clock(first)),
-        Some(_) => format!("  at {}, for {lasted}, seen after {detected}", text::clock(first)),
+        None => format!(
+            "  since {}, for {lasted}, seen after {detected}",
+            text::clock(first)
+        ),
+        Some(_) => format!(
+            "  at {}, for {lasted}, seen after {detected}",
+            text::clock(first)
+        ),
     };
     let head = vec![
         badge,
@@ -54,7 +73,11 @@ fn sighting_lines(app: &App, Sighting { finding, cleared }: &Sighting, width: us
         Span::styled(format!(" [{}]", finding.subject), name),
         Span::styled(times, theme.dim),
     ];
-    let style = if cleared.is_some() { theme.dim } else { theme.text };
+    let style = if cleared.is_some() {
+        theme.dim
+    } else {
+        theme.text
+    };
     let mut lines = vec![rich::row(head, width)];
     if !finding.evidence.is_empty() {
         lines.extend(rich::signed(" ", style, &finding.evidence, style, width));

@@ -9,9 +9,11 @@ use crate::model::text;
 pub(crate) fn line(app: &App) -> Line<'static> {
     let width = usize::from(app.size.width);
     let bindings = BINDINGS.iter().filter(|b| b.is_for(app.mode()));
-    let hints: Vec<(&Binding, String)> = bindings.filter_map(|b| Some((b, hint(app, b)?))).collect();
-    let cost =
-        |(binding, hint): &(&Binding, String)| text::width(binding.keys[0].name) + text::width(hint) + 4;
+    let hints: Vec<(&Binding, String)> =
+        bindings.filter_map(|b| Some((b, hint(app, b)?))).collect();
+    let cost = |(binding, hint): &(&Binding, String)| {
+        text::width(binding.keys[0].name) + text::width(hint) + 4
+    };
     let essential: usize = hints.iter().filter(|(b, _)| b.essential).map(cost).sum();
     let mut room = width.saturating_sub(essential);
     let mut spans = vec![Span::raw(" ")];
@@ -40,11 +42,23 @@ fn hint(app: &App, binding: &Binding) -> Option<String> {
         Press::Advance if over => None,
         Press::Advance if story.blocked() => Some("not yet".into()),
         Press::Advance => {
-            let hint = story.chapter().map_or(binding.hint, |c| c.key_hint.as_str());
+            let hint = story
+                .chapter()
+                .map_or(binding.hint, |c| c.key_hint.as_str());
             Some(text::fit(hint, usize::from(app.size.width) / 2))
         }
-        Press::Rerun if over || story.running || !story.chapter().is_some_and(|c| c.repeatable) => None,
-        Press::Details if app.story.page.as_ref().is_none_or(|page| page.details.is_empty()) => None,
+        Press::Rerun if over || story.running || !story.chapter().is_some_and(|c| c.repeatable) => {
+            None
+        }
+        Press::Details
+            if app
+                .story
+                .page
+                .as_ref()
+                .is_none_or(|page| page.details.is_empty()) =>
+        {
+            None
+        }
         Press::Details if app.details => Some("the answer".into()),
         Press::Pause if app.player.is_some_and(|player| player.paused) => Some("go on".into()),
         Press::Quit if app.leaving => Some("leaving".into()),

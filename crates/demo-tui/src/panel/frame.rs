@@ -7,7 +7,8 @@ use ratatui::widgets::{Block, BorderType, Widget};
 use crate::model::text;
 use crate::theme::Theme;
 
-/// The surroundings of a panel. How many lines are out of sight stands in the border, so that nothing is cut silently.
+/// The surroundings of a panel. How many lines are out of sight stands in the border, so that
+/// nothing is cut silently.
 pub(crate) struct Frame<'a> {
     pub(crate) theme: &'a Theme,
     pub(crate) title: &'a str,
@@ -23,10 +24,22 @@ impl Frame<'_> {
         if boxed {
             let inner = Block::bordered().inner(area);
             // A column of air on both sides.
-            Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner }
+            Rect {
+                x: inner.x + 1,
+                width: inner.width.saturating_sub(2),
+                ..inner
+            }
         } else {
-            let inner = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
-            Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner }
+            let inner = Rect {
+                y: area.y + 1,
+                height: area.height.saturating_sub(1),
+                ..area
+            };
+            Rect {
+                x: inner.x + 1,
+                width: inner.width.saturating_sub(2),
+                ..inner
+            }
         }
     }
 
@@ -51,8 +64,15 @@ impl Widget for &Frame<'_> {
             (self.theme.border, self.theme.strong)
         };
         let rule = if self.boxed {
-            let kind = if self.focused { BorderType::Thick } else { BorderType::Rounded };
-            Block::bordered().border_type(kind).border_style(line).render(area, buf);
+            let kind = if self.focused {
+                BorderType::Thick
+            } else {
+                BorderType::Rounded
+            };
+            Block::bordered()
+                .border_type(kind)
+                .border_style(line)
+                .render(area, buf);
             area.y + area.height - 1
         } else {
             let symbol = if self.focused { "━" } else { "─" };
@@ -74,7 +94,12 @@ impl Widget for &Frame<'_> {
         let marker = if self.focused { "▸ " } else { " " };
         let title = format!("{marker}{title} ");
         // A bold title is not to inherit the colour of the line that it stands on.
-        for x in area.x + 1..area.x + 1 + u16::try_from(text::width(&title)).unwrap_or(0).min(area.width - 1)
+        for x in area.x + 1
+            ..area.x
+                + 1
+                + u16::try_from(text::width(&title))
+                    .unwrap_or(0)
+                    .min(area.width - 1)
         {
             buf[(x, area.y)].reset();
         }

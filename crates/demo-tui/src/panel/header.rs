@@ -14,14 +14,20 @@ pub(crate) fn line(app: &App) -> Line<'static> {
     let mut right = String::new();
     match &app.player {
         Some(player) => {
-            let pace =
-                if player.paused { "paused".into() } else { format!("{}x", text::number(player.speed)) };
+            let pace = if player.paused {
+                "paused".into()
+            } else {
+                format!("{}x", text::number(player.speed))
+            };
             let (now, length) = (text::clock(story.now), text::clock(player.length));
             right.push_str(&format!("{pace}  {now} of {length}"));
         }
         None => {
             if let Some(last) = app.last_key.filter(|_| story.outcome.is_none()) {
-                right.push_str(&format!("key {} ago  ", text::clock(app.clock.saturating_sub(last))));
+                right.push_str(&format!(
+                    "key {} ago  ",
+                    text::clock(app.clock.saturating_sub(last))
+                ));
             }
             right.push_str(&text::clock(story.now));
         }

@@ -1,4 +1,5 @@
-//! Intervals as bars on one axis with a unit. Where there are fewer rows than intervals, two or four share a row.
+//! Intervals as bars on one axis with a unit. Where there are fewer rows than intervals, two or
+//! four share a row.
 //!
 //! ```text
 //!   1 node-2 ┣━━━━━━━━━━━━━━━━━━━━━━┫
@@ -28,28 +29,60 @@ pub(crate) struct Bars<'a> {
 }
 
 pub(crate) fn title(app: &App) -> String {
-    app.story.intervals.as_ref().map(|intervals| intervals.title.clone()).unwrap_or_default()
+    app.story
+        .intervals
+        .as_ref()
+        .map(|intervals| intervals.title.clone())
+        .unwrap_or_default()
 }
 
 impl Widget for &Bars<'_> {
     fn render(self, area: Rect, buf: &mut Buffer) {
-        let Some(intervals) = &self.app.story.intervals else { return };
+        let Some(intervals) = &self.app.story.intervals else {
+            return;
+        };
         let theme = &self.app.theme;
         let title = title(self.app);
         let focused = self.app.focus() == Panel::Intervals;
-        let frame = Frame { theme, title: &title, boxed: self.boxed, focused, above: 0, below: 0 };
+        let frame = Frame {
+            theme,
+            title: &title,
+            boxed: self.boxed,
+            focused,
+            above: 0,
+            below: 0,
+        };
         frame.render(area, buf);
         let inner = Frame::inner(area, self.boxed);
-        let label = intervals.rows.iter().map(|row| text::width(&row.label)).max().unwrap_or(0).min(21);
+        let label = intervals
+            .rows
+            .iter()
+            .map(|row| text::width(&row.label))
+            .max()
+            .unwrap_or(0)
+            .min(21);
         let gutter = u16::try_from(label + 4).unwrap_or(u16::MAX);
         if inner.height < 2 || inner.width < gutter + 12 {
             return;
         }
         let rows = usize::from(inner.height - 1);
-        let bars =
-            Rect { x: inner.x + gutter, width: inner.width - gutter, height: inner.height - 1, ..inner };
-        let figure = Figure { intervals, theme, bars, label };
-        let used = if intervals.rows.len() <= rows { figure.singly(buf) } else { figure.together(rows, buf) };
+        let bars = Rect {
+            x: inner.x + gutter,
+            width: inner.width - gutter,
+            height: inner.height - 1,
+            ..inner
+        };
+        let figure = Figure {
+            intervals,
+            theme,
+            bars,
+            label,
+        };
+        let used = if intervals.rows.len() <= rows {
+            figure.singly(buf)
+        } else {
+            figure.together(rows, buf)
+        };
         figure.axis(bars.y + used, buf);
     }
 }
@@ -64,9 +97,19 @@ struct Figure<'a> {
 impl Figure<'_> {
     /// One bar a row. Returns the number of rows.
     fn singly(&self, buf: &mut Buffer) -> u16 {
-        for ((nth, row), y) in self.intervals.rows.iter().enumerate().zip(self.bars.top()..) {
+        for ((nth, row), y) in self
+            .intervals
+            .rows
+            .iter()
+            .enumerate()
+            .zip(self.bars.top()..)
+        {
             let too_many = self.intervals.is_too_many(nth);
-            let style = if too_many { self.theme.bad } else { self.theme.text };
+            let style = if too_many {
+                self.theme.bad
+            } else {
+                self.theme.text
+            };
             self.name(y, &format!("{:>2} ", nth + 1), &row.label, style, buf);
             let (from, to) = (self.column(row.from), self.column(row.to));
             let filling = if too_many { '▒' } else { '━' };
@@ -86,11 +129,17 @@ impl Figure<'_> {
 
     /// Two or four bars a row, those of one label together. Returns the number of rows.
     fn together(&self, rows: usize, buf: &mut Buffer) -> u16 {
-        let per_row = if self.intervals.rows.len() <= 2 * rows { 2 } else { 4 };
+        let per_row = if self.intervals.rows.len() <= 2 * rows {
+            2
+        } else {
+            4
+        };
         let mut sorted: Vec<&Interval> = self.intervals.rows.iter().collect();
         sorted.sort_by(|a, b| a.label.cmp(&b.label).then(a.from.total_cmp(&b.from)));
-        let groups: Vec<&[&Interval]> =
-            sorted.chunk_by(|a, b| a.label == b.label).flat_map(|of_one| of_one.chunks(per_row)).collect();
+        let groups: Vec<&[&Interval]> = sorted
+            .chunk_by(|a, b| a.label == b.label)
+            .flat_map(|of_one| of_one.chunks(per_row))
+            .collect();
         // Too many labels for rows of their own: the rows that fit.
         let groups = &groups[..groups.len().min(rows)];
         let mut dots = Dots::new(self.bars.width.into(), groups.len());
@@ -98,7 +147,12 @@ impl Figure<'_> {
             for (i, interval) in group.iter().enumerate() {
                 let y = row * 4 + i * 4 / per_row;
                 let dot = |value| 2 * i64::from(self.column(value) - self.bars.x);
-                dots.line((dot(interval.from), y), (dot(interval.to) + 1, y), Dash::Solid, self.theme.text);
+                dots.line(
+                    (dot(interval.from), y),
+                    (dot(interval.to) + 1, y),
+                    Dash::Solid,
+                    self.theme.text,
+                );
             }
         }
         for ((row, group), y) in groups.iter().enumerate().zip(self.bars.top()..) {
@@ -140,9 +194,16 @@ impl Figure<'_> {
         let mut free = self.bars.x;
         for (nth, value) in ticks(self.intervals.end(), most).into_iter().enumerate() {
             let number = text::number(value);
-            let label = if nth == 0 { format!("{number} {unit}") } else { number };
+            let label = if nth == 0 {
+                format!("{number} {unit}")
+            } else {
+                number
+            };
             let width = u16::try_from(text::width(&label)).unwrap_or(0);
-            let x = self.column(value).saturating_sub(width / 2).max(self.bars.x);
+            let x = self
+                .column(value)
+                .saturating_sub(width / 2)
+                .max(self.bars.x);
             if x >= free && x + width <= self.bars.right() {
                 buf.set_string(x, y, &label, self.theme.dim);
                 free = x + width + 1;
@@ -152,8 +213,16 @@ impl Figure<'_> {
 
     fn column(&self, value: f64) -> u16 {
         let end = self.intervals.end();
-        let share = if end > 0.0 { (value / end).clamp(0.0, 1.0) } else { 0.0 };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a width")]
+        let share = if end > 0.0 {
+            (value / end).clamp(0.0, 1.0)
+        } else {
+            0.0
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of a width"
+        )]
         let column = (share * f64::from(self.bars.width - 1)).round() as u16;
         self.bars.x + column
     }

@@ -47,7 +47,11 @@ pub(crate) fn content(app: &App, panel: Panel, width: usize) -> Vec<Line<'static
 
 /// The content of the narration: the summary, once there is one.
 pub(crate) fn prose(app: &App, width: usize) -> Vec<Line<'static>> {
-    if app.story.outcome.is_some() { summary::lines(app, width) } else { narration::lines(app, width) }
+    if app.story.outcome.is_some() {
+        summary::lines(app, width)
+    } else {
+        narration::lines(app, width)
+    }
 }
 
 /// The title of a panel.
@@ -91,8 +95,13 @@ pub(crate) fn layout(app: &App) -> Layout {
 /// The number of lines that a panel can be scrolled by, and the number that it shows at once.
 pub(crate) fn extent(app: &App, panel: Panel) -> (usize, usize) {
     let layout = layout(app);
-    let Some(area) = layout.place(panel) else { return (0, 0) };
+    let Some(area) = layout.place(panel) else {
+        return (0, 0);
+    };
     let inner = Frame::inner(area, layout.kind == Kind::Full);
     let lines = content(app, panel, inner.width.into()).len();
-    (lines.saturating_sub(inner.height.into()), inner.height.into())
+    (
+        lines.saturating_sub(inner.height.into()),
+        inner.height.into(),
+    )
 }

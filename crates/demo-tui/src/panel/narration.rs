@@ -32,7 +32,12 @@ pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
     if !app.story.spoken.is_empty() && !lines.is_empty() {
         lines.push(Line::default());
     }
-    lines.extend(app.story.spoken.iter().flat_map(|spoken| spoken_lines(theme, spoken, width)));
+    lines.extend(
+        app.story
+            .spoken
+            .iter()
+            .flat_map(|spoken| spoken_lines(theme, spoken, width)),
+    );
     if app.large { spaced(lines) } else { lines }
 }
 
@@ -53,11 +58,20 @@ fn spoken_lines(theme: &Theme, spoken: &Spoken, width: usize) -> Vec<Line<'stati
     }
 }
 
-pub(crate) fn measurement_lines(theme: &Theme, m: &Measurement, width: usize) -> Vec<Line<'static>> {
+pub(crate) fn measurement_lines(
+    theme: &Theme,
+    m: &Measurement,
+    width: usize,
+) -> Vec<Line<'static>> {
     rich::signed("=", theme.accent, &measurement(m), theme.strong, width)
 }
 
-pub(crate) fn expected_lines(theme: &Theme, name: &str, occurred: bool, width: usize) -> Vec<Line<'static>> {
+pub(crate) fn expected_lines(
+    theme: &Theme,
+    name: &str,
+    occurred: bool,
+    width: usize,
+) -> Vec<Line<'static>> {
     let (sign, words, style): (_, _, Style) = if occurred {
         ("✓", format!("occurred: {name}"), theme.good)
     } else {
@@ -68,8 +82,16 @@ pub(crate) fn expected_lines(theme: &Theme, name: &str, occurred: bool, width: u
 
 /// A measurement on one line, as "drift: 18 (nodes 29, store 11)".
 fn measurement(m: &Measurement) -> String {
-    let unit = if m.unit.is_empty() { String::new() } else { format!(" {}", m.unit) };
-    let detail = if m.detail.is_empty() { String::new() } else { format!(" ({})", m.detail) };
+    let unit = if m.unit.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", m.unit)
+    };
+    let detail = if m.detail.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", m.detail)
+    };
     format!("{}: {}{unit}{detail}", m.name, text::number(m.value))
 }
 

@@ -15,12 +15,20 @@ pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
         .measured
         .iter()
         .map(|m| {
-            let unit = if m.unit.is_empty() { String::new() } else { format!(" {}", m.unit) };
+            let unit = if m.unit.is_empty() {
+                String::new()
+            } else {
+                format!(" {}", m.unit)
+            };
             let value = format!("{}{unit}", text::number(m.value));
             let name = text::fit(&m.name, width.saturating_sub(text::width(&value) + 1));
             let air = " ".repeat(width.saturating_sub(text::width(&name) + text::width(&value)));
             rich::row(
-                vec![Span::styled(name, theme.text), Span::raw(air), Span::styled(value, theme.strong)],
+                vec![
+                    Span::styled(name, theme.text),
+                    Span::raw(air),
+                    Span::styled(value, theme.strong),
+                ],
                 width,
             )
         })

@@ -52,16 +52,31 @@ pub(crate) fn help(app: &App) -> (String, Vec<Line<'static>>) {
 pub(crate) fn ahead(app: &App) -> (String, Vec<Line<'static>>) {
     let next = app.story.current.map_or(0, |current| current + 1);
     let Some(chapter) = app.story.chapters.get(next) else {
-        return ("Next".into(), vec![Line::styled("This is the last chapter.", app.theme.text)]);
+        return (
+            "Next".into(),
+            vec![Line::styled("This is the last chapter.", app.theme.text)],
+        );
     };
     let width = PROSE.min(usize::from(app.size.width).saturating_sub(8));
-    let lines = rich::prose(chapter.narration.trim_end(), app.theme.text, app.theme.code, width);
+    let lines = rich::prose(
+        chapter.narration.trim_end(),
+        app.theme.text,
+        app.theme.code,
+        width,
+    );
     (format!("Next: {}. {}", next + 1, chapter.title), lines)
 }
 
 impl Widget for &Boxed<'_> {
     fn render(self, area: Rect, buf: &mut Buffer) {
-        let width = self.lines.iter().map(Line::width).max().unwrap_or(0).max(self.title.len() + 2) + 4;
+        let width = self
+            .lines
+            .iter()
+            .map(Line::width)
+            .max()
+            .unwrap_or(0)
+            .max(self.title.len() + 2)
+            + 4;
         let (width, height) = (
             u16::try_from(width).unwrap_or(u16::MAX),
             u16::try_from(self.lines.len() + 2).unwrap_or(u16::MAX),
@@ -80,7 +95,10 @@ impl Widget for &Boxed<'_> {
             boxed: true,
             focused: true,
             above: 0,
-            below: self.lines.len().saturating_sub(usize::from(height.saturating_sub(2))),
+            below: self
+                .lines
+                .len()
+                .saturating_sub(usize::from(height.saturating_sub(2))),
         };
         frame.render(place, buf);
         let inner = Frame::inner(place, true);

@@ -7,9 +7,14 @@ use super::rich;
 use crate::app::App;
 
 pub(crate) fn title(app: &App) -> String {
-    let Some(page) = &app.story.page else { return String::from("Text") };
+    let Some(page) = &app.story.page else {
+        return String::from("Text");
+    };
     let mut letters = page.panel.chars();
-    let mut title: String = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let mut title: String = letters
+        .next()
+        .map(|c| c.to_uppercase().to_string())
+        .unwrap_or_default();
     title.push_str(letters.as_str());
     if app.story.running {
         title.push_str(" ...");
@@ -21,8 +26,14 @@ pub(crate) fn title(app: &App) -> String {
 }
 
 pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
-    let Some(page) = &app.story.page else { return vec![] };
-    let text = if app.details && !page.details.is_empty() { &page.details } else { &page.text };
+    let Some(page) = &app.story.page else {
+        return vec![];
+    };
+    let text = if app.details && !page.details.is_empty() {
+        &page.details
+    } else {
+        &page.text
+    };
     let lines = rich::prose(text.trim_end(), app.theme.text, app.theme.code, width);
     if app.large { spaced(lines) } else { lines }
 }

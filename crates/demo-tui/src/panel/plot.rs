@@ -21,7 +21,8 @@ const SIGN_EVERY: usize = 16;
 /// Later ones are drawn over earlier ones.
 const ORDER: [SeriesRole; 6] = [
     SeriesRole::Part,
-    // Most of the time nothing is bad: that line lies at zero, and should not colour a good one just above it.
+    // Most of the time nothing is bad: that line lies at zero, and should not colour a good one
+    // just above it.
     SeriesRole::Bad,
     SeriesRole::Good,
     SeriesRole::Bound,
@@ -39,14 +40,21 @@ pub(crate) struct Look {
     dash: Dash,
 }
 
-/// The looks of all series, in the order in which they are drawn; [`SeriesRole::Gap`] is no curve and comes last.
+/// The looks of all series, in the order in which they are drawn; [`SeriesRole::Gap`] is no curve
+/// and comes last.
 pub(crate) fn looks(chart: &Chart, theme: &Theme) -> Vec<Look> {
     let roles = ORDER.into_iter().chain([SeriesRole::Gap]);
     roles
         .flat_map(|role| {
             chart.with_role(role).enumerate().map(move |(nth, series)| {
                 let (sign, dash) = sign(role, nth);
-                Look { series, role, sign, style: theme.series(role, nth), dash }
+                Look {
+                    series,
+                    role,
+                    sign,
+                    style: theme.series(role, nth),
+                    dash,
+                }
             })
         })
         .collect()
@@ -54,10 +62,18 @@ pub(crate) fn looks(chart: &Chart, theme: &Theme) -> Vec<Look> {
 
 fn sign(role: SeriesRole, nth: usize) -> (char, Dash) {
     let nth = u32::try_from(nth).unwrap_or(u32::MAX);
-    let other =
-        |first: char| if nth == 0 { first } else { char::from_digit(10 + nth % 26, 36).unwrap_or('?') };
+    let other = |first: char| {
+        if nth == 0 {
+            first
+        } else {
+            char::from_digit(10 + nth % 26, 36).unwrap_or('?')
+        }
+    };
     match role {
-        SeriesRole::Part => (char::from_digit((nth + 1) % 36, 36).unwrap_or('?'), Dash::Dotted),
+        SeriesRole::Part => (
+            char::from_digit((nth + 1) % 36, 36).unwrap_or('?'),
+            Dash::Dotted,
+        ),
         SeriesRole::Sum => (other('Σ'), Dash::Solid),
         SeriesRole::Whole => (other('W'), Dash::Solid),
         SeriesRole::Bound => (other('╌'), Dash::Dashed),
@@ -67,7 +83,8 @@ fn sign(role: SeriesRole, nth: usize) -> (char, Dash) {
     }
 }
 
-/// How far sum and whole are apart, and how that is called: as measured, or else as their difference.
+/// How far sum and whole are apart, and how that is called: as measured, or else as their
+/// difference.
 pub(crate) struct Gap {
     pub(crate) name: String,
     series: Option<usize>,
@@ -87,7 +104,11 @@ impl Gap {
             return None;
         }
         let name = series.map_or_else(|| "gap".to_owned(), |i| chart.spec.series[i].name.clone());
-        Some(Self { name, series, between })
+        Some(Self {
+            name,
+            series,
+            between,
+        })
     }
 
     /// Its size at one time.
@@ -140,8 +161,12 @@ impl Plot<'_> {
     fn curve(&self, dots: &mut Dots, look: &Look, rows: usize) {
         let mut before = None;
         for sample in self.chart.samples() {
-            let point = sample.values[look.series]
-                .map(|value| (sample.at, (self.times.dot(sample.at), self.heights.dot(value, rows * 4))));
+            let point = sample.values[look.series].map(|value| {
+                (
+                    sample.at,
+                    (self.times.dot(sample.at), self.heights.dot(value, rows * 4)),
+                )
+            });
             if let Some((at, to)) = point {
                 match before {
                     Some((earlier, from)) if at - earlier <= JOIN => {
@@ -154,27 +179,55 @@ impl Plot<'_> {
         }
     }
 
-    /// Puts the sign of each curve on it now and then, at other columns for each, so that curves that lie on each
-    /// other are seen to.
+    /// Puts the sign of each curve on it now and then, at other columns for each, so that curves
+    /// that lie on each other are seen to.
     fn signs(&self, canvas: &mut Canvas<'_>, columns: usize, rows: usize) {
-        let curves: Vec<_> =
-            self.looks.iter().filter(|l| !matches!(l.role, SeriesRole::Gap | SeriesRole::Bound)).collect();
+        let curves: Vec<_> = self
+            .looks
+            .iter()
+            .filter(|l| !matches!(l.role, SeriesRole::Gap | SeriesRole::Bound))
+            .collect();
         for (nth, look) in curves.iter().enumerate() {
             // Counted from the newest values.
             let first = 2 + nth * SIGN_EVERY / curves.len();
-            let newest = usize::try_from(self.times.column(self.times.now)).unwrap_or(0).min(columns - 1);
-            for column in (first..=newest).step_by(SIGN_EVERY).map(|back| newest - back) {
-                let Some(value) = self.value(look.series, column) else { continue };
-                canvas.put(column, self.heights.dot(value, rows * 4) / 4, look.sign, look.style);
+            let newest = usize::try_from(self.times.column(self.times.now))
+                .unwrap_or(0)
+                .min(columns - 1);
+            for column in (first..=newest)
+                .step_by(SIGN_EVERY)
+                .map(|back| newest - back)
+            {
+                let Some(value) = self.value(look.series, column) else {
+                    continue;
+                };
+                canvas.put(
+                    column,
+                    self.heights.dot(value, rows * 4) / 4,
+                    look.sign,
+                    look.style,
+                );
             }
         }
     }
 
     /// Hatches the area between sum and whole, and returns the cells that are wholly inside.
-    fn hatch(&self, dots: &mut Dots, canvas: &mut Canvas<'_>, columns: usize, rows: usize) -> Vec<Hatched> {
-        let Some((sum, whole)) = Gap::of(self.chart).and_then(|gap| gap.between) else { return vec![] };
+    fn hatch(
+        &self,
+        dots: &mut Dots,
+        canvas: &mut Canvas<'_>,
+        columns: usize,
+        rows: usize,
+    ) -> Vec<Hatched> {
+        let Some((sum, whole)) = Gap::of(self.chart).and_then(|gap| gap.between) else {
+            return vec![];
+        };
         let edges = |at: Option<Duration>| -> Side {
-            let dot = |series| Some(self.heights.dot(self.chart.value_at(series, at?)?, rows * 4));
+            let dot = |series| {
+                Some(
+                    self.heights
+                        .dot(self.chart.value_at(series, at?)?, rows * 4),
+                )
+            };
             dot(sum).zip(dot(whole)).map(|(a, b)| (a.min(b), a.max(b)))
         };
         let mut hatched = Vec::new();
@@ -183,15 +236,22 @@ impl Plot<'_> {
             canvas.hatch(dots, column, sides, '▒', self.theme.bad);
             let newest = sides.into_iter().flatten().next_back();
             if let Some((upper, lower)) = newest.filter(|(upper, lower)| lower - upper >= 4) {
-                hatched.push(Hatched { column, upper, lower });
+                hatched.push(Hatched {
+                    column,
+                    upper,
+                    lower,
+                });
             }
         }
         hatched
     }
 
-    /// Writes the size of the gap beside it: the present one where it can be seen, else the largest that can be.
+    /// Writes the size of the gap beside it: the present one where it can be seen, else the largest
+    /// that can be.
     pub(super) fn name_gap(&self, canvas: &mut Canvas<'_>, hatched: &[Hatched]) {
-        let (Some(gap), Some(newest)) = (Gap::of(self.chart), hatched.last()) else { return };
+        let (Some(gap), Some(newest)) = (Gap::of(self.chart), hatched.last()) else {
+            return;
+        };
         let now = usize::try_from(self.times.column(self.times.now)).unwrap_or(0);
         let size = gap.size(|series| self.chart.latest(series, self.times.now));
         let present = size.filter(|size| *size > 0.0 && now.saturating_sub(newest.column) <= 3);
@@ -203,9 +263,13 @@ impl Plot<'_> {
             };
             (middle, size, "")
         } else {
-            let Some((at, size)) = self.largest(&gap) else { return };
+            let Some((at, size)) = self.largest(&gap) else {
+                return;
+            };
             let column = usize::try_from(self.times.column(at)).unwrap_or(0);
-            let Some(nearest) = hatched.iter().min_by_key(|h| h.column.abs_diff(column)) else { return };
+            let Some(nearest) = hatched.iter().min_by_key(|h| h.column.abs_diff(column)) else {
+                return;
+            };
             (nearest, size, "was ")
         };
         let size = text::number(size);
@@ -214,14 +278,23 @@ impl Plot<'_> {
             ChartKind::Stack => format!(" {was}{size} {} ", gap.name),
         };
         let (upper, lower) = (place.upper / 4, place.lower / 4);
-        let rows =
-            [usize::midpoint(upper, lower), lower + 1, upper.saturating_sub(1), upper, lower, lower + 2];
+        let rows = [
+            usize::midpoint(upper, lower),
+            lower + 1,
+            upper.saturating_sub(1),
+            upper,
+            lower,
+            lower + 2,
+        ];
         canvas.label(place.column, &rows, &words, self.theme.badge_bad);
     }
 
     /// The sample in which the gap was largest, and how large.
     fn largest(&self, gap: &Gap) -> Option<(Duration, f64)> {
-        let shown = self.chart.samples().filter(|s| self.times.column(s.at) >= 0);
+        let shown = self
+            .chart
+            .samples()
+            .filter(|s| self.times.column(s.at) >= 0);
         let sizes = shown.filter_map(|s| Some((s.at, gap.size(|series| s.values[series])?)));
         sizes.max_by(|a, b| a.1.total_cmp(&b.1))
     }
@@ -231,7 +304,8 @@ impl Plot<'_> {
     }
 }
 
-/// A column in which sum and whole are apart by a line of text or more, and the rows of dots between which they are.
+/// A column in which sum and whole are apart by a line of text or more, and the rows of dots
+/// between which they are.
 pub(super) struct Hatched {
     pub(super) column: usize,
     pub(super) upper: usize,

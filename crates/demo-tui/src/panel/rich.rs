@@ -16,7 +16,11 @@ pub(crate) fn signed(
     let indent = text::width(sign) + 1;
     let wrapped = text::wrap(words, width.saturating_sub(indent).max(1));
     let first = |i: usize| {
-        if i == 0 { Span::styled(format!("{sign} "), sign_style) } else { Span::raw(" ".repeat(indent)) }
+        if i == 0 {
+            Span::styled(format!("{sign} "), sign_style)
+        } else {
+            Span::raw(" ".repeat(indent))
+        }
     };
     wrapped
         .into_iter()
@@ -36,7 +40,10 @@ pub(crate) fn prose(words: &str, style: Style, code: Style, width: usize) -> Vec
         for (i, piece) in line.split('`').enumerate() {
             within ^= i > 0;
             if !piece.is_empty() {
-                spans.push(Span::styled(piece.to_owned(), if within { code } else { style }));
+                spans.push(Span::styled(
+                    piece.to_owned(),
+                    if within { code } else { style },
+                ));
             }
         }
         lines.push(Line::from(spans));
@@ -51,7 +58,10 @@ pub(crate) fn rows(entries: Vec<[Span<'static>; 3]>, width: usize) -> Vec<Line<'
         // The space after the last entry may be lost.
         let lost = entry[2].content.len() - entry[2].content.trim_end().len();
         let needed = entry.iter().map(Span::width).sum::<usize>() - lost;
-        if lines.last().is_some_and(|line| line.width() > 0 && line.width() + needed > width) {
+        if lines
+            .last()
+            .is_some_and(|line| line.width() > 0 && line.width() + needed > width)
+        {
             lines.push(Line::default());
         }
         if let Some(line) = lines.last_mut() {
@@ -86,9 +96,17 @@ mod tests {
     fn code_is_set_off_across_lines() {
         let (plain, code) = (Style::new(), Style::new().bold());
         let lines = prose("run `cargo build` now", plain, code, 10);
-        let styles: Vec<_> =
-            lines.iter().flatten().map(|s| (s.content.to_string(), s.style == code)).collect();
-        let expected = [("run ", false), ("cargo", true), ("build", true), (" now", false)];
+        let styles: Vec<_> = lines
+            .iter()
+            .flatten()
+            .map(|s| (s.content.to_string(), s.style == code))
+            .collect();
+        let expected = [
+            ("run ", false),
+            ("cargo", true),
+            ("build", true),
+            (" now", false),
+        ];
         assert_eq!(styles, expected.map(|(s, c)| (s.to_owned(), c)));
     }
 

@@ -20,7 +20,10 @@ impl Heights {
         let (least, most) = values.fold((0.0_f64, 0.0_f64), |(l, m), v| (l.min(v), m.max(v)));
         let most = if most > least { most } else { 1.0 };
         // Zero minus, not the negative of, or else there is a zero with a sign.
-        Self { least: 0.0 - round_up(-least), most: round_up(most) }
+        Self {
+            least: 0.0 - round_up(-least),
+            most: round_up(most),
+        }
     }
 
     /// The scale of a chart from a time on.
@@ -36,8 +39,8 @@ impl Heights {
     }
 }
 
-/// The horizontal scale: from the begin of the act, at most [`WINDOW`] ago, to now. In the first seconds of an act it ends
-/// later than now, so that a curve grows from the left.
+/// The horizontal scale: from the begin of the act, at most [`WINDOW`] ago, to now. In the first
+/// seconds of an act it ends later than now, so that a curve grows from the left.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
     pub(crate) from: Duration,
@@ -47,7 +50,11 @@ pub(crate) struct Times {
 
 impl Times {
     pub(crate) fn new(began: Duration, now: Duration, columns: usize) -> Self {
-        Self { from: began.max(now.saturating_sub(WINDOW)), now, columns }
+        Self {
+            from: began.max(now.saturating_sub(WINDOW)),
+            now,
+            columns,
+        }
     }
 
     /// The time from the first column to the last.
@@ -58,7 +65,10 @@ impl Times {
     /// The step of a time, of `steps` steps across the span; negative before it.
     fn step(&self, at: Duration, steps: usize) -> i64 {
         let share = (at.as_secs_f64() - self.from.as_secs_f64()) / self.span().as_secs_f64();
-        #[expect(clippy::cast_possible_truncation, reason = "a screen has fewer columns than 2^52")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a screen has fewer columns than 2^52"
+        )]
         let step = (share * steps.saturating_sub(1) as f64).round() as i64;
         step
     }
@@ -98,7 +108,11 @@ pub(crate) fn ticks(end: f64, most: usize) -> Vec<f64> {
     let step = [1.0, 2.0, 5.0, 10.0];
     let least = end / most.max(1) as f64;
     let power = 10f64.powf(least.log10().floor());
-    let step = step.into_iter().map(|s| s * power).find(|s| *s >= least * 0.999_999).unwrap_or(10.0 * power);
+    let step = step
+        .into_iter()
+        .map(|s| s * power)
+        .find(|s| *s >= least * 0.999_999)
+        .unwrap_or(10.0 * power);
     (0..)
         .map(|nth| f64::from(nth) * step)
         .take_while(|value| *value <= end * 1.000_001)
@@ -112,8 +126,12 @@ fn round_up(value: f64) -> f64 {
         return 0.0;
     }
     let power = 10f64.powf(value.log10().floor());
-    let steps = [1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0];
-    let step = steps.into_iter().find(|step| step * power >= value * 0.999_999);
+    let steps = [
+        1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0,
+    ];
+    let step = steps
+        .into_iter()
+        .find(|step| step * power >= value * 0.999_999);
     step.unwrap_or(10.0) * power
 }
 
@@ -139,13 +157,25 @@ mod tests {
         assert_eq!(most(&[10.0]), 10.0);
         assert_eq!(most(&[130.0]), 150.0);
         assert!((most(&[0.13]) - 0.15).abs() < 1e-9);
-        assert_eq!(Heights::new([-7.0, 1.0].into_iter()), Heights { least: -7.0, most: 1.0 });
+        assert_eq!(
+            Heights::new([-7.0, 1.0].into_iter()),
+            Heights {
+                least: -7.0,
+                most: 1.0
+            }
+        );
     }
 
     #[test]
     fn values_outside_the_scale_stay_inside_the_chart() {
-        let heights = Heights { least: 0.0, most: 10.0 };
-        assert_eq!([10.0, 0.0, 99.0, -99.0].map(|v| heights.dot(v, 20)), [0, 19, 0, 19]);
+        let heights = Heights {
+            least: 0.0,
+            most: 10.0,
+        };
+        assert_eq!(
+            [10.0, 0.0, 99.0, -99.0].map(|v| heights.dot(v, 20)),
+            [0, 19, 0, 19]
+        );
     }
 
     #[test]
@@ -160,12 +190,21 @@ mod tests {
         let secs = Duration::from_secs;
         let column = |times: Times, s| times.column(secs(s));
         let young = Times::new(secs(20), secs(22), 61);
-        assert_eq!((column(young, 20), column(young, 22), column(young, 25)), (0, 24, 60));
+        assert_eq!(
+            (column(young, 20), column(young, 22), column(young, 25)),
+            (0, 24, 60)
+        );
         assert_eq!(young.time(30), None, "the future");
         let grown = Times::new(secs(20), secs(80), 61);
-        assert_eq!((column(grown, 20), column(grown, 50), column(grown, 80)), (0, 30, 60));
+        assert_eq!(
+            (column(grown, 20), column(grown, 50), column(grown, 80)),
+            (0, 30, 60)
+        );
         assert_eq!(grown.time(30), Some(secs(50)));
         let old = Times::new(secs(20), secs(320), 61);
-        assert_eq!((column(old, 200), column(old, 320), column(old, 20)), (0, 60, -90));
+        assert_eq!(
+            (column(old, 200), column(old, 320), column(old, 20)),
+            (0, 60, -90)
+        );
     }
 }

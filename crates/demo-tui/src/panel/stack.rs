@@ -1,4 +1,5 @@
-//! Parts that stand on each other. Where their sum is above the bound, the part above it is hatched.
+//! Parts that stand on each other. Where their sum is above the bound, the part above it is
+//! hatched.
 //!
 //! ```text
 //!  20│     3▒▒▒▒▒▒▒▒▒3▒▒▒▒▒▒▒
@@ -48,7 +49,12 @@ impl Widget for &Stack<'_> {
         if let Some((look, value)) = bound {
             let row = plot.heights.dot(value, rows * 4) / 4;
             let name = &plot.chart.spec.series[look.series].name;
-            canvas.write(1, row, &format!(" {name} {} ", text::number(value)), look.style);
+            canvas.write(
+                1,
+                row,
+                &format!(" {name} {} ", text::number(value)),
+                look.style,
+            );
         }
         plot.name_gap(&mut canvas, &hatched);
     }
@@ -56,13 +62,25 @@ impl Widget for &Stack<'_> {
 
 impl Stack<'_> {
     fn parts(&self) -> impl Iterator<Item = &Look> {
-        self.0.looks.iter().filter(|look| look.role == SeriesRole::Part)
+        self.0
+            .looks
+            .iter()
+            .filter(|look| look.role == SeriesRole::Part)
     }
 
     /// The first bound and its latest value.
     fn bound(&self) -> Option<(&Look, f64)> {
-        let look = self.0.looks.iter().find(|look| look.role == SeriesRole::Bound)?;
-        let value = self.0.chart.samples().rev().find_map(|s| s.values[look.series])?;
+        let look = self
+            .0
+            .looks
+            .iter()
+            .find(|look| look.role == SeriesRole::Bound)?;
+        let value = self
+            .0
+            .chart
+            .samples()
+            .rev()
+            .find_map(|s| s.values[look.series])?;
         Some((look, value))
     }
 
@@ -97,7 +115,13 @@ impl Stack<'_> {
             })
         };
         for (nth, look) in self.parts().enumerate() {
-            let below = |tops: &[f64]| if nth == 0 { 0.0 } else { tops[nth - 1].min(limit) };
+            let below = |tops: &[f64]| {
+                if nth == 0 {
+                    0.0
+                } else {
+                    tops[nth - 1].min(limit)
+                }
+            };
             let above = |tops: &[f64]| tops[nth].min(limit);
             for (i, side) in sides(&below, &above).into_iter().enumerate() {
                 if let Some((upper, lower)) = side {
@@ -109,7 +133,11 @@ impl Stack<'_> {
         let over = sides(&|_| limit, &highest);
         canvas.hatch(dots, column, over, '▒', plot.theme.bad);
         if let Some((upper, lower)) = over.into_iter().flatten().next_back() {
-            hatched.push(Hatched { column, upper, lower });
+            hatched.push(Hatched {
+                column,
+                upper,
+                lower,
+            });
         }
     }
 
@@ -119,7 +147,9 @@ impl Stack<'_> {
         for (nth, look) in parts.iter().enumerate() {
             let first = 2 + nth * SIGN_EVERY / parts.len();
             for column in (first..columns).step_by(SIGN_EVERY) {
-                let Some(tops) = self.0.times.time(column).and_then(|at| self.tops(at)) else { continue };
+                let Some(tops) = self.0.times.time(column).and_then(|at| self.tops(at)) else {
+                    continue;
+                };
                 let base = if nth == 0 { 0.0 } else { tops[nth - 1] };
                 if tops[nth] > base {
                     let row = self.0.heights.dot(f64::midpoint(base, tops[nth]), rows * 4) / 4;

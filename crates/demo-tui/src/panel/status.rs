@@ -29,7 +29,10 @@ pub(crate) fn line(app: &App) -> Line<'static> {
         }
         (None, None) if story.running => spans.push(Span::styled("▶ running", theme.status)),
         (None, None) if story.outcome.is_some() && app.player.is_some() => {
-            spans.push(Span::styled("■ the end of the log; q leaves, Left goes back", theme.strong));
+            spans.push(Span::styled(
+                "■ the end of the log; q leaves, Left goes back",
+                theme.strong,
+            ));
         }
         (None, None) if story.outcome.is_some() => {
             spans.push(Span::styled("■ the end; q or Enter leaves", theme.strong));
@@ -37,8 +40,15 @@ pub(crate) fn line(app: &App) -> Line<'static> {
         (None, _) => {}
     }
     if let Some(refusal) = notice {
-        let times = if refusal.times > 1 { format!(" (x{})", refusal.times) } else { String::new() };
-        spans.push(Span::styled(format!("! {}{times}", refusal.reason), theme.warning.bold()));
+        let times = if refusal.times > 1 {
+            format!(" (x{})", refusal.times)
+        } else {
+            String::new()
+        };
+        spans.push(Span::styled(
+            format!("! {}{times}", refusal.reason),
+            theme.warning.bold(),
+        ));
     }
     rich::row(spans, width)
 }
@@ -51,8 +61,13 @@ fn under_way(app: &App, status: &StatusLine, width: usize) -> Vec<Span<'static>>
     let tail = GAUGE + 12;
     let words = text::fit(&status.text, width.saturating_sub(tail + 4));
     let until = status.until.unwrap_or_default();
-    let share = until.saturating_sub(app.story.now).as_secs_f64() / status.total.as_secs_f64().max(0.001);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 16")]
+    let share =
+        until.saturating_sub(app.story.now).as_secs_f64() / status.total.as_secs_f64().max(0.001);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of 16"
+    )]
     let filled = ((share.clamp(0.0, 1.0) * GAUGE as f64).ceil() as usize).min(GAUGE);
     vec![
         Span::styled(format!("▶ {words} "), theme.status),

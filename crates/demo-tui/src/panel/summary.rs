@@ -8,7 +8,9 @@ use crate::app::App;
 
 pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
     let (story, theme) = (&app.story, &app.theme);
-    let Some(outcome) = &story.outcome else { return vec![] };
+    let Some(outcome) = &story.outcome else {
+        return vec![];
+    };
     let (sign, style) = match outcome {
         Outcome::Completed => ("✓", theme.good.bold()),
         Outcome::Missed { .. } => ("!", theme.status),
@@ -20,19 +22,37 @@ pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
     lines.push(Line::default());
     let expected = story.expected.iter();
     lines.extend(
-        expected.flat_map(|(name, occurred)| narration::expected_lines(theme, name, *occurred, width)),
+        expected
+            .flat_map(|(name, occurred)| narration::expected_lines(theme, name, *occurred, width)),
     );
-    lines.extend(story.measured.iter().flat_map(|m| narration::measurement_lines(theme, m, width)));
+    lines.extend(
+        story
+            .measured
+            .iter()
+            .flat_map(|m| narration::measurement_lines(theme, m, width)),
+    );
     let active = story.active().count();
     if active > 0 {
-        let words = format!("{active} of {} violations still active", story.findings.len());
-        lines.extend(rich::signed("!", theme.warning, &words, theme.warning, width));
+        let words = format!(
+            "{active} of {} violations still active",
+            story.findings.len()
+        );
+        lines.extend(rich::signed(
+            "!",
+            theme.warning,
+            &words,
+            theme.warning,
+            width,
+        ));
     }
     lines
 }
 
 fn capitalized(words: &str) -> String {
     let mut letters = words.chars();
-    let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let first = letters
+        .next()
+        .map(|c| c.to_uppercase().to_string())
+        .unwrap_or_default();
     first + letters.as_str()
 }

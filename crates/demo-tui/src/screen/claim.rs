@@ -1,8 +1,10 @@
-//! Takes the terminal, and gives it back on every path: return, error, unwinding, and a panic in any task or thread.
+//! Takes the terminal, and gives it back on every path: return, error, unwinding, and a panic in
+//! any task or thread.
 //!
-//! A panic restores the screen before its message is printed, so that the message stands on the main screen, and is reported
-//! to the loop, which heals the story and leaves. Nothing is drawn once the terminal was given back: the writer looks
-//! at the claim under the lock of standard output.
+//! A panic restores the screen before its message is printed, so that the message stands on the
+//! main screen, and is reported to the loop, which heals the story and leaves. Nothing is drawn
+//! once the terminal was given back: the writer looks at the claim under the lock of standard
+//! output.
 
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
@@ -11,8 +13,8 @@ use std::sync::{Mutex, Once, PoisonError};
 
 use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::terminal::{
-    DisableLineWrap, EnableLineWrap, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
-    disable_raw_mode, enable_raw_mode,
+    DisableLineWrap, EnableLineWrap, EndSynchronizedUpdate, EnterAlternateScreen,
+    LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{execute, queue};
 use tokio::sync::Notify;
@@ -39,7 +41,10 @@ impl Claim {
         let claim = Self(());
         watch();
         HELD.store(true, Ordering::SeqCst);
-        enable_raw_mode().map_err(|source| TuiError::Terminal { operation: "setting up", source })?;
+        enable_raw_mode().map_err(|source| TuiError::Terminal {
+            operation: "setting up",
+            source,
+        })?;
         Ok(claim)
     }
 
@@ -82,12 +87,19 @@ fn give_back() {
     let mut out = io::stdout().lock();
     if HELD.swap(false, Ordering::SeqCst) {
         // A terminal that went away cannot be restored.
-        let _ = execute!(out, EndSynchronizedUpdate, EnableLineWrap, Show, LeaveAlternateScreen);
+        let _ = execute!(
+            out,
+            EndSynchronizedUpdate,
+            EnableLineWrap,
+            Show,
+            LeaveAlternateScreen
+        );
         let _ = disable_raw_mode();
     }
 }
 
-/// Puts a hook before the present one, once and for good: taking it off again is not possible while a thread panics.
+/// Puts a hook before the present one, once and for good: taking it off again is not possible while
+/// a thread panics.
 fn watch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -104,7 +116,10 @@ fn watch() {
 }
 
 fn message(info: &PanicHookInfo<'_>) -> String {
-    let text = info.payload().downcast_ref::<&str>().map(ToString::to_string);
+    let text = info
+        .payload()
+        .downcast_ref::<&str>()
+        .map(ToString::to_string);
     let text = text.or_else(|| info.payload().downcast_ref::<String>().cloned());
     let text = text.unwrap_or_else(|| "without a message".into());
     match info.location() {
@@ -123,6 +138,9 @@ mod tests {
         let first = Claim(());
         assert!(matches!(Claim::take(), Err(TuiError::InUse)));
         drop(first);
-        assert!(!WATCHED.load(Ordering::SeqCst), "dropping the first has given the terminal back");
+        assert!(
+            !WATCHED.load(Ordering::SeqCst),
+            "dropping the first has given the terminal back"
+        );
     }
 }

@@ -6,7 +6,9 @@ use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::queue;
 use ratatui::crossterm::style::force_color_output;
-use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate};
+use ratatui::crossterm::terminal::{
+    BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate,
+};
 use ratatui::layout::{Rect, Size};
 
 use super::claim;
@@ -22,14 +24,18 @@ pub(crate) struct Display {
 impl Display {
     /// Takes the alternate screen of a claimed terminal.
     pub(crate) fn open(size: Size) -> io::Result<Self> {
-        // The theme decides the colours. Left to itself, crossterm answers NO_COLOR with resets that
-        // wipe bold and reverse as well.
+        // The theme decides the colours. Left to itself, crossterm answers NO_COLOR with resets
+        // that wipe bold and reverse as well.
         force_color_output(true);
         let mut output = Frame(Vec::new());
         claim::enter(&mut output)?;
         queue!(output, Clear(ClearType::All))?;
         output.flush()?;
-        Ok(Self { output, shown: Buffer::empty(area(size)), clear: false })
+        Ok(Self {
+            output,
+            shown: Buffer::empty(area(size)),
+            clear: false,
+        })
     }
 
     /// Forgets the last frame, so that the next one is drawn whole.
@@ -43,7 +49,12 @@ impl Display {
         if next.area != self.shown.area {
             self.forget(next.area.as_size());
         }
-        if paint(&mut self.output, &self.shown, &next, std::mem::take(&mut self.clear))? {
+        if paint(
+            &mut self.output,
+            &self.shown,
+            &next,
+            std::mem::take(&mut self.clear),
+        )? {
             self.output.flush()?;
             self.shown = next;
         }
@@ -51,8 +62,14 @@ impl Display {
     }
 }
 
-/// Writes the cells of `next` that differ from `shown`, or all of them after a `clear`. False when there are none.
-pub(crate) fn paint(out: &mut impl Write, shown: &Buffer, next: &Buffer, clear: bool) -> io::Result<bool> {
+/// Writes the cells of `next` that differ from `shown`, or all of them after a `clear`. False when
+/// there are none.
+pub(crate) fn paint(
+    out: &mut impl Write,
+    shown: &Buffer,
+    next: &Buffer,
+    clear: bool,
+) -> io::Result<bool> {
     let changes = shown.diff(next);
     if !clear && changes.is_empty() {
         return Ok(false);

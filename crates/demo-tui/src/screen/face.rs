@@ -1,4 +1,5 @@
-//! The terminal while it is ours, with the time of its next frame. Both loops, of a live story and of a log, stand on it.
+//! The terminal while it is ours, with the time of its next frame. Both loops, of a live story and
+//! of a log, stand on it.
 
 use std::time::Duration;
 
@@ -42,15 +43,30 @@ impl Face {
     /// Takes the terminal.
     pub(crate) fn open(ascii: bool, mode: Mode) -> Result<(Self, Size), TuiError> {
         let claim = Claim::take()?;
-        let (width, height) =
-            terminal::size().map_err(|source| TuiError::Terminal { operation: "measuring", source })?;
+        let (width, height) = terminal::size().map_err(|source| TuiError::Terminal {
+            operation: "measuring",
+            source,
+        })?;
         let size = Size { width, height };
-        let display =
-            Display::open(size).map_err(|source| TuiError::Terminal { operation: "setting up", source })?;
+        let display = Display::open(size).map_err(|source| TuiError::Terminal {
+            operation: "setting up",
+            source,
+        })?;
         let mut pacer = Pacer::default();
         pacer.changed();
         let (keys, opened) = (Keys::read(mode), Instant::now());
-        Ok((Self { claim, display, keys, pacer, opened, ascii, failure: None }, size))
+        Ok((
+            Self {
+                claim,
+                display,
+                keys,
+                pacer,
+                opened,
+                ascii,
+                failure: None,
+            },
+            size,
+        ))
     }
 
     /// The next thing to do. After a failure there are no more keys and frames. Cancel safe.
@@ -83,7 +99,10 @@ impl Face {
         }
         let shown = self.display.show(buffer);
         self.pacer.drawn(self.opened.elapsed());
-        shown.map_err(|source| TuiError::Terminal { operation: "drawing on", source })
+        shown.map_err(|source| TuiError::Terminal {
+            operation: "drawing on",
+            source,
+        })
     }
 
     /// Draws every cell of the next frame.

@@ -1,8 +1,8 @@
 //! Keys and sizes, from a thread of their own.
 //!
-//! Not crossterm's `EventStream`: it reads in the task that polls it, and crossterm's reader does not return from a
-//! terminal that hung up, so the loop would never receive the signal that came with it. A thread that is stuck in there
-//! ends with the process and delays nothing.
+//! Not crossterm's `EventStream`: it reads in the task that polls it, and crossterm's reader does
+//! not return from a terminal that hung up, so the loop would never receive the signal that came
+//! with it. A thread that is stuck in there ends with the process and delays nothing.
 
 use std::io;
 use std::sync::Arc;
@@ -83,8 +83,13 @@ impl Drop for Keys {
 fn translate(event: &Event, mode: Mode) -> Option<KeyInput> {
     match event {
         // A terminal that reports releases reports each key twice.
-        Event::Key(key) if key.kind == KeyEventKind::Press => Press::of(*key, mode).map(KeyInput::Press),
-        Event::Resize(width, height) => Some(KeyInput::Resize(Size { width: *width, height: *height })),
+        Event::Key(key) if key.kind == KeyEventKind::Press => {
+            Press::of(*key, mode).map(KeyInput::Press)
+        }
+        Event::Resize(width, height) => Some(KeyInput::Resize(Size {
+            width: *width,
+            height: *height,
+        })),
         _ => None,
     }
 }

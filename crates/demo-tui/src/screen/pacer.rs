@@ -1,4 +1,5 @@
-//! When to draw: at once after a key, soon after anything else, never more than about twenty times a second.
+//! When to draw: at once after a key, soon after anything else, never more than about twenty times
+//! a second.
 
 use std::time::Duration;
 

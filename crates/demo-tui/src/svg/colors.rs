@@ -1,14 +1,15 @@
-//! Colours as numbers. The first sixteen are those that a terminal lets its user choose; here they are ours.
+//! Colours as numbers. The first sixteen are those that a terminal lets its user choose; here they
+//! are ours.
 
 use ratatui::style::Color;
 
 const DARK: [&str; 16] = [
-    "#1c2128", "#e5605e", "#7fb069", "#e0b050", "#5a9bd8", "#b48ead", "#5fb8b8", "#c8ccd4", "#6b7280",
-    "#ff7b72", "#98c379", "#f0c674", "#79b8ff", "#d2a8ff", "#76d9d9", "#ffffff",
+    "#1c2128", "#e5605e", "#7fb069", "#e0b050", "#5a9bd8", "#b48ead", "#5fb8b8", "#c8ccd4",
+    "#6b7280", "#ff7b72", "#98c379", "#f0c674", "#79b8ff", "#d2a8ff", "#76d9d9", "#ffffff",
 ];
 const LIGHT: [&str; 16] = [
-    "#24292f", "#b3261e", "#1a7f37", "#8a5a00", "#0550ae", "#8250df", "#0f7b7b", "#6e7781", "#57606a",
-    "#cf222e", "#2da44e", "#9a6700", "#0969da", "#a475f9", "#1b9c9c", "#ffffff",
+    "#24292f", "#b3261e", "#1a7f37", "#8a5a00", "#0550ae", "#8250df", "#0f7b7b", "#6e7781",
+    "#57606a", "#cf222e", "#2da44e", "#9a6700", "#0969da", "#a475f9", "#1b9c9c", "#ffffff",
 ];
 
 /// The background, and the colours on it.
@@ -21,9 +22,17 @@ pub(super) struct Ground {
 impl Ground {
     pub(super) fn new(light: bool) -> Self {
         if light {
-            Self { fore: "#1f2328", back: "#ffffff", named: LIGHT }
+            Self {
+                fore: "#1f2328",
+                back: "#ffffff",
+                named: LIGHT,
+            }
         } else {
-            Self { fore: "#d8dee9", back: "#11151c", named: DARK }
+            Self {
+                fore: "#d8dee9",
+                back: "#11151c",
+                named: DARK,
+            }
         }
     }
 

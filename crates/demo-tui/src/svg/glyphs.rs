@@ -27,8 +27,12 @@ impl Ink {
                 let width = f64::from(tenths) / 10.0;
                 format!("stroke=\"{color}\" stroke-width=\"{width}\" stroke-linecap=\"square\"")
             }
-            Self::Dashes => format!("stroke=\"{color}\" stroke-width=\"1.2\" stroke-dasharray=\"3 2\""),
-            Self::Dots => format!("stroke=\"{color}\" stroke-width=\"2.8\" stroke-linecap=\"round\""),
+            Self::Dashes => {
+                format!("stroke=\"{color}\" stroke-width=\"1.2\" stroke-dasharray=\"3 2\"")
+            }
+            Self::Dots => {
+                format!("stroke=\"{color}\" stroke-width=\"2.8\" stroke-linecap=\"round\"")
+            }
         }
     }
 }
@@ -47,13 +51,18 @@ pub(super) fn glyph(c: char, x: f64) -> Option<Vec<(Ink, String)>> {
         '┊' => vec![(Ink::Dashes, format!("M{} 0v{HEIGHT}", x + WIDTH / 2.0))],
         _ => {
             let arms = arms(c)?;
-            let ink = if arms.contains(&2) { Ink::Line(24) } else { Ink::Line(12) };
+            let ink = if arms.contains(&2) {
+                Ink::Line(24)
+            } else {
+                Ink::Line(12)
+            };
             vec![(ink, lines(arms, x))]
         }
     })
 }
 
-/// How thick the line from the middle of the cell to each side is: up, right, down, left; 0 for none, 2 for heavy.
+/// How thick the line from the middle of the cell to each side is: up, right, down, left; 0 for
+/// none, 2 for heavy.
 fn arms(c: char) -> Option<[u8; 4]> {
     Some(match c {
         '─' | '╌' => [0, 1, 0, 1],

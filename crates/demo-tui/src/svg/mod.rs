@@ -1,5 +1,5 @@
-//! A picture of a screen that looks the same everywhere: text is text, but lines, blocks and braille are drawn, since
-//! fonts do not agree on them.
+//! A picture of a screen that looks the same everywhere: text is text, but lines, blocks and
+//! braille are drawn, since fonts do not agree on them.
 
 mod colors;
 mod glyphs;
@@ -33,20 +33,31 @@ pub fn svg(screen: &Buffer, light: bool) -> String {
     for y in screen.area.top()..screen.area.bottom() {
         let row = row::row(screen, y, &ground);
         if !row.is_empty() {
-            let _ = writeln!(out, "<g transform=\"translate(0 {})\">\n{row}</g>", top(screen, y));
+            let _ = writeln!(
+                out,
+                "<g transform=\"translate(0 {})\">\n{row}</g>",
+                top(screen, y)
+            );
         }
     }
     out.push_str("</g>\n</svg>\n");
     out
 }
 
-/// Draws screens that follow each other as one moving picture without a script, up to `end` and from the beginning again.
+/// Draws screens that follow each other as one moving picture without a script, up to `end` and
+/// from the beginning again.
 ///
-/// The screens stand side by side as on a film that moves in steps. Each row that occurs is drawn once.
+/// The screens stand side by side as on a film that moves in steps. Each row that occurs is drawn
+/// once.
 pub(crate) fn moving(screens: &[(Duration, Buffer)], end: Duration, light: bool) -> String {
-    let Some((_, first)) = screens.first() else { return String::new() };
+    let Some((_, first)) = screens.first() else {
+        return String::new();
+    };
     let ground = colors::Ground::new(light);
-    let (width, height) = (f64::from(first.area.width) * WIDTH, f64::from(first.area.height) * HEIGHT);
+    let (width, height) = (
+        f64::from(first.area.width) * WIDTH,
+        f64::from(first.area.height) * HEIGHT,
+    );
     let (mut known, mut defs, mut film) = (HashMap::new(), String::new(), String::new());
     let mut steps = String::new();
     for (nth, (at, screen)) in screens.iter().enumerate() {
@@ -75,7 +86,8 @@ pub(crate) fn moving(screens: &[(Duration, Buffer)], end: Duration, light: bool)
          .film{{animation:film {seconds:.2}s steps(1,end) infinite}}\n\
          @media (prefers-reduced-motion:reduce){{.film{{animation:none;transform:translateX(-{last}px)}}}}</style>\n\
          <defs>\n{defs}</defs>\n\
-         <svg width=\"{width}\" height=\"{height}\"><g class=\"film\">\n{film}</g></svg>\n</g>\n</svg>\n",
+         <svg width=\"{width}\" height=\"{height}\"><g \
+         class=\"film\">\n{film}</g></svg>\n</g>\n</svg>\n",
         head(first, &ground)
     )
 }
@@ -85,10 +97,13 @@ fn head(screen: &Buffer, ground: &colors::Ground) -> String {
     let width = f64::from(screen.area.width) * WIDTH + 2.0 * MARGIN;
     let height = f64::from(screen.area.height) * HEIGHT + 2.0 * MARGIN;
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\">\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
+         width=\"{width}\" height=\"{height}\">\n\
          <rect width=\"{width}\" height=\"{height}\" rx=\"8\" fill=\"{}\"/>\n\
-         <g transform=\"translate({MARGIN} {MARGIN})\" font-size=\"{FONT_SIZE}\" xml:space=\"preserve\" \
-         font-family=\"ui-monospace,'DejaVu Sans Mono','Cascadia Mono',Menlo,Consolas,monospace\" fill=\"none\">\n",
+         <g transform=\"translate({MARGIN} {MARGIN})\" font-size=\"{FONT_SIZE}\" \
+         xml:space=\"preserve\" \
+         font-family=\"ui-monospace,'DejaVu Sans Mono','Cascadia Mono',Menlo,Consolas,monospace\" \
+         fill=\"none\">\n",
         ground.back
     )
 }
@@ -114,18 +129,31 @@ mod tests {
     #[test]
     fn words_are_text_and_lines_are_drawn() {
         let picture = svg(&screen("a<b & c"), false);
-        assert!(picture.contains(">a&lt;b\u{a0}&amp;\u{a0}c</text>"), "{picture}");
-        assert!(picture.contains("fill=\"#ff5f5f\" font-weight=\"bold\""), "{picture}");
+        assert!(
+            picture.contains(">a&lt;b\u{a0}&amp;\u{a0}c</text>"),
+            "{picture}"
+        );
+        assert!(
+            picture.contains("fill=\"#ff5f5f\" font-weight=\"bold\""),
+            "{picture}"
+        );
         assert!(!picture.contains(['─', '▒', '⠉']), "{picture}");
     }
 
     #[test]
     fn rows_of_a_film_are_drawn_once() {
         let at = Duration::from_secs;
-        let screens = [(at(0), screen("one")), (at(1), screen("two")), (at(3), screen("one"))];
+        let screens = [
+            (at(0), screen("one")),
+            (at(1), screen("two")),
+            (at(3), screen("one")),
+        ];
         let film = moving(&screens, at(4), false);
         assert_eq!(film.matches("<text").count(), 2, "{film}");
         assert_eq!(film.matches("<use ").count(), 6, "{film}");
-        assert!(film.contains("25.000%{transform:translateX(-72px)}"), "{film}");
+        assert!(
+            film.contains("25.000%{transform:translateX(-72px)}"),
+            "{film}"
+        );
     }
 }

@@ -28,17 +28,29 @@ pub(super) fn row(screen: &Buffer, y: u16, ground: &Ground) -> String {
     let mut x = screen.area.left();
     while x < screen.area.right() {
         let cell = &screen[(x, y)];
-        let columns = u16::try_from(text::width(cell.symbol())).unwrap_or(1).max(1);
+        let columns = u16::try_from(text::width(cell.symbol()))
+            .unwrap_or(1)
+            .max(1);
         let (fore, back) = inks(cell, ground);
         if let Some(back) = back {
             match backs.last_mut() {
-                Some((from, length, color)) if *color == back && *from + *length == x => *length += columns,
+                Some((from, length, color)) if *color == back && *from + *length == x => {
+                    *length += columns
+                }
                 _ => backs.push((x, columns, back)),
             }
         }
-        if let Some(drawn) = cell.symbol().chars().next().and_then(|c| glyph(c, left(screen, x))) {
+        if let Some(drawn) = cell
+            .symbol()
+            .chars()
+            .next()
+            .and_then(|c| glyph(c, left(screen, x)))
+        {
             for (ink, path) in drawn {
-                shapes.entry((ink, fore.clone())).or_default().push_str(&path);
+                shapes
+                    .entry((ink, fore.clone()))
+                    .or_default()
+                    .push_str(&path);
             }
         } else if cell.symbol() != " " || !cell.modifier.is_empty() {
             match runs.last_mut() {
@@ -47,7 +59,13 @@ pub(super) fn row(screen: &Buffer, y: u16, ground: &Ground) -> String {
                     run.columns += columns;
                 }
                 _ => {
-                    runs.push(Run { x, columns, text: cell.symbol().into(), fore, modifiers: cell.modifier });
+                    runs.push(Run {
+                        x,
+                        columns,
+                        text: cell.symbol().into(),
+                        fore,
+                        modifiers: cell.modifier,
+                    });
                 }
             }
         }
@@ -56,7 +74,10 @@ pub(super) fn row(screen: &Buffer, y: u16, ground: &Ground) -> String {
     let mut out = String::new();
     for (x, columns, color) in backs {
         let (x, width) = (left(screen, x), f64::from(columns) * WIDTH);
-        let _ = writeln!(out, "<rect x=\"{x}\" width=\"{width}\" height=\"{HEIGHT}\" fill=\"{color}\"/>");
+        let _ = writeln!(
+            out,
+            "<rect x=\"{x}\" width=\"{width}\" height=\"{HEIGHT}\" fill=\"{color}\"/>"
+        );
     }
     for ((ink, color), path) in shapes {
         let _ = writeln!(out, "<path d=\"{path}\" {}/>", ink.attributes(&color));
@@ -73,7 +94,9 @@ fn left(screen: &Buffer, x: u16) -> f64 {
 
 /// The colours of text and, where it is not the ground's, of its background.
 fn inks(cell: &Cell, ground: &Ground) -> (String, Option<String>) {
-    let fore = ground.color(cell.fg).unwrap_or_else(|| ground.fore.to_owned());
+    let fore = ground
+        .color(cell.fg)
+        .unwrap_or_else(|| ground.fore.to_owned());
     let back = ground.color(cell.bg);
     if cell.modifier.contains(Modifier::REVERSED) {
         (back.unwrap_or_else(|| ground.back.to_owned()), Some(fore))
@@ -102,7 +125,8 @@ impl Run {
         let length = f64::from(self.columns) * WIDTH;
         let _ = writeln!(
             out,
-            "<text x=\"{x}\" y=\"{BASELINE}\" textLength=\"{length}\" lengthAdjust=\"spacingAndGlyphs\" fill=\"{}\"{style}>{}</text>",
+            "<text x=\"{x}\" y=\"{BASELINE}\" textLength=\"{length}\" \
+             lengthAdjust=\"spacingAndGlyphs\" fill=\"{}\"{style}>{}</text>",
             self.fore,
             escaped(&self.text)
         );

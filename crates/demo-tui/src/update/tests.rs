@@ -1,6 +1,6 @@
 use demo_core::{
-    ChapterInfo, ChartKind, ChartSpec, Finding, FindingState, Interval, Intervals, LogVersion, SeriesRole,
-    SeriesSpec, Severity, Status, Tone,
+    ChapterInfo, ChartKind, ChartSpec, Finding, FindingState, Interval, Intervals, LogVersion,
+    SeriesRole, SeriesSpec, Severity, Status, Tone,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -12,7 +12,13 @@ use crate::theme::Palette;
 use crate::view::view;
 
 fn app() -> App {
-    App::new(Palette::Dark, &Options { mode_label: "test".into(), ..Options::default() })
+    App::new(
+        Palette::Dark,
+        &Options {
+            mode_label: "test".into(),
+            ..Options::default()
+        },
+    )
 }
 
 fn chapter(title: &str) -> ChapterInfo {
@@ -27,8 +33,18 @@ fn chapter(title: &str) -> ChapterInfo {
 }
 
 fn started() -> Event {
-    let roles = [SeriesRole::Part, SeriesRole::Sum, SeriesRole::Whole, SeriesRole::Bound];
-    let series = roles.map(|role| SeriesSpec { name: format!("{role:?}"), role }).to_vec();
+    let roles = [
+        SeriesRole::Part,
+        SeriesRole::Sum,
+        SeriesRole::Whole,
+        SeriesRole::Bound,
+    ];
+    let series = roles
+        .map(|role| SeriesSpec {
+            name: format!("{role:?}"),
+            role,
+        })
+        .to_vec();
     let charts = [("a", ChartKind::Curves), ("b", ChartKind::Stack)].map(|(id, kind)| ChartSpec {
         id: id.into(),
         title: id.into(),
@@ -37,11 +53,19 @@ fn started() -> Event {
         series: series.clone(),
     });
     let chapters = vec![chapter("one"), chapter("two"), chapter("three")];
-    Event::Started { version: LogVersion, subject: "a subject".into(), chapters, charts: charts.to_vec() }
+    Event::Started {
+        version: LogVersion,
+        subject: "a subject".into(),
+        chapters,
+        charts: charts.to_vec(),
+    }
 }
 
 fn apply(app: &mut App, at: u64, event: Event) -> Vec<Command> {
-    app.update(Action::Emitted(Stamped { at: Duration::from_secs(at), event }))
+    app.update(Action::Emitted(Stamped {
+        at: Duration::from_secs(at),
+        event,
+    }))
 }
 
 fn press(app: &mut App, press: Press) -> Vec<Command> {
@@ -49,20 +73,34 @@ fn press(app: &mut App, press: Press) -> Vec<Command> {
 }
 
 fn sampled() -> Event {
-    Event::Sampled { chart: "a".into(), values: vec![Some(1.0)] }
+    Event::Sampled {
+        chart: "a".into(),
+        values: vec![Some(1.0)],
+    }
 }
 
 fn text(piece: &str) -> Event {
-    Event::Text { panel: "diagnosis".into(), piece: piece.into(), detail: false }
+    Event::Text {
+        panel: "diagnosis".into(),
+        piece: piece.into(),
+        detail: false,
+    }
 }
 
 #[test]
 fn first_quit_heals_and_second_interrupt_leaves() {
     let mut app = app();
     apply(&mut app, 0, started());
-    assert_eq!(press(&mut app, Press::Interrupt), [Command::Send(Input::Quit)]);
+    assert_eq!(
+        press(&mut app, Press::Interrupt),
+        [Command::Send(Input::Quit)]
+    );
     assert_eq!(press(&mut app, Press::Quit), []);
-    assert_eq!(press(&mut app, Press::Advance), [], "the story does not listen any more");
+    assert_eq!(
+        press(&mut app, Press::Advance),
+        [],
+        "the story does not listen any more"
+    );
     assert_eq!(press(&mut app, Press::Interrupt), [Command::Abandon]);
 }
 
@@ -70,20 +108,36 @@ fn first_quit_heals_and_second_interrupt_leaves() {
 fn quitting_leaves_when_the_story_has_ended() {
     let mut app = app();
     assert_eq!(app.update(Action::Shutdown), [Command::Send(Input::Quit)]);
-    let ended = apply(&mut app, 1, Event::Finished { outcome: Outcome::Quit });
+    let ended = apply(
+        &mut app,
+        1,
+        Event::Finished {
+            outcome: Outcome::Quit,
+        },
+    );
     assert_eq!(ended, [Command::Leave]);
 }
 
 #[test]
 fn summary_ignores_keys_in_its_first_second() {
     let mut app = app();
-    apply(&mut app, 5, Event::Finished { outcome: Outcome::Completed });
+    apply(
+        &mut app,
+        5,
+        Event::Finished {
+            outcome: Outcome::Completed,
+        },
+    );
     assert_eq!(press(&mut app, Press::Advance), []);
     app.update(Action::Passed(Duration::from_secs(7)));
     assert_eq!(press(&mut app, Press::Advance), [Command::Leave]);
     assert_eq!(press(&mut app, Press::Quit), [Command::Leave]);
     assert_eq!(app.update(Action::Shutdown), [Command::Leave]);
-    assert_eq!(app.story.now, Duration::from_secs(5), "the story's time stands still");
+    assert_eq!(
+        app.story.now,
+        Duration::from_secs(5),
+        "the story's time stands still"
+    );
 }
 
 #[test]
@@ -113,7 +167,11 @@ fn text_is_followed_then_shown_from_its_beginning() {
     let (_, page) = panel::extent(&app, Panel::Text);
     assert_eq!(app.scroll(Panel::Text), Scroll::At(page));
     apply(&mut app, 0, text("more\n"));
-    assert_eq!(app.scroll(Panel::Text), Scroll::At(page), "who scrolls is left where he is");
+    assert_eq!(
+        app.scroll(Panel::Text),
+        Scroll::At(page),
+        "who scrolls is left where he is"
+    );
 }
 
 #[test]
@@ -153,7 +211,10 @@ fn next_narration_closes_with_the_key_that_advances() {
     press(&mut app, Press::Ahead);
     assert_eq!(app.overlay, None);
     press(&mut app, Press::Ahead);
-    assert_eq!(press(&mut app, Press::Advance), [Command::Send(Input::Advance)]);
+    assert_eq!(
+        press(&mut app, Press::Advance),
+        [Command::Send(Input::Advance)]
+    );
     assert_eq!(app.overlay, None);
 }
 
@@ -161,10 +222,23 @@ fn next_narration_closes_with_the_key_that_advances() {
 fn a_log_is_left_without_asking_a_story() {
     let mut app = app();
     let length = Duration::from_secs(9);
-    app.update(Action::Played(Player { speed: 1.0, paused: false, length }));
+    app.update(Action::Played(Player {
+        speed: 1.0,
+        paused: false,
+        length,
+    }));
     apply(&mut app, 0, started());
     assert_eq!(press(&mut app, Press::Quit), [Command::Leave]);
-    assert_eq!(apply(&mut app, 1, Event::Finished { outcome: Outcome::Quit }), []);
+    assert_eq!(
+        apply(
+            &mut app,
+            1,
+            Event::Finished {
+                outcome: Outcome::Quit
+            }
+        ),
+        []
+    );
     app.update(Action::Rewound);
     assert_eq!((app.finished, app.story.current), (None, None));
 }
@@ -173,9 +247,23 @@ fn a_log_is_left_without_asking_a_story() {
 fn an_act_brings_its_charts_and_its_time() {
     let mut app = app();
     apply(&mut app, 0, started());
-    apply(&mut app, 7, Event::Focused { charts: vec!["b".into()] });
-    let order: Vec<_> = app.story.charts.iter().map(|chart| chart.spec.id.as_ref()).collect();
-    assert_eq!((order, app.story.act_began), (vec!["b", "a"], Duration::from_secs(7)));
+    apply(
+        &mut app,
+        7,
+        Event::Focused {
+            charts: vec!["b".into()],
+        },
+    );
+    let order: Vec<_> = app
+        .story
+        .charts
+        .iter()
+        .map(|chart| chart.spec.id.as_ref())
+        .collect();
+    assert_eq!(
+        (order, app.story.act_began),
+        (vec!["b", "a"], Duration::from_secs(7))
+    );
 }
 
 #[test]
@@ -218,47 +306,84 @@ const PRESSES: [Press; 21] = [
 
 fn any_event() -> impl Strategy<Value = Event> {
     let tone = || select(vec![Tone::Plain, Tone::Good, Tone::Warning, Tone::Bad]);
-    let finding = (select(vec!["x", "y"]), any::<bool>(), ".{0,80}").prop_map(|(id, cleared, evidence)| {
-        let state = if cleared { FindingState::Cleared } else { FindingState::Raised };
-        let (first_seen, detected_at) = (Duration::ZERO, Duration::from_secs(1));
-        let (id, name, subject) = (id.to_owned(), id.to_owned(), id.to_owned());
-        Event::Found(Finding {
-            id,
-            name,
-            subject,
-            severity: Severity::Critical,
-            state,
-            first_seen,
-            detected_at,
-            evidence,
-        })
-    });
-    let edge =
-        select(vec![demo_core::MarkEdge::Begin, demo_core::MarkEdge::End, demo_core::MarkEdge::Moment]);
+    let finding =
+        (select(vec!["x", "y"]), any::<bool>(), ".{0,80}").prop_map(|(id, cleared, evidence)| {
+            let state = if cleared {
+                FindingState::Cleared
+            } else {
+                FindingState::Raised
+            };
+            let (first_seen, detected_at) = (Duration::ZERO, Duration::from_secs(1));
+            let (id, name, subject) = (id.to_owned(), id.to_owned(), id.to_owned());
+            Event::Found(Finding {
+                id,
+                name,
+                subject,
+                severity: Severity::Critical,
+                state,
+                first_seen,
+                detected_at,
+                evidence,
+            })
+        });
+    let edge = select(vec![
+        demo_core::MarkEdge::Begin,
+        demo_core::MarkEdge::End,
+        demo_core::MarkEdge::Moment,
+    ]);
     prop_oneof![
         Just(started()),
         (0usize..5).prop_map(|chapter| Event::Entered { chapter }),
         (0usize..5).prop_map(|chapter| Event::Running { chapter }),
         (0usize..5).prop_map(|chapter| Event::Settled { chapter }),
         (".{0,30}", proptest::option::of(0u64..90)).prop_map(|(text, s)| Event::Status {
-            status: Some(Status { text, remaining: s.map(Duration::from_secs) })
+            status: Some(Status {
+                text,
+                remaining: s.map(Duration::from_secs)
+            })
         }),
         (tone(), ".{0,200}").prop_map(|(tone, text)| Event::Said { tone, text }),
-        (select(vec!["a", "b", "c"]), proptest::collection::vec(proptest::option::of(any::<f64>()), 0..6))
-            .prop_map(|(chart, values)| Event::Sampled { chart: chart.into(), values }),
-        (select(vec!["m", "a longer mark"]), edge)
-            .prop_map(|(label, edge)| Event::Marked(demo_core::Mark { label: label.into(), edge })),
-        (tone(), ".{0,20}").prop_map(|(tone, text)| Event::Noted { about: "n".into(), tone, text }),
-        finding,
-        (select(vec!["p", "q"]), ".{0,200}", any::<bool>()).prop_map(|(panel, piece, detail)| Event::Text {
-            panel: panel.into(),
-            piece,
-            detail
+        (
+            select(vec!["a", "b", "c"]),
+            proptest::collection::vec(proptest::option::of(any::<f64>()), 0..6)
+        )
+            .prop_map(|(chart, values)| Event::Sampled {
+                chart: chart.into(),
+                values
+            }),
+        (select(vec!["m", "a longer mark"]), edge).prop_map(|(label, edge)| Event::Marked(
+            demo_core::Mark {
+                label: label.into(),
+                edge
+            }
+        )),
+        (tone(), ".{0,20}").prop_map(|(tone, text)| Event::Noted {
+            about: "n".into(),
+            tone,
+            text
         }),
-        select(vec!["a", "b", "c"]).prop_map(|id| Event::Focused { charts: vec![id.into()] }),
+        finding,
+        (select(vec!["p", "q"]), ".{0,200}", any::<bool>()).prop_map(|(panel, piece, detail)| {
+            Event::Text {
+                panel: panel.into(),
+                piece,
+                detail,
+            }
+        }),
+        select(vec!["a", "b", "c"]).prop_map(|id| Event::Focused {
+            charts: vec![id.into()]
+        }),
         proptest::collection::vec((".{0,9}", any::<f64>(), any::<f64>()), 0..40).prop_map(|rows| {
-            let rows = rows.into_iter().map(|(label, from, to)| Interval { label, from, to }).collect();
-            Event::Intervals(Intervals { title: "t".into(), unit: "ms".into(), rows, allowed: Some(2) })
+            let rows = rows
+                .into_iter()
+                .map(|(label, from, to)| Interval { label, from, to })
+                .collect();
+            Event::Intervals(Intervals {
+                title: "t".into(),
+                unit: "ms".into(),
+                rows,
+                allowed: Some(2),
+            })
         }),
         (".{0,20}", any::<bool>()).prop_map(|(name, occurred)| Event::Expected { name, occurred }),
         ".{0,90}".prop_map(|reason| Event::Refused { reason }),
@@ -280,8 +405,9 @@ fn any_action() -> impl Strategy<Value = Action> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// After any events, keys and sizes, in any order: the screen can be drawn, the story is asked to end at most once and
-    /// gets no input afterwards, and the front-end never waits for a story that has ended.
+    /// After any events, keys and sizes, in any order: the screen can be drawn, the story is asked
+    /// to end at most once and gets no input afterwards, and the front-end never waits for a story
+    /// that has ended.
     #[test]
     fn anything_can_happen(actions in proptest::collection::vec(any_action(), 1..60)) {
         let mut app = app();

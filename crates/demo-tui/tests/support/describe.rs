@@ -6,13 +6,25 @@ use ratatui::style::Style;
 /// The characters of each line.
 pub(crate) fn text(screen: &Buffer) -> Vec<String> {
     let rows = screen.content.chunks(usize::from(screen.area.width).max(1));
-    rows.map(|row| row.iter().map(Cell::symbol).collect::<String>().trim_end().to_owned()).collect()
+    rows.map(|row| {
+        row.iter()
+            .map(Cell::symbol)
+            .collect::<String>()
+            .trim_end()
+            .to_owned()
+    })
+    .collect()
 }
 
 /// The characters, the styles, and the legend of the styles.
 pub(crate) fn describe(screen: &Buffer) -> String {
-    let mut styles: Vec<Style> =
-        vec![Buffer::empty(screen.area).content.first().map(Cell::style).unwrap_or_default()];
+    let mut styles: Vec<Style> = vec![
+        Buffer::empty(screen.area)
+            .content
+            .first()
+            .map(Cell::style)
+            .unwrap_or_default(),
+    ];
     let mut looks = String::new();
     for row in screen.content.chunks(usize::from(screen.area.width).max(1)) {
         let mut line = String::new();
@@ -27,8 +39,16 @@ pub(crate) fn describe(screen: &Buffer) -> String {
         looks.push_str(line.trim_end_matches('.'));
         looks.push('\n');
     }
-    let legend = styles.iter().enumerate().skip(1).map(|(i, s)| format!("{}  {}\n", letter(i), name(s)));
-    format!("{}\n\n{looks}\n{}", text(screen).join("\n"), legend.collect::<String>())
+    let legend = styles
+        .iter()
+        .enumerate()
+        .skip(1)
+        .map(|(i, s)| format!("{}  {}\n", letter(i), name(s)));
+    format!(
+        "{}\n\n{looks}\n{}",
+        text(screen).join("\n"),
+        legend.collect::<String>()
+    )
 }
 
 fn letter(style: usize) -> char {
@@ -44,5 +64,10 @@ fn name(style: &Style) -> String {
         None | Some(ratatui::style::Color::Reset) => String::new(),
         Some(color) => format!("{what} {color} "),
     };
-    format!("{}{}{:?}", color("fg", style.fg), color("bg", style.bg), style.add_modifier)
+    format!(
+        "{}{}{:?}",
+        color("fg", style.fg),
+        color("bg", style.bg),
+        style.add_modifier
+    )
 }

@@ -14,7 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Where cargo puts the example that it builds with the tests.
 pub(crate) fn story() -> PathBuf {
     let here = std::env::current_exe().expect("the path of this program");
-    let target = here.ancestors().find(|dir| dir.join("examples/story").is_file());
+    let target = here
+        .ancestors()
+        .find(|dir| dir.join("examples/story").is_file());
     let target = target.expect("the example: `cargo build -p demo-tui --example story` builds it");
     target.join("examples/story")
 }
@@ -59,11 +61,16 @@ impl Session {
 
     /// Starts a program on a terminal of this size with UTF-8 and colours.
     pub(crate) fn run(mut command: CommandBuilder, columns: u16, rows: u16) -> Self {
-        let pair = native_pty_system().openpty(size(columns, rows)).expect("a pseudo terminal");
+        let pair = native_pty_system()
+            .openpty(size(columns, rows))
+            .expect("a pseudo terminal");
         command.env("TERM", "xterm-256color");
         command.env("LANG", "C.UTF-8");
         let termios = termios(&*pair.master);
-        let child = pair.slave.spawn_command(command).expect("the program starts");
+        let child = pair
+            .slave
+            .spawn_command(command)
+            .expect("the program starts");
         drop(pair.slave);
         let screen = Arc::new(Screen::default());
         resize(&screen, columns, rows);
@@ -82,19 +89,29 @@ impl Session {
             }
         });
         let writer = pair.master.take_writer().expect("a writer");
-        Self { child, master: pair.master, writer, screen, termios }
+        Self {
+            child,
+            master: pair.master,
+            writer,
+            screen,
+            termios,
+        }
     }
 
     /// Types something.
     pub(crate) fn press(&mut self, keys: &str) {
-        self.writer.write_all(keys.as_bytes()).expect("the terminal takes keys");
+        self.writer
+            .write_all(keys.as_bytes())
+            .expect("the terminal takes keys");
         self.writer.flush().expect("the terminal takes keys");
     }
 
     /// Gives the terminal another size.
     pub(crate) fn resize(&mut self, columns: u16, rows: u16) {
         resize(&self.screen, columns, rows);
-        self.master.resize(size(columns, rows)).expect("the terminal takes a size");
+        self.master
+            .resize(size(columns, rows))
+            .expect("the terminal takes a size");
     }
 
     /// Waits until the screen is as wanted, and returns the time that this took.
@@ -106,16 +123,26 @@ impl Session {
         let began = Instant::now();
         let mut seen = self.screen.seen();
         while !wanted(&seen) {
-            let left = PATIENCE.checked_sub(began.elapsed()).filter(|_| !seen.closed);
-            let left = left.unwrap_or_else(|| panic!("no {what}:\n{}", seen.parser.screen().contents()));
-            seen = self.screen.changed.wait_timeout(seen, left).unwrap_or_else(PoisonError::into_inner).0;
+            let left = PATIENCE
+                .checked_sub(began.elapsed())
+                .filter(|_| !seen.closed);
+            let left =
+                left.unwrap_or_else(|| panic!("no {what}:\n{}", seen.parser.screen().contents()));
+            seen = self
+                .screen
+                .changed
+                .wait_timeout(seen, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         began.elapsed()
     }
 
     /// Waits until this text is on the screen.
     pub(crate) fn see(&self, text: &str) -> Duration {
-        self.until(&format!("\"{text}\""), |screen| screen.contents().contains(text))
+        self.until(&format!("\"{text}\""), |screen| {
+            screen.contents().contains(text)
+        })
     }
 
     /// Looks at the screen as it is.
@@ -125,7 +152,9 @@ impl Session {
 
     /// Sends a signal by its name.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = std::process::Command::new("kill").args(["-s", name, &self.id()]).status();
+        let sent = std::process::Command::new("kill")
+            .args(["-s", name, &self.id()])
+            .status();
         assert!(sent.expect("kill runs").success());
     }
 
@@ -134,7 +163,8 @@ impl Session {
         self.child.process_id().expect("a process").to_string()
     }
 
-    /// Waits for the end, checks that the terminal is as before, and returns the text of the main screen.
+    /// Waits for the end, checks that the terminal is as before, and returns the text of the main
+    /// screen.
     pub(crate) fn end(mut self) -> Ended {
         self.wait("end", |seen| seen.closed);
         let status = self.child.wait().expect("the child is ours");
@@ -142,8 +172,15 @@ impl Session {
         let screen = seen.parser.screen();
         assert!(!screen.alternate_screen(), "the main screen is back");
         assert!(!screen.hide_cursor(), "the cursor is visible");
-        assert_eq!(termios(&*self.master), self.termios, "echo and lines are as they were");
-        Ended { status, screen: screen.contents() }
+        assert_eq!(
+            termios(&*self.master),
+            self.termios,
+            "echo and lines are as they were"
+        );
+        Ended {
+            status,
+            screen: screen.contents(),
+        }
     }
 }
 
@@ -154,15 +191,25 @@ pub(crate) struct Ended {
 }
 
 fn resize(screen: &Screen, columns: u16, rows: u16) {
-    let (Some(columns), Some(rows)) = (NonZero::new(columns), NonZero::new(rows)) else { return };
+    let (Some(columns), Some(rows)) = (NonZero::new(columns), NonZero::new(rows)) else {
+        return;
+    };
     screen.seen().parser.screen_mut().set_size(rows, columns);
 }
 
 fn size(cols: u16, rows: u16) -> PtySize {
-    PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }
+    PtySize {
+        rows,
+        cols,
+        pixel_width: 0,
+        pixel_height: 0,
+    }
 }
 
 /// All settings of the terminal's line discipline, echo among them.
 fn termios(master: &dyn MasterPty) -> String {
-    format!("{:?}", master.get_termios().expect("a terminal has settings"))
+    format!(
+        "{:?}",
+        master.get_termios().expect("a terminal has settings")
+    )
 }

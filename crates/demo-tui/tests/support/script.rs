@@ -1,16 +1,22 @@
-//! A story that was never played: a post office with three counters and one ledger, as events with fixed times.
+//! A story that was never played: a post office with three counters and one ledger, as events with
+//! fixed times.
 
 use std::time::Duration;
 
 use demo_core::{
-    ChapterInfo, ChartKind, ChartSpec, Dependency, Event, Finding, FindingState, HealthSnapshot, Interval,
-    Intervals, LogVersion, Mark, MarkEdge, Measurement, NodeHealth, NodeState, Outcome, SeriesRole,
-    SeriesSpec, Severity, Stamped, Status, Tone,
+    ChapterInfo, ChartKind, ChartSpec, Dependency, Event, Finding, FindingState, HealthSnapshot,
+    Interval, Intervals, LogVersion, Mark, MarkEdge, Measurement, NodeHealth, NodeState, Outcome,
+    SeriesRole, SeriesSpec, Severity, Stamped, Status, Tone,
 };
 
 /// Events, one stretch a chapter, each up to a moment worth a picture.
 pub(crate) fn stretches() -> Vec<Vec<Stamped>> {
-    let mut script = Script { sum: 12.0, ledger: 12.0, rate: 4.0, ..Script::default() };
+    let mut script = Script {
+        sum: 12.0,
+        ledger: 12.0,
+        rate: 4.0,
+        ..Script::default()
+    };
     let mut all = vec![script.begin()];
     script.counted = true;
     for chapter in 1..11 {
@@ -21,8 +27,13 @@ pub(crate) fn stretches() -> Vec<Vec<Stamped>> {
 
 /// The end of the story.
 pub(crate) fn ending() -> Vec<Stamped> {
-    let outcome = Outcome::Missed { expectations: vec!["the queue reaches the street".into()] };
-    vec![Stamped { at: Duration::from_secs(42), event: Event::Finished { outcome } }]
+    let outcome = Outcome::Missed {
+        expectations: vec!["the queue reaches the street".into()],
+    };
+    vec![Stamped {
+        at: Duration::from_secs(42),
+        event: Event::Finished { outcome },
+    }]
 }
 
 #[derive(Default)]
@@ -41,7 +52,12 @@ struct Script {
 impl Script {
     fn begin(&mut self) -> Vec<Stamped> {
         let subject = "A post office with three counters".into();
-        self.emit(Event::Started { version: LogVersion, subject, chapters: chapters(), charts: charts() });
+        self.emit(Event::Started {
+            version: LogVersion,
+            subject,
+            chapters: chapters(),
+            charts: charts(),
+        });
         self.emit(Event::Entered { chapter: 0 });
         self.health(NodeState::Up, true);
         self.wait(2);
@@ -57,11 +73,18 @@ impl Script {
         match chapter {
             1 => self.wait(3),
             2 => {
-                self.emit(Event::Focused { charts: vec!["letters".into(), "rate".into()] });
+                self.emit(Event::Focused {
+                    charts: vec!["letters".into(), "rate".into()],
+                });
                 self.status("measuring", 4);
                 self.wait(4);
                 self.measured("letters before", 12.0, "", "");
-                self.measured("unbooked before", 0.25, "letters", "counters 12.25, ledger 12");
+                self.measured(
+                    "unbooked before",
+                    0.25,
+                    "letters",
+                    "counters 12.25, ledger 12",
+                );
             }
             3 => self.ledger_locked(),
             4 => {
@@ -77,9 +100,19 @@ impl Script {
                 self.locked = false;
                 self.mark("ledger locked", MarkEdge::End);
                 self.wait(1);
-                self.found("unbooked", Severity::Warning, FindingState::Cleared, "counters 36, ledger 36");
+                self.found(
+                    "unbooked",
+                    Severity::Warning,
+                    FindingState::Cleared,
+                    "counters 36, \
+                    ledger 36",
+                );
                 self.note("ledger", Tone::Good, "takes entries, 2 ms");
-                self.say(Tone::Good, "the ledger was unlocked, and all that had been kept was booked");
+                self.say(
+                    Tone::Good,
+                    "the ledger was unlocked, and all that had been kept was \
+                    booked",
+                );
                 self.measured("unbooked after", 0.0, "letters", "");
                 self.wait(5);
             }
@@ -91,7 +124,8 @@ impl Script {
                 self.proof();
             }
             9 => self.diagnosis(
-                "Forty letters came within 0.1 s; each counter looked at the ledger of a moment ago.",
+                "Forty letters came within 0.1 s; each counter looked at the ledger of a moment \
+                 ago.",
                 true,
             ),
             _ => {
@@ -115,7 +149,12 @@ impl Script {
         self.status("the ledger is locked", 10);
         self.note("ledger", Tone::Warning, "locked, 4 letters wait");
         self.wait(1);
-        self.found("unbooked", Severity::Warning, FindingState::Raised, "counters 14, ledger 12, 2 unbooked");
+        self.found(
+            "unbooked",
+            Severity::Warning,
+            FindingState::Raised,
+            "counters 14, ledger 12, 2 unbooked",
+        );
         self.wait(6);
         self.found(
             "unbooked",
@@ -132,15 +171,26 @@ impl Script {
         let row = |nth: u8| {
             let from = f64::from(nth) * 0.21;
             let label = format!("counter-{}", nth % 3 + 1);
-            Interval { label, from, to: from + 1.4 + f64::from(nth * 7 % 5) * 0.3 }
+            Interval {
+                label,
+                from,
+                to: from + 1.4 + f64::from(nth * 7 % 5) * 0.3,
+            }
         };
         let title = "11 letters within 4.7 s, where 10 may be taken".into();
         let rows = (0..11).map(row).collect();
-        self.emit(Event::Intervals(Intervals { title, unit: "s".into(), rows, allowed: Some(10) }));
+        self.emit(Event::Intervals(Intervals {
+            title,
+            unit: "s".into(),
+            rows,
+            allowed: Some(10),
+        }));
     }
 
     fn rush(&mut self) {
-        self.emit(Event::Focused { charts: vec!["rush".into(), "rate".into()] });
+        self.emit(Event::Focused {
+            charts: vec!["rush".into(), "rate".into()],
+        });
         self.wait(3);
         self.mark("rush", MarkEdge::Moment);
         self.health(NodeState::Suspect, true);
@@ -168,10 +218,22 @@ impl Script {
              Action: unlock the ledger. Expect it to catch up within 2 s.\n"
         );
         let evidence = "[E1] letters 4/s, then 4/s\n[E2] entries 4/s, then 0/s\n";
-        self.emit(Event::Text { panel: "diagnosis".into(), piece: evidence.into(), detail: true });
-        let until = if unfinished { text.find("Alternatives").unwrap_or(0) } else { text.len() };
+        self.emit(Event::Text {
+            panel: "diagnosis".into(),
+            piece: evidence.into(),
+            detail: true,
+        });
+        let until = if unfinished {
+            text.find("Alternatives").unwrap_or(0)
+        } else {
+            text.len()
+        };
         for piece in text[..until].split_inclusive(' ') {
-            self.emit(Event::Text { panel: "diagnosis".into(), piece: piece.into(), detail: false });
+            self.emit(Event::Text {
+                panel: "diagnosis".into(),
+                piece: piece.into(),
+                detail: false,
+            });
         }
         self.wait(2);
     }
@@ -196,30 +258,72 @@ impl Script {
         let seen = |value: f64| Some((value * 10.0).round() / 10.0).filter(|_| looked);
         let [a, b, c] = [0.35, 0.33, 0.32].map(|share| seen(self.sum * share));
         let (sum, ledger) = (seen(self.sum), seen(self.ledger));
-        let values = vec![a, b, c, sum, ledger, Some(30.0), seen(self.sum - self.ledger)];
-        self.emit(Event::Sampled { chart: "letters".into(), values });
+        let values = vec![
+            a,
+            b,
+            c,
+            sum,
+            ledger,
+            Some(30.0),
+            seen(self.sum - self.ledger),
+        ];
+        self.emit(Event::Sampled {
+            chart: "letters".into(),
+            values,
+        });
         let over = seen((self.sum - 30.0).max(0.0));
-        self.emit(Event::Sampled { chart: "rush".into(), values: vec![a, b, c, sum, Some(30.0), over] });
+        self.emit(Event::Sampled {
+            chart: "rush".into(),
+            values: vec![a, b, c, sum, Some(30.0), over],
+        });
         let away = if self.rate > 10.0 { 2.0 } else { 0.0 };
-        self.emit(Event::Sampled { chart: "rate".into(), values: vec![Some(self.rate), Some(away)] });
+        self.emit(Event::Sampled {
+            chart: "rate".into(),
+            values: vec![Some(self.rate), Some(away)],
+        });
     }
 
     fn status(&mut self, text: &str, seconds: u64) {
-        let status = Status { text: text.into(), remaining: Some(Duration::from_secs(seconds)) };
-        self.emit(Event::Status { status: Some(status) });
+        let status = Status {
+            text: text.into(),
+            remaining: Some(Duration::from_secs(seconds)),
+        };
+        self.emit(Event::Status {
+            status: Some(status),
+        });
     }
 
     fn health(&mut self, third: NodeState, connected: bool) {
-        let node = |n: usize, state| NodeHealth { id: format!("counter-{n}"), address: "hall".into(), state };
-        let nodes = vec![node(1, NodeState::Up), node(2, NodeState::Up), node(3, third)];
-        let dependencies = vec![Dependency { name: "ledger".into(), connected }];
+        let node = |n: usize, state| NodeHealth {
+            id: format!("counter-{n}"),
+            address: "hall".into(),
+            state,
+        };
+        let nodes = vec![
+            node(1, NodeState::Up),
+            node(2, NodeState::Up),
+            node(3, third),
+        ];
+        let dependencies = vec![Dependency {
+            name: "ledger".into(),
+            connected,
+        }];
         let has_issues = third != NodeState::Up || !connected;
-        self.emit(Event::Health(HealthSnapshot { nodes, dependencies, has_issues, last_updated: None }));
+        self.emit(Event::Health(HealthSnapshot {
+            nodes,
+            dependencies,
+            has_issues,
+            last_updated: None,
+        }));
         self.note("counter-1", Tone::Plain, "1.2 ms");
     }
 
     fn found(&mut self, name: &str, severity: Severity, state: FindingState, evidence: &str) {
-        let known = self.firsts.iter().find(|(id, _)| id == name).map(|(_, at)| *at);
+        let known = self
+            .firsts
+            .iter()
+            .find(|(id, _)| id == name)
+            .map(|(_, at)| *at);
         let first_seen = known.unwrap_or(self.now);
         self.firsts.push((name.into(), first_seen));
         let detected_at = first_seen + Duration::from_millis(612);
@@ -238,11 +342,18 @@ impl Script {
     }
 
     fn say(&mut self, tone: Tone, text: &str) {
-        self.emit(Event::Said { tone, text: text.into() });
+        self.emit(Event::Said {
+            tone,
+            text: text.into(),
+        });
     }
 
     fn note(&mut self, about: &str, tone: Tone, text: &str) {
-        self.emit(Event::Noted { about: about.into(), tone, text: text.into() });
+        self.emit(Event::Noted {
+            about: about.into(),
+            tone,
+            text: text.into(),
+        });
     }
 
     fn measured(&mut self, name: &str, value: f64, unit: &'static str, detail: &str) {
@@ -255,15 +366,24 @@ impl Script {
     }
 
     fn expected(&mut self, name: &str, occurred: bool) {
-        self.emit(Event::Expected { name: name.into(), occurred });
+        self.emit(Event::Expected {
+            name: name.into(),
+            occurred,
+        });
     }
 
     fn mark(&mut self, label: &str, edge: MarkEdge) {
-        self.emit(Event::Marked(Mark { label: label.into(), edge }));
+        self.emit(Event::Marked(Mark {
+            label: label.into(),
+            edge,
+        }));
     }
 
     fn emit(&mut self, event: Event) {
-        self.events.push(Stamped { at: self.now, event });
+        self.events.push(Stamped {
+            at: self.now,
+            event,
+        });
     }
 
     fn take(&mut self) -> Vec<Stamped> {
@@ -288,16 +408,26 @@ fn chapters() -> Vec<ChapterInfo> {
     vec![
         chapter(
             "Welcome",
-            "A small post office has three counters and one ledger. Each counter takes letters and writes them into the \
+            "A small post office has three counters and one ledger. Each counter takes letters and \
+             writes them into the \
              ledger now and then, because walking there for every letter would take too long.\n\n\
              There is a quota of `30` letters a minute. We shall see it broken twice, in two ways.",
             "see who is there",
         ),
-        chapter("Who is there", "Three counters, one ledger, and a queue that never ends.", "count"),
-        chapter("Counting", "Four seconds of an ordinary morning.", "lock the ledger"),
+        chapter(
+            "Who is there",
+            "Three counters, one ledger, and a queue that never ends.",
+            "count",
+        ),
+        chapter(
+            "Counting",
+            "Four seconds of an ordinary morning.",
+            "lock the ledger",
+        ),
         fault(
             "The ledger is locked",
-            "Somebody turns the key of the ledger for ten seconds. Whoever wants to read it can; whoever wants to write has \
+            "Somebody turns the key of the ledger for ten seconds. Whoever wants to read it can; \
+             whoever wants to write has \
              to wait. The counters have letters to take, and take them.",
             "see what was found",
         ),
@@ -306,18 +436,27 @@ fn chapters() -> Vec<ChapterInfo> {
             "The auditor compares the counters' own lists with the ledger, five times a second.",
             "ask why",
         ),
-        chapter("Why", "From evidence alone, and without having seen who turned the key.", "unlock"),
+        chapter(
+            "Why",
+            "From evidence alone, and without having seen who turned the key.",
+            "unlock",
+        ),
         chapter("All is booked", "The key is turned back.", "call a crowd"),
         fault(
             "The rush",
             "Forty letters come through the door at once, fourteen to each counter.",
             "see what was found",
         ),
-        chapter("What the rush did", "Each counter saw a ledger with room in it.", "ask why"),
+        chapter(
+            "What the rush did",
+            "Each counter saw a ledger with room in it.",
+            "ask why",
+        ),
         chapter("Why again", "From evidence alone.", "go home"),
         chapter(
             "Closing time",
-            "Two ways to break one promise:\n\n- the ledger did not hear of the letters\n- the letters came faster than the \
+            "Two ways to break one promise:\n\n- the ledger did not hear of the letters\n- the \
+             letters came faster than the \
              ledger was heard\n\nAnd one way to keep it: ask the ledger before each letter.",
             "finish",
         ),
@@ -325,7 +464,10 @@ fn chapters() -> Vec<ChapterInfo> {
 }
 
 fn charts() -> Vec<ChartSpec> {
-    let series = |name: &str, role| SeriesSpec { name: name.into(), role };
+    let series = |name: &str, role| SeriesSpec {
+        name: name.into(),
+        role,
+    };
     vec![
         ChartSpec {
             id: "letters".into(),
@@ -347,7 +489,10 @@ fn charts() -> Vec<ChartSpec> {
             title: "Letters at the door".into(),
             unit: "1/s".into(),
             kind: ChartKind::Curves,
-            series: vec![series("taken", SeriesRole::Good), series("sent away", SeriesRole::Bad)],
+            series: vec![
+                series("taken", SeriesRole::Good),
+                series("sent away", SeriesRole::Bad),
+            ],
         },
         ChartSpec {
             id: "rush".into(),

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-/// Ranks the columns of a CSV file by how likely they are to be the cause of what was noticed at a given time.
+/// Ranks the columns of a CSV file by how likely they are to be the cause of what was noticed at a
+/// given time.
 #[derive(Debug, clap::Parser)]
 #[command(name = "rank")]
 pub(crate) struct Flags {

@@ -9,8 +9,9 @@
 //! }
 //! ```
 //!
-//! Everything is optional. Without `columns`, a header is taken apart after the longest entity id it begins with,
-//! or else at its first underscore; without `symptom`, whatever nothing depends on is taken for where it was noticed.
+//! Everything is optional. Without `columns`, a header is taken apart after the longest entity id
+//! it begins with, or else at its first underscore; without `symptom`, whatever nothing depends on
+//! is taken for where it was noticed.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +50,10 @@ impl Declared {
             .entities
             .iter()
             .filter_map(|e| {
-                header.strip_prefix(&e.id)?.strip_prefix('_').map(|signal| (e.id.as_str(), signal))
+                header
+                    .strip_prefix(&e.id)?
+                    .strip_prefix('_')
+                    .map(|signal| (e.id.as_str(), signal))
             })
             .max_by_key(|(id, _)| id.len())
             .or_else(|| header.split_once('_'))

@@ -1,7 +1,9 @@
-//! Ranks the columns of a CSV file: `cargo run -p diagnosis --example rank -- metrics.csv --at SECONDS`.
+//! Ranks the columns of a CSV file:
+//! `cargo run -p diagnosis --example rank -- metrics.csv --at SECONDS`.
 //!
-//! The first column is `time` in seconds, every other one a signal named `entity_signal`; an empty cell is a
-//! missing sample. `--topology graph.json` says what depends on what and what the columns mean (see `graph.rs`).
+//! The first column is `time` in seconds, every other one a signal named `entity_signal`; an empty
+//! cell is a missing sample. `--topology graph.json` says what depends on what and what the columns
+//! mean (see `graph.rs`).
 
 mod flags;
 mod graph;
@@ -35,15 +37,18 @@ fn main() -> ExitCode {
 }
 
 fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
 }
 
 fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
-    let read = |path: &PathBuf| fs::read_to_string(path).map_err(|e| format!("read {}: {e}", path.display()));
+    let read = |path: &PathBuf| {
+        fs::read_to_string(path).map_err(|e| format!("read {}: {e}", path.display()))
+    };
     let declared = match &flags.topology {
-        Some(path) => {
-            serde_json::from_str(&read(path)?).map_err(|e| format!("parse {}: {e}", path.display()))?
-        }
+        Some(path) => serde_json::from_str(&read(path)?)
+            .map_err(|e| format!("parse {}: {e}", path.display()))?,
         None => Declared::default(),
     };
     let table = Table::parse(&read(&flags.metrics)?)
@@ -84,14 +89,23 @@ fn evidence(table: &Table, declared: Declared, at: f64) -> Result<Evidence, Box<
         }
     }
     if entities.len() > MOST {
-        return Err(format!("{} entities are more than the {MOST} that can be ranked", entities.len()).into());
+        return Err(format!(
+            "{} entities are more than the {MOST} that can be ranked",
+            entities.len()
+        )
+        .into());
     }
     let mut builder = EvidenceBuilder::new("noticed");
     let doors: Vec<String> = match declared.symptom {
         Some(symptom) => vec![symptom],
         None => {
             let inner: Vec<&String> = declared.edges.iter().map(|e| &e.to).collect();
-            entities.iter().map(|e| &e.id).filter(|id| !inner.contains(id)).cloned().collect()
+            entities
+                .iter()
+                .map(|e| &e.id)
+                .filter(|id| !inner.contains(id))
+                .cloned()
+                .collect()
         }
     };
     builder = builder.entity(Entity::new(NOTICED, "symptom"));
@@ -107,38 +121,57 @@ fn evidence(table: &Table, declared: Declared, at: f64) -> Result<Evidence, Box<
     for s in signals {
         builder = builder.signal(s);
     }
-    Ok(builder.violation(Violation::new(NOTICED, "all is well", at, 1.0, 0.0)).build(at)?)
+    Ok(builder
+        .violation(Violation::new(NOTICED, "all is well", at, 1.0, 0.0))
+        .build(at)?)
 }
 
-/// Every entity: those the diagnosis names in its order, then those that changed by how far beyond chance, then the steady
-/// ones by their furthest deviation, then those without samples.
+/// Every entity: those the diagnosis names in its order, then those that changed by how far beyond
+/// chance, then the steady ones by their furthest deviation, then those without samples.
 fn ranking(evidence: &Evidence, answer: &Diagnosis) -> Vec<String> {
     let named = answer.hypotheses.iter().filter(|h| !h.supports.is_empty());
     let mut lines: Vec<(&str, String)> = named
-        .map(|h| (h.entity.as_str(), format!("{} {} ({:.2})", h.entity, h.mechanism, h.confidence)))
+        .map(|h| {
+            (
+                h.entity.as_str(),
+                format!("{} {} ({:.2})", h.entity, h.mechanism, h.confidence),
+            )
+        })
         .collect();
     let mut rest: Vec<(u8, f64, &str, String)> = evidence
         .rows
         .iter()
         .filter_map(|row| match &row.fact {
             Fact::Change(c) => {
-                let why = format!("{}: {} changed, {} times what chance shows", c.entity, c.signal, c.excess);
+                let why = format!(
+                    "{}: {} changed, {} times what chance shows",
+                    c.entity, c.signal, c.excess
+                );
                 Some((0, c.excess, c.entity.as_str(), why))
             }
             Fact::Steady(s) => {
-                let why =
-                    format!("{}: steady, {} went {} times its spread at most", s.entity, s.signal, s.score);
+                let why = format!(
+                    "{}: steady, {} went {} times its spread at most",
+                    s.entity, s.signal, s.score
+                );
                 Some((1, s.score, s.entity.as_str(), why))
             }
-            Fact::Gap(g) => {
-                Some((2, 0.0, g.entity.as_str(), format!("{}: {} has {}", g.entity, g.signal, g.why)))
-            }
+            Fact::Gap(g) => Some((
+                2,
+                0.0,
+                g.entity.as_str(),
+                format!("{}: {} has {}", g.entity, g.signal, g.why),
+            )),
             Fact::Violation(_) => None,
         })
         .collect();
     rest.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
     lines.extend(rest.into_iter().map(|(_, _, entity, why)| (entity, why)));
-    let others = evidence.topology.entities.iter().filter(|e| e.id != NOTICED);
+    let others = evidence
+        .topology
+        .entities
+        .iter()
+        .filter(|e| e.id != NOTICED);
     lines.extend(others.map(|e| (e.id.as_str(), format!("{}: no signals", e.id))));
     let mut seen: Vec<&str> = Vec::new();
     lines.retain(|(entity, _)| {
@@ -156,14 +189,23 @@ mod tests {
     #[test]
     fn the_sample_incident_names_its_cause() {
         let table = Table::parse(include_str!("../data/shop.csv")).expect("a table");
-        let declared: Declared = serde_json::from_str(include_str!("../data/shop.json")).expect("a graph");
+        let declared: Declared =
+            serde_json::from_str(include_str!("../data/shop.json")).expect("a graph");
         let full = evidence(&table, declared, 1_100.0).expect("evidence");
         let answer = offline::diagnose(&full);
         assert_eq!(answer.cause().map(|h| h.entity.as_str()), Some("orders-db"));
         let bare = evidence(&table, Declared::default(), 1_100.0).expect("evidence");
         let answer = offline::diagnose(&bare);
         // what waits for it changed by as much, a sample later
-        assert!(answer.hypotheses.iter().take(2).any(|h| h.entity == "orders-db"), "{:?}", answer.hypotheses);
+        assert!(
+            answer
+                .hypotheses
+                .iter()
+                .take(2)
+                .any(|h| h.entity == "orders-db"),
+            "{:?}",
+            answer.hypotheses
+        );
     }
 
     #[test]
@@ -172,7 +214,10 @@ mod tests {
         let full = evidence(&table, Declared::default(), 1_100.0).expect("evidence");
         let lines = ranking(&full, &offline::diagnose(&full));
         assert_eq!(lines.len(), full.topology.entities.len() - 1, "{lines:#?}");
-        assert!(lines.last().is_some_and(|line| line.contains("steady")), "{lines:#?}");
+        assert!(
+            lines.last().is_some_and(|line| line.contains("steady")),
+            "{lines:#?}"
+        );
     }
 
     #[test]
@@ -180,18 +225,26 @@ mod tests {
         let wide = |n: usize| {
             let names: Vec<String> = (0..n).map(|i| format!("e{i}_x")).collect();
             let rows: Vec<String> = (0..12).map(|t| format!("{t}{}", ",1".repeat(n))).collect();
-            Table::parse(&format!("time,{}\n{}\n", names.join(","), rows.join("\n"))).expect("a table")
+            Table::parse(&format!("time,{}\n{}\n", names.join(","), rows.join("\n")))
+                .expect("a table")
         };
         let full = evidence(&wide(1_000), Declared::default(), 9.0).expect("evidence");
         assert_eq!(ranking(&full, &offline::diagnose(&full)).len(), 1_000);
-        let error = evidence(&wide(1_001), Declared::default(), 9.0).expect_err("too many").to_string();
-        assert_eq!(error, "1001 entities are more than the 1000 that can be ranked");
+        let error = evidence(&wide(1_001), Declared::default(), 9.0)
+            .expect_err("too many")
+            .to_string();
+        assert_eq!(
+            error,
+            "1001 entities are more than the 1000 that can be ranked"
+        );
     }
 
     #[test]
     fn a_time_outside_the_file_is_refused() {
         let table = Table::parse("time,a_b\n1,2\n2,3\n").expect("a table");
-        let error = evidence(&table, Declared::default(), 9.0).expect_err("too late").to_string();
+        let error = evidence(&table, Declared::default(), 9.0)
+            .expect_err("too late")
+            .to_string();
         assert_eq!(error, "--at 9: the file covers 1 to 2");
     }
 }

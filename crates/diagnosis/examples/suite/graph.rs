@@ -44,14 +44,20 @@ impl Graph {
     }
 
     pub(crate) fn edges(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.calls.iter().enumerate().flat_map(|(from, to)| to.iter().map(move |to| (from, *to)))
+        self.calls
+            .iter()
+            .enumerate()
+            .flat_map(|(from, to)| to.iter().map(move |to| (from, *to)))
     }
 
     pub(crate) fn roots(&self) -> Vec<usize> {
-        (0..self.ids.len()).filter(|&i| self.called_by[i].is_empty()).collect()
+        (0..self.ids.len())
+            .filter(|&i| self.called_by[i].is_empty())
+            .collect()
     }
 
-    /// Everything reached from `start` by `next`, nearest first, with the entity it was reached from.
+    /// Everything reached from `start` by `next`, nearest first, with the entity it was reached
+    /// from.
     pub(crate) fn reached(&self, start: usize, next: &[Vec<usize>]) -> Vec<(usize, usize)> {
         let mut seen = vec![false; self.ids.len()];
         seen[start] = true;
@@ -63,7 +69,9 @@ impl Graph {
                     found.push((to, at));
                 }
             }
-            let Some(&(entity, _)) = found.get(i) else { break };
+            let Some(&(entity, _)) = found.get(i) else {
+                break;
+            };
             at = entity;
         }
         found

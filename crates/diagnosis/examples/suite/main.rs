@@ -1,4 +1,5 @@
-//! Breaks made-up systems in eight ways and counts how often the right entity comes first, beside simple scorers.
+//! Breaks made-up systems in eight ways and counts how often the right entity comes first, beside
+//! simple scorers.
 //!
 //! `cargo run --release -p diagnosis --example suite -- --seeds 100`
 
@@ -18,11 +19,13 @@ use kind::Kind;
 use scenario::Scenario;
 use table::Judged;
 
-/// Breaks made-up systems in eight ways and counts how often the right entity comes first, beside simple scorers.
+/// Breaks made-up systems in eight ways and counts how often the right entity comes first, beside
+/// simple scorers.
 #[derive(Debug, clap::Parser)]
 #[command(name = "suite")]
 struct Flags {
-    /// Runs of each kind of fault, with and without topology; as many again of eight without a fault.
+    /// Runs of each kind of fault, with and without topology; as many again of eight without a
+    /// fault.
     #[arg(long, value_name = "N", default_value_t = 40)]
     seeds: u64,
     /// The first seed.
@@ -52,17 +55,31 @@ fn main() {
         }
         all.push(judged);
     }
-    println!("{}\n{}\n{}", table::accuracy(&all), table::silence(&all), table::reliability(&all));
+    println!(
+        "{}\n{}\n{}",
+        table::accuracy(&all),
+        table::silence(&all),
+        table::reliability(&all)
+    );
 }
 
 fn explain(scenario: &Scenario, evidence: &Evidence, answer: &Validated) {
-    let Scenario { setting, noticed: (at, symptom), .. } = scenario;
-    println!("--- {setting:?}\n    truth {:?}, noticed at {at} at {symptom}", scenario.truth());
+    let Scenario {
+        setting,
+        noticed: (at, symptom),
+        ..
+    } = scenario;
+    println!(
+        "--- {setting:?}\n    truth {:?}, noticed at {at} at {symptom}",
+        scenario.truth()
+    );
     for line in text::render(evidence, answer) {
         println!("    | {line}");
     }
     for row in &evidence.rows {
-        let beyond = row.change().map(|c| format!(", {} times beyond chance", c.excess));
+        let beyond = row
+            .change()
+            .map(|c| format!(", {} times beyond chance", c.excess));
         println!("    . {}{}", text::row(row), beyond.unwrap_or_default());
     }
 }

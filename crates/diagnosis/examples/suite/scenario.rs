@@ -1,4 +1,5 @@
-//! One run of a system that exists nowhere: a random graph of services, their signals, and what happens to one of them.
+//! One run of a system that exists nowhere: a random graph of services, their signals, and what
+//! happens to one of them.
 
 use std::time::Duration;
 
@@ -25,7 +26,8 @@ pub(crate) struct Setting {
     pub(crate) coarse: bool,
 }
 
-/// The runs of these seeds: every kind of fault, and as many without one, each with and without topology.
+/// The runs of these seeds: every kind of fault, and as many without one, each with and without
+/// topology.
 pub(crate) fn runs(seeds: std::ops::Range<u64>) -> impl Iterator<Item = (u64, Setting)> {
     let kinds = || (0..).zip(Kind::ALL.into_iter().map(Some).chain([None; 8]));
     seeds.flat_map(move |seed| {
@@ -72,7 +74,13 @@ impl Scenario {
         }
         signals.disturb(&mut rng, &graph, &clock, cause);
         let signals = signals.sampled(&mut rng, &clock, setting.roles);
-        Self { graph, signals, noticed: (clock.noticed, symptom), cause, setting }
+        Self {
+            graph,
+            signals,
+            noticed: (clock.noticed, symptom),
+            cause,
+            setting,
+        }
     }
 
     /// The bundle, as a user of the crate would make it.
@@ -90,8 +98,17 @@ impl Scenario {
             builder = builder.signal(series.clone());
         }
         let at = Duration::from_secs_f64(self.noticed.0);
-        let violation = Violation::new(&self.graph.ids[self.noticed.1], "is as it should be", at, 2.0, 1.0);
-        builder.violation(violation).build(at).expect("the suite makes valid evidence")
+        let violation = Violation::new(
+            &self.graph.ids[self.noticed.1],
+            "is as it should be",
+            at,
+            2.0,
+            1.0,
+        );
+        builder
+            .violation(violation)
+            .build(at)
+            .expect("the suite makes valid evidence")
     }
 
     /// The id of the entity at fault.

@@ -21,7 +21,11 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new(rng: &mut Rng, coarse: bool, spliced: bool, kind: Option<Kind>) -> Self {
-        let every = if coarse { rng.between(10.0, 60.0) } else { rng.between(0.2, 1.0) };
+        let every = if coarse {
+            rng.between(10.0, 60.0)
+        } else {
+            rng.between(0.2, 1.0)
+        };
         let (before, after) = if coarse {
             (20 + rng.below(41), 6 + rng.below(15))
         } else {
@@ -29,11 +33,26 @@ impl Clock {
         };
         let broken = before as f64 * every;
         // a leak takes its time until somebody notices
-        let patience =
-            if kind == Some(Kind::Leak) { 0.5 * after as f64 } else { (0.2 * after as f64).min(10.0) };
-        let delay = if spliced { 0.0 } else { every * rng.between(1.0, 1.0 + patience) };
-        let times = (0..before + after).map(|i| (i as f64 + 0.1 * rng.unit()) * every).collect();
-        Self { every, times, broken, noticed: broken + delay, spliced }
+        let patience = if kind == Some(Kind::Leak) {
+            0.5 * after as f64
+        } else {
+            (0.2 * after as f64).min(10.0)
+        };
+        let delay = if spliced {
+            0.0
+        } else {
+            every * rng.between(1.0, 1.0 + patience)
+        };
+        let times = (0..before + after)
+            .map(|i| (i as f64 + 0.1 * rng.unit()) * every)
+            .collect();
+        Self {
+            every,
+            times,
+            broken,
+            noticed: broken + delay,
+            spliced,
+        }
     }
 }
 
@@ -69,7 +88,12 @@ impl Signal {
     /// Its usual spread, to size disturbances by.
     fn spread(&self, n: usize) -> f64 {
         let mean = self.values[..n].iter().sum::<f64>() / n as f64;
-        let sd = (self.values[..n].iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n as f64).sqrt();
+        let sd = (self.values[..n]
+            .iter()
+            .map(|v| (v - mean).powi(2))
+            .sum::<f64>()
+            / n as f64)
+            .sqrt();
         sd.max(0.02 * mean.abs()).max(1e-9)
     }
 }
@@ -95,22 +119,38 @@ fn wander(rng: &mut Rng, n: usize, likeness: f64) -> Vec<f64> {
 impl Signals {
     pub(crate) fn normal(rng: &mut Rng, graph: &Graph, clock: &Clock) -> Self {
         let n = clock.times.len();
-        let (period, phase, swing) =
-            (rng.between(30.0, 400.0) * clock.every, rng.unit(), rng.between(0.0, 0.15));
+        let (period, phase, swing) = (
+            rng.between(30.0, 400.0) * clock.every,
+            rng.unit(),
+            rng.between(0.0, 0.15),
+        );
         let noise = wander(rng, n, 0.9);
-        let level = if clock.spliced { rng.between(0.8, 1.25) } else { 1.0 };
+        let level = if clock.spliced {
+            rng.between(0.8, 1.25)
+        } else {
+            1.0
+        };
         let load: Vec<f64> = (0..n)
             .map(|i| {
                 let wave = (std::f64::consts::TAU * (clock.times[i] / period + phase)).sin();
-                let level = if clock.times[i] < clock.broken { 1.0 } else { level };
+                let level = if clock.times[i] < clock.broken {
+                    1.0
+                } else {
+                    level
+                };
                 level * (1.0 + swing * wave + 0.02 * noise[i])
             })
             .collect();
         let mut all = Vec::new();
         for entity in 0..graph.ids.len() {
             let leaf = graph.calls[entity].is_empty();
-            let mut measures =
-                vec![Measure::Latency, Measure::Errors, Measure::Calls, Measure::Cpu, Measure::Memory];
+            let mut measures = vec![
+                Measure::Latency,
+                Measure::Errors,
+                Measure::Calls,
+                Measure::Cpu,
+                Measure::Memory,
+            ];
             for (measure, share) in [
                 (Measure::Success, 0.4),
                 (Measure::Up, 0.4),
@@ -132,22 +172,41 @@ impl Signals {
                         *value *= if *t < clock.broken { 1.0 } else { shift };
                     }
                 }
-                all.push(Signal { entity, measure, missing: vec![false; n], values });
+                all.push(Signal {
+                    entity,
+                    measure,
+                    missing: vec![false; n],
+                    values,
+                });
             }
         }
-        Self { all, ids: graph.ids.clone() }
+        Self {
+            all,
+            ids: graph.ids.clone(),
+        }
     }
 
     pub(crate) fn of(&mut self, entity: usize, measure: Measure) -> Option<&mut Signal> {
-        self.all.iter_mut().find(|s| s.entity == entity && s.measure == measure)
+        self.all
+            .iter_mut()
+            .find(|s| s.entity == entity && s.measure == measure)
     }
 
     pub(crate) fn has(&self, entity: usize, measure: Measure) -> bool {
-        self.all.iter().any(|s| s.entity == entity && s.measure == measure)
+        self.all
+            .iter()
+            .any(|s| s.entity == entity && s.measure == measure)
     }
 
-    /// What is no fault: old blips, faint wobbles, improvements, small changes further down, stray and missing samples.
-    pub(crate) fn disturb(&mut self, rng: &mut Rng, graph: &Graph, clock: &Clock, cause: Option<usize>) {
+    /// What is no fault: old blips, faint wobbles, improvements, small changes further down, stray
+    /// and missing samples.
+    pub(crate) fn disturb(
+        &mut self,
+        rng: &mut Rng,
+        graph: &Graph,
+        clock: &Clock,
+        cause: Option<usize>,
+    ) {
         let before = clock.times.iter().filter(|t| **t < clock.broken).count();
         let others: Vec<usize> = (0..graph.ids.len()).filter(|e| Some(*e) != cause).collect();
         for _ in 0..2 {
@@ -157,7 +216,12 @@ impl Signals {
                 let (length, size) = (2 + rng.below(before / 10), rng.between(4.0, 20.0));
                 let from = before / 4 + rng.below(before / 2);
                 let measure = [Measure::Latency, Measure::Cpu, Measure::Errors][rng.below(3)];
-                self.shift(entity, measure, from..(from + length).min(before * 9 / 10), size);
+                self.shift(
+                    entity,
+                    measure,
+                    from..(from + length).min(before * 9 / 10),
+                    size,
+                );
             }
         }
         if rng.chance(0.2) {
@@ -191,10 +255,19 @@ impl Signals {
         }
         let loss = [0.0, 0.01, 0.08][rng.below(3)];
         for signal in &mut self.all {
-            let strays = if rng.chance(0.1) && !is_flag(signal.measure) { 0.005 } else { 0.0 };
+            let strays = if rng.chance(0.1) && !is_flag(signal.measure) {
+                0.005
+            } else {
+                0.0
+            };
             let gap = rng.chance(0.05).then(|| rng.below(before));
             let spread = signal.spread(before);
-            for (i, (value, missing)) in signal.values.iter_mut().zip(&mut signal.missing).enumerate() {
+            for (i, (value, missing)) in signal
+                .values
+                .iter_mut()
+                .zip(&mut signal.missing)
+                .enumerate()
+            {
                 if rng.unit() < strays {
                     *value += spread * rng.between(5.0, 30.0);
                 }
@@ -206,7 +279,9 @@ impl Signals {
     fn shift(&mut self, entity: usize, measure: Measure, range: std::ops::Range<usize>, size: f64) {
         if let Some(signal) = self.of(entity, measure) {
             let spread = signal.spread(range.start.max(8));
-            signal.values[range].iter_mut().for_each(|v| *v += size * spread);
+            signal.values[range]
+                .iter_mut()
+                .for_each(|v| *v += size * spread);
         }
     }
 
@@ -214,11 +289,19 @@ impl Signals {
         let mut series: Vec<SignalSeries> = Vec::new();
         for signal in self.all {
             let unit = 10_f64.powi(rng.below(13) as i32 - 6);
-            let role = if roles { role(signal.measure) } else { Role::Other };
+            let role = if roles {
+                role(signal.measure)
+            } else {
+                Role::Other
+            };
             let name = format!("{:?}", signal.measure).to_lowercase();
             let mut one = SignalSeries::new(&self.ids[signal.entity], name, "", role);
-            for ((t, value), missing) in clock.times.iter().zip(&signal.values).zip(&signal.missing) {
-                one.push(Duration::from_secs_f64(*t), (!missing).then_some(value * unit));
+            for ((t, value), missing) in clock.times.iter().zip(&signal.values).zip(&signal.missing)
+            {
+                one.push(
+                    Duration::from_secs_f64(*t),
+                    (!missing).then_some(value * unit),
+                );
             }
             series.push(one);
         }
@@ -255,7 +338,9 @@ fn ordinary(rng: &mut Rng, measure: Measure, load: &[f64], times: &[f64]) -> Vec
     let likeness = rng.between(0.3, 0.95);
     let drift = wander(rng, n, likeness);
     match measure {
-        Measure::Latency => (0..n).map(|i| level * load[i].powf(0.3) * rng.lognormal(1.0, sigma)).collect(),
+        Measure::Latency => (0..n)
+            .map(|i| level * load[i].powf(0.3) * rng.lognormal(1.0, sigma))
+            .collect(),
         Measure::Errors => {
             let mean = [0.0, 0.05, 0.5, 5.0][rng.below(4)];
             (0..n).map(|i| rng.poisson(mean * load[i])).collect()
@@ -263,7 +348,9 @@ fn ordinary(rng: &mut Rng, measure: Measure, load: &[f64], times: &[f64]) -> Vec
         Measure::Calls => (0..n).map(|i| rng.poisson(level * 5.0 * load[i])).collect(),
         Measure::Cpu => {
             let (idle, noise) = (rng.between(15.0, 45.0), rng.between(0.5, 4.0));
-            (0..n).map(|i| (idle * load[i] + noise * drift[i]).clamp(0.0, 100.0)).collect()
+            (0..n)
+                .map(|i| (idle * load[i] + noise * drift[i]).clamp(0.0, 100.0))
+                .collect()
         }
         Measure::Memory => {
             let (used, noise) = (rng.between(20.0, 60.0), rng.between(0.05, 1.5));
@@ -271,7 +358,9 @@ fn ordinary(rng: &mut Rng, measure: Measure, load: &[f64], times: &[f64]) -> Vec
         }
         Measure::Success => {
             let mean = rng.between(0.02, 0.4);
-            (0..n).map(|_| (100.0 - mean * rng.lognormal(1.0, 0.5)).max(0.0)).collect()
+            (0..n)
+                .map(|_| (100.0 - mean * rng.lognormal(1.0, 0.5)).max(0.0))
+                .collect()
         }
         Measure::Up => vec![1.0; n],
         Measure::Backlog => {
@@ -290,7 +379,9 @@ fn ordinary(rng: &mut Rng, measure: Measure, load: &[f64], times: &[f64]) -> Vec
         Measure::Nuisance(0) => vec![level; n],
         Measure::Nuisance(1) => {
             let teeth = 5 + rng.below(25);
-            (0..n).map(|i| level * (1.0 + (i % teeth) as f64 / teeth as f64) + 0.1 * drift[i]).collect()
+            (0..n)
+                .map(|i| level * (1.0 + (i % teeth) as f64 / teeth as f64) + 0.1 * drift[i])
+                .collect()
         }
         Measure::Nuisance(2) => {
             let mut total = level;

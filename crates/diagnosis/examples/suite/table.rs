@@ -28,9 +28,12 @@ impl Judged {
                 order.push(&h.entity);
             }
         }
-        let cause = answer.cause().filter(|_| answer.verdict == Verdict::CauseFound);
-        let first =
-            |scorer: &fn(&Scenario) -> Vec<usize>| scorer(scenario).first().copied() == scenario.cause;
+        let cause = answer
+            .cause()
+            .filter(|_| answer.verdict == Verdict::CauseFound);
+        let first = |scorer: &fn(&Scenario) -> Vec<usize>| {
+            scorer(scenario).first().copied() == scenario.cause
+        };
         Self {
             setting: scenario.setting,
             first: order.first().copied().is_some_and(right),
@@ -41,7 +44,11 @@ impl Judged {
     }
 
     pub(crate) fn is_right(&self) -> bool {
-        if self.setting.kind.is_some() { self.first } else { self.named.is_none() }
+        if self.setting.kind.is_some() {
+            self.first
+        } else {
+            self.named.is_none()
+        }
     }
 }
 
@@ -50,10 +57,16 @@ type Row<'a> = (String, Box<dyn Fn(&Setting) -> bool + 'a>);
 
 fn rows<'a>(topology: bool) -> Vec<Row<'a>> {
     let with = if topology { "with topology" } else { "without" };
-    let mut rows: Vec<Row<'a>> = vec![(format!("**{with}**"), Box::new(move |s| s.topology == topology))];
+    let mut rows: Vec<Row<'a>> = vec![(
+        format!("**{with}**"),
+        Box::new(move |s| s.topology == topology),
+    )];
     for kind in crate::kind::Kind::ALL {
         let name = format!("{with}: {kind:?}").to_lowercase();
-        rows.push((name, Box::new(move |s| s.topology == topology && s.kind == Some(kind))));
+        rows.push((
+            name,
+            Box::new(move |s| s.topology == topology && s.kind == Some(kind)),
+        ));
     }
     type Trait = fn(&Setting) -> bool;
     let traits: [(&str, Trait); 5] = [
@@ -64,7 +77,10 @@ fn rows<'a>(topology: bool) -> Vec<Row<'a>> {
         ("no roles", |s| !s.roles),
     ];
     for (name, has) in traits {
-        rows.push((format!("{with}: {name}"), Box::new(move |s| s.topology == topology && has(s))));
+        rows.push((
+            format!("{with}: {name}"),
+            Box::new(move |s| s.topology == topology && has(s)),
+        ));
     }
     rows
 }
@@ -77,8 +93,10 @@ pub(crate) fn accuracy(all: &[Judged]) -> String {
         "--:|".repeat(7)
     );
     for (name, is_in) in rows(true).into_iter().chain(rows(false)) {
-        let runs: Vec<&Judged> =
-            all.iter().filter(|j| j.setting.kind.is_some() && is_in(&j.setting)).collect();
+        let runs: Vec<&Judged> = all
+            .iter()
+            .filter(|j| j.setting.kind.is_some() && is_in(&j.setting))
+            .collect();
         let n = runs.len();
         if n == 0 {
             continue;
@@ -91,7 +109,9 @@ pub(crate) fn accuracy(all: &[Judged]) -> String {
             share(runs.iter().filter(|j| j.third).count()),
             share(runs.iter().filter(|j| j.named.is_some()).count()),
         ];
-        cells.extend((0..SCORERS.len()).map(|i| share(runs.iter().filter(|j| j.scorers[i]).count())));
+        cells.extend(
+            (0..SCORERS.len()).map(|i| share(runs.iter().filter(|j| j.scorers[i]).count())),
+        );
         text += &format!("| {} |\n", cells.join(" | "));
     }
     text
@@ -108,8 +128,10 @@ pub(crate) fn silence(all: &[Judged]) -> String {
         ("spliced halves", |s| s.spliced),
     ];
     for (name, is_in) in rows {
-        let runs: Vec<&Judged> =
-            all.iter().filter(|j| j.setting.kind.is_none() && is_in(&j.setting)).collect();
+        let runs: Vec<&Judged> = all
+            .iter()
+            .filter(|j| j.setting.kind.is_none() && is_in(&j.setting))
+            .collect();
         let named = runs.iter().filter(|j| j.named.is_some()).count();
         text += &format!(
             "| {name} | {} | {named} ({:.1} %) |\n",

@@ -55,7 +55,9 @@ impl Domain {
     pub fn accepts(&self, value: &Value) -> bool {
         match self {
             Self::Number { min, max } => value.as_f64().is_some_and(|v| v >= *min && v <= *max),
-            Self::Choice { options } => value.as_str().is_some_and(|v| options.iter().any(|o| o == v)),
+            Self::Choice { options } => value
+                .as_str()
+                .is_some_and(|v| options.iter().any(|o| o == v)),
         }
     }
 }
@@ -83,7 +85,8 @@ pub struct Action {
     /// Its parameters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub params: Vec<Param>,
-    /// Whether it can be undone. The catalogue is the only source for this; an engine's word is not taken.
+    /// Whether it can be undone. The catalogue is the only source for this; an engine's word is not
+    /// taken.
     pub reversible: bool,
     /// The harm when it goes wrong.
     pub risk: Risk,
@@ -138,8 +141,17 @@ impl Action {
 
     /// Adds a parameter.
     #[must_use]
-    pub fn param(mut self, name: impl Into<String>, domain: Domain, default: Option<Value>) -> Self {
-        self.params.push(Param { name: name.into(), domain, default });
+    pub fn param(
+        mut self,
+        name: impl Into<String>,
+        domain: Domain,
+        default: Option<Value>,
+    ) -> Self {
+        self.params.push(Param {
+            name: name.into(),
+            domain,
+            default,
+        });
         self
     }
 }

@@ -63,8 +63,8 @@ pub enum BuildError {
 
 /// Collects the facts of an incident and makes [`Evidence`] of them.
 ///
-/// Every string given to it is data: control characters and terminal sequences are taken out and the length
-/// is capped before it goes any further.
+/// Every string given to it is data: control characters and terminal sequences are taken out and
+/// the length is capped before it goes any further.
 #[derive(Debug, Clone, Default)]
 pub struct EvidenceBuilder {
     incident: String,
@@ -80,7 +80,10 @@ pub struct EvidenceBuilder {
 impl EvidenceBuilder {
     /// Nothing is known yet about `incident`.
     pub fn new(incident: impl AsRef<str>) -> Self {
-        Self { incident: capped(incident.as_ref(), LABEL), ..Self::default() }
+        Self {
+            incident: capped(incident.as_ref(), LABEL),
+            ..Self::default()
+        }
     }
 
     /// Declares an entity.
@@ -96,7 +99,12 @@ impl EvidenceBuilder {
 
     /// Declares that `from` depends on `to`, and how.
     #[must_use]
-    pub fn edge(mut self, from: impl AsRef<str>, to: impl AsRef<str>, rel: impl AsRef<str>) -> Self {
+    pub fn edge(
+        mut self,
+        from: impl AsRef<str>,
+        to: impl AsRef<str>,
+        rel: impl AsRef<str>,
+    ) -> Self {
         self.edges.push(Edge {
             from: capped(from.as_ref(), NAME),
             to: capped(to.as_ref(), NAME),
@@ -151,30 +159,47 @@ impl EvidenceBuilder {
         self
     }
 
-    /// Sets how long before the violation the baseline ends. By default a third of the time before it.
+    /// Sets how long before the violation the baseline ends. By default a third of the time before
+    /// it.
     #[must_use]
     pub fn guard(mut self, guard: Duration) -> Self {
         self.guard = Some(guard);
         self
     }
 
-    /// Makes the bundle, with the run cut at `at`: the time of the first violation, or of the question.
+    /// Makes the bundle, with the run cut at `at`: the time of the first violation, or of the
+    /// question.
     pub fn build(self, at: Duration) -> Result<Evidence, BuildError> {
         self.check()?;
         let cut = self.cut(at);
         let mut facts: Vec<Fact> = self.violations.into_iter().map(Fact::Violation).collect();
         let signals = self.signals.len();
-        facts.extend(self.signals.into_iter().map(|series| read(series, signals, cut)));
+        facts.extend(
+            self.signals
+                .into_iter()
+                .map(|series| read(series, signals, cut)),
+        );
         facts.extend(self.entities.iter().filter_map(propagation));
-        facts.sort_by(|a, b| order(a).partial_cmp(&order(b)).unwrap_or(std::cmp::Ordering::Equal));
-        let rows = (1..).map(RowId).zip(facts).map(|(id, fact)| Row { id, fact }).collect();
+        facts.sort_by(|a, b| {
+            order(a)
+                .partial_cmp(&order(b))
+                .unwrap_or(std::cmp::Ordering::Equal)
+        });
+        let rows = (1..)
+            .map(RowId)
+            .zip(facts)
+            .map(|(id, fact)| Row { id, fact })
+            .collect();
 
         let (mut entities, mut edges, mut actions) = (self.entities, self.edges, self.actions);
         entities.sort_by(|a, b| a.id.cmp(&b.id));
         edges.sort_by(|a, b| (&a.from, &a.to, &a.rel).cmp(&(&b.from, &b.to, &b.rel)));
         edges.dedup();
         actions.sort_by(|a, b| a.id.cmp(&b.id));
-        let span = |from, to| Span { from: seconds::from(from), to: seconds::from(to) };
+        let span = |from, to| Span {
+            from: seconds::from(from),
+            to: seconds::from(to),
+        };
         Ok(Evidence {
             schema: EVIDENCE_SCHEMA.to_owned(),
             incident: self.incident,
@@ -196,20 +221,29 @@ impl EvidenceBuilder {
         let (start, end) = times.fold((at, at), |(start, end), t| (start.min(t), end.max(t)));
         let [start, at, end] = [start, at, end].map(|t| t.as_secs_f64());
         let before = at - start;
-        let guard = self.guard.map_or(before / 3.0, |g| g.as_secs_f64().min(before));
-        Cut { start, guard: at - guard, at, end }
+        let guard = self
+            .guard
+            .map_or(before / 3.0, |g| g.as_secs_f64().min(before));
+        Cut {
+            start,
+            guard: at - guard,
+            at,
+            end,
+        }
     }
 
     fn check(&self) -> Result<(), BuildError> {
-        for (what, n, most) in
-            [("entities", self.entities.len(), MOST_ENTITIES), ("signals", self.signals.len(), MOST_SIGNALS)]
-        {
+        for (what, n, most) in [
+            ("entities", self.entities.len(), MOST_ENTITIES),
+            ("signals", self.signals.len(), MOST_SIGNALS),
+        ] {
             if n > most {
                 return Err(BuildError::TooMany { what, n, most });
             }
         }
-        let known: HashSet<&str> =
-            unique("entity", self.entities.iter().map(|e| e.id.as_str()))?.into_iter().collect();
+        let known: HashSet<&str> = unique("entity", self.entities.iter().map(|e| e.id.as_str()))?
+            .into_iter()
+            .collect();
         unique("action", self.actions.iter().map(|a| a.id.as_str()))?;
         let mut signals: BTreeSet<(&str, &str)> = self
             .entities
@@ -222,23 +256,37 @@ impl EvidenceBuilder {
                 return Err(BuildError::Empty { what: "signal" });
             }
             if !signals.insert((&s.entity, &s.name)) {
-                return Err(BuildError::Duplicate { what: "signal", id: format!("{} {}", s.entity, s.name) });
+                return Err(BuildError::Duplicate {
+                    what: "signal",
+                    id: format!("{} {}", s.entity, s.name),
+                });
             }
         }
         let named = self
             .signals
             .iter()
             .map(|s| (format!("signal {:?}", s.name), &s.entity))
-            .chain(self.violations.iter().map(|v| (format!("violation {:?}", v.invariant), &v.entity)))
-            .chain(self.edges.iter().flat_map(|e| [&e.from, &e.to].map(|id| ("an edge".to_owned(), id))))
             .chain(
-                self.actions
+                self.violations
                     .iter()
-                    .flat_map(|a| a.touches.iter().map(|id| (format!("action {:?}", a.id), id))),
-            );
+                    .map(|v| (format!("violation {:?}", v.invariant), &v.entity)),
+            )
+            .chain(
+                self.edges
+                    .iter()
+                    .flat_map(|e| [&e.from, &e.to].map(|id| ("an edge".to_owned(), id))),
+            )
+            .chain(self.actions.iter().flat_map(|a| {
+                a.touches
+                    .iter()
+                    .map(|id| (format!("action {:?}", a.id), id))
+            }));
         for (what, entity) in named {
             if !known.contains(entity.as_str()) {
-                return Err(BuildError::UnknownEntity { what, entity: entity.clone() });
+                return Err(BuildError::UnknownEntity {
+                    what,
+                    entity: entity.clone(),
+                });
             }
         }
         Ok(())
@@ -255,14 +303,17 @@ fn unique<'a>(
             return Err(BuildError::Empty { what });
         }
         if !seen.insert(id) {
-            return Err(BuildError::Duplicate { what, id: id.to_owned() });
+            return Err(BuildError::Duplicate {
+                what,
+                id: id.to_owned(),
+            });
         }
     }
     Ok(seen)
 }
 
-/// Violations by time, changes by onset, then steady rows by how nearly they were changes, then gaps. Names only
-/// decide between equals, so that neither they nor the order of arrival matter.
+/// Violations by time, changes by onset, then steady rows by how nearly they were changes, then
+/// gaps. Names only decide between equals, so that neither they nor the order of arrival matter.
 fn order(fact: &Fact) -> (u8, f64, f64, &str, &str) {
     match fact {
         Fact::Violation(v) => (0, v.t.as_secs_f64(), 0.0, &v.entity, &v.invariant),

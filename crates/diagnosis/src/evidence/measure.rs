@@ -1,8 +1,8 @@
 //! One signal against its own baseline: does it change, stay steady, or can nothing be said?
 //!
-//! The score is the idea of BARO's RobustScorer (Pham et al., 2024), the furthest deviation over the spread of
-//! the baseline, with its defects removed: both directions count, a constant signal is kept, and no scale
-//! depends on the unit.
+//! The score is the idea of BARO's RobustScorer (Pham et al., 2024), the furthest deviation over
+//! the spread of the baseline, with its defects removed: both directions count, a constant signal
+//! is kept, and no scale depends on the unit.
 //!
 //! A deviation is a change when normal data of the same length does not show it, see [`Normal`].
 
@@ -30,10 +30,15 @@ pub(crate) struct Cut {
     pub(crate) end: f64,
 }
 
-/// The slope of a baseline that moves steadily one way, further than the floor: a total that grows, a time since. Ages
-/// sampled at nearly the rhythm of progress wander slowly as well, and do not move.
+/// The slope of a baseline that moves steadily one way, further than the floor: a total that grows,
+/// a time since. Ages sampled at nearly the rhythm of progress wander slowly as well, and do not
+/// move.
 fn trend(points: &[(f64, f64)], floor: f64) -> Option<f64> {
-    let steps = |way: Ordering| pairs(points).filter(|(a, b)| b.1.partial_cmp(&a.1) == Some(way)).count();
+    let steps = |way: Ordering| {
+        pairs(points)
+            .filter(|(a, b)| b.1.partial_cmp(&a.1) == Some(way))
+            .count()
+    };
     let (up, down) = (steps(Ordering::Greater), steps(Ordering::Less));
     let (with, against) = (up.max(down), up.min(down));
     // most signals go up as often as down, and end here
@@ -50,15 +55,21 @@ fn trend(points: &[(f64, f64)], floor: f64) -> Option<f64> {
 
 /// The slope from each sample to the next, dated at the latter.
 fn slopes(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    pairs(points).filter(|(a, b)| b.0 > a.0).map(|(a, b)| (b.0, (b.1 - a.1) / (b.0 - a.0))).collect()
+    pairs(points)
+        .filter(|(a, b)| b.0 > a.0)
+        .map(|(a, b)| (b.0, (b.1 - a.1) / (b.0 - a.0)))
+        .collect()
 }
 
-/// Reads one signal of so many. Deviations of the size of its floor are nothing, from one sample to the next where the signal
-/// moves anyway; a floor that is not a positive number is none.
+/// Reads one signal of so many. Deviations of the size of its floor are nothing, from one sample to
+/// the next where the signal moves anyway; a floor that is not a positive number is none.
 pub(super) fn read(mut series: SignalSeries, signals: usize, cut: Cut) -> Fact {
     let points = in_order(std::mem::take(&mut series.points));
     let spacing = median(pairs(&points).map(|(a, b)| b.0 - a.0).filter(|d| *d > 0.0));
-    let seen: Vec<(f64, f64)> = points.iter().filter_map(|(t, v)| Some((*t, (*v)?))).collect();
+    let seen: Vec<(f64, f64)> = points
+        .iter()
+        .filter_map(|(t, v)| Some((*t, (*v)?)))
+        .collect();
     let base = until(&seen, cut.guard);
     if seen.is_empty() {
         return gap(series, cut.start, cut.end, "never sampled");
@@ -71,28 +82,56 @@ pub(super) fn read(mut series: SignalSeries, signals: usize, cut: Cut) -> Fact {
     }
 
     // a signal that moves steadily anyway is judged by how fast it moves
-    let floor = if series.floor.is_finite() { series.floor.max(0.0) } else { 0.0 };
+    let floor = if series.floor.is_finite() {
+        series.floor.max(0.0)
+    } else {
+        0.0
+    };
     let slope = trend(base, floor);
-    let floor = if slope.is_some() { floor / spacing } else { floor };
+    let floor = if slope.is_some() {
+        floor / spacing
+    } else {
+        floor
+    };
     let pace = slope.map(|_| slopes(&seen));
     let judged = pace.as_deref().unwrap_or(&seen);
     // an availability is measured by its loss
     let top = judged.iter().fold(f64::NEG_INFINITY, |top, p| top.max(p.1));
-    let origin = if series.role == Role::Availability { top } else { 0.0 };
-    let known = Known { role: series.role, floor, origin, spacing, moves: slope.is_some(), signals };
-    let cut = Cut { guard: sound_until(until(judged, cut.guard), known, cut), ..cut };
+    let origin = if series.role == Role::Availability {
+        top
+    } else {
+        0.0
+    };
+    let known = Known {
+        role: series.role,
+        floor,
+        origin,
+        spacing,
+        moves: slope.is_some(),
+        signals,
+    };
+    let cut = Cut {
+        guard: sound_until(until(judged, cut.guard), known, cut),
+        ..cut
+    };
     let (before, after) = judged.split_at(until(judged, cut.guard).len());
     let mut normal = Normal::of(before, known);
     let late = normal.residuals(after);
     let far = furthest(&late);
-    let largest = judged.iter().fold(0.0_f64, |far, p| far.max((p.1 - origin).abs()));
+    let largest = judged
+        .iter()
+        .fold(0.0_f64, |far, p| far.max((p.1 - origin).abs()));
     let middle = || significant(median(seen.iter().map(|p| p.1)));
     if late.is_empty() || far <= 1e-9 * largest {
         return steady(series, middle(), 0.0);
     }
     normal.scale = normal.scale.max(far / SCORE_CAP);
     let Some(found) = judge(&late, &normal, known, cut) else {
-        return steady(series, middle(), significant(far / normal.scale).min(SCORE_CAP));
+        return steady(
+            series,
+            middle(),
+            significant(far / normal.scale).min(SCORE_CAP),
+        );
     };
     let mut change = change(series, &late, &normal, &found, spacing, cut);
     if let Some(slope) = slope {
@@ -104,19 +143,55 @@ pub(super) fn read(mut series: SignalSeries, signals: usize, cut: Cut) -> Fact {
 
 /// The samples by their time in seconds; one that is no number is missing.
 fn in_order(points: Vec<(Duration, Option<f64>)>) -> Vec<(f64, Option<f64>)> {
-    let mut points: Vec<(f64, Option<f64>)> =
-        points.into_iter().map(|(t, v)| (t.as_secs_f64(), v.filter(|v| v.is_finite()))).collect();
-    points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.partial_cmp(&b.1).unwrap_or(Ordering::Equal)));
+    let mut points: Vec<(f64, Option<f64>)> = points
+        .into_iter()
+        .map(|(t, v)| (t.as_secs_f64(), v.filter(|v| v.is_finite())))
+        .collect();
+    points.sort_by(|a, b| {
+        a.0.total_cmp(&b.0)
+            .then(a.1.partial_cmp(&b.1).unwrap_or(Ordering::Equal))
+    });
     points
 }
 
-fn gap(SignalSeries { entity, name, role, .. }: SignalSeries, from: f64, to: f64, why: &str) -> Fact {
+fn gap(
+    SignalSeries {
+        entity, name, role, ..
+    }: SignalSeries,
+    from: f64,
+    to: f64,
+    why: &str,
+) -> Fact {
     let (from, to) = (seconds::from(from), seconds::from(to));
-    Fact::Gap(Gap { entity, signal: name, role, from, to, why: why.to_owned() })
+    Fact::Gap(Gap {
+        entity,
+        signal: name,
+        role,
+        from,
+        to,
+        why: why.to_owned(),
+    })
 }
 
-fn steady(SignalSeries { entity, name, unit, role, .. }: SignalSeries, median: f64, score: f64) -> Fact {
-    Fact::Steady(Steady { entity, signal: name, unit, role, median, score })
+fn steady(
+    SignalSeries {
+        entity,
+        name,
+        unit,
+        role,
+        ..
+    }: SignalSeries,
+    median: f64,
+    score: f64,
+) -> Fact {
+    Fact::Steady(Steady {
+        entity,
+        signal: name,
+        unit,
+        role,
+        median,
+        score,
+    })
 }
 
 /// The samples before a time.
@@ -127,14 +202,22 @@ fn until(points: &[(f64, f64)], time: f64) -> &[(f64, f64)] {
 /// The furthest deviation, unless it is a single sample and others deviate as well.
 fn furthest(late: &[Residual]) -> f64 {
     let offs: Vec<f64> = late.iter().map(|r| r.off).collect();
-    let of = |width| medians(&offs, width).map(|(_, m)| m.abs()).fold(0.0, f64::max);
+    let of = |width| {
+        medians(&offs, width)
+            .map(|(_, m)| m.abs())
+            .fold(0.0, f64::max)
+    };
     let lasting: f64 = of(3);
     let single = of(1);
-    if lasting > 0.05 * single { lasting } else { single }
+    if lasting > 0.05 * single {
+        lasting
+    } else {
+        single
+    }
 }
 
-/// Until when the baseline can be trusted: to its end, or to its middle when the second half left what the first
-/// half did and never came back. Some violations take long to show.
+/// Until when the baseline can be trusted: to its end, or to its middle when the second half left
+/// what the first half did and never came back. Some violations take long to show.
 fn sound_until(base: &[(f64, f64)], known: Known, cut: Cut) -> f64 {
     if base.len() < 4 * ENOUGH {
         return cut.guard;
@@ -146,44 +229,85 @@ fn sound_until(base: &[(f64, f64)], known: Known, cut: Cut) -> f64 {
     let far = furthest(&late);
     normal.scale = normal.scale.max(far / SCORE_CAP);
     let stays = |run: Run| (late.len() - 1 - run.1) * 10 <= late.len();
-    match judge(&late, &normal, known, Cut { at: middle, end: cut.guard, ..cut }) {
-        Some(Found { run, shape, .. }) if shape != Shape::Spike && far > 0.0 && stays(run) => middle,
+    match judge(
+        &late,
+        &normal,
+        known,
+        Cut {
+            at: middle,
+            end: cut.guard,
+            ..cut
+        },
+    ) {
+        Some(Found { run, shape, .. }) if shape != Shape::Spike && far > 0.0 && stays(run) => {
+            middle
+        }
         _ => cut.guard,
     }
 }
 
 /// Puts a change of pace in terms of the signal itself: where it would have been, and where it was.
-fn followed(change: &mut Change, seen: &[(f64, f64)], slope: f64, late: &[Residual], run: Run, cut: Cut) {
+fn followed(
+    change: &mut Change,
+    seen: &[(f64, f64)],
+    slope: f64,
+    late: &[Residual],
+    run: Run,
+    cut: Cut,
+) {
     let until = late[run.1].t;
     let (left, reached) = (
-        seen.iter().rfind(|p| p.0 < late[run.0].t).copied().unwrap_or((cut.start, 0.0)),
+        seen.iter()
+            .rfind(|p| p.0 < late[run.0].t)
+            .copied()
+            .unwrap_or((cut.start, 0.0)),
         seen.iter().rfind(|p| p.0 <= until).map_or(0.0, |p| p.1),
     );
     let incident = || seen.iter().filter(|p| p.0 >= cut.at).map(|p| p.1);
     let n = incident().count();
     let last = seen.last().map_or(reached, |p| p.1);
     change.before.median = significant(left.1 + slope * (until - left.0));
-    change.after = after(if n > 0 { median(incident()) } else { reached }, reached, last, n);
+    change.after = after(
+        if n > 0 { median(incident()) } else { reached },
+        reached,
+        last,
+        n,
+    );
 }
 
-/// The first missing sample, when more are missing than seen after the violation. Whoever samples may have become slower
-/// itself, which is not to miss anything.
-fn missing_since(points: &[(f64, Option<f64>)], seen: &[(f64, f64)], spacing: f64, cut: Cut) -> Option<f64> {
+/// The first missing sample, when more are missing than seen after the violation. Whoever samples
+/// may have become slower itself, which is not to miss anything.
+fn missing_since(
+    points: &[(f64, Option<f64>)],
+    seen: &[(f64, f64)],
+    spacing: f64,
+    cut: Cut,
+) -> Option<f64> {
     let before = until(seen, cut.at);
     let found = seen.len() - before.len();
     let enough = |spacing: f64| {
-        let expected = if spacing > 0.0 { ((cut.end - cut.at) / spacing).floor() as usize } else { 0 };
+        let expected = if spacing > 0.0 {
+            ((cut.end - cut.at) / spacing).floor() as usize
+        } else {
+            0
+        };
         expected < 2 || found * 2 > expected
     };
-    let since = || pairs(seen).filter(|(_, b)| b.0 >= cut.at).map(|(a, b)| b.0 - a.0);
+    let since = || {
+        pairs(seen)
+            .filter(|(_, b)| b.0 >= cut.at)
+            .map(|(a, b)| b.0 - a.0)
+    };
     if seen.last().is_some_and(|p| p.0 >= cut.guard)
         && (enough(spacing) || enough(spacing.max(median(since()))))
     {
         return None;
     }
     let last_before = before.last().map_or(cut.start, |p| p.0);
-    let first_missing =
-        points.iter().find(|p| p.0 > last_before && p.1.is_none()).map_or(last_before + spacing, |p| p.0);
+    let first_missing = points
+        .iter()
+        .find(|p| p.0 > last_before && p.1.is_none())
+        .map_or(last_before + spacing, |p| p.0);
     Some(first_missing.min(cut.end))
 }
 
@@ -198,8 +322,8 @@ struct Found {
     excess: f64,
 }
 
-/// Decides whether the deviations are a change: of the runs that had not come and gone well before the violation, the
-/// one furthest beyond chance.
+/// Decides whether the deviations are a change: of the runs that had not come and gone well before
+/// the violation, the one furthest beyond chance.
 fn judge(late: &[Residual], normal: &Normal, known: Known, cut: Cut) -> Option<Found> {
     let offs: Vec<f64> = late.iter().map(|r| r.off).collect();
     // No median of samples lies further out than the furthest sample: most signals end here.
@@ -218,7 +342,9 @@ fn judge(late: &[Residual], normal: &Normal, known: Known, cut: Cut) -> Option<F
         if chance <= 0.0 {
             continue;
         }
-        let mut order: Vec<(usize, f64)> = medians(&offs, width).filter(|(_, m)| m.abs() > chance).collect();
+        let mut order: Vec<(usize, f64)> = medians(&offs, width)
+            .filter(|(_, m)| m.abs() > chance)
+            .collect();
         order.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
         let found = order.into_iter().find_map(|(at, level)| {
             if !normal.is_rare(level, width, late.len(), known) {
@@ -229,7 +355,9 @@ fn judge(late: &[Residual], normal: &Normal, known: Known, cut: Cut) -> Option<F
                 late,
                 at + width / 2,
                 sign,
-                (0.3 * level.abs()).max(normal.scale).max(1.05 * normal.envelope),
+                (0.3 * level.abs())
+                    .max(normal.scale)
+                    .max(1.05 * normal.envelope),
             );
             (late[run.1].t >= recent).then(|| Found {
                 run,
@@ -239,22 +367,27 @@ fn judge(late: &[Residual], normal: &Normal, known: Known, cut: Cut) -> Option<F
         });
         // a lasting change is more than a passing one
         let standing = |f: &Found| (f.shape != Shape::Spike, f.excess);
-        if found.as_ref().is_some_and(|f| best.as_ref().is_none_or(|b| standing(f) > standing(b))) {
+        if found
+            .as_ref()
+            .is_some_and(|f| best.as_ref().is_none_or(|b| standing(f) > standing(b)))
+        {
             best = found;
         }
     }
     best
 }
 
-/// The samples about `at` that lie beyond `threshold` on its side, one stray sample forgiven. Before it,
-/// it takes two samples beyond a stray one to be forgiven: an onset is not dated by chance.
+/// The samples about `at` that lie beyond `threshold` on its side, one stray sample forgiven.
+/// Before it, it takes two samples beyond a stray one to be forgiven: an onset is not dated by
+/// chance.
 fn around(late: &[Residual], at: usize, sign: f64, threshold: f64) -> Run {
     let beyond = |i: usize| late[i].off * sign > threshold;
     let (mut low, mut high) = (at, at);
     while low > 0 && (beyond(low - 1) || (low > 2 && beyond(low - 2) && beyond(low - 3))) {
         low -= 1;
     }
-    while high + 1 < late.len() && (beyond(high + 1) || (high + 2 < late.len() && beyond(high + 2))) {
+    while high + 1 < late.len() && (beyond(high + 1) || (high + 2 < late.len() && beyond(high + 2)))
+    {
         high += 1;
     }
     while low < at && !beyond(low) {
@@ -270,12 +403,24 @@ fn shape_of(late: &[Residual], (low, high): Run, spacing: f64, cut: Cut) -> Shap
     }
     let third = ((high - low + 1) / 3).max(1);
     let early = median(late[low..low + third].iter().map(|r| r.off.abs()));
-    let furthest = late[low..=high].iter().fold(0.0_f64, |far, r| far.max(r.off.abs()));
-    if early < 0.5 * furthest { Shape::Ramp } else { Shape::Step }
+    let furthest = late[low..=high]
+        .iter()
+        .fold(0.0_f64, |far, r| far.max(r.off.abs()));
+    if early < 0.5 * furthest {
+        Shape::Ramp
+    } else {
+        Shape::Step
+    }
 }
 
 fn change(
-    SignalSeries { entity, name, unit, role, .. }: SignalSeries,
+    SignalSeries {
+        entity,
+        name,
+        unit,
+        role,
+        ..
+    }: SignalSeries,
     late: &[Residual],
     normal: &Normal,
     found: &Found,
@@ -287,20 +432,34 @@ fn change(
     let furthest = late[run.0..=run.1]
         .iter()
         .copied()
-        .reduce(|far, r| if r.off * sign > far.off * sign { r } else { far })
+        .reduce(|far, r| {
+            if r.off * sign > far.off * sign {
+                r
+            } else {
+                far
+            }
+        })
         .unwrap_or(late[run.0]);
     let incident = || late.iter().filter(|r| r.t >= cut.at).map(|r| r.value);
     let n = incident().count();
     let last = late.last().map_or(furthest.value, |r| r.value);
     let edge = normal.scale.max(1.05 * normal.envelope);
-    let edge = if shape == Shape::Spike { edge.max(0.25 * furthest.off.abs()) } else { edge };
+    let edge = if shape == Shape::Spike {
+        edge.max(0.25 * furthest.off.abs())
+    } else {
+        edge
+    };
     let dated = date(late, run.0, edge, furthest.off, cut.guard, spacing);
     Change {
         entity,
         signal: name,
         unit,
         role,
-        direction: if furthest.off > 0.0 { Direction::Up } else { Direction::Down },
+        direction: if furthest.off > 0.0 {
+            Direction::Up
+        } else {
+            Direction::Down
+        },
         shape,
         before: Before {
             median: significant(normal.level),
@@ -308,7 +467,16 @@ fn change(
             n: normal.offs.len(),
             slope: None,
         },
-        after: after(if n > 0 { median(incident()) } else { furthest.value }, furthest.value, last, n),
+        after: after(
+            if n > 0 {
+                median(incident())
+            } else {
+                furthest.value
+            },
+            furthest.value,
+            last,
+            n,
+        ),
         score: significant(furthest.off.abs() / normal.scale).min(SCORE_CAP),
         excess: significant(excess),
         onset: seconds::from(dated.onset),
@@ -318,14 +486,24 @@ fn change(
 }
 
 fn after(median: f64, peak: f64, last: f64, n: usize) -> After {
-    After { median: significant(median), peak: significant(peak), last: significant(last), n }
+    After {
+        median: significant(median),
+        peak: significant(peak),
+        last: significant(last),
+        n,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const CUT: Cut = Cut { start: 0.0, guard: 14.0, at: 20.0, end: 30.0 };
+    const CUT: Cut = Cut {
+        start: 0.0,
+        guard: 14.0,
+        at: 20.0,
+        end: 30.0,
+    };
 
     /// The row of five samples a second until `slow`, from then on two in three seconds.
     fn read(floor: f64, slow: f64, value: impl Fn(f64) -> Option<f64>) -> Fact {
@@ -341,7 +519,9 @@ mod tests {
     #[test]
     fn an_observer_that_became_slower_has_missed_nothing() {
         let read = read(0.0, 20.0, |t| Some(if t < 20.0 { 3.0 } else { 90.0 }));
-        let Fact::Change(moved) = read else { panic!("{read:?}") };
+        let Fact::Change(moved) = read else {
+            panic!("{read:?}")
+        };
         assert_eq!((moved.before.median, moved.after.median), (3.0, 90.0));
     }
 
@@ -365,7 +545,8 @@ mod tests {
         assert!(matches!(read(0.5, 30.0, lagging), Fact::Steady { .. }));
         let set_back = |t: f64| Some(if t < 20.0 { t } else { t - 20.0 });
         assert!(matches!(read(0.5, 30.0, set_back), Fact::Change(_)));
-        // an age that wanders within the floor has no pace, against which a growing age would be nothing
+        // an age that wanders within the floor has no pace, against which a growing age would be
+        // nothing
         let stalled = |t: f64| Some(if t < 20.0 { 0.1 - 0.004 * t } else { t - 20.0 });
         let Fact::Change(moved) = read(0.3, 30.0, stalled) else {
             panic!("steady");

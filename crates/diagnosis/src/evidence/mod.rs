@@ -73,7 +73,10 @@ pub struct Evidence {
     pub omitted: usize,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature serde asks for"
+)]
 fn is_zero(n: &usize) -> bool {
     *n == 0
 }
@@ -103,12 +106,16 @@ impl Evidence {
         })
     }
 
-    /// A copy of about `tokens` at most: the least telling steady rows go first, then the least telling
-    /// gaps and changes. Violations stay, ids stay, and `omitted` says how many rows went.
+    /// A copy of about `tokens` at most: the least telling steady rows go first, then the least
+    /// telling gaps and changes. Violations stay, ids stay, and `omitted` says how many rows went.
     #[must_use]
     pub fn within(&self, tokens: usize) -> Self {
         let mut rows: Vec<(u8, f64, &Row)> = self.rows.iter().filter_map(telling).collect();
-        rows.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(b.2.id.cmp(&a.2.id)));
+        rows.sort_by(|a, b| {
+            a.0.cmp(&b.0)
+                .then(a.1.total_cmp(&b.1))
+                .then(b.2.id.cmp(&a.2.id))
+        });
         let budget = tokens * CHARS_PER_TOKEN;
         let mut size = length(self);
         let mut dropped = HashSet::new();
@@ -120,8 +127,17 @@ impl Evidence {
             size = size.saturating_sub(length(row) + 1);
             dropped.insert(row.id);
         }
-        let rows = self.rows.iter().filter(|row| !dropped.contains(&row.id)).cloned().collect();
-        Self { rows, omitted: self.omitted + dropped.len(), ..self.clone() }
+        let rows = self
+            .rows
+            .iter()
+            .filter(|row| !dropped.contains(&row.id))
+            .cloned()
+            .collect();
+        Self {
+            rows,
+            omitted: self.omitted + dropped.len(),
+            ..self.clone()
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The normal course of a signal, and how far chance takes it.
 //!
-//! Medians of one, three and more samples in a row are taken all over the baseline. The tail of their distribution, from
-//! its 80th and 95th percentile on, gives the deviation that the same number of them reaches by chance in one of [`RARE`]
-//! bundles.
+//! Medians of one, three and more samples in a row are taken all over the baseline. The tail of
+//! their distribution, from its 80th and 95th percentile on, gives the deviation that the same
+//! number of them reaches by chance in one of [`RARE`] bundles.
 
 use super::{
     Role,
@@ -15,7 +15,8 @@ pub(super) const ENOUGH: usize = 5;
 const SPREADS: f64 = 3.0;
 /// Of so many bundles without a fault, one shows a change.
 const RARE: f64 = 30.0;
-/// How much a baseline of a single independent sample would widen the normal range; more of them share it.
+/// How much a baseline of a single independent sample would widen the normal range; more of them
+/// share it.
 const DOUBT: f64 = 6.0;
 /// Single samples have heavier tails than medians: between exponential (0) and a power law (1).
 const HEAVY: f64 = 0.6;
@@ -51,8 +52,8 @@ pub(super) struct Normal {
     pub(super) scale: f64,
     /// The furthest the baseline itself strayed, a share of stray samples forgiven.
     pub(super) envelope: f64,
-    /// More than 1: a short baseline shows less of the normal range, and so does one whose samples resemble their
-    /// neighbours, for they are fewer than they seem.
+    /// More than 1: a short baseline shows less of the normal range, and so does one whose samples
+    /// resemble their neighbours, for they are fewer than they seem.
     doubt: f64,
     pub(super) offs: Vec<f64>,
 }
@@ -63,38 +64,64 @@ impl Normal {
         let level = quantile(&values, 0.5);
         let offs: Vec<f64> = points.iter().map(|p| p.1 - level).collect();
         let spread = iqr(&values);
-        let scale =
-            spread.max(0.1 * deviation(&offs)).max(0.01 * (level - known.origin).abs()).max(known.floor);
+        let scale = spread
+            .max(0.1 * deviation(&offs))
+            .max(0.01 * (level - known.origin).abs())
+            .max(known.floor);
         let envelope = envelope(&values, level);
         let alike = likeness(&offs).clamp(0.0, 0.98);
         let independent = points.len() as f64 * (1.0 - alike) / (1.0 + alike);
-        Self { level, iqr: spread, scale, envelope, doubt: 1.0 + DOUBT / independent.max(1.0), offs }
+        Self {
+            level,
+            iqr: spread,
+            scale,
+            envelope,
+            doubt: 1.0 + DOUBT / independent.max(1.0),
+            offs,
+        }
     }
 
     pub(super) fn residuals(&self, points: &[(f64, f64)]) -> Vec<Residual> {
-        points.iter().map(|&(t, value)| Residual { t, value, off: value - self.level }).collect()
+        points
+            .iter()
+            .map(|&(t, value)| Residual {
+                t,
+                value,
+                off: value - self.level,
+            })
+            .collect()
     }
 
-    /// Whether a stretch of which half deviates by at least half of `level` is rare, by how many samples of the baseline
-    /// do: a few counts where there mostly are none are no change. Load comes as it likes, and settings are set.
+    /// Whether a stretch of which half deviates by at least half of `level` is rare, by how many
+    /// samples of the baseline do: a few counts where there mostly are none are no change. Load
+    /// comes as it likes, and settings are set.
     pub(super) fn is_rare(&self, level: f64, width: usize, count: usize, known: Known) -> bool {
-        if self.iqr > 0.0 || known.moves || matches!(known.role, Role::Demand | Role::Setting | Role::Lost) {
+        if self.iqr > 0.0
+            || known.moves
+            || matches!(known.role, Role::Demand | Role::Setting | Role::Lost)
+        {
             return true;
         }
         let n = self.offs.len() as f64;
-        let as_far = self.offs.iter().filter(|off| **off * level.signum() >= 0.5 * level.abs()).count();
+        let as_far = self
+            .offs
+            .iter()
+            .filter(|off| **off * level.signum() >= 0.5 * level.abs())
+            .count();
         let share = (1.0 + as_far as f64) / (1.0 + n);
         let half = (width as f64).midpoint(1.0);
         let looks = (count as f64 / width as f64).max(1.0) * known.signals as f64 * RARE;
         half * -share.ln() > looks.ln()
     }
 
-    /// The deviation that medians of `width` samples reach by chance, when `count` of them are looked at.
+    /// The deviation that medians of `width` samples reach by chance, when `count` of them are
+    /// looked at.
     pub(super) fn by_chance(&self, width: usize, count: usize, known: Known) -> f64 {
         let blocks = sorted(medians(&self.offs, width).map(|(_, m)| m.abs()));
         let (usual, far) = (quantile(&blocks, 0.8), quantile(&blocks, 0.95));
         let looks = (count as f64 / width as f64).max(1.0) * known.signals as f64 * RARE;
-        // beyond the 80th percentile as an exponential tail; single samples other than of load have heavier ones
+        // beyond the 80th percentile as an exponential tail; single samples other than of load have
+        // heavier ones
         let tail = usual + (far - usual) / 4.0_f64.ln() * (0.2 * looks).ln().max(0.0);
         let heavy = if width == 1 && usual > 0.0 && known.role != Role::Demand {
             far * (far / usual).powf(HEAVY * (0.05 * looks).ln().max(0.0) / 4.0_f64.ln())
@@ -112,17 +139,26 @@ impl Normal {
 
 /// How far sorted values lie from the level, a share of strays forgiven.
 fn envelope(mut values: &[f64], level: f64) -> f64 {
-    let strays = if values.len() >= 4 * ENOUGH { values.len().div_ceil(50) } else { 0 };
+    let strays = if values.len() >= 4 * ENOUGH {
+        values.len().div_ceil(50)
+    } else {
+        0
+    };
     let mut far = 0.0;
     for _ in 0..=strays {
         let [low, .., high] = values else { break };
         far = (level - low).max(high - level);
-        values = if level - low < far { &values[..values.len() - 1] } else { &values[1..] };
+        values = if level - low < far {
+            &values[..values.len() - 1]
+        } else {
+            &values[1..]
+        };
     }
     far
 }
 
-/// The medians of `width` values in a row, by where these begin; of many, every fourth part of a width is enough.
+/// The medians of `width` values in a row, by where these begin; of many, every fourth part of a
+/// width is enough.
 pub(super) fn medians(values: &[f64], width: usize) -> impl Iterator<Item = (usize, f64)> {
     let level = move |w: &[f64]| match w {
         [one] => *one,
@@ -130,5 +166,7 @@ pub(super) fn medians(values: &[f64], width: usize) -> impl Iterator<Item = (usi
         _ => median(w.iter().copied()),
     };
     let windows = values.windows(width).enumerate();
-    windows.step_by((width / 4).max(1)).map(move |(i, w)| (i, level(w)))
+    windows
+        .step_by((width / 4).max(1))
+        .map(move |(i, w)| (i, level(w)))
 }

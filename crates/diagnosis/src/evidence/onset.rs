@@ -18,9 +18,10 @@ pub(super) struct Dated {
 
 /// Dates the change whose run of clear samples starts at index `first`.
 ///
-/// From there it walks back while samples still lean the same way beyond `threshold`, the edge of what the
-/// baseline did, though not past a leap. The change began after the last sample inside. A ramp leaves the range later
-/// than it begins, so the line through its first samples is followed back to normal as well.
+/// From there it walks back while samples still lean the same way beyond `threshold`, the edge of
+/// what the baseline did, though not past a leap. The change began after the last sample inside. A
+/// ramp leaves the range later than it begins, so the line through its first samples is followed
+/// back to normal as well.
 pub(super) fn date(
     late: &[Residual],
     first: usize,
@@ -36,29 +37,48 @@ pub(super) fn date(
     }
     start = leap(late, start, sign, threshold).unwrap_or(start);
     let onset = late[start].t;
-    let inside = if start > 0 { late[start - 1].t } else { (onset - spacing).min(guard) };
-    let earliest =
-        ramp_start(late, start, sign).map_or(inside, |t| t.min(inside)).max(onset - 10.0 * spacing);
-    let high = late[start..].iter().find(|r| r.off * sign >= 0.9 * peak.abs()).map_or(onset, |r| r.t);
-    Dated { onset, error: (onset - earliest).max(0.0), rise: (high - earliest).max(0.0) }
+    let inside = if start > 0 {
+        late[start - 1].t
+    } else {
+        (onset - spacing).min(guard)
+    };
+    let earliest = ramp_start(late, start, sign)
+        .map_or(inside, |t| t.min(inside))
+        .max(onset - 10.0 * spacing);
+    let high = late[start..]
+        .iter()
+        .find(|r| r.off * sign >= 0.9 * peak.abs())
+        .map_or(onset, |r| r.t);
+    Dated {
+        onset,
+        error: (onset - earliest).max(0.0),
+        rise: (high - earliest).max(0.0),
+    }
 }
 
 /// How far into a change a leap is looked for.
 const STRAYED: usize = 50;
 
-/// The sample with which a change really began that something slight came before: alone it made half of what has been
-/// since, and what was before is less than that. A single stray sample before is left alone: it may have caught the
-/// change half way.
+/// The sample with which a change really began that something slight came before: alone it made
+/// half of what has been since, and what was before is less than that. A single stray sample before
+/// is left alone: it may have caught the change half way.
 fn leap(late: &[Residual], start: usize, sign: f64, threshold: f64) -> Option<usize> {
-    let run = late[start..].iter().take_while(|r| r.off * sign > threshold).count();
+    let run = late[start..]
+        .iter()
+        .take_while(|r| r.off * sign > threshold)
+        .count();
     let run = &late[start..start + run];
     let level = |part: &[Residual]| median(part.iter().map(|r| r.off * sign));
     let half = |i: usize, of: f64| (run[i].off - run[i - 1].off) * sign >= 0.5 * of;
-    let lowest = run.iter().fold(f64::INFINITY, |low, r| low.min(r.off * sign));
-    let found = (2..run.len().min(STRAYED)).filter(|&i| half(i, lowest)).find(|&i| {
-        let since = level(&run[i..]);
-        half(i, since) && level(&run[..i]) <= 0.5 * since
-    })?;
+    let lowest = run
+        .iter()
+        .fold(f64::INFINITY, |low, r| low.min(r.off * sign));
+    let found = (2..run.len().min(STRAYED))
+        .filter(|&i| half(i, lowest))
+        .find(|&i| {
+            let since = level(&run[i..]);
+            half(i, since) && level(&run[..i]) <= 0.5 * since
+        })?;
     Some(start + found)
 }
 
@@ -75,7 +95,14 @@ mod tests {
     use super::*;
 
     fn samples(offs: &[f64]) -> Vec<Residual> {
-        offs.iter().enumerate().map(|(i, &off)| Residual { t: i as f64, value: off, off }).collect()
+        offs.iter()
+            .enumerate()
+            .map(|(i, &off)| Residual {
+                t: i as f64,
+                value: off,
+                off,
+            })
+            .collect()
     }
 
     #[test]
@@ -86,20 +113,41 @@ mod tests {
 
     #[test]
     fn ramp_is_dated_at_its_beginning() {
-        let dated = date(&samples(&[0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), 5, 2.5, 6.0, 0.0, 1.0);
+        let dated = date(
+            &samples(&[0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+            5,
+            2.5,
+            6.0,
+            0.0,
+            1.0,
+        );
         assert_eq!(dated.onset, 4.0);
         assert_eq!(dated.onset - dated.error, 1.0);
     }
 
     #[test]
     fn stray_sample_does_not_date_a_leap() {
-        let dated = date(&samples(&[0.0, 2.0, 2.0, 2.0, 9.0, 9.0]), 4, 1.0, 9.0, 0.0, 1.0);
+        let dated = date(
+            &samples(&[0.0, 2.0, 2.0, 2.0, 9.0, 9.0]),
+            4,
+            1.0,
+            9.0,
+            0.0,
+            1.0,
+        );
         assert_eq!((dated.onset, dated.error, dated.rise), (4.0, 1.0, 1.0));
         // a sample that caught the change half way belongs to it
         let dated = date(&samples(&[0.0, 0.0, 4.0, 9.0, 9.0]), 3, 1.0, 9.0, 0.0, 1.0);
         assert_eq!((dated.onset, dated.error, dated.rise), (2.0, 1.0, 2.0));
         // an outlier in the middle is no leap: it is over at once
-        let dated = date(&samples(&[0.0, 4.0, 4.0, 4.0, 90.0, 4.0, 4.0]), 1, 1.0, 90.0, 0.0, 1.0);
+        let dated = date(
+            &samples(&[0.0, 4.0, 4.0, 4.0, 90.0, 4.0, 4.0]),
+            1,
+            1.0,
+            90.0,
+            0.0,
+            1.0,
+        );
         assert_eq!(dated.onset, 1.0);
     }
 

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 /// The part a signal plays, declared by the system's owner.
 ///
 /// Mechanisms are decided on roles and topology; names, units and absolute values are opaque.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Work arriving at an entity, or sent out by it, per unit of time.
@@ -25,7 +27,8 @@ pub enum Role {
     Volume,
     /// Confirmed changes that are no longer held. Zero while nothing is forgotten.
     Lost,
-    /// Changes that are held although they were not confirmed. Near zero while confirmations arrive.
+    /// Changes that are held although they were not confirmed. Near zero while confirmations
+    /// arrive.
     Unconfirmed,
     /// High while the entity answers, zero while it does not.
     Availability,
@@ -43,7 +46,8 @@ pub enum Role {
 }
 
 impl Role {
-    /// Whether a change of this role says something about the entity's health rather than about its load.
+    /// Whether a change of this role says something about the entity's health rather than about its
+    /// load.
     pub(crate) fn is_health(self) -> bool {
         matches!(
             self,

@@ -25,7 +25,12 @@ impl FromStr for RowId {
             .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
             .and_then(|digits| digits.parse().ok())
             .map(Self)
-            .ok_or_else(|| format!("evidence id {:?} is not of the form E3", crate::clean::capped(text, 40)))
+            .ok_or_else(|| {
+                format!(
+                    "evidence id {:?} is not of the form E3",
+                    crate::clean::capped(text, 40)
+                )
+            })
     }
 }
 
@@ -37,7 +42,9 @@ impl Serialize for RowId {
 
 impl<'de> Deserialize<'de> for RowId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
     }
 }
 
@@ -151,7 +158,13 @@ impl Violation {
         observed: f64,
         bound: f64,
     ) -> Self {
-        Self { entity: entity.into(), invariant: invariant.into(), t, observed, bound }
+        Self {
+            entity: entity.into(),
+            invariant: invariant.into(),
+            t,
+            observed,
+            bound,
+        }
     }
 }
 
@@ -257,7 +270,8 @@ impl Change {
         self.shape != Shape::Spike
     }
 
-    /// The value that stands for "after" in one figure: the level, or the peak of a spike or a ramp.
+    /// The value that stands for "after" in one figure: the level, or the peak of a spike or a
+    /// ramp.
     pub fn extreme(&self) -> f64 {
         match self.shape {
             Shape::Step

@@ -8,9 +8,12 @@ pub(crate) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Resul
     serializer.serialize_f64(rounded(*value))
 }
 
-pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
     let seconds = f64::deserialize(deserializer)?;
-    Duration::try_from_secs_f64(seconds).map_err(|e| D::Error::custom(format!("{seconds} seconds: {e}")))
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|e| D::Error::custom(format!("{seconds} seconds: {e}")))
 }
 
 /// Seconds to the millisecond, as they are written and compared.
@@ -32,11 +35,16 @@ pub(crate) mod optional {
     #[derive(Serialize, Deserialize)]
     struct Seconds(#[serde(with = "super")] Duration);
 
-    pub(crate) fn serialize<S: Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         value.map(Seconds).serialize(to)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
         Ok(Option::<Seconds>::deserialize(from)?.map(|seconds| seconds.0))
     }
 }

@@ -15,10 +15,11 @@ pub struct SignalSeries {
     pub unit: String,
     /// The part it plays.
     pub role: Role,
-    /// The size of a deviation, in the unit, below which it does not matter; zero when every one may matter. Part
-    /// of the scale that deviations are measured by.
+    /// The size of a deviation, in the unit, below which it does not matter; zero when every one
+    /// may matter. Part of the scale that deviations are measured by.
     pub floor: f64,
-    /// Samples in any order, by the time since the run began. `None` is a sample that is missing, not a zero.
+    /// Samples in any order, by the time since the run began. `None` is a sample that is missing,
+    /// not a zero.
     pub points: Vec<(Duration, Option<f64>)>,
 }
 
@@ -40,7 +41,8 @@ impl SignalSeries {
         }
     }
 
-    /// Sets the size of deviations that are too small to matter: a change exceeds it several times over.
+    /// Sets the size of deviations that are too small to matter: a change exceeds it several times
+    /// over.
     #[must_use]
     pub fn floor(mut self, floor: f64) -> Self {
         self.floor = floor;

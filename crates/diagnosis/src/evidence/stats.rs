@@ -2,7 +2,9 @@
 
 /// The value at `share` (0 to 1) of the sorted values, interpolated. Zero for none.
 pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
+    let Some(last) = sorted.len().checked_sub(1) else {
+        return 0.0;
+    };
     let at = share.clamp(0.0, 1.0) * last as f64;
     let (low, high) = (at.floor() as usize, at.ceil() as usize);
     sorted[low] + (sorted[high] - sorted[low]) * (at - low as f64)
@@ -15,7 +17,8 @@ pub(crate) fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
     all
 }
 
-/// The middle value, of an even number the mean of the two in the middle. Zero for none. Linear in time.
+/// The middle value, of an even number the mean of the two in the middle. Zero for none. Linear in
+/// time.
 pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut all: Vec<f64> = values.collect();
     if all.is_empty() {
@@ -23,7 +26,11 @@ pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     }
     let (middle, even) = (all.len() / 2, all.len().is_multiple_of(2));
     let (below, &mut high, _) = all.select_nth_unstable_by(middle, f64::total_cmp);
-    let low = if even { below.iter().copied().max_by(f64::total_cmp) } else { None };
+    let low = if even {
+        below.iter().copied().max_by(f64::total_cmp)
+    } else {
+        None
+    };
     low.map_or(high, |low| low + (high - low) * 0.5)
 }
 
@@ -48,17 +55,26 @@ pub(crate) fn likeness(values: &[f64]) -> f64 {
     if total <= 0.0 {
         return 0.0;
     }
-    pairs(values).map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>() / total
+    pairs(values)
+        .map(|(a, b)| (a - mean) * (b - mean))
+        .sum::<f64>()
+        / total
 }
 
-/// The slope of Theil and Sen: the median of the slopes between all pairs, here between the pairs half the
-/// series apart, which is as robust and linear in time.
+/// The slope of Theil and Sen: the median of the slopes between all pairs, here between the pairs
+/// half the series apart, which is as robust and linear in time.
 pub(crate) fn slope(points: &[(f64, f64)]) -> f64 {
     let half = points.len() / 2;
-    median(points.iter().zip(points.iter().skip(half)).filter(|(a, b)| b.0 > a.0).map(|(a, b)| {
-        let (dt, dv) = (b.0 - a.0, b.1 - a.1);
-        dv / dt
-    }))
+    median(
+        points
+            .iter()
+            .zip(points.iter().skip(half))
+            .filter(|(a, b)| b.0 > a.0)
+            .map(|(a, b)| {
+                let (dt, dv) = (b.0 - a.0, b.1 - a.1);
+                dv / dt
+            }),
+    )
 }
 
 /// Every item with the one after it.
@@ -93,13 +109,19 @@ mod tests {
     fn median_is_the_middle_quantile() {
         for n in 0..20_u32 {
             let values = || (0..n).map(|i| f64::from(i * 7 % 11));
-            assert_eq!(median(values()), quantile(&sorted(values()), 0.5), "{n} values");
+            assert_eq!(
+                median(values()),
+                quantile(&sorted(values()), 0.5),
+                "{n} values"
+            );
         }
     }
 
     #[test]
     fn the_slope_survives_a_quarter_of_outliers() {
-        let mut points: Vec<(f64, f64)> = (0..40).map(|i| (f64::from(i), 3.0 * f64::from(i))).collect();
+        let mut points: Vec<(f64, f64)> = (0..40)
+            .map(|i| (f64::from(i), 3.0 * f64::from(i)))
+            .collect();
         for p in points.iter_mut().step_by(5) {
             p.1 += 500.0;
         }

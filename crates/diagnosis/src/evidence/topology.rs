@@ -23,8 +23,13 @@ pub struct Entity {
     /// Its work, as a newcomer's manual would describe it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub describes: String,
-    /// How often it exchanges state with its peers, when it decides from a local copy between exchanges.
-    #[serde(default, with = "seconds::optional", skip_serializing_if = "Option::is_none")]
+    /// How often it exchanges state with its peers, when it decides from a local copy between
+    /// exchanges.
+    #[serde(
+        default,
+        with = "seconds::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub propagation: Option<Duration>,
 }
 
@@ -42,7 +47,11 @@ impl Entity {
 
     /// Its name in a sentence: the label, or the id where there is none.
     pub(crate) fn name(&self) -> &str {
-        if self.label.is_empty() { &self.id } else { &self.label }
+        if self.label.is_empty() {
+            &self.id
+        } else {
+            &self.label
+        }
     }
 
     /// Sets its name in a sentence.
@@ -102,6 +111,10 @@ impl Topology {
     /// Its name as the owner of a signal: "the database's".
     pub(crate) fn whose(&self, id: &str) -> String {
         let name = word(self.label(id));
-        if name.ends_with('s') { format!("{name}'") } else { format!("{name}'s") }
+        if name.ends_with('s') {
+            format!("{name}'")
+        } else {
+            format!("{name}'s")
+        }
     }
 }

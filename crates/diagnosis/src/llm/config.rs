@@ -11,7 +11,8 @@ use super::key::ApiKey;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// The longest an answer may be, in bytes.
 pub(super) const ANSWER_CAP: usize = 256 * 1024;
-/// Tokens a model may answer with. An answer takes about a thousand, a model that thinks first some more.
+/// Tokens a model may answer with. An answer takes about a thousand, a model that thinks first some
+/// more.
 const MOST_TOKENS: u32 = 4_096;
 
 /// Why a model cannot be asked.
@@ -51,9 +52,10 @@ pub enum LlmError {
 
 /// A model and the bounds it is asked within.
 ///
-/// The provider follows from the name: `gpt-…`, `claude-…`, `gemini-…`; a name may say it outright, as in
-/// `anthropic::claude-…`; any other name is taken for a local Ollama model. With an address of its own
-/// ([`url`](Self::url)) a server is spoken to in the OpenAI format, unless the name says otherwise.
+/// The provider follows from the name: `gpt-…`, `claude-…`, `gemini-…`; a name may say it outright,
+/// as in `anthropic::claude-…`; any other name is taken for a local Ollama model. With an address
+/// of its own ([`url`](Self::url)) a server is spoken to in the OpenAI format, unless the name says
+/// otherwise.
 #[derive(Debug, Clone)]
 pub struct LlmConfig {
     pub(super) model: String,
@@ -66,7 +68,13 @@ pub struct LlmConfig {
 impl LlmConfig {
     /// That model, at its provider, within thirty seconds and 256 KiB.
     pub fn new(model: impl Into<String>) -> Self {
-        Self { model: model.into(), url: None, key: None, deadline: DEADLINE, max_tokens: MOST_TOKENS }
+        Self {
+            model: model.into(),
+            url: None,
+            key: None,
+            deadline: DEADLINE,
+            max_tokens: MOST_TOKENS,
+        }
     }
 
     /// Asks a server of one's own, such as `http://127.0.0.1:8080/v1`.
@@ -111,7 +119,10 @@ impl LlmConfig {
 
     /// Whose format is spoken.
     pub(super) fn provider(&self) -> AdapterKind {
-        let named = self.model.split_once("::").and_then(|(space, _)| AdapterKind::from_lower_str(space));
+        let named = self
+            .model
+            .split_once("::")
+            .and_then(|(space, _)| AdapterKind::from_lower_str(space));
         match (named, &self.url) {
             (Some(kind), _) => kind,
             (None, Some(_)) => AdapterKind::OpenAI,
@@ -129,9 +140,14 @@ impl LlmConfig {
 
     /// The address with the slash at its end that paths are appended to, checked.
     pub(super) fn checked_url(&self) -> Result<Option<Url>, LlmError> {
-        let Some(given) = &self.url else { return Ok(None) };
+        let Some(given) = &self.url else {
+            return Ok(None);
+        };
         // an address may hold a password, and is not repeated when it does
-        let refused = |why: &str, url: &str| LlmError::Url { url: url.to_owned(), why: why.to_owned() };
+        let refused = |why: &str, url: &str| LlmError::Url {
+            url: url.to_owned(),
+            why: why.to_owned(),
+        };
         let mut url: Url = given.parse().map_err(|e| refused(&format!("{e}"), given))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(refused(
@@ -157,13 +173,15 @@ impl LlmConfig {
         Ok(Some(url))
     }
 
-    /// The key to send. A server of one's own may do without; it gets a placeholder, since the format wants one.
+    /// The key to send. A server of one's own may do without; it gets a placeholder, since the
+    /// format wants one.
     pub(super) fn checked_key(&self) -> Result<String, LlmError> {
         match (&self.key, self.key_variable()) {
             (Some(key), _) => Ok(key.reveal().to_owned()),
-            (None, Some(variable)) if self.url.is_none() => {
-                Err(LlmError::NoKey { model: self.model.clone(), variable })
-            }
+            (None, Some(variable)) if self.url.is_none() => Err(LlmError::NoKey {
+                model: self.model.clone(),
+                variable,
+            }),
             (None, _) => Ok("none".to_owned()),
         }
     }
@@ -171,7 +189,10 @@ impl LlmConfig {
 
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    let address = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<std::net::IpAddr>();
     host == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
 }
 
@@ -190,10 +211,22 @@ mod tests {
         assert_eq!(provider("claude-sonnet-4-5", None), AdapterKind::Anthropic);
         assert_eq!(provider("gemini-2.5-flash", None), AdapterKind::Gemini);
         assert_eq!(provider("qwen3:8b", None), AdapterKind::Ollama);
-        assert_eq!(provider("claude-sonnet-4-5", Some("http://localhost/v1")), AdapterKind::OpenAI);
-        assert_eq!(provider("anthropic::x", Some("http://localhost/v1")), AdapterKind::Anthropic);
-        assert_eq!(LlmConfig::new("gpt-4o").key_variable(), Some("OPENAI_API_KEY"));
-        assert_eq!(LlmConfig::new("anthropic::x").key_variable(), Some("ANTHROPIC_API_KEY"));
+        assert_eq!(
+            provider("claude-sonnet-4-5", Some("http://localhost/v1")),
+            AdapterKind::OpenAI
+        );
+        assert_eq!(
+            provider("anthropic::x", Some("http://localhost/v1")),
+            AdapterKind::Anthropic
+        );
+        assert_eq!(
+            LlmConfig::new("gpt-4o").key_variable(),
+            Some("OPENAI_API_KEY")
+        );
+        assert_eq!(
+            LlmConfig::new("anthropic::x").key_variable(),
+            Some("ANTHROPIC_API_KEY")
+        );
         assert_eq!(LlmConfig::new("anthropic::x").model_name(), "x");
         assert_eq!(LlmConfig::new("a::b").model_name(), "a::b");
     }
@@ -201,32 +234,70 @@ mod tests {
     #[test]
     fn addresses_are_checked() {
         let checked = |url: &str| LlmConfig::new("m").url(url).checked_url();
-        let ok = |url: &str| checked(url).expect("an address").expect("given").to_string();
+        let ok = |url: &str| {
+            checked(url)
+                .expect("an address")
+                .expect("given")
+                .to_string()
+        };
         assert_eq!(ok("http://127.0.0.1:8080/v1"), "http://127.0.0.1:8080/v1/");
-        assert_eq!(ok("https://models.example/v1/"), "https://models.example/v1/");
+        assert_eq!(
+            ok("https://models.example/v1/"),
+            "https://models.example/v1/"
+        );
         assert!(checked("ftp://x/").is_err());
         assert!(checked("not an address").is_err());
-        let with_password = checked("http://me:secret@localhost/").expect_err("credentials").to_string();
+        let with_password = checked("http://me:secret@localhost/")
+            .expect_err("credentials")
+            .to_string();
         assert!(!with_password.contains("secret"), "{with_password}");
     }
 
     #[test]
     fn keys_are_not_sent_in_clear_text() {
-        let checked = |url: &str| LlmConfig::new("m").key(ApiKey::new("k")).url(url).checked_url();
-        for local in ["http://localhost:1/", "http://127.0.0.1:1/", "http://[::1]:1/", "https://far.example/"]
-        {
+        let checked = |url: &str| {
+            LlmConfig::new("m")
+                .key(ApiKey::new("k"))
+                .url(url)
+                .checked_url()
+        };
+        for local in [
+            "http://localhost:1/",
+            "http://127.0.0.1:1/",
+            "http://[::1]:1/",
+            "https://far.example/",
+        ] {
             assert!(checked(local).is_ok(), "{local}");
         }
         let far = checked("http://far.example/v1").expect_err("in clear text");
-        assert_eq!(far, LlmError::KeyInClear { host: "far.example".into(), variable: "OPENAI_API_KEY" });
-        assert!(LlmConfig::new("m").url("http://far.example/v1").checked_url().is_ok());
+        assert_eq!(
+            far,
+            LlmError::KeyInClear {
+                host: "far.example".into(),
+                variable: "OPENAI_API_KEY"
+            }
+        );
+        assert!(
+            LlmConfig::new("m")
+                .url("http://far.example/v1")
+                .checked_url()
+                .is_ok()
+        );
     }
 
     #[test]
     fn providers_need_keys_and_own_servers_none() {
-        let error = LlmConfig::new("gpt-4o").checked_key().expect_err("no key").to_string();
+        let error = LlmConfig::new("gpt-4o")
+            .checked_key()
+            .expect_err("no key")
+            .to_string();
         assert_eq!(error, "model \"gpt-4o\" needs a key: set OPENAI_API_KEY");
-        assert!(LlmConfig::new("m").url("http://localhost/").checked_key().is_ok());
+        assert!(
+            LlmConfig::new("m")
+                .url("http://localhost/")
+                .checked_key()
+                .is_ok()
+        );
         assert!(LlmConfig::new("qwen3:8b").checked_key().is_ok());
     }
 }

@@ -74,7 +74,9 @@ pub struct LlmEngine {
 
 impl fmt::Debug for LlmEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LlmEngine").field("model", &self.model).finish_non_exhaustive()
+        f.debug_struct("LlmEngine")
+            .field("model", &self.model)
+            .finish_non_exhaustive()
     }
 }
 
@@ -90,32 +92,49 @@ impl LlmEngine {
     /// Prepares to ask; nothing is sent yet.
     pub fn new(config: &LlmConfig) -> Result<Self, LlmError> {
         let line = Line::new(config)?;
-        Ok(Self { line, model: config.model_name().to_owned(), deadline: config.deadline })
+        Ok(Self {
+            line,
+            model: config.model_name().to_owned(),
+            deadline: config.deadline,
+        })
     }
 
     /// Asks the model, and returns its answer once it is checked, or the offline one in its place.
     ///
     /// Ends by the deadline in any case. Dropping the future ends it at once.
-    pub async fn diagnose(&self, evidence: &Evidence, mut progress: impl FnMut(Progress) + Send) -> Outcome {
+    pub async fn diagnose(
+        &self,
+        evidence: &Evidence,
+        mut progress: impl FnMut(Progress) + Send,
+    ) -> Outcome {
         let started = Instant::now();
         let offline = offline::diagnose(evidence);
         let mut spent = Spent::default();
         // the client logs answers of servers, which are not checked: its log is dropped
-        let attempt =
-            self.attempt(evidence, started, &mut spent, &mut progress).with_subscriber(NoSubscriber::new());
+        let attempt = self
+            .attempt(evidence, started, &mut spent, &mut progress)
+            .with_subscriber(NoSubscriber::new());
         let result = match tokio::time::timeout(self.deadline, attempt).await {
             Ok(result) => result,
             Err(_) => Err(Failure::Deadline(self.deadline)),
         };
-        let cost =
-            Cost { tokens_in: spent.tokens_in, tokens_out: spent.tokens_out, ..Cost::of(started.elapsed()) };
+        let cost = Cost {
+            tokens_in: spent.tokens_in,
+            tokens_out: spent.tokens_out,
+            ..Cost::of(started.elapsed())
+        };
         let answer = match result {
             Ok(answer) => answer,
-            Err(failure) => offline
-                .clone()
-                .instead_of(Fallback { model: self.model.clone(), reason: failure.to_string() }),
+            Err(failure) => offline.clone().instead_of(Fallback {
+                model: self.model.clone(),
+                reason: failure.to_string(),
+            }),
         };
-        Outcome { answer: answer.costing(cost), offline, refused: spent.refused }
+        Outcome {
+            answer: answer.costing(cost),
+            offline,
+            refused: spent.refused,
+        }
     }
 
     async fn attempt(
@@ -128,7 +147,9 @@ impl LlmEngine {
         let mut messages = vec![ChatMessage::user(prompt::evidence(evidence))];
         let mut temperature = Some(0.0);
         loop {
-            let received = self.patiently(&messages, &mut temperature, started, progress).await?;
+            let received = self
+                .patiently(&messages, &mut temperature, started, progress)
+                .await?;
             spent.tokens_in += received.tokens_in;
             spent.tokens_out += received.tokens_out;
             progress(Progress::Checking);
@@ -147,7 +168,8 @@ impl LlmEngine {
         }
     }
 
-    /// Asks once, and again when the server asks to wait for less time than is left, or does not take a temperature.
+    /// Asks once, and again when the server asks to wait for less time than is left, or does not
+    /// take a temperature.
     async fn patiently(
         &self,
         messages: &[ChatMessage],
@@ -160,12 +182,23 @@ impl LlmEngine {
         loop {
             progress(Progress::Asking);
             let mut received = |bytes| progress(Progress::Receiving(bytes));
-            match self.line.ask(&system, messages, *temperature, &mut received).await {
-                Err(Failure::Status { about_temperature: true, .. }) if temperature.is_some() => {
+            match self
+                .line
+                .ask(&system, messages, *temperature, &mut received)
+                .await
+            {
+                Err(Failure::Status {
+                    about_temperature: true,
+                    ..
+                }) if temperature.is_some() => {
                     *temperature = None;
                 }
-                Err(Failure::Status { code: 429 | 503 | 529, wait: Some(wait), .. })
-                    if waits < WAITS && started.elapsed() + wait + TIME_TO_ANSWER < self.deadline =>
+                Err(Failure::Status {
+                    code: 429 | 503 | 529,
+                    wait: Some(wait),
+                    ..
+                }) if waits < WAITS
+                    && started.elapsed() + wait + TIME_TO_ANSWER < self.deadline =>
                 {
                     waits += 1;
                     progress(Progress::Waiting(wait));

@@ -40,7 +40,8 @@ impl Line {
         let url = config.checked_url()?;
         let key = config.checked_key()?;
 
-        // ring builds in a fraction of the time the default takes; a provider that was chosen before stays
+        // ring builds in a fraction of the time the default takes; a provider that was chosen
+        // before stays
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(10))
@@ -52,7 +53,9 @@ impl Line {
             // no certificates are needed, so it does not matter whether the system has any
             http = http.tls_certs_only([]);
         }
-        let http = http.build().map_err(|e| LlmError::Client(e.without_url().to_string()))?;
+        let http = http
+            .build()
+            .map_err(|e| LlmError::Client(e.without_url().to_string()))?;
         let client = Client::builder()
             .with_reqwest(http)
             .with_auth_resolver_fn(move |_: ModelIden| Ok(Some(AuthData::from_single(key.clone()))))
@@ -65,7 +68,11 @@ impl Line {
             .build()
             .map_err(|_| LlmError::Client("the client cannot be built".to_owned()))?;
         let model = ModelIden::new(config.provider(), config.model_name());
-        Ok(Self { client, model, max_tokens: config.max_tokens })
+        Ok(Self {
+            client,
+            model,
+            max_tokens: config.max_tokens,
+        })
     }
 
     /// Whose format is spoken.
@@ -75,8 +82,9 @@ impl Line {
 
     /// Asks, and reads the reply to its end. `received` is told how many bytes there are so far.
     ///
-    /// The cap holds for the sum of the stream's events. A single event is put together by the client library,
-    /// at a cost that grows with the square of its size; one without end is ended by the caller's deadline.
+    /// The cap holds for the sum of the stream's events. A single event is put together by the
+    /// client library, at a cost that grows with the square of its size; one without end is ended
+    /// by the caller's deadline.
     pub(super) async fn ask(
         &self,
         system: &str,
@@ -84,7 +92,9 @@ impl Line {
         temperature: Option<f64>,
         received: &mut (dyn FnMut(usize) + Send),
     ) -> Result<Received, Failure> {
-        let mut options = ChatOptions::default().with_max_tokens(self.max_tokens).with_capture_usage(true);
+        let mut options = ChatOptions::default()
+            .with_max_tokens(self.max_tokens)
+            .with_capture_usage(true);
         if let Some(temperature) = temperature {
             options = options.with_temperature(temperature);
         }
@@ -96,7 +106,12 @@ impl Line {
             .map_err(|e| failure(&e))?;
 
         let mut stream = reply.stream;
-        let mut whole = Received { text: String::new(), complete: false, tokens_in: 0, tokens_out: 0 };
+        let mut whole = Received {
+            text: String::new(),
+            complete: false,
+            tokens_in: 0,
+            tokens_out: 0,
+        };
         let mut bytes = 0;
         while let Some(event) = stream.next().await {
             match event.map_err(|e| failure(&e))? {
@@ -110,7 +125,8 @@ impl Line {
                 ChatStreamEvent::End(end) => {
                     whole.complete = true;
                     if let Some(usage) = end.captured_usage {
-                        let count = |n: Option<i32>| n.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+                        let count =
+                            |n: Option<i32>| n.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
                         whole.tokens_in = count(usage.prompt_tokens);
                         whole.tokens_out = count(usage.completion_tokens);
                     }
@@ -128,8 +144,16 @@ impl Line {
 
 /// The kind of an error alone: its text may repeat the server's.
 fn failure(error: &genai::Error) -> Failure {
-    if let genai::Error::HttpError { status, headers, body, .. } = error {
-        let wait = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse::<f64>().ok());
+    if let genai::Error::HttpError {
+        status,
+        headers,
+        body,
+        ..
+    } = error
+    {
+        let wait = headers
+            .get(RETRY_AFTER)
+            .and_then(|v| v.to_str().ok()?.trim().parse::<f64>().ok());
         return Failure::Status {
             code: status.as_u16(),
             wait: wait.and_then(|s| Duration::try_from_secs_f64(s).ok()),

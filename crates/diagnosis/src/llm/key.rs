@@ -2,7 +2,8 @@
 
 use std::{env, fmt};
 
-/// A provider's key. It is not printed, not logged, not serialised; it leaves only in a request's header.
+/// A provider's key. It is not printed, not logged, not serialised; it leaves only in a request's
+/// header.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(String);
 
@@ -14,7 +15,11 @@ impl ApiKey {
 
     /// The key in that environment variable, unless it is unset or empty.
     pub fn from_env(variable: &str) -> Option<Self> {
-        env::var(variable).ok().map(|key| key.trim().to_owned()).filter(|key| !key.is_empty()).map(Self)
+        env::var(variable)
+            .ok()
+            .map(|key| key.trim().to_owned())
+            .filter(|key| !key.is_empty())
+            .map(Self)
     }
 
     pub(super) fn reveal(&self) -> &str {

@@ -49,12 +49,19 @@ pub(super) fn evidence(evidence: &Evidence) -> String {
 /// A refused answer, as far as it is worth repeating. Providers do not take an empty turn.
 pub(super) fn echo(answer: &str) -> String {
     let text = capped(answer, ECHO);
-    if text.is_empty() { "(nothing)".to_owned() } else { text }
+    if text.is_empty() {
+        "(nothing)".to_owned()
+    } else {
+        text
+    }
 }
 
 /// The request to repair an answer.
 pub(super) fn repair(rejection: &Rejection) -> String {
-    format!("This answer was refused. {rejection}. Give the whole JSON object again, with that repaired.")
+    format!(
+        "This answer was refused. {rejection}. Give the whole JSON object again, with that \
+         repaired."
+    )
 }
 
 #[cfg(test)]
@@ -66,7 +73,10 @@ mod tests {
         let text = system();
         for mechanism in Mechanism::ALL {
             let name = serde_json::to_string(&mechanism).expect("a name");
-            assert!(text.contains(&format!("\n{}: ", name.trim_matches('"'))), "{name}");
+            assert!(
+                text.contains(&format!("\n{}: ", name.trim_matches('"'))),
+                "{name}"
+            );
         }
     }
 }

@@ -39,19 +39,41 @@ struct Reply {
 /// Reads the first JSON object in the text, past all that stands around it, and checks it.
 pub(super) fn check(text: &str, evidence: &Evidence, engine: Engine) -> Result<Validated, Flaw> {
     let Some(start) = text.find('{') else {
-        return Err(Flaw::Unfinished(Rejection::of(1, "there is no JSON object in it")));
+        return Err(Flaw::Unfinished(Rejection::of(
+            1,
+            "there is no JSON object in it",
+        )));
     };
-    let reply: Reply = match serde_json::Deserializer::from_str(&text[start..]).into_iter().next() {
+    let reply: Reply = match serde_json::Deserializer::from_str(&text[start..])
+        .into_iter()
+        .next()
+    {
         Some(Ok(reply)) => reply,
         Some(Err(e)) if e.is_eof() => {
-            return Err(Flaw::Unfinished(Rejection::of(1, "its JSON object has no end")));
+            return Err(Flaw::Unfinished(Rejection::of(
+                1,
+                "its JSON object has no end",
+            )));
         }
-        Some(Err(e)) => return Err(Flaw::Refused(Rejection::of(1, format!("it does not parse: {e}")))),
-        None => return Err(Flaw::Unfinished(Rejection::of(1, "there is no JSON object in it"))),
+        Some(Err(e)) => {
+            return Err(Flaw::Refused(Rejection::of(
+                1,
+                format!("it does not parse: {e}"),
+            )));
+        }
+        None => {
+            return Err(Flaw::Unfinished(Rejection::of(
+                1,
+                "there is no JSON object in it",
+            )));
+        }
     };
     // ids and ranks follow from the place, whatever the model has put there
-    let hypotheses =
-        (1..).zip(reply.hypotheses).map(|(rank, h)| Hypothesis { id: format!("H{rank}"), rank, ..h });
+    let hypotheses = (1..).zip(reply.hypotheses).map(|(rank, h)| Hypothesis {
+        id: format!("H{rank}"),
+        rank,
+        ..h
+    });
     let diagnosis = Diagnosis {
         schema: RESULT_SCHEMA.to_owned(),
         engine,

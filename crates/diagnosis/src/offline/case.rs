@@ -36,7 +36,12 @@ pub(super) struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    pub(super) fn new(entity: usize, mechanism: Mechanism, carries: Carries, trigger: Changed<'a>) -> Self {
+    pub(super) fn new(
+        entity: usize,
+        mechanism: Mechanism,
+        carries: Carries,
+        trigger: Changed<'a>,
+    ) -> Self {
         Self {
             entity,
             mechanism,
@@ -66,14 +71,18 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The share of the expectations that are met, by weight; an unknown one counts a little less than half missed.
+    /// The share of the expectations that are met, by weight; an unknown one counts a little less
+    /// than half missed.
     pub(super) fn fit(&self) -> f64 {
         self.met / self.expected
     }
 
     /// Something that has to be absent: met where it is, missed with the row that shows it.
     pub(super) fn expect_no(&mut self, weight: f64, found: Option<Changed<'a>>) {
-        self.expect(weight, found.map_or(Outcome::Met(None), |c| Outcome::Missed(Some(c.row))));
+        self.expect(
+            weight,
+            found.map_or(Outcome::Met(None), |c| Outcome::Missed(Some(c.row))),
+        );
     }
 
     /// The rows shown in support of it.

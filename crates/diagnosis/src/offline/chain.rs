@@ -23,11 +23,18 @@ pub(super) fn chain(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Link> {
         .collect();
     violated.sort_unstable();
     // a violation at the cause itself needs no path: then to the entity hit hardest
-    let end = if view.violations(start).next().is_some() { hardest_hit(view, cause) } else { None };
+    let end = if view.violations(start).next().is_some() {
+        hardest_hit(view, cause)
+    } else {
+        None
+    };
     let path = end.or(violated.first().map(|v| v.1)).and_then(|end| {
         // through the entity that changed most, where there is a choice
         view.graph.path(start, end, cause.case.carries, |e| {
-            view.changes(e).map(|c| (c.change.score * 1e3) as i64).max().map_or(1, |score| -score)
+            view.changes(e)
+                .map(|c| (c.change.score * 1e3) as i64)
+                .max()
+                .map_or(1, |score| -score)
         })
     });
     let Some(path) = path else { return Vec::new() };
@@ -35,8 +42,13 @@ pub(super) fn chain(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Link> {
     // only entities seen to change, and only in an order in which one can have caused the next
     let mut steps: Vec<(usize, Seen)> = Vec::new();
     for &entity in path[1..].iter().rev() {
-        let Some(seen) = seen(view, entity, cause.began) else { continue };
-        if steps.last().is_none_or(|(_, next)| seen.earliest <= next.onset) {
+        let Some(seen) = seen(view, entity, cause.began) else {
+            continue;
+        };
+        if steps
+            .last()
+            .is_none_or(|(_, next)| seen.earliest <= next.onset)
+        {
             steps.push((entity, seen));
         }
     }
@@ -58,7 +70,11 @@ pub(super) fn chain(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Link> {
 fn thinned<T>(steps: Vec<T>) -> impl Iterator<Item = T> {
     let every = steps.len().div_ceil(MOST).max(1);
     let last = steps.len().saturating_sub(1);
-    steps.into_iter().enumerate().filter(move |(i, _)| (last - i).is_multiple_of(every)).map(|(_, step)| step)
+    steps
+        .into_iter()
+        .enumerate()
+        .filter(move |(i, _)| (last - i).is_multiple_of(every))
+        .map(|(_, step)| step)
 }
 
 /// When an effect shows at an entity.
@@ -72,8 +88,16 @@ fn seen(view: &View<'_>, entity: usize, began: Duration) -> Option<Seen> {
     let change = earliest(view.changes(entity).filter(|c| c.change.onset >= began));
     let violation = || view.violations(entity).map(|(_, v)| v.t).min();
     change
-        .map(|c| Seen { earliest: c.change.earliest(), onset: c.change.onset })
-        .or_else(|| violation().map(|t| Seen { earliest: t, onset: t }))
+        .map(|c| Seen {
+            earliest: c.change.earliest(),
+            onset: c.change.onset,
+        })
+        .or_else(|| {
+            violation().map(|t| Seen {
+                earliest: t,
+                onset: t,
+            })
+        })
 }
 
 fn hardest_hit(view: &View<'_>, cause: &Ranked<'_>) -> Option<usize> {
@@ -82,7 +106,9 @@ fn hardest_hit(view: &View<'_>, cause: &Ranked<'_>) -> Option<usize> {
             .filter(|&e| e != cause.case.entity && cause.reach[e])
             .flat_map(|e| view.changes(e))
             .filter(|c| {
-                c.change.is_sustained() && !c.change.role.is_exogenous() && c.change.onset >= cause.began
+                c.change.is_sustained()
+                    && !c.change.role.is_exogenous()
+                    && c.change.onset >= cause.began
             }),
     )?;
     view.graph.index(&hit.change.entity)

@@ -34,7 +34,9 @@ pub fn analyse(evidence: &Evidence) -> Diagnosis {
     let items = items(&view);
     let ranked = rank(&view, &items, mechanisms::cases(&view));
     match ranked.split_first() {
-        Some((cause, others)) if confidence(cause, others) >= ENOUGH => found(&view, &items, cause, others),
+        Some((cause, others)) if confidence(cause, others) >= ENOUGH => {
+            found(&view, &items, cause, others)
+        }
         _ => inconclusive(&view, &ranked),
     }
 }
@@ -47,7 +49,9 @@ pub fn diagnose(evidence: &Evidence) -> Validated {
     validate(evidence, diagnosis).unwrap_or_else(|rejection| {
         // the validator is the judge of this engine too: an answer it refuses is not shown
         let mut empty = answer(Verdict::Inconclusive);
-        empty.unknowns.push(format!("the analysis did not pass its own check: {rejection}"));
+        empty.unknowns.push(format!(
+            "the analysis did not pass its own check: {rejection}"
+        ));
         empty.cost = Cost::of(started.elapsed());
         Validated::without_claims(empty)
     })
@@ -56,7 +60,12 @@ pub fn diagnose(evidence: &Evidence) -> Validated {
 fn answer(verdict: Verdict) -> Diagnosis {
     Diagnosis {
         schema: RESULT_SCHEMA.to_owned(),
-        engine: Engine { kind: EngineKind::Offline, name: NAME.to_owned(), model: None, fallback_from: None },
+        engine: Engine {
+            kind: EngineKind::Offline,
+            name: NAME.to_owned(),
+            model: None,
+            fallback_from: None,
+        },
         verdict,
         hypotheses: Vec::new(),
         action: None,
@@ -69,7 +78,10 @@ fn inconclusive(view: &View<'_>, ranked: &[Ranked<'_>]) -> Diagnosis {
     let mut diagnosis = answer(Verdict::Inconclusive);
     let mut seen = HashSet::new();
     let open = ranked.iter().filter(|r| seen.insert(r.case.entity));
-    diagnosis.hypotheses = open.take(5).map(|r| r.hypothesis(view, Status::Open)).collect();
+    diagnosis.hypotheses = open
+        .take(5)
+        .map(|r| r.hypothesis(view, Status::Open))
+        .collect();
     number(&mut diagnosis.hypotheses);
     diagnosis.unknowns = unknowns(view, None);
     let why = if ranked.is_empty() {
@@ -94,16 +106,20 @@ fn found(view: &View<'_>, items: &[Item], cause: &Ranked<'_>, others: &[Ranked<'
     diagnosis.action = remedy::remedy(view, items, cause);
     diagnosis.unknowns = unknowns(view, Some(cause));
     if diagnosis.action.is_none() && !view.evidence.actions.is_empty() {
-        diagnosis
-            .unknowns
-            .push(format!("an action: none is left in the catalogue for what {}", cause.case.mechanism));
+        diagnosis.unknowns.push(format!(
+            "an action: none is left in the catalogue for what {}",
+            cause.case.mechanism
+        ));
     }
     diagnosis
 }
 
 /// The score, less where another entity comes close.
 fn confidence(cause: &Ranked<'_>, others: &[Ranked<'_>]) -> f64 {
-    let second = others.iter().find(|o| o.case.entity != cause.case.entity).map_or(0.0, |o| o.score);
+    let second = others
+        .iter()
+        .find(|o| o.case.entity != cause.case.entity)
+        .map_or(0.0, |o| o.score);
     cause.score * cause.certainty * (1.0 - 0.4 * (second / cause.score.max(1e-9)).powi(4))
 }
 
@@ -115,22 +131,38 @@ fn number(hypotheses: &mut [Hypothesis]) {
     }
 }
 
-/// The grounds that the order of the candidates had to do without, and the gaps, nearest to the cause first.
+/// The grounds that the order of the candidates had to do without, and the gaps, nearest to the
+/// cause first.
 fn unknowns(view: &View<'_>, cause: Option<&Ranked<'_>>) -> Vec<String> {
     let mut unknown = Vec::new();
     if !view.trust.topology {
         unknown.push(
-            "no dependencies lead from what changed to what was violated: deviations decided".to_owned(),
+            "no dependencies lead from what changed to what was violated: deviations decided"
+                .to_owned(),
         );
     }
     if !view.trust.onsets {
-        unknown.push("which change came first: they began together, as the invariant was broken".to_owned());
+        unknown.push(
+            "which change came first: they began together, as the invariant was broken".to_owned(),
+        );
     }
     let near = |e: &usize| cause.is_none_or(|c| c.case.entity != *e);
     let mut entities: Vec<usize> = view.entities().collect();
     entities.sort_by_key(near);
-    unknown.extend(entities.into_iter().flat_map(|e| view.gaps(e)).take(3).map(|(row, gap)| {
-        format!("{} of {}: {} [{}]", word(&gap.signal), word(&gap.entity), gap.why, row.id)
-    }));
+    unknown.extend(
+        entities
+            .into_iter()
+            .flat_map(|e| view.gaps(e))
+            .take(3)
+            .map(|(row, gap)| {
+                format!(
+                    "{} of {}: {} [{}]",
+                    word(&gap.signal),
+                    word(&gap.entity),
+                    gap.why,
+                    row.id
+                )
+            }),
+    );
     unknown
 }

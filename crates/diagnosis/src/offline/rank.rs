@@ -1,13 +1,15 @@
-//! Orders the candidates: how well the evidence fits the mechanism, and how much of the incident it explains.
+//! Orders the candidates: how well the evidence fits the mechanism, and how much of the incident it
+//! explains.
 //!
-//! Walking the dependency graph from the symptom to the furthest anomalous entity finds more causes than any
-//! score of single signals. Here it falls out of the share that is explained: an entity further up reaches more of the
-//! changes, and a change before the candidate's own counts against it. The rest is robust scores: how far beyond chance
-//! the entity's changes are, and how large. Where dependencies or onsets cannot be trusted ([`Trust`]), the explained
-//! share says less or nothing, and the scores decide.
+//! Walking the dependency graph from the symptom to the furthest anomalous entity finds more causes
+//! than any score of single signals. Here it falls out of the share that is explained: an entity
+//! further up reaches more of the changes, and a change before the candidate's own counts against
+//! it. The rest is robust scores: how far beyond chance the entity's changes are, and how large.
+//! Where dependencies or onsets cannot be trusted ([`Trust`]), the explained share says less or
+//! nothing, and the scores decide.
 //!
-//! An entity that changed half as much as another is more than half as good a cause: the scores count by their root. Where
-//! they alone decide, the order takes them in full.
+//! An entity that changed half as much as another is more than half as good a cause: the scores
+//! count by their root. Where they alone decide, the order takes them in full.
 //!
 //! [`Trust`]: super::view::Trust
 
@@ -33,7 +35,8 @@ const VIOLATION: f64 = 1.5;
 const LEAST_FIT: f64 = 0.5;
 /// The share left to a candidate that is taken for load without being declared so.
 const GUESSED: f64 = 0.85;
-/// Changes beyond chance by this much, multiplied, make certain; a single one counts as [`CLEAR`] at most.
+/// Changes beyond chance by this much, multiplied, make certain; a single one counts as [`CLEAR`]
+/// at most.
 const CERTAIN: f64 = 12.0;
 const CLEAR: f64 = 6.0;
 const EXPECTED: f64 = 2.5;
@@ -53,7 +56,14 @@ pub(super) struct Item {
 impl Item {
     fn of(entity: usize, row: RowId, change: &Change, weight: f64) -> Self {
         let (seen, slack) = (change.onset, change.onset_err);
-        Self { entity, row, seen, slack, weight, role: Some(change.role) }
+        Self {
+            entity,
+            row,
+            seen,
+            slack,
+            weight,
+            role: Some(change.role),
+        }
     }
 
     /// Whether it comes from outside: a load, a setting, a restart.
@@ -84,7 +94,8 @@ pub(super) struct Ranked<'a> {
     pub(super) certainty: f64,
 }
 
-/// All that has to be explained: every violated entity, every entity that changed, and every change from outside.
+/// All that has to be explained: every violated entity, every entity that changed, and every change
+/// from outside.
 pub(super) fn items(view: &View<'_>) -> Vec<Item> {
     let mut items = Vec::new();
     for entity in view.entities() {
@@ -92,7 +103,14 @@ pub(super) fn items(view: &View<'_>) -> Vec<Item> {
         violations.sort_by_key(|(_, v)| v.t);
         if let Some((row, v)) = violations.first() {
             let (seen, slack) = (v.t, Duration::ZERO);
-            items.push(Item { entity, row: row.id, seen, slack, weight: VIOLATION, role: None });
+            items.push(Item {
+                entity,
+                row: row.id,
+                seen,
+                slack,
+                weight: VIOLATION,
+                role: None,
+            });
         }
         let lasting = || view.changes(entity).filter(|c| c.change.is_sustained());
         let inner = lasting().filter(|c| !c.change.role.is_exogenous());
@@ -103,7 +121,10 @@ pub(super) fn items(view: &View<'_>) -> Vec<Item> {
         let told = |c: &Changed<'_>| {
             c.change.is_sustained() || c.change.role == Role::Uptime || rose_by(c.change, SURGE)
         };
-        let outer = view.changes(entity).filter(|c| c.change.role.is_exogenous()).filter(told);
+        let outer = view
+            .changes(entity)
+            .filter(|c| c.change.role.is_exogenous())
+            .filter(told);
         items.extend(outer.map(|c| Item::of(entity, c.row.id, c.change, view.loud(c.change))));
     }
     items
@@ -142,12 +163,21 @@ pub(super) fn rank<'a>(view: &View<'a>, items: &[Item], cases: Vec<Case<'a>>) ->
         size: most(&|e| view.size(e)),
         load: most(&|e| view.load_size(e)),
     };
-    let mut ranked: Vec<Ranked<'a>> = cases.into_iter().map(|case| weigh(view, items, &most, case)).collect();
+    let mut ranked: Vec<Ranked<'a>> = cases
+        .into_iter()
+        .map(|case| weigh(view, items, &most, case))
+        .collect();
     ranked.sort_by(|a, b| {
         b.standing
             .total_cmp(&a.standing)
             .then(a.began.cmp(&b.began))
-            .then(b.case.trigger.change.excess.total_cmp(&a.case.trigger.change.excess))
+            .then(
+                b.case
+                    .trigger
+                    .change
+                    .excess
+                    .total_cmp(&a.case.trigger.change.excess),
+            )
     });
     ranked
 }
@@ -165,13 +195,22 @@ fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ra
         .collect();
 
     let total: f64 = items.iter().map(|i| i.weight).sum();
-    let covered: f64 = items.iter().zip(&explains).filter(|(_, e)| **e).map(|(i, _)| i.weight).sum();
+    let covered: f64 = items
+        .iter()
+        .zip(&explains)
+        .filter(|(_, e)| **e)
+        .map(|(i, _)| i.weight)
+        .sum();
     let coverage = if total > 0.0 { covered / total } else { 0.0 };
     let share = |own: f64, most: f64| if most > 0.0 { own / most } else { 0.0 };
     let change = match case.mechanism {
-        // the entity that has to do the work suffers most; the one that sends it is known by the load alone
+        // the entity that has to do the work suffers most; the one that sends it is known by the
+        // load alone
         Mechanism::MoreLoad => share(view.load_size(case.entity), most.load),
-        _ => share(view.loudness(case.entity), most.loudness) * share(view.size(case.entity), most.size),
+        _ => {
+            share(view.loudness(case.entity), most.loudness)
+                * share(view.size(case.entity), most.size)
+        }
     };
     let mut score = (LEAST_FIT + (1.0 - LEAST_FIT) * case.fit()) * coverage;
     if view.first_violation().is_some_and(|t| began > t) {
@@ -186,7 +225,15 @@ fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ra
 
     // barely beyond chance, it takes several changes that agree
     let certainty = certainty(view, &case, &reach, &support);
-    Ranked { began, reach, explains, standing, score, certainty, case }
+    Ranked {
+        began,
+        reach,
+        explains,
+        standing,
+        score,
+        certainty,
+        case,
+    }
 }
 
 /// How far beyond chance the changes are that agree with the case, 0 to 1.
@@ -196,28 +243,49 @@ fn certainty(view: &View<'_>, case: &Case<'_>, reach: &[bool], support: &[RowId]
     let at_once = |t: Duration| {
         !trigger.is_sustained() && trigger.earliest() <= t && t <= trigger.onset + trigger.onset_err
     };
-    let mut beyond = if view.first_violation().is_some_and(at_once) { EXPECTED.ln() } else { 0.0 };
+    let mut beyond = if view.first_violation().is_some_and(at_once) {
+        EXPECTED.ln()
+    } else {
+        0.0
+    };
     let agrees = |e: usize, c: &Changed<'_>| {
         (e == case.entity || view.may_precede(trigger, c.change))
             && (c.change.is_sustained() || support.contains(&c.row.id))
     };
-    for e in view.entities().filter(|&e| reach[e] && view.graph.joined(e, case.entity)) {
+    for e in view
+        .entities()
+        .filter(|&e| reach[e] && view.graph.joined(e, case.entity))
+    {
         if beyond >= CERTAIN.ln() {
             break;
         }
         for c in view.changes(e).filter(|c| agrees(e, c)) {
-            // a change that the mechanism led to expect weighs more than one that merely happened as well
+            // a change that the mechanism led to expect weighs more than one that merely happened
+            // as well
             let expected = case.supports.contains(&c.row.id) && c.row.id != case.trigger.row.id;
-            let excess = c.change.excess.clamp(if expected { EXPECTED } else { 1.0 }, CLEAR);
+            let excess = c
+                .change
+                .excess
+                .clamp(if expected { EXPECTED } else { 1.0 }, CLEAR);
             beyond += excess.ln() * view.share(c.change);
         }
     }
     (beyond / CERTAIN.ln()).min(1.0).powf(0.7)
 }
 
-fn explains(view: &View<'_>, case: &Case<'_>, began: Duration, reach: &[bool], item: &Item) -> bool {
+fn explains(
+    view: &View<'_>,
+    case: &Case<'_>,
+    began: Duration,
+    reach: &[bool],
+    item: &Item,
+) -> bool {
     // onsets are dated to a sample; where only they can decide, every sample counts
-    let resolution = if view.trust.topology { case.trigger.change.onset_err } else { Duration::ZERO };
+    let resolution = if view.trust.topology {
+        case.trigger.change.onset_err
+    } else {
+        Duration::ZERO
+    };
     if !reach[item.entity] || (view.trust.onsets && item.seen + resolution < began) {
         return false;
     }
@@ -227,7 +295,8 @@ fn explains(view: &View<'_>, case: &Case<'_>, began: Duration, reach: &[bool], i
         Some(Role::Uptime) => item.entity == case.entity,
         // load may be an effect, of retries for one, but then it comes clearly later
         Some(Role::Demand) => {
-            case.carries == Carries::Load || item.seen.saturating_sub(item.slack) > case.trigger.change.onset
+            case.carries == Carries::Load
+                || item.seen.saturating_sub(item.slack) > case.trigger.change.onset
         }
         _ => true,
     }

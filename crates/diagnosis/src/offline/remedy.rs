@@ -11,27 +11,35 @@ use crate::{
     result::{Expect, Prediction, Remedy},
 };
 
-/// The action of the catalogue meant for the mechanism, on the cause itself before anything it reaches, reversible
-/// before not, low risk before high. An action that failed is not tried again.
+/// The action of the catalogue meant for the mechanism, on the cause itself before anything it
+/// reaches, reversible before not, low risk before high. An action that failed is not tried again.
 pub(super) fn remedy(view: &View<'_>, items: &[Item], cause: &Ranked<'_>) -> Option<Remedy> {
     let within = view.graph.reach(cause.case.entity, cause.case.carries);
-    let touches =
-        |a: &Action, f: &dyn Fn(usize) -> bool| a.touches.iter().filter_map(|id| view.graph.index(id)).any(f);
-    let mut fitting: Vec<(&Action, _)> = view
-        .evidence
-        .actions
-        .iter()
-        .filter(|a| a.cures.contains(&cause.case.mechanism) && touches(a, &|e| within[e]))
-        .filter_map(|a| Some((a, params(a, view.graph.id(cause.case.entity))?)))
-        .filter(|(a, params)| {
-            !view
-                .evidence
-                .history
-                .iter()
-                .any(|h| h.outcome == Outcome::Failed && h.action == a.id && h.params == *params)
-        })
-        .collect();
-    fitting.sort_by_key(|(a, _)| (!touches(a, &|e| e == cause.case.entity), !a.reversible, a.risk));
+    let touches = |a: &Action, f: &dyn Fn(usize) -> bool| {
+        a.touches
+            .iter()
+            .filter_map(|id| view.graph.index(id))
+            .any(f)
+    };
+    let mut fitting: Vec<(&Action, _)> =
+        view.evidence
+            .actions
+            .iter()
+            .filter(|a| a.cures.contains(&cause.case.mechanism) && touches(a, &|e| within[e]))
+            .filter_map(|a| Some((a, params(a, view.graph.id(cause.case.entity))?)))
+            .filter(|(a, params)| {
+                !view.evidence.history.iter().any(|h| {
+                    h.outcome == Outcome::Failed && h.action == a.id && h.params == *params
+                })
+            })
+            .collect();
+    fitting.sort_by_key(|(a, _)| {
+        (
+            !touches(a, &|e| e == cause.case.entity),
+            !a.reversible,
+            a.risk,
+        )
+    });
     let (action, params) = fitting.into_iter().next()?;
 
     let violation = items
@@ -41,16 +49,27 @@ pub(super) fn remedy(view: &View<'_>, items: &[Item], cause: &Ranked<'_>) -> Opt
         .min_by_key(|(_, item)| item.seen);
     let mut why = vec![cause.case.trigger.row.id];
     why.extend(violation.map(|(_, item)| item.row));
-    Some(Remedy { id: action.id.clone(), params, why, predict: predictions(view, cause) })
+    Some(Remedy {
+        id: action.id.clone(),
+        params,
+        why,
+        predict: predictions(view, cause),
+    })
 }
 
 /// The default of every parameter; where the cause itself can be chosen, the cause.
 fn params(action: &Action, cause: &str) -> Option<Params> {
     let value = |p: &Param| match &p.domain {
-        Domain::Choice { options } if options.iter().any(|o| o == cause) => Some(Value::from(cause)),
+        Domain::Choice { options } if options.iter().any(|o| o == cause) => {
+            Some(Value::from(cause))
+        }
         _ => p.default.clone(),
     };
-    action.params.iter().map(|p| Some((p.name.clone(), value(p)?))).collect()
+    action
+        .params
+        .iter()
+        .map(|p| Some((p.name.clone(), value(p)?)))
+        .collect()
 }
 
 /// Signals that are still off go back to where they were, and the invariants hold again.
@@ -62,12 +81,18 @@ fn predictions(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Prediction> {
         .filter(|(_, c)| {
             let (before, last) = (c.change.before.median, c.change.after.last);
             c.change.is_sustained()
-                && !matches!(c.change.role, Role::Demand | Role::Setting | Role::Uptime | Role::Other)
+                && !matches!(
+                    c.change.role,
+                    Role::Demand | Role::Setting | Role::Uptime | Role::Other
+                )
                 && c.change.before.slope.is_none()
                 && (last - before).abs() > 0.2 * (c.change.extreme() - before).abs()
         })
         .collect();
-    off.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.change.score.total_cmp(&a.1.change.score)));
+    off.sort_by(|a, b| {
+        a.0.cmp(&b.0)
+            .then(b.1.change.score.total_cmp(&a.1.change.score))
+    });
     let signals = off.into_iter().take(2).map(|(_, c)| Prediction {
         entity: c.change.entity.clone(),
         signal: c.change.signal.clone(),

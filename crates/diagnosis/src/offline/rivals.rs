@@ -31,8 +31,9 @@ pub(super) fn rivals(
         let vague = other.case.mechanism == Mechanism::Unexplained;
         let same_entity = other.case.entity == cause.case.entity;
         let entity = view.graph.id(other.case.entity);
-        let known =
-            found.iter().any(|h| h.mechanism == other.case.mechanism || (vague && h.entity == entity));
+        let known = found
+            .iter()
+            .any(|h| h.mechanism == other.case.mechanism || (vague && h.entity == entity));
         if known || (vague && (same_entity || healthy.iter().any(|h| h.entity == entity))) {
             continue;
         }
@@ -100,7 +101,9 @@ fn refuters(view: &View<'_>, items: &[Item], cause: &Ranked<'_>, other: &Ranked<
     let unexplained = items.iter().enumerate().filter(|(i, item)| {
         cause.explains[*i]
             && !other.explains[*i]
-            && (item.is_violation() || item.is_exogenous() || item.seen <= other.case.trigger.change.onset)
+            && (item.is_violation()
+                || item.is_exogenous()
+                || item.seen <= other.case.trigger.change.onset)
     });
     rows.extend(unexplained.map(|(_, item)| item.row).take(2));
     let support = other.case.support();
@@ -110,18 +113,28 @@ fn refuters(view: &View<'_>, items: &[Item], cause: &Ranked<'_>, other: &Ranked<
     rows
 }
 
-/// Alternatives that would have broken the invariant as well, had they not been as ever: dependencies that were well,
-/// load that did not rise.
+/// Alternatives that would have broken the invariant as well, had they not been as ever:
+/// dependencies that were well, load that did not rise.
 fn ruled_out(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Hypothesis> {
-    let mut violated: Vec<usize> = view.entities().filter(|&e| view.violations(e).next().is_some()).collect();
+    let mut violated: Vec<usize> = view
+        .entities()
+        .filter(|&e| view.violations(e).next().is_some())
+        .collect();
     violated.sort_by_key(|&e| view.violations(e).map(|(_, v)| v.t).min());
-    let Some(&violated) = violated.first() else { return Vec::new() };
+    let Some(&violated) = violated.first() else {
+        return Vec::new();
+    };
 
     let mut below = view.graph.below(violated);
     below.sort_by_key(|&e| std::cmp::Reverse(view.graph.dependants(e).len()));
-    let well =
-        below.into_iter().chain([violated]).filter(|&e| e != cause.case.entity).find_map(|e| well(view, e));
-    well.into_iter().chain(idle(view, violated, cause)).collect()
+    let well = below
+        .into_iter()
+        .chain([violated])
+        .filter(|&e| e != cause.case.entity)
+        .find_map(|e| well(view, e));
+    well.into_iter()
+        .chain(idle(view, violated, cause))
+        .collect()
 }
 
 /// "It was this dependency", refuted by everything it reports.
@@ -138,7 +151,11 @@ fn well(view: &View<'_>, entity: usize) -> Option<Hypothesis> {
     .filter_map(|(role, mechanism)| Some((view.steady(entity, &[role]).next()?, mechanism)))
     .collect();
     let mechanism = rows.first()?.1;
-    let said: Vec<String> = rows.iter().take(2).map(|(row, _)| stayed(view, *row)).collect();
+    let said: Vec<String> = rows
+        .iter()
+        .take(2)
+        .map(|(row, _)| stayed(view, *row))
+        .collect();
     Some(refuted(
         view.graph.id(entity).to_owned(),
         mechanism,
@@ -149,8 +166,18 @@ fn well(view: &View<'_>, entity: usize) -> Option<Hypothesis> {
 
 /// "The load rose", refuted by load that did not.
 fn idle(view: &View<'_>, violated: usize, cause: &Ranked<'_>) -> Option<Hypothesis> {
-    let rose = view.entities().flat_map(|e| view.changes(e)).any(|c| c.change.role == Role::Demand);
-    let local = view.evidence.topology.entities.iter().filter(|e| e.propagation.is_some()).count() >= 2;
+    let rose = view
+        .entities()
+        .flat_map(|e| view.changes(e))
+        .any(|c| c.change.role == Role::Demand);
+    let local = view
+        .evidence
+        .topology
+        .entities
+        .iter()
+        .filter(|e| e.propagation.is_some())
+        .count()
+        >= 2;
     if rose {
         return None;
     }
@@ -160,13 +187,22 @@ fn idle(view: &View<'_>, violated: usize, cause: &Ranked<'_>) -> Option<Hypothes
         .find_map(|e| Some((e, view.steady(e, &[Role::Demand]).next()?)))?;
     Some(refuted(
         view.graph.id(entity).to_owned(),
-        if local { Mechanism::LoadOutranPropagation } else { Mechanism::MoreLoad },
+        if local {
+            Mechanism::LoadOutranPropagation
+        } else {
+            Mechanism::MoreLoad
+        },
         format!("the load rose: no, {}", stayed(view, row)),
         vec![row.0.id],
     ))
 }
 
-fn refuted(entity: String, mechanism: Mechanism, statement: String, against: Vec<RowId>) -> Hypothesis {
+fn refuted(
+    entity: String,
+    mechanism: Mechanism,
+    statement: String,
+    against: Vec<RowId>,
+) -> Hypothesis {
     Hypothesis {
         id: String::new(),
         rank: 0,

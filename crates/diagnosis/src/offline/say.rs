@@ -13,7 +13,11 @@ pub(super) fn name(view: &View<'_>, entity: usize) -> String {
 
 /// A unit, which could be taken for a number as well.
 fn unit(unit: &str) -> String {
-    if unit.chars().any(char::is_numeric) { word(unit) } else { unit.to_owned() }
+    if unit.chars().any(char::is_numeric) {
+        word(unit)
+    } else {
+        unit.to_owned()
+    }
 }
 
 /// "at 20.2 s", the moment of a change.
@@ -21,7 +25,8 @@ pub(super) fn at(c: Changed<'_>) -> String {
     format!("at {} s", moment(rounded(c.change.onset)))
 }
 
-/// "lag rose from 0.1 to 9.8 s [E3]"; of a signal that moves anyway, "total fell to 4 instead of 61.5 [E3]".
+/// "lag rose from 0.1 to 9.8 s [E3]"; of a signal that moves anyway, "total fell to 4 instead of
+/// 61.5 [E3]".
 fn moved(c: Changed<'_>) -> String {
     let (before, after) = pair(c.change.before.median, c.change.extreme());
     let after = with(&after, &unit(&c.change.unit));
@@ -29,7 +34,12 @@ fn moved(c: Changed<'_>) -> String {
         None => format!("from {before} to {after}"),
         Some(_) => format!("to {after} instead of {before}"),
     };
-    format!("{} {} {moved} [{}]", word(&c.change.signal), verb(c.change), c.row.id)
+    format!(
+        "{} {} {moved} [{}]",
+        word(&c.change.signal),
+        verb(c.change),
+        c.row.id
+    )
 }
 
 /// "its lag rose from 0.1 to 9.8 s [E3]".
@@ -58,7 +68,11 @@ pub(super) fn held((row, steady): (&Row, &Steady)) -> String {
 
 /// "w2's lag stayed at 0.1 s [E9]".
 pub(super) fn stayed(view: &View<'_>, steady: (&Row, &Steady)) -> String {
-    format!("{} {}", view.evidence.topology.whose(&steady.1.entity), held(steady))
+    format!(
+        "{} {}",
+        view.evidence.topology.whose(&steady.1.entity),
+        held(steady)
+    )
 }
 
 /// "a, b and c".

@@ -38,7 +38,8 @@ pub(super) struct View<'a> {
 pub(super) struct Trust {
     /// Dependencies connect the changes with the violations.
     pub(super) topology: bool,
-    /// The changes began at different times, and not all at the very moment at which the run is cut.
+    /// The changes began at different times, and not all at the very moment at which the run is
+    /// cut.
     pub(super) onsets: bool,
 }
 
@@ -59,11 +60,15 @@ impl<'a> View<'a> {
             }
         }
         let telling = |row: &&'a Row| {
-            let change = row.change().filter(|c| is_material(c) && !is_improvement(c))?;
+            let change = row
+                .change()
+                .filter(|c| is_material(c) && !is_improvement(c))?;
             Some(Changed { row, change })
         };
-        let changes =
-            rows.iter().map(|own: &Vec<&'a Row>| own.iter().filter_map(telling).collect()).collect();
+        let changes = rows
+            .iter()
+            .map(|own: &Vec<&'a Row>| own.iter().filter_map(telling).collect())
+            .collect();
         let mut view = Self {
             evidence,
             graph,
@@ -71,7 +76,10 @@ impl<'a> View<'a> {
             changes,
             loudness: Vec::new(),
             usual: Vec::new(),
-            trust: Trust { topology: true, onsets: true },
+            trust: Trust {
+                topology: true,
+                onsets: true,
+            },
         };
         view.loudness = view.entities().map(|e| view.loudness_of(e)).collect();
         view.trust = view.trusted();
@@ -82,21 +90,30 @@ impl<'a> View<'a> {
         view
     }
 
-    /// How far beyond chance a change is. Between two recordings all levels may be others, by about the same factor where
-    /// signals play the same part: the rest counts.
+    /// How far beyond chance a change is. Between two recordings all levels may be others, by about
+    /// the same factor where signals play the same part: the rest counts.
     pub(super) fn loud(&self, change: &Change) -> f64 {
         loudness(change) * self.share(change)
     }
 
     /// How much of a change cannot be the difference between two recordings, 0 to 1.
     pub(super) fn share(&self, change: &Change) -> f64 {
-        if self.trust.onsets { 1.0 } else { (self.size_of(change) / OTHERWISE).min(1.0) }
+        if self.trust.onsets {
+            1.0
+        } else {
+            (self.size_of(change) / OTHERWISE).min(1.0)
+        }
     }
 
-    /// By how many times a signal changed, as a logarithm; beyond that of others of its role, where all changed at once.
+    /// By how many times a signal changed, as a logarithm; beyond that of others of its role, where
+    /// all changed at once.
     fn size_of(&self, change: &Change) -> f64 {
         let own = ratio(change);
-        let usual = self.usual.iter().find(|(role, _)| *role == change.role).map_or(0.0, |(_, usual)| *usual);
+        let usual = self
+            .usual
+            .iter()
+            .find(|(role, _)| *role == change.role)
+            .map_or(0.0, |(_, usual)| *usual);
         (own - usual).abs().min(LARGEST)
     }
 
@@ -104,40 +121,60 @@ impl<'a> View<'a> {
     fn usual_ratios(&self) -> Vec<(Role, f64)> {
         let mut all: Vec<(Role, f64)> = Vec::new();
         for c in self.entities().flat_map(|e| self.changes(e)) {
-            if !matches!(c.change.role, Role::Availability | Role::Setting) && ratio(c.change).abs() < LARGEST
+            if !matches!(c.change.role, Role::Availability | Role::Setting)
+                && ratio(c.change).abs() < LARGEST
             {
                 all.push((c.change.role, ratio(c.change)));
             }
         }
         all.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-        let groups = all.chunk_by(|a, b| a.0 == b.0).filter(|group| group.len() >= 4);
+        let groups = all
+            .chunk_by(|a, b| a.0 == b.0)
+            .filter(|group| group.len() >= 4);
         groups.map(|group| group[group.len() / 2]).collect()
     }
 
-    /// The loudest change of an entity, and a little of the next two: a cause shows in more than one way.
+    /// The loudest change of an entity, and a little of the next two: a cause shows in more than
+    /// one way.
     fn loudness_of(&self, entity: usize) -> f64 {
         let mut all: Vec<f64> = self.changes(entity).map(|c| self.loud(c.change)).collect();
         if self.is_silent(entity) {
             all.push(1.0);
         }
         all.sort_by(|a, b| b.total_cmp(a));
-        all.iter().zip([1.0, 0.3, 0.1]).map(|(loud, share)| loud * share).sum()
+        all.iter()
+            .zip([1.0, 0.3, 0.1])
+            .map(|(loud, share)| loud * share)
+            .sum()
     }
 
-    /// Most changes have to be connected with a violation; of many changes, some have to begin before the
-    /// run is cut. Where two recordings are spliced, all do at the cut.
+    /// Most changes have to be connected with a violation; of many changes, some have to begin
+    /// before the run is cut. Where two recordings are spliced, all do at the cut.
     fn trusted(&self) -> Trust {
-        let violated: Vec<usize> = self.entities().filter(|&e| self.violations(e).next().is_some()).collect();
+        let violated: Vec<usize> = self
+            .entities()
+            .filter(|&e| self.violations(e).next().is_some())
+            .collect();
         let near = |&e: &usize| violated.iter().any(|&v| self.graph.joined(e, v));
         let connected: f64 = self.entities().filter(near).map(|e| self.loudness[e]).sum();
         let total: f64 = self.loudness.iter().sum();
         let reports = |e: &usize| self.rows[*e].iter().any(|row| row.signal().is_some());
-        // a part that nothing with signals depends on, such as one that stands for the whole, joins nothing
-        let joins = self.entities().filter(reports).any(|e| self.graph.below(e).iter().any(reports));
+        // a part that nothing with signals depends on, such as one that stands for the whole, joins
+        // nothing
+        let joins = self
+            .entities()
+            .filter(reports)
+            .any(|e| self.graph.below(e).iter().any(reports));
         let cut = self.evidence.spans.incident.from;
-        let lasting = self.entities().flat_map(|e| self.changes(e)).map(|c| c.change);
+        let lasting = self
+            .entities()
+            .flat_map(|e| self.changes(e))
+            .map(|c| c.change);
         let changes: Vec<_> = lasting.filter(|c| c.is_sustained()).collect();
-        let at_cut = changes.iter().filter(|c| c.onset >= cut && c.earliest() <= cut).count();
+        let at_cut = changes
+            .iter()
+            .filter(|c| c.onset >= cut && c.earliest() <= cut)
+            .count();
         Trust {
             topology: joins && connected >= 0.5 * total,
             onsets: changes.len() < 2 || at_cut * 4 < changes.len() * 3,
@@ -146,7 +183,9 @@ impl<'a> View<'a> {
 
     /// By how many times the entity's signals changed at most, as a logarithm.
     pub(super) fn size(&self, entity: usize) -> f64 {
-        self.changes(entity).map(|c| self.size_of(c.change)).fold(0.0, f64::max)
+        self.changes(entity)
+            .map(|c| self.size_of(c.change))
+            .fold(0.0, f64::max)
     }
 
     /// The same of the load that it passes on.
@@ -162,7 +201,11 @@ impl<'a> View<'a> {
 
     /// Every entity an effect can reach; without a topology to be trusted, it may be any.
     pub(super) fn reach(&self, entity: usize, carries: Carries) -> Vec<bool> {
-        if self.trust.topology { self.graph.reach(entity, carries) } else { vec![true; self.graph.len()] }
+        if self.trust.topology {
+            self.graph.reach(entity, carries)
+        } else {
+            vec![true; self.graph.len()]
+        }
     }
 
     /// Whether `a` may have begun before `b`, as far as their onsets tell.
@@ -172,12 +215,20 @@ impl<'a> View<'a> {
 
     /// Everything that `entity` depends on; without a topology to be trusted, that may be any.
     pub(super) fn below(&self, entity: usize) -> Vec<usize> {
-        if self.trust.topology { self.graph.below(entity) } else { self.others(entity) }
+        if self.trust.topology {
+            self.graph.below(entity)
+        } else {
+            self.others(entity)
+        }
     }
 
     /// Everything that depends on `entity`; without a topology to be trusted, that may be any.
     pub(super) fn above(&self, entity: usize) -> Vec<usize> {
-        if self.trust.topology { self.graph.above(entity) } else { self.others(entity) }
+        if self.trust.topology {
+            self.graph.above(entity)
+        } else {
+            self.others(entity)
+        }
     }
 
     fn others(&self, entity: usize) -> Vec<usize> {
@@ -193,7 +244,10 @@ impl<'a> View<'a> {
         self.changes[entity].iter().copied()
     }
 
-    pub(super) fn violations(&self, entity: usize) -> impl Iterator<Item = (&'a Row, &'a Violation)> {
+    pub(super) fn violations(
+        &self,
+        entity: usize,
+    ) -> impl Iterator<Item = (&'a Row, &'a Violation)> {
         self.rows[entity].iter().filter_map(|&row| match &row.fact {
             Fact::Violation(v) => Some((row, v)),
             _ => None,
@@ -213,10 +267,12 @@ impl<'a> View<'a> {
         entity: usize,
         roles: &[Role],
     ) -> impl Iterator<Item = (&'a Row, &'a Steady)> {
-        self.rows[entity].iter().filter_map(move |&row| match &row.fact {
-            Fact::Steady(s) if roles.contains(&s.role) => Some((row, s)),
-            _ => None,
-        })
+        self.rows[entity]
+            .iter()
+            .filter_map(move |&row| match &row.fact {
+                Fact::Steady(s) if roles.contains(&s.role) => Some((row, s)),
+                _ => None,
+            })
     }
 
     /// The changes of these roles in that direction that lasted.
@@ -227,7 +283,9 @@ impl<'a> View<'a> {
         direction: Direction,
     ) -> impl Iterator<Item = Changed<'a>> {
         self.changes(entity).filter(move |c| {
-            roles.contains(&c.change.role) && c.change.direction == direction && c.change.is_sustained()
+            roles.contains(&c.change.role)
+                && c.change.direction == direction
+                && c.change.is_sustained()
         })
     }
 
@@ -243,46 +301,62 @@ impl<'a> View<'a> {
 
     /// Whether the entity reports any of these roles, with samples or without.
     pub(super) fn reports(&self, entity: usize, roles: &[Role]) -> bool {
-        self.rows[entity].iter().any(|r| r.role().is_some_and(|role| roles.contains(&role)))
+        self.rows[entity]
+            .iter()
+            .any(|r| r.role().is_some_and(|role| roles.contains(&role)))
     }
 
-    /// The row that says the entity no longer answers; of one that can no longer be measured, that nothing is done.
+    /// The row that says the entity no longer answers; of one that can no longer be measured, that
+    /// nothing is done.
     pub(super) fn unavailable(&self, entity: usize) -> Option<Changed<'a>> {
         let idle = [Role::Demand, Role::Throughput];
         let stopped = |c: &Changed<'a>| c.change.extreme() <= 0.05 * c.change.before.median;
         self.lasting(entity, &[Role::Availability], Direction::Down)
             .find(|c| c.change.extreme() <= 0.5 * c.change.before.median)
             .or_else(|| {
-                self.lasting(entity, &idle, Direction::Down).find(stopped).filter(|_| self.is_silent(entity))
+                self.lasting(entity, &idle, Direction::Down)
+                    .find(stopped)
+                    .filter(|_| self.is_silent(entity))
             })
     }
 
     /// Whether half of the entity's signals are no longer seen.
     fn is_silent(&self, entity: usize) -> bool {
-        let signals = self.rows[entity].iter().filter(|r| r.signal().is_some()).count();
-        let gone = self.gaps(entity).filter(|(_, gap)| gap.from > self.evidence.spans.baseline.to).count();
+        let signals = self.rows[entity]
+            .iter()
+            .filter(|r| r.signal().is_some())
+            .count();
+        let gone = self
+            .gaps(entity)
+            .filter(|(_, gap)| gap.from > self.evidence.spans.baseline.to)
+            .count();
         gone > 0 && gone * 2 >= signals
     }
 
-    /// Whether the entity still answers: seen to be available, or answering as fast as ever. `None` when it
-    /// reports neither.
+    /// Whether the entity still answers: seen to be available, or answering as fast as ever. `None`
+    /// when it reports neither.
     pub(super) fn answers(&self, entity: usize) -> Option<bool> {
         if self.unavailable(entity).is_some() {
             return Some(false);
         }
-        let seen = self.steady(entity, &[Role::Availability, Role::Latency]).next().is_some()
+        let seen = self
+            .steady(entity, &[Role::Availability, Role::Latency])
+            .next()
+            .is_some()
             || self.changes(entity).any(|c| c.change.role == Role::Latency);
         seen.then_some(true)
     }
 
-    /// The earliest change on something `entity` depends on that says it is unwell, no later than `than` and at least as
-    /// far beyond chance.
+    /// The earliest change on something `entity` depends on that says it is unwell, no later than
+    /// `than` and at least as far beyond chance.
     pub(super) fn unwell_below(&self, entity: usize, than: &Change) -> Option<Changed<'a>> {
         earliest(
             self.below(entity)
                 .into_iter()
                 .flat_map(|e| self.unwell(e))
-                .filter(|c| self.may_precede(c.change, than) && self.loud(c.change) >= 0.8 * self.loud(than)),
+                .filter(|c| {
+                    self.may_precede(c.change, than) && self.loud(c.change) >= 0.8 * self.loud(than)
+                }),
         )
     }
 
@@ -299,14 +373,20 @@ impl<'a> View<'a> {
 
     /// Whether at least half of the entity's signals of progress are as ever.
     pub(super) fn ages_hold(&self, entity: usize) -> bool {
-        let grown = self.lasting(entity, &[Role::ProgressAge], Direction::Up).count();
+        let grown = self
+            .lasting(entity, &[Role::ProgressAge], Direction::Up)
+            .count();
         let reported = |role| role == Some(Role::ProgressAge);
-        let held = self.rows[entity].iter().filter(|r| reported(r.role()) && !is_gap(r)).count() - grown;
+        let held = self.rows[entity]
+            .iter()
+            .filter(|r| reported(r.role()) && !is_gap(r))
+            .count()
+            - grown;
         held > 0 && held >= grown
     }
 
-    /// The earliest rise of the load that reaches `entity`, no later than `by`: its own, or that of something
-    /// that depends on it.
+    /// The earliest rise of the load that reaches `entity`, no later than `by`: its own, or that of
+    /// something that depends on it.
     pub(super) fn load_rise(&self, entity: usize, by: Duration) -> Option<Changed<'a>> {
         let sources = self.graph.above(entity).into_iter().chain([entity]);
         earliest(sources.flat_map(|e| self.changes(e)).filter(|c| {
@@ -328,19 +408,26 @@ fn is_gap(row: &Row) -> bool {
     matches!(row.fact, Fact::Gap(_))
 }
 
-/// Whether a change is more than a shift in the rhythm of things: progress comes in beats, and only without any
-/// does its age grow and grow; a clock read late has not gone back.
+/// Whether a change is more than a shift in the rhythm of things: progress comes in beats, and only
+/// without any does its age grow and grow; a clock read late has not gone back.
 fn is_material(change: &Change) -> bool {
     match change.role {
         Role::ProgressAge => change.shape == Shape::Ramp && rose_by(change, STALLED),
-        Role::Uptime => change.direction == Direction::Down && change.extreme() <= 0.5 * change.before.median,
+        Role::Uptime => {
+            change.direction == Direction::Down && change.extreme() <= 0.5 * change.before.median
+        }
         // a volume that stops to grow has lost nothing
         Role::Volume if change.before.slope.is_some() => change.direction == Direction::Up,
         // less load is seldom at fault
-        Role::Demand if change.direction == Direction::Down => change.extreme() <= 0.5 * change.before.median,
-        Role::Demand | Role::Throughput | Role::Volume | Role::Lost | Role::Availability | Role::Setting => {
-            true
+        Role::Demand if change.direction == Direction::Down => {
+            change.extreme() <= 0.5 * change.before.median
         }
+        Role::Demand
+        | Role::Throughput
+        | Role::Volume
+        | Role::Lost
+        | Role::Availability
+        | Role::Setting => true,
         // a spike may be a stray sample
         _ => change.is_sustained(),
     }
@@ -348,10 +435,14 @@ fn is_material(change: &Change) -> bool {
 
 /// Whether a signal went the good way, where its role has one.
 fn is_improvement(change: &Change) -> bool {
-    change.role.bad_direction().is_some_and(|bad| bad != change.direction)
+    change
+        .role
+        .bad_direction()
+        .is_some_and(|bad| bad != change.direction)
 }
 
-/// The logarithm of after by before, up to [`LARGEST`] in either direction; of an availability, the loss counts.
+/// The logarithm of after by before, up to [`LARGEST`] in either direction; of an availability, the
+/// loss counts.
 fn ratio(change: &Change) -> f64 {
     let (before, after) = (change.before.median.abs(), change.extreme().abs());
     let ratio = match change.role {
@@ -359,13 +450,21 @@ fn ratio(change: &Change) -> f64 {
         _ if before > 0.0 && after > 0.0 => (after / before).ln(),
         _ => FROM_NOTHING,
     };
-    if ratio.is_nan() { FROM_NOTHING } else { ratio.clamp(-LARGEST, LARGEST) }
+    if ratio.is_nan() {
+        FROM_NOTHING
+    } else {
+        ratio.clamp(-LARGEST, LARGEST)
+    }
 }
 
 /// How far beyond chance a change is, up to 1 on a logarithmic scale; a spike counts half.
 pub(super) fn loudness(change: &Change) -> f64 {
     let loud = ((1.0 + change.excess).ln() / (1.0 + CLEAR).ln()).min(1.0);
-    if change.is_sustained() { loud } else { 0.5 * loud }
+    if change.is_sustained() {
+        loud
+    } else {
+        0.5 * loud
+    }
 }
 
 /// Whether a signal went up by at least that factor; from zero, any rise counts.
@@ -377,7 +476,11 @@ pub(super) fn rose_by(change: &Change, factor: f64) -> bool {
 pub(super) fn strongest<'a>(changes: impl Iterator<Item = Changed<'a>>) -> Option<Changed<'a>> {
     changes.reduce(|best, c| {
         let louder = loudness(c.change).total_cmp(&loudness(best.change));
-        if louder.then(best.change.onset.cmp(&c.change.onset)).is_gt() { c } else { best }
+        if louder.then(best.change.onset.cmp(&c.change.onset)).is_gt() {
+            c
+        } else {
+            best
+        }
     })
 }
 
@@ -389,8 +492,11 @@ pub(super) fn earliest<'a>(changes: impl Iterator<Item = Changed<'a>>) -> Option
     })
 }
 
-/// The earliest of the changes that are at least half as loud as the loudest: a faint one may be a wobble before.
-pub(super) fn first_of_the_loud<'a>(changes: impl Iterator<Item = Changed<'a>>) -> Option<Changed<'a>> {
+/// The earliest of the changes that are at least half as loud as the loudest: a faint one may be a
+/// wobble before.
+pub(super) fn first_of_the_loud<'a>(
+    changes: impl Iterator<Item = Changed<'a>>,
+) -> Option<Changed<'a>> {
     let all: Vec<Changed<'a>> = changes.collect();
     let most = all.iter().map(|c| loudness(c.change)).fold(0.0, f64::max);
     earliest(all.into_iter().filter(|c| loudness(c.change) >= 0.5 * most))

@@ -15,7 +15,12 @@ const CLOSE: f64 = 0.5;
 pub(super) fn apply(check: &Check<'_>, diagnosis: &mut Diagnosis) {
     let given: Vec<f64> = diagnosis.hypotheses.iter().map(|h| h.confidence).collect();
     for (i, h) in diagnosis.hypotheses.iter_mut().enumerate() {
-        let rival = given.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, c)| *c).fold(0.0, f64::max);
+        let rival = given
+            .iter()
+            .enumerate()
+            .filter(|(j, _)| *j != i)
+            .map(|(_, c)| *c)
+            .fold(0.0, f64::max);
         let mut cap: f64 = 1.0;
         if !reaches_a_violation(check, h) {
             cap = cap.min(WITHOUT_A_PATH);
@@ -23,7 +28,12 @@ pub(super) fn apply(check: &Check<'_>, diagnosis: &mut Diagnosis) {
         if rival >= CLOSE * given[i] {
             cap = cap.min(WITH_A_CLOSE_RIVAL);
         }
-        if check.evidence.rows.iter().any(|r| r.entity() == h.entity && matches!(r.fact, Fact::Gap(_))) {
+        if check
+            .evidence
+            .rows
+            .iter()
+            .any(|r| r.entity() == h.entity && matches!(r.fact, Fact::Gap(_)))
+        {
             cap = cap.min(WITH_A_GAP);
         }
         h.confidence = h.confidence.min(cap);
@@ -31,7 +41,12 @@ pub(super) fn apply(check: &Check<'_>, diagnosis: &mut Diagnosis) {
 }
 
 fn reaches_a_violation(check: &Check<'_>, h: &Hypothesis) -> bool {
-    let Some(at) = check.graph.index(&h.entity) else { return false };
+    let Some(at) = check.graph.index(&h.entity) else {
+        return false;
+    };
     let reach = check.graph.reach(at, carries(check, h));
-    check.evidence.violations().any(|(_, v)| check.graph.index(&v.entity).is_some_and(|e| reach[e]))
+    check
+        .evidence
+        .violations()
+        .any(|(_, v)| check.graph.index(&v.entity).is_some_and(|e| reach[e]))
 }

@@ -17,10 +17,24 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
         }
     }
     if diagnosis.verdict == Verdict::CauseFound {
-        let changed: HashSet<&str> = check.evidence.changes().map(|(_, c)| c.entity.as_str()).collect();
-        let considered: HashSet<_> = diagnosis.hypotheses.iter().map(|h| (&h.entity, h.mechanism)).collect();
+        let changed: HashSet<&str> = check
+            .evidence
+            .changes()
+            .map(|(_, c)| c.entity.as_str())
+            .collect();
+        let considered: HashSet<_> = diagnosis
+            .hypotheses
+            .iter()
+            .map(|h| (&h.entity, h.mechanism))
+            .collect();
         if changed.len() > 1 && considered.len() < 2 {
-            check.breach(4, format!("{} entities changed, and no alternative was considered", changed.len()));
+            check.breach(
+                4,
+                format!(
+                    "{} entities changed, and no alternative was considered",
+                    changed.len()
+                ),
+            );
         }
     }
 }
@@ -44,9 +58,16 @@ fn supported(check: &mut Check<'_>, h: &Hypothesis) {
 
 fn refuted(check: &mut Check<'_>, h: &Hypothesis) {
     if h.against.is_empty() {
-        check.breach(4, format!("hypothesis {} is refuted, and cites nothing in \"against\"", h.id));
+        check.breach(
+            4,
+            format!(
+                "hypothesis {} is refuted, and cites nothing in \"against\"",
+                h.id
+            ),
+        );
     }
-    // that something else stayed as it was refutes nothing about this entity, unless it should have been hit
+    // that something else stayed as it was refutes nothing about this entity, unless it should have
+    // been hit
     let related = |id: &str| {
         let (Some(at), Some(from)) = (check.graph.index(id), check.graph.index(&h.entity)) else {
             return false;
@@ -54,7 +75,11 @@ fn refuted(check: &mut Check<'_>, h: &Hypothesis) {
         at == from
             || check.graph.above(from).contains(&at)
             || check.graph.below(from).contains(&at)
-            || check.graph.below(from).iter().any(|d| check.graph.dependants(*d).contains(&at))
+            || check
+                .graph
+                .below(from)
+                .iter()
+                .any(|d| check.graph.dependants(*d).contains(&at))
     };
     let idle = h
         .against
@@ -63,6 +88,12 @@ fn refuted(check: &mut Check<'_>, h: &Hypothesis) {
         .find(|row| matches!(row.fact, Fact::Steady(_)) && !related(row.entity()))
         .map(|row| row.id);
     if let Some(id) = idle {
-        check.breach(4, format!("hypothesis {} is refuted by [{id}], which has nothing to do with it", h.id));
+        check.breach(
+            4,
+            format!(
+                "hypothesis {} is refuted by [{id}], which has nothing to do with it",
+                h.id
+            ),
+        );
     }
 }

@@ -23,7 +23,10 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
             if link.cause != from {
                 check.breach(
                     5,
-                    format!("the chain of hypothesis {} jumps from {from:?} to {:?}", h.id, link.cause),
+                    format!(
+                        "the chain of hypothesis {} jumps from {from:?} to {:?}",
+                        h.id, link.cause
+                    ),
                 );
             }
             from = &link.effect;
@@ -33,32 +36,63 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
     }
 }
 
-/// How an effect of the hypothesis travels: with the load only when the cause is one of load or of settings.
+/// How an effect of the hypothesis travels: with the load only when the cause is one of load or of
+/// settings.
 pub(super) fn carries(check: &Check<'_>, h: &Hypothesis) -> Carries {
     let by_kind = matches!(
         h.mechanism,
         Mechanism::LoadOutranPropagation | Mechanism::MoreLoad | Mechanism::ConfigurationChanged
     );
-    let by_rows = h.supports.iter().filter_map(|id| check.evidence.row(*id)).any(|row| {
-        row.entity() == h.entity
-            && row.change().is_some_and(|c| matches!(c.role, Role::Demand | Role::Setting | Role::Other))
-    });
-    if by_kind || by_rows { Carries::Load } else { Carries::Fault }
+    let by_rows = h
+        .supports
+        .iter()
+        .filter_map(|id| check.evidence.row(*id))
+        .any(|row| {
+            row.entity() == h.entity
+                && row
+                    .change()
+                    .is_some_and(|c| matches!(c.role, Role::Demand | Role::Setting | Role::Other))
+        });
+    if by_kind || by_rows {
+        Carries::Load
+    } else {
+        Carries::Fault
+    }
 }
 
 fn path(check: &mut Check<'_>, h: &Hypothesis, link: &Link) {
-    let ends = (check.graph.index(&link.cause), check.graph.index(&link.effect));
-    let (Some(cause), Some(effect)) = ends else { return };
+    let ends = (
+        check.graph.index(&link.cause),
+        check.graph.index(&link.effect),
+    );
+    let (Some(cause), Some(effect)) = ends else {
+        return;
+    };
     if !check.graph.reach(cause, carries(check, h))[effect] {
-        check.breach(5, format!("no dependency leads from {:?} to {:?}", link.cause, link.effect));
+        check.breach(
+            5,
+            format!(
+                "no dependency leads from {:?} to {:?}",
+                link.cause, link.effect
+            ),
+        );
     }
 }
 
 fn order(check: &mut Check<'_>, h: &Hypothesis, link: &Link) {
     // of the cause itself, the rows cited count; of the entities between, all rows
-    let cited: &[RowId] = if link.cause == h.entity { &h.supports } else { &[] };
-    let ends = (begun(check, &link.cause, cited), begun(check, &link.effect, &[]));
-    let (Some(cause), Some(effect)) = ends else { return };
+    let cited: &[RowId] = if link.cause == h.entity {
+        &h.supports
+    } else {
+        &[]
+    };
+    let ends = (
+        begun(check, &link.cause, cited),
+        begun(check, &link.effect, &[]),
+    );
+    let (Some(cause), Some(effect)) = ends else {
+        return;
+    };
     if cause.earliest > effect.latest {
         check.breach(
             5,
@@ -91,11 +125,20 @@ fn begun(check: &Check<'_>, entity: &str, cited: &[RowId]) -> Option<Begun> {
         all()
             .filter(|r| !only_cited || cited.contains(&r.id))
             .filter_map(|r| match &r.fact {
-                Fact::Change(c) => Some(Begun { earliest: c.earliest(), latest: c.onset }),
-                Fact::Violation(v) => Some(Begun { earliest: v.t, latest: v.t }),
+                Fact::Change(c) => Some(Begun {
+                    earliest: c.earliest(),
+                    latest: c.onset,
+                }),
+                Fact::Violation(v) => Some(Begun {
+                    earliest: v.t,
+                    latest: v.t,
+                }),
                 Fact::Steady(_) | Fact::Gap(_) => None,
             })
-            .reduce(|a, b| Begun { earliest: a.earliest.min(b.earliest), latest: a.latest.max(b.latest) })
+            .reduce(|a, b| Begun {
+                earliest: a.earliest.min(b.earliest),
+                latest: a.latest.max(b.latest),
+            })
     };
     times(true).or_else(|| times(false))
 }

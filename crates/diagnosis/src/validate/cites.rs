@@ -25,9 +25,10 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
         for p in &action.predict {
             entity(check, "a prediction", &p.entity);
             let known = match p.expect {
-                Expect::Clears => {
-                    check.evidence.violations().any(|(_, v)| v.entity == p.entity && v.invariant == p.signal)
-                }
+                Expect::Clears => check
+                    .evidence
+                    .violations()
+                    .any(|(_, v)| v.entity == p.entity && v.invariant == p.signal),
                 Expect::Falls | Expect::Rises => check
                     .evidence
                     .rows
@@ -35,7 +36,11 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
                     .any(|r| r.entity() == p.entity && r.signal() == Some(&p.signal)),
             };
             if !known {
-                let what = if p.expect == Expect::Clears { "violation" } else { "signal" };
+                let what = if p.expect == Expect::Clears {
+                    "violation"
+                } else {
+                    "signal"
+                };
                 check.breach(
                     2,
                     format!(
@@ -50,7 +55,10 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
 
 fn entity(check: &mut Check<'_>, place: &str, id: &str) {
     if check.graph.index(id).is_none() {
-        check.breach(2, format!("{place} names entity {id:?}, which does not exist"));
+        check.breach(
+            2,
+            format!("{place} names entity {id:?}, which does not exist"),
+        );
     }
 }
 

@@ -32,8 +32,8 @@ use crate::{evidence::Evidence, graph::Graph, result::Diagnosis};
 /// Breaches told of at once: enough to repair an answer, few enough to read.
 const MOST_TOLD: usize = 8;
 
-/// An answer that passed every rule. There is no other way to get one than [`validate`], and nothing else can be
-/// rendered.
+/// An answer that passed every rule. There is no other way to get one than [`validate`], and
+/// nothing else can be rendered.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Validated(Diagnosis);
@@ -101,12 +101,21 @@ pub struct Rejection {
 impl Rejection {
     #[cfg(feature = "llm")]
     pub(crate) fn of(rule: u8, what: impl Into<String>) -> Self {
-        Self { breaches: vec![Breach { rule, what: what.into() }] }
+        Self {
+            breaches: vec![Breach {
+                rule,
+                what: what.into(),
+            }],
+        }
     }
 
     /// The rules broken, each once.
     pub fn rules(&self) -> impl Iterator<Item = u8> {
-        self.breaches.iter().map(|b| b.rule).collect::<BTreeSet<u8>>().into_iter()
+        self.breaches
+            .iter()
+            .map(|b| b.rule)
+            .collect::<BTreeSet<u8>>()
+            .into_iter()
     }
 }
 
@@ -135,7 +144,11 @@ impl fmt::Display for Rejection {
             write!(f, "{breach}")?;
         }
         let more = self.breaches.len().saturating_sub(MOST_TOLD);
-        if more > 0 { write!(f, "; and {more} more") } else { Ok(()) }
+        if more > 0 {
+            write!(f, "; and {more} more")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -148,7 +161,10 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn breach(&mut self, rule: u8, what: impl Into<String>) {
-        self.breaches.push(Breach { rule, what: what.into() });
+        self.breaches.push(Breach {
+            rule,
+            what: what.into(),
+        });
     }
 }
 
@@ -157,7 +173,11 @@ impl Check<'_> {
 pub fn validate(evidence: &Evidence, mut diagnosis: Diagnosis) -> Result<Validated, Rejection> {
     strings::clean(&mut diagnosis);
     diagnosis.hypotheses.sort_by_key(|h| h.rank);
-    let mut check = Check { evidence, graph: Graph::new(&evidence.topology), breaches: Vec::new() };
+    let mut check = Check {
+        evidence,
+        graph: Graph::new(&evidence.topology),
+        breaches: Vec::new(),
+    };
     ranges::check(&mut check, &diagnosis);
     cites::check(&mut check, &diagnosis);
     if check.breaches.is_empty() {
@@ -168,7 +188,9 @@ pub fn validate(evidence: &Evidence, mut diagnosis: Diagnosis) -> Result<Validat
         numbers::check(&mut check, &diagnosis);
     }
     if !check.breaches.is_empty() {
-        return Err(Rejection { breaches: check.breaches });
+        return Err(Rejection {
+            breaches: check.breaches,
+        });
     }
     caps::apply(&check, &mut diagnosis);
     Ok(Validated(diagnosis))

@@ -17,7 +17,11 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
     let mut texts: Vec<(String, &str, Vec<RowId>)> = Vec::new();
     for h in &diagnosis.hypotheses {
         let cited = h.supports.iter().chain(&h.against).copied().collect();
-        texts.push((format!("the statement of hypothesis {}", h.id), &h.statement, cited));
+        texts.push((
+            format!("the statement of hypothesis {}", h.id),
+            &h.statement,
+            cited,
+        ));
     }
     for text in &diagnosis.unknowns {
         texts.push(("an unknown".to_owned(), text, Vec::new()));
@@ -30,7 +34,10 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
             .flat_map(crate::evidence::Row::numbers)
             .collect();
         for number in strangers(&names.mask(text), &rows) {
-            check.breach(6, format!("{place} says {number:?}, which no row it cites contains"));
+            check.breach(
+                6,
+                format!("{place} says {number:?}, which no row it cites contains"),
+            );
         }
     }
     predictions(check, diagnosis);
@@ -48,7 +55,13 @@ fn predictions(check: &mut Check<'_>, diagnosis: &Diagnosis) {
             .flat_map(crate::evidence::Row::numbers)
             .any(|n| close(to, n));
         if !known {
-            check.breach(6, format!("the prediction that {:?} goes to {to} is not in its row", p.signal));
+            check.breach(
+                6,
+                format!(
+                    "the prediction that {:?} goes to {to} is not in its row",
+                    p.signal
+                ),
+            );
         }
     }
 }
@@ -59,7 +72,9 @@ pub(super) fn inline(text: &str) -> Vec<RowId> {
     let mut rest = text;
     while let Some(start) = rest.find('[') {
         rest = &rest[start + 1..];
-        let Some(end) = rest.find([']', '[']) else { break };
+        let Some(end) = rest.find([']', '[']) else {
+            break;
+        };
         let ids = rest[..end].split([',', ' ']).filter(|id| !id.is_empty());
         if let Ok(ids) = ids.map(str::parse).collect::<Result<Vec<RowId>, _>>() {
             cited.extend(ids);
@@ -70,7 +85,8 @@ pub(super) fn inline(text: &str) -> Vec<RowId> {
 
 /// The runs of letters and digits.
 fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty())
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|w| !w.is_empty())
 }
 
 /// Everything that is called something with a digit in it.
@@ -86,7 +102,11 @@ impl Names {
             if text.chars().any(char::is_numeric) {
                 // a name that could be a number counts as one, unless it is in quotes
                 let is_word = text.chars().any(char::is_alphabetic);
-                all.insert(if is_word { text.to_owned() } else { format!("{text:?}") });
+                all.insert(if is_word {
+                    text.to_owned()
+                } else {
+                    format!("{text:?}")
+                });
             }
         };
         for row in &evidence.rows {
@@ -100,7 +120,12 @@ impl Names {
                 Fact::Gap(_) => {}
             }
         }
-        evidence.topology.entities.iter().flat_map(|e| [&e.id, &e.kind, &e.label]).for_each(|t| name(t));
+        evidence
+            .topology
+            .entities
+            .iter()
+            .flat_map(|e| [&e.id, &e.kind, &e.label])
+            .for_each(|t| name(t));
         evidence.actions.iter().for_each(|a| name(&a.id));
         diagnosis.hypotheses.iter().for_each(|h| {
             // "H2", and nothing longer, lest an id smuggle a figure in
@@ -116,7 +141,9 @@ impl Names {
             .chain(evidence.actions.iter().map(|a| &a.label))
             .chain(evidence.topology.edges.iter().map(|e| &e.rel));
         for text in prose {
-            words(text).filter(|w| w.starts_with(char::is_alphabetic)).for_each(&mut name);
+            words(text)
+                .filter(|w| w.starts_with(char::is_alphabetic))
+                .for_each(&mut name);
         }
         let mut all: Vec<String> = all.into_iter().collect();
         all.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
@@ -131,7 +158,8 @@ impl Names {
             while let Some(at) = text[from..].find(name.as_str()).map(|at| at + from) {
                 let end = at + name.len();
                 let joined = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-                let whole = !joined(text[..at].chars().next_back()) && !joined(text[end..].chars().next());
+                let whole =
+                    !joined(text[..at].chars().next_back()) && !joined(text[end..].chars().next());
                 if whole {
                     text.replace_range(at..end, &" ".repeat(name.len()));
                 }
@@ -158,7 +186,11 @@ fn strangers(text: &str, known: &[f64]) -> Vec<String> {
         }
         let fraction = rest[..start].ends_with('.') && !rest[..start].ends_with("..");
         let length = number_length(tail);
-        let text = if fraction { &rest[start - 1..start + length] } else { &tail[..length] };
+        let text = if fraction {
+            &rest[start - 1..start + length]
+        } else {
+            &tail[..length]
+        };
         let plain = text.replace([',', '_'], "");
         let value = plain.parse::<f64>().unwrap_or(f64::NAN);
         let percent = tail[length..].trim_start().starts_with('%');
@@ -212,7 +244,10 @@ mod tests {
         assert_eq!(strangers("it fell by 42", &known), ["42"]);
         assert_eq!(strangers("1e15 times", &known), ["1e15"]);
         assert_eq!(strangers("x500, p95", &known), ["500", "95"]);
-        assert_eq!(strangers("half is ½, full-width ９９", &known), ["½", "９９"]);
+        assert_eq!(
+            strangers("half is ½, full-width ９９", &known),
+            ["½", "９９"]
+        );
         assert_eq!(strangers("1.2.3", &known), ["1.2.3"]);
     }
 
@@ -224,8 +259,10 @@ mod tests {
 
     #[test]
     fn citations_in_line_are_seen() {
-        let ids: Vec<String> =
-            inline("a [E3], [E14 E2], E9 and [E5, E6] [x] [E] [E7").iter().map(RowId::to_string).collect();
+        let ids: Vec<String> = inline("a [E3], [E14 E2], E9 and [E5, E6] [x] [E] [E7")
+            .iter()
+            .map(RowId::to_string)
+            .collect();
         assert_eq!(ids, ["E3", "E14", "E2", "E5", "E6"]);
     }
 }

@@ -15,15 +15,27 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
     let mut ranks = HashSet::new();
     for h in &diagnosis.hypotheses {
         if h.id.is_empty() || !ids.insert(&h.id) {
-            check.breach(1, format!("hypothesis id {:?} is empty or used twice", h.id));
+            check.breach(
+                1,
+                format!("hypothesis id {:?} is empty or used twice", h.id),
+            );
         }
         if !ranks.insert(h.rank) || h.rank == 0 || h.rank as usize > diagnosis.hypotheses.len() {
-            check.breach(1, format!("hypothesis {} has rank {}: ranks are 1, 2, 3 and so on", h.id, h.rank));
+            check.breach(
+                1,
+                format!(
+                    "hypothesis {} has rank {}: ranks are 1, 2, 3 and so on",
+                    h.id, h.rank
+                ),
+            );
         }
         if !(0.0..=1.0).contains(&h.confidence) {
             check.breach(
                 1,
-                format!("hypothesis {} has confidence {}: it is between 0 and 1", h.id, h.confidence),
+                format!(
+                    "hypothesis {} has confidence {}: it is between 0 and 1",
+                    h.id, h.confidence
+                ),
             );
         }
         if h.statement.is_empty() {
@@ -31,13 +43,19 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
         }
         for link in &h.chain {
             if !(0.0..=1e9).contains(&link.lag_s) {
-                check.breach(1, format!("hypothesis {} has a lag of {} s", h.id, link.lag_s));
+                check.breach(
+                    1,
+                    format!("hypothesis {} has a lag of {} s", h.id, link.lag_s),
+                );
             }
         }
     }
     for p in diagnosis.action.iter().flat_map(|a| &a.predict) {
         if p.to.is_some_and(|to| !to.is_finite()) {
-            check.breach(1, format!("the prediction for {} is not a number", p.signal));
+            check.breach(
+                1,
+                format!("the prediction for {} is not a number", p.signal),
+            );
         }
     }
     verdict(check, diagnosis);
@@ -48,7 +66,12 @@ fn counts(check: &mut Check<'_>, diagnosis: &Diagnosis) {
         .hypotheses
         .iter()
         .flat_map(|h| [h.supports.len(), h.against.len(), h.chain.len()])
-        .chain(diagnosis.action.iter().flat_map(|a| [a.why.len(), a.predict.len()]))
+        .chain(
+            diagnosis
+                .action
+                .iter()
+                .flat_map(|a| [a.why.len(), a.predict.len()]),
+        )
         .max()
         .unwrap_or(0);
     for (what, n, most) in [
@@ -63,7 +86,11 @@ fn counts(check: &mut Check<'_>, diagnosis: &Diagnosis) {
 }
 
 fn verdict(check: &mut Check<'_>, diagnosis: &Diagnosis) {
-    let supported = diagnosis.hypotheses.iter().filter(|h| h.status == Status::Supported).count();
+    let supported = diagnosis
+        .hypotheses
+        .iter()
+        .filter(|h| h.status == Status::Supported)
+        .count();
     let first = diagnosis.hypotheses.iter().find(|h| h.rank == 1);
     let broken = check.evidence.violations().next().map(|(id, _)| id);
     match (diagnosis.verdict, broken) {
@@ -72,7 +99,10 @@ fn verdict(check: &mut Check<'_>, diagnosis: &Diagnosis) {
         }
         (Verdict::CauseFound, Some(_)) => {
             if first.is_none_or(|h| h.status != Status::Supported) {
-                check.breach(1, "verdict cause_found, and the hypothesis of rank 1 is not supported");
+                check.breach(
+                    1,
+                    "verdict cause_found, and the hypothesis of rank 1 is not supported",
+                );
             }
         }
         (Verdict::NoIncident, Some(id)) => {
@@ -80,7 +110,10 @@ fn verdict(check: &mut Check<'_>, diagnosis: &Diagnosis) {
         }
         (Verdict::NoIncident | Verdict::Inconclusive, _) => {
             if supported > 0 {
-                check.breach(1, "a hypothesis is supported, and the verdict is not cause_found");
+                check.breach(
+                    1,
+                    "a hypothesis is supported, and the verdict is not cause_found",
+                );
             }
             if diagnosis.action.is_some() {
                 check.breach(1, "an action without a cause to act on");

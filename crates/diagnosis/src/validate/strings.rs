@@ -42,7 +42,9 @@ pub(super) fn clean(diagnosis: &mut Diagnosis) {
             .into_iter()
             .map(|(name, value)| {
                 let value = match value {
-                    serde_json::Value::String(text) => serde_json::Value::String(capped(&text, NAME)),
+                    serde_json::Value::String(text) => {
+                        serde_json::Value::String(capped(&text, NAME))
+                    }
                     other => other,
                 };
                 (capped(&name, NAME), value)

@@ -1,5 +1,5 @@
-//! A local server that speaks as model providers do: the OpenAI chat completions stream and the Anthropic messages
-//! stream, and everything that can go wrong with them.
+//! A local server that speaks as model providers do: the OpenAI chat completions stream and the
+//! Anthropic messages stream, and everything that can go wrong with them.
 
 use std::{
     collections::VecDeque,
@@ -82,14 +82,20 @@ impl Server {
         let seen = Arc::clone(&asked);
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (seen, replies, gone) = (Arc::clone(&seen), Arc::clone(&replies), gone_tx.clone());
+                let (seen, replies, gone) =
+                    (Arc::clone(&seen), Arc::clone(&replies), gone_tx.clone());
                 let service = service_fn(move |request: Request<Incoming>| {
-                    let (seen, replies, gone) = (Arc::clone(&seen), Arc::clone(&replies), gone.clone());
+                    let (seen, replies, gone) =
+                        (Arc::clone(&seen), Arc::clone(&replies), gone.clone());
                     async move {
                         // dropped with this future, or with the body, when the client goes away
                         let leaving = Leaving(gone);
                         let (parts, body) = request.into_parts();
-                        let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+                        let body = body
+                            .collect()
+                            .await
+                            .map(Collected::to_bytes)
+                            .unwrap_or_default();
                         seen.lock().expect("the log").push(Asked {
                             path: parts.uri.path().to_owned(),
                             headers: parts.headers,
@@ -106,7 +112,12 @@ impl Server {
                 });
             }
         });
-        Self { address, asked, gone, accepting }
+        Self {
+            address,
+            asked,
+            gone,
+            accepting,
+        }
     }
 
     /// The address a client is given.
@@ -121,7 +132,10 @@ impl Server {
 
     /// Waits until so many exchanges have ended, by the server's end or the client's.
     pub(crate) async fn ended(&mut self, count: usize) {
-        self.gone.wait_for(|gone| *gone >= count).await.expect("the server is alive");
+        self.gone
+            .wait_for(|gone| *gone >= count)
+            .await
+            .expect("the server is alive");
     }
 }
 
@@ -135,10 +149,18 @@ impl Drop for Leaving {
 }
 
 async fn respond(format: Format, reply: Option<Reply>, leaving: Leaving) -> Response<Script> {
-    let mut script = Script { frames: VecDeque::new(), end: End::InOrder, _leaving: leaving };
+    let mut script = Script {
+        frames: VecDeque::new(),
+        end: End::InOrder,
+        _leaving: leaving,
+    };
     let mut status = 200;
     let mut headers = vec![("content-type", "text/event-stream".to_owned())];
-    match reply.unwrap_or(Reply::Status(500, Vec::new(), "no reply is left in the script".into())) {
+    match reply.unwrap_or(Reply::Status(
+        500,
+        Vec::new(),
+        "no reply is left in the script".into(),
+    )) {
         Reply::Text(text) => script.stream(format, &text, true),
         Reply::NoEnd(text) => script.stream(format, &text, false),
         Reply::Cut(text) => {
@@ -168,7 +190,9 @@ async fn respond(format: Format, reply: Option<Reply>, leaving: Leaving) -> Resp
     *response.status_mut() = StatusCode::from_u16(status).expect("a status");
     for (name, value) in headers {
         let value = HeaderValue::from_str(&value).expect("a header");
-        response.headers_mut().insert(HeaderName::from_static(name), value);
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static(name), value);
     }
     response
 }
@@ -282,15 +306,16 @@ fn closing(format: Format) -> String {
             })) + "data: [DONE]\n\n"
         }
         Format::Anthropic => {
-            named("content_block_stop", &json!({"type": "content_block_stop", "index": 0}))
-                + &named(
-                    "message_delta",
-                    &json!({
-                        "type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null},
-                        "usage": {"output_tokens": USAGE.1},
-                    }),
-                )
-                + &named("message_stop", &json!({"type": "message_stop"}))
+            named(
+                "content_block_stop",
+                &json!({"type": "content_block_stop", "index": 0}),
+            ) + &named(
+                "message_delta",
+                &json!({
+                    "type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null},
+                    "usage": {"output_tokens": USAGE.1},
+                }),
+            ) + &named("message_stop", &json!({"type": "message_stop"}))
         }
     }
 }

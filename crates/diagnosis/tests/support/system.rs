@@ -4,15 +4,15 @@
 //!   source ──▶ w1, w2, w3 ──▶ base        pool ──▶ w1, w2, w3
 //! ```
 //!
-//! The source sends work to the workers in turn. Each takes it from a local copy of the pool's total and hands
-//! what it took to the base every 200 ms, learning the others' at the same time. Nothing is written by hand: what
-//! the observer sees follows from the fault.
+//! The source sends work to the workers in turn. Each takes it from a local copy of the pool's
+//! total and hands what it took to the base every 200 ms, learning the others' at the same time.
+//! Nothing is written by hand: what the observer sees follows from the fault.
 
 use std::time::Duration;
 
 use diagnosis::{
-    Action, BuildError, Domain, Entity, Evidence, EvidenceBuilder, Mechanism, Risk, Role, SignalSeries,
-    Violation,
+    Action, BuildError, Domain, Entity, Evidence, EvidenceBuilder, Mechanism, Risk, Role,
+    SignalSeries, Violation,
 };
 use serde_json::json;
 
@@ -88,7 +88,14 @@ struct Watch {
 
 impl Watch {
     fn new(entity: &'static str, invariant: &'static str, bound: f64, grace: f64) -> Self {
-        Self { invariant, entity, bound, grace, since: None, told: false }
+        Self {
+            invariant,
+            entity,
+            bound,
+            grace,
+            since: None,
+            told: false,
+        }
     }
 
     fn see(&mut self, t: f64, observed: f64, violations: &mut Vec<Violation>) {
@@ -100,7 +107,13 @@ impl Watch {
         if !self.told && t - since >= self.grace - 1e-9 {
             self.told = true;
             let at = Duration::from_secs_f64(t);
-            violations.push(Violation::new(self.entity, self.invariant, at, observed, self.bound));
+            violations.push(Violation::new(
+                self.entity,
+                self.invariant,
+                at,
+                observed,
+                self.bound,
+            ));
         }
     }
 }
@@ -116,11 +129,23 @@ pub(crate) fn run(seed: u64, fault: Fault, when: f64, length: f64) -> Run {
         Watch::new("pool", "no more than the pool", 0.5, 0.0),
         Watch::new("pool", "what is held fits the pool", 0.5, 0.0),
     ];
-    let mut down: Vec<Watch> = WORKERS.iter().map(|w| Watch::new(w, "answers", 0.5, 0.0)).collect();
-    let mut slow: Vec<Watch> = WORKERS.iter().map(|w| Watch::new(w, "answers in time", 100.0, 5.0)).collect();
+    let mut down: Vec<Watch> = WORKERS
+        .iter()
+        .map(|w| Watch::new(w, "answers", 0.5, 0.0))
+        .collect();
+    let mut slow: Vec<Watch> = WORKERS
+        .iter()
+        .map(|w| Watch::new(w, "answers in time", 100.0, 5.0))
+        .collect();
     let mut violations = Vec::new();
 
-    let mut workers = vec![Worker { up: true, ..Worker::default() }; 3];
+    let mut workers = vec![
+        Worker {
+            up: true,
+            ..Worker::default()
+        };
+        3
+    ];
     for (i, w) in workers.iter_mut().enumerate() {
         w.started = -rng.between(5.0, 300.0);
         w.sent_at = 0.06 * i as f64;
@@ -159,11 +184,21 @@ pub(crate) fn run(seed: u64, fault: Fault, when: f64, length: f64) -> Run {
             && !workers[w].up
             && t >= when + 1.5
         {
-            workers[w] = Worker { up: true, started: t, sent_at: t, known: held, ..Worker::default() };
+            workers[w] = Worker {
+                up: true,
+                started: t,
+                sent_at: t,
+                known: held,
+                ..Worker::default()
+            };
         }
 
         // work arrives
-        let factor = if fault == Fault::HighLoad && began { 5.0 } else { 1.0 };
+        let factor = if fault == Fault::HighLoad && began {
+            5.0
+        } else {
+            1.0
+        };
         let mut arriving = rng.poisson(load * factor * STEP);
         let mut surge = 0.0;
         if let Fault::Surge(n) = fault
@@ -181,7 +216,11 @@ pub(crate) fn run(seed: u64, fault: Fault, when: f64, length: f64) -> Run {
             };
             let worker = &mut workers[w];
             // a surge asks for a small share of its own, decided from the copy known locally
-            let fits = if (i as f64) < surge { worker.unsent < surge / 2.0 } else { worker.known < pool };
+            let fits = if (i as f64) < surge {
+                worker.unsent < surge / 2.0
+            } else {
+                worker.known < pool
+            };
             if fits {
                 worker.total += 1.0;
                 worker.unsent += 1.0;
@@ -211,7 +250,10 @@ pub(crate) fn run(seed: u64, fault: Fault, when: f64, length: f64) -> Run {
             let dt = t - last_sample;
             last_sample = t;
             next_sample += SAMPLE + rng.between(-0.01, 0.01);
-            let mut put = Put { series: series.iter_mut(), at: Duration::from_secs_f64(t) };
+            let mut put = Put {
+                series: series.iter_mut(),
+                at: Duration::from_secs_f64(t),
+            };
             put.next(Some(offered / dt));
             put.next(Some(refused / dt));
             for w in &mut workers {
@@ -235,8 +277,20 @@ pub(crate) fn run(seed: u64, fault: Fault, when: f64, length: f64) -> Run {
 
             let totals: f64 = workers.iter().map(|w| w.total).sum();
             let lost = matches!(fault, Fault::WorkerRestarted(_) | Fault::WorkerKilled(_)) && began;
-            watches[0].see(t, if lost || !base_up { 0.0 } else { (totals - held).abs() }, &mut violations);
-            watches[1].see(t, if base_up { t - accepted_at } else { 0.0 }, &mut violations);
+            watches[0].see(
+                t,
+                if lost || !base_up {
+                    0.0
+                } else {
+                    (totals - held).abs()
+                },
+                &mut violations,
+            );
+            watches[1].see(
+                t,
+                if base_up { t - accepted_at } else { 0.0 },
+                &mut violations,
+            );
             watches[2].see(t, f64::from(u8::from(!base_up)), &mut violations);
             watches[3].see(t, over, &mut violations);
             watches[4].see(t, (held - pool).max(0.0), &mut violations);
@@ -248,8 +302,16 @@ pub(crate) fn run(seed: u64, fault: Fault, when: f64, length: f64) -> Run {
         }
         t += STEP;
     }
-    let at = violations.iter().map(|v| v.t).min().unwrap_or(Duration::from_secs_f64(when));
-    Run { signals: series, violations, at }
+    let at = violations
+        .iter()
+        .map(|v| v.t)
+        .min()
+        .unwrap_or(Duration::from_secs_f64(when));
+    Run {
+        signals: series,
+        violations,
+        at,
+    }
 }
 
 struct Put<'a> {
@@ -259,7 +321,10 @@ struct Put<'a> {
 
 impl Put<'_> {
     fn next(&mut self, value: Option<f64>) {
-        self.series.next().expect("one signal for each value").push(self.at, value);
+        self.series
+            .next()
+            .expect("one signal for each value")
+            .push(self.at, value);
     }
 }
 
@@ -327,7 +392,9 @@ pub(crate) fn described(incident: &str) -> EvidenceBuilder {
             Action::new("start", "start it")
                 .param(
                     "which",
-                    Domain::Choice { options: ["w1", "w2", "w3", "base"].map(String::from).to_vec() },
+                    Domain::Choice {
+                        options: ["w1", "w2", "w3", "base"].map(String::from).to_vec(),
+                    },
                     Some(json!("base")),
                 )
                 .touches("base")
@@ -338,7 +405,14 @@ pub(crate) fn described(incident: &str) -> EvidenceBuilder {
         )
         .action(
             Action::new("resize", "set the pool's size")
-                .param("size", Domain::Number { min: 1.0, max: 10_000.0 }, Some(json!(5_000)))
+                .param(
+                    "size",
+                    Domain::Number {
+                        min: 1.0,
+                        max: 10_000.0,
+                    },
+                    Some(json!(5_000)),
+                )
                 .touches("pool")
                 .cures(Mechanism::ConfigurationChanged)
                 .risk(Risk::High)

@@ -122,20 +122,36 @@ impl Plan {
         let keys = names[..rng.whole(2, 4) as usize].iter().map(Key::new);
         let busy: Vec<Key> = keys.collect::<Result<_, _>>().expect("the names are valid");
         let rate = rng.between(10.0, 22.0).round();
-        let window = if incident == Incident::LimitLowered { 2 } else { rng.whole(2, 4) };
-        let growth = if incident == Incident::HighLoad { rng.between(2.0, 5.0) } else { 1.0 };
+        let window = if incident == Incident::LimitLowered {
+            2
+        } else {
+            rng.whole(2, 4)
+        };
+        let growth = if incident == Incident::HighLoad {
+            rng.between(2.0, 5.0)
+        } else {
+            1.0
+        };
         let demand = rate * f64::from(window) * growth;
-        let limit = Limit::new((demand * rng.between(1.3, 2.5)).ceil() as i64, window.into())?;
+        let limit = Limit::new(
+            (demand * rng.between(1.3, 2.5)).ceil() as i64,
+            window.into(),
+        )?;
         let mut limits: Vec<_> = busy.iter().map(|key| (key.clone(), limit)).collect();
-        let mut counting = if seed.is_multiple_of(2) { CountingMode::Cached } else { CountingMode::Atomic };
+        let mut counting = if seed.is_multiple_of(2) {
+            CountingMode::Cached
+        } else {
+            CountingMode::Atomic
+        };
         let node = rng.whole(0, NODES as u32 - 1) as usize;
         let before = Duration::from_secs_f64(rng.between(5.0, 7.0));
         let mut after = Duration::from_secs_f64(rng.between(4.0, 5.0));
 
         let (fault, truth) = match incident {
-            Incident::StorePaused => {
-                (Fault::Pause, Some((STORE.to_owned(), Mechanism::StoppedAcceptingChanges)))
-            }
+            Incident::StorePaused => (
+                Fault::Pause,
+                Some((STORE.to_owned(), Mechanism::StoppedAcceptingChanges)),
+            ),
             Incident::Burst => {
                 // A store that decides every check itself lets no burst pass.
                 counting = CountingMode::Cached;
@@ -147,52 +163,100 @@ impl Plan {
                     limit,
                     multiplier: Multiplier::new(rng.whole(2, 6)).expect("within bounds"),
                 };
-                (fault, Some((CLIENTS.to_owned(), Mechanism::LoadOutranPropagation)))
+                (
+                    fault,
+                    Some((CLIENTS.to_owned(), Mechanism::LoadOutranPropagation)),
+                )
             }
-            Incident::NodeKilled => {
-                (Fault::KillNode(node), Some((node_name(node), Mechanism::StoppedAnswering)))
-            }
-            Incident::StoreKilled => {
-                (Fault::KillStore, Some((STORE.to_owned(), Mechanism::StoppedAnswering)))
-            }
+            Incident::NodeKilled => (
+                Fault::KillNode(node),
+                Some((node_name(node), Mechanism::StoppedAnswering)),
+            ),
+            Incident::StoreKilled => (
+                Fault::KillStore,
+                Some((STORE.to_owned(), Mechanism::StoppedAnswering)),
+            ),
             Incident::StoreSlowed => {
-                // Who asks the store at every check is who notices; checks have to be slow for 5 s to be called so.
+                // Who asks the store at every check is who notices; checks have to be slow for 5 s
+                // to be called so.
                 counting = CountingMode::Atomic;
                 after = Duration::from_secs_f64(rng.between(8.0, 9.0));
                 let rule = format!("do=delay by={}ms", rng.whole(120, 300));
-                let fault = Fault::Rule { rule, proxies: Proxies::Shared };
+                let fault = Fault::Rule {
+                    rule,
+                    proxies: Proxies::Shared,
+                };
                 (fault, Some((STORE.to_owned(), Mechanism::SlowedDown)))
             }
             Incident::LinkCut => {
-                let rule = format!("link={} do={}", node_name(node), rng.one_of(&["silence", "refuse"]));
-                let fault = Fault::Rule { rule, proxies: Proxies::PerNode };
+                let rule = format!(
+                    "link={} do={}",
+                    node_name(node),
+                    rng.one_of(&["silence", "refuse"])
+                );
+                let fault = Fault::Rule {
+                    rule,
+                    proxies: Proxies::PerNode,
+                };
                 (fault, Some((node_name(node), Mechanism::LostPath)))
             }
             Incident::RepliesLost => {
                 let rule = "class=write,script do=swallow-reply".to_owned();
-                let fault = Fault::Rule { rule, proxies: Proxies::PerNode };
-                (fault, Some((STORE.to_owned(), Mechanism::ConfirmationsLost)))
+                let fault = Fault::Rule {
+                    rule,
+                    proxies: Proxies::PerNode,
+                };
+                (
+                    fault,
+                    Some((STORE.to_owned(), Mechanism::ConfirmationsLost)),
+                )
             }
             Incident::ReadOnly => {
                 let text = "READONLY You can't write against a read only replica.";
                 let rule = format!("class=write,script do=error text=\"{text}\"");
-                let fault = Fault::Rule { rule, proxies: Proxies::PerNode };
-                (fault, Some((STORE.to_owned(), Mechanism::StoppedAcceptingChanges)))
+                let fault = Fault::Rule {
+                    rule,
+                    proxies: Proxies::PerNode,
+                };
+                (
+                    fault,
+                    Some((STORE.to_owned(), Mechanism::StoppedAcceptingChanges)),
+                )
             }
             Incident::LimitLowered => {
-                // The nodes keep a limit that they share through local copies only roughly, once there is more demand
-                // than it permits. What was admitted under the old one has to leave the window first.
+                // The nodes keep a limit that they share through local copies only roughly, once
+                // there is more demand than it permits. What was admitted under the old one has to
+                // leave the window first.
                 counting = CountingMode::Cached;
                 after = Duration::from_secs_f64(rng.between(6.0, 7.0));
                 let key = busy[rng.whole(0, busy.len() as u32 - 1) as usize].clone();
-                let limit = Limit::new((demand * rng.between(0.3, 0.6)).ceil() as i64, window.into())?;
+                let limit = Limit::new(
+                    (demand * rng.between(0.3, 0.6)).ceil() as i64,
+                    window.into(),
+                )?;
                 let truth = (key_entity(&key), Mechanism::ConfigurationChanged);
                 (Fault::SetLimit { key, limit }, Some(truth))
             }
-            Incident::HighLoad => (Fault::MoreLoad { rate: rate * (growth - 1.0) }, None),
+            Incident::HighLoad => (
+                Fault::MoreLoad {
+                    rate: rate * (growth - 1.0),
+                },
+                None,
+            ),
             Incident::Nothing => (Fault::None, None),
         };
-        Ok(Self { incident, seed, counting, limits, busy, rate, fault, before, after, truth })
+        Ok(Self {
+            incident,
+            seed,
+            counting,
+            limits,
+            busy,
+            rate,
+            fault,
+            before,
+            after,
+            truth,
+        })
     }
 }
 

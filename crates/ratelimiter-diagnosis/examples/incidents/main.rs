@@ -2,9 +2,10 @@
 //!
 //! `cargo run --release -p ratelimiter-diagnosis --example incidents -- --seeds 10`
 //!
-//! Every run has a cluster of its own, on which a seed decides loads, limits, times and places. The cluster is observed
-//! as in the demo, and the diagnosis gets what was observed, never what was done. It ends with status 1 when a cause is
-//! right in less than 90 % of the runs of an incident, or one is named where there is none.
+//! Every run has a cluster of its own, on which a seed decides loads, limits, times and places. The
+//! cluster is observed as in the demo, and the diagnosis gets what was observed, never what was
+//! done. It ends with status 1 when a cause is right in less than 90 % of the runs of an incident,
+//! or one is named where there is none.
 
 mod incident;
 mod rng;
@@ -51,7 +52,9 @@ struct Flags {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let flags = Flags::parse();
-    let chosen = Incident::ALL.into_iter().filter(|i| flags.only.is_empty() || flags.only.contains(i));
+    let chosen = Incident::ALL
+        .into_iter()
+        .filter(|i| flags.only.is_empty() || flags.only.contains(i));
     // Seed by seed, so that the machine's moods are spread over the incidents.
     let mut plans = Vec::new();
     let chosen: Vec<Incident> = chosen.collect();
@@ -75,7 +78,9 @@ async fn main() -> anyhow::Result<ExitCode> {
                 (plan, outcome)
             });
         }
-        let Some(ended) = running.join_next().await else { break };
+        let Some(ended) = running.join_next().await else {
+            break;
+        };
         let (plan, outcome) = ended.context("a run panicked")?;
         let outcome = outcome.with_context(|| format!("{}, seed {}", plan.incident, plan.seed))?;
         figures.push(Figures::of(&plan, &outcome));
@@ -96,7 +101,11 @@ async fn main() -> anyhow::Result<ExitCode> {
     for shortfall in &table.shortfalls {
         println!("short of the goal: {shortfall}");
     }
-    Ok(if table.shortfalls.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if table.shortfalls.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// A run in one line.
@@ -107,13 +116,19 @@ fn told(plan: &Plan, outcome: &Outcome) -> String {
         Judgement::NoCause => "MISSED",
     };
     let named = match outcome.answer.cause() {
-        Some(cause) => format!("{}, {} ({:.2})", cause.entity, cause.mechanism, cause.confidence),
+        Some(cause) => format!(
+            "{}, {} ({:.2})",
+            cause.entity, cause.mechanism, cause.confidence
+        ),
         None => outcome.answer.verdict.to_string(),
     };
-    let noticed = outcome
-        .noticed
-        .map_or("no violation".into(), |after| format!("violation after {:.2} s", after.as_secs_f64()));
-    format!("{judgement:<6} {}, seed {} ({}): {named}; {noticed}", plan.incident, plan.seed, plan.counting)
+    let noticed = outcome.noticed.map_or("no violation".into(), |after| {
+        format!("violation after {:.2} s", after.as_secs_f64())
+    });
+    format!(
+        "{judgement:<6} {}, seed {} ({}): {named}; {noticed}",
+        plan.incident, plan.seed, plan.counting
+    )
 }
 
 fn explain(plan: &Plan, outcome: &Outcome) {

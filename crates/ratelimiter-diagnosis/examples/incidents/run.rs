@@ -44,7 +44,9 @@ pub(crate) enum Judgement {
 
 impl Judgement {
     pub(crate) fn of(answer: &Validated, plan: &Plan) -> Self {
-        let named = answer.cause().map(|cause| (cause.entity.clone(), cause.mechanism));
+        let named = answer
+            .cause()
+            .map(|cause| (cause.entity.clone(), cause.mechanism));
         match (&plan.truth, named) {
             (Some(truth), Some(named)) if *truth == named => Self::Right,
             (None, None) if answer.verdict == Verdict::NoIncident => Self::Right,
@@ -71,12 +73,22 @@ struct Traffic {
 
 impl Traffic {
     fn client(&self, at: Duration) -> Client {
-        let tallies = self.steady.iter().map(SteadyHandle::tally).chain([self.burst]);
-        tallies.fold(Client { at, ..Client::default() }, |sum, tally| Client {
-            at,
-            sent: sum.sent + tally.sent(),
-            denied: sum.denied + tally.denied,
-        })
+        let tallies = self
+            .steady
+            .iter()
+            .map(SteadyHandle::tally)
+            .chain([self.burst]);
+        tallies.fold(
+            Client {
+                at,
+                ..Client::default()
+            },
+            |sum, tally| Client {
+                at,
+                sent: sum.sent + tally.sent(),
+                denied: sum.denied + tally.denied,
+            },
+        )
     }
 }
 
@@ -87,15 +99,19 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
         builder = builder.proxies(proxies);
     }
     let mut cluster = builder.start().await?;
-    let nodes: Vec<NodeClient> =
-        (0..NODES).map(|node| cluster.client(node, REQUEST)).collect::<Result<_, _>>()?;
+    let nodes: Vec<NodeClient> = (0..NODES)
+        .map(|node| cluster.client(node, REQUEST))
+        .collect::<Result<_, _>>()?;
     for (key, limit) in &plan.limits {
         setup_rate_limit(&nodes, &LimitSpec::new(key.clone(), *limit)).await?;
     }
 
     // What is between the store and all nodes is between it and the observer as well.
     let store = match plan.fault {
-        Fault::Rule { proxies: Proxies::Shared, .. } => cluster.node_store_url(0)?,
+        Fault::Rule {
+            proxies: Proxies::Shared,
+            ..
+        } => cluster.node_store_url(0)?,
         _ => cluster.store_url(),
     };
     let traffic = Arc::new(Mutex::new(Traffic::default()));
@@ -119,7 +135,12 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
     });
 
     let began = started.elapsed();
-    let workload = Steady::new(&cluster.endpoints(), plan.busy.clone(), plan.rate, Scope::ThisMachine)?;
+    let workload = Steady::new(
+        &cluster.endpoints(),
+        plan.busy.clone(),
+        plan.rate,
+        Scope::ThisMachine,
+    )?;
     lock(&traffic).steady.push(workload.start());
     sleep(plan.before).await;
     let (mut pause, mut rule_in_force) = (None, None);
@@ -127,13 +148,24 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
     match &plan.fault {
         Fault::None => {}
         Fault::Pause => {
-            let guard = RedisPause::new(cluster.store_url(), Scope::ThisMachine)?.inject().await?;
+            let guard = RedisPause::new(cluster.store_url(), Scope::ThisMachine)?
+                .inject()
+                .await?;
             broken = guard.started();
             pause = Some(guard);
         }
-        Fault::Burst { key, limit, multiplier } => {
-            let burst =
-                Burst::new(cluster.endpoints(), key.clone(), *limit, *multiplier, Scope::ThisMachine)?;
+        Fault::Burst {
+            key,
+            limit,
+            multiplier,
+        } => {
+            let burst = Burst::new(
+                cluster.endpoints(),
+                key.clone(),
+                *limit,
+                *multiplier,
+                Scope::ThisMachine,
+            )?;
             let report = burst.fire().await?;
             broken = report.released;
             lock(&traffic).burst = report.tally;
@@ -142,10 +174,17 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
         Fault::KillStore => cluster.kill_store(),
         Fault::Rule { rule, .. } => rule_in_force = Some(cluster.rules().add(rule.parse()?)),
         Fault::SetLimit { key, limit } => {
-            nodes[0].set_limit(&LimitSpec::new(key.clone(), *limit)).await?;
+            nodes[0]
+                .set_limit(&LimitSpec::new(key.clone(), *limit))
+                .await?;
         }
         Fault::MoreLoad { rate } => {
-            let more = Steady::new(&cluster.endpoints(), plan.busy.clone(), *rate, Scope::ThisMachine)?;
+            let more = Steady::new(
+                &cluster.endpoints(),
+                plan.busy.clone(),
+                *rate,
+                Scope::ThisMachine,
+            )?;
             lock(&traffic).steady.push(more.start());
         }
     }
@@ -159,7 +198,12 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
     let answer = offline::diagnose(&evidence);
     let soon = first.map_or(seen.until, |at| seen.until.min(at + SOON));
     let soon = offline::diagnose(&seen.evidence(began, first, soon)?);
-    Ok(Outcome { evidence, answer, soon, noticed: first.map(|at| at.saturating_sub(broken - started)) })
+    Ok(Outcome {
+        evidence,
+        answer,
+        soon,
+        noticed: first.map(|at| at.saturating_sub(broken - started)),
+    })
 }
 
 impl Seen {
@@ -169,9 +213,14 @@ impl Seen {
         noticed: Option<Duration>,
         until: Duration,
     ) -> Result<Evidence, BuildError> {
-        let moment = Moment { since, at: noticed.unwrap_or(until), until };
+        let moment = Moment {
+            since,
+            at: noticed.unwrap_or(until),
+            until,
+        };
         let known = self.violations.iter().filter(|v| v.detected_at <= until);
-        self.recorder.evidence("what was just observed", moment, known)
+        self.recorder
+            .evidence("what was just observed", moment, known)
     }
 
     /// Keeps every violation with the latest that is known of it.

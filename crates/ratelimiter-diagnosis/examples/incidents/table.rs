@@ -39,7 +39,10 @@ pub(crate) struct Figures {
 impl Figures {
     pub(crate) fn of(plan: &Plan, outcome: &Outcome) -> Self {
         // Who guesses may name every part with every mechanism, or say that there is no incident.
-        let mechanisms = Mechanism::ALL.iter().filter(|m| **m != Mechanism::Unexplained).count();
+        let mechanisms = Mechanism::ALL
+            .iter()
+            .filter(|m| **m != Mechanism::Unexplained)
+            .count();
         let answers = outcome.evidence.topology.entities.len() * mechanisms + 1;
         Self {
             incident: plan.incident,
@@ -48,15 +51,15 @@ impl Figures {
             noticed: outcome.noticed,
             ms: outcome.answer.cost.ms,
             chance: 1.0 / answers as f64,
-            largest: plan
-                .truth
-                .as_ref()
-                .map(|(entity, _)| largest(&outcome.evidence).is_some_and(|change| change.entity == *entity)),
+            largest: plan.truth.as_ref().map(|(entity, _)| {
+                largest(&outcome.evidence).is_some_and(|change| change.entity == *entity)
+            }),
         }
     }
 }
 
-/// The change that deviates most, and the earliest of those: what is left without topology and mechanisms.
+/// The change that deviates most, and the earliest of those: what is left without topology and
+/// mechanisms.
 fn largest(evidence: &Evidence) -> Option<&Change> {
     let changes = evidence.changes().map(|(_, change)| change);
     changes.min_by(|a, b| b.score.total_cmp(&a.score).then(a.onset.cmp(&b.onset)))
@@ -75,7 +78,11 @@ impl Table {
         let mut rows = Vec::new();
         let mut shortfalls = Vec::new();
         for incident in Incident::ALL {
-            let runs: Vec<Figures> = all.iter().filter(|f| f.incident == incident).copied().collect();
+            let runs: Vec<Figures> = all
+                .iter()
+                .filter(|f| f.incident == incident)
+                .copied()
+                .collect();
             if runs.is_empty() {
                 continue;
             }
@@ -101,7 +108,9 @@ impl Table {
 
     /// `text` with the table in the place that is marked for it; without a mark, the table alone.
     pub(crate) fn within(&self, text: &str) -> String {
-        let marked = text.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
+        let marked = text
+            .split_once(BEGIN)
+            .and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
         match marked {
             Some((head, tail)) => format!("{head}{BEGIN}\n{}{END}{tail}", self.markdown()),
             None => self.markdown(),
@@ -111,7 +120,10 @@ impl Table {
 
 fn row(name: &str, runs: &[Figures]) -> Vec<String> {
     let [right, wrong, none] = counts(runs);
-    let seconds = runs.iter().filter_map(|f| f.noticed).map(|d| d.as_secs_f64());
+    let seconds = runs
+        .iter()
+        .filter_map(|f| f.noticed)
+        .map(|d| d.as_secs_f64());
     let largest: Vec<bool> = runs.iter().filter_map(|f| f.largest).collect();
     let soon = runs.iter().filter(|f| f.soon == Judgement::Right).count();
     let chance = runs.iter().map(|f| f.chance).sum::<f64>() / runs.len() as f64;
@@ -127,7 +139,11 @@ fn row(name: &str, runs: &[Figures]) -> Vec<String> {
         if largest.is_empty() {
             "-".into()
         } else {
-            format!("{}/{}", largest.iter().filter(|right| **right).count(), largest.len())
+            format!(
+                "{}/{}",
+                largest.iter().filter(|right| **right).count(),
+                largest.len()
+            )
         },
     ]
 }

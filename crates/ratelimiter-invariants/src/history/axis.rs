@@ -15,9 +15,15 @@ pub(crate) struct Interval {
 }
 
 impl Interval {
-    /// Of the operation at `index` of the history. Without a completion the decision may fall at any time from `invoke` on.
+    /// Of the operation at `index` of the history. Without a completion the decision may fall at
+    /// any time from `invoke` on.
     pub(crate) fn new(invoke: u64, complete: Option<u64>, cost: u32, index: u32) -> Self {
-        Self { invoke, complete: complete.map_or(NEVER, |complete| complete.min(NEVER - 1)), cost, index }
+        Self {
+            invoke,
+            complete: complete.map_or(NEVER, |complete| complete.min(NEVER - 1)),
+            cost,
+            index,
+        }
     }
 
     pub(crate) fn complete(&self) -> Option<u64> {
@@ -59,11 +65,13 @@ impl Axis {
     pub(crate) fn new(mut operations: Vec<Interval>) -> Self {
         operations.sort_unstable_by_key(|op| op.invoke);
         let mut ends = Vec::with_capacity(operations.len());
-        ends.extend(
-            (0..)
-                .zip(&operations)
-                .filter_map(|(place, op)| Some(End { complete: op.complete()?, cost: op.cost, place })),
-        );
+        ends.extend((0..).zip(&operations).filter_map(|(place, op)| {
+            Some(End {
+                complete: op.complete()?,
+                cost: op.cost,
+                place,
+            })
+        }));
         ends.sort_unstable_by_key(|end| end.complete);
         Self { operations, ends }
     }
@@ -75,7 +83,9 @@ impl Axis {
 
     /// Those that count, by invoke.
     pub(crate) fn begins(&self, counted: Counted) -> impl DoubleEndedIterator<Item = &Interval> {
-        self.operations.iter().filter(move |op| counted == Counted::All || op.complete != NEVER)
+        self.operations
+            .iter()
+            .filter(move |op| counted == Counted::All || op.complete != NEVER)
     }
 
     /// The completions in order.
@@ -97,11 +107,13 @@ impl Axis {
         places
     }
 
-    /// The fewest operations wholly inside a span whose cost is above `max`. Of equal costs, those that come first in the
-    /// history.
+    /// The fewest operations wholly inside a span whose cost is above `max`. Of equal costs, those
+    /// that come first in the history.
     pub(crate) fn heaviest(&self, first: u64, last: u64, max: u64) -> Vec<usize> {
         let from = self.operations.partition_point(|op| op.invoke < first);
-        let begun = self.operations[from..].iter().take_while(|op| op.invoke <= last);
+        let begun = self.operations[from..]
+            .iter()
+            .take_while(|op| op.invoke <= last);
         let mut inside: Vec<&Interval> = begun.filter(|op| op.complete <= last).collect();
         inside.sort_unstable_by_key(|op| (std::cmp::Reverse(op.cost), op.index));
         let mut cost = 0;

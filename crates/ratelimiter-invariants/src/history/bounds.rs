@@ -10,7 +10,8 @@ use super::shrink::{Budget, shrink};
 use super::steps::{self, signed};
 use super::{Contract, ContractKind, fixed, sliding};
 
-/// One contract, with the shortest and the longest that its window can be on the clock of the history, nanoseconds.
+/// One contract, with the shortest and the longest that its window can be on the clock of the
+/// history, nanoseconds.
 pub(crate) struct Bounds {
     contract: Contract,
     shortest: u64,
@@ -19,16 +20,25 @@ pub(crate) struct Bounds {
 
 impl Bounds {
     pub(crate) fn new(contract: Contract, shortest: u64, longest: u64) -> Self {
-        Self { contract, shortest: shortest.max(1), longest: longest.max(1) }
+        Self {
+            contract,
+            shortest: shortest.max(1),
+            longest: longest.max(1),
+        }
     }
 
-    /// The largest certain cost, and, where it breaks the contract, the indices of few operations that prove it.
+    /// The largest certain cost, and, where it breaks the contract, the indices of few operations
+    /// that prove it.
     pub(crate) fn certain(&self, axis: &Axis) -> (u64, Option<Vec<usize>>) {
         let max = u64::from(self.contract.max());
         // An admission shares a window with itself, however long it took.
         let costliest = axis.begins(Counted::Completed).max_by_key(|op| op.cost);
         let least = costliest.map_or(0, |op| u64::from(op.cost));
-        let alone = || costliest.filter(|op| u64::from(op.cost) > max).map(|op| vec![op.index()]);
+        let alone = || {
+            costliest
+                .filter(|op| u64::from(op.cost) > max)
+                .map(|op| vec![op.index()])
+        };
         let steps = || steps::certain(axis, self.shortest);
         match self.contract.kind() {
             ContractKind::Sliding => {
@@ -49,7 +59,10 @@ impl Bounds {
                     };
                     let starts = fixed::cover(steps(), signed(self.shortest), max)?;
                     let groups: BTreeSet<usize> = starts.into_iter().flat_map(inside).collect();
-                    let operations = axis.operations().iter().filter(|op| groups.contains(&op.index()));
+                    let operations = axis
+                        .operations()
+                        .iter()
+                        .filter(|op| groups.contains(&op.index()));
                     Some(self.fewer_of_fixed(operations.copied().collect()))
                 };
                 (peak, (peak > max).then(|| alone().or_else(proof)).flatten())
@@ -58,7 +71,8 @@ impl Bounds {
                 let (peak, shortest) = bucket::certain(axis, &self.contract, self.shortest);
                 let proof = || {
                     let (first, last) = shortest?;
-                    let refilled = u128::from(last - first) * u128::from(max) / u128::from(self.shortest);
+                    let refilled =
+                        u128::from(last - first) * u128::from(max) / u128::from(self.shortest);
                     let most = max.saturating_add(u64::try_from(refilled).unwrap_or(u64::MAX));
                     Some(axis.heaviest(first, last, most))
                 };
@@ -67,7 +81,8 @@ impl Bounds {
         }
     }
 
-    /// Some of the operations that break fixed windows in every alignment: few, unless the budget ends first.
+    /// Some of the operations that break fixed windows in every alignment: few, unless the budget
+    /// ends first.
     fn fewer_of_fixed(&self, groups: Vec<Interval>) -> Vec<usize> {
         let mut budget = Budget::new(groups.len());
         let max = u64::from(self.contract.max());
@@ -82,7 +97,8 @@ impl Bounds {
         fewer.iter().map(Interval::index).collect()
     }
 
-    /// Whether a placement of the completed operations keeps the contract, as far as a search can settle it.
+    /// Whether a placement of the completed operations keeps the contract, as far as a search can
+    /// settle it.
     pub(crate) fn search(&self, axis: &Axis) -> Placement {
         match self.contract.kind() {
             ContractKind::Sliding => place(axis, self.contract.max().into(), self.shortest),
@@ -98,14 +114,17 @@ impl Bounds {
                 let steps = steps::possible(axis, counted, self.longest);
                 fixed::least_peak(steps, signed(self.longest))
             }
-            ContractKind::TokenBucket => {
-                peak(bucket_level(axis, counted, &self.contract, self.longest), axis, counted)
-            }
+            ContractKind::TokenBucket => peak(
+                bucket_level(axis, counted, &self.contract, self.longest),
+                axis,
+                counted,
+            ),
         }
     }
 
-    /// Calls `visit` with each denial and the largest possible cost before it, wherever it was decided. For fixed windows of
-    /// unknown alignment that is the cost of a sliding one, since an aligned window can begin anywhere.
+    /// Calls `visit` with each denial and the largest possible cost before it, wherever it was
+    /// decided. For fixed windows of unknown alignment that is the cost of a sliding one, since an
+    /// aligned window can begin anywhere.
     pub(crate) fn before<'s>(
         &self,
         charged: &Axis,

@@ -1,13 +1,16 @@
 //! The token bucket: a cost of at most `b + r t` in any closed interval of length t.
 //!
-//! All is computed in one integer unit, so that no rounding decides: tokens times the window, in ticks of time. A tick is
-//! a nanosecond, or a larger power of ten where the numbers would not fit; then times are rounded outwards, which keeps the
-//! certain part certain and the possible part possible.
+//! All is computed in one integer unit, so that no rounding decides: tokens times the window, in
+//! ticks of time. A tick is a nanosecond, or a larger power of ten where the numbers would not fit;
+//! then times are rounded outwards, which keeps the certain part certain and the possible part
+//! possible.
 //!
-//! - **Certain**: the operations wholly inside `[s, e]` cost more than `b + r (e - s)`, in every placement. The starts are swept
-//!   downwards; a tree over the completions holds, for every end, the cost inside less the refill, and gives its maximum. O(n log n).
-//! - **Possible**: the operations that meet `[s, e]` can all be placed in it, and cost A(e) - B(s), where A counts those invoked by
-//!   e and B those completed before s. The two parts separate, so that one scan finds the maximum. O(n).
+//! - **Certain**: the operations wholly inside `[s, e]` cost more than `b + r (e - s)`, in every
+//!   placement. The starts are swept downwards; a tree over the completions holds, for every end,
+//!   the cost inside less the refill, and gives its maximum. O(n log n).
+//! - **Possible**: the operations that meet `[s, e]` can all be placed in it, and cost A(e) - B(s),
+//!   where A counts those invoked by e and B those completed before s. The two parts separate, so
+//!   that one scan finds the maximum. O(n).
 
 use std::iter::Peekable;
 use std::slice::Iter;
@@ -31,9 +34,14 @@ impl Scale {
     fn new(max: u32, window: u64, axis: &Axis) -> Self {
         let cost: u128 = axis.operations().iter().map(|op| u128::from(op.cost)).sum();
         let last_invoke = axis.operations().last().map_or(0, |op| op.invoke);
-        let span = axis.ends().last().map_or(0, |end| end.complete).max(last_invoke);
+        let span = axis
+            .ends()
+            .last()
+            .map_or(0, |end| end.complete)
+            .max(last_invoke);
         let mut tick = 1;
-        // The largest sums are the whole cost in units, and the refill over the whole span: each at most an eighth of an i64.
+        // The largest sums are the whole cost in units, and the refill over the whole span: each at
+        // most an eighth of an i64.
         let fits = |tick: u64| {
             let largest = i64::MAX.unsigned_abs() / 8;
             (cost + u128::from(max)) * u128::from(window.div_ceil(tick)) < u128::from(largest)
@@ -43,7 +51,11 @@ impl Scale {
             tick *= 10;
         }
         let token = i64::try_from((window / tick).max(1)).unwrap_or(i64::MAX / 8);
-        Self { tick, token, refill: max.into() }
+        Self {
+            tick,
+            token,
+            refill: max.into(),
+        }
     }
 
     fn down(self, time: u64) -> i64 {
@@ -60,7 +72,9 @@ impl Scale {
 
     /// Tokens that a bucket must hold for this many units, rounded up.
     fn tokens(self, units: i64) -> u64 {
-        u64::try_from(units.max(0)).unwrap_or(0).div_ceil(self.token.unsigned_abs())
+        u64::try_from(units.max(0))
+            .unwrap_or(0)
+            .div_ceil(self.token.unsigned_abs())
     }
 }
 
@@ -70,15 +84,15 @@ const BLOCK: usize = 16;
 /// Less than any cost less a refill.
 const NEVER: i64 = i64::MIN / 2;
 
-/// For every end: the cost inside less the refill up to that end. Ends count as soon as the starts have reached an operation
-/// that completes there.
+/// For every end: the cost inside less the refill up to that end. Ends count as soon as the starts
+/// have reached an operation that completes there.
 struct Inside<'a> {
     scale: Scale,
     ends: &'a [End],
     /// Whether the operation of each end is inside.
     inside: Vec<bool>,
-    /// Leaf n is `nodes[leaves + n]`, for a block of ends. A node has the cost of its ends, and the largest of (cost up to an
-    /// end) - (refill to it).
+    /// Leaf n is `nodes[leaves + n]`, for a block of ends. A node has the cost of its ends, and the
+    /// largest of (cost up to an end) - (refill to it).
     nodes: Vec<(i64, i64)>,
     leaves: usize,
 }
@@ -86,7 +100,13 @@ struct Inside<'a> {
 impl<'a> Inside<'a> {
     fn new(scale: Scale, ends: &'a [End]) -> Self {
         let leaves = ends.len().div_ceil(BLOCK).next_power_of_two();
-        Self { scale, ends, inside: vec![false; ends.len()], nodes: vec![(0, NEVER); 2 * leaves], leaves }
+        Self {
+            scale,
+            ends,
+            inside: vec![false; ends.len()],
+            nodes: vec![(0, NEVER); 2 * leaves],
+            leaves,
+        }
     }
 
     /// Adds the operation that completes at this end.
@@ -105,15 +125,22 @@ impl<'a> Inside<'a> {
         }
     }
 
-    /// The ends of a block that count: place, cost in the block up to it less the refill, and that cost.
+    /// The ends of a block that count: place, cost in the block up to it less the refill, and that
+    /// cost.
     fn block(&self, block: usize) -> impl Iterator<Item = (usize, i64, i64)> {
         let places = block * BLOCK..self.ends.len().min((block + 1) * BLOCK);
         let mut cost = 0;
-        places.filter(|&place| self.inside[place]).map(move |place| {
-            let end = &self.ends[place];
-            cost += self.scale.units(end.cost);
-            (place, cost - self.scale.refill * self.scale.up(end.complete), cost)
-        })
+        places
+            .filter(|&place| self.inside[place])
+            .map(move |place| {
+                let end = &self.ends[place];
+                cost += self.scale.units(end.cost);
+                (
+                    place,
+                    cost - self.scale.refill * self.scale.up(end.complete),
+                    cost,
+                )
+            })
     }
 
     fn largest(&self) -> i64 {
@@ -136,12 +163,14 @@ impl<'a> Inside<'a> {
             }
         }
         let mut block = self.block(node - self.leaves);
-        block.find(|(_, value, _)| before + value > bound).map(|(place, ..)| self.ends[place].complete)
+        block
+            .find(|(_, value, _)| before + value > bound)
+            .map(|(place, ..)| self.ends[place].complete)
     }
 }
 
-/// The certain part: the size of the fullest bucket needed, in tokens, and the shortest interval that overflows one of
-/// `max` tokens, as its first and last nanosecond.
+/// The certain part: the size of the fullest bucket needed, in tokens, and the shortest interval
+/// that overflows one of `max` tokens, as its first and last nanosecond.
 pub(crate) fn certain(axis: &Axis, contract: &Contract, window: u64) -> (u64, Option<(u64, u64)>) {
     let scale = Scale::new(contract.max(), window, axis);
     let capacity = scale.units(contract.max());
@@ -149,7 +178,13 @@ pub(crate) fn certain(axis: &Axis, contract: &Contract, window: u64) -> (u64, Op
     let mut tree = Inside::new(scale, axis.ends());
     let mut fullest = 0;
     let mut shortest: Option<(u64, u64)> = None;
-    for (op, place) in axis.operations().iter().zip(places).rev().filter(|(op, _)| op.complete().is_some()) {
+    for (op, place) in axis
+        .operations()
+        .iter()
+        .zip(places)
+        .rev()
+        .filter(|(op, _)| op.complete().is_some())
+    {
         tree.add(place as usize);
         let refilled = scale.refill * scale.down(op.invoke);
         fullest = fullest.max(tree.largest() + refilled);
@@ -162,7 +197,8 @@ pub(crate) fn certain(axis: &Axis, contract: &Contract, window: u64) -> (u64, Op
     (scale.tokens(fullest), shortest)
 }
 
-/// The possible part: tokens that a bucket must hold at an instant e, the largest of A(e) - r e + r s - B(s) for all s up to e.
+/// The possible part: tokens that a bucket must hold at an instant e, the largest of A(e) - r e + r
+/// s - B(s) for all s up to e.
 struct BucketLevel<'a, I: Iterator<Item = &'a Interval>> {
     scale: Scale,
     begins: Peekable<I>,
@@ -179,7 +215,12 @@ struct BucketLevel<'a, I: Iterator<Item = &'a Interval>> {
 }
 
 /// The level of a bucket over these operations.
-pub(crate) fn bucket_level(axis: &Axis, counted: Counted, contract: &Contract, window: u64) -> impl Level {
+pub(crate) fn bucket_level(
+    axis: &Axis,
+    counted: Counted,
+    contract: &Contract,
+    window: u64,
+) -> impl Level {
     BucketLevel {
         scale: Scale::new(contract.max(), window, axis),
         begins: axis.begins(counted).peekable(),
@@ -200,7 +241,9 @@ impl<'a, I: Iterator<Item = &'a Interval>> Level for BucketLevel<'a, I> {
         }
         while let Some(end) = self.ends.next_if(|end| end.complete <= instant) {
             // At s = complete the operation itself still meets the interval.
-            self.origin = self.origin.max(scale.refill * scale.up(end.complete) - self.completed);
+            self.origin = self
+                .origin
+                .max(scale.refill * scale.up(end.complete) - self.completed);
             self.completed += scale.units(end.cost);
         }
         while let Some(end) = self.before.next_if(|end| end.complete < instant) {

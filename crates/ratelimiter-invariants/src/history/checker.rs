@@ -7,11 +7,12 @@ use super::bounds::Bounds;
 use super::placement::Placement;
 use super::records::nanos;
 use super::{
-    Contract, ContractKind, Doubt, History, HistoryError, Proof, Report, Settled, Tally, UnjustifiedDenial,
-    Verdict, Witness,
+    Contract, ContractKind, Doubt, History, HistoryError, Proof, Report, Settled, Tally,
+    UnjustifiedDenial, Verdict, Witness,
 };
 
-/// Checks a history of one key that began with an empty counter and holds every check made on the key.
+/// Checks a history of one key that began with an empty counter and holds every check made on the
+/// key.
 ///
 /// The same as [`HistoryChecker::new`] and [`HistoryChecker::check`].
 ///
@@ -26,16 +27,18 @@ pub fn check_history(
 
 /// Checks histories of one key against a contract.
 ///
-/// A million operations take a fraction of a second on one core (`examples/million.rs`): sorts and sweeps, O(n log n).
+/// A million operations take a fraction of a second on one core (`examples/million.rs`): sorts and
+/// sweeps, O(n log n).
 ///
 /// # The meaning of a verdict
-/// - **Violated** is proved by its witness alone: nothing that the history lacks can undo it. For a sliding contract and
-///   equal costs the verdict is exact: a history is Violated when no placement keeps the contract, within a stated budget of
-///   work. For the other contracts and for mixed costs such a history may be Unknown; [`Report::settled`] then is [`Settled::Undecided`].
-/// - **Pass** is about the operations recorded: no placement of *these* has too many in a window. An Unknown one is
-///   counted wherever it may lie, so it never makes a pass.
-/// - **Unjustified denials** suppose that all operations that could have filled the window are in the history.
-///   [`HistoryChecker::complete_since`] gives the instant from which on that is so.
+/// - **Violated** is proved by its witness alone: nothing that the history lacks can undo it. For a
+///   sliding contract and equal costs the verdict is exact: a history is Violated when no placement
+///   keeps the contract, within a stated budget of work. For the other contracts and for mixed
+///   costs such a history may be Unknown; [`Report::settled`] then is [`Settled::Undecided`].
+/// - **Pass** is about the operations recorded: no placement of *these* has too many in a window.
+///   An Unknown one is counted wherever it may lie, so it never makes a pass.
+/// - **Unjustified denials** suppose that all operations that could have filled the window are in
+///   the history. [`HistoryChecker::complete_since`] gives the instant from which on that is so.
 #[derive(Clone, Copy, Debug)]
 pub struct HistoryChecker {
     contract: Contract,
@@ -50,27 +53,33 @@ const MAX_CLOCK_PPM: u32 = 50_000;
 impl HistoryChecker {
     /// A checker for histories that began with an empty counter.
     pub fn new(contract: impl Into<Contract>) -> Self {
-        Self { contract: contract.into(), complete_since: None, uncertainty: Duration::ZERO, clock_ppm: 0 }
+        Self {
+            contract: contract.into(),
+            complete_since: None,
+            uncertainty: Duration::ZERO,
+            clock_ppm: 0,
+        }
     }
 
-    /// The history holds every admission decided at `since` or later, on its own clock, and earlier ones may be missing. A
-    /// denial whose window may reach back before that is not judged. Without this, the counter was empty when the history
-    /// began.
+    /// The history holds every admission decided at `since` or later, on its own clock, and earlier
+    /// ones may be missing. A denial whose window may reach back before that is not judged. Without
+    /// this, the counter was empty when the history began.
     #[must_use]
     pub fn complete_since(mut self, since: Duration) -> Self {
         self.complete_since = Some(since);
         self
     }
 
-    /// Every recorded time may be wrong by this much either way, as when a history was merged from several machines.
+    /// Every recorded time may be wrong by this much either way, as when a history was merged from
+    /// several machines.
     #[must_use]
     pub fn uncertainty(mut self, uncertainty: Duration) -> Self {
         self.uncertainty = uncertainty;
         self
     }
 
-    /// The limiter's clock may run faster or slower than the history's by this share, parts per million, at most 5 %.
-    /// 100 ppm are 6 ms in 60 s, which is more than a check takes.
+    /// The limiter's clock may run faster or slower than the history's by this share, parts per
+    /// million, at most 5 %. 100 ppm are 6 ms in 60 s, which is more than a check takes.
     #[must_use]
     pub fn clock_tolerance(mut self, ppm: u32) -> Self {
         self.clock_ppm = ppm.min(MAX_CLOCK_PPM);
@@ -88,15 +97,33 @@ impl HistoryChecker {
         let possible_peak = bounds.possible(admissible, Counted::All);
 
         let witness = |proof, indices: Vec<usize>| {
-            let chosen = indices.into_iter().map(|index| history.get(index)).collect();
+            let chosen = indices
+                .into_iter()
+                .map(|index| history.get(index))
+                .collect();
             Verdict::Violated(Witness::new(self.contract, proof, chosen))
         };
-        let unknown = |why| Verdict::Unknown { definite: definite_peak, possible: possible_peak, why };
-        let only_with_unknown =
-            || operations.tally.unknown > 0 && bounds.possible(admissible, Counted::Completed) <= max;
+        let unknown = |why| Verdict::Unknown {
+            definite: definite_peak,
+            possible: possible_peak,
+            why,
+        };
+        let only_with_unknown = || {
+            operations.tally.unknown > 0 && bounds.possible(admissible, Counted::Completed) <= max
+        };
         let (verdict, settled) = if let Some(indices) = proof {
             let aligned = self.contract.kind() == ContractKind::Fixed && indices.len() > 1;
-            (witness(if aligned { Proof::Alignment } else { Proof::Span }, indices), Settled::ByBounds)
+            (
+                witness(
+                    if aligned {
+                        Proof::Alignment
+                    } else {
+                        Proof::Span
+                    },
+                    indices,
+                ),
+                Settled::ByBounds,
+            )
         } else if possible_peak <= max {
             (Verdict::Pass, Settled::ByBounds)
         } else if only_with_unknown() {
@@ -127,8 +154,9 @@ impl HistoryChecker {
         report
     }
 
-    /// The place of the first of these windows for which the contract is kept for certain, instead of its own window. Of a
-    /// limiter that admits at the very instant at which quota returns, the recorded times prove no more than a shorter one.
+    /// The place of the first of these windows for which the contract is kept for certain, instead
+    /// of its own window. Of a limiter that admits at the very instant at which quota returns, the
+    /// recorded times prove no more than a shorter one.
     pub fn first_kept(
         &self,
         history: &History,
@@ -140,7 +168,8 @@ impl HistoryChecker {
         windows.into_iter().position(kept)
     }
 
-    /// A limiter whose clock runs fast ends its windows early by ours, and one whose clock runs slow late.
+    /// A limiter whose clock runs fast ends its windows early by ours, and one whose clock runs
+    /// slow late.
     fn bounds(&self, window: Duration) -> Bounds {
         let window = nanos(window);
         let skew = window / 1_000_000 * u64::from(self.clock_ppm)
@@ -148,14 +177,26 @@ impl HistoryChecker {
         Bounds::new(self.contract, window - skew, window.saturating_add(skew))
     }
 
-    /// A denial of cost q is justified if at some instant at which it may have been decided, the window may have held more
-    /// than `max - q`. A failed check may have been charged, and counts there.
-    fn judge_denials(&self, history: &History, operations: Operations, bounds: &Bounds, report: &mut Report) {
+    /// A denial of cost q is justified if at some instant at which it may have been decided, the
+    /// window may have held more than `max - q`. A failed check may have been charged, and counts
+    /// there.
+    fn judge_denials(
+        &self,
+        history: &History,
+        operations: Operations,
+        bounds: &Bounds,
+        report: &mut Report,
+    ) {
         let max = u64::from(self.contract.max());
         let judged_from = self
             .complete_since
             .map(|since| nanos(since.saturating_add(self.contract.window() + self.uncertainty)));
-        let Operations { admissible, failed, mut denied, .. } = operations;
+        let Operations {
+            admissible,
+            failed,
+            mut denied,
+            ..
+        } = operations;
         if denied.is_empty() {
             return;
         }
@@ -177,11 +218,13 @@ impl HistoryChecker {
             }
         });
         unjustified.sort_unstable();
-        let found = unjustified.into_iter().map(|(index, possible)| UnjustifiedDenial {
-            operation: history.get(index),
-            possible,
-            max: self.contract.max(),
-        });
+        let found = unjustified
+            .into_iter()
+            .map(|(index, possible)| UnjustifiedDenial {
+                operation: history.get(index),
+                possible,
+                max: self.contract.max(),
+            });
         report.unjustified_denials = found.collect();
     }
 }
@@ -206,12 +249,20 @@ impl Operations {
                 Outcome::Failed => (&mut failed, &mut tally.failed),
                 Outcome::Unknown => (&mut admissible, &mut tally.unknown),
             };
-            // Earlier and later by the uncertainty, on an axis that begins that much earlier: no time is below zero.
-            let complete = record.complete.saturating_add(uncertainty.saturating_mul(2));
+            // Earlier and later by the uncertainty, on an axis that begins that much earlier: no
+            // time is below zero.
+            let complete = record
+                .complete
+                .saturating_add(uncertainty.saturating_mul(2));
             let complete = (record.outcome != Outcome::Unknown).then_some(complete);
             *count += 1;
             list.push(Interval::new(record.invoke, complete, record.cost, index));
         }
-        Self { admissible: Axis::new(admissible), denied, failed, tally }
+        Self {
+            admissible: Axis::new(admissible),
+            denied,
+            failed,
+            tally,
+        }
     }
 }

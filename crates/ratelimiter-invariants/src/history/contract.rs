@@ -28,7 +28,8 @@ pub enum ContractKind {
     Sliding,
     /// Some alignment exists for which every window `[a + k W, a + (k + 1) W)` holds at most `max`.
     Fixed,
-    /// At most `max + t max / W` in any closed interval of length t: a bucket of `max` tokens, refilled once a window.
+    /// At most `max + t max / W` in any closed interval of length t: a bucket of `max` tokens,
+    /// refilled once a window.
     TokenBucket,
 }
 
@@ -87,7 +88,11 @@ impl Contract {
         if window.is_zero() {
             return Err(ContractError::Window);
         }
-        Ok(Self { kind: ContractKind::Sliding, max, window })
+        Ok(Self {
+            kind: ContractKind::Sliding,
+            max,
+            window,
+        })
     }
 
     /// The same numbers in another form.
@@ -114,7 +119,11 @@ impl Contract {
 
 impl From<Limit> for Contract {
     fn from(limit: Limit) -> Self {
-        Self { kind: ContractKind::Sliding, max: limit.admissions(), window: limit.window() }
+        Self {
+            kind: ContractKind::Sliding,
+            max: limit.admissions(),
+            window: limit.window(),
+        }
     }
 }
 

@@ -1,17 +1,19 @@
 //! The fixed contract: aligned windows, whose alignment is not known.
 //!
-//! The cost of a window is a step function of its start s (see `steps`), and an alignment a has as its windows s = a, a + W,
-//! a + 2 W, ... So the function is folded at W. All folds are walked at once from a = 0 to W, and a tree holds their costs at a:
-//! its root is the largest cost of any window of the alignment.
+//! The cost of a window is a step function of its start s (see `steps`), and an alignment a has as
+//! its windows s = a, a + W, a + 2 W, ... So the function is folded at W. All folds are walked at
+//! once from a = 0 to W, and a tree holds their costs at a: its root is the largest cost of any
+//! window of the alignment.
 //!
 //! ```text
 //!   cost(s)   __--__---_____-__      largest over the folds at a:     the contract holds if the smallest of
 //!             |  W  |  W  |  W  |    max(cost(a), cost(a + W), ...)   these is at most max
 //! ```
 //!
-//! With the certain cost the smallest of the largest is at most the truth: in every placement, each window holds at
-//! least the cost that lies wholly inside. With the possible cost it is at least the truth: the best alignment for the
-//! worst placement is no worse than that alignment. O(n log n).
+//! With the certain cost the smallest of the largest is at most the truth: in every placement, each
+//! window holds at least the cost that lies wholly inside. With the possible cost it is at least
+//! the truth: the best alignment for the worst placement is no worse than that alignment. O(n log
+//! n).
 
 use super::tree::MaxTree;
 
@@ -51,19 +53,33 @@ impl Folds {
             }
             let fold = costs.len() as u32 - 1;
             let list = if change > 0 { &mut rises } else { &mut falls };
-            list.push(Change { at: at - (end - window), fold, cost: change.unsigned_abs() as u32 });
+            list.push(Change {
+                at: at - (end - window),
+                fold,
+                cost: change.unsigned_abs() as u32,
+            });
             cost += change;
         }
         rises.sort_unstable_by_key(|change| change.at);
         falls.sort_unstable_by_key(|change| change.at);
         let least = least.max(cost).unsigned_abs();
-        Self { rises, falls, costs: MaxTree::new(costs), least }
+        Self {
+            rises,
+            falls,
+            costs: MaxTree::new(costs),
+            least,
+        }
     }
 }
 
 /// The smallest, over all alignments, of the largest cost of any window.
 pub(crate) fn least_peak(steps: impl Iterator<Item = (i64, i64)>, window: i64) -> u64 {
-    let Folds { rises, falls, mut costs, least } = Folds::new(steps, window);
+    let Folds {
+        rises,
+        falls,
+        mut costs,
+        least,
+    } = Folds::new(steps, window);
     let (mut rises, mut falls) = (rises.iter().peekable(), falls.iter().peekable());
     let mut smallest = u64::MAX;
     let mut next = Some(0);
@@ -83,7 +99,8 @@ pub(crate) fn least_peak(steps: impl Iterator<Item = (i64, i64)>, window: i64) -
     smallest.max(least)
 }
 
-/// A range of window starts `[from, to)` whose windows hold the same operations, folded: `from` and `to` lie in `[0, W]`.
+/// A range of window starts `[from, to)` whose windows hold the same operations, folded: `from` and
+/// `to` lie in `[0, W]`.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     from: i64,
@@ -92,9 +109,13 @@ struct Piece {
     fold: i64,
 }
 
-/// Window starts, one or more for every alignment, each of a window that holds more than `max`. Nothing when some
-/// alignment has none. O(n log n).
-pub(crate) fn cover(steps: impl Iterator<Item = (i64, i64)>, window: i64, max: u64) -> Option<Vec<i64>> {
+/// Window starts, one or more for every alignment, each of a window that holds more than `max`.
+/// Nothing when some alignment has none. O(n log n).
+pub(crate) fn cover(
+    steps: impl Iterator<Item = (i64, i64)>,
+    window: i64,
+    max: u64,
+) -> Option<Vec<i64>> {
     let mut heavy = heavy_pieces(steps, window, max);
     heavy.sort_unstable_by_key(|piece| piece.from);
     let mut heavy = heavy.into_iter().peekable();
@@ -121,7 +142,11 @@ fn heavy_pieces(steps: impl Iterator<Item = (i64, i64)>, window: i64, max: u64) 
         while cost.unsigned_abs() > max && since < at {
             let fold = since.div_euclid(window) * window;
             let until = at.min(fold + window);
-            pieces.push(Piece { from: since - fold, to: until - fold, fold });
+            pieces.push(Piece {
+                from: since - fold,
+                to: until - fold,
+                fold,
+            });
             since = until;
         }
         cost += change;

@@ -1,7 +1,8 @@
 //! Contracts about the cost admitted of one key, checked on the records of its callers.
 //!
-//! Only the limiter can know when it decided; a caller knows that it was between sending the request and having the
-//! answer. So every operation is an interval, and a claim about a history must hold wherever the decisions lie in them:
+//! Only the limiter can know when it decided; a caller knows that it was between sending the
+//! request and having the answer. So every operation is an interval, and a claim about a history
+//! must hold wherever the decisions lie in them:
 //!
 //! ```text
 //!   Allowed   [invoke ---- decided somewhere here ---- complete]
@@ -13,9 +14,10 @@
 //!                                                                    are not in one window
 //! ```
 //!
-//! Each contract gives two bounds: a cost that some window held in every placement, and one that no placement exceeds (`steps`,
-//! `fixed`, `bucket`). Between the two, `placement` searches for a placement that keeps a sliding contract: none is a violation,
-//! and else the verdict is Unknown. `level` gives the possible cost before a denial.
+//! Each contract gives two bounds: a cost that some window held in every placement, and one that no
+//! placement exceeds (`steps`, `fixed`, `bucket`). Between the two, `placement` searches for a
+//! placement that keeps a sliding contract: none is a violation, and else the verdict is Unknown.
+//! `level` gives the possible cost before a denial.
 
 mod axis;
 mod bounds;

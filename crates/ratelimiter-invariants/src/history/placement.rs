@@ -1,43 +1,51 @@
 //! The sliding contract's exact part: whether any placement of the admissions keeps the contract.
 //!
-//! The certain bound is sound but not complete: with a limit of 1 per 10, one admission somewhere in [0, 12] and one at
-//! 5 break the contract wherever they were decided, although no span shorter than 10 wholly holds both:
+//! The certain bound is sound but not complete: with a limit of 1 per 10, one admission somewhere
+//! in [0, 12] and one at 5 break the contract wherever they were decided, although no span shorter
+//! than 10 wholly holds both:
 //!
 //! ```text
 //!   [0 ------------------------- 12]     decided by 4: less than 10 before the other
 //!              5                         decided from 6 on: less than 10 after it
 //! ```
 //!
-//! For a cost of 1 each, the question is the scheduling of jobs of equal length W with release times and deadlines on
-//! L machines: a decision starts a job, and a window holds the jobs that run at its end. It is decided in polynomial time
-//! by the method of barriers (B. Simons, "Multiprocessor scheduling of unit-time jobs with arbitrary release times
-//! and deadlines", SIAM J. Comput. 12, 1983):
+//! For a cost of 1 each, the question is the scheduling of jobs of equal length W with release
+//! times and deadlines on L machines: a decision starts a job, and a window holds the jobs that run
+//! at its end. It is decided in polynomial time by the method of barriers (B. Simons,
+//! "Multiprocessor scheduling of unit-time jobs with arbitrary release times and deadlines", SIAM
+//! J. Comput. 12, 1983):
 //!
-//! - Slot i is the (i+1)-th decision. Its instant is the earliest that slot i - 1, slot i - L plus W, the
-//!   (i+1)-th smallest invoke and its barriers permit. Of the admissions invoked by then, it takes the one that
-//!   completes first. By induction no placement has its (i+1)-th decision earlier.
-//! - When that one completed before the slot, go back to the last slot j whose admission completes later. The
-//!   admissions after j up to now all complete early, and all were invoked after slot j. Were slot j decided before
-//!   their first invoke, they would fill the slots from j + 1 on, and the last of them would come too late. So slot j has a
-//!   barrier: it is not before their first invoke. Continue at slot j.
-//! - Without such a slot, all admissions up to now complete too early for this slot: no placement exists.
+//! - Slot i is the (i+1)-th decision. Its instant is the earliest that slot i - 1, slot i - L plus
+//!   W, the (i+1)-th smallest invoke and its barriers permit. Of the admissions invoked by then, it
+//!   takes the one that completes first. By induction no placement has its (i+1)-th decision
+//!   earlier.
+//! - When that one completed before the slot, go back to the last slot j whose admission completes
+//!   later. The admissions after j up to now all complete early, and all were invoked after slot j.
+//!   Were slot j decided before their first invoke, they would fill the slots from j + 1 on, and
+//!   the last of them would come too late. So slot j has a barrier: it is not before their first
+//!   invoke. Continue at slot j.
+//! - Without such a slot, all admissions up to now complete too early for this slot: no placement
+//!   exists.
 //!
-//! A barrier lifts a slot to the invoke of another admission, so that there are at most n² of them, each O(n log n)
-//! at worst. Histories of limiters need few: O(n log n). Beyond a [`Budget`] of slots the history stays undecided.
+//! A barrier lifts a slot to the invoke of another admission, so that there are at most n² of them,
+//! each O(n log n) at worst. Histories of limiters need few: O(n log n). Beyond a [`Budget`] of
+//! slots the history stays undecided.
 //!
-//! Costs are counted in grains. For a grain g, an admission of cost q is `q / g` units and a window holds `max / g`, each
-//! rounded down: what overflows in grains overflows in cost. Each unit is placed alone, so that for equal costs the grain of one
-//! cost is exact. For mixed costs (the question then is as hard as packing bins) several grains are tried: when the units of
-//! one cannot be placed the contract was broken, else the history stays undecided. A small grain counts small admissions
-//! together; a large one sees that two large admissions never share a window:
+//! Costs are counted in grains. For a grain g, an admission of cost q is `q / g` units and a window
+//! holds `max / g`, each rounded down: what overflows in grains overflows in cost. Each unit is
+//! placed alone, so that for equal costs the grain of one cost is exact. For mixed costs (the
+//! question then is as hard as packing bins) several grains are tried: when the units of one cannot
+//! be placed the contract was broken, else the history stays undecided. A small grain counts small
+//! admissions together; a large one sees that two large admissions never share a window:
 //!
 //! ```text
 //!   max 3     [== 2 ==]     [== 2 ==]         grain 1: 4 units on 3 machines may overlap by one
 //!                                             grain 2: 2 units on 1 machine may not overlap at all
 //! ```
 //!
-//! A larger grain with the same units is a stronger claim, and the largest with the same units is `q / k` for some cost q and some
-//! number k of units. These grains are tried. So a proof by some of the admissions is a proof by all of them.
+//! A larger grain with the same units is a stronger claim, and the largest with the same units is
+//! `q / k` for some cost q and some number k of units. These grains are tried. So a proof by some
+//! of the admissions is a proof by all of them.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -56,9 +64,14 @@ pub(crate) enum Placement {
     Undecided,
 }
 
-/// Whether the completed operations can be placed so that no window of this length holds more than `max`.
+/// Whether the completed operations can be placed so that no window of this length holds more than
+/// `max`.
 pub(crate) fn place(axis: &Axis, max: u64, window: u64) -> Placement {
-    let jobs: Vec<Interval> = axis.begins(Counted::Completed).filter(|op| op.cost > 0).copied().collect();
+    let jobs: Vec<Interval> = axis
+        .begins(Counted::Completed)
+        .filter(|op| op.cost > 0)
+        .copied()
+        .collect();
     let search = Search { max, window };
     match search.run(&jobs, &mut Budget::new(jobs.len())) {
         Schedule::Found => Placement::Exists,
@@ -92,15 +105,19 @@ impl Search {
     fn run(self, jobs: &[Interval], budget: &mut Budget) -> Schedule {
         let costs: BTreeSet<u32> = jobs.iter().map(|job| job.cost).collect();
         if costs.len() <= 1 {
-            return costs.first().map_or(Schedule::Found, |&grain| self.in_grains(jobs, grain, budget));
+            return costs.first().map_or(Schedule::Found, |&grain| {
+                self.in_grains(jobs, grain, budget)
+            });
         }
         let finest = costs.iter().fold(0, |divisor, &cost| common(divisor, cost));
         if let end @ Schedule::Impossible { .. } = self.in_grains(jobs, finest, budget) {
             return end;
         }
         // Smaller grains have more units: after one that was too much for the budget, all are.
-        let mut ends = Coarser::than(finest, &costs).map(|grain| self.in_grains(jobs, grain, budget));
-        ends.find(|end| !matches!(end, Schedule::Found)).unwrap_or(Schedule::Unfinished)
+        let mut ends =
+            Coarser::than(finest, &costs).map(|grain| self.in_grains(jobs, grain, budget));
+        ends.find(|end| !matches!(end, Schedule::Found))
+            .unwrap_or(Schedule::Unfinished)
     }
 
     /// Places jobs that are counted in grains of one size.
@@ -112,23 +129,38 @@ impl Search {
         }
         let machines = usize::try_from(self.max / u64::from(grain)).unwrap_or(usize::MAX);
         if machines == 0 {
-            return if total == 0 { Schedule::Found } else { Schedule::Impossible { invoked: jobs.len() } };
+            return if total == 0 {
+                Schedule::Found
+            } else {
+                Schedule::Impossible {
+                    invoked: jobs.len(),
+                }
+            };
         }
         let unit = |(job, interval): (u32, &Interval)| {
             let complete = interval.complete().unwrap_or(u64::MAX);
-            std::iter::repeat_n(Unit { invoke: interval.invoke, complete, job }, units(interval))
+            std::iter::repeat_n(
+                Unit {
+                    invoke: interval.invoke,
+                    complete,
+                    job,
+                },
+                units(interval),
+            )
         };
         let mut placed = Vec::with_capacity(total);
         placed.extend((0..).zip(jobs).flat_map(unit));
         match Slots::new(&placed, machines, self.window).fill(budget) {
             Some(Ok(())) => Schedule::Found,
-            Some(Err(invoked)) => Schedule::Impossible { invoked: placed[invoked - 1].job as usize + 1 },
+            Some(Err(invoked)) => Schedule::Impossible {
+                invoked: placed[invoked - 1].job as usize + 1,
+            },
             None => Schedule::Unfinished,
         }
     }
 
-    /// Few of the jobs that cannot be placed either: without any one of them a search proves nothing, unless the budget
-    /// ends first.
+    /// Few of the jobs that cannot be placed either: without any one of them a search proves
+    /// nothing, unless the budget ends first.
     fn shrink(self, jobs: &[Interval]) -> Vec<Interval> {
         let mut budget = Budget::new(jobs.len());
         let mut impossible =
@@ -138,7 +170,10 @@ impl Search {
         while length < jobs.len() && !impossible(&jobs[jobs.len() - length..]) {
             length = length.saturating_mul(2);
         }
-        shrink(jobs[jobs.len() - length.min(jobs.len())..].to_vec(), impossible)
+        shrink(
+            jobs[jobs.len() - length.min(jobs.len())..].to_vec(),
+            impossible,
+        )
     }
 }
 
@@ -146,7 +181,8 @@ fn common(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { common(b, a % b) }
 }
 
-/// Grains above the finest, the largest first: some cost divided by some number of units, rounded down.
+/// Grains above the finest, the largest first: some cost divided by some number of units, rounded
+/// down.
 struct Coarser<'a> {
     finest: u32,
     last: u32,
@@ -155,7 +191,11 @@ struct Coarser<'a> {
 
 impl<'a> Coarser<'a> {
     fn than(finest: u32, costs: &'a BTreeSet<u32>) -> Self {
-        Self { finest, last: u32::MAX, costs }
+        Self {
+            finest,
+            last: u32::MAX,
+            costs,
+        }
     }
 }
 
@@ -197,7 +237,8 @@ struct Slots<'a> {
     filled: Vec<Filled>,
     /// The barriers of slots that have one.
     barriers: BTreeMap<usize, u64>,
-    /// Completion and place of the units that were invoked and not yet placed, the earliest completion first.
+    /// Completion and place of the units that were invoked and not yet placed, the earliest
+    /// completion first.
     waiting: BinaryHeap<Reverse<(u64, u32)>>,
     invoked: u32,
 }
@@ -215,13 +256,17 @@ impl<'a> Slots<'a> {
         }
     }
 
-    /// Fills every slot, or gives the number of units that alone cannot be placed. Nothing when the budget is spent.
+    /// Fills every slot, or gives the number of units that alone cannot be placed. Nothing when the
+    /// budget is spent.
     fn fill(&mut self, budget: &mut Budget) -> Option<Result<(), usize>> {
         let mut furthest = 0;
         while self.filled.len() < self.units.len() {
             let before = self.invoked;
             let instant = self.earliest();
-            while let Some(unit) = self.units.get(self.invoked as usize).filter(|unit| unit.invoke <= instant)
+            while let Some(unit) = self
+                .units
+                .get(self.invoked as usize)
+                .filter(|unit| unit.invoke <= instant)
             {
                 self.waiting.push(Reverse((unit.complete, self.invoked)));
                 self.invoked += 1;
@@ -229,13 +274,19 @@ impl<'a> Slots<'a> {
             furthest = furthest.max(self.invoked);
             // Slot i is not before the (i+1)-th invoke, so that a unit waits.
             let Reverse((complete, unit)) = self.waiting.pop()?;
-            self.filled.push(Filled { instant, unit, invoked: before });
+            self.filled.push(Filled {
+                instant,
+                unit,
+                invoked: before,
+            });
             if instant > complete {
                 let late = self.filled.len() - 1;
                 let Some(slot) = self.last_completing_after(complete, late) else {
                     return Some(Err(furthest as usize));
                 };
-                let invokes = self.filled[slot + 1..].iter().map(|filled| self.unit(filled).invoke);
+                let invokes = self.filled[slot + 1..]
+                    .iter()
+                    .map(|filled| self.unit(filled).invoke);
                 self.barriers.insert(slot, invokes.min()?);
                 if !budget.take(2 * (late - slot + 1)) {
                     return None;
@@ -254,15 +305,20 @@ impl<'a> Slots<'a> {
     fn earliest(&self) -> u64 {
         let slot = self.filled.len();
         let previous = self.filled.last().map_or(0, |last| last.instant);
-        let machine = slot
-            .checked_sub(self.machines)
-            .map_or(0, |freed| self.filled[freed].instant.saturating_add(self.window));
+        let machine = slot.checked_sub(self.machines).map_or(0, |freed| {
+            self.filled[freed].instant.saturating_add(self.window)
+        });
         let barrier = self.barriers.get(&slot).copied().unwrap_or(0);
-        previous.max(machine).max(self.units[slot].invoke).max(barrier)
+        previous
+            .max(machine)
+            .max(self.units[slot].invoke)
+            .max(barrier)
     }
 
     fn last_completing_after(&self, complete: u64, late: usize) -> Option<usize> {
-        self.filled[..late].iter().rposition(|filled| self.unit(filled).complete > complete)
+        self.filled[..late]
+            .iter()
+            .rposition(|filled| self.unit(filled).complete > complete)
     }
 
     /// Empties this slot and all later ones.
@@ -271,7 +327,8 @@ impl<'a> Slots<'a> {
         self.waiting.retain(|Reverse((_, unit))| *unit < invoked);
         for Filled { unit, .. } in self.filled.drain(slot..) {
             if unit < invoked {
-                self.waiting.push(Reverse((self.units[unit as usize].complete, unit)));
+                self.waiting
+                    .push(Reverse((self.units[unit as usize].complete, unit)));
             }
         }
         self.invoked = invoked;
@@ -305,7 +362,8 @@ mod tests {
 
     #[test]
     fn barrier_keeps_slot_free_for_urgent_job() {
-        // The first may be decided at 0 only if the urgent one at 5 can wait until 10; it can not, so the first waits.
+        // The first may be decided at 0 only if the urgent one at 5 can wait until 10; it can not,
+        // so the first waits.
         let urgent = [unit(0, 0, 40), unit(1, 5, 6)];
         assert_eq!(place(&urgent, 1, 10), Placement::Exists);
     }

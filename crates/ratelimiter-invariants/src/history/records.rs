@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use ratelimiter_api::{Claims, Key, NodeId, Operation, Outcome};
 
-/// All checks of one key, in any order. A check takes 32 bytes, and 80 more where the limiter stated something.
+/// All checks of one key, in any order. A check takes 32 bytes, and 80 more where the limiter
+/// stated something.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     key: Option<Key>,
@@ -34,7 +35,8 @@ const MOST: usize = i32::MAX as usize;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HistoryError {
     /// A contract is about one key; [`by_key`] sorts a history.
-    #[error("history mixes the keys {:?} and {:?}: check one key at a time", .first.as_str(), .other.as_str())]
+    #[error("history mixes the keys {:?} and {:?}: check one key at a \
+        time", .first.as_str(), .other.as_str())]
     MixedKeys {
         /// The first operation's key.
         first: Key,
@@ -63,15 +65,31 @@ impl History {
     /// Adds a check.
     ///
     /// # Errors
-    /// When it is on another key, completed before it was invoked, or there are more than two billion.
+    /// When it is on another key, completed before it was invoked, or there are more than two
+    /// billion.
     pub fn push(&mut self, operation: Operation) -> Result<(), HistoryError> {
-        let Operation { key, node, invoke, complete, outcome, cost, claims } = operation;
+        let Operation {
+            key,
+            node,
+            invoke,
+            complete,
+            outcome,
+            cost,
+            claims,
+        } = operation;
         let first = self.key.get_or_insert_with(|| key.clone());
         if *first != key {
-            return Err(HistoryError::MixedKeys { first: first.clone(), other: key });
+            return Err(HistoryError::MixedKeys {
+                first: first.clone(),
+                other: key,
+            });
         }
         if complete < invoke {
-            return Err(HistoryError::Backwards { node, invoke, complete });
+            return Err(HistoryError::Backwards {
+                node,
+                invoke,
+                complete,
+            });
         }
         if self.records.len() == MOST {
             return Err(HistoryError::TooLong { key });
@@ -80,7 +98,13 @@ impl History {
             self.claims.push((self.records.len() as u32, claims));
         }
         let (invoke, complete, node) = (nanos(invoke), nanos(complete), self.place_of(node));
-        self.records.push(Record { invoke, complete, cost, node, outcome });
+        self.records.push(Record {
+            invoke,
+            complete,
+            cost,
+            node,
+            outcome,
+        });
         Ok(())
     }
 
@@ -114,13 +138,29 @@ impl History {
     /// # Panics
     /// When there is none at that place.
     pub fn get(&self, place: usize) -> Operation {
-        let Record { invoke, complete, cost, node, outcome } = self.records[place];
+        let Record {
+            invoke,
+            complete,
+            cost,
+            node,
+            outcome,
+        } = self.records[place];
         let key = self.key.clone().expect("a history with a check has a key");
         let node = self.nodes[node as usize].clone();
-        let claimed = self.claims.binary_search_by_key(&place, |&(place, _)| place as usize);
+        let claimed = self
+            .claims
+            .binary_search_by_key(&place, |&(place, _)| place as usize);
         let claims = claimed.map_or_else(|_| Claims::default(), |n| self.claims[n].1);
         let (invoke, complete) = (Duration::from_nanos(invoke), Duration::from_nanos(complete));
-        Operation { key, node, invoke, complete, outcome, cost, claims }
+        Operation {
+            key,
+            node,
+            invoke,
+            complete,
+            outcome,
+            cost,
+            claims,
+        }
     }
 
     /// All checks, in the order in which they were added.
@@ -130,7 +170,9 @@ impl History {
 
     /// Time from invoke to completion of each check.
     pub fn latencies(&self) -> impl Iterator<Item = Duration> {
-        self.records.iter().map(|record| Duration::from_nanos(record.complete - record.invoke))
+        self.records
+            .iter()
+            .map(|record| Duration::from_nanos(record.complete - record.invoke))
     }
 
     pub(crate) fn records(&self) -> &[Record] {
@@ -143,7 +185,9 @@ impl TryFrom<&[Operation]> for History {
 
     fn try_from(operations: &[Operation]) -> Result<Self, HistoryError> {
         let mut history = Self::default();
-        operations.iter().try_for_each(|operation| history.push(operation.clone()))?;
+        operations
+            .iter()
+            .try_for_each(|operation| history.push(operation.clone()))?;
         Ok(history)
     }
 }
@@ -157,7 +201,9 @@ pub fn by_key(
 ) -> Result<BTreeMap<Key, History>, HistoryError> {
     let mut keys: BTreeMap<Key, History> = BTreeMap::new();
     for operation in operations {
-        keys.entry(operation.key.clone()).or_default().push(operation)?;
+        keys.entry(operation.key.clone())
+            .or_default()
+            .push(operation)?;
     }
     Ok(keys)
 }

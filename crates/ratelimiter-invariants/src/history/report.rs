@@ -16,14 +16,18 @@ pub struct Report {
     pub verdict: Verdict,
     /// The means that settled whether some placement keeps the contract.
     pub settled: Settled,
-    /// The largest cost of Allowed operations that a window is known to have held: they lie wholly inside, or no placement
-    /// has less. For a token bucket, the size of the bucket needed; for fixed windows, with the alignment that suits the limiter best.
+    /// The largest cost of Allowed operations that a window is known to have held: they lie wholly
+    /// inside, or no placement has less. For a token bucket, the size of the bucket needed; for
+    /// fixed windows, with the alignment that suits the limiter best.
     pub definite_peak: u64,
-    /// The largest cost of Allowed and Unknown operations that a window can have held, wherever they were decided; likewise.
+    /// The largest cost of Allowed and Unknown operations that a window can have held, wherever
+    /// they were decided; likewise.
     pub possible_peak: u64,
-    /// Under-admission: denials that nothing in the history can justify, in the order of the history.
+    /// Under-admission: denials that nothing in the history can justify, in the order of the
+    /// history.
     pub unjustified_denials: Vec<UnjustifiedDenial>,
-    /// Denials that admissions from before the history may have justified; none where the history is complete.
+    /// Denials that admissions from before the history may have justified; none where the history
+    /// is complete.
     pub unjudged_denials: u64,
 }
 
@@ -46,7 +50,8 @@ pub struct Tally {
 pub enum Verdict {
     /// It was: no placement of the decisions has too many in a window.
     Pass,
-    /// It was not, and these operations prove it: every placement of their decisions has too many in a window.
+    /// It was not, and these operations prove it: every placement of their decisions has too many
+    /// in a window.
     Violated(Witness),
     /// It may have been or not.
     Unknown {
@@ -65,9 +70,11 @@ pub enum Verdict {
 pub enum Settled {
     /// The certain and the possible cost.
     ByBounds,
-    /// A search over all placements. An Unknown verdict then is final: one placement keeps the contract, another breaks it.
+    /// A search over all placements. An Unknown verdict then is final: one placement keeps the
+    /// contract, another breaks it.
     BySearch,
-    /// Not settled: costs differ, the search's budget was spent, or the contract is not a sliding one.
+    /// Not settled: costs differ, the search's budget was spent, or the contract is not a sliding
+    /// one.
     Undecided,
 }
 
@@ -75,8 +82,8 @@ pub enum Settled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Doubt {
-    /// The Allowed operations alone may have been too many: it depends on when, between invoke and completion, each was
-    /// decided.
+    /// The Allowed operations alone may have been too many: it depends on when, between invoke and
+    /// completion, each was decided.
     Timing,
     /// They were not; with the Unknown ones they may have been.
     Outcomes,
@@ -102,8 +109,17 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { allowed, denied, failed, unknown } = self.operations;
-        let failed = if failed > 0 { format!("{failed} failed, ") } else { String::new() };
+        let Tally {
+            allowed,
+            denied,
+            failed,
+            unknown,
+        } = self.operations;
+        let failed = if failed > 0 {
+            format!("{failed} failed, ")
+        } else {
+            String::new()
+        };
         write!(
             f,
             "{allowed} allowed, {denied} denied, {failed}{unknown} unknown against {}: ",
@@ -112,15 +128,34 @@ impl fmt::Display for Report {
         match &self.verdict {
             Verdict::Pass => write!(f, "pass, at most {} in one window", self.possible_peak)?,
             Verdict::Violated(witness) => {
-                let least = if witness.proof == Proof::Placement { "at least " } else { "" };
-                write!(f, "violated, {least}{} in one window; {witness}", self.definite_peak)?;
+                let least = if witness.proof == Proof::Placement {
+                    "at least "
+                } else {
+                    ""
+                };
+                write!(
+                    f,
+                    "violated, {least}{} in one window; {witness}",
+                    self.definite_peak
+                )?;
             }
-            Verdict::Unknown { definite, possible, why } => {
-                write!(f, "unknown, between {definite} and {possible} in one window, {why}")?;
+            Verdict::Unknown {
+                definite,
+                possible,
+                why,
+            } => {
+                write!(
+                    f,
+                    "unknown, between {definite} and {possible} in one window, {why}"
+                )?;
             }
         }
         if let Some(first) = self.unjustified_denials.first() {
-            write!(f, "; {} unjustified denials, the first: {first}", self.unjustified_denials.len())?;
+            write!(
+                f,
+                "; {} unjustified denials, the first: {first}",
+                self.unjustified_denials.len()
+            )?;
         }
         Ok(())
     }
@@ -137,10 +172,16 @@ impl fmt::Display for Doubt {
 
 impl fmt::Display for UnjustifiedDenial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Operation { node, invoke, complete, .. } = &self.operation;
+        let Operation {
+            node,
+            invoke,
+            complete,
+            ..
+        } = &self.operation;
         write!(
             f,
-            "{node} denied between {:.3} ms and {:.3} ms, when at most {} of {} admissions could be in the window",
+            "{node} denied between {:.3} ms and {:.3} ms, when at most {} of {} admissions could \
+             be in the window",
             invoke.as_secs_f64() * 1e3,
             complete.as_secs_f64() * 1e3,
             self.possible,

@@ -4,10 +4,12 @@ use std::collections::BinaryHeap;
 
 use super::axis::{Axis, Counted};
 
-/// The shortest span that wholly holds a cost above `max`, as its first and last instant. O(n log n).
+/// The shortest span that wholly holds a cost above `max`, as its first and last instant. O(n log
+/// n).
 ///
-/// The starts are swept downwards. From each on, the heap keeps the earliest completions whose cost is just above `max`; the
-/// latest of them is the end. Earlier starts only add candidates, so a completion that is not needed leaves for good.
+/// The starts are swept downwards. From each on, the heap keeps the earliest completions whose cost
+/// is just above `max`; the latest of them is the end. Earlier starts only add candidates, so a
+/// completion that is not needed leaves for good.
 pub(crate) fn shortest_span(axis: &Axis, max: u64) -> Option<(u64, u64)> {
     let mut earliest = BinaryHeap::new();
     let mut inside = 0;

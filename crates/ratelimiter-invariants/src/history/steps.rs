@@ -1,8 +1,9 @@
 //! The cost of a window as a function of its start.
 //!
-//! A window that begins at s is `[s, s + W)`. An operation over `[i, c]` lies wholly inside it exactly for s in `(c - W, i]`, and
-//! can have been decided in it exactly for s in `(i - W, c]`. So the certain and the possible cost are step functions of s, whose
-//! changes come in the order of invokes and completions:
+//! A window that begins at s is `[s, s + W)`. An operation over `[i, c]` lies wholly inside it
+//! exactly for s in `(c - W, i]`, and can have been decided in it exactly for s in `(i - W, c]`. So
+//! the certain and the possible cost are step functions of s, whose changes come in the order of
+//! invokes and completions:
 //!
 //! ```text
 //!                    certain                              possible
@@ -10,8 +11,8 @@
 //!   falls at         i + 1                                c + 1, or never
 //! ```
 //!
-//! The windows of different operations do not bind each other, so that all that can be placed in one can be placed together:
-//! the possible cost is reached, not merely a bound.
+//! The windows of different operations do not bind each other, so that all that can be placed in
+//! one can be placed together: the possible cost is reached, not merely a bound.
 
 use std::iter::Peekable;
 
@@ -32,7 +33,10 @@ where
 
     fn next(&mut self) -> Option<(i64, i64)> {
         let rise = self.rises.peek().copied();
-        match self.falls.next_if(|fall| rise.is_none_or(|rise| fall.0 <= rise.0)) {
+        match self
+            .falls
+            .next_if(|fall| rise.is_none_or(|rise| fall.0 <= rise.0))
+        {
             Some((at, cost)) => Some((at, -i64::from(cost))),
             None => self.rises.next().map(|(at, cost)| (at, cost.into())),
         }
@@ -43,22 +47,39 @@ where
 pub(crate) fn certain(axis: &Axis, window: u64) -> impl Iterator<Item = (i64, i64)> {
     let window = signed(window);
     let fits = move |invoke: u64, complete: u64| signed(complete) - signed(invoke) < window;
-    let rises = axis.ends().iter().filter(move |end| fits(axis.of(end).invoke, end.complete));
-    let falls = axis
-        .begins(Counted::Completed)
-        .filter(move |op| op.complete().is_some_and(|complete| fits(op.invoke, complete)));
+    let rises = axis
+        .ends()
+        .iter()
+        .filter(move |end| fits(axis.of(end).invoke, end.complete));
+    let falls = axis.begins(Counted::Completed).filter(move |op| {
+        op.complete()
+            .is_some_and(|complete| fits(op.invoke, complete))
+    });
     Steps {
-        rises: rises.map(move |end| (signed(end.complete) - window + 1, end.cost)).peekable(),
+        rises: rises
+            .map(move |end| (signed(end.complete) - window + 1, end.cost))
+            .peekable(),
         falls: falls.map(|op| (signed(op.invoke) + 1, op.cost)).peekable(),
     }
 }
 
 /// The cost that can have been decided inside.
-pub(crate) fn possible(axis: &Axis, counted: Counted, window: u64) -> impl Iterator<Item = (i64, i64)> {
+pub(crate) fn possible(
+    axis: &Axis,
+    counted: Counted,
+    window: u64,
+) -> impl Iterator<Item = (i64, i64)> {
     let window = signed(window);
     Steps {
-        rises: axis.begins(counted).map(move |op| (signed(op.invoke) - window + 1, op.cost)).peekable(),
-        falls: axis.ends().iter().map(|end| (signed(end.complete) + 1, end.cost)).peekable(),
+        rises: axis
+            .begins(counted)
+            .map(move |op| (signed(op.invoke) - window + 1, op.cost))
+            .peekable(),
+        falls: axis
+            .ends()
+            .iter()
+            .map(|end| (signed(end.complete) + 1, end.cost))
+            .peekable(),
     }
 }
 
@@ -74,7 +95,9 @@ pub(crate) fn peak(steps: impl Iterator<Item = (i64, i64)>) -> u64 {
 
 /// Three hundred years of nanoseconds are below the largest i64 by far.
 pub(crate) fn signed(time: u64) -> i64 {
-    i64::try_from(time).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
+    i64::try_from(time)
+        .unwrap_or(i64::MAX / 4)
+        .min(i64::MAX / 4)
 }
 
 #[cfg(test)]
@@ -92,9 +115,15 @@ mod tests {
     #[test]
     fn half_open_windows_do_not_meet_at_edges() {
         let possible = |times: &[(u64, u64)]| peak(possible(&axis(times), Counted::All, 10));
-        assert_eq!((possible(&[(0, 0), (10, 10)]), possible(&[(0, 1), (10, 10)])), (1, 2));
+        assert_eq!(
+            (possible(&[(0, 0), (10, 10)]), possible(&[(0, 1), (10, 10)])),
+            (1, 2)
+        );
         let certain = |times: &[(u64, u64)]| peak(certain(&axis(times), 10));
-        assert_eq!((certain(&[(0, 0), (5, 10)]), certain(&[(0, 0), (5, 9)])), (1, 2));
+        assert_eq!(
+            (certain(&[(0, 0), (5, 10)]), certain(&[(0, 0), (5, 9)])),
+            (1, 2)
+        );
     }
 
     #[test]

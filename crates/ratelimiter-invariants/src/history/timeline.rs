@@ -12,7 +12,8 @@ const MAX_LABEL: usize = 21;
 const MIN_BAR: usize = 12;
 const MAX_ROWS: usize = 24;
 
-/// A witness as a picture, for a terminal or a log: one row an admission, the bar from its invoke to its completion.
+/// A witness as a picture, for a terminal or a log: one row an admission, the bar from its invoke
+/// to its completion.
 ///
 /// ```text
 /// 3 admissions within 90 ms, limit 2 per 1 s
@@ -21,7 +22,8 @@ const MAX_ROWS: usize = 24;
 /// node-3                  |                      40.000..40.000 ms
 /// ```
 ///
-/// A line has at least 40 and at most 240 columns; of more than 24 admissions the ones in the middle are left out.
+/// A line has at least 40 and at most 240 columns; of more than 24 admissions the ones in the
+/// middle are left out.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeline<'a> {
     witness: &'a Witness,
@@ -38,15 +40,27 @@ struct Layout {
 
 impl<'a> Timeline<'a> {
     pub(super) fn new(witness: &'a Witness, width: usize) -> Self {
-        Self { witness, width: width.clamp(MIN_WIDTH, MAX_WIDTH) }
+        Self {
+            witness,
+            width: width.clamp(MIN_WIDTH, MAX_WIDTH),
+        }
     }
 
     fn layout<'o>(&self, rows: impl Iterator<Item = &'o Operation> + Clone) -> Layout {
-        let label = rows.clone().map(|op| op.node.as_str().chars().count()).max().unwrap_or(0).min(MAX_LABEL);
+        let label = rows
+            .clone()
+            .map(|op| op.node.as_str().chars().count())
+            .max()
+            .unwrap_or(0)
+            .min(MAX_LABEL);
         let times = rows.map(|op| self.times(op).len() + 1).max().unwrap_or(0);
         let room = self.width - label - 1;
         let times = if room >= times + MIN_BAR { times } else { 0 };
-        Layout { label, bar: room - times, times }
+        Layout {
+            label,
+            bar: room - times,
+            times,
+        }
     }
 
     fn row(&self, operation: &Operation, layout: &Layout) -> String {
@@ -78,29 +92,49 @@ impl<'a> Timeline<'a> {
 
     fn times(&self, operation: &Operation) -> String {
         let ms = |time: Duration| time.saturating_sub(self.witness.start).as_secs_f64() * 1e3;
-        format!("{:.3}..{:.3} ms", ms(operation.invoke), ms(operation.complete))
+        format!(
+            "{:.3}..{:.3} ms",
+            ms(operation.invoke),
+            ms(operation.complete)
+        )
     }
 }
 
 impl fmt::Display for Timeline<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Witness { contract, operations, span, .. } = self.witness;
+        let Witness {
+            contract,
+            operations,
+            span,
+            ..
+        } = self.witness;
         let found = format!("{} within {},", self.witness.counted(), Human(*span));
         let limit = format!("limit {contract}");
-        let gap = if found.len() + 1 + limit.len() <= self.width { " " } else { "\n" };
+        let gap = if found.len() + 1 + limit.len() <= self.width {
+            " "
+        } else {
+            "\n"
+        };
         write!(f, "{found}{gap}{limit}")?;
 
         let (head, tail) = if operations.len() <= MAX_ROWS {
             (operations.as_slice(), &[][..])
         } else {
-            (&operations[..MAX_ROWS / 2], &operations[operations.len() - MAX_ROWS / 2..])
+            (
+                &operations[..MAX_ROWS / 2],
+                &operations[operations.len() - MAX_ROWS / 2..],
+            )
         };
         let layout = self.layout(head.iter().chain(tail));
         for operation in head {
             write!(f, "\n{}", self.row(operation, &layout))?;
         }
         if !tail.is_empty() {
-            write!(f, "\n... {} more ...", operations.len() - head.len() - tail.len())?;
+            write!(
+                f,
+                "\n... {} more ...",
+                operations.len() - head.len() - tail.len()
+            )?;
         }
         for operation in tail {
             write!(f, "\n{}", self.row(operation, &layout))?;

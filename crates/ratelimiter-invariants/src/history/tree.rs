@@ -1,6 +1,7 @@
 //! A tree of maxima over an array.
 
-/// Leaves under one node. Wide nodes take a fifteenth of the leaves' memory, and few lines of the cache a question.
+/// Leaves under one node. Wide nodes take a fifteenth of the leaves' memory, and few lines of the
+/// cache a question.
 const WIDTH: usize = 16;
 
 /// Level 0 has the leaves; each value of the next level is the largest of sixteen.
@@ -13,7 +14,10 @@ impl<T: Copy + Ord> MaxTree<T> {
     pub(crate) fn new(leaves: Vec<T>) -> Self {
         let mut levels = vec![leaves];
         while let Some(below) = levels.last().filter(|below| below.len() > WIDTH) {
-            let above = below.chunks(WIDTH).filter_map(|chunk| chunk.iter().max().copied()).collect();
+            let above = below
+                .chunks(WIDTH)
+                .filter_map(|chunk| chunk.iter().max().copied())
+                .collect();
             levels.push(above);
         }
         Self { levels }
@@ -27,7 +31,13 @@ impl<T: Copy + Ord> MaxTree<T> {
             if left >= right {
                 return max.max(level[from..to].iter().max().copied());
             }
-            max = max.max(level[from..left].iter().chain(&level[right..to]).max().copied());
+            max = max.max(
+                level[from..left]
+                    .iter()
+                    .chain(&level[right..to])
+                    .max()
+                    .copied(),
+            );
             (from, to) = (left / WIDTH, right / WIDTH);
         }
         max
@@ -67,12 +77,17 @@ mod tests {
 
     #[test]
     fn every_range_has_its_maximum() {
-        let mut values: Vec<u32> = (0..600).map(|n: u32| n.wrapping_mul(2_654_435_761) >> 20).collect();
+        let mut values: Vec<u32> = (0..600)
+            .map(|n: u32| n.wrapping_mul(2_654_435_761) >> 20)
+            .collect();
         let mut tree = MaxTree::new(values.clone());
         for (n, changed) in [(0, 9_999), (599, 0), (17, 5_000), (17, 0)] {
             values[n] = changed;
             tree.set(n, changed);
-            assert_eq!((tree.get(n), tree.largest()), (changed, values.iter().max().copied()));
+            assert_eq!(
+                (tree.get(n), tree.largest()),
+                (changed, values.iter().max().copied())
+            );
             for from in (0..=values.len()).step_by(7) {
                 for to in from..=values.len() {
                     let expected = values[from..to].iter().max().copied();

@@ -8,11 +8,13 @@ use serde::Serialize;
 use super::{Contract, Timeline};
 use crate::text::{ByNode, Human, millis};
 
-/// A proof that a contract was broken, small enough to read: admissions whose cost is too high wherever they were decided.
+/// A proof that a contract was broken, small enough to read: admissions whose cost is too high
+/// wherever they were decided.
 ///
-/// [`Proof`] gives the reason. No admission can be left out: the checker proves nothing about the others alone. (For a sliding
-/// contract and equal costs they can then be placed within the contract.) Other proofs in the same history may be smaller.
-/// After a budget of steps a proof by alignment or by placement stays as it is, and some may be left out.
+/// [`Proof`] gives the reason. No admission can be left out: the checker proves nothing about the
+/// others alone. (For a sliding contract and equal costs they can then be placed within the
+/// contract.) Other proofs in the same history may be smaller. After a budget of steps a proof by
+/// alignment or by placement stays as it is, and some may be left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Witness {
     /// The broken contract.
@@ -44,9 +46,23 @@ pub enum Proof {
 impl Witness {
     pub(super) fn new(contract: Contract, proof: Proof, mut operations: Vec<Operation>) -> Self {
         operations.sort_by_key(|op| (op.invoke, op.complete));
-        let start = operations.iter().map(|op| op.invoke).min().unwrap_or_default();
-        let end = operations.iter().map(|op| op.complete).max().unwrap_or_default();
-        Self { contract, proof, operations, start, span: end.saturating_sub(start) }
+        let start = operations
+            .iter()
+            .map(|op| op.invoke)
+            .min()
+            .unwrap_or_default();
+        let end = operations
+            .iter()
+            .map(|op| op.complete)
+            .max()
+            .unwrap_or_default();
+        Self {
+            contract,
+            proof,
+            operations,
+            start,
+            span: end.saturating_sub(start),
+        }
     }
 
     /// How many of the admissions each node granted.

@@ -13,26 +13,31 @@ use crate::{Invariant, Subject};
 
 /// The nodes' admissions and the shared count are not the same.
 ///
-/// **Condition**, per key: over one span of one window's length, `drift = node admissions - shared
-/// count` is beyond max(2, 10 % of the limit) in one direction, in every round for 3 sync intervals of the slowest node,
-/// and the admissions on their way do not explain it (below). Warning.
+/// **Condition**, per key: over one span of one window's length,
+/// `drift = node admissions - shared count` is beyond max(2, 10 % of the limit) in one direction,
+/// in every round for 3 sync intervals of the slowest node, and the admissions on their way do not
+/// explain it (below). Warning.
 ///
 /// **No false alarm**:
-/// - All samples are for the same span, the same window and the same counter (epoch); otherwise the round is a gap.
-/// - *Nodes ahead* (positive): a node that did not answer can only make the drift look smaller, so a partial sum may
-///   raise but never clears.
-/// - *Store ahead* (negative): judged only when every node answered and none started inside the span. A node that
-///   restarted lost its own count, and its earlier writes are still in the store. The store also counts a check before
-///   the node hears the answer; that lasts a round trip, far less than the grace.
-/// - *Leased keys*: the store counts charges, which are above the nodes' admissions by the unspent part. Charge that is not
-///   settled does not count as drift.
-/// - *Admissions on their way*: a node under load always has some that the next sync will write, and at a high rate they
-///   are more than the tolerance, in every round, although each of them arrives in time. So while the store confirmed a
-///   write of a node within the grace, what that node reports as unsynced is excused. An admission that is too late to be
-///   excused is overdue at its node (its writes are not confirmed) or lost (no node knows it to be unsynced).
-/// - *The excuse does not last*: the admissions on their way in two rounds a grace apart differ, for the first have arrived.
-///   A drift that is excused in round after round takes ever new admissions, and a limiter that keeps its limit has no
-///   more than that of them in a window. When it would need more, some node does not write the admissions that it reports as unsynced,
+/// - All samples are for the same span, the same window and the same counter (epoch); otherwise the
+///   round is a gap.
+/// - *Nodes ahead* (positive): a node that did not answer can only make the drift look smaller, so
+///   a partial sum may raise but never clears.
+/// - *Store ahead* (negative): judged only when every node answered and none started inside the
+///   span. A node that restarted lost its own count, and its earlier writes are still in the store.
+///   The store also counts a check before the node hears the answer; that lasts a round trip, far
+///   less than the grace.
+/// - *Leased keys*: the store counts charges, which are above the nodes' admissions by the unspent
+///   part. Charge that is not settled does not count as drift.
+/// - *Admissions on their way*: a node under load always has some that the next sync will write,
+///   and at a high rate they are more than the tolerance, in every round, although each of them
+///   arrives in time. So while the store confirmed a write of a node within the grace, what that
+///   node reports as unsynced is excused. An admission that is too late to be excused is overdue at
+///   its node (its writes are not confirmed) or lost (no node knows it to be unsynced).
+/// - *The excuse does not last*: the admissions on their way in two rounds a grace apart differ,
+///   for the first have arrived. A drift that is excused in round after round takes ever new
+///   admissions, and a limiter that keeps its limit has no more than that of them in a window. When
+///   it would need more, some node does not write the admissions that it reports as unsynced,
 ///   although its other writes are confirmed: that is drift, seen late.
 ///
 /// ```text
@@ -67,22 +72,44 @@ pub struct CounterDrift {
 
 impl fmt::Display for CounterDrift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "nodes admitted {} ({}", self.admitted, ByNode(&self.nodes))?;
+        write!(
+            f,
+            "nodes admitted {} ({}",
+            self.admitted,
+            ByNode(&self.nodes)
+        )?;
         for node in &self.missing {
             write!(f, ", {node} missing")?;
         }
-        let Self { shared, drift, tolerance, .. } = self;
-        write!(f, "), store counts {shared}: drift {drift:+}, tolerance {tolerance}")
+        let Self {
+            shared,
+            drift,
+            tolerance,
+            ..
+        } = self;
+        write!(
+            f,
+            "), store counts {shared}: drift {drift:+}, tolerance {tolerance}"
+        )
     }
 }
 
 pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<CounterDrift>> {
-    let grace = basis.thresholds.grace(Invariant::CounterDrift).resolve(basis.memory.slowest_sync());
+    let grace = basis
+        .thresholds
+        .grace(Invariant::CounterDrift)
+        .resolve(basis.memory.slowest_sync());
     let keys = basis.reading.keys();
     keys.filter_map(|(key, counts)| {
-        let tolerance = basis.thresholds.drift_tolerance().of(counts.limit.admissions());
+        let tolerance = basis
+            .thresholds
+            .drift_tolerance()
+            .of(counts.limit.admissions());
         let condition = compare(counts, tolerance, basis.memory.limit(key, counts), grace)?;
-        Some(Judgement { subject: Subject::Key(key.clone()), condition })
+        Some(Judgement {
+            subject: Subject::Key(key.clone()),
+            condition,
+        })
     })
     .collect()
 }
@@ -115,11 +142,18 @@ fn compare(
     let open = counts.grants.map_or(0, |grants| grants.open);
     let behind = shared.saturating_sub(open).saturating_sub(admitted);
     if ahead > tolerance {
-        let excused = counts.nodes.values().filter(|node| node.write_age <= grace).fold(0, unsynced);
+        let excused = counts
+            .nodes
+            .values()
+            .filter(|node| node.write_age <= grace)
+            .fold(0, unsynced);
         if ahead.saturating_sub(excused) > tolerance {
             return Some(Condition::Broken(evidence()));
         }
-        let excuse = Excuse { on_their_way: tolerance.saturating_add(1), limit: granted_under? };
+        let excuse = Excuse {
+            on_their_way: tolerance.saturating_add(1),
+            limit: granted_under?,
+        };
         return Some(Condition::Excused(evidence(), excuse));
     }
     if !counts.missing.is_empty() {
@@ -150,9 +184,17 @@ mod tests {
     fn a_machine_that_stalls_between_rounds_raises_nothing() {
         let mut trial = trial();
         trial.admitted([14; 3]).shared(20);
-        assert_eq!(trial.next(), [""; 0], "22 admissions on their way, none of them lost");
+        assert_eq!(
+            trial.next(),
+            [""; 0],
+            "22 admissions on their way, none of them lost"
+        );
         trial.stall(6);
-        assert_eq!(trial.next(), [""; 0], "neither nodes nor observer ran in between");
+        assert_eq!(
+            trial.next(),
+            [""; 0],
+            "neither nodes nor observer ran in between"
+        );
         trial.shared(42);
         assert_eq!(trial.next(), [""; 0]);
     }
@@ -166,20 +208,36 @@ mod tests {
         }
         trial.admitted([26; 3]);
         let changes = trial.next_changes();
-        let [Change::Raised(drift)] = &changes[..] else { panic!("{changes:?}") };
+        let [Change::Raised(drift)] = &changes[..] else {
+            panic!("{changes:?}")
+        };
         assert_eq!(
             drift.to_string(),
-            "counter_drift (key k): nodes admitted 78 (node-1 26, node-2 26, node-3 26), store counts 30: \
+            "counter_drift (key k): nodes admitted 78 (node-1 26, node-2 26, node-3 26), store \
+             counts 30: \
              drift +48, tolerance 10"
         );
-        assert_eq!(drift.detected_at - drift.first_seen, Duration::from_millis(600));
+        assert_eq!(
+            drift.detected_at - drift.first_seen,
+            Duration::from_millis(600)
+        );
 
         trial.admitted([29; 3]).shared(40);
         assert_eq!(trial.next(), [""; 0]);
         let active = trial.monitor.active().next().unwrap();
         assert_eq!(active.last_seen, trial.at());
-        assert!(active.evidence.to_string().ends_with("drift +47, tolerance 10"), "{active}");
-        assert!(active.peak.to_string().ends_with("drift +48, tolerance 10"), "{}", active.peak);
+        assert!(
+            active
+                .evidence
+                .to_string()
+                .ends_with("drift +47, tolerance 10"),
+            "{active}"
+        );
+        assert!(
+            active.peak.to_string().ends_with("drift +48, tolerance 10"),
+            "{}",
+            active.peak
+        );
 
         trial.shared(87);
         assert_eq!(trial.next_names(), ["cleared counter_drift"]);
@@ -219,11 +277,18 @@ mod tests {
         }
         assert_eq!(trial.next_names(), ["raised counter_drift"]);
         trial.shared(40);
-        assert_eq!(trial.next(), [""; 0], "40 of 40, but the missing node may hold more");
+        assert_eq!(
+            trial.next(),
+            [""; 0],
+            "40 of 40, but the missing node may hold more"
+        );
         assert_eq!(trial.active(), ["node_down", "counter_drift"]);
         trial.return_node(0);
         trial.shared(60);
-        assert_eq!(trial.next_names(), ["cleared node_down", "cleared counter_drift"]);
+        assert_eq!(
+            trial.next_names(),
+            ["cleared node_down", "cleared counter_drift"]
+        );
     }
 
     #[test]
@@ -234,7 +299,10 @@ mod tests {
             assert_eq!(trial.next(), [""; 0]);
         }
         let raised = trial.next();
-        assert!(raised[0].ends_with("store counts 45: drift -15, tolerance 10"), "{raised:?}");
+        assert!(
+            raised[0].ends_with("store counts 45: drift -15, tolerance 10"),
+            "{raised:?}"
+        );
     }
 
     #[test]
@@ -263,7 +331,11 @@ mod tests {
             trial.next();
         }
         trial.return_store();
-        assert_eq!(trial.next_names(), ["cleared redis_disconnected"], "seen twice, not held");
+        assert_eq!(
+            trial.next_names(),
+            ["cleared redis_disconnected"],
+            "seen twice, not held"
+        );
         for _ in 0..2 {
             assert_eq!(trial.next(), [""; 0]);
         }
@@ -287,11 +359,20 @@ mod tests {
         let mut trial = trial();
         for _ in 0..6 {
             trial.admitted([10; 3]).unsynced([10; 3]);
-            assert_eq!(trial.next(), [""; 0], "a busy second: ever new admissions wait for the next sync");
+            assert_eq!(
+                trial.next(),
+                [""; 0],
+                "a busy second: ever new admissions wait for the next sync"
+            );
         }
-        for (age, changes) in
-            [(300, vec![]), (500, vec![]), (700, vec!["raised store_not_writable", "raised counter_drift"])]
-        {
+        for (age, changes) in [
+            (300, vec![]),
+            (500, vec![]),
+            (
+                700,
+                vec!["raised store_not_writable", "raised counter_drift"],
+            ),
+        ] {
             for node in 0..3 {
                 trial.sample(node).last_write_age = Some(Duration::from_millis(age));
             }
@@ -304,7 +385,10 @@ mod tests {
         let mut trial = trial();
         trial.admitted([10; 3]).unsynced([10; 3]);
         let quiet = (0..).take_while(|_| trial.next().is_empty()).count();
-        assert_eq!(quiet, 27, "the tenth grace would take 110 admissions: a flush that never comes");
+        assert_eq!(
+            quiet, 27,
+            "the tenth grace would take 110 admissions: a flush that never comes"
+        );
         assert_eq!(trial.active(), ["counter_drift"]);
     }
 

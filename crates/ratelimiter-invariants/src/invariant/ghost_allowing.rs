@@ -11,12 +11,13 @@ use crate::text::ByNode;
 
 /// The nodes admitted more than the limit allows.
 ///
-/// **Condition**, per key: the sum of the nodes' own admissions in one window is above the limit. No grace, critical.
+/// **Condition**, per key: the sum of the nodes' own admissions in one window is above the limit.
+/// No grace, critical.
 ///
-/// **No false alarm**: all nodes count the same span of one window's length, from their own logs, so every admission in
-/// the sum was granted inside it. A sum that lacks a node, or the part of the window before a node's start, can only be
-/// too small: it may raise, and it never clears.
-/// The limit is the largest that any of these admissions may have been granted under, as for
+/// **No false alarm**: all nodes count the same span of one window's length, from their own logs,
+/// so every admission in the sum was granted inside it. A sum that lacks a node, or the part of the
+/// window before a node's start, can only be too small: it may raise, and it never clears. The
+/// limit is the largest that any of these admissions may have been granted under, as for
 /// [`OverLimit`](super::OverLimit), with the same exceptions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GhostAllowing {
@@ -43,7 +44,12 @@ impl GhostAllowing {
 
 impl fmt::Display for GhostAllowing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "nodes admitted {} ({}", self.admitted, ByNode(&self.nodes))?;
+        write!(
+            f,
+            "nodes admitted {} ({}",
+            self.admitted,
+            ByNode(&self.nodes)
+        )?;
         for node in &self.missing {
             write!(f, ", {node} missing")?;
         }
@@ -54,7 +60,9 @@ impl fmt::Display for GhostAllowing {
 pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<GhostAllowing>> {
     let mut judgements = Vec::new();
     for (key, counts) in basis.reading.keys() {
-        let Some(limit) = basis.memory.limit(key, counts) else { continue };
+        let Some(limit) = basis.memory.limit(key, counts) else {
+            continue;
+        };
         let evidence = GhostAllowing {
             nodes: counts.by_node(),
             missing: counts.missing.iter().copied().cloned().collect(),
@@ -69,7 +77,10 @@ pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<GhostAllowing>> {
         } else {
             continue;
         };
-        judgements.push(Judgement { subject: Subject::Key(key.clone()), condition });
+        judgements.push(Judgement {
+            subject: Subject::Key(key.clone()),
+            condition,
+        });
     }
     judgements
 }
@@ -87,14 +98,22 @@ mod tests {
         assert_eq!(
             trial.next(),
             [
-                "raised ghost_allowing (key k): nodes admitted 20 (node-1 7, node-2 7, node-3 6), limit 10 per 60 s: \
+                "raised ghost_allowing (key k): nodes admitted 20 (node-1 7, node-2 7, node-3 6), \
+                 limit 10 per 60 s: \
               10 too many"
             ]
         );
         trial.admitted([7, 7, 9]).shared(23);
-        assert_eq!(trial.next_names(), ["raised over_limit"], "the counts reach the store");
+        assert_eq!(
+            trial.next_names(),
+            ["raised over_limit"],
+            "the counts reach the store"
+        );
         trial.admitted([3, 3, 3]).shared(9);
-        assert_eq!(trial.next_names(), ["cleared over_limit", "cleared ghost_allowing"]);
+        assert_eq!(
+            trial.next_names(),
+            ["cleared over_limit", "cleared ghost_allowing"]
+        );
     }
 
     #[test]
@@ -111,13 +130,22 @@ mod tests {
         let mut trial = Trial::new();
         trial.admitted([8, 3, 9]).shared(10);
         trial.lose_node(2);
-        assert_eq!(trial.next_names(), ["raised node_down", "raised ghost_allowing"]);
+        assert_eq!(
+            trial.next_names(),
+            ["raised node_down", "raised ghost_allowing"]
+        );
         trial.lose_node(1);
-        assert_eq!(trial.next_names(), ["raised node_down"], "8 of 10 by one node is not the all-clear");
+        assert_eq!(
+            trial.next_names(),
+            ["raised node_down"],
+            "8 of 10 by one node is not the all-clear"
+        );
         assert_eq!(trial.active(), ["node_down", "node_down", "ghost_allowing"]);
         let ghost = trial.monitor.active().last().unwrap();
         assert!(
-            ghost.to_string().contains("nodes admitted 11 (node-1 8, node-2 3, node-3 missing)"),
+            ghost
+                .to_string()
+                .contains("nodes admitted 11 (node-1 8, node-2 3, node-3 missing)"),
             "{ghost}"
         );
     }
@@ -126,7 +154,10 @@ mod tests {
     fn restarted_nodes_clear_nothing_within_a_window() {
         let mut trial = Trial::new();
         trial.limit(10, 2).admitted([7, 7, 6]).shared(20);
-        assert_eq!(trial.next_names(), ["raised over_limit", "raised ghost_allowing"]);
+        assert_eq!(
+            trial.next_names(),
+            ["raised over_limit", "raised ghost_allowing"]
+        );
         let restarted = trial.now_us();
         for node in 0..3 {
             trial.sample(node).started_at_us = restarted;
@@ -134,10 +165,17 @@ mod tests {
         trial.admitted([0, 0, 0]);
         while trial.now_us() + 200_000 < restarted + 2_000_000 {
             trial.next();
-            assert!(trial.active().contains(&"ghost_allowing"), "the store still counts 20");
+            assert!(
+                trial.active().contains(&"ghost_allowing"),
+                "the store still counts 20"
+            );
         }
         trial.shared(0);
-        assert!(trial.next_names().contains(&"cleared ghost_allowing".to_owned()));
+        assert!(
+            trial
+                .next_names()
+                .contains(&"cleared ghost_allowing".to_owned())
+        );
     }
 
     #[test]
@@ -145,7 +183,10 @@ mod tests {
         let mut trial = Trial::new();
         trial.lose_store();
         trial.admitted([6, 5, 0]);
-        assert_eq!(trial.next_names(), ["raised redis_disconnected", "raised ghost_allowing"]);
+        assert_eq!(
+            trial.next_names(),
+            ["raised redis_disconnected", "raised ghost_allowing"]
+        );
     }
 
     #[test]
@@ -170,6 +211,9 @@ mod tests {
             Evidence::GhostAllowing(ghost) => ghost.admitted,
             other => panic!("{other:?}"),
         };
-        assert_eq!((admitted(&violation.peak), admitted(&violation.evidence)), (20, 15));
+        assert_eq!(
+            (admitted(&violation.peak), admitted(&violation.evidence)),
+            (20, 15)
+        );
     }
 }

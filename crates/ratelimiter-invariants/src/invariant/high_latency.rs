@@ -10,11 +10,11 @@ use crate::text::{Human, millis};
 
 /// Checks are slow.
 ///
-/// **Condition**, per node: the 99th percentile of its time to answer a check is above 100 ms, in every round for 5 s.
-/// Warning.
+/// **Condition**, per node: the 99th percentile of its time to answer a check is above 100 ms, in
+/// every round for 5 s. Warning.
 ///
-/// **No false alarm**: it is the node's own measurement of its checks, not the observer's of its samples, so a slow
-/// observer blames no node. A node that had no checks to answer is not slow.
+/// **No false alarm**: it is the node's own measurement of its checks, not the observer's of its
+/// samples, so a slow observer blames no node. A node that had no checks to answer is not slow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HighLatency {
     /// 99th percentile of the time to answer a check.
@@ -27,7 +27,12 @@ pub struct HighLatency {
 
 impl fmt::Display for HighLatency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "p99 of checks {}, allowed {}", Human(self.check_p99), Human(self.allowed))
+        write!(
+            f,
+            "p99 of checks {}, allowed {}",
+            Human(self.check_p99),
+            Human(self.allowed)
+        )
     }
 }
 
@@ -42,7 +47,10 @@ pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<HighLatency>> {
                 }
                 _ => Condition::Intact,
             };
-            Judgement { subject: Subject::Node(node.clone()), condition }
+            Judgement {
+                subject: Subject::Node(node.clone()),
+                condition,
+            }
         })
         .collect()
 }
@@ -64,13 +72,26 @@ mod tests {
             p99(&mut trial, if round == 7 { 480 } else { 130 });
             assert_eq!(trial.next(), [""; 0], "round {round}");
         }
-        assert_eq!(trial.next(), ["raised high_latency (node-2): p99 of checks 130 ms, allowed 100 ms"]);
+        assert_eq!(
+            trial.next(),
+            ["raised high_latency (node-2): p99 of checks 130 ms, allowed 100 ms"]
+        );
         let violation = trial.monitor.active().next().unwrap();
-        assert_eq!(violation.detected_at - violation.first_seen, Duration::from_secs(5));
-        assert_eq!(violation.peak.to_string(), "p99 of checks 480 ms, allowed 100 ms");
+        assert_eq!(
+            violation.detected_at - violation.first_seen,
+            Duration::from_secs(5)
+        );
+        assert_eq!(
+            violation.peak.to_string(),
+            "p99 of checks 480 ms, allowed 100 ms"
+        );
 
         trial.sample(1).check_p99 = None;
-        assert_eq!(trial.next_names(), ["cleared high_latency"], "without checks nobody waits");
+        assert_eq!(
+            trial.next_names(),
+            ["cleared high_latency"],
+            "without checks nobody waits"
+        );
     }
 
     #[test]

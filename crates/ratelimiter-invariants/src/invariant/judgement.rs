@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use crate::Subject;
 
-/// The judgement of one subject in one round. A subject without one is a gap: nothing begins and nothing ends.
+/// The judgement of one subject in one round. A subject without one is a gap: nothing begins and
+/// nothing ends.
 pub(crate) struct Judgement<E> {
     pub(crate) subject: Subject,
     pub(crate) condition: Condition<E>,
@@ -15,11 +16,13 @@ pub(crate) enum Condition<E> {
     Intact,
     /// It is broken.
     Broken(E),
-    /// It is broken, perhaps harmlessly: an active violation goes on, and none is raised while the excuse lasts.
+    /// It is broken, perhaps harmlessly: an active violation goes on, and none is raised while the
+    /// excuse lasts.
     Excused(E, Excuse),
 }
 
-/// A drift may be harmless: at least so many admissions are on their way, none of them for longer than the grace.
+/// A drift may be harmless: at least so many admissions are on their way, none of them for longer
+/// than the grace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Excuse {
     pub(crate) on_their_way: u64,
@@ -27,11 +30,12 @@ pub(crate) struct Excuse {
 }
 
 impl Excuse {
-    /// Whether a limiter that keeps its limit can have had that many new admissions in each of so many graces, within
-    /// `time`.
+    /// Whether a limiter that keeps its limit can have had that many new admissions in each of so
+    /// many graces, within `time`.
     pub(crate) fn covers(&self, graces: u32, time: Duration) -> bool {
         let windows = time.as_nanos().div_ceil(self.limit.window().as_nanos());
-        u128::from(graces) * u128::from(self.on_their_way) <= u128::from(self.limit.admissions()) * windows
+        u128::from(graces) * u128::from(self.on_their_way)
+            <= u128::from(self.limit.admissions()) * windows
     }
 }
 
@@ -43,6 +47,9 @@ impl<E> Judgement<E> {
             Condition::Broken(evidence) => Condition::Broken(numbers(evidence)),
             Condition::Excused(evidence, excuse) => Condition::Excused(numbers(evidence), excuse),
         };
-        Judgement { subject: self.subject, condition }
+        Judgement {
+            subject: self.subject,
+            condition,
+        }
     }
 }

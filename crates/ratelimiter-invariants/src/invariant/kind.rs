@@ -53,7 +53,8 @@ impl fmt::Display for Severity {
 }
 
 impl Invariant {
-    /// Every invariant, in the order in which a round's changes are reported: causes before effects.
+    /// Every invariant, in the order in which a round's changes are reported: causes before
+    /// effects.
     pub const ALL: &[Self] = &[
         Self::NodeDown,
         Self::RedisDisconnected,

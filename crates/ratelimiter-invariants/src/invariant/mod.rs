@@ -1,4 +1,5 @@
-//! One invariant a file: its condition, why it raises no false alarm, its evidence, and its story as tests.
+//! One invariant a file: its condition, why it raises no false alarm, its evidence, and its story
+//! as tests.
 
 mod counter_drift;
 mod ghost_allowing;
@@ -29,13 +30,24 @@ use crate::basis::Basis;
 
 /// Judges every subject of which a round shows anything.
 pub(crate) fn judge(invariant: Invariant, basis: &Basis<'_>) -> Vec<Judgement<Evidence>> {
-    fn named<E>(judgements: Vec<Judgement<E>>, evidence: fn(E) -> Evidence) -> Vec<Judgement<Evidence>> {
-        judgements.into_iter().map(|judgement| judgement.map(evidence)).collect()
+    fn named<E>(
+        judgements: Vec<Judgement<E>>,
+        evidence: fn(E) -> Evidence,
+    ) -> Vec<Judgement<Evidence>> {
+        judgements
+            .into_iter()
+            .map(|judgement| judgement.map(evidence))
+            .collect()
     }
     match invariant {
         Invariant::NodeDown => named(node_down::judge(basis), Evidence::NodeDown),
-        Invariant::RedisDisconnected => named(redis_disconnected::judge(basis), Evidence::RedisDisconnected),
-        Invariant::StoreNotWritable => named(store_not_writable::judge(basis), Evidence::StoreNotWritable),
+        Invariant::RedisDisconnected => named(
+            redis_disconnected::judge(basis),
+            Evidence::RedisDisconnected,
+        ),
+        Invariant::StoreNotWritable => {
+            named(store_not_writable::judge(basis), Evidence::StoreNotWritable)
+        }
         Invariant::StoreForgot => named(store_forgot::judge(basis), Evidence::StoreForgot),
         Invariant::HighLatency => named(high_latency::judge(basis), Evidence::HighLatency),
         Invariant::CounterDrift => named(counter_drift::judge(basis), Evidence::CounterDrift),

@@ -9,12 +9,13 @@ use crate::basis::Basis;
 
 /// A node cannot be reached, or its heartbeat is overdue.
 ///
-/// **Condition**, per node: it did not answer the observer in this round, or the store's heartbeats have it
-/// [`Down`](NodeState::Down). No grace, critical.
+/// **Condition**, per node: it did not answer the observer in this round, or the store's heartbeats
+/// have it [`Down`](NodeState::Down). No grace, critical.
 ///
-/// **No false alarm**: here the missing sample is the very condition, not a gap in it. A heartbeat that is merely
-/// [`Suspect`](NodeState::Suspect) or that could not be read does not count, and its age is measured against the store's
-/// last write, so that a store that takes no writes makes no node look dead.
+/// **No false alarm**: here the missing sample is the very condition, not a gap in it. A heartbeat
+/// that is merely [`Suspect`](NodeState::Suspect) or that could not be read does not count, and its
+/// age is measured against the store's last write, so that a store that takes no writes makes no
+/// node look dead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeDown {
     /// Where the node was asked.
@@ -30,7 +31,11 @@ pub struct NodeDown {
 
 impl fmt::Display for NodeDown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verb = if self.answered { "answers" } else { "does not answer" };
+        let verb = if self.answered {
+            "answers"
+        } else {
+            "does not answer"
+        };
         write!(f, "{} {verb}", self.address)?;
         if let Some(error) = &self.error {
             write!(f, " ({error})")?;
@@ -57,7 +62,10 @@ pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<NodeDown>> {
             } else {
                 Condition::Intact
             };
-            Judgement { subject: Subject::Node(id.clone()), condition }
+            Judgement {
+                subject: Subject::Node(id.clone()),
+                condition,
+            }
         })
         .collect()
 }
@@ -74,7 +82,10 @@ mod tests {
         trial.lose_node(1);
         assert_eq!(
             trial.next(),
-            ["raised node_down (node-2): 127.0.0.1:8002 does not answer (connection refused), heartbeat Up"]
+            [
+                "raised node_down (node-2): 127.0.0.1:8002 does not answer (connection refused), \
+                 heartbeat Up"
+            ]
         );
         assert_eq!(trial.next(), [""; 0], "what is known is not said again");
         trial.return_node(1);
@@ -89,7 +100,10 @@ mod tests {
         trial.nodes[0].heartbeat = None;
         assert_eq!(trial.next(), [""; 0]);
         trial.nodes[0].heartbeat = Some(NodeState::Down);
-        assert_eq!(trial.next(), ["raised node_down (node-1): 127.0.0.1:8001 answers, heartbeat Down"]);
+        assert_eq!(
+            trial.next(),
+            ["raised node_down (node-1): 127.0.0.1:8001 answers, heartbeat Down"]
+        );
     }
 
     #[test]

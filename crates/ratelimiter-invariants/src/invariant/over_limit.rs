@@ -11,10 +11,10 @@ use crate::basis::Basis;
 ///
 /// **Condition**, per key: the shared count of one window is above the limit. No grace, warning.
 ///
-/// **No false alarm**: the count is one range read over one window, so it needs no other sample. It is judged by the
-/// largest limit that any of its admissions may have been granted under, so neither a lowered limit nor a raised one that
-/// is still on its way to some node breaks it; while a window's length changes nothing is judged, and neither is a key
-/// whose counter is being reset.
+/// **No false alarm**: the count is one range read over one window, so it needs no other sample. It
+/// is judged by the largest limit that any of its admissions may have been granted under, so
+/// neither a lowered limit nor a raised one that is still on its way to some node breaks it; while
+/// a window's length changes nothing is judged, and neither is a key whose counter is being reset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OverLimit {
     /// Admissions in the window by the store.
@@ -35,17 +35,36 @@ impl OverLimit {
 
 impl fmt::Display for OverLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "store counts {}, limit {}: {} too many", self.shared, self.limit, self.excess())
+        write!(
+            f,
+            "store counts {}, limit {}: {} too many",
+            self.shared,
+            self.limit,
+            self.excess()
+        )
     }
 }
 
 pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<OverLimit>> {
     let mut judgements = Vec::new();
     for (key, counts) in basis.reading.keys() {
-        let (Some(shared), Some(limit)) = (counts.shared, basis.memory.limit(key, counts)) else { continue };
-        let evidence = OverLimit { shared, limit, epoch: counts.epoch };
-        let condition = if evidence.excess() > 0 { Condition::Broken(evidence) } else { Condition::Intact };
-        judgements.push(Judgement { subject: Subject::Key(key.clone()), condition });
+        let (Some(shared), Some(limit)) = (counts.shared, basis.memory.limit(key, counts)) else {
+            continue;
+        };
+        let evidence = OverLimit {
+            shared,
+            limit,
+            epoch: counts.epoch,
+        };
+        let condition = if evidence.excess() > 0 {
+            Condition::Broken(evidence)
+        } else {
+            Condition::Intact
+        };
+        judgements.push(Judgement {
+            subject: Subject::Key(key.clone()),
+            condition,
+        });
     }
     judgements
 }
@@ -66,10 +85,17 @@ mod tests {
         );
         trial.lose_store();
         trial.next();
-        assert_eq!(trial.active(), ["redis_disconnected", "over_limit"], "a gap ends nothing");
+        assert_eq!(
+            trial.active(),
+            ["redis_disconnected", "over_limit"],
+            "a gap ends nothing"
+        );
         trial.return_store();
         trial.shared(10);
-        assert_eq!(trial.next_names(), ["cleared redis_disconnected", "cleared over_limit"]);
+        assert_eq!(
+            trial.next_names(),
+            ["cleared redis_disconnected", "cleared over_limit"]
+        );
     }
 
     #[test]
@@ -120,21 +146,38 @@ mod tests {
         assert_eq!(trial.next(), [""; 0]);
         trial.limit(10, 2).shared(20).admitted([20, 0, 0]);
         for _ in 0..13 {
-            assert_eq!(trial.next(), [""; 0], "10 in each of two seconds were allowed");
+            assert_eq!(
+                trial.next(),
+                [""; 0],
+                "10 in each of two seconds were allowed"
+            );
         }
-        assert_eq!(trial.next_names(), ["raised over_limit", "raised ghost_allowing"]);
+        assert_eq!(
+            trial.next_names(),
+            ["raised over_limit", "raised ghost_allowing"]
+        );
     }
 
     #[test]
     fn reset_ends_violations_of_the_old_count() {
         let mut trial = Trial::new();
         trial.shared(12).admitted([4, 4, 4]);
-        assert_eq!(trial.next_names(), ["raised over_limit", "raised ghost_allowing"]);
+        assert_eq!(
+            trial.next_names(),
+            ["raised over_limit", "raised ghost_allowing"]
+        );
         trial.epoch(2).node_epoch(1, 1);
         trial.next();
-        assert_eq!(trial.active(), ["over_limit", "ghost_allowing"], "one node has not heard of it");
+        assert_eq!(
+            trial.active(),
+            ["over_limit", "ghost_allowing"],
+            "one node has not heard of it"
+        );
         trial.node_epoch(1, 2).shared(0).admitted([0, 0, 0]);
-        assert_eq!(trial.next_names(), ["cleared over_limit", "cleared ghost_allowing"]);
+        assert_eq!(
+            trial.next_names(),
+            ["cleared over_limit", "cleared ghost_allowing"]
+        );
     }
 
     #[test]
@@ -156,7 +199,10 @@ mod tests {
         }
         trial.lose_store();
         let changes = trial.next_names();
-        assert!(!changes.contains(&"raised ghost_allowing".to_owned()), "18 of the 20 allowed: {changes:?}");
+        assert!(
+            !changes.contains(&"raised ghost_allowing".to_owned()),
+            "18 of the 20 allowed: {changes:?}"
+        );
     }
 
     #[test]
@@ -165,6 +211,9 @@ mod tests {
         trial.shared(12).admitted([4, 4, 4]);
         trial.next();
         trial.delete_key();
-        assert_eq!(trial.next_names(), ["cleared over_limit", "cleared ghost_allowing"]);
+        assert_eq!(
+            trial.next_names(),
+            ["cleared over_limit", "cleared ghost_allowing"]
+        );
     }
 }

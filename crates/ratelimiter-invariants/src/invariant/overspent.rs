@@ -11,15 +11,18 @@ use crate::text::ByNode;
 
 /// The nodes made more admissions from their grants than the store charged for them.
 ///
-/// **Condition**, per leased key: the nodes' admissions in one window that a grant covers are more than the charges of all
-/// grants that can hold an admission of it. No grace, no tolerance; critical.
+/// **Condition**, per leased key: the nodes' admissions in one window that a grant covers are more
+/// than the charges of all grants that can hold an admission of it. No grace, no tolerance;
+/// critical.
 ///
-/// **No false alarm**: a grant is charged before it can be spent, and a settlement leaves at least the spent part. A node
-/// dates an admission between the giving of its grant and the present, so that whenever the admission is in the window, the
-/// grant is counted for it. A node that does not answer makes the sum smaller, which never raises and never clears. The
-/// store is read after the nodes: grants of the meantime only make it count more.
+/// **No false alarm**: a grant is charged before it can be spent, and a settlement leaves at least
+/// the spent part. A node dates an admission between the giving of its grant and the present, so
+/// that whenever the admission is in the window, the grant is counted for it. A node that does not
+/// answer makes the sum smaller, which never raises and never clears. The store is read after the
+/// nodes: grants of the meantime only make it count more.
 ///
-/// It is broken by a store that lost grants which are still spent, and ends when the nodes have recalled them.
+/// It is broken by a store that lost grants which are still spent, and ends when the nodes have
+/// recalled them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Overspent {
     /// Admissions of each node that answered, in the window and from grants.
@@ -44,7 +47,12 @@ impl Overspent {
 
 impl fmt::Display for Overspent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { nodes, admitted, charged, .. } = self;
+        let Self {
+            nodes,
+            admitted,
+            charged,
+            ..
+        } = self;
         write!(
             f,
             "nodes spent {admitted} ({}), store charged {charged}: {} too many",
@@ -57,12 +65,25 @@ impl fmt::Display for Overspent {
 pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<Overspent>> {
     let mut judgements = Vec::new();
     for (key, counts) in basis.reading.keys() {
-        let Some(grants) = counts.grants else { continue };
-        let nodes: BTreeMap<_, _> =
-            counts.nodes.iter().map(|(node, count)| ((*node).clone(), count.leased)).collect();
-        let admitted = nodes.values().fold(0, |sum: u64, count| sum.saturating_add(*count));
+        let Some(grants) = counts.grants else {
+            continue;
+        };
+        let nodes: BTreeMap<_, _> = counts
+            .nodes
+            .iter()
+            .map(|(node, count)| ((*node).clone(), count.leased))
+            .collect();
+        let admitted = nodes
+            .values()
+            .fold(0, |sum: u64, count| sum.saturating_add(*count));
         let (charged, limit, epoch) = (grants.charged, counts.limit, counts.epoch);
-        let evidence = Overspent { nodes, admitted, charged, limit, epoch };
+        let evidence = Overspent {
+            nodes,
+            admitted,
+            charged,
+            limit,
+            epoch,
+        };
         let condition = if evidence.excess() > 0 {
             Condition::Broken(evidence)
         } else if counts.is_whole() {
@@ -70,7 +91,10 @@ pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<Overspent>> {
         } else {
             continue;
         };
-        judgements.push(Judgement { subject: Subject::Key(key.clone()), condition });
+        judgements.push(Judgement {
+            subject: Subject::Key(key.clone()),
+            condition,
+        });
     }
     judgements
 }
@@ -88,7 +112,8 @@ mod tests {
         assert_eq!(
             trial.next(),
             [
-                "raised overspent (key k): nodes spent 10 (node-1 3, node-2 3, node-3 4), store charged 9: 1 too many"
+                "raised overspent (key k): nodes spent 10 (node-1 3, node-2 3, node-3 4), store \
+                 charged 9: 1 too many"
             ]
         );
         trial.lose_node(2);

@@ -13,9 +13,9 @@ use crate::text::ByNode;
 ///
 /// **Condition**: the observer's own read of the store failed in this round. No grace, critical.
 ///
-/// **No false alarm**: here the missing sample is the very condition. Reads pass while a store merely takes no writes;
-/// that is [`StoreNotWritable`](super::StoreNotWritable). Whether the nodes still reach the store stands in the evidence:
-/// where they do, it is the observer that is cut off.
+/// **No false alarm**: here the missing sample is the very condition. Reads pass while a store
+/// merely takes no writes; that is [`StoreNotWritable`](super::StoreNotWritable). Whether the nodes
+/// still reach the store stands in the evidence: where they do, it is the observer that is cut off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RedisDisconnected {
     /// Why the read failed.
@@ -53,7 +53,10 @@ pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<RedisDisconnected>> {
                 .collect(),
         })
     };
-    vec![Judgement { subject: Subject::Store, condition }]
+    vec![Judgement {
+        subject: Subject::Store,
+        condition,
+    }]
 }
 
 #[cfg(test)]
@@ -70,7 +73,8 @@ mod tests {
         assert_eq!(
             trial.next(),
             [
-                "raised node_down (node-3): 127.0.0.1:8003 does not answer (connection refused), heartbeat Up",
+                "raised node_down (node-3): 127.0.0.1:8003 does not answer (connection refused), \
+                 heartbeat Up",
                 "raised redis_disconnected (store): store does not answer reads (read timed out), \
                  the nodes' reads: node-1 fail, node-2 pass",
             ]

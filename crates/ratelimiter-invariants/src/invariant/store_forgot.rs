@@ -11,11 +11,12 @@ use crate::{NodeCount, Subject};
 
 /// The store confirmed admissions and does not hold them any more.
 ///
-/// A failover that promotes a replica which lags behind, a restart without persistence and an eviction have this in common:
-/// the store answers, and counts too little.
+/// A failover that promotes a replica which lags behind, a restart without persistence and an
+/// eviction have this in common: the store answers, and counts too little.
 ///
-/// **Condition**, per key: the nodes have found admissions of one window that the store had confirmed and lost. No grace, no
-/// tolerance; critical. A store that counts less than the nodes for another reason is a [`CounterDrift`](crate::CounterDrift).
+/// **Condition**, per key: the nodes have found admissions of one window that the store had
+/// confirmed and lost. No grace, no tolerance; critical. A store that counts less than the nodes
+/// for another reason is a [`CounterDrift`](crate::CounterDrift).
 ///
 /// ```text
 ///   node     admits, store confirms     asks for each of them      sends the missing ones again
@@ -24,11 +25,12 @@ use crate::{NodeCount, Subject};
 ///                              failover      raised: 4                   until they leave the window
 /// ```
 ///
-/// **No false alarm**: an admission has a name, and a node lists one as lost only when the store, asked for that name, does
-/// not have it after it was confirmed and while it is in the window. A node that does not answer makes the number smaller,
-/// which never raises and never clears.
+/// **No false alarm**: an admission has a name, and a node lists one as lost only when the store,
+/// asked for that name, does not have it after it was confirmed and while it is in the window. A
+/// node that does not answer makes the number smaller, which never raises and never clears.
 ///
-/// It ends when the lost admissions have left the window: until then the others may have been admitted in their place.
+/// It ends when the lost admissions have left the window: until then the others may have been
+/// admitted in their place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoreForgot {
     /// Admissions of each node that answered, in the window, that the store had confirmed and lost.
@@ -48,8 +50,18 @@ pub struct StoreForgot {
 
 impl fmt::Display for StoreForgot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { nodes, lost, unsynced, shared, .. } = self;
-        write!(f, "store lost {lost} admissions that it had confirmed ({})", ByNode(nodes))?;
+        let Self {
+            nodes,
+            lost,
+            unsynced,
+            shared,
+            ..
+        } = self;
+        write!(
+            f,
+            "store lost {lost} admissions that it had confirmed ({})",
+            ByNode(nodes)
+        )?;
         match (unsynced, shared) {
             (0, Some(shared)) => write!(f, "; it was sent all of them again and counts {shared}"),
             (0, None) => f.write_str("; it was sent all of them again"),
@@ -61,10 +73,19 @@ impl fmt::Display for StoreForgot {
 pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<StoreForgot>> {
     let mut judgements = Vec::new();
     for (key, counts) in basis.reading.keys() {
-        let sum =
-            |count: fn(&NodeCount) -> u64| counts.nodes.values().map(count).fold(0_u64, u64::saturating_add);
+        let sum = |count: fn(&NodeCount) -> u64| {
+            counts
+                .nodes
+                .values()
+                .map(count)
+                .fold(0_u64, u64::saturating_add)
+        };
         let evidence = StoreForgot {
-            nodes: counts.nodes.iter().map(|(node, count)| ((*node).clone(), count.lost)).collect(),
+            nodes: counts
+                .nodes
+                .iter()
+                .map(|(node, count)| ((*node).clone(), count.lost))
+                .collect(),
             lost: sum(|count| count.lost),
             unsynced: sum(|count| count.unsynced),
             shared: counts.shared,
@@ -78,7 +99,10 @@ pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<StoreForgot>> {
         } else {
             continue;
         };
-        judgements.push(Judgement { subject: Subject::Key(key.clone()), condition });
+        judgements.push(Judgement {
+            subject: Subject::Key(key.clone()),
+            condition,
+        });
     }
     judgements
 }
@@ -97,15 +121,27 @@ mod tests {
         assert_eq!(
             trial.next(),
             [
-                "raised store_forgot (key k): store lost 4 admissions that it had confirmed (node-1 2, node-2 2, node-3 0); \
+                "raised store_forgot (key k): store lost 4 admissions that it had confirmed \
+                 (node-1 2, node-2 2, node-3 0); \
                  4 admissions are still to be sent"
             ]
         );
         trial.shared(7).unsynced([0, 0, 0]);
         assert_eq!(trial.next(), [""; 0]);
-        let latest = trial.monitor.active().next().map(ToString::to_string).unwrap_or_default();
-        assert!(latest.ends_with("it was sent all of them again and counts 7"), "{latest}");
-        assert!(trial.active().contains(&"store_forgot"), "they are in the window still");
+        let latest = trial
+            .monitor
+            .active()
+            .next()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        assert!(
+            latest.ends_with("it was sent all of them again and counts 7"),
+            "{latest}"
+        );
+        assert!(
+            trial.active().contains(&"store_forgot"),
+            "they are in the window still"
+        );
         trial.admitted([1, 1, 1]).shared(3).lost([0, 0, 0]);
         assert_eq!(trial.next_names(), ["cleared store_forgot"]);
     }
@@ -119,6 +155,9 @@ mod tests {
         assert_eq!(trial.next_names(), ["raised store_forgot"]);
         trial.lose_node(1);
         trial.next();
-        assert!(trial.active().contains(&"store_forgot"), "a gap ends nothing");
+        assert!(
+            trial.active().contains(&"store_forgot"),
+            "a gap ends nothing"
+        );
     }
 }

@@ -14,17 +14,20 @@ use crate::text::{ByNode, Human, millis, millis_by_node};
 /// The store answers reads and takes no writes.
 ///
 /// **Condition**: for at least one node, and for every node that answered as far as it can be told,
-/// - the store last confirmed a write of it more than 3 of its sync intervals ago, since its start if it never did, and
-/// - for that long since its latest write it was seen to run, while its reads of the store and the observer's passed in
-///   every round.
+/// - the store last confirmed a write of it more than 3 of its sync intervals ago, since its start
+///   if it never did, and
+/// - for that long since its latest write it was seen to run, while its reads of the store and the
+///   observer's passed in every round.
 ///
 /// No further grace, warning.
 ///
-/// **No false alarm**: nodes write at every sync, if only a heartbeat. One recent write of *any* node proves that the
-/// store takes writes, so a single node that is cut off, stalled or broken does not make the store look read-only. A
-/// node that has only just come back, or whose store has, gets the 3 intervals anew to write something. So does a node that
-/// took more than half a sync interval to answer: it may have stood still. A machine that stands still between two rounds
-/// does not count either, since the time from one round to the next counts for half the 3 intervals at most.
+/// **No false alarm**: nodes write at every sync, if only a heartbeat. One recent write of *any*
+/// node proves that the store takes writes, so a single node that is cut off, stalled or broken
+/// does not make the store look read-only. A node that has only just come back, or whose store has,
+/// gets the 3 intervals anew to write something. So does a node that took more than half a sync
+/// interval to answer: it may have stood still. A machine that stands still between two rounds does
+/// not count either, since the time from one round to the next counts for half the 3 intervals at
+/// most.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoreNotWritable {
     /// Time since the store last confirmed a write of any node.
@@ -40,8 +43,11 @@ pub struct StoreNotWritable {
 
 impl fmt::Display for StoreNotWritable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ages: BTreeMap<_, _> =
-            self.overdue.iter().map(|(node, &age)| (node.clone(), Human(age))).collect();
+        let ages: BTreeMap<_, _> = self
+            .overdue
+            .iter()
+            .map(|(node, &age)| (node.clone(), Human(age)))
+            .collect();
         write!(
             f,
             "store confirmed no write for {} while reads pass ({}), allowed {}",
@@ -61,7 +67,12 @@ pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<StoreNotWritable>> {
     for (node, sample) in basis.reading.samples() {
         let patience = basis.thresholds.write_patience(sample.sync_interval);
         let age = write_age(sample, basis.reading.span_end_us());
-        if age > patience && basis.memory.unwritten(node).is_some_and(|time| time >= patience) {
+        if age > patience
+            && basis
+                .memory
+                .unwritten(node)
+                .is_some_and(|time| time >= patience)
+        {
             overdue.insert(node.clone(), age);
             allowed = allowed.max(patience);
         }
@@ -69,11 +80,18 @@ pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<StoreNotWritable>> {
     let condition = if basis.reading.takes_writes(basis.thresholds) == Some(true) {
         Condition::Intact
     } else if let Some(&age) = overdue.values().min() {
-        Condition::Broken(StoreNotWritable { age, overdue, allowed })
+        Condition::Broken(StoreNotWritable {
+            age,
+            overdue,
+            allowed,
+        })
     } else {
         return Vec::new();
     };
-    vec![Judgement { subject: Subject::Store, condition }]
+    vec![Judgement {
+        subject: Subject::Store,
+        condition,
+    }]
 }
 
 #[cfg(test)]
@@ -90,15 +108,23 @@ mod tests {
     #[test]
     fn write_pause_needs_all_nodes_overdue() {
         let mut trial = Trial::new();
-        for ages in [[50, 100, 150], [250, 300, 350], [450, 500, 550], [650, 700, 590]] {
+        for ages in [
+            [50, 100, 150],
+            [250, 300, 350],
+            [450, 500, 550],
+            [650, 700, 590],
+        ] {
             write_ages(&mut trial, ages);
             assert_eq!(trial.next(), [""; 0], "{ages:?}");
         }
         write_ages(&mut trial, [850, 900, 790]);
         assert_eq!(
             trial.next(),
-            ["raised store_not_writable (store): store confirmed no write for 790 ms while reads pass \
-              (node-1 850 ms, node-2 900 ms, node-3 790 ms), allowed 600 ms"]
+            [
+                "raised store_not_writable (store): store confirmed no write for 790 ms while \
+                 reads pass \
+              (node-1 850 ms, node-2 900 ms, node-3 790 ms), allowed 600 ms"
+            ]
         );
         write_ages(&mut trial, [1050, 20, 990]);
         assert_eq!(trial.next_names(), ["cleared store_not_writable"]);
@@ -180,7 +206,11 @@ mod tests {
         }
         trial.stall(6);
         write_ages(&mut trial, [1_300; 3]);
-        assert_eq!(trial.next(), [""; 0], "nodes and observer stood still alike");
+        assert_eq!(
+            trial.next(),
+            [""; 0],
+            "nodes and observer stood still alike"
+        );
         write_ages(&mut trial, [50; 3]);
         assert_eq!(trial.next(), [""; 0]);
     }

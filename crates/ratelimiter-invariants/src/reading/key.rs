@@ -44,11 +44,16 @@ impl<'a> KeyReading<'a> {
         span_end_us: u64,
     ) -> Option<Self> {
         let shared = store.and_then(|store| store.keys.get(key));
-        let mut counters: Vec<(u64, Limit)> = shared.map(|s| (s.epoch, s.limit)).into_iter().collect();
+        let mut counters: Vec<(u64, Limit)> =
+            shared.map(|s| (s.epoch, s.limit)).into_iter().collect();
         let mut counts = BTreeMap::new();
         let mut missing = Vec::new();
         for (&id, node) in nodes {
-            match node.sample.as_ref().and_then(|sample| Some((sample, sample.keys.get(key)?))) {
+            match node
+                .sample
+                .as_ref()
+                .and_then(|sample| Some((sample, sample.keys.get(key)?)))
+            {
                 Some((sample, count)) => {
                     counters.push((count.epoch, count.limit));
                     counts.insert(id, NodeCount::new(sample, count, span_end_us));
@@ -57,20 +62,34 @@ impl<'a> KeyReading<'a> {
             }
         }
         let &(epoch, first) = counters.first()?;
-        let same = counters.iter().all(|(e, limit)| *e == epoch && limit.window() == first.window());
+        let same = counters
+            .iter()
+            .all(|(e, limit)| *e == epoch && limit.window() == first.window());
         let limits: Vec<Limit> = counters.into_iter().map(|(_, limit)| limit).collect();
         let limit = *limits.iter().max_by_key(|limit| limit.admissions())?;
         let grants = shared.and_then(|s| s.grants);
         let shared = shared.map(|s| s.shared);
-        same.then_some(Self { epoch, limit, limits, nodes: counts, missing, shared, grants })
+        same.then_some(Self {
+            epoch,
+            limit,
+            limits,
+            nodes: counts,
+            missing,
+            shared,
+            grants,
+        })
     }
 
-    /// Admissions of the nodes that answered: too small where [`missing`](Self::missing) is not empty.
+    /// Admissions of the nodes that answered: too small where [`missing`](Self::missing) is not
+    /// empty.
     pub fn admitted(&self) -> u64 {
-        self.nodes.values().fold(0, |sum, node| sum.saturating_add(node.admissions))
+        self.nodes
+            .values()
+            .fold(0, |sum, node| sum.saturating_add(node.admissions))
     }
 
-    /// Admissions in the window by the store; `None` when it did not answer or does not list the key.
+    /// Admissions in the window by the store; `None` when it did not answer or does not list the
+    /// key.
     pub fn shared(&self) -> Option<u64> {
         self.shared
     }
@@ -108,7 +127,10 @@ impl<'a> KeyReading<'a> {
 
     /// The nodes' admissions.
     pub(crate) fn by_node(&self) -> BTreeMap<NodeId, u64> {
-        self.nodes.iter().map(|(&node, count)| (node.clone(), count.admissions)).collect()
+        self.nodes
+            .iter()
+            .map(|(&node, count)| (node.clone(), count.admissions))
+            .collect()
     }
 }
 

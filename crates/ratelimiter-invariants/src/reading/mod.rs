@@ -14,8 +14,8 @@ use crate::{Subject, Thresholds};
 
 /// An observation, turned from "by node" to "by key", independent of the order of its nodes.
 ///
-/// Every part of a program that compares the nodes' counts with the shared count reads them from here, so that a chart, a
-/// note and a violation never disagree about the same round.
+/// Every part of a program that compares the nodes' counts with the shared count reads them from
+/// here, so that a chart, a note and a violation never disagree about the same round.
 #[derive(Clone, Debug)]
 pub struct Reading<'a> {
     at: Duration,
@@ -40,12 +40,19 @@ impl<'a> Reading<'a> {
             }
         }
         let store = observation.store.as_ref();
-        let in_nodes =
-            nodes.values().filter_map(|node| node.sample.as_ref()).flat_map(|sample| sample.keys.keys());
+        let in_nodes = nodes
+            .values()
+            .filter_map(|node| node.sample.as_ref())
+            .flat_map(|sample| sample.keys.keys());
         let in_store = store.iter().flat_map(|store| store.keys.keys());
         let keys: BTreeMap<_, _> = in_nodes
             .chain(in_store)
-            .map(|key| (key, KeyReading::new(key, &nodes, store, observation.span_end_us)))
+            .map(|key| {
+                (
+                    key,
+                    KeyReading::new(key, &nodes, store, observation.span_end_us),
+                )
+            })
             .collect();
         Self {
             at: observation.at,
@@ -84,12 +91,16 @@ impl<'a> Reading<'a> {
 
     /// The nodes that answered.
     pub fn samples(&self) -> impl Iterator<Item = (&'a NodeId, &'a NodeSample)> {
-        self.nodes.iter().filter_map(|(id, node)| Some((*id, node.sample.as_ref()?)))
+        self.nodes
+            .iter()
+            .filter_map(|(id, node)| Some((*id, node.sample.as_ref()?)))
     }
 
     /// The keys whose counts compare.
     pub fn keys(&self) -> impl Iterator<Item = (&'a Key, &KeyReading<'a>)> {
-        self.keys.iter().filter_map(|(key, reading)| Some((*key, reading.as_ref()?)))
+        self.keys
+            .iter()
+            .filter_map(|(key, reading)| Some((*key, reading.as_ref()?)))
     }
 
     /// One key; `None` when it is not listed or its counts do not compare.
@@ -97,25 +108,30 @@ impl<'a> Reading<'a> {
         self.keys.get(key)?.as_ref()
     }
 
-    /// Time since the store last confirmed a write of any node; `None` when no node that answered ever had one confirmed.
+    /// Time since the store last confirmed a write of any node; `None` when no node that answered
+    /// ever had one confirmed.
     pub fn accepted_age(&self) -> Option<Duration> {
-        self.samples().filter_map(|(_, sample)| sample.last_write_age).min()
+        self.samples()
+            .filter_map(|(_, sample)| sample.last_write_age)
+            .min()
     }
 
-    /// Whether the store takes writes: some node had a write confirmed within its patience. `None` when no node answered.
+    /// Whether the store takes writes: some node had a write confirmed within its patience. `None`
+    /// when no node answered.
     ///
-    /// One recent write of any node proves it. The contrary is no proof, since a node that has just started has not written
-    /// yet; [`StoreNotWritable`](crate::StoreNotWritable) has the argument.
+    /// One recent write of any node proves it. The contrary is no proof, since a node that has just
+    /// started has not written yet; [`StoreNotWritable`](crate::StoreNotWritable) has the argument.
     pub fn takes_writes(&self, thresholds: &Thresholds) -> Option<bool> {
         self.samples()
             .map(|(_, sample)| {
-                write_age(sample, self.span_end_us) <= thresholds.write_patience(sample.sync_interval)
+                write_age(sample, self.span_end_us)
+                    <= thresholds.write_patience(sample.sync_interval)
             })
             .reduce(|any, takes| any || takes)
     }
 
-    /// Whether a subject exists, as far as this round shows. The store has every limit: a key that it does not list was
-    /// deleted.
+    /// Whether a subject exists, as far as this round shows. The store has every limit: a key that
+    /// it does not list was deleted.
     pub(crate) fn knows(&self, subject: &Subject) -> bool {
         match subject {
             Subject::Store => true,

@@ -1,8 +1,9 @@
-//! The sliding contract's exact decision against a reference that tries every order of the admissions.
+//! The sliding contract's exact decision against a reference that tries every order of the
+//! admissions.
 //!
-//! For one order, the earliest instants are the best: each decision is as late as its invoke, the decision before it
-//! and the one that its window must not hold require. So trying every order is trying every placement, also where there
-//! are too many placements to try.
+//! For one order, the earliest instants are the best: each decision is as late as its invoke, the
+//! decision before it and the one that its window must not hold require. So trying every order is
+//! trying every placement, also where there are too many placements to try.
 
 use proptest::prelude::*;
 use ratelimiter_api::{Operation, Outcome};
@@ -17,7 +18,10 @@ fn some_order(rest: &[(u64, u64)], decided: &mut Vec<u64>, max: usize, window: u
             let mut rest = rest.to_vec();
             let (invoke, complete) = rest.swap_remove(next);
             let previous = decided.last().copied().unwrap_or(0);
-            let freed = decided.len().checked_sub(max).map_or(0, |n| decided[n] + window);
+            let freed = decided
+                .len()
+                .checked_sub(max)
+                .map_or(0, |n| decided[n] + window);
             let earliest = invoke.max(previous).max(freed);
             if earliest > complete {
                 return false;
@@ -30,7 +34,10 @@ fn some_order(rest: &[(u64, u64)], decided: &mut Vec<u64>, max: usize, window: u
 }
 
 fn keeps(operations: &[Operation], max: u32, window: u64) -> bool {
-    let intervals: Vec<(u64, u64)> = operations.iter().map(|op| (ms(op.invoke), ms(op.complete))).collect();
+    let intervals: Vec<(u64, u64)> = operations
+        .iter()
+        .map(|op| (ms(op.invoke), ms(op.complete)))
+        .collect();
     some_order(&intervals, &mut Vec::new(), max as usize, window)
 }
 
@@ -53,7 +60,8 @@ proptest! {
         cost in 1..4_u32,
         spare in 0..4_u32,
     ) {
-        // Equal costs and a limit that is no multiple of them: as unit costs with the limit rounded down.
+        // Equal costs and a limit that is no multiple of them: as unit costs with the limit rounded
+        // down.
         let costly: Vec<Operation> = history.iter().map(|op| op.clone().costing(cost)).collect();
         let limit = max * cost + spare % cost;
         let report = check_history(&costly, contract(limit, window)).unwrap();

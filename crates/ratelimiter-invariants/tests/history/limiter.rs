@@ -18,9 +18,20 @@ struct Check {
 }
 
 fn checks(latency: u64, always_answered: bool) -> impl Strategy<Value = Vec<Check>> {
-    let answered = if always_answered { Just(true).boxed() } else { prop::bool::weighted(0.9).boxed() };
-    let one = (0..40_u64, 0..=latency, 0..=latency, 0..3_usize, answered)
-        .prop_map(|(gap, before, after, node, answered)| Check { gap, before, after, node, answered });
+    let answered = if always_answered {
+        Just(true).boxed()
+    } else {
+        prop::bool::weighted(0.9).boxed()
+    };
+    let one = (0..40_u64, 0..=latency, 0..=latency, 0..3_usize, answered).prop_map(
+        |(gap, before, after, node, answered)| Check {
+            gap,
+            before,
+            after,
+            node,
+            answered,
+        },
+    );
     prop::collection::vec(one, 1..300)
 }
 

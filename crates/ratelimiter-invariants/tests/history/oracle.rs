@@ -1,6 +1,7 @@
 //! Small histories, judged by trying every placement of every decision.
 //!
-//! Times are whole milliseconds and intervals are closed, so placements at whole milliseconds are as good as all others.
+//! Times are whole milliseconds and intervals are closed, so placements at whole milliseconds are
+//! as good as all others.
 
 use proptest::prelude::*;
 use ratelimiter_api::{Operation, Outcome};
@@ -9,9 +10,20 @@ use ratelimiter_invariants::{Doubt, Proof, Settled, Verdict, check_history};
 use crate::{cases, contract, ms, operation};
 
 /// Calls `visit` with the decisions of every placement.
-fn placements(operations: &[&Operation], horizon: u64, placed: &mut Vec<u64>, visit: &mut dyn FnMut(&[u64])) {
-    let Some((first, rest)) = operations.split_first() else { return visit(placed) };
-    let last = if first.outcome == Outcome::Unknown { horizon } else { ms(first.complete) };
+fn placements(
+    operations: &[&Operation],
+    horizon: u64,
+    placed: &mut Vec<u64>,
+    visit: &mut dyn FnMut(&[u64]),
+) {
+    let Some((first, rest)) = operations.split_first() else {
+        return visit(placed);
+    };
+    let last = if first.outcome == Outcome::Unknown {
+        horizon
+    } else {
+        ms(first.complete)
+    };
     for at in ms(first.invoke)..=last {
         placed.push(at);
         placements(rest, horizon, placed, visit);
@@ -24,11 +36,18 @@ fn placements(operations: &[&Operation], horizon: u64, placed: &mut Vec<u64>, vi
 
 /// How many decisions lie in `(end - window, end]`.
 fn in_window(decisions: &[u64], end: u64, window: u64) -> u64 {
-    decisions.iter().filter(|&&at| at <= end && end < at + window).count() as u64
+    decisions
+        .iter()
+        .filter(|&&at| at <= end && end < at + window)
+        .count() as u64
 }
 
 fn peak(decisions: &[u64], window: u64) -> u64 {
-    decisions.iter().map(|&end| in_window(decisions, end, window)).max().unwrap_or(0)
+    decisions
+        .iter()
+        .map(|&end| in_window(decisions, end, window))
+        .max()
+        .unwrap_or(0)
 }
 
 /// The smallest and largest peak over all placements.
@@ -48,19 +67,28 @@ fn shortest_span(operations: &[&Operation], count: usize) -> Option<u64> {
         let bits = move |(n, op): (usize, &&Operation)| {
             (subset & (1 << n) != 0).then(|| (ms(op.invoke), ms(op.complete)))
         };
-        operations.iter().enumerate().filter_map(bits).collect::<Vec<_>>()
+        operations
+            .iter()
+            .enumerate()
+            .filter_map(bits)
+            .collect::<Vec<_>>()
     };
-    let spans = subsets.map(chosen).filter(|chosen| chosen.len() == count && count > 0);
+    let spans = subsets
+        .map(chosen)
+        .filter(|chosen| chosen.len() == count && count > 0);
     spans
-        .map(|chosen| chosen.iter().map(|c| c.1).max().unwrap() - chosen.iter().map(|c| c.0).min().unwrap())
+        .map(|chosen| {
+            chosen.iter().map(|c| c.1).max().unwrap() - chosen.iter().map(|c| c.0).min().unwrap()
+        })
         .min()
 }
 
 fn histories() -> impl Strategy<Value = Vec<Operation>> {
-    let outcome =
-        prop_oneof![6 => Just(Outcome::Allowed), 3 => Just(Outcome::Denied), 1 => Just(Outcome::Unknown)];
-    let one = (outcome, 0..3_usize, 0..10_u64, 0..5_u64)
-        .prop_map(|(outcome, node, invoke, length)| operation(outcome, node, invoke, invoke + length));
+    let outcome = prop_oneof![6 => Just(Outcome::Allowed), 3 => Just(Outcome::Denied), 1 => Just(Outcome::Unknown)];
+    let one =
+        (outcome, 0..3_usize, 0..10_u64, 0..5_u64).prop_map(|(outcome, node, invoke, length)| {
+            operation(outcome, node, invoke, invoke + length)
+        });
     prop::collection::vec(one, 0..8)
 }
 
@@ -83,7 +111,8 @@ proptest! {
         let fits = |&count: &usize| shortest_span(&allowed, count).is_some_and(|span| span < window);
         let definite = (1..=allowed.len()).filter(fits).max().unwrap_or(0).max(allowed.len().min(1));
         prop_assert!(report.definite_peak >= definite as u64 && report.definite_peak <= least.max(1));
-        prop_assert_ne!(report.settled, Settled::Undecided, "with unit costs and few operations all is decided");
+        prop_assert_ne!(report.settled, Settled::Undecided, "with unit costs and few operations \
+            all is decided");
 
         match &report.verdict {
             Verdict::Pass => prop_assert!(most <= limit),
@@ -94,7 +123,8 @@ proptest! {
                     prop_assert_eq!((report.settled, report.definite_peak), (Settled::BySearch, limit + 1));
                     prop_assert!(!fits(&(max as usize + 1)), "a span proves it");
                     let chosen: Vec<&Operation> = witness.operations.iter().collect();
-                    prop_assert!(peaks(&chosen, horizon, window).0 > limit, "the witness alone proves it");
+                    prop_assert!(peaks(&chosen, horizon, window).0 > limit, "the witness alone \
+                        proves it");
                     return Ok(());
                 }
                 prop_assert_eq!(report.definite_peak, definite as u64);
@@ -105,7 +135,8 @@ proptest! {
                 prop_assert!(ms(witness.span) < window);
             }
             Verdict::Unknown { definite, possible, why } => {
-                prop_assert!(least <= limit && most > limit, "one placement keeps it, another breaks it");
+                prop_assert!(least <= limit && most > limit, "one placement keeps it, another \
+                    breaks it");
                 prop_assert_eq!((*definite, *possible), (report.definite_peak, report.possible_peak));
                 let by_timing = peaks(&allowed, horizon, window).1 > limit;
                 prop_assert_eq!(*why, if by_timing { Doubt::Timing } else { Doubt::Outcomes });

@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use ratelimiter_api::{
-    KeySample, Limit, NodeId, NodeObservation, NodeSample, NodeState, Observation, SharedCount, StoreSample,
+    KeySample, Limit, NodeId, NodeObservation, NodeSample, NodeState, Observation, SharedCount,
+    StoreSample,
 };
 use ratelimiter_invariants::{Change, Evidence, Invariant, Monitor};
 
 use crate::correct::setups;
 use crate::world::{Event, Missing, World, key};
 
-const LOOK: Event = Event::Observe { missing: Missing::NONE, store_read_after_ms: 0 };
+const LOOK: Event = Event::Observe {
+    missing: Missing::NONE,
+    store_read_after_ms: 0,
+};
 
 fn load() -> impl Strategy<Value = Vec<Event>> {
     let step = prop_oneof![
@@ -91,12 +95,27 @@ struct Drift {
 fn drifts() -> impl Strategy<Value = Drift> {
     let counts = prop::collection::vec(0..200_u64, 1..5);
     let rounds = prop::collection::vec((1..400_u64).prop_map(Duration::from_millis), 20..40);
-    (1..2_000_i64, counts, 1..500_u64, any::<bool>(), any::<bool>(), rounds).prop_map(
-        |(limit, nodes, beyond_tolerance, store_ahead, hangs, rounds)| {
-            let limit = Limit::new(limit, 60).unwrap();
-            Drift { limit, nodes, beyond_tolerance, store_ahead, hangs, rounds }
-        },
+    (
+        1..2_000_i64,
+        counts,
+        1..500_u64,
+        any::<bool>(),
+        any::<bool>(),
+        rounds,
     )
+        .prop_map(
+            |(limit, nodes, beyond_tolerance, store_ahead, hangs, rounds)| {
+                let limit = Limit::new(limit, 60).unwrap();
+                Drift {
+                    limit,
+                    nodes,
+                    beyond_tolerance,
+                    store_ahead,
+                    hangs,
+                    rounds,
+                }
+            },
+        )
 }
 
 impl Drift {
@@ -105,7 +124,11 @@ impl Drift {
     }
 
     fn expected(&self) -> i64 {
-        if self.store_ahead { -self.size().cast_signed() } else { self.size().cast_signed() }
+        if self.store_ahead {
+            -self.size().cast_signed()
+        } else {
+            self.size().cast_signed()
+        }
     }
 
     fn observation(&self, at: Duration, drifts: bool) -> Observation {
@@ -126,8 +149,19 @@ impl Drift {
             sum - self.size()
         };
         let node = |(n, &admissions): (usize, &u64)| {
-            let unsynced = if n == 0 && drifts && self.hangs { self.size() } else { 0 };
-            let counter = KeySample { limit: self.limit, epoch: 1, admissions, unsynced, leased: 0, lost: 0 };
+            let unsynced = if n == 0 && drifts && self.hangs {
+                self.size()
+            } else {
+                0
+            };
+            let counter = KeySample {
+                limit: self.limit,
+                epoch: 1,
+                admissions,
+                unsynced,
+                leased: 0,
+                lost: 0,
+            };
             NodeObservation {
                 node: NodeId::new(format!("node-{n}")),
                 address: String::new(),
@@ -137,7 +171,11 @@ impl Drift {
                     started_at_us: 0,
                     latency: Duration::ZERO,
                     store_connected: true,
-                    last_write_age: Some(if self.hangs { Duration::from_secs(1) } else { Duration::ZERO }),
+                    last_write_age: Some(if self.hangs {
+                        Duration::from_secs(1)
+                    } else {
+                        Duration::ZERO
+                    }),
                     check_p99: None,
                     sync_interval: Duration::from_millis(200),
                     keys: BTreeMap::from([(key(), counter)]),
@@ -145,12 +183,20 @@ impl Drift {
                 error: None,
             }
         };
-        let shared = SharedCount { limit: self.limit, epoch: 1, shared, grants: None };
+        let shared = SharedCount {
+            limit: self.limit,
+            epoch: 1,
+            shared,
+            grants: None,
+        };
         Observation {
             at,
             span_end_us,
             nodes: counts.iter().enumerate().map(node).collect(),
-            store: Some(StoreSample { latency: Duration::ZERO, keys: BTreeMap::from([(key(), shared)]) }),
+            store: Some(StoreSample {
+                latency: Duration::ZERO,
+                keys: BTreeMap::from([(key(), shared)]),
+            }),
             store_error: None,
         }
     }

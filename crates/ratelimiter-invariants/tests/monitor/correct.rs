@@ -8,8 +8,18 @@ use crate::world::{Event, Missing, Setup, World};
 
 pub(crate) fn setups() -> impl Strategy<Value = Setup> {
     let flushes = prop::collection::vec(0..=140_u64, 1..8);
-    (1..=4_usize, limits(), prop_oneof![Just(50_u64), Just(200)], flushes)
-        .prop_map(|(nodes, limit, sync_ms, flush_percent)| Setup { nodes, limit, sync_ms, flush_percent })
+    (
+        1..=4_usize,
+        limits(),
+        prop_oneof![Just(50_u64), Just(200)],
+        flushes,
+    )
+        .prop_map(|(nodes, limit, sync_ms, flush_percent)| Setup {
+            nodes,
+            limit,
+            sync_ms,
+            flush_percent,
+        })
 }
 
 fn limits() -> impl Strategy<Value = (i64, i64)> {
@@ -23,19 +33,28 @@ fn missing() -> impl Strategy<Value = Missing> {
 
 /// Quiet and busy times, each observed as it goes.
 fn events() -> impl Strategy<Value = Vec<Event>> {
-    let observe = (missing(), 0..30_u64)
-        .prop_map(|(missing, store_read_after_ms)| vec![Event::Observe { missing, store_read_after_ms }]);
-    let busy = (prop::collection::vec((0..4_usize, 1..40_u32, 1..120_u64), 1..30), 1..4_usize).prop_map(
-        |(checks, rounds)| {
+    let observe = (missing(), 0..30_u64).prop_map(|(missing, store_read_after_ms)| {
+        vec![Event::Observe {
+            missing,
+            store_read_after_ms,
+        }]
+    });
+    let busy = (
+        prop::collection::vec((0..4_usize, 1..40_u32, 1..120_u64), 1..30),
+        1..4_usize,
+    )
+        .prop_map(|(checks, rounds)| {
             let step = |(n, (node, times, ms)): (usize, (usize, u32, u64))| {
-                let look = Event::Observe { missing: Missing::NONE, store_read_after_ms: 2 };
+                let look = Event::Observe {
+                    missing: Missing::NONE,
+                    store_read_after_ms: 2,
+                };
                 let mut step = vec![Event::Check { node, times }, Event::Wait { ms }];
                 step.extend((n % rounds == 0).then_some(look));
                 step
             };
             checks.into_iter().enumerate().flat_map(step).collect()
-        },
-    );
+        });
     let change = prop_oneof![
         4 => limits().prop_map(|limit| Event::SetLimit { limit }),
         1 => Just(Event::Reset),
@@ -43,8 +62,10 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         4 => (0..4_usize).prop_map(|node| Event::Start { node }),
     ]
     .prop_map(|event| vec![event]);
-    let wait = prop_oneof![4 => 1..300_u64, 1 => 1..3_000_u64].prop_map(|ms| vec![Event::Wait { ms }]);
-    let check = (0..4_usize, 1..150_u32).prop_map(|(node, times)| vec![Event::Check { node, times }]);
+    let wait =
+        prop_oneof![4 => 1..300_u64, 1 => 1..3_000_u64].prop_map(|ms| vec![Event::Wait { ms }]);
+    let check =
+        (0..4_usize, 1..150_u32).prop_map(|(node, times)| vec![Event::Check { node, times }]);
     let step = prop_oneof![6 => observe, 2 => busy, 1 => change, 6 => wait, 6 => check];
     prop::collection::vec(step, 1..120).prop_map(|steps| steps.concat())
 }
@@ -53,10 +74,17 @@ fn alarms(monitor: &mut Monitor, observation: &Observation) -> Vec<String> {
     let raised = |change: &Change| matches!(change, Change::Raised(_));
     let excusable = |change: &Change| {
         // a sample that cannot be taken is what these two are about
-        matches!(change.violation().invariant, Invariant::NodeDown | Invariant::RedisDisconnected)
+        matches!(
+            change.violation().invariant,
+            Invariant::NodeDown | Invariant::RedisDisconnected
+        )
     };
     let changes = monitor.observe(observation);
-    changes.iter().filter(|c| raised(c) && !excusable(c)).map(ToString::to_string).collect()
+    changes
+        .iter()
+        .filter(|c| raised(c) && !excusable(c))
+        .map(ToString::to_string)
+        .collect()
 }
 
 proptest! {

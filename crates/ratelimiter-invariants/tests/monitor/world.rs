@@ -1,15 +1,16 @@
 //! A correct rate limiter in simulated time, and an observer that looks at it.
 //!
-//! Every node decides from the admissions of all, so no window ever holds more than the limit that the deciding node
-//! knows. Everything else is as loose as the invariants permit: admissions reach the store late (though within the
-//! grace), nodes learn of limits and resets late, nodes crash with unwritten admissions, samples are missing.
+//! Every node decides from the admissions of all, so no window ever holds more than the limit that
+//! the deciding node knows. Everything else is as loose as the invariants permit: admissions reach
+//! the store late (though within the grace), nodes learn of limits and resets late, nodes crash
+//! with unwritten admissions, samples are missing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ratelimiter_api::{
-    Key, KeySample, Limit, NodeId, NodeObservation, NodeSample, NodeState, Observation, SharedCount,
-    StoreSample,
+    Key, KeySample, Limit, NodeId, NodeObservation, NodeSample, NodeState, Observation,
+    SharedCount, StoreSample,
 };
 
 /// The store's clock when the world begins: a window and more after zero.
@@ -27,20 +28,34 @@ pub(crate) struct Setup {
     pub(crate) nodes: usize,
     pub(crate) limit: (i64, i64),
     pub(crate) sync_ms: u64,
-    /// How long each flush takes, in hundredths of the sync interval, one after the other. Up to 140: from admission to
-    /// store it is then at most 2.8 sync intervals, and the grace is 3.
+    /// How long each flush takes, in hundredths of the sync interval, one after the other. Up to
+    /// 140: from admission to store it is then at most 2.8 sync intervals, and the grace is 3.
     pub(crate) flush_percent: Vec<u64>,
 }
 
 /// What happens in a world.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
-    Wait { ms: u64 },
-    Check { node: usize, times: u32 },
-    Observe { missing: Missing, store_read_after_ms: u64 },
-    Crash { node: usize },
-    Start { node: usize },
-    SetLimit { limit: (i64, i64) },
+    Wait {
+        ms: u64,
+    },
+    Check {
+        node: usize,
+        times: u32,
+    },
+    Observe {
+        missing: Missing,
+        store_read_after_ms: u64,
+    },
+    Crash {
+        node: usize,
+    },
+    Start {
+        node: usize,
+    },
+    SetLimit {
+        limit: (i64, i64),
+    },
     Reset,
 }
 
@@ -52,7 +67,10 @@ pub(crate) struct Missing {
 }
 
 impl Missing {
-    pub(crate) const NONE: Self = Self { nodes: 0, store: false };
+    pub(crate) const NONE: Self = Self {
+        nodes: 0,
+        store: false,
+    };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -106,17 +124,32 @@ fn limit((admissions, window_sec): (i64, i64)) -> Limit {
 
 fn count(admissions: &[Admission], config: Config, end_us: u64) -> u64 {
     let start_us = end_us - config.limit.window_us();
-    let inside = |a: &&Admission| a.epoch == config.epoch && start_us < a.at_us && a.at_us <= end_us;
+    let inside =
+        |a: &&Admission| a.epoch == config.epoch && start_us < a.at_us && a.at_us <= end_us;
     admissions.iter().filter(inside).count() as u64
 }
 
 impl World {
     pub(crate) fn new(setup: Setup) -> Self {
-        let config = Config { limit: limit(setup.limit), epoch: 1 };
+        let config = Config {
+            limit: limit(setup.limit),
+            epoch: 1,
+        };
         let phase = |n: usize| setup.sync_ms * MS * n as u64 / setup.nodes as u64;
-        let nodes = (0..setup.nodes).map(|n| Node::starting(BEGINNING_US + phase(n), 1, config)).collect();
+        let nodes = (0..setup.nodes)
+            .map(|n| Node::starting(BEGINNING_US + phase(n), 1, config))
+            .collect();
         let (now_us, truth, store) = (BEGINNING_US, Vec::new(), Vec::new());
-        Self { setup, now_us, config, nodes, truth, store, flushes: 0, settled: false }
+        Self {
+            setup,
+            now_us,
+            config,
+            nodes,
+            truth,
+            store,
+            flushes: 0,
+            settled: false,
+        }
     }
 
     /// Lets one thing happen. An event that the world does not permit at this time does not happen.
@@ -128,17 +161,26 @@ impl World {
                     self.check(node % self.setup.nodes);
                 }
             }
-            Event::Observe { missing, store_read_after_ms } => {
+            Event::Observe {
+                missing,
+                store_read_after_ms,
+            } => {
                 return Some(self.observe(missing, store_read_after_ms));
             }
             Event::Crash { node } => self.crash(node % self.setup.nodes),
             Event::Start { node } => self.start(node % self.setup.nodes),
             // the observer is promised to see every limit once: the next change waits for that
             Event::SetLimit { limit: new } if self.settled => {
-                self.change(Config { limit: limit(new), ..self.config });
+                self.change(Config {
+                    limit: limit(new),
+                    ..self.config
+                });
             }
             Event::Reset if self.settled => {
-                self.change(Config { epoch: self.config.epoch + 1, ..self.config });
+                self.change(Config {
+                    epoch: self.config.epoch + 1,
+                    ..self.config
+                });
             }
             Event::SetLimit { .. } | Event::Reset => {}
         }
@@ -153,7 +195,13 @@ impl World {
     /// Sent admissions arrive at the store, unsent ones are lost.
     fn crash(&mut self, node: usize) {
         self.nodes[node].up = false;
-        self.store.extend(self.nodes[node].flush.take().into_iter().flat_map(|flush| flush.admissions));
+        self.store.extend(
+            self.nodes[node]
+                .flush
+                .take()
+                .into_iter()
+                .flat_map(|flush| flush.admissions),
+        );
     }
 
     fn start(&mut self, node: usize) {
@@ -196,7 +244,11 @@ impl World {
             self.flushes += 1;
             let lands_us = self.now_us + sync_us * percent / 100;
             let admissions = std::mem::take(&mut node.unsent);
-            node.flush = Some(Flush { sent_us: self.now_us, lands_us, admissions });
+            node.flush = Some(Flush {
+                sent_us: self.now_us,
+                lands_us,
+                admissions,
+            });
         }
     }
 
@@ -209,7 +261,10 @@ impl World {
 
     /// Admits without regard to the limit.
     pub(crate) fn admit(&mut self, node: usize) -> bool {
-        let admission = Admission { at_us: self.now_us, epoch: self.nodes[node].config.epoch };
+        let admission = Admission {
+            at_us: self.now_us,
+            epoch: self.nodes[node].config.epoch,
+        };
         let node = &mut self.nodes[node];
         if node.up {
             node.log.push(admission);
@@ -224,7 +279,9 @@ impl World {
         let is_recent = |admission: &Admission| admission.at_us + LONGEST_WINDOW_US > self.now_us;
         self.truth.retain(is_recent);
         self.store.retain(is_recent);
-        self.nodes.iter_mut().for_each(|node| node.log.retain(is_recent));
+        self.nodes
+            .iter_mut()
+            .for_each(|node| node.log.retain(is_recent));
     }
 
     fn observe(&mut self, missing: Missing, store_read_after_ms: u64) -> Observation {
@@ -243,9 +300,16 @@ impl World {
         let nodes: Vec<_> = nodes.collect();
         self.wait(store_read_after_ms);
         let Config { limit, epoch } = self.config;
-        let shared =
-            SharedCount { limit, epoch, shared: count(&self.store, self.config, end_us), grants: None };
-        let store = StoreSample { latency: Duration::ZERO, keys: BTreeMap::from([(key(), shared)]) };
+        let shared = SharedCount {
+            limit,
+            epoch,
+            shared: count(&self.store, self.config, end_us),
+            grants: None,
+        };
+        let store = StoreSample {
+            latency: Duration::ZERO,
+            keys: BTreeMap::from([(key(), shared)]),
+        };
         let shown = |node: &NodeObservation| {
             node.sample
                 .as_ref()
@@ -278,25 +342,40 @@ impl Node {
     }
 
     fn due_us(&self) -> u64 {
-        self.flush.as_ref().map_or(self.next_sync_us, |flush| flush.lands_us)
+        self.flush
+            .as_ref()
+            .map_or(self.next_sync_us, |flush| flush.lands_us)
     }
 
     fn sample(&self, end_us: u64, sync_ms: u64) -> NodeSample {
         let Config { limit, epoch } = self.config;
-        let in_flight = self.flush.as_ref().map_or(&[][..], |flush| &flush.admissions);
-        let unsynced = count(&self.unsent, self.config, end_us) + count(in_flight, self.config, end_us);
+        let in_flight = self
+            .flush
+            .as_ref()
+            .map_or(&[][..], |flush| &flush.admissions);
+        let unsynced =
+            count(&self.unsent, self.config, end_us) + count(in_flight, self.config, end_us);
         let admissions = count(&self.log, self.config, end_us);
         NodeSample {
             boot: self.boot.to_string(),
             started_at_us: self.started_at_us,
             latency: Duration::ZERO,
             store_connected: true,
-            last_write_age: self.last_write_us.map(|at_us| Duration::from_micros(end_us - at_us)),
+            last_write_age: self
+                .last_write_us
+                .map(|at_us| Duration::from_micros(end_us - at_us)),
             check_p99: None,
             sync_interval: Duration::from_millis(sync_ms),
             keys: BTreeMap::from([(
                 key(),
-                KeySample { limit, epoch, admissions, unsynced, leased: 0, lost: 0 },
+                KeySample {
+                    limit,
+                    epoch,
+                    admissions,
+                    unsynced,
+                    leased: 0,
+                    lost: 0,
+                },
             )]),
         }
     }

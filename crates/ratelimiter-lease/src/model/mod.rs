@@ -1,16 +1,19 @@
-//! An exhaustive check of the protocol: every order of events of a small system, on the code that nodes run.
+//! An exhaustive check of the protocol: every order of events of a small system, on the code that
+//! nodes run.
 //!
-//! Three nodes share a limit of four. A step is one event: time advances, a node asks, admits, gives back, gives up
-//! or crashes and restarts, or a message arrives. Messages stay on the wire once they are sent, so that each may arrive
-//! never, late, in any order, and again. Every node's clock runs slow, true or fast, as its rate was drawn at the start.
+//! Three nodes share a limit of four. A step is one event: time advances, a node asks, admits,
+//! gives back, gives up or crashes and restarts, or a message arrives. Messages stay on the wire
+//! once they are sent, so that each may arrive never, late, in any order, and again. Every node's
+//! clock runs slow, true or fast, as its rate was drawn at the start.
 //!
 //! In every state that can be reached, with `W` and `D` of two units of time each:
 //!
-//! - the admissions in the window sum to at most the charges that the store counts for it, and so to at most the limit;
+//! - the admissions in the window sum to at most the charges that the store counts for it, and so
+//!   to at most the limit;
 //! - a node's stamp of an admission lies between the giving of its grant and the present.
 //!
-//! The bounds are the events that a run may hold: units of time, requests, crashes. States are told apart by 64-bit
-//! fingerprints, equal for states that differ by the names of nodes only.
+//! The bounds are the events that a run may hold: units of time, requests, crashes. States are told
+//! apart by 64-bit fingerprints, equal for states that differ by the names of nodes only.
 //!
 //! ```sh
 //! cargo test --release -p ratelimiter-lease model -- --nocapture                        # the gate's bounds
@@ -29,7 +32,10 @@ fn report(name: &str, bounds: Bounds, mutant: Option<Mutant>) -> Found {
     let started = Instant::now();
     let found = search(bounds, mutant);
     let (states, steps) = (found.states, found.steps);
-    println!("{name}: {states} states, {steps} steps, {:.1} s, {bounds:?}", started.elapsed().as_secs_f64());
+    println!(
+        "{name}: {states} states, {steps} steps, {:.1} s, {bounds:?}",
+        started.elapsed().as_secs_f64()
+    );
     if let Some((broken, trace)) = &found.violation {
         println!("  {broken:?}");
         trace.iter().for_each(|action| println!("    {action:?}"));
@@ -50,9 +56,11 @@ fn no_order_of_events_admits_too_many() {
 #[test]
 fn every_broken_protocol_is_caught() {
     for mutant in Mutant::ALL {
-        let caught = Bounds::GATE
-            .iter()
-            .any(|bounds| report(&format!("{mutant:?}"), *bounds, Some(*mutant)).violation.is_some());
+        let caught = Bounds::GATE.iter().any(|bounds| {
+            report(&format!("{mutant:?}"), *bounds, Some(*mutant))
+                .violation
+                .is_some()
+        });
         assert!(caught, "{mutant:?} was not caught");
     }
 }

@@ -37,7 +37,11 @@ pub(super) fn search(bounds: Bounds, mutant: Option<Mutant>) -> Found {
                     at = *before;
                 }
                 trace.reverse();
-                return Found { states: seen.len(), steps, violation: Some((broken, trace)) };
+                return Found {
+                    states: seen.len(),
+                    steps,
+                    violation: Some((broken, trace)),
+                };
             }
             if seen.insert(after.fingerprint()) {
                 next.push_back((came_from.len(), after));
@@ -45,5 +49,9 @@ pub(super) fn search(bounds: Bounds, mutant: Option<Mutant>) -> Found {
             }
         }
     }
-    Found { states: seen.len(), steps, violation: None }
+    Found {
+        states: seen.len(),
+        steps,
+        violation: None,
+    }
 }

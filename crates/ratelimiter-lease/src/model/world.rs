@@ -30,13 +30,43 @@ pub(super) struct Bounds {
 
 impl Bounds {
     pub(super) const GATE: &[Self] = &[
-        Self { units: 5, requests: 2, crashes: 1, sizes: &[4], rates: &[SLOW] },
-        Self { units: 4, requests: 3, crashes: 0, sizes: &[2], rates: &[SLOW] },
+        Self {
+            units: 5,
+            requests: 2,
+            crashes: 1,
+            sizes: &[4],
+            rates: &[SLOW],
+        },
+        Self {
+            units: 4,
+            requests: 3,
+            crashes: 0,
+            sizes: &[2],
+            rates: &[SLOW],
+        },
     ];
     pub(super) const FULL: &[Self] = &[
-        Self { units: 5, requests: 2, crashes: 1, sizes: &[1, 4], rates: &[SLOW, TRUE, FAST] },
-        Self { units: 5, requests: 3, crashes: 0, sizes: &[2], rates: &[SLOW] },
-        Self { units: 4, requests: 3, crashes: 1, sizes: &[2], rates: &[SLOW] },
+        Self {
+            units: 5,
+            requests: 2,
+            crashes: 1,
+            sizes: &[1, 4],
+            rates: &[SLOW, TRUE, FAST],
+        },
+        Self {
+            units: 5,
+            requests: 3,
+            crashes: 0,
+            sizes: &[2],
+            rates: &[SLOW],
+        },
+        Self {
+            units: 4,
+            requests: 3,
+            crashes: 1,
+            sizes: &[2],
+            rates: &[SLOW],
+        },
     ];
 }
 
@@ -175,9 +205,17 @@ pub(super) struct World {
 impl World {
     /// One world for each draw of the clocks' rates.
     pub(super) fn beginnings(bounds: Bounds, mutant: Option<Mutant>) -> Vec<Self> {
-        let drift = if mutant == Some(Mutant::NoDrift) { 0 } else { DRIFT_PERMILLE };
-        let node =
-            |rate: &u64| Node { holder: Holder::new(terms(WINDOW, drift)), rate: *rate, life: 0, next: 0 };
+        let drift = if mutant == Some(Mutant::NoDrift) {
+            0
+        } else {
+            DRIFT_PERMILLE
+        };
+        let node = |rate: &u64| Node {
+            holder: Holder::new(terms(WINDOW, drift)),
+            rate: *rate,
+            life: 0,
+            next: 0,
+        };
         let mut worlds = Vec::new();
         for a in bounds.rates {
             for b in bounds.rates {
@@ -215,8 +253,13 @@ impl World {
     /// The terms by which the store counts.
     fn store_terms(&self) -> Terms {
         if self.is(Mutant::CountedUntilEnd) {
-            return Terms::new(LIMIT, Duration::from_micros(1), units(LEASE), DRIFT_PERMILLE)
-                .expect("they are positive");
+            return Terms::new(
+                LIMIT,
+                Duration::from_micros(1),
+                units(LEASE),
+                DRIFT_PERMILLE,
+            )
+            .expect("they are positive");
         }
         terms(WINDOW, DRIFT_PERMILLE)
     }
@@ -238,7 +281,10 @@ impl World {
             if holder.is_asking() {
                 actions.push(Action::GiveUp { node });
             } else if self.requests < self.bounds.requests {
-                actions.extend(self.bounds.sizes.iter().map(|queued| Action::Ask { node, queued: *queued }));
+                actions.extend(self.bounds.sizes.iter().map(|queued| Action::Ask {
+                    node,
+                    queued: *queued,
+                }));
             }
             if self.crashes < self.bounds.crashes && !holder.is_idle() {
                 actions.push(Action::Crash { node });
@@ -261,8 +307,15 @@ impl World {
                 let now = self.clock(node);
                 let number = self.nodes[node].next;
                 self.nodes[node].next += 1;
-                let ask = self.nodes[node].holder.ask(now, number.into(), Some(Waiting::alike(1, queued)));
-                self.wire.insert(Message::Ask { id: self.id(node, number), queued: ask.waiting.queued });
+                let ask = self.nodes[node].holder.ask(
+                    now,
+                    number.into(),
+                    Some(Waiting::alike(1, queued)),
+                );
+                self.wire.insert(Message::Ask {
+                    id: self.id(node, number),
+                    queued: ask.waiting.queued,
+                });
             }
             Action::Admit { node } => return self.admit(node),
             Action::GiveBack { node } => {
@@ -297,7 +350,9 @@ impl World {
                 let now = self.clock(node);
                 if let Some(number) = self.nodes[node].holder.renew(now) {
                     let number = u8::try_from(number).expect("a run has few requests");
-                    self.wire.insert(Message::Renew { id: self.id(node, number) });
+                    self.wire.insert(Message::Renew {
+                        id: self.id(node, number),
+                    });
                 }
             }
             Action::Arrive(ref message) => self.arrive(message),
@@ -329,11 +384,20 @@ impl World {
         match *message {
             Message::Ask { id, queued } => {
                 let waiting = Waiting::alike(1, queued);
-                let request = Request { id, waiting, ahead: 0, nodes: NODES as u32, outside: 0 };
-                self.wire.insert(match self.ledger.grant(now, &terms, request) {
-                    Answer::Granted { charge, given, .. } => Message::Reply { id, charge, given },
-                    Answer::Denied { .. } | Answer::Closed => Message::Refusal { id },
-                });
+                let request = Request {
+                    id,
+                    waiting,
+                    ahead: 0,
+                    nodes: NODES as u32,
+                    outside: 0,
+                };
+                self.wire
+                    .insert(match self.ledger.grant(now, &terms, request) {
+                        Answer::Granted { charge, given, .. } => {
+                            Message::Reply { id, charge, given }
+                        }
+                        Answer::Denied { .. } | Answer::Closed => Message::Refusal { id },
+                    });
             }
             Message::Settle { id, spent } => self.ledger.settle(now, &id, spent),
             Message::Renew { id } => {
@@ -343,7 +407,11 @@ impl World {
             }
             Message::Reply { charge, given, .. } if self.is_alive(id) => {
                 let clock = self.clock(node);
-                let answer = Answer::Granted { charge, given, room: 0 };
+                let answer = Answer::Granted {
+                    charge,
+                    given,
+                    room: 0,
+                };
                 let holder = &mut self.nodes[node].holder;
                 if self.mutant == Some(Mutant::LeaseFromArrival) {
                     holder.renew(clock);
@@ -352,7 +420,11 @@ impl World {
             }
             Message::Refusal { .. } if self.is_alive(id) => {
                 let clock = self.clock(node);
-                let answer = Answer::Denied { hold: Duration::ZERO, frees: Duration::ZERO, room: 0 };
+                let answer = Answer::Denied {
+                    hold: Duration::ZERO,
+                    frees: Duration::ZERO,
+                    room: 0,
+                };
                 self.nodes[node].holder.answered(clock, id.2.into(), answer);
             }
             Message::Reply { .. } | Message::Refusal { .. } => {}
@@ -372,11 +444,15 @@ impl World {
         for (number, spent) in settlements {
             self.nodes[node].holder.settled(number);
             let number = u8::try_from(number).expect("a run has few requests");
-            self.wire.insert(Message::Settle { id: self.id(node, number), spent });
+            self.wire.insert(Message::Settle {
+                id: self.id(node, number),
+                spent,
+            });
         }
     }
 
-    /// Drops what no step depends on: old admissions that a node remembers, and answers that no node awaits.
+    /// Drops what no step depends on: old admissions that a node remembers, and answers that no
+    /// node awaits.
     fn tidy(&mut self) {
         let Self { nodes, ledger, .. } = self;
         for node in nodes.iter_mut() {
@@ -390,16 +466,19 @@ impl World {
                     || (node.life == id.1 && node.holder.asked_number() == Some(id.2.into()))
             }
             // It changes nothing a second time.
-            Message::Settle { id, spent } => {
-                !ledger.grants.get(id).is_some_and(|grant| grant.settled && grant.charge <= *spent)
-            }
+            Message::Settle { id, spent } => !ledger
+                .grants
+                .get(id)
+                .is_some_and(|grant| grant.settled && grant.charge <= *spent),
             Message::Ask { .. } | Message::Renew { .. } => true,
         });
     }
 
     pub(super) fn holds(&self) -> Result<(), Broken> {
         let admitted = self.admitted.iter().sum();
-        let charged = self.ledger.charged(self.now(), &terms(WINDOW, DRIFT_PERMILLE));
+        let charged = self
+            .ledger
+            .charged(self.now(), &terms(WINDOW, DRIFT_PERMILLE));
         if admitted > LIMIT {
             return Err(Broken::OverLimit { admitted });
         }
@@ -409,8 +488,8 @@ impl World {
         Ok(())
     }
 
-    /// Equal for states that differ by the order of nodes only: each node with its grants and its messages is hashed by
-    /// itself, and the hashes are sorted.
+    /// Equal for states that differ by the order of nodes only: each node with its grants and its
+    /// messages is hashed by itself, and the hashes are sorted.
     pub(super) fn fingerprint(&self) -> u64 {
         let mut parts: Vec<u64> = (0..NODES).map(|node| self.part(node)).collect();
         parts.sort_unstable();
@@ -421,7 +500,12 @@ impl World {
 
     fn part(&self, node: usize) -> u64 {
         let mut hasher = DefaultHasher::new();
-        let Node { holder, rate, life, next } = &self.nodes[node];
+        let Node {
+            holder,
+            rate,
+            life,
+            next,
+        } = &self.nodes[node];
         (holder, rate, life, next).hash(&mut hasher);
         let own = |id: &Id| usize::from(id.0) == node;
         for (id, grant) in self.ledger.grants.iter().filter(|(id, _)| own(id)) {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use timeline::Timeline;
 
-/// Admissions are kept this much longer than their window, so that an observer who asks a moment later still gets the
-/// whole window it asks about.
+/// Admissions are kept this much longer than their window, so that an observer who asks a moment
+/// later still gets the whole window it asks about.
 pub(crate) const RETENTION: Duration = Duration::from_secs(2);
 
 /// One admission of this node. Ordered by time, and by sequence where times are equal. 16 bytes.
@@ -17,13 +17,15 @@ pub(crate) struct Admission {
     pub(crate) sequence: u64,
 }
 
-/// A node's own admissions in a window, by what the store should know of them. Admissions are named by their sequence.
+/// A node's own admissions in a window, by what the store should know of them. Admissions are named
+/// by their sequence.
 ///
-/// Three questions to the store settle what the node cannot know by itself. Whether it knows the newest that it confirmed:
-/// one that does not has lost its state, and since it is asked whenever something is to be confirmed, nothing that is
-/// confirmed after a loss hides what was confirmed before it. And whether it knows the last that it was sent, or the
-/// newest there is, which may be sent before the question arrives: a batch arrives in one step and in order, so
-/// a member that is there was preceded by all the others.
+/// Three questions to the store settle what the node cannot know by itself. Whether it knows the
+/// newest that it confirmed: one that does not has lost its state, and since it is asked whenever
+/// something is to be confirmed, nothing that is confirmed after a loss hides what was confirmed
+/// before it. And whether it knows the last that it was sent, or the newest there is, which may be
+/// sent before the question arrives: a batch arrives in one step and in order, so a member that is
+/// there was preceded by all the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Own {
     pub(crate) confirmed: u64,
@@ -66,9 +68,11 @@ impl Own {
     }
 }
 
-/// A node's own admissions of one key: those that the store has confirmed, and those that it has not.
+/// A node's own admissions of one key: those that the store has confirmed, and those that it has
+/// not.
 ///
-/// No operation takes longer for a longer window, except [`shift`](Self::shift), which visits every admission.
+/// No operation takes longer for a longer window, except [`shift`](Self::shift), which visits every
+/// admission.
 #[derive(Debug, Default)]
 pub(crate) struct AdmissionLog {
     synced: Timeline,
@@ -94,14 +98,22 @@ impl AdmissionLog {
 
     /// Drops what is at or before `until_us`, sent or not: it is outside every window.
     pub(crate) fn expire(&mut self, until_us: u64) {
-        for timeline in [&mut self.synced, &mut self.unsynced, &mut self.doubted, &mut self.lost] {
+        for timeline in [
+            &mut self.synced,
+            &mut self.unsynced,
+            &mut self.doubted,
+            &mut self.lost,
+        ] {
             timeline.expire(until_us);
         }
     }
 
     /// Admissions in the span `(from_us, until_us]`.
     pub(crate) fn count(&self, from_us: u64, until_us: u64) -> u64 {
-        self.kept().iter().map(|timeline| timeline.count(from_us, until_us)).sum()
+        self.kept()
+            .iter()
+            .map(|timeline| timeline.count(from_us, until_us))
+            .sum()
     }
 
     /// Unconfirmed admissions in the span `(from_us, until_us]`.
@@ -124,8 +136,13 @@ impl AdmissionLog {
         Own {
             confirmed: self.synced.count(from_us, u64::MAX),
             newest_confirmed: self.synced.newest(from_us).map(|a| a.sequence),
-            sent: self.sent.map_or(0, |last| self.unsynced.count_to(from_us, last)),
-            last_sent: self.sent.and_then(|last| self.unsynced.newest_to(from_us, last)).map(|a| a.sequence),
+            sent: self
+                .sent
+                .map_or(0, |last| self.unsynced.count_to(from_us, last)),
+            last_sent: self
+                .sent
+                .and_then(|last| self.unsynced.newest_to(from_us, last))
+                .map(|a| a.sequence),
             unconfirmed: self.count_unsynced(from_us, u64::MAX),
             doubted: self.doubted.count(from_us, u64::MAX),
             newest: self.unsynced.newest(from_us).map(|a| a.sequence),
@@ -134,23 +151,37 @@ impl AdmissionLog {
 
     /// The time of the oldest admission after `from_us`.
     pub(crate) fn oldest_after(&self, from_us: u64) -> Option<u64> {
-        self.kept().iter().filter_map(|timeline| timeline.oldest(from_us)).min().map(|a| a.at_us)
+        self.kept()
+            .iter()
+            .filter_map(|timeline| timeline.oldest(from_us))
+            .min()
+            .map(|a| a.at_us)
     }
 
-    /// The time of the `nth` oldest admission after `from_us`, counted from 1; none when there are fewer.
+    /// The time of the `nth` oldest admission after `from_us`, counted from 1; none when there are
+    /// fewer.
     pub(crate) fn nth_after(&self, from_us: u64, nth: u64) -> Option<u64> {
         let oldest = self.oldest_after(from_us)?;
         if nth <= 1 {
             return Some(oldest);
         }
-        let newest = self.kept().iter().filter_map(|timeline| timeline.newest(from_us)).max()?.at_us;
+        let newest = self
+            .kept()
+            .iter()
+            .filter_map(|timeline| timeline.newest(from_us))
+            .max()?
+            .at_us;
         if self.count(from_us, newest) < nth {
             return None;
         }
         let (mut too_few, mut enough) = (oldest - 1, newest);
         while enough - too_few > 1 {
             let middle = too_few + (enough - too_few) / 2;
-            if self.count(from_us, middle) < nth { too_few = middle } else { enough = middle }
+            if self.count(from_us, middle) < nth {
+                too_few = middle
+            } else {
+                enough = middle
+            }
         }
         Some(enough)
     }
@@ -167,8 +198,8 @@ impl AdmissionLog {
         batch
     }
 
-    /// The store has confirmed these, in the order in which [`send`](Self::send) gave them. Those that expired meanwhile
-    /// are not added again.
+    /// The store has confirmed these, in the order in which [`send`](Self::send) gave them. Those
+    /// that expired meanwhile are not added again.
     pub(crate) fn confirm(&mut self, confirmed: &[Admission]) {
         for admission in self.unsynced.take(confirmed) {
             self.synced.add(admission);
@@ -180,8 +211,9 @@ impl AdmissionLog {
         self.doubted.absorb(std::mem::take(&mut self.synced));
     }
 
-    /// The oldest doubted admissions after `from_us`, at most `most` of them. The older ones are outside every window, and
-    /// the store may have dropped them in good order: they are doubted no more.
+    /// The oldest doubted admissions after `from_us`, at most `most` of them. The older ones are
+    /// outside every window, and the store may have dropped them in good order: they are doubted no
+    /// more.
     pub(crate) fn doubts(&mut self, from_us: u64, most: usize) -> Vec<Admission> {
         loop {
             let first = self.doubted.first(most);
@@ -189,17 +221,28 @@ impl AdmissionLog {
             if old == 0 {
                 return first;
             }
-            self.doubted.take(&first[..old]).into_iter().for_each(|a| self.synced.add(a));
+            self.doubted
+                .take(&first[..old])
+                .into_iter()
+                .for_each(|a| self.synced.add(a));
         }
     }
 
-    /// The store holds those of the doubted admissions for which `held` is true. The others are to be sent again. Returns how
-    /// many these are.
+    /// The store holds those of the doubted admissions for which `held` is true. The others are to
+    /// be sent again. Returns how many these are.
     pub(crate) fn settle(&mut self, doubts: &[Admission], held: &[bool]) -> u64 {
         let some = |wanted: bool| -> Vec<Admission> {
-            doubts.iter().zip(held).filter(|(_, held)| **held == wanted).map(|(a, _)| *a).collect()
+            doubts
+                .iter()
+                .zip(held)
+                .filter(|(_, held)| **held == wanted)
+                .map(|(a, _)| *a)
+                .collect()
         };
-        self.doubted.take(&some(true)).into_iter().for_each(|a| self.synced.add(a));
+        self.doubted
+            .take(&some(true))
+            .into_iter()
+            .for_each(|a| self.synced.add(a));
         let lost = self.doubted.take(&some(false));
         for admission in &lost {
             self.lost.add(*admission);
@@ -243,7 +286,10 @@ mod tests {
     fn log(times: &[u64]) -> AdmissionLog {
         let mut log = AdmissionLog::default();
         for (sequence, &at_us) in times.iter().enumerate() {
-            log.add_unsynced(Admission { at_us, sequence: sequence as u64 });
+            log.add_unsynced(Admission {
+                at_us,
+                sequence: sequence as u64,
+            });
         }
         log
     }
@@ -261,7 +307,10 @@ mod tests {
         let mut log = log(&[10, 20, 30]);
         let batch = log.send(2);
         log.expire(10);
-        log.add_unsynced(Admission { at_us: 40, sequence: 9 });
+        log.add_unsynced(Admission {
+            at_us: 40,
+            sequence: 9,
+        });
         log.confirm(&batch);
         assert_eq!(log.count_unsynced(0, 100), 2);
         assert_eq!(log.own_after(0).confirmed, 1);
@@ -271,16 +320,32 @@ mod tests {
     fn late_insertion_is_not_confirmed_with_a_batch() {
         let mut log = log(&[10, 30]);
         let batch = log.send(2);
-        log.add_unsynced(Admission { at_us: 20, sequence: 9 });
+        log.add_unsynced(Admission {
+            at_us: 20,
+            sequence: 9,
+        });
         log.confirm(&batch);
-        assert_eq!(log.send(5), [Admission { at_us: 20, sequence: 9 }]);
+        assert_eq!(
+            log.send(5),
+            [Admission {
+                at_us: 20,
+                sequence: 9
+            }]
+        );
     }
 
     #[test]
     fn it_is_known_what_the_store_should_know() {
         let own = |log: &AdmissionLog, from_us| {
             let own = log.own_after(from_us);
-            (own.confirmed, own.newest_confirmed, own.sent, own.last_sent, own.unconfirmed, own.newest)
+            (
+                own.confirmed,
+                own.newest_confirmed,
+                own.sent,
+                own.last_sent,
+                own.unconfirmed,
+                own.newest,
+            )
         };
         let mut log = log(&[10, 20, 30]);
         assert_eq!(own(&log, 0), (0, None, 0, None, 3, Some(2)));
@@ -294,7 +359,11 @@ mod tests {
         assert_eq!(own(&log, 30), (0, None, 0, None, 0, None));
         log.doubt();
         assert_eq!(own(&log, 0), (0, None, 0, None, 3, Some(2)));
-        assert_eq!(log.own_after(0).unheard(Arrived::Everything), 2, "what is doubted may be lost");
+        assert_eq!(
+            log.own_after(0).unheard(Arrived::Everything),
+            2,
+            "what is doubted may be lost"
+        );
         let doubts = log.doubts(0, 5);
         assert_eq!(log.settle(&doubts, &[true, false]), 1);
         assert_eq!(own(&log, 0), (1, Some(0), 1, Some(1), 2, Some(2)));
@@ -307,21 +376,45 @@ mod tests {
         let batch = log.send(3);
         log.confirm(&batch);
         log.doubt();
-        assert_eq!(log.doubts(20, 1), [Admission { at_us: 30, sequence: 2 }]);
-        assert_eq!((log.own_after(0).confirmed, log.own_after(0).doubted), (2, 1));
+        assert_eq!(
+            log.doubts(20, 1),
+            [Admission {
+                at_us: 30,
+                sequence: 2
+            }]
+        );
+        assert_eq!(
+            (log.own_after(0).confirmed, log.own_after(0).doubted),
+            (2, 1)
+        );
     }
 
-    /// A store that restarted empty: the window before is sent again while the one after is confirmed.
+    /// A store that restarted empty: the window before is sent again while the one after is
+    /// confirmed.
     #[test]
     fn a_million_lost_admissions_are_confirmed_again() {
         const HALF: u64 = 500_000;
         let mut log = AdmissionLog::default();
-        (0..HALF).for_each(|sequence| log.add_synced(Admission { at_us: 10 + sequence, sequence }));
+        (0..HALF).for_each(|sequence| {
+            log.add_synced(Admission {
+                at_us: 10 + sequence,
+                sequence,
+            })
+        });
         log.doubt();
-        (HALF..2 * HALF).for_each(|sequence| log.add_synced(Admission { at_us: 10 + sequence, sequence }));
+        (HALF..2 * HALF).for_each(|sequence| {
+            log.add_synced(Admission {
+                at_us: 10 + sequence,
+                sequence,
+            })
+        });
         log.doubt();
-        (2 * HALF..3 * HALF)
-            .for_each(|sequence| log.add_synced(Admission { at_us: 10 + sequence, sequence }));
+        (2 * HALF..3 * HALF).for_each(|sequence| {
+            log.add_synced(Admission {
+                at_us: 10 + sequence,
+                sequence,
+            })
+        });
         let mut longest = Duration::ZERO;
         while log.own_after(0).doubted > 0 {
             let started = std::time::Instant::now();
@@ -338,7 +431,8 @@ mod tests {
         }
         assert_eq!(log.own_after(0).confirmed, 3 * HALF);
         assert_eq!(log.nth_after(9, HALF + 7), Some(HALF + 16));
-        // Microseconds, where moving what follows took tens of milliseconds: a bound with room for a stalled machine.
+        // Microseconds, where moving what follows took tens of milliseconds: a bound with room for
+        // a stalled machine.
         assert!(longest < Duration::from_secs(1), "{longest:?}");
     }
 
@@ -349,7 +443,10 @@ mod tests {
         log.confirm(&batch);
         log.shift(-500);
         assert_eq!((log.count(10, 400), log.count_unsynced(0, 400)), (3, 4));
-        assert_eq!(log.send(9).iter().map(|a| a.at_us).collect::<Vec<_>>(), [10, 20, 300, 400]);
+        assert_eq!(
+            log.send(9).iter().map(|a| a.at_us).collect::<Vec<_>>(),
+            [10, 20, 300, 400]
+        );
         log.shift(25);
         assert_eq!(log.nth_after(0, 4), Some(425));
     }

@@ -2,16 +2,18 @@ use std::collections::VecDeque;
 
 use super::Admission;
 
-/// Admissions out of order are put in their place when at most this many follow it, and begin a run of their own otherwise.
+/// Admissions out of order are put in their place when at most this many follow it, and begin a run
+/// of their own otherwise.
 const NEAR: usize = 64;
 /// Runs before two are merged. More than two need admissions that overlap in time three deep.
 const MAX_RUNS: usize = 8;
 
 /// Admissions in order of time, as a few sorted runs.
 ///
-/// Admissions arrive nearly in order, and long stretches out of order only after the store lost its state: the lost
-/// admissions are confirmed again while newer ones are confirmed for the first time. A stretch begins a new run instead of moving
-/// what follows it, as in patience sorting, so that adding costs a constant and every question one binary search a run.
+/// Admissions arrive nearly in order, and long stretches out of order only after the store lost its
+/// state: the lost admissions are confirmed again while newer ones are confirmed for the first
+/// time. A stretch begins a new run instead of moving what follows it, as in patience sorting, so
+/// that adding costs a constant and every question one binary search a run.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
     runs: Vec<VecDeque<Admission>>,
@@ -25,14 +27,20 @@ impl Timeline {
     pub(super) fn add(&mut self, admission: Admission) {
         let last = |run: &VecDeque<Admission>| run.back().copied();
         // The run that ends closest before it keeps the other runs open for older ones.
-        let ends_before = self.runs.iter_mut().filter(|run| last(run) <= Some(admission));
+        let ends_before = self
+            .runs
+            .iter_mut()
+            .filter(|run| last(run) <= Some(admission));
         if let Some(run) = ends_before.max_by_key(|run| last(run)) {
             run.push_back(admission);
             return;
         }
         for run in &mut self.runs {
             let near = run.len().saturating_sub(NEAR);
-            if run.get(near).is_some_and(|first| near == 0 || *first <= admission) {
+            if run
+                .get(near)
+                .is_some_and(|first| near == 0 || *first <= admission)
+            {
                 let place = run.partition_point(|a| *a <= admission);
                 run.insert(place, admission);
                 return;
@@ -49,7 +57,8 @@ impl Timeline {
     fn add_run(&mut self, run: VecDeque<Admission>) {
         self.runs.push(run);
         if self.runs.len() > MAX_RUNS {
-            self.runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.len()));
+            self.runs
+                .sort_unstable_by_key(|run| std::cmp::Reverse(run.len()));
             let shortest: Vec<_> = self.runs.drain(MAX_RUNS - 1..).collect();
             let most = shortest.iter().map(VecDeque::len).sum();
             self.runs.push(Self { runs: shortest }.first(most).into());
@@ -62,7 +71,9 @@ impl Timeline {
         let mut first = Vec::new();
         while first.len() < most {
             let oldest = |head: &mut std::iter::Peekable<_>| head.peek().map(|a: &&Admission| **a);
-            let Some(next) = heads.iter_mut().filter_map(oldest).min() else { break };
+            let Some(next) = heads.iter_mut().filter_map(oldest).min() else {
+                break;
+            };
             for head in &mut heads {
                 let _ = head.next_if(|a| **a == next);
             }
@@ -73,7 +84,9 @@ impl Timeline {
 
     /// Removes these admissions, given in order, and returns those that were there.
     pub(super) fn take(&mut self, admissions: &[Admission]) -> Vec<Admission> {
-        let Some(last) = admissions.last() else { return Vec::new() };
+        let Some(last) = admissions.last() else {
+            return Vec::new();
+        };
         let mut taken = Vec::new();
         for run in &mut self.runs {
             let mut asked = admissions.iter().peekable();
@@ -87,7 +100,9 @@ impl Timeline {
                     stay.push(admission);
                 }
             }
-            stay.into_iter().rev().for_each(|admission| run.push_front(admission));
+            stay.into_iter()
+                .rev()
+                .for_each(|admission| run.push_front(admission));
         }
         self.tidy();
         taken.sort_unstable();
@@ -130,24 +145,43 @@ impl Timeline {
     /// Admissions after `from_us`, up to and with `last`.
     pub(super) fn count_to(&self, from_us: u64, last: Admission) -> u64 {
         let to_last = |run: &VecDeque<Admission>| run.partition_point(|a| *a <= last);
-        self.runs.iter().map(|run| to_last(run).saturating_sub(at_or_before(run, from_us)) as u64).sum()
+        self.runs
+            .iter()
+            .map(|run| to_last(run).saturating_sub(at_or_before(run, from_us)) as u64)
+            .sum()
     }
 
     /// The newest admission after `from_us`, up to and with `last`.
     pub(super) fn newest_to(&self, from_us: u64, last: Admission) -> Option<Admission> {
-        let newest =
-            |run: &VecDeque<Admission>| run.partition_point(|a| *a <= last).checked_sub(1).map(|i| run[i]);
-        self.runs.iter().filter_map(newest).filter(|a| a.at_us > from_us).max()
+        let newest = |run: &VecDeque<Admission>| {
+            run.partition_point(|a| *a <= last)
+                .checked_sub(1)
+                .map(|i| run[i])
+        };
+        self.runs
+            .iter()
+            .filter_map(newest)
+            .filter(|a| a.at_us > from_us)
+            .max()
     }
 
     /// The newest admission after `from_us`.
     pub(super) fn newest(&self, from_us: u64) -> Option<Admission> {
-        self.runs.iter().filter_map(|run| run.back()).copied().filter(|a| a.at_us > from_us).max()
+        self.runs
+            .iter()
+            .filter_map(|run| run.back())
+            .copied()
+            .filter(|a| a.at_us > from_us)
+            .max()
     }
 
     /// The oldest admission after `from_us`.
     pub(super) fn oldest(&self, from_us: u64) -> Option<Admission> {
-        self.runs.iter().filter_map(|run| run.get(at_or_before(run, from_us))).copied().min()
+        self.runs
+            .iter()
+            .filter_map(|run| run.get(at_or_before(run, from_us)))
+            .copied()
+            .min()
     }
 }
 

@@ -12,7 +12,9 @@ use crate::clock::{StoreClock, micros};
 use crate::counter::CounterCell;
 use crate::decision::{Check, Decision};
 use crate::memory::Memory;
-use crate::shared::{CheckGroup, Counted, GroupAnswer, GroupedCheck, Members, SharedStore, Verdict};
+use crate::shared::{
+    CheckGroup, Counted, GroupAnswer, GroupedCheck, Members, SharedStore, Verdict,
+};
 
 /// Checks that one script call decides: enough to be quick, few enough not to hold up the store.
 const GROUP_MOST: usize = 128;
@@ -21,10 +23,11 @@ const CALLS_MOST: usize = 2;
 
 /// The atomic mode: exact, at the price of a round trip, and of the store's availability.
 ///
-/// While calls of a key are on their way, further checks of the key wait, and the next call decides them all, in their order
-/// of arrival, by the counter as it is when the call leaves. Each has its own answer and its own deadline: the script counts
-/// none that reaches it late, so that what the store postponed is not counted after its caller has another answer. The last
-/// quarter of the timeout is left for the answer to come back in.
+/// While calls of a key are on their way, further checks of the key wait, and the next call decides
+/// them all, in their order of arrival, by the counter as it is when the call leaves. Each has its
+/// own answer and its own deadline: the script counts none that reaches it late, so that what the
+/// store postponed is not counted after its caller has another answer. The last quarter of the
+/// timeout is left for the answer to come back in.
 #[derive(Debug)]
 pub(crate) struct Groups {
     store: Arc<SharedStore>,
@@ -58,7 +61,14 @@ impl Groups {
         memory: Arc<Memory>,
         timeout: Duration,
     ) -> Self {
-        Self { store, clock, members, memory, timeout, queues: Mutex::default() }
+        Self {
+            store,
+            clock,
+            members,
+            memory,
+            timeout,
+            queues: Mutex::default(),
+        }
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<usize, Queue>> {
@@ -74,7 +84,10 @@ impl Groups {
     ) -> Result<Decision, Undecided> {
         let late_us = self.clock.now_us() + micros(left) / 4 * 3;
         let (reply, answer) = oneshot::channel();
-        let waiter = Waiter { check: GroupedCheck { check, late_us }, reply };
+        let waiter = Waiter {
+            check: GroupedCheck { check, late_us },
+            reply,
+        };
         {
             let mut queues = self.queues();
             let queue = queues.entry(address(cell)).or_default();
@@ -93,15 +106,23 @@ impl Groups {
     /// Calls the script for the checks that wait, until none does.
     async fn call(self: Arc<Self>, cell: Arc<CounterCell>) {
         loop {
-            // The checks that have arrived by now leave as well: fewer calls, and nothing waits for longer than its turn.
+            // The checks that have arrived by now leave as well: fewer calls, and nothing waits for
+            // longer than its turn.
             yield_now().await;
-            let Some(group) = self.next(&cell) else { return };
+            let Some(group) = self.next(&cell) else {
+                return;
+            };
             let (entry, span) = {
                 let counter = cell.lock();
                 (counter.entry.clone(), counter.span(self.clock.now_us()))
             };
             let checks: Vec<_> = group.iter().map(|waiter| waiter.check).collect();
-            let question = CheckGroup { entry: &entry, span: &span, members: &self.members, checks: &checks };
+            let question = CheckGroup {
+                entry: &entry,
+                span: &span,
+                members: &self.members,
+                checks: &checks,
+            };
             match self.store.check(&question, self.timeout).await {
                 Ok(answer) => {
                     self.remember(&cell, entry.epoch, &group, &answer);
@@ -132,7 +153,8 @@ impl Groups {
         Some(queue.waiting.drain(..most).collect())
     }
 
-    /// Adds the admissions to the counter, unless it was reset since, before their callers know of them.
+    /// Adds the admissions to the counter, unless it was reset since, before their callers know of
+    /// them.
     fn remember(&self, cell: &CounterCell, epoch: u64, group: &[Waiter], answer: &GroupAnswer) {
         let mut counter = cell.lock();
         if counter.entry.epoch != epoch {
@@ -140,7 +162,10 @@ impl Groups {
         }
         for (Waiter { check, reply }, counted) in group.iter().zip(&answer.counted) {
             let check = check.check;
-            if counted.verdict == Verdict::Allowed && !reply.is_closed() && self.memory.has_room(check.cost) {
+            if counted.verdict == Verdict::Allowed
+                && !reply.is_closed()
+                && self.memory.has_room(check.cost)
+            {
                 counter.add_synced(check.admissions(answer.now_us));
             }
         }
@@ -149,10 +174,31 @@ impl Groups {
 
 /// Gives each check of a group its answer.
 fn reply(group: Vec<Waiter>, answer: &GroupAnswer) {
-    let GroupAnswer { now_us, limit, ref change, ref counted } = *answer;
-    for (waiter, &Counted { verdict, count, frees_us }) in group.into_iter().zip(counted) {
-        let decision =
-            |allowed| Ok(Decision { allowed, count, frees_us, now_us, limit, by: DecidedBy::Store });
+    let GroupAnswer {
+        now_us,
+        limit,
+        ref change,
+        ref counted,
+    } = *answer;
+    for (
+        waiter,
+        &Counted {
+            verdict,
+            count,
+            frees_us,
+        },
+    ) in group.into_iter().zip(counted)
+    {
+        let decision = |allowed| {
+            Ok(Decision {
+                allowed,
+                count,
+                frees_us,
+                now_us,
+                limit,
+                by: DecidedBy::Store,
+            })
+        };
         drop(waiter.reply.send(match verdict {
             Verdict::Allowed => decision(true),
             Verdict::Denied => decision(false),

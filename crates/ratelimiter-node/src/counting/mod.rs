@@ -1,5 +1,5 @@
-//! The modes in which the store decides a check, one a file. The mode in which the node decides, `cached`, is
-//! [`Counter::decide`](crate::counter::Counter::decide).
+//! The modes in which the store decides a check, one a file. The mode in which the node decides,
+//! `cached`, is [`Counter::decide`](crate::counter::Counter::decide).
 
 mod atomic;
 mod leased;
@@ -51,7 +51,9 @@ impl Undecided {
         match self {
             Self::Store(error) => !error.is_transient(),
             Self::Forgot | Self::Changed(_) | Self::Replaced => true,
-            Self::NoClock | Self::Suspended | Self::Late | Self::NoGrant | Self::Unanswered => false,
+            Self::NoClock | Self::Suspended | Self::Late | Self::NoGrant | Self::Unanswered => {
+                false
+            }
         }
     }
 }

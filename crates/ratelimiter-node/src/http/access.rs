@@ -8,9 +8,10 @@ use super::answer::{Refusal, refuse};
 
 /// Decides which requests may read keys and change limits.
 ///
-/// With an admin token, both need it. Without one, reading is open, and a change must be one that no web page can cause:
-/// a page reaches loopback through its visitor's browser, either directly (then the request has an `Origin`, or a
-/// content type that forms use) or through a name that it makes resolve to loopback (then that name is the `Host`).
+/// With an admin token, both need it. Without one, reading is open, and a change must be one that
+/// no web page can cause: a page reaches loopback through its visitor's browser, either directly
+/// (then the request has an `Origin`, or a content type that forms use) or through a name that it
+/// makes resolve to loopback (then that name is the `Host`).
 pub(crate) struct Access {
     token: Option<String>,
 }
@@ -22,7 +23,9 @@ impl Access {
 
     /// Lists of keys, and metrics, whose labels are keys.
     pub(crate) fn read(&self, head: &Parts) -> Result<(), Refusal> {
-        self.token.as_ref().map_or(Ok(()), |token| bearer(head, token))
+        self.token
+            .as_ref()
+            .map_or(Ok(()), |token| bearer(head, token))
     }
 
     /// Changes of limits and counters.
@@ -43,12 +46,17 @@ impl Access {
 
 impl std::fmt::Debug for Access {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Access").field("token", &self.token.as_ref().map(|_| "***")).finish()
+        f.debug_struct("Access")
+            .field("token", &self.token.as_ref().map(|_| "***"))
+            .finish()
     }
 }
 
 fn bearer(head: &Parts, token: &str) -> Result<(), Refusal> {
-    let given = head.headers.get(AUTHORIZATION).and_then(|v| v.as_bytes().strip_prefix(b"Bearer "));
+    let given = head
+        .headers
+        .get(AUTHORIZATION)
+        .and_then(|v| v.as_bytes().strip_prefix(b"Bearer "));
     if given.is_some_and(|given| given.ct_eq(token.as_bytes()).into()) {
         return Ok(());
     }
@@ -67,25 +75,40 @@ fn from_this_machine(head: &Parts) -> Result<(), Refusal> {
     }
     let host = match head.uri.authority() {
         Some(authority) => Some(authority.clone()),
-        None => head.headers.get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok()),
+        None => head
+            .headers
+            .get(HOST)
+            .and_then(|host| Authority::try_from(host.as_bytes()).ok()),
     };
     if host.is_some_and(|host| is_loopback(host.host())) {
         return Ok(());
     }
     Err(forbidden(
-        "a node without an admin token takes changes only with a loopback Host, such as 127.0.0.1 or localhost",
+        "a node without an admin token takes changes only with a loopback Host, such as 127.0.0.1 \
+         or localhost",
     ))
 }
 
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")
-        || address.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        || address
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
 }
 
 fn is_json(head: &Parts) -> bool {
-    let given = head.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+    let given = head
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    given
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .eq_ignore_ascii_case("application/json")
 }
 
 #[cfg(test)]
@@ -100,7 +123,9 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        access.change(&head).map_or_else(|refusal| refusal.status().as_u16(), |()| 200)
+        access
+            .change(&head)
+            .map_or_else(|refusal| refusal.status().as_u16(), |()| 200)
     }
 
     const JSON: (&str, &str) = ("content-type", "application/json");
@@ -122,8 +147,16 @@ mod tests {
             ("not a host", 403),
             ("", 403),
         ] {
-            assert_eq!(status(&open, Method::POST, &[("host", host), JSON]), expected, "{host}");
-            assert_eq!(status(&open, Method::DELETE, &[("host", host)]), expected, "{host}");
+            assert_eq!(
+                status(&open, Method::POST, &[("host", host), JSON]),
+                expected,
+                "{host}"
+            );
+            assert_eq!(
+                status(&open, Method::DELETE, &[("host", host)]),
+                expected,
+                "{host}"
+            );
         }
         assert_eq!(status(&open, Method::POST, &[JSON]), 403, "without a Host");
     }
@@ -138,16 +171,32 @@ mod tests {
             "application/jsonp",
             "",
         ] {
-            assert_eq!(status(&open, Method::POST, &[host, ("content-type", kind)]), 415, "{kind}");
+            assert_eq!(
+                status(&open, Method::POST, &[host, ("content-type", kind)]),
+                415,
+                "{kind}"
+            );
         }
         assert_eq!(status(&open, Method::POST, &[host]), 415);
         assert_eq!(
-            status(&open, Method::POST, &[host, ("content-type", "Application/JSON; charset=utf-8")]),
+            status(
+                &open,
+                Method::POST,
+                &[host, ("content-type", "Application/JSON; charset=utf-8")]
+            ),
             200
         );
         for origin in ["https://attacker.example", "null", "http://localhost:8001"] {
-            assert_eq!(status(&open, Method::POST, &[host, JSON, ("origin", origin)]), 403, "{origin}");
-            assert_eq!(status(&open, Method::DELETE, &[host, ("origin", origin)]), 403, "{origin}");
+            assert_eq!(
+                status(&open, Method::POST, &[host, JSON, ("origin", origin)]),
+                403,
+                "{origin}"
+            );
+            assert_eq!(
+                status(&open, Method::DELETE, &[host, ("origin", origin)]),
+                403,
+                "{origin}"
+            );
         }
     }
 
@@ -161,9 +210,16 @@ mod tests {
             ("s3cret", 401),
             ("Bearer ", 401),
         ] {
-            assert_eq!(status(&access, Method::POST, &[JSON, ("authorization", given)]), expected, "{given}");
+            assert_eq!(
+                status(&access, Method::POST, &[JSON, ("authorization", given)]),
+                expected,
+                "{given}"
+            );
         }
-        assert_eq!(status(&access, Method::POST, &[JSON, ("host", "localhost")]), 401);
+        assert_eq!(
+            status(&access, Method::POST, &[JSON, ("host", "localhost")]),
+            401
+        );
         assert!(!format!("{access:?}").contains("s3cret"));
     }
 }

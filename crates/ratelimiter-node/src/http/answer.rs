@@ -47,7 +47,11 @@ impl Refusal {
 }
 
 pub(crate) fn refuse(status: StatusCode, detail: impl Into<String>) -> Refusal {
-    Refusal { status, detail: detail.into(), allow: None }
+    Refusal {
+        status,
+        detail: detail.into(),
+        allow: None,
+    }
 }
 
 /// A failure of the node or its store, which may be over soon.
@@ -60,39 +64,70 @@ pub(crate) fn bad_request(detail: impl Into<String>) -> Refusal {
 }
 
 pub(crate) fn method_not_allowed(detail: impl Into<String>, allow: &'static str) -> Refusal {
-    Refusal { allow: Some(allow), ..refuse(StatusCode::METHOD_NOT_ALLOWED, detail) }
+    Refusal {
+        allow: Some(allow),
+        ..refuse(StatusCode::METHOD_NOT_ALLOWED, detail)
+    }
 }
 
 impl From<Refusal> for Answer {
     /// A problem document (RFC 9457).
-    fn from(Refusal { status, detail, allow }: Refusal) -> Self {
+    fn from(
+        Refusal {
+            status,
+            detail,
+            allow,
+        }: Refusal,
+    ) -> Self {
         let title = status.canonical_reason().unwrap_or("Error").into();
-        let problem = Problem { kind: "about:blank".into(), title, status: status.as_u16(), detail };
+        let problem = Problem {
+            kind: "about:blank".into(),
+            title,
+            status: status.as_u16(),
+            detail,
+        };
         let body = serde_json::to_vec(&problem).expect("a problem has string keys only");
         let mut answer = build(status, PROBLEM_CONTENT_TYPE, body.into());
         if status == StatusCode::UNAUTHORIZED {
-            answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            answer
+                .headers_mut()
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+            answer
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
         }
         if let Some(allow) = allow {
-            answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+            answer
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static(allow));
         }
         answer
     }
 }
 
-/// 200 or 429, with the header fields that carry the remaining quota and the time until more of it is free.
+/// 200 or 429, with the header fields that carry the remaining quota and the time until more of it
+/// is free.
 pub(crate) fn check(response: &CheckResponse, limit: Limit) -> Answer {
-    let status = if response.allowed { StatusCode::OK } else { StatusCode::TOO_MANY_REQUESTS };
+    let status = if response.allowed {
+        StatusCode::OK
+    } else {
+        StatusCode::TOO_MANY_REQUESTS
+    };
     let mut answer = json(status, response);
     // Whole seconds, rounded up: a client that returns then is not too early.
     let reset_s = response.reset_ms.div_ceil(1000);
     let (quota, window_s) = (limit.admissions(), limit.window().as_secs());
     let headers = answer.headers_mut();
-    headers.insert(RATE_LIMIT_POLICY, ascii(format!("\"default\";q={quota};w={window_s}")));
-    headers.insert(RATE_LIMIT, ascii(format!("\"default\";r={};t={reset_s}", response.remaining)));
+    headers.insert(
+        RATE_LIMIT_POLICY,
+        ascii(format!("\"default\";q={quota};w={window_s}")),
+    );
+    headers.insert(
+        RATE_LIMIT,
+        ascii(format!("\"default\";r={};t={reset_s}", response.remaining)),
+    );
     if !response.allowed {
         headers.insert(RETRY_AFTER, ascii(reset_s.to_string()));
     }
@@ -106,6 +141,8 @@ fn ascii(text: String) -> HeaderValue {
 fn build(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer
 }

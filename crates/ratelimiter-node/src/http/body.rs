@@ -15,8 +15,8 @@ pub(crate) const MAX_BODY: usize = 16 * 1024;
 pub(crate) const MAX_BULK: usize = 1024 * 1024;
 /// Time for a client to send it.
 pub(crate) const BODY_DEADLINE: Duration = Duration::from_secs(5);
-/// Bounds on reading a body that is not used: a connection that is closed while its client still sends is reset, and the answer
-/// may be lost with it.
+/// Bounds on reading a body that is not used: a connection that is closed while its client still
+/// sends is reset, and the answer may be lost with it.
 const MAX_DISCARDED: u64 = 1024 * 1024;
 const DISCARD_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -25,27 +25,45 @@ pub(crate) trait RequestBody:
     Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Unpin
 {
 }
-impl<B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Unpin> RequestBody for B {}
+impl<B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Unpin> RequestBody
+    for B
+{
+}
 
 /// The JSON in a body of at most `most` bytes.
 pub(crate) async fn read<T: DeserializeOwned>(
     body: &mut impl RequestBody,
     most: usize,
 ) -> Result<T, Refusal> {
-    let bytes = timeout(BODY_DEADLINE, collect(body, most)).await.map_err(|_| {
-        let seconds = BODY_DEADLINE.as_secs();
-        refuse(StatusCode::REQUEST_TIMEOUT, format!("the body took more than {seconds} s to arrive"))
-    })??;
-    let wrong = |why: &dyn std::fmt::Display| bad_request(format!("the body is not as expected: {why}"));
+    let bytes = timeout(BODY_DEADLINE, collect(body, most))
+        .await
+        .map_err(|_| {
+            let seconds = BODY_DEADLINE.as_secs();
+            refuse(
+                StatusCode::REQUEST_TIMEOUT,
+                format!("the body took more than {seconds} s to arrive"),
+            )
+        })??;
+    let wrong =
+        |why: &dyn std::fmt::Display| bad_request(format!("the body is not as expected: {why}"));
     // A list of values in the right order would do for the parser.
-    if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+    if bytes
+        .trim_ascii_start()
+        .first()
+        .is_some_and(|first| *first != b'{')
+    {
         return Err(wrong(&"it is not a JSON object"));
     }
     serde_json::from_slice(&bytes).map_err(|e| wrong(&e))
 }
 
 async fn collect(body: &mut impl RequestBody, most: usize) -> Result<BytesMut, Refusal> {
-    let too_large = || refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is over {most} bytes"));
+    let too_large = || {
+        refuse(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is over {most} bytes"),
+        )
+    };
     if body.size_hint().lower() > most as u64 {
         return Err(too_large());
     }

@@ -1,6 +1,8 @@
-//! Requests of any shape: each is answered with a status that fits, never with a 500, and nothing panics.
+//! Requests of any shape: each is answered with a status that fits, never with a 500, and nothing
+//! panics.
 //!
-//! The corpus in `tests/corpus` is replayed as it is, then mutated. `PROPTEST_CASES=100000` tries that many mutations.
+//! The corpus in `tests/corpus` is replayed as it is, then mutated. `PROPTEST_CASES=100000` tries
+//! that many mutations.
 
 use std::sync::Arc;
 
@@ -23,7 +25,10 @@ fn bodies() -> Vec<Vec<u8>> {
     let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
     paths.sort();
     assert!(paths.len() > 30, "the corpus is there");
-    paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
+    paths
+        .iter()
+        .map(|path| std::fs::read(path).unwrap())
+        .collect()
 }
 
 fn paths() -> Vec<Vec<u8>> {
@@ -39,12 +44,21 @@ struct Subject {
 
 impl Subject {
     fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let absent = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let absent = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
         let store = format!("redis://{absent}").parse().unwrap();
         let config = Config::new("n", "127.0.0.1:0".parse().unwrap(), store).unwrap();
         let known = LimitSpec::new(Key::new("known").unwrap(), Limit::new(10, 60).unwrap());
-        let node = Node::bind(Config { limits: vec![known], ..config });
+        let node = Node::bind(Config {
+            limits: vec![known],
+            ..config
+        });
         let (_, api) = runtime.block_on(node).unwrap().into_server();
         Self { runtime, api }
     }
@@ -65,8 +79,17 @@ impl Subject {
         let fits = [200, 204, 400, 403, 404, 405, 409, 413, 415, 422, 429, 503].contains(&status);
         assert!(fits, "{status} to {}", shown());
         if status >= 400 && status != 429 {
-            assert_eq!(answer.headers()[CONTENT_TYPE], PROBLEM_CONTENT_TYPE, "{}", shown());
-            let body = self.runtime.block_on(answer.into_body().collect()).unwrap().to_bytes();
+            assert_eq!(
+                answer.headers()[CONTENT_TYPE],
+                PROBLEM_CONTENT_TYPE,
+                "{}",
+                shown()
+            );
+            let body = self
+                .runtime
+                .block_on(answer.into_body().collect())
+                .unwrap()
+                .to_bytes();
             let problem: Problem = serde_json::from_slice(&body).unwrap();
             assert_eq!(problem.status, status, "{}", shown());
             assert!(problem.detail.len() < 20_000, "{}", shown());
@@ -86,8 +109,15 @@ impl Subject {
 /// Entries of the corpus, some of them cut, spliced or with bytes changed.
 fn mutated(corpus: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let changes = prop::collection::vec((any::<Index>(), any::<u8>()), 0..6);
-    (select(corpus.clone()), select(corpus), any::<Index>(), any::<Index>(), changes, any::<bool>()).prop_map(
-        |(mut text, other, from, to, changes, splice)| {
+    (
+        select(corpus.clone()),
+        select(corpus),
+        any::<Index>(),
+        any::<Index>(),
+        changes,
+        any::<bool>(),
+    )
+        .prop_map(|(mut text, other, from, to, changes, splice)| {
             if splice {
                 text.truncate(from.index(text.len() + 1));
                 text.extend_from_slice(&other[to.index(other.len() + 1)..]);
@@ -99,8 +129,7 @@ fn mutated(corpus: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
                 }
             }
             text
-        },
-    )
+        })
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The node's HTTP side: a server that bounds everything a client can use up, and one handler an endpoint.
+//! The node's HTTP side: a server that bounds everything a client can use up, and one handler an
+//! endpoint.
 
 mod access;
 mod answer;

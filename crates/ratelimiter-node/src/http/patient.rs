@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A connection that is patient with a client who does not read, up to a point: a write that makes no progress for so
-/// long fails. Without it, clients that never read would hold their places forever.
+/// A connection that is patient with a client who does not read, up to a point: a write that makes
+/// no progress for so long fails. Without it, clients that never read would hold their places
+/// forever.
 #[derive(Debug)]
 pub(crate) struct Patient<S> {
     stream: S,
@@ -18,11 +19,20 @@ pub(crate) struct Patient<S> {
 
 impl<S> Patient<S> {
     pub(crate) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, waiting: Box::pin(sleep(patience)), blocked: false }
+        Self {
+            stream,
+            patience,
+            waiting: Box::pin(sleep(patience)),
+            blocked: false,
+        }
     }
 
     /// Passes a write on, or ends the wait for it.
-    fn bounded<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn bounded<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if write.is_ready() {
             self.blocked = false;
             return write;
@@ -32,7 +42,10 @@ impl<S> Patient<S> {
             self.waiting.as_mut().reset(Instant::now() + self.patience);
         }
         ready!(self.waiting.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its answers")))
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the client does not read its answers",
+        )))
     }
 }
 
@@ -47,7 +60,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let write = Pin::new(&mut self.stream).poll_write(cx, from);
         self.bounded(cx, write)
     }

@@ -25,10 +25,15 @@ pub(crate) struct Place {
 
 impl Places {
     pub(crate) fn new(total: usize, per_peer: usize) -> Arc<Self> {
-        Arc::new(Self { total, per_peer, taken: Mutex::default() })
+        Arc::new(Self {
+            total,
+            per_peer,
+            taken: Mutex::default(),
+        })
     }
 
-    /// A place for a connection from `peer`; none when all places, or all of this peer's, are taken.
+    /// A place for a connection from `peer`; none when all places, or all of this peer's, are
+    /// taken.
     pub(crate) fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
         let peer = network(peer);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -39,13 +44,20 @@ impl Places {
         }
         *total += 1;
         by_peer.insert(peer, of_peer + 1);
-        Some(Place { places: Arc::clone(self), peer })
+        Some(Place {
+            places: Arc::clone(self),
+            peer,
+        })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self
+            .places
+            .taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         taken.total -= 1;
         if let Some(of_peer) = taken.by_peer.get_mut(&self.peer) {
             *of_peer -= 1;
@@ -79,20 +91,32 @@ mod tests {
         assert_eq!(greedy.len(), 2);
         let other = places.take(ip("10.0.0.2"));
         assert!(other.is_some());
-        assert!(places.take(ip("10.0.0.3")).is_none(), "all places are taken");
+        assert!(
+            places.take(ip("10.0.0.3")).is_none(),
+            "all places are taken"
+        );
         drop(greedy);
         assert!(places.take(ip("10.0.0.1")).is_some());
         drop(other);
-        assert!(places.taken.lock().unwrap().by_peer.is_empty(), "addresses are not kept");
+        assert!(
+            places.taken.lock().unwrap().by_peer.is_empty(),
+            "addresses are not kept"
+        );
     }
 
     #[test]
     fn addresses_of_one_client_count_together() {
         let places = Places::new(10, 1);
         let _first = places.take(ip("2001:db8::1")).unwrap();
-        assert!(places.take(ip("2001:db8::ffff:2")).is_none(), "the same /64");
+        assert!(
+            places.take(ip("2001:db8::ffff:2")).is_none(),
+            "the same /64"
+        );
         assert!(places.take(ip("2001:db8:0:1::1")).is_some());
         let _v4 = places.take(ip("10.0.0.1")).unwrap();
-        assert!(places.take(ip("::ffff:10.0.0.1")).is_none(), "the same address, mapped");
+        assert!(
+            places.take(ip("::ffff:10.0.0.1")).is_none(),
+            "the same address, mapped"
+        );
     }
 }

@@ -15,11 +15,16 @@ pub(crate) struct ListQuery {
 }
 
 impl ListQuery {
-    /// Reads `key=K` (repeatable), or `after=K` and `limit=N`, or all of these with `active=true`; and `at_us=T`.
+    /// Reads `key=K` (repeatable), or `after=K` and `limit=N`, or all of these with `active=true`;
+    /// and `at_us=T`.
     pub(crate) fn parse(query: Option<&str>) -> Result<Self, Refusal> {
         let (mut keys, mut after, mut most, mut active, mut at_us) =
             (Vec::new(), None, MAX_PAGE, false, None);
-        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        for pair in query
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+        {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             match name {
                 "key" => keys.push(decode(value)?),
@@ -29,7 +34,8 @@ impl ListQuery {
                 "at_us" => at_us = Some(number(pair, value)?),
                 _ => {
                     return Err(bad_request(format!(
-                        "query {pair:?} is none of key=KEY, after=KEY, limit=NUMBER, active=true, at_us=MICROSECONDS"
+                        "query {pair:?} is none of key=KEY, after=KEY, limit=NUMBER, active=true, \
+                         at_us=MICROSECONDS"
                     )));
                 }
             }
@@ -38,7 +44,11 @@ impl ListQuery {
             return Err(bad_request(format!("a page has 1 to {MAX_PAGE} keys")));
         }
         let select = if active {
-            Select::Active { after, most, also: keys }
+            Select::Active {
+                after,
+                most,
+                also: keys,
+            }
         } else if !keys.is_empty() {
             Select::Keys(keys)
         } else {
@@ -49,12 +59,18 @@ impl ListQuery {
 }
 
 fn number<T: FromStr>(pair: &str, value: &str) -> Result<T, Refusal> {
-    value.parse().map_err(|_| bad_request(format!("query {pair:?} has no number, as in at_us=MICROSECONDS")))
+    value.parse().map_err(|_| {
+        bad_request(format!(
+            "query {pair:?} has no number, as in at_us=MICROSECONDS"
+        ))
+    })
 }
 
 /// A key from a segment or a query.
 pub(crate) fn decode(text: &str) -> Result<Key, Refusal> {
-    let text = percent_decode_str(text).decode_utf8().map_err(|_| bad_request("the key is not UTF-8"))?;
+    let text = percent_decode_str(text)
+        .decode_utf8()
+        .map_err(|_| bad_request("the key is not UTF-8"))?;
     Key::new(text).map_err(|e| bad_request(e.to_string()))
 }
 
@@ -73,17 +89,45 @@ mod tests {
     #[test]
     fn keys_pages_and_instants_are_read() {
         let page = |after, most| Select::Page { after, most };
-        assert_eq!(parse(""), Some(ListQuery { select: page(None, MAX_PAGE), at_us: None }));
-        assert_eq!(parse("at_us=7"), Some(ListQuery { select: page(None, MAX_PAGE), at_us: Some(7) }));
-        assert_eq!(parse("after=a%20b&limit=3").unwrap().select, page(Some(key("a b")), 3));
-        assert_eq!(parse("key=a&key=b").unwrap().select, Select::Keys(vec![key("a"), key("b")]));
+        assert_eq!(
+            parse(""),
+            Some(ListQuery {
+                select: page(None, MAX_PAGE),
+                at_us: None
+            })
+        );
+        assert_eq!(
+            parse("at_us=7"),
+            Some(ListQuery {
+                select: page(None, MAX_PAGE),
+                at_us: Some(7)
+            })
+        );
+        assert_eq!(
+            parse("after=a%20b&limit=3").unwrap().select,
+            page(Some(key("a b")), 3)
+        );
+        assert_eq!(
+            parse("key=a&key=b").unwrap().select,
+            Select::Keys(vec![key("a"), key("b")])
+        );
         let active = |after, most, also| Select::Active { after, most, also };
-        assert_eq!(parse("active=true").unwrap().select, active(None, MAX_PAGE, vec![]));
+        assert_eq!(
+            parse("active=true").unwrap().select,
+            active(None, MAX_PAGE, vec![])
+        );
         assert_eq!(
             parse("active=true&after=a&limit=3&key=b").unwrap().select,
             active(Some(key("a")), 3, vec![key("b")])
         );
-        for wrong in ["at_us=x", "limit=0", "limit=10001", "key=", "nonsense", "key=%ff"] {
+        for wrong in [
+            "at_us=x",
+            "limit=0",
+            "limit=10001",
+            "key=",
+            "nonsense",
+            "key=%ff",
+        ] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
     }

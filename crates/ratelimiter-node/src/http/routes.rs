@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use ratelimiter_api::{
-    CheckRequest, CheckResponse, CountingMode, DecidedBy, Key, LimitEntry, LimitSpec, LimitSpecs, MAX_COST,
-    NodeHealth, NodeId, StoreFailurePolicy,
+    CheckRequest, CheckResponse, CountingMode, DecidedBy, Key, LimitEntry, LimitSpec, LimitSpecs,
+    MAX_COST, NodeHealth, NodeId, StoreFailurePolicy,
 };
 use ratelimiter_store::StoreError;
 use tokio::sync::watch;
@@ -56,7 +56,11 @@ impl Api {
         let path = head.uri.path();
         let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
         // HEAD is answered as GET is; the server leaves the body out.
-        let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
+        let method = if head.method == Method::HEAD {
+            &Method::GET
+        } else {
+            &head.method
+        };
         match (method, segments.as_slice()) {
             (&Method::POST, ["check"]) => self.check(&read(body, MAX_BODY).await?).await,
             (&Method::POST, ["limit"]) => {
@@ -90,9 +94,10 @@ impl Api {
                 Ok(self.render_metrics())
             }
             (_, segments) => Err(match allowed_methods(segments) {
-                Some(allow) => {
-                    answer::method_not_allowed(format!("{} is not allowed on {path}", head.method), allow)
-                }
+                Some(allow) => answer::method_not_allowed(
+                    format!("{} is not allowed on {path}", head.method),
+                    allow,
+                ),
                 None => refuse(StatusCode::NOT_FOUND, format!("there is nothing at {path}")),
             }),
         }
@@ -100,12 +105,19 @@ impl Api {
 
     async fn check(&self, request: &CheckRequest) -> Handled {
         let started = Instant::now();
-        let cost =
-            u32::try_from(request.cost).ok().filter(|c| (1..=MAX_COST).contains(c)).ok_or_else(|| {
-                bad_request(format!("cost is {}: it must be between 1 and {MAX_COST}", request.cost))
+        let cost = u32::try_from(request.cost)
+            .ok()
+            .filter(|c| (1..=MAX_COST).contains(c))
+            .ok_or_else(|| {
+                bad_request(format!(
+                    "cost is {}: it must be between 1 and {MAX_COST}",
+                    request.cost
+                ))
             })?;
         let (response, limit) = match self.limiter.check(&request.key, cost).await {
-            Err(CheckError::NotKnownYet(_)) if self.on_store_failure == Some(StoreFailurePolicy::Allow) => {
+            Err(CheckError::NotKnownYet(_))
+                if self.on_store_failure == Some(StoreFailurePolicy::Allow) =>
+            {
                 return Ok(answer::json(StatusCode::OK, &self.allowed_unknown()));
             }
             decided => decided.map_err(undecided)?,
@@ -116,8 +128,8 @@ impl Api {
         Ok(answer::check(&response, limit))
     }
 
-    /// The answer of a node that fails open to a check whose limit it could not read yet: no limit, which a limit of 0
-    /// stands for, and nothing counted.
+    /// The answer of a node that fails open to a check whose limit it could not read yet: no limit,
+    /// which a limit of 0 stands for, and nothing counted.
     fn allowed_unknown(&self) -> CheckResponse {
         CheckResponse {
             allowed: true,
@@ -132,25 +144,41 @@ impl Api {
     async fn set_limit(&self, spec: &LimitSpec) -> Handled {
         let entry = self.entry(spec)?;
         self.has_room(&[&entry.key])?;
-        let kept =
-            self.limiter.set_limits(std::slice::from_ref(&entry)).await.map_err(|e| store_failed(&e))?;
+        let kept = self
+            .limiter
+            .set_limits(std::slice::from_ref(&entry))
+            .await
+            .map_err(|e| store_failed(&e))?;
         Ok(answer::json(StatusCode::OK, kept.first().unwrap_or(&entry)))
     }
 
     async fn set_limits(&self, specs: &LimitSpecs) -> Handled {
         let most = MAX_LIMITS_AT_ONCE;
         if specs.limits.is_empty() || specs.limits.len() > most {
-            let detail = format!("limits has {} entries: it must have 1 to {most}", specs.limits.len());
+            let detail = format!(
+                "limits has {} entries: it must have 1 to {most}",
+                specs.limits.len()
+            );
             return Err(bad_request(detail));
         }
-        let entries: Vec<_> = specs.limits.iter().map(|spec| self.entry(spec)).collect::<Result<_, _>>()?;
+        let entries: Vec<_> = specs
+            .limits
+            .iter()
+            .map(|spec| self.entry(spec))
+            .collect::<Result<_, _>>()?;
         self.has_room(&entries.iter().map(|entry| &entry.key).collect::<Vec<_>>())?;
-        let kept = self.limiter.set_limits(&entries).await.map_err(|e| store_failed(&e))?;
+        let kept = self
+            .limiter
+            .set_limits(&entries)
+            .await
+            .map_err(|e| store_failed(&e))?;
         Ok(answer::json(StatusCode::OK, &kept))
     }
 
     fn entry(&self, spec: &LimitSpec) -> Result<LimitEntry, Refusal> {
-        let limit = spec.validate().map_err(|e| bad_request(format!("key {:?}: {e}", spec.key.as_str())))?;
+        let limit = spec
+            .validate()
+            .map_err(|e| bad_request(format!("key {:?}: {e}", spec.key.as_str())))?;
         Ok(LimitEntry {
             key: spec.key.clone(),
             limit,
@@ -164,31 +192,51 @@ impl Api {
         let limits = self.limiter.limits();
         let new = keys.iter().filter(|key| limits.get(key).is_none()).count();
         if limits.len() + new > MAX_LIMITS && new > 0 {
-            let detail =
-                format!("there are {} limits of at most {MAX_LIMITS}: delete some first", limits.len());
+            let detail = format!(
+                "there are {} limits of at most {MAX_LIMITS}: delete some first",
+                limits.len()
+            );
             return Err(refuse(StatusCode::CONFLICT, detail));
         }
         Ok(())
     }
 
     async fn delete_limit(&self, key: &Key) -> Handled {
-        let deleted = self.limiter.delete_limit(key).await.map_err(|e| store_failed(&e))?;
-        deleted.map(|_| answer::empty()).ok_or_else(|| no_limit(key))
+        let deleted = self
+            .limiter
+            .delete_limit(key)
+            .await
+            .map_err(|e| store_failed(&e))?;
+        deleted
+            .map(|_| answer::empty())
+            .ok_or_else(|| no_limit(key))
     }
 
     async fn reset_counter(&self, key: &Key) -> Handled {
-        let entry = self.limiter.reset_counter(key).await.map_err(|e| store_failed(&e))?;
-        entry.map(|entry| answer::json(StatusCode::OK, &entry)).ok_or_else(|| no_limit(key))
+        let entry = self
+            .limiter
+            .reset_counter(key)
+            .await
+            .map_err(|e| store_failed(&e))?;
+        entry
+            .map(|entry| answer::json(StatusCode::OK, &entry))
+            .ok_or_else(|| no_limit(key))
     }
 
     fn list_limits(&self, query: Option<&str>) -> Handled {
         let query = ListQuery::parse(query)?;
-        Ok(answer::json(StatusCode::OK, &self.limiter.entries(&query.select)))
+        Ok(answer::json(
+            StatusCode::OK,
+            &self.limiter.entries(&query.select),
+        ))
     }
 
     fn counters(&self, query: Option<&str>) -> Handled {
         let query = ListQuery::parse(query)?;
-        Ok(answer::json(StatusCode::OK, &self.limiter.counters(&query.select, query.at_us)))
+        Ok(answer::json(
+            StatusCode::OK,
+            &self.limiter.counters(&query.select, query.at_us),
+        ))
     }
 
     fn health(&self) -> NodeHealth {
@@ -209,7 +257,11 @@ impl Api {
     }
 
     fn render_metrics(&self) -> Answer {
-        let in_use = Select::Active { after: None, most: usize::MAX, also: Vec::new() };
+        let in_use = Select::Active {
+            after: None,
+            most: usize::MAX,
+            also: Vec::new(),
+        };
         let text = self.metrics.render(&Snapshot {
             counters: &self.limiter.counters(&in_use, None).counters,
             store: *self.status.borrow(),
@@ -220,7 +272,10 @@ impl Api {
             lost: self.limiter.lost(),
             redirects: &self.store.redirects(),
         });
-        answer::text(text, "application/openmetrics-text; version=1.0.0; charset=utf-8")
+        answer::text(
+            text,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )
     }
 }
 
@@ -235,7 +290,10 @@ fn allowed_methods(segments: &[&str]) -> Option<&'static str> {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "used as the function of map_err")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "used as the function of map_err"
+)]
 fn undecided(error: CheckError) -> Refusal {
     match error {
         CheckError::NeverFits { .. } => refuse(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),

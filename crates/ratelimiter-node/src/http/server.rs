@@ -21,12 +21,13 @@ use super::answer::{Answer, unavailable};
 use super::patient::Patient;
 use super::places::{Place, Places};
 
-/// Connections beyond the bounds that are answered all the same: `/health` as ever, anything else with a 503. The oldest
-/// gives way to the newest.
+/// Connections beyond the bounds that are answered all the same: `/health` as ever, anything else
+/// with a 503. The oldest gives way to the newest.
 const LOBBY: usize = 64;
 /// Time for a connection in the lobby to send the head of its one request.
 const LOBBY_DEADLINE: Duration = Duration::from_secs(2);
-/// Open files that are not connections of clients: the listener, the store's links, logs, the runtime.
+/// Open files that are not connections of clients: the listener, the store's links, logs, the
+/// runtime.
 const OTHER_FILES: usize = 64;
 /// Time for a client to send a request's head, which is also the life of an idle connection.
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
@@ -53,20 +54,33 @@ pub(crate) struct Bounds {
 impl Bounds {
     /// Lowers the bounds to the files that the process may open.
     fn within_open_files(self) -> Self {
-        let files = getrlimit(Resource::Nofile).current.and_then(|n| usize::try_from(n).ok());
-        let room = files.map_or(usize::MAX, |files| files.saturating_sub(OTHER_FILES + LOBBY).max(1));
+        let files = getrlimit(Resource::Nofile)
+            .current
+            .and_then(|n| usize::try_from(n).ok());
+        let room = files.map_or(usize::MAX, |files| {
+            files.saturating_sub(OTHER_FILES + LOBBY).max(1)
+        });
         if room < self.total {
             tracing::warn!(
                 connections = room,
                 "fewer connections than configured: the limit of open files is low"
             );
         }
-        Self { total: self.total.min(room), per_peer: self.per_peer.min(room) }
+        Self {
+            total: self.total.min(room),
+            per_peer: self.per_peer.min(room),
+        }
     }
 }
 
-/// Serves until `shutdown`, and then until the requests in flight are answered or a second has passed.
-pub(crate) async fn serve(listener: TcpListener, api: Arc<Api>, bounds: Bounds, shutdown: CancellationToken) {
+/// Serves until `shutdown`, and then until the requests in flight are answered or a second has
+/// passed.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    api: Arc<Api>,
+    bounds: Bounds,
+    shutdown: CancellationToken,
+) {
     let Bounds { total, per_peer } = bounds.within_open_files();
     let places = Places::new(total, per_peer);
     let mut server = Server::new(api);
@@ -94,7 +108,10 @@ pub(crate) async fn serve(listener: TcpListener, api: Arc<Api>, bounds: Bounds, 
         }
     }
     drop(listener);
-    if timeout(DRAIN_DEADLINE, server.graceful.shutdown()).await.is_err() {
+    if timeout(DRAIN_DEADLINE, server.graceful.shutdown())
+        .await
+        .is_err()
+    {
         tracing::warn!("requests were still in flight at shutdown");
     }
 }
@@ -111,7 +128,9 @@ struct Server {
 impl Server {
     fn new(api: Arc<Api>) -> Self {
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
+        http.timer(TokioTimer::new())
+            .max_buf_size(MAX_HEAD)
+            .max_headers(MAX_HEADERS);
         Self {
             api,
             http,
@@ -128,7 +147,9 @@ impl Server {
             let api = Arc::clone(&api);
             async move { Ok::<_, Infallible>(api.handle(request).await) }
         });
-        self.http.header_read_timeout(HEAD_DEADLINE).keep_alive(true);
+        self.http
+            .header_read_timeout(HEAD_DEADLINE)
+            .keep_alive(true);
         let connection = self.http.serve_connection(patient(stream), handle);
         self.spawn(self.graceful.watch(connection), Some(place));
     }
@@ -146,11 +167,15 @@ impl Server {
                         "this node has no place for another connection: try again later",
                     )),
                 };
-                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                answer
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
                 Ok::<_, Infallible>(answer)
             }
         });
-        self.http.header_read_timeout(LOBBY_DEADLINE).keep_alive(false);
+        self.http
+            .header_read_timeout(LOBBY_DEADLINE)
+            .keep_alive(false);
         let connection = self.http.serve_connection(patient(stream), handle);
         let handle = self.spawn(self.graceful.watch(connection), None);
         self.lobby.retain(|handle| !handle.is_finished());
@@ -177,7 +202,8 @@ impl Server {
 }
 
 fn patient(stream: TcpStream) -> TokioIo<Patient<TcpStream>> {
-    // An answer is one small packet: waiting to fill it would only delay it. Without the option it still arrives.
+    // An answer is one small packet: waiting to fill it would only delay it. Without the option it
+    // still arrives.
     let _ = stream.set_nodelay(true);
     TokioIo::new(Patient::new(stream, WRITE_DEADLINE))
 }
@@ -195,7 +221,10 @@ mod tests {
 
     /// A node whose store is absent, which matters to none of these tests.
     async fn node() -> (TcpListener, Arc<Api>) {
-        let absent = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let absent = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
         let store: StoreUrl = format!("redis://{absent}").parse().unwrap();
         let config = Config::new("n", "127.0.0.1:0".parse().unwrap(), store).unwrap();
         Node::bind(config).await.unwrap().into_server()
@@ -203,7 +232,8 @@ mod tests {
 
     async fn get(address: SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
@@ -214,7 +244,10 @@ mod tests {
     async fn a_greedy_peer_is_shed_and_health_answers() {
         let (listener, api) = node().await;
         let address = listener.local_addr().unwrap();
-        let bounds = Bounds { total: 8, per_peer: 4 };
+        let bounds = Bounds {
+            total: 8,
+            per_peer: 4,
+        };
         tokio::spawn(serve(listener, api, bounds, CancellationToken::new()));
         let mut idle = Vec::new();
         for _ in 0..2 * LOBBY {
@@ -224,9 +257,14 @@ mod tests {
             let health = get(address, "/health").await;
             assert!(health.starts_with("HTTP/1.1 200"), "{health}");
             let shed = get(address, "/nodes").await;
-            assert!(shed.starts_with("HTTP/1.1 503") && shed.contains("retry-after: 1"), "{shed}");
+            assert!(
+                shed.starts_with("HTTP/1.1 503") && shed.contains("retry-after: 1"),
+                "{shed}"
+            );
         }
-        let evicted = timeout(10 * DRAIN_DEADLINE, idle[4].read(&mut [0; 1])).await.unwrap();
+        let evicted = timeout(10 * DRAIN_DEADLINE, idle[4].read(&mut [0; 1]))
+            .await
+            .unwrap();
         assert_eq!(evicted.unwrap_or(0), 0, "the first in the lobby gave way");
         drop(idle);
         let until = Instant::now() + 10 * DRAIN_DEADLINE;
@@ -239,7 +277,10 @@ mod tests {
     async fn idle_and_slow_connections_are_closed() {
         let (listener, api) = node().await;
         let address = listener.local_addr().unwrap();
-        let bounds = Bounds { total: 8, per_peer: 8 };
+        let bounds = Bounds {
+            total: 8,
+            per_peer: 8,
+        };
         tokio::spawn(serve(listener, api, bounds, CancellationToken::new()));
         let started = Instant::now();
         let mut idle = TcpStream::connect(address).await.unwrap();
@@ -252,7 +293,11 @@ mod tests {
         };
         let ended = async { while idle.read(&mut [0; 64]).await.is_ok_and(|n| n > 0) {} };
         tokio::join!(dripping, ended);
-        assert!(started.elapsed() < 2 * HEAD_DEADLINE, "closed after {:?}", started.elapsed());
+        assert!(
+            started.elapsed() < 2 * HEAD_DEADLINE,
+            "closed after {:?}",
+            started.elapsed()
+        );
     }
 
     #[tokio::test]
@@ -260,11 +305,23 @@ mod tests {
         let (listener, api) = node().await;
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, api, Bounds { total: 1, per_peer: 1 }, shutdown.clone()));
+        let server = tokio::spawn(serve(
+            listener,
+            api,
+            Bounds {
+                total: 1,
+                per_peer: 1,
+            },
+            shutdown.clone(),
+        ));
         let mut idle = TcpStream::connect(address).await.unwrap();
         let _shed = TcpStream::connect(address).await.unwrap();
         shutdown.cancel();
         timeout(10 * DRAIN_DEADLINE, server).await.unwrap().unwrap();
-        assert_eq!(idle.read(&mut [0; 1]).await.unwrap_or(0), 0, "the connection was closed");
+        assert_eq!(
+            idle.read(&mut [0; 1]).await.unwrap_or(0),
+            0,
+            "the connection was closed"
+        );
     }
 }

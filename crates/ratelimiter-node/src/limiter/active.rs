@@ -7,8 +7,9 @@ use ratelimiter_api::Key;
 
 use crate::counter::CounterCell;
 
-/// Keys that are read at a sync although they were not checked lately. A store that silently lost one key's admissions, as by
-/// eviction, is so found out in the course of time, at a cost that does not grow with the keys.
+/// Keys that are read at a sync although they were not checked lately. A store that silently lost
+/// one key's admissions, as by eviction, is so found out in the course of time, at a cost that does
+/// not grow with the keys.
 const REVISITED: usize = 20;
 
 /// The counters of the keys in use: those checked within their window, or with admissions left.
@@ -43,30 +44,40 @@ impl Active {
 
     /// The counters, by key.
     pub(super) fn cells(&self) -> Vec<Arc<CounterCell>> {
-        self.lock().cells.values().map(|(_, cell)| Arc::clone(cell)).collect()
+        self.lock()
+            .cells
+            .values()
+            .map(|(_, cell)| Arc::clone(cell))
+            .collect()
     }
 
     /// At most `most` counters of keys after `after`, by key.
     pub(super) fn page(&self, after: Option<&Key>, most: usize) -> Vec<(Key, Arc<CounterCell>)> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let awake = self.lock();
-        let page = awake.cells.range::<Key, _>((from, Bound::Unbounded)).take(most);
-        page.map(|(key, (_, cell))| (key.clone(), Arc::clone(cell))).collect()
+        let page = awake
+            .cells
+            .range::<Key, _>((from, Bound::Unbounded))
+            .take(most);
+        page.map(|(key, (_, cell))| (key.clone(), Arc::clone(cell)))
+            .collect()
     }
 
-    /// The counters whose windows a sync reads: of the keys checked lately, and of some others by turns.
+    /// The counters whose windows a sync reads: of the keys checked lately, and of some others by
+    /// turns.
     pub(super) fn due(&self, now_us: u64) -> Vec<Arc<CounterCell>> {
         let cells = self.cells();
         let first = self.next.fetch_add(REVISITED, Ordering::Relaxed);
-        let turn = |place: usize| place.wrapping_sub(first % cells.len().max(1)) % cells.len() < REVISITED;
+        let turn =
+            |place: usize| place.wrapping_sub(first % cells.len().max(1)) % cells.len() < REVISITED;
         let due = |(place, cell): (usize, &Arc<CounterCell>)| {
             (cell.lock().is_warm(now_us) || turn(place)).then(|| Arc::clone(cell))
         };
         cells.iter().enumerate().filter_map(due).collect()
     }
 
-    /// Drops admissions that left their window, and ends the sync of keys that are idle. Returns the number of admissions
-    /// remembered.
+    /// Drops admissions that left their window, and ends the sync of keys that are idle. Returns
+    /// the number of admissions remembered.
     pub(super) fn sweep(&self, now_us: u64) -> usize {
         let cells: Vec<(Wake, Arc<CounterCell>)> = self.lock().cells.values().cloned().collect();
         let mut remembered = 0;
@@ -78,9 +89,14 @@ impl Active {
             }
             let key = counter.entry.key.clone();
             drop(counter);
-            // One that woke up since has another wake, and stays. One lock a key: checks wait for none of the others.
+            // One that woke up since has another wake, and stays. One lock a key: checks wait for
+            // none of the others.
             let mut awake = self.lock();
-            if awake.cells.get(&key).is_some_and(|(latest, _)| *latest == wake) {
+            if awake
+                .cells
+                .get(&key)
+                .is_some_and(|(latest, _)| *latest == wake)
+            {
                 awake.cells.remove(&key);
             }
         }

@@ -7,16 +7,20 @@ use crate::shared::{Change, Changed, KnownLimits, Refresh};
 /// Limits that one change may set.
 pub(crate) const MAX_LIMITS_AT_ONCE: usize = 1000;
 
-/// Changes of limits. Each is made in the store first, and holds on this node when the future completes.
+/// Changes of limits. Each is made in the store first, and holds on this node when the future
+/// completes.
 impl Limiter {
     /// Holds these limits until the store is reached.
     pub(crate) fn assume(&self, entries: &[LimitEntry]) {
         self.limits_mut().assume(entries);
     }
 
-    /// Sets at most [`MAX_LIMITS_AT_ONCE`] limits, with the epochs that the store assigns. Returns the entries as the store
-    /// keeps them.
-    pub(crate) async fn set_limits(&self, entries: &[LimitEntry]) -> Result<Vec<LimitEntry>, StoreError> {
+    /// Sets at most [`MAX_LIMITS_AT_ONCE`] limits, with the epochs that the store assigns. Returns
+    /// the entries as the store keeps them.
+    pub(crate) async fn set_limits(
+        &self,
+        entries: &[LimitEntry],
+    ) -> Result<Vec<LimitEntry>, StoreError> {
         loop {
             let changed = self.store.set_limits(&self.known(), entries).await?;
             if let Some((version, kept)) = self.done(changed).await? {
@@ -40,8 +44,14 @@ impl Limiter {
             let changed = self.store.delete_limit(&self.known(), key).await?;
             if let Some((version, deleted)) = self.done(changed).await? {
                 if let Some(old) = deleted.first() {
-                    let change = Change { key: key.clone(), version, entry: None };
-                    self.store.copy_limits(std::slice::from_ref(&change), false).await?;
+                    let change = Change {
+                        key: key.clone(),
+                        version,
+                        entry: None,
+                    };
+                    self.store
+                        .copy_limits(std::slice::from_ref(&change), false)
+                        .await?;
                     self.limits_mut().change(change);
                     self.leases.replaced(key, None);
                     self.store.drop_counter(old).await;
@@ -57,8 +67,14 @@ impl Limiter {
             let changed = self.store.reset_counter(&self.known(), key).await?;
             if let Some((version, kept)) = self.done(changed).await? {
                 if let [entry, old, ..] = kept.as_slice() {
-                    let change = Change { key: key.clone(), version, entry: Some(entry.clone()) };
-                    self.store.copy_limits(std::slice::from_ref(&change), false).await?;
+                    let change = Change {
+                        key: key.clone(),
+                        version,
+                        entry: Some(entry.clone()),
+                    };
+                    self.store
+                        .copy_limits(std::slice::from_ref(&change), false)
+                        .await?;
                     self.limits_mut().change(change);
                     self.leases.replaced(key, Some(entry.epoch));
                     self.store.drop_counter(old).await;
@@ -68,8 +84,9 @@ impl Limiter {
         }
     }
 
-    /// The result of a change that the store made. A store that has lost its state makes none: it is given the limits
-    /// first, since otherwise the nodes would take the changed limit for the only one, and the change is to be repeated.
+    /// The result of a change that the store made. A store that has lost its state makes none: it
+    /// is given the limits first, since otherwise the nodes would take the changed limit for the
+    /// only one, and the change is to be repeated.
     async fn done(&self, changed: Changed) -> Result<Option<(u64, Vec<LimitEntry>)>, StoreError> {
         match changed {
             Changed::Done(version, entries) => Ok(Some((version, entries))),
@@ -80,7 +97,11 @@ impl Limiter {
     /// The state of the limits that this node knows.
     pub(crate) fn known(&self) -> KnownLimits {
         let limits = self.limits();
-        KnownLimits { version: limits.version(), life: limits.life().to_owned(), boot: self.boot.clone() }
+        KnownLimits {
+            version: limits.version(),
+            life: limits.life().to_owned(),
+            boot: self.boot.clone(),
+        }
     }
 
     /// Gives a store that lost its state the limits and deletions that this node remembers.
@@ -91,11 +112,13 @@ impl Limiter {
         Ok(())
     }
 
-    /// Takes over the changes that the store has beyond those known here. `known` is the state before the store was asked,
-    /// `seeds` are limits to be added where the store has none. True when any limit changed.
+    /// Takes over the changes that the store has beyond those known here. `known` is the state
+    /// before the store was asked, `seeds` are limits to be added where the store has none. True
+    /// when any limit changed.
     ///
-    /// A store that is behind, or has another life, has lost its state, and every node gives it all that it remembers
-    /// before it reads: so no node's deletion is undone by a node that did not know of it, whoever comes first.
+    /// A store that is behind, or has another life, has lost its state, and every node gives it all
+    /// that it remembers before it reads: so no node's deletion is undone by a node that did not
+    /// know of it, whoever comes first.
     pub(crate) async fn follow(
         &self,
         known: &KnownLimits,

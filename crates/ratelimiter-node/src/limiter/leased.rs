@@ -9,7 +9,8 @@ use crate::decision::{Check, Decision};
 
 /// Leased counting, and its failure policies.
 impl Limiter {
-    /// Decides by grants, waiting at most `left` for one. None when the counter was replaced, and the check has to be repeated.
+    /// Decides by grants, waiting at most `left` for one. None when the counter was replaced, and
+    /// the check has to be repeated.
     pub(super) async fn decide_by_lease(
         &self,
         cell: &CounterCell,
@@ -23,7 +24,10 @@ impl Limiter {
         } else {
             self.limits().version()
         };
-        let known = Known { version, coming: cell.lock().coming() };
+        let known = Known {
+            version,
+            coming: cell.lock().coming(),
+        };
         match self.leases.check(entry, check, known, left).await {
             Ok(decision) => Some(decision),
             Err(Undecided::Replaced) => None,
@@ -47,12 +51,20 @@ impl Limiter {
         }
     }
 
-    /// Decides by the failure policy. What it admits is covered by no grant: the store counts it, like the admissions of the
-    /// other modes, as soon as it hears of it.
-    fn decide_beside_grants(&self, cell: &CounterCell, entry: &LimitEntry, check: Check) -> Decision {
+    /// Decides by the failure policy. What it admits is covered by no grant: the store counts it,
+    /// like the admissions of the other modes, as soon as it hears of it.
+    fn decide_beside_grants(
+        &self,
+        cell: &CounterCell,
+        entry: &LimitEntry,
+        check: Check,
+    ) -> Decision {
         let now_us = self.clock.now_us();
         let start_us = now_us.saturating_sub(entry.limit.window_us());
-        let granted = self.leases.report(entry, start_us, u64::MAX).map_or(0, |lease| lease.admitted);
+        let granted = self
+            .leases
+            .report(entry, start_us, u64::MAX)
+            .map_or(0, |lease| lease.admitted);
         let mut counter = cell.lock();
         let mut alone = counter.decide(0, now_us);
         alone.count += granted;
@@ -65,6 +77,9 @@ impl Limiter {
         if allowed && self.memory.has_room(check.cost) {
             counter.add_unsynced(check.admissions(now_us));
         }
-        Decision { by, ..alone.by_policy(allowed, check.cost, POLICY_RETRY_US) }
+        Decision {
+            by,
+            ..alone.by_policy(allowed, check.cost, POLICY_RETRY_US)
+        }
     }
 }

@@ -33,7 +33,8 @@ impl Limiter {
     /// Drops admissions that left their window, and ends the sync of keys that are idle.
     pub(crate) fn sweep(&self) {
         let leased = self.leases.sweep(|key| self.epoch(key));
-        self.memory.counted(leased + self.active.sweep(self.clock.now_us()));
+        self.memory
+            .counted(leased + self.active.sweep(self.clock.now_us()));
     }
 
     /// Admissions that this node remembers, over all keys.
@@ -55,14 +56,19 @@ impl Limiter {
                 let entry = counter.entry.clone();
                 drop(counter);
                 room -= admissions.len();
-                batches.push(Batch { counter: cell, entry, span, admissions });
+                batches.push(Batch {
+                    counter: cell,
+                    entry,
+                    span,
+                    admissions,
+                });
             }
         }
         batches
     }
 
-    /// The store holds these, and has forgotten what it had confirmed before of those for which the answer is true. A batch that
-    /// failed stays to be sent.
+    /// The store holds these, and has forgotten what it had confirmed before of those for which the
+    /// answer is true. A batch that failed stays to be sent.
     pub(crate) fn confirm(&self, batches: &[Batch], forgot: &[Result<bool, StoreError>]) {
         for (batch, forgot) in batches.iter().zip(forgot) {
             let Ok(forgot) = forgot else { continue };
@@ -75,7 +81,8 @@ impl Limiter {
         }
     }
 
-    /// At most `most` admissions that the store had confirmed, and has to be asked for since it lost some.
+    /// At most `most` admissions that the store had confirmed, and has to be asked for since it
+    /// lost some.
     pub(crate) fn doubts(&self, most: usize) -> Vec<Batch> {
         let now_us = self.clock.now_us();
         let mut room = most;
@@ -90,14 +97,20 @@ impl Limiter {
                 room -= admissions.len();
                 let (entry, span) = (counter.entry.clone(), counter.span(now_us));
                 drop(counter);
-                batches.push(Batch { counter: cell, entry, span, admissions });
+                batches.push(Batch {
+                    counter: cell,
+                    entry,
+                    span,
+                    admissions,
+                });
             }
         }
         batches
     }
 
-    /// The store holds the doubted admissions for which `held` is true, and lost the others, which are sent again. Nothing is
-    /// known of a key without an answer. Returns the keys with losses, each with the number of lost admissions.
+    /// The store holds the doubted admissions for which `held` is true, and lost the others, which
+    /// are sent again. Nothing is known of a key without an answer. Returns the keys with losses,
+    /// each with the number of lost admissions.
     pub(crate) fn settle(&self, batches: &[Batch], held: &[Option<Vec<bool>>]) -> Vec<(Key, u64)> {
         let mut losses = Vec::new();
         for (batch, held) in batches.iter().zip(held) {
@@ -106,7 +119,8 @@ impl Limiter {
             let lost = of_epoch(&batch.counter, batch.entry.epoch, settle).filter(|lost| *lost > 0);
             losses.extend(lost.map(|lost| (batch.entry.key.clone(), lost)));
         }
-        self.lost.fetch_add(losses.iter().map(|(_, lost)| lost).sum(), Ordering::Relaxed);
+        self.lost
+            .fetch_add(losses.iter().map(|(_, lost)| lost).sum(), Ordering::Relaxed);
         losses
     }
 
@@ -123,30 +137,55 @@ impl Limiter {
             let LimitEntry { key, epoch, .. } = counter.entry.clone();
             let span = counter.span(now_us);
             drop(counter);
-            Watched { counter: cell, key, epoch, span }
+            Watched {
+                counter: cell,
+                key,
+                epoch,
+                span,
+            }
         };
         self.active.due(now_us).into_iter().map(watched).collect()
     }
 
-    /// Takes the store's answers about the windows, in the same order. Returns the limits whose copies are missing or behind, as
-    /// after a failover: those of which this node had found a copy, and the others.
+    /// Takes the store's answers about the windows, in the same order. Returns the limits whose
+    /// copies are missing or behind, as after a failover: those of which this node had found a
+    /// copy, and the others.
     pub(crate) fn refresh(
         &self,
         watched: &[Watched],
         answers: Vec<Result<KeyRefresh, StoreError>>,
     ) -> Result<[Vec<Change>; 2], StoreError> {
         let (mut known, mut unknown, mut failure) = (Vec::new(), Vec::new(), Ok(()));
-        for (Watched { counter, key, epoch, span }, answer) in watched.iter().zip(answers) {
+        for (
+            Watched {
+                counter,
+                key,
+                epoch,
+                span,
+            },
+            answer,
+        ) in watched.iter().zip(answers)
+        {
             match answer {
                 Ok(KeyRefresh { window, copy }) => {
-                    of_epoch(counter, *epoch, |counter: &mut Counter| counter.refresh(span, window));
+                    of_epoch(counter, *epoch, |counter: &mut Counter| {
+                        counter.refresh(span, window)
+                    });
                     let version = self.limits().version_of(key);
                     let Some(copy) = copy else { continue };
                     let mut counter = counter.lock();
-                    let behind = if counter.note_copy(copy) { &mut known } else { &mut unknown };
+                    let behind = if counter.note_copy(copy) {
+                        &mut known
+                    } else {
+                        &mut unknown
+                    };
                     if copy < version {
                         let entry = Some(counter.entry.clone());
-                        behind.push(Change { key: key.clone(), version, entry });
+                        behind.push(Change {
+                            key: key.clone(),
+                            version,
+                            entry,
+                        });
                     }
                 }
                 Err(error) => failure = Err(error),
@@ -157,11 +196,14 @@ impl Limiter {
 
     /// The store has lost its state: it is asked for every admission that it had confirmed.
     pub(super) fn doubt(&self) {
-        self.active.cells().iter().for_each(|cell| cell.lock().doubt());
+        self.active
+            .cells()
+            .iter()
+            .for_each(|cell| cell.lock().doubt());
     }
 
-    /// Takes a reading of the store's clock. Where the clock of this node was set by it, admissions move with it: they would
-    /// leave their window early, or hold quota for longer.
+    /// Takes a reading of the store's clock. Where the clock of this node was set by it, admissions
+    /// move with it: they would leave their window early, or hold quota for longer.
     pub(crate) fn follow_clock(&self, reading: Reading) {
         let (adjusted, by_us) = self.clock.adjust(reading);
         match adjusted {
@@ -173,10 +215,16 @@ impl Limiter {
                 );
             }
             Adjusted::Rebased => {
-                tracing::warn!(by_us, "the store's clock jumped and stayed there; following it");
+                tracing::warn!(
+                    by_us,
+                    "the store's clock jumped and stayed there; following it"
+                );
             }
             Adjusted::First => {}
         }
-        self.active.cells().iter().for_each(|cell| cell.lock().shift(by_us));
+        self.active
+            .cells()
+            .iter()
+            .for_each(|cell| cell.lock().shift(by_us));
     }
 }

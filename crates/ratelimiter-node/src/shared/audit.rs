@@ -15,37 +15,50 @@ pub(crate) struct Doubts<'a> {
 }
 
 impl SharedStore {
-    /// Which of these admissions the store holds, by name. No answer about a counter that is not the current one any more:
-    /// its admissions were dropped on purpose. Reads only.
+    /// Which of these admissions the store holds, by name. No answer about a counter that is not
+    /// the current one any more: its admissions were dropped on purpose. Reads only.
     pub(crate) async fn audit(
         &self,
         members: &Members,
         doubts: &[Doubts<'_>],
     ) -> Result<Vec<Option<Vec<bool>>>, StoreError> {
         let sets: Vec<_> = doubts.iter().map(|d| d.span.set.as_str()).collect();
-        let held = self.reads.scatter(&sets, BACKGROUND_DEADLINE, async |mut connection, places| {
-            let mut pipeline = redis::pipe();
-            for &place in &places {
-                let command = pipeline.cmd("ZMSCORE").arg(sets[place]);
-                doubts[place].admissions.iter().for_each(|a| {
-                    command.arg(members.name(a.sequence));
-                });
-            }
-            let scores: Vec<Vec<Option<String>>> = pipeline.query_async(&mut connection).await?;
-            Ok(scores.iter().map(|scores| scores.iter().map(Option::is_some).collect()).collect())
-        });
+        let held = self.reads.scatter(
+            &sets,
+            BACKGROUND_DEADLINE,
+            async |mut connection, places| {
+                let mut pipeline = redis::pipe();
+                for &place in &places {
+                    let command = pipeline.cmd("ZMSCORE").arg(sets[place]);
+                    doubts[place].admissions.iter().for_each(|a| {
+                        command.arg(members.name(a.sequence));
+                    });
+                }
+                let scores: Vec<Vec<Option<String>>> =
+                    pipeline.query_async(&mut connection).await?;
+                Ok(scores
+                    .iter()
+                    .map(|scores| scores.iter().map(Option::is_some).collect())
+                    .collect())
+            },
+        );
         let held: Vec<Result<Vec<bool>, StoreError>> = held.await;
         // The limits after the admissions: a counter is reset before its admissions are dropped.
         let keys: Vec<_> = doubts.iter().map(|d| d.entry.key.as_str()).collect();
         let mut read = redis::cmd("HMGET");
         read.arg(layout::LIMITS).arg(keys);
-        let texts: Vec<Option<String>> =
-            self.reads.at(layout::LIMITS).query(&read, BACKGROUND_DEADLINE).await?;
+        let texts: Vec<Option<String>> = self
+            .reads
+            .at(layout::LIMITS)
+            .query(&read, BACKGROUND_DEADLINE)
+            .await?;
         let current = |text: Option<String>, doubts: &Doubts<'_>| {
             text.and_then(|text| serde_json::from_str::<LimitEntry>(&text).ok())
                 .is_some_and(|entry| entry.epoch == doubts.entry.epoch)
         };
         let answers = held.into_iter().zip(texts).zip(doubts);
-        Ok(answers.map(|((held, text), doubts)| held.ok().filter(|_| current(text, doubts))).collect())
+        Ok(answers
+            .map(|((held, text), doubts)| held.ok().filter(|_| current(text, doubts)))
+            .collect())
     }
 }

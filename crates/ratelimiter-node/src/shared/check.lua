@@ -1,22 +1,28 @@
--- Checks of one key by one node, in their order of arrival: forget the old, count the window, add where there is room. Runs as
--- one step of the store.
--- KEYS[1] the key's sorted set, KEYS[2] the hash of limits, KEYS[3] and KEYS[4] the versions at which keys were changed and deleted
--- ARGV    limit, window (us), member prefix, retention (us), and of the caller's own: the newest that was confirmed; the last
---         that was sent and not confirmed, and how many; the newest of all that were sent or are to be, and how many were
---         not confirmed (each a sequence, or nothing where there is none); `repeat` when the same checks were sent before and their answer was
---         lost, or nothing; key, epoch that the caller knows, time on the caller's clock (us), how many were confirmed before a loss and
---         not asked for since; then cost, first sequence and deadline (us) of each check
--- returns {now (us); limit; window (us); for another counter than the caller's its entry, or nothing when the limit was
---         deleted; the version of that change; then of each check: 1 allowed, 0 denied, -1 too late, -2 forgot or -3
---         another counter; the admissions in the window after it; the time of the admission that has to leave before
---         quota returns (us) or 0 when it is not here yet}
--- Numbers are whole and below 2^53: commands take them and answers give them exactly. Only Lua's own text of them is rounded.
+-- Checks of one key by one node, in their order of arrival: forget the old, count the window, add
+-- where there is room. Runs as one step of the store.
+-- KEYS[1] the key's sorted set, KEYS[2] the hash of limits, KEYS[3] and KEYS[4] the versions at
+--         which keys were changed and deleted
+-- ARGV    limit, window (us), member prefix, retention (us), and of the caller's own: the newest
+--         that was confirmed; the last that was sent and not confirmed, and how many; the newest of
+--         all that were sent or are to be, and how many were not confirmed (each a sequence, or
+--         nothing where there is none); `repeat` when the same checks were sent before and their
+--         answer was lost, or nothing; key, epoch that the caller knows, time on the caller's clock
+--         (us), how many were confirmed before a loss and not asked for since; then cost, first
+--         sequence and deadline (us) of each check
+-- returns {now (us); limit; window (us); for another counter than the caller's its entry, or
+--         nothing when the limit was deleted; the version of that change; then of each check: 1
+--         allowed, 0 denied, -1 too late, -2 forgot or -3 another counter; the admissions in the
+--         window after it; the time of the admission that has to leave before quota returns (us) or
+--         0 when it is not here yet}
+-- Numbers are whole and below 2^53: commands take them and answers give them exactly. Only Lua's
+-- own text of them is rounded.
 local limit, window, prefix, retention = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local FIRST = 15
 local time, callers = redis.call('TIME'), tonumber(ARGV[13])
 local clock = time[1] * 1000000 + time[2]
--- The caller does not follow a jump of this clock until it lasts, and until then admissions keep their dates: within a second,
--- which is more than clocks differ by. A call that comes so late counts nothing.
+-- The caller does not follow a jump of this clock until it lasts, and until then admissions keep
+-- their dates: within a second, which is more than clocks differ by. A call that comes so late
+-- counts nothing.
 local now = math.min(math.max(clock, callers - 1000000), callers + 1000000)
 local function exact(number) return string.format('%.0f', number) end
 local function knows(sequence) return redis.call('ZSCORE', KEYS[1], prefix .. sequence) end
@@ -39,7 +45,8 @@ end
 
 -- A repeated check that was counted is allowed, and is not counted again.
 local function was_counted(sequence) return ARGV[10] ~= '' and knows(sequence) end
--- A store that does not know what it confirmed has lost more than that: what it counts is too little.
+-- A store that does not know what it confirmed has lost more than that: what it counts is too
+-- little.
 local forgot = ARGV[5] ~= '' and not knows(ARGV[5])
 -- What the caller admitted by itself counts before it arrives here.
 local unheard = tonumber(ARGV[9])

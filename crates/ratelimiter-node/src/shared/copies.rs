@@ -8,38 +8,64 @@ use super::store::{BACKGROUND_DEADLINE, SharedStore};
 
 /// What lies beside a key's admissions and follows its limit.
 impl SharedStore {
-    /// Puts the copies of changed limits in their places, so that the next check of any node goes by them. Does nothing where one
-    /// store has both. `known` when the node has found a copy of these limits there before.
-    pub(crate) async fn copy_limits(&self, changes: &[Change], known: bool) -> Result<(), StoreError> {
+    /// Puts the copies of changed limits in their places, so that the next check of any node goes
+    /// by them. Does nothing where one store has both. `known` when the node has found a copy of
+    /// these limits there before.
+    pub(crate) async fn copy_limits(
+        &self,
+        changes: &[Change],
+        known: bool,
+    ) -> Result<(), StoreError> {
         if !self.copies_limits() {
             return Ok(());
         }
-        let copies: Vec<_> = changes.iter().map(|change| LimitCopy::of(&change.key)).collect();
+        let copies: Vec<_> = changes
+            .iter()
+            .map(|change| LimitCopy::of(&change.key))
+            .collect();
         let places: Vec<_> = copies.iter().map(|copy| copy.limits.as_str()).collect();
-        let copied = self.membership.scatter(&places, BACKGROUND_DEADLINE, async |mut connection, places| {
-            for &place in &places {
-                let (Change { key, version, entry }, copy) = (&changes[place], &copies[place]);
-                let mut call = self.scripts.copy_limit.prepare_invoke();
-                call.key(&copy.limits)
-                    .key(&copy.changed)
-                    .key(&copy.deleted)
-                    .key(&copy.version)
-                    .key(&copy.loss);
-                call.arg(key.as_str()).arg(version).arg(entry.as_ref().map_or_else(String::new, json));
-                call.arg(if known { "known" } else { "" });
-                call.invoke_async::<()>(&mut connection).await?;
-            }
-            Ok(vec![(); places.len()])
-        });
+        let copied = self.membership.scatter(
+            &places,
+            BACKGROUND_DEADLINE,
+            async |mut connection, places| {
+                for &place in &places {
+                    let (
+                        Change {
+                            key,
+                            version,
+                            entry,
+                        },
+                        copy,
+                    ) = (&changes[place], &copies[place]);
+                    let mut call = self.scripts.copy_limit.prepare_invoke();
+                    call.key(&copy.limits)
+                        .key(&copy.changed)
+                        .key(&copy.deleted)
+                        .key(&copy.version)
+                        .key(&copy.loss);
+                    call.arg(key.as_str())
+                        .arg(version)
+                        .arg(entry.as_ref().map_or_else(String::new, json));
+                    call.arg(if known { "known" } else { "" });
+                    call.invoke_async::<()>(&mut connection).await?;
+                }
+                Ok(vec![(); places.len()])
+            },
+        );
         copied.await.into_iter().collect()
     }
 
-    /// Drops the entries of a counter that is not the current one any more. What is left of them expires later.
+    /// Drops the entries of a counter that is not the current one any more. What is left of them
+    /// expires later.
     pub(crate) async fn drop_counter(&self, old: &LimitEntry) {
         let entries = layout::counter(&old.key, old.epoch);
         let mut command = cmd("UNLINK");
         command.arg(&entries);
-        let dropped = self.membership.at(&entries[0]).query::<u64>(&command, BACKGROUND_DEADLINE).await;
+        let dropped = self
+            .membership
+            .at(&entries[0])
+            .query::<u64>(&command, BACKGROUND_DEADLINE)
+            .await;
         if let Err(error) = dropped {
             tracing::debug!(key = %old.key, %error, "an old counter stays until it expires");
         }

@@ -81,14 +81,22 @@ impl SharedStore {
         group: &CheckGroup<'_>,
         deadline: Duration,
     ) -> Result<GroupAnswer, StoreError> {
-        // A script that ran and whose answer was lost with the connection has to find its own admissions.
+        // A script that ran and whose answer was lost with the connection has to find its own
+        // admissions.
         let repeated = AtomicBool::new(false);
         let answer = self
             .checks
             .at(&group.span.set)
             .run_idempotent(deadline, async |mut connection| {
-                let repeat = if repeated.swap(true, Ordering::Relaxed) { "repeat" } else { "" };
-                let answers: Vec<Value> = self.question(group, repeat).invoke_async(&mut connection).await?;
+                let repeat = if repeated.swap(true, Ordering::Relaxed) {
+                    "repeat"
+                } else {
+                    ""
+                };
+                let answers: Vec<Value> = self
+                    .question(group, repeat)
+                    .invoke_async(&mut connection)
+                    .await?;
                 counted(answers, group)
             })
             .await;
@@ -96,8 +104,14 @@ impl SharedStore {
     }
 
     fn question(&self, group: &CheckGroup<'_>, repeated: &str) -> ScriptInvocation<'_> {
-        let CheckGroup { entry, span, members, checks } = group;
-        let or_nothing = |sequence: Option<u64>| sequence.map_or_else(String::new, |s| s.to_string());
+        let CheckGroup {
+            entry,
+            span,
+            members,
+            checks,
+        } = group;
+        let or_nothing =
+            |sequence: Option<u64>| sequence.map_or_else(String::new, |s| s.to_string());
         let mut call = self.scripts.check.key(&span.set);
         let limit = self.limit_of(&entry.key);
         call.key(limit.limits).key(limit.changed).key(limit.deleted);
@@ -147,33 +161,50 @@ impl SharedStore {
         deadline: Duration,
     ) -> Result<(), StoreError> {
         let mut pipeline = redis::pipe();
-        question.span.add(question.members, admissions, &mut pipeline);
+        question
+            .span
+            .add(question.members, admissions, &mut pipeline);
         // An admission that is already a member stays as it is.
-        let added = self.checks.at(&question.span.set).run_idempotent(deadline, async |mut connection| {
-            pipeline.query_async::<Value>(&mut connection).await
-        });
+        let added = self
+            .checks
+            .at(&question.span.set)
+            .run_idempotent(deadline, async |mut connection| {
+                pipeline.query_async::<Value>(&mut connection).await
+            });
         self.written(added.await).map(drop)
     }
 
-    /// Adds admissions that were decided without the store, in one round trip to each part of the store. Repeated after a
-    /// failure, it counts nothing twice. The answer for each span: whether the store has forgotten what it had confirmed before.
+    /// Adds admissions that were decided without the store, in one round trip to each part of the
+    /// store. Repeated after a failure, it counts nothing twice. The answer for each span: whether
+    /// the store has forgotten what it had confirmed before.
     pub(crate) async fn flush(
         &self,
         members: &Members,
         batches: &[(&Span, &[Admission])],
     ) -> Vec<Result<bool, StoreError>> {
         let sets: Vec<_> = batches.iter().map(|(span, _)| span.set.as_str()).collect();
-        let added = self.flushes.scatter(&sets, BACKGROUND_DEADLINE, async |mut connection, places| {
-            let mut pipeline = redis::pipe();
-            for &place in &places {
-                let (span, admissions) = batches[place];
-                span.add(members, admissions, &mut pipeline);
-            }
-            let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
-            let mut answers = answers.into_iter();
-            places.iter().map(|&place| batches[place].0.added(&mut answers)).collect()
-        });
-        added.await.into_iter().map(|result| self.written(result)).collect()
+        let added = self.flushes.scatter(
+            &sets,
+            BACKGROUND_DEADLINE,
+            async |mut connection, places| {
+                let mut pipeline = redis::pipe();
+                for &place in &places {
+                    let (span, admissions) = batches[place];
+                    span.add(members, admissions, &mut pipeline);
+                }
+                let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
+                let mut answers = answers.into_iter();
+                places
+                    .iter()
+                    .map(|&place| batches[place].0.added(&mut answers))
+                    .collect()
+            },
+        );
+        added
+            .await
+            .into_iter()
+            .map(|result| self.written(result))
+            .collect()
     }
 }
 
@@ -182,7 +213,8 @@ fn counted(answers: Vec<Value>, group: &CheckGroup<'_>) -> RedisResult<GroupAnsw
     let mut answers = answers.into_iter();
     let (now_us, admissions): (u64, i64) = (take(&mut answers)?, take(&mut answers)?);
     let (window_us, text): (u64, String) = (take(&mut answers)?, take(&mut answers)?);
-    let limit = Limit::new(admissions, (window_us / 1_000_000).cast_signed()).unwrap_or(group.entry.limit);
+    let limit =
+        Limit::new(admissions, (window_us / 1_000_000).cast_signed()).unwrap_or(group.entry.limit);
     let change = Change {
         key: group.entry.key.clone(),
         version: take(&mut answers)?,
@@ -198,10 +230,25 @@ fn counted(answers: Vec<Value>, group: &CheckGroup<'_>) -> RedisResult<GroupAnsw
         };
         let count = take(&mut answers)?;
         // An admission that is still to be added leaves last.
-        let leaves_us = Some(take(&mut answers)?).filter(|us| *us > 0).unwrap_or(now_us);
+        let leaves_us = Some(take(&mut answers)?)
+            .filter(|us| *us > 0)
+            .unwrap_or(now_us);
         let frees_us = leaves_us + limit.window_us();
-        Ok(Counted { verdict, count, frees_us })
+        Ok(Counted {
+            verdict,
+            count,
+            frees_us,
+        })
     };
-    let counted = group.checks.iter().map(|_| one()).collect::<RedisResult<_>>()?;
-    Ok(GroupAnswer { now_us, limit, change, counted })
+    let counted = group
+        .checks
+        .iter()
+        .map(|_| one())
+        .collect::<RedisResult<_>>()?;
+    Ok(GroupAnswer {
+        now_us,
+        limit,
+        change,
+        counted,
+    })
 }

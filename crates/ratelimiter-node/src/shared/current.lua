@@ -1,6 +1,6 @@
 -- Begins the scripts that count, and is no script of its own.
--- Reads the entry of a limit: as it is, if there is one; its text; and where the caller knows another counter, or the limit was
--- deleted, the version of that change.
+-- Reads the entry of a limit: as it is, if there is one; its text; and where the caller knows
+-- another counter, or the limit was deleted, the version of that change.
 local function current(limits, changed, deleted, key, epoch)
   local text = redis.call('HGET', limits, key)
   local readable, entry = pcall(cjson.decode, text or '')

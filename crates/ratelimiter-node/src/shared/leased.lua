@@ -1,6 +1,7 @@
--- Begins every script of leased counting, and is no script of its own. A transcription of the ledger in ratelimiter-lease;
--- a property test compares the two.
--- KEYS[1] the book, a hash: grant to `charge given end settled`, and under names that no grant has the ledger's clock and sums
+-- Begins every script of leased counting, and is no script of its own. A transcription of the
+-- ledger in ratelimiter-lease; a property test compares the two.
+-- KEYS[1] the book, a hash: grant to `charge given end settled`, and under names that no grant has
+--         the ledger's clock and sums
 -- KEYS[2] the grants that count, a sorted set by end; KEYS[3] those that no longer count, likewise
 -- KEYS[4] the admissions that no grant covers; KEYS[5] when the store lost its state
 -- ARGV[1..] limit, window, lease, retention (us), epoch, prefix of the caller's grants

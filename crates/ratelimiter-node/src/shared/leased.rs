@@ -43,7 +43,8 @@ pub(crate) enum Exchanged {
     Answered(Answer),
     /// The store does not have the grants or the limits that it confirmed.
     Forgot,
-    /// The store lost its state, and grants nothing until all that it granted before has left the window.
+    /// The store lost its state, and grants nothing until all that it granted before has left the
+    /// window.
     Learning(Duration),
     /// The key has another counter, or no limit any more, and nothing was granted.
     Changed(Box<Change>),
@@ -59,30 +60,66 @@ impl SharedStore {
         exchange: &Exchange<'_>,
         deadline: Duration,
     ) -> Result<Exchanged, StoreError> {
-        let Exchange { entry, terms, members, settlements, request } = exchange;
+        let Exchange {
+            entry,
+            terms,
+            members,
+            settlements,
+            request,
+        } = exchange;
         let mut call = self.prepare(&self.scripts.lease_exchange, entry, terms, members);
-        if let Some(Wanted { ask, newest, nodes, known }) = request {
+        if let Some(Wanted {
+            ask,
+            newest,
+            nodes,
+            known,
+        }) = request
+        {
             call.arg(newest.map_or_else(String::new, |number| number.to_string()));
-            call.arg(nodes).arg(micros(RECHECK)).arg(known.coming).arg(known.version);
-            call.arg(ask.number).arg(ask.waiting.need).arg(ask.waiting.alike);
+            call.arg(nodes)
+                .arg(micros(RECHECK))
+                .arg(known.coming)
+                .arg(known.version);
+            call.arg(ask.number)
+                .arg(ask.waiting.need)
+                .arg(ask.waiting.alike);
             call.arg(ask.waiting.queued).arg(ask.ahead);
         } else {
-            call.arg("").arg(1).arg(0).arg(0).arg(0).arg("").arg(0).arg(0).arg(0).arg(0);
+            call.arg("")
+                .arg(1)
+                .arg(0)
+                .arg(0)
+                .arg(0)
+                .arg("")
+                .arg(0)
+                .arg(0)
+                .arg(0)
+                .arg(0);
         }
         call.arg(entry.key.as_str());
         for (number, spent) in *settlements {
             call.arg(number).arg(spent);
         }
-        let link = if request.is_some() { &self.checks } else { &self.flushes };
+        let link = if request.is_some() {
+            &self.checks
+        } else {
+            &self.flushes
+        };
         let answer: Result<Fields, _> = link
             .at(&layout::admissions(&entry.key, entry.epoch))
-            .run_idempotent(deadline, async |mut connection| call.invoke_async(&mut connection).await)
+            .run_idempotent(deadline, async |mut connection| {
+                call.invoke_async(&mut connection).await
+            })
             .await;
         let (verdict, charge, given, room, hold, frees, text, version) = self.written(answer)?;
         let (hold, frees) = (Duration::from_micros(hold), Duration::from_micros(frees));
         Ok(match verdict {
             2 => Exchanged::Settled,
-            1 => Exchanged::Answered(Answer::Granted { charge, given: StoreTime::from_micros(given), room }),
+            1 => Exchanged::Answered(Answer::Granted {
+                charge,
+                given: StoreTime::from_micros(given),
+                room,
+            }),
             0 => Exchanged::Answered(Answer::Denied { hold, frees, room }),
             -1 => Exchanged::Answered(Answer::Closed),
             -3 => Exchanged::Learning(frees),
@@ -105,14 +142,21 @@ impl SharedStore {
         deadline: Duration,
     ) -> Result<(), StoreError> {
         let mut call = self.prepare(&self.scripts.lease_recall, entry, terms, members);
-        for Recall { number, charge, closed } in grants {
+        for Recall {
+            number,
+            charge,
+            closed,
+        } in grants
+        {
             let closed = closed.map_or_else(String::new, |age| micros(age).to_string());
             call.arg(number).arg(charge).arg(closed);
         }
         let told: Result<(), _> = self
             .checks
             .at(&layout::admissions(&entry.key, entry.epoch))
-            .run_idempotent(deadline, async |mut connection| call.invoke_async(&mut connection).await)
+            .run_idempotent(deadline, async |mut connection| {
+                call.invoke_async(&mut connection).await
+            })
             .await;
         self.written(told)
     }
@@ -129,9 +173,14 @@ impl SharedStore {
             call.key(key);
         }
         let limit = self.limit_of(&entry.key);
-        call.key(layout::admissions(&entry.key, entry.epoch)).key(limit.loss).key(limit.version);
+        call.key(layout::admissions(&entry.key, entry.epoch))
+            .key(limit.loss)
+            .key(limit.version);
         call.key(limit.limits).key(limit.changed).key(limit.deleted);
-        call.arg(terms.limit()).arg(micros(terms.window())).arg(micros(terms.lease())).arg(micros(RETENTION));
+        call.arg(terms.limit())
+            .arg(micros(terms.window()))
+            .arg(micros(terms.lease()))
+            .arg(micros(RETENTION));
         call.arg(entry.epoch).arg(members.prefix());
         call
     }

@@ -1,11 +1,14 @@
 -- Settlements of one node, and a request for a grant if there is one.
--- KEYS[6] the version of the limits, KEYS[7] the hash of limits, KEYS[8] and KEYS[9] the versions at which keys were changed and deleted
--- ARGV[7..] newest grant that the caller was given (or nothing), nodes, recheck (us), own admissions on their way to
---           KEYS[4], newest version that the caller read, number of the request (or nothing), need, alike, queued, ahead, key; then
---           number and spent part of each settlement
--- returns {2 settled, 1 granted, 0 denied, -1 closed, -2 the ledger was lost, -3 learning after a loss, -4 another counter;
---          charge; given (us); room; how long the answer holds (us); time until enough charge leaves (us); for another
---          counter its entry, or nothing when the limit was deleted; the version of that change}
+-- KEYS[6] the version of the limits, KEYS[7] the hash of limits, KEYS[8] and KEYS[9] the versions
+--         at which keys were changed and deleted
+-- ARGV[7..] newest grant that the caller was given (or nothing), nodes, recheck (us), own
+--         admissions on their way to KEYS[4], newest version that the caller read, number of the
+--         request (or nothing), need, alike, queued, ahead, key; then number and spent part of each
+--         settlement
+-- returns {2 settled, 1 granted, 0 denied, -1 closed, -2 the ledger was lost, -3 learning after a
+--         loss, -4 another counter; charge; given (us); room; how long the answer holds (us); time
+--         until enough charge leaves (us); for another counter its entry, or nothing when the limit
+--         was deleted; the version of that change}
 local newest, nodes, recheck, coming = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local version, number = tonumber(ARGV[11]), ARGV[12]
 local need, alike, queued, ahead = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16])
@@ -27,7 +30,8 @@ if number == '' then return answer(2, 0, 0, 0, 0, 0) end
 if behind or (newest ~= '' and redis.call('HEXISTS', book, prefix .. newest) == 0) then
   return answer(-2, 0, 0, 0, 0, 0)
 end
--- A store that lost its state may have lost grants that are still spent, and admissions that are still in the window.
+-- A store that lost its state may have lost grants that are still spent, and admissions that are
+-- still in the window.
 local loss = redis.call('HMGET', KEYS[5], 'at', 'version')
 if loss[1] and epoch <= tonumber(loss[2]) then
   local learned = tonumber(loss[1]) + lease + window
@@ -68,7 +72,8 @@ while true do
   if wanted <= limit + left then break end
   from = from + 100
 end
--- Open grants may be given back before they end, and others' admissions leave at times not known here.
+-- Open grants may be given back before they end, and others' admissions leave at times not known
+-- here.
 local hold = frees
 if open + outside > 0 and wanted <= limit + open + outside then hold = math.min(frees, recheck) end
 return answer(0, 0, 0, room, hold, frees)

@@ -1,5 +1,6 @@
 -- Grants of one node that the ledger has lost.
--- ARGV[7..] number, charge, and for how long it has been closed (us; nothing while it is open), of each
+-- ARGV[7..] number, charge, and for how long it has been closed (us; nothing while it is open), of
+--         each
 for i = 7, #ARGV, 3 do
   local id, charge = prefix .. ARGV[i], tonumber(ARGV[i + 1])
   local ending = ARGV[i + 2] == '' and now + lease or math.max(0, now - tonumber(ARGV[i + 2]))

@@ -1,7 +1,8 @@
 -- Begins every script about limits, and is no script of its own.
--- KEYS[1] the hash of limits, KEYS[2] their version, KEYS[3] and KEYS[4] the versions at which keys were changed and deleted,
---         KEYS[5] the state: its life, and the floor of the deletions
--- ARGV[1] the newest version that the caller knows, ARGV[2] the life it belongs to or nothing, ARGV[3] the caller's boot
+-- KEYS[1] the hash of limits, KEYS[2] their version, KEYS[3] and KEYS[4] the versions at which keys
+--         were changed and deleted, KEYS[5] the state: its life, and the floor of the deletions
+-- ARGV[1] the newest version that the caller knows, ARGV[2] the life it belongs to or nothing,
+--         ARGV[3] the caller's boot
 local MAX_DELETED = 10000
 local version, known = tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(ARGV[1])
 local life = redis.call('HGET', KEYS[5], 'life') or ''

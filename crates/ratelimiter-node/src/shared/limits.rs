@@ -30,21 +30,27 @@ pub(crate) struct KnownLimits {
 /// The result of a change of limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Changed {
-    /// The version of the limits after the change, and the limits after it, or before it when one was deleted. No limits where
-    /// there was none.
+    /// The version of the limits after the change, and the limits after it, or before it when one
+    /// was deleted. No limits where there was none.
     Done(u64, Vec<LimitEntry>),
-    /// The store has lost its state: it needs the limits that the node remembers before one is changed.
+    /// The store has lost its state: it needs the limits that the node remembers before one is
+    /// changed.
     Forgot,
 }
 
 impl SharedStore {
-    /// Every limit with the version of its last change, and a version of the limits that is not newer than they are. Other
-    /// programs' entries that are no limits are left out.
+    /// Every limit with the version of its last change, and a version of the limits that is not
+    /// newer than they are. Other programs' entries that are no limits are left out.
     pub(crate) async fn limits(&self) -> Result<(u64, Vec<Change>), StoreError> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("GET").arg(layout::LIMITS_VERSION);
         // The versions first: a limit may be newer than the version beside it, but never older.
-        pipeline.cmd("ZRANGE").arg(layout::LIMITS_CHANGED).arg(0).arg(-1).arg("WITHSCORES");
+        pipeline
+            .cmd("ZRANGE")
+            .arg(layout::LIMITS_CHANGED)
+            .arg(0)
+            .arg(-1)
+            .arg("WITHSCORES");
         pipeline.cmd("HGETALL").arg(layout::LIMITS);
         type Answer = (Option<u64>, HashMap<String, u64>, HashMap<String, String>);
         let (version, versions, entries): Answer = self
@@ -57,17 +63,30 @@ impl SharedStore {
         let change = |text: &String| {
             let entry: LimitEntry = serde_json::from_str(text).ok()?;
             let version = versions.get(entry.key.as_str()).copied().unwrap_or(0);
-            Some(Change { key: entry.key.clone(), version, entry: Some(entry) })
+            Some(Change {
+                key: entry.key.clone(),
+                version,
+                entry: Some(entry),
+            })
         };
-        Ok((version.unwrap_or(0), entries.values().filter_map(change).collect()))
+        Ok((
+            version.unwrap_or(0),
+            entries.values().filter_map(change).collect(),
+        ))
     }
 
-    /// The changes after `version`. Complete only while the store remembers every deletion since then.
+    /// The changes after `version`. Complete only while the store remembers every deletion since
+    /// then.
     pub(crate) async fn changes_since(&self, version: u64) -> Result<Vec<Change>, StoreError> {
         let after = format!("({version}");
         let mut pipeline = redis::pipe();
         for set in [layout::LIMITS_CHANGED, layout::LIMITS_DELETED] {
-            pipeline.cmd("ZRANGEBYSCORE").arg(set).arg(&after).arg("+inf").arg("WITHSCORES");
+            pipeline
+                .cmd("ZRANGEBYSCORE")
+                .arg(set)
+                .arg(&after)
+                .arg("+inf")
+                .arg("WITHSCORES");
         }
         type Scored = Vec<(String, u64)>;
         let (changed, deleted): (Scored, Scored) = self
@@ -80,7 +99,8 @@ impl SharedStore {
         let mut changes = Vec::new();
         for some in changed.chunks(CALL_MOST) {
             let mut read = redis::cmd("HMGET");
-            read.arg(layout::LIMITS).arg(some.iter().map(|(key, _)| key).collect::<Vec<_>>());
+            read.arg(layout::LIMITS)
+                .arg(some.iter().map(|(key, _)| key).collect::<Vec<_>>());
             let texts: Vec<Option<String>> = self
                 .reads
                 .at(layout::LIMITS)
@@ -98,8 +118,13 @@ impl SharedStore {
                 }));
             }
         }
-        let deletion =
-            |(key, version): (String, u64)| Some(Change { key: Key::new(key).ok()?, version, entry: None });
+        let deletion = |(key, version): (String, u64)| {
+            Some(Change {
+                key: Key::new(key).ok()?,
+                version,
+                entry: None,
+            })
+        };
         changes.extend(deleted.into_iter().filter_map(deletion));
         Ok(changes)
     }
@@ -118,19 +143,27 @@ impl SharedStore {
     }
 
     /// Begins a new counter for all nodes, and drops the admissions of the old one.
-    pub(crate) async fn reset_counter(&self, known: &KnownLimits, key: &Key) -> Result<Changed, StoreError> {
+    pub(crate) async fn reset_counter(
+        &self,
+        known: &KnownLimits,
+        key: &Key,
+    ) -> Result<Changed, StoreError> {
         let mut call = prepare(&self.scripts.reset_counter, known);
         self.change(call.arg(key.as_str())).await
     }
 
     /// Removes a limit and its admissions for all nodes.
-    pub(crate) async fn delete_limit(&self, known: &KnownLimits, key: &Key) -> Result<Changed, StoreError> {
+    pub(crate) async fn delete_limit(
+        &self,
+        known: &KnownLimits,
+        key: &Key,
+    ) -> Result<Changed, StoreError> {
         let mut call = prepare(&self.scripts.delete_limit, known);
         self.change(call.arg(key.as_str())).await
     }
 
-    /// Gives the store the limits and deletions that this node remembers; for each key the newest change holds. Returns
-    /// the life of the store's state.
+    /// Gives the store the limits and deletions that this node remembers; for each key the newest
+    /// change holds. Returns the life of the store's state.
     pub(crate) async fn restore_limits(
         &self,
         known: &KnownLimits,
@@ -138,11 +171,20 @@ impl SharedStore {
     ) -> Result<String, StoreError> {
         let mut life = known.life.clone();
         // One call without limits begins a life where there is nothing to restore.
-        let calls = changes.chunks(CALL_MOST).chain(changes.is_empty().then_some(changes));
+        let calls = changes
+            .chunks(CALL_MOST)
+            .chain(changes.is_empty().then_some(changes));
         for some in calls {
             let mut call = prepare(&self.scripts.restore_limits, known);
-            for Change { key, version, entry } in some {
-                call.arg(key.as_str()).arg(version).arg(entry.as_ref().map_or_else(String::new, json));
+            for Change {
+                key,
+                version,
+                entry,
+            } in some
+            {
+                call.arg(key.as_str())
+                    .arg(version)
+                    .arg(entry.as_ref().map_or_else(String::new, json));
             }
             life = self.call(&mut call).await?;
         }
@@ -168,11 +210,20 @@ impl SharedStore {
     async fn change(&self, call: &mut ScriptInvocation<'_>) -> Result<Changed, StoreError> {
         let done: Option<(u64, Vec<String>)> = self.call(call).await?;
         Ok(done.map_or(Changed::Forgot, |(version, texts)| {
-            Changed::Done(version, texts.iter().filter_map(|text| serde_json::from_str(text).ok()).collect())
+            Changed::Done(
+                version,
+                texts
+                    .iter()
+                    .filter_map(|text| serde_json::from_str(text).ok())
+                    .collect(),
+            )
         }))
     }
 
-    async fn call<T: FromRedisValue>(&self, call: &mut ScriptInvocation<'_>) -> Result<T, StoreError> {
+    async fn call<T: FromRedisValue>(
+        &self,
+        call: &mut ScriptInvocation<'_>,
+    ) -> Result<T, StoreError> {
         for key in [
             layout::LIMITS,
             layout::LIMITS_VERSION,
@@ -187,7 +238,9 @@ impl SharedStore {
         let result = self
             .membership
             .at(layout::LIMITS)
-            .run(BACKGROUND_DEADLINE, async |mut connection| call.invoke_async(&mut connection).await);
+            .run(BACKGROUND_DEADLINE, async |mut connection| {
+                call.invoke_async(&mut connection).await
+            });
         self.written(result.await)
     }
 }

@@ -8,7 +8,9 @@ pub(crate) struct Members {
 
 impl Members {
     pub(crate) fn new(node: &NodeId, boot: &str) -> Self {
-        Self { prefix: format!("{node}:{boot}:") }
+        Self {
+            prefix: format!("{node}:{boot}:"),
+        }
     }
 
     pub(crate) fn name(&self, sequence: u64) -> String {

@@ -9,7 +9,8 @@ use super::store::{BACKGROUND_DEADLINE, SharedStore};
 use crate::clock::Reading;
 
 impl SharedStore {
-    /// Writes this node's heartbeat, and removes nodes that have sent none for long. Returns the heartbeat that it replaced.
+    /// Writes this node's heartbeat, and removes nodes that have sent none for long. Returns the
+    /// heartbeat that it replaced.
     pub(crate) async fn beat(
         &self,
         id: &NodeId,
@@ -19,9 +20,18 @@ impl SharedStore {
         let text = serde_json::to_string(beat).expect("a heartbeat has string keys only");
         let mut pipeline = redis::pipe();
         pipeline.cmd("HGET").arg(layout::NODES).arg(id.as_str());
-        pipeline.cmd("HSET").arg(layout::NODES).arg(id.as_str()).arg(text).ignore();
+        pipeline
+            .cmd("HSET")
+            .arg(layout::NODES)
+            .arg(id.as_str())
+            .arg(text)
+            .ignore();
         for id in gone {
-            pipeline.cmd("HDEL").arg(layout::NODES).arg(id.as_str()).ignore();
+            pipeline
+                .cmd("HDEL")
+                .arg(layout::NODES)
+                .arg(id.as_str())
+                .ignore();
         }
         let replaced: Result<(Option<String>,), _> = self
             .membership
@@ -35,9 +45,16 @@ impl SharedStore {
     }
 
     /// The last heartbeat under an id, and the store's clock.
-    pub(crate) async fn heartbeat(&self, id: &NodeId) -> Result<(Option<Heartbeat>, Reading), StoreError> {
+    pub(crate) async fn heartbeat(
+        &self,
+        id: &NodeId,
+    ) -> Result<(Option<Heartbeat>, Reading), StoreError> {
         let mut pipeline = redis::pipe();
-        pipeline.cmd("HGET").arg(layout::NODES).arg(id.as_str()).cmd("TIME");
+        pipeline
+            .cmd("HGET")
+            .arg(layout::NODES)
+            .arg(id.as_str())
+            .cmd("TIME");
         let (text, clock): (Option<String>, Reading) = self
             .reads
             .at(layout::NODES)
@@ -47,15 +64,20 @@ impl SharedStore {
                 Ok((text, Reading::new(time, sent, Instant::now())))
             })
             .await?;
-        Ok((text.and_then(|text| serde_json::from_str(&text).ok()), clock))
+        Ok((
+            text.and_then(|text| serde_json::from_str(&text).ok()),
+            clock,
+        ))
     }
 
     /// Removes this node's heartbeat.
     pub(crate) async fn leave(&self, id: &NodeId) -> Result<(), StoreError> {
         let mut command = cmd("HDEL");
         command.arg(layout::NODES).arg(id.as_str());
-        let left =
-            self.membership.at(layout::NODES).run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
+        let left = self
+            .membership
+            .at(layout::NODES)
+            .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
                 command.query_async::<u64>(&mut connection).await
             });
         self.written(left.await).map(drop)

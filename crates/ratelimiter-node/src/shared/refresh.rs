@@ -23,7 +23,8 @@ pub(crate) struct Refresh {
     pub(crate) floor: u64,
     /// Every node's last heartbeat.
     pub(crate) heartbeats: Vec<(NodeId, Heartbeat)>,
-    /// One entry a counter asked about, in the same order; an error where its part of the store did not answer.
+    /// One entry a counter asked about, in the same order; an error where its part of the store did
+    /// not answer.
     pub(crate) windows: Vec<Result<KeyRefresh, StoreError>>,
 }
 
@@ -31,7 +32,8 @@ pub(crate) struct Refresh {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyRefresh {
     pub(crate) window: SharedWindow,
-    /// The version of the limit's copy beside its admissions, in a store cluster; zero where it is missing.
+    /// The version of the limit's copy beside its admissions, in a store cluster; zero where it is
+    /// missing.
     pub(crate) copy: Option<u64>,
 }
 
@@ -41,8 +43,8 @@ enum Part {
 }
 
 impl SharedStore {
-    /// Reads all a node needs to know, in one round trip to each part of the store. Reads only: it passes while the store takes
-    /// no writes.
+    /// Reads all a node needs to know, in one round trip to each part of the store. Reads only: it
+    /// passes while the store takes no writes.
     pub(crate) async fn refresh(
         &self,
         members: &Members,
@@ -50,24 +52,28 @@ impl SharedStore {
     ) -> Result<Refresh, StoreError> {
         let sets = watched.iter().map(|(_, span)| span.set.as_str());
         let keys: Vec<_> = std::iter::once(layout::LIMITS).chain(sets).collect();
-        let parts = self.reads.scatter(&keys, BACKGROUND_DEADLINE, async |mut connection, places| {
-            let mut pipeline = redis::pipe();
-            for &place in &places {
-                match place.checked_sub(1) {
-                    None => ask_for_state(&mut pipeline),
-                    Some(place) => self.ask_for_key(members, watched[place], &mut pipeline),
+        let parts = self.reads.scatter(
+            &keys,
+            BACKGROUND_DEADLINE,
+            async |mut connection, places| {
+                let mut pipeline = redis::pipe();
+                for &place in &places {
+                    match place.checked_sub(1) {
+                        None => ask_for_state(&mut pipeline),
+                        Some(place) => self.ask_for_key(members, watched[place], &mut pipeline),
+                    }
                 }
-            }
-            let sent = Instant::now();
-            let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
-            let received = Instant::now();
-            let mut answers = answers.into_iter();
-            let part = |place: &usize| match place.checked_sub(1) {
-                None => Ok(Part::State(Box::new(state(&mut answers, sent, received)?))),
-                Some(place) => Ok(Part::Key(self.key_answer(watched[place].1, &mut answers)?)),
-            };
-            places.iter().map(part).collect::<RedisResult<Vec<_>>>()
-        });
+                let sent = Instant::now();
+                let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
+                let received = Instant::now();
+                let mut answers = answers.into_iter();
+                let part = |place: &usize| match place.checked_sub(1) {
+                    None => Ok(Part::State(Box::new(state(&mut answers, sent, received)?))),
+                    Some(place) => Ok(Part::Key(self.key_answer(watched[place].1, &mut answers)?)),
+                };
+                places.iter().map(part).collect::<RedisResult<Vec<_>>>()
+            },
+        );
         let (mut refresh, mut windows) = (None, Vec::new());
         for part in parts.await {
             match part {
@@ -82,7 +88,10 @@ impl SharedStore {
             url: self.reads.url().clone(),
             why: "it did not answer about its state".into(),
         };
-        Ok(Refresh { windows, ..refresh.ok_or_else(unanswered)? })
+        Ok(Refresh {
+            windows,
+            ..refresh.ok_or_else(unanswered)?
+        })
     }
 
     fn ask_for_key(&self, members: &Members, (key, span): (&Key, &Span), pipeline: &mut Pipeline) {
@@ -92,17 +101,31 @@ impl SharedStore {
         }
     }
 
-    fn key_answer(&self, span: &Span, answers: &mut impl Iterator<Item = Value>) -> RedisResult<KeyRefresh> {
+    fn key_answer(
+        &self,
+        span: &Span,
+        answers: &mut impl Iterator<Item = Value>,
+    ) -> RedisResult<KeyRefresh> {
         let window = span.answer(answers)?;
-        let copy = self.copies_limits().then(|| take::<Option<u64>>(answers)).transpose()?;
-        Ok(KeyRefresh { window, copy: copy.map(|version| version.unwrap_or(0)) })
+        let copy = self
+            .copies_limits()
+            .then(|| take::<Option<u64>>(answers))
+            .transpose()?;
+        Ok(KeyRefresh {
+            window,
+            copy: copy.map(|version| version.unwrap_or(0)),
+        })
     }
 }
 
 fn ask_for_state(pipeline: &mut Pipeline) {
     pipeline.cmd("TIME");
     pipeline.cmd("GET").arg(layout::LIMITS_VERSION);
-    pipeline.cmd("HMGET").arg(layout::LIMITS_STATE).arg("life").arg("floor");
+    pipeline
+        .cmd("HMGET")
+        .arg(layout::LIMITS_STATE)
+        .arg("life")
+        .arg("floor");
     pipeline.cmd("HGETALL").arg(layout::NODES);
 }
 

@@ -1,6 +1,8 @@
--- Gives a store that lost its state the limits and deletions that a node remembers. For each key the newest change holds.
+-- Gives a store that lost its state the limits and deletions that a node remembers. For each key
+-- the newest change holds.
 -- KEYS[6] the last loss, a hash: when it was noticed (us), and the newest version before it
--- ARGV    from the 4th: key, version of its last change, and entry as JSON or nothing when it was deleted, by turns
+-- ARGV    from the 4th: key, version of its last change, and entry as JSON or nothing when it was
+--         deleted, by turns
 -- returns the life of the state
 local changed = false
 for i = 4, #ARGV, 3 do

@@ -22,19 +22,40 @@ impl Scripts {
     pub(crate) fn new() -> Self {
         let script = |text| Script::new(text);
         Self {
-            check: script(concat!(include_str!("current.lua"), include_str!("check.lua"))),
-            set_limits: script(concat!(include_str!("limits.lua"), include_str!("set_limits.lua"))),
-            reset_counter: script(concat!(include_str!("limits.lua"), include_str!("reset_counter.lua"))),
-            delete_limit: script(concat!(include_str!("limits.lua"), include_str!("delete_limit.lua"))),
-            restore_limits: script(concat!(include_str!("limits.lua"), include_str!("restore_limits.lua"))),
-            seed_limits: script(concat!(include_str!("limits.lua"), include_str!("seed_limits.lua"))),
+            check: script(concat!(
+                include_str!("current.lua"),
+                include_str!("check.lua")
+            )),
+            set_limits: script(concat!(
+                include_str!("limits.lua"),
+                include_str!("set_limits.lua")
+            )),
+            reset_counter: script(concat!(
+                include_str!("limits.lua"),
+                include_str!("reset_counter.lua")
+            )),
+            delete_limit: script(concat!(
+                include_str!("limits.lua"),
+                include_str!("delete_limit.lua")
+            )),
+            restore_limits: script(concat!(
+                include_str!("limits.lua"),
+                include_str!("restore_limits.lua")
+            )),
+            seed_limits: script(concat!(
+                include_str!("limits.lua"),
+                include_str!("seed_limits.lua")
+            )),
             copy_limit: script(include_str!("copy_limit.lua")),
             lease_exchange: script(concat!(
                 include_str!("current.lua"),
                 include_str!("leased.lua"),
                 include_str!("leased_exchange.lua")
             )),
-            lease_recall: script(concat!(include_str!("leased.lua"), include_str!("leased_recall.lua"))),
+            lease_recall: script(concat!(
+                include_str!("leased.lua"),
+                include_str!("leased_recall.lua")
+            )),
         }
     }
 }

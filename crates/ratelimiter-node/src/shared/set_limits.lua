@@ -6,7 +6,8 @@ change_to(version + 1)
 local kept = {}
 for i = 4, #ARGV, 2 do
   local entry = cjson.decode(ARGV[i + 1])
-  -- The version never repeats, so a key that was deleted and set anew does not find its old admissions.
+  -- The version never repeats, so a key that was deleted and set anew does not find its old
+  -- admissions.
   entry.epoch = epoch(redis.call('HGET', KEYS[1], ARGV[i])) or version
   kept[#kept + 1] = keep(ARGV[i], entry)
 end

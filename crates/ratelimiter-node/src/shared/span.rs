@@ -29,7 +29,12 @@ pub(crate) struct SharedWindow {
 impl Span {
     pub(crate) fn new(entry: &LimitEntry, now_us: u64, own: Own) -> Self {
         let set = layout::admissions(&entry.key, entry.epoch);
-        Self { set, window_us: entry.limit.window_us(), now_us, own }
+        Self {
+            set,
+            window_us: entry.limit.window_us(),
+            now_us,
+            own,
+        }
     }
 
     /// The last instant before the window.
@@ -40,8 +45,16 @@ impl Span {
     /// Asks for everything in a [`SharedWindow`].
     pub(crate) fn read(&self, members: &Members, pipeline: &mut Pipeline) {
         let after = format!("({}", self.start_us());
-        pipeline.cmd("ZCOUNT").arg(&self.set).arg(&after).arg("+inf");
-        pipeline.cmd("ZRANGEBYSCORE").arg(&self.set).arg(&after).arg("+inf");
+        pipeline
+            .cmd("ZCOUNT")
+            .arg(&self.set)
+            .arg(&after)
+            .arg("+inf");
+        pipeline
+            .cmd("ZRANGEBYSCORE")
+            .arg(&self.set)
+            .arg(&after)
+            .arg("+inf");
         pipeline.arg("WITHSCORES").arg("LIMIT").arg(0).arg(1);
         self.ask_for(self.own.newest_confirmed, members, pipeline);
         self.ask_for(self.own.last_sent, members, pipeline);
@@ -49,7 +62,10 @@ impl Span {
     }
 
     /// Takes the answers to [`read`](Self::read).
-    pub(crate) fn answer(&self, answers: &mut impl Iterator<Item = Value>) -> RedisResult<SharedWindow> {
+    pub(crate) fn answer(
+        &self,
+        answers: &mut impl Iterator<Item = Value>,
+    ) -> RedisResult<SharedWindow> {
         let count = take(answers)?;
         let oldest: Vec<(String, u64)> = take(answers)?;
         let forgot = !knows(self.own.newest_confirmed, answers)?.unwrap_or(true);
@@ -60,40 +76,60 @@ impl Span {
             (true, false) => Arrived::Sent,
             (false, false) => Arrived::Nothing,
         };
-        Ok(SharedWindow { count, oldest_us: oldest.first().map(|(_, at)| *at), forgot, arrived })
+        Ok(SharedWindow {
+            count,
+            oldest_us: oldest.first().map(|(_, at)| *at),
+            forgot,
+            arrived,
+        })
     }
 
-    /// Adds admissions, and keeps the set as small as its window. They are added in one step, so that the last of them is
-    /// never there without the others. One that is there already takes the time that the node has for it now, since the node's
-    /// clock may have been set. Asks first whether the store still knows what it confirmed before.
+    /// Adds admissions, and keeps the set as small as its window. They are added in one step, so
+    /// that the last of them is never there without the others. One that is there already takes the
+    /// time that the node has for it now, since the node's clock may have been set. Asks first
+    /// whether the store still knows what it confirmed before.
     pub(crate) fn add(&self, members: &Members, admissions: &[Admission], pipeline: &mut Pipeline) {
         self.ask_for(self.own.newest_confirmed, members, pipeline);
         let command = pipeline.cmd("ZADD").arg(&self.set);
         for admission in admissions {
-            command.arg(admission.at_us).arg(members.name(admission.sequence));
+            command
+                .arg(admission.at_us)
+                .arg(members.name(admission.sequence));
         }
         command.ignore();
         let retention = micros(RETENTION);
         let old = self.start_us().saturating_sub(retention);
-        pipeline.cmd("ZREMRANGEBYSCORE").arg(&self.set).arg("-inf").arg(old).ignore();
+        pipeline
+            .cmd("ZREMRANGEBYSCORE")
+            .arg(&self.set)
+            .arg("-inf")
+            .arg(old)
+            .ignore();
         let life_ms = (self.window_us + 2 * retention) / 1000;
         pipeline.cmd("PEXPIRE").arg(&self.set).arg(life_ms).ignore();
     }
 
-    /// Takes the answers to [`add`](Self::add): whether the store has forgotten what it had confirmed.
+    /// Takes the answers to [`add`](Self::add): whether the store has forgotten what it had
+    /// confirmed.
     pub(crate) fn added(&self, answers: &mut impl Iterator<Item = Value>) -> RedisResult<bool> {
         Ok(!knows(self.own.newest_confirmed, answers)?.unwrap_or(true))
     }
 
     fn ask_for(&self, sequence: Option<u64>, members: &Members, pipeline: &mut Pipeline) {
         if let Some(sequence) = sequence {
-            pipeline.cmd("ZSCORE").arg(&self.set).arg(members.name(sequence));
+            pipeline
+                .cmd("ZSCORE")
+                .arg(&self.set)
+                .arg(members.name(sequence));
         }
     }
 }
 
 /// Whether the store knows the admission that it was asked for, if there was one to ask for.
-fn knows(sequence: Option<u64>, answers: &mut impl Iterator<Item = Value>) -> RedisResult<Option<bool>> {
+fn knows(
+    sequence: Option<u64>,
+    answers: &mut impl Iterator<Item = Value>,
+) -> RedisResult<Option<bool>> {
     let Some(_) = sequence else { return Ok(None) };
     Ok(Some(take::<Option<String>>(answers)?.is_some()))
 }

@@ -8,10 +8,12 @@ use ratelimiter_store::{Link, Redirects, StoreError, StoreKind, StoreUrl, StoreV
 use super::scripts::Scripts;
 use crate::breaker::Circuits;
 
-/// How long a flush, a heartbeat or a change of a limit may take. Longer than a check may: no request waits for a flush.
+/// How long a flush, a heartbeat or a change of a limit may take. Longer than a check may: no
+/// request waits for a flush.
 pub(crate) const BACKGROUND_DEADLINE: Duration = Duration::from_secs(1);
 
-/// The store, over one connection a purpose: one postponed write blocks everything behind it on its connection.
+/// The store, over one connection a purpose: one postponed write blocks everything behind it on its
+/// connection.
 #[derive(Debug)]
 pub(crate) struct SharedStore {
     /// Checks that must be exact: scripts and single additions.
@@ -51,7 +53,11 @@ impl SharedStore {
 
     /// The limit of a key, for scripts that count it.
     pub(super) fn limit_of(&self, key: &Key) -> LimitCopy {
-        if self.copies_limits() { LimitCopy::of(key) } else { LimitCopy::originals() }
+        if self.copies_limits() {
+            LimitCopy::of(key)
+        } else {
+            LimitCopy::originals()
+        }
     }
 
     /// Answers of the store that were followed by another attempt.
@@ -72,13 +78,19 @@ impl SharedStore {
 
     /// How long ago the store last confirmed a write of this node.
     pub(crate) fn last_write_age(&self) -> Option<Duration> {
-        self.last_write.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
+        self.last_write
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .map(|at| at.elapsed())
     }
 
     /// Notes the time when a write was confirmed.
     pub(super) fn written<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if result.is_ok() {
-            *self.last_write.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            *self
+                .last_write
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
         result
     }

@@ -1,4 +1,5 @@
-//! Shared parts of the tests: a cluster's clients, limits, a look into the store, and a way to wait.
+//! Shared parts of the tests: a cluster's clients, limits, a look into the store, and a way to
+//! wait.
 #![allow(dead_code, reason = "every story uses a part of it")]
 
 pub(crate) mod program;
@@ -26,7 +27,10 @@ const POLL: Duration = Duration::from_millis(10);
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) -> Duration {
     let started = Instant::now();
     while !holds().await {
-        assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        assert!(
+            started.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
         sleep(POLL).await;
     }
     started.elapsed()
@@ -47,7 +51,9 @@ pub(crate) fn key(text: &str) -> Key {
 
 /// One client a node.
 pub(crate) fn clients(cluster: &LocalCluster) -> Vec<NodeClient> {
-    (0..cluster.endpoints().len()).map(|node| cluster.client(node, PATIENCE).unwrap()).collect()
+    (0..cluster.endpoints().len())
+        .map(|node| cluster.client(node, PATIENCE).unwrap())
+        .collect()
 }
 
 /// A limit of so many a minute.
@@ -56,7 +62,10 @@ pub(crate) fn spec(name: &str, admissions: i64) -> LimitSpec {
 }
 
 pub(crate) fn counted(name: &str, admissions: i64, counting: CountingMode) -> LimitSpec {
-    LimitSpec { counting: Some(counting), ..spec(name, admissions) }
+    LimitSpec {
+        counting: Some(counting),
+        ..spec(name, admissions)
+    }
 }
 
 pub(crate) fn failing(
@@ -65,7 +74,10 @@ pub(crate) fn failing(
     counting: CountingMode,
     policy: StoreFailurePolicy,
 ) -> LimitSpec {
-    LimitSpec { on_store_failure: Some(policy), ..counted(name, admissions, counting) }
+    LimitSpec {
+        on_store_failure: Some(policy),
+        ..counted(name, admissions, counting)
+    }
 }
 
 /// Sets a limit through the first node and waits until all nodes have it.
@@ -104,14 +116,17 @@ impl Store {
     pub(crate) async fn run(&self, words: &[&str]) {
         let mut command = cmd(words[0]);
         command.arg(&words[1..]);
-        self.0.query::<redis::Value>(&command, PATIENCE).await.unwrap();
+        self.0
+            .query::<redis::Value>(&command, PATIENCE)
+            .await
+            .unwrap();
     }
 }
 
 /// A store that takes no writes until the end of the pause, or its own.
 ///
-/// Not leased, as a fault in a foreign system has to be: whether a lease is renewed in time is a question to the machine,
-/// and this store belongs to the test.
+/// Not leased, as a fault in a foreign system has to be: whether a lease is renewed in time is a
+/// question to the machine, and this store belongs to the test.
 pub(crate) struct WritePause(Store);
 
 impl WritePause {
@@ -129,7 +144,10 @@ impl WritePause {
 /// A node's own count of a key, and how much of it the store has not confirmed.
 pub(crate) async fn count(client: &NodeClient, key: &Key) -> (u64, u64) {
     let counters = client.counters(None).await.unwrap().counters;
-    counters.iter().find(|c| c.key == *key).map_or((0, 0), |c| (c.count, c.unsynced))
+    counters
+        .iter()
+        .find(|c| c.key == *key)
+        .map_or((0, 0), |c| (c.count, c.unsynced))
 }
 
 /// Waits until every node has flushed all its admissions.

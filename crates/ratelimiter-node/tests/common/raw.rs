@@ -17,15 +17,25 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The problem that a refusal carries.
     pub(crate) fn problem(&self) -> Problem {
-        assert_eq!(self.header("content-type"), Some(PROBLEM_CONTENT_TYPE), "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            Some(PROBLEM_CONTENT_TYPE),
+            "{self:?}"
+        );
         let problem: Problem = serde_json::from_slice(&self.body).unwrap();
         assert_eq!(problem.status, self.status);
-        assert!(!problem.title.is_empty() && !problem.detail.is_empty(), "{problem:?}");
+        assert!(
+            !problem.title.is_empty() && !problem.detail.is_empty(),
+            "{problem:?}"
+        );
         problem
     }
 }
@@ -45,7 +55,9 @@ impl Raw {
 
     /// The next answer, or nothing when the connection is closed instead.
     pub(crate) async fn reply(&mut self) -> Option<Reply> {
-        timeout(PATIENCE, self.read()).await.expect("the node answers or closes the connection")
+        timeout(PATIENCE, self.read())
+            .await
+            .expect("the node answers or closes the connection")
     }
 
     async fn read(&mut self) -> Option<Reply> {
@@ -65,9 +77,16 @@ impl Raw {
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
             .collect();
-        let mut reply = Reply { status, headers, body: bytes.split_off(end) };
-        let length = reply.header("content-length").map_or(0, |n| n.parse().unwrap());
-        while reply.body.len() < length && self.0.read_buf(&mut reply.body).await.unwrap_or(0) > 0 {}
+        let mut reply = Reply {
+            status,
+            headers,
+            body: bytes.split_off(end),
+        };
+        let length = reply
+            .header("content-length")
+            .map_or(0, |n| n.parse().unwrap());
+        while reply.body.len() < length && self.0.read_buf(&mut reply.body).await.unwrap_or(0) > 0 {
+        }
         assert_eq!(reply.body.len(), length, "{reply:?}");
         Some(reply)
     }
@@ -78,7 +97,9 @@ pub(crate) async fn exchange(endpoint: &Endpoint, request: &[u8]) -> Reply {
     let mut raw = Raw::open(endpoint).await;
     raw.send(request).await;
     let shown = String::from_utf8_lossy(&request[..request.len().min(200)]).into_owned();
-    raw.reply().await.unwrap_or_else(|| panic!("no answer to {shown:?}"))
+    raw.reply()
+        .await
+        .unwrap_or_else(|| panic!("no answer to {shown:?}"))
 }
 
 /// The header field of a JSON body.
@@ -104,6 +125,10 @@ pub(crate) async fn refused(endpoint: &Endpoint, status: u16, requests: &[(Vec<u
         let reply = exchange(endpoint, request).await;
         assert_eq!(reply.status, status, "{shown}: {reply:?}");
         let problem = reply.problem();
-        assert!(problem.detail.contains(named), "{shown}: {:?} does not say {named:?}", problem.detail);
+        assert!(
+            problem.detail.contains(named),
+            "{shown}: {:?} does not say {named:?}",
+            problem.detail
+        );
     }
 }

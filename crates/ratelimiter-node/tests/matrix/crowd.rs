@@ -1,4 +1,5 @@
-//! A crowd before one node: idle connections, slow ones, and a client that takes as many as it gets.
+//! A crowd before one node: idle connections, slow ones, and a client that takes as many as it
+//! gets.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,7 +20,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(25);
 
-/// Addresses of the clients. Health is asked from the address of the idle crowd, the worst place to be.
+/// Addresses of the clients. Health is asked from the address of the idle crowd, the worst place to
+/// be.
 const IDLE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
 const SLOW: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const GREEDY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
@@ -68,9 +70,16 @@ impl Crowd {
         raise_open_files();
         let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
         let mode = MODES[1];
-        let limit =
-            LimitSpec { counting: Some(mode), ..LimitSpec::new(key_of(mode), Limit::new(10, 1).unwrap()) };
-        cluster.client(0, DEADLINE).unwrap().set_limit(&limit).await.unwrap();
+        let limit = LimitSpec {
+            counting: Some(mode),
+            ..LimitSpec::new(key_of(mode), Limit::new(10, 1).unwrap())
+        };
+        cluster
+            .client(0, DEADLINE)
+            .unwrap()
+            .set_limit(&limit)
+            .await
+            .unwrap();
         let node: SocketAddr = cluster.endpoints()[0].authority().parse().unwrap();
         let process = cluster.process_ids()[1];
 
@@ -88,15 +97,22 @@ impl Crowd {
             greedy.spawn(async move {
                 let mut answered = 0;
                 while Instant::now() < until {
-                    let Some(mut stream) = connect(GREEDY, node).await else { break };
-                    while Instant::now() < until && exchange(&mut stream, &check(false)).await.is_some() {
+                    let Some(mut stream) = connect(GREEDY, node).await else {
+                        break;
+                    };
+                    while Instant::now() < until
+                        && exchange(&mut stream, &check(false)).await.is_some()
+                    {
                         answered += 1;
                     }
                 }
                 answered
             });
         }
-        let mut seen = Seen { files_allowed: files_allowed(process), ..Seen::default() };
+        let mut seen = Seen {
+            files_allowed: files_allowed(process),
+            ..Seen::default()
+        };
         let mut looks = interval(LOOK);
         while Instant::now() < until {
             looks.tick().await;
@@ -115,8 +131,12 @@ impl Crowd {
 
 impl Seen {
     async fn look(&mut self, node: SocketAddr, process: u32) {
-        let (health, took) =
-            ask(IDLE, node, "GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
+        let (health, took) = ask(
+            IDLE,
+            node,
+            "GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+        )
+        .await;
         self.health_asked += 1;
         self.health_failed += usize::from(health != Some(200));
         self.health = self.health.max(took);
@@ -125,8 +145,9 @@ impl Seen {
         self.checks_failed += usize::from(!matches!(status, Some(200 | 429)));
         self.check = self.check.max(took);
         self.resident = self.resident.max(resident(process));
-        self.files =
-            self.files.max(std::fs::read_dir(format!("/proc/{process}/fd")).map_or(0, Iterator::count));
+        self.files = self
+            .files
+            .max(std::fs::read_dir(format!("/proc/{process}/fd")).map_or(0, Iterator::count));
     }
 }
 
@@ -134,8 +155,10 @@ impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "health: {} answers, {} failures, {:.1} ms at most; regular checks: {}, {} failures, {:.1} ms at most; \
-             greedy checks: {}; idle connections closed: {}; node: {:.1} MB resident, {} open files of {}",
+            "health: {} answers, {} failures, {:.1} ms at most; regular checks: {}, {} failures, \
+             {:.1} ms at most; \
+             greedy checks: {}; idle connections closed: {}; node: {:.1} MB resident, {} open \
+             files of {}",
             self.health_asked,
             self.health_failed,
             self.health.as_secs_f64() * 1e3,
@@ -154,7 +177,10 @@ impl fmt::Display for Seen {
 fn check(close: bool) -> String {
     let body = format!(r#"{{"key":"{}"}}"#, MODES[1]);
     let close = if close { "connection: close\r\n" } else { "" };
-    format!("POST /check HTTP/1.1\r\nhost: localhost\r\n{close}content-length: {}\r\n\r\n{body}", body.len())
+    format!(
+        "POST /check HTTP/1.1\r\nhost: localhost\r\n{close}content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 async fn connect(from: Ipv4Addr, to: SocketAddr) -> Option<TcpStream> {
@@ -186,7 +212,10 @@ async fn ask(from: Ipv4Addr, node: SocketAddr, request: &str) -> (Option<u16>, D
 async fn exchange(stream: &mut TcpStream, request: &str) -> Option<u16> {
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = vec![0; 4096];
-    let length = timeout(DEADLINE, stream.read(&mut answer)).await.ok()?.ok()?;
+    let length = timeout(DEADLINE, stream.read(&mut answer))
+        .await
+        .ok()?
+        .ok()?;
     let text = String::from_utf8_lossy(&answer[..length]);
     text.split(' ').nth(1)?.parse().ok()
 }
@@ -195,13 +224,18 @@ async fn exchange(stream: &mut TcpStream, request: &str) -> Option<u16> {
 pub(crate) fn resident(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024
 }
 
 fn files_allowed(process: u32) -> usize {
     let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).unwrap_or_default();
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(usize::MAX)
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .unwrap_or(usize::MAX)
 }
 
 /// The crowd is as many open files here as it is there.

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ratelimiter_api::{
-    CheckRequest, ClientError, CountingMode, DecidedBy, Endpoint, Key, NodeConnection, NodeId, Operation,
-    Outcome,
+    CheckRequest, ClientError, CountingMode, DecidedBy, Endpoint, Key, NodeConnection, NodeId,
+    Operation, Outcome,
 };
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -44,7 +44,8 @@ pub(crate) struct Load {
 impl Load {
     /// Starts the callers.
     pub(crate) fn start(world: &World) -> Self {
-        let (origin, done, mut callers) = (Instant::now(), CancellationToken::new(), JoinSet::new());
+        let (origin, done, mut callers) =
+            (Instant::now(), CancellationToken::new(), JoinSet::new());
         let mut by_store = Vec::new();
         for (i, endpoint) in world.cluster.endpoints().into_iter().enumerate() {
             let in_a_row = Arc::<AtomicUsize>::default();
@@ -53,12 +54,24 @@ impl Load {
                 for _ in 0..CALLERS {
                     let node = NodeId::from(format!("node-{}", i + 1).as_str());
                     let (endpoint, in_a_row) = (endpoint.clone(), Arc::clone(&in_a_row));
-                    let caller = Caller { origin, in_a_row, mode, key: key_of(mode), node, endpoint };
+                    let caller = Caller {
+                        origin,
+                        in_a_row,
+                        mode,
+                        key: key_of(mode),
+                        node,
+                        endpoint,
+                    };
                     callers.spawn(caller.run(done.clone()));
                 }
             }
         }
-        Self { origin, by_store, done, callers }
+        Self {
+            origin,
+            by_store,
+            done,
+            callers,
+        }
     }
 
     /// Time on the axis of the records.
@@ -68,9 +81,15 @@ impl Load {
 
     /// Waits until the store decides on every node again; false when it does not in time.
     pub(crate) async fn is_steady(&self, patience: Duration) -> bool {
-        self.by_store.iter().for_each(|node| node.store(0, Ordering::Relaxed));
+        self.by_store
+            .iter()
+            .for_each(|node| node.store(0, Ordering::Relaxed));
         let until = Instant::now() + patience;
-        while !self.by_store.iter().all(|node| node.load(Ordering::Relaxed) >= STEADY) {
+        while !self
+            .by_store
+            .iter()
+            .all(|node| node.load(Ordering::Relaxed) >= STEADY)
+        {
             if Instant::now() >= until {
                 return false;
             }
@@ -82,7 +101,12 @@ impl Load {
     /// Ends the callers and returns their records.
     pub(crate) async fn stop(self) -> Vec<Record> {
         self.done.cancel();
-        self.callers.join_all().await.into_iter().flatten().collect()
+        self.callers
+            .join_all()
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 
@@ -115,7 +139,9 @@ impl Caller {
         records: &mut Vec<Record>,
     ) -> Option<NodeConnection> {
         let invoke = self.origin.elapsed();
-        let answer = connection.check(&CheckRequest::new(self.key.clone()), DEADLINE).await;
+        let answer = connection
+            .check(&CheckRequest::new(self.key.clone()), DEADLINE)
+            .await;
         let (outcome, by) = match &answer {
             Ok(answer) if answer.allowed => (Outcome::Allowed, Some(answer.decided_by)),
             Ok(answer) => (Outcome::Denied, Some(answer.decided_by)),
@@ -132,7 +158,11 @@ impl Caller {
         }
         let (key, node) = (self.key.clone(), self.node.clone());
         let operation = Operation::new(key, node, invoke, self.origin.elapsed(), outcome);
-        records.push(Record { mode: self.mode, operation, by });
+        records.push(Record {
+            mode: self.mode,
+            operation,
+            by,
+        });
         answer.is_ok().then_some(connection)
     }
 }

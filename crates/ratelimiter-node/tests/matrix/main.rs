@@ -1,5 +1,9 @@
-//! The fault matrix in small: every fault under load, each admission judged. `examples/matrix.rs` plays it in full.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+//! The fault matrix in small: every fault under load, each admission judged. `examples/matrix.rs`
+//! plays it in full.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod clock;
 mod crowd;
@@ -26,10 +30,24 @@ async fn row(fault: Fault) {
     let row = play(fault, SMALL).await;
     println!("{}\n{row}", rows::HEAD);
     assert_eq!(row.broken(), [], "{fault:?}: too many admitted: {row:?}");
-    assert!(row.during.iter().sum::<usize>() > 0, "{fault:?}: nothing was asked during the fault");
-    assert!(row.recovered, "{fault:?}: the store does not decide again: {row:?}");
-    let frozen = if fault.stops_nodes() { SMALL.hold } else { Duration::ZERO };
-    assert!(row.longest < STORE_TIMEOUT + frozen + MARGIN, "{fault:?}: a check waited {:?}", row.longest);
+    assert!(
+        row.during.iter().sum::<usize>() > 0,
+        "{fault:?}: nothing was asked during the fault"
+    );
+    assert!(
+        row.recovered,
+        "{fault:?}: the store does not decide again: {row:?}"
+    );
+    let frozen = if fault.stops_nodes() {
+        SMALL.hold
+    } else {
+        Duration::ZERO
+    };
+    assert!(
+        row.longest < STORE_TIMEOUT + frozen + MARGIN,
+        "{fault:?}: a check waited {:?}",
+        row.longest
+    );
 }
 
 macro_rules! rows {
@@ -69,11 +87,19 @@ rows! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_does_not_silence_health() {
-    let crowd = Crowd { idle: 1500, slow: 50, greedy: 100, time: Duration::from_secs(2) };
+    let crowd = Crowd {
+        idle: 1500,
+        slow: 50,
+        greedy: 100,
+        time: Duration::from_secs(2),
+    };
     let seen = crowd.press().await;
     println!("{seen}");
     assert!(seen.health < MARGIN, "{seen}");
     assert_eq!((seen.health_failed, seen.checks_failed), (0, 0), "{seen}");
-    assert!(seen.checks > 0 && seen.health_asked > 0 && seen.shed > 0, "{seen}");
+    assert!(
+        seen.checks > 0 && seen.health_asked > 0 && seen.shed > 0,
+        "{seen}"
+    );
     assert!(seen.files < seen.files_allowed, "{seen}");
 }

@@ -48,7 +48,8 @@ pub(crate) enum Fault {
     ClockBehind,
     /// One client checks many keys that have no limit.
     UnknownKeys,
-    /// The store restarts empty when a day's window of one key holds many admissions, and as many are added before it returns.
+    /// The store restarts empty when a day's window of one key holds many admissions, and as many
+    /// are added before it returns.
     LargeWindow,
 }
 
@@ -88,7 +89,9 @@ impl Fault {
         let rule = match self {
             Self::Nothing => return sleep(hold).await,
             Self::ClockAhead | Self::ClockBehind => {
-                world.clock.set(if self == Self::ClockAhead { 25 } else { -25 });
+                world
+                    .clock
+                    .set(if self == Self::ClockAhead { 25 } else { -25 });
                 sleep(hold).await;
                 return world.clock.set(0);
             }
@@ -145,17 +148,20 @@ impl Fault {
         guard.heal();
     }
 
-    /// The most admissions of a mode in one window, under this fault: the limit for each node that decides alone.
+    /// The most admissions of a mode in one window, under this fault: the limit for each node that
+    /// decides alone.
     fn most(self, mode: CountingMode, alone: usize) -> u64 {
         match (mode, self) {
-            // A killed node forgets the admissions that it had not flushed. Where the clock jumps, so does the window.
+            // A killed node forgets the admissions that it had not flushed. Where the clock jumps,
+            // so does the window.
             (_, Self::NodesKilled | Self::ClockAhead | Self::ClockBehind) => 2 * NODES * LIMIT,
             (CountingMode::Atomic | CountingMode::Leased, _) if alone == 0 => LIMIT,
             _ => NODES * LIMIT,
         }
     }
 
-    /// Whether a check in flight may wait as long as the fault itself, since its node does nothing meanwhile.
+    /// Whether a check in flight may wait as long as the fault itself, since its node does nothing
+    /// meanwhile.
     pub(crate) fn stops_nodes(self) -> bool {
         matches!(self, Self::NodesFrozen)
     }
@@ -178,7 +184,8 @@ pub(crate) struct Scale {
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) fault: Fault,
-    /// Checks by decider during the fault: store or its grant, local, policy; then those without an answer.
+    /// Checks by decider during the fault: store or its grant, local, policy; then those without an
+    /// answer.
     pub(crate) during: [usize; 4],
     /// Longest wait of an answered check, over the whole row.
     pub(crate) longest: Duration,
@@ -188,8 +195,8 @@ pub(crate) struct Row {
     pub(crate) short: [u64; MODES.len()],
     /// Time from healing until the store decided every later check of the atomic key.
     pub(crate) steady: Duration,
-    /// Checks that were decided without the store, over the whole row, for each of [`MODES`]. On a busy machine a healthy store
-    /// may be late.
+    /// Checks that were decided without the store, over the whole row, for each of [`MODES`]. On a
+    /// busy machine a healthy store may be late.
     alone: [usize; MODES.len()],
     /// Whether the store decided the last atomic checks of every node.
     pub(crate) recovered: bool,
@@ -216,7 +223,10 @@ pub(crate) async fn play(fault: Fault, scale: Scale) -> Row {
     let recovered = load.is_steady(3 * PATIENCE).await;
     let records = load.stop().await;
     world.cluster.shutdown().await;
-    Row { recovered, ..judge(fault, &records, began, healed) }
+    Row {
+        recovered,
+        ..judge(fault, &records, began, healed)
+    }
 }
 
 fn judge(fault: Fault, records: &[Record], began: Duration, healed: Duration) -> Row {
@@ -230,7 +240,14 @@ fn judge(fault: Fault, records: &[Record], began: Duration, healed: Duration) ->
         alone: [0; MODES.len()],
         recovered: false,
     };
-    for Record { mode, operation: Operation { invoke, complete, .. }, by } in records {
+    for Record {
+        mode,
+        operation: Operation {
+            invoke, complete, ..
+        },
+        by,
+    } in records
+    {
         if by.is_some() {
             row.longest = row.longest.max(*complete - *invoke);
         }
@@ -247,14 +264,21 @@ fn judge(fault: Fault, records: &[Record], began: Duration, healed: Duration) ->
         }
     }
     for (i, mode) in MODES.into_iter().enumerate() {
-        let alone =
-            |r: &&Record| r.mode == mode && matches!(r.by, Some(DecidedBy::Local | DecidedBy::Policy));
+        let alone = |r: &&Record| {
+            r.mode == mode && matches!(r.by, Some(DecidedBy::Local | DecidedBy::Policy))
+        };
         row.alone[i] = records.iter().filter(alone).count();
-        let history: Vec<_> =
-            records.iter().filter(|r| r.mode == mode).map(|r| r.operation.clone()).collect();
+        let history: Vec<_> = records
+            .iter()
+            .filter(|r| r.mode == mode)
+            .map(|r| r.operation.clone())
+            .collect();
         let report = check_history(&history, limit()).unwrap();
         row.peaks[i] = report.definite_peak;
-        let missing = report.unjustified_denials.iter().map(|denial| LIMIT.saturating_sub(denial.possible));
+        let missing = report
+            .unjustified_denials
+            .iter()
+            .map(|denial| LIMIT.saturating_sub(denial.possible));
         row.short[i] = missing.max().unwrap_or(0);
     }
     row
@@ -266,7 +290,8 @@ impl fmt::Display for Row {
         let over = |i: usize| self.peaks[i].saturating_sub(LIMIT);
         write!(
             f,
-            "{:<13} {store:>7} {local:>7} {policy:>7} {unknown:>9} {:>7.1} {:>8} {:>6} {:>6} {:>8} {:>6} {:>6} {:>9.0}",
+            "{:<13} {store:>7} {local:>7} {policy:>7} {unknown:>9} {:>7.1} {:>8} {:>6} {:>6} {:>8} \
+             {:>6} {:>6} {:>9.0}",
             format!("{:?}", self.fault),
             self.longest.as_secs_f64() * 1e3,
             over(0),
@@ -282,6 +307,8 @@ impl fmt::Display for Row {
 
 /// Head of the table, for rows as they print themselves.
 pub(crate) const HEAD: &str = concat!(
-    "              checks during the fault, decided by   longest       above the limit        short of limit    steady\n",
-    "fault           store   local  policy no answer wait ms   atomic cached leased   atomic cached leased  after ms",
+    "              checks during the fault, decided by   longest       above the limit        \
+     short of limit    steady\n",
+    "fault           store   local  policy no answer wait ms   atomic cached leased   atomic \
+     cached leased  after ms",
 );

@@ -1,12 +1,13 @@
-//! A cluster in which everything can be broken: every node reaches its store through a proxy of its own.
+//! A cluster in which everything can be broken: every node reaches its store through a proxy of its
+//! own.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ratelimiter_api::{
-    CheckRequest, ClientError, CountingMode, Key, Limit, LimitSpec, MAX_COST, MAX_LIMIT, NodeClient,
-    NodeConnection, StoreFailurePolicy,
+    CheckRequest, ClientError, CountingMode, Key, Limit, LimitSpec, MAX_COST, MAX_LIMIT,
+    NodeClient, NodeConnection, StoreFailurePolicy,
 };
 use ratelimiter_chaos::setup_rate_limit;
 use ratelimiter_cluster::LocalCluster;
@@ -25,8 +26,11 @@ pub(crate) const LIMIT: u64 = 40;
 /// Longest wait of a check for the store.
 pub(crate) const STORE_TIMEOUT: Duration = Duration::from_millis(200);
 /// The modes under load, each with a key of its own name.
-pub(crate) const MODES: [CountingMode; 3] =
-    [CountingMode::Atomic, CountingMode::Cached, CountingMode::Leased];
+pub(crate) const MODES: [CountingMode; 3] = [
+    CountingMode::Atomic,
+    CountingMode::Cached,
+    CountingMode::Leased,
+];
 /// Callers that ask for unknown keys, or fill the large window.
 const FLOOD: usize = 8;
 
@@ -48,18 +52,24 @@ impl World {
         let (shared, kept) = (rules.clone(), Arc::clone(&proxies));
         let route = move |node: usize, store: SocketAddr| {
             let upstream = format!("redis://{store}").parse().unwrap();
-            let builder =
-                RespProxy::builder(upstream).name(format!("node-{}", node + 1)).rules(shared.clone());
+            let builder = RespProxy::builder(upstream)
+                .name(format!("node-{}", node + 1))
+                .rules(shared.clone());
             let free = SocketAddr::from(([127, 0, 0, 1], 0));
-            let proxy = block_in_place(|| Handle::current().block_on(builder.listen(free))).unwrap();
+            let proxy =
+                block_in_place(|| Handle::current().block_on(builder.listen(free))).unwrap();
             let address = proxy.address();
             kept.lock().unwrap().push(proxy);
             address
         };
         let clock = StoreClock::new();
-        let builder = LocalCluster::builder().store_binary(clock.store()).store_timeout(STORE_TIMEOUT);
+        let builder = LocalCluster::builder()
+            .store_binary(clock.store())
+            .store_timeout(STORE_TIMEOUT);
         let cluster = builder.store_route(route).start().await.unwrap();
-        let clients: Vec<_> = (0..NODES as usize).map(|i| cluster.client(i, DEADLINE).unwrap()).collect();
+        let clients: Vec<_> = (0..NODES as usize)
+            .map(|i| cluster.client(i, DEADLINE).unwrap())
+            .collect();
         for mode in MODES {
             let limit = LimitSpec {
                 counting: Some(mode),
@@ -68,7 +78,12 @@ impl World {
             };
             setup_rate_limit(&clients, &limit).await.unwrap();
         }
-        Self { cluster, clock, rules, _proxies: proxies }
+        Self {
+            cluster,
+            clock,
+            rules,
+            _proxies: proxies,
+        }
     }
 
     fn client(&self) -> NodeClient {
@@ -80,14 +95,20 @@ impl World {
         let limit = Limit::new(MAX_LIMIT.into(), 86_400).unwrap();
         let cached = Some(CountingMode::Cached);
         self.client()
-            .set_limit(&LimitSpec { counting: cached, ..LimitSpec::new(large(), limit) })
+            .set_limit(&LimitSpec {
+                counting: cached,
+                ..LimitSpec::new(large(), limit)
+            })
             .await
             .unwrap();
     }
 
     /// Has one node admit so many in the large window.
     pub(crate) async fn fill(&self, admissions: usize) {
-        let request = CheckRequest { key: large(), cost: MAX_COST.into() };
+        let request = CheckRequest {
+            key: large(),
+            cost: MAX_COST.into(),
+        };
         for _ in 0..admissions / MAX_COST as usize {
             assert!(self.client().check(&request).await.unwrap().allowed);
         }
@@ -95,8 +116,14 @@ impl World {
 
     /// Waits until the store has the large window.
     pub(crate) async fn large_is_flushed(&self) {
-        let unsynced =
-            async || self.client().counters_of(&[large()], None).await.unwrap().counters[0].unsynced;
+        let unsynced = async || {
+            self.client()
+                .counters_of(&[large()], None)
+                .await
+                .unwrap()
+                .counters[0]
+                .unsynced
+        };
         let until = Instant::now() + 6 * DEADLINE;
         while unsynced().await > 0 {
             assert!(Instant::now() < until, "the large window is flushed");

@@ -4,10 +4,12 @@ use serde_json::{Value, json};
 
 use crate::{Phase, Plan, Recorded, Status, Verdict};
 
-/// The run as a journal in the form of Chaos Toolkit: one activity a step, and one for the command of a fault. The steady state is
-/// that the contract is kept.
+/// The run as a journal in the form of Chaos Toolkit: one activity a step, and one for the command
+/// of a fault. The steady state is that the contract is kept.
 pub fn journal(plan: &Plan, recorded: &[Recorded], verdict: &Verdict, target: &str) -> Value {
-    let start = recorded.first().map_or(SystemTime::UNIX_EPOCH, |first| first.began);
+    let start = recorded
+        .first()
+        .map_or(SystemTime::UNIX_EPOCH, |first| first.began);
     let end = recorded.last().map_or(start, |last| last.began + last.took);
     let probe = |name: &str| json!({"type": "probe", "name": name, "provider": {"type": "process", "path": "ratelimiter-verify"}});
     let mut run = Vec::new();
@@ -17,15 +19,21 @@ pub fn journal(plan: &Plan, recorded: &[Recorded], verdict: &Verdict, target: &s
         if let Some(band) = record.fault {
             let origin = record.began - record.at;
             let failed = band.exit_code != Some(0);
-            let mut activity = times(origin + band.start, band.end.unwrap_or(band.start) - band.start);
-            activity["activity"] =
-                json!({"type": "action", "name": "fault", "provider": {"type": "process", "path": "sh"}});
+            let mut activity = times(
+                origin + band.start,
+                band.end.unwrap_or(band.start) - band.start,
+            );
+            activity["activity"] = json!({"type": "action", "name": "fault", "provider": {"type": "process", "path": "sh"}});
             activity["output"] = json!(band.exit_code);
             activity["status"] = json!(if failed { "failed" } else { "succeeded" });
             run.push(activity);
         }
         let mut activity = times(record.began, record.took);
-        let names: Vec<&str> = record.keys.iter().map(ratelimiter_api::Key::as_str).collect();
+        let names: Vec<&str> = record
+            .keys
+            .iter()
+            .map(ratelimiter_api::Key::as_str)
+            .collect();
         activity["activity"] = probe(&format!("{} {}", record.phase, names.join(" ")));
         activity["output"] = json!(judged.iter().map(|one| one.status).collect::<Vec<_>>());
         activity["status"] = json!("succeeded");
@@ -37,8 +45,18 @@ pub fn journal(plan: &Plan, recorded: &[Recorded], verdict: &Verdict, target: &s
     let faults = recorded.iter().any(|record| record.phase == Phase::Fault);
     let mut journal = times(start, end.duration_since(start).unwrap_or_default());
     for (field, value) in [
-        ("chaoslib-version", json!(concat!("ratelimiter-verify ", env!("CARGO_PKG_VERSION")))),
-        ("platform", json!(format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH))),
+        (
+            "chaoslib-version",
+            json!(concat!("ratelimiter-verify ", env!("CARGO_PKG_VERSION"))),
+        ),
+        (
+            "platform",
+            json!(format!(
+                "{}-{}",
+                std::env::consts::OS,
+                std::env::consts::ARCH
+            )),
+        ),
         ("node", json!(host())),
         (
             "experiment",
@@ -54,7 +72,10 @@ pub fn journal(plan: &Plan, recorded: &[Recorded], verdict: &Verdict, target: &s
         ),
         ("status", json!("completed")),
         ("deviated", json!(verdict.status == Status::Violated)),
-        ("steady_states", json!({"before": null, "after": steady, "during": []})),
+        (
+            "steady_states",
+            json!({"before": null, "after": steady, "during": []}),
+        ),
         ("run", json!(run)),
         ("rollbacks", json!([])),
     ] {

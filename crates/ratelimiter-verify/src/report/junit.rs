@@ -4,8 +4,8 @@ use ratelimiter_invariants::Verdict as Contracted;
 
 use crate::{Status, Verdict};
 
-/// The verdict as JUnit XML: one test case a key. A violation is a failure with its witness; an undecided history is an error,
-/// since a skipped one would read as green.
+/// The verdict as JUnit XML: one test case a key. A violation is a failure with its witness; an
+/// undecided history is an error, since a skipped one would read as green.
 ///
 /// # Errors
 /// When the report cannot be written as XML.

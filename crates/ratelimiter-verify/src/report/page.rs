@@ -34,20 +34,26 @@ svg text{fill:#9198a1}.passed{color:#3fb950}.violated{color:#ff7b72}.undecided{c
 pub fn page(plan: &Plan, recorded: &[Recorded], verdict: &Verdict, target: &str) -> String {
     let contract = escaped(&plan.contract.to_string());
     let mut text = format!(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
-         <title>{contract}: {}</title>\n<style>{STYLE}</style>\n<h1 class=\"{1}\">{2}</h1>\n<p>{3}<br>{4}</p>\n",
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n<meta name=\"viewport\" \
+         content=\"width=device-width\">\n\
+         <title>{contract}: {}</title>\n<style>{STYLE}</style>\n<h1 \
+         class=\"{1}\">{2}</h1>\n<p>{3}<br>{4}</p>\n",
         word(verdict.status),
         word(verdict.status).to_lowercase(),
         escaped(&sentence(verdict)),
         escaped(target),
         concat!("ratelimiter-verify ", env!("CARGO_PKG_VERSION")),
     );
-    text.push_str("<table><tr><th>phase<th>verdict<th class=n>allowed<th class=n>denied<th class=n>other<th class=n>in one window\n");
+    text.push_str(
+        "<table><tr><th>phase<th>verdict<th class=n>allowed<th class=n>denied<th \
+        class=n>other<th class=n>in one window\n",
+    );
     for (n, one) in verdict.judged.iter().enumerate() {
         let (tally, report) = (one.report.operations, &one.report);
         let _ = writeln!(
             text,
-            "<tr><td><a href=\"#h{n}\">{}</a><td class=\"{1}\">{1}<td class=n>{2}<td class=n>{3}<td class=n>{4}<td class=n>{5} of {6}",
+            "<tr><td><a href=\"#h{n}\">{}</a><td class=\"{1}\">{1}<td class=n>{2}<td \
+             class=n>{3}<td class=n>{4}<td class=n>{5} of {6}",
             phase(one),
             word(one.status).to_lowercase(),
             tally.allowed,
@@ -59,18 +65,31 @@ pub fn page(plan: &Plan, recorded: &[Recorded], verdict: &Verdict, target: &str)
     }
     text.push_str("</table>\n");
     for skipped in &plan.skipped {
-        let _ = writeln!(text, "<p>Skipped: {}: {}</p>", skipped.phase, escaped(&skipped.reason));
+        let _ = writeln!(
+            text,
+            "<p>Skipped: {}: {}</p>",
+            skipped.phase,
+            escaped(&skipped.reason)
+        );
     }
-    text.push_str("<p>Each row of a drawing is a node; a bar reaches from a request to its answer. Full: allowed; hollow: denied; \
-                   ochre: neither; outlined in red: the witness. The curve is the cost admitted in the window before each answer, \
-                   the dashed line the limit.</p>\n");
+    text.push_str(
+        "<p>Each row of a drawing is a node; a bar reaches from a request to its answer. \
+        Full: allowed; hollow: denied; \
+                   ochre: neither; outlined in red: the witness. The curve is the cost admitted in \
+                   the window before each answer, \
+                   the dashed line the limit.</p>\n",
+    );
     for (n, one) in verdict.judged.iter().enumerate() {
         let _ = writeln!(
             text,
             "<h2 id=\"h{n}\">{}: <span class=\"{1}\">{1}</span></h2>\n<p>{2}</p>",
             phase(one),
             word(one.status).to_lowercase(),
-            notes(one).iter().map(|note| escaped(note)).collect::<Vec<_>>().join("<br>"),
+            notes(one)
+                .iter()
+                .map(|note| escaped(note))
+                .collect::<Vec<_>>()
+                .join("<br>"),
         );
         let of_key = |record: &&Recorded| record.keys.contains(&one.key);
         let operations: Vec<&Operation> = recorded
@@ -91,11 +110,18 @@ fn phase(one: &Judged) -> &'static str {
 
 fn peaks(one: &Judged) -> String {
     let (definite, possible) = (one.report.definite_peak, one.report.possible_peak);
-    if definite == possible { definite.to_string() } else { format!("{definite}..{possible}") }
+    if definite == possible {
+        definite.to_string()
+    } else {
+        format!("{definite}..{possible}")
+    }
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 /// Times of a history as places on the drawing.
@@ -107,9 +133,20 @@ struct Axis {
 
 impl Axis {
     fn of(operations: &[&Operation]) -> Self {
-        let first = operations.iter().map(|op| op.invoke).min().unwrap_or_default();
-        let last = operations.iter().map(|op| op.complete).max().unwrap_or_default();
-        Self { first, span: (last - first).as_secs_f64().max(1e-6) }
+        let first = operations
+            .iter()
+            .map(|op| op.invoke)
+            .min()
+            .unwrap_or_default();
+        let last = operations
+            .iter()
+            .map(|op| op.complete)
+            .max()
+            .unwrap_or_default();
+        Self {
+            first,
+            span: (last - first).as_secs_f64().max(1e-6),
+        }
     }
 
     fn place(self, time: Duration) -> f64 {
@@ -125,10 +162,14 @@ fn drawing(one: &Judged, operations: &[&Operation]) -> String {
     let axis = Axis::of(operations);
     let lanes = LANE * nodes.len() as f64;
     let height = lanes + CURVE + 40.0;
-    let mut svg =
-        format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"checks over time\">");
+    let mut svg = format!(
+        "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"checks over time\">"
+    );
     if let Some(band) = one.fault {
-        let (from, to) = (axis.place(band.start), axis.place(band.end.unwrap_or(Duration::MAX)));
+        let (from, to) = (
+            axis.place(band.start),
+            axis.place(band.end.unwrap_or(Duration::MAX)),
+        );
         let _ = write!(
             svg,
             "<rect class=\"band\" x=\"{from:.1}\" y=\"0\" width=\"{:.1}\" height=\"{:.1}\"/>",
@@ -142,19 +183,31 @@ fn drawing(one: &Judged, operations: &[&Operation]) -> String {
     };
     for (n, node) in nodes.iter().enumerate() {
         let top = LANE * n as f64 + 6.0;
-        let _ = write!(svg, "<text x=\"4\" y=\"{:.1}\">{}</text>", top + 12.0, escaped(node.as_str()));
-        let lane: Vec<&Operation> = operations.iter().copied().filter(|op| op.node == **node).collect();
+        let _ = write!(
+            svg,
+            "<text x=\"4\" y=\"{:.1}\">{}</text>",
+            top + 12.0,
+            escaped(node.as_str())
+        );
+        let lane: Vec<&Operation> = operations
+            .iter()
+            .copied()
+            .filter(|op| op.node == **node)
+            .collect();
         if operations.len() > MOST_DRAWN {
             svg.push_str(&density(axis, &lane, top));
         } else {
             let row = |n: usize| top + (n % ROWS) as f64 * 4.0;
-            lane.iter().enumerate().for_each(|(n, op)| svg.push_str(&bar(axis, op, witness, row(n))));
+            lane.iter()
+                .enumerate()
+                .for_each(|(n, op)| svg.push_str(&bar(axis, op, witness, row(n))));
         }
     }
     svg.push_str(&curve(one, axis, operations, lanes + 10.0));
     let _ = writeln!(
         svg,
-        "<text x=\"{NAMES}\" y=\"{0:.1}\">0 ms</text><text x=\"{1:.1}\" y=\"{0:.1}\" text-anchor=\"end\">{2:.3} ms</text></svg>",
+        "<text x=\"{NAMES}\" y=\"{0:.1}\">0 ms</text><text x=\"{1:.1}\" y=\"{0:.1}\" \
+         text-anchor=\"end\">{2:.3} ms</text></svg>",
         height - 6.0,
         WIDTH - 20.0,
         axis.span * 1e3,
@@ -174,7 +227,8 @@ fn bar(axis: Axis, op: &Operation, witness: Option<&Witness>, top: f64) -> Strin
     let (from, to) = (axis.place(op.invoke), axis.place(op.complete));
     let proves = witness.is_some_and(|witness| witness.operations.contains(op));
     format!(
-        "<rect class=\"{}{}\" x=\"{from:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"4\" fill-opacity=\".6\"><title>{} {:.3}..{:.3} ms, cost {}</title></rect>",
+        "<rect class=\"{}{}\" x=\"{from:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"4\" \
+         fill-opacity=\".6\"><title>{} {:.3}..{:.3} ms, cost {}</title></rect>",
         class(op.outcome),
         if proves { " witness" } else { "" },
         (to - from).max(2.0),
@@ -195,7 +249,11 @@ fn density(axis: Axis, lane: &[&Operation], top: f64) -> String {
     filled
         .map(|(n, &count)| {
             let dark = 0.15 + 0.85 * f64::from(count) / f64::from(most);
-            format!("<rect class=\"allowed\" x=\"{}\" y=\"{top:.1}\" width=\"4\" height=\"14\" opacity=\"{dark:.2}\"/>", n * 4)
+            format!(
+                "<rect class=\"allowed\" x=\"{}\" y=\"{top:.1}\" width=\"4\" height=\"14\" \
+                opacity=\"{dark:.2}\"/>",
+                n * 4
+            )
         })
         .collect()
 }
@@ -220,7 +278,14 @@ fn curve(one: &Judged, axis: Axis, operations: &[&Operation], top: f64) -> Strin
         points.push((at, inside));
     }
     let max = u64::from(contract.max());
-    let most = points.iter().map(|point| point.1).max().unwrap_or(0).max(max).max(1) as f64 * 1.1;
+    let most = points
+        .iter()
+        .map(|point| point.1)
+        .max()
+        .unwrap_or(0)
+        .max(max)
+        .max(1) as f64
+        * 1.1;
     let y = |cost: u64| top + CURVE * (1.0 - cost as f64 / most);
     let mut path = String::new();
     for (n, &(at, cost)) in points.iter().enumerate() {
@@ -230,7 +295,8 @@ fn curve(one: &Judged, axis: Axis, operations: &[&Operation], top: f64) -> Strin
         };
     }
     format!(
-        "<line class=\"limit\" x1=\"{NAMES}\" x2=\"{:.1}\" y1=\"{1:.1}\" y2=\"{1:.1}\"/><text x=\"4\" y=\"{2:.1}\">limit {max}</text>\
+        "<line class=\"limit\" x1=\"{NAMES}\" x2=\"{:.1}\" y1=\"{1:.1}\" y2=\"{1:.1}\"/><text \
+         x=\"4\" y=\"{2:.1}\">limit {max}</text>\
          <path class=\"curve\" d=\"{path}\"/>",
         WIDTH - 20.0,
         y(max),

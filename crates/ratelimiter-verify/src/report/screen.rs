@@ -17,11 +17,18 @@ pub fn table(verdict: &Verdict) -> String {
         let window = match report.definite_peak == report.possible_peak {
             true => format!("{} of {}", report.definite_peak, report.contract.max()),
             false => {
-                format!("{}..{} of {}", report.definite_peak, report.possible_peak, report.contract.max())
+                format!(
+                    "{}..{} of {}",
+                    report.definite_peak,
+                    report.possible_peak,
+                    report.contract.max()
+                )
             }
         };
         let latency = format!("{:.1}/{:.1}", ms(one.latency.0), ms(one.latency.1));
-        let skew = one.skew.map_or(String::new(), |skew| format!("{:.2}", ms(skew)));
+        let skew = one
+            .skew
+            .map_or(String::new(), |skew| format!("{:.2}", ms(skew)));
         let by = if one.barrier { " (barrier)" } else { "" };
         let _ = writeln!(
             text,
@@ -57,8 +64,13 @@ pub(super) fn notes(one: &Judged) -> Vec<String> {
         notes.push(format!("witness: {witness}"));
     }
     if let Some(band) = one.fault {
-        let end = band.end.map_or("on".to_owned(), |end| format!("{:.3} s", end.as_secs_f64()));
-        notes.push(format!("fault from {:.3} s to {end} of the run", band.start.as_secs_f64()));
+        let end = band
+            .end
+            .map_or("on".to_owned(), |end| format!("{:.3} s", end.as_secs_f64()));
+        notes.push(format!(
+            "fault from {:.3} s to {end} of the run",
+            band.start.as_secs_f64()
+        ));
     }
     notes.extend(one.findings.iter().map(crate::Finding::text));
     if !one.resolution.is_zero() {
@@ -68,29 +80,48 @@ pub(super) fn notes(one: &Judged) -> Vec<String> {
         ));
     }
     notes.extend(one.undecided.clone());
-    notes.extend(one.details.iter().map(|detail| format!("answers: {detail}")));
+    notes.extend(
+        one.details
+            .iter()
+            .map(|detail| format!("answers: {detail}")),
+    );
     notes
 }
 
 pub(super) fn sentence(verdict: &Verdict) -> String {
-    let (passed, undecided, violated) =
-        (verdict.count(Status::Passed), verdict.count(Status::Undecided), verdict.count(Status::Violated));
+    let (passed, undecided, violated) = (
+        verdict.count(Status::Passed),
+        verdict.count(Status::Undecided),
+        verdict.count(Status::Violated),
+    );
     let all = verdict.judged.len();
-    let contract = verdict.judged.first().map(|one| one.report.contract.to_string()).unwrap_or_default();
+    let contract = verdict
+        .judged
+        .first()
+        .map(|one| one.report.contract.to_string())
+        .unwrap_or_default();
     match verdict.status {
         _ if all == 0 => "Undecided: no check is recorded, and nothing is proved.".to_owned(),
         Status::Passed => format!("Passed: {contract} was kept in all {all} histories."),
-        Status::Violated => format!("Violated: {contract} was broken in {violated} of {all} histories."),
+        Status::Violated => {
+            format!("Violated: {contract} was broken in {violated} of {all} histories.")
+        }
         Status::Undecided => {
-            format!("Undecided: {contract} was kept in {passed} histories, and {undecided} prove neither.")
+            format!(
+                "Undecided: {contract} was kept in {passed} histories, and {undecided} prove \
+                 neither."
+            )
         }
     }
 }
 
 /// The first witness, drawn in lines of at most `width` columns.
 pub fn timelines(verdict: &Verdict, width: usize) -> Option<String> {
-    verdict.judged.iter().find_map(|one| match &one.report.verdict {
-        Contracted::Violated(witness) => Some(witness.timeline(width).to_string()),
-        _ => None,
-    })
+    verdict
+        .judged
+        .iter()
+        .find_map(|one| match &one.report.verdict {
+            Contracted::Violated(witness) => Some(witness.timeline(width).to_string()),
+            _ => None,
+        })
 }

@@ -58,12 +58,16 @@ impl Double {
         let wall = Duration::from_nanos((wall.as_nanos() % window.as_nanos()) as u64);
         let shared = Shared {
             limiter: Mutex::new(Limiter::new(kind, defect, limit, window, wall)),
-            noise: Mutex::new(Noise(0x9E37_79B9_7F4A_7C15 ^ (seed + 1).wrapping_mul(0xD1B5_4A32_D192_ED03))),
+            noise: Mutex::new(Noise(
+                0x9E37_79B9_7F4A_7C15 ^ (seed + 1).wrapping_mul(0xD1B5_4A32_D192_ED03),
+            )),
             network,
             origin: Instant::now(),
         };
         Self {
-            nodes: (1..=nodes).map(|n| NodeId::new(format!("node-{n}"))).collect(),
+            nodes: (1..=nodes)
+                .map(|n| NodeId::new(format!("node-{n}")))
+                .collect(),
             shared: Arc::new(shared),
         }
     }
@@ -75,7 +79,10 @@ impl Target for Double {
     }
 
     fn connect(&self, node: usize) -> BoxFuture<'_, Result<Box<dyn Connection>, TargetError>> {
-        let connection = Line { node, shared: Arc::clone(&self.shared) };
+        let connection = Line {
+            node,
+            shared: Arc::clone(&self.shared),
+        };
         async move { Ok(Box::new(connection) as Box<dyn Connection>) }.boxed()
     }
 
@@ -91,7 +98,11 @@ struct Line {
 
 impl Connection for Line {
     fn check<'a>(&'a mut self, check: &'a Check) -> BoxFuture<'a, Answer> {
-        let answer = |outcome, claims, detail: &str| Answer { outcome, claims, detail: detail.to_owned() };
+        let answer = |outcome, claims, detail: &str| Answer {
+            outcome,
+            claims,
+            detail: detail.to_owned(),
+        };
         async move {
             match timeout(check.deadline, self.shared.decide(self.node, check)).await {
                 Ok(made) => {
@@ -100,7 +111,11 @@ impl Connection for Line {
                         retry_after: (!made.allowed).then_some(made.retry_after),
                         ..Claims::default()
                     };
-                    let outcome = if made.allowed { Outcome::Allowed } else { Outcome::Denied };
+                    let outcome = if made.allowed {
+                        Outcome::Allowed
+                    } else {
+                        Outcome::Denied
+                    };
                     answer(outcome, claims, "")
                 }
                 Err(_) => answer(Outcome::Unknown, Claims::default(), "no answer in time"),
@@ -137,7 +152,12 @@ impl Shared {
         self.lose().await;
         self.travel().await;
         let read = |now| self.limiter.lock().unwrap().read(node, key, cost, now);
-        let write = |now, made| self.limiter.lock().unwrap().write(node, key, cost, now, made);
+        let write = |now, made| {
+            self.limiter
+                .lock()
+                .unwrap()
+                .write(node, key, cost, now, made)
+        };
         let made = read(self.origin.elapsed());
         if self.limiter.lock().unwrap().defect == Some(Defect::ReadsThenWrites) {
             sleep(Duration::from_millis(2)).await;

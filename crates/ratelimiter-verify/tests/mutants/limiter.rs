@@ -75,7 +75,15 @@ impl Limiter {
         window: Duration,
         wall: Duration,
     ) -> Self {
-        Self { kind, defect, limit: limit.into(), window, wall, logs: HashMap::new(), checks: 0 }
+        Self {
+            kind,
+            defect,
+            limit: limit.into(),
+            window,
+            wall,
+            logs: HashMap::new(),
+            checks: 0,
+        }
     }
 
     fn has(&self, defect: Defect) -> bool {
@@ -91,7 +99,11 @@ impl Limiter {
     }
 
     fn charge(&self, cost: u64) -> u64 {
-        if self.has(Defect::IgnoresCost) { 1 } else { cost }
+        if self.has(Defect::IgnoresCost) {
+            1
+        } else {
+            cost
+        }
     }
 
     fn window(&self) -> Duration {
@@ -132,28 +144,50 @@ impl Limiter {
             Kind::Sliding | Kind::Fixed => log.iter().map(|(_, cost)| *cost as f64).sum(),
         };
         let limit = self.limit + u64::from(defect == Some(Defect::OffByOne));
-        let cost = if defect == Some(Defect::IgnoresCost) { 1 } else { cost };
+        let cost = if defect == Some(Defect::IgnoresCost) {
+            1
+        } else {
+            cost
+        };
         self.checks += 1;
         let fits = used + cost as f64 <= limit as f64;
-        let luck = defect == Some(Defect::AdmitsEvery1000thTwice) && self.checks.is_multiple_of(1000);
+        let luck =
+            defect == Some(Defect::AdmitsEvery1000thTwice) && self.checks.is_multiple_of(1000);
         let left = (limit as f64 - used).floor() as i64 - if fits { cost as i64 } else { 0 };
         let remaining = match defect {
             Some(Defect::DishonestRemaining) if self.checks.is_multiple_of(3) => self.limit as i64,
             _ => left.max(0),
         };
         let back = match kind {
-            Kind::TokenBucket => window.mul_f64((used + cost as f64 - limit as f64).max(0.0) / limit as f64),
+            Kind::TokenBucket => {
+                window.mul_f64((used + cost as f64 - limit as f64).max(0.0) / limit as f64)
+            }
             Kind::Fixed => (edge + window).saturating_sub(now),
             Kind::Sliding => frees(log, used as u64 + cost, limit, window).saturating_sub(now),
         };
         // A whole millisecond later at the earliest, since clocks round.
         let retry_after = Duration::from_millis(back.as_millis() as u64 + 1);
-        let retry_after = if defect == Some(Defect::RetryTooEarly) { retry_after / 10 } else { retry_after };
-        Decision { allowed: fits || luck, remaining, retry_after }
+        let retry_after = if defect == Some(Defect::RetryTooEarly) {
+            retry_after / 10
+        } else {
+            retry_after
+        };
+        Decision {
+            allowed: fits || luck,
+            remaining,
+            retry_after,
+        }
     }
 
     /// Charges a check, if it was allowed.
-    pub(crate) fn write(&mut self, node: usize, key: &str, cost: u64, now: Duration, decision: Decision) {
+    pub(crate) fn write(
+        &mut self,
+        node: usize,
+        key: &str,
+        cost: u64,
+        now: Duration,
+        decision: Decision,
+    ) {
         if decision.allowed || self.has(Defect::ChargesDenied) {
             let (scope, charge) = (self.scope(node, key), self.charge(cost));
             self.logs.entry(scope).or_default().push((now, charge));
@@ -164,8 +198,9 @@ impl Limiter {
 /// Tokens taken out of a full bucket and not yet refilled.
 fn bucket_use(log: &[(Duration, u64)], limit: u64, window: Duration, now: Duration) -> f64 {
     let (mut used, mut last) = (0.0_f64, Duration::ZERO);
-    let refilled =
-        |from: Duration, to: Duration| limit as f64 * (to - from).as_secs_f64() / window.as_secs_f64();
+    let refilled = |from: Duration, to: Duration| {
+        limit as f64 * (to - from).as_secs_f64() / window.as_secs_f64()
+    };
     for (at, cost) in log {
         used = (used - refilled(last, *at)).max(0.0) + *cost as f64;
         last = *at;

@@ -1,7 +1,12 @@
-//! Every defect that shows without a fault is accused for its own reason; a correct limiter never is.
+//! Every defect that shows without a fault is accused for its own reason; a correct limiter never
+//! is.
 //!
-//! Time is the paused clock's: a run of fifteen minutes takes milliseconds, and is the same every time.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+//! Time is the paused clock's: a run of fifteen minutes takes milliseconds, and is the same every
+//! time.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod double;
 mod limiter;
@@ -12,7 +17,9 @@ use std::time::Duration;
 use double::{Double, Network, Noise};
 use limiter::{Defect, Kind};
 use ratelimiter_invariants::{Contract, ContractKind, HistoryChecker, Verdict as Contracted};
-use ratelimiter_verify::{Depth, Finding, Phase, Plan, Play, Settings, Status, Verdict, judge, run};
+use ratelimiter_verify::{
+    Depth, Finding, Phase, Plan, Play, Settings, Status, Verdict, judge, run,
+};
 
 const NODES: usize = 3;
 
@@ -34,7 +41,10 @@ fn settings(limit: u32, window: Duration, kind: ContractKind) -> Settings {
 
 async fn verify(target: &Double, settings: &Settings) -> Verdict {
     let plan = Plan::new(settings).unwrap();
-    let play = Play { deadline: Duration::from_secs(5), during: None };
+    let play = Play {
+        deadline: Duration::from_secs(5),
+        during: None,
+    };
     let recorded = run(&plan, target, &play, |_, _| {}).await.unwrap();
     let checker = HistoryChecker::new(plan.contract).uncertainty(Duration::from_millis(1));
     judge(&recorded, checker, plan.contract).unwrap()
@@ -57,7 +67,10 @@ fn reasons(verdict: &Verdict) -> BTreeSet<(Phase, Reason)> {
         let phase = one.phase.unwrap();
         if let Contracted::Violated(witness) = &one.report.verdict {
             let cost: u64 = witness.operations.iter().map(|op| u64::from(op.cost)).sum();
-            assert!(cost > u64::from(one.report.contract.max()), "a witness that proves nothing: {witness}");
+            assert!(
+                cost > u64::from(one.report.contract.max()),
+                "a witness that proves nothing: {witness}"
+            );
             reasons.insert((phase, OverAdmission));
         }
         for finding in &one.findings {
@@ -79,42 +92,134 @@ async fn accused(defect: Defect, seen: (Phase, Reason), only: &[Reason]) {
     // A limit of 100, so that the 1000th check comes.
     let (limit, window) = (100, Duration::from_secs(60));
     let network = Network { delay: 3, lost: 0 };
-    let target = Double::new(Kind::Sliding, Some(defect), (limit, window), NODES, network, 7);
+    let target = Double::new(
+        Kind::Sliding,
+        Some(defect),
+        (limit, window),
+        NODES,
+        network,
+        7,
+    );
     let verdict = verify(&target, &settings(limit, window, ContractKind::Sliding)).await;
     let reasons = reasons(&verdict);
     assert_eq!(verdict.status, Status::Violated, "{defect:?}");
-    assert!(reasons.contains(&seen), "{defect:?}: {seen:?} is not in {reasons:?}");
-    assert!(reasons.iter().all(|(_, reason)| only.contains(reason)), "{defect:?}: {reasons:?}");
+    assert!(
+        reasons.contains(&seen),
+        "{defect:?}: {seen:?} is not in {reasons:?}"
+    );
+    assert!(
+        reasons.iter().all(|(_, reason)| only.contains(reason)),
+        "{defect:?}: {reasons:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_defect_is_accused_for_its_own_reason() {
-    accused(Defect::ForgetsAtTheEdge, (Phase::Edge, OverAdmission), &[OverAdmission]).await;
-    accused(Defect::CountsOneNodeOnly, (Phase::Burst, OverAdmission), &[OverAdmission]).await;
-    accused(Defect::IgnoresCost, (Phase::Costs, OverAdmission), &[OverAdmission]).await;
-    accused(Defect::AdmitsEvery1000thTwice, (Phase::Burst, OverAdmission), &[OverAdmission]).await;
-    accused(Defect::OffByOne, (Phase::Fields, OverAdmission), &[OverAdmission]).await;
-    accused(Defect::WindowTooShort, (Phase::Overload, OverAdmission), &[OverAdmission]).await;
-    accused(Defect::WindowTooLong, (Phase::Return, NoReturn), &[UnderAdmission, NoReturn]).await;
-    accused(Defect::ChargesDenied, (Phase::Overload, UnderAdmission), &[UnderAdmission]).await;
-    accused(Defect::SharesQuota, (Phase::TwoKeys, UnderAdmission), &[UnderAdmission]).await;
-    accused(Defect::DishonestRemaining, (Phase::Fields, Dishonest), &[Dishonest]).await;
-    accused(Defect::RetryTooEarly, (Phase::Return, NoReturn), &[NoReturn]).await;
-    accused(Defect::ReadsThenWrites, (Phase::Burst, OverAdmission), &[OverAdmission]).await;
-    accused(Defect::NeverExpires, (Phase::Return, NoReturn), &[UnderAdmission, NoReturn]).await;
-    accused(Defect::ExpiresWithTheFirst, (Phase::FirstEdge, OverAdmission), &[OverAdmission]).await;
-    accused(Defect::CountsByRoute, (Phase::TwoKeys, OverAdmission), &[OverAdmission]).await;
+    accused(
+        Defect::ForgetsAtTheEdge,
+        (Phase::Edge, OverAdmission),
+        &[OverAdmission],
+    )
+    .await;
+    accused(
+        Defect::CountsOneNodeOnly,
+        (Phase::Burst, OverAdmission),
+        &[OverAdmission],
+    )
+    .await;
+    accused(
+        Defect::IgnoresCost,
+        (Phase::Costs, OverAdmission),
+        &[OverAdmission],
+    )
+    .await;
+    accused(
+        Defect::AdmitsEvery1000thTwice,
+        (Phase::Burst, OverAdmission),
+        &[OverAdmission],
+    )
+    .await;
+    accused(
+        Defect::OffByOne,
+        (Phase::Fields, OverAdmission),
+        &[OverAdmission],
+    )
+    .await;
+    accused(
+        Defect::WindowTooShort,
+        (Phase::Overload, OverAdmission),
+        &[OverAdmission],
+    )
+    .await;
+    accused(
+        Defect::WindowTooLong,
+        (Phase::Return, NoReturn),
+        &[UnderAdmission, NoReturn],
+    )
+    .await;
+    accused(
+        Defect::ChargesDenied,
+        (Phase::Overload, UnderAdmission),
+        &[UnderAdmission],
+    )
+    .await;
+    accused(
+        Defect::SharesQuota,
+        (Phase::TwoKeys, UnderAdmission),
+        &[UnderAdmission],
+    )
+    .await;
+    accused(
+        Defect::DishonestRemaining,
+        (Phase::Fields, Dishonest),
+        &[Dishonest],
+    )
+    .await;
+    accused(
+        Defect::RetryTooEarly,
+        (Phase::Return, NoReturn),
+        &[NoReturn],
+    )
+    .await;
+    accused(
+        Defect::ReadsThenWrites,
+        (Phase::Burst, OverAdmission),
+        &[OverAdmission],
+    )
+    .await;
+    accused(
+        Defect::NeverExpires,
+        (Phase::Return, NoReturn),
+        &[UnderAdmission, NoReturn],
+    )
+    .await;
+    accused(
+        Defect::ExpiresWithTheFirst,
+        (Phase::FirstEdge, OverAdmission),
+        &[OverAdmission],
+    )
+    .await;
+    accused(
+        Defect::CountsByRoute,
+        (Phase::TwoKeys, OverAdmission),
+        &[OverAdmission],
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_correct_limiter_is_never_accused() {
     let mut undecided = 0;
     for seed in 0..200 {
-        let mut noise = Noise(0xA076_1D64_78BD_642F ^ (seed + 1_u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut noise =
+            Noise(0xA076_1D64_78BD_642F ^ (seed + 1_u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let limit = 1 + noise.below(30) as u32;
         let window = Duration::from_secs(1 + noise.below(60));
         let nodes = 1 + noise.below(4) as usize;
-        let network = Network { delay: noise.below(40), lost: [0, 20, 100][noise.below(3) as usize] };
+        let network = Network {
+            delay: noise.below(40),
+            lost: [0, 20, 100][noise.below(3) as usize],
+        };
         let (kind, contract) = [
             (Kind::Sliding, ContractKind::Sliding),
             (Kind::Fixed, ContractKind::Fixed),
@@ -122,11 +227,16 @@ async fn a_correct_limiter_is_never_accused() {
         ][noise.below(3) as usize];
         let target = Double::new(kind, None, (limit, window), nodes, network, seed);
         let verdict = verify(&target, &settings(limit, window, contract)).await;
-        assert!(verdict.judged.len() > 5, "seed {seed} judges {} histories", verdict.judged.len());
+        assert!(
+            verdict.judged.len() > 5,
+            "seed {seed} judges {} histories",
+            verdict.judged.len()
+        );
         let accusations = reasons(&verdict);
         assert!(
             accusations.is_empty(),
-            "seed {seed}, {kind:?} {limit} per {window:?}, {nodes} nodes, {network:?}: {accusations:?}"
+            "seed {seed}, {kind:?} {limit} per {window:?}, {nodes} nodes, {network:?}: \
+             {accusations:?}"
         );
         undecided += usize::from(verdict.status == Status::Undecided);
     }

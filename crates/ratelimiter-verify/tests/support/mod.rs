@@ -1,5 +1,9 @@
 //! The program, and limiters to point it at.
-#![allow(dead_code, unused_imports, reason = "every test file uses its own part of this")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "every test file uses its own part of this"
+)]
 
 mod nginx;
 
@@ -17,7 +21,10 @@ pub(crate) fn verify(arguments: &[&str]) -> Output {
 
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ratelimiter-verify"));
-    command.args(arguments).env_remove("RATELIMITER_ADMIN_TOKEN").stdin(Stdio::null());
+    command
+        .args(arguments)
+        .env_remove("RATELIMITER_ADMIN_TOKEN")
+        .stdin(Stdio::null());
     command
 }
 
@@ -36,12 +43,17 @@ pub(crate) fn stdout(output: &Output) -> String {
 }
 
 pub(crate) fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).trim_end().to_owned()
+    String::from_utf8_lossy(&output.stderr)
+        .trim_end()
+        .to_owned()
 }
 
 /// The JSON lines of an output.
 pub(crate) fn events(output: &Output) -> Vec<Value> {
-    stdout(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    stdout(output)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// `verdict.json` of a run with `--out`.
@@ -69,5 +81,9 @@ pub(crate) fn fixed_answer_server(answer: &'static str) -> String {
 
 /// An address on loopback with no listener.
 pub(crate) fn closed_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string()
 }

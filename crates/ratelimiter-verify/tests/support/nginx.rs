@@ -28,7 +28,11 @@ impl Nginx {
     fn at(directory: tempfile::TempDir, burst: &str, ssl: &str) -> Option<Self> {
         let root = directory.path();
         std::fs::write(root.join("ok"), "ok\n").unwrap();
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let certificate = match ssl {
             "" => String::new(),
             _ => format!(
@@ -42,25 +46,43 @@ impl Nginx {
              http {{\n access_log off; client_body_temp_path {0}/body; proxy_temp_path {0}/proxy;\n \
              fastcgi_temp_path {0}/fastcgi; uwsgi_temp_path {0}/uwsgi; scgi_temp_path {0}/scgi;\n \
              limit_req_zone $arg_key zone=one:1m rate=10r/s;\n \
-             {certificate} server {{ listen 127.0.0.1:{port}{ssl}; root {0};\n  location /ok {{ limit_req zone=one {burst}; \
+             {certificate} server \
+             {{ listen 127.0.0.1:{port}{ssl}; root {0};\n  location /ok {{ limit_req zone=one {burst}; \
              limit_req_status 429; }} }} }}\n",
             root.display()
         );
-        std::fs::File::create(root.join("nginx.conf")).unwrap().write_all(configuration.as_bytes()).unwrap();
+        std::fs::File::create(root.join("nginx.conf"))
+            .unwrap()
+            .write_all(configuration.as_bytes())
+            .unwrap();
         let started = Command::new("nginx")
-            .args(["-p", root.to_str().unwrap(), "-e", "error.log", "-c", "nginx.conf"])
+            .args([
+                "-p",
+                root.to_str().unwrap(),
+                "-e",
+                "error.log",
+                "-c",
+                "nginx.conf",
+            ])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
         let child = match started {
             Ok(child) => child,
             Err(error) => {
-                assert!(std::env::var_os("CI").is_none(), "nginx cannot be started: {error}");
+                assert!(
+                    std::env::var_os("CI").is_none(),
+                    "nginx cannot be started: {error}"
+                );
                 eprintln!("not checked: nginx is missing (apt-get install nginx-light)");
                 return None;
             }
         };
-        let nginx = Self { _child: Started(child), port, _directory: directory };
+        let nginx = Self {
+            _child: Started(child),
+            port,
+            _directory: directory,
+        };
         let began = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             assert!(began.elapsed() < PATIENCE, "nginx does not listen");

@@ -25,8 +25,12 @@ fn reply(rng: &mut Rng, depth: u8, out: &mut Vec<u8>) {
             let payload = rng.payload();
             out.extend(bulk('$', &payload));
         }
-        6 => out.extend_from_slice([b"$-1\r\n".as_slice(), b"*-1\r\n", b"_\r\n"][rng.below(3) as usize]),
-        7 => out.extend_from_slice([b"#t\r\n".as_slice(), b",1.5e3\r\n", b",inf\r\n"][rng.below(3) as usize]),
+        6 => out.extend_from_slice(
+            [b"$-1\r\n".as_slice(), b"*-1\r\n", b"_\r\n"][rng.below(3) as usize],
+        ),
+        7 => out.extend_from_slice(
+            [b"#t\r\n".as_slice(), b",1.5e3\r\n", b",inf\r\n"][rng.below(3) as usize],
+        ),
         8 => out.extend_from_slice(format!("({}\r\n", rng.next()).as_bytes()),
         9 => {
             let payload = rng.payload();
@@ -60,14 +64,18 @@ fn reply(rng: &mut Rng, depth: u8, out: &mut Vec<u8>) {
     }
 }
 
-/// A turn that the store takes part in: a request, and its reply with pushes and attributes before it.
+/// A turn that the store takes part in: a request, and its reply with pushes and attributes before
+/// it.
 fn turn(rng: &mut Rng, request: &mut Vec<u8>, answer: &mut Vec<u8>) {
     if rng.below(20) == 0 {
         request.extend_from_slice(b"GET inline\r\n");
     } else {
         let arguments: Vec<_> = (0..rng.below(4)).map(|_| rng.payload()).collect();
         let name: &[u8] = [b"GET".as_slice(), b"set", b"FUZZ", b"EVALSHA"][rng.below(4) as usize];
-        let arguments: Vec<&[u8]> = [name].into_iter().chain(arguments.iter().map(Vec::as_slice)).collect();
+        let arguments: Vec<&[u8]> = [name]
+            .into_iter()
+            .chain(arguments.iter().map(Vec::as_slice))
+            .collect();
         request.extend(command(&arguments));
     }
     if rng.below(10) == 0 {
@@ -97,7 +105,12 @@ enum Turn {
 
 impl Script {
     fn new(seed: u64, turns: u64) -> Self {
-        Self { rng: Rng(seed), turns, request: Vec::new(), answer: Vec::new() }
+        Self {
+            rng: Rng(seed),
+            turns,
+            request: Vec::new(),
+            answer: Vec::new(),
+        }
     }
 
     fn next(&mut self) -> Option<Turn> {
@@ -125,13 +138,21 @@ impl<W: AsyncWriteExt + Unpin> Sender<W> {
     fn new(out: W, seed: u64) -> Self {
         let mut pieces = Rng(seed);
         let piece = pieces.piece();
-        Self { out, pieces, waiting: Vec::new(), piece }
+        Self {
+            out,
+            pieces,
+            waiting: Vec::new(),
+            piece,
+        }
     }
 
     async fn send(&mut self, bytes: &[u8]) {
         self.waiting.extend_from_slice(bytes);
         while self.waiting.len() >= self.piece {
-            self.out.write_all(&self.waiting[..self.piece]).await.unwrap();
+            self.out
+                .write_all(&self.waiting[..self.piece])
+                .await
+                .unwrap();
             self.waiting.drain(..self.piece);
             self.piece = self.pieces.piece();
         }
@@ -152,7 +173,11 @@ struct Receiver<R> {
 
 impl<R: AsyncReadExt + Unpin> Receiver<R> {
     fn new(from: R) -> Self {
-        Self { from, buffer: Vec::new(), at: 0 }
+        Self {
+            from,
+            buffer: Vec::new(),
+            at: 0,
+        }
     }
 
     async fn expect(&mut self, bytes: &[u8], turn: u64) {
@@ -186,7 +211,8 @@ async fn store(stream: TcpStream, seed: u64, turns: u64) {
     let mut script = Script::new(seed, turns);
     while let Some(turn) = script.next() {
         if let Turn::Passed = turn {
-            // The client waits for no reply, so that the store may hold some back until more requests are there.
+            // The client waits for no reply, so that the store may hold some back until more
+            // requests are there.
             if receiver.at == receiver.buffer.len() {
                 sender.flush().await;
             }
@@ -201,15 +227,23 @@ async fn store(stream: TcpStream, seed: u64, turns: u64) {
 
 async fn passes(seed: u64, turns: u64) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let upstream = format!("redis://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let upstream = format!("redis://{}", listener.local_addr().unwrap())
+        .parse()
+        .unwrap();
     let serving = tokio::spawn(async move {
         // The proxy asks for the commands first; a store that does not answer COMMAND closes.
         drop(listener.accept().await.unwrap());
         store(listener.accept().await.unwrap().0, seed, turns).await;
     });
-    let proxy = RespProxy::builder(upstream).listen((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+    let proxy = RespProxy::builder(upstream)
+        .listen((Ipv4Addr::LOCALHOST, 0).into())
+        .await
+        .unwrap();
     let guard = proxy.inject(RULE.parse().unwrap());
-    let (from, to) = TcpStream::connect(proxy.address()).await.unwrap().into_split();
+    let (from, to) = TcpStream::connect(proxy.address())
+        .await
+        .unwrap()
+        .into_split();
     let sending = tokio::spawn(async move {
         let (mut script, mut sender) = (Script::new(seed, turns), Sender::new(to, seed ^ 2));
         while let Some(turn) = script.next() {
@@ -233,8 +267,16 @@ async fn passes(seed: u64, turns: u64) {
         }
     }
     let counters = proxy.counters();
-    assert_eq!((counters.commands, guard.report().effects), (turns, marked), "{counters:?}");
-    assert_eq!((counters.unmatched, counters.streams, counters.not_resp), (0, 0, 0), "{counters:?}");
+    assert_eq!(
+        (counters.commands, guard.report().effects),
+        (turns, marked),
+        "{counters:?}"
+    );
+    assert_eq!(
+        (counters.unmatched, counters.streams, counters.not_resp),
+        (0, 0, 0),
+        "{counters:?}"
+    );
     drop(sending.await.unwrap());
     drop(receiver);
     serving.await.unwrap();
@@ -242,7 +284,10 @@ async fn passes(seed: u64, turns: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fuzzed_frames_keep_their_places() {
-    let seed = std::env::var("RESP_PROXY_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(0x5eed);
+    let seed = std::env::var("RESP_PROXY_SEED")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0x5eed);
     println!("seed {seed}");
     passes(seed, frames()).await;
 }

@@ -1,9 +1,12 @@
 //! Replies stay matched with their commands, however the bytes are cut and whatever they hold.
 //!
-//! Every stream carries marked commands that a rule answers. An answer that comes one place too early or too late would show
-//! that the proxy lost count.
+//! Every stream carries marked commands that a rule answers. An answer that comes one place too
+//! early or too late would show that the proxy lost count.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod fuzzed;
 mod real;
@@ -11,7 +14,10 @@ mod rng;
 
 /// Commands of each stream: a few in the gate, `RESP_PROXY_FRAMES=10000000` for the long proof.
 fn frames() -> u64 {
-    std::env::var("RESP_PROXY_FRAMES").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000)
+    std::env::var("RESP_PROXY_FRAMES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(20_000)
 }
 
 /// The command that a rule answers, and its answer.

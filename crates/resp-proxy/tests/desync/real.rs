@@ -20,9 +20,15 @@ struct Store {
 
 impl Store {
     fn start() -> Self {
-        let binary = StoreSearch::from_env().find(&|_| ()).expect("a store is found or fetched");
+        let binary = StoreSearch::from_env()
+            .find(&|_| ())
+            .expect("a store is found or fetched");
         for _ in 0..10 {
-            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port();
             let child = Command::new(binary.path())
                 .args([
                     "--port",
@@ -37,7 +43,10 @@ impl Store {
                 .stdout(Stdio::null())
                 .spawn()
                 .unwrap();
-            let mut store = Self { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) };
+            let mut store = Self {
+                child,
+                address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            };
             let began = Instant::now();
             while began.elapsed() < PATIENCE && store.child.try_wait().unwrap().is_none() {
                 if TcpStream::connect(store.address).is_ok() {
@@ -76,8 +85,18 @@ fn random_command(rng: &mut Rng, out: &mut Vec<u8>) {
         12 => &[b"ZADD", b"zset", b"1.5", &key],
         13 => &[b"ZRANGE", b"zset", b"0", b"-1", b"WITHSCORES"],
         14 => &[b"ZSCORE", b"zset", &key],
-        15 => &[b"EVAL", b"return {1, 'a', {ARGV[1]}, redis.call('GET', KEYS[1])}", b"1", &key, &value],
-        16 => &[b"EVALSHA", b"ffffffffffffffffffffffffffffffffffffffff", b"0"],
+        15 => &[
+            b"EVAL",
+            b"return {1, 'a', {ARGV[1]}, redis.call('GET', KEYS[1])}",
+            b"1",
+            &key,
+            &value,
+        ],
+        16 => &[
+            b"EVALSHA",
+            b"ffffffffffffffffffffffffffffffffffffffff",
+            b"0",
+        ],
         17 => &[b"NOSUCHCOMMAND", &value],
         18 => &[b"GET"],
         19 => &[b"MULTI"],
@@ -104,7 +123,8 @@ fn random_command(rng: &mut Rng, out: &mut Vec<u8>) {
     out.extend(command(arguments));
 }
 
-/// Pipelines of random commands. A marked one stands between them, outside of transactions, with all replies switched on.
+/// Pipelines of random commands. A marked one stands between them, outside of transactions, with
+/// all replies switched on.
 fn pipeline(rng: &mut Rng, count: u64, protocol: u8) -> Vec<u8> {
     let mut bytes = command(&[b"RESET"]);
     bytes.extend(command(&[b"HELLO", &[b'0' + protocol]]));
@@ -118,8 +138,9 @@ fn pipeline(rng: &mut Rng, count: u64, protocol: u8) -> Vec<u8> {
             bytes.truncate(before);
             continue;
         }
-        queueing =
-            (queueing || has(b"$5\r\nMULTI\r\n")) && !has(b"$4\r\nEXEC\r\n") && !has(b"$7\r\nDISCARD\r\n");
+        queueing = (queueing || has(b"$5\r\nMULTI\r\n"))
+            && !has(b"$4\r\nEXEC\r\n")
+            && !has(b"$7\r\nDISCARD\r\n");
     }
     if queueing {
         bytes.extend(command(&[b"DISCARD"]));
@@ -128,7 +149,8 @@ fn pipeline(rng: &mut Rng, count: u64, protocol: u8) -> Vec<u8> {
     bytes
 }
 
-/// Sends in random pieces, and reads until the answer to a last ECHO of a word that nothing else has in it.
+/// Sends in random pieces, and reads until the answer to a last ECHO of a word that nothing else
+/// has in it.
 fn exchange(address: SocketAddr, request: &[u8], rng: &mut Rng, end: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -153,12 +175,18 @@ fn exchange(address: SocketAddr, request: &[u8], rng: &mut Rng, end: &[u8]) -> V
     without_id(answer)
 }
 
-/// Replaces the number of the connection in the reply to HELLO, which depends on the connections before.
+/// Replaces the number of the connection in the reply to HELLO, which depends on the connections
+/// before.
 fn without_id(answer: Vec<u8>) -> Vec<u8> {
     const NAME: &[u8] = b"$2\r\nid\r\n:";
-    let Some(at) = answer.windows(NAME.len()).position(|w| w == NAME) else { return answer };
+    let Some(at) = answer.windows(NAME.len()).position(|w| w == NAME) else {
+        return answer;
+    };
     let digits = at + NAME.len();
-    let rest = answer[digits..].iter().position(|b| !b.is_ascii_digit()).unwrap_or_default();
+    let rest = answer[digits..]
+        .iter()
+        .position(|b| !b.is_ascii_digit())
+        .unwrap_or_default();
     [&answer[..digits], b"0", &answer[digits + rest..]].concat()
 }
 
@@ -166,7 +194,10 @@ fn without_id(answer: Vec<u8>) -> Vec<u8> {
 async fn replies_are_those_of_a_direct_connection() {
     let (behind, direct) = (Store::start(), Store::start());
     let upstream = format!("redis://{}", behind.address).parse().unwrap();
-    let proxy = RespProxy::builder(upstream).listen((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+    let proxy = RespProxy::builder(upstream)
+        .listen((Ipv4Addr::LOCALHOST, 0).into())
+        .await
+        .unwrap();
     let guard = proxy.inject(RULE.parse().unwrap());
     let (through, direct_address) = (proxy.address(), direct.address);
     let marked = tokio::task::spawn_blocking(move || {
@@ -201,5 +232,9 @@ async fn replies_are_those_of_a_direct_connection() {
     let marked: u64 = marked.await.unwrap();
     let counters = proxy.counters();
     assert_eq!(guard.report().effects, marked, "{counters:?}");
-    assert_eq!((counters.unmatched, counters.streams, counters.not_resp), (0, 0, 0), "{counters:?}");
+    assert_eq!(
+        (counters.unmatched, counters.streams, counters.not_resp),
+        (0, 0, 0),
+        "{counters:?}"
+    );
 }

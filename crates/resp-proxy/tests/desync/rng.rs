@@ -19,7 +19,14 @@ impl Rng {
 
     /// Bytes that look like RESP, and bytes that look like nothing. Mostly short.
     pub(crate) fn payload(&mut self) -> Vec<u8> {
-        const TRAPS: [&[u8]; 6] = [b"\r\n", b"$3\r\n", b"*1\r\n", b"-ERR\r\n", b">2\r\n", b"\0\xff"];
+        const TRAPS: [&[u8]; 6] = [
+            b"\r\n",
+            b"$3\r\n",
+            b"*1\r\n",
+            b"-ERR\r\n",
+            b">2\r\n",
+            b"\0\xff",
+        ];
         if self.below(2000) == 0 {
             let length = self.below(100_000) as usize;
             return vec![self.next() as u8; length];
@@ -36,7 +43,9 @@ impl Rng {
 
     /// Printable text without line breaks.
     pub(crate) fn line(&mut self) -> String {
-        (0..self.below(20)).map(|_| char::from(b' ' + self.below(95) as u8)).collect()
+        (0..self.below(20))
+            .map(|_| char::from(b' ' + self.below(95) as u8))
+            .collect()
     }
 
     /// The size of the next piece of a stream: a byte, a few, or many.
@@ -60,6 +69,8 @@ pub(crate) fn bulk(kind: char, payload: &[u8]) -> Vec<u8> {
 /// A command as an array of bulk strings.
 pub(crate) fn command(arguments: &[&[u8]]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", arguments.len()).into_bytes();
-    arguments.iter().for_each(|argument| bytes.extend(bulk('$', argument)));
+    arguments
+        .iter()
+        .for_each(|argument| bytes.extend(bulk('$', argument)));
     bytes
 }

@@ -1,4 +1,5 @@
-//! Clients that people use pass through: RESP3 with pushes and transactions, subscriptions, TLS upstream, redis-py.
+//! Clients that people use pass through: RESP3 with pushes and transactions, subscriptions, TLS
+//! upstream, redis-py.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
@@ -16,18 +17,35 @@ async fn transactions_and_pushes_of_resp3_pass() {
     let proxy = store.proxy().await;
     let open = async |protocol: &str| {
         let client =
-            redis::Client::open(format!("redis://{}/?protocol={protocol}", proxy.address())).unwrap();
+            redis::Client::open(format!("redis://{}/?protocol={protocol}", proxy.address()))
+                .unwrap();
         let (sender, pushes) = tokio::sync::mpsc::unbounded_channel();
         let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
-        let config = if protocol == "resp3" { config.set_push_sender(sender) } else { config };
-        (client.get_multiplexed_async_connection_with_config(&config).await.unwrap(), pushes)
+        let config = if protocol == "resp3" {
+            config.set_push_sender(sender)
+        } else {
+            config
+        };
+        (
+            client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await
+                .unwrap(),
+            pushes,
+        )
     };
     let (mut listening, mut pushes) = open("resp3").await;
     listening.subscribe("news").await.unwrap();
     let (mut writing, _) = open("resp2").await;
     for round in 0..100 {
         let mut transaction = redis::pipe();
-        transaction.atomic().set("k", round).ignore().publish("news", round).ignore().get("k");
+        transaction
+            .atomic()
+            .set("k", round)
+            .ignore()
+            .publish("news", round)
+            .ignore()
+            .get("k");
         let (value,): (i64,) = transaction.query_async(&mut writing).await.unwrap();
         assert_eq!(value, round);
         // The subscriber's own commands are matched among the pushes that arrive.
@@ -43,7 +61,11 @@ async fn transactions_and_pushes_of_resp3_pass() {
     })
     .await;
     let counters = proxy.counters();
-    assert_eq!((counters.unmatched, counters.streams, counters.not_resp), (0, 0, 0), "{counters:?}");
+    assert_eq!(
+        (counters.unmatched, counters.streams, counters.not_resp),
+        (0, 0, 0),
+        "{counters:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,9 +75,14 @@ async fn subscriptions_of_resp2_pass_as_a_stream() {
     let mut stream = TcpStream::connect(proxy.address()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(b"PING\r\nSUBSCRIBE a b\r\n").unwrap();
-    let confirmed = |name: &str, n: u8| format!("*3\r\n$9\r\nsubscribe\r\n$1\r\n{name}\r\n:{n}\r\n");
+    let confirmed =
+        |name: &str, n: u8| format!("*3\r\n$9\r\nsubscribe\r\n$1\r\n{name}\r\n:{n}\r\n");
     let message = "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$2\r\nhi\r\n";
-    let expected = format!("+PONG\r\n{}{}{message}", confirmed("a", 1), confirmed("b", 2));
+    let expected = format!(
+        "+PONG\r\n{}{}{message}",
+        confirmed("a", 1),
+        confirmed("b", 2)
+    );
     let client = redis::Client::open(store.url()).unwrap();
     let mut direct = client.get_multiplexed_async_connection().await.unwrap();
     eventually("the subscriber is there", async || {
@@ -79,28 +106,44 @@ async fn credentials_of_the_url_are_used_upstream() {
         .await
         .unwrap();
     let whoami = async |url: String| {
-        let proxy =
-            RespProxy::builder(url.parse().unwrap()).listen((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let proxy = RespProxy::builder(url.parse().unwrap())
+            .listen((Ipv4Addr::LOCALHOST, 0).into())
+            .await
+            .unwrap();
         let client = redis::Client::open(format!("redis://{}", proxy.address())).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await?;
-        redis::cmd("ACL").arg("WHOAMI").query_async::<String>(&mut connection).await
+        redis::cmd("ACL")
+            .arg("WHOAMI")
+            .query_async::<String>(&mut connection)
+            .await
     };
     assert_eq!(whoami(store.url()).await.unwrap(), "default");
-    assert_eq!(whoami(format!("redis://app:hunter2@{}", store.address)).await.unwrap(), "app");
-    assert!(whoami(format!("redis://app:wrong@{}", store.address)).await.is_err());
+    assert_eq!(
+        whoami(format!("redis://app:hunter2@{}", store.address))
+            .await
+            .unwrap(),
+        "app"
+    );
+    assert!(
+        whoami(format!("redis://app:wrong@{}", store.address))
+            .await
+            .is_err()
+    );
 }
 
-/// A TLS end in front of a store, with a certificate of its own. Returns its address and the certificate in PEM form.
+/// A TLS end in front of a store, with a certificate of its own. Returns its address and the
+/// certificate in PEM form.
 async fn tls_end(store: &Store) -> (std::net::SocketAddr, String) {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let config =
-        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(
+        rustls::crypto::ring::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_no_client_auth()
+    .with_single_cert(vec![made.cert.der().clone()], key)
+    .unwrap();
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let (address, store) = (listener.local_addr().unwrap(), store.address);
@@ -108,9 +151,10 @@ async fn tls_end(store: &Store) -> (std::net::SocketAddr, String) {
         while let Ok((stream, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
-                let (Ok(mut client), Ok(mut store)) =
-                    (acceptor.accept(stream).await, tokio::net::TcpStream::connect(store).await)
-                else {
+                let (Ok(mut client), Ok(mut store)) = (
+                    acceptor.accept(stream).await,
+                    tokio::net::TcpStream::connect(store).await,
+                ) else {
                     return;
                 };
                 let _ = tokio::io::copy_bidirectional(&mut client, &mut store).await;
@@ -126,7 +170,10 @@ async fn a_store_behind_tls_is_reached() {
     let (address, certificate) = tls_end(&store).await;
     let url: Upstream = format!("rediss://{address}").parse().unwrap();
     let ask = async |upstream: Upstream| {
-        let proxy = RespProxy::builder(upstream).listen((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let proxy = RespProxy::builder(upstream)
+            .listen((Ipv4Addr::LOCALHOST, 0).into())
+            .await
+            .unwrap();
         let client = redis::Client::open(format!("redis://{}", proxy.address())).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await?;
         // More than a TLS record and a socket buffer hold: the last part must not stay behind.
@@ -135,11 +182,19 @@ async fn a_store_behind_tls_is_reached() {
         assert_eq!(connection.get::<_, String>("large").await?, value);
         connection.incr::<_, _, i64>("k", 1).await
     };
-    assert!(ask(url.clone()).await.is_err(), "a certificate that is not trusted was accepted");
+    assert!(
+        ask(url.clone()).await.is_err(),
+        "a certificate that is not trusted was accepted"
+    );
     let directory = tempfile::tempdir().unwrap();
     let authority = directory.path().join("authority.pem");
     std::fs::write(&authority, certificate).unwrap();
-    assert_eq!(ask(url.trusting(Trust::in_file(&authority).unwrap()).unwrap()).await.unwrap(), 1);
+    assert_eq!(
+        ask(url.trusting(Trust::in_file(&authority).unwrap()).unwrap())
+            .await
+            .unwrap(),
+        1
+    );
 }
 
 const PYTHON: &str = r#"
@@ -170,8 +225,16 @@ async fn redis_py_passes_in_both_protocols() {
             .env("PYTHONPATH", packages.path())
             .output()
             .unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "ok\n", "{output:?}");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "ok\n",
+            "{output:?}"
+        );
     }
     let counters = proxy.counters();
-    assert_eq!((counters.unmatched, counters.not_resp), (0, 0), "{counters:?}");
+    assert_eq!(
+        (counters.unmatched, counters.not_resp),
+        (0, 0),
+        "{counters:?}"
+    );
 }

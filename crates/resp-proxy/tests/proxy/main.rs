@@ -1,6 +1,10 @@
-//! The proxy in front of a real store: its faults, the clients that pass through it, and its program.
+//! The proxy in front of a real store: its faults, the clients that pass through it, and its
+//! program.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its subject has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
 
 mod clients;
 mod faults;

@@ -17,14 +17,23 @@ struct Program {
 impl Program {
     fn start(store: &Store, rules: &[&str]) -> Self {
         let mut command = Command::new(PROGRAM);
-        command.args(["--listen", "127.0.0.1:0", "--upstream", &store.url()]).stdout(Stdio::piped());
+        command
+            .args(["--listen", "127.0.0.1:0", "--upstream", &store.url()])
+            .stdout(Stdio::piped());
         rules.iter().for_each(|rule| {
             command.args(["--rule", rule]);
         });
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address = line.split(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{line:?}"));
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let address = line
+            .split(' ')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap_or_else(|_| panic!("{line:?}"));
         Self { child, address }
     }
 
@@ -43,21 +52,42 @@ impl Drop for Program {
 }
 
 fn refused(arguments: &[&str]) -> Output {
-    Command::new(PROGRAM).args(arguments).env_remove("RESP_PROXY_UPSTREAM").output().unwrap()
+    Command::new(PROGRAM)
+        .args(arguments)
+        .env_remove("RESP_PROXY_UPSTREAM")
+        .output()
+        .unwrap()
 }
 
 #[test]
 fn wrong_usage_is_64_with_one_reason() {
     for (arguments, reason) in [
-        (&["--upstream", "redis://127.0.0.1:1", "--rule", "do=hold class=wirte"][..], "column 15"),
-        (&["--upstream", "http://u:hunter2@127.0.0.1:1"], "expected redis://"),
-        (&["--upstream", "redis://u:hunter2@10.1.2.3"], "--allow-remote"),
+        (
+            &[
+                "--upstream",
+                "redis://127.0.0.1:1",
+                "--rule",
+                "do=hold class=wirte",
+            ][..],
+            "column 15",
+        ),
+        (
+            &["--upstream", "http://u:hunter2@127.0.0.1:1"],
+            "expected redis://",
+        ),
+        (
+            &["--upstream", "redis://u:hunter2@10.1.2.3"],
+            "--allow-remote",
+        ),
         (&[], "--upstream"),
     ] {
         let output = refused(arguments);
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(64), "{arguments:?}: {error}");
-        assert!(error.contains(reason) && !error.contains("hunter2"), "{arguments:?}: {error}");
+        assert!(
+            error.contains(reason) && !error.contains("hunter2"),
+            "{arguments:?}: {error}"
+        );
     }
 }
 
@@ -83,7 +113,10 @@ async fn faults_end_with_a_killed_process() {
     let mut answer = [0; 4];
     direct.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b":1\r\n", "the held write never ran");
-    println!("a write passed directly {:.1} ms after the kill", killed.elapsed().as_secs_f64() * 1e3);
+    println!(
+        "a write passed directly {:.1} ms after the kill",
+        killed.elapsed().as_secs_f64() * 1e3
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,7 +129,13 @@ async fn an_interrupt_reports_each_rule() {
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"-ERR no\r\n");
     let pid = program.child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
     let mut status = None;
     eventually("the program ends", async || {
         status = program.child.try_wait().unwrap();
@@ -105,7 +144,13 @@ async fn an_interrupt_reports_each_rule() {
     .await;
     assert_eq!(status.unwrap().code(), Some(130));
     let mut printed = String::new();
-    program.child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+    program
+        .child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut printed)
+        .unwrap();
     assert!(printed.contains("1 effects on 1 commands"), "{printed}");
     assert!(printed.contains("ended"), "{printed}");
 }

@@ -19,10 +19,17 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn start() -> Self {
-        let binary = StoreSearch::from_env().find(&|_| ()).expect("a store is found or fetched");
-        // A port that is free now may be taken a moment later: then the store ends, and another port is tried.
+        let binary = StoreSearch::from_env()
+            .find(&|_| ())
+            .expect("a store is found or fetched");
+        // A port that is free now may be taken a moment later: then the store ends, and another
+        // port is tried.
         for _ in 0..10 {
-            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port();
             let child = Command::new(binary.path())
                 .args([
                     "--port",
@@ -38,7 +45,10 @@ impl Store {
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
-            let mut store = Self { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) };
+            let mut store = Self {
+                child,
+                address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            };
             let began = Instant::now();
             while began.elapsed() < PATIENCE && store.child.try_wait().unwrap().is_none() {
                 if TcpStream::connect(store.address).is_ok() {
@@ -57,7 +67,10 @@ impl Store {
     /// A proxy in front of it, on a free port.
     pub(crate) async fn proxy(&self) -> RespProxy {
         let upstream = self.url().parse().unwrap();
-        RespProxy::builder(upstream).listen((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap()
+        RespProxy::builder(upstream)
+            .listen((Ipv4Addr::LOCALHOST, 0).into())
+            .await
+            .unwrap()
     }
 }
 
@@ -68,18 +81,30 @@ impl Drop for Store {
     }
 }
 
-/// A directory with redis-py, for `PYTHONPATH`. `None` where it cannot be installed; in CI that is a failure.
+/// A directory with redis-py, for `PYTHONPATH`. `None` where it cannot be installed; in CI that is
+/// a failure.
 pub(crate) fn redis_py() -> Option<TempDir> {
     let packages = tempfile::tempdir().unwrap();
     let installed = Command::new("python3")
-        .args(["-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"])
+        .args([
+            "-I",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--target",
+        ])
         .arg(packages.path())
         .arg("redis==5.2.1")
         .output();
     match installed {
         Ok(output) if output.status.success() => Some(packages),
         reason => {
-            assert!(std::env::var_os("CI").is_none(), "redis-py cannot be had: {reason:?}");
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "redis-py cannot be had: {reason:?}"
+            );
             eprintln!("not checked: redis-py cannot be had");
             None
         }

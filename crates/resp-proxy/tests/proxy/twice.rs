@@ -1,4 +1,5 @@
-//! Lost replies, one rule and one run: a client library that retries counts twice, and a node with named admissions does not.
+//! Lost replies, one rule and one run: a client library that retries counts twice, and a node with
+//! named admissions does not.
 
 use std::process::Command;
 use std::time::Duration;
@@ -27,7 +28,12 @@ for _ in range(int(sys.argv[2])):
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_replies_double_plain_counts_alone() {
     let Some(packages) = redis_py() else { return };
-    let cluster = LocalCluster::builder().nodes(1).proxies(Proxies::Shared).start().await.unwrap();
+    let cluster = LocalCluster::builder()
+        .nodes(1)
+        .proxies(Proxies::Shared)
+        .start()
+        .await
+        .unwrap();
     let node = cluster.client(0, PATIENCE).unwrap();
     let key = Key::new("named").unwrap();
     let spec = LimitSpec::new(key.clone(), Limit::new(1000, 60).unwrap());
@@ -37,7 +43,11 @@ async fn lost_replies_double_plain_counts_alone() {
     let port = cluster.proxies()[0].address().port();
     let client = tokio::task::spawn_blocking(move || {
         let arguments = ["-c", RETRYING, &port.to_string(), &REQUESTS.to_string()];
-        Command::new("python3").args(arguments).env("PYTHONPATH", packages.path()).output().unwrap()
+        Command::new("python3")
+            .args(arguments)
+            .env("PYTHONPATH", packages.path())
+            .output()
+            .unwrap()
     });
     let mut admitted = 0;
     while !client.is_finished() || admitted < REQUESTS {
@@ -46,18 +56,39 @@ async fn lost_replies_double_plain_counts_alone() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let output = client.await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let report = lost.heal();
     eventually("the node has sent its admissions", async || {
-        let counters = node.counters_of(std::slice::from_ref(&key), None).await.unwrap();
-        counters.counters.first().is_some_and(|counter| counter.unsynced == 0)
+        let counters = node
+            .counters_of(std::slice::from_ref(&key), None)
+            .await
+            .unwrap();
+        counters
+            .counters
+            .first()
+            .is_some_and(|counter| counter.unsynced == 0)
     })
     .await;
 
     let client = redis::Client::open(cluster.store_url().to_string()).unwrap();
     let mut direct = client.get_multiplexed_async_connection().await.unwrap();
     let plain: u32 = direct.get("plain").await.unwrap();
-    assert!(plain > REQUESTS, "{plain} of {REQUESTS}, although {} replies were lost", report.effects);
-    let stored: u32 = direct.zcard(layout::admissions(&key, limit.epoch)).await.unwrap();
-    assert_eq!(stored, admitted, "each admission counts once, although {} replies were lost", report.effects);
+    assert!(
+        plain > REQUESTS,
+        "{plain} of {REQUESTS}, although {} replies were lost",
+        report.effects
+    );
+    let stored: u32 = direct
+        .zcard(layout::admissions(&key, limit.epoch))
+        .await
+        .unwrap();
+    assert_eq!(
+        stored, admitted,
+        "each admission counts once, although {} replies were lost",
+        report.effects
+    );
 }

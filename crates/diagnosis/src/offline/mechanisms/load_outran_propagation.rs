@@ -10,7 +10,8 @@ use crate::{
 
 pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let trigger = strongest(
-        view.changes(entity).filter(|c| c.change.role == Role::Demand && rose_by(c.change, SURGE)),
+        view.changes(entity)
+            .filter(|c| c.change.role == Role::Demand && rose_by(c.change, SURGE)),
     )?;
     let topology = &view.evidence.topology;
     let interval = |e: usize| topology.entities[e].propagation;
@@ -18,12 +19,28 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
         return None;
     }
     let below = view.graph.below(entity);
-    let deciders: Vec<usize> =
-        below.iter().copied().chain([entity]).filter(|&e| interval(e).is_some()).collect();
+    let deciders: Vec<usize> = below
+        .iter()
+        .copied()
+        .chain([entity])
+        .filter(|&e| interval(e).is_some())
+        .collect();
     let shortest = deciders.iter().filter_map(|&e| interval(e)).min()?;
     let outran = outran(trigger.change.rise, trigger.change.onset_err, shortest)?;
-    let mut case = Case::new(entity, Mechanism::LoadOutranPropagation, Carries::Load, trigger);
-    case.expect(2.0, if outran { Outcome::Met(None) } else { Outcome::Unknown });
+    let mut case = Case::new(
+        entity,
+        Mechanism::LoadOutranPropagation,
+        Carries::Load,
+        trigger,
+    );
+    case.expect(
+        2.0,
+        if outran {
+            Outcome::Met(None)
+        } else {
+            Outcome::Unknown
+        },
+    );
 
     // load passed on from elsewhere began elsewhere
     let passed_on = view.graph.above(entity).into_iter().find_map(|e| {
@@ -39,8 +56,10 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let stale_until = trigger.change.onset + 2 * shortest;
     let reactions = |e: usize| {
         view.changes(e).filter(|c| {
-            matches!(c.change.role, Role::Throughput | Role::Volume | Role::Backlog | Role::Demand)
-                && c.change.onset >= trigger.change.earliest()
+            matches!(
+                c.change.role,
+                Role::Throughput | Role::Volume | Role::Backlog | Role::Demand
+            ) && c.change.onset >= trigger.change.earliest()
         })
     };
     let others = || deciders.iter().copied().filter(|&e| e != entity);
@@ -50,7 +69,10 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     case.supports.extend(reacted.iter().map(|c| c.row.id));
     case.expect(
         1.5,
-        match (reacted.is_empty(), others().find_map(|e| strongest(reactions(e)))) {
+        match (
+            reacted.is_empty(),
+            others().find_map(|e| strongest(reactions(e))),
+        ) {
             (false, _) => Outcome::Met(None),
             (true, Some(late)) => Outcome::Missed(Some(late.row)),
             (true, None) => Outcome::Unknown,
@@ -61,23 +83,42 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let ill = view.unwell_below(entity, trigger.change);
     case.expect_no(3.0, ill);
     // and a stuck dependency keeps state from all, under any load
-    let stuck = below.iter().filter(|&&e| interval(e).is_none()).find_map(|&e| {
-        view.unwell(e).find(|c| matches!(c.change.role, Role::ProgressAge | Role::Availability))
-    });
+    let stuck = below
+        .iter()
+        .filter(|&&e| interval(e).is_none())
+        .find_map(|&e| {
+            view.unwell(e)
+                .find(|c| matches!(c.change.role, Role::ProgressAge | Role::Availability))
+        });
     case.expect_no(2.0, stuck);
     let well: Vec<_> = below
         .iter()
         .filter(|&&e| interval(e).is_none())
-        .filter_map(|&e| view.steady(e, &[Role::ProgressAge, Role::Latency, Role::Availability]).next())
+        .filter_map(|&e| {
+            view.steady(e, &[Role::ProgressAge, Role::Latency, Role::Availability])
+                .next()
+        })
         .collect();
 
     let declared = deciders
         .iter()
         .filter(|&&e| interval(e) == Some(shortest))
-        .find_map(|&e| view.steady(e, &[Role::Setting]).find(|(_, s)| s.signal == PROPAGATION));
-    case.cites.extend(well.iter().take(2).map(|s| s.0.id).chain(declared.map(|d| d.0.id)));
-    let names: Vec<String> =
-        deciders.iter().filter(|&&e| e != entity).take(4).map(|&e| name(view, e)).collect();
+        .find_map(|&e| {
+            view.steady(e, &[Role::Setting])
+                .find(|(_, s)| s.signal == PROPAGATION)
+        });
+    case.cites.extend(
+        well.iter()
+            .take(2)
+            .map(|s| s.0.id)
+            .chain(declared.map(|d| d.0.id)),
+    );
+    let names: Vec<String> = deciders
+        .iter()
+        .filter(|&&e| e != entity)
+        .take(4)
+        .map(|&e| name(view, e))
+        .collect();
     case.statement = format!(
         "{} sent load faster than state propagates {}: {} within {} s",
         name(view, entity),
@@ -91,13 +132,17 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
         } else {
             format!("the state of {} is", list(&names))
         };
-        case.statement += &format!(", and {who} exchanged every {} s [{}]", short(rounded(shortest)), row.id);
+        case.statement += &format!(
+            ", and {who} exchanged every {} s [{}]",
+            short(rounded(shortest)),
+            row.id
+        );
     }
     Some(case)
 }
 
-/// Whether the rise outran the exchange: `Some(true)` when it took no longer, `Some(false)` when the samples are
-/// too far apart to tell, `None` when it was slower.
+/// Whether the rise outran the exchange: `Some(true)` when it took no longer, `Some(false)` when
+/// the samples are too far apart to tell, `None` when it was slower.
 fn outran(rise: Duration, resolution: Duration, interval: Duration) -> Option<bool> {
     if rise <= interval.mul_f64(1.05) {
         Some(true)

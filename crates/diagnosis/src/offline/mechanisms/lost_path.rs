@@ -6,16 +6,28 @@ const STUCK: [Role; 3] = [Role::ProgressAge, Role::ChangeLatency, Role::Backlog]
 
 /// Whether peers that share a dependency with `entity` get through while it may not.
 pub(super) fn peers_get_through(view: &View<'_>, entity: usize) -> bool {
-    let peers = |d: &usize| view.graph.dependants(*d).iter().filter(|&&p| p != entity).copied();
-    view.graph.dependencies(entity).iter().flat_map(peers).any(|p| {
-        view.steady(p, &STUCK).next().is_some() && view.strongest(p, &STUCK, Direction::Up).is_none()
-    })
+    let peers = |d: &usize| {
+        view.graph
+            .dependants(*d)
+            .iter()
+            .filter(|&&p| p != entity)
+            .copied()
+    };
+    view.graph
+        .dependencies(entity)
+        .iter()
+        .flat_map(peers)
+        .any(|p| {
+            view.steady(p, &STUCK).next().is_some()
+                && view.strongest(p, &STUCK, Direction::Up).is_none()
+        })
 }
 
 pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     // changes that do not get through pile up, or grow old: the age shows it most directly
-    let trigger =
-        STUCK.iter().find_map(|role| view.strongest(entity, std::slice::from_ref(role), Direction::Up))?;
+    let trigger = STUCK
+        .iter()
+        .find_map(|role| view.strongest(entity, std::slice::from_ref(role), Direction::Up))?;
     let role = [trigger.change.role];
     let (dependency, peers) = view
         .graph
@@ -37,11 +49,18 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let mut case = Case::new(entity, Mechanism::LostPath, Carries::Fault, trigger);
     case.also_explains.push(dependency);
     case.supports.extend(
-        view.lasting(entity, &STUCK, Direction::Up).map(|c| c.row.id).filter(|id| *id != trigger.row.id),
+        view.lasting(entity, &STUCK, Direction::Up)
+            .map(|c| c.row.id)
+            .filter(|id| *id != trigger.row.id),
     );
 
-    let spared: Vec<_> = peers.iter().filter_map(|&p| view.steady(p, &role).next()).collect();
-    let hit = peers.iter().find_map(|&p| view.strongest(p, &role, Direction::Up));
+    let spared: Vec<_> = peers
+        .iter()
+        .filter_map(|&p| view.steady(p, &role).next())
+        .collect();
+    let hit = peers
+        .iter()
+        .find_map(|&p| view.strongest(p, &role, Direction::Up));
     case.expect(
         3.0,
         match hit {
@@ -51,7 +70,12 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     );
 
     let ill = view.unwell(dependency).next();
-    let well = view.steady(dependency, &[Role::Availability, Role::Latency, Role::ProgressAge]).next();
+    let well = view
+        .steady(
+            dependency,
+            &[Role::Availability, Role::Latency, Role::ProgressAge],
+        )
+        .next();
     case.expect(
         2.0,
         match (ill, well) {
@@ -78,7 +102,8 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
         },
     );
 
-    case.cites.extend(spared.iter().chain(&well).map(|s| s.0.id));
+    case.cites
+        .extend(spared.iter().chain(&well).map(|s| s.0.id));
     let (id, to) = (name(view, entity), name(view, dependency));
     case.statement = format!("{id} lost its path to {to} {}", at(trigger));
     if let Some(peer) = spared.first() {

@@ -1,4 +1,5 @@
-//! One mechanism a file: the change that suggests it at an entity, and the expectations that follow.
+//! One mechanism a file: the change that suggests it at an entity, and the expectations that
+//! follow.
 
 mod configuration_changed;
 mod load_outran_propagation;
@@ -33,6 +34,10 @@ const PATTERNS: [Pattern; 11] = [
 /// Every mechanism the evidence suggests anywhere.
 pub(super) fn cases<'a>(view: &View<'a>) -> Vec<Case<'a>> {
     view.entities()
-        .flat_map(|entity| PATTERNS.iter().filter_map(move |pattern| pattern(view, entity)))
+        .flat_map(|entity| {
+            PATTERNS
+                .iter()
+                .filter_map(move |pattern| pattern(view, entity))
+        })
         .collect()
 }

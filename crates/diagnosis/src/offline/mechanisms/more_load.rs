@@ -7,7 +7,10 @@ const MORE: f64 = 1.3;
 
 pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let more = |e: usize| {
-        strongest(view.lasting(e, &[Role::Demand], Direction::Up).filter(|c| rose_by(c.change, MORE)))
+        strongest(
+            view.lasting(e, &[Role::Demand], Direction::Up)
+                .filter(|c| rose_by(c.change, MORE)),
+        )
     };
     let trigger = more(entity)?;
     let mut case = Case::new(entity, Mechanism::MoreLoad, Carries::Load, trigger);
@@ -20,7 +23,10 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
             c.change.onset < trigger.change.earliest()
         }
     };
-    let above = view.above(entity).into_iter().find_map(|e| more(e).filter(from_there));
+    let above = view
+        .above(entity)
+        .into_iter()
+        .find_map(|e| more(e).filter(from_there));
     case.expect_no(3.0, above);
 
     // the entities that have to do the work show it, and not before
@@ -28,12 +34,26 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
         .below(entity)
         .into_iter()
         .chain([entity])
-        .filter_map(|e| view.unwell(e).find(|c| view.may_precede(trigger.change, c.change)))
+        .filter_map(|e| {
+            view.unwell(e)
+                .find(|c| view.may_precede(trigger.change, c.change))
+        })
         .take(MOST_CITED)
         .collect();
     case.supports.extend(strained.iter().map(|c| c.row.id));
-    case.expect(2.0, if strained.is_empty() { Outcome::Missed(None) } else { Outcome::Met(None) });
+    case.expect(
+        2.0,
+        if strained.is_empty() {
+            Outcome::Missed(None)
+        } else {
+            Outcome::Met(None)
+        },
+    );
 
-    case.statement = format!("{} passed on more load than usual: {}", name(view, entity), its(trigger));
+    case.statement = format!(
+        "{} passed on more load than usual: {}",
+        name(view, entity),
+        its(trigger)
+    );
     Some(case)
 }

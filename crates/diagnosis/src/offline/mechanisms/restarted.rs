@@ -11,11 +11,20 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
 
     let down = view.unavailable(entity);
     let back = down.is_none_or(|c| c.change.after.last > 0.5 * c.change.before.median);
-    case.supports.extend(down.filter(|_| back).map(|c| c.row.id));
-    case.expect(2.0, if back { Outcome::Met(None) } else { Outcome::Missed(down.map(|c| c.row)) });
+    case.supports
+        .extend(down.filter(|_| back).map(|c| c.row.id));
+    case.expect(
+        2.0,
+        if back {
+            Outcome::Met(None)
+        } else {
+            Outcome::Missed(down.map(|c| c.row))
+        },
+    );
 
     let lost = strongest(view.changes(entity).filter(|c| {
-        matches!(c.change.role, Role::Volume | Role::Backlog) && c.change.direction == Direction::Down
+        matches!(c.change.role, Role::Volume | Role::Backlog)
+            && c.change.direction == Direction::Down
     }));
     let kept = view.steady(entity, &[Role::Volume]).next();
     case.expect(
@@ -27,12 +36,17 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
         },
     );
     for &dependant in view.graph.dependants(entity) {
-        case.also_explains.extend_from_slice(view.graph.dependencies(dependant));
+        case.also_explains
+            .extend_from_slice(view.graph.dependencies(dependant));
     }
 
     let (id, at) = (name(view, entity), at(trigger));
     case.statement = match lost {
-        Some(c) => format!("{id} restarted {at} and lost state: {}, and {}", its(trigger), its(c)),
+        Some(c) => format!(
+            "{id} restarted {at} and lost state: {}, and {}",
+            its(trigger),
+            its(c)
+        ),
         None => format!("{id} restarted {at}: {}", its(trigger)),
     };
     Some(case)

@@ -7,8 +7,10 @@ const SLOWER: f64 = 1.5;
 const TIMES: [Role; 2] = [Role::Latency, Role::ChangeLatency];
 
 pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
-    let trigger =
-        strongest(view.lasting(entity, &TIMES, Direction::Up).filter(|c| rose_by(c.change, SLOWER)))?;
+    let trigger = strongest(
+        view.lasting(entity, &TIMES, Direction::Up)
+            .filter(|c| rose_by(c.change, SLOWER)),
+    )?;
     let onset = trigger.change.onset;
     let mut case = Case::new(entity, Mechanism::SlowedDown, Carries::Fault, trigger);
 
@@ -16,8 +18,15 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     case.expect_no(2.5, view.unwell_below(entity, trigger.change));
     case.expect_no(2.0, view.load_rise(entity, onset));
 
-    case.supports.extend(view.lasting(entity, &TIMES, Direction::Up).map(|c| c.row.id));
-    case.statement =
-        format!("{} slowed down {} without more load: {}", name(view, entity), at(trigger), its(trigger));
+    case.supports.extend(
+        view.lasting(entity, &TIMES, Direction::Up)
+            .map(|c| c.row.id),
+    );
+    case.statement = format!(
+        "{} slowed down {} without more load: {}",
+        name(view, entity),
+        at(trigger),
+        its(trigger)
+    );
     Some(case)
 }

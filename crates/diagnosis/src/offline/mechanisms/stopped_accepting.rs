@@ -1,4 +1,5 @@
-//! A dependency accepts no more changes while it still answers reads; or it accepts them, and does not confirm them.
+//! A dependency accepts no more changes while it still answers reads; or it accepts them, and does
+//! not confirm them.
 
 use super::{lost_path, vocabulary::*};
 
@@ -10,7 +11,8 @@ const ENDLESS: f64 = 10.0;
 const STILL_PASSING: f64 = 3.0;
 
 pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
-    // with peers that get through, it is the way from here that is lost, not the entity that stopped
+    // with peers that get through, it is the way from here that is lost, not the entity that
+    // stopped
     if view.graph.dependants(entity).is_empty() || lost_path::peers_get_through(view, entity) {
         return None;
     }
@@ -19,18 +21,25 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
         Some(grown) => grown,
         None => view
             .strongest(entity, &[Role::ChangeLatency], Direction::Up)
-            .filter(|c| rose_by(c.change, ENDLESS) && !view.reports(entity, &[Role::ProgressAge]))?,
+            .filter(|c| {
+                rose_by(c.change, ENDLESS) && !view.reports(entity, &[Role::ProgressAge])
+            })?,
     };
     let taken = view.strongest(entity, &[Role::Unconfirmed], Direction::Up);
-    let mechanism =
-        if taken.is_some() { Mechanism::ConfirmationsLost } else { Mechanism::StoppedAcceptingChanges };
+    let mechanism = if taken.is_some() {
+        Mechanism::ConfirmationsLost
+    } else {
+        Mechanism::StoppedAcceptingChanges
+    };
     let mut case = Case::new(entity, mechanism, Carries::Fault, trigger);
 
     let reads = view.steady(entity, &[Role::Latency]).next();
     let alive = view.steady(entity, &[Role::Availability]).next();
     let slower = view
         .lasting(entity, &[Role::Latency], Direction::Up)
-        .find(|c| rose_by(c.change, STILL_PASSING) && c.change.after.median > 2.0 * c.change.before.median);
+        .find(|c| {
+            rose_by(c.change, STILL_PASSING) && c.change.after.median > 2.0 * c.change.before.median
+        });
     let down = view.unavailable(entity);
     case.expect(
         3.0,
@@ -54,11 +63,19 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
             None => spared = spared.or(view.steady(dependant, &STUCK).next()),
         }
     }
-    let share = if reporting == 0 { None } else { Some(stuck.len() * 2 > reporting) };
+    let share = if reporting == 0 {
+        None
+    } else {
+        Some(stuck.len() * 2 > reporting)
+    };
     case.supports.extend(stuck.iter().map(|c| c.row.id));
     case.expect(
         4.0,
-        if share == Some(false) { Outcome::Missed(spared.map(|s| s.0)) } else { Outcome::known(share) },
+        if share == Some(false) {
+            Outcome::Missed(spared.map(|s| s.0))
+        } else {
+            Outcome::known(share)
+        },
     );
 
     // an entity that waits for something else has not stopped of itself
@@ -72,7 +89,9 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     );
 
     let (id, at) = (name(view, entity), at(trigger));
-    let reads = reads.or(alive).filter(|_| down.is_none() && slower.is_none());
+    let reads = reads
+        .or(alive)
+        .filter(|_| down.is_none() && slower.is_none());
     case.cites.extend(reads.map(|r| r.0.id));
     if let Some(taken) = taken {
         case.supports.push(taken.row.id);
@@ -85,7 +104,11 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     }
     case.statement = match reads {
         Some(row) => {
-            format!("{id} stopped accepting changes {at} while its {}: {}", held(row), its(trigger))
+            format!(
+                "{id} stopped accepting changes {at} while its {}: {}",
+                held(row),
+                its(trigger)
+            )
         }
         None => format!("{id} stopped accepting changes {at}: {}", its(trigger)),
     };

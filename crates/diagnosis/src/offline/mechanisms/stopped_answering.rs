@@ -8,7 +8,9 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
 
     // an entity that does not answer cannot be measured either
     let unseen: Vec<_> = view.gaps(entity).map(|g| g.0).collect();
-    let answering = view.steady(entity, &[Role::Latency, Role::ChangeLatency]).next();
+    let answering = view
+        .steady(entity, &[Role::Latency, Role::ChangeLatency])
+        .next();
     case.expect(
         1.0,
         match (answering, unseen.is_empty()) {
@@ -20,8 +22,9 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     case.cites.extend(unseen.iter().take(3).map(|row| row.id));
 
     let back = trigger.change.after.last > 0.5 * trigger.change.before.median;
-    let restarted =
-        view.changes(entity).find(|c| c.change.role == Role::Uptime && c.change.direction == Direction::Down);
+    let restarted = view
+        .changes(entity)
+        .find(|c| c.change.role == Role::Uptime && c.change.direction == Direction::Down);
     case.expect(
         2.0,
         match restarted {
@@ -32,11 +35,20 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
 
     // an entity that loses a dependency turns to its others
     for &dependant in view.graph.dependants(entity) {
-        case.also_explains.extend_from_slice(view.graph.dependencies(dependant));
+        case.also_explains
+            .extend_from_slice(view.graph.dependencies(dependant));
     }
-    case.statement = format!("{} stopped answering {}: {}", name(view, entity), at(trigger), its(trigger));
+    case.statement = format!(
+        "{} stopped answering {}: {}",
+        name(view, entity),
+        at(trigger),
+        its(trigger)
+    );
     if let Some(row) = unseen.first() {
-        case.statement += &format!(", and what it measures about itself is missing since [{}]", row.id);
+        case.statement += &format!(
+            ", and what it measures about itself is missing since [{}]",
+            row.id
+        );
     }
     Some(case)
 }

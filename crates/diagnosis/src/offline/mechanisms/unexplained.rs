@@ -5,7 +5,16 @@ use super::vocabulary::*;
 pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let trigger = trigger(view, entity)?;
     let is_load = trigger.change.role == Role::Demand;
-    Some(carried(view, entity, if is_load { Carries::Load } else { Carries::Fault }, trigger))
+    Some(carried(
+        view,
+        entity,
+        if is_load {
+            Carries::Load
+        } else {
+            Carries::Fault
+        },
+        trigger,
+    ))
 }
 
 /// The same where the role of the change is not known: then it may have been load.
@@ -35,9 +44,16 @@ fn carried<'a>(view: &View<'a>, entity: usize, carries: Carries, trigger: Change
             .filter(|c| c.change.is_sustained() && view.may_precede(c.change, trigger.change))
             .filter(|c| c.change.excess >= trigger.change.excess),
     );
-    let own = view.changes(entity).filter(|c| c.change.is_sustained() && c.row.id != trigger.row.id);
+    let own = view
+        .changes(entity)
+        .filter(|c| c.change.is_sustained() && c.row.id != trigger.row.id);
     case.supports.extend(own.map(|c| c.row.id));
     case.expect_no(1.5, above);
-    case.statement = format!("{} changed first, {}: {}", name(view, entity), at(trigger), its(trigger));
+    case.statement = format!(
+        "{} changed first, {}: {}",
+        name(view, entity),
+        at(trigger),
+        its(trigger)
+    );
     case
 }

@@ -14,11 +14,11 @@ use crate::memory::Memory;
 
 /// How long a grant lasts on the store's clock.
 ///
-/// Longer than any pause of the store that should go unnoticed, and short beside the windows of most limits: the charge of
-/// a node that died is missing for this long beyond the window.
+/// Longer than any pause of the store that should go unnoticed, and short beside the windows of
+/// most limits: the charge of a node that died is missing for this long beyond the window.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
-/// The bound on the difference of rate between a node's clock and the store's: 1 %. Clocks that are disciplined differ by
-/// 500 ppm at most.
+/// The bound on the difference of rate between a node's clock and the store's: 1 %. Clocks that are
+/// disciplined differ by 500 ppm at most.
 const DRIFT_PERMILLE: u32 = 10;
 
 /// One key's lease behind its own lock, which is never held across an `await`.
@@ -92,7 +92,12 @@ impl Lease {
     pub(super) fn follow(&mut self, entry: &LimitEntry) {
         if self.entry.epoch != entry.epoch {
             let waiting = std::mem::take(&mut self.waiting);
-            *self = Self { busy: self.busy, open: self.open, waiting, ..Self::new(entry.clone()) };
+            *self = Self {
+                busy: self.busy,
+                open: self.open,
+                waiting,
+                ..Self::new(entry.clone())
+            };
         } else if self.entry.limit != entry.limit {
             self.terms = terms(entry.limit);
             self.holder.change(self.terms);
@@ -110,11 +115,17 @@ impl Lease {
     ) -> Option<Decision> {
         match self.holder.spend(now, check.cost) {
             Spend::Admitted { at } => {
-                // The ledger counts it all the same; only reports of this node lack what it has no room to remember.
+                // The ledger counts it all the same; only reports of this node lack what it has no
+                // room to remember.
                 if memory.has_room(check.cost) {
-                    check.admissions(at.micros()).for_each(|a| self.log.add_synced(a));
+                    check
+                        .admissions(at.micros())
+                        .for_each(|a| self.log.add_synced(a));
                 }
-                let oldest_us = self.log.oldest_after(self.start_us(now_us)).unwrap_or(now_us);
+                let oldest_us = self
+                    .log
+                    .oldest_after(self.start_us(now_us))
+                    .unwrap_or(now_us);
                 Some(self.decision(true, now_us, oldest_us + self.entry.limit.window_us()))
             }
             Spend::Denied { frees } => Some(self.denial(now_us, frees)),
@@ -129,10 +140,21 @@ impl Lease {
     }
 
     fn decision(&self, allowed: bool, now_us: u64, frees_us: u64) -> Decision {
-        let left = self.holder.room().unwrap_or(0).saturating_add(self.holder.unspent());
+        let left = self
+            .holder
+            .room()
+            .unwrap_or(0)
+            .saturating_add(self.holder.unspent());
         let count = u64::from(self.entry.limit.admissions().saturating_sub(left));
         let limit = self.entry.limit;
-        Decision { allowed, count, frees_us, now_us, limit, by: DecidedBy::Lease }
+        Decision {
+            allowed,
+            count,
+            frees_us,
+            now_us,
+            limit,
+            by: DecidedBy::Lease,
+        }
     }
 
     fn start_us(&self, now_us: u64) -> u64 {
@@ -159,9 +181,21 @@ impl Lease {
     /// The waiting checks, if there are any.
     pub(super) fn demand(&self) -> Option<Waiting> {
         let need = self.waiting.front()?.check.cost;
-        let alike = self.waiting.iter().take_while(|waiter| waiter.check.cost == need).count();
-        let queued = self.waiting.iter().map(|waiter| waiter.check.cost).fold(0, u32::saturating_add);
-        Some(Waiting { need, alike: u32::try_from(alike).unwrap_or(u32::MAX), queued })
+        let alike = self
+            .waiting
+            .iter()
+            .take_while(|waiter| waiter.check.cost == need)
+            .count();
+        let queued = self
+            .waiting
+            .iter()
+            .map(|waiter| waiter.check.cost)
+            .fold(0, u32::saturating_add);
+        Some(Waiting {
+            need,
+            alike: u32::try_from(alike).unwrap_or(u32::MAX),
+            queued,
+        })
     }
 
     /// The counter is gone, and its grants with it.

@@ -23,13 +23,25 @@ struct AnswerLabel {
 
 impl GrantMetrics {
     pub(super) fn new() -> Self {
-        Self { requests: Family::default(), seconds: Histogram::new(GRANT_BUCKETS) }
+        Self {
+            requests: Family::default(),
+            seconds: Histogram::new(GRANT_BUCKETS),
+        }
     }
 
     pub(crate) fn register(&self, registry: &mut Registry) {
-        registry.register("grant_requests", "Requests for grants, by answer", self.requests.clone());
+        registry.register(
+            "grant_requests",
+            "Requests for grants, by answer",
+            self.requests.clone(),
+        );
         let seconds = self.seconds.clone();
-        registry.register_with_unit("grant_duration", "Time from request to grant", Unit::Seconds, seconds);
+        registry.register_with_unit(
+            "grant_duration",
+            "Time from request to grant",
+            Unit::Seconds,
+            seconds,
+        );
     }
 
     pub(super) fn granted(&self, took: Duration) {

@@ -1,5 +1,5 @@
-//! Leased counting: the store grants the right to admit, and this node spends it. Protocol and proof are in
-//! `ratelimiter-lease`; here are the messages, the waiting checks and the clock.
+//! Leased counting: the store grants the right to admit, and this node spends it. Protocol and
+//! proof are in `ratelimiter-lease`; here are the messages, the waiting checks and the clock.
 
 mod clock;
 mod lease;
@@ -24,10 +24,12 @@ use crate::shared::{Members, SharedStore};
 use lease::{Lease, LeaseCell, Waiter};
 pub(crate) use metrics::GrantMetrics;
 
-/// How often unspent grants are looked for: with the time for which they are meant, the bound on how long they are held.
+/// How often unspent grants are looked for: with the time for which they are meant, the bound on
+/// how long they are held.
 const TICK: Duration = Duration::from_millis(25);
 
-/// Every leased key of this node. Each has its own lock, so that one key's work never delays another's.
+/// Every leased key of this node. Each has its own lock, so that one key's work never delays
+/// another's.
 #[derive(Debug)]
 pub(crate) struct Leases {
     store: Arc<SharedStore>,
@@ -96,9 +98,10 @@ impl Leases {
             let mut keys = self.keys();
             match keys.get(&entry.key) {
                 Some(cell) => Arc::clone(cell),
-                None => {
-                    Arc::clone(keys.entry(entry.key.clone()).or_insert_with(|| LeaseCell::new(entry.clone())))
-                }
+                None => Arc::clone(
+                    keys.entry(entry.key.clone())
+                        .or_insert_with(|| LeaseCell::new(entry.clone())),
+                ),
             }
         };
         let answer = {
@@ -109,7 +112,8 @@ impl Leases {
             lease.holder.note(now, check.cost);
             // Checks that wait already come first.
             if lease.waiting.is_empty()
-                && let Some(decision) = lease.decide(now, self.store_clock.now_us(), check, &self.memory)
+                && let Some(decision) =
+                    lease.decide(now, self.store_clock.now_us(), check, &self.memory)
             {
                 if lease.holder.wants_refill(now) {
                     self.pump(&cell, &mut lease);
@@ -157,8 +161,8 @@ impl Leases {
         }
     }
 
-    /// Drops admissions that left their window, and the leases of keys that are idle or whose counter is gone. Returns the
-    /// number of admissions remembered.
+    /// Drops admissions that left their window, and the leases of keys that are idle or whose
+    /// counter is gone. Returns the number of admissions remembered.
     pub(crate) fn sweep(&self, epoch_of: impl Fn(&Key) -> Option<u64>) -> usize {
         let now_us = self.store_clock.now_us();
         let cells: Vec<_> = self.keys().values().map(Arc::clone).collect();
@@ -178,14 +182,18 @@ impl Leases {
         let mut keys = self.keys();
         for key in gone {
             // A check that has the cell in its hands is about to use it.
-            if keys.get(&key).is_some_and(|cell| Arc::strong_count(cell) == 1 && cell.lock().is_idle()) {
+            if keys
+                .get(&key)
+                .is_some_and(|cell| Arc::strong_count(cell) == 1 && cell.lock().is_idle())
+            {
                 keys.remove(&key);
             }
         }
         remembered
     }
 
-    /// A key has another counter, or none any more: the grants of the one before are neither spent nor settled.
+    /// A key has another counter, or none any more: the grants of the one before are neither spent
+    /// nor settled.
     pub(crate) fn replaced(&self, key: &Key, epoch: Option<u64>) {
         let cell = self.keys().get(key).map(Arc::clone);
         if let Some(mut lease) = cell.as_ref().map(|cell| cell.lock())
@@ -207,7 +215,8 @@ impl Leases {
         }
         for (entry, terms, settlements) in settlements {
             if let Err(error) = self.settle(&entry, &terms, &settlements).await {
-                tracing::warn!(key = %entry.key, %error, "unspent grants are missing until their lease and window end");
+                tracing::warn!(key = %entry.key, %error, "unspent grants are missing until their \
+                    lease and window end");
                 return;
             }
         }
@@ -215,21 +224,39 @@ impl Leases {
 
     /// The number of nodes that share the limits, as of the last sync.
     pub(crate) fn refresh(&self, nodes: usize) {
-        self.nodes.store(u32::try_from(nodes).unwrap_or(u32::MAX).max(1), Ordering::Relaxed);
+        self.nodes.store(
+            u32::try_from(nodes).unwrap_or(u32::MAX).max(1),
+            Ordering::Relaxed,
+        );
     }
 
     /// This node's grants of a counter, with the admissions in the span that they cover.
-    pub(crate) fn report(&self, entry: &LimitEntry, from_us: u64, until_us: u64) -> Option<LeaseCounter> {
+    pub(crate) fn report(
+        &self,
+        entry: &LimitEntry,
+        from_us: u64,
+        until_us: u64,
+    ) -> Option<LeaseCounter> {
         let cell = self.keys().get(&entry.key).map(Arc::clone)?;
         let lease = cell.lock();
         if lease.entry.epoch != entry.epoch {
             return None;
         }
         let now_us = self.store_clock.now_us();
-        let spent = lease.log.count(now_us.saturating_sub(entry.limit.window_us()), u64::MAX);
-        let (unspent, stranded) = (lease.holder.unspent().into(), lease.holder.stranded().into());
+        let spent = lease
+            .log
+            .count(now_us.saturating_sub(entry.limit.window_us()), u64::MAX);
+        let (unspent, stranded) = (
+            lease.holder.unspent().into(),
+            lease.holder.stranded().into(),
+        );
         let admitted = lease.log.count(from_us, until_us);
-        Some(LeaseCounter { admitted, charged: spent + unspent + stranded, unspent, stranded })
+        Some(LeaseCounter {
+            admitted,
+            charged: spent + unspent + stranded,
+            unspent,
+            stranded,
+        })
     }
 
     /// Requests for grants, for Prometheus.

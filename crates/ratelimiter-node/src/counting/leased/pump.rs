@@ -13,7 +13,8 @@ use crate::shared::{Change, Exchange, Exchanged, Wanted};
 
 /// How long after a failure nothing is settled that no check waits for.
 const QUIET: Duration = Duration::from_millis(500);
-/// How long a denial holds while the store learns: it may be that a check of another key finds it willing again.
+/// How long a denial holds while the store learns: it may be that a check of another key finds it
+/// willing again.
 const LEARNING_HOLD: Duration = Duration::from_millis(500);
 
 /// Settlements that one message carries: enough to be quick, few enough not to hold up the store.
@@ -30,8 +31,8 @@ struct Message {
 }
 
 impl Leases {
-    /// Starts the exchange of messages about a key, unless it is going on: one message at a time, which serves all checks
-    /// that wait when it leaves.
+    /// Starts the exchange of messages about a key, unless it is going on: one message at a time,
+    /// which serves all checks that wait when it leaves.
     pub(super) fn pump(self: &Arc<Self>, cell: &Arc<LeaseCell>, lease: &mut Lease) {
         if !lease.busy {
             lease.busy = true;
@@ -41,7 +42,12 @@ impl Leases {
 
     async fn exchange(self: Arc<Self>, cell: Arc<LeaseCell>) {
         while let Some(message) = self.next(&cell) {
-            let Message { entry, terms, settlements, wanted } = &message;
+            let Message {
+                entry,
+                terms,
+                settlements,
+                wanted,
+            } = &message;
             let sent = Instant::now();
             let result = match wanted {
                 None => self
@@ -53,7 +59,10 @@ impl Leases {
             };
             let wanted = wanted.as_ref();
             let result = match result {
-                Ok(Exchanged::Forgot) => self.recall(&cell, entry, terms).await.map(|()| Exchanged::Forgot),
+                Ok(Exchanged::Forgot) => self
+                    .recall(&cell, entry, terms)
+                    .await
+                    .map(|()| Exchanged::Forgot),
                 other => other,
             };
             self.count(wanted.is_some(), &result, sent.elapsed());
@@ -87,7 +96,12 @@ impl Leases {
             nodes: self.nodes.load(Ordering::Relaxed),
             known: lease.known,
         });
-        Some(Message { entry: lease.entry.clone(), terms: lease.terms, settlements, wanted })
+        Some(Message {
+            entry: lease.entry.clone(),
+            terms: lease.terms,
+            settlements,
+            wanted,
+        })
     }
 
     async fn ask(
@@ -97,10 +111,22 @@ impl Leases {
         settlements: &[(u64, u32)],
         wanted: &Wanted,
     ) -> Result<Exchanged, Undecided> {
-        let circuit = self.store.circuits.of(&layout::admissions(&entry.key, entry.epoch));
+        let circuit = self
+            .store
+            .circuits
+            .of(&layout::admissions(&entry.key, entry.epoch));
         let turn = circuit.turn(Instant::now()).ok_or(Undecided::Suspended)?;
-        let exchange = Exchange { entry, terms, members: &self.members, settlements, request: Some(wanted) };
-        let result = self.store.lease_exchange(&exchange, self.store_timeout).await;
+        let exchange = Exchange {
+            entry,
+            terms,
+            members: &self.members,
+            settlements,
+            request: Some(wanted),
+        };
+        let result = self
+            .store
+            .lease_exchange(&exchange, self.store_timeout)
+            .await;
         turn.report(result.is_ok(), Instant::now());
         Ok(result?)
     }
@@ -112,20 +138,45 @@ impl Leases {
         terms: &Terms,
         settlements: &[(u64, u32)],
     ) -> Result<(), StoreError> {
-        let exchange = Exchange { entry, terms, members: &self.members, settlements, request: None };
-        self.store.lease_exchange(&exchange, self.store_timeout).await.map(drop)
+        let exchange = Exchange {
+            entry,
+            terms,
+            members: &self.members,
+            settlements,
+            request: None,
+        };
+        self.store
+            .lease_exchange(&exchange, self.store_timeout)
+            .await
+            .map(drop)
     }
 
     /// Gives a ledger that lost grants the ones that this node remembers.
-    async fn recall(&self, cell: &LeaseCell, entry: &LimitEntry, terms: &Terms) -> Result<(), Undecided> {
+    async fn recall(
+        &self,
+        cell: &LeaseCell,
+        entry: &LimitEntry,
+        terms: &Terms,
+    ) -> Result<(), Undecided> {
         let (grants, version, answered) = {
             let mut lease = cell.lock();
-            (lease.holder.recall(clock::now()), lease.known.version, lease.answered)
+            (
+                lease.holder.recall(clock::now()),
+                lease.known.version,
+                lease.answered,
+            )
         };
-        let change = Change { key: entry.key.clone(), version, entry: Some(entry.clone()) };
+        let change = Change {
+            key: entry.key.clone(),
+            version,
+            entry: Some(entry.clone()),
+        };
         self.store.copy_limits(&[change], answered).await?;
-        tracing::warn!(key = %entry.key, grants = grants.len(), "the store lost grants that it had given; recalling them");
-        self.store.lease_recall(entry, terms, &self.members, &grants, self.store_timeout).await?;
+        tracing::warn!(key = %entry.key, grants = grants.len(), "the store lost grants that it had \
+            given; recalling them");
+        self.store
+            .lease_recall(entry, terms, &self.members, &grants, self.store_timeout)
+            .await?;
         // Another node restores the limits; until then every answer is the same.
         tokio::time::sleep(RETRY).await;
         Ok(())
@@ -152,7 +203,10 @@ fn arrived(lease: &mut Lease, message: &Message, result: Result<Exchanged, Undec
     let (now, key) = (clock::now(), &message.entry.key);
     let number = message.wanted.as_ref().map(|wanted| wanted.ask.number);
     if result.is_ok() {
-        message.settlements.iter().for_each(|(number, _)| lease.holder.settled(*number));
+        message
+            .settlements
+            .iter()
+            .for_each(|(number, _)| lease.holder.settled(*number));
     }
     match (result, number) {
         (Ok(Exchanged::Answered(answer)), Some(number)) => {
@@ -163,11 +217,16 @@ fn arrived(lease: &mut Lease, message: &Message, result: Result<Exchanged, Undec
             }
         }
         (Ok(Exchanged::Learning(frees)), Some(number)) => {
-            let answer = Answer::Denied { hold: frees.min(LEARNING_HOLD), frees, room: 0 };
+            let answer = Answer::Denied {
+                hold: frees.min(LEARNING_HOLD),
+                frees,
+                room: 0,
+            };
             lease.holder.answered(now, number, answer);
             if !std::mem::replace(&mut lease.failing, true) {
                 let seconds = frees.as_secs_f64();
-                tracing::warn!(%key, "the store lost its grants: it grants nothing for {seconds:.1} s, until \
+                tracing::warn!(%key, "the store lost its grants: it grants nothing for \
+                    {seconds:.1} s, until \
                     all that it had granted has left the window");
             }
         }
@@ -181,14 +240,17 @@ fn arrived(lease: &mut Lease, message: &Message, result: Result<Exchanged, Undec
         (Err(why), number) => {
             match number {
                 // Nothing was sent, so that there is nothing to settle.
-                Some(number) if matches!(why, Undecided::Suspended) => lease.holder.withdraw(number),
+                Some(number) if matches!(why, Undecided::Suspended) => {
+                    lease.holder.withdraw(number)
+                }
                 Some(number) => lease.holder.give_up(number),
                 None => {}
             }
             lease.quiet_until = now + QUIET;
             if !std::mem::replace(&mut lease.failing, true) {
                 let (unspent, policy) = (lease.holder.unspent(), message.entry.on_store_failure);
-                tracing::warn!(%key, %why, unspent, "the store grants nothing: when the unspent admissions \
+                tracing::warn!(%key, %why, unspent, "the store grants nothing: when the unspent \
+                    admissions \
                     are gone, the failure policy {policy} decides");
             }
             let waiting = std::mem::take(&mut lease.waiting);
