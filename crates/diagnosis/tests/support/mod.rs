@@ -5,6 +5,8 @@
 
 #[cfg(feature = "llm")]
 pub(crate) mod model;
+#[cfg(feature = "llm")]
+pub(crate) mod question;
 #[path = "../../examples/suite/rng.rs"]
 pub(crate) mod rng;
 pub(crate) mod system;
