@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use demo_core::{
-    Chapter, DemoRunner, Dependency, Event, HealthPoller, HealthSnapshot, MarkEdge, NodeHealth,
-    NodeState, Tone, Transcript,
+    Chapter, DemoRunner, Dependency, Event, HealthPoller, HealthSnapshot, MarkEdge, Reachability,
+    SubjectNode, Tone, Transcript,
 };
 use tokio::time::{interval, sleep};
 
@@ -40,12 +40,12 @@ impl HealthPoller for Bucket {
     fn health(&self) -> HealthSnapshot {
         let leaking = self.hole.load(Ordering::Relaxed);
         let state = if leaking {
-            NodeState::Suspect
+            Reachability::Suspect
         } else {
-            NodeState::Up
+            Reachability::Up
         };
         HealthSnapshot {
-            nodes: vec![NodeHealth {
+            nodes: vec![SubjectNode {
                 id: "bucket".into(),
                 address: "the yard".into(),
                 state,

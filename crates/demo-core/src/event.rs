@@ -3,11 +3,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{ChapterInfo, HealthSnapshot, Intervals, Outcome};
+use crate::{ChapterInfo, HealthSnapshot, Intervals, StoryEnd};
 
 /// An event with its time.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-pub struct Stamped {
+pub struct TimedEvent {
     /// Time since the story began.
     #[serde(rename = "at_ms", with = "ms")]
     pub at: Duration,
@@ -80,7 +80,7 @@ pub enum Event {
     /// The current activity. Replaces the status before it; `None` clears it.
     Status {
         /// The status line.
-        status: Option<Status>,
+        status: Option<StatusLine>,
     },
     /// A sentence for the audience.
     Said {
@@ -113,7 +113,7 @@ pub enum Event {
     /// A short note on a node or a dependency, for example its latency. Replaces the note before
     /// it.
     Noted {
-        /// The [`NodeHealth::id`](crate::NodeHealth::id) or
+        /// The [`SubjectNode::id`](crate::SubjectNode::id) or
         /// [`Dependency::name`](crate::Dependency::name).
         about: String,
         /// The note's meaning.
@@ -155,13 +155,13 @@ pub enum Event {
     /// The story ended. The last event.
     Finished {
         /// The outcome.
-        outcome: Outcome,
+        outcome: StoryEnd,
     },
 }
 
 /// The status line.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Status {
+pub struct StatusLine {
     /// The current activity.
     pub text: String,
     /// Remaining time, if it is known.

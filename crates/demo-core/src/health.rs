@@ -34,7 +34,7 @@ impl HealthPoller for NoHealth {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct HealthSnapshot {
     /// The subject's nodes; those of an earlier poll where this one found none.
-    pub nodes: Vec<NodeHealth>,
+    pub nodes: Vec<SubjectNode>,
     /// The dependencies of the nodes.
     pub dependencies: Vec<Dependency>,
     /// A node is not up, a dependency is not connected, or the poll failed.
@@ -46,18 +46,18 @@ pub struct HealthSnapshot {
 
 /// One node.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct NodeHealth {
+pub struct SubjectNode {
     /// Name of the node.
     pub id: String,
     /// Listen address.
     pub address: String,
     /// Reachability.
-    pub state: NodeState,
+    pub state: Reachability,
 }
 
 /// The reachability of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub enum NodeState {
+pub enum Reachability {
     /// Reachable, with a fresh heartbeat.
     Up,
     /// Without an answer or a heartbeat for a short time.

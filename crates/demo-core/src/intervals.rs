@@ -13,14 +13,14 @@ pub struct Intervals {
     /// Unit of the axis.
     pub unit: Cow<'static, str>,
     /// The intervals, from the top.
-    pub rows: Vec<Interval>,
+    pub rows: Vec<IntervalRow>,
     /// Number of intervals that are in order; later ones are too many.
     pub allowed: Option<usize>,
 }
 
 /// One interval.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-pub struct Interval {
+pub struct IntervalRow {
     /// Name of its node or client.
     pub label: String,
     /// Begin, from the axis's zero.
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn bars_share_one_axis() {
-        let row = |label: &str, from, to| Interval {
+        let row = |label: &str, from, to| IntervalRow {
             label: label.into(),
             from,
             to,

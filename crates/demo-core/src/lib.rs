@@ -2,10 +2,10 @@
 //!
 //! - **[`Chapter`]**: title, narration, a callback that runs on entry, and whether the chapter
 //!   waits for it.
-//! - **[`Machine`]**: the pure state machine. [`Input`]s go in, [`Command`]s come out; no clock, no
-//!   task, no terminal.
+//! - **[`StoryMachine`]**: the pure state machine. [`StoryInput`]s go in, [`StoryCommand`]s come
+//!   out; no clock, no task, no terminal.
 //! - **[`DemoRunner`]**: the shell around it. Runs the chapters' callbacks and a [`HealthPoller`],
-//!   and emits [`Stamped`] [`Event`]s, which front-ends consume.
+//!   and emits [`TimedEvent`] [`Event`]s, which front-ends consume.
 //! - **[`Stage`]**: a callback's access to the story: it emits sentences, measurements and marks,
 //!   and receives cancellation.
 //! - **[`Log`]**: recorded events, to play a story again without its subject.
@@ -21,23 +21,23 @@ mod health;
 mod intervals;
 mod log;
 mod machine;
-mod outcome;
 mod route;
 mod runner;
 mod stage;
+mod story_end;
 mod transcript;
 
 pub use chapter::{Chapter, ChapterInfo, ChapterResult};
 pub use event::{
     ChartKind, ChartSpec, Event, Finding, FindingState, LogVersion, Mark, MarkEdge, Measurement,
-    SeriesRole, SeriesSpec, Severity, Stamped, Status, Tone,
+    SeriesRole, SeriesSpec, Severity, StatusLine, TimedEvent, Tone,
 };
-pub use health::{Dependency, HealthPoller, HealthSnapshot, NoHealth, NodeHealth, NodeState};
-pub use intervals::{Interval, Intervals};
+pub use health::{Dependency, HealthPoller, HealthSnapshot, NoHealth, Reachability, SubjectNode};
+pub use intervals::{IntervalRow, Intervals};
 pub use log::{Log, LogError};
-pub use machine::{Command, Input, Machine, Pace, Refusal};
-pub use outcome::Outcome;
+pub use machine::{InputRefusal, StoryCommand, StoryInput, StoryMachine, StoryPace};
 pub use route::StartError;
 pub use runner::DemoRunner;
 pub use stage::Stage;
+pub use story_end::StoryEnd;
 pub use transcript::Transcript;

@@ -1,6 +1,6 @@
 use std::io::{self, BufRead};
 
-use crate::{Event, Stamped};
+use crate::{Event, TimedEvent};
 
 /// A recorded story: its events with their times, in their order.
 ///
@@ -18,7 +18,7 @@ use crate::{Event, Stamped};
 /// # Ok::<(), demo_core::LogError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct Log(Vec<Stamped>);
+pub struct Log(Vec<TimedEvent>);
 
 /// The reason why a log is refused.
 #[derive(Debug, thiserror::Error)]
@@ -80,10 +80,10 @@ impl Log {
     ///
     /// # Errors
     /// [`LogError::NoStart`] when the first is another than [`Event::Started`].
-    pub fn new(mut events: Vec<Stamped>) -> Result<Self, LogError> {
+    pub fn new(mut events: Vec<TimedEvent>) -> Result<Self, LogError> {
         if !matches!(
             events.first(),
-            Some(Stamped {
+            Some(TimedEvent {
                 event: Event::Started { .. },
                 ..
             })
@@ -99,7 +99,7 @@ impl Log {
     }
 
     /// The events, in the order of their times. Never empty.
-    pub fn events(&self) -> &[Stamped] {
+    pub fn events(&self) -> &[TimedEvent] {
         &self.0
     }
 }

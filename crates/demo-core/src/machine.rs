@@ -4,7 +4,7 @@ use crate::ChapterInfo;
 
 /// An input of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
+pub enum StoryInput {
     /// Go on to the next chapter.
     Advance,
     /// Run this chapter's callback again.
@@ -15,15 +15,15 @@ pub enum Input {
 
 /// An output of the machine. The commands of one step are executed in order, each before the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum StoryCommand {
     /// Ask the running callback to end and wait until it has.
     Cancel,
     /// Show this chapter.
     Enter(usize),
-    /// Start the chapter's callback, and call [`Machine::settled`] when it is done.
+    /// Start the chapter's callback, and call [`StoryMachine::settled`] when it is done.
     Run(usize),
     /// Show the reason why an input is not followed.
-    Refuse(Refusal),
+    Refuse(InputRefusal),
     /// Stop: all chapters were played.
     Complete,
     /// Stop: the story was left.
@@ -32,7 +32,7 @@ pub enum Command {
 
 /// Why an input is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum InputRefusal {
     /// The chapter blocks until its callback is done.
     Busy,
     /// The callback is running already.
@@ -41,7 +41,7 @@ pub enum Refusal {
     NothingToRerun,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for InputRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Busy => "not yet: the chapter is not done",
@@ -53,8 +53,8 @@ impl fmt::Display for Refusal {
 
 /// The way in which chapters advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// On [`Input::Advance`].
+pub enum StoryPace {
+    /// On [`StoryInput::Advance`].
     Manual,
     /// Automatically, as soon as the chapter's callback is done.
     Auto,
@@ -64,19 +64,19 @@ pub enum Pace {
 /// each input.
 ///
 /// ```text
-///             +---------------- Settled & (auto_advance or Pace::Auto), or Advance -----+
-///             v                                                                         |
-/// start -> [ENTER] -- has callback --> [RUNNING] -- settled -----------------> [IDLE] --+--> last chapter: COMPLETE
-///             |                         |  ^  |                                 |  ^
-///             |                         |  |  +- Advance & blocks: REFUSE       |  |
-///             |                         |  +---------------- Rerun -------------+  |
-///             |                         +- Advance & not blocks: CANCEL, next ENTER
-///             +------------------------ no callback -------------------------------+
+///             +---- settled & (auto_advance or StoryPace::Auto), or Advance ----+
+///             v                                                                 |
+/// start -> [ENTER] -- has callback --> [RUNNING] -- settled --------> [IDLE] ---+--> COMPLETE
+///           |   ^                       |   |  ^                       ^  |     after the last
+///           |   |                       |   |  +-------- Rerun --------|--+
+///           |   |                       |   +- Advance & blocks: REFUSE|
+///           |   +- CANCEL -- Advance ---+                              |
+///           +------------------ no callback ---------------------------+
 /// ```
 #[derive(Clone, Debug)]
-pub struct Machine {
-    chapters: Vec<Traits>,
-    pace: Pace,
+pub struct StoryMachine {
+    chapters: Vec<ChapterTraits>,
+    pace: StoryPace,
     /// The chapters that are played, in order.
     route: Vec<usize>,
     /// Index of the next chapter in the route.
@@ -89,22 +89,22 @@ pub struct Machine {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Traits {
+struct ChapterTraits {
     acts: bool,
     blocks: bool,
     auto: bool,
     repeatable: bool,
 }
 
-impl Machine {
+impl StoryMachine {
     /// A machine for chapters; each comes with a flag that is true when it has a callback.
     pub fn new<'a>(
         chapters: impl IntoIterator<Item = (&'a ChapterInfo, bool)>,
-        pace: Pace,
+        pace: StoryPace,
     ) -> Self {
         let chapters: Vec<_> = chapters
             .into_iter()
-            .map(|(info, acts)| Traits {
+            .map(|(info, acts)| ChapterTraits {
                 acts,
                 blocks: info.blocks_advance,
                 auto: info.auto_advance,
@@ -134,40 +134,42 @@ impl Machine {
     }
 
     /// Begins with the first chapter; a story without chapters is complete.
-    pub fn start(&mut self) -> Vec<Command> {
+    pub fn start(&mut self) -> Vec<StoryCommand> {
         let mut commands = Vec::new();
         self.enter(&mut commands);
         commands
     }
 
     /// Follows an input, or refuses it. After the end nothing is followed.
-    pub fn input(&mut self, input: &Input) -> Vec<Command> {
+    pub fn input(&mut self, input: &StoryInput) -> Vec<StoryCommand> {
         let mut commands = Vec::new();
         if self.over {
             return commands;
         }
         let here = self.chapters[self.at];
         match input {
-            Input::Advance if self.running && here.blocks => {
-                commands.push(Command::Refuse(Refusal::Busy))
+            StoryInput::Advance if self.running && here.blocks => {
+                commands.push(StoryCommand::Refuse(InputRefusal::Busy))
             }
-            Input::Advance => self.leave(&mut commands),
-            Input::Rerun if !(here.acts && here.repeatable) => {
-                commands.push(Command::Refuse(Refusal::NothingToRerun));
+            StoryInput::Advance => self.leave(&mut commands),
+            StoryInput::Rerun if !(here.acts && here.repeatable) => {
+                commands.push(StoryCommand::Refuse(InputRefusal::NothingToRerun));
             }
-            Input::Rerun if self.running => commands.push(Command::Refuse(Refusal::Running)),
-            Input::Rerun => self.run(&mut commands),
-            Input::Quit => {
+            StoryInput::Rerun if self.running => {
+                commands.push(StoryCommand::Refuse(InputRefusal::Running))
+            }
+            StoryInput::Rerun => self.run(&mut commands),
+            StoryInput::Quit => {
                 self.cancel(&mut commands);
                 self.over = true;
-                commands.push(Command::Quit);
+                commands.push(StoryCommand::Quit);
             }
         }
         commands
     }
 
     /// The running callback is done.
-    pub fn settled(&mut self) -> Vec<Command> {
+    pub fn settled(&mut self) -> Vec<StoryCommand> {
         let mut commands = Vec::new();
         if self.running && !self.over {
             self.running = false;
@@ -181,15 +183,15 @@ impl Machine {
         self.at
     }
 
-    fn enter(&mut self, commands: &mut Vec<Command>) {
+    fn enter(&mut self, commands: &mut Vec<StoryCommand>) {
         let Some(chapter) = self.route.get(self.next).copied() else {
             self.over = true;
-            commands.push(Command::Complete);
+            commands.push(StoryCommand::Complete);
             return;
         };
         self.next += 1;
         self.at = chapter;
-        commands.push(Command::Enter(chapter));
+        commands.push(StoryCommand::Enter(chapter));
         if self.chapters[chapter].acts {
             self.run(commands);
         } else {
@@ -197,26 +199,26 @@ impl Machine {
         }
     }
 
-    fn run(&mut self, commands: &mut Vec<Command>) {
+    fn run(&mut self, commands: &mut Vec<StoryCommand>) {
         self.running = true;
-        commands.push(Command::Run(self.at));
+        commands.push(StoryCommand::Run(self.at));
     }
 
-    fn idle(&mut self, commands: &mut Vec<Command>) {
-        if self.pace == Pace::Auto || self.chapters[self.at].auto || self.at < self.first {
+    fn idle(&mut self, commands: &mut Vec<StoryCommand>) {
+        if self.pace == StoryPace::Auto || self.chapters[self.at].auto || self.at < self.first {
             self.leave(commands);
         }
     }
 
-    fn leave(&mut self, commands: &mut Vec<Command>) {
+    fn leave(&mut self, commands: &mut Vec<StoryCommand>) {
         self.cancel(commands);
         self.enter(commands);
     }
 
-    fn cancel(&mut self, commands: &mut Vec<Command>) {
+    fn cancel(&mut self, commands: &mut Vec<StoryCommand>) {
         if self.running {
             self.running = false;
-            commands.push(Command::Cancel);
+            commands.push(StoryCommand::Cancel);
         }
     }
 }
@@ -228,8 +230,8 @@ mod tests {
     use super::*;
     use crate::Chapter;
 
-    fn machine(pace: Pace, chapters: &[(Chapter, bool)]) -> Machine {
-        Machine::new(chapters.iter().map(|(c, acts)| (c.info(), *acts)), pace)
+    fn machine(pace: StoryPace, chapters: &[(Chapter, bool)]) -> StoryMachine {
+        StoryMachine::new(chapters.iter().map(|(c, acts)| (c.info(), *acts)), pace)
     }
 
     fn chapter() -> Chapter {
@@ -239,60 +241,69 @@ mod tests {
     #[test]
     fn blocking_chapter_refuses_to_advance_until_done() {
         let mut m = machine(
-            Pace::Manual,
+            StoryPace::Manual,
             &[(chapter().blocks_advance(), true), (chapter(), false)],
         );
-        assert_eq!(m.start(), [Command::Enter(0), Command::Run(0)]);
-        assert_eq!(m.input(&Input::Advance), [Command::Refuse(Refusal::Busy)]);
+        assert_eq!(m.start(), [StoryCommand::Enter(0), StoryCommand::Run(0)]);
+        assert_eq!(
+            m.input(&StoryInput::Advance),
+            [StoryCommand::Refuse(InputRefusal::Busy)]
+        );
         assert_eq!(m.settled(), []);
-        assert_eq!(m.input(&Input::Advance), [Command::Enter(1)]);
-        assert_eq!(m.input(&Input::Advance), [Command::Complete]);
-        assert_eq!(m.input(&Input::Advance), []);
+        assert_eq!(m.input(&StoryInput::Advance), [StoryCommand::Enter(1)]);
+        assert_eq!(m.input(&StoryInput::Advance), [StoryCommand::Complete]);
+        assert_eq!(m.input(&StoryInput::Advance), []);
     }
 
     #[test]
     fn advancing_cancels_a_callback_that_does_not_block() {
-        let mut m = machine(Pace::Manual, &[(chapter(), true), (chapter(), false)]);
+        let mut m = machine(StoryPace::Manual, &[(chapter(), true), (chapter(), false)]);
         m.start();
         assert_eq!(
-            m.input(&Input::Advance),
-            [Command::Cancel, Command::Enter(1)]
+            m.input(&StoryInput::Advance),
+            [StoryCommand::Cancel, StoryCommand::Enter(1)]
         );
     }
 
     #[test]
     fn an_auto_advancing_chapter_leaves_by_itself() {
         let mut m = machine(
-            Pace::Manual,
+            StoryPace::Manual,
             &[(chapter().auto_advance(), true), (chapter(), false)],
         );
         m.start();
-        assert_eq!(m.settled(), [Command::Enter(1)]);
+        assert_eq!(m.settled(), [StoryCommand::Enter(1)]);
     }
 
     #[test]
     fn repeatable_callback_runs_again_after_its_end() {
         let mut m = machine(
-            Pace::Manual,
+            StoryPace::Manual,
             &[(chapter().repeatable(), true), (chapter(), false)],
         );
         m.start();
-        assert_eq!(m.input(&Input::Rerun), [Command::Refuse(Refusal::Running)]);
-        m.settled();
-        assert_eq!(m.input(&Input::Rerun), [Command::Run(0)]);
-        m.settled();
-        m.input(&Input::Advance);
         assert_eq!(
-            m.input(&Input::Rerun),
-            [Command::Refuse(Refusal::NothingToRerun)]
+            m.input(&StoryInput::Rerun),
+            [StoryCommand::Refuse(InputRefusal::Running)]
+        );
+        m.settled();
+        assert_eq!(m.input(&StoryInput::Rerun), [StoryCommand::Run(0)]);
+        m.settled();
+        m.input(&StoryInput::Advance);
+        assert_eq!(
+            m.input(&StoryInput::Rerun),
+            [StoryCommand::Refuse(InputRefusal::NothingToRerun)]
         );
     }
 
     #[test]
     fn quitting_cancels_first() {
-        let mut m = machine(Pace::Manual, &[(chapter().blocks_advance(), true)]);
+        let mut m = machine(StoryPace::Manual, &[(chapter().blocks_advance(), true)]);
         m.start();
-        assert_eq!(m.input(&Input::Quit), [Command::Cancel, Command::Quit]);
+        assert_eq!(
+            m.input(&StoryInput::Quit),
+            [StoryCommand::Cancel, StoryCommand::Quit]
+        );
         assert_eq!(m.settled(), []);
     }
 
@@ -304,17 +315,20 @@ mod tests {
             (chapter(), true),
             (chapter(), false),
         ];
-        let mut m = machine(Pace::Manual, &chapters).on_route(vec![0, 2, 3], 2);
-        assert_eq!(m.start(), [Command::Enter(0), Command::Run(0)]);
-        assert_eq!(m.settled(), [Command::Enter(2), Command::Run(2)]);
+        let mut m = machine(StoryPace::Manual, &chapters).on_route(vec![0, 2, 3], 2);
+        assert_eq!(m.start(), [StoryCommand::Enter(0), StoryCommand::Run(0)]);
+        assert_eq!(m.settled(), [StoryCommand::Enter(2), StoryCommand::Run(2)]);
         assert_eq!(m.settled(), []);
-        assert_eq!(m.input(&Input::Advance), [Command::Enter(3)]);
-        assert_eq!(m.input(&Input::Advance), [Command::Complete]);
+        assert_eq!(m.input(&StoryInput::Advance), [StoryCommand::Enter(3)]);
+        assert_eq!(m.input(&StoryInput::Advance), [StoryCommand::Complete]);
     }
 
     #[test]
     fn a_story_without_chapters_is_complete() {
-        assert_eq!(machine(Pace::Auto, &[]).start(), [Command::Complete]);
+        assert_eq!(
+            machine(StoryPace::Auto, &[]).start(),
+            [StoryCommand::Complete]
+        );
     }
 
     fn any_chapter() -> impl Strategy<Value = (Chapter, bool)> {
@@ -329,7 +343,7 @@ mod tests {
 
     #[derive(Clone, Debug)]
     enum Step {
-        Input(Input),
+        Input(StoryInput),
         Settled,
     }
 
@@ -341,21 +355,36 @@ mod tests {
             chapters in proptest::collection::vec(any_chapter(), 1..12),
             auto in any::<bool>(),
             steps in proptest::collection::vec(prop_oneof![
-                Just(Step::Input(Input::Advance)), Just(Step::Input(Input::Rerun)), Just(Step::Settled),
+                Just(Step::Input(StoryInput::Advance)),
+                Just(Step::Input(StoryInput::Rerun)),
+                Just(Step::Settled),
             ], 0..80),
         ) {
-            let mut m = machine(if auto { Pace::Auto } else { Pace::Manual }, &chapters);
+            let mut m = machine(if auto { StoryPace::Auto } else { StoryPace::Manual }, &chapters);
             let (mut entered, mut running, mut over) = (0, false, false);
-            let mut check = |commands: Vec<Command>, settled: bool| {
+            let mut check = |commands: Vec<StoryCommand>, settled: bool| {
                 if settled { running = false; }
                 for command in commands {
                     prop_assert!(!over, "{command:?} after the end");
                     match command {
-                        Command::Enter(i) => { prop_assert_eq!(i, entered); entered += 1; }
-                        Command::Run(i) => { prop_assert!(!running); prop_assert_eq!(i + 1, entered); running = true; }
-                        Command::Cancel => { prop_assert!(running); running = false; }
-                        Command::Refuse(_) => {}
-                        Command::Complete | Command::Quit => { prop_assert!(!running); over = true; }
+                        StoryCommand::Enter(i) => {
+                            prop_assert_eq!(i, entered);
+                            entered += 1;
+                        }
+                        StoryCommand::Run(i) => {
+                            prop_assert!(!running);
+                            prop_assert_eq!(i + 1, entered);
+                            running = true;
+                        }
+                        StoryCommand::Cancel => {
+                            prop_assert!(running);
+                            running = false;
+                        }
+                        StoryCommand::Refuse(_) => {}
+                        StoryCommand::Complete | StoryCommand::Quit => {
+                            prop_assert!(!running);
+                            over = true;
+                        }
                     }
                 }
                 Ok(())
@@ -371,14 +400,16 @@ mod tests {
 
         /// A story at automatic pace needs no key.
         #[test]
-        fn at_auto_pace_settling_is_enough(chapters in proptest::collection::vec(any_chapter(), 0..12)) {
+        fn at_auto_pace_settling_is_enough(
+            chapters in proptest::collection::vec(any_chapter(), 0..12),
+        ) {
             let acting = chapters.iter().filter(|(_, acts)| *acts).count();
-            let mut m = machine(Pace::Auto, &chapters);
+            let mut m = machine(StoryPace::Auto, &chapters);
             let mut last = m.start();
             for _ in 0..acting {
                 last = m.settled();
             }
-            prop_assert_eq!(last.last(), Some(&Command::Complete));
+            prop_assert_eq!(last.last(), Some(&StoryCommand::Complete));
         }
     }
 }

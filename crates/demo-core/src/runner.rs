@@ -6,8 +6,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::{
-    Chapter, ChapterResult, ChartSpec, Command, Event, HealthPoller, HealthSnapshot, Input,
-    LogVersion, Machine, Outcome, Pace, Stage, Stamped, StartError, route,
+    Chapter, ChapterResult, ChartSpec, Event, HealthPoller, HealthSnapshot, LogVersion, Stage,
+    StartError, StoryCommand, StoryEnd, StoryInput, StoryMachine, StoryPace, TimedEvent, route,
 };
 
 /// Time that a cancelled callback has for healing before it is dropped.
@@ -17,7 +17,7 @@ const KEYS: usize = 8;
 /// Interval between two looks at the poller's snapshot.
 const HEALTH_TICK: Duration = Duration::from_millis(200);
 
-/// Plays a story: the shell around [`Machine`] that has the clock, the tasks and the channel.
+/// Plays a story: the shell around [`StoryMachine`] that has the clock, the tasks and the channel.
 ///
 /// Inputs come from a front-end over one channel, and events go back over another.
 pub struct DemoRunner<P> {
@@ -25,7 +25,7 @@ pub struct DemoRunner<P> {
     chapters: Vec<Chapter>,
     charts: Vec<ChartSpec>,
     poller: Arc<P>,
-    pace: Pace,
+    pace: StoryPace,
     /// The chapter at which the audience joins.
     from: usize,
     stage: Stage,
@@ -42,7 +42,7 @@ impl<P: HealthPoller> DemoRunner<P> {
         subject: impl Into<String>,
         chapters: Vec<Chapter>,
         poller: Arc<P>,
-    ) -> (Self, UnboundedReceiver<Stamped>) {
+    ) -> (Self, UnboundedReceiver<TimedEvent>) {
         let (events, heard) = mpsc::unbounded_channel();
         let stage = Stage::new(events, Instant::now());
         let subject = subject.into();
@@ -52,7 +52,7 @@ impl<P: HealthPoller> DemoRunner<P> {
                 chapters,
                 charts: Vec::new(),
                 poller,
-                pace: Pace::Manual,
+                pace: StoryPace::Manual,
                 from: 0,
                 stage,
             },
@@ -60,9 +60,9 @@ impl<P: HealthPoller> DemoRunner<P> {
         )
     }
 
-    /// Sets the pace; [`Pace::Manual`] by default.
+    /// Sets the pace; [`StoryPace::Manual`] by default.
     #[must_use]
-    pub fn pace(mut self, pace: Pace) -> Self {
+    pub fn pace(mut self, pace: StoryPace) -> Self {
         self.pace = pace;
         self
     }
@@ -90,22 +90,22 @@ impl<P: HealthPoller> DemoRunner<P> {
         self.stage.clone()
     }
 
-    /// Plays the story at [`Pace::Auto`] to its end, without inputs.
-    pub async fn play(self) -> Outcome {
+    /// Plays the story at [`StoryPace::Auto`] to its end, without inputs.
+    pub async fn play(self) -> StoryEnd {
         let (_, inputs) = mpsc::channel(1);
-        self.pace(Pace::Auto).run(inputs).await
+        self.pace(StoryPace::Auto).run(inputs).await
     }
 
     /// Starts the story in a task of its own; the sender takes the keys. Needs a runtime.
-    pub fn start(self) -> (mpsc::Sender<Input>, JoinHandle<Outcome>) {
+    pub fn start(self) -> (mpsc::Sender<StoryInput>, JoinHandle<StoryEnd>) {
         let (keys, inputs) = mpsc::channel(KEYS);
         (keys, tokio::spawn(self.run(inputs)))
     }
 
-    /// Plays the story to its end. When `inputs` is closed, a story at [`Pace::Auto`] goes on and
-    /// any other is left.
-    pub async fn run(self, mut inputs: mpsc::Receiver<Input>) -> Outcome {
-        let machine = Machine::new(
+    /// Plays the story to its end. When `inputs` is closed, a story at [`StoryPace::Auto`] goes on
+    /// and any other is left.
+    pub async fn run(self, mut inputs: mpsc::Receiver<StoryInput>) -> StoryEnd {
+        let machine = StoryMachine::new(
             self.chapters
                 .iter()
                 .map(|c| (c.info(), c.on_enter.is_some())),
@@ -122,7 +122,7 @@ impl<P: HealthPoller> DemoRunner<P> {
             chapters,
             charts: self.charts,
         });
-        let mut play = Play {
+        let mut play = RunnerState {
             machine,
             scene: None,
             stage,
@@ -148,8 +148,8 @@ impl<P: HealthPoller> DemoRunner<P> {
                 result = settled(&mut play.scene) => play.settled(result).await,
                 input = inputs.recv(), if listening => match input {
                     Some(input) => play.input(&input).await,
-                    None if self.pace == Pace::Auto => listening = false,
-                    None => play.input(&Input::Quit).await,
+                    None if self.pace == StoryPace::Auto => listening = false,
+                    None => play.input(&StoryInput::Quit).await,
                 },
                 _ = ticks.tick() => {
                     let now = self.poller.health();
@@ -165,10 +165,10 @@ impl<P: HealthPoller> DemoRunner<P> {
         // The answer of a poll in flight is not needed any more.
         poller.abort();
         let outcome = match play.ending {
-            Some(ending @ (Outcome::Failed { .. } | Outcome::Quit)) => ending,
+            Some(ending @ (StoryEnd::Failed { .. } | StoryEnd::Quit)) => ending,
             _ => match play.stage.missed() {
-                missed if missed.is_empty() => Outcome::Completed,
-                expectations => Outcome::Missed { expectations },
+                missed if missed.is_empty() => StoryEnd::Completed,
+                expectations => StoryEnd::Missed { expectations },
             },
         };
         play.stage.emit(Event::Finished {
@@ -179,13 +179,13 @@ impl<P: HealthPoller> DemoRunner<P> {
 }
 
 /// A callback being run.
-struct Scene {
+struct ChapterRun {
     stage: Stage,
     task: JoinHandle<ChapterResult>,
 }
 
 /// Resolves when the running callback is done; never when none runs.
-async fn settled(scene: &mut Option<Scene>) -> Result<(), String> {
+async fn settled(scene: &mut Option<ChapterRun>) -> Result<(), String> {
     match scene {
         Some(running) => {
             let result = (&mut running.task).await;
@@ -213,16 +213,16 @@ fn panic_message(error: tokio::task::JoinError) -> String {
     }
 }
 
-struct Play {
-    machine: Machine,
-    scene: Option<Scene>,
+struct RunnerState {
+    machine: StoryMachine,
+    scene: Option<ChapterRun>,
     stage: Stage,
     chapters: Vec<Chapter>,
-    ending: Option<Outcome>,
+    ending: Option<StoryEnd>,
 }
 
-impl Play {
-    async fn input(&mut self, input: &Input) {
+impl RunnerState {
+    async fn input(&mut self, input: &StoryInput) {
         let commands = self.machine.input(input);
         self.follow(commands).await;
     }
@@ -232,7 +232,7 @@ impl Play {
         self.stage.clear_status();
         self.stage.emit(Event::Settled { chapter });
         if let Err(error) = result {
-            self.ending = Some(Outcome::Failed {
+            self.ending = Some(StoryEnd::Failed {
                 chapter: self.chapters[chapter].info().title.clone(),
                 error,
             });
@@ -242,17 +242,17 @@ impl Play {
         self.follow(commands).await;
     }
 
-    async fn follow(&mut self, commands: Vec<Command>) {
+    async fn follow(&mut self, commands: Vec<StoryCommand>) {
         for command in commands {
             match command {
-                Command::Cancel => self.cancel().await,
-                Command::Enter(chapter) => self.stage.emit(Event::Entered { chapter }),
-                Command::Run(chapter) => self.run(chapter),
-                Command::Refuse(refusal) => self.stage.emit(Event::Refused {
+                StoryCommand::Cancel => self.cancel().await,
+                StoryCommand::Enter(chapter) => self.stage.emit(Event::Entered { chapter }),
+                StoryCommand::Run(chapter) => self.run(chapter),
+                StoryCommand::Refuse(refusal) => self.stage.emit(Event::Refused {
                     reason: refusal.to_string(),
                 }),
-                Command::Complete => self.ending = Some(Outcome::Completed),
-                Command::Quit => self.ending = Some(Outcome::Quit),
+                StoryCommand::Complete => self.ending = Some(StoryEnd::Completed),
+                StoryCommand::Quit => self.ending = Some(StoryEnd::Quit),
             }
         }
     }
@@ -264,7 +264,7 @@ impl Play {
         self.stage.emit(Event::Running { chapter });
         let stage = self.stage.scene();
         let task = tokio::spawn(callback(stage.clone()));
-        self.scene = Some(Scene { stage, task });
+        self.scene = Some(ChapterRun { stage, task });
     }
 
     async fn cancel(&mut self) {

@@ -7,12 +7,12 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Event, Finding, Mark, MarkEdge, Measurement, Stamped, Status, Tone};
+use crate::{Event, Finding, Mark, MarkEdge, Measurement, StatusLine, TimedEvent, Tone};
 
 /// A callback's access to the story: it emits events and receives cancellation. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Stage {
-    events: UnboundedSender<Stamped>,
+    events: UnboundedSender<TimedEvent>,
     epoch: Instant,
     cancel: CancellationToken,
     /// The last report on each expected anomaly. The outcome depends on it.
@@ -20,7 +20,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub(crate) fn new(events: UnboundedSender<Stamped>, epoch: Instant) -> Self {
+    pub(crate) fn new(events: UnboundedSender<TimedEvent>, epoch: Instant) -> Self {
         Self {
             events,
             epoch,
@@ -64,7 +64,7 @@ impl Stage {
     /// Emits an event.
     pub fn emit(&self, event: Event) {
         // Without a front-end the event has no receiver.
-        let _ = self.events.send(Stamped {
+        let _ = self.events.send(TimedEvent {
             at: self.elapsed(),
             event,
         });
@@ -81,7 +81,7 @@ impl Stage {
     /// Sets the status line.
     pub fn status(&self, text: impl Into<String>, remaining: Option<Duration>) {
         self.emit(Event::Status {
-            status: Some(Status {
+            status: Some(StatusLine {
                 text: text.into(),
                 remaining,
             }),

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::{
-    ChapterInfo, Event, Finding, FindingState, HealthSnapshot, Measurement, NodeState, Severity,
-    Stamped, Tone,
+    ChapterInfo, Event, Finding, FindingState, HealthSnapshot, Measurement, Reachability, Severity,
+    TimedEvent, Tone,
 };
 
 /// Width of a drawing, in columns.
@@ -30,7 +30,7 @@ impl Transcript {
     }
 
     /// The lines that an event adds; none for events that only a screen shows.
-    pub fn lines(&mut self, stamped: &Stamped) -> Vec<String> {
+    pub fn lines(&mut self, stamped: &TimedEvent) -> Vec<String> {
         let at = stamped.at.as_secs_f64();
         self.texts(&stamped.event)
             .into_iter()
@@ -231,9 +231,9 @@ fn health(snapshot: &HealthSnapshot) -> String {
         .nodes
         .iter()
         .map(|n| match n.state {
-            NodeState::Up => format!("{} up", n.id),
-            NodeState::Suspect => format!("{} suspect", n.id),
-            NodeState::Down => format!("{} down", n.id),
+            Reachability::Up => format!("{} up", n.id),
+            Reachability::Suspect => format!("{} suspect", n.id),
+            Reachability::Down => format!("{} down", n.id),
         })
         .collect();
     parts.extend(snapshot.dependencies.iter().map(|d| {
@@ -266,7 +266,7 @@ mod tests {
                 text: text.into(),
             };
             transcript
-                .lines(&Stamped {
+                .lines(&TimedEvent {
                     at: Duration::ZERO,
                     event,
                 })

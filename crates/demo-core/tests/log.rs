@@ -4,8 +4,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use demo_core::{
     ChapterInfo, ChartKind, ChartSpec, Dependency, Event, Finding, FindingState, HealthSnapshot,
-    Interval, Intervals, Log, LogError, LogVersion, Mark, MarkEdge, Measurement, NodeHealth,
-    NodeState, Outcome, SeriesRole, SeriesSpec, Severity, Stamped, Status, Tone,
+    IntervalRow, Intervals, Log, LogError, LogVersion, Mark, MarkEdge, Measurement, Reachability,
+    SeriesRole, SeriesSpec, Severity, StatusLine, StoryEnd, SubjectNode, TimedEvent, Tone,
 };
 use proptest::prelude::*;
 
@@ -31,7 +31,7 @@ fn every_event() -> Vec<Event> {
         kind,
         series,
     };
-    let row = Interval {
+    let row = IntervalRow {
         label: "n".into(),
         from: 0.5,
         to: 2.0,
@@ -42,10 +42,10 @@ fn every_event() -> Vec<Event> {
         rows: vec![row],
         allowed: Some(0),
     };
-    let node = NodeHealth {
+    let node = SubjectNode {
         id: "n".into(),
         address: "here".into(),
-        state: NodeState::Suspect,
+        state: Reachability::Suspect,
     };
     let health = HealthSnapshot {
         nodes: vec![node],
@@ -56,7 +56,7 @@ fn every_event() -> Vec<Event> {
         has_issues: true,
         last_updated: Some(UNIX_EPOCH + Duration::from_millis(1_700_000_000_123)),
     };
-    let status = Status {
+    let status = StatusLine {
         text: "waiting".into(),
         remaining: Some(Duration::from_millis(1_500)),
     };
@@ -131,26 +131,26 @@ fn every_event() -> Vec<Event> {
         },
         Event::Settled { chapter: 0 },
         Event::Finished {
-            outcome: Outcome::Missed {
+            outcome: StoryEnd::Missed {
                 expectations: vec!["drift".into()],
             },
         },
     ]
 }
 
-fn written(events: &[Stamped]) -> String {
+fn written(events: &[TimedEvent]) -> String {
     events
         .iter()
         .map(|e| serde_json::to_string(e).expect("events are JSON") + "\n")
         .collect()
 }
 
-fn stamped() -> Vec<Stamped> {
+fn stamped() -> Vec<TimedEvent> {
     let at = |i: usize| Duration::from_micros(i as u64 * 123_457);
     every_event()
         .into_iter()
         .enumerate()
-        .map(|(i, event)| Stamped { at: at(i), event })
+        .map(|(i, event)| TimedEvent { at: at(i), event })
         .collect()
 }
 
@@ -171,7 +171,7 @@ fn numbers_that_json_lacks_become_nan() {
     });
     let events = [
         stamped()[0].clone(),
-        Stamped {
+        TimedEvent {
             at: Duration::ZERO,
             event: measured,
         },
@@ -225,8 +225,9 @@ proptest! {
 
     #[test]
     fn times_keep_their_microseconds(us in 0u64..1 << 45) {
-        let stamped = Stamped { at: Duration::from_micros(us), event: Event::Entered { chapter: 0 } };
+        let (at, event) = (Duration::from_micros(us), Event::Entered { chapter: 0 });
+        let stamped = TimedEvent { at, event };
         let text = serde_json::to_string(&stamped).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Stamped>(&text).unwrap(), stamped);
+        prop_assert_eq!(serde_json::from_str::<TimedEvent>(&text).unwrap(), stamped);
     }
 }

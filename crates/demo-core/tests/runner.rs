@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use demo_core::{
-    Chapter, DemoRunner, Event, HealthPoller, HealthSnapshot, Input, NodeHealth, NodeState,
-    Outcome, Stamped, Tone,
+    Chapter, DemoRunner, Event, HealthPoller, HealthSnapshot, Reachability, StoryEnd, StoryInput,
+    SubjectNode, TimedEvent, Tone,
 };
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -24,10 +24,10 @@ impl HealthPoller for Subject {
     }
 
     fn health(&self) -> HealthSnapshot {
-        let node = NodeHealth {
+        let node = SubjectNode {
             id: "n".into(),
             address: "here".into(),
-            state: NodeState::Up,
+            state: Reachability::Up,
         };
         HealthSnapshot {
             nodes: vec![node],
@@ -40,20 +40,20 @@ impl HealthPoller for Subject {
     }
 }
 
-fn drain(events: &mut UnboundedReceiver<Stamped>) -> Vec<Event> {
+fn drain(events: &mut UnboundedReceiver<TimedEvent>) -> Vec<Event> {
     std::iter::from_fn(|| events.try_recv().ok())
         .map(|s| s.event)
         .collect()
 }
 
-async fn play_alone(chapters: Vec<Chapter>) -> (Outcome, Vec<Event>) {
+async fn play_alone(chapters: Vec<Chapter>) -> (StoryEnd, Vec<Event>) {
     let (runner, mut events) = DemoRunner::new("s", chapters, Arc::new(Subject::default()));
     let outcome = runner.play().await;
     (outcome, drain(&mut events))
 }
 
 async fn next_matching(
-    events: &mut UnboundedReceiver<Stamped>,
+    events: &mut UnboundedReceiver<TimedEvent>,
     want: impl Fn(&Event) -> bool,
 ) -> Event {
     loop {
@@ -77,7 +77,7 @@ async fn a_story_at_auto_pace_plays_itself() {
             }),
     ];
     let (outcome, events) = play_alone(chapters).await;
-    assert_eq!(outcome, Outcome::Completed);
+    assert_eq!(outcome, StoryEnd::Completed);
     let entered: Vec<_> = events
         .iter()
         .filter(|e| matches!(e, Event::Entered { .. }))
@@ -102,7 +102,7 @@ async fn a_story_at_auto_pace_plays_itself() {
     assert!(matches!(
         events.last(),
         Some(Event::Finished {
-            outcome: Outcome::Completed
+            outcome: StoryEnd::Completed
         })
     ));
 }
@@ -115,27 +115,27 @@ async fn missed_expectations_are_the_outcome() {
             Ok(())
         })
     };
-    let missed = Outcome::Missed {
+    let missed = StoryEnd::Missed {
         expectations: vec!["the glass breaks".into()],
     };
     assert_eq!(play_alone(vec![chapter(false)]).await.0, missed);
     assert_eq!(
         play_alone(vec![chapter(false), chapter(true)]).await.0,
-        Outcome::Completed
+        StoryEnd::Completed
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn errors_and_panics_end_the_story() {
     let failing = Chapter::new("c", "").on_enter(|_| async { Err("no glass in the house".into()) });
-    let failed = Outcome::Failed {
+    let failed = StoryEnd::Failed {
         chapter: "c".into(),
         error: "no glass in the house".into(),
     };
     assert_eq!(play_alone(vec![failing]).await.0, failed);
 
     let panicking = Chapter::new("c", "").on_enter(|_| async { panic!("slipped on {}", "ice") });
-    let failed = Outcome::Failed {
+    let failed = StoryEnd::Failed {
         chapter: "c".into(),
         error: "panicked: slipped on ice".into(),
     };
@@ -165,19 +165,19 @@ async fn keys_work_during_callbacks_and_quitting_heals_first() {
     let story = tokio::spawn(runner.run(inputs));
 
     next_matching(&mut events, |e| matches!(e, Event::Running { chapter: 0 })).await;
-    keys.send(Input::Advance).await.unwrap();
+    keys.send(StoryInput::Advance).await.unwrap();
     next_matching(&mut events, |e| matches!(e, Event::Refused { .. })).await;
-    keys.send(Input::Quit).await.unwrap();
+    keys.send(StoryInput::Quit).await.unwrap();
     next_matching(&mut events, |e| {
         matches!(
             e,
             Event::Finished {
-                outcome: Outcome::Quit
+                outcome: StoryEnd::Quit
             }
         )
     })
     .await;
-    assert_eq!(story.await.unwrap(), Outcome::Quit);
+    assert_eq!(story.await.unwrap(), StoryEnd::Quit);
     assert!(healed.load(Ordering::SeqCst));
     assert!(subject.stopped.load(Ordering::SeqCst));
 }
@@ -206,6 +206,6 @@ async fn callbacks_that_ignore_cancellation_are_dropped_and_heal() {
     let story = tokio::spawn(runner.run(inputs));
     next_matching(&mut events, |e| matches!(e, Event::Running { .. })).await;
     drop(keys);
-    assert_eq!(story.await.unwrap(), Outcome::Quit);
+    assert_eq!(story.await.unwrap(), StoryEnd::Quit);
     assert!(healed.load(Ordering::SeqCst));
 }

@@ -1,4 +1,4 @@
-use demo_core::Outcome;
+use demo_core::StoryEnd;
 use ratelimiter_cli::Exit;
 
 /// The exit codes of `run`.
@@ -23,11 +23,11 @@ pub(crate) const LOG: &[Exit] = &[
 ];
 
 /// The exit code that belongs to a story's outcome.
-pub(crate) fn of(outcome: &Outcome) -> Exit {
+pub(crate) fn of(outcome: &StoryEnd) -> Exit {
     match outcome {
-        Outcome::Completed | Outcome::Quit => Exit::Success,
-        Outcome::Missed { .. } => Exit::Missed,
-        Outcome::Failed { .. } => Exit::Failure,
+        StoryEnd::Completed | StoryEnd::Quit => Exit::Success,
+        StoryEnd::Missed { .. } => Exit::Missed,
+        StoryEnd::Failed { .. } => Exit::Failure,
     }
 }
 

@@ -2,7 +2,7 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use demo_core::{Input, Outcome, Pace, Stamped};
+use demo_core::{StoryEnd, StoryInput, StoryPace, TimedEvent};
 use demo_tui::Tui;
 use ratelimiter_cli::{Exit, Signals};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
@@ -60,19 +60,19 @@ impl FrontEnd {
         Ok(Self { output, recording })
     }
 
-    pub(crate) fn pace(&self) -> Pace {
+    pub(crate) fn pace(&self) -> StoryPace {
         match self.output {
-            Output::Lines { .. } => Pace::Auto,
-            Output::Screen(_) => Pace::Manual,
+            Output::Lines { .. } => StoryPace::Auto,
+            Output::Screen(_) => StoryPace::Manual,
         }
     }
 
     /// Shows the story until its end, and returns the exit code.
     pub(crate) async fn show(
         self,
-        story: JoinHandle<Outcome>,
-        events: UnboundedReceiver<Stamped>,
-        inputs: Sender<Input>,
+        story: JoinHandle<StoryEnd>,
+        events: UnboundedReceiver<TimedEvent>,
+        inputs: Sender<StoryInput>,
         signals: Signals,
     ) -> anyhow::Result<Exit> {
         let events = match self.recording {

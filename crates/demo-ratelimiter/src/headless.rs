@@ -1,7 +1,7 @@
 use std::io::{self, Write};
 
 use anyhow::Context as _;
-use demo_core::{Event, Input, Outcome, Stamped, Transcript};
+use demo_core::{Event, StoryEnd, StoryInput, TimedEvent, Transcript};
 use ratelimiter_cli::{Exit, Signals};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 use tokio::task::JoinHandle;
@@ -10,9 +10,9 @@ use crate::exits;
 
 /// Prints the story until it ends. A signal, or a closed standard output, makes it heal and end.
 pub(crate) async fn show(
-    mut story: JoinHandle<Outcome>,
-    events: UnboundedReceiver<Stamped>,
-    inputs: Sender<Input>,
+    mut story: JoinHandle<StoryEnd>,
+    events: UnboundedReceiver<TimedEvent>,
+    inputs: Sender<StoryInput>,
     json: bool,
     mut signals: Signals,
 ) -> anyhow::Result<Exit> {
@@ -32,13 +32,13 @@ pub(crate) async fn show(
                 }
                 signalled = Some(exit);
                 eprintln!("healing, then leaving (again to leave at once)");
-                let _ = inputs.send(Input::Quit).await;
+                let _ = inputs.send(StoryInput::Quit).await;
             }
             printed = &mut printing, if reading => {
                 reading = false;
                 unread = printed?;
                 // The output is closed, or this was the last event and the story is over anyway.
-                let _ = inputs.send(Input::Quit).await;
+                let _ = inputs.send(StoryInput::Quit).await;
             }
         }
     };
@@ -53,7 +53,7 @@ pub(crate) async fn show(
 ///
 /// # Errors
 /// When standard output is closed, for example by the reader of a pipe.
-async fn print(mut events: UnboundedReceiver<Stamped>, json: bool) -> io::Result<()> {
+async fn print(mut events: UnboundedReceiver<TimedEvent>, json: bool) -> io::Result<()> {
     let mut transcript = Transcript::new();
     while let Some(stamped) = events.recv().await {
         let mut out = io::stdout().lock();

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use demo_tui::{Background, Film, Options, Size};
+use demo_tui::{Background, Film, ScreenOptions, Size};
 use ratelimiter_cli::{Exit, help_of};
 
 use crate::exits;
@@ -35,11 +35,11 @@ pub(crate) fn pictures(args: &PicturesArgs) -> anyhow::Result<Exit> {
         Background::Dark
     };
     let dwell = args.dwell.time();
-    let options = Options {
+    let options = ScreenOptions {
         background,
         dwell,
         mode_label: "replay".into(),
-        ..Options::default()
+        ..ScreenOptions::default()
     };
     let film = Film::new(&log, args.size, &options);
     std::fs::create_dir_all(&args.out)

@@ -3,7 +3,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use demo_core::Stamped;
+use demo_core::TimedEvent;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 /// A log of events that is being written. Each event is in the file before it is shown, so a run
@@ -28,8 +28,8 @@ impl Recording {
     /// story goes on.
     pub(crate) fn tee(
         mut self,
-        mut events: UnboundedReceiver<Stamped>,
-    ) -> UnboundedReceiver<Stamped> {
+        mut events: UnboundedReceiver<TimedEvent>,
+    ) -> UnboundedReceiver<TimedEvent> {
         let (show, shown) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             let mut failed = false;
@@ -46,7 +46,7 @@ impl Recording {
         shown
     }
 
-    fn write(&mut self, stamped: &Stamped) -> anyhow::Result<()> {
+    fn write(&mut self, stamped: &TimedEvent) -> anyhow::Result<()> {
         let line = serde_json::to_string(stamped)? + "\n";
         self.file
             .write_all(line.as_bytes())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use demo_core::{Log, Transcript};
-use demo_tui::{Options, Tui};
+use demo_tui::{ScreenOptions, Tui};
 use ratelimiter_cli::{Exit, Signals, Usage, help_of};
 
 use crate::exits;
@@ -46,7 +46,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<Exit> {
     if !io::stdout().is_terminal() {
         return print(&log);
     }
-    let tui = Tui::new(&Options {
+    let tui = Tui::new(&ScreenOptions {
         dwell: args.dwell.time(),
         ..args.screen.options("replay")
     })?;

@@ -1,6 +1,6 @@
 use clap::{Args, ValueEnum};
-use demo_core::{Input, Outcome, Stamped};
-use demo_tui::{Charset, ColorChoice, Options, Tui};
+use demo_core::{StoryEnd, StoryInput, TimedEvent};
+use demo_tui::{Charset, ColorChoice, ScreenOptions, Tui};
 use ratelimiter_cli::{Exit, Signals};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 use tokio::task::JoinHandle;
@@ -30,8 +30,8 @@ enum Color {
 }
 
 impl ScreenArgs {
-    pub(crate) fn options(&self, mode_label: &str) -> Options {
-        Options {
+    pub(crate) fn options(&self, mode_label: &str) -> ScreenOptions {
+        ScreenOptions {
             color: match self.color {
                 Color::Auto => ColorChoice::Auto,
                 Color::Always => ColorChoice::Always,
@@ -44,7 +44,7 @@ impl ScreenArgs {
             },
             mode_label: mode_label.to_owned(),
             large: self.large,
-            ..Options::default()
+            ..ScreenOptions::default()
         }
     }
 }
@@ -53,9 +53,9 @@ impl ScreenArgs {
 /// afterwards, where the terminal keeps it.
 pub(crate) async fn show(
     tui: Tui,
-    story: JoinHandle<Outcome>,
-    events: UnboundedReceiver<Stamped>,
-    inputs: Sender<Input>,
+    story: JoinHandle<StoryEnd>,
+    events: UnboundedReceiver<TimedEvent>,
+    inputs: Sender<StoryInput>,
     mut signals: Signals,
 ) -> anyhow::Result<Exit> {
     let mut signalled = None;

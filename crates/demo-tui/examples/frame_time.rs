@@ -11,13 +11,13 @@ use std::hint::black_box;
 use std::io::BufReader;
 use std::time::{Duration, Instant};
 
-use demo_core::{Event, Log, Stamped};
-use demo_tui::{Offscreen, Options};
+use demo_core::{Event, Log, TimedEvent};
+use demo_tui::{Offscreen, ScreenOptions};
 
 const FRAMES: usize = 200;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let events: Vec<Stamped> = match std::env::args().nth(1) {
+    let events: Vec<TimedEvent> = match std::env::args().nth(1) {
         Some(path) => Log::read(BufReader::new(File::open(path)?))?
             .events()
             .to_vec(),
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .collect(),
     };
     for (columns, rows) in [(120, 36), (80, 24), (60, 20), (200, 60)] {
-        let mut screen = Offscreen::new(&Options::default());
+        let mut screen = Offscreen::new(&ScreenOptions::default());
         let mut times: Vec<Duration> = Vec::new();
         for stamped in &events {
             if matches!(

@@ -1,7 +1,10 @@
 //! The delay that a presenter feels, measured through a pseudo terminal: how long after a key the
 //! screen has changed while a fault blocks the chapter, and how busy the program is meanwhile.
 //!
-//! `cargo build --release -p demo-tui --examples && cargo run --release -p demo-tui --example latency`
+//! ```sh
+//! cargo build --release -p demo-tui --examples
+//! cargo run --release -p demo-tui --example latency
+//! ```
 //!
 //! With a path as argument, the same of that `demo-ratelimiter`, in the middle of its write pause.
 

@@ -6,7 +6,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 /// The effect of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Press {
+pub enum KeyEffect {
     /// Go on to the next chapter, or leave when the story has ended.
     Advance,
     /// Run the chapter's fault again.
@@ -53,7 +53,7 @@ pub enum Press {
 
 /// The source of the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub(crate) enum StorySource {
     /// A story that is being played.
     Live,
     /// A log.
@@ -62,12 +62,13 @@ pub(crate) enum Mode {
 
 /// One line of the table.
 #[derive(Debug)]
-pub(crate) struct Binding {
-    pub(crate) keys: &'static [Key],
-    pub(crate) press: Press,
+pub(crate) struct KeyBinding {
+    pub(crate) keys: &'static [KeyStroke],
+    pub(crate) press: KeyEffect,
     /// The only mode in which it has an effect; `None` for both.
-    pub(crate) mode: Option<Mode>,
-    /// A word for the footer; the chapter has a better one for [`Press::Advance`]. Empty for none.
+    pub(crate) mode: Option<StorySource>,
+    /// A word for the footer; the chapter has a better one for [`KeyEffect::Advance`]. Empty for
+    /// none.
     pub(crate) hint: &'static str,
     /// The footer always has room for it.
     pub(crate) essential: bool,
@@ -76,22 +77,22 @@ pub(crate) struct Binding {
 
 /// A key and how it is called.
 #[derive(Debug)]
-pub(crate) struct Key {
+pub(crate) struct KeyStroke {
     pub(crate) name: &'static str,
     code: KeyCode,
     modifiers: KeyModifiers,
 }
 
-const fn key(name: &'static str, code: KeyCode) -> Key {
-    Key {
+const fn key(name: &'static str, code: KeyCode) -> KeyStroke {
+    KeyStroke {
         name,
         code,
         modifiers: KeyModifiers::NONE,
     }
 }
 
-const fn ctrl(name: &'static str, letter: char) -> Key {
-    Key {
+const fn ctrl(name: &'static str, letter: char) -> KeyStroke {
+    KeyStroke {
         name,
         code: KeyCode::Char(letter),
         modifiers: KeyModifiers::CONTROL,
@@ -99,174 +100,174 @@ const fn ctrl(name: &'static str, letter: char) -> Key {
 }
 
 /// All keys, in the order in which help and README list them.
-pub(crate) const BINDINGS: &[Binding] = &[
-    Binding {
+pub(crate) const BINDINGS: &[KeyBinding] = &[
+    KeyBinding {
         keys: &[
             key("SPACE", KeyCode::Char(' ')),
             key("Enter", KeyCode::Enter),
             key("Right", KeyCode::Right),
         ],
-        press: Press::Advance,
-        mode: Some(Mode::Live),
+        press: KeyEffect::Advance,
+        mode: Some(StorySource::Live),
         hint: "go on",
         essential: true,
         help: "go on to the next chapter; after the end, leave",
     },
-    Binding {
+    KeyBinding {
         keys: &[key("r", KeyCode::Char('r'))],
-        press: Press::Rerun,
-        mode: Some(Mode::Live),
+        press: KeyEffect::Rerun,
+        mode: Some(StorySource::Live),
         hint: "again",
         essential: false,
         help: "run this chapter's fault again",
     },
-    Binding {
+    KeyBinding {
         keys: &[key("SPACE", KeyCode::Char(' '))],
-        press: Press::Pause,
-        mode: Some(Mode::Log),
+        press: KeyEffect::Pause,
+        mode: Some(StorySource::Log),
         hint: "pause",
         essential: true,
         help: "stop the time, or let it go on",
     },
-    Binding {
+    KeyBinding {
         keys: &[key("+", KeyCode::Char('+')), key("=", KeyCode::Char('='))],
-        press: Press::Faster,
-        mode: Some(Mode::Log),
+        press: KeyEffect::Faster,
+        mode: Some(StorySource::Log),
         hint: "faster",
         essential: false,
         help: "play faster",
     },
-    Binding {
+    KeyBinding {
         keys: &[key("-", KeyCode::Char('-'))],
-        press: Press::Slower,
-        mode: Some(Mode::Log),
+        press: KeyEffect::Slower,
+        mode: Some(StorySource::Log),
         hint: "slower",
         essential: false,
         help: "play slower",
     },
-    Binding {
+    KeyBinding {
         keys: &[key("Right", KeyCode::Right), key("n", KeyCode::Char('n'))],
-        press: Press::NextChapter,
-        mode: Some(Mode::Log),
+        press: KeyEffect::NextChapter,
+        mode: Some(StorySource::Log),
         hint: "next",
         essential: false,
         help: "jump to the next chapter",
     },
-    Binding {
+    KeyBinding {
         keys: &[key("Left", KeyCode::Left), key("p", KeyCode::Char('p'))],
-        press: Press::PreviousChapter,
-        mode: Some(Mode::Log),
+        press: KeyEffect::PreviousChapter,
+        mode: Some(StorySource::Log),
         hint: "back",
         essential: false,
         help: "jump to the beginning of the chapter, then to the chapter before",
     },
-    Binding {
+    KeyBinding {
         keys: &[key("End", KeyCode::End)],
-        press: Press::End,
-        mode: Some(Mode::Log),
+        press: KeyEffect::End,
+        mode: Some(StorySource::Log),
         hint: "",
         essential: false,
         help: "jump to the end",
     },
-    Binding {
+    KeyBinding {
         keys: &[key("e", KeyCode::Char('e'))],
-        press: Press::Details,
+        press: KeyEffect::Details,
         mode: None,
         hint: "evidence",
         essential: false,
         help: "show or hide the evidence of a diagnosis",
     },
-    Binding {
+    KeyBinding {
         keys: &[key("n", KeyCode::Char('n'))],
-        press: Press::Ahead,
-        mode: Some(Mode::Live),
+        press: KeyEffect::Ahead,
+        mode: Some(StorySource::Live),
         hint: "",
         essential: false,
         help: "show or hide the narration of the next chapter",
     },
-    Binding {
+    KeyBinding {
         keys: &[key("Tab", KeyCode::Tab)],
-        press: Press::NextPanel,
+        press: KeyEffect::NextPanel,
         mode: None,
         hint: "panel",
         essential: false,
         help: "focus the next panel",
     },
-    Binding {
+    KeyBinding {
         keys: &[key("Shift-Tab", KeyCode::BackTab)],
-        press: Press::PreviousPanel,
+        press: KeyEffect::PreviousPanel,
         mode: None,
         hint: "",
         essential: false,
         help: "focus the panel before",
     },
-    Binding {
+    KeyBinding {
         keys: &[key("Up", KeyCode::Up)],
-        press: Press::Up,
+        press: KeyEffect::Up,
         mode: None,
         hint: "",
         essential: false,
         help: "scroll the focused panel, or show the chart before",
     },
-    Binding {
+    KeyBinding {
         keys: &[key("Down", KeyCode::Down)],
-        press: Press::Down,
+        press: KeyEffect::Down,
         mode: None,
         hint: "",
         essential: false,
         help: "scroll the focused panel, or show the next chart",
     },
-    Binding {
+    KeyBinding {
         keys: &[key("PageUp", KeyCode::PageUp)],
-        press: Press::PageUp,
+        press: KeyEffect::PageUp,
         mode: None,
         hint: "",
         essential: false,
         help: "scroll the focused panel by a page",
     },
-    Binding {
+    KeyBinding {
         keys: &[key("PageDown", KeyCode::PageDown)],
-        press: Press::PageDown,
+        press: KeyEffect::PageDown,
         mode: None,
         hint: "",
         essential: false,
         help: "scroll the focused panel by a page",
     },
-    Binding {
+    KeyBinding {
         keys: &[key("z", KeyCode::Char('z'))],
-        press: Press::Zoom,
+        press: KeyEffect::Zoom,
         mode: None,
         hint: "zoom",
         essential: false,
         help: "show the focused panel alone, or all of them again",
     },
-    Binding {
+    KeyBinding {
         keys: &[key("?", KeyCode::Char('?'))],
-        press: Press::Help,
+        press: KeyEffect::Help,
         mode: None,
         hint: "help",
         essential: true,
         help: "show or hide the help",
     },
-    Binding {
+    KeyBinding {
         keys: &[ctrl("Ctrl-L", 'l')],
-        press: Press::Redraw,
+        press: KeyEffect::Redraw,
         mode: None,
         hint: "",
         essential: false,
         help: "draw the screen anew",
     },
-    Binding {
+    KeyBinding {
         keys: &[key("q", KeyCode::Char('q'))],
-        press: Press::Quit,
+        press: KeyEffect::Quit,
         mode: None,
         hint: "quit",
         essential: true,
         help: "heal, then leave",
     },
-    Binding {
+    KeyBinding {
         keys: &[ctrl("Ctrl-C", 'c')],
-        press: Press::Interrupt,
+        press: KeyEffect::Interrupt,
         mode: None,
         hint: "",
         essential: false,
@@ -274,9 +275,9 @@ pub(crate) const BINDINGS: &[Binding] = &[
     },
 ];
 
-impl Press {
+impl KeyEffect {
     /// The effect of a key, if it has one.
-    pub(crate) fn of(event: KeyEvent, mode: Mode) -> Option<Self> {
+    pub(crate) fn of(event: KeyEvent, mode: StorySource) -> Option<Self> {
         // Shift is part of some of the characters themselves, as of "?".
         let modifiers = event.modifiers - KeyModifiers::SHIFT;
         BINDINGS
@@ -291,9 +292,9 @@ impl Press {
     }
 }
 
-impl Binding {
+impl KeyBinding {
     /// Whether it has an effect in a mode.
-    pub(crate) fn is_for(&self, mode: Mode) -> bool {
+    pub(crate) fn is_for(&self, mode: StorySource) -> bool {
         self.mode.is_none_or(|only| only == mode)
     }
 
@@ -313,7 +314,7 @@ mod tests {
 
     #[test]
     fn no_key_is_bound_twice() {
-        for mode in [Mode::Live, Mode::Log] {
+        for mode in [StorySource::Live, StorySource::Log] {
             let bound = BINDINGS.iter().filter(|b| b.is_for(mode));
             let keys: Vec<_> = bound
                 .flat_map(|b| b.keys)
@@ -327,20 +328,21 @@ mod tests {
 
     #[test]
     fn keys_are_told_from_their_look_alikes() {
-        let press = |code, modifiers| Press::of(KeyEvent::new(code, modifiers), Mode::Live);
+        let press =
+            |code, modifiers| KeyEffect::of(KeyEvent::new(code, modifiers), StorySource::Live);
         assert_eq!(
             press(KeyCode::Char('c'), KeyModifiers::CONTROL),
-            Some(Press::Interrupt)
+            Some(KeyEffect::Interrupt)
         );
         assert_eq!(press(KeyCode::Char('c'), KeyModifiers::NONE), None);
         assert_eq!(press(KeyCode::Char('q'), KeyModifiers::CONTROL), None);
         assert_eq!(
             press(KeyCode::Char('?'), KeyModifiers::SHIFT),
-            Some(Press::Help)
+            Some(KeyEffect::Help)
         );
         assert_eq!(
             press(KeyCode::BackTab, KeyModifiers::SHIFT),
-            Some(Press::PreviousPanel)
+            Some(KeyEffect::PreviousPanel)
         );
     }
 
@@ -349,8 +351,8 @@ mod tests {
         let mut table = String::from("| key | effect | in |\n|---|---|---|\n");
         for binding in BINDINGS {
             let place = match binding.mode {
-                Some(Mode::Live) => "a live story",
-                Some(Mode::Log) => "a log",
+                Some(StorySource::Live) => "a live story",
+                Some(StorySource::Log) => "a log",
                 None => "both",
             };
             table.push_str(&format!(

@@ -28,7 +28,7 @@ const LEAST_CHART: u16 = 8;
 
 /// The arrangement that fits the size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum LayoutKind {
     Full,
     Compact,
     Stacked,
@@ -63,7 +63,7 @@ impl Panel {
 
 /// The inputs of the layout besides the size.
 #[derive(Clone, Debug)]
-pub(crate) struct Needs {
+pub(crate) struct LayoutNeeds {
     pub(crate) focus: Panel,
     pub(crate) zoom: bool,
     /// Few panels and much space.
@@ -87,8 +87,8 @@ pub(crate) struct Needs {
 
 /// The places of the panels.
 #[derive(Clone, Debug)]
-pub(crate) struct Layout {
-    pub(crate) kind: Kind,
+pub(crate) struct ScreenLayout {
+    pub(crate) kind: LayoutKind,
     pub(crate) header: Rect,
     pub(crate) status: Rect,
     pub(crate) footer: Rect,
@@ -99,7 +99,7 @@ pub(crate) struct Layout {
     pub(crate) panels: Vec<(Panel, Rect)>,
 }
 
-impl Layout {
+impl ScreenLayout {
     /// Where a panel stands, if it is shown.
     pub(crate) fn place(&self, panel: Panel) -> Option<Rect> {
         self.panels
@@ -109,23 +109,23 @@ impl Layout {
     }
 }
 
-pub(crate) fn kind(size: Size, large: bool) -> Kind {
+pub(crate) fn kind(size: Size, large: bool) -> LayoutKind {
     let holds = |least: Size| size.width >= least.width && size.height >= least.height;
     if holds(FULL) && !large {
-        Kind::Full
+        LayoutKind::Full
     } else if holds(COMPACT) {
-        Kind::Compact
+        LayoutKind::Compact
     } else if holds(MIN) {
-        Kind::Stacked
+        LayoutKind::Stacked
     } else {
-        Kind::TooSmall
+        LayoutKind::TooSmall
     }
 }
 
 /// How wide the narration is.
 pub(crate) fn prose_width(size: Size, large: bool) -> u16 {
     match kind(size, large) {
-        Kind::Full => size.width - side_width(size.width) - 4,
+        LayoutKind::Full => size.width - side_width(size.width) - 4,
         _ => size.width.saturating_sub(2),
     }
 }
@@ -134,13 +134,13 @@ fn side_width(width: u16) -> u16 {
     if width >= 140 { 38 } else { 32 }
 }
 
-pub(crate) fn arrange(size: Size, needs: &Needs) -> Layout {
+pub(crate) fn arrange(size: Size, needs: &LayoutNeeds) -> ScreenLayout {
     let mut rest = Rect::new(0, 0, size.width, size.height);
     let kind = kind(size, needs.large);
     let header = top(&mut rest, 1);
     let footer = bottom(&mut rest, 1);
     let status = bottom(&mut rest, 1);
-    let mut layout = Layout {
+    let mut layout = ScreenLayout {
         kind,
         header,
         status,
@@ -150,22 +150,24 @@ pub(crate) fn arrange(size: Size, needs: &Needs) -> Layout {
         panels: Vec::new(),
     };
     match kind {
-        Kind::TooSmall => {}
-        Kind::Stacked => {
+        LayoutKind::TooSmall => {}
+        LayoutKind::Stacked => {
             layout.tabs = Some(top(&mut rest, 1));
             layout.panels.push((needs.focus, rest));
         }
-        Kind::Full | Kind::Compact if needs.zoom => layout.panels.push((needs.focus, rest)),
-        Kind::Compact => {
+        LayoutKind::Full | LayoutKind::Compact if needs.zoom => {
+            layout.panels.push((needs.focus, rest))
+        }
+        LayoutKind::Compact => {
             layout.strip = Some(top(&mut rest, 1));
             compact(rest, needs, &mut layout.panels);
         }
-        Kind::Full => full(rest, needs, &mut layout.panels),
+        LayoutKind::Full => full(rest, needs, &mut layout.panels),
     }
     layout
 }
 
-fn compact(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
+fn compact(mut rest: Rect, needs: &LayoutNeeds, panels: &mut Vec<(Panel, Rect)>) {
     let spare = rest.height.saturating_sub(20);
     let findings = bottom(
         &mut rest,
@@ -202,7 +204,7 @@ fn compact(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
 
 /// The panel in the place of the charts. One without a place of its own takes it while it is
 /// focused.
-fn lower(needs: &Needs) -> Panel {
+fn lower(needs: &LayoutNeeds) -> Panel {
     match needs.focus {
         Panel::Chapters | Panel::Cluster | Panel::Numbers | Panel::Charts => needs.focus,
         _ if needs.intervals > 0 && !needs.over => Panel::Intervals,
@@ -210,7 +212,7 @@ fn lower(needs: &Needs) -> Panel {
     }
 }
 
-fn full(mut rest: Rect, needs: &Needs, panels: &mut Vec<(Panel, Rect)>) {
+fn full(mut rest: Rect, needs: &LayoutNeeds, panels: &mut Vec<(Panel, Rect)>) {
     let columns = side_width(rest.width);
     let mut side = left(&mut rest, columns);
     let chapters = (needs.chapters + 2).min(side.height / 2).max(3);
@@ -309,17 +311,17 @@ mod tests {
     #[test]
     fn breakpoints() {
         let at = |width, height| kind(Size { width, height }, false);
-        assert_eq!(at(120, 36), Kind::Full);
-        assert_eq!(at(100, 28), Kind::Full);
-        assert_eq!(at(99, 60), Kind::Compact);
-        assert_eq!(at(200, 27), Kind::Compact);
-        assert_eq!(at(80, 24), Kind::Compact);
-        assert_eq!(at(60, 20), Kind::Compact);
-        assert_eq!(at(59, 20), Kind::Stacked);
-        assert_eq!(at(40, 10), Kind::Stacked);
-        assert_eq!(at(39, 50), Kind::TooSmall);
-        assert_eq!(at(0, 0), Kind::TooSmall);
-        assert_eq!(kind(Size::new(200, 60), true), Kind::Compact);
+        assert_eq!(at(120, 36), LayoutKind::Full);
+        assert_eq!(at(100, 28), LayoutKind::Full);
+        assert_eq!(at(99, 60), LayoutKind::Compact);
+        assert_eq!(at(200, 27), LayoutKind::Compact);
+        assert_eq!(at(80, 24), LayoutKind::Compact);
+        assert_eq!(at(60, 20), LayoutKind::Compact);
+        assert_eq!(at(59, 20), LayoutKind::Stacked);
+        assert_eq!(at(40, 10), LayoutKind::Stacked);
+        assert_eq!(at(39, 50), LayoutKind::TooSmall);
+        assert_eq!(at(0, 0), LayoutKind::TooSmall);
+        assert_eq!(kind(Size::new(200, 60), true), LayoutKind::Compact);
     }
 
     proptest! {
@@ -330,14 +332,19 @@ mod tests {
             width in 0u16..220, height in 0u16..80,
             focus in proptest::sample::select(&Panel::ALL[..]),
             zoom: bool, text: bool, over: bool, large: bool, intervals in 0u16..30,
-            charts in 0usize..4, chapters in 0u16..30, narration in 0u16..60, cluster in 0u16..20, findings in 0u16..9,
+            charts in 0usize..4, chapters in 0u16..30, narration in 0u16..60,
+            cluster in 0u16..20, findings in 0u16..9,
         ) {
             let size = Size { width, height };
             let intervals = if text { 0 } else { intervals };
-            let needs = Needs { focus, zoom, large, intervals, text, over, charts, chapters, narration, cluster, findings };
+            let needs = LayoutNeeds {
+                focus, zoom, large, intervals, text, over, charts, chapters, narration, cluster,
+                findings,
+            };
             let layout = arrange(size, &needs);
             let mut areas: Vec<Rect> = layout.panels.iter().map(|(_, area)| *area).collect();
-            areas.extend([layout.header, layout.status, layout.footer].iter().chain(&layout.strip).chain(&layout.tabs));
+            areas.extend([layout.header, layout.status, layout.footer]);
+            areas.extend(layout.strip.iter().chain(&layout.tabs));
             let screen = Rect::new(0, 0, width, height);
             for (i, area) in areas.iter().enumerate() {
                 prop_assert_eq!(area.intersection(screen), *area);
@@ -345,9 +352,9 @@ mod tests {
                     prop_assert!(area.intersection(*other).is_empty(), "{area:?} {other:?}");
                 }
             }
-            if matches!(layout.kind, Kind::Full | Kind::Compact) && !zoom {
+            if matches!(layout.kind, LayoutKind::Full | LayoutKind::Compact) && !zoom {
                 let chart = match layout.kind {
-                    Kind::Compact => lower(&needs),
+                    LayoutKind::Compact => lower(&needs),
                     _ if intervals > 0 && !over && focus != Panel::Charts => Panel::Intervals,
                     _ => Panel::Charts,
                 };

@@ -2,7 +2,8 @@
 //! the faults pinned on their time axis, violations, and texts that come piece by piece.
 //!
 //! - **[`Tui`]**: takes the terminal, shows a story until it has ended and the user leaves, gives
-//!   the terminal back on every path. [`Options`] configure it, and [`Ending`] is its result.
+//!   the terminal back on every path. [`ScreenOptions`] configure it, and [`ScreenResult`] is its
+//!   result.
 //! - **[`termination`]**: the signals, as a future for [`Tui::run`].
 //!   A [`Log`](demo_core::Log) is played with [`Tui::replay`].
 //! - **[`Film`]**: pictures, a moving picture and an asciicast of a log.
@@ -17,7 +18,6 @@
 //! screen came in an event.
 #![doc = include_str!("../README.md")]
 
-mod app;
 mod ascii;
 mod bindings;
 mod environment;
@@ -33,17 +33,18 @@ mod playback;
 mod run;
 mod screen;
 mod signals;
+mod state;
 mod svg;
 mod theme;
 mod update;
 mod view;
 
-pub use bindings::Press;
+pub use bindings::KeyEffect;
 pub use error::TuiError;
-pub use film::{Film, Still};
+pub use film::{Film, FilmStill};
 pub use offscreen::Offscreen;
-pub use options::{Background, Charset, ColorChoice, Options};
+pub use options::{Background, Charset, ColorChoice, ScreenOptions};
 pub use ratatui::layout::Size;
-pub use run::{Ending, Tui};
+pub use run::{ScreenResult, Tui};
 pub use signals::termination;
 pub use svg::svg;

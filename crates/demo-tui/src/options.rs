@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-/// The options of the screen. [`Options::default`] takes all it can from the environment.
+/// The options of the screen. [`ScreenOptions::default`] takes all it can from the environment.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub struct ScreenOptions {
     /// Use of colours.
     pub color: ColorChoice,
     /// Characters that the terminal can draw.

@@ -2,16 +2,16 @@
 
 use std::pin::pin;
 
-use demo_core::{Event, Log, Stamped, Transcript};
+use demo_core::{Event, Log, TimedEvent, Transcript};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use crate::app::App;
-use crate::bindings::{Mode, Press};
-use crate::playback::Playback;
-use crate::screen::face::{Face, Prompt, TICK};
+use crate::bindings::{KeyEffect, StorySource};
+use crate::playback::LogPlayback;
 use crate::screen::keys::KeyInput;
-use crate::update::{Action, Command};
-use crate::{Ending, Tui, TuiError};
+use crate::screen::terminal::{TICK, Terminal, TerminalEvent};
+use crate::state::ScreenState;
+use crate::update::{ScreenAction, ScreenCommand};
+use crate::{ScreenResult, Tui, TuiError};
 
 impl Tui {
     /// Plays a log on the terminal, from a chapter (from 0) or from its beginning, until the user
@@ -25,9 +25,9 @@ impl Tui {
         log: &Log,
         from: Option<usize>,
         shutdown: impl Future<Output = ()>,
-    ) -> Result<Ending, TuiError> {
+    ) -> Result<ScreenResult, TuiError> {
         let Self { app, ascii, dwell } = self;
-        let mut playback = Playback::new(log, dwell);
+        let mut playback = LogPlayback::new(log, dwell);
         let begun = match from {
             Some(chapter) => playback
                 .enter(chapter)
@@ -37,17 +37,17 @@ impl Tui {
                 .to_vec(),
             None => vec![],
         };
-        let (face, size) = Face::open(ascii, Mode::Log)?;
+        let (terminal, size) = Terminal::open(ascii, StorySource::Log)?;
         let mut show = Show {
             app,
-            face,
+            terminal,
             playback,
             transcript: Transcript::new(),
             passed: Instant::now(),
             left: false,
         };
-        show.act(Action::Resized(size));
-        show.act(Action::Played(show.playback.player()));
+        show.act(ScreenAction::Resized(size));
+        show.act(ScreenAction::Played(show.playback.player()));
         show.take(begun);
         show.play(shutdown).await;
         show.end()
@@ -55,9 +55,9 @@ impl Tui {
 }
 
 struct Show {
-    app: App,
-    face: Face,
-    playback: Playback,
+    app: ScreenState,
+    terminal: Terminal,
+    playback: LogPlayback,
     /// The source of the summary.
     transcript: Transcript,
     /// Time has passed up to here.
@@ -70,7 +70,7 @@ impl Show {
         let mut shutdown = pin!(shutdown);
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        while !self.left && !self.face.has_failed() {
+        while !self.left && !self.terminal.has_failed() {
             let wait = self.playback.wait();
             let due = async {
                 match wait {
@@ -81,28 +81,28 @@ impl Show {
             tokio::select! {
                 biased;
                 () = &mut shutdown => self.left = true,
-                prompt = self.face.next() => self.prompted(prompt),
+                prompt = self.terminal.next() => self.prompted(prompt),
                 () = due => self.pass(),
                 _ = ticks.tick() => self.pass(),
             }
         }
     }
 
-    fn prompted(&mut self, prompt: Prompt) {
+    fn prompted(&mut self, prompt: TerminalEvent) {
         match prompt {
-            Prompt::Panicked(message) => self.face.fail(TuiError::Panicked(message)),
-            Prompt::Draw => {
-                if let Err(failure) = self.face.draw(&self.app) {
-                    self.face.fail(failure);
+            TerminalEvent::Panicked(message) => self.terminal.fail(TuiError::Panicked(message)),
+            TerminalEvent::Draw => {
+                if let Err(failure) = self.terminal.draw(&self.app) {
+                    self.terminal.fail(failure);
                 }
             }
-            Prompt::Key(KeyInput::Press(press)) => self.press(press),
-            Prompt::Key(KeyInput::Resize(size)) => {
-                self.face.pressed();
-                self.act(Action::Resized(size));
+            TerminalEvent::Key(KeyInput::Press(press)) => self.press(press),
+            TerminalEvent::Key(KeyInput::Resize(size)) => {
+                self.terminal.pressed();
+                self.act(ScreenAction::Resized(size));
             }
-            Prompt::Key(KeyInput::Failed(source)) => {
-                self.face.fail(TuiError::Terminal {
+            TerminalEvent::Key(KeyInput::Failed(source)) => {
+                self.terminal.fail(TuiError::Terminal {
                     operation: "reading",
                     source,
                 });
@@ -110,20 +110,20 @@ impl Show {
         }
     }
 
-    fn press(&mut self, press: Press) {
+    fn press(&mut self, press: KeyEffect) {
         self.pass();
-        self.face.pressed();
+        self.terminal.pressed();
         let covered = self.app.overlay.is_some();
-        self.act(Action::Pressed(press));
+        self.act(ScreenAction::Pressed(press));
         if covered {
             return;
         }
         if let Some(events) = self.playback.press(press).map(<[_]>::to_vec) {
-            self.act(Action::Rewound);
+            self.act(ScreenAction::Rewound);
             self.transcript = Transcript::new();
             self.take(events);
         }
-        self.act(Action::Played(self.playback.player()));
+        self.act(ScreenAction::Played(self.playback.player()));
     }
 
     /// Lets the time pass since it last did.
@@ -132,40 +132,40 @@ impl Show {
         let events = self.playback.pass(now - self.passed).to_vec();
         self.passed = now;
         self.take(events);
-        self.act(Action::Passed(self.playback.now()));
-        self.face.changed();
+        self.act(ScreenAction::Passed(self.playback.now()));
+        self.terminal.changed();
     }
 
-    fn take(&mut self, events: Vec<Stamped>) {
+    fn take(&mut self, events: Vec<TimedEvent>) {
         for stamped in events {
             if matches!(
                 stamped.event,
                 Event::Entered { .. } | Event::Finished { .. }
             ) {
-                self.face.pressed();
+                self.terminal.pressed();
             }
             self.transcript.lines(&stamped);
-            self.act(Action::Emitted(stamped));
+            self.act(ScreenAction::Emitted(stamped));
         }
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, action: ScreenAction) {
         for command in self.app.update(action) {
             match command {
-                Command::Redraw => self.face.forget(self.app.size),
-                Command::Leave | Command::Abandon => self.left = true,
+                ScreenCommand::Redraw => self.terminal.forget(self.app.size),
+                ScreenCommand::Leave | ScreenCommand::Abandon => self.left = true,
                 // A log has no story that could follow.
-                Command::Send(_) => {}
+                ScreenCommand::Send(_) => {}
             }
         }
     }
 
-    fn end(self) -> Result<Ending, TuiError> {
-        self.face.close()?;
+    fn end(self) -> Result<ScreenResult, TuiError> {
+        self.terminal.close()?;
         let Self {
             app, transcript, ..
         } = self;
-        Ok(Ending {
+        Ok(ScreenResult {
             outcome: app.story.outcome,
             summary: transcript.summary(),
             interrupted: app.interrupted,

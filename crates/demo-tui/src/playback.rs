@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use demo_core::{Event, Log, Stamped};
+use demo_core::{Event, Log, TimedEvent};
 
-use crate::app::Player;
-use crate::bindings::Press;
+use crate::bindings::KeyEffect;
+use crate::state::Player;
 
 /// Multiples of the recorded pace.
 const SPEEDS: [f64; 7] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
@@ -16,8 +16,8 @@ const BEGINNING: Duration = Duration::from_secs(2);
 
 /// A log and the place that it is played at.
 #[derive(Clone, Debug)]
-pub(crate) struct Playback {
-    events: Vec<Stamped>,
+pub(crate) struct LogPlayback {
+    events: Vec<TimedEvent>,
     /// Index of the next event.
     next: usize,
     /// Time in the log.
@@ -30,7 +30,7 @@ pub(crate) struct Playback {
     visible: Duration,
 }
 
-impl Playback {
+impl LogPlayback {
     pub(crate) fn new(log: &Log, dwell: Duration) -> Self {
         Self {
             events: log.events().to_vec(),
@@ -45,7 +45,7 @@ impl Playback {
 
     /// Lets real time pass, and returns the events that have become due. A chapter that has not
     /// been visible for long enough is not left.
-    pub(crate) fn pass(&mut self, real: Duration) -> &[Stamped] {
+    pub(crate) fn pass(&mut self, real: Duration) -> &[TimedEvent] {
         let from = self.next;
         if !self.paused {
             let passed = real.mul_f64(SPEEDS[self.speed]);
@@ -100,19 +100,19 @@ impl Playback {
     }
 
     /// Follows a key. A jump returns all events up to the new place, for a screen that begins anew.
-    pub(crate) fn press(&mut self, press: Press) -> Option<&[Stamped]> {
+    pub(crate) fn press(&mut self, press: KeyEffect) -> Option<&[TimedEvent]> {
         match press {
-            Press::Pause => self.paused = !self.paused,
-            Press::Faster => self.speed = (self.speed + 1).min(SPEEDS.len() - 1),
-            Press::Slower => self.speed = self.speed.saturating_sub(1),
-            Press::NextChapter => {
+            KeyEffect::Pause => self.paused = !self.paused,
+            KeyEffect::Faster => self.speed = (self.speed + 1).min(SPEEDS.len() - 1),
+            KeyEffect::Slower => self.speed = self.speed.saturating_sub(1),
+            KeyEffect::NextChapter => {
                 let to = self
                     .chapters()
                     .find(|i| *i >= self.next)
                     .unwrap_or(self.events.len() - 1);
                 return Some(self.jump(to));
             }
-            Press::PreviousChapter => {
+            KeyEffect::PreviousChapter => {
                 let begun: Vec<usize> = self.chapters().filter(|i| *i < self.next).collect();
                 let at_its_beginning = begun
                     .last()
@@ -121,20 +121,20 @@ impl Playback {
                 let to = begun.len().checked_sub(back).map_or(0, |i| begun[i]);
                 return Some(self.jump(to));
             }
-            Press::End => return Some(self.jump(self.events.len() - 1)),
+            KeyEffect::End => return Some(self.jump(self.events.len() - 1)),
             _ => {}
         }
         None
     }
 
     /// Jumps to a chapter, from 0; `None` when the log has not got it.
-    pub(crate) fn enter(&mut self, chapter: usize) -> Option<&[Stamped]> {
-        let entered = |i: &usize| matches!(self.events[*i].event, Event::Entered { chapter: c } if c == chapter);
-        let to = self.chapters().find(entered)?;
+    pub(crate) fn enter(&mut self, chapter: usize) -> Option<&[TimedEvent]> {
+        let entered = Event::Entered { chapter };
+        let to = self.chapters().find(|i| self.events[*i].event == entered)?;
         Some(self.jump(to))
     }
 
-    fn jump(&mut self, to: usize) -> &[Stamped] {
+    fn jump(&mut self, to: usize) -> &[TimedEvent] {
         self.now = self.events[to].at;
         self.next = to + 1;
         self.visible = Duration::ZERO;
@@ -143,7 +143,7 @@ impl Playback {
 
     /// Indices of the events that enter a chapter.
     fn chapters(&self) -> impl Iterator<Item = usize> {
-        let entered = |stamped: &Stamped| matches!(stamped.event, Event::Entered { .. });
+        let entered = |stamped: &TimedEvent| matches!(stamped.event, Event::Entered { .. });
         self.events
             .iter()
             .enumerate()
@@ -160,7 +160,7 @@ impl Playback {
 }
 
 /// Whether an event ends the chapter before it.
-fn leaves(stamped: &Stamped) -> bool {
+fn leaves(stamped: &TimedEvent) -> bool {
     matches!(
         stamped.event,
         Event::Entered { .. } | Event::Finished { .. }
@@ -169,17 +169,17 @@ fn leaves(stamped: &Stamped) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use demo_core::{LogVersion, Outcome};
+    use demo_core::{LogVersion, StoryEnd};
 
     use super::*;
 
     /// Three chapters, ten seconds each.
-    fn playback() -> Playback {
+    fn playback() -> LogPlayback {
         dwelling(Duration::ZERO)
     }
 
-    fn dwelling(dwell: Duration) -> Playback {
-        let at = |s, event| Stamped {
+    fn dwelling(dwell: Duration) -> LogPlayback {
+        let at = |s, event| TimedEvent {
             at: Duration::from_secs(s),
             event,
         };
@@ -195,10 +195,10 @@ mod tests {
         events.push(at(
             30,
             Event::Finished {
-                outcome: Outcome::Completed,
+                outcome: StoryEnd::Completed,
             },
         ));
-        Playback::new(&Log::new(events).unwrap(), dwell)
+        LogPlayback::new(&Log::new(events).unwrap(), dwell)
     }
 
     fn secs(s: u64) -> Duration {
@@ -210,18 +210,18 @@ mod tests {
         let mut p = playback();
         assert_eq!(p.pass(Duration::ZERO).len(), 2);
         assert_eq!(p.wait(), Some(secs(10)));
-        p.press(Press::Faster);
+        p.press(KeyEffect::Faster);
         assert_eq!(p.wait(), Some(secs(5)));
         assert_eq!((p.pass(secs(4)).len(), p.now()), (0, secs(8)));
-        p.press(Press::Pause);
+        p.press(KeyEffect::Pause);
         assert_eq!(
             (p.pass(secs(99)).len(), p.now(), p.wait()),
             (0, secs(8), None)
         );
-        p.press(Press::Pause);
+        p.press(KeyEffect::Pause);
         assert_eq!(p.pass(secs(1)).len(), 1);
         for _ in 0..9 {
-            p.press(Press::Slower);
+            p.press(KeyEffect::Slower);
         }
         assert_eq!(p.player().speed, 0.25);
         p.pass(secs(1_000));
@@ -247,22 +247,25 @@ mod tests {
         let mut p = playback();
         p.pass(secs(13));
         assert_eq!(
-            p.press(Press::PreviousChapter).map(<[_]>::len),
+            p.press(KeyEffect::PreviousChapter).map(<[_]>::len),
             Some(3),
             "the beginning of this one"
         );
         assert_eq!(
-            p.press(Press::PreviousChapter).map(<[_]>::len),
+            p.press(KeyEffect::PreviousChapter).map(<[_]>::len),
             Some(2),
             "the one before"
         );
-        assert_eq!(p.press(Press::PreviousChapter).map(<[_]>::len), Some(1));
+        assert_eq!(p.press(KeyEffect::PreviousChapter).map(<[_]>::len), Some(1));
         for expected in [2, 3, 4, 5, 5] {
-            assert_eq!(p.press(Press::NextChapter).map(<[_]>::len), Some(expected));
+            assert_eq!(
+                p.press(KeyEffect::NextChapter).map(<[_]>::len),
+                Some(expected)
+            );
         }
         assert_eq!(p.enter(1).map(<[_]>::len), Some(3));
         assert_eq!(p.now(), secs(10));
         assert!(p.enter(7).is_none());
-        assert_eq!(p.press(Press::End).map(<[_]>::len), Some(5));
+        assert_eq!(p.press(KeyEffect::End).map(<[_]>::len), Some(5));
     }
 }

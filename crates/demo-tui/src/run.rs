@@ -2,17 +2,17 @@ use std::io::IsTerminal;
 use std::pin::pin;
 use std::time::Duration;
 
-use demo_core::{Event, Input, Outcome, Stamped, Transcript};
+use demo_core::{Event, StoryEnd, StoryInput, TimedEvent, Transcript};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::app::{App, Overlay};
-use crate::bindings::{Mode, Press};
+use crate::bindings::{KeyEffect, StorySource};
 use crate::environment::Environment;
-use crate::screen::face::{Face, Prompt, TICK, until};
 use crate::screen::keys::KeyInput;
-use crate::update::{Action, Command};
-use crate::{Options, TuiError};
+use crate::screen::terminal::{TICK, Terminal, TerminalEvent, until};
+use crate::state::{Overlay, ScreenState};
+use crate::update::{ScreenAction, ScreenCommand};
+use crate::{ScreenOptions, TuiError};
 
 /// Deadline of the story's end after it was asked to quit. A runner heals in three seconds at most.
 const HEAL_DEADLINE: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ const BATCH: usize = 64;
 /// [`Tui::replay`].
 #[derive(Debug)]
 pub struct Tui {
-    pub(crate) app: App,
+    pub(crate) app: ScreenState,
     pub(crate) ascii: bool,
     /// Shortest time for which a chapter of a log is visible.
     pub(crate) dwell: Duration,
@@ -31,9 +31,9 @@ pub struct Tui {
 
 /// The end of a story on the screen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ending {
+pub struct ScreenResult {
     /// The story's outcome; `None` when the screen was left without waiting for healing.
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<StoryEnd>,
     /// The story's measurements and its outcome, one line each.
     pub summary: Vec<String>,
     /// Whether Ctrl-C ended it early, which programs report with an exit code of its own.
@@ -45,7 +45,7 @@ impl Tui {
     ///
     /// # Errors
     /// [`TuiError::NotATerminal`].
-    pub fn new(options: &Options) -> Result<Self, TuiError> {
+    pub fn new(options: &ScreenOptions) -> Result<Self, TuiError> {
         if !std::io::stdout().is_terminal() {
             return Err(TuiError::NotATerminal("output"));
         }
@@ -56,7 +56,7 @@ impl Tui {
         let palette = environment.palette(options.color, options.background);
         let ascii = environment.ascii(options.charset);
         Ok(Self {
-            app: App::new(palette, options),
+            app: ScreenState::new(palette, options),
             ascii,
             dwell: options.dwell,
         })
@@ -67,8 +67,8 @@ impl Tui {
     /// `events` and `inputs` are those of a [`DemoRunner`](demo_core::DemoRunner) that runs in a
     /// task of its own. The caller owns the signals: when `shutdown` resolves
     /// ([`termination`](crate::termination) is made for it), the story is asked to end as with `q`,
-    /// and left when it has. A story left before its end gets [`Input::Quit`] first, and has healed
-    /// when its last event comes; only a second Ctrl-C, or a story that does not end for ten
+    /// and left when it has. A story left before its end gets [`StoryInput::Quit`] first, and has
+    /// healed when its last event comes; only a second Ctrl-C, or a story that does not end for ten
     /// seconds, is left without that. Dropping the future gives the terminal back, too.
     ///
     /// Drawing writes to the terminal and may block as long as the terminal does, so the story must
@@ -80,24 +80,24 @@ impl Tui {
     /// end by then.
     pub async fn run(
         self,
-        events: UnboundedReceiver<Stamped>,
-        inputs: Sender<Input>,
+        events: UnboundedReceiver<TimedEvent>,
+        inputs: Sender<StoryInput>,
         shutdown: impl Future<Output = ()>,
-    ) -> Result<Ending, TuiError> {
+    ) -> Result<ScreenResult, TuiError> {
         let Self { mut app, ascii, .. } = self;
-        let (face, size) = match Face::open(ascii, Mode::Live) {
+        let (terminal, size) = match Terminal::open(ascii, StorySource::Live) {
             Ok(opened) => opened,
             Err(error) => {
                 // A full channel holds inputs that make the story go on, and closes with the
                 // caller's end of it.
-                let _ = inputs.try_send(Input::Quit);
+                let _ = inputs.try_send(StoryInput::Quit);
                 return Err(error);
             }
         };
-        app.update(Action::Resized(size));
+        app.update(ScreenAction::Resized(size));
         let mut show = Show {
             app,
-            face,
+            terminal,
             transcript: Transcript::new(),
             inputs,
             quit_pending: false,
@@ -111,14 +111,15 @@ impl Tui {
     }
 }
 
-/// The shell around [`App`]: it has the clock, the channels and the screen, and decides nothing.
+/// The shell around [`ScreenState`]: it has the clock, the channels and the screen, and decides
+/// nothing.
 struct Show {
-    app: App,
-    face: Face,
+    app: ScreenState,
+    terminal: Terminal,
     /// The source of the summary.
     transcript: Transcript,
-    inputs: Sender<Input>,
-    /// [`Input::Quit`] is not sent yet. The story does not receive while it heals.
+    inputs: Sender<StoryInput>,
+    /// [`StoryInput::Quit`] is not sent yet. The story does not receive while it heals.
     quit_pending: bool,
     story_began: Option<Instant>,
     give_up: Option<Instant>,
@@ -129,7 +130,7 @@ struct Show {
 impl Show {
     async fn play(
         &mut self,
-        mut events: UnboundedReceiver<Stamped>,
+        mut events: UnboundedReceiver<TimedEvent>,
         shutdown: impl Future<Output = ()>,
     ) {
         let mut shutdown = pin!(shutdown);
@@ -142,15 +143,17 @@ impl Show {
                 biased;
                 () = &mut shutdown, if !asked => {
                     asked = true;
-                    self.act(Action::Shutdown);
+                    self.act(ScreenAction::Shutdown);
                 }
                 () = until(self.give_up) => {
                     self.abandoned = true;
                     self.left = true;
                 }
-                prompt = self.face.next() => self.prompted(prompt),
+                prompt = self.terminal.next() => self.prompted(prompt),
                 // A closed channel belongs to a story that has ended.
-                _ = self.inputs.send(Input::Quit), if self.quit_pending => self.quit_pending = false,
+                _ = self.inputs.send(StoryInput::Quit), if self.quit_pending => {
+                    self.quit_pending = false;
+                }
                 count = events.recv_many(&mut emitted, BATCH), if open => {
                     open = count > 0;
                     for stamped in emitted.drain(..) {
@@ -166,33 +169,33 @@ impl Show {
         }
     }
 
-    fn end(self) -> Result<Ending, TuiError> {
+    fn end(self) -> Result<ScreenResult, TuiError> {
         let Self {
             app,
-            face,
+            terminal,
             transcript,
             abandoned,
             ..
         } = self;
-        face.close()?;
+        terminal.close()?;
         let interrupted = app.interrupted;
         let outcome = app.story.outcome.filter(|_| !abandoned);
-        Ok(Ending {
+        Ok(ScreenResult {
             outcome,
             summary: transcript.summary(),
             interrupted,
         })
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, action: ScreenAction) {
         for command in self.app.update(action) {
             match command {
-                Command::Send(Input::Quit) => self.quit(),
+                ScreenCommand::Send(StoryInput::Quit) => self.quit(),
                 // A story that does not listen would follow too late.
-                Command::Send(input) => drop(self.inputs.try_send(input)),
-                Command::Redraw => self.face.forget(self.app.size),
-                Command::Leave => self.left = true,
-                Command::Abandon => {
+                ScreenCommand::Send(input) => drop(self.inputs.try_send(input)),
+                ScreenCommand::Redraw => self.terminal.forget(self.app.size),
+                ScreenCommand::Leave => self.left = true,
+                ScreenCommand::Abandon => {
                     self.abandoned = true;
                     self.left = true;
                 }
@@ -200,27 +203,27 @@ impl Show {
         }
     }
 
-    fn prompted(&mut self, prompt: Prompt) {
+    fn prompted(&mut self, prompt: TerminalEvent) {
         match prompt {
-            Prompt::Panicked(message) => self.fail(TuiError::Panicked(message)),
-            Prompt::Draw => {
-                if let Err(failure) = self.face.draw(&self.app) {
+            TerminalEvent::Panicked(message) => self.fail(TuiError::Panicked(message)),
+            TerminalEvent::Draw => {
+                if let Err(failure) = self.terminal.draw(&self.app) {
                     self.fail(failure);
                 }
             }
-            Prompt::Key(KeyInput::Press(press)) => {
+            TerminalEvent::Key(KeyInput::Press(press)) => {
                 // The answer to these is the story's, and drawn when it comes.
-                let answered = matches!(press, Press::Advance | Press::Rerun);
+                let answered = matches!(press, KeyEffect::Advance | KeyEffect::Rerun);
                 if !answered || self.app.overlay == Some(Overlay::Help) {
-                    self.face.pressed();
+                    self.terminal.pressed();
                 }
-                self.act(Action::Pressed(press));
+                self.act(ScreenAction::Pressed(press));
             }
-            Prompt::Key(KeyInput::Resize(size)) => {
-                self.face.pressed();
-                self.act(Action::Resized(size));
+            TerminalEvent::Key(KeyInput::Resize(size)) => {
+                self.terminal.pressed();
+                self.act(ScreenAction::Resized(size));
             }
-            Prompt::Key(KeyInput::Failed(source)) => {
+            TerminalEvent::Key(KeyInput::Failed(source)) => {
                 self.fail(TuiError::Terminal {
                     operation: "reading",
                     source,
@@ -229,29 +232,29 @@ impl Show {
         }
     }
 
-    fn emitted(&mut self, stamped: Stamped) {
+    fn emitted(&mut self, stamped: TimedEvent) {
         // Events come a little late, never early: the earliest beginning is the right one.
         let began = Instant::now()
             .checked_sub(stamped.at)
-            .unwrap_or(self.face.opened());
+            .unwrap_or(self.terminal.opened());
         self.story_began = Some(self.story_began.map_or(began, |known| known.min(began)));
         match stamped.event {
             Event::Entered { .. } | Event::Refused { .. } | Event::Finished { .. } => {
-                self.face.pressed()
+                self.terminal.pressed()
             }
-            _ => self.face.changed(),
+            _ => self.terminal.changed(),
         }
         if self.app.story.outcome.is_none() {
             self.transcript.lines(&stamped);
         }
-        self.act(Action::Emitted(stamped));
-        self.left |= self.app.story.outcome.is_some() && self.face.has_failed();
+        self.act(ScreenAction::Emitted(stamped));
+        self.left |= self.app.story.outcome.is_some() && self.terminal.has_failed();
     }
 
     fn pass(&mut self) {
         if let Some(began) = self.story_began {
-            self.act(Action::Passed(began.elapsed()));
-            self.face.changed();
+            self.act(ScreenAction::Passed(began.elapsed()));
+            self.terminal.changed();
         }
     }
 
@@ -263,7 +266,7 @@ impl Show {
 
     /// Gives the terminal back and waits for the story to heal.
     fn fail(&mut self, failure: TuiError) {
-        self.face.fail(failure);
+        self.terminal.fail(failure);
         self.left |= self.app.story.outcome.is_some();
         self.quit();
     }

@@ -47,7 +47,7 @@ pub(crate) struct Theme {
 impl Theme {
     pub(crate) fn new(palette: Palette) -> Self {
         match palette {
-            Palette::Dark => Self::colored(&Colors {
+            Palette::Dark => Self::colored(&PaletteColors {
                 dim: 246,
                 border: 240,
                 accent: 80,
@@ -59,7 +59,7 @@ impl Theme {
                 bar: (15, 24),
                 on_badge: 16,
             }),
-            Palette::Light => Self::colored(&Colors {
+            Palette::Light => Self::colored(&PaletteColors {
                 dim: 242,
                 border: 249,
                 accent: 25,
@@ -75,7 +75,7 @@ impl Theme {
         }
     }
 
-    fn colored(colors: &Colors) -> Self {
+    fn colored(colors: &PaletteColors) -> Self {
         let fg = |index| Style::new().fg(Color::Indexed(index));
         let on = |fg, bg| Style::new().fg(Color::Indexed(fg)).bg(Color::Indexed(bg));
         let bold = |style: Style| style.add_modifier(Modifier::BOLD);
@@ -163,7 +163,7 @@ impl Theme {
 
 /// The differences of the two colour palettes, by number in the 256 colours that every terminal of
 /// today draws alike.
-struct Colors {
+struct PaletteColors {
     dim: u8,
     border: u8,
     accent: u8,

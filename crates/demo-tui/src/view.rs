@@ -1,23 +1,23 @@
 //! The whole screen, from the state alone. At 120x36:
 //!
 //! ```text
-//!  Three tanks on one pipe │ chapter 4 of 11                                   key 0:12 ago  0:41  local
-//! ╭ Chapters ───────────────────╮┏▸ 4. The valve shuts ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
-//! │ ✓  1 Welcome                │┃ The valve at the end of the pipe shuts for five seconds. The pump    ┃
-//! │ ...                         │┃ does not know.                                                       ┃
-//! │ ▶  4 The valve shuts        │┃                                                                      ┃
-//! │ ○  5 Detection              │┃ ! the valve is shut                                                  ┃
-//! ╰─────────────────────────────╯┗━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┛
-//! ╭ Cluster ────────────────────╮╭ Water in 20 s [l, last 60 s]  1/2 ───────────────────────────────────╮
-//! │ ✓ tank-1 up  20 l           ││ ▒ in the pipe 18   Σ arrived 102   W pumped 120   1 tank-1 34        │
-//! │ ✓ tank-2 up  19 l           ││150│                   ⢀⠔⠒⠒⠒⠒W⠒⠒⠒⠒                                   │
-//! │ ! pipe connected            ││   │            ⢀⡠⠔W⠒⠊┊▒▒▒▒ in the pipe 18 ▒                          │
-//! │   valve shut                ││   │      ⡠⠔⠒⠉⠉       ┊⠢⢄▒▒▒▒▒▒▒                                      │
-//! ╰─────────────────────────────╯│  0└──────────────────┣━━ valve shut ━━━━━━▶                          │
-//! ╭ Measured ───────────────────╮╰──────────────────────────────────────────────────────────────────────╯
-//! │ shut for              5.0 s │╭ Violations: 1 active ────────────────────────────────────────────────╮
-//! │                             ││  ✗ WARNING  water_missing [pipe]  since 0:38, for 3.1 s, ...         │
-//! ╰─────────────────────────────╯╰──────────────────────────────────────────────────────────────────────╯
+//!  Three tanks on one pipe │ chapter 4 of 11                             key 0:12 ago  0:41  local
+//! ╭ Chapters ────────────╮┏▸ 4. The valve shuts ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
+//! │ ✓  1 Welcome         │┃ The valve at the end of the pipe shuts for five seconds. The pump    ┃
+//! │ ...                  │┃ does not know.                                                       ┃
+//! │ ▶  4 The valve shuts │┃                                                                      ┃
+//! │ ○  5 Detection       │┃ ! the valve is shut                                                  ┃
+//! ╰──────────────────────╯┗━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┛
+//! ╭ Cluster ─────────────╮╭ Water in 20 s [l, last 60 s]  1/2 ───────────────────────────────────╮
+//! │ ✓ tank-1 up  20 l    ││ ▒ in the pipe 18   Σ arrived 102   W pumped 120   1 tank-1 34        │
+//! │ ✓ tank-2 up  19 l    ││150│                   ⢀⠔⠒⠒⠒⠒W⠒⠒⠒⠒                                   │
+//! │ ! pipe connected     ││   │            ⢀⡠⠔W⠒⠊┊▒▒▒▒ in the pipe 18 ▒                          │
+//! │   valve shut         ││   │      ⡠⠔⠒⠉⠉       ┊⠢⢄▒▒▒▒▒▒▒                                      │
+//! ╰──────────────────────╯│  0└──────────────────┣━━ valve shut ━━━━━━▶                          │
+//! ╭ Measured ────────────╮╰──────────────────────────────────────────────────────────────────────╯
+//! │ shut for       5.0 s │╭ Violations: 1 active ────────────────────────────────────────────────╮
+//! │                      ││  ✗ WARNING  water_missing [pipe]  since 0:38, for 3.1 s, ...         │
+//! ╰──────────────────────╯╰──────────────────────────────────────────────────────────────────────╯
 //!  ▶ the valve is shut   2 s  ██████░░░░░░░░░░
 //!  SPACE not yet   Tab panel   z zoom   ? help   q quit
 //! ```
@@ -29,27 +29,27 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
-use crate::app::{App, Overlay};
-use crate::layout::{Kind, Layout, MIN, Panel};
+use crate::layout::{LayoutKind, MIN, Panel, ScreenLayout};
 use crate::model::text;
-use crate::panel::charts::Charts;
-use crate::panel::frame::Frame;
-use crate::panel::intervals::Bars;
-use crate::panel::overlay::Boxed;
+use crate::panel::charts::ChartsPanel;
+use crate::panel::frame::PanelFrame;
+use crate::panel::intervals::IntervalsPanel;
+use crate::panel::overlay::OverlayBox;
 use crate::panel::{self, cluster, footer, header, overlay, status};
+use crate::state::{Overlay, ScreenState};
 
 /// Draws everything.
-pub(crate) fn view(app: &App) -> Buffer {
+pub(crate) fn view(app: &ScreenState) -> Buffer {
     let screen = Rect::new(0, 0, app.size.width, app.size.height);
     let mut buf = Buffer::empty(screen);
     app.render(screen, &mut buf);
     buf
 }
 
-impl Widget for &App {
+impl Widget for &ScreenState {
     fn render(self, screen: Rect, buf: &mut Buffer) {
         let layout = panel::layout(self);
-        if layout.kind == Kind::TooSmall {
+        if layout.kind == LayoutKind::TooSmall {
             too_small(self, screen, buf);
             return;
         }
@@ -66,10 +66,10 @@ impl Widget for &App {
             line(area, &tabs(self, area.width.into()));
         }
         for (panel, area) in &layout.panels {
-            let boxed = layout.kind == Kind::Full;
+            let boxed = layout.kind == LayoutKind::Full;
             match panel {
-                Panel::Charts => (&Charts { app: self, boxed }).render(*area, buf),
-                Panel::Intervals => (&Bars { app: self, boxed }).render(*area, buf),
+                Panel::Charts => (&ChartsPanel { app: self, boxed }).render(*area, buf),
+                Panel::Intervals => (&IntervalsPanel { app: self, boxed }).render(*area, buf),
                 _ => lines(self, &layout, *panel, *area, buf),
             }
         }
@@ -78,7 +78,7 @@ impl Widget for &App {
             Some(Overlay::Ahead) => overlay::ahead(self),
             None => return,
         };
-        (&Boxed {
+        (&OverlayBox {
             app: self,
             title: boxed.0,
             lines: boxed.1,
@@ -88,9 +88,9 @@ impl Widget for &App {
 }
 
 /// A panel of lines, scrolled to where it should be.
-fn lines(app: &App, layout: &Layout, panel: Panel, area: Rect, buf: &mut Buffer) {
-    let boxed = layout.kind == Kind::Full;
-    let inner = Frame::inner(area, boxed);
+fn lines(app: &ScreenState, layout: &ScreenLayout, panel: Panel, area: Rect, buf: &mut Buffer) {
+    let boxed = layout.kind == LayoutKind::Full;
+    let inner = PanelFrame::inner(area, boxed);
     let content = panel::content(app, panel, inner.width.into());
     let page = usize::from(inner.height);
     let most = content.len().saturating_sub(page);
@@ -104,7 +104,7 @@ fn lines(app: &App, layout: &Layout, panel: Panel, area: Rect, buf: &mut Buffer)
             .min(most),
         _ => app.offset(panel, most),
     };
-    let frame = Frame {
+    let frame = PanelFrame {
         theme: &app.theme,
         title: &panel::title(app, panel),
         boxed,
@@ -119,7 +119,7 @@ fn lines(app: &App, layout: &Layout, panel: Panel, area: Rect, buf: &mut Buffer)
 }
 
 /// The names of the panels, where only one of them is shown.
-fn tabs(app: &App, width: usize) -> Line<'static> {
+fn tabs(app: &ScreenState, width: usize) -> Line<'static> {
     let mut spans = vec![Span::raw(" ")];
     for panel in app.panels() {
         let name = match panel {
@@ -141,7 +141,7 @@ fn tabs(app: &App, width: usize) -> Line<'static> {
     panel::row(spans, width)
 }
 
-fn too_small(app: &App, screen: Rect, buf: &mut Buffer) {
+fn too_small(app: &ScreenState, screen: Rect, buf: &mut Buffer) {
     let words = format!(
         "terminal too small: needs at least {}x{}",
         MIN.width, MIN.height

@@ -6,14 +6,14 @@ mod script;
 use std::num::NonZero;
 use std::time::Duration;
 
-use demo_core::{Log, Stamped};
-use demo_tui::{Film, Offscreen, Options, Size};
+use demo_core::{Log, TimedEvent};
+use demo_tui::{Film, Offscreen, ScreenOptions, Size};
 use ratatui::buffer::{Buffer, Cell};
 use serde_json::Value;
 
 const SIZE: Size = Size::new(120, 36);
 
-fn events() -> Vec<Stamped> {
+fn events() -> Vec<TimedEvent> {
     script::stretches()
         .into_iter()
         .flatten()
@@ -21,10 +21,10 @@ fn events() -> Vec<Stamped> {
         .collect()
 }
 
-fn dwelling(seconds: u64) -> Options {
-    Options {
+fn dwelling(seconds: u64) -> ScreenOptions {
+    ScreenOptions {
         dwell: Duration::from_secs(seconds),
-        ..Options::default()
+        ..ScreenOptions::default()
     }
 }
 
@@ -42,7 +42,7 @@ fn text(screen: &Buffer) -> String {
 
 /// The screen after all events.
 fn last_screen() -> String {
-    let mut screen = Offscreen::new(&Options::default());
+    let mut screen = Offscreen::new(&ScreenOptions::default());
     for stamped in events() {
         screen.apply(stamped);
     }
@@ -89,7 +89,7 @@ fn a_cast_plays_back_to_the_last_screen() {
 
 #[test]
 fn every_chapter_has_a_picture_of_its_end() {
-    let (log, options) = (Log::new(events()).unwrap(), Options::default());
+    let (log, options) = (Log::new(events()).unwrap(), ScreenOptions::default());
     let stills = Film::new(&log, SIZE, &options).stills();
     let chapters: Vec<_> = stills.iter().map(|still| still.chapter).collect();
     assert_eq!(

@@ -5,13 +5,13 @@ mod describe;
 #[path = "support/script.rs"]
 mod script;
 
-use demo_tui::{Background, Charset, ColorChoice, Offscreen, Options, Press};
+use demo_tui::{Background, Charset, ColorChoice, KeyEffect, Offscreen, ScreenOptions};
 use describe::{describe, text};
 
 fn screen() -> Offscreen {
-    Offscreen::new(&Options {
+    Offscreen::new(&ScreenOptions {
         mode_label: "scripted".into(),
-        ..Options::default()
+        ..ScreenOptions::default()
     })
 }
 
@@ -82,7 +82,7 @@ fn panel_by_panel_at_50x16() {
     let mut screen = at_chapter(screen(), 6);
     for n in 1..=7 {
         insta::assert_snapshot!(format!("50x16_panel_{n}"), describe(&screen.draw(50, 16)));
-        screen.press(Press::NextPanel);
+        screen.press(KeyEffect::NextPanel);
     }
 }
 
@@ -96,22 +96,22 @@ fn the_end() {
 fn evidence_is_one_key_away() {
     let mut screen = at_chapter(screen(), 6);
     assert!(text(&screen.draw(80, 24)).concat().contains("e evidence"));
-    screen.press(Press::Details);
+    screen.press(KeyEffect::Details);
     insta::assert_snapshot!("80x24_evidence", describe(&screen.draw(80, 24)));
 }
 
 #[test]
 fn next_narration_is_one_key_away() {
     let mut screen = at_chapter(screen(), 7);
-    screen.press(Press::Ahead);
+    screen.press(KeyEffect::Ahead);
     insta::assert_snapshot!("80x24_ahead", describe(&screen.draw(80, 24)));
 }
 
 #[test]
 fn large_spacing_has_few_panels() {
-    let options = Options {
+    let options = ScreenOptions {
         large: true,
-        ..Options::default()
+        ..ScreenOptions::default()
     };
     insta::assert_snapshot!(
         "120x36_large",
@@ -122,16 +122,16 @@ fn large_spacing_has_few_panels() {
 #[test]
 fn the_help() {
     let mut screen = at_chapter(screen(), 4);
-    screen.press(Press::Help);
+    screen.press(KeyEffect::Help);
     insta::assert_snapshot!("80x24_help", describe(&screen.draw(80, 24)));
 }
 
 #[test]
 fn in_ascii_and_without_colours() {
-    let options = Options {
+    let options = ScreenOptions {
         color: ColorChoice::Never,
         charset: Charset::Ascii,
-        ..Options::default()
+        ..ScreenOptions::default()
     };
     let mut screen = at_chapter(Offscreen::new(&options), 4);
     let screen = screen.draw(80, 24);
@@ -151,9 +151,9 @@ fn in_ascii_and_without_colours() {
 
 #[test]
 fn on_a_light_background() {
-    let options = Options {
+    let options = ScreenOptions {
         background: Background::Light,
-        ..Options::default()
+        ..ScreenOptions::default()
     };
     insta::assert_snapshot!(
         "80x24_light",
@@ -223,7 +223,7 @@ fn a_blocked_advance_says_why_and_how_often() {
 #[test]
 fn who_quits_sees_that_it_is_healed_first() {
     let mut screen = at_chapter(screen(), 4);
-    assert_eq!(screen.press(Press::Quit), [demo_core::Input::Quit]);
+    assert_eq!(screen.press(KeyEffect::Quit), [demo_core::StoryInput::Quit]);
     let screen = text(&screen.draw(80, 24));
     assert_eq!(
         screen[22..],

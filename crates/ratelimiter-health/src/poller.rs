@@ -1,7 +1,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use demo_core::{Dependency, HealthPoller, HealthSnapshot, NodeHealth, NodeState};
+use demo_core::{Dependency, HealthPoller, HealthSnapshot, Reachability, SubjectNode};
 use ratelimiter_api::{Endpoint, NodeClient, NodeEntry};
 use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval};
@@ -47,7 +47,7 @@ pub struct RateLimiterHealthPoller {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RateLimiterHealth {
     /// The nodes; those of an earlier poll where this one found none.
-    pub nodes: Vec<NodeHealth>,
+    pub nodes: Vec<SubjectNode>,
     /// Whether the node that answered reaches the store.
     pub redis_connected: bool,
     /// A node is not up, the store is not connected, or the poll failed.
@@ -92,7 +92,7 @@ impl RateLimiterHealthPoller {
             name: STORE.into(),
             connected,
         }];
-        last.has_issues = !connected || last.nodes.iter().any(|n| n.state != NodeState::Up);
+        last.has_issues = !connected || last.nodes.iter().any(|n| n.state != Reachability::Up);
     }
 
     /// The last snapshot, in the words of a rate limiter.
@@ -153,13 +153,13 @@ impl HealthPoller for RateLimiterHealthPoller {
     }
 }
 
-fn node_health(entry: NodeEntry) -> NodeHealth {
+fn node_health(entry: NodeEntry) -> SubjectNode {
     let state = match entry.state {
-        ratelimiter_api::NodeState::Up => NodeState::Up,
-        ratelimiter_api::NodeState::Suspect => NodeState::Suspect,
-        ratelimiter_api::NodeState::Down => NodeState::Down,
+        ratelimiter_api::NodeState::Up => Reachability::Up,
+        ratelimiter_api::NodeState::Suspect => Reachability::Suspect,
+        ratelimiter_api::NodeState::Down => Reachability::Down,
     };
-    NodeHealth {
+    SubjectNode {
         id: entry.id.to_string(),
         address: entry.address,
         state,

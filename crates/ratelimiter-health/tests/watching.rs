@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use demo_core::{HealthPoller, NodeState};
+use demo_core::{HealthPoller, Reachability};
 use ratelimiter_api::{CheckRequest, Key, Limit, LimitSpec, NodeClient, Observation};
 use ratelimiter_chaos::{RedisPause, Scope, setup_rate_limit};
 use ratelimiter_cluster::LocalCluster;
@@ -71,7 +71,7 @@ async fn lost_cluster_keeps_its_last_nodes() {
             .rate_limiter_health()
             .nodes
             .iter()
-            .any(|n| n.id == "node-1" && n.state == NodeState::Down)
+            .any(|n| n.id == "node-1" && n.state == Reachability::Down)
     })
     .await;
     assert!(

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use demo_core::{Interval, Intervals};
+use demo_core::{IntervalRow, Intervals};
 use ratelimiter_api::Limit;
 use ratelimiter_invariants::Witness;
 
@@ -10,7 +10,7 @@ pub(super) fn picture(witness: &Witness, limit: Limit) -> Intervals {
     let rows: Vec<_> = witness
         .operations
         .iter()
-        .map(|op| Interval {
+        .map(|op| IntervalRow {
             label: op.node.to_string(),
             from: ms(op.invoke),
             to: ms(op.complete),

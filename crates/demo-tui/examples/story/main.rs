@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use demo_core::{DemoRunner, Event, Outcome, Pace, Stamped, Transcript};
-use demo_tui::{Charset, ColorChoice, Options, Tui, TuiError, termination};
+use demo_core::{DemoRunner, Event, StoryEnd, StoryPace, TimedEvent, Transcript};
+use demo_tui::{Charset, ColorChoice, ScreenOptions, Tui, TuiError, termination};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use chapters::{Plan, chapters};
@@ -35,10 +35,10 @@ const HELP: &str = "\
 
 struct Arguments {
     plan: Plan,
-    pace: Pace,
+    pace: StoryPace,
     panics: bool,
     loses: bool,
-    options: Options,
+    options: ScreenOptions,
 }
 
 #[tokio::main]
@@ -61,13 +61,13 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments
         fault: Duration::from_secs(5),
         countdown: 3,
     };
-    let options = Options {
+    let options = ScreenOptions {
         mode_label: "simulated".into(),
-        ..Options::default()
+        ..ScreenOptions::default()
     };
     let mut chosen = Arguments {
         plan,
-        pace: Pace::Manual,
+        pace: StoryPace::Manual,
         panics: false,
         loses: false,
         options,
@@ -80,7 +80,7 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments
         };
         match word.as_str() {
             "--help" => return Ok(None),
-            "--auto" => chosen.pace = Pace::Auto,
+            "--auto" => chosen.pace = StoryPace::Auto,
             "--panic" => chosen.panics = true,
             "--ascii" => chosen.options.charset = Charset::Ascii,
             "--fault" => chosen.plan.fault = Duration::from_secs(number(value()?)?.into()),
@@ -139,7 +139,7 @@ async fn play(
     });
     let (runner, events) =
         DemoRunner::new("Three tanks on one pipe", chapters(&works, plan), inspector);
-    let pace = if tui.is_some() { pace } else { Pace::Auto };
+    let pace = if tui.is_some() { pace } else { StoryPace::Auto };
     let runner = runner.charts(charts()).pace(pace);
     tokio::spawn(run_water(works.clone()));
     let watching = tokio::spawn(watch(works.clone(), runner.stage(), panics));
@@ -176,20 +176,20 @@ async fn play(
     code
 }
 
-fn report(outcome: Option<&Outcome>) -> ExitCode {
+fn report(outcome: Option<&StoryEnd>) -> ExitCode {
     let Some(outcome) = outcome else {
         eprintln!("left at once");
         return ExitCode::FAILURE;
     };
     println!("{outcome}");
     match outcome {
-        Outcome::Completed | Outcome::Quit => ExitCode::SUCCESS,
-        Outcome::Missed { .. } => ExitCode::from(2),
-        Outcome::Failed { .. } => ExitCode::FAILURE,
+        StoryEnd::Completed | StoryEnd::Quit => ExitCode::SUCCESS,
+        StoryEnd::Missed { .. } => ExitCode::from(2),
+        StoryEnd::Failed { .. } => ExitCode::FAILURE,
     }
 }
 
-async fn tell_in_lines(mut events: UnboundedReceiver<Stamped>) -> Option<Outcome> {
+async fn tell_in_lines(mut events: UnboundedReceiver<TimedEvent>) -> Option<StoryEnd> {
     let mut transcript = Transcript::new();
     while let Some(stamped) = events.recv().await {
         for line in transcript.lines(&stamped) {

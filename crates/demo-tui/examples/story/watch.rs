@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use demo_core::{
     ChartKind, ChartSpec, Dependency, Event, Finding, FindingState, HealthPoller, HealthSnapshot,
-    NodeHealth, NodeState, SeriesRole, SeriesSpec, Severity, Stage, Tone,
+    Reachability, SeriesRole, SeriesSpec, Severity, Stage, SubjectNode, Tone,
 };
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -201,13 +201,13 @@ impl HealthPoller for Inspector {
 
     fn health(&self) -> HealthSnapshot {
         let water = *self.works.water();
-        let node = |(i, level): (usize, &f64)| NodeHealth {
+        let node = |(i, level): (usize, &f64)| SubjectNode {
             id: format!("tank-{}", i + 1),
             address: "the yard".into(),
             state: if *level < BRIM {
-                NodeState::Up
+                Reachability::Up
             } else {
-                NodeState::Suspect
+                Reachability::Suspect
             },
         };
         HealthSnapshot {

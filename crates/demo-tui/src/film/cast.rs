@@ -7,11 +7,11 @@ use ratatui::crossterm::style::force_color_output;
 use ratatui::layout::{Rect, Size};
 use serde_json::json;
 
-use super::frames::Frame;
+use super::frames::FilmFrame;
 use crate::screen::display::paint;
 
 /// The frames as the bytes that a terminal would get.
-pub(super) fn cast(frames: &[Frame], size: Size) -> String {
+pub(super) fn cast(frames: &[FilmFrame], size: Size) -> String {
     // The theme decides the colours.
     force_color_output(true);
     let header = json!({

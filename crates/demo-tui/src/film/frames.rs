@@ -6,11 +6,11 @@ use demo_core::{Event, Log};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Size;
 
-use crate::{Offscreen, Options};
+use crate::{Offscreen, ScreenOptions};
 
 /// One screen.
 #[derive(Clone, Debug)]
-pub(super) struct Frame {
+pub(super) struct FilmFrame {
     /// Time since the first one.
     pub(super) at: Duration,
     pub(super) screen: Buffer,
@@ -20,7 +20,12 @@ pub(super) struct Frame {
 
 /// A frame after `every` interval in which the screen has changed, and at the end of each chapter.
 /// Chapters that were visible for less than the options' dwell are held.
-pub(super) fn frames(log: &Log, size: Size, options: &Options, every: Duration) -> Vec<Frame> {
+pub(super) fn frames(
+    log: &Log,
+    size: Size,
+    options: &ScreenOptions,
+    every: Duration,
+) -> Vec<FilmFrame> {
     let began = log.events()[0].at;
     let mut reel = Reel {
         screen: Offscreen::new(options),
@@ -65,7 +70,7 @@ pub(super) fn frames(log: &Log, size: Size, options: &Options, every: Duration) 
 }
 
 /// The screen at the end of each chapter, and at the end of the story.
-pub(super) fn ends(log: &Log, size: Size, options: &Options) -> Vec<(Option<usize>, Buffer)> {
+pub(super) fn ends(log: &Log, size: Size, options: &ScreenOptions) -> Vec<(Option<usize>, Buffer)> {
     let mut screen = Offscreen::new(options);
     let (mut ends, mut current) = (Vec::new(), None);
     for stamped in log.events() {
@@ -88,7 +93,7 @@ pub(super) fn ends(log: &Log, size: Size, options: &Options) -> Vec<(Option<usiz
 struct Reel {
     screen: Offscreen,
     size: Size,
-    frames: Vec<Frame>,
+    frames: Vec<FilmFrame>,
     /// Marks the next frame.
     entered: Option<String>,
 }
@@ -102,7 +107,7 @@ impl Reel {
             .last()
             .is_none_or(|before| before.screen != screen)
         {
-            self.frames.push(Frame {
+            self.frames.push(FilmFrame {
                 at,
                 screen,
                 entered: self.entered.take(),

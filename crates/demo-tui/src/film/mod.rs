@@ -9,7 +9,7 @@ use demo_core::Log;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Size;
 
-use crate::{Background, Options, svg};
+use crate::{Background, ScreenOptions, svg};
 
 /// Time between two frames of a cast: a terminal shows no more.
 const CAST: Duration = Duration::from_millis(100);
@@ -19,13 +19,14 @@ const PICTURE: Duration = Duration::from_millis(500);
 /// A log as it looks on a screen of one size, from its first event to its last.
 ///
 /// ```
-/// use demo_core::{Event, Log, LogVersion, Stamped};
-/// use demo_tui::{Film, Options, Size};
+/// use demo_core::{Event, Log, LogVersion, TimedEvent};
+/// use demo_tui::{Film, ScreenOptions, Size};
 ///
 /// let (chapters, charts) = (vec![], vec![]);
-/// let started = Event::Started { version: LogVersion, subject: "a glass".into(), chapters, charts };
-/// let log = Log::new(vec![Stamped { at: Default::default(), event: started }])?;
-/// let options = Options::default();
+/// let subject = "a glass".into();
+/// let started = Event::Started { version: LogVersion, subject, chapters, charts };
+/// let log = Log::new(vec![TimedEvent { at: Default::default(), event: started }])?;
+/// let options = ScreenOptions::default();
 /// let film = Film::new(&log, Size::new(80, 24), &options);
 /// assert!(film.cast().contains("\"version\":2"));
 /// # Ok::<(), demo_core::LogError>(())
@@ -34,12 +35,12 @@ const PICTURE: Duration = Duration::from_millis(500);
 pub struct Film<'a> {
     log: &'a Log,
     size: Size,
-    options: &'a Options,
+    options: &'a ScreenOptions,
 }
 
 /// A screen worth a picture.
 #[derive(Clone, Debug)]
-pub struct Still {
+pub struct FilmStill {
     /// The chapter whose end this is, from 1; `None` for the end of the story.
     pub chapter: Option<usize>,
     /// The picture, as SVG.
@@ -48,9 +49,9 @@ pub struct Still {
 
 impl<'a> Film<'a> {
     /// A film of the log at its recorded pace. The last screen of each chapter is held until the
-    /// chapter has been visible for [`Options::dwell`]. Like [`Offscreen`](crate::Offscreen), it
-    /// ignores the environment.
-    pub fn new(log: &'a Log, size: Size, options: &'a Options) -> Self {
+    /// chapter has been visible for [`ScreenOptions::dwell`]. Like [`Offscreen`](crate::Offscreen),
+    /// it ignores the environment.
+    pub fn new(log: &'a Log, size: Size, options: &'a ScreenOptions) -> Self {
         Self { log, size, options }
     }
 
@@ -72,18 +73,18 @@ impl<'a> Film<'a> {
     }
 
     /// The screen at the end of each chapter, and at the end of the story.
-    pub fn stills(&self) -> Vec<Still> {
+    pub fn stills(&self) -> Vec<FilmStill> {
         let light = self.is_light();
         let ends = frames::ends(self.log, self.size, self.options);
         ends.into_iter()
-            .map(|(chapter, screen)| Still {
+            .map(|(chapter, screen)| FilmStill {
                 chapter,
                 svg: svg::svg(&screen, light),
             })
             .collect()
     }
 
-    fn frames(&self, every: Duration) -> Vec<frames::Frame> {
+    fn frames(&self, every: Duration) -> Vec<frames::FilmFrame> {
         frames::frames(self.log, self.size, self.options, every)
     }
 

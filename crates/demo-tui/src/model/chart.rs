@@ -18,12 +18,12 @@ const MAX_SAMPLES: usize = 8_192;
 #[derive(Clone, Debug)]
 pub(crate) struct Chart {
     pub(crate) spec: ChartSpec,
-    samples: VecDeque<Sample>,
+    samples: VecDeque<ChartSample>,
 }
 
 /// One value a series at one time.
 #[derive(Clone, Debug)]
-pub(crate) struct Sample {
+pub(crate) struct ChartSample {
     pub(crate) at: Duration,
     pub(crate) values: Vec<Option<f64>>,
 }
@@ -51,7 +51,7 @@ impl Chart {
         let values = (0..self.spec.series.len())
             .map(|i| values.get(i).copied().flatten().filter(|v| v.is_finite()))
             .collect();
-        self.samples.push_back(Sample { at, values });
+        self.samples.push_back(ChartSample { at, values });
         // One sample from before the window is kept, for the line that leads into it.
         while self.samples.get(1).is_some_and(|s| s.at + WINDOW < at)
             || self.samples.len() > MAX_SAMPLES
@@ -67,7 +67,7 @@ impl Chart {
             .any(|sample| sample.values.iter().any(Option::is_some))
     }
 
-    pub(crate) fn samples(&self) -> impl DoubleEndedIterator<Item = &Sample> {
+    pub(crate) fn samples(&self) -> impl DoubleEndedIterator<Item = &ChartSample> {
         self.samples.iter()
     }
 

@@ -9,26 +9,26 @@ use super::text;
 
 /// Marks of the shown time, and of intervals that began before it and still go on.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Marks {
-    spans: Vec<Span>,
+pub(crate) struct TimeMarks {
+    spans: Vec<MarkSpan>,
 }
 
 /// A stretch of time with a name, or a moment when its ends are one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
+pub(crate) struct MarkSpan {
     pub(crate) label: String,
     pub(crate) begin: Duration,
     /// `None` while it goes on.
     pub(crate) end: Option<Duration>,
 }
 
-impl Span {
+impl MarkSpan {
     pub(crate) fn is_moment(&self) -> bool {
         self.end == Some(self.begin)
     }
 }
 
-impl Marks {
+impl TimeMarks {
     pub(crate) fn mark(&mut self, at: Duration, mark: &Mark) {
         self.spans
             .retain(|s| s.end.is_none_or(|end| end + WINDOW >= at));
@@ -40,14 +40,14 @@ impl Marks {
             .find(|s| s.end.is_none() && s.label == label);
         match (mark.edge, open) {
             (MarkEdge::End, Some(open)) => open.end = Some(at),
-            (MarkEdge::Begin, _) => self.spans.push(Span {
+            (MarkEdge::Begin, _) => self.spans.push(MarkSpan {
                 label,
                 begin: at,
                 end: None,
             }),
             // An end without a beginning is shown as an instant.
             (MarkEdge::End | MarkEdge::Moment, _) => {
-                self.spans.push(Span {
+                self.spans.push(MarkSpan {
                     label,
                     begin: at,
                     end: Some(at),
@@ -57,7 +57,7 @@ impl Marks {
     }
 
     /// In the order in which they began.
-    pub(crate) fn spans(&self) -> &[Span] {
+    pub(crate) fn spans(&self) -> &[MarkSpan] {
         &self.spans
     }
 }
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn begin_and_end_make_one_span() {
-        let mut marks = Marks::default();
+        let mut marks = TimeMarks::default();
         let mut mark = |s, label: &str, edge| {
             marks.mark(
                 secs(s),
@@ -87,7 +87,7 @@ mod tests {
         mark(3, "a", MarkEdge::End);
         mark(4, "c", MarkEdge::End);
         mark(200, "d", MarkEdge::Moment);
-        let span = |label: &str, begin, end| Span {
+        let span = |label: &str, begin, end| MarkSpan {
             label: label.into(),
             begin: secs(begin),
             end,

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use demo_core::{
-    ChapterInfo, Event, Finding, FindingState, HealthSnapshot, Intervals, Measurement, Outcome,
-    Stamped, Tone,
+    ChapterInfo, Event, Finding, FindingState, HealthSnapshot, Intervals, Measurement, StoryEnd,
+    TimedEvent, Tone,
 };
 
 use super::chart::Chart;
-use super::marks::Marks;
+use super::marks::TimeMarks;
 use super::text;
 
 /// How long the reason for a refusal is shown.
@@ -23,7 +23,7 @@ const MAX_FINDINGS: usize = 200;
 
 /// The story so far. All text in it is safe to draw.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Story {
+pub(crate) struct StoryState {
     pub(crate) subject: String,
     pub(crate) chapters: Vec<ChapterInfo>,
     /// The current chapter, and whether its callback runs.
@@ -32,13 +32,13 @@ pub(crate) struct Story {
     pub(crate) entered: BTreeSet<usize>,
     pub(crate) running: bool,
     /// The sentences and measurements of this chapter.
-    pub(crate) spoken: Vec<Spoken>,
-    pub(crate) status: Option<StatusLine>,
+    pub(crate) spoken: Vec<NarrationLine>,
+    pub(crate) status: Option<StatusGauge>,
     /// The charts of this act first.
     pub(crate) charts: Vec<Chart>,
     /// Begin of the time axes.
     pub(crate) act_began: Duration,
-    pub(crate) marks: Marks,
+    pub(crate) marks: TimeMarks,
     pub(crate) health: HealthSnapshot,
     /// Notes on nodes and dependencies, by name.
     pub(crate) notes: BTreeMap<String, (Tone, String)>,
@@ -46,17 +46,17 @@ pub(crate) struct Story {
     pub(crate) findings: Vec<Sighting>,
     pub(crate) measured: Vec<Measurement>,
     pub(crate) expected: Vec<(String, bool)>,
-    pub(crate) page: Option<Page>,
+    pub(crate) page: Option<TextPage>,
     pub(crate) intervals: Option<Intervals>,
-    pub(crate) refusal: Option<Refused>,
-    pub(crate) outcome: Option<Outcome>,
+    pub(crate) refusal: Option<RefusalNotice>,
+    pub(crate) outcome: Option<StoryEnd>,
     /// Time since the story began. Stands still when it has ended.
     pub(crate) now: Duration,
 }
 
 /// A line of the narration that was not written beforehand.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Spoken {
+pub(crate) enum NarrationLine {
     Said(Tone, String),
     Measured(Measurement),
     Expected(String, bool),
@@ -64,7 +64,7 @@ pub(crate) enum Spoken {
 
 /// The status line, with the times for its progress bar.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StatusLine {
+pub(crate) struct StatusGauge {
     pub(crate) text: String,
     /// Time of its end, if it is known.
     pub(crate) until: Option<Duration>,
@@ -81,7 +81,7 @@ pub(crate) struct Sighting {
 
 /// A longer text that belongs to one chapter.
 #[derive(Clone, Debug)]
-pub(crate) struct Page {
+pub(crate) struct TextPage {
     pub(crate) panel: String,
     pub(crate) text: String,
     /// The second level.
@@ -90,13 +90,13 @@ pub(crate) struct Page {
 
 /// The reason for a refused input, and the number of refusals in a row.
 #[derive(Clone, Debug)]
-pub(crate) struct Refused {
+pub(crate) struct RefusalNotice {
     pub(crate) reason: String,
     pub(crate) at: Duration,
     pub(crate) times: u32,
 }
 
-impl Story {
+impl StoryState {
     /// Lets time pass.
     pub(crate) fn pass(&mut self, now: Duration) {
         if self.outcome.is_none() {
@@ -105,7 +105,7 @@ impl Story {
     }
 
     /// Takes an event in.
-    pub(crate) fn apply(&mut self, Stamped { at, event }: &Stamped) {
+    pub(crate) fn apply(&mut self, TimedEvent { at, event }: &TimedEvent) {
         self.pass(*at);
         match event {
             Event::Started {
@@ -139,7 +139,7 @@ impl Story {
                     .as_ref()
                     .map(|s| self.status_line(*at, &s.text, s.remaining));
             }
-            Event::Said { tone, text } => self.speak(Spoken::Said(*tone, text::lines(text))),
+            Event::Said { tone, text } => self.speak(NarrationLine::Said(*tone, text::lines(text))),
             Event::Measured(m) => self.measure(m),
             Event::Sampled { chart, values } => {
                 if let Some(chart) = self.charts.iter_mut().find(|c| c.spec.id == *chart) {
@@ -169,7 +169,7 @@ impl Story {
                 let name = text::one_line(name);
                 self.expected.retain(|(other, _)| *other != name);
                 self.expected.push((name.clone(), *occurred));
-                self.speak(Spoken::Expected(name, *occurred));
+                self.speak(NarrationLine::Expected(name, *occurred));
             }
             Event::Refused { reason } => self.refuse(*at, reason),
             Event::Finished { outcome } => {
@@ -208,21 +208,21 @@ impl Story {
         self.findings.iter().filter(|s| s.cleared.is_none())
     }
 
-    fn status_line(&self, at: Duration, words: &str, remaining: Option<Duration>) -> StatusLine {
+    fn status_line(&self, at: Duration, words: &str, remaining: Option<Duration>) -> StatusGauge {
         let text = text::one_line(words);
         let left = remaining.unwrap_or_default();
         let total = match &self.status {
             Some(before) if before.text == text => before.total.max(left),
             _ => left,
         };
-        StatusLine {
+        StatusGauge {
             text,
             until: remaining.map(|left| at + left),
             total,
         }
     }
 
-    fn speak(&mut self, spoken: Spoken) {
+    fn speak(&mut self, spoken: NarrationLine) {
         if self.spoken.len() >= MAX_SPOKEN {
             self.spoken.remove(0);
         }
@@ -240,11 +240,13 @@ impl Story {
             Some(old) => *old = m.clone(),
             None => self.measured.push(m.clone()),
         }
-        let same =
-            |spoken: &&mut Spoken| matches!(spoken, Spoken::Measured(old) if old.name == m.name);
-        match self.spoken.iter_mut().find(same) {
-            Some(old) => *old = Spoken::Measured(m),
-            None => self.speak(Spoken::Measured(m)),
+        let old = self.spoken.iter_mut().find(|line| match line {
+            NarrationLine::Measured(old) => old.name == m.name,
+            _ => false,
+        });
+        match old {
+            Some(old) => *old = NarrationLine::Measured(m),
+            None => self.speak(NarrationLine::Measured(m)),
         }
     }
 
@@ -271,7 +273,7 @@ impl Story {
     fn append(&mut self, panel: &str, piece: &str, detail: bool) {
         let panel = text::one_line(panel);
         if self.page.as_ref().is_none_or(|page| page.panel != panel) {
-            self.page = Some(Page {
+            self.page = Some(TextPage {
                 panel,
                 text: String::new(),
                 details: String::new(),
@@ -297,7 +299,7 @@ impl Story {
             Some(before) if before.reason == reason && at < before.at + NOTICE => before.times + 1,
             _ => 1,
         };
-        self.refusal = Some(Refused { reason, at, times });
+        self.refusal = Some(RefusalNotice { reason, at, times });
     }
 }
 
@@ -343,15 +345,15 @@ fn safe_finding(finding: &Finding) -> Finding {
     }
 }
 
-fn safe_outcome(outcome: &Outcome) -> Outcome {
+fn safe_outcome(outcome: &StoryEnd) -> StoryEnd {
     match outcome {
-        Outcome::Missed { expectations } => Outcome::Missed {
+        StoryEnd::Missed { expectations } => StoryEnd::Missed {
             expectations: expectations.iter().map(|e| text::one_line(e)).collect(),
         },
-        Outcome::Failed { chapter, error } => Outcome::Failed {
+        StoryEnd::Failed { chapter, error } => StoryEnd::Failed {
             chapter: text::one_line(chapter),
             error: text::one_line(error),
         },
-        Outcome::Completed | Outcome::Quit => outcome.clone(),
+        StoryEnd::Completed | StoryEnd::Quit => outcome.clone(),
     }
 }

@@ -11,18 +11,18 @@ use std::time::Duration;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::scale::{Heights, Times};
-use crate::model::marks::Span;
+use super::scale::{TimeScale, ValueScale};
+use crate::model::marks::MarkSpan;
 use crate::model::text;
 use crate::theme::Theme;
 
 /// The axis of values takes this many columns.
-pub(crate) fn gutter(heights: Heights) -> u16 {
+pub(crate) fn gutter(heights: ValueScale) -> u16 {
     let widest = labels(heights).iter().map(String::len).max().unwrap_or(0);
     u16::try_from(widest + 1).unwrap_or(u16::MAX)
 }
 
-fn labels(heights: Heights) -> [String; 3] {
+fn labels(heights: ValueScale) -> [String; 3] {
     [
         heights.most,
         f64::midpoint(heights.most, heights.least),
@@ -32,7 +32,7 @@ fn labels(heights: Heights) -> [String; 3] {
 }
 
 /// Draws the axis of values at the left of `plot`, down to the line below it.
-pub(crate) fn values(heights: Heights, theme: &Theme, plot: Rect, buf: &mut Buffer) {
+pub(crate) fn values(heights: ValueScale, theme: &Theme, plot: Rect, buf: &mut Buffer) {
     let x = plot.x - 1;
     for y in plot.top()..plot.bottom() {
         buf[(x, y)].set_char('│').set_style(theme.border);
@@ -53,7 +53,7 @@ pub(crate) fn values(heights: Heights, theme: &Theme, plot: Rect, buf: &mut Buff
 }
 
 /// Where marks cross the plot.
-pub(crate) fn crossings(spans: &[Span], times: Times) -> Vec<usize> {
+pub(crate) fn crossings(spans: &[MarkSpan], times: TimeScale) -> Vec<usize> {
     let edges = spans.iter().flat_map(|s| [Some(s.begin), s.end]).flatten();
     let columns = edges.filter_map(|at| usize::try_from(times.column(at)).ok());
     columns.filter(|column| *column < times.columns).collect()
@@ -61,7 +61,13 @@ pub(crate) fn crossings(spans: &[Span], times: Times) -> Vec<usize> {
 
 /// Draws the time axis into one line, with all spans and as many of their labels as there is room
 /// for.
-pub(crate) fn marks(spans: &[Span], times: Times, theme: &Theme, area: Rect, buf: &mut Buffer) {
+pub(crate) fn marks(
+    spans: &[MarkSpan],
+    times: TimeScale,
+    theme: &Theme,
+    area: Rect,
+    buf: &mut Buffer,
+) {
     for x in area.left()..area.right() {
         buf[(x, area.y)].set_char('─').set_style(theme.border);
     }
@@ -86,17 +92,17 @@ pub(crate) fn marks(spans: &[Span], times: Times, theme: &Theme, area: Rect, buf
         put(begin, '┣');
         put(end, if span.end.is_some() { '┫' } else { '▶' });
     }
-    let ends = |s: &Span| {
+    let ends = |s: &MarkSpan| {
         (
             times.column(s.begin),
             s.end.map_or(now, |end| times.column(end)),
         )
     };
-    let stretches: Vec<Stretch> = spans
+    let stretches: Vec<LabelStretch> = spans
         .iter()
         .map(|span| {
             let ((begin, end), width) = (ends(span), text::width(&span.label));
-            Stretch {
+            LabelStretch {
                 begin,
                 end,
                 width: i64::try_from(width).unwrap_or(i64::MAX),
@@ -126,7 +132,7 @@ pub(crate) fn marks(spans: &[Span], times: Times, theme: &Theme, area: Rect, buf
 
 /// A span in columns, and the width of its label.
 #[derive(Clone, Copy, Debug)]
-struct Stretch {
+struct LabelStretch {
     begin: i64,
     end: i64,
     width: i64,
@@ -135,9 +141,9 @@ struct Stretch {
 /// Where each label begins: in its span where that is long enough, else after it, else before it. A
 /// label that would cover another, or a span that is not its own, is left out; the newest come
 /// first.
-fn places(stretches: &[Stretch], last: i64) -> Vec<Option<i64>> {
+fn places(stretches: &[LabelStretch], last: i64) -> Vec<Option<i64>> {
     let mut places: Vec<Option<i64>> = vec![None; stretches.len()];
-    for (i, Stretch { begin, end, width }) in stretches.iter().copied().enumerate().rev() {
+    for (i, LabelStretch { begin, end, width }) in stretches.iter().copied().enumerate().rev() {
         let from = begin.max(-1);
         let inside = (end - from > width + 2).then(|| from + (end - from - width) / 2 + 1);
         let free = |left: i64| {
@@ -167,7 +173,7 @@ fn places(stretches: &[Stretch], last: i64) -> Vec<Option<i64>> {
 }
 
 /// Draws the labels of the time axis: round times of the story, as many as there is room for.
-pub(crate) fn times(times: Times, theme: &Theme, area: Rect, buf: &mut Buffer) {
+pub(crate) fn times(times: TimeScale, theme: &Theme, area: Rect, buf: &mut Buffer) {
     const STEPS: [u64; 8] = [1, 2, 5, 10, 15, 30, 60, 120];
     let room = (area.width / 12).max(1);
     let span = times.span().as_secs();
@@ -196,7 +202,7 @@ mod tests {
     fn place(stretches: &[(i64, i64, i64)]) -> Vec<Option<i64>> {
         let stretches: Vec<_> = stretches
             .iter()
-            .map(|(begin, end, width)| Stretch {
+            .map(|(begin, end, width)| LabelStretch {
                 begin: *begin,
                 end: *end,
                 width: *width,

@@ -4,11 +4,11 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::dots::Dots;
+use super::dots::BrailleGrid;
 use crate::model::text;
 
 /// A screen with coordinates from the upper left corner of a plot. Cells outside are left out.
-pub(super) struct Canvas<'a> {
+pub(super) struct PlotCanvas<'a> {
     pub(super) area: Rect,
     pub(super) buf: &'a mut Buffer,
 }
@@ -16,7 +16,7 @@ pub(super) struct Canvas<'a> {
 /// The upper and the lower row of dots of an area, in one column of dots.
 pub(super) type Side = Option<(usize, usize)>;
 
-impl Canvas<'_> {
+impl PlotCanvas<'_> {
     pub(super) fn put(&mut self, column: usize, row: usize, symbol: char, style: Style) {
         if let Some((x, y)) = self.place(column, row) {
             self.buf[(x, y)].set_char(symbol).set_style(style);
@@ -31,7 +31,7 @@ impl Canvas<'_> {
     }
 
     /// Draws all dots.
-    pub(super) fn draw_dots(&mut self, dots: &Dots, columns: usize, rows: usize) {
+    pub(super) fn draw_dots(&mut self, dots: &BrailleGrid, columns: usize, rows: usize) {
         for row in 0..rows {
             for column in 0..columns {
                 if let Some((symbol, style)) = dots.cell(column, row) {
@@ -44,7 +44,7 @@ impl Canvas<'_> {
     /// Fills a column of an area: the cells wholly inside with a symbol, the rest with dots.
     pub(super) fn hatch(
         &mut self,
-        dots: &mut Dots,
+        dots: &mut BrailleGrid,
         column: usize,
         sides: [Side; 2],
         symbol: char,

@@ -2,10 +2,10 @@
 
 use ratatui::text::{Line, Span};
 
-use crate::app::App;
 use crate::model::text;
+use crate::state::ScreenState;
 
-pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
+pub(crate) fn lines(app: &ScreenState, width: usize) -> Vec<Line<'static>> {
     let (story, theme) = (&app.story, &app.theme);
     let over = story.outcome.is_some();
     let current = story.current.unwrap_or(0);
@@ -33,7 +33,7 @@ pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
 }
 
 /// How far the story has come, a sign a chapter.
-pub(crate) fn progress(app: &App) -> String {
+pub(crate) fn progress(app: &ScreenState) -> String {
     let current = app.story.current.unwrap_or(0);
     (0..app.story.chapters.len())
         .map(|i| match i {

@@ -9,27 +9,27 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
-use super::frame::Frame;
-use super::plot::{Gap, Look, Plot, looks};
-use super::scale::{Heights, Times};
-use super::stack::Stack;
+use super::frame::PanelFrame;
+use super::plot::{ChartGap, CurvePlot, SeriesLook, looks};
+use super::scale::{TimeScale, ValueScale};
+use super::stack::StackPlot;
 use super::{axis, rich};
-use crate::app::App;
 use crate::layout::Panel;
 use crate::model::chart::Chart;
 use crate::model::text;
+use crate::state::ScreenState;
 
 /// A second chart is shown when each has at least this many rows.
 const LEAST: u16 = 7;
 
 /// The charts that there is room for.
-pub(crate) struct Charts<'a> {
-    pub(crate) app: &'a App,
+pub(crate) struct ChartsPanel<'a> {
+    pub(crate) app: &'a ScreenState,
     pub(crate) boxed: bool,
 }
 
 /// The title of the `nth` chart shown: quantity, unit, window.
-pub(crate) fn title(app: &App, nth: usize) -> String {
+pub(crate) fn title(app: &ScreenState, nth: usize) -> String {
     let charts = &app.story.charts;
     let Some(chart) = pick(app, nth) else {
         return String::from("Chart");
@@ -48,26 +48,26 @@ pub(crate) fn title(app: &App, nth: usize) -> String {
     format!("{} [{unit}{from} to {now}]{more}", chart.spec.title)
 }
 
-fn times(app: &App, columns: usize) -> Times {
-    Times::new(app.story.act_began, app.story.now, columns)
+fn times(app: &ScreenState, columns: usize) -> TimeScale {
+    TimeScale::new(app.story.act_began, app.story.now, columns)
 }
 
-fn heights(chart: &Chart, from: Duration) -> Heights {
+fn heights(chart: &Chart, from: Duration) -> ValueScale {
     let curves = chart
         .spec
         .series
         .iter()
         .enumerate()
         .filter(|(_, s)| s.role != SeriesRole::Gap);
-    Heights::of(chart, &curves.map(|(i, _)| i).collect::<Vec<_>>(), from)
+    ValueScale::of(chart, &curves.map(|(i, _)| i).collect::<Vec<_>>(), from)
 }
 
-fn pick(app: &App, nth: usize) -> Option<&Chart> {
+fn pick(app: &ScreenState, nth: usize) -> Option<&Chart> {
     let charts = &app.story.charts;
     charts.get((app.first_chart + nth) % charts.len().max(1))
 }
 
-impl Widget for &Charts<'_> {
+impl Widget for &ChartsPanel<'_> {
     fn render(self, area: Rect, buf: &mut Buffer) {
         let both = self.app.story.charts.len() > 1 && area.height >= 2 * LEAST;
         if both {
@@ -89,11 +89,11 @@ impl Widget for &Charts<'_> {
     }
 }
 
-impl Charts<'_> {
+impl ChartsPanel<'_> {
     fn chart(&self, nth: usize, labelled: bool, area: Rect, buf: &mut Buffer) {
         let title = title(self.app, nth);
         let focused = nth == 0 && self.app.focus() == Panel::Charts;
-        let frame = Frame {
+        let frame = PanelFrame {
             theme: &self.app.theme,
             title: &title,
             boxed: self.boxed,
@@ -102,7 +102,7 @@ impl Charts<'_> {
             below: 0,
         };
         frame.render(area, buf);
-        let inner = Frame::inner(area, self.boxed);
+        let inner = PanelFrame::inner(area, self.boxed);
         match pick(self.app, nth) {
             Some(chart) if inner.height >= 4 && inner.width >= 20 => {
                 self.figure(chart, labelled, inner, buf)
@@ -160,7 +160,7 @@ impl Charts<'_> {
             );
         }
         let marks = axis::crossings(spans, times);
-        let curves = Plot {
+        let curves = CurvePlot {
             chart,
             theme,
             looks: &looks,
@@ -170,7 +170,7 @@ impl Charts<'_> {
         };
         match chart.spec.kind {
             ChartKind::Curves => (&curves).render(plot, buf),
-            ChartKind::Stack => (&Stack(curves)).render(plot, buf),
+            ChartKind::Stack => (&StackPlot(curves)).render(plot, buf),
         }
     }
 
@@ -179,7 +179,7 @@ impl Charts<'_> {
     fn legend(
         &self,
         chart: &Chart,
-        looks: &[Look],
+        looks: &[SeriesLook],
         short: bool,
         width: usize,
     ) -> Vec<Line<'static>> {
@@ -194,12 +194,12 @@ impl Charts<'_> {
             ]
         };
         let mut entries = Vec::new();
-        if let Some(gap) = Gap::of(chart) {
+        if let Some(gap) = ChartGap::of(chart) {
             let size = gap.size(|series| chart.latest(series, now));
             entries.push(entry('▒', theme.bad, &gap.name, size));
         }
         let curves = looks.iter().filter(|l| l.role != SeriesRole::Gap);
-        let (parts, rest): (Vec<&Look>, Vec<&Look>) =
+        let (parts, rest): (Vec<&SeriesLook>, Vec<&SeriesLook>) =
             curves.partition(|l| l.role == SeriesRole::Part);
         for look in rest.into_iter().rev().chain(parts) {
             let name = &chart.spec.series[look.series].name;

@@ -1,17 +1,17 @@
 //! The nodes and their dependencies: state and, if there is one, a short note.
 
-use demo_core::{NodeState, Tone};
+use demo_core::{Reachability, Tone};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::rich;
-use crate::app::App;
-use crate::model::story::Story;
+use crate::model::story::StoryState;
 use crate::model::text;
+use crate::state::ScreenState;
 use crate::theme::Theme;
 
 /// One node or dependency.
-struct Member<'a> {
+struct ClusterMember<'a> {
     name: &'a str,
     sign: &'static str,
     word: &'static str,
@@ -19,7 +19,7 @@ struct Member<'a> {
     note: Option<(Style, &'a str)>,
 }
 
-fn members<'a>(story: &'a Story, theme: &Theme) -> Vec<Member<'a>> {
+fn members<'a>(story: &'a StoryState, theme: &Theme) -> Vec<ClusterMember<'a>> {
     let note = |name: &str| {
         story
             .notes
@@ -28,11 +28,11 @@ fn members<'a>(story: &'a Story, theme: &Theme) -> Vec<Member<'a>> {
     };
     let nodes = story.health.nodes.iter().map(|node| {
         let (sign, word, style) = match node.state {
-            NodeState::Up => ("✓", "up", theme.good),
-            NodeState::Suspect => ("!", "suspect", theme.warning),
-            NodeState::Down => ("✗", "down", theme.bad),
+            Reachability::Up => ("✓", "up", theme.good),
+            Reachability::Suspect => ("!", "suspect", theme.warning),
+            Reachability::Down => ("✗", "down", theme.bad),
         };
-        Member {
+        ClusterMember {
             name: &node.id,
             sign,
             word,
@@ -45,7 +45,7 @@ fn members<'a>(story: &'a Story, theme: &Theme) -> Vec<Member<'a>> {
             true => ("✓", "connected", theme.good),
             false => ("✗", "not connected", theme.bad),
         };
-        Member {
+        ClusterMember {
             name: &dependency.name,
             sign,
             word,
@@ -60,7 +60,7 @@ fn members<'a>(story: &'a Story, theme: &Theme) -> Vec<Member<'a>> {
         .chain(dependencies)
         .map(|member| {
             if member.sign == "✓" && troubled(member.name) {
-                Member {
+                ClusterMember {
                     sign: "!",
                     style: theme.warning,
                     ..member
@@ -73,7 +73,7 @@ fn members<'a>(story: &'a Story, theme: &Theme) -> Vec<Member<'a>> {
 }
 
 /// How many lines [`lines`] has when every note has one of its own.
-pub(crate) fn rows(story: &Story) -> usize {
+pub(crate) fn rows(story: &StoryState) -> usize {
     let members = story.health.nodes.len() + story.health.dependencies.len();
     let notes = story
         .health
@@ -84,7 +84,7 @@ pub(crate) fn rows(story: &Story) -> usize {
     members + notes
 }
 
-pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
+pub(crate) fn lines(app: &ScreenState, width: usize) -> Vec<Line<'static>> {
     let members = members(&app.story, &app.theme);
     if members.is_empty() {
         return vec![Line::styled("not polled yet", app.theme.dim)];
@@ -124,7 +124,7 @@ pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
 }
 
 /// The same on one line; notes only on nodes and dependencies in trouble.
-pub(crate) fn strip(app: &App, width: usize) -> Line<'static> {
+pub(crate) fn strip(app: &ScreenState, width: usize) -> Line<'static> {
     let members = members(&app.story, &app.theme);
     if members.is_empty() {
         return Line::styled(" cluster: not polled yet", app.theme.dim);

@@ -6,7 +6,7 @@ use ratatui::style::Style;
 const BITS: [[u32; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
 
 /// Dots and, for each cell, the style of the last line that went through it.
-pub(crate) struct Dots {
+pub(crate) struct BrailleGrid {
     columns: usize,
     rows: usize,
     cells: Vec<(u32, Style)>,
@@ -14,13 +14,13 @@ pub(crate) struct Dots {
 
 /// How a line is broken up, so that lines differ without colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dash {
+pub(crate) enum DashStyle {
     Solid,
     Dotted,
     Dashed,
 }
 
-impl Dash {
+impl DashStyle {
     fn shows(self, x: i64) -> bool {
         match self {
             Self::Solid => true,
@@ -30,7 +30,7 @@ impl Dash {
     }
 }
 
-impl Dots {
+impl BrailleGrid {
     pub(crate) fn new(columns: usize, rows: usize) -> Self {
         Self {
             columns,
@@ -40,7 +40,13 @@ impl Dots {
     }
 
     /// Draws a line between two dots; dots outside the grid are left out.
-    pub(crate) fn line(&mut self, from: (i64, usize), to: (i64, usize), dash: Dash, style: Style) {
+    pub(crate) fn line(
+        &mut self,
+        from: (i64, usize),
+        to: (i64, usize),
+        dash: DashStyle,
+        style: Style,
+    ) {
         let (x0, y0) = (from.0, from.1.cast_signed() as i64);
         let (x1, y1) = (to.0, to.1.cast_signed() as i64);
         let steps = (x1 - x0).abs().max((y1 - y0).abs()).max(1);
@@ -85,7 +91,7 @@ impl Dots {
 mod tests {
     use super::*;
 
-    fn drawn(dots: &Dots) -> String {
+    fn drawn(dots: &BrailleGrid) -> String {
         (0..dots.columns)
             .map(|c| dots.cell(c, 0).map_or(' ', |(symbol, _)| symbol))
             .collect()
@@ -93,14 +99,14 @@ mod tests {
 
     #[test]
     fn lines_are_clipped_and_dashes_differ() {
-        let mut dots = Dots::new(4, 1);
-        dots.line((-50, 3), (50, 3), Dash::Solid, Style::new());
+        let mut dots = BrailleGrid::new(4, 1);
+        dots.line((-50, 3), (50, 3), DashStyle::Solid, Style::new());
         assert_eq!(drawn(&dots), "⣀⣀⣀⣀");
-        let mut dots = Dots::new(4, 1);
-        dots.line((0, 0), (7, 0), Dash::Dotted, Style::new());
+        let mut dots = BrailleGrid::new(4, 1);
+        dots.line((0, 0), (7, 0), DashStyle::Dotted, Style::new());
         assert_eq!(drawn(&dots), "⠁⠁⠁⠁");
-        let mut dots = Dots::new(4, 1);
-        dots.line((0, 0), (7, 3), Dash::Dashed, Style::new());
+        let mut dots = BrailleGrid::new(4, 1);
+        dots.line((0, 0), (7, 3), DashStyle::Dashed, Style::new());
         assert_eq!(drawn(&dots), "⠉⠒ ⣀");
     }
 }

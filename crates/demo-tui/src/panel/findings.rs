@@ -4,11 +4,11 @@ use demo_core::Severity;
 use ratatui::text::{Line, Span};
 
 use super::rich;
-use crate::app::App;
 use crate::model::story::Sighting;
 use crate::model::text;
+use crate::state::ScreenState;
 
-pub(crate) fn title(app: &App) -> String {
+pub(crate) fn title(app: &ScreenState) -> String {
     let active = app.story.active().count();
     match (active, app.story.findings.len() - active) {
         (0, 0) => String::from("Violations"),
@@ -19,7 +19,7 @@ pub(crate) fn title(app: &App) -> String {
 }
 
 /// The active ones first, then the newest.
-pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
+pub(crate) fn lines(app: &ScreenState, width: usize) -> Vec<Line<'static>> {
     if app.story.findings.is_empty() {
         return vec![Line::from(vec![
             Span::styled("✓ ", app.theme.good),
@@ -35,7 +35,7 @@ pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
 }
 
 fn sighting_lines(
-    app: &App,
+    app: &ScreenState,
     Sighting { finding, cleared }: &Sighting,
     width: usize,
 ) -> Vec<Line<'static>> {

@@ -2,16 +2,16 @@
 
 use ratatui::text::{Line, Span};
 
-use crate::app::App;
-use crate::bindings::{BINDINGS, Binding, Press};
+use crate::bindings::{BINDINGS, KeyBinding, KeyEffect};
 use crate::model::text;
+use crate::state::ScreenState;
 
-pub(crate) fn line(app: &App) -> Line<'static> {
+pub(crate) fn line(app: &ScreenState) -> Line<'static> {
     let width = usize::from(app.size.width);
     let bindings = BINDINGS.iter().filter(|b| b.is_for(app.mode()));
-    let hints: Vec<(&Binding, String)> =
+    let hints: Vec<(&KeyBinding, String)> =
         bindings.filter_map(|b| Some((b, hint(app, b)?))).collect();
-    let cost = |(binding, hint): &(&Binding, String)| {
+    let cost = |(binding, hint): &(&KeyBinding, String)| {
         text::width(binding.keys[0].name) + text::width(hint) + 4
     };
     let essential: usize = hints.iter().filter(|(b, _)| b.essential).map(cost).sum();
@@ -32,25 +32,27 @@ pub(crate) fn line(app: &App) -> Line<'static> {
 }
 
 /// The footer's hint for a key; nothing when the key has no effect now.
-fn hint(app: &App, binding: &Binding) -> Option<String> {
+fn hint(app: &ScreenState, binding: &KeyBinding) -> Option<String> {
     let story = &app.story;
     let over = story.outcome.is_some();
-    if binding.hint.is_empty() || (app.leaving && binding.press != Press::Quit) {
+    if binding.hint.is_empty() || (app.leaving && binding.press != KeyEffect::Quit) {
         return None;
     }
     match binding.press {
-        Press::Advance if over => None,
-        Press::Advance if story.blocked() => Some("not yet".into()),
-        Press::Advance => {
+        KeyEffect::Advance if over => None,
+        KeyEffect::Advance if story.blocked() => Some("not yet".into()),
+        KeyEffect::Advance => {
             let hint = story
                 .chapter()
                 .map_or(binding.hint, |c| c.key_hint.as_str());
             Some(text::fit(hint, usize::from(app.size.width) / 2))
         }
-        Press::Rerun if over || story.running || !story.chapter().is_some_and(|c| c.repeatable) => {
+        KeyEffect::Rerun
+            if over || story.running || !story.chapter().is_some_and(|c| c.repeatable) =>
+        {
             None
         }
-        Press::Details
+        KeyEffect::Details
             if app
                 .story
                 .page
@@ -59,11 +61,11 @@ fn hint(app: &App, binding: &Binding) -> Option<String> {
         {
             None
         }
-        Press::Details if app.details => Some("the answer".into()),
-        Press::Pause if app.player.is_some_and(|player| player.paused) => Some("go on".into()),
-        Press::Quit if app.leaving => Some("leaving".into()),
-        Press::Quit if over => Some("leave".into()),
-        Press::Zoom if app.zoom => Some("all panels".into()),
+        KeyEffect::Details if app.details => Some("the answer".into()),
+        KeyEffect::Pause if app.player.is_some_and(|player| player.paused) => Some("go on".into()),
+        KeyEffect::Quit if app.leaving => Some("leaving".into()),
+        KeyEffect::Quit if over => Some("leave".into()),
+        KeyEffect::Zoom if app.zoom => Some("all panels".into()),
         _ => Some(binding.hint.into()),
     }
 }

@@ -9,7 +9,7 @@ use crate::theme::Theme;
 
 /// The surroundings of a panel. How many lines are out of sight stands in the border, so that
 /// nothing is cut silently.
-pub(crate) struct Frame<'a> {
+pub(crate) struct PanelFrame<'a> {
     pub(crate) theme: &'a Theme,
     pub(crate) title: &'a str,
     pub(crate) boxed: bool,
@@ -18,7 +18,7 @@ pub(crate) struct Frame<'a> {
     pub(crate) below: usize,
 }
 
-impl Frame<'_> {
+impl PanelFrame<'_> {
     /// Where the panel's content goes.
     pub(crate) fn inner(area: Rect, boxed: bool) -> Rect {
         if boxed {
@@ -53,7 +53,7 @@ impl Frame<'_> {
     }
 }
 
-impl Widget for &Frame<'_> {
+impl Widget for &PanelFrame<'_> {
     fn render(self, area: Rect, buf: &mut Buffer) {
         if area.is_empty() {
             return;

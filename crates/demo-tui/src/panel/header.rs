@@ -2,11 +2,11 @@
 
 use ratatui::text::{Line, Span};
 
-use crate::app::App;
 use crate::model::text;
+use crate::state::ScreenState;
 
 /// One line as wide as the screen.
-pub(crate) fn line(app: &App) -> Line<'static> {
+pub(crate) fn line(app: &ScreenState) -> Line<'static> {
     let (story, theme) = (&app.story, &app.theme);
     let width = usize::from(app.size.width);
     let bold = theme.header.bold();

@@ -8,27 +8,27 @@
 //!            0 ms             0.5             1
 //! ```
 
-use demo_core::{Interval, Intervals};
+use demo_core::{IntervalRow, Intervals};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::widgets::Widget;
 
-use super::dots::{Dash, Dots};
-use super::frame::Frame;
+use super::dots::{BrailleGrid, DashStyle};
+use super::frame::PanelFrame;
 use super::scale::ticks;
-use crate::app::App;
 use crate::layout::Panel;
 use crate::model::text;
+use crate::state::ScreenState;
 use crate::theme::Theme;
 
 /// The intervals of the chapter.
-pub(crate) struct Bars<'a> {
-    pub(crate) app: &'a App,
+pub(crate) struct IntervalsPanel<'a> {
+    pub(crate) app: &'a ScreenState,
     pub(crate) boxed: bool,
 }
 
-pub(crate) fn title(app: &App) -> String {
+pub(crate) fn title(app: &ScreenState) -> String {
     app.story
         .intervals
         .as_ref()
@@ -36,7 +36,7 @@ pub(crate) fn title(app: &App) -> String {
         .unwrap_or_default()
 }
 
-impl Widget for &Bars<'_> {
+impl Widget for &IntervalsPanel<'_> {
     fn render(self, area: Rect, buf: &mut Buffer) {
         let Some(intervals) = &self.app.story.intervals else {
             return;
@@ -44,7 +44,7 @@ impl Widget for &Bars<'_> {
         let theme = &self.app.theme;
         let title = title(self.app);
         let focused = self.app.focus() == Panel::Intervals;
-        let frame = Frame {
+        let frame = PanelFrame {
             theme,
             title: &title,
             boxed: self.boxed,
@@ -53,7 +53,7 @@ impl Widget for &Bars<'_> {
             below: 0,
         };
         frame.render(area, buf);
-        let inner = Frame::inner(area, self.boxed);
+        let inner = PanelFrame::inner(area, self.boxed);
         let label = intervals
             .rows
             .iter()
@@ -72,7 +72,7 @@ impl Widget for &Bars<'_> {
             height: inner.height - 1,
             ..inner
         };
-        let figure = Figure {
+        let figure = IntervalFigure {
             intervals,
             theme,
             bars,
@@ -87,14 +87,14 @@ impl Widget for &Bars<'_> {
     }
 }
 
-struct Figure<'a> {
+struct IntervalFigure<'a> {
     intervals: &'a Intervals,
     theme: &'a Theme,
     bars: Rect,
     label: usize,
 }
 
-impl Figure<'_> {
+impl IntervalFigure<'_> {
     /// One bar a row. Returns the number of rows.
     fn singly(&self, buf: &mut Buffer) -> u16 {
         for ((nth, row), y) in self
@@ -134,15 +134,15 @@ impl Figure<'_> {
         } else {
             4
         };
-        let mut sorted: Vec<&Interval> = self.intervals.rows.iter().collect();
+        let mut sorted: Vec<&IntervalRow> = self.intervals.rows.iter().collect();
         sorted.sort_by(|a, b| a.label.cmp(&b.label).then(a.from.total_cmp(&b.from)));
-        let groups: Vec<&[&Interval]> = sorted
+        let groups: Vec<&[&IntervalRow]> = sorted
             .chunk_by(|a, b| a.label == b.label)
             .flat_map(|of_one| of_one.chunks(per_row))
             .collect();
         // Too many labels for rows of their own: the rows that fit.
         let groups = &groups[..groups.len().min(rows)];
-        let mut dots = Dots::new(self.bars.width.into(), groups.len());
+        let mut dots = BrailleGrid::new(self.bars.width.into(), groups.len());
         for (row, group) in groups.iter().enumerate() {
             for (i, interval) in group.iter().enumerate() {
                 let y = row * 4 + i * 4 / per_row;
@@ -150,7 +150,7 @@ impl Figure<'_> {
                 dots.line(
                     (dot(interval.from), y),
                     (dot(interval.to) + 1, y),
-                    Dash::Solid,
+                    DashStyle::Solid,
                     self.theme.text,
                 );
             }

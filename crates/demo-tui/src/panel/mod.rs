@@ -27,13 +27,13 @@ pub(crate) use rich::row;
 
 use ratatui::text::Line;
 
-use crate::app::App;
-use crate::layout::{self, Kind, Layout, Needs, Panel};
+use crate::layout::{self, LayoutKind, LayoutNeeds, Panel, ScreenLayout};
 use crate::model::text;
-use frame::Frame;
+use crate::state::ScreenState;
+use frame::PanelFrame;
 
 /// The content of a panel at a width; nothing for those that draw themselves.
-pub(crate) fn content(app: &App, panel: Panel, width: usize) -> Vec<Line<'static>> {
+pub(crate) fn content(app: &ScreenState, panel: Panel, width: usize) -> Vec<Line<'static>> {
     match panel {
         Panel::Narration => prose(app, width),
         Panel::Text => page::lines(app, width),
@@ -46,7 +46,7 @@ pub(crate) fn content(app: &App, panel: Panel, width: usize) -> Vec<Line<'static
 }
 
 /// The content of the narration: the summary, once there is one.
-pub(crate) fn prose(app: &App, width: usize) -> Vec<Line<'static>> {
+pub(crate) fn prose(app: &ScreenState, width: usize) -> Vec<Line<'static>> {
     if app.story.outcome.is_some() {
         summary::lines(app, width)
     } else {
@@ -55,7 +55,7 @@ pub(crate) fn prose(app: &App, width: usize) -> Vec<Line<'static>> {
 }
 
 /// The title of a panel.
-pub(crate) fn title(app: &App, panel: Panel) -> String {
+pub(crate) fn title(app: &ScreenState, panel: Panel) -> String {
     match panel {
         Panel::Narration if app.story.outcome.is_some() => {
             format!("Summary after {}", text::clock(app.story.now))
@@ -72,11 +72,11 @@ pub(crate) fn title(app: &App, panel: Panel) -> String {
 }
 
 /// The places of all panels at the present size.
-pub(crate) fn layout(app: &App) -> Layout {
+pub(crate) fn layout(app: &ScreenState) -> ScreenLayout {
     let rows = |n: usize| u16::try_from(n).unwrap_or(u16::MAX).min(100);
     layout::arrange(
         app.size,
-        &Needs {
+        &LayoutNeeds {
             focus: app.focus(),
             zoom: app.zoom,
             large: app.large,
@@ -93,12 +93,12 @@ pub(crate) fn layout(app: &App) -> Layout {
 }
 
 /// The number of lines that a panel can be scrolled by, and the number that it shows at once.
-pub(crate) fn extent(app: &App, panel: Panel) -> (usize, usize) {
+pub(crate) fn extent(app: &ScreenState, panel: Panel) -> (usize, usize) {
     let layout = layout(app);
     let Some(area) = layout.place(panel) else {
         return (0, 0);
     };
-    let inner = Frame::inner(area, layout.kind == Kind::Full);
+    let inner = PanelFrame::inner(area, layout.kind == LayoutKind::Full);
     let lines = content(app, panel, inner.width.into()).len();
     (
         lines.saturating_sub(inner.height.into()),

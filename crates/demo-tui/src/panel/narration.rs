@@ -5,25 +5,25 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 
 use super::{chapters, rich};
-use crate::app::App;
-use crate::layout::{self, Kind};
-use crate::model::story::Spoken;
+use crate::layout::{self, LayoutKind};
+use crate::model::story::NarrationLine;
 use crate::model::text;
+use crate::state::ScreenState;
 use crate::theme::Theme;
 
-pub(crate) fn title(app: &App) -> String {
+pub(crate) fn title(app: &ScreenState) -> String {
     let (Some(current), Some(chapter)) = (app.story.current, app.story.chapter()) else {
         return String::from("Narration");
     };
     let title = format!("{}. {}", current + 1, chapter.title);
-    if layout::kind(app.size, app.large) == Kind::Full {
+    if layout::kind(app.size, app.large) == LayoutKind::Full {
         title
     } else {
         format!("{title}  {}", chapters::progress(app))
     }
 }
 
-pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
+pub(crate) fn lines(app: &ScreenState, width: usize) -> Vec<Line<'static>> {
     let theme = &app.theme;
     let Some(chapter) = app.story.chapter() else {
         return vec![Line::styled("The story is about to begin.", theme.dim)];
@@ -47,14 +47,14 @@ pub(crate) fn spaced(lines: Vec<Line<'static>>) -> Vec<Line<'static>> {
     lines.flat_map(|line| [line, Line::default()]).collect()
 }
 
-fn spoken_lines(theme: &Theme, spoken: &Spoken, width: usize) -> Vec<Line<'static>> {
+fn spoken_lines(theme: &Theme, spoken: &NarrationLine, width: usize) -> Vec<Line<'static>> {
     match spoken {
-        Spoken::Said(tone, words) => {
+        NarrationLine::Said(tone, words) => {
             let style = theme.tone(*tone);
             rich::signed(tone_sign(*tone), style, words, style, width)
         }
-        Spoken::Measured(m) => measurement_lines(theme, m, width),
-        Spoken::Expected(name, occurred) => expected_lines(theme, name, *occurred, width),
+        NarrationLine::Measured(m) => measurement_lines(theme, m, width),
+        NarrationLine::Expected(name, occurred) => expected_lines(theme, name, *occurred, width),
     }
 }
 

@@ -3,10 +3,10 @@
 use ratatui::text::{Line, Span};
 
 use super::rich;
-use crate::app::App;
 use crate::model::text;
+use crate::state::ScreenState;
 
-pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
+pub(crate) fn lines(app: &ScreenState, width: usize) -> Vec<Line<'static>> {
     let theme = &app.theme;
     if app.story.measured.is_empty() {
         return vec![Line::styled("nothing yet", theme.dim)];

@@ -5,27 +5,27 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
 
-use super::frame::Frame;
+use super::frame::PanelFrame;
 use super::rich;
-use crate::app::App;
-use crate::bindings::{BINDINGS, Binding};
+use crate::bindings::{BINDINGS, KeyBinding};
+use crate::state::ScreenState;
 
 /// Widest narration.
 const PROSE: usize = 72;
 
 /// A box in the middle of the screen.
-pub(crate) struct Boxed<'a> {
-    pub(crate) app: &'a App,
+pub(crate) struct OverlayBox<'a> {
+    pub(crate) app: &'a ScreenState,
     pub(crate) title: String,
     pub(crate) lines: Vec<Line<'static>>,
 }
 
 /// The title and lines of the help.
-pub(crate) fn help(app: &App) -> (String, Vec<Line<'static>>) {
+pub(crate) fn help(app: &ScreenState) -> (String, Vec<Line<'static>>) {
     let theme = &app.theme;
     let bindings = || BINDINGS.iter().filter(|b| b.is_for(app.mode()));
     let width = bindings().map(|b| b.names().len()).max().unwrap_or(0);
-    let key = |binding: &Binding| {
+    let key = |binding: &KeyBinding| {
         Line::from(vec![
             Span::styled(format!("{:width$}  ", binding.names()), theme.key),
             Span::styled(binding.help, theme.text),
@@ -49,7 +49,7 @@ pub(crate) fn help(app: &App) -> (String, Vec<Line<'static>>) {
 }
 
 /// The title and narration of the next chapter.
-pub(crate) fn ahead(app: &App) -> (String, Vec<Line<'static>>) {
+pub(crate) fn ahead(app: &ScreenState) -> (String, Vec<Line<'static>>) {
     let next = app.story.current.map_or(0, |current| current + 1);
     let Some(chapter) = app.story.chapters.get(next) else {
         return (
@@ -67,7 +67,7 @@ pub(crate) fn ahead(app: &App) -> (String, Vec<Line<'static>>) {
     (format!("Next: {}. {}", next + 1, chapter.title), lines)
 }
 
-impl Widget for &Boxed<'_> {
+impl Widget for &OverlayBox<'_> {
     fn render(self, area: Rect, buf: &mut Buffer) {
         let width = self
             .lines
@@ -89,7 +89,7 @@ impl Widget for &Boxed<'_> {
             height,
         };
         Clear.render(place, buf);
-        let frame = Frame {
+        let frame = PanelFrame {
             theme: &self.app.theme,
             title: &self.title,
             boxed: true,
@@ -101,7 +101,7 @@ impl Widget for &Boxed<'_> {
                 .saturating_sub(usize::from(height.saturating_sub(2))),
         };
         frame.render(place, buf);
-        let inner = Frame::inner(place, true);
+        let inner = PanelFrame::inner(place, true);
         for (y, line) in (inner.top()..inner.bottom()).zip(&self.lines) {
             buf.set_line(inner.x, y, line, inner.width);
         }

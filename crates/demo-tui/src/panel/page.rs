@@ -4,9 +4,9 @@ use ratatui::text::Line;
 
 use super::narration::spaced;
 use super::rich;
-use crate::app::App;
+use crate::state::ScreenState;
 
-pub(crate) fn title(app: &App) -> String {
+pub(crate) fn title(app: &ScreenState) -> String {
     let Some(page) = &app.story.page else {
         return String::from("Text");
     };
@@ -25,7 +25,7 @@ pub(crate) fn title(app: &App) -> String {
     title
 }
 
-pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
+pub(crate) fn lines(app: &ScreenState, width: usize) -> Vec<Line<'static>> {
     let Some(page) = &app.story.page else {
         return vec![];
     };

@@ -9,9 +9,9 @@ use ratatui::widgets::Widget;
 
 use demo_core::{ChartKind, SeriesRole};
 
-use super::canvas::{Canvas, Side};
-use super::dots::{Dash, Dots};
-use super::scale::{Heights, Times};
+use super::canvas::{PlotCanvas, Side};
+use super::dots::{BrailleGrid, DashStyle};
+use super::scale::{TimeScale, ValueScale};
 use crate::model::chart::{Chart, JOIN};
 use crate::model::text;
 use crate::theme::Theme;
@@ -32,23 +32,23 @@ const ORDER: [SeriesRole; 6] = [
 
 /// One series and its look.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Look {
+pub(crate) struct SeriesLook {
     pub(crate) series: usize,
     pub(crate) role: SeriesRole,
     pub(crate) sign: char,
     pub(crate) style: Style,
-    dash: Dash,
+    dash: DashStyle,
 }
 
 /// The looks of all series, in the order in which they are drawn; [`SeriesRole::Gap`] is no curve
 /// and comes last.
-pub(crate) fn looks(chart: &Chart, theme: &Theme) -> Vec<Look> {
+pub(crate) fn looks(chart: &Chart, theme: &Theme) -> Vec<SeriesLook> {
     let roles = ORDER.into_iter().chain([SeriesRole::Gap]);
     roles
         .flat_map(|role| {
             chart.with_role(role).enumerate().map(move |(nth, series)| {
                 let (sign, dash) = sign(role, nth);
-                Look {
+                SeriesLook {
                     series,
                     role,
                     sign,
@@ -60,7 +60,7 @@ pub(crate) fn looks(chart: &Chart, theme: &Theme) -> Vec<Look> {
         .collect()
 }
 
-fn sign(role: SeriesRole, nth: usize) -> (char, Dash) {
+fn sign(role: SeriesRole, nth: usize) -> (char, DashStyle) {
     let nth = u32::try_from(nth).unwrap_or(u32::MAX);
     let other = |first: char| {
         if nth == 0 {
@@ -72,26 +72,26 @@ fn sign(role: SeriesRole, nth: usize) -> (char, Dash) {
     match role {
         SeriesRole::Part => (
             char::from_digit((nth + 1) % 36, 36).unwrap_or('?'),
-            Dash::Dotted,
+            DashStyle::Dotted,
         ),
-        SeriesRole::Sum => (other('Σ'), Dash::Solid),
-        SeriesRole::Whole => (other('W'), Dash::Solid),
-        SeriesRole::Bound => (other('╌'), Dash::Dashed),
-        SeriesRole::Good => (other('+'), Dash::Solid),
-        SeriesRole::Bad => (other('×'), Dash::Solid),
-        SeriesRole::Gap => ('▒', Dash::Solid),
+        SeriesRole::Sum => (other('Σ'), DashStyle::Solid),
+        SeriesRole::Whole => (other('W'), DashStyle::Solid),
+        SeriesRole::Bound => (other('╌'), DashStyle::Dashed),
+        SeriesRole::Good => (other('+'), DashStyle::Solid),
+        SeriesRole::Bad => (other('×'), DashStyle::Solid),
+        SeriesRole::Gap => ('▒', DashStyle::Solid),
     }
 }
 
 /// How far sum and whole are apart, and how that is called: as measured, or else as their
 /// difference.
-pub(crate) struct Gap {
+pub(crate) struct ChartGap {
     pub(crate) name: String,
     series: Option<usize>,
     between: Option<(usize, usize)>,
 }
 
-impl Gap {
+impl ChartGap {
     pub(crate) fn of(chart: &Chart) -> Option<Self> {
         let first = |role| chart.with_role(role).next();
         let series = first(SeriesRole::Gap);
@@ -122,22 +122,22 @@ impl Gap {
 }
 
 /// The curves of a chart.
-pub(crate) struct Plot<'a> {
+pub(crate) struct CurvePlot<'a> {
     pub(crate) chart: &'a Chart,
     pub(crate) theme: &'a Theme,
-    pub(crate) looks: &'a [Look],
-    pub(crate) heights: Heights,
-    pub(crate) times: Times,
+    pub(crate) looks: &'a [SeriesLook],
+    pub(crate) heights: ValueScale,
+    pub(crate) times: TimeScale,
     /// The columns at which something began or ended.
     pub(crate) marks: &'a [usize],
 }
 
-impl Widget for &Plot<'_> {
+impl Widget for &CurvePlot<'_> {
     fn render(self, area: Rect, buf: &mut Buffer) {
         let (columns, rows) = (usize::from(area.width), usize::from(area.height));
-        let mut canvas = Canvas { area, buf };
+        let mut canvas = PlotCanvas { area, buf };
         self.draw_marks(&mut canvas, rows);
-        let mut dots = Dots::new(columns, rows);
+        let mut dots = BrailleGrid::new(columns, rows);
         let hatched = self.hatch(&mut dots, &mut canvas, columns, rows);
         for look in self.looks.iter().filter(|l| l.role != SeriesRole::Gap) {
             self.curve(&mut dots, look, rows);
@@ -148,9 +148,9 @@ impl Widget for &Plot<'_> {
     }
 }
 
-impl Plot<'_> {
+impl CurvePlot<'_> {
     /// Draws a line at every begin and end of a mark.
-    pub(super) fn draw_marks(&self, canvas: &mut Canvas<'_>, rows: usize) {
+    pub(super) fn draw_marks(&self, canvas: &mut PlotCanvas<'_>, rows: usize) {
         for column in self.marks {
             for row in 0..rows {
                 canvas.put(*column, row, '┊', self.theme.mark);
@@ -158,7 +158,7 @@ impl Plot<'_> {
         }
     }
 
-    fn curve(&self, dots: &mut Dots, look: &Look, rows: usize) {
+    fn curve(&self, dots: &mut BrailleGrid, look: &SeriesLook, rows: usize) {
         let mut before = None;
         for sample in self.chart.samples() {
             let point = sample.values[look.series].map(|value| {
@@ -172,7 +172,7 @@ impl Plot<'_> {
                     Some((earlier, from)) if at - earlier <= JOIN => {
                         dots.line(from, to, look.dash, look.style);
                     }
-                    _ => dots.line(to, to, Dash::Solid, look.style),
+                    _ => dots.line(to, to, DashStyle::Solid, look.style),
                 }
             }
             before = point;
@@ -181,7 +181,7 @@ impl Plot<'_> {
 
     /// Puts the sign of each curve on it now and then, at other columns for each, so that curves
     /// that lie on each other are seen to.
-    fn signs(&self, canvas: &mut Canvas<'_>, columns: usize, rows: usize) {
+    fn signs(&self, canvas: &mut PlotCanvas<'_>, columns: usize, rows: usize) {
         let curves: Vec<_> = self
             .looks
             .iter()
@@ -213,12 +213,12 @@ impl Plot<'_> {
     /// Hatches the area between sum and whole, and returns the cells that are wholly inside.
     fn hatch(
         &self,
-        dots: &mut Dots,
-        canvas: &mut Canvas<'_>,
+        dots: &mut BrailleGrid,
+        canvas: &mut PlotCanvas<'_>,
         columns: usize,
         rows: usize,
-    ) -> Vec<Hatched> {
-        let Some((sum, whole)) = Gap::of(self.chart).and_then(|gap| gap.between) else {
+    ) -> Vec<HatchColumn> {
+        let Some((sum, whole)) = ChartGap::of(self.chart).and_then(|gap| gap.between) else {
             return vec![];
         };
         let edges = |at: Option<Duration>| -> Side {
@@ -236,7 +236,7 @@ impl Plot<'_> {
             canvas.hatch(dots, column, sides, '▒', self.theme.bad);
             let newest = sides.into_iter().flatten().next_back();
             if let Some((upper, lower)) = newest.filter(|(upper, lower)| lower - upper >= 4) {
-                hatched.push(Hatched {
+                hatched.push(HatchColumn {
                     column,
                     upper,
                     lower,
@@ -248,8 +248,8 @@ impl Plot<'_> {
 
     /// Writes the size of the gap beside it: the present one where it can be seen, else the largest
     /// that can be.
-    pub(super) fn name_gap(&self, canvas: &mut Canvas<'_>, hatched: &[Hatched]) {
-        let (Some(gap), Some(newest)) = (Gap::of(self.chart), hatched.last()) else {
+    pub(super) fn name_gap(&self, canvas: &mut PlotCanvas<'_>, hatched: &[HatchColumn]) {
+        let (Some(gap), Some(newest)) = (ChartGap::of(self.chart), hatched.last()) else {
             return;
         };
         let now = usize::try_from(self.times.column(self.times.now)).unwrap_or(0);
@@ -290,7 +290,7 @@ impl Plot<'_> {
     }
 
     /// The sample in which the gap was largest, and how large.
-    fn largest(&self, gap: &Gap) -> Option<(Duration, f64)> {
+    fn largest(&self, gap: &ChartGap) -> Option<(Duration, f64)> {
         let shown = self
             .chart
             .samples()
@@ -306,7 +306,7 @@ impl Plot<'_> {
 
 /// A column in which sum and whole are apart by a line of text or more, and the rows of dots
 /// between which they are.
-pub(super) struct Hatched {
+pub(super) struct HatchColumn {
     pub(super) column: usize,
     pub(super) upper: usize,
     pub(super) lower: usize,

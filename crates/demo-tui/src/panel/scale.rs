@@ -9,12 +9,12 @@ const SHORTEST: Duration = Duration::from_secs(5);
 
 /// The vertical scale.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Heights {
+pub(crate) struct ValueScale {
     pub(crate) least: f64,
     pub(crate) most: f64,
 }
 
-impl Heights {
+impl ValueScale {
     /// A scale that holds all values, from zero, to a round number.
     pub(crate) fn new(values: impl Iterator<Item = f64>) -> Self {
         let (least, most) = values.fold((0.0_f64, 0.0_f64), |(l, m), v| (l.min(v), m.max(v)));
@@ -42,13 +42,13 @@ impl Heights {
 /// The horizontal scale: from the begin of the act, at most [`WINDOW`] ago, to now. In the first
 /// seconds of an act it ends later than now, so that a curve grows from the left.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Times {
+pub(crate) struct TimeScale {
     pub(crate) from: Duration,
     pub(crate) now: Duration,
     pub(crate) columns: usize,
 }
 
-impl Times {
+impl TimeScale {
     pub(crate) fn new(began: Duration, now: Duration, columns: usize) -> Self {
         Self {
             from: began.max(now.saturating_sub(WINDOW)),
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn scales_end_at_round_numbers() {
-        let most = |values: &[f64]| Heights::new(values.iter().copied()).most;
+        let most = |values: &[f64]| ValueScale::new(values.iter().copied()).most;
         assert_eq!(most(&[]), 1.0);
         assert_eq!(most(&[0.0]), 1.0);
         assert_eq!(most(&[29.0, 12.0]), 30.0);
@@ -158,8 +158,8 @@ mod tests {
         assert_eq!(most(&[130.0]), 150.0);
         assert!((most(&[0.13]) - 0.15).abs() < 1e-9);
         assert_eq!(
-            Heights::new([-7.0, 1.0].into_iter()),
-            Heights {
+            ValueScale::new([-7.0, 1.0].into_iter()),
+            ValueScale {
                 least: -7.0,
                 most: 1.0
             }
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn values_outside_the_scale_stay_inside_the_chart() {
-        let heights = Heights {
+        let heights = ValueScale {
             least: 0.0,
             most: 10.0,
         };
@@ -188,20 +188,20 @@ mod tests {
     #[test]
     fn the_axis_grows_with_the_act_then_slides() {
         let secs = Duration::from_secs;
-        let column = |times: Times, s| times.column(secs(s));
-        let young = Times::new(secs(20), secs(22), 61);
+        let column = |times: TimeScale, s| times.column(secs(s));
+        let young = TimeScale::new(secs(20), secs(22), 61);
         assert_eq!(
             (column(young, 20), column(young, 22), column(young, 25)),
             (0, 24, 60)
         );
         assert_eq!(young.time(30), None, "the future");
-        let grown = Times::new(secs(20), secs(80), 61);
+        let grown = TimeScale::new(secs(20), secs(80), 61);
         assert_eq!(
             (column(grown, 20), column(grown, 50), column(grown, 80)),
             (0, 30, 60)
         );
         assert_eq!(grown.time(30), Some(secs(50)));
-        let old = Times::new(secs(20), secs(320), 61);
+        let old = TimeScale::new(secs(20), secs(320), 61);
         assert_eq!(
             (column(old, 200), column(old, 320), column(old, 20)),
             (0, 60, -90)

@@ -16,24 +16,24 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::Widget;
 
-use super::canvas::Canvas;
-use super::dots::{Dash, Dots};
-use super::plot::{Hatched, Look, Plot};
+use super::canvas::PlotCanvas;
+use super::dots::{BrailleGrid, DashStyle};
+use super::plot::{CurvePlot, HatchColumn, SeriesLook};
 use crate::model::text;
 
 /// Each part shows its sign this often.
 const SIGN_EVERY: usize = 12;
 
 /// The chart of a stack.
-pub(crate) struct Stack<'a>(pub(crate) Plot<'a>);
+pub(crate) struct StackPlot<'a>(pub(crate) CurvePlot<'a>);
 
-impl Widget for &Stack<'_> {
+impl Widget for &StackPlot<'_> {
     fn render(self, area: Rect, buf: &mut Buffer) {
         let plot = &self.0;
         let (columns, rows) = (usize::from(area.width), usize::from(area.height));
-        let mut canvas = Canvas { area, buf };
+        let mut canvas = PlotCanvas { area, buf };
         plot.draw_marks(&mut canvas, rows);
-        let mut dots = Dots::new(columns, rows);
+        let mut dots = BrailleGrid::new(columns, rows);
         let mut hatched = Vec::new();
         for column in 0..columns {
             self.column(column, rows, &mut dots, &mut canvas, &mut hatched);
@@ -42,7 +42,7 @@ impl Widget for &Stack<'_> {
         if let Some((look, value)) = bound {
             let y = plot.heights.dot(value, rows * 4);
             let last = i64::try_from(columns * 2).unwrap_or(i64::MAX);
-            dots.line((0, y), (last, y), Dash::Dashed, look.style);
+            dots.line((0, y), (last, y), DashStyle::Dashed, look.style);
         }
         canvas.draw_dots(&dots, columns, rows);
         self.signs(&mut canvas, columns, rows);
@@ -60,8 +60,8 @@ impl Widget for &Stack<'_> {
     }
 }
 
-impl Stack<'_> {
-    fn parts(&self) -> impl Iterator<Item = &Look> {
+impl StackPlot<'_> {
+    fn parts(&self) -> impl Iterator<Item = &SeriesLook> {
         self.0
             .looks
             .iter()
@@ -69,7 +69,7 @@ impl Stack<'_> {
     }
 
     /// The first bound and its latest value.
-    fn bound(&self) -> Option<(&Look, f64)> {
+    fn bound(&self) -> Option<(&SeriesLook, f64)> {
         let look = self
             .0
             .looks
@@ -87,7 +87,7 @@ impl Stack<'_> {
     /// The tops of the parts at a time, from the lowest; `None` while one is missing.
     fn tops(&self, at: Duration) -> Option<Vec<f64>> {
         let mut sum = 0.0;
-        let top = |look: &Look| {
+        let top = |look: &SeriesLook| {
             sum += self.0.chart.value_before(look.series, at)?;
             Some(sum)
         };
@@ -98,9 +98,9 @@ impl Stack<'_> {
         &self,
         column: usize,
         rows: usize,
-        dots: &mut Dots,
-        canvas: &mut Canvas<'_>,
-        hatched: &mut Vec<Hatched>,
+        dots: &mut BrailleGrid,
+        canvas: &mut PlotCanvas<'_>,
+        hatched: &mut Vec<HatchColumn>,
     ) {
         let plot = &self.0;
         let tops = [column * 2, column * 2 + 1].map(|dot| self.tops(plot.times.dot_time(dot)?));
@@ -133,7 +133,7 @@ impl Stack<'_> {
         let over = sides(&|_| limit, &highest);
         canvas.hatch(dots, column, over, '▒', plot.theme.bad);
         if let Some((upper, lower)) = over.into_iter().flatten().next_back() {
-            hatched.push(Hatched {
+            hatched.push(HatchColumn {
                 column,
                 upper,
                 lower,
@@ -142,8 +142,8 @@ impl Stack<'_> {
     }
 
     /// The sign of each part in the middle of its height.
-    fn signs(&self, canvas: &mut Canvas<'_>, columns: usize, rows: usize) {
-        let parts: Vec<&Look> = self.parts().collect();
+    fn signs(&self, canvas: &mut PlotCanvas<'_>, columns: usize, rows: usize) {
+        let parts: Vec<&SeriesLook> = self.parts().collect();
         for (nth, look) in parts.iter().enumerate() {
             let first = 2 + nth * SIGN_EVERY / parts.len();
             for column in (first..columns).step_by(SIGN_EVERY) {

@@ -5,13 +5,13 @@ use std::time::Duration;
 use ratatui::text::{Line, Span};
 
 use super::rich;
-use crate::app::App;
-use crate::model::story::{NOTICE, StatusLine};
+use crate::model::story::{NOTICE, StatusGauge};
 use crate::model::text;
+use crate::state::ScreenState;
 
 const GAUGE: usize = 16;
 
-pub(crate) fn line(app: &App) -> Line<'static> {
+pub(crate) fn line(app: &ScreenState) -> Line<'static> {
     let width = usize::from(app.size.width);
     let (story, theme) = (&app.story, &app.theme);
     if app.leaving {
@@ -53,7 +53,7 @@ pub(crate) fn line(app: &App) -> Line<'static> {
     rich::row(spans, width)
 }
 
-fn under_way(app: &App, status: &StatusLine, width: usize) -> Vec<Span<'static>> {
+fn under_way(app: &ScreenState, status: &StatusGauge, width: usize) -> Vec<Span<'static>> {
     let theme = &app.theme;
     let Some(left) = remaining(app, status) else {
         return vec![Span::styled(format!("▶ {}", status.text), theme.status)];
@@ -78,7 +78,7 @@ fn under_way(app: &App, status: &StatusLine, width: usize) -> Vec<Span<'static>>
 }
 
 /// Whole seconds, as one counts down: 3, 2, 1.
-fn remaining(app: &App, status: &StatusLine) -> Option<u64> {
+fn remaining(app: &ScreenState, status: &StatusGauge) -> Option<u64> {
     let left = status.until?.saturating_sub(app.story.now);
     Some(left.as_secs() + u64::from(left > Duration::from_secs(left.as_secs())))
 }

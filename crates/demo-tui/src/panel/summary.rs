@@ -1,21 +1,21 @@
 //! How it ended: outcome, expectations, numbers, findings.
 
-use demo_core::Outcome;
+use demo_core::StoryEnd;
 use ratatui::text::Line;
 
 use super::{narration, rich};
-use crate::app::App;
+use crate::state::ScreenState;
 
-pub(crate) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
+pub(crate) fn lines(app: &ScreenState, width: usize) -> Vec<Line<'static>> {
     let (story, theme) = (&app.story, &app.theme);
     let Some(outcome) = &story.outcome else {
         return vec![];
     };
     let (sign, style) = match outcome {
-        Outcome::Completed => ("✓", theme.good.bold()),
-        Outcome::Missed { .. } => ("!", theme.status),
-        Outcome::Failed { .. } => ("✗", theme.bad),
-        Outcome::Quit => ("·", theme.strong),
+        StoryEnd::Completed => ("✓", theme.good.bold()),
+        StoryEnd::Missed { .. } => ("!", theme.status),
+        StoryEnd::Failed { .. } => ("✗", theme.bad),
+        StoryEnd::Quit => ("·", theme.strong),
     };
     let words = capitalized(&outcome.to_string());
     let mut lines = rich::signed(sign, style, &words, style, width);

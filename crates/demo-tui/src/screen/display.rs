@@ -11,24 +11,24 @@ use ratatui::crossterm::terminal::{
 };
 use ratatui::layout::{Rect, Size};
 
-use super::claim;
+use super::guard;
 
 /// The screen as it is shown.
-pub(crate) struct Display {
-    output: Frame,
+pub(crate) struct ScreenDisplay {
+    output: FrameWriter,
     shown: Buffer,
     /// The next frame begins with an empty screen.
     clear: bool,
 }
 
-impl Display {
+impl ScreenDisplay {
     /// Takes the alternate screen of a claimed terminal.
     pub(crate) fn open(size: Size) -> io::Result<Self> {
         // The theme decides the colours. Left to itself, crossterm answers NO_COLOR with resets
         // that wipe bold and reverse as well.
         force_color_output(true);
-        let mut output = Frame(Vec::new());
-        claim::enter(&mut output)?;
+        let mut output = FrameWriter(Vec::new());
+        guard::enter(&mut output)?;
         queue!(output, Clear(ClearType::All))?;
         output.flush()?;
         Ok(Self {
@@ -88,9 +88,9 @@ fn area(size: Size) -> Rect {
 }
 
 /// Collects a frame and writes it at once, while the terminal is ours.
-struct Frame(Vec<u8>);
+struct FrameWriter(Vec<u8>);
 
-impl Write for Frame {
+impl Write for FrameWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -100,7 +100,7 @@ impl Write for Frame {
         let frame = std::mem::take(&mut self.0);
         let mut out = io::stdout().lock();
         // After a panic the main screen is back, and this frame must not go there.
-        if frame.is_empty() || !claim::is_held() {
+        if frame.is_empty() || !guard::is_held() {
             return Ok(());
         }
         out.write_all(&frame)?;

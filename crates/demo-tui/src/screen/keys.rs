@@ -14,7 +14,7 @@ use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use ratatui::layout::Size;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
-use crate::bindings::{Mode, Press};
+use crate::bindings::{KeyEffect, StorySource};
 
 /// Time until the thread ends after its receiver is gone.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -22,20 +22,20 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// An input from the terminal.
 #[derive(Debug)]
 pub(crate) enum KeyInput {
-    Press(Press),
+    Press(KeyEffect),
     Resize(Size),
     Failed(io::Error),
 }
 
 /// The thread; it ends soon after this is dropped.
-pub(crate) struct Keys {
+pub(crate) struct KeyReader {
     input: UnboundedReceiver<KeyInput>,
     stop: Arc<AtomicBool>,
 }
 
-impl Keys {
+impl KeyReader {
     /// Begins to read the terminal.
-    pub(crate) fn read(mode: Mode) -> Self {
+    pub(crate) fn read(mode: StorySource) -> Self {
         let (sender, input) = mpsc::unbounded_channel();
         let stop = Arc::new(AtomicBool::new(false));
         thread::spawn({
@@ -74,17 +74,17 @@ impl Keys {
     }
 }
 
-impl Drop for Keys {
+impl Drop for KeyReader {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
     }
 }
 
-fn translate(event: &Event, mode: Mode) -> Option<KeyInput> {
+fn translate(event: &Event, mode: StorySource) -> Option<KeyInput> {
     match event {
         // A terminal that reports releases reports each key twice.
         Event::Key(key) if key.kind == KeyEventKind::Press => {
-            Press::of(*key, mode).map(KeyInput::Press)
+            KeyEffect::of(*key, mode).map(KeyInput::Press)
         }
         Event::Resize(width, height) => Some(KeyInput::Resize(Size {
             width: *width,

@@ -1,7 +1,7 @@
 //! The terminal itself: everything in this crate that does I/O.
 
-pub(crate) mod claim;
 pub(crate) mod display;
-pub(crate) mod face;
+pub(crate) mod guard;
 pub(crate) mod keys;
-pub(crate) mod pacer;
+pub(crate) mod terminal;
+pub(crate) mod timer;

@@ -13,13 +13,13 @@ const LIGHT: [&str; 16] = [
 ];
 
 /// The background, and the colours on it.
-pub(super) struct Ground {
+pub(super) struct PictureGround {
     pub(super) fore: &'static str,
     pub(super) back: &'static str,
     named: [&'static str; 16],
 }
 
-impl Ground {
+impl PictureGround {
     pub(super) fn new(light: bool) -> Self {
         if light {
             Self {
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn cube_and_ramp_are_those_of_xterm() {
-        let ground = Ground::new(false);
+        let ground = PictureGround::new(false);
         let color = |index| ground.color(Color::Indexed(index)).unwrap();
         assert_eq!(
             [16, 203, 231, 232, 255].map(color),

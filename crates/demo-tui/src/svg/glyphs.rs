@@ -6,7 +6,7 @@ use super::{HEIGHT, WIDTH};
 
 /// The way in which a path is drawn. Paths of one ink and colour in one row are one element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Ink {
+pub(super) enum InkStyle {
     /// Filled, with an opacity in percent.
     Fill(u8),
     /// A line, its width in tenths.
@@ -17,7 +17,7 @@ pub(super) enum Ink {
     Dots,
 }
 
-impl Ink {
+impl InkStyle {
     /// The attributes of a path, with its colour.
     pub(super) fn attributes(self, color: &str) -> String {
         match self {
@@ -38,23 +38,23 @@ impl Ink {
 }
 
 /// The shapes of a character at `x`, if it is one of those that are drawn.
-pub(super) fn glyph(c: char, x: f64) -> Option<Vec<(Ink, String)>> {
+pub(super) fn glyph(c: char, x: f64) -> Option<Vec<(InkStyle, String)>> {
     Some(match c {
-        '\u{2800}'..='\u{28ff}' => vec![(Ink::Dots, braille(u32::from(c) - 0x2800, x))],
-        '█' => vec![(Ink::Fill(100), cell(x))],
-        '░' => vec![(Ink::Fill(25), cell(x))],
+        '\u{2800}'..='\u{28ff}' => vec![(InkStyle::Dots, braille(u32::from(c) - 0x2800, x))],
+        '█' => vec![(InkStyle::Fill(100), cell(x))],
+        '░' => vec![(InkStyle::Fill(25), cell(x))],
         '▒' => {
             let (right, half) = (x + WIDTH, HEIGHT / 2.0);
             let strokes = format!("M{x} {half}L{right} 0M{x} {HEIGHT}L{right} {half}");
-            vec![(Ink::Fill(22), cell(x)), (Ink::Line(16), strokes)]
+            vec![(InkStyle::Fill(22), cell(x)), (InkStyle::Line(16), strokes)]
         }
-        '┊' => vec![(Ink::Dashes, format!("M{} 0v{HEIGHT}", x + WIDTH / 2.0))],
+        '┊' => vec![(InkStyle::Dashes, format!("M{} 0v{HEIGHT}", x + WIDTH / 2.0))],
         _ => {
             let arms = arms(c)?;
             let ink = if arms.contains(&2) {
-                Ink::Line(24)
+                InkStyle::Line(24)
             } else {
-                Ink::Line(12)
+                InkStyle::Line(12)
             };
             vec![(ink, lines(arms, x))]
         }

@@ -21,14 +21,14 @@ const FONT_SIZE: f64 = 15.0;
 /// Draws a screen as a self-contained SVG, on a dark or a light ground.
 ///
 /// ```
-/// use demo_tui::{Offscreen, Options, svg};
+/// use demo_tui::{Offscreen, ScreenOptions, svg};
 ///
-/// let mut screen = Offscreen::new(&Options::default());
+/// let mut screen = Offscreen::new(&ScreenOptions::default());
 /// let picture = svg(&screen.draw(80, 24), false);
 /// assert!(picture.starts_with("<svg "));
 /// ```
 pub fn svg(screen: &Buffer, light: bool) -> String {
-    let ground = colors::Ground::new(light);
+    let ground = colors::PictureGround::new(light);
     let mut out = head(screen, &ground);
     for y in screen.area.top()..screen.area.bottom() {
         let row = row::row(screen, y, &ground);
@@ -53,7 +53,7 @@ pub(crate) fn moving(screens: &[(Duration, Buffer)], end: Duration, light: bool)
     let Some((_, first)) = screens.first() else {
         return String::new();
     };
-    let ground = colors::Ground::new(light);
+    let ground = colors::PictureGround::new(light);
     let (width, height) = (
         f64::from(first.area.width) * WIDTH,
         f64::from(first.area.height) * HEIGHT,
@@ -84,7 +84,8 @@ pub(crate) fn moving(screens: &[(Duration, Buffer)], end: Duration, light: bool)
     format!(
         "{}<style>@keyframes film{{\n{steps}100%{{transform:translateX(-{last}px)}}\n}}\n\
          .film{{animation:film {seconds:.2}s steps(1,end) infinite}}\n\
-         @media (prefers-reduced-motion:reduce){{.film{{animation:none;transform:translateX(-{last}px)}}}}</style>\n\
+         @media (prefers-reduced-motion:reduce)\
+         {{.film{{animation:none;transform:translateX(-{last}px)}}}}</style>\n\
          <defs>\n{defs}</defs>\n\
          <svg width=\"{width}\" height=\"{height}\"><g \
          class=\"film\">\n{film}</g></svg>\n</g>\n</svg>\n",
@@ -93,7 +94,7 @@ pub(crate) fn moving(screens: &[(Duration, Buffer)], end: Duration, light: bool)
 }
 
 /// The opening tags and the ground.
-fn head(screen: &Buffer, ground: &colors::Ground) -> String {
+fn head(screen: &Buffer, ground: &colors::PictureGround) -> String {
     let width = f64::from(screen.area.width) * WIDTH + 2.0 * MARGIN;
     let height = f64::from(screen.area.height) * HEIGHT + 2.0 * MARGIN;
     format!(

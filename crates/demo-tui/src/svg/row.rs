@@ -6,13 +6,13 @@ use std::fmt::Write as _;
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
 
-use super::colors::Ground;
-use super::glyphs::{Ink, glyph};
+use super::colors::PictureGround;
+use super::glyphs::{InkStyle, glyph};
 use super::{BASELINE, HEIGHT, WIDTH};
 use crate::model::text;
 
 /// Cells next to each other that look alike.
-struct Run {
+struct StyledRun {
     x: u16,
     columns: u16,
     text: String,
@@ -21,10 +21,10 @@ struct Run {
 }
 
 /// The elements of a row: backgrounds, then shapes, then text.
-pub(super) fn row(screen: &Buffer, y: u16, ground: &Ground) -> String {
-    let mut runs: Vec<Run> = Vec::new();
+pub(super) fn row(screen: &Buffer, y: u16, ground: &PictureGround) -> String {
+    let mut runs: Vec<StyledRun> = Vec::new();
     let mut backs: Vec<(u16, u16, String)> = Vec::new();
-    let mut shapes: BTreeMap<(Ink, String), String> = BTreeMap::new();
+    let mut shapes: BTreeMap<(InkStyle, String), String> = BTreeMap::new();
     let mut x = screen.area.left();
     while x < screen.area.right() {
         let cell = &screen[(x, y)];
@@ -59,7 +59,7 @@ pub(super) fn row(screen: &Buffer, y: u16, ground: &Ground) -> String {
                     run.columns += columns;
                 }
                 _ => {
-                    runs.push(Run {
+                    runs.push(StyledRun {
                         x,
                         columns,
                         text: cell.symbol().into(),
@@ -93,7 +93,7 @@ fn left(screen: &Buffer, x: u16) -> f64 {
 }
 
 /// The colours of text and, where it is not the ground's, of its background.
-fn inks(cell: &Cell, ground: &Ground) -> (String, Option<String>) {
+fn inks(cell: &Cell, ground: &PictureGround) -> (String, Option<String>) {
     let fore = ground
         .color(cell.fg)
         .unwrap_or_else(|| ground.fore.to_owned());
@@ -105,7 +105,7 @@ fn inks(cell: &Cell, ground: &Ground) -> (String, Option<String>) {
     }
 }
 
-impl Run {
+impl StyledRun {
     fn joins(&self, x: u16, fore: &str, modifiers: Modifier) -> bool {
         self.x + self.columns == x && self.fore == fore && self.modifiers == modifiers
     }

@@ -1,22 +1,22 @@
 use demo_core::{
-    ChapterInfo, ChartKind, ChartSpec, Finding, FindingState, Interval, Intervals, LogVersion,
-    SeriesRole, SeriesSpec, Severity, Status, Tone,
+    ChapterInfo, ChartKind, ChartSpec, Finding, FindingState, IntervalRow, Intervals, LogVersion,
+    SeriesRole, SeriesSpec, Severity, StatusLine, Tone,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::Options;
-use crate::layout::Kind;
+use crate::ScreenOptions;
+use crate::layout::LayoutKind;
 use crate::theme::Palette;
 use crate::view::view;
 
-fn app() -> App {
-    App::new(
+fn app() -> ScreenState {
+    ScreenState::new(
         Palette::Dark,
-        &Options {
+        &ScreenOptions {
             mode_label: "test".into(),
-            ..Options::default()
+            ..ScreenOptions::default()
         },
     )
 }
@@ -61,15 +61,17 @@ fn started() -> Event {
     }
 }
 
-fn apply(app: &mut App, at: u64, event: Event) -> Vec<Command> {
-    app.update(Action::Emitted(Stamped {
-        at: Duration::from_secs(at),
-        event,
-    }))
+fn apply(app: &mut ScreenState, at: u64, event: Event) -> Vec<ScreenCommand> {
+    app.update(emitted(at, event))
 }
 
-fn press(app: &mut App, press: Press) -> Vec<Command> {
-    app.update(Action::Pressed(press))
+fn emitted(at: u64, event: Event) -> ScreenAction {
+    let at = Duration::from_secs(at);
+    ScreenAction::Emitted(TimedEvent { at, event })
+}
+
+fn press(app: &mut ScreenState, press: KeyEffect) -> Vec<ScreenCommand> {
+    app.update(ScreenAction::Pressed(press))
 }
 
 fn sampled() -> Event {
@@ -92,30 +94,36 @@ fn first_quit_heals_and_second_interrupt_leaves() {
     let mut app = app();
     apply(&mut app, 0, started());
     assert_eq!(
-        press(&mut app, Press::Interrupt),
-        [Command::Send(Input::Quit)]
+        press(&mut app, KeyEffect::Interrupt),
+        [ScreenCommand::Send(StoryInput::Quit)]
     );
-    assert_eq!(press(&mut app, Press::Quit), []);
+    assert_eq!(press(&mut app, KeyEffect::Quit), []);
     assert_eq!(
-        press(&mut app, Press::Advance),
+        press(&mut app, KeyEffect::Advance),
         [],
         "the story does not listen any more"
     );
-    assert_eq!(press(&mut app, Press::Interrupt), [Command::Abandon]);
+    assert_eq!(
+        press(&mut app, KeyEffect::Interrupt),
+        [ScreenCommand::Abandon]
+    );
 }
 
 #[test]
 fn quitting_leaves_when_the_story_has_ended() {
     let mut app = app();
-    assert_eq!(app.update(Action::Shutdown), [Command::Send(Input::Quit)]);
+    assert_eq!(
+        app.update(ScreenAction::Shutdown),
+        [ScreenCommand::Send(StoryInput::Quit)]
+    );
     let ended = apply(
         &mut app,
         1,
         Event::Finished {
-            outcome: Outcome::Quit,
+            outcome: StoryEnd::Quit,
         },
     );
-    assert_eq!(ended, [Command::Leave]);
+    assert_eq!(ended, [ScreenCommand::Leave]);
 }
 
 #[test]
@@ -125,14 +133,14 @@ fn summary_ignores_keys_in_its_first_second() {
         &mut app,
         5,
         Event::Finished {
-            outcome: Outcome::Completed,
+            outcome: StoryEnd::Completed,
         },
     );
-    assert_eq!(press(&mut app, Press::Advance), []);
-    app.update(Action::Passed(Duration::from_secs(7)));
-    assert_eq!(press(&mut app, Press::Advance), [Command::Leave]);
-    assert_eq!(press(&mut app, Press::Quit), [Command::Leave]);
-    assert_eq!(app.update(Action::Shutdown), [Command::Leave]);
+    assert_eq!(press(&mut app, KeyEffect::Advance), []);
+    app.update(ScreenAction::Passed(Duration::from_secs(7)));
+    assert_eq!(press(&mut app, KeyEffect::Advance), [ScreenCommand::Leave]);
+    assert_eq!(press(&mut app, KeyEffect::Quit), [ScreenCommand::Leave]);
+    assert_eq!(app.update(ScreenAction::Shutdown), [ScreenCommand::Leave]);
     assert_eq!(
         app.story.now,
         Duration::from_secs(5),
@@ -149,7 +157,7 @@ fn text_takes_focus_unless_the_user_chose() {
     assert_eq!(app.focus(), Panel::Text);
     apply(&mut app, 1, Event::Entered { chapter: 1 });
     assert_eq!(app.focus(), Panel::Narration);
-    press(&mut app, Press::NextPanel);
+    press(&mut app, KeyEffect::NextPanel);
     assert_eq!(app.focus(), Panel::Charts);
     apply(&mut app, 1, text("a"));
     assert_eq!(app.focus(), Panel::Charts);
@@ -160,16 +168,16 @@ fn text_is_followed_then_shown_from_its_beginning() {
     let mut app = app();
     apply(&mut app, 0, started());
     apply(&mut app, 0, text(&"line\n".repeat(100)));
-    assert_eq!(app.scroll(Panel::Text), Scroll::Tail);
+    assert_eq!(app.scroll(Panel::Text), ScrollPosition::Tail);
     apply(&mut app, 0, Event::Settled { chapter: 0 });
-    assert_eq!(app.scroll(Panel::Text), Scroll::At(0));
-    press(&mut app, Press::PageDown);
+    assert_eq!(app.scroll(Panel::Text), ScrollPosition::At(0));
+    press(&mut app, KeyEffect::PageDown);
     let (_, page) = panel::extent(&app, Panel::Text);
-    assert_eq!(app.scroll(Panel::Text), Scroll::At(page));
+    assert_eq!(app.scroll(Panel::Text), ScrollPosition::At(page));
     apply(&mut app, 0, text("more\n"));
     assert_eq!(
         app.scroll(Panel::Text),
-        Scroll::At(page),
+        ScrollPosition::At(page),
         "who scrolls is left where he is"
     );
 }
@@ -183,12 +191,12 @@ fn tab_visits_every_panel_and_comes_back() {
     let visited: Vec<Panel> = all
         .iter()
         .map(|_| {
-            press(&mut app, Press::NextPanel);
+            press(&mut app, KeyEffect::NextPanel);
             app.focus()
         })
         .collect();
     assert_eq!(visited.last(), all.first());
-    press(&mut app, Press::PreviousPanel);
+    press(&mut app, KeyEffect::PreviousPanel);
     assert_eq!(app.focus(), all[all.len() - 1]);
 }
 
@@ -196,9 +204,9 @@ fn tab_visits_every_panel_and_comes_back() {
 fn any_key_only_closes_the_help() {
     let mut app = app();
     apply(&mut app, 0, started());
-    press(&mut app, Press::Help);
+    press(&mut app, KeyEffect::Help);
     assert_eq!(app.overlay, Some(Overlay::Help));
-    assert_eq!(press(&mut app, Press::Advance), []);
+    assert_eq!(press(&mut app, KeyEffect::Advance), []);
     assert_eq!(app.overlay, None);
 }
 
@@ -206,14 +214,14 @@ fn any_key_only_closes_the_help() {
 fn next_narration_closes_with_the_key_that_advances() {
     let mut app = app();
     apply(&mut app, 0, started());
-    press(&mut app, Press::Ahead);
+    press(&mut app, KeyEffect::Ahead);
     assert_eq!(app.overlay, Some(Overlay::Ahead));
-    press(&mut app, Press::Ahead);
+    press(&mut app, KeyEffect::Ahead);
     assert_eq!(app.overlay, None);
-    press(&mut app, Press::Ahead);
+    press(&mut app, KeyEffect::Ahead);
     assert_eq!(
-        press(&mut app, Press::Advance),
-        [Command::Send(Input::Advance)]
+        press(&mut app, KeyEffect::Advance),
+        [ScreenCommand::Send(StoryInput::Advance)]
     );
     assert_eq!(app.overlay, None);
 }
@@ -222,24 +230,24 @@ fn next_narration_closes_with_the_key_that_advances() {
 fn a_log_is_left_without_asking_a_story() {
     let mut app = app();
     let length = Duration::from_secs(9);
-    app.update(Action::Played(Player {
+    app.update(ScreenAction::Played(Player {
         speed: 1.0,
         paused: false,
         length,
     }));
     apply(&mut app, 0, started());
-    assert_eq!(press(&mut app, Press::Quit), [Command::Leave]);
+    assert_eq!(press(&mut app, KeyEffect::Quit), [ScreenCommand::Leave]);
     assert_eq!(
         apply(
             &mut app,
             1,
             Event::Finished {
-                outcome: Outcome::Quit
+                outcome: StoryEnd::Quit
             }
         ),
         []
     );
-    app.update(Action::Rewound);
+    app.update(ScreenAction::Rewound);
     assert_eq!((app.finished, app.story.current), (None, None));
 }
 
@@ -271,37 +279,37 @@ fn the_focused_chart_gives_way_to_the_next() {
     let mut app = app();
     apply(&mut app, 0, started());
     apply(&mut app, 0, sampled());
-    press(&mut app, Press::NextPanel);
-    press(&mut app, Press::Down);
+    press(&mut app, KeyEffect::NextPanel);
+    press(&mut app, KeyEffect::Down);
     assert_eq!(app.first_chart, 1);
-    press(&mut app, Press::Down);
+    press(&mut app, KeyEffect::Down);
     assert_eq!(app.first_chart, 0);
-    press(&mut app, Press::Up);
+    press(&mut app, KeyEffect::Up);
     assert_eq!(app.first_chart, 1);
 }
 
-const PRESSES: [Press; 21] = [
-    Press::Advance,
-    Press::Rerun,
-    Press::NextPanel,
-    Press::PreviousPanel,
-    Press::Up,
-    Press::Down,
-    Press::PageUp,
-    Press::PageDown,
-    Press::Zoom,
-    Press::Help,
-    Press::Details,
-    Press::Ahead,
-    Press::Pause,
-    Press::Faster,
-    Press::Slower,
-    Press::NextChapter,
-    Press::PreviousChapter,
-    Press::End,
-    Press::Redraw,
-    Press::Quit,
-    Press::Interrupt,
+const PRESSES: [KeyEffect; 21] = [
+    KeyEffect::Advance,
+    KeyEffect::Rerun,
+    KeyEffect::NextPanel,
+    KeyEffect::PreviousPanel,
+    KeyEffect::Up,
+    KeyEffect::Down,
+    KeyEffect::PageUp,
+    KeyEffect::PageDown,
+    KeyEffect::Zoom,
+    KeyEffect::Help,
+    KeyEffect::Details,
+    KeyEffect::Ahead,
+    KeyEffect::Pause,
+    KeyEffect::Faster,
+    KeyEffect::Slower,
+    KeyEffect::NextChapter,
+    KeyEffect::PreviousChapter,
+    KeyEffect::End,
+    KeyEffect::Redraw,
+    KeyEffect::Quit,
+    KeyEffect::Interrupt,
 ];
 
 fn any_event() -> impl Strategy<Value = Event> {
@@ -337,7 +345,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         (0usize..5).prop_map(|chapter| Event::Running { chapter }),
         (0usize..5).prop_map(|chapter| Event::Settled { chapter }),
         (".{0,30}", proptest::option::of(0u64..90)).prop_map(|(text, s)| Event::Status {
-            status: Some(Status {
+            status: Some(StatusLine {
                 text,
                 remaining: s.map(Duration::from_secs)
             })
@@ -376,7 +384,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         proptest::collection::vec((".{0,9}", any::<f64>(), any::<f64>()), 0..40).prop_map(|rows| {
             let rows = rows
                 .into_iter()
-                .map(|(label, from, to)| Interval { label, from, to })
+                .map(|(label, from, to)| IntervalRow { label, from, to })
                 .collect();
             Event::Intervals(Intervals {
                 title: "t".into(),
@@ -390,20 +398,25 @@ fn any_event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn any_action() -> impl Strategy<Value = Action> {
+fn any_action() -> impl Strategy<Value = ScreenAction> {
     prop_oneof![
         4 => (0u64..200, any_event())
-            .prop_map(|(at, event)| Action::Emitted(Stamped { at: Duration::from_secs(at), event })),
-        1 => Just(Action::Emitted(Stamped { at: Duration::ZERO, event: Event::Finished { outcome: Outcome::Completed } })),
-        4 => select(PRESSES.to_vec()).prop_map(Action::Pressed),
-        1 => (0u64..300).prop_map(|s| Action::Passed(Duration::from_secs(s))),
-        1 => (0u16..150, 0u16..50).prop_map(|(width, height)| Action::Resized(Size { width, height })),
-        1 => Just(Action::Shutdown),
+            .prop_map(|(at, event)| emitted(at, event)),
+        1 => Just(emitted(0, Event::Finished { outcome: StoryEnd::Completed })),
+        4 => select(PRESSES.to_vec()).prop_map(ScreenAction::Pressed),
+        1 => (0u64..300).prop_map(|s| ScreenAction::Passed(Duration::from_secs(s))),
+        1 => (0u16..150, 0u16..50)
+            .prop_map(|(width, height)| ScreenAction::Resized(Size { width, height })),
+        1 => Just(ScreenAction::Shutdown),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 96,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// After any events, keys and sizes, in any order: the screen can be drawn, the story is asked
     /// to end at most once and gets no input afterwards, and the front-end never waits for a story
@@ -413,26 +426,30 @@ proptest! {
         let mut app = app();
         let mut quits = 0;
         for action in actions {
-            let quit = matches!(action, Action::Shutdown | Action::Pressed(Press::Quit | Press::Interrupt));
+            let quit = matches!(
+                action,
+                ScreenAction::Shutdown
+                    | ScreenAction::Pressed(KeyEffect::Quit | KeyEffect::Interrupt)
+            );
             let over = app.story.outcome.is_some();
             let was_leaving = app.leaving;
             let commands = app.update(action);
             for command in &commands {
                 match command {
-                    Command::Send(Input::Quit) => quits += 1,
-                    Command::Send(_) => prop_assert!(quits == 0 && !over),
-                    Command::Abandon => prop_assert!(was_leaving),
+                    ScreenCommand::Send(StoryInput::Quit) => quits += 1,
+                    ScreenCommand::Send(_) => prop_assert!(quits == 0 && !over),
+                    ScreenCommand::Abandon => prop_assert!(was_leaving),
                     _ => {}
                 }
             }
             prop_assert!(quits <= 1);
             if quit && over {
-                prop_assert!(commands.contains(&Command::Leave));
+                prop_assert!(commands.contains(&ScreenCommand::Leave));
             }
             let layout = panel::layout(&app);
             let screen = view(&app);
             prop_assert_eq!(screen.area.as_size(), app.size);
-            if layout.kind != Kind::TooSmall {
+            if layout.kind != LayoutKind::TooSmall {
                 let (most, _) = panel::extent(&app, app.focus());
                 prop_assert!(app.offset(app.focus(), most) <= most);
             }

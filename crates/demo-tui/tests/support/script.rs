@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use demo_core::{
     ChapterInfo, ChartKind, ChartSpec, Dependency, Event, Finding, FindingState, HealthSnapshot,
-    Interval, Intervals, LogVersion, Mark, MarkEdge, Measurement, NodeHealth, NodeState, Outcome,
-    SeriesRole, SeriesSpec, Severity, Stamped, Status, Tone,
+    IntervalRow, Intervals, LogVersion, Mark, MarkEdge, Measurement, Reachability, SeriesRole,
+    SeriesSpec, Severity, StatusLine, StoryEnd, SubjectNode, TimedEvent, Tone,
 };
 
 /// Events, one stretch a chapter, each up to a moment worth a picture.
-pub(crate) fn stretches() -> Vec<Vec<Stamped>> {
+pub(crate) fn stretches() -> Vec<Vec<TimedEvent>> {
     let mut script = Script {
         sum: 12.0,
         ledger: 12.0,
@@ -26,11 +26,11 @@ pub(crate) fn stretches() -> Vec<Vec<Stamped>> {
 }
 
 /// The end of the story.
-pub(crate) fn ending() -> Vec<Stamped> {
-    let outcome = Outcome::Missed {
+pub(crate) fn ending() -> Vec<TimedEvent> {
+    let outcome = StoryEnd::Missed {
         expectations: vec!["the queue reaches the street".into()],
     };
-    vec![Stamped {
+    vec![TimedEvent {
         at: Duration::from_secs(42),
         event: Event::Finished { outcome },
     }]
@@ -46,11 +46,11 @@ struct Script {
     ledger: f64,
     rate: f64,
     firsts: Vec<(String, Duration)>,
-    events: Vec<Stamped>,
+    events: Vec<TimedEvent>,
 }
 
 impl Script {
-    fn begin(&mut self) -> Vec<Stamped> {
+    fn begin(&mut self) -> Vec<TimedEvent> {
         let subject = "A post office with three counters".into();
         self.emit(Event::Started {
             version: LogVersion,
@@ -59,12 +59,12 @@ impl Script {
             charts: charts(),
         });
         self.emit(Event::Entered { chapter: 0 });
-        self.health(NodeState::Up, true);
+        self.health(Reachability::Up, true);
         self.wait(2);
         self.take()
     }
 
-    fn chapter(&mut self, chapter: usize) -> Vec<Stamped> {
+    fn chapter(&mut self, chapter: usize) -> Vec<TimedEvent> {
         self.emit(Event::Entered { chapter });
         let runs = !matches!(chapter, 1 | 10);
         if runs {
@@ -171,7 +171,7 @@ impl Script {
         let row = |nth: u8| {
             let from = f64::from(nth) * 0.21;
             let label = format!("counter-{}", nth % 3 + 1);
-            Interval {
+            IntervalRow {
                 label,
                 from,
                 to: from + 1.4 + f64::from(nth * 7 % 5) * 0.3,
@@ -193,7 +193,7 @@ impl Script {
         });
         self.wait(3);
         self.mark("rush", MarkEdge::Moment);
-        self.health(NodeState::Suspect, true);
+        self.health(Reachability::Suspect, true);
         (self.sum, self.rate) = (44.0, 19.0);
         self.wait(1);
         self.rate = 4.0;
@@ -284,7 +284,7 @@ impl Script {
     }
 
     fn status(&mut self, text: &str, seconds: u64) {
-        let status = Status {
+        let status = StatusLine {
             text: text.into(),
             remaining: Some(Duration::from_secs(seconds)),
         };
@@ -293,22 +293,22 @@ impl Script {
         });
     }
 
-    fn health(&mut self, third: NodeState, connected: bool) {
-        let node = |n: usize, state| NodeHealth {
+    fn health(&mut self, third: Reachability, connected: bool) {
+        let node = |n: usize, state| SubjectNode {
             id: format!("counter-{n}"),
             address: "hall".into(),
             state,
         };
         let nodes = vec![
-            node(1, NodeState::Up),
-            node(2, NodeState::Up),
+            node(1, Reachability::Up),
+            node(2, Reachability::Up),
             node(3, third),
         ];
         let dependencies = vec![Dependency {
             name: "ledger".into(),
             connected,
         }];
-        let has_issues = third != NodeState::Up || !connected;
+        let has_issues = third != Reachability::Up || !connected;
         self.emit(Event::Health(HealthSnapshot {
             nodes,
             dependencies,
@@ -380,13 +380,13 @@ impl Script {
     }
 
     fn emit(&mut self, event: Event) {
-        self.events.push(Stamped {
+        self.events.push(TimedEvent {
             at: self.now,
             event,
         });
     }
 
-    fn take(&mut self) -> Vec<Stamped> {
+    fn take(&mut self) -> Vec<TimedEvent> {
         std::mem::take(&mut self.events)
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! A panic restores the screen before its message is printed, so that the message stands on the
 //! main screen, and is reported to the loop, which heals the story and leaves. Nothing is drawn
-//! once the terminal was given back: the writer looks at the claim under the lock of standard
+//! once the terminal was given back: the writer looks at the guard under the lock of standard
 //! output.
 
 use std::io::{self, Write};
@@ -28,24 +28,24 @@ static WATCHED: AtomicBool = AtomicBool::new(false);
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 static PANICKED: Notify = Notify::const_new();
 
-/// The one claim that a process can have. Dropping it gives the terminal back.
+/// The one guard of a process. Dropping it gives the terminal back.
 #[derive(Debug)]
-pub(crate) struct Claim(());
+pub(crate) struct TerminalGuard(());
 
-impl Claim {
+impl TerminalGuard {
     /// Takes the terminal: raw mode now, the alternate screen with [`enter`].
     pub(crate) fn take() -> Result<Self, TuiError> {
         if WATCHED.swap(true, Ordering::SeqCst) {
             return Err(TuiError::InUse);
         }
-        let claim = Self(());
+        let guard = Self(());
         watch();
         HELD.store(true, Ordering::SeqCst);
         enable_raw_mode().map_err(|source| TuiError::Terminal {
             operation: "setting up",
             source,
         })?;
-        Ok(claim)
+        Ok(guard)
     }
 
     /// Resolves when something in this process has panicked; cancel safe.
@@ -64,7 +64,7 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for TerminalGuard {
     fn drop(&mut self) {
         give_back();
         WATCHED.store(false, Ordering::SeqCst);
@@ -135,8 +135,8 @@ mod tests {
     #[test]
     fn one_process_has_one_terminal() {
         WATCHED.store(true, Ordering::SeqCst);
-        let first = Claim(());
-        assert!(matches!(Claim::take(), Err(TuiError::InUse)));
+        let first = TerminalGuard(());
+        assert!(matches!(TerminalGuard::take(), Err(TuiError::InUse)));
         drop(first);
         assert!(
             !WATCHED.load(Ordering::SeqCst),

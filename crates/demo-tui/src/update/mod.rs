@@ -3,25 +3,25 @@
 
 use std::time::Duration;
 
-use demo_core::{Event, Input, Outcome, Stamped};
+use demo_core::{Event, StoryEnd, StoryInput, TimedEvent};
 use ratatui::layout::Size;
 
-use crate::app::{App, Overlay, Player, Scroll};
-use crate::bindings::Press;
+use crate::bindings::KeyEffect;
 use crate::layout::Panel;
-use crate::model::story::Story;
+use crate::model::story::StoryState;
 use crate::panel;
+use crate::state::{Overlay, Player, ScreenState, ScrollPosition};
 
 /// A key that was meant for the last chapter does not close the summary that it brought up.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// An input of the front-end.
 #[derive(Clone, Debug)]
-pub(crate) enum Action {
+pub(crate) enum ScreenAction {
     /// The story emitted an event.
-    Emitted(Stamped),
+    Emitted(TimedEvent),
     /// A key was pressed.
-    Pressed(Press),
+    Pressed(KeyEffect),
     /// Time has passed; the duration is since the story began.
     Passed(Duration),
     /// The screen has this size now.
@@ -36,9 +36,9 @@ pub(crate) enum Action {
 
 /// An output of the front-end's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Command {
+pub(crate) enum ScreenCommand {
     /// Send an input to the story.
-    Send(Input),
+    Send(StoryInput),
     /// Draw every cell again.
     Redraw,
     /// The story is over: leave.
@@ -47,38 +47,39 @@ pub(crate) enum Command {
     Abandon,
 }
 
-impl App {
+impl ScreenState {
     /// Applies an action, and returns the commands that follow from it.
-    pub(crate) fn update(&mut self, action: Action) -> Vec<Command> {
+    pub(crate) fn update(&mut self, action: ScreenAction) -> Vec<ScreenCommand> {
         match action {
-            Action::Emitted(stamped) => self.apply(&stamped),
-            Action::Pressed(press) => {
+            ScreenAction::Emitted(stamped) => self.apply(&stamped),
+            ScreenAction::Pressed(press) => {
                 self.last_key = Some(self.clock);
                 self.pressed(press)
             }
-            Action::Passed(now) => {
+            ScreenAction::Passed(now) => {
                 self.clock = self.clock.max(now);
                 self.story.pass(now);
                 vec![]
             }
-            Action::Resized(size) => {
+            ScreenAction::Resized(size) => {
                 self.size = size;
-                vec![Command::Redraw]
+                vec![ScreenCommand::Redraw]
             }
-            Action::Played(player) => {
+            ScreenAction::Played(player) => {
                 self.player = Some(player);
                 vec![]
             }
-            Action::Rewound => {
-                (self.story, self.finished, self.clock) = (Story::default(), None, Duration::ZERO);
+            ScreenAction::Rewound => {
+                (self.story, self.finished, self.clock) =
+                    (StoryState::default(), None, Duration::ZERO);
                 vec![]
             }
-            Action::Shutdown if self.finished.is_some() => vec![Command::Leave],
-            Action::Shutdown => self.quit(),
+            ScreenAction::Shutdown if self.finished.is_some() => vec![ScreenCommand::Leave],
+            ScreenAction::Shutdown => self.quit(),
         }
     }
 
-    fn apply(&mut self, stamped: &Stamped) -> Vec<Command> {
+    fn apply(&mut self, stamped: &TimedEvent) -> Vec<ScreenCommand> {
         if self.finished.is_some() {
             // A detector may emit events shortly after the end.
             return vec![];
@@ -90,44 +91,44 @@ impl App {
             Event::Entered { .. } => {
                 self.focus = Panel::Narration;
                 (self.focus_chosen, self.zoom, self.details) = (false, false, false);
-                self.scrolls = [Scroll::At(0); Panel::ALL.len()];
+                self.scrolls = [ScrollPosition::At(0); Panel::ALL.len()];
                 self.scrolled = [false; Panel::ALL.len()];
             }
             Event::Said { .. } | Event::Measured(_) | Event::Expected { .. } => {
-                self.follow(Panel::Narration, Scroll::Tail);
+                self.follow(Panel::Narration, ScrollPosition::Tail);
             }
             Event::Focused { .. } => self.first_chart = 0,
             Event::Text { .. } => {
                 if !had_page && !self.focus_chosen {
                     self.focus = Panel::Text;
                 }
-                self.follow(Panel::Text, Scroll::Tail);
+                self.follow(Panel::Text, ScrollPosition::Tail);
             }
             // The complete text is read from its beginning.
-            Event::Settled { .. } => self.follow(Panel::Text, Scroll::At(0)),
+            Event::Settled { .. } => self.follow(Panel::Text, ScrollPosition::At(0)),
             Event::Finished { outcome } => return self.ended(stamped, outcome),
             _ => {}
         }
         vec![]
     }
 
-    fn ended(&mut self, stamped: &Stamped, outcome: &Outcome) -> Vec<Command> {
+    fn ended(&mut self, stamped: &TimedEvent, outcome: &StoryEnd) -> Vec<ScreenCommand> {
         self.finished = Some(stamped.at);
         self.focus = Panel::Narration;
         (self.zoom, self.overlay) = (false, None);
-        self.scrolls[Panel::Narration as usize] = Scroll::At(0);
+        self.scrolls[Panel::Narration as usize] = ScrollPosition::At(0);
         // A user who quit does not need the summary.
-        let quit = self.leaving || *outcome == Outcome::Quit;
+        let quit = self.leaving || *outcome == StoryEnd::Quit;
         if quit && self.player.is_none() {
-            vec![Command::Leave]
+            vec![ScreenCommand::Leave]
         } else {
             vec![]
         }
     }
 
-    fn pressed(&mut self, press: Press) -> Vec<Command> {
-        let leaves = matches!(press, Press::Quit | Press::Interrupt);
-        if press == Press::Ahead && self.overlay == Some(Overlay::Ahead) {
+    fn pressed(&mut self, press: KeyEffect) -> Vec<ScreenCommand> {
+        let leaves = matches!(press, KeyEffect::Quit | KeyEffect::Interrupt);
+        if press == KeyEffect::Ahead && self.overlay == Some(Overlay::Ahead) {
             self.overlay = None;
             return vec![];
         }
@@ -135,77 +136,79 @@ impl App {
             return vec![];
         }
         match press {
-            Press::Quit | Press::Interrupt if self.finished.is_some() || self.player.is_some() => {
-                vec![Command::Leave]
+            KeyEffect::Quit | KeyEffect::Interrupt
+                if self.finished.is_some() || self.player.is_some() =>
+            {
+                vec![ScreenCommand::Leave]
             }
-            Press::Interrupt if self.leaving => vec![Command::Abandon],
-            Press::Quit => self.quit(),
-            Press::Interrupt => {
+            KeyEffect::Interrupt if self.leaving => vec![ScreenCommand::Abandon],
+            KeyEffect::Quit => self.quit(),
+            KeyEffect::Interrupt => {
                 self.interrupted = true;
                 self.quit()
             }
-            Press::Advance => match self.finished {
-                Some(at) if self.clock >= at + LINGER => vec![Command::Leave],
+            KeyEffect::Advance => match self.finished {
+                Some(at) if self.clock >= at + LINGER => vec![ScreenCommand::Leave],
                 Some(_) => vec![],
-                None => self.send(Input::Advance),
+                None => self.send(StoryInput::Advance),
             },
-            Press::Rerun => self.send(Input::Rerun),
-            Press::NextPanel => self.move_focus(1),
-            Press::PreviousPanel => self.move_focus(-1),
-            Press::Up => self.scroll_by(-1, false),
-            Press::Down => self.scroll_by(1, false),
-            Press::PageUp => self.scroll_by(-1, true),
-            Press::PageDown => self.scroll_by(1, true),
-            Press::Zoom => {
+            KeyEffect::Rerun => self.send(StoryInput::Rerun),
+            KeyEffect::NextPanel => self.move_focus(1),
+            KeyEffect::PreviousPanel => self.move_focus(-1),
+            KeyEffect::Up => self.scroll_by(-1, false),
+            KeyEffect::Down => self.scroll_by(1, false),
+            KeyEffect::PageUp => self.scroll_by(-1, true),
+            KeyEffect::PageDown => self.scroll_by(1, true),
+            KeyEffect::Zoom => {
                 self.zoom = !self.zoom;
                 vec![]
             }
-            Press::Help => {
+            KeyEffect::Help => {
                 self.overlay = Some(Overlay::Help);
                 vec![]
             }
-            Press::Ahead => {
+            KeyEffect::Ahead => {
                 self.overlay = Some(Overlay::Ahead);
                 vec![]
             }
-            Press::Details => {
+            KeyEffect::Details => {
                 self.details = !self.details;
-                self.scrolls[Panel::Text as usize] = Scroll::At(0);
+                self.scrolls[Panel::Text as usize] = ScrollPosition::At(0);
                 vec![]
             }
-            Press::Redraw => vec![Command::Redraw],
+            KeyEffect::Redraw => vec![ScreenCommand::Redraw],
             // The player of the log follows these.
-            Press::Pause
-            | Press::Faster
-            | Press::Slower
-            | Press::NextChapter
-            | Press::PreviousChapter
-            | Press::End => vec![],
+            KeyEffect::Pause
+            | KeyEffect::Faster
+            | KeyEffect::Slower
+            | KeyEffect::NextChapter
+            | KeyEffect::PreviousChapter
+            | KeyEffect::End => vec![],
         }
     }
 
     /// Sends an input, unless the story is quitting or over.
-    fn send(&self, input: Input) -> Vec<Command> {
+    fn send(&self, input: StoryInput) -> Vec<ScreenCommand> {
         if self.leaving || self.finished.is_some() {
             vec![]
         } else {
-            vec![Command::Send(input)]
+            vec![ScreenCommand::Send(input)]
         }
     }
 
-    fn quit(&mut self) -> Vec<Command> {
-        let commands = self.send(Input::Quit);
+    fn quit(&mut self) -> Vec<ScreenCommand> {
+        let commands = self.send(StoryInput::Quit);
         self.leaving = true;
         commands
     }
 
-    fn follow(&mut self, panel: Panel, to: Scroll) {
+    fn follow(&mut self, panel: Panel, to: ScrollPosition) {
         if !self.scrolled[panel as usize] {
             self.scrolls[panel as usize] = to;
         }
     }
 
-    fn move_focus(&mut self, by: isize) -> Vec<Command> {
+    fn move_focus(&mut self, by: isize) -> Vec<ScreenCommand> {
         let panels = self.panels();
         let at = panels.iter().position(|p| *p == self.focus()).unwrap_or(0);
         self.focus =
@@ -214,7 +217,7 @@ impl App {
         vec![]
     }
 
-    fn scroll_by(&mut self, by: isize, pages: bool) -> Vec<Command> {
+    fn scroll_by(&mut self, by: isize, pages: bool) -> Vec<ScreenCommand> {
         let panel = self.focus();
         if panel == Panel::Charts {
             let charts = self.story.charts.len().max(1);
@@ -233,9 +236,9 @@ impl App {
         };
         let to = from.saturating_add_signed(step).min(most);
         self.scrolls[panel as usize] = if to == most && by > 0 {
-            Scroll::Tail
+            ScrollPosition::Tail
         } else {
-            Scroll::At(to)
+            ScrollPosition::At(to)
         };
         self.scrolled[panel as usize] = true;
         vec![]

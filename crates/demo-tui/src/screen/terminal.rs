@@ -7,21 +7,21 @@ use ratatui::crossterm::terminal;
 use ratatui::layout::Size;
 use tokio::time::{Instant, sleep_until};
 
-use super::claim::Claim;
-use super::display::Display;
-use super::keys::{KeyInput, Keys};
-use super::pacer::Pacer;
-use crate::app::App;
-use crate::bindings::Mode;
+use super::display::ScreenDisplay;
+use super::guard::TerminalGuard;
+use super::keys::{KeyInput, KeyReader};
+use super::timer::FrameTimer;
+use crate::bindings::StorySource;
+use crate::state::ScreenState;
 use crate::view::view;
 use crate::{TuiError, ascii};
 
 /// A claimed terminal: keys in, frames out.
-pub(crate) struct Face {
-    claim: Claim,
-    display: Display,
-    keys: Keys,
-    pacer: Pacer,
+pub(crate) struct Terminal {
+    guard: TerminalGuard,
+    display: ScreenDisplay,
+    keys: KeyReader,
+    timer: FrameTimer,
     opened: Instant,
     ascii: bool,
     /// The failure that ended drawing.
@@ -30,7 +30,7 @@ pub(crate) struct Face {
 
 /// The next thing to do.
 #[derive(Debug)]
-pub(crate) enum Prompt {
+pub(crate) enum TerminalEvent {
     /// Something in this process panicked.
     Panicked(String),
     /// A key, a size, or the end of both.
@@ -39,28 +39,28 @@ pub(crate) enum Prompt {
     Draw,
 }
 
-impl Face {
+impl Terminal {
     /// Takes the terminal.
-    pub(crate) fn open(ascii: bool, mode: Mode) -> Result<(Self, Size), TuiError> {
-        let claim = Claim::take()?;
+    pub(crate) fn open(ascii: bool, mode: StorySource) -> Result<(Self, Size), TuiError> {
+        let guard = TerminalGuard::take()?;
         let (width, height) = terminal::size().map_err(|source| TuiError::Terminal {
             operation: "measuring",
             source,
         })?;
         let size = Size { width, height };
-        let display = Display::open(size).map_err(|source| TuiError::Terminal {
+        let display = ScreenDisplay::open(size).map_err(|source| TuiError::Terminal {
             operation: "setting up",
             source,
         })?;
-        let mut pacer = Pacer::default();
-        pacer.changed();
-        let (keys, opened) = (Keys::read(mode), Instant::now());
+        let mut timer = FrameTimer::default();
+        timer.changed();
+        let (keys, opened) = (KeyReader::read(mode), Instant::now());
         Ok((
             Self {
-                claim,
+                guard,
                 display,
                 keys,
-                pacer,
+                timer,
                 opened,
                 ascii,
                 failure: None,
@@ -70,35 +70,35 @@ impl Face {
     }
 
     /// The next thing to do. After a failure there are no more keys and frames. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Prompt {
-        let due = self.pacer.due().map(|due| self.opened + due);
+    pub(crate) async fn next(&mut self) -> TerminalEvent {
+        let due = self.timer.due().map(|due| self.opened + due);
         let alive = self.failure.is_none();
         tokio::select! {
             biased;
-            message = self.claim.panicked() => Prompt::Panicked(message),
-            key = self.keys.next(), if alive => Prompt::Key(key),
-            () = until(due), if alive => Prompt::Draw,
+            message = self.guard.panicked() => TerminalEvent::Panicked(message),
+            key = self.keys.next(), if alive => TerminalEvent::Key(key),
+            () = until(due), if alive => TerminalEvent::Draw,
         }
     }
 
     /// A key has changed the screen: a frame is due at once.
     pub(crate) fn pressed(&mut self) {
-        self.pacer.pressed();
+        self.timer.pressed();
     }
 
     /// The screen has changed: a frame is due soon.
     pub(crate) fn changed(&mut self) {
-        self.pacer.changed();
+        self.timer.changed();
     }
 
     /// Draws a frame.
-    pub(crate) fn draw(&mut self, app: &App) -> Result<(), TuiError> {
+    pub(crate) fn draw(&mut self, app: &ScreenState) -> Result<(), TuiError> {
         let mut buffer = view(app);
         if self.ascii {
             ascii::fold(&mut buffer);
         }
         let shown = self.display.show(buffer);
-        self.pacer.drawn(self.opened.elapsed());
+        self.timer.drawn(self.opened.elapsed());
         shown.map_err(|source| TuiError::Terminal {
             operation: "drawing on",
             source,
@@ -112,7 +112,7 @@ impl Face {
 
     /// Gives the terminal back. The first failure is the one that counts.
     pub(crate) fn fail(&mut self, failure: TuiError) {
-        self.claim.release();
+        self.guard.release();
         self.failure.get_or_insert(failure);
     }
 

@@ -10,14 +10,14 @@ const AFTER_FRAME: Duration = Duration::from_millis(100);
 
 /// Decides the time of the next frame. Its times are those of any clock that only goes forward.
 #[derive(Debug, Default)]
-pub(crate) struct Pacer {
+pub(crate) struct FrameTimer {
     last: Option<Duration>,
     last_for_key: Option<Duration>,
     changed: bool,
     pressed: bool,
 }
 
-impl Pacer {
+impl FrameTimer {
     /// Something changed.
     pub(crate) fn changed(&mut self) {
         self.changed = true;
@@ -62,18 +62,18 @@ mod tests {
 
     #[test]
     fn keys_are_drawn_at_once_and_others_wait() {
-        let mut pacer = Pacer::default();
-        assert_eq!(pacer.due(), None);
-        pacer.changed();
-        assert_eq!(pacer.due(), Some(ms(0)));
-        pacer.drawn(ms(1_000));
-        pacer.changed();
-        assert_eq!(pacer.due(), Some(ms(1_100)));
-        pacer.pressed();
-        assert!(pacer.due() <= Some(ms(1_000)), "at once");
-        pacer.drawn(ms(1_010));
-        pacer.pressed();
-        assert_eq!(pacer.due(), Some(ms(1_060)));
+        let mut timer = FrameTimer::default();
+        assert_eq!(timer.due(), None);
+        timer.changed();
+        assert_eq!(timer.due(), Some(ms(0)));
+        timer.drawn(ms(1_000));
+        timer.changed();
+        assert_eq!(timer.due(), Some(ms(1_100)));
+        timer.pressed();
+        assert!(timer.due() <= Some(ms(1_000)), "at once");
+        timer.drawn(ms(1_010));
+        timer.pressed();
+        assert_eq!(timer.due(), Some(ms(1_060)));
     }
 
     proptest! {
@@ -81,17 +81,17 @@ mod tests {
         fn frames_stay_near_twenty_per_second(
             events in proptest::collection::vec((0u64..40, any::<bool>()), 1..400),
         ) {
-            let mut pacer = Pacer::default();
+            let mut timer = FrameTimer::default();
             let (mut now, mut frames) = (0, Vec::new());
             for (pause, key) in events {
                 for _ in 0..=pause {
-                    if pacer.due().is_some_and(|due| due <= ms(now)) {
-                        pacer.drawn(ms(now));
+                    if timer.due().is_some_and(|due| due <= ms(now)) {
+                        timer.drawn(ms(now));
                         frames.push(now);
                     }
                     now += 1;
                 }
-                if key { pacer.pressed() } else { pacer.changed() }
+                if key { timer.pressed() } else { timer.changed() }
             }
             for (i, first) in frames.iter().enumerate() {
                 let second = frames[i..].iter().take_while(|at| **at < first + 1_000).count();

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The end of a story.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Outcome {
+pub enum StoryEnd {
     /// All chapters were played and everything that was expected occurred.
     Completed,
     /// All chapters were played, and an expected anomaly did not occur.
@@ -24,7 +24,7 @@ pub enum Outcome {
     Quit,
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for StoryEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Completed => f.write_str("completed: everything expected occurred"),

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use ratatui::layout::Size;
 
-use crate::Options;
-use crate::bindings::Mode;
+use crate::ScreenOptions;
+use crate::bindings::StorySource;
 use crate::layout::Panel;
-use crate::model::story::Story;
+use crate::model::story::StoryState;
 use crate::model::text;
 use crate::theme::{Palette, Theme};
 
 /// The scroll position of a panel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scroll {
+pub(crate) enum ScrollPosition {
     /// A number of lines from the top.
     At(usize),
     /// The end, also when more comes.
@@ -42,8 +42,8 @@ pub(crate) struct Player {
 
 /// The state of the front-end.
 #[derive(Clone, Debug)]
-pub(crate) struct App {
-    pub(crate) story: Story,
+pub(crate) struct ScreenState {
+    pub(crate) story: StoryState,
     pub(crate) theme: Theme,
     pub(crate) mode_label: String,
     /// Few panels and much space.
@@ -63,7 +63,7 @@ pub(crate) struct App {
     pub(crate) last_key: Option<Duration>,
     /// Index of the chart that stands first.
     pub(crate) first_chart: usize,
-    pub(crate) scrolls: [Scroll; Panel::ALL.len()],
+    pub(crate) scrolls: [ScrollPosition; Panel::ALL.len()],
     /// Panels that the user scrolled in this chapter are left where they are.
     pub(crate) scrolled: [bool; Panel::ALL.len()],
     /// The story was asked to quit.
@@ -75,10 +75,10 @@ pub(crate) struct App {
     pub(crate) finished: Option<Duration>,
 }
 
-impl App {
-    pub(crate) fn new(palette: Palette, options: &Options) -> Self {
+impl ScreenState {
+    pub(crate) fn new(palette: Palette, options: &ScreenOptions) -> Self {
         Self {
-            story: Story::default(),
+            story: StoryState::default(),
             theme: Theme::new(palette),
             mode_label: text::one_line(&options.mode_label),
             large: options.large,
@@ -91,7 +91,7 @@ impl App {
             details: false,
             last_key: None,
             first_chart: 0,
-            scrolls: [Scroll::At(0); Panel::ALL.len()],
+            scrolls: [ScrollPosition::At(0); Panel::ALL.len()],
             scrolled: [false; Panel::ALL.len()],
             leaving: false,
             interrupted: false,
@@ -101,11 +101,11 @@ impl App {
     }
 
     /// The set of keys that have an effect.
-    pub(crate) fn mode(&self) -> Mode {
+    pub(crate) fn mode(&self) -> StorySource {
         if self.player.is_some() {
-            Mode::Log
+            StorySource::Log
         } else {
-            Mode::Live
+            StorySource::Live
         }
     }
 
@@ -129,7 +129,7 @@ impl App {
         Panel::ALL.into_iter().filter(shown).collect()
     }
 
-    pub(crate) fn scroll(&self, panel: Panel) -> Scroll {
+    pub(crate) fn scroll(&self, panel: Panel) -> ScrollPosition {
         self.scrolls[panel as usize]
     }
 
@@ -141,8 +141,8 @@ impl App {
     /// The first visible line of a panel that can be scrolled by `most` lines.
     pub(crate) fn offset(&self, panel: Panel, most: usize) -> usize {
         match self.scroll(panel) {
-            Scroll::At(line) => line.min(most),
-            Scroll::Tail => most,
+            ScrollPosition::At(line) => line.min(most),
+            ScrollPosition::Tail => most,
         }
     }
 }
