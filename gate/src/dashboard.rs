@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use ratelimiter_api::{CheckRequest, CountingMode, Endpoint, Key, Limit, LimitSpec};
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use ratelimiter_store::Link;
 use redis::cmd;
 use serde_json::Value;
@@ -50,10 +50,12 @@ pub(crate) async fn check() -> anyhow::Result<()> {
             .to_string(),
     ])?;
 
-    let cluster = LocalCluster::builder()
-        .progress(|what| eprintln!("{what}"))
-        .start()
-        .await?;
+    let cluster = ClusterPlan {
+        progress: |what| eprintln!("{what}"),
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await?;
     let prometheus = Prometheus::start(&cluster.endpoints())?;
     prometheus
         .until("every node is scraped", "sum(up) == 3")

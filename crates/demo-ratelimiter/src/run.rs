@@ -7,7 +7,7 @@ use demo_core::DemoRunner;
 use ratelimiter_api::{CountingMode, NodeClient, StoreFailurePolicy};
 use ratelimiter_chaos::{Burst, PauseDuration, ProxyHold, RedisPause, Scope};
 use ratelimiter_cli::{BurstSize, Exit, REQUEST, Signals, Usage, help_of};
-use ratelimiter_cluster::{LocalCluster, Proxies};
+use ratelimiter_cluster::{ClusterPlan, LocalCluster, Proxies};
 use ratelimiter_health::{PollerConfig, RateLimiterHealthPoller};
 use ratelimiter_store::{Link, StoreUrl, StoreVersion};
 
@@ -178,17 +178,15 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
 async fn start_cluster(args: &RunArgs) -> anyhow::Result<LocalCluster> {
     let counting = args.counting.unwrap_or(CountingMode::Cached);
     let topology = args.store.topology(args.pause.get());
-    let builder = LocalCluster::builder()
-        .counting(counting)
-        .topology(topology);
-    let mut builder = builder.progress(|what| eprintln!("{what}"));
-    if let Some(policy) = args.on_store_failure {
-        builder = builder.on_store_failure(policy);
-    }
-    if args.fault == Fault::Proxy {
-        builder = builder.proxies(Proxies::Shared);
-    }
-    Ok(builder.start().await?)
+    let plan = ClusterPlan {
+        counting,
+        topology,
+        on_store_failure: args.on_store_failure,
+        proxies: (args.fault == Fault::Proxy).then_some(Proxies::Shared),
+        progress: |what| eprintln!("{what}"),
+        ..ClusterPlan::default()
+    };
+    Ok(plan.start().await?)
 }
 
 /// The fault of the first act. A local cluster has the proxy that it needs.

@@ -10,7 +10,7 @@ mod support;
 use std::time::Duration;
 
 use ratelimiter_chaos::writes_pass;
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use ratelimiter_store::Link;
 use redis::cmd;
 use rustix::process::Signal;
@@ -49,7 +49,7 @@ fn killing_the_run_ends_its_cluster() {
 
 /// A cluster that the demo did not start, and must leave as it was.
 async fn on_a_foreign_cluster() -> (LocalCluster, Running) {
-    let cluster = LocalCluster::builder().start().await.unwrap();
+    let cluster = ClusterPlan::default().start().await.unwrap();
     let mut arguments = vec![
         "run".to_owned(),
         "--headless".into(),

@@ -8,7 +8,7 @@ mod support;
 
 use std::time::Duration;
 
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::ClusterPlan;
 use ratelimiter_store::Link;
 use serde_json::Value;
 use support::{Running, Scratch, demo, events, measured, run};
@@ -206,7 +206,7 @@ fn a_proxy_holds_writes_without_client_pause() {
 
 #[tokio::test]
 async fn a_refused_pause_names_the_proxy() {
-    let cluster = LocalCluster::builder().start().await.unwrap();
+    let cluster = ClusterPlan::default().start().await.unwrap();
     let store = cluster.store_url();
     let user = redis::cmd("ACL")
         .arg(&[

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ratelimiter_chaos::{
     ChaosError, LEASE, PauseDuration, RedisPause, Scope, foreign_pause, redis_pause, writes_pass,
 };
-use ratelimiter_cluster::{LocalCluster, node_binary};
+use ratelimiter_cluster::{ClusterPlan, LocalCluster, node_binary};
 use ratelimiter_store::{Link, StoreError, StoreUrl};
 use redis::cmd;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn store() -> (LocalCluster, StoreUrl) {
-    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let url = cluster.store_url();
     (cluster, url)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ratelimiter_api::{CountingMode, Key, Limit, LimitSpec, NodeClient, Outcome};
 use ratelimiter_chaos::{Burst, Multiplier, Scope, Steady, setup_rate_limit};
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use tokio::time::{Instant, sleep};
 
 async fn limit(cluster: &LocalCluster, key: &str, counting: CountingMode, admissions: i64) -> Key {
@@ -29,7 +29,7 @@ async fn limit(cluster: &LocalCluster, key: &str, counting: CountingMode, admiss
 
 #[tokio::test]
 async fn burst_is_shared_and_recorded_completely() {
-    let cluster = LocalCluster::builder().start().await.unwrap();
+    let cluster = ClusterPlan::default().start().await.unwrap();
     let key = limit(&cluster, "k", CountingMode::Cached, 10).await;
     let burst = Burst::new(
         cluster.endpoints(),
@@ -61,7 +61,7 @@ async fn burst_is_shared_and_recorded_completely() {
 
 #[tokio::test]
 async fn checks_of_a_dead_node_fail() {
-    let mut cluster = LocalCluster::builder().nodes(2).start().await.unwrap();
+    let mut cluster = ClusterPlan::nodes(2).start().await.unwrap();
     let key = limit(&cluster, "k", CountingMode::Atomic, 1000).await;
     let handle = Steady::new(&cluster.endpoints(), vec![key], 200.0, Scope::ThisMachine)
         .unwrap()
@@ -88,7 +88,7 @@ async fn checks_of_a_dead_node_fail() {
 
 #[tokio::test]
 async fn workload_visits_every_key_and_node() {
-    let cluster = LocalCluster::builder().nodes(3).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(3).start().await.unwrap();
     let mut keys = Vec::new();
     for key in ["a", "b", "c"] {
         keys.push(limit(&cluster, key, CountingMode::Cached, 10_000).await);

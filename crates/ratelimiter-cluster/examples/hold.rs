@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p ratelimiter-cluster --example hold [cluster|sentinel]`
 
-use ratelimiter_cluster::{ClusterError, LocalCluster, StoreTopology};
+use ratelimiter_cluster::{ClusterError, ClusterPlan, StoreTopology};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
@@ -24,11 +24,13 @@ async fn main() -> Result<(), ClusterError> {
         Some("sentinel") => StoreTopology::SENTINEL,
         _ => StoreTopology::Single,
     };
-    let cluster = LocalCluster::builder()
-        .topology(topology)
-        .progress(|what| eprintln!("{what}"))
-        .start()
-        .await?;
+    let cluster = ClusterPlan {
+        topology,
+        progress: |what| eprintln!("{what}"),
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await?;
     for id in cluster.process_ids() {
         println!("process {id}");
     }

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use ratelimiter_cluster::{ClusterError, LocalCluster, StoreTopology};
+use ratelimiter_cluster::{ClusterError, ClusterPlan, StoreTopology};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), ClusterError> {
@@ -27,7 +27,12 @@ async fn main() -> Result<(), ClusterError> {
         let mut times: Vec<Duration> = Vec::new();
         for _ in 0..runs {
             let started = Instant::now();
-            let _cluster = LocalCluster::builder().topology(topology).start().await?;
+            let _cluster = ClusterPlan {
+                topology,
+                ..ClusterPlan::default()
+            }
+            .start()
+            .await?;
             times.push(started.elapsed());
         }
         times.sort_unstable();

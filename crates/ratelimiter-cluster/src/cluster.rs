@@ -1,5 +1,5 @@
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use ratelimiter_api::{Endpoint, NodeClient, NodeId, NodeState};
@@ -14,8 +14,8 @@ use crate::guardian::Guardian;
 use crate::links::Links;
 use crate::process::{POLL, Process, QUESTION};
 use crate::secret::Secret;
-use crate::stores::{Plan, Stores};
-use crate::{ClusterBuilder, ClusterError, StoreBinary, StoreTopology, ports};
+use crate::stores::{StoreLayout, Stores};
+use crate::{ClusterError, ClusterPlan, StoreBinary, StoreTopology, ports};
 
 /// How long a node may take to flush and end when it is asked to.
 const TERMINATE: Duration = Duration::from_secs(3);
@@ -46,19 +46,14 @@ struct Member {
 }
 
 impl LocalCluster {
-    /// What to start: three nodes in cached mode, unless told otherwise.
-    pub fn builder() -> ClusterBuilder {
-        ClusterBuilder::new()
-    }
-
     pub(crate) async fn start(
-        options: ClusterBuilder,
-        binary: StoreBinary,
-        node: PathBuf,
+        plan: &ClusterPlan,
+        binary: &StoreBinary,
+        node: &Path,
     ) -> Result<Self, ClusterError> {
         let mut attempt = 1;
         loop {
-            match Self::try_start(&options, &binary, &node).await {
+            match Self::try_start(plan, binary, node).await {
                 Err(ClusterError::Exited { log, .. })
                     if attempt < ATTEMPTS && log.contains("in use") =>
                 {
@@ -70,7 +65,7 @@ impl LocalCluster {
     }
 
     async fn try_start(
-        options: &ClusterBuilder,
+        plan: &ClusterPlan,
         binary: &StoreBinary,
         node: &Path,
     ) -> Result<Self, ClusterError> {
@@ -79,33 +74,27 @@ impl LocalCluster {
             .tempdir()
             .map_err(ClusterError::io("create a temporary directory"))?;
         let guardian = Guardian::start(directory.path()).map_err(ClusterError::io("start sh"))?;
-        let topology = options.topology;
-        if topology != StoreTopology::Single && options.proxies.is_some() {
-            return Err(ClusterError::ProxiedTopology);
-        }
-        if options.tls && options.proxies.is_some() {
-            return Err(ClusterError::ProxiedTls);
-        }
-        if options.tls {
+        let topology = plan.topology;
+        if plan.tls {
             make_certificate(directory.path())?;
         }
-        let ports = ports::free(options.nodes + topology.ports());
-        let (node_ports, store_ports) = ports.split_at(options.nodes);
-        let stores = Stores::start(&Plan {
+        let ports = ports::free(plan.nodes + topology.ports());
+        let (node_ports, store_ports) = ports.split_at(plan.nodes);
+        let stores = Stores::start(&StoreLayout {
             topology,
             binary,
-            password: options.password.as_deref(),
-            tls: options.tls,
+            password: plan.password.as_deref(),
+            tls: plan.tls,
             ports: store_ports,
             group: guardian.group(),
             directory: directory.path(),
         })?;
-        let login = options
+        let login = plan
             .password
             .as_ref()
             .map(|p| format!(":{p}@"))
             .unwrap_or_default();
-        let scheme = if options.tls { "rediss" } else { "redis" };
+        let scheme = if plan.tls { "rediss" } else { "redis" };
         let single = |address| format!("{scheme}://{login}{address}");
         let mut cluster = Self {
             nodes: Vec::new(),
@@ -114,32 +103,31 @@ impl LocalCluster {
             guardian,
             directory,
             binary: binary.clone(),
-            deadline: options.deadline,
-            admin_token: options.admin_token.clone().map(Secret),
+            deadline: plan.deadline,
+            admin_token: plan.admin_token.clone().map(Secret),
         };
-        let until = Instant::now() + options.deadline;
+        let until = Instant::now() + plan.deadline;
         cluster
             .stores
             .ready(until)
             .await
             .map_err(|error| match error {
-                ClusterError::Exited { log, .. } if options.tls && log.contains("tls") => {
+                ClusterError::Exited { log, .. } if plan.tls && log.contains("tls") => {
                     ClusterError::NoTls(binary.to_string())
                 }
                 other => other,
             })?;
-        let ids: Vec<_> = (1..=options.nodes).map(|i| format!("node-{i}")).collect();
-        let (rules, first) = (options.rules.clone(), cluster.stores.first());
-        cluster.links = Links::start(options.proxies, rules, &ids, &single(first)).await?;
+        let ids: Vec<_> = (1..=plan.nodes).map(|i| format!("node-{i}")).collect();
+        let first = cluster.stores.first();
+        cluster.links = Links::start(plan.proxies, &ids, &single(first)).await?;
         for (i, (id, port)) in ids.iter().zip(node_ports).enumerate() {
-            let address = cluster.links.address(i, first);
             let store = match topology {
-                StoreTopology::Single => single((options.store_route)(i, address)),
+                StoreTopology::Single => single(cluster.links.address(i, first)),
                 StoreTopology::Cluster { .. } | StoreTopology::Sentinel { .. } => {
                     cluster.stores.node_url(&login)
                 }
             };
-            cluster.add_node(options, id, *port, &store, node)?;
+            cluster.add_node(plan, id, *port, &store, node)?;
         }
         cluster.healthy(until).await?;
         Ok(cluster)
@@ -147,7 +135,7 @@ impl LocalCluster {
 
     fn add_node(
         &mut self,
-        options: &ClusterBuilder,
+        plan: &ClusterPlan,
         id: &str,
         port: u16,
         store: &str,
@@ -158,14 +146,14 @@ impl LocalCluster {
         let mut arguments: Vec<String> = [
             ("--id", id.to_owned()),
             ("--listen", address.to_string()),
-            ("--counting", options.counting.to_string()),
-            ("--sync-interval", ms(options.sync_interval)),
-            ("--store-timeout", ms(options.store_timeout)),
+            ("--counting", plan.counting.to_string()),
+            ("--sync-interval", ms(plan.sync_interval)),
+            ("--store-timeout", ms(plan.store_timeout)),
         ]
         .into_iter()
         .flat_map(|(flag, value)| [flag.to_owned(), value])
         .collect();
-        if let Some(policy) = options.on_store_failure {
+        if let Some(policy) = plan.on_store_failure {
             arguments.extend(["--on-store-failure".into(), policy.to_string()]);
         }
         let mut environment = vec![("RATELIMITER_STORE", Secret(store.to_owned()))];
@@ -176,7 +164,7 @@ impl LocalCluster {
         );
         let (group, directory) = (self.guardian.group(), self.directory.path());
         let mut url: StoreUrl = store.parse()?;
-        if options.tls {
+        if plan.tls {
             let authority = directory.join(CERTIFICATE);
             url = url.trusting(&authority)?;
             arguments.extend(["--store-ca".into(), authority.display().to_string()]);

@@ -4,20 +4,21 @@
 //! behind: not when the cluster is dropped, not on an error, and not when its owner is killed. A
 //! store that was not started here is never talked to.
 //!
-//! - **[`LocalCluster`]** and its [`ClusterBuilder`]: start it, break parts of it, shut it down.
+//! - **[`ClusterPlan`]**: the parts of a cluster, and its start.
+//! - **[`LocalCluster`]**: the running cluster; breaks parts of it and shuts it down.
 //! - **[`Proxies`]**: fault proxies between nodes and store, whose rules break a link command by
 //!   command.
 //! - **[`StoreBinary`]**: finds `valkey-server` or `redis-server`, or fetches one.
 //! - **[`node_binary`]**: finds the node's executable, or builds it where cargo runs the tests.
 #![doc = include_str!("../README.md")]
 
-mod builder;
 mod certificate;
 mod cluster;
 mod error;
 mod guardian;
 mod links;
 mod node_binary;
+mod plan;
 mod ports;
 mod process;
 mod secret;
@@ -26,11 +27,11 @@ mod stores;
 mod topology;
 mod wheel;
 
-pub use builder::ClusterBuilder;
 pub use certificate::make_certificate;
 pub use cluster::LocalCluster;
 pub use error::ClusterError;
 pub use links::Proxies;
 pub use node_binary::node_binary;
+pub use plan::ClusterPlan;
 pub use store_binary::{StoreBinary, StoreSearch};
 pub use topology::StoreTopology;

@@ -25,14 +25,10 @@ impl Links {
     /// Starts the proxies in front of a store that answers, each on a free port.
     pub(crate) async fn start(
         which: Option<Proxies>,
-        rules: RuleSet,
         nodes: &[String],
         store: &str,
     ) -> Result<Self, ClusterError> {
-        let mut links = Self {
-            rules,
-            proxies: Vec::new(),
-        };
+        let mut links = Self::default();
         let names = match which {
             None => &[],
             Some(Proxies::PerNode) => nodes,

@@ -21,7 +21,7 @@ const SERVICE: &str = "main";
 const SLOTS: usize = 16_384;
 
 /// What is to be started, and where.
-pub(crate) struct Plan<'a> {
+pub(crate) struct StoreLayout<'a> {
     pub(crate) topology: StoreTopology,
     pub(crate) binary: &'a StoreBinary,
     pub(crate) password: Option<&'a str>,
@@ -46,13 +46,13 @@ pub(crate) struct Stores {
 
 impl Stores {
     /// Starts the processes. They do not answer yet.
-    pub(crate) fn start(plan: &Plan<'_>) -> Result<Self, ClusterError> {
-        let Plan {
+    pub(crate) fn start(layout: &StoreLayout<'_>) -> Result<Self, ClusterError> {
+        let StoreLayout {
             topology,
             password,
             ports,
             ..
-        } = *plan;
+        } = *layout;
         let local = |port: &u16| SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
         let (store_ports, others) = ports.split_at(topology.stores());
         let addresses: Vec<_> = store_ports.iter().map(local).collect();
@@ -64,7 +64,7 @@ impl Stores {
                 .join(",")
         };
         let login = password.map(|p| format!(":{p}@")).unwrap_or_default();
-        let scheme = if plan.tls { "rediss" } else { "redis" };
+        let scheme = if layout.tls { "rediss" } else { "redis" };
         let url = match topology {
             StoreTopology::Single => format!("{scheme}://{login}{}", list(store_ports)),
             StoreTopology::Cluster { .. } => {
@@ -75,8 +75,8 @@ impl Stores {
             }
         };
         let mut url: StoreUrl = url.parse()?;
-        if plan.tls {
-            url = url.trusting(&plan.directory.join(CERTIFICATE))?;
+        if layout.tls {
+            url = url.trusting(&layout.directory.join(CERTIFICATE))?;
         }
         let bus = if matches!(topology, StoreTopology::Cluster { .. }) {
             others.to_vec()
@@ -92,19 +92,19 @@ impl Stores {
             url,
         };
         for number in 0..topology.stores() {
-            all.stores.push(all.start_store(plan, number)?);
+            all.stores.push(all.start_store(layout, number)?);
         }
         if let StoreTopology::Sentinel { down_after } = topology {
             for (number, port) in others.iter().enumerate() {
                 let name = format!("sentinel-{}", number + 1);
-                let file = plan.directory.join(format!("{name}.conf"));
-                let mut lines: Vec<String> = listening(plan, *port)
+                let file = layout.directory.join(format!("{name}.conf"));
+                let mut lines: Vec<String> = listening(layout, *port)
                     .into_iter()
                     .map(|(name, value)| format!("{name} {value}"))
                     .collect();
                 lines.extend([
                     "bind 127.0.0.1".into(),
-                    format!("dir {}", plan.directory.display()),
+                    format!("dir {}", layout.directory.display()),
                     format!("sentinel monitor {SERVICE} 127.0.0.1 {} 2", store_ports[0]),
                     format!(
                         "sentinel down-after-milliseconds {SERVICE} {}",
@@ -130,34 +130,38 @@ impl Stores {
                 );
                 write_private(&file, &lines)?;
                 let arguments = vec![file.display().to_string(), "--sentinel".into()];
-                let program = plan.binary.path();
+                let program = layout.binary.path();
                 let environment = Environment::new();
                 all.sentinels.push(Process::start(
                     &name,
                     program,
                     arguments,
                     environment,
-                    plan.group,
-                    plan.directory,
+                    layout.group,
+                    layout.directory,
                 )?);
             }
         }
         Ok(all)
     }
 
-    fn start_store(&self, plan: &Plan<'_>, number: usize) -> Result<Process, ClusterError> {
+    fn start_store(
+        &self,
+        layout: &StoreLayout<'_>,
+        number: usize,
+    ) -> Result<Process, ClusterError> {
         let name = if number == 0 {
             "store".to_owned()
         } else {
             format!("store-{}", number + 1)
         };
         // A replica writes the state of its primary there, under a name that is always the same.
-        let place = plan.directory.join(format!("{name}.data"));
+        let place = layout.directory.join(format!("{name}.data"));
         std::fs::create_dir(&place)
             .map_err(ClusterError::io(format!("create {}", place.display())))?;
         let mut arguments: Vec<String> = Vec::new();
-        if let Some(password) = plan.password {
-            let file = plan.directory.join(format!("{name}.conf"));
+        if let Some(password) = layout.password {
+            let file = layout.directory.join(format!("{name}.conf"));
             let password = quoted(password);
             write_private(
                 &file,
@@ -168,7 +172,7 @@ impl Stores {
             )?;
             arguments.push(file.display().to_string());
         }
-        let listening = listening(plan, self.addresses[number].port());
+        let listening = listening(layout, self.addresses[number].port());
         arguments.extend(
             listening
                 .into_iter()
@@ -206,14 +210,14 @@ impl Stores {
                 .into_iter()
                 .flat_map(|(flag, value)| [flag.to_owned(), value]),
         );
-        let (program, environment) = (plan.binary.path(), Environment::new());
+        let (program, environment) = (layout.binary.path(), Environment::new());
         Process::start(
             &name,
             program,
             arguments,
             environment,
-            plan.group,
-            plan.directory,
+            layout.group,
+            layout.directory,
         )
     }
 
@@ -398,11 +402,11 @@ async fn wait(until: Instant, name: &str, why: String) -> Result<(), ClusterErro
 
 /// The options of a store or sentinel that listens on `port`, and reaches the others as it is
 /// reached.
-fn listening(plan: &Plan<'_>, port: u16) -> Vec<(&'static str, String)> {
-    if !plan.tls {
+fn listening(layout: &StoreLayout<'_>, port: u16) -> Vec<(&'static str, String)> {
+    if !layout.tls {
         return vec![("port", port.to_string())];
     }
-    let file = |name: &str| plan.directory.join(name).display().to_string();
+    let file = |name: &str| layout.directory.join(name).display().to_string();
     vec![
         ("port", "0".into()),
         ("tls-port", port.to_string()),

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use ratelimiter_api::{Key, Limit, LimitSpec, NodeState};
-use ratelimiter_cluster::{ClusterError, LocalCluster, Proxies, node_binary};
+use ratelimiter_cluster::{ClusterError, ClusterPlan, Proxies, node_binary};
 use ratelimiter_store::Link;
 use redis::cmd;
 use tokio::time::{Instant, sleep};
@@ -52,7 +52,7 @@ async fn nothing_is_left(processes: &[u32], directory: &Path) {
 
 #[tokio::test]
 async fn dropped_cluster_leaves_nothing() {
-    let cluster = LocalCluster::builder().nodes(3).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(3).start().await.unwrap();
     let (processes, directory) = (cluster.process_ids(), cluster.directory().to_owned());
     assert_eq!(processes.len(), 4);
     assert!(processes.iter().all(|id| runs(*id)));
@@ -71,7 +71,7 @@ async fn dropped_cluster_leaves_nothing() {
 
 #[tokio::test]
 async fn an_orderly_shutdown_ends_every_node_by_itself() {
-    let cluster = LocalCluster::builder().nodes(2).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(2).start().await.unwrap();
     let (processes, directory) = (cluster.process_ids(), cluster.directory().to_owned());
     assert!(cluster.shutdown().await);
     nothing_is_left(&processes, &directory).await;
@@ -79,7 +79,7 @@ async fn an_orderly_shutdown_ends_every_node_by_itself() {
 
 #[tokio::test]
 async fn killed_node_comes_back_at_its_address() {
-    let mut cluster = LocalCluster::builder().nodes(2).start().await.unwrap();
+    let mut cluster = ClusterPlan::nodes(2).start().await.unwrap();
     let before = cluster.endpoints();
     let client = cluster.client(0, SECOND).unwrap();
     cluster.kill_node(1).unwrap();
@@ -103,7 +103,7 @@ async fn killed_node_comes_back_at_its_address() {
 
 #[tokio::test]
 async fn empty_store_gets_its_limits_back() {
-    let mut cluster = LocalCluster::builder().nodes(2).start().await.unwrap();
+    let mut cluster = ClusterPlan::nodes(2).start().await.unwrap();
     let client = cluster.client(0, 2 * SECOND).unwrap();
     let spec = LimitSpec::new(Key::new("kept").unwrap(), Limit::new(10, 60).unwrap());
     client.set_limit(&spec).await.unwrap();
@@ -128,13 +128,14 @@ async fn empty_store_gets_its_limits_back() {
 
 #[tokio::test]
 async fn one_node_can_lose_its_link_alone() {
-    let cluster = LocalCluster::builder()
-        .nodes(2)
-        .password("secret")
-        .proxies(Proxies::PerNode)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        password: Some("secret".into()),
+        proxies: Some(Proxies::PerNode),
+        ..ClusterPlan::nodes(2)
+    }
+    .start()
+    .await
+    .unwrap();
     let clients = [0, 1].map(|node| cluster.client(node, SECOND).unwrap());
     let connected = async |node: usize| clients[node].health().await.unwrap().redis_connected;
     let refused = cluster
@@ -152,12 +153,13 @@ async fn one_node_can_lose_its_link_alone() {
 
 #[tokio::test]
 async fn one_proxy_holds_the_writes_of_all() {
-    let cluster = LocalCluster::builder()
-        .nodes(2)
-        .proxies(Proxies::Shared)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        proxies: Some(Proxies::Shared),
+        ..ClusterPlan::nodes(2)
+    }
+    .start()
+    .await
+    .unwrap();
     let [behind, also_behind] = [0, 1].map(|node| cluster.node_store_url(node).unwrap());
     assert_eq!(behind.to_string(), also_behind.to_string());
     let [behind, direct] = [behind, cluster.store_url()].map(|url| Link::new(url).unwrap());
@@ -178,21 +180,25 @@ async fn one_proxy_holds_the_writes_of_all() {
 #[tokio::test]
 async fn failed_start_is_explained_and_leaves_nothing() {
     assert!(matches!(
-        LocalCluster::builder().nodes(0).start().await,
+        ClusterPlan::nodes(0).start().await,
         Err(ClusterError::Nodes(0))
     ));
-    let error = LocalCluster::builder()
-        .node_binary("/nowhere/node")
-        .start()
-        .await
-        .unwrap_err()
-        .to_string();
+    let error = ClusterPlan {
+        node_binary: Some("/nowhere/node".into()),
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap_err()
+    .to_string();
     assert!(error.contains("/nowhere/node"), "{error}");
-    let error = LocalCluster::builder()
-        .node_binary("/bin/false")
-        .start()
-        .await
-        .unwrap_err();
+    let error = ClusterPlan {
+        node_binary: Some("/bin/false".into()),
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap_err();
     assert!(matches!(error, ClusterError::Exited { .. }), "{error}");
 }
 
@@ -263,13 +269,14 @@ async fn a_killed_guardian_and_owner_leave_nothing_behind() {
 
 #[tokio::test]
 async fn secrets_are_no_arguments_of_processes() {
-    let cluster = LocalCluster::builder()
-        .nodes(1)
-        .password("store-s3cret")
-        .admin_token("node-s3cret")
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        password: Some("store-s3cret".into()),
+        admin_token: Some("node-s3cret".into()),
+        ..ClusterPlan::nodes(1)
+    }
+    .start()
+    .await
+    .unwrap();
     for id in cluster.process_ids() {
         let arguments = ps("args=", id);
         assert!(

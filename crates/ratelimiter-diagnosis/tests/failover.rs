@@ -9,7 +9,7 @@ use std::time::Duration;
 use diagnosis::{Mechanism, offline, text};
 use ratelimiter_api::{CheckRequest, CountingMode, Key, Limit, LimitSpec};
 use ratelimiter_chaos::{Failover, HeldReplicas, Scope, Steady, setup_rate_limit};
-use ratelimiter_cluster::{LocalCluster, StoreTopology};
+use ratelimiter_cluster::{ClusterPlan, LocalCluster, StoreTopology};
 use ratelimiter_detector::Detector;
 use ratelimiter_diagnosis::{Client, Moment, Recorder, STORE};
 use ratelimiter_invariants::{Evidence, Violation};
@@ -33,13 +33,15 @@ async fn cause_of(
     topology: StoreTopology,
     fail_over: impl AsyncFnOnce(&LocalCluster, HeldReplicas),
 ) -> (String, Mechanism, Vec<String>) {
-    let cluster = LocalCluster::builder()
-        .topology(topology)
-        .counting(CountingMode::Atomic)
-        .deadline(PATIENCE)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        topology,
+        counting: CountingMode::Atomic,
+        deadline: PATIENCE,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap();
     let nodes: Vec<_> = (0..3)
         .map(|node| cluster.client(node, PATIENCE).unwrap())
         .collect();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use demo_core::{HealthPoller, Reachability};
 use ratelimiter_api::{CheckRequest, Key, Limit, LimitSpec, NodeClient, Observation};
 use ratelimiter_chaos::{RedisPause, Scope, setup_rate_limit};
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use ratelimiter_health::{Observer, PollerConfig, RateLimiterHealthPoller};
 use tokio::time::{Instant, sleep};
 
@@ -50,7 +50,7 @@ fn defaults_are_three_local_nodes() {
 
 #[tokio::test]
 async fn lost_cluster_keeps_its_last_nodes() {
-    let mut cluster = LocalCluster::builder().nodes(3).start().await.unwrap();
+    let mut cluster = ClusterPlan::nodes(3).start().await.unwrap();
     let poller = poller(&cluster);
     assert_eq!(poller.rate_limiter_health().last_updated, None);
     poller.poll().await;
@@ -88,7 +88,7 @@ async fn lost_cluster_keeps_its_last_nodes() {
 
 #[tokio::test]
 async fn lost_store_is_an_issue() {
-    let mut cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let mut cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let poller = Arc::new(poller(&cluster));
     let running = tokio::spawn({
         let poller = Arc::clone(&poller);
@@ -157,7 +157,7 @@ fn counts(observation: &Observation, key: &str) -> (u64, Option<u64>) {
 
 #[tokio::test]
 async fn counts_agree_until_a_write_pause() {
-    let cluster = LocalCluster::builder().nodes(3).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(3).start().await.unwrap();
     let nodes = checked(&cluster, "k", 12).await;
     let mut observer = Observer::new(&cluster.endpoints(), cluster.store_url()).unwrap();
     until("everything is flushed", async || {
@@ -193,7 +193,7 @@ async fn counts_agree_until_a_write_pause() {
 
 #[tokio::test]
 async fn silence_is_a_gap_with_a_reason() {
-    let mut cluster = LocalCluster::builder().nodes(2).start().await.unwrap();
+    let mut cluster = ClusterPlan::nodes(2).start().await.unwrap();
     let _nodes = checked(&cluster, "k", 4).await;
     let mut observer = Observer::new(&cluster.endpoints(), cluster.store_url()).unwrap();
     observer.observe().await;
@@ -220,7 +220,7 @@ async fn silence_is_a_gap_with_a_reason() {
 #[tokio::test]
 async fn many_keys_are_seen_by_turns() {
     const KEYS: usize = 1_500;
-    let cluster = LocalCluster::builder().nodes(2).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(2).start().await.unwrap();
     let nodes = clients(&cluster);
     let key = |number: usize| Key::new(format!("key-{number:04}")).unwrap();
     for part in 0..2 {

@@ -12,7 +12,6 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ratelimiter_api::{
@@ -20,11 +19,11 @@ use ratelimiter_api::{
     Operation, Outcome, layout,
 };
 use ratelimiter_chaos::setup_rate_limit;
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{ClusterPlan, LocalCluster, Proxies};
 use ratelimiter_invariants::{Verdict, check_history};
 use ratelimiter_store::Link;
 use redis::cmd;
-use resp_proxy::{CommandFault, Commands, RespProxy, Rule};
+use resp_proxy::{CommandFault, Commands, Rule};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -171,31 +170,12 @@ async fn run(seed: u64) -> Fallible<(Fault, Sum)> {
     let mut random = Random(seed);
     let fault = FAULTS[(seed % FAULTS.len() as u64) as usize];
     let admissions = [5, 20, 200][random.below(3) as usize];
-    let proxies = Arc::new(Mutex::new(Vec::new()));
-    let mut builder = LocalCluster::builder().counting(CountingMode::Leased);
-    if fault == Fault::RepliesLost {
-        let proxies = Arc::clone(&proxies);
-        builder = builder.store_route(move |_, store| {
-            let start = async {
-                let upstream = format!("redis://{store}")
-                    .parse()
-                    .expect("an address makes a URL");
-                RespProxy::builder(upstream)
-                    .listen(([127, 0, 0, 1], 0).into())
-                    .await
-            };
-            let handle = tokio::runtime::Handle::current();
-            let proxy =
-                tokio::task::block_in_place(|| handle.block_on(start)).expect("a free port");
-            let address = proxy.address();
-            proxies
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(proxy);
-            address
-        });
-    }
-    let mut cluster = builder.start().await?;
+    let plan = ClusterPlan {
+        counting: CountingMode::Leased,
+        proxies: (fault == Fault::RepliesLost).then_some(Proxies::PerNode),
+        ..ClusterPlan::default()
+    };
+    let mut cluster = plan.start().await?;
     let key = Key::new("k")?;
     let limit = Limit::new(admissions, WINDOW_S)?;
     let clients: Vec<_> = (0..3)
@@ -217,7 +197,7 @@ async fn run(seed: u64) -> Fallible<(Fault, Sum)> {
         ));
     }
     sleep(FAULT_AT).await;
-    inject(fault, &mut cluster, &proxies, seed).await?;
+    inject(fault, &mut cluster, seed).await?;
     let mut operations = Vec::new();
     let mut sum = Sum::default();
     while let Some(caller) = callers.join_next().await {
@@ -303,12 +283,7 @@ async fn call(
     (operations, by_policy)
 }
 
-async fn inject(
-    fault: Fault,
-    cluster: &mut LocalCluster,
-    proxies: &Mutex<Vec<RespProxy>>,
-    seed: u64,
-) -> Fallible<()> {
+async fn inject(fault: Fault, cluster: &mut LocalCluster, seed: u64) -> Fallible<()> {
     let control = Link::new(cluster.store_url())?;
     match fault {
         Fault::None => {}
@@ -346,18 +321,11 @@ async fn inject(
             }
         }
         Fault::RepliesLost => {
-            let rule = || {
-                let scripts = Commands::all().named("EVALSHA").percent(30.0, seed);
-                Rule::commands(scripts, CommandFault::SwallowReply)
-            };
-            let guards: Vec<_> = {
-                let proxies = proxies.lock().unwrap_or_else(PoisonError::into_inner);
-                proxies.iter().map(|proxy| proxy.inject(rule())).collect()
-            };
+            let scripts = Commands::all().named("EVALSHA").percent(30.0, seed);
+            let rule = Rule::commands(scripts, CommandFault::SwallowReply);
+            let guard = cluster.rules().add(rule);
             sleep(FAULT * 2).await;
-            for guard in guards {
-                guard.heal();
-            }
+            guard.heal();
         }
         Fault::StoreFrozen => {
             cluster.freeze_store()?;

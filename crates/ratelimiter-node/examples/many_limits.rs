@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ratelimiter_api::{CheckRequest, CountingMode, Key, Limit, LimitSpec, NodeClient};
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use ratelimiter_detector::Detector;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, interval, sleep};
@@ -46,7 +46,7 @@ async fn main() -> ExitCode {
     let limits: usize = std::env::args()
         .nth(1)
         .map_or(100_000, |text| text.parse().unwrap());
-    let cluster = LocalCluster::builder().nodes(3).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(3).start().await.unwrap();
     let nodes: Vec<NodeClient> = (0..3)
         .map(|node| cluster.client(node, DEADLINE).unwrap())
         .collect();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ratelimiter_api::{CheckRequest, CountingMode, Key, Limit, LimitSpec};
 use ratelimiter_chaos::setup_rate_limit;
-use ratelimiter_cluster::{LocalCluster, StoreTopology};
+use ratelimiter_cluster::{ClusterPlan, StoreTopology};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -21,13 +21,15 @@ const KEYS: usize = 64;
 const FLIGHTS: usize = 16;
 
 async fn measure(topology: StoreTopology, time: Duration) -> Result<f64, Failure> {
-    let cluster = LocalCluster::builder()
-        .topology(topology)
-        .counting(CountingMode::Atomic)
-        .store_timeout(Duration::from_secs(2))
-        .deadline(PATIENCE)
-        .start()
-        .await?;
+    let cluster = ClusterPlan {
+        topology,
+        counting: CountingMode::Atomic,
+        store_timeout: Duration::from_secs(2),
+        deadline: PATIENCE,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await?;
     let clients: Result<Vec<_>, _> = (0..3).map(|node| cluster.client(node, PATIENCE)).collect();
     let clients = clients?;
     let mut keys = Vec::new();

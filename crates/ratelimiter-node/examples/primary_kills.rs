@@ -14,7 +14,7 @@ use ratelimiter_api::{
     CheckRequest, CountingMode, DecidedBy, Key, Limit, LimitSpec, NodeClient, layout,
 };
 use ratelimiter_chaos::setup_rate_limit;
-use ratelimiter_cluster::{LocalCluster, StoreTopology};
+use ratelimiter_cluster::{ClusterPlan, LocalCluster, StoreTopology};
 use ratelimiter_store::{Link, StoreUrl, slot_of};
 use redis::cmd;
 use tokio::sync::watch;
@@ -175,12 +175,14 @@ async fn main() -> Result<(), Failure> {
     let kills: u32 = arguments.next().map_or(Ok(50), |text| text.parse())?;
     let mut seed: u64 = arguments.next().map_or(Ok(1), |text| text.parse())?;
     println!("{topology:?}, {kills} kills, seed {seed}");
-    let mut cluster = LocalCluster::builder()
-        .topology(topology)
-        .store_timeout(TIMEOUT)
-        .deadline(PATIENCE)
-        .start()
-        .await?;
+    let mut cluster = ClusterPlan {
+        topology,
+        store_timeout: TIMEOUT,
+        deadline: PATIENCE,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await?;
     let clients: Result<Vec<_>, _> = (0..3).map(|node| cluster.client(node, PATIENCE)).collect();
     let clients = clients?;
     let key = Key::new("k")?;

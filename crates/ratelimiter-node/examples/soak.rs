@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ratelimiter_api::{CheckRequest, CountingMode, Endpoint, Key, Limit, LimitSpec, NodeClient};
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::ClusterPlan;
 use ratelimiter_store::Link;
 use redis::cmd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -52,7 +52,7 @@ async fn main() -> ExitCode {
         time >= WARM_UP * 3 / 2,
         "at least 90 s: the first minute is not judged"
     );
-    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let (client, endpoint) = (
         cluster.client(0, DEADLINE).unwrap(),
         cluster.endpoints().remove(0),

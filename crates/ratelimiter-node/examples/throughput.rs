@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ratelimiter_api::{CountingMode, Endpoint, Key, Limit, LimitSpec};
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use ratelimiter_store::Link;
 use redis::{Script, cmd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -130,11 +130,12 @@ fn median(rounds: &[Figures], figure: impl Fn(&Figures) -> f64) -> f64 {
 }
 
 async fn measure(row: &Row) -> Result<Figures, Box<dyn Error>> {
-    let mut builder = LocalCluster::builder().nodes(1).store_timeout(DEADLINE);
-    if let Some(node) = &row.node {
-        builder = builder.node_binary(node);
-    }
-    let cluster = builder.start().await?;
+    let plan = ClusterPlan {
+        store_timeout: DEADLINE,
+        node_binary: row.node.clone(),
+        ..ClusterPlan::nodes(1)
+    };
+    let cluster = plan.start().await?;
     let store = Link::new(cluster.store_url())?;
     let mut callers = JoinSet::new();
     let (started, before);

@@ -9,16 +9,17 @@ mod common;
 
 use common::raw::{JSON, exchange, post, refused, request};
 use common::{clients, set, spec};
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::ClusterPlan;
 
 #[tokio::test]
 async fn changes_and_lists_need_the_admin_token() {
-    let cluster = LocalCluster::builder()
-        .nodes(1)
-        .admin_token("s3cret")
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        admin_token: Some("s3cret".into()),
+        ..ClusterPlan::nodes(1)
+    }
+    .start()
+    .await
+    .unwrap();
     let endpoint = cluster.endpoints().remove(0);
     let limit = br#"{"key":"known","limit":10,"window_sec":60}"#;
     for (method, path, body) in [
@@ -99,7 +100,7 @@ async fn changes_and_lists_need_the_admin_token() {
 
 #[tokio::test]
 async fn web_pages_cannot_change_limits() {
-    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(1).start().await.unwrap();
     set(&cluster, &spec("known", 1000)).await;
     let endpoint = cluster.endpoints().remove(0);
     let limit = br#"{"key":"known","limit":1000000,"window_sec":1}"#;

@@ -15,19 +15,21 @@ use ratelimiter_api::{
     ActivePage, CheckRequest, CountingMode, Limit, LimitEntry, LimitSpec, MAX_COST, NodeClient,
     NodeConnection, layout,
 };
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use redis::cmd;
 use tokio::time::Instant;
 
 #[tokio::test]
 async fn atomic_obeys_a_limit_that_another_node_changed() {
     let interval = 5 * SECOND;
-    let cluster = LocalCluster::builder()
-        .sync_interval(interval)
-        .store_timeout(interval)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        sync_interval: interval,
+        store_timeout: interval,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap();
     set(&cluster, &counted("k", 100, CountingMode::Atomic)).await;
     let clients = clients(&cluster);
     assert!(check(&clients[1], &key("k")).await.allowed);
@@ -65,7 +67,7 @@ async fn atomic_obeys_a_limit_that_another_node_changed() {
 
 #[tokio::test]
 async fn cost_above_the_limit_is_refused() {
-    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let client = &clients(&cluster)[0];
     for counting in CountingMode::ALL {
         let name = counting.as_str();
@@ -84,12 +86,13 @@ async fn cost_above_the_limit_is_refused() {
 
 #[tokio::test]
 async fn a_costly_check_is_told_when_it_fits() {
-    let cluster = LocalCluster::builder()
-        .nodes(1)
-        .store_timeout(5 * SECOND)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        store_timeout: 5 * SECOND,
+        ..ClusterPlan::nodes(1)
+    }
+    .start()
+    .await
+    .unwrap();
     let client = &clients(&cluster)[0];
     let modes = [
         CountingMode::Atomic,
@@ -127,7 +130,7 @@ async fn a_costly_check_is_told_when_it_fits() {
 
 #[tokio::test]
 async fn reset_and_delete_remove_stored_admissions() {
-    let cluster = LocalCluster::builder().start().await.unwrap();
+    let cluster = ClusterPlan::default().start().await.unwrap();
     let (store, clients) = (Store::of(&cluster), clients(&cluster));
     let old = set(&cluster, &spec("k", 100)).await;
     assert_eq!(checks(&clients, &key("k"), 30).await, 30);
@@ -143,12 +146,13 @@ async fn reset_and_delete_remove_stored_admissions() {
 
 #[tokio::test]
 async fn reset_and_delete_remove_stored_grants() {
-    let cluster = LocalCluster::builder()
-        .nodes(1)
-        .store_timeout(5 * SECOND)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        store_timeout: 5 * SECOND,
+        ..ClusterPlan::nodes(1)
+    }
+    .start()
+    .await
+    .unwrap();
     let (store, client) = (Store::of(&cluster), clients(&cluster).remove(0));
     let entries = async |entry: &LimitEntry| -> u64 {
         let names = layout::counter(&entry.key, entry.epoch);
@@ -178,7 +182,7 @@ async fn reset_and_delete_remove_stored_grants() {
 #[tokio::test]
 async fn keys_checked_once_cost_the_store_little() {
     const KEYS: usize = 2000;
-    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let (store, client) = (Store::of(&cluster), clients(&cluster).remove(0));
     let limit = |i: usize| {
         let limit = LimitSpec::new(key(&format!("key-{i}")), Limit::new(10, 86_400).unwrap());
@@ -241,7 +245,7 @@ async fn set_many(client: &NodeClient, limits: std::ops::Range<usize>) {
 
 #[tokio::test]
 async fn idle_limits_cost_the_store_nothing() {
-    let cluster = LocalCluster::builder().start().await.unwrap();
+    let cluster = ClusterPlan::default().start().await.unwrap();
     let (store, clients) = (Store::of(&cluster), clients(&cluster));
     for thousand in 0..3 {
         set_many(&clients[0], 1000 * thousand..1000 * (thousand + 1)).await;
@@ -282,7 +286,7 @@ async fn idle_limits_cost_the_store_nothing() {
 
 #[tokio::test]
 async fn a_deletion_survives_the_loss_of_the_store() {
-    let mut cluster = LocalCluster::builder().start().await.unwrap();
+    let mut cluster = ClusterPlan::default().start().await.unwrap();
     for name in ["kept", "deleted"] {
         set(&cluster, &spec(name, 10)).await;
     }
@@ -318,7 +322,7 @@ async fn a_deletion_survives_the_loss_of_the_store() {
 async fn resending_a_large_window_delays_no_key() {
     let admissions: usize =
         std::env::var("RATELIMITER_ADMISSIONS").map_or(10_000, |text| text.parse().unwrap());
-    let mut cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let mut cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let large = LimitSpec::new(key("large"), Limit::new(1_000_000, 86_400).unwrap());
     set(
         &cluster,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{PATIENCE, SECOND, check, clients, counted, eventually, key, set};
 use ratelimiter_api::{CountingMode, DecidedBy, Key, NodeClient};
-use ratelimiter_cluster::{LocalCluster, Proxies, StoreTopology};
+use ratelimiter_cluster::{ClusterPlan, Proxies, StoreTopology};
 use ratelimiter_store::slot_of;
 use tokio::time::Instant;
 
@@ -27,14 +27,15 @@ async fn timed(client: &NodeClient, key: &Key) -> (DecidedBy, Duration) {
 
 #[tokio::test]
 async fn two_slow_answers_share_one_deadline() {
-    let cluster = LocalCluster::builder()
-        .nodes(2)
-        .proxies(Proxies::PerNode)
-        .sync_interval(5 * SECOND)
-        .store_timeout(TIMEOUT)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        proxies: Some(Proxies::PerNode),
+        sync_interval: 5 * SECOND,
+        store_timeout: TIMEOUT,
+        ..ClusterPlan::nodes(2)
+    }
+    .start()
+    .await
+    .unwrap();
     let clients = clients(&cluster);
     set(&cluster, &counted("k", 100, CountingMode::Atomic)).await;
     assert_eq!(
@@ -56,13 +57,15 @@ async fn two_slow_answers_share_one_deadline() {
 
 #[tokio::test]
 async fn silent_primary_delays_only_its_keys() {
-    let cluster = LocalCluster::builder()
-        .topology(StoreTopology::Cluster { replicas: true })
-        .store_timeout(TIMEOUT)
-        .deadline(2 * PATIENCE)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        topology: StoreTopology::Cluster { replicas: true },
+        store_timeout: TIMEOUT,
+        deadline: 2 * PATIENCE,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap();
     let clients = clients(&cluster);
     let primary = |key: &Key| usize::from(slot_of(key.as_str())) * 3 / 16_384;
     let limits = primary(&key("ratelimiter"));

@@ -9,7 +9,7 @@ mod common;
 
 use common::{PATIENCE, clients, eventually};
 use ratelimiter_api::{NodeClient, NodeId};
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use ratelimiter_node::{Config, Node, NodeError};
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +19,7 @@ fn config(cluster: &LocalCluster, id: &str) -> Config {
 
 #[tokio::test]
 async fn a_second_node_of_an_id_is_refused() {
-    let mut cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let mut cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let address = cluster.endpoints().remove(0);
     match Node::bind(config(&cluster, "node-1")).await {
         Err(NodeError::Duplicate { id, address: other }) => {
@@ -34,7 +34,7 @@ async fn a_second_node_of_an_id_is_refused() {
 
 #[tokio::test]
 async fn two_running_nodes_of_an_id_are_reported() {
-    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let shutdown = CancellationToken::new();
     // Both look for the other before either beats.
     let twins = [

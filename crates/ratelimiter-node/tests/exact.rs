@@ -16,7 +16,7 @@ use ratelimiter_api::{
     StoreFailurePolicy,
 };
 use ratelimiter_chaos::{Burst, BurstReport, Multiplier, Scope};
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use ratelimiter_invariants::{Verdict, check_history};
 use tokio::task::JoinSet;
 
@@ -25,12 +25,14 @@ const LIMIT: u64 = 10;
 
 /// Three nodes that wait for their store however busy the machine is.
 async fn patient(counting: CountingMode) -> LocalCluster {
-    LocalCluster::builder()
-        .counting(counting)
-        .store_timeout(5 * SECOND)
-        .start()
-        .await
-        .unwrap()
+    ClusterPlan {
+        counting,
+        store_timeout: 5 * SECOND,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap()
 }
 
 async fn burst(cluster: &LocalCluster, key: &Key, multiplier: u32) -> BurstReport {
@@ -189,11 +191,13 @@ async fn sequential_checks_get_exactly_the_limit() {
 
 /// While writes are held back, and when they pass again.
 async fn admitted_in_a_pause(counting: CountingMode, policy: StoreFailurePolicy) -> (u64, u64) {
-    let cluster = LocalCluster::builder()
-        .store_timeout(2 * SECOND)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        store_timeout: 2 * SECOND,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap();
     let entry = set(&cluster, &failing("k", LIMIT as i64, counting, policy)).await;
     let pause = WritePause::begin(&cluster).await;
     let during = burst(&cluster, &key("k"), 20).await.tally.allowed;
@@ -261,7 +265,7 @@ async fn cached_keeps_its_bound_in_a_pause() {
 #[tokio::test]
 async fn the_answer_tells_who_decided() {
     use StoreFailurePolicy::{Allow, Deny, Local};
-    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(1).start().await.unwrap();
     for (name, policy) in [("l", Local), ("a", Allow), ("d", Deny)] {
         set(
             &cluster,

@@ -14,7 +14,7 @@ use ratelimiter_api::{
     Claims, CountingMode, Key, Limit, LimitEntry, NodeClient, Operation, Outcome,
 };
 use ratelimiter_chaos::{Failover, RedisPause, Scope, setup_rate_limit};
-use ratelimiter_cluster::{LocalCluster, StoreTopology};
+use ratelimiter_cluster::{ClusterPlan, StoreTopology};
 use ratelimiter_detector::Detector;
 use ratelimiter_invariants::{Evidence, Verdict, check_history};
 use ratelimiter_store::{Link, StoreUrl, slot_of};
@@ -102,12 +102,14 @@ impl Callers {
 /// Loses `n` acknowledged admissions on purpose. The nodes report exactly these, the observer
 /// likewise, and the callers' records show at most `n` admissions beyond the limit.
 async fn forgets(topology: StoreTopology, n: u64) {
-    let cluster = LocalCluster::builder()
-        .topology(topology)
-        .deadline(2 * PATIENCE)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        topology,
+        deadline: 2 * PATIENCE,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap();
     let clients = clients(&cluster);
     let limit = KEPT + n + 5;
     let spec = counted("k", limit.cast_signed(), CountingMode::Atomic);
@@ -190,12 +192,13 @@ async fn cluster_failover_loses_exactly_hundred() {
 
 #[tokio::test]
 async fn long_pause_under_sentinels_is_refused() {
-    let cluster = LocalCluster::builder()
-        .nodes(1)
-        .topology(StoreTopology::SENTINEL)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        topology: StoreTopology::SENTINEL,
+        ..ClusterPlan::nodes(1)
+    }
+    .start()
+    .await
+    .unwrap();
     let pause = RedisPause::new(cluster.store_url(), Scope::ThisMachine).unwrap();
     for pause in [
         pause.clone(),

@@ -16,7 +16,7 @@ use common::{
     failing, key, set, spec, throughout,
 };
 use ratelimiter_api::{CountingMode, LimitEntry, StoreFailurePolicy};
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -41,7 +41,7 @@ async fn holds_exactly(cluster: &LocalCluster, entry: &LimitEntry, admissions: u
 
 #[tokio::test]
 async fn long_write_pause_adds_no_admissions() {
-    let cluster = LocalCluster::builder().start().await.unwrap();
+    let cluster = ClusterPlan::default().start().await.unwrap();
     let entry = set(&cluster, &spec("k", 1000)).await;
     let (store, clients) = (Store::of(&cluster), clients(&cluster));
     let before = ADMISSIONS / 10;
@@ -72,7 +72,7 @@ async fn long_write_pause_adds_no_admissions() {
 
 #[tokio::test]
 async fn connections_cut_mid_flush_add_no_admissions() {
-    let cluster = LocalCluster::builder().start().await.unwrap();
+    let cluster = ClusterPlan::default().start().await.unwrap();
     let entry = set(&cluster, &spec("k", 1000)).await;
     let (store, clients) = (Store::of(&cluster), clients(&cluster));
     for _ in 0..3 {
@@ -99,11 +99,13 @@ async fn connections_cut_mid_flush_add_no_admissions() {
 
 /// Callers that go on through a pause, and what they were told.
 async fn through_a_pause(policy: StoreFailurePolicy) {
-    let cluster = LocalCluster::builder()
-        .store_timeout(SECOND)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        store_timeout: SECOND,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap();
     let entry = set(
         &cluster,
         &failing("k", 100_000, CountingMode::Atomic, policy),

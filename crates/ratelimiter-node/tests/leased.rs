@@ -15,7 +15,7 @@ use common::{
 use ratelimiter_api::layout::{self, LimitCopy};
 use ratelimiter_api::{CheckRequest, CountingMode, DecidedBy, Key, Limit, LimitEntry, LimitSpec};
 use ratelimiter_chaos::{Burst, BurstReport, Multiplier, Release, Scope, volley};
-use ratelimiter_cluster::{LocalCluster, StoreTopology};
+use ratelimiter_cluster::{ClusterPlan, LocalCluster, StoreTopology};
 use ratelimiter_invariants::check_history;
 use ratelimiter_store::{Link, slot_of};
 use ratelimiter_target::{Check, HttpTarget};
@@ -25,12 +25,14 @@ use tokio::task::JoinSet;
 const LIMIT: u64 = 10;
 
 async fn leased() -> LocalCluster {
-    LocalCluster::builder()
-        .counting(CountingMode::Leased)
-        .store_timeout(5 * SECOND)
-        .start()
-        .await
-        .unwrap()
+    ClusterPlan {
+        counting: CountingMode::Leased,
+        store_timeout: 5 * SECOND,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap()
 }
 
 async fn burst(cluster: &LocalCluster, key: &Key, multiplier: u32) -> BurstReport {
@@ -182,11 +184,13 @@ async fn unspent_grants_return_and_are_reported() {
 
 #[tokio::test]
 async fn a_write_pause_costs_availability_and_never_accuracy() {
-    let cluster = LocalCluster::builder()
-        .counting(CountingMode::Leased)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        counting: CountingMode::Leased,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap();
     set(&cluster, &spec("k", LIMIT as i64)).await;
     let first = check(&clients(&cluster)[0], &key("k")).await;
     assert_eq!((first.allowed, first.decided_by), (true, DecidedBy::Lease));
@@ -207,11 +211,13 @@ async fn a_write_pause_costs_availability_and_never_accuracy() {
 async fn a_reset_through_another_node_holds_at_once() {
     let interval = 5 * SECOND;
     let counting = CountingMode::Leased;
-    let builder = LocalCluster::builder()
-        .counting(counting)
-        .sync_interval(interval)
-        .store_timeout(interval);
-    let cluster = builder.start().await.unwrap();
+    let plan = ClusterPlan {
+        counting,
+        sync_interval: interval,
+        store_timeout: interval,
+        ..ClusterPlan::default()
+    };
+    let cluster = plan.start().await.unwrap();
     set(&cluster, &spec("k", LIMIT as i64)).await;
     let clients = clients(&cluster);
     let name = key("k");
@@ -241,12 +247,13 @@ async fn a_reset_through_another_node_holds_at_once() {
 #[tokio::test]
 async fn checks_of_a_dead_store_pile_up_nothing() {
     const CHECKS: usize = 500;
-    let mut cluster = LocalCluster::builder()
-        .counting(CountingMode::Leased)
-        .nodes(1)
-        .start()
-        .await
-        .unwrap();
+    let mut cluster = ClusterPlan {
+        counting: CountingMode::Leased,
+        ..ClusterPlan::nodes(1)
+    }
+    .start()
+    .await
+    .unwrap();
     set(&cluster, &spec("k", LIMIT as i64)).await;
     let client = clients(&cluster).remove(0);
     assert!(check(&client, &key("k")).await.allowed);
@@ -368,11 +375,13 @@ async fn open_charge(cluster: &LocalCluster, entry: &LimitEntry) -> u64 {
 
 #[tokio::test]
 async fn a_store_that_restarts_empty_admits_nothing_twice() {
-    let mut cluster = LocalCluster::builder()
-        .counting(CountingMode::Leased)
-        .start()
-        .await
-        .unwrap();
+    let mut cluster = ClusterPlan {
+        counting: CountingMode::Leased,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap();
     let limit = LimitSpec {
         window_sec: 3,
         ..counted("k", LIMIT as i64, CountingMode::Leased)
@@ -399,12 +408,14 @@ async fn a_store_that_restarts_empty_admits_nothing_twice() {
 #[tokio::test]
 async fn emptied_primary_grants_nothing_twice() {
     let topology = StoreTopology::Cluster { replicas: false };
-    let mut cluster = LocalCluster::builder()
-        .topology(topology)
-        .deadline(2 * PATIENCE)
-        .start()
-        .await
-        .unwrap();
+    let mut cluster = ClusterPlan {
+        topology,
+        deadline: 2 * PATIENCE,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap();
     let clients = clients(&cluster);
     let primary = |name: &str| usize::from(slot_of(name)) * 3 / 16_384;
     // Another primary has the limits themselves, and keeps them.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::ClusterPlan;
 use ratelimiter_lease::{Answer, Ledger, RECHECK, Request, StoreTime, Terms, Waiting};
 use ratelimiter_store::Link;
 use redis::{Script, ScriptInvocation, Value, cmd};
@@ -266,7 +266,7 @@ fn pure(ledger: &mut Ledger<(u8, u64)>, terms: &Terms, clock: u64, step: &Step) 
 
 #[tokio::test]
 async fn the_script_answers_as_the_ledger() {
-    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let scripts = Scripts {
         exchange: with_clock(EXCHANGE),
         recall: with_clock(RECALL),

@@ -18,18 +18,20 @@ use ratelimiter_api::{
     CheckRequest, CountingMode, DecidedBy, Limit, LimitEntry, LimitSpec, NodeClient, NodeEntry,
     NodeState,
 };
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use redis::cmd;
 use tokio::task::JoinSet;
 
 const INTERVAL: Duration = Duration::from_millis(200);
 
 async fn cluster() -> (LocalCluster, Vec<NodeClient>) {
-    let cluster = LocalCluster::builder()
-        .sync_interval(INTERVAL)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        sync_interval: INTERVAL,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap();
     let clients = clients(&cluster);
     (cluster, clients)
 }
@@ -170,11 +172,13 @@ async fn set_limit_holds_at_once_on_its_node() {
 #[tokio::test]
 async fn late_flush_does_not_undo_a_reset() {
     let interval = SECOND;
-    let cluster = LocalCluster::builder()
-        .sync_interval(interval)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        sync_interval: interval,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap();
     let clients = clients(&cluster);
     let store = Store::of(&cluster);
     let old = set(&cluster, &spec("k", 10)).await;
@@ -275,11 +279,13 @@ async fn silent_node_turns_suspect_then_down() {
 async fn write_pause_makes_no_node_suspect() {
     // Long enough for a machine that is busy with something else to send a heartbeat in time.
     let interval = 2 * INTERVAL;
-    let cluster = LocalCluster::builder()
-        .sync_interval(interval)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        sync_interval: interval,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap();
     let clients = clients(&cluster);
     let store = Store::of(&cluster);
     let everybody_is_up = async || {
@@ -312,11 +318,13 @@ async fn write_pause_makes_no_node_suspect() {
 
 #[tokio::test]
 async fn lost_scripts_are_loaded_again() {
-    let cluster = LocalCluster::builder()
-        .store_timeout(5 * SECOND)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        store_timeout: 5 * SECOND,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap();
     let clients = clients(&cluster);
     let store = Store::of(&cluster);
     let entry = set(&cluster, &counted("k", 100_000, CountingMode::Atomic)).await;

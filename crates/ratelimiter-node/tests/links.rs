@@ -9,7 +9,7 @@ mod common;
 
 use common::{PATIENCE, Store, check, clients, eventually, failing, key, set};
 use ratelimiter_api::{CountingMode, DecidedBy, NodeClient, StoreFailurePolicy};
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use redis::cmd;
 use tokio::task::JoinSet;
 
@@ -18,11 +18,13 @@ const ASKING: [CountingMode; 2] = [CountingMode::Atomic, CountingMode::ReadThenW
 const LIMIT: u64 = 30;
 
 async fn cluster() -> LocalCluster {
-    let cluster = LocalCluster::builder()
-        .store_timeout(PATIENCE / 2)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        store_timeout: PATIENCE / 2,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap();
     for counting in ASKING {
         let limit = failing(
             counting.as_str(),

@@ -19,7 +19,7 @@ use common::{PATIENCE, all_synced, check, clients, count, counted, eventually, f
 use ratelimiter_api::{
     CountingMode, DecidedBy, Key, LimitEntry, NodeClient, StoreFailurePolicy, layout,
 };
-use ratelimiter_cluster::{LocalCluster, StoreTopology};
+use ratelimiter_cluster::{ClusterPlan, LocalCluster, StoreTopology};
 use ratelimiter_store::{Link, slot_of};
 use redis::cmd;
 use tokio::time::{Instant, sleep};
@@ -173,13 +173,15 @@ async fn held(cluster: &LocalCluster, entry: &LimitEntry) -> u64 {
 }
 
 async fn cluster() -> LocalCluster {
-    LocalCluster::builder()
-        .topology(StoreTopology::Cluster { replicas: false })
-        .store_timeout(TIMEOUT)
-        .deadline(2 * PATIENCE)
-        .start()
-        .await
-        .unwrap()
+    ClusterPlan {
+        topology: StoreTopology::Cluster { replicas: false },
+        store_timeout: TIMEOUT,
+        deadline: 2 * PATIENCE,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap()
 }
 
 /// Every mode goes on, no admission is counted twice or forgotten, and none of the atomic key is

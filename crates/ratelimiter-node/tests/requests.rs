@@ -9,11 +9,11 @@ mod common;
 use common::raw::{JSON, Raw, exchange, post, refused, request};
 use common::{SECOND, check, clients, counted, eventually, key, set, spec};
 use ratelimiter_api::{CheckRequest, CheckResponse, CountingMode, Endpoint, LimitSpec};
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use tokio::time::Instant;
 
 async fn node() -> (LocalCluster, Endpoint) {
-    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(1).start().await.unwrap();
     set(&cluster, &spec("known", 1000)).await;
     let endpoint = cluster.endpoints().remove(0);
     (cluster, endpoint)

@@ -18,7 +18,7 @@ use common::{
     set, spec,
 };
 use ratelimiter_api::{CheckResponse, CountingMode, DecidedBy};
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -56,12 +56,13 @@ async fn ends_in_time(cluster: &mut LocalCluster, node: usize) {
 
 #[tokio::test]
 async fn a_stopping_node_flushes_pending_admissions() {
-    let mut cluster = LocalCluster::builder()
-        .nodes(1)
-        .sync_interval(SELDOM)
-        .start()
-        .await
-        .unwrap();
+    let mut cluster = ClusterPlan {
+        sync_interval: SELDOM,
+        ..ClusterPlan::nodes(1)
+    }
+    .start()
+    .await
+    .unwrap();
     let client = clients(&cluster).remove(0);
     let entry = client.set_limit(&spec("k", 1000)).await.unwrap();
     assert_eq!(
@@ -76,7 +77,7 @@ async fn a_stopping_node_flushes_pending_admissions() {
 
 #[tokio::test]
 async fn a_write_pause_does_not_delay_the_end() {
-    let mut cluster = LocalCluster::builder().start().await.unwrap();
+    let mut cluster = ClusterPlan::default().start().await.unwrap();
     set(&cluster, &spec("k", 1000)).await;
     let pause = WritePause::begin(&cluster).await;
     assert_eq!(checks(&clients(&cluster), &key("k"), 30).await, 30);
@@ -87,7 +88,7 @@ async fn a_write_pause_does_not_delay_the_end() {
 
 #[tokio::test]
 async fn a_frozen_store_does_not_delay_the_end() {
-    let mut cluster = LocalCluster::builder().start().await.unwrap();
+    let mut cluster = ClusterPlan::default().start().await.unwrap();
     set(&cluster, &spec("k", 1000)).await;
     cluster.freeze_store().unwrap();
     assert_eq!(checks(&clients(&cluster), &key("k"), 30).await, 30);
@@ -99,7 +100,7 @@ async fn a_frozen_store_does_not_delay_the_end() {
 
 #[tokio::test]
 async fn a_dead_store_does_not_delay_the_end() {
-    let mut cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let mut cluster = ClusterPlan::nodes(1).start().await.unwrap();
     set(&cluster, &spec("k", 1000)).await;
     cluster.kill_store();
     assert_eq!(checks(&clients(&cluster), &key("k"), 30).await, 30);
@@ -108,12 +109,13 @@ async fn a_dead_store_does_not_delay_the_end() {
 
 #[tokio::test]
 async fn requests_in_flight_are_answered_before_the_end() {
-    let mut cluster = LocalCluster::builder()
-        .nodes(1)
-        .store_timeout(SECOND / 2)
-        .start()
-        .await
-        .unwrap();
+    let mut cluster = ClusterPlan {
+        store_timeout: SECOND / 2,
+        ..ClusterPlan::nodes(1)
+    }
+    .start()
+    .await
+    .unwrap();
     set(&cluster, &counted("k", 1000, CountingMode::Atomic)).await;
     let endpoint = cluster.endpoints().remove(0);
     let body = br#"{"key":"k"}"#;
@@ -153,7 +155,7 @@ async fn requests_in_flight_are_answered_before_the_end() {
 
 #[tokio::test]
 async fn an_endless_request_does_not_delay_the_end() {
-    let mut cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let mut cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let endpoint = cluster.endpoints().remove(0);
     let mut raw = Raw::open(&endpoint).await;
     let whole = post("/check", r#"{"key":"k"}"#);
@@ -246,12 +248,13 @@ async fn a_wrong_command_line_is_refused() {
 
 #[tokio::test]
 async fn a_failed_start_names_its_reason() {
-    let cluster = LocalCluster::builder()
-        .nodes(1)
-        .password("right")
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        password: Some("right".into()),
+        ..ClusterPlan::nodes(1)
+    }
+    .start()
+    .await
+    .unwrap();
     let store = cluster.store_url();
     let SocketAddr::V4(taken) = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -334,7 +337,7 @@ async fn a_store_that_is_too_old_is_refused() {
 
 #[tokio::test]
 async fn the_health_check_follows_the_store() {
-    let mut cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let mut cluster = ClusterPlan::nodes(1).start().await.unwrap();
     set(&cluster, &spec("k", 5)).await;
     let endpoint = cluster.endpoints().remove(0).to_string();
     let healthy = run(&["healthcheck", "--endpoint", &endpoint]).await;

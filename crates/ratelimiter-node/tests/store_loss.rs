@@ -18,7 +18,7 @@ use ratelimiter_api::{
     MAX_LIMIT, NodeClient, NodeConnection, StoreCircuit, StoreFailurePolicy, layout,
 };
 use ratelimiter_chaos::{Burst, Multiplier, Scope, reset_counter};
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use ratelimiter_node::{Config, Node};
 use redis::cmd;
 use tokio::task::JoinSet;
@@ -40,11 +40,13 @@ const MARGIN: Duration = Duration::from_millis(800);
 const RECOVERY: Duration = Duration::from_secs(2);
 
 async fn cluster() -> (LocalCluster, Vec<LimitEntry>) {
-    let cluster = LocalCluster::builder()
-        .store_timeout(TIMEOUT)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        store_timeout: TIMEOUT,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap();
     let mut entries = Vec::new();
     for counting in MODES {
         entries.push(set(&cluster, &counted(counting.as_str(), 1000, counting)).await);
@@ -285,12 +287,13 @@ async fn burst(cluster: &LocalCluster, key: &Key) -> u64 {
 
 #[tokio::test]
 async fn an_empty_store_does_not_reset_a_node() {
-    let mut cluster = LocalCluster::builder()
-        .nodes(1)
-        .store_timeout(SECOND)
-        .start()
-        .await
-        .unwrap();
+    let mut cluster = ClusterPlan {
+        store_timeout: SECOND,
+        ..ClusterPlan::nodes(1)
+    }
+    .start()
+    .await
+    .unwrap();
     set(
         &cluster,
         &failing("k", 10, CountingMode::Atomic, StoreFailurePolicy::Local),
@@ -317,11 +320,13 @@ async fn an_empty_store_does_not_reset_a_node() {
 
 #[tokio::test]
 async fn without_store_each_node_admits_its_limit() {
-    let mut cluster = LocalCluster::builder()
-        .store_timeout(SECOND)
-        .start()
-        .await
-        .unwrap();
+    let mut cluster = ClusterPlan {
+        store_timeout: SECOND,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap();
     set(
         &cluster,
         &failing("k", 10, CountingMode::Atomic, StoreFailurePolicy::Local),
@@ -404,7 +409,7 @@ async fn failing_open_holds_at_start() {
 
 #[tokio::test]
 async fn limits_of_a_file_hold_at_start() {
-    let mut cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let mut cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let kept = set(&cluster, &counted("kept", 7, CountingMode::Cached)).await;
     let url = cluster.store_url().to_string();
     cluster.freeze_store().unwrap();
@@ -455,7 +460,7 @@ async fn limits_of_a_file_hold_at_start() {
 #[tokio::test]
 async fn failing_open_for_long_fills_no_memory() {
     const COST: u32 = 100;
-    let mut cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let mut cluster = ClusterPlan::nodes(1).start().await.unwrap();
     set(
         &cluster,
         &failing("k", 10, CountingMode::Atomic, StoreFailurePolicy::Allow),
@@ -493,11 +498,13 @@ async fn failing_open_for_long_fills_no_memory() {
 
 #[tokio::test]
 async fn lost_admissions_are_counted_and_sent_again() {
-    let cluster = LocalCluster::builder()
-        .store_timeout(SECOND)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        store_timeout: SECOND,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap();
     let entry = set(&cluster, &counted("k", 1000, CountingMode::Atomic)).await;
     let (store, clients) = (Store::of(&cluster), clients(&cluster));
     assert_eq!(checks(&clients, &entry.key, 30).await, 30);

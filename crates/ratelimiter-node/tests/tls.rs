@@ -13,7 +13,7 @@ use common::{PATIENCE, SECOND, all_synced, check, checks, clients, counted, even
 use ratelimiter_api::{CountingMode, DecidedBy, Key, Limit, NodeClient};
 use ratelimiter_chaos::{Burst, Multiplier, Scope};
 use ratelimiter_cluster::{
-    ClusterBuilder, ClusterError, LocalCluster, StoreTopology, make_certificate,
+    ClusterError, ClusterPlan, LocalCluster, StoreTopology, make_certificate,
 };
 use ratelimiter_invariants::check_history;
 use ratelimiter_store::Link;
@@ -28,8 +28,13 @@ const CLUSTER: StoreTopology = StoreTopology::Cluster { replicas: false };
     clippy::explicit_write,
     reason = "the test harness keeps the output of macros to itself"
 )]
-async fn behind_tls(builder: ClusterBuilder) -> Option<LocalCluster> {
-    let error = match builder.tls().deadline(2 * PATIENCE).start().await {
+async fn behind_tls(plan: ClusterPlan) -> Option<LocalCluster> {
+    let plan = ClusterPlan {
+        tls: true,
+        deadline: 2 * PATIENCE,
+        ..plan
+    };
+    let error = match plan.start().await {
         Ok(cluster) => return Some(cluster),
         Err(error) => error,
     };
@@ -110,11 +115,13 @@ async fn subscriptions(cluster: &LocalCluster) -> usize {
 }
 
 async fn counts_are_exact(topology: StoreTopology) {
-    let builder = LocalCluster::builder()
-        .topology(topology)
-        .store_timeout(5 * SECOND)
-        .password("hunter2");
-    let Some(mut cluster) = behind_tls(builder).await else {
+    let plan = ClusterPlan {
+        topology,
+        store_timeout: 5 * SECOND,
+        password: Some("hunter2".into()),
+        ..ClusterPlan::default()
+    };
+    let Some(mut cluster) = behind_tls(plan).await else {
         return;
     };
     assert!(cluster.store_url().to_string().starts_with("rediss"));
@@ -168,11 +175,12 @@ const UNKNOWN: &str =
 
 /// A node that trusts the system's authorities, or those of an unrelated file, does not start.
 async fn node_refuses(topology: StoreTopology) {
-    let builder = LocalCluster::builder()
-        .topology(topology)
-        .nodes(1)
-        .password("hunter2");
-    let Some(cluster) = behind_tls(builder).await else {
+    let plan = ClusterPlan {
+        topology,
+        password: Some("hunter2".into()),
+        ..ClusterPlan::nodes(1)
+    };
+    let Some(cluster) = behind_tls(plan).await else {
         return;
     };
     let other = tempfile::tempdir().unwrap();
@@ -204,10 +212,11 @@ async fn node_refuses_a_cluster_of_unknown_authority() {
 
 #[tokio::test]
 async fn sentinels_of_unknown_authority_are_refused() {
-    let builder = LocalCluster::builder()
-        .topology(StoreTopology::SENTINEL)
-        .nodes(1);
-    let Some(cluster) = behind_tls(builder).await else {
+    let plan = ClusterPlan {
+        topology: StoreTopology::SENTINEL,
+        ..ClusterPlan::nodes(1)
+    };
+    let Some(cluster) = behind_tls(plan).await else {
         return;
     };
     let link = Link::new(cluster.store_url().to_string().parse().unwrap()).unwrap();
@@ -228,7 +237,7 @@ async fn sentinels_of_unknown_authority_are_refused() {
 
 #[tokio::test]
 async fn port_for_tls_is_named_without_it() {
-    let Some(cluster) = behind_tls(LocalCluster::builder().nodes(1)).await else {
+    let Some(cluster) = behind_tls(ClusterPlan::nodes(1)).await else {
         return;
     };
     let plain = cluster

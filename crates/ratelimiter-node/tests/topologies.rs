@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ratelimiter_api::{CheckRequest, CountingMode, Key, Limit, LimitSpec};
 use ratelimiter_chaos::setup_rate_limit;
-use ratelimiter_cluster::{LocalCluster, StoreTopology};
+use ratelimiter_cluster::{ClusterPlan, StoreTopology};
 use tokio::time::{Instant, sleep};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,12 +27,14 @@ fn runs(id: u32) -> bool {
 /// Every mode admits exactly its limit, over all nodes, and nothing is left behind.
 async fn limits_hold(topology: StoreTopology, processes: usize) {
     let started = Instant::now();
-    let cluster = LocalCluster::builder()
-        .topology(topology)
-        .deadline(2 * PATIENCE)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        topology,
+        deadline: 2 * PATIENCE,
+        ..ClusterPlan::default()
+    }
+    .start()
+    .await
+    .unwrap();
     println!(
         "{topology:?} with three nodes was ready after {:?}",
         started.elapsed()

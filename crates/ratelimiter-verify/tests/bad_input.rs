@@ -6,7 +6,7 @@
 
 mod support;
 
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::ClusterPlan;
 use support::{closed_address, fixed_answer_server, stderr, verify};
 
 /// Runs, and expects one line that contains all of `words`.
@@ -97,12 +97,13 @@ fn passwords_in_malformed_urls_are_not_repeated() {
 
 #[tokio::test]
 async fn unreachable_targets_are_named() {
-    let cluster = LocalCluster::builder()
-        .nodes(1)
-        .password("right")
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        password: Some("right".into()),
+        ..ClusterPlan::nodes(1)
+    }
+    .start()
+    .await
+    .unwrap();
     let store = cluster.store_url();
     let real = cluster.endpoints()[0].to_string();
     let right = format!(

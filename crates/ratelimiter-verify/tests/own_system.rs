@@ -10,7 +10,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-use ratelimiter_cluster::{LocalCluster, StoreTopology};
+use ratelimiter_cluster::{ClusterPlan, LocalCluster, StoreTopology};
 use support::{events, verify};
 
 fn targets(cluster: &LocalCluster) -> Vec<String> {
@@ -32,7 +32,7 @@ fn arguments<'a>(first: &[&'a str], targets: &'a [String], last: &[&'a str]) -> 
 
 #[tokio::test]
 async fn a_burst_is_judged_by_its_history() {
-    let cluster = LocalCluster::builder().start().await.unwrap();
+    let cluster = ClusterPlan::default().start().await.unwrap();
     let targets = targets(&cluster);
     let burst = ["inject", "burst"];
 
@@ -64,7 +64,7 @@ async fn a_burst_is_judged_by_its_history() {
 
 #[tokio::test]
 async fn watching_prints_observations_and_violations_as_json_lines() {
-    let cluster = LocalCluster::builder().start().await.unwrap();
+    let cluster = ClusterPlan::default().start().await.unwrap();
     let targets = targets(&cluster);
     let store = cluster.store_url().to_string();
     let setup = verify(&arguments(&["inject", "burst"], &targets, &["--setup"]));
@@ -120,7 +120,7 @@ async fn watching_prints_observations_and_violations_as_json_lines() {
 
 #[tokio::test]
 async fn pauses_print_their_start_and_end() {
-    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let store = cluster.store_url().to_string();
     let output = verify(&[
         "inject",
@@ -145,12 +145,13 @@ async fn pauses_print_their_start_and_end() {
 
 #[tokio::test]
 async fn a_failover_predicts_its_loss() {
-    let cluster = LocalCluster::builder()
-        .nodes(1)
-        .topology(StoreTopology::SENTINEL)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        topology: StoreTopology::SENTINEL,
+        ..ClusterPlan::nodes(1)
+    }
+    .start()
+    .await
+    .unwrap();
     let store = cluster.store_url().to_string();
     let output = verify(&[
         "inject",
@@ -201,7 +202,7 @@ fn help_lists_exit_codes() {
 
 #[tokio::test]
 async fn a_proxy_breaks_commands_until_a_signal() {
-    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let store = cluster.store_url().to_string();
     let rule = "command=INCR do=error text=\"ERR injected\"";
     let mut child = Command::new(env!("CARGO_BIN_EXE_ratelimiter-verify"))

@@ -8,7 +8,7 @@ mod support;
 
 use std::path::Path;
 
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::ClusterPlan;
 use serde_json::Value;
 use support::{stderr, stdout, verdict, verify};
 
@@ -91,7 +91,7 @@ fn assert_described(verdict: &Value) {
 
 #[tokio::test]
 async fn a_fault_that_loses_counts_is_accused() {
-    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let url = cluster.store_url().to_string();
     let (host, port) = url.trim_start_matches("redis://").rsplit_once(':').unwrap();
     let flush = format!(

@@ -11,11 +11,11 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use ratelimiter_cluster::{LocalCluster, make_certificate};
+use ratelimiter_cluster::{ClusterPlan, LocalCluster, make_certificate};
 use support::{Nginx, Started, program, stderr, stdout, verdict, verify};
 
 async fn cluster() -> LocalCluster {
-    LocalCluster::builder().start().await.unwrap()
+    ClusterPlan::default().start().await.unwrap()
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn our_modes_are_told_apart() {
 #[tokio::test]
 async fn a_library_is_judged_through_its_adapter() {
     // The pause between GET and INCR makes the race certain on any machine.
-    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let url = cluster.store_url().to_string();
     let (host, port) = url.trim_start_matches("redis://").rsplit_once(':').unwrap();
     let adapter = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/adapter.py");
@@ -127,7 +127,7 @@ async fn a_library_is_judged_through_its_adapter() {
 
 #[tokio::test]
 async fn a_script_is_judged_over_resp() {
-    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let url = cluster.store_url().to_string();
     let count = "local n = redis.call('INCR', KEYS[1]); redis.call('EXPIRE', KEYS[1], 60); return \
         n <= LIMIT and 1 or 0";
@@ -159,7 +159,7 @@ async fn a_script_is_judged_over_resp() {
 
 #[tokio::test]
 async fn get_then_incr_is_told_from_incr() {
-    let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+    let cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let url = cluster.store_url().to_string();
     let (host, port) = url.trim_start_matches("redis://").rsplit_once(':').unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/get_then_incr.py");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use diagnosis::{BuildError, Evidence, Validated, Verdict, offline};
 use ratelimiter_api::{LimitSpec, NodeClient};
 use ratelimiter_chaos::{Burst, RedisPause, Scope, Steady, SteadyHandle, Tally, setup_rate_limit};
-use ratelimiter_cluster::{LocalCluster, Proxies};
+use ratelimiter_cluster::{ClusterPlan, Proxies};
 use ratelimiter_diagnosis::{Client, Moment, Recorder};
 use ratelimiter_health::Observer;
 use ratelimiter_invariants::{Change, Monitor, Thresholds, Violation};
@@ -94,11 +94,15 @@ impl Traffic {
 
 /// Plays a plan and asks for its cause.
 pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
-    let mut builder = LocalCluster::builder().nodes(NODES).counting(plan.counting);
-    if let Fault::Rule { proxies, .. } = plan.fault {
-        builder = builder.proxies(proxies);
-    }
-    let mut cluster = builder.start().await?;
+    let start = ClusterPlan {
+        counting: plan.counting,
+        proxies: match plan.fault {
+            Fault::Rule { proxies, .. } => Some(proxies),
+            _ => None,
+        },
+        ..ClusterPlan::nodes(NODES)
+    };
+    let mut cluster = start.start().await?;
     let nodes: Vec<NodeClient> = (0..NODES)
         .map(|node| cluster.client(node, REQUEST))
         .collect::<Result<_, _>>()?;

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ratelimiter_api::{Limit, LimitSpec};
-use ratelimiter_cluster::LocalCluster;
+use ratelimiter_cluster::ClusterPlan;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -68,7 +68,7 @@ impl Crowd {
     /// Presses on a node of its own, and measures.
     pub(crate) async fn press(self) -> Seen {
         raise_open_files();
-        let cluster = LocalCluster::builder().nodes(1).start().await.unwrap();
+        let cluster = ClusterPlan::nodes(1).start().await.unwrap();
         let mode = MODES[1];
         let limit = LimitSpec {
             counting: Some(mode),

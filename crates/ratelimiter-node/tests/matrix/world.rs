@@ -1,8 +1,6 @@
 //! A cluster in which everything can be broken: every node reaches its store through a proxy of its
 //! own.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ratelimiter_api::{
@@ -10,11 +8,10 @@ use ratelimiter_api::{
     NodeClient, NodeConnection, StoreFailurePolicy,
 };
 use ratelimiter_chaos::setup_rate_limit;
-use ratelimiter_cluster::LocalCluster;
-use resp_proxy::{RespProxy, Rule, RuleGuard, RuleSet};
+use ratelimiter_cluster::{ClusterPlan, LocalCluster, Proxies};
+use resp_proxy::{Rule, RuleGuard};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::runtime::Handle;
-use tokio::task::{JoinSet, block_in_place};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::clock::StoreClock;
@@ -41,32 +38,19 @@ const POLL: Duration = Duration::from_millis(10);
 pub(crate) struct World {
     pub(crate) cluster: LocalCluster,
     pub(crate) clock: StoreClock,
-    rules: RuleSet,
-    _proxies: Arc<Mutex<Vec<RespProxy>>>,
 }
 
 impl World {
-    /// Three nodes and their limits. Needs a runtime of several threads.
+    /// Three nodes and their limits.
     pub(crate) async fn start() -> Self {
-        let (rules, proxies) = (RuleSet::new(), Arc::<Mutex<Vec<RespProxy>>>::default());
-        let (shared, kept) = (rules.clone(), Arc::clone(&proxies));
-        let route = move |node: usize, store: SocketAddr| {
-            let upstream = format!("redis://{store}").parse().unwrap();
-            let builder = RespProxy::builder(upstream)
-                .name(format!("node-{}", node + 1))
-                .rules(shared.clone());
-            let free = SocketAddr::from(([127, 0, 0, 1], 0));
-            let proxy =
-                block_in_place(|| Handle::current().block_on(builder.listen(free))).unwrap();
-            let address = proxy.address();
-            kept.lock().unwrap().push(proxy);
-            address
-        };
         let clock = StoreClock::new();
-        let builder = LocalCluster::builder()
-            .store_binary(clock.store())
-            .store_timeout(STORE_TIMEOUT);
-        let cluster = builder.store_route(route).start().await.unwrap();
+        let plan = ClusterPlan {
+            store_binary: Some(clock.store()),
+            store_timeout: STORE_TIMEOUT,
+            proxies: Some(Proxies::PerNode),
+            ..ClusterPlan::nodes(NODES as usize)
+        };
+        let cluster = plan.start().await.unwrap();
         let clients: Vec<_> = (0..NODES as usize)
             .map(|i| cluster.client(i, DEADLINE).unwrap())
             .collect();
@@ -78,12 +62,7 @@ impl World {
             };
             setup_rate_limit(&clients, &limit).await.unwrap();
         }
-        Self {
-            cluster,
-            clock,
-            rules,
-            _proxies: proxies,
-        }
+        Self { cluster, clock }
     }
 
     fn client(&self) -> NodeClient {
@@ -153,7 +132,7 @@ impl World {
 
     /// Puts a rule of the proxies into force until the guard is dropped.
     pub(crate) fn inject(&self, rule: &str) -> RuleGuard {
-        self.rules.add(rule.parse::<Rule>().unwrap())
+        self.cluster.rules().add(rule.parse::<Rule>().unwrap())
     }
 
     /// Sends a signal to every node.

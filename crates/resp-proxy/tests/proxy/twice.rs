@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use ratelimiter_api::{CheckRequest, Key, Limit, LimitSpec, layout};
-use ratelimiter_cluster::{LocalCluster, Proxies};
+use ratelimiter_cluster::{ClusterPlan, Proxies};
 use redis::AsyncCommands as _;
 
 use crate::support::{PATIENCE, eventually, redis_py};
@@ -28,12 +28,13 @@ for _ in range(int(sys.argv[2])):
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_replies_double_plain_counts_alone() {
     let Some(packages) = redis_py() else { return };
-    let cluster = LocalCluster::builder()
-        .nodes(1)
-        .proxies(Proxies::Shared)
-        .start()
-        .await
-        .unwrap();
+    let cluster = ClusterPlan {
+        proxies: Some(Proxies::Shared),
+        ..ClusterPlan::nodes(1)
+    }
+    .start()
+    .await
+    .unwrap();
     let node = cluster.client(0, PATIENCE).unwrap();
     let key = Key::new("named").unwrap();
     let spec = LimitSpec::new(key.clone(), Limit::new(1000, 60).unwrap());
