@@ -1,4 +1,4 @@
-//! The store's side. `leased.lua` of the node is a transcription of this file; a property test
+//! The store's side. `ledger.lua` of the node is a transcription of this file; a property test
 //! compares the two.
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use ratelimiter_api::StoreCircuit;
 use ratelimiter_store::{StoreKind, slot_of};
 
@@ -9,7 +9,7 @@ const FAILURES: u32 = 5;
 /// Time between two probes of an open circuit.
 const PROBE_EVERY: Duration = Duration::from_millis(250);
 
-/// Circuits in front of a store cluster. A primary has neighbouring slots, and 256 of them share a
+/// StoreCircuits in front of a store cluster. A primary has neighbouring slots, and 256 of them share a
 /// circuit.
 const PARTS: usize = 64;
 /// Slots of a store cluster.
@@ -18,20 +18,20 @@ const SLOTS: usize = 16_384;
 /// The circuits of a store: one, or in a cluster one for each part of the slots. A primary that is
 /// away suspends the checks of its own keys and no others.
 #[derive(Debug)]
-pub(crate) struct Circuits {
-    parts: Vec<Breaker>,
+pub(crate) struct StoreCircuits {
+    parts: Vec<StoreBreaker>,
 }
 
-impl Circuits {
+impl StoreCircuits {
     pub(crate) fn new(kind: StoreKind) -> Self {
         let parts = if kind == StoreKind::Cluster { PARTS } else { 1 };
         Self {
-            parts: (0..parts).map(|_| Breaker::new()).collect(),
+            parts: (0..parts).map(|_| StoreBreaker::new()).collect(),
         }
     }
 
     /// The circuit of an entry of the store.
-    pub(crate) fn of(&self, entry: &str) -> &Breaker {
+    pub(crate) fn of(&self, entry: &str) -> &StoreBreaker {
         let slot = if self.parts.len() > 1 {
             usize::from(slot_of(entry))
         } else {
@@ -64,12 +64,12 @@ impl Circuits {
 /// A heartbeat that the store confirms closes it too, while reads are prompt: so a pause of writes
 /// ends for all checks at once.
 #[derive(Debug)]
-pub(crate) struct Breaker {
-    state: Mutex<State>,
+pub(crate) struct StoreBreaker {
+    state: Mutex<BreakerState>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum BreakerState {
     Closed { failures: u32 },
     Open { probe_at: Instant },
     HalfOpen,
@@ -78,55 +78,51 @@ enum State {
 /// Leave to ask the store once. Dropped without a report, as when the caller went away, it leaves
 /// the circuit as it was.
 #[derive(Debug)]
-pub(crate) struct Turn<'a> {
-    breaker: &'a Breaker,
+pub(crate) struct CircuitPass<'a> {
+    breaker: &'a StoreBreaker,
     probe: bool,
     reported: bool,
 }
 
-impl Breaker {
+impl StoreBreaker {
     pub(crate) fn new() -> Self {
         Self {
-            state: Mutex::new(State::Closed { failures: 0 }),
+            state: Mutex::new(BreakerState::Closed { failures: 0 }),
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The state of the circuit.
     fn circuit(&self) -> StoreCircuit {
-        match *self.state() {
-            State::Closed { .. } => StoreCircuit::Closed,
-            State::Open { .. } => StoreCircuit::Open,
-            State::HalfOpen => StoreCircuit::HalfOpen,
+        match *self.state.lock() {
+            BreakerState::Closed { .. } => StoreCircuit::Closed,
+            BreakerState::Open { .. } => StoreCircuit::Open,
+            BreakerState::HalfOpen => StoreCircuit::HalfOpen,
         }
     }
 
     /// The store is known to take writes promptly: checks ask it again, and one more failure opens
     /// the circuit anew.
     pub(crate) fn close(&self) {
-        let mut state = self.state();
-        if !matches!(*state, State::Closed { .. }) {
-            *state = State::Closed {
+        let mut state = self.state.lock();
+        if !matches!(*state, BreakerState::Closed { .. }) {
+            *state = BreakerState::Closed {
                 failures: FAILURES - 1,
             };
         }
     }
 
     /// Leave to ask the store at `now`; none while the circuit is open, or another check probes it.
-    pub(crate) fn turn(&self, now: Instant) -> Option<Turn<'_>> {
-        let mut state = self.state();
+    pub(crate) fn pass(&self, now: Instant) -> Option<CircuitPass<'_>> {
+        let mut state = self.state.lock();
         let probe = match *state {
-            State::Closed { .. } => false,
-            State::Open { probe_at } if now >= probe_at => {
-                *state = State::HalfOpen;
+            BreakerState::Closed { .. } => false,
+            BreakerState::Open { probe_at } if now >= probe_at => {
+                *state = BreakerState::HalfOpen;
                 true
             }
-            State::Open { .. } | State::HalfOpen => return None,
+            BreakerState::Open { .. } | BreakerState::HalfOpen => return None,
         };
-        Some(Turn {
+        Some(CircuitPass {
             breaker: self,
             probe,
             reported: false,
@@ -134,41 +130,43 @@ impl Breaker {
     }
 }
 
-impl Turn<'_> {
+impl CircuitPass<'_> {
     /// The store answered, or it did not, as of `now`.
     pub(crate) fn report(mut self, answered: bool, now: Instant) {
         self.reported = true;
-        let mut state = self.breaker.state();
-        let open = State::Open {
+        let mut state = self.breaker.state.lock();
+        let open = BreakerState::Open {
             probe_at: now + PROBE_EVERY,
         };
         *state = match (*state, answered) {
-            (State::Closed { .. }, true) => State::Closed { failures: 0 },
-            (State::Closed { failures }, false) if failures + 1 < FAILURES => State::Closed {
-                failures: failures + 1,
-            },
-            (State::Closed { .. }, false) => {
+            (BreakerState::Closed { .. }, true) => BreakerState::Closed { failures: 0 },
+            (BreakerState::Closed { failures }, false) if failures + 1 < FAILURES => {
+                BreakerState::Closed {
+                    failures: failures + 1,
+                }
+            }
+            (BreakerState::Closed { .. }, false) => {
                 tracing::warn!(
                     "the store failed {FAILURES} checks in a row: deciding without it until a \
                      probe is answered"
                 );
                 open
             }
-            (State::HalfOpen, true) if self.probe => {
+            (BreakerState::HalfOpen, true) if self.probe => {
                 tracing::info!("the store answers checks again");
-                State::Closed { failures: 0 }
+                BreakerState::Closed { failures: 0 }
             }
-            (State::HalfOpen, false) if self.probe => open,
+            (BreakerState::HalfOpen, false) if self.probe => open,
             // A check from before the circuit opened.
             (other, _) => other,
         };
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for CircuitPass<'_> {
     fn drop(&mut self) {
         if self.probe && !self.reported {
-            *self.breaker.state() = State::Open {
+            *self.breaker.state.lock() = BreakerState::Open {
                 probe_at: Instant::now(),
             };
         }
@@ -179,10 +177,10 @@ impl Drop for Turn<'_> {
 mod tests {
     use super::*;
 
-    fn opened(now: Instant) -> Breaker {
-        let breaker = Breaker::new();
+    fn opened(now: Instant) -> StoreBreaker {
+        let breaker = StoreBreaker::new();
         for _ in 0..FAILURES {
-            breaker.turn(now).unwrap().report(false, now);
+            breaker.pass(now).unwrap().report(false, now);
         }
         assert_eq!(breaker.circuit(), StoreCircuit::Open);
         breaker
@@ -190,26 +188,26 @@ mod tests {
 
     #[test]
     fn one_part_opens_without_the_others() {
-        let (circuits, now) = (Circuits::new(StoreKind::Cluster), Instant::now());
+        let (circuits, now) = (StoreCircuits::new(StoreKind::Cluster), Instant::now());
         for _ in 0..FAILURES {
-            circuits.of("x{foo}").turn(now).unwrap().report(false, now);
+            circuits.of("x{foo}").pass(now).unwrap().report(false, now);
         }
-        assert!(circuits.of("y{foo}").turn(now).is_none());
-        assert!(circuits.of("bar").turn(now).is_some());
+        assert!(circuits.of("y{foo}").pass(now).is_none());
+        assert!(circuits.of("bar").pass(now).is_some());
         assert_eq!(circuits.worst(), StoreCircuit::Open);
     }
 
     #[test]
     fn failures_in_a_row_open_it() {
-        let (breaker, now) = (Breaker::new(), Instant::now());
+        let (breaker, now) = (StoreBreaker::new(), Instant::now());
         for _ in 0..10 {
             for _ in 1..FAILURES {
-                breaker.turn(now).unwrap().report(false, now);
+                breaker.pass(now).unwrap().report(false, now);
             }
-            breaker.turn(now).unwrap().report(true, now);
+            breaker.pass(now).unwrap().report(true, now);
         }
         assert_eq!(breaker.circuit(), StoreCircuit::Closed);
-        assert!(opened(now).turn(now).is_none());
+        assert!(opened(now).pass(now).is_none());
     }
 
     #[test]
@@ -217,13 +215,13 @@ mod tests {
         let now = Instant::now();
         let breaker = opened(now);
         let later = now + PROBE_EVERY;
-        let probe = breaker.turn(later).unwrap();
+        let probe = breaker.pass(later).unwrap();
         assert_eq!(breaker.circuit(), StoreCircuit::HalfOpen);
-        assert!(breaker.turn(later).is_none());
+        assert!(breaker.pass(later).is_none());
         probe.report(false, later);
-        assert!(breaker.turn(later).is_none(), "the next probe has to wait");
+        assert!(breaker.pass(later).is_none(), "the next probe has to wait");
         breaker
-            .turn(later + PROBE_EVERY)
+            .pass(later + PROBE_EVERY)
             .unwrap()
             .report(true, later);
         assert_eq!(breaker.circuit(), StoreCircuit::Closed);
@@ -234,7 +232,7 @@ mod tests {
         let now = Instant::now();
         let breaker = opened(now);
         breaker.close();
-        breaker.turn(now).unwrap().report(false, now);
+        breaker.pass(now).unwrap().report(false, now);
         assert_eq!(breaker.circuit(), StoreCircuit::Open);
     }
 
@@ -242,20 +240,20 @@ mod tests {
     fn an_abandoned_probe_is_taken_up() {
         let now = Instant::now();
         let breaker = opened(now);
-        drop(breaker.turn(now + PROBE_EVERY).unwrap());
-        assert!(breaker.turn(Instant::now() + PROBE_EVERY).is_some());
+        drop(breaker.pass(now + PROBE_EVERY).unwrap());
+        assert!(breaker.pass(Instant::now() + PROBE_EVERY).is_some());
     }
 
     #[test]
     fn late_reports_do_not_end_a_probe() {
         let now = Instant::now();
-        let breaker = Breaker::new();
-        let late: Vec<_> = (0..3).map(|_| breaker.turn(now).unwrap()).collect();
+        let breaker = StoreBreaker::new();
+        let late: Vec<_> = (0..3).map(|_| breaker.pass(now).unwrap()).collect();
         for _ in 0..FAILURES {
-            breaker.turn(now).unwrap().report(false, now);
+            breaker.pass(now).unwrap().report(false, now);
         }
-        let _probe = breaker.turn(now + PROBE_EVERY).unwrap();
-        late.into_iter().for_each(|turn| turn.report(true, now));
+        let _probe = breaker.pass(now + PROBE_EVERY).unwrap();
+        late.into_iter().for_each(|pass| pass.report(true, now));
         assert_eq!(breaker.circuit(), StoreCircuit::HalfOpen);
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
 
 /// A reading that disagrees by more than this is a jump of the store's clock.
 const JUMP: Duration = Duration::from_millis(500);
@@ -23,7 +24,7 @@ const PERSISTENT: Duration = Duration::from_secs(3);
 /// once readings have agreed with each other for `PERSISTENT`; then the clock is set anew, also
 /// back.
 #[derive(Debug)]
-pub struct StoreClock {
+pub(crate) struct StoreClock {
     origin: Instant,
     origin_us: u64,
     offset_us: AtomicI64,
@@ -31,19 +32,19 @@ pub struct StoreClock {
     is_read: AtomicBool,
     jumps: AtomicU64,
     /// Held while a reading is taken.
-    jump: Mutex<Option<Jump>>,
+    jump: Mutex<Option<ClockJump>>,
 }
 
 /// A jump of the store's clock that is not followed yet.
 #[derive(Clone, Copy, Debug)]
-struct Jump {
+struct ClockJump {
     by_us: i64,
     since: Instant,
 }
 
 /// A reading of the store's clock.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reading {
+pub(crate) struct ClockReading {
     /// The store's time, microseconds since the Unix epoch.
     pub(crate) store_us: u64,
     /// When it was asked for.
@@ -52,7 +53,7 @@ pub(crate) struct Reading {
     pub(crate) received: Instant,
 }
 
-impl Reading {
+impl ClockReading {
     /// The answer to `TIME`: seconds and microseconds.
     pub(crate) fn new((seconds, micros): (u64, u64), sent: Instant, received: Instant) -> Self {
         Self {
@@ -70,20 +71,20 @@ impl Reading {
 
 /// The use that was made of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Adjusted {
+pub(crate) enum ClockChange {
     /// The first: the clock was set by it.
     First,
     /// The clock agrees with it.
-    Followed,
+    Slew,
     /// A jump began, and is not followed yet. Reported once a jump.
-    Doubted,
+    Doubt,
     /// A jump lasted, and the clock was set anew.
-    Rebased,
+    Rebase,
 }
 
 impl StoreClock {
     /// A clock that starts from the system's time.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let origin_us = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, micros);
@@ -99,7 +100,7 @@ impl StoreClock {
     }
 
     /// Now, on the store's clock.
-    pub fn now_us(&self) -> u64 {
+    pub(crate) fn now_us(&self) -> u64 {
         let now = self.at_us(Instant::now());
         self.last_us.fetch_max(now, Ordering::Relaxed).max(now)
     }
@@ -122,8 +123,8 @@ impl StoreClock {
 
     /// Takes a reading of the store's clock. Returns its use, and by how much it disagreed,
     /// microseconds.
-    pub(crate) fn adjust(&self, reading: Reading) -> (Adjusted, i64) {
-        let Reading {
+    pub(crate) fn adjust(&self, reading: ClockReading) -> (ClockChange, i64) {
+        let ClockReading {
             store_us,
             sent,
             received,
@@ -133,34 +134,34 @@ impl StoreClock {
         let error = store_us.cast_signed() - self.at_us(sent + round_trip / 2).cast_signed();
         let by_us = error - error.clamp(-noise, noise);
         let jump_us = micros(JUMP).cast_signed();
-        let mut doubted = self.jump.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut doubted = self.jump.lock();
         if !self.is_read() {
             // The first is all there is to go by.
             self.rebase(error, received);
             self.is_read.store(true, Ordering::Release);
-            return (Adjusted::First, error);
+            return (ClockChange::First, error);
         }
         if by_us.abs() <= jump_us {
             *doubted = None;
             self.offset_us.fetch_add(by_us, Ordering::Relaxed);
-            return (Adjusted::Followed, by_us);
+            return (ClockChange::Slew, by_us);
         }
         let adjusted = match *doubted {
             Some(jump) if (by_us - jump.by_us).abs() <= jump_us + noise => {
                 if received.saturating_duration_since(jump.since) < PERSISTENT {
-                    return (Adjusted::Followed, by_us);
+                    return (ClockChange::Slew, by_us);
                 }
                 *doubted = None;
                 self.rebase(by_us, received);
-                Adjusted::Rebased
+                ClockChange::Rebase
             }
             _ => {
-                *doubted = Some(Jump {
+                *doubted = Some(ClockJump {
                     by_us,
                     since: received,
                 });
                 self.jumps.fetch_add(1, Ordering::Relaxed);
-                Adjusted::Doubted
+                ClockChange::Doubt
             }
         };
         (adjusted, by_us)
@@ -193,7 +194,7 @@ mod tests {
     /// A clock that has had its first reading, and the instant of it.
     fn clock() -> (StoreClock, Instant) {
         let (clock, at) = (StoreClock::new(), Instant::now());
-        clock.adjust(Reading {
+        clock.adjust(ClockReading {
             store_us: clock.at_us(at),
             sent: at,
             received: at,
@@ -202,11 +203,11 @@ mod tests {
     }
 
     /// A quick reading, so long after `at`, of a store's clock that is ahead by so much.
-    fn read(clock: &StoreClock, at: Instant, after: Duration, ahead_us: i64) -> Adjusted {
+    fn read(clock: &StoreClock, at: Instant, after: Duration, ahead_us: i64) -> ClockChange {
         let local = clock.origin_us + micros(at + after - clock.origin);
         let store_us = local.saturating_add_signed(ahead_us);
         clock
-            .adjust(Reading {
+            .adjust(ClockReading {
                 store_us,
                 sent: at + after,
                 received: at + after + TRIP,
@@ -230,7 +231,7 @@ mod tests {
         let (clock, at) = clock();
         let before = clock.at_us(at);
         // Read at the very end of a round trip of a second, so half a second after its middle.
-        clock.adjust(Reading {
+        clock.adjust(ClockReading {
             store_us: before + S,
             sent: at,
             received: at + Duration::from_secs(1),
@@ -243,7 +244,7 @@ mod tests {
         let (clock, at) = clock();
         let before = clock.at_us(at);
         let received = at + Duration::from_secs(1);
-        clock.adjust(Reading {
+        clock.adjust(ClockReading {
             store_us: before + S + 300_000,
             sent: at,
             received,
@@ -256,9 +257,9 @@ mod tests {
         let (clock, at) = clock();
         let before = clock.at_us(at);
         let second = Duration::from_secs(1);
-        assert_eq!(read(&clock, at, second, 25_000_000), Adjusted::Doubted);
-        assert_eq!(read(&clock, at, 2 * second, 25_000_000), Adjusted::Followed);
-        assert_eq!(read(&clock, at, 3 * second, 0), Adjusted::Followed);
+        assert_eq!(read(&clock, at, second, 25_000_000), ClockChange::Doubt);
+        assert_eq!(read(&clock, at, 2 * second, 25_000_000), ClockChange::Slew);
+        assert_eq!(read(&clock, at, 3 * second, 0), ClockChange::Slew);
         assert_eq!((clock.at_us(at), clock.jumps()), (before, 1));
     }
 

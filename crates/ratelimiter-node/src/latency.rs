@@ -1,7 +1,7 @@
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use parking_lot::Mutex;
 
 /// How far back a percentile looks: between one and two of these.
 const HALF: Duration = Duration::from_millis(2500);
@@ -29,14 +29,14 @@ impl RecentLatency {
     }
 
     pub(crate) fn record(&self, took: Duration) {
-        let mut halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut halves = self.0.lock();
         halves.rotate(Instant::now());
         halves.now.saturating_record(crate::clock::micros(took));
     }
 
     /// The 99th percentile, or nothing when nothing was recorded lately.
     pub(crate) fn p99(&self) -> Option<Duration> {
-        let mut halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut halves = self.0.lock();
         halves.rotate(Instant::now());
         let mut both = halves.before.clone();
         both.add(&halves.now).expect("both have the same bounds");

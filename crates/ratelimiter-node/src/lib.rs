@@ -1,7 +1,7 @@
 //! One node of a distributed rate limiter: HTTP in front, Redis or Valkey behind.
 //!
 //! Every admission is a member of a sorted set in the store, or one of the charge of a grant there
-//! (`leased`); the modes differ in *when* they write it. Start reading at [`Limiter`], which
+//! (`leased`); the modes differ in *when* they write it. Start reading at `limiter`, which
 //! decides; [`Node`] is everything around it.
 //!
 //! | counting | decision | admits at most, in any window | while the store takes no writes |
@@ -39,15 +39,10 @@ mod breaker;
 mod cli;
 mod clock;
 mod config;
-mod counter;
-mod counting;
-mod decision;
 mod http;
 mod latency;
 mod limiter;
-mod limits;
 mod limits_file;
-mod memory;
 mod metrics;
 mod node;
 mod roster;
@@ -55,8 +50,6 @@ mod shared;
 mod sync;
 
 pub use cli::{ExitCode, main};
-pub use clock::StoreClock;
 pub use config::{Config, ConfigError};
-pub use limiter::{CheckError, Limiter};
 pub use limits_file::read_limits;
 pub use node::{Node, NodeError};

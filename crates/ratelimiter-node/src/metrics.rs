@@ -1,7 +1,7 @@
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -12,7 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 use ratelimiter_api::{CheckResponse, Key, KeyCounter, StoreCircuit};
 use tokio::runtime::Handle;
 
-use crate::counting::GrantMetrics;
+use crate::limiter::GrantMetrics;
 use crate::shared::StoreStatus;
 
 /// Seconds; around what a loopback check takes, and up to the longest store timeout.
@@ -242,10 +242,7 @@ impl Metrics {
             .is_some();
         if !known {
             self.checks.get_or_create(&labels).inc();
-            self.seen
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(labels);
+            self.seen.lock().insert(labels);
         }
         self.check_seconds.observe(took.as_secs_f64());
     }
@@ -258,7 +255,7 @@ impl Metrics {
     /// Drops the series of keys whose limit is gone, so that there are never more than limits,
     /// asked for or not.
     pub(crate) fn retain(&self, has_limit: impl Fn(&Key) -> bool) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         seen.retain(|labels| {
             let keep = has_limit(&labels.key.0);
             if !keep {
@@ -289,10 +286,7 @@ impl Metrics {
         self.clock_jumps.set(clock_jumps.cast_signed());
         self.remembered
             .set(i64::try_from(remembered).unwrap_or(i64::MAX));
-        let _rendering = self
-            .rendering
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _rendering = self.rendering.lock();
         for family in [
             &self.limit,
             &self.admissions,

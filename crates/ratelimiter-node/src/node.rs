@@ -1,8 +1,9 @@
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use ratelimiter_store::StoreError;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
@@ -15,7 +16,7 @@ use crate::http::{self, Access, Api, Bounds};
 use crate::latency::RecentLatency;
 use crate::limiter::Limiter;
 use crate::metrics::Metrics;
-use crate::roster::Roster;
+use crate::roster::NodeRoster;
 use crate::shared::{SharedStore, StoreStatus};
 use crate::sync::StoreSync;
 use crate::{Config, ConfigError};
@@ -111,7 +112,10 @@ impl Node {
         );
         let limiter = Arc::new(limiter);
         limiter.assume(&limits);
-        let roster = Arc::new(Roster::new(config.sync_interval, limiter.boot().to_owned()));
+        let roster = Arc::new(NodeRoster::new(
+            config.sync_interval,
+            limiter.boot().to_owned(),
+        ));
         let metrics = Arc::new(Metrics::new(limiter.leases().metrics()));
         let (sender, status) = watch::channel(StoreStatus::default());
         let sync = Arc::new(StoreSync {

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use ratelimiter_api::layout::Heartbeat;
 use ratelimiter_api::{NodeEntry, NodeId, NodeState, Nodes};
 
@@ -23,26 +23,26 @@ const WARN_EVERY: u32 = 100;
 /// none, and no peer is suspected; nor is one just after, since it has as many intervals for a new
 /// heartbeat as ever.
 #[derive(Debug)]
-pub(crate) struct Roster {
+pub(crate) struct NodeRoster {
     interval: Duration,
     /// This process, among all that ever had its node id.
     boot: String,
-    known: Mutex<Known>,
+    peers: Mutex<KnownPeers>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
-    peers: Vec<Peer>,
+struct KnownPeers {
+    peers: Vec<PeerNode>,
     /// Heartbeats of this node that the store has confirmed.
     beats: u32,
     /// When the last of them was sent, microseconds on the store's clock.
     own_us: u64,
-    duplicate: Option<Duplicate>,
+    duplicate: Option<DuplicateNode>,
 }
 
 /// Another process that beats under this node's id.
 #[derive(Debug)]
-struct Duplicate {
+struct DuplicateNode {
     address: String,
     /// Its heartbeats that were found in place of this node's own.
     found: u32,
@@ -50,7 +50,7 @@ struct Duplicate {
     at: u32,
 }
 
-impl Known {
+impl KnownPeers {
     /// A heartbeat of another process was in the place of this node's own. A single one may be the
     /// last of a process that this one replaced, delayed on its way.
     fn found(&mut self, address: String) {
@@ -63,7 +63,7 @@ impl Known {
             tracing::error!(%address, "another process has this node's id: each admits as a node \
                 of its own; give every node an --id");
         }
-        self.duplicate = Some(Duplicate {
+        self.duplicate = Some(DuplicateNode {
             address,
             found,
             at: self.beats,
@@ -72,29 +72,25 @@ impl Known {
 }
 
 #[derive(Debug)]
-struct Peer {
+struct PeerNode {
     id: NodeId,
     beat: Heartbeat,
     /// How many heartbeats of this node had been confirmed when this one of the peer was new.
     seen_at: u32,
 }
 
-impl Roster {
+impl NodeRoster {
     pub(crate) fn new(interval: Duration, boot: String) -> Self {
         Self {
             interval,
             boot,
-            known: Mutex::default(),
+            peers: Mutex::default(),
         }
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The store has confirmed this node's heartbeat, which replaced another.
     pub(crate) fn confirmed(&self, at_us: u64, replaced: Option<Heartbeat>) {
-        let mut known = self.known();
+        let mut known = self.peers.lock();
         // The first replaces the last heartbeat of the process before this one.
         if known.beats > 0
             && let Some(other) = replaced.filter(|beat| beat.boot != self.boot)
@@ -107,7 +103,7 @@ impl Roster {
 
     /// The address of another process that beats under this node's id.
     pub(crate) fn duplicate(&self) -> Option<String> {
-        let known = self.known();
+        let known = self.peers.lock();
         known
             .duplicate
             .as_ref()
@@ -118,7 +114,7 @@ impl Roster {
     /// The store holds these heartbeats.
     pub(crate) fn read(&self, mut heartbeats: Vec<(NodeId, Heartbeat)>) {
         heartbeats.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let mut known = self.known();
+        let mut known = self.peers.lock();
         let before: HashMap<_, _> = std::mem::take(&mut known.peers)
             .into_iter()
             .map(|p| (p.id, (p.beat, p.seen_at)))
@@ -128,15 +124,15 @@ impl Roster {
                 Some((last, seen_at)) if *last == beat => *seen_at,
                 _ => known.beats,
             };
-            Peer { id, beat, seen_at }
+            PeerNode { id, beat, seen_at }
         };
         known.peers = heartbeats.into_iter().map(peer).collect();
     }
 
     /// Every node and its state.
     pub(crate) fn nodes(&self) -> Nodes {
-        let known = self.known();
-        let entry = |peer: &Peer| NodeEntry {
+        let known = self.peers.lock();
+        let entry = |peer: &PeerNode| NodeEntry {
             id: peer.id.clone(),
             address: peer.beat.address.clone(),
             also_at: peer.beat.also_at.clone(),
@@ -147,15 +143,15 @@ impl Roster {
         }
     }
 
-    fn state(&self, peer: &Peer, known: &Known) -> NodeState {
+    fn state(&self, peer: &PeerNode, known: &KnownPeers) -> NodeState {
         let missing = known.beats.saturating_sub(peer.seen_at);
         NodeState::of_heartbeat(self.interval.saturating_mul(missing), self.interval)
     }
 
     /// Nodes to be removed from the store.
     pub(crate) fn gone(&self) -> Vec<NodeId> {
-        let known = self.known();
-        let gone = |peer: &&Peer| {
+        let known = self.peers.lock();
+        let gone = |peer: &&PeerNode| {
             self.state(peer, &known) == NodeState::Down
                 && known.own_us.saturating_sub(peer.beat.at_us) > micros(FORGET_AFTER)
         };
@@ -186,7 +182,7 @@ mod tests {
         )
     }
 
-    fn state_of(roster: &Roster, id: &str) -> NodeState {
+    fn state_of(roster: &NodeRoster, id: &str) -> NodeState {
         roster
             .nodes()
             .nodes
@@ -196,8 +192,8 @@ mod tests {
             .state
     }
 
-    fn roster() -> Roster {
-        let roster = Roster::new(Duration::from_millis(200), "b".into());
+    fn roster() -> NodeRoster {
+        let roster = NodeRoster::new(Duration::from_millis(200), "b".into());
         roster.confirmed(100 * S, None);
         roster.read(vec![beat("me", 100 * S), beat("peer", 100 * S)]);
         roster
@@ -251,7 +247,7 @@ mod tests {
 
     #[test]
     fn another_process_under_the_id_is_found() {
-        let roster = Roster::new(Duration::from_millis(200), "mine".into());
+        let roster = NodeRoster::new(Duration::from_millis(200), "mine".into());
         let other = |boot: &str| {
             Some(Heartbeat {
                 address: "b:2".into(),

@@ -1,9 +1,10 @@
 //! What a node does in the background, once a sync interval: flush its admissions, read
 //! everybody's, say that it is there.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use ratelimiter_api::layout::{Heartbeat, NODES};
 use ratelimiter_api::{LimitEntry, NodeId};
 use ratelimiter_store::StoreError;
@@ -13,8 +14,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::clock::StoreClock;
 use crate::limiter::Limiter;
 use crate::metrics::Metrics;
-use crate::roster::Roster;
-use crate::shared::{Doubts, SharedStore, StoreStatus};
+use crate::roster::NodeRoster;
+use crate::shared::{SharedStore, StoreStatus};
 
 /// Admissions that one round trip of a flush takes along: enough to be quick, few enough not to
 /// hold up the store.
@@ -31,7 +32,7 @@ pub(crate) struct StoreSync {
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) clock: Arc<StoreClock>,
     pub(crate) store: Arc<SharedStore>,
-    pub(crate) roster: Arc<Roster>,
+    pub(crate) roster: Arc<NodeRoster>,
     pub(crate) metrics: Arc<Metrics>,
     /// Limits of the node's own file, until the store has them.
     pub(crate) seeds: Mutex<Vec<LimitEntry>>,
@@ -124,15 +125,11 @@ impl StoreSync {
     /// again as it was.
     pub(crate) async fn flush(self: Arc<Self>) -> Result<(), StoreError> {
         loop {
-            let batches = self.limiter.send(FLUSH_MOST);
+            let batches = self.limiter.unsynced(FLUSH_MOST);
             if batches.is_empty() {
                 return Ok(());
             }
-            let sent: Vec<_> = batches
-                .iter()
-                .map(|b| (&b.span, b.admissions.as_slice()))
-                .collect();
-            let forgot = self.store.flush(self.limiter.members(), &sent).await;
+            let forgot = self.store.flush(self.limiter.names(), &batches).await;
             self.limiter.confirm(&batches, &forgot);
             forgot
                 .into_iter()
@@ -150,8 +147,8 @@ impl StoreSync {
         let known = self.limiter.known();
         self.limiter.sweep();
         let watched = self.limiter.windows();
-        let spans: Vec<_> = watched.iter().map(|w| (&w.key, &w.span)).collect();
-        let mut answer = self.store.refresh(self.limiter.members(), &spans).await?;
+        let windows: Vec<_> = watched.iter().map(|w| (&w.key, &w.window)).collect();
+        let mut answer = self.store.refresh(self.limiter.names(), &windows).await?;
         self.limiter.follow_clock(answer.clock);
         self.roster.read(std::mem::take(&mut answer.heartbeats));
         let behind = self
@@ -160,16 +157,9 @@ impl StoreSync {
         self.limiter
             .leases()
             .refresh(self.roster.nodes().nodes.len());
-        let seeds = self
-            .seeds
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let seeds = self.seeds.lock().clone();
         if self.limiter.follow(&known, &answer, &seeds).await? {
-            self.seeds
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clear();
+            self.seeds.lock().clear();
             self.metrics
                 .retain(|key| self.limiter.limits().get(key).is_some());
         }
@@ -188,18 +178,10 @@ impl StoreSync {
         let started = Instant::now();
         while started.elapsed() < self.interval {
             let batches = self.limiter.doubts(FLUSH_MOST);
-            let doubts: Vec<_> = batches
-                .iter()
-                .map(|b| Doubts {
-                    entry: &b.entry,
-                    span: &b.span,
-                    admissions: &b.admissions,
-                })
-                .collect();
-            if doubts.is_empty() {
+            if batches.is_empty() {
                 return Ok(());
             }
-            let held = self.store.audit(self.limiter.members(), &doubts).await?;
+            let held = self.store.audit(self.limiter.names(), &batches).await?;
             for (key, lost) in self.limiter.settle(&batches, &held) {
                 tracing::warn!(%key, lost, "the store lost admissions that it had confirmed; \
                     sending them again");

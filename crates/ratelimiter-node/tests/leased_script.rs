@@ -16,13 +16,13 @@ use ratelimiter_store::Link;
 use redis::{Script, ScriptInvocation, Value, cmd};
 
 const EXCHANGE: &str = concat!(
-    include_str!("../src/shared/current.lua"),
-    include_str!("../src/shared/leased.lua"),
-    include_str!("../src/shared/leased_exchange.lua")
+    include_str!("../src/limiter/current.lua"),
+    include_str!("../src/limiter/leased/ledger.lua"),
+    include_str!("../src/limiter/leased/exchange.lua")
 );
 const RECALL: &str = concat!(
-    include_str!("../src/shared/leased.lua"),
-    include_str!("../src/shared/leased_recall.lua")
+    include_str!("../src/limiter/leased/ledger.lua"),
+    include_str!("../src/limiter/leased/recall.lua")
 );
 const KEYS: [&str; 9] = [
     "{k}:book",

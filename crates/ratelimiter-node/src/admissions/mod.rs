@@ -1,8 +1,9 @@
-mod timeline;
+mod runs;
 
 use std::time::Duration;
 
-use timeline::Timeline;
+use ratelimiter_api::NodeId;
+use runs::AdmissionRuns;
 
 /// Admissions are kept this much longer than their window, so that an observer who asks a moment
 /// later still gets the whole window it asks about.
@@ -15,6 +16,29 @@ pub(crate) struct Admission {
     pub(crate) at_us: u64,
     /// Which, unique in this life of the node.
     pub(crate) sequence: u64,
+}
+
+/// The names of this process's admissions in the store, `node:boot:sequence`: no two admissions
+/// ever share one.
+#[derive(Clone, Debug)]
+pub(crate) struct AdmissionNames {
+    prefix: String,
+}
+
+impl AdmissionNames {
+    pub(crate) fn new(node: &NodeId, boot: &str) -> Self {
+        Self {
+            prefix: format!("{node}:{boot}:"),
+        }
+    }
+
+    pub(crate) fn name(&self, sequence: u64) -> String {
+        format!("{}{sequence}", self.prefix)
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
 }
 
 /// A node's own admissions in a window, by what the store should know of them. Admissions are named
@@ -75,14 +99,14 @@ impl Own {
 /// admission.
 #[derive(Debug, Default)]
 pub(crate) struct AdmissionLog {
-    synced: Timeline,
-    unsynced: Timeline,
+    synced: AdmissionRuns,
+    unsynced: AdmissionRuns,
     /// The last unconfirmed admission that was sent. The store may hold those up to here.
     sent: Option<Admission>,
     /// Confirmed before the store was found to have lost some: each is asked for by its name.
-    doubted: Timeline,
+    doubted: AdmissionRuns,
     /// Found to be lost. They are unsynced or confirmed again as well.
-    lost: Timeline,
+    lost: AdmissionRuns,
 }
 
 impl AdmissionLog {
@@ -127,7 +151,7 @@ impl AdmissionLog {
     }
 
     /// Every admission is in one of these.
-    fn kept(&self) -> [&Timeline; 3] {
+    fn kept(&self) -> [&AdmissionRuns; 3] {
         [&self.synced, &self.unsynced, &self.doubted]
     }
 

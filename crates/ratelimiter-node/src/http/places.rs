@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// The connections that are served at once, bounded as a whole and for each peer address.
 #[derive(Debug)]
@@ -36,7 +38,7 @@ impl Places {
     /// taken.
     pub(crate) fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
         let peer = network(peer);
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         let Taken { total, by_peer } = &mut *taken;
         let of_peer = by_peer.get(&peer).copied().unwrap_or(0);
         if *total >= self.total || of_peer >= self.per_peer {
@@ -53,11 +55,7 @@ impl Places {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self
-            .places
-            .taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.places.taken.lock();
         taken.total -= 1;
         if let Some(of_peer) = taken.by_peer.get_mut(&self.peer) {
             *of_peer -= 1;
@@ -99,7 +97,7 @@ mod tests {
         assert!(places.take(ip("10.0.0.1")).is_some());
         drop(other);
         assert!(
-            places.taken.lock().unwrap().by_peer.is_empty(),
+            places.taken.lock().by_peer.is_empty(),
             "addresses are not kept"
         );
     }

@@ -4,12 +4,12 @@ use percent_encoding::percent_decode_str;
 use ratelimiter_api::{Key, MAX_PAGE};
 
 use super::answer::{Refusal, bad_request};
-use crate::limiter::Select;
+use crate::limiter::KeySelection;
 
 /// The query of a list: which keys, and for `/counters` the end of the span.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ListQuery {
-    pub(crate) select: Select,
+    pub(crate) select: KeySelection,
     /// Microseconds on the store's clock.
     pub(crate) at_us: Option<u64>,
 }
@@ -44,15 +44,15 @@ impl ListQuery {
             return Err(bad_request(format!("a page has 1 to {MAX_PAGE} keys")));
         }
         let select = if active {
-            Select::Active {
+            KeySelection::Active {
                 after,
                 most,
                 also: keys,
             }
         } else if !keys.is_empty() {
-            Select::Keys(keys)
+            KeySelection::Keys(keys)
         } else {
-            Select::Page { after, most }
+            KeySelection::Page { after, most }
         };
         Ok(Self { select, at_us })
     }
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn keys_pages_and_instants_are_read() {
-        let page = |after, most| Select::Page { after, most };
+        let page = |after, most| KeySelection::Page { after, most };
         assert_eq!(
             parse(""),
             Some(ListQuery {
@@ -109,9 +109,9 @@ mod tests {
         );
         assert_eq!(
             parse("key=a&key=b").unwrap().select,
-            Select::Keys(vec![key("a"), key("b")])
+            KeySelection::Keys(vec![key("a"), key("b")])
         );
-        let active = |after, most, also| Select::Active { after, most, also };
+        let active = |after, most, also| KeySelection::Active { after, most, also };
         assert_eq!(
             parse("active=true").unwrap().select,
             active(None, MAX_PAGE, vec![])

@@ -16,9 +16,9 @@ use super::body::{MAX_BODY, MAX_BULK, RequestBody, discard, read};
 use super::query::{ListQuery, decode};
 use crate::clock::micros;
 use crate::latency::RecentLatency;
-use crate::limiter::{CheckError, Limiter, MAX_LIMITS_AT_ONCE, Select};
+use crate::limiter::{CheckError, KeySelection, Limiter, MAX_LIMITS_AT_ONCE};
 use crate::metrics::{Metrics, Snapshot};
-use crate::roster::Roster;
+use crate::roster::NodeRoster;
 use crate::shared::{SharedStore, StoreStatus};
 
 /// Limits that a cluster may have. Every node keeps all of them, in about half a kilobyte each.
@@ -37,7 +37,7 @@ pub(crate) struct Api {
     pub(crate) access: Access,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) store: Arc<SharedStore>,
-    pub(crate) roster: Arc<Roster>,
+    pub(crate) roster: Arc<NodeRoster>,
     pub(crate) status: watch::Receiver<StoreStatus>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) latency: RecentLatency,
@@ -257,7 +257,7 @@ impl Api {
     }
 
     fn render_metrics(&self) -> Answer {
-        let in_use = Select::Active {
+        let in_use = KeySelection::Active {
             after: None,
             most: usize::MAX,
             also: Vec::new(),

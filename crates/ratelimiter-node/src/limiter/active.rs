@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use ratelimiter_api::Key;
 
-use crate::counter::CounterCell;
+use super::counter::CounterCell;
 
 /// Keys that are read at a sync although they were not checked lately. A store that silently lost
 /// one key's admissions, as by eviction, is so found out in the course of time, at a cost that does
@@ -14,37 +15,34 @@ const REVISITED: usize = 20;
 
 /// The counters of the keys in use: those checked within their window, or with admissions left.
 #[derive(Debug, Default)]
-pub(super) struct Active {
-    awake: Mutex<Awake>,
+pub(super) struct ActiveKeys {
+    in_use: Mutex<KeysInUse>,
     /// The place of the next key to be revisited.
     next: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
-struct Awake {
-    cells: BTreeMap<Key, (Wake, Arc<CounterCell>)>,
+struct KeysInUse {
+    cells: BTreeMap<Key, (WakeNumber, Arc<CounterCell>)>,
     wakes: u64,
 }
 
-/// Which waking of the node's keys this one was: a key that falls asleep and wakes up has another.
-type Wake = u64;
+/// Number of a beginning of use, among all keys of the node.
+type WakeNumber = u64;
 
-impl Active {
-    fn lock(&self) -> MutexGuard<'_, Awake> {
-        self.awake.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl ActiveKeys {
     /// Begins the sync of a key that was idle.
     pub(super) fn wake(&self, key: &Key, cell: &Arc<CounterCell>) {
-        let mut awake = self.lock();
-        awake.wakes += 1;
-        let wake = awake.wakes;
-        awake.cells.insert(key.clone(), (wake, Arc::clone(cell)));
+        let mut in_use = self.in_use.lock();
+        in_use.wakes += 1;
+        let wake = in_use.wakes;
+        in_use.cells.insert(key.clone(), (wake, Arc::clone(cell)));
     }
 
     /// The counters, by key.
     pub(super) fn cells(&self) -> Vec<Arc<CounterCell>> {
-        self.lock()
+        self.in_use
+            .lock()
             .cells
             .values()
             .map(|(_, cell)| Arc::clone(cell))
@@ -54,12 +52,12 @@ impl Active {
     /// At most `most` counters of keys after `after`, by key.
     pub(super) fn page(&self, after: Option<&Key>, most: usize) -> Vec<(Key, Arc<CounterCell>)> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let awake = self.lock();
-        let page = awake
+        self.in_use
+            .lock()
             .cells
             .range::<Key, _>((from, Bound::Unbounded))
-            .take(most);
-        page.map(|(key, (_, cell))| (key.clone(), Arc::clone(cell)))
+            .take(most)
+            .map(|(key, (_, cell))| (key.clone(), Arc::clone(cell)))
             .collect()
     }
 
@@ -79,7 +77,8 @@ impl Active {
     /// Drops admissions that left their window, and ends the sync of keys that are idle. Returns
     /// the number of admissions remembered.
     pub(super) fn sweep(&self, now_us: u64) -> usize {
-        let cells: Vec<(Wake, Arc<CounterCell>)> = self.lock().cells.values().cloned().collect();
+        let cells: Vec<(WakeNumber, Arc<CounterCell>)> =
+            self.in_use.lock().cells.values().cloned().collect();
         let mut remembered = 0;
         for (wake, cell) in cells {
             let mut counter = cell.lock();
@@ -91,13 +90,13 @@ impl Active {
             drop(counter);
             // One that woke up since has another wake, and stays. One lock a key: checks wait for
             // none of the others.
-            let mut awake = self.lock();
-            if awake
+            let mut in_use = self.in_use.lock();
+            if in_use
                 .cells
                 .get(&key)
                 .is_some_and(|(latest, _)| *latest == wake)
             {
-                awake.cells.remove(&key);
+                in_use.cells.remove(&key);
             }
         }
         remembered

@@ -2,7 +2,7 @@ use ratelimiter_api::{Key, LimitEntry};
 use ratelimiter_store::StoreError;
 
 use super::Limiter;
-use crate::shared::{Change, Changed, KnownLimits, Refresh};
+use crate::shared::{LimitChange, LimitCommand, LimitsState, StoreRefresh};
 
 /// Limits that one change may set.
 pub(crate) const MAX_LIMITS_AT_ONCE: usize = 1000;
@@ -21,83 +21,81 @@ impl Limiter {
         &self,
         entries: &[LimitEntry],
     ) -> Result<Vec<LimitEntry>, StoreError> {
-        loop {
-            let changed = self.store.set_limits(&self.known(), entries).await?;
-            if let Some((version, kept)) = self.done(changed).await? {
-                let change = |entry: &LimitEntry| Change {
-                    key: entry.key.clone(),
-                    version,
-                    entry: Some(entry.clone()),
-                };
-                let changes: Vec<_> = kept.iter().map(change).collect();
-                self.store.copy_limits(&changes, false).await?;
-                let mut limits = self.limits_mut();
-                changes.into_iter().for_each(|change| limits.change(change));
-                return Ok(kept);
-            }
-        }
+        let (version, kept) = self.change(&LimitCommand::Set(entries)).await?;
+        let change = |entry: &LimitEntry| LimitChange {
+            key: entry.key.clone(),
+            version,
+            entry: Some(entry.clone()),
+        };
+        self.spread(kept.iter().map(change).collect()).await?;
+        Ok(kept)
     }
 
     /// Removes a limit. Returns the entry as it was, if there was one.
     pub(crate) async fn delete_limit(&self, key: &Key) -> Result<Option<LimitEntry>, StoreError> {
-        loop {
-            let changed = self.store.delete_limit(&self.known(), key).await?;
-            if let Some((version, deleted)) = self.done(changed).await? {
-                if let Some(old) = deleted.first() {
-                    let change = Change {
-                        key: key.clone(),
-                        version,
-                        entry: None,
-                    };
-                    self.store
-                        .copy_limits(std::slice::from_ref(&change), false)
-                        .await?;
-                    self.limits_mut().change(change);
-                    self.leases.replaced(key, None);
-                    self.store.drop_counter(old).await;
-                }
-                return Ok(deleted.into_iter().next());
-            }
+        let (version, deleted) = self.change(&LimitCommand::Delete(key)).await?;
+        let deleted = deleted.into_iter().next();
+        if let Some(old) = &deleted {
+            self.replace_counter(old, None, version).await?;
         }
+        Ok(deleted)
     }
 
     /// Begins a new counter. Returns the entry with its new epoch, if there is a limit.
     pub(crate) async fn reset_counter(&self, key: &Key) -> Result<Option<LimitEntry>, StoreError> {
+        let (version, kept) = self.change(&LimitCommand::Reset(key)).await?;
+        if let [entry, old, ..] = kept.as_slice() {
+            self.replace_counter(old, Some(entry), version).await?;
+        }
+        Ok(kept.into_iter().next())
+    }
+
+    /// Changes limits in the store. One that has lost its state changes none: it is given the
+    /// limits first, since otherwise the nodes would take the changed limit for the only one.
+    async fn change(
+        &self,
+        command: &LimitCommand<'_>,
+    ) -> Result<(u64, Vec<LimitEntry>), StoreError> {
         loop {
-            let changed = self.store.reset_counter(&self.known(), key).await?;
-            if let Some((version, kept)) = self.done(changed).await? {
-                if let [entry, old, ..] = kept.as_slice() {
-                    let change = Change {
-                        key: key.clone(),
-                        version,
-                        entry: Some(entry.clone()),
-                    };
-                    self.store
-                        .copy_limits(std::slice::from_ref(&change), false)
-                        .await?;
-                    self.limits_mut().change(change);
-                    self.leases.replaced(key, Some(entry.epoch));
-                    self.store.drop_counter(old).await;
-                }
-                return Ok(kept.into_iter().next());
+            let store = &self.context.store;
+            if let Some(done) = store.change_limits(&self.known(), command).await? {
+                return Ok(done);
             }
+            self.restore_limits().await?;
         }
     }
 
-    /// The result of a change that the store made. A store that has lost its state makes none: it
-    /// is given the limits first, since otherwise the nodes would take the changed limit for the
-    /// only one, and the change is to be repeated.
-    async fn done(&self, changed: Changed) -> Result<Option<(u64, Vec<LimitEntry>)>, StoreError> {
-        match changed {
-            Changed::Done(version, entries) => Ok(Some((version, entries))),
-            Changed::Forgot => self.restore_limits().await.map(|()| None),
-        }
+    /// Copies changes of the store to where its parts need them, and to this node.
+    async fn spread(&self, changes: Vec<LimitChange>) -> Result<(), StoreError> {
+        self.context.store.copy_limits(&changes, false).await?;
+        let mut limits = self.limits_mut();
+        changes.into_iter().for_each(|change| limits.change(change));
+        Ok(())
+    }
+
+    /// Ends a counter of this node and drops its entries in the store.
+    async fn replace_counter(
+        &self,
+        old: &LimitEntry,
+        entry: Option<&LimitEntry>,
+        version: u64,
+    ) -> Result<(), StoreError> {
+        let change = LimitChange {
+            key: old.key.clone(),
+            version,
+            entry: entry.cloned(),
+        };
+        self.spread(vec![change]).await?;
+        self.leases
+            .replaced(&old.key, entry.map(|entry| entry.epoch));
+        self.context.store.drop_counter(old).await;
+        Ok(())
     }
 
     /// The state of the limits that this node knows.
-    pub(crate) fn known(&self) -> KnownLimits {
+    pub(crate) fn known(&self) -> LimitsState {
         let limits = self.limits();
-        KnownLimits {
+        LimitsState {
             version: limits.version(),
             life: limits.life().to_owned(),
             boot: self.boot.clone(),
@@ -107,7 +105,11 @@ impl Limiter {
     /// Gives a store that lost its state the limits and deletions that this node remembers.
     async fn restore_limits(&self) -> Result<(), StoreError> {
         let changes = self.limits().changes();
-        let life = self.store.restore_limits(&self.known(), &changes).await?;
+        let life = self
+            .context
+            .store
+            .restore_limits(&self.known(), &changes)
+            .await?;
         self.limits_mut().set_life(&life);
         Ok(())
     }
@@ -121,8 +123,8 @@ impl Limiter {
     /// know of it, whoever comes first.
     pub(crate) async fn follow(
         &self,
-        known: &KnownLimits,
-        answer: &Refresh,
+        known: &LimitsState,
+        answer: &StoreRefresh,
         seeds: &[LimitEntry],
     ) -> Result<bool, StoreError> {
         let other_life = !known.life.is_empty() && answer.life != known.life;
@@ -136,15 +138,15 @@ impl Limiter {
             return Ok(false);
         }
         if !seeds.is_empty() {
-            self.store.seed_limits(&self.known(), seeds).await?;
+            self.context.store.seed_limits(&self.known(), seeds).await?;
         }
         match listed {
             Some(listed) if !lost && listed >= answer.floor => {
-                let changes = self.store.changes_since(listed).await?;
+                let changes = self.context.store.changes_since(listed).await?;
                 self.limits_mut().catch_up(answer.version, changes);
             }
             _ => {
-                let (version, changes) = self.store.limits().await?;
+                let (version, changes) = self.context.store.limits().await?;
                 self.limits_mut().replace(version, changes);
             }
         }

@@ -1,28 +1,19 @@
 use ratelimiter_api::{LimitEntry, layout};
 use ratelimiter_store::StoreError;
 
-use super::members::Members;
-use super::span::Span;
 use super::store::{BACKGROUND_DEADLINE, SharedStore};
-use crate::admissions::Admission;
-
-/// Admissions of one counter that the store had confirmed.
-#[derive(Debug)]
-pub(crate) struct Doubts<'a> {
-    pub(crate) entry: &'a LimitEntry,
-    pub(crate) span: &'a Span,
-    pub(crate) admissions: &'a [Admission],
-}
+use super::window::AdmissionBatch;
+use crate::admissions::AdmissionNames;
 
 impl SharedStore {
     /// Which of these admissions the store holds, by name. No answer about a counter that is not
     /// the current one any more: its admissions were dropped on purpose. Reads only.
-    pub(crate) async fn audit(
+    pub(crate) async fn audit<C>(
         &self,
-        members: &Members,
-        doubts: &[Doubts<'_>],
+        names: &AdmissionNames,
+        doubts: &[AdmissionBatch<C>],
     ) -> Result<Vec<Option<Vec<bool>>>, StoreError> {
-        let sets: Vec<_> = doubts.iter().map(|d| d.span.set.as_str()).collect();
+        let sets: Vec<_> = doubts.iter().map(|d| d.window.set.as_str()).collect();
         let held = self.reads.scatter(
             &sets,
             BACKGROUND_DEADLINE,
@@ -31,7 +22,7 @@ impl SharedStore {
                 for &place in &places {
                     let command = pipeline.cmd("ZMSCORE").arg(sets[place]);
                     doubts[place].admissions.iter().for_each(|a| {
-                        command.arg(members.name(a.sequence));
+                        command.arg(names.name(a.sequence));
                     });
                 }
                 let scores: Vec<Vec<Option<String>>> =
@@ -52,7 +43,7 @@ impl SharedStore {
             .at(layout::LIMITS)
             .query(&read, BACKGROUND_DEADLINE)
             .await?;
-        let current = |text: Option<String>, doubts: &Doubts<'_>| {
+        let current = |text: Option<String>, doubts: &AdmissionBatch<C>| {
             text.and_then(|text| serde_json::from_str::<LimitEntry>(&text).ok())
                 .is_some_and(|entry| entry.epoch == doubts.entry.epoch)
         };

@@ -1,10 +1,14 @@
+use std::sync::LazyLock;
+
 use ratelimiter_api::LimitEntry;
 use ratelimiter_api::layout::{self, LimitCopy};
 use ratelimiter_store::StoreError;
-use redis::cmd;
+use redis::{Script, cmd};
 
-use super::limits::{Change, json};
+use super::limits::{LimitChange, json};
 use super::store::{BACKGROUND_DEADLINE, SharedStore};
+
+static COPY_LIMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("copy_limit.lua")));
 
 /// What lies beside a key's admissions and follows its limit.
 impl SharedStore {
@@ -13,7 +17,7 @@ impl SharedStore {
     /// these limits there before.
     pub(crate) async fn copy_limits(
         &self,
-        changes: &[Change],
+        changes: &[LimitChange],
         known: bool,
     ) -> Result<(), StoreError> {
         if !self.copies_limits() {
@@ -30,14 +34,14 @@ impl SharedStore {
             async |mut connection, places| {
                 for &place in &places {
                     let (
-                        Change {
+                        LimitChange {
                             key,
                             version,
                             entry,
                         },
                         copy,
                     ) = (&changes[place], &copies[place]);
-                    let mut call = self.scripts.copy_limit.prepare_invoke();
+                    let mut call = COPY_LIMIT.prepare_invoke();
                     call.key(&copy.limits)
                         .key(&copy.changed)
                         .key(&copy.deleted)

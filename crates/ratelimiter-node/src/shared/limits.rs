@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use ratelimiter_api::{Key, LimitEntry, layout};
 use ratelimiter_store::StoreError;
@@ -9,9 +10,23 @@ use super::store::{BACKGROUND_DEADLINE, SharedStore};
 /// Limits in one call of a script: enough to be quick, few enough not to hold up the store.
 const CALL_MOST: usize = 1000;
 
+/// A script about limits, with the head that all of them share.
+macro_rules! limit_script {
+    ($name:ident, $file:literal) => {
+        static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(concat!(include_str!("limits.lua"), include_str!($file))));
+    };
+}
+
+limit_script!(SET_LIMITS, "set_limits.lua");
+limit_script!(RESET_COUNTER, "reset_counter.lua");
+limit_script!(DELETE_LIMIT, "delete_limit.lua");
+limit_script!(RESTORE_LIMITS, "restore_limits.lua");
+limit_script!(SEED_LIMITS, "seed_limits.lua");
+
 /// A change of one limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Change {
+pub(crate) struct LimitChange {
     pub(crate) key: Key,
     /// Version of the limits that the change made.
     pub(crate) version: u64,
@@ -21,27 +36,27 @@ pub(crate) struct Change {
 
 /// The state of the limits that a node knows, and the name under which it may begin a new one.
 #[derive(Clone, Debug)]
-pub(crate) struct KnownLimits {
+pub(crate) struct LimitsState {
     pub(crate) version: u64,
     pub(crate) life: String,
     pub(crate) boot: String,
 }
 
-/// The result of a change of limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Changed {
-    /// The version of the limits after the change, and the limits after it, or before it when one
-    /// was deleted. No limits where there was none.
-    Done(u64, Vec<LimitEntry>),
-    /// The store has lost its state: it needs the limits that the node remembers before one is
-    /// changed.
-    Forgot,
+/// A change of limits for all nodes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LimitCommand<'a> {
+    /// Set these, at most [`CALL_MOST`]; the store assigns the epochs.
+    Set(&'a [LimitEntry]),
+    /// Begin a new counter, and drop the admissions of the old one.
+    Reset(&'a Key),
+    /// Remove the limit and its admissions.
+    Delete(&'a Key),
 }
 
 impl SharedStore {
     /// Every limit with the version of its last change, and a version of the limits that is not
     /// newer than they are. Other programs' entries that are no limits are left out.
-    pub(crate) async fn limits(&self) -> Result<(u64, Vec<Change>), StoreError> {
+    pub(crate) async fn limits(&self) -> Result<(u64, Vec<LimitChange>), StoreError> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("GET").arg(layout::LIMITS_VERSION);
         // The versions first: a limit may be newer than the version beside it, but never older.
@@ -63,7 +78,7 @@ impl SharedStore {
         let change = |text: &String| {
             let entry: LimitEntry = serde_json::from_str(text).ok()?;
             let version = versions.get(entry.key.as_str()).copied().unwrap_or(0);
-            Some(Change {
+            Some(LimitChange {
                 key: entry.key.clone(),
                 version,
                 entry: Some(entry),
@@ -77,7 +92,7 @@ impl SharedStore {
 
     /// The changes after `version`. Complete only while the store remembers every deletion since
     /// then.
-    pub(crate) async fn changes_since(&self, version: u64) -> Result<Vec<Change>, StoreError> {
+    pub(crate) async fn changes_since(&self, version: u64) -> Result<Vec<LimitChange>, StoreError> {
         let after = format!("({version}");
         let mut pipeline = redis::pipe();
         for set in [layout::LIMITS_CHANGED, layout::LIMITS_DELETED] {
@@ -111,7 +126,7 @@ impl SharedStore {
             for ((_, version), text) in some.iter().zip(texts) {
                 let entry = text.and_then(|text| serde_json::from_str::<LimitEntry>(&text).ok());
                 // A limit that is gone meanwhile has a deletion with a higher version.
-                changes.extend(entry.map(|entry| Change {
+                changes.extend(entry.map(|entry| LimitChange {
                     key: entry.key.clone(),
                     version: *version,
                     entry: Some(entry),
@@ -119,7 +134,7 @@ impl SharedStore {
             }
         }
         let deletion = |(key, version): (String, u64)| {
-            Some(Change {
+            Some(LimitChange {
                 key: Key::new(key).ok()?,
                 version,
                 entry: None,
@@ -129,45 +144,42 @@ impl SharedStore {
         Ok(changes)
     }
 
-    /// Sets limits for all nodes, at most [`CALL_MOST`]; the store assigns the epochs.
-    pub(crate) async fn set_limits(
+    /// Changes limits. Returns their version after the change, and the entries as its script lists
+    /// them; nothing when the store has lost its state, and needs the limits that the node
+    /// remembers first.
+    pub(crate) async fn change_limits(
         &self,
-        known: &KnownLimits,
-        entries: &[LimitEntry],
-    ) -> Result<Changed, StoreError> {
-        let mut call = prepare(&self.scripts.set_limits, known);
-        for entry in entries {
-            call.arg(entry.key.as_str()).arg(json(entry));
+        known: &LimitsState,
+        command: &LimitCommand<'_>,
+    ) -> Result<Option<(u64, Vec<LimitEntry>)>, StoreError> {
+        let mut call;
+        match *command {
+            LimitCommand::Set(entries) => {
+                call = prepare(&SET_LIMITS, known);
+                for entry in entries {
+                    call.arg(entry.key.as_str()).arg(json(entry));
+                }
+            }
+            LimitCommand::Reset(key) => {
+                call = prepare(&RESET_COUNTER, known);
+                call.arg(key.as_str());
+            }
+            LimitCommand::Delete(key) => {
+                call = prepare(&DELETE_LIMIT, known);
+                call.arg(key.as_str());
+            }
         }
-        self.change(&mut call).await
-    }
-
-    /// Begins a new counter for all nodes, and drops the admissions of the old one.
-    pub(crate) async fn reset_counter(
-        &self,
-        known: &KnownLimits,
-        key: &Key,
-    ) -> Result<Changed, StoreError> {
-        let mut call = prepare(&self.scripts.reset_counter, known);
-        self.change(call.arg(key.as_str())).await
-    }
-
-    /// Removes a limit and its admissions for all nodes.
-    pub(crate) async fn delete_limit(
-        &self,
-        known: &KnownLimits,
-        key: &Key,
-    ) -> Result<Changed, StoreError> {
-        let mut call = prepare(&self.scripts.delete_limit, known);
-        self.change(call.arg(key.as_str())).await
+        let done: Option<(u64, Vec<String>)> = self.call(&mut call).await?;
+        let entry = |text: &String| serde_json::from_str(text).ok();
+        Ok(done.map(|(version, texts)| (version, texts.iter().filter_map(entry).collect())))
     }
 
     /// Gives the store the limits and deletions that this node remembers; for each key the newest
     /// change holds. Returns the life of the store's state.
     pub(crate) async fn restore_limits(
         &self,
-        known: &KnownLimits,
-        changes: &[Change],
+        known: &LimitsState,
+        changes: &[LimitChange],
     ) -> Result<String, StoreError> {
         let mut life = known.life.clone();
         // One call without limits begins a life where there is nothing to restore.
@@ -175,8 +187,8 @@ impl SharedStore {
             .chunks(CALL_MOST)
             .chain(changes.is_empty().then_some(changes));
         for some in calls {
-            let mut call = prepare(&self.scripts.restore_limits, known);
-            for Change {
+            let mut call = prepare(&RESTORE_LIMITS, known);
+            for LimitChange {
                 key,
                 version,
                 entry,
@@ -194,30 +206,17 @@ impl SharedStore {
     /// Adds the limits for which the store has none.
     pub(crate) async fn seed_limits(
         &self,
-        known: &KnownLimits,
+        known: &LimitsState,
         entries: &[LimitEntry],
     ) -> Result<(), StoreError> {
         for some in entries.chunks(CALL_MOST) {
-            let mut call = prepare(&self.scripts.seed_limits, known);
+            let mut call = prepare(&SEED_LIMITS, known);
             for entry in some {
                 call.arg(entry.key.as_str()).arg(json(entry));
             }
             self.call::<()>(&mut call).await?;
         }
         Ok(())
-    }
-
-    async fn change(&self, call: &mut ScriptInvocation<'_>) -> Result<Changed, StoreError> {
-        let done: Option<(u64, Vec<String>)> = self.call(call).await?;
-        Ok(done.map_or(Changed::Forgot, |(version, texts)| {
-            Changed::Done(
-                version,
-                texts
-                    .iter()
-                    .filter_map(|text| serde_json::from_str(text).ok())
-                    .collect(),
-            )
-        }))
     }
 
     async fn call<T: FromRedisValue>(
@@ -245,7 +244,7 @@ impl SharedStore {
     }
 }
 
-fn prepare<'a>(script: &'a Script, known: &KnownLimits) -> ScriptInvocation<'a> {
+fn prepare<'a>(script: &'a Script, known: &LimitsState) -> ScriptInvocation<'a> {
     let mut call = script.prepare_invoke();
     call.arg(known.version).arg(&known.life).arg(&known.boot);
     call

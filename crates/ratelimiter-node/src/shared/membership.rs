@@ -6,7 +6,7 @@ use ratelimiter_store::StoreError;
 use redis::cmd;
 
 use super::store::{BACKGROUND_DEADLINE, SharedStore};
-use crate::clock::Reading;
+use crate::clock::ClockReading;
 
 impl SharedStore {
     /// Writes this node's heartbeat, and removes nodes that have sent none for long. Returns the
@@ -48,20 +48,20 @@ impl SharedStore {
     pub(crate) async fn heartbeat(
         &self,
         id: &NodeId,
-    ) -> Result<(Option<Heartbeat>, Reading), StoreError> {
+    ) -> Result<(Option<Heartbeat>, ClockReading), StoreError> {
         let mut pipeline = redis::pipe();
         pipeline
             .cmd("HGET")
             .arg(layout::NODES)
             .arg(id.as_str())
             .cmd("TIME");
-        let (text, clock): (Option<String>, Reading) = self
+        let (text, clock): (Option<String>, ClockReading) = self
             .reads
             .at(layout::NODES)
             .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
                 let sent = Instant::now();
                 let (text, time) = pipeline.query_async(&mut connection).await?;
-                Ok((text, Reading::new(time, sent, Instant::now())))
+                Ok((text, ClockReading::new(time, sent, Instant::now())))
             })
             .await?;
         Ok((

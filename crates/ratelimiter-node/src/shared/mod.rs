@@ -2,21 +2,13 @@
 
 mod audit;
 mod copies;
-mod counting;
-mod leased;
 mod limits;
-mod members;
 mod membership;
 mod refresh;
-mod scripts;
-mod span;
 mod store;
+mod window;
 
-pub(crate) use audit::Doubts;
-pub(crate) use counting::{CheckGroup, Counted, GroupAnswer, GroupedCheck, Question, Verdict};
-pub(crate) use leased::{Exchange, Exchanged, Wanted};
-pub(crate) use limits::{Change, Changed, KnownLimits};
-pub(crate) use members::Members;
-pub(crate) use refresh::{KeyRefresh, Refresh};
-pub(crate) use span::{SharedWindow, Span};
-pub(crate) use store::{SharedStore, StoreStatus};
+pub(crate) use limits::{LimitChange, LimitCommand, LimitsState};
+pub(crate) use refresh::{KeyRefresh, StoreRefresh};
+pub(crate) use store::{SharedStore, StoreStatus, next_answer};
+pub(crate) use window::{AdmissionBatch, KeyWindow, SharedWindow};

@@ -6,15 +6,15 @@ use ratelimiter_api::{Key, NodeId};
 use ratelimiter_store::StoreError;
 use redis::{Pipeline, RedisResult, Value};
 
-use super::members::Members;
-use super::span::{SharedWindow, Span, take};
-use super::store::{BACKGROUND_DEADLINE, SharedStore};
-use crate::clock::Reading;
+use super::store::{BACKGROUND_DEADLINE, SharedStore, next_answer};
+use super::window::{KeyWindow, SharedWindow};
+use crate::admissions::AdmissionNames;
+use crate::clock::ClockReading;
 
 /// What a node reads of the store at every sync.
 #[derive(Debug)]
-pub(crate) struct Refresh {
-    pub(crate) clock: Reading,
+pub(crate) struct StoreRefresh {
+    pub(crate) clock: ClockReading,
     /// The version of the limits; zero in a store without any.
     pub(crate) version: u64,
     /// The life of the store's state; empty in a store without any.
@@ -31,14 +31,14 @@ pub(crate) struct Refresh {
 /// What a node reads of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyRefresh {
-    pub(crate) window: SharedWindow,
+    pub(crate) shared: SharedWindow,
     /// The version of the limit's copy beside its admissions, in a store cluster; zero where it is
     /// missing.
     pub(crate) copy: Option<u64>,
 }
 
-enum Part {
-    State(Box<Refresh>),
+enum RefreshPart {
+    State(Box<StoreRefresh>),
     Key(KeyRefresh),
 }
 
@@ -47,10 +47,10 @@ impl SharedStore {
     /// passes while the store takes no writes.
     pub(crate) async fn refresh(
         &self,
-        members: &Members,
-        watched: &[(&Key, &Span)],
-    ) -> Result<Refresh, StoreError> {
-        let sets = watched.iter().map(|(_, span)| span.set.as_str());
+        names: &AdmissionNames,
+        watched: &[(&Key, &KeyWindow)],
+    ) -> Result<StoreRefresh, StoreError> {
+        let sets = watched.iter().map(|(_, window)| window.set.as_str());
         let keys: Vec<_> = std::iter::once(layout::LIMITS).chain(sets).collect();
         let parts = self.reads.scatter(
             &keys,
@@ -60,7 +60,7 @@ impl SharedStore {
                 for &place in &places {
                     match place.checked_sub(1) {
                         None => ask_for_state(&mut pipeline),
-                        Some(place) => self.ask_for_key(members, watched[place], &mut pipeline),
+                        Some(place) => self.ask_for_key(names, watched[place], &mut pipeline),
                     }
                 }
                 let sent = Instant::now();
@@ -68,8 +68,14 @@ impl SharedStore {
                 let received = Instant::now();
                 let mut answers = answers.into_iter();
                 let part = |place: &usize| match place.checked_sub(1) {
-                    None => Ok(Part::State(Box::new(state(&mut answers, sent, received)?))),
-                    Some(place) => Ok(Part::Key(self.key_answer(watched[place].1, &mut answers)?)),
+                    None => Ok(RefreshPart::State(Box::new(state(
+                        &mut answers,
+                        sent,
+                        received,
+                    )?))),
+                    Some(place) => Ok(RefreshPart::Key(
+                        self.key_answer(watched[place].1, &mut answers)?,
+                    )),
                 };
                 places.iter().map(part).collect::<RedisResult<Vec<_>>>()
             },
@@ -77,8 +83,8 @@ impl SharedStore {
         let (mut refresh, mut windows) = (None, Vec::new());
         for part in parts.await {
             match part {
-                Ok(Part::State(state)) => refresh = Some(*state),
-                Ok(Part::Key(key)) => windows.push(Ok(key)),
+                Ok(RefreshPart::State(state)) => refresh = Some(*state),
+                Ok(RefreshPart::Key(key)) => windows.push(Ok(key)),
                 // The state comes first: without it there is no refresh.
                 Err(error) if refresh.is_none() => return Err(error),
                 Err(error) => windows.push(Err(error)),
@@ -88,14 +94,19 @@ impl SharedStore {
             url: self.reads.url().clone(),
             why: "it did not answer about its state".into(),
         };
-        Ok(Refresh {
+        Ok(StoreRefresh {
             windows,
             ..refresh.ok_or_else(unanswered)?
         })
     }
 
-    fn ask_for_key(&self, members: &Members, (key, span): (&Key, &Span), pipeline: &mut Pipeline) {
-        span.read(members, pipeline);
+    fn ask_for_key(
+        &self,
+        names: &AdmissionNames,
+        (key, window): (&Key, &KeyWindow),
+        pipeline: &mut Pipeline,
+    ) {
+        window.read(names, pipeline);
         if self.copies_limits() {
             pipeline.cmd("GET").arg(LimitCopy::of(key).version);
         }
@@ -103,16 +114,16 @@ impl SharedStore {
 
     fn key_answer(
         &self,
-        span: &Span,
+        window: &KeyWindow,
         answers: &mut impl Iterator<Item = Value>,
     ) -> RedisResult<KeyRefresh> {
-        let window = span.answer(answers)?;
+        let shared = window.answer(answers)?;
         let copy = self
             .copies_limits()
-            .then(|| take::<Option<u64>>(answers))
+            .then(|| next_answer::<Option<u64>>(answers))
             .transpose()?;
         Ok(KeyRefresh {
-            window,
+            shared,
             copy: copy.map(|version| version.unwrap_or(0)),
         })
     }
@@ -133,16 +144,16 @@ fn state(
     answers: &mut impl Iterator<Item = Value>,
     sent: Instant,
     received: Instant,
-) -> RedisResult<Refresh> {
-    let clock = Reading::new(take(answers)?, sent, received);
-    let version: Option<u64> = take(answers)?;
-    let (life, floor): (Option<String>, Option<u64>) = take(answers)?;
-    let heartbeats: HashMap<String, String> = take(answers)?;
+) -> RedisResult<StoreRefresh> {
+    let clock = ClockReading::new(next_answer(answers)?, sent, received);
+    let version: Option<u64> = next_answer(answers)?;
+    let (life, floor): (Option<String>, Option<u64>) = next_answer(answers)?;
+    let heartbeats: HashMap<String, String> = next_answer(answers)?;
     let heartbeats = heartbeats
         .into_iter()
         .filter_map(|(id, text)| Some((NodeId::new(id), serde_json::from_str(&text).ok()?)))
         .collect();
-    Ok(Refresh {
+    Ok(StoreRefresh {
         clock,
         version: version.unwrap_or(0),
         life: life.unwrap_or_default(),

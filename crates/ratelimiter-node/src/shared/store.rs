@@ -1,12 +1,12 @@
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use ratelimiter_api::Key;
 use ratelimiter_api::layout::LimitCopy;
 use ratelimiter_store::{Link, Redirects, StoreError, StoreKind, StoreUrl, StoreVersion};
+use redis::{FromRedisValue, RedisResult, Value, from_redis_value};
 
-use super::scripts::Scripts;
-use crate::breaker::Circuits;
+use crate::breaker::StoreCircuits;
 
 /// How long a flush, a heartbeat or a change of a limit may take. Longer than a check may: no
 /// request waits for a flush.
@@ -17,18 +17,17 @@ pub(crate) const BACKGROUND_DEADLINE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct SharedStore {
     /// Checks that must be exact: scripts and single additions.
-    pub(super) checks: Link,
+    pub(crate) checks: Link,
     /// Reads, which pass while the store takes no writes.
     pub(super) reads: Link,
     /// Flushes of admissions.
-    pub(super) flushes: Link,
+    pub(crate) flushes: Link,
     /// Heartbeats and changes of limits.
     pub(super) membership: Link,
-    pub(super) scripts: Scripts,
     kind: StoreKind,
     last_write: Mutex<Option<Instant>>,
     /// Between checks and the store.
-    pub(crate) circuits: Circuits,
+    pub(crate) circuits: StoreCircuits,
 }
 
 impl SharedStore {
@@ -39,10 +38,9 @@ impl SharedStore {
             reads: link()?,
             flushes: link()?,
             membership: link()?,
-            scripts: Scripts::new(),
             kind: url.kind(),
             last_write: Mutex::new(None),
-            circuits: Circuits::new(url.kind()),
+            circuits: StoreCircuits::new(url.kind()),
         })
     }
 
@@ -52,7 +50,7 @@ impl SharedStore {
     }
 
     /// The limit of a key, for scripts that count it.
-    pub(super) fn limit_of(&self, key: &Key) -> LimitCopy {
+    pub(crate) fn limit_of(&self, key: &Key) -> LimitCopy {
         if self.copies_limits() {
             LimitCopy::of(key)
         } else {
@@ -78,19 +76,13 @@ impl SharedStore {
 
     /// How long ago the store last confirmed a write of this node.
     pub(crate) fn last_write_age(&self) -> Option<Duration> {
-        self.last_write
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .map(|at| at.elapsed())
+        self.last_write.lock().map(|at| at.elapsed())
     }
 
     /// Notes the time when a write was confirmed.
-    pub(super) fn written<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(crate) fn written<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if result.is_ok() {
-            *self
-                .last_write
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            *self.last_write.lock() = Some(Instant::now());
         }
         result
     }
@@ -103,4 +95,11 @@ pub(crate) struct StoreStatus {
     pub(crate) connected: bool,
     /// Duration of the last read.
     pub(crate) latency: Option<Duration>,
+}
+
+/// The next answer of a pipeline or a script.
+pub(crate) fn next_answer<T: FromRedisValue>(
+    answers: &mut impl Iterator<Item = Value>,
+) -> RedisResult<T> {
+    Ok(from_redis_value(answers.next().unwrap_or(Value::Nil))?)
 }

@@ -1,16 +1,16 @@
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use ratelimiter_api::{DecidedBy, Limit, LimitEntry};
 use ratelimiter_lease::{Holder, NodeTime, Spend, Terms, Waiting};
 use tokio::sync::oneshot;
 
-use super::Known;
+use super::NodeFacts;
 use crate::admissions::AdmissionLog;
-use crate::counting::Undecided;
-use crate::decision::{Check, Decision};
-use crate::memory::Memory;
+use crate::limiter::CheckContext;
+use crate::limiter::decision::{CheckCost, CheckOutcome, Decision};
+use crate::shared::LimitChange;
 
 /// How long a grant lasts on the store's clock.
 ///
@@ -22,28 +22,17 @@ pub(crate) const LEASE: Duration = Duration::from_secs(1);
 const DRIFT_PERMILLE: u32 = 10;
 
 /// One key's lease behind its own lock, which is never held across an `await`.
-#[derive(Debug)]
-pub(super) struct LeaseCell(Mutex<Lease>);
-
-impl LeaseCell {
-    pub(super) fn new(entry: LimitEntry) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Lease::new(entry))))
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, Lease> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+pub(super) type LeaseCell = Mutex<KeyLease>;
 
 /// One key's grants on this node, and the checks that wait for the next.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub(super) struct KeyLease {
     pub(super) entry: LimitEntry,
     pub(super) terms: Terms,
     pub(super) holder: Holder,
     /// Admissions that a grant covers.
     pub(super) log: AdmissionLog,
-    pub(super) waiting: VecDeque<Waiter>,
+    pub(super) waiting: VecDeque<WaitingCheck>,
     /// A task exchanges messages with the store.
     pub(super) busy: bool,
     /// The tick looks at it.
@@ -51,7 +40,7 @@ pub(super) struct Lease {
     /// The store has answered a request about this counter.
     pub(super) answered: bool,
     /// As of the last check.
-    pub(super) known: Known,
+    pub(super) facts: NodeFacts,
     /// After a failure, when to settle again.
     pub(super) quiet_until: NodeTime,
     /// The store has failed since it last granted.
@@ -60,9 +49,9 @@ pub(super) struct Lease {
 
 /// A check that waits for a grant.
 #[derive(Debug)]
-pub(super) struct Waiter {
-    pub(super) check: Check,
-    pub(super) reply: oneshot::Sender<Result<Decision, Undecided>>,
+pub(super) struct WaitingCheck {
+    pub(super) cost: CheckCost,
+    pub(super) reply: oneshot::Sender<CheckOutcome>,
 }
 
 pub(super) fn terms(limit: Limit) -> Terms {
@@ -70,7 +59,7 @@ pub(super) fn terms(limit: Limit) -> Terms {
         .expect("a limit's window is positive")
 }
 
-impl Lease {
+impl KeyLease {
     pub(super) fn new(entry: LimitEntry) -> Self {
         let terms = terms(entry.limit);
         Self {
@@ -82,7 +71,7 @@ impl Lease {
             busy: false,
             open: false,
             answered: false,
-            known: Known::default(),
+            facts: NodeFacts::default(),
             quiet_until: NodeTime::default(),
             failing: false,
         }
@@ -110,17 +99,15 @@ impl Lease {
         &mut self,
         now: NodeTime,
         now_us: u64,
-        check: Check,
-        memory: &Memory,
+        cost: CheckCost,
+        context: &CheckContext,
     ) -> Option<Decision> {
-        match self.holder.spend(now, check.cost) {
+        match self.holder.spend(now, cost.admissions) {
             Spend::Admitted { at } => {
                 // The ledger counts it all the same; only reports of this node lack what it has no
                 // room to remember.
-                if memory.has_room(check.cost) {
-                    check
-                        .admissions(at.micros())
-                        .for_each(|a| self.log.add_synced(a));
+                if context.has_room(cost.admissions) {
+                    cost.at(at.micros()).for_each(|a| self.log.add_synced(a));
                 }
                 let oldest_us = self
                     .log
@@ -162,16 +149,16 @@ impl Lease {
     }
 
     /// Answers the waiting checks in their order, as far as the node can.
-    pub(super) fn serve(&mut self, now: NodeTime, now_us: u64, memory: &Memory) {
-        while let Some(Waiter { check, reply }) = self.waiting.pop_front() {
+    pub(super) fn serve(&mut self, now: NodeTime, now_us: u64, context: &CheckContext) {
+        while let Some(WaitingCheck { cost, reply }) = self.waiting.pop_front() {
             // One that no longer waits would spend for nothing.
             if reply.is_closed() {
                 continue;
             }
-            match self.decide(now, now_us, check, memory) {
-                Some(decision) => drop(reply.send(Ok(decision))),
+            match self.decide(now, now_us, cost, context) {
+                Some(decision) => drop(reply.send(CheckOutcome::Decided(decision))),
                 None => {
-                    self.waiting.push_front(Waiter { check, reply });
+                    self.waiting.push_front(WaitingCheck { cost, reply });
                     break;
                 }
             }
@@ -180,16 +167,16 @@ impl Lease {
 
     /// The waiting checks, if there are any.
     pub(super) fn demand(&self) -> Option<Waiting> {
-        let need = self.waiting.front()?.check.cost;
+        let need = self.waiting.front()?.cost.admissions;
         let alike = self
             .waiting
             .iter()
-            .take_while(|waiter| waiter.check.cost == need)
+            .take_while(|check| check.cost.admissions == need)
             .count();
         let queued = self
             .waiting
             .iter()
-            .map(|waiter| waiter.check.cost)
+            .map(|check| check.cost.admissions)
             .fold(0, u32::saturating_add);
         Some(Waiting {
             need,
@@ -198,12 +185,17 @@ impl Lease {
         })
     }
 
-    /// The counter is gone, and its grants with it.
-    pub(super) fn end(&mut self, why: impl Fn() -> Undecided) {
+    /// The counter is gone, and its grants with it. Waiting checks ask again, after `change`.
+    pub(super) fn end(&mut self, change: Option<Box<LimitChange>>) {
         self.holder = Holder::new(self.terms);
         self.log = AdmissionLog::default();
-        for waiter in std::mem::take(&mut self.waiting) {
-            drop(waiter.reply.send(Err(why())));
+        self.answer_all(&CheckOutcome::AskAgain(change));
+    }
+
+    /// Gives every waiting check the same answer.
+    pub(super) fn answer_all(&mut self, outcome: &CheckOutcome) {
+        for check in std::mem::take(&mut self.waiting) {
+            drop(check.reply.send(outcome.clone()));
         }
     }
 

@@ -15,11 +15,11 @@ const MAX_RUNS: usize = 8;
 /// time. A stretch begins a new run instead of moving what follows it, as in patience sorting, so
 /// that adding costs a constant and every question one binary search a run.
 #[derive(Debug, Default)]
-pub(super) struct Timeline {
+pub(super) struct AdmissionRuns {
     runs: Vec<VecDeque<Admission>>,
 }
 
-impl Timeline {
+impl AdmissionRuns {
     pub(super) fn len(&self) -> usize {
         self.runs.iter().map(VecDeque::len).sum()
     }

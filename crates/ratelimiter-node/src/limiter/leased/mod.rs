@@ -1,27 +1,28 @@
-//! Leased counting: the store grants the right to admit, and this node spends it. Protocol and
-//! proof are in `ratelimiter-lease`; here are the messages, the waiting checks and the clock.
+//! Counting mode `leased`: the store grants the right to admit, and this node spends it. Protocol
+//! and proof are in `ratelimiter-lease`; here are the messages, the waiting checks and the clock.
 
 mod clock;
+mod exchange;
 mod lease;
+mod ledger;
 mod metrics;
-mod pump;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use ratelimiter_api::{Key, LeaseCounter, LimitEntry};
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::Undecided;
+use super::decision::{CheckOutcome, NoDecision};
+use super::{CheckContext, PendingCheck};
 use crate::admissions::RETENTION;
-use crate::clock::{StoreClock, micros};
-use crate::decision::{Check, Decision};
-use crate::memory::Memory;
-use crate::shared::{Members, SharedStore};
-use lease::{Lease, LeaseCell, Waiter};
+use crate::clock::micros;
+use lease::{KeyLease, LeaseCell, WaitingCheck};
+use ledger::GrantMessage;
 pub(crate) use metrics::GrantMetrics;
 
 /// How often unspent grants are looked for: with the time for which they are meant, the bound on
@@ -32,11 +33,7 @@ const TICK: Duration = Duration::from_millis(25);
 /// another's.
 #[derive(Debug)]
 pub(crate) struct Leases {
-    store: Arc<SharedStore>,
-    store_clock: Arc<StoreClock>,
-    members: Members,
-    store_timeout: Duration,
-    memory: Arc<Memory>,
+    context: Arc<CheckContext>,
     /// The number of the next grant.
     number: AtomicU64,
     /// Nodes that share the limits.
@@ -49,7 +46,7 @@ pub(crate) struct Leases {
 
 /// Facts that a node has at a check, and that the store may have lost or not received yet.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct NodeFacts {
     /// The newest version of the limits that the node has read.
     pub(crate) version: u64,
     /// Own admissions that no grant covers, on their way to the store.
@@ -57,19 +54,9 @@ pub(crate) struct Known {
 }
 
 impl Leases {
-    pub(crate) fn new(
-        store: Arc<SharedStore>,
-        store_clock: Arc<StoreClock>,
-        members: Members,
-        store_timeout: Duration,
-        memory: Arc<Memory>,
-    ) -> Self {
+    pub(super) fn new(context: Arc<CheckContext>) -> Self {
         Self {
-            store,
-            store_clock,
-            members,
-            store_timeout,
-            memory,
+            context,
             number: AtomicU64::new(1),
             nodes: AtomicU32::new(1),
             keys: Mutex::default(),
@@ -78,56 +65,52 @@ impl Leases {
         }
     }
 
-    fn keys(&self) -> MutexGuard<'_, HashMap<Key, Arc<LeaseCell>>> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn open(&self) -> MutexGuard<'_, Vec<Arc<LeaseCell>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Decides one check: from a grant that the node holds, or with the next one.
-    pub(crate) async fn check(
+    /// Decides one check: from a grant that the node holds, or with the next one. `version` is the
+    /// newest of the limits that the node has read.
+    pub(super) async fn ask(
         self: &Arc<Self>,
-        entry: &LimitEntry,
-        check: Check,
-        known: Known,
-        left: Duration,
-    ) -> Result<Decision, Undecided> {
+        check: &PendingCheck<'_>,
+        version: u64,
+    ) -> CheckOutcome {
+        let (entry, cost) = (&check.entry, check.cost);
+        let facts = NodeFacts {
+            version,
+            coming: check.counter.lock().coming(),
+        };
         let cell = {
-            let mut keys = self.keys();
+            let mut keys = self.keys.lock();
             match keys.get(&entry.key) {
                 Some(cell) => Arc::clone(cell),
                 None => Arc::clone(
                     keys.entry(entry.key.clone())
-                        .or_insert_with(|| LeaseCell::new(entry.clone())),
+                        .or_insert_with(|| Arc::new(Mutex::new(KeyLease::new(entry.clone())))),
                 ),
             }
         };
         let answer = {
             let mut lease = cell.lock();
             lease.follow(entry);
-            lease.known = known;
+            lease.facts = facts;
             let now = clock::now();
-            lease.holder.note(now, check.cost);
+            lease.holder.note(now, cost.admissions);
             // Checks that wait already come first.
+            let now_us = self.context.clock.now_us();
             if lease.waiting.is_empty()
-                && let Some(decision) =
-                    lease.decide(now, self.store_clock.now_us(), check, &self.memory)
+                && let Some(decision) = lease.decide(now, now_us, cost, &self.context)
             {
                 if lease.holder.wants_refill(now) {
                     self.pump(&cell, &mut lease);
                 }
-                return Ok(decision);
+                return CheckOutcome::Decided(decision);
             }
             let (reply, answer) = oneshot::channel();
-            lease.waiting.push_back(Waiter { check, reply });
+            lease.waiting.push_back(WaitingCheck { cost, reply });
             self.pump(&cell, &mut lease);
             answer
         };
-        match timeout(left, answer).await {
-            Ok(Ok(decided)) => decided,
-            Ok(Err(_)) | Err(_) => Err(Undecided::NoGrant),
+        match timeout(check.left, answer).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) => CheckOutcome::Undecided(NoDecision::NoAnswer),
         }
     }
 
@@ -142,7 +125,7 @@ impl Leases {
     }
 
     fn tick(self: &Arc<Self>) {
-        let open = std::mem::take(&mut *self.open());
+        let open = std::mem::take(&mut *self.open.lock());
         for cell in open {
             let mut lease = cell.lock();
             let now = clock::now();
@@ -155,22 +138,22 @@ impl Leases {
     }
 
     /// Has the tick look at a lease that holds grants or has some to settle.
-    fn look_after(&self, cell: &Arc<LeaseCell>, lease: &mut Lease) {
+    fn look_after(&self, cell: &Arc<LeaseCell>, lease: &mut KeyLease) {
         if !lease.holder.is_idle() && !std::mem::replace(&mut lease.open, true) {
-            self.open().push(Arc::clone(cell));
+            self.open.lock().push(Arc::clone(cell));
         }
     }
 
     /// Drops admissions that left their window, and the leases of keys that are idle or whose
     /// counter is gone. Returns the number of admissions remembered.
     pub(crate) fn sweep(&self, epoch_of: impl Fn(&Key) -> Option<u64>) -> usize {
-        let now_us = self.store_clock.now_us();
-        let cells: Vec<_> = self.keys().values().map(Arc::clone).collect();
+        let now_us = self.context.clock.now_us();
+        let cells: Vec<_> = self.keys.lock().values().map(Arc::clone).collect();
         let (mut remembered, mut gone) = (0, Vec::new());
         for cell in cells {
             let mut lease = cell.lock();
             if epoch_of(&lease.entry.key) != Some(lease.entry.epoch) {
-                lease.end(|| Undecided::Replaced);
+                lease.end(None);
             }
             let kept = lease.entry.limit.window_us() + micros(RETENTION);
             lease.log.expire(now_us.saturating_sub(kept));
@@ -179,7 +162,7 @@ impl Leases {
                 gone.push(lease.entry.key.clone());
             }
         }
-        let mut keys = self.keys();
+        let mut keys = self.keys.lock();
         for key in gone {
             // A check that has the cell in its hands is about to use it.
             if keys
@@ -195,28 +178,32 @@ impl Leases {
     /// A key has another counter, or none any more: the grants of the one before are neither spent
     /// nor settled.
     pub(crate) fn replaced(&self, key: &Key, epoch: Option<u64>) {
-        let cell = self.keys().get(key).map(Arc::clone);
+        let cell = self.keys.lock().get(key).map(Arc::clone);
         if let Some(mut lease) = cell.as_ref().map(|cell| cell.lock())
             && Some(lease.entry.epoch) != epoch
         {
-            lease.end(|| Undecided::Replaced);
+            lease.end(None);
         }
     }
 
     /// Gives everything back, as a node does that stops.
     pub(crate) async fn leave(&self) {
         let now = clock::now();
-        let mut settlements = Vec::new();
-        for cell in std::mem::take(&mut *self.open()) {
+        let mut messages = Vec::new();
+        for cell in std::mem::take(&mut *self.open.lock()) {
             let mut lease = cell.lock();
             lease.holder.close_all(now);
-            let of_key: Vec<_> = lease.holder.settlements().collect();
-            settlements.push((lease.entry.clone(), lease.terms, of_key));
+            messages.push(GrantMessage {
+                entry: lease.entry.clone(),
+                terms: lease.terms,
+                settlements: lease.holder.settlements().collect(),
+                request: None,
+            });
         }
-        for (entry, terms, settlements) in settlements {
-            if let Err(error) = self.settle(&entry, &terms, &settlements).await {
-                tracing::warn!(key = %entry.key, %error, "unspent grants are missing until their \
-                    lease and window end");
+        for message in messages {
+            if let Err(error) = self.settle(&message).await {
+                tracing::warn!(key = %message.entry.key, %error, "unspent grants are missing until \
+                    their lease and window end");
                 return;
             }
         }
@@ -230,6 +217,13 @@ impl Leases {
         );
     }
 
+    /// Admissions in the window that ends now and that grants cover.
+    pub(super) fn admitted(&self, entry: &LimitEntry, now_us: u64) -> u64 {
+        let start_us = now_us.saturating_sub(entry.limit.window_us());
+        self.report(entry, start_us, u64::MAX)
+            .map_or(0, |lease| lease.admitted)
+    }
+
     /// This node's grants of a counter, with the admissions in the span that they cover.
     pub(crate) fn report(
         &self,
@@ -237,12 +231,12 @@ impl Leases {
         from_us: u64,
         until_us: u64,
     ) -> Option<LeaseCounter> {
-        let cell = self.keys().get(&entry.key).map(Arc::clone)?;
+        let cell = self.keys.lock().get(&entry.key).map(Arc::clone)?;
         let lease = cell.lock();
         if lease.entry.epoch != entry.epoch {
             return None;
         }
-        let now_us = self.store_clock.now_us();
+        let now_us = self.context.clock.now_us();
         let spent = lease
             .log
             .count(now_us.saturating_sub(entry.limit.window_us()), u64::MAX);

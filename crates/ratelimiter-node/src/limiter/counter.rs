@@ -1,14 +1,13 @@
 //! One key's counter on one node.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ratelimiter_api::{DecidedBy, KeyCounter, LimitEntry, MAX_LIMIT};
+use parking_lot::Mutex;
+use ratelimiter_api::{KeyCounter, LimitEntry, MAX_LIMIT};
 
-use crate::admissions::{Admission, AdmissionLog, RETENTION};
+use crate::admissions::{Admission, AdmissionLog, Own, RETENTION};
 use crate::clock::micros;
-use crate::decision::Decision;
-use crate::shared::{SharedWindow, Span};
+use crate::shared::{KeyWindow, SharedWindow};
 
 /// Beyond this many, admissions that no limit bounds (failing open) are granted without being
 /// remembered.
@@ -21,25 +20,24 @@ const WARM: Duration = Duration::from_secs(2);
 
 /// The counter of one key behind its own lock: one key's work never delays another's. Held for as
 /// long as it takes to count, never across an `await`.
-#[derive(Debug)]
-pub(crate) struct CounterCell(Mutex<Counter>);
+pub(crate) type CounterCell = Mutex<Counter>;
 
-impl CounterCell {
-    pub(crate) fn new(entry: LimitEntry) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Counter::new(entry))))
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Counter> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Acts on a counter unless it was reset since.
+pub(super) fn in_epoch<T>(
+    counter: &CounterCell,
+    epoch: u64,
+    act: impl FnOnce(&mut Counter) -> T,
+) -> Option<T> {
+    let mut counter = counter.lock();
+    (counter.entry.epoch == epoch).then(|| act(&mut counter))
 }
 
 /// One key's limit, and the admissions that a node counts against it.
 #[derive(Debug)]
 pub(crate) struct Counter {
     pub(crate) entry: LimitEntry,
-    log: AdmissionLog,
-    others: Others,
+    pub(super) log: AdmissionLog,
+    pub(super) others: OtherAdmissions,
     shared: Option<(u64, Instant)>,
     /// Time of the last check, microseconds on the store's clock, while the key is in use.
     used_us: Option<u64>,
@@ -50,7 +48,7 @@ pub(crate) struct Counter {
 
 /// The state of a key until it was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Before {
+pub(crate) enum KeyUse {
     /// Not checked within its window, and without admissions: not synced at all.
     Idle,
     /// Not checked for so long that its shared count is not read at every sync.
@@ -61,14 +59,14 @@ pub(crate) enum Before {
 
 /// The other nodes' admissions, as of the last refresh.
 #[derive(Clone, Copy, Debug)]
-struct Others {
-    count: u64,
+pub(super) struct OtherAdmissions {
+    pub(super) count: u64,
     /// The time of the oldest of them, if it is known.
-    oldest_us: Option<u64>,
-    as_of_us: u64,
+    pub(super) oldest_us: Option<u64>,
+    pub(super) as_of_us: u64,
 }
 
-impl Others {
+impl OtherAdmissions {
     const NONE: Self = Self {
         count: 0,
         oldest_us: None,
@@ -76,19 +74,19 @@ impl Others {
     };
 
     /// The store's window less the node's own admissions in it.
-    fn new(shared: SharedWindow, span: &Span) -> Self {
-        let own = span.own.held(shared.arrived);
+    fn new(shared: SharedWindow, window: &KeyWindow) -> Self {
+        let own = window.own.held(shared.arrived);
         let (count, oldest_us) = (shared.count.saturating_sub(own), shared.oldest_us);
         Self {
             count,
             oldest_us,
-            as_of_us: span.now_us,
+            as_of_us: window.now_us,
         }
     }
 
     /// Those that are still in the window at `now_us`. All were admitted by the last sync, so a
     /// window later none is left.
-    fn at(&self, now_us: u64, window_us: u64) -> Self {
+    pub(super) fn at(&self, now_us: u64, window_us: u64) -> Self {
         if self.as_of_us + window_us <= now_us {
             return Self::NONE;
         }
@@ -104,11 +102,11 @@ impl Others {
 }
 
 impl Counter {
-    fn new(entry: LimitEntry) -> Self {
+    pub(super) fn new(entry: LimitEntry) -> Self {
         Self {
             entry,
             log: AdmissionLog::default(),
-            others: Others::NONE,
+            others: OtherAdmissions::NONE,
             shared: None,
             used_us: None,
             deleted: false,
@@ -135,12 +133,12 @@ impl Counter {
     }
 
     /// Notes a check at `now_us`.
-    pub(crate) fn touch(&mut self, now_us: u64) -> Before {
+    pub(crate) fn touch(&mut self, now_us: u64) -> KeyUse {
         let warm = self.is_warm(now_us);
         match self.used_us.replace(now_us) {
-            None => Before::Idle,
-            Some(_) if !warm => Before::Cold,
-            Some(_) => Before::Warm,
+            None => KeyUse::Idle,
+            Some(_) if !warm => KeyUse::Cold,
+            Some(_) => KeyUse::Warm,
         }
     }
 
@@ -158,78 +156,25 @@ impl Counter {
         let active = !self.deleted
             && (self.log.len() > 0 || self.used_us.is_some_and(|used| used > start_us));
         if !active {
-            (self.used_us, self.shared, self.others) = (None, None, Others::NONE);
+            (self.used_us, self.shared, self.others) = (None, None, OtherAdmissions::NONE);
         }
         active
     }
 
-    /// The window that ends at `now_us`, and the admissions that the store should know in it.
-    pub(crate) fn span(&self, now_us: u64) -> Span {
-        let own = self
-            .log
-            .own_after(now_us.saturating_sub(self.entry.limit.window_us()));
-        Span::new(&self.entry, now_us, own)
+    /// The node's own admissions in the window that ends at `now_us`.
+    pub(super) fn own(&self, now_us: u64) -> Own {
+        self.log
+            .own_after(now_us.saturating_sub(self.entry.limit.window_us()))
+    }
+
+    /// The window that ends at `now_us`, and the admissions that the store should have in it.
+    pub(crate) fn window(&self, now_us: u64) -> KeyWindow {
+        KeyWindow::new(&self.entry, now_us, self.own(now_us))
     }
 
     /// Own admissions that the store has not confirmed.
     pub(crate) fn coming(&self) -> u64 {
         self.log.unconfirmed()
-    }
-
-    /// Decides from the node's own admissions, which are exact, and the others' as of the last
-    /// sync. The caller remembers what it admits.
-    pub(crate) fn decide(&self, cost: u32, now_us: u64) -> Decision {
-        let window_us = self.entry.limit.window_us();
-        let start_us = now_us.saturating_sub(window_us);
-        let others = self.others.at(now_us, window_us);
-        let before = self.log.count(start_us, u64::MAX) + others.count;
-        let limit = self.entry.limit;
-        let (count, admissions) = (before + u64::from(cost), u64::from(limit.admissions()));
-        let by = DecidedBy::Local;
-        if count <= admissions {
-            let oldest_us = [self.log.oldest_after(start_us), others.oldest_us]
-                .into_iter()
-                .flatten()
-                .min();
-            let frees_us = oldest_us.unwrap_or(now_us) + window_us;
-            Decision {
-                allowed: true,
-                count,
-                frees_us,
-                now_us,
-                limit,
-                by,
-            }
-        } else {
-            let frees_us = self.frees(count - admissions, others, now_us);
-            Decision {
-                allowed: false,
-                count: before,
-                frees_us,
-                now_us,
-                limit,
-                by,
-            }
-        }
-    }
-
-    /// The earliest time at which `excess` admissions have surely left the window. Of the others'
-    /// admissions only the time of the oldest is known, and that all of them leave a window after
-    /// the last sync at the latest.
-    fn frees(&self, excess: u64, others: Others, now_us: u64) -> u64 {
-        let window_us = self.entry.limit.window_us();
-        let start_us = now_us.saturating_sub(window_us);
-        let oldest = others.oldest_us.map(|at| (1, at + window_us));
-        let all = (others.count > 0).then_some((others.count, others.as_of_us + window_us));
-        [Some((0, now_us)), oldest, all]
-            .into_iter()
-            .flatten()
-            .filter_map(|(left, at_us)| match excess.saturating_sub(left) {
-                0 => Some(at_us),
-                own => Some(at_us.max(self.log.nth_after(start_us, own)? + window_us)),
-            })
-            .min()
-            .unwrap_or(now_us + window_us)
     }
 
     /// Remembers admissions that the store holds already.
@@ -248,10 +193,10 @@ impl Counter {
 
     /// The window, and at most `most` admissions that are to be sent to the store; `None` when
     /// there are none. Most keys in use have none at most syncs, and their windows are not counted.
-    pub(crate) fn send(&mut self, now_us: u64, most: usize) -> Option<(Span, Vec<Admission>)> {
+    pub(crate) fn send(&mut self, now_us: u64, most: usize) -> Option<(KeyWindow, Vec<Admission>)> {
         self.log
             .has_unsynced()
-            .then(|| (self.span(now_us), self.log.send(most)))
+            .then(|| (self.window(now_us), self.log.send(most)))
     }
 
     /// The clock was set forward or back: what was counted happened as long ago as before.
@@ -277,10 +222,16 @@ impl Counter {
         self.log.doubt();
     }
 
-    /// At most `most` admissions in the window that the store has to be asked for.
-    pub(crate) fn doubts(&mut self, now_us: u64, most: usize) -> Vec<Admission> {
-        self.log
-            .doubts(now_us.saturating_sub(self.entry.limit.window_us()), most)
+    /// The window, and at most `most` admissions in it that the store has to be asked for; `None`
+    /// when there are none.
+    pub(crate) fn doubts(
+        &mut self,
+        now_us: u64,
+        most: usize,
+    ) -> Option<(KeyWindow, Vec<Admission>)> {
+        let start_us = now_us.saturating_sub(self.entry.limit.window_us());
+        let doubts = self.log.doubts(start_us, most);
+        (!doubts.is_empty()).then(|| (self.window(now_us), doubts))
     }
 
     /// The store holds those for which `held` is true; returns the number of the others.
@@ -298,13 +249,13 @@ impl Counter {
 
     /// Takes the store's answer about a window. False when the store has lost admissions that it
     /// had confirmed.
-    pub(crate) fn refresh(&mut self, span: &Span, shared: SharedWindow) -> bool {
+    pub(crate) fn refresh(&mut self, window: &KeyWindow, shared: SharedWindow) -> bool {
         self.shared = Some((shared.count, Instant::now()));
-        if shared.forgot || shared.count < span.own.confirmed {
+        if shared.forgot || shared.count < window.own.confirmed {
             self.doubt();
             return false;
         }
-        self.others = Others::new(shared, span);
+        self.others = OtherAdmissions::new(shared, window);
         true
     }
 
@@ -374,7 +325,7 @@ mod tests {
         let mut counter = counter(10);
         admit(&mut counter, 0..4);
         let fits = |counter: &Counter, cost| counter.decide(cost, NOW + S).allowed;
-        counter.others = Others {
+        counter.others = OtherAdmissions {
             count: 5,
             oldest_us: Some(NOW),
             as_of_us: NOW,
@@ -388,7 +339,7 @@ mod tests {
     #[test]
     fn others_admissions_leave_the_window() {
         let mut counter = counter(10);
-        counter.others = Others {
+        counter.others = OtherAdmissions {
             count: 10,
             oldest_us: Some(NOW),
             as_of_us: NOW,
@@ -429,7 +380,7 @@ mod tests {
     #[test]
     fn outage_denial_never_frees_at_once() {
         let mut counter = counter(10);
-        counter.others = Others {
+        counter.others = OtherAdmissions {
             count: 10,
             oldest_us: Some(NOW - 30 * S),
             as_of_us: NOW,
@@ -452,42 +403,42 @@ mod tests {
     #[test]
     fn a_key_stays_active_for_a_window() {
         let mut counter = counter(10);
-        assert_eq!(counter.touch(NOW), Before::Idle);
-        assert_eq!(counter.touch(NOW + S), Before::Warm, "its sync has begun");
+        assert_eq!(counter.touch(NOW), KeyUse::Idle);
+        assert_eq!(counter.touch(NOW + S), KeyUse::Warm, "its sync has begun");
         assert_eq!(
             counter.touch(NOW + 10 * S),
-            Before::Cold,
+            KeyUse::Cold,
             "it reads its shared count itself"
         );
         counter.touch(NOW);
         let end = NOW + 60 * S + micros(RETENTION);
         assert!(counter.stays_active(end - 1));
         assert!(!counter.stays_active(end));
-        assert_eq!(counter.touch(end), Before::Idle);
+        assert_eq!(counter.touch(end), KeyUse::Idle);
     }
 
     #[test]
     fn own_unsynced_admissions_are_not_counted_twice() {
         let mut counter = counter(10);
-        assert!(counter.refresh(&counter.span(NOW), holds(3)));
+        assert!(counter.refresh(&counter.window(NOW), holds(3)));
         admit(&mut counter, 0..4);
         let (_, batch) = counter.send(NOW, 100).unwrap();
 
         // The store took no writes yet: three of others', as before.
-        assert!(counter.refresh(&counter.span(NOW), holds(3)));
+        assert!(counter.refresh(&counter.window(NOW), holds(3)));
         assert_eq!(counter.decide(1, NOW).count, 8);
         // It did, and the confirmation is still on its way: still three of others'.
         let arrived = |count| SharedWindow {
             arrived: Arrived::Sent,
             ..holds(count)
         };
-        assert!(counter.refresh(&counter.span(NOW), arrived(7)));
+        assert!(counter.refresh(&counter.window(NOW), arrived(7)));
         assert_eq!(counter.decide(1, NOW).count, 8);
         // Another node flushed two as well.
-        assert!(counter.refresh(&counter.span(NOW), arrived(9)));
+        assert!(counter.refresh(&counter.window(NOW), arrived(9)));
         assert_eq!(counter.decide(1, NOW).count, 10);
         counter.confirm(&batch);
-        assert!(counter.refresh(&counter.span(NOW), holds(9)));
+        assert!(counter.refresh(&counter.window(NOW), holds(9)));
         assert_eq!(counter.decide(1, NOW).count, 10);
     }
 
@@ -497,22 +448,22 @@ mod tests {
         admit(&mut counter, 0..4);
         let (_, batch) = counter.send(NOW, 100).unwrap();
         counter.confirm(&batch);
-        assert!(counter.refresh(&counter.span(NOW), holds(4)));
-        assert_eq!(counter.span(NOW).own.newest_confirmed, Some(3));
+        assert!(counter.refresh(&counter.window(NOW), holds(4)));
+        assert_eq!(counter.window(NOW).own.newest_confirmed, Some(3));
         // As many as this node's own, but of another node: only the one that is asked for tells.
         assert!(!counter.refresh(
-            &counter.span(NOW),
+            &counter.window(NOW),
             SharedWindow {
                 forgot: true,
                 ..holds(4)
             }
         ));
         assert_eq!(
-            counter.span(NOW).own.unheard(Arrived::Nothing),
+            counter.window(NOW).own.unheard(Arrived::Nothing),
             4,
             "what the store has to hear of counts already"
         );
-        let doubts = counter.doubts(NOW, 100);
+        let (_, doubts) = counter.doubts(NOW, 100).unwrap();
         assert_eq!(counter.settle(&doubts, &[true, false, false, false]), 3);
         assert_eq!(
             counter.send(NOW, 100).unwrap().1,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use ratelimiter_api::{Key, LimitEntry};
 
-use crate::counter::CounterCell;
-use crate::shared::Change;
+use super::counter::{Counter, CounterCell};
+use crate::shared::LimitChange;
 
 /// Deletions that are remembered, the newest: a store that comes back with an older state is given
 /// them.
@@ -20,7 +20,7 @@ const MAX_DELETED: usize = 10_000;
 /// each key the change with the highest version holds.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
-    held: BTreeMap<Key, Held>,
+    held: BTreeMap<Key, LimitState>,
     deleted: HashMap<Key, u64>,
     /// Version up to which every change is known; none before the first list.
     listed: Option<u64>,
@@ -31,7 +31,7 @@ pub(crate) struct Limits {
 }
 
 #[derive(Debug)]
-struct Held {
+struct LimitState {
     version: u64,
     counter: Arc<CounterCell>,
 }
@@ -40,7 +40,7 @@ impl Limits {
     /// Holds these limits until the first list.
     pub(crate) fn assume(&mut self, entries: &[LimitEntry]) {
         for entry in entries {
-            self.apply(Change {
+            self.apply(LimitChange {
                 key: entry.key.clone(),
                 version: 0,
                 entry: Some(entry.clone()),
@@ -81,19 +81,19 @@ impl Limits {
     }
 
     /// One change.
-    pub(crate) fn change(&mut self, change: Change) {
+    pub(crate) fn change(&mut self, change: LimitChange) {
         self.newest = self.newest.max(change.version);
         self.apply(change);
     }
 
     /// All changes after the listed version, up to `version`.
-    pub(crate) fn catch_up(&mut self, version: u64, changes: Vec<Change>) {
+    pub(crate) fn catch_up(&mut self, version: u64, changes: Vec<LimitChange>) {
         changes.into_iter().for_each(|change| self.apply(change));
         self.has_listed(version);
     }
 
     /// All limits at `version`, each with the version of its last change. Changes after it hold.
-    pub(crate) fn replace(&mut self, version: u64, changes: Vec<Change>) {
+    pub(crate) fn replace(&mut self, version: u64, changes: Vec<LimitChange>) {
         let listed: HashSet<Key> = changes.iter().map(|change| change.key.clone()).collect();
         self.held.retain(|key, held| {
             let keep = held.version > version || listed.contains(key);
@@ -112,11 +112,11 @@ impl Limits {
 
     fn apply(
         &mut self,
-        Change {
+        LimitChange {
             key,
             version,
             entry,
-        }: Change,
+        }: LimitChange,
     ) {
         let known = self
             .held
@@ -135,9 +135,9 @@ impl Limits {
                 } else {
                     self.held.insert(
                         key,
-                        Held {
+                        LimitState {
                             version,
-                            counter: CounterCell::new(entry),
+                            counter: Arc::new(CounterCell::new(Counter::new(entry))),
                         },
                     );
                 }
@@ -176,16 +176,16 @@ impl Limits {
     }
 
     /// Every limit and remembered deletion as the change that made it.
-    pub(crate) fn changes(&self) -> Vec<Change> {
+    pub(crate) fn changes(&self) -> Vec<LimitChange> {
         let held = self.held.iter().map(|(key, held)| {
             let entry = Some(held.counter.lock().entry.clone());
-            Change {
+            LimitChange {
                 key: key.clone(),
                 version: held.version,
                 entry,
             }
         });
-        let deleted = self.deleted.iter().map(|(key, version)| Change {
+        let deleted = self.deleted.iter().map(|(key, version)| LimitChange {
             key: key.clone(),
             version: *version,
             entry: None,
@@ -214,16 +214,16 @@ mod tests {
         }
     }
 
-    fn set(version: u64, key: &str, epoch: u64) -> Change {
-        Change {
+    fn set(version: u64, key: &str, epoch: u64) -> LimitChange {
+        LimitChange {
             key: Key::new(key).unwrap(),
             version,
             entry: Some(entry(key, epoch)),
         }
     }
 
-    fn deleted(version: u64, key: &str) -> Change {
-        Change {
+    fn deleted(version: u64, key: &str) -> LimitChange {
+        LimitChange {
             key: Key::new(key).unwrap(),
             version,
             entry: None,

@@ -2,14 +2,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use ratelimiter_api::{LimitEntry, layout};
+use ratelimiter_api::LimitEntry;
 use ratelimiter_lease::{Answer, Terms};
 use ratelimiter_store::StoreError;
 
-use super::lease::{Lease, LeaseCell};
-use super::{Leases, clock};
-use crate::counting::Undecided;
-use crate::shared::{Change, Exchange, Exchanged, Wanted};
+use super::lease::{KeyLease, LeaseCell};
+use super::ledger::{GrantMessage, GrantRequest, LedgerAnswer};
+use super::{Leases, clock, ledger};
+use crate::limiter::decision::{CheckOutcome, NoDecision};
+use crate::shared::LimitChange;
 
 /// How long after a failure nothing is settled that no check waits for.
 const QUIET: Duration = Duration::from_millis(500);
@@ -22,18 +23,10 @@ const SETTLED_AT_ONCE: usize = 500;
 /// Time between two recalls.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// The next message to the store.
-struct Message {
-    entry: LimitEntry,
-    terms: Terms,
-    settlements: Vec<(u64, u32)>,
-    wanted: Option<Wanted>,
-}
-
 impl Leases {
     /// Starts the exchange of messages about a key, unless it is going on: one message at a time,
     /// which serves all checks that wait when it leaves.
-    pub(super) fn pump(self: &Arc<Self>, cell: &Arc<LeaseCell>, lease: &mut Lease) {
+    pub(super) fn pump(self: &Arc<Self>, cell: &Arc<LeaseCell>, lease: &mut KeyLease) {
         if !lease.busy {
             lease.busy = true;
             tokio::spawn(Arc::clone(self).exchange(Arc::clone(cell)));
@@ -42,32 +35,16 @@ impl Leases {
 
     async fn exchange(self: Arc<Self>, cell: Arc<LeaseCell>) {
         while let Some(message) = self.next(&cell) {
-            let Message {
-                entry,
-                terms,
-                settlements,
-                wanted,
-            } = &message;
             let sent = Instant::now();
-            let result = match wanted {
-                None => self
-                    .settle(entry, terms, settlements)
-                    .await
-                    .map(|()| Exchanged::Settled)
-                    .map_err(Undecided::from),
-                Some(wanted) => self.ask(entry, terms, settlements, wanted).await,
+            let result = if message.request.is_some() {
+                let result = self.ask_store(&cell, &message).await;
+                self.count(&result, sent.elapsed());
+                result
+            } else {
+                self.settle(&message).await.map_err(NoDecision::from)
             };
-            let wanted = wanted.as_ref();
-            let result = match result {
-                Ok(Exchanged::Forgot) => self
-                    .recall(&cell, entry, terms)
-                    .await
-                    .map(|()| Exchanged::Forgot),
-                other => other,
-            };
-            self.count(wanted.is_some(), &result, sent.elapsed());
             let mut lease = cell.lock();
-            let goes_on = arrived(&mut lease, &message, result);
+            let goes_on = take_answer(&mut lease, &message, result);
             self.look_after(&cell, &mut lease);
             if !goes_on {
                 break;
@@ -76,10 +53,10 @@ impl Leases {
     }
 
     /// The next message about a key. Without one the exchange ends.
-    fn next(&self, cell: &LeaseCell) -> Option<Message> {
+    fn next(&self, cell: &LeaseCell) -> Option<GrantMessage> {
         let mut lease = cell.lock();
         let now = clock::now();
-        lease.serve(now, self.store_clock.now_us(), &self.memory);
+        lease.serve(now, self.context.clock.now_us(), &self.context);
         let waiting = lease.demand();
         let ask = (waiting.is_some() || lease.holder.wants_refill(now)).then(|| {
             let number = self.number.fetch_add(1, Ordering::Relaxed);
@@ -90,65 +67,42 @@ impl Leases {
             lease.busy = false;
             return None;
         }
-        let wanted = ask.map(|ask| Wanted {
+        let request = ask.map(|ask| GrantRequest {
             ask,
             newest: lease.holder.newest(now),
             nodes: self.nodes.load(Ordering::Relaxed),
-            known: lease.known,
+            facts: lease.facts,
         });
-        Some(Message {
+        Some(GrantMessage {
             entry: lease.entry.clone(),
             terms: lease.terms,
             settlements,
-            wanted,
+            request,
         })
     }
 
-    async fn ask(
+    /// Asks for a grant, unless the circuit of the store is open. A ledger that lost grants is
+    /// given them.
+    async fn ask_store(
         &self,
-        entry: &LimitEntry,
-        terms: &Terms,
-        settlements: &[(u64, u32)],
-        wanted: &Wanted,
-    ) -> Result<Exchanged, Undecided> {
-        let circuit = self
-            .store
-            .circuits
-            .of(&layout::admissions(&entry.key, entry.epoch));
-        let turn = circuit.turn(Instant::now()).ok_or(Undecided::Suspended)?;
-        let exchange = Exchange {
-            entry,
-            terms,
-            members: &self.members,
-            settlements,
-            request: Some(wanted),
-        };
-        let result = self
-            .store
-            .lease_exchange(&exchange, self.store_timeout)
-            .await;
-        turn.report(result.is_ok(), Instant::now());
+        cell: &LeaseCell,
+        message: &GrantMessage,
+    ) -> Result<LedgerAnswer, NoDecision> {
+        let GrantMessage { entry, terms, .. } = message;
+        let circuit = self.context.store.circuits.of(entry.key.as_str());
+        let pass = circuit.pass(Instant::now()).ok_or(NoDecision::Suspended)?;
+        let result = self.settle(message).await;
+        pass.report(result.is_ok(), Instant::now());
+        if matches!(result, Ok(LedgerAnswer::Forgot)) {
+            self.recall(cell, entry, terms).await?;
+        }
         Ok(result?)
     }
 
-    /// Gives grants back that no check waits for.
-    pub(super) async fn settle(
-        &self,
-        entry: &LimitEntry,
-        terms: &Terms,
-        settlements: &[(u64, u32)],
-    ) -> Result<(), StoreError> {
-        let exchange = Exchange {
-            entry,
-            terms,
-            members: &self.members,
-            settlements,
-            request: None,
-        };
-        self.store
-            .lease_exchange(&exchange, self.store_timeout)
-            .await
-            .map(drop)
+    /// Sends one message, whatever the state of the circuit.
+    pub(super) async fn settle(&self, message: &GrantMessage) -> Result<LedgerAnswer, StoreError> {
+        let context = &self.context;
+        ledger::exchange(&context.store, &context.names, message, context.timeout).await
     }
 
     /// Gives a ledger that lost grants the ones that this node remembers.
@@ -157,51 +111,59 @@ impl Leases {
         cell: &LeaseCell,
         entry: &LimitEntry,
         terms: &Terms,
-    ) -> Result<(), Undecided> {
+    ) -> Result<(), StoreError> {
         let (grants, version, answered) = {
             let mut lease = cell.lock();
             (
                 lease.holder.recall(clock::now()),
-                lease.known.version,
+                lease.facts.version,
                 lease.answered,
             )
         };
-        let change = Change {
+        let change = LimitChange {
             key: entry.key.clone(),
             version,
             entry: Some(entry.clone()),
         };
-        self.store.copy_limits(&[change], answered).await?;
+        let context = &self.context;
+        context.store.copy_limits(&[change], answered).await?;
         tracing::warn!(key = %entry.key, grants = grants.len(), "the store lost grants that it had \
             given; recalling them");
-        self.store
-            .lease_recall(entry, terms, &self.members, &grants, self.store_timeout)
-            .await?;
+        ledger::recall(
+            &context.store,
+            &context.names,
+            entry,
+            terms,
+            &grants,
+            context.timeout,
+        )
+        .await?;
         // Another node restores the limits; until then every answer is the same.
         tokio::time::sleep(RETRY).await;
         Ok(())
     }
 
-    fn count(&self, asked: bool, result: &Result<Exchanged, Undecided>, took: Duration) {
-        if !asked {
-            return;
-        }
+    fn count(&self, result: &Result<LedgerAnswer, NoDecision>, took: Duration) {
         match result {
-            Ok(Exchanged::Answered(Answer::Granted { .. })) => self.metrics.granted(took),
+            Ok(LedgerAnswer::Answered(Answer::Granted { .. })) => self.metrics.granted(took),
             Ok(_) => self.metrics.denied(),
             Err(_) => self.metrics.failed(),
         }
     }
 }
 
-/// Takes the outcome of a message. False ends the exchange.
-fn arrived(lease: &mut Lease, message: &Message, result: Result<Exchanged, Undecided>) -> bool {
+/// Takes the answer to a message. False ends the exchange.
+fn take_answer(
+    lease: &mut KeyLease,
+    message: &GrantMessage,
+    result: Result<LedgerAnswer, NoDecision>,
+) -> bool {
     // A counter that was reset meanwhile has nothing to do with the answer.
     if lease.entry.epoch != message.entry.epoch {
         return true;
     }
     let (now, key) = (clock::now(), &message.entry.key);
-    let number = message.wanted.as_ref().map(|wanted| wanted.ask.number);
+    let number = message.request.as_ref().map(|request| request.ask.number);
     if result.is_ok() {
         message
             .settlements
@@ -209,14 +171,14 @@ fn arrived(lease: &mut Lease, message: &Message, result: Result<Exchanged, Undec
             .for_each(|(number, _)| lease.holder.settled(*number));
     }
     match (result, number) {
-        (Ok(Exchanged::Answered(answer)), Some(number)) => {
+        (Ok(LedgerAnswer::Answered(answer)), Some(number)) => {
             lease.answered = true;
             lease.holder.answered(now, number, answer);
             if matches!(answer, Answer::Granted { .. }) && std::mem::take(&mut lease.failing) {
                 tracing::info!(%key, "the store grants again");
             }
         }
-        (Ok(Exchanged::Learning(frees)), Some(number)) => {
+        (Ok(LedgerAnswer::Learning(frees)), Some(number)) => {
             let answer = Answer::Denied {
                 hold: frees.min(LEARNING_HOLD),
                 frees,
@@ -230,9 +192,9 @@ fn arrived(lease: &mut Lease, message: &Message, result: Result<Exchanged, Undec
                     all that it had granted has left the window");
             }
         }
-        (Ok(Exchanged::Forgot), Some(number)) => lease.holder.give_up(number),
-        (Ok(Exchanged::Changed(change)), Some(_)) => {
-            lease.end(|| Undecided::Changed(change.clone()));
+        (Ok(LedgerAnswer::Forgot), Some(number)) => lease.holder.give_up(number),
+        (Ok(LedgerAnswer::Changed(change)), Some(_)) => {
+            lease.end(Some(change));
             lease.busy = false;
             return false;
         }
@@ -240,7 +202,7 @@ fn arrived(lease: &mut Lease, message: &Message, result: Result<Exchanged, Undec
         (Err(why), number) => {
             match number {
                 // Nothing was sent, so that there is nothing to settle.
-                Some(number) if matches!(why, Undecided::Suspended) => {
+                Some(number) if matches!(why, NoDecision::Suspended) => {
                     lease.holder.withdraw(number)
                 }
                 Some(number) => lease.holder.give_up(number),
@@ -253,10 +215,7 @@ fn arrived(lease: &mut Lease, message: &Message, result: Result<Exchanged, Undec
                     admissions \
                     are gone, the failure policy {policy} decides");
             }
-            let waiting = std::mem::take(&mut lease.waiting);
-            for waiter in waiting {
-                drop(waiter.reply.send(Err(Undecided::NoGrant)));
-            }
+            lease.answer_all(&CheckOutcome::Undecided(NoDecision::NoAnswer));
             lease.busy = false;
             return false;
         }

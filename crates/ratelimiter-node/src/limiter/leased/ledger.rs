@@ -1,0 +1,199 @@
+//! The scripts of the ledger in the store, and their arguments.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use ratelimiter_api::{LimitEntry, layout};
+use ratelimiter_lease::{Answer, RECHECK, Recall, StoreTime, Terms};
+use ratelimiter_store::StoreError;
+use redis::{Script, ScriptInvocation};
+
+use super::NodeFacts;
+use crate::admissions::{AdmissionNames, RETENTION};
+use crate::clock::micros;
+use crate::shared::{LimitChange, SharedStore};
+
+static EXCHANGE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("../current.lua"),
+        include_str!("ledger.lua"),
+        include_str!("exchange.lua")
+    ))
+});
+static RECALL: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("ledger.lua"),
+        include_str!("recall.lua")
+    ))
+});
+
+/// One message of a node to the ledger of a key.
+#[derive(Debug)]
+pub(super) struct GrantMessage {
+    pub(super) entry: LimitEntry,
+    pub(super) terms: Terms,
+    /// Number and spent part of each grant that is given back.
+    pub(super) settlements: Vec<(u64, u32)>,
+    pub(super) request: Option<GrantRequest>,
+}
+
+/// A request for a grant.
+#[derive(Debug)]
+pub(super) struct GrantRequest {
+    pub(super) ask: ratelimiter_lease::Ask,
+    /// The newest grant that the store must have.
+    pub(super) newest: Option<u64>,
+    /// Nodes that share the limit.
+    pub(super) nodes: u32,
+    pub(super) facts: NodeFacts,
+}
+
+/// The ledger's answer to a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum LedgerAnswer {
+    /// The settlements are noted; there was no request.
+    Settled,
+    Answered(Answer),
+    /// The store does not have the grants or the limits that it confirmed.
+    Forgot,
+    /// The store lost its state, and grants nothing until all that it granted before has left the
+    /// window.
+    Learning(Duration),
+    /// The key has another counter, or no limit any more, and nothing was granted.
+    Changed(Box<LimitChange>),
+}
+
+/// The script's answer, as its head lists it.
+type AnswerFields = (i8, u32, u64, u32, u64, u64, String, u64);
+
+/// Settles, and asks for a grant. A repetition changes nothing.
+pub(super) async fn exchange(
+    store: &SharedStore,
+    names: &AdmissionNames,
+    message: &GrantMessage,
+    deadline: Duration,
+) -> Result<LedgerAnswer, StoreError> {
+    let GrantMessage {
+        entry,
+        terms,
+        settlements,
+        request,
+    } = message;
+    let mut call = invocation(&EXCHANGE, store, names, entry, terms);
+    if let Some(GrantRequest {
+        ask,
+        newest,
+        nodes,
+        facts,
+    }) = request
+    {
+        call.arg(newest.map_or_else(String::new, |number| number.to_string()));
+        call.arg(nodes)
+            .arg(micros(RECHECK))
+            .arg(facts.coming)
+            .arg(facts.version);
+        call.arg(ask.number)
+            .arg(ask.waiting.need)
+            .arg(ask.waiting.alike);
+        call.arg(ask.waiting.queued).arg(ask.ahead);
+    } else {
+        call.arg("")
+            .arg(1)
+            .arg(0)
+            .arg(0)
+            .arg(0)
+            .arg("")
+            .arg(0)
+            .arg(0)
+            .arg(0)
+            .arg(0);
+    }
+    call.arg(entry.key.as_str());
+    for (number, spent) in settlements {
+        call.arg(number).arg(spent);
+    }
+    let link = if request.is_some() {
+        &store.checks
+    } else {
+        &store.flushes
+    };
+    let answer: Result<AnswerFields, _> = link
+        .at(&layout::admissions(&entry.key, entry.epoch))
+        .run_idempotent(deadline, async |mut connection| {
+            call.invoke_async(&mut connection).await
+        })
+        .await;
+    let (verdict, charge, given, room, hold, frees, text, version) = store.written(answer)?;
+    let (hold, frees) = (Duration::from_micros(hold), Duration::from_micros(frees));
+    Ok(match verdict {
+        2 => LedgerAnswer::Settled,
+        1 => LedgerAnswer::Answered(Answer::Granted {
+            charge,
+            given: StoreTime::from_micros(given),
+            room,
+        }),
+        0 => LedgerAnswer::Answered(Answer::Denied { hold, frees, room }),
+        -1 => LedgerAnswer::Answered(Answer::Closed),
+        -3 => LedgerAnswer::Learning(frees),
+        -4 => LedgerAnswer::Changed(Box::new(LimitChange {
+            key: entry.key.clone(),
+            version,
+            entry: serde_json::from_str(&text).ok(),
+        })),
+        _ => LedgerAnswer::Forgot,
+    })
+}
+
+/// Gives the ledger the grants that it has lost.
+pub(super) async fn recall(
+    store: &SharedStore,
+    names: &AdmissionNames,
+    entry: &LimitEntry,
+    terms: &Terms,
+    grants: &[Recall],
+    deadline: Duration,
+) -> Result<(), StoreError> {
+    let mut call = invocation(&RECALL, store, names, entry, terms);
+    for Recall {
+        number,
+        charge,
+        closed,
+    } in grants
+    {
+        let closed = closed.map_or_else(String::new, |age| micros(age).to_string());
+        call.arg(number).arg(charge).arg(closed);
+    }
+    let answer: Result<(), _> = store
+        .checks
+        .at(&layout::admissions(&entry.key, entry.epoch))
+        .run_idempotent(deadline, async |mut connection| {
+            call.invoke_async(&mut connection).await
+        })
+        .await;
+    store.written(answer)
+}
+
+/// A call of a script with the arguments that all scripts of the ledger share.
+fn invocation(
+    script: &'static Script,
+    store: &SharedStore,
+    names: &AdmissionNames,
+    entry: &LimitEntry,
+    terms: &Terms,
+) -> ScriptInvocation<'static> {
+    let mut call = script.prepare_invoke();
+    for key in layout::leases(&entry.key, entry.epoch) {
+        call.key(key);
+    }
+    let limit = store.limit_of(&entry.key);
+    call.key(layout::admissions(&entry.key, entry.epoch))
+        .key(limit.loss)
+        .key(limit.version);
+    call.key(limit.limits).key(limit.changed).key(limit.deleted);
+    call.arg(terms.limit())
+        .arg(micros(terms.window()))
+        .arg(micros(terms.lease()))
+        .arg(micros(RETENTION));
+    call.arg(entry.epoch).arg(names.prefix());
+    call
+}

@@ -1,0 +1,354 @@
+//! Decides checks. Start reading at [`Limiter::check`].
+
+mod active;
+mod atomic;
+mod cached;
+mod changes;
+mod counter;
+mod decision;
+mod leased;
+mod limits;
+mod read_then_write;
+mod report;
+mod syncing;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use ratelimiter_api::{
+    CheckResponse, CountingMode, DecidedBy, Key, Limit, LimitEntry, NodeId, StoreFailurePolicy,
+};
+
+use crate::admissions::AdmissionNames;
+use crate::clock::StoreClock;
+use crate::shared::SharedStore;
+use active::ActiveKeys;
+use atomic::AtomicQueues;
+pub(crate) use changes::MAX_LIMITS_AT_ONCE;
+use counter::{CounterCell, KeyUse};
+use decision::{CheckCost, CheckOutcome, Decision, NoDecision};
+pub(crate) use leased::GrantMetrics;
+use leased::Leases;
+use limits::Limits;
+pub(crate) use report::KeySelection;
+
+/// Time after which a client that was denied by the failure policy, with quota left, may try again.
+const POLICY_RETRY_US: u64 = 1_000_000;
+/// Admissions that a node remembers, over all keys: 64 MB, and while their number grows at most
+/// twice that.
+const MAX_REMEMBERED: usize = 4_000_000;
+
+/// Decides checks from every limit, this node's own admissions and, as of the last sync, the shared
+/// counts of the keys in use.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    node: NodeId,
+    boot: String,
+    started_us: u64,
+    sequence: AtomicU64,
+    /// Admissions that the store had confirmed and lost.
+    lost: AtomicU64,
+    context: Arc<CheckContext>,
+    limits: RwLock<Limits>,
+    active: ActiveKeys,
+    queues: Arc<AtomicQueues>,
+    leases: Arc<Leases>,
+}
+
+/// What the counting modes share.
+#[derive(Debug)]
+struct CheckContext {
+    store: Arc<SharedStore>,
+    clock: Arc<StoreClock>,
+    names: AdmissionNames,
+    /// Longest wait of a check for the store.
+    timeout: Duration,
+    /// Admissions remembered, over all keys and counting modes: counted exactly at every sync, and
+    /// added up between two.
+    remembered: AtomicUsize,
+}
+
+/// One check as its counting mode is asked.
+struct PendingCheck<'a> {
+    counter: &'a Arc<CounterCell>,
+    /// The limit when the check arrived.
+    entry: LimitEntry,
+    cost: CheckCost,
+    /// Time left to wait for the store.
+    left: Duration,
+}
+
+/// The reason why a check has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CheckError {
+    /// A key without a limit.
+    #[error("key {0:?} has no limit: set one with POST /limit")]
+    NoLimit(String),
+    /// A key whose limit, if there is one, this node has not read yet.
+    #[error(
+        "the limit of key {0:?} is not known yet: this node has not reached the store since it \
+         started"
+    )]
+    NotKnownYet(String),
+    /// A check that no window has room for.
+    #[error("cost is {cost}, above the limit of {limit} for key {key:?}: it can never be allowed")]
+    NeverFits {
+        /// The key.
+        key: String,
+        /// Cost of the check, admissions.
+        cost: u32,
+        /// The limit in force, admissions.
+        limit: u32,
+    },
+}
+
+impl Limiter {
+    pub(crate) fn new(
+        node: NodeId,
+        timeout: Duration,
+        clock: Arc<StoreClock>,
+        store: Arc<SharedStore>,
+    ) -> Self {
+        let boot = boot_id();
+        let started_us = clock.now_us();
+        let context = Arc::new(CheckContext {
+            names: AdmissionNames::new(&node, &boot),
+            store,
+            clock,
+            timeout,
+            remembered: AtomicUsize::new(0),
+        });
+        Self {
+            node,
+            boot,
+            started_us,
+            sequence: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            limits: RwLock::default(),
+            active: ActiveKeys::default(),
+            queues: Arc::new(AtomicQueues::new(Arc::clone(&context))),
+            leases: Arc::new(Leases::new(Arc::clone(&context))),
+            context,
+        }
+    }
+
+    /// Random id of this process.
+    pub(crate) fn boot(&self) -> &str {
+        &self.boot
+    }
+
+    pub(crate) fn names(&self) -> &AdmissionNames {
+        &self.context.names
+    }
+
+    /// The grants of leased keys.
+    pub(crate) fn leases(&self) -> &Arc<Leases> {
+        &self.leases
+    }
+
+    /// The limits and their counters. Held for as long as it takes to look, never across an
+    /// `await`.
+    pub(crate) fn limits(&self) -> RwLockReadGuard<'_, Limits> {
+        self.limits.read()
+    }
+
+    /// The limits, to be changed. Held for as long as the change takes, never across an `await`.
+    fn limits_mut(&self) -> RwLockWriteGuard<'_, Limits> {
+        self.limits.write()
+    }
+
+    /// Decides one check. Answers, with the limit in force, within the store timeout whatever the
+    /// store does.
+    ///
+    /// # Errors
+    /// When the key has no limit, or the node cannot know yet, or the cost is above the limit.
+    pub(crate) async fn check(
+        &self,
+        key: &Key,
+        cost: u32,
+    ) -> Result<(CheckResponse, Limit), CheckError> {
+        let check_cost = CheckCost {
+            admissions: cost,
+            first_sequence: self.sequence.fetch_add(cost.into(), Ordering::Relaxed),
+        };
+        let decision = self.decide(key, check_cost).await?;
+        let limit = decision.limit;
+        if !decision.allowed && cost > limit.admissions() {
+            return Err(CheckError::NeverFits {
+                key: key.to_string(),
+                cost,
+                limit: limit.admissions(),
+            });
+        }
+        Ok((self.respond(&decision), limit))
+    }
+
+    /// Asks the key's counting mode, and the failure policy where that has no decision.
+    async fn decide(&self, key: &Key, cost: CheckCost) -> Result<Decision, CheckError> {
+        let (started, mut left) = (Instant::now(), self.context.timeout);
+        // Twice at most: after another node reset the counter, the new one is known. The caller
+        // waits once for both answers.
+        for _ in 0..2 {
+            match self.ask(key, cost, left).await? {
+                CheckOutcome::Decided(decision) => return Ok(decision),
+                CheckOutcome::Undecided(why) => {
+                    tracing::debug!(%key, %why, "the store did not decide");
+                    break;
+                }
+                CheckOutcome::AskAgain(change) => {
+                    if let Some(change) = change {
+                        self.limits_mut().change(*change);
+                    }
+                    left = self.context.timeout.saturating_sub(started.elapsed());
+                }
+            }
+        }
+        Ok(self.decide_by_policy(&*self.counter(key)?, cost))
+    }
+
+    /// Asks the key's counting mode, which waits at most `left` for the store.
+    async fn ask(
+        &self,
+        key: &Key,
+        cost: CheckCost,
+        left: Duration,
+    ) -> Result<CheckOutcome, CheckError> {
+        let context = &*self.context;
+        let counter = self.counter(key)?;
+        let now_us = context.clock.now_us();
+        let (entry, used) = {
+            let mut counter = counter.lock();
+            let used = counter.touch(now_us);
+            if counter.entry.counting == CountingMode::Cached && used == KeyUse::Warm {
+                let decision = cached::decide(context, &mut counter, now_us, cost);
+                return Ok(CheckOutcome::Decided(decision));
+            }
+            (counter.entry.clone(), used)
+        };
+        if used == KeyUse::Idle {
+            self.active.wake(key, &counter);
+        }
+        let check = PendingCheck {
+            counter: &counter,
+            entry,
+            cost,
+            left,
+        };
+        // On the heap where few checks need it: otherwise the future of every check has room for
+        // it.
+        Ok(match check.entry.counting {
+            CountingMode::Atomic => context.guarded(key, self.queues.ask(&check)).await,
+            CountingMode::Cached => Box::pin(cached::ask(context, &check)).await,
+            CountingMode::Leased => self.leases.ask(&check, self.version(key)).await,
+            CountingMode::ReadThenWrite => {
+                Box::pin(context.guarded(key, read_then_write::ask(context, &check))).await
+            }
+        })
+    }
+
+    fn counter(&self, key: &Key) -> Result<Arc<CounterCell>, CheckError> {
+        let limits = self.limits();
+        if let Some(counter) = limits.get(key) {
+            return Ok(Arc::clone(counter));
+        }
+        let key = key.to_string();
+        Err(if limits.are_known() {
+            CheckError::NoLimit(key)
+        } else {
+            CheckError::NotKnownYet(key)
+        })
+    }
+
+    /// The version that the store must have reached to decide about a key: of the limits, or in a
+    /// store cluster of the limit, which has one of its own.
+    fn version(&self, key: &Key) -> u64 {
+        if self.context.store.copies_limits() {
+            self.limits().version_of(key)
+        } else {
+            self.limits().version()
+        }
+    }
+
+    /// The decision of the failure policy. The store counts what it admits when it is flushed, for
+    /// `leased` keys beside the grants.
+    fn decide_by_policy(&self, counter: &CounterCell, cost: CheckCost) -> Decision {
+        let now_us = self.context.clock.now_us();
+        let entry = counter.lock().entry.clone();
+        let granted = match entry.counting {
+            CountingMode::Leased => self.leases.admitted(&entry, now_us),
+            _ => 0,
+        };
+        let mut counter = counter.lock();
+        let policy = counter.entry.on_store_failure;
+        if policy == StoreFailurePolicy::Local && granted == 0 {
+            return cached::decide(&self.context, &mut counter, now_us, cost);
+        }
+        let mut alone = counter.decide(cost.admissions, now_us);
+        alone.count += granted;
+        let fits = alone.allowed && alone.count <= u64::from(alone.limit.admissions());
+        let (allowed, by) = match policy {
+            StoreFailurePolicy::Local => (fits, DecidedBy::Local),
+            StoreFailurePolicy::Allow => (true, DecidedBy::Policy),
+            StoreFailurePolicy::Deny => (false, DecidedBy::Policy),
+        };
+        if allowed && self.context.has_room(cost.admissions) {
+            counter.add_unsynced(cost.at(now_us));
+        }
+        Decision {
+            by,
+            ..alone.by_policy(allowed, cost.admissions, POLICY_RETRY_US)
+        }
+    }
+
+    fn respond(&self, decision: &Decision) -> CheckResponse {
+        let count = u32::try_from(decision.count).unwrap_or(u32::MAX);
+        let limit = decision.limit.admissions();
+        CheckResponse {
+            allowed: decision.allowed,
+            limit,
+            remaining: limit.saturating_sub(count),
+            reset_ms: decision
+                .frees_us
+                .saturating_sub(decision.now_us)
+                .div_ceil(1000),
+            node: self.node.clone(),
+            decided_by: decision.by,
+        }
+    }
+}
+
+impl CheckContext {
+    /// Asks the store unless its circuit is open, and reports to the circuit whether it answered.
+    async fn guarded(&self, key: &Key, ask: impl Future<Output = CheckOutcome>) -> CheckOutcome {
+        if !self.clock.is_read() {
+            return CheckOutcome::Undecided(NoDecision::NoClock);
+        }
+        let Some(pass) = self.store.circuits.of(key.as_str()).pass(Instant::now()) else {
+            return CheckOutcome::Undecided(NoDecision::Suspended);
+        };
+        let outcome = ask.await;
+        pass.report(outcome.is_answer(), Instant::now());
+        outcome
+    }
+
+    /// Whether so many more admissions can be remembered; if so they count as remembered.
+    fn has_room(&self, admissions: u32) -> bool {
+        let admissions = admissions as usize;
+        let room = self.remembered.load(Ordering::Relaxed) + admissions <= MAX_REMEMBERED;
+        if room {
+            self.remembered.fetch_add(admissions, Ordering::Relaxed);
+        }
+        room
+    }
+}
+
+/// A random id of this process. The hasher's keys come from the system's random source.
+fn boot_id() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    format!(
+        "{:012x}",
+        RandomState::new().hash_one(std::process::id()) >> 16
+    )
+}
