@@ -2,7 +2,8 @@
 //!
 //! This binary composes; the parts live in crates of their own. [`cli`] is the command line,
 //! [`run`] plays the chapters of [`story`]; [`replay`] and [`pictures`] show the log of a run
-//! again. Imports go one way: `cli` uses the commands, and nothing below uses `cli`.
+//! again. The cluster as evidence is the library beside it, for tests and examples as well.
+//! Imports go one way: `cli` uses the commands, and nothing below uses `cli`.
 
 mod cli;
 mod engine;

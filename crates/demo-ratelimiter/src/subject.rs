@@ -1,11 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use demo_ratelimiter::evidence::Recorder;
 use ratelimiter_api::{
     CountingMode, Endpoint, Key, Limit, LimitSpec, NodeClient, StoreFailurePolicy,
 };
 use ratelimiter_chaos::{Multiplier, PauseDuration, Scope};
-use ratelimiter_diagnosis::Recorder;
 use ratelimiter_store::StoreUrl;
 use tokio::sync::watch;
 

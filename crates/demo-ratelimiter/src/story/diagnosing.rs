@@ -1,6 +1,6 @@
 use demo_core::{ChapterResult, Event, Stage, Tone};
+use demo_ratelimiter::evidence::Moment;
 use diagnosis::Mechanism;
-use ratelimiter_diagnosis::Moment;
 use tokio::time::Instant;
 
 use super::handover::Handover;

@@ -3,9 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use demo_core::{Chapter, ChapterResult, MarkEdge, Stage, Tone};
+use demo_ratelimiter::evidence::STORE;
 use diagnosis::Mechanism;
 use ratelimiter_chaos::PauseReport;
-use ratelimiter_diagnosis::STORE;
 use ratelimiter_invariants::{Invariant, Reading};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, interval, sleep_until};

@@ -3,10 +3,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use demo_core::{Chapter, ChapterResult, Event, MarkEdge, Stage, Tone};
+use demo_ratelimiter::evidence::CLIENTS;
 use diagnosis::Mechanism;
 use ratelimiter_api::Outcome;
 use ratelimiter_chaos::{Burst, BurstReport, reset_counter};
-use ratelimiter_diagnosis::CLIENTS;
 use ratelimiter_invariants::{Invariant, Verdict, check_history};
 use tokio::time::{Instant, sleep};
 

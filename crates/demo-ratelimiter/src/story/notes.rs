@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use demo_core::{Stage, Tone};
+use demo_ratelimiter::evidence::STORE;
 use ratelimiter_api::{NodeSample, Observation};
-use ratelimiter_diagnosis::STORE;
 use ratelimiter_invariants::{Reading, Thresholds};
 
 /// Time between two notes on a node: one per round would flicker.

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use demo_core::{Finding, FindingState, Severity, Stage};
+use demo_ratelimiter::evidence::Client;
 use ratelimiter_api::Key;
-use ratelimiter_diagnosis::Client;
 use ratelimiter_invariants::{self as invariants, Change, Subject};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;

@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use demo_ratelimiter::evidence::{CLIENTS, Client, Moment, Recorder, STORE};
 use diagnosis::{Direction, Evidence, Fact, Mechanism, Role, Row, Verdict, offline, text};
 use ratelimiter_api::{
     Key, KeySample, Limit, NodeId, NodeObservation, NodeSample, Observation, SharedCount,
     StoreSample,
 };
-use ratelimiter_diagnosis::{CLIENTS, Client, Moment, Recorder, STORE};
 use ratelimiter_invariants::{Change, Monitor, Thresholds, Violation};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@ use diagnosis::{Action, Domain, EvidenceBuilder, Mechanism, Risk};
 use ratelimiter_api::{CountingMode, MAX_LIMIT};
 use serde_json::json;
 
-use crate::STORE;
+use super::STORE;
 
 /// What an operator can do, as the runbook has it.
 pub(crate) fn catalogue(

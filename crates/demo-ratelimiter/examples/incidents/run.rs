@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use demo_ratelimiter::evidence::{Client, Moment, Recorder};
 use diagnosis::{BuildError, Evidence, Validated, Verdict, offline};
 use ratelimiter_api::{LimitSpec, NodeClient};
 use ratelimiter_chaos::{Burst, RedisPause, Scope, Steady, SteadyHandle, Tally, setup_rate_limit};
 use ratelimiter_cluster::{ClusterPlan, Proxies};
-use ratelimiter_diagnosis::{Client, Moment, Recorder};
 use ratelimiter_health::Observer;
 use ratelimiter_invariants::{Change, Monitor, Thresholds, Violation};
 use tokio::time::{Instant, sleep};

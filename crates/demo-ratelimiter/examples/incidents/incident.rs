@@ -3,11 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use demo_ratelimiter::evidence::{CLIENTS, STORE, key_entity};
 use diagnosis::Mechanism;
 use ratelimiter_api::{CountingMode, Key, Limit, LimitError};
 use ratelimiter_chaos::Multiplier;
 use ratelimiter_cluster::Proxies;
-use ratelimiter_diagnosis::{CLIENTS, STORE, key_entity};
 
 use crate::rng::Rng;
 

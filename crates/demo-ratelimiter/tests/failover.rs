@@ -6,12 +6,12 @@
 
 use std::time::Duration;
 
+use demo_ratelimiter::evidence::{Client, Moment, Recorder, STORE};
 use diagnosis::{Mechanism, offline, text};
 use ratelimiter_api::{CheckRequest, CountingMode, Key, Limit, LimitSpec};
 use ratelimiter_chaos::{Failover, HeldReplicas, Scope, Steady, setup_rate_limit};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster, StoreTopology};
 use ratelimiter_detector::Detector;
-use ratelimiter_diagnosis::{Client, Moment, Recorder, STORE};
 use ratelimiter_invariants::{Evidence, Violation};
 use ratelimiter_store::{Link, slot_of};
 use redis::cmd;

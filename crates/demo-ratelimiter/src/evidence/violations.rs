@@ -1,7 +1,7 @@
 use diagnosis::Violation as Broken;
 use ratelimiter_invariants::{Evidence, Subject, Violation};
 
-use crate::{STORE, key_entity};
+use super::{STORE, key_entity};
 
 /// Of each invariant and subject the first: what was violated again and again is still one thing to
 /// explain.

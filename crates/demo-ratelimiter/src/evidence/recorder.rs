@@ -5,8 +5,8 @@ use diagnosis::{BuildError, Evidence, EvidenceBuilder, SignalSeries};
 use ratelimiter_api::{NodeObservation, NodeSample, Observation};
 use ratelimiter_invariants::{Reading, Subject, Violation};
 
-use crate::quantity::Quantity;
-use crate::{CLIENTS, STORE, actions, key_entity, topology, violations};
+use super::quantity::Quantity;
+use super::{CLIENTS, STORE, actions, key_entity, topology, violations};
 
 /// Samples older than this, measured from the newest, are forgotten.
 const KEPT: Duration = Duration::from_secs(600);
