@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use ratelimiter_cli::Exit;
+use cli_support::Exit;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::pictures::{self, PicturesArgs};
@@ -13,7 +13,7 @@ use crate::run::{self, RunArgs};
 /// Break a distributed rate limiter for real: counter drift while the store takes no writes, ghost
 /// allowing under a burst. Every number is measured.
 #[derive(Debug, Parser)]
-#[command(name = "demo-ratelimiter", version, after_help = ratelimiter_cli::help_of(&crate::exits::RUN))]
+#[command(name = "demo-ratelimiter", version, after_help = cli_support::exit_help(crate::exits::RUN))]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -31,22 +31,19 @@ enum Verb {
 
 /// Runs the command line.
 pub(crate) fn main() -> ExitCode {
-    const PROGRAM: &str = "demo-ratelimiter";
-    let cli: Cli = match ratelimiter_cli::parse(PROGRAM) {
-        Ok(cli) => cli,
-        Err(code) => return code,
-    };
-    let colour = std::io::stderr().is_terminal();
-    let level = std::env::var("RATELIMITER_LOG")
-        .ok()
-        .and_then(|l| l.parse().ok())
-        .unwrap_or(LevelFilter::ERROR);
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_ansi(colour)
-        .with_writer(std::io::stderr)
-        .init();
-    ratelimiter_cli::end(PROGRAM, dispatch(cli.verb))
+    cli_support::run("demo-ratelimiter", |cli: Cli| {
+        let colour = std::io::stderr().is_terminal();
+        let level = std::env::var("RATELIMITER_LOG")
+            .ok()
+            .and_then(|l| l.parse().ok())
+            .unwrap_or(LevelFilter::ERROR);
+        tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_ansi(colour)
+            .with_writer(std::io::stderr)
+            .init();
+        dispatch(cli.verb)
+    })
 }
 
 fn dispatch(verb: Verb) -> anyhow::Result<Exit> {

@@ -1,5 +1,5 @@
+use cli_support::WrongUsage;
 use diagnosis::{Evidence, offline, text};
-use ratelimiter_cli::Usage;
 
 /// The offline analyser, with a language model beside it on request.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Explained {
 impl DiagnosisEngine {
     /// The offline analyser, and the model if one is named. Sends nothing yet.
     #[cfg(feature = "llm")]
-    pub(crate) fn new(model: Option<&str>, url: Option<&str>) -> Result<Self, Usage> {
+    pub(crate) fn new(model: Option<&str>, url: Option<&str>) -> Result<Self, WrongUsage> {
         use diagnosis::llm::{LlmConfig, LlmEngine};
         let Some(name) = model else {
             return Ok(Self { model: None });
@@ -44,7 +44,7 @@ impl DiagnosisEngine {
         if let Some(url) = url {
             config = config.url(url);
         }
-        let engine = LlmEngine::new(&config).map_err(Usage::of)?;
+        let engine = LlmEngine::new(&config).map_err(WrongUsage::of)?;
         Ok(Self {
             model: Some(engine),
         })
@@ -52,10 +52,10 @@ impl DiagnosisEngine {
 
     /// The offline analyser: this build has no other.
     #[cfg(not(feature = "llm"))]
-    pub(crate) fn new(model: Option<&str>, _url: Option<&str>) -> Result<Self, Usage> {
+    pub(crate) fn new(model: Option<&str>, _url: Option<&str>) -> Result<Self, WrongUsage> {
         match model {
             None => Ok(Self {}),
-            Some(_) => Err(Usage(
+            Some(_) => Err(WrongUsage(
                 "this build has no language model engine: build it with `--features llm`".into(),
             )),
         }

@@ -2,9 +2,9 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use cli_support::{Exit, ExitSignals};
 use demo_core::{StoryEnd, StoryInput, StoryPace, TimedEvent};
 use demo_tui::Tui;
-use ratelimiter_cli::{Exit, Signals};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 use tokio::task::JoinHandle;
 
@@ -73,7 +73,7 @@ impl FrontEnd {
         story: JoinHandle<StoryEnd>,
         events: UnboundedReceiver<TimedEvent>,
         inputs: Sender<StoryInput>,
-        signals: Signals,
+        signals: ExitSignals,
     ) -> anyhow::Result<Exit> {
         let events = match self.recording {
             Some(recording) => recording.tee(events),

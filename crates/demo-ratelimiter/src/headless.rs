@@ -1,8 +1,8 @@
 use std::io::{self, Write};
 
 use anyhow::Context as _;
+use cli_support::{Exit, ExitSignals};
 use demo_core::{Event, StoryEnd, StoryInput, TimedEvent, Transcript};
-use ratelimiter_cli::{Exit, Signals};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 use tokio::task::JoinHandle;
 
@@ -14,7 +14,7 @@ pub(crate) async fn show(
     events: UnboundedReceiver<TimedEvent>,
     inputs: Sender<StoryInput>,
     json: bool,
-    mut signals: Signals,
+    mut signals: ExitSignals,
 ) -> anyhow::Result<Exit> {
     let mut printing = tokio::spawn(print(events, json));
     let mut reading = true;

@@ -5,6 +5,7 @@
 //! again. The cluster as evidence is the library beside it, for tests and examples as well.
 //! Imports go one way: `cli` uses the commands, and nothing below uses `cli`.
 
+mod burst;
 mod cli;
 mod engine;
 mod exits;
@@ -21,6 +22,9 @@ mod story;
 mod subject;
 mod target;
 mod traffic;
+
+/// Deadline of one request to a node or to the store.
+const REQUEST: std::time::Duration = std::time::Duration::from_secs(2);
 
 fn main() -> std::process::ExitCode {
     cli::main()

@@ -2,14 +2,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use cli_support::{Exit, exit_help};
 use demo_tui::{Background, Film, ScreenOptions, Size};
-use ratelimiter_cli::{Exit, help_of};
 
-use crate::exits;
 use crate::replay::{self, Dwell};
 
 #[derive(Debug, Args)]
-#[command(after_help = help_of(exits::LOG))]
+#[command(after_help = exit_help(&[]))]
 pub(crate) struct PicturesArgs {
     /// Log of a run, as `run --json` prints it and `run --record` writes it
     log: PathBuf,

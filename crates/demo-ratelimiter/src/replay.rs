@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use cli_support::{Exit, ExitSignals, WrongUsage, exit_help};
 use demo_core::{Log, Transcript};
 use demo_tui::{ScreenOptions, Tui};
-use ratelimiter_cli::{Exit, Signals, Usage, help_of};
 
-use crate::exits;
 use crate::screen::ScreenArgs;
 
 #[derive(Debug, Args)]
-#[command(after_help = help_of(exits::LOG))]
+#[command(after_help = exit_help(&[]))]
 pub(crate) struct ReplayArgs {
     /// Log of a run, as `run --json` prints it and `run --record` writes it
     log: PathBuf,
@@ -50,13 +49,13 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<Exit> {
         dwell: args.dwell.time(),
         ..args.screen.options("replay")
     })?;
-    let mut signals = Signals::listen().context("signals cannot be listened to")?;
+    let mut signals = ExitSignals::listen()?;
     let mut signalled = None;
     let shutdown = async { signalled = Some(signals.next().await) };
     let from = args.from.map(|number| usize::from(number) - 1);
     match tui.replay(&log, from, shutdown).await {
         Ok(_) => Ok(signalled.unwrap_or(Exit::Success)),
-        Err(error @ demo_tui::TuiError::NoChapter { .. }) => Err(Usage::of(error).into()),
+        Err(error @ demo_tui::TuiError::NoChapter { .. }) => Err(WrongUsage::of(error).into()),
         Err(error) => Err(error.into()),
     }
 }

@@ -3,32 +3,33 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use cli_support::{Exit, ExitSignals, Hidden, WrongUsage, exit_help};
 use demo_core::DemoRunner;
 use ratelimiter_api::{CountingMode, NodeClient, StoreFailurePolicy};
-use ratelimiter_chaos::{Burst, PauseDuration, ProxyHold, RedisPause, Scope};
-use ratelimiter_cli::{BurstSize, Exit, REQUEST, Signals, Usage, help_of};
+use ratelimiter_chaos::{Burst, PauseDuration, ProxyHold, Reach, RedisPause};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster, Proxies};
 use ratelimiter_health::{PollerConfig, RateLimiterHealthPoller};
 use ratelimiter_store::{Link, StoreUrl, StoreVersion};
 
+use crate::burst::BurstArgs;
 use crate::engine::DiagnosisEngine;
 use crate::fault::{Fault, WriteFault};
 use crate::front_end::{FrontEnd, FrontEndArgs};
 use crate::store::StoreChoice;
 use crate::subject::{Live, Subject};
 use crate::target::Target;
-use crate::{exits, story};
+use crate::{REQUEST, exits, story};
 use ratelimiter_detector::Detector;
 
 #[derive(Debug, Args)]
-#[command(after_help = help_of(exits::RUN))]
+#[command(after_help = exit_help(exits::RUN))]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
     front_end: FrontEndArgs,
     #[command(flatten)]
-    burst: BurstSize,
+    burst: BurstArgs,
     /// Begin with this chapter; the chapters that it builds on are played first, without keys
     #[arg(long, value_name = "CHAPTER", value_parser = clap::value_parser!(u16).range(1..=story::CHAPTERS), default_value_t = 1)]
     from: u16,
@@ -51,7 +52,7 @@ pub(crate) struct RunArgs {
     on_store_failure: Option<StoreFailurePolicy>,
     /// Admin token of the nodes, if they have one
     #[arg(long, env = "RATELIMITER_ADMIN_TOKEN", hide_env_values = true)]
-    admin_token: Option<String>,
+    admin_token: Option<Hidden>,
     /// Ask this language model for a second diagnosis; its key comes from the provider's usual
     /// environment variable
     #[arg(long)]
@@ -65,13 +66,8 @@ pub(crate) struct RunArgs {
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
     // Every mistake on the command line is found before anything is started.
     let limit = args.burst.limit()?;
-    let scope = args.target.reach.scope();
-    let given = args
-        .target
-        .redis_url
-        .as_ref()
-        .map(|url| url.url(&args.target.store_ca))
-        .transpose()?;
+    let scope = args.target.reach();
+    let given = args.target.store()?;
     let engine = DiagnosisEngine::new(args.model.as_deref(), args.llm_url.as_deref())?;
     let mode_label = if args.target.endpoints.is_empty() {
         "local cluster"
@@ -80,7 +76,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
     };
     let front_end = FrontEnd::choose(&args.front_end, mode_label)?;
     if args.fault == Fault::Proxy && !args.target.endpoints.is_empty() {
-        return Err(Usage(
+        return Err(WrongUsage(
             "--fault proxy needs nodes that reach their store through the proxy, as those of the \
              local cluster do: leave \
              out --endpoint, or break your own cluster's link with `ratelimiter-verify inject resp`"
@@ -91,7 +87,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
     if args.store != StoreChoice::Single
         && (args.fault == Fault::Proxy || !args.target.endpoints.is_empty())
     {
-        return Err(Usage(
+        return Err(WrongUsage(
             "--store chooses the store of the local cluster, which is paused without a proxy: \
              leave out --endpoint and --fault \
              proxy; a cluster of your own is given with --redis-url redis+cluster://... or \
@@ -100,7 +96,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
         )
         .into());
     }
-    let mut signals = Signals::listen().context("signals cannot be listened to")?;
+    let mut signals = ExitSignals::listen()?;
 
     let cluster = if args.target.endpoints.is_empty() {
         let start = start_cluster(&args);
@@ -115,7 +111,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
     let (endpoints, store) = match (&cluster, given) {
         (Some(cluster), _) => (cluster.endpoints(), cluster.store_url()),
         (None, Some(url)) => (args.target.endpoints, url),
-        (None, None) => return Err(Usage("--endpoint needs --redis-url".into()).into()),
+        (None, None) => return Err(WrongUsage("--endpoint needs --redis-url".into()).into()),
     };
     // Refuses a burst that is too large or too far away as the chapter would, only sooner.
     Burst::new(
@@ -125,10 +121,12 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
         args.burst.multiplier,
         scope,
     )
-    .map_err(Usage::of)?;
-    scope.permit_store(&store).map_err(Usage::of)?;
+    .map_err(WrongUsage::of)?;
+    scope
+        .permit(store.is_loopback(), &store)
+        .map_err(WrongUsage::of)?;
 
-    let token = args.admin_token;
+    let token = args.admin_token.map(String::from);
     let nodes: Vec<_> = endpoints
         .iter()
         .map(|e| NodeClient::new(e.clone(), REQUEST).with_token(token.clone()))
@@ -195,7 +193,7 @@ fn write_fault(
     cluster: Option<&LocalCluster>,
     store: &StoreUrl,
     pause: Duration,
-    scope: Scope,
+    scope: Reach,
 ) -> anyhow::Result<WriteFault> {
     Ok(match (fault, cluster) {
         (Fault::Proxy, Some(cluster)) => WriteFault::Proxy(ProxyHold::new(
@@ -222,7 +220,7 @@ async fn play(
     subject: Subject,
     front_end: FrontEnd,
     from: usize,
-    signals: Signals,
+    signals: ExitSignals,
 ) -> anyhow::Result<Exit> {
     let poller = RateLimiterHealthPoller::new(PollerConfig {
         endpoints: subject.endpoints.clone(),
@@ -237,7 +235,7 @@ async fn play(
         .pace(front_end.pace())
         .charts(charts)
         .starting_at(from)
-        .map_err(Usage::of)?;
+        .map_err(WrongUsage::of)?;
     let (live, key) = (subject.live.clone(), subject.key.clone());
     tokio::spawn(story::show_rounds(
         runner.stage(),

@@ -1,7 +1,7 @@
 use clap::{Args, ValueEnum};
+use cli_support::{Exit, ExitSignals};
 use demo_core::{StoryEnd, StoryInput, TimedEvent};
 use demo_tui::{Charset, ColorChoice, ScreenOptions, Tui};
-use ratelimiter_cli::{Exit, Signals};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 use tokio::task::JoinHandle;
 
@@ -56,7 +56,7 @@ pub(crate) async fn show(
     story: JoinHandle<StoryEnd>,
     events: UnboundedReceiver<TimedEvent>,
     inputs: Sender<StoryInput>,
-    mut signals: Signals,
+    mut signals: ExitSignals,
 ) -> anyhow::Result<Exit> {
     let mut signalled = None;
     let shutdown = async { signalled = Some(signals.next().await) };

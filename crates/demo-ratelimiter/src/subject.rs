@@ -5,7 +5,7 @@ use demo_ratelimiter::evidence::Recorder;
 use ratelimiter_api::{
     CountingMode, Endpoint, Key, Limit, LimitSpec, NodeClient, StoreFailurePolicy,
 };
-use ratelimiter_chaos::{Multiplier, PauseDuration, Scope};
+use ratelimiter_chaos::{Multiplier, PauseDuration, Reach};
 use ratelimiter_store::StoreUrl;
 use tokio::sync::watch;
 
@@ -20,7 +20,7 @@ pub(crate) struct Subject {
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) store: StoreUrl,
     pub(crate) nodes: Vec<NodeClient>,
-    pub(crate) scope: Scope,
+    pub(crate) scope: Reach,
     /// Key of the burst.
     pub(crate) key: Key,
     /// Limit of that key.

@@ -1,6 +1,10 @@
+use std::path::PathBuf;
+
 use clap::Args;
+use cli_support::{Hidden, WrongUsage};
 use ratelimiter_api::Endpoint;
-use ratelimiter_cli::{Reach, StoreCa, StoreText};
+use ratelimiter_chaos::Reach;
+use ratelimiter_store::StoreUrl;
 
 /// A running cluster, instead of a local one that is started for the run.
 #[derive(Debug, Args)]
@@ -16,9 +20,24 @@ pub(crate) struct Target {
         env = "RATELIMITER_STORE",
         hide_env_values = true
     )]
-    pub(crate) redis_url: Option<StoreText>,
-    #[command(flatten)]
-    pub(crate) store_ca: StoreCa,
-    #[command(flatten)]
-    pub(crate) reach: Reach,
+    redis_url: Option<Hidden>,
+    /// File of certificates in PEM form to trust beside the system's, for a rediss:// store with a
+    /// private authority
+    #[arg(long, value_name = "FILE", env = "RATELIMITER_STORE_CA")]
+    store_ca: Option<PathBuf>,
+    /// Allow nodes and stores on other machines
+    #[arg(long)]
+    allow_remote: bool,
+}
+
+impl Target {
+    pub(crate) fn store(&self) -> Result<Option<StoreUrl>, WrongUsage> {
+        let parse = |url: &Hidden| StoreUrl::parse(url.expose(), self.store_ca.as_deref());
+        let store = self.redis_url.as_ref().map(parse).transpose();
+        store.map_err(WrongUsage::of)
+    }
+
+    pub(crate) fn reach(&self) -> Reach {
+        Reach::new(self.allow_remote)
+    }
 }

@@ -1,7 +1,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ratelimiter_api::{Endpoint, Key, Limit};
-use ratelimiter_chaos::{ChaosError, Scope, Steady, SteadyHandle, Tally};
+use ratelimiter_chaos::{ChaosError, Reach, Steady, SteadyHandle, Tally};
 use tokio::time::Instant;
 
 /// The keys of the steady workload.
@@ -55,7 +55,7 @@ struct Workload {
 
 impl Traffic {
     /// Starts the workload unless it runs, and returns the time of its start.
-    pub(crate) fn start(&self, nodes: &[Endpoint], scope: Scope) -> Result<Instant, ChaosError> {
+    pub(crate) fn start(&self, nodes: &[Endpoint], scope: Reach) -> Result<Instant, ChaosError> {
         let mut parts = self.parts();
         if let Some(running) = &parts.workload {
             return Ok(running.began);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ratelimiter_api::Key;
 use ratelimiter_chaos::{Release, volley};
-use ratelimiter_target::{Check, HttpTarget, Scope};
+use ratelimiter_target::{Check, HttpTarget, Reach};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpSocket;
 use tokio::process::{Child, Command};
@@ -77,7 +77,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         servers.push(server);
         urls.push(url);
     }
-    let target = HttpTarget::new(&urls, Scope::ThisMachine)?;
+    let target = HttpTarget::new(&urls, Reach::ThisMachine)?;
     let check = Check {
         key: Key::new("k")?,
         cost: 1,

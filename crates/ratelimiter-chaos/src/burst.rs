@@ -5,7 +5,7 @@ use ratelimiter_target::{Check, HttpTarget};
 use tokio::time::Instant;
 
 use crate::volley::{Release, volley};
-use crate::{ChaosError, Multiplier, Scope, Tally};
+use crate::{ChaosError, Multiplier, Reach, Tally};
 
 /// The most checks one burst sends: each has a connection of its own.
 pub const MAX_REQUESTS: u64 = 10_000;
@@ -46,16 +46,15 @@ impl Burst {
     ///
     /// # Errors
     /// When the product is above [`MAX_REQUESTS`], there are no targets, or one is
-    /// outside the scope.
+    /// out of reach.
     pub fn new(
         targets: Vec<Endpoint>,
         key: Key,
         limit: Limit,
         multiplier: Multiplier,
-        scope: Scope,
+        reach: Reach,
     ) -> Result<Self, ChaosError> {
-        scope.permit_nodes(&targets)?;
-        let target = HttpTarget::node(&targets, scope.into())?;
+        let target = HttpTarget::node(&targets, reach)?;
         let requests = u64::from(limit.admissions()) * u64::from(multiplier.get());
         match usize::try_from(requests) {
             Ok(count) if requests <= MAX_REQUESTS => Ok(Self {
@@ -124,7 +123,7 @@ mod tests {
             Key::new("k").unwrap(),
             limit,
             multiplier,
-            Scope::ThisMachine,
+            Reach::ThisMachine,
         )
     }
 

@@ -2,22 +2,16 @@ use std::time::Duration;
 
 use ratelimiter_api::{ClientError, NodeId};
 use ratelimiter_store::{StoreError, StoreUrl};
-use ratelimiter_target::TargetError;
+use ratelimiter_target::{OutOfReach, TargetError};
 
 use crate::{ForeignPause, MAX_REQUESTS};
 
 /// The reason why a fault was not injected, or had no effect.
 #[derive(Debug, thiserror::Error)]
 pub enum ChaosError {
-    /// The target is not on this machine.
-    #[error(
-        "{target} is not on this machine: chaos goes no further than loopback unless remote \
-         targets are allowed explicitly (--allow-remote)"
-    )]
-    Remote {
-        /// The target.
-        target: String,
-    },
+    /// The target is out of reach.
+    #[error(transparent)]
+    OutOfReach(#[from] OutOfReach),
     /// There is nothing to send to.
     #[error("no endpoint to send to")]
     NoTargets,

@@ -4,7 +4,7 @@ use ratelimiter_store::{Link, StoreError, StoreKind, StoreUrl};
 use redis::{Value, cmd};
 use tokio::time::{Instant, sleep};
 
-use crate::{ChaosError, PauseGuard, RedisPause, Scope};
+use crate::{ChaosError, PauseGuard, Reach, RedisPause};
 
 /// How long one command may take.
 const CONTROL: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ const POLL: Duration = Duration::from_millis(10);
 pub struct Failover {
     url: StoreUrl,
     key: String,
-    scope: Scope,
+    reach: Reach,
 }
 
 /// Replicas that fall behind. Dropped, they catch up: nothing is lost.
@@ -56,17 +56,17 @@ impl Failover {
     /// A failover of the primary that holds `key`. Opens nothing.
     ///
     /// # Errors
-    /// When the store is outside the scope, or has neither sentinels nor a cluster to promote a
+    /// When the store is outside the reach, or has neither sentinels nor a cluster to promote a
     /// replica.
-    pub fn new(url: StoreUrl, key: &str, scope: Scope) -> Result<Self, ChaosError> {
-        scope.permit_store(&url)?;
+    pub fn new(url: StoreUrl, key: &str, reach: Reach) -> Result<Self, ChaosError> {
+        reach.permit(url.is_loopback(), &url)?;
         if url.kind() == StoreKind::Single {
             return Err(ChaosError::NothingPromotes { url });
         }
         Ok(Self {
             url,
             key: key.to_owned(),
-            scope,
+            reach,
         })
     }
 
@@ -84,7 +84,7 @@ impl Failover {
         let mut guards = Vec::new();
         for replica in &replicas {
             guards.push(
-                RedisPause::new(replica.clone(), self.scope)?
+                RedisPause::new(replica.clone(), self.reach)?
                     .inject()
                     .await?,
             );

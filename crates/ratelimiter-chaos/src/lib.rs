@@ -13,7 +13,7 @@
 //!   slow; [`Pace`] sends such checks in the foreground, from a list.
 //! - **[`setup_rate_limit`]** and **[`reset_counter`]**: a limit, and an empty counter, known to
 //!   every node.
-//! - **[`Scope`]**: nothing outside this machine is touched unless the caller says so.
+//! - **[`Reach`]**: nothing outside this machine is touched unless the caller says so.
 //!
 //! The size of a fault is a value within its bounds ([`PauseDuration`], [`Multiplier`]).
 //! Constructing anything opens no connection.
@@ -30,7 +30,6 @@ mod pause;
 mod probe;
 mod proxy_hold;
 mod samples;
-mod scope;
 mod setup;
 mod steady;
 mod volley;
@@ -45,7 +44,7 @@ pub use pace::{Due, Landed, Pace};
 pub use pause::{RedisPause, redis_pause};
 pub use probe::{ForeignPause, foreign_pause, writes_pass};
 pub use proxy_hold::ProxyHold;
-pub use scope::Scope;
+pub use ratelimiter_target::Reach;
 pub use setup::{DEFAULT_WINDOW, reset_counter, setup_rate_limit};
 pub use steady::{Latency, Steady, SteadyHandle, SteadyReport, Tally};
 pub use volley::{Release, VolleyReport, volley};

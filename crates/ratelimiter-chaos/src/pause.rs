@@ -10,7 +10,7 @@ use crate::guard::{PauseGuard, PauseReport};
 use crate::hold::{Hold, LEASE, Lease, RENEWAL};
 use crate::probe::foreign_pause;
 use crate::samples::Samples;
-use crate::{ChaosError, PauseDuration, Scope};
+use crate::{ChaosError, PauseDuration, Reach};
 
 /// How long one command on the control connection may take.
 const CONTROL: Duration = Duration::from_secs(1);
@@ -40,9 +40,9 @@ impl RedisPause {
     /// A pause of the store at `url`. Opens nothing.
     ///
     /// # Errors
-    /// When the store is outside the scope.
-    pub fn new(url: StoreUrl, scope: Scope) -> Result<Self, ChaosError> {
-        scope.permit_store(&url)?;
+    /// When the store is out of reach.
+    pub fn new(url: StoreUrl, reach: Reach) -> Result<Self, ChaosError> {
+        reach.permit(url.is_loopback(), &url)?;
         Ok(Self {
             url,
             length: None,
@@ -157,9 +157,9 @@ impl RedisPause {
 pub async fn redis_pause(
     url: StoreUrl,
     duration: PauseDuration,
-    scope: Scope,
+    reach: Reach,
 ) -> Result<PauseReport, ChaosError> {
-    let guard = RedisPause::new(url, scope)?
+    let guard = RedisPause::new(url, reach)?
         .at_most(duration.get())
         .inject()
         .await?;

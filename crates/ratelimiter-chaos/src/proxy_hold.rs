@@ -7,7 +7,7 @@ use crate::guard::PauseGuard;
 use crate::hold::Hold;
 use crate::probe::{ForeignPause, writes_pass};
 use crate::samples::Samples;
-use crate::{ChaosError, Scope};
+use crate::{ChaosError, Reach};
 
 /// The fault of [`RedisPause`](crate::RedisPause), for stores that refuse `CLIENT PAUSE`: proxies
 /// between the nodes and the store hold back writes and scripts, and let reads pass.
@@ -25,9 +25,9 @@ impl ProxyHold {
     /// proved and measured there. Opens nothing.
     ///
     /// # Errors
-    /// When the proxy is outside the scope.
-    pub fn new(rules: RuleSet, url: StoreUrl, scope: Scope) -> Result<Self, ChaosError> {
-        scope.permit_store(&url)?;
+    /// When the proxy is out of reach.
+    pub fn new(rules: RuleSet, url: StoreUrl, reach: Reach) -> Result<Self, ChaosError> {
+        reach.permit(url.is_loopback(), &url)?;
         Ok(Self { rules, url })
     }
 

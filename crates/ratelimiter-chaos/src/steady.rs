@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{ChaosError, Due, Landed, Pace, Scope};
+use crate::{ChaosError, Due, Landed, Pace, Reach};
 
 /// Checks in flight at once. One that finds no place is not sent, and counted as skipped.
 const IN_FLIGHT: usize = 1024;
@@ -117,20 +117,15 @@ impl Steady {
     /// `rate` checks a second of every key, round-robin over nodes of this project. Opens nothing.
     ///
     /// # Errors
-    /// When there are no targets or no keys, a target is outside the scope, or the rate is not
+    /// When there are no targets or no keys, a target is outside the reach, or the rate is not
     /// above 0 and at most 10,000.
     pub fn new(
         targets: &[Endpoint],
         keys: Vec<Key>,
         rate: f64,
-        scope: Scope,
+        reach: Reach,
     ) -> Result<Self, ChaosError> {
-        scope.permit_nodes(targets)?;
-        Self::over(
-            Arc::new(HttpTarget::node(targets, scope.into())?),
-            keys,
-            rate,
-        )
+        Self::over(Arc::new(HttpTarget::node(targets, reach)?), keys, rate)
     }
 
     /// `rate` checks a second of every key, round-robin over the nodes of any target. Opens
@@ -261,15 +256,15 @@ mod tests {
     fn a_workload_needs_keys_and_a_pace() {
         let targets = ["http://localhost:1".parse().unwrap()];
         let key = || vec![Key::new("k").unwrap()];
-        let none = Steady::new(&targets, Vec::new(), 1.0, Scope::ThisMachine);
+        let none = Steady::new(&targets, Vec::new(), 1.0, Reach::ThisMachine);
         assert!(matches!(none, Err(ChaosError::NoKeys)), "{none:?}");
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 10_001.0] {
-            let refused = Steady::new(&targets, key(), rate, Scope::ThisMachine);
+            let refused = Steady::new(&targets, key(), rate, Reach::ThisMachine);
             assert!(
                 matches!(refused, Err(ChaosError::Rate(_))),
                 "{rate}: {refused:?}"
             );
         }
-        assert!(Steady::new(&targets, key(), 1.0, Scope::ThisMachine).is_ok());
+        assert!(Steady::new(&targets, key(), 1.0, Reach::ThisMachine).is_ok());
     }
 }

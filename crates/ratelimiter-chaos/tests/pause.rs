@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use ratelimiter_chaos::{
-    ChaosError, LEASE, PauseDuration, RedisPause, Scope, foreign_pause, redis_pause, writes_pass,
+    ChaosError, LEASE, PauseDuration, Reach, RedisPause, foreign_pause, redis_pause, writes_pass,
 };
 use ratelimiter_cluster::{ClusterPlan, LocalCluster, node_binary};
 use ratelimiter_store::{Link, StoreError, StoreUrl};
@@ -32,7 +32,7 @@ async fn pause_holds_writes_and_lets_reads_pass() {
         Link::new(url.clone()).unwrap(),
         Link::new(url.clone()).unwrap(),
     );
-    let guard = RedisPause::new(url.clone(), Scope::ThisMachine)
+    let guard = RedisPause::new(url.clone(), Reach::ThisMachine)
         .unwrap()
         .inject()
         .await
@@ -66,7 +66,7 @@ async fn pause_holds_writes_and_lets_reads_pass() {
 #[tokio::test]
 async fn a_dropped_guard_heals() {
     let (_cluster, url) = store().await;
-    let guard = RedisPause::new(url.clone(), Scope::ThisMachine)
+    let guard = RedisPause::new(url.clone(), Reach::ThisMachine)
         .unwrap()
         .inject()
         .await
@@ -88,7 +88,7 @@ async fn someone_elses_pause_is_seen_and_left_alone() {
         .await
         .unwrap();
     assert!(foreign_pause(&url).await.unwrap().is_some());
-    let refused = RedisPause::new(url.clone(), Scope::ThisMachine)
+    let refused = RedisPause::new(url.clone(), Reach::ThisMachine)
         .unwrap()
         .inject()
         .await
@@ -111,7 +111,7 @@ async fn someone_elses_pause_is_seen_and_left_alone() {
 #[tokio::test]
 async fn healing_leaves_a_later_foreign_pause_alone() {
     let (_cluster, url) = store().await;
-    let guard = RedisPause::new(url.clone(), Scope::ThisMachine)
+    let guard = RedisPause::new(url.clone(), Reach::ThisMachine)
         .unwrap()
         .inject()
         .await
@@ -132,7 +132,7 @@ async fn healing_leaves_a_later_foreign_pause_alone() {
 #[tokio::test]
 async fn pause_ended_by_another_is_not_held() {
     let (_cluster, url) = store().await;
-    let guard = RedisPause::new(url.clone(), Scope::ThisMachine)
+    let guard = RedisPause::new(url.clone(), Reach::ThisMachine)
         .unwrap()
         .inject()
         .await
@@ -186,7 +186,7 @@ async fn documented_rights_suffice_to_pause_only() {
     };
 
     let lease = PauseDuration::new(LEASE).unwrap();
-    let report = redis_pause(as_user("chaos"), lease, Scope::ThisMachine)
+    let report = redis_pause(as_user("chaos"), lease, Reach::ThisMachine)
         .await
         .unwrap();
     assert!(
@@ -202,7 +202,7 @@ async fn documented_rights_suffice_to_pause_only() {
         "{read:?}"
     );
 
-    let refused = redis_pause(as_user("nobody"), lease, Scope::ThisMachine)
+    let refused = redis_pause(as_user("nobody"), lease, Reach::ThisMachine)
         .await
         .unwrap_err();
     assert!(
@@ -210,7 +210,7 @@ async fn documented_rights_suffice_to_pause_only() {
         "{refused}"
     );
     assert!(refused.to_string().contains("ACL SETUSER"), "{refused}");
-    let wrong = redis_pause(as_user("chaos:x"), lease, Scope::ThisMachine)
+    let wrong = redis_pause(as_user("chaos:x"), lease, Reach::ThisMachine)
         .await
         .unwrap_err();
     assert!(
@@ -222,7 +222,7 @@ async fn documented_rights_suffice_to_pause_only() {
 #[tokio::test]
 async fn store_death_in_the_pause_is_reported() {
     let (mut cluster, url) = store().await;
-    let guard = RedisPause::new(url, Scope::ThisMachine)
+    let guard = RedisPause::new(url, Reach::ThisMachine)
         .unwrap()
         .inject()
         .await
@@ -284,7 +284,7 @@ async fn an_unreachable_store_refuses_the_fault() {
     let unreachable = redis_pause(
         nowhere,
         PauseDuration::new(SECOND).unwrap(),
-        Scope::ThisMachine,
+        Reach::ThisMachine,
     )
     .await
     .unwrap_err();

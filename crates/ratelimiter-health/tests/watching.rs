@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use demo_core::{HealthPoller, Reachability};
 use ratelimiter_api::{CheckRequest, Key, Limit, LimitSpec, NodeClient, Observation};
-use ratelimiter_chaos::{RedisPause, Scope, setup_rate_limit};
+use ratelimiter_chaos::{Reach, RedisPause, setup_rate_limit};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use ratelimiter_health::{Observer, PollerConfig, RateLimiterHealthPoller};
 use tokio::time::{Instant, sleep};
@@ -165,7 +165,7 @@ async fn counts_agree_until_a_write_pause() {
     })
     .await;
 
-    let guard = RedisPause::new(cluster.store_url(), Scope::ThisMachine)
+    let guard = RedisPause::new(cluster.store_url(), Reach::ThisMachine)
         .unwrap()
         .inject()
         .await

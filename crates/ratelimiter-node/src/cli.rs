@@ -1,37 +1,25 @@
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode as ProcessExit;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use cli_support::{Exit, ExitSignals, Hidden, WrongUsage, exit_help};
 use ratelimiter_api::{CountingMode, Endpoint, NodeClient, StoreFailurePolicy};
-use ratelimiter_store::{StoreError, StoreUrl};
+use ratelimiter_store::StoreUrl;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, ConfigError, Node, read_limits};
+use crate::{Config, Node, read_limits};
 
-/// Exit code of the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum ExitCode {
-    /// The node stopped on request, or it is healthy.
-    Success = 0,
-    /// The node could not start, or it is not healthy.
-    Failure = 1,
-    /// A wrong command line.
-    Usage = 64,
-}
-
-const EXIT_CODES: &str = "Exit codes: 0 stopped on request; 1 could not start; 64 wrong usage.";
+const PROGRAM: &str = "ratelimiter-node";
 
 /// One node of a distributed rate limiter: HTTP in front, Redis or Valkey behind.
 #[derive(Debug, Parser)]
-#[command(name = "ratelimiter-node", version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
-struct Cli {
+#[command(name = PROGRAM, version, after_help = exit_help(&[]), args_conflicts_with_subcommands = true)]
+struct NodeCli {
     #[command(subcommand)]
     verb: Option<Verb>,
     #[command(flatten)]
@@ -49,7 +37,7 @@ enum Verb {
             env = "RATELIMITER_ENDPOINT",
             default_value = "http://127.0.0.1:8001"
         )]
-        endpoint: Endpoint,
+        node: Endpoint,
     },
 }
 
@@ -66,14 +54,13 @@ struct Serve {
     advertise: Option<String>,
     /// Store that all nodes of the cluster share. Prefer the variable when the URL has a password:
     /// arguments are visible to other users of the machine.
-    // Text here: an error of the parser would print it, and there may be a password in it.
     #[arg(
         long,
         env = "RATELIMITER_STORE",
         default_value = "redis://127.0.0.1:6379",
         hide_env_values = true
     )]
-    store: String,
+    store: Hidden,
     /// File of certificates in PEM form to trust beside the system's, for a rediss:// store with a
     /// private authority.
     #[arg(long, env = "RATELIMITER_STORE_CA", value_name = "FILE")]
@@ -94,7 +81,7 @@ struct Serve {
     /// Token that changes of limits and counters, and lists of keys, need. Prefer the variable:
     /// arguments are visible to other users of the machine.
     #[arg(long, env = "RATELIMITER_ADMIN_TOKEN", hide_env_values = true)]
-    admin_token: Option<String>,
+    admin_token: Option<Hidden>,
     /// JSON file of limits, a list of objects as POST /limit takes them: they hold while the store
     /// cannot be reached, and are added to it where it has none for their keys.
     #[arg(long, env = "RATELIMITER_LIMITS", value_name = "FILE")]
@@ -119,93 +106,48 @@ struct Serve {
 
 impl Serve {
     /// The configuration that the options add up to.
-    fn config(self) -> anyhow::Result<Config> {
-        let mut store: StoreUrl = self.store.parse()?;
-        if let Some(file) = &self.store_ca {
-            store = store.trusting(file)?;
-        }
+    fn config(self) -> Result<Config, WrongUsage> {
+        let store = StoreUrl::parse(self.store.expose(), self.store_ca.as_deref())
+            .map_err(WrongUsage::of)?;
         let config = Config {
             advertise: self.advertise,
             counting: self.counting,
             on_store_failure: self.on_store_failure,
             sync_interval: self.sync_interval,
             store_timeout: self.store_timeout,
-            admin_token: self.admin_token,
+            admin_token: self.admin_token.map(String::from),
             limits: self
                 .limits
                 .as_deref()
                 .map(read_limits)
-                .transpose()?
+                .transpose()
+                .map_err(WrongUsage::of)?
                 .unwrap_or_default(),
             without_token: self.without_token,
             max_connections: self.max_connections,
             max_connections_per_peer: self.max_connections_per_peer,
-            ..Config::new(&self.id, self.listen, store)?
+            ..Config::new(&self.id, self.listen, store).map_err(WrongUsage::of)?
         };
-        config.validate()?;
+        config.validate().map_err(WrongUsage::of)?;
         Ok(config)
     }
 }
 
 /// Runs the command line of the node.
-pub fn main() -> ProcessExit {
-    let code = match Cli::try_parse() {
-        Ok(cli) => match run(cli) {
-            Ok(()) => ExitCode::Success,
-            Err(error) => {
-                eprintln!("ratelimiter-node: {error:#}");
-                exit_code(&error)
-            }
-        },
-        Err(error) if error.use_stderr() => {
-            let text = error.to_string();
-            // One line, as for every other error; `--help` has the usage.
-            let what: Vec<_> = text
-                .lines()
-                .map(str::trim)
-                .take_while(|line| !line.is_empty())
-                .collect();
-            let line = what.join(" ");
-            eprintln!(
-                "ratelimiter-node: {} (--help explains)",
-                line.trim_start_matches("error: ")
-            );
-            ExitCode::Usage
-        }
-        Err(help) => {
-            // A closed output has no reader.
-            let _ = help.print();
-            ExitCode::Success
-        }
-    };
-    ProcessExit::from(code as u8)
+pub fn main() -> ExitCode {
+    cli_support::run(PROGRAM, |cli: NodeCli| {
+        let runtime = tokio::runtime::Runtime::new().context("the runtime cannot start")?;
+        let result = match cli.verb {
+            Some(Verb::Healthcheck { node }) => runtime.block_on(healthcheck(node)),
+            None => runtime.block_on(serve(cli.serve)),
+        };
+        // A look-up of a name runs on a thread that cannot be stopped; its answer is not needed.
+        runtime.shutdown_background();
+        result
+    })
 }
 
-/// A value that parses and is out of its range is wrong usage too.
-fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let store = matches!(
-        error.downcast_ref(),
-        Some(StoreError::Url { .. } | StoreError::Authorities { .. })
-    );
-    if store || error.is::<ConfigError>() {
-        ExitCode::Usage
-    } else {
-        ExitCode::Failure
-    }
-}
-
-fn run(cli: Cli) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Runtime::new().context("the runtime cannot start")?;
-    let result = match cli.verb {
-        Some(Verb::Healthcheck { endpoint }) => runtime.block_on(healthcheck(endpoint)),
-        None => runtime.block_on(serve(cli.serve)),
-    };
-    // Looking up a name runs on a thread that cannot be stopped; its answer is not needed any more.
-    runtime.shutdown_background();
-    result
-}
-
-async fn healthcheck(endpoint: Endpoint) -> anyhow::Result<()> {
+async fn healthcheck(endpoint: Endpoint) -> anyhow::Result<Exit> {
     let health = NodeClient::new(endpoint, Duration::from_secs(2))
         .health()
         .await?;
@@ -215,10 +157,10 @@ async fn healthcheck(endpoint: Endpoint) -> anyhow::Result<()> {
         health.node
     );
     println!("{}: healthy", health.node);
-    Ok(())
+    Ok(Exit::Success)
 }
 
-async fn serve(options: Serve) -> anyhow::Result<()> {
+async fn serve(options: Serve) -> anyhow::Result<Exit> {
     let colour = std::io::stderr().is_terminal();
     tracing_subscriber::fmt()
         .with_max_level(options.log)
@@ -227,21 +169,18 @@ async fn serve(options: Serve) -> anyhow::Result<()> {
         .init();
     let config = options.config()?;
     raise_open_files();
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
+    let mut signals = ExitSignals::listen()?;
     let id = config.id.clone();
     let node = Node::bind(config).await?;
     tracing::info!(%id, address = %node.address(), "listening");
     let shutdown = CancellationToken::new();
     let asked = shutdown.clone();
     tokio::spawn(async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        signals.next().await;
         asked.cancel();
     });
     node.run(shutdown).await;
-    Ok(())
+    Ok(Exit::Success)
 }
 
 /// Every connection is an open file, and a shell's default is far below the number of connections
@@ -264,10 +203,10 @@ mod tests {
     /// password.
     fn understood(option: &str, value: &str) {
         let arguments = ["ratelimiter-node".to_owned(), format!("{option}={value}")];
-        let error = match Cli::try_parse_from(arguments) {
+        let error = match NodeCli::try_parse_from(arguments) {
             Err(error) => error.to_string(),
             Ok(cli) => match cli.serve.config() {
-                Err(error) => format!("{error:#}"),
+                Err(error) => error.to_string(),
                 Ok(config) => {
                     assert!(
                         (1..=10_000).contains(&config.store_timeout.as_millis()),

@@ -49,7 +49,7 @@ mod roster;
 mod shared;
 mod sync;
 
-pub use cli::{ExitCode, main};
+pub use cli::main;
 pub use config::{Config, ConfigError};
 pub use limits_file::read_limits;
 pub use node::{Node, NodeError};

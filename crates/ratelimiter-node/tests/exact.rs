@@ -15,7 +15,7 @@ use ratelimiter_api::{
     CheckRequest, CountingMode, DecidedBy, Key, Limit, NodeConnection, StoreCircuit,
     StoreFailurePolicy,
 };
-use ratelimiter_chaos::{Burst, BurstReport, Multiplier, Scope};
+use ratelimiter_chaos::{Burst, BurstReport, Multiplier, Reach};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use ratelimiter_invariants::{Verdict, check_history};
 use tokio::task::JoinSet;
@@ -41,7 +41,7 @@ async fn burst(cluster: &LocalCluster, key: &Key, multiplier: u32) -> BurstRepor
         key.clone(),
         Limit::new(LIMIT as i64, 60).unwrap(),
         Multiplier::new(multiplier).unwrap(),
-        Scope::ThisMachine,
+        Reach::ThisMachine,
     )
     .unwrap();
     let report = burst.fire().await.unwrap();

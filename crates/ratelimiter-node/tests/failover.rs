@@ -13,7 +13,7 @@ use common::{PATIENCE, all_synced, check, clients, count, counted, eventually};
 use ratelimiter_api::{
     Claims, CountingMode, Key, Limit, LimitEntry, NodeClient, Operation, Outcome,
 };
-use ratelimiter_chaos::{Failover, RedisPause, Scope, setup_rate_limit};
+use ratelimiter_chaos::{Failover, Reach, RedisPause, setup_rate_limit};
 use ratelimiter_cluster::{ClusterPlan, StoreTopology};
 use ratelimiter_detector::Detector;
 use ratelimiter_invariants::{Evidence, Verdict, check_history};
@@ -133,7 +133,7 @@ async fn forgets(topology: StoreTopology, n: u64) {
     assert_eq!(callers.checks(KEPT).await, KEPT);
     all_synced(&clients, &entry.key).await;
     replica_has_all(&primary_url).await;
-    let failover = Failover::new(cluster.store_url(), "k", Scope::ThisMachine).unwrap();
+    let failover = Failover::new(cluster.store_url(), "k", Reach::ThisMachine).unwrap();
     let held = failover.hold().await.unwrap();
     assert_eq!(held.primary().to_string(), primary_url.to_string());
     assert_eq!(callers.checks(n).await, n, "the primary acknowledges");
@@ -199,7 +199,7 @@ async fn long_pause_under_sentinels_is_refused() {
     .start()
     .await
     .unwrap();
-    let pause = RedisPause::new(cluster.store_url(), Scope::ThisMachine).unwrap();
+    let pause = RedisPause::new(cluster.store_url(), Reach::ThisMachine).unwrap();
     for pause in [
         pause.clone(),
         pause.clone().at_most(Duration::from_secs(10)),
@@ -215,13 +215,13 @@ async fn long_pause_under_sentinels_is_refused() {
 #[tokio::test]
 async fn single_store_has_no_failover() {
     let single = "redis://127.0.0.1:1".parse().unwrap();
-    let refused = Failover::new(single, "k", Scope::ThisMachine)
+    let refused = Failover::new(single, "k", Reach::ThisMachine)
         .unwrap_err()
         .to_string();
     assert!(refused.contains("redis+sentinel://"), "{refused}");
     let far = "redis+sentinel://10.1.2.3:1/main".parse().unwrap();
     assert!(
-        Failover::new(far, "k", Scope::ThisMachine)
+        Failover::new(far, "k", Reach::ThisMachine)
             .unwrap_err()
             .to_string()
             .contains("--allow-remote")

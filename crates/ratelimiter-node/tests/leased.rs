@@ -14,7 +14,7 @@ use common::{
 };
 use ratelimiter_api::layout::{self, LimitCopy};
 use ratelimiter_api::{CheckRequest, CountingMode, DecidedBy, Key, Limit, LimitEntry, LimitSpec};
-use ratelimiter_chaos::{Burst, BurstReport, Multiplier, Release, Scope, volley};
+use ratelimiter_chaos::{Burst, BurstReport, Multiplier, Reach, Release, volley};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster, StoreTopology};
 use ratelimiter_invariants::check_history;
 use ratelimiter_store::{Link, slot_of};
@@ -41,7 +41,7 @@ async fn burst(cluster: &LocalCluster, key: &Key, multiplier: u32) -> BurstRepor
         key.clone(),
         Limit::new(LIMIT as i64, 60).unwrap(),
         Multiplier::new(multiplier).unwrap(),
-        Scope::ThisMachine,
+        Reach::ThisMachine,
     )
     .unwrap();
     burst.fire().await.unwrap()
@@ -71,7 +71,7 @@ async fn bursts_admit_exactly_the_limit() {
 async fn bursts_of_mixed_costs_deny_nothing_without_cause() {
     let cluster = leased().await;
     let limit = Limit::new(LIMIT as i64, 60).unwrap();
-    let target = HttpTarget::node(&cluster.endpoints(), Scope::ThisMachine.into()).unwrap();
+    let target = HttpTarget::node(&cluster.endpoints(), Reach::ThisMachine).unwrap();
     for i in 0..bursts() {
         let name = format!("k{i}");
         set(&cluster, &spec(&name, LIMIT as i64)).await;

@@ -233,7 +233,7 @@ async fn a_wrong_command_line_is_refused() {
         (&["--log", "loud"], "loud"),
         (&["--nope"], "--nope"),
         (&["serve"], "serve"),
-        (&["healthcheck", "--endpoint", "127.0.0.1"], "http://"),
+        (&["healthcheck", "--node", "127.0.0.1"], "http://"),
     ] {
         refuses(arguments, 64, says).await;
     }
@@ -241,7 +241,7 @@ async fn a_wrong_command_line_is_refused() {
     assert_eq!(help.status.code(), Some(0));
     let help = String::from_utf8(help.stdout).unwrap();
     assert!(
-        help.contains("64 wrong usage") && help.contains("RATELIMITER_SYNC_INTERVAL"),
+        help.contains("64  wrong usage") && help.contains("RATELIMITER_SYNC_INTERVAL"),
         "{help}"
     );
 }
@@ -298,7 +298,7 @@ async fn a_failed_start_names_its_reason() {
     )
     .await;
     refuses(
-        &["healthcheck", "--endpoint", &format!("http://{taken}")],
+        &["healthcheck", "--node", &format!("http://{taken}")],
         1,
         "no answer within",
     )
@@ -340,7 +340,7 @@ async fn the_health_check_follows_the_store() {
     let mut cluster = ClusterPlan::nodes(1).start().await.unwrap();
     set(&cluster, &spec("k", 5)).await;
     let endpoint = cluster.endpoints().remove(0).to_string();
-    let healthy = run(&["healthcheck", "--endpoint", &endpoint]).await;
+    let healthy = run(&["healthcheck", "--node", &endpoint]).await;
     assert_eq!(healthy.status.code(), Some(0));
     assert_eq!(
         String::from_utf8(healthy.stdout).unwrap(),
@@ -353,7 +353,7 @@ async fn the_health_check_follows_the_store() {
     })
     .await;
     refuses(
-        &["healthcheck", "--endpoint", &endpoint],
+        &["healthcheck", "--node", &endpoint],
         1,
         "node-1: the store is not connected",
     )

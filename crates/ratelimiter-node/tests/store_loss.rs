@@ -17,7 +17,7 @@ use ratelimiter_api::{
     CheckRequest, CheckResponse, CountingMode, DecidedBy, Key, Limit, LimitEntry, LimitSpec,
     MAX_LIMIT, NodeClient, NodeConnection, StoreCircuit, StoreFailurePolicy, layout,
 };
-use ratelimiter_chaos::{Burst, Multiplier, Scope, reset_counter};
+use ratelimiter_chaos::{Burst, Multiplier, Reach, reset_counter};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use ratelimiter_node::{Config, Node};
 use redis::cmd;
@@ -279,7 +279,7 @@ async fn burst(cluster: &LocalCluster, key: &Key) -> u64 {
         key.clone(),
         Limit::new(10, 60).unwrap(),
         Multiplier::new(6).unwrap(),
-        Scope::ThisMachine,
+        Reach::ThisMachine,
     )
     .unwrap();
     burst.fire().await.unwrap().tally.allowed

@@ -11,7 +11,7 @@ use std::io::Write as _;
 use common::program::refuses;
 use common::{PATIENCE, SECOND, all_synced, check, checks, clients, counted, eventually, set};
 use ratelimiter_api::{CountingMode, DecidedBy, Key, Limit, NodeClient};
-use ratelimiter_chaos::{Burst, Multiplier, Scope};
+use ratelimiter_chaos::{Burst, Multiplier, Reach};
 use ratelimiter_cluster::{
     ClusterError, ClusterPlan, LocalCluster, StoreTopology, make_certificate,
 };
@@ -59,7 +59,7 @@ async fn burst_is_exact(cluster: &LocalCluster, key: &Key) {
         key.clone(),
         limit,
         twice,
-        Scope::ThisMachine,
+        Reach::ThisMachine,
     )
     .unwrap();
     let report = burst.fire().await.unwrap();

@@ -1,10 +1,9 @@
 use std::fmt;
-use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use client_tls::Trust;
+use client_tls::{Trust, is_loopback};
 use redis::{
     ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo,
 };
@@ -62,6 +61,15 @@ pub enum StoreKind {
 }
 
 impl StoreUrl {
+    /// Parses a URL. With a PEM file, its authorities are trusted beside the system's.
+    ///
+    /// # Errors
+    /// When the text is no URL of a store, or as [`trusting`](Self::trusting).
+    pub fn parse(text: &str, authorities: Option<&Path>) -> Result<Self, StoreError> {
+        let url: Self = text.parse()?;
+        authorities.map_or(Ok(url.clone()), |file| url.trusting(file))
+    }
+
     /// The kind of the store.
     pub fn kind(&self) -> StoreKind {
         match self.parts.place {
@@ -75,10 +83,7 @@ impl StoreUrl {
     /// `localhost`, or a socket file.
     pub fn is_loopback(&self) -> bool {
         self.addresses().iter().all(|address| match address {
-            ConnectionAddr::Tcp(host, _) => {
-                host.eq_ignore_ascii_case("localhost")
-                    || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-            }
+            ConnectionAddr::Tcp(host, _) => is_loopback(host),
             ConnectionAddr::Unix(_) => true,
             _ => false,
         })

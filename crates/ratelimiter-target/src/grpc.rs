@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::{
-    Answer, Check, Connection, Hold, Scope, Target, TargetError, Template, Trust, message, stream,
+    Answer, Check, Connection, Hold, Reach, Target, TargetError, Template, Trust, message, stream,
 };
 
 const METHOD: &str = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
@@ -60,17 +60,17 @@ impl GrpcTarget {
     /// domain. The authorities are for `https://`.
     ///
     /// # Errors
-    /// When there is no URL, one is no such URL, or one is outside the scope.
+    /// When there is no URL, one is no such URL, or one is out of reach.
     pub fn new(
         urls: &[String],
         domain: String,
         entries: Vec<(String, Template)>,
-        scope: Scope,
+        reach: Reach,
         trust: &Trust,
     ) -> Result<Self, TargetError> {
         let sites = urls
             .iter()
-            .map(|url| Site::new(url, scope, trust))
+            .map(|url| Site::new(url, reach, trust))
             .collect::<Result<Vec<_>, _>>()?;
         if sites.is_empty() {
             return Err(TargetError::NoNodes);
@@ -88,7 +88,7 @@ impl GrpcTarget {
 }
 
 impl Site {
-    fn new(text: &str, scope: Scope, trust: &Trust) -> Result<Self, TargetError> {
+    fn new(text: &str, reach: Reach, trust: &Trust) -> Result<Self, TargetError> {
         let shown = text
             .split_once("://")
             .map_or("the URL".to_owned(), |(scheme, _)| {
@@ -113,7 +113,7 @@ impl Site {
             .ok_or_else(|| refuse("it has no host".into()))?
             .to_owned();
         let port = url.port_or_known_default().unwrap_or(80);
-        scope.permit(&host, &format!("{host}:{port}"))?;
+        reach.permit(crate::is_loopback(&host), &format!("{host}:{port}"))?;
         Ok(Self { host, port, tls })
     }
 }

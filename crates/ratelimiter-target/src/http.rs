@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::{
-    Answer, Check, Connection, Expectation, Hold, Scope, Target, TargetError, Template, Trust,
+    Answer, Check, Connection, Expectation, Hold, Reach, Target, TargetError, Template, Trust,
     claims, stream,
 };
 
@@ -122,12 +122,12 @@ impl HttpTarget {
     /// allow and 429 denies, unless set otherwise.
     ///
     /// # Errors
-    /// When there is no URL, one is no HTTP URL, or one is outside the scope.
-    pub fn new(urls: &[String], scope: Scope) -> Result<Self, TargetError> {
+    /// When there is no URL, one is no HTTP URL, or one is out of reach.
+    pub fn new(urls: &[String], reach: Reach) -> Result<Self, TargetError> {
         let trust = Trust::default();
         let sites = urls
             .iter()
-            .map(|url| Site::new(url, scope, &trust))
+            .map(|url| Site::new(url, reach, &trust))
             .collect::<Result<Vec<_>, _>>()?;
         if sites.is_empty() {
             return Err(TargetError::NoNodes);
@@ -155,14 +155,14 @@ impl HttpTarget {
     /// Nodes of this project.
     ///
     /// # Errors
-    /// When there is none, or one is outside the scope.
-    pub fn node(endpoints: &[Endpoint], scope: Scope) -> Result<Self, TargetError> {
+    /// When there is none, or one is out of reach.
+    pub fn node(endpoints: &[Endpoint], reach: Reach) -> Result<Self, TargetError> {
         let urls: Vec<String> = endpoints
             .iter()
             .map(|endpoint| format!("{endpoint}/check"))
             .collect();
         let template = |text: &str| text.parse().ok();
-        let target = Self::new(&urls, scope)?
+        let target = Self::new(&urls, reach)?
             .method(Method::POST)
             .header(CONTENT_TYPE, template("application/json"))
             .body(template(r#"{"key":"{key}","cost":{cost}}"#))
@@ -251,7 +251,7 @@ impl HttpTarget {
 }
 
 impl Site {
-    fn new(text: &str, scope: Scope, trust: &Trust) -> Result<Self, TargetError> {
+    fn new(text: &str, reach: Reach, trust: &Trust) -> Result<Self, TargetError> {
         // Braces are no part of a URL: they are taken out for parsing, and put back.
         let shown = text.split(['?', '#']).next().unwrap_or_default();
         let shown = shown
@@ -283,7 +283,7 @@ impl Site {
             .ok_or_else(|| refuse("it has no host".into()))?
             .to_owned();
         let port = url.port_or_known_default().unwrap_or(80);
-        scope.permit(&host, &format!("{host}:{port}"))?;
+        reach.permit(crate::is_loopback(&host), &format!("{host}:{port}"))?;
         let query = url
             .query()
             .map(|query| format!("?{query}"))
@@ -501,9 +501,9 @@ mod tests {
     }
 
     #[test]
-    fn urls_outside_the_scope_are_refused_without_secrets() {
+    fn urls_out_of_reach_are_refused_without_secrets() {
         let refused = |url: &str| {
-            HttpTarget::new(&[url.to_owned()], Scope::ThisMachine)
+            HttpTarget::new(&[url.to_owned()], Reach::ThisMachine)
                 .unwrap_err()
                 .to_string()
         };
@@ -517,7 +517,7 @@ mod tests {
         }
         let target = HttpTarget::new(
             &["http://localhost:1/l/{key}?n={cost}".into()],
-            Scope::ThisMachine,
+            Reach::ThisMachine,
         )
         .unwrap();
         assert!(target.has_key());
@@ -526,7 +526,7 @@ mod tests {
 
     #[test]
     fn answers_are_read_by_status_and_field() {
-        let target = HttpTarget::new(&["http://localhost:1".into()], Scope::ThisMachine).unwrap();
+        let target = HttpTarget::new(&["http://localhost:1".into()], Reach::ThisMachine).unwrap();
         let read = |target: &HttpTarget, status, body: &str| {
             target
                 .form

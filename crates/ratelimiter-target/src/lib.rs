@@ -33,13 +33,12 @@ mod http;
 mod message;
 mod path;
 mod resp;
-mod scope;
 mod stream;
 mod target;
 mod template;
 
 pub use answer::Answer;
-pub use client_tls::{TlsError, Trust};
+pub use client_tls::{OutOfReach, Reach, TlsError, Trust, is_loopback};
 pub use exec::ExecTarget;
 #[cfg(feature = "grpc")]
 pub use grpc::GrpcTarget;
@@ -47,6 +46,5 @@ pub use hold::Hold;
 pub use http::{HttpTarget, StatusSet};
 pub use path::{Expectation, ExpectationError};
 pub use resp::RespTarget;
-pub use scope::Scope;
 pub use target::{Check, Connection, Target, TargetError};
 pub use template::{Template, TemplateError};

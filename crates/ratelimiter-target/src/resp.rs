@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::{
-    Answer, Check, Connection, Expectation, Hold, Scope, Target, TargetError, Template, Trust,
+    Answer, Check, Connection, Expectation, Hold, Reach, Target, TargetError, Template, Trust,
     stream,
 };
 
@@ -47,13 +47,13 @@ impl RespTarget {
     /// reply is read as JSON: an array as an array, a status as a string.
     ///
     /// # Errors
-    /// When there is no URL, one is no `redis://` or `rediss://` URL, one is outside the scope, or
+    /// When there is no URL, one is no `redis://` or `rediss://` URL, one is outside the reach, or
     /// the command is empty.
     pub fn new(
         urls: &[String],
         command: &[Template],
         expectation: Expectation,
-        scope: Scope,
+        reach: Reach,
         trust: &Trust,
     ) -> Result<Self, TargetError> {
         if urls.is_empty() || command.is_empty() {
@@ -89,7 +89,7 @@ impl RespTarget {
                     reason: "it has no host".into(),
                 });
             };
-            scope.permit(host, &format!("{host}:{port}"))?;
+            reach.permit(crate::is_loopback(host), &format!("{host}:{port}"))?;
             nodes.push(NodeId::new(format!("{host}:{port}")));
             let settings = info.redis_settings().clone();
             let settings = settings

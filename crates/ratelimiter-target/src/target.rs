@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use ratelimiter_api::{Key, NodeId};
 
-use crate::{Answer, Hold};
+use crate::{Answer, Hold, OutOfReach};
 
 /// One question to a limiter: may `cost` more happen to `key` now?
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +45,9 @@ pub enum TargetError {
     /// No node was named.
     #[error("no node to send to")]
     NoNodes,
-    /// A node is outside the scope.
-    #[error("{node} is not on this machine: --allow-remote permits it")]
-    Remote {
-        /// The node, without secrets.
-        node: String,
-    },
+    /// A node is out of reach.
+    #[error(transparent)]
+    OutOfReach(#[from] OutOfReach),
     /// A URL is not one of the target's kind.
     #[error("{shown} is no URL of such a target: {reason}")]
     Url {

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use cli_support::{Hidden, WrongUsage};
 use hyper::Method;
 use hyper::header::HeaderName;
 use ratelimiter_api::{CountingMode, Endpoint};
-use ratelimiter_cli::StoreText;
 use ratelimiter_invariants::ContractKind;
-use ratelimiter_target::{Expectation, StatusSet, Template, TlsError, Trust};
+use ratelimiter_store::StoreUrl;
+use ratelimiter_target::{Expectation, Reach, StatusSet, Template, Trust};
 use ratelimiter_verify::Phase;
 
 /// The contract, and how histories are read.
@@ -48,10 +49,7 @@ pub(crate) struct RunArgs {
     /// Bursts, each on a key of its own
     #[arg(long, default_value_t = 5)]
     pub(crate) bursts: u32,
-    /// At most about a minute, leaving out phases that take longer (the default)
-    #[arg(long, conflicts_with = "thorough")]
-    pub(crate) quick: bool,
-    /// At most about fifteen minutes
+    /// At most about fifteen minutes, instead of one; phases that take longer are left out
     #[arg(long)]
     pub(crate) thorough: bool,
     /// Only this phase; repeat for more: burst, costs, two-keys, fields, return, overload,
@@ -70,8 +68,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Part of the keys' names, to tell runs apart; drawn from the clock unless given
-    #[arg(long)]
-    pub(crate) seed: Option<u64>,
+    #[arg(long, value_name = "WORD")]
+    pub(crate) key_part: Option<String>,
     /// Time for one check to be answered; a later answer is unknown
     #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
     pub(crate) deadline: Duration,
@@ -80,7 +78,43 @@ pub(crate) struct RunArgs {
     pub(crate) max_requests: u64,
     /// Allow targets that are not on this machine
     #[arg(long)]
-    pub(crate) allow_remote: bool,
+    allow_remote: bool,
+}
+
+impl RunArgs {
+    pub(crate) fn reach(&self) -> Reach {
+        Reach::new(self.allow_remote)
+    }
+}
+
+/// A store that is broken or observed.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// URL of the store
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "RATELIMITER_STORE",
+        hide_env_values = true
+    )]
+    store: Hidden,
+    /// File of certificates in PEM form to trust beside the system's, for a rediss:// store with a
+    /// private authority
+    #[arg(long, value_name = "FILE", env = "RATELIMITER_STORE_CA")]
+    store_ca: Option<PathBuf>,
+    /// Allow nodes and stores that are not on this machine
+    #[arg(long)]
+    allow_remote: bool,
+}
+
+impl StoreArgs {
+    pub(crate) fn url(&self) -> Result<StoreUrl, WrongUsage> {
+        StoreUrl::parse(self.store.expose(), self.store_ca.as_deref()).map_err(WrongUsage::of)
+    }
+
+    pub(crate) fn reach(&self) -> Reach {
+        Reach::new(self.allow_remote)
+    }
 }
 
 /// The authorities for a target behind TLS.
@@ -93,10 +127,9 @@ pub(crate) struct TrustArgs {
 }
 
 impl TrustArgs {
-    pub(crate) fn trust(&self) -> Result<Trust, TlsError> {
-        self.ca
-            .as_deref()
-            .map_or_else(|| Ok(Trust::default()), Trust::in_file)
+    pub(crate) fn trust(&self) -> Result<Trust, WrongUsage> {
+        let trust = self.ca.as_deref().map(Trust::in_file).transpose();
+        Ok(trust.map_err(WrongUsage::of)?.unwrap_or_default())
     }
 }
 
@@ -132,39 +165,23 @@ pub(crate) struct HttpArgs {
 #[derive(Debug, Args)]
 pub(crate) struct NodeArgs {
     /// Node of a cluster of this project; repeat for each
-    #[arg(long = "url", value_name = "URL", required = true)]
-    pub(crate) urls: Vec<Endpoint>,
+    #[arg(long = "node", value_name = "URL", required = true)]
+    pub(crate) nodes: Vec<Endpoint>,
     /// How the nodes count: atomic, leased, cached or read-then-write [default: the nodes' own]
     #[arg(long)]
     pub(crate) counting: Option<CountingMode>,
     /// Admin token of the nodes, if they have one
     #[arg(long, env = "RATELIMITER_ADMIN_TOKEN", hide_env_values = true)]
-    pub(crate) admin_token: Option<Token>,
+    pub(crate) admin_token: Option<Hidden>,
     #[command(flatten)]
     pub(crate) run: RunArgs,
-}
-
-/// A token, which no output shows.
-#[derive(Clone)]
-pub(crate) struct Token(pub(crate) String);
-
-impl From<&str> for Token {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Token(...)")
-    }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RespArgs {
     /// Store that runs the command; repeat for each node
     #[arg(long = "url", value_name = "URL", required = true)]
-    pub(crate) urls: Vec<StoreText>,
+    pub(crate) urls: Vec<Hidden>,
     /// Command of a check, split as a shell splits words. {key} and {cost} are filled in
     #[arg(long)]
     pub(crate) command: String,

@@ -2,16 +2,19 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use ratelimiter_cli::{Exit, help_of};
+use cli_support::{Exit, exit_help};
 
 #[cfg(feature = "grpc")]
 use crate::args::GrpcArgs;
 use crate::args::{CheckArgs, ExecArgs, HttpArgs, NodeArgs, RespArgs};
-use crate::inject::{self, InjectVerb};
-use crate::watch::{self, WatchArgs};
-use crate::{commands, exits};
+use crate::commands;
+use crate::inject::{InjectCommand, inject};
+use crate::watch::{WatchArgs, watch};
 
 const PROGRAM: &str = "ratelimiter-verify";
+
+/// The exit codes of its own that a verification has.
+const JUDGED: &[Exit] = &[Exit::Violated, Exit::Undecided];
 
 /// A verdict on anyone's rate limiter, from what its callers saw
 ///
@@ -19,19 +22,19 @@ const PROGRAM: &str = "ratelimiter-verify";
 /// of its own, records every check, and judges the records by the limiter's contract. The verdict
 /// comes with the smallest witness and an exit code for CI.
 #[derive(Debug, Parser)]
-#[command(name = PROGRAM, version, after_help = help_of(exits::VERIFY))]
-struct Cli {
+#[command(name = PROGRAM, version, after_help = exit_help(JUDGED))]
+struct VerifyCli {
     #[command(subcommand)]
-    verb: Verb,
+    command: VerifyCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum VerifyCommand {
     /// Verify a limiter behind HTTP
     #[command(after_help = with_exits(HTTP_EXAMPLE))]
     Http(HttpArgs),
     /// Verify nodes of this project; sets the limits of the keys first
-    #[command(after_help = help_of(exits::VERIFY))]
+    #[command(after_help = exit_help(JUDGED))]
     Node(NodeArgs),
     /// Verify a limiter behind a RESP command, such as CL.THROTTLE or a script
     #[command(after_help = with_exits(RESP_EXAMPLE))]
@@ -48,8 +51,9 @@ enum Verb {
     Check(CheckArgs),
     /// Inject one fault into a running system
     #[command(subcommand)]
-    Inject(InjectVerb),
+    Inject(InjectCommand),
     /// Print the observations and violations of a running cluster of this project as JSON lines
+    #[command(after_help = exit_help(&[Exit::Violated]))]
     Watch(WatchArgs),
 }
 
@@ -81,35 +85,29 @@ const CHECK_EXAMPLE: &str = "Example:
       --uncertainty 2ms";
 
 fn with_exits(example: &str) -> String {
-    format!("{example}\n\n{}", help_of(exits::VERIFY))
+    format!("{example}\n\n{}", exit_help(JUDGED))
 }
 
 /// Runs the command line.
 pub(crate) fn main() -> ExitCode {
-    match ratelimiter_cli::parse::<Cli>(PROGRAM) {
-        Ok(cli) => ratelimiter_cli::end(PROGRAM, dispatch(cli.verb)),
-        Err(code) => code,
-    }
+    cli_support::run(PROGRAM, |cli: VerifyCli| {
+        let runtime = tokio::runtime::Runtime::new().context("the runtime cannot start")?;
+        runtime.block_on(dispatch(cli.command))
+    })
 }
 
-fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
-    let runtime = tokio::runtime::Runtime::new().context("the runtime cannot start")?;
-    runtime.block_on(async {
-        match verb {
-            Verb::Http(args) => commands::http(args).await,
-            Verb::Node(args) => commands::node(args).await,
-            Verb::Resp(args) => commands::resp(args).await,
-            Verb::Exec(args) => commands::exec(args).await,
-            #[cfg(feature = "grpc")]
-            Verb::Grpc(args) => commands::grpc(args).await,
-            Verb::Check(args) => commands::check(&args),
-            Verb::Inject(InjectVerb::RedisPause(args)) => inject::redis_pause(args).await,
-            Verb::Inject(InjectVerb::Failover(args)) => inject::failover(args).await,
-            Verb::Inject(InjectVerb::Resp(args)) => inject::resp(args).await,
-            Verb::Inject(InjectVerb::Burst(args)) => inject::burst(args).await,
-            Verb::Watch(args) => watch::watch(args).await,
-        }
-    })
+async fn dispatch(command: VerifyCommand) -> anyhow::Result<Exit> {
+    match command {
+        VerifyCommand::Http(args) => commands::http(args).await,
+        VerifyCommand::Node(args) => commands::node(args).await,
+        VerifyCommand::Resp(args) => commands::resp(args).await,
+        VerifyCommand::Exec(args) => commands::exec(args).await,
+        #[cfg(feature = "grpc")]
+        VerifyCommand::Grpc(args) => commands::grpc(args).await,
+        VerifyCommand::Check(args) => commands::check(&args),
+        VerifyCommand::Inject(command) => inject(command).await,
+        VerifyCommand::Watch(args) => watch(args).await,
+    }
 }
 
 #[cfg(test)]
@@ -120,6 +118,15 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        VerifyCli::command().debug_assert();
+    }
+
+    #[test]
+    fn readme_lists_every_exit_code() {
+        let readme = include_str!("../README.md");
+        for exit in cli_support::exits_with(JUDGED) {
+            let row = format!("| {} | {} |", exit as u8, exit.meaning());
+            assert!(readme.contains(&row), "the README lacks {row}");
+        }
     }
 }

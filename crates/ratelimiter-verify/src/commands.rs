@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use cli_support::{Exit, ExitSignals, WrongUsage};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ratelimiter_api::{Limit, LimitSpec, NodeClient};
 use ratelimiter_chaos::setup_rate_limit;
-use ratelimiter_cli::{Exit, Signals, Usage};
 use ratelimiter_invariants::{Contract, HistoryChecker};
-use ratelimiter_target::{ExecTarget, HttpTarget, RespTarget, Scope, Target, Template};
+use ratelimiter_target::{ExecTarget, HttpTarget, RespTarget, Target, Template};
 use ratelimiter_verify::{
     Depth, Plan, Play, Recorded, Settings, Status, Verdict, journal, judge, judge_history, junit,
     page, read_history, run, table, timelines, write_history,
@@ -21,19 +21,11 @@ use crate::args::{CheckArgs, ContractArgs, ExecArgs, HttpArgs, NodeArgs, RespArg
 /// changes its meaning or goes.
 const VERDICT_VERSION: u32 = 1;
 
-fn scope(run: &RunArgs) -> Scope {
-    if run.allow_remote {
-        Scope::Anywhere
-    } else {
-        Scope::ThisMachine
-    }
-}
-
 /// A limiter behind HTTP.
 pub(crate) async fn http(args: HttpArgs) -> anyhow::Result<Exit> {
-    let mut target = HttpTarget::new(&args.urls, scope(&args.run))
-        .map_err(Usage::of)?
-        .trusting(&args.tls.trust().map_err(Usage::of)?)
+    let mut target = HttpTarget::new(&args.urls, args.run.reach())
+        .map_err(WrongUsage::of)?
+        .trusting(&args.tls.trust()?)
         .method(args.method)
         .body(args.body)
         .allowed(args.allowed)
@@ -48,19 +40,19 @@ pub(crate) async fn http(args: HttpArgs) -> anyhow::Result<Exit> {
 
 /// Nodes of this project. Each key gets its limit before its step.
 pub(crate) async fn node(args: NodeArgs) -> anyhow::Result<Exit> {
-    let target = HttpTarget::node(&args.urls, scope(&args.run)).map_err(Usage::of)?;
+    let target = HttpTarget::node(&args.nodes, args.run.reach()).map_err(WrongUsage::of)?;
     let plan = plan(&args.run, true, true)?;
     let seconds = i64::try_from(args.run.contract.window.as_secs()).unwrap_or(i64::MAX);
-    let limit = Limit::new(args.run.contract.limit.into(), seconds).map_err(Usage::of)?;
+    let limit = Limit::new(args.run.contract.limit.into(), seconds).map_err(WrongUsage::of)?;
     if args.run.contract.window.subsec_nanos() != 0 {
-        return Err(Usage("a node's window is whole seconds".into()).into());
+        return Err(WrongUsage("a node's window is whole seconds".into()).into());
     }
     if !args.run.dry_run {
-        let token = args.admin_token.map(|token| token.0);
+        let token = args.admin_token.map(String::from);
         let client = |endpoint: &ratelimiter_api::Endpoint| {
             NodeClient::new(endpoint.clone(), args.run.deadline).with_token(token.clone())
         };
-        let nodes: Vec<_> = args.urls.iter().map(client).collect();
+        let nodes: Vec<_> = args.nodes.iter().map(client).collect();
         for key in plan.steps.iter().flat_map(|step| &step.keys) {
             let spec = LimitSpec {
                 counting: args.counting,
@@ -81,21 +73,21 @@ pub(crate) async fn resp(args: RespArgs) -> anyhow::Result<Exit> {
         .iter()
         .map(|word| word.parse())
         .collect::<Result<_, _>>()
-        .map_err(Usage::of)?;
+        .map_err(WrongUsage::of)?;
     let urls: Vec<String> = args
         .urls
         .iter()
-        .map(|url| url.as_typed().to_owned())
+        .map(|url| url.expose().to_owned())
         .collect();
-    let trust = args.tls.trust().map_err(Usage::of)?;
+    let trust = args.tls.trust()?;
     let target = RespTarget::new(
         &urls,
         &command,
         args.allowed_reply,
-        scope(&args.run),
+        args.run.reach(),
         &trust,
     );
-    let target = target.map_err(Usage::of)?;
+    let target = target.map_err(WrongUsage::of)?;
     let plan = plan(
         &args.run,
         command.iter().any(Template::has_key),
@@ -106,7 +98,7 @@ pub(crate) async fn resp(args: RespArgs) -> anyhow::Result<Exit> {
 
 /// A library behind a child process.
 pub(crate) async fn exec(args: ExecArgs) -> anyhow::Result<Exit> {
-    let target = ExecTarget::new(words(&args.command)?, args.processes).map_err(Usage::of)?;
+    let target = ExecTarget::new(words(&args.command)?, args.processes).map_err(WrongUsage::of)?;
     let plan = plan(&args.run, true, true)?;
     verify(&args.run, plan, &target).await
 }
@@ -115,17 +107,22 @@ pub(crate) async fn exec(args: ExecArgs) -> anyhow::Result<Exit> {
 #[cfg(feature = "grpc")]
 pub(crate) async fn grpc(args: crate::args::GrpcArgs) -> anyhow::Result<Exit> {
     let has_key = args.entries.iter().any(|(_, value)| value.has_key());
-    let trust = args.tls.trust().map_err(Usage::of)?;
-    let scope = scope(&args.run);
-    let target =
-        ratelimiter_target::GrpcTarget::new(&args.urls, args.domain, args.entries, scope, &trust)
-            .map_err(Usage::of)?;
+    let trust = args.tls.trust()?;
+    let target = ratelimiter_target::GrpcTarget::new(
+        &args.urls,
+        args.domain,
+        args.entries,
+        args.run.reach(),
+        &trust,
+    )
+    .map_err(WrongUsage::of)?;
     let plan = plan(&args.run, has_key, true)?;
     verify(&args.run, plan, &target).await
 }
 
-fn words(command: &str) -> Result<Vec<String>, Usage> {
-    shlex::split(command).ok_or_else(|| Usage("--command has a quote that is not closed".into()))
+fn words(command: &str) -> Result<Vec<String>, WrongUsage> {
+    shlex::split(command)
+        .ok_or_else(|| WrongUsage("--command has a quote that is not closed".into()))
 }
 
 /// A recorded history.
@@ -144,9 +141,9 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     Ok(exit(&verdict))
 }
 
-fn contract(args: &ContractArgs) -> Result<Contract, Usage> {
+fn contract(args: &ContractArgs) -> Result<Contract, WrongUsage> {
     Ok(Contract::new(args.limit, args.window)
-        .map_err(Usage::of)?
+        .map_err(WrongUsage::of)?
         .of_kind(args.contract))
 }
 
@@ -156,7 +153,7 @@ fn checker(contract: Contract, args: &ContractArgs) -> HistoryChecker {
         .uncertainty(args.uncertainty)
 }
 
-fn plan(args: &RunArgs, has_key: bool, has_cost: bool) -> Result<Plan, Usage> {
+fn plan(args: &RunArgs, has_key: bool, has_cost: bool) -> Result<Plan, WrongUsage> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
@@ -172,15 +169,13 @@ fn plan(args: &RunArgs, has_key: bool, has_cost: bool) -> Result<Plan, Usage> {
             Depth::Quick
         },
         phases: args.phases.clone(),
-        run: args
-            .seed
-            .map_or_else(|| format!("{now:x}"), |seed| seed.to_string()),
+        key_part: args.key_part.clone().unwrap_or_else(|| format!("{now:x}")),
         has_key,
         has_cost,
         has_fault: args.during.is_some(),
         max_requests: args.max_requests,
     };
-    Plan::new(&settings).map_err(Usage::of)
+    Plan::new(&settings).map_err(WrongUsage::of)
 }
 
 /// Plays the plan, judges it, and writes the results.
@@ -214,7 +209,7 @@ async fn verify(args: &RunArgs, plan: Plan, target: &dyn Target) -> anyhow::Resu
         }
         return Ok(Exit::Success);
     }
-    let mut signals = Signals::listen().context("signals cannot be listened to")?;
+    let mut signals = ExitSignals::listen()?;
     let bar = progress_bar(plan.steps.len());
     let play = Play {
         deadline: args.deadline,

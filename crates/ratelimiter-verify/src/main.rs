@@ -3,7 +3,6 @@
 mod args;
 mod cli;
 mod commands;
-mod exits;
 mod inject;
 mod watch;
 

@@ -117,8 +117,8 @@ pub struct Settings {
     pub depth: Depth,
     /// The phases wanted; empty for all.
     pub phases: Vec<Phase>,
-    /// A word that makes the keys of this run its own.
-    pub run: String,
+    /// Part of the keys' names that tells runs apart.
+    pub key_part: String,
     /// Whether requests of different keys differ. If not, all phases share one quota, and a window
     /// passes before each.
     pub has_key: bool,
@@ -294,8 +294,13 @@ impl Plan {
                 } else {
                     1
                 };
-                let key =
-                    |k: u32| Key::new(format!("verify-{}-{phase}-{}", settings.run, n * keys + k));
+                let key = |k: u32| {
+                    Key::new(format!(
+                        "verify-{}-{phase}-{}",
+                        settings.key_part,
+                        n * keys + k
+                    ))
+                };
                 let keys = (0..keys).filter_map(|k| key(k).ok()).collect();
                 plan.steps.push(Step {
                     phase,
@@ -391,7 +396,7 @@ mod tests {
             bursts: 5,
             depth: Depth::Quick,
             phases: Vec::new(),
-            run: "r".into(),
+            key_part: "r".into(),
             has_key: true,
             has_cost: true,
             has_fault: false,

@@ -3,35 +3,30 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use cli_support::{Exit, ExitSignals, Hidden, WrongUsage};
 use ratelimiter_api::{Endpoint, Key, Observation};
-use ratelimiter_cli::{Exit, REQUEST, Reach, Signals, StoreCa, StoreText, Usage, help_of};
 use ratelimiter_detector::Detector;
 use ratelimiter_invariants::Change;
 use ratelimiter_store::{Link, StoreVersion};
+use ratelimiter_target::is_loopback;
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::exits;
+use crate::args::StoreArgs;
+
+/// Time for the store to state its version.
+const REQUEST: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
-#[command(after_help = help_of(exits::JUDGE))]
 pub(crate) struct WatchArgs {
     /// Node to observe; repeat the flag for every node of the cluster
-    #[arg(long = "endpoint", value_name = "URL", required = true)]
-    endpoints: Vec<Endpoint>,
-    /// Store to observe
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "RATELIMITER_STORE",
-        hide_env_values = true
-    )]
-    redis_url: StoreText,
+    #[arg(long = "node", value_name = "URL", required = true)]
+    nodes: Vec<Endpoint>,
     #[command(flatten)]
-    store_ca: StoreCa,
+    store: StoreArgs,
     /// Admin token of the nodes, if they have one
     #[arg(long, env = "RATELIMITER_ADMIN_TOKEN", hide_env_values = true)]
-    admin_token: Option<String>,
+    admin_token: Option<Hidden>,
     /// Observe this key alone [default: all keys]
     #[arg(long)]
     key: Option<Key>,
@@ -41,8 +36,6 @@ pub(crate) struct WatchArgs {
     /// End with exit code 3 when an invariant was violated
     #[arg(long)]
     fail_on_violation: bool,
-    #[command(flatten)]
-    reach: Reach,
 }
 
 /// One line of the output.
@@ -55,17 +48,19 @@ enum Line<'a> {
 
 /// Prints observations and violations until a signal, or for the given time.
 pub(crate) async fn watch(args: WatchArgs) -> anyhow::Result<Exit> {
-    let scope = args.reach.scope();
-    let store = args.redis_url.url(&args.store_ca)?;
-    scope.permit_nodes(&args.endpoints).map_err(Usage::of)?;
-    scope.permit_store(&store).map_err(Usage::of)?;
-    let mut signals = Signals::listen().context("signals cannot be listened to")?;
+    let (store, reach) = (args.store.url()?, args.store.reach());
+    args.nodes
+        .iter()
+        .try_for_each(|node| reach.permit(is_loopback(node.host()), node))
+        .and_then(|()| reach.permit(store.is_loopback(), &store))
+        .map_err(WrongUsage::of)?;
+    let mut signals = ExitSignals::listen()?;
     // A wrong URL would look like an outage without end.
     StoreVersion::check(&Link::new(store.clone())?, REQUEST).await?;
     let detector = Detector::start(
-        &args.endpoints,
+        &args.nodes,
         store,
-        args.admin_token.as_deref(),
+        args.admin_token.as_ref().map(Hidden::expose),
         args.key,
     )?;
     let mut rounds = detector.rounds();

@@ -26,9 +26,9 @@ const FAILURE: i32 = 1;
 
 #[test]
 fn malformed_and_remote_targets_are_refused() {
-    let pause = |url| ["inject", "redis-pause", "--redis-url", url];
+    let pause = |url| ["inject", "redis-pause", "--store", url];
     refused(
-        &[&pause("redis://localhost")[..], &["--duration", "0s"]].concat(),
+        &[&pause("redis://localhost")[..], &["--for", "0s"]].concat(),
         USAGE,
         &["pause is 0s"],
     );
@@ -38,24 +38,24 @@ fn malformed_and_remote_targets_are_refused() {
         USAGE,
         &["10.0.0.1", "--allow-remote"],
     );
-    let burst = |url| ["inject", "burst", "--endpoint", url];
+    let node = |url| ["node", "--limit", "10", "--window", "60s", "--node", url];
     refused(
-        &burst("localhost:8001"),
+        &node("localhost:8001"),
         USAGE,
         &["localhost:8001", "http://HOST:PORT"],
     );
-    refused(&burst("http://a:1/check"), USAGE, &["path"]);
+    refused(&node("http://a:1/check"), USAGE, &["path"]);
     refused(
-        &burst("http://10.0.0.1:8001"),
+        &node("http://10.0.0.1:8001"),
         USAGE,
         &["10.0.0.1", "--allow-remote"],
     );
     refused(
         &[
             "watch",
-            "--endpoint",
+            "--node",
             "http://10.0.0.1:1",
-            "--redis-url",
+            "--store",
             "redis://localhost",
         ],
         USAGE,
@@ -70,14 +70,8 @@ fn passwords_in_malformed_urls_are_not_repeated() {
         "http://user:hunter2@localhost",
     ] {
         for arguments in [
-            &["inject", "redis-pause", "--redis-url", url][..],
-            &[
-                "watch",
-                "--endpoint",
-                "http://localhost:8001",
-                "--redis-url",
-                url,
-            ],
+            &["inject", "redis-pause", "--store", url][..],
+            &["watch", "--node", "http://localhost:8001", "--store", url],
         ] {
             let output = verify(arguments);
             assert_eq!(output.status.code(), Some(USAGE), "{arguments:?}");
@@ -117,22 +111,22 @@ async fn unreachable_targets_are_named() {
     );
 
     refused(
-        &["inject", "redis-pause", "--redis-url", &away],
+        &["inject", "redis-pause", "--store", &away],
         FAILURE,
         &["cannot be reached"],
     );
     refused(
-        &["inject", "redis-pause", "--redis-url", &wrong],
+        &["inject", "redis-pause", "--store", &wrong],
         FAILURE,
         &["password"],
     );
     refused(
-        &["inject", "burst", "--endpoint", &node],
+        &["node", "--limit", "10", "--window", "60s", "--node", &node],
         FAILURE,
         &[&node, "refused"],
     );
     refused(
-        &["watch", "--endpoint", &real, "--redis-url", &away],
+        &["watch", "--node", &real, "--store", &away],
         FAILURE,
         &["cannot be reached"],
     );
@@ -146,7 +140,7 @@ fn unusable_stores_are_refused_with_a_reason() {
         fixed_answer_server("$22\r\nredis_version:5.0.14\r\n\r\n")
     );
     refused(
-        &["inject", "redis-pause", "--redis-url", &old],
+        &["inject", "redis-pause", "--store", &old],
         FAILURE,
         &["Redis 5.0.14", "6.2"],
     );
@@ -155,7 +149,7 @@ fn unusable_stores_are_refused_with_a_reason() {
         fixed_answer_server("-ERR unknown command\r\n")
     );
     refused(
-        &["inject", "redis-pause", "--redis-url", &no_such_command],
+        &["inject", "redis-pause", "--store", &no_such_command],
         FAILURE,
         &["unknown command"],
     );

@@ -17,7 +17,7 @@ fn targets(cluster: &LocalCluster) -> Vec<String> {
     cluster
         .endpoints()
         .iter()
-        .flat_map(|e| ["--endpoint".to_owned(), e.to_string()])
+        .flat_map(|e| ["--node".to_owned(), e.to_string()])
         .collect()
 }
 
@@ -30,36 +30,31 @@ fn arguments<'a>(first: &[&'a str], targets: &'a [String], last: &[&'a str]) -> 
         .collect()
 }
 
+/// One burst on nodes that count alone: they admit too many.
+const BURST: &[&str] = &[
+    "node", "--limit", "10", "--window", "60s", "--phase", "burst", "--bursts", "1",
+];
+
 #[tokio::test]
-async fn a_burst_is_judged_by_its_history() {
+async fn one_burst_is_judged_by_its_history() {
     let cluster = ClusterPlan::default().start().await.unwrap();
     let targets = targets(&cluster);
-    let burst = ["inject", "burst"];
-
-    let unknown = verify(&arguments(&burst, &targets, &["--key", "nobody"]));
-    assert_eq!(unknown.status.code(), Some(1));
-    assert!(
-        support::stderr(&unknown).contains("--setup"),
-        "{}",
-        support::stderr(&unknown)
-    );
-
-    let violated = verify(&arguments(
-        &burst,
-        &targets,
-        &["--setup", "--multiplier", "3", "--fail-on-violation"],
-    ));
+    let violated = verify(&arguments(BURST, &targets, &["--multiplier", "3"]));
     assert_eq!(violated.status.code(), Some(3));
     let text = String::from_utf8_lossy(&violated.stdout);
     assert!(
-        text.contains("30 allowed, 0 denied") && text.contains("violated"),
+        text.contains("30 of 10") && text.contains("VIOLATED"),
         "{text}"
     );
 
-    // Every node knows by now that the window is more than full.
-    let again = verify(&arguments(&burst, &targets, &["--fail-on-violation"]));
-    assert_eq!(again.status.code(), Some(0), "{}", support::stderr(&again));
-    assert!(String::from_utf8_lossy(&again.stdout).contains("0 allowed, 20 denied"));
+    let atomic = verify(&arguments(BURST, &targets, &["--counting", "atomic"]));
+    assert_eq!(
+        atomic.status.code(),
+        Some(0),
+        "{}",
+        support::stderr(&atomic)
+    );
+    assert!(String::from_utf8_lossy(&atomic.stdout).contains("10 of 10"));
 }
 
 #[tokio::test]
@@ -67,13 +62,13 @@ async fn watching_prints_observations_and_violations_as_json_lines() {
     let cluster = ClusterPlan::default().start().await.unwrap();
     let targets = targets(&cluster);
     let store = cluster.store_url().to_string();
-    let setup = verify(&arguments(&["inject", "burst"], &targets, &["--setup"]));
-    assert_eq!(setup.status.code(), Some(0));
+    let violated = verify(&arguments(BURST, &targets, &[]));
+    assert_eq!(violated.status.code(), Some(3));
 
     let watch = arguments(
         &["watch"],
         &targets,
-        &["--redis-url", &store, "--for", "1s", "--fail-on-violation"],
+        &["--store", &store, "--for", "1s", "--fail-on-violation"],
     );
     let output = verify(&watch);
     assert_eq!(
@@ -102,7 +97,7 @@ async fn watching_prints_observations_and_violations_as_json_lines() {
         &["watch"],
         &targets,
         &[
-            "--redis-url",
+            "--store",
             &store,
             "--for",
             "1s",
@@ -122,14 +117,7 @@ async fn watching_prints_observations_and_violations_as_json_lines() {
 async fn pauses_print_their_start_and_end() {
     let cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let store = cluster.store_url().to_string();
-    let output = verify(&[
-        "inject",
-        "redis-pause",
-        "--redis-url",
-        &store,
-        "--duration",
-        "500ms",
-    ]);
+    let output = verify(&["inject", "redis-pause", "--store", &store, "--for", "500ms"]);
     assert_eq!(
         output.status.code(),
         Some(0),
@@ -153,14 +141,7 @@ async fn a_failover_predicts_its_loss() {
     .await
     .unwrap();
     let store = cluster.store_url().to_string();
-    let output = verify(&[
-        "inject",
-        "failover",
-        "--redis-url",
-        &store,
-        "--hold",
-        "300ms",
-    ]);
+    let output = verify(&["inject", "failover", "--store", &store, "--for", "300ms"]);
     assert_eq!(
         output.status.code(),
         Some(0),
@@ -174,7 +155,7 @@ async fn a_failover_predicts_its_loss() {
     );
 
     let single = cluster.member_url(0).unwrap().to_string();
-    let refused = verify(&["inject", "failover", "--redis-url", &single]);
+    let refused = verify(&["inject", "failover", "--store", &single]);
     assert_eq!(refused.status.code(), Some(64));
     assert!(
         support::stderr(&refused).contains("redis+sentinel://"),
@@ -188,7 +169,7 @@ fn help_lists_exit_codes() {
     for arguments in [
         &["--help"][..],
         &["http", "--help"],
-        &["inject", "burst", "--help"],
+        &["inject", "resp", "--help"],
         &["watch", "--help"],
     ] {
         let output = verify(arguments);
@@ -211,7 +192,7 @@ async fn a_proxy_breaks_commands_until_a_signal() {
             "resp",
             "--listen",
             "127.0.0.1:0",
-            "--upstream",
+            "--store",
             &store,
             "--rule",
             rule,

@@ -44,7 +44,7 @@ async fn our_modes_are_told_apart() {
         ];
         endpoints
             .iter()
-            .for_each(|endpoint| arguments.extend(["--url", endpoint]));
+            .for_each(|endpoint| arguments.extend(["--node", endpoint]));
         arguments.extend(["--out", directory.to_str().unwrap()]);
         let output = verify(&arguments);
         assert_eq!(
@@ -194,8 +194,9 @@ async fn get_then_incr_is_told_from_incr() {
             "burst",
             "--multiplier",
             "6",
-            "--seed",
-            mode_seed(mode),
+            // The counters of both modes are in one store.
+            "--key-part",
+            mode,
         ];
         let output = verify(&[&arguments[..], &more].concat());
         assert_eq!(
@@ -207,11 +208,6 @@ async fn get_then_incr_is_told_from_incr() {
         );
     }
     cluster.shutdown().await;
-}
-
-/// The counters of both modes lie in one store.
-fn mode_seed(mode: &str) -> &'static str {
-    if mode == "racy" { "1" } else { "2" }
 }
 
 #[test]
@@ -389,14 +385,7 @@ fn a_store_behind_tls_is_judged() {
         &[&arguments[..], &["--limit", "10", "--window", "60s"]].concat(),
         &authority,
     );
-    let pause = [
-        "inject",
-        "redis-pause",
-        "--redis-url",
-        &url,
-        "--duration",
-        "1s",
-    ];
+    let pause = ["inject", "redis-pause", "--store", &url, "--for", "1s"];
     let named = verify(&[&pause[..], &["--store-ca", authority.to_str().unwrap()]].concat());
     assert_eq!(
         named.status.code(),

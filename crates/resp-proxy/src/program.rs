@@ -1,19 +1,21 @@
 //! The command line of the proxy: for the program `resp-proxy`, and for programs that have it as a
 //! subcommand.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
-use client_tls::{TlsError, Trust};
+use cli_support::{Exit, ExitSignals, Hidden, WrongUsage, exit_help};
+use client_tls::{Reach, Trust};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::RuleError;
 use crate::proxy::RespProxy;
 use crate::rule::Rule;
 use crate::rules::{RuleGuard, RuleReport};
-use crate::upstream::{Upstream, UpstreamError};
+use crate::upstream::Upstream;
 
 /// How often the effects of the rules are reported.
 const REPORT: Duration = Duration::from_secs(1);
@@ -35,9 +37,12 @@ Rules:
   until   for=2s                           from the first effect on; until Ctrl-C unless given
 
 Examples:
-  {program} --upstream redis://127.0.0.1:6379 --rule 'command=INCR do=swallow-reply'
-  {program} --upstream redis://127.0.0.1:6379 --rule 'class=write,script do=hold for=2s'
-  {program} --upstream redis://127.0.0.1:6379 --rule 'class=read,write do=delay by=50ms jitter=10ms percent=10 seed=7'"
+  {program} --store redis://127.0.0.1:6379 --rule 'command=INCR do=swallow-reply'
+  {program} --store redis://127.0.0.1:6379 --rule 'class=write,script do=hold for=2s'
+  {program} --store redis://127.0.0.1:6379 --rule 'class=read,write do=delay by=50ms jitter=10ms percent=10 seed=7'
+
+{}",
+        exit_help(&[])
     )
 }
 
@@ -48,11 +53,16 @@ pub struct ProxyArgs {
     #[arg(long, default_value = "127.0.0.1:6380")]
     listen: SocketAddr,
     /// Store to pass to: redis://[USER[:PASSWORD]@]HOST[:PORT], or rediss:// for TLS
-    #[arg(long, env = "RESP_PROXY_UPSTREAM", hide_env_values = true)]
-    upstream: UpstreamText,
-    /// Certificate authority of the store, a PEM file, beside those that the machine trusts
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "RESP_PROXY_UPSTREAM",
+        hide_env_values = true
+    )]
+    store: Hidden,
+    /// File of certificates in PEM form to trust instead of the system's, for a rediss:// store
     #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
+    store_ca: Option<PathBuf>,
     /// A fault; repeat for more. The first rule that applies to a command decides
     #[arg(long = "rule", value_name = "RULE")]
     rules: Vec<String>,
@@ -64,123 +74,57 @@ pub struct ProxyArgs {
     allow_remote: bool,
 }
 
-/// The URL as it was typed. Parsed after the command line, whose errors repeat the argument: it may
-/// hold a password.
-#[derive(Clone)]
-struct UpstreamText(String);
-
-impl From<&str> for UpstreamText {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
-impl std::fmt::Debug for UpstreamText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("UpstreamText(...)")
-    }
-}
-
-/// A command line that makes no sense.
-#[derive(Debug, thiserror::Error)]
-pub enum UsageError {
-    /// The store's URL or its certificate.
-    #[error(transparent)]
-    Upstream(#[from] UpstreamError),
-    /// The certificate's file.
-    #[error(transparent)]
-    Certificate(#[from] TlsError),
-    /// A store on another machine, without the permission for it.
-    #[error("{0} is not on this machine; --allow-remote permits it")]
-    Remote(Upstream),
-    /// A rule, with its text and a mark below the wrong column.
-    #[error("--rule '{text}'\n{}^ {error}", " ".repeat(7 + error.column))]
-    Rule {
-        /// The rule as it was typed.
-        text: String,
-        /// Place and reason.
-        error: crate::RuleError,
-    },
-}
-
-/// A checked command line.
-#[derive(Debug)]
-pub struct Plan {
-    listen: SocketAddr,
-    upstream: Upstream,
-    rules: Vec<Rule>,
-    name: String,
-}
-
 impl ProxyArgs {
-    /// Checks the command line. Opens nothing but the certificate's file.
+    /// Serves until a signal, whose exit code it returns. Prints the address, the rules, and the
+    /// effects of each rule when they change and at the end.
     ///
     /// # Errors
-    /// When some part of it makes no sense.
-    pub fn plan(self) -> Result<Plan, UsageError> {
-        let mut upstream: Upstream = self.upstream.0.parse()?;
-        if let Some(file) = self.ca {
-            upstream = upstream.trusting(Trust::in_file(&file)?)?;
+    /// [`WrongUsage`] when an argument makes no sense, before anything is opened but the file of
+    /// the authority; else when the address cannot be listened on.
+    pub async fn serve(self) -> anyhow::Result<Exit> {
+        let mut upstream: Upstream = self.store.expose().parse().map_err(WrongUsage::of)?;
+        if let Some(file) = self.store_ca {
+            let trust = Trust::in_file(&file).map_err(WrongUsage::of)?;
+            upstream = upstream.trusting(trust).map_err(WrongUsage::of)?;
         }
-        if !upstream.is_loopback() && !self.allow_remote {
-            return Err(UsageError::Remote(upstream));
-        }
-        let parse = |text: String| {
-            text.parse()
-                .map_err(|error| UsageError::Rule { text, error })
-        };
-        let rules = self
-            .rules
-            .into_iter()
-            .map(parse)
-            .collect::<Result<_, _>>()?;
-        Ok(Plan {
-            listen: self.listen,
-            upstream,
-            rules,
-            name: self.name,
-        })
-    }
-}
+        Reach::new(self.allow_remote)
+            .permit(upstream.is_loopback(), &upstream)
+            .map_err(WrongUsage::of)?;
+        let rules = self.rules.iter().map(|text| rule(text));
+        let rules = rules.collect::<Result<Vec<_>, _>>()?;
+        let mut signals = ExitSignals::listen()?;
 
-impl Plan {
-    /// Serves until `stop`, whose value it returns. Prints the address, the rules, and the effects
-    /// of each rule when they change and at the end.
-    ///
-    /// # Errors
-    /// When the address cannot be listened on.
-    pub async fn serve<T>(self, stop: impl Future<Output = T>) -> io::Result<T> {
-        let upstream = self.upstream.to_string();
-        let listening = RespProxy::builder(self.upstream)
+        let shown = upstream.to_string();
+        let proxy = RespProxy::builder(upstream)
             .name(self.name)
             .listen(self.listen)
-            .await;
-        let proxy = listening
-            .map_err(|e| io::Error::new(e.kind(), format!("listen on {}: {e}", self.listen)))?;
-        let guards: Vec<_> = self
-            .rules
-            .into_iter()
-            .map(|rule| proxy.inject(rule))
-            .collect();
-        println!("{} passes to {upstream}", proxy.address());
+            .await
+            .with_context(|| format!("listen on {}", self.listen))?;
+        let guards: Vec<_> = rules.into_iter().map(|rule| proxy.inject(rule)).collect();
+        println!("{} passes to {shown}", proxy.address());
         guards
             .iter()
             .for_each(|guard| println!("rule: {}", guard.rule()));
-        let stopped = {
-            tokio::pin!(stop);
-            tokio::select! {
-                biased;
-                stopped = &mut stop => stopped,
-                never = report(&guards) => match never {},
-            }
+        let exit = tokio::select! {
+            biased;
+            exit = signals.next() => exit,
+            never = report(&guards) => match never {},
         };
         for guard in guards {
             let rule = guard.rule().clone();
             println!("end: {}", line(&rule, &guard.heal()));
         }
         println!("end: {}", proxy.counters());
-        Ok(stopped)
+        Ok(exit)
     }
+}
+
+/// Parses a rule. An error shows its text, and a mark below the wrong column.
+fn rule(text: &str) -> Result<Rule, WrongUsage> {
+    text.parse().map_err(|error: RuleError| {
+        let mark = " ".repeat(7 + error.column);
+        WrongUsage(format!("--rule '{text}'\n{mark}^ {error}"))
+    })
 }
 
 /// Prints the effects of each rule whenever they change.

@@ -120,11 +120,7 @@ impl Upstream {
     /// Whether everything sent there stays on this machine: a loopback address or the name
     /// `localhost`.
     pub fn is_loopback(&self) -> bool {
-        self.host.eq_ignore_ascii_case("localhost")
-            || self
-                .host
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|ip| ip.is_loopback())
+        client_tls::is_loopback(&self.host)
     }
 
     /// Trusts these authorities when the URL is `rediss://`, instead of the system's alone.

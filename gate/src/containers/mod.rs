@@ -9,6 +9,7 @@ mod stop;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use cli_support::{Exit, ExitSignals};
 use xtask::docker::{self, Docker};
 
 /// One property of the containers. Its check begins and ends without containers.
@@ -37,21 +38,18 @@ const CHECKS: &[Check] = &[
     ),
 ];
 
-/// Runs every check until one fails, or `ended` has an exit code. Nothing is left of the containers
-/// then.
-pub(crate) async fn check(
-    ended: impl Future<Output = anyhow::Result<u8>>,
-) -> anyhow::Result<Option<u8>> {
+/// Runs every check until one fails or a signal comes. Nothing is left of the containers then.
+pub(crate) async fn check(mut signals: ExitSignals) -> anyhow::Result<Exit> {
     let checks = tokio::task::spawn_blocking(every_check);
-    let code = tokio::select! {
-        done = checks => return done?.map(|()| None),
-        code = ended => code?,
+    let exit = tokio::select! {
+        done = checks => return done?.map(|()| Exit::Success),
+        exit = signals.next() => exit,
     };
     eprintln!("ending the containers");
     // In this order: a command that still runs could bring containers up again.
     commands::end();
     docker::bring_down(&Docker::find()?)?;
-    Ok(Some(code))
+    Ok(exit)
 }
 
 fn every_check() -> anyhow::Result<()> {

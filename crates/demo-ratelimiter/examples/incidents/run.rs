@@ -6,7 +6,7 @@ use std::time::Duration;
 use demo_ratelimiter::evidence::{Client, Moment, Recorder};
 use diagnosis::{BuildError, Evidence, Validated, Verdict, offline};
 use ratelimiter_api::{LimitSpec, NodeClient};
-use ratelimiter_chaos::{Burst, RedisPause, Scope, Steady, SteadyHandle, Tally, setup_rate_limit};
+use ratelimiter_chaos::{Burst, Reach, RedisPause, Steady, SteadyHandle, Tally, setup_rate_limit};
 use ratelimiter_cluster::{ClusterPlan, Proxies};
 use ratelimiter_health::Observer;
 use ratelimiter_invariants::{Change, Monitor, Thresholds, Violation};
@@ -143,7 +143,7 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
         &cluster.endpoints(),
         plan.busy.clone(),
         plan.rate,
-        Scope::ThisMachine,
+        Reach::ThisMachine,
     )?;
     lock(&traffic).steady.push(workload.start());
     sleep(plan.before).await;
@@ -152,7 +152,7 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
     match &plan.fault {
         Fault::None => {}
         Fault::Pause => {
-            let guard = RedisPause::new(cluster.store_url(), Scope::ThisMachine)?
+            let guard = RedisPause::new(cluster.store_url(), Reach::ThisMachine)?
                 .inject()
                 .await?;
             broken = guard.started();
@@ -168,7 +168,7 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
                 key.clone(),
                 *limit,
                 *multiplier,
-                Scope::ThisMachine,
+                Reach::ThisMachine,
             )?;
             let report = burst.fire().await?;
             broken = report.released;
@@ -187,7 +187,7 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
                 &cluster.endpoints(),
                 plan.busy.clone(),
                 *rate,
-                Scope::ThisMachine,
+                Reach::ThisMachine,
             )?;
             lock(&traffic).steady.push(more.start());
         }

@@ -8,9 +8,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::charts::DRIFT_ACT;
 use super::counts::Counts;
+use crate::REQUEST;
 use crate::subject::Subject;
 use crate::traffic;
-use ratelimiter_cli::REQUEST;
 
 /// Title of the chapter that later ones build on.
 pub(super) const SETUP: &str = "Setup";

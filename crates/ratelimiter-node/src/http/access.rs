@@ -1,3 +1,4 @@
+use client_tls::is_loopback;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
@@ -87,14 +88,6 @@ fn from_this_machine(head: &Parts) -> Result<(), Refusal> {
         "a node without an admin token takes changes only with a loopback Host, such as 127.0.0.1 \
          or localhost",
     ))
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || address
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
 }
 
 fn is_json(head: &Parts) -> bool {

@@ -1,62 +1,45 @@
-use anyhow::Context as _;
 use clap::Args;
+use cli_support::{Exit, ExitSignals, WrongUsage, exit_help};
 use ratelimiter_api::Key;
 use ratelimiter_chaos::{Failover, PauseDuration};
-use ratelimiter_cli::{Exit, Reach, Signals, StoreCa, StoreText, Usage, help_of};
 use tokio::time::{Instant, sleep_until};
 
-use crate::exits;
+use crate::args::StoreArgs;
 
 #[derive(Debug, Args)]
-#[command(after_help = help())]
 pub(crate) struct FailoverArgs {
-    /// Store with sentinels, or store cluster
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "RATELIMITER_STORE",
-        hide_env_values = true
-    )]
-    redis_url: StoreText,
     #[command(flatten)]
-    store_ca: StoreCa,
+    store: StoreArgs,
     /// Key whose primary fails
     #[arg(long, default_value = "demo-chaos-key")]
     key: Key,
     /// Time for which the replicas fall behind before the primary ends, at most 60s
-    #[arg(long, default_value = "2s")]
-    hold: PauseDuration,
-    #[command(flatten)]
-    reach: Reach,
+    #[arg(long = "for", value_name = "DURATION", default_value = "2s")]
+    length: PauseDuration,
 }
 
-fn help() -> String {
+pub(crate) fn help() -> String {
     format!(
-        "The primary is ended with SHUTDOWN NOSAVE, and all that it acknowledged during the hold \
-         is lost. A replica is promoted by the \
+        "Needs a store with sentinels, or a store cluster. The primary is ended with SHUTDOWN \
+         NOSAVE, and all that it acknowledged meanwhile is lost. A replica is promoted by the \
          sentinels or the cluster. Start the old primary again to have a replica again. Ctrl-C \
-         during the hold lets the replicas catch up: \
-         nothing is lost then.\n\n{}",
-        help_of(exits::PAUSE)
+         before the end of the primary lets the replicas catch up: nothing is lost then.\n\n{}",
+        exit_help(&[])
     )
 }
 
 /// Makes replicas fall behind, and has one of them promoted.
 pub(crate) async fn failover(args: FailoverArgs) -> anyhow::Result<Exit> {
-    let failover = Failover::new(
-        args.redis_url.url(&args.store_ca)?,
-        args.key.as_str(),
-        args.reach.scope(),
-    )
-    .map_err(Usage::of)?;
-    let mut signals = Signals::listen().context("signals cannot be listened to")?;
+    let failover = Failover::new(args.store.url()?, args.key.as_str(), args.store.reach())
+        .map_err(WrongUsage::of)?;
+    let mut signals = ExitSignals::listen()?;
     let held = failover.hold().await?;
     println!(
         "the replicas of {} take no writes for {}; Ctrl-C lets them catch up",
         held.primary(),
-        args.hold
+        args.length
     );
-    let until = Instant::now() + args.hold.get();
+    let until = Instant::now() + args.length.get();
     tokio::select! {
         biased;
         exit = signals.next() => return Ok(exit),

@@ -31,7 +31,7 @@ fn settings(limit: u32, window: Duration, kind: ContractKind) -> Settings {
         bursts: 5,
         depth: Depth::Thorough,
         phases: Vec::new(),
-        run: "test".into(),
+        key_part: "test".into(),
         has_key: true,
         has_cost: true,
         has_fault: false,

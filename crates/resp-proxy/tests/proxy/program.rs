@@ -18,7 +18,7 @@ impl Program {
     fn start(store: &Store, rules: &[&str]) -> Self {
         let mut command = Command::new(PROGRAM);
         command
-            .args(["--listen", "127.0.0.1:0", "--upstream", &store.url()])
+            .args(["--listen", "127.0.0.1:0", "--store", &store.url()])
             .stdout(Stdio::piped());
         rules.iter().for_each(|rule| {
             command.args(["--rule", rule]);
@@ -64,7 +64,7 @@ fn wrong_usage_is_64_with_one_reason() {
     for (arguments, reason) in [
         (
             &[
-                "--upstream",
+                "--store",
                 "redis://127.0.0.1:1",
                 "--rule",
                 "do=hold class=wirte",
@@ -72,14 +72,11 @@ fn wrong_usage_is_64_with_one_reason() {
             "column 15",
         ),
         (
-            &["--upstream", "http://u:hunter2@127.0.0.1:1"],
+            &["--store", "http://u:hunter2@127.0.0.1:1"],
             "expected redis://",
         ),
-        (
-            &["--upstream", "redis://u:hunter2@10.1.2.3"],
-            "--allow-remote",
-        ),
-        (&[], "--upstream"),
+        (&["--store", "redis://u:hunter2@10.1.2.3"], "--allow-remote"),
+        (&[], "--store"),
     ] {
         let output = refused(arguments);
         let error = String::from_utf8_lossy(&output.stderr);
@@ -120,7 +117,7 @@ async fn faults_end_with_a_killed_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupt_reports_each_rule() {
+async fn a_closed_terminal_reports_each_rule() {
     let store = Store::start();
     let mut program = Program::start(&store, &["command=INCR do=error text=\"ERR no\""]);
     let mut stream = program.connect();
@@ -131,7 +128,7 @@ async fn an_interrupt_reports_each_rule() {
     let pid = program.child.id().to_string();
     assert!(
         Command::new("kill")
-            .args(["-INT", &pid])
+            .args(["-HUP", &pid])
             .status()
             .unwrap()
             .success()
@@ -142,7 +139,7 @@ async fn an_interrupt_reports_each_rule() {
         status.is_some()
     })
     .await;
-    assert_eq!(status.unwrap().code(), Some(130));
+    assert_eq!(status.unwrap().code(), Some(129));
     let mut printed = String::new();
     program
         .child

@@ -1,8 +1,8 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-/// The end of a process. The one list of exit codes: `--help` prints it, and tests hold the READMEs
-/// to it.
+/// The end of a process. This is the one list of exit codes: `--help` prints it, and tests compare
+/// the READMEs with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -27,19 +27,6 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// Every exit code.
-    pub const ALL: [Self; 9] = [
-        Self::Success,
-        Self::Failure,
-        Self::Missed,
-        Self::Violated,
-        Self::Undecided,
-        Self::Usage,
-        Self::HungUp,
-        Self::Interrupted,
-        Self::Terminated,
-    ];
-
     /// The meaning, as a phrase.
     pub fn meaning(self) -> &'static str {
         match self {
@@ -56,14 +43,22 @@ impl Exit {
     }
 }
 
-/// The end of a `--help`: the exit codes that a program can end with.
-pub fn help_of(exits: &[Exit]) -> String {
+/// All exit codes of a program: those that every program has, and its own.
+pub fn exits_with(own: &[Exit]) -> Vec<Exit> {
+    use Exit::{Failure, HungUp, Interrupted, Success, Terminated, Usage};
+    let shared = [Success, Failure, Usage, HungUp, Interrupted, Terminated];
+    let mut exits = [&shared, own].concat();
+    exits.sort_by_key(|exit| *exit as u8);
     exits
-        .iter()
-        .fold(String::from("Exit codes:"), |mut text, exit| {
-            let _ = write!(text, "\n  {:>3}  {}", *exit as u8, exit.meaning());
-            text
-        })
+}
+
+/// The last lines of a `--help`: all exit codes of a program with these of its own.
+pub fn exit_help(own: &[Exit]) -> String {
+    let mut text = String::from("Exit codes:");
+    for exit in exits_with(own) {
+        let _ = write!(text, "\n  {:>3}  {}", exit as u8, exit.meaning());
+    }
+    text
 }
 
 impl From<Exit> for ExitCode {

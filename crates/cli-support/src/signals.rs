@@ -1,27 +1,28 @@
-use std::io;
-
+use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::Exit;
 
-/// Ctrl-C, SIGTERM, and SIGHUP when the terminal is closed; from the moment this is made.
+/// The signals that end a program: Ctrl-C, SIGTERM, and SIGHUP when the terminal is closed. They are
+/// caught as soon as this exists.
 #[derive(Debug)]
-pub struct Signals {
+pub struct ExitSignals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
 }
 
-impl Signals {
-    /// Begins to listen, inside a tokio runtime.
+impl ExitSignals {
+    /// Catches the signals. Needs a tokio runtime.
     ///
     /// # Errors
     /// When the system refuses a handler.
-    pub fn listen() -> io::Result<Self> {
+    pub fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be listened to");
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
         })
     }
 

@@ -6,24 +6,29 @@ use clap::error::ErrorKind;
 
 use crate::Exit;
 
-/// A value that parses and makes no sense: wrong usage all the same.
+/// An argument that parses and makes no sense; it ends the program with [`Exit::Usage`].
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Usage(pub String);
+pub struct WrongUsage(pub String);
 
-impl Usage {
+impl WrongUsage {
     /// Another error as wrong usage.
     pub fn of(error: impl fmt::Display) -> Self {
         Self(error.to_string())
     }
 }
 
-/// Parses the command line. Help goes to standard output; an error is one line on standard error,
-/// and exit code 64.
-///
-/// # Errors
-/// The exit code, when there is nothing to run.
-pub fn parse<C: Parser>(program: &str) -> Result<C, ExitCode> {
+/// Parses the command line and runs the program. Help goes to standard output. An error is one line
+/// on standard error; its exit code is 64 for a wrong command line, else 1.
+pub fn run<C: Parser>(program: &str, body: impl FnOnce(C) -> anyhow::Result<Exit>) -> ExitCode {
+    match parse(program) {
+        Ok(cli) => end(program, body(cli)),
+        Err(exit) => exit,
+    }
+    .into()
+}
+
+fn parse<C: Parser>(program: &str) -> Result<C, Exit> {
     C::try_parse().map_err(|error| {
         // Without a subcommand the help is the answer, and the usage is wrong all the same.
         if !error.use_stderr()
@@ -35,8 +40,7 @@ pub fn parse<C: Parser>(program: &str) -> Result<C, ExitCode> {
                 Exit::Usage
             } else {
                 Exit::Success
-            }
-            .into();
+            };
         }
         // Up to the usage, which --help explains better.
         let text = error.to_string();
@@ -50,24 +54,19 @@ pub fn parse<C: Parser>(program: &str) -> Result<C, ExitCode> {
             "{program}: {} (--help explains)",
             line.trim_start_matches("error: ")
         );
-        Exit::Usage.into()
+        Exit::Usage
     })
 }
 
-/// Ends a program: its exit code, or its error on one line of standard error.
-pub fn end(program: &str, result: anyhow::Result<Exit>) -> ExitCode {
-    match result {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            eprintln!("{program}: {}", on_one_line(&error));
-            if error.is::<Usage>() {
-                Exit::Usage
-            } else {
-                Exit::Failure
-            }
-            .into()
+fn end(program: &str, result: anyhow::Result<Exit>) -> Exit {
+    result.unwrap_or_else(|error| {
+        eprintln!("{program}: {}", on_one_line(&error));
+        if error.is::<WrongUsage>() {
+            Exit::Usage
+        } else {
+            Exit::Failure
         }
-    }
+    })
 }
 
 /// An error with its causes, without those that it repeats.
