@@ -76,7 +76,7 @@ pub(crate) async fn check() -> anyhow::Result<()> {
         .until("every node exports the limit", &exported)
         .await?;
 
-    let store = Link::new(cluster.store_url())?;
+    let store = Link::new(cluster.store_url());
     store
         .query::<()>(
             cmd("CLIENT").arg("PAUSE").arg(PAUSE_MS).arg("WRITE"),

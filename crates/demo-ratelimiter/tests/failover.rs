@@ -51,7 +51,7 @@ async fn cause_of(
             .await
             .unwrap();
     }
-    let detector = Detector::start(&cluster.endpoints(), cluster.store_url(), None, None).unwrap();
+    let detector = Detector::start(&cluster.endpoints(), cluster.store_url(), None, None);
     let mut rounds = detector.rounds();
     let workload = Steady::new(&cluster.endpoints(), vec![busy], 20.0, Reach::ThisMachine)
         .unwrap()
@@ -150,7 +150,7 @@ async fn forgotten_admissions_are_the_cause() {
         StoreTopology::Cluster { replicas: true },
         async |cluster, held| {
             let primary = usize::from(slot_of(KEY)) * 3 / 16_384;
-            let replica = Link::new(cluster.member_url(primary + 3).unwrap()).unwrap();
+            let replica = Link::new(cluster.member_url(primary + 3).unwrap());
             let mut takeover = cmd("CLUSTER");
             takeover.arg("FAILOVER").arg("TAKEOVER");
             replica.query::<()>(&takeover, PATIENCE).await.unwrap();

@@ -70,7 +70,7 @@ async fn on_a_foreign_cluster() -> (LocalCluster, Running) {
 async fn killing_the_run_frees_a_foreign_store() {
     let (cluster, mut running) = on_a_foreign_cluster().await;
     assert!(!writes_pass(&cluster.store_url()).await.unwrap());
-    let writer = Link::new(cluster.store_url()).unwrap();
+    let writer = Link::new(cluster.store_url());
     writer
         .query::<()>(&cmd("PING"), Duration::from_secs(5))
         .await

@@ -220,7 +220,6 @@ async fn a_refused_pause_names_the_proxy() {
         ])
         .to_owned();
     Link::new(store.clone())
-        .unwrap()
         .query::<()>(&user, Duration::from_secs(5))
         .await
         .unwrap();

@@ -99,7 +99,7 @@ impl Failover {
     }
 
     async fn primary(&self) -> Result<StoreUrl, ChaosError> {
-        let link = Link::new(self.url.clone())?;
+        let link = Link::new(self.url.clone());
         let primaries = link.primaries(CONTROL).await?;
         if let [only] = primaries.as_slice() {
             return Ok(only.clone());
@@ -110,7 +110,7 @@ impl Failover {
         };
         let owner = id(link.at(&self.key)).await?;
         for primary in primaries {
-            let link = Link::new(primary.clone())?;
+            let link = Link::new(primary.clone());
             if id(link.at(&self.key)).await? == owner {
                 return Ok(primary);
             }
@@ -121,7 +121,7 @@ impl Failover {
     }
 
     async fn replicas(&self, primary: &StoreUrl) -> Result<Vec<StoreUrl>, ChaosError> {
-        let role: Vec<Value> = Link::new(primary.clone())?
+        let role: Vec<Value> = Link::new(primary.clone())
             .query(&cmd("ROLE"), CONTROL)
             .await?;
         let Some(Value::Array(replicas)) = role.get(2) else {
@@ -154,7 +154,7 @@ impl HeldReplicas {
     /// # Errors
     /// When the primary does not answer in time.
     pub async fn acknowledged(&self) -> Result<u64, ChaosError> {
-        let link = Link::new(self.primary.clone())?;
+        let link = Link::new(self.primary.clone());
         let mut write = cmd("SET");
         write.arg(&self.predictor).arg(1).arg("PX").arg(1000);
         link.query::<()>(&write, CONTROL).await?;
@@ -196,7 +196,7 @@ impl HeldReplicas {
 }
 
 async fn replication(replica: &StoreUrl) -> Result<String, StoreError> {
-    Link::new(replica.clone())?
+    Link::new(replica.clone())
         .query(cmd("INFO").arg("replication"), CONTROL)
         .await
 }
@@ -204,7 +204,7 @@ async fn replication(replica: &StoreUrl) -> Result<String, StoreError> {
 /// Ends a store without saving and without waiting for its replicas. One older than 7.0 does not
 /// know of the waiting.
 async fn shut_down(primary: &StoreUrl) -> Result<(), ChaosError> {
-    let link = Link::new(primary.clone())?;
+    let link = Link::new(primary.clone());
     for words in [&["NOSAVE", "NOW"][..], &["NOSAVE"]] {
         match link
             .query::<Value>(cmd("SHUTDOWN").arg(words), CONTROL)

@@ -70,7 +70,7 @@ impl RedisPause {
     /// When the store cannot be reached, is too old, does not allow the command, or is being paused
     /// by someone else; or when sentinels would fail over.
     pub async fn inject(&self) -> Result<PauseGuard, ChaosError> {
-        let link = Link::new(self.url.clone())?;
+        let link = Link::new(self.url.clone());
         StoreVersion::check(&link, CONTROL).await?;
         self.refuse_failover().await?;
         if let Some(pause) = foreign_pause(&self.url)
@@ -84,7 +84,7 @@ impl RedisPause {
         }
         let mut controls = Vec::new();
         for primary in link.primaries(CONTROL).await? {
-            let control = Link::new(primary)?;
+            let control = Link::new(primary);
             control
                 .query::<()>(&pause_command(), CONTROL)
                 .await
@@ -119,7 +119,7 @@ impl RedisPause {
         for sentinel in self.url.sentinels() {
             let mut ask = cmd("SENTINEL");
             ask.arg("MASTER").arg(service);
-            let answer = Link::new(sentinel)?
+            let answer = Link::new(sentinel)
                 .query::<HashMap<String, String>>(&ask, CONTROL)
                 .await;
             let patience = answer

@@ -20,14 +20,14 @@ const NO_SCRIPT: &str = "ffffffffffffffffffffffffffffffffffffffff";
 /// When the store cannot be reached, or does not let this user ask.
 pub async fn writes_pass(url: &StoreUrl) -> Result<bool, StoreError> {
     let mut passes = false;
-    for primary in Link::new(url.clone())?.primaries(QUESTION).await? {
+    for primary in Link::new(url.clone()).primaries(QUESTION).await? {
         passes |= one_write_passes(&primary).await?;
     }
     Ok(passes)
 }
 
 async fn one_write_passes(url: &StoreUrl) -> Result<bool, StoreError> {
-    let link = Link::new(url.clone())?;
+    let link = Link::new(url.clone());
     // The time to connect is not part of the measurement.
     link.query::<String>(&cmd("PING"), QUESTION).await?;
     match link
@@ -67,7 +67,7 @@ impl fmt::Display for ForeignPause {
 /// # Errors
 /// When the store cannot be reached, or does not let this user ask.
 pub async fn foreign_pause(url: &StoreUrl) -> Result<Option<ForeignPause>, StoreError> {
-    for primary in Link::new(url.clone())?.primaries(QUESTION).await? {
+    for primary in Link::new(url.clone()).primaries(QUESTION).await? {
         if let Some(pause) = one_foreign_pause(&primary).await? {
             return Ok(Some(pause));
         }
@@ -76,7 +76,7 @@ pub async fn foreign_pause(url: &StoreUrl) -> Result<Option<ForeignPause>, Store
 }
 
 async fn one_foreign_pause(url: &StoreUrl) -> Result<Option<ForeignPause>, StoreError> {
-    let link = Link::new(url.clone())?;
+    let link = Link::new(url.clone());
     let info: String = link.query(cmd("INFO").arg("clients"), QUESTION).await?;
     let field = |name: &str| {
         info.lines()

@@ -28,10 +28,7 @@ async fn store() -> (LocalCluster, StoreUrl) {
 #[tokio::test]
 async fn pause_holds_writes_and_lets_reads_pass() {
     let (_cluster, url) = store().await;
-    let (reader, writer) = (
-        Link::new(url.clone()).unwrap(),
-        Link::new(url.clone()).unwrap(),
-    );
+    let (reader, writer) = (Link::new(url.clone()), Link::new(url.clone()));
     let guard = RedisPause::new(url.clone(), Reach::ThisMachine)
         .unwrap()
         .inject()
@@ -82,7 +79,7 @@ async fn a_dropped_guard_heals() {
 #[tokio::test]
 async fn someone_elses_pause_is_seen_and_left_alone() {
     let (_cluster, url) = store().await;
-    let other = Link::new(url.clone()).unwrap();
+    let other = Link::new(url.clone());
     other
         .query::<()>(cmd("CLIENT").arg("PAUSE").arg(30_000).arg("WRITE"), SECOND)
         .await
@@ -116,7 +113,7 @@ async fn healing_leaves_a_later_foreign_pause_alone() {
         .inject()
         .await
         .unwrap();
-    let (other, foreign) = (Link::new(url.clone()).unwrap(), Duration::from_millis(1500));
+    let (other, foreign) = (Link::new(url.clone()), Duration::from_millis(1500));
     let mut pause = cmd("CLIENT");
     pause.arg("PAUSE").arg(1500).arg("WRITE");
     let began = Instant::now();
@@ -137,7 +134,7 @@ async fn pause_ended_by_another_is_not_held() {
         .inject()
         .await
         .unwrap();
-    let (other, until) = (Link::new(url.clone()).unwrap(), Instant::now() + 2 * SECOND);
+    let (other, until) = (Link::new(url.clone()), Instant::now() + 2 * SECOND);
     while Instant::now() < until {
         other
             .query::<()>(cmd("CLIENT").arg("UNPAUSE"), SECOND)
@@ -156,7 +153,7 @@ async fn pause_ended_by_another_is_not_held() {
 #[tokio::test]
 async fn documented_rights_suffice_to_pause_only() {
     let (_cluster, url) = store().await;
-    let admin = Link::new(url.clone()).unwrap();
+    let admin = Link::new(url.clone());
     let rights =
         "on >pw resetkeys -@all +client|pause +client|id +client|setname +info +ping +evalsha";
     let mut acl = cmd("ACL");
@@ -194,7 +191,6 @@ async fn documented_rights_suffice_to_pause_only() {
         "{report:?}"
     );
     let read = Link::new(as_user("chaos"))
-        .unwrap()
         .query::<Option<String>>(cmd("GET").arg("x"), SECOND)
         .await;
     assert!(
@@ -262,7 +258,7 @@ async fn pause_of_a_killed_owner_ends() {
             .success()
     );
     let killed = Instant::now();
-    let writer = Link::new(url).unwrap();
+    let writer = Link::new(url);
     // Held back until the lease has run out, then answered at once.
     writer
         .query::<()>(cmd("SET").arg("x").arg(1), 10 * SECOND)

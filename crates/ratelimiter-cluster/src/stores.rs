@@ -265,7 +265,7 @@ impl Stores {
         number: usize,
         until: Instant,
     ) -> Result<(), ClusterError> {
-        let link = Link::new(self.member(number)?)?;
+        let link = Link::new(self.member(number)?);
         loop {
             let why = match link.query::<String>(&cmd("PING"), QUESTION).await {
                 Ok(_) => return self.stores[number].still_runs(),
@@ -386,7 +386,7 @@ impl Stores {
 async fn ask<T: FromRedisValue>(url: &StoreUrl, words: &[&str]) -> Result<T, ClusterError> {
     let mut command = cmd(words[0]);
     command.arg(&words[1..]);
-    Ok(Link::new(url.clone())?.query(&command, QUESTION).await?)
+    Ok(Link::new(url.clone()).query(&command, QUESTION).await?)
 }
 
 async fn wait(until: Instant, name: &str, why: String) -> Result<(), ClusterError> {

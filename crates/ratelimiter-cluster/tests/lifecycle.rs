@@ -113,7 +113,7 @@ async fn empty_store_gets_its_limits_back() {
     })
     .await;
     cluster.restart_store().await.unwrap();
-    let link = Link::new(cluster.store_url()).unwrap();
+    let link = Link::new(cluster.store_url());
     eventually("the limit is in the store again", async || {
         let kept: Result<u64, _> = link
             .query(
@@ -162,7 +162,7 @@ async fn one_proxy_holds_the_writes_of_all() {
     .unwrap();
     let [behind, also_behind] = [0, 1].map(|node| cluster.node_store_url(node).unwrap());
     assert_eq!(behind.to_string(), also_behind.to_string());
-    let [behind, direct] = [behind, cluster.store_url()].map(|url| Link::new(url).unwrap());
+    let [behind, direct] = [behind, cluster.store_url()].map(|url| Link::new(url));
     let write = async |link: &Link| {
         link.query::<()>(cmd("SET").arg("k").arg(1), SECOND / 2)
             .await

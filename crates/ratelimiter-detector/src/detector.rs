@@ -4,7 +4,7 @@ use std::time::Duration;
 use ratelimiter_api::{Endpoint, Key};
 use ratelimiter_health::Observer;
 use ratelimiter_invariants::{Monitor, Thresholds};
-use ratelimiter_store::{StoreError, StoreUrl};
+use ratelimiter_store::StoreUrl;
 use tokio::sync::{broadcast, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
@@ -34,16 +34,13 @@ pub struct Clock(Instant);
 
 impl Detector {
     /// Starts to observe: every key, or `only` one. Needs a tokio runtime.
-    ///
-    /// # Errors
-    /// When the store's URL cannot be used.
     pub fn start(
         endpoints: &[Endpoint],
         store: StoreUrl,
         admin_token: Option<&str>,
         only: Option<Key>,
-    ) -> Result<Self, StoreError> {
-        let mut observer = Observer::new(endpoints, store)?.with_token(admin_token);
+    ) -> Self {
+        let mut observer = Observer::new(endpoints, store).with_token(admin_token);
         if let Some(key) = only {
             observer = observer.only(vec![key]);
         }
@@ -69,12 +66,12 @@ impl Detector {
             }
         })
         .abort_handle();
-        Ok(Self {
+        Self {
             log,
             rounds,
             clock,
             task,
-        })
+        }
     }
 
     /// Every round from now on. Ends when the detector is dropped.
@@ -134,7 +131,7 @@ mod tests {
     #[tokio::test]
     async fn subscriptions_end_when_the_detector_is_dropped() {
         let store = "redis://127.0.0.1:1".parse().unwrap();
-        let detector = Detector::start(&[], store, None, None).unwrap();
+        let detector = Detector::start(&[], store, None, None);
         let mut rounds = detector.rounds();
         let round = rounds.recv().await.unwrap();
         assert!(

@@ -6,7 +6,7 @@ use ratelimiter_api::{
     ClientError, Counters, Endpoint, Key, LimitEntry, NodeClient, NodeHealth, NodeId,
     NodeObservation, NodeSample, NodeState, Observation,
 };
-use ratelimiter_store::{Link, StoreError, StoreUrl};
+use ratelimiter_store::{Link, StoreUrl};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -52,26 +52,22 @@ struct Seen {
 
 impl Observer {
     /// An observer of these nodes and their store. Opens nothing.
-    ///
-    /// # Errors
-    /// When the store's URL contradicts itself.
-    pub fn new(endpoints: &[Endpoint], store: StoreUrl) -> Result<Self, StoreError> {
+    pub fn new(endpoints: &[Endpoint], store: StoreUrl) -> Self {
         let seen = |e: &Endpoint| Seen {
             client: NodeClient::new(e.clone(), DEADLINE),
             name: None,
         };
         let nodes = endpoints.iter().map(seen).collect();
         let started = Instant::now();
-        let (link, scope, limits) = (Link::new(store)?, Scope::ALL, BTreeMap::new());
-        Ok(Self {
+        Self {
             nodes,
-            link,
+            link: Link::new(store),
             started,
             due: started,
             clock: None,
-            scope,
-            limits,
-        })
+            scope: Scope::ALL,
+            limits: BTreeMap::new(),
+        }
     }
 
     /// Samples these keys alone, whether they are in use or not.

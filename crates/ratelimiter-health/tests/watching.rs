@@ -159,7 +159,7 @@ fn counts(observation: &Observation, key: &str) -> (u64, Option<u64>) {
 async fn counts_agree_until_a_write_pause() {
     let cluster = ClusterPlan::nodes(3).start().await.unwrap();
     let nodes = checked(&cluster, "k", 12).await;
-    let mut observer = Observer::new(&cluster.endpoints(), cluster.store_url()).unwrap();
+    let mut observer = Observer::new(&cluster.endpoints(), cluster.store_url());
     until("everything is flushed", async || {
         counts(&observer.observe().await, "k") == (12, Some(12))
     })
@@ -195,7 +195,7 @@ async fn counts_agree_until_a_write_pause() {
 async fn silence_is_a_gap_with_a_reason() {
     let mut cluster = ClusterPlan::nodes(2).start().await.unwrap();
     let _nodes = checked(&cluster, "k", 4).await;
-    let mut observer = Observer::new(&cluster.endpoints(), cluster.store_url()).unwrap();
+    let mut observer = Observer::new(&cluster.endpoints(), cluster.store_url());
     observer.observe().await;
     cluster.kill_node(1).unwrap();
     let observation = observer.observe().await;
@@ -228,7 +228,7 @@ async fn many_keys_are_seen_by_turns() {
         let limits = part.map(|number| LimitSpec::new(key(number), Limit::new(10, 60).unwrap()));
         nodes[0].set_limits(limits.collect()).await.unwrap();
     }
-    let mut observer = Observer::new(&cluster.endpoints(), cluster.store_url()).unwrap();
+    let mut observer = Observer::new(&cluster.endpoints(), cluster.store_url());
     let idle = observer.observe().await;
     let listed = idle
         .nodes

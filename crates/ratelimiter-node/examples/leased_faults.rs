@@ -284,7 +284,7 @@ async fn call(
 }
 
 async fn inject(fault: Fault, cluster: &mut LocalCluster, seed: u64) -> Fallible<()> {
-    let control = Link::new(cluster.store_url())?;
+    let control = Link::new(cluster.store_url());
     match fault {
         Fault::None => {}
         Fault::WritePause => {
@@ -342,7 +342,7 @@ async fn unspent(
     entry: &ratelimiter_api::LimitEntry,
     ended: Instant,
 ) -> Fallible<Duration> {
-    let store = Link::new(cluster.store_url())?;
+    let store = Link::new(cluster.store_url());
     let [grants, ..] = layout::leases(&entry.key, entry.epoch);
     let settled = async {
         loop {

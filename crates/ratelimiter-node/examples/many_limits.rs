@@ -79,7 +79,7 @@ async fn main() -> ExitCode {
         "", "busiest node", "store", "/health, longest"
     );
     let idle = phase("idle", &cluster, sleep(REST)).await;
-    let detector = Detector::start(&cluster.endpoints(), cluster.store_url(), None, None).unwrap();
+    let detector = Detector::start(&cluster.endpoints(), cluster.store_url(), None, None);
     let watched = phase("idle, watched", &cluster, sleep(REST)).await;
     phase("checked once, watched", &cluster, check_all(&nodes, limits)).await;
     phase("in use, watched", &cluster, sleep(2 * REST)).await;

@@ -206,7 +206,7 @@ async fn main() -> Result<(), Failure> {
             ))
         })
         .collect();
-    let link = Link::new(cluster.store_url())?;
+    let link = Link::new(cluster.store_url());
     let set = layout::admissions(&entry.key, entry.epoch);
     let (mut gaps, mut after_switch) = (Vec::new(), Vec::new());
     for kill in 1..=kills {
@@ -324,9 +324,7 @@ async fn primary_of(cluster: &LocalCluster, link: &Link, key: &Key) -> Result<us
 }
 
 async fn holds(url: &ratelimiter_store::StoreUrl, slot: u16) -> bool {
-    let Ok(link) = Link::new(url.clone()) else {
-        return false;
-    };
+    let link = Link::new(url.clone());
     let mut count = cmd("CLUSTER");
     count.arg("COUNTKEYSINSLOT").arg(slot);
     let myself: Result<String, _> = link
@@ -344,7 +342,7 @@ async fn replicated(cluster: &LocalCluster, link: &Link, set: &str) -> Result<()
         let mut followers = 0;
         for number in 0..cluster.members() {
             let url = cluster.member_url(number)?;
-            let info: Result<String, _> = Link::new(url)?
+            let info: Result<String, _> = Link::new(url)
                 .query(cmd("INFO").arg("replication"), Duration::from_secs(1))
                 .await;
             followers += usize::from(info.is_ok_and(|info| info.contains("master_link_status:up")));

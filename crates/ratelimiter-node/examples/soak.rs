@@ -66,7 +66,7 @@ async fn main() -> ExitCode {
     }
     load.spawn(manage(client.clone()));
     load.spawn(odd_requests(endpoint.clone()));
-    load.spawn(disturb(Link::new(cluster.store_url()).unwrap()));
+    load.spawn(disturb(Link::new(cluster.store_url())));
 
     let (started, process) = (Instant::now(), cluster.process_ids()[1]);
     let (mut samples, mut ticks) = (Vec::new(), interval(Duration::from_secs(1)));

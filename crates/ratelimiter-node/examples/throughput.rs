@@ -136,7 +136,7 @@ async fn measure(row: &Row) -> Result<Figures, Box<dyn Error>> {
         ..ClusterPlan::nodes(1)
     };
     let cluster = plan.start().await?;
-    let store = Link::new(cluster.store_url())?;
+    let store = Link::new(cluster.store_url());
     let mut callers = JoinSet::new();
     let (started, before);
     if let Some(counting) = row.counting {
@@ -169,7 +169,7 @@ async fn measure(row: &Row) -> Result<Figures, Box<dyn Error>> {
         before = processor_times(&cluster);
         started = Instant::now();
         for caller in 0..CONNECTIONS {
-            let (store, limit) = (Link::new(cluster.store_url())?, row.limit);
+            let (store, limit) = (Link::new(cluster.store_url()), row.limit);
             callers.spawn(async move {
                 let script = Script::new(BARE);
                 let (mut allowed, mut took) = (0_u64, Vec::new());

@@ -85,7 +85,7 @@ impl Node {
     pub async fn bind(config: Config) -> Result<Self, NodeError> {
         config.validate()?;
         let limits = config.limit_entries()?;
-        let store = Arc::new(SharedStore::new(&config.store)?);
+        let store = Arc::new(SharedStore::new(&config.store));
         let clock = Arc::new(StoreClock::new());
         let listen = |source| NodeError::Listen {
             address: config.listen,

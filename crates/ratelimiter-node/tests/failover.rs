@@ -26,7 +26,7 @@ const KEPT: u64 = 20;
 
 /// The replica has received every write so far.
 async fn replica_has_all(primary: &StoreUrl) {
-    let link = Link::new(primary.clone()).unwrap();
+    let link = Link::new(primary.clone());
     eventually("the replica has all of them", async || {
         // WAIT asks about the writes of its own connection, and these follow all others.
         link.query::<()>(cmd("SET").arg("{k}").arg(1), PATIENCE)
@@ -119,8 +119,7 @@ async fn forgets(topology: StoreTopology, n: u64) {
         cluster.store_url(),
         None,
         Some(entry.key.clone()),
-    )
-    .unwrap();
+    );
     let mut callers = Callers {
         clients: clients.clone(),
         key: entry.key.clone(),

@@ -437,10 +437,7 @@ async fn emptied_primary_grants_nothing_twice() {
     }
     cluster.kill_member(primary(name)).unwrap();
     cluster.restart_member(primary(name)).await.unwrap();
-    let (link, copy) = (
-        Link::new(cluster.store_url()).unwrap(),
-        LimitCopy::of(&limit.key),
-    );
+    let (link, copy) = (Link::new(cluster.store_url()), LimitCopy::of(&limit.key));
     eventually("a node brought the limit back", async || {
         let version = link
             .at(&copy.version)

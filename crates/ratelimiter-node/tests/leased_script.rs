@@ -270,7 +270,7 @@ async fn the_script_answers_as_the_ledger() {
     let scripts = Scripts {
         exchange: with_clock(EXCHANGE),
         recall: with_clock(RECALL),
-        store: Link::new(cluster.store_url()).unwrap(),
+        store: Link::new(cluster.store_url()),
     };
     let terms = Terms::new(LIMIT, WINDOW, LEASE, 10).unwrap();
     let mut runner = TestRunner::default();

@@ -45,7 +45,7 @@ struct Primaries {
 impl Primaries {
     async fn of(cluster: &LocalCluster) -> Self {
         let links: Vec<_> = (0..PRIMARIES)
-            .map(|n| Link::new(cluster.member_url(n).unwrap()).unwrap())
+            .map(|n| Link::new(cluster.member_url(n).unwrap()))
             .collect();
         let mut ids = Vec::new();
         for link in &links {
@@ -165,7 +165,7 @@ async fn load(client: NodeClient, key: Key, course: Arc<Course>) -> Answers {
 
 async fn held(cluster: &LocalCluster, entry: &LimitEntry) -> u64 {
     let set = layout::admissions(&entry.key, entry.epoch);
-    let link = Link::new(cluster.store_url()).unwrap();
+    let link = Link::new(cluster.store_url());
     link.at(&set)
         .query(cmd("ZCARD").arg(&set), PATIENCE)
         .await
@@ -306,7 +306,7 @@ async fn a_slot_moves_under_load() {
 async fn reads_of_a_halved_slot_miss_nothing() {
     let cluster = cluster().await;
     let primaries = Primaries::of(&cluster).await;
-    let link = Link::new(cluster.store_url()).unwrap();
+    let link = Link::new(cluster.store_url());
     let (from, slot) = (owner(slot_of("tag")), slot_of("tag"));
     let to = (from + 1) % PRIMARIES;
     let entries: Vec<String> = (0..6).map(|n| format!("{n}{{tag}}")).collect();

@@ -87,7 +87,7 @@ async fn store_decides(clients: &[NodeClient], key: &Key) {
 async fn close_all(cluster: &LocalCluster) {
     let mut closed = 0;
     for member in 0..cluster.members() {
-        let link = Link::new(cluster.member_url(member).unwrap()).unwrap();
+        let link = Link::new(cluster.member_url(member).unwrap());
         let mut kill = cmd("CLIENT");
         kill.arg("KILL").arg("TYPE").arg("normal");
         closed += link.query::<u64>(&kill, PATIENCE).await.unwrap();
@@ -101,11 +101,7 @@ async fn subscriptions(cluster: &LocalCluster) -> usize {
     for sentinel in cluster.store_url().sentinels() {
         let mut list = cmd("CLIENT");
         list.arg("LIST").arg("TYPE").arg("pubsub");
-        let listed: String = Link::new(sentinel)
-            .unwrap()
-            .query(&list, PATIENCE)
-            .await
-            .unwrap();
+        let listed: String = Link::new(sentinel).query(&list, PATIENCE).await.unwrap();
         subscriptions += listed
             .lines()
             .filter(|client| client.contains(" sub=1 "))
@@ -137,7 +133,7 @@ async fn counts_are_exact(topology: StoreTopology) {
     let entry = set(&cluster, &counted("synced", LIMIT, CountingMode::Cached)).await;
     assert_eq!(checks(&clients, &entry.key, 3).await, 3);
     all_synced(&clients, &entry.key).await;
-    let control = Link::new(cluster.store_url()).unwrap();
+    let control = Link::new(cluster.store_url());
     let held = ratelimiter_api::layout::admissions(&entry.key, entry.epoch);
     let held: u64 = control
         .at(entry.key.as_str())
@@ -219,7 +215,7 @@ async fn sentinels_of_unknown_authority_are_refused() {
     let Some(cluster) = behind_tls(plan).await else {
         return;
     };
-    let link = Link::new(cluster.store_url().to_string().parse().unwrap()).unwrap();
+    let link = Link::new(cluster.store_url().to_string().parse().unwrap());
     // On a busy machine the sentinels may take longer than they have.
     eventually("they are refused", async || {
         let error = link
@@ -244,7 +240,7 @@ async fn port_for_tls_is_named_without_it() {
         .store_url()
         .to_string()
         .replace("rediss://", "redis://");
-    let link = Link::new(plain.parse().unwrap()).unwrap();
+    let link = Link::new(plain.parse().unwrap());
     let error = link
         .query::<String>(&cmd("PING"), PATIENCE)
         .await

@@ -50,12 +50,9 @@ pub struct At<'a> {
 }
 
 impl Link {
-    /// A link to a store. Opens nothing.
-    ///
-    /// # Errors
-    /// None at present; a kind of store that cannot be connected to would be one. Reads the
-    /// authorities of a store behind TLS, so that no use waits for it.
-    pub fn new(url: StoreUrl) -> Result<Self, StoreError> {
+    /// A link to a store. Opens nothing, but reads the authorities of a store behind TLS: no use
+    /// waits for that.
+    pub fn new(url: StoreUrl) -> Self {
         if let Some(trust) = url.trust() {
             trust.read();
         }
@@ -64,7 +61,7 @@ impl Link {
             StoreKind::Cluster => Way::Cluster(Cluster::new(url.clone(), Arc::clone(&tally))),
             StoreKind::Single | StoreKind::Sentinel => Way::One(Line::new(url.clone())),
         };
-        Ok(Self { url, way, tally })
+        Self { url, way, tally }
     }
 
     /// The store this link leads to.

@@ -53,7 +53,7 @@ async fn store(
             });
         }
     });
-    (Link::new(url.parse().unwrap()).unwrap(), accepted)
+    (Link::new(url.parse().unwrap()), accepted)
 }
 
 const SHORT: Duration = Duration::from_millis(100);
@@ -93,7 +93,6 @@ fn over_tls(link: &Link) -> Link {
             .parse()
             .unwrap(),
     )
-    .unwrap()
 }
 
 #[tokio::test]
@@ -176,7 +175,7 @@ async fn an_absent_store_is_named_in_the_error() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let link = Link::new(format!("redis://{address}").parse().unwrap()).unwrap();
+    let link = Link::new(format!("redis://{address}").parse().unwrap());
     let error = link.query::<String>(&cmd("PING"), LONG).await.unwrap_err();
     assert!(error.is_transient());
     assert!(error.to_string().contains(&address.to_string()), "{error}");
@@ -276,7 +275,7 @@ async fn a_missed_deadline_waits_for_no_other_use() {
     })
     .await;
     let address = link.url().to_string().replace("redis://", "");
-    let link = Link::new(format!("redis://:secret@{address}").parse().unwrap()).unwrap();
+    let link = Link::new(format!("redis://:secret@{address}").parse().unwrap());
     let ping = cmd("PING");
     let first = async {
         assert!(matches!(

@@ -46,7 +46,7 @@ async fn cluster(answer: impl Fn(usize, u16) -> String + Send + Sync + 'static) 
             });
         }
     });
-    Link::new(format!("redis+cluster://127.0.0.1:{port}").parse().unwrap()).unwrap()
+    Link::new(format!("redis+cluster://127.0.0.1:{port}").parse().unwrap())
 }
 
 #[tokio::test]

@@ -56,13 +56,13 @@ pub(crate) async fn watch(args: WatchArgs) -> anyhow::Result<Exit> {
         .map_err(WrongUsage::of)?;
     let mut signals = ExitSignals::listen()?;
     // A wrong URL would look like an outage without end.
-    StoreVersion::check(&Link::new(store.clone())?, REQUEST).await?;
+    StoreVersion::check(&Link::new(store.clone()), REQUEST).await?;
     let detector = Detector::start(
         &args.nodes,
         store,
         args.admin_token.as_ref().map(Hidden::expose),
         args.key,
-    )?;
+    );
     let mut rounds = detector.rounds();
     let over = async {
         match args.duration {

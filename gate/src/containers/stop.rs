@@ -82,7 +82,7 @@ async fn admit(port: u16) -> anyhow::Result<LimitEntry> {
 
 /// Number of admissions that the store has for the limit.
 async fn in_store(limit: &LimitEntry) -> anyhow::Result<u64> {
-    let store = Link::new(Stores::Single.url().parse()?)?;
+    let store = Link::new(Stores::Single.url().parse()?);
     let admissions = layout::admissions(&limit.key, limit.epoch);
     Ok(store.query(cmd("ZCARD").arg(admissions), REQUEST).await?)
 }

@@ -120,7 +120,7 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
     };
     let traffic = Arc::new(Mutex::new(Traffic::default()));
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let mut observer = Observer::new(&cluster.endpoints(), store)?;
+    let mut observer = Observer::new(&cluster.endpoints(), store);
     let started = observer.started();
     let watching = tokio::spawn({
         let (traffic, seen) = (Arc::clone(&traffic), Arc::clone(&seen));

@@ -108,7 +108,7 @@ async fn measure(subject: &Subject, mode: CountingMode) -> Result<Row, Failure> 
     )?;
     let tally = burst.fire().await?.tally;
 
-    let store = Link::new(subject.store.clone())?;
+    let store = Link::new(subject.store.clone());
     let (before, started) = (commands(&store).await, Instant::now());
     let mut callers = JoinSet::new();
     for endpoint in subject.endpoints.iter().cycle().take(CONNECTIONS) {

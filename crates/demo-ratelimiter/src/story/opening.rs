@@ -57,7 +57,7 @@ fn setup(subject: &Arc<Subject>) -> Chapter {
 }
 
 async fn cluster_health(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
-    let version = StoreVersion::check(&Link::new(subject.store.clone())?, REQUEST).await?;
+    let version = StoreVersion::check(&Link::new(subject.store.clone()), REQUEST).await?;
     stage.say(Tone::Good, format!("store: {version} at {}", subject.store));
     for node in &subject.nodes {
         let health = node.health().await?;

@@ -31,17 +31,17 @@ pub(crate) struct SharedStore {
 }
 
 impl SharedStore {
-    pub(crate) fn new(url: &StoreUrl) -> Result<Self, StoreError> {
+    pub(crate) fn new(url: &StoreUrl) -> Self {
         let link = || Link::new(url.clone());
-        Ok(Self {
-            checks: link()?,
-            reads: link()?,
-            flushes: link()?,
-            membership: link()?,
+        Self {
+            checks: link(),
+            reads: link(),
+            flushes: link(),
+            membership: link(),
             kind: url.kind(),
             last_write: Mutex::new(None),
             circuits: StoreCircuits::new(url.kind()),
-        })
+        }
     }
 
     /// Whether each key's limit has a copy beside its admissions.

@@ -104,7 +104,7 @@ pub(crate) struct Store(pub(crate) Link);
 
 impl Store {
     pub(crate) fn of(cluster: &LocalCluster) -> Self {
-        Self(Link::new(cluster.store_url()).unwrap())
+        Self(Link::new(cluster.store_url()))
     }
 
     /// How many admissions the store holds of a counter.

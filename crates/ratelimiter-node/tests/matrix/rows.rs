@@ -113,7 +113,7 @@ impl Fault {
                 return world.cluster.thaw_store().unwrap();
             }
             Self::WritesPaused => {
-                let control = Link::new(world.cluster.store_url()).unwrap();
+                let control = Link::new(world.cluster.store_url());
                 let pause = async |words: &[&str]| {
                     let mut command = cmd("CLIENT");
                     command.arg(words);
