@@ -3,8 +3,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::Exit;
 
-/// The signals that end a program: Ctrl-C, SIGTERM, and SIGHUP when the terminal is closed. They are
-/// caught as soon as this exists.
+/// The signals that end a program: Ctrl-C, SIGTERM, and SIGHUP when the terminal is closed. They
+/// are caught as soon as this exists.
 #[derive(Debug)]
 pub struct ExitSignals {
     interrupt: Signal,

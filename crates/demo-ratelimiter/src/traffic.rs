@@ -1,7 +1,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ratelimiter_api::{Endpoint, Key, Limit};
-use ratelimiter_chaos::{ChaosError, Reach, Steady, SteadyHandle, Tally};
+use ratelimiter_chaos::{ChaosError, CheckTally, Reach, SteadyHandle, SteadyLoad};
 use tokio::time::Instant;
 
 /// The keys of the steady workload.
@@ -44,7 +44,7 @@ pub(crate) struct Traffic(Mutex<Parts>);
 struct Parts {
     workload: Option<Workload>,
     /// Checks of bursts and of workloads that have stopped.
-    ended: Tally,
+    ended: CheckTally,
 }
 
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Traffic {
         if let Some(running) = &parts.workload {
             return Ok(running.began);
         }
-        let handle = Steady::new(nodes, keys(), RATE, scope)?.start();
+        let handle = SteadyLoad::new(nodes, keys(), RATE, scope)?.start();
         let began = Instant::now();
         parts.workload = Some(Workload { handle, began });
         Ok(began)
@@ -76,13 +76,13 @@ impl Traffic {
     }
 
     /// Adds the checks of a burst.
-    pub(crate) fn add(&self, tally: Tally) {
+    pub(crate) fn add(&self, tally: CheckTally) {
         let mut parts = self.parts();
         parts.ended = sum(parts.ended, tally);
     }
 
     /// All checks so far.
-    pub(crate) fn tally(&self) -> Tally {
+    pub(crate) fn tally(&self) -> CheckTally {
         let parts = self.parts();
         let running = parts
             .workload
@@ -97,8 +97,8 @@ impl Traffic {
     }
 }
 
-fn sum(a: Tally, b: Tally) -> Tally {
-    Tally {
+fn sum(a: CheckTally, b: CheckTally) -> CheckTally {
+    CheckTally {
         allowed: a.allowed + b.allowed,
         denied: a.denied + b.denied,
         failed: a.failed + b.failed,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use demo_ratelimiter::evidence::{Client, Moment, Recorder, STORE};
 use diagnosis::{Mechanism, offline, text};
 use ratelimiter_api::{CheckRequest, CountingMode, Key, Limit, LimitSpec};
-use ratelimiter_chaos::{Failover, HeldReplicas, Reach, Steady, setup_rate_limit};
+use ratelimiter_chaos::{Failover, HeldReplicas, Reach, SteadyLoad, setup_rate_limit};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster, StoreTopology};
 use ratelimiter_detector::Detector;
 use ratelimiter_invariants::{Evidence, Violation};
@@ -53,7 +53,7 @@ async fn cause_of(
     }
     let detector = Detector::start(&cluster.endpoints(), cluster.store_url(), None, None);
     let mut rounds = detector.rounds();
-    let workload = Steady::new(&cluster.endpoints(), vec![busy], 20.0, Reach::ThisMachine)
+    let workload = SteadyLoad::new(&cluster.endpoints(), vec![busy], 20.0, Reach::ThisMachine)
         .unwrap()
         .start();
     let mut recorder = Recorder::new();

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use ratelimiter_api::Key;
 use ratelimiter_chaos::{Release, volley};
-use ratelimiter_target::{Check, HttpTarget, Reach};
+use ratelimiter_target::{Check, HttpForm, HttpTarget, Reach, Trust};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpSocket;
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
 const ROUNDS: usize = 20;
 
@@ -77,7 +78,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         servers.push(server);
         urls.push(url);
     }
-    let target = HttpTarget::new(&urls, Reach::ThisMachine)?;
+    let target = HttpTarget::new(
+        &urls,
+        HttpForm::default(),
+        Reach::ThisMachine,
+        &Trust::default(),
+    )?;
     let check = Check {
         key: Key::new("k")?,
         cost: 1,
@@ -88,7 +94,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         for release in [Release::LastByte, Release::Barrier] {
             let mut skews = Vec::new();
             for _ in 0..ROUNDS {
-                let report = volley(&target, vec![check.clone(); requests], release).await?;
+                let report = volley(
+                    &target,
+                    vec![check.clone(); requests],
+                    release,
+                    Instant::now(),
+                )
+                .await?;
                 skews.push(report.start_skew.as_secs_f64() * 1e3);
             }
             skews.sort_by(f64::total_cmp);

@@ -41,12 +41,10 @@ impl PauseDuration {
     /// # Errors
     /// When the duration is zero or above [`PauseDuration::MAX`].
     pub fn new(duration: Duration) -> Result<Self, BoundError> {
-        let pause = Self(duration);
-        if duration.is_zero() || pause > Self::MAX {
-            Err(BoundError::Pause(duration))
-        } else {
-            Ok(pause)
-        }
+        let within = !duration.is_zero() && duration <= Self::MAX.0;
+        within
+            .then_some(Self(duration))
+            .ok_or(BoundError::Pause(duration))
     }
 
     /// The duration.
@@ -120,43 +118,23 @@ mod tests {
         let pause = |text: &str| text.parse::<PauseDuration>();
         let multiplier = |text: &str| text.parse::<Multiplier>();
         assert_eq!(pause("1500ms").unwrap().get(), Duration::from_millis(1500));
-        assert_eq!(
-            (pause("60s").unwrap(), multiplier("1").unwrap().get()),
-            (PauseDuration::MAX, 1)
-        );
-        assert_eq!(
-            pause("0s").unwrap_err().to_string(),
-            "pause is 0s: it must be above 0s and at most 1m"
-        );
-        assert!(
-            pause("61s")
-                .unwrap_err()
-                .to_string()
-                .starts_with("pause is 1m 1s:")
-        );
-        assert!(
-            pause("soon")
-                .unwrap_err()
-                .to_string()
-                .contains("\"soon\" is no duration")
-        );
-        assert!(
-            multiplier("0")
-                .unwrap_err()
-                .to_string()
-                .contains("multiplier is 0")
-        );
-        assert!(
-            multiplier("101")
-                .unwrap_err()
-                .to_string()
-                .contains("multiplier is 101: it must be between 1 and 100")
-        );
-        assert!(
-            multiplier("two")
-                .unwrap_err()
-                .to_string()
-                .contains("\"two\" is no whole number")
-        );
+        assert_eq!(pause("60s").unwrap(), PauseDuration::MAX);
+        assert_eq!(multiplier("1").unwrap().get(), 1);
+        for (error, text) in [
+            (
+                pause("0s").unwrap_err(),
+                "pause is 0s: it must be above 0s and at most 1m",
+            ),
+            (pause("61s").unwrap_err(), "pause is 1m 1s:"),
+            (pause("soon").unwrap_err(), "\"soon\" is no duration"),
+            (multiplier("0").unwrap_err(), "multiplier is 0"),
+            (
+                multiplier("101").unwrap_err(),
+                "multiplier is 101: it must be between 1 and 100",
+            ),
+            (multiplier("two").unwrap_err(), "\"two\" is no whole number"),
+        ] {
+            assert!(error.to_string().starts_with(text), "{error}");
+        }
     }
 }

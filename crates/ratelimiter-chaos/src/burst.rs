@@ -1,16 +1,15 @@
 use std::time::Duration;
 
-use ratelimiter_api::{Endpoint, Key, Limit, NodeClient, Operation};
+use ratelimiter_api::{Endpoint, Key, Limit, NodeClient};
 use ratelimiter_target::{Check, HttpTarget};
 use tokio::time::Instant;
 
-use crate::volley::{Release, volley};
-use crate::{ChaosError, Multiplier, Reach, Tally};
+use crate::{ChaosError, Multiplier, Reach, Release, VolleyReport, volley};
 
 /// The most checks one burst sends: each has a connection of its own.
 pub const MAX_REQUESTS: u64 = 10_000;
 
-/// How long a check may take. Far above the need of any node: a late answer is still an answer.
+/// Deadline of a check. Far above the need of any node: a late answer is still an answer.
 const CHECK: Duration = Duration::from_secs(5);
 
 /// The fault: many times the limit arrives at one instant at the nodes of this project.
@@ -24,21 +23,6 @@ pub struct Burst {
     target: HttpTarget,
     key: Key,
     requests: usize,
-}
-
-/// The result of a burst.
-#[derive(Clone, Debug)]
-pub struct BurstReport {
-    /// How the requests ended.
-    pub tally: Tally,
-    /// When the first request was complete; the origin of `operations`.
-    pub released: Instant,
-    /// From the first request sent to the last: how close to one instant it was.
-    pub start_skew: Duration,
-    /// From the first request sent to the last answer.
-    pub took: Duration,
-    /// One record a request.
-    pub operations: Vec<Operation>,
 }
 
 impl Burst {
@@ -67,7 +51,7 @@ impl Burst {
         }
     }
 
-    /// How many checks it sends.
+    /// Number of checks.
     pub fn requests(&self) -> usize {
         self.requests
     }
@@ -77,14 +61,13 @@ impl Burst {
     /// # Errors
     /// When a node does not answer its health or a connection cannot be opened, before anything is
     /// sent. After that a failure is an operation's outcome.
-    pub async fn fire(&self) -> Result<BurstReport, ChaosError> {
+    pub async fn fire(&self) -> Result<VolleyReport, ChaosError> {
         let check = Check {
             key: self.key.clone(),
             cost: 1,
             deadline: CHECK,
         };
-        // Nodes are named as they name themselves, so that a report and the nodes' own counts speak
-        // of the same.
+        // The nodes' own names, as in their counts.
         let mut names = Vec::new();
         for endpoint in &self.targets {
             names.push(
@@ -95,18 +78,8 @@ impl Burst {
             );
         }
         let target = self.target.clone().named(names);
-        let report = volley(&target, vec![check; self.requests], Release::LastByte).await?;
-        let tally = report
-            .operations
-            .iter()
-            .fold(Tally::default(), |tally, op| tally.with(op.outcome));
-        Ok(BurstReport {
-            tally,
-            released: report.released,
-            start_skew: report.start_skew,
-            took: report.took,
-            operations: report.operations,
-        })
+        let checks = vec![check; self.requests];
+        volley(&target, checks, Release::LastByte, Instant::now()).await
     }
 }
 

@@ -35,16 +35,15 @@ pub enum ChaosError {
     /// A workload needs a pace.
     #[error("rate is {0} per second: it must be above 0 and at most 10000")]
     Rate(f64),
-    /// Another client holds writes back already, so that the effect of ours could not be told from
-    /// it.
+    /// Another client holds writes back already, which would hide the effect of this pause.
     #[error(
         "writes to {url} are held back already ({pause}): wait until that pause is over, or end it \
          with CLIENT UNPAUSE"
     )]
     ForeignPause {
-        /// Which store.
+        /// The store.
         url: StoreUrl,
-        /// The known facts of it.
+        /// The other pause.
         pause: ForeignPause,
     },
     /// The store's user may not pause it.
@@ -56,7 +55,7 @@ pub enum ChaosError {
          `demo-ratelimiter run --fault proxy` or `ratelimiter-verify inject resp`"
     )]
     NotPermitted {
-        /// Which store.
+        /// The store.
         url: StoreUrl,
         /// The store's words.
         why: String,
@@ -68,7 +67,7 @@ pub enum ChaosError {
          with `demo-ratelimiter run --fault proxy` or `ratelimiter-verify inject resp`"
     )]
     PauseRefused {
-        /// Which store.
+        /// The store.
         url: StoreUrl,
         /// The store's words.
         why: String,
@@ -101,13 +100,13 @@ pub enum ChaosError {
         /// The primary.
         url: StoreUrl,
     },
-    /// The primary goes on although it was told to end.
+    /// The primary runs although it was told to end.
     #[error("{url} was sent SHUTDOWN NOSAVE and still runs")]
     NotEnded {
         /// The primary.
         url: StoreUrl,
     },
-    /// The primary is gone and none took its place.
+    /// The primary has ended, and no replica took its place.
     #[error("no replica of {url} was promoted within {} s after its end: start it \
         again", .after.as_secs())]
     NotPromoted {
@@ -119,19 +118,19 @@ pub enum ChaosError {
     /// The store accepted the pause and goes on taking writes.
     #[error("the store at {url} accepted CLIENT PAUSE but still takes writes")]
     PauseWithoutEffect {
-        /// Which store.
+        /// The store.
         url: StoreUrl,
     },
     /// The proxies hold writes back, and writes through them pass nevertheless.
     #[error("writes to {url} pass, although a rule of its proxy holds them back")]
     HoldWithoutEffect {
-        /// Which address.
+        /// The address of the proxy.
         url: StoreUrl,
     },
-    /// The store was lost during the pause, so that the fault ended before it should have.
+    /// The store was lost during the pause, which ended too early.
     #[error("the pause ended after {} ms: {source}", .after.as_millis())]
     PauseLost {
-        /// How long it had been held.
+        /// Time for which it had been held.
         after: Duration,
         /// The event.
         source: StoreError,
@@ -140,12 +139,12 @@ pub enum ChaosError {
     #[error("writes to {url} do not pass {} ms after the pause: another client holds them back, \
         and was left alone", .after.as_millis())]
     NotReleased {
-        /// Which store.
+        /// The store.
         url: StoreUrl,
         /// Time since the lease ran out.
         after: Duration,
     },
-    /// The store cannot be reached, or will not do.
+    /// The store cannot be reached, or is of no use.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A node gave no usable answer before anything was sent that matters.
@@ -154,11 +153,11 @@ pub enum ChaosError {
     /// A limit is not known to a node in time.
     #[error("{endpoint} does not know the limit of {key} after {} ms", .after.as_millis())]
     LimitNotKnown {
-        /// Which node.
+        /// The node.
         endpoint: String,
-        /// Whose limit.
+        /// The key of the limit.
         key: String,
-        /// How long was waited.
+        /// Time of waiting.
         after: Duration,
     },
 }

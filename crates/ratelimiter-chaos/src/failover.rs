@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{ChaosError, PauseGuard, Reach, RedisPause};
 
-/// How long one command may take.
+/// Deadline of one command.
 const CONTROL: Duration = Duration::from_secs(1);
 /// Longest wait for another primary.
 const PROMOTION: Duration = Duration::from_secs(30);
@@ -22,10 +22,9 @@ const POLL: Duration = Duration::from_millis(10);
 ///                   hold()     fail_over()
 /// ```
 ///
-/// Writes are held back on the replicas by the lease of a [`RedisPause`]. They keep what they
-/// receive meanwhile in a buffer, which is dropped with the connection to the primary. The primary
-/// is ended by `SHUTDOWN NOSAVE`, and it is for its owner to start it again: it returns as a
-/// replica.
+/// Writes are held back on the replicas by the lease of a [`RedisPause`]. The replicas buffer the
+/// writes of the primary meanwhile, and drop the buffer with the connection. The primary is ended
+/// by `SHUTDOWN NOSAVE`; its owner has to start it again, and it returns as a replica.
 #[derive(Clone, Debug)]
 pub struct Failover {
     url: StoreUrl,
@@ -168,7 +167,7 @@ impl HeldReplicas {
     pub async fn fail_over(self) -> Result<FailoverReport, ChaosError> {
         let ended = Instant::now();
         shut_down(&self.primary).await?;
-        // Let go before, a replica would still take what its connection has brought.
+        // A replica that is released earlier still applies the writes in its connection's buffer.
         let mut guards = Some(self.guards);
         while ended.elapsed() < PROMOTION {
             let mut apart = 0;

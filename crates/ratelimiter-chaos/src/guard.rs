@@ -3,11 +3,11 @@ use std::time::Duration;
 use ratelimiter_store::StoreUrl;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::ChaosError;
-use crate::hold::{Hold, LEASE, Released, finished};
-use crate::samples::Samples;
+use crate::samples::ProbeSamples;
+use crate::writes_held::{LEASE, WritesHeld, finished};
 
 /// Longest wait for a passing write after the lease has run out.
 const RELEASE: Duration = Duration::from_secs(2);
@@ -16,16 +16,16 @@ const RELEASE_POLL: Duration = Duration::from_millis(5);
 /// Time between two probes while the pause is held.
 const SAMPLING: Duration = Duration::from_millis(50);
 
-/// Writes being held back, by a lease or by a proxy. Dropping it ends the fault;
+/// Holds writes back, by a lease or by a proxy. Dropping it ends the fault;
 /// [`heal`](Self::heal) also waits until a write passes.
 #[must_use = "dropping the guard ends the pause"]
 #[derive(Debug)]
 pub struct PauseGuard {
     url: StoreUrl,
     started: Instant,
-    release: CancellationToken,
-    hold: Hold,
-    sampling: JoinHandle<Samples>,
+    release: DropGuard,
+    writes: WritesHeld,
+    sampling: JoinHandle<ProbeSamples>,
 }
 
 /// The measurements of one pause.
@@ -78,7 +78,11 @@ impl PauseReport {
 const NOTICE: Duration = Duration::from_millis(500);
 
 /// Tries writes until `release`.
-async fn sample(url: StoreUrl, mut samples: Samples, release: CancellationToken) -> Samples {
+async fn sample(
+    url: StoreUrl,
+    mut samples: ProbeSamples,
+    release: CancellationToken,
+) -> ProbeSamples {
     while release.run_until_cancelled(sleep(SAMPLING)).await.is_some() {
         // A store that cannot be reached shows nothing about writes; the lease reports the loss.
         let _ = samples.take(&url).await;
@@ -90,16 +94,17 @@ impl PauseGuard {
     pub(crate) fn new(
         url: StoreUrl,
         started: Instant,
-        release: CancellationToken,
-        hold: Hold,
-        samples: Samples,
+        release: DropGuard,
+        writes: WritesHeld,
+        samples: ProbeSamples,
     ) -> Self {
+        let release = release.disarm();
         let sampling = tokio::spawn(sample(url.clone(), samples, release.clone()));
         Self {
             url,
             started,
-            release,
-            hold,
+            release: release.drop_guard(),
+            writes,
             sampling,
         }
     }
@@ -111,7 +116,7 @@ impl PauseGuard {
 
     /// Whether writes are still held back. A lease is lost when the store is.
     pub fn is_held(&self) -> bool {
-        self.hold.is_held()
+        self.writes.in_force()
     }
 
     /// Ends the fault and waits until a write passes: about a third of a second for a lease, and
@@ -121,16 +126,13 @@ impl PauseGuard {
     /// When the store was lost meanwhile, or no write passes within two seconds after the lease has
     /// run out.
     pub async fn heal(mut self) -> Result<PauseReport, ChaosError> {
-        self.release.cancel();
-        // First, so that no test write passes for a proxy's rule that has just ended.
+        drop(self.release);
+        // Sampling ends first: a test write would pass after the end of a proxy's rule.
         let mut samples = finished(&mut self.sampling).await;
-        let Released {
-            lease,
-            held_commands,
-        } = self.hold.release().await;
+        let course = self.writes.release().await;
         let (probes, passed) = (samples.probes, samples.passed);
         while !samples.take(&self.url).await? {
-            let after = lease.ends.elapsed();
+            let after = course.ends.elapsed();
             if after > RELEASE {
                 return Err(ChaosError::NotReleased {
                     url: self.url.clone(),
@@ -140,28 +142,22 @@ impl PauseGuard {
             sleep(RELEASE_POLL).await;
         }
         let ended = Instant::now();
-        match lease.lost {
+        match course.lost {
             Some(source) => Err(ChaosError::PauseLost {
-                after: lease.ends - self.started,
+                after: course.ends - self.started,
                 source,
             }),
             None => Ok(PauseReport {
                 started: self.started,
                 ended,
-                lease_ended: lease.ends,
-                renewals: lease.renewals,
-                longest_renewal: lease.longest,
-                held_commands,
+                lease_ended: course.ends,
+                renewals: course.renewals,
+                longest_renewal: course.longest_renewal,
+                held_commands: course.held_commands,
                 probes,
                 passed,
                 held: samples.held,
             }),
         }
-    }
-}
-
-impl Drop for PauseGuard {
-    fn drop(&mut self) {
-        self.release.cancel();
     }
 }

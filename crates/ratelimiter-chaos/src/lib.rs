@@ -9,11 +9,11 @@
 //!   `CLIENT PAUSE`.
 //! - **[`Burst`]**: `limit x multiplier` checks at one instant, round-robin over the nodes;
 //!   [`volley`] does it to any [`Target`](ratelimiter_target::Target).
-//! - **[`Steady`]**: a background workload on any target that keeps its pace, also when nodes are
-//!   slow; [`Pace`] sends such checks in the foreground, from a list.
+//! - **[`SteadyLoad`]**: a background workload on any target that keeps its pace, also when nodes
+//!   are slow; [`PacedChecks`] sends such checks in the foreground, from a list.
 //! - **[`setup_rate_limit`]** and **[`reset_counter`]**: a limit, and an empty counter, known to
 //!   every node.
-//! - **[`Reach`]**: nothing outside this machine is touched unless the caller says so.
+//! - **[`Reach`]**: other machines are refused unless the caller allows them.
 //!
 //! The size of a fault is a value within its bounds ([`PauseDuration`], [`Multiplier`]).
 //! Constructing anything opens no connection.
@@ -24,27 +24,31 @@ mod burst;
 mod error;
 mod failover;
 mod guard;
-mod hold;
 mod pace;
 mod pause;
 mod probe;
 mod proxy_hold;
+mod record;
 mod samples;
 mod setup;
 mod steady;
+mod tally;
 mod volley;
+mod writes_held;
 
 pub use bounds::{BoundError, Multiplier, PauseDuration};
-pub use burst::{Burst, BurstReport, MAX_REQUESTS};
+pub use burst::{Burst, MAX_REQUESTS};
 pub use error::ChaosError;
 pub use failover::{Failover, FailoverReport, HeldReplicas};
 pub use guard::{PauseGuard, PauseReport};
-pub use hold::{LEASE, RENEWAL};
-pub use pace::{Due, Landed, Pace};
+pub use pace::{DueCheck, PacedChecks};
 pub use pause::{RedisPause, redis_pause};
 pub use probe::{ForeignPause, foreign_pause, writes_pass};
 pub use proxy_hold::ProxyHold;
 pub use ratelimiter_target::Reach;
+pub use record::CheckRecord;
 pub use setup::{DEFAULT_WINDOW, reset_counter, setup_rate_limit};
-pub use steady::{Latency, Steady, SteadyHandle, SteadyReport, Tally};
+pub use steady::{LatencySummary, SteadyHandle, SteadyLoad, SteadyReport};
+pub use tally::CheckTally;
 pub use volley::{Release, VolleyReport, volley};
+pub use writes_held::{LEASE, RENEWAL};

@@ -3,17 +3,17 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use ratelimiter_api::{Claims, NodeId, Operation, Outcome};
-use ratelimiter_target::{Answer, Check, Connection, Target};
+use ratelimiter_api::{Operation, Outcome};
+use ratelimiter_target::{Check, Connection, Target};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::ChaosError;
 use crate::volley::open;
+use crate::{ChaosError, CheckRecord};
 
 /// A check that is to be sent at an instant.
 #[derive(Clone, Debug)]
-pub struct Due {
+pub struct DueCheck {
     /// The instant.
     pub at: Instant,
     /// Its node, an index into the target's.
@@ -22,23 +22,12 @@ pub struct Due {
     pub check: Check,
 }
 
-/// A check that has its answer.
-#[derive(Clone, Debug)]
-pub struct Landed {
-    /// Its record.
-    pub operation: Operation,
-    /// Time from when it was due to its answer.
-    pub latency: Duration,
-    /// Form of an answer that was neither allowed nor denied; else empty.
-    pub detail: String,
-}
-
 /// Checks that keep their pace, also when a target is slow (an open model): each is sent when it is
 /// due, on a connection that no other one uses. A connection is used again after an answer; a check
 /// whose connection cannot be opened has failed.
 ///
-/// [`Steady`](crate::Steady) sends them in the background.
-pub struct Pace<'a> {
+/// [`SteadyLoad`](crate::SteadyLoad) sends them in the background.
+pub struct PacedChecks<'a> {
     target: &'a dyn Target,
     origin: Instant,
     in_flight: usize,
@@ -47,7 +36,7 @@ pub struct Pace<'a> {
     idle: Vec<Vec<Box<dyn Connection>>>,
 }
 
-impl<'a> Pace<'a> {
+impl<'a> PacedChecks<'a> {
     /// For checks whose records count from `origin`. Opens nothing.
     pub fn new(target: &'a dyn Target, origin: Instant) -> Self {
         let idle = target.nodes().iter().map(|_| Vec::new()).collect();
@@ -90,12 +79,12 @@ impl<'a> Pace<'a> {
 
     /// Sends the checks, which are in the order of their instants, and waits for all answers.
     /// `visit` has each as it comes, and nothing for one that was skipped.
-    pub async fn send<I>(mut self, checks: I, mut visit: impl FnMut(Option<Landed>) + Send)
+    pub async fn send<I>(mut self, checks: I, mut visit: impl FnMut(Option<CheckRecord>) + Send)
     where
-        I: Iterator<Item = Due> + Send,
+        I: Iterator<Item = DueCheck> + Send,
     {
         let mut checks = checks.peekable();
-        let mut flights: FuturesUnordered<BoxFuture<'_, Flown>> = FuturesUnordered::new();
+        let mut flights: FuturesUnordered<BoxFuture<'_, Flight>> = FuturesUnordered::new();
         loop {
             let next = checks
                 .peek()
@@ -104,9 +93,9 @@ impl<'a> Pace<'a> {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled(), if next.is_some() => {}
-                Some((node, connection, landed)) = flights.next(), if !flights.is_empty() => {
+                Some((node, connection, record)) = flights.next(), if !flights.is_empty() => {
                     self.idle[node].extend(connection);
-                    visit(Some(landed));
+                    visit(Some(record));
                 }
                 () = sleep_until(next.unwrap_or(self.origin)), if next.is_some() => {
                     let Some(due) = checks.next() else { continue };
@@ -123,19 +112,20 @@ impl<'a> Pace<'a> {
     }
 }
 
-/// A check that has its answer, its node and the connection, if that can be used again.
-type Flown = (usize, Option<Box<dyn Connection>>, Landed);
+/// The end of a check: its node, the connection, if that can be used again, and the record.
+type Flight = (usize, Option<Box<dyn Connection>>, CheckRecord);
 
 /// Makes a check, on a new connection where there is none. Gives the connection back unless the
 /// answer may have broken it.
 async fn fly(
     target: &dyn Target,
     origin: Instant,
-    due: Due,
+    due: DueCheck,
     connection: Option<Box<dyn Connection>>,
-) -> Flown {
-    let Due { at, node, check } = due;
-    let asked = Instant::now();
+) -> Flight {
+    let DueCheck { at, node, check } = due;
+    let name = target.nodes()[node].clone();
+    let asked = origin.elapsed();
     let opened = match connection {
         Some(connection) => Ok(connection),
         None => match timeout(check.deadline, target.connect(node)).await {
@@ -146,44 +136,24 @@ async fn fly(
             )),
         },
     };
-    let (invoke, answer, connection) = match opened {
+    let (record, connection) = match opened {
         Ok(mut connection) => {
-            let invoke = Instant::now();
-            let answer = connection.check(&check).await;
-            let usable = answer.outcome != Outcome::Unknown;
-            (invoke, answer, usable.then_some(connection))
+            let record = CheckRecord::make(&mut *connection, &check, name, origin).await;
+            let usable = record.operation.outcome != Outcome::Unknown;
+            (record, usable.then_some(connection))
         }
         // Never sent.
-        Err(detail) => (
-            asked,
-            Answer {
-                outcome: Outcome::Failed,
-                claims: Claims::default(),
+        Err(detail) => {
+            let complete = origin.elapsed();
+            let operation = Operation::new(check.key, name, asked, complete, Outcome::Failed);
+            let record = CheckRecord {
+                operation: operation.costing(check.cost),
+                latency: Duration::ZERO,
                 detail,
-            },
-            None,
-        ),
+            };
+            (record, None)
+        }
     };
-    let complete = Instant::now();
-    let name: NodeId = target.nodes()[node].clone();
-    let operation = Operation {
-        claims: answer.claims,
-        ..Operation::new(
-            check.key,
-            name,
-            invoke - origin,
-            complete - origin,
-            answer.outcome,
-        )
-        .costing(check.cost)
-    };
-    (
-        node,
-        connection,
-        Landed {
-            operation,
-            latency: complete - at,
-            detail: answer.detail,
-        },
-    )
+    let latency = at.elapsed();
+    (node, connection, CheckRecord { latency, ..record })
 }

@@ -7,12 +7,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::guard::{PauseGuard, PauseReport};
-use crate::hold::{Hold, LEASE, Lease, RENEWAL};
 use crate::probe::foreign_pause;
-use crate::samples::Samples;
+use crate::samples::ProbeSamples;
+use crate::writes_held::{LEASE, PauseCourse, RENEWAL, WritesHeld};
 use crate::{ChaosError, PauseDuration, Reach};
 
-/// How long one command on the control connection may take.
+/// Deadline of one command on the control connection.
 const CONTROL: Duration = Duration::from_secs(1);
 
 /// The fault: a store that answers reads and takes no writes.
@@ -28,12 +28,11 @@ const CONTROL: Duration = Duration::from_secs(1);
 /// In a cluster every primary is paused, at the address that it has at the start; the URL of one
 /// member pauses that alone, and a part of the keys with it. Sentinels take a paused primary for a
 /// dead one and fail over, since its messages to them are writes: there, a pause that is as long as
-/// their patience is refused, unless the failover is wanted.
+/// their patience is refused.
 #[derive(Clone, Debug)]
 pub struct RedisPause {
     url: StoreUrl,
     length: Option<Duration>,
-    failover: bool,
 }
 
 impl RedisPause {
@@ -43,24 +42,13 @@ impl RedisPause {
     /// When the store is out of reach.
     pub fn new(url: StoreUrl, reach: Reach) -> Result<Self, ChaosError> {
         reach.permit(url.is_loopback(), &url)?;
-        Ok(Self {
-            url,
-            length: None,
-            failover: false,
-        })
+        Ok(Self { url, length: None })
     }
 
     /// States the longest time for which it will be held.
     #[must_use]
     pub fn at_most(mut self, length: Duration) -> Self {
         self.length = Some(length);
-        self
-    }
-
-    /// Accepts that sentinels fail over when they do not tell the pause from a death.
-    #[must_use]
-    pub fn or_failover(mut self) -> Self {
-        self.failover = true;
         self
     }
 
@@ -95,8 +83,8 @@ impl RedisPause {
         let release = CancellationToken::new();
         let lease = tokio::spawn(hold(controls, started, release.clone()));
         // Ends the lease unless the guard takes over.
-        let unproven = release.clone().drop_guard();
-        let mut samples = Samples::default();
+        let unproven = release.drop_guard();
+        let mut samples = ProbeSamples::default();
         if samples.take(&self.url).await? {
             return Err(ChaosError::PauseWithoutEffect {
                 url: self.url.clone(),
@@ -105,15 +93,15 @@ impl RedisPause {
         Ok(PauseGuard::new(
             self.url.clone(),
             started,
-            unproven.disarm(),
-            Hold::Lease(lease),
+            unproven,
+            WritesHeld::Lease(lease),
             samples,
         ))
     }
 
     /// Asks the sentinels for their patience.
     async fn refuse_failover(&self) -> Result<(), ChaosError> {
-        let Some(service) = self.url.service().filter(|_| !self.failover) else {
+        let Some(service) = self.url.service() else {
             return Ok(());
         };
         for sentinel in self.url.sentinels() {
@@ -177,13 +165,8 @@ fn pause_command() -> Cmd {
 }
 
 /// Renews the lease until `release`, then lets it run out.
-async fn hold(controls: Vec<Link>, started: Instant, release: CancellationToken) -> Lease {
-    let mut lease = Lease {
-        renewals: 0,
-        longest: Duration::ZERO,
-        ends: started + LEASE,
-        lost: None,
-    };
+async fn hold(controls: Vec<Link>, started: Instant, release: CancellationToken) -> PauseCourse {
+    let mut course = PauseCourse::ending_at(started + LEASE);
     let mut ticks = interval(RENEWAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.reset();
@@ -195,19 +178,19 @@ async fn hold(controls: Vec<Link>, started: Instant, release: CancellationToken)
             _ = ticks.tick() => match renew(&controls).await {
                 Ok(()) => {
                     let now = Instant::now();
-                    lease.longest = lease.longest.max(now - last);
-                    lease.renewals += 1;
-                    lease.ends = now + LEASE;
+                    course.longest_renewal = course.longest_renewal.max(now - last);
+                    course.renewals += 1;
+                    course.ends = now + LEASE;
                     last = now;
                 }
                 Err(error) => {
-                    lease.lost = Some(error);
+                    course.lost = Some(error);
                     break;
                 }
             }
         }
     }
-    lease
+    course
 }
 
 /// Renews the lease on every primary, one after the other: a command on loopback takes well under a

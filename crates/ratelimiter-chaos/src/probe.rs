@@ -7,7 +7,7 @@ use redis::cmd;
 /// A write that waits longer than this is being held back. A write on loopback takes well under a
 /// millisecond.
 const HELD_BACK: Duration = Duration::from_millis(100);
-/// How long a question that is no write may take.
+/// Deadline of a command that writes nothing.
 const QUESTION: Duration = Duration::from_secs(2);
 /// The hash of no script: the store answers NOSCRIPT where it runs scripts, and holds the call back
 /// where it holds back writes. Nothing is written either way.
@@ -41,10 +41,10 @@ async fn one_write_passes(url: &StoreUrl) -> Result<bool, StoreError> {
     }
 }
 
-/// A pause that someone else holds.
+/// A pause of another client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForeignPause {
-    /// How much longer, where the store tells (Valkey 8.1 and newer).
+    /// Time left, where the store states it (Valkey 8.1 and newer).
     pub remaining: Option<Duration>,
 }
 
@@ -61,8 +61,8 @@ impl fmt::Display for ForeignPause {
     }
 }
 
-/// Whether someone holds writes back. Valkey tells since 8.1; any other store is asked with a call
-/// that would be held.
+/// The pause of another client, if there is one. Valkey states it since 8.1; any other store is
+/// asked with a call that would be held back.
 ///
 /// # Errors
 /// When the store cannot be reached, or does not let this user ask.

@@ -4,9 +4,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::guard::PauseGuard;
-use crate::hold::Hold;
 use crate::probe::{ForeignPause, writes_pass};
-use crate::samples::Samples;
+use crate::samples::ProbeSamples;
+use crate::writes_held::WritesHeld;
 use crate::{ChaosError, Reach};
 
 /// The fault of [`RedisPause`](crate::RedisPause), for stores that refuse `CLIENT PAUSE`: proxies
@@ -46,11 +46,9 @@ impl ProxyHold {
         let which = Commands::all()
             .of_class(Class::Write)
             .of_class(Class::Script);
-        let hold = Hold::Rule(Some(
-            self.rules.add(Rule::commands(which, CommandFault::Hold)),
-        ));
+        let rule = self.rules.add(Rule::commands(which, CommandFault::Hold));
         let started = Instant::now();
-        let mut samples = Samples::default();
+        let mut samples = ProbeSamples::default();
         if samples.take(&self.url).await? {
             return Err(ChaosError::HoldWithoutEffect {
                 url: self.url.clone(),
@@ -59,8 +57,8 @@ impl ProxyHold {
         Ok(PauseGuard::new(
             self.url.clone(),
             started,
-            CancellationToken::new(),
-            hold,
+            CancellationToken::new().drop_guard(),
+            WritesHeld::Rule(Some(rule)),
             samples,
         ))
     }

@@ -10,10 +10,11 @@ use crate::writes_pass;
 ///
 /// ```text
 ///   probe 1       probe 2       probe 3
-///   |-- held --|  |-- held --|  |- passed     held: from the start of probe 1 to the end of probe 2
+///   |-- held --|  |-- held --|  |- passed
+///   |<-- counted as held --->|
 /// ```
 #[derive(Debug, Default)]
-pub(crate) struct Samples {
+pub(crate) struct ProbeSamples {
     /// Number of test writes with an answer or a missed deadline.
     pub(crate) probes: u32,
     /// Number of those that passed.
@@ -24,7 +25,7 @@ pub(crate) struct Samples {
     last_held: Option<Instant>,
 }
 
-impl Samples {
+impl ProbeSamples {
     /// Tries a write; true when it passes.
     ///
     /// # Errors
@@ -59,7 +60,7 @@ mod tests {
     fn a_passing_write_interrupts_the_held_time() {
         let origin = Instant::now();
         let at = |ms| origin + Duration::from_millis(ms);
-        let mut samples = Samples::default();
+        let mut samples = ProbeSamples::default();
         for (began, ended, passes) in [
             (0, 100, false),
             (150, 250, false),

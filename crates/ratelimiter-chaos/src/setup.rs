@@ -5,10 +5,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::ChaosError;
 
-/// The window of a limit that says nothing else.
+/// The window of a limit unless another one is given.
 pub const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
 
-/// How long the other nodes may take to know a limit; they should within one sync interval.
+/// Longest time until the other nodes have a limit; one sync interval is usual.
 const KNOWN: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
 
@@ -25,7 +25,7 @@ pub async fn setup_rate_limit(
         .ok_or(ChaosError::NoTargets)?
         .set_limit(spec)
         .await?;
-    everybody_knows(nodes, &entry).await?;
+    await_limit(nodes, &entry).await?;
     Ok(entry)
 }
 
@@ -39,11 +39,11 @@ pub async fn reset_counter(nodes: &[NodeClient], key: &Key) -> Result<LimitEntry
         .ok_or(ChaosError::NoTargets)?
         .reset_counter(key)
         .await?;
-    everybody_knows(nodes, &entry).await?;
+    await_limit(nodes, &entry).await?;
     Ok(entry)
 }
 
-async fn everybody_knows(nodes: &[NodeClient], entry: &LimitEntry) -> Result<(), ChaosError> {
+async fn await_limit(nodes: &[NodeClient], entry: &LimitEntry) -> Result<(), ChaosError> {
     let asked = Instant::now();
     for node in nodes {
         while !node.limits().await?.contains(entry) {

@@ -1,22 +1,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ratelimiter_api::{Claims, NodeId, Operation, Outcome};
-use ratelimiter_target::{Check, Connection, Hold, Target};
+use ratelimiter_api::{NodeId, Operation};
+use ratelimiter_target::{Check, Connection, LastByte, Target};
 use tokio::sync::{Barrier, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::ChaosError;
+use crate::{ChaosError, CheckRecord, CheckTally};
 
-/// Connections opened at the same time, so that no accept queue overflows.
+/// Connections opened at the same time: few enough for any accept queue.
 const OPENING: usize = 32;
 /// Time for one connection to open.
 const OPEN: Duration = Duration::from_secs(5);
 /// Time for all requests to be out but for their last bytes.
 const READY: Duration = Duration::from_secs(10);
 
-/// How checks are brought to one instant.
+/// The means that brings checks to one instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Release {
     /// All requests are sent but for their last byte; one thread writes the last bytes. Falls back
@@ -30,33 +30,24 @@ pub enum Release {
 /// The result of checks sent at one instant.
 #[derive(Clone, Debug)]
 pub struct VolleyReport {
-    /// How they were released.
+    /// The means that brought the checks to one instant.
     pub release: Release,
-    /// When the first request was complete at the sender; the origin of `operations`.
+    /// When the first request was complete at the sender.
     pub released: Instant,
     /// From the first request complete to the last: how close to one instant it was.
     pub start_skew: Duration,
     /// From the first request complete to the last answer.
     pub took: Duration,
+    /// The outcomes.
+    pub tally: CheckTally,
     /// One record a check, by time of invoke.
     pub operations: Vec<Operation>,
     /// Forms of the answers that were neither allowed nor denied, without repetition.
     pub details: Vec<String>,
 }
 
-/// One check that has its answer.
-struct Flown {
-    check: Check,
-    node: NodeId,
-    invoke: Instant,
-    complete: Instant,
-    outcome: Outcome,
-    claims: Claims,
-    detail: String,
-}
-
 /// Sends all checks at one instant, each on a connection of its own, round-robin over the target's
-/// nodes.
+/// nodes. The times of the records count from `origin`.
 ///
 /// # Errors
 /// When a connection cannot be opened, before anything is sent. After that a failure is an
@@ -65,95 +56,92 @@ pub async fn volley(
     target: &dyn Target,
     checks: Vec<Check>,
     release: Release,
+    origin: Instant,
 ) -> Result<VolleyReport, ChaosError> {
     let connections = open(target, checks.len()).await?;
-    let holds: Option<Vec<Arc<Hold>>> = connections
-        .iter()
-        .map(|(_, connection)| connection.hold())
-        .collect();
-    let flown = match holds {
-        Some(holds) if release == Release::LastByte => {
-            by_last_byte(connections, checks, holds).await
-        }
-        _ => by_barrier(connections, checks).await,
+    let last_bytes: Option<Vec<_>> = match release {
+        Release::LastByte => connections.iter().map(|(_, c)| c.last_byte()).collect(),
+        Release::Barrier => None,
     };
-    let (flown, release) = flown;
-    let first = flown
-        .iter()
-        .map(|f| f.invoke)
-        .min()
-        .unwrap_or_else(Instant::now);
-    let last_sent = flown.iter().map(|f| f.invoke).max().unwrap_or(first);
-    let last = flown.iter().map(|f| f.complete).max().unwrap_or(first);
-    let mut details: Vec<String> = flown
-        .iter()
-        .map(|f| f.detail.clone())
-        .filter(|d| !d.is_empty())
-        .collect();
-    details.sort();
-    details.dedup();
-    let mut operations: Vec<_> = flown
-        .into_iter()
-        .map(|f| Operation {
-            cost: f.check.cost,
-            claims: f.claims,
-            ..Operation::new(
-                f.check.key,
-                f.node,
-                f.invoke - first,
-                f.complete - first,
-                f.outcome,
-            )
-        })
-        .collect();
-    operations.sort_by_key(|op| op.invoke);
-    Ok(VolleyReport {
-        release,
-        released: first,
-        start_skew: last_sent - first,
-        took: last - first,
-        operations,
-        details,
-    })
-}
-
-type Open = (NodeId, Box<dyn Connection>);
-
-async fn by_last_byte(
-    connections: Vec<Open>,
-    checks: Vec<Check>,
-    holds: Vec<Arc<Hold>>,
-) -> (Vec<Flown>, Release) {
-    holds.iter().for_each(|hold| hold.arm());
+    let release = match &last_bytes {
+        Some(_) => Release::LastByte,
+        None => Release::Barrier,
+    };
+    last_bytes.iter().flatten().for_each(|last| last.arm());
+    // Held last bytes need no barrier.
+    let waiting = if last_bytes.is_some() {
+        1
+    } else {
+        checks.len()
+    };
+    let barrier = Arc::new(Barrier::new(waiting));
     let mut flights = JoinSet::new();
-    for (n, ((node, connection), check)) in connections.into_iter().zip(checks).enumerate() {
+    for (n, ((node, mut connection), check)) in connections.into_iter().zip(checks).enumerate() {
+        let barrier = Arc::clone(&barrier);
         flights.spawn(async move {
-            let (flown, connection) = fly(node, connection, check).await;
+            barrier.wait().await;
+            let record = CheckRecord::make(&mut *connection, &check, node, origin).await;
             // The connection stays open until all are done: closing it would disturb the others.
-            (n, flown, connection)
+            (n, record, connection)
         });
     }
+    let released = match last_bytes {
+        Some(last_bytes) => write_last(last_bytes).await,
+        None => Vec::new(),
+    };
+    let mut records = flights.join_all().await;
+    for (n, CheckRecord { operation, .. }, _) in &mut records {
+        if let Some(&at) = released.get(*n) {
+            operation.invoke = (Instant::from_std(at) - origin).min(operation.complete);
+        }
+    }
+    Ok(report(
+        release,
+        origin,
+        records.into_iter().map(|(_, record, _)| record),
+    ))
+}
+
+fn report(
+    release: Release,
+    origin: Instant,
+    records: impl Iterator<Item = CheckRecord>,
+) -> VolleyReport {
+    let (mut operations, mut details): (Vec<Operation>, Vec<String>) = records
+        .map(|record| (record.operation, record.detail))
+        .unzip();
+    details.retain(|detail| !detail.is_empty());
+    details.sort();
+    details.dedup();
+    operations.sort_by_key(|op| op.invoke);
+    let first = operations.first().map_or(Duration::ZERO, |op| op.invoke);
+    let last_sent = operations.last().map_or(first, |op| op.invoke);
+    let last = operations
+        .iter()
+        .map(|op| op.complete)
+        .max()
+        .unwrap_or(first);
+    VolleyReport {
+        release,
+        released: origin + first,
+        start_skew: last_sent - first,
+        took: last - first,
+        tally: operations.iter().map(|op| op.outcome).collect(),
+        operations,
+        details,
+    }
+}
+
+/// Waits until all requests are out but for their last bytes, and writes these. The instants are
+/// those before each left.
+async fn write_last(last_bytes: Vec<Arc<LastByte>>) -> Vec<std::time::Instant> {
     let all_ready = async {
-        for hold in &holds {
-            hold.ready().await;
+        for last in &last_bytes {
+            last.ready().await;
         }
     };
     // A request that is not out by then is released as it is: its own answer shows that.
     let _ = timeout(READY, all_ready).await;
-    let released = release(holds).await;
-    let done = flights.join_all().await;
-    let flown = done
-        .into_iter()
-        .map(|(n, flown, _)| Flown {
-            invoke: Instant::from_std(released[n]).min(flown.complete),
-            ..flown
-        })
-        .collect();
-    (flown, Release::LastByte)
-}
-
-/// Writes the last bytes. The instants are those before each left.
-async fn release(holds: Vec<Arc<Hold>>) -> Vec<std::time::Instant> {
     let (done, released) = oneshot::channel();
     // A thread of its own, since it does not give its priority back.
     std::thread::spawn(move || {
@@ -162,9 +150,9 @@ async fn release(holds: Vec<Arc<Hold>>) -> Vec<std::time::Instant> {
         // close to one instant.
         #[cfg(target_os = "linux")]
         let _ = rustix::process::setpriority_process(None, -20);
-        let written = holds
+        let written = last_bytes
             .iter()
-            .map(|hold| hold.release().unwrap_or_else(|_| std::time::Instant::now()));
+            .map(|last| last.release().unwrap_or_else(|_| std::time::Instant::now()));
         let _ = done.send(written.collect());
     });
     released
@@ -172,46 +160,14 @@ async fn release(holds: Vec<Arc<Hold>>) -> Vec<std::time::Instant> {
         .expect("the thread that writes the last bytes ends with its answer")
 }
 
-async fn by_barrier(connections: Vec<Open>, checks: Vec<Check>) -> (Vec<Flown>, Release) {
-    let barrier = Arc::new(Barrier::new(checks.len()));
-    let mut flights = JoinSet::new();
-    for ((node, connection), check) in connections.into_iter().zip(checks) {
-        let barrier = Arc::clone(&barrier);
-        flights.spawn(async move {
-            barrier.wait().await;
-            fly(node, connection, check).await
-        });
-    }
-    let done = flights.join_all().await;
-    (
-        done.into_iter().map(|(flown, _)| flown).collect(),
-        Release::Barrier,
-    )
-}
-
-/// Makes the check. Gives the connection back, for the caller to close.
-async fn fly(
-    node: NodeId,
-    mut connection: Box<dyn Connection>,
-    check: Check,
-) -> (Flown, Box<dyn Connection>) {
-    let invoke = Instant::now();
-    let answer = connection.check(&check).await;
-    let complete = Instant::now();
-    let flown = Flown {
-        check,
-        node,
-        invoke,
-        complete,
-        outcome: answer.outcome,
-        claims: answer.claims,
-        detail: answer.detail,
-    };
-    (flown, connection)
-}
+/// A connection and the name of its node.
+type NamedConnection = (NodeId, Box<dyn Connection>);
 
 /// Opens connections, round-robin over the nodes.
-pub(crate) async fn open(target: &dyn Target, count: usize) -> Result<Vec<Open>, ChaosError> {
+pub(crate) async fn open(
+    target: &dyn Target,
+    count: usize,
+) -> Result<Vec<NamedConnection>, ChaosError> {
     use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
     let nodes = target.nodes();
     let one = |n: usize| async move {

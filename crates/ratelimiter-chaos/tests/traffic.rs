@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ratelimiter_api::{CountingMode, Key, Limit, LimitSpec, NodeClient, Outcome};
-use ratelimiter_chaos::{Burst, Multiplier, Reach, Steady, setup_rate_limit};
+use ratelimiter_chaos::{Burst, Multiplier, Reach, SteadyLoad, setup_rate_limit};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use tokio::time::{Instant, sleep};
 
@@ -63,7 +63,7 @@ async fn burst_is_shared_and_recorded_completely() {
 async fn checks_of_a_dead_node_fail() {
     let mut cluster = ClusterPlan::nodes(2).start().await.unwrap();
     let key = limit(&cluster, "k", CountingMode::Atomic, 1000).await;
-    let handle = Steady::new(&cluster.endpoints(), vec![key], 200.0, Reach::ThisMachine)
+    let handle = SteadyLoad::new(&cluster.endpoints(), vec![key], 200.0, Reach::ThisMachine)
         .unwrap()
         .start();
     let until = Instant::now() + Duration::from_secs(20);
@@ -94,7 +94,7 @@ async fn workload_visits_every_key_and_node() {
         keys.push(limit(&cluster, key, CountingMode::Cached, 10_000).await);
     }
     let rate = 50.0;
-    let handle = Steady::new(&cluster.endpoints(), keys, rate, Reach::ThisMachine)
+    let handle = SteadyLoad::new(&cluster.endpoints(), keys, rate, Reach::ThisMachine)
         .unwrap()
         .start();
     let until = Instant::now() + Duration::from_secs(20);

@@ -15,7 +15,7 @@ use ratelimiter_api::{
     CheckRequest, CountingMode, DecidedBy, Key, Limit, NodeConnection, StoreCircuit,
     StoreFailurePolicy,
 };
-use ratelimiter_chaos::{Burst, BurstReport, Multiplier, Reach};
+use ratelimiter_chaos::{Burst, Multiplier, Reach, VolleyReport};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use ratelimiter_invariants::{Verdict, check_history};
 use tokio::task::JoinSet;
@@ -35,7 +35,7 @@ async fn patient(counting: CountingMode) -> LocalCluster {
     .unwrap()
 }
 
-async fn burst(cluster: &LocalCluster, key: &Key, multiplier: u32) -> BurstReport {
+async fn burst(cluster: &LocalCluster, key: &Key, multiplier: u32) -> VolleyReport {
     let burst = Burst::new(
         cluster.endpoints(),
         key.clone(),

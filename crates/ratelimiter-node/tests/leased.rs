@@ -14,7 +14,7 @@ use common::{
 };
 use ratelimiter_api::layout::{self, LimitCopy};
 use ratelimiter_api::{CheckRequest, CountingMode, DecidedBy, Key, Limit, LimitEntry, LimitSpec};
-use ratelimiter_chaos::{Burst, BurstReport, Multiplier, Reach, Release, volley};
+use ratelimiter_chaos::{Burst, Multiplier, Reach, Release, VolleyReport, volley};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster, StoreTopology};
 use ratelimiter_invariants::check_history;
 use ratelimiter_store::{Link, slot_of};
@@ -35,7 +35,7 @@ async fn leased() -> LocalCluster {
     .unwrap()
 }
 
-async fn burst(cluster: &LocalCluster, key: &Key, multiplier: u32) -> BurstReport {
+async fn burst(cluster: &LocalCluster, key: &Key, multiplier: u32) -> VolleyReport {
     let burst = Burst::new(
         cluster.endpoints(),
         key.clone(),
@@ -80,9 +80,14 @@ async fn bursts_of_mixed_costs_deny_nothing_without_cause() {
             cost: 1 + n % 3,
             deadline: PATIENCE,
         };
-        let report = volley(&target, (0..20).map(check).collect(), Release::LastByte)
-            .await
-            .unwrap();
+        let report = volley(
+            &target,
+            (0..20).map(check).collect(),
+            Release::LastByte,
+            tokio::time::Instant::now(),
+        )
+        .await
+        .unwrap();
         let judged = check_history(&report.operations, limit).unwrap();
         assert!(judged.is_clean(), "burst {i}: {judged}");
     }

@@ -1,8 +1,11 @@
+use std::time::Duration;
+
 use ratelimiter_api::{Claims, Outcome};
+use tokio::time::timeout;
 
 /// The answer to one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct CheckAnswer {
     /// The outcome.
     pub outcome: Outcome,
     /// The limiter's own statements.
@@ -12,13 +15,21 @@ pub struct Answer {
     pub detail: String,
 }
 
-impl Answer {
+impl CheckAnswer {
     /// An outcome without claims.
     pub(crate) fn plain(outcome: Outcome) -> Self {
         Self {
             outcome,
             claims: Claims::default(),
             detail: String::new(),
+        }
+    }
+
+    /// Not admitted, for another reason than quota.
+    pub(crate) fn failed(detail: impl Into<String>) -> Self {
+        Self {
+            detail: detail.into(),
+            ..Self::plain(Outcome::Failed)
         }
     }
 
@@ -29,4 +40,14 @@ impl Answer {
             ..Self::plain(Outcome::Unknown)
         }
     }
+}
+
+/// The answer, or an unknown one where it does not come in time.
+pub(crate) async fn within(
+    deadline: Duration,
+    answer: impl Future<Output = CheckAnswer>,
+) -> CheckAnswer {
+    timeout(deadline, answer).await.unwrap_or_else(|_| {
+        CheckAnswer::unknown(format!("no answer within {} ms", deadline.as_millis()))
+    })
 }

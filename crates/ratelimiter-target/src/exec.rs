@@ -1,52 +1,49 @@
 use std::collections::HashMap;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use ratelimiter_api::{Claims, NodeId, Outcome};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{Mutex as AsyncMutex, OnceCell, oneshot};
-use tokio::time::timeout;
 
-use crate::{Answer, Check, Connection, Hold, Target, TargetError};
+use crate::answer::within;
+use crate::{Check, CheckAnswer, Connection, LastByte, Target, TargetError};
 
 /// A limiter behind child processes that answer one line of JSON a line of JSON: any library of any
 /// language.
 ///
 /// A check is `{"id":1,"key":"k","cost":1}`, its answer `{"id":1,"allowed":true}`, with `limit`,
-/// `remaining`, `reset_ms` and `retry_after_ms` where the library states them. A line without a
-/// boolean `allowed` is an answer of its own kind: its check is Unknown. Lines may be answered in
-/// any order. Each process is a node; what they share is the library's own matter.
+/// `remaining`, `reset_ms` and `retry_after_ms` where the library states them. The check
+/// is Unknown when its line has no boolean `allowed`. Lines may be answered in any order. Each
+/// process is a node; the library decides which state they share.
 #[derive(Debug)]
 pub struct ExecTarget {
     command: Vec<String>,
     nodes: Vec<NodeId>,
-    processes: Vec<OnceCell<Arc<Process>>>,
+    processes: Vec<OnceCell<Arc<ChildProcess>>>,
 }
 
 /// A running child. Killed when dropped.
 #[derive(Debug)]
-struct Process {
+struct ChildProcess {
     stdin: AsyncMutex<ChildStdin>,
-    waiting: Arc<Mutex<Waiting>>,
+    waiting: Arc<Mutex<WaitingChecks>>,
     next: AtomicU64,
     _child: Child,
 }
 
-/// Checks without an answer yet; nothing once the child has closed its output.
-type Waiting = Option<HashMap<u64, oneshot::Sender<Value>>>;
-
-fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
-}
+/// Checks without an answer yet; `None` once the child has closed its output.
+type WaitingChecks = Option<HashMap<u64, oneshot::Sender<Value>>>;
 
 impl ExecTarget {
-    /// So many processes of a program with its arguments. They start with the first connection to
-    /// each.
+    /// A number of processes of a program with its arguments. They start with the first connection
+    /// to each.
     ///
     /// # Errors
     /// When there is no program or no process.
@@ -73,7 +70,7 @@ impl Target for ExecTarget {
     fn connect(&self, node: usize) -> BoxFuture<'_, Result<Box<dyn Connection>, TargetError>> {
         async move {
             let process = self.processes[node]
-                .get_or_try_init(|| async { Process::start(&self.command) })
+                .get_or_try_init(|| async { ChildProcess::start(&self.command) })
                 .await?;
             Ok(Box::new(ExecConnection(Arc::clone(process))) as Box<dyn Connection>)
         }
@@ -85,7 +82,7 @@ impl Target for ExecTarget {
     }
 }
 
-impl Process {
+impl ChildProcess {
     fn start(command: &[String]) -> Result<Arc<Self>, TargetError> {
         let failed = |source| TargetError::Start {
             program: command[0].clone(),
@@ -101,7 +98,7 @@ impl Process {
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(failed(std::io::ErrorKind::BrokenPipe.into()));
         };
-        let waiting = Arc::new(Mutex::new(Some(HashMap::new())));
+        let waiting: Arc<Mutex<WaitingChecks>> = Arc::new(Mutex::new(Some(HashMap::new())));
         let answered = Arc::clone(&waiting);
         tokio::spawn(async move {
             let mut lines = BufReader::new(stdout).lines();
@@ -111,14 +108,14 @@ impl Process {
                 };
                 let check = answer["id"]
                     .as_u64()
-                    .and_then(|id| lock(&answered).as_mut()?.remove(&id));
+                    .and_then(|id| answered.lock().as_mut()?.remove(&id));
                 if let Some(check) = check {
                     // A check past its deadline has stopped waiting.
                     let _ = check.send(answer);
                 }
             }
-            // Those that wait are told by the end of their channels.
-            *lock(&answered) = None;
+            // The end of their channels ends the checks that wait.
+            *answered.lock() = None;
         });
         let (stdin, next) = (AsyncMutex::new(stdin), AtomicU64::new(1));
         Ok(Arc::new(Self {
@@ -129,18 +126,13 @@ impl Process {
         }))
     }
 
-    async fn ask(&self, check: &Check) -> Answer {
+    async fn ask(&self, check: &Check) -> CheckAnswer {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
-        match lock(&self.waiting).as_mut() {
+        match self.waiting.lock().as_mut() {
             Some(waiting) => waiting.insert(id, sender),
             // Never sent.
-            None => {
-                return Answer {
-                    detail: "the process has ended".into(),
-                    ..Answer::plain(Outcome::Failed)
-                };
-            }
+            None => return CheckAnswer::failed("the process has ended"),
         };
         let line = format!(
             "{}\n",
@@ -154,45 +146,37 @@ impl Process {
             .await
             .is_err()
         {
-            return Answer::unknown("the process closed its input");
+            return CheckAnswer::unknown("the process closed its input");
         }
         match answer.await {
             Ok(answer) => read(&answer),
-            Err(_) => Answer::unknown("the process ended without an answer"),
+            Err(_) => CheckAnswer::unknown("the process ended without an answer"),
         }
     }
 }
 
-fn read(answer: &Value) -> Answer {
+fn read(answer: &Value) -> CheckAnswer {
     let outcome = match answer["allowed"].as_bool() {
         Some(true) => Outcome::Allowed,
         Some(false) => Outcome::Denied,
-        None => return Answer::unknown("the line has no boolean \"allowed\""),
+        None => return CheckAnswer::unknown("the line has no boolean \"allowed\""),
     };
     // Fields of another type are no claims.
     let claims: Claims = serde_json::from_value(answer.clone()).unwrap_or_default();
-    Answer {
+    CheckAnswer {
         claims,
-        ..Answer::plain(outcome)
+        ..CheckAnswer::plain(outcome)
     }
 }
 
-struct ExecConnection(Arc<Process>);
+struct ExecConnection(Arc<ChildProcess>);
 
 impl Connection for ExecConnection {
-    fn check<'a>(&'a mut self, check: &'a Check) -> BoxFuture<'a, Answer> {
-        async move {
-            match timeout(check.deadline, self.0.ask(check)).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    Answer::unknown(format!("no line within {} ms", check.deadline.as_millis()))
-                }
-            }
-        }
-        .boxed()
+    fn check<'a>(&'a mut self, check: &'a Check) -> BoxFuture<'a, CheckAnswer> {
+        within(check.deadline, self.0.ask(check)).boxed()
     }
 
-    fn hold(&self) -> Option<Arc<Hold>> {
+    fn last_byte(&self) -> Option<Arc<LastByte>> {
         None
     }
 }

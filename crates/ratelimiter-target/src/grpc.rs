@@ -1,4 +1,3 @@
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -11,12 +10,14 @@ use hyper::header::{CONTENT_TYPE, TE};
 use hyper::{Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use ratelimiter_api::NodeId;
-use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
+use crate::answer::within;
+use crate::site::{SiteAddress, refused};
+use crate::target::node_list;
 use crate::{
-    Answer, Check, Connection, Hold, Reach, Target, TargetError, Template, Trust, message, stream,
+    Check, CheckAnswer, Connection, LastByte, Reach, Target, TargetError, Template, Trust, message,
 };
 
 const METHOD: &str = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
@@ -27,32 +28,19 @@ const LARGEST: usize = 1 << 20;
 /// kgateway.
 ///
 /// An overall code of OK allows and OVER_LIMIT denies; another code, or another gRPC status than 0,
-/// is Unknown. It cannot hold back a byte, since other frames of its connection may come in
+/// is Unknown. It cannot keep a byte back, since other frames of its connection may come in
 /// between: bursts fall back to the barrier.
 #[derive(Clone, Debug)]
 pub struct GrpcTarget {
-    sites: Vec<Site>,
+    sites: Vec<SiteAddress>,
     nodes: Vec<NodeId>,
-    form: Arc<Form>,
+    form: Arc<GrpcForm>,
 }
 
-#[derive(Clone, Debug)]
-struct Site {
-    host: String,
-    port: u16,
-    tls: Option<Trust>,
-}
-
-struct Form {
+#[derive(Debug)]
+struct GrpcForm {
     domain: String,
     entries: Vec<(String, Template)>,
-}
-
-impl fmt::Debug for Form {
-    /// Without the entries' values, which may hold secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Form({})", self.domain)
-    }
 }
 
 impl GrpcTarget {
@@ -70,51 +58,23 @@ impl GrpcTarget {
     ) -> Result<Self, TargetError> {
         let sites = urls
             .iter()
-            .map(|url| Site::new(url, reach, trust))
+            .map(|text| {
+                let url = Url::parse(text).map_err(|e| refused(text, e.to_string()))?;
+                SiteAddress::of_http(&url, reach, trust)
+            })
             .collect::<Result<Vec<_>, _>>()?;
         if sites.is_empty() {
             return Err(TargetError::NoNodes);
         }
         let nodes = sites
             .iter()
-            .map(|site| NodeId::new(format!("{}:{}", site.host, site.port)))
+            .map(|site| NodeId::new(site.to_string()))
             .collect();
         Ok(Self {
             sites,
             nodes,
-            form: Arc::new(Form { domain, entries }),
+            form: Arc::new(GrpcForm { domain, entries }),
         })
-    }
-}
-
-impl Site {
-    fn new(text: &str, reach: Reach, trust: &Trust) -> Result<Self, TargetError> {
-        let shown = text
-            .split_once("://")
-            .map_or("the URL".to_owned(), |(scheme, _)| {
-                format!("{scheme}://...")
-            });
-        let refuse = |reason: String| TargetError::Url {
-            shown: shown.clone(),
-            reason,
-        };
-        let url = Url::parse(text).map_err(|e| refuse(e.to_string()))?;
-        let tls = match url.scheme() {
-            "http" => None,
-            "https" => Some(trust.clone()),
-            other => {
-                return Err(refuse(format!(
-                    "{other}:// is neither http:// nor https://"
-                )));
-            }
-        };
-        let host = url
-            .host_str()
-            .ok_or_else(|| refuse("it has no host".into()))?
-            .to_owned();
-        let port = url.port_or_known_default().unwrap_or(80);
-        reach.permit(crate::is_loopback(&host), &format!("{host}:{port}"))?;
-        Ok(Self { host, port, tls })
     }
 }
 
@@ -137,60 +97,52 @@ impl Target for GrpcTarget {
     }
 
     fn describe(&self) -> String {
-        let nodes: Vec<String> = self.nodes.iter().map(ToString::to_string).collect();
-        format!(
-            "RLS v3 at {}; domain {}",
-            nodes.join(", "),
-            self.form.domain
-        )
+        let nodes = node_list(&self.nodes);
+        format!("RLS v3 at {nodes}; domain {}", self.form.domain)
+    }
+
+    fn has_key(&self) -> bool {
+        self.form.entries.iter().any(|(_, value)| value.has_key())
     }
 }
 
 struct GrpcConnection {
-    site: Site,
-    form: Arc<Form>,
+    site: SiteAddress,
+    form: Arc<GrpcForm>,
     sender: SendRequest<Full<Bytes>>,
-    driver: AbortHandle,
+    _driver: AbortOnDropHandle<()>,
 }
 
 impl Connection for GrpcConnection {
-    fn check<'a>(&'a mut self, check: &'a Check) -> BoxFuture<'a, Answer> {
-        async move {
-            match timeout(check.deadline, self.exchange(check)).await {
-                Ok(answer) => answer,
-                Err(_) => Answer::unknown(format!(
-                    "no answer within {} ms",
-                    check.deadline.as_millis()
-                )),
-            }
-        }
-        .boxed()
+    fn check<'a>(&'a mut self, check: &'a Check) -> BoxFuture<'a, CheckAnswer> {
+        within(check.deadline, self.exchange(check)).boxed()
     }
 
-    fn hold(&self) -> Option<Arc<Hold>> {
+    fn last_byte(&self) -> Option<Arc<LastByte>> {
         None
     }
 }
 
 impl GrpcConnection {
-    async fn open(site: Site, form: Arc<Form>) -> io::Result<Self> {
-        let (stream, _) =
-            stream::connect(&site.host, site.port, site.tls.as_ref(), &["h2"]).await?;
+    async fn open(site: SiteAddress, form: Arc<GrpcForm>) -> io::Result<Self> {
+        let (stream, _) = site.connect(&["h2"]).await?;
         let (sender, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
-        let driver = tokio::spawn(async move { drop(driver.await) }).abort_handle();
+        let driver = tokio::spawn(async move { drop(driver.await) });
         Ok(Self {
             site,
             form,
             sender,
-            driver,
+            _driver: AbortOnDropHandle::new(driver),
         })
     }
 
-    async fn exchange(&mut self, check: &Check) -> Answer {
-        let Site { host, port, tls } = &self.site;
-        let scheme = if tls.is_some() { "https" } else { "http" };
+    async fn exchange(&mut self, check: &Check) -> CheckAnswer {
+        let scheme = match self.site.tls {
+            Some(_) => "https",
+            None => "http",
+        };
         let entries: Vec<(String, String)> = self
             .form
             .entries
@@ -200,22 +152,22 @@ impl GrpcConnection {
         let body = message::request(&self.form.domain, &entries, check.cost);
         let request = Request::builder()
             .method(Method::POST)
-            .uri(format!("{scheme}://{host}:{port}{METHOD}"))
+            .uri(format!("{scheme}://{}{METHOD}", self.site))
             .header(CONTENT_TYPE, "application/grpc")
             .header(TE, "trailers")
             .body(Full::new(Bytes::from(body)));
         let request = match request {
             Ok(request) => request,
-            Err(error) => return Answer::unknown(error.to_string()),
+            Err(error) => return CheckAnswer::unknown(error.to_string()),
         };
         let response = match self.sender.send_request(request).await {
             Ok(response) => response,
-            Err(error) => return Answer::unknown(format!("the connection broke: {error}")),
+            Err(error) => return CheckAnswer::unknown(format!("the connection broke: {error}")),
         };
         let (head, body) = response.into_parts();
         let collected = match Limited::new(body, LARGEST).collect().await {
             Ok(collected) => collected,
-            Err(error) => return Answer::unknown(format!("the answer broke off: {error}")),
+            Err(error) => return CheckAnswer::unknown(format!("the answer broke off: {error}")),
         };
         let status = collected
             .trailers()
@@ -226,17 +178,11 @@ impl GrpcConnection {
         let status = status.map(ToOwned::to_owned);
         match status.as_deref() {
             Some("0") => message::answer(&collected.to_bytes()),
-            Some(status) => Answer::unknown(format!("grpc-status {status}")),
-            None => Answer::unknown(format!(
+            Some(status) => CheckAnswer::unknown(format!("grpc-status {status}")),
+            None => CheckAnswer::unknown(format!(
                 "HTTP status {} without grpc-status",
                 head.status.as_u16()
             )),
         }
-    }
-}
-
-impl Drop for GrpcConnection {
-    fn drop(&mut self) {
-        self.driver.abort();
     }
 }

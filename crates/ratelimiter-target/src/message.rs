@@ -1,16 +1,18 @@
-//! The messages of Envoy's rate limit service (RLS v3), as far as a check needs them: the protocol
-//! buffers' wire format by hand.
+//! The messages of Envoy's rate limit service (RLS v3), in the wire format of protocol buffers,
+//! with the fields that a check needs.
 //!
 //! ```text
 //!   RateLimitRequest   1 domain   2 descriptors { 1 entries { 1 key  2 value } }   3 hits_addend
-//!   RateLimitResponse  1 overall_code   2 statuses { 2 current_limit { 1 requests_per_unit }  3 limit_remaining  4 duration_until_reset }
+//!   RateLimitResponse  1 overall_code
+//!                      2 statuses { 2 current_limit { 1 requests_per_unit }
+//!                                   3 limit_remaining  4 duration_until_reset }
 //! ```
 
 use std::time::Duration;
 
 use ratelimiter_api::{Claims, Outcome};
 
-use crate::Answer;
+use crate::CheckAnswer;
 
 const OK: u64 = 1;
 const OVER_LIMIT: u64 = 2;
@@ -33,17 +35,17 @@ pub(crate) fn request(domain: &str, entries: &[(String, String)], cost: u32) -> 
 }
 
 /// The answer in a response with that prefix.
-pub(crate) fn answer(response: &[u8]) -> Answer {
+pub(crate) fn answer(response: &[u8]) -> CheckAnswer {
     let message = match response {
         [0, a, b, c, d, message @ ..]
             if u32::from_be_bytes([*a, *b, *c, *d]) as usize == message.len() =>
         {
             message
         }
-        _ => return Answer::unknown("the answer is no single uncompressed message"),
+        _ => return CheckAnswer::unknown("the answer is no single uncompressed message"),
     };
     let Some(fields) = fields(message) else {
-        return Answer::unknown("the answer is no protocol buffer");
+        return CheckAnswer::unknown("the answer is no protocol buffer");
     };
     let code = fields
         .iter()
@@ -52,21 +54,21 @@ pub(crate) fn answer(response: &[u8]) -> Answer {
     let outcome = match code {
         OK => Outcome::Allowed,
         OVER_LIMIT => Outcome::Denied,
-        code => return Answer::unknown(format!("overall_code {code}")),
+        code => return CheckAnswer::unknown(format!("overall_code {code}")),
     };
     let status = fields
         .iter()
         .find_map(|field| self::fields(field.bytes(2)?));
-    Answer {
+    CheckAnswer {
         claims: status
             .map(|status| claims(&status, outcome))
             .unwrap_or_default(),
-        ..Answer::plain(outcome)
+        ..CheckAnswer::plain(outcome)
     }
 }
 
 /// The statements of the first descriptor's status. A field that is zero is not sent.
-fn claims(status: &[Field<'_>], outcome: Outcome) -> Claims {
+fn claims(status: &[WireField<'_>], outcome: Outcome) -> Claims {
     let limit = status.iter().find_map(|field| fields(field.bytes(2)?));
     let limit = limit.and_then(|limit| limit.iter().find_map(|field| field.number(1)));
     let remaining = status
@@ -94,48 +96,48 @@ fn claims(status: &[Field<'_>], outcome: Outcome) -> Claims {
 }
 
 /// One field of a message.
-struct Field<'a> {
+struct WireField<'a> {
     tag: u64,
-    value: Value<'a>,
+    value: WireValue<'a>,
 }
 
-enum Value<'a> {
+enum WireValue<'a> {
     Number(u64),
     Bytes(&'a [u8]),
 }
 
-impl<'a> Field<'a> {
+impl<'a> WireField<'a> {
     fn number(&self, tag: u64) -> Option<u64> {
         match self.value {
-            Value::Number(number) if self.tag == tag => Some(number),
+            WireValue::Number(number) if self.tag == tag => Some(number),
             _ => None,
         }
     }
 
     fn bytes(&self, tag: u64) -> Option<&'a [u8]> {
         match self.value {
-            Value::Bytes(bytes) if self.tag == tag => Some(bytes),
+            WireValue::Bytes(bytes) if self.tag == tag => Some(bytes),
             _ => None,
         }
     }
 }
 
 /// The fields of a message; nothing when it is malformed.
-fn fields(mut message: &[u8]) -> Option<Vec<Field<'_>>> {
+fn fields(mut message: &[u8]) -> Option<Vec<WireField<'_>>> {
     let mut fields = Vec::new();
     while !message.is_empty() {
         let head = take_varint(&mut message)?;
         let value = match head & 7 {
-            0 => Value::Number(take_varint(&mut message)?),
-            1 => Value::Bytes(take(&mut message, 8)?),
+            0 => WireValue::Number(take_varint(&mut message)?),
+            1 => WireValue::Bytes(take(&mut message, 8)?),
             2 => {
                 let length = usize::try_from(take_varint(&mut message)?).ok()?;
-                Value::Bytes(take(&mut message, length)?)
+                WireValue::Bytes(take(&mut message, length)?)
             }
-            5 => Value::Bytes(take(&mut message, 4)?),
+            5 => WireValue::Bytes(take(&mut message, 4)?),
             _ => return None,
         };
-        fields.push(Field {
+        fields.push(WireField {
             tag: head >> 3,
             value,
         });

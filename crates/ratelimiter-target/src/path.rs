@@ -36,7 +36,7 @@ impl FromStr for Expectation {
 }
 
 impl Expectation {
-    /// Whether the value is there; nothing when the place does not exist.
+    /// Whether the value is there; `None` when the place does not exist.
     pub(crate) fn is_met(&self, json: &Value) -> Option<bool> {
         json.pointer(&self.pointer)
             .map(|found| *found == self.value)

@@ -10,34 +10,33 @@ use redis::{
 };
 use serde_json::json;
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
+use crate::answer::within;
+use crate::site::{SiteAddress, refused};
+use crate::target::node_list;
 use crate::{
-    Answer, Check, Connection, Expectation, Hold, Reach, Target, TargetError, Template, Trust,
-    stream,
+    Check, CheckAnswer, Connection, Expectation, LastByte, Reach, Target, TargetError, Template,
+    Trust,
 };
 
 /// A limiter behind RESP: a command such as `CL.THROTTLE {key} 9 10 60` or `EVALSHA ... 1 {key}`,
 /// and the reply that allows.
 #[derive(Clone)]
 pub struct RespTarget {
-    stores: Vec<Store>,
+    sites: Vec<RespSite>,
     nodes: Vec<NodeId>,
-    form: Arc<Form>,
+    form: Arc<RespForm>,
 }
 
-/// One URL.
+/// The site of one URL, and how it is logged in to.
 #[derive(Clone)]
-struct Store {
-    host: String,
-    port: u16,
-    /// The authorities of a `rediss://` URL.
-    tls: Option<Trust>,
+struct RespSite {
+    address: SiteAddress,
     settings: RedisConnectionInfo,
 }
 
-struct Form {
+struct RespForm {
     words: Vec<Template>,
     expectation: Expectation,
 }
@@ -51,7 +50,7 @@ impl RespTarget {
     /// the command is empty.
     pub fn new(
         urls: &[String],
-        command: &[Template],
+        command: Vec<Template>,
         expectation: Expectation,
         reach: Reach,
         trust: &Trust,
@@ -59,56 +58,39 @@ impl RespTarget {
         if urls.is_empty() || command.is_empty() {
             return Err(TargetError::NoNodes);
         }
-        let mut stores = Vec::new();
-        let mut nodes = Vec::new();
-        for url in urls {
-            // The text may hold a password, so that a refusal shows only its scheme.
-            let shown = url
-                .split_once("://")
-                .map_or("the URL".to_owned(), |(scheme, _)| {
-                    format!("{scheme}://...")
-                });
-            // TLS is the stream's own part.
-            let plain = url
-                .strip_prefix("rediss://")
-                .map(|rest| format!("redis://{rest}"));
-            let tls = plain.is_some().then(|| trust.clone());
-            let info = plain
-                .as_deref()
-                .unwrap_or(url)
-                .into_connection_info()
-                .map_err(|e| TargetError::Url {
-                    shown: shown.clone(),
-                    reason: e
-                        .detail()
-                        .map_or_else(|| "it does not parse".to_owned(), ToOwned::to_owned),
-                })?;
-            let ConnectionAddr::Tcp(host, port) = info.addr() else {
-                return Err(TargetError::Url {
-                    shown,
-                    reason: "it has no host".into(),
-                });
-            };
-            reach.permit(crate::is_loopback(host), &format!("{host}:{port}"))?;
-            nodes.push(NodeId::new(format!("{host}:{port}")));
-            let settings = info.redis_settings().clone();
-            let settings = settings
-                .set_protocol(ProtocolVersion::RESP2)
-                .set_skip_set_lib_name();
-            stores.push(Store {
-                host: host.clone(),
-                port: *port,
-                tls,
-                settings,
-            });
-        }
+        let sites = urls
+            .iter()
+            .map(|url| RespSite::new(url, reach, trust))
+            .collect::<Result<Vec<_>, _>>()?;
+        let nodes = sites
+            .iter()
+            .map(|site| NodeId::new(site.address.to_string()))
+            .collect();
+        let form = Arc::new(RespForm {
+            words: command,
+            expectation,
+        });
+        Ok(Self { sites, nodes, form })
+    }
+}
+
+impl RespSite {
+    fn new(url: &str, reach: Reach, trust: &Trust) -> Result<Self, TargetError> {
+        // TLS is the stream's own part.
+        let encrypted = url.strip_prefix("rediss://");
+        let plain = encrypted.map(|rest| format!("redis://{rest}"));
+        let info = plain.as_deref().unwrap_or(url).into_connection_info();
+        let info = info.map_err(|e| refused(url, e.detail().unwrap_or("it does not parse")))?;
+        let ConnectionAddr::Tcp(host, port) = info.addr() else {
+            return Err(refused(url, "it has no host"));
+        };
+        let tls = encrypted.map(|_| trust.clone());
+        let settings = info.redis_settings().clone();
         Ok(Self {
-            stores,
-            nodes,
-            form: Arc::new(Form {
-                words: command.to_vec(),
-                expectation,
-            }),
+            address: SiteAddress::new(host, *port, tls, reach)?,
+            settings: settings
+                .set_protocol(ProtocolVersion::RESP2)
+                .set_skip_set_lib_name(),
         })
     }
 }
@@ -126,19 +108,12 @@ impl Target for RespTarget {
 
     fn connect(&self, node: usize) -> BoxFuture<'_, Result<Box<dyn Connection>, TargetError>> {
         async move {
-            let Store {
-                host,
-                port,
-                tls,
-                settings,
-            } = self.stores[node].clone();
+            let RespSite { address, settings } = self.sites[node].clone();
             let failed = |source| TargetError::Connect {
                 node: self.nodes[node].clone(),
                 source,
             };
-            let (stream, hold) = stream::connect(&host, port, tls.as_ref(), &[])
-                .await
-                .map_err(failed)?;
+            let (stream, last_byte) = address.connect(&[]).await.map_err(failed)?;
             let (opened, connection) = oneshot::channel();
             // The driver borrows the settings, so that the task owns both.
             let driver = tokio::spawn(async move {
@@ -149,8 +124,8 @@ impl Target for RespTarget {
                     }
                     Err(error) => drop(opened.send(Err(error))),
                 }
-            })
-            .abort_handle();
+            });
+            let driver = AbortOnDropHandle::new(driver);
             let connection = connection.await.map_err(std::io::Error::other);
             let connection = connection
                 .and_then(|opened| opened.map_err(std::io::Error::other))
@@ -159,80 +134,73 @@ impl Target for RespTarget {
             Ok(Box::new(RespConnection {
                 form,
                 connection,
-                hold,
-                driver,
+                last_byte,
+                _driver: driver,
             }) as Box<dyn Connection>)
         }
         .boxed()
     }
 
     fn describe(&self) -> String {
-        let nodes: Vec<String> = self.nodes.iter().map(ToString::to_string).collect();
+        let nodes = node_list(&self.nodes);
         format!(
-            "a command at {}; allowed: reply {}",
-            nodes.join(", "),
+            "a command at {nodes}; allowed: reply {}",
             self.form.expectation
         )
+    }
+
+    fn has_key(&self) -> bool {
+        self.form.words.iter().any(Template::has_key)
+    }
+
+    fn has_cost(&self) -> bool {
+        self.form.words.iter().any(Template::has_cost)
     }
 }
 
 struct RespConnection {
-    form: Arc<Form>,
+    form: Arc<RespForm>,
     connection: MultiplexedConnection,
-    hold: Arc<Hold>,
-    driver: AbortHandle,
+    last_byte: Arc<LastByte>,
+    _driver: AbortOnDropHandle<()>,
 }
 
 impl Connection for RespConnection {
-    fn check<'a>(&'a mut self, check: &'a Check) -> BoxFuture<'a, Answer> {
-        async move {
-            let mut words = self.form.words.iter().map(|word| word.fill(check));
-            let mut command = redis::cmd(&words.next().unwrap_or_default());
-            words.for_each(|word| {
-                command.arg(word);
-            });
-            match timeout(
-                check.deadline,
-                command.query_async::<Value>(&mut self.connection),
-            )
-            .await
+    fn check<'a>(&'a mut self, check: &'a Check) -> BoxFuture<'a, CheckAnswer> {
+        within(check.deadline, self.exchange(check)).boxed()
+    }
+
+    fn last_byte(&self) -> Option<Arc<LastByte>> {
+        Some(Arc::clone(&self.last_byte))
+    }
+}
+
+impl RespConnection {
+    async fn exchange(&mut self, check: &Check) -> CheckAnswer {
+        let mut words = self.form.words.iter().map(|word| word.fill(check));
+        let mut command = redis::cmd(&words.next().unwrap_or_default());
+        words.for_each(|word| {
+            command.arg(word);
+        });
+        match command.query_async::<Value>(&mut self.connection).await {
+            Ok(reply) => self.form.read(&reply),
+            // The store's own refusal: the command did not run.
+            Err(error)
+                if error.kind() == ErrorKind::Server(redis::ServerErrorKind::ResponseError) =>
             {
-                Ok(Ok(reply)) => self.form.read(&reply),
-                // The store's own refusal: the command did not run.
-                Ok(Err(error))
-                    if error.kind() == ErrorKind::Server(redis::ServerErrorKind::ResponseError) =>
-                {
-                    Answer {
-                        detail: format!("error reply: {error}"),
-                        ..Answer::plain(Outcome::Failed)
-                    }
-                }
-                Ok(Err(error)) => Answer::unknown(format!("no reply: {error}")),
-                Err(_) => {
-                    Answer::unknown(format!("no reply within {} ms", check.deadline.as_millis()))
-                }
+                CheckAnswer::failed(format!("error reply: {error}"))
             }
+            Err(error) => CheckAnswer::unknown(format!("no reply: {error}")),
         }
-        .boxed()
-    }
-
-    fn hold(&self) -> Option<Arc<Hold>> {
-        Some(Arc::clone(&self.hold))
     }
 }
 
-impl Drop for RespConnection {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
-}
-
-impl Form {
-    fn read(&self, reply: &Value) -> Answer {
+impl RespForm {
+    fn read(&self, reply: &Value) -> CheckAnswer {
         match self.expectation.is_met(&as_json(reply)) {
-            Some(true) => Answer::plain(Outcome::Allowed),
-            Some(false) => Answer::plain(Outcome::Denied),
-            None => Answer::unknown(format!("the reply has no {}", self.expectation)),
+            Some(true) => CheckAnswer::plain(Outcome::Allowed),
+            Some(false) => CheckAnswer::plain(Outcome::Denied),
+            None => CheckAnswer::unknown(format!("the reply has no {}", self.expectation)),
         }
     }
 }

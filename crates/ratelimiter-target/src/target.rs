@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use ratelimiter_api::{Key, NodeId};
 
-use crate::{Answer, Hold, OutOfReach};
+use crate::{CheckAnswer, LastByte, OutOfReach};
 
 /// One question to a limiter: may `cost` more happen to `key` now?
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,18 +28,28 @@ pub trait Target: Send + Sync {
 
     /// The target in a few words, without secrets.
     fn describe(&self) -> String;
+
+    /// Whether requests of different keys differ.
+    fn has_key(&self) -> bool {
+        true
+    }
+
+    /// Whether requests of different costs differ.
+    fn has_cost(&self) -> bool {
+        true
+    }
 }
 
 /// A connection to one node. Checks on it are made one after the other.
 pub trait Connection: Send {
     /// Makes one check. A failure is an answer, too: its outcome is `Failed` or `Unknown`.
-    fn check<'a>(&'a mut self, check: &'a Check) -> BoxFuture<'a, Answer>;
+    fn check<'a>(&'a mut self, check: &'a Check) -> BoxFuture<'a, CheckAnswer>;
 
-    /// The hold on the last byte of checks, where the transport has one.
-    fn hold(&self) -> Option<Arc<Hold>>;
+    /// The last byte of checks, where the transport can keep it back.
+    fn last_byte(&self) -> Option<Arc<LastByte>>;
 }
 
-/// A target that cannot be, or cannot be reached.
+/// A target that makes no sense, or cannot be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
     /// No node was named.
@@ -72,4 +82,10 @@ pub enum TargetError {
         /// The reason.
         source: io::Error,
     },
+}
+
+/// The nodes in one line.
+pub(crate) fn node_list(nodes: &[NodeId]) -> String {
+    let nodes: Vec<&str> = nodes.iter().map(NodeId::as_str).collect();
+    nodes.join(", ")
 }

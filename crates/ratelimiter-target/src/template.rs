@@ -28,6 +28,11 @@ impl FromStr for Template {
 }
 
 impl Template {
+    /// A template of this program.
+    pub(crate) fn fixed(text: &'static str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// The text for one check.
     pub fn fill(&self, check: &Check) -> String {
         self.0

@@ -34,9 +34,9 @@ pub(crate) struct ContractArgs {
     pub(crate) uncertainty: Duration,
 }
 
-/// How the limiter is tried, and where the results go.
+/// The plan of a run, and the place of its results.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct RunArgs {
+pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) contract: ContractArgs,
     /// Cost of a check, as tokens a call where the limit is in tokens; the request carries it as
@@ -52,9 +52,8 @@ pub(crate) struct RunArgs {
     /// At most about fifteen minutes, instead of one; phases that take longer are left out
     #[arg(long)]
     pub(crate) thorough: bool,
-    /// Only this phase; repeat for more: burst, costs, two-keys, fields, return, overload,
-    /// first-edge, edge, steady, fault
-    #[arg(long = "phase", value_name = "PHASE")]
+    /// Only this phase; repeat for more
+    #[arg(long = "phase", value_name = "PHASE", value_enum)]
     pub(crate) phases: Vec<Phase>,
     /// Command of the shell that injects a fault and undoes it, such as 'docker pause store; sleep
     /// 5; docker unpause store'. Bursts are sent before, during and after it. It goes on to its end
@@ -81,7 +80,7 @@ pub(crate) struct RunArgs {
     allow_remote: bool,
 }
 
-impl RunArgs {
+impl VerifyArgs {
     pub(crate) fn reach(&self) -> Reach {
         Reach::new(self.allow_remote)
     }
@@ -159,7 +158,7 @@ pub(crate) struct HttpArgs {
     #[command(flatten)]
     pub(crate) tls: TrustArgs,
     #[command(flatten)]
-    pub(crate) run: RunArgs,
+    pub(crate) run: VerifyArgs,
 }
 
 #[derive(Debug, Args)]
@@ -167,14 +166,14 @@ pub(crate) struct NodeArgs {
     /// Node of a cluster of this project; repeat for each
     #[arg(long = "node", value_name = "URL", required = true)]
     pub(crate) nodes: Vec<Endpoint>,
-    /// How the nodes count: atomic, leased, cached or read-then-write [default: the nodes' own]
+    /// Counting mode: atomic, leased, cached or read-then-write [default: the nodes' own]
     #[arg(long)]
     pub(crate) counting: Option<CountingMode>,
     /// Admin token of the nodes, if they have one
     #[arg(long, env = "RATELIMITER_ADMIN_TOKEN", hide_env_values = true)]
     pub(crate) admin_token: Option<Hidden>,
     #[command(flatten)]
-    pub(crate) run: RunArgs,
+    pub(crate) run: VerifyArgs,
 }
 
 #[derive(Debug, Args)]
@@ -191,7 +190,7 @@ pub(crate) struct RespArgs {
     #[command(flatten)]
     pub(crate) tls: TrustArgs,
     #[command(flatten)]
-    pub(crate) run: RunArgs,
+    pub(crate) run: VerifyArgs,
 }
 
 #[derive(Debug, Args)]
@@ -203,7 +202,7 @@ pub(crate) struct ExecArgs {
     #[arg(long, default_value_t = 3)]
     pub(crate) processes: usize,
     #[command(flatten)]
-    pub(crate) run: RunArgs,
+    pub(crate) run: VerifyArgs,
 }
 
 #[cfg(feature = "grpc")]
@@ -221,7 +220,7 @@ pub(crate) struct GrpcArgs {
     #[command(flatten)]
     pub(crate) tls: TrustArgs,
     #[command(flatten)]
-    pub(crate) run: RunArgs,
+    pub(crate) run: VerifyArgs,
 }
 
 #[cfg(feature = "grpc")]

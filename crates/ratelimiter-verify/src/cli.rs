@@ -67,7 +67,8 @@ Without {key} in URL, header or body all phases share one quota, and a window pa
 
 const RESP_EXAMPLE: &str = "Example:
   ratelimiter-verify resp --url redis://localhost:6379 \\
-      --command 'CL.THROTTLE {key} 9 10 60' --allowed-reply '/0=0' --limit 10 --window 60s --contract token-bucket";
+      --command 'CL.THROTTLE {key} 9 10 60' --allowed-reply '/0=0' \\
+      --limit 10 --window 60s --contract token-bucket";
 
 const EXEC_EXAMPLE: &str = "The process reads lines such as {\"id\":1,\"key\":\"k\",\"cost\":1} \
     and writes {\"id\":1,\"allowed\":true} for each.

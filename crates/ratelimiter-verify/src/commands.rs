@@ -9,13 +9,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ratelimiter_api::{Limit, LimitSpec, NodeClient};
 use ratelimiter_chaos::setup_rate_limit;
 use ratelimiter_invariants::{Contract, HistoryChecker};
-use ratelimiter_target::{ExecTarget, HttpTarget, RespTarget, Target, Template};
+use ratelimiter_target::{ExecTarget, HttpForm, HttpTarget, RespTarget, Target, Template};
 use ratelimiter_verify::{
-    Depth, Plan, Play, Recorded, Settings, Status, Verdict, journal, judge, judge_history, junit,
-    page, read_history, run, table, timelines, write_history,
+    Plan, PlanDepth, PlanSettings, RunStatus, RunVerdict, StepRecord, journal, judge,
+    judge_history, junit, page, read_history, run, table, timelines, write_history,
 };
 
-use crate::args::{CheckArgs, ContractArgs, ExecArgs, HttpArgs, NodeArgs, RespArgs, RunArgs};
+use crate::args::{CheckArgs, ContractArgs, ExecArgs, HttpArgs, NodeArgs, RespArgs, VerifyArgs};
 
 /// Version of `verdict.json`, as `docs/verdict.schema.json` describes it. Raised when a field
 /// changes its meaning or goes.
@@ -23,25 +23,24 @@ const VERDICT_VERSION: u32 = 1;
 
 /// A limiter behind HTTP.
 pub(crate) async fn http(args: HttpArgs) -> anyhow::Result<Exit> {
-    let mut target = HttpTarget::new(&args.urls, args.run.reach())
-        .map_err(WrongUsage::of)?
-        .trusting(&args.tls.trust()?)
-        .method(args.method)
-        .body(args.body)
-        .allowed(args.allowed)
-        .denied(args.denied)
-        .expecting(args.json_path);
-    for (name, value) in args.headers {
-        target = target.header(name, Some(value));
-    }
-    let plan = plan(&args.run, target.has_key(), target.has_cost())?;
-    verify(&args.run, plan, &target).await
+    let form = HttpForm {
+        method: args.method,
+        headers: args.headers,
+        body: args.body,
+        allowed: args.allowed,
+        denied: args.denied,
+        expectation: args.json_path,
+        ..HttpForm::default()
+    };
+    let target = HttpTarget::new(&args.urls, form, args.run.reach(), &args.tls.trust()?)
+        .map_err(WrongUsage::of)?;
+    verify(&args.run, &target).await
 }
 
 /// Nodes of this project. Each key gets its limit before its step.
 pub(crate) async fn node(args: NodeArgs) -> anyhow::Result<Exit> {
     let target = HttpTarget::node(&args.nodes, args.run.reach()).map_err(WrongUsage::of)?;
-    let plan = plan(&args.run, true, true)?;
+    let plan = plan(&args.run, &target)?;
     let seconds = i64::try_from(args.run.contract.window.as_secs()).unwrap_or(i64::MAX);
     let limit = Limit::new(args.run.contract.limit.into(), seconds).map_err(WrongUsage::of)?;
     if args.run.contract.window.subsec_nanos() != 0 {
@@ -63,61 +62,35 @@ pub(crate) async fn node(args: NodeArgs) -> anyhow::Result<Exit> {
                 .context("set the limits of the keys")?;
         }
     }
-    verify(&args.run, plan, &target).await
+    play(&args.run, &plan, &target).await
 }
 
 /// A limiter behind a RESP command.
 pub(crate) async fn resp(args: RespArgs) -> anyhow::Result<Exit> {
     let words = words(&args.command)?;
-    let command: Vec<Template> = words
-        .iter()
-        .map(|word| word.parse())
-        .collect::<Result<_, _>>()
+    let command: Result<Vec<Template>, _> = words.iter().map(|word| word.parse()).collect();
+    let command = command.map_err(WrongUsage::of)?;
+    let urls: Vec<String> = args.urls.into_iter().map(String::from).collect();
+    let (reach, trust) = (args.run.reach(), args.tls.trust()?);
+    let target = RespTarget::new(&urls, command, args.allowed_reply, reach, &trust)
         .map_err(WrongUsage::of)?;
-    let urls: Vec<String> = args
-        .urls
-        .iter()
-        .map(|url| url.expose().to_owned())
-        .collect();
-    let trust = args.tls.trust()?;
-    let target = RespTarget::new(
-        &urls,
-        &command,
-        args.allowed_reply,
-        args.run.reach(),
-        &trust,
-    );
-    let target = target.map_err(WrongUsage::of)?;
-    let plan = plan(
-        &args.run,
-        command.iter().any(Template::has_key),
-        command.iter().any(Template::has_cost),
-    )?;
-    verify(&args.run, plan, &target).await
+    verify(&args.run, &target).await
 }
 
 /// A library behind a child process.
 pub(crate) async fn exec(args: ExecArgs) -> anyhow::Result<Exit> {
     let target = ExecTarget::new(words(&args.command)?, args.processes).map_err(WrongUsage::of)?;
-    let plan = plan(&args.run, true, true)?;
-    verify(&args.run, plan, &target).await
+    verify(&args.run, &target).await
 }
 
 /// A service behind gRPC.
 #[cfg(feature = "grpc")]
 pub(crate) async fn grpc(args: crate::args::GrpcArgs) -> anyhow::Result<Exit> {
-    let has_key = args.entries.iter().any(|(_, value)| value.has_key());
-    let trust = args.tls.trust()?;
-    let target = ratelimiter_target::GrpcTarget::new(
-        &args.urls,
-        args.domain,
-        args.entries,
-        args.run.reach(),
-        &trust,
-    )
-    .map_err(WrongUsage::of)?;
-    let plan = plan(&args.run, has_key, true)?;
-    verify(&args.run, plan, &target).await
+    use ratelimiter_target::GrpcTarget;
+    let (reach, trust) = (args.run.reach(), args.tls.trust()?);
+    let target = GrpcTarget::new(&args.urls, args.domain, args.entries, reach, &trust)
+        .map_err(WrongUsage::of)?;
+    verify(&args.run, &target).await
 }
 
 fn words(command: &str) -> Result<Vec<String>, WrongUsage> {
@@ -153,33 +126,39 @@ fn checker(contract: Contract, args: &ContractArgs) -> HistoryChecker {
         .uncertainty(args.uncertainty)
 }
 
-fn plan(args: &RunArgs, has_key: bool, has_cost: bool) -> Result<Plan, WrongUsage> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_millis();
-    let settings = Settings {
+fn plan(args: &VerifyArgs, target: &dyn Target) -> Result<Plan, WrongUsage> {
+    let settings = PlanSettings {
         contract: contract(&args.contract)?,
         cost: args.cost,
         multiplier: args.multiplier,
         bursts: args.bursts,
         depth: if args.thorough {
-            Depth::Thorough
+            PlanDepth::Thorough
         } else {
-            Depth::Quick
+            PlanDepth::Quick
         },
         phases: args.phases.clone(),
-        key_part: args.key_part.clone().unwrap_or_else(|| format!("{now:x}")),
-        has_key,
-        has_cost,
-        has_fault: args.during.is_some(),
+        key_part: args.key_part.clone().unwrap_or_else(new_key_part),
+        has_key: target.has_key(),
+        has_cost: target.has_cost(),
+        during: args.during.clone(),
         max_requests: args.max_requests,
     };
     Plan::new(&settings).map_err(WrongUsage::of)
 }
 
+/// A word that no other run has: the time in milliseconds.
+fn new_key_part() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    format!("{:x}", now.unwrap_or_default().as_millis())
+}
+
+async fn verify(args: &VerifyArgs, target: &dyn Target) -> anyhow::Result<Exit> {
+    play(args, &plan(args, target)?, target).await
+}
+
 /// Plays the plan, judges it, and writes the results.
-async fn verify(args: &RunArgs, plan: Plan, target: &dyn Target) -> anyhow::Result<Exit> {
+async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Result<Exit> {
     println!("target: {}", target.describe());
     let takes = humantime::format_duration(Duration::from_secs(plan.takes().as_secs() + 1));
     println!(
@@ -211,11 +190,7 @@ async fn verify(args: &RunArgs, plan: Plan, target: &dyn Target) -> anyhow::Resu
     }
     let mut signals = ExitSignals::listen()?;
     let bar = progress_bar(plan.steps.len());
-    let play = Play {
-        deadline: args.deadline,
-        during: args.during.clone(),
-    };
-    let playing = run(&plan, target, &play, |n, step| {
+    let playing = run(plan, target, args.deadline, |n, step| {
         bar.set_position(n as u64);
         bar.set_message(step.map(|step| step.phase.to_string()).unwrap_or_default());
     });
@@ -238,7 +213,7 @@ async fn verify(args: &RunArgs, plan: Plan, target: &dyn Target) -> anyhow::Resu
     println!();
     print(&verdict);
     if let Some(directory) = &args.out {
-        write(directory, &plan, &recorded, &verdict, &target.describe())
+        write(directory, plan, &recorded, &verdict, &target.describe())
             .with_context(|| format!("write the results into {}", directory.display()))?;
         println!("results: {}", directory.display());
     }
@@ -261,26 +236,26 @@ fn progress_bar(steps: usize) -> ProgressBar {
     bar
 }
 
-fn print(verdict: &Verdict) {
+fn print(verdict: &RunVerdict) {
     if let Some(drawing) = timelines(verdict, 100) {
         println!("{drawing}\n");
     }
     println!("{}", table(verdict));
 }
 
-fn exit(verdict: &Verdict) -> Exit {
+fn exit(verdict: &RunVerdict) -> Exit {
     match verdict.status {
-        Status::Passed => Exit::Success,
-        Status::Violated => Exit::Violated,
-        Status::Undecided => Exit::Undecided,
+        RunStatus::Passed => Exit::Success,
+        RunStatus::Violated => Exit::Violated,
+        RunStatus::Undecided => Exit::Undecided,
     }
 }
 
 fn write(
     directory: &Path,
     plan: &Plan,
-    recorded: &[Recorded],
-    verdict: &Verdict,
+    recorded: &[StepRecord],
+    verdict: &RunVerdict,
     target: &str,
 ) -> anyhow::Result<()> {
     fs::create_dir_all(directory)?;

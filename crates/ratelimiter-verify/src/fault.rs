@@ -19,18 +19,18 @@ const CONNECT: Duration = Duration::from_secs(1);
 
 /// The time of a fault, on the clock of the histories.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Band {
+pub struct FaultBand {
     /// The start of its command.
     #[serde(rename = "start_ms", serialize_with = "millis")]
     pub start: Duration,
-    /// The end of its command; nothing when the run did not wait for it.
+    /// The end of its command; `None` when the run did not wait for it.
     #[serde(rename = "end_ms", serialize_with = "optional")]
     pub end: Option<Duration>,
-    /// Its exit code; nothing when it ended by a signal, or is running.
+    /// Its exit code; `None` when it ended by a signal, or is running.
     pub exit_code: Option<i32>,
 }
 
-impl Band {
+impl FaultBand {
     /// The reason for which the fault may not have happened as intended.
     pub(crate) fn failure(self) -> Option<String> {
         match (self.end, self.exit_code) {
@@ -47,15 +47,15 @@ impl Band {
     }
 }
 
-/// A command that was started. It has a process group of its own and is never killed, so that it
-/// undoes what it did even when the run is interrupted.
-pub(crate) struct Running {
+/// The running command of a fault. It has its own process group and is never killed: it undoes the
+/// fault even when the run is interrupted.
+pub(crate) struct FaultCommand {
     child: Child,
     start: Instant,
     end: Option<(Instant, ExitStatus)>,
 }
 
-impl Running {
+impl FaultCommand {
     /// Starts a command line of the shell. Its errors go to standard error.
     pub(crate) fn start(command: &str) -> std::io::Result<Self> {
         let child = Command::new("sh")
@@ -87,8 +87,8 @@ impl Running {
     }
 
     /// The fault's time since `origin`.
-    pub(crate) fn band(&self, origin: Instant) -> Band {
-        Band {
+    pub(crate) fn band(&self, origin: Instant) -> FaultBand {
+        FaultBand {
             start: self.start - origin,
             end: self.end.map(|(at, _)| at - origin),
             exit_code: self.end.and_then(|(_, status)| status.code()),
@@ -97,15 +97,15 @@ impl Running {
 }
 
 /// The nodes of a target that accept a connection now: a fault may have taken some away.
-pub(crate) struct Reachable<'a> {
+pub(crate) struct ReachableNodes<'a> {
     target: &'a dyn Target,
     /// Indices into the nodes of the target.
     of: Vec<usize>,
     nodes: Vec<NodeId>,
 }
 
-impl<'a> Reachable<'a> {
-    /// Tries every node. Without any that accepts a connection, nothing.
+impl<'a> ReachableNodes<'a> {
+    /// Tries every node. `None` when no node accepts a connection.
     pub(crate) async fn of(target: &'a dyn Target) -> Option<Self> {
         let tries = (0..target.nodes().len()).map(|node| async move {
             let opened = timeout(CONNECT, target.connect(node)).await;
@@ -124,7 +124,7 @@ impl<'a> Reachable<'a> {
     }
 }
 
-impl Target for Reachable<'_> {
+impl Target for ReachableNodes<'_> {
     fn nodes(&self) -> &[NodeId] {
         &self.nodes
     }

@@ -8,48 +8,35 @@ use ratelimiter_invariants::{History, HistoryError};
 
 /// A history file that cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum HistoryFileError {
+#[error("line {line}: {defect}")]
+pub struct HistoryFileError {
+    /// Line, counted from 1.
+    pub line: usize,
+    /// The reason.
+    pub defect: LineDefect,
+}
+
+/// A line of a history file that is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum LineDefect {
     /// Reading failed.
-    #[error("line {line}: {source}")]
-    Read {
-        /// Line, counted from 1.
-        line: usize,
-        /// The reason.
-        source: io::Error,
-    },
-    /// A line is no operation.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// The line is no operation.
     #[error(
-        "line {line}: {reason}; expected \
-         {{\"key\",\"node\",\"invoke_ms\",\"complete_ms\",\"outcome\":\"allowed|denied|failed|unknown\"}}"
+        "{0}; expected {{\"key\",\"node\",\"invoke_ms\",\"complete_ms\",\
+         \"outcome\":\"allowed|denied|failed|unknown\"}}"
     )]
-    Line {
-        /// Line, counted from 1.
-        line: usize,
-        /// The reason.
-        reason: String,
-    },
+    NoOperation(String),
     /// A check completes before it was sent: the times are not of one monotonic clock.
-    #[error(
-        "line {line}: complete_ms is before invoke_ms: the times must be of one monotonic clock"
-    )]
-    Backwards {
-        /// Line, counted from 1.
-        line: usize,
-    },
+    #[error("complete_ms is before invoke_ms: the times must be of one monotonic clock")]
+    Backwards,
     /// More checks of one key than can be judged.
-    #[error("line {line}: {source}")]
-    Refused {
-        /// Line, counted from 1.
-        line: usize,
-        /// The reason.
-        source: HistoryError,
-    },
+    #[error(transparent)]
+    Refused(HistoryError),
     /// A check of no cost.
-    #[error("line {line}: cost is 0: it must be at least 1")]
-    NoCost {
-        /// Line, counted from 1.
-        line: usize,
-    },
+    #[error("cost is 0: it must be at least 1")]
+    NoCost,
 }
 
 /// Reads a history and sorts it by key. Empty lines are skipped.
@@ -61,33 +48,30 @@ pub fn read_history(mut file: impl BufRead) -> Result<BTreeMap<Key, History>, Hi
     let mut text = String::new();
     for line in 1.. {
         text.clear();
-        if file
-            .read_line(&mut text)
-            .map_err(|source| HistoryFileError::Read { line, source })?
-            == 0
-        {
+        let at_line = |defect| HistoryFileError { line, defect };
+        let read = file.read_line(&mut text);
+        if read.map_err(|e| at_line(e.into()))? == 0 {
             break;
         }
-        if text.trim().is_empty() {
-            continue;
+        if !text.trim().is_empty() {
+            add(&mut keys, text.trim_end()).map_err(at_line)?;
         }
-        let operation: Operation =
-            serde_json::from_str(text.trim_end()).map_err(|e| HistoryFileError::Line {
-                line,
-                reason: without_place(&e.to_string()),
-            })?;
-        if operation.cost == 0 {
-            return Err(HistoryFileError::NoCost { line });
-        }
-        keys.entry(operation.key.clone())
-            .or_default()
-            .push(operation)
-            .map_err(|source| match source {
-                HistoryError::Backwards { .. } => HistoryFileError::Backwards { line },
-                source => HistoryFileError::Refused { line, source },
-            })?;
     }
     Ok(keys)
+}
+
+/// Adds the operation of one line.
+fn add(keys: &mut BTreeMap<Key, History>, line: &str) -> Result<(), LineDefect> {
+    let operation: Operation = serde_json::from_str(line)
+        .map_err(|e| LineDefect::NoOperation(without_place(&e.to_string())))?;
+    if operation.cost == 0 {
+        return Err(LineDefect::NoCost);
+    }
+    let history = keys.entry(operation.key.clone()).or_default();
+    history.push(operation).map_err(|error| match error {
+        HistoryError::Backwards { .. } => LineDefect::Backwards,
+        error => LineDefect::Refused(error),
+    })
 }
 
 /// The parser's own place is within the line, whose number is stated already.

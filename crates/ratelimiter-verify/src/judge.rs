@@ -6,13 +6,13 @@ use std::time::Duration;
 use ratelimiter_api::{Key, Outcome};
 use ratelimiter_chaos::Release;
 use ratelimiter_invariants::{
-    Contract, Doubt, History, HistoryChecker, HistoryError, Report, Verdict as Contracted, by_key,
+    Contract, Doubt, History, HistoryChecker, HistoryError, Report, Verdict, by_key,
 };
 use serde::Serialize;
 
-use crate::fault::Band;
+use crate::fault::FaultBand;
 use crate::wire::{millis, optional};
-use crate::{Phase, Recorded, honesty};
+use crate::{Phase, StepRecord, honesty};
 
 /// The largest share of a window that may lie below the resolution of the recorded times in a pass:
 /// 5 %.
@@ -21,7 +21,7 @@ const RESOLUTION: u32 = 20;
 /// The judgement of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub enum RunStatus {
     /// No placement of the decisions breaks the contract, and nothing else is wrong.
     Passed,
     /// Neither is proved.
@@ -30,13 +30,13 @@ pub enum Status {
     Violated,
 }
 
-/// A wrong beside over-admission.
+/// A defect beside over-admission.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "finding", rename_all = "kebab-case")]
-pub enum Finding {
+pub enum RunFinding {
     /// Denials that no placement of the other checks justifies.
     UnderAdmission {
-        /// How many.
+        /// Number of denials.
         denials: usize,
         /// The first of them, in words.
         first: String,
@@ -56,7 +56,7 @@ pub enum Finding {
     },
 }
 
-impl Finding {
+impl RunFinding {
     /// The finding in words.
     pub fn text(&self) -> String {
         match self {
@@ -81,17 +81,17 @@ impl Finding {
 
 /// One key of one step, judged.
 #[derive(Clone, Debug, Serialize)]
-pub struct Judged {
-    /// The phase; nothing for a history from a file.
+pub struct KeyJudgement {
+    /// The phase; `None` for a history from a file.
     pub phase: Option<Phase>,
     /// The key.
     pub key: Key,
     /// The judgement.
-    pub status: Status,
+    pub status: RunStatus,
     /// The contract's report.
     pub report: Report,
-    /// What else is wrong.
-    pub findings: Vec<Finding>,
+    /// The other defects.
+    pub findings: Vec<RunFinding>,
     /// The part of the window that the recorded times cannot resolve: the pass holds for windows
     /// shorter by this.
     #[serde(rename = "resolution_ms", serialize_with = "millis")]
@@ -108,7 +108,7 @@ pub struct Judged {
     pub skew: Option<Duration>,
     /// The fault during the phase.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub fault: Option<Band>,
+    pub fault: Option<FaultBand>,
     /// Whether the burst fell back to the barrier.
     pub barrier: bool,
     /// Median and largest latency of a check.
@@ -124,13 +124,31 @@ fn pair<S: serde::Serializer>(value: &(Duration, Duration), to: S) -> Result<S::
     to.collect_map([("median", ms(value.0)), ("max", ms(value.1))])
 }
 
+impl KeyJudgement {
+    /// The name of the phase, or that this is a history from a file.
+    pub fn phase_name(&self) -> String {
+        self.phase
+            .map_or("history".to_owned(), |phase| phase.to_string())
+    }
+
+    /// The largest cost admitted in one window: a number, or a range where it is in doubt.
+    pub fn peaks(&self) -> String {
+        let (definite, possible) = (self.report.definite_peak, self.report.possible_peak);
+        if definite == possible {
+            definite.to_string()
+        } else {
+            format!("{definite}..{possible}")
+        }
+    }
+}
+
 /// The verdict on a run.
 #[derive(Clone, Debug, Serialize)]
-pub struct Verdict {
+pub struct RunVerdict {
     /// The worst of all judgements.
-    pub status: Status,
+    pub status: RunStatus,
     /// One judgement a key, in the order of the run.
-    pub judged: Vec<Judged>,
+    pub judged: Vec<KeyJudgement>,
 }
 
 /// Judges all records of a run.
@@ -138,32 +156,32 @@ pub struct Verdict {
 /// # Errors
 /// When a history makes no sense.
 pub fn judge(
-    recorded: &[Recorded],
+    recorded: &[StepRecord],
     checker: HistoryChecker,
     contract: Contract,
-) -> Result<Verdict, HistoryError> {
+) -> Result<RunVerdict, HistoryError> {
     let mut judged = Vec::new();
     for record in recorded {
         let mut histories = by_key(record.operations.iter().cloned())?;
         for key in &record.keys {
             let history = histories.remove(key).unwrap_or_default();
-            let mut one = judge_key(Some(record.phase), key, &history, checker, contract);
-            one.skew = record.skew.map(|(skew, _)| skew);
-            one.barrier = record
-                .skew
-                .is_some_and(|(_, release)| release == Release::Barrier);
-            one.details.clone_from(&record.details);
-            one.fault = record.fault;
-            if let Some(why) = record.fault.and_then(Band::failure)
-                && one.status == Status::Passed
+            let mut one = KeyJudgement {
+                skew: record.skew.map(|(skew, _)| skew),
+                barrier: matches!(record.skew, Some((_, Release::Barrier))),
+                details: record.details.clone(),
+                fault: record.fault,
+                ..judge_key(Some(record.phase), key, &history, checker, contract)
+            };
+            if let Some(why) = record.fault.and_then(FaultBand::failure)
+                && one.status == RunStatus::Passed
             {
-                one.status = Status::Undecided;
+                one.status = RunStatus::Undecided;
                 one.undecided = Some(why);
             }
             judged.push(one);
         }
     }
-    Ok(Verdict::of(judged))
+    Ok(RunVerdict::of(judged))
 }
 
 /// Judges histories, one key after the other, and frees each as soon as it is judged.
@@ -171,27 +189,27 @@ pub fn judge_history(
     histories: BTreeMap<Key, History>,
     checker: HistoryChecker,
     contract: Contract,
-) -> Verdict {
+) -> RunVerdict {
     let judged = histories
         .into_iter()
         .map(|(key, history)| judge_key(None, &key, &history, checker, contract))
         .collect();
-    Verdict::of(judged)
+    RunVerdict::of(judged)
 }
 
-impl Verdict {
-    fn of(judged: Vec<Judged>) -> Self {
+impl RunVerdict {
+    fn of(judged: Vec<KeyJudgement>) -> Self {
         // Without a single judgement nothing is proved.
         let status = judged
             .iter()
             .map(|one| one.status)
             .max()
-            .unwrap_or(Status::Undecided);
+            .unwrap_or(RunStatus::Undecided);
         Self { status, judged }
     }
 
     /// Judgements with this status.
-    pub fn count(&self, status: Status) -> usize {
+    pub fn count(&self, status: RunStatus) -> usize {
         self.judged
             .iter()
             .filter(|one| one.status == status)
@@ -205,12 +223,12 @@ fn judge_key(
     history: &History,
     checker: HistoryChecker,
     contract: Contract,
-) -> Judged {
+) -> KeyJudgement {
     let report = checker.check(history);
     let mut findings = Vec::new();
     if let Some(first) = report.unjustified_denials.first() {
         let denials = report.unjustified_denials.len();
-        findings.push(Finding::UnderAdmission {
+        findings.push(RunFinding::UnderAdmission {
             denials,
             first: first.to_string(),
         });
@@ -222,38 +240,37 @@ fn judge_key(
     findings.extend(
         contradictions
             .into_iter()
-            .map(|contradiction| Finding::Dishonest { contradiction }),
+            .map(|contradiction| RunFinding::Dishonest { contradiction }),
     );
     let (mut resolution, mut undecided) = (Duration::ZERO, None);
     let answered = report.operations.allowed + report.operations.denied > 0;
     match &report.verdict {
         _ if !answered => undecided = Some("no check was answered allowed or denied".to_owned()),
-        Contracted::Unknown { why, .. } => match resolved(history, checker, contract, *why) {
+        Verdict::Unknown { why, .. } => match resolved(history, checker, contract, *why) {
             Some(unresolved) => resolution = unresolved,
             None => undecided = Some(report.to_string()),
         },
-        Contracted::Pass | Contracted::Violated(_) => {}
+        Verdict::Pass | Verdict::Violated(_) => {}
     }
     let status = match &report.verdict {
-        Contracted::Violated(_) => Status::Violated,
-        _ if !findings.is_empty() => Status::Violated,
-        _ if undecided.is_some() => Status::Undecided,
-        _ => Status::Passed,
+        Verdict::Violated(_) => RunStatus::Violated,
+        _ if !findings.is_empty() => RunStatus::Violated,
+        _ if undecided.is_some() => RunStatus::Undecided,
+        _ => RunStatus::Passed,
     };
-    let (key, skew, barrier, details) = (key.clone(), None, false, Vec::new());
-    Judged {
+    KeyJudgement {
         phase,
-        key,
+        key: key.clone(),
         status,
         report,
         findings,
         resolution,
         undecided,
-        skew,
+        skew: None,
         fault: None,
-        barrier,
+        barrier: false,
         latency: median_and_max(history.latencies().collect()),
-        details,
+        details: Vec::new(),
     }
 }
 
@@ -287,11 +304,11 @@ fn resolved(
 }
 
 /// The retry at the end of [`Phase::Return`] must be allowed, if the check before it was denied.
-fn no_return(history: &History) -> Option<Finding> {
+fn no_return(history: &History) -> Option<RunFinding> {
     let mut latest = history.iter().rev();
     let (retry, denied) = (latest.next()?, latest.next()?);
     let denied_twice = denied.outcome == Outcome::Denied && retry.outcome == Outcome::Denied;
     let stated = denied.claims.retry_after.or(denied.claims.reset).is_some();
     let waited = retry.invoke.saturating_sub(denied.complete);
-    denied_twice.then_some(Finding::NoReturn { waited, stated })
+    denied_twice.then_some(RunFinding::NoReturn { waited, stated })
 }

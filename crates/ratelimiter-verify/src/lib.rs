@@ -1,13 +1,15 @@
 //! A verdict on anyone's rate limiter.
 //!
-//! A [`Plan`] is a value: phases with fresh keys, made from [`Settings`]. [`run`] plays it against
-//! any [`Target`](ratelimiter_target::Target) and records every check; [`judge`] turns the records
-//! into a [`Verdict`], which follows from the callers' records alone. The reports print it for
-//! people and for programs.
+//! A [`Plan`] is a value: phases with fresh keys, made from [`PlanSettings`]. [`run`] plays it
+//! against any [`Target`](ratelimiter_target::Target) and records every check; [`judge`] turns the
+//! records into a [`RunVerdict`], which follows from the callers' records alone. The reports print
+//! it for people and for programs.
 //!
 //! ```text
-//!   Settings --> Plan --> run(Target) --> Recorded --> judge --> Verdict --> screen, verdict.json, junit.xml
-//!                              \-> history.jsonl, which `check` judges again
+//!   PlanSettings --> Plan --> run(Target) --> StepRecord --> judge --> RunVerdict
+//!                                               |                       |
+//!                              history.jsonl <--+                       +--> screen, verdict.json,
+//!                    (`check` judges it again)                               junit.xml
 //! ```
 //!
 //! Deliberately absent: a terminal interface, a diagnosis, and any knowledge of how a limiter
@@ -18,14 +20,16 @@ mod fault;
 mod history;
 mod honesty;
 mod judge;
+mod phase;
 mod plan;
 mod report;
 mod run;
 mod wire;
 
-pub use fault::Band;
-pub use history::{HistoryFileError, read_history, write_history};
-pub use judge::{Finding, Judged, Status, Verdict, judge, judge_history};
-pub use plan::{Depth, Phase, Plan, PlanError, Settings, Skipped, Step};
+pub use fault::FaultBand;
+pub use history::{HistoryFileError, LineDefect, read_history, write_history};
+pub use judge::{KeyJudgement, RunFinding, RunStatus, RunVerdict, judge, judge_history};
+pub use phase::Phase;
+pub use plan::{Plan, PlanDepth, PlanError, PlanSettings, PlanStep, SkippedPhase};
 pub use report::{journal, junit, page, table, timelines};
-pub use run::{Play, Recorded, RunError, run};
+pub use run::{RunError, StepError, StepRecord, run};

@@ -1,91 +1,15 @@
 //! Which checks are made, as a value: no clock, no I/O.
 
-use std::fmt;
 use std::time::Duration;
 
-use ratelimiter_api::Key;
+use ratelimiter_api::{Key, KeyError};
 use ratelimiter_invariants::Contract;
 
-/// The parts of a verification, in the order in which they are played.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    /// Many times the limit at one instant: shows races between nodes, and between reading and
-    /// writing.
-    Burst,
-    /// A burst of checks of cost 1, 2 and 3: shows a limiter that ignores cost.
-    Costs,
-    /// One key used up, another one untouched: shows a shared quota.
-    TwoKeys,
-    /// Check after check until denied: shows an off-by-one, and dishonest header fields.
-    Fields,
-    /// A retry after the time that the limiter states, or after a window.
-    Return,
-    /// Three times the limit for three windows: shows a lockout of callers that are denied, and
-    /// windows that forget.
-    Overload,
-    /// One check, and the limit just before and just after the instant a window later: shows
-    /// windows that begin with the first check of a key.
-    FirstEdge,
-    /// The limit just before and just after an edge of the wall clock's windows.
-    Edge,
-    /// Four fifths of the limit for a window and a half: shows false denials.
-    Steady,
-    /// Bursts before, during and after a fault: shows nodes that fall back to counting alone, and
-    /// counts that are lost.
-    Fault,
-}
+use crate::Phase;
 
-impl Phase {
-    /// Every phase.
-    pub const ALL: [Self; 10] = [
-        Self::Burst,
-        Self::Costs,
-        Self::TwoKeys,
-        Self::Fields,
-        Self::Return,
-        Self::Overload,
-        Self::FirstEdge,
-        Self::Edge,
-        Self::Steady,
-        Self::Fault,
-    ];
-
-    /// The word of the command line and of reports.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Burst => "burst",
-            Self::Costs => "costs",
-            Self::TwoKeys => "two-keys",
-            Self::Fields => "fields",
-            Self::Return => "return",
-            Self::Overload => "overload",
-            Self::FirstEdge => "first-edge",
-            Self::Edge => "edge",
-            Self::Steady => "steady",
-            Self::Fault => "fault",
-        }
-    }
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl std::str::FromStr for Phase {
-    type Err = PlanError;
-
-    fn from_str(text: &str) -> Result<Self, PlanError> {
-        let phase = Self::ALL.into_iter().find(|phase| phase.as_str() == text);
-        phase.ok_or_else(|| PlanError::Phase(text.to_owned()))
-    }
-}
-
-/// How much time a verification may take.
+/// Time that a verification may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Depth {
+pub enum PlanDepth {
     /// At most about a minute.
     #[default]
     Quick,
@@ -93,7 +17,7 @@ pub enum Depth {
     Thorough,
 }
 
-impl Depth {
+impl PlanDepth {
     fn budget(self) -> Duration {
         match self {
             Self::Quick => Duration::from_secs(60),
@@ -102,28 +26,29 @@ impl Depth {
     }
 }
 
-/// The wishes that a plan is made from.
+/// The input of a plan.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct PlanSettings {
     /// The contract that the limiter promises.
     pub contract: Contract,
     /// Cost of a check, but for [`Phase::Costs`]: tokens a call, where the limit is in tokens.
     pub cost: u32,
     /// Size of a burst, in limits.
     pub multiplier: u32,
-    /// How many bursts, each on a key of its own.
+    /// Number of bursts, each on a key of its own.
     pub bursts: u32,
-    /// How much time it may take.
-    pub depth: Depth,
-    /// The phases wanted; empty for all.
+    /// Time that it may take.
+    pub depth: PlanDepth,
+    /// The phases to play; empty for all.
     pub phases: Vec<Phase>,
     /// Part of the keys' names that tells runs apart.
     pub key_part: String,
     /// Whether requests of different keys differ. If not, all phases share one quota, and a window
     /// passes before each.
     pub has_key: bool,
-    /// Whether a command injects a fault. If not, [`Phase::Fault`] is no part of the plan.
-    pub has_fault: bool,
+    /// Command line of the shell that injects a fault and undoes it. Without it, [`Phase::Fault`]
+    /// is no part of the plan.
+    pub during: Option<String>,
     /// Whether requests of different costs differ. If not, [`Phase::Costs`] is left out.
     pub has_cost: bool,
     /// The most checks.
@@ -133,12 +58,9 @@ pub struct Settings {
 /// A plan that cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// There is no such phase.
-    #[error(
-        "phase {0:?} is none of burst, costs, two-keys, fields, return, overload, first-edge, \
-         edge, steady, fault"
-    )]
-    Phase(String),
+    /// The part of the keys' names makes no key.
+    #[error("--key-part: {0}")]
+    KeyPart(#[from] KeyError),
     /// The multiplier or the number of bursts is out of range.
     #[error("{name} is {value}: it must be {least} to {most}")]
     Range {
@@ -169,7 +91,7 @@ pub enum PlanError {
 
 /// One phase on keys of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct PlanStep {
     /// The phase.
     pub phase: Phase,
     /// Its keys: two for [`Phase::TwoKeys`] and [`Phase::Fault`], else one.
@@ -182,7 +104,7 @@ pub struct Step {
 
 /// A phase that is left out.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Skipped {
+pub struct SkippedPhase {
     /// The phase.
     pub phase: Phase,
     /// The reason.
@@ -195,15 +117,17 @@ pub struct Plan {
     /// The contract that the limiter promises.
     pub contract: Contract,
     /// The steps, in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<PlanStep>,
     /// The phases that are left out for lack of time.
-    pub skipped: Vec<Skipped>,
+    pub skipped: Vec<SkippedPhase>,
     /// Time to wait before each step but the first.
     pub rest: Duration,
     /// Size of a burst, in limits.
     pub multiplier: u32,
     /// Cost of a check.
     pub cost: u32,
+    /// Command line of the fault, for the shell.
+    pub during: Option<String>,
 }
 
 impl Plan {
@@ -212,15 +136,15 @@ impl Plan {
     /// # Errors
     /// When a setting is out of range, there would be too many checks, or nothing fits into the
     /// time.
-    pub fn new(settings: &Settings) -> Result<Self, PlanError> {
-        let in_range = |name, value, least, most| match value {
-            v if (least..=most).contains(&v) => Ok(()),
-            value => Err(PlanError::Range {
+    pub fn new(settings: &PlanSettings) -> Result<Self, PlanError> {
+        let in_range = |name, value, least, most| {
+            let range = PlanError::Range {
                 name,
                 value,
                 least,
                 most,
-            }),
+            };
+            (least..=most).contains(&value).then_some(()).ok_or(range)
         };
         in_range("--multiplier", settings.multiplier, 2, 100)?;
         in_range("--bursts", settings.bursts, 1, 1000)?;
@@ -234,7 +158,6 @@ impl Plan {
         } else {
             window + window / 10
         };
-        let budget = settings.depth.budget();
         let mut plan = Self {
             contract: settings.contract,
             steps: Vec::new(),
@@ -242,83 +165,18 @@ impl Plan {
             rest,
             multiplier: settings.multiplier,
             cost: settings.cost,
+            during: settings.during.clone(),
         };
-        let mut used = Duration::ZERO;
-        for phase in Phase::ALL {
-            if !settings.phases.is_empty() && !settings.phases.contains(&phase) {
+        for &phase in Phase::all() {
+            let named = settings.phases.contains(&phase);
+            if !settings.phases.is_empty() && !named {
                 continue;
             }
-            if phase == Phase::Fault && !settings.has_fault {
-                if !settings.phases.is_empty() {
-                    plan.skipped.push(Skipped {
-                        phase,
-                        reason: "there is no --during command".into(),
-                    });
-                }
-                continue;
-            }
-            if phase == Phase::Costs
-                && (!settings.has_cost || settings.contract.max() == settings.cost)
-            {
-                let reason = if settings.has_cost {
-                    "the limit is one check"
-                } else {
-                    "requests have no {cost}"
-                };
-                plan.skipped.push(Skipped {
-                    phase,
-                    reason: reason.into(),
-                });
-                continue;
-            }
-            let times = if phase == Phase::Burst {
-                settings.bursts
-            } else {
-                1
-            };
-            let (requests, takes) = size(phase, settings);
-            let mut fitted = 0;
-            for n in 0..times {
-                let pause = if plan.steps.is_empty() {
-                    Duration::ZERO
-                } else {
-                    rest
-                };
-                if used + pause + takes > budget {
-                    break;
-                }
-                used += pause + takes;
-                fitted += 1;
-                let keys = if matches!(phase, Phase::TwoKeys | Phase::Fault) {
-                    2
-                } else {
-                    1
-                };
-                let key = |k: u32| {
-                    Key::new(format!(
-                        "verify-{}-{phase}-{}",
-                        settings.key_part,
-                        n * keys + k
-                    ))
-                };
-                let keys = (0..keys).filter_map(|k| key(k).ok()).collect();
-                plan.steps.push(Step {
-                    phase,
-                    keys,
-                    requests,
-                    takes,
-                });
-            }
-            if fitted == 0 {
-                let needs = humantime::format_duration(whole(rest + takes));
-                let left = humantime::format_duration(whole(budget.saturating_sub(used)));
-                let more = if settings.depth == Depth::Quick {
-                    "; --thorough takes longer"
-                } else {
-                    ""
-                };
-                let reason = format!("it takes {needs} and {left} are left{more}");
-                plan.skipped.push(Skipped { phase, reason });
+            match settings.obstacle(phase) {
+                // Without a command, the fault is missing only where it was asked for.
+                Some(_) if phase == Phase::Fault && !named => {}
+                Some(reason) => plan.skip(phase, reason),
+                None => plan.add(phase, settings)?,
             }
         }
         if plan.steps.is_empty() {
@@ -338,6 +196,44 @@ impl Plan {
         Ok(plan)
     }
 
+    fn skip(&mut self, phase: Phase, reason: impl Into<String>) {
+        let reason = reason.into();
+        self.skipped.push(SkippedPhase { phase, reason });
+    }
+
+    /// Adds the steps of a phase that fit into the time.
+    fn add(&mut self, phase: Phase, settings: &PlanSettings) -> Result<(), PlanError> {
+        let (requests, takes) = size(phase, settings);
+        let times = match phase {
+            Phase::Burst => settings.bursts,
+            _ => 1,
+        };
+        let before = self.steps.len();
+        for n in 0..times {
+            let step = PlanStep {
+                phase,
+                keys: keys(phase, n, &settings.key_part)?,
+                requests,
+                takes,
+            };
+            self.steps.push(step);
+            if self.takes() > settings.depth.budget() {
+                self.steps.pop();
+                break;
+            }
+        }
+        if self.steps.len() == before {
+            let left = settings.depth.budget().saturating_sub(self.takes());
+            let [needs, left] = [self.rest + takes, left].map(whole_seconds);
+            let more = match settings.depth {
+                PlanDepth::Quick => "; --thorough takes longer",
+                PlanDepth::Thorough => "",
+            };
+            self.skip(phase, format!("it takes {needs} and {left} are left{more}"));
+        }
+        Ok(())
+    }
+
     /// Checks that fit into a window.
     pub fn limit(&self) -> u64 {
         u64::from(self.contract.max() / self.cost)
@@ -355,8 +251,28 @@ impl Plan {
     }
 }
 
-fn whole(duration: Duration) -> Duration {
-    Duration::from_secs(duration.as_secs_f64().ceil() as u64)
+impl PlanSettings {
+    /// The reason why a phase cannot be played, apart from its time.
+    fn obstacle(&self, phase: Phase) -> Option<&'static str> {
+        match phase {
+            Phase::Fault if self.during.is_none() => Some("there is no --during command"),
+            Phase::Costs if !self.has_cost => Some("requests have no {cost}"),
+            Phase::Costs if self.contract.max() == self.cost => Some("the limit is one check"),
+            _ => None,
+        }
+    }
+}
+
+/// The keys of the nth step of a phase.
+fn keys(phase: Phase, n: u32, part: &str) -> Result<Vec<Key>, KeyError> {
+    let first = n * phase.keys();
+    (first..first + phase.keys())
+        .map(|k| Key::new(format!("verify-{part}-{phase}-{k}")))
+        .collect()
+}
+
+fn whole_seconds(duration: Duration) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_secs(duration.as_secs_f64().ceil() as u64))
 }
 
 /// The longest time for which a run waits for the command of a fault. The plan reckons with ten
@@ -364,7 +280,7 @@ fn whole(duration: Duration) -> Duration {
 pub(crate) const FAULT: Duration = Duration::from_secs(60);
 
 /// Checks and time of one step of a phase.
-fn size(phase: Phase, settings: &Settings) -> (u64, Duration) {
+fn size(phase: Phase, settings: &PlanSettings) -> (u64, Duration) {
     let limit = u64::from(settings.contract.max() / settings.cost);
     let window = settings.contract.window();
     let short = Duration::from_millis(500);
@@ -388,18 +304,18 @@ fn size(phase: Phase, settings: &Settings) -> (u64, Duration) {
 mod tests {
     use super::*;
 
-    fn settings(limit: u32, window: u64) -> Settings {
-        Settings {
+    fn settings(limit: u32, window: u64) -> PlanSettings {
+        PlanSettings {
             contract: Contract::new(limit, Duration::from_secs(window)).unwrap(),
             cost: 1,
             multiplier: 2,
             bursts: 5,
-            depth: Depth::Quick,
+            depth: PlanDepth::Quick,
             phases: Vec::new(),
             key_part: "r".into(),
             has_key: true,
             has_cost: true,
-            has_fault: false,
+            during: None,
             max_requests: 100_000,
         }
     }
@@ -413,7 +329,7 @@ mod tests {
     #[test]
     fn a_short_window_gets_every_phase() {
         let plan = Plan::new(&settings(10, 2)).unwrap();
-        assert_eq!(phases(&plan), Phase::ALL[..9]);
+        assert_eq!(phases(&plan), Phase::all()[..9]);
         assert!(plan.skipped.is_empty());
         assert!(plan.takes() <= Duration::from_secs(60));
     }
@@ -426,35 +342,18 @@ mod tests {
             [Phase::Burst, Phase::Costs, Phase::TwoKeys, Phase::Fields]
         );
         let skipped: Vec<_> = plan.skipped.iter().map(|s| s.phase).collect();
-        assert_eq!(skipped, Phase::ALL[4..9]);
+        assert_eq!(skipped, Phase::all()[4..9]);
         assert!(
             plan.skipped[0].reason.contains("--thorough"),
             "{}",
             plan.skipped[0].reason
         );
-        let thorough = Plan::new(&Settings {
-            depth: Depth::Thorough,
+        let thorough = Plan::new(&PlanSettings {
+            depth: PlanDepth::Thorough,
             ..settings(10, 60)
         })
         .unwrap();
-        assert_eq!(phases(&thorough), Phase::ALL[..9]);
-    }
-
-    #[test]
-    fn readme_and_help_list_every_phase() {
-        let (readme, help) = (include_str!("../README.md"), include_str!("args.rs"));
-        let words = Phase::ALL.map(Phase::as_str);
-        assert!(
-            words
-                .iter()
-                .all(|word| readme.contains(&format!("| `{word}` |")))
-        );
-        assert!(
-            help.contains(&words.join(", "))
-                && PlanError::Phase("x".into())
-                    .to_string()
-                    .contains(&words.join(", "))
-        );
+        assert_eq!(phases(&thorough), Phase::all()[..9]);
     }
 
     #[test]
@@ -473,14 +372,17 @@ mod tests {
 
     #[test]
     fn a_fault_needs_its_command() {
-        let with = |has_fault| Settings {
-            has_fault,
+        let with = |during: Option<&str>| PlanSettings {
+            during: during.map(ToOwned::to_owned),
             phases: vec![Phase::Fault],
             ..settings(10, 2)
         };
-        assert_eq!(phases(&Plan::new(&with(true)).unwrap()), [Phase::Fault]);
+        assert_eq!(
+            phases(&Plan::new(&with(Some("true"))).unwrap()),
+            [Phase::Fault]
+        );
         assert!(
-            Plan::new(&with(false))
+            Plan::new(&with(None))
                 .unwrap_err()
                 .to_string()
                 .contains("--during")
@@ -489,7 +391,7 @@ mod tests {
 
     #[test]
     fn requests_without_cost_leave_costs_out() {
-        let plan = Plan::new(&Settings {
+        let plan = Plan::new(&PlanSettings {
             has_cost: false,
             ..settings(10, 2)
         })
@@ -504,7 +406,7 @@ mod tests {
 
     #[test]
     fn costly_checks_are_fewer() {
-        let plan = Plan::new(&Settings {
+        let plan = Plan::new(&PlanSettings {
             cost: 500,
             ..settings(10_000, 2)
         })
@@ -514,7 +416,7 @@ mod tests {
 
     #[test]
     fn one_shared_quota_rests_between_steps() {
-        let plan = Plan::new(&Settings {
+        let plan = Plan::new(&PlanSettings {
             has_key: false,
             ..settings(10, 1)
         })
@@ -525,7 +427,7 @@ mod tests {
 
     #[test]
     fn plans_out_of_bounds_are_refused() {
-        let with = |change: fn(&mut Settings)| {
+        let with = |change: fn(&mut PlanSettings)| {
             let mut settings = settings(10, 60);
             change(&mut settings);
             Plan::new(&settings).unwrap_err().to_string()

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ratelimiter_api::{Claims, Key, NodeId, Operation, Outcome};
-use ratelimiter_chaos::{ChaosError, Due, Landed, Pace, Release, volley};
+use ratelimiter_api::{Key, Operation, Outcome};
+use ratelimiter_chaos::{ChaosError, CheckRecord, DueCheck, PacedChecks, Release, volley};
 use ratelimiter_target::{Check, Connection, Target};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::fault::{Band, Reachable, Running};
+use crate::fault::{FaultBand, FaultCommand, ReachableNodes};
 use crate::plan::FAULT;
-use crate::{Phase, Plan, Step};
+use crate::{Phase, Plan, PlanStep};
 
 /// Time for a fault to take or lose effect.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -19,7 +19,7 @@ const BESIDE: Duration = Duration::from_millis(100);
 
 /// The records of one step.
 #[derive(Clone, Debug)]
-pub struct Recorded {
+pub struct StepRecord {
     /// The phase.
     pub phase: Phase,
     /// The keys of the step, in the order of the plan.
@@ -33,84 +33,74 @@ pub struct Recorded {
     /// Every check, on one clock for the whole run.
     pub operations: Vec<Operation>,
     /// The fault during the step.
-    pub fault: Option<Band>,
+    pub fault: Option<FaultBand>,
     /// From the first request of a burst to its last, and how it was released.
     pub skew: Option<(Duration, Release)>,
     /// Forms of the answers that were neither allowed nor denied.
     pub details: Vec<String>,
 }
 
-/// A run that broke.
+/// A run that broke in one phase.
 #[derive(Debug, thiserror::Error)]
-pub enum RunError {
+#[error("{phase}: {source}")]
+pub struct RunError {
+    /// The phase.
+    pub phase: Phase,
+    /// The reason.
+    pub source: StepError,
+}
+
+/// A step that could not be played.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
     /// The command of a fault could not be started.
     #[error("start sh for the command of --during: {0}")]
     Command(std::io::Error),
-    /// The target could not be reached, before anything was sent in a step.
-    #[error("{phase}: {source}")]
-    Step {
-        /// The phase.
-        phase: Phase,
-        /// The reason.
-        source: ChaosError,
-    },
+    /// The target could not be reached, before anything was sent.
+    #[error(transparent)]
+    Target(#[from] ChaosError),
 }
 
-/// How a plan is played.
-#[derive(Clone, Debug)]
-pub struct Play {
-    /// Time for one check to be answered.
-    pub deadline: Duration,
-    /// The command line of the fault, for the shell.
-    pub during: Option<String>,
-}
-
-/// Plays all steps. `progress` is called before each with its number, and once more at the end.
+/// Plays all steps; each check has `deadline` to be answered. `progress` is called before each step
+/// with its number, and once more at the end.
 ///
 /// # Errors
 /// When the target cannot be reached, or the fault cannot be started.
 pub async fn run(
     plan: &Plan,
     target: &dyn Target,
-    play: &Play,
-    mut progress: impl FnMut(usize, Option<&Step>),
-) -> Result<Vec<Recorded>, RunError> {
-    let clock = Clock {
+    deadline: Duration,
+    mut progress: impl FnMut(usize, Option<&PlanStep>),
+) -> Result<Vec<StepRecord>, RunError> {
+    let clock = RunClock {
         origin: Instant::now(),
         wall: SystemTime::now(),
     };
-    let mut recorded = Vec::new();
+    let mut records = Vec::new();
     for (n, step) in plan.steps.iter().enumerate() {
         progress(n, Some(step));
         if n > 0 {
             sleep(plan.rest).await;
         }
-        let mut player = Player {
+        let mut player = StepPlayer {
             plan,
             target,
-            play,
+            deadline,
             clock,
-            record: Recorded::new(step, clock),
+            record: StepRecord::new(step, clock),
         };
-        match (step.phase, &play.during) {
-            (Phase::Fault, Some(command)) => player.fault(step, command).await?,
-            _ => {
-                let played = player.play(step).await;
-                played.map_err(|source| RunError::Step {
-                    phase: step.phase,
-                    source,
-                })?;
-            }
-        }
+        let phase = step.phase;
+        let played = player.play(step).await;
+        played.map_err(|source| RunError { phase, source })?;
         player.record.took = clock.origin.elapsed() - player.record.at;
-        recorded.push(player.record);
+        records.push(player.record);
     }
     progress(plan.steps.len(), None);
-    Ok(recorded)
+    Ok(records)
 }
 
-impl Recorded {
-    fn new(step: &Step, clock: Clock) -> Self {
+impl StepRecord {
+    fn new(step: &PlanStep, clock: RunClock) -> Self {
         let at = clock.origin.elapsed();
         Self {
             phase: step.phase,
@@ -125,6 +115,11 @@ impl Recorded {
         }
     }
 
+    fn add(&mut self, record: CheckRecord) {
+        self.detail(record.detail);
+        self.operations.push(record.operation);
+    }
+
     fn detail(&mut self, detail: String) {
         if !detail.is_empty() && !self.details.contains(&detail) {
             self.details.push(detail);
@@ -132,23 +127,23 @@ impl Recorded {
     }
 }
 
-struct Player<'a> {
+struct StepPlayer<'a> {
     plan: &'a Plan,
     target: &'a dyn Target,
-    play: &'a Play,
-    clock: Clock,
-    record: Recorded,
+    deadline: Duration,
+    clock: RunClock,
+    record: StepRecord,
 }
 
-/// The clock of a run: its histories count from `origin`. It reads the wall clock once, so that
-/// both keep step.
+/// The clock of a run: its histories count from `origin`. The wall clock is read once; its later
+/// times follow from `origin`.
 #[derive(Clone, Copy)]
-struct Clock {
+struct RunClock {
     origin: Instant,
     wall: SystemTime,
 }
 
-impl Clock {
+impl RunClock {
     /// The next instant at which the wall clock is a whole number of windows.
     fn next_edge(self, window: Duration) -> Instant {
         let wall = self.wall.duration_since(UNIX_EPOCH).unwrap_or_default() + self.origin.elapsed();
@@ -157,53 +152,56 @@ impl Clock {
     }
 }
 
-impl Player<'_> {
-    async fn play(&mut self, step: &Step) -> Result<(), ChaosError> {
+impl StepPlayer<'_> {
+    async fn play(&mut self, step: &PlanStep) -> Result<(), StepError> {
         let limit = self.plan.limit();
         let window = self.plan.contract.window();
         let key = &step.keys[0];
         match step.phase {
-            Phase::Burst => self.burst(key, step.requests).await,
+            Phase::Burst => self.burst(key, step.requests).await?,
             Phase::Costs => {
                 let cost = self.plan.cost;
                 let dearest = limit.min(3);
                 let costs = (0..step.requests).map(|n| cost * (1 + (n % dearest) as u32));
-                self.burst_at(self.target, key, costs).await
+                self.burst_at(self.target, key, costs).await?;
             }
             Phase::TwoKeys => {
                 self.in_turn(key, limit + 5).await?;
-                self.in_turn(&step.keys[1], limit).await
+                self.in_turn(&step.keys[1], limit).await?;
             }
-            Phase::Fields => self.in_turn(key, step.requests).await,
+            Phase::Fields => self.in_turn(key, step.requests).await?,
             Phase::Return => {
                 self.in_turn(key, limit + 2).await?;
                 let last = self.record.operations.last();
                 let claimed = last.and_then(|op| op.claims.retry_after.or(op.claims.reset));
                 let longest = window + window / 10;
                 sleep(claimed.unwrap_or(longest).min(longest)).await;
-                self.in_turn(key, 1).await
+                self.in_turn(key, 1).await?;
             }
-            Phase::Overload => self.paced(key, 3 * limit, 3).await,
+            Phase::Overload => self.paced(key, 3 * limit, 9 * limit).await?,
             Phase::FirstEdge => {
                 let edge = Instant::now() + window;
                 self.in_turn(key, 1).await?;
-                self.around(edge, key, [limit - 1, limit]).await
+                self.around(edge, key, [limit - 1, limit]).await?;
             }
             Phase::Edge => {
-                self.around(self.clock.next_edge(window), key, [limit, limit])
-                    .await
+                let edge = self.clock.next_edge(window);
+                self.around(edge, key, [limit, limit]).await?;
             }
-            // Without a command there is no fault to play.
-            Phase::Fault => Ok(()),
-            Phase::Steady => self.paced(key, (limit * 4).div_ceil(5), 1).await,
+            Phase::Steady => {
+                let a_window = (limit * 4).div_ceil(5);
+                self.paced(key, a_window, a_window * 3 / 2).await?;
+            }
+            Phase::Fault => self.fault(&step.keys[0], &step.keys[1]).await?,
         }
+        Ok(())
     }
 
     fn check(&self, key: &Key) -> Check {
         Check {
             key: key.clone(),
             cost: self.plan.cost,
-            deadline: self.play.deadline,
+            deadline: self.deadline,
         }
     }
 
@@ -225,14 +223,8 @@ impl Player<'_> {
                 ..self.check(key)
             })
             .collect();
-        let report = volley(target, checks, Release::LastByte).await?;
-        let shift = report.released - self.clock.origin;
-        let shifted = report.operations.into_iter().map(|mut op| {
-            op.invoke += shift;
-            op.complete += shift;
-            op
-        });
-        self.record.operations.extend(shifted);
+        let report = volley(target, checks, Release::LastByte, self.clock.origin).await?;
+        self.record.operations.extend(report.operations);
         let longest = self
             .record
             .skew
@@ -246,13 +238,13 @@ impl Player<'_> {
     }
 
     /// Bursts on one key before and during the fault and after it, and on another key during and
-    /// after it. What a fault took away is no error of the run.
-    async fn fault(&mut self, step: &Step, command: &str) -> Result<(), RunError> {
+    /// after it. A node that the fault made unreachable is no error of the run.
+    async fn fault(&mut self, before: &Key, fresh: &Key) -> Result<(), StepError> {
         let limit = self.plan.limit();
         let size = limit * u64::from(self.plan.multiplier);
-        let [before, fresh] = [&step.keys[0], &step.keys[1]];
+        let command = self.plan.during.as_deref().unwrap_or_default();
         self.burst_somewhere(before, size).await;
-        let mut running = Running::start(command).map_err(RunError::Command)?;
+        let mut running = FaultCommand::start(command).map_err(StepError::Command)?;
         let until = running.started() + FAULT;
         sleep(SETTLE).await;
         self.burst_somewhere(before, size).await;
@@ -273,7 +265,7 @@ impl Player<'_> {
 
     /// A burst over the nodes that can be reached.
     async fn burst_somewhere(&mut self, key: &Key, count: u64) {
-        let sent = match Reachable::of(self.target).await {
+        let sent = match ReachableNodes::of(self.target).await {
             Some(reachable) => {
                 let cost = self.plan.cost;
                 let burst = self
@@ -288,7 +280,7 @@ impl Player<'_> {
         }
     }
 
-    /// So many checks just before an instant, and so many just after it.
+    /// Two bursts, one just before an instant and one just after it.
     async fn around(
         &mut self,
         edge: Instant,
@@ -315,82 +307,41 @@ impl Player<'_> {
             nodes.iter().map(|_| None).collect();
         for n in 0..count {
             let node = (n % nodes.len() as u64) as usize;
-            let connection = match connections[node].take() {
+            let mut connection = match connections[node].take() {
                 Some(connection) => connection,
                 None => self.target.connect(node).await?,
             };
-            let made = make(
-                connection,
-                self.check(key),
-                nodes[node].clone(),
-                self.clock.origin,
-            )
-            .await;
+            let (check, name) = (self.check(key), nodes[node].clone());
+            let record = CheckRecord::make(&mut *connection, &check, name, self.clock.origin).await;
             // An answer that is none may have broken the connection.
-            connections[node] =
-                (made.operation.outcome != Outcome::Unknown).then_some(made.connection);
-            self.record.detail(made.detail);
-            self.record.operations.push(made.operation);
+            let usable = record.operation.outcome != Outcome::Unknown;
+            connections[node] = usable.then_some(connection);
+            self.record.add(record);
         }
         Ok(())
     }
 
-    /// `a_window` checks evenly over a window, for so many windows and half a one more of a single
-    /// window; an open model, so that a slow answer holds nothing up.
-    async fn paced(&mut self, key: &Key, a_window: u64, windows: u32) -> Result<(), ChaosError> {
+    /// `total` checks, of which `a_window` are sent evenly over each window; an open model: a slow
+    /// answer delays no other check.
+    async fn paced(&mut self, key: &Key, a_window: u64, total: u64) -> Result<(), ChaosError> {
         let gap = self.plan.contract.window().div_f64(a_window.max(1) as f64);
-        let total = if windows == 1 {
-            a_window * 3 / 2
-        } else {
-            a_window * u64::from(windows)
-        };
         let nodes = self.target.nodes().len() as u64;
-        let pace = Pace::new(self.target, self.clock.origin).warmed().await?;
+        let checks = PacedChecks::new(self.target, self.clock.origin);
+        let checks = checks.warmed().await?;
         let (began, check) = (Instant::now(), self.check(key));
-        let due = |n: u64| Due {
+        let due = |n: u64| DueCheck {
             at: began + gap.mul_f64(n as f64),
             node: (n % nodes) as usize,
             check: check.clone(),
         };
-        let mut landed = Vec::new();
-        pace.send((0..total).map(due), |check| landed.extend(check))
+        let mut records = Vec::new();
+        checks
+            .send((0..total).map(due), |record| records.extend(record))
             .await;
-        landed.sort_by_key(|landed| landed.operation.invoke);
-        for Landed {
-            operation, detail, ..
-        } in landed
-        {
-            self.record.detail(detail);
-            self.record.operations.push(operation);
-        }
+        records.sort_by_key(|record| record.operation.invoke);
+        records
+            .into_iter()
+            .for_each(|record| self.record.add(record));
         Ok(())
-    }
-}
-
-/// A check that has its answer.
-struct Made {
-    connection: Box<dyn Connection>,
-    operation: Operation,
-    detail: String,
-}
-
-async fn make(
-    mut connection: Box<dyn Connection>,
-    check: Check,
-    node: NodeId,
-    origin: Instant,
-) -> Made {
-    let invoke = origin.elapsed();
-    let answer = connection.check(&check).await;
-    let complete = origin.elapsed();
-    let claims: Claims = answer.claims;
-    let operation = Operation {
-        claims,
-        ..Operation::new(check.key, node, invoke, complete, answer.outcome).costing(check.cost)
-    };
-    Made {
-        connection,
-        operation,
-        detail: answer.detail,
     }
 }

@@ -41,7 +41,7 @@ pub(crate) struct WatchArgs {
 /// One line of the output.
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-enum Line<'a> {
+enum WatchLine<'a> {
     Observation(&'a Observation),
     Violation(&'a Change),
 }
@@ -80,9 +80,9 @@ pub(crate) async fn watch(args: WatchArgs) -> anyhow::Result<Exit> {
         };
         match round {
             Ok(round) => {
-                print(&Line::Observation(&round.observation))?;
+                print(&WatchLine::Observation(&round.observation))?;
                 for change in &round.changes {
-                    print(&Line::Violation(change))?;
+                    print(&WatchLine::Violation(change))?;
                 }
             }
             Err(RecvError::Lagged(rounds)) => {
@@ -99,7 +99,7 @@ pub(crate) async fn watch(args: WatchArgs) -> anyhow::Result<Exit> {
     })
 }
 
-fn print(line: &Line<'_>) -> anyhow::Result<()> {
+fn print(line: &WatchLine<'_>) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     serde_json::to_writer(&mut out, line)
         .map_err(io::Error::from)

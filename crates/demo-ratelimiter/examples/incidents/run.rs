@@ -6,7 +6,9 @@ use std::time::Duration;
 use demo_ratelimiter::evidence::{Client, Moment, Recorder};
 use diagnosis::{BuildError, Evidence, Validated, Verdict, offline};
 use ratelimiter_api::{LimitSpec, NodeClient};
-use ratelimiter_chaos::{Burst, Reach, RedisPause, Steady, SteadyHandle, Tally, setup_rate_limit};
+use ratelimiter_chaos::{
+    Burst, CheckTally, Reach, RedisPause, SteadyHandle, SteadyLoad, setup_rate_limit,
+};
 use ratelimiter_cluster::{ClusterPlan, Proxies};
 use ratelimiter_health::Observer;
 use ratelimiter_invariants::{Change, Monitor, Thresholds, Violation};
@@ -68,7 +70,7 @@ struct Seen {
 #[derive(Debug, Default)]
 struct Traffic {
     steady: Vec<SteadyHandle>,
-    burst: Tally,
+    burst: CheckTally,
 }
 
 impl Traffic {
@@ -139,7 +141,7 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
     });
 
     let began = started.elapsed();
-    let workload = Steady::new(
+    let workload = SteadyLoad::new(
         &cluster.endpoints(),
         plan.busy.clone(),
         plan.rate,
@@ -183,7 +185,7 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
                 .await?;
         }
         Fault::MoreLoad { rate } => {
-            let more = Steady::new(
+            let more = SteadyLoad::new(
                 &cluster.endpoints(),
                 plan.busy.clone(),
                 *rate,

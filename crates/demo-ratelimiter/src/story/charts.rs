@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use demo_core::{ChartKind, ChartSpec, Event, SeriesRole, SeriesSpec, Stage};
 use ratelimiter_api::{Key, Limit, NodeObservation, Observation};
-use ratelimiter_chaos::Tally;
+use ratelimiter_chaos::CheckTally;
 use ratelimiter_invariants::{KeyReading, Reading};
 
 use crate::traffic;
@@ -72,7 +72,7 @@ pub(crate) fn charts(nodes: usize, key: &Key, limit: Limit) -> Vec<ChartSpec> {
 pub(super) struct Sampler {
     /// The key of the burst.
     key: Key,
-    last: Option<(Duration, Tally)>,
+    last: Option<(Duration, CheckTally)>,
 }
 
 impl Sampler {
@@ -86,7 +86,7 @@ impl Sampler {
         stage: &Stage,
         observation: &Observation,
         now: Duration,
-        tally: Tally,
+        tally: CheckTally,
     ) {
         let reading = Reading::new(observation);
         let counts = |key: &Key| Counted::of(observation, reading.key(key));

@@ -6,7 +6,7 @@ use demo_core::{Chapter, ChapterResult, Event, MarkEdge, Stage, Tone};
 use demo_ratelimiter::evidence::CLIENTS;
 use diagnosis::Mechanism;
 use ratelimiter_api::Outcome;
-use ratelimiter_chaos::{Burst, BurstReport, reset_counter};
+use ratelimiter_chaos::{Burst, VolleyReport, reset_counter};
 use ratelimiter_invariants::{Invariant, Verdict, check_history};
 use tokio::time::{Instant, sleep};
 
@@ -34,7 +34,7 @@ const AFTERMATH: Duration = Duration::from_secs(10);
 /// The burst, for the chapters after it.
 #[derive(Debug)]
 struct Sent {
-    report: BurstReport,
+    report: VolleyReport,
     act_began: Instant,
 }
 
@@ -158,7 +158,7 @@ async fn burst(stage: Stage, (subject, sent): Share) -> ChapterResult {
 
 async fn detect(stage: Stage, (subject, sent): Share) -> ChapterResult {
     let sent = sent.take().await;
-    let BurstReport {
+    let VolleyReport {
         released,
         operations,
         ..
@@ -218,7 +218,7 @@ async fn diagnose(
     ((subject, sent), diagnosed): (Share, Handover<Diagnosed>),
 ) -> ChapterResult {
     let sent = sent.take().await;
-    let BurstReport {
+    let VolleyReport {
         released: began,
         took,
         ..

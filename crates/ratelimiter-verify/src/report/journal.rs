@@ -2,45 +2,50 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::{Phase, Plan, Recorded, Status, Verdict};
+use crate::{Phase, Plan, RunStatus, RunVerdict, StepRecord};
 
 /// The run as a journal in the form of Chaos Toolkit: one activity a step, and one for the command
 /// of a fault. The steady state is that the contract is kept.
-pub fn journal(plan: &Plan, recorded: &[Recorded], verdict: &Verdict, target: &str) -> Value {
+pub fn journal(plan: &Plan, recorded: &[StepRecord], verdict: &RunVerdict, target: &str) -> Value {
     let start = recorded
         .first()
         .map_or(SystemTime::UNIX_EPOCH, |first| first.began);
     let end = recorded.last().map_or(start, |last| last.began + last.took);
-    let probe = |name: &str| json!({"type": "probe", "name": name, "provider": {"type": "process", "path": "ratelimiter-verify"}});
+    let activity = |kind: &str, name: &str, path: &str| {
+        let provider = json!({"type": "process", "path": path});
+        json!({"type": kind, "name": name, "provider": provider})
+    };
     let mut run = Vec::new();
     for record in recorded {
-        let of_record = |one: &&crate::Judged| record.keys.contains(&one.key);
+        let of_record = |one: &&crate::KeyJudgement| record.keys.contains(&one.key);
         let judged: Vec<_> = verdict.judged.iter().filter(of_record).collect();
         if let Some(band) = record.fault {
             let origin = record.began - record.at;
             let failed = band.exit_code != Some(0);
-            let mut activity = times(
+            let mut fault = times(
                 origin + band.start,
                 band.end.unwrap_or(band.start) - band.start,
             );
-            activity["activity"] = json!({"type": "action", "name": "fault", "provider": {"type": "process", "path": "sh"}});
-            activity["output"] = json!(band.exit_code);
-            activity["status"] = json!(if failed { "failed" } else { "succeeded" });
-            run.push(activity);
+            fault["activity"] = activity("action", "fault", "sh");
+            fault["output"] = json!(band.exit_code);
+            fault["status"] = json!(if failed { "failed" } else { "succeeded" });
+            run.push(fault);
         }
-        let mut activity = times(record.began, record.took);
+        let mut step = times(record.began, record.took);
         let names: Vec<&str> = record
             .keys
             .iter()
             .map(ratelimiter_api::Key::as_str)
             .collect();
-        activity["activity"] = probe(&format!("{} {}", record.phase, names.join(" ")));
-        activity["output"] = json!(judged.iter().map(|one| one.status).collect::<Vec<_>>());
-        activity["status"] = json!("succeeded");
-        run.push(activity);
+        let name = format!("{} {}", record.phase, names.join(" "));
+        step["activity"] = activity("probe", &name, "ratelimiter-verify");
+        step["output"] = json!(judged.iter().map(|one| one.status).collect::<Vec<_>>());
+        step["status"] = json!("succeeded");
+        run.push(step);
     }
+    let method: Vec<_> = run.iter().map(|step| step["activity"].clone()).collect();
     let title = format!("{} is kept", plan.contract);
-    let met = verdict.status == Status::Passed;
+    let met = verdict.status == RunStatus::Passed;
     let steady = json!({"steady_state_met": met, "probes": []});
     let faults = recorded.iter().any(|record| record.phase == Phase::Fault);
     let mut journal = times(start, end.duration_since(start).unwrap_or_default());
@@ -66,12 +71,12 @@ pub fn journal(plan: &Plan, recorded: &[Recorded], verdict: &Verdict, target: &s
                 "description": target,
                 "tags": if faults { vec!["rate-limiter", "fault"] } else { vec!["rate-limiter"] },
                 "steady-state-hypothesis": {"title": title, "probes": []},
-                "method": run.iter().map(|activity| activity["activity"].clone()).collect::<Vec<_>>(),
+                "method": method,
                 "rollbacks": [],
             }),
         ),
         ("status", json!("completed")),
-        ("deviated", json!(verdict.status == Status::Violated)),
+        ("deviated", json!(verdict.status == RunStatus::Violated)),
         (
             "steady_states",
             json!({"before": null, "after": steady, "during": []}),

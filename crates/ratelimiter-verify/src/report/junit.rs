@@ -1,27 +1,27 @@
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use ratelimiter_invariants::Verdict as Contracted;
+use ratelimiter_invariants::Verdict;
 
-use crate::{Status, Verdict};
+use crate::{RunStatus, RunVerdict};
 
 /// The verdict as JUnit XML: one test case a key. A violation is a failure with its witness; an
 /// undecided history is an error, since a skipped one would read as green.
 ///
 /// # Errors
 /// When the report cannot be written as XML.
-pub fn junit(verdict: &Verdict) -> Result<String, String> {
+pub fn junit(verdict: &RunVerdict) -> Result<String, String> {
     let mut suite = TestSuite::new("ratelimiter-verify");
     for one in &verdict.judged {
-        let phase = one.phase.map_or("history", crate::Phase::as_str);
+        let phase = one.phase_name();
         let mut status = match one.status {
-            Status::Passed => TestCaseStatus::success(),
-            Status::Undecided => TestCaseStatus::non_success(NonSuccessKind::Error),
-            Status::Violated => TestCaseStatus::non_success(NonSuccessKind::Failure),
+            RunStatus::Passed => TestCaseStatus::success(),
+            RunStatus::Undecided => TestCaseStatus::non_success(NonSuccessKind::Error),
+            RunStatus::Violated => TestCaseStatus::non_success(NonSuccessKind::Failure),
         };
-        if one.status != Status::Passed {
-            let mut lines: Vec<String> = one.findings.iter().map(crate::Finding::text).collect();
+        if one.status != RunStatus::Passed {
+            let mut lines: Vec<String> = one.findings.iter().map(crate::RunFinding::text).collect();
             lines.extend(one.undecided.clone());
-            if let Contracted::Violated(witness) = &one.report.verdict {
+            if let Verdict::Violated(witness) = &one.report.verdict {
                 lines.push(witness.to_string());
                 lines.push(witness.timeline(100).to_string());
             }

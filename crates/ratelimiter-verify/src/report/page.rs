@@ -2,10 +2,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use ratelimiter_api::{NodeId, Operation, Outcome};
-use ratelimiter_invariants::{Verdict as Contracted, Witness};
+use ratelimiter_invariants::{Verdict, Witness};
 
 use super::screen::{notes, sentence, word};
-use crate::{Judged, Plan, Recorded, Verdict};
+use crate::{KeyJudgement, Plan, RunVerdict, StepRecord};
 
 /// Width of a drawing, and of its column of names, in pixels.
 const WIDTH: f64 = 960.0;
@@ -19,25 +19,31 @@ const ROWS: usize = 5;
 const MOST_DRAWN: usize = 2_000;
 
 const STYLE: &str = "
-body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#1b1f24;background:#fff}
-table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.25em .6em;border-bottom:1px solid #d5d9de}
+body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;
+  color:#1b1f24;background:#fff}
+table{border-collapse:collapse;width:100%}
+th,td{text-align:left;padding:.25em .6em;border-bottom:1px solid #d5d9de}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}h2{margin-top:2em}a{color:inherit}
 .passed{color:#1a7f37}.violated{color:#b3261e;font-weight:600}.undecided{color:#8a6100}
-svg{width:100%;height:auto;background:#f6f8fa;border-radius:6px}svg text{font:12px system-ui,sans-serif;fill:#57606a}
-.allowed{fill:#1a7f37}.denied{fill:none;stroke:#57606a}.other{fill:#8a6100}.witness{stroke:#b3261e;stroke-width:2}
-.band{fill:#b3261e;opacity:.12}.limit{stroke:#b3261e;stroke-dasharray:5 4}.curve{fill:none;stroke:#1a7f37;stroke-width:1.5}
-@media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}th,td{border-color:#30363d}svg{background:#161b22}
-svg text{fill:#9198a1}.passed{color:#3fb950}.violated{color:#ff7b72}.undecided{color:#d29922}.allowed{fill:#3fb950}.denied{stroke:#9198a1}
-.curve{stroke:#3fb950}.witness,.limit{stroke:#ff7b72}}";
+svg{width:100%;height:auto;background:#f6f8fa;border-radius:6px}
+svg text{font:12px system-ui,sans-serif;fill:#57606a}
+.allowed{fill:#1a7f37}.denied{fill:none;stroke:#57606a}.other{fill:#8a6100}
+.witness{stroke:#b3261e;stroke-width:2}.band{fill:#b3261e;opacity:.12}
+.limit{stroke:#b3261e;stroke-dasharray:5 4}.curve{fill:none;stroke:#1a7f37;stroke-width:1.5}
+@media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}th,td{border-color:#30363d}
+svg{background:#161b22}svg text{fill:#9198a1}
+.passed{color:#3fb950}.violated{color:#ff7b72}.undecided{color:#d29922}
+.allowed{fill:#3fb950}.denied{stroke:#9198a1}.curve{stroke:#3fb950}
+.witness,.limit{stroke:#ff7b72}}";
 
 /// The verdict as one page that needs nothing else: no script, no font, no network.
-pub fn page(plan: &Plan, recorded: &[Recorded], verdict: &Verdict, target: &str) -> String {
+pub fn page(plan: &Plan, recorded: &[StepRecord], verdict: &RunVerdict, target: &str) -> String {
     let contract = escaped(&plan.contract.to_string());
     let mut text = format!(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n<meta name=\"viewport\" \
-         content=\"width=device-width\">\n\
-         <title>{contract}: {}</title>\n<style>{STYLE}</style>\n<h1 \
-         class=\"{1}\">{2}</h1>\n<p>{3}<br>{4}</p>\n",
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>{contract}: {}</title>\n<style>{STYLE}</style>\n\
+         <h1 class=\"{1}\">{2}</h1>\n<p>{3}<br>{4}</p>\n",
         word(verdict.status),
         word(verdict.status).to_lowercase(),
         escaped(&sentence(verdict)),
@@ -54,12 +60,12 @@ pub fn page(plan: &Plan, recorded: &[Recorded], verdict: &Verdict, target: &str)
             text,
             "<tr><td><a href=\"#h{n}\">{}</a><td class=\"{1}\">{1}<td class=n>{2}<td \
              class=n>{3}<td class=n>{4}<td class=n>{5} of {6}",
-            phase(one),
+            one.phase_name(),
             word(one.status).to_lowercase(),
             tally.allowed,
             tally.denied,
             tally.failed + tally.unknown,
-            peaks(one),
+            one.peaks(),
             report.contract.max(),
         );
     }
@@ -73,17 +79,15 @@ pub fn page(plan: &Plan, recorded: &[Recorded], verdict: &Verdict, target: &str)
         );
     }
     text.push_str(
-        "<p>Each row of a drawing is a node; a bar reaches from a request to its answer. \
-        Full: allowed; hollow: denied; \
-                   ochre: neither; outlined in red: the witness. The curve is the cost admitted in \
-                   the window before each answer, \
-                   the dashed line the limit.</p>\n",
+        "<p>Each row of a drawing is a node; a bar reaches from a request to its answer. Full: \
+         allowed; hollow: denied; ochre: neither; outlined in red: the witness. The curve is the \
+         cost admitted in the window before each answer, the dashed line the limit.</p>\n",
     );
     for (n, one) in verdict.judged.iter().enumerate() {
         let _ = writeln!(
             text,
             "<h2 id=\"h{n}\">{}: <span class=\"{1}\">{1}</span></h2>\n<p>{2}</p>",
-            phase(one),
+            one.phase_name(),
             word(one.status).to_lowercase(),
             notes(one)
                 .iter()
@@ -91,10 +95,8 @@ pub fn page(plan: &Plan, recorded: &[Recorded], verdict: &Verdict, target: &str)
                 .collect::<Vec<_>>()
                 .join("<br>"),
         );
-        let of_key = |record: &&Recorded| record.keys.contains(&one.key);
         let operations: Vec<&Operation> = recorded
             .iter()
-            .filter(of_key)
             .flat_map(|record| &record.operations)
             .filter(|op| op.key == one.key)
             .collect();
@@ -102,19 +104,6 @@ pub fn page(plan: &Plan, recorded: &[Recorded], verdict: &Verdict, target: &str)
     }
     text.push_str("</html>\n");
     text
-}
-
-fn phase(one: &Judged) -> &'static str {
-    one.phase.map_or("history", crate::Phase::as_str)
-}
-
-fn peaks(one: &Judged) -> String {
-    let (definite, possible) = (one.report.definite_peak, one.report.possible_peak);
-    if definite == possible {
-        definite.to_string()
-    } else {
-        format!("{definite}..{possible}")
-    }
 }
 
 fn escaped(text: &str) -> String {
@@ -126,12 +115,12 @@ fn escaped(text: &str) -> String {
 
 /// Times of a history as places on the drawing.
 #[derive(Clone, Copy)]
-struct Axis {
+struct TimeAxis {
     first: Duration,
     span: f64,
 }
 
-impl Axis {
+impl TimeAxis {
     fn of(operations: &[&Operation]) -> Self {
         let first = operations
             .iter()
@@ -155,11 +144,11 @@ impl Axis {
     }
 }
 
-fn drawing(one: &Judged, operations: &[&Operation]) -> String {
+fn drawing(one: &KeyJudgement, operations: &[&Operation]) -> String {
     let mut nodes: Vec<&NodeId> = operations.iter().map(|op| &op.node).collect();
     nodes.sort();
     nodes.dedup();
-    let axis = Axis::of(operations);
+    let axis = TimeAxis::of(operations);
     let lanes = LANE * nodes.len() as f64;
     let height = lanes + CURVE + 40.0;
     let mut svg = format!(
@@ -178,7 +167,7 @@ fn drawing(one: &Judged, operations: &[&Operation]) -> String {
         );
     }
     let witness = match &one.report.verdict {
-        Contracted::Violated(witness) => Some(witness),
+        Verdict::Violated(witness) => Some(witness),
         _ => None,
     };
     for (n, node) in nodes.iter().enumerate() {
@@ -223,7 +212,7 @@ fn class(outcome: Outcome) -> &'static str {
     }
 }
 
-fn bar(axis: Axis, op: &Operation, witness: Option<&Witness>, top: f64) -> String {
+fn bar(axis: TimeAxis, op: &Operation, witness: Option<&Witness>, top: f64) -> String {
     let (from, to) = (axis.place(op.invoke), axis.place(op.complete));
     let proves = witness.is_some_and(|witness| witness.operations.contains(op));
     format!(
@@ -239,8 +228,8 @@ fn bar(axis: Axis, op: &Operation, witness: Option<&Witness>, top: f64) -> Strin
     )
 }
 
-/// How many checks of a lane lie in each column of four pixels, as the darkness of the column.
-fn density(axis: Axis, lane: &[&Operation], top: f64) -> String {
+/// The checks of a lane as columns of four pixels: the more checks, the darker.
+fn density(axis: TimeAxis, lane: &[&Operation], top: f64) -> String {
     let column = |op: &Operation| (axis.place(op.invoke) / 4.0) as usize;
     let mut counts = vec![0_u32; (WIDTH / 4.0) as usize + 1];
     lane.iter().for_each(|op| counts[column(op)] += 1);
@@ -259,7 +248,7 @@ fn density(axis: Axis, lane: &[&Operation], top: f64) -> String {
 }
 
 /// The cost admitted in the window before each answer, and the limit.
-fn curve(one: &Judged, axis: Axis, operations: &[&Operation], top: f64) -> String {
+fn curve(one: &KeyJudgement, axis: TimeAxis, operations: &[&Operation], top: f64) -> String {
     let contract = one.report.contract;
     let mut admitted: Vec<(Duration, u64)> = operations
         .iter()

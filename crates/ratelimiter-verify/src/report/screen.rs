@@ -1,30 +1,19 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use ratelimiter_invariants::Verdict as Contracted;
+use ratelimiter_invariants::Verdict;
 
-use crate::{Judged, Status, Verdict};
+use crate::{KeyJudgement, RunStatus, RunVerdict};
 
 /// The verdict as a table for a terminal: one row a key, then one sentence.
-pub fn table(verdict: &Verdict) -> String {
+pub fn table(verdict: &RunVerdict) -> String {
     let mut text = String::from(
         "phase      verdict    allowed denied other  in one window  check ms p50/max  skew ms\n",
     );
     for one in &verdict.judged {
-        let report = &one.report;
-        let tally = report.operations;
-        let phase = one.phase.map_or("history", crate::Phase::as_str);
-        let window = match report.definite_peak == report.possible_peak {
-            true => format!("{} of {}", report.definite_peak, report.contract.max()),
-            false => {
-                format!(
-                    "{}..{} of {}",
-                    report.definite_peak,
-                    report.possible_peak,
-                    report.contract.max()
-                )
-            }
-        };
+        let tally = one.report.operations;
+        let phase = one.phase_name();
+        let window = format!("{} of {}", one.peaks(), one.report.contract.max());
         let latency = format!("{:.1}/{:.1}", ms(one.latency.0), ms(one.latency.1));
         let skew = one
             .skew
@@ -50,17 +39,17 @@ fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-pub(super) fn word(status: Status) -> &'static str {
+pub(super) fn word(status: RunStatus) -> &'static str {
     match status {
-        Status::Passed => "passed",
-        Status::Undecided => "undecided",
-        Status::Violated => "VIOLATED",
+        RunStatus::Passed => "passed",
+        RunStatus::Undecided => "undecided",
+        RunStatus::Violated => "VIOLATED",
     }
 }
 
-pub(super) fn notes(one: &Judged) -> Vec<String> {
+pub(super) fn notes(one: &KeyJudgement) -> Vec<String> {
     let mut notes = Vec::new();
-    if let Contracted::Violated(witness) = &one.report.verdict {
+    if let Verdict::Violated(witness) = &one.report.verdict {
         notes.push(format!("witness: {witness}"));
     }
     if let Some(band) = one.fault {
@@ -72,7 +61,7 @@ pub(super) fn notes(one: &Judged) -> Vec<String> {
             band.start.as_secs_f64()
         ));
     }
-    notes.extend(one.findings.iter().map(crate::Finding::text));
+    notes.extend(one.findings.iter().map(crate::RunFinding::text));
     if !one.resolution.is_zero() {
         notes.push(format!(
             "for windows shorter by {:.1} ms: the recorded times resolve no more",
@@ -88,11 +77,11 @@ pub(super) fn notes(one: &Judged) -> Vec<String> {
     notes
 }
 
-pub(super) fn sentence(verdict: &Verdict) -> String {
+pub(super) fn sentence(verdict: &RunVerdict) -> String {
     let (passed, undecided, violated) = (
-        verdict.count(Status::Passed),
-        verdict.count(Status::Undecided),
-        verdict.count(Status::Violated),
+        verdict.count(RunStatus::Passed),
+        verdict.count(RunStatus::Undecided),
+        verdict.count(RunStatus::Violated),
     );
     let all = verdict.judged.len();
     let contract = verdict
@@ -102,11 +91,11 @@ pub(super) fn sentence(verdict: &Verdict) -> String {
         .unwrap_or_default();
     match verdict.status {
         _ if all == 0 => "Undecided: no check is recorded, and nothing is proved.".to_owned(),
-        Status::Passed => format!("Passed: {contract} was kept in all {all} histories."),
-        Status::Violated => {
+        RunStatus::Passed => format!("Passed: {contract} was kept in all {all} histories."),
+        RunStatus::Violated => {
             format!("Violated: {contract} was broken in {violated} of {all} histories.")
         }
-        Status::Undecided => {
+        RunStatus::Undecided => {
             format!(
                 "Undecided: {contract} was kept in {passed} histories, and {undecided} prove \
                  neither."
@@ -116,12 +105,12 @@ pub(super) fn sentence(verdict: &Verdict) -> String {
 }
 
 /// The first witness, drawn in lines of at most `width` columns.
-pub fn timelines(verdict: &Verdict, width: usize) -> Option<String> {
+pub fn timelines(verdict: &RunVerdict, width: usize) -> Option<String> {
     verdict
         .judged
         .iter()
         .find_map(|one| match &one.report.verdict {
-            Contracted::Violated(witness) => Some(witness.timeline(width).to_string()),
+            Verdict::Violated(witness) => Some(witness.timeline(width).to_string()),
             _ => None,
         })
 }

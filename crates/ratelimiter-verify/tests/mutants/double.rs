@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use ratelimiter_api::{Claims, NodeId, Outcome};
-use ratelimiter_target::{Answer, Check, Connection, Hold, Target, TargetError};
+use ratelimiter_target::{Check, CheckAnswer, Connection, LastByte, Target, TargetError};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::limiter::{Decision, Defect, Kind, Limiter};
@@ -97,8 +97,8 @@ struct Line {
 }
 
 impl Connection for Line {
-    fn check<'a>(&'a mut self, check: &'a Check) -> BoxFuture<'a, Answer> {
-        let answer = |outcome, claims, detail: &str| Answer {
+    fn check<'a>(&'a mut self, check: &'a Check) -> BoxFuture<'a, CheckAnswer> {
+        let answer = |outcome, claims, detail: &str| CheckAnswer {
             outcome,
             claims,
             detail: detail.to_owned(),
@@ -124,7 +124,7 @@ impl Connection for Line {
         .boxed()
     }
 
-    fn hold(&self) -> Option<Arc<Hold>> {
+    fn last_byte(&self) -> Option<Arc<LastByte>> {
         None
     }
 }

@@ -16,36 +16,33 @@ use std::time::Duration;
 
 use double::{Double, Network, Noise};
 use limiter::{Defect, Kind};
-use ratelimiter_invariants::{Contract, ContractKind, HistoryChecker, Verdict as Contracted};
+use ratelimiter_invariants::{Contract, ContractKind, HistoryChecker, Verdict};
 use ratelimiter_verify::{
-    Depth, Finding, Phase, Plan, Play, Settings, Status, Verdict, judge, run,
+    Phase, Plan, PlanDepth, PlanSettings, RunFinding, RunStatus, RunVerdict, judge, run,
 };
 
 const NODES: usize = 3;
 
-fn settings(limit: u32, window: Duration, kind: ContractKind) -> Settings {
-    Settings {
+fn settings(limit: u32, window: Duration, kind: ContractKind) -> PlanSettings {
+    PlanSettings {
         contract: Contract::new(limit, window).unwrap().of_kind(kind),
         cost: 1,
         multiplier: 2,
         bursts: 5,
-        depth: Depth::Thorough,
+        depth: PlanDepth::Thorough,
         phases: Vec::new(),
         key_part: "test".into(),
         has_key: true,
         has_cost: true,
-        has_fault: false,
+        during: None,
         max_requests: 100_000,
     }
 }
 
-async fn verify(target: &Double, settings: &Settings) -> Verdict {
+async fn verify(target: &Double, settings: &PlanSettings) -> RunVerdict {
     let plan = Plan::new(settings).unwrap();
-    let play = Play {
-        deadline: Duration::from_secs(5),
-        during: None,
-    };
-    let recorded = run(&plan, target, &play, |_, _| {}).await.unwrap();
+    let deadline = Duration::from_secs(5);
+    let recorded = run(&plan, target, deadline, |_, _| {}).await.unwrap();
     let checker = HistoryChecker::new(plan.contract).uncertainty(Duration::from_millis(1));
     judge(&recorded, checker, plan.contract).unwrap()
 }
@@ -61,11 +58,11 @@ enum Reason {
 
 use Reason::{Dishonest, NoReturn, OverAdmission, UnderAdmission};
 
-fn reasons(verdict: &Verdict) -> BTreeSet<(Phase, Reason)> {
+fn reasons(verdict: &RunVerdict) -> BTreeSet<(Phase, Reason)> {
     let mut reasons = BTreeSet::new();
     for one in &verdict.judged {
         let phase = one.phase.unwrap();
-        if let Contracted::Violated(witness) = &one.report.verdict {
+        if let Verdict::Violated(witness) = &one.report.verdict {
             let cost: u64 = witness.operations.iter().map(|op| u64::from(op.cost)).sum();
             assert!(
                 cost > u64::from(one.report.contract.max()),
@@ -77,9 +74,9 @@ fn reasons(verdict: &Verdict) -> BTreeSet<(Phase, Reason)> {
             reasons.insert((
                 phase,
                 match finding {
-                    Finding::UnderAdmission { .. } => UnderAdmission,
-                    Finding::NoReturn { .. } => NoReturn,
-                    Finding::Dishonest { .. } => Dishonest,
+                    RunFinding::UnderAdmission { .. } => UnderAdmission,
+                    RunFinding::NoReturn { .. } => NoReturn,
+                    RunFinding::Dishonest { .. } => Dishonest,
                 },
             ));
         }
@@ -102,7 +99,7 @@ async fn accused(defect: Defect, seen: (Phase, Reason), only: &[Reason]) {
     );
     let verdict = verify(&target, &settings(limit, window, ContractKind::Sliding)).await;
     let reasons = reasons(&verdict);
-    assert_eq!(verdict.status, Status::Violated, "{defect:?}");
+    assert_eq!(verdict.status, RunStatus::Violated, "{defect:?}");
     assert!(
         reasons.contains(&seen),
         "{defect:?}: {seen:?} is not in {reasons:?}"
@@ -238,7 +235,7 @@ async fn a_correct_limiter_is_never_accused() {
             "seed {seed}, {kind:?} {limit} per {window:?}, {nodes} nodes, {network:?}: \
              {accusations:?}"
         );
-        undecided += usize::from(verdict.status == Status::Undecided);
+        undecided += usize::from(verdict.status == RunStatus::Undecided);
     }
     println!("200 runs, none accused, {undecided} undecided");
     assert!(undecided < 200, "a run without loss and delay passes");

@@ -7,41 +7,38 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-/// The hold on one connection's last byte.
+/// The last byte of a check on one connection, which can be kept back.
 #[derive(Debug)]
-pub struct Hold {
+pub struct LastByte {
     stream: TcpStream,
-    state: Mutex<State>,
+    state: Mutex<LastByteState>,
     flushed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LastByteState {
     armed: bool,
     /// The byte that is kept back.
     last: Option<u8>,
-    /// A flush came after the last write: the request is complete but for its last byte.
+    /// Whether a flush followed the last write: the request is complete but for its last byte.
     flushed: bool,
 }
 
-impl Hold {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl LastByte {
     /// Keeps the last byte of all that is written from now on.
     pub fn arm(&self) {
-        *self.state() = State {
+        *self.state.lock() = LastByteState {
             armed: true,
-            ..State::default()
+            ..LastByteState::default()
         };
     }
 
@@ -49,7 +46,7 @@ impl Hold {
     pub async fn ready(&self) {
         loop {
             let flushed = self.flushed.notified();
-            if self.state().flushed {
+            if self.state.lock().flushed {
                 return;
             }
             flushed.await;
@@ -62,7 +59,7 @@ impl Hold {
     /// # Errors
     /// When the connection is gone, or its buffer is full.
     pub fn release(&self) -> io::Result<Instant> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.armed = false;
         let last = state.last.take();
         let at = Instant::now();
@@ -75,20 +72,20 @@ impl Hold {
     }
 }
 
-/// A TCP stream with a hold.
+/// A TCP stream whose last byte can be kept back.
 #[derive(Debug)]
-pub(crate) struct HeldStream(Arc<Hold>);
+pub(crate) struct HeldStream(Arc<LastByte>);
 
 impl HeldStream {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self(Arc::new(Hold {
+        Self(Arc::new(LastByte {
             stream,
             state: Mutex::default(),
             flushed: Notify::new(),
         }))
     }
 
-    pub(crate) fn hold(&self) -> Arc<Hold> {
+    pub(crate) fn last_byte(&self) -> Arc<LastByte> {
         Arc::clone(&self.0)
     }
 }
@@ -121,7 +118,7 @@ impl AsyncWrite for HeldStream {
     ) -> Poll<io::Result<usize>> {
         loop {
             std::task::ready!(self.0.stream.poll_write_ready(cx))?;
-            let mut state = self.0.state();
+            let mut state = self.0.state.lock();
             let written = if state.armed && !bytes.is_empty() {
                 state.flushed = false;
                 match state.last {
@@ -160,7 +157,7 @@ impl AsyncWrite for HeldStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut state = self.0.state();
+        let mut state = self.0.state.lock();
         if state.last.is_some() && !state.flushed {
             state.flushed = true;
             drop(state);

@@ -13,33 +13,44 @@ pub const LEASE: Duration = Duration::from_millis(300);
 /// without a gap.
 pub const RENEWAL: Duration = Duration::from_millis(100);
 
-/// The course of a lease.
+/// The course of a pause.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) struct PauseCourse {
+    /// Number of confirmed renewals of the lease.
     pub(crate) renewals: u32,
-    pub(crate) longest: Duration,
+    /// Longest time between two of them.
+    pub(crate) longest_renewal: Duration,
+    /// End of the lease, or of the rule.
     pub(crate) ends: Instant,
+    /// The failure that ended the lease too early.
     pub(crate) lost: Option<StoreError>,
+    /// Number of commands that a proxy held back.
+    pub(crate) held_commands: Option<u64>,
+}
+
+impl PauseCourse {
+    pub(crate) fn ending_at(ends: Instant) -> Self {
+        Self {
+            renewals: 0,
+            longest_renewal: Duration::ZERO,
+            ends,
+            lost: None,
+            held_commands: None,
+        }
+    }
 }
 
 /// The means of a fault in force.
 #[derive(Debug)]
-pub(crate) enum Hold {
+pub(crate) enum WritesHeld {
     /// The task that renews a lease on the store.
-    Lease(JoinHandle<Lease>),
-    /// A rule of proxies; `None` once it is released.
+    Lease(JoinHandle<PauseCourse>),
+    /// A rule of proxies; `None` after its end.
     Rule(Option<RuleGuard>),
 }
 
-/// A fault that was given up.
-pub(crate) struct Released {
-    pub(crate) lease: Lease,
-    /// Commands that a proxy held back.
-    pub(crate) held_commands: Option<u64>,
-}
-
-impl Hold {
-    pub(crate) fn is_held(&self) -> bool {
+impl WritesHeld {
+    pub(crate) fn in_force(&self) -> bool {
         match self {
             Self::Lease(renewing) => !renewing.is_finished(),
             Self::Rule(guard) => guard.is_some(),
@@ -47,25 +58,13 @@ impl Hold {
     }
 
     /// Waits for the end of the lease's task, which must have been asked to end; or ends the rule.
-    pub(crate) async fn release(&mut self) -> Released {
+    pub(crate) async fn release(&mut self) -> PauseCourse {
         match self {
-            Self::Lease(renewing) => Released {
-                lease: finished(renewing).await,
-                held_commands: None,
+            Self::Lease(renewing) => finished(renewing).await,
+            Self::Rule(guard) => PauseCourse {
+                held_commands: guard.take().map(|guard| guard.heal().effects),
+                ..PauseCourse::ending_at(Instant::now())
             },
-            Self::Rule(guard) => {
-                let held_commands = guard.take().map(|guard| guard.heal().effects);
-                let lease = Lease {
-                    renewals: 0,
-                    longest: Duration::ZERO,
-                    ends: Instant::now(),
-                    lost: None,
-                };
-                Released {
-                    lease,
-                    held_commands,
-                }
-            }
         }
     }
 }
