@@ -19,7 +19,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use support::{program, stderr, stdout};
+use support::{ends, program, stdout, words};
 use tokio::net::TcpListener;
 
 /// Checks so far of each request body: with costs of 1, one body stands for one key.
@@ -65,28 +65,13 @@ async fn a_service_is_judged_over_grpc() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(serve(listener, limit));
-        let arguments = [
-            "grpc",
-            "--url",
-            &url,
-            "--domain",
-            "demo",
-            "--entry",
-            "user={key}",
-        ];
-        let more = ["--limit", "10", "--window", "60s", "--phase", "burst"];
-        let mut program = program(&[&arguments[..], &more].concat());
+        let plan = "grpc --domain demo --entry user={key} --limit 10 --window 60s --phase burst";
+        let mut program = program(&words(plan, &["--url", &url]));
         let output = tokio::task::spawn_blocking(move || program.output())
             .await
             .unwrap()
             .unwrap();
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{limit}: {}{}",
-            stdout(&output),
-            stderr(&output)
-        );
+        ends(&output, code, limit);
         assert!(stdout(&output).contains("barrier"), "{}", stdout(&output));
     }
 }

@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use ratelimiter_cluster::{ClusterPlan, LocalCluster, StoreTopology};
-use support::{events, verify};
+use support::{ends, events, verify};
 
 fn targets(cluster: &LocalCluster) -> Vec<String> {
     cluster
@@ -40,7 +40,7 @@ async fn one_burst_is_judged_by_its_history() {
     let cluster = ClusterPlan::default().start().await.unwrap();
     let targets = targets(&cluster);
     let violated = verify(&arguments(BURST, &targets, &["--multiplier", "3"]));
-    assert_eq!(violated.status.code(), Some(3));
+    ends(&violated, 3, "");
     let text = String::from_utf8_lossy(&violated.stdout);
     assert!(
         text.contains("30 of 10") && text.contains("VIOLATED"),
@@ -48,12 +48,7 @@ async fn one_burst_is_judged_by_its_history() {
     );
 
     let atomic = verify(&arguments(BURST, &targets, &["--counting", "atomic"]));
-    assert_eq!(
-        atomic.status.code(),
-        Some(0),
-        "{}",
-        support::stderr(&atomic)
-    );
+    ends(&atomic, 0, "");
     assert!(String::from_utf8_lossy(&atomic.stdout).contains("10 of 10"));
 }
 
@@ -63,7 +58,7 @@ async fn watching_prints_observations_and_violations_as_json_lines() {
     let targets = targets(&cluster);
     let store = cluster.store_url().to_string();
     let violated = verify(&arguments(BURST, &targets, &[]));
-    assert_eq!(violated.status.code(), Some(3));
+    ends(&violated, 3, "");
 
     let watch = arguments(
         &["watch"],
@@ -71,12 +66,7 @@ async fn watching_prints_observations_and_violations_as_json_lines() {
         &["--store", &store, "--for", "1s", "--fail-on-violation"],
     );
     let output = verify(&watch);
-    assert_eq!(
-        output.status.code(),
-        Some(3),
-        "{}",
-        support::stderr(&output)
-    );
+    ends(&output, 3, "");
     let lines = events(&output);
     let observations: Vec<_> = lines
         .iter()
@@ -118,12 +108,7 @@ async fn pauses_print_their_start_and_end() {
     let cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let store = cluster.store_url().to_string();
     let output = verify(&["inject", "redis-pause", "--store", &store, "--for", "500ms"]);
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{}",
-        support::stderr(&output)
-    );
+    ends(&output, 0, "");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
         text.contains("takes no writes for 500ms") && text.contains("writes pass again after"),
@@ -142,12 +127,7 @@ async fn a_failover_predicts_its_loss() {
     .unwrap();
     let store = cluster.store_url().to_string();
     let output = verify(&["inject", "failover", "--store", &store, "--for", "300ms"]);
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{}",
-        support::stderr(&output)
-    );
+    ends(&output, 0, "");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
         text.contains("WAIT 1 200 answers 0") && text.contains("is the primary"),
@@ -156,7 +136,7 @@ async fn a_failover_predicts_its_loss() {
 
     let single = cluster.member_url(0).unwrap().to_string();
     let refused = verify(&["inject", "failover", "--store", &single]);
-    assert_eq!(refused.status.code(), Some(64));
+    ends(&refused, 64, "");
     assert!(
         support::stderr(&refused).contains("redis+sentinel://"),
         "{}",
@@ -173,7 +153,7 @@ fn help_lists_exit_codes() {
         &["watch", "--help"],
     ] {
         let output = verify(arguments);
-        assert_eq!(output.status.code(), Some(0));
+        ends(&output, 0, "");
         assert!(
             String::from_utf8_lossy(&output.stdout).contains("Exit codes:"),
             "{arguments:?}"

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use ratelimiter_cluster::ClusterPlan;
 use serde_json::Value;
-use support::{stderr, stdout, verdict, verify};
+use support::{ends, stderr, stdout, verdict, verify, words};
 
 const COUNT: &str = "EVAL \"local n = redis.call('INCR', KEYS[1]); redis.call('EXPIRE', KEYS[1], \
     60); return n <= 10 and 1 or 0\" 1 {key}";
@@ -101,29 +101,11 @@ async fn a_fault_that_loses_counts_is_accused() {
     let results = tempfile::tempdir().unwrap();
     for (during, code, exit_code) in [("sleep 0.1", 0, 0), (&flush, 3, 0), ("exit 7", 4, 7)] {
         let directory = results.path().join(code.to_string());
-        let arguments = [
-            "resp",
-            "--url",
-            &url,
-            "--command",
-            COUNT,
-            "--allowed-reply",
-            "=1",
-            "--limit",
-            "10",
-        ];
-        let more = [
-            "--window", "60s", "--phase", "fault", "--phase", "burst", "--during", during,
-        ];
+        let plan = "resp --allowed-reply =1 --limit 10 --window 60s --phase fault --phase burst";
+        let target = ["--url", &url, "--command", COUNT, "--during", during];
         let out = ["--out", directory.to_str().unwrap()];
-        let output = verify(&[&arguments[..], &more, &out].concat());
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{during}: {}{}",
-            stdout(&output),
-            stderr(&output)
-        );
+        let output = verify(&words(plan, &[&target[..], &out].concat()));
+        ends(&output, code, during);
 
         let json = verdict(&directory);
         assert_described(&json);

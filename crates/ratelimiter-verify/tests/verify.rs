@@ -6,13 +6,13 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use ratelimiter_cluster::{ClusterPlan, LocalCluster, make_certificate};
-use support::{Nginx, Started, program, stderr, stdout, verdict, verify};
+use ratelimiter_cluster::{ClusterPlan, LocalCluster};
+use support::{Nginx, Started, ends, stderr, stdout, verdict, verify, words};
 
 async fn cluster() -> LocalCluster {
     ClusterPlan::default().start().await.unwrap()
@@ -33,27 +33,13 @@ async fn our_modes_are_told_apart() {
             .iter()
             .map(ToString::to_string)
             .collect();
-        let mut arguments = vec![
-            "node",
-            "--limit",
-            "10",
-            "--window",
-            "60s",
-            "--counting",
-            mode,
-        ];
+        let mut arguments = words("node --limit 10 --window 60s --counting", &[mode]);
         endpoints
             .iter()
             .for_each(|endpoint| arguments.extend(["--node", endpoint]));
         arguments.extend(["--out", directory.to_str().unwrap()]);
         let output = verify(&arguments);
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{mode}: {}{}",
-            stdout(&output),
-            stderr(&output)
-        );
+        ends(&output, code, mode);
         assert!(
             stdout(&output).contains(word),
             "{mode}: {}",
@@ -71,15 +57,9 @@ async fn our_modes_are_told_apart() {
         assert_eq!(junit.contains("<failure"), code == 3, "{junit}");
         // The recorded history gives the same verdict.
         let history = directory.join("history.jsonl");
-        let again = verify(&[
-            "check",
-            history.to_str().unwrap(),
-            "--limit",
-            "10",
-            "--window",
-            "60s",
-        ]);
-        assert_eq!(again.status.code(), Some(code), "{}", stdout(&again));
+        let history = [history.to_str().unwrap()];
+        let again = verify(&words("check --limit 10 --window 60s", &history));
+        ends(&again, code, mode);
     }
     cluster.shutdown().await;
 }
@@ -96,31 +76,9 @@ async fn a_library_is_judged_through_its_adapter() {
             "python3 {} {host} {port} {mode} 10 60000 100",
             adapter.display()
         );
-        let arguments = [
-            "exec",
-            "--command",
-            &command,
-            "--limit",
-            "10",
-            "--window",
-            "60s",
-            "--multiplier",
-            "6",
-        ];
-        let output = verify(
-            &[
-                &arguments[..],
-                &["--phase", "burst", "--bursts", "8", "--processes", "6"],
-            ]
-            .concat(),
-        );
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{mode}: {}{}",
-            stdout(&output),
-            stderr(&output)
-        );
+        let plan = "exec --limit 10 --window 60s --multiplier 6 --phase burst --bursts 8 \
+            --processes 6 --command";
+        ends(&verify(&words(plan, &[&command])), code, mode);
     }
     cluster.shutdown().await;
 }
@@ -133,26 +91,9 @@ async fn a_script_is_judged_over_resp() {
         n <= LIMIT and 1 or 0";
     for (limit, code) in [("10", 0), ("11", 3)] {
         let command = format!("EVAL \"{}\" 1 {{key}}", count.replace("LIMIT", limit));
-        let output = verify(&[
-            "resp",
-            "--url",
-            &url,
-            "--command",
-            &command,
-            "--allowed-reply",
-            "=1",
-            "--limit",
-            "10",
-            "--window",
-            "60s",
-        ]);
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{limit}: {}{}",
-            stdout(&output),
-            stderr(&output)
-        );
+        let plan = "resp --allowed-reply =1 --limit 10 --window 60s";
+        let output = verify(&words(plan, &["--url", &url, "--command", &command]));
+        ends(&output, code, limit);
     }
     cluster.shutdown().await;
 }
@@ -176,36 +117,17 @@ async fn get_then_incr_is_told_from_incr() {
             .read_line(&mut listening)
             .unwrap();
         let target = format!("redis://127.0.0.1:{}", listening.trim());
-        let arguments = [
-            "resp",
+        // The counters of both modes are in one store.
+        let plan = "resp --allowed-reply =1 --limit 10 --window 60s --phase burst --multiplier 6";
+        let target = [
             "--url",
             &target,
             "--command",
             "CHECK {key}",
-            "--allowed-reply",
-            "=1",
-        ];
-        let more = [
-            "--limit",
-            "10",
-            "--window",
-            "60s",
-            "--phase",
-            "burst",
-            "--multiplier",
-            "6",
-            // The counters of both modes are in one store.
             "--key-part",
             mode,
         ];
-        let output = verify(&[&arguments[..], &more].concat());
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{mode}: {}{}",
-            stdout(&output),
-            stderr(&output)
-        );
+        ends(&verify(&words(plan, &target)), code, mode);
     }
     cluster.shutdown().await;
 }
@@ -219,200 +141,9 @@ fn nginx_is_judged_with_three_flags() {
             return;
         };
         let url = format!("http://127.0.0.1:{}/ok?key={{key}}", nginx.port);
-        let arguments = [
-            "http",
-            "--url",
-            &url,
-            "--limit",
-            "10",
-            "--window",
-            "1s",
-            "--contract",
-            "token-bucket",
-        ];
-        let output = verify(&arguments);
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{burst}: {}{}",
-            stdout(&output),
-            stderr(&output)
-        );
+        let plan = "http --limit 10 --window 1s --contract token-bucket --url";
+        ends(&verify(&words(plan, &[&url])), code, burst);
     }
-}
-
-/// A certificate of an authority that no system knows, for localhost: `certificate.pem` and
-/// `key.pem`. Nothing where there is no openssl and this is not the gate, which must have one.
-fn certificate() -> Option<tempfile::TempDir> {
-    let directory = tempfile::tempdir().unwrap();
-    let Err(error) = make_certificate(directory.path()) else {
-        return Some(directory);
-    };
-    assert!(std::env::var_os("CI").is_none(), "{error}");
-    eprintln!("not checked: {error}");
-    None
-}
-
-/// The arguments judge a limiter behind TLS once they name its authority, and refuse its
-/// certificate before.
-fn trusts_only_a_known_authority(arguments: &[&str], authority: &Path) {
-    let named = verify(&[arguments, &["--ca", authority.to_str().unwrap()]].concat());
-    assert_eq!(
-        named.status.code(),
-        Some(0),
-        "{}{}",
-        stdout(&named),
-        stderr(&named)
-    );
-    let refusing = verify(arguments);
-    assert_eq!(
-        refusing.status.code(),
-        Some(1),
-        "{}{}",
-        stdout(&refusing),
-        stderr(&refusing)
-    );
-    assert!(
-        stderr(&refusing).contains("certificate"),
-        "{}",
-        stderr(&refusing)
-    );
-}
-
-#[test]
-fn a_limiter_behind_tls_is_judged() {
-    let Some(directory) = certificate() else {
-        return;
-    };
-    let authority = directory.path().join("certificate.pem");
-    let Some(nginx) = Nginx::encrypted(directory, "burst=9 nodelay") else {
-        return;
-    };
-    let url = format!("https://localhost:{}/ok?key={{key}}", nginx.port);
-    let arguments = [
-        "http",
-        "--url",
-        &url,
-        "--limit",
-        "10",
-        "--window",
-        "1s",
-        "--contract",
-        "token-bucket",
-    ];
-    let arguments = [&arguments[..], &["--phase", "burst", "--bursts", "2"]].concat();
-    trusts_only_a_known_authority(&arguments, &authority);
-    let by_system = program(&arguments)
-        .env("SSL_CERT_FILE", authority)
-        .output()
-        .unwrap();
-    assert_eq!(
-        by_system.status.code(),
-        Some(0),
-        "{}{}",
-        stdout(&by_system),
-        stderr(&by_system)
-    );
-}
-
-#[test]
-fn a_store_behind_tls_is_judged() {
-    let Some(directory) = certificate() else {
-        return;
-    };
-    let authority = directory.path().join("certificate.pem");
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let started = Command::new("redis-server")
-        .args([
-            "--port",
-            "0",
-            "--tls-port",
-            &port.to_string(),
-            "--tls-auth-clients",
-            "no",
-        ])
-        .args([
-            "--tls-cert-file",
-            "certificate.pem",
-            "--tls-key-file",
-            "key.pem",
-        ])
-        .args([
-            "--tls-ca-cert-file",
-            "certificate.pem",
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-        ])
-        .current_dir(&directory)
-        .stdout(Stdio::null())
-        .spawn();
-    let Ok(store) = started else {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "redis-server cannot be started"
-        );
-        return eprintln!("not checked: redis-server is missing (apt-get install redis-server)");
-    };
-    let _store = Started(store);
-    let began = std::time::Instant::now();
-    while std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-        assert!(
-            began.elapsed().as_secs() < 30,
-            "redis-server does not listen for TLS"
-        );
-        std::thread::yield_now();
-    }
-    let url = format!("rediss://localhost:{port}");
-    let count = "EVAL \"return redis.call('INCR', KEYS[1]) <= 10 and 1 or 0\" 1 {key}";
-    let arguments = [
-        "resp",
-        "--url",
-        &url,
-        "--command",
-        count,
-        "--allowed-reply",
-        "=1",
-        "--phase",
-        "burst",
-    ];
-    trusts_only_a_known_authority(
-        &[&arguments[..], &["--limit", "10", "--window", "60s"]].concat(),
-        &authority,
-    );
-    let pause = ["inject", "redis-pause", "--store", &url, "--for", "1s"];
-    let named = verify(&[&pause[..], &["--store-ca", authority.to_str().unwrap()]].concat());
-    assert_eq!(
-        named.status.code(),
-        Some(0),
-        "{}{}",
-        stdout(&named),
-        stderr(&named)
-    );
-    let refusing = verify(&pause);
-    assert_eq!(
-        refusing.status.code(),
-        Some(1),
-        "{}{}",
-        stdout(&refusing),
-        stderr(&refusing)
-    );
-    assert!(
-        stderr(&refusing).contains("not trusted here"),
-        "{}",
-        stderr(&refusing)
-    );
-    assert_eq!(
-        stderr(&refusing).lines().count(),
-        1,
-        "{}",
-        stderr(&refusing)
-    );
 }
 
 #[test]
@@ -438,12 +169,7 @@ fn wrong_usage_is_one_line_without_secrets() {
         ),
     ] {
         let output = verify(&[&http[..], more].concat());
-        assert_eq!(
-            output.status.code(),
-            Some(64),
-            "{more:?}: {}",
-            stderr(&output)
-        );
+        ends(&output, 64, format!("{more:?}"));
         assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
         assert!(stderr(&output).contains(reason), "{}", stderr(&output));
     }
@@ -467,7 +193,6 @@ fn an_endpoint_that_decides_nothing_never_passes() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}/{{key}}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
-        use std::io::Read as _;
         while let Ok((mut stream, _)) = listener.accept() {
             std::thread::spawn(move || {
                 while stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {
@@ -480,13 +205,7 @@ fn an_endpoint_that_decides_nothing_never_passes() {
         }
     });
     let output = verify(&["http", "--url", &url, "--limit", "10", "--window", "60s"]);
-    assert_eq!(
-        output.status.code(),
-        Some(4),
-        "{}{}",
-        stdout(&output),
-        stderr(&output)
-    );
+    ends(&output, 4, "");
     assert!(
         stdout(&output).contains("status 500"),
         "{}",

@@ -19,6 +19,20 @@ pub(crate) fn verify(arguments: &[&str]) -> Output {
     program(arguments).output().unwrap()
 }
 
+/// The words of a command line, and arguments of any text after them.
+pub(crate) fn words<'a>(text: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    text.split_whitespace()
+        .chain(more.iter().copied())
+        .collect()
+}
+
+/// Expects the exit code; a failure shows the output.
+#[track_caller]
+pub(crate) fn ends(output: &Output, code: i32, case: impl std::fmt::Display) {
+    let (out, err) = (stdout(output), stderr(output));
+    assert_eq!(output.status.code(), Some(code), "{case}: {out}{err}");
+}
+
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ratelimiter-verify"));
     command

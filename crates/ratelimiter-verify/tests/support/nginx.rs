@@ -43,12 +43,14 @@ impl Nginx {
         let configuration = format!(
             "daemon off; master_process off; pid {0}/pid; error_log {0}/error.log;\n\
              events {{}}\n\
-             http {{\n access_log off; client_body_temp_path {0}/body; proxy_temp_path {0}/proxy;\n \
-             fastcgi_temp_path {0}/fastcgi; uwsgi_temp_path {0}/uwsgi; scgi_temp_path {0}/scgi;\n \
-             limit_req_zone $arg_key zone=one:1m rate=10r/s;\n \
-             {certificate} server \
-             {{ listen 127.0.0.1:{port}{ssl}; root {0};\n  location /ok {{ limit_req zone=one {burst}; \
-             limit_req_status 429; }} }} }}\n",
+             http {{\n\
+             access_log off;\n\
+             client_body_temp_path {0}/body; proxy_temp_path {0}/proxy;\n\
+             fastcgi_temp_path {0}/fastcgi; uwsgi_temp_path {0}/uwsgi; scgi_temp_path {0}/scgi;\n\
+             limit_req_zone $arg_key zone=one:1m rate=10r/s;\n\
+             {certificate}\n\
+             server {{ listen 127.0.0.1:{port}{ssl}; root {0};\n\
+             location /ok {{ limit_req zone=one {burst}; limit_req_status 429; }} }} }}\n",
             root.display()
         );
         std::fs::File::create(root.join("nginx.conf"))

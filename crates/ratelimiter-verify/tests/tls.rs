@@ -1,0 +1,117 @@
+//! Limiters and stores behind TLS, with the certificate of an authority that no system knows.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
+
+mod support;
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use ratelimiter_cluster::make_certificate;
+use support::{Nginx, Started, ends, program, stderr, verify, words};
+
+/// A certificate of an authority that no system knows, for localhost: `certificate.pem` and
+/// `key.pem`. Nothing where there is no openssl and this is not the gate, which must have one.
+fn certificate() -> Option<tempfile::TempDir> {
+    let directory = tempfile::tempdir().unwrap();
+    let Err(error) = make_certificate(directory.path()) else {
+        return Some(directory);
+    };
+    assert!(std::env::var_os("CI").is_none(), "{error}");
+    eprintln!("not checked: {error}");
+    None
+}
+
+/// The arguments judge a limiter behind TLS once they name its authority, and refuse its
+/// certificate before.
+fn trusts_only_a_known_authority(arguments: &[&str], authority: &Path) {
+    let named = verify(&[arguments, &["--ca", authority.to_str().unwrap()]].concat());
+    ends(&named, 0, "");
+    let refusing = verify(arguments);
+    ends(&refusing, 1, "");
+    assert!(
+        stderr(&refusing).contains("certificate"),
+        "{}",
+        stderr(&refusing)
+    );
+}
+
+#[test]
+fn a_limiter_behind_tls_is_judged() {
+    let Some(directory) = certificate() else {
+        return;
+    };
+    let authority = directory.path().join("certificate.pem");
+    let Some(nginx) = Nginx::encrypted(directory, "burst=9 nodelay") else {
+        return;
+    };
+    let url = format!("https://localhost:{}/ok?key={{key}}", nginx.port);
+    let plan = "http --limit 10 --window 1s --contract token-bucket --phase burst --bursts 2 --url";
+    let arguments = words(plan, &[&url]);
+    trusts_only_a_known_authority(&arguments, &authority);
+    let by_system = program(&arguments)
+        .env("SSL_CERT_FILE", authority)
+        .output()
+        .unwrap();
+    ends(&by_system, 0, "");
+}
+
+#[test]
+fn a_store_behind_tls_is_judged() {
+    let Some(directory) = certificate() else {
+        return;
+    };
+    let authority = directory.path().join("certificate.pem");
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let settings = "--tls-auth-clients no --tls-cert-file certificate.pem --tls-key-file key.pem \
+        --tls-ca-cert-file certificate.pem --bind 127.0.0.1 --port 0 --tls-port";
+    let started = Command::new("redis-server")
+        .args(words(settings, &[&port.to_string(), "--save", ""]))
+        .current_dir(&directory)
+        .stdout(Stdio::null())
+        .spawn();
+    let Ok(store) = started else {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "redis-server cannot be started"
+        );
+        return eprintln!("not checked: redis-server is missing (apt-get install redis-server)");
+    };
+    let _store = Started(store);
+    let began = std::time::Instant::now();
+    while std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        assert!(
+            began.elapsed().as_secs() < 30,
+            "redis-server does not listen for TLS"
+        );
+        std::thread::yield_now();
+    }
+    let url = format!("rediss://localhost:{port}");
+    let count = "EVAL \"return redis.call('INCR', KEYS[1]) <= 10 and 1 or 0\" 1 {key}";
+    let plan = "resp --allowed-reply =1 --phase burst --limit 10 --window 60s";
+    let arguments = words(plan, &["--url", &url, "--command", count]);
+    trusts_only_a_known_authority(&arguments, &authority);
+    let pause = words("inject redis-pause --for 1s --store", &[&url]);
+    let named = verify(&[&pause[..], &["--store-ca", authority.to_str().unwrap()]].concat());
+    ends(&named, 0, "");
+    let refusing = verify(&pause);
+    ends(&refusing, 1, "");
+    assert!(
+        stderr(&refusing).contains("not trusted here"),
+        "{}",
+        stderr(&refusing)
+    );
+    assert_eq!(
+        stderr(&refusing).lines().count(),
+        1,
+        "{}",
+        stderr(&refusing)
+    );
+}
