@@ -13,6 +13,7 @@ mod fault;
 mod front_end;
 mod headless;
 mod pictures;
+mod poller;
 mod recording;
 mod replay;
 mod run;

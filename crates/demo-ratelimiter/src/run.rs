@@ -8,18 +8,18 @@ use demo_core::DemoRunner;
 use ratelimiter_api::{CountingMode, NodeClient, StoreFailurePolicy};
 use ratelimiter_chaos::{Burst, PauseDuration, ProxyHold, Reach, RedisPause};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster, Proxies};
-use ratelimiter_health::{PollerConfig, RateLimiterHealthPoller};
 use ratelimiter_store::{Link, StoreUrl, StoreVersion};
+use ratelimiter_watch::Detector;
 
 use crate::burst::BurstArgs;
 use crate::engine::DiagnosisEngine;
 use crate::fault::{Fault, WriteFault};
 use crate::front_end::{FrontEnd, FrontEndArgs};
+use crate::poller::ClusterPoller;
 use crate::store::StoreChoice;
 use crate::subject::{Live, Subject};
 use crate::target::Target;
 use crate::{REQUEST, exits, story};
-use ratelimiter_detector::Detector;
 
 #[derive(Debug, Args)]
 #[command(after_help = exit_help(exits::RUN))]
@@ -222,11 +222,7 @@ async fn play(
     from: usize,
     signals: ExitSignals,
 ) -> anyhow::Result<Exit> {
-    let poller = RateLimiterHealthPoller::new(PollerConfig {
-        endpoints: subject.endpoints.clone(),
-        interval: Duration::from_secs(2),
-        timeout: Duration::from_secs(5),
-    });
+    let poller = ClusterPoller::new(&subject.endpoints, Duration::from_secs(2));
     let subject = Arc::new(subject);
     let (runner, events) =
         DemoRunner::new(story::SUBJECT, story::chapters(&subject), Arc::new(poller));

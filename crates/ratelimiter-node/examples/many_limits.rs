@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use ratelimiter_api::{CheckRequest, CountingMode, Key, Limit, LimitSpec, NodeClient};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
-use ratelimiter_detector::Detector;
+use ratelimiter_watch::Detector;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, interval, sleep};
 
@@ -84,7 +84,7 @@ async fn main() -> ExitCode {
     phase("checked once, watched", &cluster, check_all(&nodes, limits)).await;
     phase("in use, watched", &cluster, sleep(2 * REST)).await;
 
-    let found = detector.log().found;
+    let found = detector.log().violations;
     println!("\nviolations found: {}", found.len());
     for found in &found {
         println!("  {}", found.violation);

@@ -1,18 +1,16 @@
-//! The poller and the observer against a real cluster, whole and broken.
+//! The observer against a real cluster, whole and broken.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot set up its subject has failed"
 )]
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
-use demo_core::{HealthPoller, Reachability};
 use ratelimiter_api::{CheckRequest, Key, Limit, LimitSpec, NodeClient, Observation};
 use ratelimiter_chaos::{Reach, RedisPause, setup_rate_limit};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
-use ratelimiter_health::{Observer, PollerConfig, RateLimiterHealthPoller};
+use ratelimiter_watch::Observer;
 use tokio::time::{Instant, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -23,89 +21,6 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
         assert!(Instant::now() < deadline, "not within 20 s: {what}");
         sleep(Duration::from_millis(20)).await;
     }
-}
-
-fn poller(cluster: &LocalCluster) -> RateLimiterHealthPoller {
-    RateLimiterHealthPoller::new(PollerConfig {
-        endpoints: cluster.endpoints(),
-        interval: Duration::from_millis(50),
-        timeout: SECOND,
-    })
-}
-
-#[test]
-fn defaults_are_three_local_nodes() {
-    let config = PollerConfig::default();
-    let endpoints: Vec<_> = config.endpoints.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        endpoints,
-        [
-            "http://localhost:8001",
-            "http://localhost:8002",
-            "http://localhost:8003"
-        ]
-    );
-    assert_eq!((config.interval, config.timeout), (2 * SECOND, 5 * SECOND));
-}
-
-#[tokio::test]
-async fn lost_cluster_keeps_its_last_nodes() {
-    let mut cluster = ClusterPlan::nodes(3).start().await.unwrap();
-    let poller = poller(&cluster);
-    assert_eq!(poller.rate_limiter_health().last_updated, None);
-    poller.poll().await;
-    let well = poller.rate_limiter_health();
-    assert!(
-        well.redis_connected && !well.has_issues && well.last_updated.is_some(),
-        "{well:?}"
-    );
-    assert_eq!(
-        well.nodes.iter().map(|n| n.id.as_str()).collect::<Vec<_>>(),
-        ["node-1", "node-2", "node-3"]
-    );
-
-    cluster.kill_node(0).unwrap();
-    until("a second node tells of the first", async || {
-        poller.poll().await;
-        poller
-            .rate_limiter_health()
-            .nodes
-            .iter()
-            .any(|n| n.id == "node-1" && n.state == Reachability::Down)
-    })
-    .await;
-    assert!(
-        poller.rate_limiter_health().redis_connected && poller.rate_limiter_health().has_issues
-    );
-
-    cluster.kill_node(1).unwrap();
-    cluster.kill_node(2).unwrap();
-    poller.poll().await;
-    let gone = poller.rate_limiter_health();
-    assert!(gone.has_issues && !gone.redis_connected);
-    assert_eq!(gone.nodes.len(), 3);
-}
-
-#[tokio::test]
-async fn lost_store_is_an_issue() {
-    let mut cluster = ClusterPlan::nodes(1).start().await.unwrap();
-    let poller = Arc::new(poller(&cluster));
-    let running = tokio::spawn({
-        let poller = Arc::clone(&poller);
-        async move { poller.run().await }
-    });
-    until("the first poll", async || {
-        poller.rate_limiter_health().redis_connected
-    })
-    .await;
-    cluster.kill_store();
-    until("the loss is seen", async || {
-        !poller.rate_limiter_health().redis_connected
-    })
-    .await;
-    assert!(poller.health().has_issues);
-    poller.stop();
-    running.await.unwrap();
 }
 
 async fn checked(cluster: &LocalCluster, key: &str, times: usize) -> Vec<NodeClient> {

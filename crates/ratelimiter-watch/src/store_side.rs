@@ -15,7 +15,7 @@ use crate::turn::FEW;
 
 /// The store's clock, the heartbeats, and the limits where there are few.
 #[derive(Debug)]
-pub(crate) struct Contents {
+pub(crate) struct StoreContents {
     pub(crate) time_us: u64,
     /// All limits; `None` when there are more than [`FEW`].
     pub(crate) limits: Option<BTreeMap<Key, LimitEntry>>,
@@ -23,7 +23,7 @@ pub(crate) struct Contents {
 }
 
 /// Reads the clock, the heartbeats and, where there are few, the limits.
-pub(crate) async fn contents(link: &Link, deadline: Duration) -> Result<Contents, StoreError> {
+pub(crate) async fn contents(link: &Link, deadline: Duration) -> Result<StoreContents, StoreError> {
     let store = link.at(layout::LIMITS);
     let mut pipeline = redis::pipe();
     pipeline
@@ -47,14 +47,14 @@ pub(crate) async fn contents(link: &Link, deadline: Duration) -> Result<Contents
         .into_iter()
         .filter_map(|(id, text)| Some((NodeId::new(id), parse(&text)?)))
         .collect();
-    Ok(Contents {
+    Ok(StoreContents {
         time_us: seconds * 1_000_000 + micros,
         limits,
         heartbeats,
     })
 }
 
-/// Reads the limits of these keys, as far as they have one.
+/// Reads the limits of these keys; a key without one is left out.
 pub(crate) async fn limits(
     link: &Link,
     keys: &BTreeSet<&Key>,
@@ -95,8 +95,7 @@ pub(crate) async fn counts(
         .iter()
         .map(|entry| layout::admissions(&entry.key, entry.epoch))
         .collect();
-    // Where there is nothing to count the latency is still of interest, and so is whether it
-    // answers.
+    // Without a key to count, the store still shows that it answers, and its latency.
     let places: Vec<_> = sets
         .iter()
         .map(String::as_str)

@@ -1,25 +1,25 @@
-//! Which keys a round is about.
+//! The keys of a round.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use ratelimiter_api::{ActivePage, Counters, Key, KeyCounter, KeySample, LimitEntry};
+use ratelimiter_api::{ActivePage, Key, KeyCounter, KeySample, LimitEntry, NodeCounters};
 
-/// Limits of a cluster that is seen whole in every round. A larger one is looked at by turns, and
-/// only its keys in use.
+/// The most limits of a cluster whose keys are all in every round. Of more limits, only keys in use
+/// are sampled, and by turns.
 pub(crate) const FEW: usize = 1_000;
 
-/// Keys that a node lists in one round, at most. One more than [`FEW`], so that no turn ends among
+/// Keys that a node lists in one round, at most. One more than [`FEW`]: no turn ends among
 /// these.
 const PAGE: usize = FEW + 1;
 
-/// Bytes of the keys that are in every round, so that they fit into the head of a request when each
-/// byte is escaped.
+/// Bytes of the keys that are in every round: they fit into the head of a request when each byte is
+/// escaped.
 const FOLLOWED_BYTES: usize = 4_000;
 
-/// What the observer was asked to look at.
+/// The keys to sample.
 #[derive(Clone, Debug)]
-pub(crate) enum Scope {
+pub(crate) enum KeyInterest {
     /// These keys.
     Only(Vec<Key>),
     /// All limits: the keys in use after `after`, and some that are in every round.
@@ -29,13 +29,13 @@ pub(crate) enum Scope {
     },
 }
 
-impl Scope {
+impl KeyInterest {
     pub(crate) const ALL: Self = Self::All {
         after: None,
         follow: Vec::new(),
     };
 
-    /// Keys that are in every round from now on, as far as they fit.
+    /// Keys that are in every round from now on: the first ones, if not all fit.
     pub(crate) fn follow<'a>(&mut self, keys: impl Iterator<Item = &'a Key>) {
         if let Self::All { follow, .. } = self {
             let mut bytes = 0;
@@ -47,11 +47,11 @@ impl Scope {
         }
     }
 
-    /// What the nodes are asked.
-    pub(crate) fn asked(&self) -> Asked {
+    /// The query of the next round.
+    pub(crate) fn asked(&self) -> CounterQuery {
         match self {
-            Self::Only(keys) => Asked::Keys(keys.clone()),
-            Self::All { after, follow } => Asked::Page(ActivePage {
+            Self::Only(keys) => CounterQuery::Keys(keys.clone()),
+            Self::All { after, follow } => CounterQuery::Page(ActivePage {
                 after: after.clone(),
                 most: PAGE,
                 also: follow.clone(),
@@ -60,7 +60,7 @@ impl Scope {
     }
 
     /// The next round goes on behind this turn, or begins again.
-    pub(crate) fn advance(&mut self, turn: &Turn) {
+    pub(crate) fn advance(&mut self, turn: &KeyTurn) {
         if let Self::All { after, .. } = self {
             *after = match &turn.span {
                 Some((_, Bound::Included(last))) => Some(last.clone()),
@@ -70,9 +70,9 @@ impl Scope {
     }
 }
 
-/// A question to the nodes.
+/// A query to every node.
 #[derive(Clone, Debug)]
-pub(crate) enum Asked {
+pub(crate) enum CounterQuery {
     Keys(Vec<Key>),
     Page(ActivePage),
 }
@@ -80,22 +80,25 @@ pub(crate) enum Asked {
 /// The keys that a round is about. Every node that answered has listed all of them that it has in
 /// use.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct KeyTurn {
     span: Option<(Bound<Key>, Bound<Key>)>,
     named: BTreeSet<Key>,
 }
 
-impl Turn {
+impl KeyTurn {
     /// The turn that the answers to a question allow: a full page ends it for all nodes.
-    pub(crate) fn of<'a>(asked: Asked, answers: impl Iterator<Item = &'a Counters>) -> Self {
+    pub(crate) fn of<'a>(
+        asked: CounterQuery,
+        answers: impl Iterator<Item = &'a NodeCounters>,
+    ) -> Self {
         let page = match asked {
-            Asked::Keys(keys) => {
+            CounterQuery::Keys(keys) => {
                 return Self {
                     span: None,
                     named: keys.into_iter().collect(),
                 };
             }
-            Asked::Page(page) => page,
+            CounterQuery::Page(page) => page,
         };
         let ends = answers.filter_map(|answer| {
             let keys = answer.counters.iter().map(|counter| &counter.key);
@@ -121,7 +124,7 @@ impl Turn {
     /// The keys that the answers list, and those that were named.
     pub(crate) fn keys<'a>(
         &'a self,
-        answers: impl Iterator<Item = &'a Counters>,
+        answers: impl Iterator<Item = &'a NodeCounters>,
     ) -> BTreeSet<&'a Key> {
         let listed = answers.flat_map(|answer| answer.counters.iter().map(|counter| &counter.key));
         listed
@@ -134,7 +137,7 @@ impl Turn {
 /// One node's counts of the keys of a turn. A key that it does not list is not in use there: it
 /// admitted nothing in the window.
 pub(crate) fn samples(
-    turn: &Turn,
+    turn: &KeyTurn,
     counters: Vec<KeyCounter>,
     known: &BTreeMap<Key, LimitEntry>,
 ) -> BTreeMap<Key, KeySample> {
@@ -142,26 +145,14 @@ pub(crate) fn samples(
         .into_iter()
         .filter(|counter| turn.has(&counter.key))
         .map(|c| {
-            let sample = KeySample {
-                limit: c.limit,
-                epoch: c.epoch,
-                admissions: c.count,
-                unsynced: c.unsynced,
-                lost: c.lost,
-                leased: c.lease.map_or(0, |lease| lease.admitted),
-            };
+            let sample = c.sample();
             (c.key, sample)
         });
     let mut samples: BTreeMap<_, _> = listed.collect();
     for (key, entry) in known.iter().filter(|(key, _)| turn.has(key)) {
-        samples.entry(key.clone()).or_insert(KeySample {
-            limit: entry.limit,
-            epoch: entry.epoch,
-            admissions: 0,
-            unsynced: 0,
-            lost: 0,
-            leased: 0,
-        });
+        samples
+            .entry(key.clone())
+            .or_insert(KeySample::new(entry.limit, entry.epoch, 0));
     }
     samples
 }
@@ -176,7 +167,7 @@ mod tests {
         Key::new(format!("k{number:05}")).unwrap()
     }
 
-    fn answer(keys: impl Iterator<Item = usize>) -> Counters {
+    fn answer(keys: impl Iterator<Item = usize>) -> NodeCounters {
         let counter = |number| KeyCounter {
             key: key(number),
             limit: Limit::new(10, 60).unwrap(),
@@ -189,7 +180,7 @@ mod tests {
             shared_age_ms: None,
             lease: None,
         };
-        Counters {
+        NodeCounters {
             node: NodeId::new("node-1"),
             boot: String::new(),
             started_at_us: 0,
@@ -200,47 +191,47 @@ mod tests {
 
     #[test]
     fn full_pages_end_a_turn_for_all() {
-        let mut scope = Scope::ALL;
+        let mut interest = KeyInterest::ALL;
         let answers = [
             answer((0..PAGE).map(|n| 2 * n)),
             answer(0..PAGE),
             answer(5..9),
         ];
-        let turn = Turn::of(scope.asked(), answers.iter());
+        let turn = KeyTurn::of(interest.asked(), answers.iter());
         assert!(turn.has(&key(0)) && turn.has(&key(PAGE - 1)) && !turn.has(&key(PAGE)));
         assert_eq!(turn.keys(answers.iter()).len(), PAGE);
-        scope.advance(&turn);
+        interest.advance(&turn);
 
         let rest = [answer(PAGE..PAGE + 3), answer(0..0)];
-        let turn = Turn::of(scope.asked(), rest.iter());
+        let turn = KeyTurn::of(interest.asked(), rest.iter());
         assert!(!turn.has(&key(PAGE - 1)) && turn.has(&key(PAGE)) && turn.has(&key(99_999)));
-        scope.advance(&turn);
+        interest.advance(&turn);
         assert!(
-            matches!(&scope, Scope::All { after: None, .. }),
+            matches!(&interest, KeyInterest::All { after: None, .. }),
             "the next begins again"
         );
     }
 
     #[test]
     fn named_keys_are_in_every_turn() {
-        let mut scope = Scope::ALL;
-        scope.follow([key(7)].iter());
-        let turn = Turn::of(scope.asked(), [answer(0..PAGE)].iter());
-        scope.advance(&turn);
-        let turn = Turn::of(scope.asked(), [answer([7].into_iter())].iter());
+        let mut interest = KeyInterest::ALL;
+        interest.follow([key(7)].iter());
+        let turn = KeyTurn::of(interest.asked(), [answer(0..PAGE)].iter());
+        interest.advance(&turn);
+        let turn = KeyTurn::of(interest.asked(), [answer([7].into_iter())].iter());
         assert!(turn.has(&key(7)) && !turn.has(&key(8)));
 
         let long = Key::new("x".repeat(256)).unwrap();
-        scope.follow(std::iter::repeat_n(&long, 100));
-        let Asked::Page(page) = scope.asked() else {
+        interest.follow(std::iter::repeat_n(&long, 100));
+        let CounterQuery::Page(page) = interest.asked() else {
             panic!("all keys are asked for by page")
         };
         assert_eq!(page.also.len(), 15, "as many as fit into a head");
     }
 
     #[test]
-    fn keys_that_a_node_does_not_list_are_zero() {
-        let turn = Turn::of(Scope::ALL.asked(), [answer(0..1)].iter());
+    fn unlisted_keys_are_zero() {
+        let turn = KeyTurn::of(KeyInterest::ALL.asked(), [answer(0..1)].iter());
         let entry = LimitEntry {
             key: key(3),
             limit: Limit::new(10, 60).unwrap(),

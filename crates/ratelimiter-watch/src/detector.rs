@@ -2,14 +2,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ratelimiter_api::{Endpoint, Key};
-use ratelimiter_health::Observer;
-use ratelimiter_invariants::{Monitor, Thresholds};
+use ratelimiter_invariants::Monitor;
 use ratelimiter_store::StoreUrl;
 use tokio::sync::{broadcast, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::{Log, Round};
+use crate::{Observer, Round, ViolationLog};
 
 /// Rounds kept for a slow subscriber: about ten seconds.
 const ROUNDS: usize = 64;
@@ -18,19 +17,19 @@ const ROUNDS: usize = 64;
 ///
 /// ```text
 ///  Observer --observation--> Monitor --changes--> Round --> subscribers (charts, recorder, output)
-///                                                   +-----> Log (violations so far)
+///                                                   +-----> ViolationLog (violations so far)
 /// ```
 #[derive(Debug)]
 pub struct Detector {
-    log: watch::Receiver<Log>,
+    log: watch::Receiver<ViolationLog>,
     rounds: broadcast::Sender<Arc<Round>>,
-    clock: Clock,
+    clock: DetectorClock,
     task: AbortHandle,
 }
 
 /// The clock of observations and violations: time since the observer started.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock(Instant);
+pub struct DetectorClock(Instant);
 
 impl Detector {
     /// Starts to observe: every key, or `only` one. Needs a tokio runtime.
@@ -44,13 +43,13 @@ impl Detector {
         if let Some(key) = only {
             observer = observer.only(vec![key]);
         }
-        let clock = Clock(observer.started());
+        let clock = DetectorClock(observer.started());
         let (rounds, _) = broadcast::channel(ROUNDS);
-        let (publish, log) = watch::channel(Log::default());
+        let (publish, log) = watch::channel(ViolationLog::default());
         let task = tokio::spawn({
             let rounds = rounds.clone();
             async move {
-                let mut monitor = Monitor::new(Thresholds::default());
+                let mut monitor = Monitor::default();
                 loop {
                     let observation = observer.next().await;
                     let changes = monitor.observe(&observation);
@@ -80,12 +79,12 @@ impl Detector {
     }
 
     /// The clock of observations and violations.
-    pub fn clock(&self) -> Clock {
+    pub fn clock(&self) -> DetectorClock {
         self.clock
     }
 
     /// The log so far.
-    pub fn log(&self) -> Log {
+    pub fn log(&self) -> ViolationLog {
         self.log.borrow().clone()
     }
 
@@ -93,7 +92,7 @@ impl Detector {
     pub async fn wait<T>(
         &self,
         patience: Duration,
-        shows: impl Fn(&Log) -> Option<T>,
+        shows: impl Fn(&ViolationLog) -> Option<T>,
     ) -> Option<T> {
         let mut log = self.log.clone();
         let seen = timeout(patience, log.wait_for(|log| shows(log).is_some()))
@@ -110,7 +109,7 @@ impl Drop for Detector {
     }
 }
 
-impl Clock {
+impl DetectorClock {
     /// The time of an instant; zero for one before the start.
     pub fn at(self, instant: Instant) -> Duration {
         instant.saturating_duration_since(self.0)

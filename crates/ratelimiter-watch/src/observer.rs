@@ -1,23 +1,23 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::join_all;
 use ratelimiter_api::layout::Heartbeat;
 use ratelimiter_api::{
-    ClientError, Counters, Endpoint, Key, LimitEntry, NodeClient, NodeHealth, NodeId,
+    ClientError, Endpoint, Key, LimitEntry, NodeClient, NodeCounters, NodeHealth, NodeId,
     NodeObservation, NodeSample, NodeState, Observation,
 };
 use ratelimiter_store::{Link, StoreUrl};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::store_side;
-use crate::turn::{self, Asked, Scope, Turn};
+use crate::turn::{self, CounterQuery, KeyInterest, KeyTurn};
 
 /// Time from one round to the next.
-pub const OBSERVE_INTERVAL: Duration = Duration::from_millis(200);
+const OBSERVE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long a node or the store may take to answer. Longer than a round: one that is slow is a gap
-/// in few rounds, and one that is gone does not hold up the others for long.
+/// Time limit of one answer of a node or the store. Longer than a round: a slow one is a gap in few
+/// rounds, and a dead one does not hold up the others for long.
 const DEADLINE: Duration = Duration::from_millis(500);
 
 /// Samples every node and the store, all about the same span of time.
@@ -31,21 +31,21 @@ const DEADLINE: Duration = Duration::from_millis(500);
 /// [`follow`](Self::follow) names.
 #[derive(Debug)]
 pub struct Observer {
-    nodes: Vec<Seen>,
+    nodes: Vec<WatchedNode>,
     link: Link,
     started: Instant,
-    /// When the next round is due.
+    /// The time of the next round.
     due: Instant,
-    /// The store's clock when it last told it, and when that was.
+    /// The latest reading of the store's clock, and its time.
     clock: Option<(u64, Instant)>,
-    scope: Scope,
+    interest: KeyInterest,
     /// The limits of the latest round in which the store answered.
     limits: BTreeMap<Key, LimitEntry>,
 }
 
-/// A node and its name, which is known once it has answered.
+/// A node, and its name once it has answered.
 #[derive(Debug)]
-struct Seen {
+struct WatchedNode {
     client: NodeClient,
     name: Option<NodeId>,
 }
@@ -53,11 +53,11 @@ struct Seen {
 impl Observer {
     /// An observer of these nodes and their store. Opens nothing.
     pub fn new(endpoints: &[Endpoint], store: StoreUrl) -> Self {
-        let seen = |e: &Endpoint| Seen {
+        let node = |e: &Endpoint| WatchedNode {
             client: NodeClient::new(e.clone(), DEADLINE),
             name: None,
         };
-        let nodes = endpoints.iter().map(seen).collect();
+        let nodes = endpoints.iter().map(node).collect();
         let started = Instant::now();
         Self {
             nodes,
@@ -65,7 +65,7 @@ impl Observer {
             started,
             due: started,
             clock: None,
-            scope: Scope::ALL,
+            interest: KeyInterest::ALL,
             limits: BTreeMap::new(),
         }
     }
@@ -73,11 +73,11 @@ impl Observer {
     /// Samples these keys alone, whether they are in use or not.
     #[must_use]
     pub fn only(mut self, keys: Vec<Key>) -> Self {
-        self.scope = Scope::Only(keys);
+        self.interest = KeyInterest::Only(keys);
         self
     }
 
-    /// Sends `token` to the nodes: those with an admin token list their keys for nothing less.
+    /// Sends `token` to the nodes. Nodes with an admin token list their keys only with it.
     #[must_use]
     pub fn with_token(mut self, token: Option<&str>) -> Self {
         for node in &mut self.nodes {
@@ -91,17 +91,16 @@ impl Observer {
         self.started
     }
 
-    /// Samples these keys in every round from now on, as far as they fit into a question; the first
-    /// come first. Of interest are keys that a violation is known or suspected of: whether it lasts
-    /// is seen in consecutive rounds only.
+    /// Samples these keys in every round from now on: the first ones, if not all fit into a
+    /// request. Only consecutive rounds show whether a violation of a key lasts.
     pub fn follow<'a>(&mut self, keys: impl Iterator<Item = &'a Key>) {
-        self.scope.follow(keys);
+        self.interest.follow(keys);
     }
 
-    /// Waits until the next round is due, and takes it. Rounds are due at multiples of
-    /// [`OBSERVE_INTERVAL`] after the first; those that the observer is late for are left out.
-    /// Intervals that grew by each wake-up's delay would drift past the nodes' syncs, and slow
-    /// waves would show in every age that depends on both.
+    /// Waits until the next round is due, and takes it. Rounds are due every 200 ms after the
+    /// first; those that the observer is late for are left out. Intervals that grew by each
+    /// wake-up's delay would drift past the nodes' syncs, and slow waves would show in every age
+    /// that depends on both.
     pub async fn next(&mut self) -> Observation {
         sleep_until(self.due).await;
         self.due = due_after(self.due, Instant::now());
@@ -120,15 +119,15 @@ impl Observer {
 
         // The nodes first: the store must hold all admissions that a node reports as confirmed by
         // then.
-        let question = self.scope.asked();
+        let question = self.interest.asked();
         let answers = self.sample_nodes(&question, span_end_us).await;
         let counters = || {
             answers
                 .iter()
                 .filter_map(|answer| Some(&answer.as_ref().ok()?.counters))
         };
-        let turn = Turn::of(question, counters());
-        self.scope.advance(&turn);
+        let turn = KeyTurn::of(question, counters());
+        self.interest.advance(&turn);
         let (limits, heartbeats) = match contents {
             Ok(contents) => {
                 let limits = match contents.limits {
@@ -175,45 +174,36 @@ impl Observer {
 
     async fn sample_nodes(
         &self,
-        question: &Asked,
+        question: &CounterQuery,
         span_end_us: u64,
     ) -> Vec<Result<NodeAnswer, ClientError>> {
-        let mut asking = JoinSet::new();
-        for (i, node) in self.nodes.iter().enumerate() {
-            let (client, question) = (node.client.clone(), question.clone());
-            asking.spawn(async move {
-                let asked = Instant::now();
-                let answers =
-                    tokio::try_join!(counters(&client, &question, span_end_us), client.health());
-                let latency = asked.elapsed();
-                (
-                    i,
-                    answers.map(|(counters, health)| NodeAnswer {
-                        counters,
-                        health,
-                        latency,
-                    }),
-                )
-            });
-        }
-        let mut answers = asking.join_all().await;
-        answers.sort_by_key(|(i, _)| *i);
-        answers.into_iter().map(|(_, answer)| answer).collect()
+        let ask = async |client: &NodeClient| {
+            let asked = Instant::now();
+            let (counters, health) =
+                tokio::try_join!(counters(client, question, span_end_us), client.health())?;
+            let latency = asked.elapsed();
+            Ok(NodeAnswer {
+                counters,
+                health,
+                latency,
+            })
+        };
+        join_all(self.nodes.iter().map(|node| ask(&node.client))).await
     }
 
     fn node(
         &mut self,
         index: usize,
         answer: Result<NodeAnswer, ClientError>,
-        turn: &Turn,
+        turn: &KeyTurn,
         heartbeats: &HashMap<NodeId, Heartbeat>,
     ) -> NodeObservation {
-        let seen = &mut self.nodes[index];
+        let watched = &mut self.nodes[index];
         if let Ok(answer) = &answer {
-            seen.name = Some(answer.counters.node.clone());
+            watched.name = Some(answer.counters.node.clone());
         }
-        let address = seen.client.endpoint().authority();
-        let node = seen
+        let address = watched.client.endpoint().authority();
+        let node = watched
             .name
             .clone()
             .unwrap_or_else(|| NodeId::from(address.as_str()));
@@ -242,13 +232,13 @@ impl Observer {
 
 /// Both answers of a node.
 struct NodeAnswer {
-    counters: Counters,
+    counters: NodeCounters,
     health: NodeHealth,
     latency: Duration,
 }
 
 impl NodeAnswer {
-    fn sample(self, turn: &Turn, limits: &BTreeMap<Key, LimitEntry>) -> NodeSample {
+    fn sample(self, turn: &KeyTurn, limits: &BTreeMap<Key, LimitEntry>) -> NodeSample {
         let Self {
             counters,
             health,
@@ -271,12 +261,12 @@ impl NodeAnswer {
 
 async fn counters(
     client: &NodeClient,
-    question: &Asked,
+    question: &CounterQuery,
     at_us: u64,
-) -> Result<Counters, ClientError> {
+) -> Result<NodeCounters, ClientError> {
     match question {
-        Asked::Keys(keys) => client.counters_of(keys, Some(at_us)).await,
-        Asked::Page(page) => client.active_counters(page, Some(at_us)).await,
+        CounterQuery::Keys(keys) => client.counters_of(keys, Some(at_us)).await,
+        CounterQuery::Page(page) => client.active_counters(page, Some(at_us)).await,
     }
 }
 
