@@ -16,8 +16,16 @@ pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
         .quiet()
         .read()?;
     let found = of_metadata(&serde_json::from_str(&metadata)?)?;
-    let allowed = of_table(&shell.read_file("ARCHITECTURE.md")?);
-    let complaints = compare(&found, &allowed);
+    let table = shell.read_file("ARCHITECTURE.md")?;
+    let mut complaints = compare(&found, &of_table(&table));
+    for name in pure(&table) {
+        let tree = cmd!(
+            shell,
+            "cargo tree --package {name} --edges normal --prefix none"
+        )
+        .quiet();
+        complaints.extend(impurities(name, &tree.read()?));
+    }
     anyhow::ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
     println!(
         "{} crates use each other as ARCHITECTURE.md lists",
@@ -73,6 +81,24 @@ fn of_table(text: &str) -> Arrows {
         .collect()
 }
 
+/// The crates whose purpose in the table begins with "pure".
+fn pure(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .filter_map(|line| Some(line.strip_prefix("| `")?.split_once("` | pure:")?.0))
+}
+
+/// A pure crate compiles no runtime, no socket and no HTTP.
+fn impurities(name: &str, tree: &str) -> Vec<String> {
+    ["hyper", "mio", "redis", "tokio"]
+        .into_iter()
+        .filter(|used| {
+            tree.lines()
+                .any(|line| line.split(' ').next() == Some(*used))
+        })
+        .map(|used| format!("{name} is pure, and compiles {used}"))
+        .collect()
+}
+
 fn compare(found: &Arrows, allowed: &Arrows) -> Vec<String> {
     let mut complaints = Vec::new();
     for (name, uses) in found {
@@ -113,6 +139,16 @@ mod tests {
         let table =
             "| crate | holds | uses |\n|---|---|---|\n| `a` | x | `b`, `c` |\n| `b` | y | - |\n";
         assert_eq!(of_table(table), arrows(&[("a", &["b", "c"]), ("b", &[])]));
+    }
+
+    #[test]
+    fn pure_crates_compile_no_runtime() {
+        let table = "| `a` | pure: sums | - |\n| `b` | a node | `a` |\n";
+        assert_eq!(pure(table).collect::<Vec<_>>(), ["a"]);
+        assert_eq!(
+            impurities("a", "a v0.1.0\ntokio v1.54.0\nhyper-util v0.1.21"),
+            ["a is pure, and compiles tokio"]
+        );
     }
 
     #[test]

@@ -1,17 +1,17 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Key, NodeId};
+use crate::{Key, NodeId, choice};
 
 /// The largest cost of one check.
 pub const MAX_COST: u32 = 100;
 
-/// `POST /check`: may this happen now?
+/// `POST /check`: asks for admissions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckRequest {
     /// The limited key.
     pub key: Key,
-    /// How many admissions it takes, 1 to [`MAX_COST`].
+    /// Admissions asked for, 1 to [`MAX_COST`].
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub cost: i64,
 }
@@ -35,45 +35,33 @@ impl CheckRequest {
     }
 }
 
-/// Who decided a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DecidedBy {
-    /// The count in the store, read or scripted for this check.
-    Store,
-    /// The node's own admissions, and the others' as of the last sync.
-    Local,
-    /// A grant of the store that the node holds, or a denial of the store that still holds.
-    Lease,
-    /// The failure policy alone, since the store did not answer in time.
-    Policy,
-}
-
-impl DecidedBy {
-    /// The word used on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Store => "store",
-            Self::Local => "local",
-            Self::Lease => "lease",
-            Self::Policy => "policy",
-        }
+choice! {
+    /// The origin of a decision.
+    DecidedBy, "decider" {
+        /// The count in the store, read or scripted for this check.
+        Store = "store",
+        /// The node's own admissions, and the others' as of the last sync.
+        Local = "local",
+        /// A grant of the store that the node holds, or a denial of the store that still holds.
+        Lease = "lease",
+        /// The failure policy alone, since the store did not answer in time.
+        Policy = "policy",
     }
 }
 
 /// The answer to a check: status 200 when allowed, 429 when denied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckResponse {
-    /// Whether it may happen.
+    /// Whether it was admitted.
     pub allowed: bool,
     /// The limit in force.
     pub limit: u32,
-    /// Admissions left in the window after this check, as far as the decider knew.
+    /// Admissions left in the window after this check, by the decider's count.
     pub remaining: u32,
-    /// Milliseconds until the oldest admission known leaves the window and quota returns.
+    /// Milliseconds until the oldest admission leaves the window and quota returns.
     pub reset_ms: u64,
-    /// Who answered.
+    /// The node that answered.
     pub node: NodeId,
-    /// Who decided.
+    /// The origin of the decision.
     pub decided_by: DecidedBy,
 }

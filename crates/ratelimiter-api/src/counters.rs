@@ -1,26 +1,26 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{CountingMode, Key, Limit, NodeId};
+use crate::{CountingMode, Key, KeySample, Limit, NodeId};
 
 /// Keys in one answer of `GET /limits` or `GET /counters`, at most.
 pub const MAX_PAGE: usize = 10_000;
 
-/// `GET /counters`, optionally with `?at_us=T`: what this node knows of each key's window.
+/// `GET /counters`, optionally with `?at_us=T`: this node's counters of each key's window.
 ///
 /// The query selects the keys: `key=K` (repeatable); or a page by `after=K` and `limit=N`, of the
 /// first [`MAX_PAGE`] keys by default; or with `active=true` an [`ActivePage`].
 ///
 /// With `at_us`, admissions are counted in the span `(T - window, T]` on the store's clock.
-/// Observers ask every node and the store about the same span, so that the sums compare although
-/// the samples are taken at different instants; nodes keep admissions a little longer than the
+/// Observers ask every node and the store about the same span, so the sums compare although the
+/// samples are taken at different instants; nodes keep admissions a little longer than the
 /// window to be able to answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counters {
-    /// Who answers.
+pub struct NodeCounters {
+    /// The node that answers.
     pub node: NodeId,
-    /// Which life of the node this is: it changes when the process restarts.
+    /// Random id of the node's process; changes on restart.
     pub boot: String,
-    /// When this life began, microseconds on the store's clock.
+    /// Start of that process, microseconds on the store's clock.
     pub started_at_us: u64,
     /// The end of the span counted, microseconds on the store's clock.
     pub at_us: u64,
@@ -35,7 +35,7 @@ pub struct Counters {
 pub struct ActivePage {
     /// The page begins behind this key.
     pub after: Option<Key>,
-    /// How many keys it has, 1 to [`MAX_PAGE`].
+    /// Number of its keys, 1 to [`MAX_PAGE`].
     pub most: usize,
     /// Keys that are listed whether they are in use or not.
     pub also: Vec<Key>,
@@ -52,17 +52,17 @@ impl Default for ActivePage {
     }
 }
 
-/// One key as one node sees it.
+/// One key on one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyCounter {
     /// The counted key.
     pub key: Key,
-    /// How much may be admitted.
+    /// The limit in force.
     #[serde(flatten)]
     pub limit: Limit,
-    /// How it is counted.
+    /// The counting mode.
     pub counting: CountingMode,
-    /// Which counter: a reset begins the next.
+    /// Number of the counter; a reset begins the next one.
     pub epoch: u64,
     /// This node's own admissions in the span.
     pub count: u64,
@@ -81,16 +81,28 @@ pub struct KeyCounter {
     pub lease: Option<LeaseCounter>,
 }
 
+impl KeyCounter {
+    /// The numbers of this counter that observers compare.
+    pub fn sample(&self) -> KeySample {
+        KeySample {
+            unsynced: self.unsynced,
+            leased: self.lease.map_or(0, |lease| lease.admitted),
+            lost: self.lost,
+            ..KeySample::new(self.limit, self.epoch, self.count)
+        }
+    }
+}
+
 /// A node's grants of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseCounter {
     /// Those of the node's own admissions in the span that a grant covers.
     pub admitted: u64,
-    /// Admissions that the store counts for this node in the window that ends now, as far as the
-    /// node knows: those that it made, and those that it could still make.
+    /// Admissions that the store counts for this node in the window that ends now, by the node's
+    /// knowledge: those that it made, and those that it could still make.
     pub charged: u64,
     /// Admissions that the node may still make without asking the store.
     pub unspent: u64,
-    /// Unspent charge that the node has given back, but not yet to the store's knowledge.
+    /// Unspent charge that the node gives back, and the store has not confirmed yet.
     pub stranded: u64,
 }

@@ -2,16 +2,16 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use hyper::Uri;
+use http::Uri;
 
-/// Where a node listens: `http://host:port`, nothing more.
+/// The address of a node: `http://host:port`, nothing more.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     host: String,
     port: u16,
 }
 
-/// Why a text is not an endpoint.
+/// The reason why a text is not an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{url:?} is not an endpoint: {why} (expected http://HOST:PORT)")]
 pub struct EndpointError {

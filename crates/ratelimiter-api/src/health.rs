@@ -16,20 +16,20 @@ pub enum StoreCircuit {
 }
 
 /// `GET /health`: the node's own view of itself and its store. Always status 200 while the node can
-/// answer: a lost store is something to report, not a reason to be restarted.
+/// answer: a lost store is reported, and is no reason to restart the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeHealth {
-    /// Who answers.
+    /// The node that answers.
     pub node: NodeId,
     /// Whether the store answered the last read.
     pub redis_connected: bool,
-    /// How long that read took, in milliseconds.
+    /// Duration of that read, milliseconds.
     pub store_latency_ms: Option<f64>,
     /// Milliseconds since the store last confirmed a write of this node. A store can answer reads
     /// and take no writes.
     pub last_write_age_ms: Option<u64>,
-    /// Admissions that the store had confirmed and lost, since this life of the node began. The
-    /// node sent each of them again.
+    /// Admissions that the store had confirmed and lost, since the node's start. The node sent each
+    /// of them again.
     #[serde(default)]
     pub store_lost: u64,
     /// State of the circuit breaker in front of the store; the worst where the parts of a store
@@ -39,10 +39,10 @@ pub struct NodeHealth {
     /// 99th percentile of the time to answer a check, in milliseconds, over the last five seconds;
     /// absent without checks.
     pub check_p99_ms: Option<f64>,
-    /// How keys without a mode of their own are counted.
+    /// The counting mode of keys without one of their own.
     pub counting: CountingMode,
     /// Milliseconds between two syncs with the store, also between two heartbeats.
     pub sync_interval_ms: u64,
-    /// Milliseconds since this life of the node began.
+    /// Milliseconds since the node's start.
     pub uptime_ms: u64,
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Key, NodeId, millis};
 
-/// The outcome of a check, as its caller can be sure of it.
+/// The outcome of a check, by the knowledge of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
@@ -19,21 +19,21 @@ pub enum Outcome {
     Unknown,
 }
 
-/// One check as its caller saw it: the decision fell somewhere between `invoke` and `complete`.
+/// A caller's record of one check: the decision fell somewhere between `invoke` and `complete`.
 ///
 /// Both are measured from one origin on one monotonic clock. For an [`Outcome::Unknown`],
-/// `complete` is when the caller gave up, and the decision may fall later. As a line of a history
-/// file it is one JSON object; see `docs/history.md`.
+/// `complete` is the time at which the caller gave up, and the decision may fall later. As a line
+/// of a history file it is one JSON object; see `docs/history.md`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Operation {
     /// The key that was checked.
     pub key: Key,
     /// The node that was asked.
     pub node: NodeId,
-    /// When the request was sent.
+    /// The time at which the request was sent.
     #[serde(rename = "invoke_ms", with = "millis")]
     pub invoke: Duration,
-    /// When the answer was complete.
+    /// The time at which the answer was complete.
     #[serde(rename = "complete_ms", with = "millis")]
     pub complete: Duration,
     /// The outcome.
@@ -56,7 +56,7 @@ pub struct Claims {
     /// Limit in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
-    /// Admissions left; negative when the limiter says so.
+    /// Admissions left; may be negative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remaining: Option<i64>,
     /// Time from the answer until quota returns.

@@ -14,7 +14,7 @@ pub const MAX_KEY_BYTES: usize = 256;
 #[serde(try_from = "String", into = "String")]
 pub struct Key(Arc<str>);
 
-/// Why a text is not a key.
+/// The reason why a text is not a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The key has no characters.

@@ -1,16 +1,20 @@
-//! Where the cluster's state lies in the store.
+//! The cluster's entries in the store.
 //!
-//! | entry | type | holds |
-//! |---|---|---|
-//! | [`LIMITS`] | hash | key to [`LimitEntry`](crate::LimitEntry) as JSON |
-//! | [`LIMITS_VERSION`] | integer | grows with every change of a limit, so that nodes read changes only then |
-//! | [`LIMITS_CHANGED`] | sorted set | one member a limit, scored with the version of its last change |
-//! | [`LIMITS_DELETED`] | sorted set | the newest 10,000 deleted keys, scored with the version of their deletion |
-//! | [`LIMITS_STATE`] | hash | `life`: a random name that is new when the store has lost its state; `floor`: the version of the newest deletion that is no longer kept |
-//! | [`NODES`] | hash | node id to [`Heartbeat`] as JSON |
-//! | [`LOSS`] | hash | `at`, when a node noticed that the store had lost its state, microseconds; `version`, of the limits that it restored |
-//! | [`admissions`] | sorted set | one member an admission, `node:boot:sequence`, scored with its time in microseconds on the store's clock |
-//! | [`leases`] | hash and two sorted sets | the grants of a key that is counted as `leased`, and their ends |
+//! - [`LIMITS`], a hash: key to [`LimitEntry`](crate::LimitEntry) as JSON.
+//! - [`LIMITS_VERSION`], an integer that grows with every change of a limit: nodes read the changes
+//!   only then.
+//! - [`LIMITS_CHANGED`], a sorted set: one member a limit, by the version of its last change.
+//! - [`LIMITS_DELETED`], a sorted set: the newest 10,000 deleted keys, by the version of their
+//!   deletion.
+//! - [`LIMITS_STATE`], a hash: `life`, a random name that is new when the store has lost its state;
+//!   `floor`, the version of the newest deletion that is no longer kept.
+//! - [`NODES`], a hash: node id to [`Heartbeat`] as JSON.
+//! - [`LOSS`], a hash: `at`, the time at which a node noticed that the store had lost its state,
+//!   microseconds; `version`, that of the limits that it restored.
+//! - [`admissions`], a sorted set: one member an admission, `node:boot:sequence`, by its time in
+//!   microseconds on the store's clock.
+//! - [`leases`], a hash and two sorted sets: the grants of a key that is counted as `leased`, and
+//!   their ends.
 //!
 //! All entries but those of a key have the hash tag `ratelimiter`, so that one member of a store
 //! cluster holds them; a key's own entries have the key as hash tag. A cluster moreover keeps [a
@@ -31,7 +35,7 @@ pub const LIMITS_VERSION: &str = "{ratelimiter}:limits:version";
 pub const LIMITS_CHANGED: &str = "{ratelimiter}:limits:changed";
 /// The deleted keys, by the version of their deletion.
 pub const LIMITS_DELETED: &str = "{ratelimiter}:limits:deleted";
-/// The life of the state of the limits, and the floor of the deletions kept.
+/// The name of the limits' state, and the floor of its deletions.
 pub const LIMITS_STATE: &str = "{ratelimiter}:limits:state";
 /// The hash of heartbeats.
 pub const NODES: &str = "{ratelimiter}:nodes";
@@ -60,19 +64,19 @@ pub fn counter(key: &Key, epoch: u64) -> [String; 4] {
 }
 
 /// The names of a limit's copy beside the admissions of its key, in a store cluster, where a script
-/// reaches the entries of one slot only. Their types are those of the entries that they stand in
-/// for; the version is that of the limit's last change.
+/// reaches the entries of one slot only. Their types are those of the entries that they replace;
+/// the version is that of the limit's last change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitCopy {
-    /// Stands in for [`LIMITS`].
+    /// Replaces [`LIMITS`].
     pub limits: String,
-    /// Stands in for [`LIMITS_CHANGED`].
+    /// Replaces [`LIMITS_CHANGED`].
     pub changed: String,
-    /// Stands in for [`LIMITS_DELETED`].
+    /// Replaces [`LIMITS_DELETED`].
     pub deleted: String,
-    /// Stands in for [`LIMITS_VERSION`].
+    /// Replaces [`LIMITS_VERSION`].
     pub version: String,
-    /// Stands in for [`LOSS`].
+    /// Replaces [`LOSS`].
     pub loss: String,
 }
 
@@ -104,13 +108,13 @@ impl LimitCopy {
 /// A node's own entry, written at every sync.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// Where the node listens, `host:port`.
+    /// Listen address of the node, `host:port`.
     pub address: String,
-    /// Which life of the node this is.
+    /// Random id of the node's process; changes on restart.
     pub boot: String,
     /// Address of another process that beats under the same id, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub also_at: Option<String>,
-    /// When it was sent, microseconds on the store's clock.
+    /// The time at which it was sent, microseconds on the store's clock.
     pub at_us: u64,
 }

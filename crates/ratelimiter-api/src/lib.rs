@@ -1,20 +1,23 @@
-//! The contract between a rate limiter node and everyone who talks to it or about it.
+//! The contract between a rate limiter node, its callers and its observers.
 //!
-//! - **Wire types** of the node's HTTP API: [`CheckRequest`], [`LimitSpec`], [`Counters`],
+//! - **Wire types** of the node's HTTP API: [`CheckRequest`], [`LimitSpec`], [`NodeCounters`],
 //!   [`NodeHealth`], ...
-//! - **[`layout`]**: where the nodes keep limits, admissions and heartbeats in the store, so that
-//!   an observer can read the nodes' writes without asking them.
-//! - **[`Observation`]** and **[`Operation`]**: the state of a cluster at one instant, and the
-//!   record of a caller saw of one check. Faults and traffic produce them, invariants consume them.
-//! - **[`NodeClient`]** and **[`NodeConnection`]**: one typed client, pooled or bound to a single
-//!   connection.
+//! - **[`layout`]**: the names of the limits, admissions and heartbeats in the store, for observers
+//!   that read them without asking a node.
+//! - **[`Observation`]** and **[`Operation`]**: the state of a cluster at one instant, and a
+//!   caller's record of one check. Faults and traffic produce them, invariants consume them.
+//! - `NodeClient`, with the feature `client`: a typed client over hyper. Without the feature, the
+//!   crate compiles no HTTP and no runtime.
 //!
 //! The crate holds no logic of rate limiting: it decides nothing and counts nothing.
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "client", doc = include_str!("../README.md"))]
 
 mod check;
+mod choice;
+#[cfg(feature = "client")]
 mod client;
-mod connection;
+#[cfg(feature = "client")]
+mod client_error;
 mod counters;
 mod endpoint;
 mod health;
@@ -23,15 +26,18 @@ mod ids;
 mod key;
 pub mod layout;
 mod limit;
-mod millis;
+pub mod millis;
 mod nodes;
 mod observation;
 mod problem;
 
 pub use check::{CheckRequest, CheckResponse, DecidedBy, MAX_COST};
-pub use client::{ClientError, NodeClient};
-pub use connection::NodeConnection;
-pub use counters::{ActivePage, Counters, KeyCounter, LeaseCounter, MAX_PAGE};
+pub use choice::ChoiceError;
+#[cfg(feature = "client")]
+pub use client::NodeClient;
+#[cfg(feature = "client")]
+pub use client_error::ClientError;
+pub use counters::{ActivePage, KeyCounter, LeaseCounter, MAX_PAGE, NodeCounters};
 pub use endpoint::{Endpoint, EndpointError};
 pub use health::{NodeHealth, StoreCircuit};
 pub use history::{Claims, Operation, Outcome};
@@ -41,7 +47,7 @@ pub use limit::{
     CountingMode, Limit, LimitEntry, LimitError, LimitSpec, LimitSpecs, MAX_LIMIT, MAX_WINDOW,
     StoreFailurePolicy,
 };
-pub use nodes::{NodeEntry, NodeState, Nodes};
+pub use nodes::{NodeEntry, NodeList, NodeState};
 pub use observation::{
     KeySample, NodeObservation, NodeSample, Observation, SharedCount, SharedGrants, StoreSample,
 };

@@ -7,22 +7,22 @@ use crate::NodeId;
 
 /// `GET /nodes`: every node that has a heartbeat in the store, by id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Nodes {
+pub struct NodeList {
     /// The nodes.
     pub nodes: Vec<NodeEntry>,
 }
 
-/// One node as its peers see it.
+/// One node by its heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeEntry {
     /// Its name.
     pub id: NodeId,
-    /// Where it listens, `host:port`.
+    /// Listen address, `host:port`.
     pub address: String,
     /// Address of another process with the same id: one of the two is misconfigured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub also_at: Option<String>,
-    /// How old its heartbeat is, in three steps.
+    /// Age of its heartbeat, in three steps.
     pub state: NodeState,
 }
 

@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Key, Limit, NodeId, NodeState, millis};
 
-/// What an observer saw of a whole cluster in one round: every node and the store, asked about the
-/// same span.
+/// The samples of a whole cluster in one round: every node and the store, about the same span.
 ///
-/// A sample that could not be taken is `None` with the reason beside it. It is a gap, never a zero.
+/// A sample that could not be taken is `None`, with the reason beside it. It is a gap, never a
+/// zero.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
-    /// When the round began, since the observer started, on a monotonic clock.
+    /// Start of the round, since the observer started, on a monotonic clock.
     #[serde(rename = "at_ms", with = "millis")]
     pub at: Duration,
     /// The end of the span that all counts of this round are for, microseconds on the store's
@@ -21,7 +21,7 @@ pub struct Observation {
     pub nodes: Vec<NodeObservation>,
     /// The store's answer to reads.
     pub store: Option<StoreSample>,
-    /// Why `store` is absent.
+    /// The reason of an absent `store`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store_error: Option<String>,
 }
@@ -31,13 +31,13 @@ pub struct Observation {
 pub struct NodeObservation {
     /// The node's name; the address where it never answered.
     pub node: NodeId,
-    /// Where it was asked, `host:port`.
+    /// The address that was asked, `host:port`.
     pub address: String,
-    /// How its peers see its heartbeat, as far as the store says.
+    /// The state of its heartbeat in the store; absent when not known.
     pub heartbeat: Option<NodeState>,
     /// Its answer.
     pub sample: Option<NodeSample>,
-    /// Why `sample` is absent.
+    /// The reason of an absent `sample`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -49,18 +49,18 @@ pub struct NodeSample {
     pub boot: String,
     /// Start of that process, microseconds on the store's clock.
     pub started_at_us: u64,
-    /// How long both answers took.
+    /// Time until both answers were complete.
     #[serde(rename = "latency_ms", with = "millis")]
     pub latency: Duration,
     /// Whether the node's own reads of the store succeed.
     pub store_connected: bool,
-    /// How long ago the store last confirmed a write of this node; `None` when it never did.
+    /// Time since the store last confirmed a write of this node; `None` when it never did.
     #[serde(rename = "last_write_age_ms", with = "millis::option")]
     pub last_write_age: Option<Duration>,
     /// 99th percentile of the node's time to answer a check; `None` without checks.
     #[serde(rename = "check_p99_ms", with = "millis::option")]
     pub check_p99: Option<Duration>,
-    /// How often the node syncs with the store.
+    /// Time between two syncs of the node with the store.
     #[serde(rename = "sync_interval_ms", with = "millis")]
     pub sync_interval: Duration,
     /// The node's own admissions, by key.
@@ -70,22 +70,36 @@ pub struct NodeSample {
 /// One key on one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeySample {
-    /// The limit as the node knows it.
+    /// The node's limit.
     #[serde(flatten)]
     pub limit: Limit,
-    /// Which counter the node counts in.
+    /// Number of the node's counter.
     pub epoch: u64,
     /// The node's own admissions in the span.
     pub admissions: u64,
-    /// Those of them the store has not confirmed.
+    /// Those of them that the store has not confirmed.
     pub unsynced: u64,
     /// Those of them that a grant covers; of a leased key only.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub leased: u64,
-    /// Those of them that the store had confirmed and lost, found by the node; they stay listed
-    /// once they are sent again.
+    /// Those of them that the store had confirmed and lost. They stay listed after they were sent
+    /// again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lost: u64,
+}
+
+impl KeySample {
+    /// Admissions that the store has confirmed.
+    pub fn new(limit: Limit, epoch: u64, admissions: u64) -> Self {
+        Self {
+            limit,
+            epoch,
+            admissions,
+            unsynced: 0,
+            leased: 0,
+            lost: 0,
+        }
+    }
 }
 
 #[expect(
@@ -99,7 +113,7 @@ fn is_zero(count: &u64) -> bool {
 /// The answer of the store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoreSample {
-    /// How long the reads took.
+    /// Duration of the reads.
     #[serde(rename = "latency_ms", with = "millis")]
     pub latency: Duration,
     /// The shared counts, by key.
@@ -109,10 +123,10 @@ pub struct StoreSample {
 /// One key in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedCount {
-    /// The limit as the store has it.
+    /// The store's limit.
     #[serde(flatten)]
     pub limit: Limit,
-    /// Which counter is the current one.
+    /// Number of the current counter.
     pub epoch: u64,
     /// Admissions in the span; of a leased key with all that its grants may have admitted in it.
     pub shared: u64,

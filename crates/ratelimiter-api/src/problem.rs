@@ -3,10 +3,10 @@ use serde::{Deserialize, Serialize};
 /// The media type of [`Problem`].
 pub const PROBLEM_CONTENT_TYPE: &str = "application/problem+json";
 
-/// Why a request was refused, as RFC 9457 has it.
+/// The reason of a refused request, in the form of RFC 9457.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// Which kind of problem; `about:blank` when the status says it all.
+    /// The kind of problem; `about:blank` when the status is enough.
     #[serde(rename = "type")]
     pub kind: String,
     /// The kind in words.

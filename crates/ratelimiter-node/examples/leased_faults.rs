@@ -15,7 +15,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use ratelimiter_api::{
-    CheckRequest, CountingMode, DecidedBy, Key, Limit, LimitSpec, NodeConnection, NodeId,
+    CheckRequest, ClientError, CountingMode, DecidedBy, Key, Limit, LimitSpec, NodeClient, NodeId,
     Operation, Outcome, layout,
 };
 use ratelimiter_chaos::setup_rate_limit;
@@ -247,18 +247,10 @@ async fn call(
     let request = CheckRequest::new(key.clone());
     let mut operations = Vec::new();
     let mut by_policy = 0;
-    let mut connection = None;
+    let client = NodeClient::new(endpoint, DEADLINE);
     while started.elapsed() < LOAD {
-        if connection.is_none() {
-            connection = NodeConnection::open(&endpoint, DEADLINE).await.ok();
-        }
-        let Some(open) = &mut connection else {
-            // Refused: nothing was asked.
-            sleep(Duration::from_millis(50)).await;
-            continue;
-        };
         let invoke = started.elapsed();
-        let answer = open.check(&request, DEADLINE).await;
+        let answer = client.check(&request).await;
         let outcome = match &answer {
             Ok(answer) if answer.allowed => Outcome::Allowed,
             Ok(answer) if answer.decided_by == DecidedBy::Policy => {
@@ -266,10 +258,12 @@ async fn call(
                 continue;
             }
             Ok(_) => Outcome::Denied,
-            Err(_) => {
-                connection = None;
-                Outcome::Unknown
+            // Nothing was asked.
+            Err(ClientError::Connect { .. }) => {
+                sleep(Duration::from_millis(50)).await;
+                continue;
             }
+            Err(_) => Outcome::Unknown,
         };
         operations.push(Operation::new(
             key.clone(),

@@ -58,7 +58,7 @@ async fn main() -> ExitCode {
         cluster.endpoints().remove(0),
     );
     for mode in CountingMode::ALL {
-        client.set_limit(&spec(mode.as_str(), *mode)).await.unwrap();
+        client.set_limit(&spec(mode.as_str(), mode)).await.unwrap();
     }
     let mut load = JoinSet::new();
     for mode in CountingMode::ALL {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use ratelimiter_api::layout::Heartbeat;
-use ratelimiter_api::{NodeEntry, NodeId, NodeState, Nodes};
+use ratelimiter_api::{NodeEntry, NodeId, NodeList, NodeState};
 
 use crate::clock::micros;
 
@@ -130,7 +130,7 @@ impl NodeRoster {
     }
 
     /// Every node and its state.
-    pub(crate) fn nodes(&self) -> Nodes {
+    pub(crate) fn nodes(&self) -> NodeList {
         let known = self.peers.lock();
         let entry = |peer: &PeerNode| NodeEntry {
             id: peer.id.clone(),
@@ -138,7 +138,7 @@ impl NodeRoster {
             also_at: peer.beat.also_at.clone(),
             state: self.state(peer, &known),
         };
-        Nodes {
+        NodeList {
             nodes: known.peers.iter().map(entry).collect(),
         }
     }

@@ -13,7 +13,7 @@ use common::{
 };
 use ratelimiter_api::{
     ActivePage, CheckRequest, CountingMode, Limit, LimitEntry, LimitSpec, MAX_COST, NodeClient,
-    NodeConnection, layout,
+    layout,
 };
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use redis::cmd;
@@ -71,7 +71,7 @@ async fn cost_above_the_limit_is_refused() {
     let client = &clients(&cluster)[0];
     for counting in CountingMode::ALL {
         let name = counting.as_str();
-        set(&cluster, &counted(name, 10, *counting)).await;
+        set(&cluster, &counted(name, 10, counting)).await;
         let costly = CheckRequest {
             cost: 11,
             ..CheckRequest::new(key(name))
@@ -197,12 +197,9 @@ async fn keys_checked_once_cost_the_store_little() {
             .collect();
         client.set_limits(limits).await.unwrap();
     }
-    let mut connection = NodeConnection::open(&cluster.endpoints()[0], PATIENCE)
-        .await
-        .unwrap();
     for i in 0..KEYS {
         let request = CheckRequest::new(key(&format!("key-{i}")));
-        assert!(connection.check(&request, PATIENCE).await.unwrap().allowed);
+        assert!(client.check(&request).await.unwrap().allowed);
     }
     // Five syncs a second used to ask three questions about every key in use.
     eventually("the store is left in peace", async || {
@@ -334,15 +331,13 @@ async fn resending_a_large_window_delays_no_key() {
     .await;
     set(&cluster, &counted("other", 1_000_000, CountingMode::Cached)).await;
     let fill = async |cluster: &LocalCluster| {
-        let mut connection = NodeConnection::open(&cluster.endpoints()[0], PATIENCE)
-            .await
-            .unwrap();
+        let node = clients(cluster).remove(0);
         let request = CheckRequest {
             key: key("large"),
             cost: MAX_COST.into(),
         };
         for _ in 0..admissions / MAX_COST as usize {
-            assert!(connection.check(&request, PATIENCE).await.unwrap().allowed);
+            assert!(node.check(&request).await.unwrap().allowed);
         }
     };
     fill(&cluster).await;

@@ -12,8 +12,7 @@ use common::{
     key, set, spec,
 };
 use ratelimiter_api::{
-    CheckRequest, CountingMode, DecidedBy, Key, Limit, NodeConnection, StoreCircuit,
-    StoreFailurePolicy,
+    CheckRequest, CountingMode, DecidedBy, Key, Limit, NodeClient, StoreCircuit, StoreFailurePolicy,
 };
 use ratelimiter_chaos::{Burst, Multiplier, Reach, VolleyReport};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
@@ -154,11 +153,10 @@ async fn read_then_write_keeps_its_stated_bound() {
         {
             let request = CheckRequest::new(key(&name));
             callers.spawn(async move {
-                let mut connection = NodeConnection::open(&endpoint, PATIENCE).await.unwrap();
+                let node = NodeClient::new(endpoint, PATIENCE);
                 let mut allowed = 0;
                 for _ in 0..20 {
-                    allowed +=
-                        u64::from(connection.check(&request, PATIENCE).await.unwrap().allowed);
+                    allowed += u64::from(node.check(&request).await.unwrap().allowed);
                 }
                 allowed
             });

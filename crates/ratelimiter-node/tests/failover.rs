@@ -15,9 +15,9 @@ use ratelimiter_api::{
 };
 use ratelimiter_chaos::{Failover, Reach, RedisPause, setup_rate_limit};
 use ratelimiter_cluster::{ClusterPlan, StoreTopology};
-use ratelimiter_detector::Detector;
-use ratelimiter_invariants::{Evidence, Verdict, check_history};
+use ratelimiter_invariants::{Verdict, ViolationNumbers, check_history};
 use ratelimiter_store::{Link, StoreUrl, slot_of};
+use ratelimiter_watch::Detector;
 use redis::cmd;
 use tokio::time::Instant;
 
@@ -164,10 +164,10 @@ async fn forgets(topology: StoreTopology, n: u64) {
     let report = check_history(&callers.operations, most).unwrap();
     assert!(matches!(report.verdict, Verdict::Pass), "{report}");
     let forgot = detector.wait(PATIENCE, |log| {
-        log.found
+        log.violations
             .iter()
             .find_map(|found| match &found.violation.evidence {
-                Evidence::StoreForgot(forgot) if forgot.lost >= n => Some(forgot.lost),
+                ViolationNumbers::StoreForgot(forgot) if forgot.lost >= n => Some(forgot.lost),
                 _ => None,
             })
     });

@@ -362,7 +362,7 @@ async fn retry_after_is_kept_to() {
         let name = format!("k-{counting}");
         let limit = LimitSpec {
             window_sec: 2,
-            ..counted(&name, 2, *counting)
+            ..counted(&name, 2, counting)
         };
         set(&cluster, &limit).await;
         let once = post("/check", format!(r#"{{"key":"{name}"}}"#));

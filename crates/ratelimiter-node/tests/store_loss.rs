@@ -15,7 +15,7 @@ use common::{
 };
 use ratelimiter_api::{
     CheckRequest, CheckResponse, CountingMode, DecidedBy, Key, Limit, LimitEntry, LimitSpec,
-    MAX_LIMIT, NodeClient, NodeConnection, StoreCircuit, StoreFailurePolicy, layout,
+    MAX_LIMIT, NodeClient, StoreCircuit, StoreFailurePolicy, layout,
 };
 use ratelimiter_chaos::{Burst, Multiplier, Reach, reset_counter};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
@@ -474,9 +474,9 @@ async fn failing_open_for_long_fills_no_memory() {
             cost: COST.into(),
         };
         callers.spawn(async move {
-            let mut connection = NodeConnection::open(&endpoint, PATIENCE).await.unwrap();
+            let node = NodeClient::new(endpoint, PATIENCE);
             for _ in 0..MAX_LIMIT / COST / 8 + 50 {
-                assert!(connection.check(&request, PATIENCE).await.unwrap().allowed);
+                assert!(node.check(&request).await.unwrap().allowed);
             }
         });
     }

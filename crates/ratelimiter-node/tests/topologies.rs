@@ -47,7 +47,7 @@ async fn limits_hold(topology: StoreTopology, processes: usize) {
         for n in 0..12 {
             let key = Key::new(format!("{counting}-{n}")).unwrap();
             let spec = LimitSpec {
-                counting: Some(*counting),
+                counting: Some(counting),
                 ..LimitSpec::new(key.clone(), Limit::new(5, 60).unwrap())
             };
             setup_rate_limit(&clients, &spec).await.unwrap();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ratelimiter_api::{Counters, CountingMode, Key, KeyCounter, LimitEntry};
+use ratelimiter_api::{CountingMode, Key, KeyCounter, LimitEntry, NodeCounters};
 
 use super::Limiter;
 use super::counter::CounterCell;
@@ -35,7 +35,7 @@ impl Limiter {
 
     /// This node's admissions in the window of each selected key before `at_us`, or before now, by
     /// key.
-    pub(crate) fn counters(&self, select: &KeySelection, at_us: Option<u64>) -> Counters {
+    pub(crate) fn counters(&self, select: &KeySelection, at_us: Option<u64>) -> NodeCounters {
         let at_us = at_us.unwrap_or_else(|| self.context.clock.now_us());
         let report = |cell: &Arc<CounterCell>| {
             let (mut counter, entry) = {
@@ -47,7 +47,7 @@ impl Limiter {
         };
         let counters = self.select(select).iter().map(report).collect();
         let (node, boot) = (self.node.clone(), self.boot.clone());
-        Counters {
+        NodeCounters {
             node,
             boot,
             started_at_us: self.started_us,

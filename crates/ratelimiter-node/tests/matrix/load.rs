@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ratelimiter_api::{
-    CheckRequest, ClientError, CountingMode, DecidedBy, Endpoint, Key, NodeConnection, NodeId,
+    CheckRequest, ClientError, CountingMode, DecidedBy, Endpoint, Key, NodeClient, NodeId,
     Operation, Outcome,
 };
 use tokio::task::JoinSet;
@@ -121,32 +121,24 @@ struct Caller {
 
 impl Caller {
     async fn run(self, done: CancellationToken) -> Vec<Record> {
-        let (mut records, mut connection) = (Vec::new(), None);
+        let mut records = Vec::new();
+        let client = NodeClient::new(self.endpoint.clone(), DEADLINE);
         while !done.is_cancelled() {
-            connection = match connection.take() {
-                None => NodeConnection::open(&self.endpoint, DEADLINE).await.ok(),
-                Some(open) => self.check(open, &mut records).await,
-            };
+            records.extend(self.check(&client).await);
             sleep(PACE).await;
         }
         records
     }
 
-    /// One check, and the connection unless it broke.
-    async fn check(
-        &self,
-        mut connection: NodeConnection,
-        records: &mut Vec<Record>,
-    ) -> Option<NodeConnection> {
+    /// One check; nothing when the node refused it or took no connection, since nothing was
+    /// admitted then.
+    async fn check(&self, client: &NodeClient) -> Option<Record> {
         let invoke = self.origin.elapsed();
-        let answer = connection
-            .check(&CheckRequest::new(self.key.clone()), DEADLINE)
-            .await;
+        let answer = client.check(&CheckRequest::new(self.key.clone())).await;
         let (outcome, by) = match &answer {
             Ok(answer) if answer.allowed => (Outcome::Allowed, Some(answer.decided_by)),
             Ok(answer) => (Outcome::Denied, Some(answer.decided_by)),
-            // The node refused: nothing was admitted.
-            Err(ClientError::Refused { .. }) => return Some(connection),
+            Err(ClientError::Refused { .. } | ClientError::Connect { .. }) => return None,
             Err(_) => (Outcome::Unknown, None),
         };
         match (self.mode, by) {
@@ -158,11 +150,10 @@ impl Caller {
         }
         let (key, node) = (self.key.clone(), self.node.clone());
         let operation = Operation::new(key, node, invoke, self.origin.elapsed(), outcome);
-        records.push(Record {
+        Some(Record {
             mode: self.mode,
             operation,
             by,
-        });
-        answer.is_ok().then_some(connection)
+        })
     }
 }

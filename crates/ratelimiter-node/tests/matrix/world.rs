@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ratelimiter_api::{
     CheckRequest, ClientError, CountingMode, Key, Limit, LimitSpec, MAX_COST, MAX_LIMIT,
-    NodeClient, NodeConnection, StoreFailurePolicy,
+    NodeClient, StoreFailurePolicy,
 };
 use ratelimiter_chaos::setup_rate_limit;
 use ratelimiter_cluster::{ClusterPlan, LocalCluster, Proxies};
@@ -116,10 +116,10 @@ impl World {
         for caller in 0..FLOOD {
             let endpoint = self.cluster.endpoints().remove(0);
             callers.spawn(async move {
-                let mut connection = NodeConnection::open(&endpoint, DEADLINE).await.unwrap();
+                let node = NodeClient::new(endpoint, DEADLINE);
                 for i in 0..keys / FLOOD {
                     let request = CheckRequest::new(Key::new(format!("unknown-{caller}-{i}")).unwrap());
-                    let answer = connection.check(&request, DEADLINE).await;
+                    let answer = node.check(&request).await;
                     assert!(
                         matches!(&answer, Err(ClientError::Refused { status, .. }) if status.as_u16() == 404),
                         "{answer:?}"
