@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::engine::DiagnosisEngine;
 use crate::fault::WriteFault;
 use crate::traffic::Traffic;
-use ratelimiter_detector::{Detector, Log};
+use ratelimiter_watch::{Detector, ViolationLog};
 
 /// The subject of the story: a cluster, the faults' sizes, and the detector that observes it.
 #[derive(Debug)]
@@ -76,9 +76,9 @@ impl Subject {
     pub(crate) async fn wait<T>(
         &self,
         patience: Duration,
-        shows: impl Fn(&Log) -> Option<T>,
+        shows: impl Fn(&ViolationLog) -> Option<T>,
     ) -> Option<T> {
-        let with_time = |log: &Log| {
+        let with_time = |log: &ViolationLog| {
             Some((
                 shows(log)?,
                 log.latest.as_ref().map(|round| round.observation.at),

@@ -13,7 +13,7 @@ use ratelimiter_api::{
     Key, KeySample, Limit, NodeId, NodeObservation, NodeSample, Observation, SharedCount,
     StoreSample,
 };
-use ratelimiter_invariants::{Change, Monitor, Thresholds, Violation};
+use ratelimiter_invariants::{Monitor, Violation, ViolationChange};
 
 const SECOND: Duration = Duration::from_secs(1);
 const ROUND: Duration = Duration::from_millis(200);
@@ -238,7 +238,7 @@ fn a_round_that_took_long_is_no_surge() {
 
 #[test]
 fn late_notice_shortens_the_baseline() {
-    let mut monitor = Monitor::new(Thresholds::default());
+    let mut monitor = Monitor::default();
     let mut violations = Vec::new();
     // slow for five seconds before anybody is told, after little more than that in which all was
     // well
@@ -359,7 +359,7 @@ fn evidence_picks_the_keys_that_matter() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut recorder = Recorder::new();
     let (set, broken) = (Key::new("k150").unwrap(), Key::new("k499").unwrap());
-    let mut monitor = Monitor::new(Thresholds::default());
+    let mut monitor = Monitor::default();
     let mut violations = Vec::new();
     for round in 0..60 {
         let mut observation = quiet_with(round, &names);
@@ -389,16 +389,16 @@ fn evidence_picks_the_keys_that_matter() {
     );
 }
 
-fn raised(changes: Vec<Change>) -> impl Iterator<Item = Violation> {
+fn raised(changes: Vec<ViolationChange>) -> impl Iterator<Item = Violation> {
     changes.into_iter().filter_map(|change| match change {
-        Change::Raised(violation) => Some(violation),
-        Change::Cleared(_) => None,
+        ViolationChange::Raised(violation) => Some(violation),
+        ViolationChange::Cleared(_) => None,
     })
 }
 
 /// The violations that `change` leads to, as evidence: entity, invariant, observed, bound.
 fn told(change: impl Fn(u32, &mut Observation)) -> Vec<(String, String, f64, f64)> {
-    let mut monitor = Monitor::new(Thresholds::default());
+    let mut monitor = Monitor::default();
     let mut violations = Vec::new();
     let recorder = recorded(100, |round, observation| {
         change(round, observation);
@@ -471,7 +471,7 @@ fn violation_has_entity_observed_and_bound() {
 #[test]
 fn a_store_that_forgot_is_the_cause() {
     for lost in [1, 10, 100] {
-        let mut monitor = Monitor::new(Thresholds::default());
+        let mut monitor = Monitor::default();
         let mut violations = Vec::new();
         let recorder = recorded(100, |round, o| {
             for node in o.nodes.iter_mut().take(1).filter(|_| round >= 60) {
@@ -511,7 +511,7 @@ fn repeated_violation_appears_once() {
 
 #[test]
 fn violation_of_an_unobserved_node_is_refused() {
-    let mut monitor = Monitor::new(Thresholds::default());
+    let mut monitor = Monitor::default();
     let mut stranger = quiet(0);
     stranger.nodes[0].node = NodeId::new("node-9");
     stranger.nodes[0].sample = None;

@@ -11,9 +11,9 @@ use diagnosis::{Mechanism, offline, text};
 use ratelimiter_api::{CheckRequest, CountingMode, Key, Limit, LimitSpec};
 use ratelimiter_chaos::{Failover, HeldReplicas, Reach, SteadyLoad, setup_rate_limit};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster, StoreTopology};
-use ratelimiter_detector::Detector;
-use ratelimiter_invariants::{Evidence, Violation};
+use ratelimiter_invariants::{Violation, ViolationNumbers};
 use ratelimiter_store::{Link, slot_of};
+use ratelimiter_watch::Detector;
 use redis::cmd;
 use tokio::time::{Instant, timeout};
 
@@ -99,7 +99,7 @@ async fn cause_of(
     fail_over(&cluster, held).await;
 
     let number = |violation: &Violation| match &violation.evidence {
-        Evidence::StoreForgot(forgot) if violation.subject.to_string().contains(KEY) => {
+        ViolationNumbers::StoreForgot(forgot) if violation.subject.to_string().contains(KEY) => {
             Some(forgot.lost)
         }
         _ => None,
@@ -107,7 +107,7 @@ async fn cause_of(
     let found = observe(&|detector, _| {
         detector
             .log()
-            .found
+            .violations
             .iter()
             .any(|found| number(&found.violation) >= Some(LOST))
     })
@@ -115,7 +115,7 @@ async fn cause_of(
     let until = observe(&|_, latest| latest > found + Duration::from_secs(2)).await;
     let violations: Vec<_> = detector
         .log()
-        .found
+        .violations
         .into_iter()
         .map(|found| found.violation)
         .collect();

@@ -17,35 +17,23 @@ use ratelimiter_invariants::{Contract, ContractKind, History, HistoryChecker, Hi
 const MAX: u32 = 5_000;
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Numbers that look random and are the same in every run (xorshift64).
-struct Noise(u64);
-
-impl Noise {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
 fn history(operations: usize, costs: u32) -> Result<History, HistoryError> {
     let key = Key::new("api-users").expect("a valid key");
     let nodes = ["node-1", "node-2", "node-3"].map(NodeId::from);
-    let mut noise = Noise(0x9E37_79B9_7F4A_7C15);
+    let mut noise = fastrand::Rng::with_seed(1);
     let mut window: VecDeque<(Duration, u32)> = VecDeque::new();
     let mut used = 0;
     let mut now = Duration::from_millis(10);
     let check = |n: usize| {
-        now += Duration::from_nanos(noise.below(200_000));
+        now += Duration::from_nanos(noise.u64(..200_000));
         while let Some(&(admitted, cost)) = window.front()
             && admitted + WINDOW <= now
         {
             used -= cost;
             window.pop_front();
         }
-        let unknown = noise.below(1_000) == 0;
-        let cost = 1 + noise.below(costs.into()) as u32;
+        let unknown = noise.u64(..1_000) == 0;
+        let cost = 1 + noise.u32(..costs);
         let allowed = used + cost <= MAX;
         if allowed {
             used += cost;
@@ -56,7 +44,7 @@ fn history(operations: usize, costs: u32) -> Result<History, HistoryError> {
             (false, true) => Outcome::Allowed,
             (false, false) => Outcome::Denied,
         };
-        let mut around = || Duration::from_nanos(noise.below(2_000_000));
+        let mut around = || Duration::from_nanos(noise.u64(..2_000_000));
         let (invoke, complete) = (now - around(), now + around());
         Operation::new(
             key.clone(),

@@ -10,41 +10,29 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use ratelimiter_api::{Key, NodeId, Operation, Outcome};
-use ratelimiter_invariants::{Contract, ContractKind, Proof, Settled, Verdict, check_history};
+use ratelimiter_invariants::{Contract, ContractKind, Proof, Verdict, VerdictBasis, check_history};
 
 const HISTORIES: u64 = 1_000;
 const CHECKS: usize = 200;
 const MAX: usize = 10;
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Numbers that look random and are the same in every run (xorshift64).
-struct Noise(u64);
-
-impl Noise {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
 /// The records of a limiter that exceeds its limit once in `excess` denials, or never.
 fn history(seed: u64, excess: Option<u64>) -> Vec<Operation> {
     let key = Key::new("api-users").expect("a valid key");
     let nodes = ["node-1", "node-2", "node-3"].map(NodeId::from);
-    let mut noise = Noise(0x9E37_79B9_7F4A_7C15 ^ (seed + 1).wrapping_mul(0xD1B5_4A32_D192_ED03));
+    let mut noise = fastrand::Rng::with_seed(seed);
     let mut window: VecDeque<Duration> = VecDeque::new();
     let mut now = WINDOW;
     let check = |n: usize| {
-        now += Duration::from_micros(noise.below(80_000));
+        now += Duration::from_micros(noise.u64(..80_000));
         while window
             .front()
             .is_some_and(|&admitted| admitted + WINDOW <= now)
         {
             window.pop_front();
         }
-        let allowed = window.len() < MAX || excess.is_some_and(|excess| noise.below(excess) == 0);
+        let allowed = window.len() < MAX || excess.is_some_and(|excess| noise.u64(..excess) == 0);
         if allowed {
             window.push_back(now);
         }
@@ -53,7 +41,7 @@ fn history(seed: u64, excess: Option<u64>) -> Vec<Operation> {
         } else {
             Outcome::Denied
         };
-        let mut around = || Duration::from_micros(noise.below(100_000));
+        let mut around = || Duration::from_micros(noise.u64(..100_000));
         let (invoke, complete) = (now - around(), now + around());
         Operation::new(
             key.clone(),
@@ -95,7 +83,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                         &mut share.by_search
                     }
                     (Verdict::Violated(_), _) => &mut share.by_bounds,
-                    (Verdict::Unknown { .. }, Settled::Undecided) => &mut share.undecided,
+                    (Verdict::Unknown { .. }, VerdictBasis::Undecided) => &mut share.undecided,
                     (Verdict::Unknown { .. }, _) => &mut share.open,
                 } += 1;
             }

@@ -1,9 +1,9 @@
 //! The invariants of a distributed rate limiter, and whether they held.
 //!
 //! - **[`Monitor`]**: [`Observation`](ratelimiter_api::Observation)s in, [`Violation`]s out, while
-//!   the cluster runs. Nine [`Invariant`]s, one file each; [`Thresholds`] has how much is too much
-//!   and for how long. [`Reading`] is the one reading of an observation that invariants, charts and
-//!   notes share.
+//!   the cluster runs. Nine [`Invariant`]s, one file each; `thresholds.rs` has how much is too much
+//!   and for how long. [`RoundReading`] is the one reading of an observation that invariants,
+//!   charts and notes share.
 //! - **[`check_history`]**: all checks of one key in, a [`Verdict`] out, when the run is over. The
 //!   contract is "at most L admissions in any window W", and the verdict follows from the recorded
 //!   times alone.
@@ -15,14 +15,15 @@
 //! file argues why.
 #![doc = include_str!("../README.md")]
 
-mod basis;
-mod evidence;
 mod history;
 mod invariant;
-mod memory;
+mod judgement;
+mod key_reading;
 mod monitor;
-mod reading;
+mod monitor_memory;
+mod numbers;
 mod round_builder;
+mod round_reading;
 mod subject;
 mod text;
 mod thresholds;
@@ -30,20 +31,22 @@ mod tracker;
 mod violation;
 
 #[cfg(test)]
-mod trial;
+mod tests;
 
-pub use evidence::Evidence;
 pub use history::{
-    Contract, ContractError, ContractKind, Doubt, History, HistoryChecker, HistoryError, Proof,
-    Report, Settled, Tally, Timeline, UnjustifiedDenial, Verdict, Witness, by_key, check_history,
+    Contract, ContractError, ContractKind, Doubt, History, HistoryChecker, HistoryError,
+    OutcomeCounts, Proof, Report, Timeline, UnjustifiedDenial, Verdict, VerdictBasis, Witness,
+    by_key, check_history,
 };
 pub use invariant::{
-    CounterDrift, GhostAllowing, HighLatency, Invariant, NodeDown, OverLimit, Overspent,
-    RedisDisconnected, Severity, StoreForgot, StoreNotWritable,
+    CounterDrift, GhostAllowing, HighLatency, Invariant, InvariantSeverity, NodeDown, OverLimit,
+    Overspent, RedisDisconnected, StoreForgot, StoreNotWritable,
 };
+pub use key_reading::KeyReading;
 pub use monitor::Monitor;
-pub use reading::{KeyReading, NodeCount, Reading};
+pub use numbers::ViolationNumbers;
 pub use round_builder::RoundBuilder;
+pub use round_reading::RoundReading;
 pub use subject::Subject;
-pub use thresholds::{DEFAULT_SYNC_INTERVAL, DriftTolerance, Grace, ThresholdError, Thresholds};
-pub use violation::{Change, Violation};
+pub use thresholds::DEFAULT_SYNC_INTERVAL;
+pub use violation::{Violation, ViolationChange};

@@ -1,10 +1,10 @@
 use ratelimiter_api::{Key, Observation};
 
-use crate::basis::Basis;
 use crate::invariant::judge;
-use crate::memory::Memory;
-use crate::tracker::Tracker;
-use crate::{Change, Invariant, Reading, Thresholds, Violation};
+use crate::judgement::RoundContext;
+use crate::monitor_memory::MonitorMemory;
+use crate::tracker::ViolationTracker;
+use crate::{Invariant, RoundReading, Violation, ViolationChange};
 
 /// Observations in, violations out.
 ///
@@ -27,40 +27,27 @@ use crate::{Change, Invariant, Reading, Thresholds, Violation};
 /// Memory is bounded by the nodes, keys and limits that the observations list.
 #[derive(Debug, Default)]
 pub struct Monitor {
-    thresholds: Thresholds,
-    memory: Memory,
-    tracker: Tracker,
+    memory: MonitorMemory,
+    tracker: ViolationTracker,
 }
 
 impl Monitor {
-    /// A monitor that has seen nothing yet.
-    pub fn new(thresholds: Thresholds) -> Self {
-        Self {
-            thresholds,
-            ..Self::default()
-        }
-    }
-
     /// Judges one round and returns its changes, in the order of [`Invariant::ALL`].
-    pub fn observe(&mut self, observation: &Observation) -> Vec<Change> {
-        let reading = Reading::new(observation);
-        self.memory.update(&reading, &self.thresholds);
-        let basis = Basis {
-            reading: &reading,
+    pub fn observe(&mut self, observation: &Observation) -> Vec<ViolationChange> {
+        let round = RoundReading::new(observation);
+        self.memory.update(&round);
+        let context = RoundContext {
+            round: &round,
             memory: &self.memory,
-            thresholds: &self.thresholds,
         };
         self.tracker.begin_round();
-        let mut changes = self.tracker.forget(|subject| reading.knows(subject));
-        for &invariant in Invariant::ALL {
-            let grace = self
-                .thresholds
-                .grace(invariant)
-                .resolve(self.memory.slowest_sync());
-            for judgement in judge(invariant, &basis) {
+        let mut changes = self.tracker.forget(|subject| round.lists(subject));
+        for invariant in Invariant::ALL {
+            let grace = invariant.grace(self.memory.slowest_sync());
+            for judgement in judge(invariant, &context) {
                 changes.extend(
                     self.tracker
-                        .apply(invariant, judgement, reading.at(), grace),
+                        .apply(invariant, judgement, observation.at, grace),
                 );
             }
         }

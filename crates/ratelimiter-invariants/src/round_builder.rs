@@ -11,7 +11,7 @@ use crate::DEFAULT_SYNC_INTERVAL;
 /// The store's clock when the observer starts, microseconds: long after every node's start.
 const CLOCK_US: u64 = 1_000_000_000_000;
 
-/// An observation of a healthy cluster, written down by hand: for tests and for trying a
+/// An observation of a healthy cluster by hand, for tests and for trying a
 /// [`Monitor`](crate::Monitor).
 ///
 /// ```
@@ -28,7 +28,8 @@ const CLOCK_US: u64 = 1_000_000_000_000;
 /// let changes = Monitor::default().observe(&round);
 /// assert_eq!(
 ///     changes[1].to_string(),
-///     "raised ghost_allowing (key api-users): nodes admitted 13 (node-1 7, node-2 6), limit 10 per 60 s: 3 too many"
+///     "raised ghost_allowing (key api-users): nodes admitted 13 (node-1 7, node-2 6), \
+///      limit 10 per 60 s: 3 too many"
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -65,26 +66,9 @@ impl RoundBuilder {
                 nodes.len() - 1
             });
         if let Some(sample) = &mut nodes[place].sample {
-            let count = KeySample {
-                limit,
-                epoch: 1,
-                admissions,
-                unsynced: 0,
-                leased: 0,
-                lost: 0,
-            };
+            let count = KeySample::new(limit, 1, admissions);
             sample.keys.insert(key.clone(), count);
         }
-        self
-    }
-
-    /// Adds a node that did not answer.
-    #[must_use]
-    pub fn silent_node(mut self, name: &str) -> Self {
-        let mut node = healthy(name, self.observation.nodes.len());
-        node.sample = None;
-        node.error = Some("no answer".to_owned());
-        self.observation.nodes.push(node);
         self
     }
 

@@ -5,32 +5,27 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use ratelimiter_api::NodeId;
+use ratelimiter_api::{NodeId, millis};
 use serde::Serializer;
 
-/// For fields whose names end in `_ms`.
-pub(crate) fn millis<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_f64(as_ms(*value))
-}
-
-/// The same for one duration a node.
+/// One duration a node, in milliseconds.
 pub(crate) fn millis_by_node<S: Serializer>(
     values: &BTreeMap<NodeId, Duration>,
     to: S,
 ) -> Result<S::Ok, S::Error> {
-    to.collect_map(values.iter().map(|(node, value)| (node, as_ms(*value))))
-}
-
-fn as_ms(value: Duration) -> f64 {
-    (value.as_secs_f64() * 1e6).round() / 1e3
+    to.collect_map(
+        values
+            .iter()
+            .map(|(node, value)| (node, millis::of(*value))),
+    )
 }
 
 /// A duration for people: `60 s`, `1.24 s`, `87 ms`, `3.412 ms`.
-pub(crate) struct Human(pub(crate) Duration);
+pub(crate) struct HumanDuration(pub(crate) Duration);
 
-impl fmt::Display for Human {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = as_ms(self.0);
+        let ms = millis::of(self.0);
         if self.0.subsec_nanos() == 0 && !self.0.is_zero() {
             write!(f, "{} s", self.0.as_secs())
         } else if ms >= 1_000.0 {
@@ -40,6 +35,17 @@ impl fmt::Display for Human {
         } else {
             write!(f, "{ms:.3} ms")
         }
+    }
+}
+
+/// `, node-3 missing`.
+pub(crate) struct MissingNodes<'a>(pub(crate) &'a [NodeId]);
+
+impl fmt::Display for MissingNodes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|node| write!(f, ", {node} missing"))
     }
 }
 
@@ -62,7 +68,7 @@ mod tests {
 
     #[test]
     fn durations_read_well_at_every_size() {
-        let text = |us| Human(Duration::from_micros(us)).to_string();
+        let text = |us| HumanDuration(Duration::from_micros(us)).to_string();
         assert_eq!(text(60_000_000), "60 s");
         assert_eq!(text(1_237_000), "1.24 s");
         assert_eq!(text(87_400), "87 ms");

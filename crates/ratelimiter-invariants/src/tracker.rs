@@ -3,50 +3,51 @@ use std::time::Duration;
 
 use ratelimiter_api::Key;
 
-use crate::invariant::{Condition, Excuse, Judgement};
-use crate::memory::seen_of;
-use crate::{Change, Evidence, Invariant, Subject, Violation};
+use crate::judgement::{Condition, DriftExcuse, Judgement};
+use crate::monitor_memory::seen_of;
+use crate::{Invariant, Subject, Violation, ViolationChange, ViolationNumbers};
 
 /// The broken invariants, each with the time since its first round, its peak and its end.
 #[derive(Debug, Default)]
-pub(crate) struct Tracker {
+pub(crate) struct ViolationTracker {
     round: u64,
-    tracks: BTreeMap<(Invariant, Subject), Track>,
+    tracks: BTreeMap<(Invariant, Subject), ViolationTrack>,
 }
 
 /// A condition from the first round that showed it to the one that shows that it is gone.
 #[derive(Debug)]
-struct Track {
+struct ViolationTrack {
     /// `detected_at` is provisional until it is raised.
     violation: Violation,
     raised: bool,
-    /// Time since `first_seen` between two consecutive rounds that showed it, as far as it counts.
+    /// The part of the time since `first_seen` that counts: between consecutive rounds that showed
+    /// it.
     held: Duration,
     /// The latest round that showed it.
     round: u64,
-    excused: Option<Excused>,
+    excused: Option<ExcuseCourse>,
 }
 
 /// For how many graces, one after the other, an excuse has been used.
 #[derive(Debug)]
-struct Excused {
-    excuse: Excuse,
+struct ExcuseCourse {
+    excuse: DriftExcuse,
     since: Duration,
     graces: u32,
     counted_at: Duration,
 }
 
-impl Tracker {
+impl ViolationTracker {
     pub(crate) fn begin_round(&mut self) {
         self.round += 1;
     }
 
     /// Clears the violations of subjects that are gone.
-    pub(crate) fn forget(&mut self, is_known: impl Fn(&Subject) -> bool) -> Vec<Change> {
+    pub(crate) fn forget(&mut self, is_listed: impl Fn(&Subject) -> bool) -> Vec<ViolationChange> {
         let gone: Vec<_> = self
             .tracks
             .keys()
-            .filter(|(_, subject)| !is_known(subject))
+            .filter(|(_, subject)| !is_listed(subject))
             .cloned()
             .collect();
         gone.iter()
@@ -59,29 +60,29 @@ impl Tracker {
     pub(crate) fn apply(
         &mut self,
         invariant: Invariant,
-        judgement: Judgement<Evidence>,
+        judgement: Judgement,
         at: Duration,
         grace: Duration,
-    ) -> Vec<Change> {
+    ) -> Vec<ViolationChange> {
         let mut changes = Vec::new();
         let key = (invariant, judgement.subject);
         let (evidence, excuse) = match judgement.condition {
             Condition::Intact => {
-                changes.extend(self.tracks.remove(&key).and_then(Track::clear));
+                changes.extend(self.tracks.remove(&key).and_then(ViolationTrack::clear));
                 return changes;
             }
             Condition::Broken(evidence) => (evidence, None),
             Condition::Excused(evidence, excuse) => (evidence, Some(excuse)),
         };
-        let goes_on = |track: &Track| track.violation.evidence.continues_as(&evidence);
+        let goes_on = |track: &ViolationTrack| track.violation.evidence.continues_as(&evidence);
         if self.tracks.get(&key).is_some_and(|track| !goes_on(track)) {
-            changes.extend(self.tracks.remove(&key).and_then(Track::clear));
+            changes.extend(self.tracks.remove(&key).and_then(ViolationTrack::clear));
         }
         let subject = key.1.clone();
         let track = self
             .tracks
             .entry(key)
-            .or_insert_with(|| Track::new(invariant, subject, at, evidence.clone()));
+            .or_insert_with(|| ViolationTrack::new(invariant, subject, at, evidence.clone()));
         changes.extend(track.hold(self.round, at, evidence, excuse, grace));
         changes
     }
@@ -109,8 +110,13 @@ impl Tracker {
     }
 }
 
-impl Track {
-    fn new(invariant: Invariant, subject: Subject, at: Duration, evidence: Evidence) -> Self {
+impl ViolationTrack {
+    fn new(
+        invariant: Invariant,
+        subject: Subject,
+        at: Duration,
+        evidence: ViolationNumbers,
+    ) -> Self {
         let violation = Violation {
             invariant,
             severity: invariant.severity(),
@@ -134,10 +140,10 @@ impl Track {
         &mut self,
         round: u64,
         at: Duration,
-        evidence: Evidence,
-        excuse: Option<Excuse>,
+        evidence: ViolationNumbers,
+        excuse: Option<DriftExcuse>,
         grace: Duration,
-    ) -> Option<Change> {
+    ) -> Option<ViolationChange> {
         if self.round + 1 == round {
             self.held += seen_of(at.saturating_sub(self.violation.last_seen), grace);
         }
@@ -154,14 +160,14 @@ impl Track {
         }
         self.raised = true;
         self.violation.detected_at = at;
-        Some(Change::Raised(self.violation.clone()))
+        Some(ViolationChange::Raised(self.violation.clone()))
     }
 
-    fn is_excused(&mut self, at: Duration, excuse: Option<Excuse>, grace: Duration) -> bool {
+    fn is_excused(&mut self, at: Duration, excuse: Option<DriftExcuse>, grace: Duration) -> bool {
         let Some(excuse) = excuse else { return false };
         let excused = match &mut self.excused {
             Some(excused) if excused.excuse == excuse => excused,
-            other => other.insert(Excused {
+            other => other.insert(ExcuseCourse {
                 excuse,
                 since: at,
                 graces: 1,
@@ -175,7 +181,8 @@ impl Track {
         excuse.covers(excused.graces, at.saturating_sub(excused.since) + grace)
     }
 
-    fn clear(self) -> Option<Change> {
-        self.raised.then_some(Change::Cleared(self.violation))
+    fn clear(self) -> Option<ViolationChange> {
+        self.raised
+            .then_some(ViolationChange::Cleared(self.violation))
     }
 }

@@ -1,10 +1,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use ratelimiter_api::millis;
 use serde::Serialize;
 
-use crate::text::millis;
-use crate::{Evidence, Invariant, Severity, Subject};
+use crate::{Invariant, InvariantSeverity, Subject, ViolationNumbers};
 
 /// An invariant that did not hold of a subject for longer than its grace.
 ///
@@ -14,22 +14,22 @@ pub struct Violation {
     /// The broken invariant.
     pub invariant: Invariant,
     /// Its severity.
-    pub severity: Severity,
+    pub severity: InvariantSeverity,
     /// The node, key or store concerned.
     pub subject: Subject,
     /// The round in which the condition was first seen.
-    #[serde(rename = "first_seen_ms", serialize_with = "millis")]
+    #[serde(rename = "first_seen_ms", with = "millis")]
     pub first_seen: Duration,
     /// The round in which the grace had passed.
-    #[serde(rename = "detected_at_ms", serialize_with = "millis")]
+    #[serde(rename = "detected_at_ms", with = "millis")]
     pub detected_at: Duration,
     /// The latest round in which the condition was seen.
-    #[serde(rename = "last_seen_ms", serialize_with = "millis")]
+    #[serde(rename = "last_seen_ms", with = "millis")]
     pub last_seen: Duration,
     /// The numbers of that latest round.
-    pub evidence: Evidence,
+    pub evidence: ViolationNumbers,
     /// The worst numbers of any round since the first.
-    pub peak: Evidence,
+    pub peak: ViolationNumbers,
 }
 
 impl fmt::Display for Violation {
@@ -45,7 +45,7 @@ impl fmt::Display for Violation {
 /// A change of one violation by one round.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
-pub enum Change {
+pub enum ViolationChange {
     /// The violation begins.
     Raised(Violation),
     /// The condition was seen not to hold any more, or its subject is gone. Holds the last numbers
@@ -53,7 +53,7 @@ pub enum Change {
     Cleared(Violation),
 }
 
-impl Change {
+impl ViolationChange {
     /// The violation, raised or cleared.
     pub fn violation(&self) -> &Violation {
         match self {
@@ -62,7 +62,7 @@ impl Change {
     }
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for ViolationChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Raised(violation) => write!(f, "raised {violation}"),
@@ -73,11 +73,11 @@ impl fmt::Display for Change {
 
 #[cfg(test)]
 mod tests {
-    use crate::trial::Trial;
+    use crate::tests::TrialCluster;
 
     #[test]
     fn a_change_is_one_line_of_json() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.next();
         trial.admitted([7, 7, 6]);
         let changes = trial.next_changes();

@@ -5,10 +5,10 @@ use anyhow::Context as _;
 use clap::Args;
 use cli_support::{Exit, ExitSignals, Hidden, WrongUsage};
 use ratelimiter_api::{Endpoint, Key, Observation};
-use ratelimiter_detector::Detector;
-use ratelimiter_invariants::Change;
+use ratelimiter_invariants::ViolationChange;
 use ratelimiter_store::{Link, StoreVersion};
 use ratelimiter_target::is_loopback;
+use ratelimiter_watch::Detector;
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -43,7 +43,7 @@ pub(crate) struct WatchArgs {
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum WatchLine<'a> {
     Observation(&'a Observation),
-    Violation(&'a Change),
+    Violation(&'a ViolationChange),
 }
 
 /// Prints observations and violations until a signal, or for the given time.
@@ -91,7 +91,7 @@ pub(crate) async fn watch(args: WatchArgs) -> anyhow::Result<Exit> {
             Err(RecvError::Closed) => anyhow::bail!("the detector has stopped"),
         }
     };
-    let violated = !detector.log().found.is_empty();
+    let violated = !detector.log().violations.is_empty();
     Ok(if violated && args.fail_on_violation {
         Exit::Violated
     } else {

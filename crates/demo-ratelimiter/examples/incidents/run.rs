@@ -10,8 +10,8 @@ use ratelimiter_chaos::{
     Burst, CheckTally, Reach, RedisPause, SteadyHandle, SteadyLoad, setup_rate_limit,
 };
 use ratelimiter_cluster::{ClusterPlan, Proxies};
-use ratelimiter_health::Observer;
-use ratelimiter_invariants::{Change, Monitor, Thresholds, Violation};
+use ratelimiter_invariants::{Monitor, Violation, ViolationChange};
+use ratelimiter_watch::Observer;
 use tokio::time::{Instant, sleep};
 
 use crate::incident::{Fault, NODES, Plan};
@@ -127,7 +127,7 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
     let watching = tokio::spawn({
         let (traffic, seen) = (Arc::clone(&traffic), Arc::clone(&seen));
         async move {
-            let mut monitor = Monitor::new(Thresholds::default());
+            let mut monitor = Monitor::default();
             loop {
                 let observation = observer.next().await;
                 let changes = monitor.observe(&observation);
@@ -230,11 +230,15 @@ impl Seen {
     }
 
     /// Keeps every violation with the latest that is known of it.
-    fn note<'a>(&mut self, changes: &[Change], active: impl Iterator<Item = &'a Violation>) {
+    fn note<'a>(
+        &mut self,
+        changes: &[ViolationChange],
+        active: impl Iterator<Item = &'a Violation>,
+    ) {
         for change in changes {
             match change {
-                Change::Raised(violation) => self.violations.push(violation.clone()),
-                Change::Cleared(violation) => self.update(violation),
+                ViolationChange::Raised(violation) => self.violations.push(violation.clone()),
+                ViolationChange::Cleared(violation) => self.update(violation),
             }
         }
         active.for_each(|violation| self.update(violation));

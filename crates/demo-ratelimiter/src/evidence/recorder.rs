@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use diagnosis::{BuildError, Evidence, EvidenceBuilder, SignalSeries};
 use ratelimiter_api::{NodeObservation, NodeSample, Observation};
-use ratelimiter_invariants::{Reading, Subject, Violation};
+use ratelimiter_invariants::{RoundReading, Subject, Violation};
 
 use super::quantity::Quantity;
 use super::{CLIENTS, STORE, actions, key_entity, topology, violations};
@@ -96,7 +96,7 @@ impl Recorder {
             .map(|held| (held - confirmed).max(0.0));
         self.put(at, STORE, Quantity::UNCONFIRMED, unconfirmed);
         // The store does not report its last write; the nodes report theirs.
-        let accepted = Reading::new(observation).accepted_age();
+        let accepted = RoundReading::new(observation).accepted_age();
         self.put(
             at,
             STORE,

@@ -1,5 +1,5 @@
 use diagnosis::Violation as Broken;
-use ratelimiter_invariants::{Evidence, Subject, Violation};
+use ratelimiter_invariants::{Subject, Violation, ViolationNumbers};
 
 use super::{STORE, key_entity};
 
@@ -27,17 +27,17 @@ pub(crate) fn broken(violation: &Violation) -> Broken {
         Subject::Store => STORE.to_owned(),
     };
     let (observed, bound) = match &violation.peak {
-        Evidence::NodeDown(_) | Evidence::RedisDisconnected(_) => (0.0, 1.0),
-        Evidence::StoreNotWritable(e) => (e.age.as_secs_f64(), e.allowed.as_secs_f64()),
-        Evidence::HighLatency(e) => (
+        ViolationNumbers::NodeDown(_) | ViolationNumbers::RedisDisconnected(_) => (0.0, 1.0),
+        ViolationNumbers::StoreNotWritable(e) => (e.age.as_secs_f64(), e.allowed.as_secs_f64()),
+        ViolationNumbers::HighLatency(e) => (
             e.check_p99.as_secs_f64() * 1e3,
             e.allowed.as_secs_f64() * 1e3,
         ),
-        Evidence::CounterDrift(e) => (e.drift.unsigned_abs() as f64, e.tolerance as f64),
-        Evidence::StoreForgot(e) => (e.lost as f64, 0.0),
-        Evidence::Overspent(e) => (e.admitted as f64, e.charged as f64),
-        Evidence::OverLimit(e) => (e.shared as f64, e.limit.admissions().into()),
-        Evidence::GhostAllowing(e) => (e.admitted as f64, e.limit.admissions().into()),
+        ViolationNumbers::CounterDrift(e) => (e.drift.unsigned_abs() as f64, e.tolerance as f64),
+        ViolationNumbers::StoreForgot(e) => (e.lost as f64, 0.0),
+        ViolationNumbers::Overspent(e) => (e.admitted as f64, e.charged as f64),
+        ViolationNumbers::OverLimit(e) => (e.shared as f64, e.limit.admissions().into()),
+        ViolationNumbers::GhostAllowing(e) => (e.admitted as f64, e.limit.admissions().into()),
     };
     Broken::new(
         entity,

@@ -3,7 +3,7 @@ use std::time::Duration;
 use demo_core::{ChartKind, ChartSpec, Event, SeriesRole, SeriesSpec, Stage};
 use ratelimiter_api::{Key, Limit, NodeObservation, Observation};
 use ratelimiter_chaos::CheckTally;
-use ratelimiter_invariants::{KeyReading, Reading};
+use ratelimiter_invariants::{KeyReading, RoundReading};
 
 use crate::traffic;
 
@@ -88,15 +88,14 @@ impl Sampler {
         now: Duration,
         tally: CheckTally,
     ) {
-        let reading = Reading::new(observation);
-        let counts = |key: &Key| Counted::of(observation, reading.key(key));
+        let reading = RoundReading::new(observation);
         stage.emit(Event::Sampled {
             chart: DRIFT.into(),
-            values: counts(&traffic::charted()).drift(),
+            values: drift(observation, reading.key(&traffic::charted())),
         });
         stage.emit(Event::Sampled {
             chart: BURST.into(),
-            values: counts(&self.key).burst(),
+            values: burst(observation, reading.key(&self.key)),
         });
         if let Some((at, before)) = self.last {
             let seconds = now.saturating_sub(at).as_secs_f64();
@@ -114,51 +113,35 @@ impl Sampler {
     }
 }
 
-/// The counts of one key in one round. A missing sample is a gap, and so is a sum that lacks one.
-struct Counted {
-    nodes: Vec<Option<u64>>,
-    admitted: Option<u64>,
-    shared: Option<u64>,
-    limit: Option<u64>,
+/// One value per series of the drift chart, in their order.
+fn drift(observation: &Observation, counts: Option<&KeyReading>) -> Vec<Option<f64>> {
+    let shared = counts.and_then(|counts| counts.shared);
+    let drift = counts.and_then(KeyReading::drift).map(i64::unsigned_abs);
+    values(nodes_and_sum(observation, counts).chain([shared, drift, limit(counts)]))
 }
 
-impl Counted {
-    fn of(observation: &Observation, key: Option<&KeyReading<'_>>) -> Self {
-        let of_node = |node: &NodeObservation| Some(key?.nodes().get(&node.node)?.admissions);
-        let nodes: Vec<Option<u64>> = observation.nodes.iter().map(of_node).collect();
-        Self {
-            admitted: nodes.iter().copied().sum(),
-            nodes,
-            shared: key.and_then(KeyReading::shared),
-            limit: key.map(|key| key.limit().admissions().into()),
-        }
-    }
+/// One value per series of the burst chart, in their order.
+fn burst(observation: &Observation, counts: Option<&KeyReading>) -> Vec<Option<f64>> {
+    let over = whole(counts).map(KeyReading::over);
+    values(nodes_and_sum(observation, counts).chain([over, limit(counts)]))
+}
 
-    /// One value per series of the drift chart, in their order.
-    fn drift(self) -> Vec<Option<f64>> {
-        let drift = self
-            .admitted
-            .zip(self.shared)
-            .map(|(admitted, shared)| admitted.abs_diff(shared));
-        values(
-            self.nodes
-                .into_iter()
-                .chain([self.admitted, self.shared, drift, self.limit]),
-        )
-    }
+/// The nodes' admissions and their sum. A missing sample is a gap, and so is a sum that lacks one.
+fn nodes_and_sum(
+    observation: &Observation,
+    counts: Option<&KeyReading>,
+) -> impl Iterator<Item = Option<u64>> {
+    let of_node = move |node: &NodeObservation| Some(counts?.nodes.get(&node.node)?.admissions);
+    let sum = whole(counts).map(KeyReading::admitted);
+    observation.nodes.iter().map(of_node).chain([sum])
+}
 
-    /// One value per series of the burst chart, in their order.
-    fn burst(self) -> Vec<Option<f64>> {
-        let over = self
-            .admitted
-            .zip(self.limit)
-            .map(|(admitted, limit)| admitted.saturating_sub(limit));
-        values(
-            self.nodes
-                .into_iter()
-                .chain([self.admitted, over, self.limit]),
-        )
-    }
+fn whole(counts: Option<&KeyReading>) -> Option<&KeyReading> {
+    counts.filter(|counts| counts.missing.is_empty())
+}
+
+fn limit(counts: Option<&KeyReading>) -> Option<u64> {
+    counts.map(|counts| counts.limit.admissions().into())
 }
 
 fn values(counts: impl Iterator<Item = Option<u64>>) -> Vec<Option<f64>> {

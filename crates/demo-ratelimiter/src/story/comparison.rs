@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use demo_core::{Stage, Tone};
-use ratelimiter_api::{CheckRequest, CountingMode, Key, Limit, LimitSpec, NodeConnection};
+use ratelimiter_api::{CheckRequest, CountingMode, Key, Limit, LimitSpec, NodeClient};
 use ratelimiter_chaos::{Burst, setup_rate_limit};
 use ratelimiter_store::Link;
 use tokio::task::JoinSet;
@@ -49,10 +49,10 @@ pub(super) async fn compare(stage: &Stage, subject: &Subject) -> Result<(), Fail
         let row = tokio::select! {
             biased;
             () = stage.cancelled() => None,
-            row = measure(subject, *mode) => Some(row),
+            row = measure(subject, mode) => Some(row),
         };
         // The keys are gone afterwards, whatever became of the measurement.
-        for key in keys(*mode) {
+        for key in keys(mode) {
             let _ = subject.nodes[0].delete_limit(&key).await;
         }
         let Some(row) = row else { return Ok(()) };
@@ -114,11 +114,11 @@ async fn measure(subject: &Subject, mode: CountingMode) -> Result<Row, Failure> 
     for endpoint in subject.endpoints.iter().cycle().take(CONNECTIONS) {
         let (endpoint, request) = (endpoint.clone(), CheckRequest::new(calm.clone()));
         callers.spawn(async move {
-            let mut connection = NodeConnection::open(&endpoint, DEADLINE).await?;
+            let node = NodeClient::new(endpoint, DEADLINE);
             let mut took = Vec::new();
             for _ in 0..CHECKS / CONNECTIONS {
                 let asked = Instant::now();
-                connection.check(&request, DEADLINE).await?;
+                node.check(&request).await?;
                 took.push(asked.elapsed());
             }
             Ok::<_, Failure>(took)

@@ -6,18 +6,18 @@ use demo_core::{Chapter, ChapterResult, MarkEdge, Stage, Tone};
 use demo_ratelimiter::evidence::STORE;
 use diagnosis::Mechanism;
 use ratelimiter_chaos::PauseReport;
-use ratelimiter_invariants::{Invariant, Reading};
+use ratelimiter_invariants::{Invariant, KeyReading, RoundReading};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, interval, sleep_until};
 
-use super::counts::Counts;
+use super::counts;
 use super::diagnosing::{self, Diagnosed, EXPLAINED, Injected};
 use super::handover::Handover;
 use super::opening::SETUP;
 use crate::fault::WriteFault;
 use crate::subject::Subject;
 use crate::traffic;
-use ratelimiter_detector::{Log, Round};
+use ratelimiter_watch::{Round, ViolationLog};
 
 /// Title of the chapter that later ones build on.
 const CHAOS: &str = "Counter Drift Chaos";
@@ -37,7 +37,7 @@ struct Paused {
     /// Start of the workload.
     act_began: Instant,
     /// The counts of the charted key in the round with the largest drift.
-    largest: Option<Counts>,
+    largest: Option<KeyReading>,
 }
 
 /// A chapter's share: the subject, and the pause that the first chapter gives to the others.
@@ -147,16 +147,21 @@ async fn inject(stage: Stage, (subject, paused): Share) -> ChapterResult {
 }
 
 /// The larger drift: the largest so far, or one of this round.
-fn larger(largest: Option<Counts>, round: &Round) -> Option<Counts> {
-    let charted = Counts::of(&traffic::charted(), &Reading::new(&round.observation));
-    largest.into_iter().chain(charted).max_by_key(Counts::drift)
+fn larger(largest: Option<KeyReading>, round: &Round) -> Option<KeyReading> {
+    let reading = RoundReading::new(&round.observation);
+    let charted = counts::complete(&reading, &traffic::charted());
+    largest.into_iter().chain(charted).max_by_key(drift)
+}
+
+fn drift(counts: &KeyReading) -> u64 {
+    counts.drift().map_or(0, i64::unsigned_abs)
 }
 
 /// The largest drift, with the rounds that are still queued.
 fn rest(
     rounds: &mut broadcast::Receiver<Arc<Round>>,
-    mut largest: Option<Counts>,
-) -> Option<Counts> {
+    mut largest: Option<KeyReading>,
+) -> Option<KeyReading> {
     while let Ok(round) = rounds.try_recv() {
         largest = larger(largest, &round);
     }
@@ -168,7 +173,7 @@ async fn detect(stage: Stage, (subject, paused): Share) -> ChapterResult {
     let pause = paused.report;
     stage.status("waiting for the detector", None);
     let patience = PATIENCE.saturating_sub(pause.started.elapsed());
-    let detected = |log: &Log| log.first(Invariant::CounterDrift, pause.started).cloned();
+    let detected = |log: &ViolationLog| log.first(Invariant::CounterDrift, pause.started).cloned();
     let found = tokio::select! {
         () = stage.cancelled() => return Ok(()),
         found = subject.wait(patience, detected) => found,
@@ -190,18 +195,10 @@ async fn detect(stage: Stage, (subject, paused): Share) -> ChapterResult {
         found.violation.subject.to_string(),
     );
     if let Some(largest) = &paused.largest {
-        let Counts {
-            key,
-            admitted,
-            shared,
-        } = largest;
+        let (key, admitted) = (&largest.key, largest.admitted());
+        let shared = largest.shared.unwrap_or(0);
         let detail = format!("{key}: nodes admitted {admitted}, store counted {shared}");
-        stage.measured(
-            "maximum drift",
-            largest.drift() as f64,
-            "admissions",
-            detail,
-        );
+        stage.measured("maximum drift", drift(largest) as f64, "admissions", detail);
     }
     let log = subject.detector.log();
     let mut times: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
@@ -249,15 +246,15 @@ async fn recover(stage: Stage, (subject, paused): Share) -> ChapterResult {
     subject.live.traffic.stop().await;
     let stopped = Instant::now();
     let stopped_at = subject.detector.clock().at(stopped);
-    let agree = |log: &Log| {
+    let agree = |log: &ViolationLog| {
         // In an earlier round the counts still changed.
         let latest = log
             .latest
             .as_ref()
             .filter(|latest| latest.observation.at >= stopped_at)?;
-        let counts: Vec<_> = Counts::of_workload(&latest.observation).collect();
+        let counts: Vec<_> = counts::of_workload(&latest.observation).collect();
         let complete = counts.len() == traffic::KEYS.len();
-        (complete && counts.iter().all(|c| c.drift() == 0)).then_some(counts)
+        (complete && counts.iter().all(|c| drift(c) == 0)).then_some(counts)
     };
     let agreed = tokio::select! {
         () = stage.cancelled() => return Ok(()),
@@ -270,9 +267,9 @@ async fn recover(stage: Stage, (subject, paused): Share) -> ChapterResult {
         )
         .into());
     };
-    let (admitted, shared) = counts
-        .iter()
-        .fold((0, 0), |sum, c| (sum.0 + c.admitted, sum.1 + c.shared));
+    let (admitted, shared) = counts.iter().fold((0, 0), |sum, c| {
+        (sum.0 + c.admitted(), sum.1 + c.shared.unwrap_or(0))
+    });
     let detail = format!(
         "nodes admitted {admitted}, store counts {shared}, {:.2} s after the workload stopped",
         stopped.elapsed().as_secs_f64()

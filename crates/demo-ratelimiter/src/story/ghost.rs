@@ -16,7 +16,7 @@ use super::handover::Handover;
 use super::opening::SETUP;
 use super::proof;
 use crate::subject::Subject;
-use ratelimiter_detector::Log;
+use ratelimiter_watch::ViolationLog;
 
 /// Title of the chapter that later ones build on.
 const CHAOS: &str = "Ghost Allowing Chaos";
@@ -165,7 +165,7 @@ async fn detect(stage: Stage, (subject, sent): Share) -> ChapterResult {
     } = &sent.report;
     let released = *released;
     stage.status("waiting for the detector", None);
-    let detected = |log: &Log| log.first(Invariant::GhostAllowing, released).cloned();
+    let detected = |log: &ViolationLog| log.first(Invariant::GhostAllowing, released).cloned();
     let patience = PATIENCE.saturating_sub(released.elapsed());
     let found = tokio::select! {
         () = stage.cancelled() => return Ok(()),

@@ -3,7 +3,7 @@ use std::time::Duration;
 use demo_core::{Stage, Tone};
 use demo_ratelimiter::evidence::STORE;
 use ratelimiter_api::{NodeSample, Observation};
-use ratelimiter_invariants::{Reading, Thresholds};
+use ratelimiter_invariants::RoundReading;
 
 /// Time between two notes on a node: one per round would flicker.
 const EVERY: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ fn of_store(observation: &Observation) -> (Tone, String) {
     let Some(store) = &observation.store else {
         return (Tone::Bad, "no answer".into());
     };
-    match Reading::new(observation).takes_writes(&Thresholds::default()) {
+    match RoundReading::new(observation).takes_writes() {
         Some(false) => (Tone::Bad, "no writes".into()),
         Some(true) | None => (Tone::Plain, format!("{:.1} ms", ms(store.latency))),
     }

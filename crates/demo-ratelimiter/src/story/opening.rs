@@ -7,7 +7,7 @@ use ratelimiter_store::{Link, StoreVersion};
 use tokio::time::{Instant, sleep_until};
 
 use super::charts::DRIFT_ACT;
-use super::counts::Counts;
+use super::counts;
 use crate::REQUEST;
 use crate::subject::Subject;
 use crate::traffic;
@@ -109,12 +109,9 @@ async fn set_up(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
     let Some(latest) = subject.detector.log().latest else {
         return Err("the observer has finished no round yet".into());
     };
-    for Counts {
-        key,
-        admitted,
-        shared,
-    } in Counts::of_workload(&latest.observation)
-    {
+    for counts in counts::of_workload(&latest.observation) {
+        let (key, admitted) = (&counts.key, counts.admitted());
+        let shared = counts.shared.unwrap_or(0);
         stage.say(
             Tone::Good,
             format!("{key}: nodes admitted {admitted}, store counts {shared}"),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use demo_core::{Finding, FindingState, Severity, Stage};
 use demo_ratelimiter::evidence::Client;
 use ratelimiter_api::Key;
-use ratelimiter_invariants::{self as invariants, Change, Subject};
+use ratelimiter_invariants::{self as invariants, Subject, ViolationChange};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
@@ -11,7 +11,7 @@ use super::charts::Sampler;
 use super::comparison;
 use super::notes::Notes;
 use crate::subject::Live;
-use ratelimiter_detector::{Clock, Detector, Round};
+use ratelimiter_watch::{Detector, DetectorClock, Round};
 
 /// Shows and records every round until the detector is dropped: notes, chart points and findings on
 /// the stage, evidence in the recording.
@@ -56,16 +56,16 @@ pub(crate) fn show_rounds(
 }
 
 /// The comparison at the end breaks some keys on purpose, and reports that itself.
-fn is_shown(change: &Change) -> bool {
-    let (Change::Raised(violation) | Change::Cleared(violation)) = change;
+fn is_shown(change: &ViolationChange) -> bool {
+    let (ViolationChange::Raised(violation) | ViolationChange::Cleared(violation)) = change;
     !matches!(&violation.subject, Subject::Key(key) if comparison::compares(key))
 }
 
 /// A violation as a finding of the story, with its times on the story's clock.
-fn finding(change: &Change, stage: &Stage, clock: Clock) -> Finding {
+fn finding(change: &ViolationChange, stage: &Stage, clock: DetectorClock) -> Finding {
     let (violation, state) = match change {
-        Change::Raised(violation) => (violation, FindingState::Raised),
-        Change::Cleared(violation) => (violation, FindingState::Cleared),
+        ViolationChange::Raised(violation) => (violation, FindingState::Raised),
+        ViolationChange::Cleared(violation) => (violation, FindingState::Cleared),
     };
     let subject = match &violation.subject {
         Subject::Store => "store".to_owned(),
@@ -77,8 +77,8 @@ fn finding(change: &Change, stage: &Stage, clock: Clock) -> Finding {
         name: violation.invariant.to_string(),
         subject,
         severity: match violation.severity {
-            invariants::Severity::Warning => Severity::Warning,
-            invariants::Severity::Critical => Severity::Critical,
+            invariants::InvariantSeverity::Warning => Severity::Warning,
+            invariants::InvariantSeverity::Critical => Severity::Critical,
         },
         state,
         first_seen: stage.at(clock.instant(violation.first_seen)),

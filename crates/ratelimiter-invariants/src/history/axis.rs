@@ -1,6 +1,6 @@
 //! The operations of a history on one axis of time, sorted by both of their ends.
 //!
-//! Every bound is a sweep over the two orders, so that both are made once.
+//! Every bound is a sweep over the two orders; both are made once.
 
 /// The completion of an operation that may be decided at any later time.
 const NEVER: u64 = u64::MAX;
@@ -15,7 +15,7 @@ pub(crate) struct Interval {
 }
 
 impl Interval {
-    /// Of the operation at `index` of the history. Without a completion the decision may fall at
+    /// The operation at `index` of the history. Without a completion the decision may fall at
     /// any time from `invoke` on.
     pub(crate) fn new(invoke: u64, complete: Option<u64>, cost: u32, index: u32) -> Self {
         Self {
@@ -38,7 +38,7 @@ impl Interval {
 
 /// The completion of an operation.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct End {
+pub(crate) struct Completion {
     pub(crate) complete: u64,
     pub(crate) cost: u32,
     /// Place of the operation in the order of invokes.
@@ -47,7 +47,7 @@ pub(crate) struct End {
 
 /// The operations that count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Counted {
+pub(crate) enum OpSelection {
     /// All.
     All,
     /// Those with a completion.
@@ -56,17 +56,17 @@ pub(crate) enum Counted {
 
 /// Operations by invoke and by completion. Made in O(n log n).
 #[derive(Debug, Default)]
-pub(crate) struct Axis {
+pub(crate) struct TimeAxis {
     operations: Vec<Interval>,
-    ends: Vec<End>,
+    ends: Vec<Completion>,
 }
 
-impl Axis {
+impl TimeAxis {
     pub(crate) fn new(mut operations: Vec<Interval>) -> Self {
         operations.sort_unstable_by_key(|op| op.invoke);
         let mut ends = Vec::with_capacity(operations.len());
         ends.extend((0..).zip(&operations).filter_map(|(place, op)| {
-            Some(End {
+            Some(Completion {
                 complete: op.complete()?,
                 cost: op.cost,
                 place,
@@ -82,19 +82,22 @@ impl Axis {
     }
 
     /// Those that count, by invoke.
-    pub(crate) fn begins(&self, counted: Counted) -> impl DoubleEndedIterator<Item = &Interval> {
+    pub(crate) fn begins(
+        &self,
+        counted: OpSelection,
+    ) -> impl DoubleEndedIterator<Item = &Interval> {
         self.operations
             .iter()
-            .filter(move |op| counted == Counted::All || op.complete != NEVER)
+            .filter(move |op| counted == OpSelection::All || op.complete != NEVER)
     }
 
     /// The completions in order.
-    pub(crate) fn ends(&self) -> &[End] {
+    pub(crate) fn ends(&self) -> &[Completion] {
         &self.ends
     }
 
     /// The operation that an end belongs to.
-    pub(crate) fn of(&self, end: &End) -> &Interval {
+    pub(crate) fn of(&self, end: &Completion) -> &Interval {
         &self.operations[end.place as usize]
     }
 

@@ -2,23 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use super::axis::{Axis, Counted, Interval};
+use super::axis::{Interval, OpSelection, TimeAxis};
 use super::bucket::{self, bucket_level};
 use super::level::{peak, peaks_within, window_level};
 use super::placement::{Placement, place};
-use super::shrink::{Budget, shrink};
+use super::shrink::{SearchBudget, shrink};
 use super::steps::{self, signed};
 use super::{Contract, ContractKind, fixed, sliding};
 
 /// One contract, with the shortest and the longest that its window can be on the clock of the
 /// history, nanoseconds.
-pub(crate) struct Bounds {
+pub(crate) struct ContractBounds {
     contract: Contract,
     shortest: u64,
     longest: u64,
 }
 
-impl Bounds {
+impl ContractBounds {
     pub(crate) fn new(contract: Contract, shortest: u64, longest: u64) -> Self {
         Self {
             contract,
@@ -29,10 +29,10 @@ impl Bounds {
 
     /// The largest certain cost, and, where it breaks the contract, the indices of few operations
     /// that prove it.
-    pub(crate) fn certain(&self, axis: &Axis) -> (u64, Option<Vec<usize>>) {
+    pub(crate) fn certain(&self, axis: &TimeAxis) -> (u64, Option<Vec<usize>>) {
         let max = u64::from(self.contract.max());
         // An admission shares a window with itself, however long it took.
-        let costliest = axis.begins(Counted::Completed).max_by_key(|op| op.cost);
+        let costliest = axis.begins(OpSelection::Completed).max_by_key(|op| op.cost);
         let least = costliest.map_or(0, |op| u64::from(op.cost));
         let alone = || {
             costliest
@@ -84,11 +84,11 @@ impl Bounds {
     /// Some of the operations that break fixed windows in every alignment: few, unless the budget
     /// ends first.
     fn fewer_of_fixed(&self, groups: Vec<Interval>) -> Vec<usize> {
-        let mut budget = Budget::new(groups.len());
+        let mut budget = SearchBudget::new(groups.len());
         let max = u64::from(self.contract.max());
         let fewer = shrink(groups, |rest| {
             let broken = || {
-                let axis = Axis::new(rest.to_vec());
+                let axis = TimeAxis::new(rest.to_vec());
                 let steps = steps::certain(&axis, self.shortest);
                 fixed::cover(steps, signed(self.shortest), max).is_some()
             };
@@ -99,7 +99,7 @@ impl Bounds {
 
     /// Whether a placement of the completed operations keeps the contract, as far as a search can
     /// settle it.
-    pub(crate) fn search(&self, axis: &Axis) -> Placement {
+    pub(crate) fn search(&self, axis: &TimeAxis) -> Placement {
         match self.contract.kind() {
             ContractKind::Sliding => place(axis, self.contract.max().into(), self.shortest),
             ContractKind::Fixed | ContractKind::TokenBucket => Placement::Undecided,
@@ -107,7 +107,7 @@ impl Bounds {
     }
 
     /// The largest cost that a window can have held.
-    pub(crate) fn possible(&self, axis: &Axis, counted: Counted) -> u64 {
+    pub(crate) fn possible(&self, axis: &TimeAxis, counted: OpSelection) -> u64 {
         match self.contract.kind() {
             ContractKind::Sliding => peak(window_level(axis, counted, self.longest), axis, counted),
             ContractKind::Fixed => {
@@ -127,17 +127,18 @@ impl Bounds {
     /// aligned window can begin anywhere.
     pub(crate) fn before<'s>(
         &self,
-        charged: &Axis,
+        charged: &TimeAxis,
         denied: &'s [Interval],
         visit: impl FnMut(&'s Interval, u64),
     ) {
         match self.contract.kind() {
             ContractKind::Sliding | ContractKind::Fixed => {
-                let level = || window_level(charged, Counted::All, self.longest);
+                let level = || window_level(charged, OpSelection::All, self.longest);
                 peaks_within(level, charged, denied, visit);
             }
             ContractKind::TokenBucket => {
-                let level = || bucket_level(charged, Counted::All, &self.contract, self.longest);
+                let level =
+                    || bucket_level(charged, OpSelection::All, &self.contract, self.longest);
                 peaks_within(level, charged, denied, visit);
             }
         }

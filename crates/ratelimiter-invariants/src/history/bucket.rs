@@ -1,6 +1,6 @@
 //! The token bucket: a cost of at most `b + r t` in any closed interval of length t.
 //!
-//! All is computed in one integer unit, so that no rounding decides: tokens times the window, in
+//! All is computed in one integer unit, since rounding must not decide: tokens times the window, in
 //! ticks of time. A tick is a nanosecond, or a larger power of ten where the numbers would not fit;
 //! then times are rounded outwards, which keeps the certain part certain and the possible part
 //! possible.
@@ -9,19 +9,19 @@
 //!   placement. The starts are swept downwards; a tree over the completions holds, for every end,
 //!   the cost inside less the refill, and gives its maximum. O(n log n).
 //! - **Possible**: the operations that meet `[s, e]` can all be placed in it, and cost A(e) - B(s),
-//!   where A counts those invoked by e and B those completed before s. The two parts separate, so
-//!   that one scan finds the maximum. O(n).
+//!   where A counts those invoked by e and B those completed before s. The two parts separate: one
+//!   scan finds the maximum. O(n).
 
 use std::iter::Peekable;
 use std::slice::Iter;
 
 use super::Contract;
-use super::axis::{Axis, Counted, End, Interval};
-use super::level::Level;
+use super::axis::{Completion, Interval, OpSelection, TimeAxis};
+use super::level::QuotaLevel;
 
 /// The arithmetic of one contract over one history.
 #[derive(Clone, Copy, Debug)]
-struct Scale {
+struct BucketScale {
     /// Nanoseconds a tick.
     tick: u64,
     /// Units a token.
@@ -30,8 +30,8 @@ struct Scale {
     refill: i64,
 }
 
-impl Scale {
-    fn new(max: u32, window: u64, axis: &Axis) -> Self {
+impl BucketScale {
+    fn new(max: u32, window: u64, axis: &TimeAxis) -> Self {
         let cost: u128 = axis.operations().iter().map(|op| u128::from(op.cost)).sum();
         let last_invoke = axis.operations().last().map_or(0, |op| op.invoke);
         let span = axis
@@ -86,9 +86,9 @@ const NEVER: i64 = i64::MIN / 2;
 
 /// For every end: the cost inside less the refill up to that end. Ends count as soon as the starts
 /// have reached an operation that completes there.
-struct Inside<'a> {
-    scale: Scale,
-    ends: &'a [End],
+struct InsideTree<'a> {
+    scale: BucketScale,
+    ends: &'a [Completion],
     /// Whether the operation of each end is inside.
     inside: Vec<bool>,
     /// Leaf n is `nodes[leaves + n]`, for a block of ends. A node has the cost of its ends, and the
@@ -97,8 +97,8 @@ struct Inside<'a> {
     leaves: usize,
 }
 
-impl<'a> Inside<'a> {
-    fn new(scale: Scale, ends: &'a [End]) -> Self {
+impl<'a> InsideTree<'a> {
+    fn new(scale: BucketScale, ends: &'a [Completion]) -> Self {
         let leaves = ends.len().div_ceil(BLOCK).next_power_of_two();
         Self {
             scale,
@@ -171,11 +171,15 @@ impl<'a> Inside<'a> {
 
 /// The certain part: the size of the fullest bucket needed, in tokens, and the shortest interval
 /// that overflows one of `max` tokens, as its first and last nanosecond.
-pub(crate) fn certain(axis: &Axis, contract: &Contract, window: u64) -> (u64, Option<(u64, u64)>) {
-    let scale = Scale::new(contract.max(), window, axis);
+pub(crate) fn certain(
+    axis: &TimeAxis,
+    contract: &Contract,
+    window: u64,
+) -> (u64, Option<(u64, u64)>) {
+    let scale = BucketScale::new(contract.max(), window, axis);
     let capacity = scale.units(contract.max());
     let places = axis.places_of_ends();
-    let mut tree = Inside::new(scale, axis.ends());
+    let mut tree = InsideTree::new(scale, axis.ends());
     let mut fullest = 0;
     let mut shortest: Option<(u64, u64)> = None;
     for (op, place) in axis
@@ -200,13 +204,13 @@ pub(crate) fn certain(axis: &Axis, contract: &Contract, window: u64) -> (u64, Op
 /// The possible part: tokens that a bucket must hold at an instant e, the largest of A(e) - r e + r
 /// s - B(s) for all s up to e.
 struct BucketLevel<'a, I: Iterator<Item = &'a Interval>> {
-    scale: Scale,
+    scale: BucketScale,
     begins: Peekable<I>,
     /// A(e).
     invoked: i64,
     /// Ends up to e, and those before it.
-    ends: Peekable<Iter<'a, End>>,
-    before: Peekable<Iter<'a, End>>,
+    ends: Peekable<Iter<'a, Completion>>,
+    before: Peekable<Iter<'a, Completion>>,
     /// Cost of the ends up to e, and B(e).
     completed: i64,
     gone: i64,
@@ -216,13 +220,13 @@ struct BucketLevel<'a, I: Iterator<Item = &'a Interval>> {
 
 /// The level of a bucket over these operations.
 pub(crate) fn bucket_level(
-    axis: &Axis,
-    counted: Counted,
+    axis: &TimeAxis,
+    counted: OpSelection,
     contract: &Contract,
     window: u64,
-) -> impl Level {
+) -> impl QuotaLevel {
     BucketLevel {
-        scale: Scale::new(contract.max(), window, axis),
+        scale: BucketScale::new(contract.max(), window, axis),
         begins: axis.begins(counted).peekable(),
         invoked: 0,
         ends: axis.ends().iter().peekable(),
@@ -233,7 +237,7 @@ pub(crate) fn bucket_level(
     }
 }
 
-impl<'a, I: Iterator<Item = &'a Interval>> Level for BucketLevel<'a, I> {
+impl<'a, I: Iterator<Item = &'a Interval>> QuotaLevel for BucketLevel<'a, I> {
     fn at(&mut self, instant: u64) -> u64 {
         let scale = self.scale;
         while let Some(op) = self.begins.next_if(|op| op.invoke <= instant) {

@@ -2,13 +2,13 @@ use std::time::Duration;
 
 use ratelimiter_api::{Operation, Outcome};
 
-use super::axis::{Axis, Counted, Interval};
-use super::bounds::Bounds;
+use super::axis::{Interval, OpSelection, TimeAxis};
+use super::bounds::ContractBounds;
 use super::placement::Placement;
 use super::records::nanos;
 use super::{
-    Contract, ContractKind, Doubt, History, HistoryError, Proof, Report, Settled, Tally,
-    UnjustifiedDenial, Verdict, Witness,
+    Contract, ContractKind, Doubt, History, HistoryError, OutcomeCounts, Proof, Report,
+    UnjustifiedDenial, Verdict, VerdictBasis, Witness,
 };
 
 /// Checks a history of one key that began with an empty counter and holds every check made on the
@@ -34,7 +34,7 @@ pub fn check_history(
 /// - **Violated** is proved by its witness alone: nothing that the history lacks can undo it. For a
 ///   sliding contract and equal costs the verdict is exact: a history is Violated when no placement
 ///   keeps the contract, within a stated budget of work. For the other contracts and for mixed
-///   costs such a history may be Unknown; [`Report::settled`] then is [`Settled::Undecided`].
+///   costs such a history may be Unknown; [`Report::settled`] then is [`VerdictBasis::Undecided`].
 /// - **Pass** is about the operations recorded: no placement of *these* has too many in a window.
 ///   An Unknown one is counted wherever it may lie, so it never makes a pass.
 /// - **Unjustified denials** suppose that all operations that could have filled the window are in
@@ -94,7 +94,7 @@ impl HistoryChecker {
 
         let admissible = &operations.admissible;
         let (definite_peak, proof) = bounds.certain(admissible);
-        let possible_peak = bounds.possible(admissible, Counted::All);
+        let possible_peak = bounds.possible(admissible, OpSelection::All);
 
         let witness = |proof, indices: Vec<usize>| {
             let chosen = indices
@@ -109,7 +109,8 @@ impl HistoryChecker {
             why,
         };
         let only_with_unknown = || {
-            operations.tally.unknown > 0 && bounds.possible(admissible, Counted::Completed) <= max
+            operations.tally.unknown > 0
+                && bounds.possible(admissible, OpSelection::Completed) <= max
         };
         let (verdict, settled) = if let Some(indices) = proof {
             let aligned = self.contract.kind() == ContractKind::Fixed && indices.len() > 1;
@@ -122,17 +123,19 @@ impl HistoryChecker {
                     },
                     indices,
                 ),
-                Settled::ByBounds,
+                VerdictBasis::ByBounds,
             )
         } else if possible_peak <= max {
-            (Verdict::Pass, Settled::ByBounds)
+            (Verdict::Pass, VerdictBasis::ByBounds)
         } else if only_with_unknown() {
-            (unknown(Doubt::Outcomes), Settled::ByBounds)
+            (unknown(Doubt::Outcomes), VerdictBasis::ByBounds)
         } else {
             match bounds.search(admissible) {
-                Placement::Exists => (unknown(Doubt::Timing), Settled::BySearch),
-                Placement::None(indices) => (witness(Proof::Placement, indices), Settled::BySearch),
-                Placement::Undecided => (unknown(Doubt::Timing), Settled::Undecided),
+                Placement::Exists => (unknown(Doubt::Timing), VerdictBasis::BySearch),
+                Placement::None(indices) => {
+                    (witness(Proof::Placement, indices), VerdictBasis::BySearch)
+                }
+                Placement::Undecided => (unknown(Doubt::Timing), VerdictBasis::Undecided),
             }
         };
         let definite_peak = match &verdict {
@@ -155,7 +158,7 @@ impl HistoryChecker {
     }
 
     /// The place of the first of these windows for which the contract is kept for certain, instead
-    /// of its own window. Of a limiter that admits at the very instant at which quota returns, the
+    /// of its own window. For a limiter that admits at the very instant at which quota returns, the
     /// recorded times prove no more than a shorter one.
     pub fn first_kept(
         &self,
@@ -164,17 +167,17 @@ impl HistoryChecker {
     ) -> Option<usize> {
         let Operations { admissible, .. } = Operations::new(history, nanos(self.uncertainty));
         let max = u64::from(self.contract.max());
-        let kept = |window| self.bounds(window).possible(&admissible, Counted::All) <= max;
+        let kept = |window| self.bounds(window).possible(&admissible, OpSelection::All) <= max;
         windows.into_iter().position(kept)
     }
 
     /// A limiter whose clock runs fast ends its windows early by ours, and one whose clock runs
     /// slow late.
-    fn bounds(&self, window: Duration) -> Bounds {
+    fn bounds(&self, window: Duration) -> ContractBounds {
         let window = nanos(window);
         let skew = window / 1_000_000 * u64::from(self.clock_ppm)
             + window % 1_000_000 * u64::from(self.clock_ppm) / 1_000_000;
-        Bounds::new(self.contract, window - skew, window.saturating_add(skew))
+        ContractBounds::new(self.contract, window - skew, window.saturating_add(skew))
     }
 
     /// A denial of cost q is justified if at some instant at which it may have been decided, the
@@ -184,7 +187,7 @@ impl HistoryChecker {
         &self,
         history: &History,
         operations: Operations,
-        bounds: &Bounds,
+        bounds: &ContractBounds,
         report: &mut Report,
     ) {
         let max = u64::from(self.contract.max());
@@ -203,7 +206,7 @@ impl HistoryChecker {
         let charged = if failed.is_empty() {
             admissible
         } else {
-            Axis::new([admissible.operations(), &failed].concat())
+            TimeAxis::new([admissible.operations(), &failed].concat())
         };
         denied.sort_unstable_by_key(|op| op.invoke);
         let mut unjustified = Vec::new();
@@ -232,16 +235,16 @@ impl HistoryChecker {
 /// The operations of a history by outcome.
 struct Operations {
     /// The admitted ones, and those without an outcome.
-    admissible: Axis,
+    admissible: TimeAxis,
     denied: Vec<Interval>,
     failed: Vec<Interval>,
-    tally: Tally,
+    tally: OutcomeCounts,
 }
 
 impl Operations {
     fn new(history: &History, uncertainty: u64) -> Self {
         let (mut admissible, mut denied, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-        let mut tally = Tally::default();
+        let mut tally = OutcomeCounts::default();
         for (index, record) in (0..).zip(history.records()) {
             let (list, count) = match record.outcome {
                 Outcome::Allowed => (&mut admissible, &mut tally.allowed),
@@ -259,7 +262,7 @@ impl Operations {
             list.push(Interval::new(record.invoke, complete, record.cost, index));
         }
         Self {
-            admissible: Axis::new(admissible),
+            admissible: TimeAxis::new(admissible),
             denied,
             failed,
             tally,

@@ -1,11 +1,10 @@
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
-use ratelimiter_api::Limit;
+use ratelimiter_api::{Limit, choice, millis};
 use serde::Serialize;
 
-use crate::text::{Human, millis};
+use crate::text::HumanDuration;
 
 /// A promise about the cost admitted of one key.
 ///
@@ -15,50 +14,24 @@ pub struct Contract {
     #[serde(rename = "contract")]
     kind: ContractKind,
     max: u32,
-    #[serde(rename = "window_ms", serialize_with = "millis")]
+    #[serde(rename = "window_ms", with = "millis")]
     window: Duration,
 }
 
-/// The form of a contract.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ContractKind {
-    /// At most `max` in any half-open window: two admissions exactly a window apart are not in one.
-    #[default]
-    Sliding,
-    /// Some alignment exists for which every window `[a + k W, a + (k + 1) W)` holds at most `max`.
-    Fixed,
-    /// At most `max + t max / W` in any closed interval of length t: a bucket of `max` tokens,
-    /// refilled once a window.
-    TokenBucket,
-}
-
-impl ContractKind {
-    /// Every form.
-    pub const ALL: [Self; 3] = [Self::Sliding, Self::Fixed, Self::TokenBucket];
-
-    /// The word of the command line and of JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sliding => "sliding",
-            Self::Fixed => "fixed",
-            Self::TokenBucket => "token-bucket",
-        }
-    }
-}
-
-impl fmt::Display for ContractKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for ContractKind {
-    type Err = ContractError;
-
-    fn from_str(text: &str) -> Result<Self, ContractError> {
-        let kind = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
-        kind.ok_or_else(|| ContractError::Kind(text.to_owned()))
+choice! {
+    /// The form of a contract.
+    #[derive(Default)]
+    ContractKind, "contract" {
+        /// At most `max` in any half-open window: two admissions exactly a window apart are not in
+        /// one.
+        #[default]
+        Sliding = "sliding",
+        /// Some alignment exists for which every window `[a + k W, a + (k + 1) W)` holds at most
+        /// `max`.
+        Fixed = "fixed",
+        /// At most `max + t max / W` in any closed interval of length t: a bucket of `max` tokens,
+        /// refilled once a window.
+        TokenBucket = "token-bucket",
     }
 }
 
@@ -71,9 +44,6 @@ pub enum ContractError {
     /// It would limit nothing.
     #[error("contract has a window of zero: it must be positive")]
     Window,
-    /// There is no such form.
-    #[error("contract {0:?} is none of sliding, fixed, token-bucket")]
-    Kind(String),
 }
 
 impl Contract {
@@ -129,7 +99,7 @@ impl From<Limit> for Contract {
 
 impl fmt::Display for Contract {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} per {}", self.max, Human(self.window))?;
+        write!(f, "{} per {}", self.max, HumanDuration(self.window))?;
         match self.kind {
             ContractKind::Sliding => Ok(()),
             kind => write!(f, " ({kind})"),

@@ -6,8 +6,8 @@
 //! window of the alignment.
 //!
 //! ```text
-//!   cost(s)   __--__---_____-__      largest over the folds at a:     the contract holds if the smallest of
-//!             |  W  |  W  |  W  |    max(cost(a), cost(a + W), ...)   these is at most max
+//!   cost(s)   __--__---_____-__      largest over the folds at a:     the contract holds if
+//!             |  W  |  W  |  W  |    max(cost(a), cost(a + W), ...)   the smallest is at most max
 //! ```
 //!
 //! With the certain cost the smallest of the largest is at most the truth: in every placement, each
@@ -19,7 +19,7 @@ use super::tree::MaxTree;
 
 /// A change of the cost in one fold.
 #[derive(Clone, Copy, Debug)]
-struct Change {
+struct FoldStep {
     /// Distance from the start of the fold, below W.
     at: i64,
     fold: u32,
@@ -27,16 +27,16 @@ struct Change {
 }
 
 /// The changes of all folds, by distance from the start of the fold.
-struct Folds {
-    rises: Vec<Change>,
-    falls: Vec<Change>,
+struct WindowFolds {
+    rises: Vec<FoldStep>,
+    falls: Vec<FoldStep>,
     /// The cost at the start of each fold in which it changes.
     costs: MaxTree<u64>,
     /// The largest cost of a fold in which it does not change.
     least: u64,
 }
 
-impl Folds {
+impl WindowFolds {
     /// From the changes of a step function in order.
     fn new(steps: impl Iterator<Item = (i64, i64)>, window: i64) -> Self {
         let (mut rises, mut falls, mut costs) = (Vec::new(), Vec::new(), Vec::new());
@@ -53,7 +53,7 @@ impl Folds {
             }
             let fold = costs.len() as u32 - 1;
             let list = if change > 0 { &mut rises } else { &mut falls };
-            list.push(Change {
+            list.push(FoldStep {
                 at: at - (end - window),
                 fold,
                 cost: change.unsigned_abs() as u32,
@@ -74,12 +74,12 @@ impl Folds {
 
 /// The smallest, over all alignments, of the largest cost of any window.
 pub(crate) fn least_peak(steps: impl Iterator<Item = (i64, i64)>, window: i64) -> u64 {
-    let Folds {
+    let WindowFolds {
         rises,
         falls,
         mut costs,
         least,
-    } = Folds::new(steps, window);
+    } = WindowFolds::new(steps, window);
     let (mut rises, mut falls) = (rises.iter().peekable(), falls.iter().peekable());
     let mut smallest = u64::MAX;
     let mut next = Some(0);
@@ -102,7 +102,7 @@ pub(crate) fn least_peak(steps: impl Iterator<Item = (i64, i64)>, window: i64) -
 /// A range of window starts `[from, to)` whose windows hold the same operations, folded: `from` and
 /// `to` lie in `[0, W]`.
 #[derive(Clone, Copy, Debug)]
-struct Piece {
+struct WindowPiece {
     from: i64,
     to: i64,
     /// Start of the fold.
@@ -119,7 +119,7 @@ pub(crate) fn cover(
     let mut heavy = heavy_pieces(steps, window, max);
     heavy.sort_unstable_by_key(|piece| piece.from);
     let mut heavy = heavy.into_iter().peekable();
-    let (mut covered, mut best) = (0, None::<Piece>);
+    let (mut covered, mut best) = (0, None::<WindowPiece>);
     let mut starts = Vec::new();
     while covered < window {
         while let Some(piece) = heavy.next_if(|piece| piece.from <= covered) {
@@ -135,14 +135,18 @@ pub(crate) fn cover(
 }
 
 /// The pieces on which the cost is above `max`.
-fn heavy_pieces(steps: impl Iterator<Item = (i64, i64)>, window: i64, max: u64) -> Vec<Piece> {
+fn heavy_pieces(
+    steps: impl Iterator<Item = (i64, i64)>,
+    window: i64,
+    max: u64,
+) -> Vec<WindowPiece> {
     let mut pieces = Vec::new();
     let (mut cost, mut since) = (0_i64, 0);
     for (at, change) in steps {
         while cost.unsigned_abs() > max && since < at {
             let fold = since.div_euclid(window) * window;
             let until = at.min(fold + window);
-            pieces.push(Piece {
+            pieces.push(WindowPiece {
                 from: since - fold,
                 to: until - fold,
                 fold,

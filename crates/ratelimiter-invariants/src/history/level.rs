@@ -3,11 +3,11 @@
 use std::iter::Peekable;
 use std::slice::Iter;
 
-use super::axis::{Axis, Counted, End, Interval};
+use super::axis::{Completion, Interval, OpSelection, TimeAxis};
 use super::tree::MaxTree;
 
 /// A quantity that is read at instants that never go back. It rises at invokes only.
-pub(crate) trait Level {
+pub(crate) trait QuotaLevel {
     /// Its value at an instant.
     fn at(&mut self, instant: u64) -> u64;
 }
@@ -17,17 +17,17 @@ pub(crate) trait Level {
 ///
 /// ```text
 ///   invoke          complete              complete + W
-///     |----------------|- - - - - - - - - - - -)          counted from invoke, up to but not at complete + W
+///     |----------------|- - - - - - - - - - - -)          counted until complete + W, exclusive
 /// ```
 pub(crate) struct WindowLevel<'a, I: Iterator<Item = &'a Interval>> {
     begins: Peekable<I>,
-    ends: Peekable<Iter<'a, End>>,
+    ends: Peekable<Iter<'a, Completion>>,
     window: u64,
     cost: u64,
 }
 
 /// The level of a window over these operations.
-pub(crate) fn window_level(axis: &Axis, counted: Counted, window: u64) -> impl Level {
+pub(crate) fn window_level(axis: &TimeAxis, counted: OpSelection, window: u64) -> impl QuotaLevel {
     WindowLevel {
         begins: axis.begins(counted).peekable(),
         ends: axis.ends().iter().peekable(),
@@ -36,7 +36,7 @@ pub(crate) fn window_level(axis: &Axis, counted: Counted, window: u64) -> impl L
     }
 }
 
-impl<'a, I: Iterator<Item = &'a Interval>> Level for WindowLevel<'a, I> {
+impl<'a, I: Iterator<Item = &'a Interval>> QuotaLevel for WindowLevel<'a, I> {
     fn at(&mut self, instant: u64) -> u64 {
         while let Some(op) = self.begins.next_if(|op| op.invoke <= instant) {
             self.cost += u64::from(op.cost);
@@ -52,7 +52,7 @@ impl<'a, I: Iterator<Item = &'a Interval>> Level for WindowLevel<'a, I> {
 }
 
 /// The largest value of a level. O(n).
-pub(crate) fn peak(mut level: impl Level, axis: &Axis, counted: Counted) -> u64 {
+pub(crate) fn peak(mut level: impl QuotaLevel, axis: &TimeAxis, counted: OpSelection) -> u64 {
     axis.begins(counted)
         .map(|op| level.at(op.invoke))
         .max()
@@ -61,9 +61,9 @@ pub(crate) fn peak(mut level: impl Level, axis: &Axis, counted: Counted) -> u64 
 
 /// Calls `visit` with each span and the largest value of the level within it. The spans are by
 /// their first instant; one without an end goes on for ever. O((n + m) log n) for m spans.
-pub(crate) fn peaks_within<'s, L: Level>(
+pub(crate) fn peaks_within<'s, L: QuotaLevel>(
     level: impl Fn() -> L,
-    axis: &Axis,
+    axis: &TimeAxis,
     spans: &'s [Interval],
     mut visit: impl FnMut(&'s Interval, u64),
 ) {
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn an_operation_counts_until_a_window_after_completion() {
-        let axis = Axis::new(vec![Interval::new(5, Some(7), 1, 0)]);
+        let axis = TimeAxis::new(vec![Interval::new(5, Some(7), 1, 0)]);
         let span = |first, last| Interval::new(first, Some(last), 1, 0);
         let spans = [
             span(0, 4),
@@ -118,7 +118,7 @@ mod tests {
         ];
         let mut peaks = Vec::new();
         peaks_within(
-            || window_level(&axis, Counted::All, 10),
+            || window_level(&axis, OpSelection::All, 10),
             &axis,
             &spans,
             |_, peak| peaks.push(peak),
@@ -128,9 +128,13 @@ mod tests {
 
     #[test]
     fn without_operations_nothing_is_counted() {
-        let axis = Axis::default();
+        let axis = TimeAxis::default();
         assert_eq!(
-            peak(window_level(&axis, Counted::All, 10), &axis, Counted::All),
+            peak(
+                window_level(&axis, OpSelection::All, 10),
+                &axis,
+                OpSelection::All
+            ),
             0
         );
     }

@@ -1,17 +1,17 @@
 //! Contracts about the cost admitted of one key, checked on the records of its callers.
 //!
-//! Only the limiter can know when it decided; a caller knows that it was between sending the
-//! request and having the answer. So every operation is an interval, and a claim about a history
-//! must hold wherever the decisions lie in them:
+//! Only the limiter knows the time of its decision; a caller knows that it was between the request
+//! and the answer. So every operation is an interval, and a claim about a history must hold
+//! wherever the decisions lie in them:
 //!
 //! ```text
 //!   Allowed   [invoke ---- decided somewhere here ---- complete]
 //!   Denied    [invoke ---- decided somewhere here ---- complete]
-//!   Failed    not admitted; it may have been charged, so that it can justify a denial
+//!   Failed    not admitted; it may have been charged, and then justifies a denial
 //!   Unknown   [invoke ---- decided somewhere here, or never ---------> forever
 //!
-//!   window    (t - W .......................................... t]   half-open: two decisions exactly W apart
-//!                                                                    are not in one window
+//!   window    (t - W .......................................... t]   half-open: two decisions
+//!                                               exactly W apart are not in one window
 //! ```
 //!
 //! Each contract gives two bounds: a cost that some window held in every placement, and one that no
@@ -39,6 +39,6 @@ mod witness;
 pub use checker::{HistoryChecker, check_history};
 pub use contract::{Contract, ContractError, ContractKind};
 pub use records::{History, HistoryError, by_key};
-pub use report::{Doubt, Report, Settled, Tally, UnjustifiedDenial, Verdict};
+pub use report::{Doubt, OutcomeCounts, Report, UnjustifiedDenial, Verdict, VerdictBasis};
 pub use timeline::Timeline;
 pub use witness::{Proof, Witness};

@@ -27,13 +27,13 @@
 //! - Without such a slot, all admissions up to now complete too early for this slot: no placement
 //!   exists.
 //!
-//! A barrier lifts a slot to the invoke of another admission, so that there are at most n² of them,
-//! each O(n log n) at worst. Histories of limiters need few: O(n log n). Beyond a [`Budget`] of
-//! slots the history stays undecided.
+//! A barrier lifts a slot to the invoke of another admission, so there are at most n² of them,
+//! each O(n log n) at worst. Histories of limiters need few: O(n log n). Beyond a [`SearchBudget`]
+//! of slots the history stays undecided.
 //!
 //! Costs are counted in grains. For a grain g, an admission of cost q is `q / g` units and a window
 //! holds `max / g`, each rounded down: what overflows in grains overflows in cost. Each unit is
-//! placed alone, so that for equal costs the grain of one cost is exact. For mixed costs (the
+//! placed alone, so for equal costs the grain of one cost is exact. For mixed costs (the
 //! question then is as hard as packing bins) several grains are tried: when the units of one cannot
 //! be placed the contract was broken, else the history stays undecided. A small grain counts small
 //! admissions together; a large one sees that two large admissions never share a window:
@@ -50,8 +50,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use super::axis::{Axis, Counted, Interval};
-use super::shrink::{Budget, shrink};
+use super::axis::{Interval, OpSelection, TimeAxis};
+use super::shrink::{SearchBudget, shrink};
 
 /// Whether some placement keeps the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,14 +66,14 @@ pub(crate) enum Placement {
 
 /// Whether the completed operations can be placed so that no window of this length holds more than
 /// `max`.
-pub(crate) fn place(axis: &Axis, max: u64, window: u64) -> Placement {
+pub(crate) fn place(axis: &TimeAxis, max: u64, window: u64) -> Placement {
     let jobs: Vec<Interval> = axis
-        .begins(Counted::Completed)
+        .begins(OpSelection::Completed)
         .filter(|op| op.cost > 0)
         .copied()
         .collect();
-    let search = Search { max, window };
-    match search.run(&jobs, &mut Budget::new(jobs.len())) {
+    let search = PlacementSearch { max, window };
+    match search.run(&jobs, &mut SearchBudget::new(jobs.len())) {
         Schedule::Found => Placement::Exists,
         Schedule::Unfinished => Placement::Undecided,
         Schedule::Impossible { invoked } => {
@@ -95,14 +95,14 @@ enum Schedule {
 
 /// The search for a placement under one contract.
 #[derive(Clone, Copy)]
-struct Search {
+struct PlacementSearch {
     max: u64,
     window: u64,
 }
 
-impl Search {
+impl PlacementSearch {
     /// Tries one grain after the other. Jobs are in the order of their invokes.
-    fn run(self, jobs: &[Interval], budget: &mut Budget) -> Schedule {
+    fn run(self, jobs: &[Interval], budget: &mut SearchBudget) -> Schedule {
         let costs: BTreeSet<u32> = jobs.iter().map(|job| job.cost).collect();
         if costs.len() <= 1 {
             return costs.first().map_or(Schedule::Found, |&grain| {
@@ -115,13 +115,13 @@ impl Search {
         }
         // Smaller grains have more units: after one that was too much for the budget, all are.
         let mut ends =
-            Coarser::than(finest, &costs).map(|grain| self.in_grains(jobs, grain, budget));
+            CoarserGrains::than(finest, &costs).map(|grain| self.in_grains(jobs, grain, budget));
         ends.find(|end| !matches!(end, Schedule::Found))
             .unwrap_or(Schedule::Unfinished)
     }
 
     /// Places jobs that are counted in grains of one size.
-    fn in_grains(self, jobs: &[Interval], grain: u32, budget: &mut Budget) -> Schedule {
+    fn in_grains(self, jobs: &[Interval], grain: u32, budget: &mut SearchBudget) -> Schedule {
         let units = |job: &Interval| (job.cost / grain) as usize;
         let total = jobs.iter().map(units).fold(0, usize::saturating_add);
         if u32::try_from(total).is_err() || !budget.take(total.max(jobs.len())) {
@@ -140,7 +140,7 @@ impl Search {
         let unit = |(job, interval): (u32, &Interval)| {
             let complete = interval.complete().unwrap_or(u64::MAX);
             std::iter::repeat_n(
-                Unit {
+                CostUnit {
                     invoke: interval.invoke,
                     complete,
                     job,
@@ -150,7 +150,7 @@ impl Search {
         };
         let mut placed = Vec::with_capacity(total);
         placed.extend((0..).zip(jobs).flat_map(unit));
-        match Slots::new(&placed, machines, self.window).fill(budget) {
+        match SlotTable::new(&placed, machines, self.window).fill(budget) {
             Some(Ok(())) => Schedule::Found,
             Some(Err(invoked)) => Schedule::Impossible {
                 invoked: placed[invoked - 1].job as usize + 1,
@@ -162,7 +162,7 @@ impl Search {
     /// Few of the jobs that cannot be placed either: without any one of them a search proves
     /// nothing, unless the budget ends first.
     fn shrink(self, jobs: &[Interval]) -> Vec<Interval> {
-        let mut budget = Budget::new(jobs.len());
+        let mut budget = SearchBudget::new(jobs.len());
         let mut impossible =
             |jobs: &[Interval]| matches!(self.run(jobs, &mut budget), Schedule::Impossible { .. });
         // The conflict came up at the end: the shortest tail of its kind, by doubling.
@@ -183,13 +183,13 @@ fn common(a: u32, b: u32) -> u32 {
 
 /// Grains above the finest, the largest first: some cost divided by some number of units, rounded
 /// down.
-struct Coarser<'a> {
+struct CoarserGrains<'a> {
     finest: u32,
     last: u32,
     costs: &'a BTreeSet<u32>,
 }
 
-impl<'a> Coarser<'a> {
+impl<'a> CoarserGrains<'a> {
     fn than(finest: u32, costs: &'a BTreeSet<u32>) -> Self {
         Self {
             finest,
@@ -199,7 +199,7 @@ impl<'a> Coarser<'a> {
     }
 }
 
-impl Iterator for Coarser<'_> {
+impl Iterator for CoarserGrains<'_> {
     type Item = u32;
 
     fn next(&mut self) -> Option<u32> {
@@ -212,7 +212,7 @@ impl Iterator for Coarser<'_> {
 
 /// One grain of the cost of a job.
 #[derive(Clone, Copy, Debug)]
-struct Unit {
+struct CostUnit {
     invoke: u64,
     complete: u64,
     /// Place of its job.
@@ -221,7 +221,7 @@ struct Unit {
 
 /// A unit that was given an instant.
 #[derive(Clone, Copy, Debug)]
-struct Filled {
+struct FilledSlot {
     instant: u64,
     unit: u32,
     /// How many units were invoked before the slot.
@@ -229,12 +229,12 @@ struct Filled {
 }
 
 /// The slots of one search.
-struct Slots<'a> {
+struct SlotTable<'a> {
     /// By invoke.
-    units: &'a [Unit],
+    units: &'a [CostUnit],
     machines: usize,
     window: u64,
-    filled: Vec<Filled>,
+    filled: Vec<FilledSlot>,
     /// The barriers of slots that have one.
     barriers: BTreeMap<usize, u64>,
     /// Completion and place of the units that were invoked and not yet placed, the earliest
@@ -243,8 +243,8 @@ struct Slots<'a> {
     invoked: u32,
 }
 
-impl<'a> Slots<'a> {
-    fn new(units: &'a [Unit], machines: usize, window: u64) -> Self {
+impl<'a> SlotTable<'a> {
+    fn new(units: &'a [CostUnit], machines: usize, window: u64) -> Self {
         Self {
             units,
             machines,
@@ -258,7 +258,7 @@ impl<'a> Slots<'a> {
 
     /// Fills every slot, or gives the number of units that alone cannot be placed. Nothing when the
     /// budget is spent.
-    fn fill(&mut self, budget: &mut Budget) -> Option<Result<(), usize>> {
+    fn fill(&mut self, budget: &mut SearchBudget) -> Option<Result<(), usize>> {
         let mut furthest = 0;
         while self.filled.len() < self.units.len() {
             let before = self.invoked;
@@ -272,9 +272,9 @@ impl<'a> Slots<'a> {
                 self.invoked += 1;
             }
             furthest = furthest.max(self.invoked);
-            // Slot i is not before the (i+1)-th invoke, so that a unit waits.
+            // Slot i is not before the (i+1)-th invoke, so a unit waits.
             let Reverse((complete, unit)) = self.waiting.pop()?;
-            self.filled.push(Filled {
+            self.filled.push(FilledSlot {
                 instant,
                 unit,
                 invoked: before,
@@ -297,7 +297,7 @@ impl<'a> Slots<'a> {
         Some(Ok(()))
     }
 
-    fn unit(&self, filled: &Filled) -> &Unit {
+    fn unit(&self, filled: &FilledSlot) -> &CostUnit {
         &self.units[filled.unit as usize]
     }
 
@@ -325,7 +325,7 @@ impl<'a> Slots<'a> {
     fn back_to(&mut self, slot: usize) {
         let invoked = self.filled[slot].invoked;
         self.waiting.retain(|Reverse((_, unit))| *unit < invoked);
-        for Filled { unit, .. } in self.filled.drain(slot..) {
+        for FilledSlot { unit, .. } in self.filled.drain(slot..) {
             if unit < invoked {
                 self.waiting
                     .push(Reverse((self.units[unit as usize].complete, unit)));
@@ -349,7 +349,7 @@ mod tests {
     }
 
     fn place(operations: &[Interval], max: u64, window: u64) -> Placement {
-        super::place(&Axis::new(operations.to_vec()), max, window)
+        super::place(&TimeAxis::new(operations.to_vec()), max, window)
     }
 
     #[test]
@@ -393,7 +393,7 @@ mod tests {
     fn grains_are_all_quotients_of_costs() {
         let grains = |costs: &[u32], finest| {
             let costs = costs.iter().copied().collect();
-            Coarser::than(finest, &costs).collect::<Vec<_>>()
+            CoarserGrains::than(finest, &costs).collect::<Vec<_>>()
         };
         assert_eq!(grains(&[7], 1), [7, 3, 2]);
         assert_eq!(grains(&[4, 6], 2), [6, 4, 3]);
@@ -403,7 +403,9 @@ mod tests {
     #[test]
     fn spent_budget_leaves_the_history_undecided() {
         let jobs = [costing(9, unit(0, 0, 1))];
-        let run = |steps| Search { max: 1, window: 10 }.in_grains(&jobs, 1, &mut Budget::of(steps));
+        let run = |steps| {
+            PlacementSearch { max: 1, window: 10 }.in_grains(&jobs, 1, &mut SearchBudget::of(steps))
+        };
         assert!(matches!(run(8), Schedule::Unfinished));
         assert!(matches!(run(90), Schedule::Impossible { .. }));
     }

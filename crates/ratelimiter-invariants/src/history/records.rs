@@ -3,21 +3,21 @@ use std::time::Duration;
 
 use ratelimiter_api::{Claims, Key, NodeId, Operation, Outcome};
 
-/// All checks of one key, in any order. A check takes 32 bytes, and 80 more where the limiter
-/// stated something.
+/// All checks of one key, in any order. A check takes 32 bytes, and 80 more with claims of the
+/// limiter.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     key: Option<Key>,
     nodes: Vec<NodeId>,
     places: HashMap<NodeId, u32>,
-    records: Vec<Record>,
+    records: Vec<HistoryRecord>,
     /// By place of their record.
     claims: Vec<(u32, Claims)>,
 }
 
 /// A check on the axis of its history.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Record {
+pub(crate) struct HistoryRecord {
     /// Nanoseconds.
     pub(crate) invoke: u64,
     /// Nanoseconds.
@@ -31,7 +31,7 @@ pub(crate) struct Record {
 /// The largest number of checks in a history. Their changes are counted in 32 bits.
 const MOST: usize = i32::MAX as usize;
 
-/// Why a check is no part of a history.
+/// The reason why a check cannot be part of a history.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HistoryError {
     /// A contract is about one key; [`by_key`] sorts a history.
@@ -40,10 +40,10 @@ pub enum HistoryError {
     MixedKeys {
         /// The first operation's key.
         first: Key,
-        /// Another one's.
+        /// The key of another operation.
         other: Key,
     },
-    /// Not taken from one monotonic clock.
+    /// The times are not from one monotonic clock.
     #[error("check on {node} completed at {complete:?}, before it was invoked at {invoke:?}")]
     Backwards {
         /// Node that was asked.
@@ -98,7 +98,7 @@ impl History {
             self.claims.push((self.records.len() as u32, claims));
         }
         let (invoke, complete, node) = (nanos(invoke), nanos(complete), self.place_of(node));
-        self.records.push(Record {
+        self.records.push(HistoryRecord {
             invoke,
             complete,
             cost,
@@ -118,7 +118,7 @@ impl History {
         place
     }
 
-    /// How many checks it has.
+    /// Number of its checks.
     pub fn len(&self) -> usize {
         self.records.len()
     }
@@ -138,7 +138,7 @@ impl History {
     /// # Panics
     /// When there is none at that place.
     pub fn get(&self, place: usize) -> Operation {
-        let Record {
+        let HistoryRecord {
             invoke,
             complete,
             cost,
@@ -175,7 +175,7 @@ impl History {
             .map(|record| Duration::from_nanos(record.complete - record.invoke))
     }
 
-    pub(crate) fn records(&self) -> &[Record] {
+    pub(crate) fn records(&self) -> &[HistoryRecord] {
         &self.records
     }
 }

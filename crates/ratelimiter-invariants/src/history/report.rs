@@ -11,11 +11,11 @@ pub struct Report {
     /// The contract that was checked.
     pub contract: Contract,
     /// The operations of the history by outcome.
-    pub operations: Tally,
+    pub operations: OutcomeCounts,
     /// Whether the contract was kept.
     pub verdict: Verdict,
     /// The means that settled whether some placement keeps the contract.
-    pub settled: Settled,
+    pub settled: VerdictBasis,
     /// The largest cost of Allowed operations that a window is known to have held: they lie wholly
     /// inside, or no placement has less. For a token bucket, the size of the bucket needed; for
     /// fixed windows, with the alignment that suits the limiter best.
@@ -31,9 +31,9 @@ pub struct Report {
     pub unjudged_denials: u64,
 }
 
-/// How many operations had which outcome.
+/// The number of operations of each outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Tally {
+pub struct OutcomeCounts {
     /// Admitted.
     pub allowed: u64,
     /// Denied for lack of quota.
@@ -44,16 +44,16 @@ pub struct Tally {
     pub unknown: u64,
 }
 
-/// Whether the contract was kept, as far as the recorded times prove.
+/// Whether the contract was kept, by the proof of the recorded times.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
-    /// It was: no placement of the decisions has too many in a window.
+    /// Kept: no placement of the decisions has too many in a window.
     Pass,
-    /// It was not, and these operations prove it: every placement of their decisions has too many
-    /// in a window.
+    /// Broken, as these operations prove: every placement of their decisions has too many in a
+    /// window.
     Violated(Witness),
-    /// It may have been or not.
+    /// Kept or broken.
     Unknown {
         /// The certain cost: within the contract.
         definite: u64,
@@ -67,7 +67,7 @@ pub enum Verdict {
 /// The means that settled whether the recorded times leave any placement that keeps the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Settled {
+pub enum VerdictBasis {
     /// The certain and the possible cost.
     ByBounds,
     /// A search over all placements. An Unknown verdict then is final: one placement keeps the
@@ -82,10 +82,10 @@ pub enum Settled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Doubt {
-    /// The Allowed operations alone may have been too many: it depends on when, between invoke and
-    /// completion, each was decided.
+    /// The instants at which the Allowed operations were decided: they alone may have been too
+    /// many.
     Timing,
-    /// They were not; with the Unknown ones they may have been.
+    /// The outcomes of the Unknown operations: only with these were there too many.
     Outcomes,
 }
 
@@ -109,7 +109,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally {
+        let OutcomeCounts {
             allowed,
             denied,
             failed,

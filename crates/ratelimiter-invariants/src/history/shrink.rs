@@ -3,9 +3,9 @@
 /// Work that a search may do, counted in steps and not in time, so that a verdict is the same on
 /// every machine.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Budget(u64);
+pub(crate) struct SearchBudget(u64);
 
-impl Budget {
+impl SearchBudget {
     /// A million steps, and four for each of so many operations.
     pub(crate) fn new(operations: usize) -> Self {
         Self(1_000_000 + 4 * operations as u64)
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn budget_too_small_serves_a_smaller_search() {
-        let mut budget = Budget::of(10);
+        let mut budget = SearchBudget::of(10);
         assert!(!budget.take(11) && budget.take(10) && !budget.take(1));
     }
 }

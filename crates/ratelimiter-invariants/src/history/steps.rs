@@ -11,20 +11,20 @@
 //!   falls at         i + 1                                c + 1, or never
 //! ```
 //!
-//! The windows of different operations do not bind each other, so that all that can be placed in
-//! one can be placed together: the possible cost is reached, not merely a bound.
+//! The windows of different operations do not bind each other: all operations that can be placed in
+//! one can be placed there together. So the possible cost is reached, not merely a bound.
 
 use std::iter::Peekable;
 
-use super::axis::{Axis, Counted};
+use super::axis::{OpSelection, TimeAxis};
 
 /// The changes of a step function in order: where, and by how much. Of one place, falls come first.
-pub(crate) struct Steps<R: Iterator, F: Iterator> {
+pub(crate) struct StepFunction<R: Iterator, F: Iterator> {
     rises: Peekable<R>,
     falls: Peekable<F>,
 }
 
-impl<R, F> Iterator for Steps<R, F>
+impl<R, F> Iterator for StepFunction<R, F>
 where
     R: Iterator<Item = (i64, u32)>,
     F: Iterator<Item = (i64, u32)>,
@@ -44,18 +44,18 @@ where
 }
 
 /// The cost that lies wholly inside.
-pub(crate) fn certain(axis: &Axis, window: u64) -> impl Iterator<Item = (i64, i64)> {
+pub(crate) fn certain(axis: &TimeAxis, window: u64) -> impl Iterator<Item = (i64, i64)> {
     let window = signed(window);
     let fits = move |invoke: u64, complete: u64| signed(complete) - signed(invoke) < window;
     let rises = axis
         .ends()
         .iter()
         .filter(move |end| fits(axis.of(end).invoke, end.complete));
-    let falls = axis.begins(Counted::Completed).filter(move |op| {
+    let falls = axis.begins(OpSelection::Completed).filter(move |op| {
         op.complete()
             .is_some_and(|complete| fits(op.invoke, complete))
     });
-    Steps {
+    StepFunction {
         rises: rises
             .map(move |end| (signed(end.complete) - window + 1, end.cost))
             .peekable(),
@@ -65,12 +65,12 @@ pub(crate) fn certain(axis: &Axis, window: u64) -> impl Iterator<Item = (i64, i6
 
 /// The cost that can have been decided inside.
 pub(crate) fn possible(
-    axis: &Axis,
-    counted: Counted,
+    axis: &TimeAxis,
+    counted: OpSelection,
     window: u64,
 ) -> impl Iterator<Item = (i64, i64)> {
     let window = signed(window);
-    Steps {
+    StepFunction {
         rises: axis
             .begins(counted)
             .map(move |op| (signed(op.invoke) - window + 1, op.cost))
@@ -105,16 +105,16 @@ mod tests {
     use super::super::axis::Interval;
     use super::*;
 
-    fn axis(times: &[(u64, u64)]) -> Axis {
+    fn axis(times: &[(u64, u64)]) -> TimeAxis {
         let interval = |(index, &(invoke, complete)): (u32, &(u64, u64))| {
             Interval::new(invoke, Some(complete), 1, index)
         };
-        Axis::new((0..).zip(times).map(interval).collect())
+        TimeAxis::new((0..).zip(times).map(interval).collect())
     }
 
     #[test]
     fn half_open_windows_do_not_meet_at_edges() {
-        let possible = |times: &[(u64, u64)]| peak(possible(&axis(times), Counted::All, 10));
+        let possible = |times: &[(u64, u64)]| peak(possible(&axis(times), OpSelection::All, 10));
         assert_eq!(
             (possible(&[(0, 0), (10, 10)]), possible(&[(0, 1), (10, 10)])),
             (1, 2)
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn operation_as_long_as_the_window_is_never_certain() {
+    fn operation_as_long_as_a_window_is_uncertain() {
         assert_eq!(peak(certain(&axis(&[(0, 10)]), 10)), 0);
         assert_eq!(peak(certain(&axis(&[(0, 9)]), 10)), 1);
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use ratelimiter_api::Operation;
 
 use super::Witness;
-use crate::text::Human;
+use crate::text::HumanDuration;
 
 const MIN_WIDTH: usize = 40;
 const MAX_WIDTH: usize = 240;
@@ -31,7 +31,7 @@ pub struct Timeline<'a> {
 }
 
 /// How a row's columns share the width.
-struct Layout {
+struct RowLayout {
     label: usize,
     bar: usize,
     /// Zero where there is no room for the times.
@@ -46,7 +46,7 @@ impl<'a> Timeline<'a> {
         }
     }
 
-    fn layout<'o>(&self, rows: impl Iterator<Item = &'o Operation> + Clone) -> Layout {
+    fn layout<'o>(&self, rows: impl Iterator<Item = &'o Operation> + Clone) -> RowLayout {
         let label = rows
             .clone()
             .map(|op| op.node.as_str().chars().count())
@@ -56,15 +56,15 @@ impl<'a> Timeline<'a> {
         let times = rows.map(|op| self.times(op).len() + 1).max().unwrap_or(0);
         let room = self.width - label - 1;
         let times = if room >= times + MIN_BAR { times } else { 0 };
-        Layout {
+        RowLayout {
             label,
             bar: room - times,
             times,
         }
     }
 
-    fn row(&self, operation: &Operation, layout: &Layout) -> String {
-        let Layout { label, bar, times } = *layout;
+    fn row(&self, operation: &Operation, layout: &RowLayout) -> String {
+        let RowLayout { label, bar, times } = *layout;
         let from = self.column(operation.invoke, bar);
         let to = self.column(operation.complete, bar);
         let cell = |n: usize| match n {
@@ -108,7 +108,11 @@ impl fmt::Display for Timeline<'_> {
             span,
             ..
         } = self.witness;
-        let found = format!("{} within {},", self.witness.counted(), Human(*span));
+        let found = format!(
+            "{} within {},",
+            self.witness.counted(),
+            HumanDuration(*span)
+        );
         let limit = format!("limit {contract}");
         let gap = if found.len() + 1 + limit.len() <= self.width {
             " "

@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use ratelimiter_api::{NodeId, Operation};
+use ratelimiter_api::{NodeId, Operation, millis};
 use serde::Serialize;
 
 use super::{Contract, Timeline};
-use crate::text::{ByNode, Human, millis};
+use crate::text::{ByNode, HumanDuration};
 
 /// A proof that a contract was broken, small enough to read: admissions whose cost is too high
 /// wherever they were decided.
@@ -24,10 +24,10 @@ pub struct Witness {
     /// The admissions by time of invoke.
     pub operations: Vec<Operation>,
     /// The first invoke.
-    #[serde(rename = "start_ms", serialize_with = "millis")]
+    #[serde(rename = "start_ms", with = "millis")]
     pub start: Duration,
     /// From the first invoke to the last completion.
-    #[serde(rename = "span_ms", serialize_with = "millis")]
+    #[serde(rename = "span_ms", with = "millis")]
     pub span: Duration,
 }
 
@@ -104,7 +104,7 @@ impl fmt::Display for Witness {
             f,
             "{} within {} ({}){reason}, limit {contract}",
             self.counted(),
-            Human(*span),
+            HumanDuration(*span),
             ByNode(&by_node)
         )
     }

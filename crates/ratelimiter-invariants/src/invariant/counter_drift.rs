@@ -1,15 +1,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
-use ratelimiter_api::{Limit, NodeId};
+use ratelimiter_api::{Key, Limit, NodeId};
 use serde::Serialize;
 
-use super::judgement::{Condition, Excuse, Judgement};
-use crate::basis::Basis;
-use crate::reading::{KeyReading, NodeCount, difference};
-use crate::text::ByNode;
-use crate::{Invariant, Subject};
+use crate::judgement::{Condition, DriftExcuse, RoundContext};
+use crate::key_reading::difference;
+use crate::numbers::Numbers;
+use crate::text::{ByNode, MissingNodes};
+use crate::thresholds::drift_tolerance;
+use crate::{Invariant, KeyReading, ViolationNumbers};
 
 /// The nodes' admissions and the shared count are not the same.
 ///
@@ -55,18 +55,18 @@ pub struct CounterDrift {
     pub missing: Vec<NodeId>,
     /// Admissions of these nodes together.
     pub admitted: u64,
-    /// How many of these the nodes know not to be in the store yet.
+    /// Those of them that no write to the store has confirmed yet.
     pub unsynced: u64,
     /// Admissions in the window by the store.
     pub shared: u64,
     /// `admitted - shared`.
     pub drift: i64,
-    /// How far from zero it may be.
+    /// The largest allowed difference.
     pub tolerance: u64,
     /// The limit; the largest while a change travels.
     #[serde(flatten)]
     pub limit: Limit,
-    /// Which counter.
+    /// The counter's epoch.
     pub epoch: u64,
 }
 
@@ -74,107 +74,96 @@ impl fmt::Display for CounterDrift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "nodes admitted {} ({}",
+            "nodes admitted {} ({}{}), store counts {}: drift {:+}, tolerance {}",
             self.admitted,
-            ByNode(&self.nodes)
-        )?;
-        for node in &self.missing {
-            write!(f, ", {node} missing")?;
-        }
-        let Self {
-            shared,
-            drift,
-            tolerance,
-            ..
-        } = self;
-        write!(
-            f,
-            "), store counts {shared}: drift {drift:+}, tolerance {tolerance}"
+            ByNode(&self.nodes),
+            MissingNodes(&self.missing),
+            self.shared,
+            self.drift,
+            self.tolerance
         )
     }
 }
 
-pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<CounterDrift>> {
-    let grace = basis
-        .thresholds
-        .grace(Invariant::CounterDrift)
-        .resolve(basis.memory.slowest_sync());
-    let keys = basis.reading.keys();
-    keys.filter_map(|(key, counts)| {
-        let tolerance = basis
-            .thresholds
-            .drift_tolerance()
-            .of(counts.limit.admissions());
-        let condition = compare(counts, tolerance, basis.memory.limit(key, counts), grace)?;
-        Some(Judgement {
-            subject: Subject::Key(key.clone()),
-            condition,
-        })
-    })
-    .collect()
+impl Numbers for CounterDrift {
+    fn extent(&self) -> u64 {
+        self.drift.unsigned_abs()
+    }
+
+    fn condition(&self) -> Option<(u64, i64)> {
+        Some((self.epoch, self.drift.signum()))
+    }
 }
 
-fn compare(
-    counts: &KeyReading<'_>,
-    tolerance: u64,
-    granted_under: Option<Limit>,
-    grace: Duration,
-) -> Option<Condition<CounterDrift>> {
+pub(super) fn judge(
+    context: &RoundContext<'_>,
+    key: &Key,
+    counts: &KeyReading,
+) -> Option<Condition> {
     let shared = counts.shared?;
     if counts.nodes.is_empty() {
         return None;
     }
     let admitted = counts.admitted();
-    let unsynced = |sum: u64, node: &NodeCount| sum.saturating_add(node.unsynced);
-    let evidence = || CounterDrift {
-        nodes: counts.by_node(),
-        missing: counts.missing.iter().copied().cloned().collect(),
-        admitted,
-        unsynced: counts.nodes.values().fold(0, unsynced),
-        shared,
-        drift: difference(admitted, shared),
-        tolerance,
-        limit: counts.limit,
-        epoch: counts.epoch,
+    let tolerance = drift_tolerance(counts.limit.admissions());
+    let numbers = || {
+        ViolationNumbers::CounterDrift(CounterDrift {
+            nodes: counts.by_node(|node| node.admissions),
+            missing: counts.missing.clone(),
+            admitted,
+            unsynced: counts.sum(|node| node.unsynced),
+            shared,
+            drift: difference(admitted, shared),
+            tolerance,
+            limit: counts.limit,
+            epoch: counts.epoch,
+        })
     };
     let ahead = admitted.saturating_sub(shared);
-    // Charge of open grants may be unspent.
-    let open = counts.grants.map_or(0, |grants| grants.open);
-    let behind = shared.saturating_sub(open).saturating_sub(admitted);
     if ahead > tolerance {
-        let excused = counts
-            .nodes
-            .values()
-            .filter(|node| node.write_age <= grace)
-            .fold(0, unsynced);
+        let excused = on_their_way(context, counts);
         if ahead.saturating_sub(excused) > tolerance {
-            return Some(Condition::Broken(evidence()));
+            return Some(Condition::Broken(numbers()));
         }
-        let excuse = Excuse {
+        let excuse = DriftExcuse {
             on_their_way: tolerance.saturating_add(1),
-            limit: granted_under?,
+            limit: context.memory.limit(key, counts)?,
         };
-        return Some(Condition::Excused(evidence(), excuse));
+        return Some(Condition::Excused(numbers(), excuse));
     }
     if !counts.missing.is_empty() {
         return None;
     }
+    // Charge of open grants may be unspent.
+    let open = counts.grants.map_or(0, |grants| grants.open);
+    let behind = shared.saturating_sub(open).saturating_sub(admitted);
     if behind <= tolerance {
         return Some(Condition::Intact);
     }
-    let logs_are_whole = counts.nodes.values().all(|node| node.whole_span);
-    logs_are_whole.then(|| Condition::Broken(evidence()))
+    counts.is_whole.then(|| Condition::Broken(numbers()))
+}
+
+/// Unsynced admissions of the nodes that had a write confirmed within the grace.
+fn on_their_way(context: &RoundContext<'_>, counts: &KeyReading) -> u64 {
+    let grace = Invariant::CounterDrift.grace(context.memory.slowest_sync());
+    context
+        .round
+        .samples()
+        .filter(|(_, sample)| context.round.write_age(sample) <= grace)
+        .filter_map(|(node, _)| counts.nodes.get(node))
+        .fold(0, |sum, count| sum.saturating_add(count.unsynced))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::Change;
-    use crate::trial::Trial;
+    use std::time::Duration;
+
+    use crate::ViolationChange;
+    use crate::tests::TrialCluster;
 
     /// Limit 100 per 60 s: a tolerance of 10.
-    fn trial() -> Trial {
-        let mut trial = Trial::new();
+    fn trial() -> TrialCluster {
+        let mut trial = TrialCluster::new();
         trial.limit(100, 60);
         assert_eq!(trial.next(), [""; 0]);
         trial
@@ -208,7 +197,7 @@ mod tests {
         }
         trial.admitted([26; 3]);
         let changes = trial.next_changes();
-        let [Change::Raised(drift)] = &changes[..] else {
+        let [ViolationChange::Raised(drift)] = &changes[..] else {
             panic!("{changes:?}")
         };
         assert_eq!(

@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ratelimiter_api::{Limit, NodeId};
+use ratelimiter_api::{Key, Limit, NodeId};
 use serde::Serialize;
 
-use super::judgement::{Condition, Judgement};
-use crate::Subject;
-use crate::basis::Basis;
-use crate::text::ByNode;
+use crate::judgement::{Condition, RoundContext};
+use crate::numbers::Numbers;
+use crate::text::{ByNode, MissingNodes};
+use crate::{KeyReading, ViolationNumbers};
 
 /// The nodes admitted more than the limit allows.
 ///
@@ -31,12 +31,12 @@ pub struct GhostAllowing {
     /// The largest limit that holds for any part of the window.
     #[serde(flatten)]
     pub limit: Limit,
-    /// Which counter.
+    /// The counter's epoch.
     pub epoch: u64,
 }
 
 impl GhostAllowing {
-    /// By how many admissions the limit was exceeded.
+    /// Admissions beyond the limit.
     pub fn excess(&self) -> u64 {
         self.admitted.saturating_sub(self.limit.admissions().into())
     }
@@ -46,53 +46,49 @@ impl fmt::Display for GhostAllowing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "nodes admitted {} ({}",
+            "nodes admitted {} ({}{}), limit {}: {} too many",
             self.admitted,
-            ByNode(&self.nodes)
-        )?;
-        for node in &self.missing {
-            write!(f, ", {node} missing")?;
-        }
-        write!(f, "), limit {}: {} too many", self.limit, self.excess())
+            ByNode(&self.nodes),
+            MissingNodes(&self.missing),
+            self.limit,
+            self.excess()
+        )
     }
 }
 
-pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<GhostAllowing>> {
-    let mut judgements = Vec::new();
-    for (key, counts) in basis.reading.keys() {
-        let Some(limit) = basis.memory.limit(key, counts) else {
-            continue;
-        };
-        let evidence = GhostAllowing {
-            nodes: counts.by_node(),
-            missing: counts.missing.iter().copied().cloned().collect(),
-            admitted: counts.admitted(),
-            limit,
-            epoch: counts.epoch,
-        };
-        let condition = if evidence.excess() > 0 {
-            Condition::Broken(evidence)
-        } else if counts.is_whole() {
-            Condition::Intact
-        } else {
-            continue;
-        };
-        judgements.push(Judgement {
-            subject: Subject::Key(key.clone()),
-            condition,
-        });
+impl Numbers for GhostAllowing {
+    fn extent(&self) -> u64 {
+        self.excess()
     }
-    judgements
+
+    fn condition(&self) -> Option<(u64, i64)> {
+        Some((self.epoch, 1))
+    }
+}
+
+pub(super) fn judge(
+    context: &RoundContext<'_>,
+    key: &Key,
+    counts: &KeyReading,
+) -> Option<Condition> {
+    let numbers = GhostAllowing {
+        nodes: counts.by_node(|node| node.admissions),
+        missing: counts.missing.clone(),
+        admitted: counts.admitted(),
+        limit: context.memory.limit(key, counts)?,
+        epoch: counts.epoch,
+    };
+    Condition::of_sum(ViolationNumbers::GhostAllowing(numbers), counts)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::Evidence;
-    use crate::trial::Trial;
+    use crate::ViolationNumbers;
+    use crate::tests::TrialCluster;
 
     #[test]
     fn burst_admitted_everywhere_is_seen_next_round() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         assert_eq!(trial.next(), [""; 0]);
         trial.admitted([7, 7, 6]);
         assert_eq!(
@@ -118,7 +114,7 @@ mod tests {
 
     #[test]
     fn one_excess_admission_is_enough() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.admitted([10, 0, 0]).shared(10);
         assert_eq!(trial.next(), [""; 0]);
         trial.admitted([10, 0, 1]);
@@ -127,7 +123,7 @@ mod tests {
 
     #[test]
     fn missing_node_neither_raises_nor_clears() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.admitted([8, 3, 9]).shared(10);
         trial.lose_node(2);
         assert_eq!(
@@ -152,7 +148,7 @@ mod tests {
 
     #[test]
     fn restarted_nodes_clear_nothing_within_a_window() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.limit(10, 2).admitted([7, 7, 6]).shared(20);
         assert_eq!(
             trial.next_names(),
@@ -180,7 +176,7 @@ mod tests {
 
     #[test]
     fn without_a_store_the_nodes_limit_counts() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.lose_store();
         trial.admitted([6, 5, 0]);
         assert_eq!(
@@ -191,7 +187,7 @@ mod tests {
 
     #[test]
     fn one_node_asked_at_two_endpoints_counts_once() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.admitted([6, 1, 1]).shared(8);
         let mut twin = trial.nodes[0].clone();
         twin.address = "localhost:8001".to_owned();
@@ -201,14 +197,14 @@ mod tests {
 
     #[test]
     fn the_peak_is_remembered() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         for admitted in [12, 20, 15] {
             trial.admitted([admitted, 0, 0]).shared(10);
             trial.next();
         }
         let violation = trial.monitor.active().next().unwrap();
-        let admitted = |evidence: &Evidence| match evidence {
-            Evidence::GhostAllowing(ghost) => ghost.admitted,
+        let admitted = |numbers: &ViolationNumbers| match numbers {
+            ViolationNumbers::GhostAllowing(ghost) => ghost.admitted,
             other => panic!("{other:?}"),
         };
         assert_eq!(

@@ -1,12 +1,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use ratelimiter_api::{NodeId, NodeSample, millis};
 use serde::Serialize;
 
-use super::judgement::{Condition, Judgement};
-use crate::Subject;
-use crate::basis::Basis;
-use crate::text::{Human, millis};
+use crate::judgement::{Condition, Judgement, RoundContext};
+use crate::numbers::{Numbers, micros};
+use crate::text::HumanDuration;
+use crate::thresholds::MAX_CHECK_P99;
+use crate::{Subject, ViolationNumbers};
 
 /// Checks are slow.
 ///
@@ -18,10 +20,10 @@ use crate::text::{Human, millis};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HighLatency {
     /// 99th percentile of the time to answer a check.
-    #[serde(rename = "check_p99_ms", serialize_with = "millis")]
+    #[serde(rename = "check_p99_ms", with = "millis")]
     pub check_p99: Duration,
     /// The largest allowed value.
-    #[serde(rename = "allowed_ms", serialize_with = "millis")]
+    #[serde(rename = "allowed_ms", with = "millis")]
     pub allowed: Duration,
 }
 
@@ -30,43 +32,48 @@ impl fmt::Display for HighLatency {
         write!(
             f,
             "p99 of checks {}, allowed {}",
-            Human(self.check_p99),
-            Human(self.allowed)
+            HumanDuration(self.check_p99),
+            HumanDuration(self.allowed)
         )
     }
 }
 
-pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<HighLatency>> {
-    let allowed = basis.thresholds.latency();
-    let samples = basis.reading.samples();
-    samples
-        .map(|(node, sample)| {
-            let condition = match sample.check_p99 {
-                Some(check_p99) if check_p99 > allowed => {
-                    Condition::Broken(HighLatency { check_p99, allowed })
-                }
-                _ => Condition::Intact,
-            };
-            Judgement {
-                subject: Subject::Node(node.clone()),
-                condition,
+impl Numbers for HighLatency {
+    fn extent(&self) -> u64 {
+        micros(self.check_p99)
+    }
+}
+
+pub(super) fn judge(context: &RoundContext<'_>) -> Vec<Judgement> {
+    let allowed = MAX_CHECK_P99;
+    let judgement = |(node, sample): (&NodeId, &NodeSample)| {
+        let condition = match sample.check_p99 {
+            Some(check_p99) if check_p99 > allowed => {
+                let numbers = HighLatency { check_p99, allowed };
+                Condition::Broken(ViolationNumbers::HighLatency(numbers))
             }
-        })
-        .collect()
+            _ => Condition::Intact,
+        };
+        Judgement {
+            subject: Subject::Node(node.clone()),
+            condition,
+        }
+    };
+    context.round.samples().map(judgement).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::Trial;
+    use crate::tests::TrialCluster;
 
-    fn p99(trial: &mut Trial, ms: u64) {
+    fn p99(trial: &mut TrialCluster, ms: u64) {
         trial.sample(1).check_p99 = Some(Duration::from_millis(ms));
     }
 
     #[test]
     fn five_slow_seconds_are_reported_with_the_peak() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.next();
         for round in 0..25 {
             p99(&mut trial, if round == 7 { 480 } else { 130 });
@@ -90,13 +97,13 @@ mod tests {
         assert_eq!(
             trial.next_names(),
             ["cleared high_latency"],
-            "without checks nobody waits"
+            "without checks no caller waits"
         );
     }
 
     #[test]
     fn one_quick_round_starts_the_grace_anew() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         for round in 0..60 {
             p99(&mut trial, if round % 20 == 0 { 100 } else { 101 });
             assert_eq!(trial.next(), [""; 0], "round {round}");
@@ -105,7 +112,7 @@ mod tests {
 
     #[test]
     fn time_without_samples_counts_towards_no_grace() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         p99(&mut trial, 130);
         trial.next();
         trial.lose_node(1);

@@ -1,10 +1,9 @@
-//! One invariant a file: its condition, why it raises no false alarm, its evidence, and its story
-//! as tests.
+//! One invariant a file: its condition, why it raises no false alarm, its numbers, and its story as
+//! tests.
 
 mod counter_drift;
 mod ghost_allowing;
 mod high_latency;
-mod judgement;
 mod kind;
 mod node_down;
 mod over_limit;
@@ -16,8 +15,7 @@ mod store_not_writable;
 pub use counter_drift::CounterDrift;
 pub use ghost_allowing::GhostAllowing;
 pub use high_latency::HighLatency;
-pub(crate) use judgement::{Condition, Excuse, Judgement};
-pub use kind::{Invariant, Severity};
+pub use kind::{Invariant, InvariantSeverity};
 pub use node_down::NodeDown;
 pub use over_limit::OverLimit;
 pub use overspent::Overspent;
@@ -25,34 +23,19 @@ pub use redis_disconnected::RedisDisconnected;
 pub use store_forgot::StoreForgot;
 pub use store_not_writable::StoreNotWritable;
 
-use crate::Evidence;
-use crate::basis::Basis;
+use crate::judgement::{Judgement, RoundContext};
 
 /// Judges every subject of which a round shows anything.
-pub(crate) fn judge(invariant: Invariant, basis: &Basis<'_>) -> Vec<Judgement<Evidence>> {
-    fn named<E>(
-        judgements: Vec<Judgement<E>>,
-        evidence: fn(E) -> Evidence,
-    ) -> Vec<Judgement<Evidence>> {
-        judgements
-            .into_iter()
-            .map(|judgement| judgement.map(evidence))
-            .collect()
-    }
+pub(crate) fn judge(invariant: Invariant, context: &RoundContext<'_>) -> Vec<Judgement> {
     match invariant {
-        Invariant::NodeDown => named(node_down::judge(basis), Evidence::NodeDown),
-        Invariant::RedisDisconnected => named(
-            redis_disconnected::judge(basis),
-            Evidence::RedisDisconnected,
-        ),
-        Invariant::StoreNotWritable => {
-            named(store_not_writable::judge(basis), Evidence::StoreNotWritable)
-        }
-        Invariant::StoreForgot => named(store_forgot::judge(basis), Evidence::StoreForgot),
-        Invariant::HighLatency => named(high_latency::judge(basis), Evidence::HighLatency),
-        Invariant::CounterDrift => named(counter_drift::judge(basis), Evidence::CounterDrift),
-        Invariant::OverLimit => named(over_limit::judge(basis), Evidence::OverLimit),
-        Invariant::GhostAllowing => named(ghost_allowing::judge(basis), Evidence::GhostAllowing),
-        Invariant::Overspent => named(overspent::judge(basis), Evidence::Overspent),
+        Invariant::NodeDown => node_down::judge(context),
+        Invariant::RedisDisconnected => redis_disconnected::judge(context),
+        Invariant::StoreNotWritable => store_not_writable::judge(context),
+        Invariant::StoreForgot => context.judge_keys(store_forgot::judge),
+        Invariant::HighLatency => high_latency::judge(context),
+        Invariant::CounterDrift => context.judge_keys(counter_drift::judge),
+        Invariant::OverLimit => context.judge_keys(over_limit::judge),
+        Invariant::GhostAllowing => context.judge_keys(ghost_allowing::judge),
+        Invariant::Overspent => context.judge_keys(overspent::judge),
     }
 }

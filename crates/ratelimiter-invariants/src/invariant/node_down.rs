@@ -1,11 +1,11 @@
 use std::fmt;
 
-use ratelimiter_api::NodeState;
+use ratelimiter_api::{NodeId, NodeObservation, NodeState};
 use serde::Serialize;
 
-use super::judgement::{Condition, Judgement};
-use crate::Subject;
-use crate::basis::Basis;
+use crate::judgement::{Condition, Judgement, RoundContext};
+use crate::numbers::Numbers;
+use crate::{Subject, ViolationNumbers};
 
 /// A node cannot be reached, or its heartbeat is overdue.
 ///
@@ -14,17 +14,17 @@ use crate::basis::Basis;
 ///
 /// **No false alarm**: here the missing sample is the very condition, not a gap in it. A heartbeat
 /// that is merely [`Suspect`](NodeState::Suspect) or that could not be read does not count, and its
-/// age is measured against the store's last write, so that a store that takes no writes makes no
-/// node look dead.
+/// age is measured against the store's last write: a store that takes no writes makes no node look
+/// dead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeDown {
-    /// Where the node was asked.
+    /// The address that was asked.
     pub address: String,
-    /// How its peers see its heartbeat, as far as anybody knows.
+    /// The state of its heartbeat in the store; absent when not known.
     pub heartbeat: Option<NodeState>,
     /// Whether it answered the observer.
     pub answered: bool,
-    /// Why it did not.
+    /// The reason of a missing answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -47,37 +47,41 @@ impl fmt::Display for NodeDown {
     }
 }
 
-pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<NodeDown>> {
-    let nodes = basis.reading.nodes().iter();
-    nodes
-        .map(|(&id, node)| {
-            let down = node.sample.is_none() || node.heartbeat == Some(NodeState::Down);
-            let condition = if down {
-                Condition::Broken(NodeDown {
-                    address: node.address.clone(),
-                    heartbeat: node.heartbeat,
-                    answered: node.sample.is_some(),
-                    error: node.error.clone(),
-                })
-            } else {
-                Condition::Intact
-            };
-            Judgement {
-                subject: Subject::Node(id.clone()),
-                condition,
-            }
-        })
-        .collect()
+impl Numbers for NodeDown {
+    fn extent(&self) -> u64 {
+        0
+    }
+}
+
+pub(super) fn judge(context: &RoundContext<'_>) -> Vec<Judgement> {
+    let judgement = |(&id, node): (&&NodeId, &&NodeObservation)| {
+        let down = node.sample.is_none() || node.heartbeat == Some(NodeState::Down);
+        let condition = if down {
+            Condition::Broken(ViolationNumbers::NodeDown(NodeDown {
+                address: node.address.clone(),
+                heartbeat: node.heartbeat,
+                answered: node.sample.is_some(),
+                error: node.error.clone(),
+            }))
+        } else {
+            Condition::Intact
+        };
+        Judgement {
+            subject: Subject::Node(id.clone()),
+            condition,
+        }
+    };
+    context.round.nodes().iter().map(judgement).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::Trial;
+    use crate::tests::TrialCluster;
 
     #[test]
     fn silent_node_is_down_until_it_answers() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         assert_eq!(trial.next(), [""; 0]);
         trial.lose_node(1);
         assert_eq!(
@@ -94,7 +98,7 @@ mod tests {
 
     #[test]
     fn answering_node_without_heartbeat_is_down() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.nodes[0].heartbeat = Some(NodeState::Suspect);
         assert_eq!(trial.next(), [""; 0]);
         trial.nodes[0].heartbeat = None;
@@ -108,7 +112,7 @@ mod tests {
 
     #[test]
     fn address_gives_way_to_the_nodes_name() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.lose_node(2);
         trial.nodes[2].node = "127.0.0.1:8003".into();
         assert_eq!(trial.next_names(), ["raised node_down"]);

@@ -1,11 +1,11 @@
 use std::fmt;
 
-use ratelimiter_api::Limit;
+use ratelimiter_api::{Key, Limit};
 use serde::Serialize;
 
-use super::judgement::{Condition, Judgement};
-use crate::Subject;
-use crate::basis::Basis;
+use crate::judgement::{Condition, RoundContext};
+use crate::numbers::Numbers;
+use crate::{KeyReading, ViolationNumbers};
 
 /// The store counts more admissions than the limit allows.
 ///
@@ -22,12 +22,12 @@ pub struct OverLimit {
     /// The largest limit that holds for any part of the window.
     #[serde(flatten)]
     pub limit: Limit,
-    /// Which counter.
+    /// The counter's epoch.
     pub epoch: u64,
 }
 
 impl OverLimit {
-    /// By how many admissions the limit was exceeded.
+    /// Admissions beyond the limit.
     pub fn excess(&self) -> u64 {
         self.shared.saturating_sub(self.limit.admissions().into())
     }
@@ -45,37 +45,35 @@ impl fmt::Display for OverLimit {
     }
 }
 
-pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<OverLimit>> {
-    let mut judgements = Vec::new();
-    for (key, counts) in basis.reading.keys() {
-        let (Some(shared), Some(limit)) = (counts.shared, basis.memory.limit(key, counts)) else {
-            continue;
-        };
-        let evidence = OverLimit {
-            shared,
-            limit,
-            epoch: counts.epoch,
-        };
-        let condition = if evidence.excess() > 0 {
-            Condition::Broken(evidence)
-        } else {
-            Condition::Intact
-        };
-        judgements.push(Judgement {
-            subject: Subject::Key(key.clone()),
-            condition,
-        });
+impl Numbers for OverLimit {
+    fn extent(&self) -> u64 {
+        self.excess()
     }
-    judgements
+
+    fn condition(&self) -> Option<(u64, i64)> {
+        Some((self.epoch, 1))
+    }
+}
+
+pub(super) fn judge(
+    context: &RoundContext<'_>,
+    key: &Key,
+    counts: &KeyReading,
+) -> Option<Condition> {
+    Some(Condition::of(ViolationNumbers::OverLimit(OverLimit {
+        shared: counts.shared?,
+        limit: context.memory.limit(key, counts)?,
+        epoch: counts.epoch,
+    })))
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::trial::Trial;
+    use crate::tests::TrialCluster;
 
     #[test]
     fn count_above_the_limit_raises_at_once() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.shared(10).admitted([4, 3, 3]);
         assert_eq!(trial.next(), [""; 0]);
         trial.shared(11);
@@ -100,7 +98,7 @@ mod tests {
 
     #[test]
     fn admissions_before_a_lowered_limit_are_fine() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.limit(100, 60).shared(80).admitted([30, 30, 20]);
         assert_eq!(trial.next(), [""; 0]);
         trial.limit(10, 60);
@@ -116,7 +114,7 @@ mod tests {
 
     #[test]
     fn keys_seen_by_turns_keep_their_limit() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.limit(100, 60).shared(80).admitted([30, 30, 20]);
         assert_eq!(trial.next(), [""; 0]);
         assert_eq!(trial.monitor.suspects().count(), 0);
@@ -132,7 +130,7 @@ mod tests {
 
     #[test]
     fn raised_limit_counts_once_shown() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.next();
         trial.node_limit(0, 20, 60);
         trial.shared(18).admitted([18, 0, 0]);
@@ -141,7 +139,7 @@ mod tests {
 
     #[test]
     fn longer_window_is_judged_after_one_pass() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.limit(10, 1).shared(10).admitted([10, 0, 0]);
         assert_eq!(trial.next(), [""; 0]);
         trial.limit(10, 2).shared(20).admitted([20, 0, 0]);
@@ -160,7 +158,7 @@ mod tests {
 
     #[test]
     fn reset_ends_violations_of_the_old_count() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.shared(12).admitted([4, 4, 4]);
         assert_eq!(
             trial.next_names(),
@@ -182,7 +180,7 @@ mod tests {
 
     #[test]
     fn nodes_before_a_reset_keep_old_limits() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.limit(20, 60).admitted([6, 6, 6]).shared(18);
         assert_eq!(trial.next(), [""; 0]);
         trial.limit(10, 60).shared_epoch(2).shared(0);
@@ -207,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_deleted_key_takes_its_violation_with_it() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.shared(12).admitted([4, 4, 4]);
         trial.next();
         trial.delete_key();

@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ratelimiter_api::{Limit, NodeId};
+use ratelimiter_api::{Key, Limit, NodeId};
 use serde::Serialize;
 
-use super::judgement::{Condition, Judgement};
-use crate::Subject;
-use crate::basis::Basis;
+use crate::judgement::{Condition, RoundContext};
+use crate::numbers::Numbers;
 use crate::text::ByNode;
+use crate::{KeyReading, ViolationNumbers};
 
 /// The nodes made more admissions from their grants than the store charged for them.
 ///
@@ -16,8 +16,8 @@ use crate::text::ByNode;
 /// critical.
 ///
 /// **No false alarm**: a grant is charged before it can be spent, and a settlement leaves at least
-/// the spent part. A node dates an admission between the giving of its grant and the present, so
-/// that whenever the admission is in the window, the grant is counted for it. A node that does not
+/// the spent part. A node dates an admission between the giving of its grant and the present: when
+/// the admission is in the window, the grant is counted for it. A node that does not
 /// answer makes the sum smaller, which never raises and never clears. The store is read after the
 /// nodes: grants of the meantime only make it count more.
 ///
@@ -62,50 +62,34 @@ impl fmt::Display for Overspent {
     }
 }
 
-pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<Overspent>> {
-    let mut judgements = Vec::new();
-    for (key, counts) in basis.reading.keys() {
-        let Some(grants) = counts.grants else {
-            continue;
-        };
-        let nodes: BTreeMap<_, _> = counts
-            .nodes
-            .iter()
-            .map(|(node, count)| ((*node).clone(), count.leased))
-            .collect();
-        let admitted = nodes
-            .values()
-            .fold(0, |sum: u64, count| sum.saturating_add(*count));
-        let (charged, limit, epoch) = (grants.charged, counts.limit, counts.epoch);
-        let evidence = Overspent {
-            nodes,
-            admitted,
-            charged,
-            limit,
-            epoch,
-        };
-        let condition = if evidence.excess() > 0 {
-            Condition::Broken(evidence)
-        } else if counts.is_whole() {
-            Condition::Intact
-        } else {
-            continue;
-        };
-        judgements.push(Judgement {
-            subject: Subject::Key(key.clone()),
-            condition,
-        });
+impl Numbers for Overspent {
+    fn extent(&self) -> u64 {
+        self.excess()
     }
-    judgements
+
+    fn condition(&self) -> Option<(u64, i64)> {
+        Some((self.epoch, 1))
+    }
+}
+
+pub(super) fn judge(_: &RoundContext<'_>, _: &Key, counts: &KeyReading) -> Option<Condition> {
+    let numbers = Overspent {
+        nodes: counts.by_node(|node| node.leased),
+        admitted: counts.sum(|node| node.leased),
+        charged: counts.grants?.charged,
+        limit: counts.limit,
+        epoch: counts.epoch,
+    };
+    Condition::of_sum(ViolationNumbers::Overspent(numbers), counts)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::trial::Trial;
+    use crate::tests::TrialCluster;
 
     #[test]
     fn one_admission_beyond_charges_is_reported_at_once() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.leased([3, 3, 1]).granted(9, 4);
         assert_eq!(trial.next(), [""; 0]);
         trial.leased([3, 3, 4]);
@@ -126,7 +110,7 @@ mod tests {
 
     #[test]
     fn unspent_charge_is_no_drift() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.limit(100, 60).leased([10, 10, 10]).granted(90, 70);
         for _ in 0..50 {
             assert_eq!(trial.next(), [""; 0]);

@@ -4,10 +4,10 @@ use std::fmt;
 use ratelimiter_api::NodeId;
 use serde::Serialize;
 
-use super::judgement::{Condition, Judgement};
-use crate::Subject;
-use crate::basis::Basis;
+use crate::judgement::{Condition, Judgement, RoundContext};
+use crate::numbers::Numbers;
 use crate::text::ByNode;
+use crate::{Subject, ViolationNumbers};
 
 /// The store does not answer a read.
 ///
@@ -18,7 +18,7 @@ use crate::text::ByNode;
 /// still reach the store stands in the evidence: where they do, it is the observer that is cut off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RedisDisconnected {
-    /// Why the read failed.
+    /// The reason of the failed read.
     pub error: Option<String>,
     /// Whether each node that answered can read from the store.
     pub node_reads_pass: BTreeMap<NodeId, bool>,
@@ -40,18 +40,24 @@ impl fmt::Display for RedisDisconnected {
     }
 }
 
-pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<RedisDisconnected>> {
-    let condition = if basis.reading.store().is_some() {
+impl Numbers for RedisDisconnected {
+    fn extent(&self) -> u64 {
+        0
+    }
+}
+
+pub(super) fn judge(context: &RoundContext<'_>) -> Vec<Judgement> {
+    let observation = context.round.observation;
+    let samples = context.round.samples();
+    let condition = if observation.store.is_some() {
         Condition::Intact
     } else {
-        Condition::Broken(RedisDisconnected {
-            error: basis.reading.store_error().map(str::to_owned),
-            node_reads_pass: basis
-                .reading
-                .samples()
+        Condition::Broken(ViolationNumbers::RedisDisconnected(RedisDisconnected {
+            error: observation.store_error.clone(),
+            node_reads_pass: samples
                 .map(|(node, sample)| (node.clone(), sample.store_connected))
                 .collect(),
-        })
+        }))
     };
     vec![Judgement {
         subject: Subject::Store,
@@ -61,11 +67,11 @@ pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<RedisDisconnected>> {
 
 #[cfg(test)]
 mod tests {
-    use crate::trial::Trial;
+    use crate::tests::TrialCluster;
 
     #[test]
     fn silent_store_is_reported_until_it_answers() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         assert_eq!(trial.next(), [""; 0]);
         trial.lose_store();
         trial.sample(0).store_connected = false;

@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ratelimiter_api::{Limit, NodeId};
+use ratelimiter_api::{Key, Limit, NodeId};
 use serde::Serialize;
 
-use super::judgement::{Condition, Judgement};
-use crate::basis::Basis;
+use crate::judgement::{Condition, RoundContext};
+use crate::numbers::Numbers;
 use crate::text::ByNode;
-use crate::{NodeCount, Subject};
+use crate::{KeyReading, ViolationNumbers};
 
 /// The store confirmed admissions and does not hold them any more.
 ///
@@ -22,7 +22,7 @@ use crate::{NodeCount, Subject};
 ///   node     admits, store confirms     asks for each of them      sends the missing ones again
 ///              o o o o o o o  <- 7        o o o . . . .  <- 4 lost    o o o o o o o
 ///   store ---- 7 ------------------x----- 3 -------------------------- 7 ---------------->
-///                              failover      raised: 4                   until they leave the window
+///                              failover      raised: 4               until they leave the window
 /// ```
 ///
 /// **No false alarm**: an admission has a name, and a node lists one as lost only when the store,
@@ -70,50 +70,35 @@ impl fmt::Display for StoreForgot {
     }
 }
 
-pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<StoreForgot>> {
-    let mut judgements = Vec::new();
-    for (key, counts) in basis.reading.keys() {
-        let sum = |count: fn(&NodeCount) -> u64| {
-            counts
-                .nodes
-                .values()
-                .map(count)
-                .fold(0_u64, u64::saturating_add)
-        };
-        let evidence = StoreForgot {
-            nodes: counts
-                .nodes
-                .iter()
-                .map(|(node, count)| ((*node).clone(), count.lost))
-                .collect(),
-            lost: sum(|count| count.lost),
-            unsynced: sum(|count| count.unsynced),
-            shared: counts.shared,
-            limit: counts.limit,
-            epoch: counts.epoch,
-        };
-        let condition = if evidence.lost > 0 {
-            Condition::Broken(evidence)
-        } else if counts.is_whole() {
-            Condition::Intact
-        } else {
-            continue;
-        };
-        judgements.push(Judgement {
-            subject: Subject::Key(key.clone()),
-            condition,
-        });
+impl Numbers for StoreForgot {
+    fn extent(&self) -> u64 {
+        self.lost
     }
-    judgements
+
+    fn condition(&self) -> Option<(u64, i64)> {
+        Some((self.epoch, 1))
+    }
+}
+
+pub(super) fn judge(_: &RoundContext<'_>, _: &Key, counts: &KeyReading) -> Option<Condition> {
+    let numbers = StoreForgot {
+        nodes: counts.by_node(|node| node.lost),
+        lost: counts.sum(|node| node.lost),
+        unsynced: counts.sum(|node| node.unsynced),
+        shared: counts.shared,
+        limit: counts.limit,
+        epoch: counts.epoch,
+    };
+    Condition::of_sum(ViolationNumbers::StoreForgot(numbers), counts)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::trial::Trial;
+    use crate::tests::TrialCluster;
 
     #[test]
     fn lost_admissions_are_counted_until_they_leave() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.admitted([3, 3, 1]).shared(7);
         assert_eq!(trial.next(), [""; 0]);
         // A replica without the last four was promoted; two nodes have found theirs.
@@ -148,7 +133,7 @@ mod tests {
 
     #[test]
     fn unsent_admissions_are_not_lost() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         trial.admitted([3, 3, 1]).unsynced([1, 0, 1]).shared(5);
         assert_eq!(trial.next(), [""; 0]);
         trial.lost([0, 3, 0]);

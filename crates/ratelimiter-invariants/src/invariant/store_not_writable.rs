@@ -2,21 +2,21 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use ratelimiter_api::NodeId;
+use ratelimiter_api::{NodeId, millis};
 use serde::Serialize;
 
-use super::judgement::{Condition, Judgement};
-use crate::Subject;
-use crate::basis::Basis;
-use crate::reading::write_age;
-use crate::text::{ByNode, Human, millis, millis_by_node};
+use crate::judgement::{Condition, Judgement, RoundContext};
+use crate::numbers::{Numbers, micros};
+use crate::text::{ByNode, HumanDuration, millis_by_node};
+use crate::thresholds::write_patience;
+use crate::{Subject, ViolationNumbers};
 
 /// The store answers reads and takes no writes.
 ///
-/// **Condition**: for at least one node, and for every node that answered as far as it can be told,
-/// - the store last confirmed a write of it more than 3 of its sync intervals ago, since its start
-///   if it never did, and
-/// - for that long since its latest write it was seen to run, while its reads of the store and the
+/// **Condition**: no node that answered had a write confirmed in time, and for at least one node,
+/// - the store last confirmed a write of it more than 3 of its sync intervals ago, or never since a
+///   start that long ago, and
+/// - for 3 sync intervals since that write it was seen to run, while its reads of the store and the
 ///   observer's passed in every round.
 ///
 /// No further grace, warning.
@@ -31,13 +31,13 @@ use crate::text::{ByNode, Human, millis, millis_by_node};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoreNotWritable {
     /// Time since the store last confirmed a write of any node.
-    #[serde(rename = "age_ms", serialize_with = "millis")]
+    #[serde(rename = "age_ms", with = "millis")]
     pub age: Duration,
     /// The same for each node whose writes are overdue.
     #[serde(rename = "overdue_ms", serialize_with = "millis_by_node")]
     pub overdue: BTreeMap<NodeId, Duration>,
-    /// How old a write may be; that of the slowest of these nodes.
-    #[serde(rename = "allowed_ms", serialize_with = "millis")]
+    /// The largest allowed age, of the slowest of these nodes.
+    #[serde(rename = "allowed_ms", with = "millis")]
     pub allowed: Duration,
 }
 
@@ -46,45 +46,47 @@ impl fmt::Display for StoreNotWritable {
         let ages: BTreeMap<_, _> = self
             .overdue
             .iter()
-            .map(|(node, &age)| (node.clone(), Human(age)))
+            .map(|(node, &age)| (node.clone(), HumanDuration(age)))
             .collect();
         write!(
             f,
             "store confirmed no write for {} while reads pass ({}), allowed {}",
-            Human(self.age),
+            HumanDuration(self.age),
             ByNode(&ages),
-            Human(self.allowed)
+            HumanDuration(self.allowed)
         )
     }
 }
 
-pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<StoreNotWritable>> {
-    if basis.reading.store().is_none() {
+impl Numbers for StoreNotWritable {
+    fn extent(&self) -> u64 {
+        micros(self.age)
+    }
+}
+
+pub(super) fn judge(context: &RoundContext<'_>) -> Vec<Judgement> {
+    if context.round.observation.store.is_none() {
         return Vec::new();
     }
     let mut overdue = BTreeMap::new();
     let mut allowed = Duration::ZERO;
-    for (node, sample) in basis.reading.samples() {
-        let patience = basis.thresholds.write_patience(sample.sync_interval);
-        let age = write_age(sample, basis.reading.span_end_us());
-        if age > patience
-            && basis
-                .memory
-                .unwritten(node)
-                .is_some_and(|time| time >= patience)
-        {
+    for (node, sample) in context.round.samples() {
+        let patience = write_patience(sample.sync_interval);
+        let age = context.round.write_age(sample);
+        let unwritten = context.memory.unwritten(node);
+        if age > patience && unwritten.is_some_and(|time| time >= patience) {
             overdue.insert(node.clone(), age);
             allowed = allowed.max(patience);
         }
     }
-    let condition = if basis.reading.takes_writes(basis.thresholds) == Some(true) {
+    let condition = if context.round.takes_writes() == Some(true) {
         Condition::Intact
     } else if let Some(&age) = overdue.values().min() {
-        Condition::Broken(StoreNotWritable {
+        Condition::Broken(ViolationNumbers::StoreNotWritable(StoreNotWritable {
             age,
             overdue,
             allowed,
-        })
+        }))
     } else {
         return Vec::new();
     };
@@ -97,9 +99,9 @@ pub(super) fn judge(basis: &Basis<'_>) -> Vec<Judgement<StoreNotWritable>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::Trial;
+    use crate::tests::TrialCluster;
 
-    fn write_ages(trial: &mut Trial, ages_ms: [u64; 3]) {
+    fn write_ages(trial: &mut TrialCluster, ages_ms: [u64; 3]) {
         for (node, age) in ages_ms.into_iter().enumerate() {
             trial.sample(node).last_write_age = Some(Duration::from_millis(age));
         }
@@ -107,7 +109,7 @@ mod tests {
 
     #[test]
     fn write_pause_needs_all_nodes_overdue() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         for ages in [
             [50, 100, 150],
             [250, 300, 350],
@@ -132,7 +134,7 @@ mod tests {
 
     #[test]
     fn one_cut_off_node_proves_no_pause() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         for age in [500, 700, 900, 5_000] {
             write_ages(&mut trial, [50, 100, age]);
             assert_eq!(trial.next(), [""; 0], "{age}");
@@ -141,7 +143,7 @@ mod tests {
 
     #[test]
     fn node_without_reads_is_no_evidence() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         for age in [400, 600, 800, 1_000, 1_200] {
             write_ages(&mut trial, [age; 3]);
             for node in 0..3 {
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn returning_store_gets_time_for_a_write() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         assert_eq!(trial.next(), [""; 0]);
         trial.lose_store();
         for _ in 0..10 {
@@ -180,7 +182,7 @@ mod tests {
 
     #[test]
     fn nodes_that_stall_show_nothing_about_writes() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         for _ in 0..10 {
             assert_eq!(trial.next(), [""; 0]);
         }
@@ -200,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_stalls_between_rounds_raises_nothing() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         for _ in 0..10 {
             assert_eq!(trial.next(), [""; 0]);
         }
@@ -217,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_slow_observer_sees_a_write_pause() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         for round in 0..4 {
             write_ages(&mut trial, [1_200 + round * 1_200; 3]);
             trial.stall(5);
@@ -228,7 +230,7 @@ mod tests {
 
     #[test]
     fn starting_node_is_not_overdue() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         for _ in 0..5 {
             let start = trial.now_us() + 150_000;
             for node in 0..3 {
@@ -241,7 +243,7 @@ mod tests {
 
     #[test]
     fn nothing_ends_while_the_store_cannot_be_read() {
-        let mut trial = Trial::new();
+        let mut trial = TrialCluster::new();
         for age in [200, 400, 600, 800] {
             write_ages(&mut trial, [age; 3]);
             trial.next();

@@ -5,7 +5,7 @@
 
 use proptest::prelude::*;
 use ratelimiter_api::{Operation, Outcome};
-use ratelimiter_invariants::{Contract, ContractKind, Settled, Verdict, check_history};
+use ratelimiter_invariants::{Contract, ContractKind, Verdict, VerdictBasis, check_history};
 
 use crate::{cases, contract, ms, operation};
 
@@ -131,18 +131,32 @@ proptest! {
     #![proptest_config(cases(10_000))]
 
     #[test]
-    fn the_bounds_enclose_the_truth(history in histories(3, vec![Allowed, Allowed, Allowed, Unknown], 5), contract in contracts()) {
+    fn the_bounds_enclose_the_truth(
+        history in histories(3, vec![Allowed, Allowed, Allowed, Unknown], 5),
+        contract in contracts(),
+    ) {
         let report = check_history(&history, contract).unwrap();
         let horizon = history.iter().map(|op| ms(op.complete)).max().unwrap_or(0) + 1;
         let (mut least, mut most) = (u64::MAX, 0);
-        placements(&of(&history, &[Allowed, Unknown]), horizon, &mut Vec::new(), &mut |decisions| {
-            let truth = truth(decisions, contract);
-            (least, most) = (least.min(truth), most.max(truth));
-        });
-        prop_assert!(report.definite_peak <= least, "definite {} above \
-            {least}", report.definite_peak);
-        prop_assert!(report.possible_peak >= most, "possible {} below \
-            {most}", report.possible_peak);
+        placements(
+            &of(&history, &[Allowed, Unknown]),
+            horizon,
+            &mut Vec::new(),
+            &mut |decisions| {
+                let truth = truth(decisions, contract);
+                (least, most) = (least.min(truth), most.max(truth));
+            },
+        );
+        prop_assert!(
+            report.definite_peak <= least,
+            "definite {} above {least}",
+            report.definite_peak
+        );
+        prop_assert!(
+            report.possible_peak >= most,
+            "possible {} below {most}",
+            report.possible_peak
+        );
         let max = u64::from(contract.max());
         match &report.verdict {
             Verdict::Pass => prop_assert!(most <= max),
@@ -161,24 +175,37 @@ proptest! {
             }
             Verdict::Unknown { .. } => {
                 prop_assert!(report.definite_peak <= max && report.possible_peak > max);
-                prop_assert!(least <= max || report.settled == Settled::Undecided, "settled, and \
-                    wrong: {report}");
+                prop_assert!(
+                    least <= max || report.settled == VerdictBasis::Undecided,
+                    "settled, and wrong: {report}"
+                );
             }
         }
     }
 
     #[test]
-    fn instant_decisions_are_judged_exactly(history in histories(0, vec![Allowed, Denied], 9), contract in contracts()) {
+    fn instant_decisions_are_judged_exactly(
+        history in histories(0, vec![Allowed, Denied], 9),
+        contract in contracts(),
+    ) {
         let report = check_history(&history, contract).unwrap();
-        let decisions: Vec<Decision> =
-            of(&history, &[Allowed]).iter().map(|op| (ms(op.invoke), op.cost.into())).collect();
+        let decisions: Vec<Decision> = of(&history, &[Allowed])
+            .iter()
+            .map(|op| (ms(op.invoke), op.cost.into()))
+            .collect();
         let truth = truth(&decisions, contract);
         prop_assert_eq!((report.definite_peak, report.possible_peak), (truth, truth));
-        prop_assert_eq!(report.verdict == Verdict::Pass, truth <= u64::from(contract.max()));
+        prop_assert_eq!(
+            report.verdict == Verdict::Pass,
+            truth <= u64::from(contract.max())
+        );
     }
 
     #[test]
-    fn denials_are_accused_only_without_excuse(history in histories(2, vec![Allowed, Denied, Denied, Failed, Unknown], 5), contract in contracts()) {
+    fn denials_are_accused_only_without_excuse(
+        history in histories(2, vec![Allowed, Denied, Denied, Failed, Unknown], 5),
+        contract in contracts(),
+    ) {
         let report = check_history(&history, contract).unwrap();
         let horizon = history.iter().map(|op| ms(op.complete)).max().unwrap_or(0) + 1;
         let charged = of(&history, &[Allowed, Failed, Unknown]);
@@ -190,9 +217,13 @@ proptest! {
                     for at in ms(denial.invoke)..=ms(denial.complete) {
                         most = most.max(match contract.kind() {
                             ContractKind::TokenBucket => bucket_at(decisions, contract, at),
-                            // An aligned window can begin anywhere, so that it holds as much as a
+                            // An aligned window can begin anywhere, and so holds as much as a
                             // sliding one.
-                            _ => between(decisions, (at + 1).saturating_sub(ms(contract.window())), at),
+                            _ => between(
+                                decisions,
+                                (at + 1).saturating_sub(ms(contract.window())),
+                                at,
+                            ),
                         });
                     }
                 });
@@ -200,7 +231,11 @@ proptest! {
             })
             .cloned()
             .collect();
-        let found: Vec<Operation> = report.unjustified_denials.into_iter().map(|u| u.operation).collect();
+        let found: Vec<Operation> = report
+            .unjustified_denials
+            .into_iter()
+            .map(|u| u.operation)
+            .collect();
         prop_assert_eq!(found, expected);
     }
 }

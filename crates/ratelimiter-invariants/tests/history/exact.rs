@@ -7,7 +7,7 @@
 
 use proptest::prelude::*;
 use ratelimiter_api::{Operation, Outcome};
-use ratelimiter_invariants::{Settled, Verdict, check_history};
+use ratelimiter_invariants::{Verdict, VerdictBasis, check_history};
 
 use crate::{cases, contract, ms, operation};
 
@@ -65,16 +65,27 @@ proptest! {
         let costly: Vec<Operation> = history.iter().map(|op| op.clone().costing(cost)).collect();
         let limit = max * cost + spare % cost;
         let report = check_history(&costly, contract(limit, window)).unwrap();
-        prop_assert_ne!(report.settled, Settled::Undecided);
+        prop_assert_ne!(report.settled, VerdictBasis::Undecided);
         let kept = keeps(&history, max, window);
-        prop_assert_eq!(matches!(report.verdict, Verdict::Violated(_)), !kept, "{}", report);
+        prop_assert_eq!(
+            matches!(report.verdict, Verdict::Violated(_)),
+            !kept,
+            "{}",
+            report
+        );
         if let Verdict::Violated(witness) = report.verdict {
             let proof = witness.operations;
-            prop_assert!(!keeps(&proof, max, window), "the witness alone proves nothing");
+            prop_assert!(
+                !keeps(&proof, max, window),
+                "the witness alone proves nothing"
+            );
             for left_out in 0..proof.len() {
                 let mut fewer = proof.clone();
                 fewer.remove(left_out);
-                prop_assert!(keeps(&fewer, max, window), "operation {left_out} is not needed");
+                prop_assert!(
+                    keeps(&fewer, max, window),
+                    "operation {left_out} is not needed"
+                );
             }
         }
     }

@@ -64,13 +64,17 @@ proptest! {
     }
 
     #[test]
-    fn passes_when_its_answers_take_no_time(checks in checks(0, true), max in 1..20_u32, window in 1..500_u64) {
+    fn passes_when_its_answers_take_no_time(
+        checks in checks(0, true),
+        max in 1..20_u32,
+        window in 1..500_u64,
+    ) {
         let report = check_history(&history(&checks, max, window), contract(max, window)).unwrap();
         prop_assert!(report.is_clean(), "{report}");
     }
 
     #[test]
-    fn is_convicted_of_one_admission_too_many_by_one_more_than_the_limit(
+    fn one_excess_admission_yields_witness_of_limit_plus_one(
         checks in checks(60, false),
         max in 1..20_u32,
         window in 100..500_u64,
@@ -80,18 +84,27 @@ proptest! {
         let last = operations.iter().map(|op| ms(op.complete)).max().unwrap();
         // far from everything else, a full window and one more
         let begin = last + 2 * window;
-        let burst = (0..=max).map(|n| operation(Outcome::Allowed, n as usize % nodes, begin + u64::from(n), begin + 50));
+        let burst = (0..=max).map(|n| {
+            operation(
+                Outcome::Allowed,
+                n as usize % nodes,
+                begin + u64::from(n),
+                begin + 50,
+            )
+        });
         let burst: Vec<_> = burst.collect();
         operations.splice(0..0, burst.iter().cloned());
 
         let report = check_history(&operations, contract(max, window)).unwrap();
-        let Verdict::Violated(witness) = report.verdict else { panic!("{report}") };
+        let Verdict::Violated(witness) = report.verdict else {
+            panic!("{report}")
+        };
         prop_assert_eq!(witness.operations, burst);
         prop_assert_eq!(report.definite_peak, u64::from(max) + 1);
     }
 
     #[test]
-    fn denials_that_unseen_admissions_may_explain_are_not_judged(
+    fn denials_before_complete_history_are_not_judged(
         checks in checks(60, false),
         cut in 0..300_usize,
         max in 1..20_u32,
@@ -101,7 +114,8 @@ proptest! {
         let seen = &whole[cut.min(whole.len())..];
         // all decisions since the last one that was cut off have been seen
         let since: u64 = 1_000 + checks.iter().take(cut).map(|check| check.gap).sum::<u64>();
-        let checker = HistoryChecker::new(contract(max, window)).complete_since(Duration::from_millis(since));
+        let checker =
+            HistoryChecker::new(contract(max, window)).complete_since(Duration::from_millis(since));
         let report = checker.check(&seen.try_into().unwrap());
         prop_assert!(report.unjustified_denials.is_empty(), "{report}");
     }

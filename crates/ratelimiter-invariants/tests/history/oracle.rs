@@ -5,7 +5,7 @@
 
 use proptest::prelude::*;
 use ratelimiter_api::{Operation, Outcome};
-use ratelimiter_invariants::{Doubt, Proof, Settled, Verdict, check_history};
+use ratelimiter_invariants::{Doubt, Proof, Verdict, VerdictBasis, check_history};
 
 use crate::{cases, contract, ms, operation};
 
@@ -84,7 +84,11 @@ fn shortest_span(operations: &[&Operation], count: usize) -> Option<u64> {
 }
 
 fn histories() -> impl Strategy<Value = Vec<Operation>> {
-    let outcome = prop_oneof![6 => Just(Outcome::Allowed), 3 => Just(Outcome::Denied), 1 => Just(Outcome::Unknown)];
+    let outcome = prop_oneof![
+        6 => Just(Outcome::Allowed),
+        3 => Just(Outcome::Denied),
+        1 => Just(Outcome::Unknown),
+    ];
     let one =
         (outcome, 0..3_usize, 0..10_u64, 0..5_u64).prop_map(|(outcome, node, invoke, length)| {
             operation(outcome, node, invoke, invoke + length)
@@ -96,63 +100,122 @@ proptest! {
     #![proptest_config(cases(10_000))]
 
     #[test]
-    fn every_claim_is_what_all_placements_say(history in histories(), max in 1..4_u32, window in 1..8_u64) {
+    fn every_claim_is_what_all_placements_say(
+        history in histories(),
+        max in 1..4_u32,
+        window in 1..8_u64,
+    ) {
         let report = check_history(&history, contract(max, window)).unwrap();
         let limit = u64::from(max);
         let horizon = history.iter().map(|op| ms(op.complete)).max().unwrap_or(0);
         let with = |outcomes: &[Outcome]| -> Vec<&Operation> {
-            history.iter().filter(|op| outcomes.contains(&op.outcome)).collect()
+            history
+                .iter()
+                .filter(|op| outcomes.contains(&op.outcome))
+                .collect()
         };
         let allowed = with(&[Outcome::Allowed]);
         let admissible = with(&[Outcome::Allowed, Outcome::Unknown]);
 
         let (least, most) = peaks(&admissible, horizon, window);
         prop_assert_eq!(report.possible_peak, most);
-        let fits = |&count: &usize| shortest_span(&allowed, count).is_some_and(|span| span < window);
-        let definite = (1..=allowed.len()).filter(fits).max().unwrap_or(0).max(allowed.len().min(1));
-        prop_assert!(report.definite_peak >= definite as u64 && report.definite_peak <= least.max(1));
-        prop_assert_ne!(report.settled, Settled::Undecided, "with unit costs and few operations \
-            all is decided");
+        let fits =
+            |&count: &usize| shortest_span(&allowed, count).is_some_and(|span| span < window);
+        let definite = (1..=allowed.len())
+            .filter(fits)
+            .max()
+            .unwrap_or(0)
+            .max(allowed.len().min(1));
+        prop_assert!(
+            report.definite_peak >= definite as u64 && report.definite_peak <= least.max(1)
+        );
+        prop_assert_ne!(
+            report.settled,
+            VerdictBasis::Undecided,
+            "with unit costs and few operations all is decided"
+        );
 
         match &report.verdict {
             Verdict::Pass => prop_assert!(most <= limit),
             Verdict::Violated(witness) => {
                 prop_assert!(least > limit, "every placement must break it");
-                prop_assert!(witness.operations.iter().all(|op| history.contains(op) && op.outcome == Outcome::Allowed));
+                prop_assert!(
+                    witness
+                        .operations
+                        .iter()
+                        .all(|op| history.contains(op) && op.outcome == Outcome::Allowed)
+                );
                 if witness.proof == Proof::Placement {
-                    prop_assert_eq!((report.settled, report.definite_peak), (Settled::BySearch, limit + 1));
+                    prop_assert_eq!(
+                        (report.settled, report.definite_peak),
+                        (VerdictBasis::BySearch, limit + 1)
+                    );
                     prop_assert!(!fits(&(max as usize + 1)), "a span proves it");
                     let chosen: Vec<&Operation> = witness.operations.iter().collect();
-                    prop_assert!(peaks(&chosen, horizon, window).0 > limit, "the witness alone \
-                        proves it");
+                    prop_assert!(
+                        peaks(&chosen, horizon, window).0 > limit,
+                        "the witness alone proves it"
+                    );
                     return Ok(());
                 }
                 prop_assert_eq!(report.definite_peak, definite as u64);
                 prop_assert_eq!(witness.operations.len(), max as usize + 1);
-                prop_assert!(witness.operations.iter().all(|op| op.invoke >= witness.start));
-                prop_assert!(witness.operations.iter().all(|op| op.complete <= witness.start + witness.span));
-                prop_assert_eq!(Some(ms(witness.span)), shortest_span(&allowed, max as usize + 1));
+                prop_assert!(
+                    witness
+                        .operations
+                        .iter()
+                        .all(|op| op.invoke >= witness.start)
+                );
+                prop_assert!(
+                    witness
+                        .operations
+                        .iter()
+                        .all(|op| op.complete <= witness.start + witness.span)
+                );
+                prop_assert_eq!(
+                    Some(ms(witness.span)),
+                    shortest_span(&allowed, max as usize + 1)
+                );
                 prop_assert!(ms(witness.span) < window);
             }
-            Verdict::Unknown { definite, possible, why } => {
-                prop_assert!(least <= limit && most > limit, "one placement keeps it, another \
-                    breaks it");
-                prop_assert_eq!((*definite, *possible), (report.definite_peak, report.possible_peak));
+            Verdict::Unknown {
+                definite,
+                possible,
+                why,
+            } => {
+                prop_assert!(
+                    least <= limit && most > limit,
+                    "one placement keeps it, another breaks it"
+                );
+                prop_assert_eq!(
+                    (*definite, *possible),
+                    (report.definite_peak, report.possible_peak)
+                );
                 let by_timing = peaks(&allowed, horizon, window).1 > limit;
-                prop_assert_eq!(*why, if by_timing { Doubt::Timing } else { Doubt::Outcomes });
+                prop_assert_eq!(
+                    *why,
+                    if by_timing {
+                        Doubt::Timing
+                    } else {
+                        Doubt::Outcomes
+                    }
+                );
             }
         }
     }
 
     #[test]
-    fn a_denial_is_unjustified_when_no_placement_fills_its_window(
+    fn denials_are_unjustified_without_any_full_placement(
         history in histories(),
         max in 1..4_u32,
         window in 1..8_u64,
     ) {
         let report = check_history(&history, contract(max, window)).unwrap();
         let horizon = history.iter().map(|op| ms(op.complete)).max().unwrap_or(0);
-        let admissible: Vec<_> = history.iter().filter(|op| op.outcome != Outcome::Denied).collect();
+        let admissible: Vec<_> = history
+            .iter()
+            .filter(|op| op.outcome != Outcome::Denied)
+            .collect();
         let mut expected = Vec::new();
         for denial in history.iter().filter(|op| op.outcome == Outcome::Denied) {
             let mut most = 0;
@@ -165,7 +228,11 @@ proptest! {
                 expected.push((denial.clone(), most));
             }
         }
-        let found: Vec<_> = report.unjustified_denials.into_iter().map(|u| (u.operation, u.possible)).collect();
+        let found: Vec<_> = report
+            .unjustified_denials
+            .into_iter()
+            .map(|u| (u.operation, u.possible))
+            .collect();
         prop_assert_eq!(found, expected);
     }
 }

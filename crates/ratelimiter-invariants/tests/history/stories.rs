@@ -2,7 +2,7 @@
 
 use ratelimiter_api::{Key, Limit, Operation, Outcome};
 use ratelimiter_invariants::{
-    Doubt, History, HistoryChecker, HistoryError, Settled, Verdict, by_key, check_history,
+    Doubt, History, HistoryChecker, HistoryError, Verdict, VerdictBasis, by_key, check_history,
 };
 
 use crate::{contract, operation};
@@ -61,7 +61,7 @@ fn operation_around_another_breaks_the_limit_wherever_decided() {
         operation(Allowed, 1, 70, 80),
     ];
     let report = check_history(&history, contract(1, 10)).unwrap();
-    assert_eq!(report.settled, Settled::BySearch);
+    assert_eq!(report.settled, VerdictBasis::BySearch);
     assert_eq!(
         report.to_string(),
         "3 allowed, 0 denied, 0 unknown against 1 per 10 ms: violated, at least 2 in one window; 2 \
@@ -77,7 +77,7 @@ fn operation_around_another_breaks_the_limit_wherever_decided() {
             why: Doubt::Timing
         }
     );
-    assert_eq!(shorter.settled, Settled::BySearch);
+    assert_eq!(shorter.settled, VerdictBasis::BySearch);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use ratelimiter_api::{
     KeySample, Limit, NodeId, NodeObservation, NodeSample, NodeState, Observation, SharedCount,
     StoreSample,
 };
-use ratelimiter_invariants::{Change, Evidence, Invariant, Monitor};
+use ratelimiter_invariants::{Invariant, Monitor, ViolationChange, ViolationNumbers};
 
 use crate::correct::setups;
 use crate::world::{Event, Missing, World, key};
@@ -27,16 +27,22 @@ fn load() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(step, 0..60)
 }
 
-fn raised(changes: &[Change], invariant: Invariant) -> Option<&Evidence> {
+fn raised(changes: &[ViolationChange], invariant: Invariant) -> Option<&ViolationNumbers> {
     changes.iter().find_map(|change| match change {
-        Change::Raised(violation) if violation.invariant == invariant => Some(&violation.evidence),
+        ViolationChange::Raised(violation) if violation.invariant == invariant => {
+            Some(&violation.evidence)
+        }
         _ => None,
     })
 }
 
 proptest! {
     #[test]
-    fn one_admission_too_many_is_raised_in_the_next_round(setup in setups(), load in load(), node in 0..4_usize) {
+    fn one_excess_admission_is_raised_next_round(
+        setup in setups(),
+        load in load(),
+        node in 0..4_usize,
+    ) {
         let nodes = setup.nodes;
         let mut world = World::new(setup);
         let mut monitor = Monitor::default();
@@ -49,34 +55,47 @@ proptest! {
         world.admit(node % nodes);
 
         let changes = monitor.observe(&world.run(&LOOK).unwrap());
-        let Some(Evidence::GhostAllowing(ghost)) = raised(&changes, Invariant::GhostAllowing) else {
+        let Some(ViolationNumbers::GhostAllowing(ghost)) =
+            raised(&changes, Invariant::GhostAllowing)
+        else {
             panic!("{changes:?}")
         };
         prop_assert_eq!(ghost.excess(), 1);
     }
 
     #[test]
-    fn a_drift_beyond_tolerance_is_raised_after_its_grace_and_cleared_when_it_is_gone(drift in drifts()) {
+    fn drift_is_raised_after_grace_and_cleared_afterwards(
+        drift in drifts(),
+    ) {
         let mut monitor = Monitor::default();
         let (mut at, mut held) = (Duration::ZERO, Duration::ZERO);
         for (n, gap) in drift.rounds.iter().enumerate() {
             at += *gap;
             // One gap between two rounds counts for half the grace at most.
-            held += if n == 0 { Duration::ZERO } else { (*gap).min(Duration::from_millis(300)) };
+            held += if n == 0 {
+                Duration::ZERO
+            } else {
+                (*gap).min(Duration::from_millis(300))
+            };
             let changes = monitor.observe(&drift.observation(at, true));
             let due = held >= Duration::from_millis(600);
-            let active = monitor.active().any(|violation| violation.invariant == Invariant::CounterDrift);
+            let active = monitor
+                .active()
+                .any(|violation| violation.invariant == Invariant::CounterDrift);
             prop_assert_eq!(active, due, "held for {:?}: {:?}", held, changes);
-            if let Some(Evidence::CounterDrift(evidence)) = raised(&changes, Invariant::CounterDrift) {
+            if let Some(ViolationNumbers::CounterDrift(evidence)) =
+                raised(&changes, Invariant::CounterDrift)
+            {
                 prop_assert_eq!(evidence.drift, drift.expected());
             }
         }
         at += Duration::from_millis(50);
         let changes = monitor.observe(&drift.observation(at, false));
-        prop_assert!(
-            changes.iter().any(|change| matches!(change, Change::Cleared(v) if v.invariant == Invariant::CounterDrift)),
-            "{:?}", changes
-        );
+        let ends = |change: &ViolationChange| {
+            matches!(change, ViolationChange::Cleared(_))
+                && change.violation().invariant == Invariant::CounterDrift
+        };
+        prop_assert!(changes.iter().any(ends), "{changes:?}");
     }
 }
 
@@ -155,12 +174,8 @@ impl Drift {
                 0
             };
             let counter = KeySample {
-                limit: self.limit,
-                epoch: 1,
-                admissions,
                 unsynced,
-                leased: 0,
-                lost: 0,
+                ..KeySample::new(self.limit, 1, admissions)
             };
             NodeObservation {
                 node: NodeId::new(format!("node-{n}")),

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use ratelimiter_api::Observation;
-use ratelimiter_invariants::{Change, Invariant, Monitor, Thresholds};
+use ratelimiter_invariants::{Invariant, Monitor, ViolationChange};
 
 use crate::world::{Event, Missing, Setup, World};
 
@@ -71,8 +71,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 fn alarms(monitor: &mut Monitor, observation: &Observation) -> Vec<String> {
-    let raised = |change: &Change| matches!(change, Change::Raised(_));
-    let excusable = |change: &Change| {
+    let raised = |change: &ViolationChange| matches!(change, ViolationChange::Raised(_));
+    let excusable = |change: &ViolationChange| {
         // a sample that cannot be taken is what these two are about
         matches!(
             change.violation().invariant,
@@ -93,7 +93,7 @@ proptest! {
     #[test]
     fn a_correct_limiter_raises_no_alarm(setup in setups(), events in events()) {
         let mut world = World::new(setup);
-        let mut monitor = Monitor::new(Thresholds::default());
+        let mut monitor = Monitor::default();
         for event in &events {
             if let Some(observation) = world.run(event) {
                 let alarms = alarms(&mut monitor, &observation);
@@ -112,13 +112,25 @@ proptest! {
         let (mut monitor, mut other) = (Monitor::default(), Monitor::default());
         for mut observation in events.iter().filter_map(|event| world.run(event)) {
             // a cluster that loses count now and then, so that there is something to compare
-            if observation.at.subsec_millis() % 3 == 0 && let Some(store) = &mut observation.store {
+            if observation.at.subsec_millis() % 3 == 0
+                && let Some(store) = &mut observation.store
+            {
                 store.keys.values_mut().for_each(|count| count.shared /= 2);
             }
             let changes = monitor.observe(&observation);
             let nodes = &observation.nodes;
-            let reordered = order.iter().filter_map(|&n| nodes.get(n)).cloned().collect();
-            prop_assert_eq!(changes, other.observe(&Observation { nodes: reordered, ..observation.clone() }));
+            let reordered = order
+                .iter()
+                .filter_map(|&n| nodes.get(n))
+                .cloned()
+                .collect();
+            prop_assert_eq!(
+                changes,
+                other.observe(&Observation {
+                    nodes: reordered,
+                    ..observation.clone()
+                })
+            );
         }
     }
 }

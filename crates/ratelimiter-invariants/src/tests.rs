@@ -9,11 +9,11 @@ use ratelimiter_api::{
     StoreSample,
 };
 
-use crate::{Change, Monitor, RoundBuilder};
+use crate::{Monitor, RoundBuilder, ViolationChange};
 
 const ROUND: Duration = Duration::from_millis(200);
 
-pub(crate) struct Trial {
+pub(crate) struct TrialCluster {
     pub(crate) monitor: Monitor,
     pub(crate) nodes: Vec<NodeObservation>,
     store: StoreSample,
@@ -28,7 +28,7 @@ fn key() -> Key {
     Key::new("k").unwrap()
 }
 
-impl Trial {
+impl TrialCluster {
     pub(crate) fn new() -> Self {
         let limit = Limit::new(10, 60).unwrap();
         let round = (1..=3)
@@ -58,7 +58,7 @@ impl Trial {
         self.span_start_us + u64::try_from(self.at().as_micros()).unwrap()
     }
 
-    pub(crate) fn next_changes(&mut self) -> Vec<Change> {
+    pub(crate) fn next_changes(&mut self) -> Vec<ViolationChange> {
         self.rounds += 1;
         let observation = Observation {
             at: self.at(),
@@ -85,9 +85,9 @@ impl Trial {
 
     /// The next round's changes in two words each.
     pub(crate) fn next_names(&mut self) -> Vec<String> {
-        let words = |change: &Change| match change {
-            Change::Raised(violation) => format!("raised {}", violation.invariant),
-            Change::Cleared(violation) => format!("cleared {}", violation.invariant),
+        let words = |change: &ViolationChange| match change {
+            ViolationChange::Raised(violation) => format!("raised {}", violation.invariant),
+            ViolationChange::Cleared(violation) => format!("cleared {}", violation.invariant),
         };
         self.next_changes().iter().map(words).collect()
     }

@@ -3,12 +3,13 @@ use std::time::Duration;
 
 use ratelimiter_api::{Key, Limit, NodeId};
 
-use crate::reading::write_age;
-use crate::{DEFAULT_SYNC_INTERVAL, Invariant, KeyReading, Reading, Thresholds};
+use crate::numbers::micros;
+use crate::thresholds::{DEFAULT_SYNC_INTERVAL, write_patience};
+use crate::{Invariant, KeyReading, RoundReading};
 
 /// The part of earlier rounds that this one is judged by.
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
+pub(crate) struct MonitorMemory {
     /// When the latest round began.
     at: Option<Duration>,
     nodes: BTreeMap<NodeId, NodeMemory>,
@@ -31,11 +32,12 @@ const STALL: Duration = Duration::from_millis(50);
 /// that looks at keys by turns leaves it out.
 const KEPT: Duration = Duration::from_secs(60);
 
-impl Memory {
+impl MonitorMemory {
     /// Adds a round. A node may lag behind the store for the grace of counter drift, and should
     /// write within the write patience.
-    pub(crate) fn update(&mut self, round: &Reading<'_>, thresholds: &Thresholds) {
-        let at = round.at();
+    pub(crate) fn update(&mut self, round: &RoundReading<'_>) {
+        let (at, now_us) = (round.observation.at, round.observation.span_end_us);
+        let store_answered = round.observation.store.is_some();
         let gap = self
             .at
             .replace(at)
@@ -43,7 +45,7 @@ impl Memory {
         self.nodes
             .retain(|node, _| round.nodes().contains_key(node));
         for (node, memory) in &mut self.nodes {
-            if round.store().is_none() || round.nodes()[node].sample.is_none() {
+            if !store_answered || round.nodes()[node].sample.is_none() {
                 memory.unwritten = None;
             }
         }
@@ -53,31 +55,25 @@ impl Memory {
                 unwritten: None,
             });
             memory.sync_interval = sample.sync_interval;
-            let reads_pass = round.store().is_some() && sample.store_connected;
+            let reads_pass = store_answered && sample.store_connected;
             memory.unwritten = reads_pass.then(|| {
                 let stalled = sample.latency > STALL.max(sample.sync_interval / 2);
                 let Some(before) = memory.unwritten.filter(|_| !stalled) else {
                     return Duration::ZERO;
                 };
-                let age = write_age(sample, round.span_end_us());
+                let age = round.write_age(sample);
                 let before = if age < gap { Duration::ZERO } else { before };
-                before
-                    + seen_of(
-                        gap.min(age),
-                        thresholds.write_patience(sample.sync_interval),
-                    )
+                before + seen_of(gap.min(age), write_patience(sample.sync_interval))
             });
         }
-        let lag = thresholds.grace(Invariant::CounterDrift);
-        let lag_us =
-            u64::try_from(lag.resolve(self.slowest_sync()).as_micros()).unwrap_or(u64::MAX);
+        let lag_us = micros(Invariant::CounterDrift.grace(self.slowest_sync()));
         self.keys.retain(|key, memory| {
-            round.knows_key(key) || at.saturating_sub(memory.listed_at) < KEPT
+            round.lists_key(key) || at.saturating_sub(memory.listed_at) < KEPT
         });
         for (key, counts) in round.keys() {
             match self.keys.get_mut(key) {
                 Some(memory) if memory.epoch == counts.epoch => {
-                    memory.update(counts, at, round.span_end_us(), lag_us);
+                    memory.update(counts, at, now_us, lag_us);
                 }
                 // nodes that a reset has not reached, in a round in which the store could not be
                 // asked
@@ -107,7 +103,7 @@ impl Memory {
     /// The limit that the admissions of a key's span were granted under: the largest of the span.
     /// `None` where that is not known: the span reaches back to a window of another length, or the
     /// counter is one that was reset.
-    pub(crate) fn limit(&self, key: &Key, counts: &KeyReading<'_>) -> Option<Limit> {
+    pub(crate) fn limit(&self, key: &Key, counts: &KeyReading) -> Option<Limit> {
         let memory = self.keys.get(key)?;
         if memory.unsettled_until_us.is_some() || memory.epoch != counts.epoch {
             return None;
@@ -137,32 +133,31 @@ struct LimitMemory {
     epoch: u64,
     /// The latest round that listed the key.
     listed_at: Duration,
-    limits: Vec<SeenLimit>,
+    limits: Vec<LimitSpan>,
     /// Until when spans reach back to a time at which the window had another length.
     unsettled_until_us: Option<u64>,
 }
 
 #[derive(Debug)]
-struct SeenLimit {
+struct LimitSpan {
     limit: Limit,
     /// When it may have been in force last; `None` while it is.
     until_us: Option<u64>,
 }
 
 impl LimitMemory {
-    fn new(counts: &KeyReading<'_>, at: Duration) -> Self {
-        let (epoch, limits) = (counts.epoch, Vec::new());
+    fn new(counts: &KeyReading, at: Duration) -> Self {
         let mut memory = Self {
-            epoch,
+            epoch: counts.epoch,
             listed_at: at,
-            limits,
+            limits: Vec::new(),
             unsettled_until_us: None,
         };
         memory.see(&counts.limits);
         memory
     }
 
-    fn update(&mut self, counts: &KeyReading<'_>, at: Duration, now_us: u64, lag_us: u64) {
+    fn update(&mut self, counts: &KeyReading, at: Duration, now_us: u64, lag_us: u64) {
         self.listed_at = at;
         let window = counts.limit.window();
         let window_us = counts.limit.window_us();
@@ -187,7 +182,7 @@ impl LimitMemory {
         for &limit in limits {
             match self.limits.iter_mut().find(|seen| seen.limit == limit) {
                 Some(seen) => seen.until_us = None,
-                None => self.limits.push(SeenLimit {
+                None => self.limits.push(LimitSpan {
                     limit,
                     until_us: None,
                 }),
