@@ -1,49 +1,42 @@
 use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use crate::ClusterError;
-
-/// Makes a certificate for `localhost`, `127.0.0.1` and `::1` that no system trusts:
-/// `certificate.pem`, which is its own authority, and `key.pem`. Runs `openssl`.
-///
-/// # Errors
-/// When there is no `openssl`, or it fails.
-pub fn make_certificate(directory: &Path) -> Result<(), ClusterError> {
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-        ])
-        .args([
-            "-subj",
-            "/CN=ratelimiter-cluster",
-            "-addext",
-            "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1",
-        ])
-        // One that is marked as an authority's is no server's.
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-keyout", KEY, "-out", CERTIFICATE])
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .output();
-    let failed = match made {
-        Ok(output) if output.status.success() => return Ok(()),
-        Ok(output) => io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-        Err(error) => error,
-    };
-    Err(ClusterError::io(
-        "make a certificate with openssl (apt-get install openssl)",
-    )(failed))
-}
 
 /// Names of the files.
 pub(crate) const CERTIFICATE: &str = "certificate.pem";
 pub(crate) const KEY: &str = "key.pem";
+
+/// Makes a certificate for `localhost`, `127.0.0.1` and `::1` that no system trusts:
+/// `certificate.pem`, which is its own authority, and `key.pem`.
+///
+/// # Errors
+/// When a file cannot be written, and without the feature `tls`.
+pub fn make_certificate(directory: &Path) -> Result<(), ClusterError> {
+    #[cfg(feature = "tls")]
+    let made = {
+        use crate::secret::write_private;
+        let names = ["localhost", "127.0.0.1", "::1"].map(String::from);
+        self_signed(names.to_vec())
+            .map_err(io::Error::other)
+            .and_then(|(certificate, key)| {
+                std::fs::write(directory.join(CERTIFICATE), certificate)?;
+                write_private(&directory.join(KEY), &key)
+            })
+    };
+    #[cfg(not(feature = "tls"))]
+    let made = Err(io::Error::other(
+        "ratelimiter-cluster was built without its feature tls",
+    ));
+    let what = format!("make a certificate in {}", directory.display());
+    made.map_err(ClusterError::io(what))
+}
+
+#[cfg(feature = "tls")]
+fn self_signed(names: Vec<String>) -> Result<(String, String), rcgen::Error> {
+    let mut parameters = rcgen::CertificateParams::new(names)?;
+    // One that is marked as an authority's is no server's.
+    parameters.is_ca = rcgen::IsCa::ExplicitNoCa;
+    let key = rcgen::KeyPair::generate()?;
+    Ok((parameters.self_signed(&key)?.pem(), key.serialize_pem()))
+}

@@ -26,7 +26,7 @@ pub struct ClusterPlan {
     /// Password of the store, which is part of [`LocalCluster::store_url`]; none by default.
     pub password: Option<String>,
     /// Whether stores and sentinels are behind TLS, with a certificate that is made for the run.
-    /// Needs a store's executable with TLS, and the feature `tls` of `ratelimiter-store`.
+    /// Needs a store's executable with TLS, and the feature `tls`.
     pub tls: bool,
     /// Token for changes of limits and counters at the nodes; none by default.
     pub admin_token: Option<String>,

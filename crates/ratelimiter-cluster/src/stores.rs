@@ -1,10 +1,7 @@
 //! The processes of the store, in each of its topologies.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use ratelimiter_store::{Link, StoreUrl};
@@ -13,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::certificate::{CERTIFICATE, KEY};
 use crate::process::{Environment, POLL, Process, QUESTION};
+use crate::secret::write_private;
 use crate::{ClusterError, StoreBinary, StoreTopology};
 
 /// The service that the sentinels watch.
@@ -431,17 +429,4 @@ fn quoted(password: &str) -> String {
         .map(|byte| format!("\\x{byte:02x}"))
         .collect();
     format!("\"{escaped}\"")
-}
-
-/// Writes a configuration that only this user can read.
-fn write_private(file: &Path, lines: &[String]) -> Result<(), ClusterError> {
-    let write = || -> io::Result<()> {
-        let mut file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(file)?;
-        lines.iter().try_for_each(|line| writeln!(file, "{line}"))
-    };
-    write().map_err(ClusterError::io(format!("write {}", file.display())))
 }
