@@ -6,18 +6,17 @@ use ratelimiter_api::{Endpoint, NodeClient, NodeId, NodeState};
 use ratelimiter_store::StoreUrl;
 use resp_proxy::{RespProxy, RuleSet};
 use rustix::process::Signal;
-use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::certificate::{CERTIFICATE, make_certificate};
 use crate::guardian::Guardian;
 use crate::links::Links;
-use crate::process::{POLL, Process, QUESTION};
+use crate::process::{Process, QUESTION};
 use crate::secret::Secret;
-use crate::stores::{StoreLayout, Stores};
-use crate::{ClusterError, ClusterPlan, StoreBinary, StoreTopology, ports};
+use crate::stores::{StoreGroup, StoreLayout};
+use crate::{ClusterError, ClusterPlan, StoreBinary, ports};
 
-/// How long a node may take to flush and end when it is asked to.
+/// Longest time in which a node flushes and ends when it is asked to.
 const TERMINATE: Duration = Duration::from_secs(3);
 /// A port found free can be taken before it is used; then all are chosen again.
 const ATTEMPTS: usize = 3;
@@ -25,20 +24,19 @@ const ATTEMPTS: usize = 3;
 /// One store and some nodes, running on this machine's loopback interface until dropped.
 #[derive(Debug)]
 pub struct LocalCluster {
-    // Dropped in this order: the processes, then the guardian with the rest of its group, then the
+    // Dropped in this order: the processes, then the guardian with the rest of its group and the
     // directory.
-    nodes: Vec<Member>,
+    nodes: Vec<LocalNode>,
     links: Links,
-    stores: Stores,
+    stores: StoreGroup,
     guardian: Guardian,
-    directory: TempDir,
     binary: StoreBinary,
     deadline: Duration,
     admin_token: Option<Secret>,
 }
 
 #[derive(Debug)]
-struct Member {
+struct LocalNode {
     id: NodeId,
     endpoint: Endpoint,
     store: StoreUrl,
@@ -69,65 +67,44 @@ impl LocalCluster {
         binary: &StoreBinary,
         node: &Path,
     ) -> Result<Self, ClusterError> {
-        let directory = tempfile::Builder::new()
-            .prefix("ratelimiter-cluster-")
-            .tempdir()
-            .map_err(ClusterError::io("create a temporary directory"))?;
-        let guardian = Guardian::start(directory.path()).map_err(ClusterError::io("start sh"))?;
-        let topology = plan.topology;
+        let guardian = Guardian::start()?;
         if plan.tls {
-            make_certificate(directory.path())?;
+            make_certificate(guardian.directory())?;
         }
-        let ports = ports::free(plan.nodes + topology.ports());
+        let ports = ports::free(plan.nodes + plan.topology.ports());
         let (node_ports, store_ports) = ports.split_at(plan.nodes);
-        let stores = Stores::start(&StoreLayout {
-            topology,
+        let stores = StoreGroup::start(&StoreLayout {
+            plan,
             binary,
-            password: plan.password.as_deref(),
-            tls: plan.tls,
             ports: store_ports,
-            group: guardian.group(),
-            directory: directory.path(),
+            guardian: &guardian,
         })?;
-        let login = plan
-            .password
-            .as_ref()
-            .map(|p| format!(":{p}@"))
-            .unwrap_or_default();
-        let scheme = if plan.tls { "rediss" } else { "redis" };
-        let single = |address| format!("{scheme}://{login}{address}");
         let mut cluster = Self {
             nodes: Vec::new(),
             links: Links::default(),
             stores,
             guardian,
-            directory,
             binary: binary.clone(),
             deadline: plan.deadline,
             admin_token: plan.admin_token.clone().map(Secret),
         };
         let until = Instant::now() + plan.deadline;
-        cluster
-            .stores
-            .ready(until)
-            .await
-            .map_err(|error| match error {
-                ClusterError::Exited { log, .. } if plan.tls && log.contains("tls") => {
-                    ClusterError::NoTls(binary.to_string())
-                }
-                other => other,
-            })?;
+        let ready = cluster.stores.ready(until).await;
+        ready.map_err(|error| match error {
+            ClusterError::Exited { log, .. } if plan.tls && log.contains("tls") => {
+                ClusterError::NoTls(binary.to_string())
+            }
+            other => other,
+        })?;
         let ids: Vec<_> = (1..=plan.nodes).map(|i| format!("node-{i}")).collect();
-        let first = cluster.stores.first();
-        cluster.links = Links::start(plan.proxies, &ids, &single(first)).await?;
+        let direct = cluster.stores.text.clone();
+        cluster.links = Links::start(plan.proxies, &ids, &direct.0).await?;
         for (i, (id, port)) in ids.iter().zip(node_ports).enumerate() {
-            let store = match topology {
-                StoreTopology::Single => single(cluster.links.address(i, first)),
-                StoreTopology::Cluster { .. } | StoreTopology::Sentinel { .. } => {
-                    cluster.stores.node_url(&login)
-                }
+            let store = match cluster.links.address(i) {
+                None => direct.clone(),
+                Some(proxy) => cluster.stores.by_way_of(proxy),
             };
-            cluster.add_node(plan, id, *port, &store, node)?;
+            cluster.add_node(plan, id, *port, store, node)?;
         }
         cluster.healthy(until).await?;
         Ok(cluster)
@@ -138,49 +115,41 @@ impl LocalCluster {
         plan: &ClusterPlan,
         id: &str,
         port: u16,
-        store: &str,
+        store: Secret,
         binary: &Path,
     ) -> Result<(), ClusterError> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let ms = |d: Duration| format!("{}ms", d.as_millis());
-        let mut arguments: Vec<String> = [
-            ("--id", id.to_owned()),
-            ("--listen", address.to_string()),
-            ("--counting", plan.counting.to_string()),
-            ("--sync-interval", ms(plan.sync_interval)),
-            ("--store-timeout", ms(plan.store_timeout)),
-        ]
-        .into_iter()
-        .flat_map(|(flag, value)| [flag.to_owned(), value])
-        .collect();
-        if let Some(policy) = plan.on_store_failure {
-            arguments.extend(["--on-store-failure".into(), policy.to_string()]);
-        }
-        let mut environment = vec![("RATELIMITER_STORE", Secret(store.to_owned()))];
-        environment.extend(
-            self.admin_token
-                .clone()
-                .map(|token| ("RATELIMITER_ADMIN_TOKEN", token)),
+        let mut arguments = vec![
+            format!("--id={id}"),
+            format!("--listen={address}"),
+            format!("--counting={}", plan.counting),
+            format!("--sync-interval={}", ms(plan.sync_interval)),
+            format!("--store-timeout={}", ms(plan.store_timeout)),
+        ];
+        arguments.extend(
+            plan.on_store_failure
+                .map(|policy| format!("--on-store-failure={policy}")),
         );
-        let (group, directory) = (self.guardian.group(), self.directory.path());
-        let mut url: StoreUrl = store.parse()?;
+        let mut url: StoreUrl = store.0.parse()?;
         if plan.tls {
-            let authority = directory.join(CERTIFICATE);
+            let authority = self.guardian.directory().join(CERTIFICATE);
             url = url.trusting(&authority)?;
-            arguments.extend(["--store-ca".into(), authority.display().to_string()]);
+            arguments.push(format!("--store-ca={}", authority.display()));
         }
-        let process = Process::start(id, binary, arguments, environment, group, directory)?;
-        let (id, endpoint, store) = (NodeId::from(id), Endpoint::from(address), url);
-        self.nodes.push(Member {
-            id,
-            endpoint,
-            store,
-            process,
+        let mut environment = vec![("RATELIMITER_STORE", store)];
+        let token = self.admin_token.clone();
+        environment.extend(token.map(|token| ("RATELIMITER_ADMIN_TOKEN", token)));
+        self.nodes.push(LocalNode {
+            id: NodeId::from(id),
+            endpoint: Endpoint::from(address),
+            store: url,
+            process: Process::start(id, binary, arguments, environment, &self.guardian)?,
         });
         Ok(())
     }
 
-    /// Where the nodes listen.
+    /// Addresses of the nodes.
     pub fn endpoints(&self) -> Vec<Endpoint> {
         self.nodes.iter().map(|n| n.endpoint.clone()).collect()
     }
@@ -190,9 +159,8 @@ impl LocalCluster {
     /// # Errors
     /// When there is no such node.
     pub fn client(&self, node: usize, deadline: Duration) -> Result<NodeClient, ClusterError> {
-        let member = self.nodes.get(node).ok_or(ClusterError::NoSuchNode(node))?;
-        Ok(NodeClient::new(member.endpoint.clone(), deadline)
-            .with_token(self.admin_token.clone().map(|token| token.0)))
+        let token = self.admin_token.clone().map(|token| token.0);
+        Ok(NodeClient::new(self.node(node)?.endpoint.clone(), deadline).with_token(token))
     }
 
     /// The store's URL, with its password if it has one.
@@ -200,7 +168,7 @@ impl LocalCluster {
         self.stores.url.clone()
     }
 
-    /// One process of the store, counted from 0, by its own URL: the primaries come first, then
+    /// The own URL of one process of the store, counted from 0: the primaries come first, then
     /// their replicas in the same order, as they were at the start.
     ///
     /// # Errors
@@ -220,10 +188,7 @@ impl LocalCluster {
     /// # Errors
     /// When there is no such node.
     pub fn node_store_url(&self, node: usize) -> Result<StoreUrl, ClusterError> {
-        self.nodes
-            .get(node)
-            .map(|member| member.store.clone())
-            .ok_or(ClusterError::NoSuchNode(node))
+        Ok(self.node(node)?.store.clone())
     }
 
     /// The fault proxies: one a node in their order, a single one for all, or none.
@@ -237,14 +202,14 @@ impl LocalCluster {
         &self.links.rules
     }
 
-    /// Which store runs.
+    /// The executable of the store.
     pub fn store_binary(&self) -> &StoreBinary {
         &self.binary
     }
 
     /// The ids of the processes that run: the store's first, then its sentinels' and the nodes'.
     pub fn process_ids(&self) -> Vec<u32> {
-        let Stores {
+        let StoreGroup {
             stores, sentinels, ..
         } = &self.stores;
         stores
@@ -255,9 +220,9 @@ impl LocalCluster {
             .collect()
     }
 
-    /// Where the processes write; gone when the cluster is.
+    /// The directory of the processes' logs; gone when the cluster is.
     pub fn directory(&self) -> &Path {
-        self.directory.path()
+        self.guardian.directory()
     }
 
     /// Kills a node without warning.
@@ -265,7 +230,7 @@ impl LocalCluster {
     /// # Errors
     /// When there is no such node.
     pub fn kill_node(&mut self, node: usize) -> Result<(), ClusterError> {
-        self.process(node)?.kill();
+        self.node_process(node)?.kill();
         Ok(())
     }
 
@@ -274,23 +239,28 @@ impl LocalCluster {
     /// # Errors
     /// When there is no such node.
     pub async fn terminate_node(&mut self, node: usize) -> Result<bool, ClusterError> {
-        Ok(self.process(node)?.terminate(TERMINATE).await)
+        Ok(self.node_process(node)?.terminate(TERMINATE).await)
     }
 
-    /// Starts a node again where it was, and waits until all nodes are healthy.
+    /// Starts a node again at its address, and waits until all nodes are healthy.
     ///
     /// # Errors
     /// When there is no such node, or it is not healthy in time.
     pub async fn restart_node(&mut self, node: usize) -> Result<(), ClusterError> {
-        self.process(node)?.restart()?;
+        self.node_process(node)?.restart()?;
         self.healthy(Instant::now() + self.deadline).await
     }
 
-    fn process(&mut self, node: usize) -> Result<&mut Process, ClusterError> {
-        self.nodes
+    fn node(&self, node: usize) -> Result<&LocalNode, ClusterError> {
+        self.nodes.get(node).ok_or(ClusterError::NoSuchNode(node))
+    }
+
+    fn node_process(&mut self, node: usize) -> Result<&mut Process, ClusterError> {
+        let node = self
+            .nodes
             .get_mut(node)
-            .map(|n| &mut n.process)
-            .ok_or(ClusterError::NoSuchNode(node))
+            .ok_or(ClusterError::NoSuchNode(node))?;
+        Ok(&mut node.process)
     }
 
     /// Kills the store without warning: the first of its processes. It keeps nothing on disk.
@@ -298,7 +268,7 @@ impl LocalCluster {
         self.stores.stores[0].kill();
     }
 
-    /// Starts the store again where it was, empty, and waits until it answers.
+    /// Starts the store again at its address, empty, and waits until it answers.
     ///
     /// # Errors
     /// When it does not answer in time.
@@ -311,28 +281,18 @@ impl LocalCluster {
     /// # Errors
     /// When there is no such store.
     pub fn kill_member(&mut self, store: usize) -> Result<(), ClusterError> {
-        let member = self
-            .stores
-            .stores
-            .get_mut(store)
-            .ok_or(ClusterError::NoSuchStore(store))?;
-        member.kill();
+        self.stores.store_mut(store)?.kill();
         Ok(())
     }
 
-    /// Starts one process of the store again where it was, empty, and waits until it answers.
+    /// Starts one process of the store again at its address, empty, and waits until it answers.
     ///
     /// # Errors
     /// When there is no such store, or it does not answer in time.
     pub async fn restart_member(&mut self, store: usize) -> Result<(), ClusterError> {
-        self.stores
-            .stores
-            .get_mut(store)
-            .ok_or(ClusterError::NoSuchStore(store))?
-            .restart()?;
-        self.stores
-            .answers(store, Instant::now() + self.deadline)
-            .await
+        self.stores.store_mut(store)?.restart()?;
+        let until = Instant::now() + self.deadline;
+        self.stores.answers(store, until).await
     }
 
     /// Stops the store's process (SIGSTOP): connections stay open and nothing is answered.
@@ -356,7 +316,7 @@ impl LocalCluster {
     /// # Errors
     /// When there is no such store, or the signal cannot be sent.
     pub fn freeze_member(&self, store: usize) -> Result<(), ClusterError> {
-        self.member_process(store)?.signal(Signal::STOP)
+        self.stores.store(store)?.signal(Signal::STOP)
     }
 
     /// Lets a frozen process of the store go on.
@@ -364,21 +324,14 @@ impl LocalCluster {
     /// # Errors
     /// When there is no such store, or the signal cannot be sent.
     pub fn thaw_member(&self, store: usize) -> Result<(), ClusterError> {
-        self.member_process(store)?.signal(Signal::CONT)
-    }
-
-    fn member_process(&self, store: usize) -> Result<&Process, ClusterError> {
-        self.stores
-            .stores
-            .get(store)
-            .ok_or(ClusterError::NoSuchStore(store))
+        self.stores.store(store)?.signal(Signal::CONT)
     }
 
     /// Ends everything in order: the nodes flush, then the store goes. True when every node ended
     /// by itself.
     pub async fn shutdown(mut self) -> bool {
         for node in &self.nodes {
-            // One that is gone already has nothing to flush.
+            // A node that is gone already has nothing to flush.
             let _ = node.process.signal(Signal::TERM);
         }
         let mut orderly = true;
@@ -388,7 +341,7 @@ impl LocalCluster {
         orderly
     }
 
-    /// Every node that runs is healthy, and every node sees as many up as there are.
+    /// Waits until every node that runs is healthy, and sees all of them up.
     async fn healthy(&mut self, until: Instant) -> Result<(), ClusterError> {
         let running = self
             .nodes
@@ -418,27 +371,9 @@ impl LocalCluster {
                     }
                     (Err(error), _) | (_, Err(error)) => error.to_string(),
                 };
-                node.process.still_runs()?;
-                wait(until, self.deadline, &node.process, why).await?;
+                node.process.not_yet(until, why).await?;
             }
         }
         Ok(())
     }
-}
-
-async fn wait(
-    until: Instant,
-    deadline: Duration,
-    process: &Process,
-    why: String,
-) -> Result<(), ClusterError> {
-    if Instant::now() >= until {
-        return Err(ClusterError::NotHealthy {
-            name: process.name().to_owned(),
-            deadline,
-            why,
-        });
-    }
-    sleep(POLL).await;
-    Ok(())
 }

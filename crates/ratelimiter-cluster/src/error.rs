@@ -1,6 +1,5 @@
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use ratelimiter_store::StoreError;
 
@@ -40,9 +39,9 @@ pub enum ClusterError {
          RATELIMITER_STORE_BIN"
     )]
     NoTls(String),
-    /// A process of the store is of no use yet.
+    /// A process was not ready in time.
     #[error("{name} is not ready: {why}")]
-    StoreNotReady {
+    NotReady {
         /// The process.
         name: String,
         /// The missing part.
@@ -53,28 +52,18 @@ pub enum ClusterError {
     Io {
         /// The operation.
         what: String,
-        /// Why it failed.
+        /// The cause.
         source: io::Error,
     },
-    /// A process ended before it was of use.
+    /// A process ended before it was ready.
     #[error("{name} ended at once ({status}): {log}")]
     Exited {
-        /// Which.
+        /// The process.
         name: String,
-        /// How.
+        /// Its exit status.
         status: String,
-        /// The last it said.
+        /// The end of its log.
         log: String,
-    },
-    /// A process did not become healthy.
-    #[error("{name} is not healthy after {} s: {why}", .deadline.as_secs())]
-    NotHealthy {
-        /// Which.
-        name: String,
-        /// How long was waited.
-        deadline: Duration,
-        /// The missing part.
-        why: String,
     },
     /// The store that was started refuses a command.
     #[error(transparent)]
@@ -83,10 +72,12 @@ pub enum ClusterError {
     #[error(transparent)]
     Proxy(#[from] resp_proxy::UpstreamError),
     /// A file has the wrong checksum.
-    #[error("{path} has the sha256 {found}, and should have {expected}: it was not \
-        used", path = .path.display())]
+    #[error(
+        "{path} has the sha256 {found}, and should have {expected}: it was not used",
+        path = .path.display()
+    )]
     Checksum {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Its checksum.
         found: String,

@@ -46,10 +46,10 @@ impl Links {
         Ok(links)
     }
 
-    /// The address at which a node, counted from 0, reaches the store; `direct` without a proxy.
-    pub(crate) fn address(&self, node: usize, direct: SocketAddr) -> SocketAddr {
+    /// The address of the proxy in front of a node, counted from 0, if there is one.
+    pub(crate) fn address(&self, node: usize) -> Option<SocketAddr> {
         // A shared proxy is the only one, and therefore the last.
-        let proxy = self.proxies.get(node).or(self.proxies.last());
-        proxy.map_or(direct, RespProxy::address)
+        let proxy = self.proxies.get(node).or(self.proxies.last())?;
+        Some(proxy.address())
     }
 }

@@ -1,7 +1,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -9,17 +9,18 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
 use crate::ClusterError;
+use crate::guardian::Guardian;
 use crate::secret::Secret;
 
-/// Variables of a process, for what other users must not see in its arguments.
+/// Variables of a process: values that other users must not see in its arguments.
 pub(crate) type Environment = Vec<(&'static str, Secret)>;
 
-/// How often a condition is looked at again.
-pub(crate) const POLL: Duration = Duration::from_millis(10);
-/// How long one question to a process that is starting may take.
+/// Time between two looks at a condition.
+const POLL: Duration = Duration::from_millis(10);
+/// Deadline of one question to a process that is starting.
 pub(crate) const QUESTION: Duration = Duration::from_secs(1);
 
-/// One process of the cluster, how it was started, and where it writes.
+/// One process of the cluster, the command that started it, and its log.
 #[derive(Debug)]
 pub(crate) struct Process {
     name: String,
@@ -32,30 +33,28 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a process in a group of processes, writing to a log in `directory`.
+    /// Starts a process that dies with the guardian, and writes to a log in its directory.
     pub(crate) fn start(
         name: &str,
-        program: &Path,
+        program: impl Into<PathBuf>,
         arguments: Vec<String>,
         environment: Environment,
-        group: i32,
-        directory: &Path,
+        guardian: &Guardian,
     ) -> Result<Self, ClusterError> {
-        let log = directory.join(format!("{name}.log"));
         let mut process = Self {
             name: name.to_owned(),
-            program: program.to_owned(),
+            program: program.into(),
             arguments,
             environment,
-            group,
-            log,
+            group: guardian.group(),
+            log: guardian.directory().join(format!("{name}.log")),
             child: None,
         };
         process.restart()?;
         Ok(process)
     }
 
-    /// Starts it again as it was, if it does not run.
+    /// Starts it again with the same command, if it does not run.
     pub(crate) fn restart(&mut self) -> Result<(), ClusterError> {
         if self.ended().is_none() && self.child.is_some() {
             return Ok(());
@@ -83,10 +82,6 @@ impl Process {
         Ok(())
     }
 
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The process id while it runs.
     pub(crate) fn id(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
@@ -105,8 +100,8 @@ impl Process {
             )))
     }
 
-    /// How it ended, if it did.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    /// Its exit status, if it has ended.
+    fn ended(&mut self) -> Option<ExitStatus> {
         let status = self.child.as_mut()?.try_wait().ok().flatten()?;
         self.child = None;
         Some(status)
@@ -136,19 +131,39 @@ impl Process {
         false
     }
 
-    /// An error if it has ended, with the last it said.
+    /// An error if it has ended, with the end of its log.
     pub(crate) fn still_runs(&mut self) -> Result<(), ClusterError> {
         match self.ended() {
             None => Ok(()),
             Some(status) => Err(ClusterError::Exited {
                 name: self.name.clone(),
                 status: status.to_string(),
-                log: self.last_words(),
+                log: self.last_lines(),
             }),
         }
     }
 
-    fn last_words(&self) -> String {
+    /// Waits a moment for a condition that this process has to meet; `why` says what is missing.
+    ///
+    /// # Errors
+    /// When the process has ended, or the time is over.
+    pub(crate) async fn not_yet(
+        &mut self,
+        until: Instant,
+        why: String,
+    ) -> Result<(), ClusterError> {
+        self.still_runs()?;
+        if Instant::now() >= until {
+            return Err(ClusterError::NotReady {
+                name: self.name.clone(),
+                why,
+            });
+        }
+        sleep(POLL).await;
+        Ok(())
+    }
+
+    fn last_lines(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = log
             .lines()

