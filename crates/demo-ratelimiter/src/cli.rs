@@ -8,21 +8,25 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::pictures::{self, PicturesArgs};
 use crate::replay::{self, ReplayArgs};
-use crate::run::{self, RunArgs};
+use crate::run::{self, StoryArgs};
 
 /// Break a distributed rate limiter for real: counter drift while the store takes no writes, ghost
 /// allowing under a burst. Every number is measured.
 #[derive(Debug, Parser)]
-#[command(name = "demo-ratelimiter", version, after_help = cli_support::exit_help(crate::exits::RUN))]
-struct Cli {
+#[command(
+    name = "demo-ratelimiter",
+    version,
+    after_help = cli_support::exit_help(crate::exits::RUN)
+)]
+struct DemoCli {
     #[command(subcommand)]
-    verb: Verb,
+    verb: DemoCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
-    /// Play the eleven chapters, on a local cluster unless --endpoint is given
-    Run(RunArgs),
+enum DemoCommand {
+    /// Play the eleven chapters, on a local cluster unless --node is given
+    Run(StoryArgs),
     /// Play the log of a run on the screen: pause, faster, slower, from chapter to chapter
     Replay(ReplayArgs),
     /// Make pictures, a moving picture and an asciicast of the log of a run
@@ -31,7 +35,7 @@ enum Verb {
 
 /// Runs the command line.
 pub(crate) fn main() -> ExitCode {
-    cli_support::run("demo-ratelimiter", |cli: Cli| {
+    cli_support::run("demo-ratelimiter", |cli: DemoCli| {
         let colour = std::io::stderr().is_terminal();
         let level = std::env::var("RATELIMITER_LOG")
             .ok()
@@ -46,13 +50,13 @@ pub(crate) fn main() -> ExitCode {
     })
 }
 
-fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
+fn dispatch(verb: DemoCommand) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Runtime::new().context("the runtime cannot start")?;
     runtime.block_on(async {
         match verb {
-            Verb::Run(args) => run::run(args).await,
-            Verb::Replay(args) => replay::replay(args).await,
-            Verb::Pictures(args) => pictures::pictures(&args),
+            DemoCommand::Run(args) => run::run(args).await,
+            DemoCommand::Replay(args) => replay::replay(args).await,
+            DemoCommand::Pictures(args) => pictures::pictures(&args),
         }
     })
 }
@@ -65,6 +69,6 @@ mod tests {
 
     #[test]
     fn command_line_is_consistent() {
-        Cli::command().debug_assert();
+        DemoCli::command().debug_assert();
     }
 }

@@ -9,7 +9,7 @@ pub(crate) struct DiagnosisEngine {
 }
 
 /// A diagnosis, for people and for programs.
-pub(crate) struct Explained {
+pub(crate) struct Explanation {
     /// The first page, one line each: the cause, the alternatives, the action.
     pub(crate) summary: Vec<String>,
     /// The second page: the evidence.
@@ -18,7 +18,7 @@ pub(crate) struct Explained {
     pub(crate) answer: diagnosis::Validated,
 }
 
-impl Explained {
+impl Explanation {
     fn new(evidence: &Evidence, answer: diagnosis::Validated) -> Self {
         let (summary, details) = (
             text::summary(evidence, &answer),
@@ -67,20 +67,20 @@ impl DiagnosisEngine {
         &self,
         evidence: &Evidence,
         progress: impl FnMut(String) + Send,
-    ) -> Explained {
+    ) -> Explanation {
         #[cfg(feature = "llm")]
         if let Some(model) = &self.model {
             let mut progress = progress;
             let outcome = model
                 .diagnose(evidence, |step| progress(step.to_string()))
                 .await;
-            let mut explained = Explained::new(evidence, outcome.answer);
+            let mut explained = Explanation::new(evidence, outcome.answer);
             explained
                 .summary
                 .extend(text::disagreement(&explained.answer, &outcome.offline));
             return explained;
         }
         drop(progress);
-        Explained::new(evidence, offline::diagnose(evidence))
+        Explanation::new(evidence, offline::diagnose(evidence))
     }
 }

@@ -3,7 +3,7 @@ use ratelimiter_chaos::{ChaosError, PauseGuard, PauseReport, ProxyHold, RedisPau
 
 /// The means that hold the store's writes back in the first act.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Fault {
+pub(crate) enum FaultMeans {
     /// CLIENT PAUSE in the store
     #[default]
     Pause,

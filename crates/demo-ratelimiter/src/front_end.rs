@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 use tokio::task::JoinHandle;
 
 use crate::headless;
-use crate::recording::Recording;
+use crate::log_writer::LogWriter;
 use crate::screen::{self, ScreenArgs};
 
 #[derive(Debug, Args)]
@@ -29,11 +29,11 @@ pub(crate) struct FrontEndArgs {
 
 /// The output of a story.
 pub(crate) struct FrontEnd {
-    output: Output,
-    recording: Option<Recording>,
+    output: StoryOutput,
+    recording: Option<LogWriter>,
 }
 
-enum Output {
+enum StoryOutput {
     /// Standard output, one line per event.
     Lines {
         json: bool,
@@ -49,21 +49,21 @@ impl FrontEnd {
     pub(crate) fn choose(args: &FrontEndArgs, mode_label: &str) -> anyhow::Result<Self> {
         let requested = args.headless || args.json;
         let output = if requested || !std::io::stdout().is_terminal() {
-            Output::Lines {
+            StoryOutput::Lines {
                 json: args.json,
                 requested,
             }
         } else {
-            Output::Screen(Box::new(Tui::new(&args.screen.options(mode_label))?))
+            StoryOutput::Screen(Box::new(Tui::new(&args.screen.options(mode_label))?))
         };
-        let recording = args.record.as_deref().map(Recording::create).transpose()?;
+        let recording = args.record.as_deref().map(LogWriter::create).transpose()?;
         Ok(Self { output, recording })
     }
 
     pub(crate) fn pace(&self) -> StoryPace {
         match self.output {
-            Output::Lines { .. } => StoryPace::Auto,
-            Output::Screen(_) => StoryPace::Manual,
+            StoryOutput::Lines { .. } => StoryPace::Auto,
+            StoryOutput::Screen(_) => StoryPace::Manual,
         }
     }
 
@@ -80,13 +80,13 @@ impl FrontEnd {
             None => events,
         };
         match self.output {
-            Output::Lines { json, requested } => {
+            StoryOutput::Lines { json, requested } => {
                 if !requested {
                     eprintln!("standard output is no terminal: printing lines, as with --headless");
                 }
                 headless::show(story, events, inputs, json, signals).await
             }
-            Output::Screen(tui) => screen::show(*tui, story, events, inputs, signals).await,
+            StoryOutput::Screen(tui) => screen::show(*tui, story, events, inputs, signals).await,
         }
     }
 }

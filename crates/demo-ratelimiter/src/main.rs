@@ -7,21 +7,21 @@
 
 mod burst;
 mod cli;
+mod cluster;
 mod engine;
 mod exits;
 mod fault;
 mod front_end;
+mod given_cluster;
 mod headless;
+mod log_writer;
 mod pictures;
 mod poller;
-mod recording;
 mod replay;
 mod run;
 mod screen;
-mod store;
 mod story;
-mod subject;
-mod target;
+mod topology;
 mod traffic;
 
 /// Deadline of one request to a node or to the store.

@@ -5,7 +5,7 @@ use clap::Args;
 use cli_support::{Exit, exit_help};
 use demo_tui::{Background, Film, ScreenOptions, Size};
 
-use crate::replay::{self, Dwell};
+use crate::replay::{self, DwellArg};
 
 #[derive(Debug, Args)]
 #[command(after_help = exit_help(&[]))]
@@ -19,7 +19,7 @@ pub(crate) struct PicturesArgs {
     #[arg(long, value_name = "WxH", value_parser = size, default_value = "80x24")]
     size: Size,
     #[command(flatten)]
-    dwell: Dwell,
+    dwell: DwellArg,
     /// Draw on a light ground
     #[arg(long)]
     light: bool,

@@ -20,20 +20,20 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "CHAPTER", value_parser = clap::value_parser!(u16).range(1..))]
     from: Option<u16>,
     #[command(flatten)]
-    dwell: Dwell,
+    dwell: DwellArg,
     #[command(flatten)]
     screen: ScreenArgs,
 }
 
 /// The time to read a chapter.
 #[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct Dwell {
+pub(crate) struct DwellArg {
     /// Show each chapter for at least this time; a run without keys leaves no time to read
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
     dwell: u32,
 }
 
-impl Dwell {
+impl DwellArg {
     pub(crate) fn time(self) -> Duration {
         Duration::from_secs(self.dwell.into())
     }

@@ -12,36 +12,41 @@ use ratelimiter_store::{Link, StoreUrl, StoreVersion};
 use ratelimiter_watch::Detector;
 
 use crate::burst::BurstArgs;
+use crate::cluster::{DemoCluster, StoryState};
 use crate::engine::DiagnosisEngine;
-use crate::fault::{Fault, WriteFault};
+use crate::fault::{FaultMeans, WriteFault};
 use crate::front_end::{FrontEnd, FrontEndArgs};
+use crate::given_cluster::GivenCluster;
 use crate::poller::ClusterPoller;
-use crate::store::StoreChoice;
-use crate::subject::{Live, Subject};
-use crate::target::Target;
+use crate::topology::TopologyChoice;
 use crate::{REQUEST, exits, story};
 
 #[derive(Debug, Args)]
 #[command(after_help = exit_help(exits::RUN))]
-pub(crate) struct RunArgs {
+pub(crate) struct StoryArgs {
     #[command(flatten)]
-    target: Target,
+    given: GivenCluster,
     #[command(flatten)]
     front_end: FrontEndArgs,
     #[command(flatten)]
     burst: BurstArgs,
     /// Begin with this chapter; the chapters that it builds on are played first, without keys
-    #[arg(long, value_name = "CHAPTER", value_parser = clap::value_parser!(u16).range(1..=story::CHAPTERS), default_value_t = 1)]
+    #[arg(
+        long,
+        value_name = "CHAPTER",
+        value_parser = clap::value_parser!(u16).range(1..=story::CHAPTERS),
+        default_value_t = 1
+    )]
     from: u16,
     /// Length of the store's write pause, at most 60s
-    #[arg(long, default_value_t = PauseDuration::DEFAULT)]
+    #[arg(long = "for", value_name = "DURATION", default_value_t = PauseDuration::DEFAULT)]
     pause: PauseDuration,
     /// Means of that pause
     #[arg(long, value_enum, default_value_t)]
-    fault: Fault,
-    /// Store of the local cluster
+    fault: FaultMeans,
+    /// Stores of the local cluster
     #[arg(long, value_enum, default_value_t)]
-    store: StoreChoice,
+    topology: TopologyChoice,
     /// Counting mode: atomic, cached, leased or read-then-write [default: as the nodes are set,
     /// cached on a local cluster]
     #[arg(long)]
@@ -63,57 +68,54 @@ pub(crate) struct RunArgs {
 }
 
 /// Plays the story and returns its exit code. All that was started is ended before this returns.
-pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn run(args: StoryArgs) -> anyhow::Result<Exit> {
     // Every mistake on the command line is found before anything is started.
     let limit = args.burst.limit()?;
-    let scope = args.target.reach();
-    let given = args.target.store()?;
+    let scope = args.given.reach();
+    let given = args.given.store()?;
     let engine = DiagnosisEngine::new(args.model.as_deref(), args.llm_url.as_deref())?;
-    let mode_label = if args.target.endpoints.is_empty() {
+    let is_local = args.given.endpoints.is_empty();
+    let mode_label = if is_local {
         "local cluster"
     } else {
         "given cluster"
     };
     let front_end = FrontEnd::choose(&args.front_end, mode_label)?;
-    if args.fault == Fault::Proxy && !args.target.endpoints.is_empty() {
+    let proxied = args.fault == FaultMeans::Proxy;
+    if proxied && !is_local {
         return Err(WrongUsage(
             "--fault proxy needs nodes that reach their store through the proxy, as those of the \
-             local cluster do: leave \
-             out --endpoint, or break your own cluster's link with `ratelimiter-verify inject resp`"
+             local cluster do: leave out --node, or break your own cluster's link with \
+             `ratelimiter-verify inject resp`"
                 .into(),
         )
         .into());
     }
-    if args.store != StoreChoice::Single
-        && (args.fault == Fault::Proxy || !args.target.endpoints.is_empty())
-    {
+    if args.topology != TopologyChoice::Single && (proxied || !is_local) {
         return Err(WrongUsage(
-            "--store chooses the store of the local cluster, which is paused without a proxy: \
-             leave out --endpoint and --fault \
-             proxy; a cluster of your own is given with --redis-url redis+cluster://... or \
-             redis+sentinel://..."
+            "--topology chooses the stores of the local cluster, which are paused without a \
+             proxy: leave out --node and --fault proxy; a cluster of your own is given with \
+             --store redis+cluster://... or redis+sentinel://..."
                 .into(),
         )
         .into());
     }
     let mut signals = ExitSignals::listen()?;
 
-    let cluster = if args.target.endpoints.is_empty() {
-        let start = start_cluster(&args);
-        tokio::select! {
+    let local = match is_local {
+        false => None,
+        true => tokio::select! {
             biased;
             exit = signals.next() => return Ok(exit),
-            cluster = start => Some(cluster?),
-        }
-    } else {
-        None
+            cluster = start_cluster(&args) => Some(cluster?),
+        },
     };
-    let (endpoints, store) = match (&cluster, given) {
-        (Some(cluster), _) => (cluster.endpoints(), cluster.store_url()),
-        (None, Some(url)) => (args.target.endpoints, url),
-        (None, None) => return Err(WrongUsage("--endpoint needs --redis-url".into()).into()),
+    let (endpoints, store) = match (&local, given) {
+        (Some(local), _) => (local.endpoints(), local.store_url()),
+        (None, Some(url)) => (args.given.endpoints, url),
+        (None, None) => return Err(WrongUsage("--node needs --store".into()).into()),
     };
-    // Refuses a burst that is too large or too far away as the chapter would, only sooner.
+    // A burst that is too large or too far away is refused here, before its chapter.
     Burst::new(
         endpoints.clone(),
         args.burst.key.clone(),
@@ -140,15 +142,9 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
         Err(exit) => Ok(exit),
         Ok(Err(error)) => Err(error),
         Ok(Ok(())) => {
-            let fault = write_fault(
-                args.fault,
-                cluster.as_ref(),
-                &store,
-                args.pause.get(),
-                scope,
-            )?;
+            let fault = write_fault(local.as_ref(), proxied, &store, args.pause.get(), scope)?;
             let detector = Detector::start(&endpoints, store.clone(), token.as_deref(), None);
-            let subject = Subject {
+            let cluster = DemoCluster {
                 endpoints,
                 store,
                 nodes,
@@ -162,25 +158,25 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
                 on_store_failure: args.on_store_failure,
                 engine,
                 detector,
-                live: Live::new(),
+                live: StoryState::default(),
             };
-            play(subject, front_end, usize::from(args.from) - 1, signals).await
+            play(cluster, front_end, usize::from(args.from) - 1, signals).await
         }
     };
-    if let Some(cluster) = cluster {
-        cluster.shutdown().await;
+    if let Some(local) = local {
+        local.shutdown().await;
     }
     exit
 }
 
-async fn start_cluster(args: &RunArgs) -> anyhow::Result<LocalCluster> {
+async fn start_cluster(args: &StoryArgs) -> anyhow::Result<LocalCluster> {
     let counting = args.counting.unwrap_or(CountingMode::Cached);
-    let topology = args.store.topology(args.pause.get());
+    let topology = args.topology.stores(args.pause.get());
     let plan = ClusterPlan {
         counting,
         topology,
         on_store_failure: args.on_store_failure,
-        proxies: (args.fault == Fault::Proxy).then_some(Proxies::Shared),
+        proxies: (args.fault == FaultMeans::Proxy).then_some(Proxies::Shared),
         progress: |what| eprintln!("{what}"),
         ..ClusterPlan::default()
     };
@@ -189,23 +185,22 @@ async fn start_cluster(args: &RunArgs) -> anyhow::Result<LocalCluster> {
 
 /// The fault of the first act. A local cluster has the proxy that it needs.
 fn write_fault(
-    fault: Fault,
-    cluster: Option<&LocalCluster>,
+    local: Option<&LocalCluster>,
+    proxied: bool,
     store: &StoreUrl,
     pause: Duration,
     scope: Reach,
 ) -> anyhow::Result<WriteFault> {
-    Ok(match (fault, cluster) {
-        (Fault::Proxy, Some(cluster)) => WriteFault::Proxy(ProxyHold::new(
-            cluster.rules().clone(),
-            cluster.node_store_url(0)?,
-            scope,
-        )?),
+    Ok(match local {
+        Some(local) if proxied => {
+            let (rules, behind) = (local.rules().clone(), local.node_store_url(0)?);
+            WriteFault::Proxy(ProxyHold::new(rules, behind, scope)?)
+        }
         _ => WriteFault::Pause(RedisPause::new(store.clone(), scope)?.at_most(pause)),
     })
 }
 
-/// Checks that the store and every node answer: one line now is better than a failed chapter later.
+/// Checks that the store and every node answer: a line now is better than a failed chapter later.
 async fn answers(store: &StoreUrl, nodes: &[NodeClient]) -> anyhow::Result<()> {
     StoreVersion::check(&Link::new(store.clone()), REQUEST).await?;
     for node in nodes {
@@ -217,30 +212,30 @@ async fn answers(store: &StoreUrl, nodes: &[NodeClient]) -> anyhow::Result<()> {
 }
 
 async fn play(
-    subject: Subject,
+    cluster: DemoCluster,
     front_end: FrontEnd,
     from: usize,
     signals: ExitSignals,
 ) -> anyhow::Result<Exit> {
-    let poller = ClusterPoller::new(&subject.endpoints, Duration::from_secs(2));
-    let subject = Arc::new(subject);
+    let poller = ClusterPoller::new(&cluster.endpoints, Duration::from_secs(2));
+    let cluster = Arc::new(cluster);
     let (runner, events) =
-        DemoRunner::new(story::SUBJECT, story::chapters(&subject), Arc::new(poller));
-    let charts = story::charts(subject.endpoints.len(), &subject.key, subject.limit);
+        DemoRunner::new(story::SUBJECT, story::chapters(&cluster), Arc::new(poller));
+    let charts = story::charts(cluster.endpoints.len(), &cluster.key, cluster.limit);
     let runner = runner
         .pace(front_end.pace())
         .charts(charts)
         .starting_at(from)
         .map_err(WrongUsage::of)?;
-    let (live, key) = (subject.live.clone(), subject.key.clone());
+    let (live, key) = (cluster.live.clone(), cluster.key.clone());
     tokio::spawn(story::show_rounds(
         runner.stage(),
-        &subject.detector,
+        &cluster.detector,
         live,
         key,
     ));
-    // From here the chapters alone hold the subject: its detector stops with the story.
-    drop(subject);
+    // From here the chapters alone hold the cluster: its detector stops with the story.
+    drop(cluster);
     let (keys, story) = runner.start();
     front_end.show(story, events, keys, signals).await
 }

@@ -12,7 +12,7 @@ use crate::exits;
 pub(crate) struct ScreenArgs {
     /// Use colours: auto (unless NO_COLOR is set), always or never
     #[arg(long, value_enum, default_value_t)]
-    color: Color,
+    color: ColorArg,
     /// Draw with ASCII only
     #[arg(long)]
     ascii: bool,
@@ -22,7 +22,7 @@ pub(crate) struct ScreenArgs {
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Color {
+enum ColorArg {
     #[default]
     Auto,
     Always,
@@ -33,9 +33,9 @@ impl ScreenArgs {
     pub(crate) fn options(&self, mode_label: &str) -> ScreenOptions {
         ScreenOptions {
             color: match self.color {
-                Color::Auto => ColorChoice::Auto,
-                Color::Always => ColorChoice::Always,
-                Color::Never => ColorChoice::Never,
+                ColorArg::Auto => ColorChoice::Auto,
+                ColorArg::Always => ColorChoice::Always,
+                ColorArg::Never => ColorChoice::Never,
             },
             charset: if self.ascii {
                 Charset::Ascii

@@ -1,5 +1,4 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
+use parking_lot::Mutex;
 use ratelimiter_api::{Endpoint, Key, Limit};
 use ratelimiter_chaos::{ChaosError, CheckTally, Reach, SteadyHandle, SteadyLoad};
 use tokio::time::Instant;
@@ -38,37 +37,37 @@ pub(crate) fn describe() -> String {
 
 /// The checks that the story sends: the steady workload while it runs, and the bursts.
 #[derive(Debug, Default)]
-pub(crate) struct Traffic(Mutex<Parts>);
+pub(crate) struct StoryTraffic(Mutex<TrafficState>);
 
 #[derive(Debug, Default)]
-struct Parts {
-    workload: Option<Workload>,
+struct TrafficState {
+    workload: Option<SteadyWorkload>,
     /// Checks of bursts and of workloads that have stopped.
     ended: CheckTally,
 }
 
 #[derive(Debug)]
-struct Workload {
+struct SteadyWorkload {
     handle: SteadyHandle,
     began: Instant,
 }
 
-impl Traffic {
+impl StoryTraffic {
     /// Starts the workload unless it runs, and returns the time of its start.
     pub(crate) fn start(&self, nodes: &[Endpoint], scope: Reach) -> Result<Instant, ChaosError> {
-        let mut parts = self.parts();
-        if let Some(running) = &parts.workload {
+        let mut state = self.0.lock();
+        if let Some(running) = &state.workload {
             return Ok(running.began);
         }
         let handle = SteadyLoad::new(nodes, keys(), RATE, scope)?.start();
         let began = Instant::now();
-        parts.workload = Some(Workload { handle, began });
+        state.workload = Some(SteadyWorkload { handle, began });
         Ok(began)
     }
 
     /// Stops the workload, if it runs.
     pub(crate) async fn stop(&self) {
-        let running = self.parts().workload.take();
+        let running = self.0.lock().workload.take();
         if let Some(running) = running {
             let report = running.handle.stop().await;
             self.add(report.tally);
@@ -77,23 +76,19 @@ impl Traffic {
 
     /// Adds the checks of a burst.
     pub(crate) fn add(&self, tally: CheckTally) {
-        let mut parts = self.parts();
-        parts.ended = sum(parts.ended, tally);
+        let mut state = self.0.lock();
+        state.ended = sum(state.ended, tally);
     }
 
     /// All checks so far.
     pub(crate) fn tally(&self) -> CheckTally {
-        let parts = self.parts();
-        let running = parts
+        let state = self.0.lock();
+        let running = state
             .workload
             .as_ref()
             .map(|w| w.handle.tally())
             .unwrap_or_default();
-        sum(parts.ended, running)
-    }
-
-    fn parts(&self) -> MutexGuard<'_, Parts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        sum(state.ended, running)
     }
 }
 

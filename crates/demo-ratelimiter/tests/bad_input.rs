@@ -34,8 +34,8 @@ const FAILURE: i32 = 1;
 fn values_out_of_bounds_are_refused_first() {
     refused(&["run", "--limit", "0"], USAGE, &["limit is 0", "1000000"]);
     refused(&["run", "--limit=-5"], USAGE, &["limit is -5"]);
-    refused(&["run", "--pause", "0s"], USAGE, &["pause is 0s"]);
-    refused(&["run", "--pause", "61s"], USAGE, &["pause is 1m 1s"]);
+    refused(&["run", "--for", "0s"], USAGE, &["pause is 0s"]);
+    refused(&["run", "--for", "61s"], USAGE, &["pause is 1m 1s"]);
     refused(&["run", "--multiplier", "0"], USAGE, &["multiplier is 0"]);
     refused(
         &["run", "--multiplier", "101"],
@@ -43,7 +43,7 @@ fn values_out_of_bounds_are_refused_first() {
         &["multiplier is 101"],
     );
     refused(&["run", "--window", "1500ms"], USAGE, &["whole seconds"]);
-    refused(&["run", "--pause", "soon"], USAGE, &["soon", "--pause"]);
+    refused(&["run", "--for", "soon"], USAGE, &["soon", "--for"]);
     refused(&["run", "--key", ""], USAGE, &["--key", "empty"]);
     refused(
         &["run", "--counting", "fast"],
@@ -77,7 +77,7 @@ fn logs_that_hold_no_story_are_refused() {
 
 #[test]
 fn malformed_and_remote_targets_are_refused() {
-    let run = |node, store| ["run", "--endpoint", node, "--redis-url", store];
+    let run = |node, store| ["run", "--node", node, "--store", store];
     refused(
         &run("localhost:8001", "redis://localhost"),
         USAGE,
@@ -94,9 +94,9 @@ fn malformed_and_remote_targets_are_refused() {
         &["10.0.0.1", "--allow-remote"],
     );
     refused(
-        &["run", "--endpoint", "http://localhost:8001"],
+        &["run", "--node", "http://localhost:8001"],
         USAGE,
-        &["--redis-url"],
+        &["--store"],
     );
 }
 
@@ -106,15 +106,9 @@ fn passwords_in_malformed_urls_are_not_repeated() {
         "redis://:hunter2@localhost:99999",
         "http://user:hunter2@localhost",
     ] {
-        let output = demo(&[
-            "run",
-            "--endpoint",
-            "http://localhost:8001",
-            "--redis-url",
-            url,
-        ])
-        .output()
-        .unwrap();
+        let output = demo(&["run", "--node", "http://localhost:8001", "--store", url])
+            .output()
+            .unwrap();
         assert_eq!(output.status.code(), Some(USAGE), "{url}");
         assert!(!stderr(&output).contains("hunter2"), "{}", stderr(&output));
         assert!(
@@ -147,17 +141,17 @@ async fn unreachable_targets_are_named() {
     );
 
     refused(
-        &["run", "--endpoint", &node, "--redis-url", &right],
+        &["run", "--node", &node, "--store", &right],
         FAILURE,
         &[&node, "refused"],
     );
     refused(
-        &["run", "--endpoint", &real, "--redis-url", &away],
+        &["run", "--node", &real, "--store", &away],
         FAILURE,
         &["cannot be reached"],
     );
     refused(
-        &["run", "--endpoint", &real, "--redis-url", &wrong],
+        &["run", "--node", &real, "--store", &wrong],
         FAILURE,
         &["password", "***"],
     );
@@ -167,7 +161,7 @@ async fn unreachable_targets_are_named() {
 fn unusable_stores_are_refused_with_a_reason() {
     let run = |store: String| {
         let node = format!("http://{}", closed_address());
-        demo(&["run", "--endpoint", &node, "--redis-url", &store])
+        demo(&["run", "--node", &node, "--store", &store])
             .output()
             .unwrap()
     };

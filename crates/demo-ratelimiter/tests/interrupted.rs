@@ -20,7 +20,7 @@ use tokio::time::Instant;
 const IN_THE_PAUSE: &str = "store takes no writes: begin";
 
 fn on_its_own_cluster(scratch: &Scratch) -> Running {
-    let mut child = demo(&["run", "--headless", "--pause", "60s"]);
+    let mut child = demo(&["run", "--headless", "--for", "60s"]);
     child.env("TMPDIR", scratch.path());
     let mut running = Running::spawn(child);
     running.until(IN_THE_PAUSE);
@@ -53,13 +53,13 @@ async fn on_a_foreign_cluster() -> (LocalCluster, Running) {
     let mut arguments = vec![
         "run".to_owned(),
         "--headless".into(),
-        "--pause".into(),
+        "--for".into(),
         "60s".into(),
     ];
     for endpoint in cluster.endpoints() {
-        arguments.extend(["--endpoint".into(), endpoint.to_string()]);
+        arguments.extend(["--node".into(), endpoint.to_string()]);
     }
-    arguments.extend(["--redis-url".into(), cluster.store_url().to_string()]);
+    arguments.extend(["--store".into(), cluster.store_url().to_string()]);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut running = Running::start(&arguments);
     running.until(IN_THE_PAUSE);

@@ -28,7 +28,7 @@ fn eleven_chapters_two_anomalies_and_a_recovery() {
     let scratch = Scratch::new();
     let log = Scratch::new();
     let path = format!("{}/story.jsonl", log.path());
-    let output = demo(&["run", "--json", "--pause", "3s", "--record", &path])
+    let output = demo(&["run", "--json", "--for", "3s", "--record", &path])
         .env("TMPDIR", scratch.path())
         .output()
         .unwrap();
@@ -128,7 +128,7 @@ fn later_chapters_play_what_they_build_on() {
 
 #[test]
 fn atomic_counting_admits_exactly_the_limit() {
-    let output = run(&["run", "--json", "--pause", "2s", "--counting", "atomic"]);
+    let output = run(&["run", "--json", "--for", "2s", "--counting", "atomic"]);
     assert_eq!(
         output.status.code(),
         Some(2),
@@ -156,7 +156,7 @@ fn atomic_counting_admits_exactly_the_limit() {
 
 #[test]
 fn leased_counting_plays_all_chapters() {
-    let output = run(&["run", "--json", "--pause", "2s", "--counting", "leased"]);
+    let output = run(&["run", "--json", "--for", "2s", "--counting", "leased"]);
     // Its denials in the pause may be as many as a drift; the burst is what it has to pass.
     assert!(
         matches!(output.status.code(), Some(0 | 2)),
@@ -179,7 +179,7 @@ fn leased_counting_plays_all_chapters() {
 
 #[test]
 fn a_proxy_holds_writes_without_client_pause() {
-    let output = run(&["run", "--json", "--pause", "3s", "--fault", "proxy"]);
+    let output = run(&["run", "--json", "--for", "3s", "--fault", "proxy"]);
     assert_eq!(
         output.status.code(),
         Some(0),
@@ -229,10 +229,10 @@ async fn a_refused_pause_names_the_proxy() {
         .into_iter()
         .map(|endpoint| endpoint.to_string())
         .collect::<Vec<_>>();
-    let mut arguments = vec!["run", "--headless", "--redis-url", &limited];
+    let mut arguments = vec!["run", "--headless", "--store", &limited];
     endpoints
         .iter()
-        .for_each(|endpoint| arguments.extend(["--endpoint", endpoint]));
+        .for_each(|endpoint| arguments.extend(["--node", endpoint]));
     let output = run(&arguments);
     assert_eq!(output.status.code(), Some(1));
     let lines = String::from_utf8_lossy(&output.stdout);
@@ -265,7 +265,7 @@ fn closed_output_ends_the_run_cleanly() {
 
 #[test]
 fn lines_are_for_people() {
-    let mut running = Running::start(&["run", "--headless", "--pause", "1s"]);
+    let mut running = Running::start(&["run", "--headless", "--for", "1s"]);
     running.until("Chapter 1 of 11: Welcome");
     running.until("Chapter 4 of 11: Counter Drift Chaos");
     running.until("the store takes no writes");

@@ -34,7 +34,7 @@ fn command(arguments: &[&str]) -> CommandBuilder {
 
 /// Plays up to the middle of the pause.
 fn in_the_pause(scratch: &Scratch) -> Session {
-    let mut session = start(scratch, &["--pause", "60s"]);
+    let mut session = start(scratch, &["--for", "60s"]);
     session.see("1. Welcome");
     session.press(SPACE);
     session.see("2. Cluster Health");
@@ -47,7 +47,7 @@ fn in_the_pause(scratch: &Scratch) -> Session {
 fn keys_play_all_chapters_while_resizing() {
     let (scratch, logs) = (Scratch::new(), Scratch::new());
     let log = format!("{}/story.jsonl", logs.path());
-    let mut session = start(&scratch, &["--pause", "4s", "--record", &log]);
+    let mut session = start(&scratch, &["--for", "4s", "--record", &log]);
     session.see("1. Welcome");
     session.press(SPACE);
     session.see("2. Cluster Health");

@@ -24,7 +24,7 @@ fn main() {
     let mut session = match std::env::args().nth(1) {
         Some(program) => {
             let mut command = CommandBuilder::new(program);
-            command.args(["run", "--pause", "60s"]);
+            command.args(["run", "--for", "60s"]);
             let mut session = Session::run(command, 120, 36);
             session.see("1. Welcome");
             session.press(" ");

@@ -69,13 +69,13 @@ pub(crate) fn charts(nodes: usize, key: &Key, limit: Limit) -> Vec<ChartSpec> {
 
 /// Turns every round into a point of every chart.
 #[derive(Debug)]
-pub(super) struct Sampler {
+pub(super) struct ChartSampler {
     /// The key of the burst.
     key: Key,
     last: Option<(Duration, CheckTally)>,
 }
 
-impl Sampler {
+impl ChartSampler {
     pub(super) fn new(key: Key) -> Self {
         Self { key, last: None }
     }

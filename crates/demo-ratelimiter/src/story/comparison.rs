@@ -7,7 +7,7 @@ use ratelimiter_store::Link;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::subject::Subject;
+use crate::cluster::DemoCluster;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -23,7 +23,7 @@ const AMPLE: i64 = 10_000;
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The measurements of one counting mode.
-struct Row {
+struct ModeResult {
     mode: CountingMode,
     /// Checks of the burst that were allowed, and all of them.
     allowed: u64,
@@ -42,24 +42,24 @@ pub(super) fn compares(key: &Key) -> bool {
 
 /// Sends the burst of the story, and as many calm checks, to a key of each counting mode, and shows
 /// the modes in one table.
-pub(super) async fn compare(stage: &Stage, subject: &Subject) -> Result<(), Failure> {
+pub(super) async fn compare(stage: &Stage, cluster: &DemoCluster) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for mode in CountingMode::ALL {
         stage.status(format!("comparing the counting modes: {mode}"), None);
         let row = tokio::select! {
             biased;
             () = stage.cancelled() => None,
-            row = measure(subject, mode) => Some(row),
+            row = measure(cluster, mode) => Some(row),
         };
         // The keys are gone afterwards, whatever became of the measurement.
         for key in keys(mode) {
-            let _ = subject.nodes[0].delete_limit(&key).await;
+            let _ = cluster.nodes[0].delete_limit(&key).await;
         }
         let Some(row) = row else { return Ok(()) };
         rows.push(row?);
     }
     stage.clear_status();
-    for Row {
+    for ModeResult {
         mode,
         allowed,
         sent,
@@ -69,7 +69,7 @@ pub(super) async fn compare(stage: &Stage, subject: &Subject) -> Result<(), Fail
     {
         let detail = format!(
             "of {sent}, limit {}; {rate:.0} checks/s",
-            subject.limit.admissions()
+            cluster.limit.admissions()
         );
         stage.measured(
             format!("burst allowed with {mode}"),
@@ -78,7 +78,7 @@ pub(super) async fn compare(stage: &Stage, subject: &Subject) -> Result<(), Fail
             detail,
         );
     }
-    stage.say(Tone::Plain, table(&rows, subject.limit));
+    stage.say(Tone::Plain, table(&rows, cluster.limit));
     Ok(())
 }
 
@@ -89,29 +89,29 @@ fn keys(mode: CountingMode) -> [Key; 2] {
     })
 }
 
-async fn measure(subject: &Subject, mode: CountingMode) -> Result<Row, Failure> {
+async fn measure(cluster: &DemoCluster, mode: CountingMode) -> Result<ModeResult, Failure> {
     let [burst, calm] = keys(mode);
     let ample = Limit::new(AMPLE, 60)?;
-    for (key, limit) in [(&burst, subject.limit), (&calm, ample)] {
+    for (key, limit) in [(&burst, cluster.limit), (&calm, ample)] {
         let spec = LimitSpec {
             counting: Some(mode),
             ..LimitSpec::new(key.clone(), limit)
         };
-        setup_rate_limit(&subject.nodes, &spec).await?;
+        setup_rate_limit(&cluster.nodes, &spec).await?;
     }
     let burst = Burst::new(
-        subject.endpoints.clone(),
+        cluster.endpoints.clone(),
         burst,
-        subject.limit,
-        subject.multiplier,
-        subject.scope,
+        cluster.limit,
+        cluster.multiplier,
+        cluster.scope,
     )?;
     let tally = burst.fire().await?.tally;
 
-    let store = Link::new(subject.store.clone());
+    let store = Link::new(cluster.store.clone());
     let (before, started) = (commands(&store).await, Instant::now());
     let mut callers = JoinSet::new();
-    for endpoint in subject.endpoints.iter().cycle().take(CONNECTIONS) {
+    for endpoint in cluster.endpoints.iter().cycle().take(CONNECTIONS) {
         let (endpoint, request) = (endpoint.clone(), CheckRequest::new(calm.clone()));
         callers.spawn(async move {
             let node = NodeClient::new(endpoint, DEADLINE);
@@ -134,7 +134,7 @@ async fn measure(subject: &Subject, mode: CountingMode) -> Result<Row, Failure> 
         .map(|(before, after)| (after - before) / took.len() as f64);
     took.sort_unstable();
     let p99 = took[(took.len() - 1) * 99 / 100];
-    Ok(Row {
+    Ok(ModeResult {
         mode,
         allowed: tally.allowed,
         sent: tally.sent(),
@@ -156,7 +156,7 @@ async fn commands(store: &Link) -> Option<f64> {
     line.trim().parse().ok()
 }
 
-fn table(rows: &[Row], limit: Limit) -> String {
+fn table(rows: &[ModeResult], limit: Limit) -> String {
     let sent = rows.first().map_or(0, |row| row.sent);
     let mut lines = vec![
         format!(
@@ -168,7 +168,7 @@ fn table(rows: &[Row], limit: Limit) -> String {
             "counting", "allowed", "too many", "checks/s", "p99 ms", "store commands"
         ),
     ];
-    for Row {
+    for ModeResult {
         mode,
         allowed,
         rate,

@@ -4,7 +4,7 @@ use diagnosis::Mechanism;
 use tokio::time::Instant;
 
 use super::handover::Handover;
-use crate::subject::Subject;
+use crate::cluster::DemoCluster;
 
 /// Narration of both diagnosis chapters.
 pub(super) const EXPLAINED: &str = "The diagnosis knows nothing of rate limiting and nothing of \
@@ -15,7 +15,7 @@ pub(super) const EXPLAINED: &str = "The diagnosis knows nothing of rate limiting
 const PANEL: &str = "diagnosis";
 
 /// A fault that was injected, for the comparison at the end. The diagnosis never sees it.
-pub(super) struct Injected {
+pub(super) struct FaultRecord {
     pub(super) anomaly: &'static str,
     pub(super) entity: &'static str,
     pub(super) mechanism: Mechanism,
@@ -28,7 +28,7 @@ pub(super) struct Injected {
 
 /// The cause that a diagnosis named, beside the injected fault.
 #[derive(Debug)]
-pub(super) struct Diagnosed {
+pub(super) struct CauseComparison {
     anomaly: &'static str,
     injected: (&'static str, Mechanism),
     /// Whether any invariant was violated.
@@ -39,11 +39,11 @@ pub(super) struct Diagnosed {
 /// Explains the violations since the fault began, from the observations alone.
 pub(super) async fn diagnose(
     stage: &Stage,
-    subject: &Subject,
-    injected: &Injected,
-    diagnosed: &Handover<Diagnosed>,
+    cluster: &DemoCluster,
+    injected: &FaultRecord,
+    diagnosed: &Handover<CauseComparison>,
 ) -> ChapterResult {
-    let (log, clock) = (subject.detector.log(), subject.detector.clock());
+    let (log, clock) = (cluster.detector.log(), cluster.detector.clock());
     let violations: Vec<_> = log
         .since(injected.began)
         .map(|found| &found.violation)
@@ -55,8 +55,8 @@ pub(super) async fn diagnose(
         until: clock.at(injected.over),
     };
     let evidence = {
-        let recording = subject.live.recording.borrow();
-        recording
+        let record = cluster.live.record.borrow();
+        record
             .recorder
             .evidence("what was just observed", moment, violations.iter().copied())?
     };
@@ -64,11 +64,11 @@ pub(super) async fn diagnose(
         biased;
         // Leaving the chapter drops the question, and with it the connection to a model's server.
         () = stage.cancelled() => return Ok(()),
-        explained = subject.engine.diagnose(&evidence, |step| stage.status(format!("diagnosis: \
+        explained = cluster.engine.diagnose(&evidence, |step| stage.status(format!("diagnosis: \
             {step}"), None)) => explained,
     };
     let answer = &explained.answer;
-    diagnosed.give(Diagnosed {
+    diagnosed.give(CauseComparison {
         anomaly: injected.anomaly,
         injected: (injected.entity, injected.mechanism),
         occurred: !violations.is_empty(),
@@ -92,7 +92,7 @@ pub(super) async fn diagnose(
     Ok(())
 }
 
-impl Diagnosed {
+impl CauseComparison {
     /// Compares the named cause with the injected fault, and shows right or wrong.
     pub(super) fn compare(&self, stage: &Stage) {
         let Self {

@@ -11,11 +11,11 @@ use tokio::sync::broadcast;
 use tokio::time::{Instant, interval, sleep_until};
 
 use super::counts;
-use super::diagnosing::{self, Diagnosed, EXPLAINED, Injected};
+use super::diagnosing::{self, CauseComparison, EXPLAINED, FaultRecord};
 use super::handover::Handover;
 use super::opening::SETUP;
+use crate::cluster::DemoCluster;
 use crate::fault::WriteFault;
-use crate::subject::Subject;
 use crate::traffic;
 use ratelimiter_watch::{Round, ViolationLog};
 
@@ -32,7 +32,7 @@ const RECOVERY: Duration = Duration::from_secs(10);
 
 /// The pause, for the chapters after it.
 #[derive(Debug)]
-struct Paused {
+struct PauseEffect {
     report: PauseReport,
     /// Start of the workload.
     act_began: Instant,
@@ -40,12 +40,15 @@ struct Paused {
     largest: Option<KeyReading>,
 }
 
-/// A chapter's share: the subject, and the pause that the first chapter gives to the others.
-type Share = (Arc<Subject>, Handover<Paused>);
+/// A chapter's share: the cluster, and the pause that the first chapter gives to the others.
+type Share = (Arc<DemoCluster>, Handover<PauseEffect>);
 
-pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) -> Vec<Chapter> {
-    let described = subject.fault.described(subject.pause.get().as_secs_f64());
-    let share: Share = (Arc::clone(subject), Handover::new());
+pub(super) fn chapters(
+    cluster: &Arc<DemoCluster>,
+    diagnosed: &Handover<CauseComparison>,
+) -> Vec<Chapter> {
+    let described = cluster.fault.described(cluster.pause.get().as_secs_f64());
+    let share: Share = (Arc::clone(cluster), Handover::new());
     vec![
         Chapter::new(
             CHAOS,
@@ -88,26 +91,26 @@ pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) 
     ]
 }
 
-async fn inject(stage: Stage, (subject, paused): Share) -> ChapterResult {
-    let act_began = subject
+async fn inject(stage: Stage, (cluster, paused): Share) -> ChapterResult {
+    let act_began = cluster
         .live
         .traffic
-        .start(&subject.endpoints, subject.scope)?;
+        .start(&cluster.endpoints, cluster.scope)?;
     if !stage
         .countdown("the store will stop taking writes", 3)
         .await
     {
         return Ok(());
     }
-    let mut rounds = subject.detector.rounds();
+    let mut rounds = cluster.detector.rounds();
     let mut largest = None;
-    let guard = subject.fault.inject().await?;
+    let guard = cluster.fault.inject().await?;
     stage.mark(PAUSE, MarkEdge::Begin);
     stage.say(
         Tone::Bad,
         "the store takes no writes: a test write was sent, and waits",
     );
-    let until = guard.started() + subject.pause.get();
+    let until = guard.started() + cluster.pause.get();
     let mut seconds = interval(Duration::from_secs(1));
     loop {
         tokio::select! {
@@ -138,7 +141,7 @@ async fn inject(stage: Stage, (subject, paused): Share) -> ChapterResult {
             ),
         );
     }
-    paused.give(Paused {
+    paused.give(PauseEffect {
         report,
         act_began,
         largest,
@@ -168,7 +171,7 @@ fn rest(
     largest
 }
 
-async fn detect(stage: Stage, (subject, paused): Share) -> ChapterResult {
+async fn detect(stage: Stage, (cluster, paused): Share) -> ChapterResult {
     let paused = paused.take().await;
     let pause = paused.report;
     stage.status("waiting for the detector", None);
@@ -176,7 +179,7 @@ async fn detect(stage: Stage, (subject, paused): Share) -> ChapterResult {
     let detected = |log: &ViolationLog| log.first(Invariant::CounterDrift, pause.started).cloned();
     let found = tokio::select! {
         () = stage.cancelled() => return Ok(()),
-        found = subject.wait(patience, detected) => found,
+        found = cluster.wait(patience, detected) => found,
     };
     stage.expected(COUNTER_DRIFT, found.is_some());
     let Some(found) = found else {
@@ -200,7 +203,7 @@ async fn detect(stage: Stage, (subject, paused): Share) -> ChapterResult {
         let detail = format!("{key}: nodes admitted {admitted}, store counted {shared}");
         stage.measured("maximum drift", drift(largest) as f64, "admissions", detail);
     }
-    let log = subject.detector.log();
+    let log = cluster.detector.log();
     let mut times: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for violated in log.since(pause.started) {
         let after = (violated.raised - pause.started).as_secs_f64();
@@ -226,10 +229,10 @@ async fn detect(stage: Stage, (subject, paused): Share) -> ChapterResult {
 
 async fn diagnose(
     stage: Stage,
-    ((subject, paused), diagnosed): (Share, Handover<Diagnosed>),
+    ((cluster, paused), diagnosed): (Share, Handover<CauseComparison>),
 ) -> ChapterResult {
     let paused = paused.take().await;
-    let injected = Injected {
+    let injected = FaultRecord {
         anomaly: COUNTER_DRIFT,
         entity: STORE,
         mechanism: Mechanism::StoppedAcceptingChanges,
@@ -237,15 +240,15 @@ async fn diagnose(
         began: paused.report.started,
         over: paused.report.ended,
     };
-    diagnosing::diagnose(&stage, &subject, &injected, &diagnosed).await
+    diagnosing::diagnose(&stage, &cluster, &injected, &diagnosed).await
 }
 
-async fn recover(stage: Stage, (subject, paused): Share) -> ChapterResult {
+async fn recover(stage: Stage, (cluster, paused): Share) -> ChapterResult {
     let pause = paused.take().await.report;
     stage.status("waiting until the counts agree", None);
-    subject.live.traffic.stop().await;
+    cluster.live.traffic.stop().await;
     let stopped = Instant::now();
-    let stopped_at = subject.detector.clock().at(stopped);
+    let stopped_at = cluster.detector.clock().at(stopped);
     let agree = |log: &ViolationLog| {
         // In an earlier round the counts still changed.
         let latest = log
@@ -258,7 +261,7 @@ async fn recover(stage: Stage, (subject, paused): Share) -> ChapterResult {
     };
     let agreed = tokio::select! {
         () = stage.cancelled() => return Ok(()),
-        agreed = subject.wait(RECOVERY, agree) => agreed,
+        agreed = cluster.wait(RECOVERY, agree) => agreed,
     };
     let Some(counts) = agreed else {
         return Err(format!(
@@ -280,7 +283,7 @@ async fn recover(stage: Stage, (subject, paused): Share) -> ChapterResult {
         "admissions",
         detail,
     );
-    let log = subject.detector.log();
+    let log = cluster.detector.log();
     let cleared = log
         .since(pause.started)
         .filter(|f| f.violation.invariant == Invariant::CounterDrift);

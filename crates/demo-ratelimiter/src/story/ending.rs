@@ -3,11 +3,14 @@ use std::sync::Arc;
 use demo_core::{Chapter, ChapterResult, Stage, Tone};
 
 use super::comparison;
-use super::diagnosing::Diagnosed;
+use super::diagnosing::CauseComparison;
 use super::handover::Handover;
-use crate::subject::Subject;
+use crate::cluster::DemoCluster;
 
-pub(super) fn chapter(subject: &Arc<Subject>, diagnoses: [Handover<Diagnosed>; 2]) -> Chapter {
+pub(super) fn chapter(
+    cluster: &Arc<DemoCluster>,
+    diagnoses: [Handover<CauseComparison>; 2],
+) -> Chapter {
     Chapter::new(
         "Demo Complete",
         "Both faults were real, and their effects were measured. The table compares the counting \
@@ -16,14 +19,14 @@ pub(super) fn chapter(subject: &Arc<Subject>, diagnoses: [Handover<Diagnosed>; 2
          story in one of them.",
     )
     .key_hint("leave")
-    .on_enter_with((Arc::clone(subject), diagnoses), complete)
+    .on_enter_with((Arc::clone(cluster), diagnoses), complete)
 }
 
 async fn complete(
     stage: Stage,
-    (subject, diagnoses): (Arc<Subject>, [Handover<Diagnosed>; 2]),
+    (cluster, diagnoses): (Arc<DemoCluster>, [Handover<CauseComparison>; 2]),
 ) -> ChapterResult {
-    let traffic = &subject.live.traffic;
+    let traffic = &cluster.live.traffic;
     traffic.stop().await;
     let tally = traffic.tally();
     let text = format!(
@@ -40,7 +43,7 @@ async fn complete(
             format!("{} checks could not be sent at their time", tally.skipped),
         );
     }
-    comparison::compare(&stage, &subject).await?;
+    comparison::compare(&stage, &cluster).await?;
     // A chapter that was skipped has no diagnosis.
     for diagnosed in diagnoses.iter().filter_map(Handover::latest) {
         diagnosed.compare(&stage);

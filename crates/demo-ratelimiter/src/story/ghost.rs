@@ -11,11 +11,11 @@ use ratelimiter_invariants::{Invariant, Verdict, check_history};
 use tokio::time::{Instant, sleep};
 
 use super::charts::GHOST_ACT;
-use super::diagnosing::{self, Diagnosed, EXPLAINED, Injected};
+use super::diagnosing::{self, CauseComparison, EXPLAINED, FaultRecord};
 use super::handover::Handover;
 use super::opening::SETUP;
 use super::proof;
-use crate::subject::Subject;
+use crate::cluster::DemoCluster;
 use ratelimiter_watch::ViolationLog;
 
 /// Title of the chapter that later ones build on.
@@ -33,18 +33,21 @@ const AFTERMATH: Duration = Duration::from_secs(10);
 
 /// The burst, for the chapters after it.
 #[derive(Debug)]
-struct Sent {
+struct BurstEffect {
     report: VolleyReport,
     act_began: Instant,
 }
 
-/// A chapter's share: the subject, and the burst that the first chapter gives to the others.
-type Share = (Arc<Subject>, Handover<Sent>);
+/// A chapter's share: the cluster, and the burst that the first chapter gives to the others.
+type Share = (Arc<DemoCluster>, Handover<BurstEffect>);
 
-pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) -> Vec<Chapter> {
-    let limit = subject.limit.admissions();
-    let requests = u64::from(limit) * u64::from(subject.multiplier.get());
-    let share: Share = (Arc::clone(subject), Handover::new());
+pub(super) fn chapters(
+    cluster: &Arc<DemoCluster>,
+    diagnosed: &Handover<CauseComparison>,
+) -> Vec<Chapter> {
+    let limit = cluster.limit.admissions();
+    let requests = u64::from(limit) * u64::from(cluster.multiplier.get());
+    let share: Share = (Arc::clone(cluster), Handover::new());
     vec![
         Chapter::new(
             CHAOS,
@@ -52,7 +55,7 @@ pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) 
                 "{requests} checks of {} arrive at one instant, spread over the nodes. {limit} may \
                  pass. But each node \
                  decides before it has the other nodes' counts.",
-                subject.key
+                cluster.key
             ),
         )
         .key_hint("the detection")
@@ -76,28 +79,28 @@ pub(super) fn chapters(subject: &Arc<Subject>, diagnosed: &Handover<Diagnosed>) 
     ]
 }
 
-async fn burst(stage: Stage, (subject, sent): Share) -> ChapterResult {
-    let limit = subject.limit.admissions();
+async fn burst(stage: Stage, (cluster, sent): Share) -> ChapterResult {
+    let limit = cluster.limit.admissions();
     // Runs when this act is the first that is played.
-    subject.live.traffic.stop().await;
+    cluster.live.traffic.stop().await;
     stage.focus(GHOST_ACT);
     let act_began = Instant::now();
     if sent.latest().is_some() {
-        reset_counter(&subject.nodes, &subject.key).await?;
+        reset_counter(&cluster.nodes, &cluster.key).await?;
         stage.say(
             Tone::Plain,
             format!(
                 "the counter of {} was reset through the nodes' API",
-                subject.key
+                cluster.key
             ),
         );
     }
     let burst = Burst::new(
-        subject.endpoints.clone(),
-        subject.key.clone(),
-        subject.limit,
-        subject.multiplier,
-        subject.scope,
+        cluster.endpoints.clone(),
+        cluster.key.clone(),
+        cluster.limit,
+        cluster.multiplier,
+        cluster.scope,
     )?;
     if !stage
         .countdown(&format!("{} checks at once", burst.requests()), 3)
@@ -146,8 +149,8 @@ async fn burst(stage: Stage, (subject, sent): Share) -> ChapterResult {
         "ms",
         "from the first request sent to the last",
     );
-    subject.live.traffic.add(tally);
-    sent.give(Sent { report, act_began });
+    cluster.live.traffic.add(tally);
+    sent.give(BurstEffect { report, act_began });
     stage.status("observing the counts", Some(EFFECT));
     tokio::select! {
         () = stage.cancelled() => {}
@@ -156,7 +159,7 @@ async fn burst(stage: Stage, (subject, sent): Share) -> ChapterResult {
     Ok(())
 }
 
-async fn detect(stage: Stage, (subject, sent): Share) -> ChapterResult {
+async fn detect(stage: Stage, (cluster, sent): Share) -> ChapterResult {
     let sent = sent.take().await;
     let VolleyReport {
         released,
@@ -169,10 +172,10 @@ async fn detect(stage: Stage, (subject, sent): Share) -> ChapterResult {
     let patience = PATIENCE.saturating_sub(released.elapsed());
     let found = tokio::select! {
         () = stage.cancelled() => return Ok(()),
-        found = subject.wait(patience, detected) => found,
+        found = cluster.wait(patience, detected) => found,
     };
     stage.expected(GHOST_ALLOWING, found.is_some());
-    let report = check_history(operations, subject.limit)?;
+    let report = check_history(operations, cluster.limit)?;
     match &found {
         Some(found) => {
             let after = (found.raised - released).as_secs_f64();
@@ -193,7 +196,7 @@ async fn detect(stage: Stage, (subject, sent): Share) -> ChapterResult {
             format!(
                 "the nodes' records show no more than the limit in any window: there was no \
                 ghost allowing of {}",
-                subject.key
+                cluster.key
             ),
         ),
     }
@@ -203,7 +206,7 @@ async fn detect(stage: Stage, (subject, sent): Share) -> ChapterResult {
                 Tone::Bad,
                 "by the caller's history: violated, and here is the proof",
             );
-            stage.emit(Event::Intervals(proof::picture(witness, subject.limit)));
+            stage.emit(Event::Intervals(proof::picture(witness, cluster.limit)));
         }
         Verdict::Pass => stage.say(Tone::Good, format!("by the caller's history: {report}")),
         Verdict::Unknown { .. } => {
@@ -215,7 +218,7 @@ async fn detect(stage: Stage, (subject, sent): Share) -> ChapterResult {
 
 async fn diagnose(
     stage: Stage,
-    ((subject, sent), diagnosed): (Share, Handover<Diagnosed>),
+    ((cluster, sent), diagnosed): (Share, Handover<CauseComparison>),
 ) -> ChapterResult {
     let sent = sent.take().await;
     let VolleyReport {
@@ -223,7 +226,7 @@ async fn diagnose(
         took,
         ..
     } = sent.report;
-    let injected = Injected {
+    let injected = FaultRecord {
         anomaly: GHOST_ALLOWING,
         entity: CLIENTS,
         mechanism: Mechanism::LoadOutranPropagation,
@@ -231,5 +234,5 @@ async fn diagnose(
         began,
         over: began + took + AFTERMATH,
     };
-    diagnosing::diagnose(&stage, &subject, &injected, &diagnosed).await
+    diagnosing::diagnose(&stage, &cluster, &injected, &diagnosed).await
 }

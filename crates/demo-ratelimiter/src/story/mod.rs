@@ -22,21 +22,21 @@ use demo_core::Chapter;
 pub(crate) use charts::charts;
 pub(crate) use rounds::show_rounds;
 
-use crate::subject::Subject;
+use crate::cluster::DemoCluster;
 use handover::Handover;
 
-/// Name of the subject, for the audience.
+/// Name of the cluster, for the audience.
 pub(crate) const SUBJECT: &str = "A distributed rate limiter: three nodes, one store";
 
 /// Number of chapters.
 pub(crate) const CHAPTERS: i64 = 11;
 
 /// The story, in order.
-pub(crate) fn chapters(subject: &Arc<Subject>) -> Vec<Chapter> {
+pub(crate) fn chapters(cluster: &Arc<DemoCluster>) -> Vec<Chapter> {
     let diagnoses = [Handover::new(), Handover::new()];
-    let mut chapters = opening::chapters(subject);
-    chapters.extend(drift::chapters(subject, &diagnoses[0]));
-    chapters.extend(ghost::chapters(subject, &diagnoses[1]));
-    chapters.push(ending::chapter(subject, diagnoses));
+    let mut chapters = opening::chapters(cluster);
+    chapters.extend(drift::chapters(cluster, &diagnoses[0]));
+    chapters.extend(ghost::chapters(cluster, &diagnoses[1]));
+    chapters.push(ending::chapter(cluster, diagnoses));
     chapters
 }

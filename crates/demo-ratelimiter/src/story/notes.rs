@@ -10,11 +10,11 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Shows once a second the latency of the nodes and the store, and whether the store takes writes.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
+pub(super) struct RoundNotes {
     next: Duration,
 }
 
-impl Notes {
+impl RoundNotes {
     pub(super) fn note(&mut self, stage: &Stage, observation: &Observation) {
         if observation.at < self.next {
             return;

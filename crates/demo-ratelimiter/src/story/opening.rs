@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use super::charts::DRIFT_ACT;
 use super::counts;
 use crate::REQUEST;
-use crate::subject::Subject;
+use crate::cluster::DemoCluster;
 use crate::traffic;
 
 /// Title of the chapter that later ones build on.
@@ -17,7 +17,7 @@ pub(super) const SETUP: &str = "Setup";
 /// Time of the workload before the first fault, as a baseline.
 const BASELINE: Duration = Duration::from_secs(5);
 
-pub(super) fn chapters(subject: &Arc<Subject>) -> Vec<Chapter> {
+pub(super) fn chapters(cluster: &Arc<DemoCluster>) -> Vec<Chapter> {
     vec![
         Chapter::new(
             "Welcome",
@@ -35,31 +35,31 @@ pub(super) fn chapters(subject: &Arc<Subject>) -> Vec<Chapter> {
              HTTP, the store directly.",
         )
         .key_hint("set up the limits")
-        .on_enter_with(Arc::clone(subject), cluster_health),
-        setup(subject),
+        .on_enter_with(Arc::clone(cluster), cluster_health),
+        setup(cluster),
     ]
 }
 
 /// The chapter that sets the limits and starts the workload.
-fn setup(subject: &Arc<Subject>) -> Chapter {
+fn setup(cluster: &Arc<DemoCluster>) -> Chapter {
     let narration = format!(
         "{} may be admitted {} times in any {} s, by all nodes together. A steady workload also \
          runs on three other \
          keys, well below their limits.",
-        subject.key,
-        subject.limit.admissions(),
-        subject.limit.window().as_secs()
+        cluster.key,
+        cluster.limit.admissions(),
+        cluster.limit.window().as_secs()
     );
     Chapter::new(SETUP, narration)
         .key_hint("skip")
         .auto_advance()
-        .on_enter_with(Arc::clone(subject), set_up)
+        .on_enter_with(Arc::clone(cluster), set_up)
 }
 
-async fn cluster_health(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
-    let version = StoreVersion::check(&Link::new(subject.store.clone()), REQUEST).await?;
-    stage.say(Tone::Good, format!("store: {version} at {}", subject.store));
-    for node in &subject.nodes {
+async fn cluster_health(stage: Stage, cluster: Arc<DemoCluster>) -> ChapterResult {
+    let version = StoreVersion::check(&Link::new(cluster.store.clone()), REQUEST).await?;
+    stage.say(Tone::Good, format!("store: {version} at {}", cluster.store));
+    for node in &cluster.nodes {
         let health = node.health().await?;
         stage.say(
             Tone::Good,
@@ -67,7 +67,7 @@ async fn cluster_health(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
                 "{} at {}: {} counting, syncs every {} ms, store {}",
                 health.node,
                 node.endpoint(),
-                subject.counting.unwrap_or(health.counting),
+                cluster.counting.unwrap_or(health.counting),
                 health.sync_interval_ms,
                 if health.redis_connected {
                     "connected"
@@ -80,10 +80,10 @@ async fn cluster_health(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
     Ok(())
 }
 
-async fn set_up(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
+async fn set_up(stage: Stage, cluster: Arc<DemoCluster>) -> ChapterResult {
     stage.focus(DRIFT_ACT);
     let entry =
-        setup_rate_limit(&subject.nodes, &subject.spec(&subject.key, subject.limit)).await?;
+        setup_rate_limit(&cluster.nodes, &cluster.spec(&cluster.key, cluster.limit)).await?;
     stage.say(
         Tone::Plain,
         format!(
@@ -92,21 +92,21 @@ async fn set_up(stage: Stage, subject: Arc<Subject>) -> ChapterResult {
         ),
     );
     // A run before this one may have left admissions in the window.
-    reset_counter(&subject.nodes, &subject.key).await?;
+    reset_counter(&cluster.nodes, &cluster.key).await?;
     for key in traffic::keys() {
-        setup_rate_limit(&subject.nodes, &subject.spec(&key, traffic::limit())).await?;
+        setup_rate_limit(&cluster.nodes, &cluster.spec(&key, traffic::limit())).await?;
     }
     stage.say(Tone::Plain, format!("workload: {}", traffic::describe()));
-    subject
+    cluster
         .live
         .traffic
-        .start(&subject.endpoints, subject.scope)?;
+        .start(&cluster.endpoints, cluster.scope)?;
     stage.status("measuring what is normal", Some(BASELINE));
     tokio::select! {
         () = stage.cancelled() => return Ok(()),
         () = sleep_until(Instant::now() + BASELINE) => {}
     }
-    let Some(latest) = subject.detector.log().latest else {
+    let Some(latest) = cluster.detector.log().latest else {
         return Err("the observer has finished no round yet".into());
     };
     for counts in counts::of_workload(&latest.observation) {

@@ -7,25 +7,25 @@ use ratelimiter_invariants::{self as invariants, Subject, ViolationChange};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
-use super::charts::Sampler;
+use super::charts::ChartSampler;
 use super::comparison;
-use super::notes::Notes;
-use crate::subject::Live;
+use super::notes::RoundNotes;
+use crate::cluster::StoryState;
 use ratelimiter_watch::{Detector, DetectorClock, Round};
 
 /// Shows and records every round until the detector is dropped: notes, chart points and findings on
-/// the stage, evidence in the recording.
+/// the stage, evidence in the record.
 ///
 /// `key` is the key of the burst. Subscribes before it returns, and the future holds neither the
-/// detector nor the subject.
+/// detector nor the cluster.
 pub(crate) fn show_rounds(
     stage: Stage,
     detector: &Detector,
-    live: Live,
+    live: StoryState,
     key: Key,
 ) -> impl Future<Output = ()> + Send + 'static {
     let (mut rounds, clock) = (detector.rounds(), detector.clock());
-    let (mut notes, mut sampler) = (Notes::default(), Sampler::new(key));
+    let (mut notes, mut sampler) = (RoundNotes::default(), ChartSampler::new(key));
     async move {
         loop {
             let round: Arc<Round> = match rounds.recv().await {
@@ -42,14 +42,14 @@ pub(crate) fn show_rounds(
             for change in round.changes.iter().filter(|change| is_shown(change)) {
                 stage.found(finding(change, &stage, clock));
             }
-            live.recording.send_modify(|recording| {
+            live.record.send_modify(|record| {
                 let client = Client {
                     at: now,
                     sent: tally.sent(),
                     denied: tally.denied,
                 };
-                recording.recorder.observe(observation, Some(client));
-                recording.until = Some(observation.at);
+                record.recorder.observe(observation, Some(client));
+                record.until = Some(observation.at);
             });
         }
     }

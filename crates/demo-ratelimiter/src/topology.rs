@@ -3,9 +3,9 @@ use std::time::Duration;
 use clap::ValueEnum;
 use ratelimiter_cluster::StoreTopology;
 
-/// The store of the local cluster.
+/// The stores of the local cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum StoreChoice {
+pub(crate) enum TopologyChoice {
     /// One store
     #[default]
     Single,
@@ -19,9 +19,9 @@ pub(crate) enum StoreChoice {
 /// not about a failover.
 const BEYOND: Duration = Duration::from_secs(10);
 
-impl StoreChoice {
+impl TopologyChoice {
     /// The stores to start for a story with a write pause of this length.
-    pub(crate) fn topology(self, pause: Duration) -> StoreTopology {
+    pub(crate) fn stores(self, pause: Duration) -> StoreTopology {
         match self {
             Self::Single => StoreTopology::Single,
             Self::Cluster => StoreTopology::Cluster { replicas: false },

@@ -11,12 +11,12 @@ use tokio::sync::watch;
 
 use crate::engine::DiagnosisEngine;
 use crate::fault::WriteFault;
-use crate::traffic::Traffic;
+use crate::traffic::StoryTraffic;
 use ratelimiter_watch::{Detector, ViolationLog};
 
 /// The subject of the story: a cluster, the faults' sizes, and the detector that observes it.
 #[derive(Debug)]
-pub(crate) struct Subject {
+pub(crate) struct DemoCluster {
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) store: StoreUrl,
     pub(crate) nodes: Vec<NodeClient>,
@@ -34,34 +34,25 @@ pub(crate) struct Subject {
     pub(crate) on_store_failure: Option<StoreFailurePolicy>,
     pub(crate) engine: DiagnosisEngine,
     pub(crate) detector: Detector,
-    pub(crate) live: Live,
+    pub(crate) live: StoryState,
 }
 
 /// The parts that chapters share with the task that shows every round.
-#[derive(Clone, Debug)]
-pub(crate) struct Live {
-    pub(crate) traffic: Arc<Traffic>,
-    pub(crate) recording: watch::Sender<Recording>,
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StoryState {
+    pub(crate) traffic: Arc<StoryTraffic>,
+    pub(crate) record: watch::Sender<RoundRecord>,
 }
 
 /// Every round so far, as evidence.
 #[derive(Debug, Default)]
-pub(crate) struct Recording {
+pub(crate) struct RoundRecord {
     pub(crate) recorder: Recorder,
     /// Time of the latest round, on the observations' clock; `None` before the first.
     pub(crate) until: Option<Duration>,
 }
 
-impl Live {
-    pub(crate) fn new() -> Self {
-        Self {
-            traffic: Arc::default(),
-            recording: watch::Sender::new(Recording::default()),
-        }
-    }
-}
-
-impl Subject {
+impl DemoCluster {
     /// A limit with the counting mode and the failure policy of the command line.
     pub(crate) fn spec(&self, key: &Key, limit: Limit) -> LimitSpec {
         LimitSpec {
@@ -88,9 +79,9 @@ impl Subject {
         // The sender is a field of `self`, so the channel is open.
         let _ = self
             .live
-            .recording
+            .record
             .subscribe()
-            .wait_for(|recording| recording.until >= at)
+            .wait_for(|record| record.until >= at)
             .await;
         Some(shown)
     }

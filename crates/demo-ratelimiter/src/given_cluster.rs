@@ -8,9 +8,9 @@ use ratelimiter_store::StoreUrl;
 
 /// A running cluster, instead of a local one that is started for the run.
 #[derive(Debug, Args)]
-pub(crate) struct Target {
+pub(crate) struct GivenCluster {
     /// Node of a running cluster; repeat the flag for each node
-    #[arg(long = "endpoint", value_name = "URL", requires = "redis_url")]
+    #[arg(long = "node", value_name = "URL", requires = "store")]
     pub(crate) endpoints: Vec<Endpoint>,
     /// Store of that cluster
     #[arg(
@@ -20,7 +20,7 @@ pub(crate) struct Target {
         env = "RATELIMITER_STORE",
         hide_env_values = true
     )]
-    redis_url: Option<Hidden>,
+    store: Option<Hidden>,
     /// File of certificates in PEM form to trust beside the system's, for a rediss:// store with a
     /// private authority
     #[arg(long, value_name = "FILE", env = "RATELIMITER_STORE_CA")]
@@ -30,10 +30,10 @@ pub(crate) struct Target {
     allow_remote: bool,
 }
 
-impl Target {
+impl GivenCluster {
     pub(crate) fn store(&self) -> Result<Option<StoreUrl>, WrongUsage> {
         let parse = |url: &Hidden| StoreUrl::parse(url.expose(), self.store_ca.as_deref());
-        let store = self.redis_url.as_ref().map(parse).transpose();
+        let store = self.store.as_ref().map(parse).transpose();
         store.map_err(WrongUsage::of)
     }
 

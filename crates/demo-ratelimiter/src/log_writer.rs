@@ -8,12 +8,12 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 /// A log of events that is being written. Each event is in the file before it is shown, so a run
 /// that is killed leaves a log that plays.
-pub(crate) struct Recording {
+pub(crate) struct LogWriter {
     path: PathBuf,
     file: File,
 }
 
-impl Recording {
+impl LogWriter {
     /// Creates the file, and nothing in it.
     pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
         let file =
