@@ -6,7 +6,7 @@ use serde_json::Value;
 use xshell::{Shell, cmd};
 
 /// For every crate, the workspace crates it may use.
-type Arrows = BTreeMap<String, BTreeSet<String>>;
+type CrateArrows = BTreeMap<String, BTreeSet<String>>;
 
 /// Compares what the manifests say with the table in ARCHITECTURE.md, which is the one list of
 /// arrows.
@@ -35,7 +35,7 @@ pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
 }
 
 /// Normal dependencies only: what tests use to build their subject is free.
-fn of_metadata(metadata: &Value) -> anyhow::Result<Arrows> {
+fn of_metadata(metadata: &Value) -> anyhow::Result<CrateArrows> {
     let packages = metadata["packages"]
         .as_array()
         .context("cargo metadata lists no packages")?;
@@ -56,7 +56,7 @@ fn of_metadata(metadata: &Value) -> anyhow::Result<Arrows> {
 }
 
 /// Rows of the form "| `crate` | purpose | `used`, `used` |"; a dash is nothing.
-fn of_table(text: &str) -> Arrows {
+fn of_table(text: &str) -> CrateArrows {
     let quoted = |cell: &str| {
         cell.split('`')
             .skip(1)
@@ -99,7 +99,7 @@ fn impurities(name: &str, tree: &str) -> Vec<String> {
         .collect()
 }
 
-fn compare(found: &Arrows, allowed: &Arrows) -> Vec<String> {
+fn compare(found: &CrateArrows, allowed: &CrateArrows) -> Vec<String> {
     let mut complaints = Vec::new();
     for (name, uses) in found {
         let Some(may) = allowed.get(name) else {
@@ -128,7 +128,7 @@ fn compare(found: &Arrows, allowed: &Arrows) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn arrows(list: &[(&str, &[&str])]) -> Arrows {
+    fn arrows(list: &[(&str, &[&str])]) -> CrateArrows {
         list.iter()
             .map(|(n, u)| ((*n).to_owned(), u.iter().map(|u| (*u).to_owned()).collect()))
             .collect()

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::ending::Ended;
+use crate::ending::CommandEnd;
 
 /// How often a child is looked after.
 pub(crate) const POLL: Duration = Duration::from_millis(20);
@@ -23,12 +23,12 @@ const GRACE: Duration = Duration::from_secs(5);
 /// They are noticed, never obeyed: their holder asks [`Self::check`], and passes them on to
 /// children. Signals that reach the children directly are unchanged, since no handler survives the
 /// start of another program.
-pub(crate) struct Signals {
+pub(crate) struct HeldSignals {
     newest: Arc<AtomicUsize>,
     first: Cell<Option<i32>>,
 }
 
-impl Signals {
+impl HeldSignals {
     pub(crate) fn hold() -> anyhow::Result<Self> {
         let newest = Arc::new(AtomicUsize::new(0));
         for signal in [SIGHUP, SIGINT, SIGTERM] {
@@ -58,7 +58,7 @@ impl Signals {
         self.news();
         match self.first.get() {
             None => Ok(()),
-            Some(signal) => Err(Ended(u8::try_from(128 + signal).unwrap_or(1)).into()),
+            Some(signal) => Err(CommandEnd(u8::try_from(128 + signal).unwrap_or(1)).into()),
         }
     }
 
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_signal_is_passed_on_and_remembered() {
-        let signals = Signals::hold().unwrap();
+        let signals = HeldSignals::hold().unwrap();
         signals.check().unwrap();
         // As a user would with `kill`, once the child is there to be told.
         let script = format!(
@@ -233,6 +233,6 @@ mod tests {
             .unwrap();
         assert_eq!(status.code(), Some(7));
         let ended = signals.check().unwrap_err();
-        assert_eq!(ended.downcast_ref::<Ended>().map(|e| e.0), Some(143));
+        assert_eq!(ended.downcast_ref::<CommandEnd>().map(|e| e.0), Some(143));
     }
 }

@@ -16,7 +16,7 @@ const RUNS: usize = 3;
 const LONGEST_RUN: Duration = Duration::from_secs(90);
 
 /// A step of the gate.
-struct Step {
+struct GateStep {
     name: &'static str,
     run: fn(&Shell) -> anyhow::Result<()>,
     /// What the machine must have for it, beside a toolchain and a store.
@@ -24,7 +24,7 @@ struct Step {
 }
 
 /// The gate, in the order that fails fastest.
-const STEPS: &[Step] = &[
+const STEPS: &[GateStep] = &[
     step("formatting", |shell| {
         Ok(cmd!(shell, "cargo fmt --all -- --check").run()?)
     }),
@@ -62,15 +62,15 @@ const STEPS: &[Step] = &[
     step("containers", |shell| gate(shell, "containers")).needs(|| Docker::find().map(drop)),
 ];
 
-const fn step(name: &'static str, run: fn(&Shell) -> anyhow::Result<()>) -> Step {
-    Step {
+const fn step(name: &'static str, run: fn(&Shell) -> anyhow::Result<()>) -> GateStep {
+    GateStep {
         name,
         run,
         needs: || Ok(()),
     }
 }
 
-impl Step {
+impl GateStep {
     const fn needs(self, needs: fn() -> anyhow::Result<()>) -> Self {
         Self { needs, ..self }
     }
@@ -110,7 +110,7 @@ pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
 }
 
 /// The steps named on the command line, in the gate's order; all of them when none is.
-fn chosen(names: &[OsString]) -> anyhow::Result<Vec<&'static Step>> {
+fn chosen(names: &[OsString]) -> anyhow::Result<Vec<&'static GateStep>> {
     if let Some(unknown) = names
         .iter()
         .find(|name| STEPS.iter().all(|step| *name != step.name))
@@ -131,14 +131,14 @@ fn chosen(names: &[OsString]) -> anyhow::Result<Vec<&'static Step>> {
 }
 
 /// A crate of the workspace.
-struct Member {
+struct WorkspaceCrate {
     name: String,
     directory: PathBuf,
     /// Whether it has commands for a store in its code, not only in its tests.
     commands_store: bool,
 }
 
-impl Member {
+impl WorkspaceCrate {
     /// Its test programs, as the README's test command has built them.
     fn tests(&self, shell: &Shell) -> anyhow::Result<Vec<PathBuf>> {
         let messages = cmd!(
@@ -157,7 +157,7 @@ impl Member {
     }
 }
 
-fn members(shell: &Shell) -> anyhow::Result<Vec<Member>> {
+fn members(shell: &Shell) -> anyhow::Result<Vec<WorkspaceCrate>> {
     let metadata = cmd!(shell, "cargo metadata --format-version 1 --no-deps")
         .quiet()
         .read()?;
@@ -172,7 +172,7 @@ fn members(shell: &Shell) -> anyhow::Result<Vec<Member>> {
             .to_owned();
         let mut uses = package["dependencies"].as_array()?.iter();
         let commands_store = uses.any(|used| used["name"] == "redis" && used["kind"].is_null());
-        Some(Member {
+        Some(WorkspaceCrate {
             name,
             directory,
             commands_store,
@@ -244,7 +244,7 @@ fn headless_runs(shell: &Shell) -> anyhow::Result<()> {
     let _store = shell.push_env("RATELIMITER_STORE_BIN", fetched_store(shell)?);
     let demo = built(shell, "demo-ratelimiter")?;
     let single = (1..=RUNS).map(|run| (format!("run {run} of {RUNS}"), &[][..]));
-    let several = ["cluster", "sentinel"].map(|store| ["--store", store, "--pause", "3s"]);
+    let several = ["cluster", "sentinel"].map(|topology| ["--topology", topology, "--for", "3s"]);
     let several = several
         .iter()
         .map(|options| (format!("run with {}", options.join(" ")), &options[..]));

@@ -3,59 +3,59 @@ use std::process::ExitCode;
 
 use xshell::Shell;
 
-use crate::ending::{Ended, Usage};
+use crate::ending::{CommandEnd, UsageError};
 use crate::{arrows, ci, demo, down, logs, media, project, status, tidy, up};
 
 /// One command: the list that `help` prints and that arguments are matched with.
-struct Verb {
+struct XtaskCommand {
     name: &'static str,
     about: &'static str,
     run: fn(&Shell, &[OsString]) -> anyhow::Result<()>,
 }
 
-const VERBS: [Verb; 9] = [
-    Verb {
+const COMMANDS: [XtaskCommand; 9] = [
+    XtaskCommand {
         name: "demo",
         about: "build, bring up a cluster and play the demo; `demo --help` lists the options",
         run: demo::run,
     },
-    Verb {
+    XtaskCommand {
         name: "up",
-        about: "bring up a store and three nodes in Docker; takes --store, --airgap and \
+        about: "bring up a store and three nodes in Docker; takes --topology, --airgap and \
             --observability",
         run: up::run,
     },
-    Verb {
+    XtaskCommand {
         name: "down",
         about: "end and remove what `up` brought up",
         run: down::run,
     },
-    Verb {
+    XtaskCommand {
         name: "status",
         about: "say what of it is there and how it is",
         run: status::run,
     },
-    Verb {
+    XtaskCommand {
         name: "logs",
         about: "show what it says; takes the options of `docker compose logs`",
         run: logs::run,
     },
-    Verb {
+    XtaskCommand {
         name: "ci",
         about: "everything the gate checks, in the order that fails fastest, or the steps named",
         run: ci::run,
     },
-    Verb {
+    XtaskCommand {
         name: "arrows",
         about: "check that crates depend on each other only as ARCHITECTURE.md lists",
         run: arrows::run,
     },
-    Verb {
+    XtaskCommand {
         name: "media",
         about: "make the README's pictures and the cast anew, from the log of a real run",
         run: media::run,
     },
-    Verb {
+    XtaskCommand {
         name: "tidy",
         about: "check file sizes, module docs and unfinished work",
         run: tidy::run,
@@ -73,7 +73,7 @@ pub fn main() -> ExitCode {
         println!("{}", help());
         return ExitCode::SUCCESS;
     }
-    let Some(verb) = VERBS.iter().find(|verb| name == verb.name) else {
+    let Some(verb) = COMMANDS.iter().find(|verb| name == verb.name) else {
         eprintln!("xtask: there is no command {name:?}\n\n{}", help());
         return ExitCode::from(USAGE);
     };
@@ -85,11 +85,11 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if let Some(Ended(code)) = error.downcast_ref() {
+            if let Some(CommandEnd(code)) = error.downcast_ref() {
                 return ExitCode::from(*code);
             }
             eprintln!("xtask {}: {error:#}", verb.name);
-            if error.is::<Usage>() {
+            if error.is::<UsageError>() {
                 ExitCode::from(USAGE)
             } else {
                 ExitCode::FAILURE
@@ -99,7 +99,7 @@ pub fn main() -> ExitCode {
 }
 
 fn help() -> String {
-    VERBS
+    COMMANDS
         .iter()
         .fold(String::from("cargo xtask COMMAND\n"), |text, verb| {
             format!("{text}\n  {:8} {}", verb.name, verb.about)

@@ -5,9 +5,9 @@ use std::process::Command;
 use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
-use crate::child::Signals;
-use crate::docker::{self, Docker, NODE_PORTS, Options, State, Stores};
-use crate::ending::{Ended, Usage};
+use crate::child::HeldSignals;
+use crate::docker::{self, ClusterState, ContainerOptions, ContainerStores, Docker, NODE_PORTS};
+use crate::ending::{CommandEnd, UsageError};
 use crate::project;
 
 const HELP: &str = "\
@@ -19,15 +19,17 @@ Usage: cargo xtask demo [--docker | --local | --airgap] [OPTIONS OF demo-ratelim
   --local    processes on free ports, which end with the demo
   --airgap   as --docker, with a store from this machine instead of a registry
 
-  --store single|cluster|sentinel
-             one store, a store cluster of three primaries, or a primary and a replica behind three sentinels
+  --topology single|cluster|sentinel
+             one store, a store cluster of three primaries, or a primary and a replica behind
+             three sentinels
 
-Without --docker, --local or --airgap: Docker when an engine answers and the store's image can be had, else local.
+Without --docker, --local or --airgap: Docker when an engine answers and the store's image can be
+had, else local.
 ";
 
 /// Which cluster is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
+enum ClusterChoice {
     Whatever,
     Local,
     Docker {
@@ -39,14 +41,14 @@ enum Wish {
 
 /// Plays the demo on the cluster that was asked for, or on the better one that can be had.
 pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
-    let (stores, rest) = Stores::taken_from(arguments)?;
-    let (wish, options) = Wish::of(&rest)?;
-    let containers_with = Options {
+    let (stores, rest) = ContainerStores::taken_from(arguments)?;
+    let (wish, options) = ClusterChoice::of(&rest)?;
+    let containers_with = ContainerOptions {
         stores,
-        ..Options::default()
+        ..ContainerOptions::default()
     };
     match wish {
-        Wish::Nothing => {
+        ClusterChoice::Nothing => {
             if options
                 .iter()
                 .any(|option| option == "--help" || option == "-h")
@@ -55,23 +57,23 @@ pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
             }
             local(shell, stores, &options)
         }
-        Wish::Local => {
+        ClusterChoice::Local => {
             eprintln!("cluster: local");
             local(shell, stores, &options)
         }
-        Wish::Docker { airgap } => {
+        ClusterChoice::Docker { airgap } => {
             let docker = Docker::require()?;
             eprintln!("cluster: Docker, as asked");
             containers(
                 &docker,
-                Options {
+                ContainerOptions {
                     airgap,
                     ..containers_with
                 },
                 &options,
             )
         }
-        Wish::Whatever => match containers_can_be_had(containers_with) {
+        ClusterChoice::Whatever => match containers_can_be_had(containers_with) {
             Ok((docker, why)) => {
                 eprintln!("cluster: Docker, since {why}");
                 containers(&docker, containers_with, &options)
@@ -84,9 +86,9 @@ pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
     }
 }
 
-impl Wish {
+impl ClusterChoice {
     /// Takes our own flags out of those for the demo.
-    fn of(arguments: &[OsString]) -> Result<(Self, Vec<OsString>), Usage> {
+    fn of(arguments: &[OsString]) -> Result<(Self, Vec<OsString>), UsageError> {
         let (ours, options): (Vec<_>, Vec<_>) = arguments.iter().cloned().partition(|argument| {
             ["--docker", "--local", "--airgap"]
                 .iter()
@@ -98,7 +100,7 @@ impl Wish {
             .any(|option| option == "--help" || option == "-h");
         let named = options
             .iter()
-            .any(|option| option.to_string_lossy().split('=').next() == Some("--endpoint"));
+            .any(|option| option.to_string_lossy().split('=').next() == Some("--node"));
         // The nodes in containers reach their store directly.
         let through_proxy = options
             .windows(2)
@@ -108,14 +110,14 @@ impl Wish {
         let wish = match (local, has("--docker") || has("--airgap")) {
             _ if help => Self::Nothing,
             (true, true) => {
-                return Err(Usage(
+                return Err(UsageError(
                     "--local and --fault proxy are one cluster, --docker and --airgap are another"
                         .into(),
                 ));
             }
             (false, true) if named => {
-                return Err(Usage(
-                    "--endpoint names a cluster that is there, and --docker brings one up".into(),
+                return Err(UsageError(
+                    "--node names a cluster that is there, and --docker brings one up".into(),
                 ));
             }
             _ if named => Self::Nothing,
@@ -130,17 +132,17 @@ impl Wish {
 }
 
 /// Docker and the reason to use it, or why not to.
-fn containers_can_be_had(options: Options) -> anyhow::Result<(Docker, &'static str)> {
+fn containers_can_be_had(options: ContainerOptions) -> anyhow::Result<(Docker, &'static str)> {
     let docker = Docker::find()?;
     match docker::state(&docker, &options.services())? {
-        State::Up => return Ok((docker, "the cluster is up already")),
-        State::Partly(_) => {
+        ClusterState::Up => return Ok((docker, "the cluster is up already")),
+        ClusterState::Partly(_) => {
             anyhow::bail!(
                 "a part of the Docker cluster is there, or one with other stores (`cargo xtask \
                  down` ends it)"
             )
         }
-        State::Down => {}
+        ClusterState::Down => {}
     }
     docker::all_free(&options.ports())?;
     docker::store_at_hand(&docker)?;
@@ -149,7 +151,7 @@ fn containers_can_be_had(options: Options) -> anyhow::Result<(Docker, &'static s
 
 /// Becomes the demo, which has a local cluster of its own: its exit code and the signals it gets
 /// are its own, too.
-fn local(shell: &Shell, stores: Stores, options: &[OsString]) -> anyhow::Result<()> {
+fn local(shell: &Shell, stores: ContainerStores, options: &[OsString]) -> anyhow::Result<()> {
     let engine = project::engine_flags(options);
     cmd!(
         shell,
@@ -169,8 +171,8 @@ fn local(shell: &Shell, stores: Stores, options: &[OsString]) -> anyhow::Result<
 }
 
 /// Plays the demo as a child, so that this process can bring the containers down.
-fn containers(docker: &Docker, with: Options, options: &[OsString]) -> anyhow::Result<()> {
-    let signals = Signals::hold()?;
+fn containers(docker: &Docker, with: ContainerOptions, options: &[OsString]) -> anyhow::Result<()> {
+    let signals = HeldSignals::hold()?;
     let mut build = Command::new("cargo");
     build
         .args(["build", "--package", "demo-ratelimiter"])
@@ -184,15 +186,15 @@ fn containers(docker: &Docker, with: Options, options: &[OsString]) -> anyhow::R
     let mut demo = Command::new(project::target_dir()?.join("debug/demo-ratelimiter"));
     demo.arg("run");
     for port in NODE_PORTS {
-        demo.args(["--endpoint", &format!("http://127.0.0.1:{port}")]);
+        demo.args(["--node", &format!("http://127.0.0.1:{port}")]);
     }
-    demo.args(["--redis-url", &with.stores.url()]).args(options);
+    demo.args(["--store", &with.stores.url()]).args(options);
     let status = signals.run(&mut demo)?;
     cluster.end()?;
     if status.success() {
         Ok(())
     } else {
-        Err(Ended::with(status).into())
+        Err(CommandEnd::with(status).into())
     }
 }
 
@@ -200,37 +202,43 @@ fn containers(docker: &Docker, with: Options, options: &[OsString]) -> anyhow::R
 mod tests {
     use super::*;
 
-    fn wish(arguments: &[&str]) -> Result<(Wish, Vec<OsString>), String> {
+    fn wish(arguments: &[&str]) -> Result<(ClusterChoice, Vec<OsString>), String> {
         let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
-        Wish::of(&arguments).map_err(|e| e.to_string())
+        ClusterChoice::of(&arguments).map_err(|e| e.to_string())
     }
 
     #[test]
     fn own_flags_choose_the_cluster() {
-        assert_eq!(wish(&[]).unwrap(), (Wish::Whatever, vec![]));
+        assert_eq!(wish(&[]).unwrap(), (ClusterChoice::Whatever, vec![]));
         let (chosen, rest) = wish(&["--headless", "--docker", "--limit", "5"]).unwrap();
-        assert_eq!((chosen, rest.len()), (Wish::Docker { airgap: false }, 3));
+        assert_eq!(
+            (chosen, rest.len()),
+            (ClusterChoice::Docker { airgap: false }, 3)
+        );
         assert_eq!(
             wish(&["--airgap"]).unwrap().0,
-            Wish::Docker { airgap: true }
+            ClusterChoice::Docker { airgap: true }
         );
         assert_eq!(
             wish(&["--docker", "--airgap"]).unwrap().0,
-            Wish::Docker { airgap: true }
+            ClusterChoice::Docker { airgap: true }
         );
-        assert_eq!(wish(&["--local"]).unwrap().0, Wish::Local);
-        assert_eq!(wish(&["--fault", "proxy"]).unwrap().0, Wish::Local);
-        assert_eq!(wish(&["--fault", "pause"]).unwrap().0, Wish::Whatever);
+        assert_eq!(wish(&["--local"]).unwrap().0, ClusterChoice::Local);
+        assert_eq!(wish(&["--fault", "proxy"]).unwrap().0, ClusterChoice::Local);
+        assert_eq!(
+            wish(&["--fault", "pause"]).unwrap().0,
+            ClusterChoice::Whatever
+        );
     }
 
     #[test]
     fn given_cluster_is_not_brought_up() {
         for own in [
-            ["--endpoint=http://127.0.0.1:1"].as_slice(),
-            &["--endpoint", "http://127.0.0.1:1"],
+            ["--node=http://127.0.0.1:1"].as_slice(),
+            &["--node", "http://127.0.0.1:1"],
             &["-h"],
         ] {
-            assert_eq!(wish(own).unwrap().0, Wish::Nothing, "{own:?}");
+            assert_eq!(wish(own).unwrap().0, ClusterChoice::Nothing, "{own:?}");
         }
     }
 
@@ -241,7 +249,7 @@ mod tests {
             ["--airgap", "-h"],
             ["--local", "--help"],
         ] {
-            assert_eq!(wish(&flags).unwrap().0, Wish::Nothing, "{flags:?}");
+            assert_eq!(wish(&flags).unwrap().0, ClusterChoice::Nothing, "{flags:?}");
         }
     }
 
@@ -249,7 +257,7 @@ mod tests {
     fn two_clusters_at_once_are_refused() {
         assert!(wish(&["--local", "--docker"]).is_err());
         assert!(wish(&["--airgap", "--local"]).is_err());
-        assert!(wish(&["--docker", "--endpoint=http://127.0.0.1:1"]).is_err());
+        assert!(wish(&["--docker", "--node=http://127.0.0.1:1"]).is_err());
         assert!(wish(&["--docker", "--fault=proxy"]).is_err());
     }
 }

@@ -6,9 +6,9 @@ use std::process::ExitStatus;
 
 /// Ends with this exit code and prints nothing: the program that ended has printed the reason.
 #[derive(Debug)]
-pub struct Ended(pub u8);
+pub struct CommandEnd(pub u8);
 
-impl Ended {
+impl CommandEnd {
     /// The code, or 128 and the signal, as shells do.
     pub fn with(status: ExitStatus) -> Self {
         use std::os::unix::process::ExitStatusExt as _;
@@ -19,31 +19,31 @@ impl Ended {
     }
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for CommandEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ended with exit code {}", self.0)
     }
 }
 
-impl std::error::Error for Ended {}
+impl std::error::Error for CommandEnd {}
 
 /// A command line that makes no sense.
 #[derive(Debug)]
-pub(crate) struct Usage(pub(crate) String);
+pub(crate) struct UsageError(pub(crate) String);
 
-impl fmt::Display for Usage {
+impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl std::error::Error for Usage {}
+impl std::error::Error for UsageError {}
 
 /// Refuses arguments of a command that takes none.
-pub(crate) fn no_arguments(arguments: &[OsString]) -> Result<(), Usage> {
+pub(crate) fn no_arguments(arguments: &[OsString]) -> Result<(), UsageError> {
     match arguments {
         [] => Ok(()),
-        given => Err(Usage(format!(
+        given => Err(UsageError(format!(
             "takes no arguments, and was given {given:?}"
         ))),
     }

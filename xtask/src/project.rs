@@ -54,6 +54,6 @@ mod tests {
         assert_eq!(flags(&["--headless"]), 1);
         assert_eq!(flags(&["--headless", "--model", "m"]), 0);
         assert_eq!(flags(&["--model=m"]), 0);
-        assert_eq!(flags(&["--redis-url", "rediss+cluster://h:1"]), 0);
+        assert_eq!(flags(&["--store", "rediss+cluster://h:1"]), 0);
     }
 }

@@ -2,15 +2,15 @@ use std::ffi::OsString;
 
 use xshell::Shell;
 
-use crate::child::Signals;
-use crate::docker::{self, Docker, NODE_PORTS, Options, Stores};
-use crate::ending::Usage;
+use crate::child::HeldSignals;
+use crate::docker::{self, ContainerOptions, ContainerStores, Docker, NODE_PORTS};
+use crate::ending::UsageError;
 
 /// Brings the containers up and leaves them up.
 pub(crate) fn run(_shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
     let options = options(arguments)?;
     let docker = Docker::require()?;
-    let signals = Signals::hold()?;
+    let signals = HeldSignals::hold()?;
     let cluster = docker::bring_up(&docker, &signals, options)?;
     let is = if cluster.was_up() {
         "was up already, and nothing has changed"
@@ -33,19 +33,19 @@ pub(crate) fn run(_shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn options(arguments: &[OsString]) -> Result<Options, Usage> {
-    let (stores, flags) = Stores::taken_from(arguments)?;
-    let mut options = Options {
+fn options(arguments: &[OsString]) -> Result<ContainerOptions, UsageError> {
+    let (stores, flags) = ContainerStores::taken_from(arguments)?;
+    let mut options = ContainerOptions {
         stores,
-        ..Options::default()
+        ..ContainerOptions::default()
     };
     for argument in &flags {
         match argument.to_str() {
             Some("--airgap") => options.airgap = true,
             Some("--observability") => options.observability = true,
             _ => {
-                return Err(Usage(format!(
-                    "takes --store, --airgap and --observability, and was given {argument:?}"
+                return Err(UsageError(format!(
+                    "takes --topology, --airgap and --observability, and was given {argument:?}"
                 )));
             }
         }
@@ -60,11 +60,11 @@ mod tests {
     #[test]
     fn what_is_not_an_option_is_named() {
         let given = |list: &[&str]| options(&list.iter().map(OsString::from).collect::<Vec<_>>());
-        assert_eq!(given(&[]).unwrap(), Options::default());
+        assert_eq!(given(&[]).unwrap(), ContainerOptions::default());
         assert!(given(&["--airgap"]).unwrap().airgap);
         assert_eq!(
-            given(&["--store", "cluster"]).unwrap().stores,
-            Stores::Cluster
+            given(&["--topology", "cluster"]).unwrap().stores,
+            ContainerStores::Cluster
         );
         assert!(
             given(&["--observability", "--airgap"])

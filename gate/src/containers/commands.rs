@@ -62,7 +62,7 @@ fn ends(command: &mut Command) -> anyhow::Result<(String, Option<i32>)> {
     let child = command
         .spawn()
         .with_context(|| format!("run {command:?}"))?;
-    let running = Running::new(&child);
+    let running = RunningCommand::new(&child);
     let output = child.wait_with_output()?;
     drop(running);
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
@@ -89,16 +89,16 @@ pub(super) fn end() {
 
 /// A command in a process group of its own, as a shell gives to its foreground. [`end`] reaches it
 /// until this is dropped.
-pub(super) struct Running;
+pub(super) struct RunningCommand;
 
-impl Running {
+impl RunningCommand {
     pub(super) fn new(child: &Child) -> Self {
         RUNNING.store(child.id(), Ordering::Relaxed);
         Self
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningCommand {
     fn drop(&mut self) {
         RUNNING.store(0, Ordering::Relaxed);
     }

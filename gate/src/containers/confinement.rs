@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use xtask::child::output;
-use xtask::docker::{Docker, NODE_IMAGE, Options};
+use xtask::docker::{ContainerOptions, Docker, NODE_IMAGE};
 
 use super::commands::{container_of, succeeds, xtask};
 
@@ -35,13 +35,13 @@ pub(super) fn check(docker: &Docker) -> anyhow::Result<()> {
         "it has no health check"
     );
 
-    confines(docker, Options::default())?;
+    confines(docker, ContainerOptions::default())?;
     succeeds(&mut xtask(&["down"])?)?;
     Ok(())
 }
 
 /// No container of a cluster that is up can do more than it needs.
-pub(super) fn confines(docker: &Docker, options: Options) -> anyhow::Result<()> {
+pub(super) fn confines(docker: &Docker, options: ContainerOptions) -> anyhow::Result<()> {
     for service in options.services() {
         let container = inspect(docker, &["inspect", &container_of(docker, service)?])?;
         let host = &container["HostConfig"];

@@ -13,9 +13,9 @@ use cli_support::{Exit, ExitSignals};
 use xtask::docker::{self, Docker};
 
 /// One property of the containers. Its check begins and ends without containers.
-type Check = (&'static str, fn(&Docker) -> anyhow::Result<()>);
+type GateCheck = (&'static str, fn(&Docker) -> anyhow::Result<()>);
 
-const CHECKS: &[Check] = &[
+const CHECKS: &[GateCheck] = &[
     (
         "every compose tool accepts the files",
         refusals::compose_accepts_the_files,

@@ -4,10 +4,10 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use anyhow::Context as _;
 
-use xtask::docker::{self, Docker, Options, State, Stores};
-use xtask::ending::Ended;
+use xtask::docker::{self, ClusterState, ContainerOptions, ContainerStores, Docker};
+use xtask::ending::CommandEnd;
 
-use super::commands::{Running, succeeds, xtask};
+use super::commands::{RunningCommand, succeeds, xtask};
 use super::confinement;
 
 const DEMO: [&str; 4] = ["demo", "--docker", "--airgap", "--headless"];
@@ -19,18 +19,16 @@ pub(super) fn whole(_docker: &Docker) -> anyhow::Result<()> {
 
 /// Brought up first, to look at its containers as well.
 pub(super) fn whole_on_store_cluster(docker: &Docker) -> anyhow::Result<()> {
-    let stores = ["--store", "cluster"];
+    let stores = ["--topology", "cluster"];
     succeeds(xtask(&["up", "--airgap"])?.args(stores))?;
     confinement::confines(
         docker,
-        Options {
-            stores: Stores::Cluster,
-            ..Options::default()
+        ContainerOptions {
+            stores: ContainerStores::Cluster,
+            ..ContainerOptions::default()
         },
     )?;
-    all_chapters(&succeeds(
-        xtask(&DEMO)?.args(stores).args(["--pause", "3s"]),
-    )?)?;
+    all_chapters(&succeeds(xtask(&DEMO)?.args(stores).args(["--for", "3s"]))?)?;
     succeeds(&mut xtask(&["down"])?)?;
     Ok(())
 }
@@ -50,20 +48,23 @@ fn all_chapters(printed: &str) -> anyhow::Result<()> {
 /// before.
 pub(super) fn on_a_cluster_that_is_up(docker: &Docker) -> anyhow::Result<()> {
     succeeds(&mut xtask(&["up", "--airgap"])?)?;
-    let mut demo = Playing::until("Chapter 2 ")?;
-    demo.signal("TERM", Reach::Itself)?;
+    let mut demo = DemoProcess::until("Chapter 2 ")?;
+    demo.signal("TERM", SignalReach::Itself)?;
     let ended = demo.ended()?;
     anyhow::ensure!(ended.0 == 143, "the demo {ended}");
-    let is = docker::state(docker, &Options::default().services())?;
-    anyhow::ensure!(is == State::Up, "the cluster was not left up: {is:?}");
+    let is = docker::state(docker, &ContainerOptions::default().services())?;
+    anyhow::ensure!(
+        is == ClusterState::Up,
+        "the cluster was not left up: {is:?}"
+    );
     succeeds(&mut xtask(&["down"])?)?;
     Ok(())
 }
 
 /// Ctrl-C in a terminal, in the middle of a fault: every process in the foreground gets it.
 pub(super) fn interrupted(_docker: &Docker) -> anyhow::Result<()> {
-    let mut demo = Playing::until("store takes no writes: begin")?;
-    demo.signal("INT", Reach::Group)?;
+    let mut demo = DemoProcess::until("store takes no writes: begin")?;
+    demo.signal("INT", SignalReach::Group)?;
     let ended = demo.ended()?;
     anyhow::ensure!(ended.0 == 130, "the demo {ended}");
     Ok(())
@@ -72,17 +73,17 @@ pub(super) fn interrupted(_docker: &Docker) -> anyhow::Result<()> {
 /// A terminal that is closed: nothing can be printed any more, and containers have to be brought
 /// down.
 pub(super) fn hung_up(_docker: &Docker) -> anyhow::Result<()> {
-    let mut demo = Playing::start(xtask(&DEMO)?.stderr(Stdio::piped()), "Chapter 2 ")?;
+    let mut demo = DemoProcess::start(xtask(&DEMO)?.stderr(Stdio::piped()), "Chapter 2 ")?;
     (demo.output, demo.process.stderr) = (None, None);
-    demo.signal("HUP", Reach::Group)?;
+    demo.signal("HUP", SignalReach::Group)?;
     demo.ended()?;
     Ok(())
 }
 
 /// A kill, which no program can notice. `down` cleans up.
 pub(super) fn killed(docker: &Docker) -> anyhow::Result<()> {
-    let mut demo = Playing::until("Chapter 2 ")?;
-    demo.signal("KILL", Reach::Group)?;
+    let mut demo = DemoProcess::until("Chapter 2 ")?;
+    demo.signal("KILL", SignalReach::Group)?;
     demo.ended()?;
     anyhow::ensure!(
         !docker::left(docker)?.nothing(),
@@ -94,19 +95,19 @@ pub(super) fn killed(docker: &Docker) -> anyhow::Result<()> {
 }
 
 /// A demo that has printed a certain text and goes on.
-struct Playing {
+struct DemoProcess {
     process: Child,
     output: Option<BufReader<ChildStdout>>,
-    _running: Running,
+    _running: RunningCommand,
 }
 
 #[derive(Clone, Copy)]
-enum Reach {
+enum SignalReach {
     Itself,
     Group,
 }
 
-impl Playing {
+impl DemoProcess {
     fn until(words: &str) -> anyhow::Result<Self> {
         Self::start(&mut xtask(&DEMO)?, words)
     }
@@ -114,7 +115,7 @@ impl Playing {
     fn start(command: &mut Command, words: &str) -> anyhow::Result<Self> {
         // A process group of its own, as a shell gives to its foreground.
         let mut process = command.process_group(0).stdout(Stdio::piped()).spawn()?;
-        let _running = Running::new(&process);
+        let _running = RunningCommand::new(&process);
         let output = process.stdout.take().map(BufReader::new);
         let mut demo = Self {
             process,
@@ -137,10 +138,10 @@ impl Playing {
     }
 
     /// To xtask alone, or to it and everything that it runs.
-    fn signal(&mut self, name: &str, reach: Reach) -> anyhow::Result<()> {
+    fn signal(&mut self, name: &str, reach: SignalReach) -> anyhow::Result<()> {
         let sign = match reach {
-            Reach::Itself => "",
-            Reach::Group => "-",
+            SignalReach::Itself => "",
+            SignalReach::Group => "-",
         };
         let script = format!("kill -s {name} -- {sign}{}", self.process.id());
         let status = Command::new("sh").args(["-c", &script]).status()?;
@@ -148,21 +149,21 @@ impl Playing {
         Ok(())
     }
 
-    fn ended(mut self) -> anyhow::Result<Ended> {
+    fn ended(mut self) -> anyhow::Result<CommandEnd> {
         // The rest of its output, so that it does not wait for a reader.
         if let Some(output) = &mut self.output {
             output.read_to_end(&mut Vec::new())?;
         }
         let status: ExitStatus = self.process.wait()?;
-        Ok(Ended::with(status))
+        Ok(CommandEnd::with(status))
     }
 }
 
-impl Drop for Playing {
+impl Drop for DemoProcess {
     /// For a check that failed half-way.
     fn drop(&mut self) {
         if matches!(self.process.try_wait(), Ok(None)) {
-            let _ = self.signal("TERM", Reach::Itself);
+            let _ = self.signal("TERM", SignalReach::Itself);
             let _ = self.process.wait();
         }
     }

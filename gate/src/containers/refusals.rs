@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use xtask::docker::{Docker, PROFILE, Stores};
+use xtask::docker::{ContainerStores, Docker, PROFILE};
 
 use super::commands::{fails, succeeds, xtask};
 
@@ -12,7 +12,7 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 
 pub(super) fn compose_accepts_the_files(docker: &Docker) -> anyhow::Result<()> {
     for tool in Docker::compose_tools() {
-        for stores in Stores::ALL {
+        for stores in ContainerStores::ALL {
             let mut compose = docker.compose_with(tool, &stores.files());
             succeeds(compose.args(PROFILE).args(["config", "--quiet"]))?;
         }

@@ -7,7 +7,7 @@ use ratelimiter_store::Link;
 use redis::cmd;
 use tokio::runtime::Handle;
 use xtask::child::output;
-use xtask::docker::{Docker, NODE_PORTS, Stores};
+use xtask::docker::{ContainerStores, Docker, NODE_PORTS};
 
 use super::commands::{container_of, fails, succeeds, xtask};
 use crate::REQUEST;
@@ -82,7 +82,7 @@ async fn admit(port: u16) -> anyhow::Result<LimitEntry> {
 
 /// Number of admissions that the store has for the limit.
 async fn in_store(limit: &LimitEntry) -> anyhow::Result<u64> {
-    let store = Link::new(Stores::Single.url().parse()?);
+    let store = Link::new(ContainerStores::Single.url().parse()?);
     let admissions = layout::admissions(&limit.key, limit.epoch);
     Ok(store.query(cmd("ZCARD").arg(admissions), REQUEST).await?)
 }

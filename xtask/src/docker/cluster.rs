@@ -3,9 +3,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::{Docker, Left, Options, State, all_free, images, left, state};
-use crate::child::{Signals, output, tell};
-use crate::ending::Ended;
+use super::{ClusterState, ContainerOptions, Docker, Leftovers, all_free, images, left, state};
+use crate::child::{HeldSignals, output, tell};
+use crate::ending::CommandEnd;
 
 /// How long containers may take to become healthy.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -15,12 +15,12 @@ const ATTEMPTS: usize = 5;
 
 /// A cluster of containers that is up. Brought down again when dropped, if it was not up before.
 #[must_use]
-pub(crate) struct Cluster<'a> {
+pub(crate) struct ContainerCluster<'a> {
     docker: &'a Docker,
     ours: bool,
 }
 
-impl Cluster<'_> {
+impl ContainerCluster<'_> {
     /// Whether it was up before.
     pub(crate) fn was_up(&self) -> bool {
         !self.ours
@@ -43,7 +43,7 @@ impl Cluster<'_> {
     }
 }
 
-impl Drop for Cluster<'_> {
+impl Drop for ContainerCluster<'_> {
     /// The way out of an error, a signal or a panic, which have said what happened.
     fn drop(&mut self) {
         if self.ours && bring_down(self.docker).is_err() {
@@ -55,22 +55,22 @@ impl Drop for Cluster<'_> {
 /// Brings the whole cluster up and waits until all of it is healthy, or leaves nothing of it.
 pub(crate) fn bring_up<'a>(
     docker: &'a Docker,
-    signals: &Signals,
-    options: Options,
-) -> anyhow::Result<Cluster<'a>> {
+    signals: &HeldSignals,
+    options: ContainerOptions,
+) -> anyhow::Result<ContainerCluster<'a>> {
     match state(docker, &options.services())? {
-        State::Up => {
-            return Ok(Cluster {
+        ClusterState::Up => {
+            return Ok(ContainerCluster {
                 docker,
                 ours: false,
             });
         }
-        State::Partly(wrong) => anyhow::bail!(
+        ClusterState::Partly(wrong) => anyhow::bail!(
             "a part of the cluster is there, or another ({}): `cargo xtask down` ends it, and then \
              this works",
             wrong.join("; ")
         ),
-        State::Down => {}
+        ClusterState::Down => {}
     }
     all_free(&options.ports()).map_err(|taken| {
         anyhow::anyhow!(
@@ -81,7 +81,7 @@ pub(crate) fn bring_up<'a>(
     })?;
     images::provide(docker, signals, options.airgap)?;
     // From here on something is there to be brought down.
-    let cluster = Cluster { docker, ours: true };
+    let cluster = ContainerCluster { docker, ours: true };
     let mut up = docker.compose_for(options);
     signals
         .succeed(up.args(["up", "--detach", "--no-build"]))
@@ -90,14 +90,14 @@ pub(crate) fn bring_up<'a>(
     Ok(cluster)
 }
 
-fn wait(docker: &Docker, signals: &Signals, options: Options) -> anyhow::Result<()> {
+fn wait(docker: &Docker, signals: &HeldSignals, options: ContainerOptions) -> anyhow::Result<()> {
     let until = Instant::now() + PATIENCE;
     loop {
         signals.check()?;
         let wrong = match state(docker, &options.services())? {
-            State::Up => return Ok(()),
-            State::Down => anyhow::bail!("all containers are gone again"),
-            State::Partly(wrong) => wrong,
+            ClusterState::Up => return Ok(()),
+            ClusterState::Down => anyhow::bail!("all containers are gone again"),
+            ClusterState::Partly(wrong) => wrong,
         };
         let ended = wrong.iter().find(|service| service.contains("Exited"));
         if let Some(ended) = ended {
@@ -115,7 +115,7 @@ fn wait(docker: &Docker, signals: &Signals, options: Options) -> anyhow::Result<
 /// Prints the containers' logs, which show why the cluster is not coming up.
 fn show_logs(docker: &Docker, why: &anyhow::Error) {
     // Who was told to end wants the end.
-    if why.is::<Ended>() {
+    if why.is::<CommandEnd>() {
         return;
     }
     if let Ok(logs) = output(docker.compose().args(["logs", "--no-color", "--tail", "5"])) {
@@ -124,7 +124,7 @@ fn show_logs(docker: &Docker, why: &anyhow::Error) {
 }
 
 /// Ends and removes everything of the project, also of other processes, and returns a list of it.
-pub fn bring_down(docker: &Docker) -> anyhow::Result<Left> {
+pub fn bring_down(docker: &Docker) -> anyhow::Result<Leftovers> {
     let was = left(docker)?;
     let mut is = was.clone();
     for _ in 0..ATTEMPTS {

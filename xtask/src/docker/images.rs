@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::{Docker, ENV_FILE, airgap};
-use crate::child::{Signals, output, output_within};
+use crate::child::{HeldSignals, output, output_within};
 use crate::project;
 
 /// The name that `docker-compose.yml` gives it.
@@ -16,7 +16,7 @@ pub(super) const STORE_IMAGE: &str = "STORE_IMAGE";
 const PULL_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The images of store and nodes, fresh.
-pub(super) fn provide(docker: &Docker, signals: &Signals, airgap: bool) -> anyhow::Result<()> {
+pub(super) fn provide(docker: &Docker, signals: &HeldSignals, airgap: bool) -> anyhow::Result<()> {
     let target = project::target_dir()?;
     if airgap {
         airgap::store_image(docker, &target)?;
@@ -28,7 +28,7 @@ pub(super) fn provide(docker: &Docker, signals: &Signals, airgap: bool) -> anyho
         return from_source(docker, signals);
     }
     match from_binary(docker, signals, &target) {
-        Err(error) if !airgap && error.downcast_ref::<crate::ending::Ended>().is_none() => {
+        Err(error) if !airgap && error.downcast_ref::<crate::ending::CommandEnd>().is_none() => {
             // As where the C library has no static version.
             eprintln!(
                 "{error:#}; building the node's image from source instead, which takes minutes"
@@ -58,7 +58,7 @@ fn at_hand(docker: &Docker, image: &str) -> bool {
 
 /// Compiles the node on this machine, statically, and puts it into an image of its own: seconds,
 /// when little has changed.
-fn from_binary(docker: &Docker, signals: &Signals, target: &Path) -> anyhow::Result<()> {
+fn from_binary(docker: &Docker, signals: &HeldSignals, target: &Path) -> anyhow::Result<()> {
     let triple = output(Command::new("rustc").args(["--print", "host-tuple"]))
         .context("rustc names no host")?;
     // Its own directory: the other flags would make cargo compile everything anew, each time and
@@ -101,7 +101,7 @@ fn from_binary(docker: &Docker, signals: &Signals, target: &Path) -> anyhow::Res
 }
 
 /// Lets the engine compile the node, on a machine that cannot do it for that engine.
-fn from_source(docker: &Docker, signals: &Signals) -> anyhow::Result<()> {
+fn from_source(docker: &Docker, signals: &HeldSignals) -> anyhow::Result<()> {
     // One node: all of them have the same image.
     signals.succeed(docker.compose().args(["build", "node-1"]))
 }

@@ -22,10 +22,10 @@ pub use cluster::bring_down;
 pub(crate) use cluster::bring_up;
 pub use images::NODE_IMAGE;
 pub(crate) use images::store_at_hand;
-pub use options::{NODE_PORTS, Options, PROFILE};
+pub use options::{ContainerOptions, NODE_PORTS, PROFILE};
 pub(crate) use ports::all_free;
-pub use state::{Left, State, left, state};
-pub use stores::Stores;
+pub use state::{ClusterState, Leftovers, left, state};
+pub use stores::ContainerStores;
 
 /// The name of the compose project, by which everything of ours is found again. The same is in
 /// [`ENV_FILE`].
@@ -104,7 +104,10 @@ impl Docker {
 
     /// The compose tool for all that may be there, whatever it was brought up with.
     pub fn compose(&self) -> Command {
-        let mut files: Vec<_> = Stores::ALL.into_iter().flat_map(Stores::files).collect();
+        let mut files: Vec<_> = ContainerStores::ALL
+            .into_iter()
+            .flat_map(ContainerStores::files)
+            .collect();
         files.sort_by_key(|file| *file != COMPOSE_FILE);
         files.dedup();
         let mut compose = self.compose_with(self.compose, &files);
@@ -113,7 +116,7 @@ impl Docker {
     }
 
     /// The compose tool for the cluster with these options.
-    pub(crate) fn compose_for(&self, options: Options) -> Command {
+    pub(crate) fn compose_for(&self, options: ContainerOptions) -> Command {
         let mut compose = self.compose_with(self.compose, &options.stores.files());
         if options.airgap {
             compose.env(images::STORE_IMAGE, airgap::STORE_IMAGE);

@@ -1,4 +1,4 @@
-use super::Stores;
+use super::ContainerStores;
 
 /// Where the nodes are published, on loopback.
 pub const NODE_PORTS: [u16; 3] = [8001, 8002, 8003];
@@ -12,16 +12,16 @@ pub const PROFILE: [&str; 2] = ["--profile", "observability"];
 
 /// What to bring up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
+pub struct ContainerOptions {
     /// With one store or several.
-    pub stores: Stores,
+    pub stores: ContainerStores,
     /// With a store from this machine instead of a registry.
     pub airgap: bool,
     /// With Prometheus and Grafana.
     pub observability: bool,
 }
 
-impl Options {
+impl ContainerOptions {
     /// Names of the services.
     pub fn services(self) -> Vec<&'static str> {
         let observers = OBSERVERS
@@ -56,8 +56,8 @@ mod tests {
 
     #[test]
     fn compose_publishes_services_on_loopback_only() {
-        for stores in Stores::ALL {
-            let options = Options {
+        for stores in ContainerStores::ALL {
+            let options = ContainerOptions {
                 stores,
                 airgap: false,
                 observability: true,

@@ -7,7 +7,7 @@ use crate::child::output;
 
 /// How much of the cluster runs.
 #[derive(Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ClusterState {
     /// None of it.
     Down,
     /// Some of it, or it does not answer, or it is another one: one line a service that is not as
@@ -18,7 +18,7 @@ pub enum State {
 }
 
 /// Asks the engine about the services.
-pub fn state(docker: &Docker, wanted: &[&str]) -> anyhow::Result<State> {
+pub fn state(docker: &Docker, wanted: &[&str]) -> anyhow::Result<ClusterState> {
     let format = r#"{{.Label "com.docker.compose.service"}}|{{.State}}|{{.Status}}"#;
     let listed =
         output(
@@ -34,7 +34,7 @@ fn ours() -> String {
 }
 
 /// Reads lines such as `node-1|running|Up 3 seconds (healthy)`.
-fn of_listing(listed: &str, wanted: &[&str]) -> State {
+fn of_listing(listed: &str, wanted: &[&str]) -> ClusterState {
     let services: Vec<(&str, &str, &str)> = listed
         .lines()
         .filter_map(|line| {
@@ -44,7 +44,7 @@ fn of_listing(listed: &str, wanted: &[&str]) -> State {
         })
         .collect();
     if services.is_empty() {
-        return State::Down;
+        return ClusterState::Down;
     }
     let not_well = wanted.iter().filter_map(|wanted| {
         match services.iter().find(|(service, ..)| service == wanted) {
@@ -68,24 +68,24 @@ fn of_listing(listed: &str, wanted: &[&str]) -> State {
         .chain(others.map(|(service, ..)| format!("{service} is there as well")))
         .collect();
     if wrong.is_empty() {
-        State::Up
+        ClusterState::Up
     } else {
-        State::Partly(wrong)
+        ClusterState::Partly(wrong)
     }
 }
 
 /// Everything that the engine keeps for the project.
 #[derive(Clone, Debug)]
-pub struct Left(Vec<String>);
+pub struct Leftovers(Vec<String>);
 
-impl Left {
+impl Leftovers {
     /// Whether nothing is left.
     pub fn nothing(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-impl fmt::Display for Left {
+impl fmt::Display for Leftovers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.nothing() {
             f.write_str("nothing")
@@ -96,7 +96,7 @@ impl fmt::Display for Left {
 }
 
 /// Containers that run or not, networks and volumes.
-pub fn left(docker: &Docker) -> anyhow::Result<Left> {
+pub fn left(docker: &Docker) -> anyhow::Result<Leftovers> {
     let mut left = Vec::new();
     for (what, command, format) in [
         ("container", ["ps", "--all"].as_slice(), "{{.Names}}"),
@@ -112,7 +112,7 @@ pub fn left(docker: &Docker) -> anyhow::Result<Left> {
             )?;
         left.extend(listed.lines().map(|name| format!("{what} {name}")));
     }
-    Ok(Left(left))
+    Ok(Leftovers(left))
 }
 
 #[cfg(test)]
@@ -123,19 +123,22 @@ mod tests {
 
     #[test]
     fn cluster_is_up_when_all_healthy() {
-        assert_eq!(of_listing("", &WANTED), State::Down);
+        assert_eq!(of_listing("", &WANTED), ClusterState::Down);
         let up = "node-1|running|Up 3 seconds (healthy)\nstore|running|Up 4 minutes (healthy)\n";
-        assert_eq!(of_listing(up, &WANTED), State::Up);
+        assert_eq!(of_listing(up, &WANTED), ClusterState::Up);
         let observed = format!("{up}grafana|running|Up 1 second (health: starting)\n");
-        assert_eq!(of_listing(&observed, &WANTED), State::Up);
+        assert_eq!(of_listing(&observed, &WANTED), ClusterState::Up);
         let formed = format!("{up}form|exited|Exited (0) 3 seconds ago\n");
-        assert_eq!(of_listing(&formed, &["store", "node-1", FORMER]), State::Up);
+        assert_eq!(
+            of_listing(&formed, &["store", "node-1", FORMER]),
+            ClusterState::Up
+        );
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         let wrong = |listed| match of_listing(listed, &WANTED) {
-            State::Partly(wrong) => wrong,
+            ClusterState::Partly(wrong) => wrong,
             other => panic!("{other:?}"),
         };
         let starting =

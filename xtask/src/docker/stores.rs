@@ -1,11 +1,11 @@
 use std::ffi::{OsStr, OsString};
 
 use super::COMPOSE_FILE;
-use crate::ending::Usage;
+use crate::ending::UsageError;
 
-/// The stores of the cluster, by the names that `demo-ratelimiter run --store` has for them.
+/// The stores of the cluster, by the names that `demo-ratelimiter run --topology` has for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stores {
+pub enum ContainerStores {
     /// One store.
     #[default]
     Single,
@@ -21,10 +21,10 @@ const SENTINEL_PORTS: [u16; 3] = [26379, 26380, 26381];
 /// The service that makes a cluster of the stores, and ends.
 pub(super) const FORMER: &str = "form";
 
-impl Stores {
+impl ContainerStores {
     /// Each of them.
     pub const ALL: [Self; 3] = [Self::Single, Self::Cluster, Self::Sentinel];
-    const OPTION: &str = "--store";
+    const OPTION: &str = "--topology";
 
     fn name(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl Stores {
     }
 
     /// Takes the option out of a command line.
-    pub(crate) fn taken_from(arguments: &[OsString]) -> Result<(Self, Vec<OsString>), Usage> {
+    pub(crate) fn taken_from(arguments: &[OsString]) -> Result<(Self, Vec<OsString>), UsageError> {
         let mut stores = Self::default();
         let mut rest = Vec::new();
         let mut arguments = arguments.iter();
@@ -52,14 +52,14 @@ impl Stores {
         Ok((stores, rest))
     }
 
-    fn named(name: Option<&OsStr>) -> Result<Self, Usage> {
+    fn named(name: Option<&OsStr>) -> Result<Self, UsageError> {
         let known = Self::ALL
             .into_iter()
             .find(|stores| name == Some(stores.name().as_ref()));
         known.ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
             let given = name.map_or("nothing".into(), OsStr::to_string_lossy);
-            Usage(format!(
+            UsageError(format!(
                 "{} takes one of {names}, and was given {given}",
                 Self::OPTION
             ))
@@ -122,36 +122,42 @@ impl Stores {
 mod tests {
     use super::*;
 
-    fn taken(arguments: &[&str]) -> Result<(Stores, usize), String> {
+    fn taken(arguments: &[&str]) -> Result<(ContainerStores, usize), String> {
         let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
-        let (stores, rest) = Stores::taken_from(&arguments).map_err(|e| e.to_string())?;
+        let (stores, rest) = ContainerStores::taken_from(&arguments).map_err(|e| e.to_string())?;
         Ok((stores, rest.len()))
     }
 
     #[test]
     fn option_chooses_stores() {
-        assert_eq!(taken(&["--headless"]), Ok((Stores::Single, 1)));
+        assert_eq!(taken(&["--headless"]), Ok((ContainerStores::Single, 1)));
         assert_eq!(
-            taken(&["--store", "cluster", "--headless"]),
-            Ok((Stores::Cluster, 1))
+            taken(&["--topology", "cluster", "--headless"]),
+            Ok((ContainerStores::Cluster, 1))
         );
-        assert_eq!(taken(&["--store=sentinel"]), Ok((Stores::Sentinel, 0)));
         assert_eq!(
-            taken(&["--stores"]),
-            Ok((Stores::Single, 1)),
+            taken(&["--topology=sentinel"]),
+            Ok((ContainerStores::Sentinel, 0))
+        );
+        assert_eq!(
+            taken(&["--topologies"]),
+            Ok((ContainerStores::Single, 1)),
             "another option"
         );
-        let known = "--store takes one of single, cluster, sentinel, and was given";
+        let known = "--topology takes one of single, cluster, sentinel, and was given";
         assert_eq!(
-            taken(&["--store=three"]).unwrap_err(),
+            taken(&["--topology=three"]).unwrap_err(),
             format!("{known} three")
         );
-        assert_eq!(taken(&["--store"]).unwrap_err(), format!("{known} nothing"));
+        assert_eq!(
+            taken(&["--topology"]).unwrap_err(),
+            format!("{known} nothing")
+        );
     }
 
     #[test]
     fn nodes_have_the_url_of_their_stores() {
-        for stores in Stores::ALL {
+        for stores in ContainerStores::ALL {
             let last = stores.files().pop().unwrap();
             let text = std::fs::read_to_string(crate::project::root().join(last)).unwrap();
             assert!(

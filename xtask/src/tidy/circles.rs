@@ -10,14 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The path of a module within its crate; empty for the root.
-type Module = Vec<String>;
+type ModulePath = Vec<String>;
 
 /// The modules that each module uses.
-type Arrows = BTreeMap<Module, BTreeSet<Module>>;
+type ModuleArrows = BTreeMap<ModulePath, BTreeSet<ModulePath>>;
 
 /// One line for each circle.
 pub(super) fn complaints<'a>(files: impl Iterator<Item = (&'a Path, &'a str)>) -> Vec<String> {
-    let mut crates: BTreeMap<String, BTreeMap<Module, String>> = BTreeMap::new();
+    let mut crates: BTreeMap<String, BTreeMap<ModulePath, String>> = BTreeMap::new();
     for (file, text) in files {
         if let Some((name, module)) = module(file) {
             // A crate may have a library and a program, whose roots are one here.
@@ -46,8 +46,8 @@ pub(super) fn complaints<'a>(files: impl Iterator<Item = (&'a Path, &'a str)>) -
 }
 
 /// The files of each circle.
-fn circles_of(modules: &BTreeMap<Module, String>) -> Vec<Vec<String>> {
-    let arrows: Arrows = modules
+fn circles_of(modules: &BTreeMap<ModulePath, String>) -> Vec<Vec<String>> {
+    let arrows: ModuleArrows = modules
         .iter()
         .map(|(module, text)| {
             let used = paths(text)
@@ -66,7 +66,7 @@ fn circles_of(modules: &BTreeMap<Module, String>) -> Vec<Vec<String>> {
 }
 
 /// Crate and module of a file below a `src` directory, or below that of an example or a test.
-fn module(file: &Path) -> Option<(String, Module)> {
+fn module(file: &Path) -> Option<(String, ModulePath)> {
     let text = file.to_str()?;
     let (name, inner) = text.split_once("/src/").or_else(|| {
         let (_, inside) = text
@@ -75,7 +75,7 @@ fn module(file: &Path) -> Option<(String, Module)> {
         let (_, inner) = inside.split_once('/')?;
         Some((text.strip_suffix(inner)?.trim_end_matches('/'), inner))
     })?;
-    let mut module: Module = inner
+    let mut module: ModulePath = inner
         .strip_suffix(".rs")?
         .split('/')
         .map(ToOwned::to_owned)
@@ -165,7 +165,11 @@ fn tokens(code: &str) -> Vec<String> {
 }
 
 /// The module that a path leads to, if it is another one of this crate.
-fn target(from: &Module, path: &[String], modules: &BTreeMap<Module, String>) -> Option<Module> {
+fn target(
+    from: &ModulePath,
+    path: &[String],
+    modules: &BTreeMap<ModulePath, String>,
+) -> Option<ModulePath> {
     let child = |name: &String| {
         modules.contains_key(&[from.as_slice(), std::slice::from_ref(name)].concat())
     };
@@ -196,17 +200,17 @@ fn target(from: &Module, path: &[String], modules: &BTreeMap<Module, String>) ->
 }
 
 /// Whether one contains the other.
-fn is_family(a: &Module, b: &Module) -> bool {
+fn is_family(a: &ModulePath, b: &ModulePath) -> bool {
     a.starts_with(b) || b.starts_with(a)
 }
 
 /// The sets of modules that reach each other.
-fn circles(arrows: &Arrows) -> Vec<BTreeSet<Module>> {
-    let reach: BTreeMap<&Module, BTreeSet<&Module>> = arrows
+fn circles(arrows: &ModuleArrows) -> Vec<BTreeSet<ModulePath>> {
+    let reach: BTreeMap<&ModulePath, BTreeSet<&ModulePath>> = arrows
         .keys()
         .map(|module| (module, reached(module, arrows)))
         .collect();
-    let mut circles: Vec<BTreeSet<Module>> = Vec::new();
+    let mut circles: Vec<BTreeSet<ModulePath>> = Vec::new();
     for module in arrows
         .keys()
         .filter(|module| reach[module].contains(module))
@@ -222,9 +226,9 @@ fn circles(arrows: &Arrows) -> Vec<BTreeSet<Module>> {
 }
 
 /// Every module that is reached in one step or more.
-fn reached<'a>(from: &'a Module, arrows: &'a Arrows) -> BTreeSet<&'a Module> {
+fn reached<'a>(from: &'a ModulePath, arrows: &'a ModuleArrows) -> BTreeSet<&'a ModulePath> {
     let mut reached = BTreeSet::new();
-    let mut next: Vec<&Module> = vec![from];
+    let mut next: Vec<&ModulePath> = vec![from];
     while let Some(module) = next.pop() {
         next.extend(
             arrows

@@ -15,20 +15,20 @@ const INDEFINITE: [&str; 3] = ["whoever", "nobody", "somebody"];
 
 /// The words of many files.
 #[derive(Debug, Default)]
-pub(super) struct Words {
+pub(super) struct WordCounts {
     all: usize,
-    relatives: Found,
-    persons: Found,
+    relatives: WordHits,
+    persons: WordHits,
 }
 
 #[derive(Debug, Default)]
-struct Found {
+struct WordHits {
     count: usize,
     /// Number found in each file that has any.
     files: Vec<(String, usize)>,
 }
 
-impl Found {
+impl WordHits {
     fn add(&mut self, file: &Path, count: usize) {
         self.count += count;
         if count > 0 {
@@ -59,7 +59,7 @@ impl Found {
     }
 }
 
-impl Words {
+impl WordCounts {
     pub(super) fn complaints(&self) -> Vec<String> {
         let relatives = self.relatives.complaint(
             self.all,
@@ -73,7 +73,7 @@ impl Words {
     }
 }
 
-impl fmt::Display for Words {
+impl fmt::Display for WordCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (relatives, persons) = (self.relatives.share(self.all), self.persons.share(self.all));
         write!(
@@ -86,8 +86,8 @@ impl fmt::Display for Words {
 }
 
 /// Counts in the comments of Rust files and in the prose of Markdown files.
-pub(super) fn count<'a>(files: impl Iterator<Item = (&'a Path, &'a str)>) -> Words {
-    let mut words = Words::default();
+pub(super) fn count<'a>(files: impl Iterator<Item = (&'a Path, &'a str)>) -> WordCounts {
+    let mut words = WordCounts::default();
     for (file, text) in files {
         let prose: Vec<&str> = match file.extension().and_then(|e| e.to_str()) {
             Some("rs") => comments(text),
