@@ -172,7 +172,8 @@ mod tests {
     fn dependencies_of_tests_do_not_count() {
         let metadata = serde_json::json!({"packages": [
             {"name": "a", "dependencies": [
-                {"name": "b", "kind": null}, {"name": "c", "kind": "dev"}, {"name": "serde", "kind": null},
+                {"name": "b", "kind": null}, {"name": "c", "kind": "dev"},
+                {"name": "serde", "kind": null},
             ]},
             {"name": "b", "dependencies": []}, {"name": "c", "dependencies": []},
         ]});

@@ -12,10 +12,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::ending::CommandEnd;
 
-/// How often a child is looked after.
+/// Time between two looks at a child.
 pub(crate) const POLL: Duration = Duration::from_millis(20);
-/// A terminal sends Ctrl-C to the child as well. One that has not ended by then was not told, and
-/// is.
+/// A terminal sends Ctrl-C to the child as well. A child that still runs after this time gets the
+/// signal from here.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Holds the signals that end a program, so that a cluster can be brought down first.
@@ -62,7 +62,7 @@ impl HeldSignals {
         }
     }
 
-    /// Runs a child in this terminal until it ends, which it is asked to when this program is.
+    /// Runs a child in this terminal until it ends, and passes signals on to it.
     pub(crate) fn run(&self, command: &mut Command) -> anyhow::Result<ExitStatus> {
         let mut child = spawn(command)?;
         let mut tell = None;

@@ -12,14 +12,14 @@ use crate::{arrows, deny, project, tidy};
 
 /// Headless runs in a row: one that passes proves little about a distributed system.
 const RUNS: usize = 3;
-/// Three times the length of a run on an idle machine: a run that hangs, not one on a busy machine.
+/// Three times the length of a run on an idle machine: a busy machine may take as long.
 const LONGEST_RUN: Duration = Duration::from_secs(90);
 
 /// A step of the gate.
 struct GateStep {
     name: &'static str,
     run: fn(&Shell) -> anyhow::Result<()>,
-    /// What the machine must have for it, beside a toolchain and a store.
+    /// Fails when the machine lacks a tool for it, beside a toolchain and a store.
     needs: fn() -> anyhow::Result<()>,
 }
 
@@ -76,10 +76,10 @@ impl GateStep {
     }
 }
 
-/// Everything the gate checks beside the README's test command, or the steps that are named.
+/// All checks of the gate beside the README's test command, or the named steps.
 ///
-/// A step that this machine lacks something for is skipped on a laptop and said to be; in CI it
-/// fails, since a check that did not happen is no check that passed.
+/// A step whose tools are missing is skipped with a line on a laptop. In CI it fails: a check that
+/// did not happen has not passed.
 pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
     let in_ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
     let mut ended = Vec::new();
@@ -181,9 +181,8 @@ fn members(shell: &Shell) -> anyhow::Result<Vec<WorkspaceCrate>> {
     Ok(packages.iter().filter_map(member).collect())
 }
 
-/// A crate that only builds because of its neighbours' features is not one that others can use.
-/// Neither is one that builds because of what its tests need, so that these are left out; they have
-/// run with the workspace.
+/// Others can use a crate only if it builds without its neighbours' features and without the crates
+/// of its tests. The tests are left out: they have run with the workspace.
 fn every_crate_alone(shell: &Shell) -> anyhow::Result<()> {
     for member in members(shell)? {
         let name = member.name;

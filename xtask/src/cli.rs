@@ -3,10 +3,10 @@ use std::process::ExitCode;
 
 use xshell::Shell;
 
-use crate::ending::{CommandEnd, UsageError};
+use crate::ending::{BadArguments, CommandEnd};
 use crate::{arrows, ci, demo, down, logs, media, project, status, tidy, up};
 
-/// One command: the list that `help` prints and that arguments are matched with.
+/// One command, for `help` and for the command line.
 struct XtaskCommand {
     name: &'static str,
     about: &'static str,
@@ -32,17 +32,17 @@ const COMMANDS: [XtaskCommand; 9] = [
     },
     XtaskCommand {
         name: "status",
-        about: "say what of it is there and how it is",
+        about: "show which containers run, and their health",
         run: status::run,
     },
     XtaskCommand {
         name: "logs",
-        about: "show what it says; takes the options of `docker compose logs`",
+        about: "show the containers' logs; takes the options of `docker compose logs`",
         run: logs::run,
     },
     XtaskCommand {
         name: "ci",
-        about: "everything the gate checks, in the order that fails fastest, or the steps named",
+        about: "run all checks of the gate, in the order that fails fastest, or the named steps",
         run: ci::run,
     },
     XtaskCommand {
@@ -52,12 +52,12 @@ const COMMANDS: [XtaskCommand; 9] = [
     },
     XtaskCommand {
         name: "media",
-        about: "make the README's pictures and the cast anew, from the log of a real run",
+        about: "make the README's pictures and the cast again, from the log of a real run",
         run: media::run,
     },
     XtaskCommand {
         name: "tidy",
-        about: "check file sizes, module docs and unfinished work",
+        about: "check sizes, widths, docs, imports, names and words of all files",
         run: tidy::run,
     },
 ];
@@ -89,7 +89,7 @@ pub fn main() -> ExitCode {
                 return ExitCode::from(*code);
             }
             eprintln!("xtask {}: {error:#}", verb.name);
-            if error.is::<UsageError>() {
+            if error.is::<BadArguments>() {
                 ExitCode::from(USAGE)
             } else {
                 ExitCode::FAILURE

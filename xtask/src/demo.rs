@@ -7,7 +7,7 @@ use xshell::{Shell, cmd};
 
 use crate::child::HeldSignals;
 use crate::docker::{self, ClusterState, ContainerOptions, ContainerStores, Docker, NODE_PORTS};
-use crate::ending::{CommandEnd, UsageError};
+use crate::ending::{BadArguments, CommandEnd};
 use crate::project;
 
 const HELP: &str = "\
@@ -27,7 +27,7 @@ Without --docker, --local or --airgap: Docker when an engine answers and the sto
 had, else local.
 ";
 
-/// Which cluster is wanted.
+/// The wanted cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ClusterChoice {
     Whatever,
@@ -35,11 +35,11 @@ enum ClusterChoice {
     Docker {
         airgap: bool,
     },
-    /// Nothing to bring up: a cluster of one's own, or no demo at all.
+    /// No cluster to bring up: one is given, or only help is wanted.
     Nothing,
 }
 
-/// Plays the demo on the cluster that was asked for, or on the better one that can be had.
+/// Plays the demo on the cluster of the flags, or else on the better one that can be had.
 pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
     let (stores, rest) = ContainerStores::taken_from(arguments)?;
     let (wish, options) = ClusterChoice::of(&rest)?;
@@ -88,7 +88,7 @@ pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
 
 impl ClusterChoice {
     /// Takes our own flags out of those for the demo.
-    fn of(arguments: &[OsString]) -> Result<(Self, Vec<OsString>), UsageError> {
+    fn of(arguments: &[OsString]) -> Result<(Self, Vec<OsString>), BadArguments> {
         let (ours, options): (Vec<_>, Vec<_>) = arguments.iter().cloned().partition(|argument| {
             ["--docker", "--local", "--airgap"]
                 .iter()
@@ -110,13 +110,13 @@ impl ClusterChoice {
         let wish = match (local, has("--docker") || has("--airgap")) {
             _ if help => Self::Nothing,
             (true, true) => {
-                return Err(UsageError(
+                return Err(BadArguments(
                     "--local and --fault proxy are one cluster, --docker and --airgap are another"
                         .into(),
                 ));
             }
             (false, true) if named => {
-                return Err(UsageError(
+                return Err(BadArguments(
                     "--node names a cluster that is there, and --docker brings one up".into(),
                 ));
             }
@@ -131,7 +131,7 @@ impl ClusterChoice {
     }
 }
 
-/// Docker and the reason to use it, or why not to.
+/// Docker and the reason to use it; the error is the reason against it.
 fn containers_can_be_had(options: ContainerOptions) -> anyhow::Result<(Docker, &'static str)> {
     let docker = Docker::find()?;
     match docker::state(&docker, &options.services())? {
@@ -149,8 +149,8 @@ fn containers_can_be_had(options: ContainerOptions) -> anyhow::Result<(Docker, &
     Ok((docker, "an engine answers and the images can be had"))
 }
 
-/// Becomes the demo, which has a local cluster of its own: its exit code and the signals it gets
-/// are its own, too.
+/// Becomes the demo, which starts and ends a local cluster: its exit code and signals are those of
+/// this process.
 fn local(shell: &Shell, stores: ContainerStores, options: &[OsString]) -> anyhow::Result<()> {
     let engine = project::engine_flags(options);
     cmd!(

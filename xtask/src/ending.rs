@@ -29,21 +29,21 @@ impl std::error::Error for CommandEnd {}
 
 /// A command line that makes no sense.
 #[derive(Debug)]
-pub(crate) struct UsageError(pub(crate) String);
+pub(crate) struct BadArguments(pub(crate) String);
 
-impl fmt::Display for UsageError {
+impl fmt::Display for BadArguments {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl std::error::Error for UsageError {}
+impl std::error::Error for BadArguments {}
 
 /// Refuses arguments of a command that takes none.
-pub(crate) fn no_arguments(arguments: &[OsString]) -> Result<(), UsageError> {
+pub(crate) fn no_arguments(arguments: &[OsString]) -> Result<(), BadArguments> {
     match arguments {
         [] => Ok(()),
-        given => Err(UsageError(format!(
+        given => Err(BadArguments(format!(
             "takes no arguments, and was given {given:?}"
         ))),
     }

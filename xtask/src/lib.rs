@@ -1,8 +1,8 @@
 //! The project's own commands, and the parts of them that the gate's checks use as well.
 //!
 //! [`main`] is the command line. [`docker`] has the engine and the cluster of containers, [`child`]
-//! runs other programs, [`project`] knows the directories. It builds in seconds, so that every
-//! command begins at once.
+//! runs other programs, [`project`] has the directories. It builds in seconds: every command begins
+//! at once.
 
 mod arrows;
 pub mod child;

@@ -4,10 +4,10 @@ use xshell::{Shell, cmd};
 
 use crate::project;
 
-/// Where the README looks for them.
+/// Directory of the README's pictures.
 const MEDIA: &str = "docs/media";
 
-/// Makes the README's pictures and the cast anew, from the log of a real run on a local cluster.
+/// Makes the README's pictures and the cast again, from the log of a real run on a local cluster.
 pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
     crate::ending::no_arguments(arguments)?;
     shell.create_dir(MEDIA)?;

@@ -5,7 +5,7 @@ use xshell::Shell;
 use crate::child::output;
 use crate::docker::{self, Docker};
 
-/// Says what of the cluster is there and how it is.
+/// Shows which containers run, and their health.
 pub(crate) fn run(_shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
     crate::ending::no_arguments(arguments)?;
     let docker = Docker::require()?;

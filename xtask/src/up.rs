@@ -4,7 +4,7 @@ use xshell::Shell;
 
 use crate::child::HeldSignals;
 use crate::docker::{self, ContainerOptions, ContainerStores, Docker, NODE_PORTS};
-use crate::ending::UsageError;
+use crate::ending::BadArguments;
 
 /// Brings the containers up and leaves them up.
 pub(crate) fn run(_shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
@@ -33,7 +33,7 @@ pub(crate) fn run(_shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn options(arguments: &[OsString]) -> Result<ContainerOptions, UsageError> {
+fn options(arguments: &[OsString]) -> Result<ContainerOptions, BadArguments> {
     let (stores, flags) = ContainerStores::taken_from(arguments)?;
     let mut options = ContainerOptions {
         stores,
@@ -44,7 +44,7 @@ fn options(arguments: &[OsString]) -> Result<ContainerOptions, UsageError> {
             Some("--airgap") => options.airgap = true,
             Some("--observability") => options.observability = true,
             _ => {
-                return Err(UsageError(format!(
+                return Err(BadArguments(format!(
                     "takes --topology, --airgap and --observability, and was given {argument:?}"
                 )));
             }

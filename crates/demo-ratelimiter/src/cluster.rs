@@ -34,12 +34,12 @@ pub(crate) struct DemoCluster {
     pub(crate) on_store_failure: Option<StoreFailurePolicy>,
     pub(crate) engine: DiagnosisEngine,
     pub(crate) detector: Detector,
-    pub(crate) live: StoryState,
+    pub(crate) live: LiveStory,
 }
 
 /// The parts that chapters share with the task that shows every round.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct StoryState {
+pub(crate) struct LiveStory {
     pub(crate) traffic: Arc<StoryTraffic>,
     pub(crate) record: watch::Sender<RoundRecord>,
 }

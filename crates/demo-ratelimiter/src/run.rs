@@ -12,7 +12,7 @@ use ratelimiter_store::{Link, StoreUrl, StoreVersion};
 use ratelimiter_watch::Detector;
 
 use crate::burst::BurstArgs;
-use crate::cluster::{DemoCluster, StoryState};
+use crate::cluster::{DemoCluster, LiveStory};
 use crate::engine::DiagnosisEngine;
 use crate::fault::{FaultMeans, WriteFault};
 use crate::front_end::{FrontEnd, FrontEndArgs};
@@ -158,7 +158,7 @@ pub(crate) async fn run(args: StoryArgs) -> anyhow::Result<Exit> {
                 on_store_failure: args.on_store_failure,
                 engine,
                 detector,
-                live: StoryState::default(),
+                live: LiveStory::default(),
             };
             play(cluster, front_end, usize::from(args.from) - 1, signals).await
         }

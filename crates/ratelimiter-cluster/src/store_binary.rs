@@ -45,8 +45,8 @@ impl StoreSearch {
     }
 
     /// Finds an executable, or fetches one: explicit, then `valkey-server` or `redis-server` on the
-    /// path, then a cached copy, then a new one. `progress` receives a line before a step that takes
-    /// more than a moment.
+    /// path, then a cached copy, then a new one. `progress` receives a line before a step that
+    /// takes more than a moment.
     ///
     /// # Errors
     /// When all of these fail: one message with the result of each and the ways out.

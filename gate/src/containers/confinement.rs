@@ -113,8 +113,8 @@ fn inspect(docker: &Docker, command: &[&str]) -> anyhow::Result<Value> {
 mod tests {
     use super::*;
 
-    const STATUS: &str = "Name:\tratelimiter-nod\nUid:\t65532\t65532\t65532\t65532\nCapInh:\t0000000000000000\n\
-        CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000000\n\
+    const STATUS: &str = "Name:\tratelimiter-nod\nUid:\t65532\t65532\t65532\t65532\n\
+        CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000000\n\
         CapAmb:\t0000000000000000\nNoNewPrivs:\t1\n";
     const MOUNTS: &str = "601 500 0:45 / / ro,relatime - overlay overlay rw\n602 601 0:46 / /proc \
         rw - proc proc rw\n";

@@ -80,7 +80,7 @@ fn lay_out(layout: &Path, server: &Path) -> anyhow::Result<()> {
     )
 }
 
-/// Copies the file, whatever number of links lead to it, to its place in the image.
+/// Copies the file behind all links to its place in the image.
 fn put(layout: &Path, place: &Path, file: &Path) -> anyhow::Result<()> {
     let target = layout.join(place.strip_prefix("/").unwrap_or(place));
     std::fs::create_dir_all(target.parent().unwrap_or(layout))
@@ -89,7 +89,7 @@ fn put(layout: &Path, place: &Path, file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The loader knows where its own machine keeps libraries by a cache that the image does not have.
+/// Directories of the libraries: the image has no cache of them for its loader.
 fn library_path(libraries: &[PathBuf]) -> String {
     let mut directories: Vec<_> = libraries
         .iter()

@@ -7,7 +7,7 @@ use super::{ClusterState, ContainerOptions, Docker, Leftovers, all_free, images,
 use crate::child::{HeldSignals, output, tell};
 use crate::ending::CommandEnd;
 
-/// How long containers may take to become healthy.
+/// Longest time until all containers are healthy.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(200);
 /// A compose that outlives its killed caller can still be starting things while they are removed.
@@ -31,7 +31,7 @@ impl ContainerCluster<'_> {
         self.ours = false;
     }
 
-    /// Brings it down, if that is ours to do.
+    /// Brings it down, if this process brought it up.
     pub(crate) fn end(mut self) -> anyhow::Result<()> {
         if !self.ours {
             return Ok(());
@@ -44,7 +44,7 @@ impl ContainerCluster<'_> {
 }
 
 impl Drop for ContainerCluster<'_> {
-    /// The way out of an error, a signal or a panic, which have said what happened.
+    /// After an error, a signal or a panic, whose message is printed already.
     fn drop(&mut self) {
         if self.ours && bring_down(self.docker).is_err() {
             tell("the cluster is still there: `cargo xtask down` ends it");
@@ -114,7 +114,7 @@ fn wait(docker: &Docker, signals: &HeldSignals, options: ContainerOptions) -> an
 
 /// Prints the containers' logs, which show why the cluster is not coming up.
 fn show_logs(docker: &Docker, why: &anyhow::Error) {
-    // Who was told to end wants the end.
+    // After a signal the user wants the end, not logs.
     if why.is::<CommandEnd>() {
         return;
     }

@@ -12,7 +12,7 @@ use crate::project;
 pub const NODE_IMAGE: &str = "ratelimiter-demo/node:local";
 /// The variable of the compose files that has the name of the store's image.
 pub(super) const STORE_IMAGE: &str = "STORE_IMAGE";
-/// How long a choice between Docker and a local cluster may wait for a registry.
+/// Longest wait for a registry while Docker or a local cluster is chosen.
 const PULL_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The images of store and nodes, fresh.
@@ -29,7 +29,7 @@ pub(super) fn provide(docker: &Docker, signals: &HeldSignals, airgap: bool) -> a
     }
     match from_binary(docker, signals, &target) {
         Err(error) if !airgap && error.downcast_ref::<crate::ending::CommandEnd>().is_none() => {
-            // As where the C library has no static version.
+            // Some C libraries have no static version.
             eprintln!(
                 "{error:#}; building the node's image from source instead, which takes minutes"
             );

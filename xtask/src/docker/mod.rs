@@ -1,5 +1,4 @@
-//! What needs a Docker engine: the images, the cluster made of them, and the tools that both are
-//! made with.
+//! The commands that need a Docker engine: images, the cluster made of them, and compose.
 
 mod airgap;
 mod cluster;
@@ -27,12 +26,11 @@ pub(crate) use ports::all_free;
 pub use state::{ClusterState, Leftovers, left, state};
 pub use stores::ContainerStores;
 
-/// The name of the compose project, by which everything of ours is found again. The same is in
-/// [`ENV_FILE`].
+/// Name of the compose project, a label of everything that it creates. [`ENV_FILE`] has it too.
 pub(crate) const PROJECT: &str = "ratelimiter-demo";
-/// Asked over a local socket: one that takes longer is not well.
+/// Deadline of an answer of the engine, over a local socket.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(3);
-/// What `docker compose` and `docker-compose` 1.29 both read.
+/// The file of one store; `docker compose` and `docker-compose` 1.29 both read it.
 const COMPOSE_FILE: &str = "docker/docker-compose.yml";
 /// Read by compose itself: the names of the project and of the store's image.
 const ENV_FILE: &str = "docker/.env";
@@ -102,7 +100,7 @@ impl Docker {
         );
     }
 
-    /// The compose tool for all that may be there, whatever it was brought up with.
+    /// The compose tool for every service, with any stores and options.
     pub fn compose(&self) -> Command {
         let mut files: Vec<_> = ContainerStores::ALL
             .into_iter()

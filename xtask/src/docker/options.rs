@@ -5,12 +5,12 @@ pub const NODE_PORTS: [u16; 3] = [8001, 8002, 8003];
 /// Nodes, and the container whose network is that of nodes and stores.
 const SERVICES: [&str; 4] = ["pod", "node-1", "node-2", "node-3"];
 
-/// What comes with the profile `observability`, and where.
+/// Services of the profile `observability`, and their ports.
 pub(super) const OBSERVERS: [(&str, u16); 2] = [("prometheus", 9090), ("grafana", 3000)];
 /// Compose's option for these.
 pub const PROFILE: [&str; 2] = ["--profile", "observability"];
 
-/// What to bring up.
+/// The cluster to bring up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ContainerOptions {
     /// With one store or several.

@@ -5,15 +5,14 @@ use super::stores::FORMER;
 use super::{Docker, PROJECT};
 use crate::child::output;
 
-/// How much of the cluster runs.
+/// State of the cluster.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ClusterState {
     /// None of it.
     Down,
-    /// Some of it, or it does not answer, or it is another one: one line a service that is not as
-    /// it should be.
+    /// Some of it, an unhealthy service, or other stores: one line for each wrong service.
     Partly(Vec<String>),
-    /// Every service that is wanted runs and is healthy, and no other store is there.
+    /// Every wanted service runs and is healthy, and no other store is there.
     Up,
 }
 

@@ -1,7 +1,7 @@
 use std::ffi::{OsStr, OsString};
 
 use super::COMPOSE_FILE;
-use crate::ending::UsageError;
+use crate::ending::BadArguments;
 
 /// The stores of the cluster, by the names that `demo-ratelimiter run --topology` has for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum ContainerStores {
     Sentinel,
 }
 
-/// Where stores are, in the network of the containers and on this machine's loopback.
+/// Ports of the stores, in the network of the containers and on this machine's loopback.
 const STORE_PORTS: [u16; 3] = [6379, 6380, 6381];
 const SENTINEL_PORTS: [u16; 3] = [26379, 26380, 26381];
 /// The service that makes a cluster of the stores, and ends.
@@ -35,7 +35,9 @@ impl ContainerStores {
     }
 
     /// Takes the option out of a command line.
-    pub(crate) fn taken_from(arguments: &[OsString]) -> Result<(Self, Vec<OsString>), UsageError> {
+    pub(crate) fn taken_from(
+        arguments: &[OsString],
+    ) -> Result<(Self, Vec<OsString>), BadArguments> {
         let mut stores = Self::default();
         let mut rest = Vec::new();
         let mut arguments = arguments.iter();
@@ -52,14 +54,14 @@ impl ContainerStores {
         Ok((stores, rest))
     }
 
-    fn named(name: Option<&OsStr>) -> Result<Self, UsageError> {
+    fn named(name: Option<&OsStr>) -> Result<Self, BadArguments> {
         let known = Self::ALL
             .into_iter()
             .find(|stores| name == Some(stores.name().as_ref()));
         known.ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
             let given = name.map_or("nothing".into(), OsStr::to_string_lossy);
-            UsageError(format!(
+            BadArguments(format!(
                 "{} takes one of {names}, and was given {given}",
                 Self::OPTION
             ))

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::charts::ChartSampler;
 use super::comparison;
 use super::notes::RoundNotes;
-use crate::cluster::StoryState;
+use crate::cluster::LiveStory;
 use ratelimiter_watch::{Detector, DetectorClock, Round};
 
 /// Shows and records every round until the detector is dropped: notes, chart points and findings on
@@ -21,7 +21,7 @@ use ratelimiter_watch::{Detector, DetectorClock, Round};
 pub(crate) fn show_rounds(
     stage: Stage,
     detector: &Detector,
-    live: StoryState,
+    live: LiveStory,
     key: Key,
 ) -> impl Future<Output = ()> + Send + 'static {
     let (mut rounds, clock) = (detector.rounds(), detector.clock());
