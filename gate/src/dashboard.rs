@@ -27,28 +27,13 @@ const PAUSE_MS: u64 = 20_000;
 const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(200);
 
-/// Prometheus reads its configuration, judges made-up series as the rules' tests say, and answers
-/// every query of the dashboard from a real cluster that is put through a write pause.
+/// Prometheus reads its configuration, judges the made-up series of the rules' tests, and answers
+/// every query of the dashboard from a real cluster in a write pause.
 pub(crate) async fn check() -> anyhow::Result<()> {
     let root = project::root();
-    promtool(&[
-        "check",
-        "config",
-        &root
-            .join(CONFIG)
-            .join("prometheus.yml")
-            .display()
-            .to_string(),
-    ])?;
-    promtool(&[
-        "test",
-        "rules",
-        &root
-            .join(CONFIG)
-            .join("rules.test.yml")
-            .display()
-            .to_string(),
-    ])?;
+    let file = |name: &str| root.join(CONFIG).join(name).display().to_string();
+    promtool(&["check", "config", &file("prometheus.yml")])?;
+    promtool(&["test", "rules", &file("rules.test.yml")])?;
 
     let cluster = ClusterPlan {
         progress: |what| eprintln!("{what}"),
@@ -111,13 +96,8 @@ fn promtool(arguments: &[&str]) -> anyhow::Result<String> {
 async fn every_node_has_the_limit(cluster: &LocalCluster, key: &Key) -> anyhow::Result<()> {
     let started = Instant::now();
     for node in 0..cluster.endpoints().len() {
-        while !cluster
-            .client(node, REQUEST)?
-            .limits()
-            .await?
-            .iter()
-            .any(|limit| limit.key == *key)
-        {
+        let client = cluster.client(node, REQUEST)?;
+        while !client.limits().await?.iter().any(|limit| limit.key == *key) {
             anyhow::ensure!(
                 started.elapsed() < PATIENCE,
                 "node {node} does not have the limit of {key}"
@@ -130,11 +110,9 @@ async fn every_node_has_the_limit(cluster: &LocalCluster, key: &Key) -> anyhow::
 
 async fn check_every_node(cluster: &LocalCluster, key: &Key, times: u32) -> anyhow::Result<()> {
     for node in 0..cluster.endpoints().len() {
+        let client = cluster.client(node, REQUEST)?;
         for _ in 0..times {
-            cluster
-                .client(node, REQUEST)?
-                .check(&CheckRequest::new(key.clone()))
-                .await?;
+            client.check(&CheckRequest::new(key.clone())).await?;
         }
     }
     Ok(())
@@ -163,14 +141,8 @@ impl Prometheus {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let mut prometheus = Command::new("prometheus");
         prometheus
-            .arg(format!(
-                "--config.file={}",
-                directory.path().join("prometheus.yml").display()
-            ))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                directory.path().join("data").display()
-            ))
+            .current_dir(directory.path())
+            .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .arg("--log.level=error");
         let process = prometheus.spawn().context("run prometheus")?;

@@ -5,6 +5,8 @@ use anyhow::Context as _;
 use serde_json::Value;
 use xshell::{Shell, cmd};
 
+use crate::project;
+
 /// For every crate, the workspace crates it may use.
 type CrateArrows = BTreeMap<String, BTreeSet<String>>;
 
@@ -12,10 +14,7 @@ type CrateArrows = BTreeMap<String, BTreeSet<String>>;
 /// arrows.
 pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
     crate::ending::no_arguments(arguments)?;
-    let metadata = cmd!(shell, "cargo metadata --format-version 1 --no-deps")
-        .quiet()
-        .read()?;
-    let found = of_metadata(&serde_json::from_str(&metadata)?)?;
+    let found = of_metadata(&project::metadata()?)?;
     let table = shell.read_file("ARCHITECTURE.md")?;
     let mut complaints = compare(&found, &of_table(&table));
     for name in pure(&table) {

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use serde_json::Value;
 use xshell::{Shell, cmd};
 
 use crate::child::output;
@@ -44,15 +45,13 @@ const STEPS: &[GateStep] = &[
     step("dependencies", deny::run).needs(deny::needs),
     step("every crate alone", every_crate_alone),
     step("gRPC", |shell| {
-        let packages = [
-            "--package",
-            "ratelimiter-target",
-            "--package",
-            "ratelimiter-verify",
+        let crates = [
+            "--package=ratelimiter-target",
+            "--package=ratelimiter-verify",
         ];
         Ok(cmd!(
             shell,
-            "cargo test --quiet {packages...} --features grpc --test grpc"
+            "cargo test --quiet {crates...} --features grpc --test grpc"
         )
         .run()?)
     }),
@@ -130,65 +129,21 @@ fn chosen(names: &[OsString]) -> anyhow::Result<Vec<&'static GateStep>> {
         .collect())
 }
 
-/// A crate of the workspace.
-struct WorkspaceCrate {
-    name: String,
-    directory: PathBuf,
-    /// Whether it has commands for a store in its code, not only in its tests.
-    commands_store: bool,
-}
-
-impl WorkspaceCrate {
-    /// Its test programs, as the README's test command has built them.
-    fn tests(&self, shell: &Shell) -> anyhow::Result<Vec<PathBuf>> {
-        let messages = cmd!(
-            shell,
-            "cargo test --quiet --workspace --no-run --message-format json"
-        );
-        let test = |message: &str| {
-            let built: serde_json::Value = serde_json::from_str(message).ok()?;
-            let is_own = Path::new(built["manifest_path"].as_str()?).parent()? == self.directory;
-            let is_test = is_own && built["profile"]["test"].as_bool()?;
-            is_test.then(|| built["executable"].as_str().map(PathBuf::from))?
-        };
-        let tests: Vec<_> = messages.quiet().read()?.lines().filter_map(test).collect();
-        anyhow::ensure!(!tests.is_empty(), "cargo names no test of {}", self.name);
-        Ok(tests)
-    }
-}
-
-fn members(shell: &Shell) -> anyhow::Result<Vec<WorkspaceCrate>> {
-    let metadata = cmd!(shell, "cargo metadata --format-version 1 --no-deps")
-        .quiet()
-        .read()?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
-    let packages = metadata["packages"]
-        .as_array()
-        .context("cargo metadata lists no packages")?;
-    let member = |package: &serde_json::Value| {
-        let name = package["name"].as_str()?.to_owned();
-        let directory = Path::new(package["manifest_path"].as_str()?)
-            .parent()?
-            .to_owned();
-        let mut uses = package["dependencies"].as_array()?.iter();
-        let commands_store = uses.any(|used| used["name"] == "redis" && used["kind"].is_null());
-        Some(WorkspaceCrate {
-            name,
-            directory,
-            commands_store,
-        })
-    };
-    Ok(packages.iter().filter_map(member).collect())
-}
-
 /// Others can use a crate only if it builds without its neighbours' features and without the crates
 /// of its tests. The tests are left out: they have run with the workspace.
 fn every_crate_alone(shell: &Shell) -> anyhow::Result<()> {
-    for member in members(shell)? {
-        let name = member.name;
+    for package in packages()? {
+        let name = package["name"].as_str().unwrap_or_default();
         cmd!(shell, "cargo check --quiet --package {name}").run()?;
     }
     Ok(())
+}
+
+fn packages() -> anyhow::Result<Vec<Value>> {
+    match project::metadata()?["packages"].take() {
+        Value::Array(packages) => Ok(packages),
+        _ => anyhow::bail!("cargo metadata lists no packages"),
+    }
 }
 
 /// A program or example as the README's test command has built it: another selection of crates
@@ -206,21 +161,43 @@ fn fetched_store(shell: &Shell) -> anyhow::Result<String> {
     Ok(cmd!(shell, "{fetch}").read()?)
 }
 
-/// The tests of the crates that command a store, with the other store. The demo is played on it by
-/// the headless runs.
+/// The tests of the crates that command a store, with the other store, as the README's test command
+/// has built them. The demo is played on it by the headless runs.
 fn the_fetched_store(shell: &Shell) -> anyhow::Result<()> {
     let _store = shell.push_env("RATELIMITER_STORE_BIN", fetched_store(shell)?);
-    for member in members(shell)?
-        .iter()
-        .filter(|m| m.commands_store && m.name != "demo-ratelimiter")
-    {
-        println!("{}", member.name);
-        let _crate = shell.push_dir(&member.directory);
-        for test in &member.tests(shell)? {
+    let build = cmd!(
+        shell,
+        "cargo test --quiet --workspace --no-run --message-format json"
+    );
+    let messages = build.quiet().read()?;
+    let messages = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    let messages: Vec<Value> = messages.collect();
+    for package in packages()?.iter().filter(|package| commands_store(package)) {
+        let manifest = &package["manifest_path"];
+        println!("{}", package["name"]);
+        let own = messages
+            .iter()
+            .filter(|built| built["manifest_path"] == *manifest && built["profile"]["test"] == true)
+            .filter_map(|built| built["executable"].as_str());
+        let tests: Vec<&str> = own.collect();
+        anyhow::ensure!(!tests.is_empty(), "cargo names no test of {manifest}");
+        let directory = Path::new(manifest.as_str().unwrap_or_default()).parent();
+        let _crate = shell.push_dir(directory.context("a manifest is in no directory")?);
+        for test in tests {
             cmd!(shell, "{test} --quiet").quiet().run()?;
         }
     }
     Ok(())
+}
+
+/// Whether a package other than the demo has commands for a store in its code, not only in its
+/// tests.
+fn commands_store(package: &Value) -> bool {
+    let uses = package["dependencies"].as_array();
+    let is_client = |used: &Value| used["name"] == "redis" && used["kind"].is_null();
+    package["name"] != "demo-ratelimiter" && uses.is_some_and(|uses| uses.iter().any(is_client))
 }
 
 /// A check of the package `gate`, which may use the project's crates.

@@ -42,48 +42,38 @@ enum ClusterChoice {
 /// Plays the demo on the cluster of the flags, or else on the better one that can be had.
 pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
     let (stores, rest) = ContainerStores::taken_from(arguments)?;
-    let (wish, options) = ClusterChoice::of(&rest)?;
-    let containers_with = ContainerOptions {
+    let (choice, options) = ClusterChoice::of(&rest)?;
+    let wanted = ContainerOptions {
         stores,
+        airgap: choice == ClusterChoice::Docker { airgap: true },
         ..ContainerOptions::default()
     };
-    match wish {
+    let (docker, why) = match choice {
         ClusterChoice::Nothing => {
-            if options
-                .iter()
-                .any(|option| option == "--help" || option == "-h")
-            {
+            if options.iter().any(is_help) {
                 println!("{HELP}");
             }
-            local(shell, stores, &options)
+            return local(shell, stores, &options);
         }
         ClusterChoice::Local => {
             eprintln!("cluster: local");
-            local(shell, stores, &options)
+            return local(shell, stores, &options);
         }
-        ClusterChoice::Docker { airgap } => {
-            let docker = Docker::require()?;
-            eprintln!("cluster: Docker, as asked");
-            containers(
-                &docker,
-                ContainerOptions {
-                    airgap,
-                    ..containers_with
-                },
-                &options,
-            )
-        }
-        ClusterChoice::Whatever => match containers_can_be_had(containers_with) {
-            Ok((docker, why)) => {
-                eprintln!("cluster: Docker, since {why}");
-                containers(&docker, containers_with, &options)
-            }
+        ClusterChoice::Docker { .. } => (Docker::require()?, "as asked"),
+        ClusterChoice::Whatever => match containers_can_be_had(wanted) {
+            Ok(docker_and_reason) => docker_and_reason,
             Err(why) => {
                 eprintln!("cluster: local, since {why:#}");
-                local(shell, stores, &options)
+                return local(shell, stores, &options);
             }
         },
-    }
+    };
+    eprintln!("cluster: Docker, {why}");
+    containers(&docker, wanted, &options)
+}
+
+fn is_help(option: &OsString) -> bool {
+    option == "--help" || option == "-h"
 }
 
 impl ClusterChoice {
@@ -95,9 +85,7 @@ impl ClusterChoice {
                 .any(|flag| argument == flag)
         });
         let has = |flag: &str| ours.iter().any(|given| given == flag);
-        let help = options
-            .iter()
-            .any(|option| option == "--help" || option == "-h");
+        let help = options.iter().any(is_help);
         let named = options
             .iter()
             .any(|option| option.to_string_lossy().split('=').next() == Some("--node"));
@@ -135,7 +123,7 @@ impl ClusterChoice {
 fn containers_can_be_had(options: ContainerOptions) -> anyhow::Result<(Docker, &'static str)> {
     let docker = Docker::find()?;
     match docker::state(&docker, &options.services())? {
-        ClusterState::Up => return Ok((docker, "the cluster is up already")),
+        ClusterState::Up => return Ok((docker, "since the cluster is up already")),
         ClusterState::Partly(_) => {
             anyhow::bail!(
                 "a part of the Docker cluster is there, or one with other stores (`cargo xtask \
@@ -146,7 +134,7 @@ fn containers_can_be_had(options: ContainerOptions) -> anyhow::Result<(Docker, &
     }
     docker::all_free(&options.ports())?;
     docker::store_at_hand(&docker)?;
-    Ok((docker, "an engine answers and the images can be had"))
+    Ok((docker, "since an engine answers and the images can be had"))
 }
 
 /// Becomes the demo, which starts and ends a local cluster: its exit code and signals are those of

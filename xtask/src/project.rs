@@ -14,13 +14,18 @@ pub fn root() -> PathBuf {
     own.parent().unwrap_or(own).to_owned()
 }
 
-/// Cargo's target directory.
-pub fn target_dir() -> anyhow::Result<PathBuf> {
+/// The workspace, as cargo describes it.
+pub(crate) fn metadata() -> anyhow::Result<serde_json::Value> {
     let mut metadata = Command::new("cargo");
     metadata
         .args(["metadata", "--format-version", "1", "--no-deps"])
         .current_dir(root());
-    let metadata: serde_json::Value = serde_json::from_str(&output(&mut metadata)?)?;
+    Ok(serde_json::from_str(&output(&mut metadata)?)?)
+}
+
+/// Cargo's target directory.
+pub fn target_dir() -> anyhow::Result<PathBuf> {
+    let metadata = metadata()?;
     let directory = metadata["target_directory"].as_str();
     Ok(directory
         .context("cargo metadata names no target directory")?

@@ -1,19 +1,16 @@
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
 
 /// Below the range from which Linux (32768) and macOS (49152) take the ports of outgoing
-/// connections. A node that keeps trying to reach a store that is down could otherwise be given the
-/// store's own port, and keep it.
+/// connections. Otherwise a node that tries to reach a store that is down could get the store's own
+/// port, and keep it.
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 10_000;
 
 /// Different free loopback ports, chosen at random so that clusters starting together seldom meet.
 pub(crate) fn free(how_many: usize) -> Vec<u16> {
-    let random = RandomState::new();
     let mut ports = HashSet::new();
-    (0_u32..)
-        .map(|i| FIRST + (random.hash_one(i) % u64::from(COUNT)) as u16)
+    std::iter::repeat_with(|| fastrand::u16(FIRST..FIRST + COUNT))
         .filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
         .filter(|port| ports.insert(*port))
         .take(how_many)

@@ -16,7 +16,8 @@
 --         0 when it is not here yet}
 -- Numbers are whole and below 2^53: commands take them and answers give them exactly. Only Lua's
 -- own text of them is rounded.
-local limit, window, prefix, retention = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local limit, window, prefix, retention =
+  tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local FIRST = 15
 local time, callers = redis.call('TIME'), tonumber(ARGV[13])
 local clock = time[1] * 1000000 + time[2]

@@ -19,6 +19,7 @@ end
 redis.call('SET', KEYS[4], ARGV[2])
 if ARGV[4] == 'known' and not version then
   local time = redis.call('TIME')
-  redis.call('HSET', KEYS[5], 'at', string.format('%.0f', time[1] * 1000000 + time[2]), 'version', ARGV[2])
+  redis.call('HSET', KEYS[5], 'at', string.format('%.0f', time[1] * 1000000 + time[2]),
+    'version', ARGV[2])
 end
 return 1

@@ -16,7 +16,8 @@ for i = 4, #ARGV, 3 do
 end
 if forgot then
   local time, before = redis.call('TIME'), tonumber(redis.call('HGET', KEYS[6], 'version') or '0')
-  redis.call('HSET', KEYS[6], 'at', exact(time[1] * 1000000 + time[2]), 'version', exact(math.max(known, before)))
+  redis.call('HSET', KEYS[6], 'at', exact(time[1] * 1000000 + time[2]), 'version',
+    exact(math.max(known, before)))
 end
 if changed or forgot or life == '' then
   change_to(math.max(version, known) + 1)

@@ -9,9 +9,11 @@
 --         loss, -4 another counter; charge; given (us); room; how long the answer holds (us); time
 --         until enough charge leaves (us); for another counter its entry, or nothing when the limit
 --         was deleted; the version of that change}
-local newest, nodes, recheck, coming = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local newest, nodes, recheck, coming =
+  ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local version, number = tonumber(ARGV[11]), ARGV[12]
-local need, alike, queued, ahead = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16])
+local need, alike, queued, ahead =
+  tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16])
 
 local behind = tonumber(redis.call('GET', KEYS[6]) or '0') < version
 if number ~= '' and not behind then

@@ -5,7 +5,8 @@
 -- KEYS[2] the grants that count, a sorted set by end; KEYS[3] those that no longer count, likewise
 -- KEYS[4] the admissions that no grant covers; KEYS[5] when the store lost its state
 -- ARGV[1..] limit, window, lease, retention (us), epoch, prefix of the caller's grants
-local limit, window, lease, retention = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local limit, window, lease, retention =
+  tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local epoch, prefix = tonumber(ARGV[5]), ARGV[6]
 local book, ends, past = KEYS[1], KEYS[2], KEYS[3]
 -- tostring() would round to 14 digits
@@ -27,7 +28,8 @@ local function read(id)
   local text = redis.call('HGET', book, id)
   if not text then return nil end
   local charge, given, ending, settled = string.match(text, '^(%d+) (%d+) (%d+) (%d)$')
-  return {charge = tonumber(charge), given = tonumber(given), ending = tonumber(ending), settled = settled == '1'}
+  return {charge = tonumber(charge), given = tonumber(given),
+    ending = tonumber(ending), settled = settled == '1'}
 end
 local function counts(grant) return grant.ending + window > now end
 -- Takes a grant out of the sums, or into them.
@@ -38,7 +40,8 @@ local function weigh(grant, sign)
 end
 local function write(id, grant)
   local settled = grant.settled and '1' or '0'
-  redis.call('HSET', book, id, exact(grant.charge) .. ' ' .. exact(grant.given) .. ' ' .. exact(grant.ending) .. ' ' .. settled)
+  redis.call('HSET', book, id, exact(grant.charge) .. ' ' .. exact(grant.given) .. ' '
+    .. exact(grant.ending) .. ' ' .. settled)
   local set, other = ends, past
   if not counts(grant) then set, other = past, ends end
   redis.call('ZREM', other, id)
@@ -46,7 +49,8 @@ local function write(id, grant)
 end
 
 -- A thousand a call: more would hold up the store, and to count some a little longer is safe.
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', exact(now - window), 'LIMIT', 0, 1000)) do
+local ended = redis.call('ZRANGEBYSCORE', ends, '-inf', exact(now - window), 'LIMIT', 0, 1000)
+for _, id in ipairs(ended) do
   local grant = read(id)
   redis.call('ZREM', ends, id)
   if grant then
@@ -55,7 +59,8 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', exact(now - window
     redis.call('ZADD', past, exact(grant.ending), id)
   end
 end
-local gone = redis.call('ZRANGEBYSCORE', past, '-inf', exact(now - window - retention), 'LIMIT', 0, 1000)
+local gone =
+  redis.call('ZRANGEBYSCORE', past, '-inf', exact(now - window - retention), 'LIMIT', 0, 1000)
 if #gone > 0 then
   redis.call('HDEL', book, unpack(gone))
   redis.call('ZREM', past, unpack(gone))
@@ -78,7 +83,8 @@ local function settle(id, spent)
 end
 
 local function keep()
-  redis.call('HSET', book, '#last', exact(now), '#offset', exact(offset), '#charged', exact(charged), '#open', exact(open))
+  redis.call('HSET', book, '#last', exact(now), '#offset', exact(offset), '#charged',
+    exact(charged), '#open', exact(open))
   local life = exact((window + lease + 2 * retention) / 1000)
   redis.call('PEXPIRE', book, life)
   redis.call('PEXPIRE', ends, life)
