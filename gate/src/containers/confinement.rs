@@ -114,8 +114,8 @@ mod tests {
     use super::*;
 
     const STATUS: &str = "Name:\tratelimiter-nod\nUid:\t65532\t65532\t65532\t65532\n\
-        CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000000\n\
-        CapAmb:\t0000000000000000\nNoNewPrivs:\t1\n";
+        CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n\
+        CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\n";
     const MOUNTS: &str = "601 500 0:45 / / ro,relatime - overlay overlay rw\n602 601 0:46 / /proc \
         rw - proc proc rw\n";
 

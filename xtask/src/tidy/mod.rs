@@ -1,7 +1,9 @@
-//! Taste that a machine can check: sizes, module docs, unfinished work, circles of imports, plain
-//! words.
+//! Taste that a machine can check: sizes, widths, module docs, unfinished work, circles of imports,
+//! names and plain words.
 
 mod circles;
+mod columns;
+mod names;
 mod words;
 
 use std::ffi::OsString;
@@ -12,45 +14,41 @@ use xshell::{Shell, cmd};
 /// Past this, a file holds a second idea.
 const MAX_LINES: usize = 650;
 
-/// Checks every Rust file, and the words of every document.
+/// Checks every Rust and Lua file and every document.
 pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
     crate::ending::no_arguments(arguments)?;
     let listed = cmd!(
         shell,
-        "git ls-files --cached --others --exclude-standard -- *.rs *.md"
+        "git ls-files --cached --others --exclude-standard -- *.rs *.md *.lua"
     )
     .quiet()
     .read()?;
     let mut files = Vec::new();
-    for file in listed
-        .lines()
-        .map(PathBuf::from)
-        .filter(|file| shell.path_exists(file))
-    {
-        let text = shell.read_file(&file)?;
-        files.push((file, text));
+    for file in listed.lines().filter(|file| shell.path_exists(file)) {
+        files.push((PathBuf::from(file), shell.read_file(file)?));
     }
-    let rust: Vec<_> = files
-        .iter()
-        .filter(|(file, _)| file.extension().is_some_and(|e| e == "rs"))
-        .collect();
-    anyhow::ensure!(!rust.is_empty(), "there is nothing to check");
-    let mut complaints: Vec<String> = rust
-        .iter()
-        .flat_map(|(file, text)| complaints_of(file, text))
-        .collect();
-    complaints.extend(circles::complaints(
-        rust.iter()
-            .map(|(file, text)| (file.as_path(), text.as_str())),
-    ));
-    let words = words::count(
-        files
+    let of_kind = |extensions: &'static [&str]| {
+        let files = files
             .iter()
-            .map(|(file, text)| (file.as_path(), text.as_str())),
-    );
-    complaints.extend(words.complaints());
+            .map(|(file, text)| (file.as_path(), text.as_str()));
+        files.filter(move |(file, _)| {
+            extensions
+                .iter()
+                .any(|e| file.extension() == Some(e.as_ref()))
+        })
+    };
+    let rust = of_kind(&["rs"]).count();
+    anyhow::ensure!(rust > 0, "there is nothing to check");
+    let words = words::count(of_kind(&["rs", "md"]));
+    let complaints: Vec<String> = of_kind(&["rs", "md", "lua"])
+        .flat_map(|(file, text)| columns::complaints(file, text))
+        .chain(of_kind(&["rs"]).flat_map(|(file, text)| complaints_of(file, text)))
+        .chain(circles::complaints(of_kind(&["rs"])))
+        .chain(names::complaints(of_kind(&["rs", "md"])))
+        .chain(words.complaints())
+        .collect();
     anyhow::ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
-    println!("{} files are tidy; {words}", rust.len());
+    println!("{rust} files are tidy; {words}");
     Ok(())
 }
 

@@ -1,0 +1,100 @@
+//! Names of types: one meaning each, and those in the glossary exist.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The document of the words, each with the type that carries it in its last column.
+const GLOSSARY: &str = "docs/glossary.md";
+
+/// Names with more than one meaning, still to be renamed.
+const SHARED: &str = "Action Answer Asked Axis Bounds Change Check Cli Clock Cluster Commands \
+    Connection Counted Counters Evidence Failure Fault Finding Form Found Hold Line Link Log \
+    Member Node Outcome Parts Passage Place Plan Player Process Progress Reach Record Recording \
+    Replies Role Row RunArgs Running Scope Seen Server Severity Show Signals Site State Status \
+    Steady Step Stores Subject Tally Target TimeAxis Traffic Trust Usage Value Verb Verdict View \
+    Violation Word Words";
+
+/// One line for each name of several types, and for each type of the glossary that is not there.
+pub(super) fn complaints<'a>(files: impl Iterator<Item = (&'a Path, &'a str)>) -> Vec<String> {
+    let mut places: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut glossary = "";
+    for (file, text) in files {
+        if file == Path::new(GLOSSARY) {
+            glossary = text;
+        }
+        let is_code = file.components().any(|part| part.as_os_str() == "src");
+        if !is_code || file.ends_with("tests.rs") {
+            continue;
+        }
+        for line in text.lines().take_while(|line| *line != "#[cfg(test)]") {
+            if let Some(name) = declared_type(line.trim_start()) {
+                let files = places.entry(name).or_default();
+                // An indented one is local; that of a macro has its `impl` alone.
+                if !line.starts_with([' ', 'i']) {
+                    files.push(file.display().to_string());
+                }
+            }
+        }
+    }
+    let is_shared = |name: &str| SHARED.split(' ').any(|shared| shared == name);
+    let twice = places
+        .iter()
+        .filter(|(name, files)| files.len() > 1 && !is_shared(name));
+    let unknown = glossary_types(glossary).filter(|name| !places.contains_key(name));
+    twice
+        .map(|(name, files)| format!("{name} names several types: {}", files.join(", ")))
+        .chain(unknown.map(|name| format!("{GLOSSARY}: there is no type {name}")))
+        .collect()
+}
+
+fn declared_type(line: &str) -> Option<&str> {
+    let line = match line.strip_prefix("pub") {
+        Some(rest) => rest.split_once(' ')?.1,
+        None => line,
+    };
+    let (kind, rest) = line.split_once(' ')?;
+    let is_type = ["struct", "enum", "trait", "union", "impl"].contains(&kind);
+    is_type.then(|| rest.split(|c: char| !c.is_alphanumeric()).next())?
+}
+
+/// The last column of the rows of a table, where it is code.
+fn glossary_types(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| {
+        let last = line
+            .strip_suffix(" |")
+            .and_then(|row| row.rsplit('|').next());
+        last.unwrap_or("").split('`').skip(1).step_by(2)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn second_meanings_and_unknown_words_are_named() {
+        let files = [
+            (
+                "a/src/x.rs",
+                "pub(crate) struct Lamp<T> {\n}\n#[cfg(test)]\nmod tests {\nstruct Key;",
+            ),
+            (
+                "b/src/y.rs",
+                "enum Lamp {\n    struct Not;\n}\npub trait Key {}\n",
+            ),
+            ("b/tests/z.rs", "struct Key;\n"),
+            (
+                GLOSSARY,
+                "| word | type |\n|---|---|\n| a key | `Key` |\n| a hit | `Hit` |\n",
+            ),
+        ];
+        let complaints = complaints(files.iter().map(|(file, text)| (Path::new(*file), *text)));
+        assert_eq!(
+            complaints,
+            [
+                "Lamp names several types: a/src/x.rs, b/src/y.rs",
+                "docs/glossary.md: there is no type Hit"
+            ]
+        );
+    }
+}
