@@ -51,4 +51,4 @@ pub use setup::{DEFAULT_WINDOW, reset_counter, setup_rate_limit};
 pub use steady::{LatencySummary, SteadyHandle, SteadyLoad, SteadyReport};
 pub use tally::CheckTally;
 pub use volley::{Release, VolleyReport, volley};
-pub use writes_held::{LEASE, RENEWAL};
+pub use writes_held::LEASE;

@@ -18,8 +18,8 @@ const CONTROL: Duration = Duration::from_secs(1);
 /// The fault: a store that answers reads and takes no writes.
 ///
 /// Held by `CLIENT PAUSE ... WRITE` on a connection that never writes, as a lease: [`LEASE`] long,
-/// renewed every [`RENEWAL`]. However the process ends, the store takes writes again less than half
-/// a second later.
+/// renewed after a third of it. However the process ends, the store takes writes again less than
+/// half a second later.
 ///
 /// The pause is never ended by command: `CLIENT UNPAUSE` ends the pauses of all clients, and a
 /// shorter pause of another client cannot be seen behind ours. Healing lets the lease run out,

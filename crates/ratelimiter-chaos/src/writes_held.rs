@@ -11,7 +11,7 @@ use tokio::time::Instant;
 pub const LEASE: Duration = Duration::from_millis(300);
 /// Time between two pause commands. A shorter pause never shortens a longer one, so they overlap
 /// without a gap.
-pub const RENEWAL: Duration = Duration::from_millis(100);
+pub(crate) const RENEWAL: Duration = Duration::from_millis(100);
 
 /// The course of a pause.
 #[derive(Debug)]

@@ -86,7 +86,7 @@ pub(crate) async fn watch(args: WatchArgs) -> anyhow::Result<Exit> {
                 }
             }
             Err(RecvError::Lagged(rounds)) => {
-                eprintln!("{rounds} rounds are left out: the output is slow")
+                eprintln!("{rounds} rounds are left out: the output is slow");
             }
             Err(RecvError::Closed) => anyhow::bail!("the detector has stopped"),
         }

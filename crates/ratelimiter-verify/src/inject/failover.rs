@@ -51,7 +51,7 @@ pub(crate) async fn failover(args: FailoverArgs) -> anyhow::Result<Exit> {
     );
     match held.acknowledged().await? {
         0 => {
-            println!("WAIT 1 200 answers 0: no replica has the last writes, and they will be lost")
+            println!("WAIT 1 200 answers 0: no replica has the last writes, and they will be lost");
         }
         some => println!(
             "WAIT 1 200 answers {some}: a replica has every write, and nothing will be lost"
