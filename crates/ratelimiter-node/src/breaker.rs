@@ -9,7 +9,7 @@ const FAILURES: u32 = 5;
 /// Time between two probes of an open circuit.
 const PROBE_EVERY: Duration = Duration::from_millis(250);
 
-/// StoreCircuits in front of a store cluster. A primary has neighbouring slots, and 256 of them share a
+/// Circuits in front of a store cluster. A primary has neighbouring slots, and 256 of them share a
 /// circuit.
 const PARTS: usize = 64;
 /// Slots of a store cluster.

@@ -12,22 +12,27 @@ use ratelimiter_store::StoreUrl;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, Node, read_limits};
+use crate::{Config, NodeServer, NodeSettings, read_limits};
 
 const PROGRAM: &str = "ratelimiter-node";
 
 /// One node of a distributed rate limiter: HTTP in front, Redis or Valkey behind.
 #[derive(Debug, Parser)]
-#[command(name = PROGRAM, version, after_help = exit_help(&[]), args_conflicts_with_subcommands = true)]
+#[command(
+    name = PROGRAM,
+    version,
+    after_help = exit_help(&[]),
+    args_conflicts_with_subcommands = true
+)]
 struct NodeCli {
     #[command(subcommand)]
-    verb: Option<Verb>,
+    command: Option<NodeCommand>,
     #[command(flatten)]
-    serve: Serve,
+    serve: ServeOptions,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum NodeCommand {
     /// Ask a running node whether it answers and its store is connected, for a container's health
     /// check.
     Healthcheck {
@@ -42,7 +47,7 @@ enum Verb {
 }
 
 #[derive(Debug, Args)]
-struct Serve {
+struct ServeOptions {
     /// Name of the node, unique in its cluster.
     #[arg(long, env = "RATELIMITER_ID", default_value = "node-1")]
     id: String,
@@ -73,10 +78,20 @@ struct Serve {
     #[arg(long, env = "RATELIMITER_ON_STORE_FAILURE")]
     on_store_failure: Option<StoreFailurePolicy>,
     /// Time between two syncs with the store, and between two heartbeats.
-    #[arg(long, env = "RATELIMITER_SYNC_INTERVAL", default_value = "200ms", value_parser = humantime::parse_duration)]
+    #[arg(
+        long,
+        env = "RATELIMITER_SYNC_INTERVAL",
+        default_value = "200ms",
+        value_parser = humantime::parse_duration
+    )]
     sync_interval: Duration,
     /// How long a check waits for the store.
-    #[arg(long, env = "RATELIMITER_STORE_TIMEOUT", default_value = "200ms", value_parser = humantime::parse_duration)]
+    #[arg(
+        long,
+        env = "RATELIMITER_STORE_TIMEOUT",
+        default_value = "200ms",
+        value_parser = humantime::parse_duration
+    )]
     store_timeout: Duration,
     /// Token that changes of limits and counters, and lists of keys, need. Prefer the variable:
     /// arguments are visible to other users of the machine.
@@ -104,12 +119,12 @@ struct Serve {
     log: tracing::Level,
 }
 
-impl Serve {
+impl ServeOptions {
     /// The configuration that the options add up to.
     fn config(self) -> Result<Config, WrongUsage> {
         let store = StoreUrl::parse(self.store.expose(), self.store_ca.as_deref())
             .map_err(WrongUsage::of)?;
-        let config = Config {
+        let settings = NodeSettings {
             advertise: self.advertise,
             counting: self.counting,
             on_store_failure: self.on_store_failure,
@@ -126,10 +141,9 @@ impl Serve {
             without_token: self.without_token,
             max_connections: self.max_connections,
             max_connections_per_peer: self.max_connections_per_peer,
-            ..Config::new(&self.id, self.listen, store).map_err(WrongUsage::of)?
+            ..NodeSettings::new(self.id, self.listen, store)
         };
-        config.validate().map_err(WrongUsage::of)?;
-        Ok(config)
+        Config::new(settings).map_err(WrongUsage::of)
     }
 }
 
@@ -137,8 +151,8 @@ impl Serve {
 pub fn main() -> ExitCode {
     cli_support::run(PROGRAM, |cli: NodeCli| {
         let runtime = tokio::runtime::Runtime::new().context("the runtime cannot start")?;
-        let result = match cli.verb {
-            Some(Verb::Healthcheck { node }) => runtime.block_on(healthcheck(node)),
+        let result = match cli.command {
+            Some(NodeCommand::Healthcheck { node }) => runtime.block_on(healthcheck(node)),
             None => runtime.block_on(serve(cli.serve)),
         };
         // A look-up of a name runs on a thread that cannot be stopped; its answer is not needed.
@@ -160,7 +174,7 @@ async fn healthcheck(endpoint: Endpoint) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-async fn serve(options: Serve) -> anyhow::Result<Exit> {
+async fn serve(options: ServeOptions) -> anyhow::Result<Exit> {
     let colour = std::io::stderr().is_terminal();
     tracing_subscriber::fmt()
         .with_max_level(options.log)
@@ -171,7 +185,7 @@ async fn serve(options: Serve) -> anyhow::Result<Exit> {
     raise_open_files();
     let mut signals = ExitSignals::listen()?;
     let id = config.id.clone();
-    let node = Node::bind(config).await?;
+    let node = NodeServer::bind(config).await?;
     tracing::info!(%id, address = %node.address(), "listening");
     let shutdown = CancellationToken::new();
     let asked = shutdown.clone();
@@ -209,11 +223,11 @@ mod tests {
                 Err(error) => error.to_string(),
                 Ok(config) => {
                     assert!(
-                        (1..=10_000).contains(&config.store_timeout.as_millis()),
+                        (1..=10_000).contains(&config.settings.store_timeout.as_millis()),
                         "{option} {value}"
                     );
                     assert!(
-                        (10..=60_000).contains(&config.sync_interval.as_millis()),
+                        (10..=60_000).contains(&config.settings.sync_interval.as_millis()),
                         "{option} {value}"
                     );
                     return;
@@ -245,7 +259,8 @@ mod tests {
         // Passwords are kept whole: a mutation may well produce one that is no password any more.
         let values =
             select(corpus()).prop_filter("no password", |(_, value)| !value.contains("hunter2"));
-        proptest!(|((option, value) in values, at in any::<prop::sample::Index>(), other in ".{0,3}")| {
+        let places = any::<prop::sample::Index>();
+        proptest!(|((option, value) in values, at in places, other in ".{0,3}")| {
             let cut: Vec<_> = value.chars().collect();
             let at = at.index(cut.len() + 1);
             let start: String = cut[..at].iter().collect();

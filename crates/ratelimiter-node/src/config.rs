@@ -1,17 +1,19 @@
+use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ratelimiter_api::{
-    CountingMode, LimitEntry, LimitError, LimitSpec, NodeId, StoreFailurePolicy,
+    CountingMode, Limit, LimitEntry, LimitError, LimitSpec, NodeId, StoreFailurePolicy,
 };
 use ratelimiter_store::StoreUrl;
 
-/// The configuration of a node.
+/// The settings of a node, not checked yet.
 #[derive(Clone, Debug)]
-pub struct Config {
-    /// The node's name, unique in its cluster.
-    pub id: NodeId,
+pub struct NodeSettings {
+    /// The node's name, unique in its cluster: 1 to 64 letters, digits, dots, dashes and
+    /// underscores.
+    pub id: String,
     /// Address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Address at which others reach the node, `host:port`, if not the one it listens on.
@@ -89,19 +91,11 @@ pub enum ConfigError {
     NoConnections,
 }
 
-impl Config {
+impl NodeSettings {
     /// A node with the defaults of the command line.
-    ///
-    /// # Errors
-    /// When the id is empty, long, or holds anything but letters, digits, dots, dashes and
-    /// underscores.
-    pub fn new(id: &str, listen: SocketAddr, store: StoreUrl) -> Result<Self, ConfigError> {
-        let printable = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if id.is_empty() || id.len() > 64 || !id.chars().all(printable) {
-            return Err(ConfigError::Id(id.to_owned()));
-        }
-        Ok(Self {
-            id: NodeId::from(id),
+    pub fn new(id: impl Into<String>, listen: SocketAddr, store: StoreUrl) -> Self {
+        Self {
+            id: id.into(),
             listen,
             advertise: None,
             store,
@@ -114,74 +108,126 @@ impl Config {
             without_token: false,
             max_connections: 4096,
             max_connections_per_peer: 1024,
-        })
+        }
     }
+}
 
+/// The configuration of a node: settings within their bounds.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) id: NodeId,
     /// The configured limits, with the node's defaults. All nodes give them epoch 0, so that they
     /// share their counters.
-    pub(crate) fn limit_entries(&self) -> Result<Vec<LimitEntry>, ConfigError> {
-        let entry = |spec: &LimitSpec| {
-            let key = spec.key.clone();
-            match spec.validate() {
-                Ok(limit) => Ok(LimitEntry {
-                    key,
-                    limit,
-                    counting: spec.counting.unwrap_or(self.counting),
-                    on_store_failure: spec.policy(self.counting, self.on_store_failure),
-                    epoch: 0,
-                }),
-                Err(source) => Err(ConfigError::Limit {
-                    key: key.to_string(),
-                    source,
-                }),
-            }
-        };
-        self.limits.iter().map(entry).collect()
-    }
+    pub(crate) limits: Vec<LimitEntry>,
+    pub(crate) settings: NodeSettings,
+}
 
-    /// Checks durations, counts and the admin token.
+impl Config {
+    /// Checks the settings.
     ///
     /// # Errors
     /// When one is outside its range, or the node would listen beyond loopback without a token and
     /// without consent.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let ranges = [
-            (
-                "sync interval",
-                self.sync_interval,
-                Duration::from_millis(10),
-                Duration::from_secs(60),
-            ),
-            (
-                "store timeout",
-                self.store_timeout,
-                Duration::from_millis(1),
-                Duration::from_secs(10),
-            ),
-        ];
-        for (name, value, min, max) in ranges {
-            if value < min || value > max {
-                return Err(ConfigError::Duration {
-                    name,
-                    value,
-                    min,
-                    max,
-                });
-            }
+    pub fn new(settings: NodeSettings) -> Result<Self, ConfigError> {
+        let id = &settings.id;
+        let printable = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if id.is_empty() || id.len() > 64 || !id.chars().all(printable) {
+            return Err(ConfigError::Id(id.clone()));
         }
-        match &self.admin_token {
+        let (ms, s) = (Duration::from_millis, Duration::from_secs);
+        within("sync interval", settings.sync_interval, ms(10), s(60))?;
+        within("store timeout", settings.store_timeout, ms(1), s(10))?;
+        match &settings.admin_token {
             Some(token) if token.is_empty() => return Err(ConfigError::Token("empty")),
             Some(token) if !token.bytes().all(|b| b.is_ascii_graphic()) => {
                 return Err(ConfigError::Token("not printable"));
             }
-            None if !self.without_token && !self.listen.ip().to_canonical().is_loopback() => {
-                return Err(ConfigError::NoToken(self.listen));
+            None if !settings.without_token
+                && !settings.listen.ip().to_canonical().is_loopback() =>
+            {
+                return Err(ConfigError::NoToken(settings.listen));
             }
             _ => {}
         }
-        if self.max_connections == 0 || self.max_connections_per_peer == 0 {
+        if settings.max_connections == 0 || settings.max_connections_per_peer == 0 {
             return Err(ConfigError::NoConnections);
         }
-        Ok(())
+        let entry = |spec: &LimitSpec| {
+            let limit = spec.validate().map_err(|source| ConfigError::Limit {
+                key: spec.key.to_string(),
+                source,
+            })?;
+            Ok(limit_entry(
+                spec,
+                limit,
+                settings.counting,
+                settings.on_store_failure,
+            ))
+        };
+        Ok(Self {
+            id: NodeId::from(id.as_str()),
+            limits: settings
+                .limits
+                .iter()
+                .map(entry)
+                .collect::<Result<_, _>>()?,
+            settings,
+        })
     }
+}
+
+fn within(
+    name: &'static str,
+    value: Duration,
+    min: Duration,
+    max: Duration,
+) -> Result<(), ConfigError> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::Duration {
+        name,
+        value,
+        min,
+        max,
+    })
+}
+
+/// The entry of a limit, with the node's defaults where it has none of its own.
+pub(crate) fn limit_entry(
+    spec: &LimitSpec,
+    limit: Limit,
+    counting: CountingMode,
+    on_store_failure: Option<StoreFailurePolicy>,
+) -> LimitEntry {
+    LimitEntry {
+        key: spec.key.clone(),
+        limit,
+        counting: spec.counting.unwrap_or(counting),
+        on_store_failure: spec.policy(counting, on_store_failure),
+        epoch: 0,
+    }
+}
+
+/// Reads limits from a JSON file: a list of objects as `POST /limit` takes them.
+///
+/// # Errors
+/// When the file cannot be read, is no such list, has a limit out of its range, or has two for one
+/// key.
+pub fn read_limits(path: &Path) -> Result<Vec<LimitSpec>, ConfigError> {
+    let wrong = |why: String| ConfigError::Limits {
+        path: path.to_owned(),
+        why,
+    };
+    let text = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
+    let specs: Vec<LimitSpec> = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
+    let mut keys = HashSet::new();
+    for spec in &specs {
+        spec.validate()
+            .map_err(|e| wrong(format!("key {:?}: {e}", spec.key.as_str())))?;
+        if !keys.insert(&spec.key) {
+            return Err(wrong(format!("key {:?} has two limits", spec.key.as_str())));
+        }
+    }
+    Ok(specs)
 }

@@ -8,10 +8,10 @@ const HALF: Duration = Duration::from_millis(2500);
 
 /// Percentiles of recent durations: two histograms, of which the older is dropped every [`HALF`].
 #[derive(Debug)]
-pub(crate) struct RecentLatency(Mutex<Halves>);
+pub(crate) struct RecentLatency(Mutex<LatencyHalves>);
 
 #[derive(Debug)]
-struct Halves {
+struct LatencyHalves {
     now: Histogram<u64>,
     before: Histogram<u64>,
     since: Instant,
@@ -21,7 +21,7 @@ impl RecentLatency {
     pub(crate) fn new() -> Self {
         // One microsecond to one minute with two digits: 1 % is more than enough for a threshold.
         let empty = Histogram::new_with_bounds(1, 60_000_000, 2).expect("the bounds are valid");
-        Self(Mutex::new(Halves {
+        Self(Mutex::new(LatencyHalves {
             now: empty.clone(),
             before: empty,
             since: Instant::now(),
@@ -44,7 +44,7 @@ impl RecentLatency {
     }
 }
 
-impl Halves {
+impl LatencyHalves {
     fn rotate(&mut self, now: Instant) {
         let age = now.saturating_duration_since(self.since);
         if age >= HALF {

@@ -1,37 +1,90 @@
 //! One node of a distributed rate limiter: HTTP in front, Redis or Valkey behind.
 //!
-//! Every admission is a member of a sorted set in the store, or one of the charge of a grant there
-//! (`leased`); the modes differ in *when* they write it. Start reading at `limiter`, which
-//! decides; [`Node`] is everything around it.
+//! ```text
+//!      caller                                operator
+//!        | POST /check                         | POST /limit, reset, DELETE; GET lists
+//! http   | server, slots   routes   body, query, access   answer
+//!        v                                     v
+//! limiter::check                         limiter::changes, report
+//!        | one `match` over the mode           | first in the store, then here
+//!        +-- cached            decides here    v
+//!        +-- atomic            asks the store  limits: a counter a key; the newest version holds
+//!        +-- leased            spends grants   |
+//!        +-- read_then_write   asks twice      |
+//!        v                                     |
+//! counter: own admissions (admissions), the others' count as of the last sync
+//!        ^                                     ^
+//! sync --+-- once an interval -----------------+-- roster: heartbeats and peers
+//!        v
+//! shared: one file a subject (window, refresh, audit, limits, copies, membership), with `breaker`
+//!        |  before checks, and `clock` for their dates
+//!        v
+//!      the store
+//! ```
 //!
-//! | counting | decision | admits at most, in any window | while the store takes no writes |
-//! |---|---|---|---|
-//! | `atomic` | one script in the store drops the old, counts and adds | `L` | by the failure policy, after the store timeout |
-//! | `cached` | own admissions, and the others' as of the last sync | `min(N x L, L + r x T)` | goes on deciding; own admissions wait |
-//! | `leased` | spends grants of the store, asks for the next while checks wait or one runs low | `L` | spends its grants, then by the failure policy |
-//! | `read-then-write` | reads the count, then adds, in two commands | `L + C` | by the failure policy, after the store timeout |
+//! - **A check** (`limiter::Limiter::check`) asks its mode. The outcome is a decision, no decision
+//!   with the reason (then the failure policy decides), or another counter (then it asks again).
+//! - **A sync** (`sync`) flushes unsynced admissions, reads clock, heartbeats, changed limits and
+//!   the shared counts of keys in use, and asks for doubted admissions by name.
+//! - **A change of a limit** (`limiter::changes`) is made by a script in the store, copied beside
+//!   the key's admissions in a store cluster, and then holds here; others read it at their sync.
+//! - **A loss of the store's state** shows in a version that went back, another life, or a missing
+//!   admission. The node gives the store the limits it remembers (`limiter::changes`), doubts what
+//!   was confirmed (`admissions`), asks for each by name (`shared::audit`), and sends the lost.
 //!
-//! `L` limit, `N` nodes, `r` offered rate, `T` age of the last sync (at most the sync interval plus
-//! the store's latency), `C` checks in flight. Under the failure policies a node that cannot reach
-//! the store admits everything (`allow`), nothing (`deny`), or as `cached` would (`local`, so at
-//! most `N x L`, and while the store comes and goes the checks in flight besides).
+//! | word | meaning |
+//! |---|---|
+//! | epoch | number of a key's counter; a reset begins another |
+//! | version | number of a change of limits, of all keys together |
+//! | life | random name of the store's state; another one after a loss |
+//! | floor | version before which the store has dropped deletions: older nodes read all limits |
+//! | boot | random id of a node's process |
+//! | synced, unsynced | confirmed by the store, or not yet |
+//! | doubted | confirmed before a loss, and not asked for since |
+//! | warm, cold, idle | checked in the last two seconds; longer ago; not within a window |
+//! | pass | leave of a circuit to ask the store once |
+//! | grant | right to admit so many; its charge counts in the store for a window after its end |
+//! | settle | give a grant back with the part that was spent |
+//! | recall | give the store the grants that it lost |
+//! | stranded | unspent, and not settled yet |
 //!
-//! What a node admitted without the store takes up room at its next check, before the store has
-//! heard of it. The store is asked with every check and every flush for an admission that it has
-//! confirmed: one that has lost its state (emptied, restarted, evicted) is found out before its
-//! count is believed, and told again. Until all nodes have done so, at most `N x L` are admitted.
+//! # Counting modes
+//!
+//! `L` is the limit, `N` the nodes, `r` the offered rate, `T` the age of the last sync (at most the
+//! sync interval plus the store's latency), `C` the checks in flight.
+//!
+//! - `atomic`: one script in the store drops the old, counts and adds. Admits at most `L` in any
+//!   window.
+//! - `cached`: the node counts its own admissions, and the others' as of the last sync. At most
+//!   `min(N x L, L + r x T)`. It goes on while the store takes no writes; own admissions wait.
+//! - `leased`: the node spends grants of the store, and asks for the next while checks wait or one
+//!   runs low. At most `L`. Without the store it spends its grants.
+//! - `read-then-write`: reads the count, then adds, in two commands. At most `L + C`.
+//!
+//! Every admission is a member of a sorted set in the store, or one of the charge of a grant there;
+//! the modes differ in *when* they write it. Where the store does not decide within the store
+//! timeout, the failure policy does: a node admits everything (`allow`), nothing (`deny`), or as
+//! `cached` would (`local`; at most `N x L`, and while the store comes and goes the checks in
+//! flight besides).
+//!
+//! An admission without the store takes up room at the node's next check, before the store has it.
+//! The store is asked with every check and every flush for an admission that it has confirmed: one
+//! that has lost its state (emptied, restarted, evicted) is found out before its count is believed,
+//! and is given the lost admissions again. Until all nodes have done so, at most `N x L` are
+//! admitted.
 //!
 //! `leased` admits at most `L` whatever happens to messages, nodes and clocks whose rates differ by
-//! at most 1 %: the proof is in `ratelimiter-lease`. It holds with `deny`, its own failure policy;
-//! with `allow` and `local` it can be broken like any. A node asks for at most its checks of 50 ms
-//! and gives back unspent grants after 75 ms; one that dies keeps them from the others for a second
-//! and a window. A store that restarts empty grants nothing for as long, to the keys it had: exact,
-//! at the price of their availability. One that silently loses its last writes may grant these
-//! again before the nodes have recalled them. A limit that is lowered holds for grants given
-//! afterwards.
+//! at most 1 %: the proof is in `ratelimiter-lease`. It holds with `deny`, its default failure
+//! policy, and not with `allow` and `local`. A node asks for at most its checks of 50 ms and gives
+//! back unspent grants after 75 ms; one that dies keeps them from the others for a second and a
+//! window. A store that restarts empty grants nothing for as long, to the keys it had: exact, at
+//! the price of their availability. One that silently loses its last writes may grant these again
+//! before the nodes have recalled them. A limit that is lowered holds for grants given afterwards.
 //!
-//! What is deliberately absent: no node talks to another, nothing is kept on disk, and no check
-//! waits longer than the store timeout.
+//! # Absent
+//!
+//! No node talks to another, nothing is kept on disk, and no check waits longer than the store
+//! timeout.
 #![doc = include_str!("../README.md")]
 
 mod admissions;
@@ -42,7 +95,6 @@ mod config;
 mod http;
 mod latency;
 mod limiter;
-mod limits_file;
 mod metrics;
 mod node;
 mod roster;
@@ -50,6 +102,5 @@ mod shared;
 mod sync;
 
 pub use cli::main;
-pub use config::{Config, ConfigError};
-pub use limits_file::read_limits;
-pub use node::{Node, NodeError};
+pub use config::{Config, ConfigError, NodeSettings, read_limits};
+pub use node::{NodeError, NodeServer};

@@ -8,7 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 use ratelimiter_api::{CheckResponse, Key, KeyCounter, StoreCircuit};
 use tokio::runtime::Handle;
 
@@ -22,7 +22,7 @@ const CHECK_BUCKETS: [f64; 10] = [
 
 /// The node's numbers for Prometheus. Keys are labels: there are only as many as limits were set.
 #[derive(Debug)]
-pub(crate) struct Metrics {
+pub(crate) struct NodeMetrics {
     registry: Registry,
     checks: Family<CheckLabels, Counter>,
     seen: Mutex<HashSet<CheckLabels>>,
@@ -50,14 +50,14 @@ pub(crate) struct Metrics {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CheckLabels {
-    key: KeyValue,
+    key: KeyLabelValue,
     decision: &'static str,
     decided_by: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KeyLabel {
-    key: KeyValue,
+    key: KeyLabelValue,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -67,9 +67,9 @@ struct RedirectLabel {
 
 /// A key as a label, without copying its text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct KeyValue(Key);
+struct KeyLabelValue(Key);
 
-impl prometheus_client::encoding::EncodeLabelValue for KeyValue {
+impl prometheus_client::encoding::EncodeLabelValue for KeyLabelValue {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
         self.0.as_str().encode(encoder)
     }
@@ -77,7 +77,7 @@ impl prometheus_client::encoding::EncodeLabelValue for KeyValue {
 
 /// The node's state at one instant. Only keys in use have counters.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Snapshot<'a> {
+pub(crate) struct NodeSnapshot<'a> {
     pub(crate) counters: &'a [KeyCounter],
     pub(crate) store: StoreStatus,
     pub(crate) circuit: StoreCircuit,
@@ -89,144 +89,110 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) redirects: &'a [(&'static str, u64)],
 }
 
-impl Metrics {
+impl NodeMetrics {
     pub(crate) fn new(grants: &GrantMetrics) -> Self {
-        let mut registry = Registry::with_prefix("ratelimiter");
-        let metrics = Self {
-            checks: Family::default(),
+        let mut all = Registry::with_prefix("ratelimiter");
+        Self {
+            checks: register(&mut all, "checks", "Checks answered"),
+            check_seconds: register_seconds(
+                &mut all,
+                "check_duration",
+                "Time to answer a check",
+                Histogram::new(CHECK_BUCKETS),
+            ),
+            clock_jumps: register(
+                &mut all,
+                "store_clock_jumps",
+                "Jumps of the store's clock by more than half a second",
+            ),
+            remembered: register(
+                &mut all,
+                "remembered_admissions",
+                "Admissions in this node's memory, of all keys",
+            ),
+            lost: register(
+                &mut all,
+                "lost_admissions",
+                "Admissions that the store had confirmed and lost, since the start; each was sent \
+                 again",
+            ),
+            redirects: register(
+                &mut all,
+                "store_redirects",
+                "Answers of the store that were followed by another attempt, such as MOVED, since \
+                 the start",
+            ),
+            shed: register(
+                &mut all,
+                "shed_connections",
+                "Connections beyond the bounds",
+            ),
+            limit: register(&mut all, "limit", "Admissions allowed in a window"),
+            admissions: register(
+                &mut all,
+                "admissions",
+                "This node's own admissions in the window",
+            ),
+            unsynced: register(
+                &mut all,
+                "unsynced_admissions",
+                "This node's admissions that the store has not confirmed",
+            ),
+            shared: register(
+                &mut all,
+                "shared_admissions",
+                "Admissions in the window as the store last counted them",
+            ),
+            unspent: register(
+                &mut all,
+                "unspent_admissions",
+                "Admissions of leases that the node may still spend",
+            ),
+            stranded: register(
+                &mut all,
+                "stranded_admissions",
+                "Unspent admissions of leases that the store has yet to take back",
+            ),
+            connected: register(
+                &mut all,
+                "store_connected",
+                "Whether the store answered the last read",
+            ),
+            tasks: register(
+                &mut all,
+                "tasks",
+                "Tasks of the node's runtime: its own, and one for each connection",
+            ),
+            circuit_open: register(
+                &mut all,
+                "store_circuit_open",
+                "Whether checks are decided without asking the store",
+            ),
+            store_latency: register_seconds(
+                &mut all,
+                "store_latency",
+                "Time the last read took",
+                Gauge::default(),
+            ),
+            last_write_age: register_seconds(
+                &mut all,
+                "last_write_age",
+                "Time since the store confirmed a write",
+                Gauge::default(),
+            ),
             seen: Mutex::default(),
             rendering: Mutex::default(),
-            check_seconds: Histogram::new(CHECK_BUCKETS),
-            shed: Counter::default(),
-            lost: Gauge::default(),
-            redirects: Family::default(),
-            clock_jumps: Gauge::default(),
-            remembered: Gauge::default(),
-            limit: Family::default(),
-            admissions: Family::default(),
-            unsynced: Family::default(),
-            shared: Family::default(),
-            unspent: Family::default(),
-            stranded: Family::default(),
-            connected: Gauge::default(),
-            circuit_open: Gauge::default(),
-            tasks: Gauge::default(),
-            store_latency: Gauge::default(),
-            last_write_age: Gauge::default(),
-            registry: Registry::default(),
-        };
-        registry.register("checks", "Checks answered", metrics.checks.clone());
-        let took = metrics.check_seconds.clone();
-        registry.register_with_unit(
-            "check_duration",
-            "Time to answer a check",
-            Unit::Seconds,
-            took,
-        );
-        let jumps = metrics.clock_jumps.clone();
-        registry.register(
-            "store_clock_jumps",
-            "Jumps of the store's clock by more than half a second",
-            jumps,
-        );
-        let remembered = metrics.remembered.clone();
-        registry.register(
-            "remembered_admissions",
-            "Admissions in this node's memory, of all keys",
-            remembered,
-        );
-        registry.register(
-            "lost_admissions",
-            "Admissions that the store had confirmed and lost, since the start; each was sent \
-             again",
-            metrics.lost.clone(),
-        );
-        registry.register(
-            "store_redirects",
-            "Answers of the store that were followed by another attempt, such as MOVED, since the \
-             start",
-            metrics.redirects.clone(),
-        );
-        registry.register(
-            "shed_connections",
-            "Connections beyond the bounds",
-            metrics.shed.clone(),
-        );
-        registry.register(
-            "limit",
-            "Admissions allowed in a window",
-            metrics.limit.clone(),
-        );
-        registry.register(
-            "admissions",
-            "This node's own admissions in the window",
-            metrics.admissions.clone(),
-        );
-        registry.register(
-            "unsynced_admissions",
-            "This node's admissions that the store has not confirmed",
-            metrics.unsynced.clone(),
-        );
-        let shared = metrics.shared.clone();
-        registry.register(
-            "shared_admissions",
-            "Admissions in the window as the store last counted them",
-            shared,
-        );
-        let unspent = metrics.unspent.clone();
-        registry.register(
-            "unspent_admissions",
-            "Admissions of leases that the node may still spend",
-            unspent,
-        );
-        let stranded = metrics.stranded.clone();
-        registry.register(
-            "stranded_admissions",
-            "Unspent admissions of leases that the store has yet to take back",
-            stranded,
-        );
-        grants.register(&mut registry);
-        let connected = metrics.connected.clone();
-        registry.register(
-            "store_connected",
-            "Whether the store answered the last read",
-            connected,
-        );
-        registry.register(
-            "tasks",
-            "Tasks of the node's runtime: its own, and one for each connection",
-            metrics.tasks.clone(),
-        );
-        let circuit = metrics.circuit_open.clone();
-        registry.register(
-            "store_circuit_open",
-            "Whether checks are decided without asking the store",
-            circuit,
-        );
-        let latency = metrics.store_latency.clone();
-        registry.register_with_unit(
-            "store_latency",
-            "Time the last read took",
-            Unit::Seconds,
-            latency,
-        );
-        let age = metrics.last_write_age.clone();
-        registry.register_with_unit(
-            "last_write_age",
-            "Time since the store confirmed a write",
-            Unit::Seconds,
-            age,
-        );
-        Self {
-            registry,
-            ..metrics
+            registry: {
+                grants.register(&mut all);
+                all
+            },
         }
     }
 
     /// A check was answered.
     pub(crate) fn checked(&self, key: &Key, response: &CheckResponse, took: Duration) {
         let labels = CheckLabels {
-            key: KeyValue(key.clone()),
+            key: KeyLabelValue(key.clone()),
             decision: if response.allowed {
                 "allowed"
             } else {
@@ -266,8 +232,8 @@ impl Metrics {
     }
 
     /// The text that Prometheus reads, with gauges as they are now.
-    pub(crate) fn render(&self, now: &Snapshot<'_>) -> String {
-        let Snapshot {
+    pub(crate) fn render(&self, now: &NodeSnapshot<'_>) -> String {
+        let NodeSnapshot {
             counters,
             store,
             circuit,
@@ -299,7 +265,7 @@ impl Metrics {
         }
         for counter in counters {
             let label = KeyLabel {
-                key: KeyValue(counter.key.clone()),
+                key: KeyLabelValue(counter.key.clone()),
             };
             self.limit
                 .get_or_create(&label)
@@ -336,4 +302,20 @@ impl Metrics {
         encode(&mut text, &self.registry).expect("writing to a string does not fail");
         text
     }
+}
+
+fn register<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn register_seconds<M: Metric + Clone>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    metric: M,
+) -> M {
+    registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+    metric
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use ratelimiter_api::NodeId;
 use ratelimiter_store::StoreError;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
@@ -11,15 +12,15 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::Config;
 use crate::clock::{StoreClock, micros};
-use crate::http::{self, Access, Api, Bounds};
+use crate::http::{self, AccessControl, ConnectionBounds, NodeApi};
 use crate::latency::RecentLatency;
 use crate::limiter::Limiter;
-use crate::metrics::Metrics;
+use crate::metrics::NodeMetrics;
 use crate::roster::NodeRoster;
 use crate::shared::{SharedStore, StoreStatus};
 use crate::sync::StoreSync;
-use crate::{Config, ConfigError};
 
 /// Time for a node that stops to flush its pending admissions.
 const LEAVE_DEADLINE: Duration = Duration::from_millis(500);
@@ -36,23 +37,19 @@ const DUPLICATE_POLL: Duration = Duration::from_millis(20);
 
 /// A node that listens but does not serve yet.
 #[derive(Debug)]
-pub struct Node {
+pub struct NodeServer {
     listener: TcpListener,
     address: SocketAddr,
     sync: Arc<StoreSync>,
-    api: Arc<Api>,
-    bounds: Bounds,
+    api: Arc<NodeApi>,
+    bounds: ConnectionBounds,
 }
 
 /// A failure to start a node.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// The configuration is out of its bounds.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
     /// The address is taken, or not this machine's.
-    #[error("cannot listen on {address}: \
-        {source}{}", if .source.kind() == io::ErrorKind::AddrInUse { " (choose another with --listen)" } else { "" })]
+    #[error("cannot listen on {address}: {source}{}", listen_hint(.source))]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -74,29 +71,38 @@ pub enum NodeError {
     Store(#[from] StoreError),
 }
 
-impl Node {
+fn listen_hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => " (choose another with --listen)",
+        _ => "",
+    }
+}
+
+impl NodeServer {
     /// Listens, and asks the store for its version. A store that cannot be reached yet is waited
     /// for in the background; one that refuses the login, or is too old, is an error, and so is
     /// another process under the same id.
     ///
     /// # Errors
-    /// When the configuration is out of bounds, the address or the id is taken, or the store cannot
-    /// be used.
+    /// When the address or the id is taken, or the store cannot be used.
     pub async fn bind(config: Config) -> Result<Self, NodeError> {
-        config.validate()?;
-        let limits = config.limit_entries()?;
-        let store = Arc::new(SharedStore::new(&config.store));
+        let Config {
+            id,
+            limits,
+            settings,
+        } = config;
+        let store = Arc::new(SharedStore::new(&settings.store));
         let clock = Arc::new(StoreClock::new());
         let listen = |source| NodeError::Listen {
-            address: config.listen,
+            address: settings.listen,
             source,
         };
-        let listener = listen_on(config.listen).map_err(listen)?;
+        let listener = listen_on(settings.listen).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         match store.version().await {
             Ok(version) => {
-                tracing::info!(store = %config.store, %version, "the store answers");
-                alone(&store, &clock, &config).await?;
+                tracing::info!(store = %settings.store, %version, "the store answers");
+                alone(&store, &clock, &id, settings.sync_interval).await?;
             }
             Err(error) if error.is_transient() => {
                 tracing::warn!(%error, "starting without the store")
@@ -105,24 +111,24 @@ impl Node {
         }
 
         let limiter = Limiter::new(
-            config.id.clone(),
-            config.store_timeout,
+            id.clone(),
+            settings.store_timeout,
             Arc::clone(&clock),
             Arc::clone(&store),
         );
         let limiter = Arc::new(limiter);
         limiter.assume(&limits);
         let roster = Arc::new(NodeRoster::new(
-            config.sync_interval,
+            settings.sync_interval,
             limiter.boot().to_owned(),
         ));
-        let metrics = Arc::new(Metrics::new(limiter.leases().metrics()));
+        let metrics = Arc::new(NodeMetrics::new(limiter.leases().metrics()));
         let (sender, status) = watch::channel(StoreStatus::default());
         let sync = Arc::new(StoreSync {
-            node: config.id.clone(),
-            address: config.advertise.unwrap_or_else(|| address.to_string()),
-            interval: config.sync_interval,
-            store_timeout: config.store_timeout,
+            node: id.clone(),
+            address: settings.advertise.unwrap_or_else(|| address.to_string()),
+            interval: settings.sync_interval,
+            store_timeout: settings.store_timeout,
             limiter: Arc::clone(&limiter),
             clock,
             store: Arc::clone(&store),
@@ -131,13 +137,13 @@ impl Node {
             seeds: Mutex::new(limits),
             status: sender,
         });
-        let api = Arc::new(Api {
-            node: config.id,
+        let api = Arc::new(NodeApi {
+            node: id,
             started: Instant::now(),
-            counting: config.counting,
-            on_store_failure: config.on_store_failure,
-            sync_interval: config.sync_interval,
-            access: Access::new(config.admin_token),
+            counting: settings.counting,
+            on_store_failure: settings.on_store_failure,
+            sync_interval: settings.sync_interval,
+            access: AccessControl::new(settings.admin_token),
             limiter,
             store,
             roster,
@@ -145,9 +151,9 @@ impl Node {
             metrics,
             latency: RecentLatency::new(),
         });
-        let bounds = Bounds {
-            total: config.max_connections,
-            per_peer: config.max_connections_per_peer,
+        let bounds = ConnectionBounds {
+            total: settings.max_connections,
+            per_peer: settings.max_connections_per_peer,
         };
         Ok(Self {
             listener,
@@ -164,7 +170,7 @@ impl Node {
     }
 
     #[cfg(test)]
-    pub(crate) fn into_server(self) -> (TcpListener, Arc<Api>) {
+    pub(crate) fn into_server(self) -> (TcpListener, Arc<NodeApi>) {
         (self.listener, self.api)
     }
 
@@ -202,11 +208,16 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
 /// Refuses an id under which another process beats. A heartbeat that is fresh may also be the last
 /// of a process that this one replaces, so that it has to advance twice. Sets the clock by the
 /// store's on the way.
-async fn alone(store: &SharedStore, clock: &StoreClock, config: &Config) -> Result<(), NodeError> {
-    let wait = (4 * config.sync_interval).min(DUPLICATE_WAIT);
+async fn alone(
+    store: &SharedStore,
+    clock: &StoreClock,
+    id: &NodeId,
+    sync_interval: Duration,
+) -> Result<(), NodeError> {
+    let wait = (4 * sync_interval).min(DUPLICATE_WAIT);
     let until = Instant::now() + wait;
     let (mut last, mut advances) = (None, 0);
-    while let Ok((beat, reading)) = store.heartbeat(&config.id).await {
+    while let Ok((beat, reading)) = store.heartbeat(id).await {
         clock.adjust(reading);
         let Some(beat) = beat else { break };
         if last.is_some_and(|last| last != beat.at_us) {
@@ -214,7 +225,7 @@ async fn alone(store: &SharedStore, clock: &StoreClock, config: &Config) -> Resu
         }
         if advances >= 2 {
             return Err(NodeError::Duplicate {
-                id: config.id.to_string(),
+                id: id.to_string(),
                 address: beat.address,
             });
         }

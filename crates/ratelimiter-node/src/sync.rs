@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::clock::StoreClock;
 use crate::limiter::Limiter;
-use crate::metrics::Metrics;
+use crate::metrics::NodeMetrics;
 use crate::roster::NodeRoster;
 use crate::shared::{SharedStore, StoreStatus};
 
@@ -33,7 +33,7 @@ pub(crate) struct StoreSync {
     pub(crate) clock: Arc<StoreClock>,
     pub(crate) store: Arc<SharedStore>,
     pub(crate) roster: Arc<NodeRoster>,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<NodeMetrics>,
     /// Limits of the node's own file, until the store has them.
     pub(crate) seeds: Mutex<Vec<LimitEntry>>,
     pub(crate) status: tokio::sync::watch::Sender<StoreStatus>,

@@ -10,18 +10,19 @@ mod common;
 use common::{PATIENCE, clients, eventually};
 use ratelimiter_api::{NodeClient, NodeId};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
-use ratelimiter_node::{Config, Node, NodeError};
+use ratelimiter_node::{Config, NodeError, NodeServer, NodeSettings};
 use tokio_util::sync::CancellationToken;
 
 fn config(cluster: &LocalCluster, id: &str) -> Config {
-    Config::new(id, "127.0.0.1:0".parse().unwrap(), cluster.store_url()).unwrap()
+    let listen = "127.0.0.1:0".parse().unwrap();
+    Config::new(NodeSettings::new(id, listen, cluster.store_url())).unwrap()
 }
 
 #[tokio::test]
 async fn a_second_node_of_an_id_is_refused() {
     let mut cluster = ClusterPlan::nodes(1).start().await.unwrap();
     let address = cluster.endpoints().remove(0);
-    match Node::bind(config(&cluster, "node-1")).await {
+    match NodeServer::bind(config(&cluster, "node-1")).await {
         Err(NodeError::Duplicate { id, address: other }) => {
             assert_eq!((id, other), ("node-1".to_owned(), address.authority()));
         }
@@ -29,7 +30,7 @@ async fn a_second_node_of_an_id_is_refused() {
     }
     // One that takes the place of a killed node is none.
     cluster.kill_node(0).unwrap();
-    drop(Node::bind(config(&cluster, "node-1")).await.unwrap());
+    drop(NodeServer::bind(config(&cluster, "node-1")).await.unwrap());
 }
 
 #[tokio::test]
@@ -38,8 +39,8 @@ async fn two_running_nodes_of_an_id_are_reported() {
     let shutdown = CancellationToken::new();
     // Both look for the other before either beats.
     let twins = [
-        Node::bind(config(&cluster, "twin")).await.unwrap(),
-        Node::bind(config(&cluster, "twin")).await.unwrap(),
+        NodeServer::bind(config(&cluster, "twin")).await.unwrap(),
+        NodeServer::bind(config(&cluster, "twin")).await.unwrap(),
     ];
     let addresses = twins.each_ref().map(|node| node.address().to_string());
     let mut asked = clients(&cluster);

@@ -19,7 +19,7 @@ use ratelimiter_api::{
 };
 use ratelimiter_chaos::{Burst, Multiplier, Reach, reset_counter};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
-use ratelimiter_node::{Config, Node};
+use ratelimiter_node::{Config, NodeServer, NodeSettings};
 use redis::cmd;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -349,7 +349,8 @@ async fn a_node_without_limits_answers_unavailable() {
         .local_addr()
         .unwrap();
     let store = format!("redis://{absent}").parse().unwrap();
-    let node = Node::bind(Config::new("n", "127.0.0.1:0".parse().unwrap(), store).unwrap())
+    let settings = NodeSettings::new("n", "127.0.0.1:0".parse().unwrap(), store);
+    let node = NodeServer::bind(Config::new(settings).unwrap())
         .await
         .unwrap();
     let client = NodeClient::new(node.address().into(), PATIENCE);
@@ -374,13 +375,14 @@ async fn started_without_store(
     limits: Vec<LimitSpec>,
     store: &str,
 ) -> (NodeClient, CancellationToken, tokio::task::JoinHandle<()>) {
-    let config = Config::new("n", "127.0.0.1:0".parse().unwrap(), store.parse().unwrap()).unwrap();
-    let config = Config {
+    let settings = NodeSettings {
         on_store_failure: Some(policy),
         limits,
-        ..config
+        ..NodeSettings::new("n", "127.0.0.1:0".parse().unwrap(), store.parse().unwrap())
     };
-    let node = Node::bind(config).await.unwrap();
+    let node = NodeServer::bind(Config::new(settings).unwrap())
+        .await
+        .unwrap();
     let client = NodeClient::new(node.address().into(), PATIENCE);
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(node.run(shutdown.clone()));

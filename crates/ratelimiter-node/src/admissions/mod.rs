@@ -51,7 +51,7 @@ impl AdmissionNames {
 /// sent before the question arrives: a batch arrives in one step and in order, so a member that is
 /// there was preceded by all the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Own {
+pub(crate) struct OwnAdmissions {
     pub(crate) confirmed: u64,
     pub(crate) newest_confirmed: Option<u64>,
     /// Sent to the store, which has not confirmed them.
@@ -66,28 +66,28 @@ pub(crate) struct Own {
 
 /// How much of what was not confirmed is in the store all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arrived {
+pub(crate) enum Arrival {
     Nothing,
     Sent,
     Everything,
 }
 
-impl Own {
-    fn arrived(&self, how_much: Arrived) -> u64 {
+impl OwnAdmissions {
+    fn arrived(&self, how_much: Arrival) -> u64 {
         match how_much {
-            Arrived::Nothing => 0,
-            Arrived::Sent => self.sent,
-            Arrived::Everything => self.unconfirmed - self.doubted,
+            Arrival::Nothing => 0,
+            Arrival::Sent => self.sent,
+            Arrival::Everything => self.unconfirmed - self.doubted,
         }
     }
 
     /// How many the store holds.
-    pub(crate) fn held(&self, arrived: Arrived) -> u64 {
+    pub(crate) fn held(&self, arrived: Arrival) -> u64 {
         self.confirmed + self.arrived(arrived)
     }
 
     /// How many the store has yet to hear of.
-    pub(crate) fn unheard(&self, arrived: Arrived) -> u64 {
+    pub(crate) fn unheard(&self, arrived: Arrival) -> u64 {
         self.unconfirmed - self.arrived(arrived)
     }
 }
@@ -156,8 +156,8 @@ impl AdmissionLog {
     }
 
     /// The admissions after `from_us` that the store should hold, and those that it may not know.
-    pub(crate) fn own_after(&self, from_us: u64) -> Own {
-        Own {
+    pub(crate) fn own_after(&self, from_us: u64) -> OwnAdmissions {
+        OwnAdmissions {
             confirmed: self.synced.count(from_us, u64::MAX),
             newest_confirmed: self.synced.newest(from_us).map(|a| a.sequence),
             sent: self
@@ -384,7 +384,7 @@ mod tests {
         log.doubt();
         assert_eq!(own(&log, 0), (0, None, 0, None, 3, Some(2)));
         assert_eq!(
-            log.own_after(0).unheard(Arrived::Everything),
+            log.own_after(0).unheard(Arrival::Everything),
             2,
             "what is doubted may be lost"
         );
@@ -503,7 +503,8 @@ mod tests {
                     let mut later: Vec<_> = times.iter().copied().filter(|t| *t > cut).collect();
                     later.sort_unstable();
                     for nth in [1, 2, 5, 40] {
-                        prop_assert_eq!(log.nth_after(cut, nth as u64), later.get(nth - 1).copied());
+                        let expected = later.get(nth - 1).copied();
+                        prop_assert_eq!(log.nth_after(cut, nth as u64), expected);
                     }
                 }
             }

@@ -5,7 +5,7 @@ use hyper::http::uri::Authority;
 use hyper::{Method, StatusCode};
 use subtle::ConstantTimeEq;
 
-use super::answer::{Refusal, refuse};
+use super::answer::{HttpRefusal, refuse};
 
 /// Decides which requests may read keys and change limits.
 ///
@@ -13,24 +13,24 @@ use super::answer::{Refusal, refuse};
 /// no web page can cause: a page reaches loopback through its visitor's browser, either directly
 /// (then the request has an `Origin`, or a content type that forms use) or through a name that it
 /// makes resolve to loopback (then that name is the `Host`).
-pub(crate) struct Access {
+pub(crate) struct AccessControl {
     token: Option<String>,
 }
 
-impl Access {
+impl AccessControl {
     pub(crate) fn new(token: Option<String>) -> Self {
         Self { token }
     }
 
     /// Lists of keys, and metrics, whose labels are keys.
-    pub(crate) fn read(&self, head: &Parts) -> Result<(), Refusal> {
+    pub(crate) fn read(&self, head: &Parts) -> Result<(), HttpRefusal> {
         self.token
             .as_ref()
             .map_or(Ok(()), |token| bearer(head, token))
     }
 
     /// Changes of limits and counters.
-    pub(crate) fn change(&self, head: &Parts) -> Result<(), Refusal> {
+    pub(crate) fn change(&self, head: &Parts) -> Result<(), HttpRefusal> {
         match &self.token {
             Some(token) => bearer(head, token)?,
             None => from_this_machine(head)?,
@@ -45,15 +45,15 @@ impl Access {
     }
 }
 
-impl std::fmt::Debug for Access {
+impl std::fmt::Debug for AccessControl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Access")
+        f.debug_struct("AccessControl")
             .field("token", &self.token.as_ref().map(|_| "***"))
             .finish()
     }
 }
 
-fn bearer(head: &Parts, token: &str) -> Result<(), Refusal> {
+fn bearer(head: &Parts, token: &str) -> Result<(), HttpRefusal> {
     let given = head
         .headers
         .get(AUTHORIZATION)
@@ -67,7 +67,7 @@ fn bearer(head: &Parts, token: &str) -> Result<(), Refusal> {
     ))
 }
 
-fn from_this_machine(head: &Parts) -> Result<(), Refusal> {
+fn from_this_machine(head: &Parts) -> Result<(), HttpRefusal> {
     let forbidden = |detail: &str| refuse(StatusCode::FORBIDDEN, detail);
     if head.headers.contains_key(ORIGIN) {
         return Err(forbidden(
@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    fn status(access: &Access, method: Method, fields: &[(&str, &str)]) -> u16 {
+    fn status(access: &AccessControl, method: Method, fields: &[(&str, &str)]) -> u16 {
         let mut request = Request::builder().method(method).uri("/limit");
         for (name, value) in fields {
             request = request.header(*name, *value);
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn without_a_token_only_loopback_hosts_change() {
-        let open = Access::new(None);
+        let open = AccessControl::new(None);
         for (host, expected) in [
             ("localhost", 200),
             ("LOCALHOST:8001", 200),
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn web_pages_change_nothing() {
-        let (open, host) = (Access::new(None), ("host", "localhost"));
+        let (open, host) = (AccessControl::new(None), ("host", "localhost"));
         for kind in [
             "text/plain",
             "application/x-www-form-urlencoded",
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_token_is_enough_from_anywhere() {
-        let access = Access::new(Some("s3cret".into()));
+        let access = AccessControl::new(Some("s3cret".into()));
         for (given, expected) in [
             ("Bearer s3cret", 200),
             ("Bearer s3cre", 401),

@@ -5,23 +5,23 @@ use hyper::{Response, StatusCode};
 use ratelimiter_api::{CheckResponse, Limit, PROBLEM_CONTENT_TYPE, Problem};
 use serde::Serialize;
 
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub(crate) type HttpAnswer = Response<Full<Bytes>>;
 
 /// RateLimit fields of draft-ietf-httpapi-ratelimit-headers, revision 10.
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-pub(crate) fn text(body: String, content_type: &'static str) -> Answer {
+pub(crate) fn text(body: String, content_type: &'static str) -> HttpAnswer {
     build(StatusCode::OK, content_type, body.into())
 }
 
-pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> HttpAnswer {
     let body = serde_json::to_vec(body).expect("the API's types have string keys only");
     build(status, "application/json", body.into())
 }
 
 /// An answer without a body.
-pub(crate) fn empty() -> Answer {
+pub(crate) fn empty() -> HttpAnswer {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = StatusCode::NO_CONTENT;
     answer
@@ -32,22 +32,22 @@ const RETRY_AFTER_S: u64 = 1;
 
 /// The reason why a request has no answer, on the client's side or on the node's.
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct HttpRefusal {
     status: StatusCode,
     detail: String,
     /// The methods that the path has.
     allow: Option<&'static str>,
 }
 
-impl Refusal {
+impl HttpRefusal {
     #[cfg(test)]
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
 }
 
-pub(crate) fn refuse(status: StatusCode, detail: impl Into<String>) -> Refusal {
-    Refusal {
+pub(crate) fn refuse(status: StatusCode, detail: impl Into<String>) -> HttpRefusal {
+    HttpRefusal {
         status,
         detail: detail.into(),
         allow: None,
@@ -55,29 +55,29 @@ pub(crate) fn refuse(status: StatusCode, detail: impl Into<String>) -> Refusal {
 }
 
 /// A failure of the node or its store, which may be over soon.
-pub(crate) fn unavailable(detail: impl Into<String>) -> Refusal {
+pub(crate) fn unavailable(detail: impl Into<String>) -> HttpRefusal {
     refuse(StatusCode::SERVICE_UNAVAILABLE, detail)
 }
 
-pub(crate) fn bad_request(detail: impl Into<String>) -> Refusal {
+pub(crate) fn bad_request(detail: impl Into<String>) -> HttpRefusal {
     refuse(StatusCode::BAD_REQUEST, detail)
 }
 
-pub(crate) fn method_not_allowed(detail: impl Into<String>, allow: &'static str) -> Refusal {
-    Refusal {
+pub(crate) fn method_not_allowed(detail: impl Into<String>, allow: &'static str) -> HttpRefusal {
+    HttpRefusal {
         allow: Some(allow),
         ..refuse(StatusCode::METHOD_NOT_ALLOWED, detail)
     }
 }
 
-impl From<Refusal> for Answer {
+impl From<HttpRefusal> for HttpAnswer {
     /// A problem document (RFC 9457).
     fn from(
-        Refusal {
+        HttpRefusal {
             status,
             detail,
             allow,
-        }: Refusal,
+        }: HttpRefusal,
     ) -> Self {
         let title = status.canonical_reason().unwrap_or("Error").into();
         let problem = Problem {
@@ -109,7 +109,7 @@ impl From<Refusal> for Answer {
 
 /// 200 or 429, with the header fields that carry the remaining quota and the time until more of it
 /// is free.
-pub(crate) fn check(response: &CheckResponse, limit: Limit) -> Answer {
+pub(crate) fn check(response: &CheckResponse, limit: Limit) -> HttpAnswer {
     let status = if response.allowed {
         StatusCode::OK
     } else {
@@ -138,7 +138,7 @@ fn ascii(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("digits, letters and quotes make a header value")
 }
 
-fn build(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
+fn build(status: StatusCode, content_type: &'static str, body: Bytes) -> HttpAnswer {
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
     answer

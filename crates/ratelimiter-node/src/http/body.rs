@@ -7,7 +7,7 @@ use hyper::body::Body;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::answer::{Refusal, bad_request, refuse};
+use super::answer::{HttpRefusal, bad_request, refuse};
 
 /// The largest request body, bytes.
 pub(crate) const MAX_BODY: usize = 16 * 1024;
@@ -34,7 +34,7 @@ impl<B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + U
 pub(crate) async fn read<T: DeserializeOwned>(
     body: &mut impl RequestBody,
     most: usize,
-) -> Result<T, Refusal> {
+) -> Result<T, HttpRefusal> {
     let bytes = timeout(BODY_DEADLINE, collect(body, most))
         .await
         .map_err(|_| {
@@ -57,7 +57,7 @@ pub(crate) async fn read<T: DeserializeOwned>(
     serde_json::from_slice(&bytes).map_err(|e| wrong(&e))
 }
 
-async fn collect(body: &mut impl RequestBody, most: usize) -> Result<BytesMut, Refusal> {
+async fn collect(body: &mut impl RequestBody, most: usize) -> Result<BytesMut, HttpRefusal> {
     let too_large = || {
         refuse(
             StatusCode::PAYLOAD_TOO_LARGE,

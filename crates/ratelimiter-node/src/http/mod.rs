@@ -4,14 +4,13 @@
 mod access;
 mod answer;
 mod body;
-#[cfg(test)]
-mod fuzz;
-mod patient;
-mod places;
 mod query;
 mod routes;
 mod server;
+mod slots;
+#[cfg(test)]
+mod tests;
 
-pub(crate) use access::Access;
-pub(crate) use routes::Api;
-pub(crate) use server::{Bounds, serve};
+pub(crate) use access::AccessControl;
+pub(crate) use routes::NodeApi;
+pub(crate) use server::{ConnectionBounds, serve};

@@ -3,7 +3,7 @@ use std::str::FromStr;
 use percent_encoding::percent_decode_str;
 use ratelimiter_api::{Key, MAX_PAGE};
 
-use super::answer::{Refusal, bad_request};
+use super::answer::{HttpRefusal, bad_request};
 use crate::limiter::KeySelection;
 
 /// The query of a list: which keys, and for `/counters` the end of the span.
@@ -17,7 +17,7 @@ pub(crate) struct ListQuery {
 impl ListQuery {
     /// Reads `key=K` (repeatable), or `after=K` and `limit=N`, or all of these with `active=true`;
     /// and `at_us=T`.
-    pub(crate) fn parse(query: Option<&str>) -> Result<Self, Refusal> {
+    pub(crate) fn parse(query: Option<&str>) -> Result<Self, HttpRefusal> {
         let (mut keys, mut after, mut most, mut active, mut at_us) =
             (Vec::new(), None, MAX_PAGE, false, None);
         for pair in query
@@ -58,7 +58,7 @@ impl ListQuery {
     }
 }
 
-fn number<T: FromStr>(pair: &str, value: &str) -> Result<T, Refusal> {
+fn number<T: FromStr>(pair: &str, value: &str) -> Result<T, HttpRefusal> {
     value.parse().map_err(|_| {
         bad_request(format!(
             "query {pair:?} has no number, as in at_us=MICROSECONDS"
@@ -67,7 +67,7 @@ fn number<T: FromStr>(pair: &str, value: &str) -> Result<T, Refusal> {
 }
 
 /// A key from a segment or a query.
-pub(crate) fn decode(text: &str) -> Result<Key, Refusal> {
+pub(crate) fn decode(text: &str) -> Result<Key, HttpRefusal> {
     let text = percent_decode_str(text)
         .decode_utf8()
         .map_err(|_| bad_request("the key is not UTF-8"))?;

@@ -10,49 +10,50 @@ use ratelimiter_api::{
 use ratelimiter_store::StoreError;
 use tokio::sync::watch;
 
-use super::Access;
-use super::answer::{self, Answer, Refusal, bad_request, refuse, unavailable};
+use super::AccessControl;
+use super::answer::{self, HttpAnswer, HttpRefusal, bad_request, refuse, unavailable};
 use super::body::{MAX_BODY, MAX_BULK, RequestBody, discard, read};
 use super::query::{ListQuery, decode};
 use crate::clock::micros;
+use crate::config::limit_entry;
 use crate::latency::RecentLatency;
 use crate::limiter::{CheckError, KeySelection, Limiter, MAX_LIMITS_AT_ONCE};
-use crate::metrics::{Metrics, Snapshot};
+use crate::metrics::{NodeMetrics, NodeSnapshot};
 use crate::roster::NodeRoster;
 use crate::shared::{SharedStore, StoreStatus};
 
 /// Limits that a cluster may have. Every node keeps all of them, in about half a kilobyte each.
 const MAX_LIMITS: usize = 200_000;
 
-type Handled = Result<Answer, Refusal>;
+type HandlerResult = Result<HttpAnswer, HttpRefusal>;
 
 /// Everything a handler needs.
 #[derive(Debug)]
-pub(crate) struct Api {
+pub(crate) struct NodeApi {
     pub(crate) node: NodeId,
     pub(crate) started: Instant,
     pub(crate) counting: CountingMode,
     pub(crate) on_store_failure: Option<StoreFailurePolicy>,
     pub(crate) sync_interval: Duration,
-    pub(crate) access: Access,
+    pub(crate) access: AccessControl,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) store: Arc<SharedStore>,
     pub(crate) roster: Arc<NodeRoster>,
     pub(crate) status: watch::Receiver<StoreStatus>,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<NodeMetrics>,
     pub(crate) latency: RecentLatency,
 }
 
-impl Api {
+impl NodeApi {
     /// Answers one request. A failure is an answer too.
-    pub(crate) async fn handle(&self, request: Request<impl RequestBody>) -> Answer {
+    pub(crate) async fn handle(&self, request: Request<impl RequestBody>) -> HttpAnswer {
         let (head, mut body) = request.into_parts();
         let answer = self.route(&head, &mut body).await;
         discard(&mut body).await;
-        answer.unwrap_or_else(Answer::from)
+        answer.unwrap_or_else(HttpAnswer::from)
     }
 
-    async fn route(&self, head: &Parts, body: &mut impl RequestBody) -> Handled {
+    async fn route(&self, head: &Parts, body: &mut impl RequestBody) -> HandlerResult {
         let path = head.uri.path();
         let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
         // HEAD is answered as GET is; the server leaves the body out.
@@ -103,7 +104,7 @@ impl Api {
         }
     }
 
-    async fn check(&self, request: &CheckRequest) -> Handled {
+    async fn check(&self, request: &CheckRequest) -> HandlerResult {
         let started = Instant::now();
         let cost = u32::try_from(request.cost)
             .ok()
@@ -141,7 +142,7 @@ impl Api {
         }
     }
 
-    async fn set_limit(&self, spec: &LimitSpec) -> Handled {
+    async fn set_limit(&self, spec: &LimitSpec) -> HandlerResult {
         let entry = self.entry(spec)?;
         self.has_room(&[&entry.key])?;
         let kept = self
@@ -152,7 +153,7 @@ impl Api {
         Ok(answer::json(StatusCode::OK, kept.first().unwrap_or(&entry)))
     }
 
-    async fn set_limits(&self, specs: &LimitSpecs) -> Handled {
+    async fn set_limits(&self, specs: &LimitSpecs) -> HandlerResult {
         let most = MAX_LIMITS_AT_ONCE;
         if specs.limits.is_empty() || specs.limits.len() > most {
             let detail = format!(
@@ -175,20 +176,19 @@ impl Api {
         Ok(answer::json(StatusCode::OK, &kept))
     }
 
-    fn entry(&self, spec: &LimitSpec) -> Result<LimitEntry, Refusal> {
+    fn entry(&self, spec: &LimitSpec) -> Result<LimitEntry, HttpRefusal> {
         let limit = spec
             .validate()
             .map_err(|e| bad_request(format!("key {:?}: {e}", spec.key.as_str())))?;
-        Ok(LimitEntry {
-            key: spec.key.clone(),
+        Ok(limit_entry(
+            spec,
             limit,
-            counting: spec.counting.unwrap_or(self.counting),
-            on_store_failure: spec.policy(self.counting, self.on_store_failure),
-            epoch: 0,
-        })
+            self.counting,
+            self.on_store_failure,
+        ))
     }
 
-    fn has_room(&self, keys: &[&Key]) -> Result<(), Refusal> {
+    fn has_room(&self, keys: &[&Key]) -> Result<(), HttpRefusal> {
         let limits = self.limiter.limits();
         let new = keys.iter().filter(|key| limits.get(key).is_none()).count();
         if limits.len() + new > MAX_LIMITS && new > 0 {
@@ -201,7 +201,7 @@ impl Api {
         Ok(())
     }
 
-    async fn delete_limit(&self, key: &Key) -> Handled {
+    async fn delete_limit(&self, key: &Key) -> HandlerResult {
         let deleted = self
             .limiter
             .delete_limit(key)
@@ -212,7 +212,7 @@ impl Api {
             .ok_or_else(|| no_limit(key))
     }
 
-    async fn reset_counter(&self, key: &Key) -> Handled {
+    async fn reset_counter(&self, key: &Key) -> HandlerResult {
         let entry = self
             .limiter
             .reset_counter(key)
@@ -223,7 +223,7 @@ impl Api {
             .ok_or_else(|| no_limit(key))
     }
 
-    fn list_limits(&self, query: Option<&str>) -> Handled {
+    fn list_limits(&self, query: Option<&str>) -> HandlerResult {
         let query = ListQuery::parse(query)?;
         Ok(answer::json(
             StatusCode::OK,
@@ -231,7 +231,7 @@ impl Api {
         ))
     }
 
-    fn counters(&self, query: Option<&str>) -> Handled {
+    fn counters(&self, query: Option<&str>) -> HandlerResult {
         let query = ListQuery::parse(query)?;
         Ok(answer::json(
             StatusCode::OK,
@@ -256,13 +256,13 @@ impl Api {
         }
     }
 
-    fn render_metrics(&self) -> Answer {
+    fn render_metrics(&self) -> HttpAnswer {
         let in_use = KeySelection::Active {
             after: None,
             most: usize::MAX,
             also: Vec::new(),
         };
-        let text = self.metrics.render(&Snapshot {
+        let text = self.metrics.render(&NodeSnapshot {
             counters: &self.limiter.counters(&in_use, None).counters,
             store: *self.status.borrow(),
             circuit: self.store.circuits.worst(),
@@ -294,7 +294,7 @@ fn allowed_methods(segments: &[&str]) -> Option<&'static str> {
     clippy::needless_pass_by_value,
     reason = "used as the function of map_err"
 )]
-fn undecided(error: CheckError) -> Refusal {
+fn undecided(error: CheckError) -> HttpRefusal {
     match error {
         CheckError::NeverFits { .. } => refuse(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
         CheckError::NoLimit(_) => refuse(StatusCode::NOT_FOUND, error.to_string()),
@@ -302,12 +302,12 @@ fn undecided(error: CheckError) -> Refusal {
     }
 }
 
-fn no_limit(key: &Key) -> Refusal {
+fn no_limit(key: &Key) -> HttpRefusal {
     undecided(CheckError::NoLimit(key.to_string()))
 }
 
 /// The change may have happened all the same: the client should look before it repeats it.
-fn store_failed(error: &StoreError) -> Refusal {
+fn store_failed(error: &StoreError) -> HttpRefusal {
     tracing::warn!(%error, "a change could not be kept");
     unavailable(error.to_string())
 }

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +12,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use rustix::process::{Resource, getrlimit};
+use tokio::io::AsyncWrite;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 
-use super::Api;
-use super::answer::{Answer, unavailable};
-use super::patient::Patient;
-use super::places::{Place, Places};
+use super::NodeApi;
+use super::answer::{HttpAnswer, unavailable};
+use super::slots::{ConnectionSlot, ConnectionSlots};
 
 /// Connections beyond the bounds that are answered all the same: `/health` as ever, anything else
 /// with a 503. The oldest gives way to the newest.
@@ -44,14 +46,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Bounds on the connections of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bounds {
+pub(crate) struct ConnectionBounds {
     /// Connections served at once.
     pub(crate) total: usize,
     /// Connections served at once of one peer address.
     pub(crate) per_peer: usize,
 }
 
-impl Bounds {
+impl ConnectionBounds {
     /// Lowers the bounds to the files that the process may open.
     fn within_open_files(self) -> Self {
         let files = getrlimit(Resource::Nofile)
@@ -77,13 +79,13 @@ impl Bounds {
 /// passed.
 pub(crate) async fn serve(
     listener: TcpListener,
-    api: Arc<Api>,
-    bounds: Bounds,
+    api: Arc<NodeApi>,
+    bounds: ConnectionBounds,
     shutdown: CancellationToken,
 ) {
-    let Bounds { total, per_peer } = bounds.within_open_files();
-    let places = Places::new(total, per_peer);
-    let mut server = Server::new(api);
+    let ConnectionBounds { total, per_peer } = bounds.within_open_files();
+    let slots = ConnectionSlots::new(total, per_peer);
+    let mut server = HttpServer::new(api);
     loop {
         let accepted = tokio::select! {
             biased;
@@ -97,8 +99,8 @@ pub(crate) async fn serve(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => match places.take(peer.ip()) {
-                Some(place) => server.serve(stream, place),
+            Ok((stream, peer)) => match slots.take(peer.ip()) {
+                Some(slot) => server.serve(stream, slot),
                 None => server.shed(stream),
             },
             Err(error) => {
@@ -116,8 +118,8 @@ pub(crate) async fn serve(
     }
 }
 
-struct Server {
-    api: Arc<Api>,
+struct HttpServer {
+    api: Arc<NodeApi>,
     http: http1::Builder,
     graceful: GracefulShutdown,
     /// Dropped with every connection that is still open when the time to drain is over.
@@ -125,8 +127,8 @@ struct Server {
     lobby: VecDeque<AbortHandle>,
 }
 
-impl Server {
-    fn new(api: Arc<Api>) -> Self {
+impl HttpServer {
+    fn new(api: Arc<NodeApi>) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .max_buf_size(MAX_HEAD)
@@ -141,7 +143,7 @@ impl Server {
     }
 
     /// Serves a connection for as long as it keeps its deadlines.
-    fn serve(&mut self, stream: TcpStream, place: Place) {
+    fn serve(&mut self, stream: TcpStream, slot: ConnectionSlot) {
         let api = Arc::clone(&self.api);
         let handle = service_fn(move |request| {
             let api = Arc::clone(&api);
@@ -150,11 +152,11 @@ impl Server {
         self.http
             .header_read_timeout(HEAD_DEADLINE)
             .keep_alive(true);
-        let connection = self.http.serve_connection(patient(stream), handle);
-        self.spawn(self.graceful.watch(connection), Some(place));
+        let connection = self.http.serve_connection(client_stream(stream), handle);
+        self.spawn(self.graceful.watch(connection), Some(slot));
     }
 
-    /// Answers one request of a connection that there is no place for.
+    /// Answers one request of a connection that there is no slot for.
     fn shed(&mut self, stream: TcpStream) {
         self.api.metrics.shed();
         let api = Arc::clone(&self.api);
@@ -163,7 +165,7 @@ impl Server {
             async move {
                 let mut answer = match request.uri().path() {
                     "/health" => api.handle(request).await,
-                    _ => Answer::from(unavailable(
+                    _ => HttpAnswer::from(unavailable(
                         "this node has no place for another connection: try again later",
                     )),
                 };
@@ -176,7 +178,7 @@ impl Server {
         self.http
             .header_read_timeout(LOBBY_DEADLINE)
             .keep_alive(false);
-        let connection = self.http.serve_connection(patient(stream), handle);
+        let connection = self.http.serve_connection(client_stream(stream), handle);
         let handle = self.spawn(self.graceful.watch(connection), None);
         self.lobby.retain(|handle| !handle.is_finished());
         if self.lobby.len() >= LOBBY
@@ -190,22 +192,30 @@ impl Server {
     fn spawn(
         &mut self,
         connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
-        place: Option<Place>,
+        slot: Option<ConnectionSlot>,
     ) -> AbortHandle {
         self.connections.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");
             }
-            drop(place);
+            drop(slot);
         })
     }
 }
 
-fn patient(stream: TcpStream) -> TokioIo<Patient<TcpStream>> {
+fn client_stream(stream: TcpStream) -> TokioIo<Pin<Box<TimeoutWriter<TcpStream>>>> {
     // An answer is one small packet: waiting to fill it would only delay it. Without the option it
     // still arrives.
     let _ = stream.set_nodelay(true);
-    TokioIo::new(Patient::new(stream, WRITE_DEADLINE))
+    TokioIo::new(within_write_deadline(stream))
+}
+
+/// A stream on which a write that makes no progress for so long fails. Without it, clients that
+/// never read would hold their slots forever.
+fn within_write_deadline<S: AsyncWrite>(stream: S) -> Pin<Box<TimeoutWriter<S>>> {
+    let mut writer = TimeoutWriter::new(stream);
+    writer.set_timeout(Some(WRITE_DEADLINE));
+    Box::pin(writer)
 }
 
 #[cfg(test)]
@@ -213,21 +223,22 @@ mod tests {
     use std::net::SocketAddr;
 
     use ratelimiter_store::StoreUrl;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::time::Instant;
 
     use super::*;
-    use crate::{Config, Node};
+    use crate::{Config, NodeServer, NodeSettings};
 
     /// A node whose store is absent, which matters to none of these tests.
-    async fn node() -> (TcpListener, Arc<Api>) {
+    async fn node() -> (TcpListener, Arc<NodeApi>) {
         let absent = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
             .unwrap();
         let store: StoreUrl = format!("redis://{absent}").parse().unwrap();
-        let config = Config::new("n", "127.0.0.1:0".parse().unwrap(), store).unwrap();
-        Node::bind(config).await.unwrap().into_server()
+        let settings = NodeSettings::new("n", "127.0.0.1:0".parse().unwrap(), store);
+        let config = Config::new(settings).unwrap();
+        NodeServer::bind(config).await.unwrap().into_server()
     }
 
     async fn get(address: SocketAddr, path: &str) -> String {
@@ -244,7 +255,7 @@ mod tests {
     async fn a_greedy_peer_is_shed_and_health_answers() {
         let (listener, api) = node().await;
         let address = listener.local_addr().unwrap();
-        let bounds = Bounds {
+        let bounds = ConnectionBounds {
             total: 8,
             per_peer: 4,
         };
@@ -269,7 +280,7 @@ mod tests {
         drop(idle);
         let until = Instant::now() + 10 * DRAIN_DEADLINE;
         while !get(address, "/nodes").await.starts_with("HTTP/1.1 200") {
-            assert!(Instant::now() < until, "places are free again");
+            assert!(Instant::now() < until, "slots are free again");
         }
     }
 
@@ -277,7 +288,7 @@ mod tests {
     async fn idle_and_slow_connections_are_closed() {
         let (listener, api) = node().await;
         let address = listener.local_addr().unwrap();
-        let bounds = Bounds {
+        let bounds = ConnectionBounds {
             total: 8,
             per_peer: 8,
         };
@@ -308,7 +319,7 @@ mod tests {
         let server = tokio::spawn(serve(
             listener,
             api,
-            Bounds {
+            ConnectionBounds {
                 total: 1,
                 per_peer: 1,
             },
@@ -323,5 +334,23 @@ mod tests {
             0,
             "the connection was closed"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_is_served_until_it_stops() {
+        let (near, mut far) = duplex(4);
+        let mut near = within_write_deadline(near);
+        let served = tokio::spawn(async move {
+            near.write_all(b"abcdefgh").await?;
+            near.write_all(b"ijklmnop").await
+        });
+        for _ in 0..8 {
+            sleep(WRITE_DEADLINE / 2).await;
+            far.read_u8().await.unwrap();
+        }
+        let stopped = Instant::now();
+        let error = served.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+        assert_eq!(stopped.elapsed(), WRITE_DEADLINE);
     }
 }

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use super::counter::{CounterCell, in_epoch};
 use super::decision::{CheckCost, CheckOutcome, Decision, NoDecision};
 use super::{CheckContext, PendingCheck};
-use crate::admissions::{Own, RETENTION};
+use crate::admissions::{OwnAdmissions, RETENTION};
 use crate::clock::micros;
 use crate::shared::{LimitChange, next_answer};
 
@@ -143,7 +143,7 @@ impl AtomicQueues {
     async fn question(
         &self,
         entry: &LimitEntry,
-        own: &Own,
+        own: &OwnAdmissions,
         now_us: u64,
         group: &[QueuedCheck],
     ) -> Result<Vec<CheckOutcome>, StoreError> {
@@ -176,7 +176,7 @@ impl AtomicQueues {
         &self,
         set: &str,
         entry: &LimitEntry,
-        own: &Own,
+        own: &OwnAdmissions,
         now_us: u64,
         repeat: &str,
         group: &[QueuedCheck],

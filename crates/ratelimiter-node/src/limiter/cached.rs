@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ratelimiter_api::DecidedBy;
 
-use super::counter::{Counter, OtherAdmissions};
+use super::counter::{LocalCounter, OtherAdmissions};
 use super::decision::{CheckCost, CheckOutcome, Decision};
 use super::{CheckContext, POLICY_RETRY_US, PendingCheck};
 
@@ -40,7 +40,7 @@ pub(super) async fn ask(context: &CheckContext, check: &PendingCheck<'_>) -> Che
 /// node without room to remember an admission does not admit it.
 pub(super) fn decide(
     context: &CheckContext,
-    counter: &mut Counter,
+    counter: &mut LocalCounter,
     now_us: u64,
     cost: CheckCost,
 ) -> Decision {
@@ -55,7 +55,7 @@ pub(super) fn decide(
     decision
 }
 
-impl Counter {
+impl LocalCounter {
     /// The decision about a check that costs `admissions`. The caller remembers these.
     pub(super) fn decide(&self, admissions: u32, now_us: u64) -> Decision {
         let (limit, window_us) = (self.entry.limit, self.entry.limit.window_us());

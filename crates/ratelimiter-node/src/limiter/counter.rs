@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use ratelimiter_api::{KeyCounter, LimitEntry, MAX_LIMIT};
 
-use crate::admissions::{Admission, AdmissionLog, Own, RETENTION};
+use crate::admissions::{Admission, AdmissionLog, OwnAdmissions, RETENTION};
 use crate::clock::micros;
 use crate::shared::{KeyWindow, SharedWindow};
 
@@ -20,13 +20,13 @@ const WARM: Duration = Duration::from_secs(2);
 
 /// The counter of one key behind its own lock: one key's work never delays another's. Held for as
 /// long as it takes to count, never across an `await`.
-pub(crate) type CounterCell = Mutex<Counter>;
+pub(crate) type CounterCell = Mutex<LocalCounter>;
 
 /// Acts on a counter unless it was reset since.
 pub(super) fn in_epoch<T>(
     counter: &CounterCell,
     epoch: u64,
-    act: impl FnOnce(&mut Counter) -> T,
+    act: impl FnOnce(&mut LocalCounter) -> T,
 ) -> Option<T> {
     let mut counter = counter.lock();
     (counter.entry.epoch == epoch).then(|| act(&mut counter))
@@ -34,7 +34,7 @@ pub(super) fn in_epoch<T>(
 
 /// One key's limit, and the admissions that a node counts against it.
 #[derive(Debug)]
-pub(crate) struct Counter {
+pub(crate) struct LocalCounter {
     pub(crate) entry: LimitEntry,
     pub(super) log: AdmissionLog,
     pub(super) others: OtherAdmissions,
@@ -48,7 +48,7 @@ pub(crate) struct Counter {
 
 /// The state of a key until it was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum KeyUse {
+pub(crate) enum KeyActivity {
     /// Not checked within its window, and without admissions: not synced at all.
     Idle,
     /// Not checked for so long that its shared count is not read at every sync.
@@ -101,7 +101,7 @@ impl OtherAdmissions {
     }
 }
 
-impl Counter {
+impl LocalCounter {
     pub(super) fn new(entry: LimitEntry) -> Self {
         Self {
             entry,
@@ -133,12 +133,12 @@ impl Counter {
     }
 
     /// Notes a check at `now_us`.
-    pub(crate) fn touch(&mut self, now_us: u64) -> KeyUse {
+    pub(crate) fn touch(&mut self, now_us: u64) -> KeyActivity {
         let warm = self.is_warm(now_us);
         match self.used_us.replace(now_us) {
-            None => KeyUse::Idle,
-            Some(_) if !warm => KeyUse::Cold,
-            Some(_) => KeyUse::Warm,
+            None => KeyActivity::Idle,
+            Some(_) if !warm => KeyActivity::Cold,
+            Some(_) => KeyActivity::Warm,
         }
     }
 
@@ -162,7 +162,7 @@ impl Counter {
     }
 
     /// The node's own admissions in the window that ends at `now_us`.
-    pub(super) fn own(&self, now_us: u64) -> Own {
+    pub(super) fn own(&self, now_us: u64) -> OwnAdmissions {
         self.log
             .own_after(now_us.saturating_sub(self.entry.limit.window_us()))
     }
@@ -289,13 +289,13 @@ mod tests {
     use ratelimiter_api::{CountingMode, Key, Limit, StoreFailurePolicy};
 
     use super::*;
-    use crate::admissions::Arrived;
+    use crate::admissions::Arrival;
 
     const S: u64 = 1_000_000;
     const NOW: u64 = 100 * S;
 
-    fn counter(limit: i64) -> Counter {
-        Counter::new(LimitEntry {
+    fn counter(limit: i64) -> LocalCounter {
+        LocalCounter::new(LimitEntry {
             key: Key::new("k").unwrap(),
             limit: Limit::new(limit, 60).unwrap(),
             counting: CountingMode::Cached,
@@ -304,7 +304,7 @@ mod tests {
         })
     }
 
-    fn admit(counter: &mut Counter, sequences: std::ops::Range<u64>) {
+    fn admit(counter: &mut LocalCounter, sequences: std::ops::Range<u64>) {
         counter.add_unsynced(sequences.map(|sequence| Admission {
             at_us: NOW,
             sequence,
@@ -316,7 +316,7 @@ mod tests {
             count,
             oldest_us: Some(NOW),
             forgot: false,
-            arrived: Arrived::Nothing,
+            arrived: Arrival::Nothing,
         }
     }
 
@@ -324,7 +324,7 @@ mod tests {
     fn own_and_others_admissions_fill_one_limit() {
         let mut counter = counter(10);
         admit(&mut counter, 0..4);
-        let fits = |counter: &Counter, cost| counter.decide(cost, NOW + S).allowed;
+        let fits = |counter: &LocalCounter, cost| counter.decide(cost, NOW + S).allowed;
         counter.others = OtherAdmissions {
             count: 5,
             oldest_us: Some(NOW),
@@ -349,7 +349,7 @@ mod tests {
     }
 
     /// Milliseconds from `now_us` until a check of `cost` fits.
-    fn waits_ms(counter: &Counter, cost: u32, now_us: u64) -> u64 {
+    fn waits_ms(counter: &LocalCounter, cost: u32, now_us: u64) -> u64 {
         let decision = counter.decide(cost, now_us);
         assert!(!decision.allowed, "{decision:?}");
         (decision.frees_us - now_us).div_ceil(1000)
@@ -403,18 +403,22 @@ mod tests {
     #[test]
     fn a_key_stays_active_for_a_window() {
         let mut counter = counter(10);
-        assert_eq!(counter.touch(NOW), KeyUse::Idle);
-        assert_eq!(counter.touch(NOW + S), KeyUse::Warm, "its sync has begun");
+        assert_eq!(counter.touch(NOW), KeyActivity::Idle);
+        assert_eq!(
+            counter.touch(NOW + S),
+            KeyActivity::Warm,
+            "its sync has begun"
+        );
         assert_eq!(
             counter.touch(NOW + 10 * S),
-            KeyUse::Cold,
+            KeyActivity::Cold,
             "it reads its shared count itself"
         );
         counter.touch(NOW);
         let end = NOW + 60 * S + micros(RETENTION);
         assert!(counter.stays_active(end - 1));
         assert!(!counter.stays_active(end));
-        assert_eq!(counter.touch(end), KeyUse::Idle);
+        assert_eq!(counter.touch(end), KeyActivity::Idle);
     }
 
     #[test]
@@ -429,7 +433,7 @@ mod tests {
         assert_eq!(counter.decide(1, NOW).count, 8);
         // It did, and the confirmation is still on its way: still three of others'.
         let arrived = |count| SharedWindow {
-            arrived: Arrived::Sent,
+            arrived: Arrival::Sent,
             ..holds(count)
         };
         assert!(counter.refresh(&counter.window(NOW), arrived(7)));
@@ -459,7 +463,7 @@ mod tests {
             }
         ));
         assert_eq!(
-            counter.window(NOW).own.unheard(Arrived::Nothing),
+            counter.window(NOW).own.unheard(Arrival::Nothing),
             4,
             "what the store has to hear of counts already"
         );

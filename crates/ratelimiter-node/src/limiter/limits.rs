@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ratelimiter_api::{Key, LimitEntry};
 
-use super::counter::{Counter, CounterCell};
+use super::counter::{CounterCell, LocalCounter};
 use crate::shared::LimitChange;
 
 /// Deletions that are remembered, the newest: a store that comes back with an older state is given
@@ -19,8 +19,8 @@ const MAX_DELETED: usize = 10_000;
 /// since a version, and as the list of all limits at a version. They may arrive in any order; for
 /// each key the change with the highest version holds.
 #[derive(Debug, Default)]
-pub(crate) struct Limits {
-    held: BTreeMap<Key, LimitState>,
+pub(crate) struct LimitTable {
+    held: BTreeMap<Key, VersionedCounter>,
     deleted: HashMap<Key, u64>,
     /// Version up to which every change is known; none before the first list.
     listed: Option<u64>,
@@ -31,12 +31,12 @@ pub(crate) struct Limits {
 }
 
 #[derive(Debug)]
-struct LimitState {
+struct VersionedCounter {
     version: u64,
     counter: Arc<CounterCell>,
 }
 
-impl Limits {
+impl LimitTable {
     /// Holds these limits until the first list.
     pub(crate) fn assume(&mut self, entries: &[LimitEntry]) {
         for entry in entries {
@@ -135,9 +135,9 @@ impl Limits {
                 } else {
                     self.held.insert(
                         key,
-                        LimitState {
+                        VersionedCounter {
                             version,
-                            counter: Arc::new(CounterCell::new(Counter::new(entry))),
+                            counter: Arc::new(CounterCell::new(LocalCounter::new(entry))),
                         },
                     );
                 }
@@ -230,7 +230,7 @@ mod tests {
         }
     }
 
-    fn epoch(limits: &Limits, key: &str) -> Option<u64> {
+    fn epoch(limits: &LimitTable, key: &str) -> Option<u64> {
         limits
             .get(&Key::new(key).unwrap())
             .map(|c| c.lock().entry.epoch)
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn stale_list_does_not_undo_a_change() {
-        let mut limits = Limits::default();
+        let mut limits = LimitTable::default();
         limits.replace(4, vec![set(1, "a", 1), set(2, "c", 2)]);
         limits.change(set(5, "b", 5));
         limits.change(set(6, "a", 6));
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn an_old_answer_changes_nothing() {
-        let mut limits = Limits::default();
+        let mut limits = LimitTable::default();
         limits.replace(7, vec![set(7, "a", 7)]);
         limits.change(set(5, "a", 5));
         limits.change(deleted(6, "a"));
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn deletions_are_remembered_within_a_bound() {
-        let mut limits = Limits::default();
+        let mut limits = LimitTable::default();
         for version in 0..3 * MAX_DELETED as u64 {
             limits.change(deleted(version, &format!("k{version}")));
         }

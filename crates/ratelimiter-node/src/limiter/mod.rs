@@ -27,11 +27,11 @@ use crate::shared::SharedStore;
 use active::ActiveKeys;
 use atomic::AtomicQueues;
 pub(crate) use changes::MAX_LIMITS_AT_ONCE;
-use counter::{CounterCell, KeyUse};
+use counter::{CounterCell, KeyActivity};
 use decision::{CheckCost, CheckOutcome, Decision, NoDecision};
 pub(crate) use leased::GrantMetrics;
-use leased::Leases;
-use limits::Limits;
+use leased::LeaseTable;
+use limits::LimitTable;
 pub(crate) use report::KeySelection;
 
 /// Time after which a client that was denied by the failure policy, with quota left, may try again.
@@ -51,10 +51,10 @@ pub(crate) struct Limiter {
     /// Admissions that the store had confirmed and lost.
     lost: AtomicU64,
     context: Arc<CheckContext>,
-    limits: RwLock<Limits>,
+    limits: RwLock<LimitTable>,
     active: ActiveKeys,
     queues: Arc<AtomicQueues>,
-    leases: Arc<Leases>,
+    leases: Arc<LeaseTable>,
 }
 
 /// What the counting modes share.
@@ -129,7 +129,7 @@ impl Limiter {
             limits: RwLock::default(),
             active: ActiveKeys::default(),
             queues: Arc::new(AtomicQueues::new(Arc::clone(&context))),
-            leases: Arc::new(Leases::new(Arc::clone(&context))),
+            leases: Arc::new(LeaseTable::new(Arc::clone(&context))),
             context,
         }
     }
@@ -144,18 +144,18 @@ impl Limiter {
     }
 
     /// The grants of leased keys.
-    pub(crate) fn leases(&self) -> &Arc<Leases> {
+    pub(crate) fn leases(&self) -> &Arc<LeaseTable> {
         &self.leases
     }
 
     /// The limits and their counters. Held for as long as it takes to look, never across an
     /// `await`.
-    pub(crate) fn limits(&self) -> RwLockReadGuard<'_, Limits> {
+    pub(crate) fn limits(&self) -> RwLockReadGuard<'_, LimitTable> {
         self.limits.read()
     }
 
     /// The limits, to be changed. Held for as long as the change takes, never across an `await`.
-    fn limits_mut(&self) -> RwLockWriteGuard<'_, Limits> {
+    fn limits_mut(&self) -> RwLockWriteGuard<'_, LimitTable> {
         self.limits.write()
     }
 
@@ -221,13 +221,13 @@ impl Limiter {
         let (entry, used) = {
             let mut counter = counter.lock();
             let used = counter.touch(now_us);
-            if counter.entry.counting == CountingMode::Cached && used == KeyUse::Warm {
+            if counter.entry.counting == CountingMode::Cached && used == KeyActivity::Warm {
                 let decision = cached::decide(context, &mut counter, now_us, cost);
                 return Ok(CheckOutcome::Decided(decision));
             }
             (counter.entry.clone(), used)
         };
-        if used == KeyUse::Idle {
+        if used == KeyActivity::Idle {
             self.active.wake(key, &counter);
         }
         let check = PendingCheck {

@@ -6,7 +6,7 @@
 use ratelimiter_api::DecidedBy;
 use tokio::time::Instant;
 
-use super::counter::{Counter, in_epoch};
+use super::counter::{LocalCounter, in_epoch};
 use super::decision::{CheckOutcome, Decision, NoDecision};
 use super::{CheckContext, PendingCheck};
 use crate::shared::SharedWindow;
@@ -27,7 +27,7 @@ pub(super) async fn ask(context: &CheckContext, check: &PendingCheck<'_>) -> Che
         Err(error) => return error.into(),
     };
     if forgot {
-        in_epoch(check.counter, check.entry.epoch, Counter::doubt);
+        in_epoch(check.counter, check.entry.epoch, LocalCounter::doubt);
         return CheckOutcome::Undecided(NoDecision::Forgot);
     }
 

@@ -5,7 +5,7 @@ use ratelimiter_api::{Key, LimitEntry};
 use ratelimiter_store::StoreError;
 
 use super::Limiter;
-use super::counter::{Counter, CounterCell, in_epoch};
+use super::counter::{CounterCell, LocalCounter, in_epoch};
 use crate::admissions::Admission;
 use crate::clock::{ClockChange, ClockReading};
 use crate::shared::{AdmissionBatch, KeyRefresh, KeyWindow, LimitChange};
@@ -47,20 +47,20 @@ impl Limiter {
 
     /// At most `most` admissions that are to be sent to the store.
     pub(crate) fn unsynced(&self, most: usize) -> Vec<CounterBatch> {
-        self.batches(most, Counter::send)
+        self.batches(most, LocalCounter::send)
     }
 
     /// At most `most` admissions that the store had confirmed, and has to be asked for since it
     /// lost some.
     pub(crate) fn doubts(&self, most: usize) -> Vec<CounterBatch> {
-        self.batches(most, Counter::doubts)
+        self.batches(most, LocalCounter::doubts)
     }
 
     /// At most `most` admissions, of as many counters as that takes.
     fn batches(
         &self,
         most: usize,
-        pick: impl Fn(&mut Counter, u64, usize) -> Option<(KeyWindow, Vec<Admission>)>,
+        pick: impl Fn(&mut LocalCounter, u64, usize) -> Option<(KeyWindow, Vec<Admission>)>,
     ) -> Vec<CounterBatch> {
         let now_us = self.context.clock.now_us();
         let mut room = most;
@@ -110,7 +110,7 @@ impl Limiter {
         let mut losses = Vec::new();
         for (batch, held) in batches.iter().zip(held) {
             let Some(held) = held else { continue };
-            let settle = |counter: &mut Counter| counter.settle(&batch.admissions, held);
+            let settle = |counter: &mut LocalCounter| counter.settle(&batch.admissions, held);
             let lost = in_epoch(&batch.owner, batch.entry.epoch, settle).filter(|lost| *lost > 0);
             losses.extend(lost.map(|lost| (batch.entry.key.clone(), lost)));
         }

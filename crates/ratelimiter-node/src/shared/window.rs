@@ -7,7 +7,7 @@ use ratelimiter_store::StoreError;
 use redis::{Pipeline, RedisResult, Value};
 
 use super::store::{BACKGROUND_DEADLINE, SharedStore, next_answer};
-use crate::admissions::{Admission, AdmissionNames, Arrived, Own, RETENTION};
+use crate::admissions::{Admission, AdmissionNames, Arrival, OwnAdmissions, RETENTION};
 use crate::clock::micros;
 
 /// One counter's window that ends now.
@@ -18,7 +18,7 @@ pub(crate) struct KeyWindow {
     window_us: u64,
     pub(crate) now_us: u64,
     /// This node's admissions in the window.
-    pub(crate) own: Own,
+    pub(crate) own: OwnAdmissions,
 }
 
 /// Some admissions of one counter, which `owner` has.
@@ -38,11 +38,11 @@ pub(crate) struct SharedWindow {
     /// The newest admission that the store had confirmed is missing.
     pub(crate) forgot: bool,
     /// The unconfirmed admissions that the store has all the same.
-    pub(crate) arrived: Arrived,
+    pub(crate) arrived: Arrival,
 }
 
 impl KeyWindow {
-    pub(crate) fn new(entry: &LimitEntry, now_us: u64, own: Own) -> Self {
+    pub(crate) fn new(entry: &LimitEntry, now_us: u64, own: OwnAdmissions) -> Self {
         let set = layout::admissions(&entry.key, entry.epoch);
         Self {
             set,
@@ -87,9 +87,9 @@ impl KeyWindow {
         let last_sent = knows(self.own.last_sent, answers)?.unwrap_or(false);
         let newest = knows(self.own.newest, answers)?.unwrap_or(false);
         let arrived = match (last_sent, newest) {
-            (_, true) => Arrived::Everything,
-            (true, false) => Arrived::Sent,
-            (false, false) => Arrived::Nothing,
+            (_, true) => Arrival::Everything,
+            (true, false) => Arrival::Sent,
+            (false, false) => Arrival::Nothing,
         };
         Ok(SharedWindow {
             count,

@@ -8,7 +8,7 @@ use ratelimiter_store::StoreError;
 
 use super::lease::{KeyLease, LeaseCell};
 use super::ledger::{GrantMessage, GrantRequest, LedgerAnswer};
-use super::{Leases, clock, ledger};
+use super::{LeaseTable, clock, ledger};
 use crate::limiter::decision::{CheckOutcome, NoDecision};
 use crate::shared::LimitChange;
 
@@ -23,7 +23,7 @@ const SETTLED_AT_ONCE: usize = 500;
 /// Time between two recalls.
 const RETRY: Duration = Duration::from_millis(20);
 
-impl Leases {
+impl LeaseTable {
     /// Starts the exchange of messages about a key, unless it is going on: one message at a time,
     /// which serves all checks that wait when it leaves.
     pub(super) fn pump(self: &Arc<Self>, cell: &Arc<LeaseCell>, lease: &mut KeyLease) {

@@ -32,7 +32,7 @@ const TICK: Duration = Duration::from_millis(25);
 /// Every leased key of this node. Each has its own lock, so that one key's work never delays
 /// another's.
 #[derive(Debug)]
-pub(crate) struct Leases {
+pub(crate) struct LeaseTable {
     context: Arc<CheckContext>,
     /// The number of the next grant.
     number: AtomicU64,
@@ -53,7 +53,7 @@ pub(crate) struct NodeFacts {
     pub(crate) coming: u64,
 }
 
-impl Leases {
+impl LeaseTable {
     pub(super) fn new(context: Arc<CheckContext>) -> Self {
         Self {
             context,

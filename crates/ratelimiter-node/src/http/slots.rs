@@ -6,26 +6,26 @@ use parking_lot::Mutex;
 
 /// The connections that are served at once, bounded as a whole and for each peer address.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct ConnectionSlots {
     total: usize,
     per_peer: usize,
-    taken: Mutex<Taken>,
+    taken: Mutex<SlotsInUse>,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct SlotsInUse {
     total: usize,
     by_peer: HashMap<IpAddr, usize>,
 }
 
-/// One place, free again when dropped.
+/// One slot, free again when dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    places: Arc<Places>,
+pub(crate) struct ConnectionSlot {
+    slots: Arc<ConnectionSlots>,
     peer: IpAddr,
 }
 
-impl Places {
+impl ConnectionSlots {
     pub(crate) fn new(total: usize, per_peer: usize) -> Arc<Self> {
         Arc::new(Self {
             total,
@@ -34,28 +34,28 @@ impl Places {
         })
     }
 
-    /// A place for a connection from `peer`; none when all places, or all of this peer's, are
+    /// A slot for a connection from `peer`; none when all slots, or all of this peer's, are
     /// taken.
-    pub(crate) fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+    pub(crate) fn take(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionSlot> {
         let peer = network(peer);
         let mut taken = self.taken.lock();
-        let Taken { total, by_peer } = &mut *taken;
+        let SlotsInUse { total, by_peer } = &mut *taken;
         let of_peer = by_peer.get(&peer).copied().unwrap_or(0);
         if *total >= self.total || of_peer >= self.per_peer {
             return None;
         }
         *total += 1;
         by_peer.insert(peer, of_peer + 1);
-        Some(Place {
-            places: Arc::clone(self),
+        Some(ConnectionSlot {
+            slots: Arc::clone(self),
             peer,
         })
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut taken = self.places.taken.lock();
+        let mut taken = self.slots.taken.lock();
         taken.total -= 1;
         if let Some(of_peer) = taken.by_peer.get_mut(&self.peer) {
             *of_peer -= 1;
@@ -84,36 +84,30 @@ mod tests {
 
     #[test]
     fn one_peer_leaves_room_for_others() {
-        let places = Places::new(3, 2);
-        let greedy: Vec<_> = (0..5).filter_map(|_| places.take(ip("10.0.0.1"))).collect();
+        let slots = ConnectionSlots::new(3, 2);
+        let greedy: Vec<_> = (0..5).filter_map(|_| slots.take(ip("10.0.0.1"))).collect();
         assert_eq!(greedy.len(), 2);
-        let other = places.take(ip("10.0.0.2"));
+        let other = slots.take(ip("10.0.0.2"));
         assert!(other.is_some());
-        assert!(
-            places.take(ip("10.0.0.3")).is_none(),
-            "all places are taken"
-        );
+        assert!(slots.take(ip("10.0.0.3")).is_none(), "all slots are taken");
         drop(greedy);
-        assert!(places.take(ip("10.0.0.1")).is_some());
+        assert!(slots.take(ip("10.0.0.1")).is_some());
         drop(other);
         assert!(
-            places.taken.lock().by_peer.is_empty(),
+            slots.taken.lock().by_peer.is_empty(),
             "addresses are not kept"
         );
     }
 
     #[test]
     fn addresses_of_one_client_count_together() {
-        let places = Places::new(10, 1);
-        let _first = places.take(ip("2001:db8::1")).unwrap();
+        let slots = ConnectionSlots::new(10, 1);
+        let _first = slots.take(ip("2001:db8::1")).unwrap();
+        assert!(slots.take(ip("2001:db8::ffff:2")).is_none(), "the same /64");
+        assert!(slots.take(ip("2001:db8:0:1::1")).is_some());
+        let _v4 = slots.take(ip("10.0.0.1")).unwrap();
         assert!(
-            places.take(ip("2001:db8::ffff:2")).is_none(),
-            "the same /64"
-        );
-        assert!(places.take(ip("2001:db8:0:1::1")).is_some());
-        let _v4 = places.take(ip("10.0.0.1")).unwrap();
-        assert!(
-            places.take(ip("::ffff:10.0.0.1")).is_none(),
+            slots.take(ip("::ffff:10.0.0.1")).is_none(),
             "the same address, mapped"
         );
     }

@@ -15,8 +15,8 @@ use proptest::sample::{Index, select};
 use ratelimiter_api::{Key, Limit, LimitSpec, PROBLEM_CONTENT_TYPE, Problem};
 use tokio::runtime::Runtime;
 
-use super::Api;
-use crate::{Config, Node};
+use super::NodeApi;
+use crate::{Config, NodeServer, NodeSettings};
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus");
 
@@ -37,12 +37,12 @@ fn paths() -> Vec<Vec<u8>> {
 }
 
 /// A node with one limit and without a store.
-struct Subject {
+struct FuzzSubject {
     runtime: Runtime,
-    api: Arc<Api>,
+    api: Arc<NodeApi>,
 }
 
-impl Subject {
+impl FuzzSubject {
     fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -53,12 +53,12 @@ impl Subject {
             .local_addr()
             .unwrap();
         let store = format!("redis://{absent}").parse().unwrap();
-        let config = Config::new("n", "127.0.0.1:0".parse().unwrap(), store).unwrap();
         let known = LimitSpec::new(Key::new("known").unwrap(), Limit::new(10, 60).unwrap());
-        let node = Node::bind(Config {
+        let settings = NodeSettings {
             limits: vec![known],
-            ..config
-        });
+            ..NodeSettings::new("n", "127.0.0.1:0".parse().unwrap(), store)
+        };
+        let node = NodeServer::bind(Config::new(settings).unwrap());
         let (_, api) = runtime.block_on(node).unwrap().into_server();
         Self { runtime, api }
     }
@@ -134,7 +134,7 @@ fn mutated(corpus: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
 
 #[test]
 fn the_corpus_is_answered() {
-    let subject = Subject::new();
+    let subject = FuzzSubject::new();
     for body in bodies() {
         subject.answers(b"/nodes", &body);
     }
@@ -145,7 +145,7 @@ fn the_corpus_is_answered() {
 
 #[test]
 fn mutations_of_the_corpus_are_answered() {
-    let subject = Subject::new();
+    let subject = FuzzSubject::new();
     proptest!(|(path in mutated(paths()), body in mutated(bodies()))| {
         subject.answers(&path, &body);
     });
