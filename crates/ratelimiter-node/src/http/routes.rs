@@ -121,7 +121,7 @@ impl NodeApi {
             {
                 return Ok(answer::json(StatusCode::OK, &self.allowed_unknown()));
             }
-            decided => decided.map_err(undecided)?,
+            decided => decided?,
         };
         let took = started.elapsed();
         self.latency.record(took);
@@ -148,8 +148,7 @@ impl NodeApi {
         let kept = self
             .limiter
             .set_limits(std::slice::from_ref(&entry))
-            .await
-            .map_err(|e| store_failed(&e))?;
+            .await?;
         Ok(answer::json(StatusCode::OK, kept.first().unwrap_or(&entry)))
     }
 
@@ -168,11 +167,7 @@ impl NodeApi {
             .map(|spec| self.entry(spec))
             .collect::<Result<_, _>>()?;
         self.has_room(&entries.iter().map(|entry| &entry.key).collect::<Vec<_>>())?;
-        let kept = self
-            .limiter
-            .set_limits(&entries)
-            .await
-            .map_err(|e| store_failed(&e))?;
+        let kept = self.limiter.set_limits(&entries).await?;
         Ok(answer::json(StatusCode::OK, &kept))
     }
 
@@ -202,22 +197,14 @@ impl NodeApi {
     }
 
     async fn delete_limit(&self, key: &Key) -> HandlerResult {
-        let deleted = self
-            .limiter
-            .delete_limit(key)
-            .await
-            .map_err(|e| store_failed(&e))?;
+        let deleted = self.limiter.delete_limit(key).await?;
         deleted
             .map(|_| answer::empty())
             .ok_or_else(|| no_limit(key))
     }
 
     async fn reset_counter(&self, key: &Key) -> HandlerResult {
-        let entry = self
-            .limiter
-            .reset_counter(key)
-            .await
-            .map_err(|e| store_failed(&e))?;
+        let entry = self.limiter.reset_counter(key).await?;
         entry
             .map(|entry| answer::json(StatusCode::OK, &entry))
             .ok_or_else(|| no_limit(key))
@@ -290,24 +277,26 @@ fn allowed_methods(segments: &[&str]) -> Option<&'static str> {
     }
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "used as the function of map_err"
-)]
-fn undecided(error: CheckError) -> HttpRefusal {
-    match error {
-        CheckError::NeverFits { .. } => refuse(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
-        CheckError::NoLimit(_) => refuse(StatusCode::NOT_FOUND, error.to_string()),
-        CheckError::NotKnownYet(_) => unavailable(error.to_string()),
+fn no_limit(key: &Key) -> HttpRefusal {
+    CheckError::NoLimit(key.to_string()).into()
+}
+
+impl From<CheckError> for HttpRefusal {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::NeverFits { .. } => {
+                refuse(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+            }
+            CheckError::NoLimit(_) => refuse(StatusCode::NOT_FOUND, error.to_string()),
+            CheckError::NotKnownYet(_) => unavailable(error.to_string()),
+        }
     }
 }
 
-fn no_limit(key: &Key) -> HttpRefusal {
-    undecided(CheckError::NoLimit(key.to_string()))
-}
-
-/// The change may have happened all the same: the client should look before it repeats it.
-fn store_failed(error: &StoreError) -> HttpRefusal {
-    tracing::warn!(%error, "a change could not be kept");
-    unavailable(error.to_string())
+impl From<StoreError> for HttpRefusal {
+    /// The change may have happened all the same: the client should look before it repeats it.
+    fn from(error: StoreError) -> Self {
+        tracing::warn!(%error, "a change could not be kept");
+        unavailable(error.to_string())
+    }
 }

@@ -36,13 +36,9 @@ impl SharedStore {
         let held: Vec<Result<Vec<bool>, StoreError>> = held.await;
         // The limits after the admissions: a counter is reset before its admissions are dropped.
         let keys: Vec<_> = doubts.iter().map(|d| d.entry.key.as_str()).collect();
-        let mut read = redis::cmd("HMGET");
-        read.arg(layout::LIMITS).arg(keys);
-        let texts: Vec<Option<String>> = self
-            .reads
-            .at(layout::LIMITS)
-            .query(&read, BACKGROUND_DEADLINE)
-            .await?;
+        let mut read = redis::pipe();
+        read.cmd("HMGET").arg(layout::LIMITS).arg(keys);
+        let (texts,): (Vec<Option<String>>,) = self.read(layout::LIMITS, &read).await?;
         let current = |text: Option<String>, doubts: &AdmissionBatch<C>| {
             text.and_then(|text| serde_json::from_str::<LimitEntry>(&text).ok())
                 .is_some_and(|entry| entry.epoch == doubts.entry.epoch)

@@ -68,13 +68,7 @@ impl SharedStore {
             .arg("WITHSCORES");
         pipeline.cmd("HGETALL").arg(layout::LIMITS);
         type Answer = (Option<u64>, HashMap<String, u64>, HashMap<String, String>);
-        let (version, versions, entries): Answer = self
-            .reads
-            .at(layout::LIMITS)
-            .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
-                pipeline.query_async(&mut connection).await
-            })
-            .await?;
+        let (version, versions, entries): Answer = self.read(layout::LIMITS, &pipeline).await?;
         let change = |text: &String| {
             let entry: LimitEntry = serde_json::from_str(text).ok()?;
             let version = versions.get(entry.key.as_str()).copied().unwrap_or(0);
@@ -104,25 +98,13 @@ impl SharedStore {
                 .arg("WITHSCORES");
         }
         type Scored = Vec<(String, u64)>;
-        let (changed, deleted): (Scored, Scored) = self
-            .reads
-            .at(layout::LIMITS)
-            .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
-                pipeline.query_async(&mut connection).await
-            })
-            .await?;
+        let (changed, deleted): (Scored, Scored) = self.read(layout::LIMITS, &pipeline).await?;
         let mut changes = Vec::new();
         for some in changed.chunks(CALL_MOST) {
-            let mut read = redis::cmd("HMGET");
-            read.arg(layout::LIMITS)
-                .arg(some.iter().map(|(key, _)| key).collect::<Vec<_>>());
-            let texts: Vec<Option<String>> = self
-                .reads
-                .at(layout::LIMITS)
-                .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
-                    read.query_async(&mut connection).await
-                })
-                .await?;
+            let keys: Vec<_> = some.iter().map(|(key, _)| key).collect();
+            let mut read = redis::pipe();
+            read.cmd("HMGET").arg(layout::LIMITS).arg(keys);
+            let (texts,): (Vec<Option<String>>,) = self.read(layout::LIMITS, &read).await?;
             for ((_, version), text) in some.iter().zip(texts) {
                 let entry = text.and_then(|text| serde_json::from_str::<LimitEntry>(&text).ok());
                 // A limit that is gone meanwhile has a deletion with a higher version.

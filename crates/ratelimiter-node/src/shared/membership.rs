@@ -3,7 +3,7 @@ use std::time::Instant;
 use ratelimiter_api::NodeId;
 use ratelimiter_api::layout::{self, Heartbeat};
 use ratelimiter_store::StoreError;
-use redis::cmd;
+use redis::{FromRedisValue, Pipeline};
 
 use super::store::{BACKGROUND_DEADLINE, SharedStore};
 use crate::clock::ClockReading;
@@ -33,14 +33,7 @@ impl SharedStore {
                 .arg(id.as_str())
                 .ignore();
         }
-        let replaced: Result<(Option<String>,), _> = self
-            .membership
-            .at(layout::NODES)
-            .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
-                pipeline.query_async(&mut connection).await
-            })
-            .await;
-        let (replaced,) = self.written(replaced)?;
+        let (replaced,): (Option<String>,) = self.write_membership(&pipeline).await?;
         Ok(replaced.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
@@ -72,14 +65,16 @@ impl SharedStore {
 
     /// Removes this node's heartbeat.
     pub(crate) async fn leave(&self, id: &NodeId) -> Result<(), StoreError> {
-        let mut command = cmd("HDEL");
-        command.arg(layout::NODES).arg(id.as_str());
-        let left = self
-            .membership
-            .at(layout::NODES)
-            .run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
-                command.query_async::<u64>(&mut connection).await
-            });
-        self.written(left.await).map(drop)
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("HDEL").arg(layout::NODES).arg(id.as_str());
+        self.write_membership::<(u64,)>(&pipeline).await.map(drop)
+    }
+
+    async fn write_membership<T: FromRedisValue>(
+        &self,
+        pipeline: &Pipeline,
+    ) -> Result<T, StoreError> {
+        let (link, place) = (&self.membership, layout::NODES);
+        self.write(link, place, pipeline, BACKGROUND_DEADLINE).await
     }
 }

@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 use ratelimiter_api::Key;
 use ratelimiter_api::layout::LimitCopy;
 use ratelimiter_store::{Link, Redirects, StoreError, StoreKind, StoreUrl, StoreVersion};
-use redis::{FromRedisValue, RedisResult, Value, from_redis_value};
+use redis::{FromRedisValue, Pipeline, RedisResult, ScriptInvocation, Value, from_redis_value};
 
 use crate::breaker::StoreCircuits;
 
@@ -77,6 +77,49 @@ impl SharedStore {
     /// How long ago the store last confirmed a write of this node.
     pub(crate) fn last_write_age(&self) -> Option<Duration> {
         self.last_write.lock().map(|at| at.elapsed())
+    }
+
+    /// Reads in one round trip, twice where the connection broke.
+    pub(super) async fn read<T: FromRedisValue>(
+        &self,
+        place: &str,
+        pipeline: &Pipeline,
+    ) -> Result<T, StoreError> {
+        let read = self.reads.at(place);
+        read.run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
+            pipeline.query_async(&mut connection).await
+        })
+        .await
+    }
+
+    /// Writes in one round trip what may be written twice.
+    pub(super) async fn write<T: FromRedisValue>(
+        &self,
+        link: &Link,
+        place: &str,
+        pipeline: &Pipeline,
+        deadline: Duration,
+    ) -> Result<T, StoreError> {
+        let write = link.at(place);
+        let answer = write.run_idempotent(deadline, async |mut connection| {
+            pipeline.query_async(&mut connection).await
+        });
+        self.written(answer.await)
+    }
+
+    /// Runs a script about a key that may run twice.
+    pub(crate) async fn invoke<T: FromRedisValue>(
+        &self,
+        link: &Link,
+        key: &Key,
+        call: &ScriptInvocation<'_>,
+        deadline: Duration,
+    ) -> Result<T, StoreError> {
+        let key = link.at(key.as_str());
+        let answer = key.run_idempotent(deadline, async |mut connection| {
+            call.invoke_async(&mut connection).await
+        });
+        self.written(answer.await)
     }
 
     /// Notes the time when a write was confirmed.

@@ -184,13 +184,9 @@ impl SharedStore {
         let mut pipeline = redis::pipe();
         window.add(names, admissions, &mut pipeline);
         // An admission that is already a member stays as it is.
-        let added = self
-            .checks
-            .at(&window.set)
-            .run_idempotent(deadline, async |mut connection| {
-                pipeline.query_async::<Value>(&mut connection).await
-            });
-        self.written(added.await).map(drop)
+        self.write::<Value>(&self.checks, &window.set, &pipeline, deadline)
+            .await
+            .map(drop)
     }
 
     /// Adds admissions that were decided without the store, in one round trip to each part of the

@@ -101,8 +101,7 @@ impl LeaseTable {
 
     /// Sends one message, whatever the state of the circuit.
     pub(super) async fn settle(&self, message: &GrantMessage) -> Result<LedgerAnswer, StoreError> {
-        let context = &self.context;
-        ledger::exchange(&context.store, &context.names, message, context.timeout).await
+        ledger::exchange(&self.context, message).await
     }
 
     /// Gives a ledger that lost grants the ones that this node remembers.
@@ -125,19 +124,10 @@ impl LeaseTable {
             version,
             entry: Some(entry.clone()),
         };
-        let context = &self.context;
-        context.store.copy_limits(&[change], answered).await?;
+        self.context.store.copy_limits(&[change], answered).await?;
         tracing::warn!(key = %entry.key, grants = grants.len(), "the store lost grants that it had \
             given; recalling them");
-        ledger::recall(
-            &context.store,
-            &context.names,
-            entry,
-            terms,
-            &grants,
-            context.timeout,
-        )
-        .await?;
+        ledger::recall(&self.context, entry, terms, &grants).await?;
         // Another node restores the limits; until then every answer is the same.
         tokio::time::sleep(RETRY).await;
         Ok(())

@@ -9,9 +9,10 @@ use ratelimiter_store::StoreError;
 use redis::{Script, ScriptInvocation};
 
 use super::NodeFacts;
-use crate::admissions::{AdmissionNames, RETENTION};
+use crate::admissions::RETENTION;
 use crate::clock::micros;
-use crate::shared::{LimitChange, SharedStore};
+use crate::limiter::CheckContext;
+use crate::shared::LimitChange;
 
 static EXCHANGE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
@@ -68,10 +69,8 @@ type AnswerFields = (i8, u32, u64, u32, u64, u64, String, u64);
 
 /// Settles, and asks for a grant. A repetition changes nothing.
 pub(super) async fn exchange(
-    store: &SharedStore,
-    names: &AdmissionNames,
+    context: &CheckContext,
     message: &GrantMessage,
-    deadline: Duration,
 ) -> Result<LedgerAnswer, StoreError> {
     let GrantMessage {
         entry,
@@ -79,7 +78,7 @@ pub(super) async fn exchange(
         settlements,
         request,
     } = message;
-    let mut call = invocation(&EXCHANGE, store, names, entry, terms);
+    let (store, mut call) = (&context.store, invocation(&EXCHANGE, context, entry, terms));
     if let Some(GrantRequest {
         ask,
         newest,
@@ -87,26 +86,20 @@ pub(super) async fn exchange(
         facts,
     }) = request
     {
-        call.arg(newest.map_or_else(String::new, |number| number.to_string()));
-        call.arg(nodes)
+        call.arg(newest.map_or_else(String::new, |number| number.to_string()))
+            .arg(nodes)
             .arg(micros(RECHECK))
             .arg(facts.coming)
-            .arg(facts.version);
-        call.arg(ask.number)
+            .arg(facts.version)
+            .arg(ask.number)
             .arg(ask.waiting.need)
-            .arg(ask.waiting.alike);
-        call.arg(ask.waiting.queued).arg(ask.ahead);
+            .arg(ask.waiting.alike)
+            .arg(ask.waiting.queued)
+            .arg(ask.ahead);
     } else {
-        call.arg("")
-            .arg(1)
-            .arg(0)
-            .arg(0)
-            .arg(0)
-            .arg("")
-            .arg(0)
-            .arg(0)
-            .arg(0)
-            .arg(0);
+        for nothing in ["", "1", "0", "0", "0", "", "0", "0", "0", "0"] {
+            call.arg(nothing);
+        }
     }
     call.arg(entry.key.as_str());
     for (number, spent) in settlements {
@@ -117,13 +110,9 @@ pub(super) async fn exchange(
     } else {
         &store.flushes
     };
-    let answer: Result<AnswerFields, _> = link
-        .at(&layout::admissions(&entry.key, entry.epoch))
-        .run_idempotent(deadline, async |mut connection| {
-            call.invoke_async(&mut connection).await
-        })
-        .await;
-    let (verdict, charge, given, room, hold, frees, text, version) = store.written(answer)?;
+    let (verdict, charge, given, room, hold, frees, text, version): AnswerFields = store
+        .invoke(link, &entry.key, &call, context.timeout)
+        .await?;
     let (hold, frees) = (Duration::from_micros(hold), Duration::from_micros(frees));
     Ok(match verdict {
         2 => LedgerAnswer::Settled,
@@ -146,14 +135,12 @@ pub(super) async fn exchange(
 
 /// Gives the ledger the grants that it has lost.
 pub(super) async fn recall(
-    store: &SharedStore,
-    names: &AdmissionNames,
+    context: &CheckContext,
     entry: &LimitEntry,
     terms: &Terms,
     grants: &[Recall],
-    deadline: Duration,
 ) -> Result<(), StoreError> {
-    let mut call = invocation(&RECALL, store, names, entry, terms);
+    let mut call = invocation(&RECALL, context, entry, terms);
     for Recall {
         number,
         charge,
@@ -163,21 +150,16 @@ pub(super) async fn recall(
         let closed = closed.map_or_else(String::new, |age| micros(age).to_string());
         call.arg(number).arg(charge).arg(closed);
     }
-    let answer: Result<(), _> = store
-        .checks
-        .at(&layout::admissions(&entry.key, entry.epoch))
-        .run_idempotent(deadline, async |mut connection| {
-            call.invoke_async(&mut connection).await
-        })
-        .await;
-    store.written(answer)
+    let store = &context.store;
+    store
+        .invoke(&store.checks, &entry.key, &call, context.timeout)
+        .await
 }
 
 /// A call of a script with the arguments that all scripts of the ledger share.
 fn invocation(
     script: &'static Script,
-    store: &SharedStore,
-    names: &AdmissionNames,
+    context: &CheckContext,
     entry: &LimitEntry,
     terms: &Terms,
 ) -> ScriptInvocation<'static> {
@@ -185,7 +167,7 @@ fn invocation(
     for key in layout::leases(&entry.key, entry.epoch) {
         call.key(key);
     }
-    let limit = store.limit_of(&entry.key);
+    let limit = context.store.limit_of(&entry.key);
     call.key(layout::admissions(&entry.key, entry.epoch))
         .key(limit.loss)
         .key(limit.version);
@@ -194,6 +176,6 @@ fn invocation(
         .arg(micros(terms.window()))
         .arg(micros(terms.lease()))
         .arg(micros(RETENTION));
-    call.arg(entry.epoch).arg(names.prefix());
+    call.arg(entry.epoch).arg(context.names.prefix());
     call
 }
