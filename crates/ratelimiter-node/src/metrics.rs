@@ -267,26 +267,19 @@ impl NodeMetrics {
             let label = KeyLabel {
                 key: KeyLabelValue(counter.key.clone()),
             };
-            self.limit
-                .get_or_create(&label)
-                .set(counter.limit.admissions().into());
-            self.admissions
-                .get_or_create(&label)
-                .set(counter.count.cast_signed());
-            self.unsynced
-                .get_or_create(&label)
-                .set(counter.unsynced.cast_signed());
+            let set = |family: &Family<KeyLabel, Gauge>, value: u64| {
+                family.get_or_create(&label).set(value.cast_signed());
+            };
+            set(&self.limit, counter.limit.admissions().into());
+            set(&self.admissions, counter.count);
+            set(&self.unsynced, counter.unsynced);
             if let Some(lease) = counter.lease {
-                self.unspent
-                    .get_or_create(&label)
-                    .set(lease.unspent.cast_signed());
-                self.stranded
-                    .get_or_create(&label)
-                    .set(lease.stranded.cast_signed());
+                set(&self.unspent, lease.unspent);
+                set(&self.stranded, lease.stranded);
             }
             // Before the first refresh there is no shared count, which is not a count of zero.
             if let Some(shared) = counter.shared {
-                self.shared.get_or_create(&label).set(shared.cast_signed());
+                set(&self.shared, shared);
             }
         }
         self.connected.set(store.connected.into());

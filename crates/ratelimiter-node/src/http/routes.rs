@@ -143,49 +143,43 @@ impl NodeApi {
     }
 
     async fn set_limit(&self, spec: &LimitSpec) -> HandlerResult {
-        let entry = self.entry(spec)?;
-        self.has_room(&[&entry.key])?;
-        let kept = self
-            .limiter
-            .set_limits(std::slice::from_ref(&entry))
-            .await?;
-        Ok(answer::json(StatusCode::OK, kept.first().unwrap_or(&entry)))
+        let kept = self.keep_limits(std::slice::from_ref(spec)).await?;
+        Ok(answer::json(StatusCode::OK, &kept.first()))
     }
 
-    async fn set_limits(&self, specs: &LimitSpecs) -> HandlerResult {
-        let most = MAX_LIMITS_AT_ONCE;
-        if specs.limits.is_empty() || specs.limits.len() > most {
-            let detail = format!(
-                "limits has {} entries: it must have 1 to {most}",
-                specs.limits.len()
-            );
-            return Err(bad_request(detail));
+    async fn set_limits(&self, LimitSpecs { limits }: &LimitSpecs) -> HandlerResult {
+        let (number, most) = (limits.len(), MAX_LIMITS_AT_ONCE);
+        if !(1..=most).contains(&number) {
+            return Err(bad_request(format!(
+                "limits has {number} entries: it must have 1 to {most}"
+            )));
         }
-        let entries: Vec<_> = specs
-            .limits
-            .iter()
-            .map(|spec| self.entry(spec))
-            .collect::<Result<_, _>>()?;
-        self.has_room(&entries.iter().map(|entry| &entry.key).collect::<Vec<_>>())?;
-        let kept = self.limiter.set_limits(&entries).await?;
-        Ok(answer::json(StatusCode::OK, &kept))
-    }
-
-    fn entry(&self, spec: &LimitSpec) -> Result<LimitEntry, HttpRefusal> {
-        let limit = spec
-            .validate()
-            .map_err(|e| bad_request(format!("key {:?}: {e}", spec.key.as_str())))?;
-        Ok(limit_entry(
-            spec,
-            limit,
-            self.counting,
-            self.on_store_failure,
+        Ok(answer::json(
+            StatusCode::OK,
+            &self.keep_limits(limits).await?,
         ))
     }
 
-    fn has_room(&self, keys: &[&Key]) -> Result<(), HttpRefusal> {
+    async fn keep_limits(&self, specs: &[LimitSpec]) -> Result<Vec<LimitEntry>, HttpRefusal> {
+        let entry = |spec: &LimitSpec| {
+            let limit = spec
+                .validate()
+                .map_err(|e| bad_request(format!("key {:?}: {e}", spec.key.as_str())))?;
+            let (counting, policy) = (self.counting, self.on_store_failure);
+            Ok(limit_entry(spec, limit, counting, policy))
+        };
+        let entries: Vec<_> = specs
+            .iter()
+            .map(entry)
+            .collect::<Result<_, HttpRefusal>>()?;
+        self.has_room(&entries)?;
+        Ok(self.limiter.set_limits(&entries).await?)
+    }
+
+    fn has_room(&self, entries: &[LimitEntry]) -> Result<(), HttpRefusal> {
         let limits = self.limiter.limits();
-        let new = keys.iter().filter(|key| limits.get(key).is_none()).count();
+        let is_new = |entry: &&LimitEntry| limits.get(&entry.key).is_none();
+        let new = entries.iter().filter(is_new).count();
         if limits.len() + new > MAX_LIMITS && new > 0 {
             let detail = format!(
                 "there are {} limits of at most {MAX_LIMITS}: delete some first",

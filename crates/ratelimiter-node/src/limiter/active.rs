@@ -83,7 +83,7 @@ impl ActiveKeys {
         for (wake, cell) in cells {
             let mut counter = cell.lock();
             if counter.stays_active(now_us) {
-                remembered += counter.remembered();
+                remembered += counter.log.len();
                 continue;
             }
             let key = counter.entry.key.clone();

@@ -172,11 +172,6 @@ impl LocalCounter {
         KeyWindow::new(&self.entry, now_us, self.own(now_us))
     }
 
-    /// Own admissions that the store has not confirmed.
-    pub(crate) fn coming(&self) -> u64 {
-        self.log.unconfirmed()
-    }
-
     /// Remembers admissions that the store holds already.
     pub(crate) fn add_synced(&mut self, admissions: impl IntoIterator<Item = Admission>) {
         admissions.into_iter().for_each(|a| self.log.add_synced(a));
@@ -208,15 +203,6 @@ impl LocalCounter {
         self.used_us = self.used_us.map(shifted);
     }
 
-    /// Admissions remembered.
-    pub(crate) fn remembered(&self) -> usize {
-        self.log.len()
-    }
-
-    pub(crate) fn confirm(&mut self, admissions: &[Admission]) {
-        self.log.confirm(admissions);
-    }
-
     /// The store has lost admissions that it had confirmed.
     pub(crate) fn doubt(&mut self) {
         self.log.doubt();
@@ -232,11 +218,6 @@ impl LocalCounter {
         let start_us = now_us.saturating_sub(self.entry.limit.window_us());
         let doubts = self.log.doubts(start_us, most);
         (!doubts.is_empty()).then(|| (self.window(now_us), doubts))
-    }
-
-    /// The store holds those for which `held` is true; returns the number of the others.
-    pub(crate) fn settle(&mut self, doubts: &[Admission], held: &[bool]) -> u64 {
-        self.log.settle(doubts, held)
     }
 
     /// Takes the version of the limit's copy, zero where it is missing. Returns whether it was
@@ -441,7 +422,7 @@ mod tests {
         // Another node flushed two as well.
         assert!(counter.refresh(&counter.window(NOW), arrived(9)));
         assert_eq!(counter.decide(1, NOW).count, 10);
-        counter.confirm(&batch);
+        counter.log.confirm(&batch);
         assert!(counter.refresh(&counter.window(NOW), holds(9)));
         assert_eq!(counter.decide(1, NOW).count, 10);
     }
@@ -451,7 +432,7 @@ mod tests {
         let mut counter = counter(10);
         admit(&mut counter, 0..4);
         let (_, batch) = counter.send(NOW, 100).unwrap();
-        counter.confirm(&batch);
+        counter.log.confirm(&batch);
         assert!(counter.refresh(&counter.window(NOW), holds(4)));
         assert_eq!(counter.window(NOW).own.newest_confirmed, Some(3));
         // As many as this node's own, but of another node: only the one that is asked for tells.
@@ -468,7 +449,7 @@ mod tests {
             "what the store has to hear of counts already"
         );
         let (_, doubts) = counter.doubts(NOW, 100).unwrap();
-        assert_eq!(counter.settle(&doubts, &[true, false, false, false]), 3);
+        assert_eq!(counter.log.settle(&doubts, &[true, false, false, false]), 3);
         assert_eq!(
             counter.send(NOW, 100).unwrap().1,
             batch[1..],

@@ -89,7 +89,8 @@ impl LimitTable {
     /// All changes after the listed version, up to `version`.
     pub(crate) fn catch_up(&mut self, version: u64, changes: Vec<LimitChange>) {
         changes.into_iter().for_each(|change| self.apply(change));
-        self.has_listed(version);
+        self.listed = self.listed.max(Some(version));
+        self.newest = self.newest.max(version);
     }
 
     /// All limits at `version`, each with the version of its last change. Changes after it hold.
@@ -103,11 +104,6 @@ impl LimitTable {
             keep
         });
         self.catch_up(version, changes);
-    }
-
-    fn has_listed(&mut self, version: u64) {
-        self.listed = self.listed.max(Some(version));
-        self.newest = self.newest.max(version);
     }
 
     fn apply(

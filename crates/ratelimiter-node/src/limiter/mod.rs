@@ -57,7 +57,7 @@ pub(crate) struct Limiter {
     leases: Arc<LeaseTable>,
 }
 
-/// What the counting modes share.
+/// The parts of a node that its counting modes share.
 #[derive(Debug)]
 struct CheckContext {
     store: Arc<SharedStore>,

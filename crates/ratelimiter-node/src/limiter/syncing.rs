@@ -94,7 +94,7 @@ impl Limiter {
                 if *forgot {
                     counter.doubt();
                 }
-                counter.confirm(&batch.admissions);
+                counter.log.confirm(&batch.admissions);
             });
         }
     }
@@ -110,7 +110,7 @@ impl Limiter {
         let mut losses = Vec::new();
         for (batch, held) in batches.iter().zip(held) {
             let Some(held) = held else { continue };
-            let settle = |counter: &mut LocalCounter| counter.settle(&batch.admissions, held);
+            let settle = |counter: &mut LocalCounter| counter.log.settle(&batch.admissions, held);
             let lost = in_epoch(&batch.owner, batch.entry.epoch, settle).filter(|lost| *lost > 0);
             losses.extend(lost.map(|lost| (batch.entry.key.clone(), lost)));
         }

@@ -75,7 +75,7 @@ impl LeaseTable {
         let (entry, cost) = (&check.entry, check.cost);
         let facts = NodeFacts {
             version,
-            coming: check.counter.lock().coming(),
+            coming: check.counter.lock().log.unconfirmed(),
         };
         let cell = {
             let mut keys = self.keys.lock();
