@@ -93,7 +93,6 @@ mod cli;
 mod clock;
 mod config;
 mod http;
-mod latency;
 mod limiter;
 mod metrics;
 mod node;

@@ -1,5 +1,5 @@
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode;
@@ -12,6 +12,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use ratelimiter_api::{CheckResponse, Key, KeyCounter, StoreCircuit};
 use tokio::runtime::Handle;
 
+use crate::clock::micros;
 use crate::limiter::GrantMetrics;
 use crate::shared::StoreStatus;
 
@@ -30,6 +31,7 @@ pub(crate) struct NodeMetrics {
     /// halves.
     rendering: Mutex<()>,
     check_seconds: Histogram,
+    recent: RecentLatency,
     shed: Counter,
     lost: Gauge,
     redirects: Family<RedirectLabel, Gauge>,
@@ -180,6 +182,7 @@ impl NodeMetrics {
                 "Time since the store confirmed a write",
                 Gauge::default(),
             ),
+            recent: RecentLatency::new(),
             seen: Mutex::default(),
             rendering: Mutex::default(),
             registry: {
@@ -211,6 +214,12 @@ impl NodeMetrics {
             self.seen.lock().insert(labels);
         }
         self.check_seconds.observe(took.as_secs_f64());
+        self.recent.record(took);
+    }
+
+    /// The 99th percentile of the last checks' durations; nothing without checks.
+    pub(crate) fn check_p99(&self) -> Option<Duration> {
+        self.recent.p99()
     }
 
     /// A connection came for which there was no place.
@@ -311,4 +320,78 @@ fn register_seconds<M: Metric + Clone>(
 ) -> M {
     registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
     metric
+}
+
+/// How far back a percentile looks: between one and two of these.
+const HALF: Duration = Duration::from_millis(2500);
+
+/// Percentiles of recent durations: two histograms, of which the older is dropped every [`HALF`].
+#[derive(Debug)]
+struct RecentLatency(Mutex<LatencyHalves>);
+
+#[derive(Debug)]
+struct LatencyHalves {
+    now: hdrhistogram::Histogram<u64>,
+    before: hdrhistogram::Histogram<u64>,
+    since: Instant,
+}
+
+impl RecentLatency {
+    fn new() -> Self {
+        // One microsecond to one minute with two digits: 1 % is more than enough for a threshold.
+        let empty = hdrhistogram::Histogram::new_with_bounds(1, 60_000_000, 2)
+            .expect("the bounds are valid");
+        Self(Mutex::new(LatencyHalves {
+            now: empty.clone(),
+            before: empty,
+            since: Instant::now(),
+        }))
+    }
+
+    fn record(&self, took: Duration) {
+        let mut halves = self.0.lock();
+        halves.rotate(Instant::now());
+        halves.now.saturating_record(micros(took));
+    }
+
+    /// The 99th percentile, or nothing when nothing was recorded lately.
+    fn p99(&self) -> Option<Duration> {
+        let mut halves = self.0.lock();
+        halves.rotate(Instant::now());
+        let mut both = halves.before.clone();
+        both.add(&halves.now).expect("both have the same bounds");
+        (!both.is_empty()).then(|| Duration::from_micros(both.value_at_quantile(0.99)))
+    }
+}
+
+impl LatencyHalves {
+    fn rotate(&mut self, now: Instant) {
+        let age = now.saturating_duration_since(self.since);
+        if age >= HALF {
+            std::mem::swap(&mut self.now, &mut self.before);
+            self.now.reset();
+            if age >= 2 * HALF {
+                self.before.reset();
+            }
+            self.since = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slowest_percent_decides() {
+        let recent = RecentLatency::new();
+        assert_eq!(recent.p99(), None);
+        (0..95).for_each(|_| recent.record(Duration::from_millis(1)));
+        (0..5).for_each(|_| recent.record(Duration::from_millis(200)));
+        let p99 = recent.p99().unwrap();
+        assert!(
+            p99 > Duration::from_millis(190) && p99 < Duration::from_millis(210),
+            "{p99:?}"
+        );
+    }
 }

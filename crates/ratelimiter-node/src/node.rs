@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 use crate::Config;
 use crate::clock::{StoreClock, micros};
 use crate::http::{self, AccessControl, ConnectionBounds, NodeApi};
-use crate::latency::RecentLatency;
 use crate::limiter::Limiter;
 use crate::metrics::NodeMetrics;
 use crate::roster::NodeRoster;
@@ -149,7 +148,6 @@ impl NodeServer {
             roster,
             status,
             metrics,
-            latency: RecentLatency::new(),
         });
         let bounds = ConnectionBounds {
             total: settings.max_connections,

@@ -16,7 +16,6 @@ use super::body::{MAX_BODY, MAX_BULK, RequestBody, discard, read};
 use super::query::{ListQuery, decode};
 use crate::clock::micros;
 use crate::config::limit_entry;
-use crate::latency::RecentLatency;
 use crate::limiter::{CheckError, KeySelection, Limiter, MAX_LIMITS_AT_ONCE};
 use crate::metrics::{NodeMetrics, NodeSnapshot};
 use crate::roster::NodeRoster;
@@ -41,7 +40,6 @@ pub(crate) struct NodeApi {
     pub(crate) roster: Arc<NodeRoster>,
     pub(crate) status: watch::Receiver<StoreStatus>,
     pub(crate) metrics: Arc<NodeMetrics>,
-    pub(crate) latency: RecentLatency,
 }
 
 impl NodeApi {
@@ -124,7 +122,6 @@ impl NodeApi {
             decided => decided?,
         };
         let took = started.elapsed();
-        self.latency.record(took);
         self.metrics.checked(&request.key, &response, took);
         Ok(answer::check(&response, limit))
     }
@@ -230,7 +227,7 @@ impl NodeApi {
             last_write_age_ms: self.store.last_write_age().map(|age| micros(age) / 1000),
             store_lost: self.limiter.lost(),
             store_circuit: self.store.circuits.worst(),
-            check_p99_ms: self.latency.p99().map(ms),
+            check_p99_ms: self.metrics.check_p99().map(ms),
             counting: self.counting,
             sync_interval_ms: micros(self.sync_interval) / 1000,
             uptime_ms: micros(self.started.elapsed()) / 1000,
