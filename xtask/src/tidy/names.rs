@@ -29,8 +29,8 @@ pub(super) fn complaints<'a>(files: impl Iterator<Item = (&'a Path, &'a str)>) -
         for line in text.lines().take_while(|line| *line != "#[cfg(test)]") {
             if let Some(name) = declared_type(line.trim_start()) {
                 let files = places.entry(name).or_default();
-                // An indented one is local; that of a macro has its `impl` alone.
-                if !line.starts_with([' ', 'i']) {
+                // An indented one is local, or that of a macro.
+                if !line.starts_with(' ') {
                     files.push(file.display().to_string());
                 }
             }
@@ -47,13 +47,17 @@ pub(super) fn complaints<'a>(files: impl Iterator<Item = (&'a Path, &'a str)>) -
         .collect()
 }
 
+/// The name in a declaration, or in one of the macro `choice!`: `Name, "words" {`.
 fn declared_type(line: &str) -> Option<&str> {
+    if let Some((name, _)) = line.split_once(", \"").filter(|_| line.ends_with("\" {")) {
+        return Some(name);
+    }
     let line = match line.strip_prefix("pub") {
         Some(rest) => rest.split_once(' ')?.1,
         None => line,
     };
     let (kind, rest) = line.split_once(' ')?;
-    let is_type = ["struct", "enum", "trait", "union", "impl"].contains(&kind);
+    let is_type = ["struct", "enum", "trait", "union"].contains(&kind);
     is_type.then(|| rest.split(|c: char| !c.is_alphanumeric()).next())?
 }
 
@@ -80,7 +84,7 @@ mod tests {
             ),
             (
                 "b/src/y.rs",
-                "enum Lamp {\n    struct Not;\n}\npub trait Key {}\n",
+                "enum Lamp {\n    struct Not;\n}\nchoice! {\n    Key, \"key\" {\n}\n",
             ),
             ("b/tests/z.rs", "struct Key;\n"),
             (
