@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::value::Value;
+use redis::{Value, from_redis_value_ref};
 
 /// The class of a command, as rules name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,7 +74,6 @@ pub(crate) enum Role {
     /// None; class and key belong to the subcommand, such as `XGROUP CREATE`.
     Container,
     Client,
-    Cluster,
     Discard,
     Exec,
     Hello,
@@ -156,8 +155,7 @@ impl Commands {
     /// `[name, arity, [flags], first key, ..., subcommands]`. Empty when it is none.
     pub(crate) fn reported(answer: &Value) -> Option<Self> {
         let mut kinds = HashMap::new();
-        answer
-            .elements()?
+        elements(answer)
             .iter()
             .for_each(|command| report(command, &mut kinds));
         (!kinds.is_empty()).then(|| Self::with_special(kinds))
@@ -221,18 +219,25 @@ const UNKNOWN: Kind = Kind {
     role: Role::Plain,
 };
 
+/// The elements of an array; none of another value.
+fn elements(value: &Value) -> &[Value] {
+    match value {
+        Value::Array(elements) => elements,
+        _ => &[],
+    }
+}
+
 /// Adds one command of the answer to COMMAND, with its subcommands. Nothing when it has another
 /// form.
 fn report(command: &Value, kinds: &mut HashMap<Vec<u8>, Kind>) {
-    let Some([name, _, flags, key, rest @ ..]) = command.elements() else {
+    let [name, _, flags, key, rest @ ..] = elements(command) else {
         return;
     };
-    let Some(name) = name.text() else { return };
-    let flag = |word: &str| {
-        flags
-            .elements()
-            .is_some_and(|f| f.iter().any(|f| f.is(word)))
+    let Ok(name) = from_redis_value_ref::<Vec<u8>>(name) else {
+        return;
     };
+    let flags: Vec<String> = from_redis_value_ref(flags).unwrap_or_default();
+    let flag = |word: &str| flags.iter().any(|flag| flag == word);
     let class = if flag("write") || flag("may_replicate") {
         Class::Write
     } else if flag("readonly") {
@@ -240,12 +245,9 @@ fn report(command: &Value, kinds: &mut HashMap<Vec<u8>, Kind>) {
     } else {
         Class::Other
     };
-    let key = key
-        .integer()
-        .and_then(|key| usize::try_from(key).ok())
-        .unwrap_or(0);
+    let key = from_redis_value_ref(key).unwrap_or(0);
     // Behind the first four: last key, step, categories, tips, key specifications.
-    let subcommands = rest.get(5).and_then(Value::elements).unwrap_or_default();
+    let subcommands = rest.get(5).map(elements).unwrap_or_default();
     let role = if subcommands.is_empty() {
         Role::Plain
     } else {
@@ -257,9 +259,8 @@ fn report(command: &Value, kinds: &mut HashMap<Vec<u8>, Kind>) {
         .for_each(|subcommand| report(subcommand, kinds));
 }
 
-const ROLES: [(&str, Role); 16] = [
+const ROLES: [(&str, Role); 15] = [
     ("CLIENT", Role::Client),
-    ("CLUSTER", Role::Cluster),
     ("DISCARD", Role::Discard),
     ("EXEC", Role::Exec),
     ("HELLO", Role::Hello),
@@ -276,36 +277,30 @@ const ROLES: [(&str, Role); 16] = [
     ("SUNSUBSCRIBE", Role::Subscribe),
 ];
 
-const WRITES: &str = "APPEND BITFIELD BITOP BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX \
-    BZPOPMIN COPY DECR \
+const WRITES: &str = "\
+    APPEND BITFIELD BITOP BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN COPY DECR \
     DECRBY DEL EXPIRE EXPIREAT FLUSHALL FLUSHDB GEOADD GEORADIUS GEOSEARCHSTORE GETDEL GETEX \
-    GETSET HDEL HEXPIRE HGETDEL \
-    HGETEX HINCRBY HINCRBYFLOAT HMSET HPERSIST HPEXPIRE HSET HSETEX HSETNX INCR INCRBY INCRBYFLOAT \
-    LINSERT LMOVE LMPOP \
-    LPOP LPUSH LPUSHX LREM LSET LTRIM MIGRATE MOVE MSET MSETNX PERSIST PEXPIRE PEXPIREAT PFADD \
-    PFCOUNT PFMERGE PSETEX \
-    PUBLISH RENAME RENAMENX RESTORE RPOP RPOPLPUSH RPUSH RPUSHX SADD SDIFFSTORE SET SETBIT SETEX \
-    SETNX SETRANGE \
+    GETSET HDEL HEXPIRE HGETDEL HGETEX HINCRBY HINCRBYFLOAT HMSET HPERSIST HPEXPIRE HSET HSETEX \
+    HSETNX INCR INCRBY INCRBYFLOAT LINSERT LMOVE LMPOP LPOP LPUSH LPUSHX LREM LSET LTRIM MIGRATE \
+    MOVE MSET MSETNX PERSIST PEXPIRE PEXPIREAT PFADD PFCOUNT PFMERGE PSETEX PUBLISH RENAME \
+    RENAMENX RESTORE RPOP RPOPLPUSH RPUSH RPUSHX SADD SDIFFSTORE SET SETBIT SETEX SETNX SETRANGE \
     SINTERSTORE SMOVE SORT SPOP SPUBLISH SREM SUNIONSTORE SWAPDB UNLINK XACK XADD XAUTOCLAIM \
-    XCLAIM XDEL XGROUP XSETID \
-    XTRIM ZADD ZDIFFSTORE ZINCRBY ZINTERSTORE ZMPOP ZPOPMAX ZPOPMIN ZRANGESTORE ZREM \
-    ZREMRANGEBYLEX ZREMRANGEBYRANK \
-    ZREMRANGEBYSCORE ZUNIONSTORE CL.THROTTLE";
+    XCLAIM XDEL XGROUP XSETID XTRIM ZADD ZDIFFSTORE ZINCRBY ZINTERSTORE ZMPOP ZPOPMAX ZPOPMIN \
+    ZRANGESTORE ZREM ZREMRANGEBYLEX ZREMRANGEBYRANK ZREMRANGEBYSCORE ZUNIONSTORE CL.THROTTLE";
 
-const READS: &str = "BITCOUNT BITFIELD_RO BITPOS DBSIZE DUMP EXISTS EXPIRETIME GEODIST GEOHASH \
-    GEOPOS GEORADIUS_RO \
+const READS: &str = "\
+    BITCOUNT BITFIELD_RO BITPOS DBSIZE DUMP EXISTS EXPIRETIME GEODIST GEOHASH GEOPOS GEORADIUS_RO \
     GEOSEARCH GET GETBIT GETRANGE HEXISTS HGET HGETALL HKEYS HLEN HMGET HRANDFIELD HSCAN HSTRLEN \
-    HVALS KEYS LCS LINDEX \
-    LLEN LPOS LRANGE MGET PEXPIRETIME PTTL RANDOMKEY SCAN SCARD SDIFF SINTER SINTERCARD SISMEMBER \
-    SMEMBERS SMISMEMBER \
-    SORT_RO SRANDMEMBER SSCAN STRLEN SUBSTR SUNION TOUCH TTL TYPE XLEN XPENDING XRANGE XREAD \
-    XREVRANGE ZCARD ZCOUNT \
-    ZDIFF ZINTER ZINTERCARD ZLEXCOUNT ZMSCORE ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZRANK \
-    ZREVRANGE \
-    ZREVRANGEBYLEX ZREVRANGEBYSCORE ZREVRANK ZSCAN ZSCORE ZUNION";
+    HVALS KEYS LCS LINDEX LLEN LPOS LRANGE MGET PEXPIRETIME PTTL RANDOMKEY SCAN SCARD SDIFF SINTER \
+    SINTERCARD SISMEMBER SMEMBERS SMISMEMBER SORT_RO SRANDMEMBER SSCAN STRLEN SUBSTR SUNION TOUCH \
+    TTL TYPE XLEN XPENDING XRANGE XREAD XREVRANGE ZCARD ZCOUNT ZDIFF ZINTER ZINTERCARD ZLEXCOUNT \
+    ZMSCORE ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZRANK ZREVRANGE ZREVRANGEBYLEX \
+    ZREVRANGEBYSCORE ZREVRANK ZSCAN ZSCORE ZUNION";
 
 #[cfg(test)]
 mod tests {
+    use redis::parse_redis_value;
+
     use super::*;
 
     #[test]
@@ -327,7 +322,7 @@ mod tests {
     fn reported_flags_win() {
         let answer = b"*2\r\n*4\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n\
             *4\r\n$7\r\nlmnx.do\r\n:2\r\n*1\r\n+write\r\n:2\r\n";
-        let commands = Commands::reported(&Value::parse(answer).unwrap()).unwrap();
+        let commands = Commands::reported(&parse_redis_value(answer).unwrap()).unwrap();
         assert_eq!(
             commands.kind(b"GET"),
             Kind {
@@ -345,16 +340,19 @@ mod tests {
             }
         );
         assert_eq!(commands.kind(b"EVAL").class, Class::Script);
-        assert!(Commands::reported(&Value::parse(b"-ERR unknown command\r\n").unwrap()).is_none());
+        let refusal = parse_redis_value(b"-ERR unknown command\r\n").unwrap();
+        assert!(Commands::reported(&refusal).is_none());
     }
 
     #[test]
     fn subcommands_have_classes_of_their_own() {
-        let create = "*10\r\n$13\r\nxgroup|create\r\n:-5\r\n*1\r\n+write\r\n:2\r\n:2\r\n:1\r\n*0\r\n*0\r\n*0\r\n*0\r\n";
+        let create = "*10\r\n$13\r\nxgroup|create\r\n:-5\r\n*1\r\n+write\r\n:2\r\n:2\r\n:1\r\n\
+            *0\r\n*0\r\n*0\r\n*0\r\n";
         let answer = format!(
-            "*1\r\n*10\r\n$6\r\nxgroup\r\n:-2\r\n*0\r\n:0\r\n:0\r\n:0\r\n*0\r\n*0\r\n*0\r\n*1\r\n{create}"
+            "*1\r\n*10\r\n$6\r\nxgroup\r\n:-2\r\n*0\r\n:0\r\n:0\r\n:0\r\n*0\r\n*0\r\n*0\r\n\
+             *1\r\n{create}"
         );
-        let commands = Commands::reported(&Value::parse(answer.as_bytes()).unwrap()).unwrap();
+        let commands = Commands::reported(&parse_redis_value(answer.as_bytes()).unwrap()).unwrap();
         assert_eq!(commands.kind(b"XGROUP").role, Role::Container);
         assert_eq!(
             commands.subcommand(b"xgroup", b"Create"),

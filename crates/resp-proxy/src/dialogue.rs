@@ -58,7 +58,7 @@ impl Dialogue {
             // A name may come as its last argument.
             Role::Hello => usize::MAX,
             Role::Client => 2,
-            Role::Cluster | Role::Container => 1,
+            Role::Container => 1,
             _ => kind.key,
         };
         (kind, known > last)
@@ -92,13 +92,6 @@ impl Dialogue {
             Role::Reset => Form::Hello(2),
             Role::Subscribe => Form::Subscribe,
             Role::Stream => Form::Stream,
-            Role::Cluster
-                if ["SLOTS", "SHARDS", "NODES"]
-                    .iter()
-                    .any(|word| command.argument_is(1, word)) =>
-            {
-                Form::Addresses
-            }
             _ => Form::One,
         };
         let answered = match (kind.role, Switch::of(command, kind)) {
@@ -304,8 +297,7 @@ mod tests {
         for (command, form) in [
             ("subscribe a b", Form::Subscribe),
             ("MONITOR", Form::Stream),
-            ("CLUSTER SLOTS", Form::Addresses),
-            ("CLUSTER INFO", Form::One),
+            ("CLUSTER SLOTS", Form::One),
             ("HELLO", Form::One),
         ] {
             assert_eq!(take(&mut dialogue, command).reply, Some(form), "{command}");

@@ -18,8 +18,6 @@ pub(crate) enum Form {
     Subscribe,
     /// One reply, and an endless stream after it: MONITOR, SYNC.
     Stream,
-    /// One reply with addresses of a cluster's nodes in it.
-    Addresses,
 }
 
 /// Fate of a reply.

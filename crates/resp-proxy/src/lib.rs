@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   client --> Requests --> store      frames found, rules asked, expectations noted in order
-//!   client <-- Replies  <-- store      reply k belongs to command k; its fate was decided by the command
+//!   client <-- Replies  <-- store      reply k belongs to command k, which decided its fate
 //! ```
 //!
 //! Pure parts without I/O: the frame scanner, the dialogue (which replies a command has), the queue
@@ -24,19 +24,16 @@ pub mod program;
 mod proxy;
 mod replies;
 mod requests;
-mod rewrite;
 mod rule;
 mod rules;
 mod text;
 mod upstream;
-mod value;
 
 pub use class::{Class, UnknownClass};
 pub use client_tls::{TlsError, Trust};
 pub use frame::{Capture, NotResp, Nothing, Progress, Scanner, Side};
 pub use link::Counters;
 pub use proxy::{RespProxy, RespProxyBuilder};
-pub use rewrite::AddressMap;
 pub use rule::{CommandFault, Commands, ConnectionFault, ErrorLine, NotALine, Rule};
 pub use rules::{RuleGuard, RuleReport, RuleSet};
 pub use text::RuleError;

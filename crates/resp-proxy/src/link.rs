@@ -11,7 +11,6 @@ use tokio::sync::Notify;
 
 use crate::class::Commands;
 use crate::expected::{Expected, Fate, Form};
-use crate::rewrite::AddressMap;
 use crate::rule::ConnectionFault;
 use crate::rules::{Active, RuleSet, View};
 
@@ -25,7 +24,6 @@ pub(crate) struct Link {
     pub(crate) name: String,
     pub(crate) rules: RuleSet,
     pub(crate) commands: Commands,
-    pub(crate) addresses: AddressMap,
     pub(crate) counters: Counts,
 }
 
@@ -204,11 +202,9 @@ impl Exchange {
         self.special.load(Ordering::Relaxed) > 0
     }
 
-    /// Form and fate of the reply that comes next.
-    pub(crate) fn next_reply(&self) -> Option<(Form, Fate)> {
-        self.expected()
-            .front()
-            .map(|(form, fate)| (form, fate.clone()))
+    /// Fate of the reply that comes next.
+    pub(crate) fn fate(&self) -> Option<Fate> {
+        self.expected().front().map(|(_, fate)| fate.clone())
     }
 
     /// Form of the reply that comes next.

@@ -14,7 +14,6 @@ use tokio::time::sleep;
 use crate::link::{Counters, Counts, Ended, Exchange, Link};
 use crate::replies::Replies;
 use crate::requests::Requests;
-use crate::rewrite::AddressMap;
 use crate::rule::{ConnectionFault, Rule};
 use crate::rules::{RuleGuard, RuleSet, View};
 use crate::upstream::Upstream;
@@ -38,7 +37,6 @@ pub struct RespProxyBuilder {
     upstream: Upstream,
     name: String,
     rules: RuleSet,
-    addresses: AddressMap,
 }
 
 impl RespProxyBuilder {
@@ -53,13 +51,6 @@ impl RespProxyBuilder {
     #[must_use]
     pub fn rules(mut self, rules: RuleSet) -> Self {
         self.rules = rules;
-        self
-    }
-
-    /// Addresses of a cluster's nodes that answers name, and the proxies in front of them.
-    #[must_use]
-    pub fn addresses(mut self, addresses: AddressMap) -> Self {
-        self.addresses = addresses;
         self
     }
 
@@ -80,13 +71,11 @@ impl RespProxyBuilder {
             upstream,
             name,
             rules,
-            addresses,
         } = self;
         let link = Arc::new(Link {
             name,
             rules,
             commands,
-            addresses,
             counters: Counts::default(),
         });
         let serving = Server {
@@ -106,12 +95,10 @@ impl RespProxyBuilder {
 impl RespProxy {
     /// A proxy in front of `upstream`. Opens nothing.
     pub fn builder(upstream: Upstream) -> RespProxyBuilder {
-        let (rules, addresses) = (RuleSet::new(), AddressMap::new());
         RespProxyBuilder {
             upstream,
             name: "proxy".to_owned(),
-            rules,
-            addresses,
+            rules: RuleSet::new(),
         }
     }
 

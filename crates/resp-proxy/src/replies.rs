@@ -10,22 +10,9 @@ use crate::expected::{Fate, Form};
 use crate::frame::{Capture, Nothing, Progress, Scanner, Side};
 use crate::link::{Ended, Exchange, Gate};
 use crate::rules::Active;
-use crate::value::Value;
 
 /// Bytes read at once.
 const BUFFER: usize = 32 * 1024;
-/// The largest reply whose addresses are rewritten, bytes. A larger one passes as it is.
-const REWRITABLE: usize = 4 * 1024 * 1024;
-
-/// Passage of the current frame's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Passage {
-    Forward,
-    /// Kept until the frame is complete.
-    Collect,
-    /// Something else was sent in its place.
-    Drop,
-}
 
 /// The beginning of the first word of a push, which tells a subscription's confirmation from a
 /// message.
@@ -64,10 +51,10 @@ pub(crate) struct Replies<'a, R, W> {
     word: Word,
     /// Version of RESP in force.
     version: u8,
-    passage: Passage,
+    /// Something else was sent in place of the current frame.
+    replaced: bool,
     /// Nothing passes any more: a reply was swallowed, and those behind it would be taken for it.
     swallowed: Option<Arc<Active>>,
-    collected: Vec<u8>,
 }
 
 impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
@@ -80,9 +67,8 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
             scanner: Scanner::new(Side::Replies),
             word: Word::default(),
             version: 2,
-            passage: Passage::Forward,
+            replaced: false,
             swallowed: None,
-            collected: Vec::new(),
         }
     }
 
@@ -143,11 +129,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
                 break;
             };
             at += used;
-            if self.passage == Passage::Collect {
-                self.collect(&bytes[done..at], progress).await?;
-                done = at;
-            }
-            if self.passage == Passage::Drop {
+            if self.replaced {
                 done = at;
             }
             if progress == Progress::End {
@@ -170,11 +152,11 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
     /// A frame begins: its fate is decided by its first byte and by the command that it answers.
     async fn begin(&mut self, kind: u8) -> Result<(), Ended> {
         self.word.length = 0;
-        self.passage = Passage::Forward;
+        self.replaced = false;
         if matches!(kind, b'>' | b'|') {
             return Ok(());
         }
-        let Some((form, fate)) = self.exchange.next_reply() else {
+        let Some(fate) = self.exchange.fate() else {
             self.exchange.link.counters.unmatched();
             return Ok(());
         };
@@ -200,12 +182,8 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
             }
             Fate::Replaced(line) => {
                 self.forward(&line).await?;
-                self.passage = Passage::Drop;
-                return Ok(());
+                self.replaced = true;
             }
-        }
-        if !self.exchange.link.addresses.is_empty() && (kind == b'-' || form == Form::Addresses) {
-            self.passage = Passage::Collect;
         }
         Ok(())
     }
@@ -240,24 +218,6 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
             self.forward(&line).await?;
         }
         Ok(())
-    }
-
-    async fn collect(&mut self, bytes: &[u8], progress: Progress) -> Result<(), Ended> {
-        self.collected.extend_from_slice(bytes);
-        if progress != Progress::End && self.collected.len() <= REWRITABLE {
-            return Ok(());
-        }
-        let mut out = std::mem::take(&mut self.collected);
-        if let Some(mut value) = (progress == Progress::End)
-            .then(|| Value::parse(&out))
-            .flatten()
-        {
-            self.exchange.link.addresses.rewrite(&mut value);
-            out.clear();
-            value.write(&mut out);
-        }
-        self.passage = Passage::Forward;
-        self.forward(&out).await
     }
 
     async fn forward(&mut self, bytes: &[u8]) -> Result<(), Ended> {

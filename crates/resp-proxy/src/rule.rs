@@ -95,20 +95,6 @@ impl Commands {
         self
     }
 
-    /// Commands whose first key begins with `prefix`.
-    #[must_use]
-    pub fn with_key_prefix(mut self, prefix: impl Into<Vec<u8>>) -> Self {
-        self.prefix = Some(prefix.into());
-        self
-    }
-
-    /// Only the `nth` of them, counted from 1 over all connections.
-    #[must_use]
-    pub fn nth(mut self, nth: std::num::NonZeroU64) -> Self {
-        self.nth = Some(nth.get());
-        self
-    }
-
     /// Only this share of them, drawn from `seed`: 0 to 100 percent, clamped.
     #[must_use]
     pub fn percent(mut self, percent: f64, seed: u64) -> Self {
@@ -191,36 +177,5 @@ impl Rule {
             lasts: None,
             fault: Fault::Command(which, fault),
         }
-    }
-
-    /// A fault of connections.
-    pub fn connections(fault: ConnectionFault) -> Self {
-        Self {
-            scope: Scope::default(),
-            lasts: None,
-            fault: Fault::Connection(fault),
-        }
-    }
-
-    /// Only connections whose client set this name. A refused connection has no name yet, so that
-    /// `Refuse` ignores it.
-    #[must_use]
-    pub fn of_client(mut self, name: impl Into<String>) -> Self {
-        self.scope.client = Some(name.into());
-        self
-    }
-
-    /// Only the proxy of this name.
-    #[must_use]
-    pub fn on_link(mut self, name: impl Into<String>) -> Self {
-        self.scope.link = Some(name.into());
-        self
-    }
-
-    /// Ends by itself so long after its first effect.
-    #[must_use]
-    pub fn lasting(mut self, duration: Duration) -> Self {
-        self.lasts = Some(duration);
-        self
     }
 }

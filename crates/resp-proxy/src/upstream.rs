@@ -6,19 +6,18 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use client_tls::{Stream, Trust};
+use redis::{RedisResult, Value, cmd, parse_redis_value_async};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::{Host, Url};
 
 use crate::class::Commands;
-use crate::frame::{Nothing, Progress, Scanner, Side};
-use crate::value::Value;
 
 /// Time for one connection to the store to be open and authenticated.
 const CONNECT: Duration = Duration::from_secs(5);
 /// The largest reply that the proxy reads for itself, bytes. That of COMMAND has about 200,000.
-const LARGEST: usize = 4 * 1024 * 1024;
+const LARGEST: u64 = 4 * 1024 * 1024;
 
 /// Where the store is: `redis://[USER[:PASSWORD]@]HOST[:PORT]`, `valkey://` likewise, or
 /// `rediss://` for TLS.
@@ -158,26 +157,17 @@ impl Upstream {
         let Some(password) = &self.password else {
             return Ok(());
         };
-        let mut request = vec!["AUTH"];
-        request.extend(self.user.as_deref());
-        request.push(password);
-        match ask(stream, &request).await? {
-            Value::Line(b'-', why) => Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                format!(
-                    "the store refused the credentials: {}",
-                    String::from_utf8_lossy(&why)
-                ),
-            )),
-            _ => Ok(()),
-        }
+        let mut request = cmd("AUTH");
+        request.arg(&self.user).arg(password);
+        let answer = ask(stream, &request).await.and_then(Value::extract_error);
+        answer.map(|_| ()).map_err(io::Error::other)
     }
 
     /// The commands of this store: its own answer to COMMAND, or the built-in table where it gives
     /// none.
     pub(crate) async fn commands(&self) -> io::Result<Commands> {
         let mut stream = self.connect().await?;
-        let answer = timeout(CONNECT, ask(&mut stream, &["COMMAND"])).await;
+        let answer = timeout(CONNECT, ask(&mut stream, &cmd("COMMAND"))).await;
         let reported = answer
             .ok()
             .and_then(Result::ok)
@@ -189,33 +179,11 @@ impl Upstream {
 /// Sends one command and reads its reply.
 async fn ask(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    request: &[&str],
-) -> io::Result<Value> {
-    let mut bytes = format!("*{}\r\n", request.len()).into_bytes();
-    for argument in request {
-        bytes.extend_from_slice(format!("${}\r\n{argument}\r\n", argument.len()).as_bytes());
-    }
-    stream.write_all(&bytes).await?;
-    let (mut scanner, mut reply, mut scanned) = (Scanner::new(Side::Replies), Vec::new(), 0);
-    let wrong = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
-    loop {
-        if stream.read_buf(&mut reply).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        while scanned < reply.len() {
-            let (used, progress) = scanner
-                .scan(&reply[scanned..], &mut Nothing)
-                .map_err(|e| wrong(&e.to_string()))?;
-            scanned += used;
-            if progress == Progress::End {
-                return Value::parse(&reply[..scanned])
-                    .ok_or_else(|| wrong("the reply has streamed parts"));
-            }
-        }
-        if reply.len() > LARGEST {
-            return Err(wrong("the reply is too large"));
-        }
-    }
+    request: &redis::Cmd,
+) -> RedisResult<Value> {
+    stream.write_all(&request.get_packed_command()).await?;
+    stream.flush().await?;
+    parse_redis_value_async(&mut Default::default(), &mut stream.take(LARGEST)).await
 }
 
 #[cfg(test)]
