@@ -8,10 +8,11 @@
 
 mod error;
 mod reach;
-mod stream;
 mod trust;
 
 pub use error::TlsError;
 pub use reach::{OutOfReach, Reach, is_loopback};
-pub use stream::Stream;
-pub use trust::Trust;
+pub use trust::{TlsStream, Trust, below_tls};
+
+/// A connection, encrypted or not.
+pub type Stream<S> = tokio_util::either::Either<S, TlsStream<S>>;

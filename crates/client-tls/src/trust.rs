@@ -9,7 +9,21 @@ use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{Stream, TlsError};
+use crate::TlsError;
+
+/// A connection inside TLS.
+#[cfg(feature = "tls")]
+pub use tokio_rustls::client::TlsStream;
+/// A connection inside TLS, which there is none of without the feature `tls`.
+#[cfg(not(feature = "tls"))]
+pub type TlsStream<S> = S;
+
+/// The connection below TLS.
+pub fn below_tls<S>(stream: &TlsStream<S>) -> &S {
+    #[cfg(feature = "tls")]
+    let stream = stream.get_ref().0;
+    stream
+}
 
 /// The authorities that vouch for a server: those of the system, and perhaps others. Clones share
 /// what they have read, and the sessions that servers let them resume.
@@ -103,7 +117,7 @@ impl Trust {
         host: &str,
         stream: S,
         protocols: &[&str],
-    ) -> Result<Stream<S>, TlsError> {
+    ) -> Result<TlsStream<S>, TlsError> {
         let mut config = Arc::clone(self.config());
         if !protocols.is_empty() {
             Arc::make_mut(&mut config).alpn_protocols = protocols
@@ -118,9 +132,7 @@ impl Trust {
         let name =
             ServerName::try_from(name).map_err(|e| TlsError::Handshake(format!("{host}: {e}")))?;
         let connecting = tokio_rustls::TlsConnector::from(config).connect(name, stream);
-        Ok(Stream::Tls(Box::new(
-            connecting.await.map_err(TlsError::of_handshake)?,
-        )))
+        connecting.await.map_err(TlsError::of_handshake)
     }
 }
 
@@ -154,7 +166,7 @@ impl Trust {
         _: &str,
         _: S,
         _: &[&str],
-    ) -> Result<Stream<S>, TlsError> {
+    ) -> Result<TlsStream<S>, TlsError> {
         Err(TlsError::NotBuilt)
     }
 }

@@ -1,7 +1,8 @@
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::{RedisResult, Value, cmd};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -89,25 +90,22 @@ impl Cluster {
         }
     }
 
-    fn map(&self) -> MutexGuard<'_, Map> {
-        self.map.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn close(&self) {
-        self.map().lines.values().for_each(|line| line.close());
+        self.map.lock().lines.values().for_each(|line| line.close());
     }
 
     /// The address of a slot's owner, asked for where it is not known.
     pub(crate) async fn owner(&self, slot: u16, until: Instant) -> Result<String, StoreError> {
         let known = {
-            let map = self.map();
+            let map = self.map.lock();
             map.owner(slot).filter(|_| !map.stale).cloned()
         };
         match known {
             Some(owner) => Ok(owner),
             None => {
                 self.read_map(until).await?;
-                self.map()
+                self.map
+                    .lock()
                     .owner(slot)
                     .cloned()
                     .ok_or_else(|| self.unreachable("no member owns the slot".into()))
@@ -118,7 +116,7 @@ impl Cluster {
     /// Every primary's address.
     pub(crate) async fn primaries(&self, until: Instant) -> Result<Vec<String>, StoreError> {
         self.read_map(until).await?;
-        let map = self.map();
+        let map = self.map.lock();
         let mut places: Vec<u16> = map.owners.clone();
         places.sort_unstable();
         places.dedup();
@@ -170,7 +168,7 @@ impl Cluster {
                 Hint::Ask(address) => asked = Some(address),
                 Hint::TryAgain | Hint::Loading => sleep(AGAIN.min(left)).await,
                 Hint::Down | Hint::ReadOnly | Hint::Lost => {
-                    self.map().stale = true;
+                    self.map.lock().stale = true;
                     sleep(AGAIN.min(left)).await;
                 }
             }
@@ -188,7 +186,12 @@ impl Cluster {
         asked: Option<String>,
         operation: impl Fn(Handle) -> F,
     ) -> Result<T, Trouble> {
-        let line = |address: &str| self.map().line(&self.url, address).map_err(Trouble::last);
+        let line = |address: &str| {
+            self.map
+                .lock()
+                .line(&self.url, address)
+                .map_err(Trouble::last)
+        };
         let asked = asked.as_deref().map(line).transpose()?;
         let done = line(address)?
             .attempt(deadline, repeat, asked.as_deref(), operation)
@@ -196,13 +199,13 @@ impl Cluster {
         if let Err(Trouble { error, .. }) = &done
             && error.is_transient()
         {
-            self.map().stale = true;
+            self.map.lock().stale = true;
         }
         done
     }
 
     fn moved(&self, slot: u16, address: &str) {
-        let mut map = self.map();
+        let mut map = self.map.lock();
         let place = map.place_of(address);
         if let Some(owner) = map.owners.get_mut(usize::from(slot)) {
             *owner = place;
@@ -215,7 +218,7 @@ impl Cluster {
         let _asking =
             asking.map_err(|_| self.unreachable("the owners of the slots are not known".into()))?;
         let (fresh, mut members) = {
-            let map = self.map();
+            let map = self.map.lock();
             let fresh =
                 map.read_at.is_some_and(|at| at.elapsed() < MAP_FRESH) && !map.owners.is_empty();
             (
@@ -228,7 +231,7 @@ impl Cluster {
             )
         };
         if fresh {
-            self.map().stale = false;
+            self.map.lock().stale = false;
             return Ok(());
         }
         if let Place::Cluster(seeds) = self.url.place() {
@@ -267,7 +270,7 @@ impl Cluster {
 
     fn take_map(&self, ranges: &[Value], asked: &str) {
         let host = asked.rsplit_once(':').map_or(asked, |(host, _)| host);
-        let mut map = self.map();
+        let mut map = self.map.lock();
         map.members.clear();
         let mut owners = vec![NOBODY; usize::from(SLOTS)];
         for (from, to, address) in ranges.iter().filter_map(|range| owned(range, host)) {

@@ -1,18 +1,15 @@
 use std::fmt;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 
 use client_tls::{Stream, TlsError};
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{
-    AsyncConnectionConfig, ConnectionAddr, ErrorKind, RedisConnectionInfo, RedisError, RedisResult,
-};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use redis::{AsyncConnectionConfig, ConnectionAddr, ErrorKind, RedisError, RedisResult};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
+use tokio_util::either::Either;
+use tokio_util::io::{InspectReader, InspectWriter};
 
 use crate::StoreUrl;
 use crate::url::Place;
@@ -31,50 +28,21 @@ impl Connection {
     /// Connects to an address of this store, and logs in.
     pub(crate) async fn open(address: &ConnectionAddr, url: &StoreUrl) -> RedisResult<Self> {
         let traffic = Arc::<Traffic>::default();
-        let opened = match address {
-            ConnectionAddr::Unix(path) => {
-                let stream = UnixStream::connect(path).await?;
-                Self::over(
-                    Metered {
-                        stream,
-                        traffic: Arc::clone(&traffic),
-                    },
-                    url.settings(),
-                    &traffic,
-                )
-                .await
-            }
-            _ => {
-                Self::over(
-                    reach(address, url, &traffic).await?,
-                    url.settings(),
-                    &traffic,
-                )
-                .await
-            }
+        let opened = async {
+            let stream = reach(address, url, &traffic).await?;
+            // A link keeps one deadline around everything; a second one in here would end a use
+            // without its error.
+            let config = AsyncConnectionConfig::new().set_response_timeout(None);
+            MultiplexedConnection::new_with_config(url.settings(), stream, config).await
         };
-        opened.map_err(|error| traffic.explain(error, url))
-    }
-
-    async fn over<S>(
-        stream: S,
-        settings: &RedisConnectionInfo,
-        traffic: &Arc<Traffic>,
-    ) -> RedisResult<Self>
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        // A link keeps one deadline around everything; a second one in here would end a use without
-        // its error.
-        let config = AsyncConnectionConfig::new().set_response_timeout(None);
-        let (handle, driver) =
-            MultiplexedConnection::new_with_config(settings, stream, config).await?;
-        let driver = tokio::spawn(driver).abort_handle();
-        Ok(Self {
-            handle,
-            driver,
-            traffic: Arc::clone(traffic),
-        })
+        match opened.await {
+            Ok((handle, driver)) => Ok(Self {
+                handle,
+                driver: tokio::spawn(driver).abort_handle(),
+                traffic,
+            }),
+            Err(error) => Err(traffic.explain(error, url)),
+        }
     }
 
     /// The handle that commands are sent with.
@@ -118,35 +86,42 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// A connection to a host and port, encrypted where the store is behind TLS.
+/// A stream to an address, encrypted where the store is behind TLS. Below TLS, which takes bytes
+/// before they leave, it counts them, and notes whether any came back.
 async fn reach(
     address: &ConnectionAddr,
     url: &StoreUrl,
     traffic: &Arc<Traffic>,
-) -> RedisResult<Stream<Metered<TcpStream>>> {
-    let ConnectionAddr::Tcp(host, port) = address else {
-        return Err(refused(format!("{address} is no HOST:PORT")));
+) -> RedisResult<Stream<impl AsyncRead + AsyncWrite + Send + Unpin + use<>>> {
+    let (stream, host) = match address {
+        ConnectionAddr::Tcp(host, port) => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            // A command is one small packet: waiting to fill it would only delay the answer.
+            stream.set_nodelay(true)?;
+            (Either::Left(stream), host.as_str())
+        }
+        ConnectionAddr::Unix(path) => (Either::Right(UnixStream::connect(path).await?), ""),
+        _ => return Err(refused(format!("{address} is no HOST:PORT"))),
     };
-    let stream = TcpStream::connect((host.as_str(), *port)).await?;
-    // A command is one small packet: waiting to fill it would only delay the answer.
-    stream.set_nodelay(true)?;
-    // Below TLS, which takes bytes before they leave.
-    let stream = Metered {
-        stream,
-        traffic: Arc::clone(traffic),
-    };
+    let (sending, receiving) = (Arc::clone(traffic), Arc::clone(traffic));
+    let stream = InspectWriter::new(stream, move |bytes| {
+        sending.sent.fetch_add(bytes.len() as u64, Ordering::AcqRel);
+    });
+    let stream = InspectReader::new(stream, move |bytes| {
+        receiving
+            .answered
+            .fetch_or(!bytes.is_empty(), Ordering::AcqRel);
+    });
     let Some(trust) = url.trust() else {
-        return Ok(Stream::Plain(stream));
+        return Ok(Stream::Left(stream));
     };
-    trust
-        .connect(host, stream, &[])
-        .await
-        .map_err(|error| match error {
-            TlsError::Io(error) => error.into(),
-            TlsError::UnknownAuthority => refused(format!("{error} (--store-ca)")),
-            TlsError::NotTls => refused(format!("{error}; redis:// is for a port without TLS")),
-            error => refused(error.to_string()),
-        })
+    let encrypted = trust.connect(host, stream, &[]).await;
+    encrypted.map(Stream::Right).map_err(|error| match error {
+        TlsError::Io(error) => error.into(),
+        TlsError::UnknownAuthority => refused(format!("{error} (--store-ca)")),
+        TlsError::NotTls => refused(format!("{error}; redis:// is for a port without TLS")),
+        error => refused(error.to_string()),
+    })
 }
 
 /// Another attempt would end in the same way.
@@ -178,67 +153,5 @@ impl Traffic {
             "{error}, before the first answer (a port for TLS ends so: rediss:// is for that)"
         );
         RedisError::from((ErrorKind::Io, "no answer", why))
-    }
-}
-
-/// A stream that counts the bytes that leave through it, and notes whether any came back.
-struct Metered<S> {
-    stream: S,
-    traffic: Arc<Traffic>,
-}
-
-impl<S> Metered<S> {
-    fn count(&self, written: usize) -> usize {
-        self.traffic
-            .sent
-            .fetch_add(written as u64, Ordering::AcqRel);
-        written
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = into.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, into);
-        if into.filled().len() > before {
-            self.traffic.answered.store(true, Ordering::Release);
-        }
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        from: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, from))?;
-        Poll::Ready(Ok(self.count(written)))
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        from: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, from))?;
-        Poll::Ready(Ok(self.count(written)))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -1,8 +1,9 @@
 //! The connection that a line has now.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::StoreError;
@@ -26,14 +27,10 @@ struct Slot {
 }
 
 impl Current {
-    fn slot(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The open connection, if there is one; the error of an attempt to open one that has just
     /// failed.
     pub(crate) fn get(&self) -> Result<Option<Arc<Connection>>, StoreError> {
-        let mut slot = self.slot();
+        let mut slot = self.slot.lock();
         slot.connection.take_if(|connection| connection.is_closed());
         match (&slot.connection, &slot.failed) {
             (Some(connection), _) => Ok(Some(Arc::clone(connection))),
@@ -44,7 +41,7 @@ impl Current {
 
     /// Uses share this connection from now on.
     pub(crate) fn opened(&self, connection: &Arc<Connection>) {
-        *self.slot() = Slot {
+        *self.slot.lock() = Slot {
             connection: Some(Arc::clone(connection)),
             failed: None,
         };
@@ -52,25 +49,26 @@ impl Current {
 
     /// No connection could be opened.
     pub(crate) fn failed(&self, error: StoreError) {
-        self.slot().failed = Some((Instant::now(), error));
+        self.slot.lock().failed = Some((Instant::now(), error));
     }
 
     /// Lets go of the connection, which closes after the uses on their way.
     pub(crate) fn clear(&self) {
-        self.slot().connection = None;
+        self.slot.lock().connection = None;
     }
 
     /// Lets go of this connection, unless another has taken its place: a late failure does not
     /// close a successor.
     pub(crate) fn give_up(&self, broken: &Arc<Connection>) {
-        self.slot()
+        self.slot
+            .lock()
             .connection
             .take_if(|current| Arc::ptr_eq(current, broken));
     }
 
     /// Closes the connection, for the uses on their way as well: another store is the primary now.
     pub(crate) fn leave(&self) {
-        let mut slot = self.slot();
+        let mut slot = self.slot.lock();
         slot.failed = None;
         if let Some(connection) = slot.connection.take() {
             connection.abort();

@@ -62,8 +62,8 @@ impl SiteAddress {
         let stream = HeldStream::new(stream);
         let last_byte = stream.last_byte();
         let stream = match &self.tls {
-            None => Stream::Plain(stream),
-            Some(trust) => trust.connect(&self.host, stream, protocols).await?,
+            None => Stream::Left(stream),
+            Some(trust) => Stream::Right(trust.connect(&self.host, stream, protocols).await?),
         };
         Ok((stream, last_byte))
     }

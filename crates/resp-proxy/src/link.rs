@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Notify;
 
@@ -24,7 +25,7 @@ pub(crate) struct Link {
     pub(crate) name: String,
     pub(crate) rules: RuleSet,
     pub(crate) commands: Commands,
-    pub(crate) counters: Counts,
+    pub(crate) counters: Mutex<Counters>,
 }
 
 /// Counts of one proxy.
@@ -63,46 +64,6 @@ impl fmt::Display for Counters {
             f,
             "{unmatched} unmatched replies, {streams} streams, {not_resp} not RESP"
         )
-    }
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    connections: AtomicU64,
-    unreachable: AtomicU64,
-    commands: AtomicU64,
-    unmatched: AtomicU64,
-    streams: AtomicU64,
-    not_resp: AtomicU64,
-}
-
-impl Counts {
-    pub(crate) fn connection(&self) {
-        self.connections.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn unreachable(&self) {
-        self.unreachable.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn command(&self) {
-        self.commands.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn unmatched(&self) {
-        self.unmatched.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn read(&self) -> Counters {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Counters {
-            connections: read(&self.connections),
-            unreachable: read(&self.unreachable),
-            commands: read(&self.commands),
-            unmatched: read(&self.unmatched),
-            streams: read(&self.streams),
-            not_resp: read(&self.not_resp),
-        }
     }
 }
 
@@ -160,25 +121,18 @@ impl Exchange {
         }
     }
 
-    fn expected(&self) -> MutexGuard<'_, Expected> {
-        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The name that the client set.
     pub(crate) fn client(&self) -> String {
-        self.client
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.client.lock().clone()
     }
 
     pub(crate) fn set_client(&self, name: &str) {
-        name.clone_into(&mut self.client.lock().unwrap_or_else(PoisonError::into_inner));
+        name.clone_into(&mut self.client.lock());
     }
 
     /// Whether a fault of connections meets this one for the first time.
     fn is_first(&self, active: &Arc<Active>) -> bool {
-        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut met = self.met.lock();
         let is_first = !met.iter().any(|other| Arc::ptr_eq(other, active));
         if is_first {
             met.push(Arc::clone(active));
@@ -194,7 +148,7 @@ impl Exchange {
         if !matches!(fate, Fate::Pass) {
             self.special.fetch_add(1, Ordering::Relaxed);
         }
-        self.expected().push(form, fate);
+        self.expected.lock().push(form, fate);
     }
 
     /// Whether some expected reply has a fate of its own.
@@ -204,17 +158,17 @@ impl Exchange {
 
     /// Fate of the reply that comes next.
     pub(crate) fn fate(&self) -> Option<Fate> {
-        self.expected().front().map(|(_, fate)| fate.clone())
+        self.expected.lock().front().map(|(_, fate)| fate.clone())
     }
 
     /// Form of the reply that comes next.
     pub(crate) fn form(&self) -> Option<Form> {
-        self.expected().front().map(|(form, _)| form)
+        self.expected.lock().front().map(|(form, _)| form)
     }
 
     /// The next command has its reply.
     pub(crate) fn answered(&self) {
-        let mut expected = self.expected();
+        let mut expected = self.expected.lock();
         if expected
             .front()
             .is_some_and(|(_, fate)| !matches!(fate, Fate::Pass))
@@ -229,14 +183,14 @@ impl Exchange {
 
     /// Waits until the queue of expected replies has room.
     pub(crate) async fn room(&self) {
-        while self.expected().entries() > BACKLOG {
+        while self.expected.lock().entries() > BACKLOG {
             self.drained.notified().await;
         }
     }
 
     /// The local reply whose turn it is.
     pub(crate) fn take_local(&self) -> Option<Arc<[u8]>> {
-        let line = match self.expected().front() {
+        let line = match self.expected.lock().front() {
             Some((_, Fate::Local(line))) => Arc::clone(line),
             _ => return None,
         };
@@ -259,19 +213,19 @@ impl Exchange {
 
     /// From here on replies belong to no command.
     pub(crate) fn become_transparent(&self) {
-        self.link.counters.streams.fetch_add(1, Ordering::Relaxed);
+        self.link.counters.lock().streams += 1;
         self.pass_untouched();
     }
 
     /// The bytes are not RESP: they pass as they are.
     pub(crate) fn give_up(&self) {
-        self.link.counters.not_resp.fetch_add(1, Ordering::Relaxed);
+        self.link.counters.lock().not_resp += 1;
         self.pass_untouched();
     }
 
     fn pass_untouched(&self) {
         self.transparent.store(true, Ordering::Relaxed);
-        self.expected().clear();
+        self.expected.lock().clear();
         self.special.store(0, Ordering::Relaxed);
         // Requests that waited for room need none now.
         self.drained.notify_one();

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client_tls::Stream;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
-use crate::link::{Counters, Counts, Ended, Exchange, Link};
+use crate::link::{Counters, Ended, Exchange, Link};
 use crate::replies::Replies;
 use crate::requests::Requests;
 use crate::rule::{ConnectionFault, Rule};
@@ -76,7 +77,7 @@ impl RespProxyBuilder {
             name,
             rules,
             commands,
-            counters: Counts::default(),
+            counters: Mutex::default(),
         });
         let serving = Server {
             upstream,
@@ -119,7 +120,7 @@ impl RespProxy {
 
     /// Counts of connections, commands and replies so far.
     pub fn counters(&self) -> Counters {
-        self.link.counters.read()
+        *self.link.counters.lock()
     }
 }
 
@@ -167,7 +168,7 @@ impl Server {
                 Some(_) = connections.join_next() => {}
                 accepted = listener.accept() => match accepted {
                     Ok((client, _)) => {
-                        self.link.counters.connection();
+                        self.link.counters.lock().connections += 1;
                         connections.spawn(serve(client, self.upstream.clone(), Arc::clone(&self.link)));
                     }
                     Err(_) => sleep(BREATH).await,
@@ -184,10 +185,10 @@ async fn serve(mut client: TcpStream, upstream: Upstream, link: Arc<Link>) {
         client.set_nodelay(true)?;
         match upstream.connect().await {
             Err(_) => {
-                link.counters.unreachable();
+                link.counters.lock().unreachable += 1;
                 Err(Ended::Reset)
             }
-            Ok(Stream::Plain(mut store)) => {
+            Ok(Stream::Left(mut store)) => {
                 let (from_store, to_store) = store.split();
                 let ended = exchange(&mut client, from_store, to_store, &link, view).await;
                 if matches!(ended, Err(Ended::Reset)) {
@@ -195,11 +196,11 @@ async fn serve(mut client: TcpStream, upstream: Upstream, link: Arc<Link>) {
                 }
                 ended
             }
-            Ok(mut store) => {
+            Ok(Stream::Right(mut store)) => {
                 let (from_store, to_store) = tokio::io::split(&mut store);
                 let ended = exchange(&mut client, from_store, to_store, &link, view).await;
                 if matches!(ended, Err(Ended::Reset)) {
-                    reset(store.get_ref());
+                    reset(client_tls::below_tls(&store));
                 }
                 ended
             }

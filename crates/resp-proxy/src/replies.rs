@@ -157,7 +157,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
             return Ok(());
         }
         let Some(fate) = self.exchange.fate() else {
-            self.exchange.link.counters.unmatched();
+            self.exchange.link.counters.lock().unmatched += 1;
             return Ok(());
         };
         match fate {

@@ -162,7 +162,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
             self.dialogue.take_empty();
             return Ok(());
         }
-        self.exchange.link.counters.command();
+        self.exchange.link.counters.lock().commands += 1;
         let step = self.dialogue.look(&self.command, kind);
         let found = step.subject.and_then(|subject| {
             self.gate

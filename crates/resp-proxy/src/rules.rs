@@ -1,9 +1,10 @@
 //! The rules in force, the measured effects of each, and the guards that end them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -22,20 +23,10 @@ pub struct RuleSet {
 #[derive(Debug)]
 pub(crate) struct Active {
     pub(crate) rule: Rule,
-    /// Commands that it fits, before `nth` and `percent`.
-    fitted: AtomicU64,
     /// Draws made so far: the state of a generator that needs no lock.
     draws: AtomicU64,
-    record: Mutex<Record>,
+    report: Mutex<RuleReport>,
     pub(crate) ended: CancellationToken,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Record {
-    effects: u64,
-    first: Option<Instant>,
-    last: Option<Instant>,
-    healed: Option<Instant>,
 }
 
 /// The measured effects of one rule.
@@ -109,9 +100,8 @@ impl RuleSet {
     pub fn add(&self, rule: Rule) -> RuleGuard {
         let active = Arc::new(Active {
             rule,
-            fitted: AtomicU64::new(0),
             draws: AtomicU64::new(0),
-            record: Mutex::default(),
+            report: Mutex::default(),
             ended: CancellationToken::new(),
         });
         self.rules.send_modify(|rules| {
@@ -135,7 +125,7 @@ impl RuleSet {
             }
             found
         });
-        active.record().healed.get_or_insert_with(Instant::now);
+        active.report.lock().healed.get_or_insert_with(Instant::now);
         active.ended.cancel();
     }
 
@@ -155,19 +145,8 @@ impl RuleSet {
 }
 
 impl Active {
-    fn record(&self) -> MutexGuard<'_, Record> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn report(&self) -> RuleReport {
-        let record = *self.record();
-        RuleReport {
-            fitted: self.fitted.load(Ordering::Relaxed),
-            effects: record.effects,
-            began: record.first,
-            last: record.last,
-            healed: record.healed,
-        }
+        *self.report.lock()
     }
 
     /// A number between 0 and 1 (SplitMix64, Steele 2014: the n-th draw of a seed needs no state
@@ -203,7 +182,11 @@ impl Active {
         if !fits {
             return false;
         }
-        let nth = self.fitted.fetch_add(1, Ordering::Relaxed) + 1;
+        let nth = {
+            let mut report = self.report.lock();
+            report.fitted += 1;
+            report.fitted
+        };
         which.nth.is_none_or(|n| n == nth)
             && which
                 .percent
@@ -290,14 +273,14 @@ impl View {
     /// Notes an effect of a rule. The first starts its duration.
     pub(crate) fn took_effect(&self, active: &Arc<Active>) {
         let now = Instant::now();
-        let mut record = active.record();
-        record.effects += 1;
-        record.last = Some(now);
-        if record.healed.is_some() {
+        let mut report = active.report.lock();
+        report.effects += 1;
+        report.last = Some(now);
+        if report.healed.is_some() {
             return;
         }
-        if record.first.is_none() {
-            record.first = Some(now);
+        if report.began.is_none() {
+            report.began = Some(now);
             if let Some(lasts) = active.rule.lasts {
                 let (set, active) = (self.set.clone(), Arc::clone(active));
                 tokio::spawn(async move {
@@ -314,7 +297,7 @@ impl View {
 impl Active {
     /// Notes that an effect that was counted before goes on.
     pub(crate) fn goes_on(&self) {
-        self.record().last = Some(Instant::now());
+        self.report.lock().last = Some(Instant::now());
     }
 
     fn is_of(&self, client: &str) -> bool {

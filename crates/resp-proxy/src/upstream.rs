@@ -140,8 +140,8 @@ impl Upstream {
             let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
             stream.set_nodelay(true)?;
             let mut connection = match &self.tls {
-                None => Stream::Plain(stream),
-                Some(trust) => trust.connect(&self.host, stream, &[]).await?,
+                None => Stream::Left(stream),
+                Some(trust) => Stream::Right(trust.connect(&self.host, stream, &[]).await?),
             };
             self.authenticate(&mut connection).await?;
             Ok(connection)
