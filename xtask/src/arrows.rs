@@ -14,9 +14,12 @@ type CrateArrows = BTreeMap<String, BTreeSet<String>>;
 /// arrows.
 pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
     crate::ending::no_arguments(arguments)?;
-    let found = of_metadata(&project::metadata()?)?;
+    let metadata = project::metadata()?;
+    let found = of_metadata(&metadata, &Value::Null)?;
+    let tests = of_metadata(&metadata, &Value::from("dev"))?;
     let table = shell.read_file("ARCHITECTURE.md")?;
     let mut complaints = compare(&found, &of_table(&table));
+    complaints.extend(run_back(&found, &tests));
     for name in pure(&table) {
         let tree = cmd!(
             shell,
@@ -33,8 +36,8 @@ pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Normal dependencies only: what tests use to build their subject is free.
-fn of_metadata(metadata: &Value) -> anyhow::Result<CrateArrows> {
+/// The dependencies of one kind: null for the normal ones, "dev" for those of tests.
+fn of_metadata(metadata: &Value, kind: &Value) -> anyhow::Result<CrateArrows> {
     let packages = metadata["packages"]
         .as_array()
         .context("cargo metadata lists no packages")?;
@@ -43,7 +46,7 @@ fn of_metadata(metadata: &Value) -> anyhow::Result<CrateArrows> {
     let uses = |package: &Value| -> BTreeSet<String> {
         let dependencies = package["dependencies"].as_array().into_iter().flatten();
         dependencies
-            .filter(|d| d["kind"].is_null())
+            .filter(|d| d["kind"] == *kind)
             .filter_map(name)
             .filter(|d| members.contains(d))
             .collect()
@@ -123,6 +126,27 @@ fn compare(found: &CrateArrows, allowed: &CrateArrows) -> Vec<String> {
     complaints
 }
 
+/// Tests may use any crate to build their subject, but for those that are built on it.
+fn run_back(found: &CrateArrows, tests: &CrateArrows) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (name, uses) in tests {
+        for used in uses {
+            let mut reached = BTreeSet::from([used]);
+            let mut open = vec![used];
+            while let Some(next) = open.pop() {
+                let further = found.get(next).into_iter().flatten();
+                open.extend(further.filter(|further| reached.insert(further)));
+            }
+            if reached.contains(name) {
+                complaints.push(format!(
+                    "the tests of {name} must not use {used}, which is built on it"
+                ));
+            }
+        }
+    }
+    complaints
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,7 +192,17 @@ mod tests {
     }
 
     #[test]
-    fn dependencies_of_tests_do_not_count() {
+    fn tests_do_not_run_back() {
+        let found = arrows(&[("a", &[]), ("b", &["a"]), ("c", &["b"]), ("d", &[])]);
+        let tests = arrows(&[("a", &["c", "d"]), ("c", &["a"])]);
+        assert_eq!(
+            run_back(&found, &tests),
+            ["the tests of a must not use c, which is built on it"]
+        );
+    }
+
+    #[test]
+    fn kinds_of_dependencies_are_told_apart() {
         let metadata = serde_json::json!({"packages": [
             {"name": "a", "dependencies": [
                 {"name": "b", "kind": null}, {"name": "c", "kind": "dev"},
@@ -176,9 +210,14 @@ mod tests {
             ]},
             {"name": "b", "dependencies": []}, {"name": "c", "dependencies": []},
         ]});
+        let of = |kind| of_metadata(&metadata, &kind).unwrap();
         assert_eq!(
-            of_metadata(&metadata).unwrap(),
+            of(Value::Null),
             arrows(&[("a", &["b"]), ("b", &[]), ("c", &[])])
+        );
+        assert_eq!(
+            of("dev".into()),
+            arrows(&[("a", &["c"]), ("b", &[]), ("c", &[])])
         );
     }
 }

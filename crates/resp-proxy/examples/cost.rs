@@ -5,13 +5,16 @@
 //! the proxy and the benchmark share the machine's cores, so that the figures of a loaded or small
 //! machine are an upper bound.
 
-use std::error::Error;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+#[path = "../tests/support/store.rs"]
+mod store;
 
-use ratelimiter_cluster::StoreSearch;
+use std::error::Error;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
 use resp_proxy::RespProxy;
+
+use crate::store::Store;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -19,18 +22,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 const COMMANDS: u64 = 300_000;
 const ROUNDS: usize = 3;
 
-struct Store(Child);
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        // It may have ended by itself, which is as good.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// One line of the table.
-struct Measured {
+struct Measurement {
     rate: f64,
     p50: f64,
     p99: f64,
@@ -38,8 +31,9 @@ struct Measured {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
-    let (_store, address) = start()?;
-    let upstream = format!("redis://{address}").parse()?;
+    let store = Store::start();
+    let address = store.address;
+    let upstream = store.url().parse()?;
     let proxy = RespProxy::builder(upstream)
         .listen((Ipv4Addr::LOCALHOST, 0).into())
         .await?;
@@ -73,41 +67,16 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-fn print(pipeline: u32, clients: u32, way: &str, measured: &Measured, cpu: &str) {
-    let Measured { rate, p50, p99 } = measured;
+fn print(pipeline: u32, clients: u32, way: &str, measured: &Measurement, cpu: &str) {
+    let Measurement { rate, p50, p99 } = measured;
     println!("{pipeline:>8}  {clients:>7}  {way:<7}  {rate:>10.0}  {p50:>7.0}  {p99:>7.0}  {cpu}");
 }
 
-fn start() -> Result<(Store, SocketAddr), Failure> {
-    let binary = StoreSearch::from_env().find(&|what| eprintln!("{what}"))?;
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port();
-    let store = Command::new(binary.path())
-        .args([
-            "--port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ])
-        .stdout(Stdio::null())
-        .spawn()?;
-    let (store, address) = (Store(store), SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let began = Instant::now();
-    while TcpStream::connect(address).is_err() {
-        if began.elapsed() > Duration::from_secs(10) {
-            return Err(format!("the store does not listen on {address}").into());
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    Ok((store, address))
-}
-
-async fn benchmark(address: SocketAddr, pipeline: u32, clients: u32) -> Result<Measured, Failure> {
+async fn benchmark(
+    address: SocketAddr,
+    pipeline: u32,
+    clients: u32,
+) -> Result<Measurement, Failure> {
     let output = tokio::process::Command::new("redis-benchmark")
         .args([
             "-h",
@@ -139,7 +108,7 @@ async fn benchmark(address: SocketAddr, pipeline: u32, clients: u32) -> Result<M
         .map(|f| f.trim_matches('"').parse())
         .collect::<Result<_, _>>()?;
     match figures.as_slice() {
-        [rate, _, _, p50, _, p99, ..] => Ok(Measured {
+        [rate, _, _, p50, _, p99, ..] => Ok(Measurement {
             rate: *rate,
             p50: p50 * 1e3,
             p99: p99 * 1e3,

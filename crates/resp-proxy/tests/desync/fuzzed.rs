@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::rng::{Rng, bulk, command};
+use crate::rng::{Rng, RngExt as _, bulk, command};
 use crate::{MARK, MARKED, RULE, frames};
 
 /// Longest time without a byte.
@@ -17,28 +17,28 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// One reply. Every type, nested up to four deep.
 fn reply(rng: &mut Rng, depth: u8, out: &mut Vec<u8>) {
     let kinds = if depth == 4 { 11 } else { 16 };
-    match rng.below(kinds) {
+    match rng.u64(..kinds) {
         0 | 1 => out.extend_from_slice(format!("+{}\r\n", rng.line()).as_bytes()),
         2 => out.extend_from_slice(format!("-ERR {}\r\n", rng.line()).as_bytes()),
-        3 => out.extend_from_slice(format!(":{}\r\n", rng.next().cast_signed()).as_bytes()),
+        3 => out.extend_from_slice(format!(":{}\r\n", rng.u64(..).cast_signed()).as_bytes()),
         4 | 5 => {
             let payload = rng.payload();
             out.extend(bulk('$', &payload));
         }
         6 => out.extend_from_slice(
-            [b"$-1\r\n".as_slice(), b"*-1\r\n", b"_\r\n"][rng.below(3) as usize],
+            [b"$-1\r\n".as_slice(), b"*-1\r\n", b"_\r\n"][rng.u64(..3) as usize],
         ),
         7 => out.extend_from_slice(
-            [b"#t\r\n".as_slice(), b",1.5e3\r\n", b",inf\r\n"][rng.below(3) as usize],
+            [b"#t\r\n".as_slice(), b",1.5e3\r\n", b",inf\r\n"][rng.u64(..3) as usize],
         ),
-        8 => out.extend_from_slice(format!("({}\r\n", rng.next()).as_bytes()),
+        8 => out.extend_from_slice(format!("({}\r\n", rng.u64(..)).as_bytes()),
         9 => {
             let payload = rng.payload();
-            out.extend(bulk(['=', '!'][rng.below(2) as usize], &payload));
+            out.extend(bulk(['=', '!'][rng.u64(..2) as usize], &payload));
         }
         10 => {
             out.extend_from_slice(b"$?\r\n");
-            for _ in 0..rng.below(4) {
+            for _ in 0..rng.u64(..4) {
                 let chunk = [rng.payload(), b"x".to_vec()].concat();
                 out.extend(bulk(';', &chunk));
             }
@@ -46,7 +46,7 @@ fn reply(rng: &mut Rng, depth: u8, out: &mut Vec<u8>) {
         }
         11 => {
             out.extend_from_slice(b"*?\r\n");
-            (0..rng.below(4)).for_each(|_| reply(rng, depth + 1, out));
+            (0..rng.u64(..4)).for_each(|_| reply(rng, depth + 1, out));
             out.extend_from_slice(b".\r\n");
         }
         12 => {
@@ -57,7 +57,7 @@ fn reply(rng: &mut Rng, depth: u8, out: &mut Vec<u8>) {
         }
         kind => {
             let (kind, values) = [('*', 1), ('~', 1), ('%', 2)][kind as usize - 13];
-            let length = rng.below(4);
+            let length = rng.u64(..4);
             out.extend_from_slice(format!("{kind}{length}\r\n").as_bytes());
             (0..length * values).for_each(|_| reply(rng, depth + 1, out));
         }
@@ -67,22 +67,22 @@ fn reply(rng: &mut Rng, depth: u8, out: &mut Vec<u8>) {
 /// A turn that the store takes part in: a request, and its reply with pushes and attributes before
 /// it.
 fn turn(rng: &mut Rng, request: &mut Vec<u8>, answer: &mut Vec<u8>) {
-    if rng.below(20) == 0 {
+    if rng.u64(..20) == 0 {
         request.extend_from_slice(b"GET inline\r\n");
     } else {
-        let arguments: Vec<_> = (0..rng.below(4)).map(|_| rng.payload()).collect();
-        let name: &[u8] = [b"GET".as_slice(), b"set", b"FUZZ", b"EVALSHA"][rng.below(4) as usize];
+        let arguments: Vec<_> = (0..rng.u64(..4)).map(|_| rng.payload()).collect();
+        let name: &[u8] = [b"GET".as_slice(), b"set", b"FUZZ", b"EVALSHA"][rng.u64(..4) as usize];
         let arguments: Vec<&[u8]> = [name]
             .into_iter()
             .chain(arguments.iter().map(Vec::as_slice))
             .collect();
         request.extend(command(&arguments));
     }
-    if rng.below(10) == 0 {
+    if rng.u64(..10) == 0 {
         let payload = rng.payload();
         answer.extend([b">2\r\n+message\r\n".to_vec(), bulk('$', &payload)].concat());
     }
-    if rng.below(10) == 0 {
+    if rng.u64(..10) == 0 {
         answer.extend_from_slice(b"|1\r\n+ttl\r\n:3600\r\n");
     }
     reply(rng, 0, answer);
@@ -106,7 +106,7 @@ enum Turn {
 impl Script {
     fn new(seed: u64, turns: u64) -> Self {
         Self {
-            rng: Rng(seed),
+            rng: Rng::with_seed(seed),
             turns,
             request: Vec::new(),
             answer: Vec::new(),
@@ -117,7 +117,7 @@ impl Script {
         self.turns = self.turns.checked_sub(1)?;
         self.request.clear();
         self.answer.clear();
-        Some(if self.rng.below(16) == 0 {
+        Some(if self.rng.u64(..16) == 0 {
             Turn::Marked
         } else {
             turn(&mut self.rng, &mut self.request, &mut self.answer);
@@ -136,7 +136,7 @@ struct Sender<W> {
 
 impl<W: AsyncWriteExt + Unpin> Sender<W> {
     fn new(out: W, seed: u64) -> Self {
-        let mut pieces = Rng(seed);
+        let mut pieces = Rng::with_seed(seed);
         let piece = pieces.piece();
         Self {
             out,
@@ -311,7 +311,7 @@ fn ends(side: Side, bytes: &[u8], cut: usize) -> Vec<usize> {
 
 #[test]
 fn small_frames_end_alike_at_every_cut() {
-    let mut rng = Rng(7);
+    let mut rng = Rng::with_seed(7);
     for _ in 0..500 {
         let (mut request, mut answer) = (Vec::new(), Vec::new());
         turn(&mut rng, &mut request, &mut answer);

@@ -11,6 +11,8 @@
 mod fuzzed;
 mod real;
 mod rng;
+#[path = "../support/store.rs"]
+mod store;
 
 /// Commands of each stream: a few in the gate, `RESP_PROXY_FRAMES=10000000` for the long proof.
 fn frames() -> u64 {

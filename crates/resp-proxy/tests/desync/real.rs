@@ -1,77 +1,23 @@
 //! Random commands to a real store, through the proxy and directly: the replies are the same bytes.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
 
-use ratelimiter_cluster::StoreSearch;
 use resp_proxy::RespProxy;
 
-use crate::rng::{Rng, command};
+use crate::rng::{Rng, RngExt as _, command};
+use crate::store::Store;
 use crate::{MARK, MARKED, RULE, frames};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Store {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Store {
-    fn start() -> Self {
-        let binary = StoreSearch::from_env()
-            .find(&|_| ())
-            .expect("a store is found or fetched");
-        for _ in 0..10 {
-            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .port();
-            let child = Command::new(binary.path())
-                .args([
-                    "--port",
-                    &port.to_string(),
-                    "--bind",
-                    "127.0.0.1",
-                    "--save",
-                    "",
-                    "--appendonly",
-                    "no",
-                ])
-                .stdout(Stdio::null())
-                .spawn()
-                .unwrap();
-            let mut store = Self {
-                child,
-                address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            };
-            let began = Instant::now();
-            while began.elapsed() < PATIENCE && store.child.try_wait().unwrap().is_none() {
-                if TcpStream::connect(store.address).is_ok() {
-                    return store;
-                }
-                std::thread::yield_now();
-            }
-        }
-        panic!("no store could be started");
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// A command with the same reply in every store of one version: no times, no ids, no random choice.
 fn random_command(rng: &mut Rng, out: &mut Vec<u8>) {
-    let key = [b'k', b'0' + rng.below(4) as u8];
-    let other = [b'o', b'0' + rng.below(4) as u8];
+    let key = [b'k', b'0' + rng.u64(..4) as u8];
+    let other = [b'o', b'0' + rng.u64(..4) as u8];
     let value = rng.payload();
-    let arguments: &[&[u8]] = match rng.below(34) {
+    let arguments: &[&[u8]] = match rng.u64(..34) {
         0 | 1 => &[b"SET", &key, &value],
         2 | 3 => &[b"GET", &key],
         4 => &[b"INCR", &other],
@@ -193,7 +139,7 @@ fn without_id(answer: Vec<u8>) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replies_are_those_of_a_direct_connection() {
     let (behind, direct) = (Store::start(), Store::start());
-    let upstream = format!("redis://{}", behind.address).parse().unwrap();
+    let upstream = behind.url().parse().unwrap();
     let proxy = RespProxy::builder(upstream)
         .listen((Ipv4Addr::LOCALHOST, 0).into())
         .await
@@ -201,7 +147,7 @@ async fn replies_are_those_of_a_direct_connection() {
     let guard = proxy.inject(RULE.parse().unwrap());
     let (through, direct_address) = (proxy.address(), direct.address);
     let marked = tokio::task::spawn_blocking(move || {
-        let (mut rng, mut marked) = (Rng(11), 0);
+        let (mut rng, mut marked) = (Rng::with_seed(11), 0);
         const PIPELINE: u64 = 200;
         for round in 0..frames() / PIPELINE {
             let request = pipeline(&mut rng, PIPELINE, 2 + (round % 2) as u8);

@@ -6,7 +6,9 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
 
-use crate::support::{PATIENCE, Store, eventually, redis_py};
+use crate::redis_py::redis_py;
+use crate::store::Store;
+use crate::support::{PATIENCE, eventually, proxy};
 use redis::AsyncCommands as _;
 use resp_proxy::{RespProxy, Trust, Upstream};
 use tokio::net::TcpListener;
@@ -14,7 +16,7 @@ use tokio::net::TcpListener;
 #[tokio::test(flavor = "multi_thread")]
 async fn transactions_and_pushes_of_resp3_pass() {
     let store = Store::start();
-    let proxy = store.proxy().await;
+    let proxy = proxy(&store).await;
     let open = async |protocol: &str| {
         let client =
             redis::Client::open(format!("redis://{}/?protocol={protocol}", proxy.address()))
@@ -71,7 +73,7 @@ async fn transactions_and_pushes_of_resp3_pass() {
 #[tokio::test(flavor = "multi_thread")]
 async fn subscriptions_of_resp2_pass_as_a_stream() {
     let store = Store::start();
-    let proxy = store.proxy().await;
+    let proxy = proxy(&store).await;
     let mut stream = TcpStream::connect(proxy.address()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(b"PING\r\nSUBSCRIBE a b\r\n").unwrap();
@@ -217,7 +219,7 @@ print("ok")
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_py_passes_in_both_protocols() {
     let store = Store::start();
-    let proxy = store.proxy().await;
+    let proxy = proxy(&store).await;
     let Some(packages) = redis_py() else { return };
     for protocol in ["2", "3"] {
         let output = Command::new("python3")

@@ -4,7 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::support::{PATIENCE, Store, eventually};
+use crate::store::Store;
+use crate::support::{PATIENCE, eventually, proxy};
 use redis::aio::{ConnectionManagerConfig, MultiplexedConnection};
 use resp_proxy::{RespProxy, Rule};
 
@@ -38,7 +39,7 @@ fn rule(text: &str) -> Rule {
 #[tokio::test(flavor = "multi_thread")]
 async fn swallowed_replies_leave_committed_writes() {
     let store = Store::start();
-    let proxy = store.proxy().await;
+    let proxy = proxy(&store).await;
     let guard = proxy.inject(rule("command=INCR do=swallow-reply"));
     const COUNT: i64 = 10_000;
     let address = proxy.address();
@@ -71,7 +72,7 @@ async fn swallowed_replies_leave_committed_writes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retrying_client_counts_twice() {
     let store = Store::start();
-    let proxy = store.proxy().await;
+    let proxy = proxy(&store).await;
     let client = redis::Client::open(format!("redis://{}", proxy.address())).unwrap();
     let config = ConnectionManagerConfig::new()
         .set_response_timeout(Some(PATIENCE))
@@ -122,7 +123,7 @@ async fn a_retrying_client_counts_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn healing_resets_connections_that_lost_replies() {
     let store = Store::start();
-    let proxy = store.proxy().await;
+    let proxy = proxy(&store).await;
     let guard = proxy.inject(rule("command=INCR do=swallow-reply"));
     let mut stream = TcpStream::connect(proxy.address()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -147,7 +148,7 @@ async fn healing_resets_connections_that_lost_replies() {
 #[tokio::test(flavor = "multi_thread")]
 async fn healing_ends_delays() {
     let store = Store::start();
-    let proxy = store.proxy().await;
+    let proxy = proxy(&store).await;
     let guard = proxy.inject(rule("class=write do=delay by=1h"));
     let mut connection = connect(proxy.address()).await;
     let writing = tokio::spawn(async move { incr(&mut connection, "k").await });
@@ -159,7 +160,7 @@ async fn healing_ends_delays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_for_a_transaction_discards_it() {
     let store = Store::start();
-    let proxy = store.proxy().await;
+    let proxy = proxy(&store).await;
     let guard = proxy.inject(rule(
         "class=write do=error text=\"READONLY You can't write.\"",
     ));
@@ -178,7 +179,7 @@ async fn an_error_for_a_transaction_discards_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn held_writes_pass_when_healed() {
     let store = Store::start();
-    let proxy = store.proxy().await;
+    let proxy = proxy(&store).await;
     let guard = proxy.inject(rule("class=write do=hold"));
     let (mut writer, mut reader) = (
         connect(proxy.address()).await,
@@ -195,7 +196,7 @@ async fn held_writes_pass_when_healed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_command_leaves_with_its_client() {
     let store = Store::start();
-    let proxy = store.proxy().await;
+    let proxy = proxy(&store).await;
     let guard = proxy.inject(rule("class=write do=hold"));
     let mut stream = TcpStream::connect(proxy.address()).unwrap();
     stream.write_all(b"INCR k\r\n").unwrap();
@@ -214,7 +215,7 @@ async fn a_held_command_leaves_with_its_client() {
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_answer_in_order() {
     let store = Store::start();
-    let proxy = store.proxy().await;
+    let proxy = proxy(&store).await;
     let guard = proxy.inject(rule(
         "class=script nth=2 do=error text=\"READONLY You can't write.\"",
     ));
@@ -234,7 +235,7 @@ async fn errors_answer_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn resets_fall_before_or_after_the_commit() {
     let store = Store::start();
-    let proxy = store.proxy().await;
+    let proxy = proxy(&store).await;
     let mut direct = connect(store.address).await;
     for (fault, committed) in [("reset-before", None), ("reset-after", Some(1))] {
         let guard = proxy.inject(rule(&format!("command=INCR do={fault}")));
@@ -253,7 +254,7 @@ async fn resets_fall_before_or_after_the_commit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn delayed_replies_overlap() {
     let store = Store::start();
-    let proxy = store.proxy().await;
+    let proxy = proxy(&store).await;
     let mut connection = connect(proxy.address()).await;
     let _guard = proxy.inject(rule("class=write do=delay by=100ms"));
     let began = Instant::now();
@@ -274,7 +275,7 @@ async fn delayed_replies_overlap() {
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_ends_where_it_began() {
     let store = Store::start();
-    let proxy = store.proxy().await;
+    let proxy = proxy(&store).await;
     let mut connection = connect(proxy.address()).await;
     let guard = proxy.inject(rule("do=silence"));
     let asking = tokio::spawn(async move { incr(&mut connection, "k").await });
@@ -287,7 +288,7 @@ async fn silence_ends_where_it_began() {
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_connections_are_taken_again() {
     let store = Store::start();
-    let proxy = store.proxy().await;
+    let proxy = proxy(&store).await;
     let mut open = connect(proxy.address()).await;
     let guard = proxy.inject(rule("do=refuse"));
     let refused = async || {
@@ -315,7 +316,7 @@ async fn refused_connections_are_taken_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bandwidth_is_shared_by_bytes() {
     let store = Store::start();
-    let proxy = store.proxy().await;
+    let proxy = proxy(&store).await;
     let _guard = proxy.inject(rule("do=bandwidth rate=100000"));
     let mut stream = TcpStream::connect(proxy.address()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -347,7 +348,7 @@ async fn bandwidth_is_shared_by_bytes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rule_ends_after_its_duration() {
     let store = Store::start();
-    let proxy = store.proxy().await;
+    let proxy = proxy(&store).await;
     let guard = proxy.inject(rule("class=write do=hold for=300ms"));
     let mut connection = connect(proxy.address()).await;
     assert_eq!(incr(&mut connection, "k").await.unwrap(), 1);

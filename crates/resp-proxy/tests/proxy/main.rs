@@ -9,5 +9,8 @@
 mod clients;
 mod faults;
 mod program;
+#[path = "../support/redis_py.rs"]
+mod redis_py;
+#[path = "../support/store.rs"]
+mod store;
 mod support;
-mod twice;

@@ -4,7 +4,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::support::{PATIENCE, Store, eventually};
+use crate::store::Store;
+use crate::support::{PATIENCE, eventually};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_resp-proxy");
 
