@@ -103,7 +103,7 @@ impl Failover {
         if let [only] = primaries.as_slice() {
             return Ok(only.clone());
         }
-        let id = async |at: ratelimiter_store::At<'_>| {
+        let id = async |at: ratelimiter_store::ForKey<'_>| {
             at.query::<String>(cmd("CLUSTER").arg("MYID"), CONTROL)
                 .await
         };

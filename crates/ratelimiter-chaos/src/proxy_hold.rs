@@ -1,5 +1,5 @@
 use ratelimiter_store::StoreUrl;
-use resp_proxy::{Class, CommandFault, Commands, Rule, RuleSet};
+use resp_proxy::{CommandClass, CommandFault, CommandFilter, Rule, RuleSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -43,9 +43,9 @@ impl ProxyHold {
                 pause,
             });
         }
-        let which = Commands::all()
-            .of_class(Class::Write)
-            .of_class(Class::Script);
+        let which = CommandFilter::all()
+            .of_class(CommandClass::Write)
+            .of_class(CommandClass::Script);
         let rule = self.rules.add(Rule::commands(which, CommandFault::Hold));
         let started = Instant::now();
         let mut samples = ProbeSamples::default();

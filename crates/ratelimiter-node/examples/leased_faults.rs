@@ -23,7 +23,7 @@ use ratelimiter_cluster::{ClusterPlan, LocalCluster, Proxies};
 use ratelimiter_invariants::{Verdict, check_history};
 use ratelimiter_store::Link;
 use redis::cmd;
-use resp_proxy::{CommandFault, Commands, Rule};
+use resp_proxy::{CommandFault, CommandFilter, Rule};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -315,7 +315,7 @@ async fn inject(fault: Fault, cluster: &mut LocalCluster, seed: u64) -> Fallible
             }
         }
         Fault::RepliesLost => {
-            let scripts = Commands::all().named("EVALSHA").percent(30.0, seed);
+            let scripts = CommandFilter::all().named("EVALSHA").percent(30.0, seed);
             let rule = Rule::commands(scripts, CommandFault::SwallowReply);
             let guard = cluster.rules().add(rule);
             sleep(FAULT * 2).await;

@@ -6,12 +6,12 @@ use parking_lot::Mutex;
 use redis::{RedisResult, Value, cmd};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::handle::Handle;
-use crate::line::{Line, Repeat};
-use crate::redirects::Tally;
+use crate::failure::{Failure, Retry};
+use crate::handle::StoreHandle;
+use crate::redirects::RedirectTally;
+use crate::single::{RepeatPolicy, SingleStore};
 use crate::slot::SLOTS;
-use crate::trouble::{Hint, Trouble};
-use crate::url::Place;
+use crate::url::StoreAddress;
 use crate::{StoreError, StoreUrl};
 
 /// Time between two attempts while the cluster moves a key, fails over or starts.
@@ -21,26 +21,26 @@ const MAP_ANSWER: Duration = Duration::from_millis(100);
 /// Age up to which the owners of the slots are not asked for again.
 const MAP_FRESH: Duration = Duration::from_millis(50);
 
-/// A cluster: one line for each member, and the owners of the slots.
+/// A cluster: one store for each member, and the owners of the slots.
 ///
 /// A command goes to the owner of its slot. An answer that it belongs elsewhere, or that it has to
 /// wait, was not run: it is sent again, until the deadline. A connection that broke is another
-/// matter, and is treated as a [`Line`] treats it.
+/// matter, and is treated as a [`SingleStore`] treats it.
 #[derive(Debug)]
-pub(crate) struct Cluster {
+pub(crate) struct ClusterStore {
     url: StoreUrl,
-    map: Mutex<Map>,
+    map: Mutex<SlotMap>,
     /// Held by the one use that asks for the owners.
     asking: tokio::sync::Mutex<()>,
-    tally: Arc<Tally>,
+    tally: Arc<RedirectTally>,
 }
 
 #[derive(Debug, Default)]
-struct Map {
+struct SlotMap {
     /// Every slot's owner: its place in `members`.
     owners: Vec<u16>,
     members: Vec<String>,
-    lines: HashMap<String, Arc<Line>>,
+    stores: HashMap<String, Arc<SingleStore>>,
     read_at: Option<Instant>,
     /// The member that listed the owners, and is asked first the next time: one that is silent
     /// costs its wait once.
@@ -49,19 +49,19 @@ struct Map {
     stale: bool,
 }
 
-impl Map {
+impl SlotMap {
     fn owner(&self, slot: u16) -> Option<&String> {
         self.members
             .get(usize::from(*self.owners.get(usize::from(slot))?))
     }
 
-    fn line(&mut self, url: &StoreUrl, address: &str) -> Result<Arc<Line>, StoreError> {
-        if let Some(line) = self.lines.get(address) {
-            return Ok(Arc::clone(line));
+    fn store(&mut self, url: &StoreUrl, address: &str) -> Result<Arc<SingleStore>, StoreError> {
+        if let Some(store) = self.stores.get(address) {
+            return Ok(Arc::clone(store));
         }
-        let line = Arc::new(Line::new(url.member(address)?));
-        self.lines.insert(address.to_owned(), Arc::clone(&line));
-        Ok(line)
+        let store = Arc::new(SingleStore::new(url.member(address)?));
+        self.stores.insert(address.to_owned(), Arc::clone(&store));
+        Ok(store)
     }
 
     fn place_of(&mut self, address: &str) -> u16 {
@@ -80,8 +80,8 @@ impl Map {
 /// The owner of a slot that has none.
 const NOBODY: u16 = u16::MAX;
 
-impl Cluster {
-    pub(crate) fn new(url: StoreUrl, tally: Arc<Tally>) -> Self {
+impl ClusterStore {
+    pub(crate) fn new(url: StoreUrl, tally: Arc<RedirectTally>) -> Self {
         Self {
             url,
             map: Mutex::default(),
@@ -91,7 +91,11 @@ impl Cluster {
     }
 
     pub(crate) fn close(&self) {
-        self.map.lock().lines.values().for_each(|line| line.close());
+        self.map
+            .lock()
+            .stores
+            .values()
+            .for_each(|store| store.close());
     }
 
     /// The address of a slot's owner, asked for where it is not known.
@@ -131,8 +135,8 @@ impl Cluster {
         &self,
         slot: u16,
         deadline: Duration,
-        repeat: Repeat,
-        operation: impl Fn(Handle) -> F,
+        repeat: RepeatPolicy,
+        operation: impl Fn(StoreHandle) -> F,
     ) -> Result<T, StoreError> {
         let until = Instant::now() + deadline;
         let mut asked: Option<String> = None;
@@ -147,32 +151,32 @@ impl Cluster {
                 };
                 return Err(last.unwrap_or(late));
             }
-            let trouble = match owner {
+            let failure = match owner {
                 Ok(owner) => match self
                     .once(&owner, left, repeat, asked.take(), &operation)
                     .await
                 {
                     Ok(value) => return Ok(value),
-                    Err(trouble) => trouble,
+                    Err(failure) => failure,
                 },
                 Err(error) if error.is_refusal() => return Err(error),
-                Err(error) => Trouble {
+                Err(error) => Failure {
                     error,
-                    hint: Hint::Lost,
+                    retry: Retry::Lost,
                 },
             };
-            self.tally.add(&trouble.hint);
-            match trouble.hint {
-                Hint::GiveUp => return Err(trouble.error),
-                Hint::Moved(address) => self.moved(slot, &address),
-                Hint::Ask(address) => asked = Some(address),
-                Hint::TryAgain | Hint::Loading => sleep(AGAIN.min(left)).await,
-                Hint::Down | Hint::ReadOnly | Hint::Lost => {
+            self.tally.add(&failure.retry);
+            match failure.retry {
+                Retry::GiveUp => return Err(failure.error),
+                Retry::Moved(address) => self.moved(slot, &address),
+                Retry::Ask(address) => asked = Some(address),
+                Retry::TryAgain | Retry::Loading => sleep(AGAIN.min(left)).await,
+                Retry::Down | Retry::ReadOnly | Retry::Lost => {
                     self.map.lock().stale = true;
                     sleep(AGAIN.min(left)).await;
                 }
             }
-            last = Some(trouble.error);
+            last = Some(failure.error);
         }
     }
 
@@ -182,21 +186,21 @@ impl Cluster {
         &self,
         address: &str,
         deadline: Duration,
-        repeat: Repeat,
+        repeat: RepeatPolicy,
         asked: Option<String>,
-        operation: impl Fn(Handle) -> F,
-    ) -> Result<T, Trouble> {
-        let line = |address: &str| {
+        operation: impl Fn(StoreHandle) -> F,
+    ) -> Result<T, Failure> {
+        let store = |address: &str| {
             self.map
                 .lock()
-                .line(&self.url, address)
-                .map_err(Trouble::last)
+                .store(&self.url, address)
+                .map_err(Failure::last)
         };
-        let asked = asked.as_deref().map(line).transpose()?;
-        let done = line(address)?
+        let asked = asked.as_deref().map(store).transpose()?;
+        let done = store(address)?
             .attempt(deadline, repeat, asked.as_deref(), operation)
             .await;
-        if let Err(Trouble { error, .. }) = &done
+        if let Err(Failure { error, .. }) = &done
             && error.is_transient()
         {
             self.map.lock().stale = true;
@@ -234,7 +238,7 @@ impl Cluster {
             self.map.lock().stale = false;
             return Ok(());
         }
-        if let Place::Cluster(seeds) = self.url.place() {
+        if let StoreAddress::Cluster(seeds) = self.url.address() {
             members.extend(seeds.iter().map(ToString::to_string));
         }
         let (mut why, mut refused) = ("it has no members".to_owned(), None);
@@ -252,7 +256,7 @@ impl Cluster {
                     .await
             };
             match self
-                .once::<Vec<Value>, _>(&address, left, Repeat::Allowed, None, slots)
+                .once::<Vec<Value>, _>(&address, left, RepeatPolicy::Allowed, None, slots)
                 .await
             {
                 Ok(ranges) if !ranges.is_empty() => {
@@ -260,8 +264,8 @@ impl Cluster {
                     return Ok(());
                 }
                 Ok(_) => why = format!("{address} knows of no slots"),
-                Err(Trouble { error, .. }) if error.is_refusal() => refused = Some(error),
-                Err(Trouble { error, .. }) => why = error.to_string(),
+                Err(Failure { error, .. }) if error.is_refusal() => refused = Some(error),
+                Err(Failure { error, .. }) => why = error.to_string(),
             }
         }
         // A member that refuses goes on refusing; one that is away may come back.
@@ -283,7 +287,7 @@ impl Cluster {
         }
         map.owners = owners;
         let members = map.members.clone();
-        map.lines.retain(|address, _| members.contains(address));
+        map.stores.retain(|address, _| members.contains(address));
         map.read_at = Some(Instant::now());
         map.answered = Some(asked.to_owned());
         map.stale = false;

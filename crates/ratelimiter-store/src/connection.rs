@@ -12,22 +12,22 @@ use tokio_util::either::Either;
 use tokio_util::io::{InspectReader, InspectWriter};
 
 use crate::StoreUrl;
-use crate::url::Place;
+use crate::url::StoreAddress;
 
 /// One open connection, closed when the last use lets go of it.
 ///
 /// Its driver reads all the time, so that a connection which the store closes is known to be closed
 /// before the next use.
-pub(crate) struct Connection {
+pub(crate) struct OpenConnection {
     handle: MultiplexedConnection,
     driver: AbortHandle,
-    traffic: Arc<Traffic>,
+    traffic: Arc<ByteCounts>,
 }
 
-impl Connection {
+impl OpenConnection {
     /// Connects to an address of this store, and logs in.
     pub(crate) async fn open(address: &ConnectionAddr, url: &StoreUrl) -> RedisResult<Self> {
-        let traffic = Arc::<Traffic>::default();
+        let traffic = Arc::<ByteCounts>::default();
         let opened = async {
             let stream = reach(address, url, &traffic).await?;
             // A link keeps one deadline around everything; a second one in here would end a use
@@ -71,13 +71,13 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.driver.abort();
     }
 }
 
-impl fmt::Debug for Connection {
+impl fmt::Debug for OpenConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
             .field("closed", &self.is_closed())
@@ -91,7 +91,7 @@ impl fmt::Debug for Connection {
 async fn reach(
     address: &ConnectionAddr,
     url: &StoreUrl,
-    traffic: &Arc<Traffic>,
+    traffic: &Arc<ByteCounts>,
 ) -> RedisResult<Stream<impl AsyncRead + AsyncWrite + Send + Unpin + use<>>> {
     let (stream, host) = match address {
         ConnectionAddr::Tcp(host, port) => {
@@ -136,15 +136,15 @@ pub(crate) async fn subscriber(address: &ConnectionAddr, url: &StoreUrl) -> Redi
 
 /// Bytes of one connection so far.
 #[derive(Debug, Default)]
-struct Traffic {
+struct ByteCounts {
     sent: AtomicU64,
     answered: AtomicBool,
 }
 
-impl Traffic {
+impl ByteCounts {
     /// An error, and what the end of a connection before its first answer hints at.
     fn explain(&self, error: RedisError, url: &StoreUrl) -> RedisError {
-        let is_file = matches!(url.place(), Place::One(ConnectionAddr::Unix(_)));
+        let is_file = matches!(url.address(), StoreAddress::One(ConnectionAddr::Unix(_)));
         let explained = url.trust().is_some() || is_file || self.answered.load(Ordering::Acquire);
         if explained || !error.is_connection_dropped() {
             return error;

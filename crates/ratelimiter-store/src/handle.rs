@@ -3,13 +3,13 @@ use redis::{Cmd, Pipeline, RedisFuture, ServerErrorKind, Value};
 
 /// The handle that commands are sent with.
 #[derive(Clone, Debug)]
-pub struct Handle {
+pub struct StoreHandle {
     connection: MultiplexedConnection,
     /// The member that a key is on its way to, after its owner answered `ASK`.
     asked: Option<MultiplexedConnection>,
 }
 
-impl Handle {
+impl StoreHandle {
     pub(crate) fn new(
         connection: MultiplexedConnection,
         asked: Option<MultiplexedConnection>,
@@ -18,7 +18,7 @@ impl Handle {
     }
 }
 
-impl ConnectionLike for Handle {
+impl ConnectionLike for StoreHandle {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         let Some(target) = &mut self.asked else {
             return self.connection.req_packed_command(command);

@@ -14,21 +14,21 @@
 
 mod cluster;
 mod connection;
-mod current;
+mod connection_slot;
 mod error;
+mod failure;
 mod handle;
-mod line;
 mod link;
 mod redirects;
 mod sentinel;
+mod single;
 mod slot;
-mod trouble;
 mod url;
 mod version;
 
 pub use error::StoreError;
-pub use handle::Handle;
-pub use link::{At, Link};
+pub use handle::StoreHandle;
+pub use link::{ForKey, Link};
 pub use redirects::Redirects;
 pub use slot::slot_of;
 pub use url::{StoreKind, StoreUrl};

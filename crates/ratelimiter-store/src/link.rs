@@ -6,12 +6,12 @@ use futures_util::future::join_all;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisResult};
 use tokio::time::{Instant, timeout};
 
-use crate::cluster::Cluster;
-use crate::handle::Handle;
-use crate::line::{Line, Repeat};
-use crate::redirects::{Redirects, Tally};
+use crate::cluster::ClusterStore;
+use crate::failure::Retry;
+use crate::handle::StoreHandle;
+use crate::redirects::{RedirectTally, Redirects};
+use crate::single::{RepeatPolicy, SingleStore};
 use crate::slot::slot_of;
-use crate::trouble::Hint;
 use crate::{StoreError, StoreKind, StoreUrl, sentinel};
 
 /// A way to the store: one connection, or in a cluster one for each member; opened when first used
@@ -32,19 +32,19 @@ use crate::{StoreError, StoreKind, StoreUrl, sentinel};
 #[derive(Debug)]
 pub struct Link {
     url: StoreUrl,
-    way: Way,
-    tally: Arc<Tally>,
+    route: Route,
+    tally: Arc<RedirectTally>,
 }
 
 #[derive(Debug)]
-enum Way {
-    One(Line),
-    Cluster(Cluster),
+enum Route {
+    Single(SingleStore),
+    Cluster(ClusterStore),
 }
 
 /// The part of a store that holds one key.
 #[derive(Clone, Copy, Debug)]
-pub struct At<'a> {
+pub struct ForKey<'a> {
     link: &'a Link,
     slot: u16,
 }
@@ -56,12 +56,14 @@ impl Link {
         if let Some(trust) = url.trust() {
             trust.read();
         }
-        let tally = Arc::<Tally>::default();
-        let way = match url.kind() {
-            StoreKind::Cluster => Way::Cluster(Cluster::new(url.clone(), Arc::clone(&tally))),
-            StoreKind::Single | StoreKind::Sentinel => Way::One(Line::new(url.clone())),
+        let tally = Arc::<RedirectTally>::default();
+        let route = match url.kind() {
+            StoreKind::Cluster => {
+                Route::Cluster(ClusterStore::new(url.clone(), Arc::clone(&tally)))
+            }
+            StoreKind::Single | StoreKind::Sentinel => Route::Single(SingleStore::new(url.clone())),
         };
-        Self { url, way, tally }
+        Self { url, route, tally }
     }
 
     /// The store this link leads to.
@@ -70,16 +72,16 @@ impl Link {
     }
 
     /// The part of the store that holds `key`.
-    pub fn at(&self, key: &str) -> At<'_> {
-        At {
+    pub fn at(&self, key: &str) -> ForKey<'_> {
+        ForKey {
             link: self,
             slot: slot_of(key),
         }
     }
 
     /// A part of the store, whichever: for questions that any member answers.
-    fn anywhere(&self) -> At<'_> {
-        At {
+    fn anywhere(&self) -> ForKey<'_> {
+        ForKey {
             link: self,
             slot: 0,
         }
@@ -92,9 +94,9 @@ impl Link {
 
     /// Closes the connections, if there are any; the next use opens others.
     pub fn close(&self) {
-        match &self.way {
-            Way::One(line) => line.close(),
-            Way::Cluster(cluster) => cluster.close(),
+        match &self.route {
+            Route::Single(store) => store.close(),
+            Route::Cluster(cluster) => cluster.close(),
         }
     }
 
@@ -104,9 +106,9 @@ impl Link {
     /// # Errors
     /// When no member of the cluster, or no sentinel, answers within `deadline`.
     pub async fn primaries(&self, deadline: Duration) -> Result<Vec<StoreUrl>, StoreError> {
-        let addresses = match (&self.way, self.url.kind()) {
-            (Way::Cluster(cluster), _) => cluster.primaries(Instant::now() + deadline).await?,
-            (Way::One(_), StoreKind::Sentinel) => {
+        let addresses = match (&self.route, self.url.kind()) {
+            (Route::Cluster(cluster), _) => cluster.primaries(Instant::now() + deadline).await?,
+            (Route::Single(_), StoreKind::Sentinel) => {
                 match timeout(deadline, sentinel::primary(&self.url)).await {
                     Ok(Ok(address)) => vec![address.to_string()],
                     Ok(Err(error)) => return Err(StoreError::new(&self.url, &error)),
@@ -118,7 +120,7 @@ impl Link {
                     }
                 }
             }
-            (Way::One(_), _) => return Ok(vec![self.url.clone()]),
+            (Route::Single(_), _) => return Ok(vec![self.url.clone()]),
         };
         addresses
             .iter()
@@ -159,7 +161,7 @@ impl Link {
     pub async fn run<T, F: Future<Output = RedisResult<T>>>(
         &self,
         deadline: Duration,
-        operation: impl Fn(Handle) -> F,
+        operation: impl Fn(StoreHandle) -> F,
     ) -> Result<T, StoreError> {
         self.anywhere().run(deadline, operation).await
     }
@@ -172,7 +174,7 @@ impl Link {
     pub async fn run_idempotent<T, F: Future<Output = RedisResult<T>>>(
         &self,
         deadline: Duration,
-        operation: impl Fn(Handle) -> F,
+        operation: impl Fn(StoreHandle) -> F,
     ) -> Result<T, StoreError> {
         self.anywhere().run_idempotent(deadline, operation).await
     }
@@ -184,18 +186,20 @@ impl Link {
         &self,
         keys: &[&str],
         deadline: Duration,
-        operation: impl Fn(Handle, Vec<usize>) -> F,
+        operation: impl Fn(StoreHandle, Vec<usize>) -> F,
     ) -> Vec<Result<T, StoreError>> {
         let every: Vec<usize> = (0..keys.len()).collect();
-        let cluster = match &self.way {
-            Way::One(line) => {
+        let cluster = match &self.route {
+            Route::Single(store) => {
                 let run = |handle| operation(handle, every.clone());
-                let done = line.attempt(deadline, Repeat::Allowed, None, run).await;
-                return each(&every, done.map_err(|trouble| trouble.error))
+                let done = store
+                    .attempt(deadline, RepeatPolicy::Allowed, None, run)
+                    .await;
+                return each(&every, done.map_err(|failure| failure.error))
                     .map(|(_, result)| result)
                     .collect();
             }
-            Way::Cluster(cluster) => cluster,
+            Route::Cluster(cluster) => cluster,
         };
         let until = Instant::now() + deadline;
         let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -210,8 +214,11 @@ impl Link {
         let members = groups.iter().map(|(owner, places)| async move {
             let run = |handle| operation(handle, places.clone());
             let left = until.saturating_duration_since(Instant::now());
-            match cluster.once(owner, left, Repeat::Allowed, None, run).await {
-                Err(trouble) if trouble.hint != Hint::GiveUp => {
+            match cluster
+                .once(owner, left, RepeatPolicy::Allowed, None, run)
+                .await
+            {
+                Err(failure) if failure.retry != Retry::GiveUp => {
                     // Not all of them belong there any more: one by one, each finds its place.
                     let mut found = Vec::new();
                     for &place in places {
@@ -224,7 +231,7 @@ impl Link {
                     }
                     found
                 }
-                done => each(places, done.map_err(|trouble| trouble.error)).collect(),
+                done => each(places, done.map_err(|failure| failure.error)).collect(),
             }
         });
         for (place, result) in join_all(members).await.into_iter().flatten() {
@@ -257,7 +264,7 @@ fn each<T>(
     places.iter().copied().zip(results)
 }
 
-impl At<'_> {
+impl ForKey<'_> {
     /// Runs one command.
     ///
     /// # Errors
@@ -296,9 +303,9 @@ impl At<'_> {
     pub async fn run<T, F: Future<Output = RedisResult<T>>>(
         self,
         deadline: Duration,
-        operation: impl Fn(Handle) -> F,
+        operation: impl Fn(StoreHandle) -> F,
     ) -> Result<T, StoreError> {
-        self.attempt(deadline, Repeat::Never, operation).await
+        self.attempt(deadline, RepeatPolicy::Never, operation).await
     }
 
     /// As [`run`](Self::run), for commands that may run twice: after the connection broke during
@@ -309,26 +316,27 @@ impl At<'_> {
     pub async fn run_idempotent<T, F: Future<Output = RedisResult<T>>>(
         self,
         deadline: Duration,
-        operation: impl Fn(Handle) -> F,
+        operation: impl Fn(StoreHandle) -> F,
     ) -> Result<T, StoreError> {
-        self.attempt(deadline, Repeat::Allowed, operation).await
+        self.attempt(deadline, RepeatPolicy::Allowed, operation)
+            .await
     }
 
     async fn attempt<T, F: Future<Output = RedisResult<T>>>(
         self,
         deadline: Duration,
-        repeat: Repeat,
-        operation: impl Fn(Handle) -> F,
+        repeat: RepeatPolicy,
+        operation: impl Fn(StoreHandle) -> F,
     ) -> Result<T, StoreError> {
-        match &self.link.way {
-            Way::One(line) => line
+        match &self.link.route {
+            Route::Single(store) => store
                 .attempt(deadline, repeat, None, operation)
                 .await
-                .map_err(|trouble| {
-                    self.link.tally.add(&trouble.hint);
-                    trouble.error
+                .map_err(|failure| {
+                    self.link.tally.add(&failure.retry);
+                    failure.error
                 }),
-            Way::Cluster(cluster) => {
+            Route::Cluster(cluster) => {
                 cluster
                     .attempt(self.slot, deadline, repeat, operation)
                     .await

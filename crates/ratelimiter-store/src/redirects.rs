@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::trouble::Hint;
+use crate::failure::Retry;
 
 /// Answers of a cluster, or of a store that was demoted or is starting, that were followed by
 /// another attempt.
@@ -48,21 +48,21 @@ impl Redirects {
 
 /// The counts of one link while it is used.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct RedirectTally {
     counts: [AtomicU64; 7],
 }
 
-impl Tally {
-    pub(crate) fn add(&self, hint: &Hint) {
-        let place = match hint {
-            Hint::GiveUp => return,
-            Hint::Moved(_) => 0,
-            Hint::Ask(_) => 1,
-            Hint::TryAgain => 2,
-            Hint::Down => 3,
-            Hint::Loading => 4,
-            Hint::ReadOnly => 5,
-            Hint::Lost => 6,
+impl RedirectTally {
+    pub(crate) fn add(&self, retry: &Retry) {
+        let place = match retry {
+            Retry::GiveUp => return,
+            Retry::Moved(_) => 0,
+            Retry::Ask(_) => 1,
+            Retry::TryAgain => 2,
+            Retry::Down => 3,
+            Retry::Loading => 4,
+            Retry::ReadOnly => 5,
+            Retry::Lost => 6,
         };
         self.counts[place].fetch_add(1, Ordering::Relaxed);
     }

@@ -11,10 +11,10 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::StoreUrl;
-use crate::connection::{Connection, subscriber};
-use crate::current::Current;
+use crate::connection::{OpenConnection, subscriber};
+use crate::connection_slot::ConnectionSlot;
 use crate::error::why;
-use crate::url::Place;
+use crate::url::StoreAddress;
 
 /// How long one sentinel may take to answer. Shorter than the timeout of a check, so that the next
 /// can be asked.
@@ -27,9 +27,9 @@ const SWITCH: &str = "+switch-master";
 
 /// Connects to the primary that a sentinel names, and makes sure that it is one: a sentinel that
 /// was cut off names an old one.
-pub(crate) async fn open_primary(url: &StoreUrl) -> RedisResult<Connection> {
+pub(crate) async fn open_primary(url: &StoreUrl) -> RedisResult<OpenConnection> {
     let address = primary(url).await?;
-    let connection = Connection::open(&address, url).await?;
+    let connection = OpenConnection::open(&address, url).await?;
     let role = cmd("ROLE").query_async(&mut connection.handle()).await;
     let role: Vec<Value> = role.map_err(|error| connection.explain(error, url))?;
     match role.first() {
@@ -42,7 +42,7 @@ pub(crate) async fn open_primary(url: &StoreUrl) -> RedisResult<Connection> {
 /// that has not heard of a failover goes on naming the old primary, which says that it is one when
 /// it comes back before they reach it.
 pub(crate) async fn primary(url: &StoreUrl) -> RedisResult<ConnectionAddr> {
-    let Place::Sentinel { sentinels, service } = url.place() else {
+    let StoreAddress::Sentinel { sentinels, service } = url.address() else {
         return Err(no_primary("the store has no sentinels".into()));
     };
     let addresses = url.sentinels();
@@ -94,7 +94,7 @@ async fn ask(
     at: &ConnectionAddr,
     service: &str,
 ) -> RedisResult<(u64, ConnectionAddr)> {
-    let connection = Connection::open(at, sentinel).await?;
+    let connection = OpenConnection::open(at, sentinel).await?;
     let mut ask = cmd("SENTINEL");
     ask.arg("MASTER").arg(service);
     let answer = ask.query_async(&mut connection.handle()).await;
@@ -115,14 +115,14 @@ fn no_primary(why: String) -> RedisError {
     RedisError::from((ErrorKind::Io, "no primary", why))
 }
 
-/// Leaves the line's connection whenever a sentinel announces another primary, until the line is
-/// gone.
-pub(crate) fn watch(url: StoreUrl, line: Weak<Current>) -> AbortHandle {
+/// Leaves the connection in the slot whenever a sentinel announces another primary, until the slot
+/// is gone.
+pub(crate) fn watch(url: StoreUrl, slot: Weak<ConnectionSlot>) -> AbortHandle {
     let watching = async move {
         let addresses = url.sentinels();
         let service = url.service().unwrap_or_default().to_owned();
         for sentinel in addresses.iter().cycle() {
-            if listen(sentinel, &service, &line).await.is_none() {
+            if listen(sentinel, &service, &slot).await.is_none() {
                 return;
             }
             sleep(RENEW).await;
@@ -131,9 +131,9 @@ pub(crate) fn watch(url: StoreUrl, line: Weak<Current>) -> AbortHandle {
     tokio::spawn(watching).abort_handle()
 }
 
-/// Listens to one sentinel until it is lost; none when the line is gone.
-async fn listen(sentinel: &StoreUrl, service: &str, line: &Weak<Current>) -> Option<()> {
-    let Place::One(address) = sentinel.place() else {
+/// Listens to one sentinel until it is lost; none when the slot is gone.
+async fn listen(sentinel: &StoreUrl, service: &str, slot: &Weak<ConnectionSlot>) -> Option<()> {
+    let StoreAddress::One(address) = sentinel.address() else {
         return None;
     };
     let opening = timeout(RENEW, subscriber(address, sentinel)).await;
@@ -147,7 +147,7 @@ async fn listen(sentinel: &StoreUrl, service: &str, line: &Weak<Current>) -> Opt
     while let Some(message) = messages.next().await {
         let text: String = message.get_payload().unwrap_or_default();
         if text.split(' ').next() == Some(service) {
-            line.upgrade()?.leave();
+            slot.upgrade()?.leave();
         }
     }
     Some(())

@@ -26,11 +26,11 @@ use crate::StoreError;
 #[derive(Clone)]
 pub struct StoreUrl {
     /// Shared, since every error carries a copy.
-    parts: Arc<Parts>,
+    parts: Arc<UrlParts>,
 }
 
-struct Parts {
-    place: Place,
+struct UrlParts {
+    place: StoreAddress,
     settings: RedisConnectionInfo,
     /// The authorities of a store behind TLS.
     trust: Option<Trust>,
@@ -38,7 +38,7 @@ struct Parts {
 
 /// Where the store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum StoreAddress {
     One(ConnectionAddr),
     /// The primary of a service, by its sentinels.
     Sentinel {
@@ -73,9 +73,9 @@ impl StoreUrl {
     /// The kind of the store.
     pub fn kind(&self) -> StoreKind {
         match self.parts.place {
-            Place::One(_) => StoreKind::Single,
-            Place::Sentinel { .. } => StoreKind::Sentinel,
-            Place::Cluster(_) => StoreKind::Cluster,
+            StoreAddress::One(_) => StoreKind::Single,
+            StoreAddress::Sentinel { .. } => StoreKind::Sentinel,
+            StoreAddress::Cluster(_) => StoreKind::Cluster,
         }
     }
 
@@ -95,15 +95,15 @@ impl StoreUrl {
     /// # Errors
     /// When `address` has no port.
     pub fn member(&self, address: &str) -> Result<Self, StoreError> {
-        let place = Place::One(tcp(address).ok_or_else(|| StoreError::Url {
+        let place = StoreAddress::One(tcp(address).ok_or_else(|| StoreError::Url {
             shown: address.to_owned(),
             why: "it is no HOST:PORT".into(),
         })?);
-        let Parts {
+        let UrlParts {
             settings, trust, ..
         } = &*self.parts;
         Ok(Self {
-            parts: Arc::new(Parts {
+            parts: Arc::new(UrlParts {
                 place,
                 settings: settings.clone(),
                 trust: trust.clone(),
@@ -114,14 +114,14 @@ impl StoreUrl {
     /// The sentinels, each as a store of its own that is asked without a login; none for the other
     /// kinds.
     pub fn sentinels(&self) -> Vec<Self> {
-        let Place::Sentinel { sentinels, .. } = &self.parts.place else {
+        let StoreAddress::Sentinel { sentinels, .. } = &self.parts.place else {
             return Vec::new();
         };
         let one = |address: &ConnectionAddr| {
             let settings = plain(RedisConnectionInfo::default());
-            let (place, trust) = (Place::One(address.clone()), self.parts.trust.clone());
+            let (place, trust) = (StoreAddress::One(address.clone()), self.parts.trust.clone());
             Self {
-                parts: Arc::new(Parts {
+                parts: Arc::new(UrlParts {
                     place,
                     settings,
                     trust,
@@ -144,11 +144,11 @@ impl StoreUrl {
             return Err(refused("they go with rediss:// alone".into()));
         }
         let trust = Some(Trust::in_file(file).map_err(|e| refused(e.to_string()))?);
-        let Parts {
+        let UrlParts {
             place, settings, ..
         } = &*self.parts;
         Ok(Self {
-            parts: Arc::new(Parts {
+            parts: Arc::new(UrlParts {
                 place: place.clone(),
                 settings: settings.clone(),
                 trust,
@@ -159,12 +159,12 @@ impl StoreUrl {
     /// The service that the sentinels watch.
     pub fn service(&self) -> Option<&str> {
         match &self.parts.place {
-            Place::Sentinel { service, .. } => Some(service),
-            Place::One(_) | Place::Cluster(_) => None,
+            StoreAddress::Sentinel { service, .. } => Some(service),
+            StoreAddress::One(_) | StoreAddress::Cluster(_) => None,
         }
     }
 
-    pub(crate) fn place(&self) -> &Place {
+    pub(crate) fn address(&self) -> &StoreAddress {
         &self.parts.place
     }
 
@@ -175,9 +175,9 @@ impl StoreUrl {
 
     fn addresses(&self) -> &[ConnectionAddr] {
         match &self.parts.place {
-            Place::One(address) => std::slice::from_ref(address),
-            Place::Sentinel { sentinels, .. } => sentinels,
-            Place::Cluster(members) => members,
+            StoreAddress::One(address) => std::slice::from_ref(address),
+            StoreAddress::Sentinel { sentinels, .. } => sentinels,
+            StoreAddress::Cluster(members) => members,
         }
     }
 
@@ -212,7 +212,7 @@ fn one(url: &str) -> Result<ConnectionInfo, String> {
     })
 }
 
-fn parse(url: &str) -> Result<Parts, String> {
+fn parse(url: &str) -> Result<UrlParts, String> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return Err("it has no scheme".into());
     };
@@ -237,10 +237,10 @@ fn parse(url: &str) -> Result<Parts, String> {
     let Some(kind) = kind else {
         let info = one(&format!("{base}://{rest}"))?;
         let (place, settings) = (
-            Place::One(info.addr().clone()),
+            StoreAddress::One(info.addr().clone()),
             plain(info.redis_settings().clone()),
         );
-        return Ok(Parts {
+        return Ok(UrlParts {
             place,
             settings,
             trust,
@@ -273,14 +273,14 @@ fn parse(url: &str) -> Result<Parts, String> {
     }
     let settings = settings.ok_or("it names no host")?;
     let place = match kind {
-        "cluster" => Place::Cluster(addresses),
+        "cluster" => StoreAddress::Cluster(addresses),
         _ if service.is_empty() => return Err("it names no service, as in .../mymaster".into()),
-        _ => Place::Sentinel {
+        _ => StoreAddress::Sentinel {
             sentinels: addresses,
             service: service.to_owned(),
         },
     };
-    Ok(Parts {
+    Ok(UrlParts {
         place,
         settings,
         trust,

@@ -9,7 +9,7 @@ use redis::{Value, from_redis_value_ref};
 
 /// The class of a command, as rules name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
+pub enum CommandClass {
     /// Changes data, or may be replicated: SET, ZADD, PUBLISH.
     Write,
     /// Reads data: GET, ZCOUNT.
@@ -20,7 +20,7 @@ pub enum Class {
     Other,
 }
 
-impl Class {
+impl CommandClass {
     /// Every class.
     pub const ALL: [Self; 4] = [Self::Write, Self::Read, Self::Script, Self::Other];
 
@@ -35,13 +35,13 @@ impl Class {
     }
 }
 
-impl fmt::Display for Class {
+impl fmt::Display for CommandClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl FromStr for Class {
+impl FromStr for CommandClass {
     type Err = UnknownClass;
 
     fn from_str(text: &str) -> Result<Self, UnknownClass> {
@@ -59,16 +59,16 @@ pub struct UnknownClass;
 
 /// Class of one command, the place of its first key, and its role in the dialogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Kind {
-    pub(crate) class: Class,
+pub(crate) struct CommandKind {
+    pub(crate) class: CommandClass,
     /// Position of the first key among the arguments; zero where there is none.
     pub(crate) key: usize,
-    pub(crate) role: Role,
+    pub(crate) role: CommandRole,
 }
 
 /// The effect of a command on the connection itself, which decides the replies of later ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(crate) enum CommandRole {
     /// None.
     Plain,
     /// None; class and key belong to the subcommand, such as `XGROUP CREATE`.
@@ -88,16 +88,16 @@ pub(crate) enum Role {
 /// The part of a command's kind that rules look at: the classes of one command or of a whole
 /// transaction, and the place of the first key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Subject {
+pub(crate) struct CommandClasses {
     /// One bit a class.
     classes: u8,
-    /// As in [`Kind`].
+    /// As in [`CommandKind`].
     pub(crate) key: usize,
 }
 
-impl Subject {
+impl CommandClasses {
     /// This command and no other.
-    pub(crate) fn one(kind: Kind) -> Self {
+    pub(crate) fn one(kind: CommandKind) -> Self {
         Self {
             key: kind.key,
             ..Self::default()
@@ -106,7 +106,7 @@ impl Subject {
     }
 
     /// With one more class.
-    pub(crate) fn with(self, class: Class) -> Self {
+    pub(crate) fn with(self, class: CommandClass) -> Self {
         Self {
             classes: self.classes | 1 << class as u8,
             ..self
@@ -121,32 +121,32 @@ impl Subject {
         }
     }
 
-    pub(crate) fn is(self, class: Class) -> bool {
+    pub(crate) fn is(self, class: CommandClass) -> bool {
         self.classes & (1 << class as u8) != 0
     }
 }
 
 /// The commands of one store. Names are in upper case.
 #[derive(Clone, Debug)]
-pub(crate) struct Commands {
-    kinds: HashMap<Vec<u8>, Kind>,
+pub(crate) struct CommandTable {
+    kinds: HashMap<Vec<u8>, CommandKind>,
 }
 
-impl Commands {
+impl CommandTable {
     /// The built-in table, for stores that answer COMMAND with an error or not at all.
     pub(crate) fn built_in() -> Self {
         let group = |class, names: &'static str| {
-            let kind = Kind {
+            let kind = CommandKind {
                 class,
                 key: 1,
-                role: Role::Plain,
+                role: CommandRole::Plain,
             };
             names
                 .split_whitespace()
                 .map(move |name| (name.as_bytes().to_vec(), kind))
         };
-        let kinds = group(Class::Write, WRITES)
-            .chain(group(Class::Read, READS))
+        let kinds = group(CommandClass::Write, WRITES)
+            .chain(group(CommandClass::Read, READS))
             .collect();
         Self::with_special(kinds)
     }
@@ -163,7 +163,7 @@ impl Commands {
 
     /// Stores flag scripts in several ways and give no fixed position of their keys, which stand
     /// behind their number.
-    fn with_special(mut kinds: HashMap<Vec<u8>, Kind>) -> Self {
+    fn with_special(mut kinds: HashMap<Vec<u8>, CommandKind>) -> Self {
         for name in [
             "EVAL",
             "EVALSHA",
@@ -174,10 +174,10 @@ impl Commands {
         ] {
             kinds.insert(
                 name.into(),
-                Kind {
-                    class: Class::Script,
+                CommandKind {
+                    class: CommandClass::Script,
                     key: 3,
-                    role: Role::Plain,
+                    role: CommandRole::Plain,
                 },
             );
         }
@@ -188,16 +188,16 @@ impl Commands {
     }
 
     /// The kind of the command with this name, in any case.
-    pub(crate) fn kind(&self, name: &[u8]) -> Kind {
+    pub(crate) fn kind(&self, name: &[u8]) -> CommandKind {
         self.look_up(&[name])
     }
 
     /// The kind of a container's subcommand.
-    pub(crate) fn subcommand(&self, container: &[u8], name: &[u8]) -> Kind {
+    pub(crate) fn subcommand(&self, container: &[u8], name: &[u8]) -> CommandKind {
         self.look_up(&[container, b"|", name])
     }
 
-    fn look_up(&self, parts: &[&[u8]]) -> Kind {
+    fn look_up(&self, parts: &[&[u8]]) -> CommandKind {
         // Longer than any name, so that looking one up allocates nothing.
         let (mut upper, mut length) = ([0; 48], 0);
         for part in parts {
@@ -213,10 +213,10 @@ impl Commands {
 }
 
 /// A command that neither the store nor the built-in table has.
-const UNKNOWN: Kind = Kind {
-    class: Class::Other,
+const UNKNOWN: CommandKind = CommandKind {
+    class: CommandClass::Other,
     key: 0,
-    role: Role::Plain,
+    role: CommandRole::Plain,
 };
 
 /// The elements of an array; none of another value.
@@ -229,7 +229,7 @@ fn elements(value: &Value) -> &[Value] {
 
 /// Adds one command of the answer to COMMAND, with its subcommands. Nothing when it has another
 /// form.
-fn report(command: &Value, kinds: &mut HashMap<Vec<u8>, Kind>) {
+fn report(command: &Value, kinds: &mut HashMap<Vec<u8>, CommandKind>) {
     let [name, _, flags, key, rest @ ..] = elements(command) else {
         return;
     };
@@ -239,42 +239,42 @@ fn report(command: &Value, kinds: &mut HashMap<Vec<u8>, Kind>) {
     let flags: Vec<String> = from_redis_value_ref(flags).unwrap_or_default();
     let flag = |word: &str| flags.iter().any(|flag| flag == word);
     let class = if flag("write") || flag("may_replicate") {
-        Class::Write
+        CommandClass::Write
     } else if flag("readonly") {
-        Class::Read
+        CommandClass::Read
     } else {
-        Class::Other
+        CommandClass::Other
     };
     let key = from_redis_value_ref(key).unwrap_or(0);
     // Behind the first four: last key, step, categories, tips, key specifications.
     let subcommands = rest.get(5).map(elements).unwrap_or_default();
     let role = if subcommands.is_empty() {
-        Role::Plain
+        CommandRole::Plain
     } else {
-        Role::Container
+        CommandRole::Container
     };
-    kinds.insert(name.to_ascii_uppercase(), Kind { class, key, role });
+    kinds.insert(name.to_ascii_uppercase(), CommandKind { class, key, role });
     subcommands
         .iter()
         .for_each(|subcommand| report(subcommand, kinds));
 }
 
-const ROLES: [(&str, Role); 15] = [
-    ("CLIENT", Role::Client),
-    ("DISCARD", Role::Discard),
-    ("EXEC", Role::Exec),
-    ("HELLO", Role::Hello),
-    ("MULTI", Role::Multi),
-    ("RESET", Role::Reset),
-    ("MONITOR", Role::Stream),
-    ("SYNC", Role::Stream),
-    ("PSYNC", Role::Stream),
-    ("SUBSCRIBE", Role::Subscribe),
-    ("PSUBSCRIBE", Role::Subscribe),
-    ("SSUBSCRIBE", Role::Subscribe),
-    ("UNSUBSCRIBE", Role::Subscribe),
-    ("PUNSUBSCRIBE", Role::Subscribe),
-    ("SUNSUBSCRIBE", Role::Subscribe),
+const ROLES: [(&str, CommandRole); 15] = [
+    ("CLIENT", CommandRole::Client),
+    ("DISCARD", CommandRole::Discard),
+    ("EXEC", CommandRole::Exec),
+    ("HELLO", CommandRole::Hello),
+    ("MULTI", CommandRole::Multi),
+    ("RESET", CommandRole::Reset),
+    ("MONITOR", CommandRole::Stream),
+    ("SYNC", CommandRole::Stream),
+    ("PSYNC", CommandRole::Stream),
+    ("SUBSCRIBE", CommandRole::Subscribe),
+    ("PSUBSCRIBE", CommandRole::Subscribe),
+    ("SSUBSCRIBE", CommandRole::Subscribe),
+    ("UNSUBSCRIBE", CommandRole::Subscribe),
+    ("PUNSUBSCRIBE", CommandRole::Subscribe),
+    ("SUNSUBSCRIBE", CommandRole::Subscribe),
 ];
 
 const WRITES: &str = "\
@@ -305,13 +305,16 @@ mod tests {
 
     #[test]
     fn built_in_classes_need_no_store() {
-        let commands = Commands::built_in();
+        let commands = CommandTable::built_in();
         for (name, class) in [
-            ("incr", Class::Write),
-            ("ZCOUNT", Class::Read),
-            ("EvalSha", Class::Script),
-            ("PING", Class::Other),
-            ("a.name.far.longer.than.that.of.any.command", Class::Other),
+            ("incr", CommandClass::Write),
+            ("ZCOUNT", CommandClass::Read),
+            ("EvalSha", CommandClass::Script),
+            ("PING", CommandClass::Other),
+            (
+                "a.name.far.longer.than.that.of.any.command",
+                CommandClass::Other,
+            ),
         ] {
             assert_eq!(commands.kind(name.as_bytes()).class, class, "{name}");
         }
@@ -322,26 +325,26 @@ mod tests {
     fn reported_flags_win() {
         let answer = b"*2\r\n*4\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n\
             *4\r\n$7\r\nlmnx.do\r\n:2\r\n*1\r\n+write\r\n:2\r\n";
-        let commands = Commands::reported(&parse_redis_value(answer).unwrap()).unwrap();
+        let commands = CommandTable::reported(&parse_redis_value(answer).unwrap()).unwrap();
         assert_eq!(
             commands.kind(b"GET"),
-            Kind {
-                class: Class::Read,
+            CommandKind {
+                class: CommandClass::Read,
                 key: 1,
-                role: Role::Plain
+                role: CommandRole::Plain
             }
         );
         assert_eq!(
             commands.kind(b"lmnx.do"),
-            Kind {
-                class: Class::Write,
+            CommandKind {
+                class: CommandClass::Write,
                 key: 2,
-                role: Role::Plain
+                role: CommandRole::Plain
             }
         );
-        assert_eq!(commands.kind(b"EVAL").class, Class::Script);
+        assert_eq!(commands.kind(b"EVAL").class, CommandClass::Script);
         let refusal = parse_redis_value(b"-ERR unknown command\r\n").unwrap();
-        assert!(Commands::reported(&refusal).is_none());
+        assert!(CommandTable::reported(&refusal).is_none());
     }
 
     #[test]
@@ -352,14 +355,15 @@ mod tests {
             "*1\r\n*10\r\n$6\r\nxgroup\r\n:-2\r\n*0\r\n:0\r\n:0\r\n:0\r\n*0\r\n*0\r\n*0\r\n\
              *1\r\n{create}"
         );
-        let commands = Commands::reported(&parse_redis_value(answer.as_bytes()).unwrap()).unwrap();
-        assert_eq!(commands.kind(b"XGROUP").role, Role::Container);
+        let commands =
+            CommandTable::reported(&parse_redis_value(answer.as_bytes()).unwrap()).unwrap();
+        assert_eq!(commands.kind(b"XGROUP").role, CommandRole::Container);
         assert_eq!(
             commands.subcommand(b"xgroup", b"Create"),
-            Kind {
-                class: Class::Write,
+            CommandKind {
+                class: CommandClass::Write,
                 key: 2,
-                role: Role::Plain
+                role: CommandRole::Plain
             }
         );
         assert_eq!(commands.subcommand(b"xgroup", &[b'x'; 500]), UNKNOWN);

@@ -1,6 +1,6 @@
 //! The part of a request that rules look at: its name and first arguments.
 
-use crate::frame::Capture;
+use crate::frame::ElementCapture;
 
 /// How many arguments are kept, the name included. `HELLO 3 AUTH user password SETNAME name` has
 /// seven.
@@ -85,7 +85,7 @@ impl Command {
     }
 }
 
-impl Capture for Command {
+impl ElementCapture for Command {
     fn piece(&mut self, index: usize, bytes: &[u8]) {
         let Some(argument) = self.arguments.get_mut(index) else {
             return;
@@ -100,16 +100,16 @@ impl Capture for Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{Progress, Scanner, Side};
+    use crate::frame::{FrameScanner, ScanProgress, StreamSide};
 
     fn scanned(text: &str) -> Command {
-        let (mut scanner, mut command) = (Scanner::new(Side::Requests), Command::new());
+        let (mut scanner, mut command) = (FrameScanner::new(StreamSide::Requests), Command::new());
         command.clear(!text.starts_with('*'));
         let mut at = 0;
         while at < text.len() {
             let (used, progress) = scanner.scan(&text.as_bytes()[at..], &mut command).unwrap();
             at += used;
-            if progress == Progress::End {
+            if progress == ScanProgress::End {
                 command.split_inline();
             }
         }

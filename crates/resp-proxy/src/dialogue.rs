@@ -1,29 +1,29 @@
 //! The states of a connection that decide which replies a command has: transactions, CLIENT REPLY,
 //! subscriptions, names.
 
-use crate::class::{Commands, Kind, Role, Subject};
+use crate::class::{CommandClasses, CommandKind, CommandRole, CommandTable};
 use crate::command::Command;
-use crate::expected::Form;
+use crate::queue::ReplyForm;
 
 /// The commands of one connection so far, as far as later ones depend on them. Pure: commands in,
 /// expectations out.
 #[derive(Debug, Default)]
 pub(crate) struct Dialogue {
-    queued: Option<Queued>,
-    replies: Replies,
+    queued: Option<Transaction>,
+    replies: ReplyMode,
     client: String,
 }
 
 /// The commands queued in an open transaction.
 #[derive(Clone, Copy, Debug, Default)]
-struct Queued {
-    classes: Subject,
+struct Transaction {
+    classes: CommandClasses,
     /// One of them switches replies on or off in the middle of the reply to EXEC.
     switches_replies: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Replies {
+enum ReplyMode {
     #[default]
     On,
     SkipNext,
@@ -32,11 +32,11 @@ enum Replies {
 
 /// The consequences of one command, if it is passed on.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Step {
+pub(crate) struct Consequences {
     /// The form of its reply; nothing when it has none.
-    pub(crate) reply: Option<Form>,
+    pub(crate) reply: Option<ReplyForm>,
     /// Subject of the rules; none for a command that only joins a transaction.
-    pub(crate) subject: Option<Subject>,
+    pub(crate) subject: Option<CommandClasses>,
     /// The command ends an open transaction by executing it.
     pub(crate) executes: bool,
 }
@@ -49,16 +49,20 @@ impl Dialogue {
 
     /// The kind of a command, and whether its `known` complete arguments are enough to decide about
     /// it.
-    pub(crate) fn kind(command: &Command, known: usize, commands: &Commands) -> (Kind, bool) {
+    pub(crate) fn kind(
+        command: &Command,
+        known: usize,
+        commands: &CommandTable,
+    ) -> (CommandKind, bool) {
         let mut kind = commands.kind(command.name());
-        if kind.role == Role::Container && known > 1 {
+        if kind.role == CommandRole::Container && known > 1 {
             kind = commands.subcommand(command.name(), command.argument(1).unwrap_or_default());
         }
         let last = match kind.role {
             // A name may come as its last argument.
-            Role::Hello => usize::MAX,
-            Role::Client => 2,
-            Role::Container => 1,
+            CommandRole::Hello => usize::MAX,
+            CommandRole::Client => 2,
+            CommandRole::Container => 1,
             _ => kind.key,
         };
         (kind, known > last)
@@ -66,78 +70,78 @@ impl Dialogue {
 
     /// The consequences of the next command. Changes nothing: a command that is not passed on has
     /// none.
-    pub(crate) fn look(&self, command: &Command, kind: Kind) -> Step {
+    pub(crate) fn look(&self, command: &Command, kind: CommandKind) -> Consequences {
         if let Some(queued) = self.queued
-            && !matches!(kind.role, Role::Discard | Role::Reset)
+            && !matches!(kind.role, CommandRole::Discard | CommandRole::Reset)
         {
-            let executes = kind.role == Role::Exec;
+            let executes = kind.role == CommandRole::Exec;
             let form = if executes && queued.switches_replies {
-                Form::Stream
+                ReplyForm::Stream
             } else {
-                Form::One
+                ReplyForm::One
             };
-            let subject = executes.then(|| Subject::one(kind).and(queued.classes));
-            return Step {
+            let subject = executes.then(|| CommandClasses::one(kind).and(queued.classes));
+            return Consequences {
                 reply: self.answered().then_some(form),
                 subject,
                 executes,
             };
         }
         let form = match kind.role {
-            Role::Hello => match command.argument(1) {
-                Some(b"3") => Form::Hello(3),
-                Some(b"2") => Form::Hello(2),
-                _ => Form::One,
+            CommandRole::Hello => match command.argument(1) {
+                Some(b"3") => ReplyForm::Hello(3),
+                Some(b"2") => ReplyForm::Hello(2),
+                _ => ReplyForm::One,
             },
-            Role::Reset => Form::Hello(2),
-            Role::Subscribe => Form::Subscribe,
-            Role::Stream => Form::Stream,
-            _ => Form::One,
+            CommandRole::Reset => ReplyForm::Hello(2),
+            CommandRole::Subscribe => ReplyForm::Subscribe,
+            CommandRole::Stream => ReplyForm::Stream,
+            _ => ReplyForm::One,
         };
-        let answered = match (kind.role, Switch::of(command, kind)) {
-            (Role::Reset, _) | (_, Some(Switch::On)) => true,
-            (_, Some(Switch::Off | Switch::Skip)) => false,
+        let answered = match (kind.role, ReplySwitch::of(command, kind)) {
+            (CommandRole::Reset, _) | (_, Some(ReplySwitch::On)) => true,
+            (_, Some(ReplySwitch::Off | ReplySwitch::Skip)) => false,
             (_, None) => self.answered(),
         };
-        Step {
+        Consequences {
             reply: answered.then_some(form),
-            subject: Some(Subject::one(kind)),
+            subject: Some(CommandClasses::one(kind)),
             executes: false,
         }
     }
 
     fn answered(&self) -> bool {
-        self.replies == Replies::On
+        self.replies == ReplyMode::On
     }
 
     /// Takes an empty line or array. It has no reply, and uses up a skip all the same.
     pub(crate) fn take_empty(&mut self) {
-        if self.replies == Replies::SkipNext {
-            self.replies = Replies::On;
+        if self.replies == ReplyMode::SkipNext {
+            self.replies = ReplyMode::On;
         }
     }
 
     /// Takes a command that is passed on. True when the client's name changed.
-    pub(crate) fn take(&mut self, command: &Command, kind: Kind) -> bool {
+    pub(crate) fn take(&mut self, command: &Command, kind: CommandKind) -> bool {
         let before = self.replies;
         self.take_empty();
-        let switch = Switch::of(command, kind);
+        let switch = ReplySwitch::of(command, kind);
         match (&mut self.queued, kind.role) {
-            (_, Role::Reset) => {
+            (_, CommandRole::Reset) => {
                 *self = Self::default();
                 return true;
             }
-            (Some(_), Role::Exec | Role::Discard) => self.queued = None,
+            (Some(_), CommandRole::Exec | CommandRole::Discard) => self.queued = None,
             (Some(queued), _) => {
                 queued.classes = queued.classes.with(kind.class);
                 queued.switches_replies |= switch.is_some();
             }
-            (None, Role::Multi) => self.queued = Some(Queued::default()),
-            (None, Role::Client | Role::Hello) => {
+            (None, CommandRole::Multi) => self.queued = Some(Transaction::default()),
+            (None, CommandRole::Client | CommandRole::Hello) => {
                 self.replies = match switch {
-                    Some(Switch::On) => Replies::On,
-                    Some(Switch::Off) => Replies::Off,
-                    Some(Switch::Skip) if before != Replies::Off => Replies::SkipNext,
+                    Some(ReplySwitch::On) => ReplyMode::On,
+                    Some(ReplySwitch::Off) => ReplyMode::Off,
+                    Some(ReplySwitch::Skip) if before != ReplyMode::Off => ReplyMode::SkipNext,
                     _ => self.replies,
                 };
                 return self.take_name(command, kind);
@@ -147,11 +151,11 @@ impl Dialogue {
         false
     }
 
-    fn take_name(&mut self, command: &Command, kind: Kind) -> bool {
+    fn take_name(&mut self, command: &Command, kind: CommandKind) -> bool {
         let set = command
             .arguments()
             .position(|a| a.eq_ignore_ascii_case(b"SETNAME"));
-        let stands_right = |at: &usize| kind.role == Role::Hello || *at == 1;
+        let stands_right = |at: &usize| kind.role == CommandRole::Hello || *at == 1;
         let name = set
             .filter(stands_right)
             .and_then(|at| command.argument(at + 1));
@@ -162,16 +166,16 @@ impl Dialogue {
 
 /// CLIENT REPLY with a mode. ON is answered even when replies were off; OFF and SKIP are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Switch {
+enum ReplySwitch {
     On,
     Off,
     Skip,
 }
 
-impl Switch {
+impl ReplySwitch {
     /// The mode; none for wrong usage, which an error answers.
-    fn of(command: &Command, kind: Kind) -> Option<Self> {
-        if kind.role != Role::Client || !command.argument_is(1, "REPLY") {
+    fn of(command: &Command, kind: CommandKind) -> Option<Self> {
+        if kind.role != CommandRole::Client || !command.argument_is(1, "REPLY") {
             return None;
         }
         let modes = [("ON", Self::On), ("OFF", Self::Off), ("SKIP", Self::Skip)];
@@ -185,15 +189,15 @@ impl Switch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::class::Class;
-    use crate::frame::Capture as _;
+    use crate::class::CommandClass;
+    use crate::frame::ElementCapture as _;
 
-    fn take(dialogue: &mut Dialogue, text: &str) -> Step {
+    fn take(dialogue: &mut Dialogue, text: &str) -> Consequences {
         let mut command = Command::new();
         command.clear(true);
         command.piece(0, text.as_bytes());
         command.split_inline();
-        let (kind, _) = Dialogue::kind(&command, usize::MAX, &Commands::built_in());
+        let (kind, _) = Dialogue::kind(&command, usize::MAX, &CommandTable::built_in());
         let step = dialogue.look(&command, kind);
         dialogue.take(&command, kind);
         step
@@ -202,24 +206,24 @@ mod tests {
     #[test]
     fn rules_see_a_transaction_at_its_exec() {
         let mut dialogue = Dialogue::default();
-        assert_eq!(take(&mut dialogue, "MULTI").reply, Some(Form::One));
+        assert_eq!(take(&mut dialogue, "MULTI").reply, Some(ReplyForm::One));
         let queued = take(&mut dialogue, "INCR a");
         assert_eq!(
             queued,
-            Step {
-                reply: Some(Form::One),
+            Consequences {
+                reply: Some(ReplyForm::One),
                 subject: None,
                 executes: false
             }
         );
         let exec = take(&mut dialogue, "EXEC");
-        assert_eq!(exec.reply, Some(Form::One));
-        assert!(exec.executes && exec.subject.unwrap().is(Class::Write));
+        assert_eq!(exec.reply, Some(ReplyForm::One));
+        assert!(exec.executes && exec.subject.unwrap().is(CommandClass::Write));
         assert!(
             !take(&mut dialogue, "EXEC")
                 .subject
                 .unwrap()
-                .is(Class::Write)
+                .is(CommandClass::Write)
         );
     }
 
@@ -229,14 +233,14 @@ mod tests {
         for (command, reply) in [
             ("CLIENT REPLY SKIP", None),
             ("GET a", None),
-            ("GET a", Some(Form::One)),
+            ("GET a", Some(ReplyForm::One)),
             ("CLIENT REPLY OFF", None),
             ("GET a", None),
             ("CLIENT REPLY SKIP", None),
             ("GET a", None),
             ("GET a", None),
-            ("CLIENT REPLY ON", Some(Form::One)),
-            ("GET a", Some(Form::One)),
+            ("CLIENT REPLY ON", Some(ReplyForm::One)),
+            ("GET a", Some(ReplyForm::One)),
         ] {
             assert_eq!(take(&mut dialogue, command).reply, reply, "{command}");
         }
@@ -246,11 +250,11 @@ mod tests {
     fn reset_ends_every_state() {
         let mut dialogue = Dialogue::default();
         for (command, reply) in [
-            ("MULTI", Some(Form::One)),
-            ("RESET", Some(Form::Hello(2))),
+            ("MULTI", Some(ReplyForm::One)),
+            ("RESET", Some(ReplyForm::Hello(2))),
             ("CLIENT REPLY OFF", None),
-            ("RESET", Some(Form::Hello(2))),
-            ("GET a", Some(Form::One)),
+            ("RESET", Some(ReplyForm::Hello(2))),
+            ("GET a", Some(ReplyForm::One)),
         ] {
             assert_eq!(take(&mut dialogue, command).reply, reply, "{command}");
         }
@@ -260,10 +264,10 @@ mod tests {
     fn queued_switches_end_the_matching() {
         let mut dialogue = Dialogue::default();
         for (command, reply) in [
-            ("MULTI", Some(Form::One)),
-            ("CLIENT REPLY OFF", Some(Form::One)),
-            ("GET a", Some(Form::One)),
-            ("EXEC", Some(Form::Stream)),
+            ("MULTI", Some(ReplyForm::One)),
+            ("CLIENT REPLY OFF", Some(ReplyForm::One)),
+            ("GET a", Some(ReplyForm::One)),
+            ("EXEC", Some(ReplyForm::Stream)),
         ] {
             assert_eq!(take(&mut dialogue, command).reply, reply, "{command}");
         }
@@ -274,7 +278,7 @@ mod tests {
         let mut dialogue = Dialogue::default();
         assert_eq!(take(&mut dialogue, "CLIENT REPLY SKIP").reply, None);
         dialogue.take_empty();
-        assert_eq!(take(&mut dialogue, "GET a").reply, Some(Form::One));
+        assert_eq!(take(&mut dialogue, "GET a").reply, Some(ReplyForm::One));
     }
 
     #[test]
@@ -284,7 +288,7 @@ mod tests {
         assert_eq!(dialogue.client(), "worker");
         assert_eq!(
             take(&mut dialogue, "HELLO 3 AUTH u p SETNAME other").reply,
-            Some(Form::Hello(3))
+            Some(ReplyForm::Hello(3))
         );
         assert_eq!(dialogue.client(), "other");
         take(&mut dialogue, "RESET");
@@ -295,10 +299,10 @@ mod tests {
     fn special_forms_are_recognized() {
         let mut dialogue = Dialogue::default();
         for (command, form) in [
-            ("subscribe a b", Form::Subscribe),
-            ("MONITOR", Form::Stream),
-            ("CLUSTER SLOTS", Form::One),
-            ("HELLO", Form::One),
+            ("subscribe a b", ReplyForm::Subscribe),
+            ("MONITOR", ReplyForm::Stream),
+            ("CLUSTER SLOTS", ReplyForm::One),
+            ("HELLO", ReplyForm::One),
         ] {
             assert_eq!(take(&mut dialogue, command).reply, Some(form), "{command}");
         }

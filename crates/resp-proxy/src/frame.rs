@@ -12,7 +12,7 @@ const STREAMED: u64 = u64::MAX;
 
 /// Which side sends the stream. Only a client may send inline commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum StreamSide {
     /// Client to store: arrays of bulk strings, or inline commands.
     Requests,
     /// Store to client: any type.
@@ -21,7 +21,7 @@ pub enum Side {
 
 /// Why a scan stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum ScanProgress {
     /// All bytes are used up and the frame goes on.
     More,
     /// An element of the frame's outermost aggregate ended; the frame may go on.
@@ -39,7 +39,7 @@ pub struct NotResp {
 }
 
 /// Takes the payload of a frame's first elements. Called with consecutive pieces of each.
-pub trait Capture {
+pub trait ElementCapture {
     /// A piece of element `index` of the outermost aggregate; index 0 also stands for the whole of
     /// a frame without elements, such as an inline command or a simple string.
     fn piece(&mut self, index: usize, bytes: &[u8]);
@@ -47,14 +47,14 @@ pub trait Capture {
 
 /// Captures nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Nothing;
+pub struct NoCapture;
 
-impl Capture for Nothing {
+impl ElementCapture for NoCapture {
     fn piece(&mut self, _: usize, _: &[u8]) {}
 }
 
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum ScanState {
     /// At the type byte of a value.
     Kind,
     /// In the decimal length of a value of this type.
@@ -62,7 +62,7 @@ enum State {
         kind: u8,
         value: u64,
         digits: u8,
-        sign: Sign,
+        sign: LengthSign,
     },
     /// In a line that is the value itself.
     Line,
@@ -75,7 +75,7 @@ enum State {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sign {
+enum LengthSign {
     Plus,
     Minus,
     /// `?`: the length is not known in advance.
@@ -84,7 +84,7 @@ enum Sign {
 
 /// One open aggregate.
 #[derive(Clone, Copy, Debug)]
-struct Open {
+struct OpenAggregate {
     /// Values still to come.
     left: u64,
     /// An attribute: the value that it describes follows, and it counts for nothing itself.
@@ -93,10 +93,10 @@ struct Open {
 
 /// Finds the ends of frames in one direction of one connection.
 #[derive(Clone, Debug)]
-pub struct Scanner {
-    side: Side,
-    state: State,
-    open: [Open; DEPTH],
+pub struct FrameScanner {
+    side: StreamSide,
+    state: ScanState,
+    open: [OpenAggregate; DEPTH],
     depth: usize,
     /// Index of the current element of the outermost aggregate.
     element: usize,
@@ -106,14 +106,14 @@ pub struct Scanner {
     chunked: bool,
 }
 
-impl Scanner {
+impl FrameScanner {
     /// A scanner at the beginning of a frame.
-    pub fn new(side: Side) -> Self {
-        let none = Open {
+    pub fn new(side: StreamSide) -> Self {
+        let none = OpenAggregate {
             left: 0,
             attribute: false,
         };
-        let (state, open) = (State::Kind, [none; DEPTH]);
+        let (state, open) = (ScanState::Kind, [none; DEPTH]);
         Self {
             side,
             state,
@@ -127,7 +127,7 @@ impl Scanner {
 
     /// Whether the next byte begins a frame.
     pub fn at_frame_start(&self) -> bool {
-        self.depth == 0 && !self.chunked && matches!(self.state, State::Kind)
+        self.depth == 0 && !self.chunked && matches!(self.state, ScanState::Kind)
     }
 
     /// The type byte of the frame that is being scanned, or of the one that just ended; zero for an
@@ -148,17 +148,17 @@ impl Scanner {
     pub fn scan(
         &mut self,
         bytes: &[u8],
-        capture: &mut impl Capture,
-    ) -> Result<(usize, Progress), NotResp> {
+        capture: &mut impl ElementCapture,
+    ) -> Result<(usize, ScanProgress), NotResp> {
         let mut at = 0;
         while at < bytes.len() {
             let done = match self.state {
-                State::Kind => {
+                ScanState::Kind => {
                     let byte = bytes[at];
                     at += usize::from(self.begin(byte)?);
                     None
                 }
-                State::Length {
+                ScanState::Length {
                     kind,
                     value,
                     digits,
@@ -168,7 +168,7 @@ impl Scanner {
                     at += 1;
                     self.length(byte, kind, value, digits, sign)?
                 }
-                State::Line | State::Inline => {
+                ScanState::Line | ScanState::Inline => {
                     let rest = &bytes[at..];
                     let end = rest.iter().position(|b| *b == b'\n');
                     let line = end.map_or(rest, |end| &rest[..end]);
@@ -176,7 +176,7 @@ impl Scanner {
                     at += end.map_or(rest.len(), |end| end + 1);
                     end.and_then(|_| self.value_ended())
                 }
-                State::Payload { left } => {
+                ScanState::Payload { left } => {
                     let take = usize::try_from(left)
                         .unwrap_or(usize::MAX)
                         .min(bytes.len() - at);
@@ -184,19 +184,19 @@ impl Scanner {
                     at += take;
                     let left = left - take as u64;
                     self.state = if left == 0 {
-                        State::Tail { left: 2 }
+                        ScanState::Tail { left: 2 }
                     } else {
-                        State::Payload { left }
+                        ScanState::Payload { left }
                     };
                     None
                 }
-                State::Tail { left } => {
+                ScanState::Tail { left } => {
                     let expected = if left == 2 { b'\r' } else { b'\n' };
                     if bytes[at] != expected {
                         return Err(NotResp { byte: bytes[at] });
                     }
                     at += 1;
-                    self.state = State::Tail { left: left - 1 };
+                    self.state = ScanState::Tail { left: left - 1 };
                     if left > 1 { None } else { self.payload_ended() }
                 }
             };
@@ -204,12 +204,12 @@ impl Scanner {
                 return Ok((at, progress));
             }
         }
-        Ok((at, Progress::More))
+        Ok((at, ScanProgress::More))
     }
 
     /// Gives a piece to the capture when it belongs to an element itself, or to a frame without
     /// elements.
-    fn give(&self, bytes: &[u8], capture: &mut impl Capture) {
+    fn give(&self, bytes: &[u8], capture: &mut impl ElementCapture) {
         if self.depth <= 1 && !bytes.is_empty() {
             capture.piece(self.element, bytes);
         }
@@ -222,27 +222,29 @@ impl Scanner {
         if first {
             self.element = 0;
             self.kind = byte;
-            if self.side == Side::Requests && byte != b'*' {
+            if self.side == StreamSide::Requests && byte != b'*' {
                 self.kind = 0;
-                self.state = State::Inline;
+                self.state = ScanState::Inline;
                 return Ok(false);
             }
         }
         self.state = match byte {
-            b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => State::Line,
-            b'$' | b'=' | b'!' | b'*' | b'%' | b'~' | b'>' | b'|' | b';' => State::Length {
+            b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => ScanState::Line,
+            b'$' | b'=' | b'!' | b'*' | b'%' | b'~' | b'>' | b'|' | b';' => ScanState::Length {
                 kind: byte,
                 value: 0,
                 digits: 0,
-                sign: Sign::Plus,
+                sign: LengthSign::Plus,
             },
             // The end of a streamed aggregate.
-            b'.' if self.depth > 0 && self.open[self.depth - 1].left == STREAMED => State::Length {
-                kind: byte,
-                value: 0,
-                digits: 1,
-                sign: Sign::Plus,
-            },
+            b'.' if self.depth > 0 && self.open[self.depth - 1].left == STREAMED => {
+                ScanState::Length {
+                    kind: byte,
+                    value: 0,
+                    digits: 1,
+                    sign: LengthSign::Plus,
+                }
+            }
             byte => return Err(NotResp { byte }),
         };
         Ok(true)
@@ -254,33 +256,33 @@ impl Scanner {
         kind: u8,
         value: u64,
         digits: u8,
-        sign: Sign,
-    ) -> Result<Option<Progress>, NotResp> {
+        sign: LengthSign,
+    ) -> Result<Option<ScanProgress>, NotResp> {
         let wrong = Err(NotResp { byte });
         match byte {
-            b'0'..=b'9' if sign != Sign::Streamed && digits < 18 && kind != b'.' => {
+            b'0'..=b'9' if sign != LengthSign::Streamed && digits < 18 && kind != b'.' => {
                 let value = value * 10 + u64::from(byte - b'0');
-                self.state = State::Length {
+                self.state = ScanState::Length {
                     kind,
                     value,
                     digits: digits + 1,
                     sign,
                 };
             }
-            b'-' if digits == 0 && sign == Sign::Plus => {
-                self.state = State::Length {
+            b'-' if digits == 0 && sign == LengthSign::Plus => {
+                self.state = ScanState::Length {
                     kind,
                     value,
                     digits,
-                    sign: Sign::Minus,
+                    sign: LengthSign::Minus,
                 };
             }
-            b'?' if digits == 0 && sign == Sign::Plus => {
-                self.state = State::Length {
+            b'?' if digits == 0 && sign == LengthSign::Plus => {
+                self.state = ScanState::Length {
                     kind,
                     value,
                     digits: 1,
-                    sign: Sign::Streamed,
+                    sign: LengthSign::Streamed,
                 };
             }
             b'\r' if digits > 0 => {}
@@ -297,20 +299,25 @@ impl Scanner {
         clippy::option_option,
         reason = "no such header, and a header that ends no event, are two things"
     )]
-    fn length_ended(&mut self, kind: u8, value: u64, sign: Sign) -> Option<Option<Progress>> {
-        let none = sign == Sign::Minus;
+    fn length_ended(
+        &mut self,
+        kind: u8,
+        value: u64,
+        sign: LengthSign,
+    ) -> Option<Option<ScanProgress>> {
+        let none = sign == LengthSign::Minus;
         match kind {
-            b'$' | b'=' | b'!' if sign == Sign::Streamed => {
+            b'$' | b'=' | b'!' if sign == LengthSign::Streamed => {
                 self.chunked = true;
-                self.state = State::Kind;
+                self.state = ScanState::Kind;
                 Some(None)
             }
             b'$' | b'=' | b'!' if none => Some(self.value_ended()),
             b'$' | b'=' | b'!' => {
                 self.state = if value == 0 {
-                    State::Tail { left: 2 }
+                    ScanState::Tail { left: 2 }
                 } else {
-                    State::Payload { left: value }
+                    ScanState::Payload { left: value }
                 };
                 Some(None)
             }
@@ -319,7 +326,7 @@ impl Scanner {
                 Some(self.value_ended())
             }
             b';' if self.chunked => {
-                self.state = State::Payload { left: value };
+                self.state = ScanState::Payload { left: value };
                 Some(None)
             }
             b'.' => {
@@ -339,7 +346,7 @@ impl Scanner {
                 } else {
                     value
                 };
-                let left = if sign == Sign::Streamed {
+                let left = if sign == LengthSign::Streamed {
                     STREAMED
                 } else {
                     values
@@ -354,25 +361,25 @@ impl Scanner {
                 if self.depth == DEPTH {
                     return None;
                 }
-                self.open[self.depth] = Open { left, attribute };
+                self.open[self.depth] = OpenAggregate { left, attribute };
                 self.depth += 1;
-                self.state = State::Kind;
+                self.state = ScanState::Kind;
                 Some(None)
             }
         }
     }
 
-    fn payload_ended(&mut self) -> Option<Progress> {
+    fn payload_ended(&mut self) -> Option<ScanProgress> {
         if self.chunked {
-            self.state = State::Kind;
+            self.state = ScanState::Kind;
             return None;
         }
         self.value_ended()
     }
 
     /// A value is complete, and with it perhaps the aggregates around it.
-    fn value_ended(&mut self) -> Option<Progress> {
-        self.state = State::Kind;
+    fn value_ended(&mut self) -> Option<ScanProgress> {
+        self.state = ScanState::Kind;
         while self.depth > 0 {
             let open = &mut self.open[self.depth - 1];
             if open.left != STREAMED {
@@ -383,7 +390,7 @@ impl Scanner {
                     return None;
                 }
                 self.element += 1;
-                return Some(Progress::Element);
+                return Some(ScanProgress::Element);
             }
             let attribute = open.attribute;
             self.depth -= 1;
@@ -391,14 +398,14 @@ impl Scanner {
                 return self.attribute_ended();
             }
         }
-        Some(Progress::End)
+        Some(ScanProgress::End)
     }
 
     /// An attribute is complete. In front of a frame it is passed on as a frame of its own; in
     /// front of an element it is part of that element.
-    fn attribute_ended(&mut self) -> Option<Progress> {
-        self.state = State::Kind;
-        (self.depth == 0).then_some(Progress::End)
+    fn attribute_ended(&mut self) -> Option<ScanProgress> {
+        self.state = ScanState::Kind;
+        (self.depth == 0).then_some(ScanProgress::End)
     }
 }
 
@@ -407,15 +414,15 @@ mod tests {
     use super::*;
 
     /// Every frame of `bytes` as (type byte, length), scanned in pieces of `step` bytes.
-    fn frames(side: Side, bytes: &[u8], step: usize) -> Result<Vec<(u8, usize)>, NotResp> {
-        let (mut scanner, mut found, mut length) = (Scanner::new(side), Vec::new(), 0);
+    fn frames(side: StreamSide, bytes: &[u8], step: usize) -> Result<Vec<(u8, usize)>, NotResp> {
+        let (mut scanner, mut found, mut length) = (FrameScanner::new(side), Vec::new(), 0);
         for piece in bytes.chunks(step) {
             let mut at = 0;
             while at < piece.len() {
-                let (used, progress) = scanner.scan(&piece[at..], &mut Nothing)?;
+                let (used, progress) = scanner.scan(&piece[at..], &mut NoCapture)?;
                 at += used;
                 length += used;
-                if progress == Progress::End {
+                if progress == ScanProgress::End {
                     found.push((scanner.kind(), length));
                     length = 0;
                 }
@@ -459,7 +466,7 @@ mod tests {
         let expected: Vec<_> = REPLIES.iter().map(|f| (f.as_bytes()[0], f.len())).collect();
         for step in 1..=all.len() {
             assert_eq!(
-                frames(Side::Replies, all.as_bytes(), step).unwrap(),
+                frames(StreamSide::Replies, all.as_bytes(), step).unwrap(),
                 expected,
                 "pieces of {step}"
             );
@@ -470,12 +477,12 @@ mod tests {
     fn attributes_precede_the_frame_they_describe() {
         let text = b"|1\r\n+ttl\r\n:3\r\n$1\r\na\r\n";
         assert_eq!(
-            frames(Side::Replies, text, 3).unwrap(),
+            frames(StreamSide::Replies, text, 3).unwrap(),
             [(b'|', 14), (b'$', 7)]
         );
         let inside = b"*2\r\n|1\r\n+ttl\r\n:3\r\n:1\r\n:2\r\n";
         assert_eq!(
-            frames(Side::Replies, inside, 1).unwrap(),
+            frames(StreamSide::Replies, inside, 1).unwrap(),
             [(b'*', inside.len())]
         );
     }
@@ -484,7 +491,7 @@ mod tests {
     fn requests_may_be_inline() {
         let text = b"PING\r\n*1\r\n$4\r\nPING\r\n\r\nget a\n";
         assert_eq!(
-            frames(Side::Requests, text, 2).unwrap(),
+            frames(StreamSide::Requests, text, 2).unwrap(),
             [(0, 6), (b'*', 14), (0, 2), (0, 6)]
         );
     }
@@ -511,9 +518,9 @@ mod tests {
     }
 
     fn frames_of_garbage(bytes: &[u8]) -> bool {
-        let (mut scanner, mut at) = (Scanner::new(Side::Replies), 0);
+        let (mut scanner, mut at) = (FrameScanner::new(StreamSide::Replies), 0);
         while at < bytes.len() {
-            match scanner.scan(&bytes[at..], &mut Nothing) {
+            match scanner.scan(&bytes[at..], &mut NoCapture) {
                 Ok((used, _)) => at += used,
                 Err(_) => return true,
             }

@@ -16,25 +16,25 @@
 mod class;
 mod command;
 mod dialogue;
-mod expected;
 mod frame;
-mod link;
 #[cfg(feature = "program")]
 pub mod program;
 mod proxy;
+mod queue;
 mod replies;
 mod requests;
 mod rule;
 mod rules;
+mod state;
 mod text;
 mod upstream;
 
-pub use class::{Class, UnknownClass};
+pub use class::{CommandClass, UnknownClass};
 pub use client_tls::{TlsError, Trust};
-pub use frame::{Capture, NotResp, Nothing, Progress, Scanner, Side};
-pub use link::Counters;
+pub use frame::{ElementCapture, FrameScanner, NoCapture, NotResp, ScanProgress, StreamSide};
 pub use proxy::{RespProxy, RespProxyBuilder};
-pub use rule::{CommandFault, Commands, ConnectionFault, ErrorLine, NotALine, Rule};
+pub use rule::{CommandFault, CommandFilter, ConnectionFault, ErrorLine, ErrorLineRefusal, Rule};
 pub use rules::{RuleGuard, RuleReport, RuleSet};
+pub use state::ProxyCounters;
 pub use text::RuleError;
 pub use upstream::{Upstream, UpstreamError};

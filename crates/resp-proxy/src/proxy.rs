@@ -12,11 +12,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
-use crate::link::{Counters, Ended, Exchange, Link};
-use crate::replies::Replies;
-use crate::requests::Requests;
+use crate::replies::ReplyStream;
+use crate::requests::RequestStream;
 use crate::rule::{ConnectionFault, Rule};
-use crate::rules::{RuleGuard, RuleSet, View};
+use crate::rules::{RuleGuard, RuleSet, RuleView};
+use crate::state::{ConnectionEnd, ConnectionState, ProxyCounters, ProxyState};
 use crate::upstream::Upstream;
 
 /// How often the address is tried again after new connections were refused.
@@ -28,7 +28,7 @@ const BREATH: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct RespProxy {
     address: SocketAddr,
-    link: Arc<Link>,
+    link: Arc<ProxyState>,
     task: AbortHandle,
 }
 
@@ -67,19 +67,19 @@ impl RespProxyBuilder {
             .upstream
             .commands()
             .await
-            .unwrap_or_else(|_| crate::class::Commands::built_in());
+            .unwrap_or_else(|_| crate::class::CommandTable::built_in());
         let Self {
             upstream,
             name,
             rules,
         } = self;
-        let link = Arc::new(Link {
+        let link = Arc::new(ProxyState {
             name,
             rules,
             commands,
             counters: Mutex::default(),
         });
-        let serving = Server {
+        let serving = ProxyServer {
             upstream,
             address,
             link: Arc::clone(&link),
@@ -119,7 +119,7 @@ impl RespProxy {
     }
 
     /// Counts of connections, commands and replies so far.
-    pub fn counters(&self) -> Counters {
+    pub fn counters(&self) -> ProxyCounters {
         *self.link.counters.lock()
     }
 }
@@ -130,17 +130,17 @@ impl Drop for RespProxy {
     }
 }
 
-struct Server {
+struct ProxyServer {
     upstream: Upstream,
     address: SocketAddr,
-    link: Arc<Link>,
+    link: Arc<ProxyState>,
 }
 
 fn refuses(fault: ConnectionFault) -> bool {
     fault == ConnectionFault::Refuse
 }
 
-impl Server {
+impl ProxyServer {
     async fn run(self, listener: TcpListener) {
         let mut view = self.link.rules.view(&self.link.name);
         // Connections end with the server, since the set ends its tasks.
@@ -179,19 +179,19 @@ impl Server {
 }
 
 /// Serves one client until either side closes or a rule ends the connection.
-async fn serve(mut client: TcpStream, upstream: Upstream, link: Arc<Link>) {
+async fn serve(mut client: TcpStream, upstream: Upstream, link: Arc<ProxyState>) {
     let view = link.rules.view(&link.name);
     let ended = async {
         client.set_nodelay(true)?;
         match upstream.connect().await {
             Err(_) => {
                 link.counters.lock().unreachable += 1;
-                Err(Ended::Reset)
+                Err(ConnectionEnd::Reset)
             }
             Ok(Stream::Left(mut store)) => {
                 let (from_store, to_store) = store.split();
                 let ended = exchange(&mut client, from_store, to_store, &link, view).await;
-                if matches!(ended, Err(Ended::Reset)) {
+                if matches!(ended, Err(ConnectionEnd::Reset)) {
                     reset(&store);
                 }
                 ended
@@ -199,14 +199,14 @@ async fn serve(mut client: TcpStream, upstream: Upstream, link: Arc<Link>) {
             Ok(Stream::Right(mut store)) => {
                 let (from_store, to_store) = tokio::io::split(&mut store);
                 let ended = exchange(&mut client, from_store, to_store, &link, view).await;
-                if matches!(ended, Err(Ended::Reset)) {
+                if matches!(ended, Err(ConnectionEnd::Reset)) {
                     reset(client_tls::below_tls(&store));
                 }
                 ended
             }
         }
     };
-    if matches!(ended.await, Err(Ended::Reset)) {
+    if matches!(ended.await, Err(ConnectionEnd::Reset)) {
         reset(&client);
     }
 }
@@ -221,13 +221,13 @@ async fn exchange(
     client: &mut TcpStream,
     from_store: impl AsyncRead + Unpin,
     to_store: impl AsyncWrite + Unpin,
-    link: &Arc<Link>,
-    mut view: View,
-) -> Result<(), Ended> {
+    link: &Arc<ProxyState>,
+    mut view: RuleView,
+) -> Result<(), ConnectionEnd> {
     let (from_client, to_client) = client.split();
-    let exchange = Exchange::new(Arc::clone(link));
-    let requests = Requests::new(from_client, to_store, &exchange).run();
-    let replies = Replies::new(from_store, to_client, &exchange).run();
+    let exchange = ConnectionState::new(Arc::clone(link));
+    let requests = RequestStream::new(from_client, to_store, &exchange).run();
+    let replies = ReplyStream::new(from_store, to_client, &exchange).run();
     let refused = async {
         loop {
             if let Some(active) = view.of_connection("", refuses) {
@@ -245,7 +245,7 @@ async fn exchange(
         }
     };
     tokio::select! {
-        () = refused => Err(Ended::Reset),
+        () = refused => Err(ConnectionEnd::Reset),
         ended = both => ended,
     }
 }

@@ -6,10 +6,10 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::sleep_until;
 
-use crate::expected::{Fate, Form};
-use crate::frame::{Capture, Nothing, Progress, Scanner, Side};
-use crate::link::{Ended, Exchange, Gate};
-use crate::rules::Active;
+use crate::frame::{ElementCapture, FrameScanner, NoCapture, ScanProgress, StreamSide};
+use crate::queue::{ReplyFate, ReplyForm};
+use crate::rules::ActiveRule;
+use crate::state::{ConnectionEnd, ConnectionState, FaultGate};
 
 /// Bytes read at once.
 const BUFFER: usize = 32 * 1024;
@@ -17,18 +17,18 @@ const BUFFER: usize = 32 * 1024;
 /// The beginning of the first word of a push, which tells a subscription's confirmation from a
 /// message.
 #[derive(Debug, Default)]
-struct Word {
+struct PushWord {
     bytes: [u8; 16],
     length: usize,
 }
 
-impl Word {
+impl PushWord {
     fn confirms_subscription(&self) -> bool {
         self.bytes[..self.length].ends_with(b"subscribe")
     }
 }
 
-impl Capture for Word {
+impl ElementCapture for PushWord {
     fn piece(&mut self, index: usize, bytes: &[u8]) {
         let room = &mut self.bytes[self.length..];
         let taken = if index == 0 {
@@ -42,30 +42,30 @@ impl Capture for Word {
 }
 
 /// One connection's replies.
-pub(crate) struct Replies<'a, R, W> {
+pub(crate) struct ReplyStream<'a, R, W> {
     upstream: R,
     client: W,
-    exchange: &'a Exchange,
-    gate: Gate,
-    scanner: Scanner,
-    word: Word,
+    exchange: &'a ConnectionState,
+    gate: FaultGate,
+    scanner: FrameScanner,
+    word: PushWord,
     /// Version of RESP in force.
     version: u8,
     /// Something else was sent in place of the current frame.
     replaced: bool,
     /// Nothing passes any more: a reply was swallowed, and those behind it would be taken for it.
-    swallowed: Option<Arc<Active>>,
+    swallowed: Option<Arc<ActiveRule>>,
 }
 
-impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
-    pub(crate) fn new(upstream: R, client: W, exchange: &'a Exchange) -> Self {
+impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
+    pub(crate) fn new(upstream: R, client: W, exchange: &'a ConnectionState) -> Self {
         Self {
             upstream,
             client,
             exchange,
             gate: exchange.gate(),
-            scanner: Scanner::new(Side::Replies),
-            word: Word::default(),
+            scanner: FrameScanner::new(StreamSide::Replies),
+            word: PushWord::default(),
             version: 2,
             replaced: false,
             swallowed: None,
@@ -73,7 +73,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
     }
 
     /// Passes replies on until the store has sent its last.
-    pub(crate) async fn run(mut self) -> Result<(), Ended> {
+    pub(crate) async fn run(mut self) -> Result<(), ConnectionEnd> {
         let mut buffer = vec![0; BUFFER];
         loop {
             let swallowed = self.swallowed.clone();
@@ -86,7 +86,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
             let read = tokio::select! {
                 biased;
                 // A connection that lost a reply is of no use: its client may open another.
-                () = fault_ended => return Err(Ended::Reset),
+                () = fault_ended => return Err(ConnectionEnd::Reset),
                 read = self.upstream.read(&mut buffer) => read?,
                 () = self.exchange.replies_woken() => {
                     if self.scanner.at_frame_start() {
@@ -104,7 +104,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
         }
     }
 
-    async fn pass(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+    async fn pass(&mut self, bytes: &[u8]) -> Result<(), ConnectionEnd> {
         let (mut at, mut done) = (0, 0);
         while at < bytes.len() && !self.exchange.is_transparent() {
             if self.scanner.at_frame_start() {
@@ -122,7 +122,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
             let scanned = if is_push {
                 self.scanner.scan(rest, &mut self.word)
             } else {
-                self.scanner.scan(rest, &mut Nothing)
+                self.scanner.scan(rest, &mut NoCapture)
             };
             let Ok((used, progress)) = scanned else {
                 self.exchange.give_up();
@@ -132,7 +132,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
             if self.replaced {
                 done = at;
             }
-            if progress == Progress::End {
+            if progress == ScanProgress::End {
                 self.end();
             }
         }
@@ -150,7 +150,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
     }
 
     /// A frame begins: its fate is decided by its first byte and by the command that it answers.
-    async fn begin(&mut self, kind: u8) -> Result<(), Ended> {
+    async fn begin(&mut self, kind: u8) -> Result<(), ConnectionEnd> {
         self.word.length = 0;
         self.replaced = false;
         if matches!(kind, b'>' | b'|') {
@@ -161,26 +161,27 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
             return Ok(());
         };
         match fate {
-            Fate::Pass | Fate::Local(_) => {}
-            Fate::NotBefore(due, active) if due > Instant::now() => {
+            ReplyFate::Pass | ReplyFate::Local(_) => {}
+            ReplyFate::NotBefore(due, active) if due > Instant::now() => {
                 // The client's other replies wait as well, but not for a fault that is over.
                 tokio::select! {
                     () = sleep_until(due.into()) => {}
                     () = active.ended.cancelled() => {}
                 }
             }
-            Fate::NotBefore(..) => {}
+            ReplyFate::NotBefore(..) => {}
             // A fault that is over has no effects.
-            Fate::Swallow(active) | Fate::Reset(active) if active.ended.is_cancelled() => {}
-            Fate::Swallow(active) => {
+            ReplyFate::Swallow(active) | ReplyFate::Reset(active)
+                if active.ended.is_cancelled() => {}
+            ReplyFate::Swallow(active) => {
                 self.gate.view.took_effect(&active);
                 self.swallowed.get_or_insert(active);
             }
-            Fate::Reset(active) => {
+            ReplyFate::Reset(active) => {
                 self.gate.view.took_effect(&active);
-                return Err(Ended::Reset);
+                return Err(ConnectionEnd::Reset);
             }
-            Fate::Replaced(line) => {
+            ReplyFate::Replaced(line) => {
                 self.forward(&line).await?;
                 self.replaced = true;
             }
@@ -196,15 +197,15 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
         }
         let form = self.exchange.form();
         if kind == b'>' {
-            if form == Some(Form::Subscribe) && self.word.confirms_subscription() {
+            if form == Some(ReplyForm::Subscribe) && self.word.confirms_subscription() {
                 self.exchange.answered();
             }
             return;
         }
         match form {
-            Some(Form::Hello(version)) if kind != b'-' => self.version = version,
-            Some(Form::Stream) if kind != b'-' => self.exchange.become_transparent(),
-            Some(Form::Subscribe) if kind != b'-' && self.version == 2 => {
+            Some(ReplyForm::Hello(version)) if kind != b'-' => self.version = version,
+            Some(ReplyForm::Stream) if kind != b'-' => self.exchange.become_transparent(),
+            Some(ReplyForm::Subscribe) if kind != b'-' && self.version == 2 => {
                 self.exchange.become_transparent()
             }
             _ => {}
@@ -213,14 +214,14 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Replies<'a, R, W> {
     }
 
     /// Errors that answer commands instead of the store, as far as it is their turn.
-    async fn local(&mut self) -> Result<(), Ended> {
+    async fn local(&mut self) -> Result<(), ConnectionEnd> {
         while let Some(line) = self.exchange.take_local() {
             self.forward(&line).await?;
         }
         Ok(())
     }
 
-    async fn forward(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+    async fn forward(&mut self, bytes: &[u8]) -> Result<(), ConnectionEnd> {
         if self.swallowed.is_some() || bytes.is_empty() {
             return Ok(());
         }

@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use crate::class::Kind;
+use crate::class::CommandKind;
 use crate::command::Command;
 use crate::dialogue::Dialogue;
-use crate::expected::{Fate, Form};
-use crate::frame::{Progress, Scanner, Side};
-use crate::link::{Ended, Exchange, Gate};
+use crate::frame::{FrameScanner, ScanProgress, StreamSide};
+use crate::queue::{ReplyFate, ReplyForm};
 use crate::rule::CommandFault;
-use crate::rules::Active;
+use crate::rules::ActiveRule;
+use crate::state::{ConnectionEnd, ConnectionState, FaultGate};
 
 /// Bytes read at once, and the most of a command that is held back until the rules can decide about
 /// it.
@@ -25,7 +25,7 @@ const DISCARD: &[u8] = b"*1\r\n$7\r\nDISCARD\r\n";
 
 /// Passage of the current frame's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Passage {
+enum FramePassage {
     /// Not enough of the command is known yet.
     Undecided,
     Forward,
@@ -33,15 +33,15 @@ enum Passage {
 }
 
 /// One connection's requests.
-pub(crate) struct Requests<'a, R, W> {
+pub(crate) struct RequestStream<'a, R, W> {
     client: R,
     upstream: W,
-    exchange: &'a Exchange,
-    gate: Gate,
+    exchange: &'a ConnectionState,
+    gate: FaultGate,
     dialogue: Dialogue,
     command: Command,
-    scanner: Scanner,
-    passage: Passage,
+    scanner: FrameScanner,
+    passage: FramePassage,
     buffer: Vec<u8>,
     /// Bytes of the buffer before this one are dealt with.
     done: usize,
@@ -53,8 +53,8 @@ pub(crate) struct Requests<'a, R, W> {
     frame: usize,
 }
 
-impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
-    pub(crate) fn new(client: R, upstream: W, exchange: &'a Exchange) -> Self {
+impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> RequestStream<'a, R, W> {
+    pub(crate) fn new(client: R, upstream: W, exchange: &'a ConnectionState) -> Self {
         Self {
             client,
             upstream,
@@ -62,8 +62,8 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
             gate: exchange.gate(),
             dialogue: Dialogue::default(),
             command: Command::new(),
-            scanner: Scanner::new(Side::Requests),
-            passage: Passage::Undecided,
+            scanner: FrameScanner::new(StreamSide::Requests),
+            passage: FramePassage::Undecided,
             buffer: vec![0; BUFFER],
             done: 0,
             scanned: 0,
@@ -73,7 +73,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
     }
 
     /// Passes requests on until the client has sent its last.
-    pub(crate) async fn run(mut self) -> Result<(), Ended> {
+    pub(crate) async fn run(mut self) -> Result<(), ConnectionEnd> {
         while self.read().await? > 0 {
             self.gate.open(self.exchange).await;
             while self.scanned < self.filled && !self.exchange.is_transparent() {
@@ -81,7 +81,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
             }
             if self.exchange.is_transparent() {
                 self.scanned = self.filled;
-                self.passage = Passage::Forward;
+                self.passage = FramePassage::Forward;
             }
             self.forward(self.decided()).await?;
         }
@@ -108,7 +108,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
 
     /// How far the bytes may be passed on.
     fn decided(&self) -> usize {
-        if self.passage == Passage::Undecided {
+        if self.passage == FramePassage::Undecided {
             self.frame
         } else {
             self.scanned
@@ -116,10 +116,10 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
     }
 
     /// Scans to the next event, and decides about a command as soon as enough of it is known.
-    async fn step(&mut self) -> Result<(), Ended> {
+    async fn step(&mut self) -> Result<(), ConnectionEnd> {
         if self.scanner.at_frame_start() {
             self.frame = self.scanned;
-            self.passage = Passage::Undecided;
+            self.passage = FramePassage::Undecided;
             self.command.clear(self.buffer[self.scanned] != b'*');
         }
         let bytes = &self.buffer[self.scanned..self.filled];
@@ -128,11 +128,11 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
             return Ok(());
         };
         self.scanned += used;
-        if self.passage == Passage::Undecided {
+        if self.passage == FramePassage::Undecided {
             let full =
                 self.filled == self.buffer.len() && self.frame == self.done && self.done == 0;
             let known = match progress {
-                Progress::End => {
+                ScanProgress::End => {
                     self.command.split_inline();
                     usize::MAX
                 }
@@ -141,23 +141,23 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
             let (kind, is_enough) =
                 Dialogue::kind(&self.command, known, &self.exchange.link.commands);
             let enough = match progress {
-                Progress::End => true,
-                Progress::Element => is_enough,
-                Progress::More => full && self.scanned == self.filled,
+                ScanProgress::End => true,
+                ScanProgress::Element => is_enough,
+                ScanProgress::More => full && self.scanned == self.filled,
             };
             if enough {
                 self.command.split_inline();
                 self.decide(kind).await?;
             }
         }
-        if self.passage == Passage::Discard {
+        if self.passage == FramePassage::Discard {
             self.done = self.scanned;
         }
         Ok(())
     }
 
-    async fn decide(&mut self, kind: Kind) -> Result<(), Ended> {
-        self.passage = Passage::Forward;
+    async fn decide(&mut self, kind: CommandKind) -> Result<(), ConnectionEnd> {
+        self.passage = FramePassage::Forward;
         if self.command.is_empty() {
             self.dialogue.take_empty();
             return Ok(());
@@ -177,44 +177,46 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
             self.exchange.set_client(self.dialogue.client());
         }
         let Some((active, fault)) = found else {
-            self.expect(step.reply, Fate::Pass);
+            self.expect(step.reply, ReplyFate::Pass);
             return Ok(());
         };
         match fault {
             CommandFault::Delay { by, jitter } => {
                 let due = Instant::now() + active.drawn_delay(*by, *jitter);
                 self.gate.view.took_effect(active);
-                self.expect(step.reply, Fate::NotBefore(due, Arc::clone(active)));
+                self.expect(step.reply, ReplyFate::NotBefore(due, Arc::clone(active)));
             }
             CommandFault::Hold => {
                 self.forward(self.frame).await?;
                 self.gate.view.took_effect(active);
                 self.hold(active).await?;
-                self.expect(step.reply, Fate::Pass);
+                self.expect(step.reply, ReplyFate::Pass);
             }
             // Noted when the reply comes: only then has the store executed the command.
             CommandFault::SwallowReply => {
-                self.expect(step.reply, Fate::Swallow(Arc::clone(active)))
+                self.expect(step.reply, ReplyFate::Swallow(Arc::clone(active)))
             }
-            CommandFault::ResetAfter => self.expect(step.reply, Fate::Reset(Arc::clone(active))),
+            CommandFault::ResetAfter => {
+                self.expect(step.reply, ReplyFate::Reset(Arc::clone(active)))
+            }
             CommandFault::ResetBefore => {
                 self.forward(self.frame).await?;
                 self.gate.view.took_effect(active);
-                return Err(Ended::Reset);
+                return Err(ConnectionEnd::Reset);
             }
             CommandFault::Error(line) => {
                 self.forward(self.frame).await?;
                 self.gate.view.took_effect(active);
-                self.passage = Passage::Discard;
+                self.passage = FramePassage::Discard;
                 let line: Arc<[u8]> = format!("-{}\r\n", line.as_str()).into_bytes().into();
-                let form = step.reply.map(|_| Form::One);
+                let form = step.reply.map(|_| ReplyForm::One);
                 if step.executes {
-                    self.expect(form, Fate::Replaced(line));
+                    self.expect(form, ReplyFate::Replaced(line));
                     self.gate
                         .write(self.exchange, &mut self.upstream, DISCARD)
                         .await?;
                 } else {
-                    self.expect(form, Fate::Local(line));
+                    self.expect(form, ReplyFate::Local(line));
                     self.exchange.wake_replies();
                 }
             }
@@ -222,14 +224,14 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
         Ok(())
     }
 
-    fn expect(&self, form: Option<Form>, fate: Fate) {
+    fn expect(&self, form: Option<ReplyForm>, fate: ReplyFate) {
         if let Some(form) = form {
             self.exchange.expect(form, fate);
         }
     }
 
     /// Waits until the rule ends. A client that leaves meanwhile takes its command with it.
-    async fn hold(&mut self, active: &Active) -> Result<(), Ended> {
+    async fn hold(&mut self, active: &ActiveRule) -> Result<(), ConnectionEnd> {
         self.compact();
         loop {
             let full = self.filled == self.buffer.len();
@@ -240,7 +242,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
                     return Ok(());
                 }
                 read = self.client.read(&mut self.buffer[self.filled..]), if !full => match read? {
-                    0 => return Err(Ended::Closed),
+                    0 => return Err(ConnectionEnd::Closed),
                     read => self.filled += read,
                 },
             }
@@ -248,7 +250,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'a, R, W> {
     }
 
     /// Passes on the bytes up to `end`.
-    async fn forward(&mut self, end: usize) -> Result<(), Ended> {
+    async fn forward(&mut self, end: usize) -> Result<(), ConnectionEnd> {
         if self.done < end {
             let bytes = &self.buffer[self.done..end];
             self.gate

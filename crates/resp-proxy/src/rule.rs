@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::class::Class;
+use crate::class::CommandClass;
 
 /// One fault. Built with [`Rule::commands`] or [`Rule::connections`], or parsed from its [text
 /// form](crate::Rule#text-form).
@@ -46,36 +46,36 @@ use crate::class::Class;
 /// takes the held command with it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    pub(crate) scope: Scope,
+    pub(crate) scope: ConnectionFilter,
     pub(crate) lasts: Option<Duration>,
-    pub(crate) fault: Fault,
+    pub(crate) fault: RuleFault,
 }
 
 /// Which connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Scope {
+pub(crate) struct ConnectionFilter {
     pub(crate) client: Option<String>,
     pub(crate) link: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Fault {
-    Command(Commands, CommandFault),
+pub(crate) enum RuleFault {
+    Command(CommandFilter, CommandFault),
     Connection(ConnectionFault),
 }
 
 /// Which commands a fault concerns. Empty: all of them.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Commands {
+pub struct CommandFilter {
     pub(crate) names: Vec<String>,
-    pub(crate) classes: Vec<Class>,
+    pub(crate) classes: Vec<CommandClass>,
     pub(crate) prefix: Option<Vec<u8>>,
     pub(crate) nth: Option<u64>,
     pub(crate) percent: Option<f64>,
     pub(crate) seed: u64,
 }
 
-impl Commands {
+impl CommandFilter {
     /// Every command.
     pub fn all() -> Self {
         Self::default()
@@ -90,7 +90,7 @@ impl Commands {
 
     /// Commands of this class; called again, of either class.
     #[must_use]
-    pub fn of_class(mut self, class: Class) -> Self {
+    pub fn of_class(mut self, class: CommandClass) -> Self {
         self.classes.push(class);
         self
     }
@@ -148,17 +148,17 @@ pub struct ErrorLine(String);
 /// The text of an error reply is empty, or has a line break or control character in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an error reply is one line of printable text")]
-pub struct NotALine;
+pub struct ErrorLineRefusal;
 
 impl ErrorLine {
     /// An error line.
     ///
     /// # Errors
     /// When the text is empty or has control characters.
-    pub fn new(text: impl Into<String>) -> Result<Self, NotALine> {
+    pub fn new(text: impl Into<String>) -> Result<Self, ErrorLineRefusal> {
         let text = text.into();
         if text.is_empty() || text.chars().any(char::is_control) {
-            Err(NotALine)
+            Err(ErrorLineRefusal)
         } else {
             Ok(Self(text))
         }
@@ -171,11 +171,11 @@ impl ErrorLine {
 
 impl Rule {
     /// A fault of commands.
-    pub fn commands(which: Commands, fault: CommandFault) -> Self {
+    pub fn commands(which: CommandFilter, fault: CommandFault) -> Self {
         Self {
-            scope: Scope::default(),
+            scope: ConnectionFilter::default(),
             lasts: None,
-            fault: Fault::Command(which, fault),
+            fault: RuleFault::Command(which, fault),
         }
     }
 }

@@ -8,20 +8,20 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::class::Subject;
+use crate::class::CommandClasses;
 use crate::command::Command;
-use crate::rule::{CommandFault, Commands, ConnectionFault, Fault, Rule};
+use crate::rule::{CommandFault, CommandFilter, ConnectionFault, Rule, RuleFault};
 
 /// The rules in force on one proxy, or on several that share them. Cheap to clone; clones share the
 /// rules.
 #[derive(Clone, Debug, Default)]
 pub struct RuleSet {
-    rules: watch::Sender<Arc<[Arc<Active>]>>,
+    rules: watch::Sender<Arc<[Arc<ActiveRule>]>>,
 }
 
 /// One rule in force.
 #[derive(Debug)]
-pub(crate) struct Active {
+pub(crate) struct ActiveRule {
     pub(crate) rule: Rule,
     /// Draws made so far: the state of a generator that needs no lock.
     draws: AtomicU64,
@@ -62,7 +62,7 @@ impl RuleReport {
 #[derive(Debug)]
 pub struct RuleGuard {
     rules: RuleSet,
-    active: Arc<Active>,
+    active: Arc<ActiveRule>,
 }
 
 impl RuleGuard {
@@ -98,7 +98,7 @@ impl RuleSet {
     /// Puts a rule into force behind those that are: the first rule that applies to a command
     /// decides.
     pub fn add(&self, rule: Rule) -> RuleGuard {
-        let active = Arc::new(Active {
+        let active = Arc::new(ActiveRule {
             rule,
             draws: AtomicU64::new(0),
             report: Mutex::default(),
@@ -113,7 +113,7 @@ impl RuleSet {
         }
     }
 
-    fn remove(&self, active: &Arc<Active>) {
+    fn remove(&self, active: &Arc<ActiveRule>) {
         self.rules.send_if_modified(|rules| {
             let found = rules.iter().any(|a| Arc::ptr_eq(a, active));
             if found {
@@ -130,9 +130,9 @@ impl RuleSet {
     }
 
     /// The rules as one connection or listener sees them.
-    pub(crate) fn view(&self, link: &str) -> View {
+    pub(crate) fn view(&self, link: &str) -> RuleView {
         let changes = self.rules.subscribe();
-        let mut view = View {
+        let mut view = RuleView {
             set: self.clone(),
             link: link.to_owned(),
             rules: Vec::new(),
@@ -144,7 +144,7 @@ impl RuleSet {
     }
 }
 
-impl Active {
+impl ActiveRule {
     fn report(&self) -> RuleReport {
         *self.report.lock()
     }
@@ -161,14 +161,14 @@ impl Active {
 
     /// A delay of `by`, give or take up to `jitter`.
     pub(crate) fn drawn_delay(&self, by: Duration, jitter: Duration) -> Duration {
-        let Fault::Command(Commands { seed, .. }, _) = &self.rule.fault else {
+        let RuleFault::Command(CommandFilter { seed, .. }, _) = &self.rule.fault else {
             return by;
         };
         // A sequence of its own, so that the jitter is not tied to the draw that chose the command.
         (by + jitter.mul_f64(2.0 * self.draw(!*seed))).saturating_sub(jitter)
     }
 
-    fn fits(&self, which: &Commands, command: &Command, subject: Subject) -> bool {
+    fn fits(&self, which: &CommandFilter, command: &Command, subject: CommandClasses) -> bool {
         let name = |name: &String| command.is(name);
         let key = |prefix: &Vec<u8>| {
             subject.key > 0
@@ -196,18 +196,18 @@ impl Active {
 
 /// The rules that concern one link.
 #[derive(Debug)]
-pub(crate) struct View {
+pub(crate) struct RuleView {
     set: RuleSet,
     link: String,
-    rules: Vec<Arc<Active>>,
+    rules: Vec<Arc<ActiveRule>>,
     connections: bool,
-    changes: watch::Receiver<Arc<[Arc<Active>]>>,
+    changes: watch::Receiver<Arc<[Arc<ActiveRule>]>>,
 }
 
-impl View {
+impl RuleView {
     fn rebuild(&mut self) {
         let all = self.changes.borrow_and_update();
-        let here = |active: &&Arc<Active>| {
+        let here = |active: &&Arc<ActiveRule>| {
             active
                 .rule
                 .scope
@@ -219,7 +219,7 @@ impl View {
         self.connections = self
             .rules
             .iter()
-            .any(|active| matches!(active.rule.fault, Fault::Connection(_)));
+            .any(|active| matches!(active.rule.fault, RuleFault::Connection(_)));
     }
 
     /// Takes over changes, if there were any.
@@ -241,13 +241,13 @@ impl View {
         &self,
         client: &str,
         command: &Command,
-        subject: Subject,
-    ) -> Option<Arc<Active>> {
+        subject: CommandClasses,
+    ) -> Option<Arc<ActiveRule>> {
         let found = self.rules.iter().find(|active| match &active.rule.fault {
-            Fault::Command(which, _) => {
+            RuleFault::Command(which, _) => {
                 active.is_of(client) && active.fits(which, command, subject)
             }
-            Fault::Connection(_) => false,
+            RuleFault::Connection(_) => false,
         })?;
         Some(Arc::clone(found))
     }
@@ -262,16 +262,16 @@ impl View {
         &self,
         client: &str,
         wanted: impl Fn(ConnectionFault) -> bool,
-    ) -> Option<Arc<Active>> {
+    ) -> Option<Arc<ActiveRule>> {
         let found = self.rules.iter().find(|active| match active.rule.fault {
-            Fault::Connection(fault) => wanted(fault) && active.is_of(client),
-            Fault::Command(..) => false,
+            RuleFault::Connection(fault) => wanted(fault) && active.is_of(client),
+            RuleFault::Command(..) => false,
         })?;
         Some(Arc::clone(found))
     }
 
     /// Notes an effect of a rule. The first starts its duration.
-    pub(crate) fn took_effect(&self, active: &Arc<Active>) {
+    pub(crate) fn took_effect(&self, active: &Arc<ActiveRule>) {
         let now = Instant::now();
         let mut report = active.report.lock();
         report.effects += 1;
@@ -294,7 +294,7 @@ impl View {
     }
 }
 
-impl Active {
+impl ActiveRule {
     /// Notes that an effect that was counted before goes on.
     pub(crate) fn goes_on(&self) {
         self.report.lock().last = Some(Instant::now());
@@ -311,15 +311,15 @@ impl Active {
     /// The fault of a rule about commands.
     pub(crate) fn command_fault(&self) -> Option<&CommandFault> {
         match &self.rule.fault {
-            Fault::Command(_, fault) => Some(fault),
-            Fault::Connection(_) => None,
+            RuleFault::Command(_, fault) => Some(fault),
+            RuleFault::Connection(_) => None,
         }
     }
 
     /// The rate of a rule about bandwidth, bytes a second.
     pub(crate) fn rate(&self) -> Option<u32> {
         match self.rule.fault {
-            Fault::Connection(ConnectionFault::Bandwidth { rate }) => Some(rate.get()),
+            RuleFault::Connection(ConnectionFault::Bandwidth { rate }) => Some(rate.get()),
             _ => None,
         }
     }
@@ -329,7 +329,7 @@ impl Active {
 mod tests {
     use super::*;
     use crate::class;
-    use crate::frame::Capture as _;
+    use crate::frame::ElementCapture as _;
 
     fn command(name: &str, key: &str) -> Command {
         let mut command = Command::new();
@@ -340,11 +340,11 @@ mod tests {
     }
 
     fn applied(rule: &str, commands: &[(&str, &str)]) -> Vec<bool> {
-        let (set, table) = (RuleSet::new(), class::Commands::built_in());
+        let (set, table) = (RuleSet::new(), class::CommandTable::built_in());
         let _guard = set.add(rule.parse().unwrap());
         let view = set.view("node-1");
         let applies = |(name, key): &(&str, &str)| {
-            let subject = Subject::one(table.kind(name.as_bytes()));
+            let subject = CommandClasses::one(table.kind(name.as_bytes()));
             view.of_command("worker", &command(name, key), subject)
                 .is_some()
         };

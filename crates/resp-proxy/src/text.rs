@@ -4,8 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::class::Class;
-use crate::rule::{CommandFault, Commands, ConnectionFault, ErrorLine, Fault, Rule, Scope};
+use crate::class::CommandClass;
+use crate::rule::{
+    CommandFault, CommandFilter, ConnectionFault, ConnectionFilter, ErrorLine, Rule, RuleFault,
+};
 
 /// The text of a rule makes no sense, at one place of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +27,7 @@ const FAULTS: &str =
     "delay, hold, swallow-reply, error, reset-before, reset-after, silence, refuse, bandwidth";
 
 /// One `name=value`.
-struct Word {
+struct RuleWord {
     name: String,
     value: String,
     /// Columns of name and value, in characters from 1.
@@ -34,7 +36,7 @@ struct Word {
 }
 
 /// The words that no part of the rule has taken yet.
-struct Words(Vec<Word>);
+struct RuleWords(Vec<RuleWord>);
 
 fn wrong<T>(column: usize, reason: impl Into<String>) -> Result<T, RuleError> {
     Err(RuleError {
@@ -43,13 +45,13 @@ fn wrong<T>(column: usize, reason: impl Into<String>) -> Result<T, RuleError> {
     })
 }
 
-fn split(text: &str) -> Result<Vec<Word>, RuleError> {
+fn split(text: &str) -> Result<Vec<RuleWord>, RuleError> {
     let mut chars = text
         .chars()
         .enumerate()
         .map(|(at, c)| (at + 1, c))
         .peekable();
-    let mut words: Vec<Word> = Vec::new();
+    let mut words: Vec<RuleWord> = Vec::new();
     while let Some(&(name_at, c)) = chars.peek() {
         if c.is_whitespace() {
             chars.next();
@@ -103,7 +105,7 @@ fn split(text: &str) -> Result<Vec<Word>, RuleError> {
         if words.iter().any(|word| word.name == name) {
             return wrong(name_at, format!("{name} stands twice"));
         }
-        words.push(Word {
+        words.push(RuleWord {
             name,
             value,
             name_at,
@@ -113,8 +115,8 @@ fn split(text: &str) -> Result<Vec<Word>, RuleError> {
     Ok(words)
 }
 
-impl Words {
-    fn take(&mut self, name: &str) -> Option<Word> {
+impl RuleWords {
+    fn take(&mut self, name: &str) -> Option<RuleWord> {
         let at = self.0.iter().position(|word| word.name == name)?;
         Some(self.0.remove(at))
     }
@@ -158,7 +160,7 @@ impl FromStr for Rule {
     type Err = RuleError;
 
     fn from_str(text: &str) -> Result<Self, RuleError> {
-        let mut words = Words(split(text)?);
+        let mut words = RuleWords(split(text)?);
         let end = text.chars().count() + 1;
         let Some(what) = words.take("do") else {
             return wrong(end, format!("do= is missing: one of {FAULTS}"));
@@ -186,12 +188,12 @@ impl FromStr for Rule {
             _ => None,
         };
         let fault = match (command, what.value.as_str()) {
-            (Some(fault), _) => Fault::Command(commands(&mut words)?, fault),
-            (None, "silence") => Fault::Connection(ConnectionFault::Silence),
-            (None, "refuse") => Fault::Connection(ConnectionFault::Refuse),
+            (Some(fault), _) => RuleFault::Command(commands(&mut words)?, fault),
+            (None, "silence") => RuleFault::Connection(ConnectionFault::Silence),
+            (None, "refuse") => RuleFault::Connection(ConnectionFault::Refuse),
             (None, "bandwidth") => {
                 let rate = words.parsed("rate", number)?.ok_or_else(|| need("rate"))?;
-                Fault::Connection(ConnectionFault::Bandwidth { rate })
+                RuleFault::Connection(ConnectionFault::Bandwidth { rate })
             }
             (None, unknown) => {
                 return wrong(
@@ -200,9 +202,9 @@ impl FromStr for Rule {
                 );
             }
         };
-        let refuses = matches!(fault, Fault::Connection(ConnectionFault::Refuse));
+        let refuses = matches!(fault, RuleFault::Connection(ConnectionFault::Refuse));
         let client = if refuses { None } else { words.text("client") };
-        let scope = Scope {
+        let scope = ConnectionFilter {
             client,
             link: words.text("link"),
         };
@@ -221,7 +223,7 @@ impl FromStr for Rule {
     }
 }
 
-fn commands(words: &mut Words) -> Result<Commands, RuleError> {
+fn commands(words: &mut RuleWords) -> Result<CommandFilter, RuleError> {
     let names = words.parsed("command", |text| {
         let names: Vec<_> = text
             .split(',')
@@ -236,11 +238,16 @@ fn commands(words: &mut Words) -> Result<Commands, RuleError> {
     })?;
     let classes = words.parsed("class", |text| {
         text.split(',')
-            .map(|class| class.trim().parse::<Class>().map_err(|e| e.to_string()))
+            .map(|class| {
+                class
+                    .trim()
+                    .parse::<CommandClass>()
+                    .map_err(|e| e.to_string())
+            })
             .collect()
     })?;
     let nth = words.parsed("nth", number::<std::num::NonZeroU64>)?;
-    Ok(Commands {
+    Ok(CommandFilter {
         names: names.unwrap_or_default(),
         classes: classes.unwrap_or_default(),
         prefix: words.text("prefix").map(String::into_bytes),
@@ -251,9 +258,9 @@ fn commands(words: &mut Words) -> Result<Commands, RuleError> {
 }
 
 /// Quotes a value when it has to be.
-struct Quoted<'a>(&'a str);
+struct QuotedValue<'a>(&'a str);
 
-impl fmt::Display for Quoted<'_> {
+impl fmt::Display for QuotedValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self
             .0
@@ -273,11 +280,11 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = humantime::format_duration;
         let seed = match &self.fault {
-            Fault::Command(which, fault) => {
+            RuleFault::Command(which, fault) => {
                 write!(f, "{which}{fault}")?;
                 which.seed
             }
-            Fault::Connection(fault) => {
+            RuleFault::Connection(fault) => {
                 write!(f, "{fault}")?;
                 0
             }
@@ -287,16 +294,16 @@ impl fmt::Display for Rule {
         }
         for (name, value) in [("client", &self.scope.client), ("link", &self.scope.link)] {
             if let Some(value) = value {
-                write!(f, " {name}={}", Quoted(value))?;
+                write!(f, " {name}={}", QuotedValue(value))?;
             }
         }
         self.lasts.map_or(Ok(()), |lasts| {
-            write!(f, " for={}", Quoted(&time(lasts).to_string()))
+            write!(f, " for={}", QuotedValue(&time(lasts).to_string()))
         })
     }
 }
 
-impl fmt::Display for Commands {
+impl fmt::Display for CommandFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.names.is_empty() {
             write!(f, "command={} ", self.names.join(","))?;
@@ -306,7 +313,11 @@ impl fmt::Display for Commands {
             write!(f, "class={} ", classes.join(","))?;
         }
         if let Some(prefix) = &self.prefix {
-            write!(f, "prefix={} ", Quoted(&String::from_utf8_lossy(prefix)))?;
+            write!(
+                f,
+                "prefix={} ",
+                QuotedValue(&String::from_utf8_lossy(prefix))
+            )?;
         }
         if let Some(nth) = self.nth {
             write!(f, "nth={nth} ")?;
@@ -321,19 +332,19 @@ impl fmt::Display for CommandFault {
         let time = |d: Duration| humantime::format_duration(d).to_string();
         match self {
             Self::Delay { by, jitter } if jitter.is_zero() => {
-                write!(f, "do=delay by={}", Quoted(&time(*by)))
+                write!(f, "do=delay by={}", QuotedValue(&time(*by)))
             }
             Self::Delay { by, jitter } => {
                 write!(
                     f,
                     "do=delay by={} jitter={}",
-                    Quoted(&time(*by)),
-                    Quoted(&time(*jitter))
+                    QuotedValue(&time(*by)),
+                    QuotedValue(&time(*jitter))
                 )
             }
             Self::Hold => f.write_str("do=hold"),
             Self::SwallowReply => f.write_str("do=swallow-reply"),
-            Self::Error(line) => write!(f, "do=error text={}", Quoted(line.as_str())),
+            Self::Error(line) => write!(f, "do=error text={}", QuotedValue(line.as_str())),
             Self::ResetBefore => f.write_str("do=reset-before"),
             Self::ResetAfter => f.write_str("do=reset-after"),
         }

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::{Host, Url};
 
-use crate::class::Commands;
+use crate::class::CommandTable;
 
 /// Time for one connection to the store to be open and authenticated.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -165,14 +165,14 @@ impl Upstream {
 
     /// The commands of this store: its own answer to COMMAND, or the built-in table where it gives
     /// none.
-    pub(crate) async fn commands(&self) -> io::Result<Commands> {
+    pub(crate) async fn commands(&self) -> io::Result<CommandTable> {
         let mut stream = self.connect().await?;
         let answer = timeout(CONNECT, ask(&mut stream, &cmd("COMMAND"))).await;
         let reported = answer
             .ok()
             .and_then(Result::ok)
-            .and_then(|answer| Commands::reported(&answer));
-        Ok(reported.unwrap_or_else(Commands::built_in))
+            .and_then(|answer| CommandTable::reported(&answer));
+        Ok(reported.unwrap_or_else(CommandTable::built_in))
     }
 }
 

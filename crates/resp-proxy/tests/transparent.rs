@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use resp_proxy::{NotResp, Nothing, Progress, RespProxy, Scanner, Side};
+use resp_proxy::{FrameScanner, NoCapture, NotResp, RespProxy, ScanProgress, StreamSide};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -228,15 +228,15 @@ fn streams_arrive_byte_for_byte() {
 }
 
 /// The ends of all frames, scanned in pieces of `step` bytes.
-fn ends(side: Side, bytes: &[u8], step: usize) -> Result<Vec<usize>, NotResp> {
-    let (mut scanner, mut found, mut total) = (Scanner::new(side), Vec::new(), 0);
+fn ends(side: StreamSide, bytes: &[u8], step: usize) -> Result<Vec<usize>, NotResp> {
+    let (mut scanner, mut found, mut total) = (FrameScanner::new(side), Vec::new(), 0);
     for piece in bytes.chunks(step) {
         let mut at = 0;
         while at < piece.len() {
-            let (used, progress) = scanner.scan(&piece[at..], &mut Nothing)?;
+            let (used, progress) = scanner.scan(&piece[at..], &mut NoCapture)?;
             at += used;
             total += used;
-            if progress == Progress::End {
+            if progress == ScanProgress::End {
                 found.push(total);
             }
         }
@@ -255,13 +255,13 @@ fn frames_end_alike_however_they_are_cut() {
             &(proptest::collection::vec(turn(), 1..6), 1_usize..200),
             |(turns, step)| {
                 let replies: Vec<u8> = turns.iter().flat_map(|t| t.reply.clone()).collect();
-                let whole = ends(Side::Replies, &replies, replies.len()).unwrap();
+                let whole = ends(StreamSide::Replies, &replies, replies.len()).unwrap();
                 prop_assert_eq!(whole.last(), Some(&replies.len()));
-                prop_assert_eq!(ends(Side::Replies, &replies, step).unwrap(), whole);
+                prop_assert_eq!(ends(StreamSide::Replies, &replies, step).unwrap(), whole);
                 let requests: Vec<u8> = turns.iter().flat_map(|t| t.request.clone()).collect();
-                let whole = ends(Side::Requests, &requests, requests.len()).unwrap();
+                let whole = ends(StreamSide::Requests, &requests, requests.len()).unwrap();
                 prop_assert_eq!(whole.len(), turns.len());
-                prop_assert_eq!(ends(Side::Requests, &requests, step).unwrap(), whole);
+                prop_assert_eq!(ends(StreamSide::Requests, &requests, step).unwrap(), whole);
                 Ok(())
             },
         )
@@ -271,7 +271,7 @@ fn frames_end_alike_however_they_are_cut() {
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2000), step in 1_usize..50) {
-        for side in [Side::Requests, Side::Replies] {
+        for side in [StreamSide::Requests, StreamSide::Replies] {
             prop_assert_eq!(ends(side, &bytes, step).is_ok(), ends(side, &bytes, 2000).is_ok());
         }
     }

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use resp_proxy::{Nothing, Progress, RespProxy, Scanner, Side};
+use resp_proxy::{FrameScanner, NoCapture, RespProxy, ScanProgress, StreamSide};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -293,15 +293,15 @@ async fn fuzzed_frames_keep_their_places() {
 }
 
 /// Positions of all frames' ends, scanned in these two pieces.
-fn ends(side: Side, bytes: &[u8], cut: usize) -> Vec<usize> {
-    let (mut scanner, mut found, mut total) = (Scanner::new(side), Vec::new(), 0);
+fn ends(side: StreamSide, bytes: &[u8], cut: usize) -> Vec<usize> {
+    let (mut scanner, mut found, mut total) = (FrameScanner::new(side), Vec::new(), 0);
     for piece in [&bytes[..cut], &bytes[cut..]] {
         let mut at = 0;
         while at < piece.len() {
-            let (used, progress) = scanner.scan(&piece[at..], &mut Nothing).unwrap();
+            let (used, progress) = scanner.scan(&piece[at..], &mut NoCapture).unwrap();
             at += used;
             total += used;
-            if progress == Progress::End {
+            if progress == ScanProgress::End {
                 found.push(total);
             }
         }
@@ -315,7 +315,10 @@ fn small_frames_end_alike_at_every_cut() {
     for _ in 0..500 {
         let (mut request, mut answer) = (Vec::new(), Vec::new());
         turn(&mut rng, &mut request, &mut answer);
-        for (side, bytes) in [(Side::Requests, &request), (Side::Replies, &answer)] {
+        for (side, bytes) in [
+            (StreamSide::Requests, &request),
+            (StreamSide::Replies, &answer),
+        ] {
             let whole = ends(side, bytes, 0);
             assert_eq!(whole.last(), Some(&bytes.len()));
             for cut in (0..bytes.len()).take(400) {

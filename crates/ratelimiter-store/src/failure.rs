@@ -4,14 +4,14 @@ use crate::{StoreError, StoreUrl};
 
 /// A failed use of one connection: the error, and what it says about a further attempt.
 #[derive(Clone, Debug)]
-pub(crate) struct Trouble {
+pub(crate) struct Failure {
     pub(crate) error: StoreError,
-    pub(crate) hint: Hint,
+    pub(crate) retry: Retry,
 }
 
 /// Why a store refused a command that another member, or the same one a moment later, would run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Hint {
+pub(crate) enum Retry {
     /// No further attempt.
     GiveUp,
     /// The slot belongs to the member at this address (`MOVED`).
@@ -30,41 +30,41 @@ pub(crate) enum Hint {
     Lost,
 }
 
-impl Trouble {
+impl Failure {
     /// `harmless` when the commands may run again after a broken connection.
     pub(crate) fn new(url: &StoreUrl, error: &RedisError, harmless: bool) -> Self {
-        let hint = match error.kind() {
+        let retry = match error.kind() {
             ErrorKind::Server(kind) => of_server(kind, error),
-            _ if harmless && (error.is_unrecoverable_error() || error.is_io_error()) => Hint::Lost,
-            _ => Hint::GiveUp,
+            _ if harmless && (error.is_unrecoverable_error() || error.is_io_error()) => Retry::Lost,
+            _ => Retry::GiveUp,
         };
         Self {
             error: StoreError::new(url, error),
-            hint,
+            retry,
         }
     }
 
     pub(crate) fn last(error: StoreError) -> Self {
         Self {
             error,
-            hint: Hint::GiveUp,
+            retry: Retry::GiveUp,
         }
     }
 }
 
-fn of_server(kind: ServerErrorKind, error: &RedisError) -> Hint {
+fn of_server(kind: ServerErrorKind, error: &RedisError) -> Retry {
     let address = || {
         let errors = error.clone().into_server_errors()?;
         let details = errors.first()?.1.details()?.to_owned();
         Some(details.split_ascii_whitespace().nth(1)?.to_owned())
     };
     match kind {
-        ServerErrorKind::Moved => address().map_or(Hint::Down, Hint::Moved),
-        ServerErrorKind::Ask => address().map_or(Hint::TryAgain, Hint::Ask),
-        ServerErrorKind::TryAgain => Hint::TryAgain,
-        ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown => Hint::Down,
-        ServerErrorKind::BusyLoading => Hint::Loading,
-        ServerErrorKind::ReadOnly => Hint::ReadOnly,
-        _ => Hint::GiveUp,
+        ServerErrorKind::Moved => address().map_or(Retry::Down, Retry::Moved),
+        ServerErrorKind::Ask => address().map_or(Retry::TryAgain, Retry::Ask),
+        ServerErrorKind::TryAgain => Retry::TryAgain,
+        ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown => Retry::Down,
+        ServerErrorKind::BusyLoading => Retry::Loading,
+        ServerErrorKind::ReadOnly => Retry::ReadOnly,
+        _ => Retry::GiveUp,
     }
 }

@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Notify;
 
-use crate::class::Commands;
-use crate::expected::{Expected, Fate, Form};
+use crate::class::CommandTable;
+use crate::queue::{ReplyFate, ReplyForm, ReplyQueue};
 use crate::rule::ConnectionFault;
-use crate::rules::{Active, RuleSet, View};
+use crate::rules::{ActiveRule, RuleSet, RuleView};
 
 /// Entries of expected replies beyond which no more requests are read. Runs of plain commands are
 /// one entry, so that only rules fill the queue.
@@ -21,16 +21,16 @@ const BACKLOG: usize = 65_536;
 
 /// One proxy, as its connections see it.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct ProxyState {
     pub(crate) name: String,
     pub(crate) rules: RuleSet,
-    pub(crate) commands: Commands,
-    pub(crate) counters: Mutex<Counters>,
+    pub(crate) commands: CommandTable,
+    pub(crate) counters: Mutex<ProxyCounters>,
 }
 
 /// Counts of one proxy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
+pub struct ProxyCounters {
     /// Connections accepted.
     pub connections: u64,
     /// Connections that could not be opened to the store.
@@ -46,7 +46,7 @@ pub struct Counters {
     pub not_resp: u64,
 }
 
-impl fmt::Display for Counters {
+impl fmt::Display for ProxyCounters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             connections,
@@ -69,7 +69,7 @@ impl fmt::Display for Counters {
 
 /// Why a connection is over before both sides have said their last.
 #[derive(Debug)]
-pub(crate) enum Ended {
+pub(crate) enum ConnectionEnd {
     /// A rule resets it.
     Reset,
     /// One side closed it.
@@ -78,7 +78,7 @@ pub(crate) enum Ended {
     Io,
 }
 
-impl From<io::Error> for Ended {
+impl From<io::Error> for ConnectionEnd {
     fn from(_: io::Error) -> Self {
         // Which error does not matter to the other side, which can only be closed.
         Self::Io
@@ -87,22 +87,22 @@ impl From<io::Error> for Ended {
 
 /// State shared by the two directions of one connection.
 #[derive(Debug)]
-pub(crate) struct Exchange {
-    pub(crate) link: Arc<Link>,
-    expected: Mutex<Expected>,
+pub(crate) struct ConnectionState {
+    pub(crate) link: Arc<ProxyState>,
+    expected: Mutex<ReplyQueue>,
     /// Entries of `expected` that are not plain: while there are none, replies pass without a look
     /// at the queue's front.
     special: AtomicUsize,
     transparent: AtomicBool,
     client: Mutex<String>,
     /// Faults of connections that have met this one, so that each is counted once.
-    met: Mutex<Vec<Arc<Active>>>,
+    met: Mutex<Vec<Arc<ActiveRule>>>,
     wake: Notify,
     drained: Notify,
 }
 
-impl Exchange {
-    pub(crate) fn new(link: Arc<Link>) -> Self {
+impl ConnectionState {
+    pub(crate) fn new(link: Arc<ProxyState>) -> Self {
         Self {
             link,
             expected: Mutex::default(),
@@ -115,8 +115,8 @@ impl Exchange {
         }
     }
 
-    pub(crate) fn gate(&self) -> Gate {
-        Gate {
+    pub(crate) fn gate(&self) -> FaultGate {
+        FaultGate {
             view: self.link.rules.view(&self.link.name),
         }
     }
@@ -131,7 +131,7 @@ impl Exchange {
     }
 
     /// Whether a fault of connections meets this one for the first time.
-    fn is_first(&self, active: &Arc<Active>) -> bool {
+    fn is_first(&self, active: &Arc<ActiveRule>) -> bool {
         let mut met = self.met.lock();
         let is_first = !met.iter().any(|other| Arc::ptr_eq(other, active));
         if is_first {
@@ -141,11 +141,11 @@ impl Exchange {
     }
 
     /// Notes the reply that a command will have, before the command is passed on.
-    pub(crate) fn expect(&self, form: Form, fate: Fate) {
+    pub(crate) fn expect(&self, form: ReplyForm, fate: ReplyFate) {
         if self.is_transparent() {
             return;
         }
-        if !matches!(fate, Fate::Pass) {
+        if !matches!(fate, ReplyFate::Pass) {
             self.special.fetch_add(1, Ordering::Relaxed);
         }
         self.expected.lock().push(form, fate);
@@ -157,12 +157,12 @@ impl Exchange {
     }
 
     /// Fate of the reply that comes next.
-    pub(crate) fn fate(&self) -> Option<Fate> {
+    pub(crate) fn fate(&self) -> Option<ReplyFate> {
         self.expected.lock().front().map(|(_, fate)| fate.clone())
     }
 
     /// Form of the reply that comes next.
-    pub(crate) fn form(&self) -> Option<Form> {
+    pub(crate) fn form(&self) -> Option<ReplyForm> {
         self.expected.lock().front().map(|(form, _)| form)
     }
 
@@ -171,7 +171,7 @@ impl Exchange {
         let mut expected = self.expected.lock();
         if expected
             .front()
-            .is_some_and(|(_, fate)| !matches!(fate, Fate::Pass))
+            .is_some_and(|(_, fate)| !matches!(fate, ReplyFate::Pass))
         {
             self.special.fetch_sub(1, Ordering::Relaxed);
         }
@@ -191,7 +191,7 @@ impl Exchange {
     /// The local reply whose turn it is.
     pub(crate) fn take_local(&self) -> Option<Arc<[u8]>> {
         let line = match self.expected.lock().front() {
-            Some((_, Fate::Local(line))) => Arc::clone(line),
+            Some((_, ReplyFate::Local(line))) => Arc::clone(line),
             _ => return None,
         };
         self.answered();
@@ -234,13 +234,13 @@ impl Exchange {
 
 /// The faults of connections, as one direction meets them.
 #[derive(Debug)]
-pub(crate) struct Gate {
-    pub(crate) view: View,
+pub(crate) struct FaultGate {
+    pub(crate) view: RuleView,
 }
 
-impl Gate {
+impl FaultGate {
     /// Counts an effect on a connection once, and its last moment always.
-    fn meets(&self, exchange: &Exchange, active: &Arc<Active>) {
+    fn meets(&self, exchange: &ConnectionState, active: &Arc<ActiveRule>) {
         if exchange.is_first(active) {
             self.view.took_effect(active);
         } else {
@@ -249,7 +249,7 @@ impl Gate {
     }
 
     /// Takes over changes of the rules, and waits while the connection is silenced.
-    pub(crate) async fn open(&mut self, exchange: &Exchange) {
+    pub(crate) async fn open(&mut self, exchange: &ConnectionState) {
         self.view.refresh();
         let silent = |fault| fault == ConnectionFault::Silence;
         while self.view.has_connection_faults()
@@ -264,10 +264,10 @@ impl Gate {
     /// Writes, no faster than the connection may be.
     pub(crate) async fn write(
         &mut self,
-        exchange: &Exchange,
+        exchange: &ConnectionState,
         out: &mut (impl AsyncWrite + Unpin),
         bytes: &[u8],
-    ) -> Result<(), Ended> {
+    ) -> Result<(), ConnectionEnd> {
         let slow = |fault| matches!(fault, ConnectionFault::Bandwidth { .. });
         let mut rest = bytes;
         while self.view.has_connection_faults()

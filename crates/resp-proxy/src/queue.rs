@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::rules::Active;
+use crate::rules::ActiveRule;
 
 /// The form of a reply, where the form matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum ReplyForm {
     /// One reply.
     One,
     /// One reply that, unless it is an error, switches to this version of RESP.
@@ -22,15 +22,15 @@ pub(crate) enum Form {
 
 /// Fate of a reply.
 #[derive(Clone, Debug)]
-pub(crate) enum Fate {
+pub(crate) enum ReplyFate {
     /// Passed on.
     Pass,
     /// Passed on, not before this instant or the end of the rule.
-    NotBefore(Instant, Arc<Active>),
+    NotBefore(Instant, Arc<ActiveRule>),
     /// Dropped, with all behind it.
-    Swallow(Arc<Active>),
+    Swallow(Arc<ActiveRule>),
     /// Resets both connections when it comes.
-    Reset(Arc<Active>),
+    Reset(Arc<ActiveRule>),
     /// Never comes from the store: this is the whole reply.
     Local(Arc<[u8]>),
     /// Dropped, and this sent in its place.
@@ -38,33 +38,33 @@ pub(crate) enum Fate {
 }
 
 #[derive(Debug)]
-struct Entry {
-    form: Form,
-    fate: Fate,
+struct ReplyRun {
+    form: ReplyForm,
+    fate: ReplyFate,
     /// How many replies in a row are alike; more than one only of `One` and `Pass`.
     count: u64,
 }
 
 /// The queue of one connection.
 #[derive(Debug, Default)]
-pub(crate) struct Expected {
-    entries: VecDeque<Entry>,
+pub(crate) struct ReplyQueue {
+    entries: VecDeque<ReplyRun>,
     total: u64,
 }
 
-impl Expected {
-    pub(crate) fn push(&mut self, form: Form, fate: Fate) {
+impl ReplyQueue {
+    pub(crate) fn push(&mut self, form: ReplyForm, fate: ReplyFate) {
         self.total += 1;
-        if form == Form::One
-            && matches!(fate, Fate::Pass)
+        if form == ReplyForm::One
+            && matches!(fate, ReplyFate::Pass)
             && let Some(last) = self.entries.back_mut()
-            && last.form == Form::One
-            && matches!(last.fate, Fate::Pass)
+            && last.form == ReplyForm::One
+            && matches!(last.fate, ReplyFate::Pass)
         {
             last.count += 1;
             return;
         }
-        self.entries.push_back(Entry {
+        self.entries.push_back(ReplyRun {
             form,
             fate,
             count: 1,
@@ -72,7 +72,7 @@ impl Expected {
     }
 
     /// Form and fate of the next reply.
-    pub(crate) fn front(&self) -> Option<(Form, &Fate)> {
+    pub(crate) fn front(&self) -> Option<(ReplyForm, &ReplyFate)> {
         self.entries.front().map(|entry| (entry.form, &entry.fate))
     }
 
@@ -103,17 +103,20 @@ mod tests {
 
     #[test]
     fn plain_replies_are_counted_not_stored() {
-        let mut expected = Expected::default();
+        let mut expected = ReplyQueue::default();
         for _ in 0..1000 {
-            expected.push(Form::One, Fate::Pass);
+            expected.push(ReplyForm::One, ReplyFate::Pass);
         }
-        expected.push(Form::Hello(3), Fate::Pass);
-        expected.push(Form::One, Fate::Pass);
+        expected.push(ReplyForm::Hello(3), ReplyFate::Pass);
+        expected.push(ReplyForm::One, ReplyFate::Pass);
         assert_eq!((expected.entries(), expected.total), (3, 1002));
         for _ in 0..1000 {
-            assert_eq!(expected.front().map(|(form, _)| form), Some(Form::One));
+            assert_eq!(expected.front().map(|(form, _)| form), Some(ReplyForm::One));
             expected.pop();
         }
-        assert_eq!(expected.front().map(|(form, _)| form), Some(Form::Hello(3)));
+        assert_eq!(
+            expected.front().map(|(form, _)| form),
+            Some(ReplyForm::Hello(3))
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The connection that a line has now.
+//! The connection that a store has now.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,29 +7,29 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::StoreError;
-use crate::connection::Connection;
+use crate::connection::OpenConnection;
 
 /// After a failed attempt to connect, uses fail at once for this long instead of each trying anew.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 
 /// A connection that uses share, and that a watch may close.
 #[derive(Debug, Default)]
-pub(crate) struct Current {
+pub(crate) struct ConnectionSlot {
     /// Never held while anything is waited for: a use that has missed its deadline must not wait
     /// for another one.
-    slot: Mutex<Slot>,
+    slot: Mutex<SlotState>,
 }
 
 #[derive(Debug, Default)]
-struct Slot {
-    connection: Option<Arc<Connection>>,
+struct SlotState {
+    connection: Option<Arc<OpenConnection>>,
     failed: Option<(Instant, StoreError)>,
 }
 
-impl Current {
+impl ConnectionSlot {
     /// The open connection, if there is one; the error of an attempt to open one that has just
     /// failed.
-    pub(crate) fn get(&self) -> Result<Option<Arc<Connection>>, StoreError> {
+    pub(crate) fn get(&self) -> Result<Option<Arc<OpenConnection>>, StoreError> {
         let mut slot = self.slot.lock();
         slot.connection.take_if(|connection| connection.is_closed());
         match (&slot.connection, &slot.failed) {
@@ -40,8 +40,8 @@ impl Current {
     }
 
     /// Uses share this connection from now on.
-    pub(crate) fn opened(&self, connection: &Arc<Connection>) {
-        *self.slot.lock() = Slot {
+    pub(crate) fn opened(&self, connection: &Arc<OpenConnection>) {
+        *self.slot.lock() = SlotState {
             connection: Some(Arc::clone(connection)),
             failed: None,
         };
@@ -59,7 +59,7 @@ impl Current {
 
     /// Lets go of this connection, unless another has taken its place: a late failure does not
     /// close a successor.
-    pub(crate) fn give_up(&self, broken: &Arc<Connection>) {
+    pub(crate) fn give_up(&self, broken: &Arc<OpenConnection>) {
         self.slot
             .lock()
             .connection
