@@ -1,6 +1,6 @@
 //! TLS for clients, and the machines that they may connect to.
 //!
-//! - **[`Trust`]**: the authorities that are trusted, and the handshake.
+//! - **[`Authorities`]**: the authorities that are trusted, and the handshake.
 //! - **[`Stream`]**: a connection, encrypted or not.
 //! - **[`Reach`]**: this machine, or any; [`is_loopback`] tells them apart.
 //! - **[`TlsError`]**: the failures, each with its remedy where one is known.
@@ -12,7 +12,7 @@ mod trust;
 
 pub use error::TlsError;
 pub use reach::{OutOfReach, Reach, is_loopback};
-pub use trust::{TlsStream, Trust, below_tls};
+pub use trust::{Authorities, TlsStream, below_tls};
 
 /// A connection, encrypted or not.
 pub type Stream<S> = tokio_util::either::Either<S, TlsStream<S>>;

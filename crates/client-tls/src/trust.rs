@@ -28,26 +28,26 @@ pub fn below_tls<S>(stream: &TlsStream<S>) -> &S {
 /// The authorities that vouch for a server: those of the system, and perhaps others. Clones share
 /// what they have read, and the sessions that servers let them resume.
 #[derive(Clone, Default)]
-pub struct Trust {
+pub struct Authorities {
     #[cfg(feature = "tls")]
-    shared: Arc<Shared>,
+    shared: Arc<SharedTrust>,
 }
 
 #[cfg(feature = "tls")]
 #[derive(Default)]
-struct Shared {
+struct SharedTrust {
     others: Vec<CertificateDer<'static>>,
     config: OnceLock<Arc<ClientConfig>>,
 }
 
-impl fmt::Debug for Trust {
+impl fmt::Debug for Authorities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Trust")
+        f.write_str("Authorities")
     }
 }
 
 #[cfg(feature = "tls")]
-impl Trust {
+impl Authorities {
     /// Those of the system.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ impl Trust {
                 .map_err(|e| refuse(e.to_string()))?;
         }
         Ok(Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(SharedTrust {
                 others,
                 config: OnceLock::new(),
             }),
@@ -137,7 +137,7 @@ impl Trust {
 }
 
 #[cfg(not(feature = "tls"))]
-impl Trust {
+impl Authorities {
     /// Those of the system.
     ///
     /// # Errors

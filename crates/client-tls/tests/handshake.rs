@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use client_tls::{TlsError, Trust};
+use client_tls::{Authorities, TlsError};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
@@ -42,8 +42,8 @@ impl Server {
         }
     }
 
-    fn trust(&self) -> Trust {
-        Trust::in_file(&self.directory.path().join("authority.pem")).unwrap()
+    fn trust(&self) -> Authorities {
+        Authorities::in_file(&self.directory.path().join("authority.pem")).unwrap()
     }
 
     /// A connection to it, which sends back all that it gets.
@@ -60,7 +60,7 @@ impl Server {
         near
     }
 
-    async fn refusal(&self, trust: Trust, host: &str) -> TlsError {
+    async fn refusal(&self, trust: Authorities, host: &str) -> TlsError {
         trust
             .connect(host, self.connection(), &[])
             .await
@@ -90,7 +90,7 @@ async fn trusted_authority_leads_to_an_encrypted_stream() {
 async fn each_refusal_names_its_reason() {
     let (server, other) = (Server::new(IsCa::NoCa), Server::new(IsCa::NoCa));
     // Both authorities have the same name, so that the second is mistaken for the first.
-    for trust in [Trust::of_system().unwrap(), other.trust()] {
+    for trust in [Authorities::of_system().unwrap(), other.trust()] {
         let unknown = server.refusal(trust, "store.example").await;
         assert!(matches!(unknown, TlsError::UnknownAuthority), "{unknown}");
     }
@@ -114,7 +114,7 @@ async fn each_refusal_names_its_reason() {
 async fn plain_answer_is_no_tls() {
     let (near, mut far) = duplex(1 << 16);
     far.write_all(b"-ERR unknown command\r\n").await.unwrap();
-    let error = Trust::default()
+    let error = Authorities::default()
         .connect("store.example", near, &[])
         .await
         .err()

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ratelimiter_api::Key;
 use ratelimiter_chaos::{Release, volley};
-use ratelimiter_target::{Check, HttpForm, HttpTarget, Reach, Trust};
+use ratelimiter_target::{Authorities, Check, HttpForm, HttpTarget, Reach};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpSocket;
 use tokio::process::{Child, Command};
@@ -82,7 +82,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         &urls,
         HttpForm::default(),
         Reach::ThisMachine,
-        &Trust::default(),
+        &Authorities::default(),
     )?;
     let check = Check {
         key: Key::new("k")?,

@@ -170,7 +170,7 @@ impl Scripts {
                 call.arg(clock);
                 let run = async |mut connection| call.invoke_async(&mut connection).await;
                 let (verdict, charge, given, room, hold, frees, _, _): Reply =
-                    self.store.run(DEADLINE, run).await.unwrap();
+                    self.store.at("k").run(DEADLINE, run).await.unwrap();
                 let number = |text: String| text.parse().unwrap();
                 Some((
                     verdict,
@@ -188,7 +188,7 @@ impl Scripts {
                 }
                 call.arg(clock);
                 let run = async |mut connection| call.invoke_async::<Value>(&mut connection).await;
-                self.store.run(DEADLINE, run).await.unwrap();
+                self.store.at("k").run(DEADLINE, run).await.unwrap();
                 None
             }
         }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use redis::{RedisResult, Value, cmd};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::failure::{Failure, Retry};
+use crate::failure::{AttemptFailure, Retry};
 use crate::handle::StoreHandle;
 use crate::redirects::RedirectTally;
 use crate::single::{RepeatPolicy, SingleStore};
@@ -160,7 +160,7 @@ impl ClusterStore {
                     Err(failure) => failure,
                 },
                 Err(error) if error.is_refusal() => return Err(error),
-                Err(error) => Failure {
+                Err(error) => AttemptFailure {
                     error,
                     retry: Retry::Lost,
                 },
@@ -189,18 +189,18 @@ impl ClusterStore {
         repeat: RepeatPolicy,
         asked: Option<String>,
         operation: impl Fn(StoreHandle) -> F,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, AttemptFailure> {
         let store = |address: &str| {
             self.map
                 .lock()
                 .store(&self.url, address)
-                .map_err(Failure::last)
+                .map_err(AttemptFailure::last)
         };
         let asked = asked.as_deref().map(store).transpose()?;
         let done = store(address)?
             .attempt(deadline, repeat, asked.as_deref(), operation)
             .await;
-        if let Err(Failure { error, .. }) = &done
+        if let Err(AttemptFailure { error, .. }) = &done
             && error.is_transient()
         {
             self.map.lock().stale = true;
@@ -264,8 +264,8 @@ impl ClusterStore {
                     return Ok(());
                 }
                 Ok(_) => why = format!("{address} knows of no slots"),
-                Err(Failure { error, .. }) if error.is_refusal() => refused = Some(error),
-                Err(Failure { error, .. }) => why = error.to_string(),
+                Err(AttemptFailure { error, .. }) if error.is_refusal() => refused = Some(error),
+                Err(AttemptFailure { error, .. }) => why = error.to_string(),
             }
         }
         // A member that refuses goes on refusing; one that is away may come back.

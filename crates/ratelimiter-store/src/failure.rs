@@ -2,9 +2,9 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::{StoreError, StoreUrl};
 
-/// A failed use of one connection: the error, and what it says about a further attempt.
+/// A failed attempt on one connection: its error, and whether another one may succeed.
 #[derive(Clone, Debug)]
-pub(crate) struct Failure {
+pub(crate) struct AttemptFailure {
     pub(crate) error: StoreError,
     pub(crate) retry: Retry,
 }
@@ -30,7 +30,7 @@ pub(crate) enum Retry {
     Lost,
 }
 
-impl Failure {
+impl AttemptFailure {
     /// `harmless` when the commands may run again after a broken connection.
     pub(crate) fn new(url: &StoreUrl, error: &RedisError, harmless: bool) -> Self {
         let retry = match error.kind() {

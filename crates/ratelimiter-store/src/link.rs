@@ -79,14 +79,6 @@ impl Link {
         }
     }
 
-    /// A part of the store, whichever: for questions that any member answers.
-    fn anywhere(&self) -> ForKey<'_> {
-        ForKey {
-            link: self,
-            slot: 0,
-        }
-    }
-
     /// Answers that were followed by another attempt, since the link was made.
     pub fn redirects(&self) -> Redirects {
         self.tally.read()
@@ -128,7 +120,7 @@ impl Link {
             .collect()
     }
 
-    /// Runs one command that is about no key.
+    /// Runs one command that is about no key, and that any member of a cluster answers.
     ///
     /// # Errors
     /// When the store cannot be reached, does not answer within `deadline`, or answers with an
@@ -138,45 +130,11 @@ impl Link {
         command: &Cmd,
         deadline: Duration,
     ) -> Result<T, StoreError> {
-        self.anywhere().query(command, deadline).await
-    }
-
-    /// Runs a pipeline that is about no key.
-    ///
-    /// # Errors
-    /// As [`query`](Self::query).
-    pub async fn pipeline<T: FromRedisValue>(
-        &self,
-        pipeline: &Pipeline,
-        deadline: Duration,
-    ) -> Result<T, StoreError> {
-        self.anywhere().pipeline(pipeline, deadline).await
-    }
-
-    /// Runs anything that needs a connection and is about no key, under one deadline that includes
-    /// opening it.
-    ///
-    /// # Errors
-    /// As [`query`](Self::query).
-    pub async fn run<T, F: Future<Output = RedisResult<T>>>(
-        &self,
-        deadline: Duration,
-        operation: impl Fn(StoreHandle) -> F,
-    ) -> Result<T, StoreError> {
-        self.anywhere().run(deadline, operation).await
-    }
-
-    /// As [`run`](Self::run), for commands that may run twice: after the connection broke during
-    /// the first attempt, they are sent again.
-    ///
-    /// # Errors
-    /// As [`query`](Self::query).
-    pub async fn run_idempotent<T, F: Future<Output = RedisResult<T>>>(
-        &self,
-        deadline: Duration,
-        operation: impl Fn(StoreHandle) -> F,
-    ) -> Result<T, StoreError> {
-        self.anywhere().run_idempotent(deadline, operation).await
+        let anywhere = ForKey {
+            link: self,
+            slot: 0,
+        };
+        anywhere.query(command, deadline).await
     }
 
     /// Runs commands about many keys that may run twice, in one use for each part of the store.

@@ -38,9 +38,9 @@ pub(crate) async fn open_primary(url: &StoreUrl) -> RedisResult<OpenConnection> 
     }
 }
 
-/// The primary's address. All sentinels are asked at once, and the newest configuration counts: one
-/// that has not heard of a failover goes on naming the old primary, which says that it is one when
-/// it comes back before they reach it.
+/// The primary's address. All sentinels are asked at once, and the newest configuration counts: a
+/// sentinel that missed a failover goes on naming the old primary, which answers as one when it
+/// comes back before they reach it.
 pub(crate) async fn primary(url: &StoreUrl) -> RedisResult<ConnectionAddr> {
     let StoreAddress::Sentinel { sentinels, service } = url.address() else {
         return Err(no_primary("the store has no sentinels".into()));
@@ -101,7 +101,7 @@ async fn ask(
     let fields: HashMap<String, String> =
         answer.map_err(|error| connection.explain(error, sentinel))?;
     let field = |name: &str| {
-        let missing = || no_primary(format!("the sentinel tells no {name}"));
+        let missing = || no_primary(format!("the sentinel names no {name}"));
         fields.get(name).ok_or_else(missing)
     };
     let port = field("port")?

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::connection::OpenConnection;
 use crate::connection_slot::ConnectionSlot;
-use crate::failure::{Failure, Retry};
+use crate::failure::{AttemptFailure, Retry};
 use crate::handle::StoreHandle;
 use crate::sentinel;
 use crate::url::StoreAddress;
@@ -57,7 +57,7 @@ impl SingleStore {
         repeat: RepeatPolicy,
         asked: Option<&Self>,
         operation: impl Fn(StoreHandle) -> F,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, AttemptFailure> {
         let (mut used, mut followed) = (None, None);
         let result = timeout(deadline, async {
             let mut repeated = false;
@@ -74,7 +74,7 @@ impl SingleStore {
                     Err(error) => connection.explain(error, &self.url),
                 };
                 let harmless = repeat == RepeatPolicy::Allowed || connection.sent() == sent;
-                let failure = Failure::new(&self.url, &error, harmless);
+                let failure = AttemptFailure::new(&self.url, &error, harmless);
                 // A replica refuses what its primary would run: the next connection is to another
                 // store.
                 let demoted = failure.retry == Retry::ReadOnly;
@@ -103,7 +103,7 @@ impl SingleStore {
                     store.slot.give_up(&connection);
                 }
                 let url = self.url.clone();
-                Err(Failure::last(if unopened {
+                Err(AttemptFailure::last(if unopened {
                     let ms = deadline.as_millis();
                     let why = format!(
                         "no TLS connection within {ms} ms (a port without TLS is silent: redis:// \
@@ -117,8 +117,8 @@ impl SingleStore {
         }
     }
 
-    async fn connection(&self) -> Result<Arc<OpenConnection>, Failure> {
-        let lost = |error| Failure {
+    async fn connection(&self) -> Result<Arc<OpenConnection>, AttemptFailure> {
+        let lost = |error| AttemptFailure {
             error,
             retry: Retry::Lost,
         };
@@ -148,7 +148,7 @@ impl SingleStore {
                 Ok(connection)
             }
             Err(error) => {
-                let failure = Failure::new(&self.url, &error, true);
+                let failure = AttemptFailure::new(&self.url, &error, true);
                 self.slot.failed(failure.error.clone());
                 Err(failure)
             }

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use client_tls::{Trust, is_loopback};
+use client_tls::{Authorities, is_loopback};
 use redis::{
     ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo,
 };
@@ -29,11 +29,12 @@ pub struct StoreUrl {
     parts: Arc<UrlParts>,
 }
 
+#[derive(Clone)]
 struct UrlParts {
-    place: StoreAddress,
+    address: StoreAddress,
     settings: RedisConnectionInfo,
     /// The authorities of a store behind TLS.
-    trust: Option<Trust>,
+    trust: Option<Authorities>,
 }
 
 /// Where the store is.
@@ -61,6 +62,12 @@ pub enum StoreKind {
 }
 
 impl StoreUrl {
+    fn of(parts: UrlParts) -> Self {
+        Self {
+            parts: Arc::new(parts),
+        }
+    }
+
     /// Parses a URL. With a PEM file, its authorities are trusted beside the system's.
     ///
     /// # Errors
@@ -72,7 +79,7 @@ impl StoreUrl {
 
     /// The kind of the store.
     pub fn kind(&self) -> StoreKind {
-        match self.parts.place {
+        match self.parts.address {
             StoreAddress::One(_) => StoreKind::Single,
             StoreAddress::Sentinel { .. } => StoreKind::Sentinel,
             StoreAddress::Cluster(_) => StoreKind::Cluster,
@@ -95,38 +102,28 @@ impl StoreUrl {
     /// # Errors
     /// When `address` has no port.
     pub fn member(&self, address: &str) -> Result<Self, StoreError> {
-        let place = StoreAddress::One(tcp(address).ok_or_else(|| StoreError::Url {
+        let address = StoreAddress::One(tcp(address).ok_or_else(|| StoreError::Url {
             shown: address.to_owned(),
             why: "it is no HOST:PORT".into(),
         })?);
-        let UrlParts {
-            settings, trust, ..
-        } = &*self.parts;
-        Ok(Self {
-            parts: Arc::new(UrlParts {
-                place,
-                settings: settings.clone(),
-                trust: trust.clone(),
-            }),
-        })
+        Ok(Self::of(UrlParts {
+            address,
+            ..UrlParts::clone(&self.parts)
+        }))
     }
 
     /// The sentinels, each as a store of its own that is asked without a login; none for the other
     /// kinds.
     pub fn sentinels(&self) -> Vec<Self> {
-        let StoreAddress::Sentinel { sentinels, .. } = &self.parts.place else {
+        let StoreAddress::Sentinel { sentinels, .. } = &self.parts.address else {
             return Vec::new();
         };
         let one = |address: &ConnectionAddr| {
-            let settings = plain(RedisConnectionInfo::default());
-            let (place, trust) = (StoreAddress::One(address.clone()), self.parts.trust.clone());
-            Self {
-                parts: Arc::new(UrlParts {
-                    place,
-                    settings,
-                    trust,
-                }),
-            }
+            Self::of(UrlParts {
+                address: StoreAddress::One(address.clone()),
+                settings: plain(RedisConnectionInfo::default()),
+                trust: self.parts.trust.clone(),
+            })
         };
         sentinels.iter().map(one).collect()
     }
@@ -143,38 +140,32 @@ impl StoreUrl {
         if self.parts.trust.is_none() {
             return Err(refused("they go with rediss:// alone".into()));
         }
-        let trust = Some(Trust::in_file(file).map_err(|e| refused(e.to_string()))?);
-        let UrlParts {
-            place, settings, ..
-        } = &*self.parts;
-        Ok(Self {
-            parts: Arc::new(UrlParts {
-                place: place.clone(),
-                settings: settings.clone(),
-                trust,
-            }),
-        })
+        let trust = Some(Authorities::in_file(file).map_err(|e| refused(e.to_string()))?);
+        Ok(Self::of(UrlParts {
+            trust,
+            ..UrlParts::clone(&self.parts)
+        }))
     }
 
     /// The service that the sentinels watch.
     pub fn service(&self) -> Option<&str> {
-        match &self.parts.place {
+        match &self.parts.address {
             StoreAddress::Sentinel { service, .. } => Some(service),
             StoreAddress::One(_) | StoreAddress::Cluster(_) => None,
         }
     }
 
     pub(crate) fn address(&self) -> &StoreAddress {
-        &self.parts.place
+        &self.parts.address
     }
 
     /// The authorities of a store behind TLS.
-    pub(crate) fn trust(&self) -> Option<&Trust> {
+    pub(crate) fn trust(&self) -> Option<&Authorities> {
         self.parts.trust.as_ref()
     }
 
     fn addresses(&self) -> &[ConnectionAddr] {
-        match &self.parts.place {
+        match &self.parts.address {
             StoreAddress::One(address) => std::slice::from_ref(address),
             StoreAddress::Sentinel { sentinels, .. } => sentinels,
             StoreAddress::Cluster(members) => members,
@@ -221,14 +212,10 @@ fn parse(url: &str) -> Result<UrlParts, String> {
         .map_or((scheme, None), |(base, kind)| (base, Some(kind)));
     // TLS is this crate's own part: the library reads the URL without it.
     let (base, trust) = match base {
-        "rediss" => (
-            "redis",
-            Some(Trust::of_system().map_err(|e| e.to_string())?),
-        ),
-        "valkeys" => (
-            "valkey",
-            Some(Trust::of_system().map_err(|e| e.to_string())?),
-        ),
+        "rediss" | "valkeys" => {
+            let trust = Authorities::of_system().map_err(|e| e.to_string())?;
+            (&base[..base.len() - 1], Some(trust))
+        }
         other => (other, None),
     };
     if trust.is_some() && rest.contains('#') {
@@ -236,13 +223,9 @@ fn parse(url: &str) -> Result<UrlParts, String> {
     }
     let Some(kind) = kind else {
         let info = one(&format!("{base}://{rest}"))?;
-        let (place, settings) = (
-            StoreAddress::One(info.addr().clone()),
-            plain(info.redis_settings().clone()),
-        );
         return Ok(UrlParts {
-            place,
-            settings,
+            address: StoreAddress::One(info.addr().clone()),
+            settings: plain(info.redis_settings().clone()),
             trust,
         });
     };
@@ -272,7 +255,7 @@ fn parse(url: &str) -> Result<UrlParts, String> {
         settings.get_or_insert_with(|| plain(info.redis_settings().clone()));
     }
     let settings = settings.ok_or("it names no host")?;
-    let place = match kind {
+    let address = match kind {
         "cluster" => StoreAddress::Cluster(addresses),
         _ if service.is_empty() => return Err("it names no service, as in .../mymaster".into()),
         _ => StoreAddress::Sentinel {
@@ -281,7 +264,7 @@ fn parse(url: &str) -> Result<UrlParts, String> {
         },
     };
     Ok(UrlParts {
-        place,
+        address,
         settings,
         trust,
     })
@@ -300,9 +283,7 @@ impl FromStr for StoreUrl {
             shown: shown(),
             why,
         })?;
-        Ok(Self {
-            parts: Arc::new(parts),
-        })
+        Ok(Self::of(parts))
     }
 }
 

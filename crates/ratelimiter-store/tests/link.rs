@@ -254,9 +254,12 @@ async fn an_idempotent_command_is_repeated_once() {
     })
     .await;
     let ping = async |mut connection| cmd("PING").query_async::<String>(&mut connection).await;
-    assert_eq!(link.run_idempotent(LONG, ping).await.unwrap(), "PONG");
+    assert_eq!(
+        link.at("key").run_idempotent(LONG, ping).await.unwrap(),
+        "PONG"
+    );
     link.close();
-    let lost = link.run_idempotent(LONG, ping).await;
+    let lost = link.at("key").run_idempotent(LONG, ping).await;
     assert!(
         matches!(lost, Err(StoreError::Unreachable { .. })),
         "{lost:?}"

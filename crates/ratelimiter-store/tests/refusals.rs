@@ -31,7 +31,8 @@ async fn cluster(answer: impl Fn(usize, u16) -> String + Send + Sync + 'static) 
                     let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
                     let reply = if text.contains("SLOTS") {
                         format!(
-                            "*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n$9\r\n127.0.0.1\r\n:{port}\r\n$2\r\nid\r\n"
+                            "*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n\
+         $9\r\n127.0.0.1\r\n:{port}\r\n$2\r\nid\r\n"
                         )
                     } else {
                         let reply = answer(asked.fetch_add(1, Ordering::SeqCst), port);

@@ -17,7 +17,8 @@ use crate::answer::within;
 use crate::site::{SiteAddress, refused};
 use crate::target::node_list;
 use crate::{
-    Check, CheckAnswer, Connection, LastByte, Reach, Target, TargetError, Template, Trust, message,
+    Authorities, Check, CheckAnswer, Connection, LastByte, Reach, Target, TargetError, Template,
+    message,
 };
 
 const METHOD: &str = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
@@ -54,7 +55,7 @@ impl GrpcTarget {
         domain: String,
         entries: Vec<(String, Template)>,
         reach: Reach,
-        trust: &Trust,
+        trust: &Authorities,
     ) -> Result<Self, TargetError> {
         let sites = urls
             .iter()

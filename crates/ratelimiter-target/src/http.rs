@@ -17,8 +17,8 @@ use crate::answer::within;
 use crate::site::{SiteAddress, refused};
 use crate::target::node_list;
 use crate::{
-    Check, CheckAnswer, Connection, Expectation, LastByte, Reach, StatusSet, Target, TargetError,
-    Template, Trust, claims,
+    Authorities, Check, CheckAnswer, Connection, Expectation, LastByte, Reach, StatusSet, Target,
+    TargetError, Template, claims,
 };
 
 /// The largest answer that is read, bytes.
@@ -83,7 +83,7 @@ impl HttpTarget {
         urls: &[String],
         form: HttpForm,
         reach: Reach,
-        trust: &Trust,
+        trust: &Authorities,
     ) -> Result<Self, TargetError> {
         let sites = urls
             .iter()
@@ -117,7 +117,7 @@ impl HttpTarget {
             otherwise: Outcome::Failed,
             ..HttpForm::default()
         };
-        Self::new(&urls, form, reach, &Trust::default())
+        Self::new(&urls, form, reach, &Authorities::default())
     }
 
     /// The same target with other names of its nodes, in their order.
@@ -140,7 +140,7 @@ impl HttpTarget {
 }
 
 impl HttpSite {
-    fn new(text: &str, reach: Reach, trust: &Trust) -> Result<Self, TargetError> {
+    fn new(text: &str, reach: Reach, trust: &Authorities) -> Result<Self, TargetError> {
         let refuse = |reason: String| refused(text, reason);
         // Braces are no part of a URL: they are taken out for parsing, and put back.
         let url = Url::parse(&text.replace('{', "%7B").replace('}', "%7D"))
@@ -331,7 +331,7 @@ mod tests {
     use super::*;
 
     fn target(url: &str) -> Result<HttpTarget, TargetError> {
-        let (form, trust) = (HttpForm::default(), Trust::default());
+        let (form, trust) = (HttpForm::default(), Authorities::default());
         HttpTarget::new(&[url.to_owned()], form, Reach::ThisMachine, &trust)
     }
 

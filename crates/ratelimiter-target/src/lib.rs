@@ -39,7 +39,7 @@ mod target;
 mod template;
 
 pub use answer::CheckAnswer;
-pub use client_tls::{OutOfReach, Reach, Trust, is_loopback};
+pub use client_tls::{Authorities, OutOfReach, Reach, is_loopback};
 pub use exec::ExecTarget;
 #[cfg(feature = "grpc")]
 pub use grpc::GrpcTarget;

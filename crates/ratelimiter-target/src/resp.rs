@@ -16,8 +16,8 @@ use crate::answer::within;
 use crate::site::{SiteAddress, refused};
 use crate::target::node_list;
 use crate::{
-    Check, CheckAnswer, Connection, Expectation, LastByte, Reach, Target, TargetError, Template,
-    Trust,
+    Authorities, Check, CheckAnswer, Connection, Expectation, LastByte, Reach, Target, TargetError,
+    Template,
 };
 
 /// A limiter behind RESP: a command such as `CL.THROTTLE {key} 9 10 60` or `EVALSHA ... 1 {key}`,
@@ -53,7 +53,7 @@ impl RespTarget {
         command: Vec<Template>,
         expectation: Expectation,
         reach: Reach,
-        trust: &Trust,
+        trust: &Authorities,
     ) -> Result<Self, TargetError> {
         if urls.is_empty() || command.is_empty() {
             return Err(TargetError::NoNodes);
@@ -75,7 +75,7 @@ impl RespTarget {
 }
 
 impl RespSite {
-    fn new(url: &str, reach: Reach, trust: &Trust) -> Result<Self, TargetError> {
+    fn new(url: &str, reach: Reach, trust: &Authorities) -> Result<Self, TargetError> {
         // TLS is the stream's own part.
         let encrypted = url.strip_prefix("rediss://");
         let plain = encrypted.map(|rest| format!("redis://{rest}"));

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::{fmt, io};
 
-use client_tls::{Reach, Stream, Trust, is_loopback};
+use client_tls::{Authorities, Reach, Stream, is_loopback};
 use tokio::net::TcpStream;
 use url::Url;
 
@@ -13,7 +13,7 @@ use crate::{LastByte, TargetError};
 pub(crate) struct SiteAddress {
     pub(crate) host: String,
     pub(crate) port: u16,
-    pub(crate) tls: Option<Trust>,
+    pub(crate) tls: Option<Authorities>,
 }
 
 impl SiteAddress {
@@ -21,7 +21,7 @@ impl SiteAddress {
     pub(crate) fn new(
         host: &str,
         port: u16,
-        tls: Option<Trust>,
+        tls: Option<Authorities>,
         reach: Reach,
     ) -> Result<Self, TargetError> {
         let host = host.to_owned();
@@ -31,7 +31,11 @@ impl SiteAddress {
     }
 
     /// The address of an `http://` or `https://` URL.
-    pub(crate) fn of_http(url: &Url, reach: Reach, trust: &Trust) -> Result<Self, TargetError> {
+    pub(crate) fn of_http(
+        url: &Url,
+        reach: Reach,
+        trust: &Authorities,
+    ) -> Result<Self, TargetError> {
         let refuse = |reason: String| refused(url.as_str(), reason);
         let tls = match url.scheme() {
             "http" => None,

@@ -19,7 +19,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use ratelimiter_api::{Key, Outcome};
-use ratelimiter_target::{Check, GrpcTarget, Reach, Target as _, Trust};
+use ratelimiter_target::{Authorities, Check, GrpcTarget, Reach, Target as _};
 use tokio::net::TcpListener;
 
 /// Allows the first two checks of the domain "known"; another domain has an error.
@@ -72,7 +72,7 @@ async fn codes_of_a_service_are_outcomes() {
             domain.into(),
             entries,
             Reach::ThisMachine,
-            &Trust::default(),
+            &Authorities::default(),
         )
         .unwrap()
     };
@@ -102,7 +102,7 @@ async fn codes_of_a_service_are_outcomes() {
 #[test]
 fn remote_services_are_refused() {
     let urls = ["http://10.0.0.1:8081".to_owned()];
-    let trust = Trust::default();
+    let trust = Authorities::default();
     let refused =
         GrpcTarget::new(&urls, "d".into(), Vec::new(), Reach::ThisMachine, &trust).unwrap_err();
     assert!(refused.to_string().contains("--allow-remote"), "{refused}");

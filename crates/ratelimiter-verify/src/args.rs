@@ -10,7 +10,7 @@ use hyper::header::HeaderName;
 use ratelimiter_api::{CountingMode, Endpoint};
 use ratelimiter_invariants::ContractKind;
 use ratelimiter_store::StoreUrl;
-use ratelimiter_target::{Expectation, Reach, StatusSet, Template, Trust};
+use ratelimiter_target::{Authorities, Expectation, Reach, StatusSet, Template};
 use ratelimiter_verify::Phase;
 
 /// The contract, and how histories are read.
@@ -126,8 +126,8 @@ pub(crate) struct TrustArgs {
 }
 
 impl TrustArgs {
-    pub(crate) fn trust(&self) -> Result<Trust, WrongUsage> {
-        let trust = self.ca.as_deref().map(Trust::in_file).transpose();
+    pub(crate) fn trust(&self) -> Result<Authorities, WrongUsage> {
+        let trust = self.ca.as_deref().map(Authorities::in_file).transpose();
         Ok(trust.map_err(WrongUsage::of)?.unwrap_or_default())
     }
 }

@@ -30,7 +30,7 @@ mod text;
 mod upstream;
 
 pub use class::{CommandClass, UnknownClass};
-pub use client_tls::{TlsError, Trust};
+pub use client_tls::{Authorities, TlsError};
 pub use frame::{ElementCapture, FrameScanner, NoCapture, NotResp, ScanProgress, StreamSide};
 pub use proxy::{RespProxy, RespProxyBuilder};
 pub use rule::{CommandFault, CommandFilter, ConnectionFault, ErrorLine, ErrorLineRefusal, Rule};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use cli_support::{Exit, ExitSignals, Hidden, WrongUsage, exit_help};
-use client_tls::{Reach, Trust};
+use client_tls::{Authorities, Reach};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::RuleError;
@@ -26,12 +26,12 @@ pub fn help(program: &str) -> String {
         "\
 Rules:
   where   command=INCR,DECR  class=write,read,script,other  prefix=user:  client=NAME  link=NAME
-          nth=3  percent=10 seed=7                                        (all commands unless limited)
+          nth=3  percent=10 seed=7         all commands unless limited
   fault   do=delay by=50ms jitter=10ms     the reply comes later
           do=hold                          the command waits, as in a paused store
           do=swallow-reply                 the store executes it, the reply is lost
           do=error text=\"READONLY ...\"     answered without asking the store
-          do=reset-before, do=reset-after  connections are reset before or after the store executed it
+          do=reset-before, do=reset-after  connections are reset before or after it is executed
           do=silence, do=refuse            nothing passes; no connection is taken
           do=bandwidth rate=10000          bytes a second
   until   for=2s                           from the first effect on; until Ctrl-C unless given
@@ -39,7 +39,7 @@ Rules:
 Examples:
   {program} --store redis://127.0.0.1:6379 --rule 'command=INCR do=swallow-reply'
   {program} --store redis://127.0.0.1:6379 --rule 'class=write,script do=hold for=2s'
-  {program} --store redis://127.0.0.1:6379 --rule 'class=read,write do=delay by=50ms jitter=10ms percent=10 seed=7'
+  {program} --store redis://127.0.0.1:6379 --rule 'class=read,write do=delay by=50ms percent=10'
 
 {}",
         exit_help(&[])
@@ -56,11 +56,11 @@ pub struct ProxyArgs {
     #[arg(
         long,
         value_name = "URL",
-        env = "RESP_PROXY_UPSTREAM",
+        env = "RESP_PROXY_STORE",
         hide_env_values = true
     )]
     store: Hidden,
-    /// File of certificates in PEM form to trust instead of the system's, for a rediss:// store
+    /// File of certificates in PEM form to trust beside the system's, for a rediss:// store
     #[arg(long, value_name = "FILE")]
     store_ca: Option<PathBuf>,
     /// A fault; repeat for more. The first rule that applies to a command decides
@@ -84,7 +84,7 @@ impl ProxyArgs {
     pub async fn serve(self) -> anyhow::Result<Exit> {
         let mut upstream: Upstream = self.store.expose().parse().map_err(WrongUsage::of)?;
         if let Some(file) = self.store_ca {
-            let trust = Trust::in_file(&file).map_err(WrongUsage::of)?;
+            let trust = Authorities::in_file(&file).map_err(WrongUsage::of)?;
             upstream = upstream.trusting(trust).map_err(WrongUsage::of)?;
         }
         Reach::new(self.allow_remote)

@@ -169,7 +169,8 @@ impl ProxyServer {
                 accepted = listener.accept() => match accepted {
                     Ok((client, _)) => {
                         self.link.counters.lock().connections += 1;
-                        connections.spawn(serve(client, self.upstream.clone(), Arc::clone(&self.link)));
+                        let upstream = self.upstream.clone();
+                        connections.spawn(serve(client, upstream, Arc::clone(&self.link)));
                     }
                     Err(_) => sleep(BREATH).await,
                 }

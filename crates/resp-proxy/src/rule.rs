@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::class::CommandClass;
 
-/// One fault. Built with [`Rule::commands`] or [`Rule::connections`], or parsed from its [text
-/// form](crate::Rule#text-form).
+/// One fault. Parsed from its [text form](crate::Rule#text-form); one of commands can be built with
+/// [`Rule::commands`].
 ///
 /// # Text form
 ///
@@ -25,17 +25,20 @@ use crate::class::CommandClass;
 /// | `seed=7` | seed of all draws, 0 unless given |
 /// | `for=2s` | how long the fault lasts, from its first effect; until healed unless given |
 ///
-/// | `do=` | effect |
-/// |---|---|
-/// | `delay by=50ms jitter=10ms` | the command is passed on at once, its reply only so much after the command came |
-/// | `hold` | the command, and all behind it on its connection, wait until the fault ends; then they are passed on |
-/// | `swallow-reply` | the command is passed on; its reply, and all behind it on its connection, are dropped; the connection is reset when the fault ends |
-/// | `error text="READONLY ..."` | the command is not passed on; this error line answers it |
-/// | `reset-before` | both connections are reset before the command is passed on |
-/// | `reset-after` | the command is passed on; both connections are reset when its reply comes |
-/// | `silence` | nothing passes in either direction until the fault ends; connections stay open |
-/// | `refuse` | connections are reset, and new ones are refused |
-/// | `bandwidth rate=10000` | at most so many bytes a second and direction on each connection |
+/// Effects of `do=`:
+///
+/// - `delay by=50ms jitter=10ms`: the command is passed on at once, and its reply not before this
+///   time after the command came.
+/// - `hold`: the command, and all behind it on its connection, wait until the fault ends; then they
+///   are passed on.
+/// - `swallow-reply`: the command is passed on. Its reply, and all behind it on its connection, are
+///   dropped; the connection is reset when the fault ends.
+/// - `error text="READONLY ..."`: the command is not passed on; this error line answers it.
+/// - `reset-before`: both connections are reset before the command is passed on.
+/// - `reset-after`: the command is passed on; both connections are reset when its reply comes.
+/// - `silence`: nothing passes in either direction until the fault ends; connections stay open.
+/// - `refuse`: connections are reset, and new ones are refused.
+/// - `bandwidth rate=10000`: at most so many bytes a second and direction on each connection.
 ///
 /// The last three concern connections as a whole: only `client`, `link` and `for` go with them
 /// (`refuse` takes no `client`). A transaction is one command: rules look at its EXEC, which is of
@@ -51,7 +54,7 @@ pub struct Rule {
     pub(crate) fault: RuleFault,
 }
 
-/// Which connections.
+/// The connections that a rule concerns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ConnectionFilter {
     pub(crate) client: Option<String>,
@@ -64,7 +67,7 @@ pub(crate) enum RuleFault {
     Connection(ConnectionFault),
 }
 
-/// Which commands a fault concerns. Empty: all of them.
+/// The commands that a fault concerns; all of them unless limited.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CommandFilter {
     pub(crate) names: Vec<String>,

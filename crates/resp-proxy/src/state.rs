@@ -19,7 +19,7 @@ use crate::rules::{ActiveRule, RuleSet, RuleView};
 /// one entry, so that only rules fill the queue.
 const BACKLOG: usize = 65_536;
 
-/// One proxy, as its connections see it.
+/// State shared by all connections of one proxy.
 #[derive(Debug)]
 pub(crate) struct ProxyState {
     pub(crate) name: String,
@@ -67,7 +67,7 @@ impl fmt::Display for ProxyCounters {
     }
 }
 
-/// Why a connection is over before both sides have said their last.
+/// Cause of an end before both sides have sent all.
 #[derive(Debug)]
 pub(crate) enum ConnectionEnd {
     /// A rule resets it.

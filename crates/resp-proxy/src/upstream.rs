@@ -5,7 +5,7 @@ use std::io;
 use std::str::FromStr;
 use std::time::Duration;
 
-use client_tls::{Stream, Trust};
+use client_tls::{Authorities, Stream};
 use redis::{RedisResult, Value, cmd, parse_redis_value_async};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -31,7 +31,7 @@ pub struct Upstream {
     user: Option<String>,
     password: Option<String>,
     /// The authorities of a `rediss://` URL.
-    tls: Option<Trust>,
+    tls: Option<Authorities>,
 }
 
 /// No store can be there.
@@ -56,7 +56,7 @@ impl FromStr for Upstream {
         let url = Url::parse(text).map_err(|e| refused(e.to_string()))?;
         let tls = match url.scheme() {
             "redis" | "valkey" => None,
-            "rediss" => Some(Trust::of_system().map_err(|e| refused(e.to_string()))?),
+            "rediss" => Some(Authorities::of_system().map_err(|e| refused(e.to_string()))?),
             other => return Err(refused(format!("unknown scheme {other}://"))),
         };
         let host = match url.host() {
@@ -126,7 +126,7 @@ impl Upstream {
     ///
     /// # Errors
     /// When the URL is not `rediss://`.
-    pub fn trusting(mut self, trust: Trust) -> Result<Self, UpstreamError> {
+    pub fn trusting(mut self, trust: Authorities) -> Result<Self, UpstreamError> {
         if self.tls.is_none() {
             return Err(refused("certificates go with rediss:// only"));
         }

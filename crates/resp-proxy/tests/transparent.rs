@@ -270,7 +270,10 @@ fn frames_end_alike_however_they_are_cut() {
 
 proptest! {
     #[test]
-    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2000), step in 1_usize..50) {
+    fn arbitrary_bytes_never_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..2000),
+        step in 1_usize..50,
+    ) {
         for side in [StreamSide::Requests, StreamSide::Replies] {
             prop_assert_eq!(ends(side, &bytes, step).is_ok(), ends(side, &bytes, 2000).is_ok());
         }

@@ -10,7 +10,7 @@ use crate::redis_py::redis_py;
 use crate::store::Store;
 use crate::support::{PATIENCE, eventually, proxy};
 use redis::AsyncCommands as _;
-use resp_proxy::{RespProxy, Trust, Upstream};
+use resp_proxy::{Authorities, RespProxy, Upstream};
 use tokio::net::TcpListener;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,9 +192,11 @@ async fn a_store_behind_tls_is_reached() {
     let authority = directory.path().join("authority.pem");
     std::fs::write(&authority, certificate).unwrap();
     assert_eq!(
-        ask(url.trusting(Trust::in_file(&authority).unwrap()).unwrap())
-            .await
-            .unwrap(),
+        ask(url
+            .trusting(Authorities::in_file(&authority).unwrap())
+            .unwrap())
+        .await
+        .unwrap(),
         1
     );
 }

@@ -55,7 +55,7 @@ impl Drop for Program {
 fn refused(arguments: &[&str]) -> Output {
     Command::new(PROGRAM)
         .args(arguments)
-        .env_remove("RESP_PROXY_UPSTREAM")
+        .env_remove("RESP_PROXY_STORE")
         .output()
         .unwrap()
 }
