@@ -1,8 +1,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -143,19 +144,13 @@ impl Stage {
     /// each name.
     pub fn expected(&self, name: impl Into<String>, occurred: bool) {
         let name = name.into();
-        self.expectations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name.clone(), occurred);
+        self.expectations.lock().insert(name.clone(), occurred);
         self.emit(Event::Expected { name, occurred });
     }
 
     /// The expected anomalies that have not occurred.
     pub(crate) fn missed(&self) -> Vec<String> {
-        let expectations = self
-            .expectations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let expectations = self.expectations.lock();
         expectations
             .iter()
             .filter(|(_, occurred)| !**occurred)

@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::iter;
 
 use crate::{
     ChapterInfo, Event, Finding, FindingState, HealthSnapshot, Measurement, Reachability, Severity,
-    TimedEvent, Tone,
+    TimedEvent, Tone, clean_line,
 };
 
 /// Width of a drawing, in columns.
@@ -34,20 +35,19 @@ impl Transcript {
         let at = stamped.at.as_secs_f64();
         self.texts(&stamped.event)
             .into_iter()
-            .map(|text| format!("[{at:7.3}] {text}"))
+            .map(|text| format!("[{at:7.3}] {}", clean_line(&text)))
             .collect()
     }
 
     /// The measurements and the outcome, for the terminal after the story.
     pub fn summary(&self) -> Vec<String> {
-        let mut lines = vec![String::from("Summary")];
-        lines.extend(
-            self.measured
-                .iter()
-                .map(|m| format!("  == {}", measurement(m))),
-        );
-        lines.push(format!("  {}", self.outcome));
-        lines
+        let measured = self.measured.iter();
+        let measured = measured.map(|m| format!("  == {}", measurement(m)));
+        iter::once("Summary".to_owned())
+            .chain(measured)
+            .chain([format!("  {}", self.outcome)])
+            .map(|line| clean_line(&line))
+            .collect()
     }
 
     fn texts(&mut self, event: &Event) -> Vec<String> {

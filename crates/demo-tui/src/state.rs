@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
+use demo_core::clean_line;
 use ratatui::layout::Size;
 
 use crate::ScreenOptions;
-use crate::bindings::StorySource;
+use crate::bindings::KeyMode;
 use crate::layout::Panel;
 use crate::model::story::StoryState;
-use crate::model::text;
 use crate::theme::{Palette, Theme};
 
 /// The scroll position of a panel.
@@ -80,7 +80,7 @@ impl ScreenState {
         Self {
             story: StoryState::default(),
             theme: Theme::new(palette),
-            mode_label: text::one_line(&options.mode_label),
+            mode_label: clean_line(&options.mode_label),
             large: options.large,
             player: None,
             size: Size::new(80, 24),
@@ -101,11 +101,11 @@ impl ScreenState {
     }
 
     /// The set of keys that have an effect.
-    pub(crate) fn mode(&self) -> StorySource {
+    pub(crate) fn mode(&self) -> KeyMode {
         if self.player.is_some() {
-            StorySource::Log
+            KeyMode::Log
         } else {
-            StorySource::Live
+            KeyMode::Live
         }
     }
 

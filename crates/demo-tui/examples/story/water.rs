@@ -4,8 +4,10 @@
 //! tanks, the faster the fuller the pipe is. A tap empties each tank, the faster the fuller it is.
 //! Water above a brim is spilled.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// Flow of the pump, in litres a second.
 pub(crate) const PUMP: f64 = 6.0;
@@ -102,7 +104,7 @@ impl Works {
     }
 
     pub(crate) fn water(&self) -> MutexGuard<'_, Water> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Shuts the valve until the guard is dropped.

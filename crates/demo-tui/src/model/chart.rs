@@ -3,9 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use demo_core::{ChartSpec, SeriesRole};
-
-use super::text;
+use demo_core::{ChartSpec, SeriesRole, clean_line};
 
 /// The most time that a chart shows: an act with its detection and its diagnosis.
 pub(crate) const WINDOW: Duration = Duration::from_secs(120);
@@ -30,10 +28,10 @@ pub(crate) struct ChartSample {
 
 impl Chart {
     pub(crate) fn new(mut spec: ChartSpec) -> Self {
-        spec.title = text::one_line(&spec.title);
-        spec.unit = text::one_line(&spec.unit);
+        spec.title = clean_line(&spec.title);
+        spec.unit = clean_line(&spec.unit);
         for series in &mut spec.series {
-            series.name = text::one_line(&series.name);
+            series.name = clean_line(&series.name);
         }
         Self {
             spec,

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use demo_core::{Mark, MarkEdge};
+use demo_core::{Mark, MarkEdge, clean_line};
 
 use super::chart::WINDOW;
-use super::text;
 
 /// Marks of the shown time, and of intervals that began before it and still go on.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +31,7 @@ impl TimeMarks {
     pub(crate) fn mark(&mut self, at: Duration, mark: &Mark) {
         self.spans
             .retain(|s| s.end.is_none_or(|end| end + WINDOW >= at));
-        let label = text::one_line(&mark.label);
+        let label = clean_line(&mark.label);
         let open = self
             .spans
             .iter_mut()

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use demo_core::{
     ChapterInfo, Event, Finding, FindingState, HealthSnapshot, Intervals, Measurement, StoryEnd,
-    TimedEvent, Tone,
+    TimedEvent, Tone, clean_line, clean_text,
 };
 
 use super::chart::Chart;
 use super::marks::TimeMarks;
-use super::text;
 
 /// How long the reason for a refusal is shown.
 pub(crate) const NOTICE: Duration = Duration::from_secs(4);
@@ -114,7 +113,7 @@ impl StoryState {
                 chapters,
                 charts,
             } => {
-                self.subject = text::one_line(subject);
+                self.subject = clean_line(subject);
                 self.chapters = chapters.iter().map(safe_chapter).collect();
                 self.charts = charts.iter().cloned().map(Chart::new).collect();
             }
@@ -139,7 +138,7 @@ impl StoryState {
                     .as_ref()
                     .map(|s| self.status_line(*at, &s.text, s.remaining));
             }
-            Event::Said { tone, text } => self.speak(NarrationLine::Said(*tone, text::lines(text))),
+            Event::Said { tone, text } => self.speak(NarrationLine::Said(*tone, clean_text(text))),
             Event::Measured(m) => self.measure(m),
             Event::Sampled { chart, values } => {
                 if let Some(chart) = self.charts.iter_mut().find(|c| c.spec.id == *chart) {
@@ -157,7 +156,7 @@ impl StoryState {
             Event::Health(snapshot) => self.health = safe_health(snapshot),
             Event::Noted { about, tone, text } => {
                 self.notes
-                    .insert(text::one_line(about), (*tone, text::one_line(text)));
+                    .insert(clean_line(about), (*tone, clean_line(text)));
             }
             Event::Found(finding) => self.found(*at, finding),
             Event::Text {
@@ -166,7 +165,7 @@ impl StoryState {
                 detail,
             } => self.append(panel, piece, *detail),
             Event::Expected { name, occurred } => {
-                let name = text::one_line(name);
+                let name = clean_line(name);
                 self.expected.retain(|(other, _)| *other != name);
                 self.expected.push((name.clone(), *occurred));
                 self.speak(NarrationLine::Expected(name, *occurred));
@@ -189,6 +188,12 @@ impl StoryState {
         self.chapters.get(self.current?)
     }
 
+    /// Its number and title, as "4. The fault".
+    pub(crate) fn chapter_title(&self) -> Option<String> {
+        let number = self.current? + 1;
+        Some(format!("{number}. {}", self.chapter()?.title))
+    }
+
     /// Whether the chapter can not be left yet.
     pub(crate) fn blocked(&self) -> bool {
         self.running && self.chapter().is_some_and(|c| c.blocks_advance)
@@ -209,7 +214,7 @@ impl StoryState {
     }
 
     fn status_line(&self, at: Duration, words: &str, remaining: Option<Duration>) -> StatusGauge {
-        let text = text::one_line(words);
+        let text = clean_line(words);
         let left = remaining.unwrap_or_default();
         let total = match &self.status {
             Some(before) if before.text == text => before.total.max(left),
@@ -231,9 +236,9 @@ impl StoryState {
 
     fn measure(&mut self, m: &Measurement) {
         let m = Measurement {
-            name: text::one_line(&m.name),
-            unit: text::one_line(&m.unit).into(),
-            detail: text::one_line(&m.detail),
+            name: clean_line(&m.name),
+            unit: clean_line(&m.unit).into(),
+            detail: clean_line(&m.detail),
             value: m.value,
         };
         match self.measured.iter_mut().find(|old| old.name == m.name) {
@@ -271,7 +276,7 @@ impl StoryState {
     }
 
     fn append(&mut self, panel: &str, piece: &str, detail: bool) {
-        let panel = text::one_line(panel);
+        let panel = clean_line(panel);
         if self.page.as_ref().is_none_or(|page| page.panel != panel) {
             self.page = Some(TextPage {
                 panel,
@@ -285,7 +290,7 @@ impl StoryState {
         } else {
             &mut page.text
         };
-        text.push_str(&text::lines(piece));
+        text.push_str(&clean_text(piece));
         if text.len() > MAX_TEXT {
             let surplus = text.len() - MAX_TEXT;
             let cut = (surplus..).find(|i| text.is_char_boundary(*i));
@@ -294,7 +299,7 @@ impl StoryState {
     }
 
     fn refuse(&mut self, at: Duration, reason: &str) {
-        let reason = text::one_line(reason);
+        let reason = clean_line(reason);
         let times = match &self.refusal {
             Some(before) if before.reason == reason && at < before.at + NOTICE => before.times + 1,
             _ => 1,
@@ -305,9 +310,9 @@ impl StoryState {
 
 fn safe_chapter(info: &ChapterInfo) -> ChapterInfo {
     ChapterInfo {
-        title: text::one_line(&info.title),
-        narration: text::lines(&info.narration),
-        key_hint: text::one_line(&info.key_hint),
+        title: clean_line(&info.title),
+        narration: clean_text(&info.narration),
+        key_hint: clean_line(&info.key_hint),
         ..info.clone()
     }
 }
@@ -315,32 +320,32 @@ fn safe_chapter(info: &ChapterInfo) -> ChapterInfo {
 fn safe_health(snapshot: &HealthSnapshot) -> HealthSnapshot {
     let mut safe = snapshot.clone();
     for node in &mut safe.nodes {
-        node.id = text::one_line(&node.id);
-        node.address = text::one_line(&node.address);
+        node.id = clean_line(&node.id);
+        node.address = clean_line(&node.address);
     }
     for dependency in &mut safe.dependencies {
-        dependency.name = text::one_line(&dependency.name);
+        dependency.name = clean_line(&dependency.name);
     }
     safe
 }
 
 fn safe_intervals(intervals: &Intervals) -> Intervals {
     let mut safe = intervals.clone();
-    safe.title = text::one_line(&safe.title);
-    safe.unit = text::one_line(&safe.unit).into();
+    safe.title = clean_line(&safe.title);
+    safe.unit = clean_line(&safe.unit).into();
     safe.rows
         .retain(|row| row.from.is_finite() && row.to.is_finite());
     for row in &mut safe.rows {
-        row.label = text::one_line(&row.label);
+        row.label = clean_line(&row.label);
     }
     safe
 }
 
 fn safe_finding(finding: &Finding) -> Finding {
     Finding {
-        name: text::one_line(&finding.name),
-        subject: text::one_line(&finding.subject),
-        evidence: text::one_line(&finding.evidence),
+        name: clean_line(&finding.name),
+        subject: clean_line(&finding.subject),
+        evidence: clean_line(&finding.evidence),
         ..finding.clone()
     }
 }
@@ -348,11 +353,11 @@ fn safe_finding(finding: &Finding) -> Finding {
 fn safe_outcome(outcome: &StoryEnd) -> StoryEnd {
     match outcome {
         StoryEnd::Missed { expectations } => StoryEnd::Missed {
-            expectations: expectations.iter().map(|e| text::one_line(e)).collect(),
+            expectations: expectations.iter().map(|e| clean_line(e)).collect(),
         },
         StoryEnd::Failed { chapter, error } => StoryEnd::Failed {
-            chapter: text::one_line(chapter),
-            error: text::one_line(error),
+            chapter: clean_line(chapter),
+            error: clean_line(error),
         },
         StoryEnd::Completed | StoryEnd::Quit => outcome.clone(),
     }

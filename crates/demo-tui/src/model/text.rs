@@ -1,47 +1,8 @@
-//! Text from elsewhere, made safe and made to fit.
+//! Text that is made to fit.
 
 use std::time::Duration;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-
-/// Text that may be drawn on one line: nothing in it moves the cursor, hides or reorders the text
-/// beside it.
-pub(crate) fn one_line(text: &str) -> String {
-    text.chars()
-        .filter_map(|c| {
-            if c.is_whitespace() {
-                Some(' ')
-            } else {
-                printable(c)
-            }
-        })
-        .collect()
-}
-
-/// Text that may be drawn on several lines, broken where it is broken.
-pub(crate) fn lines(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => safe.push('\n'),
-            '\t' => safe.push_str("    "),
-            '\r' => {}
-            c if c.is_whitespace() => safe.push(' '),
-            c => safe.extend(printable(c)),
-        }
-    }
-    safe
-}
-
-/// Drops control characters, and the invisible ones that change direction, join, or select a
-/// variant.
-fn printable(c: char) -> Option<char> {
-    let invisible = matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e0fff}');
-    (!c.is_control() && !invisible).then_some(c)
-}
 
 /// How many columns text takes.
 pub(crate) fn width(text: &str) -> usize {
@@ -116,6 +77,13 @@ pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     wrapped
 }
 
+/// The text with a capital letter at its beginning.
+pub(crate) fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).collect()
+}
+
 /// A number as one reads it aloud: counts whole, the rest with as many digits as matter.
 pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
@@ -150,18 +118,10 @@ pub(crate) fn seconds(length: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use demo_core::clean_line;
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn nothing_that_controls_a_terminal_is_left() {
-        assert_eq!(
-            one_line("a\x1b[31mb\nc\u{9b}2Jd\u{202e}e\u{7f}\0"),
-            "a[31mb c2Jde"
-        );
-        assert_eq!(lines("a\r\nb\tc\x07"), "a\nb    c");
-    }
 
     #[test]
     fn broken_lines_hang_under_their_first_word() {
@@ -205,14 +165,7 @@ mod tests {
 
         #[test]
         fn what_is_fitted_fits(text in ".{0,60}", columns in 0usize..40) {
-            prop_assert!(width(&fit(&one_line(&text), columns)) <= columns);
-        }
-
-        #[test]
-        fn safe_text_stays_as_it_is(text in ".{0,60}") {
-            let safe = lines(&text);
-            prop_assert_eq!(lines(&safe), safe.clone());
-            prop_assert!(!safe.chars().any(|c| c.is_control() && c != '\n'));
+            prop_assert!(width(&fit(&clean_line(&text), columns)) <= columns);
         }
     }
 }

@@ -8,9 +8,10 @@
 
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, Once, PoisonError};
 
+use parking_lot::Mutex;
 use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::terminal::{
     DisableLineWrap, EnableLineWrap, EndSynchronizedUpdate, EnterAlternateScreen,
@@ -51,7 +52,7 @@ impl TerminalGuard {
     /// Resolves when something in this process has panicked; cancel safe.
     pub(crate) async fn panicked(&self) -> String {
         loop {
-            if let Some(message) = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            if let Some(message) = PANIC.lock().take() {
                 return message;
             }
             PANICKED.notified().await;
@@ -68,7 +69,7 @@ impl Drop for TerminalGuard {
     fn drop(&mut self) {
         give_back();
         WATCHED.store(false, Ordering::SeqCst);
-        PANIC.lock().unwrap_or_else(PoisonError::into_inner).take();
+        PANIC.lock().take();
     }
 }
 
@@ -107,7 +108,7 @@ fn watch() {
         panic::set_hook(Box::new(move |info| {
             if WATCHED.load(Ordering::SeqCst) {
                 give_back();
-                *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(message(info));
+                *PANIC.lock() = Some(message(info));
                 PANICKED.notify_one();
             }
             before(info);
