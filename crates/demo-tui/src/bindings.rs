@@ -2,7 +2,10 @@
 //!
 //! A live story and a log that is played share most keys; some belong to one of them.
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::crossterm::event::KeyCode::{
+    self, BackTab, Char, Down, End, Enter, Left, PageDown, PageUp, Right, Tab, Up,
+};
+use ratatui::crossterm::event::{KeyEvent, KeyModifiers};
 
 /// The effect of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,7 +56,7 @@ pub enum KeyEffect {
 
 /// The source of the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StorySource {
+pub(crate) enum KeyMode {
     /// A story that is being played.
     Live,
     /// A log.
@@ -63,10 +66,12 @@ pub(crate) enum StorySource {
 /// One line of the table.
 #[derive(Debug)]
 pub(crate) struct KeyBinding {
-    pub(crate) keys: &'static [KeyStroke],
+    keys: &'static [KeyCode],
+    /// The modifiers of all its keys.
+    modifiers: KeyModifiers,
     pub(crate) press: KeyEffect,
     /// The only mode in which it has an effect; `None` for both.
-    pub(crate) mode: Option<StorySource>,
+    pub(crate) mode: Option<KeyMode>,
     /// A word for the footer; the chapter has a better one for [`KeyEffect::Advance`]. Empty for
     /// none.
     pub(crate) hint: &'static str,
@@ -75,236 +80,176 @@ pub(crate) struct KeyBinding {
     pub(crate) help: &'static str,
 }
 
-/// A key and how it is called.
-#[derive(Debug)]
-pub(crate) struct KeyStroke {
-    pub(crate) name: &'static str,
-    code: KeyCode,
-    modifiers: KeyModifiers,
-}
-
-const fn key(name: &'static str, code: KeyCode) -> KeyStroke {
-    KeyStroke {
-        name,
-        code,
-        modifiers: KeyModifiers::NONE,
-    }
-}
-
-const fn ctrl(name: &'static str, letter: char) -> KeyStroke {
-    KeyStroke {
-        name,
-        code: KeyCode::Char(letter),
-        modifiers: KeyModifiers::CONTROL,
-    }
-}
-
 /// All keys, in the order in which help and README list them.
 pub(crate) const BINDINGS: &[KeyBinding] = &[
-    KeyBinding {
-        keys: &[
-            key("SPACE", KeyCode::Char(' ')),
-            key("Enter", KeyCode::Enter),
-            key("Right", KeyCode::Right),
-        ],
-        press: KeyEffect::Advance,
-        mode: Some(StorySource::Live),
-        hint: "go on",
-        essential: true,
-        help: "go on to the next chapter; after the end, leave",
-    },
-    KeyBinding {
-        keys: &[key("r", KeyCode::Char('r'))],
-        press: KeyEffect::Rerun,
-        mode: Some(StorySource::Live),
-        hint: "again",
-        essential: false,
-        help: "run this chapter's fault again",
-    },
-    KeyBinding {
-        keys: &[key("SPACE", KeyCode::Char(' '))],
-        press: KeyEffect::Pause,
-        mode: Some(StorySource::Log),
-        hint: "pause",
-        essential: true,
-        help: "stop the time, or let it go on",
-    },
-    KeyBinding {
-        keys: &[key("+", KeyCode::Char('+')), key("=", KeyCode::Char('='))],
-        press: KeyEffect::Faster,
-        mode: Some(StorySource::Log),
-        hint: "faster",
-        essential: false,
-        help: "play faster",
-    },
-    KeyBinding {
-        keys: &[key("-", KeyCode::Char('-'))],
-        press: KeyEffect::Slower,
-        mode: Some(StorySource::Log),
-        hint: "slower",
-        essential: false,
-        help: "play slower",
-    },
-    KeyBinding {
-        keys: &[key("Right", KeyCode::Right), key("n", KeyCode::Char('n'))],
-        press: KeyEffect::NextChapter,
-        mode: Some(StorySource::Log),
-        hint: "next",
-        essential: false,
-        help: "jump to the next chapter",
-    },
-    KeyBinding {
-        keys: &[key("Left", KeyCode::Left), key("p", KeyCode::Char('p'))],
-        press: KeyEffect::PreviousChapter,
-        mode: Some(StorySource::Log),
-        hint: "back",
-        essential: false,
-        help: "jump to the beginning of the chapter, then to the chapter before",
-    },
-    KeyBinding {
-        keys: &[key("End", KeyCode::End)],
-        press: KeyEffect::End,
-        mode: Some(StorySource::Log),
-        hint: "",
-        essential: false,
-        help: "jump to the end",
-    },
-    KeyBinding {
-        keys: &[key("e", KeyCode::Char('e'))],
-        press: KeyEffect::Details,
-        mode: None,
-        hint: "evidence",
-        essential: false,
-        help: "show or hide the evidence of a diagnosis",
-    },
-    KeyBinding {
-        keys: &[key("n", KeyCode::Char('n'))],
-        press: KeyEffect::Ahead,
-        mode: Some(StorySource::Live),
-        hint: "",
-        essential: false,
-        help: "show or hide the narration of the next chapter",
-    },
-    KeyBinding {
-        keys: &[key("Tab", KeyCode::Tab)],
-        press: KeyEffect::NextPanel,
-        mode: None,
-        hint: "panel",
-        essential: false,
-        help: "focus the next panel",
-    },
-    KeyBinding {
-        keys: &[key("Shift-Tab", KeyCode::BackTab)],
-        press: KeyEffect::PreviousPanel,
-        mode: None,
-        hint: "",
-        essential: false,
-        help: "focus the panel before",
-    },
-    KeyBinding {
-        keys: &[key("Up", KeyCode::Up)],
-        press: KeyEffect::Up,
-        mode: None,
-        hint: "",
-        essential: false,
-        help: "scroll the focused panel, or show the chart before",
-    },
-    KeyBinding {
-        keys: &[key("Down", KeyCode::Down)],
-        press: KeyEffect::Down,
-        mode: None,
-        hint: "",
-        essential: false,
-        help: "scroll the focused panel, or show the next chart",
-    },
-    KeyBinding {
-        keys: &[key("PageUp", KeyCode::PageUp)],
-        press: KeyEffect::PageUp,
-        mode: None,
-        hint: "",
-        essential: false,
-        help: "scroll the focused panel by a page",
-    },
-    KeyBinding {
-        keys: &[key("PageDown", KeyCode::PageDown)],
-        press: KeyEffect::PageDown,
-        mode: None,
-        hint: "",
-        essential: false,
-        help: "scroll the focused panel by a page",
-    },
-    KeyBinding {
-        keys: &[key("z", KeyCode::Char('z'))],
-        press: KeyEffect::Zoom,
-        mode: None,
-        hint: "zoom",
-        essential: false,
-        help: "show the focused panel alone, or all of them again",
-    },
-    KeyBinding {
-        keys: &[key("?", KeyCode::Char('?'))],
-        press: KeyEffect::Help,
-        mode: None,
-        hint: "help",
-        essential: true,
-        help: "show or hide the help",
-    },
-    KeyBinding {
-        keys: &[ctrl("Ctrl-L", 'l')],
-        press: KeyEffect::Redraw,
-        mode: None,
-        hint: "",
-        essential: false,
-        help: "draw the screen anew",
-    },
-    KeyBinding {
-        keys: &[key("q", KeyCode::Char('q'))],
-        press: KeyEffect::Quit,
-        mode: None,
-        hint: "quit",
-        essential: true,
-        help: "heal, then leave",
-    },
-    KeyBinding {
-        keys: &[ctrl("Ctrl-C", 'c')],
-        press: KeyEffect::Interrupt,
-        mode: None,
-        hint: "",
-        essential: false,
-        help: "the same; a second time, leave at once",
-    },
+    live(
+        &[Char(' '), Enter, Right],
+        KeyEffect::Advance,
+        "go on to the next chapter; after the end, leave",
+    )
+    .hint("go on")
+    .essential(),
+    live(
+        &[Char('r')],
+        KeyEffect::Rerun,
+        "run this chapter's fault again",
+    )
+    .hint("again"),
+    log(
+        &[Char(' ')],
+        KeyEffect::Pause,
+        "stop the time, or let it go on",
+    )
+    .hint("pause")
+    .essential(),
+    log(&[Char('+'), Char('=')], KeyEffect::Faster, "play faster").hint("faster"),
+    log(&[Char('-')], KeyEffect::Slower, "play slower").hint("slower"),
+    log(
+        &[Right, Char('n')],
+        KeyEffect::NextChapter,
+        "jump to the next chapter",
+    )
+    .hint("next"),
+    log(
+        &[Left, Char('p')],
+        KeyEffect::PreviousChapter,
+        "jump to the beginning of the chapter, then to the chapter before",
+    )
+    .hint("back"),
+    log(&[End], KeyEffect::End, "jump to the end"),
+    both(
+        &[Char('e')],
+        KeyEffect::Details,
+        "show or hide the evidence of a diagnosis",
+    )
+    .hint("evidence"),
+    live(
+        &[Char('n')],
+        KeyEffect::Ahead,
+        "show or hide the narration of the next chapter",
+    ),
+    both(&[Tab], KeyEffect::NextPanel, "focus the next panel").hint("panel"),
+    both(
+        &[BackTab],
+        KeyEffect::PreviousPanel,
+        "focus the panel before",
+    ),
+    both(
+        &[Up],
+        KeyEffect::Up,
+        "scroll the focused panel, or show the chart before",
+    ),
+    both(
+        &[Down],
+        KeyEffect::Down,
+        "scroll the focused panel, or show the next chart",
+    ),
+    both(
+        &[PageUp],
+        KeyEffect::PageUp,
+        "scroll the focused panel by a page",
+    ),
+    both(
+        &[PageDown],
+        KeyEffect::PageDown,
+        "scroll the focused panel by a page",
+    ),
+    both(
+        &[Char('z')],
+        KeyEffect::Zoom,
+        "show the focused panel alone, or all of them again",
+    )
+    .hint("zoom"),
+    both(&[Char('?')], KeyEffect::Help, "show or hide the help")
+        .hint("help")
+        .essential(),
+    both(&[Char('l')], KeyEffect::Redraw, "draw the screen anew").with_control(),
+    both(&[Char('q')], KeyEffect::Quit, "heal, then leave")
+        .hint("quit")
+        .essential(),
+    both(
+        &[Char('c')],
+        KeyEffect::Interrupt,
+        "the same; a second time, leave at once",
+    )
+    .with_control(),
 ];
+
+const fn both(keys: &'static [KeyCode], press: KeyEffect, help: &'static str) -> KeyBinding {
+    KeyBinding {
+        keys,
+        modifiers: KeyModifiers::NONE,
+        press,
+        mode: None,
+        hint: "",
+        essential: false,
+        help,
+    }
+}
+
+const fn live(keys: &'static [KeyCode], press: KeyEffect, help: &'static str) -> KeyBinding {
+    KeyBinding {
+        mode: Some(KeyMode::Live),
+        ..both(keys, press, help)
+    }
+}
+
+const fn log(keys: &'static [KeyCode], press: KeyEffect, help: &'static str) -> KeyBinding {
+    KeyBinding {
+        mode: Some(KeyMode::Log),
+        ..both(keys, press, help)
+    }
+}
 
 impl KeyEffect {
     /// The effect of a key, if it has one.
-    pub(crate) fn of(event: KeyEvent, mode: StorySource) -> Option<Self> {
+    pub(crate) fn of(event: KeyEvent, mode: KeyMode) -> Option<Self> {
         // Shift is part of some of the characters themselves, as of "?".
         let modifiers = event.modifiers - KeyModifiers::SHIFT;
         BINDINGS
             .iter()
-            .filter(|b| b.is_for(mode))
-            .find(|b| {
-                b.keys
-                    .iter()
-                    .any(|k| k.code == event.code && k.modifiers == modifiers)
-            })
+            .filter(|b| b.is_for(mode) && b.modifiers == modifiers)
+            .find(|b| b.keys.contains(&event.code))
             .map(|b| b.press)
     }
 }
 
 impl KeyBinding {
+    const fn hint(self, hint: &'static str) -> Self {
+        Self { hint, ..self }
+    }
+
+    const fn essential(self) -> Self {
+        Self {
+            essential: true,
+            ..self
+        }
+    }
+
+    const fn with_control(self) -> Self {
+        Self {
+            modifiers: KeyModifiers::CONTROL,
+            ..self
+        }
+    }
+
     /// Whether it has an effect in a mode.
-    pub(crate) fn is_for(&self, mode: StorySource) -> bool {
+    pub(crate) fn is_for(&self, mode: KeyMode) -> bool {
         self.mode.is_none_or(|only| only == mode)
     }
 
-    /// All its keys, as "SPACE, Enter, Right".
-    pub(crate) fn names(&self) -> String {
-        self.keys
-            .iter()
-            .map(|k| k.name)
-            .collect::<Vec<_>>()
-            .join(", ")
+    /// The names of its keys, the usual one first.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let name = |code: &KeyCode| match code {
+            Char(' ') => "SPACE".into(),
+            Char(letter) if self.modifiers == KeyModifiers::CONTROL => {
+                format!("Ctrl-{}", letter.to_ascii_uppercase())
+            }
+            Char(letter) => letter.to_string(),
+            BackTab => "Shift-Tab".into(),
+            other => format!("{other:?}"),
+        };
+        self.keys.iter().map(name).collect()
     }
 }
 
@@ -314,11 +259,10 @@ mod tests {
 
     #[test]
     fn no_key_is_bound_twice() {
-        for mode in [StorySource::Live, StorySource::Log] {
+        for mode in [KeyMode::Live, KeyMode::Log] {
             let bound = BINDINGS.iter().filter(|b| b.is_for(mode));
             let keys: Vec<_> = bound
-                .flat_map(|b| b.keys)
-                .map(|k| (k.code, k.modifiers))
+                .flat_map(|b| b.keys.iter().map(|key| (key, b.modifiers)))
                 .collect();
             for (i, key) in keys.iter().enumerate() {
                 assert!(!keys[..i].contains(key), "{key:?} in {mode:?}");
@@ -328,20 +272,16 @@ mod tests {
 
     #[test]
     fn keys_are_told_from_their_look_alikes() {
-        let press =
-            |code, modifiers| KeyEffect::of(KeyEvent::new(code, modifiers), StorySource::Live);
+        let press = |code, modifiers| KeyEffect::of(KeyEvent::new(code, modifiers), KeyMode::Live);
         assert_eq!(
-            press(KeyCode::Char('c'), KeyModifiers::CONTROL),
+            press(Char('c'), KeyModifiers::CONTROL),
             Some(KeyEffect::Interrupt)
         );
-        assert_eq!(press(KeyCode::Char('c'), KeyModifiers::NONE), None);
-        assert_eq!(press(KeyCode::Char('q'), KeyModifiers::CONTROL), None);
+        assert_eq!(press(Char('c'), KeyModifiers::NONE), None);
+        assert_eq!(press(Char('q'), KeyModifiers::CONTROL), None);
+        assert_eq!(press(Char('?'), KeyModifiers::SHIFT), Some(KeyEffect::Help));
         assert_eq!(
-            press(KeyCode::Char('?'), KeyModifiers::SHIFT),
-            Some(KeyEffect::Help)
-        );
-        assert_eq!(
-            press(KeyCode::BackTab, KeyModifiers::SHIFT),
+            press(BackTab, KeyModifiers::SHIFT),
             Some(KeyEffect::PreviousPanel)
         );
     }
@@ -351,13 +291,13 @@ mod tests {
         let mut table = String::from("| key | effect | in |\n|---|---|---|\n");
         for binding in BINDINGS {
             let place = match binding.mode {
-                Some(StorySource::Live) => "a live story",
-                Some(StorySource::Log) => "a log",
+                Some(KeyMode::Live) => "a live story",
+                Some(KeyMode::Log) => "a log",
                 None => "both",
             };
             table.push_str(&format!(
                 "| {} | {} | {place} |\n",
-                binding.names(),
+                binding.names().join(", "),
                 binding.help
             ));
         }

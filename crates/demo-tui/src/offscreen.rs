@@ -44,15 +44,17 @@ impl Offscreen {
         self.app.update(ScreenAction::Emitted(stamped));
     }
 
-    /// Presses a key and returns the inputs for the story.
-    pub fn press(&mut self, press: KeyEffect) -> Vec<StoryInput> {
-        let commands = self.app.update(ScreenAction::Pressed(press)).into_iter();
-        commands
-            .filter_map(|command| match command {
-                ScreenCommand::Send(input) => Some(input),
-                _ => None,
-            })
-            .collect()
+    /// Presses a key and returns the input for the story, if there is one.
+    pub fn press(&mut self, press: KeyEffect) -> Option<StoryInput> {
+        match self.app.update(ScreenAction::Pressed(press)) {
+            Some(ScreenCommand::Send(input)) => Some(input),
+            _ => None,
+        }
+    }
+
+    /// The title of the current chapter, as "4. The fault".
+    pub(crate) fn chapter_title(&self) -> Option<String> {
+        self.app.story.chapter_title()
     }
 
     /// Lets the story's time pass, up to `now` since it began.

@@ -35,7 +35,7 @@ impl LogPlayback {
         Self {
             events: log.events().to_vec(),
             next: 0,
-            now: Duration::ZERO,
+            now: log.events()[0].at,
             speed: RECORDED,
             paused: false,
             dwell,
@@ -57,7 +57,7 @@ impl LogPlayback {
             .get(self.next)
             .filter(|next| next.at <= self.now)
         {
-            if leaves(next) {
+            if ends_chapter(next) {
                 if self.visible < self.dwell {
                     self.now = next.at;
                     break;
@@ -72,7 +72,7 @@ impl LogPlayback {
     /// Real time until the next event; `None` while there is none to wait for.
     pub(crate) fn wait(&self) -> Option<Duration> {
         let next = self.events.get(self.next).filter(|_| !self.paused)?;
-        let dwell = if leaves(next) {
+        let dwell = if ends_chapter(next) {
             self.dwell.saturating_sub(self.visible)
         } else {
             Duration::ZERO
@@ -160,7 +160,7 @@ impl LogPlayback {
 }
 
 /// Whether an event ends the chapter before it.
-fn leaves(stamped: &TimedEvent) -> bool {
+pub(crate) fn ends_chapter(stamped: &TimedEvent) -> bool {
     matches!(
         stamped.event,
         Event::Entered { .. } | Event::Finished { .. }

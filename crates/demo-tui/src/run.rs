@@ -2,22 +2,22 @@ use std::io::IsTerminal;
 use std::pin::pin;
 use std::time::Duration;
 
-use demo_core::{Event, StoryEnd, StoryInput, TimedEvent, Transcript};
+use demo_core::{Event, Log, StoryEnd, StoryInput, TimedEvent, Transcript};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::bindings::{KeyEffect, StorySource};
+use crate::bindings::{KeyEffect, KeyMode};
 use crate::environment::Environment;
+use crate::playback::LogPlayback;
 use crate::screen::keys::KeyInput;
 use crate::screen::terminal::{TICK, Terminal, TerminalEvent, until};
+use crate::source::{LiveSource, LogSource, StorySource};
 use crate::state::{Overlay, ScreenState};
 use crate::update::{ScreenAction, ScreenCommand};
 use crate::{ScreenOptions, TuiError};
 
 /// Deadline of the story's end after it was asked to quit. A runner heals in three seconds at most.
 const HEAL_DEADLINE: Duration = Duration::from_secs(10);
-/// Events taken in before keys are looked at again.
-const BATCH: usize = 64;
 
 /// A front-end that is ready to show a story. Nothing is drawn before [`Tui::run`] or
 /// [`Tui::replay`].
@@ -84,58 +84,87 @@ impl Tui {
         inputs: Sender<StoryInput>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<ScreenResult, TuiError> {
-        let Self { mut app, ascii, .. } = self;
-        let (terminal, size) = match Terminal::open(ascii, StorySource::Live) {
-            Ok(opened) => opened,
-            Err(error) => {
-                // A full channel holds inputs that make the story go on, and closes with the
-                // caller's end of it.
-                let _ = inputs.try_send(StoryInput::Quit);
-                return Err(error);
-            }
+        self.show(LiveSource::new(events, inputs), vec![], shutdown)
+            .await
+    }
+
+    /// Plays a log on the terminal, from a chapter (from 0) or from its beginning, until the user
+    /// leaves or `shutdown` resolves. Gives the terminal back on every path.
+    ///
+    /// # Errors
+    /// [`TuiError::NoChapter`], [`TuiError::InUse`], [`TuiError::Terminal`] or
+    /// [`TuiError::Panicked`].
+    pub async fn replay(
+        self,
+        log: &Log,
+        from: Option<usize>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<ScreenResult, TuiError> {
+        let mut playback = LogPlayback::new(log, self.dwell);
+        let begun = match from {
+            Some(chapter) => playback.enter(chapter).ok_or(TuiError::NoChapter {
+                number: chapter + 1,
+            })?,
+            None => &[],
         };
-        app.update(ScreenAction::Resized(size));
+        let begun = begun.to_vec();
+        self.show(LogSource::new(playback), begun, shutdown).await
+    }
+
+    /// Shows a source, whose first events are at hand.
+    async fn show(
+        self,
+        mut source: impl StorySource,
+        begun: Vec<TimedEvent>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<ScreenResult, TuiError> {
+        let keys = match source.player() {
+            Some(_) => KeyMode::Log,
+            None => KeyMode::Live,
+        };
+        // A full channel holds inputs that make the story go on, and closes with the caller's end
+        // of it.
+        let (terminal, size) =
+            Terminal::open(self.ascii, keys).inspect_err(|_| source.send(StoryInput::Quit))?;
         let mut show = Show {
-            app,
+            app: self.app,
             terminal,
+            source,
             transcript: Transcript::new(),
-            inputs,
-            quit_pending: false,
-            story_began: None,
             give_up: None,
             left: false,
             abandoned: false,
         };
-        show.play(events, shutdown).await;
-        show.end()
+        show.act(ScreenAction::Resized(size));
+        show.follow_player();
+        show.take(begun);
+        show.play(shutdown).await;
+        show.terminal.close()?;
+        Ok(ScreenResult {
+            outcome: show.app.story.outcome.filter(|_| !show.abandoned),
+            summary: show.transcript.summary(),
+            interrupted: show.app.interrupted,
+        })
     }
 }
 
-/// The shell around [`ScreenState`]: it has the clock, the channels and the screen, and decides
+/// The shell around [`ScreenState`]: it has the source, the screen and the deadline, and decides
 /// nothing.
-struct Show {
+struct Show<S> {
     app: ScreenState,
     terminal: Terminal,
+    source: S,
     /// The source of the summary.
     transcript: Transcript,
-    inputs: Sender<StoryInput>,
-    /// [`StoryInput::Quit`] is not sent yet. The story does not receive while it heals.
-    quit_pending: bool,
-    story_began: Option<Instant>,
     give_up: Option<Instant>,
     left: bool,
     abandoned: bool,
 }
 
-impl Show {
-    async fn play(
-        &mut self,
-        mut events: UnboundedReceiver<TimedEvent>,
-        shutdown: impl Future<Output = ()>,
-    ) {
+impl<S: StorySource> Show<S> {
+    async fn play(&mut self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
-        let (mut asked, mut open) = (false, true);
-        let mut emitted = Vec::with_capacity(BATCH);
+        let mut asked = false;
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         while !self.left {
@@ -145,22 +174,12 @@ impl Show {
                     asked = true;
                     self.act(ScreenAction::Shutdown);
                 }
-                () = until(self.give_up) => {
-                    self.abandoned = true;
-                    self.left = true;
-                }
-                prompt = self.terminal.next() => self.prompted(prompt),
-                // A closed channel belongs to a story that has ended.
-                _ = self.inputs.send(StoryInput::Quit), if self.quit_pending => {
-                    self.quit_pending = false;
-                }
-                count = events.recv_many(&mut emitted, BATCH), if open => {
-                    open = count > 0;
-                    for stamped in emitted.drain(..) {
-                        self.emitted(stamped);
-                    }
-                    if !open && self.app.story.outcome.is_none() {
-                        self.fail(TuiError::StoryLost);
+                () = until(self.give_up) => self.abandon(),
+                event = self.terminal.next() => self.handle(event),
+                ready = self.source.ready() => {
+                    self.pass();
+                    if let Err(lost) = ready && self.app.story.outcome.is_none() {
+                        self.fail(lost);
                         self.left = true;
                     }
                 }
@@ -169,105 +188,101 @@ impl Show {
         }
     }
 
-    fn end(self) -> Result<ScreenResult, TuiError> {
-        let Self {
-            app,
-            terminal,
-            transcript,
-            abandoned,
-            ..
-        } = self;
-        terminal.close()?;
-        let interrupted = app.interrupted;
-        let outcome = app.story.outcome.filter(|_| !abandoned);
-        Ok(ScreenResult {
-            outcome,
-            summary: transcript.summary(),
-            interrupted,
-        })
-    }
-
     fn act(&mut self, action: ScreenAction) {
-        for command in self.app.update(action) {
-            match command {
-                ScreenCommand::Send(StoryInput::Quit) => self.quit(),
-                // A story that does not listen would follow too late.
-                ScreenCommand::Send(input) => drop(self.inputs.try_send(input)),
-                ScreenCommand::Redraw => self.terminal.forget(self.app.size),
-                ScreenCommand::Leave => self.left = true,
-                ScreenCommand::Abandon => {
-                    self.abandoned = true;
-                    self.left = true;
+        match self.app.update(action) {
+            Some(ScreenCommand::Send(input)) => {
+                if input == StoryInput::Quit {
+                    self.give_up
+                        .get_or_insert_with(|| Instant::now() + HEAL_DEADLINE);
                 }
+                self.source.send(input);
             }
+            Some(ScreenCommand::Redraw) => self.terminal.forget(self.app.size),
+            Some(ScreenCommand::Leave) => self.left = true,
+            Some(ScreenCommand::Abandon) => self.abandon(),
+            None => {}
         }
     }
 
-    fn prompted(&mut self, prompt: TerminalEvent) {
-        match prompt {
-            TerminalEvent::Panicked(message) => self.fail(TuiError::Panicked(message)),
+    fn handle(&mut self, event: TerminalEvent) {
+        match event {
             TerminalEvent::Draw => {
                 if let Err(failure) = self.terminal.draw(&self.app) {
                     self.fail(failure);
                 }
             }
-            TerminalEvent::Key(KeyInput::Press(press)) => {
-                // The answer to these is the story's, and drawn when it comes.
-                let answered = matches!(press, KeyEffect::Advance | KeyEffect::Rerun);
-                if !answered || self.app.overlay == Some(Overlay::Help) {
-                    self.terminal.pressed();
-                }
-                self.act(ScreenAction::Pressed(press));
-            }
+            TerminalEvent::Key(KeyInput::Press(press)) => self.press(press),
             TerminalEvent::Key(KeyInput::Resize(size)) => {
                 self.terminal.pressed();
                 self.act(ScreenAction::Resized(size));
             }
-            TerminalEvent::Key(KeyInput::Failed(source)) => {
-                self.fail(TuiError::Terminal {
-                    operation: "reading",
-                    source,
-                });
-            }
+            TerminalEvent::Key(KeyInput::Failed(source)) => self.fail(TuiError::Terminal {
+                operation: "reading",
+                source,
+            }),
+            TerminalEvent::Panicked(message) => self.fail(TuiError::Panicked(message)),
         }
     }
 
-    fn emitted(&mut self, stamped: TimedEvent) {
-        // Events come a little late, never early: the earliest beginning is the right one.
-        let began = Instant::now()
-            .checked_sub(stamped.at)
-            .unwrap_or(self.terminal.opened());
-        self.story_began = Some(self.story_began.map_or(began, |known| known.min(began)));
-        match stamped.event {
-            Event::Entered { .. } | Event::Refused { .. } | Event::Finished { .. } => {
-                self.terminal.pressed()
+    fn press(&mut self, press: KeyEffect) {
+        self.pass();
+        let covered = self.app.overlay;
+        // The answer to these is the story's, and drawn when it comes.
+        let answered = matches!(press, KeyEffect::Advance | KeyEffect::Rerun);
+        if !answered || covered == Some(Overlay::Help) {
+            self.terminal.pressed();
+        }
+        self.act(ScreenAction::Pressed(press));
+        if covered.is_none() {
+            if let Some(events) = self.source.press(press) {
+                self.act(ScreenAction::Rewound);
+                self.transcript = Transcript::new();
+                self.take(events);
             }
-            _ => self.terminal.changed(),
+            self.follow_player();
         }
-        if self.app.story.outcome.is_none() {
-            self.transcript.lines(&stamped);
-        }
-        self.act(ScreenAction::Emitted(stamped));
-        self.left |= self.app.story.outcome.is_some() && self.terminal.has_failed();
     }
 
+    fn follow_player(&mut self) {
+        if let Some(player) = self.source.player() {
+            self.act(ScreenAction::Played(player));
+        }
+    }
+
+    /// Takes the events that are due, and lets time pass.
     fn pass(&mut self) {
-        if let Some(began) = self.story_began {
-            self.act(ScreenAction::Passed(began.elapsed()));
+        let events = self.source.take();
+        self.take(events);
+        if let Some(now) = self.source.now() {
+            self.act(ScreenAction::Passed(now));
             self.terminal.changed();
         }
     }
 
-    fn quit(&mut self) {
-        self.quit_pending = true;
-        self.give_up
-            .get_or_insert_with(|| Instant::now() + HEAL_DEADLINE);
+    fn take(&mut self, events: Vec<TimedEvent>) {
+        for stamped in events {
+            if matches!(
+                stamped.event,
+                Event::Entered { .. } | Event::Refused { .. } | Event::Finished { .. }
+            ) {
+                self.terminal.pressed();
+            }
+            if self.app.story.outcome.is_none() {
+                self.transcript.lines(&stamped);
+            }
+            self.act(ScreenAction::Emitted(stamped));
+        }
+        self.left |= self.app.story.outcome.is_some() && self.terminal.has_failed();
     }
 
     /// Gives the terminal back and waits for the story to heal.
     fn fail(&mut self, failure: TuiError) {
         self.terminal.fail(failure);
-        self.left |= self.app.story.outcome.is_some();
-        self.quit();
+        self.act(ScreenAction::Shutdown);
+    }
+
+    fn abandon(&mut self) {
+        self.abandoned = true;
+        self.left = true;
     }
 }

@@ -6,6 +6,7 @@ use demo_core::{Event, Log};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Size;
 
+use crate::playback::{LogPlayback, ends_chapter};
 use crate::{Offscreen, ScreenOptions};
 
 /// One screen.
@@ -26,47 +27,34 @@ pub(super) fn frames(
     options: &ScreenOptions,
     every: Duration,
 ) -> Vec<FilmFrame> {
-    let began = log.events()[0].at;
-    let mut reel = Reel {
+    let mut playback = LogPlayback::new(log, options.dwell);
+    let mut camera = Camera {
         screen: Offscreen::new(options),
         size,
         frames: Vec::new(),
         entered: None,
     };
-    let (mut titles, mut held) = (Vec::new(), Duration::ZERO);
-    let (mut tick, mut visible_since) = (began, Duration::ZERO);
-    for stamped in log.events() {
-        while tick < stamped.at {
-            reel.screen.pass(tick);
-            reel.shoot(tick - began + held);
+    let (mut at, mut tick) = (Duration::ZERO, Duration::ZERO);
+    while let Some(wait) = playback.wait() {
+        let step = wait.min(tick - at);
+        at += step;
+        for stamped in playback.pass(step) {
+            if ends_chapter(stamped) {
+                camera.shoot(at);
+            }
+            camera.screen.apply(stamped.clone());
+            if matches!(stamped.event, Event::Entered { .. }) {
+                camera.entered = camera.screen.chapter_title();
+            }
+        }
+        if at == tick {
+            camera.screen.pass(playback.now());
+            camera.shoot(at);
             tick += every;
         }
-        let at = stamped.at - began;
-        match &stamped.event {
-            Event::Started { chapters, .. } => {
-                titles = chapters.iter().map(|c| c.title.clone()).collect()
-            }
-            Event::Entered { chapter } => {
-                if *chapter > 0 {
-                    reel.shoot(at + held);
-                    held += options.dwell.saturating_sub(at + held - visible_since);
-                }
-                visible_since = at + held;
-                reel.entered = titles
-                    .get(*chapter)
-                    .map(|title| format!("{}. {title}", chapter + 1));
-            }
-            _ => {}
-        }
-        reel.screen.apply(stamped.clone());
     }
-    let last = log
-        .events()
-        .last()
-        .map(|stamped| stamped.at)
-        .unwrap_or_default();
-    reel.shoot(last - began + held);
-    reel.frames
+    camera.shoot(at);
+    camera.frames
 }
 
 /// The screen at the end of each chapter, and at the end of the story.
@@ -74,11 +62,7 @@ pub(super) fn ends(log: &Log, size: Size, options: &ScreenOptions) -> Vec<(Optio
     let mut screen = Offscreen::new(options);
     let (mut ends, mut current) = (Vec::new(), None);
     for stamped in log.events() {
-        if matches!(
-            stamped.event,
-            Event::Entered { .. } | Event::Finished { .. }
-        ) && current.is_some()
-        {
+        if ends_chapter(stamped) && current.is_some() {
             ends.push((current, screen.draw(size.width, size.height)));
         }
         if let Event::Entered { chapter } = stamped.event {
@@ -90,7 +74,7 @@ pub(super) fn ends(log: &Log, size: Size, options: &ScreenOptions) -> Vec<(Optio
     ends
 }
 
-struct Reel {
+struct Camera {
     screen: Offscreen,
     size: Size,
     frames: Vec<FilmFrame>,
@@ -98,7 +82,7 @@ struct Reel {
     entered: Option<String>,
 }
 
-impl Reel {
+impl Camera {
     /// Takes a frame, unless it looks like the one before.
     fn shoot(&mut self, at: Duration) {
         let screen = self.screen.draw(self.size.width, self.size.height);

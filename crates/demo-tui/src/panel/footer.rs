@@ -9,23 +9,23 @@ use crate::state::ScreenState;
 pub(crate) fn line(app: &ScreenState) -> Line<'static> {
     let width = usize::from(app.size.width);
     let bindings = BINDINGS.iter().filter(|b| b.is_for(app.mode()));
-    let hints: Vec<(&KeyBinding, String)> =
-        bindings.filter_map(|b| Some((b, hint(app, b)?))).collect();
-    let cost = |(binding, hint): &(&KeyBinding, String)| {
-        text::width(binding.keys[0].name) + text::width(hint) + 4
-    };
-    let essential: usize = hints.iter().filter(|(b, _)| b.essential).map(cost).sum();
+    let hints: Vec<(&KeyBinding, String, String)> = bindings
+        .filter_map(|b| Some((b, b.names().swap_remove(0), hint(app, b)?)))
+        .collect();
+    let cost = |(_, key, hint): &(_, String, String)| text::width(key) + text::width(hint) + 4;
+    let essential: usize = hints.iter().filter(|h| h.0.essential).map(cost).sum();
     let mut room = width.saturating_sub(essential);
     let mut spans = vec![Span::raw(" ")];
-    for entry in &hints {
-        let (binding, hint) = entry;
+    for entry in hints {
+        let cost = cost(&entry);
+        let (binding, key, hint) = entry;
         if !binding.essential {
-            if cost(entry) > room {
+            if cost > room {
                 continue;
             }
-            room -= cost(entry);
+            room -= cost;
         }
-        spans.push(Span::styled(binding.keys[0].name, app.theme.key));
+        spans.push(Span::styled(key, app.theme.accent));
         spans.push(Span::styled(format!(" {hint}   "), app.theme.text));
     }
     super::rich::row(spans, width)

@@ -14,7 +14,7 @@ use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use ratatui::layout::Size;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
-use crate::bindings::{KeyEffect, StorySource};
+use crate::bindings::{KeyEffect, KeyMode};
 
 /// Time until the thread ends after its receiver is gone.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -35,7 +35,7 @@ pub(crate) struct KeyReader {
 
 impl KeyReader {
     /// Begins to read the terminal.
-    pub(crate) fn read(mode: StorySource) -> Self {
+    pub(crate) fn read(mode: KeyMode) -> Self {
         let (sender, input) = mpsc::unbounded_channel();
         let stop = Arc::new(AtomicBool::new(false));
         thread::spawn({
@@ -80,7 +80,7 @@ impl Drop for KeyReader {
     }
 }
 
-fn translate(event: &Event, mode: StorySource) -> Option<KeyInput> {
+fn translate(event: &Event, mode: KeyMode) -> Option<KeyInput> {
     match event {
         // A terminal that reports releases reports each key twice.
         Event::Key(key) if key.kind == KeyEventKind::Press => {

@@ -1,5 +1,4 @@
-//! The terminal while it is ours, with the time of its next frame. Both loops, of a live story and
-//! of a log, stand on it.
+//! The terminal while it is ours, with the time of its next frame.
 
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use super::display::ScreenDisplay;
 use super::guard::TerminalGuard;
 use super::keys::{KeyInput, KeyReader};
 use super::timer::FrameTimer;
-use crate::bindings::StorySource;
+use crate::bindings::KeyMode;
 use crate::state::ScreenState;
 use crate::view::view;
 use crate::{TuiError, ascii};
@@ -41,7 +40,7 @@ pub(crate) enum TerminalEvent {
 
 impl Terminal {
     /// Takes the terminal.
-    pub(crate) fn open(ascii: bool, mode: StorySource) -> Result<(Self, Size), TuiError> {
+    pub(crate) fn open(ascii: bool, mode: KeyMode) -> Result<(Self, Size), TuiError> {
         let guard = TerminalGuard::take()?;
         let (width, height) = terminal::size().map_err(|source| TuiError::Terminal {
             operation: "measuring",
@@ -118,11 +117,6 @@ impl Terminal {
 
     pub(crate) fn has_failed(&self) -> bool {
         self.failure.is_some()
-    }
-
-    /// The instant at which the terminal was taken.
-    pub(crate) fn opened(&self) -> Instant {
-        self.opened
     }
 
     /// Gives the terminal back, and returns the failure if there was one.

@@ -1,4 +1,4 @@
-//! The changes of the front-end's state: an action in, commands out. Nothing here waits, draws or
+//! The changes of the front-end's state: an action in, a command out. Nothing here waits, draws or
 //! reads a clock.
 
 use std::time::Duration;
@@ -48,41 +48,36 @@ pub(crate) enum ScreenCommand {
 }
 
 impl ScreenState {
-    /// Applies an action, and returns the commands that follow from it.
-    pub(crate) fn update(&mut self, action: ScreenAction) -> Vec<ScreenCommand> {
+    /// Applies an action, and returns the command that follows from it.
+    pub(crate) fn update(&mut self, action: ScreenAction) -> Option<ScreenCommand> {
         match action {
-            ScreenAction::Emitted(stamped) => self.apply(&stamped),
+            ScreenAction::Emitted(stamped) => return self.apply(&stamped),
             ScreenAction::Pressed(press) => {
                 self.last_key = Some(self.clock);
-                self.pressed(press)
+                return self.pressed(press);
             }
             ScreenAction::Passed(now) => {
                 self.clock = self.clock.max(now);
                 self.story.pass(now);
-                vec![]
             }
             ScreenAction::Resized(size) => {
                 self.size = size;
-                vec![ScreenCommand::Redraw]
+                return Some(ScreenCommand::Redraw);
             }
-            ScreenAction::Played(player) => {
-                self.player = Some(player);
-                vec![]
-            }
+            ScreenAction::Played(player) => self.player = Some(player),
             ScreenAction::Rewound => {
-                (self.story, self.finished, self.clock) =
-                    (StoryState::default(), None, Duration::ZERO);
-                vec![]
+                self.story = StoryState::default();
+                (self.finished, self.clock) = (None, Duration::ZERO);
             }
-            ScreenAction::Shutdown if self.finished.is_some() => vec![ScreenCommand::Leave],
-            ScreenAction::Shutdown => self.quit(),
+            ScreenAction::Shutdown => return self.quit(),
         }
+        None
     }
 
-    fn apply(&mut self, stamped: &TimedEvent) -> Vec<ScreenCommand> {
+    fn apply(&mut self, stamped: &TimedEvent) -> Option<ScreenCommand> {
         if self.finished.is_some() {
             // A detector may emit events shortly after the end.
-            return vec![];
+            return None;
         }
         self.clock = self.clock.max(stamped.at);
         let had_page = self.story.page.is_some();
@@ -106,100 +101,82 @@ impl ScreenState {
             }
             // The complete text is read from its beginning.
             Event::Settled { .. } => self.follow(Panel::Text, ScrollPosition::At(0)),
-            Event::Finished { outcome } => return self.ended(stamped, outcome),
+            Event::Finished { outcome } => {
+                self.finished = Some(stamped.at);
+                self.focus = Panel::Narration;
+                (self.zoom, self.overlay) = (false, None);
+                self.scrolls[Panel::Narration as usize] = ScrollPosition::At(0);
+                // A user who quit does not need the summary.
+                let quit = self.leaving || *outcome == StoryEnd::Quit;
+                return (quit && self.player.is_none()).then_some(ScreenCommand::Leave);
+            }
             _ => {}
         }
-        vec![]
+        None
     }
 
-    fn ended(&mut self, stamped: &TimedEvent, outcome: &StoryEnd) -> Vec<ScreenCommand> {
-        self.finished = Some(stamped.at);
-        self.focus = Panel::Narration;
-        (self.zoom, self.overlay) = (false, None);
-        self.scrolls[Panel::Narration as usize] = ScrollPosition::At(0);
-        // A user who quit does not need the summary.
-        let quit = self.leaving || *outcome == StoryEnd::Quit;
-        if quit && self.player.is_none() {
-            vec![ScreenCommand::Leave]
-        } else {
-            vec![]
-        }
-    }
-
-    fn pressed(&mut self, press: KeyEffect) -> Vec<ScreenCommand> {
+    fn pressed(&mut self, press: KeyEffect) -> Option<ScreenCommand> {
         let leaves = matches!(press, KeyEffect::Quit | KeyEffect::Interrupt);
-        if press == KeyEffect::Ahead && self.overlay == Some(Overlay::Ahead) {
-            self.overlay = None;
-            return vec![];
-        }
-        if self.overlay.take() == Some(Overlay::Help) && !leaves {
-            return vec![];
+        let covered = self.overlay.take();
+        if covered == Some(Overlay::Help) && !leaves {
+            return None;
         }
         match press {
-            KeyEffect::Quit | KeyEffect::Interrupt
-                if self.finished.is_some() || self.player.is_some() =>
-            {
-                vec![ScreenCommand::Leave]
+            KeyEffect::Quit => return self.quit(),
+            KeyEffect::Interrupt if self.leaving && self.finished.is_none() => {
+                return Some(ScreenCommand::Abandon);
             }
-            KeyEffect::Interrupt if self.leaving => vec![ScreenCommand::Abandon],
-            KeyEffect::Quit => self.quit(),
             KeyEffect::Interrupt => {
-                self.interrupted = true;
-                self.quit()
+                self.interrupted |= self.finished.is_none() && self.player.is_none();
+                return self.quit();
             }
-            KeyEffect::Advance => match self.finished {
-                Some(at) if self.clock >= at + LINGER => vec![ScreenCommand::Leave],
-                Some(_) => vec![],
-                None => self.send(StoryInput::Advance),
-            },
-            KeyEffect::Rerun => self.send(StoryInput::Rerun),
+            KeyEffect::Advance => {
+                return match self.finished {
+                    Some(at) => (self.clock >= at + LINGER).then_some(ScreenCommand::Leave),
+                    None => self.send(StoryInput::Advance),
+                };
+            }
+            KeyEffect::Rerun => return self.send(StoryInput::Rerun),
+            KeyEffect::Redraw => return Some(ScreenCommand::Redraw),
             KeyEffect::NextPanel => self.move_focus(1),
             KeyEffect::PreviousPanel => self.move_focus(-1),
             KeyEffect::Up => self.scroll_by(-1, false),
             KeyEffect::Down => self.scroll_by(1, false),
             KeyEffect::PageUp => self.scroll_by(-1, true),
             KeyEffect::PageDown => self.scroll_by(1, true),
-            KeyEffect::Zoom => {
-                self.zoom = !self.zoom;
-                vec![]
-            }
-            KeyEffect::Help => {
-                self.overlay = Some(Overlay::Help);
-                vec![]
-            }
-            KeyEffect::Ahead => {
-                self.overlay = Some(Overlay::Ahead);
-                vec![]
-            }
+            KeyEffect::Zoom => self.zoom = !self.zoom,
+            KeyEffect::Help => self.overlay = Some(Overlay::Help),
+            KeyEffect::Ahead if covered.is_none() => self.overlay = Some(Overlay::Ahead),
             KeyEffect::Details => {
                 self.details = !self.details;
                 self.scrolls[Panel::Text as usize] = ScrollPosition::At(0);
-                vec![]
             }
-            KeyEffect::Redraw => vec![ScreenCommand::Redraw],
-            // The player of the log follows these.
-            KeyEffect::Pause
+            // The same key closes the narration ahead; the source follows the others.
+            KeyEffect::Ahead
+            | KeyEffect::Pause
             | KeyEffect::Faster
             | KeyEffect::Slower
             | KeyEffect::NextChapter
             | KeyEffect::PreviousChapter
-            | KeyEffect::End => vec![],
+            | KeyEffect::End => {}
         }
+        None
     }
 
     /// Sends an input, unless the story is quitting or over.
-    fn send(&self, input: StoryInput) -> Vec<ScreenCommand> {
-        if self.leaving || self.finished.is_some() {
-            vec![]
-        } else {
-            vec![ScreenCommand::Send(input)]
-        }
+    fn send(&self, input: StoryInput) -> Option<ScreenCommand> {
+        let listens = !self.leaving && self.finished.is_none();
+        listens.then_some(ScreenCommand::Send(input))
     }
 
-    fn quit(&mut self) -> Vec<ScreenCommand> {
-        let commands = self.send(StoryInput::Quit);
+    /// Leaves when there is no story to wait for, and else asks it to end.
+    fn quit(&mut self) -> Option<ScreenCommand> {
+        if self.finished.is_some() || self.player.is_some() {
+            return Some(ScreenCommand::Leave);
+        }
+        let command = self.send(StoryInput::Quit);
         self.leaving = true;
-        commands
+        command
     }
 
     fn follow(&mut self, panel: Panel, to: ScrollPosition) {
@@ -208,41 +185,38 @@ impl ScreenState {
         }
     }
 
-    fn move_focus(&mut self, by: isize) -> Vec<ScreenCommand> {
+    fn move_focus(&mut self, by: isize) {
         let panels = self.panels();
         let at = panels.iter().position(|p| *p == self.focus()).unwrap_or(0);
-        self.focus =
-            panels[at.saturating_add_signed(panels.len().cast_signed() + by) % panels.len()];
+        self.focus = panels[wrapping(at, by, panels.len())];
         self.focus_chosen = true;
-        vec![]
     }
 
-    fn scroll_by(&mut self, by: isize, pages: bool) -> Vec<ScreenCommand> {
+    fn scroll_by(&mut self, by: isize, pages: bool) {
         let panel = self.focus();
         if panel == Panel::Charts {
             let charts = self.story.charts.len().max(1);
-            self.first_chart = self
-                .first_chart
-                .saturating_add_signed(charts.cast_signed() + by)
-                % charts;
-            return vec![];
+            self.first_chart = wrapping(self.first_chart, by, charts);
+            return;
         }
         let (most, page) = panel::extent(self, panel);
+        let step = if pages { page.max(1) } else { 1 };
         let from = self.offset(panel, most);
-        let step = if pages {
-            by * page.max(1).cast_signed()
-        } else {
-            by
-        };
-        let to = from.saturating_add_signed(step).min(most);
+        let to = from
+            .saturating_add_signed(by * step.cast_signed())
+            .min(most);
         self.scrolls[panel as usize] = if to == most && by > 0 {
             ScrollPosition::Tail
         } else {
             ScrollPosition::At(to)
         };
         self.scrolled[panel as usize] = true;
-        vec![]
     }
+}
+
+/// The place one step from another, of `places` in a circle.
+fn wrapping(at: usize, by: isize, places: usize) -> usize {
+    at.saturating_add_signed(places.cast_signed() + by) % places
 }
 
 #[cfg(test)]

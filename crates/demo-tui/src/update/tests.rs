@@ -61,7 +61,7 @@ fn started() -> Event {
     }
 }
 
-fn apply(app: &mut ScreenState, at: u64, event: Event) -> Vec<ScreenCommand> {
+fn apply(app: &mut ScreenState, at: u64, event: Event) -> Option<ScreenCommand> {
     app.update(emitted(at, event))
 }
 
@@ -70,7 +70,7 @@ fn emitted(at: u64, event: Event) -> ScreenAction {
     ScreenAction::Emitted(TimedEvent { at, event })
 }
 
-fn press(app: &mut ScreenState, press: KeyEffect) -> Vec<ScreenCommand> {
+fn press(app: &mut ScreenState, press: KeyEffect) -> Option<ScreenCommand> {
     app.update(ScreenAction::Pressed(press))
 }
 
@@ -95,17 +95,17 @@ fn first_quit_heals_and_second_interrupt_leaves() {
     apply(&mut app, 0, started());
     assert_eq!(
         press(&mut app, KeyEffect::Interrupt),
-        [ScreenCommand::Send(StoryInput::Quit)]
+        Some(ScreenCommand::Send(StoryInput::Quit))
     );
-    assert_eq!(press(&mut app, KeyEffect::Quit), []);
+    assert_eq!(press(&mut app, KeyEffect::Quit), None);
     assert_eq!(
         press(&mut app, KeyEffect::Advance),
-        [],
+        None,
         "the story does not listen any more"
     );
     assert_eq!(
         press(&mut app, KeyEffect::Interrupt),
-        [ScreenCommand::Abandon]
+        Some(ScreenCommand::Abandon)
     );
 }
 
@@ -114,7 +114,7 @@ fn quitting_leaves_when_the_story_has_ended() {
     let mut app = app();
     assert_eq!(
         app.update(ScreenAction::Shutdown),
-        [ScreenCommand::Send(StoryInput::Quit)]
+        Some(ScreenCommand::Send(StoryInput::Quit))
     );
     let ended = apply(
         &mut app,
@@ -123,7 +123,7 @@ fn quitting_leaves_when_the_story_has_ended() {
             outcome: StoryEnd::Quit,
         },
     );
-    assert_eq!(ended, [ScreenCommand::Leave]);
+    assert_eq!(ended, Some(ScreenCommand::Leave));
 }
 
 #[test]
@@ -136,11 +136,17 @@ fn summary_ignores_keys_in_its_first_second() {
             outcome: StoryEnd::Completed,
         },
     );
-    assert_eq!(press(&mut app, KeyEffect::Advance), []);
+    assert_eq!(press(&mut app, KeyEffect::Advance), None);
     app.update(ScreenAction::Passed(Duration::from_secs(7)));
-    assert_eq!(press(&mut app, KeyEffect::Advance), [ScreenCommand::Leave]);
-    assert_eq!(press(&mut app, KeyEffect::Quit), [ScreenCommand::Leave]);
-    assert_eq!(app.update(ScreenAction::Shutdown), [ScreenCommand::Leave]);
+    assert_eq!(
+        press(&mut app, KeyEffect::Advance),
+        Some(ScreenCommand::Leave)
+    );
+    assert_eq!(press(&mut app, KeyEffect::Quit), Some(ScreenCommand::Leave));
+    assert_eq!(
+        app.update(ScreenAction::Shutdown),
+        Some(ScreenCommand::Leave)
+    );
     assert_eq!(
         app.story.now,
         Duration::from_secs(5),
@@ -206,7 +212,7 @@ fn any_key_only_closes_the_help() {
     apply(&mut app, 0, started());
     press(&mut app, KeyEffect::Help);
     assert_eq!(app.overlay, Some(Overlay::Help));
-    assert_eq!(press(&mut app, KeyEffect::Advance), []);
+    assert_eq!(press(&mut app, KeyEffect::Advance), None);
     assert_eq!(app.overlay, None);
 }
 
@@ -221,7 +227,7 @@ fn next_narration_closes_with_the_key_that_advances() {
     press(&mut app, KeyEffect::Ahead);
     assert_eq!(
         press(&mut app, KeyEffect::Advance),
-        [ScreenCommand::Send(StoryInput::Advance)]
+        Some(ScreenCommand::Send(StoryInput::Advance))
     );
     assert_eq!(app.overlay, None);
 }
@@ -236,7 +242,7 @@ fn a_log_is_left_without_asking_a_story() {
         length,
     }));
     apply(&mut app, 0, started());
-    assert_eq!(press(&mut app, KeyEffect::Quit), [ScreenCommand::Leave]);
+    assert_eq!(press(&mut app, KeyEffect::Quit), Some(ScreenCommand::Leave));
     assert_eq!(
         apply(
             &mut app,
@@ -245,7 +251,7 @@ fn a_log_is_left_without_asking_a_story() {
                 outcome: StoryEnd::Quit
             }
         ),
-        []
+        None
     );
     app.update(ScreenAction::Rewound);
     assert_eq!((app.finished, app.story.current), (None, None));
@@ -433,8 +439,8 @@ proptest! {
             );
             let over = app.story.outcome.is_some();
             let was_leaving = app.leaving;
-            let commands = app.update(action);
-            for command in &commands {
+            let command = app.update(action);
+            if let Some(command) = &command {
                 match command {
                     ScreenCommand::Send(StoryInput::Quit) => quits += 1,
                     ScreenCommand::Send(_) => prop_assert!(quits == 0 && !over),
@@ -444,7 +450,7 @@ proptest! {
             }
             prop_assert!(quits <= 1);
             if quit && over {
-                prop_assert!(commands.contains(&ScreenCommand::Leave));
+                prop_assert_eq!(command, Some(ScreenCommand::Leave));
             }
             let layout = panel::layout(&app);
             let screen = view(&app);
