@@ -17,7 +17,7 @@
 //! Intervals that prove something take the place of the charts, unless there is room for both. On a
 //! large screen with large spacing the compact arrangement is used.
 
-use ratatui::layout::{Rect, Size};
+use ratatui::layout::{Constraint, Layout, Rect, Size};
 
 /// The smallest readable size.
 pub(crate) const MIN: Size = Size::new(40, 10);
@@ -212,9 +212,10 @@ fn lower(needs: &LayoutNeeds) -> Panel {
     }
 }
 
-fn full(mut rest: Rect, needs: &LayoutNeeds, panels: &mut Vec<(Panel, Rect)>) {
+fn full(rest: Rect, needs: &LayoutNeeds, panels: &mut Vec<(Panel, Rect)>) {
     let columns = side_width(rest.width);
-    let mut side = left(&mut rest, columns);
+    let split = Layout::horizontal([Constraint::Length(columns), Constraint::Fill(1)]);
+    let [mut side, mut rest] = split.areas(rest);
     let chapters = (needs.chapters + 2).min(side.height / 2).max(3);
     panels.push((Panel::Chapters, top(&mut side, chapters)));
     let cluster = (needs.cluster.max(1) + 2).min(side.height.saturating_sub(4));
@@ -271,34 +272,16 @@ fn yielding(height: u16, share: u16, least: u16, narration: u16) -> u16 {
 }
 
 fn top(rest: &mut Rect, rows: u16) -> Rect {
-    let rows = rows.min(rest.height);
-    let taken = Rect {
-        height: rows,
-        ..*rest
-    };
-    rest.y += rows;
-    rest.height -= rows;
+    let split = Layout::vertical([Constraint::Length(rows), Constraint::Fill(1)]);
+    let [taken, left] = split.areas(*rest);
+    *rest = left;
     taken
 }
 
 fn bottom(rest: &mut Rect, rows: u16) -> Rect {
-    let rows = rows.min(rest.height);
-    rest.height -= rows;
-    Rect {
-        y: rest.y + rest.height,
-        height: rows,
-        ..*rest
-    }
-}
-
-fn left(rest: &mut Rect, columns: u16) -> Rect {
-    let columns = columns.min(rest.width);
-    let taken = Rect {
-        width: columns,
-        ..*rest
-    };
-    rest.x += columns;
-    rest.width -= columns;
+    let split = Layout::vertical([Constraint::Fill(1), Constraint::Length(rows)]);
+    let [left, taken] = split.areas(*rest);
+    *rest = left;
     taken
 }
 

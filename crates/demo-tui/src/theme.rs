@@ -31,16 +31,12 @@ pub(crate) struct Theme {
     pub(crate) bad: Style,
     /// The bar at the top.
     pub(crate) header: Style,
-    /// A key in the footer.
-    pub(crate) key: Style,
     /// The current activity.
     pub(crate) status: Style,
     pub(crate) badge_warning: Style,
     pub(crate) badge_bad: Style,
     pub(crate) mark: Style,
     parts: [Style; 4],
-    sum: Style,
-    whole: Style,
     bound: Style,
 }
 
@@ -91,14 +87,11 @@ impl Theme {
             warning: fg(colors.warning),
             bad: bold(fg(colors.bad)),
             header: on(colors.bar.0, colors.bar.1),
-            key: bold(fg(colors.accent)),
             status: bold(fg(colors.warning)),
             badge_warning: bold(on(colors.on_badge, colors.warning)),
             badge_bad: bold(on(colors.on_badge, colors.bad)),
             mark: fg(colors.mark),
             parts: colors.parts.map(fg),
-            sum: bold(fg(colors.warning)),
-            whole: bold(fg(colors.accent)),
             bound: fg(colors.bad),
         }
     }
@@ -120,14 +113,11 @@ impl Theme {
             warning: bold,
             bad: bold,
             header: reversed,
-            key: bold,
             status: bold,
             badge_warning: reversed,
             badge_bad: reversed.add_modifier(Modifier::BOLD),
             mark: plain,
             parts: [dim; 4],
-            sum: bold,
-            whole: bold,
             bound: plain,
         }
     }
@@ -152,8 +142,8 @@ impl Theme {
     pub(crate) fn series(&self, role: SeriesRole, nth: usize) -> Style {
         match role {
             SeriesRole::Part => self.parts[nth % self.parts.len()],
-            SeriesRole::Sum => self.sum,
-            SeriesRole::Whole => self.whole,
+            SeriesRole::Sum => self.status,
+            SeriesRole::Whole => self.accent,
             SeriesRole::Gap | SeriesRole::Bad => self.bad,
             SeriesRole::Bound => self.bound,
             SeriesRole::Good => self.good,
@@ -187,16 +177,7 @@ mod tests {
             t.text, t.strong, t.dim, t.border, t.focus, t.accent, t.code, t.good, t.warning, t.bad,
             t.header,
         ];
-        let more = [
-            t.key,
-            t.status,
-            t.badge_warning,
-            t.badge_bad,
-            t.mark,
-            t.sum,
-            t.whole,
-            t.bound,
-        ];
+        let more = [t.status, t.badge_warning, t.badge_bad, t.mark, t.bound];
         for style in styles.iter().chain(&more).chain(&t.parts) {
             assert_eq!((style.fg, style.bg), (None, None));
         }

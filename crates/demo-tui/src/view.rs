@@ -27,69 +27,54 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Widget;
 
-use crate::layout::{LayoutKind, MIN, Panel, ScreenLayout};
+use crate::layout::{LayoutKind, MIN, Panel};
 use crate::model::text;
-use crate::panel::charts::ChartsPanel;
 use crate::panel::frame::PanelFrame;
-use crate::panel::intervals::IntervalsPanel;
-use crate::panel::overlay::OverlayBox;
-use crate::panel::{self, cluster, footer, header, overlay, status};
-use crate::state::{Overlay, ScreenState};
+use crate::panel::{self, charts, cluster, footer, header, intervals, overlay, status};
+use crate::state::ScreenState;
 
 /// Draws everything.
 pub(crate) fn view(app: &ScreenState) -> Buffer {
     let screen = Rect::new(0, 0, app.size.width, app.size.height);
     let mut buf = Buffer::empty(screen);
-    app.render(screen, &mut buf);
+    draw(app, screen, &mut buf);
     buf
 }
 
-impl Widget for &ScreenState {
-    fn render(self, screen: Rect, buf: &mut Buffer) {
-        let layout = panel::layout(self);
-        if layout.kind == LayoutKind::TooSmall {
-            too_small(self, screen, buf);
-            return;
+fn draw(app: &ScreenState, screen: Rect, buf: &mut Buffer) {
+    let layout = panel::layout(app);
+    if layout.kind == LayoutKind::TooSmall {
+        too_small(app, screen, buf);
+        return;
+    }
+    let mut line = |area: Rect, line: &Line<'_>| {
+        buf.set_line(area.x, area.y, line, area.width);
+    };
+    line(layout.header, &header::line(app));
+    line(layout.status, &status::line(app));
+    line(layout.footer, &footer::line(app));
+    if let Some(area) = layout.strip {
+        line(area, &cluster::strip(app, area.width.into()));
+    }
+    if let Some(area) = layout.tabs {
+        line(area, &tabs(app, area.width.into()));
+    }
+    let boxed = layout.kind == LayoutKind::Full;
+    for (panel, area) in layout.panels {
+        match panel {
+            Panel::Charts => charts::draw(app, boxed, area, buf),
+            Panel::Intervals => intervals::draw(app, boxed, area, buf),
+            _ => lines(app, boxed, panel, area, buf),
         }
-        let mut line = |area: Rect, line: &Line<'_>| {
-            buf.set_line(area.x, area.y, line, area.width);
-        };
-        line(layout.header, &header::line(self));
-        line(layout.status, &status::line(self));
-        line(layout.footer, &footer::line(self));
-        if let Some(area) = layout.strip {
-            line(area, &cluster::strip(self, area.width.into()));
-        }
-        if let Some(area) = layout.tabs {
-            line(area, &tabs(self, area.width.into()));
-        }
-        for (panel, area) in &layout.panels {
-            let boxed = layout.kind == LayoutKind::Full;
-            match panel {
-                Panel::Charts => (&ChartsPanel { app: self, boxed }).render(*area, buf),
-                Panel::Intervals => (&IntervalsPanel { app: self, boxed }).render(*area, buf),
-                _ => lines(self, &layout, *panel, *area, buf),
-            }
-        }
-        let boxed = match self.overlay {
-            Some(Overlay::Help) => overlay::help(self),
-            Some(Overlay::Ahead) => overlay::ahead(self),
-            None => return,
-        };
-        (&OverlayBox {
-            app: self,
-            title: boxed.0,
-            lines: boxed.1,
-        })
-            .render(screen, buf);
+    }
+    if let Some(overlay) = app.overlay {
+        overlay::draw(app, overlay, screen, buf);
     }
 }
 
 /// A panel of lines, scrolled to where it should be.
-fn lines(app: &ScreenState, layout: &ScreenLayout, panel: Panel, area: Rect, buf: &mut Buffer) {
-    let boxed = layout.kind == LayoutKind::Full;
+fn lines(app: &ScreenState, boxed: bool, panel: Panel, area: Rect, buf: &mut Buffer) {
     let inner = PanelFrame::inner(area, boxed);
     let content = panel::content(app, panel, inner.width.into());
     let page = usize::from(inner.height);
@@ -109,10 +94,9 @@ fn lines(app: &ScreenState, layout: &ScreenLayout, panel: Panel, area: Rect, buf
         title: &panel::title(app, panel),
         boxed,
         focused: app.focus() == panel,
-        above: offset,
-        below: most - offset,
+        hidden: (offset, most - offset),
     };
-    frame.render(area, buf);
+    frame.draw(area, buf);
     for (y, line) in (inner.top()..inner.bottom()).zip(&content[offset..]) {
         buf.set_line(inner.x, y, line, inner.width);
     }

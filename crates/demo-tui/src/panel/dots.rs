@@ -3,7 +3,7 @@
 use ratatui::style::Style;
 
 /// The bit of each dot in a braille character, by row and column.
-const BITS: [[u32; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
+pub(crate) const BITS: [[u32; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
 
 /// Dots and, for each cell, the style of the last line that went through it.
 pub(crate) struct BrailleGrid {

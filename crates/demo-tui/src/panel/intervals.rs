@@ -12,7 +12,6 @@ use demo_core::{IntervalRow, Intervals};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
-use ratatui::widgets::Widget;
 
 use super::dots::{BrailleGrid, DashStyle};
 use super::frame::PanelFrame;
@@ -22,12 +21,6 @@ use crate::model::text;
 use crate::state::ScreenState;
 use crate::theme::Theme;
 
-/// The intervals of the chapter.
-pub(crate) struct IntervalsPanel<'a> {
-    pub(crate) app: &'a ScreenState,
-    pub(crate) boxed: bool,
-}
-
 pub(crate) fn title(app: &ScreenState) -> String {
     app.story
         .intervals
@@ -36,55 +29,50 @@ pub(crate) fn title(app: &ScreenState) -> String {
         .unwrap_or_default()
 }
 
-impl Widget for &IntervalsPanel<'_> {
-    fn render(self, area: Rect, buf: &mut Buffer) {
-        let Some(intervals) = &self.app.story.intervals else {
-            return;
-        };
-        let theme = &self.app.theme;
-        let title = title(self.app);
-        let focused = self.app.focus() == Panel::Intervals;
-        let frame = PanelFrame {
-            theme,
-            title: &title,
-            boxed: self.boxed,
-            focused,
-            above: 0,
-            below: 0,
-        };
-        frame.render(area, buf);
-        let inner = PanelFrame::inner(area, self.boxed);
-        let label = intervals
-            .rows
-            .iter()
-            .map(|row| text::width(&row.label))
-            .max()
-            .unwrap_or(0)
-            .min(21);
-        let gutter = u16::try_from(label + 4).unwrap_or(u16::MAX);
-        if inner.height < 2 || inner.width < gutter + 12 {
-            return;
-        }
-        let rows = usize::from(inner.height - 1);
-        let bars = Rect {
-            x: inner.x + gutter,
-            width: inner.width - gutter,
-            height: inner.height - 1,
-            ..inner
-        };
-        let figure = IntervalFigure {
-            intervals,
-            theme,
-            bars,
-            label,
-        };
-        let used = if intervals.rows.len() <= rows {
-            figure.singly(buf)
-        } else {
-            figure.together(rows, buf)
-        };
-        figure.axis(bars.y + used, buf);
+/// Draws the intervals of the chapter.
+pub(crate) fn draw(app: &ScreenState, boxed: bool, area: Rect, buf: &mut Buffer) {
+    let Some(intervals) = &app.story.intervals else {
+        return;
+    };
+    let theme = &app.theme;
+    let frame = PanelFrame {
+        theme,
+        title: &intervals.title,
+        boxed,
+        focused: app.focus() == Panel::Intervals,
+        hidden: (0, 0),
+    };
+    let inner = frame.draw(area, buf);
+    let label = intervals
+        .rows
+        .iter()
+        .map(|row| text::width(&row.label))
+        .max()
+        .unwrap_or(0)
+        .min(21);
+    let gutter = u16::try_from(label + 4).unwrap_or(u16::MAX);
+    if inner.height < 2 || inner.width < gutter + 12 {
+        return;
     }
+    let rows = usize::from(inner.height - 1);
+    let bars = Rect {
+        x: inner.x + gutter,
+        width: inner.width - gutter,
+        height: inner.height - 1,
+        ..inner
+    };
+    let figure = IntervalFigure {
+        intervals,
+        theme,
+        bars,
+        label,
+    };
+    let used = if intervals.rows.len() <= rows {
+        figure.singly(buf)
+    } else {
+        figure.together(rows, buf)
+    };
+    figure.axis(bars.y + used, buf);
 }
 
 struct IntervalFigure<'a> {

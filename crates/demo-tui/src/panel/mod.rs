@@ -17,7 +17,7 @@ pub(crate) mod summary;
 
 mod axis;
 mod canvas;
-mod dots;
+pub(crate) mod dots;
 mod plot;
 mod rich;
 mod scale;

@@ -12,10 +12,9 @@ use crate::state::ScreenState;
 use crate::theme::Theme;
 
 pub(crate) fn title(app: &ScreenState) -> String {
-    let (Some(current), Some(chapter)) = (app.story.current, app.story.chapter()) else {
+    let Some(title) = app.story.chapter_title() else {
         return String::from("Narration");
     };
-    let title = format!("{}. {}", current + 1, chapter.title);
     if layout::kind(app.size, app.large) == LayoutKind::Full {
         title
     } else {
@@ -82,20 +81,22 @@ pub(crate) fn expected_lines(
 
 /// A measurement on one line, as "drift: 18 (nodes 29, store 11)".
 fn measurement(m: &Measurement) -> String {
-    let unit = if m.unit.is_empty() {
-        String::new()
-    } else {
-        format!(" {}", m.unit)
-    };
     let detail = if m.detail.is_empty() {
         String::new()
     } else {
         format!(" ({})", m.detail)
     };
-    format!("{}: {}{unit}{detail}", m.name, text::number(m.value))
+    format!("{}: {}{detail}", m.name, quantity(m))
 }
 
-pub(crate) fn tone_sign(tone: Tone) -> &'static str {
+/// A value with its unit.
+pub(crate) fn quantity(m: &Measurement) -> String {
+    format!("{} {}", text::number(m.value), m.unit)
+        .trim_end()
+        .to_owned()
+}
+
+fn tone_sign(tone: Tone) -> &'static str {
     match tone {
         Tone::Plain => "·",
         Tone::Good => "✓",

@@ -2,6 +2,7 @@
 
 use ratatui::text::{Line, Span};
 
+use super::narration::quantity;
 use super::rich;
 use crate::model::text;
 use crate::state::ScreenState;
@@ -15,12 +16,7 @@ pub(crate) fn lines(app: &ScreenState, width: usize) -> Vec<Line<'static>> {
         .measured
         .iter()
         .map(|m| {
-            let unit = if m.unit.is_empty() {
-                String::new()
-            } else {
-                format!(" {}", m.unit)
-            };
-            let value = format!("{}{unit}", text::number(m.value));
+            let value = quantity(m);
             let name = text::fit(&m.name, width.saturating_sub(text::width(&value) + 1));
             let air = " ".repeat(width.saturating_sub(text::width(&name) + text::width(&value)));
             rich::row(

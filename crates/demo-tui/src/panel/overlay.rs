@@ -8,26 +8,25 @@ use ratatui::widgets::{Clear, Widget};
 use super::frame::PanelFrame;
 use super::rich;
 use crate::bindings::{BINDINGS, KeyBinding};
-use crate::state::ScreenState;
+use crate::state::{Overlay, ScreenState};
 
 /// Widest narration.
 const PROSE: usize = 72;
 
-/// A box in the middle of the screen.
-pub(crate) struct OverlayBox<'a> {
-    pub(crate) app: &'a ScreenState,
-    pub(crate) title: String,
-    pub(crate) lines: Vec<Line<'static>>,
-}
-
 /// The title and lines of the help.
-pub(crate) fn help(app: &ScreenState) -> (String, Vec<Line<'static>>) {
+fn help(app: &ScreenState) -> (String, Vec<Line<'static>>) {
     let theme = &app.theme;
     let bindings = || BINDINGS.iter().filter(|b| b.is_for(app.mode()));
-    let width = bindings().map(|b| b.names().len()).max().unwrap_or(0);
+    let width = bindings()
+        .map(|b| b.names().join(", ").len())
+        .max()
+        .unwrap_or(0);
     let key = |binding: &KeyBinding| {
         Line::from(vec![
-            Span::styled(format!("{:width$}  ", binding.names()), theme.key),
+            Span::styled(
+                format!("{:width$}  ", binding.names().join(", ")),
+                theme.accent,
+            ),
             Span::styled(binding.help, theme.text),
         ])
     };
@@ -49,7 +48,7 @@ pub(crate) fn help(app: &ScreenState) -> (String, Vec<Line<'static>>) {
 }
 
 /// The title and narration of the next chapter.
-pub(crate) fn ahead(app: &ScreenState) -> (String, Vec<Line<'static>>) {
+fn ahead(app: &ScreenState) -> (String, Vec<Line<'static>>) {
     let next = app.story.current.map_or(0, |current| current + 1);
     let Some(chapter) = app.story.chapters.get(next) else {
         return (
@@ -67,43 +66,33 @@ pub(crate) fn ahead(app: &ScreenState) -> (String, Vec<Line<'static>>) {
     (format!("Next: {}. {}", next + 1, chapter.title), lines)
 }
 
-impl Widget for &OverlayBox<'_> {
-    fn render(self, area: Rect, buf: &mut Buffer) {
-        let width = self
-            .lines
-            .iter()
-            .map(Line::width)
-            .max()
-            .unwrap_or(0)
-            .max(self.title.len() + 2)
-            + 4;
-        let (width, height) = (
-            u16::try_from(width).unwrap_or(u16::MAX),
-            u16::try_from(self.lines.len() + 2).unwrap_or(u16::MAX),
-        );
-        let (width, height) = (width.min(area.width), height.min(area.height));
-        let place = Rect {
-            x: area.x + (area.width - width) / 2,
-            y: area.y + (area.height - height) / 2,
-            width,
-            height,
-        };
-        Clear.render(place, buf);
-        let frame = PanelFrame {
-            theme: &self.app.theme,
-            title: &self.title,
-            boxed: true,
-            focused: true,
-            above: 0,
-            below: self
-                .lines
-                .len()
-                .saturating_sub(usize::from(height.saturating_sub(2))),
-        };
-        frame.render(place, buf);
-        let inner = PanelFrame::inner(place, true);
-        for (y, line) in (inner.top()..inner.bottom()).zip(&self.lines) {
-            buf.set_line(inner.x, y, line, inner.width);
-        }
+/// Draws a box in the middle of the screen.
+pub(crate) fn draw(app: &ScreenState, overlay: Overlay, screen: Rect, buf: &mut Buffer) {
+    let (title, lines) = match overlay {
+        Overlay::Help => help(app),
+        Overlay::Ahead => ahead(app),
+    };
+    let widest = lines.iter().map(Line::width).max().unwrap_or(0);
+    let size = |n: usize, most: u16| u16::try_from(n).unwrap_or(u16::MAX).min(most);
+    let width = size(widest.max(title.len() + 2) + 4, screen.width);
+    let height = size(lines.len() + 2, screen.height);
+    let place = Rect {
+        x: screen.x + (screen.width - width) / 2,
+        y: screen.y + (screen.height - height) / 2,
+        width,
+        height,
+    };
+    Clear.render(place, buf);
+    let shown = usize::from(place.height.saturating_sub(2));
+    let frame = PanelFrame {
+        theme: &app.theme,
+        title: &title,
+        boxed: true,
+        focused: true,
+        hidden: (0, lines.len().saturating_sub(shown)),
+    };
+    let inner = frame.draw(place, buf);
+    for (y, line) in (inner.top()..inner.bottom()).zip(&lines) {
+        buf.set_line(inner.x, y, line, inner.width);
     }
 }

@@ -4,18 +4,14 @@ use ratatui::text::Line;
 
 use super::narration::spaced;
 use super::rich;
+use crate::model::text;
 use crate::state::ScreenState;
 
 pub(crate) fn title(app: &ScreenState) -> String {
     let Some(page) = &app.story.page else {
         return String::from("Text");
     };
-    let mut letters = page.panel.chars();
-    let mut title: String = letters
-        .next()
-        .map(|c| c.to_uppercase().to_string())
-        .unwrap_or_default();
-    title.push_str(letters.as_str());
+    let mut title = text::capitalized(&page.panel);
     if app.story.running {
         title.push_str(" ...");
     }
@@ -29,11 +25,11 @@ pub(crate) fn lines(app: &ScreenState, width: usize) -> Vec<Line<'static>> {
     let Some(page) = &app.story.page else {
         return vec![];
     };
-    let text = if app.details && !page.details.is_empty() {
+    let words = if app.details && !page.details.is_empty() {
         &page.details
     } else {
         &page.text
     };
-    let lines = rich::prose(text.trim_end(), app.theme.text, app.theme.code, width);
+    let lines = rich::prose(words.trim_end(), app.theme.text, app.theme.code, width);
     if app.large { spaced(lines) } else { lines }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
-use ratatui::widgets::Widget;
 
 use demo_core::{ChartKind, SeriesRole};
 
@@ -132,8 +131,8 @@ pub(crate) struct CurvePlot<'a> {
     pub(crate) marks: &'a [usize],
 }
 
-impl Widget for &CurvePlot<'_> {
-    fn render(self, area: Rect, buf: &mut Buffer) {
+impl CurvePlot<'_> {
+    pub(crate) fn draw(&self, area: Rect, buf: &mut Buffer) {
         let (columns, rows) = (usize::from(area.width), usize::from(area.height));
         let mut canvas = PlotCanvas { area, buf };
         self.draw_marks(&mut canvas, rows);
@@ -146,9 +145,7 @@ impl Widget for &CurvePlot<'_> {
         self.signs(&mut canvas, columns, rows);
         self.name_gap(&mut canvas, &hatched);
     }
-}
 
-impl CurvePlot<'_> {
     /// Draws a line at every begin and end of a mark.
     pub(super) fn draw_marks(&self, canvas: &mut PlotCanvas<'_>, rows: usize) {
         for column in self.marks {

@@ -14,7 +14,6 @@ use std::time::Duration;
 use demo_core::SeriesRole;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::widgets::Widget;
 
 use super::canvas::PlotCanvas;
 use super::dots::{BrailleGrid, DashStyle};
@@ -27,8 +26,8 @@ const SIGN_EVERY: usize = 12;
 /// The chart of a stack.
 pub(crate) struct StackPlot<'a>(pub(crate) CurvePlot<'a>);
 
-impl Widget for &StackPlot<'_> {
-    fn render(self, area: Rect, buf: &mut Buffer) {
+impl StackPlot<'_> {
+    pub(crate) fn draw(&self, area: Rect, buf: &mut Buffer) {
         let plot = &self.0;
         let (columns, rows) = (usize::from(area.width), usize::from(area.height));
         let mut canvas = PlotCanvas { area, buf };
@@ -58,9 +57,7 @@ impl Widget for &StackPlot<'_> {
         }
         plot.name_gap(&mut canvas, &hatched);
     }
-}
 
-impl StackPlot<'_> {
     fn parts(&self) -> impl Iterator<Item = &SeriesLook> {
         self.0
             .looks

@@ -4,6 +4,7 @@ use demo_core::StoryEnd;
 use ratatui::text::Line;
 
 use super::{narration, rich};
+use crate::model::text;
 use crate::state::ScreenState;
 
 pub(crate) fn lines(app: &ScreenState, width: usize) -> Vec<Line<'static>> {
@@ -17,7 +18,7 @@ pub(crate) fn lines(app: &ScreenState, width: usize) -> Vec<Line<'static>> {
         StoryEnd::Failed { .. } => ("✗", theme.bad),
         StoryEnd::Quit => ("·", theme.strong),
     };
-    let words = capitalized(&outcome.to_string());
+    let words = text::capitalized(&outcome.to_string());
     let mut lines = rich::signed(sign, style, &words, style, width);
     lines.push(Line::default());
     let expected = story.expected.iter();
@@ -46,13 +47,4 @@ pub(crate) fn lines(app: &ScreenState, width: usize) -> Vec<Line<'static>> {
         ));
     }
     lines
-}
-
-fn capitalized(words: &str) -> String {
-    let mut letters = words.chars();
-    let first = letters
-        .next()
-        .map(|c| c.to_uppercase().to_string())
-        .unwrap_or_default();
-    first + letters.as_str()
 }

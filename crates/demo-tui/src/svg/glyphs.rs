@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{HEIGHT, WIDTH};
+use crate::panel::dots::BITS;
 
 /// The way in which a path is drawn. Paths of one ink and colour in one row are one element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,20 +98,15 @@ fn cell(x: f64) -> String {
     format!("M{x} 0h{WIDTH}v{HEIGHT}h-{WIDTH}z")
 }
 
-fn braille(bits: u32, x: f64) -> String {
-    const DOTS: [(u32, f64, f64); 8] = [
-        (0x01, 0.25, 0.125),
-        (0x08, 0.75, 0.125),
-        (0x02, 0.25, 0.375),
-        (0x10, 0.75, 0.375),
-        (0x04, 0.25, 0.625),
-        (0x20, 0.75, 0.625),
-        (0x40, 0.25, 0.875),
-        (0x80, 0.75, 0.875),
-    ];
+fn braille(bits: u32, left: f64) -> String {
     let mut path = String::new();
-    for (_, dx, dy) in DOTS.iter().filter(|(bit, ..)| bits & bit != 0) {
-        let _ = write!(path, "M{} {}h0", x + dx * WIDTH, dy * HEIGHT);
+    for (y, row) in (0..).zip(BITS) {
+        for (x, bit) in (0..).zip(row) {
+            if bits & bit != 0 {
+                let (dx, dy) = (f64::from(2 * x + 1) / 4.0, f64::from(2 * y + 1) / 8.0);
+                let _ = write!(path, "M{} {}h0", left + dx * WIDTH, dy * HEIGHT);
+            }
+        }
     }
     path
 }
