@@ -10,8 +10,8 @@ mod support;
 use std::time::Duration;
 
 use diagnosis::{
-    Change, Direction, Entity, Evidence, EvidenceBuilder, Role, Shape, SignalSeries, Verdict,
-    Violation,
+    Change, Direction, Entity, Evidence, EvidenceBuilder, Mechanism, Role, Shape, SignalSeries,
+    Verdict, Violation,
 };
 use support::{diagnosed, rng::Rng, shown};
 
@@ -191,6 +191,34 @@ fn a_share_near_one_is_measured_as_loss() {
         (lost.direction, failed.direction),
         (Direction::Down, Direction::Up)
     );
+}
+
+#[test]
+fn faint_lasting_loss_is_a_change() {
+    let mut series = SignalSeries::new("base", "answered", "%", Role::Availability);
+    for (i, t) in (0..30).zip((0..).map(|i| Duration::from_secs(10) * i)) {
+        series.push(t, Some(if i < 20 { 100.0 } else { 97.0 }));
+    }
+    let at = Duration::from_secs(205);
+    let mut builder = EvidenceBuilder::new("a loss").entity(Entity::new("base", "service"));
+    for n in 0..60 {
+        let mut other = SignalSeries::new("base", format!("other {n}"), "", Role::Other);
+        other.points = series.points.iter().map(|p| (p.0, Some(1.0))).collect();
+        builder = builder.signal(other);
+    }
+    let evidence = builder.signal(series).build(at).expect("evidence");
+    let change = change(&evidence, "base", Role::Availability).expect("a change");
+    assert_eq!((change.before.median, change.after.median), (100.0, 97.0));
+}
+
+#[test]
+fn a_leaf_passes_no_load_on() {
+    for seed in 0..SEEDS {
+        let run = slow_base(Run::new(seed)).with("base", Role::Demand, from(20.0, 60.0));
+        let answer = diagnosed(&run.evidence());
+        let mut loads = answer.hypotheses.iter();
+        assert!(loads.all(|h| h.mechanism != Mechanism::MoreLoad || h.entity != "base"));
+    }
 }
 
 #[test]

@@ -28,7 +28,13 @@ fn judged() -> Vec<Judged> {
     runs(SEEDS)
         .map(|(seed, setting)| {
             let scenario = Scenario::new(seed, setting);
-            let answer = offline::diagnose(&scenario.evidence());
+            let evidence = scenario.evidence();
+            let candidates = offline::analyse(&evidence);
+            if candidates.verdict == Verdict::Inconclusive {
+                let printed = candidates.hypotheses.iter().map(|h| h.confidence);
+                assert!(printed.is_sorted_by(|a, b| a >= b), "{candidates:#?}");
+            }
+            let answer = offline::diagnose(&evidence);
             assert!(
                 !answer.unknowns.iter().any(|u| u.contains("did not pass")),
                 "{setting:?}: {:?}",

@@ -164,7 +164,7 @@ impl Effects {
             let strain = rng.between(0.05, 0.3);
             // who waits sends less
             let fewer = if hit.slower > 0.0 && hit.load == 1.0 && rng.chance(0.3) {
-                rng.between(0.05, 0.4)
+                rng.between(0.05, 0.8)
             } else {
                 0.0
             };

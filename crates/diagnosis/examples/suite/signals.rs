@@ -198,8 +198,8 @@ impl Signals {
             .any(|s| s.entity == entity && s.measure == measure)
     }
 
-    /// What is no fault: old blips, faint wobbles, improvements, small changes further down, stray
-    /// and missing samples.
+    /// Events that are no fault: old blips, a lasting change before, faint wobbles, improvements,
+    /// more calls of a leaf, small changes further down, stray and missing samples.
     pub(crate) fn disturb(
         &mut self,
         rng: &mut Rng,
@@ -232,6 +232,28 @@ impl Signals {
             self.shift(entity, Measure::Latency, from..from + length, size);
         }
         let end = clock.times.len();
+        if cause.is_some() && rng.chance(0.15) {
+            // an entity changed for good before, while the symptom's own signals were as ever
+            let entity = others[rng.below(others.len())];
+            let from = before - before / 12 - rng.below(before / 6);
+            let measure = [Measure::Latency, Measure::Cpu][rng.below(2)];
+            self.shift(entity, measure, from..end, rng.between(4.0, 12.0));
+        }
+        let leaves: Vec<usize> = others
+            .iter()
+            .copied()
+            .filter(|e| graph.calls[*e].is_empty())
+            .collect();
+        if cause.is_some() && rng.chance(0.15) && !leaves.is_empty() {
+            // a leaf is called more often, and passes nothing on
+            let entity = leaves[rng.below(leaves.len())];
+            let times = rng.between(1.4, 3.0);
+            if let Some(signal) = self.of(entity, Measure::Calls) {
+                signal.values[before..end]
+                    .iter_mut()
+                    .for_each(|v| *v *= times);
+            }
+        }
         if rng.chance(0.2) {
             // something got better
             let entity = others[rng.below(others.len())];
@@ -357,7 +379,8 @@ fn ordinary(rng: &mut Rng, measure: Measure, load: &[f64], times: &[f64]) -> Vec
             (0..n).map(|i| used + noise * drift[i]).collect()
         }
         Measure::Success => {
-            let mean = rng.between(0.02, 0.4);
+            // of some entities, no call fails
+            let mean = [0.0, rng.between(0.02, 0.4)][rng.below(2)];
             (0..n)
                 .map(|_| (100.0 - mean * rng.lognormal(1.0, 0.5)).max(0.0))
                 .collect()

@@ -94,7 +94,7 @@ impl Normal {
 
     /// Whether a stretch of which half deviates by at least half of `level` is rare, by how many
     /// samples of the baseline do: a few counts where there mostly are none are no change. Load
-    /// comes as it likes, and settings are set.
+    /// comes at any time, settings are set, and a lasting loss is one where none was half as large.
     pub(super) fn is_rare(&self, level: f64, width: usize, count: usize, known: Known) -> bool {
         if self.iqr > 0.0
             || known.moves
@@ -108,6 +108,9 @@ impl Normal {
             .iter()
             .filter(|off| **off * level.signum() >= 0.5 * level.abs())
             .count();
+        if known.role == Role::Availability && as_far == 0 && width > 1 {
+            return true;
+        }
         let share = (1.0 + as_far as f64) / (1.0 + n);
         let half = (width as f64).midpoint(1.0);
         let looks = (count as f64 / width as f64).max(1.0) * known.signals as f64 * RARE;

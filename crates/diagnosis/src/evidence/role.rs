@@ -77,9 +77,4 @@ impl Role {
             Self::Demand | Self::Throughput | Self::Volume | Self::Setting | Self::Other => None,
         }
     }
-
-    /// Whether a change of this role comes from outside: no other entity's fault explains it.
-    pub(crate) fn is_exogenous(self) -> bool {
-        matches!(self, Self::Demand | Self::Setting | Self::Uptime)
-    }
 }

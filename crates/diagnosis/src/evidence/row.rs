@@ -265,6 +265,15 @@ impl Change {
         self.onset.saturating_sub(self.onset_err)
     }
 
+    /// Whether it comes from outside: no other entity's fault explains it. Less load is an effect
+    /// like any other.
+    pub(crate) fn is_exogenous(&self) -> bool {
+        match self.role {
+            Role::Demand => self.direction == Direction::Up,
+            role => matches!(role, Role::Setting | Role::Uptime),
+        }
+    }
+
     /// Whether it lasted beyond a sample or two.
     pub fn is_sustained(&self) -> bool {
         self.shape != Shape::Spike

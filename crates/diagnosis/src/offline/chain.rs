@@ -106,9 +106,7 @@ fn hardest_hit(view: &View<'_>, cause: &Ranked<'_>) -> Option<usize> {
             .filter(|&e| e != cause.case.entity && cause.reach[e])
             .flat_map(|e| view.changes(e))
             .filter(|c| {
-                c.change.is_sustained()
-                    && !c.change.role.is_exogenous()
-                    && c.change.onset >= cause.began
+                c.change.is_sustained() && !c.change.is_exogenous() && c.change.onset >= cause.began
             }),
     )?;
     view.graph.index(&hit.change.entity)

@@ -27,8 +27,6 @@ use crate::{
 
 /// No evidence makes certain.
 pub(super) const MOST: f64 = 0.95;
-/// The share left to a candidate that began after the violation.
-const LATE: f64 = 0.3;
 /// The weight of a violation beside the loudest change, which weighs 1.
 const VIOLATION: f64 = 1.5;
 /// The share left to a candidate whose mechanism does not fit at all.
@@ -50,7 +48,9 @@ pub(super) struct Item {
     pub(super) seen: Duration,
     slack: Duration,
     weight: f64,
-    role: Option<Role>,
+    /// The role of a change from outside: a load, a setting, a restart.
+    pub(super) exogenous: Option<Role>,
+    pub(super) is_violation: bool,
 }
 
 impl Item {
@@ -62,17 +62,9 @@ impl Item {
             seen,
             slack,
             weight,
-            role: Some(change.role),
+            exogenous: change.is_exogenous().then_some(change.role),
+            is_violation: false,
         }
-    }
-
-    /// Whether it comes from outside: a load, a setting, a restart.
-    pub(super) fn is_exogenous(&self) -> bool {
-        self.role.is_some_and(Role::is_exogenous)
-    }
-
-    pub(super) fn is_violation(&self) -> bool {
-        self.role.is_none()
     }
 }
 
@@ -86,9 +78,7 @@ pub(super) struct Ranked<'a> {
     pub(super) reach: Vec<bool>,
     /// The items it explains, by index.
     pub(super) explains: Vec<bool>,
-    /// Its place among the others, 0 to 1: the higher, the nearer to the front.
-    standing: f64,
-    /// How good a cause it is by itself, 0 to 1.
+    /// How good a cause it is, 0 to 1.
     pub(super) score: f64,
     /// How far the changes it explains are beyond chance, 0 to 1.
     pub(super) certainty: f64,
@@ -109,11 +99,12 @@ pub(super) fn items(view: &View<'_>) -> Vec<Item> {
                 seen,
                 slack,
                 weight: VIOLATION,
-                role: None,
+                exogenous: None,
+                is_violation: true,
             });
         }
         let lasting = || view.changes(entity).filter(|c| c.change.is_sustained());
-        let inner = lasting().filter(|c| !c.change.role.is_exogenous());
+        let inner = lasting().filter(|c| !c.change.is_exogenous());
         if let Some(c) = first_of_the_loud(inner) {
             items.push(Item::of(entity, c.row.id, c.change, view.loud(c.change)));
         }
@@ -123,7 +114,7 @@ pub(super) fn items(view: &View<'_>) -> Vec<Item> {
         };
         let outer = view
             .changes(entity)
-            .filter(|c| c.change.role.is_exogenous())
+            .filter(|c| c.change.is_exogenous())
             .filter(told);
         items.extend(outer.map(|c| Item::of(entity, c.row.id, c.change, view.loud(c.change))));
     }
@@ -168,8 +159,8 @@ pub(super) fn rank<'a>(view: &View<'a>, items: &[Item], cases: Vec<Case<'a>>) ->
         .map(|case| weigh(view, items, &most, case))
         .collect();
     ranked.sort_by(|a, b| {
-        b.standing
-            .total_cmp(&a.standing)
+        b.score
+            .total_cmp(&a.score)
             .then(a.began.cmp(&b.began))
             .then(
                 b.case
@@ -213,15 +204,11 @@ fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ra
         }
     };
     let mut score = (LEAST_FIT + (1.0 - LEAST_FIT) * case.fit()) * coverage;
-    if view.first_violation().is_some_and(|t| began > t) {
-        score *= LATE;
-    }
     if case.carries == Carries::Load && case.trigger.change.role == Role::Other {
         score *= GUESSED;
     }
     let explained = view.trust.topology && view.trust.onsets;
-    let standing = score * if explained { change.sqrt() } else { change };
-    let score = score * change.sqrt();
+    score *= if explained { change.sqrt() } else { change };
 
     // barely beyond chance, it takes several changes that agree
     let certainty = certainty(view, &case, &reach, &support);
@@ -229,7 +216,6 @@ fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ra
         began,
         reach,
         explains,
-        standing,
         score,
         certainty,
         case,
@@ -289,7 +275,7 @@ fn explains(
     if !reach[item.entity] || (view.trust.onsets && item.seen + resolution < began) {
         return false;
     }
-    match item.role {
+    match item.exogenous {
         // a restart or a new setting is no effect of another entity
         Some(Role::Setting) => false,
         Some(Role::Uptime) => item.entity == case.entity,

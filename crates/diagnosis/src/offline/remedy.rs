@@ -45,7 +45,7 @@ pub(super) fn remedy(view: &View<'_>, items: &[Item], cause: &Ranked<'_>) -> Opt
     let violation = items
         .iter()
         .enumerate()
-        .filter(|(i, item)| item.is_violation() && cause.explains[*i])
+        .filter(|(i, item)| item.is_violation && cause.explains[*i])
         .min_by_key(|(_, item)| item.seen);
     let mut why = vec![cause.case.trigger.row.id];
     why.extend(violation.map(|(_, item)| item.row));

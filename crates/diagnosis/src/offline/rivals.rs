@@ -101,8 +101,8 @@ fn refuters(view: &View<'_>, items: &[Item], cause: &Ranked<'_>, other: &Ranked<
     let unexplained = items.iter().enumerate().filter(|(i, item)| {
         cause.explains[*i]
             && !other.explains[*i]
-            && (item.is_violation()
-                || item.is_exogenous()
+            && (item.is_violation
+                || item.exogenous.is_some()
                 || item.seen <= other.case.trigger.change.onset)
     });
     rows.extend(unexplained.map(|(_, item)| item.row).take(2));

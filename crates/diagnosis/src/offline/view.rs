@@ -29,8 +29,6 @@ pub(super) struct View<'a> {
     rows: Vec<Vec<&'a Row>>,
     changes: Vec<Vec<Changed<'a>>>,
     loudness: Vec<f64>,
-    /// By how many times signals of a role changed that all changed at once.
-    usual: Vec<(Role, f64)>,
 }
 
 /// How far the evidence itself can be relied on.
@@ -75,7 +73,6 @@ impl<'a> View<'a> {
             rows,
             changes,
             loudness: Vec::new(),
-            usual: Vec::new(),
             trust: Trust {
                 topology: true,
                 onsets: true,
@@ -83,15 +80,11 @@ impl<'a> View<'a> {
         };
         view.loudness = view.entities().map(|e| view.loudness_of(e)).collect();
         view.trust = view.trusted();
-        if !view.trust.onsets {
-            view.usual = view.usual_ratios();
-        }
         view.loudness = view.entities().map(|e| view.loudness_of(e)).collect();
         view
     }
 
-    /// How far beyond chance a change is. Between two recordings all levels may be others, by about
-    /// the same factor where signals play the same part: the rest counts.
+    /// How far beyond chance a change is.
     pub(super) fn loud(&self, change: &Change) -> f64 {
         loudness(change) * self.share(change)
     }
@@ -101,37 +94,8 @@ impl<'a> View<'a> {
         if self.trust.onsets {
             1.0
         } else {
-            (self.size_of(change) / OTHERWISE).min(1.0)
+            (size(change) / OTHERWISE).min(1.0)
         }
-    }
-
-    /// By how many times a signal changed, as a logarithm; beyond that of others of its role, where
-    /// all changed at once.
-    fn size_of(&self, change: &Change) -> f64 {
-        let own = ratio(change);
-        let usual = self
-            .usual
-            .iter()
-            .find(|(role, _)| *role == change.role)
-            .map_or(0.0, |(_, usual)| *usual);
-        (own - usual).abs().min(LARGEST)
-    }
-
-    /// The median of the changes of each role that four entities or more have.
-    fn usual_ratios(&self) -> Vec<(Role, f64)> {
-        let mut all: Vec<(Role, f64)> = Vec::new();
-        for c in self.entities().flat_map(|e| self.changes(e)) {
-            if !matches!(c.change.role, Role::Availability | Role::Setting)
-                && ratio(c.change).abs() < LARGEST
-            {
-                all.push((c.change.role, ratio(c.change)));
-            }
-        }
-        all.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-        let groups = all
-            .chunk_by(|a, b| a.0 == b.0)
-            .filter(|group| group.len() >= 4);
-        groups.map(|group| group[group.len() / 2]).collect()
     }
 
     /// The loudest change of an entity, and a little of the next two: a cause shows in more than
@@ -184,14 +148,14 @@ impl<'a> View<'a> {
     /// By how many times the entity's signals changed at most, as a logarithm.
     pub(super) fn size(&self, entity: usize) -> f64 {
         self.changes(entity)
-            .map(|c| self.size_of(c.change))
+            .map(|c| size(c.change))
             .fold(0.0, f64::max)
     }
 
     /// The same of the load that it passes on.
     pub(super) fn load_size(&self, entity: usize) -> f64 {
         let loads = self.lasting(entity, &[Role::Demand], Direction::Up);
-        loads.map(|c| self.size_of(c.change)).fold(0.0, f64::max)
+        loads.map(|c| size(c.change)).fold(0.0, f64::max)
     }
 
     /// How far beyond chance the entity's signals went, 0 to a little more than 1.
@@ -441,9 +405,8 @@ fn is_improvement(change: &Change) -> bool {
         .is_some_and(|bad| bad != change.direction)
 }
 
-/// The logarithm of after by before, up to [`LARGEST`] in either direction; of an availability, the
-/// loss counts.
-fn ratio(change: &Change) -> f64 {
+/// The logarithm of after by before, up to [`LARGEST`] in either direction; of an availability, the loss counts.
+fn size(change: &Change) -> f64 {
     let (before, after) = (change.before.median.abs(), change.extreme().abs());
     let ratio = match change.role {
         Role::Availability => (1.0 + 20.0 * (before - after) / before).ln(),
@@ -453,7 +416,7 @@ fn ratio(change: &Change) -> f64 {
     if ratio.is_nan() {
         FROM_NOTHING
     } else {
-        ratio.clamp(-LARGEST, LARGEST)
+        ratio.abs().min(LARGEST)
     }
 }
 

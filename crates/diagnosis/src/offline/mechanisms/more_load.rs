@@ -12,6 +12,10 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
                 .filter(|c| rose_by(c.change, MORE)),
         )
     };
+    // without anything below there is nothing to pass it on to
+    if view.below(entity).is_empty() {
+        return None;
+    }
     let trigger = more(entity)?;
     let mut case = Case::new(entity, Mechanism::MoreLoad, Carries::Load, trigger);
 
