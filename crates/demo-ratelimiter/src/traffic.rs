@@ -98,6 +98,7 @@ fn sum(a: CheckTally, b: CheckTally) -> CheckTally {
         denied: a.denied + b.denied,
         failed: a.failed + b.failed,
         unknown: a.unknown + b.unknown,
+        waiting: a.waiting + b.waiting,
         skipped: a.skipped + b.skipped,
     }
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -32,6 +34,8 @@ pub struct PacedChecks<'a> {
     origin: Instant,
     in_flight: usize,
     stop: CancellationToken,
+    /// Checks sent so far, shared with a reader.
+    sent: Arc<AtomicU64>,
     /// Connections without a check, by node.
     idle: Vec<Vec<Box<dyn Connection>>>,
 }
@@ -45,6 +49,7 @@ impl<'a> PacedChecks<'a> {
             origin,
             in_flight: usize::MAX,
             stop: CancellationToken::new(),
+            sent: Arc::default(),
             idle,
         }
     }
@@ -62,6 +67,12 @@ impl<'a> PacedChecks<'a> {
     #[must_use]
     pub fn until(self, stop: CancellationToken) -> Self {
         Self { stop, ..self }
+    }
+
+    /// Counts every check as it is sent, before its answer.
+    #[must_use]
+    pub fn counting(self, sent: Arc<AtomicU64>) -> Self {
+        Self { sent, ..self }
     }
 
     /// Opens a connection to each node.
@@ -100,6 +111,7 @@ impl<'a> PacedChecks<'a> {
                 () = sleep_until(next.unwrap_or(self.origin)), if next.is_some() => {
                     let Some(due) = checks.next() else { continue };
                     if flights.len() < self.in_flight {
+                        self.sent.fetch_add(1, Ordering::Relaxed);
                         let connection = self.idle[due.node].pop();
                         flights.push(fly(self.target, self.origin, due, connection).boxed());
                     } else {

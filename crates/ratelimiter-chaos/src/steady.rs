@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -60,6 +61,7 @@ pub struct SteadyHandle {
     started: Instant,
     stop: DropGuard,
     task: JoinHandle<()>,
+    sent: Arc<AtomicU64>,
     measured: Arc<Mutex<Measurements>>,
 }
 
@@ -116,11 +118,18 @@ impl SteadyLoad {
         let started = Instant::now();
         let stop = CancellationToken::new();
         let measured = Arc::new(Mutex::new(Measurements::new()));
-        let task = tokio::spawn(self.send(started, stop.clone(), Arc::clone(&measured)));
+        let sent = Arc::default();
+        let task = tokio::spawn(self.send(
+            started,
+            stop.clone(),
+            Arc::clone(&sent),
+            Arc::clone(&measured),
+        ));
         SteadyHandle {
             started,
             stop: stop.drop_guard(),
             task,
+            sent,
             measured,
         }
     }
@@ -129,6 +138,7 @@ impl SteadyLoad {
         self,
         started: Instant,
         stop: CancellationToken,
+        sent: Arc<AtomicU64>,
         measured: Arc<Mutex<Measurements>>,
     ) {
         let (keys, nodes) = (self.keys.len() as u64, self.target.nodes().len() as u64);
@@ -147,6 +157,7 @@ impl SteadyLoad {
         };
         let checks = PacedChecks::new(&*self.target, started)
             .in_flight(IN_FLIGHT)
+            .counting(sent)
             .until(stop);
         checks
             .send((0..).map(due), |record| match record {
@@ -180,9 +191,14 @@ impl Measurements {
 }
 
 impl SteadyHandle {
-    /// The outcomes so far.
+    /// The outcomes so far, and the checks that wait for their answer.
     pub fn tally(&self) -> CheckTally {
-        self.measured.lock().tally
+        let tally = self.measured.lock().tally;
+        let sent = self.sent.load(Ordering::Relaxed);
+        CheckTally {
+            waiting: sent.saturating_sub(tally.sent()),
+            ..tally
+        }
     }
 
     /// Stops sending, waits for the checks in flight, and reports.

@@ -11,6 +11,8 @@ pub struct CheckTally {
     pub failed: u64,
     /// Without a complete answer.
     pub unknown: u64,
+    /// Sent, and not answered yet.
+    pub waiting: u64,
     /// Not sent, since too many were in flight.
     pub skipped: u64,
 }
@@ -27,7 +29,7 @@ impl CheckTally {
 
     /// Number of checks sent.
     pub fn sent(&self) -> u64 {
-        self.allowed + self.denied + self.failed + self.unknown
+        self.allowed + self.denied + self.failed + self.unknown + self.waiting
     }
 }
 
