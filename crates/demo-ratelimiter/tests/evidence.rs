@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use demo_ratelimiter::evidence::{CLIENTS, Client, Moment, Recorder, STORE};
-use diagnosis::{Direction, Evidence, Fact, Mechanism, Role, Row, Verdict, offline, text};
+use diagnosis::{
+    Conclusion, Direction, Evidence, EvidenceFact, EvidenceRow, Mechanism, SignalRole, offline,
+    text,
+};
 use ratelimiter_api::{
     Key, KeySample, Limit, NodeId, NodeObservation, NodeSample, Observation, SharedCount,
     StoreSample,
@@ -102,7 +105,7 @@ fn moment(at: u32, until: u32) -> Moment {
     }
 }
 
-fn row<'a>(evidence: &'a Evidence, entity: &str, signal: &str) -> &'a Row {
+fn row<'a>(evidence: &'a Evidence, entity: &str, signal: &str) -> &'a EvidenceRow {
     let mut rows = evidence
         .rows
         .iter()
@@ -121,51 +124,67 @@ fn every_signal_is_one_row() {
         .unwrap();
     let key = "key api-users";
     for (entity, signal, role) in [
-        (CLIENTS, "checks sent", Role::Demand),
-        (CLIENTS, "checks denied", Role::Other),
-        (STORE, "reachable", Role::Availability),
-        (STORE, "read time", Role::Latency),
-        (STORE, "admissions held in their windows", Role::Volume),
-        (STORE, "age of the last accepted write", Role::ProgressAge),
-        (STORE, "confirmed admissions that are missing", Role::Lost),
+        (CLIENTS, "checks sent", SignalRole::Demand),
+        (CLIENTS, "checks denied", SignalRole::Other),
+        (STORE, "reachable", SignalRole::Availability),
+        (STORE, "read time", SignalRole::Latency),
+        (
+            STORE,
+            "admissions held in their windows",
+            SignalRole::Volume,
+        ),
+        (
+            STORE,
+            "age of the last accepted write",
+            SignalRole::ProgressAge,
+        ),
+        (
+            STORE,
+            "confirmed admissions that are missing",
+            SignalRole::Lost,
+        ),
         (
             STORE,
             "admissions held that it has not confirmed",
-            Role::Unconfirmed,
+            SignalRole::Unconfirmed,
         ),
-        (key, "limit", Role::Setting),
-        (key, "window", Role::Setting),
-        ("node-2", "reachable", Role::Availability),
-        ("node-2", "own admissions in their windows", Role::Volume),
+        (key, "limit", SignalRole::Setting),
+        (key, "window", SignalRole::Setting),
+        ("node-2", "reachable", SignalRole::Availability),
+        (
+            "node-2",
+            "own admissions in their windows",
+            SignalRole::Volume,
+        ),
         (
             "node-2",
             "admissions not confirmed by the store",
-            Role::Backlog,
+            SignalRole::Backlog,
         ),
-        ("node-2", "p99 of checks", Role::Latency),
-        ("node-2", "uptime", Role::Uptime),
+        ("node-2", "p99 of checks", SignalRole::Latency),
+        ("node-2", "uptime", SignalRole::Uptime),
         (
             "node-2",
             "age of the last confirmed write",
-            Role::ProgressAge,
+            SignalRole::ProgressAge,
         ),
         (
             "node-2",
             "reads of the store without an answer",
-            Role::Errors,
+            SignalRole::Errors,
         ),
     ] {
         let row = row(&evidence, entity, signal);
         assert_eq!(row.role(), Some(role), "{signal} of {entity}");
-        assert!(matches!(row.fact, Fact::Steady(_)), "{row:?}");
+        assert!(matches!(row.fact, EvidenceFact::Steady(_)), "{row:?}");
     }
     // the same of the other two nodes, and what each of the three declares about how often it syncs
     assert_eq!(evidence.rows.len(), 10 + 3 * 7 + 3);
-    let Fact::Steady(sent) = &row(&evidence, CLIENTS, "checks sent").fact else {
+    let EvidenceFact::Steady(sent) = &row(&evidence, CLIENTS, "checks sent").fact else {
         unreachable!()
     };
     assert_eq!(sent.median, 60.0);
-    assert_eq!(offline::diagnose(&evidence).verdict, Verdict::NoIncident);
+    assert_eq!(offline::diagnose(&evidence).verdict, Conclusion::NoIncident);
 }
 
 #[test]
@@ -190,14 +209,14 @@ fn unseen_samples_are_gaps_not_zeros() {
         ("key api-users", "limit"),
     ] {
         let row = row(&evidence, entity, signal);
-        let Fact::Gap(gap) = &row.fact else {
+        let EvidenceFact::Gap(gap) = &row.fact else {
             panic!("{row:?}")
         };
         assert_eq!(gap.to, ROUND * 99, "{signal} of {entity}");
     }
     // that there is no answer is the one thing that was seen
     for entity in ["node-1", STORE] {
-        let Fact::Change(change) = &row(&evidence, entity, "reachable").fact else {
+        let EvidenceFact::Change(change) = &row(&evidence, entity, "reachable").fact else {
             panic!()
         };
         assert_eq!(
@@ -207,7 +226,7 @@ fn unseen_samples_are_gaps_not_zeros() {
     }
     assert!(matches!(
         row(&evidence, "node-2", "uptime").fact,
-        Fact::Steady(_)
+        EvidenceFact::Steady(_)
     ));
 }
 
@@ -232,7 +251,7 @@ fn a_round_that_took_long_is_no_surge() {
     let evidence = recorder.evidence("an hour", moment(42, 59), []).unwrap();
     assert!(matches!(
         row(&evidence, CLIENTS, "checks sent").fact,
-        Fact::Steady(_)
+        EvidenceFact::Steady(_)
     ));
 }
 
@@ -266,7 +285,7 @@ fn late_notice_shortens_the_baseline() {
         "{:?}",
         evidence.spans
     );
-    let Fact::Change(change) = &row(&evidence, "node-1", "p99 of checks").fact else {
+    let EvidenceFact::Change(change) = &row(&evidence, "node-1", "p99 of checks").fact else {
         panic!()
     };
     assert_eq!(
@@ -293,7 +312,10 @@ fn act_keeps_to_its_moment() {
             evidence.spans.baseline.from >= moment.since
                 && evidence.spans.incident.to <= moment.until
         );
-        matches!(row(&evidence, STORE, "read time").fact, Fact::Steady(_))
+        matches!(
+            row(&evidence, STORE, "read time").fact,
+            EvidenceFact::Steady(_)
+        )
     };
     assert!(
         steady(50, 149),
@@ -564,7 +586,7 @@ fn the_description_names_no_fault() {
         );
     }
     texts.extend(evidence.topology.edges.iter().map(|edge| &edge.rel));
-    let signals = evidence.rows.iter().filter_map(Row::signal);
+    let signals = evidence.rows.iter().filter_map(EvidenceRow::signal);
     for text in texts.into_iter().map(String::as_str).chain(signals) {
         for word in text.split(|c: char| !c.is_alphabetic()) {
             let word = word.to_lowercase();

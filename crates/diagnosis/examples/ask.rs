@@ -1,5 +1,8 @@
-//! Asks a language model about an incident and shows what becomes of its answer:
-//! `cargo run -p diagnosis --example ask -- evidence.json --model NAME [--llm-url http://127.0.0.1:8080/v1]`.
+//! Asks a language model about an incident and shows its answer, or the refusal:
+//!
+//! ```text
+//! cargo run -p diagnosis --example ask -- evidence.json --model NAME [--llm-url http://...]
+//! ```
 //!
 //! The evidence is what `EvidenceBuilder` makes, as JSON; the `rank` example writes it with
 //! `--evidence`. The key is read from the provider's usual environment variable. Ends with 0 when
@@ -10,7 +13,7 @@ use std::{error::Error, fs, path::PathBuf, process::ExitCode, time::Duration};
 use clap::Parser as _;
 use diagnosis::{
     Evidence,
-    llm::{LlmConfig, LlmEngine, Progress},
+    llm::{AnswerProgress, LlmConfig, LlmEngine},
     text,
 };
 
@@ -69,7 +72,7 @@ async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
         .diagnose(&evidence, |progress| {
             // one line a phase; the bytes received would be a line each
             let phase = std::mem::discriminant(&progress);
-            if last != Some(phase) && !matches!(progress, Progress::Receiving(_)) {
+            if last != Some(phase) && !matches!(progress, AnswerProgress::Receiving(_)) {
                 eprintln!("{progress}");
             }
             last = Some(phase);

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use diagnosis::{Entity, EvidenceBuilder, Role, SignalSeries, Violation, offline};
+use diagnosis::{BrokenInvariant, Entity, EvidenceBuilder, SignalRole, SignalSeries, offline};
 
 fn main() {
     println!(
@@ -65,24 +65,24 @@ fn incident(seed: usize, entities: usize, signals: usize) -> EvidenceBuilder {
             builder = builder.edge(format!("e{i}"), format!("e{to}"), "calls");
         }
         let all = [
-            ("time", Role::Latency),
-            ("errors", Role::Errors),
-            ("work", Role::Throughput),
-            ("busy", Role::Utilisation),
-            ("waiting", Role::Backlog),
+            ("time", SignalRole::Latency),
+            ("errors", SignalRole::Errors),
+            ("work", SignalRole::Throughput),
+            ("busy", SignalRole::Utilisation),
+            ("waiting", SignalRole::Backlog),
         ];
         for (name, role) in all.into_iter().take(signals) {
             let mut series = SignalSeries::new(format!("e{i}"), name, "", role);
             for tick in 0..300_u32 {
                 let t = f64::from(tick) * 0.2;
-                let late = role == Role::Latency && t > 25.0 + (entities - i) as f64 * 0.01;
+                let late = role == SignalRole::Latency && t > 25.0 + (entities - i) as f64 * 0.01;
                 let value = 10.0 + random() + if late { 50.0 } else { 0.0 };
                 series.push(Duration::from_secs_f64(t), Some(value));
             }
             builder = builder.signal(series);
         }
     }
-    builder.violation(Violation::new(
+    builder.violation(BrokenInvariant::new(
         "e0",
         "answers in time",
         Duration::from_secs(30),

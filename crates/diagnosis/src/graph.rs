@@ -4,7 +4,8 @@
 //!   front ──depends on──▶ worker ──depends on──▶ base
 //!
 //!   a fault travels back to the dependants:   base ─▶ worker ─▶ front
-//!   load travels on to the dependencies:      front ─▶ worker ─▶ base, and from there back like a fault
+//!   load travels on to the dependencies:      front ─▶ worker ─▶ base,
+//!                                             and from there back like a fault
 //! ```
 
 use std::collections::{HashMap, VecDeque};
@@ -13,7 +14,7 @@ use crate::evidence::Topology;
 
 /// How an effect leaves its cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Carries {
+pub(crate) enum EffectKind {
     /// To all that depend on the cause.
     Fault,
     /// To all that the cause depends on, and from there to all that depend on those.
@@ -22,7 +23,7 @@ pub(crate) enum Carries {
 
 /// The topology, indexed.
 #[derive(Debug)]
-pub(crate) struct Graph<'a> {
+pub(crate) struct DependencyGraph<'a> {
     ids: Vec<&'a str>,
     index: HashMap<&'a str, usize>,
     dependencies: Vec<Vec<usize>>,
@@ -31,7 +32,7 @@ pub(crate) struct Graph<'a> {
     group: Vec<usize>,
 }
 
-impl<'a> Graph<'a> {
+impl<'a> DependencyGraph<'a> {
     pub(crate) fn new(topology: &'a Topology) -> Self {
         let ids: Vec<&str> = topology.entities.iter().map(|e| e.id.as_str()).collect();
         let index: HashMap<&str, usize> = ids.iter().enumerate().map(|(i, id)| (*id, i)).collect();
@@ -92,9 +93,9 @@ impl<'a> Graph<'a> {
     }
 
     /// Every entity an effect of `cause` can reach, `cause` included.
-    pub(crate) fn reach(&self, cause: usize, carries: Carries) -> Vec<bool> {
+    pub(crate) fn reach(&self, cause: usize, carries: EffectKind) -> Vec<bool> {
         let mut from = vec![cause];
-        if carries == Carries::Load {
+        if carries == EffectKind::Load {
             from = closure(from, &self.dependencies);
         }
         let mut reached = vec![false; self.len()];
@@ -110,7 +111,7 @@ impl<'a> Graph<'a> {
         &self,
         cause: usize,
         effect: usize,
-        carries: Carries,
+        carries: EffectKind,
         cost: impl Fn(usize) -> i64,
     ) -> Option<Vec<usize>> {
         let order = self.walk(cause, carries, cost);
@@ -129,12 +130,12 @@ impl<'a> Graph<'a> {
     fn walk(
         &self,
         cause: usize,
-        carries: Carries,
+        carries: EffectKind,
         cost: impl Fn(usize) -> i64,
     ) -> Vec<(usize, Option<usize>)> {
         let mut seen = vec![[false; 2]; self.len()];
         let mut order = vec![(cause, None)];
-        let down = carries == Carries::Load;
+        let down = carries == EffectKind::Load;
         seen[cause][usize::from(down)] = true;
         let mut queue = VecDeque::from([(0, down)]);
         while let Some((position, down)) = queue.pop_front() {
@@ -192,7 +193,7 @@ fn groups(dependencies: &[Vec<usize>], dependants: &[Vec<usize>]) -> Vec<usize> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Edge, Entity};
+    use crate::evidence::{Dependency, Entity};
 
     fn topology(edges: &[(&str, &str)]) -> Topology {
         let mut ids: Vec<&str> = edges.iter().flat_map(|(a, b)| [*a, *b]).collect();
@@ -202,7 +203,7 @@ mod tests {
             entities: ids.into_iter().map(|id| Entity::new(id, "part")).collect(),
             edges: edges
                 .iter()
-                .map(|(from, to)| Edge {
+                .map(|(from, to)| Dependency {
                     from: (*from).into(),
                     to: (*to).into(),
                     rel: String::new(),
@@ -219,9 +220,9 @@ mod tests {
             ("w1", "base"),
             ("w2", "base"),
         ]);
-        let graph = Graph::new(&topology);
+        let graph = DependencyGraph::new(&topology);
         let at = |id| graph.index(id).expect("known");
-        let reach = graph.reach(at("w1"), Carries::Fault);
+        let reach = graph.reach(at("w1"), EffectKind::Fault);
         assert!(reach[at("front")] && reach[at("w1")]);
         assert!(!reach[at("w2")] && !reach[at("base")]);
     }
@@ -234,16 +235,16 @@ mod tests {
             ("w1", "base"),
             ("other", "base"),
         ]);
-        let graph = Graph::new(&topology);
+        let graph = DependencyGraph::new(&topology);
         let at = |id| graph.index(id).expect("known");
         assert!(
             graph
-                .reach(at("front"), Carries::Load)
+                .reach(at("front"), EffectKind::Load)
                 .into_iter()
                 .all(|r| r)
         );
         let path = graph
-            .path(at("front"), at("item"), Carries::Load, |_| 0)
+            .path(at("front"), at("item"), EffectKind::Load, |_| 0)
             .expect("a path");
         assert_eq!(
             path.into_iter().map(|i| graph.id(i)).collect::<Vec<_>>(),
@@ -251,7 +252,7 @@ mod tests {
         );
         assert!(
             graph
-                .path(at("front"), at("item"), Carries::Fault, |_| 0)
+                .path(at("front"), at("item"), EffectKind::Fault, |_| 0)
                 .is_none()
         );
     }
@@ -259,8 +260,8 @@ mod tests {
     #[test]
     fn cycles_end() {
         let topology = topology(&[("a", "b"), ("b", "c"), ("c", "a")]);
-        let graph = Graph::new(&topology);
-        assert_eq!(graph.reach(0, Carries::Load), [true; 3]);
+        let graph = DependencyGraph::new(&topology);
+        assert_eq!(graph.reach(0, EffectKind::Load), [true; 3]);
         assert_eq!(graph.below(0).len(), 2);
     }
 }

@@ -2,8 +2,8 @@
 //! alone.
 //!
 //! Nothing in this crate knows the system it looks at. The system's owner declares its entities,
-//! their dependencies, the part each signal plays ([`Role`]), and the actions there are; names,
-//! units and values are opaque.
+//! their dependencies, the part each signal plays ([`SignalRole`]), and the actions there are;
+//! names, units and values are opaque.
 //!
 //! [`EvidenceBuilder`] makes a bundle of that, [`offline::analyse`] ranks hypotheses about it, and
 //! [`validate`] checks any answer, of either engine, before [`text::render`] shows it. With the
@@ -26,12 +26,15 @@ mod validate;
 
 pub use clean::capped as clean_text;
 pub use evidence::{
-    Action, After, Attempt, Before, BuildError, Change, Direction, Domain, EVIDENCE_SCHEMA, Edge,
-    Entity, Evidence, EvidenceBuilder, Fact, Gap, Outcome, PROPAGATION, Param, Params, Risk, Role,
-    Row, RowId, Shape, SignalSeries, Span, Spans, Steady, Topology, Violation,
+    ActionAttempt, ActionParam, ActionParams, ActionRisk, AttemptResult, BaselineLevels,
+    BrokenInvariant, BuildError, Change, ChangeShape, Dependency, Direction, EVIDENCE_SCHEMA,
+    Entity, Evidence, EvidenceBuilder, EvidenceFact, EvidenceId, EvidenceRow, IncidentLevels,
+    IncidentSpans, OperatorAction, PROPAGATION, ParamDomain, SignalGap, SignalRole, SignalSeries,
+    SteadySignal, TimeSpan, Topology,
 };
 pub use result::{
-    Cost, Diagnosis, Engine, EngineKind, Expect, Fallback, Hypothesis, Link, Mechanism, Prediction,
-    RESULT_SCHEMA, Remedy, Status, Verdict, confidence_word,
+    AnswerCost, AnswerEngine, ChainStep, Conclusion, Diagnosis, EngineKind, Fallback, Hypothesis,
+    HypothesisStatus, Mechanism, PredictedEffect, Prediction, RESULT_SCHEMA, Remedy,
+    confidence_word,
 };
-pub use validate::{Breach, Rejection, Validated, validate};
+pub use validate::{Rejection, RuleBreach, Validated, validate};

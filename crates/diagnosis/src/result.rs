@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{Direction, Params, RowId};
+use crate::evidence::{ActionParams, Direction, EvidenceId};
 
 /// Name and version of the result format.
 pub const RESULT_SCHEMA: &str = "diagnosis.result/1";
@@ -77,15 +77,15 @@ impl fmt::Display for Mechanism {
 
 /// The engine that answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Engine {
-    /// By which method.
+pub struct AnswerEngine {
+    /// Its method.
     pub kind: EngineKind,
     /// The engine's name.
     pub name: String,
     /// The model, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The engine that should have answered, and why it did not.
+    /// The engine in whose place this one answered, with the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback_from: Option<Fallback>,
 }
@@ -100,19 +100,19 @@ pub enum EngineKind {
     Llm,
 }
 
-/// Why the answer does not come from the engine that was asked.
+/// Reason for which another engine answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fallback {
     /// The model that was asked.
     pub model: String,
-    /// Why its answer does not stand.
+    /// The reason.
     pub reason: String,
 }
 
 /// The answer in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum Conclusion {
     /// A hypothesis is supported.
     CauseFound,
     /// Something is wrong, and the evidence does not show the cause.
@@ -121,7 +121,7 @@ pub enum Verdict {
     NoIncident,
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for Conclusion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CauseFound => "cause found",
@@ -134,21 +134,21 @@ impl fmt::Display for Verdict {
 /// The standing of a hypothesis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub enum HypothesisStatus {
     /// The evidence speaks for it.
     Supported,
     /// The evidence rules it out.
     Refuted,
-    /// Neither.
+    /// The evidence does not decide.
     Open,
 }
 
 /// One step of a chain of effects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Link {
-    /// The entity it comes from.
+pub struct ChainStep {
+    /// The entity at its beginning.
     pub cause: String,
-    /// The entity it reaches.
+    /// The entity at its end.
     pub effect: String,
     /// Seconds between their onsets.
     pub lag_s: f64,
@@ -157,37 +157,37 @@ pub struct Link {
 /// A possible cause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hypothesis {
-    /// How it is referred to.
+    /// Id by which it is cited.
     #[serde(default)]
     pub id: String,
-    /// 1 is the best.
+    /// Place in the order; 1 is the best.
     #[serde(default)]
     pub rank: u32,
-    /// Where the cause would be.
+    /// The entity at fault.
     pub entity: String,
-    /// Which kind of failure it would be.
+    /// The kind of failure.
     pub mechanism: Mechanism,
     /// The hypothesis in a sentence.
     pub statement: String,
     /// Its standing.
-    pub status: Status,
-    /// 0 to 1.
+    pub status: HypothesisStatus,
+    /// Confidence, 0 to 1.
     pub confidence: f64,
     /// The rows that speak for it.
     #[serde(rename = "for", default)]
-    pub supports: Vec<RowId>,
+    pub supports: Vec<EvidenceId>,
     /// The rows that speak against it.
     #[serde(default)]
-    pub against: Vec<RowId>,
-    /// How it leads to the violation.
+    pub against: Vec<EvidenceId>,
+    /// The steps from the cause to the violation.
     #[serde(default)]
-    pub chain: Vec<Link>,
+    pub chain: Vec<ChainStep>,
 }
 
 /// An effect of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Expect {
+pub enum PredictedEffect {
     /// The signal falls.
     Falls,
     /// The signal rises.
@@ -196,15 +196,15 @@ pub enum Expect {
     Clears,
 }
 
-/// A prediction that can be checked once the action was taken.
+/// A prediction that can be checked after the action.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
-    /// Where.
+    /// The entity.
     pub entity: String,
-    /// Which signal, or which invariant.
+    /// Name of the signal or of the invariant.
     pub signal: String,
     /// The effect.
-    pub expect: Expect,
+    pub expect: PredictedEffect,
     /// The level it returns to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<f64>,
@@ -217,10 +217,10 @@ pub struct Remedy {
     pub id: String,
     /// Its parameters.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub params: Params,
+    pub params: ActionParams,
     /// The rows that call for it.
     #[serde(default)]
-    pub why: Vec<RowId>,
+    pub why: Vec<EvidenceId>,
     /// Its predicted effects.
     #[serde(default)]
     pub predict: Vec<Prediction>,
@@ -228,8 +228,8 @@ pub struct Remedy {
 
 /// The cost of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Cost {
-    /// Milliseconds.
+pub struct AnswerCost {
+    /// Time in milliseconds.
     pub ms: f64,
     /// Tokens sent.
     #[serde(default)]
@@ -239,7 +239,7 @@ pub struct Cost {
     pub tokens_out: u64,
 }
 
-impl Cost {
+impl AnswerCost {
     /// The cost of an answer that took `elapsed` and no tokens.
     pub fn of(elapsed: Duration) -> Self {
         Self {
@@ -250,16 +250,16 @@ impl Cost {
     }
 }
 
-/// An answer, as an engine gives it. Only [`validate`](crate::validate) makes a
+/// An engine's answer. Only [`validate`](crate::validate) makes a
 /// [`Validated`](crate::Validated) of it, and only that can be shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// [`RESULT_SCHEMA`].
     pub schema: String,
     /// The engine that answered.
-    pub engine: Engine,
+    pub engine: AnswerEngine,
     /// The answer in a word.
-    pub verdict: Verdict,
+    pub verdict: Conclusion,
     /// Causes considered, best first.
     pub hypotheses: Vec<Hypothesis>,
     /// The action recommended.
@@ -267,7 +267,7 @@ pub struct Diagnosis {
     /// Questions that the evidence leaves open.
     pub unknowns: Vec<String>,
     /// Its cost.
-    pub cost: Cost,
+    pub cost: AnswerCost,
 }
 
 impl Diagnosis {
@@ -275,10 +275,10 @@ impl Diagnosis {
     pub fn cause(&self) -> Option<&Hypothesis> {
         self.hypotheses
             .iter()
-            .find(|h| h.status == Status::Supported)
+            .find(|h| h.status == HypothesisStatus::Supported)
     }
 
-    /// Whether two answers come down to the same: verdict, entity and mechanism.
+    /// Whether verdict, entity and mechanism of two answers are equal.
     pub fn agrees_with(&self, other: &Self) -> bool {
         let core = |d: &Self| {
             (
@@ -301,10 +301,10 @@ pub fn confidence_word(confidence: f64) -> &'static str {
 
 impl Direction {
     /// The effect when the change goes back.
-    pub(crate) fn undone(self) -> Expect {
+    pub(crate) fn undone(self) -> PredictedEffect {
         match self {
-            Self::Up => Expect::Falls,
-            Self::Down => Expect::Rises,
+            Self::Up => PredictedEffect::Falls,
+            Self::Down => PredictedEffect::Rises,
         }
     }
 }

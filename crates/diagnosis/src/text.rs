@@ -1,4 +1,4 @@
-//! An answer as plain lines, of any width, the way a colleague would put it.
+//! An answer as plain lines of any width.
 //!
 //! Only a [`Validated`] answer can be rendered. No line holds a control character, even where the
 //! evidence does.
@@ -7,9 +7,12 @@ use std::collections::HashSet;
 
 use crate::{
     clean::capped,
-    evidence::{Change, Evidence, Fact, Row, RowId, rounded},
+    evidence::{Change, Evidence, EvidenceFact, EvidenceId, EvidenceRow, rounded},
     figure::{moment, pair, short, with, with_unit},
-    result::{EngineKind, Expect, Hypothesis, Prediction, Remedy, Status, confidence_word},
+    result::{
+        EngineKind, Hypothesis, HypothesisStatus, PredictedEffect, Prediction, Remedy,
+        confidence_word,
+    },
     validate::Validated,
 };
 
@@ -86,7 +89,7 @@ fn without_ids(text: &str) -> String {
             Some((ids, rest))
                 if ids
                     .split([',', ' '])
-                    .all(|id| id.is_empty() || id.parse::<RowId>().is_ok()) =>
+                    .all(|id| id.is_empty() || id.parse::<EvidenceId>().is_ok()) =>
             {
                 plain += rest;
             }
@@ -139,7 +142,7 @@ fn rows(evidence: &Evidence, answer: &Validated) -> Vec<String> {
     };
     let mut seen = HashSet::new();
     let violations = evidence.violations().map(|(id, _)| id).take(2);
-    let ids: Vec<RowId> = violations
+    let ids: Vec<EvidenceId> = violations
         .chain(cited)
         .filter(|id| seen.insert(*id))
         .collect();
@@ -160,10 +163,10 @@ fn rows(evidence: &Evidence, answer: &Validated) -> Vec<String> {
 }
 
 /// One row of evidence as a line.
-pub fn row(row: &Row) -> String {
+pub fn row(row: &EvidenceRow) -> String {
     let id = row.id;
     match &row.fact {
-        Fact::Violation(v) => format!(
+        EvidenceFact::Violation(v) => format!(
             "[{id}] {} broke {}: {} where {} is in order, at {} s",
             v.entity,
             v.invariant,
@@ -171,7 +174,7 @@ pub fn row(row: &Row) -> String {
             short(v.bound),
             moment(rounded(v.t))
         ),
-        Fact::Change(c) => {
+        EvidenceFact::Change(c) => {
             let (earliest, onset) = (moment(rounded(c.earliest())), moment(rounded(c.onset)));
             format!(
                 "[{id}] {} {}: {}, onset {earliest} to {onset} s",
@@ -180,7 +183,7 @@ pub fn row(row: &Row) -> String {
                 moved(c)
             )
         }
-        Fact::Steady(s) => {
+        EvidenceFact::Steady(s) => {
             format!(
                 "[{id}] {} {}: steady at {}",
                 s.entity,
@@ -188,7 +191,7 @@ pub fn row(row: &Row) -> String {
                 with_unit(s.median, &s.unit)
             )
         }
-        Fact::Gap(g) => format!(
+        EvidenceFact::Gap(g) => format!(
             "[{id}] {} {}: {} from {} s to {} s",
             g.entity,
             g.signal,
@@ -213,7 +216,7 @@ fn alternatives(evidence: &Evidence, answer: &Validated) -> Vec<String> {
     let others: Vec<&Hypothesis> = answer
         .hypotheses
         .iter()
-        .filter(|h| h.status != Status::Supported)
+        .filter(|h| h.status != HypothesisStatus::Supported)
         .collect();
     if others.is_empty() {
         return Vec::new();
@@ -239,7 +242,12 @@ fn alternatives(evidence: &Evidence, answer: &Validated) -> Vec<String> {
 }
 
 /// The words of a row against a hypothesis.
-fn why(evidence: &Evidence, answer: &Validated, h: &Hypothesis, row: &Row) -> Option<String> {
+fn why(
+    evidence: &Evidence,
+    answer: &Validated,
+    h: &Hypothesis,
+    row: &EvidenceRow,
+) -> Option<String> {
     let of = |entity: &str| {
         if entity == h.entity {
             "its".into()
@@ -251,7 +259,7 @@ fn why(evidence: &Evidence, answer: &Validated, h: &Hypothesis, row: &Row) -> Op
         .cause()
         .filter(|cause| cause.supports.contains(&row.id) && cause.entity == row.entity());
     Some(match &row.fact {
-        Fact::Steady(s) => {
+        EvidenceFact::Steady(s) => {
             format!(
                 "{} {} stayed at {}",
                 of(&s.entity),
@@ -259,10 +267,10 @@ fn why(evidence: &Evidence, answer: &Validated, h: &Hypothesis, row: &Row) -> Op
                 with_unit(s.median, &s.unit)
             )
         }
-        Fact::Change(c) if cause.is_some() && c.entity != h.entity => {
+        EvidenceFact::Change(c) if cause.is_some() && c.entity != h.entity => {
             format!("it does not explain {} {}", of(&c.entity), c.signal)
         }
-        Fact::Change(c) => {
+        EvidenceFact::Change(c) => {
             format!(
                 "{} {} went from {}",
                 of(&c.entity),
@@ -270,14 +278,14 @@ fn why(evidence: &Evidence, answer: &Validated, h: &Hypothesis, row: &Row) -> Op
                 moved(c).replace(" → ", " to ")
             )
         }
-        Fact::Violation(v) => {
+        EvidenceFact::Violation(v) => {
             format!(
                 "it does not explain why {} broke {}",
                 evidence.topology.label(&v.entity),
                 v.invariant
             )
         }
-        Fact::Gap(_) => return None,
+        EvidenceFact::Gap(_) => return None,
     })
 }
 
@@ -315,9 +323,9 @@ fn action(evidence: &Evidence, remedy: &Remedy) -> Vec<String> {
 /// A prediction as a phrase.
 pub fn prediction(p: &Prediction) -> String {
     let what = match p.expect {
-        Expect::Falls => "falls",
-        Expect::Rises => "rises",
-        Expect::Clears => "holds again",
+        PredictedEffect::Falls => "falls",
+        PredictedEffect::Rises => "rises",
+        PredictedEffect::Clears => "holds again",
     };
     match p.to {
         Some(to) => format!("{} {} {what} to {}", p.entity, p.signal, short(to)),

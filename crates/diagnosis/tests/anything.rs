@@ -4,25 +4,27 @@ mod support;
 
 use std::time::Duration;
 
-use diagnosis::{Entity, EvidenceBuilder, Role, SignalSeries, Verdict, Violation, text};
+use diagnosis::{
+    BrokenInvariant, Conclusion, Entity, EvidenceBuilder, SignalRole, SignalSeries, text,
+};
 use support::{diagnosed, rng::Rng};
 
-const ROLES: [Role; 15] = [
-    Role::Demand,
-    Role::Throughput,
-    Role::Latency,
-    Role::ChangeLatency,
-    Role::ProgressAge,
-    Role::Backlog,
-    Role::Volume,
-    Role::Lost,
-    Role::Unconfirmed,
-    Role::Availability,
-    Role::Uptime,
-    Role::Utilisation,
-    Role::Errors,
-    Role::Setting,
-    Role::Other,
+const ROLES: [SignalRole; 15] = [
+    SignalRole::Demand,
+    SignalRole::Throughput,
+    SignalRole::Latency,
+    SignalRole::ChangeLatency,
+    SignalRole::ProgressAge,
+    SignalRole::Backlog,
+    SignalRole::Volume,
+    SignalRole::Lost,
+    SignalRole::Unconfirmed,
+    SignalRole::Availability,
+    SignalRole::Uptime,
+    SignalRole::Utilisation,
+    SignalRole::Errors,
+    SignalRole::Setting,
+    SignalRole::Other,
 ];
 
 /// Values nobody would measure, and some that everybody does.
@@ -96,7 +98,7 @@ fn any_evidence_gets_an_answer_that_passes() {
         let at = rng.between(0.0, 45.0);
         for _ in 0..rng.below(3) {
             let t = Duration::from_secs_f64(at + rng.between(0.0, 2.0));
-            builder = builder.violation(Violation::new(
+            builder = builder.violation(BrokenInvariant::new(
                 &ids[rng.below(n)],
                 "7 of 9",
                 t,
@@ -109,7 +111,7 @@ fn any_evidence_gets_an_answer_that_passes() {
             .expect("evidence");
         let answer = diagnosed(&evidence);
         assert!(!text::render(&evidence, &answer).is_empty());
-        found += usize::from(answer.verdict == Verdict::CauseFound);
+        found += usize::from(answer.verdict == Conclusion::CauseFound);
     }
     assert!(
         found > 50,

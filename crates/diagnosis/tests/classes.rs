@@ -10,8 +10,8 @@ mod support;
 use std::time::Duration;
 
 use diagnosis::{
-    Change, Direction, Entity, Evidence, EvidenceBuilder, Mechanism, Role, Shape, SignalSeries,
-    Verdict, Violation,
+    BrokenInvariant, Change, ChangeShape, Conclusion, Direction, Entity, Evidence, EvidenceBuilder,
+    Mechanism, SignalRole, SignalSeries,
 };
 use support::{diagnosed, rng::Rng, shown};
 
@@ -44,7 +44,7 @@ impl Run {
     }
 
     /// Adds a signal: noise of spread one about 20, moved by `by` spreads.
-    fn with(mut self, entity: &str, role: Role, by: impl Fn(f64) -> f64) -> Self {
+    fn with(mut self, entity: &str, role: SignalRole, by: impl Fn(f64) -> f64) -> Self {
         let mut series =
             SignalSeries::new(entity, format!("{role:?} {}", self.signals.len()), "", role);
         let mut t = 0.0;
@@ -59,7 +59,11 @@ impl Run {
 
     fn evidence(mut self) -> Evidence {
         for entity in ENTITIES {
-            for role in [Role::Latency, Role::Errors, Role::Utilisation] {
+            for role in [
+                SignalRole::Latency,
+                SignalRole::Errors,
+                SignalRole::Utilisation,
+            ] {
                 self = self.with(entity, role, |_| 0.0);
             }
         }
@@ -80,7 +84,13 @@ impl Run {
         }
         let at = Duration::from_secs_f64(self.at);
         builder
-            .violation(Violation::new("front", "answers in time", at, 2.0, 1.0))
+            .violation(BrokenInvariant::new(
+                "front",
+                "answers in time",
+                at,
+                2.0,
+                1.0,
+            ))
             .build(at)
             .expect("evidence")
     }
@@ -109,7 +119,7 @@ fn named(entity: &str, run: impl Fn(Run) -> Run) {
     }
 }
 
-fn change<'a>(evidence: &'a Evidence, entity: &str, role: Role) -> Option<&'a Change> {
+fn change<'a>(evidence: &'a Evidence, entity: &str, role: SignalRole) -> Option<&'a Change> {
     let of = |c: &&Change| c.entity == entity && c.role == role;
     evidence
         .changes()
@@ -120,20 +130,23 @@ fn change<'a>(evidence: &'a Evidence, entity: &str, role: Role) -> Option<&'a Ch
 
 /// Slow answers that spread from the base to the front.
 fn slow_base(run: Run) -> Run {
-    run.with("base", Role::Latency, from(20.0, 40.0))
-        .with("left", Role::Latency, from(20.2, 25.0))
-        .with("front", Role::Latency, from(20.4, 15.0))
+    run.with("base", SignalRole::Latency, from(20.0, 40.0))
+        .with("left", SignalRole::Latency, from(20.2, 25.0))
+        .with("front", SignalRole::Latency, from(20.4, 15.0))
 }
 
 #[test]
 fn a_faint_wobble_before_does_not_win() {
     named("base", |run| {
-        slow_base(run).with("right", Role::Latency, during(18.0, 19.4, 4.0))
+        slow_base(run).with("right", SignalRole::Latency, during(18.0, 19.4, 4.0))
     });
     // nor does the cause's own wobble date the jump
     for seed in 0..SEEDS {
-        let run =
-            slow_base(Run::new(seed)).with("base", Role::Utilisation, during(16.0, 17.4, 4.0));
+        let run = slow_base(Run::new(seed)).with(
+            "base",
+            SignalRole::Utilisation,
+            during(16.0, 17.4, 4.0),
+        );
         let evidence = run.evidence();
         let answer = diagnosed(&evidence);
         let cause = answer.cause().expect("a cause");
@@ -144,14 +157,14 @@ fn a_faint_wobble_before_does_not_win() {
 #[test]
 fn what_went_long_before_is_left_alone() {
     named("base", |run| {
-        slow_base(run).with("right", Role::Errors, during(15.0, 16.0, 90.0))
+        slow_base(run).with("right", SignalRole::Errors, during(15.0, 16.0, 90.0))
     });
     // a larger blip of the cause's own does not hide its jump
     named("base", |run| {
-        run.with("base", Role::Latency, |t| {
+        run.with("base", SignalRole::Latency, |t| {
             during(14.6, 15.6, 90.0)(t) + from(20.0, 40.0)(t)
         })
-        .with("left", Role::Latency, from(20.2, 25.0))
+        .with("left", SignalRole::Latency, from(20.2, 25.0))
     });
 }
 
@@ -171,14 +184,14 @@ fn a_share_near_one_is_measured_as_loss() {
     let at = Duration::from_millis(20_400);
     let evidence = EvidenceBuilder::new("shares")
         .entity(Entity::new("base", "service"))
-        .signal(series(Role::Errors, &|failing| failing))
-        .signal(series(Role::Availability, &|failing| 100.0 - failing))
-        .violation(Violation::new("base", "answers", at, 1.0, 0.0))
+        .signal(series(SignalRole::Errors, &|failing| failing))
+        .signal(series(SignalRole::Availability, &|failing| 100.0 - failing))
+        .violation(BrokenInvariant::new("base", "answers", at, 1.0, 0.0))
         .build(at)
         .expect("evidence");
     let (lost, failed) = (
-        change(&evidence, "base", Role::Availability),
-        change(&evidence, "base", Role::Errors),
+        change(&evidence, "base", SignalRole::Availability),
+        change(&evidence, "base", SignalRole::Errors),
     );
     let (lost, failed) = (lost.expect("a loss"), failed.expect("failures"));
     assert!(
@@ -195,26 +208,26 @@ fn a_share_near_one_is_measured_as_loss() {
 
 #[test]
 fn faint_lasting_loss_is_a_change() {
-    let mut series = SignalSeries::new("base", "answered", "%", Role::Availability);
+    let mut series = SignalSeries::new("base", "answered", "%", SignalRole::Availability);
     for (i, t) in (0..30).zip((0..).map(|i| Duration::from_secs(10) * i)) {
         series.push(t, Some(if i < 20 { 100.0 } else { 97.0 }));
     }
     let at = Duration::from_secs(205);
     let mut builder = EvidenceBuilder::new("a loss").entity(Entity::new("base", "service"));
     for n in 0..60 {
-        let mut other = SignalSeries::new("base", format!("other {n}"), "", Role::Other);
+        let mut other = SignalSeries::new("base", format!("other {n}"), "", SignalRole::Other);
         other.points = series.points.iter().map(|p| (p.0, Some(1.0))).collect();
         builder = builder.signal(other);
     }
     let evidence = builder.signal(series).build(at).expect("evidence");
-    let change = change(&evidence, "base", Role::Availability).expect("a change");
+    let change = change(&evidence, "base", SignalRole::Availability).expect("a change");
     assert_eq!((change.before.median, change.after.median), (100.0, 97.0));
 }
 
 #[test]
 fn a_leaf_passes_no_load_on() {
     for seed in 0..SEEDS {
-        let run = slow_base(Run::new(seed)).with("base", Role::Demand, from(20.0, 60.0));
+        let run = slow_base(Run::new(seed)).with("base", SignalRole::Demand, from(20.0, 60.0));
         let answer = diagnosed(&run.evidence());
         let mut loads = answer.hypotheses.iter();
         assert!(loads.all(|h| h.mechanism != Mechanism::MoreLoad || h.entity != "base"));
@@ -232,10 +245,12 @@ fn a_share_of_stray_samples_hides_no_change() {
             }
         };
         let run = Run::sampled(seed, 0.2, 400.4, 440.0)
-            .with("base", Role::Latency, |t| strays(t) + from(400.0, 12.0)(t))
-            .with("left", Role::Latency, from(400.2, 10.0));
+            .with("base", SignalRole::Latency, |t| {
+                strays(t) + from(400.0, 12.0)(t)
+            })
+            .with("left", SignalRole::Latency, from(400.2, 10.0));
         let evidence = run.evidence();
-        let change = change(&evidence, "base", Role::Latency).expect("a change");
+        let change = change(&evidence, "base", SignalRole::Latency).expect("a change");
         assert!(change.onset >= Duration::from_secs_f64(399.0), "{change:?}");
     }
 }
@@ -246,10 +261,10 @@ fn what_began_after_its_effect_is_no_cause() {
         // the base is loud, though only long after the front is broken; a faint wobble of its own
         // came before
         let run = Run::new(seed)
-            .with("left", Role::Latency, from(20.0, 30.0))
-            .with("front", Role::Latency, from(20.2, 20.0))
-            .with("base", Role::Utilisation, during(18.6, 19.8, 4.0))
-            .with("base", Role::Latency, from(30.0, 60.0));
+            .with("left", SignalRole::Latency, from(20.0, 30.0))
+            .with("front", SignalRole::Latency, from(20.2, 20.0))
+            .with("base", SignalRole::Utilisation, during(18.6, 19.8, 4.0))
+            .with("base", SignalRole::Latency, from(30.0, 60.0));
         let evidence = run.evidence();
         let answer = diagnosed(&evidence);
         let cause = answer.cause().map(|h| h.entity.as_str());
@@ -265,18 +280,18 @@ fn what_began_after_its_effect_is_no_cause() {
 #[test]
 fn an_improvement_is_no_cause() {
     named("left", |run| {
-        run.with("base", Role::Latency, from(19.8, -15.0))
-            .with("left", Role::Latency, from(20.0, 30.0))
-            .with("front", Role::Latency, from(20.2, 20.0))
+        run.with("base", SignalRole::Latency, from(19.8, -15.0))
+            .with("left", SignalRole::Latency, from(20.0, 30.0))
+            .with("front", SignalRole::Latency, from(20.2, 20.0))
     });
 }
 
 #[test]
 fn a_quieter_dependency_does_not_take_the_blame() {
     named("left", |run| {
-        run.with("base", Role::Utilisation, from(20.0, 7.0))
-            .with("left", Role::Latency, from(20.0, 60.0))
-            .with("front", Role::Latency, from(20.2, 20.0))
+        run.with("base", SignalRole::Utilisation, from(20.0, 7.0))
+            .with("left", SignalRole::Latency, from(20.0, 60.0))
+            .with("front", SignalRole::Latency, from(20.2, 20.0))
     });
 }
 
@@ -288,13 +303,13 @@ fn spikes_are_short_in_time_not_in_samples() {
             let (at, end) = (60.0 * every, 70.0 * every.max(2.0));
             let run = Run::sampled(seed, every, at, end).with(
                 "base",
-                Role::Demand,
+                SignalRole::Demand,
                 during(at, at + count * every, 60.0),
             );
-            change(&run.evidence(), "base", Role::Demand).map(|c| c.shape)
+            change(&run.evidence(), "base", SignalRole::Demand).map(|c| c.shape)
         };
-        assert_ne!(shape(60.0, 2.0), Some(Shape::Spike), "seed {seed}");
-        assert_eq!(shape(0.02, 2.0), Some(Shape::Spike), "seed {seed}");
+        assert_ne!(shape(60.0, 2.0), Some(ChangeShape::Spike), "seed {seed}");
+        assert_eq!(shape(0.02, 2.0), Some(ChangeShape::Spike), "seed {seed}");
     }
 }
 
@@ -302,7 +317,7 @@ fn spikes_are_short_in_time_not_in_samples() {
 fn without_a_fault_no_cause_is_named() {
     let named = (0..20 * SEEDS).filter(|seed| {
         let evidence = Run::new(*seed).evidence();
-        diagnosed(&evidence).verdict != Verdict::Inconclusive
+        diagnosed(&evidence).verdict != Conclusion::Inconclusive
     });
     assert!(named.count() <= 3);
 }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use diagnosis::{Mechanism, Status, Verdict};
+use diagnosis::{Conclusion, HypothesisStatus, Mechanism};
 use support::{
     diagnosed, shown,
     system::{Fault, evidence, run},
@@ -33,7 +33,7 @@ fn nothing_in_any_seed(fault: Fault) {
         let answer = diagnosed(&evidence);
         assert_eq!(
             answer.verdict,
-            Verdict::NoIncident,
+            Conclusion::NoIncident,
             "seed {seed}\n{}",
             shown(&evidence, &answer)
         );
@@ -105,7 +105,7 @@ fn refusing_base_is_told_in_full() {
             .hypotheses
             .iter()
             .skip(1)
-            .all(|h| h.status == Status::Refuted),
+            .all(|h| h.status == HypothesisStatus::Refuted),
         "{}",
         shown(&evidence, &answer)
     );
@@ -129,10 +129,10 @@ fn refusing_base_is_told_in_full() {
 fn an_action_that_failed_is_not_recommended_again() {
     let run = run(3, Fault::NoChanges(30.0), 20.0, 30.0);
     let at = run.at;
-    let mut builder = support::system::described("again").attempt(diagnosis::Attempt {
+    let mut builder = support::system::described("again").attempt(diagnosis::ActionAttempt {
         action: "release".into(),
-        params: diagnosis::Params::new(),
-        outcome: diagnosis::Outcome::Failed,
+        params: diagnosis::ActionParams::new(),
+        outcome: diagnosis::AttemptResult::Failed,
     });
     for s in run.signals {
         builder = builder.signal(s);

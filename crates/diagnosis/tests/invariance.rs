@@ -5,7 +5,8 @@ mod support;
 use std::{collections::BTreeMap, time::Duration};
 
 use diagnosis::{
-    Diagnosis, Direction, Entity, EvidenceBuilder, Mechanism, Role, SignalSeries, Verdict, offline,
+    Conclusion, Diagnosis, Direction, Entity, EvidenceBuilder, Mechanism, SignalRole, SignalSeries,
+    offline,
 };
 use proptest::prelude::*;
 use support::{
@@ -15,7 +16,7 @@ use support::{
 };
 
 /// What a person would call the answer.
-fn answer(diagnosis: &Diagnosis) -> (Verdict, Option<(String, Mechanism, u64)>) {
+fn answer(diagnosis: &Diagnosis) -> (Conclusion, Option<(String, Mechanism, u64)>) {
     let cause = diagnosis.cause().map(|h| {
         (
             h.entity.clone(),
@@ -107,7 +108,11 @@ fn renamed(run: Run, seed: u64) -> (diagnosis::Evidence, BTreeMap<String, String
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 40,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn names_do_not_matter(seed in 0..1_000_u64, fault in faults(), naming in any::<u64>()) {
@@ -139,7 +144,11 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_arrival_does_not_matter(seed in 0..1_000_u64, fault in faults(), shuffle in any::<u64>()) {
+    fn the_order_of_arrival_does_not_matter(
+        seed in 0..1_000_u64,
+        fault in faults(),
+        shuffle in any::<u64>(),
+    ) {
         let plain = evidence(run(seed, fault, 15.0, 25.0)).expect("evidence");
         let mut mixed = run(seed, fault, 15.0, 25.0);
         let mut rng = Rng::new(shuffle);
@@ -167,14 +176,18 @@ proptest! {
                 let t = f64::from(tick) * 0.2;
                 // in sixteenths, so that nothing is lost by counting from the other end
                 let failing: f64 = usual * rng.unit() + if t >= from { level } else { 0.0 };
-                series.push(Duration::from_secs_f64(t), Some(value((failing * 16.0).round() / 16.0)));
+                let value = value((failing * 16.0).round() / 16.0);
+                series.push(Duration::from_secs_f64(t), Some(value));
             }
             let at = Duration::from_secs(20);
-            EvidenceBuilder::new("x").entity(Entity::new("a", "")).signal(series).build(at).expect("evidence")
+            let builder = EvidenceBuilder::new("x").entity(Entity::new("a", ""));
+            builder.signal(series).build(at).expect("evidence")
         };
-        let (failing, passing) = (read(Role::Errors, &|share| share), read(Role::Availability, &|share| 100.0 - share));
+        let failing = read(SignalRole::Errors, &|share| share);
+        let passing = read(SignalRole::Availability, &|share| 100.0 - share);
         let seen = |evidence: &diagnosis::Evidence| {
-            evidence.changes().next().map(|(_, c)| (c.shape, c.onset, c.onset_err, c.direction == Direction::Up))
+            let change = evidence.changes().next();
+            change.map(|(_, c)| (c.shape, c.onset, c.onset_err, c.direction == Direction::Up))
         };
         let mirrored = seen(&passing).map(|(shape, onset, error, up)| (shape, onset, error, !up));
         prop_assert_eq!(seen(&failing), mirrored);

@@ -5,8 +5,8 @@
 mod support;
 
 use diagnosis::{
-    EngineKind, Verdict,
-    llm::{LlmEngine, Progress},
+    Conclusion, EngineKind,
+    llm::{AnswerProgress, LlmEngine},
     text,
 };
 use serde_json::json;
@@ -42,12 +42,12 @@ async fn a_good_answer_is_shown_as_the_models() {
             "{shown}"
         );
 
-        assert_eq!(progress[0], Progress::Asking);
-        assert_eq!(progress.last(), Some(&Progress::Checking));
+        assert_eq!(progress[0], AnswerProgress::Asking);
+        assert_eq!(progress.last(), Some(&AnswerProgress::Checking));
         assert!(
             progress
                 .iter()
-                .filter(|p| matches!(p, Progress::Receiving(_)))
+                .filter(|p| matches!(p, AnswerProgress::Receiving(_)))
                 .count()
                 > 10
         );
@@ -101,7 +101,7 @@ async fn is_refused(rule: u8, told: &str, flawed: String) {
             "{reason}"
         );
         fell_back(&outcome, reason);
-        assert!(progress.contains(&Progress::Repairing));
+        assert!(progress.contains(&AnswerProgress::Repairing));
         assert_eq!(outcome.refused.len(), 2);
         assert_eq!(
             (
@@ -148,7 +148,10 @@ async fn a_cause_without_an_alternative_is_refused() {
 
 #[tokio::test]
 async fn a_chain_against_the_dependencies_is_refused() {
-    let chain = json!([{"cause": "base", "effect": "source", "lag_s": 0.0}, {"cause": "w1", "effect": "base", "lag_s": 0.0}]);
+    let chain = json!([
+        {"cause": "base", "effect": "source", "lag_s": 0.0},
+        {"cause": "w1", "effect": "base", "lag_s": 0.0},
+    ]);
     let flawed = with(&incident(), |a| a["hypotheses"][0]["chain"] = chain);
     is_refused(5, "the chain of hypothesis H1 jumps", flawed).await;
 }
@@ -234,7 +237,7 @@ async fn a_repaired_answer_stands() {
     )
     .await;
     assert_eq!(outcome.answer.engine.kind, EngineKind::Llm);
-    assert!(progress.contains(&Progress::Repairing));
+    assert!(progress.contains(&AnswerProgress::Repairing));
     assert_eq!(outcome.refused.len(), 1);
     assert_eq!(outcome.answer.cost.tokens_in, 2 * USAGE.0);
 }
@@ -284,7 +287,7 @@ async fn when_the_engines_disagree_both_are_shown() {
     let (outcome, _, _) = asked(Format::OpenAi, [Reply::Text(other)]).await;
     assert_eq!(
         (outcome.answer.engine.kind, outcome.answer.verdict),
-        (EngineKind::Llm, Verdict::Inconclusive)
+        (EngineKind::Llm, Conclusion::Inconclusive)
     );
     assert!(!outcome.answer.agrees_with(&outcome.offline));
     let shown = text::disagreement(&outcome.answer, &outcome.offline).expect("a line");
@@ -307,6 +310,6 @@ async fn no_violation_permits_no_incident() {
     let outcome = engine.diagnose(&evidence, |_| {}).await;
     assert_eq!(
         (outcome.answer.engine.kind, outcome.answer.verdict),
-        (EngineKind::Offline, Verdict::NoIncident)
+        (EngineKind::Offline, Conclusion::NoIncident)
     );
 }

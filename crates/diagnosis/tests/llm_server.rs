@@ -13,7 +13,7 @@ use std::{
 
 use diagnosis::{
     EngineKind,
-    llm::{ApiKey, LlmEngine, Progress},
+    llm::{AnswerProgress, ApiKey, LlmEngine},
     text,
 };
 use serde_json::json;
@@ -55,7 +55,7 @@ async fn rate_limit_is_waited_out_in_time() {
         asked(Format::OpenAi, [soon(), soon(), Reply::Text(answer)]).await;
     assert_eq!(outcome.answer.engine.kind, EngineKind::Llm);
     assert_eq!(server.asked().len(), 3);
-    assert!(progress.contains(&Progress::Waiting(Duration::from_millis(50))));
+    assert!(progress.contains(&AnswerProgress::Waiting(Duration::from_millis(50))));
     let (outcome, _, server) = asked(Format::OpenAi, [soon(), soon(), soon(), soon()]).await;
     fell_back(&outcome, "the server answered 429 and asks to wait 0.05 s");
     assert_eq!(server.asked().len(), 3);
@@ -187,7 +187,7 @@ async fn ten_megabytes_are_not_read_to_the_end() {
         let most = progress
             .iter()
             .map(|p| {
-                if let Progress::Receiving(n) = p {
+                if let AnswerProgress::Receiving(n) = p {
                     *n
                 } else {
                     0

@@ -6,15 +6,15 @@ mod support;
 use std::time::Duration;
 
 use diagnosis::{
-    BuildError, Entity, Evidence, EvidenceBuilder, Fact, Mechanism, Role, SignalSeries, Status,
-    Verdict, Violation,
+    BrokenInvariant, BuildError, Conclusion, Entity, Evidence, EvidenceBuilder, EvidenceFact,
+    HypothesisStatus, Mechanism, SignalRole, SignalSeries,
 };
 use support::{diagnosed, rng::Rng, shown};
 
 const AT: f64 = 20.0;
 
 /// A signal of forty seconds with a little noise.
-fn signal(entity: &str, name: &str, role: Role, value: impl Fn(f64) -> f64) -> SignalSeries {
+fn signal(entity: &str, name: &str, role: SignalRole, value: impl Fn(f64) -> f64) -> SignalSeries {
     let mut rng = Rng::new(name.len() as u64 * 31 + entity.len() as u64);
     let mut series = SignalSeries::new(entity, name, "u", role);
     for tick in 0..200 {
@@ -47,7 +47,7 @@ fn system(signals: impl IntoIterator<Item = SignalSeries>) -> Evidence {
         .edge("front", "right", "calls")
         .edge("left", "base", "writes to")
         .edge("right", "base", "writes to")
-        .violation(Violation::new(
+        .violation(BrokenInvariant::new(
             "front",
             "holds",
             Duration::from_secs(23),
@@ -74,11 +74,11 @@ fn is_named(evidence: &Evidence, entity: &str, mechanism: Mechanism) {
 #[test]
 fn strain_after_more_load_is_the_loads() {
     let evidence = system([
-        signal("front", "calls", Role::Demand, step(100.0, 900.0)),
-        signal("base", "busy", Role::Utilisation, step(0.3, 0.99)),
-        signal("base", "answer time", Role::Latency, step(2.0, 80.0)),
-        signal("left", "answer time", Role::Latency, step(5.0, 90.0)),
-        signal("right", "answer time", Role::Latency, step(5.0, 90.0)),
+        signal("front", "calls", SignalRole::Demand, step(100.0, 900.0)),
+        signal("base", "busy", SignalRole::Utilisation, step(0.3, 0.99)),
+        signal("base", "answer time", SignalRole::Latency, step(2.0, 80.0)),
+        signal("left", "answer time", SignalRole::Latency, step(5.0, 90.0)),
+        signal("right", "answer time", SignalRole::Latency, step(5.0, 90.0)),
     ]);
     is_named(&evidence, "front", Mechanism::MoreLoad);
 }
@@ -86,10 +86,10 @@ fn strain_after_more_load_is_the_loads() {
 #[test]
 fn strain_without_load_is_a_slowdown() {
     let evidence = system([
-        signal("front", "calls", Role::Demand, |_| 100.0),
-        signal("base", "answer time", Role::Latency, step(2.0, 80.0)),
-        signal("left", "answer time", Role::Latency, step(5.0, 90.0)),
-        signal("right", "answer time", Role::Latency, step(5.0, 90.0)),
+        signal("front", "calls", SignalRole::Demand, |_| 100.0),
+        signal("base", "answer time", SignalRole::Latency, step(2.0, 80.0)),
+        signal("left", "answer time", SignalRole::Latency, step(5.0, 90.0)),
+        signal("right", "answer time", SignalRole::Latency, step(5.0, 90.0)),
     ]);
     is_named(&evidence, "base", Mechanism::SlowedDown);
 }
@@ -101,18 +101,18 @@ fn refusing_and_lost_dependencies_are_told_apart() {
             signal(
                 "base",
                 "alive",
-                Role::Availability,
+                SignalRole::Availability,
                 step(1.0, if alive { 1.0 } else { 0.0 }),
             ),
-            signal("base", "read time", Role::Latency, |_| 2.0),
+            signal("base", "read time", SignalRole::Latency, |_| 2.0),
             signal(
                 "base",
                 "since the last change",
-                Role::ProgressAge,
+                SignalRole::ProgressAge,
                 ramp(0.1, 1.0),
             ),
-            signal("left", "unsent", Role::Backlog, ramp(3.0, 40.0)),
-            signal("right", "unsent", Role::Backlog, ramp(3.0, 40.0)),
+            signal("left", "unsent", SignalRole::Backlog, ramp(3.0, 40.0)),
+            signal("right", "unsent", SignalRole::Backlog, ramp(3.0, 40.0)),
         ])
     };
     is_named(&stuck(true), "base", Mechanism::StoppedAcceptingChanges);
@@ -123,21 +123,21 @@ fn refusing_and_lost_dependencies_are_told_apart() {
 fn changes_held_but_unconfirmed_mean_lost_confirmations() {
     let unconfirmed = |held: f64| {
         system([
-            signal("base", "read time", Role::Latency, |_| 2.0),
+            signal("base", "read time", SignalRole::Latency, |_| 2.0),
             signal(
                 "base",
                 "held unconfirmed",
-                Role::Unconfirmed,
+                SignalRole::Unconfirmed,
                 ramp(1.0, held),
             ),
             signal(
                 "base",
                 "since the last change",
-                Role::ProgressAge,
+                SignalRole::ProgressAge,
                 ramp(0.1, 1.0),
             ),
-            signal("left", "unsent", Role::Backlog, ramp(3.0, 40.0)),
-            signal("right", "unsent", Role::Backlog, ramp(3.0, 40.0)),
+            signal("left", "unsent", SignalRole::Backlog, ramp(3.0, 40.0)),
+            signal("right", "unsent", SignalRole::Backlog, ramp(3.0, 40.0)),
         ])
     };
     is_named(&unconfirmed(40.0), "base", Mechanism::ConfirmationsLost);
@@ -151,10 +151,15 @@ fn changes_held_but_unconfirmed_mean_lost_confirmations() {
 #[test]
 fn changes_that_take_forever_count_as_not_accepted() {
     let evidence = system([
-        signal("base", "read time", Role::Latency, |_| 2.0),
-        signal("base", "write time", Role::ChangeLatency, step(3.0, 900.0)),
-        signal("left", "unsent", Role::Backlog, ramp(3.0, 40.0)),
-        signal("right", "unsent", Role::Backlog, ramp(3.0, 40.0)),
+        signal("base", "read time", SignalRole::Latency, |_| 2.0),
+        signal(
+            "base",
+            "write time",
+            SignalRole::ChangeLatency,
+            step(3.0, 900.0),
+        ),
+        signal("left", "unsent", SignalRole::Backlog, ramp(3.0, 40.0)),
+        signal("right", "unsent", SignalRole::Backlog, ramp(3.0, 40.0)),
     ]);
     is_named(&evidence, "base", Mechanism::StoppedAcceptingChanges);
 }
@@ -162,10 +167,10 @@ fn changes_that_take_forever_count_as_not_accepted() {
 #[test]
 fn one_stuck_of_two_lost_its_path() {
     let evidence = system([
-        signal("base", "read time", Role::Latency, |_| 2.0),
-        signal("base", "alive", Role::Availability, |_| 1.0),
-        signal("left", "unsent", Role::Backlog, ramp(3.0, 40.0)),
-        signal("right", "unsent", Role::Backlog, |_| 3.0),
+        signal("base", "read time", SignalRole::Latency, |_| 2.0),
+        signal("base", "alive", SignalRole::Availability, |_| 1.0),
+        signal("left", "unsent", SignalRole::Backlog, ramp(3.0, 40.0)),
+        signal("right", "unsent", SignalRole::Backlog, |_| 3.0),
     ]);
     is_named(&evidence, "left", Mechanism::LostPath);
 }
@@ -173,34 +178,36 @@ fn one_stuck_of_two_lost_its_path() {
 #[test]
 fn ages_at_the_dependency_show_lost_paths() {
     let evidence = system([
-        signal("base", "read time", Role::Latency, |_| 2.0),
+        signal("base", "read time", SignalRole::Latency, |_| 2.0),
         signal(
             "base",
             "since left wrote",
-            Role::ProgressAge,
+            SignalRole::ProgressAge,
             ramp(0.1, 1.0),
         ),
-        signal("base", "since right wrote", Role::ProgressAge, |_| 0.1),
-        signal("left", "unsent", Role::Backlog, ramp(3.0, 40.0)),
-        signal("right", "unsent", Role::Backlog, |_| 3.0),
+        signal("base", "since right wrote", SignalRole::ProgressAge, |_| {
+            0.1
+        }),
+        signal("left", "unsent", SignalRole::Backlog, ramp(3.0, 40.0)),
+        signal("right", "unsent", SignalRole::Backlog, |_| 3.0),
     ]);
     is_named(&evidence, "left", Mechanism::LostPath);
     let evidence = system([
-        signal("base", "read time", Role::Latency, |_| 2.0),
+        signal("base", "read time", SignalRole::Latency, |_| 2.0),
         signal(
             "base",
             "since left wrote",
-            Role::ProgressAge,
+            SignalRole::ProgressAge,
             ramp(0.1, 1.0),
         ),
         signal(
             "base",
             "since right wrote",
-            Role::ProgressAge,
+            SignalRole::ProgressAge,
             ramp(0.1, 1.0),
         ),
-        signal("left", "unsent", Role::Backlog, ramp(3.0, 40.0)),
-        signal("right", "unsent", Role::Backlog, ramp(3.0, 40.0)),
+        signal("left", "unsent", SignalRole::Backlog, ramp(3.0, 40.0)),
+        signal("right", "unsent", SignalRole::Backlog, ramp(3.0, 40.0)),
     ]);
     is_named(&evidence, "base", Mechanism::StoppedAcceptingChanges);
 }
@@ -208,13 +215,13 @@ fn ages_at_the_dependency_show_lost_paths() {
 #[test]
 fn restart_shows_in_uptime_and_losses() {
     let evidence = system([
-        signal("left", "alive", Role::Availability, |_| 1.0),
-        signal("left", "up since", Role::Uptime, |t| {
+        signal("left", "alive", SignalRole::Availability, |_| 1.0),
+        signal("left", "up since", SignalRole::Uptime, |t| {
             if t < AT { 500.0 + t } else { t - AT }
         }),
-        signal("left", "held", Role::Volume, step(4_000.0, 10.0)),
-        signal("right", "held", Role::Volume, |_| 4_000.0),
-        signal("front", "failures", Role::Errors, step(1.0, 60.0)),
+        signal("left", "held", SignalRole::Volume, step(4_000.0, 10.0)),
+        signal("right", "held", SignalRole::Volume, |_| 4_000.0),
+        signal("front", "failures", SignalRole::Errors, step(1.0, 60.0)),
     ]);
     is_named(&evidence, "left", Mechanism::Restarted);
 }
@@ -223,11 +230,11 @@ fn restart_shows_in_uptime_and_losses() {
 fn only_an_earlier_setting_is_a_cause() {
     let with_setting_at = |when: f64| {
         system([
-            signal("base", "pool size", Role::Setting, move |t| {
+            signal("base", "pool size", SignalRole::Setting, move |t| {
                 if t < when { 50.0 } else { 5.0 }
             }),
-            signal("left", "answer time", Role::Latency, step(5.0, 90.0)),
-            signal("right", "answer time", Role::Latency, step(5.0, 90.0)),
+            signal("left", "answer time", SignalRole::Latency, step(5.0, 90.0)),
+            signal("right", "answer time", SignalRole::Latency, step(5.0, 90.0)),
         ])
     };
     is_named(
@@ -252,20 +259,20 @@ fn load_outruns_propagation_only_when_it_is_faster() {
         let mut builder = EvidenceBuilder::new("load")
             .entity(Entity::new("source", "load"))
             .entity(Entity::new("pool", "resource"))
-            .violation(Violation::new(
+            .violation(BrokenInvariant::new(
                 "pool",
                 "holds",
                 Duration::from_secs(21),
                 9.0,
                 1.0,
             ))
-            .signal(signal("source", "calls", Role::Demand, load));
+            .signal(signal("source", "calls", SignalRole::Demand, load));
         for id in ["left", "right"] {
             builder = builder
                 .entity(Entity::new(id, "service").propagates_every(Duration::from_millis(500)))
                 .edge("source", id, "calls")
                 .edge("pool", id, "is shared out by")
-                .signal(signal(id, "taken", Role::Throughput, move |t| {
+                .signal(signal(id, "taken", SignalRole::Throughput, move |t| {
                     load(t) / 2.0
                 }));
         }
@@ -292,25 +299,25 @@ fn surge_over_before_the_stall_is_no_cause() {
         .entity(Entity::new("source", "load"))
         .entity(Entity::new("pool", "resource"))
         .entity(Entity::new("base", "database"))
-        .violation(Violation::new(
+        .violation(BrokenInvariant::new(
             "pool",
             "holds",
             Duration::from_secs(22),
             9.0,
             1.0,
         ))
-        .signal(signal("source", "calls", Role::Demand, |t| {
+        .signal(signal("source", "calls", SignalRole::Demand, |t| {
             if (18.9..19.1).contains(&t) {
                 240.0
             } else {
                 80.0
             }
         }))
-        .signal(signal("base", "read time", Role::Latency, |_| 2.0))
+        .signal(signal("base", "read time", SignalRole::Latency, |_| 2.0))
         .signal(signal(
             "base",
             "since the last change",
-            Role::ProgressAge,
+            SignalRole::ProgressAge,
             ramp(0.1, 1.0),
         ));
     for id in ["left", "right"] {
@@ -319,7 +326,7 @@ fn surge_over_before_the_stall_is_no_cause() {
             .edge("source", id, "calls")
             .edge("pool", id, "is shared out by")
             .edge(id, "base", "writes to")
-            .signal(signal(id, "unsent", Role::Backlog, ramp(3.0, 40.0)));
+            .signal(signal(id, "unsent", SignalRole::Backlog, ramp(3.0, 40.0)));
     }
     let evidence = builder.build(Duration::from_secs(22)).expect("evidence");
     is_named(&evidence, "base", Mechanism::StoppedAcceptingChanges);
@@ -333,8 +340,8 @@ fn one_outlier_does_not_shorten_a_change() {
         _ => 80.0,
     };
     let evidence = system([
-        signal("base", "answer time", Role::Latency, outlier),
-        signal("front", "answer time", Role::Latency, step(5.0, 90.0)),
+        signal("base", "answer time", SignalRole::Latency, outlier),
+        signal("front", "answer time", SignalRole::Latency, step(5.0, 90.0)),
     ]);
     is_named(&evidence, "base", Mechanism::SlowedDown);
 }
@@ -349,34 +356,34 @@ fn late_violation_keeps_a_sound_baseline() {
         }
     };
     let evidence = system([
-        signal("base", "answer time", Role::Latency, early),
-        signal("front", "answer time", Role::Latency, early),
+        signal("base", "answer time", SignalRole::Latency, early),
+        signal("front", "answer time", SignalRole::Latency, early),
     ]);
     is_named(&evidence, "base", Mechanism::SlowedDown);
 }
 
 #[test]
 fn missing_samples_are_gaps_not_zeros() {
-    let mut silent = signal("base", "answer time", Role::Latency, |_| 2.0);
+    let mut silent = signal("base", "answer time", SignalRole::Latency, |_| 2.0);
     for (t, value) in &mut silent.points {
         if t.as_secs_f64() > AT {
             *value = None;
         }
     }
-    let mut broken = signal("left", "answer time", Role::Latency, |_| 2.0);
+    let mut broken = signal("left", "answer time", SignalRole::Latency, |_| 2.0);
     for (_, value) in &mut broken.points {
         *value = Some(f64::NAN);
     }
-    let never = SignalSeries::new("right", "answer time", "u", Role::Latency);
+    let never = SignalSeries::new("right", "answer time", "u", SignalRole::Latency);
     let evidence = system([silent, broken, never]);
     let gaps = evidence
         .rows
         .iter()
-        .filter(|r| matches!(r.fact, Fact::Gap(_)))
+        .filter(|r| matches!(r.fact, EvidenceFact::Gap(_)))
         .count();
     assert_eq!((gaps, evidence.changes().count()), (3, 0));
     let answer = diagnosed(&evidence);
-    assert_eq!(answer.verdict, Verdict::Inconclusive);
+    assert_eq!(answer.verdict, Conclusion::Inconclusive);
     assert!(
         answer
             .unknowns
@@ -392,8 +399,13 @@ fn without_topology_causes_stay_candidates() {
     let evidence = EvidenceBuilder::new("islands")
         .entity(Entity::new("a", "x"))
         .entity(Entity::new("b", "x"))
-        .signal(signal("a", "answer time", Role::Latency, step(2.0, 80.0)))
-        .violation(Violation::new(
+        .signal(signal(
+            "a",
+            "answer time",
+            SignalRole::Latency,
+            step(2.0, 80.0),
+        ))
+        .violation(BrokenInvariant::new(
             "b",
             "holds",
             Duration::from_secs(21),
@@ -412,7 +424,7 @@ fn without_topology_causes_stay_candidates() {
         answer
             .hypotheses
             .iter()
-            .all(|h| h.status != Status::Refuted)
+            .all(|h| h.status != HypothesisStatus::Refuted)
     );
 }
 
@@ -438,7 +450,7 @@ fn declarations_that_do_not_fit_together_are_refused() {
     );
     let empty = one().entity(Entity::new("\u{1b}[31m", "y")).build(at);
     assert_eq!(empty, Err(BuildError::Empty { what: "entity" }));
-    let series = || SignalSeries::new("a", "s", "", Role::Other);
+    let series = || SignalSeries::new("a", "s", "", SignalRole::Other);
     let twice = one().signal(series()).signal(series()).build(at);
     assert_eq!(
         twice,

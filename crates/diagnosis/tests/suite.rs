@@ -17,7 +17,7 @@ mod signals;
 #[path = "../examples/suite/table.rs"]
 mod table;
 
-use diagnosis::{Verdict, offline};
+use diagnosis::{Conclusion, offline};
 use scenario::{Scenario, runs};
 use table::{Judged, accuracy, reliability, silence};
 
@@ -30,7 +30,7 @@ fn judged() -> Vec<Judged> {
             let scenario = Scenario::new(seed, setting);
             let evidence = scenario.evidence();
             let candidates = offline::analyse(&evidence);
-            if candidates.verdict == Verdict::Inconclusive {
+            if candidates.verdict == Conclusion::Inconclusive {
                 let printed = candidates.hypotheses.iter().map(|h| h.confidence);
                 assert!(printed.is_sorted_by(|a, b| a >= b), "{candidates:#?}");
             }
@@ -80,7 +80,7 @@ fn without_a_violation_there_is_no_incident() {
         let mut evidence = Scenario::new(seed, setting).evidence();
         evidence.rows.retain(|row| row.signal().is_some());
         let answer = offline::diagnose(&evidence);
-        assert_eq!(answer.verdict, Verdict::NoIncident);
+        assert_eq!(answer.verdict, Conclusion::NoIncident);
         assert!(answer.hypotheses.is_empty());
     }
 }

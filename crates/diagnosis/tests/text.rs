@@ -2,7 +2,9 @@
 
 mod support;
 
-use diagnosis::{Entity, EvidenceBuilder, Mechanism, Role, SignalSeries, Violation, offline, text};
+use diagnosis::{
+    BrokenInvariant, Entity, EvidenceBuilder, Mechanism, SignalRole, SignalSeries, offline, text,
+};
 use std::time::Duration;
 use support::system::{Fault, evidence, run};
 
@@ -89,7 +91,12 @@ fn reversibility_comes_from_the_catalogue() {
 #[test]
 fn subject_names_carry_no_control_characters() {
     let evil = "base\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}";
-    let mut series = SignalSeries::new(evil, "age\r\n\u{9b}31m of it", "s\u{7}", Role::ProgressAge);
+    let mut series = SignalSeries::new(
+        evil,
+        "age\r\n\u{9b}31m of it",
+        "s\u{7}",
+        SignalRole::ProgressAge,
+    );
     for tick in 0..150_u32 {
         let t = f64::from(tick) * 0.2;
         series.push(Duration::from_secs_f64(t), Some(0.1 + (t - 20.0).max(0.0)));
@@ -99,7 +106,7 @@ fn subject_names_carry_no_control_characters() {
         .entity(Entity::new("front", "x"))
         .edge("front", evil, "\u{1b}c")
         .signal(series)
-        .violation(Violation::new(
+        .violation(BrokenInvariant::new(
             "front",
             "in\u{0}variant",
             Duration::from_secs(22),

@@ -3,8 +3,9 @@
 mod support;
 
 use diagnosis::{
-    Attempt, Diagnosis, Evidence, Expect, Link, Mechanism, Outcome, Params, Prediction, Rejection,
-    RowId, Status, Verdict, offline, validate,
+    ActionAttempt, ActionParams, AttemptResult, ChainStep, Conclusion, Diagnosis, Evidence,
+    EvidenceId, HypothesisStatus, Mechanism, PredictedEffect, Prediction, Rejection, offline,
+    validate,
 };
 use serde_json::json;
 use support::system::{Fault, evidence, run};
@@ -12,7 +13,7 @@ use support::system::{Fault, evidence, run};
 fn incident() -> (Evidence, Diagnosis) {
     let evidence = evidence(run(3, Fault::NoChanges(30.0), 20.0, 30.0)).expect("evidence");
     let answer = offline::analyse(&evidence);
-    assert_eq!(answer.verdict, Verdict::CauseFound);
+    assert_eq!(answer.verdict, Conclusion::CauseFound);
     (evidence, answer)
 }
 
@@ -26,11 +27,11 @@ fn broken(change: impl FnOnce(&Evidence, &mut Diagnosis)) -> Vec<u8> {
     }
 }
 
-fn steady_of(evidence: &Evidence, entity: &str) -> RowId {
+fn steady_of(evidence: &Evidence, entity: &str) -> EvidenceId {
     let row = evidence
         .rows
         .iter()
-        .find(|r| r.entity() == entity && matches!(r.fact, diagnosis::Fact::Steady(_)));
+        .find(|r| r.entity() == entity && matches!(r.fact, diagnosis::EvidenceFact::Steady(_)));
     row.expect("a steady row").id
 }
 
@@ -58,26 +59,37 @@ fn rule_1_numbers_stay_in_their_ranges() {
 
 #[test]
 fn rule_1_the_verdict_fits_the_hypotheses() {
-    assert!(broken(|_, d| d.verdict = Verdict::NoIncident).contains(&1));
-    assert!(broken(|_, d| d.verdict = Verdict::Inconclusive).contains(&1));
-    assert_eq!(broken(|_, d| d.hypotheses[0].status = Status::Open), [1]);
+    assert!(broken(|_, d| d.verdict = Conclusion::NoIncident).contains(&1));
+    assert!(broken(|_, d| d.verdict = Conclusion::Inconclusive).contains(&1));
+    assert_eq!(
+        broken(|_, d| d.hypotheses[0].status = HypothesisStatus::Open),
+        [1]
+    );
     assert_eq!(broken(|_, d| d.hypotheses.clear()), [1]);
 }
 
 #[test]
 fn rule_2_what_is_named_exists() {
     assert_eq!(
-        broken(|_, d| d.hypotheses[0].supports.push(RowId(999))),
+        broken(|_, d| d.hypotheses[0].supports.push(EvidenceId(999))),
         [2]
     );
-    assert_eq!(broken(|_, d| d.hypotheses[1].against.push(RowId(0))), [2]);
+    assert_eq!(
+        broken(|_, d| d.hypotheses[1].against.push(EvidenceId(0))),
+        [2]
+    );
     assert_eq!(broken(|_, d| d.hypotheses[1].entity = "nobody".into()), [2]);
     assert_eq!(
         broken(|_, d| d.hypotheses[0].statement.push_str(" [E999]")),
         [2]
     );
     assert_eq!(
-        broken(|_, d| d.action.as_mut().expect("an action").why.push(RowId(999))),
+        broken(|_, d| d
+            .action
+            .as_mut()
+            .expect("an action")
+            .why
+            .push(EvidenceId(999))),
         [2]
     );
     let predicts = |entity: &str, signal: &str, expect| Prediction {
@@ -88,8 +100,14 @@ fn rule_2_what_is_named_exists() {
     };
     let predict =
         |p: Prediction| broken(|_, d| d.action.as_mut().expect("an action").predict.push(p));
-    assert_eq!(predict(predicts("base", "mood", Expect::Falls)), [2]);
-    assert_eq!(predict(predicts("base", "answers", Expect::Clears)), [2]);
+    assert_eq!(
+        predict(predicts("base", "mood", PredictedEffect::Falls)),
+        [2]
+    );
+    assert_eq!(
+        predict(predicts("base", "answers", PredictedEffect::Clears)),
+        [2]
+    );
 }
 
 #[test]
@@ -139,10 +157,10 @@ fn rule_4_refutation_cites_evidence() {
 
 #[test]
 fn rule_5_chain_follows_topology_and_clock() {
-    let chain = |links: &[(&str, &str, f64)]| -> Vec<Link> {
+    let chain = |links: &[(&str, &str, f64)]| -> Vec<ChainStep> {
         links
             .iter()
-            .map(|(a, b, lag)| Link {
+            .map(|(a, b, lag)| ChainStep {
                 cause: (*a).into(),
                 effect: (*b).into(),
                 lag_s: *lag,
@@ -173,7 +191,7 @@ fn rule_5_cause_precedes_its_effect() {
     let (mut evidence, answer) = incident();
     let cause = answer.cause().expect("a cause").entity.clone();
     for row in &mut evidence.rows {
-        if let diagnosis::Fact::Change(c) = &mut row.fact
+        if let diagnosis::EvidenceFact::Change(c) = &mut row.fact
             && c.entity == cause
         {
             c.onset += std::time::Duration::from_secs(60);
@@ -265,14 +283,14 @@ fn rule_7_the_action_is_in_the_catalogue() {
 #[test]
 fn rule_7_what_failed_is_not_tried_again() {
     let (mut evidence, answer) = incident();
-    evidence.history.push(Attempt {
+    evidence.history.push(ActionAttempt {
         action: "release".into(),
-        params: Params::new(),
-        outcome: Outcome::Failed,
+        params: ActionParams::new(),
+        outcome: AttemptResult::Failed,
     });
     let rejection = validate(&evidence, answer.clone()).expect_err("tried already");
     assert_eq!(rejection.breaches[0].rule, 7);
-    evidence.history[0].outcome = Outcome::Helped;
+    evidence.history[0].outcome = AttemptResult::Helped;
     assert!(validate(&evidence, answer).is_ok());
 }
 
@@ -289,7 +307,7 @@ fn rule_8_confidence_is_capped_by_the_evidence() {
     let no_path = |e: &mut Evidence, d: &mut Diagnosis| {
         e.topology.edges.clear();
         for row in &mut e.rows {
-            if let diagnosis::Fact::Violation(v) = &mut row.fact {
+            if let diagnosis::EvidenceFact::Violation(v) = &mut row.fact {
                 v.entity = "pool".into();
             }
         }
@@ -299,12 +317,12 @@ fn rule_8_confidence_is_capped_by_the_evidence() {
     };
     assert_eq!(confidence(&no_path), 0.5);
     let gap = |e: &mut Evidence, _: &mut Diagnosis| {
-        e.rows.push(diagnosis::Row {
-            id: RowId(900),
-            fact: diagnosis::Fact::Gap(diagnosis::Gap {
+        e.rows.push(diagnosis::EvidenceRow {
+            id: EvidenceId(900),
+            fact: diagnosis::EvidenceFact::Gap(diagnosis::SignalGap {
                 entity: "base".into(),
                 signal: "mood".into(),
-                role: diagnosis::Role::Other,
+                role: diagnosis::SignalRole::Other,
                 from: std::time::Duration::ZERO,
                 to: std::time::Duration::ZERO,
                 why: "never sampled".into(),
@@ -334,7 +352,7 @@ fn rule_9_strings_are_cleaned_and_capped() {
 #[test]
 fn a_rejection_says_what_to_repair() {
     let (evidence, mut answer) = incident();
-    answer.hypotheses[0].supports.push(RowId(77));
+    answer.hypotheses[0].supports.push(EvidenceId(77));
     answer.hypotheses[0].confidence = 2.0;
     let told = validate(&evidence, answer)
         .expect_err("two breaches")
@@ -351,7 +369,7 @@ fn no_incident_needs_a_run_without_violation() {
     let evidence = evidence(run(3, Fault::Nothing, 20.0, 30.0)).expect("evidence");
     let mut answer = offline::analyse(&evidence);
     assert!(validate(&evidence, answer.clone()).is_ok());
-    answer.verdict = Verdict::CauseFound;
+    answer.verdict = Conclusion::CauseFound;
     assert!(validate(&evidence, answer).is_err());
 }
 

@@ -30,16 +30,19 @@ use table::{Figures, Table};
 #[command(name = "incidents")]
 struct Flags {
     /// Runs of each incident, each with a seed of its own.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000))]
     seeds: u64,
     /// The first seed.
-    #[arg(long, value_name = "SEED", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..1_000_000))]
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u64).range(..1_000_000))]
     from: u64,
     /// Only these incidents.
     #[arg(long, value_name = "INCIDENT", value_delimiter = ',')]
     only: Vec<Incident>,
     /// Clusters that run at the same time.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=8))]
     parallel: u8,
     /// Write the table to this file as Markdown; where the file marks a place for it, there.
     #[arg(long, value_name = "FILE")]

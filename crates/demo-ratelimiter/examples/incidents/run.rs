@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use demo_ratelimiter::evidence::{Client, Moment, Recorder};
-use diagnosis::{BuildError, Evidence, Validated, Verdict, offline};
+use diagnosis::{BuildError, Conclusion, Evidence, Validated, offline};
 use ratelimiter_api::{LimitSpec, NodeClient};
 use ratelimiter_chaos::{
     Burst, CheckTally, Reach, RedisPause, SteadyHandle, SteadyLoad, setup_rate_limit,
@@ -51,7 +51,7 @@ impl Judgement {
             .map(|cause| (cause.entity.clone(), cause.mechanism));
         match (&plan.truth, named) {
             (Some(truth), Some(named)) if *truth == named => Self::Right,
-            (None, None) if answer.verdict == Verdict::NoIncident => Self::Right,
+            (None, None) if answer.verdict == Conclusion::NoIncident => Self::Right,
             (_, Some(_)) => Self::FalseCause,
             (_, None) => Self::NoCause,
         }

@@ -1,4 +1,4 @@
-use diagnosis::{Action, Domain, EvidenceBuilder, Mechanism, Risk};
+use diagnosis::{ActionRisk, EvidenceBuilder, Mechanism, OperatorAction, ParamDomain};
 use ratelimiter_api::{CountingMode, MAX_LIMIT};
 use serde_json::json;
 
@@ -10,12 +10,14 @@ pub(crate) fn catalogue(
     nodes: &[String],
     keys: &[String],
 ) -> EvidenceBuilder {
-    let on = |action: Action, entities: &[String]| entities.iter().fold(action, Action::touches);
+    let on = |action: OperatorAction, entities: &[String]| {
+        entities.iter().fold(action, OperatorAction::touches)
+    };
     let modes = CountingMode::ALL.iter().map(ToString::to_string).collect();
     let atomic = Some(json!(CountingMode::Atomic.as_str()));
     builder = builder
         .action(
-            Action::new(
+            OperatorAction::new(
                 "unpause",
                 "let the store take writes again (CLIENT UNPAUSE)",
             )
@@ -23,61 +25,64 @@ pub(crate) fn catalogue(
             .cures(Mechanism::StoppedAcceptingChanges),
         )
         .action(
-            Action::new("restart-store", "start the store again")
+            OperatorAction::new("restart-store", "start the store again")
                 .touches(STORE)
                 .cures(Mechanism::StoppedAnswering)
                 .cures(Mechanism::SlowedDown)
-                .risk(Risk::High)
+                .risk(ActionRisk::High)
                 .irreversible(),
         )
         .action(
             on(
-                Action::new(
+                OperatorAction::new(
                     "counting",
                     "count a key in another mode; atomic asks the store at every check",
                 ),
                 keys,
             )
-            .param("mode", Domain::Choice { options: modes }, atomic)
+            .param("mode", ParamDomain::Choice { options: modes }, atomic)
             .cures(Mechanism::LoadOutranPropagation)
-            .risk(Risk::Medium),
+            .risk(ActionRisk::Medium),
         )
         .action(
-            on(Action::new("limit", "set the limit of a key"), keys)
+            on(OperatorAction::new("limit", "set the limit of a key"), keys)
                 .param(
                     "admissions",
-                    Domain::Number {
+                    ParamDomain::Number {
                         min: 1.0,
                         max: f64::from(MAX_LIMIT),
                     },
                     None,
                 )
-                .risk(Risk::Medium),
+                .risk(ActionRisk::Medium),
         )
         .action(
             on(
-                Action::new(
+                OperatorAction::new(
                     "previous-limit",
                     "set the limit of a key back to what it was",
                 ),
                 keys,
             )
             .cures(Mechanism::ConfigurationChanged)
-            .risk(Risk::Medium),
+            .risk(ActionRisk::Medium),
         )
         .action(
-            on(Action::new("reset", "begin a new counter for a key"), keys)
-                .risk(Risk::High)
-                .irreversible(),
+            on(
+                OperatorAction::new("reset", "begin a new counter for a key"),
+                keys,
+            )
+            .risk(ActionRisk::High)
+            .irreversible(),
         );
     for node in nodes {
         builder = builder.action(
-            Action::new(format!("restart-{node}"), format!("start {node} again"))
+            OperatorAction::new(format!("restart-{node}"), format!("start {node} again"))
                 .touches(node)
                 .cures(Mechanism::StoppedAnswering)
                 .cures(Mechanism::Restarted)
                 .cures(Mechanism::LostPath)
-                .risk(Risk::Medium)
+                .risk(ActionRisk::Medium)
                 .irreversible(),
         );
     }

@@ -10,12 +10,12 @@ use super::{CLIENTS, STORE, actions, key_entity, topology, violations};
 
 /// Samples older than this, measured from the newest, are forgotten.
 const KEPT: Duration = Duration::from_secs(600);
-/// Of more keys than this, those seen first are recorded.
+/// The largest number of keys recorded: the first ones observed.
 const MOST_KEYS: usize = 200;
-/// Of more keys than this, the evidence is about those that are violated or had another limit, and
-/// the first of the rest.
+/// The largest number of keys in evidence: those that are violated or had another limit, and the
+/// first of the rest.
 const MOST_TOLD: usize = 16;
-/// How often a node syncs that has not told yet.
+/// Sync interval of a node that has not reported its own.
 const SYNC_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Observations as signals, one series an entity and a quantity.
@@ -24,17 +24,17 @@ const SYNC_INTERVAL: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug, Default)]
 pub struct Recorder {
     series: BTreeMap<(String, &'static str), SignalSeries>,
-    /// Every node that was seen, and how often it syncs.
+    /// Sync interval of every node observed.
     nodes: BTreeMap<String, Duration>,
     keys: BTreeSet<String>,
     last: Option<Client>,
 }
 
-/// How many checks a caller has sent and had denied so far.
+/// The number of checks that the callers have sent so far, and of those denied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Client {
-    /// When they were counted, on the observations' clock. A round takes its time, the more so with
-    /// a slow store, and what was sent meanwhile is no surge.
+    /// Time of the count, on the observations' clock. A round takes time, with a slow store more of
+    /// it, and checks sent meanwhile are no surge.
     pub at: Duration,
     /// Checks sent.
     pub sent: u64,
@@ -42,24 +42,24 @@ pub struct Client {
     pub denied: u64,
 }
 
-/// Which stretch of the observations an incident is about. All times are those of the observations.
+/// The part of the observations that an incident is about, on the observations' clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// What was before this is not even a baseline.
+    /// Beginning of the baseline.
     pub since: Duration,
-    /// When it was noticed.
+    /// Time at which the incident was noticed.
     pub at: Duration,
-    /// What was after this is another story.
+    /// End of the incident.
     pub until: Duration,
 }
 
 impl Recorder {
-    /// A recorder that has seen nothing.
+    /// A recorder without observations.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds one round. `client` is what the callers have done so far, where that is known.
+    /// Adds one round, with the callers' count where it is known.
     pub fn observe(&mut self, observation: &Observation, client: Option<Client>) {
         let at = observation.at;
         if let Some(client) = client {
@@ -84,8 +84,8 @@ impl Recorder {
         );
         let held = store.map(|s| s.keys.values().map(|k| k.shared).sum::<u64>() as f64);
         self.put(at, STORE, Quantity::HELD, held);
-        // Of what the nodes admitted in the same span, all that the store confirmed is in it; a
-        // node without a sample is a gap.
+        // The store holds all confirmed admissions of the same span; a node without a sample is a
+        // gap.
         let whole = observation.nodes.iter().all(|n| n.sample.is_some());
         let counts = || samples().flat_map(|s| s.keys.values());
         let confirmed = counts()
@@ -124,8 +124,7 @@ impl Recorder {
         self.forget(at);
     }
 
-    /// The evidence about an incident: everything that was measured in its time, and what was
-    /// violated then.
+    /// The evidence about an incident: the measurements and the violations of its time.
     ///
     /// # Errors
     /// When a violation is about a node that was never observed.

@@ -1,10 +1,9 @@
-use diagnosis::Violation as Broken;
+use diagnosis::BrokenInvariant;
 use ratelimiter_invariants::{Subject, Violation, ViolationNumbers};
 
 use super::{STORE, key_entity};
 
-/// Of each invariant and subject the first: what was violated again and again is still one thing to
-/// explain.
+/// The first violation of each invariant and subject: repeated violations need one explanation.
 pub(crate) fn firsts<'a>(
     violations: impl IntoIterator<Item = &'a Violation>,
 ) -> Vec<&'a Violation> {
@@ -19,8 +18,8 @@ pub(crate) fn firsts<'a>(
     firsts
 }
 
-/// A violation as the diagnosis wants it: where, which, when, how much where how much was allowed.
-pub(crate) fn broken(violation: &Violation) -> Broken {
+/// A violation in the terms of the diagnosis: entity, invariant, time, observed value and bound.
+pub(crate) fn broken(violation: &Violation) -> BrokenInvariant {
     let entity = match &violation.subject {
         Subject::Node(node) => node.to_string(),
         Subject::Key(key) => key_entity(key),
@@ -39,7 +38,7 @@ pub(crate) fn broken(violation: &Violation) -> Broken {
         ViolationNumbers::OverLimit(e) => (e.shared as f64, e.limit.admissions().into()),
         ViolationNumbers::GhostAllowing(e) => (e.admitted as f64, e.limit.admissions().into()),
     };
-    Broken::new(
+    BrokenInvariant::new(
         entity,
         violation.invariant.to_string(),
         violation.detected_at,

@@ -4,7 +4,9 @@
 //! {
 //!   "entities": [{"id": "orders", "kind": "service", "describes": "takes orders"}],
 //!   "edges": [{"from": "orders", "to": "orders-db", "rel": "keeps orders in"}],
-//!   "columns": {"orders_p99": {"entity": "orders", "signal": "p99", "unit": "ms", "role": "latency"}},
+//!   "columns": {
+//!     "orders_p99": {"entity": "orders", "signal": "p99", "unit": "ms", "role": "latency"}
+//!   },
 //!   "symptom": "front"
 //! }
 //! ```
@@ -15,7 +17,7 @@
 
 use std::collections::BTreeMap;
 
-use diagnosis::{Edge, Entity, Role};
+use diagnosis::{Dependency, Entity, SignalRole};
 use serde::Deserialize;
 
 /// What is known beside the numbers.
@@ -23,7 +25,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Declared {
     pub(crate) entities: Vec<Entity>,
-    pub(crate) edges: Vec<Edge>,
+    pub(crate) edges: Vec<Dependency>,
     pub(crate) columns: BTreeMap<String, Column>,
     pub(crate) symptom: Option<String>,
 }
@@ -37,7 +39,7 @@ pub(crate) struct Column {
     #[serde(default)]
     pub(crate) unit: String,
     #[serde(default)]
-    pub(crate) role: Role,
+    pub(crate) role: SignalRole,
 }
 
 impl Declared {
@@ -62,7 +64,7 @@ impl Declared {
             entity: entity.to_owned(),
             signal: signal.to_owned(),
             unit: String::new(),
-            role: Role::Other,
+            role: SignalRole::Other,
         }
     }
 }

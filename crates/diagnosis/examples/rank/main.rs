@@ -13,7 +13,9 @@ use std::io::{self, ErrorKind, Write as _};
 use std::{error::Error, fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
-use diagnosis::{Diagnosis, Entity, Evidence, EvidenceBuilder, Fact, Violation, offline, text};
+use diagnosis::{
+    BrokenInvariant, Diagnosis, Entity, Evidence, EvidenceBuilder, EvidenceFact, offline, text,
+};
 use flags::Flags;
 use graph::Declared;
 use table::Table;
@@ -122,7 +124,7 @@ fn evidence(table: &Table, declared: Declared, at: f64) -> Result<Evidence, Box<
         builder = builder.signal(s);
     }
     Ok(builder
-        .violation(Violation::new(NOTICED, "all is well", at, 1.0, 0.0))
+        .violation(BrokenInvariant::new(NOTICED, "all is well", at, 1.0, 0.0))
         .build(at)?)
 }
 
@@ -142,27 +144,27 @@ fn ranking(evidence: &Evidence, answer: &Diagnosis) -> Vec<String> {
         .rows
         .iter()
         .filter_map(|row| match &row.fact {
-            Fact::Change(c) => {
+            EvidenceFact::Change(c) => {
                 let why = format!(
                     "{}: {} changed, {} times what chance shows",
                     c.entity, c.signal, c.excess
                 );
                 Some((0, c.excess, c.entity.as_str(), why))
             }
-            Fact::Steady(s) => {
+            EvidenceFact::Steady(s) => {
                 let why = format!(
                     "{}: steady, {} went {} times its spread at most",
                     s.entity, s.signal, s.score
                 );
                 Some((1, s.score, s.entity.as_str(), why))
             }
-            Fact::Gap(g) => Some((
+            EvidenceFact::Gap(g) => Some((
                 2,
                 0.0,
                 g.entity.as_str(),
                 format!("{}: {} has {}", g.entity, g.signal, g.why),
             )),
-            Fact::Violation(_) => None,
+            EvidenceFact::Violation(_) => None,
         })
         .collect();
     rest.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));

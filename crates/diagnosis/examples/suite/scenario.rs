@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use diagnosis::{Entity, Evidence, EvidenceBuilder, SignalSeries, Violation};
+use diagnosis::{BrokenInvariant, Entity, Evidence, EvidenceBuilder, SignalSeries};
 
 use crate::fault::Effects;
 use crate::graph::Graph;
@@ -98,7 +98,7 @@ impl Scenario {
             builder = builder.signal(series.clone());
         }
         let at = Duration::from_secs_f64(self.noticed.0);
-        let violation = Violation::new(
+        let violation = BrokenInvariant::new(
             &self.graph.ids[self.noticed.1],
             "is as it should be",
             at,

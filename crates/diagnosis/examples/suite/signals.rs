@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diagnosis::{Role, SignalSeries};
+use diagnosis::{SignalRole, SignalSeries};
 
 use crate::graph::Graph;
 use crate::kind::Kind;
@@ -314,7 +314,7 @@ impl Signals {
             let role = if roles {
                 role(signal.measure)
             } else {
-                Role::Other
+                SignalRole::Other
             };
             let name = format!("{:?}", signal.measure).to_lowercase();
             let mut one = SignalSeries::new(&self.ids[signal.entity], name, "", role);
@@ -339,18 +339,18 @@ fn is_flag(measure: Measure) -> bool {
     )
 }
 
-fn role(measure: Measure) -> Role {
+fn role(measure: Measure) -> SignalRole {
     match measure {
-        Measure::Latency => Role::Latency,
-        Measure::Errors => Role::Errors,
-        Measure::Calls => Role::Demand,
-        Measure::Cpu | Measure::Memory => Role::Utilisation,
-        Measure::Success | Measure::Up => Role::Availability,
-        Measure::Backlog => Role::Backlog,
-        Measure::ChangeAge => Role::ProgressAge,
-        Measure::Setting => Role::Setting,
-        Measure::Uptime => Role::Uptime,
-        Measure::Nuisance(_) => Role::Other,
+        Measure::Latency => SignalRole::Latency,
+        Measure::Errors => SignalRole::Errors,
+        Measure::Calls => SignalRole::Demand,
+        Measure::Cpu | Measure::Memory => SignalRole::Utilisation,
+        Measure::Success | Measure::Up => SignalRole::Availability,
+        Measure::Backlog => SignalRole::Backlog,
+        Measure::ChangeAge => SignalRole::ProgressAge,
+        Measure::Setting => SignalRole::Setting,
+        Measure::Uptime => SignalRole::Uptime,
+        Measure::Nuisance(_) => SignalRole::Other,
     }
 }
 

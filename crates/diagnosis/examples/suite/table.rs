@@ -1,6 +1,6 @@
 //! What came of all runs, as tables.
 
-use diagnosis::{Validated, Verdict};
+use diagnosis::{Conclusion, Validated};
 
 use crate::baseline::SCORERS;
 use crate::scenario::{Scenario, Setting};
@@ -30,7 +30,7 @@ impl Judged {
         }
         let cause = answer
             .cause()
-            .filter(|_| answer.verdict == Verdict::CauseFound);
+            .filter(|_| answer.verdict == Conclusion::CauseFound);
         let first = |scorer: &fn(&Scenario) -> Vec<usize>| {
             scorer(scenario).first().copied() == scenario.cause
         };

@@ -8,12 +8,12 @@ use serde_json::Value;
 use crate::Mechanism;
 
 /// Parameter values by name.
-pub type Params = BTreeMap<String, Value>;
+pub type ActionParams = BTreeMap<String, Value>;
 
 /// The harm that an action may do when it goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Risk {
+pub enum ActionRisk {
     /// Nothing a user of the system would notice.
     Low,
     /// Some users may notice.
@@ -22,7 +22,7 @@ pub enum Risk {
     High,
 }
 
-impl std::fmt::Display for Risk {
+impl std::fmt::Display for ActionRisk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Low => "low",
@@ -35,7 +35,7 @@ impl std::fmt::Display for Risk {
 /// The values a parameter may take.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-pub enum Domain {
+pub enum ParamDomain {
     /// A number between `min` and `max`, both included.
     Number {
         /// Smallest value allowed.
@@ -50,7 +50,7 @@ pub enum Domain {
     },
 }
 
-impl Domain {
+impl ParamDomain {
     /// Whether `value` is one of the values allowed.
     pub fn accepts(&self, value: &Value) -> bool {
         match self {
@@ -64,12 +64,12 @@ impl Domain {
 
 /// A parameter of an action.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Param {
+pub struct ActionParam {
     /// Its name.
     pub name: String,
     /// The values it may take.
     #[serde(flatten)]
-    pub domain: Domain,
+    pub domain: ParamDomain,
     /// The value used when none is chosen. Without one, the parameter has to be given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
@@ -77,19 +77,19 @@ pub struct Param {
 
 /// Something that can be done about an incident.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Action {
+pub struct OperatorAction {
     /// Unique in the catalogue.
     pub id: String,
     /// Its effect, in a few words of the system's own.
     pub label: String,
     /// Its parameters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub params: Vec<Param>,
+    pub params: Vec<ActionParam>,
     /// Whether it can be undone. The catalogue is the only source for this; an engine's word is not
     /// taken.
     pub reversible: bool,
     /// The harm when it goes wrong.
-    pub risk: Risk,
+    pub risk: ActionRisk,
     /// The entities it acts on.
     pub touches: Vec<String>,
     /// The mechanisms it is meant for, as a runbook would say.
@@ -97,7 +97,7 @@ pub struct Action {
     pub cures: Vec<Mechanism>,
 }
 
-impl Action {
+impl OperatorAction {
     /// A reversible action of low risk, without parameters, that touches nothing yet.
     pub fn new(id: impl Into<String>, label: impl Into<String>) -> Self {
         Self {
@@ -105,7 +105,7 @@ impl Action {
             label: label.into(),
             params: Vec::new(),
             reversible: true,
-            risk: Risk::Low,
+            risk: ActionRisk::Low,
             touches: Vec::new(),
             cures: Vec::new(),
         }
@@ -127,12 +127,12 @@ impl Action {
 
     /// Sets the risk.
     #[must_use]
-    pub fn risk(mut self, risk: Risk) -> Self {
+    pub fn risk(mut self, risk: ActionRisk) -> Self {
         self.risk = risk;
         self
     }
 
-    /// Says that the action cannot be undone.
+    /// Marks the action as one that cannot be undone.
     #[must_use]
     pub fn irreversible(mut self) -> Self {
         self.reversible = false;
@@ -144,10 +144,10 @@ impl Action {
     pub fn param(
         mut self,
         name: impl Into<String>,
-        domain: Domain,
+        domain: ParamDomain,
         default: Option<Value>,
     ) -> Self {
-        self.params.push(Param {
+        self.params.push(ActionParam {
             name: name.into(),
             domain,
             default,
@@ -156,24 +156,24 @@ impl Action {
     }
 }
 
-/// How an earlier attempt ended.
+/// Result of an earlier attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum AttemptResult {
     /// The violation cleared.
     Helped,
-    /// It did not, or the action could not be carried out.
+    /// The violation stayed, or the action could not be carried out.
     Failed,
 }
 
 /// An action that was tried during this incident.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Attempt {
+pub struct ActionAttempt {
     /// The action's id.
     pub action: String,
     /// The parameters it was tried with.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub params: Params,
-    /// How it ended.
-    pub outcome: Outcome,
+    pub params: ActionParams,
+    /// Its result.
+    pub outcome: AttemptResult,
 }

@@ -6,9 +6,10 @@ use std::{
 };
 
 use super::{
-    Action, Attempt, EVIDENCE_SCHEMA, Edge, Entity, Evidence, Fact, PROPAGATION, Role, Row, RowId,
-    SignalSeries, Span, Spans, Steady, Topology, Violation,
-    measure::{Cut, read},
+    ActionAttempt, BrokenInvariant, Dependency, EVIDENCE_SCHEMA, Entity, Evidence, EvidenceFact,
+    EvidenceId, EvidenceRow, IncidentSpans, OperatorAction, PROPAGATION, SignalRole, SignalSeries,
+    SteadySignal, TimeSpan, Topology,
+    measure::{CutTimes, read},
     seconds,
 };
 use crate::clean::capped;
@@ -24,7 +25,7 @@ const MOST_ENTITIES: usize = 1_001;
 /// More signals than this are refused.
 const MOST_SIGNALS: usize = 20_000;
 
-/// Why no bundle could be made.
+/// Reason for which no bundle was made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
     /// Something refers to an entity that was not declared.
@@ -38,47 +39,47 @@ pub enum BuildError {
     /// Two things share an id.
     #[error("{what} {id:?} is declared twice")]
     Duplicate {
-        /// Their sort.
+        /// Their kind.
         what: &'static str,
         /// The id they share.
         id: String,
     },
-    /// An id is empty, or nothing is left of it once control characters are gone.
+    /// An id is empty, or holds control characters alone.
     #[error("{what} has an empty name")]
     Empty {
-        /// The sort of thing without a name.
+        /// Its kind.
         what: &'static str,
     },
-    /// There is more than an analysis can take.
+    /// There are more than an analysis can take.
     #[error("{n} {what} are more than the {most} that can be analysed")]
     TooMany {
-        /// The sort of thing.
+        /// Their kind.
         what: &'static str,
-        /// How many there are.
+        /// Their number.
         n: usize,
-        /// How many there may be.
+        /// The largest number allowed.
         most: usize,
     },
 }
 
 /// Collects the facts of an incident and makes [`Evidence`] of them.
 ///
-/// Every string given to it is data: control characters and terminal sequences are taken out and
-/// the length is capped before it goes any further.
+/// Every string is data: control characters and terminal sequences are removed, and the length is
+/// capped.
 #[derive(Debug, Clone, Default)]
 pub struct EvidenceBuilder {
     incident: String,
     entities: Vec<Entity>,
-    edges: Vec<Edge>,
+    edges: Vec<Dependency>,
     signals: Vec<SignalSeries>,
-    violations: Vec<Violation>,
-    actions: Vec<Action>,
-    history: Vec<Attempt>,
+    violations: Vec<BrokenInvariant>,
+    actions: Vec<OperatorAction>,
+    history: Vec<ActionAttempt>,
     guard: Option<Duration>,
 }
 
 impl EvidenceBuilder {
-    /// Nothing is known yet about `incident`.
+    /// No facts yet about `incident`.
     pub fn new(incident: impl AsRef<str>) -> Self {
         Self {
             incident: capped(incident.as_ref(), LABEL),
@@ -105,7 +106,7 @@ impl EvidenceBuilder {
         to: impl AsRef<str>,
         rel: impl AsRef<str>,
     ) -> Self {
-        self.edges.push(Edge {
+        self.edges.push(Dependency {
             from: capped(from.as_ref(), NAME),
             to: capped(to.as_ref(), NAME),
             rel: capped(rel.as_ref(), LABEL),
@@ -125,7 +126,7 @@ impl EvidenceBuilder {
 
     /// Adds a violation.
     #[must_use]
-    pub fn violation(mut self, mut violation: Violation) -> Self {
+    pub fn violation(mut self, mut violation: BrokenInvariant) -> Self {
         violation.entity = capped(&violation.entity, NAME);
         violation.invariant = capped(&violation.invariant, NAME);
         violation.t = seconds::from(violation.t.as_secs_f64());
@@ -138,7 +139,7 @@ impl EvidenceBuilder {
 
     /// Adds an action to the catalogue.
     #[must_use]
-    pub fn action(mut self, mut action: Action) -> Self {
+    pub fn action(mut self, mut action: OperatorAction) -> Self {
         action.id = capped(&action.id, NAME);
         action.label = capped(&action.label, LABEL);
         for param in &mut action.params {
@@ -151,16 +152,16 @@ impl EvidenceBuilder {
         self
     }
 
-    /// Adds an action that was tried already.
+    /// Adds an earlier attempt.
     #[must_use]
-    pub fn attempt(mut self, mut attempt: Attempt) -> Self {
+    pub fn attempt(mut self, mut attempt: ActionAttempt) -> Self {
         attempt.action = capped(&attempt.action, NAME);
         self.history.push(attempt);
         self
     }
 
-    /// Sets how long before the violation the baseline ends. By default a third of the time before
-    /// it.
+    /// Sets the time between the end of the baseline and the violation. By default a third of the
+    /// time before it.
     #[must_use]
     pub fn guard(mut self, guard: Duration) -> Self {
         self.guard = Some(guard);
@@ -172,7 +173,11 @@ impl EvidenceBuilder {
     pub fn build(self, at: Duration) -> Result<Evidence, BuildError> {
         self.check()?;
         let cut = self.cut(at);
-        let mut facts: Vec<Fact> = self.violations.into_iter().map(Fact::Violation).collect();
+        let mut facts: Vec<EvidenceFact> = self
+            .violations
+            .into_iter()
+            .map(EvidenceFact::Violation)
+            .collect();
         let signals = self.signals.len();
         facts.extend(
             self.signals
@@ -186,9 +191,9 @@ impl EvidenceBuilder {
                 .unwrap_or(std::cmp::Ordering::Equal)
         });
         let rows = (1..)
-            .map(RowId)
+            .map(EvidenceId)
             .zip(facts)
-            .map(|(id, fact)| Row { id, fact })
+            .map(|(id, fact)| EvidenceRow { id, fact })
             .collect();
 
         let (mut entities, mut edges, mut actions) = (self.entities, self.edges, self.actions);
@@ -196,14 +201,14 @@ impl EvidenceBuilder {
         edges.sort_by(|a, b| (&a.from, &a.to, &a.rel).cmp(&(&b.from, &b.to, &b.rel)));
         edges.dedup();
         actions.sort_by(|a, b| a.id.cmp(&b.id));
-        let span = |from, to| Span {
+        let span = |from, to| TimeSpan {
             from: seconds::from(from),
             to: seconds::from(to),
         };
         Ok(Evidence {
             schema: EVIDENCE_SCHEMA.to_owned(),
             incident: self.incident,
-            spans: Spans {
+            spans: IncidentSpans {
                 baseline: span(cut.start, cut.guard),
                 guard: span(cut.guard, cut.at),
                 incident: span(cut.at, cut.end),
@@ -216,7 +221,7 @@ impl EvidenceBuilder {
         })
     }
 
-    fn cut(&self, at: Duration) -> Cut {
+    fn cut(&self, at: Duration) -> CutTimes {
         let times = self.signals.iter().flat_map(|s| &s.points).map(|p| p.0);
         let (start, end) = times.fold((at, at), |(start, end), t| (start.min(t), end.max(t)));
         let [start, at, end] = [start, at, end].map(|t| t.as_secs_f64());
@@ -224,7 +229,7 @@ impl EvidenceBuilder {
         let guard = self
             .guard
             .map_or(before / 3.0, |g| g.as_secs_f64().min(before));
-        Cut {
+        CutTimes {
             start,
             guard: at - guard,
             at,
@@ -314,23 +319,23 @@ fn unique<'a>(
 
 /// Violations by time, changes by onset, then steady rows by how nearly they were changes, then
 /// gaps. Names only decide between equals, so that neither they nor the order of arrival matter.
-fn order(fact: &Fact) -> (u8, f64, f64, &str, &str) {
+fn order(fact: &EvidenceFact) -> (u8, f64, f64, &str, &str) {
     match fact {
-        Fact::Violation(v) => (0, v.t.as_secs_f64(), 0.0, &v.entity, &v.invariant),
-        Fact::Change(c) => (1, c.onset.as_secs_f64(), -c.score, &c.entity, &c.signal),
-        Fact::Steady(s) => (2, 0.0, -s.score, &s.entity, &s.signal),
-        Fact::Gap(g) => (3, g.from.as_secs_f64(), 0.0, &g.entity, &g.signal),
+        EvidenceFact::Violation(v) => (0, v.t.as_secs_f64(), 0.0, &v.entity, &v.invariant),
+        EvidenceFact::Change(c) => (1, c.onset.as_secs_f64(), -c.score, &c.entity, &c.signal),
+        EvidenceFact::Steady(s) => (2, 0.0, -s.score, &s.entity, &s.signal),
+        EvidenceFact::Gap(g) => (3, g.from.as_secs_f64(), 0.0, &g.entity, &g.signal),
     }
 }
 
 /// The declared interval as a row, so that it can be cited.
-fn propagation(entity: &Entity) -> Option<Fact> {
+fn propagation(entity: &Entity) -> Option<EvidenceFact> {
     let interval = entity.propagation?;
-    Some(Fact::Steady(Steady {
+    Some(EvidenceFact::Steady(SteadySignal {
         entity: entity.id.clone(),
         signal: PROPAGATION.to_owned(),
         unit: "s".to_owned(),
-        role: Role::Setting,
+        role: SignalRole::Setting,
         median: seconds::rounded(interval),
         score: 0.0,
     }))

@@ -4,13 +4,15 @@
 //! the spread of the baseline, with its defects removed: both directions count, a constant signal
 //! is kept, and no scale depends on the unit.
 //!
-//! A deviation is a change when normal data of the same length does not show it, see [`Normal`].
+//! A deviation is a change when normal data of the same length does not show it, see
+//! [`NormalCourse`].
 
 use std::{cmp::Ordering, time::Duration};
 
 use super::{
-    After, Before, Change, Direction, Fact, Gap, Role, Shape, SignalSeries, Steady,
-    normal::{ENOUGH, Known, Normal, Residual, medians},
+    BaselineLevels, Change, ChangeShape, Direction, EvidenceFact, IncidentLevels, SignalGap,
+    SignalRole, SignalSeries, SteadySignal,
+    normal::{ENOUGH, NormalCourse, Residual, SignalTraits, medians},
     onset::date,
     seconds,
     stats::{iqr, median, pairs, significant, slope, sorted},
@@ -23,7 +25,7 @@ const PASSING: f64 = 0.1;
 
 /// Times in seconds at which a run is cut.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Cut {
+pub(crate) struct CutTimes {
     pub(crate) start: f64,
     pub(crate) guard: f64,
     pub(crate) at: f64,
@@ -63,7 +65,7 @@ fn slopes(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 
 /// Reads one signal of so many. Deviations of the size of its floor are nothing, from one sample to
 /// the next where the signal moves anyway; a floor that is not a positive number is none.
-pub(super) fn read(mut series: SignalSeries, signals: usize, cut: Cut) -> Fact {
+pub(super) fn read(mut series: SignalSeries, signals: usize, cut: CutTimes) -> EvidenceFact {
     let points = in_order(std::mem::take(&mut series.points));
     let spacing = median(pairs(&points).map(|(a, b)| b.0 - a.0).filter(|d| *d > 0.0));
     let seen: Vec<(f64, f64)> = points
@@ -97,12 +99,12 @@ pub(super) fn read(mut series: SignalSeries, signals: usize, cut: Cut) -> Fact {
     let judged = pace.as_deref().unwrap_or(&seen);
     // an availability is measured by its loss
     let top = judged.iter().fold(f64::NEG_INFINITY, |top, p| top.max(p.1));
-    let origin = if series.role == Role::Availability {
+    let origin = if series.role == SignalRole::Availability {
         top
     } else {
         0.0
     };
-    let known = Known {
+    let known = SignalTraits {
         role: series.role,
         floor,
         origin,
@@ -110,12 +112,12 @@ pub(super) fn read(mut series: SignalSeries, signals: usize, cut: Cut) -> Fact {
         moves: slope.is_some(),
         signals,
     };
-    let cut = Cut {
+    let cut = CutTimes {
         guard: sound_until(until(judged, cut.guard), known, cut),
         ..cut
     };
     let (before, after) = judged.split_at(until(judged, cut.guard).len());
-    let mut normal = Normal::of(before, known);
+    let mut normal = NormalCourse::of(before, known);
     let late = normal.residuals(after);
     let far = furthest(&late);
     let largest = judged
@@ -138,7 +140,7 @@ pub(super) fn read(mut series: SignalSeries, signals: usize, cut: Cut) -> Fact {
         change.before.slope = Some(significant(slope));
         followed(&mut change, &seen, slope, &late, found.run, cut);
     }
-    Fact::Change(change)
+    EvidenceFact::Change(change)
 }
 
 /// The samples by their time in seconds; one that is no number is missing.
@@ -161,9 +163,9 @@ fn gap(
     from: f64,
     to: f64,
     why: &str,
-) -> Fact {
+) -> EvidenceFact {
     let (from, to) = (seconds::from(from), seconds::from(to));
-    Fact::Gap(Gap {
+    EvidenceFact::Gap(SignalGap {
         entity,
         signal: name,
         role,
@@ -183,8 +185,8 @@ fn steady(
     }: SignalSeries,
     median: f64,
     score: f64,
-) -> Fact {
-    Fact::Steady(Steady {
+) -> EvidenceFact {
+    EvidenceFact::Steady(SteadySignal {
         entity,
         signal: name,
         unit,
@@ -218,28 +220,30 @@ fn furthest(late: &[Residual]) -> f64 {
 
 /// Until when the baseline can be trusted: to its end, or to its middle when the second half left
 /// what the first half did and never came back. Some violations take long to show.
-fn sound_until(base: &[(f64, f64)], known: Known, cut: Cut) -> f64 {
+fn sound_until(base: &[(f64, f64)], known: SignalTraits, cut: CutTimes) -> f64 {
     if base.len() < 4 * ENOUGH {
         return cut.guard;
     }
     let (before, after) = base.split_at(base.len() / 2);
     let middle = after[0].0;
-    let mut normal = Normal::of(before, known);
+    let mut normal = NormalCourse::of(before, known);
     let late = normal.residuals(after);
     let far = furthest(&late);
     normal.scale = normal.scale.max(far / SCORE_CAP);
-    let stays = |run: Run| (late.len() - 1 - run.1) * 10 <= late.len();
+    let stays = |run: SampleRange| (late.len() - 1 - run.1) * 10 <= late.len();
     match judge(
         &late,
         &normal,
         known,
-        Cut {
+        CutTimes {
             at: middle,
             end: cut.guard,
             ..cut
         },
     ) {
-        Some(Found { run, shape, .. }) if shape != Shape::Spike && far > 0.0 && stays(run) => {
+        Some(DeviantRun { run, shape, .. })
+            if shape != ChangeShape::Spike && far > 0.0 && stays(run) =>
+        {
             middle
         }
         _ => cut.guard,
@@ -252,8 +256,8 @@ fn followed(
     seen: &[(f64, f64)],
     slope: f64,
     late: &[Residual],
-    run: Run,
-    cut: Cut,
+    run: SampleRange,
+    cut: CutTimes,
 ) {
     let until = late[run.1].t;
     let (left, reached) = (
@@ -281,7 +285,7 @@ fn missing_since(
     points: &[(f64, Option<f64>)],
     seen: &[(f64, f64)],
     spacing: f64,
-    cut: Cut,
+    cut: CutTimes,
 ) -> Option<f64> {
     let before = until(seen, cut.at);
     let found = seen.len() - before.len();
@@ -312,19 +316,24 @@ fn missing_since(
 }
 
 /// A run of samples, as indices.
-type Run = (usize, usize);
+type SampleRange = (usize, usize);
 
 /// The samples that make a change.
-struct Found {
-    run: Run,
-    shape: Shape,
+struct DeviantRun {
+    run: SampleRange,
+    shape: ChangeShape,
     /// The deviation over the one that chance reaches.
     excess: f64,
 }
 
 /// Decides whether the deviations are a change: of the runs that had not come and gone well before
 /// the violation, the one furthest beyond chance.
-fn judge(late: &[Residual], normal: &Normal, known: Known, cut: Cut) -> Option<Found> {
+fn judge(
+    late: &[Residual],
+    normal: &NormalCourse,
+    known: SignalTraits,
+    cut: CutTimes,
+) -> Option<DeviantRun> {
     let offs: Vec<f64> = late.iter().map(|r| r.off).collect();
     // No median of samples lies further out than the furthest sample: most signals end here.
     if offs.iter().all(|off| off.abs() <= normal.least()) {
@@ -332,7 +341,7 @@ fn judge(late: &[Residual], normal: &Normal, known: Known, cut: Cut) -> Option<F
     }
     let since = late.iter().filter(|r| r.t >= cut.at).count();
     let recent = cut.at - (5.0 * known.spacing).max((cut.at - cut.guard) / 3.0);
-    let mut best: Option<Found> = None;
+    let mut best: Option<DeviantRun> = None;
     let most = (normal.offs.len() / 2).min(late.len()).min(40);
     for width in [1, 3, (since / 2).max(5).min(most), since.max(5).min(most)] {
         if width == 0 || width > most {
@@ -359,14 +368,14 @@ fn judge(late: &[Residual], normal: &Normal, known: Known, cut: Cut) -> Option<F
                     .max(normal.scale)
                     .max(1.05 * normal.envelope),
             );
-            (late[run.1].t >= recent).then(|| Found {
+            (late[run.1].t >= recent).then(|| DeviantRun {
                 run,
                 shape: shape_of(late, run, known.spacing, cut),
                 excess: level.abs() / chance,
             })
         });
         // a lasting change is more than a passing one
-        let standing = |f: &Found| (f.shape != Shape::Spike, f.excess);
+        let standing = |f: &DeviantRun| (f.shape != ChangeShape::Spike, f.excess);
         if found
             .as_ref()
             .is_some_and(|f| best.as_ref().is_none_or(|b| standing(f) > standing(b)))
@@ -380,7 +389,7 @@ fn judge(late: &[Residual], normal: &Normal, known: Known, cut: Cut) -> Option<F
 /// The samples about `at` that lie beyond `threshold` on its side, one stray sample forgiven.
 /// Before it, it takes two samples beyond a stray one to be forgiven: an onset is not dated by
 /// chance.
-fn around(late: &[Residual], at: usize, sign: f64, threshold: f64) -> Run {
+fn around(late: &[Residual], at: usize, sign: f64, threshold: f64) -> SampleRange {
     let beyond = |i: usize| late[i].off * sign > threshold;
     let (mut low, mut high) = (at, at);
     while low > 0 && (beyond(low - 1) || (low > 2 && beyond(low - 2) && beyond(low - 3))) {
@@ -396,10 +405,15 @@ fn around(late: &[Residual], at: usize, sign: f64, threshold: f64) -> Run {
     (low, high)
 }
 
-fn shape_of(late: &[Residual], (low, high): Run, spacing: f64, cut: Cut) -> Shape {
+fn shape_of(
+    late: &[Residual],
+    (low, high): SampleRange,
+    spacing: f64,
+    cut: CutTimes,
+) -> ChangeShape {
     let lasted = late[high].t - late[low].t + spacing;
     if lasted <= (PASSING * (cut.end - cut.at)).max(1.5 * spacing) {
-        return Shape::Spike;
+        return ChangeShape::Spike;
     }
     let third = ((high - low + 1) / 3).max(1);
     let early = median(late[low..low + third].iter().map(|r| r.off.abs()));
@@ -407,9 +421,9 @@ fn shape_of(late: &[Residual], (low, high): Run, spacing: f64, cut: Cut) -> Shap
         .iter()
         .fold(0.0_f64, |far, r| far.max(r.off.abs()));
     if early < 0.5 * furthest {
-        Shape::Ramp
+        ChangeShape::Ramp
     } else {
-        Shape::Step
+        ChangeShape::Step
     }
 }
 
@@ -422,12 +436,12 @@ fn change(
         ..
     }: SignalSeries,
     late: &[Residual],
-    normal: &Normal,
-    found: &Found,
+    normal: &NormalCourse,
+    found: &DeviantRun,
     spacing: f64,
-    cut: Cut,
+    cut: CutTimes,
 ) -> Change {
-    let Found { run, shape, excess } = *found;
+    let DeviantRun { run, shape, excess } = *found;
     let sign = late[run.0].off.signum();
     let furthest = late[run.0..=run.1]
         .iter()
@@ -444,7 +458,7 @@ fn change(
     let n = incident().count();
     let last = late.last().map_or(furthest.value, |r| r.value);
     let edge = normal.scale.max(1.05 * normal.envelope);
-    let edge = if shape == Shape::Spike {
+    let edge = if shape == ChangeShape::Spike {
         edge.max(0.25 * furthest.off.abs())
     } else {
         edge
@@ -461,7 +475,7 @@ fn change(
             Direction::Down
         },
         shape,
-        before: Before {
+        before: BaselineLevels {
             median: significant(normal.level),
             iqr: significant(normal.iqr),
             n: normal.offs.len(),
@@ -485,8 +499,8 @@ fn change(
     }
 }
 
-fn after(median: f64, peak: f64, last: f64, n: usize) -> After {
-    After {
+fn after(median: f64, peak: f64, last: f64, n: usize) -> IncidentLevels {
+    IncidentLevels {
         median: significant(median),
         peak: significant(peak),
         last: significant(last),
@@ -498,7 +512,7 @@ fn after(median: f64, peak: f64, last: f64, n: usize) -> After {
 mod tests {
     use super::*;
 
-    const CUT: Cut = Cut {
+    const CUT: CutTimes = CutTimes {
         start: 0.0,
         guard: 14.0,
         at: 20.0,
@@ -506,8 +520,8 @@ mod tests {
     };
 
     /// The row of five samples a second until `slow`, from then on two in three seconds.
-    fn read(floor: f64, slow: f64, value: impl Fn(f64) -> Option<f64>) -> Fact {
-        let mut series = SignalSeries::new("a", "s", "", Role::Other).floor(floor);
+    fn read(floor: f64, slow: f64, value: impl Fn(f64) -> Option<f64>) -> EvidenceFact {
+        let mut series = SignalSeries::new("a", "s", "", SignalRole::Other).floor(floor);
         let mut t = 0.0;
         while t < CUT.end {
             series.push(Duration::from_secs_f64(t), value(t));
@@ -519,7 +533,7 @@ mod tests {
     #[test]
     fn an_observer_that_became_slower_has_missed_nothing() {
         let read = read(0.0, 20.0, |t| Some(if t < 20.0 { 3.0 } else { 90.0 }));
-        let Fact::Change(moved) = read else {
+        let EvidenceFact::Change(moved) = read else {
             panic!("{read:?}")
         };
         assert_eq!((moved.before.median, moved.after.median), (3.0, 90.0));
@@ -529,31 +543,40 @@ mod tests {
     fn what_is_no_longer_seen_is_a_gap() {
         for slow in [20.0, 30.0] {
             let gone = read(0.0, slow, |t| (t < 21.6).then_some(3.0));
-            assert!(matches!(gone, Fact::Gap { .. }), "{gone:?}");
+            assert!(matches!(gone, EvidenceFact::Gap { .. }), "{gone:?}");
         }
     }
 
     #[test]
     fn deviation_within_the_floor_is_none() {
         let jittered = |t: f64| Some(if t < 20.0 { 0.004 } else { 0.013 });
-        assert!(matches!(read(0.0, 30.0, jittered), Fact::Change(_)));
-        assert!(matches!(read(5.0, 30.0, jittered), Fact::Steady { .. }));
+        assert!(matches!(read(0.0, 30.0, jittered), EvidenceFact::Change(_)));
+        assert!(matches!(
+            read(5.0, 30.0, jittered),
+            EvidenceFact::Steady { .. }
+        ));
         let slow = |t: f64| Some(if t < 20.0 { 0.004 } else { 120.0 });
-        assert!(matches!(read(5.0, 30.0, slow), Fact::Change(_)));
+        assert!(matches!(read(5.0, 30.0, slow), EvidenceFact::Change(_)));
         // a clock read a little late, and one that was set back
         let lagging = |t: f64| Some(t - if t < 20.0 { 0.0 } else { 0.03 });
-        assert!(matches!(read(0.5, 30.0, lagging), Fact::Steady { .. }));
+        assert!(matches!(
+            read(0.5, 30.0, lagging),
+            EvidenceFact::Steady { .. }
+        ));
         let set_back = |t: f64| Some(if t < 20.0 { t } else { t - 20.0 });
-        assert!(matches!(read(0.5, 30.0, set_back), Fact::Change(_)));
+        assert!(matches!(read(0.5, 30.0, set_back), EvidenceFact::Change(_)));
         // an age that wanders within the floor has no pace, against which a growing age would be
         // nothing
         let stalled = |t: f64| Some(if t < 20.0 { 0.1 - 0.004 * t } else { t - 20.0 });
-        let Fact::Change(moved) = read(0.3, 30.0, stalled) else {
+        let EvidenceFact::Change(moved) = read(0.3, 30.0, stalled) else {
             panic!("steady");
         };
         assert_eq!(moved.before.slope, None);
         for nonsense in [f64::NAN, f64::INFINITY, -1.0] {
-            assert!(matches!(read(nonsense, 30.0, jittered), Fact::Change(_)));
+            assert!(matches!(
+                read(nonsense, 30.0, jittered),
+                EvidenceFact::Change(_)
+            ));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The bundle both engines work from.
+//! The bundle of evidence, the input of both engines.
 
 mod action;
 mod builder;
@@ -12,13 +12,19 @@ mod signal;
 mod stats;
 mod topology;
 
-pub use action::{Action, Attempt, Domain, Outcome, Param, Params, Risk};
+pub use action::{
+    ActionAttempt, ActionParam, ActionParams, ActionRisk, AttemptResult, OperatorAction,
+    ParamDomain,
+};
 pub use builder::{BuildError, EvidenceBuilder};
-pub use role::Role;
-pub use row::{After, Before, Change, Direction, Fact, Gap, Row, RowId, Shape, Steady, Violation};
+pub use role::SignalRole;
+pub use row::{
+    BaselineLevels, BrokenInvariant, Change, ChangeShape, Direction, EvidenceFact, EvidenceId,
+    EvidenceRow, IncidentLevels, SignalGap, SteadySignal,
+};
 pub(crate) use seconds::rounded;
 pub use signal::SignalSeries;
-pub use topology::{Edge, Entity, PROPAGATION, Topology};
+pub use topology::{Dependency, Entity, PROPAGATION, Topology};
 
 use std::{collections::HashSet, time::Duration};
 
@@ -29,45 +35,45 @@ pub const EVIDENCE_SCHEMA: &str = "diagnosis.evidence/1";
 
 /// A stretch of time, since the run began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Span {
-    /// Where it begins.
+pub struct TimeSpan {
+    /// Beginning.
     #[serde(with = "seconds")]
     pub from: Duration,
-    /// Where it ends.
+    /// End.
     #[serde(with = "seconds")]
     pub to: Duration,
 }
 
-/// How the run was cut up around the violation.
+/// The parts of a run around the violation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spans {
-    /// The stretch taken for normal.
-    pub baseline: Span,
-    /// Just before the violation: too late for the baseline, early enough for an onset.
-    pub guard: Span,
-    /// From the violation on.
-    pub incident: Span,
+pub struct IncidentSpans {
+    /// The part taken for normal.
+    pub baseline: TimeSpan,
+    /// The time just before the violation. It is no baseline, and may contain onsets.
+    pub guard: TimeSpan,
+    /// The time from the violation on.
+    pub incident: TimeSpan,
 }
 
-/// Everything an engine may know about an incident. The cause is not in it.
+/// The whole input of an engine about an incident, without its cause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// [`EVIDENCE_SCHEMA`].
     pub schema: String,
     /// A label for the incident.
     pub incident: String,
-    /// The cut.
+    /// The parts of the run.
     #[serde(rename = "windows")]
-    pub spans: Spans,
+    pub spans: IncidentSpans,
     /// Entities and dependencies.
     pub topology: Topology,
     /// The rows: every signal is exactly one change, steady or gap row.
     #[serde(rename = "evidence")]
-    pub rows: Vec<Row>,
+    pub rows: Vec<EvidenceRow>,
     /// The catalogue of actions.
-    pub actions: Vec<Action>,
+    pub actions: Vec<OperatorAction>,
     /// The attempts so far.
-    pub history: Vec<Attempt>,
+    pub history: Vec<ActionAttempt>,
     /// Rows left out of this copy to keep it short.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub omitted: usize,
@@ -86,22 +92,22 @@ const CHARS_PER_TOKEN: usize = 3;
 
 impl Evidence {
     /// The row of that id.
-    pub fn row(&self, id: RowId) -> Option<&Row> {
+    pub fn row(&self, id: EvidenceId) -> Option<&EvidenceRow> {
         self.rows.iter().find(|r| r.id == id)
     }
 
     /// The violations.
-    pub fn violations(&self) -> impl Iterator<Item = (RowId, &Violation)> {
+    pub fn violations(&self) -> impl Iterator<Item = (EvidenceId, &BrokenInvariant)> {
         self.rows.iter().filter_map(|r| match &r.fact {
-            Fact::Violation(v) => Some((r.id, v)),
+            EvidenceFact::Violation(v) => Some((r.id, v)),
             _ => None,
         })
     }
 
     /// The changes.
-    pub fn changes(&self) -> impl Iterator<Item = (RowId, &Change)> {
+    pub fn changes(&self) -> impl Iterator<Item = (EvidenceId, &Change)> {
         self.rows.iter().filter_map(|r| match &r.fact {
-            Fact::Change(c) => Some((r.id, c)),
+            EvidenceFact::Change(c) => Some((r.id, c)),
             _ => None,
         })
     }
@@ -110,7 +116,7 @@ impl Evidence {
     /// telling gaps and changes. Violations stay, ids stay, and `omitted` says how many rows went.
     #[must_use]
     pub fn within(&self, tokens: usize) -> Self {
-        let mut rows: Vec<(u8, f64, &Row)> = self.rows.iter().filter_map(telling).collect();
+        let mut rows: Vec<(u8, f64, &EvidenceRow)> = self.rows.iter().filter_map(telling).collect();
         rows.sort_by(|a, b| {
             a.0.cmp(&b.0)
                 .then(a.1.total_cmp(&b.1))
@@ -142,12 +148,12 @@ impl Evidence {
 }
 
 /// How much a row tells, by its kind and its score; a violation is never left out.
-fn telling(row: &Row) -> Option<(u8, f64, &Row)> {
+fn telling(row: &EvidenceRow) -> Option<(u8, f64, &EvidenceRow)> {
     match &row.fact {
-        Fact::Violation(_) => None,
-        Fact::Steady(s) => Some((0, s.score, row)),
-        Fact::Gap(_) => Some((1, 0.0, row)),
-        Fact::Change(c) => Some((2, c.score, row)),
+        EvidenceFact::Violation(_) => None,
+        EvidenceFact::Steady(s) => Some((0, s.score, row)),
+        EvidenceFact::Gap(_) => Some((1, 0.0, row)),
+        EvidenceFact::Change(c) => Some((2, c.score, row)),
     }
 }
 

@@ -5,7 +5,7 @@
 //! number of them reaches by chance in one of [`RARE`] bundles.
 
 use super::{
-    Role,
+    SignalRole,
     stats::{deviation, iqr, likeness, median, quantile, sorted},
 };
 
@@ -23,8 +23,8 @@ const HEAVY: f64 = 0.6;
 
 /// A signal's properties beside its samples.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known {
-    pub(super) role: Role,
+pub(super) struct SignalTraits {
+    pub(super) role: SignalRole,
     /// Deviations of this size are nothing.
     pub(super) floor: f64,
     /// The value from which its size is measured.
@@ -46,7 +46,7 @@ pub(super) struct Residual {
 }
 
 /// The expectation from the baseline, with its spread.
-pub(super) struct Normal {
+pub(super) struct NormalCourse {
     pub(super) level: f64,
     pub(super) iqr: f64,
     pub(super) scale: f64,
@@ -58,8 +58,8 @@ pub(super) struct Normal {
     pub(super) offs: Vec<f64>,
 }
 
-impl Normal {
-    pub(super) fn of(points: &[(f64, f64)], known: Known) -> Self {
+impl NormalCourse {
+    pub(super) fn of(points: &[(f64, f64)], known: SignalTraits) -> Self {
         let values = sorted(points.iter().map(|p| p.1));
         let level = quantile(&values, 0.5);
         let offs: Vec<f64> = points.iter().map(|p| p.1 - level).collect();
@@ -95,10 +95,19 @@ impl Normal {
     /// Whether a stretch of which half deviates by at least half of `level` is rare, by how many
     /// samples of the baseline do: a few counts where there mostly are none are no change. Load
     /// comes at any time, settings are set, and a lasting loss is one where none was half as large.
-    pub(super) fn is_rare(&self, level: f64, width: usize, count: usize, known: Known) -> bool {
+    pub(super) fn is_rare(
+        &self,
+        level: f64,
+        width: usize,
+        count: usize,
+        known: SignalTraits,
+    ) -> bool {
         if self.iqr > 0.0
             || known.moves
-            || matches!(known.role, Role::Demand | Role::Setting | Role::Lost)
+            || matches!(
+                known.role,
+                SignalRole::Demand | SignalRole::Setting | SignalRole::Lost
+            )
         {
             return true;
         }
@@ -108,7 +117,7 @@ impl Normal {
             .iter()
             .filter(|off| **off * level.signum() >= 0.5 * level.abs())
             .count();
-        if known.role == Role::Availability && as_far == 0 && width > 1 {
+        if known.role == SignalRole::Availability && as_far == 0 && width > 1 {
             return true;
         }
         let share = (1.0 + as_far as f64) / (1.0 + n);
@@ -119,14 +128,14 @@ impl Normal {
 
     /// The deviation that medians of `width` samples reach by chance, when `count` of them are
     /// looked at.
-    pub(super) fn by_chance(&self, width: usize, count: usize, known: Known) -> f64 {
+    pub(super) fn by_chance(&self, width: usize, count: usize, known: SignalTraits) -> f64 {
         let blocks = sorted(medians(&self.offs, width).map(|(_, m)| m.abs()));
         let (usual, far) = (quantile(&blocks, 0.8), quantile(&blocks, 0.95));
         let looks = (count as f64 / width as f64).max(1.0) * known.signals as f64 * RARE;
         // beyond the 80th percentile as an exponential tail; single samples other than of load have
         // heavier ones
         let tail = usual + (far - usual) / 4.0_f64.ln() * (0.2 * looks).ln().max(0.0);
-        let heavy = if width == 1 && usual > 0.0 && known.role != Role::Demand {
+        let heavy = if width == 1 && usual > 0.0 && known.role != SignalRole::Demand {
             far * (far / usual).powf(HEAVY * (0.05 * looks).ln().max(0.0) / 4.0_f64.ln())
         } else {
             0.0

@@ -7,7 +7,7 @@ use super::{
 
 /// An onset in seconds.
 #[derive(Debug)]
-pub(super) struct Dated {
+pub(super) struct OnsetEstimate {
     /// The first sample outside the normal range.
     pub(super) onset: f64,
     /// It began at most this long before.
@@ -29,7 +29,7 @@ pub(super) fn date(
     peak: f64,
     guard: f64,
     spacing: f64,
-) -> Dated {
+) -> OnsetEstimate {
     let sign = peak.signum();
     let mut start = first;
     while start > 0 && late[start - 1].off * sign > threshold {
@@ -49,7 +49,7 @@ pub(super) fn date(
         .iter()
         .find(|r| r.off * sign >= 0.9 * peak.abs())
         .map_or(onset, |r| r.t);
-    Dated {
+    OnsetEstimate {
         onset,
         error: (onset - earliest).max(0.0),
         rise: (high - earliest).max(0.0),

@@ -3,14 +3,14 @@
 use super::Direction;
 use serde::{Deserialize, Serialize};
 
-/// The part a signal plays, declared by the system's owner.
+/// The part that a signal plays, declared by the system's owner.
 ///
 /// Mechanisms are decided on roles and topology; names, units and absolute values are opaque.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
-pub enum Role {
+pub enum SignalRole {
     /// Work arriving at an entity, or sent out by it, per unit of time.
     Demand,
     /// Work completed per unit of time.
@@ -23,7 +23,7 @@ pub enum Role {
     ProgressAge,
     /// Work taken on and not yet handed over.
     Backlog,
-    /// How much state is held. Falls when state is lost.
+    /// Amount of state held. Falls when state is lost.
     Volume,
     /// Confirmed changes that are no longer held. Zero while nothing is forgotten.
     Lost,
@@ -38,14 +38,14 @@ pub enum Role {
     Utilisation,
     /// Failures per unit of time.
     Errors,
-    /// A configured value. Nothing but a person or a program setting it changes it.
+    /// A configured value. It changes only when a person or a program sets it.
     Setting,
     /// Anything else: it is scored and dated, and carries no meaning beyond that.
     #[default]
     Other,
 }
 
-impl Role {
+impl SignalRole {
     /// Whether a change of this role says something about the entity's health rather than about its
     /// load.
     pub(crate) fn is_health(self) -> bool {

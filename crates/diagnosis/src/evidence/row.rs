@@ -4,19 +4,19 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use super::{Role, seconds};
+use super::{SignalRole, seconds};
 
 /// The id of a row, written `E3`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RowId(pub u32);
+pub struct EvidenceId(pub u32);
 
-impl fmt::Display for RowId {
+impl fmt::Display for EvidenceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "E{}", self.0)
     }
 }
 
-impl FromStr for RowId {
+impl FromStr for EvidenceId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -34,13 +34,13 @@ impl FromStr for RowId {
     }
 }
 
-impl Serialize for RowId {
+impl Serialize for EvidenceId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for RowId {
+impl<'de> Deserialize<'de> for EvidenceId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?
             .parse()
@@ -50,15 +50,15 @@ impl<'de> Deserialize<'de> for RowId {
 
 /// One piece of evidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    /// How it is cited.
-    pub id: RowId,
+pub struct EvidenceRow {
+    /// Id by which it is cited.
+    pub id: EvidenceId,
     /// Its content.
     #[serde(flatten)]
-    pub fact: Fact,
+    pub fact: EvidenceFact,
 }
 
-impl Row {
+impl EvidenceRow {
     /// The entity it is about.
     pub fn entity(&self) -> &str {
         self.subject().0
@@ -70,23 +70,23 @@ impl Row {
     }
 
     /// The part its signal plays.
-    pub fn role(&self) -> Option<Role> {
+    pub fn role(&self) -> Option<SignalRole> {
         self.subject().1.map(|(_, role)| role)
     }
 
-    fn subject(&self) -> (&str, Option<(&str, Role)>) {
+    fn subject(&self) -> (&str, Option<(&str, SignalRole)>) {
         match &self.fact {
-            Fact::Violation(v) => (&v.entity, None),
-            Fact::Change(c) => (&c.entity, Some((&c.signal, c.role))),
-            Fact::Steady(s) => (&s.entity, Some((&s.signal, s.role))),
-            Fact::Gap(g) => (&g.entity, Some((&g.signal, g.role))),
+            EvidenceFact::Violation(v) => (&v.entity, None),
+            EvidenceFact::Change(c) => (&c.entity, Some((&c.signal, c.role))),
+            EvidenceFact::Steady(s) => (&s.entity, Some((&s.signal, s.role))),
+            EvidenceFact::Gap(g) => (&g.entity, Some((&g.signal, g.role))),
         }
     }
 
     /// The change, when it is one.
     pub fn change(&self) -> Option<&Change> {
         match &self.fact {
-            Fact::Change(c) => Some(c),
+            EvidenceFact::Change(c) => Some(c),
             _ => None,
         }
     }
@@ -94,8 +94,8 @@ impl Row {
     /// Every number in it.
     pub(crate) fn numbers(&self) -> Vec<f64> {
         match &self.fact {
-            Fact::Violation(v) => vec![seconds::rounded(v.t), v.observed, v.bound],
-            Fact::Change(c) => {
+            EvidenceFact::Violation(v) => vec![seconds::rounded(v.t), v.observed, v.bound],
+            EvidenceFact::Change(c) => {
                 let mut all = vec![
                     c.before.median,
                     c.before.iqr,
@@ -113,8 +113,8 @@ impl Row {
                 all.extend(c.before.slope);
                 all
             }
-            Fact::Steady(s) => vec![s.median, s.score],
-            Fact::Gap(g) => vec![seconds::rounded(g.from), seconds::rounded(g.to)],
+            EvidenceFact::Steady(s) => vec![s.median, s.score],
+            EvidenceFact::Gap(g) => vec![seconds::rounded(g.from), seconds::rounded(g.to)],
         }
     }
 }
@@ -122,34 +122,34 @@ impl Row {
 /// The content of a row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Fact {
+pub enum EvidenceFact {
     /// An invariant was broken.
-    Violation(Violation),
+    Violation(BrokenInvariant),
     /// A signal left its normal range.
     Change(Change),
-    /// A signal did not. Absence of change is evidence.
-    Steady(Steady),
-    /// A signal was not seen. A missing sample is never a zero.
-    Gap(Gap),
+    /// A signal stayed in its normal range. Absence of change is evidence.
+    Steady(SteadySignal),
+    /// A signal has no samples. A missing sample is never a zero.
+    Gap(SignalGap),
 }
 
 /// An invariant was broken.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Violation {
-    /// Where.
+pub struct BrokenInvariant {
+    /// The entity at which it was broken.
     pub entity: String,
-    /// Which.
+    /// Name of the invariant.
     pub invariant: String,
-    /// When it was first seen, since the run began.
+    /// Time of the first observation, since the run began.
     #[serde(with = "seconds")]
     pub t: Duration,
     /// The value observed.
     pub observed: f64,
-    /// The value that would have been in order.
+    /// The value allowed.
     pub bound: f64,
 }
 
-impl Violation {
+impl BrokenInvariant {
     /// `invariant` was broken at `entity` at `t`: `observed` where `bound` was allowed.
     pub fn new(
         entity: impl Into<String>,
@@ -168,7 +168,7 @@ impl Violation {
     }
 }
 
-/// Which way a signal went.
+/// Direction of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
@@ -178,10 +178,10 @@ pub enum Direction {
     Down,
 }
 
-/// How a signal went.
+/// Shape of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Shape {
+pub enum ChangeShape {
     /// Out and back within a tenth of the time since the violation.
     Spike,
     /// To a new level.
@@ -192,26 +192,26 @@ pub enum Shape {
 
 /// The baseline of a change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Before {
-    /// The middle value. With a slope: where the signal would have been by the end of the change.
+pub struct BaselineLevels {
+    /// The median. With a slope: the expected value at the end of the change.
     pub median: f64,
     /// Spread between the quartiles; with a slope, of the slope.
     pub iqr: f64,
     /// Samples.
     pub n: usize,
-    /// Units per second, when the signal moved steadily one way anyway: a total, a time since.
+    /// Units per second of a signal that always moves one way, such as a total or an uptime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slope: Option<f64>,
 }
 
 /// The signal after the violation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct After {
-    /// The middle value from the violation on.
+pub struct IncidentLevels {
+    /// The median from the violation on.
     pub median: f64,
     /// The value furthest from normal; with a slope, at the end of the change.
     pub peak: f64,
-    /// The last value seen.
+    /// The last value.
     pub last: f64,
     /// Samples from the violation on.
     pub n: usize,
@@ -220,24 +220,24 @@ pub struct After {
 /// A signal left its normal range.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Change {
-    /// Whose signal.
+    /// The entity.
     pub entity: String,
-    /// Which.
+    /// Name of the signal.
     pub signal: String,
     /// Its unit.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub unit: String,
-    /// The part it plays.
+    /// Role of the signal.
     #[serde(default)]
-    pub role: Role,
-    /// Which way.
+    pub role: SignalRole,
+    /// Direction.
     pub direction: Direction,
-    /// How.
-    pub shape: Shape,
-    /// Normal.
-    pub before: Before,
-    /// Since then.
-    pub after: After,
+    /// Shape.
+    pub shape: ChangeShape,
+    /// Before the change.
+    pub before: BaselineLevels,
+    /// After it.
+    pub after: IncidentLevels,
     /// The furthest deviation in units of the baseline's spread, 0 to 100. Free of the unit.
     pub score: f64,
     /// The deviation over the one that normal data of the same length shows by chance; more than 1.
@@ -246,10 +246,10 @@ pub struct Change {
     /// The first sample outside the normal range.
     #[serde(with = "seconds")]
     pub onset: Duration,
-    /// The change began within this much before `onset`.
+    /// Longest time before `onset` at which the change can have begun.
     #[serde(with = "seconds")]
     pub onset_err: Duration,
-    /// It took at most this long from the last normal sample to nine tenths of the peak.
+    /// Longest possible time from the last normal sample to nine tenths of the peak.
     #[serde(with = "seconds")]
     pub rise: Duration,
 }
@@ -269,21 +269,21 @@ impl Change {
     /// like any other.
     pub(crate) fn is_exogenous(&self) -> bool {
         match self.role {
-            Role::Demand => self.direction == Direction::Up,
-            role => matches!(role, Role::Setting | Role::Uptime),
+            SignalRole::Demand => self.direction == Direction::Up,
+            role => matches!(role, SignalRole::Setting | SignalRole::Uptime),
         }
     }
 
-    /// Whether it lasted beyond a sample or two.
+    /// Whether it lasted longer than a sample or two.
     pub fn is_sustained(&self) -> bool {
-        self.shape != Shape::Spike
+        self.shape != ChangeShape::Spike
     }
 
     /// The value that stands for "after" in one figure: the level, or the peak of a spike or a
     /// ramp.
     pub fn extreme(&self) -> f64 {
         match self.shape {
-            Shape::Step
+            ChangeShape::Step
                 if self.before.slope.is_none()
                     && (self.after.median - self.before.median).abs() > self.before.iqr =>
             {
@@ -296,39 +296,39 @@ impl Change {
 
 /// A signal stayed within its normal range.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Steady {
-    /// Whose signal.
+pub struct SteadySignal {
+    /// The entity.
     pub entity: String,
-    /// Which.
+    /// Name of the signal.
     pub signal: String,
     /// Its unit.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub unit: String,
-    /// The part it plays.
+    /// Role of the signal.
     #[serde(default)]
-    pub role: Role,
-    /// The middle value throughout.
+    pub role: SignalRole,
+    /// The median of all samples.
     pub median: f64,
     /// The furthest deviation in units of the baseline's spread.
     pub score: f64,
 }
 
-/// A signal was not seen.
+/// A signal without samples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Gap {
-    /// Whose signal.
+pub struct SignalGap {
+    /// The entity.
     pub entity: String,
-    /// Which.
+    /// Name of the signal.
     pub signal: String,
-    /// The part it plays.
+    /// Role of the signal.
     #[serde(default)]
-    pub role: Role,
-    /// From when.
+    pub role: SignalRole,
+    /// Time of the first missing sample.
     #[serde(with = "seconds")]
     pub from: Duration,
-    /// Until when.
+    /// End of the gap.
     #[serde(with = "seconds")]
     pub to: Duration,
-    /// Why nothing can be said.
+    /// The reason.
     pub why: String,
 }

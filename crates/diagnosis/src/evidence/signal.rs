@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Role;
+use super::SignalRole;
 
 /// The samples of one signal of one entity.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,7 +14,7 @@ pub struct SignalSeries {
     /// The unit, for the reader only.
     pub unit: String,
     /// The part it plays.
-    pub role: Role,
+    pub role: SignalRole,
     /// The size of a deviation, in the unit, below which it does not matter; zero when every one
     /// may matter. Part of the scale that deviations are measured by.
     pub floor: f64,
@@ -29,7 +29,7 @@ impl SignalSeries {
         entity: impl Into<String>,
         name: impl Into<String>,
         unit: impl Into<String>,
-        role: Role,
+        role: SignalRole,
     ) -> Self {
         Self {
             entity: entity.into(),

@@ -15,7 +15,7 @@ pub const PROPAGATION: &str = "propagation interval";
 pub struct Entity {
     /// Unique in the topology.
     pub id: String,
-    /// Its sort, in the system's own word.
+    /// Its kind, in the system's own word.
     pub kind: String,
     /// Its name in a sentence, such as "the database"; the id where there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -23,8 +23,8 @@ pub struct Entity {
     /// Its work, as a newcomer's manual would describe it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub describes: String,
-    /// How often it exchanges state with its peers, when it decides from a local copy between
-    /// exchanges.
+    /// Interval between exchanges of state with its peers, of an entity that decides from a local
+    /// copy.
     #[serde(
         default,
         with = "seconds::optional",
@@ -68,7 +68,7 @@ impl Entity {
         self
     }
 
-    /// Says that it decides from a local copy of shared state, refreshed this often.
+    /// Declares that it decides from a local copy of shared state, refreshed at this interval.
     #[must_use]
     pub fn propagates_every(mut self, interval: Duration) -> Self {
         self.propagation = Some(interval);
@@ -78,12 +78,12 @@ impl Entity {
 
 /// `from` depends on `to`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Edge {
+pub struct Dependency {
     /// The dependant.
     pub from: String,
     /// The dependency.
     pub to: String,
-    /// How, in a few words: "keeps its state in".
+    /// The relation in a few words: "keeps its state in".
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub rel: String,
 }
@@ -93,8 +93,8 @@ pub struct Edge {
 pub struct Topology {
     /// The parts.
     pub entities: Vec<Entity>,
-    /// Which depends on which.
-    pub edges: Vec<Edge>,
+    /// The dependencies.
+    pub edges: Vec<Dependency>,
 }
 
 impl Topology {

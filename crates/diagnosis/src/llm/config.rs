@@ -1,4 +1,4 @@
-//! Which model, where, and within what bounds.
+//! The model, its address, and its bounds.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(super) const ANSWER_CAP: usize = 256 * 1024;
 /// more.
 const MOST_TOKENS: u32 = 4_096;
 
-/// Why a model cannot be asked.
+/// Reason for which a model cannot be asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LlmError {
     /// No model was named.
@@ -29,7 +29,7 @@ pub enum LlmError {
         /// The environment variable its key is usually in.
         variable: &'static str,
     },
-    /// The address is not one.
+    /// The address is invalid.
     #[error("model address {url:?}: {why}")]
     Url {
         /// The address, as given.
@@ -40,17 +40,17 @@ pub enum LlmError {
     /// The key would go over the network in clear text.
     #[error("refusing to send the key to {host:?} in clear text: use https, or unset {variable}")]
     KeyInClear {
-        /// Where it would have gone.
+        /// The host addressed.
         host: String,
         /// The environment variable the key is usually in.
         variable: &'static str,
     },
-    /// No connection can be made at all.
+    /// No client for connections can be made.
     #[error("set up the connection to the model: {0}")]
     Client(String),
 }
 
-/// A model and the bounds it is asked within.
+/// A model and its bounds.
 ///
 /// The provider follows from the name: `gpt-…`, `claude-…`, `gemini-…`; a name may say it outright,
 /// as in `anthropic::claude-…`; any other name is taken for a local Ollama model. With an address
@@ -77,7 +77,7 @@ impl LlmConfig {
         }
     }
 
-    /// Asks a server of one's own, such as `http://127.0.0.1:8080/v1`.
+    /// Sets the address of another server, such as `http://127.0.0.1:8080/v1`.
     #[must_use]
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = Some(url.into());
@@ -98,14 +98,14 @@ impl LlmConfig {
         self
     }
 
-    /// Allows that much time, repair turn included.
+    /// Sets the longest time of an answer, repair turn included.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// Lets the model answer with that many tokens a turn.
+    /// Sets the largest number of tokens the model may answer with in a turn.
     #[must_use]
     pub fn max_tokens(mut self, tokens: u32) -> Self {
         self.max_tokens = tokens;
@@ -117,7 +117,7 @@ impl LlmConfig {
         self.provider().default_key_env_name()
     }
 
-    /// Whose format is spoken.
+    /// The provider whose format is used.
     pub(super) fn provider(&self) -> AdapterKind {
         let named = self
             .model

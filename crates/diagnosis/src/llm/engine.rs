@@ -10,15 +10,15 @@ use tracing::{instrument::WithSubscriber as _, subscriber::NoSubscriber};
 
 use super::{
     config::{LlmConfig, LlmError},
-    exchange::{Line, Received},
-    failure::Failure,
+    exchange::{ModelConnection, ModelText},
+    failure::ModelFailure,
     prompt,
-    reply::{Flaw, check},
+    reply::{ReplyFlaw, check},
 };
 use crate::{
     evidence::Evidence,
     offline,
-    result::{Cost, Engine, EngineKind, Fallback},
+    result::{AnswerCost, AnswerEngine, EngineKind, Fallback},
     validate::{Rejection, Validated},
 };
 
@@ -27,14 +27,14 @@ const TIME_TO_ANSWER: Duration = Duration::from_secs(1);
 /// Times a server may ask to wait.
 const WAITS: usize = 2;
 
-/// How far an answer is. It holds nothing of the answer itself, which is not checked yet.
+/// Progress of an answer, without its text, which is not checked yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
+pub enum AnswerProgress {
     /// The question is on its way.
     Asking,
-    /// The server asked to wait this long.
+    /// The server asked for this waiting time.
     Waiting(Duration),
-    /// So many bytes have come.
+    /// Number of bytes received so far.
     Receiving(usize),
     /// The answer is complete and being checked.
     Checking,
@@ -42,7 +42,7 @@ pub enum Progress {
     Repairing,
 }
 
-impl fmt::Display for Progress {
+impl fmt::Display for AnswerProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Asking => f.write_str("asking"),
@@ -56,18 +56,18 @@ impl fmt::Display for Progress {
 
 /// The outcome of a question to a model.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub struct ModelAnswer {
     /// The answer that stands: the model's, or the offline one that stands in for it.
     pub answer: Validated,
     /// The offline answer, for comparison.
     pub offline: Validated,
-    /// Why the model's answers were refused. It quotes them, and is not for the screen.
+    /// Refusals of the model's answers. They quote the answers, and are not for the screen.
     pub refused: Vec<Rejection>,
 }
 
 /// A language model that is asked for a diagnosis.
 pub struct LlmEngine {
-    line: Line,
+    line: ModelConnection,
     model: String,
     deadline: Duration,
 }
@@ -82,7 +82,7 @@ impl fmt::Debug for LlmEngine {
 
 /// The costs so far, also of an attempt that fails.
 #[derive(Debug, Default)]
-struct Spent {
+struct AttemptCost {
     tokens_in: u64,
     tokens_out: u64,
     refused: Vec<Rejection>,
@@ -91,7 +91,7 @@ struct Spent {
 impl LlmEngine {
     /// Prepares to ask; nothing is sent yet.
     pub fn new(config: &LlmConfig) -> Result<Self, LlmError> {
-        let line = Line::new(config)?;
+        let line = ModelConnection::new(config)?;
         Ok(Self {
             line,
             model: config.model_name().to_owned(),
@@ -105,23 +105,23 @@ impl LlmEngine {
     pub async fn diagnose(
         &self,
         evidence: &Evidence,
-        mut progress: impl FnMut(Progress) + Send,
-    ) -> Outcome {
+        mut progress: impl FnMut(AnswerProgress) + Send,
+    ) -> ModelAnswer {
         let started = Instant::now();
         let offline = offline::diagnose(evidence);
-        let mut spent = Spent::default();
+        let mut spent = AttemptCost::default();
         // the client logs answers of servers, which are not checked: its log is dropped
         let attempt = self
             .attempt(evidence, started, &mut spent, &mut progress)
             .with_subscriber(NoSubscriber::new());
         let result = match tokio::time::timeout(self.deadline, attempt).await {
             Ok(result) => result,
-            Err(_) => Err(Failure::Deadline(self.deadline)),
+            Err(_) => Err(ModelFailure::Deadline(self.deadline)),
         };
-        let cost = Cost {
+        let cost = AnswerCost {
             tokens_in: spent.tokens_in,
             tokens_out: spent.tokens_out,
-            ..Cost::of(started.elapsed())
+            ..AnswerCost::of(started.elapsed())
         };
         let answer = match result {
             Ok(answer) => answer,
@@ -130,7 +130,7 @@ impl LlmEngine {
                 reason: failure.to_string(),
             }),
         };
-        Outcome {
+        ModelAnswer {
             answer: answer.costing(cost),
             offline,
             refused: spent.refused,
@@ -141,9 +141,9 @@ impl LlmEngine {
         &self,
         evidence: &Evidence,
         started: Instant,
-        spent: &mut Spent,
-        progress: &mut (dyn FnMut(Progress) + Send),
-    ) -> Result<Validated, Failure> {
+        spent: &mut AttemptCost,
+        progress: &mut (dyn FnMut(AnswerProgress) + Send),
+    ) -> Result<Validated, ModelFailure> {
         let mut messages = vec![ChatMessage::user(prompt::evidence(evidence))];
         let mut temperature = Some(0.0);
         loop {
@@ -152,19 +152,21 @@ impl LlmEngine {
                 .await?;
             spent.tokens_in += received.tokens_in;
             spent.tokens_out += received.tokens_out;
-            progress(Progress::Checking);
+            progress(AnswerProgress::Checking);
             let flaw = match check(&received.text, evidence, self.identity()) {
                 Ok(answer) => return Ok(answer),
-                Err(Flaw::Unfinished(_)) if !received.complete => return Err(Failure::Cut),
+                Err(ReplyFlaw::Unfinished(_)) if !received.complete => {
+                    return Err(ModelFailure::Cut);
+                }
                 Err(flaw) => flaw.into_rejection(),
             };
             spent.refused.push(flaw.clone());
             if messages.len() > 1 {
-                return Err(Failure::Refused(flaw));
+                return Err(ModelFailure::Refused(flaw));
             }
             messages.push(ChatMessage::assistant(prompt::echo(&received.text)));
             messages.push(ChatMessage::user(prompt::repair(&flaw)));
-            progress(Progress::Repairing);
+            progress(AnswerProgress::Repairing);
         }
     }
 
@@ -175,25 +177,25 @@ impl LlmEngine {
         messages: &[ChatMessage],
         temperature: &mut Option<f64>,
         started: Instant,
-        progress: &mut (dyn FnMut(Progress) + Send),
-    ) -> Result<Received, Failure> {
+        progress: &mut (dyn FnMut(AnswerProgress) + Send),
+    ) -> Result<ModelText, ModelFailure> {
         let system = prompt::system();
         let mut waits = 0;
         loop {
-            progress(Progress::Asking);
-            let mut received = |bytes| progress(Progress::Receiving(bytes));
+            progress(AnswerProgress::Asking);
+            let mut received = |bytes| progress(AnswerProgress::Receiving(bytes));
             match self
                 .line
                 .ask(&system, messages, *temperature, &mut received)
                 .await
             {
-                Err(Failure::Status {
+                Err(ModelFailure::Status {
                     about_temperature: true,
                     ..
                 }) if temperature.is_some() => {
                     *temperature = None;
                 }
-                Err(Failure::Status {
+                Err(ModelFailure::Status {
                     code: 429 | 503 | 529,
                     wait: Some(wait),
                     ..
@@ -201,7 +203,7 @@ impl LlmEngine {
                     && started.elapsed() + wait + TIME_TO_ANSWER < self.deadline =>
                 {
                     waits += 1;
-                    progress(Progress::Waiting(wait));
+                    progress(AnswerProgress::Waiting(wait));
                     tokio::time::sleep(wait).await;
                 }
                 other => return other,
@@ -209,8 +211,8 @@ impl LlmEngine {
         }
     }
 
-    fn identity(&self) -> Engine {
-        Engine {
+    fn identity(&self) -> AnswerEngine {
+        AnswerEngine {
             kind: EngineKind::Llm,
             name: self.line.provider().as_str().to_owned(),
             model: Some(self.model.clone()),

@@ -13,18 +13,18 @@ use reqwest::{header::RETRY_AFTER, redirect::Policy};
 
 use super::{
     config::{ANSWER_CAP, LlmConfig, LlmError},
-    failure::Failure,
+    failure::ModelFailure,
 };
 
 /// A model that can be asked.
-pub(super) struct Line {
+pub(super) struct ModelConnection {
     client: Client,
     model: ModelIden,
     max_tokens: u32,
 }
 
 /// A reply as it came.
-pub(super) struct Received {
+pub(super) struct ModelText {
     pub(super) text: String,
     /// Whether the stream said that it was complete.
     pub(super) complete: bool,
@@ -32,7 +32,7 @@ pub(super) struct Received {
     pub(super) tokens_out: u64,
 }
 
-impl Line {
+impl ModelConnection {
     pub(super) fn new(config: &LlmConfig) -> Result<Self, LlmError> {
         if config.model_name().is_empty() {
             return Err(LlmError::NoModel);
@@ -91,7 +91,7 @@ impl Line {
         messages: &[ChatMessage],
         temperature: Option<f64>,
         received: &mut (dyn FnMut(usize) + Send),
-    ) -> Result<Received, Failure> {
+    ) -> Result<ModelText, ModelFailure> {
         let mut options = ChatOptions::default()
             .with_max_tokens(self.max_tokens)
             .with_capture_usage(true);
@@ -106,7 +106,7 @@ impl Line {
             .map_err(|e| failure(&e))?;
 
         let mut stream = reply.stream;
-        let mut whole = Received {
+        let mut whole = ModelText {
             text: String::new(),
             complete: false,
             tokens_in: 0,
@@ -134,7 +134,7 @@ impl Line {
                 _ => {}
             }
             if bytes > ANSWER_CAP {
-                return Err(Failure::TooLong(ANSWER_CAP));
+                return Err(ModelFailure::TooLong(ANSWER_CAP));
             }
             received(bytes);
         }
@@ -143,7 +143,7 @@ impl Line {
 }
 
 /// The kind of an error alone: its text may repeat the server's.
-fn failure(error: &genai::Error) -> Failure {
+fn failure(error: &genai::Error) -> ModelFailure {
     if let genai::Error::HttpError {
         status,
         headers,
@@ -154,7 +154,7 @@ fn failure(error: &genai::Error) -> Failure {
         let wait = headers
             .get(RETRY_AFTER)
             .and_then(|v| v.to_str().ok()?.trim().parse::<f64>().ok());
-        return Failure::Status {
+        return ModelFailure::Status {
             code: status.as_u16(),
             wait: wait.and_then(|s| Duration::try_from_secs_f64(s).ok()),
             about_temperature: status.as_u16() == 400 && body.contains("temperature"),
@@ -165,10 +165,10 @@ fn failure(error: &genai::Error) -> Failure {
             return failure(inner);
         }
         return match error.downcast_ref::<reqwest::Error>() {
-            Some(e) if e.is_connect() || e.is_timeout() => Failure::Unreachable,
-            Some(_) => Failure::Cut,
-            None => Failure::Unreadable,
+            Some(e) if e.is_connect() || e.is_timeout() => ModelFailure::Unreachable,
+            Some(_) => ModelFailure::Cut,
+            None => ModelFailure::Unreadable,
         };
     }
-    Failure::Unreadable
+    ModelFailure::Unreadable
 }

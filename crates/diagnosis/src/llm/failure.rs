@@ -6,7 +6,7 @@ use std::{fmt, time::Duration};
 use crate::validate::{Rejection, rule_title};
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Failure {
+pub(super) enum ModelFailure {
     /// The time is up.
     Deadline(Duration),
     /// The server refused, and may have said how long to wait.
@@ -27,7 +27,7 @@ pub(super) enum Failure {
     Refused(Rejection),
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ModelFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Deadline(after) => write!(f, "no answer within {} s", after.as_secs_f64()),

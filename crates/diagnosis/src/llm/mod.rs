@@ -2,7 +2,7 @@
 //!
 //! The model gets the same evidence as the offline analyser and its answer passes the same
 //! validator. While it answers, nothing of it is shown: a caller is told how far it is
-//! ([`Progress`]), and gets the checked answer in the end. An answer that is refused gets one
+//! ([`AnswerProgress`]), and gets the checked answer in the end. An answer that is refused gets one
 //! repair turn; then, or when the deadline passes, or when anything goes wrong on the way, the
 //! offline answer stands and says which model it stands in for, and why.
 //!
@@ -17,5 +17,5 @@ mod prompt;
 mod reply;
 
 pub use config::{LlmConfig, LlmError};
-pub use engine::{LlmEngine, Outcome, Progress};
+pub use engine::{AnswerProgress, LlmEngine, ModelAnswer};
 pub use key::ApiKey;

@@ -4,20 +4,20 @@ use serde::Deserialize;
 
 use crate::{
     evidence::Evidence,
-    result::{Cost, Diagnosis, Engine, Hypothesis, RESULT_SCHEMA, Remedy, Verdict},
+    result::{AnswerCost, AnswerEngine, Conclusion, Diagnosis, Hypothesis, RESULT_SCHEMA, Remedy},
     validate::{Rejection, Validated, validate},
 };
 
 /// The fault of a reply.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Flaw {
+pub(super) enum ReplyFlaw {
     /// It ends in the middle.
     Unfinished(Rejection),
     /// It is complete, and refused.
     Refused(Rejection),
 }
 
-impl Flaw {
+impl ReplyFlaw {
     pub(super) fn into_rejection(self) -> Rejection {
         match self {
             Self::Unfinished(rejection) | Self::Refused(rejection) => rejection,
@@ -26,8 +26,8 @@ impl Flaw {
 }
 
 #[derive(Deserialize)]
-struct Reply {
-    verdict: Verdict,
+struct ModelReply {
+    verdict: Conclusion,
     #[serde(default)]
     hypotheses: Vec<Hypothesis>,
     #[serde(default)]
@@ -37,32 +37,36 @@ struct Reply {
 }
 
 /// Reads the first JSON object in the text, past all that stands around it, and checks it.
-pub(super) fn check(text: &str, evidence: &Evidence, engine: Engine) -> Result<Validated, Flaw> {
+pub(super) fn check(
+    text: &str,
+    evidence: &Evidence,
+    engine: AnswerEngine,
+) -> Result<Validated, ReplyFlaw> {
     let Some(start) = text.find('{') else {
-        return Err(Flaw::Unfinished(Rejection::of(
+        return Err(ReplyFlaw::Unfinished(Rejection::of(
             1,
             "there is no JSON object in it",
         )));
     };
-    let reply: Reply = match serde_json::Deserializer::from_str(&text[start..])
+    let reply: ModelReply = match serde_json::Deserializer::from_str(&text[start..])
         .into_iter()
         .next()
     {
         Some(Ok(reply)) => reply,
         Some(Err(e)) if e.is_eof() => {
-            return Err(Flaw::Unfinished(Rejection::of(
+            return Err(ReplyFlaw::Unfinished(Rejection::of(
                 1,
                 "its JSON object has no end",
             )));
         }
         Some(Err(e)) => {
-            return Err(Flaw::Refused(Rejection::of(
+            return Err(ReplyFlaw::Refused(Rejection::of(
                 1,
                 format!("it does not parse: {e}"),
             )));
         }
         None => {
-            return Err(Flaw::Unfinished(Rejection::of(
+            return Err(ReplyFlaw::Unfinished(Rejection::of(
                 1,
                 "there is no JSON object in it",
             )));
@@ -81,7 +85,7 @@ pub(super) fn check(text: &str, evidence: &Evidence, engine: Engine) -> Result<V
         hypotheses: hypotheses.collect(),
         action: reply.action,
         unknowns: reply.unknowns,
-        cost: Cost::default(),
+        cost: AnswerCost::default(),
     };
-    validate(evidence, diagnosis).map_err(Flaw::Refused)
+    validate(evidence, diagnosis).map_err(ReplyFlaw::Refused)
 }

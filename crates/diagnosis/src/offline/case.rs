@@ -3,9 +3,9 @@
 use std::{collections::HashSet, iter::once};
 
 use crate::{
-    evidence::{Row, RowId},
-    graph::Carries,
-    offline::view::Changed,
+    evidence::{EvidenceId, EvidenceRow},
+    graph::EffectKind,
+    offline::view::ChangeRow,
     result::Mechanism,
 };
 
@@ -14,16 +14,16 @@ pub(super) const MOST_CITED: usize = 12;
 
 /// A candidate for the cause.
 #[derive(Debug, Clone)]
-pub(super) struct Case<'a> {
+pub(super) struct CauseCandidate<'a> {
     pub(super) entity: usize,
     pub(super) mechanism: Mechanism,
-    pub(super) carries: Carries,
+    pub(super) carries: EffectKind,
     /// The change of the entity itself that suggests it.
-    pub(super) trigger: Changed<'a>,
+    pub(super) trigger: ChangeRow<'a>,
     /// Rows that speak for it beside the trigger.
-    pub(super) supports: Vec<RowId>,
+    pub(super) supports: Vec<EvidenceId>,
     /// Rows that speak against it.
-    pub(super) against: Vec<RowId>,
+    pub(super) against: Vec<EvidenceId>,
     /// Further entities whose changes it explains, off the paths of the topology.
     pub(super) also_explains: Vec<usize>,
     /// Weights of the expectations that are met, and of all.
@@ -32,15 +32,15 @@ pub(super) struct Case<'a> {
     /// The hypothesis in a sentence; its numbers are in `trigger`, `supports` or `cites`.
     pub(super) statement: String,
     /// Rows the sentence names that neither support nor refute: steady ones.
-    pub(super) cites: Vec<RowId>,
+    pub(super) cites: Vec<EvidenceId>,
 }
 
-impl<'a> Case<'a> {
+impl<'a> CauseCandidate<'a> {
     pub(super) fn new(
         entity: usize,
         mechanism: Mechanism,
-        carries: Carries,
-        trigger: Changed<'a>,
+        carries: EffectKind,
+        trigger: ChangeRow<'a>,
     ) -> Self {
         Self {
             entity,
@@ -59,15 +59,15 @@ impl<'a> Case<'a> {
     }
 
     /// An expectation of the mechanism: met, missed with the row that shows it, or unknown.
-    pub(super) fn expect(&mut self, weight: f64, outcome: Outcome<'a>) {
+    pub(super) fn expect(&mut self, weight: f64, outcome: Expectation<'a>) {
         self.expected += weight;
         match outcome {
-            Outcome::Met(row) => {
+            Expectation::Met(row) => {
                 self.met += weight;
                 self.supports.extend(row.map(|r| r.id));
             }
-            Outcome::Missed(row) => self.against.extend(row.map(|r| r.id)),
-            Outcome::Unknown => self.met += 0.6 * weight,
+            Expectation::Missed(row) => self.against.extend(row.map(|r| r.id)),
+            Expectation::Unknown => self.met += 0.6 * weight,
         }
     }
 
@@ -78,22 +78,22 @@ impl<'a> Case<'a> {
     }
 
     /// Something that has to be absent: met where it is, missed with the row that shows it.
-    pub(super) fn expect_no(&mut self, weight: f64, found: Option<Changed<'a>>) {
+    pub(super) fn expect_no(&mut self, weight: f64, found: Option<ChangeRow<'a>>) {
         self.expect(
             weight,
-            found.map_or(Outcome::Met(None), |c| Outcome::Missed(Some(c.row))),
+            found.map_or(Expectation::Met(None), |c| Expectation::Missed(Some(c.row))),
         );
     }
 
     /// The rows shown in support of it.
-    pub(super) fn cited(&self) -> Vec<RowId> {
+    pub(super) fn cited(&self) -> Vec<EvidenceId> {
         let mut rows = self.support();
         rows.truncate(MOST_CITED);
         rows
     }
 
     /// Every row that speaks for it.
-    pub(super) fn support(&self) -> Vec<RowId> {
+    pub(super) fn support(&self) -> Vec<EvidenceId> {
         let mut seen = HashSet::new();
         let all = once(self.trigger.row.id).chain(self.supports.iter().copied());
         all.filter(|id| seen.insert(*id)).collect()
@@ -102,13 +102,13 @@ impl<'a> Case<'a> {
 
 /// Whether an expectation is met.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Outcome<'a> {
-    Met(Option<&'a Row>),
-    Missed(Option<&'a Row>),
+pub(super) enum Expectation<'a> {
+    Met(Option<&'a EvidenceRow>),
+    Missed(Option<&'a EvidenceRow>),
     Unknown,
 }
 
-impl Outcome<'_> {
+impl Expectation<'_> {
     /// The outcome without a row to show for it.
     pub(super) fn known(met: Option<bool>) -> Self {
         match met {

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use crate::{
     offline::{
-        rank::Ranked,
-        view::{View, earliest, strongest},
+        rank::RankedCandidate,
+        view::{EvidenceView, earliest, strongest},
     },
-    result::Link,
+    result::ChainStep,
 };
 
 /// Steps shown of a long way.
 const MOST: usize = 8;
 
 /// The steps from the cause to the first violation it reaches, by way of entities that changed.
-pub(super) fn chain(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Link> {
+pub(super) fn chain(view: &EvidenceView<'_>, cause: &RankedCandidate<'_>) -> Vec<ChainStep> {
     let start = cause.case.entity;
     let mut violated: Vec<(Duration, usize)> = view
         .entities()
@@ -40,7 +40,7 @@ pub(super) fn chain(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Link> {
     let Some(path) = path else { return Vec::new() };
 
     // only entities seen to change, and only in an order in which one can have caused the next
-    let mut steps: Vec<(usize, Seen)> = Vec::new();
+    let mut steps: Vec<(usize, EffectOnset)> = Vec::new();
     for &entity in path[1..].iter().rev() {
         let Some(seen) = seen(view, entity, cause.began) else {
             continue;
@@ -56,7 +56,7 @@ pub(super) fn chain(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Link> {
     let mut from = (start, cause.case.trigger.change.onset);
     let mut links = Vec::new();
     for (entity, seen) in thinned(steps) {
-        links.push(Link {
+        links.push(ChainStep {
             cause: view.graph.id(from.0).to_owned(),
             effect: view.graph.id(entity).to_owned(),
             lag_s: crate::evidence::rounded(seen.onset.saturating_sub(from.1)),
@@ -79,28 +79,29 @@ fn thinned<T>(steps: Vec<T>) -> impl Iterator<Item = T> {
 
 /// When an effect shows at an entity.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct EffectOnset {
     earliest: Duration,
     onset: Duration,
 }
 
-fn seen(view: &View<'_>, entity: usize, began: Duration) -> Option<Seen> {
+fn seen(view: &EvidenceView<'_>, entity: usize, began: Duration) -> Option<EffectOnset> {
     let change = earliest(view.changes(entity).filter(|c| c.change.onset >= began));
-    let violation = || view.violations(entity).map(|(_, v)| v.t).min();
+    let times = view.violations(entity).map(|(_, v)| v.t);
+    let violation = || times.filter(|t| *t >= began).min();
     change
-        .map(|c| Seen {
+        .map(|c| EffectOnset {
             earliest: c.change.earliest(),
             onset: c.change.onset,
         })
         .or_else(|| {
-            violation().map(|t| Seen {
+            violation().map(|t| EffectOnset {
                 earliest: t,
                 onset: t,
             })
         })
 }
 
-fn hardest_hit(view: &View<'_>, cause: &Ranked<'_>) -> Option<usize> {
+fn hardest_hit(view: &EvidenceView<'_>, cause: &RankedCandidate<'_>) -> Option<usize> {
     let hit = strongest(
         view.entities()
             .filter(|&e| e != cause.case.entity && cause.reach[e])

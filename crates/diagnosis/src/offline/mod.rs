@@ -14,11 +14,14 @@ use std::{collections::HashSet, time::Instant};
 use crate::{
     evidence::Evidence,
     figure::word,
-    result::{Cost, Diagnosis, Engine, EngineKind, Hypothesis, RESULT_SCHEMA, Status, Verdict},
+    result::{
+        AnswerCost, AnswerEngine, Conclusion, Diagnosis, EngineKind, Hypothesis, HypothesisStatus,
+        RESULT_SCHEMA,
+    },
     validate::{Validated, validate},
 };
-use rank::{Item, MOST, Ranked, items, rank};
-use view::View;
+use rank::{MOST, RankedCandidate, SymptomItem, items, rank};
+use view::EvidenceView;
 
 /// The analyser's name in an answer.
 const NAME: &str = "offline analyser";
@@ -27,9 +30,9 @@ const ENOUGH: f64 = 0.5;
 
 /// Diagnoses an incident from its evidence. Pure: the same evidence gives the same answer.
 pub fn analyse(evidence: &Evidence) -> Diagnosis {
-    let view = View::new(evidence);
+    let view = EvidenceView::new(evidence);
     if evidence.violations().next().is_none() {
-        return answer(Verdict::NoIncident);
+        return answer(Conclusion::NoIncident);
     }
     let items = items(&view);
     let ranked = rank(&view, &items, mechanisms::cases(&view));
@@ -45,22 +48,22 @@ pub fn analyse(evidence: &Evidence) -> Diagnosis {
 pub fn diagnose(evidence: &Evidence) -> Validated {
     let started = Instant::now();
     let mut diagnosis = analyse(evidence);
-    diagnosis.cost = Cost::of(started.elapsed());
+    diagnosis.cost = AnswerCost::of(started.elapsed());
     validate(evidence, diagnosis).unwrap_or_else(|rejection| {
         // the validator is the judge of this engine too: an answer it refuses is not shown
-        let mut empty = answer(Verdict::Inconclusive);
+        let mut empty = answer(Conclusion::Inconclusive);
         empty.unknowns.push(format!(
             "the analysis did not pass its own check: {rejection}"
         ));
-        empty.cost = Cost::of(started.elapsed());
+        empty.cost = AnswerCost::of(started.elapsed());
         Validated::without_claims(empty)
     })
 }
 
-fn answer(verdict: Verdict) -> Diagnosis {
+fn answer(verdict: Conclusion) -> Diagnosis {
     Diagnosis {
         schema: RESULT_SCHEMA.to_owned(),
-        engine: Engine {
+        engine: AnswerEngine {
             kind: EngineKind::Offline,
             name: NAME.to_owned(),
             model: None,
@@ -70,17 +73,17 @@ fn answer(verdict: Verdict) -> Diagnosis {
         hypotheses: Vec::new(),
         action: None,
         unknowns: Vec::new(),
-        cost: Cost::default(),
+        cost: AnswerCost::default(),
     }
 }
 
-fn inconclusive(view: &View<'_>, ranked: &[Ranked<'_>]) -> Diagnosis {
-    let mut diagnosis = answer(Verdict::Inconclusive);
+fn inconclusive(view: &EvidenceView<'_>, ranked: &[RankedCandidate<'_>]) -> Diagnosis {
+    let mut diagnosis = answer(Conclusion::Inconclusive);
     let mut seen = HashSet::new();
     let open = ranked.iter().filter(|r| seen.insert(r.case.entity));
     diagnosis.hypotheses = open
         .take(5)
-        .map(|r| r.hypothesis(view, Status::Open))
+        .map(|r| r.hypothesis(view, HypothesisStatus::Open))
         .collect();
     number(&mut diagnosis.hypotheses);
     diagnosis.unknowns = unknowns(view, None);
@@ -93,9 +96,14 @@ fn inconclusive(view: &View<'_>, ranked: &[Ranked<'_>]) -> Diagnosis {
     diagnosis
 }
 
-fn found(view: &View<'_>, items: &[Item], cause: &Ranked<'_>, others: &[Ranked<'_>]) -> Diagnosis {
-    let mut diagnosis = answer(Verdict::CauseFound);
-    let mut first = cause.hypothesis(view, Status::Supported);
+fn found(
+    view: &EvidenceView<'_>,
+    items: &[SymptomItem],
+    cause: &RankedCandidate<'_>,
+    others: &[RankedCandidate<'_>],
+) -> Diagnosis {
+    let mut diagnosis = answer(Conclusion::CauseFound);
+    let mut first = cause.hypothesis(view, HypothesisStatus::Supported);
     first.confidence = confidence(cause, others).min(MOST);
     first.chain = chain::chain(view, cause);
     let rivals = rivals::rivals(view, items, cause, others);
@@ -115,7 +123,7 @@ fn found(view: &View<'_>, items: &[Item], cause: &Ranked<'_>, others: &[Ranked<'
 }
 
 /// The score, less where another entity comes close.
-fn confidence(cause: &Ranked<'_>, others: &[Ranked<'_>]) -> f64 {
+fn confidence(cause: &RankedCandidate<'_>, others: &[RankedCandidate<'_>]) -> f64 {
     let second = others
         .iter()
         .find(|o| o.case.entity != cause.case.entity)
@@ -133,7 +141,7 @@ fn number(hypotheses: &mut [Hypothesis]) {
 
 /// The grounds that the order of the candidates had to do without, and the gaps, nearest to the
 /// cause first.
-fn unknowns(view: &View<'_>, cause: Option<&Ranked<'_>>) -> Vec<String> {
+fn unknowns(view: &EvidenceView<'_>, cause: Option<&RankedCandidate<'_>>) -> Vec<String> {
     let mut unknown = Vec::new();
     if !view.trust.topology {
         unknown.push(

@@ -5,28 +5,30 @@
 //! than any score of single signals. Here it falls out of the share that is explained: an entity
 //! further up reaches more of the changes, and a change before the candidate's own counts against
 //! it. The rest is robust scores: how far beyond chance the entity's changes are, and how large.
-//! Where dependencies or onsets cannot be trusted ([`Trust`]), the explained share says less or
-//! nothing, and the scores decide.
+//! Where dependencies or onsets cannot be trusted ([`RankingGrounds`]), the explained share says
+//! less or nothing, and the scores decide.
 //!
-//! An entity that changed half as much as another is more than half as good a cause: the scores
-//! count by their root. Where they alone decide, the order takes them in full.
+//! The scores count by their root: an entity that changed half as much as another is more than half
+//! as good a cause. Where dependencies or onsets cannot be trusted, they count in full.
 //!
-//! [`Trust`]: super::view::Trust
+//! [`RankingGrounds`]: super::view::Trust
 
 use std::time::Duration;
 
 use crate::{
-    evidence::{Change, Role, RowId},
-    graph::Carries,
+    evidence::{Change, EvidenceId, SignalRole},
+    graph::EffectKind,
     offline::{
-        case::{Case, MOST_CITED},
-        view::{Changed, SURGE, View, first_of_the_loud, rose_by},
+        case::{CauseCandidate, MOST_CITED},
+        view::{ChangeRow, EvidenceView, SURGE, first_of_the_loud, rose_by},
     },
-    result::{Hypothesis, Mechanism, Status},
+    result::{Hypothesis, HypothesisStatus, Mechanism},
 };
 
 /// No evidence makes certain.
 pub(super) const MOST: f64 = 0.95;
+/// The share left to a candidate that began clearly after the violation.
+const LATE: f64 = 0.3;
 /// The weight of a violation beside the loudest change, which weighs 1.
 const VIOLATION: f64 = 1.5;
 /// The share left to a candidate whose mechanism does not fit at all.
@@ -41,20 +43,20 @@ const EXPECTED: f64 = 2.5;
 
 /// Something a cause has to explain.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Item {
+pub(super) struct SymptomItem {
     pub(super) entity: usize,
-    pub(super) row: RowId,
+    pub(super) row: EvidenceId,
     /// The first moment at which it is seen, and how much earlier it may have begun.
     pub(super) seen: Duration,
     slack: Duration,
     weight: f64,
     /// The role of a change from outside: a load, a setting, a restart.
-    pub(super) exogenous: Option<Role>,
+    pub(super) exogenous: Option<SignalRole>,
     pub(super) is_violation: bool,
 }
 
-impl Item {
-    fn of(entity: usize, row: RowId, change: &Change, weight: f64) -> Self {
+impl SymptomItem {
+    fn of(entity: usize, row: EvidenceId, change: &Change, weight: f64) -> Self {
         let (seen, slack) = (change.onset, change.onset_err);
         Self {
             entity,
@@ -70,30 +72,30 @@ impl Item {
 
 /// A candidate with its standing.
 #[derive(Debug, Clone)]
-pub(super) struct Ranked<'a> {
-    pub(super) case: Case<'a>,
-    /// When it can have begun at the earliest.
+pub(super) struct RankedCandidate<'a> {
+    pub(super) case: CauseCandidate<'a>,
+    /// The earliest possible beginning.
     pub(super) began: Duration,
-    /// Which entities it reaches.
+    /// For each entity, whether an effect can reach it.
     pub(super) reach: Vec<bool>,
     /// The items it explains, by index.
     pub(super) explains: Vec<bool>,
-    /// How good a cause it is, 0 to 1.
+    /// Quality of the cause, 0 to 1; orders the candidates.
     pub(super) score: f64,
-    /// How far the changes it explains are beyond chance, 0 to 1.
+    /// Distance of the explained changes from chance, 0 to 1.
     pub(super) certainty: f64,
 }
 
 /// All that has to be explained: every violated entity, every entity that changed, and every change
 /// from outside.
-pub(super) fn items(view: &View<'_>) -> Vec<Item> {
+pub(super) fn items(view: &EvidenceView<'_>) -> Vec<SymptomItem> {
     let mut items = Vec::new();
     for entity in view.entities() {
         let mut violations: Vec<_> = view.violations(entity).collect();
         violations.sort_by_key(|(_, v)| v.t);
         if let Some((row, v)) = violations.first() {
             let (seen, slack) = (v.t, Duration::ZERO);
-            items.push(Item {
+            items.push(SymptomItem {
                 entity,
                 row: row.id,
                 seen,
@@ -106,31 +108,44 @@ pub(super) fn items(view: &View<'_>) -> Vec<Item> {
         let lasting = || view.changes(entity).filter(|c| c.change.is_sustained());
         let inner = lasting().filter(|c| !c.change.is_exogenous());
         if let Some(c) = first_of_the_loud(inner) {
-            items.push(Item::of(entity, c.row.id, c.change, view.loud(c.change)));
+            items.push(SymptomItem::of(
+                entity,
+                c.row.id,
+                c.change,
+                view.loud(c.change),
+            ));
         }
         // of what passed, a restart and a load that doubled at least
-        let told = |c: &Changed<'_>| {
-            c.change.is_sustained() || c.change.role == Role::Uptime || rose_by(c.change, SURGE)
+        let told = |c: &ChangeRow<'_>| {
+            c.change.is_sustained()
+                || c.change.role == SignalRole::Uptime
+                || rose_by(c.change, SURGE)
         };
         let outer = view
             .changes(entity)
             .filter(|c| c.change.is_exogenous())
             .filter(told);
-        items.extend(outer.map(|c| Item::of(entity, c.row.id, c.change, view.loud(c.change))));
+        items.extend(
+            outer.map(|c| SymptomItem::of(entity, c.row.id, c.change, view.loud(c.change))),
+        );
     }
     items
 }
 
 /// The loudest entity, the largest change, and the largest change of a load.
-struct Most {
+struct ScoreMaxima {
     loudness: f64,
     size: f64,
     load: f64,
 }
 
-impl Ranked<'_> {
+impl RankedCandidate<'_> {
     /// The candidate as part of an answer, without its place in it.
-    pub(super) fn hypothesis(&self, view: &View<'_>, status: Status) -> Hypothesis {
+    pub(super) fn hypothesis(
+        &self,
+        view: &EvidenceView<'_>,
+        status: HypothesisStatus,
+    ) -> Hypothesis {
         Hypothesis {
             id: String::new(),
             rank: 0,
@@ -147,14 +162,18 @@ impl Ranked<'_> {
 }
 
 /// The candidates, best first.
-pub(super) fn rank<'a>(view: &View<'a>, items: &[Item], cases: Vec<Case<'a>>) -> Vec<Ranked<'a>> {
+pub(super) fn rank<'a>(
+    view: &EvidenceView<'a>,
+    items: &[SymptomItem],
+    cases: Vec<CauseCandidate<'a>>,
+) -> Vec<RankedCandidate<'a>> {
     let most = |of: &dyn Fn(usize) -> f64| view.entities().map(of).fold(0.0, f64::max);
-    let most = Most {
+    let most = ScoreMaxima {
         loudness: most(&|e| view.loudness(e)),
         size: most(&|e| view.size(e)),
         load: most(&|e| view.load_size(e)),
     };
-    let mut ranked: Vec<Ranked<'a>> = cases
+    let mut ranked: Vec<RankedCandidate<'a>> = cases
         .into_iter()
         .map(|case| weigh(view, items, &most, case))
         .collect();
@@ -173,7 +192,12 @@ pub(super) fn rank<'a>(view: &View<'a>, items: &[Item], cases: Vec<Case<'a>>) ->
     ranked
 }
 
-fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ranked<'a> {
+fn weigh<'a>(
+    view: &EvidenceView<'a>,
+    items: &[SymptomItem],
+    most: &ScoreMaxima,
+    case: CauseCandidate<'a>,
+) -> RankedCandidate<'a> {
     let mut reach = view.reach(case.entity, case.carries);
     for &entity in &case.also_explains {
         reach[entity] = true;
@@ -204,7 +228,15 @@ fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ra
         }
     };
     let mut score = (LEAST_FIT + (1.0 - LEAST_FIT) * case.fit()) * coverage;
-    if case.carries == Carries::Load && case.trigger.change.role == Role::Other {
+    // two recordings that are joined at the violation date their changes a few samples late
+    let tolerance = 3 * case.trigger.change.onset_err;
+    if view
+        .first_violation()
+        .is_some_and(|t| began > t + tolerance)
+    {
+        score *= LATE;
+    }
+    if case.carries == EffectKind::Load && case.trigger.change.role == SignalRole::Other {
         score *= GUESSED;
     }
     let explained = view.trust.topology && view.trust.onsets;
@@ -212,7 +244,7 @@ fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ra
 
     // barely beyond chance, it takes several changes that agree
     let certainty = certainty(view, &case, &reach, &support);
-    Ranked {
+    RankedCandidate {
         began,
         reach,
         explains,
@@ -223,7 +255,12 @@ fn weigh<'a>(view: &View<'a>, items: &[Item], most: &Most, case: Case<'a>) -> Ra
 }
 
 /// How far beyond chance the changes are that agree with the case, 0 to 1.
-fn certainty(view: &View<'_>, case: &Case<'_>, reach: &[bool], support: &[RowId]) -> f64 {
+fn certainty(
+    view: &EvidenceView<'_>,
+    case: &CauseCandidate<'_>,
+    reach: &[bool],
+    support: &[EvidenceId],
+) -> f64 {
     let trigger = case.trigger.change;
     // a load that came and went at the very moment of the violation is no chance
     let at_once = |t: Duration| {
@@ -234,7 +271,7 @@ fn certainty(view: &View<'_>, case: &Case<'_>, reach: &[bool], support: &[RowId]
     } else {
         0.0
     };
-    let agrees = |e: usize, c: &Changed<'_>| {
+    let agrees = |e: usize, c: &ChangeRow<'_>| {
         (e == case.entity || view.may_precede(trigger, c.change))
             && (c.change.is_sustained() || support.contains(&c.row.id))
     };
@@ -260,11 +297,11 @@ fn certainty(view: &View<'_>, case: &Case<'_>, reach: &[bool], support: &[RowId]
 }
 
 fn explains(
-    view: &View<'_>,
-    case: &Case<'_>,
+    view: &EvidenceView<'_>,
+    case: &CauseCandidate<'_>,
     began: Duration,
     reach: &[bool],
-    item: &Item,
+    item: &SymptomItem,
 ) -> bool {
     // onsets are dated to a sample; where only they can decide, every sample counts
     let resolution = if view.trust.topology {
@@ -277,11 +314,11 @@ fn explains(
     }
     match item.exogenous {
         // a restart or a new setting is no effect of another entity
-        Some(Role::Setting) => false,
-        Some(Role::Uptime) => item.entity == case.entity,
+        Some(SignalRole::Setting) => false,
+        Some(SignalRole::Uptime) => item.entity == case.entity,
         // load may be an effect, of retries for one, but then it comes clearly later
-        Some(Role::Demand) => {
-            case.carries == Carries::Load
+        Some(SignalRole::Demand) => {
+            case.carries == EffectKind::Load
                 || item.seen.saturating_sub(item.slack) > case.trigger.change.onset
         }
         _ => true,

@@ -3,36 +3,40 @@
 use serde_json::Value;
 
 use crate::{
-    evidence::{Action, Domain, Outcome, Param, Params, Role},
+    evidence::{ActionParam, ActionParams, AttemptResult, OperatorAction, ParamDomain, SignalRole},
     offline::{
-        rank::{Item, Ranked},
-        view::View,
+        rank::{RankedCandidate, SymptomItem},
+        view::EvidenceView,
     },
-    result::{Expect, Prediction, Remedy},
+    result::{PredictedEffect, Prediction, Remedy},
 };
 
 /// The action of the catalogue meant for the mechanism, on the cause itself before anything it
 /// reaches, reversible before not, low risk before high. An action that failed is not tried again.
-pub(super) fn remedy(view: &View<'_>, items: &[Item], cause: &Ranked<'_>) -> Option<Remedy> {
+pub(super) fn remedy(
+    view: &EvidenceView<'_>,
+    items: &[SymptomItem],
+    cause: &RankedCandidate<'_>,
+) -> Option<Remedy> {
     let within = view.graph.reach(cause.case.entity, cause.case.carries);
-    let touches = |a: &Action, f: &dyn Fn(usize) -> bool| {
+    let touches = |a: &OperatorAction, f: &dyn Fn(usize) -> bool| {
         a.touches
             .iter()
             .filter_map(|id| view.graph.index(id))
             .any(f)
     };
-    let mut fitting: Vec<(&Action, _)> =
-        view.evidence
-            .actions
-            .iter()
-            .filter(|a| a.cures.contains(&cause.case.mechanism) && touches(a, &|e| within[e]))
-            .filter_map(|a| Some((a, params(a, view.graph.id(cause.case.entity))?)))
-            .filter(|(a, params)| {
-                !view.evidence.history.iter().any(|h| {
-                    h.outcome == Outcome::Failed && h.action == a.id && h.params == *params
-                })
+    let mut fitting: Vec<(&OperatorAction, _)> = view
+        .evidence
+        .actions
+        .iter()
+        .filter(|a| a.cures.contains(&cause.case.mechanism) && touches(a, &|e| within[e]))
+        .filter_map(|a| Some((a, params(a, view.graph.id(cause.case.entity))?)))
+        .filter(|(a, params)| {
+            !view.evidence.history.iter().any(|h| {
+                h.outcome == AttemptResult::Failed && h.action == a.id && h.params == *params
             })
-            .collect();
+        })
+        .collect();
     fitting.sort_by_key(|(a, _)| {
         (
             !touches(a, &|e| e == cause.case.entity),
@@ -58,9 +62,9 @@ pub(super) fn remedy(view: &View<'_>, items: &[Item], cause: &Ranked<'_>) -> Opt
 }
 
 /// The default of every parameter; where the cause itself can be chosen, the cause.
-fn params(action: &Action, cause: &str) -> Option<Params> {
-    let value = |p: &Param| match &p.domain {
-        Domain::Choice { options } if options.iter().any(|o| o == cause) => {
+fn params(action: &OperatorAction, cause: &str) -> Option<ActionParams> {
+    let value = |p: &ActionParam| match &p.domain {
+        ParamDomain::Choice { options } if options.iter().any(|o| o == cause) => {
             Some(Value::from(cause))
         }
         _ => p.default.clone(),
@@ -73,7 +77,7 @@ fn params(action: &Action, cause: &str) -> Option<Params> {
 }
 
 /// Signals that are still off go back to where they were, and the invariants hold again.
-fn predictions(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Prediction> {
+fn predictions(view: &EvidenceView<'_>, cause: &RankedCandidate<'_>) -> Vec<Prediction> {
     let mut off: Vec<_> = view
         .entities()
         .filter(|&e| cause.reach[e])
@@ -83,7 +87,10 @@ fn predictions(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Prediction> {
             c.change.is_sustained()
                 && !matches!(
                     c.change.role,
-                    Role::Demand | Role::Setting | Role::Uptime | Role::Other
+                    SignalRole::Demand
+                        | SignalRole::Setting
+                        | SignalRole::Uptime
+                        | SignalRole::Other
                 )
                 && c.change.before.slope.is_none()
                 && (last - before).abs() > 0.2 * (c.change.extreme() - before).abs()
@@ -102,7 +109,7 @@ fn predictions(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Prediction> {
     let invariants = view.evidence.violations().take(1).map(|(_, v)| Prediction {
         entity: v.entity.clone(),
         signal: v.invariant.clone(),
-        expect: Expect::Clears,
+        expect: PredictedEffect::Clears,
         to: None,
     });
     signals.chain(invariants).collect()

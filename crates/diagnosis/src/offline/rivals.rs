@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 
 use crate::{
-    evidence::{Role, RowId},
-    graph::Carries,
+    evidence::{EvidenceId, SignalRole},
+    graph::EffectKind,
     offline::{
-        rank::{Item, Ranked},
+        rank::{RankedCandidate, SymptomItem},
         say::{its, list, name, stayed},
-        view::{Changed, View},
+        view::{ChangeRow, EvidenceView},
     },
-    result::{Hypothesis, Mechanism, Status},
+    result::{Hypothesis, HypothesisStatus, Mechanism},
 };
 
 /// Alternatives shown beside the cause.
@@ -20,10 +20,10 @@ const RESIDUE: f64 = 0.1;
 
 /// The alternatives to `cause`, best first, without ids and ranks.
 pub(super) fn rivals(
-    view: &View<'_>,
-    items: &[Item],
-    cause: &Ranked<'_>,
-    others: &[Ranked<'_>],
+    view: &EvidenceView<'_>,
+    items: &[SymptomItem],
+    cause: &RankedCandidate<'_>,
+    others: &[RankedCandidate<'_>],
 ) -> Vec<Hypothesis> {
     let healthy = ruled_out(view, cause);
     let mut found: Vec<Hypothesis> = Vec::new();
@@ -51,7 +51,7 @@ pub(super) fn rivals(
 }
 
 /// A change too slight for any mechanism, when there is nothing else to set against the cause.
-fn minor(view: &View<'_>, cause: &Ranked<'_>) -> Option<Hypothesis> {
+fn minor(view: &EvidenceView<'_>, cause: &RankedCandidate<'_>) -> Option<Hypothesis> {
     let id = view.graph.id(cause.case.entity);
     let (row, change) = view
         .evidence
@@ -65,22 +65,27 @@ fn minor(view: &View<'_>, cause: &Ranked<'_>) -> Option<Hypothesis> {
         format!(
             "{} changed as well: {}",
             name(view, view.graph.index(&change.entity)?),
-            its(Changed { row, change })
+            its(ChangeRow { row, change })
         ),
         Vec::new(),
     );
-    slight.status = Status::Open;
+    slight.status = HypothesisStatus::Open;
     slight.supports = vec![row.id];
     Some(slight)
 }
 
-fn judged(view: &View<'_>, items: &[Item], cause: &Ranked<'_>, other: &Ranked<'_>) -> Hypothesis {
+fn judged(
+    view: &EvidenceView<'_>,
+    items: &[SymptomItem],
+    cause: &RankedCandidate<'_>,
+    other: &RankedCandidate<'_>,
+) -> Hypothesis {
     let against = refuters(view, items, cause, other);
-    let mut rival = other.hypothesis(view, Status::Open);
+    let mut rival = other.hypothesis(view, HypothesisStatus::Open);
     if against.is_empty() {
         rival.confidence = other.score.min(cause.score);
     } else {
-        rival.status = Status::Refuted;
+        rival.status = HypothesisStatus::Refuted;
         rival.confidence = (0.3 * other.score).min(RESIDUE);
     }
     rival.against = against;
@@ -88,12 +93,17 @@ fn judged(view: &View<'_>, items: &[Item], cause: &Ranked<'_>, other: &Ranked<'_
 }
 
 /// The rows that speak against `other`, given `cause`.
-fn refuters(view: &View<'_>, items: &[Item], cause: &Ranked<'_>, other: &Ranked<'_>) -> Vec<RowId> {
+fn refuters(
+    view: &EvidenceView<'_>,
+    items: &[SymptomItem],
+    cause: &RankedCandidate<'_>,
+    other: &RankedCandidate<'_>,
+) -> Vec<EvidenceId> {
     let mut rows = other.case.against.clone();
     // downstream of the cause, and no earlier
     let downstream = cause.reach[other.case.entity]
         && cause.case.entity != other.case.entity
-        && !view.graph.reach(other.case.entity, Carries::Fault)[cause.case.entity];
+        && !view.graph.reach(other.case.entity, EffectKind::Fault)[cause.case.entity];
     if downstream && cause.began <= other.case.trigger.change.onset {
         rows.push(cause.case.trigger.row.id);
     }
@@ -115,7 +125,7 @@ fn refuters(view: &View<'_>, items: &[Item], cause: &Ranked<'_>, other: &Ranked<
 
 /// Alternatives that would have broken the invariant as well, had they not been as ever:
 /// dependencies that were well, load that did not rise.
-fn ruled_out(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Hypothesis> {
+fn ruled_out(view: &EvidenceView<'_>, cause: &RankedCandidate<'_>) -> Vec<Hypothesis> {
     let mut violated: Vec<usize> = view
         .entities()
         .filter(|&e| view.violations(e).next().is_some())
@@ -138,14 +148,14 @@ fn ruled_out(view: &View<'_>, cause: &Ranked<'_>) -> Vec<Hypothesis> {
 }
 
 /// "It was this dependency", refuted by everything it reports.
-fn well(view: &View<'_>, entity: usize) -> Option<Hypothesis> {
+fn well(view: &EvidenceView<'_>, entity: usize) -> Option<Hypothesis> {
     if view.unwell(entity).next().is_some() || view.graph.dependants(entity).is_empty() {
         return None;
     }
     let rows: Vec<_> = [
-        (Role::ProgressAge, Mechanism::StoppedAcceptingChanges),
-        (Role::Availability, Mechanism::StoppedAnswering),
-        (Role::Latency, Mechanism::SlowedDown),
+        (SignalRole::ProgressAge, Mechanism::StoppedAcceptingChanges),
+        (SignalRole::Availability, Mechanism::StoppedAnswering),
+        (SignalRole::Latency, Mechanism::SlowedDown),
     ]
     .into_iter()
     .filter_map(|(role, mechanism)| Some((view.steady(entity, &[role]).next()?, mechanism)))
@@ -165,11 +175,15 @@ fn well(view: &View<'_>, entity: usize) -> Option<Hypothesis> {
 }
 
 /// "The load rose", refuted by load that did not.
-fn idle(view: &View<'_>, violated: usize, cause: &Ranked<'_>) -> Option<Hypothesis> {
+fn idle(
+    view: &EvidenceView<'_>,
+    violated: usize,
+    cause: &RankedCandidate<'_>,
+) -> Option<Hypothesis> {
     let rose = view
         .entities()
         .flat_map(|e| view.changes(e))
-        .any(|c| c.change.role == Role::Demand);
+        .any(|c| c.change.role == SignalRole::Demand);
     let local = view
         .evidence
         .topology
@@ -183,8 +197,8 @@ fn idle(view: &View<'_>, violated: usize, cause: &Ranked<'_>) -> Option<Hypothes
     }
     let (entity, row) = view
         .entities()
-        .filter(|&e| e != cause.case.entity && view.graph.reach(e, Carries::Load)[violated])
-        .find_map(|e| Some((e, view.steady(e, &[Role::Demand]).next()?)))?;
+        .filter(|&e| e != cause.case.entity && view.graph.reach(e, EffectKind::Load)[violated])
+        .find_map(|e| Some((e, view.steady(e, &[SignalRole::Demand]).next()?)))?;
     Some(refuted(
         view.graph.id(entity).to_owned(),
         if local {
@@ -201,7 +215,7 @@ fn refuted(
     entity: String,
     mechanism: Mechanism,
     statement: String,
-    against: Vec<RowId>,
+    against: Vec<EvidenceId>,
 ) -> Hypothesis {
     Hypothesis {
         id: String::new(),
@@ -209,7 +223,7 @@ fn refuted(
         entity,
         mechanism,
         statement,
-        status: Status::Refuted,
+        status: HypothesisStatus::Refuted,
         confidence: 0.02,
         supports: Vec::new(),
         against,

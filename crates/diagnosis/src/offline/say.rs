@@ -1,13 +1,13 @@
 //! Sentences whose every number stands in the row they cite.
 
 use crate::{
-    evidence::{Change, Direction, Row, Steady, rounded},
+    evidence::{Change, Direction, EvidenceRow, SteadySignal, rounded},
     figure::{moment, pair, with, with_unit, word},
-    offline::view::{Changed, View},
+    offline::view::{ChangeRow, EvidenceView},
 };
 
 /// The name of an entity in a sentence.
-pub(super) fn name(view: &View<'_>, entity: usize) -> String {
+pub(super) fn name(view: &EvidenceView<'_>, entity: usize) -> String {
     word(view.evidence.topology.entities[entity].name())
 }
 
@@ -21,13 +21,13 @@ fn unit(unit: &str) -> String {
 }
 
 /// "at 20.2 s", the moment of a change.
-pub(super) fn at(c: Changed<'_>) -> String {
+pub(super) fn at(c: ChangeRow<'_>) -> String {
     format!("at {} s", moment(rounded(c.change.onset)))
 }
 
 /// "lag rose from 0.1 to 9.8 s [E3]"; of a signal that moves anyway, "total fell to 4 instead of
 /// 61.5 [E3]".
-fn moved(c: Changed<'_>) -> String {
+fn moved(c: ChangeRow<'_>) -> String {
     let (before, after) = pair(c.change.before.median, c.change.extreme());
     let after = with(&after, &unit(&c.change.unit));
     let moved = match c.change.before.slope {
@@ -43,7 +43,7 @@ fn moved(c: Changed<'_>) -> String {
 }
 
 /// "its lag rose from 0.1 to 9.8 s [E3]".
-pub(super) fn its(c: Changed<'_>) -> String {
+pub(super) fn its(c: ChangeRow<'_>) -> String {
     format!("its {}", moved(c))
 }
 
@@ -57,7 +57,7 @@ fn verb(change: &Change) -> &'static str {
 }
 
 /// "lag stayed at 0.1 s [E9]".
-pub(super) fn held((row, steady): (&Row, &Steady)) -> String {
+pub(super) fn held((row, steady): (&EvidenceRow, &SteadySignal)) -> String {
     format!(
         "{} stayed at {} [{}]",
         word(&steady.signal),
@@ -67,7 +67,7 @@ pub(super) fn held((row, steady): (&Row, &Steady)) -> String {
 }
 
 /// "w2's lag stayed at 0.1 s [E9]".
-pub(super) fn stayed(view: &View<'_>, steady: (&Row, &Steady)) -> String {
+pub(super) fn stayed(view: &EvidenceView<'_>, steady: (&EvidenceRow, &SteadySignal)) -> String {
     format!(
         "{} {}",
         view.evidence.topology.whose(&steady.1.entity),

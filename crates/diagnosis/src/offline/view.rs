@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use crate::{
-    evidence::{Change, Direction, Evidence, Fact, Gap, Role, Row, Shape, Steady, Violation},
-    graph::{Carries, Graph},
+    evidence::{
+        BrokenInvariant, Change, ChangeShape, Direction, Evidence, EvidenceFact, EvidenceRow,
+        SignalGap, SignalRole, SteadySignal,
+    },
+    graph::{DependencyGraph, EffectKind},
 };
 
 /// A load that rises by less is no surge.
@@ -21,19 +24,19 @@ const FROM_NOTHING: f64 = 2.5;
 const OTHERWISE: f64 = 0.25;
 
 /// Rows by entity, and the graph.
-pub(super) struct View<'a> {
+pub(super) struct EvidenceView<'a> {
     pub(super) evidence: &'a Evidence,
-    pub(super) graph: Graph<'a>,
+    pub(super) graph: DependencyGraph<'a>,
     /// How far the ways of ranking can be trusted.
-    pub(super) trust: Trust,
-    rows: Vec<Vec<&'a Row>>,
-    changes: Vec<Vec<Changed<'a>>>,
+    pub(super) trust: RankingGrounds,
+    rows: Vec<Vec<&'a EvidenceRow>>,
+    changes: Vec<Vec<ChangeRow<'a>>>,
     loudness: Vec<f64>,
 }
 
 /// How far the evidence itself can be relied on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Trust {
+pub(super) struct RankingGrounds {
     /// Dependencies connect the changes with the violations.
     pub(super) topology: bool,
     /// The changes began at different times, and not all at the very moment at which the run is
@@ -43,29 +46,29 @@ pub(super) struct Trust {
 
 /// A change with its row.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Changed<'a> {
-    pub(super) row: &'a Row,
+pub(super) struct ChangeRow<'a> {
+    pub(super) row: &'a EvidenceRow,
     pub(super) change: &'a Change,
 }
 
-impl<'a> View<'a> {
+impl<'a> EvidenceView<'a> {
     pub(super) fn new(evidence: &'a Evidence) -> Self {
-        let graph = Graph::new(&evidence.topology);
+        let graph = DependencyGraph::new(&evidence.topology);
         let mut rows = vec![Vec::new(); graph.len()];
         for row in &evidence.rows {
             if let Some(entity) = graph.index(row.entity()) {
                 rows[entity].push(row);
             }
         }
-        let telling = |row: &&'a Row| {
+        let telling = |row: &&'a EvidenceRow| {
             let change = row
                 .change()
                 .filter(|c| is_material(c) && !is_improvement(c))?;
-            Some(Changed { row, change })
+            Some(ChangeRow { row, change })
         };
         let changes = rows
             .iter()
-            .map(|own: &Vec<&'a Row>| own.iter().filter_map(telling).collect())
+            .map(|own: &Vec<&'a EvidenceRow>| own.iter().filter_map(telling).collect())
             .collect();
         let mut view = Self {
             evidence,
@@ -73,7 +76,7 @@ impl<'a> View<'a> {
             rows,
             changes,
             loudness: Vec::new(),
-            trust: Trust {
+            trust: RankingGrounds {
                 topology: true,
                 onsets: true,
             },
@@ -114,7 +117,7 @@ impl<'a> View<'a> {
 
     /// Most changes have to be connected with a violation; of many changes, some have to begin
     /// before the run is cut. Where two recordings are spliced, all do at the cut.
-    fn trusted(&self) -> Trust {
+    fn trusted(&self) -> RankingGrounds {
         let violated: Vec<usize> = self
             .entities()
             .filter(|&e| self.violations(e).next().is_some())
@@ -139,7 +142,7 @@ impl<'a> View<'a> {
             .iter()
             .filter(|c| c.onset >= cut && c.earliest() <= cut)
             .count();
-        Trust {
+        RankingGrounds {
             topology: joins && connected >= 0.5 * total,
             onsets: changes.len() < 2 || at_cut * 4 < changes.len() * 3,
         }
@@ -154,7 +157,7 @@ impl<'a> View<'a> {
 
     /// The same of the load that it passes on.
     pub(super) fn load_size(&self, entity: usize) -> f64 {
-        let loads = self.lasting(entity, &[Role::Demand], Direction::Up);
+        let loads = self.lasting(entity, &[SignalRole::Demand], Direction::Up);
         loads.map(|c| size(c.change)).fold(0.0, f64::max)
     }
 
@@ -164,7 +167,7 @@ impl<'a> View<'a> {
     }
 
     /// Every entity an effect can reach; without a topology to be trusted, it may be any.
-    pub(super) fn reach(&self, entity: usize, carries: Carries) -> Vec<bool> {
+    pub(super) fn reach(&self, entity: usize, carries: EffectKind) -> Vec<bool> {
         if self.trust.topology {
             self.graph.reach(entity, carries)
         } else {
@@ -204,23 +207,26 @@ impl<'a> View<'a> {
     }
 
     /// The changes that say something.
-    pub(super) fn changes(&self, entity: usize) -> impl Iterator<Item = Changed<'a>> {
+    pub(super) fn changes(&self, entity: usize) -> impl Iterator<Item = ChangeRow<'a>> {
         self.changes[entity].iter().copied()
     }
 
     pub(super) fn violations(
         &self,
         entity: usize,
-    ) -> impl Iterator<Item = (&'a Row, &'a Violation)> {
+    ) -> impl Iterator<Item = (&'a EvidenceRow, &'a BrokenInvariant)> {
         self.rows[entity].iter().filter_map(|&row| match &row.fact {
-            Fact::Violation(v) => Some((row, v)),
+            EvidenceFact::Violation(v) => Some((row, v)),
             _ => None,
         })
     }
 
-    pub(super) fn gaps(&self, entity: usize) -> impl Iterator<Item = (&'a Row, &'a Gap)> {
+    pub(super) fn gaps(
+        &self,
+        entity: usize,
+    ) -> impl Iterator<Item = (&'a EvidenceRow, &'a SignalGap)> {
         self.rows[entity].iter().filter_map(|&row| match &row.fact {
-            Fact::Gap(gap) => Some((row, gap)),
+            EvidenceFact::Gap(gap) => Some((row, gap)),
             _ => None,
         })
     }
@@ -229,12 +235,12 @@ impl<'a> View<'a> {
     pub(super) fn steady(
         &self,
         entity: usize,
-        roles: &[Role],
-    ) -> impl Iterator<Item = (&'a Row, &'a Steady)> {
+        roles: &[SignalRole],
+    ) -> impl Iterator<Item = (&'a EvidenceRow, &'a SteadySignal)> {
         self.rows[entity]
             .iter()
             .filter_map(move |&row| match &row.fact {
-                Fact::Steady(s) if roles.contains(&s.role) => Some((row, s)),
+                EvidenceFact::Steady(s) if roles.contains(&s.role) => Some((row, s)),
                 _ => None,
             })
     }
@@ -243,9 +249,9 @@ impl<'a> View<'a> {
     pub(super) fn lasting(
         &self,
         entity: usize,
-        roles: &[Role],
+        roles: &[SignalRole],
         direction: Direction,
-    ) -> impl Iterator<Item = Changed<'a>> {
+    ) -> impl Iterator<Item = ChangeRow<'a>> {
         self.changes(entity).filter(move |c| {
             roles.contains(&c.change.role)
                 && c.change.direction == direction
@@ -257,14 +263,14 @@ impl<'a> View<'a> {
     pub(super) fn strongest(
         &self,
         entity: usize,
-        roles: &[Role],
+        roles: &[SignalRole],
         direction: Direction,
-    ) -> Option<Changed<'a>> {
+    ) -> Option<ChangeRow<'a>> {
         strongest(self.lasting(entity, roles, direction))
     }
 
     /// Whether the entity reports any of these roles, with samples or without.
-    pub(super) fn reports(&self, entity: usize, roles: &[Role]) -> bool {
+    pub(super) fn reports(&self, entity: usize, roles: &[SignalRole]) -> bool {
         self.rows[entity]
             .iter()
             .any(|r| r.role().is_some_and(|role| roles.contains(&role)))
@@ -272,10 +278,10 @@ impl<'a> View<'a> {
 
     /// The row that says the entity no longer answers; of one that can no longer be measured, that
     /// nothing is done.
-    pub(super) fn unavailable(&self, entity: usize) -> Option<Changed<'a>> {
-        let idle = [Role::Demand, Role::Throughput];
-        let stopped = |c: &Changed<'a>| c.change.extreme() <= 0.05 * c.change.before.median;
-        self.lasting(entity, &[Role::Availability], Direction::Down)
+    pub(super) fn unavailable(&self, entity: usize) -> Option<ChangeRow<'a>> {
+        let idle = [SignalRole::Demand, SignalRole::Throughput];
+        let stopped = |c: &ChangeRow<'a>| c.change.extreme() <= 0.05 * c.change.before.median;
+        self.lasting(entity, &[SignalRole::Availability], Direction::Down)
             .find(|c| c.change.extreme() <= 0.5 * c.change.before.median)
             .or_else(|| {
                 self.lasting(entity, &idle, Direction::Down)
@@ -304,16 +310,18 @@ impl<'a> View<'a> {
             return Some(false);
         }
         let seen = self
-            .steady(entity, &[Role::Availability, Role::Latency])
+            .steady(entity, &[SignalRole::Availability, SignalRole::Latency])
             .next()
             .is_some()
-            || self.changes(entity).any(|c| c.change.role == Role::Latency);
+            || self
+                .changes(entity)
+                .any(|c| c.change.role == SignalRole::Latency);
         seen.then_some(true)
     }
 
     /// The earliest change on something `entity` depends on that says it is unwell, no later than
     /// `than` and at least as far beyond chance.
-    pub(super) fn unwell_below(&self, entity: usize, than: &Change) -> Option<Changed<'a>> {
+    pub(super) fn unwell_below(&self, entity: usize, than: &Change) -> Option<ChangeRow<'a>> {
         earliest(
             self.below(entity)
                 .into_iter()
@@ -325,12 +333,12 @@ impl<'a> View<'a> {
     }
 
     /// The lasting changes that say the entity itself is unwell.
-    pub(super) fn unwell(&self, entity: usize) -> impl Iterator<Item = Changed<'a>> {
+    pub(super) fn unwell(&self, entity: usize) -> impl Iterator<Item = ChangeRow<'a>> {
         let partial = self.ages_hold(entity);
         self.changes(entity).filter(move |c| {
             // one of several paths that stalled says little about the entity they lead to
-            let stalled = c.change.role == Role::ProgressAge && partial;
-            let restarted = c.change.role == Role::Uptime;
+            let stalled = c.change.role == SignalRole::ProgressAge && partial;
+            let restarted = c.change.role == SignalRole::Uptime;
             c.change.role.is_health() && !stalled && (restarted || c.change.is_sustained())
         })
     }
@@ -338,9 +346,9 @@ impl<'a> View<'a> {
     /// Whether at least half of the entity's signals of progress are as ever.
     pub(super) fn ages_hold(&self, entity: usize) -> bool {
         let grown = self
-            .lasting(entity, &[Role::ProgressAge], Direction::Up)
+            .lasting(entity, &[SignalRole::ProgressAge], Direction::Up)
             .count();
-        let reported = |role| role == Some(Role::ProgressAge);
+        let reported = |role| role == Some(SignalRole::ProgressAge);
         let held = self.rows[entity]
             .iter()
             .filter(|r| reported(r.role()) && !is_gap(r))
@@ -351,11 +359,11 @@ impl<'a> View<'a> {
 
     /// The earliest rise of the load that reaches `entity`, no later than `by`: its own, or that of
     /// something that depends on it.
-    pub(super) fn load_rise(&self, entity: usize, by: Duration) -> Option<Changed<'a>> {
+    pub(super) fn load_rise(&self, entity: usize, by: Duration) -> Option<ChangeRow<'a>> {
         let sources = self.graph.above(entity).into_iter().chain([entity]);
         earliest(sources.flat_map(|e| self.changes(e)).filter(|c| {
             c.change.is_sustained()
-                && matches!(c.change.role, Role::Demand | Role::Throughput)
+                && matches!(c.change.role, SignalRole::Demand | SignalRole::Throughput)
                 && c.change.direction == Direction::Up
                 && c.change.earliest() <= by
                 && rose_by(c.change, 1.5)
@@ -368,30 +376,30 @@ impl<'a> View<'a> {
     }
 }
 
-fn is_gap(row: &Row) -> bool {
-    matches!(row.fact, Fact::Gap(_))
+fn is_gap(row: &EvidenceRow) -> bool {
+    matches!(row.fact, EvidenceFact::Gap(_))
 }
 
 /// Whether a change is more than a shift in the rhythm of things: progress comes in beats, and only
 /// without any does its age grow and grow; a clock read late has not gone back.
 fn is_material(change: &Change) -> bool {
     match change.role {
-        Role::ProgressAge => change.shape == Shape::Ramp && rose_by(change, STALLED),
-        Role::Uptime => {
+        SignalRole::ProgressAge => change.shape == ChangeShape::Ramp && rose_by(change, STALLED),
+        SignalRole::Uptime => {
             change.direction == Direction::Down && change.extreme() <= 0.5 * change.before.median
         }
         // a volume that stops to grow has lost nothing
-        Role::Volume if change.before.slope.is_some() => change.direction == Direction::Up,
+        SignalRole::Volume if change.before.slope.is_some() => change.direction == Direction::Up,
         // less load is seldom at fault
-        Role::Demand if change.direction == Direction::Down => {
+        SignalRole::Demand if change.direction == Direction::Down => {
             change.extreme() <= 0.5 * change.before.median
         }
-        Role::Demand
-        | Role::Throughput
-        | Role::Volume
-        | Role::Lost
-        | Role::Availability
-        | Role::Setting => true,
+        SignalRole::Demand
+        | SignalRole::Throughput
+        | SignalRole::Volume
+        | SignalRole::Lost
+        | SignalRole::Availability
+        | SignalRole::Setting => true,
         // a spike may be a stray sample
         _ => change.is_sustained(),
     }
@@ -405,11 +413,12 @@ fn is_improvement(change: &Change) -> bool {
         .is_some_and(|bad| bad != change.direction)
 }
 
-/// The logarithm of after by before, up to [`LARGEST`] in either direction; of an availability, the loss counts.
+/// The logarithm of after by before, up to [`LARGEST`] in either direction; of an availability, the
+/// loss counts.
 fn size(change: &Change) -> f64 {
     let (before, after) = (change.before.median.abs(), change.extreme().abs());
     let ratio = match change.role {
-        Role::Availability => (1.0 + 20.0 * (before - after) / before).ln(),
+        SignalRole::Availability => (1.0 + 20.0 * (before - after) / before).ln(),
         _ if before > 0.0 && after > 0.0 => (after / before).ln(),
         _ => FROM_NOTHING,
     };
@@ -436,7 +445,7 @@ pub(super) fn rose_by(change: &Change, factor: f64) -> bool {
 }
 
 /// The change furthest beyond chance, the earlier of equals.
-pub(super) fn strongest<'a>(changes: impl Iterator<Item = Changed<'a>>) -> Option<Changed<'a>> {
+pub(super) fn strongest<'a>(changes: impl Iterator<Item = ChangeRow<'a>>) -> Option<ChangeRow<'a>> {
     changes.reduce(|best, c| {
         let louder = loudness(c.change).total_cmp(&loudness(best.change));
         if louder.then(best.change.onset.cmp(&c.change.onset)).is_gt() {
@@ -447,7 +456,7 @@ pub(super) fn strongest<'a>(changes: impl Iterator<Item = Changed<'a>>) -> Optio
     })
 }
 
-pub(super) fn earliest<'a>(changes: impl Iterator<Item = Changed<'a>>) -> Option<Changed<'a>> {
+pub(super) fn earliest<'a>(changes: impl Iterator<Item = ChangeRow<'a>>) -> Option<ChangeRow<'a>> {
     changes.reduce(|best, c| {
         let earlier = c.change.onset.cmp(&best.change.onset);
         let earlier = earlier.then(loudness(best.change).total_cmp(&loudness(c.change)));
@@ -458,9 +467,9 @@ pub(super) fn earliest<'a>(changes: impl Iterator<Item = Changed<'a>>) -> Option
 /// The earliest of the changes that are at least half as loud as the loudest: a faint one may be a
 /// wobble before.
 pub(super) fn first_of_the_loud<'a>(
-    changes: impl Iterator<Item = Changed<'a>>,
-) -> Option<Changed<'a>> {
-    let all: Vec<Changed<'a>> = changes.collect();
+    changes: impl Iterator<Item = ChangeRow<'a>>,
+) -> Option<ChangeRow<'a>> {
+    let all: Vec<ChangeRow<'a>> = changes.collect();
     let most = all.iter().map(|c| loudness(c.change)).fold(0.0, f64::max);
     earliest(all.into_iter().filter(|c| loudness(c.change) >= 0.5 * most))
 }

@@ -1,8 +1,8 @@
 //! Rule 8: no more confidence than the evidence can bear.
 
-use super::{Check, chains::carries};
+use super::{AnswerAudit, chains::carries};
 use crate::{
-    evidence::Fact,
+    evidence::EvidenceFact,
     result::{Diagnosis, Hypothesis},
 };
 
@@ -12,7 +12,7 @@ const WITH_A_GAP: f64 = 0.7;
 /// A rival with at least this share of the confidence is close.
 const CLOSE: f64 = 0.5;
 
-pub(super) fn apply(check: &Check<'_>, diagnosis: &mut Diagnosis) {
+pub(super) fn apply(check: &AnswerAudit<'_>, diagnosis: &mut Diagnosis) {
     let given: Vec<f64> = diagnosis.hypotheses.iter().map(|h| h.confidence).collect();
     for (i, h) in diagnosis.hypotheses.iter_mut().enumerate() {
         let rival = given
@@ -32,7 +32,7 @@ pub(super) fn apply(check: &Check<'_>, diagnosis: &mut Diagnosis) {
             .evidence
             .rows
             .iter()
-            .any(|r| r.entity() == h.entity && matches!(r.fact, Fact::Gap(_)))
+            .any(|r| r.entity() == h.entity && matches!(r.fact, EvidenceFact::Gap(_)))
         {
             cap = cap.min(WITH_A_GAP);
         }
@@ -40,7 +40,7 @@ pub(super) fn apply(check: &Check<'_>, diagnosis: &mut Diagnosis) {
     }
 }
 
-fn reaches_a_violation(check: &Check<'_>, h: &Hypothesis) -> bool {
+fn reaches_a_violation(check: &AnswerAudit<'_>, h: &Hypothesis) -> bool {
     let Some(at) = check.graph.index(&h.entity) else {
         return false;
     };

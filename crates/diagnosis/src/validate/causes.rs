@@ -2,21 +2,21 @@
 
 use std::collections::HashSet;
 
-use super::Check;
+use super::AnswerAudit;
 use crate::{
-    evidence::Fact,
-    result::{Diagnosis, Hypothesis, Status, Verdict},
+    evidence::EvidenceFact,
+    result::{Conclusion, Diagnosis, Hypothesis, HypothesisStatus},
 };
 
-pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
+pub(super) fn check(check: &mut AnswerAudit<'_>, diagnosis: &Diagnosis) {
     for h in &diagnosis.hypotheses {
         match h.status {
-            Status::Supported => supported(check, h),
-            Status::Refuted => refuted(check, h),
-            Status::Open => {}
+            HypothesisStatus::Supported => supported(check, h),
+            HypothesisStatus::Refuted => refuted(check, h),
+            HypothesisStatus::Open => {}
         }
     }
-    if diagnosis.verdict == Verdict::CauseFound {
+    if diagnosis.verdict == Conclusion::CauseFound {
         let changed: HashSet<&str> = check
             .evidence
             .changes()
@@ -39,12 +39,12 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
     }
 }
 
-fn supported(check: &mut Check<'_>, h: &Hypothesis) {
+fn supported(check: &mut AnswerAudit<'_>, h: &Hypothesis) {
     let own = h
         .supports
         .iter()
         .filter_map(|id| check.evidence.row(*id))
-        .any(|row| row.entity() == h.entity && matches!(row.fact, Fact::Change(_)));
+        .any(|row| row.entity() == h.entity && matches!(row.fact, EvidenceFact::Change(_)));
     if !own {
         check.breach(
             3,
@@ -56,7 +56,7 @@ fn supported(check: &mut Check<'_>, h: &Hypothesis) {
     }
 }
 
-fn refuted(check: &mut Check<'_>, h: &Hypothesis) {
+fn refuted(check: &mut AnswerAudit<'_>, h: &Hypothesis) {
     if h.against.is_empty() {
         check.breach(
             4,
@@ -85,7 +85,7 @@ fn refuted(check: &mut Check<'_>, h: &Hypothesis) {
         .against
         .iter()
         .filter_map(|id| check.evidence.row(*id))
-        .find(|row| matches!(row.fact, Fact::Steady(_)) && !related(row.entity()))
+        .find(|row| matches!(row.fact, EvidenceFact::Steady(_)) && !related(row.entity()))
         .map(|row| row.id);
     if let Some(id) = idle {
         check.breach(

@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use super::Check;
+use super::AnswerAudit;
 use crate::{
-    evidence::{Fact, Role, RowId, rounded},
-    graph::Carries,
-    result::{Diagnosis, Hypothesis, Link, Mechanism},
+    evidence::{EvidenceFact, EvidenceId, SignalRole, rounded},
+    graph::EffectKind,
+    result::{ChainStep, Diagnosis, Hypothesis, Mechanism},
 };
 
 /// The times between which something can have begun, over all that was seen of it.
 #[derive(Debug, Clone, Copy)]
-struct Begun {
+struct OnsetRange {
     earliest: Duration,
     latest: Duration,
 }
 
-pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
+pub(super) fn check(check: &mut AnswerAudit<'_>, diagnosis: &Diagnosis) {
     for h in &diagnosis.hypotheses {
         let mut from = h.entity.as_str();
         for link in &h.chain {
@@ -38,7 +38,7 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
 
 /// How an effect of the hypothesis travels: with the load only when the cause is one of load or of
 /// settings.
-pub(super) fn carries(check: &Check<'_>, h: &Hypothesis) -> Carries {
+pub(super) fn carries(check: &AnswerAudit<'_>, h: &Hypothesis) -> EffectKind {
     let by_kind = matches!(
         h.mechanism,
         Mechanism::LoadOutranPropagation | Mechanism::MoreLoad | Mechanism::ConfigurationChanged
@@ -49,18 +49,21 @@ pub(super) fn carries(check: &Check<'_>, h: &Hypothesis) -> Carries {
         .filter_map(|id| check.evidence.row(*id))
         .any(|row| {
             row.entity() == h.entity
-                && row
-                    .change()
-                    .is_some_and(|c| matches!(c.role, Role::Demand | Role::Setting | Role::Other))
+                && row.change().is_some_and(|c| {
+                    matches!(
+                        c.role,
+                        SignalRole::Demand | SignalRole::Setting | SignalRole::Other
+                    )
+                })
         });
     if by_kind || by_rows {
-        Carries::Load
+        EffectKind::Load
     } else {
-        Carries::Fault
+        EffectKind::Fault
     }
 }
 
-fn path(check: &mut Check<'_>, h: &Hypothesis, link: &Link) {
+fn path(check: &mut AnswerAudit<'_>, h: &Hypothesis, link: &ChainStep) {
     let ends = (
         check.graph.index(&link.cause),
         check.graph.index(&link.effect),
@@ -79,9 +82,9 @@ fn path(check: &mut Check<'_>, h: &Hypothesis, link: &Link) {
     }
 }
 
-fn order(check: &mut Check<'_>, h: &Hypothesis, link: &Link) {
+fn order(check: &mut AnswerAudit<'_>, h: &Hypothesis, link: &ChainStep) {
     // of the cause itself, the rows cited count; of the entities between, all rows
-    let cited: &[RowId] = if link.cause == h.entity {
+    let cited: &[EvidenceId] = if link.cause == h.entity {
         &h.supports
     } else {
         &[]
@@ -119,23 +122,23 @@ fn order(check: &mut Check<'_>, h: &Hypothesis, link: &Link) {
 }
 
 /// When something began at an entity, by the rows cited of it, or by all there are.
-fn begun(check: &Check<'_>, entity: &str, cited: &[RowId]) -> Option<Begun> {
+fn begun(check: &AnswerAudit<'_>, entity: &str, cited: &[EvidenceId]) -> Option<OnsetRange> {
     let all = || check.evidence.rows.iter().filter(|r| r.entity() == entity);
     let times = |only_cited: bool| {
         all()
             .filter(|r| !only_cited || cited.contains(&r.id))
             .filter_map(|r| match &r.fact {
-                Fact::Change(c) => Some(Begun {
+                EvidenceFact::Change(c) => Some(OnsetRange {
                     earliest: c.earliest(),
                     latest: c.onset,
                 }),
-                Fact::Violation(v) => Some(Begun {
+                EvidenceFact::Violation(v) => Some(OnsetRange {
                     earliest: v.t,
                     latest: v.t,
                 }),
-                Fact::Steady(_) | Fact::Gap(_) => None,
+                EvidenceFact::Steady(_) | EvidenceFact::Gap(_) => None,
             })
-            .reduce(|a, b| Begun {
+            .reduce(|a, b| OnsetRange {
                 earliest: a.earliest.min(b.earliest),
                 latest: a.latest.max(b.latest),
             })

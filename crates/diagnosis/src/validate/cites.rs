@@ -1,12 +1,12 @@
 //! Rule 2: everything named exists.
 
-use super::{Check, numbers};
+use super::{AnswerAudit, numbers};
 use crate::{
-    evidence::RowId,
-    result::{Diagnosis, Expect},
+    evidence::EvidenceId,
+    result::{Diagnosis, PredictedEffect},
 };
 
-pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
+pub(super) fn check(check: &mut AnswerAudit<'_>, diagnosis: &Diagnosis) {
     for h in &diagnosis.hypotheses {
         let place = format!("hypothesis {}", h.id);
         entity(check, &place, &h.entity);
@@ -25,18 +25,18 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
         for p in &action.predict {
             entity(check, "a prediction", &p.entity);
             let known = match p.expect {
-                Expect::Clears => check
+                PredictedEffect::Clears => check
                     .evidence
                     .violations()
                     .any(|(_, v)| v.entity == p.entity && v.invariant == p.signal),
-                Expect::Falls | Expect::Rises => check
+                PredictedEffect::Falls | PredictedEffect::Rises => check
                     .evidence
                     .rows
                     .iter()
                     .any(|r| r.entity() == p.entity && r.signal() == Some(&p.signal)),
             };
             if !known {
-                let what = if p.expect == Expect::Clears {
+                let what = if p.expect == PredictedEffect::Clears {
                     "violation"
                 } else {
                     "signal"
@@ -53,7 +53,7 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
     }
 }
 
-fn entity(check: &mut Check<'_>, place: &str, id: &str) {
+fn entity(check: &mut AnswerAudit<'_>, place: &str, id: &str) {
     if check.graph.index(id).is_none() {
         check.breach(
             2,
@@ -62,7 +62,11 @@ fn entity(check: &mut Check<'_>, place: &str, id: &str) {
     }
 }
 
-fn rows<'r>(check: &mut Check<'_>, place: &str, ids: impl IntoIterator<Item = &'r RowId>) {
+fn rows<'r>(
+    check: &mut AnswerAudit<'_>,
+    place: &str,
+    ids: impl IntoIterator<Item = &'r EvidenceId>,
+) {
     for id in ids {
         if check.evidence.row(*id).is_none() {
             check.breach(2, format!("{place} cites {id}, which does not exist"));

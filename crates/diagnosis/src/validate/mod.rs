@@ -5,8 +5,8 @@
 //! | 1 | it parses; numbers are in their ranges; the verdict fits the hypotheses |
 //! | 2 | every id, entity, signal and action named exists |
 //! | 3 | a supported cause cites a change of that same entity; a steady row supports nothing |
-//! | 4 | a refuted alternative cites the rows that refute it; there is an alternative unless only one entity changed |
-//! | 5 | a cause comes before its effect, as far as onsets tell, and a path leads from one to the other |
+//! | 4 | a refuted alternative cites its rows; there is one unless a single entity changed |
+//! | 5 | a cause precedes its effect by their onsets, and a path leads from one to the other |
 //! | 6 | every number in the text occurs in a row it cites, to one per cent |
 //! | 7 | the action is in the catalogue, its parameters in range, and it has not failed already |
 //! | 8 | confidence is capped by the evidence |
@@ -27,13 +27,12 @@ use std::{collections::BTreeSet, fmt, ops::Deref};
 
 use serde::Serialize;
 
-use crate::{evidence::Evidence, graph::Graph, result::Diagnosis};
+use crate::{evidence::Evidence, graph::DependencyGraph, result::Diagnosis};
 
-/// Breaches told of at once: enough to repair an answer, few enough to read.
+/// Breaches reported at once: enough to repair an answer, few enough to read.
 const MOST_TOLD: usize = 8;
 
-/// An answer that passed every rule. There is no other way to get one than [`validate`], and
-/// nothing else can be rendered.
+/// An answer that passed every rule. Only [`validate`] makes one, and nothing else can be rendered.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Validated(Diagnosis);
@@ -57,7 +56,7 @@ impl Validated {
 
     /// Adds the cost.
     #[cfg(feature = "llm")]
-    pub(crate) fn costing(mut self, cost: crate::result::Cost) -> Self {
+    pub(crate) fn costing(mut self, cost: crate::result::AnswerCost) -> Self {
         self.0.cost = cost;
         self
     }
@@ -78,31 +77,31 @@ impl Deref for Validated {
 
 /// A rule that was not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Breach {
+pub struct RuleBreach {
     /// The number of the rule, 1 to 9.
     pub rule: u8,
-    /// The fault, in a sentence.
+    /// The breach in a sentence.
     pub what: String,
 }
 
-impl fmt::Display for Breach {
+impl fmt::Display for RuleBreach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "rule {}: {}", self.rule, self.what)
     }
 }
 
-/// Why an answer was refused.
+/// Refusal of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Rejection {
     /// The rules it breaks, at least one.
-    pub breaches: Vec<Breach>,
+    pub breaches: Vec<RuleBreach>,
 }
 
 impl Rejection {
     #[cfg(feature = "llm")]
     pub(crate) fn of(rule: u8, what: impl Into<String>) -> Self {
         Self {
-            breaches: vec![Breach {
+            breaches: vec![RuleBreach {
                 rule,
                 what: what.into(),
             }],
@@ -153,15 +152,15 @@ impl fmt::Display for Rejection {
 }
 
 /// The material of the rules, and their findings.
-struct Check<'a> {
+struct AnswerAudit<'a> {
     evidence: &'a Evidence,
-    graph: Graph<'a>,
-    breaches: Vec<Breach>,
+    graph: DependencyGraph<'a>,
+    breaches: Vec<RuleBreach>,
 }
 
-impl Check<'_> {
+impl AnswerAudit<'_> {
     fn breach(&mut self, rule: u8, what: impl Into<String>) {
-        self.breaches.push(Breach {
+        self.breaches.push(RuleBreach {
             rule,
             what: what.into(),
         });
@@ -173,9 +172,9 @@ impl Check<'_> {
 pub fn validate(evidence: &Evidence, mut diagnosis: Diagnosis) -> Result<Validated, Rejection> {
     strings::clean(&mut diagnosis);
     diagnosis.hypotheses.sort_by_key(|h| h.rank);
-    let mut check = Check {
+    let mut check = AnswerAudit {
         evidence,
-        graph: Graph::new(&evidence.topology),
+        graph: DependencyGraph::new(&evidence.topology),
         breaches: Vec::new(),
     };
     ranges::check(&mut check, &diagnosis);

@@ -2,19 +2,19 @@
 
 use std::collections::HashSet;
 
-use super::Check;
+use super::AnswerAudit;
 use crate::{
     clean::capped,
-    evidence::{Evidence, Fact, RowId},
+    evidence::{Evidence, EvidenceFact, EvidenceId},
     result::Diagnosis,
 };
 
 /// How far a number in the text may be from the one in the row.
 const TOLERANCE: f64 = 0.01;
 
-pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
-    let names = Names::of(check.evidence, diagnosis);
-    let mut texts: Vec<(String, &str, Vec<RowId>)> = Vec::new();
+pub(super) fn check(check: &mut AnswerAudit<'_>, diagnosis: &Diagnosis) {
+    let names = DigitNames::of(check.evidence, diagnosis);
+    let mut texts: Vec<(String, &str, Vec<EvidenceId>)> = Vec::new();
     for h in &diagnosis.hypotheses {
         let cited = h.supports.iter().chain(&h.against).copied().collect();
         texts.push((
@@ -31,7 +31,7 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
         let rows: Vec<f64> = cited
             .iter()
             .filter_map(|id| check.evidence.row(*id))
-            .flat_map(crate::evidence::Row::numbers)
+            .flat_map(crate::evidence::EvidenceRow::numbers)
             .collect();
         for number in strangers(&names.mask(text), &rows) {
             check.breach(
@@ -44,7 +44,7 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
 }
 
 /// The level a signal is to return to has to be one it had.
-fn predictions(check: &mut Check<'_>, diagnosis: &Diagnosis) {
+fn predictions(check: &mut AnswerAudit<'_>, diagnosis: &Diagnosis) {
     for p in diagnosis.action.iter().flat_map(|a| &a.predict) {
         let Some(to) = p.to else { continue };
         let known = check
@@ -52,7 +52,7 @@ fn predictions(check: &mut Check<'_>, diagnosis: &Diagnosis) {
             .rows
             .iter()
             .filter(|r| r.entity() == p.entity && r.signal() == Some(&p.signal))
-            .flat_map(crate::evidence::Row::numbers)
+            .flat_map(crate::evidence::EvidenceRow::numbers)
             .any(|n| close(to, n));
         if !known {
             check.breach(
@@ -67,7 +67,7 @@ fn predictions(check: &mut Check<'_>, diagnosis: &Diagnosis) {
 }
 
 /// The rows a text cites in line, in brackets: `[E3]`, `[E3, E4]`. Any other E3 is a name.
-pub(super) fn inline(text: &str) -> Vec<RowId> {
+pub(super) fn inline(text: &str) -> Vec<EvidenceId> {
     let mut cited = Vec::new();
     let mut rest = text;
     while let Some(start) = rest.find('[') {
@@ -76,7 +76,7 @@ pub(super) fn inline(text: &str) -> Vec<RowId> {
             break;
         };
         let ids = rest[..end].split([',', ' ']).filter(|id| !id.is_empty());
-        if let Ok(ids) = ids.map(str::parse).collect::<Result<Vec<RowId>, _>>() {
+        if let Ok(ids) = ids.map(str::parse).collect::<Result<Vec<EvidenceId>, _>>() {
             cited.extend(ids);
         }
     }
@@ -90,12 +90,12 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Everything that is called something with a digit in it.
-struct Names {
+struct DigitNames {
     /// Longest first, so that no name hides in another.
     all: Vec<String>,
 }
 
-impl Names {
+impl DigitNames {
     fn of(evidence: &Evidence, diagnosis: &Diagnosis) -> Self {
         let mut all: HashSet<String> = HashSet::new();
         let mut name = |text: &str| {
@@ -114,10 +114,10 @@ impl Names {
             name(row.entity());
             row.signal().into_iter().for_each(&mut name);
             match &row.fact {
-                Fact::Violation(v) => name(&v.invariant),
-                Fact::Change(c) => name(&c.unit),
-                Fact::Steady(s) => name(&s.unit),
-                Fact::Gap(_) => {}
+                EvidenceFact::Violation(v) => name(&v.invariant),
+                EvidenceFact::Change(c) => name(&c.unit),
+                EvidenceFact::Steady(s) => name(&s.unit),
+                EvidenceFact::Gap(_) => {}
             }
         }
         evidence
@@ -261,7 +261,7 @@ mod tests {
     fn citations_in_line_are_seen() {
         let ids: Vec<String> = inline("a [E3], [E14 E2], E9 and [E5, E6] [x] [E] [E7")
             .iter()
-            .map(RowId::to_string)
+            .map(EvidenceId::to_string)
             .collect();
         assert_eq!(ids, ["E3", "E14", "E2", "E5", "E6"]);
     }

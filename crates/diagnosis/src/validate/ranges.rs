@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::Check;
-use crate::result::{Diagnosis, Status, Verdict};
+use super::AnswerAudit;
+use crate::result::{Conclusion, Diagnosis, HypothesisStatus};
 
 const MOST_HYPOTHESES: usize = 8;
 const MOST_UNKNOWNS: usize = 10;
 const MOST_CITES: usize = 40;
 
-pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
+pub(super) fn check(check: &mut AnswerAudit<'_>, diagnosis: &Diagnosis) {
     counts(check, diagnosis);
     let mut ids = HashSet::new();
     let mut ranks = HashSet::new();
@@ -61,7 +61,7 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
     verdict(check, diagnosis);
 }
 
-fn counts(check: &mut Check<'_>, diagnosis: &Diagnosis) {
+fn counts(check: &mut AnswerAudit<'_>, diagnosis: &Diagnosis) {
     let cites = diagnosis
         .hypotheses
         .iter()
@@ -85,30 +85,30 @@ fn counts(check: &mut Check<'_>, diagnosis: &Diagnosis) {
     }
 }
 
-fn verdict(check: &mut Check<'_>, diagnosis: &Diagnosis) {
+fn verdict(check: &mut AnswerAudit<'_>, diagnosis: &Diagnosis) {
     let supported = diagnosis
         .hypotheses
         .iter()
-        .filter(|h| h.status == Status::Supported)
+        .filter(|h| h.status == HypothesisStatus::Supported)
         .count();
     let first = diagnosis.hypotheses.iter().find(|h| h.rank == 1);
     let broken = check.evidence.violations().next().map(|(id, _)| id);
     match (diagnosis.verdict, broken) {
-        (Verdict::CauseFound, None) => {
+        (Conclusion::CauseFound, None) => {
             check.breach(1, "verdict cause_found, and no invariant was broken");
         }
-        (Verdict::CauseFound, Some(_)) => {
-            if first.is_none_or(|h| h.status != Status::Supported) {
+        (Conclusion::CauseFound, Some(_)) => {
+            if first.is_none_or(|h| h.status != HypothesisStatus::Supported) {
                 check.breach(
                     1,
                     "verdict cause_found, and the hypothesis of rank 1 is not supported",
                 );
             }
         }
-        (Verdict::NoIncident, Some(id)) => {
+        (Conclusion::NoIncident, Some(id)) => {
             check.breach(1, format!("verdict no_incident, and [{id}] is a violation"));
         }
-        (Verdict::NoIncident | Verdict::Inconclusive, _) => {
+        (Conclusion::NoIncident | Conclusion::Inconclusive, _) => {
             if supported > 0 {
                 check.breach(
                     1,

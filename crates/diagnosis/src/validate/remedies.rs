@@ -1,12 +1,12 @@
 //! Rule 7: the action is one of the catalogue.
 
-use super::Check;
+use super::AnswerAudit;
 use crate::{
-    evidence::Outcome,
+    evidence::AttemptResult,
     result::{Diagnosis, Remedy},
 };
 
-pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
+pub(super) fn check(check: &mut AnswerAudit<'_>, diagnosis: &Diagnosis) {
     let Some(remedy) = &diagnosis.action else {
         return;
     };
@@ -49,11 +49,11 @@ pub(super) fn check(check: &mut Check<'_>, diagnosis: &Diagnosis) {
 }
 
 /// Whether the same was tried; a parameter left out is tried with its default.
-fn failed_already(check: &Check<'_>, remedy: &Remedy) -> bool {
+fn failed_already(check: &AnswerAudit<'_>, remedy: &Remedy) -> bool {
     let Some(action) = check.evidence.actions.iter().find(|a| a.id == remedy.id) else {
         return false;
     };
-    let full = |given: &crate::evidence::Params| {
+    let full = |given: &crate::evidence::ActionParams| {
         let mut all = given.clone();
         for p in &action.params {
             if let Some(default) = &p.default {
@@ -64,7 +64,7 @@ fn failed_already(check: &Check<'_>, remedy: &Remedy) -> bool {
     };
     check.evidence.history.iter().any(|h| {
         h.action == remedy.id
-            && h.outcome == Outcome::Failed
+            && h.outcome == AttemptResult::Failed
             && full(&h.params) == full(&remedy.params)
     })
 }

@@ -259,20 +259,26 @@ fn opening(format: Format) -> String {
     match format {
         Format::OpenAi => data(&json!({
             "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m",
-            "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}],
+            "choices": [{
+                "index": 0,
+                "delta": {"role": "assistant", "content": ""},
+                "finish_reason": null,
+            }],
         })),
         Format::Anthropic => {
             named(
                 "message_start",
                 &json!({"type": "message_start", "message": {
-                    "id": "msg_1", "type": "message", "role": "assistant", "content": [], "model": "m",
+                    "id": "msg_1", "type": "message", "role": "assistant", "model": "m",
+                    "content": [],
                     "stop_reason": null, "stop_sequence": null,
                     "usage": {"input_tokens": USAGE.0, "output_tokens": 1},
                 }}),
             ) + &named(
                 "content_block_start",
                 &json!({
-                    "type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""},
+                    "type": "content_block_start", "index": 0,
+                    "content_block": {"type": "text", "text": ""},
                 }),
             ) + &named("ping", &json!({"type": "ping"}))
         }
@@ -288,7 +294,8 @@ fn event(format: Format, text: &str) -> String {
         Format::Anthropic => named(
             "content_block_delta",
             &json!({
-                "type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text},
+                "type": "content_block_delta", "index": 0,
+                "delta": {"type": "text_delta", "text": text},
             }),
         ),
     }
@@ -301,8 +308,13 @@ fn closing(format: Format) -> String {
                 "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m",
                 "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
             })) + &data(&json!({
-                "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [],
-                "usage": {"prompt_tokens": USAGE.0, "completion_tokens": USAGE.1, "total_tokens": USAGE.0 + USAGE.1},
+                "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m",
+                "choices": [],
+                "usage": {
+                    "prompt_tokens": USAGE.0,
+                    "completion_tokens": USAGE.1,
+                    "total_tokens": USAGE.0 + USAGE.1,
+                },
             })) + "data: [DONE]\n\n"
         }
         Format::Anthropic => {
@@ -312,7 +324,8 @@ fn closing(format: Format) -> String {
             ) + &named(
                 "message_delta",
                 &json!({
-                    "type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null},
+                    "type": "message_delta",
+                    "delta": {"stop_reason": "end_turn", "stop_sequence": null},
                     "usage": {"output_tokens": USAGE.1},
                 }),
             ) + &named("message_stop", &json!({"type": "message_stop"}))

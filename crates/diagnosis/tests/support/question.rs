@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diagnosis::{
     EngineKind, Evidence,
-    llm::{ApiKey, LlmConfig, LlmEngine, Outcome, Progress},
+    llm::{AnswerProgress, ApiKey, LlmConfig, LlmEngine, ModelAnswer},
     offline, text,
 };
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ pub(crate) fn config(server: &Server, format: Format) -> LlmConfig {
 pub(crate) async fn asked(
     format: Format,
     replies: impl IntoIterator<Item = Reply>,
-) -> (Outcome, Vec<Progress>, Server) {
+) -> (ModelAnswer, Vec<AnswerProgress>, Server) {
     let server = Server::start(format, replies).await;
     let engine = LlmEngine::new(&config(&server, format)).expect("an engine");
     let mut progress = Vec::new();
@@ -63,7 +63,7 @@ pub(crate) async fn asked(
 
 /// The offline answer stands, says why, and nothing the model said is on the screen or in the
 /// report.
-pub(crate) fn fell_back(outcome: &Outcome, why: &str) {
+pub(crate) fn fell_back(outcome: &ModelAnswer, why: &str) {
     let fallback = outcome
         .answer
         .engine

@@ -11,8 +11,8 @@
 use std::time::Duration;
 
 use diagnosis::{
-    Action, BuildError, Domain, Entity, Evidence, EvidenceBuilder, Mechanism, Risk, Role,
-    SignalSeries, Violation,
+    ActionRisk, BrokenInvariant, BuildError, Entity, Evidence, EvidenceBuilder, Mechanism,
+    OperatorAction, ParamDomain, SignalRole, SignalSeries,
 };
 use serde_json::json;
 
@@ -62,7 +62,7 @@ impl Fault {
 /// A run of the system.
 pub(crate) struct Run {
     pub(crate) signals: Vec<SignalSeries>,
-    pub(crate) violations: Vec<Violation>,
+    pub(crate) violations: Vec<BrokenInvariant>,
     pub(crate) at: Duration,
 }
 
@@ -98,7 +98,7 @@ impl Watch {
         }
     }
 
-    fn see(&mut self, t: f64, observed: f64, violations: &mut Vec<Violation>) {
+    fn see(&mut self, t: f64, observed: f64, violations: &mut Vec<BrokenInvariant>) {
         if observed <= self.bound {
             self.since = None;
             return;
@@ -107,7 +107,7 @@ impl Watch {
         if !self.told && t - since >= self.grace - 1e-9 {
             self.told = true;
             let at = Duration::from_secs_f64(t);
-            violations.push(Violation::new(
+            violations.push(BrokenInvariant::new(
                 self.entity,
                 self.invariant,
                 at,
@@ -331,26 +331,26 @@ impl Put<'_> {
 /// The signals, in the order in which they are sampled.
 fn declared() -> Vec<SignalSeries> {
     let mut all = vec![
-        SignalSeries::new("source", "offered", "1/s", Role::Demand),
-        SignalSeries::new("source", "refused", "1/s", Role::Other),
+        SignalSeries::new("source", "offered", "1/s", SignalRole::Demand),
+        SignalSeries::new("source", "refused", "1/s", SignalRole::Other),
     ];
     for w in WORKERS {
         all.extend([
-            SignalSeries::new(w, "taken", "1/s", Role::Throughput),
-            SignalSeries::new(w, "own total", "", Role::Volume),
-            SignalSeries::new(w, "unsent", "", Role::Backlog),
-            SignalSeries::new(w, "p99", "ms", Role::Latency),
-            SignalSeries::new(w, "uptime", "s", Role::Uptime),
-            SignalSeries::new(w, "reachable", "", Role::Availability),
-            SignalSeries::new(w, "age of last hand-over", "s", Role::ProgressAge),
+            SignalSeries::new(w, "taken", "1/s", SignalRole::Throughput),
+            SignalSeries::new(w, "own total", "", SignalRole::Volume),
+            SignalSeries::new(w, "unsent", "", SignalRole::Backlog),
+            SignalSeries::new(w, "p99", "ms", SignalRole::Latency),
+            SignalSeries::new(w, "uptime", "s", SignalRole::Uptime),
+            SignalSeries::new(w, "reachable", "", SignalRole::Availability),
+            SignalSeries::new(w, "age of last hand-over", "s", SignalRole::ProgressAge),
         ]);
     }
     all.extend([
-        SignalSeries::new("base", "read time", "ms", Role::Latency),
-        SignalSeries::new("base", "reachable", "", Role::Availability),
-        SignalSeries::new("base", "held", "", Role::Volume),
-        SignalSeries::new("base", "age of last change", "s", Role::ProgressAge),
-        SignalSeries::new("pool", "size", "", Role::Setting),
+        SignalSeries::new("base", "read time", "ms", SignalRole::Latency),
+        SignalSeries::new("base", "reachable", "", SignalRole::Availability),
+        SignalSeries::new("base", "held", "", SignalRole::Volume),
+        SignalSeries::new("base", "age of last change", "s", SignalRole::ProgressAge),
+        SignalSeries::new("pool", "size", "", SignalRole::Setting),
     ]);
     all
 }
@@ -378,21 +378,21 @@ pub(crate) fn described(incident: &str) -> EvidenceBuilder {
     }
     builder
         .action(
-            Action::new("release", "let the base take changes again")
+            OperatorAction::new("release", "let the base take changes again")
                 .touches("base")
                 .cures(Mechanism::StoppedAcceptingChanges),
         )
         .action(
-            Action::new("ask-first", "take work only after asking the base")
+            OperatorAction::new("ask-first", "take work only after asking the base")
                 .touches("pool")
                 .cures(Mechanism::LoadOutranPropagation)
-                .risk(Risk::Medium),
+                .risk(ActionRisk::Medium),
         )
         .action(
-            Action::new("start", "start it")
+            OperatorAction::new("start", "start it")
                 .param(
                     "which",
-                    Domain::Choice {
+                    ParamDomain::Choice {
                         options: ["w1", "w2", "w3", "base"].map(String::from).to_vec(),
                     },
                     Some(json!("base")),
@@ -404,10 +404,10 @@ pub(crate) fn described(incident: &str) -> EvidenceBuilder {
                 .cures(Mechanism::StoppedAnswering),
         )
         .action(
-            Action::new("resize", "set the pool's size")
+            OperatorAction::new("resize", "set the pool's size")
                 .param(
                     "size",
-                    Domain::Number {
+                    ParamDomain::Number {
                         min: 1.0,
                         max: 10_000.0,
                     },
@@ -415,7 +415,7 @@ pub(crate) fn described(incident: &str) -> EvidenceBuilder {
                 )
                 .touches("pool")
                 .cures(Mechanism::ConfigurationChanged)
-                .risk(Risk::High)
+                .risk(ActionRisk::High)
                 .irreversible(),
         )
 }

@@ -2,15 +2,15 @@
 
 use super::vocabulary::*;
 
-pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
+pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
     let trigger = earliest(
         view.changes(entity)
-            .filter(|c| c.change.role == Role::Setting),
+            .filter(|c| c.change.role == SignalRole::Setting),
     )?;
-    let mut case = Case::new(
+    let mut case = CauseCandidate::new(
         entity,
         Mechanism::ConfigurationChanged,
-        Carries::Load,
+        EffectKind::Load,
         trigger,
     );
     let before = earliest(

@@ -8,10 +8,10 @@ use crate::{
     figure::short,
 };
 
-pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
+pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
     let trigger = strongest(
         view.changes(entity)
-            .filter(|c| c.change.role == Role::Demand && rose_by(c.change, SURGE)),
+            .filter(|c| c.change.role == SignalRole::Demand && rose_by(c.change, SURGE)),
     )?;
     let topology = &view.evidence.topology;
     let interval = |e: usize| topology.entities[e].propagation;
@@ -27,25 +27,25 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
         .collect();
     let shortest = deciders.iter().filter_map(|&e| interval(e)).min()?;
     let outran = outran(trigger.change.rise, trigger.change.onset_err, shortest)?;
-    let mut case = Case::new(
+    let mut case = CauseCandidate::new(
         entity,
         Mechanism::LoadOutranPropagation,
-        Carries::Load,
+        EffectKind::Load,
         trigger,
     );
     case.expect(
         2.0,
         if outran {
-            Outcome::Met(None)
+            Expectation::Met(None)
         } else {
-            Outcome::Unknown
+            Expectation::Unknown
         },
     );
 
     // load passed on from elsewhere began elsewhere
     let passed_on = view.graph.above(entity).into_iter().find_map(|e| {
         view.changes(e).find(|c| {
-            c.change.role == Role::Demand
+            c.change.role == SignalRole::Demand
                 && c.change.earliest() <= trigger.change.onset
                 && rose_by(c.change, SURGE)
         })
@@ -58,7 +58,10 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
         view.changes(e).filter(|c| {
             matches!(
                 c.change.role,
-                Role::Throughput | Role::Volume | Role::Backlog | Role::Demand
+                SignalRole::Throughput
+                    | SignalRole::Volume
+                    | SignalRole::Backlog
+                    | SignalRole::Demand
             ) && c.change.onset >= trigger.change.earliest()
         })
     };
@@ -73,9 +76,9 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
             reacted.is_empty(),
             others().find_map(|e| strongest(reactions(e))),
         ) {
-            (false, _) => Outcome::Met(None),
-            (true, Some(late)) => Outcome::Missed(Some(late.row)),
-            (true, None) => Outcome::Unknown,
+            (false, _) => Expectation::Met(None),
+            (true, Some(late)) => Expectation::Missed(Some(late.row)),
+            (true, None) => Expectation::Unknown,
         },
     );
 
@@ -87,16 +90,27 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
         .iter()
         .filter(|&&e| interval(e).is_none())
         .find_map(|&e| {
-            view.unwell(e)
-                .find(|c| matches!(c.change.role, Role::ProgressAge | Role::Availability))
+            view.unwell(e).find(|c| {
+                matches!(
+                    c.change.role,
+                    SignalRole::ProgressAge | SignalRole::Availability
+                )
+            })
         });
     case.expect_no(2.0, stuck);
     let well: Vec<_> = below
         .iter()
         .filter(|&&e| interval(e).is_none())
         .filter_map(|&e| {
-            view.steady(e, &[Role::ProgressAge, Role::Latency, Role::Availability])
-                .next()
+            view.steady(
+                e,
+                &[
+                    SignalRole::ProgressAge,
+                    SignalRole::Latency,
+                    SignalRole::Availability,
+                ],
+            )
+            .next()
         })
         .collect();
 
@@ -104,7 +118,7 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
         .iter()
         .filter(|&&e| interval(e) == Some(shortest))
         .find_map(|&e| {
-            view.steady(e, &[Role::Setting])
+            view.steady(e, &[SignalRole::Setting])
                 .find(|(_, s)| s.signal == PROPAGATION)
         });
     case.cites.extend(

@@ -2,10 +2,14 @@
 
 use super::vocabulary::*;
 
-const STUCK: [Role; 3] = [Role::ProgressAge, Role::ChangeLatency, Role::Backlog];
+const STUCK: [SignalRole; 3] = [
+    SignalRole::ProgressAge,
+    SignalRole::ChangeLatency,
+    SignalRole::Backlog,
+];
 
 /// Whether peers that share a dependency with `entity` get through while it may not.
-pub(super) fn peers_get_through(view: &View<'_>, entity: usize) -> bool {
+pub(super) fn peers_get_through(view: &EvidenceView<'_>, entity: usize) -> bool {
     let peers = |d: &usize| {
         view.graph
             .dependants(*d)
@@ -23,7 +27,7 @@ pub(super) fn peers_get_through(view: &View<'_>, entity: usize) -> bool {
         })
 }
 
-pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
+pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
     // changes that do not get through pile up, or grow old: the age shows it most directly
     let trigger = STUCK
         .iter()
@@ -46,7 +50,7 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
         .max_by_key(|(_, peers)| peers.len())
         .filter(|(_, peers)| !peers.is_empty())?;
 
-    let mut case = Case::new(entity, Mechanism::LostPath, Carries::Fault, trigger);
+    let mut case = CauseCandidate::new(entity, Mechanism::LostPath, EffectKind::Fault, trigger);
     case.also_explains.push(dependency);
     case.supports.extend(
         view.lasting(entity, &STUCK, Direction::Up)
@@ -64,8 +68,8 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     case.expect(
         3.0,
         match hit {
-            Some(c) => Outcome::Missed(Some(c.row)),
-            None => Outcome::known(if spared.is_empty() { None } else { Some(true) }),
+            Some(c) => Expectation::Missed(Some(c.row)),
+            None => Expectation::known(if spared.is_empty() { None } else { Some(true) }),
         },
     );
 
@@ -73,15 +77,19 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let well = view
         .steady(
             dependency,
-            &[Role::Availability, Role::Latency, Role::ProgressAge],
+            &[
+                SignalRole::Availability,
+                SignalRole::Latency,
+                SignalRole::ProgressAge,
+            ],
         )
         .next();
     case.expect(
         2.0,
         match (ill, well) {
-            (Some(c), _) => Outcome::Missed(Some(c.row)),
-            (None, Some(_)) => Outcome::Met(None),
-            (None, None) => Outcome::Unknown,
+            (Some(c), _) => Expectation::Missed(Some(c.row)),
+            (None, Some(_)) => Expectation::Met(None),
+            (None, None) => Expectation::Unknown,
         },
     );
 
@@ -89,16 +97,18 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     case.expect(
         3.0,
         match view.load_rise(entity, trigger.change.onset + trigger.change.onset_err) {
-            Some(c) if trigger.change.role == Role::Backlog => Outcome::Missed(Some(c.row)),
-            _ => Outcome::Met(None),
+            Some(c) if trigger.change.role == SignalRole::Backlog => {
+                Expectation::Missed(Some(c.row))
+            }
+            _ => Expectation::Met(None),
         },
     );
 
     case.expect(
         1.0,
         match view.unavailable(entity) {
-            Some(c) => Outcome::Missed(Some(c.row)),
-            None => Outcome::known(view.answers(entity)),
+            Some(c) => Expectation::Missed(Some(c.row)),
+            None => Expectation::known(view.answers(entity)),
         },
     );
 

@@ -2,12 +2,14 @@
 
 use super::vocabulary::*;
 
-pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
-    let lost = |c: &Changed<'a>| c.change.role == Role::Lost && c.change.direction == Direction::Up;
+pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
+    let lost = |c: &ChangeRow<'a>| {
+        c.change.role == SignalRole::Lost && c.change.direction == Direction::Up
+    };
     let trigger = strongest(view.changes(entity).filter(lost))?;
-    let mut case = Case::new(entity, Mechanism::LostState, Carries::Fault, trigger);
+    let mut case = CauseCandidate::new(entity, Mechanism::LostState, EffectKind::Fault, trigger);
     // that confirmed changes are missing is the whole of it
-    case.expect(4.0, Outcome::Met(None));
+    case.expect(4.0, Expectation::Met(None));
     case.statement = format!(
         "{} lost changes that it had confirmed {}: {}",
         name(view, entity),

@@ -13,9 +13,9 @@ mod stopped_answering;
 mod unexplained;
 mod vocabulary;
 
-use super::{case::Case, view::View};
+use super::{case::CauseCandidate, view::EvidenceView};
 
-type Pattern = for<'a> fn(&View<'a>, usize) -> Option<Case<'a>>;
+type Pattern = for<'a> fn(&EvidenceView<'a>, usize) -> Option<CauseCandidate<'a>>;
 
 const PATTERNS: [Pattern; 11] = [
     stopped_accepting::case,
@@ -32,7 +32,7 @@ const PATTERNS: [Pattern; 11] = [
 ];
 
 /// Every mechanism the evidence suggests anywhere.
-pub(super) fn cases<'a>(view: &View<'a>) -> Vec<Case<'a>> {
+pub(super) fn cases<'a>(view: &EvidenceView<'a>) -> Vec<CauseCandidate<'a>> {
     view.entities()
         .flat_map(|entity| {
             PATTERNS

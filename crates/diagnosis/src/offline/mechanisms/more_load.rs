@@ -5,10 +5,10 @@ use super::vocabulary::*;
 /// Load that rises by less is as usual.
 const MORE: f64 = 1.3;
 
-pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
+pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
     let more = |e: usize| {
         strongest(
-            view.lasting(e, &[Role::Demand], Direction::Up)
+            view.lasting(e, &[SignalRole::Demand], Direction::Up)
                 .filter(|c| rose_by(c.change, MORE)),
         )
     };
@@ -17,10 +17,10 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
         return None;
     }
     let trigger = more(entity)?;
-    let mut case = Case::new(entity, Mechanism::MoreLoad, Carries::Load, trigger);
+    let mut case = CauseCandidate::new(entity, Mechanism::MoreLoad, EffectKind::Load, trigger);
 
     // load that came from elsewhere began elsewhere; where that may be anywhere, it has to be clear
-    let from_there = |c: &Changed<'a>| {
+    let from_there = |c: &ChangeRow<'a>| {
         if view.trust.topology {
             view.may_precede(c.change, trigger.change)
         } else {
@@ -34,7 +34,7 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     case.expect_no(3.0, above);
 
     // the entities that have to do the work show it, and not before
-    let strained: Vec<Changed<'a>> = view
+    let strained: Vec<ChangeRow<'a>> = view
         .below(entity)
         .into_iter()
         .chain([entity])
@@ -48,9 +48,9 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     case.expect(
         2.0,
         if strained.is_empty() {
-            Outcome::Missed(None)
+            Expectation::Missed(None)
         } else {
-            Outcome::Met(None)
+            Expectation::Met(None)
         },
     );
 

@@ -2,12 +2,12 @@
 
 use super::vocabulary::*;
 
-pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
-    let trigger = strongest(
-        view.changes(entity)
-            .filter(|c| c.change.role == Role::Uptime && c.change.direction == Direction::Down),
-    )?;
-    let mut case = Case::new(entity, Mechanism::Restarted, Carries::Fault, trigger);
+pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
+    let trigger =
+        strongest(view.changes(entity).filter(|c| {
+            c.change.role == SignalRole::Uptime && c.change.direction == Direction::Down
+        }))?;
+    let mut case = CauseCandidate::new(entity, Mechanism::Restarted, EffectKind::Fault, trigger);
 
     let down = view.unavailable(entity);
     let back = down.is_none_or(|c| c.change.after.last > 0.5 * c.change.before.median);
@@ -16,23 +16,23 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     case.expect(
         2.0,
         if back {
-            Outcome::Met(None)
+            Expectation::Met(None)
         } else {
-            Outcome::Missed(down.map(|c| c.row))
+            Expectation::Missed(down.map(|c| c.row))
         },
     );
 
     let lost = strongest(view.changes(entity).filter(|c| {
-        matches!(c.change.role, Role::Volume | Role::Backlog)
+        matches!(c.change.role, SignalRole::Volume | SignalRole::Backlog)
             && c.change.direction == Direction::Down
     }));
-    let kept = view.steady(entity, &[Role::Volume]).next();
+    let kept = view.steady(entity, &[SignalRole::Volume]).next();
     case.expect(
         1.0,
         match (lost, kept) {
-            (Some(c), _) => Outcome::Met(Some(c.row)),
-            (None, Some((row, _))) => Outcome::Missed(Some(row)),
-            (None, None) => Outcome::Unknown,
+            (Some(c), _) => Expectation::Met(Some(c.row)),
+            (None, Some((row, _))) => Expectation::Missed(Some(row)),
+            (None, None) => Expectation::Unknown,
         },
     );
     for &dependant in view.graph.dependants(entity) {

@@ -4,15 +4,15 @@ use super::vocabulary::*;
 
 /// Slower by less than this is not slow.
 const SLOWER: f64 = 1.5;
-const TIMES: [Role; 2] = [Role::Latency, Role::ChangeLatency];
+const TIMES: [SignalRole; 2] = [SignalRole::Latency, SignalRole::ChangeLatency];
 
-pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
+pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
     let trigger = strongest(
         view.lasting(entity, &TIMES, Direction::Up)
             .filter(|c| rose_by(c.change, SLOWER)),
     )?;
     let onset = trigger.change.onset;
-    let mut case = Case::new(entity, Mechanism::SlowedDown, Carries::Fault, trigger);
+    let mut case = CauseCandidate::new(entity, Mechanism::SlowedDown, EffectKind::Fault, trigger);
 
     // an entity that waits for something slow is slow as well
     case.expect_no(2.5, view.unwell_below(entity, trigger.change));

@@ -4,39 +4,43 @@
 use super::{lost_path, vocabulary::*};
 
 /// The roles that grow at a dependant whose changes are not accepted.
-const STUCK: [Role; 3] = [Role::ProgressAge, Role::Backlog, Role::ChangeLatency];
+const STUCK: [SignalRole; 3] = [
+    SignalRole::ProgressAge,
+    SignalRole::Backlog,
+    SignalRole::ChangeLatency,
+];
 /// Changes taking this much longer are as good as not accepted, where no age is reported.
 const ENDLESS: f64 = 10.0;
 /// Reads this much slower still pass.
 const STILL_PASSING: f64 = 3.0;
 
-pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
+pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
     // with peers that get through, it is the way from here that is lost, not the entity that
     // stopped
     if view.graph.dependants(entity).is_empty() || lost_path::peers_get_through(view, entity) {
         return None;
     }
-    let trigger = match view.strongest(entity, &[Role::ProgressAge], Direction::Up) {
+    let trigger = match view.strongest(entity, &[SignalRole::ProgressAge], Direction::Up) {
         Some(_) if view.ages_hold(entity) => return None,
         Some(grown) => grown,
         None => view
-            .strongest(entity, &[Role::ChangeLatency], Direction::Up)
+            .strongest(entity, &[SignalRole::ChangeLatency], Direction::Up)
             .filter(|c| {
-                rose_by(c.change, ENDLESS) && !view.reports(entity, &[Role::ProgressAge])
+                rose_by(c.change, ENDLESS) && !view.reports(entity, &[SignalRole::ProgressAge])
             })?,
     };
-    let taken = view.strongest(entity, &[Role::Unconfirmed], Direction::Up);
+    let taken = view.strongest(entity, &[SignalRole::Unconfirmed], Direction::Up);
     let mechanism = if taken.is_some() {
         Mechanism::ConfirmationsLost
     } else {
         Mechanism::StoppedAcceptingChanges
     };
-    let mut case = Case::new(entity, mechanism, Carries::Fault, trigger);
+    let mut case = CauseCandidate::new(entity, mechanism, EffectKind::Fault, trigger);
 
-    let reads = view.steady(entity, &[Role::Latency]).next();
-    let alive = view.steady(entity, &[Role::Availability]).next();
+    let reads = view.steady(entity, &[SignalRole::Latency]).next();
+    let alive = view.steady(entity, &[SignalRole::Availability]).next();
     let slower = view
-        .lasting(entity, &[Role::Latency], Direction::Up)
+        .lasting(entity, &[SignalRole::Latency], Direction::Up)
         .find(|c| {
             rose_by(c.change, STILL_PASSING) && c.change.after.median > 2.0 * c.change.before.median
         });
@@ -44,9 +48,9 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     case.expect(
         3.0,
         match (down.or(slower), reads.or(alive)) {
-            (Some(bad), _) => Outcome::Missed(Some(bad.row)),
-            (None, Some(_)) => Outcome::Met(None),
-            (None, None) => Outcome::known(view.answers(entity)),
+            (Some(bad), _) => Expectation::Missed(Some(bad.row)),
+            (None, Some(_)) => Expectation::Met(None),
+            (None, None) => Expectation::known(view.answers(entity)),
         },
     );
 
@@ -72,9 +76,9 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     case.expect(
         4.0,
         if share == Some(false) {
-            Outcome::Missed(spared.map(|s| s.0))
+            Expectation::Missed(spared.map(|s| s.0))
         } else {
-            Outcome::known(share)
+            Expectation::known(share)
         },
     );
 
@@ -83,8 +87,8 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     case.expect(
         1.5,
         match blocked {
-            Some(below) => Outcome::Missed(Some(below.row)),
-            None => Outcome::known(Some(view.graph.dependencies(entity).is_empty())),
+            Some(below) => Expectation::Missed(Some(below.row)),
+            None => Expectation::known(Some(view.graph.dependencies(entity).is_empty())),
         },
     );
 

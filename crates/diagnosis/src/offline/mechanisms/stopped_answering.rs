@@ -2,21 +2,26 @@
 
 use super::vocabulary::*;
 
-pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
+pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
     let trigger = view.unavailable(entity)?;
-    let mut case = Case::new(entity, Mechanism::StoppedAnswering, Carries::Fault, trigger);
+    let mut case = CauseCandidate::new(
+        entity,
+        Mechanism::StoppedAnswering,
+        EffectKind::Fault,
+        trigger,
+    );
 
     // an entity that does not answer cannot be measured either
     let unseen: Vec<_> = view.gaps(entity).map(|g| g.0).collect();
     let answering = view
-        .steady(entity, &[Role::Latency, Role::ChangeLatency])
+        .steady(entity, &[SignalRole::Latency, SignalRole::ChangeLatency])
         .next();
     case.expect(
         1.0,
         match (answering, unseen.is_empty()) {
-            (Some((row, _)), _) => Outcome::Missed(Some(row)),
-            (None, false) => Outcome::Met(None),
-            (None, true) => Outcome::Unknown,
+            (Some((row, _)), _) => Expectation::Missed(Some(row)),
+            (None, false) => Expectation::Met(None),
+            (None, true) => Expectation::Unknown,
         },
     );
     case.cites.extend(unseen.iter().take(3).map(|row| row.id));
@@ -24,12 +29,12 @@ pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
     let back = trigger.change.after.last > 0.5 * trigger.change.before.median;
     let restarted = view
         .changes(entity)
-        .find(|c| c.change.role == Role::Uptime && c.change.direction == Direction::Down);
+        .find(|c| c.change.role == SignalRole::Uptime && c.change.direction == Direction::Down);
     case.expect(
         2.0,
         match restarted {
-            Some(c) if back => Outcome::Missed(Some(c.row)),
-            _ => Outcome::Met(None),
+            Some(c) if back => Expectation::Missed(Some(c.row)),
+            _ => Expectation::Met(None),
         },
     );
 

@@ -2,40 +2,45 @@
 
 use super::vocabulary::*;
 
-pub(super) fn case<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
+pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
     let trigger = trigger(view, entity)?;
-    let is_load = trigger.change.role == Role::Demand;
+    let is_load = trigger.change.role == SignalRole::Demand;
     Some(carried(
         view,
         entity,
         if is_load {
-            Carries::Load
+            EffectKind::Load
         } else {
-            Carries::Fault
+            EffectKind::Fault
         },
         trigger,
     ))
 }
 
 /// The same where the role of the change is not known: then it may have been load.
-pub(super) fn load<'a>(view: &View<'a>, entity: usize) -> Option<Case<'a>> {
-    let trigger = trigger(view, entity).filter(|c| c.change.role == Role::Other)?;
-    Some(carried(view, entity, Carries::Load, trigger))
+pub(super) fn load<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
+    let trigger = trigger(view, entity).filter(|c| c.change.role == SignalRole::Other)?;
+    Some(carried(view, entity, EffectKind::Load, trigger))
 }
 
 /// Of the changes that began together, the loudest; a faint wobble before it is cited as well.
-fn trigger<'a>(view: &View<'a>, entity: usize) -> Option<Changed<'a>> {
+fn trigger<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<ChangeRow<'a>> {
     let own = || view.changes(entity).filter(|c| c.change.is_sustained());
     let first = first_of_the_loud(own())?;
     let soon = first.change.onset + 3 * first.change.onset_err;
     strongest(own().filter(|c| c.change.earliest() <= soon)).or(Some(first))
 }
 
-fn carried<'a>(view: &View<'a>, entity: usize, carries: Carries, trigger: Changed<'a>) -> Case<'a> {
-    let mut case = Case::new(entity, Mechanism::Unexplained, carries, trigger);
+fn carried<'a>(
+    view: &EvidenceView<'a>,
+    entity: usize,
+    carries: EffectKind,
+    trigger: ChangeRow<'a>,
+) -> CauseCandidate<'a> {
+    let mut case = CauseCandidate::new(entity, Mechanism::Unexplained, carries, trigger);
 
     // there is always some mechanism: not to know which counts against it
-    case.expect(3.0, Outcome::Missed(None));
+    case.expect(3.0, Expectation::Missed(None));
     let above = earliest(
         view.graph
             .below(entity)

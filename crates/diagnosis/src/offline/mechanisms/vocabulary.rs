@@ -1,12 +1,12 @@
 //! The words that every mechanism is written in.
 
 pub(super) use crate::{
-    evidence::{Direction, Role},
-    graph::Carries,
+    evidence::{Direction, SignalRole},
+    graph::EffectKind,
     offline::{
-        case::{Case, MOST_CITED, Outcome},
+        case::{CauseCandidate, Expectation, MOST_CITED},
         say::{at, held, its, list, name, stayed},
-        view::{Changed, SURGE, View, earliest, first_of_the_loud, rose_by, strongest},
+        view::{ChangeRow, EvidenceView, SURGE, earliest, first_of_the_loud, rose_by, strongest},
     },
     result::Mechanism,
 };
