@@ -14,13 +14,13 @@
 
 mod cluster;
 mod connection;
-mod connection_slot;
 mod error;
 mod failure;
 mod handle;
 mod link;
 mod redirects;
 mod sentinel;
+mod shared_connection;
 mod single;
 mod slot;
 mod url;

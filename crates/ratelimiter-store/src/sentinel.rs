@@ -12,8 +12,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::StoreUrl;
 use crate::connection::{OpenConnection, subscriber};
-use crate::connection_slot::ConnectionSlot;
 use crate::error::why;
+use crate::shared_connection::SharedConnection;
 use crate::url::StoreAddress;
 
 /// How long one sentinel may take to answer. Shorter than the timeout of a check, so that the next
@@ -117,7 +117,7 @@ fn no_primary(why: String) -> RedisError {
 
 /// Leaves the connection in the slot whenever a sentinel announces another primary, until the slot
 /// is gone.
-pub(crate) fn watch(url: StoreUrl, slot: Weak<ConnectionSlot>) -> AbortHandle {
+pub(crate) fn watch(url: StoreUrl, slot: Weak<SharedConnection>) -> AbortHandle {
     let watching = async move {
         let addresses = url.sentinels();
         let service = url.service().unwrap_or_default().to_owned();
@@ -132,7 +132,7 @@ pub(crate) fn watch(url: StoreUrl, slot: Weak<ConnectionSlot>) -> AbortHandle {
 }
 
 /// Listens to one sentinel until it is lost; none when the slot is gone.
-async fn listen(sentinel: &StoreUrl, service: &str, slot: &Weak<ConnectionSlot>) -> Option<()> {
+async fn listen(sentinel: &StoreUrl, service: &str, slot: &Weak<SharedConnection>) -> Option<()> {
     let StoreAddress::One(address) = sentinel.address() else {
         return None;
     };

@@ -6,10 +6,10 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::connection::OpenConnection;
-use crate::connection_slot::ConnectionSlot;
 use crate::failure::{AttemptFailure, Retry};
 use crate::handle::StoreHandle;
 use crate::sentinel;
+use crate::shared_connection::SharedConnection;
 use crate::url::StoreAddress;
 use crate::{StoreError, StoreUrl};
 
@@ -18,7 +18,7 @@ use crate::{StoreError, StoreUrl};
 #[derive(Debug)]
 pub(crate) struct SingleStore {
     url: StoreUrl,
-    slot: Arc<ConnectionSlot>,
+    slot: Arc<SharedConnection>,
     /// Closes the connection when the sentinels announce another primary.
     watch: OnceLock<AbortHandle>,
     /// Held by the one use that opens a connection.

@@ -14,7 +14,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(50);
 
 /// A connection that uses share, and that a watch may close.
 #[derive(Debug, Default)]
-pub(crate) struct ConnectionSlot {
+pub(crate) struct SharedConnection {
     /// Never held while anything is waited for: a use that has missed its deadline must not wait
     /// for another one.
     slot: Mutex<SlotState>,
@@ -26,7 +26,7 @@ struct SlotState {
     failed: Option<(Instant, StoreError)>,
 }
 
-impl ConnectionSlot {
+impl SharedConnection {
     /// The open connection, if there is one; the error of an attempt to open one that has just
     /// failed.
     pub(crate) fn get(&self) -> Result<Option<Arc<OpenConnection>>, StoreError> {
