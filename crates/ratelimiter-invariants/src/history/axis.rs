@@ -56,12 +56,12 @@ pub(crate) enum OpSelection {
 
 /// Operations by invoke and by completion. Made in O(n log n).
 #[derive(Debug, Default)]
-pub(crate) struct TimeAxis {
+pub(crate) struct HistoryAxis {
     operations: Vec<Interval>,
     ends: Vec<Completion>,
 }
 
-impl TimeAxis {
+impl HistoryAxis {
     pub(crate) fn new(mut operations: Vec<Interval>) -> Self {
         operations.sort_unstable_by_key(|op| op.invoke);
         let mut ends = Vec::with_capacity(operations.len());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::axis::{Interval, OpSelection, TimeAxis};
+use super::axis::{HistoryAxis, Interval, OpSelection};
 use super::bucket::{self, bucket_level};
 use super::level::{peak, peaks_within, window_level};
 use super::placement::{Placement, place};
@@ -29,7 +29,7 @@ impl ContractBounds {
 
     /// The largest certain cost, and, where it breaks the contract, the indices of few operations
     /// that prove it.
-    pub(crate) fn certain(&self, axis: &TimeAxis) -> (u64, Option<Vec<usize>>) {
+    pub(crate) fn certain(&self, axis: &HistoryAxis) -> (u64, Option<Vec<usize>>) {
         let max = u64::from(self.contract.max());
         // An admission shares a window with itself, however long it took.
         let costliest = axis.begins(OpSelection::Completed).max_by_key(|op| op.cost);
@@ -88,7 +88,7 @@ impl ContractBounds {
         let max = u64::from(self.contract.max());
         let fewer = shrink(groups, |rest| {
             let broken = || {
-                let axis = TimeAxis::new(rest.to_vec());
+                let axis = HistoryAxis::new(rest.to_vec());
                 let steps = steps::certain(&axis, self.shortest);
                 fixed::cover(steps, signed(self.shortest), max).is_some()
             };
@@ -99,7 +99,7 @@ impl ContractBounds {
 
     /// Whether a placement of the completed operations keeps the contract, as far as a search can
     /// settle it.
-    pub(crate) fn search(&self, axis: &TimeAxis) -> Placement {
+    pub(crate) fn search(&self, axis: &HistoryAxis) -> Placement {
         match self.contract.kind() {
             ContractKind::Sliding => place(axis, self.contract.max().into(), self.shortest),
             ContractKind::Fixed | ContractKind::TokenBucket => Placement::Undecided,
@@ -107,7 +107,7 @@ impl ContractBounds {
     }
 
     /// The largest cost that a window can have held.
-    pub(crate) fn possible(&self, axis: &TimeAxis, counted: OpSelection) -> u64 {
+    pub(crate) fn possible(&self, axis: &HistoryAxis, counted: OpSelection) -> u64 {
         match self.contract.kind() {
             ContractKind::Sliding => peak(window_level(axis, counted, self.longest), axis, counted),
             ContractKind::Fixed => {
@@ -127,7 +127,7 @@ impl ContractBounds {
     /// aligned window can begin anywhere.
     pub(crate) fn before<'s>(
         &self,
-        charged: &TimeAxis,
+        charged: &HistoryAxis,
         denied: &'s [Interval],
         visit: impl FnMut(&'s Interval, u64),
     ) {

@@ -16,7 +16,7 @@ use std::iter::Peekable;
 use std::slice::Iter;
 
 use super::Contract;
-use super::axis::{Completion, Interval, OpSelection, TimeAxis};
+use super::axis::{Completion, HistoryAxis, Interval, OpSelection};
 use super::level::QuotaLevel;
 
 /// The arithmetic of one contract over one history.
@@ -31,7 +31,7 @@ struct BucketScale {
 }
 
 impl BucketScale {
-    fn new(max: u32, window: u64, axis: &TimeAxis) -> Self {
+    fn new(max: u32, window: u64, axis: &HistoryAxis) -> Self {
         let cost: u128 = axis.operations().iter().map(|op| u128::from(op.cost)).sum();
         let last_invoke = axis.operations().last().map_or(0, |op| op.invoke);
         let span = axis
@@ -172,7 +172,7 @@ impl<'a> InsideTree<'a> {
 /// The certain part: the size of the fullest bucket needed, in tokens, and the shortest interval
 /// that overflows one of `max` tokens, as its first and last nanosecond.
 pub(crate) fn certain(
-    axis: &TimeAxis,
+    axis: &HistoryAxis,
     contract: &Contract,
     window: u64,
 ) -> (u64, Option<(u64, u64)>) {
@@ -220,7 +220,7 @@ struct BucketLevel<'a, I: Iterator<Item = &'a Interval>> {
 
 /// The level of a bucket over these operations.
 pub(crate) fn bucket_level(
-    axis: &TimeAxis,
+    axis: &HistoryAxis,
     counted: OpSelection,
     contract: &Contract,
     window: u64,

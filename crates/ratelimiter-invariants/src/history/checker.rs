@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use ratelimiter_api::{Operation, Outcome};
 
-use super::axis::{Interval, OpSelection, TimeAxis};
+use super::axis::{HistoryAxis, Interval, OpSelection};
 use super::bounds::ContractBounds;
 use super::placement::Placement;
 use super::records::nanos;
@@ -206,7 +206,7 @@ impl HistoryChecker {
         let charged = if failed.is_empty() {
             admissible
         } else {
-            TimeAxis::new([admissible.operations(), &failed].concat())
+            HistoryAxis::new([admissible.operations(), &failed].concat())
         };
         denied.sort_unstable_by_key(|op| op.invoke);
         let mut unjustified = Vec::new();
@@ -235,7 +235,7 @@ impl HistoryChecker {
 /// The operations of a history by outcome.
 struct Operations {
     /// The admitted ones, and those without an outcome.
-    admissible: TimeAxis,
+    admissible: HistoryAxis,
     denied: Vec<Interval>,
     failed: Vec<Interval>,
     tally: OutcomeCounts,
@@ -262,7 +262,7 @@ impl Operations {
             list.push(Interval::new(record.invoke, complete, record.cost, index));
         }
         Self {
-            admissible: TimeAxis::new(admissible),
+            admissible: HistoryAxis::new(admissible),
             denied,
             failed,
             tally,

@@ -3,7 +3,7 @@
 use std::iter::Peekable;
 use std::slice::Iter;
 
-use super::axis::{Completion, Interval, OpSelection, TimeAxis};
+use super::axis::{Completion, HistoryAxis, Interval, OpSelection};
 use super::tree::MaxTree;
 
 /// A quantity that is read at instants that never go back. It rises at invokes only.
@@ -27,7 +27,11 @@ pub(crate) struct WindowLevel<'a, I: Iterator<Item = &'a Interval>> {
 }
 
 /// The level of a window over these operations.
-pub(crate) fn window_level(axis: &TimeAxis, counted: OpSelection, window: u64) -> impl QuotaLevel {
+pub(crate) fn window_level(
+    axis: &HistoryAxis,
+    counted: OpSelection,
+    window: u64,
+) -> impl QuotaLevel {
     WindowLevel {
         begins: axis.begins(counted).peekable(),
         ends: axis.ends().iter().peekable(),
@@ -52,7 +56,7 @@ impl<'a, I: Iterator<Item = &'a Interval>> QuotaLevel for WindowLevel<'a, I> {
 }
 
 /// The largest value of a level. O(n).
-pub(crate) fn peak(mut level: impl QuotaLevel, axis: &TimeAxis, counted: OpSelection) -> u64 {
+pub(crate) fn peak(mut level: impl QuotaLevel, axis: &HistoryAxis, counted: OpSelection) -> u64 {
     axis.begins(counted)
         .map(|op| level.at(op.invoke))
         .max()
@@ -63,7 +67,7 @@ pub(crate) fn peak(mut level: impl QuotaLevel, axis: &TimeAxis, counted: OpSelec
 /// their first instant; one without an end goes on for ever. O((n + m) log n) for m spans.
 pub(crate) fn peaks_within<'s, L: QuotaLevel>(
     level: impl Fn() -> L,
-    axis: &TimeAxis,
+    axis: &HistoryAxis,
     spans: &'s [Interval],
     mut visit: impl FnMut(&'s Interval, u64),
 ) {
@@ -106,7 +110,7 @@ mod tests {
 
     #[test]
     fn an_operation_counts_until_a_window_after_completion() {
-        let axis = TimeAxis::new(vec![Interval::new(5, Some(7), 1, 0)]);
+        let axis = HistoryAxis::new(vec![Interval::new(5, Some(7), 1, 0)]);
         let span = |first, last| Interval::new(first, Some(last), 1, 0);
         let spans = [
             span(0, 4),
@@ -128,7 +132,7 @@ mod tests {
 
     #[test]
     fn without_operations_nothing_is_counted() {
-        let axis = TimeAxis::default();
+        let axis = HistoryAxis::default();
         assert_eq!(
             peak(
                 window_level(&axis, OpSelection::All, 10),

@@ -50,7 +50,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use super::axis::{Interval, OpSelection, TimeAxis};
+use super::axis::{HistoryAxis, Interval, OpSelection};
 use super::shrink::{SearchBudget, shrink};
 
 /// Whether some placement keeps the contract.
@@ -66,7 +66,7 @@ pub(crate) enum Placement {
 
 /// Whether the completed operations can be placed so that no window of this length holds more than
 /// `max`.
-pub(crate) fn place(axis: &TimeAxis, max: u64, window: u64) -> Placement {
+pub(crate) fn place(axis: &HistoryAxis, max: u64, window: u64) -> Placement {
     let jobs: Vec<Interval> = axis
         .begins(OpSelection::Completed)
         .filter(|op| op.cost > 0)
@@ -349,7 +349,7 @@ mod tests {
     }
 
     fn place(operations: &[Interval], max: u64, window: u64) -> Placement {
-        super::place(&TimeAxis::new(operations.to_vec()), max, window)
+        super::place(&HistoryAxis::new(operations.to_vec()), max, window)
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BinaryHeap;
 
-use super::axis::{OpSelection, TimeAxis};
+use super::axis::{HistoryAxis, OpSelection};
 
 /// The shortest span that wholly holds a cost above `max`, as its first and last instant. O(n log
 /// n).
@@ -10,7 +10,7 @@ use super::axis::{OpSelection, TimeAxis};
 /// The starts are swept downwards. From each on, the heap keeps the earliest completions whose cost
 /// is just above `max`; the latest of them is the end. Earlier starts only add candidates, so a
 /// completion that is not needed leaves for good.
-pub(crate) fn shortest_span(axis: &TimeAxis, max: u64) -> Option<(u64, u64)> {
+pub(crate) fn shortest_span(axis: &HistoryAxis, max: u64) -> Option<(u64, u64)> {
     let mut earliest = BinaryHeap::new();
     let mut inside = 0;
     let mut best: Option<(u64, u64)> = None;

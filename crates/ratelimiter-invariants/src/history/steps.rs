@@ -16,7 +16,7 @@
 
 use std::iter::Peekable;
 
-use super::axis::{OpSelection, TimeAxis};
+use super::axis::{HistoryAxis, OpSelection};
 
 /// The changes of a step function in order: where, and by how much. Of one place, falls come first.
 pub(crate) struct StepFunction<R: Iterator, F: Iterator> {
@@ -44,7 +44,7 @@ where
 }
 
 /// The cost that lies wholly inside.
-pub(crate) fn certain(axis: &TimeAxis, window: u64) -> impl Iterator<Item = (i64, i64)> {
+pub(crate) fn certain(axis: &HistoryAxis, window: u64) -> impl Iterator<Item = (i64, i64)> {
     let window = signed(window);
     let fits = move |invoke: u64, complete: u64| signed(complete) - signed(invoke) < window;
     let rises = axis
@@ -65,7 +65,7 @@ pub(crate) fn certain(axis: &TimeAxis, window: u64) -> impl Iterator<Item = (i64
 
 /// The cost that can have been decided inside.
 pub(crate) fn possible(
-    axis: &TimeAxis,
+    axis: &HistoryAxis,
     counted: OpSelection,
     window: u64,
 ) -> impl Iterator<Item = (i64, i64)> {
@@ -105,11 +105,11 @@ mod tests {
     use super::super::axis::Interval;
     use super::*;
 
-    fn axis(times: &[(u64, u64)]) -> TimeAxis {
+    fn axis(times: &[(u64, u64)]) -> HistoryAxis {
         let interval = |(index, &(invoke, complete)): (u32, &(u64, u64))| {
             Interval::new(invoke, Some(complete), 1, index)
         };
-        TimeAxis::new((0..).zip(times).map(interval).collect())
+        HistoryAxis::new((0..).zip(times).map(interval).collect())
     }
 
     #[test]
