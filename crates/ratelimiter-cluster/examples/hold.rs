@@ -7,18 +7,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> Result<(), ClusterError> {
-    let (mut terminate, mut interrupt) = match (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) {
-        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-        (Err(source), _) | (_, Err(source)) => {
-            return Err(ClusterError::Io {
-                what: "listen to signals".into(),
-                source,
-            });
-        }
+    let listen = |kind| {
+        let what = "listen to signals".into();
+        signal(kind).map_err(|source| ClusterError::Io { what, source })
     };
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
     let topology = match std::env::args().nth(1).as_deref() {
         Some("cluster") => StoreTopology::Cluster { replicas: true },
         Some("sentinel") => StoreTopology::SENTINEL,

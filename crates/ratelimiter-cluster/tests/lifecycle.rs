@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use ratelimiter_api::{Key, Limit, LimitSpec, NodeState};
-use ratelimiter_cluster::{ClusterError, ClusterPlan, Proxies, node_binary};
+use ratelimiter_cluster::{ClusterError, ClusterPlan, LocalCluster, Proxies, node_binary};
 use ratelimiter_store::Link;
 use redis::cmd;
 use tokio::time::{Instant, sleep};
@@ -25,6 +25,10 @@ async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
         assert!(Instant::now() < until, "not within 20 s: {what}");
         sleep(Duration::from_millis(10)).await;
     }
+}
+
+async fn start(plan: ClusterPlan) -> LocalCluster {
+    plan.start().await.unwrap()
 }
 
 /// One column of the table of processes; empty for a process that does not exist.
@@ -52,17 +56,12 @@ async fn nothing_is_left(processes: &[u32], directory: &Path) {
 
 #[tokio::test]
 async fn dropped_cluster_leaves_nothing() {
-    let cluster = ClusterPlan::nodes(3).start().await.unwrap();
+    let cluster = start(ClusterPlan::nodes(3)).await;
     let (processes, directory) = (cluster.process_ids(), cluster.directory().to_owned());
     assert_eq!(processes.len(), 4);
     assert!(processes.iter().all(|id| runs(*id)));
-    let nodes = cluster
-        .client(0, SECOND)
-        .unwrap()
-        .nodes()
-        .await
-        .unwrap()
-        .nodes;
+    let client = cluster.client(0, SECOND).unwrap();
+    let nodes = client.nodes().await.unwrap().nodes;
     assert_eq!(nodes.len(), 3);
     assert!(nodes.iter().all(|n| n.state == NodeState::Up));
     drop(cluster);
@@ -71,7 +70,7 @@ async fn dropped_cluster_leaves_nothing() {
 
 #[tokio::test]
 async fn an_orderly_shutdown_ends_every_node_by_itself() {
-    let cluster = ClusterPlan::nodes(2).start().await.unwrap();
+    let cluster = start(ClusterPlan::nodes(2)).await;
     let (processes, directory) = (cluster.process_ids(), cluster.directory().to_owned());
     assert!(cluster.shutdown().await);
     nothing_is_left(&processes, &directory).await;
@@ -79,7 +78,7 @@ async fn an_orderly_shutdown_ends_every_node_by_itself() {
 
 #[tokio::test]
 async fn killed_node_comes_back_at_its_address() {
-    let mut cluster = ClusterPlan::nodes(2).start().await.unwrap();
+    let mut cluster = start(ClusterPlan::nodes(2)).await;
     let before = cluster.endpoints();
     let client = cluster.client(0, SECOND).unwrap();
     cluster.kill_node(1).unwrap();
@@ -103,7 +102,7 @@ async fn killed_node_comes_back_at_its_address() {
 
 #[tokio::test]
 async fn empty_store_gets_its_limits_back() {
-    let mut cluster = ClusterPlan::nodes(2).start().await.unwrap();
+    let mut cluster = start(ClusterPlan::nodes(2)).await;
     let client = cluster.client(0, 2 * SECOND).unwrap();
     let spec = LimitSpec::new(Key::new("kept").unwrap(), Limit::new(10, 60).unwrap());
     client.set_limit(&spec).await.unwrap();
@@ -128,14 +127,12 @@ async fn empty_store_gets_its_limits_back() {
 
 #[tokio::test]
 async fn one_node_can_lose_its_link_alone() {
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         password: Some("secret".into()),
         proxies: Some(Proxies::PerNode),
         ..ClusterPlan::nodes(2)
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     let clients = [0, 1].map(|node| cluster.client(node, SECOND).unwrap());
     let connected = async |node: usize| clients[node].health().await.unwrap().redis_connected;
     let refused = cluster
@@ -153,13 +150,11 @@ async fn one_node_can_lose_its_link_alone() {
 
 #[tokio::test]
 async fn one_proxy_holds_the_writes_of_all() {
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         proxies: Some(Proxies::Shared),
         ..ClusterPlan::nodes(2)
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     let [behind, also_behind] = [0, 1].map(|node| cluster.node_store_url(node).unwrap());
     assert_eq!(behind.to_string(), also_behind.to_string());
     let [behind, direct] = [behind, cluster.store_url()].map(|url| Link::new(url));
@@ -183,22 +178,16 @@ async fn failed_start_is_explained_and_leaves_nothing() {
         ClusterPlan::nodes(0).start().await,
         Err(ClusterError::Nodes(0))
     ));
-    let error = ClusterPlan {
-        node_binary: Some("/nowhere/node".into()),
-        ..ClusterPlan::default()
-    }
-    .start()
-    .await
-    .unwrap_err()
-    .to_string();
+    let error_with_node = async |path: &str| {
+        let plan = ClusterPlan {
+            node_binary: Some(path.into()),
+            ..ClusterPlan::default()
+        };
+        plan.start().await.unwrap_err()
+    };
+    let error = error_with_node("/nowhere/node").await.to_string();
     assert!(error.contains("/nowhere/node"), "{error}");
-    let error = ClusterPlan {
-        node_binary: Some("/bin/false".into()),
-        ..ClusterPlan::default()
-    }
-    .start()
-    .await
-    .unwrap_err();
+    let error = error_with_node("/bin/false").await;
     assert!(matches!(error, ClusterError::Exited { .. }), "{error}");
 }
 
@@ -269,14 +258,12 @@ async fn a_killed_guardian_and_owner_leave_nothing_behind() {
 
 #[tokio::test]
 async fn secrets_are_no_arguments_of_processes() {
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         password: Some("store-s3cret".into()),
         admin_token: Some("node-s3cret".into()),
         ..ClusterPlan::nodes(1)
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     for id in cluster.process_ids() {
         let arguments = ps("args=", id);
         assert!(
@@ -285,12 +272,8 @@ async fn secrets_are_no_arguments_of_processes() {
         );
     }
     let spec = LimitSpec::new(Key::new("k").unwrap(), Limit::new(10, 60).unwrap());
-    cluster
-        .client(0, SECOND)
-        .unwrap()
-        .set_limit(&spec)
-        .await
-        .unwrap();
+    let client = cluster.client(0, SECOND).unwrap();
+    client.set_limit(&spec).await.unwrap();
     assert!(!format!("{cluster:?}").contains("s3cret"), "{cluster:?}");
 }
 
