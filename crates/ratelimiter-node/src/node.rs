@@ -185,8 +185,8 @@ impl NodeServer {
         background.shutdown().await;
         match timeout(LEAVE_DEADLINE, self.sync.leave()).await {
             Ok(Ok(())) => tracing::info!("everything is flushed"),
-            Ok(Err(error)) => tracing::warn!(%error, "the store was not told everything"),
-            Err(_) => tracing::warn!("the store was not told everything in time"),
+            Ok(Err(error)) => tracing::warn!(%error, "not everything could be flushed"),
+            Err(_) => tracing::warn!("not everything could be flushed in time"),
         }
     }
 }

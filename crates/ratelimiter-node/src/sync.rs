@@ -1,5 +1,5 @@
-//! What a node does in the background, once a sync interval: flush its admissions, read
-//! everybody's, say that it is there.
+//! The background work of a node, once a sync interval: flush its admissions, read the others',
+//! send a heartbeat.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -77,7 +77,7 @@ impl StoreSync {
         }
     }
 
-    /// Says that this node is there, until dropped.
+    /// Sends heartbeats until dropped.
     ///
     /// A heartbeat that was given up is sent again at once, so that there is always one on its way:
     /// when a store takes writes again, it hears of every node at the same moment, and none looks
@@ -121,8 +121,7 @@ impl StoreSync {
         }
     }
 
-    /// Tells the store what it has not confirmed yet. A batch that fails stays pending and is told
-    /// again as it was.
+    /// Sends unconfirmed admissions to the store. A batch that fails is sent again as it was.
     pub(crate) async fn flush(self: Arc<Self>) -> Result<(), StoreError> {
         loop {
             let batches = self.limiter.unsynced(FLUSH_MOST);
@@ -194,7 +193,7 @@ impl StoreSync {
         Ok(())
     }
 
-    /// Tells the store all that is pending and says goodbye.
+    /// Sends all that is pending and removes the heartbeat.
     pub(crate) async fn leave(self: Arc<Self>) -> Result<(), StoreError> {
         self.limiter.leases().leave().await;
         Arc::clone(&self).flush().await?;

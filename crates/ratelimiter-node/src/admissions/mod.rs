@@ -12,9 +12,9 @@ pub(crate) const RETENTION: Duration = Duration::from_secs(2);
 /// One admission of this node. Ordered by time, and by sequence where times are equal. 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Admission {
-    /// When, microseconds on the store's clock.
+    /// Time, microseconds on the store's clock.
     pub(crate) at_us: u64,
-    /// Which, unique in this life of the node.
+    /// Number, unique in this process.
     pub(crate) sequence: u64,
 }
 
@@ -41,8 +41,8 @@ impl AdmissionNames {
     }
 }
 
-/// A node's own admissions in a window, by what the store should know of them. Admissions are named
-/// by their sequence.
+/// A node's own admissions in a window, by their state in the store. Admissions are named by their
+/// sequence.
 ///
 /// Three questions to the store settle what the node cannot know by itself. Whether it knows the
 /// newest that it confirmed: one that does not has lost its state, and since it is asked whenever
@@ -57,14 +57,14 @@ pub(crate) struct OwnAdmissions {
     /// Sent to the store, which has not confirmed them.
     pub(crate) sent: u64,
     pub(crate) last_sent: Option<u64>,
-    /// Those, what was not sent yet, and what is doubted.
+    /// Sent, to be sent, and doubted.
     pub(crate) unconfirmed: u64,
     /// Confirmed before the store lost some, and not asked for since.
     pub(crate) doubted: u64,
     pub(crate) newest: Option<u64>,
 }
 
-/// How much of what was not confirmed is in the store all the same.
+/// The unconfirmed admissions that the store has all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
     Nothing,
@@ -81,12 +81,12 @@ impl OwnAdmissions {
         }
     }
 
-    /// How many the store holds.
+    /// Admissions that the store has.
     pub(crate) fn held(&self, arrived: Arrival) -> u64 {
         self.confirmed + self.arrived(arrived)
     }
 
-    /// How many the store has yet to hear of.
+    /// Admissions that the store does not have yet.
     pub(crate) fn unheard(&self, arrived: Arrival) -> u64 {
         self.unconfirmed - self.arrived(arrived)
     }
@@ -210,7 +210,7 @@ impl AdmissionLog {
         Some(enough)
     }
 
-    /// Whether the store is to hear of some.
+    /// Whether some are still to be sent.
     pub(crate) fn has_unsynced(&self) -> bool {
         self.unsynced.len() > 0
     }
