@@ -11,21 +11,22 @@ use tokio::time::Instant;
 use crate::certificate::{CERTIFICATE, make_certificate};
 use crate::guardian::Guardian;
 use crate::links::Links;
+use crate::ports::ReservedPorts;
 use crate::process::{Process, QUESTION};
 use crate::secret::Secret;
 use crate::stores::{StoreGroup, StoreLayout};
-use crate::{ClusterError, ClusterPlan, StoreBinary, ports};
+use crate::{ClusterError, ClusterPlan, StoreBinary};
 
 /// Longest time in which a node flushes and ends when it is asked to.
 const TERMINATE: Duration = Duration::from_secs(3);
-/// A port found free can be taken before it is used; then all are chosen again.
+/// Another program can take a port that was free; then all are chosen again.
 const ATTEMPTS: usize = 3;
 
 /// One store and some nodes, running on this machine's loopback interface until dropped.
 #[derive(Debug)]
 pub struct LocalCluster {
-    // Dropped in this order: the processes, then the guardian with the rest of its group and the
-    // directory.
+    // Dropped in this order: the processes, then the guardian with the rest of its group, the
+    // directory and the ports.
     nodes: Vec<LocalNode>,
     links: Links,
     stores: StoreGroup,
@@ -33,6 +34,7 @@ pub struct LocalCluster {
     binary: StoreBinary,
     deadline: Duration,
     admin_token: Option<Secret>,
+    _ports: ReservedPorts,
 }
 
 #[derive(Debug)]
@@ -71,8 +73,9 @@ impl LocalCluster {
         if plan.tls {
             make_certificate(guardian.directory())?;
         }
-        let ports = ports::free(plan.nodes + plan.topology.ports());
-        let (node_ports, store_ports) = ports.split_at(plan.nodes);
+        let ports = ReservedPorts::choose(plan.nodes + plan.topology.ports());
+        let (node_ports, store_ports) = ports.numbers.split_at(plan.nodes);
+        let node_ports = node_ports.to_vec();
         let stores = StoreGroup::start(&StoreLayout {
             plan,
             binary,
@@ -87,6 +90,7 @@ impl LocalCluster {
             binary: binary.clone(),
             deadline: plan.deadline,
             admin_token: plan.admin_token.clone().map(Secret),
+            _ports: ports,
         };
         let until = Instant::now() + plan.deadline;
         let ready = cluster.stores.ready(until).await;
@@ -104,7 +108,7 @@ impl LocalCluster {
                 None => direct.clone(),
                 Some(proxy) => cluster.stores.by_way_of(proxy),
             };
-            cluster.add_node(plan, id, *port, store, node)?;
+            cluster.add_node(plan, id, port, store, node)?;
         }
         cluster.healthy(until).await?;
         Ok(cluster)

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use ratelimiter_store::{Link, StoreUrl};
 use redis::{FromRedisValue, cmd};
@@ -13,6 +14,10 @@ use crate::process::{Environment, Process, QUESTION};
 use crate::secret::{Secret, write_private};
 use crate::{ClusterError, ClusterPlan, StoreBinary, StoreTopology};
 
+/// The silence that makes a primary dead while stores and sentinels start. A sentinel that comes
+/// first tries again after a second only: with a shorter time it would begin a failover, whose end
+/// cuts the connections of a cluster that is in use already.
+const START_DOWN_AFTER: Duration = Duration::from_secs(60);
 /// The service that the sentinels watch.
 const SERVICE: &str = "main";
 /// Slots of a store cluster.
@@ -79,9 +84,9 @@ impl StoreGroup {
         for number in 0..topology.stores() {
             group.stores.push(group.start_store(layout, number)?);
         }
-        if let StoreTopology::Sentinel { down_after } = topology {
+        if let StoreTopology::Sentinel { .. } = topology {
             for number in 0..others.len() {
-                let silence = down_after.as_millis();
+                let silence = START_DOWN_AFTER.as_millis();
                 let sentinel = start_sentinel(layout, store_ports, others, number, silence)?;
                 group.sentinels.push(sentinel);
             }
@@ -179,7 +184,7 @@ impl StoreGroup {
                 self.attach(until).await?;
                 self.serves(until).await
             }
-            StoreTopology::Sentinel { .. } => self.sentinels_agree(until).await,
+            StoreTopology::Sentinel { down_after } => self.sentinels_agree(down_after, until).await,
         }
     }
 
@@ -264,8 +269,13 @@ impl StoreGroup {
         Ok(info.contains("master_link_status:up"))
     }
 
-    /// Waits until the replica follows, and each sentinel knows it and the other sentinels.
-    async fn sentinels_agree(&mut self, until: Instant) -> Result<(), ClusterError> {
+    /// Waits until the replica follows, and each sentinel knows it and the other sentinels. From
+    /// then on they take a primary that is silent for `down_after` for dead.
+    async fn sentinels_agree(
+        &mut self,
+        down_after: Duration,
+        until: Instant,
+    ) -> Result<(), ClusterError> {
         while !self.follows(1).await? {
             let why = "it does not follow its primary yet".into();
             self.stores[1].not_yet(until, why).await?;
@@ -277,15 +287,28 @@ impl StoreGroup {
                         let count = |name: &str| master.get(name)?.parse::<usize>().ok();
                         let (replicas, others) =
                             (count("num-slaves"), count("num-other-sentinels"));
-                        if (replicas, others) == (Some(1), Some(2)) {
+                        let flags = master.get("flags").map_or("", String::as_str);
+                        if (replicas, others, flags) == (Some(1), Some(2), "master") {
                             break;
                         }
-                        format!("it has {replicas:?} replicas and {others:?} other sentinels")
+                        format!(
+                            "it has {replicas:?} replicas and {others:?} other sentinels, and its \
+                             primary is {flags}"
+                        )
                     }
                     Err(error) => error.to_string(),
                 };
                 sentinel.not_yet(until, why).await?;
             }
+            let millis = down_after.as_millis().to_string();
+            let set = [
+                "SENTINEL",
+                "SET",
+                SERVICE,
+                "down-after-milliseconds",
+                &millis,
+            ];
+            ask::<()>(&url, &set).await?;
         }
         Ok(())
     }
