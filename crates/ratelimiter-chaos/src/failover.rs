@@ -154,10 +154,17 @@ impl HeldReplicas {
     /// When the primary does not answer in time.
     pub async fn acknowledged(&self) -> Result<u64, ChaosError> {
         let link = Link::new(self.primary.clone());
-        let mut write = cmd("SET");
-        write.arg(&self.predictor).arg(1).arg("PX").arg(1000);
-        link.query::<()>(&write, CONTROL).await?;
-        Ok(link.query(cmd("WAIT").arg(1).arg(200), CONTROL).await?)
+        // Together, or a connection that is opened again in between would ask about no write.
+        let mut both = redis::pipe();
+        both.cmd("SET")
+            .arg(&self.predictor)
+            .arg(1)
+            .arg("PX")
+            .arg(1000)
+            .ignore();
+        both.cmd("WAIT").arg(1).arg(200);
+        let [acknowledged] = link.pipeline(&both, CONTROL).await?;
+        Ok(acknowledged)
     }
 
     /// Ends the primary, and waits until a replica without its last writes is the primary.
