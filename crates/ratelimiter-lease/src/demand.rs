@@ -3,15 +3,15 @@ use std::time::Duration;
 use crate::NodeTime;
 
 /// How much one key is asked for on one node: the cost of the checks in the last whole
-/// [`SPAN`](Demand::SPAN).
+/// [`SPAN`](DemandMeter::SPAN).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Demand {
+pub(crate) struct DemandMeter {
     began: NodeTime,
     current: u32,
     last: u32,
 }
 
-impl Demand {
+impl DemandMeter {
     /// A grant is meant to last for this long. Shorter asks the store more often, longer holds back
     /// more unspent charge.
     pub(crate) const SPAN: Duration = Duration::from_millis(50);

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::demand::Demand;
-use crate::{Answer, NodeTime, StoreTime, Terms, Waiting};
+use crate::demand::DemandMeter;
+use crate::{GrantAnswer, LeaseTerms, NodeTime, StoreTime, WaitingChecks};
 
 /// Refilled before they run out are only grants of at least this charge: near the limit every
 /// unspent admission that is held here is missed elsewhere.
@@ -13,21 +13,21 @@ const REFILLED: u32 = 4;
 /// One key's grants on one node. Grants are named by numbers, which are never used twice in one
 /// life of the node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Holder {
-    terms: Terms,
-    held: VecDeque<Held>,
-    asked: Option<Asked>,
-    denied: Option<Denied>,
+pub struct GrantHolder {
+    terms: LeaseTerms,
+    held: VecDeque<OpenGrant>,
+    asked: Option<PendingRequest>,
+    denied: Option<LastDenial>,
     /// Settlements that the store has not confirmed: the charge and the part of it that was spent.
-    settling: BTreeMap<u64, Settling>,
-    closed: VecDeque<Closed>,
-    demand: Demand,
+    settling: BTreeMap<u64, Settlement>,
+    closed: VecDeque<ClosedGrants>,
+    demand: DemandMeter,
     room: Option<u32>,
 }
 
 /// A grant that can be spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Held {
+struct OpenGrant {
     number: u64,
     charge: u32,
     spent: u32,
@@ -39,7 +39,7 @@ struct Held {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Asked {
+struct PendingRequest {
     number: u64,
     sent: NodeTime,
     need: u32,
@@ -48,14 +48,14 @@ struct Asked {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Denied {
+struct LastDenial {
     cost: u32,
     until: NodeTime,
     frees: NodeTime,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Settling {
+struct Settlement {
     charge: u32,
     spent: u32,
 }
@@ -63,7 +63,7 @@ struct Settling {
 /// Grants that were closed, for as long as their admissions are in the window. Named by the last of
 /// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Closed {
+struct ClosedGrants {
     number: u64,
     spent: u32,
     /// When the first of the grants that are counted together was closed, and the last.
@@ -73,7 +73,7 @@ struct Closed {
 
 /// A node's own answer to a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spend {
+pub enum SpendResult {
     /// Admitted, from a grant.
     Admitted {
         /// An instant that is not after the admission, and within its grant.
@@ -90,18 +90,18 @@ pub enum Spend {
 
 /// A message to the store: settlements, and a request for a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub struct GrantMessage {
     /// The number of the grant.
     pub number: u64,
-    /// As in [`Request`](crate::Request).
-    pub waiting: Waiting,
-    /// As in [`Request`](crate::Request).
+    /// As in [`GrantRequest`](crate::GrantRequest).
+    pub waiting: WaitingChecks,
+    /// As in [`GrantRequest`](crate::GrantRequest).
     pub ahead: u32,
 }
 
 /// A grant as reported to a store that has lost its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recall {
+pub struct GrantRecall {
     /// The number of the grant.
     pub number: u64,
     /// The charge of an open grant, or the part that was spent of a closed one.
@@ -110,9 +110,9 @@ pub struct Recall {
     pub closed: Option<Duration>,
 }
 
-impl Holder {
+impl GrantHolder {
     /// A node without grants.
-    pub fn new(terms: Terms) -> Self {
+    pub fn new(terms: LeaseTerms) -> Self {
         Self {
             terms,
             held: VecDeque::new(),
@@ -120,13 +120,13 @@ impl Holder {
             denied: None,
             settling: BTreeMap::new(),
             closed: VecDeque::new(),
-            demand: Demand::default(),
+            demand: DemandMeter::default(),
             room: None,
         }
     }
 
     /// Goes on under other terms. The grants that it holds end as they were given.
-    pub fn change(&mut self, terms: Terms) {
+    pub fn change(&mut self, terms: LeaseTerms) {
         if terms != self.terms {
             self.terms = terms;
             self.denied = None;
@@ -139,7 +139,7 @@ impl Holder {
     }
 
     /// Spends one check's cost if a grant covers it.
-    pub fn spend(&mut self, now: NodeTime, cost: u32) -> Spend {
+    pub fn spend(&mut self, now: NodeTime, cost: u32) -> SpendResult {
         self.expire(now);
         if let Some(place) = self
             .held
@@ -154,20 +154,20 @@ impl Holder {
             if held.spent == held.charge {
                 self.close(place, now);
             }
-            return Spend::Admitted { at };
+            return SpendResult::Admitted { at };
         }
         match self.denied {
-            Some(denied) if denied.cost <= cost && now < denied.until => Spend::Denied {
+            Some(denied) if denied.cost <= cost && now < denied.until => SpendResult::Denied {
                 frees: denied.frees.since(now),
             },
-            _ => Spend::Ask,
+            _ => SpendResult::Ask,
         }
     }
 
     /// Whether to ask for the next grant now, before this one runs out.
     pub fn wants_refill(&self, now: NodeTime) -> bool {
         let denied = self.denied.is_some_and(|denied| now < denied.until);
-        let low = |held: &Held| held.charge >= REFILLED && self.unspent() <= held.charge / 2;
+        let low = |held: &OpenGrant| held.charge >= REFILLED && self.unspent() <= held.charge / 2;
         !denied && self.asked.is_none() && self.held.back().is_some_and(low)
     }
 
@@ -179,21 +179,26 @@ impl Holder {
     /// Asks for a grant, with a number that was never used. Grants that are too small for the first
     /// waiting check are given back with the same message, so that their charge is not missing.
     /// Without waiting checks it is a refill.
-    pub fn ask(&mut self, now: NodeTime, number: u64, waiting: Option<Waiting>) -> Ask {
+    pub fn ask(
+        &mut self,
+        now: NodeTime,
+        number: u64,
+        waiting: Option<WaitingChecks>,
+    ) -> GrantMessage {
         self.expire(now);
         if waiting.is_some_and(|waiting| self.unspent() < waiting.need) {
             self.close_all(now);
         }
         let ahead = self.demand.expected(now);
-        let waiting = waiting.unwrap_or(Waiting::alike(1, 1));
+        let waiting = waiting.unwrap_or(WaitingChecks::alike(1, 1));
         let most = waiting.queued.saturating_add(ahead);
-        self.asked = Some(Asked {
+        self.asked = Some(PendingRequest {
             number,
             sent: now,
             need: waiting.need,
             most,
         });
-        Ask {
+        GrantMessage {
             number,
             waiting,
             ahead,
@@ -224,19 +229,19 @@ impl Holder {
     }
 
     /// Takes the answer to [`ask`](Self::ask). One that is no longer awaited is of no effect.
-    pub fn answered(&mut self, now: NodeTime, number: u64, answer: Answer) {
+    pub fn answered(&mut self, now: NodeTime, number: u64, answer: GrantAnswer) {
         let Some(asked) = self.asked.take_if(|asked| asked.number == number) else {
             return;
         };
         match answer {
-            Answer::Granted {
+            GrantAnswer::Granted {
                 charge,
                 given,
                 room,
             } => {
                 self.denied = None;
                 self.room = Some(room);
-                let held = Held {
+                let held = OpenGrant {
                     number,
                     charge,
                     spent: 0,
@@ -247,15 +252,15 @@ impl Holder {
                 self.held.push_back(held);
                 self.expire(now);
             }
-            Answer::Denied { hold, frees, room } => {
+            GrantAnswer::Denied { hold, frees, room } => {
                 self.room = Some(room);
-                self.denied = Some(Denied {
+                self.denied = Some(LastDenial {
                     cost: asked.need,
                     until: now + hold,
                     frees: now + frees,
                 });
             }
-            Answer::Closed => {}
+            GrantAnswer::Closed => {}
         }
     }
 
@@ -265,7 +270,7 @@ impl Holder {
         if let Some(asked) = self.asked.take_if(|asked| asked.number == number) {
             self.settling.insert(
                 number,
-                Settling {
+                Settlement {
                     charge: asked.most,
                     spent: 0,
                 },
@@ -285,7 +290,7 @@ impl Holder {
         while self
             .held
             .front()
-            .is_some_and(|held| now.since(held.received) >= Demand::SPAN)
+            .is_some_and(|held| now.since(held.received) >= DemandMeter::SPAN)
         {
             self.close(0, now);
         }
@@ -300,15 +305,15 @@ impl Holder {
     }
 
     /// The grants to report to a store that has lost its state. Its earlier denials no longer hold.
-    pub fn recall(&mut self, now: NodeTime) -> Vec<Recall> {
+    pub fn recall(&mut self, now: NodeTime) -> Vec<GrantRecall> {
         self.expire(now);
         self.denied = None;
-        let open = self.held.iter().map(|held| Recall {
+        let open = self.held.iter().map(|held| GrantRecall {
             number: held.number,
             charge: held.charge,
             closed: None,
         });
-        let closed = self.closed.iter().map(|closed| Recall {
+        let closed = self.closed.iter().map(|closed| GrantRecall {
             number: closed.number,
             charge: closed.spent,
             closed: Some(self.terms.at_least(now.since(closed.at))),
@@ -350,15 +355,16 @@ impl Holder {
         {
             self.close(0, now);
         }
-        let left =
-            |closed: &Closed| self.terms.at_least(now.since(closed.at)) >= self.terms.window();
+        let left = |closed: &ClosedGrants| {
+            self.terms.at_least(now.since(closed.at)) >= self.terms.window()
+        };
         while self.closed.front().is_some_and(left) {
             self.closed.pop_front();
         }
     }
 
     fn close(&mut self, place: usize, now: NodeTime) {
-        let Some(Held {
+        let Some(OpenGrant {
             number,
             charge,
             spent,
@@ -367,7 +373,7 @@ impl Holder {
         else {
             return;
         };
-        self.settling.insert(number, Settling { charge, spent });
+        self.settling.insert(number, Settlement { charge, spent });
         if spent == 0 {
             return;
         }
@@ -376,14 +382,14 @@ impl Holder {
         let together = self.terms.window() / 256;
         match self.closed.back_mut() {
             Some(last) if now.since(last.since) < together => {
-                *last = Closed {
+                *last = ClosedGrants {
                     number,
                     spent: last.spent + spent,
                     at: now,
                     ..*last
                 };
             }
-            _ => self.closed.push_back(Closed {
+            _ => self.closed.push_back(ClosedGrants {
                 number,
                 spent,
                 since: now,
@@ -394,8 +400,8 @@ impl Holder {
 }
 
 #[cfg(test)]
-impl Holder {
-    pub(crate) fn terms(&self) -> Terms {
+impl GrantHolder {
+    pub(crate) fn terms(&self) -> LeaseTerms {
         self.terms
     }
 
@@ -406,7 +412,7 @@ impl Holder {
     /// Drops the state that no admission depends on.
     pub(crate) fn forget_history(&mut self) {
         self.closed.clear();
-        self.demand = Demand::default();
+        self.demand = DemandMeter::default();
         self.denied = None;
         self.room = None;
     }

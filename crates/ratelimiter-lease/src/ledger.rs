@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::{StoreTime, Terms};
+use crate::{LeaseTerms, StoreTime};
 
 /// How soon a denied node asks again while grants of others are open, which may be given back
 /// unspent.
@@ -16,9 +16,9 @@ const SHARED: u64 = 4;
 
 /// All grants of one key that can still hold an admission of its window.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Ledger<Id> {
+pub struct GrantLedger<Id> {
     pub(crate) grants: BTreeMap<Id, Grant>,
-    clock: Clock,
+    clock: MonotonicClock,
     retention: Duration,
 }
 
@@ -37,7 +37,7 @@ pub struct Grant {
 
 /// Checks that wait on one node for a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Waiting {
+pub struct WaitingChecks {
     /// Cost of the first: less than this is no use.
     pub need: u32,
     /// How many at the front cost as much as the first, at least 1.
@@ -46,7 +46,7 @@ pub struct Waiting {
     pub queued: u32,
 }
 
-impl Waiting {
+impl WaitingChecks {
     /// `count` checks of the same cost.
     pub fn alike(need: u32, count: u32) -> Self {
         Self {
@@ -59,11 +59,11 @@ impl Waiting {
 
 /// A node's request for a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Request<Id> {
+pub struct GrantRequest<Id> {
     /// The grant's name, never used for another.
     pub id: Id,
     /// The checks that wait for it.
-    pub waiting: Waiting,
+    pub waiting: WaitingChecks,
     /// Cost of the checks that the node expects in the next moments.
     pub ahead: u32,
     /// Nodes that share the limit, at least 1.
@@ -74,7 +74,7 @@ pub struct Request<Id> {
 
 /// The store's answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Answer {
+pub enum GrantAnswer {
     /// The node may admit.
     Granted {
         /// How much.
@@ -100,12 +100,12 @@ pub enum Answer {
 /// The store's clock without its steps backwards: where it steps back, this one stands still and
 /// then goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Clock {
+struct MonotonicClock {
     last: StoreTime,
     offset: Duration,
 }
 
-impl Clock {
+impl MonotonicClock {
     fn read(&mut self, raw: StoreTime) -> StoreTime {
         let now = raw + self.offset;
         if now < self.last {
@@ -117,19 +117,19 @@ impl Clock {
     }
 }
 
-impl<Id: Ord + Clone> Ledger<Id> {
+impl<Id: Ord + Clone> GrantLedger<Id> {
     /// A ledger without grants, which keeps those that no longer count for another `retention`: an
     /// observer can then ask about a window that ended a moment ago.
     pub fn new(retention: Duration) -> Self {
         Self {
             grants: BTreeMap::new(),
-            clock: Clock::default(),
+            clock: MonotonicClock::default(),
             retention,
         }
     }
 
     /// Takes a reading of the store's clock, forgets old grants, and returns the ledger's own time.
-    pub fn advance(&mut self, raw: StoreTime, terms: &Terms) -> StoreTime {
+    pub fn advance(&mut self, raw: StoreTime, terms: &LeaseTerms) -> StoreTime {
         let now = self.clock.read(raw);
         let kept = terms.window() + self.retention;
         self.grants.retain(|_, grant| grant.end + kept > now);
@@ -163,23 +163,28 @@ impl<Id: Ord + Clone> Ledger<Id> {
     ///
     /// What is given near the limit is spent whole at once: a part that no waiting check can use
     /// would be missed by others.
-    pub fn grant(&mut self, now: StoreTime, terms: &Terms, request: Request<Id>) -> Answer {
+    pub fn grant(
+        &mut self,
+        now: StoreTime,
+        terms: &LeaseTerms,
+        request: GrantRequest<Id>,
+    ) -> GrantAnswer {
         let charged = self.charged(now, terms) + request.outside;
         let limit = u64::from(terms.limit());
         let room = limit.saturating_sub(charged);
         if let Some(grant) = self.grants.get(&request.id) {
             let (charge, given) = (grant.charge, grant.given);
             return if grant.settled {
-                Answer::Closed
+                GrantAnswer::Closed
             } else {
-                Answer::Granted {
+                GrantAnswer::Granted {
                     charge,
                     given,
                     room: narrow(room),
                 }
             };
         }
-        let Waiting {
+        let WaitingChecks {
             need,
             alike,
             queued,
@@ -207,7 +212,7 @@ impl<Id: Ord + Clone> Ledger<Id> {
             settled: false,
         };
         self.grants.insert(request.id, grant);
-        Answer::Granted {
+        GrantAnswer::Granted {
             charge,
             given: now,
             room: narrow(room) - charge,
@@ -217,11 +222,11 @@ impl<Id: Ord + Clone> Ledger<Id> {
     fn deny(
         &self,
         now: StoreTime,
-        terms: &Terms,
-        request: &Request<Id>,
+        terms: &LeaseTerms,
+        request: &GrantRequest<Id>,
         charged: u64,
         room: u32,
-    ) -> Answer {
+    ) -> GrantAnswer {
         let wanted = charged + u64::from(request.waiting.need);
         let limit = u64::from(terms.limit());
         let mut by_end: Vec<_> = self.counted(now, terms).collect();
@@ -249,7 +254,7 @@ impl<Id: Ord + Clone> Ledger<Id> {
         } else {
             frees
         };
-        Answer::Denied { hold, frees, room }
+        GrantAnswer::Denied { hold, frees, room }
     }
 
     /// Notes a grant that the store has lost, from a node's memory: still open with `closed`
@@ -257,7 +262,7 @@ impl<Id: Ord + Clone> Ledger<Id> {
     pub fn recall(
         &mut self,
         now: StoreTime,
-        terms: &Terms,
+        terms: &LeaseTerms,
         id: &Id,
         charge: u32,
         closed: Option<Duration>,
@@ -276,13 +281,13 @@ impl<Id: Ord + Clone> Ledger<Id> {
     }
 
     /// The sum of charges that count at `now`.
-    pub fn charged(&self, now: StoreTime, terms: &Terms) -> u64 {
+    pub fn charged(&self, now: StoreTime, terms: &LeaseTerms) -> u64 {
         self.counted(now, terms)
             .map(|grant| u64::from(grant.charge))
             .sum()
     }
 
-    fn counted(&self, now: StoreTime, terms: &Terms) -> impl Iterator<Item = &Grant> {
+    fn counted(&self, now: StoreTime, terms: &LeaseTerms) -> impl Iterator<Item = &Grant> {
         self.grants
             .values()
             .filter(move |grant| grant.end + terms.window() > now)

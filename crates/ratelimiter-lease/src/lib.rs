@@ -2,31 +2,40 @@
 //! again.
 //!
 //! At most `L` admissions fall in any sliding window `W`, under any delay, loss, repetition and
-//! reordering of messages, death and restart of nodes, and clocks that differ as they like as long
-//! as their *rates* differ by at most `rho`. [`Ledger`] is the store's side, [`Holder`] a node's.
+//! reordering of messages, death and restart of nodes, and any difference between clocks whose
+//! *rates* differ by at most `rho`. [`GrantLedger`] is the store's side, [`GrantHolder`] a node's.
 //! Neither has a clock, a task or a socket: times are arguments.
 //!
 //! ```
 //! use std::time::Duration;
-//! use ratelimiter_lease::{Answer, Holder, Ledger, NodeTime, Request, Spend, StoreTime, Terms, Waiting};
+//! use ratelimiter_lease::{
+//!     GrantAnswer, GrantHolder, GrantLedger, GrantRequest, LeaseTerms, NodeTime, SpendResult,
+//!     StoreTime, WaitingChecks,
+//! };
 //!
-//! let terms = Terms::new(10, Duration::from_secs(60), Duration::from_secs(1), 10)?;
-//! let mut ledger = Ledger::new(Duration::ZERO);
-//! let mut node = Holder::new(terms);
+//! let terms = LeaseTerms::new(10, Duration::from_secs(60), Duration::from_secs(1), 10)?;
+//! let mut ledger = GrantLedger::new(Duration::ZERO);
+//! let mut node = GrantHolder::new(terms);
 //!
 //! // Three checks wait: one message asks for all of them.
-//! let ask = node.ask(NodeTime::from_micros(0), 1, Some(Waiting::alike(1, 3)));
+//! let ask = node.ask(NodeTime::from_micros(0), 1, Some(WaitingChecks::alike(1, 3)));
 //! let now = ledger.advance(StoreTime::from_micros(7_000_000), &terms);
-//! let request = Request { id: ask.number, waiting: ask.waiting, ahead: ask.ahead, nodes: 3, outside: 0 };
+//! let request = GrantRequest {
+//!     id: ask.number,
+//!     waiting: ask.waiting,
+//!     ahead: ask.ahead,
+//!     nodes: 3,
+//!     outside: 0,
+//! };
 //! let answer = ledger.grant(now, &terms, request);
-//! assert!(matches!(answer, Answer::Granted { charge: 3, room: 7, .. }));
+//! assert!(matches!(answer, GrantAnswer::Granted { charge: 3, room: 7, .. }));
 //!
 //! node.answered(NodeTime::from_micros(400), 1, answer);
 //! for _ in 0..3 {
-//!     assert!(matches!(node.spend(NodeTime::from_micros(500), 1), Spend::Admitted { .. }));
+//!     assert!(matches!(node.spend(NodeTime::from_micros(500), 1), SpendResult::Admitted { .. }));
 //! }
-//! assert_eq!(node.spend(NodeTime::from_micros(500), 1), Spend::Ask);
-//! # Ok::<(), ratelimiter_lease::TermsError>(())
+//! assert_eq!(node.spend(NodeTime::from_micros(500), 1), SpendResult::Ask);
+//! # Ok::<(), ratelimiter_lease::LeaseTermsError>(())
 //! ```
 //!
 //! # Protocol
@@ -55,12 +64,12 @@
 //!
 //! # Costs
 //!
-//! | event | cost |
-//! |---|---|
-//! | a node dies | its unspent charge is missing until `D + W` after its last grant |
-//! | a false denial | needs unspent charge of other nodes: at most `(N - 1) c`, and none once they have settled |
-//! | the store stops | nodes admit what they hold, at most `c` each, and then nothing |
-//! | the store forgets | nodes recall their grants; before all have done so, what was forgotten may be granted again |
+//! - A node dies: its unspent charge is missing until `D + W` after its last grant.
+//! - A false denial needs unspent charge of other nodes: at most `(N - 1) c`, and none once they
+//!   have settled.
+//! - The store stops: nodes admit what they hold, at most `c` each, and then nothing.
+//! - The store forgets: nodes recall their grants. Before all have done so, forgotten charge may be
+//!   granted again.
 //!
 //! The charge `c` is the cost of the checks that wait, plus those expected in the next 50 ms, up to
 //! an equal share of half of the room that is left. Near the limit it is the cost of whole checks
@@ -79,7 +88,7 @@ mod model;
 mod terms;
 mod time;
 
-pub use holder::{Ask, Holder, Recall, Spend};
-pub use ledger::{Answer, Grant, Ledger, RECHECK, Request, Waiting};
-pub use terms::{Terms, TermsError};
+pub use holder::{GrantHolder, GrantMessage, GrantRecall, SpendResult};
+pub use ledger::{Grant, GrantAnswer, GrantLedger, GrantRequest, RECHECK, WaitingChecks};
+pub use terms::{LeaseTerms, LeaseTermsError};
 pub use time::{NodeTime, StoreTime};

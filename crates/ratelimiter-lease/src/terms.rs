@@ -2,7 +2,7 @@ use std::time::Duration;
 
 /// What store and nodes agree on for one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Terms {
+pub struct LeaseTerms {
     limit: u32,
     window: Duration,
     lease: Duration,
@@ -11,7 +11,7 @@ pub struct Terms {
 
 /// Terms under which the protocol cannot work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TermsError {
+pub enum LeaseTermsError {
     /// A window or a lease of no length.
     #[error("the {0} is zero: it must be longer")]
     Zero(&'static str),
@@ -20,7 +20,7 @@ pub enum TermsError {
     Drift(u32),
 }
 
-impl Terms {
+impl LeaseTerms {
     /// At most `limit` admissions in any sliding `window`, by grants that last `lease`, on nodes
     /// whose clocks differ from the store's by at most `drift_permille` microseconds per
     /// millisecond.
@@ -32,15 +32,15 @@ impl Terms {
         window: Duration,
         lease: Duration,
         drift_permille: u32,
-    ) -> Result<Self, TermsError> {
+    ) -> Result<Self, LeaseTermsError> {
         if window.is_zero() {
-            return Err(TermsError::Zero("window"));
+            return Err(LeaseTermsError::Zero("window"));
         }
         if lease.is_zero() {
-            return Err(TermsError::Zero("lease"));
+            return Err(LeaseTermsError::Zero("lease"));
         }
         if drift_permille >= 1000 {
-            return Err(TermsError::Drift(drift_permille));
+            return Err(LeaseTermsError::Drift(drift_permille));
         }
         Ok(Self {
             limit,

@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use ratelimiter_lease::{
-    Answer, Ask, Holder, Ledger, NodeTime, Request, Spend, StoreTime, Terms, Waiting,
+    GrantAnswer, GrantHolder, GrantLedger, GrantMessage, GrantRequest, LeaseTerms, NodeTime,
+    SpendResult, StoreTime, WaitingChecks,
 };
 
 const NODES: u32 = 3;
@@ -15,20 +16,21 @@ const MS: u64 = 1000;
 
 /// A store and nodes whose clocks agree, for simplicity only.
 struct Cluster {
-    terms: Terms,
-    ledger: Ledger<(usize, u64)>,
-    nodes: Vec<Holder>,
+    terms: LeaseTerms,
+    ledger: GrantLedger<(usize, u64)>,
+    nodes: Vec<GrantHolder>,
     now_us: u64,
     number: u64,
 }
 
 impl Cluster {
     fn new(limit: u32) -> Self {
-        let terms = Terms::new(limit, Duration::from_secs(60), Duration::from_secs(1), 10).unwrap();
-        let nodes = (0..NODES).map(|_| Holder::new(terms)).collect();
+        let terms =
+            LeaseTerms::new(limit, Duration::from_secs(60), Duration::from_secs(1), 10).unwrap();
+        let nodes = (0..NODES).map(|_| GrantHolder::new(terms)).collect();
         Self {
             terms,
-            ledger: Ledger::new(Duration::ZERO),
+            ledger: GrantLedger::new(Duration::ZERO),
             nodes,
             now_us: 100_000 * MS,
             number: 0,
@@ -40,19 +42,19 @@ impl Cluster {
     }
 
     /// A check, which asks the store if the node cannot decide.
-    fn check(&mut self, node: usize, cost: u32) -> Spend {
+    fn check(&mut self, node: usize, cost: u32) -> SpendResult {
         let clock = self.clock();
         self.nodes[node].note(clock, cost);
         match self.nodes[node].spend(clock, cost) {
-            Spend::Ask => {
-                self.ask(node, Some(Waiting::alike(cost, 1)));
+            SpendResult::Ask => {
+                self.ask(node, Some(WaitingChecks::alike(cost, 1)));
                 self.nodes[node].spend(clock, cost)
             }
             decided => decided,
         }
     }
 
-    fn ask(&mut self, node: usize, waiting: Option<Waiting>) -> Answer {
+    fn ask(&mut self, node: usize, waiting: Option<WaitingChecks>) -> GrantAnswer {
         self.number += 1;
         let clock = self.clock();
         let ask = self.nodes[node].ask(clock, self.number, waiting);
@@ -60,12 +62,12 @@ impl Cluster {
         let now = self
             .ledger
             .advance(StoreTime::from_micros(self.now_us), &self.terms);
-        let Ask {
+        let GrantMessage {
             number,
             waiting,
             ahead,
         } = ask;
-        let request = Request {
+        let request = GrantRequest {
             id: (node, number),
             waiting,
             ahead,
@@ -95,8 +97,8 @@ impl Cluster {
     }
 }
 
-fn admitted(spend: Spend) -> bool {
-    matches!(spend, Spend::Admitted { .. })
+fn admitted(spend: SpendResult) -> bool {
+    matches!(spend, SpendResult::Admitted { .. })
 }
 
 #[test]
@@ -110,18 +112,18 @@ fn a_small_limit_has_no_false_denial() {
 #[test]
 fn a_grant_near_the_limit_is_spent_whole() {
     let mut cluster = Cluster::new(10);
-    cluster.ask(0, Some(Waiting::alike(1, 8)));
+    cluster.ask(0, Some(WaitingChecks::alike(1, 8)));
     // The room of two does for the first of these and not for the second.
     let answer = cluster.ask(
         1,
-        Some(Waiting {
+        Some(WaitingChecks {
             need: 1,
             alike: 1,
             queued: 4,
         }),
     );
     assert!(
-        matches!(answer, Answer::Granted { charge: 1, .. }),
+        matches!(answer, GrantAnswer::Granted { charge: 1, .. }),
         "{answer:?}"
     );
     assert!(admitted(cluster.check(2, 1)));
@@ -155,7 +157,7 @@ fn a_denial_holds_until_charge_leaves() {
 #[test]
 fn a_denial_ends_when_charge_is_returned() {
     let mut cluster = Cluster::new(10);
-    cluster.ask(0, Some(Waiting::alike(1, 10)));
+    cluster.ask(0, Some(WaitingChecks::alike(1, 10)));
     assert!(!admitted(cluster.check(1, 1)));
     cluster.now_us += 60 * MS;
     let clock = cluster.clock();
@@ -168,7 +170,7 @@ fn a_denial_ends_when_charge_is_returned() {
 #[test]
 fn a_dead_node_strands_its_grant_boundedly() {
     let mut cluster = Cluster::new(10);
-    cluster.ask(0, Some(Waiting::alike(1, 10)));
+    cluster.ask(0, Some(WaitingChecks::alike(1, 10)));
     cluster.now_us += 61_000 * MS - 1;
     assert_eq!(cluster.charged(), 10);
     cluster.now_us += 1;
@@ -179,11 +181,11 @@ fn a_dead_node_strands_its_grant_boundedly() {
 fn a_lost_reply_costs_nothing() {
     let mut cluster = Cluster::new(10);
     let clock = cluster.clock();
-    let ask = cluster.nodes[0].ask(clock, 77, Some(Waiting::alike(1, 10)));
+    let ask = cluster.nodes[0].ask(clock, 77, Some(WaitingChecks::alike(1, 10)));
     let now = cluster
         .ledger
         .advance(StoreTime::from_micros(cluster.now_us), &cluster.terms);
-    let request = Request {
+    let request = GrantRequest {
         id: (0, ask.number),
         waiting: ask.waiting,
         ahead: 0,
@@ -199,7 +201,7 @@ fn a_lost_reply_costs_nothing() {
     assert_eq!((cluster.nodes[0].stranded(), cluster.charged()), (0, 0));
     assert_eq!(
         cluster.ledger.grant(now, &cluster.terms, request),
-        Answer::Closed
+        GrantAnswer::Closed
     );
 }
 
@@ -242,14 +244,14 @@ fn a_steady_rate_is_granted_ahead_and_refilled() {
 #[test]
 fn a_store_that_forgot_recalls_every_charge() {
     let mut cluster = Cluster::new(10);
-    cluster.ask(0, Some(Waiting::alike(1, 4)));
+    cluster.ask(0, Some(WaitingChecks::alike(1, 4)));
     for _ in 0..4 {
         assert!(admitted(cluster.check(0, 1)));
     }
-    cluster.ask(1, Some(Waiting::alike(1, 3)));
+    cluster.ask(1, Some(WaitingChecks::alike(1, 3)));
     cluster.now_us += 10 * MS;
     let clock = cluster.clock();
-    cluster.ledger = Ledger::new(Duration::ZERO);
+    cluster.ledger = GrantLedger::new(Duration::ZERO);
     let now = cluster
         .ledger
         .advance(StoreTime::from_micros(cluster.now_us), &cluster.terms);
@@ -273,7 +275,7 @@ fn a_store_that_forgot_recalls_every_charge() {
 #[test]
 fn a_clock_stepping_back_frees_nothing_early() {
     let mut cluster = Cluster::new(10);
-    cluster.ask(0, Some(Waiting::alike(1, 10)));
+    cluster.ask(0, Some(WaitingChecks::alike(1, 10)));
     cluster.now_us -= 30_000 * MS;
     assert_eq!(cluster.charged(), 10);
     cluster.now_us += 61_000 * MS - 1;

@@ -11,7 +11,9 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use ratelimiter_cluster::ClusterPlan;
-use ratelimiter_lease::{Answer, Ledger, RECHECK, Request, StoreTime, Terms, Waiting};
+use ratelimiter_lease::{
+    GrantAnswer, GrantLedger, GrantRequest, LeaseTerms, RECHECK, StoreTime, WaitingChecks,
+};
 use ratelimiter_store::Link;
 use redis::{Script, ScriptInvocation, Value, cmd};
 
@@ -57,10 +59,10 @@ enum Command {
     Exchange {
         settlements: Vec<(u64, u32)>,
         newest: Option<u64>,
-        request: Option<(u64, Waiting, u32)>,
+        request: Option<(u64, WaitingChecks, u32)>,
         coming: u64,
     },
-    Recall(Vec<(u64, u32, Option<u64>)>),
+    GrantRecall(Vec<(u64, u32, Option<u64>)>),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -77,7 +79,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             settlements,
             newest,
             request: request.map(|(number, need, alike, more, ahead)| {
-                let waiting = Waiting {
+                let waiting = WaitingChecks {
                     need,
                     alike,
                     queued: need * alike + more,
@@ -90,7 +92,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (number(), 0_u32..9, proptest::option::of(0_u64..120_000)),
         1..3,
     )
-    .prop_map(Command::Recall);
+    .prop_map(Command::GrantRecall);
     let command = prop_oneof![8 => exchange, 1 => recall];
     let moved = prop_oneof![6 => 0_i64..30_000, 1 => -90_000_i64..0, 1 => 0_i64..300_000];
     let step = (moved, 0_u8..3, command).prop_map(|(moved, node, command)| Step {
@@ -154,7 +156,7 @@ impl Scripts {
                 match request {
                     Some((
                         number,
-                        Waiting {
+                        WaitingChecks {
                             need,
                             alike,
                             queued,
@@ -181,7 +183,7 @@ impl Scripts {
                     number(frees),
                 ))
             }
-            Command::Recall(grants) => {
+            Command::GrantRecall(grants) => {
                 let mut call = Self::call(&self.recall, step.node);
                 for (number, charge, age) in grants {
                     call.arg(number).arg(charge).arg(or_nothing(*age));
@@ -209,11 +211,16 @@ fn micros(span: Duration) -> u64 {
 }
 
 /// The same step in the ledger.
-fn pure(ledger: &mut Ledger<(u8, u64)>, terms: &Terms, clock: u64, step: &Step) -> Option<Fields> {
+fn pure(
+    ledger: &mut GrantLedger<(u8, u64)>,
+    terms: &LeaseTerms,
+    clock: u64,
+    step: &Step,
+) -> Option<Fields> {
     let now = ledger.advance(StoreTime::from_micros(clock), terms);
     let id = |number: u64| (step.node, number);
     match &step.command {
-        Command::Recall(grants) => {
+        Command::GrantRecall(grants) => {
             for (number, charge, age) in grants {
                 ledger.recall(
                     now,
@@ -241,7 +248,7 @@ fn pure(ledger: &mut Ledger<(u8, u64)>, terms: &Terms, clock: u64, step: &Step) 
                 return Some((-2, 0, 0, 0, 0, 0));
             }
             let id = id(number);
-            let request = Request {
+            let request = GrantRequest {
                 id,
                 waiting,
                 ahead,
@@ -250,15 +257,15 @@ fn pure(ledger: &mut Ledger<(u8, u64)>, terms: &Terms, clock: u64, step: &Step) 
             };
             let charged = ledger.charged(now, terms) + coming;
             Some(match ledger.grant(now, terms, request) {
-                Answer::Granted {
+                GrantAnswer::Granted {
                     charge,
                     given,
                     room,
                 } => (1, charge.into(), given.micros(), room.into(), 0, 0),
-                Answer::Denied { hold, frees, room } => {
+                GrantAnswer::Denied { hold, frees, room } => {
                     (0, 0, 0, room.into(), micros(hold), micros(frees))
                 }
-                Answer::Closed => (-1, 0, 0, u64::from(LIMIT).saturating_sub(charged), 0, 0),
+                GrantAnswer::Closed => (-1, 0, 0, u64::from(LIMIT).saturating_sub(charged), 0, 0),
             })
         }
     }
@@ -272,7 +279,7 @@ async fn the_script_answers_as_the_ledger() {
         recall: with_clock(RECALL),
         store: Link::new(cluster.store_url()),
     };
-    let terms = Terms::new(LIMIT, WINDOW, LEASE, 10).unwrap();
+    let terms = LeaseTerms::new(LIMIT, WINDOW, LEASE, 10).unwrap();
     let mut runner = TestRunner::default();
     let mut verdicts = std::collections::BTreeMap::<i64, u32>::new();
     for case in 0..50 {
@@ -282,7 +289,7 @@ async fn the_script_answers_as_the_ledger() {
             .query::<Value>(cmd("DEL").arg(&KEYS[..]), DEADLINE)
             .await
             .unwrap();
-        let mut ledger = Ledger::new(RETENTION);
+        let mut ledger = GrantLedger::new(RETENTION);
         let mut clock = BEGIN;
         for (i, step) in steps.iter().enumerate() {
             clock = clock.saturating_add_signed(step.moved);

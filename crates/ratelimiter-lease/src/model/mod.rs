@@ -16,19 +16,24 @@
 //! apart by 64-bit fingerprints, equal for states that differ by the names of nodes only.
 //!
 //! ```sh
-//! cargo test --release -p ratelimiter-lease model -- --nocapture                        # the gate's bounds
-//! LEASE_MODEL=full cargo test --release -p ratelimiter-lease model -- --nocapture       # four requests
+//! # the bounds of the gate, then four requests
+//! cargo test --release -p ratelimiter-lease model -- --nocapture
+//! LEASE_MODEL=full cargo test --release -p ratelimiter-lease model -- --nocapture
 //! ```
 
+mod bounds;
+mod event;
+mod mutant;
 mod search;
 mod world;
 
 use std::time::Instant;
 
-use search::{Found, search};
-use world::{Bounds, Mutant};
+use bounds::ModelBounds;
+use mutant::ProtocolMutant;
+use search::{SearchReport, search};
 
-fn report(name: &str, bounds: Bounds, mutant: Option<Mutant>) -> Found {
+fn report(name: &str, bounds: ModelBounds, mutant: Option<ProtocolMutant>) -> SearchReport {
     let started = Instant::now();
     let found = search(bounds, mutant);
     let (states, steps) = (found.states, found.steps);
@@ -46,7 +51,11 @@ fn report(name: &str, bounds: Bounds, mutant: Option<Mutant>) -> Found {
 #[test]
 fn no_order_of_events_admits_too_many() {
     let full = std::env::var("LEASE_MODEL").is_ok_and(|words| words == "full");
-    let all = if full { Bounds::FULL } else { Bounds::GATE };
+    let all = if full {
+        ModelBounds::FULL
+    } else {
+        ModelBounds::GATE
+    };
     for bounds in all {
         let found = report("protocol", *bounds, None);
         assert!(found.violation.is_none(), "{:?}", found.violation);
@@ -55,8 +64,8 @@ fn no_order_of_events_admits_too_many() {
 
 #[test]
 fn every_broken_protocol_is_caught() {
-    for mutant in Mutant::ALL {
-        let caught = Bounds::GATE.iter().any(|bounds| {
+    for mutant in ProtocolMutant::ALL {
+        let caught = ModelBounds::GATE.iter().any(|bounds| {
             report(&format!("{mutant:?}"), *bounds, Some(*mutant))
                 .violation
                 .is_some()

@@ -1,24 +1,27 @@
 use std::collections::{HashSet, VecDeque};
 
-use super::world::{Action, Bounds, Broken, Mutant, World};
+use super::bounds::ModelBounds;
+use super::event::ModelEvent;
+use super::mutant::ProtocolMutant;
+use super::world::{BrokenInvariant, ModelWorld};
 
 /// The result of a search.
-pub(super) struct Found {
+pub(super) struct SearchReport {
     /// States reached.
     pub(super) states: usize,
     /// Steps taken from them.
     pub(super) steps: usize,
     /// The first state that breaks an invariant, and a shortest way to it.
-    pub(super) violation: Option<(Broken, Vec<Action>)>,
+    pub(super) violation: Option<(BrokenInvariant, Vec<ModelEvent>)>,
 }
 
 /// Visits every state within the bounds, nearest first, until one breaks an invariant.
-pub(super) fn search(bounds: Bounds, mutant: Option<Mutant>) -> Found {
+pub(super) fn search(bounds: ModelBounds, mutant: Option<ProtocolMutant>) -> SearchReport {
     let mut seen = HashSet::new();
-    let mut came_from: Vec<(usize, Option<Action>)> = Vec::new();
+    let mut came_from: Vec<(usize, Option<ModelEvent>)> = Vec::new();
     let mut next = VecDeque::new();
     let mut steps = 0;
-    for world in World::beginnings(bounds, mutant) {
+    for world in ModelWorld::beginnings(bounds, mutant) {
         if seen.insert(world.fingerprint()) {
             next.push_back((came_from.len(), world));
             came_from.push((usize::MAX, None));
@@ -37,7 +40,7 @@ pub(super) fn search(bounds: Bounds, mutant: Option<Mutant>) -> Found {
                     at = *before;
                 }
                 trace.reverse();
-                return Found {
+                return SearchReport {
                     states: seen.len(),
                     steps,
                     violation: Some((broken, trace)),
@@ -49,7 +52,7 @@ pub(super) fn search(bounds: Bounds, mutant: Option<Mutant>) -> Found {
             }
         }
     }
-    Found {
+    SearchReport {
         states: seen.len(),
         steps,
         violation: None,

@@ -2,7 +2,13 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use crate::{Answer, Holder, Ledger, NodeTime, Request, Spend, StoreTime, Terms, Waiting};
+use super::bounds::ModelBounds;
+use super::event::{GrantId, ModelEvent, WireMessage};
+use super::mutant::ProtocolMutant;
+use crate::{
+    GrantAnswer, GrantHolder, GrantLedger, GrantRequest, LeaseTerms, NodeTime, SpendResult,
+    StoreTime, WaitingChecks,
+};
 
 const NODES: usize = 3;
 const LIMIT: u32 = 4;
@@ -11,166 +17,10 @@ const WINDOW: usize = 2;
 const LEASE: usize = 2;
 const UNIT_US: u64 = 1000;
 const DRIFT_PERMILLE: u32 = 500;
-/// Microseconds by which a slow, a true and a fast node's clock advance in one unit of time.
-const SLOW: u64 = 500;
-const TRUE: u64 = 1000;
-const FAST: u64 = 1500;
-
-/// How much may happen in one run.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    units: usize,
-    requests: u8,
-    crashes: u8,
-    /// Costs of the waiting checks for which a node asks.
-    sizes: &'static [u32],
-    /// Rates of the nodes' clocks.
-    rates: &'static [u64],
-}
-
-impl Bounds {
-    pub(super) const GATE: &[Self] = &[
-        Self {
-            units: 5,
-            requests: 2,
-            crashes: 1,
-            sizes: &[4],
-            rates: &[SLOW],
-        },
-        Self {
-            units: 4,
-            requests: 3,
-            crashes: 0,
-            sizes: &[2],
-            rates: &[SLOW],
-        },
-    ];
-    pub(super) const FULL: &[Self] = &[
-        Self {
-            units: 5,
-            requests: 2,
-            crashes: 1,
-            sizes: &[1, 4],
-            rates: &[SLOW, TRUE, FAST],
-        },
-        Self {
-            units: 5,
-            requests: 3,
-            crashes: 0,
-            sizes: &[2],
-            rates: &[SLOW],
-        },
-        Self {
-            units: 4,
-            requests: 3,
-            crashes: 1,
-            sizes: &[2],
-            rates: &[SLOW],
-        },
-    ];
-}
-
-/// Node, life of the node, number of the grant.
-type Id = (u8, u8, u8);
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Message {
-    Ask {
-        id: Id,
-        queued: u32,
-    },
-    Reply {
-        id: Id,
-        charge: u32,
-        given: StoreTime,
-    },
-    Refusal {
-        id: Id,
-    },
-    Settle {
-        id: Id,
-        spent: u32,
-    },
-    /// Only of a mutant.
-    Renew {
-        id: Id,
-    },
-}
-
-impl Message {
-    fn id(&self) -> Id {
-        match self {
-            Self::Ask { id, .. }
-            | Self::Reply { id, .. }
-            | Self::Refusal { id }
-            | Self::Settle { id, .. }
-            | Self::Renew { id } => *id,
-        }
-    }
-}
-
-/// One event.
-#[derive(Clone, Debug)]
-pub(super) enum Action {
-    Tick,
-    Ask {
-        node: usize,
-        queued: u32,
-    },
-    Admit {
-        node: usize,
-    },
-    GiveBack {
-        node: usize,
-    },
-    GiveUp {
-        node: usize,
-    },
-    Crash {
-        node: usize,
-    },
-    Arrive(Message),
-    /// Only of a mutant.
-    Renew {
-        node: usize,
-    },
-}
-
-/// A protocol with a fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mutant {
-    /// A settlement may extend its grant's end, and the node spends for a lease after sending it.
-    SettlementExtends,
-    /// The node counts the lease from the arrival of the answer.
-    LeaseFromArrival,
-    /// The store forgets a grant at its end, not a window later.
-    CountedUntilEnd,
-    /// The node goes on spending what it has settled.
-    SpendsAfterSettling,
-    /// The node trusts its clock to run at the store's rate.
-    NoDrift,
-    /// A node that restarts begins its names anew.
-    NamesReused,
-    /// The node settles a request that it gave up, and takes the late answer all the same.
-    LateAnswerTaken,
-}
-
-impl Mutant {
-    pub(super) const ALL: &[Self] = &[
-        Self::SettlementExtends,
-        Self::LeaseFromArrival,
-        Self::CountedUntilEnd,
-        Self::SpendsAfterSettling,
-        Self::NoDrift,
-        Self::NamesReused,
-        Self::LateAnswerTaken,
-    ];
-}
-
 /// An invariant that a state breaks.
 #[derive(Clone, Debug)]
 #[expect(dead_code, reason = "the fields are printed with the trace")]
-pub(super) enum Broken {
+pub(super) enum BrokenInvariant {
     /// More admissions in the window than the store counts.
     Uncharged { admitted: u32, charged: u64 },
     /// More admissions in the window than the limit.
@@ -180,8 +30,8 @@ pub(super) enum Broken {
 }
 
 #[derive(Clone)]
-struct Node {
-    holder: Holder,
+struct ModelNode {
+    holder: GrantHolder,
     rate: u64,
     life: u8,
     next: u8,
@@ -189,29 +39,29 @@ struct Node {
 
 /// Everything that the future depends on.
 #[derive(Clone)]
-pub(super) struct World {
-    bounds: Bounds,
-    mutant: Option<Mutant>,
+pub(super) struct ModelWorld {
+    bounds: ModelBounds,
+    mutant: Option<ProtocolMutant>,
     unit: usize,
     requests: u8,
     crashes: u8,
-    ledger: Ledger<Id>,
-    nodes: [Node; NODES],
-    wire: BTreeSet<Message>,
+    ledger: GrantLedger<GrantId>,
+    nodes: [ModelNode; NODES],
+    wire: BTreeSet<WireMessage>,
     /// Admissions in each of the units of the present window, the present unit first.
     admitted: [u32; WINDOW],
 }
 
-impl World {
+impl ModelWorld {
     /// One world for each draw of the clocks' rates.
-    pub(super) fn beginnings(bounds: Bounds, mutant: Option<Mutant>) -> Vec<Self> {
-        let drift = if mutant == Some(Mutant::NoDrift) {
+    pub(super) fn beginnings(bounds: ModelBounds, mutant: Option<ProtocolMutant>) -> Vec<Self> {
+        let drift = if mutant == Some(ProtocolMutant::NoDrift) {
             0
         } else {
             DRIFT_PERMILLE
         };
-        let node = |rate: &u64| Node {
-            holder: Holder::new(terms(WINDOW, drift)),
+        let node = |rate: &u64| ModelNode {
+            holder: GrantHolder::new(terms(WINDOW, drift)),
             rate: *rate,
             life: 0,
             next: 0,
@@ -226,7 +76,7 @@ impl World {
                         unit: 0,
                         requests: 0,
                         crashes: 0,
-                        ledger: Ledger::new(Duration::ZERO),
+                        ledger: GrantLedger::new(Duration::ZERO),
                         nodes: [node(a), node(b), node(c)],
                         wire: BTreeSet::new(),
                         admitted: [0; WINDOW],
@@ -237,7 +87,7 @@ impl World {
         worlds
     }
 
-    fn is(&self, mutant: Mutant) -> bool {
+    fn is(&self, mutant: ProtocolMutant) -> bool {
         self.mutant == Some(mutant)
     }
 
@@ -251,9 +101,9 @@ impl World {
     }
 
     /// The terms by which the store counts.
-    fn store_terms(&self) -> Terms {
-        if self.is(Mutant::CountedUntilEnd) {
-            return Terms::new(
+    fn store_terms(&self) -> LeaseTerms {
+        if self.is(ProtocolMutant::CountedUntilEnd) {
+            return LeaseTerms::new(
                 LIMIT,
                 Duration::from_micros(1),
                 units(LEASE),
@@ -265,44 +115,44 @@ impl World {
     }
 
     /// Everything that can happen next.
-    pub(super) fn actions(&self) -> Vec<Action> {
-        let mut actions: Vec<_> = self.wire.iter().cloned().map(Action::Arrive).collect();
+    pub(super) fn actions(&self) -> Vec<ModelEvent> {
+        let mut actions: Vec<_> = self.wire.iter().cloned().map(ModelEvent::Arrive).collect();
         if self.unit < self.bounds.units {
-            actions.push(Action::Tick);
+            actions.push(ModelEvent::Tick);
         }
         for node in 0..NODES {
             let holder = &self.nodes[node].holder;
             if holder.unspent() > 0 {
-                actions.extend([Action::Admit { node }, Action::GiveBack { node }]);
-                if self.is(Mutant::SettlementExtends) {
-                    actions.push(Action::Renew { node });
+                actions.extend([ModelEvent::Admit { node }, ModelEvent::GiveBack { node }]);
+                if self.is(ProtocolMutant::SettlementExtends) {
+                    actions.push(ModelEvent::Renew { node });
                 }
             }
             if holder.is_asking() {
-                actions.push(Action::GiveUp { node });
+                actions.push(ModelEvent::GiveUp { node });
             } else if self.requests < self.bounds.requests {
-                actions.extend(self.bounds.sizes.iter().map(|queued| Action::Ask {
+                actions.extend(self.bounds.sizes.iter().map(|queued| ModelEvent::Ask {
                     node,
                     queued: *queued,
                 }));
             }
             if self.crashes < self.bounds.crashes && !holder.is_idle() {
-                actions.push(Action::Crash { node });
+                actions.push(ModelEvent::Crash { node });
             }
         }
         actions
     }
 
-    pub(super) fn step(&mut self, action: &Action) -> Result<(), Broken> {
+    pub(super) fn step(&mut self, action: &ModelEvent) -> Result<(), BrokenInvariant> {
         match *action {
-            Action::Tick => {
+            ModelEvent::Tick => {
                 self.unit += 1;
                 self.admitted.rotate_right(1);
                 self.admitted[0] = 0;
                 let (now, terms) = (self.now(), self.store_terms());
                 self.ledger.advance(now, &terms);
             }
-            Action::Ask { node, queued } => {
+            ModelEvent::Ask { node, queued } => {
                 self.requests += 1;
                 let now = self.clock(node);
                 let number = self.nodes[node].next;
@@ -310,52 +160,52 @@ impl World {
                 let ask = self.nodes[node].holder.ask(
                     now,
                     number.into(),
-                    Some(Waiting::alike(1, queued)),
+                    Some(WaitingChecks::alike(1, queued)),
                 );
-                self.wire.insert(Message::Ask {
+                self.wire.insert(WireMessage::Ask {
                     id: self.id(node, number),
                     queued: ask.waiting.queued,
                 });
             }
-            Action::Admit { node } => return self.admit(node),
-            Action::GiveBack { node } => {
+            ModelEvent::Admit { node } => return self.admit(node),
+            ModelEvent::GiveBack { node } => {
                 let now = self.clock(node);
                 let before = self.nodes[node].holder.clone();
                 self.nodes[node].holder.close_all(now);
                 self.send_settlements(node);
-                if self.is(Mutant::SpendsAfterSettling) {
+                if self.is(ProtocolMutant::SpendsAfterSettling) {
                     self.nodes[node].holder = before;
                 }
             }
-            Action::GiveUp { node } => {
+            ModelEvent::GiveUp { node } => {
                 let before = self.nodes[node].holder.clone();
                 let asked = before.asked_number().expect("only offered while it asks");
                 self.nodes[node].holder.give_up(asked);
                 self.send_settlements(node);
-                if self.is(Mutant::LateAnswerTaken) {
+                if self.is(ProtocolMutant::LateAnswerTaken) {
                     self.nodes[node].holder = before;
                 }
             }
-            Action::Crash { node } => {
+            ModelEvent::Crash { node } => {
                 self.crashes += 1;
                 let crashed = &mut self.nodes[node];
-                crashed.holder = Holder::new(crashed.holder.terms());
+                crashed.holder = GrantHolder::new(crashed.holder.terms());
                 crashed.life += 1;
-                if self.mutant == Some(Mutant::NamesReused) {
+                if self.mutant == Some(ProtocolMutant::NamesReused) {
                     crashed.life = 0;
                     crashed.next = 0;
                 }
             }
-            Action::Renew { node } => {
+            ModelEvent::Renew { node } => {
                 let now = self.clock(node);
                 if let Some(number) = self.nodes[node].holder.renew(now) {
                     let number = u8::try_from(number).expect("a run has few requests");
-                    self.wire.insert(Message::Renew {
+                    self.wire.insert(WireMessage::Renew {
                         id: self.id(node, number),
                     });
                 }
             }
-            Action::Arrive(ref message) => self.arrive(message),
+            ModelEvent::Arrive(ref message) => self.arrive(message),
         }
         for node in 0..NODES {
             self.send_settlements(node);
@@ -364,12 +214,12 @@ impl World {
         Ok(())
     }
 
-    fn admit(&mut self, node: usize) -> Result<(), Broken> {
+    fn admit(&mut self, node: usize) -> Result<(), BrokenInvariant> {
         let (clock, now) = (self.clock(node), self.now());
-        if let Spend::Admitted { at } = self.nodes[node].holder.spend(clock, 1) {
+        if let SpendResult::Admitted { at } = self.nodes[node].holder.spend(clock, 1) {
             self.admitted[0] += 1;
             if at > now || at + units(LEASE) < now {
-                return Err(Broken::Stamp { at, now });
+                return Err(BrokenInvariant::Stamp { at, now });
             }
         }
         self.send_settlements(node);
@@ -377,14 +227,14 @@ impl World {
         Ok(())
     }
 
-    fn arrive(&mut self, message: &Message) {
+    fn arrive(&mut self, message: &WireMessage) {
         let (now, terms) = (self.now(), self.store_terms());
         let id = message.id();
         let node = usize::from(id.0);
         match *message {
-            Message::Ask { id, queued } => {
-                let waiting = Waiting::alike(1, queued);
-                let request = Request {
+            WireMessage::Ask { id, queued } => {
+                let waiting = WaitingChecks::alike(1, queued);
+                let request = GrantRequest {
                     id,
                     waiting,
                     ahead: 0,
@@ -393,49 +243,51 @@ impl World {
                 };
                 self.wire
                     .insert(match self.ledger.grant(now, &terms, request) {
-                        Answer::Granted { charge, given, .. } => {
-                            Message::Reply { id, charge, given }
+                        GrantAnswer::Granted { charge, given, .. } => {
+                            WireMessage::Reply { id, charge, given }
                         }
-                        Answer::Denied { .. } | Answer::Closed => Message::Refusal { id },
+                        GrantAnswer::Denied { .. } | GrantAnswer::Closed => {
+                            WireMessage::Refusal { id }
+                        }
                     });
             }
-            Message::Settle { id, spent } => self.ledger.settle(now, &id, spent),
-            Message::Renew { id } => {
+            WireMessage::Settle { id, spent } => self.ledger.settle(now, &id, spent),
+            WireMessage::Renew { id } => {
                 if let Some(grant) = self.ledger.grants.get_mut(&id) {
                     grant.end = now + units(LEASE);
                 }
             }
-            Message::Reply { charge, given, .. } if self.is_alive(id) => {
+            WireMessage::Reply { charge, given, .. } if self.is_alive(id) => {
                 let clock = self.clock(node);
-                let answer = Answer::Granted {
+                let answer = GrantAnswer::Granted {
                     charge,
                     given,
                     room: 0,
                 };
                 let holder = &mut self.nodes[node].holder;
-                if self.mutant == Some(Mutant::LeaseFromArrival) {
+                if self.mutant == Some(ProtocolMutant::LeaseFromArrival) {
                     holder.renew(clock);
                 }
                 holder.answered(clock, id.2.into(), answer);
             }
-            Message::Refusal { .. } if self.is_alive(id) => {
+            WireMessage::Refusal { .. } if self.is_alive(id) => {
                 let clock = self.clock(node);
-                let answer = Answer::Denied {
+                let answer = GrantAnswer::Denied {
                     hold: Duration::ZERO,
                     frees: Duration::ZERO,
                     room: 0,
                 };
                 self.nodes[node].holder.answered(clock, id.2.into(), answer);
             }
-            Message::Reply { .. } | Message::Refusal { .. } => {}
+            WireMessage::Reply { .. } | WireMessage::Refusal { .. } => {}
         }
     }
 
-    fn is_alive(&self, id: Id) -> bool {
+    fn is_alive(&self, id: GrantId) -> bool {
         self.nodes[usize::from(id.0)].life == id.1
     }
 
-    fn id(&self, node: usize, number: u8) -> Id {
+    fn id(&self, node: usize, number: u8) -> GrantId {
         (node as u8, self.nodes[node].life, number)
     }
 
@@ -444,7 +296,7 @@ impl World {
         for (number, spent) in settlements {
             self.nodes[node].holder.settled(number);
             let number = u8::try_from(number).expect("a run has few requests");
-            self.wire.insert(Message::Settle {
+            self.wire.insert(WireMessage::Settle {
                 id: self.id(node, number),
                 spent,
             });
@@ -459,31 +311,31 @@ impl World {
             node.holder.forget_history();
         }
         self.wire.retain(|message| match message {
-            Message::Reply { id, .. } | Message::Refusal { id } => {
+            WireMessage::Reply { id, .. } | WireMessage::Refusal { id } => {
                 let node = &nodes[usize::from(id.0)];
                 // A name that is used again may be awaited again.
-                self.mutant == Some(Mutant::NamesReused)
+                self.mutant == Some(ProtocolMutant::NamesReused)
                     || (node.life == id.1 && node.holder.asked_number() == Some(id.2.into()))
             }
             // It changes nothing a second time.
-            Message::Settle { id, spent } => !ledger
+            WireMessage::Settle { id, spent } => !ledger
                 .grants
                 .get(id)
                 .is_some_and(|grant| grant.settled && grant.charge <= *spent),
-            Message::Ask { .. } | Message::Renew { .. } => true,
+            WireMessage::Ask { .. } | WireMessage::Renew { .. } => true,
         });
     }
 
-    pub(super) fn holds(&self) -> Result<(), Broken> {
+    pub(super) fn holds(&self) -> Result<(), BrokenInvariant> {
         let admitted = self.admitted.iter().sum();
         let charged = self
             .ledger
             .charged(self.now(), &terms(WINDOW, DRIFT_PERMILLE));
         if admitted > LIMIT {
-            return Err(Broken::OverLimit { admitted });
+            return Err(BrokenInvariant::OverLimit { admitted });
         }
         if u64::from(admitted) > charged {
-            return Err(Broken::Uncharged { admitted, charged });
+            return Err(BrokenInvariant::Uncharged { admitted, charged });
         }
         Ok(())
     }
@@ -500,14 +352,14 @@ impl World {
 
     fn part(&self, node: usize) -> u64 {
         let mut hasher = DefaultHasher::new();
-        let Node {
+        let ModelNode {
             holder,
             rate,
             life,
             next,
         } = &self.nodes[node];
         (holder, rate, life, next).hash(&mut hasher);
-        let own = |id: &Id| usize::from(id.0) == node;
+        let own = |id: &GrantId| usize::from(id.0) == node;
         for (id, grant) in self.ledger.grants.iter().filter(|(id, _)| own(id)) {
             (id.1, id.2, grant).hash(&mut hasher);
         }
@@ -516,10 +368,10 @@ impl World {
             std::mem::discriminant(message).hash(&mut hasher);
             (id.1, id.2).hash(&mut hasher);
             match message {
-                Message::Ask { queued, .. } => queued.hash(&mut hasher),
-                Message::Reply { charge, given, .. } => (charge, given).hash(&mut hasher),
-                Message::Settle { spent, .. } => spent.hash(&mut hasher),
-                Message::Refusal { .. } | Message::Renew { .. } => {}
+                WireMessage::Ask { queued, .. } => queued.hash(&mut hasher),
+                WireMessage::Reply { charge, given, .. } => (charge, given).hash(&mut hasher),
+                WireMessage::Settle { spent, .. } => spent.hash(&mut hasher),
+                WireMessage::Refusal { .. } | WireMessage::Renew { .. } => {}
             }
         }
         hasher.finish()
@@ -530,6 +382,6 @@ fn units(count: usize) -> Duration {
     Duration::from_micros(count as u64 * UNIT_US)
 }
 
-fn terms(window: usize, drift_permille: u32) -> Terms {
-    Terms::new(LIMIT, units(window), units(LEASE), drift_permille).expect("they are positive")
+fn terms(window: usize, drift_permille: u32) -> LeaseTerms {
+    LeaseTerms::new(LIMIT, units(window), units(LEASE), drift_permille).expect("they are positive")
 }

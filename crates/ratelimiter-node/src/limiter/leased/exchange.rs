@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ratelimiter_api::LimitEntry;
-use ratelimiter_lease::{Answer, Terms};
+use ratelimiter_lease::{GrantAnswer, LeaseTerms};
 use ratelimiter_store::StoreError;
 
 use super::lease::{KeyLease, LeaseCell};
@@ -109,7 +109,7 @@ impl LeaseTable {
         &self,
         cell: &LeaseCell,
         entry: &LimitEntry,
-        terms: &Terms,
+        terms: &LeaseTerms,
     ) -> Result<(), StoreError> {
         let (grants, version, answered) = {
             let mut lease = cell.lock();
@@ -135,7 +135,7 @@ impl LeaseTable {
 
     fn count(&self, result: &Result<LedgerAnswer, NoDecision>, took: Duration) {
         match result {
-            Ok(LedgerAnswer::Answered(Answer::Granted { .. })) => self.metrics.granted(took),
+            Ok(LedgerAnswer::Answered(GrantAnswer::Granted { .. })) => self.metrics.granted(took),
             Ok(_) => self.metrics.denied(),
             Err(_) => self.metrics.failed(),
         }
@@ -164,12 +164,12 @@ fn take_answer(
         (Ok(LedgerAnswer::Answered(answer)), Some(number)) => {
             lease.answered = true;
             lease.holder.answered(now, number, answer);
-            if matches!(answer, Answer::Granted { .. }) && std::mem::take(&mut lease.failing) {
+            if matches!(answer, GrantAnswer::Granted { .. }) && std::mem::take(&mut lease.failing) {
                 tracing::info!(%key, "the store grants again");
             }
         }
         (Ok(LedgerAnswer::Learning(frees)), Some(number)) => {
-            let answer = Answer::Denied {
+            let answer = GrantAnswer::Denied {
                 hold: frees.min(LEARNING_HOLD),
                 frees,
                 room: 0,

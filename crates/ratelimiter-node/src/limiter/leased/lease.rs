@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use ratelimiter_api::{DecidedBy, Limit, LimitEntry};
-use ratelimiter_lease::{Holder, NodeTime, Spend, Terms, Waiting};
+use ratelimiter_lease::{GrantHolder, LeaseTerms, NodeTime, SpendResult, WaitingChecks};
 use tokio::sync::oneshot;
 
 use super::NodeFacts;
@@ -28,8 +28,8 @@ pub(super) type LeaseCell = Mutex<KeyLease>;
 #[derive(Debug)]
 pub(super) struct KeyLease {
     pub(super) entry: LimitEntry,
-    pub(super) terms: Terms,
-    pub(super) holder: Holder,
+    pub(super) terms: LeaseTerms,
+    pub(super) holder: GrantHolder,
     /// Admissions that a grant covers.
     pub(super) log: AdmissionLog,
     pub(super) waiting: VecDeque<WaitingCheck>,
@@ -54,8 +54,8 @@ pub(super) struct WaitingCheck {
     pub(super) reply: oneshot::Sender<CheckOutcome>,
 }
 
-pub(super) fn terms(limit: Limit) -> Terms {
-    Terms::new(limit.admissions(), limit.window(), LEASE, DRIFT_PERMILLE)
+pub(super) fn terms(limit: Limit) -> LeaseTerms {
+    LeaseTerms::new(limit.admissions(), limit.window(), LEASE, DRIFT_PERMILLE)
         .expect("a limit's window is positive")
 }
 
@@ -65,7 +65,7 @@ impl KeyLease {
         Self {
             entry,
             terms,
-            holder: Holder::new(terms),
+            holder: GrantHolder::new(terms),
             log: AdmissionLog::default(),
             waiting: VecDeque::new(),
             busy: false,
@@ -103,7 +103,7 @@ impl KeyLease {
         context: &CheckContext,
     ) -> Option<Decision> {
         match self.holder.spend(now, cost.admissions) {
-            Spend::Admitted { at } => {
+            SpendResult::Admitted { at } => {
                 // The ledger counts it all the same; only reports of this node lack what it has no
                 // room to remember.
                 if context.has_room(cost.admissions) {
@@ -115,8 +115,8 @@ impl KeyLease {
                     .unwrap_or(now_us);
                 Some(self.decision(true, now_us, oldest_us + self.entry.limit.window_us()))
             }
-            Spend::Denied { frees } => Some(self.denial(now_us, frees)),
-            Spend::Ask => None,
+            SpendResult::Denied { frees } => Some(self.denial(now_us, frees)),
+            SpendResult::Ask => None,
         }
     }
 
@@ -166,7 +166,7 @@ impl KeyLease {
     }
 
     /// The waiting checks, if there are any.
-    pub(super) fn demand(&self) -> Option<Waiting> {
+    pub(super) fn demand(&self) -> Option<WaitingChecks> {
         let need = self.waiting.front()?.cost.admissions;
         let alike = self
             .waiting
@@ -178,7 +178,7 @@ impl KeyLease {
             .iter()
             .map(|check| check.cost.admissions)
             .fold(0, u32::saturating_add);
-        Some(Waiting {
+        Some(WaitingChecks {
             need,
             alike: u32::try_from(alike).unwrap_or(u32::MAX),
             queued,
@@ -187,7 +187,7 @@ impl KeyLease {
 
     /// The counter is gone, and its grants with it. Waiting checks ask again, after `change`.
     pub(super) fn end(&mut self, change: Option<Box<LimitChange>>) {
-        self.holder = Holder::new(self.terms);
+        self.holder = GrantHolder::new(self.terms);
         self.log = AdmissionLog::default();
         self.answer_all(&CheckOutcome::AskAgain(change));
     }

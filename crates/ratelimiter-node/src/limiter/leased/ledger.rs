@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use ratelimiter_api::{LimitEntry, layout};
-use ratelimiter_lease::{Answer, RECHECK, Recall, StoreTime, Terms};
+use ratelimiter_lease::{GrantAnswer, GrantRecall, LeaseTerms, RECHECK, StoreTime};
 use ratelimiter_store::StoreError;
 use redis::{Script, ScriptInvocation};
 
@@ -32,7 +32,7 @@ static RECALL: LazyLock<Script> = LazyLock::new(|| {
 #[derive(Debug)]
 pub(super) struct GrantMessage {
     pub(super) entry: LimitEntry,
-    pub(super) terms: Terms,
+    pub(super) terms: LeaseTerms,
     /// Number and spent part of each grant that is given back.
     pub(super) settlements: Vec<(u64, u32)>,
     pub(super) request: Option<GrantRequest>,
@@ -41,7 +41,7 @@ pub(super) struct GrantMessage {
 /// A request for a grant.
 #[derive(Debug)]
 pub(super) struct GrantRequest {
-    pub(super) ask: ratelimiter_lease::Ask,
+    pub(super) ask: ratelimiter_lease::GrantMessage,
     /// The newest grant that the store must have.
     pub(super) newest: Option<u64>,
     /// Nodes that share the limit.
@@ -54,7 +54,7 @@ pub(super) struct GrantRequest {
 pub(super) enum LedgerAnswer {
     /// The settlements are noted; there was no request.
     Settled,
-    Answered(Answer),
+    Answered(GrantAnswer),
     /// The store does not have the grants or the limits that it confirmed.
     Forgot,
     /// The store lost its state, and grants nothing until all that it granted before has left the
@@ -116,13 +116,13 @@ pub(super) async fn exchange(
     let (hold, frees) = (Duration::from_micros(hold), Duration::from_micros(frees));
     Ok(match verdict {
         2 => LedgerAnswer::Settled,
-        1 => LedgerAnswer::Answered(Answer::Granted {
+        1 => LedgerAnswer::Answered(GrantAnswer::Granted {
             charge,
             given: StoreTime::from_micros(given),
             room,
         }),
-        0 => LedgerAnswer::Answered(Answer::Denied { hold, frees, room }),
-        -1 => LedgerAnswer::Answered(Answer::Closed),
+        0 => LedgerAnswer::Answered(GrantAnswer::Denied { hold, frees, room }),
+        -1 => LedgerAnswer::Answered(GrantAnswer::Closed),
         -3 => LedgerAnswer::Learning(frees),
         -4 => LedgerAnswer::Changed(Box::new(LimitChange {
             key: entry.key.clone(),
@@ -137,11 +137,11 @@ pub(super) async fn exchange(
 pub(super) async fn recall(
     context: &CheckContext,
     entry: &LimitEntry,
-    terms: &Terms,
-    grants: &[Recall],
+    terms: &LeaseTerms,
+    grants: &[GrantRecall],
 ) -> Result<(), StoreError> {
     let mut call = invocation(&RECALL, context, entry, terms);
-    for Recall {
+    for GrantRecall {
         number,
         charge,
         closed,
@@ -161,7 +161,7 @@ fn invocation(
     script: &'static Script,
     context: &CheckContext,
     entry: &LimitEntry,
-    terms: &Terms,
+    terms: &LeaseTerms,
 ) -> ScriptInvocation<'static> {
     let mut call = script.prepare_invoke();
     for key in layout::leases(&entry.key, entry.epoch) {
