@@ -1,21 +1,30 @@
-//! Limiters and stores behind TLS, with the certificate of an authority that no system knows.
+//! nginx as a limiter, and limiters and stores behind TLS, with the certificate of an authority that
+//! no system knows. Ignored without the programs.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot set up its subject has failed"
 )]
 
+#[path = "../../ratelimiter-cluster/tests/support/needs.rs"]
+mod needs;
+#[path = "support/nginx.rs"]
+mod nginx;
 mod support;
 
+use std::future::ready;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use needs::{Missing, trial};
+use nginx::Nginx;
 use ratelimiter_cluster::make_certificate;
-use support::{Nginx, Started, ends, program, stderr, verify, words};
+use support::{Started, ends, program, stderr, verify, words};
+use tempfile::TempDir;
 
 /// A certificate of an authority that no system knows, for localhost: `certificate.pem` and
 /// `key.pem`.
-fn certificate() -> tempfile::TempDir {
+fn certificate() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     make_certificate(directory.path()).unwrap();
     directory
@@ -35,13 +44,10 @@ fn trusts_only_a_known_authority(arguments: &[&str], authority: &Path) {
     );
 }
 
-#[test]
-fn a_limiter_behind_tls_is_judged() {
+fn a_limiter_behind_tls_is_judged() -> Result<(), Missing> {
     let directory = certificate();
     let authority = directory.path().join("certificate.pem");
-    let Some(nginx) = Nginx::encrypted(directory, "burst=9 nodelay") else {
-        return;
-    };
+    let nginx = Nginx::encrypted(directory, "burst=9 nodelay")?;
     let url = format!("https://localhost:{}/ok?key={{key}}", nginx.port);
     let plan = "http --limit 10 --window 1s --contract token-bucket --phase burst --bursts 2 --url";
     let arguments = words(plan, &[&url]);
@@ -51,10 +57,10 @@ fn a_limiter_behind_tls_is_judged() {
         .output()
         .unwrap();
     ends(&by_system, 0, "");
+    Ok(())
 }
 
-#[test]
-fn a_store_behind_tls_is_judged() {
+fn a_store_behind_tls_is_judged() -> Result<(), Missing> {
     let directory = certificate();
     let authority = directory.path().join("certificate.pem");
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
@@ -69,13 +75,9 @@ fn a_store_behind_tls_is_judged() {
         .current_dir(&directory)
         .stdout(Stdio::null())
         .spawn();
-    let Ok(store) = started else {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "redis-server cannot be started"
-        );
-        return eprintln!("not checked: redis-server is missing (apt-get install redis-server)");
-    };
+    let missing =
+        |error: std::io::Error| format!("redis-server (apt-get install redis-server): {error}");
+    let store = started.map_err(|error| Missing::outside_ci(missing(error)))?;
     let _store = Started(store);
     let began = std::time::Instant::now();
     while std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
@@ -106,4 +108,31 @@ fn a_store_behind_tls_is_judged() {
         "{}",
         stderr(&refusing)
     );
+    Ok(())
+}
+
+fn nginx_is_judged_with_three_flags() -> Result<(), Missing> {
+    // A bucket of 10 (the burst of 9 and one in service), refilled in a second; and one of 15 that
+    // claims to be of 10.
+    for (burst, code) in [("burst=9 nodelay", 0), ("burst=14 nodelay", 3)] {
+        let nginx = Nginx::start(burst)?;
+        let url = format!("http://127.0.0.1:{}/ok?key={{key}}", nginx.port);
+        let plan = "http --limit 10 --window 1s --contract token-bucket --url";
+        ends(&verify(&words(plan, &[&url])), code, burst);
+    }
+    Ok(())
+}
+
+fn main() {
+    needs::run(vec![
+        trial("a_limiter_behind_tls_is_judged", || {
+            ready(a_limiter_behind_tls_is_judged())
+        }),
+        trial("a_store_behind_tls_is_judged", || {
+            ready(a_store_behind_tls_is_judged())
+        }),
+        trial("nginx_is_judged_with_three_flags", || {
+            ready(nginx_is_judged_with_three_flags())
+        }),
+    ])
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
-use support::{Nginx, Started, ends, stderr, stdout, verdict, verify, words};
+use support::{Started, ends, stderr, stdout, verdict, verify, words};
 
 async fn cluster() -> LocalCluster {
     ClusterPlan::default().start().await.unwrap()
@@ -130,20 +130,6 @@ async fn get_then_incr_is_told_from_incr() {
         ends(&verify(&words(plan, &target)), code, mode);
     }
     cluster.shutdown().await;
-}
-
-#[test]
-fn nginx_is_judged_with_three_flags() {
-    // A bucket of 10 (the burst of 9 and one in service), refilled in a second; and one of 15 that
-    // claims to be of 10.
-    for (burst, code) in [("burst=9 nodelay", 0), ("burst=14 nodelay", 3)] {
-        let Some(nginx) = Nginx::start(burst) else {
-            return;
-        };
-        let url = format!("http://127.0.0.1:{}/ok?key={{key}}", nginx.port);
-        let plan = "http --limit 10 --window 1s --contract token-bucket --url";
-        ends(&verify(&words(plan, &[&url])), code, burst);
-    }
 }
 
 #[test]

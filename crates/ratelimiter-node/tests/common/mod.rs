@@ -2,6 +2,7 @@
 //! wait.
 #![allow(dead_code, reason = "every story uses a part of it")]
 
+pub(crate) mod bursts;
 pub(crate) mod program;
 pub(crate) mod raw;
 
@@ -12,8 +13,8 @@ use ratelimiter_api::{
     StoreFailurePolicy, layout,
 };
 use ratelimiter_chaos::setup_rate_limit;
-use ratelimiter_cluster::LocalCluster;
-use ratelimiter_store::Link;
+use ratelimiter_cluster::{LocalCluster, StoreTopology};
+use ratelimiter_store::{Link, slot_of};
 use redis::cmd;
 use tokio::time::{Instant, sleep};
 
@@ -85,6 +86,11 @@ pub(crate) async fn set(cluster: &LocalCluster, spec: &LimitSpec) -> LimitEntry 
     setup_rate_limit(&clients(cluster), spec).await.unwrap()
 }
 
+/// The number of the primary that a key belongs to in a new cluster.
+pub(crate) fn primary_of(key: &str, topology: StoreTopology) -> usize {
+    usize::from(slot_of(key)) * topology.primaries() / 16_384
+}
+
 /// One check of cost 1 that must be answered.
 pub(crate) async fn check(client: &NodeClient, key: &Key) -> CheckResponse {
     client.check(&CheckRequest::new(key.clone())).await.unwrap()
@@ -110,7 +116,8 @@ impl Store {
     /// How many admissions the store holds of a counter.
     pub(crate) async fn held(&self, entry: &LimitEntry) -> u64 {
         let set = layout::admissions(&entry.key, entry.epoch);
-        self.0.query(cmd("ZCARD").arg(set), PATIENCE).await.unwrap()
+        let store = self.0.at(&set);
+        store.query(cmd("ZCARD").arg(&set), PATIENCE).await.unwrap()
     }
 
     pub(crate) async fn run(&self, words: &[&str]) {

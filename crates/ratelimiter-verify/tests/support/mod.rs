@@ -5,15 +5,11 @@
     reason = "every test file uses its own part of this"
 )]
 
-mod nginx;
-
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
-
-pub(crate) use nginx::Nginx;
 
 pub(crate) fn verify(arguments: &[&str]) -> Output {
     program(arguments).output().unwrap()

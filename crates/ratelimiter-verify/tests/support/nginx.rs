@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::Started;
+use super::needs::Missing;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -15,17 +16,17 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// Nothing where there is no nginx and this is not the gate, which must have one.
-    pub(crate) fn start(burst: &str) -> Option<Self> {
+    /// nginx with a limit of ten a second and this burst.
+    pub(crate) fn start(burst: &str) -> Result<Self, Missing> {
         Self::at(tempfile::tempdir().unwrap(), burst, "")
     }
 
     /// The same behind TLS, with the certificate in `certificate.pem` of the directory.
-    pub(crate) fn encrypted(directory: tempfile::TempDir, burst: &str) -> Option<Self> {
+    pub(crate) fn encrypted(directory: tempfile::TempDir, burst: &str) -> Result<Self, Missing> {
         Self::at(directory, burst, " ssl")
     }
 
-    fn at(directory: tempfile::TempDir, burst: &str, ssl: &str) -> Option<Self> {
+    fn at(directory: tempfile::TempDir, burst: &str, ssl: &str) -> Result<Self, Missing> {
         let root = directory.path();
         std::fs::write(root.join("ok"), "ok\n").unwrap();
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
@@ -69,17 +70,9 @@ impl Nginx {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        let child = match started {
-            Ok(child) => child,
-            Err(error) => {
-                assert!(
-                    std::env::var_os("CI").is_none(),
-                    "nginx cannot be started: {error}"
-                );
-                eprintln!("not checked: nginx is missing (apt-get install nginx-light)");
-                return None;
-            }
-        };
+        let missing =
+            |error: std::io::Error| format!("nginx (apt-get install nginx-light): {error}");
+        let child = started.map_err(|error| Missing::outside_ci(missing(error)))?;
         let nginx = Self {
             _child: Started(child),
             port,
@@ -90,6 +83,6 @@ impl Nginx {
             assert!(began.elapsed() < PATIENCE, "nginx does not listen");
             std::thread::yield_now();
         }
-        Some(nginx)
+        Ok(nginx)
     }
 }
