@@ -120,15 +120,6 @@ async fn announced_after(
     }
 }
 
-/// A number below `below`; SplitMix64.
-fn random(state: &mut u64, below: u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    (z ^ (z >> 31)) % below
-}
-
 /// Waits until the store decides again on every node; returns when it did, by node.
 async fn followed(courses: &Courses, killed: Instant) -> Result<Vec<Instant>, Failure> {
     loop {
@@ -173,7 +164,8 @@ async fn main() -> Result<(), Failure> {
         Some(other) => return Err(format!("{other} is neither cluster nor sentinel").into()),
     };
     let kills: u32 = arguments.next().map_or(Ok(50), |text| text.parse())?;
-    let mut seed: u64 = arguments.next().map_or(Ok(1), |text| text.parse())?;
+    let seed: u64 = arguments.next().map_or(Ok(1), |text| text.parse())?;
+    let mut random = fastrand::Rng::with_seed(seed);
     println!("{topology:?}, {kills} kills, seed {seed}");
     let mut cluster = ClusterPlan {
         topology,
@@ -211,7 +203,7 @@ async fn main() -> Result<(), Failure> {
     let (mut gaps, mut after_switch) = (Vec::new(), Vec::new());
     for kill in 1..=kills {
         // Any moment of the syncs, heartbeats and checks.
-        sleep(Duration::from_micros(random(&mut seed, 1_000_000))).await;
+        sleep(Duration::from_micros(random.u64(..1_000_000))).await;
         let victim = primary_of(&cluster, &link, &key).await?;
         let killed = Instant::now();
         cluster.kill_member(victim)?;

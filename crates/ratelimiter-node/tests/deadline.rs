@@ -8,10 +8,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::{PATIENCE, SECOND, check, clients, counted, eventually, key, set};
+use common::{PATIENCE, SECOND, check, clients, counted, eventually, key, primary_of, set};
 use ratelimiter_api::{CountingMode, DecidedBy, Key, NodeClient};
 use ratelimiter_cluster::{ClusterPlan, Proxies, StoreTopology};
-use ratelimiter_store::slot_of;
 use tokio::time::Instant;
 
 /// Longest wait of a check for the store: large beside the delays of a busy machine.
@@ -57,8 +56,9 @@ async fn two_slow_answers_share_one_deadline() {
 
 #[tokio::test]
 async fn silent_primary_delays_only_its_keys() {
+    let topology = StoreTopology::Cluster { replicas: true };
     let cluster = ClusterPlan {
-        topology: StoreTopology::Cluster { replicas: true },
+        topology,
         store_timeout: TIMEOUT,
         deadline: 2 * PATIENCE,
         ..ClusterPlan::default()
@@ -67,19 +67,15 @@ async fn silent_primary_delays_only_its_keys() {
     .await
     .unwrap();
     let clients = clients(&cluster);
-    let primary = |key: &Key| usize::from(slot_of(key.as_str())) * 3 / 16_384;
-    let limits = primary(&key("ratelimiter"));
-    let on = |primary_is: &dyn Fn(usize) -> bool| {
-        (0..)
-            .map(|n| key(&format!("k{n}")))
-            .find(|key| primary_is(primary(key)))
-            .unwrap()
+    let limits = primary_of("ratelimiter", topology);
+    let key_of = |primary: usize| {
+        let mut names = (0..).map(|n| format!("k{n}"));
+        key(&names
+            .find(|name| primary_of(name, topology) == primary)
+            .unwrap())
     };
     let silent = (limits + 1) % 3;
-    let (its, another) = (
-        on(&|place| place == silent),
-        on(&|place| place == (limits + 2) % 3),
-    );
+    let (its, another) = (key_of(silent), key_of((limits + 2) % 3));
     for key in [&its, &another] {
         set(
             &cluster,

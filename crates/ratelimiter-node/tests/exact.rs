@@ -7,20 +7,19 @@
 
 mod common;
 
+use common::bursts::{LIMIT, allowed, at_once, burst};
 use common::{
     PATIENCE, SECOND, Store, WritePause, all_synced, check, clients, counted, eventually, failing,
     key, set, spec,
 };
 use ratelimiter_api::{
-    CheckRequest, CountingMode, DecidedBy, Key, Limit, NodeClient, StoreCircuit, StoreFailurePolicy,
+    CheckRequest, CountingMode, DecidedBy, NodeClient, StoreCircuit, StoreFailurePolicy,
 };
-use ratelimiter_chaos::{Burst, Multiplier, Reach, VolleyReport};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use ratelimiter_invariants::{Verdict, check_history};
 use tokio::task::JoinSet;
 
 const NODES: u64 = 3;
-const LIMIT: u64 = 10;
 
 /// Three nodes that wait for their store however busy the machine is.
 async fn patient(counting: CountingMode) -> LocalCluster {
@@ -34,80 +33,16 @@ async fn patient(counting: CountingMode) -> LocalCluster {
     .unwrap()
 }
 
-async fn burst(cluster: &LocalCluster, key: &Key, multiplier: u32) -> VolleyReport {
-    let burst = Burst::new(
-        cluster.endpoints(),
-        key.clone(),
-        Limit::new(LIMIT as i64, 60).unwrap(),
-        Multiplier::new(multiplier).unwrap(),
-        Reach::ThisMachine,
-    )
-    .unwrap();
-    let report = burst.fire().await.unwrap();
-    assert_eq!(report.tally.unknown, 0, "every check is answered");
-    assert_eq!(report.tally.sent(), LIMIT * u64::from(multiplier));
-    report
-}
-
-async fn thirty_bursts_admit_the_limit(multiplier: u32) {
-    let cluster = patient(CountingMode::Atomic).await;
-    let limit = Limit::new(LIMIT as i64, 60).unwrap();
-    let clients = clients(&cluster);
-    for i in 0..29 {
-        clients[0]
-            .set_limit(&spec(&format!("k{i}"), LIMIT as i64))
-            .await
-            .unwrap();
-    }
-    set(&cluster, &spec("k29", LIMIT as i64)).await;
-    for i in 0..30 {
-        let key = key(&format!("k{i}"));
-        let report = burst(&cluster, &key, multiplier).await;
-        assert_eq!(report.tally.allowed, LIMIT, "burst {i}: {:?}", report.tally);
-        let judged = check_history(&report.operations, limit).unwrap();
-        assert!(judged.is_clean(), "burst {i}: {judged}");
-    }
-}
-
-#[tokio::test]
-async fn atomic_admits_the_limit_of_twice_as_many() {
-    thirty_bursts_admit_the_limit(2).await;
-}
-
-#[tokio::test]
-async fn atomic_admits_the_limit_of_six_fold_bursts() {
-    thirty_bursts_admit_the_limit(6).await;
-}
-
-#[tokio::test]
-async fn atomic_admits_the_limit_of_twenty_fold_bursts() {
-    thirty_bursts_admit_the_limit(20).await;
-}
-
 #[tokio::test]
 async fn costly_check_is_admitted_whole() {
     let cluster = patient(CountingMode::Atomic).await;
     let entry = set(&cluster, &spec("k", 100)).await;
-    let mut flights = JoinSet::new();
-    for client in clients(&cluster).into_iter().cycle().take(30) {
-        flights.spawn(async move {
-            client
-                .check(&CheckRequest {
-                    cost: 7,
-                    ..CheckRequest::new(key("k"))
-                })
-                .await
-                .unwrap()
-                .allowed
-        });
-    }
-    let allowed = flights
-        .join_all()
-        .await
-        .into_iter()
-        .filter(|allowed| *allowed)
-        .count();
-    assert_eq!(allowed, 14);
+    let costly = CheckRequest {
+        cost: 7,
+        ..CheckRequest::new(key("k"))
+    };
+    let thirty = clients(&cluster).into_iter().cycle().take(30);
+    assert_eq!(allowed(&at_once(thirty, &costly).await), 14);
     assert_eq!(Store::of(&cluster).held(&entry).await, 98);
     assert_eq!(check(&clients(&cluster)[1], &key("k")).await.remaining, 1);
 }

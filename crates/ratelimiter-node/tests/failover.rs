@@ -9,16 +9,15 @@ mod common;
 
 use std::time::Duration;
 
-use common::{PATIENCE, all_synced, check, clients, count, counted, eventually};
+use common::{PATIENCE, all_synced, check, clients, count, counted, eventually, primary_of};
 use ratelimiter_api::{
     Claims, CountingMode, Key, Limit, LimitEntry, NodeClient, Operation, Outcome,
 };
 use ratelimiter_chaos::{Failover, Reach, RedisPause, setup_rate_limit};
 use ratelimiter_cluster::{ClusterPlan, StoreTopology};
 use ratelimiter_invariants::{Verdict, ViolationNumbers, check_history};
-use ratelimiter_store::{Link, StoreUrl, slot_of};
+use ratelimiter_store::{Link, StoreUrl};
 use ratelimiter_watch::Detector;
-use redis::cmd;
 use tokio::time::Instant;
 
 /// Admissions before the loss, which the replica has.
@@ -27,15 +26,13 @@ const KEPT: u64 = 20;
 /// The replica has received every write so far.
 async fn replica_has_all(primary: &StoreUrl) {
     let link = Link::new(primary.clone());
+    // WAIT asks about the writes of its own connection, and this one follows all others.
+    let mut both = redis::pipe();
+    both.cmd("SET").arg("{k}").arg(1).ignore();
+    both.cmd("WAIT").arg(1).arg(200);
     eventually("the replica has all of them", async || {
-        // WAIT asks about the writes of its own connection, and these follow all others.
-        link.query::<()>(cmd("SET").arg("{k}").arg(1), PATIENCE)
-            .await
-            .unwrap();
-        link.query::<u64>(cmd("WAIT").arg(1).arg(200), PATIENCE)
-            .await
-            .unwrap()
-            == 1
+        let [replicas]: [u64; 1] = link.pipeline(&both, PATIENCE).await.unwrap();
+        replicas == 1
     })
     .await;
 }
@@ -126,7 +123,7 @@ async fn forgets(topology: StoreTopology, n: u64) {
         started: Instant::now(),
         operations: Vec::new(),
     };
-    let primary = usize::from(slot_of("k")) * topology.primaries() / 16_384;
+    let primary = primary_of("k", topology);
     let primary_url = cluster.member_url(primary).unwrap();
 
     assert_eq!(callers.checks(KEPT).await, KEPT);

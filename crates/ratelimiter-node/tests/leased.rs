@@ -8,21 +8,20 @@ mod common;
 
 use std::time::Duration;
 
+use common::bursts::{LIMIT, allowed, at_once, burst, bursts};
 use common::{
-    PATIENCE, SECOND, Store, WritePause, check, checks, clients, counted, eventually, key, set,
-    spec,
+    PATIENCE, SECOND, Store, WritePause, check, checks, clients, counted, eventually, key,
+    primary_of, set, spec,
 };
 use ratelimiter_api::layout::{self, LimitCopy};
-use ratelimiter_api::{CheckRequest, CountingMode, DecidedBy, Key, Limit, LimitEntry, LimitSpec};
-use ratelimiter_chaos::{Burst, Multiplier, Reach, Release, VolleyReport, volley};
+use ratelimiter_api::{CheckRequest, CountingMode, DecidedBy, Limit, LimitEntry, LimitSpec};
+use ratelimiter_chaos::{Reach, Release, volley};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster, StoreTopology};
 use ratelimiter_invariants::check_history;
-use ratelimiter_store::{Link, slot_of};
+use ratelimiter_store::Link;
 use ratelimiter_target::{Check, HttpTarget};
 use redis::cmd;
 use tokio::task::JoinSet;
-
-const LIMIT: u64 = 10;
 
 async fn leased() -> LocalCluster {
     ClusterPlan {
@@ -33,37 +32,6 @@ async fn leased() -> LocalCluster {
     .start()
     .await
     .unwrap()
-}
-
-async fn burst(cluster: &LocalCluster, key: &Key, multiplier: u32) -> VolleyReport {
-    let burst = Burst::new(
-        cluster.endpoints(),
-        key.clone(),
-        Limit::new(LIMIT as i64, 60).unwrap(),
-        Multiplier::new(multiplier).unwrap(),
-        Reach::ThisMachine,
-    )
-    .unwrap();
-    burst.fire().await.unwrap()
-}
-
-/// Ten, or `RATELIMITER_BURSTS`.
-fn bursts() -> u32 {
-    std::env::var("RATELIMITER_BURSTS").map_or(10, |bursts| bursts.parse().unwrap())
-}
-
-#[tokio::test]
-async fn bursts_admit_exactly_the_limit() {
-    let cluster = leased().await;
-    let limit = Limit::new(LIMIT as i64, 60).unwrap();
-    for i in 0..bursts() {
-        let name = format!("k{i}");
-        set(&cluster, &spec(&name, LIMIT as i64)).await;
-        let report = burst(&cluster, &key(&name), 6).await;
-        assert_eq!(report.tally.allowed, LIMIT, "burst {i}: {:?}", report.tally);
-        let judged = check_history(&report.operations, limit).unwrap();
-        assert!(judged.is_clean(), "burst {i}: {judged}");
-    }
 }
 
 /// A grant that a node cannot spend whole would be missed by the checks of others.
@@ -97,28 +65,15 @@ async fn bursts_of_mixed_costs_deny_nothing_without_cause() {
 async fn costly_checks_fill_the_limit() {
     let cluster = leased().await;
     set(&cluster, &spec("k", 100)).await;
-    let mut flights = JoinSet::new();
-    for client in clients(&cluster).into_iter().cycle().take(30) {
-        flights.spawn(async move {
-            client
-                .check(&CheckRequest {
-                    cost: 7,
-                    ..CheckRequest::new(key("k"))
-                })
-                .await
-                .unwrap()
-                .allowed
-        });
-    }
-    let allowed = flights
-        .join_all()
-        .await
-        .into_iter()
-        .filter(|allowed| *allowed)
-        .count();
+    let costly = CheckRequest {
+        cost: 7,
+        ..CheckRequest::new(key("k"))
+    };
+    let thirty = clients(&cluster).into_iter().cycle().take(30);
+    let allowed = allowed(&at_once(thirty, &costly).await);
     assert!(allowed <= 14, "{allowed}");
     // Once all is settled, the rest is there for the next.
-    let mut admitted = 7 * allowed as u64;
+    let mut admitted = 7 * allowed;
     eventually("the limit is used up", async || {
         admitted += u64::from(check(&clients(&cluster)[1], &key("k")).await.allowed);
         admitted == 100
@@ -135,7 +90,7 @@ async fn a_steady_rate_rarely_asks_the_store() {
     let asked = async || -> u64 {
         let info: String = store
             .0
-            .query(redis::cmd("INFO").arg("commandstats"), 5 * SECOND)
+            .query(cmd("INFO").arg("commandstats"), 5 * SECOND)
             .await
             .unwrap();
         let line = info
@@ -163,20 +118,10 @@ async fn unspent_grants_return_and_are_reported() {
     let cluster = leased().await;
     set(&cluster, &spec("k", 1_000)).await;
     let client = clients(&cluster).remove(0);
-    let mut flights = JoinSet::new();
-    for _ in 0..200 {
-        let client = cluster.client(0, common::PATIENCE).unwrap();
-        flights.spawn(async move { check(&client, &key("k")).await.allowed });
-    }
-    assert_eq!(
-        flights
-            .join_all()
-            .await
-            .into_iter()
-            .filter(|allowed| *allowed)
-            .count(),
-        200
-    );
+    // Each has connections of its own.
+    let many = (0..200).map(|_| cluster.client(0, PATIENCE).unwrap());
+    let answers = at_once(many, &CheckRequest::new(key("k"))).await;
+    assert_eq!(allowed(&answers), 200);
     eventually("nothing is held back", async || {
         let counters = client.counters(None).await.unwrap().counters;
         let lease = counters[0].lease.unwrap();
@@ -238,7 +183,7 @@ async fn a_reset_through_another_node_holds_at_once() {
     clients[0].reset_counter(&name).await.unwrap();
     let mut admitted = 0;
     eventually("the new counter is used up", async || {
-        admitted += common::checks(&clients[1..], &name, 2).await;
+        admitted += checks(&clients[1..], &name, 2).await;
         admitted >= LIMIT
     })
     .await;
@@ -295,7 +240,7 @@ async fn a_dead_nodes_grants_return_in_time() {
     let entry = set(&cluster, &limit).await;
     let mut flights = JoinSet::new();
     for _ in 0..20 {
-        let client = cluster.client(0, common::PATIENCE).unwrap();
+        let client = cluster.client(0, PATIENCE).unwrap();
         flights.spawn(
             async move { while client.check(&CheckRequest::new(key("k"))).await.is_ok() {} },
         );
@@ -345,7 +290,7 @@ async fn a_dead_nodes_grants_return_in_time() {
 async fn store_time(cluster: &LocalCluster) -> Duration {
     let (seconds, micros): (u64, u64) = Store::of(cluster)
         .0
-        .query(&redis::cmd("TIME"), 5 * SECOND)
+        .query(&cmd("TIME"), 5 * SECOND)
         .await
         .unwrap();
     Duration::from_micros(seconds * 1_000_000 + micros)
@@ -354,7 +299,7 @@ async fn store_time(cluster: &LocalCluster) -> Duration {
 /// When the grants of the first node end that still count.
 async fn ends(cluster: &LocalCluster, entry: &LimitEntry) -> Vec<Duration> {
     let [_, ends, _] = layout::leases(&entry.key, entry.epoch);
-    let mut counted = redis::cmd("ZRANGE");
+    let mut counted = cmd("ZRANGE");
     counted.arg(&ends).arg(0).arg(-1).arg("WITHSCORES");
     let counted: Vec<(String, u64)> = Store::of(cluster)
         .0
@@ -372,7 +317,7 @@ async fn open_charge(cluster: &LocalCluster, entry: &LimitEntry) -> u64 {
     let [grants, ..] = layout::leases(&entry.key, entry.epoch);
     let open: Option<u64> = Store::of(cluster)
         .0
-        .query(redis::cmd("HGET").arg(grants).arg("#open"), 5 * SECOND)
+        .query(cmd("HGET").arg(grants).arg("#open"), 5 * SECOND)
         .await
         .unwrap();
     open.unwrap_or(0)
@@ -422,7 +367,7 @@ async fn emptied_primary_grants_nothing_twice() {
     .await
     .unwrap();
     let clients = clients(&cluster);
-    let primary = |name: &str| usize::from(slot_of(name)) * 3 / 16_384;
+    let primary = |name: &str| primary_of(name, topology);
     // Another primary has the limits themselves, and keeps them.
     let name = ["a", "b", "c", "d"]
         .into_iter()

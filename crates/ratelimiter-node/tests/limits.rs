@@ -9,6 +9,7 @@ mod common;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use common::bursts::at_once;
 use common::{
     PATIENCE, SECOND, Store, WritePause, all_synced, check, checks, clients, count, counted,
     eventually, key, set, spec, throughout,
@@ -331,11 +332,8 @@ async fn lost_scripts_are_loaded_again() {
     for i in 0..20_u64 {
         store.run(&["SCRIPT", "FLUSH"]).await;
         // Every node finds out for itself, some of them at the same time.
-        let mut flights = JoinSet::new();
-        for client in clients.iter().cloned().cycle().take(15) {
-            flights.spawn(async move { check(&client, &key("k")).await });
-        }
-        for answer in flights.join_all().await {
+        let fifteen = clients.iter().cloned().cycle().take(15);
+        for answer in at_once(fifteen, &CheckRequest::new(key("k"))).await {
             assert!(
                 answer.allowed && answer.decided_by == DecidedBy::Store,
                 "{answer:?}"

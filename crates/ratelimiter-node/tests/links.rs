@@ -7,11 +7,11 @@
 
 mod common;
 
-use common::{PATIENCE, Store, check, clients, eventually, failing, key, set};
-use ratelimiter_api::{CountingMode, DecidedBy, NodeClient, StoreFailurePolicy};
+use common::bursts::{allowed, at_once};
+use common::{PATIENCE, Store, clients, eventually, failing, key, set};
+use ratelimiter_api::{CheckRequest, CountingMode, DecidedBy, NodeClient, StoreFailurePolicy};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use redis::cmd;
-use tokio::task::JoinSet;
 
 /// The modes that ask the store about every check.
 const ASKING: [CountingMode; 2] = [CountingMode::Atomic, CountingMode::ReadThenWrite];
@@ -39,17 +39,13 @@ async fn cluster() -> LocalCluster {
 
 /// One check on every node at once; returns how many were allowed. The store decides each of them.
 async fn round(clients: &[NodeClient], counting: CountingMode) -> u64 {
-    let mut flights = JoinSet::new();
-    for client in clients {
-        let client = client.clone();
-        flights.spawn(async move { check(&client, &key(counting.as_str())).await });
-    }
-    let answers = flights.join_all().await;
+    let request = CheckRequest::new(key(counting.as_str()));
+    let answers = at_once(clients.iter().cloned(), &request).await;
     assert!(
         answers.iter().all(|a| a.decided_by == DecidedBy::Store),
         "{counting}: {answers:?}"
     );
-    answers.iter().filter(|a| a.allowed).count() as u64
+    allowed(&answers)
 }
 
 /// Rounds until twice the limit was asked for, each after `disturb`.

@@ -15,15 +15,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::raw::{exchange, request};
-use common::{PATIENCE, all_synced, check, clients, count, counted, eventually, failing, key, set};
-use ratelimiter_api::{
-    CountingMode, DecidedBy, Key, LimitEntry, NodeClient, StoreFailurePolicy, layout,
+use common::{
+    PATIENCE, Store, all_synced, check, clients, count, counted, eventually, failing, key,
+    primary_of, set,
 };
+use ratelimiter_api::{CountingMode, DecidedBy, Key, LimitEntry, NodeClient, StoreFailurePolicy};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster, StoreTopology};
 use ratelimiter_store::{Link, slot_of};
 use redis::cmd;
 use tokio::time::{Instant, sleep};
 
+const TOPOLOGY: StoreTopology = StoreTopology::Cluster { replicas: false };
 const PRIMARIES: usize = 3;
 const TIMEOUT: Duration = Duration::from_millis(400);
 /// Pace of each caller.
@@ -111,10 +113,6 @@ impl Primaries {
     }
 }
 
-fn owner(slot: u16) -> usize {
-    usize::from(slot) * PRIMARIES / 16_384
-}
-
 /// How often the nodes had to follow the cluster, by the name of its answer.
 async fn redirects(cluster: &LocalCluster) -> BTreeMap<String, u64> {
     let mut sums = BTreeMap::new();
@@ -163,18 +161,9 @@ async fn load(client: NodeClient, key: Key, course: Arc<Course>) -> Answers {
     answers
 }
 
-async fn held(cluster: &LocalCluster, entry: &LimitEntry) -> u64 {
-    let set = layout::admissions(&entry.key, entry.epoch);
-    let link = Link::new(cluster.store_url());
-    link.at(&set)
-        .query(cmd("ZCARD").arg(&set), PATIENCE)
-        .await
-        .unwrap()
-}
-
 async fn cluster() -> LocalCluster {
     ClusterPlan {
-        topology: StoreTopology::Cluster { replicas: false },
+        topology: TOPOLOGY,
         store_timeout: TIMEOUT,
         deadline: 2 * PATIENCE,
         ..ClusterPlan::default()
@@ -220,7 +209,7 @@ async fn a_slot_moves_under_load() {
         ("strict", start(&strict)),
         ("cached", start(&cached)),
     ];
-    let mut at = owner(slot);
+    let mut at = primary_of("open", TOPOLOGY);
     for n in 0..migrations() {
         let to = (at + 1) % PRIMARIES;
         let decided = course.by_store.load(Ordering::Relaxed);
@@ -286,6 +275,7 @@ async fn a_slot_moves_under_load() {
         .await;
     }
     assert_eq!(strictly, LIMIT.cast_unsigned(), "neither more nor fewer");
+    let store = Store::of(&cluster);
     for entry in [&open, &cached, &strict] {
         all_synced(&clients, &entry.key).await;
         let mut own = 0;
@@ -297,7 +287,7 @@ async fn a_slot_moves_under_load() {
                 "nothing was lost"
             );
         }
-        assert_eq!(held(&cluster, entry).await, own, "{}", entry.key);
+        assert_eq!(store.held(entry).await, own, "{}", entry.key);
     }
 }
 
@@ -307,7 +297,7 @@ async fn reads_of_a_halved_slot_miss_nothing() {
     let cluster = cluster().await;
     let primaries = Primaries::of(&cluster).await;
     let link = Link::new(cluster.store_url());
-    let (from, slot) = (owner(slot_of("tag")), slot_of("tag"));
+    let (from, slot) = (primary_of("tag", TOPOLOGY), slot_of("tag"));
     let to = (from + 1) % PRIMARIES;
     let entries: Vec<String> = (0..6).map(|n| format!("{n}{{tag}}")).collect();
     let at = || link.at("tag");
@@ -366,7 +356,7 @@ async fn an_unserved_slot_is_decided_by_policy() {
     assert!(counted["clusterdown"] + counted["lost"] > 0, "{counted:?}");
     let mut command = cmd("CLUSTER");
     command.arg("ADDSLOTS").arg(slot);
-    primaries.links[owner(slot)]
+    primaries.links[primary_of("k", TOPOLOGY)]
         .query::<()>(&command, PATIENCE)
         .await
         .unwrap();

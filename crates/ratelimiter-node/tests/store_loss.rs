@@ -9,15 +9,16 @@ mod common;
 
 use std::time::Duration;
 
+use common::bursts::{LIMIT, burst};
 use common::{
     PATIENCE, SECOND, Store, all_synced, check, checks, clients, count, counted, eventually,
     failing, key, set, spec,
 };
 use ratelimiter_api::{
-    CheckRequest, CheckResponse, CountingMode, DecidedBy, Key, Limit, LimitEntry, LimitSpec,
-    MAX_LIMIT, NodeClient, StoreCircuit, StoreFailurePolicy, layout,
+    CheckRequest, CheckResponse, CountingMode, DecidedBy, LimitEntry, LimitSpec, MAX_LIMIT,
+    NodeClient, StoreCircuit, StoreFailurePolicy, layout,
 };
-use ratelimiter_chaos::{Burst, Multiplier, Reach, reset_counter};
+use ratelimiter_chaos::reset_counter;
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use ratelimiter_node::{Config, NodeServer, NodeSettings};
 use redis::cmd;
@@ -273,71 +274,44 @@ async fn one_lost_counter_comes_back() {
     }
 }
 
-async fn burst(cluster: &LocalCluster, key: &Key) -> u64 {
-    let burst = Burst::new(
-        cluster.endpoints(),
-        key.clone(),
-        Limit::new(10, 60).unwrap(),
-        Multiplier::new(6).unwrap(),
-        Reach::ThisMachine,
-    )
-    .unwrap();
-    burst.fire().await.unwrap().tally.allowed
+/// Six times the limit at once on a key that goes on alone; returns how many were allowed.
+async fn allowed(cluster: &LocalCluster) -> u64 {
+    burst(cluster, &key("k"), 6).await.tally.allowed
+}
+
+/// A cluster whose nodes decide alone about the key without their store.
+async fn cluster_of(nodes: usize) -> LocalCluster {
+    let plan = ClusterPlan {
+        store_timeout: SECOND,
+        ..ClusterPlan::nodes(nodes)
+    };
+    let cluster = plan.start().await.unwrap();
+    let (counting, policy) = (CountingMode::Atomic, StoreFailurePolicy::Local);
+    set(&cluster, &failing("k", LIMIT as i64, counting, policy)).await;
+    cluster
 }
 
 #[tokio::test]
 async fn an_empty_store_does_not_reset_a_node() {
-    let mut cluster = ClusterPlan {
-        store_timeout: SECOND,
-        ..ClusterPlan::nodes(1)
-    }
-    .start()
-    .await
-    .unwrap();
-    set(
-        &cluster,
-        &failing("k", 10, CountingMode::Atomic, StoreFailurePolicy::Local),
-    )
-    .await;
-    let key = key("k");
-    assert_eq!(burst(&cluster, &key).await, 10);
+    let mut cluster = cluster_of(1).await;
+    assert_eq!(allowed(&cluster).await, LIMIT);
     for _ in 0..3 {
         cluster.kill_store();
-        assert_eq!(
-            burst(&cluster, &key).await,
-            0,
-            "the node knows its own admissions"
-        );
+        assert_eq!(allowed(&cluster).await, 0, "the node has its admissions");
         cluster.restart_store().await.unwrap();
         // At once, before a sync can have noticed that this store is empty.
-        assert_eq!(
-            burst(&cluster, &key).await,
-            0,
-            "the store's count is not believed"
-        );
+        assert_eq!(allowed(&cluster).await, 0, "the store's count is refused");
     }
 }
 
 #[tokio::test]
 async fn without_store_each_node_admits_its_limit() {
-    let mut cluster = ClusterPlan {
-        store_timeout: SECOND,
-        ..ClusterPlan::default()
-    }
-    .start()
-    .await
-    .unwrap();
-    set(
-        &cluster,
-        &failing("k", 10, CountingMode::Atomic, StoreFailurePolicy::Local),
-    )
-    .await;
-    let with = burst(&cluster, &key("k")).await;
+    let mut cluster = cluster_of(3).await;
+    assert_eq!(allowed(&cluster).await, LIMIT);
     cluster.kill_store();
-    let without = burst(&cluster, &key("k")).await + burst(&cluster, &key("k")).await;
-    assert_eq!(with, 10);
+    let without = allowed(&cluster).await + allowed(&cluster).await;
     assert!(
-        with + without <= 30,
+        without <= 2 * LIMIT,
         "{without} more admitted without the store: above three times the limit"
     );
 }

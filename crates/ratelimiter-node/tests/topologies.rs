@@ -5,15 +5,14 @@
     reason = "a test that cannot set up its subject has failed"
 )]
 
+mod common;
+
 use std::process::Command;
-use std::time::Duration;
 
-use ratelimiter_api::{CheckRequest, CountingMode, Key, Limit, LimitSpec};
-use ratelimiter_chaos::setup_rate_limit;
+use common::{PATIENCE, checks, clients, counted, eventually, set};
+use ratelimiter_api::CountingMode;
 use ratelimiter_cluster::{ClusterPlan, StoreTopology};
-use tokio::time::{Instant, sleep};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use tokio::time::Instant;
 
 fn runs(id: u32) -> bool {
     let output = Command::new("ps")
@@ -39,38 +38,23 @@ async fn limits_hold(topology: StoreTopology, processes: usize) {
         "{topology:?} with three nodes was ready after {:?}",
         started.elapsed()
     );
-    let clients: Vec<_> = (0..3)
-        .map(|node| cluster.client(node, PATIENCE).unwrap())
-        .collect();
+    let clients = clients(&cluster);
     for counting in CountingMode::ALL {
         // Many keys, so that every primary has some.
         for n in 0..12 {
-            let key = Key::new(format!("{counting}-{n}")).unwrap();
-            let spec = LimitSpec {
-                counting: Some(counting),
-                ..LimitSpec::new(key.clone(), Limit::new(5, 60).unwrap())
-            };
-            setup_rate_limit(&clients, &spec).await.unwrap();
-            let mut allowed = 0;
-            for _ in 0..8 {
-                let answer = clients[0]
-                    .check(&CheckRequest::new(key.clone()))
-                    .await
-                    .unwrap();
-                allowed += u32::from(answer.allowed);
-            }
-            assert_eq!(allowed, 5, "{key}");
+            let entry = set(&cluster, &counted(&format!("{counting}-{n}"), 5, counting)).await;
+            let allowed = checks(&clients[..1], &entry.key, 8).await;
+            assert_eq!(allowed, 5, "{}", entry.key);
         }
     }
     let ids = cluster.process_ids();
     assert_eq!(ids.len(), processes);
     let directory = cluster.directory().to_owned();
     drop(cluster);
-    let until = Instant::now() + PATIENCE;
-    while ids.iter().any(|id| runs(*id)) || directory.exists() {
-        assert!(Instant::now() < until, "processes or files are left");
-        sleep(Duration::from_millis(10)).await;
-    }
+    eventually("neither processes nor files are left", async || {
+        !ids.iter().any(|id| runs(*id)) && !directory.exists()
+    })
+    .await;
 }
 
 #[tokio::test]

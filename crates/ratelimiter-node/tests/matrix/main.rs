@@ -77,6 +77,7 @@ rows! {
     connections_reset_before_a_command: ResetBefore,
     connections_reset_after_a_command: ResetAfter,
     replies_lost: RepliesLost,
+    all_connections_closed: ConnectionsClosed,
     each_node_killed: NodesKilled,
     all_nodes_frozen: NodesFrozen,
     store_clock_ahead: ClockAhead,

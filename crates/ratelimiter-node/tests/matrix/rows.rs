@@ -3,10 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use ratelimiter_api::{CountingMode, DecidedBy, Operation};
+use ratelimiter_api::{CountingMode, DecidedBy, Operation, Outcome};
 use ratelimiter_invariants::check_history;
-use ratelimiter_store::Link;
-use redis::cmd;
 use rustix::process::Signal;
 use tokio::time::sleep;
 
@@ -38,6 +36,8 @@ pub(crate) enum Fault {
     ResetAfter,
     /// Answers to one in twenty scripts and writes are lost, with all behind them.
     RepliesLost,
+    /// The store closes all its connections, ten times.
+    ConnectionsClosed,
     /// Each node is killed and restarted, one after the other.
     NodesKilled,
     /// All nodes are stopped (SIGSTOP).
@@ -55,7 +55,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// All rows, in the order of the table.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Nothing,
         Self::StoreKilled,
         Self::StoreStopped,
@@ -66,6 +66,7 @@ impl Fault {
         Self::ResetBefore,
         Self::ResetAfter,
         Self::RepliesLost,
+        Self::ConnectionsClosed,
         Self::NodesKilled,
         Self::NodesFrozen,
         Self::ClockAhead,
@@ -113,15 +114,16 @@ impl Fault {
                 return world.cluster.thaw_store().unwrap();
             }
             Self::WritesPaused => {
-                let control = Link::new(world.cluster.store_url());
-                let pause = async |words: &[&str]| {
-                    let mut command = cmd("CLIENT");
-                    command.arg(words);
-                    control.query::<()>(&command, PATIENCE).await.unwrap();
-                };
-                pause(&["PAUSE", "600000", "WRITE"]).await;
+                world.client_command(&["PAUSE", "600000", "WRITE"]).await;
                 sleep(hold).await;
-                return pause(&["UNPAUSE"]).await;
+                return world.client_command(&["UNPAUSE"]).await;
+            }
+            Self::ConnectionsClosed => {
+                for _ in 0..10 {
+                    world.client_command(&["KILL", "TYPE", "normal"]).await;
+                    sleep(hold / 10).await;
+                }
+                return;
             }
             Self::NodesKilled => {
                 for node in 0..NODES as usize {
@@ -152,10 +154,12 @@ impl Fault {
     /// decides alone.
     fn most(self, mode: CountingMode, alone: usize) -> u64 {
         match (mode, self) {
-            // A killed node forgets the admissions that it had not flushed. Where the clock jumps,
-            // so does the window.
-            (_, Self::NodesKilled | Self::ClockAhead | Self::ClockBehind) => 2 * NODES * LIMIT,
-            (CountingMode::Atomic | CountingMode::Leased, _) if alone == 0 => LIMIT,
+            // Where the clock jumps, so does the window.
+            (_, Self::ClockAhead | Self::ClockBehind) => 2 * NODES * LIMIT,
+            (CountingMode::Leased, _) => LIMIT,
+            // A killed node forgets the admissions that it had not flushed.
+            (_, Self::NodesKilled) => 2 * NODES * LIMIT,
+            (CountingMode::Atomic, _) if alone == 0 => LIMIT,
             _ => NODES * LIMIT,
         }
     }
@@ -192,9 +196,13 @@ pub(crate) struct Row {
     /// Most admissions that certainly share a window, for each of [`MODES`].
     pub(crate) peaks: [u64; MODES.len()],
     /// Most admissions missing in a window in which a check was denied, for each of [`MODES`].
+    /// Denials by the failure policy are announced as such and do not count.
     pub(crate) short: [u64; MODES.len()],
     /// Time from healing until the store decided every later check of the atomic key.
     pub(crate) steady: Duration,
+    /// Time after the load for which nodes held unspent grants. Zero where nodes were killed: their
+    /// grants count until the next check after their end.
+    pub(crate) held: Duration,
     /// Checks that were decided without the store, over the whole row, for each of [`MODES`]. On a
     /// busy machine a healthy store may be late.
     alone: [usize; MODES.len()],
@@ -222,9 +230,15 @@ pub(crate) async fn play(fault: Fault, scale: Scale) -> Row {
     sleep(scale.after).await;
     let recovered = load.is_steady(3 * PATIENCE).await;
     let records = load.stop().await;
+    let held = if fault == Fault::NodesKilled {
+        Duration::ZERO
+    } else {
+        world.grants_are_returned().await
+    };
     world.cluster.shutdown().await;
     Row {
         recovered,
+        held,
         ..judge(fault, &records, began, healed)
     }
 }
@@ -237,6 +251,7 @@ fn judge(fault: Fault, records: &[Record], began: Duration, healed: Duration) ->
         peaks: [0; MODES.len()],
         short: [0; MODES.len()],
         steady: Duration::ZERO,
+        held: Duration::ZERO,
         alone: [0; MODES.len()],
         recovered: false,
     };
@@ -268,9 +283,11 @@ fn judge(fault: Fault, records: &[Record], began: Duration, healed: Duration) ->
             r.mode == mode && matches!(r.by, Some(DecidedBy::Local | DecidedBy::Policy))
         };
         row.alone[i] = records.iter().filter(alone).count();
+        let by_policy =
+            |r: &Record| r.by == Some(DecidedBy::Policy) && r.operation.outcome == Outcome::Denied;
         let history: Vec<_> = records
             .iter()
-            .filter(|r| r.mode == mode)
+            .filter(|r| r.mode == mode && !by_policy(r))
             .map(|r| r.operation.clone())
             .collect();
         let report = check_history(&history, limit()).unwrap();
@@ -290,8 +307,8 @@ impl fmt::Display for Row {
         let over = |i: usize| self.peaks[i].saturating_sub(LIMIT);
         write!(
             f,
-            "{:<13} {store:>7} {local:>7} {policy:>7} {unknown:>9} {:>7.1} {:>8} {:>6} {:>6} {:>8} \
-             {:>6} {:>6} {:>9.0}",
+            "{:<17} {store:>7} {local:>7} {policy:>7} {unknown:>9} {:>7.1} {:>8} {:>6} {:>6} {:>8} \
+             {:>6} {:>6} {:>9.0} {:>8.0}",
             format!("{:?}", self.fault),
             self.longest.as_secs_f64() * 1e3,
             over(0),
@@ -301,14 +318,15 @@ impl fmt::Display for Row {
             self.short[1],
             self.short[2],
             self.steady.as_secs_f64() * 1e3,
+            self.held.as_secs_f64() * 1e3,
         )
     }
 }
 
 /// Head of the table, for rows as they print themselves.
 pub(crate) const HEAD: &str = concat!(
-    "              checks during the fault, decided by   longest       above the limit        \
-     short of limit    steady\n",
-    "fault           store   local  policy no answer wait ms   atomic cached leased   atomic \
-     cached leased  after ms",
+    "                  checks during the fault, decided by   longest       above the limit        \
+     short of limit    steady  unspent\n",
+    "fault               store   local  policy no answer wait ms   atomic cached leased   atomic \
+     cached leased  after ms  held ms",
 );

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use ratelimiter_api::{
     CheckRequest, ClientError, CountingMode, Key, Limit, LimitSpec, MAX_COST, MAX_LIMIT,
-    NodeClient, StoreFailurePolicy,
+    NodeClient, StoreFailurePolicy, layout,
 };
 use ratelimiter_chaos::setup_rate_limit;
 use ratelimiter_cluster::{ClusterPlan, LocalCluster, Proxies};
+use ratelimiter_store::Link;
+use redis::cmd;
 use resp_proxy::{Rule, RuleGuard};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::task::JoinSet;
@@ -38,6 +40,8 @@ const POLL: Duration = Duration::from_millis(10);
 pub(crate) struct World {
     pub(crate) cluster: LocalCluster,
     pub(crate) clock: StoreClock,
+    /// Name of the store's entry with the grants of the leased key.
+    grants: String,
 }
 
 impl World {
@@ -54,15 +58,25 @@ impl World {
         let clients: Vec<_> = (0..NODES as usize)
             .map(|i| cluster.client(i, DEADLINE).unwrap())
             .collect();
+        let mut grants = String::new();
         for mode in MODES {
             let limit = LimitSpec {
                 counting: Some(mode),
-                on_store_failure: Some(StoreFailurePolicy::Local),
+                // Leased is exact in every state of the store unless it is told to go on alone.
+                on_store_failure: (mode != CountingMode::Leased)
+                    .then_some(StoreFailurePolicy::Local),
                 ..LimitSpec::new(key_of(mode), limit())
             };
-            setup_rate_limit(&clients, &limit).await.unwrap();
+            let entry = setup_rate_limit(&clients, &limit).await.unwrap();
+            if mode == CountingMode::Leased {
+                [grants, ..] = layout::leases(&entry.key, entry.epoch);
+            }
         }
-        Self { cluster, clock }
+        Self {
+            cluster,
+            clock,
+            grants,
+        }
     }
 
     fn client(&self) -> NodeClient {
@@ -118,12 +132,12 @@ impl World {
             callers.spawn(async move {
                 let node = NodeClient::new(endpoint, DEADLINE);
                 for i in 0..keys / FLOOD {
-                    let request = CheckRequest::new(Key::new(format!("unknown-{caller}-{i}")).unwrap());
-                    let answer = node.check(&request).await;
-                    assert!(
-                        matches!(&answer, Err(ClientError::Refused { status, .. }) if status.as_u16() == 404),
-                        "{answer:?}"
-                    );
+                    let key = Key::new(format!("unknown-{caller}-{i}")).unwrap();
+                    let answer = node.check(&CheckRequest::new(key)).await;
+                    let Err(ClientError::Refused { status, .. }) = &answer else {
+                        panic!("{answer:?}");
+                    };
+                    assert_eq!(status.as_u16(), 404);
                 }
             });
         }
@@ -133,6 +147,33 @@ impl World {
     /// Puts a rule of the proxies into force until the guard is dropped.
     pub(crate) fn inject(&self, rule: &str) -> RuleGuard {
         self.cluster.rules().add(rule.parse::<Rule>().unwrap())
+    }
+
+    fn store(&self) -> Link {
+        Link::new(self.cluster.store_url())
+    }
+
+    /// Sends a `CLIENT` command to the store, past the proxies.
+    pub(crate) async fn client_command(&self, words: &[&str]) {
+        let mut command = cmd("CLIENT");
+        command.arg(words);
+        let _: redis::Value = self.store().query(&command, DEADLINE).await.unwrap();
+    }
+
+    /// Waits until no node holds an unspent grant, and returns how long that took.
+    pub(crate) async fn grants_are_returned(&self) -> Duration {
+        let (store, started) = (self.store(), Instant::now());
+        let open = async || -> u64 {
+            let mut charge = cmd("HGET");
+            charge.arg(&self.grants).arg("#open");
+            let charge: Option<u64> = store.query(&charge, DEADLINE).await.unwrap();
+            charge.unwrap_or(0)
+        };
+        while open().await > 0 {
+            assert!(started.elapsed() < DEADLINE, "the grants are returned");
+            sleep(POLL).await;
+        }
+        started.elapsed()
     }
 
     /// Sends a signal to every node.
