@@ -163,7 +163,7 @@ impl HeldReplicas {
             .arg(1000)
             .ignore();
         both.cmd("WAIT").arg(1).arg(200);
-        let [acknowledged] = link.pipeline(&both, CONTROL).await?;
+        let [acknowledged] = link.at(&self.predictor).pipeline(&both, CONTROL).await?;
         Ok(acknowledged)
     }
 

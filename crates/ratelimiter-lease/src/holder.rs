@@ -90,12 +90,12 @@ pub enum SpendResult {
 
 /// A message to the store: settlements, and a request for a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GrantMessage {
+pub struct HolderMessage {
     /// The number of the grant.
     pub number: u64,
-    /// As in [`GrantRequest`](crate::GrantRequest).
+    /// As in [`LedgerRequest`](crate::LedgerRequest).
     pub waiting: WaitingChecks,
-    /// As in [`GrantRequest`](crate::GrantRequest).
+    /// As in [`LedgerRequest`](crate::LedgerRequest).
     pub ahead: u32,
 }
 
@@ -184,7 +184,7 @@ impl GrantHolder {
         now: NodeTime,
         number: u64,
         waiting: Option<WaitingChecks>,
-    ) -> GrantMessage {
+    ) -> HolderMessage {
         self.expire(now);
         if waiting.is_some_and(|waiting| self.unspent() < waiting.need) {
             self.close_all(now);
@@ -198,7 +198,7 @@ impl GrantHolder {
             need: waiting.need,
             most,
         });
-        GrantMessage {
+        HolderMessage {
             number,
             waiting,
             ahead,

@@ -59,7 +59,7 @@ impl WaitingChecks {
 
 /// A node's request for a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct GrantRequest<Id> {
+pub struct LedgerRequest<Id> {
     /// The grant's name, never used for another.
     pub id: Id,
     /// The checks that wait for it.
@@ -167,7 +167,7 @@ impl<Id: Ord + Clone> GrantLedger<Id> {
         &mut self,
         now: StoreTime,
         terms: &LeaseTerms,
-        request: GrantRequest<Id>,
+        request: LedgerRequest<Id>,
     ) -> GrantAnswer {
         let charged = self.charged(now, terms) + request.outside;
         let limit = u64::from(terms.limit());
@@ -223,7 +223,7 @@ impl<Id: Ord + Clone> GrantLedger<Id> {
         &self,
         now: StoreTime,
         terms: &LeaseTerms,
-        request: &GrantRequest<Id>,
+        request: &LedgerRequest<Id>,
         charged: u64,
         room: u32,
     ) -> GrantAnswer {

@@ -9,7 +9,7 @@
 //! ```
 //! use std::time::Duration;
 //! use ratelimiter_lease::{
-//!     GrantAnswer, GrantHolder, GrantLedger, GrantRequest, LeaseTerms, NodeTime, SpendResult,
+//!     GrantAnswer, GrantHolder, GrantLedger, LedgerRequest, LeaseTerms, NodeTime, SpendResult,
 //!     StoreTime, WaitingChecks,
 //! };
 //!
@@ -20,7 +20,7 @@
 //! // Three checks wait: one message asks for all of them.
 //! let ask = node.ask(NodeTime::from_micros(0), 1, Some(WaitingChecks::alike(1, 3)));
 //! let now = ledger.advance(StoreTime::from_micros(7_000_000), &terms);
-//! let request = GrantRequest {
+//! let request = LedgerRequest {
 //!     id: ask.number,
 //!     waiting: ask.waiting,
 //!     ahead: ask.ahead,
@@ -88,7 +88,7 @@ mod model;
 mod terms;
 mod time;
 
-pub use holder::{GrantHolder, GrantMessage, GrantRecall, SpendResult};
-pub use ledger::{Grant, GrantAnswer, GrantLedger, GrantRequest, RECHECK, WaitingChecks};
+pub use holder::{GrantHolder, GrantRecall, HolderMessage, SpendResult};
+pub use ledger::{Grant, GrantAnswer, GrantLedger, LedgerRequest, RECHECK, WaitingChecks};
 pub use terms::{LeaseTerms, LeaseTermsError};
 pub use time::{NodeTime, StoreTime};

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use ratelimiter_lease::{
-    GrantAnswer, GrantHolder, GrantLedger, GrantMessage, GrantRequest, LeaseTerms, NodeTime,
+    GrantAnswer, GrantHolder, GrantLedger, HolderMessage, LeaseTerms, LedgerRequest, NodeTime,
     SpendResult, StoreTime, WaitingChecks,
 };
 
@@ -62,12 +62,12 @@ impl Cluster {
         let now = self
             .ledger
             .advance(StoreTime::from_micros(self.now_us), &self.terms);
-        let GrantMessage {
+        let HolderMessage {
             number,
             waiting,
             ahead,
         } = ask;
-        let request = GrantRequest {
+        let request = LedgerRequest {
             id: (node, number),
             waiting,
             ahead,
@@ -185,7 +185,7 @@ fn a_lost_reply_costs_nothing() {
     let now = cluster
         .ledger
         .advance(StoreTime::from_micros(cluster.now_us), &cluster.terms);
-    let request = GrantRequest {
+    let request = LedgerRequest {
         id: (0, ask.number),
         waiting: ask.waiting,
         ahead: 0,

@@ -1,8 +1,10 @@
 //! The fault matrix in full: each fault under load, with a row of measurements.
 //!
 //! ```sh
-//! cargo run --release -p ratelimiter-node --example matrix             # all rows, and a crowd of 10,000
-//! cargo run --release -p ratelimiter-node --example matrix StoreKilled # one row
+//! # all rows, and a crowd of 10,000
+//! cargo run --release -p ratelimiter-node --example matrix
+//! # one row
+//! cargo run --release -p ratelimiter-node --example matrix StoreKilled
 //! ```
 //!
 //! Ends with an error when a row breaks its bounds: a wait of the store timeout and 50 ms, health

@@ -1,7 +1,10 @@
 //! Kills primaries at random moments under steady load, and checks that no admission is counted
 //! twice:
 //!
-//! `cargo run --release -p ratelimiter-node --example primary_kills [cluster|sentinel] [kills] [seed]`
+//! ```sh
+//! cargo run --release -p ratelimiter-node --example primary_kills -- \
+//!     [cluster|sentinel] [kills] [seed]
+//! ```
 //!
 //! Prints, for each kill, how long each node decided without the store, behind sentinels also since
 //! their first `+switch-master`, and at the end the longest wait of any check and both counts.

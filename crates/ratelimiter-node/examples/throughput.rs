@@ -2,7 +2,8 @@
 //! store runs for them. With the node of an earlier build, both are measured in the same run.
 //!
 //! ```sh
-//! cargo run --release -p ratelimiter-node --example throughput -- [ROUNDS] [NODE OF AN EARLIER BUILD] [MODE]...
+//! cargo run --release -p ratelimiter-node --example throughput -- \
+//!     [ROUNDS] [NODE OF AN EARLIER BUILD] [MODE]...
 //! ```
 //!
 //! `primaries` as a mode compares one store with three primaries: `atomic`, three nodes, 64 keys.
@@ -317,7 +318,7 @@ impl StoreCaller {
         let mut call = self.script.key("bare");
         call.arg(self.limit).arg(format!("{}:{n}", self.caller));
         let run = async |mut connection| call.invoke_async::<u64>(&mut connection).await;
-        Ok(self.store.run(DEADLINE, run).await? == 1)
+        Ok(self.store.at("bare").run(DEADLINE, run).await? == 1)
     }
 }
 

@@ -31,7 +31,7 @@ async fn replica_has_all(primary: &StoreUrl) {
     both.cmd("SET").arg("{k}").arg(1).ignore();
     both.cmd("WAIT").arg(1).arg(200);
     eventually("the replica has all of them", async || {
-        let [replicas]: [u64; 1] = link.pipeline(&both, PATIENCE).await.unwrap();
+        let [replicas]: [u64; 1] = link.at("{k}").pipeline(&both, PATIENCE).await.unwrap();
         replicas == 1
     })
     .await;

@@ -12,7 +12,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use ratelimiter_cluster::ClusterPlan;
 use ratelimiter_lease::{
-    GrantAnswer, GrantLedger, GrantRequest, LeaseTerms, RECHECK, StoreTime, WaitingChecks,
+    GrantAnswer, GrantLedger, LeaseTerms, LedgerRequest, RECHECK, StoreTime, WaitingChecks,
 };
 use ratelimiter_store::Link;
 use redis::{Script, ScriptInvocation, Value, cmd};
@@ -248,7 +248,7 @@ fn pure(
                 return Some((-2, 0, 0, 0, 0, 0));
             }
             let id = id(number);
-            let request = GrantRequest {
+            let request = LedgerRequest {
                 id,
                 waiting,
                 ahead,

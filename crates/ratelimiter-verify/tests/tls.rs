@@ -1,5 +1,5 @@
-//! nginx as a limiter, and limiters and stores behind TLS, with the certificate of an authority that
-//! no system knows. Ignored without the programs.
+//! nginx as a limiter, and limiters and stores behind TLS, with the certificate of an authority
+//! that no system trusts. Ignored without the programs.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot set up its subject has failed"

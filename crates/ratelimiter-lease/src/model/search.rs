@@ -3,7 +3,7 @@ use std::collections::{HashSet, VecDeque};
 use super::bounds::ModelBounds;
 use super::event::ModelEvent;
 use super::mutant::ProtocolMutant;
-use super::world::{BrokenInvariant, ModelWorld};
+use super::world::{ModelBreach, ModelWorld};
 
 /// The result of a search.
 pub(super) struct SearchReport {
@@ -12,7 +12,7 @@ pub(super) struct SearchReport {
     /// Steps taken from them.
     pub(super) steps: usize,
     /// The first state that breaks an invariant, and a shortest way to it.
-    pub(super) violation: Option<(BrokenInvariant, Vec<ModelEvent>)>,
+    pub(super) violation: Option<(ModelBreach, Vec<ModelEvent>)>,
 }
 
 /// Visits every state within the bounds, nearest first, until one breaks an invariant.

@@ -6,7 +6,7 @@ use super::bounds::ModelBounds;
 use super::event::{GrantId, ModelEvent, WireMessage};
 use super::mutant::ProtocolMutant;
 use crate::{
-    GrantAnswer, GrantHolder, GrantLedger, GrantRequest, LeaseTerms, NodeTime, SpendResult,
+    GrantAnswer, GrantHolder, GrantLedger, LeaseTerms, LedgerRequest, NodeTime, SpendResult,
     StoreTime, WaitingChecks,
 };
 
@@ -20,7 +20,7 @@ const DRIFT_PERMILLE: u32 = 500;
 /// An invariant that a state breaks.
 #[derive(Clone, Debug)]
 #[expect(dead_code, reason = "the fields are printed with the trace")]
-pub(super) enum BrokenInvariant {
+pub(super) enum ModelBreach {
     /// More admissions in the window than the store counts.
     Uncharged { admitted: u32, charged: u64 },
     /// More admissions in the window than the limit.
@@ -143,7 +143,7 @@ impl ModelWorld {
         actions
     }
 
-    pub(super) fn step(&mut self, action: &ModelEvent) -> Result<(), BrokenInvariant> {
+    pub(super) fn step(&mut self, action: &ModelEvent) -> Result<(), ModelBreach> {
         match *action {
             ModelEvent::Tick => {
                 self.unit += 1;
@@ -214,12 +214,12 @@ impl ModelWorld {
         Ok(())
     }
 
-    fn admit(&mut self, node: usize) -> Result<(), BrokenInvariant> {
+    fn admit(&mut self, node: usize) -> Result<(), ModelBreach> {
         let (clock, now) = (self.clock(node), self.now());
         if let SpendResult::Admitted { at } = self.nodes[node].holder.spend(clock, 1) {
             self.admitted[0] += 1;
             if at > now || at + units(LEASE) < now {
-                return Err(BrokenInvariant::Stamp { at, now });
+                return Err(ModelBreach::Stamp { at, now });
             }
         }
         self.send_settlements(node);
@@ -234,7 +234,7 @@ impl ModelWorld {
         match *message {
             WireMessage::Ask { id, queued } => {
                 let waiting = WaitingChecks::alike(1, queued);
-                let request = GrantRequest {
+                let request = LedgerRequest {
                     id,
                     waiting,
                     ahead: 0,
@@ -326,16 +326,16 @@ impl ModelWorld {
         });
     }
 
-    pub(super) fn holds(&self) -> Result<(), BrokenInvariant> {
+    pub(super) fn holds(&self) -> Result<(), ModelBreach> {
         let admitted = self.admitted.iter().sum();
         let charged = self
             .ledger
             .charged(self.now(), &terms(WINDOW, DRIFT_PERMILLE));
         if admitted > LIMIT {
-            return Err(BrokenInvariant::OverLimit { admitted });
+            return Err(ModelBreach::OverLimit { admitted });
         }
         if u64::from(admitted) > charged {
-            return Err(BrokenInvariant::Uncharged { admitted, charged });
+            return Err(ModelBreach::Uncharged { admitted, charged });
         }
         Ok(())
     }

@@ -41,7 +41,7 @@ pub(super) struct GrantMessage {
 /// A request for a grant.
 #[derive(Debug)]
 pub(super) struct GrantRequest {
-    pub(super) ask: ratelimiter_lease::GrantMessage,
+    pub(super) ask: ratelimiter_lease::HolderMessage,
     /// The newest grant that the store must have.
     pub(super) newest: Option<u64>,
     /// Nodes that share the limit.
