@@ -193,7 +193,7 @@ fn groups(dependencies: &[Vec<usize>], dependants: &[Vec<usize>]) -> Vec<usize> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Dependency, Entity};
+    use crate::evidence::{Entity, TopologyEdge};
 
     fn topology(edges: &[(&str, &str)]) -> Topology {
         let mut ids: Vec<&str> = edges.iter().flat_map(|(a, b)| [*a, *b]).collect();
@@ -203,7 +203,7 @@ mod tests {
             entities: ids.into_iter().map(|id| Entity::new(id, "part")).collect(),
             edges: edges
                 .iter()
-                .map(|(from, to)| Dependency {
+                .map(|(from, to)| TopologyEdge {
                     from: (*from).into(),
                     to: (*to).into(),
                     rel: String::new(),

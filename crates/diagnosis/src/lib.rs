@@ -27,10 +27,10 @@ mod validate;
 pub use clean::capped as clean_text;
 pub use evidence::{
     ActionAttempt, ActionParam, ActionParams, ActionRisk, AttemptResult, BaselineLevels,
-    BrokenInvariant, BuildError, Change, ChangeShape, Dependency, Direction, EVIDENCE_SCHEMA,
-    Entity, Evidence, EvidenceBuilder, EvidenceFact, EvidenceId, EvidenceRow, IncidentLevels,
-    IncidentSpans, OperatorAction, PROPAGATION, ParamDomain, SignalGap, SignalRole, SignalSeries,
-    SteadySignal, TimeSpan, Topology,
+    BrokenInvariant, BuildError, Change, ChangeShape, Direction, EVIDENCE_SCHEMA, Entity, Evidence,
+    EvidenceBuilder, EvidenceFact, EvidenceId, EvidenceRow, IncidentLevels, IncidentSpans,
+    OperatorAction, PROPAGATION, ParamDomain, SignalGap, SignalRole, SignalSeries, SteadySignal,
+    TimeSpan, Topology, TopologyEdge,
 };
 pub use result::{
     AnswerCost, AnswerEngine, ChainStep, Conclusion, Diagnosis, EngineKind, Fallback, Hypothesis,

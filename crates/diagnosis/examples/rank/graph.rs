@@ -17,7 +17,7 @@
 
 use std::collections::BTreeMap;
 
-use diagnosis::{Dependency, Entity, SignalRole};
+use diagnosis::{Entity, SignalRole, TopologyEdge};
 use serde::Deserialize;
 
 /// What is known beside the numbers.
@@ -25,7 +25,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Declared {
     pub(crate) entities: Vec<Entity>,
-    pub(crate) edges: Vec<Dependency>,
+    pub(crate) edges: Vec<TopologyEdge>,
     pub(crate) columns: BTreeMap<String, Column>,
     pub(crate) symptom: Option<String>,
 }

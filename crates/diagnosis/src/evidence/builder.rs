@@ -6,9 +6,9 @@ use std::{
 };
 
 use super::{
-    ActionAttempt, BrokenInvariant, Dependency, EVIDENCE_SCHEMA, Entity, Evidence, EvidenceFact,
-    EvidenceId, EvidenceRow, IncidentSpans, OperatorAction, PROPAGATION, SignalRole, SignalSeries,
-    SteadySignal, TimeSpan, Topology,
+    ActionAttempt, BrokenInvariant, EVIDENCE_SCHEMA, Entity, Evidence, EvidenceFact, EvidenceId,
+    EvidenceRow, IncidentSpans, OperatorAction, PROPAGATION, SignalRole, SignalSeries,
+    SteadySignal, TimeSpan, Topology, TopologyEdge,
     measure::{CutTimes, read},
     seconds,
 };
@@ -70,7 +70,7 @@ pub enum BuildError {
 pub struct EvidenceBuilder {
     incident: String,
     entities: Vec<Entity>,
-    edges: Vec<Dependency>,
+    edges: Vec<TopologyEdge>,
     signals: Vec<SignalSeries>,
     violations: Vec<BrokenInvariant>,
     actions: Vec<OperatorAction>,
@@ -106,7 +106,7 @@ impl EvidenceBuilder {
         to: impl AsRef<str>,
         rel: impl AsRef<str>,
     ) -> Self {
-        self.edges.push(Dependency {
+        self.edges.push(TopologyEdge {
             from: capped(from.as_ref(), NAME),
             to: capped(to.as_ref(), NAME),
             rel: capped(rel.as_ref(), LABEL),

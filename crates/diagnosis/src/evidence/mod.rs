@@ -24,7 +24,7 @@ pub use row::{
 };
 pub(crate) use seconds::rounded;
 pub use signal::SignalSeries;
-pub use topology::{Dependency, Entity, PROPAGATION, Topology};
+pub use topology::{Entity, PROPAGATION, Topology, TopologyEdge};
 
 use std::{collections::HashSet, time::Duration};
 

@@ -78,7 +78,7 @@ impl Entity {
 
 /// `from` depends on `to`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dependency {
+pub struct TopologyEdge {
     /// The dependant.
     pub from: String,
     /// The dependency.
@@ -94,7 +94,7 @@ pub struct Topology {
     /// The parts.
     pub entities: Vec<Entity>,
     /// The dependencies.
-    pub edges: Vec<Dependency>,
+    pub edges: Vec<TopologyEdge>,
 }
 
 impl Topology {

@@ -59,15 +59,15 @@ impl<'a> CauseCandidate<'a> {
     }
 
     /// An expectation of the mechanism: met, missed with the row that shows it, or unknown.
-    pub(super) fn expect(&mut self, weight: f64, outcome: Expectation<'a>) {
+    pub(super) fn expect(&mut self, weight: f64, outcome: CaseExpectation<'a>) {
         self.expected += weight;
         match outcome {
-            Expectation::Met(row) => {
+            CaseExpectation::Met(row) => {
                 self.met += weight;
                 self.supports.extend(row.map(|r| r.id));
             }
-            Expectation::Missed(row) => self.against.extend(row.map(|r| r.id)),
-            Expectation::Unknown => self.met += 0.6 * weight,
+            CaseExpectation::Missed(row) => self.against.extend(row.map(|r| r.id)),
+            CaseExpectation::Unknown => self.met += 0.6 * weight,
         }
     }
 
@@ -81,7 +81,9 @@ impl<'a> CauseCandidate<'a> {
     pub(super) fn expect_no(&mut self, weight: f64, found: Option<ChangeRow<'a>>) {
         self.expect(
             weight,
-            found.map_or(Expectation::Met(None), |c| Expectation::Missed(Some(c.row))),
+            found.map_or(CaseExpectation::Met(None), |c| {
+                CaseExpectation::Missed(Some(c.row))
+            }),
         );
     }
 
@@ -102,13 +104,13 @@ impl<'a> CauseCandidate<'a> {
 
 /// Whether an expectation is met.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Expectation<'a> {
+pub(super) enum CaseExpectation<'a> {
     Met(Option<&'a EvidenceRow>),
     Missed(Option<&'a EvidenceRow>),
     Unknown,
 }
 
-impl Expectation<'_> {
+impl CaseExpectation<'_> {
     /// The outcome without a row to show for it.
     pub(super) fn known(met: Option<bool>) -> Self {
         match met {

@@ -36,9 +36,9 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
     case.expect(
         2.0,
         if outran {
-            Expectation::Met(None)
+            CaseExpectation::Met(None)
         } else {
-            Expectation::Unknown
+            CaseExpectation::Unknown
         },
     );
 
@@ -76,9 +76,9 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
             reacted.is_empty(),
             others().find_map(|e| strongest(reactions(e))),
         ) {
-            (false, _) => Expectation::Met(None),
-            (true, Some(late)) => Expectation::Missed(Some(late.row)),
-            (true, None) => Expectation::Unknown,
+            (false, _) => CaseExpectation::Met(None),
+            (true, Some(late)) => CaseExpectation::Missed(Some(late.row)),
+            (true, None) => CaseExpectation::Unknown,
         },
     );
 

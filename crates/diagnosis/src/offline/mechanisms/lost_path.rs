@@ -68,8 +68,8 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
     case.expect(
         3.0,
         match hit {
-            Some(c) => Expectation::Missed(Some(c.row)),
-            None => Expectation::known(if spared.is_empty() { None } else { Some(true) }),
+            Some(c) => CaseExpectation::Missed(Some(c.row)),
+            None => CaseExpectation::known(if spared.is_empty() { None } else { Some(true) }),
         },
     );
 
@@ -87,9 +87,9 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
     case.expect(
         2.0,
         match (ill, well) {
-            (Some(c), _) => Expectation::Missed(Some(c.row)),
-            (None, Some(_)) => Expectation::Met(None),
-            (None, None) => Expectation::Unknown,
+            (Some(c), _) => CaseExpectation::Missed(Some(c.row)),
+            (None, Some(_)) => CaseExpectation::Met(None),
+            (None, None) => CaseExpectation::Unknown,
         },
     );
 
@@ -98,17 +98,17 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
         3.0,
         match view.load_rise(entity, trigger.change.onset + trigger.change.onset_err) {
             Some(c) if trigger.change.role == SignalRole::Backlog => {
-                Expectation::Missed(Some(c.row))
+                CaseExpectation::Missed(Some(c.row))
             }
-            _ => Expectation::Met(None),
+            _ => CaseExpectation::Met(None),
         },
     );
 
     case.expect(
         1.0,
         match view.unavailable(entity) {
-            Some(c) => Expectation::Missed(Some(c.row)),
-            None => Expectation::known(view.answers(entity)),
+            Some(c) => CaseExpectation::Missed(Some(c.row)),
+            None => CaseExpectation::known(view.answers(entity)),
         },
     );
 

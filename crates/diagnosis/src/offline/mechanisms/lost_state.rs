@@ -9,7 +9,7 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
     let trigger = strongest(view.changes(entity).filter(lost))?;
     let mut case = CauseCandidate::new(entity, Mechanism::LostState, EffectKind::Fault, trigger);
     // that confirmed changes are missing is the whole of it
-    case.expect(4.0, Expectation::Met(None));
+    case.expect(4.0, CaseExpectation::Met(None));
     case.statement = format!(
         "{} lost changes that it had confirmed {}: {}",
         name(view, entity),

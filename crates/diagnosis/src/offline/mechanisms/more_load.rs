@@ -48,9 +48,9 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
     case.expect(
         2.0,
         if strained.is_empty() {
-            Expectation::Missed(None)
+            CaseExpectation::Missed(None)
         } else {
-            Expectation::Met(None)
+            CaseExpectation::Met(None)
         },
     );
 

@@ -16,9 +16,9 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
     case.expect(
         2.0,
         if back {
-            Expectation::Met(None)
+            CaseExpectation::Met(None)
         } else {
-            Expectation::Missed(down.map(|c| c.row))
+            CaseExpectation::Missed(down.map(|c| c.row))
         },
     );
 
@@ -30,9 +30,9 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
     case.expect(
         1.0,
         match (lost, kept) {
-            (Some(c), _) => Expectation::Met(Some(c.row)),
-            (None, Some((row, _))) => Expectation::Missed(Some(row)),
-            (None, None) => Expectation::Unknown,
+            (Some(c), _) => CaseExpectation::Met(Some(c.row)),
+            (None, Some((row, _))) => CaseExpectation::Missed(Some(row)),
+            (None, None) => CaseExpectation::Unknown,
         },
     );
     for &dependant in view.graph.dependants(entity) {

@@ -48,9 +48,9 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
     case.expect(
         3.0,
         match (down.or(slower), reads.or(alive)) {
-            (Some(bad), _) => Expectation::Missed(Some(bad.row)),
-            (None, Some(_)) => Expectation::Met(None),
-            (None, None) => Expectation::known(view.answers(entity)),
+            (Some(bad), _) => CaseExpectation::Missed(Some(bad.row)),
+            (None, Some(_)) => CaseExpectation::Met(None),
+            (None, None) => CaseExpectation::known(view.answers(entity)),
         },
     );
 
@@ -76,9 +76,9 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
     case.expect(
         4.0,
         if share == Some(false) {
-            Expectation::Missed(spared.map(|s| s.0))
+            CaseExpectation::Missed(spared.map(|s| s.0))
         } else {
-            Expectation::known(share)
+            CaseExpectation::known(share)
         },
     );
 
@@ -87,8 +87,8 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
     case.expect(
         1.5,
         match blocked {
-            Some(below) => Expectation::Missed(Some(below.row)),
-            None => Expectation::known(Some(view.graph.dependencies(entity).is_empty())),
+            Some(below) => CaseExpectation::Missed(Some(below.row)),
+            None => CaseExpectation::known(Some(view.graph.dependencies(entity).is_empty())),
         },
     );
 

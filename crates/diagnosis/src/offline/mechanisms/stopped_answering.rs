@@ -19,9 +19,9 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
     case.expect(
         1.0,
         match (answering, unseen.is_empty()) {
-            (Some((row, _)), _) => Expectation::Missed(Some(row)),
-            (None, false) => Expectation::Met(None),
-            (None, true) => Expectation::Unknown,
+            (Some((row, _)), _) => CaseExpectation::Missed(Some(row)),
+            (None, false) => CaseExpectation::Met(None),
+            (None, true) => CaseExpectation::Unknown,
         },
     );
     case.cites.extend(unseen.iter().take(3).map(|row| row.id));
@@ -33,8 +33,8 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
     case.expect(
         2.0,
         match restarted {
-            Some(c) if back => Expectation::Missed(Some(c.row)),
-            _ => Expectation::Met(None),
+            Some(c) if back => CaseExpectation::Missed(Some(c.row)),
+            _ => CaseExpectation::Met(None),
         },
     );
 

@@ -40,7 +40,7 @@ fn carried<'a>(
     let mut case = CauseCandidate::new(entity, Mechanism::Unexplained, carries, trigger);
 
     // there is always some mechanism: not to know which counts against it
-    case.expect(3.0, Expectation::Missed(None));
+    case.expect(3.0, CaseExpectation::Missed(None));
     let above = earliest(
         view.graph
             .below(entity)
