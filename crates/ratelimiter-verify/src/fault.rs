@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use ratelimiter_api::NodeId;
+use ratelimiter_api::{NodeId, millis};
 use ratelimiter_target::{Connection, Target, TargetError};
 use serde::Serialize;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
 use crate::plan::FAULT;
-use crate::wire::{millis, optional};
 
 /// Time for a node to accept a connection before it counts as unreachable.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -21,10 +20,10 @@ const CONNECT: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct FaultBand {
     /// The start of its command.
-    #[serde(rename = "start_ms", serialize_with = "millis")]
+    #[serde(rename = "start_ms", serialize_with = "millis::serialize")]
     pub start: Duration,
     /// The end of its command; `None` when the run did not wait for it.
-    #[serde(rename = "end_ms", serialize_with = "optional")]
+    #[serde(rename = "end_ms", serialize_with = "millis::option::serialize")]
     pub end: Option<Duration>,
     /// Its exit code; `None` when it ended by a signal, or is running.
     pub exit_code: Option<i32>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ratelimiter_api::{Key, Outcome};
+use ratelimiter_api::{Key, Outcome, millis};
 use ratelimiter_chaos::Release;
 use ratelimiter_invariants::{
     Contract, Doubt, History, HistoryChecker, HistoryError, Report, Verdict, by_key,
@@ -11,7 +11,6 @@ use ratelimiter_invariants::{
 use serde::Serialize;
 
 use crate::fault::FaultBand;
-use crate::wire::{millis, optional};
 use crate::{Phase, StepRecord, honesty};
 
 /// The largest share of a window that may lie below the resolution of the recorded times in a pass:
@@ -44,7 +43,7 @@ pub enum RunFinding {
     /// The quota did not return when it should have.
     NoReturn {
         /// The wait before the retry.
-        #[serde(rename = "waited_ms", serialize_with = "millis")]
+        #[serde(rename = "waited_ms", serialize_with = "millis::serialize")]
         waited: Duration,
         /// Whether the limiter had stated it.
         stated: bool,
@@ -94,7 +93,7 @@ pub struct KeyJudgement {
     pub findings: Vec<RunFinding>,
     /// The part of the window that the recorded times cannot resolve: the pass holds for windows
     /// shorter by this.
-    #[serde(rename = "resolution_ms", serialize_with = "millis")]
+    #[serde(rename = "resolution_ms", serialize_with = "millis::serialize")]
     pub resolution: Duration,
     /// The reason of an undecided judgement.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,7 +102,7 @@ pub struct KeyJudgement {
     #[serde(
         rename = "start_skew_ms",
         skip_serializing_if = "Option::is_none",
-        serialize_with = "optional"
+        serialize_with = "millis::option::serialize"
     )]
     pub skew: Option<Duration>,
     /// The fault during the phase.
@@ -120,8 +119,10 @@ pub struct KeyJudgement {
 }
 
 fn pair<S: serde::Serializer>(value: &(Duration, Duration), to: S) -> Result<S::Ok, S::Error> {
-    let ms = |value: Duration| (value.as_secs_f64() * 1e6).round() / 1e3;
-    to.collect_map([("median", ms(value.0)), ("max", ms(value.1))])
+    to.collect_map([
+        ("median", millis::of(value.0)),
+        ("max", millis::of(value.1)),
+    ])
 }
 
 impl KeyJudgement {

@@ -24,7 +24,6 @@ mod phase;
 mod plan;
 mod report;
 mod run;
-mod wire;
 
 pub use fault::FaultBand;
 pub use history::{HistoryFileError, LineDefect, read_history, write_history};
