@@ -8,7 +8,7 @@ use cli_support::{Hidden, WrongUsage};
 use hyper::Method;
 use hyper::header::HeaderName;
 use ratelimiter_api::{CountingMode, Endpoint};
-use ratelimiter_invariants::ContractKind;
+use ratelimiter_invariants::Contract;
 use ratelimiter_store::StoreUrl;
 use ratelimiter_target::{Authorities, Expectation, Reach, StatusSet, Template};
 use ratelimiter_verify::Phase;
@@ -16,15 +16,11 @@ use ratelimiter_verify::Phase;
 /// The contract, and how histories are read.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ContractArgs {
-    /// Cost that a window, or a full bucket, may hold
-    #[arg(long)]
-    pub(crate) limit: u32,
-    /// Length of the window, or the time in which an empty bucket fills: 60s, 500ms
-    #[arg(long, value_parser = humantime::parse_duration)]
-    pub(crate) window: Duration,
-    /// Form of the contract: sliding, fixed or token-bucket
-    #[arg(long, default_value_t)]
-    pub(crate) contract: ContractKind,
+    /// Cost that any window may hold, as 10/2s. Another form follows it: '10/2s token-bucket' (a
+    /// bucket of 10 that fills in 2 s), '10/2s fixed' (windows whose edges are not known), '10/2s
+    /// fixed aligned' (fixed windows that are the same for all keys)
+    #[arg(long, value_name = "AMOUNT/WINDOW FORM")]
+    pub(crate) limit: Contract,
     /// Largest difference in rate between the limiter's clock and this one, parts per million
     #[arg(long, value_name = "PPM", default_value_t = 100)]
     pub(crate) clock_tolerance: u32,

@@ -58,9 +58,9 @@ enum VerifyCommand {
 }
 
 const HTTP_EXAMPLE: &str = "Example:
-  ratelimiter-verify http --url 'http://localhost:8080/?key={key}' --limit 10 --window 60s
+  ratelimiter-verify http --url 'http://localhost:8080/?key={key}' --limit 10/1m
   ratelimiter-verify http --url http://localhost:8080/check --url http://localhost:8081/check \\
-      --limit 10 --window 60s --method POST --header 'X-Key: {key}' \\
+      --limit 10/1m --method POST --header 'X-Key: {key}' \\
       --body '{\"key\":\"{key}\"}' --denied 429,503 --json-path /allowed=true
 
 Without {key} in URL, header or body all phases share one quota, and a window passes before each.";
@@ -68,21 +68,21 @@ Without {key} in URL, header or body all phases share one quota, and a window pa
 const RESP_EXAMPLE: &str = "Example:
   ratelimiter-verify resp --url redis://localhost:6379 \\
       --command 'CL.THROTTLE {key} 9 10 60' --allowed-reply '/0=0' \\
-      --limit 10 --window 60s --contract token-bucket";
+      --limit '10/1m token-bucket'";
 
 const EXEC_EXAMPLE: &str = "The process reads lines such as {\"id\":1,\"key\":\"k\",\"cost\":1} \
     and writes {\"id\":1,\"allowed\":true} for each.
 
 Example:
-  ratelimiter-verify exec --command 'python3 adapter.py' --limit 10 --window 60s";
+  ratelimiter-verify exec --command 'python3 adapter.py' --limit 10/1m";
 
 #[cfg(feature = "grpc")]
 const GRPC_EXAMPLE: &str = "Example:
   ratelimiter-verify grpc --url http://localhost:8081 --domain demo --entry 'user={key}' \\
-      --limit 10 --window 60s --contract fixed";
+      --limit '10/1m fixed'";
 
 const CHECK_EXAMPLE: &str = "Example:
-  ratelimiter-verify check history.jsonl --limit 10 --window 60s --contract sliding \\
+  ratelimiter-verify check history.jsonl --limit 10/1m \\
       --uncertainty 2ms";
 
 fn with_exits(example: &str) -> String {

@@ -8,7 +8,7 @@ use cli_support::{Exit, ExitSignals, WrongUsage};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ratelimiter_api::{Limit, LimitSpec, NodeClient};
 use ratelimiter_chaos::setup_rate_limit;
-use ratelimiter_invariants::{Contract, HistoryChecker};
+use ratelimiter_invariants::HistoryChecker;
 use ratelimiter_target::{ExecTarget, HttpForm, HttpTarget, RespTarget, Target, Template};
 use ratelimiter_verify::{
     Plan, PlanDepth, PlanSettings, RunStatus, RunVerdict, StepRecord, journal, judge,
@@ -19,7 +19,7 @@ use crate::args::{CheckArgs, ContractArgs, ExecArgs, HttpArgs, NodeArgs, RespArg
 
 /// Version of `verdict.json`, as `docs/verdict.schema.json` describes it. Raised when a field
 /// changes its meaning or goes.
-const VERDICT_VERSION: u32 = 1;
+const VERDICT_VERSION: u32 = 2;
 
 /// A limiter behind HTTP.
 pub(crate) async fn http(args: HttpArgs) -> anyhow::Result<Exit> {
@@ -41,9 +41,10 @@ pub(crate) async fn http(args: HttpArgs) -> anyhow::Result<Exit> {
 pub(crate) async fn node(args: NodeArgs) -> anyhow::Result<Exit> {
     let target = HttpTarget::node(&args.nodes, args.run.reach()).map_err(WrongUsage::of)?;
     let plan = plan(&args.run, &target)?;
-    let seconds = i64::try_from(args.run.contract.window.as_secs()).unwrap_or(i64::MAX);
-    let limit = Limit::new(args.run.contract.limit.into(), seconds).map_err(WrongUsage::of)?;
-    if args.run.contract.window.subsec_nanos() != 0 {
+    let (max, window) = (plan.contract.max(), plan.contract.window());
+    let seconds = i64::try_from(window.as_secs()).unwrap_or(i64::MAX);
+    let limit = Limit::new(max.into(), seconds).map_err(WrongUsage::of)?;
+    if window.subsec_nanos() != 0 {
         return Err(WrongUsage("a node's window is whole seconds".into()).into());
     }
     if !args.run.dry_run {
@@ -100,7 +101,6 @@ fn words(command: &str) -> Result<Vec<String>, WrongUsage> {
 
 /// A recorded history.
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
-    let contract = contract(&args.contract)?;
     let file: Box<dyn Read> = match args.file.as_os_str() {
         dash if dash == "-" => Box::new(io::stdin()),
         path => {
@@ -109,26 +109,20 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     };
     let histories = read_history(BufReader::new(file))
         .with_context(|| format!("read {}", args.file.display()))?;
-    let verdict = judge_history(histories, checker(contract, &args.contract), contract);
+    let verdict = judge_history(histories, checker(&args.contract), args.contract.limit);
     print(&verdict);
     Ok(exit(&verdict))
 }
 
-fn contract(args: &ContractArgs) -> Result<Contract, WrongUsage> {
-    Ok(Contract::new(args.limit, args.window)
-        .map_err(WrongUsage::of)?
-        .of_kind(args.contract))
-}
-
-fn checker(contract: Contract, args: &ContractArgs) -> HistoryChecker {
-    HistoryChecker::new(contract)
+fn checker(args: &ContractArgs) -> HistoryChecker {
+    HistoryChecker::new(args.limit)
         .clock_tolerance(args.clock_tolerance)
         .uncertainty(args.uncertainty)
 }
 
 fn plan(args: &VerifyArgs, target: &dyn Target) -> Result<Plan, WrongUsage> {
     let settings = PlanSettings {
-        contract: contract(&args.contract)?,
+        contract: args.contract.limit,
         cost: args.cost,
         multiplier: args.multiplier,
         bursts: args.bursts,
@@ -205,11 +199,7 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
     };
     bar.finish_and_clear();
     let recorded = recorded?;
-    let verdict = judge(
-        &recorded,
-        checker(plan.contract, &args.contract),
-        plan.contract,
-    )?;
+    let verdict = judge(&recorded, checker(&args.contract), plan.contract)?;
     println!();
     print(&verdict);
     if let Some(directory) = &args.out {

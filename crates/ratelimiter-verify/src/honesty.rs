@@ -69,7 +69,7 @@ fn rising(history: &History, contract: Contract) -> Option<String> {
             // The first admission leaves the window.
             ContractKind::Sliding => after.complete >= first + contract.window(),
             // One edge in a window.
-            ContractKind::Fixed => risen
+            ContractKind::Fixed | ContractKind::Aligned => risen
                 .replace(after.complete)
                 .is_none_or(|risen| after.complete >= risen + contract.window()),
             ContractKind::TokenBucket => {

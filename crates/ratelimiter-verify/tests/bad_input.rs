@@ -38,7 +38,7 @@ fn malformed_and_remote_targets_are_refused() {
         USAGE,
         &["10.0.0.1", "--allow-remote"],
     );
-    let node = |url| ["node", "--limit", "10", "--window", "60s", "--node", url];
+    let node = |url| ["node", "--limit", "10/1m", "--node", url];
     refused(
         &node("localhost:8001"),
         USAGE,
@@ -121,7 +121,7 @@ async fn unreachable_targets_are_named() {
         &["password"],
     );
     refused(
-        &["node", "--limit", "10", "--window", "60s", "--node", &node],
+        &["node", "--limit", "10/1m", "--node", &node],
         FAILURE,
         &[&node, "refused"],
     );
@@ -161,7 +161,7 @@ fn unusable_histories_are_refused_by_line() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("history.jsonl");
     let path = path.to_str().unwrap();
-    let check = ["check", path, "--limit", "10", "--window", "60s"];
+    let check = ["check", path, "--limit", "10/1m"];
     for (text, words) in [
         (
             format!("{line}\n{{\"key\":\"k\",\"no"),

@@ -65,7 +65,7 @@ async fn a_service_is_judged_over_grpc() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(serve(listener, limit));
-        let plan = "grpc --domain demo --entry user={key} --limit 10 --window 60s --phase burst";
+        let plan = "grpc --domain demo --entry user={key} --limit 10/1m --phase burst";
         let mut program = program(&words(plan, &["--url", &url]));
         let output = tokio::task::spawn_blocking(move || program.output())
             .await

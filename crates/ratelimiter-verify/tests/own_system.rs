@@ -32,7 +32,7 @@ fn arguments<'a>(first: &[&'a str], targets: &'a [String], last: &[&'a str]) -> 
 
 /// One burst on nodes that count alone: they admit too many.
 const BURST: &[&str] = &[
-    "node", "--limit", "10", "--window", "60s", "--phase", "burst", "--bursts", "1",
+    "node", "--limit", "10/1m", "--phase", "burst", "--bursts", "1",
 ];
 
 #[tokio::test]

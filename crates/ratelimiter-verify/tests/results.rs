@@ -101,7 +101,7 @@ async fn a_fault_that_loses_counts_is_accused() {
     let results = tempfile::tempdir().unwrap();
     for (during, code, exit_code) in [("sleep 0.1", 0, 0), (&flush, 3, 0), ("exit 7", 4, 7)] {
         let directory = results.path().join(code.to_string());
-        let plan = "resp --allowed-reply =1 --limit 10 --window 60s --phase fault --phase burst";
+        let plan = "resp --allowed-reply =1 --limit 10/1m --phase fault --phase burst";
         let target = ["--url", &url, "--command", COUNT, "--during", during];
         let out = ["--out", directory.to_str().unwrap()];
         let output = verify(&words(plan, &[&target[..], &out].concat()));
@@ -173,14 +173,14 @@ async fn a_fault_that_loses_counts_is_accused() {
 fn the_schema_refuses_what_it_does_not_describe() {
     let schema = file("docs/verdict.schema.json");
     let right = serde_json::json!({
-        "version": 1, "tool": "t", "target": "t", "skipped": [],
-        "contract": {"contract": "sliding", "max": 10, "window_ms": 60000.0},
+        "version": 2, "tool": "t", "target": "t", "skipped": [],
+        "contract": "10/1m",
         "verdict": {"status": "passed", "judged": []},
     });
     assert_described(&right);
     for (place, value) in [
-        ("/version", 2.into()),
-        ("/contract/max", "10".into()),
+        ("/version", 1.into()),
+        ("/contract", 10.into()),
         ("/verdict/status", "good".into()),
     ] {
         let mut wrong = right.clone();

@@ -49,8 +49,8 @@ fn a_limiter_behind_tls_is_judged() -> Result<(), Missing> {
     let authority = directory.path().join("certificate.pem");
     let nginx = Nginx::encrypted(directory, "burst=9 nodelay")?;
     let url = format!("https://localhost:{}/ok?key={{key}}", nginx.port);
-    let plan = "http --limit 10 --window 1s --contract token-bucket --phase burst --bursts 2 --url";
-    let arguments = words(plan, &[&url]);
+    let plan = "http --phase burst --bursts 2 --limit";
+    let arguments = words(plan, &["10/1s token-bucket", "--url", &url]);
     trusts_only_a_known_authority(&arguments, &authority);
     let by_system = program(&arguments)
         .env("SSL_CERT_FILE", authority)
@@ -89,7 +89,7 @@ fn a_store_behind_tls_is_judged() -> Result<(), Missing> {
     }
     let url = format!("rediss://localhost:{port}");
     let count = "EVAL \"return redis.call('INCR', KEYS[1]) <= 10 and 1 or 0\" 1 {key}";
-    let plan = "resp --allowed-reply =1 --phase burst --limit 10 --window 60s";
+    let plan = "resp --allowed-reply =1 --phase burst --limit 10/1m";
     let arguments = words(plan, &["--url", &url, "--command", count]);
     trusts_only_a_known_authority(&arguments, &authority);
     let pause = words("inject redis-pause --for 1s --store", &[&url]);
@@ -111,14 +111,14 @@ fn a_store_behind_tls_is_judged() -> Result<(), Missing> {
     Ok(())
 }
 
-fn nginx_is_judged_with_three_flags() -> Result<(), Missing> {
+fn nginx_is_judged_with_two_flags() -> Result<(), Missing> {
     // A bucket of 10 (the burst of 9 and one in service), refilled in a second; and one of 15 that
     // claims to be of 10.
     for (burst, code) in [("burst=9 nodelay", 0), ("burst=14 nodelay", 3)] {
         let nginx = Nginx::start(burst)?;
         let url = format!("http://127.0.0.1:{}/ok?key={{key}}", nginx.port);
-        let plan = "http --limit 10 --window 1s --contract token-bucket --url";
-        ends(&verify(&words(plan, &[&url])), code, burst);
+        let http = ["http", "--limit", "10/1s token-bucket", "--url", &url];
+        ends(&verify(&http), code, burst);
     }
     Ok(())
 }
@@ -131,8 +131,8 @@ fn main() {
         trial("a_store_behind_tls_is_judged", || {
             ready(a_store_behind_tls_is_judged())
         }),
-        trial("nginx_is_judged_with_three_flags", || {
-            ready(nginx_is_judged_with_three_flags())
+        trial("nginx_is_judged_with_two_flags", || {
+            ready(nginx_is_judged_with_two_flags())
         }),
     ])
 }

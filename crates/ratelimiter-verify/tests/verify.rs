@@ -33,7 +33,7 @@ async fn our_modes_are_told_apart() {
             .iter()
             .map(ToString::to_string)
             .collect();
-        let mut arguments = words("node --limit 10 --window 60s --counting", &[mode]);
+        let mut arguments = words("node --limit 10/1m --counting", &[mode]);
         endpoints
             .iter()
             .for_each(|endpoint| arguments.extend(["--node", endpoint]));
@@ -47,7 +47,7 @@ async fn our_modes_are_told_apart() {
         );
 
         let json = verdict(&directory);
-        assert_eq!(json["version"], 1);
+        assert_eq!(json["version"], 2);
         assert_eq!(
             json["skipped"].as_array().unwrap().len(),
             5,
@@ -58,7 +58,7 @@ async fn our_modes_are_told_apart() {
         // The recorded history gives the same verdict.
         let history = directory.join("history.jsonl");
         let history = [history.to_str().unwrap()];
-        let again = verify(&words("check --limit 10 --window 60s", &history));
+        let again = verify(&words("check --limit 10/1m", &history));
         ends(&again, code, mode);
     }
     cluster.shutdown().await;
@@ -76,7 +76,7 @@ async fn a_library_is_judged_through_its_adapter() {
             "python3 {} {host} {port} {mode} 10 60000 100",
             adapter.display()
         );
-        let plan = "exec --limit 10 --window 60s --multiplier 6 --phase burst --bursts 8 \
+        let plan = "exec --limit 10/1m --multiplier 6 --phase burst --bursts 8 \
             --processes 6 --command";
         ends(&verify(&words(plan, &[&command])), code, mode);
     }
@@ -91,7 +91,7 @@ async fn a_script_is_judged_over_resp() {
         n <= LIMIT and 1 or 0";
     for (limit, code) in [("10", 0), ("11", 3)] {
         let command = format!("EVAL \"{}\" 1 {{key}}", count.replace("LIMIT", limit));
-        let plan = "resp --allowed-reply =1 --limit 10 --window 60s";
+        let plan = "resp --allowed-reply =1 --limit 10/1m";
         let output = verify(&words(plan, &["--url", &url, "--command", &command]));
         ends(&output, code, limit);
     }
@@ -118,7 +118,7 @@ async fn get_then_incr_is_told_from_incr() {
             .unwrap();
         let target = format!("redis://127.0.0.1:{}", listening.trim());
         // The counters of both modes are in one store.
-        let plan = "resp --allowed-reply =1 --limit 10 --window 60s --phase burst --multiplier 6";
+        let plan = "resp --allowed-reply =1 --limit 10/1m --phase burst --multiplier 6";
         let target = [
             "--url",
             &target,
@@ -134,7 +134,7 @@ async fn get_then_incr_is_told_from_incr() {
 
 #[test]
 fn wrong_usage_is_one_line_without_secrets() {
-    let http = ["http", "--limit", "10", "--window", "60s"];
+    let http = ["http", "--limit", "10/1m"];
     for (more, reason) in [
         (&["--url", "http://10.1.2.3/"][..], "--allow-remote"),
         (
@@ -190,7 +190,7 @@ fn an_endpoint_that_decides_nothing_never_passes() {
             });
         }
     });
-    let output = verify(&["http", "--url", &url, "--limit", "10", "--window", "60s"]);
+    let output = verify(&["http", "--url", &url, "--limit", "10/1m"]);
     ends(&output, 4, "");
     assert!(
         stdout(&output).contains("status 500"),

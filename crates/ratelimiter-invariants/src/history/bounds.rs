@@ -27,6 +27,13 @@ impl ContractBounds {
         }
     }
 
+    pub(crate) fn aligned(&self) -> bool {
+        matches!(
+            self.contract.kind(),
+            ContractKind::Fixed | ContractKind::Aligned
+        )
+    }
+
     /// The largest certain cost, and, where it breaks the contract, the indices of few operations
     /// that prove it.
     pub(crate) fn certain(&self, axis: &HistoryAxis) -> (u64, Option<Vec<usize>>) {
@@ -49,7 +56,7 @@ impl ContractBounds {
                 };
                 (peak, (peak > max).then(|| alone().or_else(proof)).flatten())
             }
-            ContractKind::Fixed => {
+            ContractKind::Fixed | ContractKind::Aligned => {
                 let peak = fixed::least_peak(steps(), signed(self.shortest)).max(least);
                 let proof = || {
                     let inside = |start: i64| {
@@ -102,7 +109,7 @@ impl ContractBounds {
     pub(crate) fn search(&self, axis: &HistoryAxis) -> Placement {
         match self.contract.kind() {
             ContractKind::Sliding => place(axis, self.contract.max().into(), self.shortest),
-            ContractKind::Fixed | ContractKind::TokenBucket => Placement::Undecided,
+            _ => Placement::Undecided,
         }
     }
 
@@ -110,7 +117,7 @@ impl ContractBounds {
     pub(crate) fn possible(&self, axis: &HistoryAxis, counted: OpSelection) -> u64 {
         match self.contract.kind() {
             ContractKind::Sliding => peak(window_level(axis, counted, self.longest), axis, counted),
-            ContractKind::Fixed => {
+            ContractKind::Fixed | ContractKind::Aligned => {
                 let steps = steps::possible(axis, counted, self.longest);
                 fixed::least_peak(steps, signed(self.longest))
             }
@@ -132,7 +139,7 @@ impl ContractBounds {
         visit: impl FnMut(&'s Interval, u64),
     ) {
         match self.contract.kind() {
-            ContractKind::Sliding | ContractKind::Fixed => {
+            ContractKind::Sliding | ContractKind::Fixed | ContractKind::Aligned => {
                 let level = || window_level(charged, OpSelection::All, self.longest);
                 peaks_within(level, charged, denied, visit);
             }

@@ -7,8 +7,8 @@ use super::bounds::ContractBounds;
 use super::placement::Placement;
 use super::records::nanos;
 use super::{
-    Contract, ContractKind, Doubt, History, HistoryError, OutcomeCounts, Proof, Report,
-    UnjustifiedDenial, Verdict, VerdictBasis, Witness,
+    Contract, Doubt, History, HistoryError, OutcomeCounts, Proof, Report, UnjustifiedDenial,
+    Verdict, VerdictBasis, Witness,
 };
 
 /// Checks a history of one key that began with an empty counter and holds every check made on the
@@ -113,7 +113,7 @@ impl HistoryChecker {
                 && bounds.possible(admissible, OpSelection::Completed) <= max
         };
         let (verdict, settled) = if let Some(indices) = proof {
-            let aligned = self.contract.kind() == ContractKind::Fixed && indices.len() > 1;
+            let aligned = bounds.aligned() && indices.len() > 1;
             (
                 witness(
                     if aligned {

@@ -16,7 +16,7 @@ const MAX_ROWS: usize = 24;
 /// to its completion.
 ///
 /// ```text
-/// 3 admissions within 90 ms, limit 2 per 1 s
+/// 3 admissions within 90 ms, limit 2/1s
 /// node-2 [====================]                   0.000..50.000 ms
 /// node-1         [=============================] 20.000..90.000 ms
 /// node-3                  |                      40.000..40.000 ms

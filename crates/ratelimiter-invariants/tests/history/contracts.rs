@@ -69,7 +69,7 @@ fn truth(decisions: &[Decision], contract: Contract) -> u64 {
             .map(|start| between(decisions, start, start + window - 1))
             .max()
             .unwrap_or(0),
-        ContractKind::Fixed => {
+        ContractKind::Fixed | ContractKind::Aligned => {
             let worst = |alignment: u64| {
                 // The windows that begin at the alignment, and the one cut off before it.
                 let starts = (alignment..=end).step_by(usize::try_from(window).unwrap());

@@ -45,7 +45,7 @@ fn overlapping_operations_leave_the_verdict_open() {
     );
     assert_eq!(
         report.to_string(),
-        "2 allowed, 0 denied, 0 unknown against 1 per 10 ms: unknown, between 1 and 2 in one \
+        "2 allowed, 0 denied, 0 unknown against 1/10ms: unknown, between 1 and 2 in one \
          window, \
          depending on when within each check the decision fell"
     );
@@ -64,9 +64,9 @@ fn operation_around_another_breaks_the_limit_wherever_decided() {
     assert_eq!(report.settled, VerdictBasis::BySearch);
     assert_eq!(
         report.to_string(),
-        "3 allowed, 0 denied, 0 unknown against 1 per 10 ms: violated, at least 2 in one window; 2 \
+        "3 allowed, 0 denied, 0 unknown against 1/10ms: violated, at least 2 in one window; 2 \
          admissions within \
-         12 ms (node-1 1, node-2 1), too many wherever each was decided, limit 1 per 10 ms"
+         12 ms (node-1 1, node-2 1), too many wherever each was decided, limit 1/10ms"
     );
     let shorter = check_history(&history, contract(1, 7)).unwrap();
     assert_eq!(
@@ -130,7 +130,7 @@ fn a_denial_needs_a_full_window_before_it() {
     );
     assert_eq!(
         report.to_string(),
-        "1 allowed, 4 denied, 0 unknown against 1 per 10 ms: pass, at most 1 in one window; 2 \
+        "1 allowed, 4 denied, 0 unknown against 1/10ms: pass, at most 1 in one window; 2 \
          unjustified denials, \
          the first: node-1 denied between 0.000 ms and 1.000 ms, when at most 0 of 1 admissions \
          could be in the window"
@@ -165,7 +165,7 @@ fn witness_is_the_tightest_group() {
     assert_eq!(
         witness.timeline(64).to_string(),
         "\
-3 admissions within 90 ms, limit 2 per 1 s
+3 admissions within 90 ms, limit 2/1s
 node-2 [====================]                   0.000..50.000 ms
 node-1         [=============================] 20.000..90.000 ms
 node-3                  |                      40.000..40.000 ms"
