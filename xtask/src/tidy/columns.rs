@@ -5,21 +5,8 @@ use std::path::Path;
 /// Characters in a line, at most.
 const MAX_COLUMNS: usize = 100;
 
-/// Directories whose long lines are still to be wrapped.
-const LONG: &[&str] = &[
-    "crates/demo-ratelimiter/examples",
-    "crates/diagnosis",
-    "crates/ratelimiter-lease",
-    "crates/ratelimiter-node",
-    "crates/ratelimiter-store",
-    "crates/resp-proxy",
-];
-
 /// One line for each line that is too long.
 pub(super) fn complaints(file: &Path, text: &str) -> Vec<String> {
-    if LONG.iter().any(|directory| file.starts_with(directory)) {
-        return Vec::new();
-    }
     let is_document = file.extension().is_some_and(|e| e == "md");
     let mut is_code = false;
     let mut complaints = Vec::new();

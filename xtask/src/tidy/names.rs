@@ -6,14 +6,6 @@ use std::path::Path;
 /// The document of the words, each with the type that carries it in its last column.
 const GLOSSARY: &str = "docs/glossary.md";
 
-/// Names with more than one meaning, still to be renamed.
-const SHARED: &str = "Action Answer Asked Axis Bounds Change Check Cli Clock Cluster Commands \
-    Connection Counted Counters Evidence Failure Fault Finding Form Found Hold Line Link Log \
-    Member Node Outcome Parts Passage Place Plan Player Process Progress Reach Record Recording \
-    Replies Role Row RunArgs Running Scope Seen Server Severity Show Signals Site State Status \
-    Steady Step Stores Subject Tally Target TimeAxis Traffic Trust Usage Value Verb Verdict View \
-    Violation Word Words";
-
 /// One line for each name of several types, and for each type of the glossary that is not there.
 pub(super) fn complaints<'a>(files: impl Iterator<Item = (&'a Path, &'a str)>) -> Vec<String> {
     let mut places: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -36,10 +28,7 @@ pub(super) fn complaints<'a>(files: impl Iterator<Item = (&'a Path, &'a str)>) -
             }
         }
     }
-    let is_shared = |name: &str| SHARED.split(' ').any(|shared| shared == name);
-    let twice = places
-        .iter()
-        .filter(|(name, files)| files.len() > 1 && !is_shared(name));
+    let twice = places.iter().filter(|(_, files)| files.len() > 1);
     let unknown = glossary_types(glossary).filter(|name| !places.contains_key(name));
     twice
         .map(|(name, files)| format!("{name} names several types: {}", files.join(", ")))
