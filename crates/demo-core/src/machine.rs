@@ -149,14 +149,14 @@ impl StoryMachine {
         let here = self.chapters[self.at];
         match input {
             StoryInput::Advance if self.running && here.blocks => {
-                commands.push(StoryCommand::Refuse(InputRefusal::Busy))
+                commands.push(StoryCommand::Refuse(InputRefusal::Busy));
             }
             StoryInput::Advance => self.leave(&mut commands),
             StoryInput::Rerun if !(here.acts && here.repeatable) => {
                 commands.push(StoryCommand::Refuse(InputRefusal::NothingToRerun));
             }
             StoryInput::Rerun if self.running => {
-                commands.push(StoryCommand::Refuse(InputRefusal::Running))
+                commands.push(StoryCommand::Refuse(InputRefusal::Running));
             }
             StoryInput::Rerun => self.run(&mut commands),
             StoryInput::Quit => {

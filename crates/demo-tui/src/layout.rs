@@ -156,7 +156,7 @@ pub(crate) fn arrange(size: Size, needs: &LayoutNeeds) -> ScreenLayout {
             layout.panels.push((needs.focus, rest));
         }
         LayoutKind::Full | LayoutKind::Compact if needs.zoom => {
-            layout.panels.push((needs.focus, rest))
+            layout.panels.push((needs.focus, rest));
         }
         LayoutKind::Compact => {
             layout.strip = Some(top(&mut rest, 1));

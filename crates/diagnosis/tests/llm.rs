@@ -141,7 +141,7 @@ async fn a_cause_without_a_change_is_refused() {
 #[tokio::test]
 async fn a_cause_without_an_alternative_is_refused() {
     let flawed = with(&incident(), |a| {
-        a["hypotheses"].as_array_mut().expect("a list").truncate(1)
+        a["hypotheses"].as_array_mut().expect("a list").truncate(1);
     });
     is_refused(4, "no alternative was considered", flawed).await;
 }
@@ -187,7 +187,7 @@ async fn a_confidence_of_seven_is_refused() {
 #[tokio::test]
 async fn an_invented_number_is_refused() {
     let flawed = with(&incident(), |a| {
-        a["hypotheses"][0]["statement"] = json!(format!("{MARK}: it rose 4711 times"))
+        a["hypotheses"][0]["statement"] = json!(format!("{MARK}: it rose 4711 times"));
     });
     is_refused(6, "4711", flawed).await;
 }
@@ -195,7 +195,7 @@ async fn an_invented_number_is_refused() {
 #[tokio::test]
 async fn an_invented_mechanism_is_refused() {
     let flawed = with(&incident(), |a| {
-        a["hypotheses"][0]["mechanism"] = json!("cosmic-rays")
+        a["hypotheses"][0]["mechanism"] = json!("cosmic-rays");
     });
     is_refused(1, "it does not parse", flawed).await;
 }

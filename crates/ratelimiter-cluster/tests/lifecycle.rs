@@ -157,7 +157,7 @@ async fn one_proxy_holds_the_writes_of_all() {
     .await;
     let [behind, also_behind] = [0, 1].map(|node| cluster.node_store_url(node).unwrap());
     assert_eq!(behind.to_string(), also_behind.to_string());
-    let [behind, direct] = [behind, cluster.store_url()].map(|url| Link::new(url));
+    let [behind, direct] = [behind, cluster.store_url()].map(Link::new);
     let write = async |link: &Link| {
         link.query::<()>(cmd("SET").arg("k").arg(1), SECOND / 2)
             .await

@@ -211,12 +211,12 @@ async fn measure(row: &Row) -> Result<Figures, Failure> {
         }
     } else {
         for i in 0..CONNECTIONS {
-            callers.push(Caller::Store(StoreCaller {
+            callers.push(Caller::Store(Box::new(StoreCaller {
                 store: Link::new(cluster.store_url()),
                 script: Script::new(BARE),
                 limit: row.limit,
                 caller: i,
-            }));
+            })));
         }
     }
     let before = processor_times(&cluster);
@@ -292,7 +292,7 @@ async fn scripts(cluster: &LocalCluster) -> Result<f64, Failure> {
 /// Sends one check after the other.
 enum Caller {
     Node(NodeCaller),
-    Store(StoreCaller),
+    Store(Box<StoreCaller>),
 }
 
 impl Caller {

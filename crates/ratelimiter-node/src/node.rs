@@ -104,7 +104,7 @@ impl NodeServer {
                 alone(&store, &clock, &id, settings.sync_interval).await?;
             }
             Err(error) if error.is_transient() => {
-                tracing::warn!(%error, "starting without the store")
+                tracing::warn!(%error, "starting without the store");
             }
             Err(error) => return Err(error.into()),
         }

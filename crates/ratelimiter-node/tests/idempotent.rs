@@ -29,7 +29,7 @@ async fn holds_exactly(cluster: &LocalCluster, entry: &LimitEntry, admissions: u
     let clients = clients(cluster);
     all_synced(&clients, &entry.key).await;
     throughout(SECOND, async || {
-        assert_eq!(store.held(entry).await, admissions)
+        assert_eq!(store.held(entry).await, admissions);
     })
     .await;
     let mut own = 0;
@@ -56,7 +56,7 @@ async fn long_write_pause_adds_no_admissions() {
         "cached goes on deciding"
     );
     throughout(8 * SECOND, async || {
-        assert_eq!(store.held(&entry).await, before as u64)
+        assert_eq!(store.held(&entry).await, before as u64);
     })
     .await;
     pause.end().await;

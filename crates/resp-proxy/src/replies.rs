@@ -206,7 +206,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
             Some(ReplyForm::Hello(version)) if kind != b'-' => self.version = version,
             Some(ReplyForm::Stream) if kind != b'-' => self.exchange.become_transparent(),
             Some(ReplyForm::Subscribe) if kind != b'-' && self.version == 2 => {
-                self.exchange.become_transparent()
+                self.exchange.become_transparent();
             }
             _ => {}
         }

@@ -194,10 +194,10 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> RequestStream<'a, R, W> {
             }
             // Noted when the reply comes: only then has the store executed the command.
             CommandFault::SwallowReply => {
-                self.expect(step.reply, ReplyFate::Swallow(Arc::clone(active)))
+                self.expect(step.reply, ReplyFate::Swallow(Arc::clone(active)));
             }
             CommandFault::ResetAfter => {
-                self.expect(step.reply, ReplyFate::Reset(Arc::clone(active)))
+                self.expect(step.reply, ReplyFate::Reset(Arc::clone(active)));
             }
             CommandFault::ResetBefore => {
                 self.forward(self.frame).await?;

@@ -46,7 +46,7 @@ impl ContainerStores {
             match text.strip_prefix(Self::OPTION) {
                 Some("") => stores = Self::named(arguments.next().map(OsString::as_os_str))?,
                 Some(value) if value.starts_with('=') => {
-                    stores = Self::named(Some(value[1..].as_ref()))?
+                    stores = Self::named(Some(value[1..].as_ref()))?;
                 }
                 _ => rest.push(argument.clone()),
             }

@@ -210,7 +210,7 @@ async fn detect(stage: Stage, (cluster, sent): Share) -> ChapterResult {
         }
         Verdict::Pass => stage.say(Tone::Good, format!("by the caller's history: {report}")),
         Verdict::Unknown { .. } => {
-            stage.say(Tone::Warning, format!("by the caller's history: {report}"))
+            stage.say(Tone::Warning, format!("by the caller's history: {report}"));
         }
     }
     Ok(())

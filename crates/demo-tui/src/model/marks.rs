@@ -79,7 +79,7 @@ mod tests {
                     label: label.into(),
                     edge,
                 },
-            )
+            );
         };
         mark(1, "a", MarkEdge::Begin);
         mark(2, "b", MarkEdge::Begin);

@@ -138,7 +138,7 @@ pub(crate) fn strip(app: &ScreenState, width: usize) -> Line<'static> {
         spans.push(Span::styled(format!("{} ", member.name), app.theme.strong));
         match member.note {
             Some((style, note)) if member.sign == "!" => {
-                spans.push(Span::styled(note.to_owned(), style))
+                spans.push(Span::styled(note.to_owned(), style));
             }
             _ => spans.push(Span::styled(member.word, member.style)),
         }

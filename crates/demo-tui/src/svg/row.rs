@@ -35,7 +35,7 @@ pub(super) fn row(screen: &Buffer, y: u16, ground: &PictureGround) -> String {
         if let Some(back) = back {
             match backs.last_mut() {
                 Some((from, length, color)) if *color == back && *from + *length == x => {
-                    *length += columns
+                    *length += columns;
                 }
                 _ => backs.push((x, columns, back)),
             }

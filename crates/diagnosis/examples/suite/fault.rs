@@ -181,10 +181,10 @@ impl Effects {
                         Measure::Errors => *value += rng.poisson(60.0 * hit.failing * on(t)),
                         Measure::Success => *value *= 1.0 - hit.failing * on(t),
                         Measure::Backlog => {
-                            *value *= 1.0 + hit.piling * (t - hit.from) / self.every
+                            *value *= 1.0 + hit.piling * (t - hit.from) / self.every;
                         }
                         Measure::Calls => {
-                            *value *= (1.0 + (hit.load - 1.0) * on(t)) * (1.0 - fewer * on(t))
+                            *value *= (1.0 + (hit.load - 1.0) * on(t)) * (1.0 - fewer * on(t));
                         }
                         Measure::Cpu => {
                             *value =

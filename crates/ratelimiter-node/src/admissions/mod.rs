@@ -202,9 +202,9 @@ impl AdmissionLog {
         while enough - too_few > 1 {
             let middle = too_few + (enough - too_few) / 2;
             if self.count(from_us, middle) < nth {
-                too_few = middle
+                too_few = middle;
             } else {
-                enough = middle
+                enough = middle;
             }
         }
         Some(enough)
@@ -423,21 +423,21 @@ mod tests {
             log.add_synced(Admission {
                 at_us: 10 + sequence,
                 sequence,
-            })
+            });
         });
         log.doubt();
         (HALF..2 * HALF).for_each(|sequence| {
             log.add_synced(Admission {
                 at_us: 10 + sequence,
                 sequence,
-            })
+            });
         });
         log.doubt();
         (2 * HALF..3 * HALF).for_each(|sequence| {
             log.add_synced(Admission {
                 at_us: 10 + sequence,
                 sequence,
-            })
+            });
         });
         let mut longest = Duration::ZERO;
         while log.own_after(0).doubted > 0 {

@@ -156,7 +156,7 @@ impl Shared {
             self.limiter
                 .lock()
                 .unwrap()
-                .write(node, key, cost, now, made)
+                .write(node, key, cost, now, made);
         };
         let made = read(self.origin.elapsed());
         if self.limiter.lock().unwrap().defect == Some(Defect::ReadsThenWrites) {

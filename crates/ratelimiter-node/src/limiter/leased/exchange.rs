@@ -193,7 +193,7 @@ fn take_answer(
             match number {
                 // Nothing was sent, so that there is nothing to settle.
                 Some(number) if matches!(why, NoDecision::Suspended) => {
-                    lease.holder.withdraw(number)
+                    lease.holder.withdraw(number);
                 }
                 Some(number) => lease.holder.give_up(number),
                 None => {}
