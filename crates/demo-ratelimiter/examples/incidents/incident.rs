@@ -1,4 +1,4 @@
-//! The incidents, and what a seed makes of each.
+//! The incidents, and the faults that a seed makes of them.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::rng::Rng;
 /// Nodes of every cluster.
 pub(crate) const NODES: usize = 3;
 
-/// What happens to a cluster.
+/// An incident of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Incident {
     StorePaused,
@@ -69,7 +69,7 @@ impl fmt::Display for Incident {
     }
 }
 
-/// What is done to the cluster.
+/// A fault of the cluster.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
     None,

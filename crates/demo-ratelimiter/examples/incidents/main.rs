@@ -1,11 +1,11 @@
 //! Breaks real clusters in eleven ways and counts how often the diagnosis names the cause.
 //!
-//! `cargo run --release -p ratelimiter-diagnosis --example incidents -- --seeds 10`
+//! `cargo run --release -p demo-ratelimiter --example incidents -- --seeds 10`
 //!
-//! Every run has a cluster of its own, on which a seed decides loads, limits, times and places. The
-//! cluster is observed as in the demo, and the diagnosis gets what was observed, never what was
-//! done. It ends with status 1 when a cause is right in less than 90 % of the runs of an incident,
-//! or one is named where there is none.
+//! Every run has its own cluster. A seed decides its loads, limits, times and places. The cluster
+//! is observed as in the demo, and the diagnosis gets the observations, never the fault. The exit
+//! status is 1 when the cause is right in less than 90 % of the runs of an incident, or a cause is
+//! named where there is none.
 
 mod incident;
 mod rng;
@@ -29,7 +29,7 @@ use table::{Figures, Table};
 #[derive(Debug, clap::Parser)]
 #[command(name = "incidents")]
 struct Flags {
-    /// Runs of each incident, each with a seed of its own.
+    /// Runs of each incident, each with its own seed.
     #[arg(long, value_name = "N", default_value_t = 3)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000))]
     seeds: u64,
@@ -58,7 +58,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let chosen = Incident::ALL
         .into_iter()
         .filter(|i| flags.only.is_empty() || flags.only.contains(i));
-    // Seed by seed, so that the machine's moods are spread over the incidents.
+    // seed by seed: a slow minute of the machine then hits all incidents alike
     let mut plans = Vec::new();
     let chosen: Vec<Incident> = chosen.collect();
     for seed in flags.from..flags.from + flags.seeds {
@@ -87,7 +87,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         let (plan, outcome) = ended.context("a run panicked")?;
         let outcome = outcome.with_context(|| format!("{}, seed {}", plan.incident, plan.seed))?;
         figures.push(Figures::of(&plan, &outcome));
-        eprintln!("[{:>3}/{all}] {}", figures.len(), told(&plan, &outcome));
+        eprintln!("[{:>3}/{all}] {}", figures.len(), line(&plan, &outcome));
         if flags.explain && Judgement::of(&outcome.answer, &plan) != Judgement::Right {
             explain(&plan, &outcome);
         }
@@ -112,7 +112,7 @@ async fn main() -> anyhow::Result<ExitCode> {
 }
 
 /// A run in one line.
-fn told(plan: &Plan, outcome: &Outcome) -> String {
+fn line(plan: &Plan, outcome: &Outcome) -> String {
     let judgement = match Judgement::of(&outcome.answer, plan) {
         Judgement::Right => "right",
         Judgement::FalseCause => "WRONG",

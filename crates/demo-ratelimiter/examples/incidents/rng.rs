@@ -1,6 +1,7 @@
-//! Randomness from a seed, so that a run can be asked for again.
+//! Randomness from a seed.
 
-/// SplitMix64 (Steele, Lea and Flood, 2014).
+/// SplitMix64 (Steele, Lea and Flood, 2014). Another generator would change the run of every seed,
+/// and with it the comparison with published figures.
 #[derive(Clone, Debug)]
 pub(crate) struct Rng(u64);
 

@@ -1,10 +1,11 @@
-//! One incident on a cluster of its own, watched as the demo watches.
+//! One incident on its own cluster, observed as in the demo.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use demo_ratelimiter::evidence::{Client, Moment, Recorder};
 use diagnosis::{BuildError, Conclusion, Evidence, Validated, offline};
+use parking_lot::Mutex;
 use ratelimiter_api::{LimitSpec, NodeClient};
 use ratelimiter_chaos::{
     Burst, CheckTally, Reach, RedisPause, SteadyHandle, SteadyLoad, setup_rate_limit,
@@ -16,31 +17,31 @@ use tokio::time::{Instant, sleep};
 
 use crate::incident::{Fault, NODES, Plan};
 
-/// How long after the first violation somebody in a hurry asks.
+/// Time from the first violation to the early question.
 pub(crate) const SOON: Duration = Duration::from_secs(2);
-/// How long one request to a node may take.
+/// The longest time of one request to a node.
 const REQUEST: Duration = Duration::from_secs(2);
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// As of the end of the run.
+    /// At the end of the run.
     pub(crate) evidence: Evidence,
     pub(crate) answer: Validated,
-    /// As of [`SOON`] after the first violation.
+    /// The answer [`SOON`] after the first violation.
     pub(crate) soon: Validated,
-    /// From the fault to the first violation.
+    /// Time from the fault to the first violation.
     pub(crate) noticed: Option<Duration>,
 }
 
-/// How an answer compares with what was done.
+/// Comparison of an answer with the injected fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Judgement {
-    /// Entity and mechanism, or rightly that there is no incident.
+    /// Right entity and mechanism, or rightly no incident.
     Right,
-    /// A cause that was not one.
+    /// A wrong cause.
     FalseCause,
-    /// No cause where there was one.
+    /// No cause, although there was a fault.
     NoCause,
 }
 
@@ -58,15 +59,15 @@ impl Judgement {
     }
 }
 
-/// Everything that is seen of the cluster, and nothing of what is done to it.
+/// The observations of the cluster, without the fault.
 #[derive(Debug, Default)]
-struct Seen {
+struct RunRecord {
     recorder: Recorder,
     violations: Vec<Violation>,
     until: Duration,
 }
 
-/// What the callers do.
+/// The checks of the callers.
 #[derive(Debug, Default)]
 struct Traffic {
     steady: Vec<SteadyHandle>,
@@ -112,7 +113,7 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
         setup_rate_limit(&nodes, &LimitSpec::new(key.clone(), *limit)).await?;
     }
 
-    // What is between the store and all nodes is between it and the observer as well.
+    // a proxy between the store and all nodes is between it and the observer as well
     let store = match plan.fault {
         Fault::Rule {
             proxies: Proxies::Shared,
@@ -121,7 +122,7 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
         _ => cluster.store_url(),
     };
     let traffic = Arc::new(Mutex::new(Traffic::default()));
-    let seen = Arc::new(Mutex::new(Seen::default()));
+    let seen = Arc::new(Mutex::new(RunRecord::default()));
     let mut observer = Observer::new(&cluster.endpoints(), store);
     let started = observer.started();
     let watching = tokio::spawn({
@@ -131,8 +132,8 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
             loop {
                 let observation = observer.next().await;
                 let changes = monitor.observe(&observation);
-                let client = lock(&traffic).client(started.elapsed());
-                let mut seen = lock(&seen);
+                let client = traffic.lock().client(started.elapsed());
+                let mut seen = seen.lock();
                 seen.recorder.observe(&observation, Some(client));
                 seen.until = observation.at;
                 seen.note(&changes, monitor.active());
@@ -147,7 +148,7 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
         plan.rate,
         Reach::ThisMachine,
     )?;
-    lock(&traffic).steady.push(workload.start());
+    traffic.lock().steady.push(workload.start());
     sleep(plan.before).await;
     let (mut pause, mut rule_in_force) = (None, None);
     let mut broken = Instant::now();
@@ -174,7 +175,7 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
             )?;
             let report = burst.fire().await?;
             broken = report.released;
-            lock(&traffic).burst = report.tally;
+            traffic.lock().burst = report.tally;
         }
         Fault::KillNode(node) => cluster.kill_node(*node)?,
         Fault::KillStore => cluster.kill_store(),
@@ -191,14 +192,14 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
                 *rate,
                 Reach::ThisMachine,
             )?;
-            lock(&traffic).steady.push(more.start());
+            traffic.lock().steady.push(more.start());
         }
     }
     sleep(plan.after).await;
     watching.abort();
     drop((pause, rule_in_force, cluster));
 
-    let seen = lock(&seen);
+    let seen = seen.lock();
     let first = seen.violations.iter().map(|v| v.detected_at).min();
     let evidence = seen.evidence(began, first, seen.until)?;
     let answer = offline::diagnose(&evidence);
@@ -212,7 +213,7 @@ pub(crate) async fn play(plan: &Plan) -> anyhow::Result<Outcome> {
     })
 }
 
-impl Seen {
+impl RunRecord {
     fn evidence(
         &self,
         since: Duration,
@@ -229,7 +230,7 @@ impl Seen {
             .evidence("what was just observed", moment, known)
     }
 
-    /// Keeps every violation with the latest that is known of it.
+    /// Keeps every violation with its latest state.
     fn note<'a>(
         &mut self,
         changes: &[ViolationChange],
@@ -254,8 +255,4 @@ impl Seen {
             violation.clone_from(latest);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

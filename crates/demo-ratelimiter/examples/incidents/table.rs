@@ -1,4 +1,4 @@
-//! What came of all runs, as a table.
+//! The results of all runs, as a table.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use diagnosis::{Change, Evidence, Mechanism};
 use crate::incident::{Incident, Plan};
 use crate::run::{Judgement, Outcome};
 
-/// Around the table in a file that holds more than it.
+/// The marks around the table in a file.
 const BEGIN: &str = "<!-- incidents: begin -->";
 const END: &str = "<!-- incidents: end -->";
 
@@ -38,7 +38,7 @@ pub(crate) struct Figures {
 
 impl Figures {
     pub(crate) fn of(plan: &Plan, outcome: &Outcome) -> Self {
-        // Who guesses may name every part with every mechanism, or say that there is no incident.
+        // a guess names any part with any mechanism, or no incident
         let mechanisms = Mechanism::ALL
             .iter()
             .filter(|m| **m != Mechanism::Unexplained)
@@ -69,7 +69,7 @@ fn largest(evidence: &Evidence) -> Option<&Change> {
 #[derive(Debug)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
-    /// What is not as it should be.
+    /// The rows short of the goal.
     pub(crate) shortfalls: Vec<String>,
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::STORE;
 
-/// What an operator can do, as the runbook has it.
+/// The actions of an operator, as in a runbook.
 pub(crate) fn catalogue(
     mut builder: EvidenceBuilder,
     nodes: &[String],

@@ -212,7 +212,7 @@ impl Recorder {
     fn node(&mut self, at: Duration, node: &NodeObservation, span_end_us: u64) {
         let name = node.node.as_str();
         if name != node.address && self.nodes.remove(&node.address).is_some() {
-            // It goes by its address until it has told its name.
+            // Its name is its address until it reports another.
             self.series.retain(|(entity, _), _| *entity != node.address);
         }
         let sample = node.sample.as_ref();
@@ -266,7 +266,7 @@ impl Recorder {
             .push(at, value);
     }
 
-    /// Rounds come in order, so that what is old stands in front.
+    /// Rounds come in order: the oldest samples are first.
     fn forget(&mut self, now: Duration) {
         self.series.retain(|_, series| {
             let old = series.points.partition_point(|(t, _)| *t + KEPT < now);

@@ -3,7 +3,7 @@ use std::time::Duration;
 use diagnosis::{Entity, EvidenceBuilder};
 use ratelimiter_api::Key;
 
-/// The entity of everybody who sends checks.
+/// The entity of all senders of checks.
 pub const CLIENTS: &str = "clients";
 /// The entity of the store.
 pub const STORE: &str = "store";
@@ -13,7 +13,7 @@ pub fn key_entity(key: &Key) -> String {
     format!("key {key}")
 }
 
-/// What the parts are and do, and which depends on which.
+/// Describes the parts, their work and their dependencies.
 pub(crate) fn describe<'a>(
     mut builder: EvidenceBuilder,
     nodes: impl Iterator<Item = (&'a str, Duration)>,

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use diagnosis::{Entity, SignalRole, TopologyEdge};
 use serde::Deserialize;
 
-/// What is known beside the numbers.
+/// The graph and roles that belong to the numbers.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Declared {

@@ -20,7 +20,7 @@ use flags::Flags;
 use graph::Declared;
 use table::Table;
 
-/// Stands for "something was noticed", where the file does not say what.
+/// The name of a violation without one.
 const NOTICED: &str = "(noticed)";
 /// Entities that can be analysed, beside the one above.
 const MOST: usize = 1_000;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     let flags = Flags::parse();
     match run(&flags) {
         Ok(()) => ExitCode::SUCCESS,
-        // who reads has seen enough
+        // the reader has closed the pipe
         Err(error) if is_closed_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("rank: {error}");

@@ -39,7 +39,7 @@ fn robust(scenario: &Scenario) -> Vec<usize> {
     }))
 }
 
-/// From where it was noticed on to whatever is anomalous and called, as far as that goes.
+/// Walks from the symptom to anomalous callees until there are none.
 fn walk(scenario: &Scenario) -> Vec<usize> {
     const ANOMALOUS: f64 = 8.0;
     let scores = scores(scenario, |before, after| {

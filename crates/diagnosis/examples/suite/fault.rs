@@ -1,4 +1,4 @@
-//! What happens to one entity, and how it spreads.
+//! The fault of one entity, and its spread.
 
 use crate::graph::Graph;
 use crate::kind::Kind;
@@ -162,7 +162,7 @@ impl Effects {
                 }
             };
             let strain = rng.between(0.05, 0.3);
-            // who waits sends less
+            // a waiting caller sends less
             let fewer = if hit.slower > 0.0 && hit.load == 1.0 && rng.chance(0.3) {
                 rng.between(0.05, 0.8)
             } else {

@@ -1,4 +1,4 @@
-//! Who calls whom.
+//! The graph of calls.
 
 use crate::rng::Rng;
 
@@ -8,7 +8,7 @@ pub(crate) struct Graph {
     pub(crate) ids: Vec<String>,
     /// What each entity calls.
     pub(crate) calls: Vec<Vec<usize>>,
-    /// Who calls each entity.
+    /// The callers of each entity.
     pub(crate) called_by: Vec<Vec<usize>>,
 }
 

@@ -32,7 +32,7 @@ impl Clock {
             (100 + rng.below(201), 50 + rng.below(101))
         };
         let broken = before as f64 * every;
-        // a leak takes its time until somebody notices
+        // a leak takes time to be noticed
         let patience = if kind == Some(Kind::Leak) {
             0.5 * after as f64
         } else {
@@ -75,7 +75,7 @@ pub(crate) enum Measure {
     Nuisance(u8),
 }
 
-/// A signal in samples of its own.
+/// A signal with its own samples.
 #[derive(Debug)]
 pub(crate) struct Signal {
     pub(crate) entity: usize,
