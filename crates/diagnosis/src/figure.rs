@@ -30,13 +30,10 @@ pub(crate) fn pair(before: f64, after: f64) -> (String, String) {
     }
 }
 
-/// A moment in seconds, to a tenth.
+/// A moment in seconds, to a hundredth before ten seconds, then to a tenth.
 pub(crate) fn moment(seconds: f64) -> String {
-    figure(if seconds < 10.0 {
-        (seconds * 100.0).round() / 100.0
-    } else {
-        (seconds * 10.0).round() / 10.0
-    })
+    let parts = if seconds < 10.0 { 100.0 } else { 10.0 };
+    figure((seconds * parts).round() / parts)
 }
 
 /// The same with its unit, when it has one.

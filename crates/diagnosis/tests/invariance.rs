@@ -118,7 +118,7 @@ proptest! {
     fn names_do_not_matter(seed in 0..1_000_u64, fault in faults(), naming in any::<u64>()) {
         let plain = offline::diagnose(&evidence(run(seed, fault, 15.0, 25.0)).expect("evidence"));
         let (opaque, back) = renamed(run(seed, fault, 15.0, 25.0), naming);
-        let mut other = diagnosed(&opaque).into_inner();
+        let mut other = Diagnosis::clone(&diagnosed(&opaque));
         for h in &mut other.hypotheses {
             h.entity = back[&h.entity].clone();
         }

@@ -92,7 +92,7 @@ pub struct OperatorAction {
     pub risk: ActionRisk,
     /// The entities it acts on.
     pub touches: Vec<String>,
-    /// The mechanisms it is meant for, as a runbook would say.
+    /// The mechanisms it is meant for, by the runbook.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cures: Vec<Mechanism>,
 }

@@ -1,14 +1,11 @@
 //! From signals, topology, violations and a catalogue to the bundle.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    time::Duration,
-};
+use std::{collections::HashSet, time::Duration};
 
 use super::{
-    ActionAttempt, BrokenInvariant, EVIDENCE_SCHEMA, Entity, Evidence, EvidenceFact, EvidenceId,
-    EvidenceRow, IncidentSpans, OperatorAction, PROPAGATION, SignalRole, SignalSeries,
-    SteadySignal, TimeSpan, Topology, TopologyEdge,
+    BrokenInvariant, EVIDENCE_SCHEMA, Entity, Evidence, EvidenceFact, EvidenceId, EvidenceRow,
+    IncidentSpans, OperatorAction, PROPAGATION, SignalRole, SignalSeries, SteadySignal, TimeSpan,
+    Topology, TopologyEdge,
     measure::{CutTimes, read},
     seconds,
 };
@@ -74,7 +71,6 @@ pub struct EvidenceBuilder {
     signals: Vec<SignalSeries>,
     violations: Vec<BrokenInvariant>,
     actions: Vec<OperatorAction>,
-    history: Vec<ActionAttempt>,
     guard: Option<Duration>,
 }
 
@@ -152,14 +148,6 @@ impl EvidenceBuilder {
         self
     }
 
-    /// Adds an earlier attempt.
-    #[must_use]
-    pub fn attempt(mut self, mut attempt: ActionAttempt) -> Self {
-        attempt.action = capped(&attempt.action, NAME);
-        self.history.push(attempt);
-        self
-    }
-
     /// Sets the time between the end of the baseline and the violation. By default a third of the
     /// time before it.
     #[must_use]
@@ -216,7 +204,7 @@ impl EvidenceBuilder {
             topology: Topology { entities, edges },
             rows,
             actions,
-            history: self.history,
+            history: Vec::new(),
             omitted: 0,
         })
     }
@@ -246,11 +234,18 @@ impl EvidenceBuilder {
                 return Err(BuildError::TooMany { what, n, most });
             }
         }
-        let known: HashSet<&str> = unique("entity", self.entities.iter().map(|e| e.id.as_str()))?
-            .into_iter()
-            .collect();
+        let entities = unique("entity", self.entities.iter().map(|e| e.id.as_str()))?;
         unique("action", self.actions.iter().map(|a| a.id.as_str()))?;
-        let mut signals: BTreeSet<(&str, &str)> = self
+        let known = |what: String, entity: &String| {
+            if entities.contains(entity.as_str()) {
+                return Ok(());
+            }
+            Err(BuildError::UnknownEntity {
+                what,
+                entity: entity.clone(),
+            })
+        };
+        let mut signals: HashSet<(&str, &str)> = self
             .entities
             .iter()
             .filter(|e| e.propagation.is_some())
@@ -267,31 +262,18 @@ impl EvidenceBuilder {
                 });
             }
         }
-        let named = self
-            .signals
-            .iter()
-            .map(|s| (format!("signal {:?}", s.name), &s.entity))
-            .chain(
-                self.violations
-                    .iter()
-                    .map(|v| (format!("violation {:?}", v.invariant), &v.entity)),
-            )
-            .chain(
-                self.edges
-                    .iter()
-                    .flat_map(|e| [&e.from, &e.to].map(|id| ("an edge".to_owned(), id))),
-            )
-            .chain(self.actions.iter().flat_map(|a| {
-                a.touches
-                    .iter()
-                    .map(|id| (format!("action {:?}", a.id), id))
-            }));
-        for (what, entity) in named {
-            if !known.contains(entity.as_str()) {
-                return Err(BuildError::UnknownEntity {
-                    what,
-                    entity: entity.clone(),
-                });
+        for s in &self.signals {
+            known(format!("signal {:?}", s.name), &s.entity)?;
+        }
+        for v in &self.violations {
+            known(format!("violation {:?}", v.invariant), &v.entity)?;
+        }
+        for entity in self.edges.iter().flat_map(|e| [&e.from, &e.to]) {
+            known("an edge".to_owned(), entity)?;
+        }
+        for action in &self.actions {
+            for entity in &action.touches {
+                known(format!("action {:?}", action.id), entity)?;
             }
         }
         Ok(())
@@ -301,8 +283,8 @@ impl EvidenceBuilder {
 fn unique<'a>(
     what: &'static str,
     ids: impl Iterator<Item = &'a str>,
-) -> Result<BTreeSet<&'a str>, BuildError> {
-    let mut seen = BTreeSet::new();
+) -> Result<HashSet<&'a str>, BuildError> {
+    let mut seen = HashSet::new();
     for id in ids {
         if id.is_empty() {
             return Err(BuildError::Empty { what });
@@ -318,7 +300,7 @@ fn unique<'a>(
 }
 
 /// Violations by time, changes by onset, then steady rows by how nearly they were changes, then
-/// gaps. Names only decide between equals, so that neither they nor the order of arrival matter.
+/// gaps. Names only decide between equals: neither they nor the order of arrival matter.
 fn order(fact: &EvidenceFact) -> (u8, f64, f64, &str, &str) {
     match fact {
         EvidenceFact::Violation(v) => (0, v.t.as_secs_f64(), 0.0, &v.entity, &v.invariant),
@@ -328,7 +310,7 @@ fn order(fact: &EvidenceFact) -> (u8, f64, f64, &str, &str) {
     }
 }
 
-/// The declared interval as a row, so that it can be cited.
+/// The declared interval as a row that can be cited.
 fn propagation(entity: &Entity) -> Option<EvidenceFact> {
     let interval = entity.propagation?;
     Some(EvidenceFact::Steady(SteadySignal {

@@ -104,7 +104,7 @@ pub(super) fn read(mut series: SignalSeries, signals: usize, cut: CutTimes) -> E
     } else {
         0.0
     };
-    let known = SignalTraits {
+    let traits = SignalTraits {
         role: series.role,
         floor,
         origin,
@@ -113,11 +113,11 @@ pub(super) fn read(mut series: SignalSeries, signals: usize, cut: CutTimes) -> E
         signals,
     };
     let cut = CutTimes {
-        guard: sound_until(until(judged, cut.guard), known, cut),
+        guard: sound_until(until(judged, cut.guard), traits, cut),
         ..cut
     };
     let (before, after) = judged.split_at(until(judged, cut.guard).len());
-    let mut normal = NormalCourse::of(before, known);
+    let mut normal = NormalCourse::of(before, traits);
     let late = normal.residuals(after);
     let far = furthest(&late);
     let largest = judged
@@ -128,14 +128,14 @@ pub(super) fn read(mut series: SignalSeries, signals: usize, cut: CutTimes) -> E
         return steady(series, middle(), 0.0);
     }
     normal.scale = normal.scale.max(far / SCORE_CAP);
-    let Some(found) = judge(&late, &normal, known, cut) else {
+    let Some(found) = judge(&late, &normal, cut) else {
         return steady(
             series,
             middle(),
             significant(far / normal.scale).min(SCORE_CAP),
         );
     };
-    let mut change = change(series, &late, &normal, &found, spacing, cut);
+    let mut change = change(series, &late, &normal, &found, cut);
     if let Some(slope) = slope {
         change.before.slope = Some(significant(slope));
         followed(&mut change, &seen, slope, &late, found.run, cut);
@@ -220,13 +220,13 @@ fn furthest(late: &[Residual]) -> f64 {
 
 /// Until when the baseline can be trusted: to its end, or to its middle when the second half left
 /// what the first half did and never came back. Some violations take long to show.
-fn sound_until(base: &[(f64, f64)], known: SignalTraits, cut: CutTimes) -> f64 {
+fn sound_until(base: &[(f64, f64)], traits: SignalTraits, cut: CutTimes) -> f64 {
     if base.len() < 4 * ENOUGH {
         return cut.guard;
     }
     let (before, after) = base.split_at(base.len() / 2);
     let middle = after[0].0;
-    let mut normal = NormalCourse::of(before, known);
+    let mut normal = NormalCourse::of(before, traits);
     let late = normal.residuals(after);
     let far = furthest(&late);
     normal.scale = normal.scale.max(far / SCORE_CAP);
@@ -234,7 +234,6 @@ fn sound_until(base: &[(f64, f64)], known: SignalTraits, cut: CutTimes) -> f64 {
     match judge(
         &late,
         &normal,
-        known,
         CutTimes {
             at: middle,
             end: cut.guard,
@@ -267,20 +266,14 @@ fn followed(
             .unwrap_or((cut.start, 0.0)),
         seen.iter().rfind(|p| p.0 <= until).map_or(0.0, |p| p.1),
     );
-    let incident = || seen.iter().filter(|p| p.0 >= cut.at).map(|p| p.1);
-    let n = incident().count();
+    let incident = seen.iter().filter(|p| p.0 >= cut.at).map(|p| p.1);
     let last = seen.last().map_or(reached, |p| p.1);
     change.before.median = significant(left.1 + slope * (until - left.0));
-    change.after = after(
-        if n > 0 { median(incident()) } else { reached },
-        reached,
-        last,
-        n,
-    );
+    change.after = after(incident, reached, last);
 }
 
-/// The first missing sample, when more are missing than seen after the violation. Whoever samples
-/// may have become slower itself, which is not to miss anything.
+/// The first missing sample, when more are missing than seen after the violation. Slower
+/// sampling alone is no gap.
 fn missing_since(
     points: &[(f64, Option<f64>)],
     seen: &[(f64, f64)],
@@ -328,26 +321,22 @@ struct DeviantRun {
 
 /// Decides whether the deviations are a change: of the runs that had not come and gone well before
 /// the violation, the one furthest beyond chance.
-fn judge(
-    late: &[Residual],
-    normal: &NormalCourse,
-    known: SignalTraits,
-    cut: CutTimes,
-) -> Option<DeviantRun> {
+fn judge(late: &[Residual], normal: &NormalCourse, cut: CutTimes) -> Option<DeviantRun> {
+    let spacing = normal.traits.spacing;
     let offs: Vec<f64> = late.iter().map(|r| r.off).collect();
     // No median of samples lies further out than the furthest sample: most signals end here.
     if offs.iter().all(|off| off.abs() <= normal.least()) {
         return None;
     }
     let since = late.iter().filter(|r| r.t >= cut.at).count();
-    let recent = cut.at - (5.0 * known.spacing).max((cut.at - cut.guard) / 3.0);
+    let recent = cut.at - (5.0 * spacing).max((cut.at - cut.guard) / 3.0);
     let mut best: Option<DeviantRun> = None;
     let most = (normal.offs.len() / 2).min(late.len()).min(40);
     for width in [1, 3, (since / 2).max(5).min(most), since.max(5).min(most)] {
         if width == 0 || width > most {
             continue;
         }
-        let chance = normal.by_chance(width, late.len(), known);
+        let chance = normal.by_chance(width, late.len());
         if chance <= 0.0 {
             continue;
         }
@@ -356,7 +345,7 @@ fn judge(
             .collect();
         order.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
         let found = order.into_iter().find_map(|(at, level)| {
-            if !normal.is_rare(level, width, late.len(), known) {
+            if !normal.is_rare(level, width, late.len()) {
                 return None;
             }
             let sign = level.signum();
@@ -370,7 +359,7 @@ fn judge(
             );
             (late[run.1].t >= recent).then(|| DeviantRun {
                 run,
-                shape: shape_of(late, run, known.spacing, cut),
+                shape: shape_of(late, run, spacing, cut),
                 excess: level.abs() / chance,
             })
         });
@@ -438,7 +427,6 @@ fn change(
     late: &[Residual],
     normal: &NormalCourse,
     found: &DeviantRun,
-    spacing: f64,
     cut: CutTimes,
 ) -> Change {
     let DeviantRun { run, shape, excess } = *found;
@@ -454,8 +442,7 @@ fn change(
             }
         })
         .unwrap_or(late[run.0]);
-    let incident = || late.iter().filter(|r| r.t >= cut.at).map(|r| r.value);
-    let n = incident().count();
+    let incident = late.iter().filter(|r| r.t >= cut.at).map(|r| r.value);
     let last = late.last().map_or(furthest.value, |r| r.value);
     let edge = normal.scale.max(1.05 * normal.envelope);
     let edge = if shape == ChangeShape::Spike {
@@ -463,7 +450,14 @@ fn change(
     } else {
         edge
     };
-    let dated = date(late, run.0, edge, furthest.off, cut.guard, spacing);
+    let dated = date(
+        late,
+        run.0,
+        edge,
+        furthest.off,
+        cut.guard,
+        normal.traits.spacing,
+    );
     Change {
         entity,
         signal: name,
@@ -481,16 +475,7 @@ fn change(
             n: normal.offs.len(),
             slope: None,
         },
-        after: after(
-            if n > 0 {
-                median(incident())
-            } else {
-                furthest.value
-            },
-            furthest.value,
-            last,
-            n,
-        ),
+        after: after(incident, furthest.value, last),
         score: significant(furthest.off.abs() / normal.scale).min(SCORE_CAP),
         excess: significant(excess),
         onset: seconds::from(dated.onset),
@@ -499,9 +484,15 @@ fn change(
     }
 }
 
-fn after(median: f64, peak: f64, last: f64, n: usize) -> IncidentLevels {
+fn after(incident: impl Iterator<Item = f64>, peak: f64, last: f64) -> IncidentLevels {
+    let values: Vec<f64> = incident.collect();
+    let n = values.len();
     IncidentLevels {
-        median: significant(median),
+        median: significant(if n > 0 {
+            median(values.into_iter())
+        } else {
+            peak
+        }),
         peak: significant(peak),
         last: significant(last),
         n,

@@ -113,7 +113,7 @@ impl Evidence {
     }
 
     /// A copy of about `tokens` at most: the least telling steady rows go first, then the least
-    /// telling gaps and changes. Violations stay, ids stay, and `omitted` says how many rows went.
+    /// telling gaps and changes. Violations stay, ids stay, and `omitted` counts the rows left out.
     #[must_use]
     pub fn within(&self, tokens: usize) -> Self {
         let mut rows: Vec<(u8, f64, &EvidenceRow)> = self.rows.iter().filter_map(telling).collect();
@@ -147,7 +147,7 @@ impl Evidence {
     }
 }
 
-/// How much a row tells, by its kind and its score; a violation is never left out.
+/// The rank of a row by its kind and score; a violation is never left out.
 fn telling(row: &EvidenceRow) -> Option<(u8, f64, &EvidenceRow)> {
     match &row.fact {
         EvidenceFact::Violation(_) => None,

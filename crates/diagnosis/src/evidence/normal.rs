@@ -56,18 +56,19 @@ pub(super) struct NormalCourse {
     /// resemble their neighbours, for they are fewer than they seem.
     doubt: f64,
     pub(super) offs: Vec<f64>,
+    pub(super) traits: SignalTraits,
 }
 
 impl NormalCourse {
-    pub(super) fn of(points: &[(f64, f64)], known: SignalTraits) -> Self {
+    pub(super) fn of(points: &[(f64, f64)], traits: SignalTraits) -> Self {
         let values = sorted(points.iter().map(|p| p.1));
         let level = quantile(&values, 0.5);
         let offs: Vec<f64> = points.iter().map(|p| p.1 - level).collect();
         let spread = iqr(&values);
         let scale = spread
             .max(0.1 * deviation(&offs))
-            .max(0.01 * (level - known.origin).abs())
-            .max(known.floor);
+            .max(0.01 * (level - traits.origin).abs())
+            .max(traits.floor);
         let envelope = envelope(&values, level);
         let alike = likeness(&offs).clamp(0.0, 0.98);
         let independent = points.len() as f64 * (1.0 - alike) / (1.0 + alike);
@@ -78,6 +79,7 @@ impl NormalCourse {
             envelope,
             doubt: 1.0 + DOUBT / independent.max(1.0),
             offs,
+            traits,
         }
     }
 
@@ -95,17 +97,12 @@ impl NormalCourse {
     /// Whether a stretch of which half deviates by at least half of `level` is rare, by how many
     /// samples of the baseline do: a few counts where there mostly are none are no change. Load
     /// comes at any time, settings are set, and a lasting loss is one where none was half as large.
-    pub(super) fn is_rare(
-        &self,
-        level: f64,
-        width: usize,
-        count: usize,
-        known: SignalTraits,
-    ) -> bool {
+    pub(super) fn is_rare(&self, level: f64, width: usize, count: usize) -> bool {
+        let role = self.traits.role;
         if self.iqr > 0.0
-            || known.moves
+            || self.traits.moves
             || matches!(
-                known.role,
+                role,
                 SignalRole::Demand | SignalRole::Setting | SignalRole::Lost
             )
         {
@@ -117,25 +114,29 @@ impl NormalCourse {
             .iter()
             .filter(|off| **off * level.signum() >= 0.5 * level.abs())
             .count();
-        if known.role == SignalRole::Availability && as_far == 0 && width > 1 {
+        if role == SignalRole::Availability && as_far == 0 && width > 1 {
             return true;
         }
         let share = (1.0 + as_far as f64) / (1.0 + n);
         let half = (width as f64).midpoint(1.0);
-        let looks = (count as f64 / width as f64).max(1.0) * known.signals as f64 * RARE;
-        half * -share.ln() > looks.ln()
+        half * -share.ln() > self.looks(width, count).ln()
+    }
+
+    /// Independent looks at stretches of that width, among so many samples, signals and bundles.
+    fn looks(&self, width: usize, count: usize) -> f64 {
+        (count as f64 / width as f64).max(1.0) * self.traits.signals as f64 * RARE
     }
 
     /// The deviation that medians of `width` samples reach by chance, when `count` of them are
     /// looked at.
-    pub(super) fn by_chance(&self, width: usize, count: usize, known: SignalTraits) -> f64 {
+    pub(super) fn by_chance(&self, width: usize, count: usize) -> f64 {
         let blocks = sorted(medians(&self.offs, width).map(|(_, m)| m.abs()));
         let (usual, far) = (quantile(&blocks, 0.8), quantile(&blocks, 0.95));
-        let looks = (count as f64 / width as f64).max(1.0) * known.signals as f64 * RARE;
+        let looks = self.looks(width, count);
         // beyond the 80th percentile as an exponential tail; single samples other than of load have
         // heavier ones
         let tail = usual + (far - usual) / 4.0_f64.ln() * (0.2 * looks).ln().max(0.0);
-        let heavy = if width == 1 && usual > 0.0 && known.role != SignalRole::Demand {
+        let heavy = if width == 1 && usual > 0.0 && self.traits.role != SignalRole::Demand {
             far * (far / usual).powf(HEAVY * (0.05 * looks).ln().max(0.0) / 4.0_f64.ln())
         } else {
             0.0

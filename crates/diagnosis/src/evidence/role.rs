@@ -46,20 +46,9 @@ pub enum SignalRole {
 }
 
 impl SignalRole {
-    /// Whether a change of this role says something about the entity's health rather than about its
-    /// load.
+    /// Whether a change of this role concerns the entity's health rather than its load.
     pub(crate) fn is_health(self) -> bool {
-        matches!(
-            self,
-            Self::Latency
-                | Self::ChangeLatency
-                | Self::ProgressAge
-                | Self::Lost
-                | Self::Availability
-                | Self::Uptime
-                | Self::Utilisation
-                | Self::Errors
-        )
+        self.bad_direction().is_some() && !matches!(self, Self::Backlog | Self::Unconfirmed)
     }
 
     /// The direction in which a change of this role is for the worse; none where both may be.

@@ -91,6 +91,15 @@ impl EvidenceRow {
         }
     }
 
+    /// The times between which a change or a violation began.
+    pub(crate) fn began(&self) -> Option<(Duration, Duration)> {
+        match &self.fact {
+            EvidenceFact::Violation(v) => Some((v.t, v.t)),
+            EvidenceFact::Change(c) => Some((c.earliest(), c.onset)),
+            EvidenceFact::Steady(_) | EvidenceFact::Gap(_) => None,
+        }
+    }
+
     /// Every number in it.
     pub(crate) fn numbers(&self) -> Vec<f64> {
         match &self.fact {

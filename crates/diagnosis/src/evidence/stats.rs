@@ -87,7 +87,7 @@ pub(crate) fn significant(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {
         return 0.0;
     }
-    // by way of decimal text, so that the result is the shortest number with those digits
+    // decimal text gives the shortest number with those digits
     format!("{value:.3e}").parse().unwrap_or(value)
 }
 

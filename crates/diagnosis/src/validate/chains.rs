@@ -4,17 +4,10 @@ use std::time::Duration;
 
 use super::AnswerAudit;
 use crate::{
-    evidence::{EvidenceFact, EvidenceId, SignalRole, rounded},
+    evidence::{EvidenceId, EvidenceRow, SignalRole, rounded},
     graph::EffectKind,
     result::{ChainStep, Diagnosis, Hypothesis, Mechanism},
 };
-
-/// The times between which something can have begun, over all that was seen of it.
-#[derive(Debug, Clone, Copy)]
-struct OnsetRange {
-    earliest: Duration,
-    latest: Duration,
-}
 
 pub(super) fn check(check: &mut AnswerAudit<'_>, diagnosis: &Diagnosis) {
     for h in &diagnosis.hypotheses {
@@ -68,10 +61,9 @@ fn path(check: &mut AnswerAudit<'_>, h: &Hypothesis, link: &ChainStep) {
         check.graph.index(&link.cause),
         check.graph.index(&link.effect),
     );
-    let (Some(cause), Some(effect)) = ends else {
-        return;
-    };
-    if !check.graph.reach(cause, carries(check, h))[effect] {
+    if let (Some(cause), Some(effect)) = ends
+        && !check.graph.reach(cause, carries(check, h))[effect]
+    {
         check.breach(
             5,
             format!(
@@ -93,23 +85,23 @@ fn order(check: &mut AnswerAudit<'_>, h: &Hypothesis, link: &ChainStep) {
         begun(check, &link.cause, cited),
         begun(check, &link.effect, &[]),
     );
-    let (Some(cause), Some(effect)) = ends else {
+    let (Some((earliest, _)), Some((_, latest))) = ends else {
         return;
     };
-    if cause.earliest > effect.latest {
+    if earliest > latest {
         check.breach(
             5,
             format!(
                 "{:?} changed at {} s at the earliest, after {:?} at {} s: it cannot be the cause",
                 link.cause,
-                rounded(cause.earliest),
+                rounded(earliest),
                 link.effect,
-                rounded(effect.latest)
+                rounded(latest)
             ),
         );
         return;
     }
-    let most = effect.latest.saturating_sub(cause.earliest).as_secs_f64();
+    let most = latest.saturating_sub(earliest).as_secs_f64();
     if link.lag_s > most * 1.01 + 0.001 {
         check.breach(
             5,
@@ -121,27 +113,18 @@ fn order(check: &mut AnswerAudit<'_>, h: &Hypothesis, link: &ChainStep) {
     }
 }
 
-/// When something began at an entity, by the rows cited of it, or by all there are.
-fn begun(check: &AnswerAudit<'_>, entity: &str, cited: &[EvidenceId]) -> Option<OnsetRange> {
+/// The times between which something began at an entity, by the rows cited of it, or by all.
+fn begun(
+    check: &AnswerAudit<'_>,
+    entity: &str,
+    cited: &[EvidenceId],
+) -> Option<(Duration, Duration)> {
     let all = || check.evidence.rows.iter().filter(|r| r.entity() == entity);
     let times = |only_cited: bool| {
         all()
             .filter(|r| !only_cited || cited.contains(&r.id))
-            .filter_map(|r| match &r.fact {
-                EvidenceFact::Change(c) => Some(OnsetRange {
-                    earliest: c.earliest(),
-                    latest: c.onset,
-                }),
-                EvidenceFact::Violation(v) => Some(OnsetRange {
-                    earliest: v.t,
-                    latest: v.t,
-                }),
-                EvidenceFact::Steady(_) | EvidenceFact::Gap(_) => None,
-            })
-            .reduce(|a, b| OnsetRange {
-                earliest: a.earliest.min(b.earliest),
-                latest: a.latest.max(b.latest),
-            })
+            .filter_map(EvidenceRow::began)
+            .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     };
     times(true).or_else(|| times(false))
 }

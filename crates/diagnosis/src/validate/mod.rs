@@ -60,11 +60,6 @@ impl Validated {
         self.0.cost = cost;
         self
     }
-
-    /// The answer itself.
-    pub fn into_inner(self) -> Diagnosis {
-        self.0
-    }
 }
 
 impl Deref for Validated {

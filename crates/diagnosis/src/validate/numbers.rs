@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use super::AnswerAudit;
 use crate::{
     clean::capped,
-    evidence::{Evidence, EvidenceFact, EvidenceId},
+    evidence::{Evidence, EvidenceFact, EvidenceId, EvidenceRow},
+    figure::word,
     result::Diagnosis,
 };
 
@@ -13,7 +14,7 @@ use crate::{
 const TOLERANCE: f64 = 0.01;
 
 pub(super) fn check(check: &mut AnswerAudit<'_>, diagnosis: &Diagnosis) {
-    let names = DigitNames::of(check.evidence, diagnosis);
+    let names = digit_names(check.evidence, diagnosis);
     let mut texts: Vec<(String, &str, Vec<EvidenceId>)> = Vec::new();
     for h in &diagnosis.hypotheses {
         let cited = h.supports.iter().chain(&h.against).copied().collect();
@@ -31,9 +32,9 @@ pub(super) fn check(check: &mut AnswerAudit<'_>, diagnosis: &Diagnosis) {
         let rows: Vec<f64> = cited
             .iter()
             .filter_map(|id| check.evidence.row(*id))
-            .flat_map(crate::evidence::EvidenceRow::numbers)
+            .flat_map(EvidenceRow::numbers)
             .collect();
-        for number in strangers(&names.mask(text), &rows) {
+        for number in strangers(&masked(text, &names), &rows) {
             check.breach(
                 6,
                 format!("{place} says {number:?}, which no row it cites contains"),
@@ -52,7 +53,7 @@ fn predictions(check: &mut AnswerAudit<'_>, diagnosis: &Diagnosis) {
             .rows
             .iter()
             .filter(|r| r.entity() == p.entity && r.signal() == Some(&p.signal))
-            .flat_map(crate::evidence::EvidenceRow::numbers)
+            .flat_map(EvidenceRow::numbers)
             .any(|n| close(to, n));
         if !known {
             check.breach(
@@ -83,91 +84,69 @@ pub(super) fn inline(text: &str) -> Vec<EvidenceId> {
     cited
 }
 
-/// The runs of letters and digits.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_alphanumeric())
-        .filter(|w| !w.is_empty())
+/// Every name with a digit in it, the longest first: no name then hides in another.
+fn digit_names(evidence: &Evidence, diagnosis: &Diagnosis) -> Vec<String> {
+    let mut all: HashSet<String> = HashSet::new();
+    // a name that could be a number counts as one, unless it is in quotes
+    let mut name = |text: &str| {
+        if text.chars().any(char::is_numeric) {
+            all.insert(word(text));
+        }
+    };
+    for row in &evidence.rows {
+        name(&row.id.to_string());
+        name(row.entity());
+        row.signal().into_iter().for_each(&mut name);
+        match &row.fact {
+            EvidenceFact::Violation(v) => name(&v.invariant),
+            EvidenceFact::Change(c) => name(&c.unit),
+            EvidenceFact::Steady(s) => name(&s.unit),
+            EvidenceFact::Gap(_) => {}
+        }
+    }
+    for entity in &evidence.topology.entities {
+        for text in [&entity.id, &entity.kind, &entity.label] {
+            name(text);
+        }
+    }
+    evidence.actions.iter().for_each(|a| name(&a.id));
+    // "H2", and nothing longer: an id could contain a figure
+    let ids = diagnosis.hypotheses.iter().map(|h| &h.id);
+    ids.filter(|id| id.len() <= 3 && id.starts_with('H'))
+        .for_each(|id| name(id));
+    let prose = evidence
+        .topology
+        .entities
+        .iter()
+        .map(|e| &e.describes)
+        .chain(evidence.actions.iter().map(|a| &a.label))
+        .chain(evidence.topology.edges.iter().map(|e| &e.rel));
+    prose
+        .flat_map(|text| text.split(|c: char| !c.is_alphanumeric()))
+        .filter(|word| word.starts_with(char::is_alphabetic))
+        .for_each(&mut name);
+    let mut all: Vec<String> = all.into_iter().collect();
+    all.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    all
 }
 
-/// Everything that is called something with a digit in it.
-struct DigitNames {
-    /// Longest first, so that no name hides in another.
-    all: Vec<String>,
-}
-
-impl DigitNames {
-    fn of(evidence: &Evidence, diagnosis: &Diagnosis) -> Self {
-        let mut all: HashSet<String> = HashSet::new();
-        let mut name = |text: &str| {
-            if text.chars().any(char::is_numeric) {
-                // a name that could be a number counts as one, unless it is in quotes
-                let is_word = text.chars().any(char::is_alphabetic);
-                all.insert(if is_word {
-                    text.to_owned()
-                } else {
-                    format!("{text:?}")
-                });
+/// The text with every name replaced by as many spaces.
+fn masked(text: &str, names: &[String]) -> String {
+    let mut text = text.to_owned();
+    for name in names {
+        let mut from = 0;
+        while let Some(at) = text[from..].find(name.as_str()).map(|at| at + from) {
+            let end = at + name.len();
+            let joined = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+            let whole =
+                !joined(text[..at].chars().next_back()) && !joined(text[end..].chars().next());
+            if whole {
+                text.replace_range(at..end, &" ".repeat(name.len()));
             }
-        };
-        for row in &evidence.rows {
-            name(&row.id.to_string());
-            name(row.entity());
-            row.signal().into_iter().for_each(&mut name);
-            match &row.fact {
-                EvidenceFact::Violation(v) => name(&v.invariant),
-                EvidenceFact::Change(c) => name(&c.unit),
-                EvidenceFact::Steady(s) => name(&s.unit),
-                EvidenceFact::Gap(_) => {}
-            }
+            from = end;
         }
-        evidence
-            .topology
-            .entities
-            .iter()
-            .flat_map(|e| [&e.id, &e.kind, &e.label])
-            .for_each(|t| name(t));
-        evidence.actions.iter().for_each(|a| name(&a.id));
-        diagnosis.hypotheses.iter().for_each(|h| {
-            // "H2", and nothing longer, lest an id smuggle a figure in
-            if h.id.len() <= 3 && h.id.starts_with('H') {
-                name(&h.id);
-            }
-        });
-        let prose = evidence
-            .topology
-            .entities
-            .iter()
-            .map(|e| &e.describes)
-            .chain(evidence.actions.iter().map(|a| &a.label))
-            .chain(evidence.topology.edges.iter().map(|e| &e.rel));
-        for text in prose {
-            words(text)
-                .filter(|w| w.starts_with(char::is_alphabetic))
-                .for_each(&mut name);
-        }
-        let mut all: Vec<String> = all.into_iter().collect();
-        all.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        Self { all }
     }
-
-    /// The text with every name replaced by as many spaces.
-    fn mask(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for name in &self.all {
-            let mut from = 0;
-            while let Some(at) = text[from..].find(name.as_str()).map(|at| at + from) {
-                let end = at + name.len();
-                let joined = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-                let whole =
-                    !joined(text[..at].chars().next_back()) && !joined(text[end..].chars().next());
-                if whole {
-                    text.replace_range(at..end, &" ".repeat(name.len()));
-                }
-                from = end;
-            }
-        }
-        text
-    }
+    text
 }
 
 /// The numbers in a text that are none of `known`.

@@ -2,8 +2,8 @@
 
 use super::AnswerAudit;
 use crate::{
-    evidence::AttemptResult,
-    result::{Diagnosis, Remedy},
+    evidence::{ActionParams, AttemptResult},
+    result::Diagnosis,
 };
 
 pub(super) fn check(check: &mut AnswerAudit<'_>, diagnosis: &Diagnosis) {
@@ -37,23 +37,8 @@ pub(super) fn check(check: &mut AnswerAudit<'_>, diagnosis: &Diagnosis) {
             );
         }
     }
-    if failed_already(check, remedy) {
-        check.breach(
-            7,
-            format!(
-                "action {:?} was tried with these parameters and failed",
-                action.id
-            ),
-        );
-    }
-}
-
-/// Whether the same was tried; a parameter left out is tried with its default.
-fn failed_already(check: &AnswerAudit<'_>, remedy: &Remedy) -> bool {
-    let Some(action) = check.evidence.actions.iter().find(|a| a.id == remedy.id) else {
-        return false;
-    };
-    let full = |given: &crate::evidence::ActionParams| {
+    // a parameter left out is tried with its default
+    let full = |given: &ActionParams| {
         let mut all = given.clone();
         for p in &action.params {
             if let Some(default) = &p.default {
@@ -62,9 +47,18 @@ fn failed_already(check: &AnswerAudit<'_>, remedy: &Remedy) -> bool {
         }
         all
     };
-    check.evidence.history.iter().any(|h| {
+    let failed = check.evidence.history.iter().any(|h| {
         h.action == remedy.id
             && h.outcome == AttemptResult::Failed
             && full(&h.params) == full(&remedy.params)
-    })
+    });
+    if failed {
+        check.breach(
+            7,
+            format!(
+                "action {:?} was tried with these parameters and failed",
+                action.id
+            ),
+        );
+    }
 }

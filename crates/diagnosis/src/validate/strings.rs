@@ -12,47 +12,40 @@ const SENTENCE: usize = 600;
 pub(super) fn clean(diagnosis: &mut Diagnosis) {
     diagnosis.schema = RESULT_SCHEMA.to_owned();
     let engine = &mut diagnosis.engine;
-    trim(&mut engine.name, NAME);
-    if let Some(model) = &mut engine.model {
-        trim(model, NAME);
-    }
+    let mut names = vec![&mut engine.name];
+    let mut sentences: Vec<&mut String> = diagnosis.unknowns.iter_mut().collect();
+    names.extend(&mut engine.model);
     if let Some(fallback) = &mut engine.fallback_from {
-        trim(&mut fallback.model, NAME);
-        trim(&mut fallback.reason, SENTENCE);
+        names.push(&mut fallback.model);
+        sentences.push(&mut fallback.reason);
     }
     for h in &mut diagnosis.hypotheses {
-        trim(&mut h.id, NAME);
-        trim(&mut h.entity, NAME);
-        trim(&mut h.statement, SENTENCE);
-        for link in &mut h.chain {
-            trim(&mut link.cause, NAME);
-            trim(&mut link.effect, NAME);
-        }
-    }
-    for unknown in &mut diagnosis.unknowns {
-        trim(unknown, SENTENCE);
+        names.extend([&mut h.id, &mut h.entity]);
+        sentences.push(&mut h.statement);
+        names.extend(
+            h.chain
+                .iter_mut()
+                .flat_map(|c| [&mut c.cause, &mut c.effect]),
+        );
     }
     if let Some(action) = &mut diagnosis.action {
-        trim(&mut action.id, NAME);
-        for p in &mut action.predict {
-            trim(&mut p.entity, NAME);
-            trim(&mut p.signal, NAME);
-        }
-        action.params = std::mem::take(&mut action.params)
+        names.push(&mut action.id);
+        let predict = action.predict.iter_mut();
+        names.extend(predict.flat_map(|p| [&mut p.entity, &mut p.signal]));
+        let cleaned = std::mem::take(&mut action.params)
             .into_iter()
-            .map(|(name, value)| {
-                let value = match value {
-                    serde_json::Value::String(text) => {
-                        serde_json::Value::String(capped(&text, NAME))
-                    }
-                    other => other,
-                };
+            .map(|(name, mut value)| {
+                if let serde_json::Value::String(text) = &mut value {
+                    *text = capped(text, NAME);
+                }
                 (capped(&name, NAME), value)
-            })
-            .collect();
+            });
+        action.params = cleaned.collect();
     }
-}
-
-fn trim(text: &mut String, max: usize) {
-    *text = capped(text, max);
+    for name in names {
+        *name = capped(name, NAME);
+    }
+    for sentence in sentences {
+        *sentence = capped(sentence, SENTENCE);
+    }
 }
