@@ -77,6 +77,15 @@ impl<'a> DependencyGraph<'a> {
         &self.dependants[entity]
     }
 
+    /// Everything that the dependants of `entity` depend on.
+    pub(crate) fn siblings(&self, entity: usize) -> Vec<usize> {
+        let dependants = self.dependants[entity].iter();
+        dependants
+            .flat_map(|&d| &self.dependencies[d])
+            .copied()
+            .collect()
+    }
+
     /// Everything `entity` depends on, directly or not, without itself.
     pub(crate) fn below(&self, entity: usize) -> Vec<usize> {
         closure(vec![entity], &self.dependencies).split_off(1)
@@ -114,25 +123,8 @@ impl<'a> DependencyGraph<'a> {
         carries: EffectKind,
         cost: impl Fn(usize) -> i64,
     ) -> Option<Vec<usize>> {
-        let order = self.walk(cause, carries, cost);
-        let mut at = order.iter().position(|(entity, _)| *entity == effect)?;
-        let mut path = vec![effect];
-        while let Some(previous) = order[at].1 {
-            at = previous;
-            path.push(order[at].0);
-        }
-        path.reverse();
-        Some(path)
-    }
-
-    /// Breadth first; each step with the position of the step it came from. An entity may be met
-    /// twice: on the way down with the load, and on the way back up.
-    fn walk(
-        &self,
-        cause: usize,
-        carries: EffectKind,
-        cost: impl Fn(usize) -> i64,
-    ) -> Vec<(usize, Option<usize>)> {
+        // breadth first; each step with the position of the step before it. An entity may be met
+        // twice: on the way down with the load, and on the way back up
         let mut seen = vec![[false; 2]; self.len()];
         let mut order = vec![(cause, None)];
         let down = carries == EffectKind::Load;
@@ -153,7 +145,14 @@ impl<'a> DependencyGraph<'a> {
                 }
             }
         }
-        order
+        let mut at = order.iter().position(|(entity, _)| *entity == effect)?;
+        let mut path = vec![effect];
+        while let Some(previous) = order[at].1 {
+            at = previous;
+            path.push(order[at].0);
+        }
+        path.reverse();
+        Some(path)
     }
 }
 

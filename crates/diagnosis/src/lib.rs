@@ -1,7 +1,7 @@
 //! From evidence to cause: ranks hypotheses about an incident from signals, topology and violations
 //! alone.
 //!
-//! Nothing in this crate knows the system it looks at. The system's owner declares its entities,
+//! This crate is made for no particular system. A system's owner declares its entities,
 //! their dependencies, the part each signal plays ([`SignalRole`]), and the actions there are;
 //! names, units and values are opaque.
 //!
@@ -35,6 +35,5 @@ pub use evidence::{
 pub use result::{
     AnswerCost, AnswerEngine, ChainStep, Conclusion, Diagnosis, EngineKind, Fallback, Hypothesis,
     HypothesisStatus, Mechanism, PredictedEffect, Prediction, RESULT_SCHEMA, Remedy,
-    confidence_word,
 };
 pub use validate::{Rejection, RuleBreach, Validated, validate};

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{ActionParams, Direction, EvidenceId};
+use crate::evidence::{ActionParams, EvidenceId};
 
 /// Name and version of the result format.
 pub const RESULT_SCHEMA: &str = "diagnosis.result/1";
@@ -287,24 +287,5 @@ impl Diagnosis {
             )
         };
         core(self) == core(other)
-    }
-}
-
-/// A confidence as a word.
-pub fn confidence_word(confidence: f64) -> &'static str {
-    match confidence {
-        c if c >= 0.75 => "high",
-        c if c >= 0.5 => "medium",
-        _ => "low",
-    }
-}
-
-impl Direction {
-    /// The effect when the change goes back.
-    pub(crate) fn undone(self) -> PredictedEffect {
-        match self {
-            Self::Up => PredictedEffect::Falls,
-            Self::Down => PredictedEffect::Rises,
-        }
     }
 }

@@ -9,10 +9,7 @@ use crate::{
     clean::capped,
     evidence::{Change, Evidence, EvidenceFact, EvidenceId, EvidenceRow, rounded},
     figure::{moment, pair, short, with, with_unit},
-    result::{
-        EngineKind, Hypothesis, HypothesisStatus, PredictedEffect, Prediction, Remedy,
-        confidence_word,
-    },
+    result::{EngineKind, Hypothesis, HypothesisStatus, PredictedEffect, Prediction, Remedy},
     validate::Validated,
 };
 
@@ -100,12 +97,17 @@ fn without_ids(text: &str) -> String {
 }
 
 fn headline(answer: &Validated) -> String {
+    let word = |confidence| match confidence {
+        0.75.. => "high",
+        0.5.. => "medium",
+        _ => "low",
+    };
     match answer.cause() {
         Some(cause) => format!(
             "{}; confidence {:.2} ({})",
             capital(&cause.statement),
             cause.confidence,
-            confidence_word(cause.confidence)
+            word(cause.confidence)
         ),
         None => capital(&match answer.unknowns.first() {
             Some(why) => format!("{}: {why}", answer.verdict),
@@ -321,7 +323,7 @@ fn action(evidence: &Evidence, remedy: &Remedy) -> Vec<String> {
 }
 
 /// A prediction as a phrase.
-pub fn prediction(p: &Prediction) -> String {
+fn prediction(p: &Prediction) -> String {
     let what = match p.expect {
         PredictedEffect::Falls => "falls",
         PredictedEffect::Rises => "rises",

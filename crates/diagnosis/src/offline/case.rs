@@ -58,16 +58,15 @@ impl<'a> CauseCandidate<'a> {
         }
     }
 
-    /// An expectation of the mechanism: met, missed with the row that shows it, or unknown.
-    pub(super) fn expect(&mut self, weight: f64, outcome: CaseExpectation<'a>) {
+    /// An expectation of the mechanism: met, missed, or unknown. A row against it shows that it is
+    /// missed.
+    pub(super) fn expect(&mut self, weight: f64, against: Option<&EvidenceRow>, met: Option<bool>) {
         self.expected += weight;
-        match outcome {
-            CaseExpectation::Met(row) => {
-                self.met += weight;
-                self.supports.extend(row.map(|r| r.id));
-            }
-            CaseExpectation::Missed(row) => self.against.extend(row.map(|r| r.id)),
-            CaseExpectation::Unknown => self.met += 0.6 * weight,
+        match (against, met) {
+            (Some(row), _) => self.against.push(row.id),
+            (None, Some(true)) => self.met += weight,
+            (None, Some(false)) => {}
+            (None, None) => self.met += 0.6 * weight,
         }
     }
 
@@ -77,21 +76,9 @@ impl<'a> CauseCandidate<'a> {
         self.met / self.expected
     }
 
-    /// Something that has to be absent: met where it is, missed with the row that shows it.
-    pub(super) fn expect_no(&mut self, weight: f64, found: Option<ChangeRow<'a>>) {
-        self.expect(
-            weight,
-            found.map_or(CaseExpectation::Met(None), |c| {
-                CaseExpectation::Missed(Some(c.row))
-            }),
-        );
-    }
-
-    /// The rows shown in support of it.
-    pub(super) fn cited(&self) -> Vec<EvidenceId> {
-        let mut rows = self.support();
-        rows.truncate(MOST_CITED);
-        rows
+    /// Something that has to be absent.
+    pub(super) fn expect_no(&mut self, weight: f64, found: Option<ChangeRow<'_>>) {
+        self.expect(weight, found.map(|c| c.row), Some(true));
     }
 
     /// Every row that speaks for it.
@@ -99,24 +86,5 @@ impl<'a> CauseCandidate<'a> {
         let mut seen = HashSet::new();
         let all = once(self.trigger.row.id).chain(self.supports.iter().copied());
         all.filter(|id| seen.insert(*id)).collect()
-    }
-}
-
-/// Whether an expectation is met.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum CaseExpectation<'a> {
-    Met(Option<&'a EvidenceRow>),
-    Missed(Option<&'a EvidenceRow>),
-    Unknown,
-}
-
-impl CaseExpectation<'_> {
-    /// The outcome without a row to show for it.
-    pub(super) fn known(met: Option<bool>) -> Self {
-        match met {
-            Some(true) => Self::Met(None),
-            Some(false) => Self::Missed(None),
-            None => Self::Unknown,
-        }
     }
 }

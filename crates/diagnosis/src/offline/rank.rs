@@ -11,12 +11,12 @@
 //! The scores count by their root: an entity that changed half as much as another is more than half
 //! as good a cause. Where dependencies or onsets cannot be trusted, they count in full.
 //!
-//! [`RankingGrounds`]: super::view::Trust
+//! [`RankingGrounds`]: super::view::RankingGrounds
 
 use std::time::Duration;
 
 use crate::{
-    evidence::{Change, EvidenceId, SignalRole},
+    evidence::{EvidenceId, SignalRole},
     graph::EffectKind,
     offline::{
         case::{CauseCandidate, MOST_CITED},
@@ -56,15 +56,14 @@ pub(super) struct SymptomItem {
 }
 
 impl SymptomItem {
-    fn of(entity: usize, row: EvidenceId, change: &Change, weight: f64) -> Self {
-        let (seen, slack) = (change.onset, change.onset_err);
+    fn of(view: &EvidenceView<'_>, entity: usize, c: ChangeRow<'_>) -> Self {
         Self {
             entity,
-            row,
-            seen,
-            slack,
-            weight,
-            exogenous: change.is_exogenous().then_some(change.role),
+            row: c.row.id,
+            seen: c.onset,
+            slack: c.onset_err,
+            weight: view.loud(c.change),
+            exogenous: c.is_exogenous().then_some(c.role),
             is_violation: false,
         }
     }
@@ -91,43 +90,31 @@ pub(super) struct RankedCandidate<'a> {
 pub(super) fn items(view: &EvidenceView<'_>) -> Vec<SymptomItem> {
     let mut items = Vec::new();
     for entity in view.entities() {
-        let mut violations: Vec<_> = view.violations(entity).collect();
-        violations.sort_by_key(|(_, v)| v.t);
-        if let Some((row, v)) = violations.first() {
-            let (seen, slack) = (v.t, Duration::ZERO);
+        if let Some((row, v)) = view.violations(entity).min_by_key(|(_, v)| v.t) {
             items.push(SymptomItem {
                 entity,
                 row: row.id,
-                seen,
-                slack,
+                seen: v.t,
+                slack: Duration::ZERO,
                 weight: VIOLATION,
                 exogenous: None,
                 is_violation: true,
             });
         }
-        let lasting = || view.changes(entity).filter(|c| c.change.is_sustained());
-        let inner = lasting().filter(|c| !c.change.is_exogenous());
+        let lasting = || view.changes(entity).filter(|c| c.is_sustained());
+        let inner = lasting().filter(|c| !c.is_exogenous());
         if let Some(c) = first_of_the_loud(inner) {
-            items.push(SymptomItem::of(
-                entity,
-                c.row.id,
-                c.change,
-                view.loud(c.change),
-            ));
+            items.push(SymptomItem::of(view, entity, c));
         }
         // of what passed, a restart and a load that doubled at least
         let told = |c: &ChangeRow<'_>| {
-            c.change.is_sustained()
-                || c.change.role == SignalRole::Uptime
-                || rose_by(c.change, SURGE)
+            c.is_sustained() || c.role == SignalRole::Uptime || rose_by(c.change, SURGE)
         };
         let outer = view
             .changes(entity)
-            .filter(|c| c.change.is_exogenous())
+            .filter(|c| c.is_exogenous())
             .filter(told);
-        items.extend(
-            outer.map(|c| SymptomItem::of(entity, c.row.id, c.change, view.loud(c.change))),
-        );
+        items.extend(outer.map(|c| SymptomItem::of(view, entity, c)));
     }
     items
 }
@@ -154,7 +141,7 @@ impl RankedCandidate<'_> {
             statement: self.case.statement.clone(),
             status,
             confidence: self.score.min(MOST),
-            supports: self.case.cited(),
+            supports: self.case.support().into_iter().take(MOST_CITED).collect(),
             against: self.case.against.iter().copied().take(MOST_CITED).collect(),
             chain: Vec::new(),
         }
@@ -169,7 +156,7 @@ pub(super) fn rank<'a>(
 ) -> Vec<RankedCandidate<'a>> {
     let most = |of: &dyn Fn(usize) -> f64| view.entities().map(of).fold(0.0, f64::max);
     let most = ScoreMaxima {
-        loudness: most(&|e| view.loudness(e)),
+        loudness: most(&|e| view.loudness[e]),
         size: most(&|e| view.size(e)),
         load: most(&|e| view.load_size(e)),
     };
@@ -186,7 +173,7 @@ pub(super) fn rank<'a>(
                     .trigger
                     .change
                     .excess
-                    .total_cmp(&a.case.trigger.change.excess),
+                    .total_cmp(&a.case.trigger.excess),
             )
     });
     ranked
@@ -203,7 +190,7 @@ fn weigh<'a>(
         reach[entity] = true;
     }
     let support = case.support();
-    let began = case.trigger.change.earliest();
+    let began = case.trigger.earliest();
     let explains: Vec<bool> = items
         .iter()
         .map(|item| support.contains(&item.row) || explains(view, &case, began, &reach, item))
@@ -223,20 +210,20 @@ fn weigh<'a>(
         // load alone
         Mechanism::MoreLoad => share(view.load_size(case.entity), most.load),
         _ => {
-            share(view.loudness(case.entity), most.loudness)
+            share(view.loudness[case.entity], most.loudness)
                 * share(view.size(case.entity), most.size)
         }
     };
     let mut score = (LEAST_FIT + (1.0 - LEAST_FIT) * case.fit()) * coverage;
     // two recordings that are joined at the violation date their changes a few samples late
-    let tolerance = 3 * case.trigger.change.onset_err;
+    let tolerance = 3 * case.trigger.onset_err;
     if view
         .first_violation()
         .is_some_and(|t| began > t + tolerance)
     {
         score *= LATE;
     }
-    if case.carries == EffectKind::Load && case.trigger.change.role == SignalRole::Other {
+    if case.carries == EffectKind::Load && case.trigger.role == SignalRole::Other {
         score *= GUESSED;
     }
     let explained = view.trust.topology && view.trust.onsets;
@@ -273,7 +260,7 @@ fn certainty(
     };
     let agrees = |e: usize, c: &ChangeRow<'_>| {
         (e == case.entity || view.may_precede(trigger, c.change))
-            && (c.change.is_sustained() || support.contains(&c.row.id))
+            && (c.is_sustained() || support.contains(&c.row.id))
     };
     for e in view
         .entities()
@@ -305,7 +292,7 @@ fn explains(
 ) -> bool {
     // onsets are dated to a sample; where only they can decide, every sample counts
     let resolution = if view.trust.topology {
-        case.trigger.change.onset_err
+        case.trigger.onset_err
     } else {
         Duration::ZERO
     };
@@ -319,7 +306,7 @@ fn explains(
         // load may be an effect, of retries for one, but then it comes clearly later
         Some(SignalRole::Demand) => {
             case.carries == EffectKind::Load
-                || item.seen.saturating_sub(item.slack) > case.trigger.change.onset
+                || item.seen.saturating_sub(item.slack) > case.trigger.onset
         }
         _ => true,
     }

@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use crate::{
-    evidence::{ActionParam, ActionParams, AttemptResult, OperatorAction, ParamDomain, SignalRole},
+    evidence::{
+        ActionParam, ActionParams, AttemptResult, Direction, OperatorAction, ParamDomain,
+        SignalRole,
+    },
     offline::{
         rank::{RankedCandidate, SymptomItem},
         view::EvidenceView,
@@ -25,7 +28,7 @@ pub(super) fn remedy(
             .filter_map(|id| view.graph.index(id))
             .any(f)
     };
-    let mut fitting: Vec<(&OperatorAction, _)> = view
+    let (action, params) = view
         .evidence
         .actions
         .iter()
@@ -36,15 +39,13 @@ pub(super) fn remedy(
                 h.outcome == AttemptResult::Failed && h.action == a.id && h.params == *params
             })
         })
-        .collect();
-    fitting.sort_by_key(|(a, _)| {
-        (
-            !touches(a, &|e| e == cause.case.entity),
-            !a.reversible,
-            a.risk,
-        )
-    });
-    let (action, params) = fitting.into_iter().next()?;
+        .min_by_key(|(a, _)| {
+            (
+                !touches(a, &|e| e == cause.case.entity),
+                !a.reversible,
+                a.risk,
+            )
+        })?;
 
     let violation = items
         .iter()
@@ -83,28 +84,28 @@ fn predictions(view: &EvidenceView<'_>, cause: &RankedCandidate<'_>) -> Vec<Pred
         .filter(|&e| cause.reach[e])
         .flat_map(|e| view.changes(e).map(move |c| (e != cause.case.entity, c)))
         .filter(|(_, c)| {
-            let (before, last) = (c.change.before.median, c.change.after.last);
-            c.change.is_sustained()
+            let (before, last) = (c.before.median, c.after.last);
+            c.is_sustained()
                 && !matches!(
-                    c.change.role,
+                    c.role,
                     SignalRole::Demand
                         | SignalRole::Setting
                         | SignalRole::Uptime
                         | SignalRole::Other
                 )
-                && c.change.before.slope.is_none()
-                && (last - before).abs() > 0.2 * (c.change.extreme() - before).abs()
+                && c.before.slope.is_none()
+                && (last - before).abs() > 0.2 * (c.extreme() - before).abs()
         })
         .collect();
-    off.sort_by(|a, b| {
-        a.0.cmp(&b.0)
-            .then(b.1.change.score.total_cmp(&a.1.change.score))
-    });
+    off.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.score.total_cmp(&a.1.score)));
     let signals = off.into_iter().take(2).map(|(_, c)| Prediction {
-        entity: c.change.entity.clone(),
-        signal: c.change.signal.clone(),
-        expect: c.change.direction.undone(),
-        to: Some(c.change.before.median),
+        entity: c.entity.clone(),
+        signal: c.signal.clone(),
+        expect: match c.direction {
+            Direction::Up => PredictedEffect::Falls,
+            Direction::Down => PredictedEffect::Rises,
+        },
+        to: Some(c.before.median),
     });
     let invariants = view.evidence.violations().take(1).map(|(_, v)| Prediction {
         entity: v.entity.clone(),

@@ -39,7 +39,7 @@ pub(super) fn rivals(
         }
         found.push(judged(view, items, cause, other));
     }
-    // an alternative refuted by its being well says more than a second symptom does
+    // an alternative refuted by its good health is worth more than a second symptom
     let room = MOST.saturating_sub(healthy.len().min(2));
     found.truncate(room);
     found.extend(healthy.into_iter().take(MOST - found.len()));
@@ -104,7 +104,7 @@ fn refuters(
     let downstream = cause.reach[other.case.entity]
         && cause.case.entity != other.case.entity
         && !view.graph.reach(other.case.entity, EffectKind::Fault)[cause.case.entity];
-    if downstream && cause.began <= other.case.trigger.change.onset {
+    if downstream && cause.began <= other.case.trigger.onset {
         rows.push(cause.case.trigger.row.id);
     }
     // something the cause explains, this one cannot, and it was there as early
@@ -113,7 +113,7 @@ fn refuters(
             && !other.explains[*i]
             && (item.is_violation
                 || item.exogenous.is_some()
-                || item.seen <= other.case.trigger.change.onset)
+                || item.seen <= other.case.trigger.onset)
     });
     rows.extend(unexplained.map(|(_, item)| item.row).take(2));
     let support = other.case.support();
@@ -126,12 +126,7 @@ fn refuters(
 /// Alternatives that would have broken the invariant as well, had they not been as ever:
 /// dependencies that were well, load that did not rise.
 fn ruled_out(view: &EvidenceView<'_>, cause: &RankedCandidate<'_>) -> Vec<Hypothesis> {
-    let mut violated: Vec<usize> = view
-        .entities()
-        .filter(|&e| view.violations(e).next().is_some())
-        .collect();
-    violated.sort_by_key(|&e| view.violations(e).map(|(_, v)| v.t).min());
-    let Some(&violated) = violated.first() else {
+    let Some(violated) = view.first_violated(|_| true) else {
         return Vec::new();
     };
 
@@ -183,15 +178,7 @@ fn idle(
     let rose = view
         .entities()
         .flat_map(|e| view.changes(e))
-        .any(|c| c.change.role == SignalRole::Demand);
-    let local = view
-        .evidence
-        .topology
-        .entities
-        .iter()
-        .filter(|e| e.propagation.is_some())
-        .count()
-        >= 2;
+        .any(|c| c.role == SignalRole::Demand);
     if rose {
         return None;
     }
@@ -201,7 +188,7 @@ fn idle(
         .find_map(|e| Some((e, view.steady(e, &[SignalRole::Demand]).next()?)))?;
     Some(refuted(
         view.graph.id(entity).to_owned(),
-        if local {
+        if view.decides_locally() {
             Mechanism::LoadOutranPropagation
         } else {
             Mechanism::MoreLoad

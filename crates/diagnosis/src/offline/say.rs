@@ -22,29 +22,24 @@ fn unit(unit: &str) -> String {
 
 /// "at 20.2 s", the moment of a change.
 pub(super) fn at(c: ChangeRow<'_>) -> String {
-    format!("at {} s", moment(rounded(c.change.onset)))
+    format!("at {} s", moment(rounded(c.onset)))
 }
 
-/// "lag rose from 0.1 to 9.8 s [E3]"; of a signal that moves anyway, "total fell to 4 instead of
-/// 61.5 [E3]".
-fn moved(c: ChangeRow<'_>) -> String {
-    let (before, after) = pair(c.change.before.median, c.change.extreme());
-    let after = with(&after, &unit(&c.change.unit));
-    let moved = match c.change.before.slope {
+/// "its lag rose from 0.1 to 9.8 s [E3]"; of a signal that moves anyway, "its total fell to 4
+/// instead of 61.5 [E3]".
+pub(super) fn its(c: ChangeRow<'_>) -> String {
+    let (before, after) = pair(c.before.median, c.extreme());
+    let after = with(&after, &unit(&c.unit));
+    let moved = match c.before.slope {
         None => format!("from {before} to {after}"),
         Some(_) => format!("to {after} instead of {before}"),
     };
     format!(
-        "{} {} {moved} [{}]",
-        word(&c.change.signal),
+        "its {} {} {moved} [{}]",
+        word(&c.signal),
         verb(c.change),
         c.row.id
     )
-}
-
-/// "its lag rose from 0.1 to 9.8 s [E3]".
-pub(super) fn its(c: ChangeRow<'_>) -> String {
-    format!("its {}", moved(c))
 }
 
 fn verb(change: &Change) -> &'static str {

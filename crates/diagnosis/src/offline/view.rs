@@ -1,6 +1,6 @@
 //! The evidence, as the mechanisms look at it.
 
-use std::time::Duration;
+use std::{cmp::Ordering, ops::Deref, time::Duration};
 
 use crate::{
     evidence::{
@@ -31,7 +31,8 @@ pub(super) struct EvidenceView<'a> {
     pub(super) trust: RankingGrounds,
     rows: Vec<Vec<&'a EvidenceRow>>,
     changes: Vec<Vec<ChangeRow<'a>>>,
-    loudness: Vec<f64>,
+    /// How far beyond chance each entity's signals went, 0 to a little more than 1.
+    pub(super) loudness: Vec<f64>,
 }
 
 /// How far the evidence itself can be relied on.
@@ -51,6 +52,14 @@ pub(super) struct ChangeRow<'a> {
     pub(super) change: &'a Change,
 }
 
+impl Deref for ChangeRow<'_> {
+    type Target = Change;
+
+    fn deref(&self) -> &Change {
+        self.change
+    }
+}
+
 impl<'a> EvidenceView<'a> {
     pub(super) fn new(evidence: &'a Evidence) -> Self {
         let graph = DependencyGraph::new(&evidence.topology);
@@ -61,10 +70,11 @@ impl<'a> EvidenceView<'a> {
             }
         }
         let telling = |row: &&'a EvidenceRow| {
-            let change = row
-                .change()
-                .filter(|c| is_material(c) && !is_improvement(c))?;
-            Some(ChangeRow { row, change })
+            let change = row.change().filter(|c| is_material(c))?;
+            // a signal that went the good way is no trouble
+            let bad = change.role.bad_direction();
+            bad.is_none_or(|bad| bad == change.direction)
+                .then_some(ChangeRow { row, change })
         };
         let changes = rows
             .iter()
@@ -150,20 +160,13 @@ impl<'a> EvidenceView<'a> {
 
     /// By how many times the entity's signals changed at most, as a logarithm.
     pub(super) fn size(&self, entity: usize) -> f64 {
-        self.changes(entity)
-            .map(|c| size(c.change))
-            .fold(0.0, f64::max)
+        largest(self.changes(entity))
     }
 
     /// The same of the load that it passes on.
     pub(super) fn load_size(&self, entity: usize) -> f64 {
-        let loads = self.lasting(entity, &[SignalRole::Demand], Direction::Up);
-        loads.map(|c| size(c.change)).fold(0.0, f64::max)
-    }
-
-    /// How far beyond chance the entity's signals went, 0 to a little more than 1.
-    pub(super) fn loudness(&self, entity: usize) -> f64 {
-        self.loudness[entity]
+        let loads = self.lasting(entity, &[SignalRole::Demand]);
+        largest(loads.filter(|c| c.direction == Direction::Up))
     }
 
     /// Every entity an effect can reach; without a topology to be trusted, it may be any.
@@ -175,7 +178,7 @@ impl<'a> EvidenceView<'a> {
         }
     }
 
-    /// Whether `a` may have begun before `b`, as far as their onsets tell.
+    /// Whether `a` may have begun before `b`, by their onsets.
     pub(super) fn may_precede(&self, a: &Change, b: &Change) -> bool {
         !self.trust.onsets || a.earliest() <= b.onset
     }
@@ -206,7 +209,7 @@ impl<'a> EvidenceView<'a> {
         0..self.graph.len()
     }
 
-    /// The changes that say something.
+    /// The material changes, without improvements: a role with a bad direction has only that one.
     pub(super) fn changes(&self, entity: usize) -> impl Iterator<Item = ChangeRow<'a>> {
         self.changes[entity].iter().copied()
     }
@@ -245,28 +248,19 @@ impl<'a> EvidenceView<'a> {
             })
     }
 
-    /// The changes of these roles in that direction that lasted.
+    /// The changes of these roles that lasted.
     pub(super) fn lasting(
         &self,
         entity: usize,
         roles: &[SignalRole],
-        direction: Direction,
     ) -> impl Iterator<Item = ChangeRow<'a>> {
-        self.changes(entity).filter(move |c| {
-            roles.contains(&c.change.role)
-                && c.change.direction == direction
-                && c.change.is_sustained()
-        })
+        self.changes(entity)
+            .filter(move |c| roles.contains(&c.role) && c.is_sustained())
     }
 
     /// The strongest of them; the earlier of equals.
-    pub(super) fn strongest(
-        &self,
-        entity: usize,
-        roles: &[SignalRole],
-        direction: Direction,
-    ) -> Option<ChangeRow<'a>> {
-        strongest(self.lasting(entity, roles, direction))
+    pub(super) fn strongest(&self, entity: usize, roles: &[SignalRole]) -> Option<ChangeRow<'a>> {
+        strongest(self.lasting(entity, roles))
     }
 
     /// Whether the entity reports any of these roles, with samples or without.
@@ -276,15 +270,17 @@ impl<'a> EvidenceView<'a> {
             .any(|r| r.role().is_some_and(|role| roles.contains(&role)))
     }
 
-    /// The row that says the entity no longer answers; of one that can no longer be measured, that
-    /// nothing is done.
+    /// The change to no answers; of an entity that can no longer be measured, the change to no
+    /// work.
     pub(super) fn unavailable(&self, entity: usize) -> Option<ChangeRow<'a>> {
         let idle = [SignalRole::Demand, SignalRole::Throughput];
-        let stopped = |c: &ChangeRow<'a>| c.change.extreme() <= 0.05 * c.change.before.median;
-        self.lasting(entity, &[SignalRole::Availability], Direction::Down)
-            .find(|c| c.change.extreme() <= 0.5 * c.change.before.median)
+        let stopped = |c: &ChangeRow<'a>| {
+            c.direction == Direction::Down && c.extreme() <= 0.05 * c.before.median
+        };
+        self.lasting(entity, &[SignalRole::Availability])
+            .find(|c| c.extreme() <= 0.5 * c.before.median)
             .or_else(|| {
-                self.lasting(entity, &idle, Direction::Down)
+                self.lasting(entity, &idle)
                     .find(stopped)
                     .filter(|_| self.is_silent(entity))
             })
@@ -313,13 +309,11 @@ impl<'a> EvidenceView<'a> {
             .steady(entity, &[SignalRole::Availability, SignalRole::Latency])
             .next()
             .is_some()
-            || self
-                .changes(entity)
-                .any(|c| c.change.role == SignalRole::Latency);
+            || self.changes(entity).any(|c| c.role == SignalRole::Latency);
         seen.then_some(true)
     }
 
-    /// The earliest change on something `entity` depends on that says it is unwell, no later than
+    /// The earliest change of ill health at something `entity` depends on, no later than
     /// `than` and at least as far beyond chance.
     pub(super) fn unwell_below(&self, entity: usize, than: &Change) -> Option<ChangeRow<'a>> {
         earliest(
@@ -332,26 +326,24 @@ impl<'a> EvidenceView<'a> {
         )
     }
 
-    /// The lasting changes that say the entity itself is unwell.
+    /// The lasting changes of the entity's own health.
     pub(super) fn unwell(&self, entity: usize) -> impl Iterator<Item = ChangeRow<'a>> {
         let partial = self.ages_hold(entity);
         self.changes(entity).filter(move |c| {
-            // one of several paths that stalled says little about the entity they lead to
-            let stalled = c.change.role == SignalRole::ProgressAge && partial;
-            let restarted = c.change.role == SignalRole::Uptime;
-            c.change.role.is_health() && !stalled && (restarted || c.change.is_sustained())
+            // one stalled path of several is no evidence about the entity they lead to
+            let stalled = c.role == SignalRole::ProgressAge && partial;
+            let restarted = c.role == SignalRole::Uptime;
+            c.role.is_health() && !stalled && (restarted || c.is_sustained())
         })
     }
 
     /// Whether at least half of the entity's signals of progress are as ever.
     pub(super) fn ages_hold(&self, entity: usize) -> bool {
-        let grown = self
-            .lasting(entity, &[SignalRole::ProgressAge], Direction::Up)
-            .count();
+        let grown = self.lasting(entity, &[SignalRole::ProgressAge]).count();
         let reported = |role| role == Some(SignalRole::ProgressAge);
         let held = self.rows[entity]
             .iter()
-            .filter(|r| reported(r.role()) && !is_gap(r))
+            .filter(|r| reported(r.role()) && !matches!(r.fact, EvidenceFact::Gap(_)))
             .count()
             - grown;
         held > 0 && held >= grown
@@ -362,12 +354,27 @@ impl<'a> EvidenceView<'a> {
     pub(super) fn load_rise(&self, entity: usize, by: Duration) -> Option<ChangeRow<'a>> {
         let sources = self.graph.above(entity).into_iter().chain([entity]);
         earliest(sources.flat_map(|e| self.changes(e)).filter(|c| {
-            c.change.is_sustained()
-                && matches!(c.change.role, SignalRole::Demand | SignalRole::Throughput)
-                && c.change.direction == Direction::Up
-                && c.change.earliest() <= by
+            c.is_sustained()
+                && matches!(c.role, SignalRole::Demand | SignalRole::Throughput)
+                && c.earliest() <= by
                 && rose_by(c.change, 1.5)
         }))
+    }
+
+    /// Whether two entities or more decide from a local copy of shared state.
+    pub(super) fn decides_locally(&self) -> bool {
+        let entities = self.evidence.topology.entities.iter();
+        entities.filter(|e| e.propagation.is_some()).count() >= 2
+    }
+
+    /// The entity that was violated first, of those that are asked for.
+    pub(super) fn first_violated(&self, among: impl Fn(usize) -> bool) -> Option<usize> {
+        let first = |e: usize| self.violations(e).map(|(_, v)| v.t).min();
+        let violated = self.entities().filter(|&e| among(e));
+        violated
+            .filter_map(|e| Some((first(e)?, e)))
+            .min()
+            .map(|(_, e)| e)
     }
 
     /// When the first violation was seen.
@@ -376,18 +383,12 @@ impl<'a> EvidenceView<'a> {
     }
 }
 
-fn is_gap(row: &EvidenceRow) -> bool {
-    matches!(row.fact, EvidenceFact::Gap(_))
-}
-
 /// Whether a change is more than a shift in the rhythm of things: progress comes in beats, and only
 /// without any does its age grow and grow; a clock read late has not gone back.
 fn is_material(change: &Change) -> bool {
     match change.role {
         SignalRole::ProgressAge => change.shape == ChangeShape::Ramp && rose_by(change, STALLED),
-        SignalRole::Uptime => {
-            change.direction == Direction::Down && change.extreme() <= 0.5 * change.before.median
-        }
+        SignalRole::Uptime => change.extreme() <= 0.5 * change.before.median,
         // a volume that stops to grow has lost nothing
         SignalRole::Volume if change.before.slope.is_some() => change.direction == Direction::Up,
         // less load is seldom at fault
@@ -403,14 +404,6 @@ fn is_material(change: &Change) -> bool {
         // a spike may be a stray sample
         _ => change.is_sustained(),
     }
-}
-
-/// Whether a signal went the good way, where its role has one.
-fn is_improvement(change: &Change) -> bool {
-    change
-        .role
-        .bad_direction()
-        .is_some_and(|bad| bad != change.direction)
 }
 
 /// The logarithm of after by before, up to [`LARGEST`] in either direction; of an availability, the
@@ -429,6 +422,10 @@ fn size(change: &Change) -> f64 {
     }
 }
 
+fn largest<'a>(changes: impl Iterator<Item = ChangeRow<'a>>) -> f64 {
+    changes.map(|c| size(c.change)).fold(0.0, f64::max)
+}
+
 /// How far beyond chance a change is, up to 1 on a logarithmic scale; a spike counts half.
 pub(super) fn loudness(change: &Change) -> f64 {
     let loud = ((1.0 + change.excess).ln() / (1.0 + CLEAR).ln()).min(1.0);
@@ -439,6 +436,11 @@ pub(super) fn loudness(change: &Change) -> f64 {
     }
 }
 
+/// The louder first.
+fn louder(a: &Change, b: &Change) -> Ordering {
+    loudness(b).total_cmp(&loudness(a))
+}
+
 /// Whether a signal went up by at least that factor; from zero, any rise counts.
 pub(super) fn rose_by(change: &Change, factor: f64) -> bool {
     change.direction == Direction::Up && change.extreme() >= factor * change.before.median
@@ -446,22 +448,12 @@ pub(super) fn rose_by(change: &Change, factor: f64) -> bool {
 
 /// The change furthest beyond chance, the earlier of equals.
 pub(super) fn strongest<'a>(changes: impl Iterator<Item = ChangeRow<'a>>) -> Option<ChangeRow<'a>> {
-    changes.reduce(|best, c| {
-        let louder = loudness(c.change).total_cmp(&loudness(best.change));
-        if louder.then(best.change.onset.cmp(&c.change.onset)).is_gt() {
-            c
-        } else {
-            best
-        }
-    })
+    changes.min_by(|a, b| louder(a, b).then(a.onset.cmp(&b.onset)))
 }
 
+/// The change that began first, the louder of equals.
 pub(super) fn earliest<'a>(changes: impl Iterator<Item = ChangeRow<'a>>) -> Option<ChangeRow<'a>> {
-    changes.reduce(|best, c| {
-        let earlier = c.change.onset.cmp(&best.change.onset);
-        let earlier = earlier.then(loudness(best.change).total_cmp(&loudness(c.change)));
-        if earlier.is_lt() { c } else { best }
-    })
+    changes.min_by(|a, b| a.onset.cmp(&b.onset).then(louder(a, b)))
 }
 
 /// The earliest of the changes that are at least half as loud as the loudest: a faint one may be a

@@ -5,7 +5,7 @@ use super::vocabulary::*;
 pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
     let trigger = earliest(
         view.changes(entity)
-            .filter(|c| c.change.role == SignalRole::Setting),
+            .filter(|c| c.role == SignalRole::Setting),
     )?;
     let mut case = CauseCandidate::new(
         entity,
@@ -16,7 +16,7 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
     let before = earliest(
         view.entities()
             .flat_map(|e| view.unwell(e))
-            .filter(|c| c.change.onset < trigger.change.earliest()),
+            .filter(|c| c.onset < trigger.earliest()),
     );
     case.expect_no(3.0, before);
 

@@ -11,13 +11,12 @@ use crate::{
 pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
     let trigger = strongest(
         view.changes(entity)
-            .filter(|c| c.change.role == SignalRole::Demand && rose_by(c.change, SURGE)),
+            .filter(|c| c.role == SignalRole::Demand && rose_by(c.change, SURGE)),
     )?;
-    let topology = &view.evidence.topology;
-    let interval = |e: usize| topology.entities[e].propagation;
-    if view.entities().filter(|&e| interval(e).is_some()).count() < 2 {
+    if !view.decides_locally() {
         return None;
     }
+    let interval = |e: usize| view.evidence.topology.entities[e].propagation;
     let below = view.graph.below(entity);
     let deciders: Vec<usize> = below
         .iter()
@@ -26,81 +25,60 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
         .filter(|&e| interval(e).is_some())
         .collect();
     let shortest = deciders.iter().filter_map(|&e| interval(e)).min()?;
-    let outran = outran(trigger.change.rise, trigger.change.onset_err, shortest)?;
+    let outran = outran(trigger.rise, trigger.onset_err, shortest)?;
     let mut case = CauseCandidate::new(
         entity,
         Mechanism::LoadOutranPropagation,
         EffectKind::Load,
         trigger,
     );
-    case.expect(
-        2.0,
-        if outran {
-            CaseExpectation::Met(None)
-        } else {
-            CaseExpectation::Unknown
-        },
-    );
+    case.expect(2.0, None, outran.then_some(true));
 
     // load passed on from elsewhere began elsewhere
     let passed_on = view.graph.above(entity).into_iter().find_map(|e| {
         view.changes(e).find(|c| {
-            c.change.role == SignalRole::Demand
-                && c.change.earliest() <= trigger.change.onset
+            c.role == SignalRole::Demand
+                && c.earliest() <= trigger.onset
                 && rose_by(c.change, SURGE)
         })
     });
     case.expect_no(1.5, passed_on);
 
     // decisions from stale state fall while it is stale: until the next exchange
-    let stale_until = trigger.change.onset + 2 * shortest;
+    let stale_until = trigger.onset + 2 * shortest;
     let reactions = |e: usize| {
         view.changes(e).filter(|c| {
             matches!(
-                c.change.role,
+                c.role,
                 SignalRole::Throughput
                     | SignalRole::Volume
                     | SignalRole::Backlog
                     | SignalRole::Demand
-            ) && c.change.onset >= trigger.change.earliest()
+            ) && c.onset >= trigger.earliest()
         })
     };
     let others = || deciders.iter().copied().filter(|&e| e != entity);
     let reacted: Vec<_> = others()
-        .filter_map(|e| strongest(reactions(e).filter(|c| c.change.earliest() <= stale_until)))
+        .filter_map(|e| strongest(reactions(e).filter(|c| c.earliest() <= stale_until)))
         .collect();
     case.supports.extend(reacted.iter().map(|c| c.row.id));
-    case.expect(
-        1.5,
-        match (
-            reacted.is_empty(),
-            others().find_map(|e| strongest(reactions(e))),
-        ) {
-            (false, _) => CaseExpectation::Met(None),
-            (true, Some(late)) => CaseExpectation::Missed(Some(late.row)),
-            (true, None) => CaseExpectation::Unknown,
-        },
-    );
+    let in_time = (!reacted.is_empty()).then_some(true);
+    let late = others()
+        .find_map(|e| strongest(reactions(e)))
+        .filter(|_| in_time.is_none());
+    case.expect(1.5, late.map(|c| c.row), in_time);
 
     // nothing below may have been unwell before: then it was not the load
     let ill = view.unwell_below(entity, trigger.change);
     case.expect_no(3.0, ill);
     // and a stuck dependency keeps state from all, under any load
-    let stuck = below
-        .iter()
-        .filter(|&&e| interval(e).is_none())
-        .find_map(|&e| {
-            view.unwell(e).find(|c| {
-                matches!(
-                    c.change.role,
-                    SignalRole::ProgressAge | SignalRole::Availability
-                )
-            })
-        });
+    let shared = || below.iter().filter(|&&e| interval(e).is_none());
+    let stuck = shared().find_map(|&e| {
+        view.unwell(e)
+            .find(|c| matches!(c.role, SignalRole::ProgressAge | SignalRole::Availability))
+    });
     case.expect_no(2.0, stuck);
-    let well: Vec<_> = below
-        .iter()
-        .filter(|&&e| interval(e).is_none())
+    let well: Vec<_> = shared()
         .filter_map(|&e| {
             view.steady(
                 e,
@@ -127,18 +105,13 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
             .map(|s| s.0.id)
             .chain(declared.map(|d| d.0.id)),
     );
-    let names: Vec<String> = deciders
-        .iter()
-        .filter(|&&e| e != entity)
-        .take(4)
-        .map(|&e| name(view, e))
-        .collect();
+    let names: Vec<String> = others().take(4).map(|e| name(view, e)).collect();
     case.statement = format!(
         "{} sent load faster than state propagates {}: {} within {} s",
         name(view, entity),
         at(trigger),
         its(trigger),
-        short(rounded(trigger.change.rise))
+        short(rounded(trigger.rise))
     );
     if let Some((row, _)) = declared {
         let who = if names.is_empty() {

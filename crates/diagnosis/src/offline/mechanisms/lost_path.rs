@@ -2,50 +2,41 @@
 
 use super::vocabulary::*;
 
-const STUCK: [SignalRole; 3] = [
+/// The roles that grow at an entity whose changes are not accepted, the most direct one first.
+pub(super) const STUCK: [SignalRole; 3] = [
     SignalRole::ProgressAge,
     SignalRole::ChangeLatency,
     SignalRole::Backlog,
 ];
 
+/// The other dependants of a dependency of `entity`.
+fn peers(view: &EvidenceView<'_>, entity: usize, dependency: usize) -> impl Iterator<Item = usize> {
+    let all = view.graph.dependants(dependency).iter().copied();
+    all.filter(move |&p| p != entity)
+}
+
 /// Whether peers that share a dependency with `entity` get through while it may not.
 pub(super) fn peers_get_through(view: &EvidenceView<'_>, entity: usize) -> bool {
-    let peers = |d: &usize| {
-        view.graph
-            .dependants(*d)
-            .iter()
-            .filter(|&&p| p != entity)
-            .copied()
-    };
     view.graph
         .dependencies(entity)
         .iter()
-        .flat_map(peers)
-        .any(|p| {
-            view.steady(p, &STUCK).next().is_some()
-                && view.strongest(p, &STUCK, Direction::Up).is_none()
-        })
+        .flat_map(|&d| peers(view, entity, d))
+        .any(|p| view.steady(p, &STUCK).next().is_some() && view.strongest(p, &STUCK).is_none())
 }
 
 pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
-    // changes that do not get through pile up, or grow old: the age shows it most directly
+    // changes that do not get through pile up, or grow old
     let trigger = STUCK
         .iter()
-        .find_map(|role| view.strongest(entity, std::slice::from_ref(role), Direction::Up))?;
-    let role = [trigger.change.role];
+        .find_map(|role| view.strongest(entity, std::slice::from_ref(role)))?;
+    let role = [trigger.role];
     let (dependency, peers) = view
         .graph
         .dependencies(entity)
         .iter()
         .map(|&d| {
-            let peers: Vec<usize> = view
-                .graph
-                .dependants(d)
-                .iter()
-                .copied()
-                .filter(|&p| p != entity && view.reports(p, &role))
-                .collect();
-            (d, peers)
+            let peers = peers(view, entity, d).filter(|&p| view.reports(p, &role));
+            (d, peers.collect::<Vec<_>>())
         })
         .max_by_key(|(_, peers)| peers.len())
         .filter(|(_, peers)| !peers.is_empty())?;
@@ -53,7 +44,7 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
     let mut case = CauseCandidate::new(entity, Mechanism::LostPath, EffectKind::Fault, trigger);
     case.also_explains.push(dependency);
     case.supports.extend(
-        view.lasting(entity, &STUCK, Direction::Up)
+        view.lasting(entity, &STUCK)
             .map(|c| c.row.id)
             .filter(|id| *id != trigger.row.id),
     );
@@ -62,16 +53,9 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
         .iter()
         .filter_map(|&p| view.steady(p, &role).next())
         .collect();
-    let hit = peers
-        .iter()
-        .find_map(|&p| view.strongest(p, &role, Direction::Up));
-    case.expect(
-        3.0,
-        match hit {
-            Some(c) => CaseExpectation::Missed(Some(c.row)),
-            None => CaseExpectation::known(if spared.is_empty() { None } else { Some(true) }),
-        },
-    );
+    let hit = peers.iter().find_map(|&p| view.strongest(p, &role));
+    let is_alone = (!spared.is_empty()).then_some(true);
+    case.expect(3.0, hit.map(|c| c.row), is_alone);
 
     let ill = view.unwell(dependency).next();
     let well = view
@@ -84,33 +68,14 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
             ],
         )
         .next();
-    case.expect(
-        2.0,
-        match (ill, well) {
-            (Some(c), _) => CaseExpectation::Missed(Some(c.row)),
-            (None, Some(_)) => CaseExpectation::Met(None),
-            (None, None) => CaseExpectation::Unknown,
-        },
-    );
+    case.expect(2.0, ill.map(|c| c.row), well.map(|_| true));
 
-    // more work piles up as well, and says nothing about the way it goes
-    case.expect(
-        3.0,
-        match view.load_rise(entity, trigger.change.onset + trigger.change.onset_err) {
-            Some(c) if trigger.change.role == SignalRole::Backlog => {
-                CaseExpectation::Missed(Some(c.row))
-            }
-            _ => CaseExpectation::Met(None),
-        },
-    );
+    // more work piles up as well, and is no evidence about the path
+    let more = view.load_rise(entity, trigger.onset + trigger.onset_err);
+    case.expect_no(3.0, more.filter(|_| trigger.role == SignalRole::Backlog));
 
-    case.expect(
-        1.0,
-        match view.unavailable(entity) {
-            Some(c) => CaseExpectation::Missed(Some(c.row)),
-            None => CaseExpectation::known(view.answers(entity)),
-        },
-    );
+    let down = view.unavailable(entity).map(|c| c.row);
+    case.expect(1.0, down, view.answers(entity));
 
     case.cites
         .extend(spared.iter().chain(&well).map(|s| s.0.id));

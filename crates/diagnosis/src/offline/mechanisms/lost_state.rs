@@ -3,13 +3,11 @@
 use super::vocabulary::*;
 
 pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
-    let lost = |c: &ChangeRow<'a>| {
-        c.change.role == SignalRole::Lost && c.change.direction == Direction::Up
-    };
+    let lost = |c: &ChangeRow<'a>| c.role == SignalRole::Lost;
     let trigger = strongest(view.changes(entity).filter(lost))?;
     let mut case = CauseCandidate::new(entity, Mechanism::LostState, EffectKind::Fault, trigger);
     // that confirmed changes are missing is the whole of it
-    case.expect(4.0, CaseExpectation::Met(None));
+    case.expect(4.0, None, Some(true));
     case.statement = format!(
         "{} lost changes that it had confirmed {}: {}",
         name(view, entity),

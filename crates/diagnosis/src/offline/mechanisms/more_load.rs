@@ -8,7 +8,7 @@ const MORE: f64 = 1.3;
 pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
     let more = |e: usize| {
         strongest(
-            view.lasting(e, &[SignalRole::Demand], Direction::Up)
+            view.lasting(e, &[SignalRole::Demand])
                 .filter(|c| rose_by(c.change, MORE)),
         )
     };
@@ -24,7 +24,7 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
         if view.trust.topology {
             view.may_precede(c.change, trigger.change)
         } else {
-            c.change.onset < trigger.change.earliest()
+            c.onset < trigger.earliest()
         }
     };
     let above = view
@@ -45,14 +45,7 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
         .take(MOST_CITED)
         .collect();
     case.supports.extend(strained.iter().map(|c| c.row.id));
-    case.expect(
-        2.0,
-        if strained.is_empty() {
-            CaseExpectation::Missed(None)
-        } else {
-            CaseExpectation::Met(None)
-        },
-    );
+    case.expect(2.0, None, Some(!strained.is_empty()));
 
     case.statement = format!(
         "{} passed on more load than usual: {}",

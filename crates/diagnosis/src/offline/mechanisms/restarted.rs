@@ -3,42 +3,27 @@
 use super::vocabulary::*;
 
 pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
-    let trigger =
-        strongest(view.changes(entity).filter(|c| {
-            c.change.role == SignalRole::Uptime && c.change.direction == Direction::Down
-        }))?;
+    let trigger = strongest(
+        view.changes(entity)
+            .filter(|c| c.role == SignalRole::Uptime),
+    )?;
     let mut case = CauseCandidate::new(entity, Mechanism::Restarted, EffectKind::Fault, trigger);
 
     let down = view.unavailable(entity);
-    let back = down.is_none_or(|c| c.change.after.last > 0.5 * c.change.before.median);
+    let back = down.is_none_or(|c| c.after.last > 0.5 * c.before.median);
     case.supports
         .extend(down.filter(|_| back).map(|c| c.row.id));
-    case.expect(
-        2.0,
-        if back {
-            CaseExpectation::Met(None)
-        } else {
-            CaseExpectation::Missed(down.map(|c| c.row))
-        },
-    );
+    case.expect_no(2.0, down.filter(|_| !back));
 
-    let lost = strongest(view.changes(entity).filter(|c| {
-        matches!(c.change.role, SignalRole::Volume | SignalRole::Backlog)
-            && c.change.direction == Direction::Down
-    }));
-    let kept = view.steady(entity, &[SignalRole::Volume]).next();
-    case.expect(
-        1.0,
-        match (lost, kept) {
-            (Some(c), _) => CaseExpectation::Met(Some(c.row)),
-            (None, Some((row, _))) => CaseExpectation::Missed(Some(row)),
-            (None, None) => CaseExpectation::Unknown,
-        },
+    let lost = strongest(
+        view.changes(entity)
+            .filter(|c| c.role == SignalRole::Volume && c.direction == Direction::Down),
     );
-    for &dependant in view.graph.dependants(entity) {
-        case.also_explains
-            .extend_from_slice(view.graph.dependencies(dependant));
-    }
+    let kept = view.steady(entity, &[SignalRole::Volume]).next();
+    case.supports.extend(lost.map(|c| c.row.id));
+    let kept = kept.map(|k| k.0).filter(|_| lost.is_none());
+    case.expect(1.0, kept, lost.map(|_| true));
+    case.also_explains = view.graph.siblings(entity);
 
     let (id, at) = (name(view, entity), at(trigger));
     case.statement = match lost {

@@ -1,14 +1,11 @@
 //! A dependency accepts no more changes while it still answers reads; or it accepts them, and does
 //! not confirm them.
 
-use super::{lost_path, vocabulary::*};
+use super::{
+    lost_path::{STUCK, peers_get_through},
+    vocabulary::*,
+};
 
-/// The roles that grow at a dependant whose changes are not accepted.
-const STUCK: [SignalRole; 3] = [
-    SignalRole::ProgressAge,
-    SignalRole::Backlog,
-    SignalRole::ChangeLatency,
-];
 /// Changes taking this much longer are as good as not accepted, where no age is reported.
 const ENDLESS: f64 = 10.0;
 /// Reads this much slower still pass.
@@ -17,19 +14,19 @@ const STILL_PASSING: f64 = 3.0;
 pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
     // with peers that get through, it is the way from here that is lost, not the entity that
     // stopped
-    if view.graph.dependants(entity).is_empty() || lost_path::peers_get_through(view, entity) {
+    if view.graph.dependants(entity).is_empty() || peers_get_through(view, entity) {
         return None;
     }
-    let trigger = match view.strongest(entity, &[SignalRole::ProgressAge], Direction::Up) {
+    let trigger = match view.strongest(entity, &[SignalRole::ProgressAge]) {
         Some(_) if view.ages_hold(entity) => return None,
         Some(grown) => grown,
         None => view
-            .strongest(entity, &[SignalRole::ChangeLatency], Direction::Up)
+            .strongest(entity, &[SignalRole::ChangeLatency])
             .filter(|c| {
                 rose_by(c.change, ENDLESS) && !view.reports(entity, &[SignalRole::ProgressAge])
             })?,
     };
-    let taken = view.strongest(entity, &[SignalRole::Unconfirmed], Direction::Up);
+    let taken = view.strongest(entity, &[SignalRole::Unconfirmed]);
     let mechanism = if taken.is_some() {
         Mechanism::ConfirmationsLost
     } else {
@@ -40,19 +37,12 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
     let reads = view.steady(entity, &[SignalRole::Latency]).next();
     let alive = view.steady(entity, &[SignalRole::Availability]).next();
     let slower = view
-        .lasting(entity, &[SignalRole::Latency], Direction::Up)
-        .find(|c| {
-            rose_by(c.change, STILL_PASSING) && c.change.after.median > 2.0 * c.change.before.median
-        });
+        .lasting(entity, &[SignalRole::Latency])
+        .find(|c| rose_by(c.change, STILL_PASSING) && c.after.median > 2.0 * c.before.median);
     let down = view.unavailable(entity);
-    case.expect(
-        3.0,
-        match (down.or(slower), reads.or(alive)) {
-            (Some(bad), _) => CaseExpectation::Missed(Some(bad.row)),
-            (None, Some(_)) => CaseExpectation::Met(None),
-            (None, None) => CaseExpectation::known(view.answers(entity)),
-        },
-    );
+    let passing = reads.or(alive).map(|_| true);
+    let passing = passing.or_else(|| view.answers(entity));
+    case.expect(3.0, down.or(slower).map(|c| c.row), passing);
 
     let mut stuck = Vec::new();
     let mut spared = None;
@@ -62,35 +52,20 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
             continue;
         }
         reporting += 1;
-        match view.strongest(dependant, &STUCK, Direction::Up) {
+        match view.strongest(dependant, &STUCK) {
             Some(c) => stuck.push(c),
             None => spared = spared.or(view.steady(dependant, &STUCK).next()),
         }
     }
-    let share = if reporting == 0 {
-        None
-    } else {
-        Some(stuck.len() * 2 > reporting)
-    };
+    let most = (reporting > 0).then_some(stuck.len() * 2 > reporting);
     case.supports.extend(stuck.iter().map(|c| c.row.id));
-    case.expect(
-        4.0,
-        if share == Some(false) {
-            CaseExpectation::Missed(spared.map(|s| s.0))
-        } else {
-            CaseExpectation::known(share)
-        },
-    );
+    let spared = spared.map(|s| s.0).filter(|_| most == Some(false));
+    case.expect(4.0, spared, most);
 
     // an entity that waits for something else has not stopped of itself
     let blocked = view.unwell_below(entity, trigger.change);
-    case.expect(
-        1.5,
-        match blocked {
-            Some(below) => CaseExpectation::Missed(Some(below.row)),
-            None => CaseExpectation::known(Some(view.graph.dependencies(entity).is_empty())),
-        },
-    );
+    let is_leaf = view.graph.dependencies(entity).is_empty();
+    case.expect(1.5, blocked.map(|c| c.row), Some(is_leaf));
 
     let (id, at) = (name(view, entity), at(trigger));
     let reads = reads

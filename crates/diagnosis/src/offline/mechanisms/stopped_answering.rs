@@ -16,33 +16,16 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
     let answering = view
         .steady(entity, &[SignalRole::Latency, SignalRole::ChangeLatency])
         .next();
-    case.expect(
-        1.0,
-        match (answering, unseen.is_empty()) {
-            (Some((row, _)), _) => CaseExpectation::Missed(Some(row)),
-            (None, false) => CaseExpectation::Met(None),
-            (None, true) => CaseExpectation::Unknown,
-        },
-    );
+    let unmeasured = (!unseen.is_empty()).then_some(true);
+    case.expect(1.0, answering.map(|a| a.0), unmeasured);
     case.cites.extend(unseen.iter().take(3).map(|row| row.id));
 
-    let back = trigger.change.after.last > 0.5 * trigger.change.before.median;
-    let restarted = view
-        .changes(entity)
-        .find(|c| c.change.role == SignalRole::Uptime && c.change.direction == Direction::Down);
-    case.expect(
-        2.0,
-        match restarted {
-            Some(c) if back => CaseExpectation::Missed(Some(c.row)),
-            _ => CaseExpectation::Met(None),
-        },
-    );
+    let back = trigger.after.last > 0.5 * trigger.before.median;
+    let restarted = view.changes(entity).find(|c| c.role == SignalRole::Uptime);
+    case.expect_no(2.0, restarted.filter(|_| back));
 
     // an entity that loses a dependency turns to its others
-    for &dependant in view.graph.dependants(entity) {
-        case.also_explains
-            .extend_from_slice(view.graph.dependencies(dependant));
-    }
+    case.also_explains = view.graph.siblings(entity);
     case.statement = format!(
         "{} stopped answering {}: {}",
         name(view, entity),

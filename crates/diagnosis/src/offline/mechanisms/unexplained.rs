@@ -1,10 +1,10 @@
-//! The entity that changed first and furthest up, when no mechanism says more.
+//! The entity that changed first and furthest up, when no mechanism fits.
 
 use super::vocabulary::*;
 
 pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
     let trigger = trigger(view, entity)?;
-    let is_load = trigger.change.role == SignalRole::Demand;
+    let is_load = trigger.role == SignalRole::Demand;
     Some(carried(
         view,
         entity,
@@ -19,16 +19,16 @@ pub(super) fn case<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCa
 
 /// The same where the role of the change is not known: then it may have been load.
 pub(super) fn load<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<CauseCandidate<'a>> {
-    let trigger = trigger(view, entity).filter(|c| c.change.role == SignalRole::Other)?;
+    let trigger = trigger(view, entity).filter(|c| c.role == SignalRole::Other)?;
     Some(carried(view, entity, EffectKind::Load, trigger))
 }
 
 /// Of the changes that began together, the loudest; a faint wobble before it is cited as well.
 fn trigger<'a>(view: &EvidenceView<'a>, entity: usize) -> Option<ChangeRow<'a>> {
-    let own = || view.changes(entity).filter(|c| c.change.is_sustained());
+    let own = || view.changes(entity).filter(|c| c.is_sustained());
     let first = first_of_the_loud(own())?;
-    let soon = first.change.onset + 3 * first.change.onset_err;
-    strongest(own().filter(|c| c.change.earliest() <= soon)).or(Some(first))
+    let soon = first.onset + 3 * first.onset_err;
+    strongest(own().filter(|c| c.earliest() <= soon)).or(Some(first))
 }
 
 fn carried<'a>(
@@ -40,18 +40,18 @@ fn carried<'a>(
     let mut case = CauseCandidate::new(entity, Mechanism::Unexplained, carries, trigger);
 
     // there is always some mechanism: not to know which counts against it
-    case.expect(3.0, CaseExpectation::Missed(None));
+    case.expect(3.0, None, Some(false));
     let above = earliest(
         view.graph
             .below(entity)
             .into_iter()
             .flat_map(|e| view.changes(e))
-            .filter(|c| c.change.is_sustained() && view.may_precede(c.change, trigger.change))
-            .filter(|c| c.change.excess >= trigger.change.excess),
+            .filter(|c| c.is_sustained() && view.may_precede(c.change, trigger.change))
+            .filter(|c| c.excess >= trigger.excess),
     );
     let own = view
         .changes(entity)
-        .filter(|c| c.change.is_sustained() && c.row.id != trigger.row.id);
+        .filter(|c| c.is_sustained() && c.row.id != trigger.row.id);
     case.supports.extend(own.map(|c| c.row.id));
     case.expect_no(1.5, above);
     case.statement = format!(

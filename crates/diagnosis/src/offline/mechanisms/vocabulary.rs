@@ -4,7 +4,7 @@ pub(super) use crate::{
     evidence::{Direction, SignalRole},
     graph::EffectKind,
     offline::{
-        case::{CaseExpectation, CauseCandidate, MOST_CITED},
+        case::{CauseCandidate, MOST_CITED},
         say::{at, held, its, list, name, stayed},
         view::{ChangeRow, EvidenceView, SURGE, earliest, first_of_the_loud, rose_by, strongest},
     },
