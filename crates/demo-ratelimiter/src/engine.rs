@@ -41,9 +41,7 @@ impl DiagnosisEngine {
             return Ok(Self { model: None });
         };
         let mut config = LlmConfig::new(name).key_from_env();
-        if let Some(url) = url {
-            config = config.url(url);
-        }
+        config.url = url.map(str::to_owned);
         let engine = LlmEngine::new(&config).map_err(WrongUsage::of)?;
         Ok(Self {
             model: Some(engine),

@@ -59,12 +59,12 @@ async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
     };
     let evidence: Evidence = serde_json::from_str(&read(&flags.evidence)?)
         .map_err(|e| format!("parse {}: {e}", flags.evidence.display()))?;
-    let mut config = LlmConfig::new(&flags.model)
-        .deadline(Duration::try_from_secs_f64(flags.deadline)?)
-        .max_tokens(flags.max_tokens);
-    if let Some(url) = &flags.llm_url {
-        config = config.url(url);
-    }
+    let config = LlmConfig {
+        url: flags.llm_url.clone(),
+        deadline: Duration::try_from_secs_f64(flags.deadline)?,
+        max_tokens: flags.max_tokens,
+        ..LlmConfig::new(&flags.model)
+    };
     let engine = LlmEngine::new(&config.key_from_env())?;
 
     let mut last = None;

@@ -133,7 +133,8 @@ async fn a_redirect_is_not_followed() {
 #[tokio::test]
 async fn silent_server_ends_at_the_deadline() {
     let mut server = Server::start(Format::OpenAi, [Reply::Never]).await;
-    let config = config(&server, Format::OpenAi).deadline(Duration::from_millis(300));
+    let mut config = config(&server, Format::OpenAi);
+    config.deadline = Duration::from_millis(300);
     let outcome = LlmEngine::new(&config)
         .expect("an engine")
         .diagnose(&incident(), |_| {})
@@ -146,7 +147,8 @@ async fn silent_server_ends_at_the_deadline() {
 async fn deadline_holds_during_a_requested_wait() {
     let wait = || Reply::Status(503, vec![("retry-after", "0.2".into())], String::new());
     let server = Server::start(Format::OpenAi, [wait(), wait(), wait(), Reply::Never]).await;
-    let config = config(&server, Format::OpenAi).deadline(Duration::from_millis(1_300));
+    let mut config = config(&server, Format::OpenAi);
+    config.deadline = Duration::from_millis(1_300);
     let outcome = LlmEngine::new(&config)
         .expect("an engine")
         .diagnose(&incident(), |_| {})
@@ -201,7 +203,8 @@ async fn ten_megabytes_are_not_read_to_the_end() {
 #[tokio::test]
 async fn endless_event_ends_at_the_deadline() {
     let mut server = Server::start(Format::OpenAi, [Reply::FloodInOne(10_000_000)]).await;
-    let config = config(&server, Format::OpenAi).deadline(Duration::from_millis(300));
+    let mut config = config(&server, Format::OpenAi);
+    config.deadline = Duration::from_millis(300);
     let outcome = LlmEngine::new(&config)
         .expect("an engine")
         .diagnose(&incident(), |_| {})

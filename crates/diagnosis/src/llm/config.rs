@@ -52,17 +52,22 @@ pub enum LlmError {
 
 /// A model and its bounds.
 ///
-/// The provider follows from the name: `gpt-…`, `claude-…`, `gemini-…`; a name may say it outright,
+/// The provider follows from the name: `gpt-…`, `claude-…`, `gemini-…`; a name may begin with it,
 /// as in `anthropic::claude-…`; any other name is taken for a local Ollama model. With an address
-/// of its own ([`url`](Self::url)) a server is spoken to in the OpenAI format, unless the name says
-/// otherwise.
+/// of its own ([`url`](Self::url)) a server is asked in the OpenAI format, unless the name has a
+/// provider.
 #[derive(Debug, Clone)]
 pub struct LlmConfig {
-    pub(super) model: String,
-    pub(super) url: Option<String>,
-    pub(super) key: Option<ApiKey>,
-    pub(super) deadline: Duration,
-    pub(super) max_tokens: u32,
+    /// The name of the model.
+    pub model: String,
+    /// The address of another server than the provider's, such as `http://127.0.0.1:8080/v1`.
+    pub url: Option<String>,
+    /// The provider's key.
+    pub key: Option<ApiKey>,
+    /// The longest time of an answer, repair turn included.
+    pub deadline: Duration,
+    /// The largest number of tokens the model may answer with in a turn.
+    pub max_tokens: u32,
 }
 
 impl LlmConfig {
@@ -77,38 +82,10 @@ impl LlmConfig {
         }
     }
 
-    /// Sets the address of another server, such as `http://127.0.0.1:8080/v1`.
-    #[must_use]
-    pub fn url(mut self, url: impl Into<String>) -> Self {
-        self.url = Some(url.into());
-        self
-    }
-
-    /// Uses that key.
-    #[must_use]
-    pub fn key(mut self, key: ApiKey) -> Self {
-        self.key = Some(key);
-        self
-    }
-
     /// Uses the key in the provider's usual environment variable, when there is one.
     #[must_use]
     pub fn key_from_env(mut self) -> Self {
         self.key = self.key_variable().and_then(ApiKey::from_env);
-        self
-    }
-
-    /// Sets the longest time of an answer, repair turn included.
-    #[must_use]
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
-        self
-    }
-
-    /// Sets the largest number of tokens the model may answer with in a turn.
-    #[must_use]
-    pub fn max_tokens(mut self, tokens: u32) -> Self {
-        self.max_tokens = tokens;
         self
     }
 
@@ -200,6 +177,13 @@ fn is_loopback(url: &Url) -> bool {
 mod tests {
     use super::*;
 
+    fn at(url: &str) -> LlmConfig {
+        LlmConfig {
+            url: Some(url.to_owned()),
+            ..LlmConfig::new("m")
+        }
+    }
+
     #[test]
     fn provider_follows_from_name_and_address() {
         let provider = |model: &str, url: Option<&str>| {
@@ -233,7 +217,7 @@ mod tests {
 
     #[test]
     fn addresses_are_checked() {
-        let checked = |url: &str| LlmConfig::new("m").url(url).checked_url();
+        let checked = |url: &str| at(url).checked_url();
         let ok = |url: &str| {
             checked(url)
                 .expect("an address")
@@ -256,10 +240,8 @@ mod tests {
     #[test]
     fn keys_are_not_sent_in_clear_text() {
         let checked = |url: &str| {
-            LlmConfig::new("m")
-                .key(ApiKey::new("k"))
-                .url(url)
-                .checked_url()
+            let key = Some(ApiKey::new("k"));
+            LlmConfig { key, ..at(url) }.checked_url()
         };
         for local in [
             "http://localhost:1/",
@@ -277,12 +259,7 @@ mod tests {
                 variable: "OPENAI_API_KEY"
             }
         );
-        assert!(
-            LlmConfig::new("m")
-                .url("http://far.example/v1")
-                .checked_url()
-                .is_ok()
-        );
+        assert!(at("http://far.example/v1").checked_url().is_ok());
     }
 
     #[test]
@@ -292,12 +269,7 @@ mod tests {
             .expect_err("no key")
             .to_string();
         assert_eq!(error, "model \"gpt-4o\" needs a key: set OPENAI_API_KEY");
-        assert!(
-            LlmConfig::new("m")
-                .url("http://localhost/")
-                .checked_key()
-                .is_ok()
-        );
+        assert!(at("http://localhost/").checked_key().is_ok());
         assert!(LlmConfig::new("qwen3:8b").checked_key().is_ok());
     }
 }

@@ -13,7 +13,7 @@ use super::{
     exchange::{ModelConnection, ModelText},
     failure::ModelFailure,
     prompt,
-    reply::{ReplyFlaw, check},
+    reply::check,
 };
 use crate::{
     evidence::Evidence,
@@ -80,11 +80,10 @@ impl fmt::Debug for LlmEngine {
     }
 }
 
-/// The costs so far, also of an attempt that fails.
+/// The tokens and refusals so far, also of an attempt that fails.
 #[derive(Debug, Default)]
 struct AttemptCost {
-    tokens_in: u64,
-    tokens_out: u64,
+    cost: AnswerCost,
     refused: Vec<Rejection>,
 }
 
@@ -114,22 +113,19 @@ impl LlmEngine {
         let attempt = self
             .attempt(evidence, started, &mut spent, &mut progress)
             .with_subscriber(NoSubscriber::new());
-        let result = match tokio::time::timeout(self.deadline, attempt).await {
-            Ok(result) => result,
-            Err(_) => Err(ModelFailure::Deadline(self.deadline)),
-        };
+        let result = tokio::time::timeout(self.deadline, attempt)
+            .await
+            .unwrap_or(Err(ModelFailure::Deadline(self.deadline)));
         let cost = AnswerCost {
-            tokens_in: spent.tokens_in,
-            tokens_out: spent.tokens_out,
-            ..AnswerCost::of(started.elapsed())
+            ms: AnswerCost::of(started.elapsed()).ms,
+            ..spent.cost
         };
-        let answer = match result {
-            Ok(answer) => answer,
-            Err(failure) => offline.clone().instead_of(Fallback {
+        let answer = result.unwrap_or_else(|failure| {
+            offline.clone().instead_of(Fallback {
                 model: self.model.clone(),
                 reason: failure.to_string(),
-            }),
-        };
+            })
+        });
         ModelAnswer {
             answer: answer.costing(cost),
             offline,
@@ -150,22 +146,25 @@ impl LlmEngine {
             let received = self
                 .patiently(&messages, &mut temperature, started, progress)
                 .await?;
-            spent.tokens_in += received.tokens_in;
-            spent.tokens_out += received.tokens_out;
+            spent.cost.tokens_in += received.tokens_in;
+            spent.cost.tokens_out += received.tokens_out;
             progress(AnswerProgress::Checking);
-            let flaw = match check(&received.text, evidence, self.identity()) {
-                Ok(answer) => return Ok(answer),
-                Err(ReplyFlaw::Unfinished(_)) if !received.complete => {
-                    return Err(ModelFailure::Cut);
-                }
-                Err(flaw) => flaw.into_rejection(),
+            let engine = AnswerEngine {
+                kind: EngineKind::Llm,
+                name: self.line.provider().as_str().to_owned(),
+                model: Some(self.model.clone()),
+                fallback_from: None,
             };
-            spent.refused.push(flaw.clone());
+            let rejection = match check(&received, evidence, engine) {
+                Err(ModelFailure::Refused(rejection)) => rejection,
+                other => return other,
+            };
+            spent.refused.push(rejection.clone());
             if messages.len() > 1 {
-                return Err(ModelFailure::Refused(flaw));
+                return Err(ModelFailure::Refused(rejection));
             }
             messages.push(ChatMessage::assistant(prompt::echo(&received.text)));
-            messages.push(ChatMessage::user(prompt::repair(&flaw)));
+            messages.push(ChatMessage::user(prompt::repair(&rejection)));
             progress(AnswerProgress::Repairing);
         }
     }
@@ -208,15 +207,6 @@ impl LlmEngine {
                 }
                 other => return other,
             }
-        }
-    }
-
-    fn identity(&self) -> AnswerEngine {
-        AnswerEngine {
-            kind: EngineKind::Llm,
-            name: self.line.provider().as_str().to_owned(),
-            model: Some(self.model.clone()),
-            fallback_from: None,
         }
     }
 }

@@ -24,6 +24,7 @@ pub(super) struct ModelConnection {
 }
 
 /// A reply as it came.
+#[derive(Default)]
 pub(super) struct ModelText {
     pub(super) text: String,
     /// Whether the stream said that it was complete.
@@ -80,7 +81,7 @@ impl ModelConnection {
         self.model.adapter_kind
     }
 
-    /// Asks, and reads the reply to its end. `received` is told how many bytes there are so far.
+    /// Asks, and reads the reply to its end. `received` gets the number of bytes so far.
     ///
     /// The cap holds for the sum of the stream's events. A single event is put together by the
     /// client library, at a cost that grows with the square of its size; one without end is ended
@@ -92,12 +93,12 @@ impl ModelConnection {
         temperature: Option<f64>,
         received: &mut (dyn FnMut(usize) + Send),
     ) -> Result<ModelText, ModelFailure> {
-        let mut options = ChatOptions::default()
-            .with_max_tokens(self.max_tokens)
-            .with_capture_usage(true);
-        if let Some(temperature) = temperature {
-            options = options.with_temperature(temperature);
-        }
+        let options = ChatOptions {
+            temperature,
+            max_tokens: Some(self.max_tokens),
+            capture_usage: Some(true),
+            ..ChatOptions::default()
+        };
         let request = ChatRequest::new(messages.to_vec()).with_system(system);
         let reply = self
             .client
@@ -106,12 +107,7 @@ impl ModelConnection {
             .map_err(|e| failure(&e))?;
 
         let mut stream = reply.stream;
-        let mut whole = ModelText {
-            text: String::new(),
-            complete: false,
-            tokens_in: 0,
-            tokens_out: 0,
-        };
+        let mut whole = ModelText::default();
         let mut bytes = 0;
         while let Some(event) = stream.next().await {
             match event.map_err(|e| failure(&e))? {

@@ -27,7 +27,7 @@ pub(super) fn evidence(evidence: &Evidence) -> String {
     serde_json::to_string(&evidence.within(EVIDENCE)).unwrap_or_default()
 }
 
-/// A refused answer, as far as it is worth repeating. Providers do not take an empty turn.
+/// The beginning of a refused answer. Providers do not take an empty turn.
 pub(super) fn echo(answer: &str) -> String {
     let text = capped(answer, ECHO);
     if text.is_empty() {

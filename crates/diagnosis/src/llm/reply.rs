@@ -2,28 +2,12 @@
 
 use serde::Deserialize;
 
+use super::{exchange::ModelText, failure::ModelFailure};
 use crate::{
     evidence::Evidence,
     result::{AnswerCost, AnswerEngine, Conclusion, Diagnosis, Hypothesis, RESULT_SCHEMA, Remedy},
     validate::{Rejection, Validated, validate},
 };
-
-/// The fault of a reply.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum ReplyFlaw {
-    /// It ends in the middle.
-    Unfinished(Rejection),
-    /// It is complete, and refused.
-    Refused(Rejection),
-}
-
-impl ReplyFlaw {
-    pub(super) fn into_rejection(self) -> Rejection {
-        match self {
-            Self::Unfinished(rejection) | Self::Refused(rejection) => rejection,
-        }
-    }
-}
 
 #[derive(Deserialize)]
 struct ModelReply {
@@ -36,41 +20,26 @@ struct ModelReply {
     unknowns: Vec<String>,
 }
 
-/// Reads the first JSON object in the text, past all that stands around it, and checks it.
+/// Reads the first JSON object in the text, past all that stands around it, and checks it. One that
+/// ends in the middle of a stream without an end was cut.
 pub(super) fn check(
-    text: &str,
+    received: &ModelText,
     evidence: &Evidence,
     engine: AnswerEngine,
-) -> Result<Validated, ReplyFlaw> {
-    let Some(start) = text.find('{') else {
-        return Err(ReplyFlaw::Unfinished(Rejection::of(
-            1,
-            "there is no JSON object in it",
-        )));
-    };
-    let reply: ModelReply = match serde_json::Deserializer::from_str(&text[start..])
-        .into_iter()
-        .next()
-    {
+) -> Result<Validated, ModelFailure> {
+    let refused = |what: &str| Err(ModelFailure::Refused(Rejection::of(1, what)));
+    let text = &received.text;
+    let object = text.find('{').and_then(|start| {
+        serde_json::Deserializer::from_str(&text[start..])
+            .into_iter()
+            .next()
+    });
+    let reply: ModelReply = match object {
         Some(Ok(reply)) => reply,
-        Some(Err(e)) if e.is_eof() => {
-            return Err(ReplyFlaw::Unfinished(Rejection::of(
-                1,
-                "its JSON object has no end",
-            )));
-        }
-        Some(Err(e)) => {
-            return Err(ReplyFlaw::Refused(Rejection::of(
-                1,
-                format!("it does not parse: {e}"),
-            )));
-        }
-        None => {
-            return Err(ReplyFlaw::Unfinished(Rejection::of(
-                1,
-                "there is no JSON object in it",
-            )));
-        }
+        Some(Err(e)) if !e.is_eof() => return refused(&format!("it does not parse: {e}")),
+        _ if !received.complete => return Err(ModelFailure::Cut),
+        Some(Err(_)) => return refused("its JSON object has no end"),
+        None => return refused("there is no JSON object in it"),
     };
     // ids and ranks follow from the place, whatever the model has put there
     let hypotheses = (1..).zip(reply.hypotheses).map(|(rank, h)| Hypothesis {
@@ -87,5 +56,5 @@ pub(super) fn check(
         unknowns: reply.unknowns,
         cost: AnswerCost::default(),
     };
-    validate(evidence, diagnosis).map_err(ReplyFlaw::Refused)
+    validate(evidence, diagnosis).map_err(ModelFailure::Refused)
 }

@@ -43,10 +43,12 @@ pub(crate) fn config(server: &Server, format: Format) -> LlmConfig {
     } else {
         "anthropic::some-model"
     };
-    LlmConfig::new(model)
-        .url(server.url())
-        .key(ApiKey::new(KEY))
-        .deadline(Duration::from_secs(20))
+    LlmConfig {
+        url: Some(server.url()),
+        key: Some(ApiKey::new(KEY)),
+        deadline: Duration::from_secs(20),
+        ..LlmConfig::new(model)
+    }
 }
 
 /// What becomes of an incident when the server answers like that.
