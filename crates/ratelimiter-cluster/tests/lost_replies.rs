@@ -1,22 +1,23 @@
 //! Lost replies, one rule and one run: a client library that retries counts twice, and a node with
-//! named admissions does not.
+//! named admissions does not. Ignored where redis-py cannot be installed.
 
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot set up its subject has failed"
 )]
 
+#[path = "support/needs.rs"]
+mod needs;
 #[path = "../../resp-proxy/tests/support/redis_py.rs"]
 mod redis_py;
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
+use needs::{Missing, trial};
 use ratelimiter_api::{CheckRequest, Key, Limit, LimitSpec, layout};
 use ratelimiter_cluster::{ClusterPlan, Proxies};
 use redis::AsyncCommands as _;
-
-use crate::redis_py::redis_py;
+use redis_py::RedisPy;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A third of all writes is committed without an answer.
@@ -34,9 +35,8 @@ for _ in range(int(sys.argv[2])):
     client.incr("plain")
 "#;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn lost_replies_double_plain_counts_alone() {
-    let Some(packages) = redis_py() else { return };
+async fn lost_replies_double_plain_counts_alone() -> Result<(), Missing> {
+    let python = RedisPy::install()?;
     let cluster = ClusterPlan {
         proxies: Some(Proxies::Shared),
         ..ClusterPlan::nodes(1)
@@ -52,12 +52,7 @@ async fn lost_replies_double_plain_counts_alone() {
     let lost = cluster.rules().add(RULE.parse().unwrap());
     let port = cluster.proxies()[0].address().port();
     let client = tokio::task::spawn_blocking(move || {
-        let arguments = ["-c", RETRYING, &port.to_string(), &REQUESTS.to_string()];
-        Command::new("python3")
-            .args(arguments)
-            .env("PYTHONPATH", packages.path())
-            .output()
-            .unwrap()
+        python.run(RETRYING, &[&port.to_string(), &REQUESTS.to_string()])
     });
     let mut admitted = 0;
     while !client.is_finished() || admitted < REQUESTS {
@@ -102,4 +97,12 @@ async fn lost_replies_double_plain_counts_alone() {
         "each admission counts once, although {} replies were lost",
         report.effects
     );
+    Ok(())
+}
+
+fn main() {
+    needs::run(vec![trial(
+        "lost_replies_double_plain_counts_alone",
+        lost_replies_double_plain_counts_alone,
+    )])
 }

@@ -5,15 +5,16 @@
 //! the proxy and the benchmark share the machine's cores, so that the figures of a loaded or small
 //! machine are an upper bound.
 
+#[path = "../tests/support/proxy.rs"]
+mod proxy;
 #[path = "../tests/support/store.rs"]
 mod store;
 
 use std::error::Error;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use resp_proxy::RespProxy;
-
+use crate::proxy::proxy_to;
 use crate::store::Store;
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -33,10 +34,7 @@ struct Measurement {
 async fn main() -> Result<(), Failure> {
     let store = Store::start();
     let address = store.address;
-    let upstream = store.url().parse()?;
-    let proxy = RespProxy::builder(upstream)
-        .listen((Ipv4Addr::LOCALHOST, 0).into())
-        .await?;
+    let proxy = proxy_to(store.url().parse()?).await;
     println!(
         "pipeline  clients  way      commands/s   p50 us   p99 us   CPU of the proxy, us a command"
     );

@@ -5,9 +5,12 @@
     reason = "a test that cannot set up its subject has failed"
 )]
 
+#[path = "support/proxy.rs"]
+mod proxy;
+
 use std::net::Ipv4Addr;
 
-use resp_proxy::RespProxy;
+use proxy::proxy_to;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -50,10 +53,7 @@ async fn growth(way: Way, head: &[u8], total: usize) -> usize {
         drop(listener.accept().await.unwrap());
         listener.accept().await.unwrap().0
     });
-    let proxy = RespProxy::builder(upstream)
-        .listen((Ipv4Addr::LOCALHOST, 0).into())
-        .await
-        .unwrap();
+    let proxy = proxy_to(upstream).await;
     let client = TcpStream::connect(proxy.address()).await.unwrap();
     let store = accepting.await.unwrap();
     let (mut from, mut to) = match way {

@@ -6,12 +6,19 @@
     reason = "a test that cannot set up its subject has failed"
 )]
 
+#[path = "support/frames.rs"]
+mod frames;
+#[path = "support/proxy.rs"]
+mod proxy;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use frames::{bulk, ends};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use resp_proxy::{FrameScanner, NoCapture, NotResp, RespProxy, ScanProgress, StreamSide};
+use proxy::proxy_to;
+use resp_proxy::StreamSide;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -25,13 +32,6 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
         2 => Just(b"\r\n$3\r\n*1\r\n".to_vec()),
         1 => proptest::collection::vec(any::<u8>(), 3000..80_000),
     ]
-}
-
-fn bulk(kind: char, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("{kind}{}\r\n", payload.len()).into_bytes();
-    bytes.extend_from_slice(payload);
-    bytes.extend_from_slice(b"\r\n");
-    bytes
 }
 
 fn line() -> impl Strategy<Value = Vec<u8>> {
@@ -114,6 +114,14 @@ fn turn() -> impl Strategy<Value = Turn> {
     })
 }
 
+fn requests(turns: &[Turn]) -> Vec<u8> {
+    turns.iter().flat_map(|turn| turn.request.clone()).collect()
+}
+
+fn replies(turns: &[Turn]) -> Vec<u8> {
+    turns.iter().flat_map(|turn| turn.reply.clone()).collect()
+}
+
 /// A store that receives and sends exactly these bytes, in pieces of these sizes.
 async fn scripted(
     received: usize,
@@ -145,14 +153,11 @@ async fn scripted(
 
 /// Sends all requests through a proxy and returns the bytes that both sides received.
 async fn through(turns: &[Turn], piece: usize) -> (Vec<u8>, Vec<u8>) {
-    let requests: Vec<u8> = turns.iter().flat_map(|t| t.request.clone()).collect();
-    let replies: Vec<u8> = turns.iter().flat_map(|t| t.reply.clone()).collect();
+    let requests = requests(turns);
+    let replies = replies(turns);
     let (address, store) = scripted(requests.len(), replies.clone(), piece).await;
     let upstream = format!("redis://{address}").parse().unwrap();
-    let proxy = RespProxy::builder(upstream)
-        .listen((Ipv4Addr::LOCALHOST, 0).into())
-        .await
-        .unwrap();
+    let proxy = proxy_to(upstream).await;
     let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
     let (mut read, mut write) = stream.split();
     let send = async {
@@ -205,43 +210,12 @@ fn streams_arrive_byte_for_byte() {
                 let (received, client) = runtime
                     .block_on(async { timeout(PATIENCE, both).await })
                     .expect("the proxy stalled");
-                prop_assert!(
-                    received
-                        == turns
-                            .iter()
-                            .flat_map(|t| t.request.clone())
-                            .collect::<Vec<_>>(),
-                    "requests differ"
-                );
-                prop_assert!(
-                    client
-                        == turns
-                            .iter()
-                            .flat_map(|t| t.reply.clone())
-                            .collect::<Vec<_>>(),
-                    "replies differ"
-                );
+                prop_assert!(received == requests(&turns), "requests differ");
+                prop_assert!(client == replies(&turns), "replies differ");
                 Ok(())
             },
         )
         .unwrap();
-}
-
-/// The ends of all frames, scanned in pieces of `step` bytes.
-fn ends(side: StreamSide, bytes: &[u8], step: usize) -> Result<Vec<usize>, NotResp> {
-    let (mut scanner, mut found, mut total) = (FrameScanner::new(side), Vec::new(), 0);
-    for piece in bytes.chunks(step) {
-        let mut at = 0;
-        while at < piece.len() {
-            let (used, progress) = scanner.scan(&piece[at..], &mut NoCapture)?;
-            at += used;
-            total += used;
-            if progress == ScanProgress::End {
-                found.push(total);
-            }
-        }
-    }
-    Ok(found)
 }
 
 #[test]
@@ -254,14 +228,20 @@ fn frames_end_alike_however_they_are_cut() {
         .run(
             &(proptest::collection::vec(turn(), 1..6), 1_usize..200),
             |(turns, step)| {
-                let replies: Vec<u8> = turns.iter().flat_map(|t| t.reply.clone()).collect();
-                let whole = ends(StreamSide::Replies, &replies, replies.len()).unwrap();
+                let replies = replies(&turns);
+                let whole = ends(StreamSide::Replies, [&replies[..]]).unwrap();
                 prop_assert_eq!(whole.last(), Some(&replies.len()));
-                prop_assert_eq!(ends(StreamSide::Replies, &replies, step).unwrap(), whole);
-                let requests: Vec<u8> = turns.iter().flat_map(|t| t.request.clone()).collect();
-                let whole = ends(StreamSide::Requests, &requests, requests.len()).unwrap();
+                prop_assert_eq!(
+                    ends(StreamSide::Replies, replies.chunks(step)).unwrap(),
+                    whole
+                );
+                let requests = requests(&turns);
+                let whole = ends(StreamSide::Requests, [&requests[..]]).unwrap();
                 prop_assert_eq!(whole.len(), turns.len());
-                prop_assert_eq!(ends(StreamSide::Requests, &requests, step).unwrap(), whole);
+                prop_assert_eq!(
+                    ends(StreamSide::Requests, requests.chunks(step)).unwrap(),
+                    whole
+                );
                 Ok(())
             },
         )
@@ -275,7 +255,8 @@ proptest! {
         step in 1_usize..50,
     ) {
         for side in [StreamSide::Requests, StreamSide::Replies] {
-            prop_assert_eq!(ends(side, &bytes, step).is_ok(), ends(side, &bytes, 2000).is_ok());
+            let cut = ends(side, bytes.chunks(step));
+            prop_assert_eq!(cut.is_ok(), ends(side, [&bytes[..]]).is_ok());
         }
     }
 }

@@ -3,13 +3,15 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use resp_proxy::{FrameScanner, NoCapture, RespProxy, ScanProgress, StreamSide};
+use resp_proxy::StreamSide;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::rng::{Rng, RngExt as _, bulk, command};
-use crate::{MARK, MARKED, RULE, frames};
+use crate::frames::{bulk, ends};
+use crate::proxy::proxy_to;
+use crate::rng::{Rng, RngExt as _, command};
+use crate::{MARK, MARKED, RULE, frame_count};
 
 /// Longest time without a byte.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -235,10 +237,7 @@ async fn passes(seed: u64, turns: u64) {
         drop(listener.accept().await.unwrap());
         store(listener.accept().await.unwrap().0, seed, turns).await;
     });
-    let proxy = RespProxy::builder(upstream)
-        .listen((Ipv4Addr::LOCALHOST, 0).into())
-        .await
-        .unwrap();
+    let proxy = proxy_to(upstream).await;
     let guard = proxy.inject(RULE.parse().unwrap());
     let (from, to) = TcpStream::connect(proxy.address())
         .await
@@ -289,24 +288,7 @@ async fn fuzzed_frames_keep_their_places() {
         .and_then(|n| n.parse().ok())
         .unwrap_or(0x5eed);
     println!("seed {seed}");
-    passes(seed, frames()).await;
-}
-
-/// Positions of all frames' ends, scanned in these two pieces.
-fn ends(side: StreamSide, bytes: &[u8], cut: usize) -> Vec<usize> {
-    let (mut scanner, mut found, mut total) = (FrameScanner::new(side), Vec::new(), 0);
-    for piece in [&bytes[..cut], &bytes[cut..]] {
-        let mut at = 0;
-        while at < piece.len() {
-            let (used, progress) = scanner.scan(&piece[at..], &mut NoCapture).unwrap();
-            at += used;
-            total += used;
-            if progress == ScanProgress::End {
-                found.push(total);
-            }
-        }
-    }
-    found
+    passes(seed, frame_count()).await;
 }
 
 #[test]
@@ -319,11 +301,12 @@ fn small_frames_end_alike_at_every_cut() {
             (StreamSide::Requests, &request),
             (StreamSide::Replies, &answer),
         ] {
-            let whole = ends(side, bytes, 0);
+            let whole = ends(side, [&bytes[..]]).unwrap();
             assert_eq!(whole.last(), Some(&bytes.len()));
             for cut in (0..bytes.len()).take(400) {
+                let (head, tail) = bytes.split_at(cut);
                 assert_eq!(
-                    ends(side, bytes, cut),
+                    ends(side, [head, tail]).unwrap(),
                     whole,
                     "cut at {cut}: {:?}",
                     String::from_utf8_lossy(bytes)

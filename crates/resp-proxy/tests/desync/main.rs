@@ -8,14 +8,18 @@
     reason = "a test that cannot set up its subject has failed"
 )]
 
+#[path = "../support/frames.rs"]
+mod frames;
 mod fuzzed;
+#[path = "../support/proxy.rs"]
+mod proxy;
 mod real;
 mod rng;
 #[path = "../support/store.rs"]
 mod store;
 
 /// Commands of each stream: a few in the gate, `RESP_PROXY_FRAMES=10000000` for the long proof.
-fn frames() -> u64 {
+fn frame_count() -> u64 {
     std::env::var("RESP_PROXY_FRAMES")
         .ok()
         .and_then(|n| n.parse().ok())

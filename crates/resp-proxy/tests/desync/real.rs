@@ -1,14 +1,13 @@
 //! Random commands to a real store, through the proxy and directly: the replies are the same bytes.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use resp_proxy::RespProxy;
-
+use crate::proxy::proxy_to;
 use crate::rng::{Rng, RngExt as _, command};
 use crate::store::Store;
-use crate::{MARK, MARKED, RULE, frames};
+use crate::{MARK, MARKED, RULE, frame_count};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -139,17 +138,13 @@ fn without_id(answer: Vec<u8>) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replies_are_those_of_a_direct_connection() {
     let (behind, direct) = (Store::start(), Store::start());
-    let upstream = behind.url().parse().unwrap();
-    let proxy = RespProxy::builder(upstream)
-        .listen((Ipv4Addr::LOCALHOST, 0).into())
-        .await
-        .unwrap();
+    let proxy = proxy_to(behind.url().parse().unwrap()).await;
     let guard = proxy.inject(RULE.parse().unwrap());
     let (through, direct_address) = (proxy.address(), direct.address);
     let marked = tokio::task::spawn_blocking(move || {
         let (mut rng, mut marked) = (Rng::with_seed(11), 0);
         const PIPELINE: u64 = 200;
-        for round in 0..frames() / PIPELINE {
+        for round in 0..frame_count() / PIPELINE {
             let request = pipeline(&mut rng, PIPELINE, 2 + (round % 2) as u8);
             let word = format!("end-{round}");
             let expected = exchange(direct_address, &request, &mut rng, word.as_bytes());

@@ -2,6 +2,8 @@
 
 pub(crate) use fastrand::Rng;
 
+use crate::frames::bulk;
+
 /// The parts of a stream.
 pub(crate) trait RngExt {
     /// Bytes that look like RESP, and bytes that look like nothing. Mostly short.
@@ -49,14 +51,6 @@ impl RngExt for Rng {
             _ => 1 + self.u64(..60_000) as usize,
         }
     }
-}
-
-/// A bulk string, or another type with a length and a payload.
-pub(crate) fn bulk(kind: char, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("{kind}{}\r\n", payload.len()).into_bytes();
-    bytes.extend_from_slice(payload);
-    bytes.extend_from_slice(b"\r\n");
-    bytes
 }
 
 /// A command as an array of bulk strings.

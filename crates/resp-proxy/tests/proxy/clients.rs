@@ -1,16 +1,15 @@
 //! Clients that people use pass through: RESP3 with pushes and transactions, subscriptions, TLS
-//! upstream, redis-py.
+//! upstream.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpStream};
-use std::process::Command;
+use std::io::Write as _;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use crate::redis_py::redis_py;
+use crate::proxy::proxy_to;
 use crate::store::Store;
-use crate::support::{PATIENCE, eventually, proxy};
+use crate::support::{PATIENCE, connect_raw, eventually, proxy, receives};
 use redis::AsyncCommands as _;
-use resp_proxy::{Authorities, RespProxy, Upstream};
+use resp_proxy::{Authorities, Upstream};
 use tokio::net::TcpListener;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,8 +73,7 @@ async fn transactions_and_pushes_of_resp3_pass() {
 async fn subscriptions_of_resp2_pass_as_a_stream() {
     let store = Store::start();
     let proxy = proxy(&store).await;
-    let mut stream = TcpStream::connect(proxy.address()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = connect_raw(proxy.address());
     stream.write_all(b"PING\r\nSUBSCRIBE a b\r\n").unwrap();
     let confirmed =
         |name: &str, n: u8| format!("*3\r\n$9\r\nsubscribe\r\n$1\r\n{name}\r\n:{n}\r\n");
@@ -91,9 +89,7 @@ async fn subscriptions_of_resp2_pass_as_a_stream() {
         direct.publish::<_, _, i64>("a", "hi").await.unwrap() == 1
     })
     .await;
-    let mut answer = vec![0; expected.len()];
-    stream.read_exact(&mut answer).unwrap();
-    assert_eq!(String::from_utf8(answer).unwrap(), expected);
+    receives(&mut stream, &expected);
     assert_eq!(proxy.counters().streams, 1);
 }
 
@@ -108,10 +104,7 @@ async fn credentials_of_the_url_are_used_upstream() {
         .await
         .unwrap();
     let whoami = async |url: String| {
-        let proxy = RespProxy::builder(url.parse().unwrap())
-            .listen((Ipv4Addr::LOCALHOST, 0).into())
-            .await
-            .unwrap();
+        let proxy = proxy_to(url.parse().unwrap()).await;
         let client = redis::Client::open(format!("redis://{}", proxy.address())).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await?;
         redis::cmd("ACL")
@@ -172,10 +165,7 @@ async fn a_store_behind_tls_is_reached() {
     let (address, certificate) = tls_end(&store).await;
     let url: Upstream = format!("rediss://{address}").parse().unwrap();
     let ask = async |upstream: Upstream| {
-        let proxy = RespProxy::builder(upstream)
-            .listen((Ipv4Addr::LOCALHOST, 0).into())
-            .await
-            .unwrap();
+        let proxy = proxy_to(upstream).await;
         let client = redis::Client::open(format!("redis://{}", proxy.address())).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await?;
         // More than a TLS record and a socket buffer hold: the last part must not stay behind.
@@ -198,47 +188,5 @@ async fn a_store_behind_tls_is_reached() {
         .await
         .unwrap(),
         1
-    );
-}
-
-const PYTHON: &str = r#"
-import sys
-import redis
-client = redis.Redis(host="127.0.0.1", port=int(sys.argv[1]), protocol=int(sys.argv[2]))
-assert client.set("k", "v")
-with client.pipeline(transaction=True) as pipe:
-    assert pipe.incr("n").incr("n").get("k").execute()[2] == b"v"
-pubsub = client.pubsub()
-pubsub.subscribe("c")
-while pubsub.get_message(timeout=10)["type"] != "subscribe":
-    pass
-client.publish("c", "hi")
-assert pubsub.get_message(timeout=10)["data"] == b"hi"
-assert client.eval("return redis.call('GET', KEYS[1])", 1, "k") == b"v"
-print("ok")
-"#;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn redis_py_passes_in_both_protocols() {
-    let store = Store::start();
-    let proxy = proxy(&store).await;
-    let Some(packages) = redis_py() else { return };
-    for protocol in ["2", "3"] {
-        let output = Command::new("python3")
-            .args(["-c", PYTHON, &proxy.address().port().to_string(), protocol])
-            .env("PYTHONPATH", packages.path())
-            .output()
-            .unwrap();
-        assert_eq!(
-            String::from_utf8_lossy(&output.stdout),
-            "ok\n",
-            "{output:?}"
-        );
-    }
-    let counters = proxy.counters();
-    assert_eq!(
-        (counters.unmatched, counters.not_resp),
-        (0, 0),
-        "{counters:?}"
     );
 }

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::store::Store;
-use crate::support::{PATIENCE, eventually, proxy};
+use crate::support::{PATIENCE, connect_raw, eventually, proxy, receives};
 use redis::aio::{ConnectionManagerConfig, MultiplexedConnection};
 use resp_proxy::{RespProxy, Rule};
 
@@ -125,8 +125,7 @@ async fn healing_resets_connections_that_lost_replies() {
     let store = Store::start();
     let proxy = proxy(&store).await;
     let guard = proxy.inject(rule("command=INCR do=swallow-reply"));
-    let mut stream = TcpStream::connect(proxy.address()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = connect_raw(proxy.address());
     stream.write_all(b"INCR k\r\n").unwrap();
     eventually("the reply is swallowed", async || {
         guard.report().effects == 1
@@ -164,15 +163,12 @@ async fn an_error_for_a_transaction_discards_it() {
     let guard = proxy.inject(rule(
         "class=write do=error text=\"READONLY You can't write.\"",
     ));
-    let mut stream = TcpStream::connect(proxy.address()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = connect_raw(proxy.address());
     stream
         .write_all(b"MULTI\r\nINCR k\r\nEXEC\r\nGET k\r\n")
         .unwrap();
     let expected = "+OK\r\n+QUEUED\r\n-READONLY You can't write.\r\n$-1\r\n";
-    let mut answer = vec![0; expected.len()];
-    stream.read_exact(&mut answer).unwrap();
-    assert_eq!(String::from_utf8(answer).unwrap(), expected);
+    receives(&mut stream, expected);
     assert_eq!(guard.report().effects, 1);
 }
 
@@ -219,16 +215,13 @@ async fn errors_answer_in_order() {
     let guard = proxy.inject(rule(
         "class=script nth=2 do=error text=\"READONLY You can't write.\"",
     ));
-    let mut stream = TcpStream::connect(proxy.address()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = connect_raw(proxy.address());
     let eval = "*3\r\n$4\r\nEVAL\r\n$8\r\nreturn 7\r\n$1\r\n0\r\n";
     stream
         .write_all(format!("SET a 1\r\n{eval}{eval}GET a\r\n{eval}").as_bytes())
         .unwrap();
     let expected = "+OK\r\n:7\r\n-READONLY You can't write.\r\n$1\r\n1\r\n:7\r\n";
-    let mut answer = vec![0; expected.len()];
-    stream.read_exact(&mut answer).unwrap();
-    assert_eq!(String::from_utf8(answer).unwrap(), expected);
+    receives(&mut stream, expected);
     assert_eq!((guard.report().fitted, guard.report().effects), (3, 1));
 }
 
@@ -239,8 +232,7 @@ async fn resets_fall_before_or_after_the_commit() {
     let mut direct = connect(store.address).await;
     for (fault, committed) in [("reset-before", None), ("reset-after", Some(1))] {
         let guard = proxy.inject(rule(&format!("command=INCR do={fault}")));
-        let mut stream = TcpStream::connect(proxy.address()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut stream = connect_raw(proxy.address());
         stream
             .write_all(format!("INCR {fault}\r\n").as_bytes())
             .unwrap();
@@ -318,26 +310,14 @@ async fn bandwidth_is_shared_by_bytes() {
     let store = Store::start();
     let proxy = proxy(&store).await;
     let _guard = proxy.inject(rule("do=bandwidth rate=100000"));
-    let mut stream = TcpStream::connect(proxy.address()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = connect_raw(proxy.address());
     let value = "v".repeat(50_000);
     let began = Instant::now();
+    let head = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", value.len());
     stream
-        .write_all(
-            format!(
-                "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n",
-                value.len()
-            )
-            .as_bytes(),
-        )
+        .write_all((head + &value + "\r\n").as_bytes())
         .unwrap();
-    let mut answer = [0; 5];
-    tokio::task::spawn_blocking(move || {
-        stream.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"+OK\r\n");
-    })
-    .await
-    .unwrap();
+    receives(&mut stream, "+OK\r\n");
     assert!(
         began.elapsed() > Duration::from_millis(450),
         "{:?}",
@@ -372,15 +352,9 @@ async fn links_share_rules_by_name() {
         proxies.push(builder.listen(([127, 0, 0, 1], 0).into()).await.unwrap());
     }
     let _guard = rules.add(rule("link=node-1 do=error text=\"ERR only here\""));
-    let mut stream = TcpStream::connect(proxies[0].address()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = connect_raw(proxies[0].address());
     stream.write_all(b"PING\r\n").unwrap();
-    let mut answer = [0; 16];
-    let answer = tokio::task::spawn_blocking(move || {
-        let read = stream.read(&mut answer).unwrap();
-        String::from_utf8_lossy(&answer[..read]).into_owned()
-    });
-    assert_eq!(answer.await.unwrap(), "-ERR only here\r\n");
+    receives(&mut stream, "-ERR only here\r\n");
     assert_eq!(
         incr(&mut connect(proxies[1].address()).await, "k")
             .await

@@ -9,8 +9,8 @@
 mod clients;
 mod faults;
 mod program;
-#[path = "../support/redis_py.rs"]
-mod redis_py;
+#[path = "../support/proxy.rs"]
+mod proxy;
 #[path = "../support/store.rs"]
 mod store;
 mod support;

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 
 use crate::store::Store;
-use crate::support::{PATIENCE, eventually};
+use crate::support::{connect_raw, eventually, receives};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_resp-proxy");
 
@@ -39,9 +39,7 @@ impl Program {
     }
 
     fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream
+        connect_raw(self.address)
     }
 }
 
@@ -97,20 +95,17 @@ async fn faults_end_with_a_killed_process() {
     held.write_all(b"INCR k\r\n").unwrap();
     let mut reader = program.connect();
     reader.write_all(b"GET k\r\n").unwrap();
-    let mut answer = [0; 5];
-    reader.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"$-1\r\n", "the write is held and reads pass");
+    // The write is held, and reads pass.
+    receives(&mut reader, "$-1\r\n");
     let killed = std::time::Instant::now();
     program.child.kill().unwrap();
     program.child.wait().unwrap();
     // The client learns at once that its connection is gone, and reaches the store directly.
     assert!(matches!(held.read(&mut [0; 1]), Ok(0) | Err(_)));
-    let mut direct = TcpStream::connect(store.address).unwrap();
-    direct.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut direct = connect_raw(store.address);
     direct.write_all(b"INCR k\r\n").unwrap();
-    let mut answer = [0; 4];
-    direct.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b":1\r\n", "the held write never ran");
+    // The held write never ran.
+    receives(&mut direct, ":1\r\n");
     println!(
         "a write passed directly {:.1} ms after the kill",
         killed.elapsed().as_secs_f64() * 1e3
@@ -123,9 +118,7 @@ async fn a_closed_terminal_reports_each_rule() {
     let mut program = Program::start(&store, &["command=INCR do=error text=\"ERR no\""]);
     let mut stream = program.connect();
     stream.write_all(b"INCR k\r\n").unwrap();
-    let mut answer = [0; 9];
-    stream.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"-ERR no\r\n");
+    receives(&mut stream, "-ERR no\r\n");
     let pid = program.child.id().to_string();
     assert!(
         Command::new("kill")

@@ -1,22 +1,35 @@
-//! A proxy in front of a store, and patience.
+//! A proxy in front of a store, connections by hand, and patience.
 
-use std::net::Ipv4Addr;
+use std::io::Read as _;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use resp_proxy::RespProxy;
 
+use crate::proxy::proxy_to;
 use crate::store::Store;
 
 /// Longer than anything here takes on a machine under load.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A proxy in front of the store, on a free port.
+/// A proxy in front of the store.
 pub(crate) async fn proxy(store: &Store) -> RespProxy {
-    let upstream = store.url().parse().unwrap();
-    RespProxy::builder(upstream)
-        .listen((Ipv4Addr::LOCALHOST, 0).into())
-        .await
-        .unwrap()
+    proxy_to(store.url().parse().unwrap()).await
+}
+
+/// A connection without a client library.
+pub(crate) fn connect_raw(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Expects these bytes next.
+#[track_caller]
+pub(crate) fn receives(stream: &mut TcpStream, expected: &str) {
+    let mut answer = vec![0; expected.len()];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(String::from_utf8(answer).unwrap(), expected);
 }
 
 /// Waits until a condition holds.
