@@ -5,30 +5,24 @@
     reason = "a test that cannot set up its subject has failed"
 )]
 
+#[path = "../../ratelimiter-cluster/tests/support/fixed_answer.rs"]
+mod fixed_answer;
+#[path = "../../ratelimiter-cluster/tests/support/refusals.rs"]
+mod refusals;
 mod support;
 
-use ratelimiter_cluster::ClusterPlan;
-use support::{Scratch, closed_address, demo, fixed_answer_server, stderr};
+use fixed_answer::fixed_answer_server;
+use refusals::{FAILURE, USAGE, closed_address, cluster_with_password, login, refuses};
+use support::{Scratch, demo};
 
-/// Runs, and expects one line that contains all of `words`.
+/// Runs, and expects one line that contains all of `words`, and nothing left behind.
+#[track_caller]
 fn refused(arguments: &[&str], code: i32, words: &[&str]) {
     let scratch = Scratch::new();
-    let output = demo(arguments)
-        .env("TMPDIR", scratch.path())
-        .output()
-        .unwrap();
-    let line = stderr(&output);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {line}");
-    assert_eq!(line.lines().count(), 1, "{arguments:?}: {line}");
-    assert!(
-        words.iter().all(|word| line.contains(word)),
-        "{arguments:?}: {line} lacks one of {words:?}"
-    );
+    let mut command = demo(arguments);
+    refuses(command.env("TMPDIR", scratch.path()), code, words);
     scratch.is_clean();
 }
-
-const USAGE: i32 = 64;
-const FAILURE: i32 = 1;
 
 #[test]
 fn values_out_of_bounds_are_refused_first() {
@@ -106,35 +100,19 @@ fn passwords_in_malformed_urls_are_not_repeated() {
         "redis://:hunter2@localhost:99999",
         "http://user:hunter2@localhost",
     ] {
-        let output = demo(&["run", "--node", "http://localhost:8001", "--store", url])
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(USAGE), "{url}");
-        assert!(!stderr(&output).contains("hunter2"), "{}", stderr(&output));
-        assert!(
-            stderr(&output).contains("expected redis://"),
-            "{}",
-            stderr(&output)
+        refused(
+            &["run", "--node", "http://localhost:8001", "--store", url],
+            USAGE,
+            &["expected redis://"],
         );
     }
 }
 
 #[tokio::test]
 async fn unreachable_targets_are_named() {
-    let cluster = ClusterPlan {
-        password: Some("right".into()),
-        ..ClusterPlan::nodes(1)
-    }
-    .start()
-    .await
-    .unwrap();
-    let store = cluster.store_url();
+    let cluster = cluster_with_password().await;
     let real = cluster.endpoints()[0].to_string();
-    let right = format!(
-        "redis://:right@{}",
-        store.to_string().rsplit_once('@').unwrap().1
-    );
-    let wrong = right.replace("right", "wrong");
+    let (right, wrong) = (login(&cluster, "right"), login(&cluster, "wrong"));
     let (node, away) = (
         format!("http://{}", closed_address()),
         format!("redis://{}", closed_address()),
@@ -159,16 +137,11 @@ async fn unreachable_targets_are_named() {
 
 #[test]
 fn unusable_stores_are_refused_with_a_reason() {
-    let run = |store: String| {
-        let node = format!("http://{}", closed_address());
-        demo(&["run", "--node", &node, "--store", &store])
-            .output()
-            .unwrap()
-    };
-    let old = run(format!(
-        "redis://{}",
-        fixed_answer_server("$22\r\nredis_version:5.0.14\r\n\r\n")
-    ));
-    assert_eq!(old.status.code(), Some(FAILURE));
-    assert!(stderr(&old).contains("Redis 5.0.14"), "{}", stderr(&old));
+    let node = format!("http://{}", closed_address());
+    let old = fixed_answer_server("$22\r\nredis_version:5.0.14\r\n\r\n");
+    refused(
+        &["run", "--node", &node, "--store", &format!("redis://{old}")],
+        FAILURE,
+        &["Redis 5.0.14"],
+    );
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ratelimiter_cluster::ClusterPlan;
 use ratelimiter_store::Link;
 use serde_json::Value;
-use support::{Running, Scratch, demo, events, measured, run};
+use support::{Running, Scratch, demo, ends, events, measured, run, stderr, stdout};
 
 fn expected(events: &[Value], name: &str) -> bool {
     let last = events
@@ -32,12 +32,7 @@ fn eleven_chapters_two_anomalies_and_a_recovery() {
         .env("TMPDIR", scratch.path())
         .output()
         .unwrap();
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{}",
-        support::stderr(&output)
-    );
+    ends(&output, 0, "");
     let events = events(&output);
     let readme = include_str!("../README.md");
     let chapters = events[0]["chapters"].as_array().unwrap();
@@ -82,20 +77,15 @@ fn eleven_chapters_two_anomalies_and_a_recovery() {
     // The log in the file is the one that was printed, and a pipe gets its lines.
     assert_eq!(std::fs::read(&path).unwrap(), output.stdout);
     let lines = run(&["replay", &path]);
-    assert_eq!(lines.status.code(), Some(0), "{}", support::stderr(&lines));
-    let lines = String::from_utf8_lossy(&lines.stdout);
+    ends(&lines, 0, "");
+    let lines = stdout(&lines);
     assert!(
         lines.contains("Chapter 11 of 11: Demo Complete")
             && lines.contains("completed: everything"),
         "{lines}"
     );
     let pictures = run(&["pictures", &path, "--out", log.path()]);
-    assert_eq!(
-        pictures.status.code(),
-        Some(0),
-        "{}",
-        support::stderr(&pictures)
-    );
+    ends(&pictures, 0, "");
     assert_eq!(
         std::fs::read_dir(log.path()).unwrap().count(),
         1 + 11 + 3,
@@ -106,12 +96,7 @@ fn eleven_chapters_two_anomalies_and_a_recovery() {
 #[test]
 fn later_chapters_play_what_they_build_on() {
     let output = run(&["run", "--json", "--from", "8"]);
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{}",
-        support::stderr(&output)
-    );
+    ends(&output, 0, "");
     let events = events(&output);
     let entered: Vec<_> = events
         .iter()
@@ -129,12 +114,7 @@ fn later_chapters_play_what_they_build_on() {
 #[test]
 fn atomic_counting_admits_exactly_the_limit() {
     let output = run(&["run", "--json", "--for", "2s", "--counting", "atomic"]);
-    assert_eq!(
-        output.status.code(),
-        Some(2),
-        "{}",
-        support::stderr(&output)
-    );
+    ends(&output, 2, "");
     let events = events(&output);
     assert!((measured(&events, "burst allowed") - 10.0).abs() < f64::EPSILON);
     assert!(!expected(&events, "ghost allowing"));
@@ -180,12 +160,7 @@ fn leased_counting_plays_all_chapters() {
 #[test]
 fn a_proxy_holds_writes_without_client_pause() {
     let output = run(&["run", "--json", "--for", "3s", "--fault", "proxy"]);
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{}",
-        support::stderr(&output)
-    );
+    ends(&output, 0, "");
     let events = events(&output);
     assert!(expected(&events, "counter drift") && expected(&events, "ghost allowing"));
     assert!(
@@ -234,18 +209,18 @@ async fn a_refused_pause_names_the_proxy() {
         .iter()
         .for_each(|endpoint| arguments.extend(["--node", endpoint]));
     let output = run(&arguments);
-    assert_eq!(output.status.code(), Some(1));
-    let lines = String::from_utf8_lossy(&output.stdout);
+    ends(&output, 1, "");
+    let lines = stdout(&output);
     let named = |line: &&str| line.contains("client|pause") && line.contains("--fault proxy");
     assert!(lines.lines().any(|line| named(&line)), "{lines}");
 
     arguments.extend(["--fault", "proxy"]);
     let output = run(&arguments);
-    assert_eq!(output.status.code(), Some(64));
+    ends(&output, 64, "");
     assert!(
-        support::stderr(&output).contains("inject resp"),
+        stderr(&output).contains("inject resp"),
         "{}",
-        support::stderr(&output)
+        stderr(&output)
     );
 }
 

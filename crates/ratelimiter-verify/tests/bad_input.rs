@@ -4,25 +4,20 @@
     reason = "a test that cannot set up its subject has failed"
 )]
 
+#[path = "../../ratelimiter-cluster/tests/support/fixed_answer.rs"]
+mod fixed_answer;
+#[path = "../../ratelimiter-cluster/tests/support/refusals.rs"]
+mod refusals;
 mod support;
 
-use ratelimiter_cluster::ClusterPlan;
-use support::{closed_address, fixed_answer_server, stderr, verify};
+use fixed_answer::fixed_answer_server;
+use refusals::{FAILURE, USAGE, closed_address, cluster_with_password, login, refuses};
+use support::{ends, program, stdout, verify};
 
-/// Runs, and expects one line that contains all of `words`.
+#[track_caller]
 fn refused(arguments: &[&str], code: i32, words: &[&str]) {
-    let output = verify(arguments);
-    let line = stderr(&output);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {line}");
-    assert_eq!(line.lines().count(), 1, "{arguments:?}: {line}");
-    assert!(
-        words.iter().all(|word| line.contains(word)),
-        "{arguments:?}: {line} lacks one of {words:?}"
-    );
+    refuses(&mut program(arguments), code, words);
 }
-
-const USAGE: i32 = 64;
-const FAILURE: i32 = 1;
 
 #[test]
 fn malformed_and_remote_targets_are_refused() {
@@ -64,6 +59,44 @@ fn malformed_and_remote_targets_are_refused() {
 }
 
 #[test]
+fn wrong_usage_is_one_line_without_secrets() {
+    let http = ["http", "--limit", "10/1m"];
+    for (more, reason) in [
+        (&["--url", "http://10.1.2.3/"][..], "--allow-remote"),
+        (
+            &["--url", "http://user:hunter2@localhost/"],
+            "credentials belong into --header",
+        ),
+        (
+            &["--url", "http://localhost/", "--header", "no-colon"],
+            "NAME: VALUE",
+        ),
+        (
+            &["--url", "http://localhost/", "--phase", "overlord"],
+            "overload",
+        ),
+        (
+            &["--url", "http://localhost/", "--phase", "overload"],
+            "no phase is left",
+        ),
+    ] {
+        refused(&[&http[..], more].concat(), USAGE, &[reason]);
+    }
+    let dry = verify(
+        &[
+            &http[..],
+            &["--url", "http://localhost:1/{key}", "--dry-run"],
+        ]
+        .concat(),
+    );
+    assert!(
+        dry.status.success() && stdout(&dry).contains("skipped: overload"),
+        "{}",
+        stdout(&dry)
+    );
+}
+
+#[test]
 fn passwords_in_malformed_urls_are_not_repeated() {
     for url in [
         "redis://:hunter2@localhost:99999",
@@ -73,38 +106,15 @@ fn passwords_in_malformed_urls_are_not_repeated() {
             &["inject", "redis-pause", "--store", url][..],
             &["watch", "--node", "http://localhost:8001", "--store", url],
         ] {
-            let output = verify(arguments);
-            assert_eq!(output.status.code(), Some(USAGE), "{arguments:?}");
-            assert!(
-                !stderr(&output).contains("hunter2"),
-                "{arguments:?}: {}",
-                stderr(&output)
-            );
-            assert!(
-                stderr(&output).contains("expected redis://"),
-                "{arguments:?}: {}",
-                stderr(&output)
-            );
+            refused(arguments, USAGE, &["expected redis://"]);
         }
     }
 }
 
 #[tokio::test]
 async fn unreachable_targets_are_named() {
-    let cluster = ClusterPlan {
-        password: Some("right".into()),
-        ..ClusterPlan::nodes(1)
-    }
-    .start()
-    .await
-    .unwrap();
-    let store = cluster.store_url();
-    let real = cluster.endpoints()[0].to_string();
-    let right = format!(
-        "redis://:right@{}",
-        store.to_string().rsplit_once('@').unwrap().1
-    );
-    let wrong = right.replace("right", "wrong");
+    let cluster = cluster_with_password().await;
+    let (real, wrong) = (cluster.endpoints()[0].to_string(), login(&cluster, "wrong"));
     let (node, away) = (
         format!("http://{}", closed_address()),
         format!("redis://{}", closed_address()),
@@ -175,12 +185,7 @@ fn unusable_histories_are_refused_by_line() {
         refused(&check, FAILURE, words);
     }
     std::fs::write(path, "").unwrap();
-    let empty = verify(&check);
-    assert_eq!(
-        empty.status.code(),
-        Some(4),
-        "an empty history proves nothing"
-    );
+    ends(&verify(&check), 4, "an empty history proves nothing");
     std::fs::write(path, line).unwrap();
-    assert_eq!(verify(&check).status.code(), Some(0));
+    ends(&verify(&check), 0, "one check");
 }

@@ -4,15 +4,17 @@
     reason = "a test that cannot set up its subject has failed"
 )]
 
+#[path = "../../ratelimiter-cluster/tests/support/fixed_answer.rs"]
+mod fixed_answer;
 mod support;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use fixed_answer::fixed_answer_server;
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
-use support::{Started, ends, stderr, stdout, verdict, verify, words};
+use support::{Started, ends, stdout, verdict, verify, words};
 
 async fn cluster() -> LocalCluster {
     ClusterPlan::default().start().await.unwrap()
@@ -133,63 +135,9 @@ async fn get_then_incr_is_told_from_incr() {
 }
 
 #[test]
-fn wrong_usage_is_one_line_without_secrets() {
-    let http = ["http", "--limit", "10/1m"];
-    for (more, reason) in [
-        (&["--url", "http://10.1.2.3/"][..], "--allow-remote"),
-        (
-            &["--url", "http://user:hunter2@localhost/"],
-            "credentials belong into --header",
-        ),
-        (
-            &["--url", "http://localhost/", "--header", "hunter2"],
-            "NAME: VALUE",
-        ),
-        (
-            &["--url", "http://localhost/", "--phase", "overlord"],
-            "overload",
-        ),
-        (
-            &["--url", "http://localhost/", "--phase", "overload"],
-            "no phase is left",
-        ),
-    ] {
-        let output = verify(&[&http[..], more].concat());
-        ends(&output, 64, format!("{more:?}"));
-        assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
-        assert!(stderr(&output).contains(reason), "{}", stderr(&output));
-    }
-    let dry = verify(
-        &[
-            &http[..],
-            &["--url", "http://localhost:1/{key}", "--dry-run"],
-        ]
-        .concat(),
-    );
-    assert!(
-        dry.status.success() && stdout(&dry).contains("skipped: overload"),
-        "{}",
-        stdout(&dry)
-    );
-}
-
-#[test]
 fn an_endpoint_that_decides_nothing_never_passes() {
-    // A server that answers everything with 500.
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let url = format!("http://{}/{{key}}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        while let Ok((mut stream, _)) = listener.accept() {
-            std::thread::spawn(move || {
-                while stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {
-                    let answer = b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n";
-                    if stream.write_all(answer).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-    });
+    let address = fixed_answer_server("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");
+    let url = format!("http://{address}/{{key}}");
     let output = verify(&["http", "--url", &url, "--limit", "10/1m"]);
     ends(&output, 4, "");
     assert!(

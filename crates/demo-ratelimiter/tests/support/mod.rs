@@ -1,11 +1,18 @@
 //! Runs the binary as its user would, and checks that nothing is left behind.
-#![allow(dead_code, reason = "every test file uses its own part of this")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "every test file uses its own part of this"
+)]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
+#[path = "../../../ratelimiter-cluster/tests/support/output.rs"]
+mod output;
+
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+pub(crate) use output::{ends, events, stderr, stdout};
 use ratelimiter_cluster::node_binary;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -22,20 +29,6 @@ pub(crate) fn demo(arguments: &[&str]) -> Command {
 /// Runs to the end.
 pub(crate) fn run(arguments: &[&str]) -> Output {
     demo(arguments).output().unwrap()
-}
-
-pub(crate) fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr)
-        .trim_end()
-        .to_owned()
-}
-
-/// The events of a run with `--json`.
-pub(crate) fn events(output: &Output) -> Vec<Value> {
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
 }
 
 /// The last value measured under a name.
@@ -108,17 +101,13 @@ fn processes_of(directory: &str) -> Vec<String> {
         .args(["-eo", "pid=,stat=,args="])
         .output()
         .unwrap();
-    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    let alive = |line: &&str| {
-        !line
-            .split_whitespace()
-            .nth(1)
-            .is_some_and(|stat| stat.starts_with('Z'))
+    let is_zombie = |line: &str| {
+        let state = line.split_whitespace().nth(1);
+        state.is_some_and(|state| state.starts_with('Z'))
     };
-    listed
+    stdout(&listed)
         .lines()
-        .filter(alive)
-        .filter(|l| l.contains(directory))
+        .filter(|line| line.contains(directory) && !is_zombie(line))
         .map(ToOwned::to_owned)
         .collect()
 }
@@ -155,31 +144,4 @@ impl Scratch {
             std::thread::yield_now();
         }
     }
-}
-
-/// A server on loopback that gives every request the same answer, in place of an unusable store.
-pub(crate) fn fixed_answer_server(answer: &'static str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            std::thread::spawn(move || {
-                let mut stream = stream;
-                let mut buffer = [0; 4096];
-                while matches!(stream.read(&mut buffer), Ok(1..))
-                    && stream.write_all(answer.as_bytes()).is_ok()
-                {}
-            });
-        }
-    });
-    address
-}
-
-/// An address on loopback with no listener.
-pub(crate) fn closed_address() -> String {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string()
 }
