@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_told_from_their_look_alikes() {
+    fn modifiers_distinguish_keys() {
         let press = |code, modifiers| KeyEffect::of(KeyEvent::new(code, modifiers), KeyMode::Live);
         assert_eq!(
             press(Char('c'), KeyModifiers::CONTROL),

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_light_background_is_seen_or_told() {
+    fn light_background_by_variable_or_option() {
         let light = environment(&[("COLORFGBG", "0;default;15")]);
         assert_eq!(
             light.palette(ColorChoice::Auto, Background::Auto),

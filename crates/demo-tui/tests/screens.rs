@@ -73,7 +73,7 @@ fn every_chapter_at_60x20() {
 }
 
 #[test]
-fn every_chapter_at_30x8_says_what_it_needs() {
+fn every_chapter_at_30x8_names_the_least_size() {
     each_chapter(|_, screen| insta::assert_snapshot!("30x8", describe(&screen.draw(30, 8))));
 }
 
@@ -212,7 +212,7 @@ fn at_80x24_nothing_essential_is_cut() {
 }
 
 #[test]
-fn a_blocked_advance_says_why_and_how_often() {
+fn a_blocked_advance_shows_reason_and_count() {
     let mut screen = at_chapter(screen(), 4);
     let again = script::stretches()[3].last().cloned().expect("the refusal");
     screen.apply(again);
@@ -221,7 +221,7 @@ fn a_blocked_advance_says_why_and_how_often() {
 }
 
 #[test]
-fn who_quits_sees_that_it_is_healed_first() {
+fn quitting_shows_that_healing_comes_first() {
     let mut screen = at_chapter(screen(), 4);
     assert_eq!(
         screen.press(KeyEffect::Quit),
@@ -238,7 +238,7 @@ fn who_quits_sees_that_it_is_healed_first() {
 }
 
 #[test]
-fn nothing_that_an_event_says_controls_the_terminal() {
+fn text_of_events_never_controls_the_terminal() {
     let mut screen = at_chapter(screen(), 6);
     for stamped in script::stretches().into_iter().flatten() {
         let mut stamped = stamped;

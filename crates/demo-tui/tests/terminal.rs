@@ -25,7 +25,7 @@ fn in_the_fault(arguments: &[&str]) -> Session {
 }
 
 #[test]
-fn it_is_played_by_keys_to_its_end() {
+fn keys_play_the_story_to_its_end() {
     let mut session = Session::start(80, 24, &["--fault", "3", "--countdown", "1"]);
     session.see("1. Welcome");
     session.press(SPACE);
@@ -155,7 +155,7 @@ fn a_story_without_an_end_is_an_error() {
 }
 
 #[test]
-fn without_a_terminal_the_caller_is_told() {
+fn without_a_terminal_the_story_prints_lines() {
     let arguments = ["--fault", "3", "--countdown", "0"];
     let output = Command::new(pty::story())
         .args(arguments)

@@ -19,18 +19,15 @@ pub(crate) fn chapters(works: &Works, plan: Plan) -> Vec<Chapter> {
         Chapter::new(
             "Welcome",
             "Three tanks hang on one pipe. A pump fills the pipe, taps empty the tanks, and meters \
-             at pump and taps keep \
-             the books: what should be in the tanks.\n\n\
+             at pump and taps keep the books: what should be in the tanks.\n\n\
              In the next minutes we shut a valve, and later we push more water through the pipe \
-             than it was made for. \
-             Watch `in all` and `by the books` part.",
+             than it was made for. Watch `in all` and `by the books` part.",
         )
         .key_hint("look at the tanks"),
         Chapter::new(
             "The tanks",
             "All three tanks are there, the pipe is connected, and the books agree with the \
-             gauges. This is the steady \
-             state: as much water arrives as is tapped.",
+             gauges. This is the steady state: as much water arrives as is tapped.",
         )
         .key_hint("measure"),
         steady(works),
@@ -43,8 +40,7 @@ pub(crate) fn chapters(works: &Works, plan: Plan) -> Vec<Chapter> {
         Chapter::new(
             "The end",
             "A shut valve hides water, a surge loses it. Both look alike in the books: only the \
-             second chart tells them \
-             apart.",
+             second chart tells them apart.",
         )
         .key_hint("finish"),
     ]
@@ -74,8 +70,7 @@ fn valve(works: &Works, plan: Plan) -> Chapter {
     Chapter::new(
         "The valve shuts",
         "The valve between pipe and tanks shuts. The pump does not know and goes on; the taps go \
-         on, too. The books \
-         say that all is well.",
+         on, too. The books say that all is well.",
     )
     .key_hint("see what was found")
     .blocks_advance()
@@ -127,8 +122,7 @@ fn detection(works: &Works) -> Chapter {
     Chapter::new(
         "Detection",
         "The detector compares gauges and books five times a second, and speaks when they have \
-         differed by more than 8 l \
-         for 0.6 s.",
+         differed by more than 8 l for 0.6 s.",
     )
     .key_hint("ask why")
     .on_enter_with(works.clone(), move |stage, works| async move {
@@ -139,11 +133,7 @@ fn detection(works: &Works) -> Chapter {
         }
         stage.say(
             Tone::Plain,
-            format!(
-                "now missing: {:.1} \
-                l",
-                works.water().missing().max(0.0)
-            ),
+            format!("now missing: {:.1} l", works.water().missing().max(0.0)),
         );
         Ok(())
     })
@@ -151,10 +141,7 @@ fn detection(works: &Works) -> Chapter {
 
 fn diagnosis(works: &Works) -> Chapter {
     Chapter::new("Diagnosis", "Where did the water go?")
-        .key_hint(
-            "let it \
-        recover",
-        )
+        .key_hint("let it recover")
         .on_enter_with(works.clone(), |stage, works| async move {
             let water = *works.water();
             let Water {

@@ -7,6 +7,8 @@
 //! did not occur, 64 for an unknown flag.
 
 mod chapters;
+#[path = "../../tests/support/charts.rs"]
+mod charts;
 mod watch;
 mod water;
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use demo_core::{
     ChartKind, ChartSpec, Dependency, Event, Finding, FindingState, HealthPoller, HealthSnapshot,
-    Reachability, SeriesRole, SeriesSpec, Severity, Stage, SubjectNode, Tone,
+    Reachability, SeriesRole, Severity, Stage, SubjectNode, Tone,
 };
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::charts::chart;
 use crate::water::{BRIM, Water, Works};
 
 /// How much water may be missing, in litres, and for how long.
@@ -17,36 +18,26 @@ const TOLERANCE: f64 = 8.0;
 const GRACE: Duration = Duration::from_millis(600);
 
 pub(crate) fn charts() -> Vec<ChartSpec> {
-    let series = |name: &str, role| SeriesSpec {
-        name: name.into(),
-        role,
-    };
+    use SeriesRole::{Bad, Bound, Gap, Good, Part, Sum, Whole};
+    let water = [
+        ("tank-1", Part),
+        ("tank-2", Part),
+        ("tank-3", Part),
+        ("in all", Sum),
+        ("by the books", Whole),
+        ("brims", Bound),
+        ("missing", Gap),
+    ];
+    let flow = [("arriving", Good), ("spilled", Bad)];
     vec![
-        ChartSpec {
-            id: "water".into(),
-            title: "Water in the tanks".into(),
-            unit: "l".into(),
-            kind: ChartKind::Curves,
-            series: vec![
-                series("tank-1", SeriesRole::Part),
-                series("tank-2", SeriesRole::Part),
-                series("tank-3", SeriesRole::Part),
-                series("in all", SeriesRole::Sum),
-                series("by the books", SeriesRole::Whole),
-                series("brims", SeriesRole::Bound),
-                series("missing", SeriesRole::Gap),
-            ],
-        },
-        ChartSpec {
-            id: "flow".into(),
-            title: "Flow".into(),
-            unit: "l/s".into(),
-            kind: ChartKind::Curves,
-            series: vec![
-                series("arriving", SeriesRole::Good),
-                series("spilled", SeriesRole::Bad),
-            ],
-        },
+        chart(
+            "water",
+            "Water in the tanks",
+            "l",
+            ChartKind::Curves,
+            &water,
+        ),
+        chart("flow", "Flow", "l/s", ChartKind::Curves, &flow),
     ]
 }
 

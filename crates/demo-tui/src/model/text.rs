@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_ends_in_an_ellipsis() {
+    fn long_text_ends_in_an_ellipsis() {
         assert_eq!(fit("abc", 3), "abc");
         assert_eq!(fit("abcd", 3), "ab…");
         assert_eq!(fit("日本語", 5), "日本…");
@@ -164,7 +164,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_fitted_fits(text in ".{0,60}", columns in 0usize..40) {
+        fn fitted_text_has_at_most_its_columns(text in ".{0,60}", columns in 0usize..40) {
             prop_assert!(width(&fit(&clean_line(&text), columns)) <= columns);
         }
     }

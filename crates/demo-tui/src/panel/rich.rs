@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_too_long_says_so() {
+    fn a_long_row_ends_in_an_ellipsis() {
         let line = row(vec![Span::raw("abc"), Span::raw("def")], 5);
         assert_eq!(line.to_string(), "abcd…");
     }

@@ -1,12 +1,16 @@
 //! A story that was never played: a post office with three counters and one ledger, as events with
 //! fixed times.
 
+#[path = "charts.rs"]
+mod charts;
+
 use std::time::Duration;
 
+use charts::chart;
 use demo_core::{
     ChapterInfo, ChartKind, ChartSpec, Dependency, Event, Finding, FindingState, HealthSnapshot,
     IntervalRow, Intervals, LogVersion, Mark, MarkEdge, Measurement, Reachability, SeriesRole,
-    SeriesSpec, Severity, StatusLine, StoryEnd, SubjectNode, TimedEvent, Tone,
+    Severity, StatusLine, StoryEnd, SubjectNode, TimedEvent, Tone,
 };
 
 /// Events, one stretch a chapter, each up to a moment worth a picture.
@@ -104,14 +108,12 @@ impl Script {
                     "unbooked",
                     Severity::Warning,
                     FindingState::Cleared,
-                    "counters 36, \
-                    ledger 36",
+                    "counters 36, ledger 36",
                 );
                 self.note("ledger", Tone::Good, "takes entries, 2 ms");
                 self.say(
                     Tone::Good,
-                    "the ledger was unlocked, and all that had been kept was \
-                    booked",
+                    "the ledger was unlocked, and all that had been kept was booked",
                 );
                 self.measured("unbooked after", 0.0, "letters", "");
                 self.wait(5);
@@ -409,8 +411,8 @@ fn chapters() -> Vec<ChapterInfo> {
         chapter(
             "Welcome",
             "A small post office has three counters and one ledger. Each counter takes letters and \
-             writes them into the \
-             ledger now and then, because walking there for every letter would take too long.\n\n\
+             writes them into the ledger now and then, because walking there for every letter \
+             would take too long.\n\n\
              There is a quota of `30` letters a minute. We shall see it broken twice, in two ways.",
             "see who is there",
         ),
@@ -427,8 +429,7 @@ fn chapters() -> Vec<ChapterInfo> {
         fault(
             "The ledger is locked",
             "Somebody turns the key of the ledger for ten seconds. Whoever wants to read it can; \
-             whoever wants to write has \
-             to wait. The counters have letters to take, and take them.",
+             whoever wants to write has to wait. The counters have letters to take, and take them.",
             "see what was found",
         ),
         chapter(
@@ -456,57 +457,43 @@ fn chapters() -> Vec<ChapterInfo> {
         chapter(
             "Closing time",
             "Two ways to break one promise:\n\n- the ledger did not hear of the letters\n- the \
-             letters came faster than the \
-             ledger was heard\n\nAnd one way to keep it: ask the ledger before each letter.",
+             letters came faster than the ledger was heard\n\nAnd one way to keep it: ask the ledger before each letter.",
             "finish",
         ),
     ]
 }
 
 fn charts() -> Vec<ChartSpec> {
-    let series = |name: &str, role| SeriesSpec {
-        name: name.into(),
-        role,
-    };
+    use SeriesRole::{Bad, Bound, Gap, Good, Part, Sum, Whole};
+    let counters = ["counter-1", "counter-2", "counter-3"].map(|name| (name, Part));
+    let totals = [
+        ("counters", Sum),
+        ("ledger", Whole),
+        ("quota", Bound),
+        ("unbooked", Gap),
+    ];
+    let rush = [("counters", Sum), ("quota", Bound), ("too many", Gap)];
     vec![
-        ChartSpec {
-            id: "letters".into(),
-            title: "Letters in the last minute".into(),
-            unit: "letters".into(),
-            kind: ChartKind::Curves,
-            series: vec![
-                series("counter-1", SeriesRole::Part),
-                series("counter-2", SeriesRole::Part),
-                series("counter-3", SeriesRole::Part),
-                series("counters", SeriesRole::Sum),
-                series("ledger", SeriesRole::Whole),
-                series("quota", SeriesRole::Bound),
-                series("unbooked", SeriesRole::Gap),
-            ],
-        },
-        ChartSpec {
-            id: "rate".into(),
-            title: "Letters at the door".into(),
-            unit: "1/s".into(),
-            kind: ChartKind::Curves,
-            series: vec![
-                series("taken", SeriesRole::Good),
-                series("sent away", SeriesRole::Bad),
-            ],
-        },
-        ChartSpec {
-            id: "rush".into(),
-            title: "Letters of the rush".into(),
-            unit: "letters".into(),
-            kind: ChartKind::Stack,
-            series: vec![
-                series("counter-1", SeriesRole::Part),
-                series("counter-2", SeriesRole::Part),
-                series("counter-3", SeriesRole::Part),
-                series("counters", SeriesRole::Sum),
-                series("quota", SeriesRole::Bound),
-                series("too many", SeriesRole::Gap),
-            ],
-        },
+        chart(
+            "letters",
+            "Letters in the last minute",
+            "letters",
+            ChartKind::Curves,
+            &[&counters[..], &totals].concat(),
+        ),
+        chart(
+            "rate",
+            "Letters at the door",
+            "1/s",
+            ChartKind::Curves,
+            &[("taken", Good), ("sent away", Bad)],
+        ),
+        chart(
+            "rush",
+            "Letters of the rush",
+            "letters",
+            ChartKind::Stack,
+            &[&counters[..], &rush].concat(),
+        ),
     ]
 }
