@@ -85,7 +85,7 @@ async fn cost_above_the_limit_is_refused() {
 }
 
 #[tokio::test]
-async fn a_costly_check_is_told_when_it_fits() {
+async fn a_costly_check_gets_its_waiting_time() {
     let cluster = ClusterPlan {
         store_timeout: 5 * SECOND,
         ..ClusterPlan::nodes(1)

@@ -196,7 +196,7 @@ async fn cached_keeps_its_bound_in_a_pause() {
 }
 
 #[tokio::test]
-async fn the_answer_tells_who_decided() {
+async fn answers_name_the_decider() {
     use StoreFailurePolicy::{Allow, Deny, Local};
     let cluster = ClusterPlan::nodes(1).start().await.unwrap();
     for (name, policy) in [("l", Local), ("a", Allow), ("d", Deny)] {

@@ -15,16 +15,14 @@ use common::{
     failing, key, set, spec,
 };
 use ratelimiter_api::{
-    CheckRequest, CheckResponse, CountingMode, DecidedBy, LimitEntry, LimitSpec, MAX_LIMIT,
-    NodeClient, StoreCircuit, StoreFailurePolicy, layout,
+    CheckRequest, CheckResponse, CountingMode, DecidedBy, LimitEntry, MAX_LIMIT, NodeClient,
+    StoreCircuit, StoreFailurePolicy, layout,
 };
 use ratelimiter_chaos::reset_counter;
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
-use ratelimiter_node::{Config, NodeServer, NodeSettings};
 use redis::cmd;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 /// The modes whose admissions the store holds one by one; `tests/leased.rs` has the stories of
 /// grants.
@@ -33,11 +31,11 @@ const MODES: [CountingMode; 3] = [
     CountingMode::Cached,
     CountingMode::ReadThenWrite,
 ];
-/// How long a check waits for the store.
+/// Longest wait of a check for the store.
 const TIMEOUT: Duration = Duration::from_millis(200);
 /// Room for a busy machine.
 const MARGIN: Duration = Duration::from_millis(800);
-/// How long the nodes may take to be back to normal.
+/// Longest time until the nodes are back to normal.
 const RECOVERY: Duration = Duration::from_secs(2);
 
 async fn cluster() -> (LocalCluster, Vec<LimitEntry>) {
@@ -74,6 +72,14 @@ async fn all_checks_are_answered(cluster: &LocalCluster) -> Vec<CheckResponse> {
         assert!(*took < TIMEOUT + MARGIN, "{answer:?} took {took:?}");
     }
     answers.into_iter().map(|(answer, _)| answer).collect()
+}
+
+/// A cluster whose counters have admissions.
+async fn used_cluster() -> (LocalCluster, Vec<LimitEntry>) {
+    let (cluster, entries) = cluster().await;
+    let answers = all_checks_are_answered(&cluster).await;
+    assert!(answers.iter().all(|a| a.allowed), "{answers:?}");
+    (cluster, entries)
 }
 
 async fn decided_without_the_store(cluster: &LocalCluster) {
@@ -148,13 +154,7 @@ async fn everything_is_flushed(cluster: &LocalCluster, entries: &[LimitEntry]) {
 
 #[tokio::test]
 async fn a_killed_store_gets_everything_back() {
-    let (mut cluster, entries) = cluster().await;
-    assert!(
-        all_checks_are_answered(&cluster)
-            .await
-            .iter()
-            .all(|a| a.allowed)
-    );
+    let (mut cluster, entries) = used_cluster().await;
     for _ in 0..2 {
         cluster.kill_store();
         decided_without_the_store(&cluster).await;
@@ -166,13 +166,7 @@ async fn a_killed_store_gets_everything_back() {
 
 #[tokio::test]
 async fn a_frozen_store_goes_on_after_the_thaw() {
-    let (cluster, entries) = cluster().await;
-    assert!(
-        all_checks_are_answered(&cluster)
-            .await
-            .iter()
-            .all(|a| a.allowed)
-    );
+    let (cluster, entries) = used_cluster().await;
     for _ in 0..2 {
         cluster.freeze_store().unwrap();
         decided_without_the_store(&cluster).await;
@@ -214,16 +208,9 @@ async fn checks_stop_waiting_for_a_dead_store() {
 
 #[tokio::test]
 async fn an_emptied_store_gets_everything_back() {
-    let (cluster, entries) = cluster().await;
-    assert!(
-        all_checks_are_answered(&cluster)
-            .await
-            .iter()
-            .all(|a| a.allowed)
-    );
+    let (cluster, entries) = used_cluster().await;
     everything_is_flushed(&cluster, &entries).await;
-    let held: Vec<u64> = held(&cluster, &entries).await;
-    assert!(held.iter().all(|n| *n == 12), "{held:?}");
+    assert_eq!(held(&cluster, &entries).await, [12, 12, 12]);
     Store::of(&cluster).run(&["FLUSHALL"]).await;
     // A limit is set before any node has noticed: the others are not lost for it.
     clients(&cluster)[1]
@@ -238,7 +225,7 @@ async fn an_emptied_store_gets_everything_back() {
         .await;
     }
     eventually("every admission is in the store again", async || {
-        self::held(&cluster, &entries).await == [12, 12, 12]
+        held(&cluster, &entries).await == [12, 12, 12]
     })
     .await;
     everything_is_flushed(&cluster, &entries).await;
@@ -317,123 +304,6 @@ async fn without_store_each_node_admits_its_limit() {
 }
 
 #[tokio::test]
-async fn a_node_without_limits_answers_unavailable() {
-    let absent = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let store = format!("redis://{absent}").parse().unwrap();
-    let settings = NodeSettings::new("n", "127.0.0.1:0".parse().unwrap(), store);
-    let node = NodeServer::bind(Config::new(settings).unwrap())
-        .await
-        .unwrap();
-    let client = NodeClient::new(node.address().into(), PATIENCE);
-    let shutdown = CancellationToken::new();
-    let running = tokio::spawn(node.run(shutdown.clone()));
-    let refused = client
-        .check(&CheckRequest::new(key("k")))
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        refused.contains("503") && refused.contains("not known yet"),
-        "{refused}"
-    );
-    shutdown.cancel();
-    running.await.unwrap();
-}
-
-/// A node that starts while its store is absent, at the address where the store will be.
-async fn started_without_store(
-    policy: StoreFailurePolicy,
-    limits: Vec<LimitSpec>,
-    store: &str,
-) -> (NodeClient, CancellationToken, tokio::task::JoinHandle<()>) {
-    let settings = NodeSettings {
-        on_store_failure: Some(policy),
-        limits,
-        ..NodeSettings::new("n", "127.0.0.1:0".parse().unwrap(), store.parse().unwrap())
-    };
-    let node = NodeServer::bind(Config::new(settings).unwrap())
-        .await
-        .unwrap();
-    let client = NodeClient::new(node.address().into(), PATIENCE);
-    let shutdown = CancellationToken::new();
-    let running = tokio::spawn(node.run(shutdown.clone()));
-    (client, shutdown, running)
-}
-
-#[tokio::test]
-async fn failing_open_holds_at_start() {
-    let absent = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let store = format!("redis://{absent}");
-    let (client, shutdown, running) =
-        started_without_store(StoreFailurePolicy::Allow, Vec::new(), &store).await;
-    for _ in 0..3 {
-        let answer = check(&client, &key("unknown")).await;
-        assert_eq!(
-            (answer.allowed, answer.limit, answer.decided_by),
-            (true, 0, DecidedBy::Policy)
-        );
-    }
-    shutdown.cancel();
-    running.await.unwrap();
-}
-
-#[tokio::test]
-async fn limits_of_a_file_hold_at_start() {
-    let mut cluster = ClusterPlan::nodes(1).start().await.unwrap();
-    let kept = set(&cluster, &counted("kept", 7, CountingMode::Cached)).await;
-    let url = cluster.store_url().to_string();
-    cluster.freeze_store().unwrap();
-    let file = vec![
-        failing("closed", 5, CountingMode::Atomic, StoreFailurePolicy::Deny),
-        failing("open", 5, CountingMode::Atomic, StoreFailurePolicy::Allow),
-        failing("own", 5, CountingMode::Cached, StoreFailurePolicy::Local),
-        failing("kept", 5, CountingMode::Cached, StoreFailurePolicy::Local),
-    ];
-    let (client, shutdown, running) =
-        started_without_store(StoreFailurePolicy::Local, file, &url).await;
-    let mut allowed = [0; 4];
-    for _ in 0..8 {
-        for (allowed, name) in allowed.iter_mut().zip(["closed", "open", "own", "kept"]) {
-            *allowed += u64::from(check(&client, &key(name)).await.allowed);
-        }
-    }
-    assert_eq!(allowed, [0, 8, 5, 5]);
-    let unknown = client
-        .check(&CheckRequest::new(key("unknown")))
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(unknown.contains("503"), "{unknown}");
-    cluster.thaw_store().unwrap();
-    eventually("the store's limits and the file's are one", async || {
-        let limits = client.limits().await.unwrap();
-        limits.len() == 4 && limits.contains(&kept)
-    })
-    .await;
-    assert!(
-        !check(&client, &key("own")).await.allowed,
-        "its counter goes on"
-    );
-    eventually("the other node reads them", async || {
-        clients(&cluster)[0].limits().await.unwrap().len() == 4
-    })
-    .await;
-    eventually("and the admissions made without the store", async || {
-        !check(&clients(&cluster)[0], &key("own")).await.allowed
-    })
-    .await;
-    shutdown.cancel();
-    running.await.unwrap();
-    assert!(cluster.terminate_node(0).await.unwrap());
-}
-
-#[tokio::test]
 async fn failing_open_for_long_fills_no_memory() {
     const COST: u32 = 100;
     let mut cluster = ClusterPlan::nodes(1).start().await.unwrap();
@@ -474,13 +344,7 @@ async fn failing_open_for_long_fills_no_memory() {
 
 #[tokio::test]
 async fn lost_admissions_are_counted_and_sent_again() {
-    let cluster = ClusterPlan {
-        store_timeout: SECOND,
-        ..ClusterPlan::default()
-    }
-    .start()
-    .await
-    .unwrap();
+    let cluster = cluster_of(3).await;
     let entry = set(&cluster, &counted("k", 1000, CountingMode::Atomic)).await;
     let (store, clients) = (Store::of(&cluster), clients(&cluster));
     assert_eq!(checks(&clients, &entry.key, 30).await, 30);
