@@ -456,8 +456,10 @@ fn chapters() -> Vec<ChapterInfo> {
         chapter("Why again", "From evidence alone.", "go home"),
         chapter(
             "Closing time",
-            "Two ways to break one promise:\n\n- the ledger did not hear of the letters\n- the \
-             letters came faster than the ledger was heard\n\nAnd one way to keep it: ask the ledger before each letter.",
+            "Two ways to break one promise:\n\n\
+             - the ledger did not hear of the letters\n\
+             - the letters came faster than the ledger was heard\n\n\
+             And one way to keep it: ask the ledger before each letter.",
             "finish",
         ),
     ]
