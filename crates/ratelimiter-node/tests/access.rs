@@ -8,18 +8,16 @@
 mod common;
 
 use common::raw::{JSON, exchange, post, refused, request};
-use common::{clients, set, spec};
+use common::{clients, set, spec, start};
 use ratelimiter_cluster::ClusterPlan;
 
 #[tokio::test]
 async fn changes_and_lists_need_the_admin_token() {
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         admin_token: Some("s3cret".into()),
         ..ClusterPlan::nodes(1)
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     let endpoint = cluster.endpoints().remove(0);
     let limit = br#"{"key":"known","limit":10,"window_sec":60}"#;
     for (method, path, body) in [

@@ -9,7 +9,7 @@ mod common;
 
 use common::{
     PATIENCE, SECOND, Store, all_synced, check, checks, clients, counted, eventually, key, set,
-    spec, throughout,
+    spec, start, throughout,
 };
 use ratelimiter_api::{
     ActivePage, CheckRequest, CountingMode, Limit, LimitEntry, LimitSpec, MAX_COST, NodeClient,
@@ -22,14 +22,12 @@ use tokio::time::Instant;
 #[tokio::test]
 async fn atomic_obeys_a_limit_that_another_node_changed() {
     let interval = 5 * SECOND;
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         sync_interval: interval,
         store_timeout: interval,
         ..ClusterPlan::default()
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     set(&cluster, &counted("k", 100, CountingMode::Atomic)).await;
     let clients = clients(&cluster);
     assert!(check(&clients[1], &key("k")).await.allowed);
@@ -86,13 +84,11 @@ async fn cost_above_the_limit_is_refused() {
 
 #[tokio::test]
 async fn a_costly_check_gets_its_waiting_time() {
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         store_timeout: 5 * SECOND,
         ..ClusterPlan::nodes(1)
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     let client = &clients(&cluster)[0];
     let modes = [
         CountingMode::Atomic,
@@ -146,13 +142,11 @@ async fn reset_and_delete_remove_stored_admissions() {
 
 #[tokio::test]
 async fn reset_and_delete_remove_stored_grants() {
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         store_timeout: 5 * SECOND,
         ..ClusterPlan::nodes(1)
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     let (store, client) = (Store::of(&cluster), clients(&cluster).remove(0));
     let entries = async |entry: &LimitEntry| -> u64 {
         let names = layout::counter(&entry.key, entry.epoch);

@@ -8,7 +8,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{PATIENCE, SECOND, check, clients, counted, eventually, key, primary_of, set};
+use common::{PATIENCE, SECOND, check, clients, counted, eventually, key, primary_of, set, start};
 use ratelimiter_api::{CountingMode, DecidedBy, Key, NodeClient};
 use ratelimiter_cluster::{ClusterPlan, Proxies, StoreTopology};
 use tokio::time::Instant;
@@ -26,15 +26,13 @@ async fn timed(client: &NodeClient, key: &Key) -> (DecidedBy, Duration) {
 
 #[tokio::test]
 async fn two_slow_answers_share_one_deadline() {
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         proxies: Some(Proxies::PerNode),
         sync_interval: 5 * SECOND,
         store_timeout: TIMEOUT,
         ..ClusterPlan::nodes(2)
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     let clients = clients(&cluster);
     set(&cluster, &counted("k", 100, CountingMode::Atomic)).await;
     assert_eq!(
@@ -57,15 +55,13 @@ async fn two_slow_answers_share_one_deadline() {
 #[tokio::test]
 async fn silent_primary_delays_only_its_keys() {
     let topology = StoreTopology::Cluster { replicas: true };
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         topology,
         store_timeout: TIMEOUT,
         deadline: 2 * PATIENCE,
         ..ClusterPlan::default()
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     let clients = clients(&cluster);
     let limits = primary_of("ratelimiter", topology);
     let key_of = |primary: usize| {

@@ -10,7 +10,7 @@ mod common;
 use common::bursts::{LIMIT, allowed, at_once, burst};
 use common::{
     PATIENCE, SECOND, Store, WritePause, all_synced, check, clients, counted, eventually, failing,
-    key, set, spec,
+    key, set, spec, start,
 };
 use ratelimiter_api::{
     CheckRequest, CountingMode, DecidedBy, NodeClient, StoreCircuit, StoreFailurePolicy,
@@ -23,14 +23,12 @@ const NODES: u64 = 3;
 
 /// Three nodes that wait for their store however busy the machine is.
 async fn patient(counting: CountingMode) -> LocalCluster {
-    ClusterPlan {
+    start(ClusterPlan {
         counting,
         store_timeout: 5 * SECOND,
         ..ClusterPlan::default()
-    }
-    .start()
+    })
     .await
-    .unwrap()
 }
 
 #[tokio::test]
@@ -124,13 +122,11 @@ async fn sequential_checks_get_exactly_the_limit() {
 
 /// While writes are held back, and when they pass again.
 async fn admitted_in_a_pause(counting: CountingMode, policy: StoreFailurePolicy) -> (u64, u64) {
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         store_timeout: 2 * SECOND,
         ..ClusterPlan::default()
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     let entry = set(&cluster, &failing("k", LIMIT as i64, counting, policy)).await;
     let pause = WritePause::begin(&cluster).await;
     let during = burst(&cluster, &key("k"), 20).await.tally.allowed;

@@ -9,7 +9,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{PATIENCE, all_synced, check, clients, count, counted, eventually, primary_of};
+use common::{PATIENCE, all_synced, check, clients, count, counted, eventually, primary_of, start};
 use ratelimiter_api::{
     Claims, CountingMode, Key, Limit, LimitEntry, NodeClient, Operation, Outcome,
 };
@@ -99,14 +99,12 @@ impl Callers {
 /// Loses `n` acknowledged admissions on purpose. The nodes report exactly these, the observer
 /// likewise, and the callers' records show at most `n` admissions beyond the limit.
 async fn forgets(topology: StoreTopology, n: u64) {
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         topology,
         deadline: 2 * PATIENCE,
         ..ClusterPlan::default()
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     let clients = clients(&cluster);
     let limit = KEPT + n + 5;
     let spec = counted("k", limit.cast_signed(), CountingMode::Atomic);
@@ -188,13 +186,11 @@ async fn cluster_failover_loses_exactly_hundred() {
 
 #[tokio::test]
 async fn long_pause_under_sentinels_is_refused() {
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         topology: StoreTopology::SENTINEL,
         ..ClusterPlan::nodes(1)
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     let pause = RedisPause::new(cluster.store_url(), Reach::ThisMachine).unwrap();
     for pause in [
         pause.clone(),

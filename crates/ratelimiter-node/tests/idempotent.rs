@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::{
     PATIENCE, SECOND, Store, WritePause, all_synced, check, checks, clients, count, eventually,
-    failing, key, set, spec, throughout,
+    failing, key, set, spec, start, throughout,
 };
 use ratelimiter_api::{CountingMode, LimitEntry, StoreFailurePolicy};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
@@ -99,13 +99,11 @@ async fn connections_cut_mid_flush_add_no_admissions() {
 
 /// Callers that go on through a pause, and what they were told.
 async fn through_a_pause(policy: StoreFailurePolicy) {
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         store_timeout: SECOND,
         ..ClusterPlan::default()
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     let entry = set(
         &cluster,
         &failing("k", 100_000, CountingMode::Atomic, policy),

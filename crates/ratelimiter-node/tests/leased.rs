@@ -7,7 +7,7 @@
 mod common;
 
 use common::bursts::{LIMIT, allowed, at_once, bursts};
-use common::{PATIENCE, SECOND, Store, check, checks, clients, eventually, key, set, spec};
+use common::{PATIENCE, SECOND, Store, check, checks, clients, eventually, key, set, spec, start};
 use ratelimiter_api::{CheckRequest, CountingMode, Limit};
 use ratelimiter_chaos::{Reach, Release, volley};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
@@ -16,14 +16,12 @@ use ratelimiter_target::{Check, HttpTarget};
 use redis::cmd;
 
 async fn leased() -> LocalCluster {
-    ClusterPlan {
+    start(ClusterPlan {
         counting: CountingMode::Leased,
         store_timeout: 5 * SECOND,
         ..ClusterPlan::default()
-    }
-    .start()
+    })
     .await
-    .unwrap()
 }
 
 /// A grant that a node cannot spend whole would be missed by the checks of others.

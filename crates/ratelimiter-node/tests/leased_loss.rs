@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::bursts::{LIMIT, burst};
 use common::{
     PATIENCE, SECOND, Store, WritePause, check, checks, clients, counted, eventually, key,
-    primary_of, set, spec,
+    primary_of, set, spec, start,
 };
 use ratelimiter_api::layout::{self, LimitCopy};
 use ratelimiter_api::{CheckRequest, CountingMode, DecidedBy, LimitEntry, LimitSpec};
@@ -203,14 +203,12 @@ async fn a_store_that_restarts_empty_admits_nothing_twice() {
 #[tokio::test]
 async fn emptied_primary_grants_nothing_twice() {
     let topology = StoreTopology::Cluster { replicas: false };
-    let mut cluster = ClusterPlan {
+    let mut cluster = start(ClusterPlan {
         topology,
         deadline: 2 * PATIENCE,
         ..ClusterPlan::default()
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     let clients = clients(&cluster);
     let primary = |name: &str| primary_of(name, topology);
     // Another primary has the limits themselves, and keeps them.

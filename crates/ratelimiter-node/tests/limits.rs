@@ -12,7 +12,7 @@ use std::time::Duration;
 use common::bursts::at_once;
 use common::{
     PATIENCE, SECOND, Store, WritePause, all_synced, check, checks, clients, count, counted,
-    eventually, key, set, spec, throughout,
+    eventually, key, set, spec, start, throughout,
 };
 use ratelimiter_api::layout::{self, Heartbeat};
 use ratelimiter_api::{
@@ -26,13 +26,11 @@ use tokio::task::JoinSet;
 const INTERVAL: Duration = Duration::from_millis(200);
 
 async fn cluster() -> (LocalCluster, Vec<NodeClient>) {
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         sync_interval: INTERVAL,
         ..ClusterPlan::default()
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     let clients = clients(&cluster);
     (cluster, clients)
 }
@@ -173,13 +171,11 @@ async fn set_limit_holds_at_once_on_its_node() {
 #[tokio::test]
 async fn late_flush_does_not_undo_a_reset() {
     let interval = SECOND;
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         sync_interval: interval,
         ..ClusterPlan::default()
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     let clients = clients(&cluster);
     let store = Store::of(&cluster);
     let old = set(&cluster, &spec("k", 10)).await;
@@ -280,13 +276,11 @@ async fn silent_node_turns_suspect_then_down() {
 async fn write_pause_makes_no_node_suspect() {
     // Long enough for a machine that is busy with something else to send a heartbeat in time.
     let interval = 2 * INTERVAL;
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         sync_interval: interval,
         ..ClusterPlan::default()
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     let clients = clients(&cluster);
     let store = Store::of(&cluster);
     let everybody_is_up = async || {
@@ -319,13 +313,11 @@ async fn write_pause_makes_no_node_suspect() {
 
 #[tokio::test]
 async fn lost_scripts_are_loaded_again() {
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         store_timeout: 5 * SECOND,
         ..ClusterPlan::default()
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     let clients = clients(&cluster);
     let store = Store::of(&cluster);
     let entry = set(&cluster, &counted("k", 100_000, CountingMode::Atomic)).await;

@@ -8,7 +8,7 @@
 mod common;
 
 use common::bursts::{allowed, at_once};
-use common::{PATIENCE, Store, clients, eventually, failing, key, set};
+use common::{PATIENCE, Store, clients, eventually, failing, key, set, start};
 use ratelimiter_api::{CheckRequest, CountingMode, DecidedBy, NodeClient, StoreFailurePolicy};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 use redis::cmd;
@@ -18,13 +18,11 @@ const ASKING: [CountingMode; 2] = [CountingMode::Atomic, CountingMode::ReadThenW
 const LIMIT: u64 = 30;
 
 async fn cluster() -> LocalCluster {
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         store_timeout: PATIENCE / 2,
         ..ClusterPlan::default()
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     for counting in ASKING {
         let limit = failing(
             counting.as_str(),

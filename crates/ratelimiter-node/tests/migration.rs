@@ -17,7 +17,7 @@ use std::time::Duration;
 use common::raw::{exchange, request};
 use common::{
     PATIENCE, Store, all_synced, check, clients, count, counted, eventually, failing, key,
-    primary_of, set,
+    primary_of, set, start,
 };
 use ratelimiter_api::{CountingMode, DecidedBy, Key, LimitEntry, NodeClient, StoreFailurePolicy};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster, StoreTopology};
@@ -162,15 +162,13 @@ async fn load(client: NodeClient, key: Key, course: Arc<Course>) -> Answers {
 }
 
 async fn cluster() -> LocalCluster {
-    ClusterPlan {
+    start(ClusterPlan {
         topology: TOPOLOGY,
         store_timeout: TIMEOUT,
         deadline: 2 * PATIENCE,
         ..ClusterPlan::default()
-    }
-    .start()
+    })
     .await
-    .unwrap()
 }
 
 /// Every mode goes on, no admission is counted twice or forgotten, and none of the atomic key is

@@ -12,7 +12,7 @@ use std::time::Duration;
 use common::bursts::{LIMIT, burst};
 use common::{
     PATIENCE, SECOND, Store, all_synced, check, checks, clients, count, counted, eventually,
-    failing, key, set, spec,
+    failing, key, set, spec, start,
 };
 use ratelimiter_api::{
     CheckRequest, CheckResponse, CountingMode, DecidedBy, LimitEntry, MAX_LIMIT, NodeClient,
@@ -39,13 +39,11 @@ const MARGIN: Duration = Duration::from_millis(800);
 const RECOVERY: Duration = Duration::from_secs(2);
 
 async fn cluster() -> (LocalCluster, Vec<LimitEntry>) {
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         store_timeout: TIMEOUT,
         ..ClusterPlan::default()
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     let mut entries = Vec::new();
     for counting in MODES {
         entries.push(set(&cluster, &counted(counting.as_str(), 1000, counting)).await);

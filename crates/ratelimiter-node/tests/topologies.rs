@@ -9,7 +9,7 @@ mod common;
 
 use std::process::Command;
 
-use common::{PATIENCE, checks, clients, counted, eventually, set};
+use common::{PATIENCE, checks, clients, counted, eventually, set, start};
 use ratelimiter_api::CountingMode;
 use ratelimiter_cluster::{ClusterPlan, StoreTopology};
 use tokio::time::Instant;
@@ -26,14 +26,12 @@ fn runs(id: u32) -> bool {
 /// Every mode admits exactly its limit, over all nodes, and nothing is left behind.
 async fn limits_hold(topology: StoreTopology, processes: usize) {
     let started = Instant::now();
-    let cluster = ClusterPlan {
+    let cluster = start(ClusterPlan {
         topology,
         deadline: 2 * PATIENCE,
         ..ClusterPlan::default()
-    }
-    .start()
-    .await
-    .unwrap();
+    })
+    .await;
     println!(
         "{topology:?} with three nodes was ready after {:?}",
         started.elapsed()

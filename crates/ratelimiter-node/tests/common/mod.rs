@@ -13,7 +13,7 @@ use ratelimiter_api::{
     StoreFailurePolicy, layout,
 };
 use ratelimiter_chaos::setup_rate_limit;
-use ratelimiter_cluster::{LocalCluster, StoreTopology};
+use ratelimiter_cluster::{ClusterPlan, LocalCluster, StoreTopology};
 use ratelimiter_store::{Link, slot_of};
 use redis::cmd;
 use tokio::time::{Instant, sleep};
@@ -48,6 +48,10 @@ pub(crate) async fn throughout(time: Duration, mut check: impl AsyncFnMut()) {
 
 pub(crate) fn key(text: &str) -> Key {
     Key::new(text).unwrap()
+}
+
+pub(crate) async fn start(plan: ClusterPlan) -> LocalCluster {
+    plan.start().await.unwrap()
 }
 
 /// One client a node.
