@@ -10,11 +10,11 @@ use ratelimiter_invariants::{Contract, ContractKind, Verdict, VerdictBasis, chec
 use crate::{cases, contract, ms, operation};
 
 /// A decision: its time and its cost.
-type Decision = (u64, u64);
+pub(crate) type Decision = (u64, u64);
 
 /// Calls `visit` with the decisions of every placement. Unknown operations may be decided late or
 /// never.
-fn placements(
+pub(crate) fn placements(
     operations: &[&Operation],
     horizon: u64,
     placed: &mut Vec<Decision>,

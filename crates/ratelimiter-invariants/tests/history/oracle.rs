@@ -7,45 +7,21 @@ use proptest::prelude::*;
 use ratelimiter_api::{Operation, Outcome};
 use ratelimiter_invariants::{Doubt, Proof, Verdict, VerdictBasis, check_history};
 
+use crate::contracts::{Decision, placements};
 use crate::{cases, contract, ms, operation};
 
-/// Calls `visit` with the decisions of every placement.
-fn placements(
-    operations: &[&Operation],
-    horizon: u64,
-    placed: &mut Vec<u64>,
-    visit: &mut dyn FnMut(&[u64]),
-) {
-    let Some((first, rest)) = operations.split_first() else {
-        return visit(placed);
-    };
-    let last = if first.outcome == Outcome::Unknown {
-        horizon
-    } else {
-        ms(first.complete)
-    };
-    for at in ms(first.invoke)..=last {
-        placed.push(at);
-        placements(rest, horizon, placed, visit);
-        placed.pop();
-    }
-    if first.outcome == Outcome::Unknown {
-        placements(rest, horizon, placed, visit);
-    }
-}
-
-/// How many decisions lie in `(end - window, end]`.
-fn in_window(decisions: &[u64], end: u64, window: u64) -> u64 {
+/// The number of decisions in `(end - window, end]`.
+fn in_window(decisions: &[Decision], end: u64, window: u64) -> u64 {
     decisions
         .iter()
-        .filter(|&&at| at <= end && end < at + window)
+        .filter(|(at, _)| *at <= end && end < at + window)
         .count() as u64
 }
 
-fn peak(decisions: &[u64], window: u64) -> u64 {
+fn peak(decisions: &[Decision], window: u64) -> u64 {
     decisions
         .iter()
-        .map(|&end| in_window(decisions, end, window))
+        .map(|&(end, _)| in_window(decisions, end, window))
         .max()
         .unwrap_or(0)
 }
