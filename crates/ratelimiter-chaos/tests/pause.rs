@@ -25,15 +25,15 @@ async fn store() -> (LocalCluster, StoreUrl) {
     (cluster, url)
 }
 
+fn write_pause(url: &StoreUrl) -> RedisPause {
+    RedisPause::new(url.clone(), Reach::ThisMachine).unwrap()
+}
+
 #[tokio::test]
 async fn pause_holds_writes_and_lets_reads_pass() {
     let (_cluster, url) = store().await;
     let (reader, writer) = (Link::new(url.clone()), Link::new(url.clone()));
-    let guard = RedisPause::new(url.clone(), Reach::ThisMachine)
-        .unwrap()
-        .inject()
-        .await
-        .unwrap();
+    let guard = write_pause(&url).inject().await.unwrap();
 
     // Longer than one lease, so that it has to be renewed to hold.
     while guard.started().elapsed() < 3 * LEASE {
@@ -63,11 +63,7 @@ async fn pause_holds_writes_and_lets_reads_pass() {
 #[tokio::test]
 async fn a_dropped_guard_heals() {
     let (_cluster, url) = store().await;
-    let guard = RedisPause::new(url.clone(), Reach::ThisMachine)
-        .unwrap()
-        .inject()
-        .await
-        .unwrap();
+    let guard = write_pause(&url).inject().await.unwrap();
     assert!(!writes_pass(&url).await.unwrap());
     drop(guard);
     let until = Instant::now() + 10 * SECOND;
@@ -85,11 +81,7 @@ async fn someone_elses_pause_is_seen_and_left_alone() {
         .await
         .unwrap();
     assert!(foreign_pause(&url).await.unwrap().is_some());
-    let refused = RedisPause::new(url.clone(), Reach::ThisMachine)
-        .unwrap()
-        .inject()
-        .await
-        .unwrap_err();
+    let refused = write_pause(&url).inject().await.unwrap_err();
     assert!(
         matches!(refused, ChaosError::ForeignPause { .. }),
         "{refused}"
@@ -108,11 +100,7 @@ async fn someone_elses_pause_is_seen_and_left_alone() {
 #[tokio::test]
 async fn healing_leaves_a_later_foreign_pause_alone() {
     let (_cluster, url) = store().await;
-    let guard = RedisPause::new(url.clone(), Reach::ThisMachine)
-        .unwrap()
-        .inject()
-        .await
-        .unwrap();
+    let guard = write_pause(&url).inject().await.unwrap();
     let (other, foreign) = (Link::new(url.clone()), Duration::from_millis(1500));
     let mut pause = cmd("CLIENT");
     pause.arg("PAUSE").arg(1500).arg("WRITE");
@@ -129,11 +117,7 @@ async fn healing_leaves_a_later_foreign_pause_alone() {
 #[tokio::test]
 async fn pause_ended_by_another_is_not_held() {
     let (_cluster, url) = store().await;
-    let guard = RedisPause::new(url.clone(), Reach::ThisMachine)
-        .unwrap()
-        .inject()
-        .await
-        .unwrap();
+    let guard = write_pause(&url).inject().await.unwrap();
     let (other, until) = (Link::new(url.clone()), Instant::now() + 2 * SECOND);
     while Instant::now() < until {
         other
@@ -218,11 +202,7 @@ async fn documented_rights_suffice_to_pause_only() {
 #[tokio::test]
 async fn store_death_in_the_pause_is_reported() {
     let (mut cluster, url) = store().await;
-    let guard = RedisPause::new(url, Reach::ThisMachine)
-        .unwrap()
-        .inject()
-        .await
-        .unwrap();
+    let guard = write_pause(&url).inject().await.unwrap();
     cluster.kill_store();
     let until = Instant::now() + 10 * SECOND;
     while guard.is_held() {
