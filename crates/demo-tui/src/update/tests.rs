@@ -428,7 +428,7 @@ proptest! {
     /// to end at most once and gets no input afterwards, and the front-end never waits for a story
     /// that has ended.
     #[test]
-    fn any_actions_keep_the_state_consistent(actions in proptest::collection::vec(any_action(), 1..60)) {
+    fn any_actions_leave_a_sound_state(actions in proptest::collection::vec(any_action(), 1..60)) {
         let mut app = app();
         let mut quits = 0;
         for action in actions {
