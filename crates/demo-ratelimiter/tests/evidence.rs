@@ -417,8 +417,9 @@ fn told(change: impl Fn(u32, &mut Observation)) -> Vec<(String, String, f64, f64
 
 #[test]
 fn violation_has_entity_observed_and_bound() {
+    type Break = fn(u32, &mut Observation);
     type Violated = (&'static str, &'static str, f64, f64);
-    let cases: [(fn(u32, &mut Observation), Violated); 6] = [
+    let cases: [(Break, Violated); 6] = [
         (
             |_, o| o.nodes[1].sample = None,
             ("node-2", "node_down", 0.0, 1.0),
