@@ -1,15 +1,19 @@
+use std::fs::read_to_string;
+use std::future::pending;
+
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::Exit;
 
 /// The signals that end a program: Ctrl-C, SIGTERM, and SIGHUP when the terminal is closed. They
-/// are caught as soon as this exists.
+/// are caught as soon as this exists. A program that was started to ignore SIGHUP, as by `nohup`,
+/// goes on ignoring it.
 #[derive(Debug)]
 pub struct ExitSignals {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
+    hangup: Option<Signal>,
 }
 
 impl ExitSignals {
@@ -22,16 +26,35 @@ impl ExitSignals {
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
-            hangup: listen(SignalKind::hangup())?,
+            hangup: if ignores_hangup() {
+                None
+            } else {
+                Some(listen(SignalKind::hangup())?)
+            },
         })
     }
 
     /// The exit code that belongs to the next signal.
     pub async fn next(&mut self) -> Exit {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(signal) => signal.recv().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => Exit::Interrupted,
             _ = self.terminate.recv() => Exit::Terminated,
-            _ = self.hangup.recv() => Exit::HungUp,
+            _ = hangup => Exit::HungUp,
         }
     }
+}
+
+/// Whether the process ignores SIGHUP, the first signal of the mask. Only Linux has the file;
+/// elsewhere the signal is caught.
+fn ignores_hangup() -> bool {
+    let status = read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 == 1)
 }

@@ -189,12 +189,18 @@ async fn serve(options: ServeOptions) -> anyhow::Result<Exit> {
     tracing::info!(%id, address = %node.address(), "listening");
     let shutdown = CancellationToken::new();
     let asked = shutdown.clone();
-    tokio::spawn(async move {
-        signals.next().await;
+    let signal = tokio::spawn(async move {
+        let signal = signals.next().await;
         asked.cancel();
+        signal
     });
     node.run(shutdown).await;
-    Ok(Exit::Success)
+    // An orchestrator that asks a node to stop gets what it expects; a closed terminal is no
+    // success.
+    Ok(match signal.await? {
+        Exit::HungUp => Exit::HungUp,
+        _ => Exit::Success,
+    })
 }
 
 /// Every connection is an open file, and a shell's default is far below the number of connections

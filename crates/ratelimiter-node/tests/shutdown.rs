@@ -11,17 +11,18 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 use std::time::Duration;
 
-use common::program::{refuses, run};
+use common::program::{command, refuses, run};
 use common::raw::{Raw, post};
 use common::{
     SECOND, Store, WritePause, all_synced, check, checks, clients, count, counted, eventually, key,
     set, spec,
 };
-use ratelimiter_api::{CheckResponse, CountingMode, DecidedBy};
+use ratelimiter_api::{CheckResponse, CountingMode, DecidedBy, NodeClient};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::process::Child;
+use tokio::time::{Instant, timeout};
 
 /// Longest end of a node, and room for a busy machine.
 const END: Duration = Duration::from_secs(2);
@@ -30,16 +31,62 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// Long enough for a story to end before the next flush: a cluster is healthy right after one.
 const SELDOM: Duration = Duration::from_secs(5);
 
+fn send_signal(signal: &str, process: u32) {
+    let sent = Command::new("kill")
+        .args([signal, &process.to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
 /// Asks the process to stop, as an orchestrator does.
 fn ask_to_stop(cluster: &LocalCluster, node: usize) {
-    let id = cluster.process_ids()[1 + node].to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &id])
-            .status()
-            .unwrap()
-            .success()
-    );
+    send_signal("-TERM", cluster.process_ids()[1 + node]);
+}
+
+/// A node without a store that listens, started by `runner`, and a client of it.
+async fn start_alone(runner: &str) -> (Child, NodeClient) {
+    let mut child = command(
+        runner,
+        &["--listen", "127.0.0.1:0", "--store", "redis://127.0.0.1:1"],
+    )
+    .spawn()
+    .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let address = loop {
+        let line = lines.next_line().await.unwrap().unwrap();
+        if let Some((_, address)) = line.split_once("address=") {
+            break address.to_owned();
+        }
+    };
+    // A log without a reader would end the node.
+    tokio::spawn(async move { while lines.next_line().await.is_ok_and(|line| line.is_some()) {} });
+    let endpoint = format!("http://{address}").parse().unwrap();
+    (child, NodeClient::new(endpoint, SECOND))
+}
+
+async fn exit_code(mut child: Child) -> Option<i32> {
+    let ended = timeout(END + MARGIN, child.wait()).await;
+    ended.expect("it ends in time").unwrap().code()
+}
+
+#[tokio::test]
+async fn signals_end_a_node_with_their_codes() {
+    for (signal, code) in [("-TERM", 0), ("-INT", 0), ("-HUP", 129)] {
+        let (child, _) = start_alone("env").await;
+        send_signal(signal, child.id().unwrap());
+        assert_eq!(exit_code(child).await, Some(code), "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_under_nohup_ignores_a_hangup() {
+    let (child, client) = start_alone("nohup").await;
+    for _ in 0..10 {
+        send_signal("-HUP", child.id().unwrap());
+        client.health().await.unwrap();
+    }
+    send_signal("-TERM", child.id().unwrap());
+    assert_eq!(exit_code(child).await, Some(0));
 }
 
 /// Asks a node to stop; it ends by itself, with exit code 0 and in time.

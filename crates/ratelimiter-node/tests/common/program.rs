@@ -3,14 +3,16 @@
 use std::process::{Output, Stdio};
 
 use ratelimiter_cluster::node_binary;
+use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::PATIENCE;
 
-/// Runs the node until it ends, which it must.
-pub(crate) async fn run(arguments: &[&str]) -> Output {
-    let mut command = tokio::process::Command::new(node_binary().unwrap());
+/// The node as a child process of a program that runs another one in its place: `env`, or `nohup`.
+pub(crate) fn command(runner: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(runner);
     command
+        .arg(node_binary().unwrap())
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -19,7 +21,13 @@ pub(crate) async fn run(arguments: &[&str]) -> Output {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RATELIMITER_")) {
         command.env_remove(name);
     }
-    let child = command.kill_on_drop(true).spawn().unwrap();
+    command.kill_on_drop(true);
+    command
+}
+
+/// Runs the node until it ends, which it must.
+pub(crate) async fn run(arguments: &[&str]) -> Output {
+    let child = command("env", arguments).spawn().unwrap();
     timeout(PATIENCE, child.wait_with_output())
         .await
         .expect("it does not start to serve")
