@@ -6,8 +6,8 @@ use parking_lot::Mutex;
 use redis::{RedisResult, Value, cmd};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::connection::StoreHandle;
 use crate::failure::{AttemptFailure, Retry};
-use crate::handle::StoreHandle;
 use crate::redirects::RedirectTally;
 use crate::single::{RepeatPolicy, SingleStore};
 use crate::slot::SLOTS;

@@ -1,18 +1,94 @@
+//! One connection to one store: opened, shared by its uses, and the handle that they send commands
+//! with.
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use client_tls::{Stream, TlsError};
-use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{AsyncConnectionConfig, ConnectionAddr, ErrorKind, RedisError, RedisResult};
+use parking_lot::Mutex;
+use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
+use redis::{
+    AsyncConnectionConfig, Cmd, ConnectionAddr, ErrorKind, Pipeline, RedisError, RedisFuture,
+    RedisResult, ServerErrorKind, Value,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use tokio_util::either::Either;
 use tokio_util::io::{InspectReader, InspectWriter};
 
-use crate::StoreUrl;
 use crate::url::StoreAddress;
+use crate::{StoreError, StoreUrl};
+
+/// After a failed attempt to connect, uses fail at once for this long instead of each trying anew.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+
+/// A connection that uses share, and that a watch may close.
+#[derive(Debug, Default)]
+pub(crate) struct SharedConnection {
+    /// Never held while anything is waited for: a use that has missed its deadline must not wait
+    /// for another one.
+    slot: Mutex<SlotState>,
+}
+
+#[derive(Debug, Default)]
+struct SlotState {
+    connection: Option<Arc<OpenConnection>>,
+    failed: Option<(Instant, StoreError)>,
+}
+
+impl SharedConnection {
+    /// The open connection, if there is one; the error of an attempt to open one that has just
+    /// failed.
+    pub(crate) fn get(&self) -> Result<Option<Arc<OpenConnection>>, StoreError> {
+        let mut slot = self.slot.lock();
+        slot.connection.take_if(|connection| connection.is_closed());
+        match (&slot.connection, &slot.failed) {
+            (Some(connection), _) => Ok(Some(Arc::clone(connection))),
+            (None, Some((at, error))) if at.elapsed() < RETRY_AFTER => Err(error.clone()),
+            (None, _) => Ok(None),
+        }
+    }
+
+    /// Uses share this connection from now on.
+    pub(crate) fn opened(&self, connection: &Arc<OpenConnection>) {
+        *self.slot.lock() = SlotState {
+            connection: Some(Arc::clone(connection)),
+            failed: None,
+        };
+    }
+
+    /// No connection could be opened.
+    pub(crate) fn failed(&self, error: StoreError) {
+        self.slot.lock().failed = Some((Instant::now(), error));
+    }
+
+    /// Lets go of the connection, which closes after the uses on their way.
+    pub(crate) fn clear(&self) {
+        self.slot.lock().connection = None;
+    }
+
+    /// Lets go of this connection, unless another has taken its place: a late failure does not
+    /// close a successor.
+    pub(crate) fn give_up(&self, broken: &Arc<OpenConnection>) {
+        self.slot
+            .lock()
+            .connection
+            .take_if(|current| Arc::ptr_eq(current, broken));
+    }
+
+    /// Closes the connection, for the uses on their way as well: another store is the primary now.
+    pub(crate) fn leave(&self) {
+        let mut slot = self.slot.lock();
+        slot.failed = None;
+        if let Some(connection) = slot.connection.take() {
+            connection.abort();
+        }
+    }
+}
 
 /// One open connection, closed when the last use lets go of it.
 ///
@@ -154,4 +230,84 @@ impl ByteCounts {
         );
         RedisError::from((ErrorKind::Io, "no answer", why))
     }
+}
+
+/// The handle that commands are sent with.
+#[derive(Clone, Debug)]
+pub struct StoreHandle {
+    connection: MultiplexedConnection,
+    /// The member that a key is on its way to, after its owner answered `ASK`.
+    asked: Option<MultiplexedConnection>,
+}
+
+impl StoreHandle {
+    pub(crate) fn new(
+        connection: MultiplexedConnection,
+        asked: Option<MultiplexedConnection>,
+    ) -> Self {
+        Self { connection, asked }
+    }
+}
+
+impl ConnectionLike for StoreHandle {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        let Some(target) = &mut self.asked else {
+            return self.connection.req_packed_command(command);
+        };
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("ASKING").add_command(command.clone());
+        Box::pin(async move {
+            let answers = target.req_packed_commands(&pipeline, 1, 1).await?;
+            answers
+                .into_iter()
+                .next()
+                .unwrap_or(Value::Nil)
+                .extract_error()
+        })
+    }
+
+    /// Of a pipeline, only the commands whose keys have left go to the other member. It would
+    /// answer about the others as if their keys were empty.
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        let Some(target) = &mut self.asked else {
+            return self.connection.req_packed_commands(pipeline, offset, count);
+        };
+        let owner = &mut self.connection;
+        Box::pin(async move {
+            let mut answers = owner.req_packed_commands(pipeline, offset, count).await?;
+            let mut follow = redis::pipe();
+            let mut places = Vec::new();
+            for (place, (answer, command)) in answers.iter().zip(pipeline.cmd_iter()).enumerate() {
+                if is_ask(answer) {
+                    follow.cmd("ASKING").add_command(command.clone());
+                    places.push(place);
+                }
+            }
+            if !places.is_empty() {
+                let followed = target
+                    .req_packed_commands(&follow, 0, 2 * places.len())
+                    .await?;
+                for (place, answer) in places
+                    .into_iter()
+                    .zip(followed.into_iter().skip(1).step_by(2))
+                {
+                    answers[place] = answer;
+                }
+            }
+            Ok(answers)
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.connection.get_db()
+    }
+}
+
+fn is_ask(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::Ask))
 }

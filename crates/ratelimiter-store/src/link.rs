@@ -7,8 +7,8 @@ use redis::{Cmd, FromRedisValue, Pipeline, RedisResult};
 use tokio::time::{Instant, timeout};
 
 use crate::cluster::ClusterStore;
+use crate::connection::StoreHandle;
 use crate::failure::Retry;
-use crate::handle::StoreHandle;
 use crate::redirects::{RedirectTally, Redirects};
 use crate::single::{RepeatPolicy, SingleStore};
 use crate::slot::slot_of;
@@ -46,7 +46,7 @@ enum Route {
 #[derive(Clone, Copy, Debug)]
 pub struct ForKey<'a> {
     link: &'a Link,
-    slot: u16,
+    key: &'a str,
 }
 
 impl Link {
@@ -72,11 +72,8 @@ impl Link {
     }
 
     /// The part of the store that holds `key`.
-    pub fn at(&self, key: &str) -> ForKey<'_> {
-        ForKey {
-            link: self,
-            slot: slot_of(key),
-        }
+    pub fn at<'a>(&'a self, key: &'a str) -> ForKey<'a> {
+        ForKey { link: self, key }
     }
 
     /// Answers that were followed by another attempt, since the link was made.
@@ -130,11 +127,7 @@ impl Link {
         command: &Cmd,
         deadline: Duration,
     ) -> Result<T, StoreError> {
-        let anywhere = ForKey {
-            link: self,
-            slot: 0,
-        };
-        anywhere.query(command, deadline).await
+        self.at("").query(command, deadline).await
     }
 
     /// Runs commands about many keys that may run twice, in one use for each part of the store.
@@ -296,7 +289,7 @@ impl ForKey<'_> {
                 }),
             Route::Cluster(cluster) => {
                 cluster
-                    .attempt(self.slot, deadline, repeat, operation)
+                    .attempt(slot_of(self.key), deadline, repeat, operation)
                     .await
             }
         }

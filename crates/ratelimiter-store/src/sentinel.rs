@@ -11,9 +11,8 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::StoreUrl;
-use crate::connection::{OpenConnection, subscriber};
+use crate::connection::{OpenConnection, SharedConnection, subscriber};
 use crate::error::why;
-use crate::shared_connection::SharedConnection;
 use crate::url::StoreAddress;
 
 /// How long one sentinel may take to answer. Shorter than the timeout of a check, so that the next

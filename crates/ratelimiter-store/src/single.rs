@@ -5,11 +5,9 @@ use redis::RedisResult;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use crate::connection::OpenConnection;
+use crate::connection::{OpenConnection, SharedConnection, StoreHandle};
 use crate::failure::{AttemptFailure, Retry};
-use crate::handle::StoreHandle;
 use crate::sentinel;
-use crate::shared_connection::SharedConnection;
 use crate::url::StoreAddress;
 use crate::{StoreError, StoreUrl};
 
