@@ -6,9 +6,9 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Metric, Registry, Unit};
+use prometheus_client::registry::{Registry, Unit};
 use ratelimiter_api::{CheckResponse, Key, KeyCounter, StoreCircuit};
 use tokio::runtime::Handle;
 
@@ -21,33 +21,15 @@ const CHECK_BUCKETS: [f64; 10] = [
     0.000_1, 0.000_25, 0.001, 0.002_5, 0.01, 0.025, 0.1, 0.25, 1.0, 10.0,
 ];
 
-/// The node's numbers for Prometheus. Keys are labels: there are only as many as limits were set.
+/// The node's numbers for Prometheus that grow with its checks; a [`NodeSnapshot`] has the others.
+/// Keys are labels: there are only as many as limits were set.
 #[derive(Debug)]
 pub(crate) struct NodeMetrics {
-    registry: Registry,
     checks: Family<CheckLabels, Counter>,
     seen: Mutex<HashSet<CheckLabels>>,
-    /// Held while the gauges are set and read: two who ask at once must not get each other's
-    /// halves.
-    rendering: Mutex<()>,
     check_seconds: Histogram,
     recent: RecentLatency,
     shed: Counter,
-    lost: Gauge,
-    redirects: Family<RedirectLabel, Gauge>,
-    clock_jumps: Gauge,
-    remembered: Gauge,
-    limit: Family<KeyLabel, Gauge>,
-    admissions: Family<KeyLabel, Gauge>,
-    unsynced: Family<KeyLabel, Gauge>,
-    shared: Family<KeyLabel, Gauge>,
-    unspent: Family<KeyLabel, Gauge>,
-    stranded: Family<KeyLabel, Gauge>,
-    connected: Gauge,
-    circuit_open: Gauge,
-    tasks: Gauge,
-    store_latency: Gauge<f64, std::sync::atomic::AtomicU64>,
-    last_write_age: Gauge<f64, std::sync::atomic::AtomicU64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,16 +37,6 @@ struct CheckLabels {
     key: KeyLabelValue,
     decision: &'static str,
     decided_by: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KeyLabel {
-    key: KeyLabelValue,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RedirectLabel {
-    kind: &'static str,
 }
 
 /// A key as a label, without copying its text.
@@ -89,106 +61,17 @@ pub(crate) struct NodeSnapshot<'a> {
     pub(crate) lost: u64,
     /// Answers of the store that were followed by another attempt, over all links.
     pub(crate) redirects: &'a [(&'static str, u64)],
+    pub(crate) grants: &'a GrantMetrics,
 }
 
 impl NodeMetrics {
-    pub(crate) fn new(grants: &GrantMetrics) -> Self {
-        let mut all = Registry::with_prefix("ratelimiter");
+    pub(crate) fn new() -> Self {
         Self {
-            checks: register(&mut all, "checks", "Checks answered"),
-            check_seconds: register_seconds(
-                &mut all,
-                "check_duration",
-                "Time to answer a check",
-                Histogram::new(CHECK_BUCKETS),
-            ),
-            clock_jumps: register(
-                &mut all,
-                "store_clock_jumps",
-                "Jumps of the store's clock by more than half a second",
-            ),
-            remembered: register(
-                &mut all,
-                "remembered_admissions",
-                "Admissions in this node's memory, of all keys",
-            ),
-            lost: register(
-                &mut all,
-                "lost_admissions",
-                "Admissions that the store had confirmed and lost, since the start; each was sent \
-                 again",
-            ),
-            redirects: register(
-                &mut all,
-                "store_redirects",
-                "Answers of the store that were followed by another attempt, such as MOVED, since \
-                 the start",
-            ),
-            shed: register(
-                &mut all,
-                "shed_connections",
-                "Connections beyond the bounds",
-            ),
-            limit: register(&mut all, "limit", "Admissions allowed in a window"),
-            admissions: register(
-                &mut all,
-                "admissions",
-                "This node's own admissions in the window",
-            ),
-            unsynced: register(
-                &mut all,
-                "unsynced_admissions",
-                "This node's admissions that the store has not confirmed",
-            ),
-            shared: register(
-                &mut all,
-                "shared_admissions",
-                "Admissions in the window as the store last counted them",
-            ),
-            unspent: register(
-                &mut all,
-                "unspent_admissions",
-                "Admissions of leases that the node may still spend",
-            ),
-            stranded: register(
-                &mut all,
-                "stranded_admissions",
-                "Unspent admissions of leases that the store has yet to take back",
-            ),
-            connected: register(
-                &mut all,
-                "store_connected",
-                "Whether the store answered the last read",
-            ),
-            tasks: register(
-                &mut all,
-                "tasks",
-                "Tasks of the node's runtime: its own, and one for each connection",
-            ),
-            circuit_open: register(
-                &mut all,
-                "store_circuit_open",
-                "Whether checks are decided without asking the store",
-            ),
-            store_latency: register_seconds(
-                &mut all,
-                "store_latency",
-                "Time the last read took",
-                Gauge::default(),
-            ),
-            last_write_age: register_seconds(
-                &mut all,
-                "last_write_age",
-                "Time since the store confirmed a write",
-                Gauge::default(),
-            ),
-            recent: RecentLatency::new(),
+            checks: Family::default(),
             seen: Mutex::default(),
-            rendering: Mutex::default(),
-            registry: {
-                grants.register(&mut all);
-                all
-            },
+            check_seconds: Histogram::new(CHECK_BUCKETS),
+            recent: RecentLatency::new(),
+            shed: Counter::default(),
         }
     }
 
@@ -227,8 +110,7 @@ impl NodeMetrics {
         self.shed.inc();
     }
 
-    /// Drops the series of keys whose limit is gone, so that there are never more than limits,
-    /// asked for or not.
+    /// Drops the series of keys whose limit is gone: there are never more keys than limits.
     pub(crate) fn retain(&self, has_limit: impl Fn(&Key) -> bool) {
         let mut seen = self.seen.lock();
         seen.retain(|labels| {
@@ -240,86 +122,142 @@ impl NodeMetrics {
         });
     }
 
-    /// The text that Prometheus reads, with gauges as they are now.
+    /// The text that Prometheus reads.
     pub(crate) fn render(&self, now: &NodeSnapshot<'_>) -> String {
-        let NodeSnapshot {
-            counters,
-            store,
-            circuit,
-            last_write,
-            clock_jumps,
-            remembered,
-            lost,
-            redirects,
-        } = *now;
-        for (kind, count) in redirects {
-            self.redirects
-                .get_or_create(&RedirectLabel { kind })
-                .set(count.cast_signed());
-        }
-        self.lost.set(lost.cast_signed());
-        self.clock_jumps.set(clock_jumps.cast_signed());
-        self.remembered
-            .set(i64::try_from(remembered).unwrap_or(i64::MAX));
-        let _rendering = self.rendering.lock();
-        for family in [
-            &self.limit,
-            &self.admissions,
-            &self.unsynced,
-            &self.shared,
-            &self.unspent,
-            &self.stranded,
-        ] {
-            family.clear();
-        }
-        for counter in counters {
-            let label = KeyLabel {
-                key: KeyLabelValue(counter.key.clone()),
-            };
-            let set = |family: &Family<KeyLabel, Gauge>, value: u64| {
-                family.get_or_create(&label).set(value.cast_signed());
-            };
-            set(&self.limit, counter.limit.admissions().into());
-            set(&self.admissions, counter.count);
-            set(&self.unsynced, counter.unsynced);
-            if let Some(lease) = counter.lease {
-                set(&self.unspent, lease.unspent);
-                set(&self.stranded, lease.stranded);
-            }
-            // Before the first refresh there is no shared count, which is not a count of zero.
-            if let Some(shared) = counter.shared {
-                set(&self.shared, shared);
-            }
-        }
-        self.connected.set(store.connected.into());
-        let tasks = Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
-        self.tasks.set(tasks.try_into().unwrap_or(i64::MAX));
-        self.circuit_open
-            .set((circuit != StoreCircuit::Closed).into());
-        self.store_latency
-            .set(store.latency.map_or(f64::NAN, |d| d.as_secs_f64()));
-        self.last_write_age
-            .set(last_write.map_or(f64::NAN, |d| d.as_secs_f64()));
+        let mut all = Registry::with_prefix("ratelimiter");
+        all.register("checks", "Checks answered", self.checks.clone());
+        all.register_with_unit(
+            "check_duration",
+            "Time to answer a check",
+            Unit::Seconds,
+            self.check_seconds.clone(),
+        );
+        all.register(
+            "shed_connections",
+            "Connections beyond the bounds",
+            self.shed.clone(),
+        );
+        now.grants.register(&mut all);
+        now.register(&mut all);
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing to a string does not fail");
+        encode(&mut text, &all).expect("writing to a string does not fail");
         text
     }
 }
 
-fn register<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
-    let metric = M::default();
-    registry.register(name, help, metric.clone());
-    metric
-}
+impl NodeSnapshot<'_> {
+    fn register(&self, all: &mut Registry) {
+        let tasks = Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
+        for (name, help, value) in [
+            (
+                "store_clock_jumps",
+                "Jumps of the store's clock by more than half a second",
+                self.clock_jumps,
+            ),
+            (
+                "remembered_admissions",
+                "Admissions in this node's memory, of all keys",
+                self.remembered as u64,
+            ),
+            (
+                "lost_admissions",
+                "Admissions that the store had confirmed and lost, since the start; each was sent \
+                 again",
+                self.lost,
+            ),
+            (
+                "store_connected",
+                "Whether the store answered the last read",
+                self.store.connected.into(),
+            ),
+            (
+                "store_circuit_open",
+                "Whether checks are decided without asking the store",
+                (self.circuit != StoreCircuit::Closed).into(),
+            ),
+            (
+                "tasks",
+                "Tasks of the node's runtime: its own, and one for each connection",
+                tasks as u64,
+            ),
+        ] {
+            all.register(name, help, ConstGauge::new(value));
+        }
+        for (name, help, time) in [
+            (
+                "store_latency",
+                "Time the last read took",
+                self.store.latency,
+            ),
+            (
+                "last_write_age",
+                "Time since the store confirmed a write",
+                self.last_write,
+            ),
+        ] {
+            let seconds = time.map_or(f64::NAN, |time| time.as_secs_f64());
+            all.register_with_unit(name, help, Unit::Seconds, ConstGauge::new(seconds));
+        }
+        let redirects = Family::<[(&str, &str); 1], Gauge>::default();
+        for (kind, count) in self.redirects {
+            redirects
+                .get_or_create(&[("kind", *kind)])
+                .set(count.cast_signed());
+        }
+        all.register(
+            "store_redirects",
+            "Answers of the store that were followed by another attempt, such as MOVED, since the \
+             start",
+            redirects,
+        );
+        self.register_keys(all);
+    }
 
-fn register_seconds<M: Metric + Clone>(
-    registry: &mut Registry,
-    name: &str,
-    help: &str,
-    metric: M,
-) -> M {
-    registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
-    metric
+    /// A gauge for each key in use. One whose value is not known is left out: it is not zero.
+    fn register_keys(&self, all: &mut Registry) {
+        let gauges: [(&str, &str, fn(&KeyCounter) -> Option<u64>); 6] = [
+            ("limit", "Admissions allowed in a window", |counter| {
+                Some(counter.limit.admissions().into())
+            }),
+            (
+                "admissions",
+                "This node's own admissions in the window",
+                |counter| Some(counter.count),
+            ),
+            (
+                "unsynced_admissions",
+                "This node's admissions that the store has not confirmed",
+                |counter| Some(counter.unsynced),
+            ),
+            (
+                "shared_admissions",
+                "Admissions in the window as the store last counted them",
+                |counter| counter.shared,
+            ),
+            (
+                "unspent_admissions",
+                "Admissions of leases that the node may still spend",
+                |counter| Some(counter.lease?.unspent),
+            ),
+            (
+                "stranded_admissions",
+                "Unspent admissions of leases that the store has yet to take back",
+                |counter| Some(counter.lease?.stranded),
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let family = Family::<[(&str, KeyLabelValue); 1], Gauge>::default();
+            for counter in self.counters {
+                if let Some(value) = value(counter) {
+                    let key = KeyLabelValue(counter.key.clone());
+                    family
+                        .get_or_create(&[("key", key)])
+                        .set(value.cast_signed());
+                }
+            }
+            all.register(name, help, family);
+        }
+    }
 }
 
 /// How far back a percentile looks: between one and two of these.

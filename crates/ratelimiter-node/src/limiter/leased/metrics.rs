@@ -1,10 +1,13 @@
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use ratelimiter_lease::GrantAnswer;
+
+use super::ledger::LedgerAnswer;
+use crate::limiter::NoDecision;
 
 /// Seconds; around a round trip on loopback, and up to the longest store timeout.
 const GRANT_BUCKETS: [f64; 8] = [0.000_25, 0.001, 0.002_5, 0.01, 0.025, 0.1, 1.0, 10.0];
@@ -12,13 +15,8 @@ const GRANT_BUCKETS: [f64; 8] = [0.000_25, 0.001, 0.002_5, 0.01, 0.025, 0.1, 1.0
 /// Requests for grants, for Prometheus.
 #[derive(Clone, Debug)]
 pub(crate) struct GrantMetrics {
-    requests: Family<AnswerLabel, Counter>,
+    requests: Family<[(&'static str, &'static str); 1], Counter>,
     seconds: Histogram,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AnswerLabel {
-    answer: &'static str,
 }
 
 impl GrantMetrics {
@@ -44,20 +42,16 @@ impl GrantMetrics {
         );
     }
 
-    pub(super) fn granted(&self, took: Duration) {
-        self.count("granted");
-        self.seconds.observe(took.as_secs_f64());
-    }
-
-    pub(super) fn denied(&self) {
-        self.count("denied");
-    }
-
-    pub(super) fn failed(&self) {
-        self.count("failed");
-    }
-
-    fn count(&self, answer: &'static str) {
-        self.requests.get_or_create(&AnswerLabel { answer }).inc();
+    /// A request was answered, or failed.
+    pub(super) fn record(&self, result: &Result<LedgerAnswer, NoDecision>, took: Duration) {
+        let answer = match result {
+            Ok(LedgerAnswer::Answered(GrantAnswer::Granted { .. })) => {
+                self.seconds.observe(took.as_secs_f64());
+                "granted"
+            }
+            Ok(_) => "denied",
+            Err(_) => "failed",
+        };
+        self.requests.get_or_create(&[("answer", answer)]).inc();
     }
 }
