@@ -173,12 +173,6 @@ impl StoreClock {
     }
 }
 
-impl Default for StoreClock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// A duration in whole microseconds.
 pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ratelimiter_api::{
-    CountingMode, Limit, LimitEntry, LimitError, LimitSpec, NodeId, StoreFailurePolicy,
+    CountingMode, LimitEntry, LimitError, LimitSpec, NodeId, StoreFailurePolicy,
 };
 use ratelimiter_store::StoreUrl;
 
@@ -153,16 +153,11 @@ impl Config {
             return Err(ConfigError::NoConnections);
         }
         let entry = |spec: &LimitSpec| {
-            let limit = spec.validate().map_err(|source| ConfigError::Limit {
+            let (counting, policy) = (settings.counting, settings.on_store_failure);
+            limit_entry(spec, counting, policy).map_err(|source| ConfigError::Limit {
                 key: spec.key.to_string(),
                 source,
-            })?;
-            Ok(limit_entry(
-                spec,
-                limit,
-                settings.counting,
-                settings.on_store_failure,
-            ))
+            })
         };
         Ok(Self {
             id: NodeId::from(id.as_str()),
@@ -193,20 +188,19 @@ fn within(
     })
 }
 
-/// The entry of a limit, with the node's defaults where it has none of its own.
+/// The entry of a limit within its bounds, with the node's defaults where it has none of its own.
 pub(crate) fn limit_entry(
     spec: &LimitSpec,
-    limit: Limit,
     counting: CountingMode,
     on_store_failure: Option<StoreFailurePolicy>,
-) -> LimitEntry {
-    LimitEntry {
+) -> Result<LimitEntry, LimitError> {
+    Ok(LimitEntry {
         key: spec.key.clone(),
-        limit,
+        limit: spec.validate()?,
         counting: spec.counting.unwrap_or(counting),
         on_store_failure: spec.policy(counting, on_store_failure),
         epoch: 0,
-    }
+    })
 }
 
 /// Reads limits from a JSON file: a list of objects as `POST /limit` takes them.

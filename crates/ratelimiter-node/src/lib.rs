@@ -3,7 +3,7 @@
 //! ```text
 //!      caller                                operator
 //!        | POST /check                         | POST /limit, reset, DELETE; GET lists
-//! http   | server, slots   routes   body, query, access   answer
+//! http   | server, slots   routes   query, access   message
 //!        v                                     v
 //! limiter::check                         limiter::changes, report
 //!        | one `match` over the mode           | first in the store, then here
@@ -11,7 +11,8 @@
 //!        +-- atomic            asks the store  limits: a counter a key; the newest version holds
 //!        +-- leased            spends grants   |
 //!        +-- read_then_write   asks twice      |
-//!        v                                     |
+//!        | (policy, where nothing decides)     |
+//!        v                                     v
 //! counter: own admissions (admissions), the others' count as of the last sync
 //!        ^                                     ^
 //! sync --+-- once an interval -----------------+-- roster: heartbeats and peers

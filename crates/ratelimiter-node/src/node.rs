@@ -90,7 +90,7 @@ impl NodeServer {
             limits,
             settings,
         } = config;
-        let store = Arc::new(SharedStore::new(&settings.store));
+        let store = Arc::new(SharedStore::new(&settings.store, &id));
         let clock = Arc::new(StoreClock::new());
         let listen = |source| NodeError::Listen {
             address: settings.listen,
@@ -119,9 +119,9 @@ impl NodeServer {
         limiter.assume(&limits);
         let roster = Arc::new(NodeRoster::new(
             settings.sync_interval,
-            limiter.boot().to_owned(),
+            store.names.boot().to_owned(),
         ));
-        let metrics = Arc::new(NodeMetrics::new(limiter.leases().metrics()));
+        let metrics = Arc::new(NodeMetrics::new());
         let (sender, status) = watch::channel(StoreStatus::default());
         let sync = Arc::new(StoreSync {
             node: id.clone(),

@@ -79,9 +79,9 @@ impl StoreSync {
 
     /// Sends heartbeats until dropped.
     ///
-    /// A heartbeat that was given up is sent again at once, so that there is always one on its way:
-    /// when a store takes writes again, it hears of every node at the same moment, and none looks
-    /// as if it had been silent.
+    /// A heartbeat that missed its deadline is sent again at once: one is always on its way. When a
+    /// store takes writes again, the heartbeats of all nodes arrive at the same moment, and no node
+    /// seems to have been silent.
     pub(crate) async fn beat(self: Arc<Self>) {
         let mut ticks = interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -89,7 +89,7 @@ impl StoreSync {
             ticks.tick().await;
             loop {
                 let at_us = self.clock.now_us();
-                let boot = self.limiter.boot().to_owned();
+                let boot = self.store.names.boot().to_owned();
                 let also_at = self.roster.duplicate();
                 let beat = Heartbeat {
                     address: self.address.clone(),
@@ -128,12 +128,9 @@ impl StoreSync {
             if batches.is_empty() {
                 return Ok(());
             }
-            let forgot = self.store.flush(self.limiter.names(), &batches).await;
+            let forgot = self.store.flush(&batches).await;
             self.limiter.confirm(&batches, &forgot);
-            forgot
-                .into_iter()
-                .find(Result::is_err)
-                .unwrap_or(Ok(false))?;
+            forgot.into_iter().collect::<Result<Vec<_>, _>>()?;
             if batches.iter().map(|b| b.admissions.len()).sum::<usize>() < FLUSH_MOST {
                 return Ok(());
             }
@@ -147,7 +144,7 @@ impl StoreSync {
         self.limiter.sweep();
         let watched = self.limiter.windows();
         let windows: Vec<_> = watched.iter().map(|w| (&w.key, &w.window)).collect();
-        let mut answer = self.store.refresh(self.limiter.names(), &windows).await?;
+        let mut answer = self.store.refresh(&windows).await?;
         self.limiter.follow_clock(answer.clock);
         self.roster.read(std::mem::take(&mut answer.heartbeats));
         let behind = self
@@ -180,7 +177,7 @@ impl StoreSync {
             if batches.is_empty() {
                 return Ok(());
             }
-            let held = self.store.audit(self.limiter.names(), &batches).await?;
+            let held = self.store.audit(&batches).await?;
             for (key, lost) in self.limiter.settle(&batches, &held) {
                 tracing::warn!(%key, lost, "the store lost admissions that it had confirmed; \
                     sending them again");

@@ -1,5 +1,6 @@
 mod runs;
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use ratelimiter_api::NodeId;
@@ -18,18 +19,40 @@ pub(crate) struct Admission {
     pub(crate) sequence: u64,
 }
 
+impl Admission {
+    /// The end of time.
+    const LAST: Self = Self::last_at(u64::MAX);
+
+    /// Not before any admission at this time.
+    const fn last_at(at_us: u64) -> Self {
+        Self {
+            at_us,
+            sequence: u64::MAX,
+        }
+    }
+}
+
 /// The names of this process's admissions in the store, `node:boot:sequence`: no two admissions
 /// ever share one.
 #[derive(Clone, Debug)]
 pub(crate) struct AdmissionNames {
+    boot: String,
     prefix: String,
 }
 
 impl AdmissionNames {
-    pub(crate) fn new(node: &NodeId, boot: &str) -> Self {
-        Self {
-            prefix: format!("{node}:{boot}:"),
-        }
+    /// Names of a node's process that starts now. The keys of a hasher come from the system's
+    /// random source.
+    pub(crate) fn new(node: &NodeId) -> Self {
+        let random = RandomState::new().hash_one(std::process::id());
+        let boot = format!("{:012x}", random >> 16);
+        let prefix = format!("{node}:{boot}:");
+        Self { boot, prefix }
+    }
+
+    /// Random id of this process.
+    pub(crate) fn boot(&self) -> &str {
+        &self.boot
     }
 
     pub(crate) fn name(&self, sequence: u64) -> String {
@@ -44,12 +67,21 @@ impl AdmissionNames {
 /// A node's own admissions in a window, by their state in the store. Admissions are named by their
 /// sequence.
 ///
-/// Three questions to the store settle what the node cannot know by itself. Whether it knows the
-/// newest that it confirmed: one that does not has lost its state, and since it is asked whenever
-/// something is to be confirmed, nothing that is confirmed after a loss hides what was confirmed
-/// before it. And whether it knows the last that it was sent, or the newest there is, which may be
-/// sent before the question arrives: a batch arrives in one step and in order, so a member that is
-/// there was preceded by all the others.
+/// ```text
+///   confirmed              sent, not confirmed    to be sent               time ->
+///   --------------------|----------------------|----------------------
+///       newest_confirmed ^            last_sent ^               newest ^
+///
+///   missing in the store:  there:                 there:
+///   it has lost some       all sent arrived       everything arrived
+/// ```
+///
+/// The node asks the store for these three admissions by name. They stand for all the others:
+///
+/// - The newest confirmed one is asked for before anything else is confirmed. So a confirmation
+///   after a loss never hides the admissions that were lost.
+/// - A batch arrives in one step and in order. So where its last admission is, the ones before it
+///   are too. The newest of all may arrive before the question does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OwnAdmissions {
     pub(crate) confirmed: u64,
@@ -134,20 +166,22 @@ impl AdmissionLog {
 
     /// Admissions in the span `(from_us, until_us]`.
     pub(crate) fn count(&self, from_us: u64, until_us: u64) -> u64 {
+        let last = Admission::last_at(until_us);
         self.kept()
             .iter()
-            .map(|timeline| timeline.count(from_us, until_us))
+            .map(|timeline| timeline.count(from_us, last))
             .sum()
     }
 
     /// Unconfirmed admissions in the span `(from_us, until_us]`.
     pub(crate) fn count_unsynced(&self, from_us: u64, until_us: u64) -> u64 {
-        self.unsynced.count(from_us, until_us) + self.doubted.count(from_us, until_us)
+        let last = Admission::last_at(until_us);
+        self.unsynced.count(from_us, last) + self.doubted.count(from_us, last)
     }
 
     /// Admissions in the span `(from_us, until_us]` that the store had confirmed and lost.
     pub(crate) fn count_lost(&self, from_us: u64, until_us: u64) -> u64 {
-        self.lost.count(from_us, until_us)
+        self.lost.count(from_us, Admission::last_at(until_us))
     }
 
     /// Every admission is in one of these.
@@ -157,19 +191,19 @@ impl AdmissionLog {
 
     /// The admissions after `from_us` that the store should hold, and those that it may not know.
     pub(crate) fn own_after(&self, from_us: u64) -> OwnAdmissions {
+        let (last, name) = (Admission::LAST, |a: Admission| a.sequence);
+        let (sent, last_sent) = self.sent.map_or((0, None), |sent| {
+            let last_sent = self.unsynced.newest(from_us, sent);
+            (self.unsynced.count(from_us, sent), last_sent)
+        });
         OwnAdmissions {
-            confirmed: self.synced.count(from_us, u64::MAX),
-            newest_confirmed: self.synced.newest(from_us).map(|a| a.sequence),
-            sent: self
-                .sent
-                .map_or(0, |last| self.unsynced.count_to(from_us, last)),
-            last_sent: self
-                .sent
-                .and_then(|last| self.unsynced.newest_to(from_us, last))
-                .map(|a| a.sequence),
+            confirmed: self.synced.count(from_us, last),
+            newest_confirmed: self.synced.newest(from_us, last).map(name),
+            sent,
+            last_sent: last_sent.map(name),
             unconfirmed: self.count_unsynced(from_us, u64::MAX),
-            doubted: self.doubted.count(from_us, u64::MAX),
-            newest: self.unsynced.newest(from_us).map(|a| a.sequence),
+            doubted: self.doubted.count(from_us, last),
+            newest: self.unsynced.newest(from_us, last).map(name),
         }
     }
 
@@ -192,7 +226,7 @@ impl AdmissionLog {
         let newest = self
             .kept()
             .iter()
-            .filter_map(|timeline| timeline.newest(from_us))
+            .filter_map(|timeline| timeline.newest(from_us, Admission::LAST))
             .max()?
             .at_us;
         if self.count(from_us, newest) < nth {

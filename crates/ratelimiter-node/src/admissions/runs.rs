@@ -136,14 +136,8 @@ impl AdmissionRuns {
         }
     }
 
-    /// Admissions in the span `(from_us, until_us]`.
-    pub(super) fn count(&self, from_us: u64, until_us: u64) -> u64 {
-        let in_span = |run| at_or_before(run, until_us).saturating_sub(at_or_before(run, from_us));
-        self.runs.iter().map(|run| in_span(run) as u64).sum()
-    }
-
     /// Admissions after `from_us`, up to and with `last`.
-    pub(super) fn count_to(&self, from_us: u64, last: Admission) -> u64 {
+    pub(super) fn count(&self, from_us: u64, last: Admission) -> u64 {
         let to_last = |run: &VecDeque<Admission>| run.partition_point(|a| *a <= last);
         self.runs
             .iter()
@@ -152,25 +146,14 @@ impl AdmissionRuns {
     }
 
     /// The newest admission after `from_us`, up to and with `last`.
-    pub(super) fn newest_to(&self, from_us: u64, last: Admission) -> Option<Admission> {
+    pub(super) fn newest(&self, from_us: u64, last: Admission) -> Option<Admission> {
         let newest = |run: &VecDeque<Admission>| {
-            run.partition_point(|a| *a <= last)
-                .checked_sub(1)
-                .map(|i| run[i])
+            let end = run.partition_point(|a| *a <= last);
+            end.checked_sub(1).map(|i| run[i])
         };
         self.runs
             .iter()
             .filter_map(newest)
-            .filter(|a| a.at_us > from_us)
-            .max()
-    }
-
-    /// The newest admission after `from_us`.
-    pub(super) fn newest(&self, from_us: u64) -> Option<Admission> {
-        self.runs
-            .iter()
-            .filter_map(|run| run.back())
-            .copied()
             .filter(|a| a.at_us > from_us)
             .max()
     }

@@ -1,3 +1,4 @@
+use cli_support::Hidden;
 use client_tls::is_loopback;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use hyper::http::request::Parts;
@@ -5,7 +6,7 @@ use hyper::http::uri::Authority;
 use hyper::{Method, StatusCode};
 use subtle::ConstantTimeEq;
 
-use super::answer::{HttpRefusal, refuse};
+use super::message::{HttpRefusal, refuse};
 
 /// Decides which requests may read keys and change limits.
 ///
@@ -13,12 +14,14 @@ use super::answer::{HttpRefusal, refuse};
 /// no web page can cause: a page reaches loopback through its visitor's browser, either directly
 /// (then the request has an `Origin`, or a content type that forms use) or through a name that it
 /// makes resolve to loopback (then that name is the `Host`).
+#[derive(Debug)]
 pub(crate) struct AccessControl {
-    token: Option<String>,
+    token: Option<Hidden>,
 }
 
 impl AccessControl {
     pub(crate) fn new(token: Option<String>) -> Self {
+        let token = token.as_deref().map(Hidden::from);
         Self { token }
     }
 
@@ -45,20 +48,12 @@ impl AccessControl {
     }
 }
 
-impl std::fmt::Debug for AccessControl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AccessControl")
-            .field("token", &self.token.as_ref().map(|_| "***"))
-            .finish()
-    }
-}
-
-fn bearer(head: &Parts, token: &str) -> Result<(), HttpRefusal> {
+fn bearer(head: &Parts, token: &Hidden) -> Result<(), HttpRefusal> {
     let given = head
         .headers
         .get(AUTHORIZATION)
         .and_then(|v| v.as_bytes().strip_prefix(b"Bearer "));
-    if given.is_some_and(|given| given.ct_eq(token.as_bytes()).into()) {
+    if given.is_some_and(|given| given.ct_eq(token.expose().as_bytes()).into()) {
         return Ok(());
     }
     Err(refuse(

@@ -2,8 +2,7 @@
 //! endpoint.
 
 mod access;
-mod answer;
-mod body;
+mod message;
 mod query;
 mod routes;
 mod server;
@@ -13,4 +12,5 @@ mod tests;
 
 pub(crate) use access::AccessControl;
 pub(crate) use routes::NodeApi;
-pub(crate) use server::{ConnectionBounds, serve};
+pub(crate) use server::serve;
+pub(crate) use slots::ConnectionBounds;

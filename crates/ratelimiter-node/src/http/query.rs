@@ -3,7 +3,7 @@ use std::str::FromStr;
 use percent_encoding::percent_decode_str;
 use ratelimiter_api::{Key, MAX_PAGE};
 
-use super::answer::{HttpRefusal, bad_request};
+use super::message::{HttpRefusal, bad_request};
 use crate::limiter::KeySelection;
 
 /// The query of a list: which keys, and for `/counters` the end of the span.

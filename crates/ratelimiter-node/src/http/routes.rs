@@ -11,8 +11,10 @@ use ratelimiter_store::StoreError;
 use tokio::sync::watch;
 
 use super::AccessControl;
-use super::answer::{self, HttpAnswer, HttpRefusal, bad_request, refuse, unavailable};
-use super::body::{MAX_BODY, MAX_BULK, RequestBody, discard, read};
+use super::message::{
+    HttpAnswer, HttpRefusal, MAX_BODY, MAX_BULK, RequestBody, bad_request, check_answer, discard,
+    empty, json, method_not_allowed, read, refuse, text, unavailable,
+};
 use super::query::{ListQuery, decode};
 use crate::clock::micros;
 use crate::config::limit_entry;
@@ -72,7 +74,8 @@ impl NodeApi {
             }
             (&Method::GET, ["limits"]) => {
                 self.access.read(head)?;
-                self.list_limits(head.uri.query())
+                let query = ListQuery::parse(head.uri.query())?;
+                Ok(json(&self.limiter.entries(&query.select)))
             }
             (&Method::DELETE, ["limits", key]) => {
                 self.access.change(head)?;
@@ -80,23 +83,23 @@ impl NodeApi {
             }
             (&Method::GET, ["counters"]) => {
                 self.access.read(head)?;
-                self.counters(head.uri.query())
+                let query = ListQuery::parse(head.uri.query())?;
+                Ok(json(&self.limiter.counters(&query.select, query.at_us)))
             }
             (&Method::POST, ["counters", key, "reset"]) => {
                 self.access.change(head)?;
                 self.reset_counter(&decode(key)?).await
             }
-            (&Method::GET, ["nodes"]) => Ok(answer::json(StatusCode::OK, &self.roster.nodes())),
-            (&Method::GET, ["health"]) => Ok(answer::json(StatusCode::OK, &self.health())),
+            (&Method::GET, ["nodes"]) => Ok(json(&self.roster.nodes())),
+            (&Method::GET, ["health"]) => Ok(json(&self.health())),
             (&Method::GET, ["metrics"]) => {
                 self.access.read(head)?;
                 Ok(self.render_metrics())
             }
             (_, segments) => Err(match allowed_methods(segments) {
-                Some(allow) => answer::method_not_allowed(
-                    format!("{} is not allowed on {path}", head.method),
-                    allow,
-                ),
+                Some(allow) => {
+                    method_not_allowed(format!("{} is not allowed on {path}", head.method), allow)
+                }
                 None => refuse(StatusCode::NOT_FOUND, format!("there is nothing at {path}")),
             }),
         }
@@ -117,13 +120,13 @@ impl NodeApi {
             Err(CheckError::NotKnownYet(_))
                 if self.on_store_failure == Some(StoreFailurePolicy::Allow) =>
             {
-                return Ok(answer::json(StatusCode::OK, &self.allowed_unknown()));
+                return Ok(json(&self.allowed_unknown()));
             }
             decided => decided?,
         };
         let took = started.elapsed();
         self.metrics.checked(&request.key, &response, took);
-        Ok(answer::check(&response, limit))
+        Ok(check_answer(&response, limit))
     }
 
     /// The answer of a node that fails open to a check whose limit it could not read yet: no limit,
@@ -141,7 +144,7 @@ impl NodeApi {
 
     async fn set_limit(&self, spec: &LimitSpec) -> HandlerResult {
         let kept = self.keep_limits(std::slice::from_ref(spec)).await?;
-        Ok(answer::json(StatusCode::OK, &kept.first()))
+        Ok(json(&kept.first()))
     }
 
     async fn set_limits(&self, LimitSpecs { limits }: &LimitSpecs) -> HandlerResult {
@@ -151,24 +154,16 @@ impl NodeApi {
                 "limits has {number} entries: it must have 1 to {most}"
             )));
         }
-        Ok(answer::json(
-            StatusCode::OK,
-            &self.keep_limits(limits).await?,
-        ))
+        Ok(json(&self.keep_limits(limits).await?))
     }
 
     async fn keep_limits(&self, specs: &[LimitSpec]) -> Result<Vec<LimitEntry>, HttpRefusal> {
         let entry = |spec: &LimitSpec| {
-            let limit = spec
-                .validate()
-                .map_err(|e| bad_request(format!("key {:?}: {e}", spec.key.as_str())))?;
-            let (counting, policy) = (self.counting, self.on_store_failure);
-            Ok(limit_entry(spec, limit, counting, policy))
+            limit_entry(spec, self.counting, self.on_store_failure)
+                .map_err(|e| bad_request(format!("key {:?}: {e}", spec.key.as_str())))
         };
-        let entries: Vec<_> = specs
-            .iter()
-            .map(entry)
-            .collect::<Result<_, HttpRefusal>>()?;
+        let entries = specs.iter().map(entry);
+        let entries: Vec<_> = entries.collect::<Result<_, HttpRefusal>>()?;
         self.has_room(&entries)?;
         Ok(self.limiter.set_limits(&entries).await?)
     }
@@ -189,32 +184,12 @@ impl NodeApi {
 
     async fn delete_limit(&self, key: &Key) -> HandlerResult {
         let deleted = self.limiter.delete_limit(key).await?;
-        deleted
-            .map(|_| answer::empty())
-            .ok_or_else(|| no_limit(key))
+        deleted.map(|_| empty()).ok_or_else(|| no_limit(key))
     }
 
     async fn reset_counter(&self, key: &Key) -> HandlerResult {
         let entry = self.limiter.reset_counter(key).await?;
-        entry
-            .map(|entry| answer::json(StatusCode::OK, &entry))
-            .ok_or_else(|| no_limit(key))
-    }
-
-    fn list_limits(&self, query: Option<&str>) -> HandlerResult {
-        let query = ListQuery::parse(query)?;
-        Ok(answer::json(
-            StatusCode::OK,
-            &self.limiter.entries(&query.select),
-        ))
-    }
-
-    fn counters(&self, query: Option<&str>) -> HandlerResult {
-        let query = ListQuery::parse(query)?;
-        Ok(answer::json(
-            StatusCode::OK,
-            &self.limiter.counters(&query.select, query.at_us),
-        ))
+        entry.map(|entry| json(&entry)).ok_or_else(|| no_limit(key))
     }
 
     fn health(&self) -> NodeHealth {
@@ -240,7 +215,7 @@ impl NodeApi {
             most: usize::MAX,
             also: Vec::new(),
         };
-        let text = self.metrics.render(&NodeSnapshot {
+        let metrics = self.metrics.render(&NodeSnapshot {
             counters: &self.limiter.counters(&in_use, None).counters,
             store: *self.status.borrow(),
             circuit: self.store.circuits.worst(),
@@ -249,9 +224,10 @@ impl NodeApi {
             remembered: self.limiter.remembered(),
             lost: self.limiter.lost(),
             redirects: &self.store.redirects(),
+            grants: self.limiter.leases().metrics(),
         });
-        answer::text(
-            text,
+        text(
+            metrics,
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
         )
     }

@@ -11,7 +11,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use rustix::process::{Resource, getrlimit};
 use tokio::io::AsyncWrite;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
@@ -20,17 +19,14 @@ use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 
 use super::NodeApi;
-use super::answer::{HttpAnswer, unavailable};
-use super::slots::{ConnectionSlot, ConnectionSlots};
+use super::message::{HttpAnswer, unavailable};
+use super::slots::{ConnectionBounds, ConnectionSlot, ConnectionSlots};
 
 /// Connections beyond the bounds that are answered all the same: `/health` as ever, anything else
 /// with a 503. The oldest gives way to the newest.
 const LOBBY: usize = 64;
 /// Time for a connection in the lobby to send the head of its one request.
 const LOBBY_DEADLINE: Duration = Duration::from_secs(2);
-/// Open files that are not connections of clients: the listener, the store's links, logs, the
-/// runtime.
-const OTHER_FILES: usize = 64;
 /// Time for a client to send a request's head, which is also the life of an idle connection.
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
 /// The largest head, bytes.
@@ -44,37 +40,6 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(1);
 /// After a failure to accept, as when no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Bounds on the connections of clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ConnectionBounds {
-    /// Connections served at once.
-    pub(crate) total: usize,
-    /// Connections served at once of one peer address.
-    pub(crate) per_peer: usize,
-}
-
-impl ConnectionBounds {
-    /// Lowers the bounds to the files that the process may open.
-    fn within_open_files(self) -> Self {
-        let files = getrlimit(Resource::Nofile)
-            .current
-            .and_then(|n| usize::try_from(n).ok());
-        let room = files.map_or(usize::MAX, |files| {
-            files.saturating_sub(OTHER_FILES + LOBBY).max(1)
-        });
-        if room < self.total {
-            tracing::warn!(
-                connections = room,
-                "fewer connections than configured: the limit of open files is low"
-            );
-        }
-        Self {
-            total: self.total.min(room),
-            per_peer: self.per_peer.min(room),
-        }
-    }
-}
-
 /// Serves until `shutdown`, and then until the requests in flight are answered or a second has
 /// passed.
 pub(crate) async fn serve(
@@ -83,8 +48,7 @@ pub(crate) async fn serve(
     bounds: ConnectionBounds,
     shutdown: CancellationToken,
 ) {
-    let ConnectionBounds { total, per_peer } = bounds.within_open_files();
-    let slots = ConnectionSlots::new(total, per_peer);
+    let slots = ConnectionSlots::new(bounds.within_open_files(LOBBY));
     let mut server = HttpServer::new(api);
     loop {
         let accepted = tokio::select! {

@@ -3,12 +3,47 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustix::process::{Resource, getrlimit};
+
+/// Open files that are not connections of clients: the listener, the store's links, logs, the
+/// runtime.
+const OTHER_FILES: usize = 64;
+
+/// Bounds on the connections of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionBounds {
+    /// Connections served at once.
+    pub(crate) total: usize,
+    /// Connections served at once of one peer address.
+    pub(crate) per_peer: usize,
+}
+
+impl ConnectionBounds {
+    /// Lowers the bounds to the files that the process may open, less those of the lobby.
+    pub(super) fn within_open_files(self, lobby: usize) -> Self {
+        let files = getrlimit(Resource::Nofile)
+            .current
+            .and_then(|n| usize::try_from(n).ok());
+        let room = files.map_or(usize::MAX, |files| {
+            files.saturating_sub(OTHER_FILES + lobby).max(1)
+        });
+        if room < self.total {
+            tracing::warn!(
+                connections = room,
+                "fewer connections than configured: the limit of open files is low"
+            );
+        }
+        Self {
+            total: self.total.min(room),
+            per_peer: self.per_peer.min(room),
+        }
+    }
+}
 
 /// The connections that are served at once, bounded as a whole and for each peer address.
 #[derive(Debug)]
 pub(crate) struct ConnectionSlots {
-    total: usize,
-    per_peer: usize,
+    bounds: ConnectionBounds,
     taken: Mutex<SlotsInUse>,
 }
 
@@ -26,10 +61,9 @@ pub(crate) struct ConnectionSlot {
 }
 
 impl ConnectionSlots {
-    pub(crate) fn new(total: usize, per_peer: usize) -> Arc<Self> {
+    pub(crate) fn new(bounds: ConnectionBounds) -> Arc<Self> {
         Arc::new(Self {
-            total,
-            per_peer,
+            bounds,
             taken: Mutex::default(),
         })
     }
@@ -41,7 +75,7 @@ impl ConnectionSlots {
         let mut taken = self.taken.lock();
         let SlotsInUse { total, by_peer } = &mut *taken;
         let of_peer = by_peer.get(&peer).copied().unwrap_or(0);
-        if *total >= self.total || of_peer >= self.per_peer {
+        if *total >= self.bounds.total || of_peer >= self.bounds.per_peer {
             return None;
         }
         *total += 1;
@@ -78,13 +112,17 @@ fn network(peer: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    fn slots(total: usize, per_peer: usize) -> Arc<ConnectionSlots> {
+        ConnectionSlots::new(ConnectionBounds { total, per_peer })
+    }
+
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
     #[test]
     fn one_peer_leaves_room_for_others() {
-        let slots = ConnectionSlots::new(3, 2);
+        let slots = slots(3, 2);
         let greedy: Vec<_> = (0..5).filter_map(|_| slots.take(ip("10.0.0.1"))).collect();
         assert_eq!(greedy.len(), 2);
         let other = slots.take(ip("10.0.0.2"));
@@ -101,7 +139,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_client_count_together() {
-        let slots = ConnectionSlots::new(10, 1);
+        let slots = slots(10, 1);
         let _first = slots.take(ip("2001:db8::1")).unwrap();
         assert!(slots.take(ip("2001:db8::ffff:2")).is_none(), "the same /64");
         assert!(slots.take(ip("2001:db8:0:1::1")).is_some());

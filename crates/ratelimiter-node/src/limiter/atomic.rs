@@ -17,11 +17,9 @@ use ratelimiter_store::StoreError;
 use redis::{RedisResult, Script, ScriptInvocation, Value};
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
-use tokio::time::timeout;
 
 use super::counter::{CounterCell, in_epoch};
-use super::decision::{CheckCost, CheckOutcome, Decision, NoDecision};
-use super::{CheckContext, PendingCheck};
+use super::{CheckContext, CheckCost, CheckOutcome, Decision, NoDecision, PendingCheck};
 use crate::admissions::{OwnAdmissions, RETENTION};
 use crate::clock::micros;
 use crate::shared::{LimitChange, next_answer};
@@ -87,10 +85,7 @@ impl AtomicQueues {
                 tokio::spawn(Arc::clone(self).call(Arc::clone(check.counter)));
             }
         }
-        match timeout(check.left, answer).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) | Err(_) => CheckOutcome::Undecided(NoDecision::NoAnswer),
-        }
+        check.outcome(answer).await
     }
 
     /// Calls the script for the checks that wait, until none does.
@@ -188,7 +183,7 @@ impl AtomicQueues {
         call.key(limit.limits).key(limit.changed).key(limit.deleted);
         call.arg(entry.limit.admissions())
             .arg(entry.limit.window_us())
-            .arg(self.context.names.prefix())
+            .arg(self.context.store.names.prefix())
             .arg(micros(RETENTION))
             .arg(or_nothing(own.newest_confirmed))
             .arg(or_nothing(own.last_sent))

@@ -6,8 +6,7 @@ use std::time::Instant;
 use ratelimiter_api::DecidedBy;
 
 use super::counter::{LocalCounter, OtherAdmissions};
-use super::decision::{CheckCost, CheckOutcome, Decision};
-use super::{CheckContext, POLICY_RETRY_US, PendingCheck};
+use super::{CheckContext, CheckCost, CheckOutcome, Decision, PendingCheck};
 
 /// Decides a check of a key that was not checked lately: reads its shared count first, so that the
 /// check does not decide without the others' admissions. Without an answer in time the last count
@@ -16,7 +15,7 @@ pub(super) async fn ask(context: &CheckContext, check: &PendingCheck<'_>) -> Che
     let window = check.counter.lock().window(context.clock.now_us());
     let circuit = context.store.circuits.of(&window.set);
     if let Some(pass) = circuit.pass(Instant::now()) {
-        let shared = context.store.window(&window, &context.names, check.left);
+        let shared = context.store.window(&window, check.left);
         let shared = shared.await;
         let answered = shared.as_ref().err().is_none_or(|e| !e.is_transient());
         pass.report(answered, Instant::now());
@@ -49,7 +48,7 @@ pub(super) fn decide(
         return decision;
     }
     if !context.has_room(cost.admissions) {
-        return decision.by_policy(false, cost.admissions, POLICY_RETRY_US);
+        return decision.by_policy(false, cost.admissions);
     }
     counter.add_unsynced(cost.at(now_us));
     decision

@@ -22,11 +22,7 @@ impl Limiter {
         entries: &[LimitEntry],
     ) -> Result<Vec<LimitEntry>, StoreError> {
         let (version, kept) = self.change(&LimitCommand::Set(entries)).await?;
-        let change = |entry: &LimitEntry| LimitChange {
-            key: entry.key.clone(),
-            version,
-            entry: Some(entry.clone()),
-        };
+        let change = |entry: &LimitEntry| LimitChange::set(version, entry.clone());
         self.spread(kept.iter().map(change).collect()).await?;
         Ok(kept)
     }
@@ -98,7 +94,6 @@ impl Limiter {
         LimitsState {
             version: limits.version(),
             life: limits.life().to_owned(),
-            boot: self.boot.clone(),
         }
     }
 

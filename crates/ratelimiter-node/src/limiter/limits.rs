@@ -40,11 +40,7 @@ impl LimitTable {
     /// Holds these limits until the first list.
     pub(crate) fn assume(&mut self, entries: &[LimitEntry]) {
         for entry in entries {
-            self.apply(LimitChange {
-                key: entry.key.clone(),
-                version: 0,
-                entry: Some(entry.clone()),
-            });
+            self.apply(LimitChange::set(0, entry.clone()));
         }
     }
 
@@ -106,14 +102,12 @@ impl LimitTable {
         self.catch_up(version, changes);
     }
 
-    fn apply(
-        &mut self,
-        LimitChange {
+    fn apply(&mut self, change: LimitChange) {
+        let LimitChange {
             key,
             version,
             entry,
-        }: LimitChange,
-    ) {
+        } = change;
         let known = self
             .held
             .get(&key)
@@ -173,19 +167,12 @@ impl LimitTable {
 
     /// Every limit and remembered deletion as the change that made it.
     pub(crate) fn changes(&self) -> Vec<LimitChange> {
-        let held = self.held.iter().map(|(key, held)| {
-            let entry = Some(held.counter.lock().entry.clone());
-            LimitChange {
-                key: key.clone(),
-                version: held.version,
-                entry,
-            }
+        let held = self.held.values().map(|held| {
+            let entry = held.counter.lock().entry.clone();
+            LimitChange::set(held.version, entry)
         });
-        let deleted = self.deleted.iter().map(|(key, version)| LimitChange {
-            key: key.clone(),
-            version: *version,
-            entry: None,
-        });
+        let deleted = self.deleted.iter();
+        let deleted = deleted.map(|(key, version)| LimitChange::deleted(*version, key.clone()));
         held.chain(deleted).collect()
     }
 
@@ -211,19 +198,11 @@ mod tests {
     }
 
     fn set(version: u64, key: &str, epoch: u64) -> LimitChange {
-        LimitChange {
-            key: Key::new(key).unwrap(),
-            version,
-            entry: Some(entry(key, epoch)),
-        }
+        LimitChange::set(version, entry(key, epoch))
     }
 
     fn deleted(version: u64, key: &str) -> LimitChange {
-        LimitChange {
-            key: Key::new(key).unwrap(),
-            version,
-            entry: None,
-        }
+        LimitChange::deleted(version, Key::new(key).unwrap())
     }
 
     fn epoch(limits: &LimitTable, key: &str) -> Option<u64> {

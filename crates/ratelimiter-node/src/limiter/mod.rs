@@ -5,9 +5,9 @@ mod atomic;
 mod cached;
 mod changes;
 mod counter;
-mod decision;
 mod leased;
 mod limits;
+mod policy;
 mod read_then_write;
 mod report;
 mod syncing;
@@ -17,25 +17,23 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-use ratelimiter_api::{
-    CheckResponse, CountingMode, DecidedBy, Key, Limit, LimitEntry, NodeId, StoreFailurePolicy,
-};
+use ratelimiter_api::{CheckResponse, CountingMode, DecidedBy, Key, Limit, LimitEntry, NodeId};
+use ratelimiter_store::StoreError;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
-use crate::admissions::AdmissionNames;
+use crate::admissions::Admission;
 use crate::clock::StoreClock;
-use crate::shared::SharedStore;
+use crate::shared::{LimitChange, SharedStore};
 use active::ActiveKeys;
 use atomic::AtomicQueues;
 pub(crate) use changes::MAX_LIMITS_AT_ONCE;
 use counter::{CounterCell, KeyActivity};
-use decision::{CheckCost, CheckOutcome, Decision, NoDecision};
 pub(crate) use leased::GrantMetrics;
 use leased::LeaseTable;
 use limits::LimitTable;
 pub(crate) use report::KeySelection;
 
-/// Time after which a client that was denied by the failure policy, with quota left, may try again.
-const POLICY_RETRY_US: u64 = 1_000_000;
 /// Admissions that a node remembers, over all keys: 64 MB, and while their number grows at most
 /// twice that.
 const MAX_REMEMBERED: usize = 4_000_000;
@@ -45,7 +43,6 @@ const MAX_REMEMBERED: usize = 4_000_000;
 #[derive(Debug)]
 pub(crate) struct Limiter {
     node: NodeId,
-    boot: String,
     started_us: u64,
     sequence: AtomicU64,
     /// Admissions that the store had confirmed and lost.
@@ -62,7 +59,6 @@ pub(crate) struct Limiter {
 struct CheckContext {
     store: Arc<SharedStore>,
     clock: Arc<StoreClock>,
-    names: AdmissionNames,
     /// Longest wait of a check for the store.
     timeout: Duration,
     /// Admissions remembered, over all keys and counting modes: counted exactly at every sync, and
@@ -78,6 +74,101 @@ struct PendingCheck<'a> {
     cost: CheckCost,
     /// Time left to wait for the store.
     left: Duration,
+}
+
+/// The admissions that one check asks for, by names that no others have.
+#[derive(Clone, Copy, Debug)]
+struct CheckCost {
+    admissions: u32,
+    first_sequence: u64,
+}
+
+impl CheckCost {
+    /// The admissions of a check that is admitted at `at_us`.
+    fn at(self, at_us: u64) -> impl Iterator<Item = Admission> {
+        (0..u64::from(self.admissions)).map(move |i| Admission {
+            at_us,
+            sequence: self.first_sequence + i,
+        })
+    }
+}
+
+/// The outcome of asking a counting mode about one check.
+#[derive(Clone, Debug)]
+enum CheckOutcome {
+    /// The check is allowed or denied, and the counter has its admissions.
+    Decided(Decision),
+    /// Nothing was counted; the failure policy decides.
+    Undecided(NoDecision),
+    /// Nothing was counted, because the key has another counter or no limit any more. The check
+    /// asks again, after this change where the node does not have it yet.
+    AskAgain(Option<Box<LimitChange>>),
+}
+
+/// The reason why the store did not decide.
+#[derive(Clone, Debug, thiserror::Error)]
+enum NoDecision {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store failed so often that this check did not wait for it.
+    #[error("the store failed the checks before this one")]
+    Suspended,
+    /// The store's clock, by which admissions are dated, was never read.
+    #[error("the store's clock is not known yet")]
+    NoClock,
+    /// The check reached the store after its deadline.
+    #[error("the check reached the store after its deadline")]
+    Late,
+    /// The store does not have an admission that it had confirmed: its count is too low.
+    #[error("the store has lost admissions that it had confirmed")]
+    Forgot,
+    /// Neither a decision nor a grant arrived in time.
+    #[error("the store did not decide in time")]
+    NoAnswer,
+}
+
+impl PendingCheck<'_> {
+    /// The outcome that another task sends, in time.
+    async fn outcome(&self, answer: oneshot::Receiver<CheckOutcome>) -> CheckOutcome {
+        match timeout(self.left, answer).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) => CheckOutcome::Undecided(NoDecision::NoAnswer),
+        }
+    }
+}
+
+impl CheckOutcome {
+    /// Whether the store answered, and in time.
+    fn is_answer(&self) -> bool {
+        match self {
+            Self::Decided(_) | Self::AskAgain(_) | Self::Undecided(NoDecision::Forgot) => true,
+            Self::Undecided(NoDecision::Store(error)) => !error.is_transient(),
+            Self::Undecided(_) => false,
+        }
+    }
+}
+
+impl From<StoreError> for CheckOutcome {
+    fn from(error: StoreError) -> Self {
+        Self::Undecided(error.into())
+    }
+}
+
+/// The decision about one check, with the facts for its caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Decision {
+    allowed: bool,
+    /// Admissions in the window after the check, according to the decider.
+    count: u64,
+    /// Time at which a denied check would fit, or the oldest admission leaves the window;
+    /// microseconds on the store's clock.
+    frees_us: u64,
+    /// Time of the decision, likewise.
+    now_us: u64,
+    /// The limit that the decision is about.
+    limit: Limit,
+    by: DecidedBy,
 }
 
 /// The reason why a check has no answer.
@@ -111,10 +202,8 @@ impl Limiter {
         clock: Arc<StoreClock>,
         store: Arc<SharedStore>,
     ) -> Self {
-        let boot = boot_id();
         let started_us = clock.now_us();
         let context = Arc::new(CheckContext {
-            names: AdmissionNames::new(&node, &boot),
             store,
             clock,
             timeout,
@@ -122,7 +211,6 @@ impl Limiter {
         });
         Self {
             node,
-            boot,
             started_us,
             sequence: AtomicU64::new(0),
             lost: AtomicU64::new(0),
@@ -132,15 +220,6 @@ impl Limiter {
             leases: Arc::new(LeaseTable::new(Arc::clone(&context))),
             context,
         }
-    }
-
-    /// Random id of this process.
-    pub(crate) fn boot(&self) -> &str {
-        &self.boot
-    }
-
-    pub(crate) fn names(&self) -> &AdmissionNames {
-        &self.context.names
     }
 
     /// The grants of leased keys.
@@ -271,37 +350,6 @@ impl Limiter {
         }
     }
 
-    /// The decision of the failure policy. The store counts what it admits when it is flushed, for
-    /// `leased` keys beside the grants.
-    fn decide_by_policy(&self, counter: &CounterCell, cost: CheckCost) -> Decision {
-        let now_us = self.context.clock.now_us();
-        let entry = counter.lock().entry.clone();
-        let granted = match entry.counting {
-            CountingMode::Leased => self.leases.admitted(&entry, now_us),
-            _ => 0,
-        };
-        let mut counter = counter.lock();
-        let policy = counter.entry.on_store_failure;
-        if policy == StoreFailurePolicy::Local && granted == 0 {
-            return cached::decide(&self.context, &mut counter, now_us, cost);
-        }
-        let mut alone = counter.decide(cost.admissions, now_us);
-        alone.count += granted;
-        let fits = alone.allowed && alone.count <= u64::from(alone.limit.admissions());
-        let (allowed, by) = match policy {
-            StoreFailurePolicy::Local => (fits, DecidedBy::Local),
-            StoreFailurePolicy::Allow => (true, DecidedBy::Policy),
-            StoreFailurePolicy::Deny => (false, DecidedBy::Policy),
-        };
-        if allowed && self.context.has_room(cost.admissions) {
-            counter.add_unsynced(cost.at(now_us));
-        }
-        Decision {
-            by,
-            ..alone.by_policy(allowed, cost.admissions, POLICY_RETRY_US)
-        }
-    }
-
     fn respond(&self, decision: &Decision) -> CheckResponse {
         let count = u32::try_from(decision.count).unwrap_or(u32::MAX);
         let limit = decision.limit.admissions();
@@ -342,13 +390,4 @@ impl CheckContext {
         }
         room
     }
-}
-
-/// A random id of this process. The hasher's keys come from the system's random source.
-fn boot_id() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    format!(
-        "{:012x}",
-        RandomState::new().hash_one(std::process::id()) >> 16
-    )
 }

@@ -7,13 +7,12 @@ use ratelimiter_api::DecidedBy;
 use tokio::time::Instant;
 
 use super::counter::{LocalCounter, in_epoch};
-use super::decision::{CheckOutcome, Decision, NoDecision};
-use super::{CheckContext, PendingCheck};
+use super::{CheckContext, CheckOutcome, Decision, NoDecision, PendingCheck};
 use crate::shared::SharedWindow;
 
 /// Decides one check by two commands to the store.
 pub(super) async fn ask(context: &CheckContext, check: &PendingCheck<'_>) -> CheckOutcome {
-    let CheckContext { store, names, .. } = context;
+    let store = &context.store;
     let (started, now_us, limit) = (Instant::now(), context.clock.now_us(), check.entry.limit);
     let cost = u64::from(check.cost.admissions);
     let window = check.counter.lock().window(now_us);
@@ -22,7 +21,7 @@ pub(super) async fn ask(context: &CheckContext, check: &PendingCheck<'_>) -> Che
         oldest_us,
         forgot,
         arrived,
-    } = match store.window(&window, names, check.left).await {
+    } = match store.window(&window, check.left).await {
         Ok(shared) => shared,
         Err(error) => return error.into(),
     };
@@ -37,7 +36,7 @@ pub(super) async fn ask(context: &CheckContext, check: &PendingCheck<'_>) -> Che
     if allowed {
         let admissions: Vec<_> = check.cost.at(now_us).collect();
         let left = check.left.saturating_sub(started.elapsed());
-        if let Err(error) = store.add(&window, names, &admissions, left).await {
+        if let Err(error) = store.add(&window, &admissions, left).await {
             return error.into();
         }
         if context.has_room(check.cost.admissions) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ratelimiter_api::{CountingMode, Key, KeyCounter, LimitEntry, NodeCounters};
+use ratelimiter_api::{CountingMode, Key, LimitEntry, NodeCounters};
 
 use super::Limiter;
 use super::counter::CounterCell;
@@ -42,17 +42,20 @@ impl Limiter {
                 let counter = cell.lock();
                 (counter.report(at_us), counter.entry.clone())
             };
-            self.add_grants(&mut counter, &entry, at_us);
+            // Grants cover further admissions.
+            if entry.counting == CountingMode::Leased {
+                let start_us = at_us.saturating_sub(entry.limit.window_us());
+                counter.lease = self.leases.report(&entry, start_us, at_us);
+                counter.count += counter.lease.map_or(0, |lease| lease.admitted);
+            }
             counter
         };
-        let counters = self.select(select).iter().map(report).collect();
-        let (node, boot) = (self.node.clone(), self.boot.clone());
         NodeCounters {
-            node,
-            boot,
+            node: self.node.clone(),
+            boot: self.context.store.names.boot().to_owned(),
             started_at_us: self.started_us,
             at_us,
-            counters,
+            counters: self.select(select).iter().map(report).collect(),
         }
     }
 
@@ -85,15 +88,6 @@ impl Limiter {
                 cells.extend(also);
                 cells.into_values().collect()
             }
-        }
-    }
-
-    /// Adds the admissions that grants cover to a report of the others.
-    fn add_grants(&self, counter: &mut KeyCounter, entry: &LimitEntry, at_us: u64) {
-        if entry.counting == CountingMode::Leased {
-            let start_us = at_us.saturating_sub(entry.limit.window_us());
-            counter.lease = self.leases.report(entry, start_us, at_us);
-            counter.count += counter.lease.map_or(0, |lease| lease.admitted);
         }
     }
 }

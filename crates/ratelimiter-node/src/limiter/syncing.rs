@@ -171,11 +171,7 @@ impl Limiter {
                 &mut unknown
             };
             if copy < version {
-                behind.push(LimitChange {
-                    key: watched.key.clone(),
-                    version,
-                    entry: Some(counter.entry.clone()),
-                });
+                behind.push(LimitChange::set(version, counter.entry.clone()));
             }
         }
         failure.map(|()| [known, unknown])

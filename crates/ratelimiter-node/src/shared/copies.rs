@@ -33,24 +33,17 @@ impl SharedStore {
             BACKGROUND_DEADLINE,
             async |mut connection, places| {
                 for &place in &places {
-                    let (
-                        LimitChange {
-                            key,
-                            version,
-                            entry,
-                        },
-                        copy,
-                    ) = (&changes[place], &copies[place]);
+                    let (change, copy) = (&changes[place], &copies[place]);
                     let mut call = COPY_LIMIT.prepare_invoke();
                     call.key(&copy.limits)
                         .key(&copy.changed)
                         .key(&copy.deleted)
                         .key(&copy.version)
                         .key(&copy.loss);
-                    call.arg(key.as_str())
-                        .arg(version)
-                        .arg(entry.as_ref().map_or_else(String::new, json));
-                    call.arg(if known { "known" } else { "" });
+                    call.arg(change.key.as_str())
+                        .arg(change.version)
+                        .arg(change.entry.as_ref().map_or_else(String::new, json))
+                        .arg(if known { "known" } else { "" });
                     call.invoke_async::<()>(&mut connection).await?;
                 }
                 Ok(vec![(); places.len()])

@@ -34,12 +34,31 @@ pub(crate) struct LimitChange {
     pub(crate) entry: Option<LimitEntry>,
 }
 
-/// The state of the limits that a node knows, and the name under which it may begin a new one.
+impl LimitChange {
+    /// A limit that was set at a version.
+    pub(crate) fn set(version: u64, entry: LimitEntry) -> Self {
+        Self {
+            key: entry.key.clone(),
+            version,
+            entry: Some(entry),
+        }
+    }
+
+    /// A limit that was deleted at a version.
+    pub(crate) fn deleted(version: u64, key: Key) -> Self {
+        Self {
+            key,
+            version,
+            entry: None,
+        }
+    }
+}
+
+/// The state of the limits that a node knows.
 #[derive(Clone, Debug)]
 pub(crate) struct LimitsState {
     pub(crate) version: u64,
     pub(crate) life: String,
-    pub(crate) boot: String,
 }
 
 /// A change of limits for all nodes.
@@ -58,25 +77,17 @@ impl SharedStore {
     /// newer than they are. Other programs' entries that are no limits are left out.
     pub(crate) async fn limits(&self) -> Result<(u64, Vec<LimitChange>), StoreError> {
         let mut pipeline = redis::pipe();
-        pipeline.cmd("GET").arg(layout::LIMITS_VERSION);
         // The versions first: a limit may be newer than the version beside it, but never older.
         pipeline
-            .cmd("ZRANGE")
-            .arg(layout::LIMITS_CHANGED)
-            .arg(0)
-            .arg(-1)
-            .arg("WITHSCORES");
-        pipeline.cmd("HGETALL").arg(layout::LIMITS);
+            .get(layout::LIMITS_VERSION)
+            .zrange_withscores(layout::LIMITS_CHANGED, 0, -1)
+            .hgetall(layout::LIMITS);
         type Answer = (Option<u64>, HashMap<String, u64>, HashMap<String, String>);
         let (version, versions, entries): Answer = self.read(layout::LIMITS, &pipeline).await?;
         let change = |text: &String| {
             let entry: LimitEntry = serde_json::from_str(text).ok()?;
             let version = versions.get(entry.key.as_str()).copied().unwrap_or(0);
-            Some(LimitChange {
-                key: entry.key.clone(),
-                version,
-                entry: Some(entry),
-            })
+            Some(LimitChange::set(version, entry))
         };
         Ok((
             version.unwrap_or(0),
@@ -90,40 +101,36 @@ impl SharedStore {
         let after = format!("({version}");
         let mut pipeline = redis::pipe();
         for set in [layout::LIMITS_CHANGED, layout::LIMITS_DELETED] {
-            pipeline
-                .cmd("ZRANGEBYSCORE")
-                .arg(set)
-                .arg(&after)
-                .arg("+inf")
-                .arg("WITHSCORES");
+            pipeline.zrangebyscore_withscores(set, &after, "+inf");
         }
         type Scored = Vec<(String, u64)>;
         let (changed, deleted): (Scored, Scored) = self.read(layout::LIMITS, &pipeline).await?;
         let mut changes = Vec::new();
         for some in changed.chunks(CALL_MOST) {
-            let keys: Vec<_> = some.iter().map(|(key, _)| key).collect();
-            let mut read = redis::pipe();
-            read.cmd("HMGET").arg(layout::LIMITS).arg(keys);
-            let (texts,): (Vec<Option<String>>,) = self.read(layout::LIMITS, &read).await?;
-            for ((_, version), text) in some.iter().zip(texts) {
-                let entry = text.and_then(|text| serde_json::from_str::<LimitEntry>(&text).ok());
+            let keys: Vec<_> = some.iter().map(|(key, _)| key.as_str()).collect();
+            let entries = self.entries(&keys).await?;
+            for ((_, version), entry) in some.iter().zip(entries) {
                 // A limit that is gone meanwhile has a deletion with a higher version.
-                changes.extend(entry.map(|entry| LimitChange {
-                    key: entry.key.clone(),
-                    version: *version,
-                    entry: Some(entry),
-                }));
+                changes.extend(entry.map(|entry| LimitChange::set(*version, entry)));
             }
         }
         let deletion = |(key, version): (String, u64)| {
-            Some(LimitChange {
-                key: Key::new(key).ok()?,
-                version,
-                entry: None,
-            })
+            Some(LimitChange::deleted(version, Key::new(key).ok()?))
         };
         changes.extend(deleted.into_iter().filter_map(deletion));
         Ok(changes)
+    }
+
+    /// The limits of these keys; none for a key without one.
+    pub(super) async fn entries(
+        &self,
+        keys: &[&str],
+    ) -> Result<Vec<Option<LimitEntry>>, StoreError> {
+        let mut read = redis::pipe();
+        read.hmget(layout::LIMITS, keys);
+        let (texts,): (Vec<Option<String>>,) = self.read(layout::LIMITS, &read).await?;
+        let entry = |text: Option<String>| serde_json::from_str(&text?).ok();
+        Ok(texts.into_iter().map(entry).collect())
     }
 
     /// Changes limits. Returns their version after the change, and the entries as its script lists
@@ -137,17 +144,17 @@ impl SharedStore {
         let mut call;
         match *command {
             LimitCommand::Set(entries) => {
-                call = prepare(&SET_LIMITS, known);
+                call = self.prepare(&SET_LIMITS, known);
                 for entry in entries {
                     call.arg(entry.key.as_str()).arg(json(entry));
                 }
             }
             LimitCommand::Reset(key) => {
-                call = prepare(&RESET_COUNTER, known);
+                call = self.prepare(&RESET_COUNTER, known);
                 call.arg(key.as_str());
             }
             LimitCommand::Delete(key) => {
-                call = prepare(&DELETE_LIMIT, known);
+                call = self.prepare(&DELETE_LIMIT, known);
                 call.arg(key.as_str());
             }
         }
@@ -169,7 +176,7 @@ impl SharedStore {
             .chunks(CALL_MOST)
             .chain(changes.is_empty().then_some(changes));
         for some in calls {
-            let mut call = prepare(&RESTORE_LIMITS, known);
+            let mut call = self.prepare(&RESTORE_LIMITS, known);
             for LimitChange {
                 key,
                 version,
@@ -192,13 +199,22 @@ impl SharedStore {
         entries: &[LimitEntry],
     ) -> Result<(), StoreError> {
         for some in entries.chunks(CALL_MOST) {
-            let mut call = prepare(&SEED_LIMITS, known);
+            let mut call = self.prepare(&SEED_LIMITS, known);
             for entry in some {
                 call.arg(entry.key.as_str()).arg(json(entry));
             }
             self.call::<()>(&mut call).await?;
         }
         Ok(())
+    }
+
+    /// A call of a script, with the arguments that all of them share. The boot names the life that
+    /// the call may begin.
+    fn prepare<'a>(&self, script: &'a Script, known: &LimitsState) -> ScriptInvocation<'a> {
+        let mut call = script.prepare_invoke();
+        call.arg(known.version).arg(&known.life);
+        call.arg(self.names.boot());
+        call
     }
 
     async fn call<T: FromRedisValue>(
@@ -224,12 +240,6 @@ impl SharedStore {
             });
         self.written(result.await)
     }
-}
-
-fn prepare<'a>(script: &'a Script, known: &LimitsState) -> ScriptInvocation<'a> {
-    let mut call = script.prepare_invoke();
-    call.arg(known.version).arg(&known.life).arg(&known.boot);
-    call
 }
 
 pub(super) fn json(entry: &LimitEntry) -> String {

@@ -19,19 +19,10 @@ impl SharedStore {
     ) -> Result<Option<Heartbeat>, StoreError> {
         let text = serde_json::to_string(beat).expect("a heartbeat has string keys only");
         let mut pipeline = redis::pipe();
-        pipeline.cmd("HGET").arg(layout::NODES).arg(id.as_str());
-        pipeline
-            .cmd("HSET")
-            .arg(layout::NODES)
-            .arg(id.as_str())
-            .arg(text)
-            .ignore();
+        pipeline.hget(layout::NODES, id.as_str());
+        pipeline.hset(layout::NODES, id.as_str(), text).ignore();
         for id in gone {
-            pipeline
-                .cmd("HDEL")
-                .arg(layout::NODES)
-                .arg(id.as_str())
-                .ignore();
+            pipeline.hdel(layout::NODES, id.as_str()).ignore();
         }
         let (replaced,): (Option<String>,) = self.write_membership(&pipeline).await?;
         Ok(replaced.and_then(|text| serde_json::from_str(&text).ok()))
@@ -43,11 +34,7 @@ impl SharedStore {
         id: &NodeId,
     ) -> Result<(Option<Heartbeat>, ClockReading), StoreError> {
         let mut pipeline = redis::pipe();
-        pipeline
-            .cmd("HGET")
-            .arg(layout::NODES)
-            .arg(id.as_str())
-            .cmd("TIME");
+        pipeline.hget(layout::NODES, id.as_str()).cmd("TIME");
         let (text, clock): (Option<String>, ClockReading) = self
             .reads
             .at(layout::NODES)
@@ -66,7 +53,7 @@ impl SharedStore {
     /// Removes this node's heartbeat.
     pub(crate) async fn leave(&self, id: &NodeId) -> Result<(), StoreError> {
         let mut pipeline = redis::pipe();
-        pipeline.cmd("HDEL").arg(layout::NODES).arg(id.as_str());
+        pipeline.hdel(layout::NODES, id.as_str());
         self.write_membership::<(u64,)>(&pipeline).await.map(drop)
     }
 

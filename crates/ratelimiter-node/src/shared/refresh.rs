@@ -8,7 +8,6 @@ use redis::{Pipeline, RedisResult, Value};
 
 use super::store::{BACKGROUND_DEADLINE, SharedStore, next_answer};
 use super::window::{KeyWindow, SharedWindow};
-use crate::admissions::AdmissionNames;
 use crate::clock::ClockReading;
 
 /// What a node reads of the store at every sync.
@@ -47,7 +46,6 @@ impl SharedStore {
     /// passes while the store takes no writes.
     pub(crate) async fn refresh(
         &self,
-        names: &AdmissionNames,
         watched: &[(&Key, &KeyWindow)],
     ) -> Result<StoreRefresh, StoreError> {
         let sets = watched.iter().map(|(_, window)| window.set.as_str());
@@ -60,7 +58,7 @@ impl SharedStore {
                 for &place in &places {
                     match place.checked_sub(1) {
                         None => ask_for_state(&mut pipeline),
-                        Some(place) => self.ask_for_key(names, watched[place], &mut pipeline),
+                        Some(place) => self.ask_for_key(watched[place], &mut pipeline),
                     }
                 }
                 let sent = Instant::now();
@@ -100,15 +98,10 @@ impl SharedStore {
         })
     }
 
-    fn ask_for_key(
-        &self,
-        names: &AdmissionNames,
-        (key, window): (&Key, &KeyWindow),
-        pipeline: &mut Pipeline,
-    ) {
-        window.read(names, pipeline);
+    fn ask_for_key(&self, (key, window): (&Key, &KeyWindow), pipeline: &mut Pipeline) {
+        window.read(&self.names, pipeline);
         if self.copies_limits() {
-            pipeline.cmd("GET").arg(LimitCopy::of(key).version);
+            pipeline.get(LimitCopy::of(key).version);
         }
     }
 
@@ -130,14 +123,11 @@ impl SharedStore {
 }
 
 fn ask_for_state(pipeline: &mut Pipeline) {
-    pipeline.cmd("TIME");
-    pipeline.cmd("GET").arg(layout::LIMITS_VERSION);
     pipeline
-        .cmd("HMGET")
-        .arg(layout::LIMITS_STATE)
-        .arg("life")
-        .arg("floor");
-    pipeline.cmd("HGETALL").arg(layout::NODES);
+        .cmd("TIME")
+        .get(layout::LIMITS_VERSION)
+        .hmget(layout::LIMITS_STATE, &["life", "floor"])
+        .hgetall(layout::NODES);
 }
 
 fn state(

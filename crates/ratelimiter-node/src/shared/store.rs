@@ -1,11 +1,12 @@
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use ratelimiter_api::Key;
 use ratelimiter_api::layout::LimitCopy;
+use ratelimiter_api::{Key, NodeId};
 use ratelimiter_store::{Link, Redirects, StoreError, StoreKind, StoreUrl, StoreVersion};
 use redis::{FromRedisValue, Pipeline, RedisResult, ScriptInvocation, Value, from_redis_value};
 
+use crate::admissions::AdmissionNames;
 use crate::breaker::StoreCircuits;
 
 /// How long a flush, a heartbeat or a change of a limit may take. Longer than a check may: no
@@ -24,21 +25,22 @@ pub(crate) struct SharedStore {
     pub(crate) flushes: Link,
     /// Heartbeats and changes of limits.
     pub(super) membership: Link,
-    kind: StoreKind,
+    /// The names of this process's admissions.
+    pub(crate) names: AdmissionNames,
     last_write: Mutex<Option<Instant>>,
     /// Between checks and the store.
     pub(crate) circuits: StoreCircuits,
 }
 
 impl SharedStore {
-    pub(crate) fn new(url: &StoreUrl) -> Self {
+    pub(crate) fn new(url: &StoreUrl, node: &NodeId) -> Self {
         let link = || Link::new(url.clone());
         Self {
             checks: link(),
             reads: link(),
             flushes: link(),
             membership: link(),
-            kind: url.kind(),
+            names: AdmissionNames::new(node),
             last_write: Mutex::new(None),
             circuits: StoreCircuits::new(url.kind()),
         }
@@ -46,7 +48,7 @@ impl SharedStore {
 
     /// Whether each key's limit has a copy beside its admissions.
     pub(crate) fn copies_limits(&self) -> bool {
-        self.kind == StoreKind::Cluster
+        self.reads.url().kind() == StoreKind::Cluster
     }
 
     /// The limit of a key, for scripts that count it.

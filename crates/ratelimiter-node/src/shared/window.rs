@@ -61,16 +61,8 @@ impl KeyWindow {
     pub(crate) fn read(&self, names: &AdmissionNames, pipeline: &mut Pipeline) {
         let after = format!("({}", self.start_us());
         pipeline
-            .cmd("ZCOUNT")
-            .arg(&self.set)
-            .arg(&after)
-            .arg("+inf");
-        pipeline
-            .cmd("ZRANGEBYSCORE")
-            .arg(&self.set)
-            .arg(&after)
-            .arg("+inf");
-        pipeline.arg("WITHSCORES").arg("LIMIT").arg(0).arg(1);
+            .zcount(&self.set, &after, "+inf")
+            .zrangebyscore_limit_withscores(&self.set, &after, "+inf", 0, 1);
         self.ask_for(self.own.newest_confirmed, names, pipeline);
         self.ask_for(self.own.last_sent, names, pipeline);
         self.ask_for(self.own.newest, names, pipeline);
@@ -110,23 +102,14 @@ impl KeyWindow {
         pipeline: &mut Pipeline,
     ) {
         self.ask_for(self.own.newest_confirmed, names, pipeline);
-        let command = pipeline.cmd("ZADD").arg(&self.set);
-        for admission in admissions {
-            command
-                .arg(admission.at_us)
-                .arg(names.name(admission.sequence));
-        }
-        command.ignore();
+        let member = |a: &Admission| (a.at_us, names.name(a.sequence));
+        let members: Vec<_> = admissions.iter().map(member).collect();
         let retention = micros(RETENTION);
         let old = self.start_us().saturating_sub(retention);
-        pipeline
-            .cmd("ZREMRANGEBYSCORE")
-            .arg(&self.set)
-            .arg("-inf")
-            .arg(old)
-            .ignore();
         let life_ms = (self.window_us + 2 * retention) / 1000;
-        pipeline.cmd("PEXPIRE").arg(&self.set).arg(life_ms).ignore();
+        pipeline.zadd_multiple(&self.set, &members).ignore();
+        pipeline.zrembyscore(&self.set, "-inf", old).ignore();
+        pipeline.pexpire(&self.set, life_ms.cast_signed()).ignore();
     }
 
     /// Takes the answers to [`add`](Self::add): whether the store has forgotten what it had
@@ -137,10 +120,7 @@ impl KeyWindow {
 
     fn ask_for(&self, sequence: Option<u64>, names: &AdmissionNames, pipeline: &mut Pipeline) {
         if let Some(sequence) = sequence {
-            pipeline
-                .cmd("ZSCORE")
-                .arg(&self.set)
-                .arg(names.name(sequence));
+            pipeline.zscore(&self.set, names.name(sequence));
         }
     }
 }
@@ -159,11 +139,10 @@ impl SharedStore {
     pub(crate) async fn window(
         &self,
         window: &KeyWindow,
-        names: &AdmissionNames,
         deadline: Duration,
     ) -> Result<SharedWindow, StoreError> {
         let mut pipeline = redis::pipe();
-        window.read(names, &mut pipeline);
+        window.read(&self.names, &mut pipeline);
         self.reads
             .at(&window.set)
             .run_idempotent(deadline, async |mut connection| {
@@ -177,12 +156,11 @@ impl SharedStore {
     pub(crate) async fn add(
         &self,
         window: &KeyWindow,
-        names: &AdmissionNames,
         admissions: &[Admission],
         deadline: Duration,
     ) -> Result<(), StoreError> {
         let mut pipeline = redis::pipe();
-        window.add(names, admissions, &mut pipeline);
+        window.add(&self.names, admissions, &mut pipeline);
         // An admission that is already a member stays as it is.
         self.write::<Value>(&self.checks, &window.set, &pipeline, deadline)
             .await
@@ -194,7 +172,6 @@ impl SharedStore {
     /// the store has forgotten admissions that it had confirmed before.
     pub(crate) async fn flush<C>(
         &self,
-        names: &AdmissionNames,
         batches: &[AdmissionBatch<C>],
     ) -> Vec<Result<bool, StoreError>> {
         let sets: Vec<_> = batches
@@ -208,7 +185,9 @@ impl SharedStore {
                 let mut pipeline = redis::pipe();
                 for &place in &places {
                     let batch = &batches[place];
-                    batch.window.add(names, &batch.admissions, &mut pipeline);
+                    batch
+                        .window
+                        .add(&self.names, &batch.admissions, &mut pipeline);
                 }
                 let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
                 let mut answers = answers.into_iter();

@@ -9,7 +9,7 @@ use ratelimiter_store::StoreError;
 use super::lease::{KeyLease, LeaseCell};
 use super::ledger::{GrantMessage, GrantRequest, LedgerAnswer};
 use super::{LeaseTable, clock, ledger};
-use crate::limiter::decision::{CheckOutcome, NoDecision};
+use crate::limiter::{CheckOutcome, NoDecision};
 use crate::shared::LimitChange;
 
 /// How long after a failure nothing is settled that no check waits for.
@@ -38,7 +38,7 @@ impl LeaseTable {
             let sent = Instant::now();
             let result = if message.request.is_some() {
                 let result = self.ask_store(&cell, &message).await;
-                self.count(&result, sent.elapsed());
+                self.metrics.record(&result, sent.elapsed());
                 result
             } else {
                 self.settle(&message).await.map_err(NoDecision::from)
@@ -119,11 +119,7 @@ impl LeaseTable {
                 lease.answered,
             )
         };
-        let change = LimitChange {
-            key: entry.key.clone(),
-            version,
-            entry: Some(entry.clone()),
-        };
+        let change = LimitChange::set(version, entry.clone());
         self.context.store.copy_limits(&[change], answered).await?;
         tracing::warn!(key = %entry.key, grants = grants.len(), "the store lost grants that it had \
             given; recalling them");
@@ -131,14 +127,6 @@ impl LeaseTable {
         // Another node restores the limits; until then every answer is the same.
         tokio::time::sleep(RETRY).await;
         Ok(())
-    }
-
-    fn count(&self, result: &Result<LedgerAnswer, NoDecision>, took: Duration) {
-        match result {
-            Ok(LedgerAnswer::Answered(GrantAnswer::Granted { .. })) => self.metrics.granted(took),
-            Ok(_) => self.metrics.denied(),
-            Err(_) => self.metrics.failed(),
-        }
     }
 }
 

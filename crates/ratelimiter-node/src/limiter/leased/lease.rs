@@ -8,8 +8,7 @@ use tokio::sync::oneshot;
 
 use super::NodeFacts;
 use crate::admissions::AdmissionLog;
-use crate::limiter::CheckContext;
-use crate::limiter::decision::{CheckCost, CheckOutcome, Decision};
+use crate::limiter::{CheckContext, CheckCost, CheckOutcome, Decision};
 use crate::shared::LimitChange;
 
 /// How long a grant lasts on the store's clock.
@@ -148,7 +147,7 @@ impl KeyLease {
         now_us.saturating_sub(self.entry.limit.window_us())
     }
 
-    /// Answers the waiting checks in their order, as far as the node can.
+    /// Answers the waiting checks in their order, until one needs the store.
     pub(super) fn serve(&mut self, now: NodeTime, now_us: u64, context: &CheckContext) {
         while let Some(WaitingCheck { cost, reply }) = self.waiting.pop_front() {
             // One that no longer waits would spend for nothing.

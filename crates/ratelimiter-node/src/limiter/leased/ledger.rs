@@ -176,6 +176,6 @@ fn invocation(
         .arg(micros(terms.window()))
         .arg(micros(terms.lease()))
         .arg(micros(RETENTION));
-    call.arg(entry.epoch).arg(context.names.prefix());
+    call.arg(entry.epoch).arg(context.store.names.prefix());
     call
 }

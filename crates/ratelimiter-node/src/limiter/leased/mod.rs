@@ -15,10 +15,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use ratelimiter_api::{Key, LeaseCounter, LimitEntry};
 use tokio::sync::oneshot;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 
-use super::decision::{CheckOutcome, NoDecision};
-use super::{CheckContext, PendingCheck};
+use super::{CheckContext, CheckOutcome, PendingCheck};
 use crate::admissions::RETENTION;
 use crate::clock::micros;
 use lease::{KeyLease, LeaseCell, WaitingCheck};
@@ -79,13 +78,8 @@ impl LeaseTable {
         };
         let cell = {
             let mut keys = self.keys.lock();
-            match keys.get(&entry.key) {
-                Some(cell) => Arc::clone(cell),
-                None => Arc::clone(
-                    keys.entry(entry.key.clone())
-                        .or_insert_with(|| Arc::new(Mutex::new(KeyLease::new(entry.clone())))),
-                ),
-            }
+            let new = || Arc::new(Mutex::new(KeyLease::new(entry.clone())));
+            Arc::clone(keys.entry(entry.key.clone()).or_insert_with(new))
         };
         let answer = {
             let mut lease = cell.lock();
@@ -108,10 +102,7 @@ impl LeaseTable {
             self.pump(&cell, &mut lease);
             answer
         };
-        match timeout(check.left, answer).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) | Err(_) => CheckOutcome::Undecided(NoDecision::NoAnswer),
-        }
+        check.outcome(answer).await
     }
 
     /// Gives unspent grants back in time, until dropped.
