@@ -1,5 +1,4 @@
 use std::fs::read_to_string;
-use std::future::pending;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,26 +25,18 @@ impl ExitSignals {
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
-            hangup: if ignores_hangup() {
-                None
-            } else {
-                Some(listen(SignalKind::hangup())?)
-            },
+            hangup: (!ignores_hangup())
+                .then(|| listen(SignalKind::hangup()))
+                .transpose()?,
         })
     }
 
     /// The exit code that belongs to the next signal.
     pub async fn next(&mut self) -> Exit {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(signal) => signal.recv().await,
-                None => pending().await,
-            }
-        };
         tokio::select! {
             _ = self.interrupt.recv() => Exit::Interrupted,
             _ = self.terminate.recv() => Exit::Terminated,
-            _ = hangup => Exit::HungUp,
+            Some(()) = async { self.hangup.as_mut()?.recv().await } => Exit::HungUp,
         }
     }
 }
