@@ -30,7 +30,8 @@ pub struct NodeSettings {
     pub store_timeout: Duration,
     /// Token that changes of limits and counters, and lists of keys, need; printable ASCII.
     pub admin_token: Option<String>,
-    /// Limits that hold before the store was reached; added to it where it has none for their keys.
+    /// Limits that hold until the store is reached; then those whose keys have none there are added
+    /// to it.
     pub limits: Vec<LimitSpec>,
     /// Consent to listen beyond loopback without an admin token.
     pub without_token: bool,
@@ -40,7 +41,7 @@ pub struct NodeSettings {
     pub max_connections_per_peer: usize,
 }
 
-/// A configuration that no node can have.
+/// The reason why settings are refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// A duration outside its range.
@@ -86,7 +87,7 @@ pub enum ConfigError {
         /// The reason.
         source: LimitError,
     },
-    /// Room for no connection.
+    /// A bound of zero connections.
     #[error("max connections, and those per peer, must be at least 1")]
     NoConnections,
 }

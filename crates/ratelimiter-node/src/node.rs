@@ -78,9 +78,9 @@ fn listen_hint(source: &io::Error) -> &'static str {
 }
 
 impl NodeServer {
-    /// Listens, and asks the store for its version. A store that cannot be reached yet is waited
-    /// for in the background; one that refuses the login, or is too old, is an error, and so is
-    /// another process under the same id.
+    /// Listens, and asks the store for its version. A node starts without a store that cannot be
+    /// reached, and reaches it later. It does not start with a store that refuses the login or is
+    /// too old, nor beside another process under the same id.
     ///
     /// # Errors
     /// When the address or the id is taken, or the store cannot be used.

@@ -16,10 +16,10 @@ use tokio::time::timeout;
 pub(crate) const MAX_BODY: usize = 16 * 1024;
 /// The largest body with many limits, bytes.
 pub(crate) const MAX_BULK: usize = 1024 * 1024;
-/// Time for a client to send it.
+/// Time for a client to send a body.
 const BODY_DEADLINE: Duration = Duration::from_secs(5);
-/// Bounds on reading a body that is not used: a connection that is closed while its client still
-/// sends is reset, and the answer may be lost with it.
+/// Bounds on reading a body that no handler reads. It is read all the same: a connection that is
+/// closed while its client still sends is reset, and the answer may be lost with it.
 const MAX_DISCARDED: u64 = 1024 * 1024;
 const DISCARD_DEADLINE: Duration = Duration::from_secs(1);
 

@@ -66,7 +66,7 @@ struct CheckContext {
     remembered: AtomicUsize,
 }
 
-/// One check as its counting mode is asked.
+/// One check on its way through its counting mode.
 struct PendingCheck<'a> {
     counter: &'a Arc<CounterCell>,
     /// The limit when the check arrived.
@@ -171,7 +171,7 @@ struct Decision {
     by: DecidedBy,
 }
 
-/// The reason why a check has no answer.
+/// The reason why a check is refused without a decision.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CheckError {
     /// A key without a limit.

@@ -10,7 +10,7 @@ use super::store::{BACKGROUND_DEADLINE, SharedStore};
 
 static COPY_LIMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("copy_limit.lua")));
 
-/// What lies beside a key's admissions and follows its limit.
+/// The entries beside a key's admissions that follow its limit.
 impl SharedStore {
     /// Puts the copies of changed limits in their places, so that the next check of any node goes
     /// by them. Does nothing where one store has both. `known` when the node has found a copy of
