@@ -1,7 +1,7 @@
 """Verifies the Python library `limits` (https://pypi.org/project/limits) over a Redis, with one command:
 
     pip install limits redis
-    ratelimiter-verify exec --limit 10/2s \\
+    ratelimiter-verify exec --has-cost --limit 10/2s \\
         --command 'python3 limits_adapter.py redis://localhost:6379 moving-window 10 2'
 
 Usage: limits_adapter.py STORE fixed-window|moving-window|sliding-window-counter LIMIT SECONDS

@@ -3,6 +3,9 @@ use std::time::Duration;
 use ratelimiter_api::{Claims, Outcome};
 use tokio::time::timeout;
 
+/// Characters of an answer that are shown.
+pub(crate) const SHOWN: usize = 80;
+
 /// The answer to one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckAnswer {
@@ -10,9 +13,11 @@ pub struct CheckAnswer {
     pub outcome: Outcome,
     /// The limiter's own statements.
     pub claims: Claims,
-    /// The form of the answer in a few words: `status 429`, `no answer within 5 s`. Empty for an
-    /// ordinary one.
+    /// The form of the answer in a few words: `status 500`, `no answer within 5 s`,
+    /// `retry-after was not understood`. Empty for an ordinary one.
     pub detail: String,
+    /// The answer as it came, on one line and cut short: `200 {"ok":true}`. Empty where none came.
+    pub seen: String,
 }
 
 impl CheckAnswer {
@@ -22,6 +27,7 @@ impl CheckAnswer {
             outcome,
             claims: Claims::default(),
             detail: String::new(),
+            seen: String::new(),
         }
     }
 
@@ -30,6 +36,25 @@ impl CheckAnswer {
         Self {
             detail: detail.into(),
             ..Self::plain(Outcome::Failed)
+        }
+    }
+
+    /// The same with the text of the answer, cut short.
+    pub(crate) fn seen(self, text: &str) -> Self {
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let shown: String = line
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(SHOWN)
+            .collect();
+        let more = if line.chars().count() > SHOWN {
+            "..."
+        } else {
+            ""
+        };
+        Self {
+            seen: shown + more,
+            ..self
         }
     }
 

@@ -11,60 +11,117 @@ const EPOCH_MS: f64 = 1e12;
 /// Seconds since the epoch are at least this.
 const EPOCH_S: f64 = 1e9;
 
-/// The claims of an HTTP answer. Fields that cannot be read are no claims.
-pub(crate) fn of(headers: &HeaderMap) -> Claims {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let number = |names: &[&str]| {
-        names
-            .iter()
-            .find_map(|name| text(name)?.trim().parse::<f64>().ok())
-    };
-    let member = |name: &str| text("ratelimit").and_then(|list| parameter(list, name));
-    let limit = text("ratelimit-policy").and_then(|list| parameter(list, "q"));
-    let limit = limit.or_else(|| {
-        number(&[
-            "ratelimit-limit",
-            "x-ratelimit-limit",
-            "x-ratelimit-limit-minute",
-        ])
-    });
-    let remaining = member("r").or_else(|| {
-        number(&[
-            "ratelimit-remaining",
-            "x-ratelimit-remaining",
-            "x-ratelimit-remaining-minute",
-        ])
-    });
-    let reset = member("t").or_else(|| number(&["ratelimit-reset", "x-ratelimit-reset"]));
-    let retry = number(&["retry-after", "x-retry-in"]);
-    Claims {
+const LIMIT: [&str; 3] = [
+    "ratelimit-limit",
+    "x-ratelimit-limit",
+    "x-ratelimit-limit-minute",
+];
+const REMAINING: [&str; 3] = [
+    "ratelimit-remaining",
+    "x-ratelimit-remaining",
+    "x-ratelimit-remaining-minute",
+];
+const RESET: [&str; 2] = ["ratelimit-reset", "x-ratelimit-reset"];
+const RETRY: [&str; 2] = ["retry-after", "x-retry-in"];
+
+/// The claims of an HTTP answer, and remarks on its fields: those that were not understood, and a
+/// retry at an impossible time.
+pub(crate) fn of(headers: &HeaderMap, now: SystemTime) -> (Claims, Vec<String>) {
+    let field = |name: &str| number(name, headers.get(name)?.to_str().ok()?, now);
+    let first = |names: &[&str]| names.iter().find_map(|name| field(name));
+    let text = headers.get("ratelimit").and_then(|list| list.to_str().ok());
+    let limit = field("ratelimit-policy").or_else(|| first(&LIMIT));
+    let remaining = field("ratelimit").or_else(|| first(&REMAINING));
+    let reset = text.and_then(|list| parameter(list, ["t", "reset"]));
+    let reset = reset.or_else(|| first(&RESET));
+    let retry = first(&RETRY);
+    let claims = Claims {
         limit: limit.filter(|n| *n >= 0.0).map(|n| n as u64),
         remaining: remaining.map(|n| n as i64),
-        reset: reset.and_then(from_now),
-        retry_after: retry.and_then(from_now),
+        reset: reset.and_then(|reset| from_now(reset, now)),
+        // Seconds from now by its definition, whatever was meant.
+        retry_after: retry.and_then(|n| Duration::try_from_secs_f64(n.max(0.0)).ok()),
+    };
+    let about_quota = |name: &str| {
+        RETRY.contains(&name) || name.contains("ratelimit") || name.contains("rate-limit")
+    };
+    let unread = headers
+        .keys()
+        .filter(|name| about_quota(name.as_str()) && field(name.as_str()).is_none());
+    let mut remarks: Vec<String> = unread
+        .map(|name| format!("{name} was not understood"))
+        .collect();
+    match retry {
+        Some(n) if n < 0.0 => remarks.push("the stated retry is in the past".into()),
+        Some(n) if n >= EPOCH_S => remarks.push("the stated retry is a time since 1970".into()),
+        _ => {}
+    }
+    (claims, remarks)
+}
+
+/// The number that a field states; a retry in seconds from now.
+fn number(name: &str, value: &str, now: SystemTime) -> Option<f64> {
+    let plain = || value.split([',', ';']).next()?.trim().parse().ok();
+    match name {
+        "ratelimit-policy" => parameter(value, ["q", "limit"]).or_else(plain),
+        "ratelimit" => parameter(value, ["r", "remaining"]),
+        "retry-after" => plain().or_else(|| date_from_now(value, now)),
+        "x-retry-in" => plain().or_else(|| go_duration(value)),
+        _ => [&LIMIT[..], &REMAINING, &RESET]
+            .concat()
+            .contains(&name)
+            .then(plain)?,
     }
 }
 
-/// A parameter of the first member of a structured-field list: `"default";r=7;t=42` (RFC 9651).
-fn parameter(list: &str, name: &str) -> Option<f64> {
-    let first = list.split(',').next()?;
-    first.split(';').skip(1).find_map(|p| {
-        p.trim()
-            .strip_prefix(name)?
-            .strip_prefix('=')?
-            .trim()
-            .parse()
-            .ok()
+/// A parameter by one of its names, of the first member that has it: `"default";r=7;t=42`
+/// (RFC 9651), or `limit=10, remaining=7, reset=42`.
+fn parameter(list: &str, names: [&str; 2]) -> Option<f64> {
+    list.split([',', ';']).find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        names
+            .contains(&name.trim())
+            .then(|| value.trim().parse().ok())?
     })
+}
+
+/// The seconds until an HTTP date. Its second is counted to its end: it was perhaps cut off.
+fn date_from_now(value: &str, now: SystemTime) -> Option<f64> {
+    let date = httpdate::parse_http_date(value).ok()? + Duration::from_secs(1);
+    Some(match date.duration_since(now) {
+        Ok(ahead) => ahead.as_secs_f64(),
+        Err(past) => -past.duration().as_secs_f64(),
+    })
+}
+
+/// Seconds of a duration as Go writes it: `1m2.5s`, `350ms`.
+fn go_duration(text: &str) -> Option<f64> {
+    let (mut rest, mut seconds) = (text.trim(), 0.0);
+    while !rest.is_empty() {
+        let (number, unit) = rest.split_at(rest.find(|c: char| c.is_alphabetic())?);
+        let end = unit
+            .find(|c: char| !c.is_alphabetic())
+            .unwrap_or(unit.len());
+        let (unit, more) = unit.split_at(end);
+        let factor = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        seconds += number.parse::<f64>().ok()? * factor;
+        rest = more;
+    }
+    Some(seconds)
 }
 
 /// A reset as the time from now: seconds, or seconds or milliseconds since the epoch, told apart by
 /// their size.
-fn from_now(value: f64) -> Option<Duration> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()?
-        .as_secs_f64();
+fn from_now(value: f64, now: SystemTime) -> Option<Duration> {
+    let now = now.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
     let seconds = match value {
         v if v >= EPOCH_MS => v / 1e3 - now,
         v if v >= EPOCH_S => v - now,
@@ -77,12 +134,18 @@ fn from_now(value: f64) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn claims(fields: &[(&'static str, &str)]) -> Claims {
+    fn read(fields: &[(&'static str, &str)]) -> (Claims, Vec<String>) {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.insert(*name, value.parse().unwrap());
         }
-        of(&headers)
+        of(&headers, UNIX_EPOCH + Duration::from_secs(1_700_000_000))
+    }
+
+    fn claims(fields: &[(&'static str, &str)]) -> Claims {
+        let (claims, remarks) = read(fields);
+        assert_eq!(remarks, [""; 0]);
+        claims
     }
 
     #[test]
@@ -92,11 +155,19 @@ mod tests {
             ("ratelimit", "\"default\";r=7;t=42"),
             ("retry-after", "42"),
         ]);
-        assert_eq!((found.limit, found.remaining), (Some(10), Some(7)));
-        assert_eq!(
-            (found.reset, found.retry_after),
-            (Some(Duration::from_secs(42)), Some(Duration::from_secs(42)))
-        );
+        let draft = claims(&[
+            ("ratelimit-policy", "10;w=60"),
+            ("ratelimit-limit", "10, 10;w=60"),
+            ("ratelimit", "limit=10, remaining=7, reset=42"),
+            ("x-retry-in", "42s"),
+        ]);
+        let all = |claims: Claims| {
+            let times = (claims.reset, claims.retry_after);
+            (claims.limit, claims.remaining, times)
+        };
+        let later = Some(Duration::from_secs(42));
+        assert_eq!(all(found), (Some(10), Some(7), (later, later)));
+        assert_eq!(all(draft), (Some(10), Some(7), (later, later)));
     }
 
     #[test]
@@ -106,18 +177,40 @@ mod tests {
             (found.remaining, found.reset),
             (Some(-3), Some(Duration::from_secs(30)))
         );
-        let epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap()
-            .as_secs()
-            + 100;
-        let reset = claims(&[("x-ratelimit-reset", &epoch.to_string())])
-            .reset
-            .unwrap();
-        assert!((90..=100).contains(&reset.as_secs()), "{reset:?}");
+        let epoch = claims(&[("x-ratelimit-reset", "1700000100")]);
+        assert_eq!(epoch.reset, Some(Duration::from_secs(100)));
+        let traefik = claims(&[("x-retry-in", "1m2.5s")]);
+        assert_eq!(traefik.retry_after, Some(Duration::from_millis(62_500)));
+    }
+
+    #[test]
+    fn impossible_retries_are_remarked() {
+        let retry = |value: &str| {
+            let (claims, remarks) = read(&[("retry-after", value)]);
+            (claims.retry_after.map(|d| d.as_secs()), remarks.join(", "))
+        };
         assert_eq!(
-            claims(&[("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT")]),
-            Claims::default()
+            retry("Tue, 14 Nov 2023 22:13:25 GMT"),
+            (Some(6), String::new())
         );
+        let past = "the stated retry is in the past";
+        assert_eq!(
+            retry("Fri, 31 Dec 1999 23:59:59 GMT"),
+            (Some(0), past.into())
+        );
+        assert_eq!(retry("-5"), (Some(0), past.into()));
+        let since = "the stated retry is a time since 1970";
+        assert_eq!(retry("1700000060"), (Some(1_700_000_060), since.into()));
+        assert_eq!(
+            retry("soon"),
+            (None, "retry-after was not understood".into())
+        );
+    }
+
+    #[test]
+    fn unknown_fields_are_named() {
+        let (claims, remarks) = read(&[("x-ratelimit-used", "3"), ("content-type", "text/plain")]);
+        assert!(claims.is_empty());
+        assert_eq!(remarks, ["x-ratelimit-used was not understood"]);
     }
 }

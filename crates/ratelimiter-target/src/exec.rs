@@ -19,14 +19,16 @@ use crate::{Check, CheckAnswer, Connection, LastByte, Target, TargetError};
 /// language.
 ///
 /// A check is `{"id":1,"key":"k","cost":1}`, its answer `{"id":1,"allowed":true}`, with `limit`,
-/// `remaining`, `reset_ms` and `retry_after_ms` where the library states them. The check
-/// is Unknown when its line has no boolean `allowed`. Lines may be answered in any order. Each
-/// process is a node; the library decides which state they share.
+/// `remaining`, `reset_ms` and `retry_after_ms` where the library states them. A check that was not
+/// admitted for another reason than quota is `{"id":1,"failed":true}`; without either field it is
+/// Unknown. Lines may be answered in any order. Each process is a node; the library decides which
+/// state they share.
 #[derive(Debug)]
 pub struct ExecTarget {
     command: Vec<String>,
     nodes: Vec<NodeId>,
     processes: Vec<OnceCell<Arc<ChildProcess>>>,
+    reads_cost: bool,
 }
 
 /// A running child. Killed when dropped.
@@ -58,7 +60,14 @@ impl ExecTarget {
             command,
             nodes,
             processes: (0..processes).map(|_| OnceCell::new()).collect(),
+            reads_cost: false,
         })
+    }
+
+    /// Whether the program reads the cost of a check; by default it does not.
+    #[must_use]
+    pub fn reading_cost(self, reads_cost: bool) -> Self {
+        Self { reads_cost, ..self }
     }
 }
 
@@ -79,6 +88,10 @@ impl Target for ExecTarget {
 
     fn describe(&self) -> String {
         format!("{} processes of {}", self.nodes.len(), self.command[0])
+    }
+
+    fn has_cost(&self) -> bool {
+        self.reads_cost
     }
 }
 
@@ -149,17 +162,34 @@ impl ChildProcess {
             return CheckAnswer::unknown("the process closed its input");
         }
         match answer.await {
-            Ok(answer) => read(&answer),
+            Ok(answer) => {
+                let read = read(&answer);
+                read.seen(&without_id(answer).to_string())
+            }
             Err(_) => CheckAnswer::unknown("the process ended without an answer"),
         }
     }
 }
 
+/// An answer without its number, which makes it differ from every other.
+fn without_id(mut answer: Value) -> Value {
+    if let Some(fields) = answer.as_object_mut() {
+        fields.remove("id");
+    }
+    answer
+}
+
 fn read(answer: &Value) -> CheckAnswer {
-    let outcome = match answer["allowed"].as_bool() {
-        Some(true) => Outcome::Allowed,
-        Some(false) => Outcome::Denied,
-        None => return CheckAnswer::unknown("the line has no boolean \"allowed\""),
+    let outcome = match (answer["failed"].as_bool(), answer["allowed"].as_bool()) {
+        (Some(true), Some(true)) => {
+            return CheckAnswer::unknown("the line has both \"failed\" and \"allowed\"");
+        }
+        (Some(true), _) => return CheckAnswer::failed("the library failed"),
+        (_, Some(true)) => Outcome::Allowed,
+        (_, Some(false)) => Outcome::Denied,
+        (_, None) => {
+            return CheckAnswer::unknown("the line has neither \"allowed\" nor \"failed\"");
+        }
     };
     // Fields of another type are no claims.
     let claims: Claims = serde_json::from_value(answer.clone()).unwrap_or_default();
@@ -178,5 +208,30 @@ impl Connection for ExecConnection {
 
     fn last_byte(&self) -> Option<Arc<LastByte>> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_allowed_denied_failed_or_unknown() {
+        let outcome = |line: Value| read(&line).outcome;
+        assert_eq!(outcome(json!({"allowed": true})), Outcome::Allowed);
+        assert_eq!(
+            outcome(json!({"allowed": false, "failed": false})),
+            Outcome::Denied
+        );
+        assert_eq!(outcome(json!({"failed": true})), Outcome::Failed);
+        assert_eq!(
+            outcome(json!({"failed": true, "allowed": false})),
+            Outcome::Failed
+        );
+        assert_eq!(
+            outcome(json!({"failed": true, "allowed": true})),
+            Outcome::Unknown
+        );
+        assert_eq!(outcome(json!({"ok": true})), Outcome::Unknown);
     }
 }

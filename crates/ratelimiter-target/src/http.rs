@@ -1,19 +1,20 @@
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use ratelimiter_api::{Claims, Endpoint, NodeId, Outcome};
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-use crate::answer::within;
+use crate::answer::{SHOWN, within};
 use crate::site::{SiteAddress, refused};
 use crate::target::node_list;
 use crate::{
@@ -45,7 +46,8 @@ struct HttpSite {
 pub struct HttpForm {
     /// The request's method.
     pub method: Method,
-    /// Header fields of every request.
+    /// Header fields of every request. A `Host` replaces the URL's; the length of the body is the
+    /// client's own field.
     pub headers: Vec<(HeaderName, Template)>,
     /// The request's body.
     pub body: Option<Template>,
@@ -55,8 +57,9 @@ pub struct HttpForm {
     pub denied: StatusSet,
     /// The field of the JSON body that decides among the allowed statuses.
     pub expectation: Option<Expectation>,
-    /// Outcome of another status: `Failed` where it is known to be no admission.
-    pub otherwise: Outcome,
+    /// Statuses of a check that was not admitted, for another reason than quota. They go before the
+    /// allowed ones. A status in none of the sets is unknown.
+    pub failed: StatusSet,
 }
 
 impl Default for HttpForm {
@@ -65,10 +68,10 @@ impl Default for HttpForm {
             method: Method::GET,
             headers: Vec::new(),
             body: None,
-            allowed: StatusSet::new(200, 399),
-            denied: StatusSet::new(429, 429),
+            allowed: StatusSet::of([200..=399]),
+            denied: StatusSet::of([429..=429]),
             expectation: None,
-            otherwise: Outcome::Unknown,
+            failed: StatusSet::default(),
         }
     }
 }
@@ -113,8 +116,9 @@ impl HttpTarget {
             method: Method::POST,
             headers: vec![(CONTENT_TYPE, Template::fixed("application/json"))],
             body: Some(Template::fixed(r#"{"key":"{key}","cost":{cost}}"#)),
-            allowed: StatusSet::new(200, 200),
-            otherwise: Outcome::Failed,
+            allowed: StatusSet::of([200..=200]),
+            // Whatever else a node answers, it has not admitted.
+            failed: StatusSet::of([100..=199, 201..=428, 430..=599]),
             ..HttpForm::default()
         };
         Self::new(&urls, form, reach, &Authorities::default())
@@ -188,8 +192,12 @@ impl Target for HttpTarget {
             .as_ref()
             .map(|e| format!(" with {e}"))
             .unwrap_or_default();
+        let failed = match form.failed.to_string() {
+            none if none.is_empty() => none,
+            statuses => format!(", failed: status {statuses}"),
+        };
         format!(
-            "{} at {}; allowed: status {}{field}, denied: status {}",
+            "{} at {}; allowed: status {}{field}, denied: status {}{failed}",
             form.method,
             node_list(&self.nodes),
             form.allowed,
@@ -210,7 +218,7 @@ struct HttpConnection {
     site: HttpSite,
     form: Arc<HttpForm>,
     sender: SendRequest<Full<Bytes>>,
-    last_byte: Arc<LastByte>,
+    last_byte: Weak<LastByte>,
     _driver: AbortOnDropHandle<()>,
 }
 
@@ -220,7 +228,7 @@ impl Connection for HttpConnection {
     }
 
     fn last_byte(&self) -> Option<Arc<LastByte>> {
-        Some(Arc::clone(&self.last_byte))
+        self.last_byte.upgrade()
     }
 }
 
@@ -259,9 +267,13 @@ impl HttpConnection {
             .unwrap_or_default();
         let mut request = Request::builder()
             .method(self.form.method.clone())
-            .uri(self.site.path.fill(check))
-            .header(HOST, self.site.address.to_string());
-        for (name, value) in &self.form.headers {
+            .uri(self.site.path.fill(check));
+        let headers = &self.form.headers;
+        if !headers.iter().any(|(name, _)| name == HOST) {
+            request = request.header(HOST, self.site.address.to_string());
+        }
+        // The length follows from the body, which another one may contradict.
+        for (name, value) in headers.iter().filter(|(name, _)| name != CONTENT_LENGTH) {
             let mut value = HeaderValue::from_str(&value.fill(check))
                 .map_err(|_| format!("header {name} is no header value for this key"))?;
             value.set_sensitive(true);
@@ -290,26 +302,48 @@ impl HttpConnection {
             Ok(body) => body.to_bytes(),
             Err(error) => return CheckAnswer::unknown(format!("the answer broke off: {error}")),
         };
-        self.form
-            .read(head.status, claims::of(&head.headers), &body)
+        let (claims, remarks) = claims::of(&head.headers, SystemTime::now());
+        let mut answer = self.form.read(head.status, claims, &body);
+        let detail = std::mem::take(&mut answer.detail);
+        let details = std::iter::once(detail).chain(remarks);
+        answer.detail = details
+            .filter(|detail| !detail.is_empty())
+            .collect::<Vec<_>>()
+            .join(", ");
+        let text = String::from_utf8_lossy(&body[..body.len().min(4 * SHOWN)]);
+        let shown = self.form.without_secrets(check, &text);
+        answer.seen(&format!("{} {shown}", head.status.as_u16()))
     }
 }
 
 impl HttpForm {
+    /// A text of the server without the values of our header fields, which it may repeat.
+    fn without_secrets(&self, check: &Check, text: &str) -> String {
+        let values = self.headers.iter().map(|(_, value)| value.fill(check));
+        values.fold(text.to_owned(), |text, value| {
+            let words = value.split_whitespace().filter(|word| word.len() >= 4);
+            words.fold(text, |text, word| text.replace(word, "***"))
+        })
+    }
+
     fn read(&self, status: StatusCode, claims: Claims, body: &[u8]) -> CheckAnswer {
         let answer = |outcome| CheckAnswer {
             outcome,
             claims,
-            detail: String::new(),
+            ..CheckAnswer::plain(outcome)
+        };
+        let neither = |outcome| CheckAnswer {
+            detail: format!("status {}", status.as_u16()),
+            ..answer(outcome)
         };
         if self.denied.has(status) {
             return answer(Outcome::Denied);
         }
+        if self.failed.has(status) {
+            return neither(Outcome::Failed);
+        }
         if !self.allowed.has(status) {
-            return CheckAnswer {
-                detail: format!("status {}", status.as_u16()),
-                ..answer(self.otherwise)
-            };
+            return neither(Outcome::Unknown);
         }
         let Some(expectation) = &self.expectation else {
             return answer(Outcome::Allowed);
@@ -363,6 +397,13 @@ mod tests {
         assert_eq!(read(&form, 204, ""), Outcome::Allowed);
         assert_eq!(read(&form, 429, ""), Outcome::Denied);
         assert_eq!(read(&form, 500, ""), Outcome::Unknown);
+        let failing = HttpForm {
+            failed: "302,503".parse().unwrap(),
+            ..form.clone()
+        };
+        assert_eq!(read(&failing, 503, ""), Outcome::Failed);
+        assert_eq!(read(&failing, 302, ""), Outcome::Failed);
+        assert_eq!(read(&failing, 500, ""), Outcome::Unknown);
         let form = HttpForm {
             expectation: Some("/allowed=true".parse().unwrap()),
             ..form

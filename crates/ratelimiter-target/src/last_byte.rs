@@ -7,7 +7,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -85,8 +85,16 @@ impl HeldStream {
         }))
     }
 
-    pub(crate) fn last_byte(&self) -> Arc<LastByte> {
-        Arc::clone(&self.0)
+    pub(crate) fn last_byte(&self) -> Weak<LastByte> {
+        Arc::downgrade(&self.0)
+    }
+}
+
+impl Drop for HeldStream {
+    /// A connection that has ended keeps nothing back.
+    fn drop(&mut self) {
+        self.0.state.lock().flushed = true;
+        self.0.flushed.notify_one();
     }
 }
 

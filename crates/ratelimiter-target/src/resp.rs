@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -161,7 +161,7 @@ impl Target for RespTarget {
 struct RespConnection {
     form: Arc<RespForm>,
     connection: MultiplexedConnection,
-    last_byte: Arc<LastByte>,
+    last_byte: Weak<LastByte>,
     _driver: AbortOnDropHandle<()>,
 }
 
@@ -171,7 +171,7 @@ impl Connection for RespConnection {
     }
 
     fn last_byte(&self) -> Option<Arc<LastByte>> {
-        Some(Arc::clone(&self.last_byte))
+        self.last_byte.upgrade()
     }
 }
 
@@ -183,7 +183,7 @@ impl RespConnection {
             command.arg(word);
         });
         match command.query_async::<Value>(&mut self.connection).await {
-            Ok(reply) => self.form.read(&reply),
+            Ok(reply) => self.form.read(&as_json(&reply)),
             // The store's own refusal: the command did not run.
             Err(error)
                 if error.kind() == ErrorKind::Server(redis::ServerErrorKind::ResponseError) =>
@@ -196,12 +196,13 @@ impl RespConnection {
 }
 
 impl RespForm {
-    fn read(&self, reply: &Value) -> CheckAnswer {
-        match self.expectation.is_met(&as_json(reply)) {
+    fn read(&self, reply: &serde_json::Value) -> CheckAnswer {
+        let answer = match self.expectation.is_met(reply) {
             Some(true) => CheckAnswer::plain(Outcome::Allowed),
             Some(false) => CheckAnswer::plain(Outcome::Denied),
             None => CheckAnswer::unknown(format!("the reply has no {}", self.expectation)),
-        }
+        };
+        answer.seen(&reply.to_string())
     }
 }
 

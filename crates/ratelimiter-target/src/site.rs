@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::Weak;
 use std::{fmt, io};
 
 use client_tls::{Authorities, Reach, Stream, is_loopback};
@@ -54,11 +54,11 @@ impl SiteAddress {
 
     /// Connects, over TLS where there are authorities to trust, and then with protocols to choose
     /// from (ALPN). The last byte is kept back below TLS: a record without its last byte cannot be
-    /// decrypted.
+    /// decrypted. Its handle does not keep the connection open.
     pub(crate) async fn connect(
         &self,
         protocols: &[&str],
-    ) -> io::Result<(Stream<HeldStream>, Arc<LastByte>)> {
+    ) -> io::Result<(Stream<HeldStream>, Weak<LastByte>)> {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
         let stream = TcpStream::connect((bare, self.port)).await?;
         // A check is one small packet each way: waiting to fill it would be the latency measured.

@@ -5,12 +5,12 @@ use std::str::FromStr;
 use hyper::StatusCode;
 
 /// Statuses: `200-399`, `429,503`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatusSet(Vec<RangeInclusive<u16>>);
 
 impl StatusSet {
-    pub(crate) fn new(first: u16, last: u16) -> Self {
-        Self(vec![first..=last])
+    pub(crate) fn of<const N: usize>(ranges: [RangeInclusive<u16>; N]) -> Self {
+        Self(ranges.to_vec())
     }
 
     pub(crate) fn has(&self, status: StatusCode) -> bool {

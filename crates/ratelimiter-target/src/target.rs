@@ -45,7 +45,7 @@ pub trait Connection: Send {
     /// Makes one check. A failure is an answer, too: its outcome is `Failed` or `Unknown`.
     fn check<'a>(&'a mut self, check: &'a Check) -> BoxFuture<'a, CheckAnswer>;
 
-    /// The last byte of checks, where the transport can keep it back.
+    /// The last byte of checks, where the transport can keep it back and the connection is open.
     fn last_byte(&self) -> Option<Arc<LastByte>>;
 }
 

@@ -148,6 +148,10 @@ pub(crate) struct HttpArgs {
     /// Statuses of a denied check
     #[arg(long, default_value = "429")]
     pub(crate) denied: StatusSet,
+    /// Statuses of a check that was not admitted for another reason than quota, such as 503 of a
+    /// limiter that lost its store
+    #[arg(long)]
+    pub(crate) failed: Option<StatusSet>,
     /// Place in the JSON body, and its value when a check was allowed: /allowed=true
     #[arg(long, value_name = "PATH=VALUE")]
     pub(crate) json_path: Option<Expectation>,
@@ -197,6 +201,9 @@ pub(crate) struct ExecArgs {
     /// Processes of it, each a node
     #[arg(long, default_value_t = 3)]
     pub(crate) processes: usize,
+    /// The program reads the cost of a check
+    #[arg(long)]
+    pub(crate) has_cost: bool,
     #[command(flatten)]
     pub(crate) run: VerifyArgs,
 }

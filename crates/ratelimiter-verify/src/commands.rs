@@ -29,6 +29,7 @@ pub(crate) async fn http(args: HttpArgs) -> anyhow::Result<Exit> {
         body: args.body,
         allowed: args.allowed,
         denied: args.denied,
+        failed: args.failed.unwrap_or_default(),
         expectation: args.json_path,
         ..HttpForm::default()
     };
@@ -81,7 +82,7 @@ pub(crate) async fn resp(args: RespArgs) -> anyhow::Result<Exit> {
 /// A library behind a child process.
 pub(crate) async fn exec(args: ExecArgs) -> anyhow::Result<Exit> {
     let target = ExecTarget::new(words(&args.command)?, args.processes).map_err(WrongUsage::of)?;
-    verify(&args.run, &target).await
+    verify(&args.run, &target.reading_cost(args.has_cost)).await
 }
 
 /// A service behind gRPC.

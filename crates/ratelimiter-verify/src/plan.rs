@@ -74,7 +74,7 @@ pub enum PlanError {
         most: u32,
     },
     /// Every check would have a cost that no request carries.
-    #[error("--cost is {0}, and requests have no {{cost}} to carry it")]
+    #[error("--cost is {0}, and requests have no {{cost}} to carry it; exec needs --has-cost")]
     CostNotSent(u32),
     /// The plan has more checks than permitted.
     #[error("the plan has {planned} checks, more than --max-requests {permitted}")]
@@ -256,7 +256,9 @@ impl PlanSettings {
     fn obstacle(&self, phase: Phase) -> Option<&'static str> {
         match phase {
             Phase::Fault if self.during.is_none() => Some("there is no --during command"),
-            Phase::Costs if !self.has_cost => Some("requests have no {cost}"),
+            Phase::Costs if !self.has_cost => {
+                Some("requests have no {cost}; exec needs --has-cost")
+            }
             Phase::Costs if self.contract.max() == self.cost => Some("the limit is one check"),
             _ => None,
         }

@@ -102,6 +102,7 @@ impl Connection for Line {
             outcome,
             claims,
             detail: detail.to_owned(),
+            seen: String::new(),
         };
         async move {
             match timeout(check.deadline, self.shared.decide(self.node, check)).await {

@@ -1,0 +1,84 @@
+//! Requests and connections as a server sees them.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use hyper::header::{CONTENT_LENGTH, HOST};
+use ratelimiter_api::{Key, Outcome};
+use ratelimiter_target::{
+    Authorities, Check, Connection, HttpForm, HttpTarget, Reach, Target as _,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A connection to a listener, and a check.
+async fn connected(listener: &TcpListener, form: HttpForm) -> (Box<dyn Connection>, Check) {
+    let url = format!("http://{}/{{key}}", listener.local_addr().unwrap());
+    let target = HttpTarget::new(&[url], form, Reach::ThisMachine, &Authorities::default());
+    let check = Check {
+        key: Key::new("k").unwrap(),
+        cost: 1,
+        deadline: PATIENCE,
+    };
+    (target.unwrap().connect(0).await.unwrap(), check)
+}
+
+/// Accepts a connection, reads a request of one packet, and gives an answer.
+fn answer(listener: &TcpListener, answer: &str) -> (TcpStream, String) {
+    let mut stream = listener.accept().unwrap().0;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut request = [0; 4096];
+    let length = stream.read(&mut request).unwrap();
+    stream.write_all(answer.as_bytes()).unwrap();
+    (
+        stream,
+        String::from_utf8_lossy(&request[..length]).to_lowercase(),
+    )
+}
+
+#[tokio::test]
+async fn given_fields_replace_those_of_the_client() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let form = HttpForm {
+        headers: vec![
+            (HOST, "api.example".parse().unwrap()),
+            (CONTENT_LENGTH, "7".parse().unwrap()),
+        ],
+        body: Some("body".parse().unwrap()),
+        ..HttpForm::default()
+    };
+    let (mut connection, check) = connected(&listener, form).await;
+    let server = std::thread::spawn(move || answer(&listener, "HTTP/1.1 204 none\r\n\r\n").1);
+    assert_eq!(connection.check(&check).await.outcome, Outcome::Allowed);
+    let request = server.join().unwrap();
+    let fields = |name: &str| -> Vec<_> {
+        let lines = request.lines().filter(|line| line.starts_with(name));
+        lines.map(ToOwned::to_owned).collect()
+    };
+    assert_eq!(fields("host:"), ["host: api.example"], "{request}");
+    assert_eq!(
+        fields("content-length:"),
+        ["content-length: 4"],
+        "{request}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_says_close_closes() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut connection, check) = connected(&listener, HttpForm::default()).await;
+    // A worker that waits for the end of its connection, as gunicorn's do.
+    let server = std::thread::spawn(move || {
+        let closing = "HTTP/1.1 429 denied\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        answer(&listener, closing).0.read(&mut [0]).unwrap()
+    });
+    assert_eq!(connection.check(&check).await.outcome, Outcome::Denied);
+    let read = tokio::task::spawn_blocking(|| server.join().unwrap());
+    assert_eq!(read.await.unwrap(), 0, "the client has not closed");
+    drop(connection);
+}
