@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{ChaosError, Multiplier, Reach, Release, VolleyReport, volley};
 
-/// The most checks one burst sends: each has a connection of its own.
+/// The most checks that one burst sends to nodes of this project, and the most connections of any.
 pub const MAX_REQUESTS: u64 = 10_000;
 
 /// Deadline of a check. Far above the need of any node: a late answer is still an answer.

@@ -32,6 +32,14 @@ pub enum ChaosError {
     /// The burst would be larger than is allowed.
     #[error("a burst of {0} requests is too large: at most {MAX_REQUESTS} are sent at once")]
     TooManyRequests(u64),
+    /// No connection can be opened.
+    #[error("the limit of open files is {limit}, and {open} are open: raise it with ulimit -n")]
+    OpenFiles {
+        /// The limit.
+        limit: u64,
+        /// Open files.
+        open: u64,
+    },
     /// A workload needs a pace.
     #[error("rate is {0} per second: it must be above 0 and at most 10000")]
     Rate(f64),

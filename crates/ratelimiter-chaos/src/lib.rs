@@ -23,6 +23,7 @@ mod bounds;
 mod burst;
 mod error;
 mod failover;
+mod files;
 mod guard;
 mod pace;
 mod pause;

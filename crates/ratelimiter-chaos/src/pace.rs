@@ -10,8 +10,9 @@ use ratelimiter_target::{Check, Connection, Target};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::files::connections;
 use crate::volley::open;
-use crate::{ChaosError, CheckRecord};
+use crate::{ChaosError, CheckRecord, MAX_REQUESTS};
 
 /// A check that is to be sent at an instant.
 #[derive(Clone, Debug)]
@@ -47,7 +48,7 @@ impl<'a> PacedChecks<'a> {
         Self {
             target,
             origin,
-            in_flight: usize::MAX,
+            in_flight: MAX_REQUESTS as usize,
             stop: CancellationToken::new(),
             sent: Arc::default(),
             idle,
@@ -75,11 +76,13 @@ impl<'a> PacedChecks<'a> {
         Self { sent, ..self }
     }
 
-    /// Opens a connection to each node.
+    /// Opens a connection to each node. There are at most as many checks in flight as files may be
+    /// open.
     ///
     /// # Errors
     /// When one cannot be opened.
     pub async fn warmed(mut self) -> Result<Self, ChaosError> {
+        self.in_flight = connections(self.in_flight)?;
         let opened = open(self.target, self.idle.len()).await?;
         self.idle
             .iter_mut()
@@ -162,6 +165,7 @@ async fn fly(
                 operation: operation.costing(check.cost),
                 latency: Duration::ZERO,
                 detail,
+                seen: String::new(),
             };
             (record, None)
         }

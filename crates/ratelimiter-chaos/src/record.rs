@@ -11,8 +11,10 @@ pub struct CheckRecord {
     pub operation: Operation,
     /// Time from the instant at which the check was due to its answer.
     pub latency: Duration,
-    /// Form of an answer that was neither allowed nor denied; else empty.
+    /// Form of an answer that was neither allowed nor denied, and remarks on its fields.
     pub detail: String,
+    /// The answer as it came, cut short; empty where none came.
+    pub seen: String,
 }
 
 impl CheckRecord {
@@ -35,6 +37,7 @@ impl CheckRecord {
             operation,
             latency: complete - invoke,
             detail: answer.detail,
+            seen: answer.seen,
         }
     }
 }

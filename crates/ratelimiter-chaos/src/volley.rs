@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use tokio::sync::{Barrier, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::{ChaosError, CheckRecord, CheckTally};
+use crate::files::connections;
+use crate::{ChaosError, CheckRecord, CheckTally, MAX_REQUESTS};
 
 /// Connections opened at the same time: few enough for any accept queue.
 const OPENING: usize = 32;
@@ -15,6 +17,10 @@ const OPENING: usize = 32;
 const OPEN: Duration = Duration::from_secs(5);
 /// Time for all requests to be out but for their last bytes.
 const READY: Duration = Duration::from_secs(10);
+/// Time without an answer after which answered connections are closed.
+const QUIET: Duration = Duration::from_millis(100);
+/// Different answers that a report shows.
+const SEEN: usize = 8;
 
 /// The means that brings checks to one instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,12 +48,16 @@ pub struct VolleyReport {
     pub tally: CheckTally,
     /// One record a check, by time of invoke.
     pub operations: Vec<Operation>,
-    /// Forms of the answers that were neither allowed nor denied, without repetition.
+    /// Forms of the answers that were neither allowed nor denied, and remarks on their fields,
+    /// without repetition.
     pub details: Vec<String>,
+    /// Some of the answers as they came, cut short, without repetition.
+    pub seen: Vec<String>,
 }
 
 /// Sends all checks at one instant, each on a connection of its own, round-robin over the target's
-/// nodes. The times of the records count from `origin`.
+/// nodes. Where fewer files may be open, a connection makes several checks, one after the other.
+/// The times of the records count from `origin`.
 ///
 /// # Errors
 /// When a connection cannot be opened, before anything is sent. After that a failure is an
@@ -58,7 +68,12 @@ pub async fn volley(
     release: Release,
     origin: Instant,
 ) -> Result<VolleyReport, ChaosError> {
-    let connections = open(target, checks.len()).await?;
+    let most = checks.len().min(MAX_REQUESTS as usize);
+    let connections = open(target, connections(most)?).await?;
+    let mut turns = vec![Vec::new(); connections.len()];
+    for (n, check) in checks.into_iter().enumerate() {
+        turns[n % connections.len()].push(check);
+    }
     let last_bytes: Option<Vec<_>> = match release {
         Release::LastByte => connections.iter().map(|(_, c)| c.last_byte()).collect(),
         Release::Barrier => None,
@@ -69,50 +84,73 @@ pub async fn volley(
     };
     last_bytes.iter().flatten().for_each(|last| last.arm());
     // Held last bytes need no barrier.
-    let waiting = if last_bytes.is_some() {
-        1
-    } else {
-        checks.len()
-    };
+    let waiting = if last_bytes.is_some() { 1 } else { turns.len() };
     let barrier = Arc::new(Barrier::new(waiting));
     let mut flights = JoinSet::new();
-    for (n, ((node, mut connection), check)) in connections.into_iter().zip(checks).enumerate() {
+    for (n, ((node, mut connection), checks)) in connections.into_iter().zip(turns).enumerate() {
         let barrier = Arc::clone(&barrier);
         flights.spawn(async move {
             barrier.wait().await;
-            let record = CheckRecord::make(&mut *connection, &check, node, origin).await;
-            // The connection stays open until all are done: closing it would disturb the others.
-            (n, record, connection)
+            let mut records = Vec::new();
+            for check in checks {
+                let node = node.clone();
+                records.push(CheckRecord::make(&mut *connection, &check, node, origin).await);
+            }
+            (n, records, connection)
         });
     }
     let released = match last_bytes {
         Some(last_bytes) => write_last(last_bytes).await,
         None => Vec::new(),
     };
-    let mut records = flights.join_all().await;
-    for (n, CheckRecord { operation, .. }, _) in &mut records {
-        if let Some(&at) = released.get(*n) {
+    let mut answered = answers(flights).await;
+    for (n, records) in &mut answered {
+        if let (Some(&at), Some(CheckRecord { operation, .. })) =
+            (released.get(*n), records.first_mut())
+        {
             operation.invoke = (Instant::from_std(at) - origin).min(operation.complete);
         }
     }
-    Ok(report(
-        release,
-        origin,
-        records.into_iter().map(|(_, record, _)| record),
-    ))
+    let records = answered.into_iter().flat_map(|(_, records)| records);
+    Ok(report(release, origin, records.collect()))
 }
 
-fn report(
-    release: Release,
-    origin: Instant,
-    records: impl Iterator<Item = CheckRecord>,
-) -> VolleyReport {
-    let (mut operations, mut details): (Vec<Operation>, Vec<String>) = records
-        .map(|record| (record.operation, record.detail))
-        .unzip();
-    details.retain(|detail| !detail.is_empty());
-    details.sort();
-    details.dedup();
+/// The number of a connection, the records of its checks, and the connection.
+type Flight = (usize, Vec<CheckRecord>, Box<dyn Connection>);
+
+/// Waits for all answers. Answered connections stay open while others are answered, since closing
+/// them would disturb these. Once there is no answer for a while they are closed: a worker of the
+/// server may wait for the end of its connection.
+async fn answers(mut flights: JoinSet<Flight>) -> Vec<(usize, Vec<CheckRecord>)> {
+    let (mut answered, mut open, mut quiet) = (Vec::new(), Vec::new(), false);
+    loop {
+        match timeout(QUIET, flights.join_next()).await {
+            Ok(None) => return answered,
+            Ok(Some(flight)) => {
+                let (n, records, connection) = flight.expect("a check does not panic");
+                answered.push((n, records));
+                open.push(connection);
+            }
+            Err(_) => quiet = true,
+        }
+        if quiet {
+            open.clear();
+        }
+    }
+}
+
+fn report(release: Release, origin: Instant, records: Vec<CheckRecord>) -> VolleyReport {
+    let texts = |of: fn(&CheckRecord) -> &String| {
+        let texts: BTreeSet<_> = records
+            .iter()
+            .map(of)
+            .filter(|text| !text.is_empty())
+            .collect();
+        texts.into_iter().cloned()
+    };
+    let details = texts(|record| &record.detail).collect();
+    let seen = texts(|record| &record.seen).take(SEEN).collect();
+    let mut operations: Vec<_> = records.into_iter().map(|record| record.operation).collect();
     operations.sort_by_key(|op| op.invoke);
     let first = operations.first().map_or(Duration::ZERO, |op| op.invoke);
     let last_sent = operations.last().map_or(first, |op| op.invoke);
@@ -129,6 +167,7 @@ fn report(
         tally: operations.iter().map(|op| op.outcome).collect(),
         operations,
         details,
+        seen,
     }
 }
 

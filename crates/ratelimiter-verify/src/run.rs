@@ -1,5 +1,6 @@
 //! Plays a plan against a target and records every check.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ratelimiter_api::{Key, Operation, Outcome};
@@ -13,6 +14,9 @@ use crate::{Phase, Plan, PlanStep};
 
 /// Time for a fault to take or lose effect.
 const SETTLE: Duration = Duration::from_millis(300);
+
+/// Different answers that a record shows.
+const SEEN: usize = 8;
 
 /// Distance of two bursts from the edge between them, at most a tenth of the window.
 const BESIDE: Duration = Duration::from_millis(100);
@@ -38,6 +42,8 @@ pub struct StepRecord {
     pub skew: Option<(Duration, Release)>,
     /// Forms of the answers that were neither allowed nor denied.
     pub details: Vec<String>,
+    /// Some of the answers as they came, cut short.
+    pub seen: BTreeSet<String>,
 }
 
 /// A run that broke in one phase.
@@ -112,12 +118,20 @@ impl StepRecord {
             operations: Vec::new(),
             skew: None,
             details: Vec::new(),
+            seen: BTreeSet::new(),
         }
     }
 
     fn add(&mut self, record: CheckRecord) {
         self.detail(record.detail);
+        self.see(record.seen);
         self.operations.push(record.operation);
+    }
+
+    fn see(&mut self, answer: String) {
+        if !answer.is_empty() && self.seen.len() < SEEN {
+            self.seen.insert(answer);
+        }
     }
 
     fn detail(&mut self, detail: String) {
@@ -234,6 +248,10 @@ impl StepPlayer<'_> {
             .details
             .into_iter()
             .for_each(|detail| self.record.detail(detail));
+        report
+            .seen
+            .into_iter()
+            .for_each(|seen| self.record.see(seen));
         Ok(())
     }
 
