@@ -1,14 +1,15 @@
-//! nginx as a limiter, and limiters and stores behind TLS, with the certificate of an authority
+//! Limiters and stores behind TLS, with the certificate of an authority
 //! that no system trusts. Ignored without the programs.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot set up its subject has failed"
 )]
 
+#[path = "gateways/gateway.rs"]
+#[expect(dead_code, reason = "of the gateways, only nginx is needed here")]
+mod gateway;
 #[path = "../../ratelimiter-cluster/tests/support/needs.rs"]
 mod needs;
-#[path = "support/nginx.rs"]
-mod nginx;
 mod support;
 
 use std::future::ready;
@@ -16,8 +17,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use gateway::{Gateway, Program};
 use needs::{Missing, trial};
-use nginx::Nginx;
 use ratelimiter_cluster::make_certificate;
 use support::{Started, ends, program, stderr, verify, words};
 use tempfile::TempDir;
@@ -47,7 +48,11 @@ fn trusts_only_a_known_authority(arguments: &[&str], authority: &Path) {
 fn a_limiter_behind_tls_is_judged() -> Result<(), Missing> {
     let directory = certificate();
     let authority = directory.path().join("certificate.pem");
-    let nginx = Nginx::encrypted(directory, "burst=9 nodelay")?;
+    let rules = "ssl_certificate certificate.pem; ssl_certificate_key key.pem;
+        limit_req_zone $arg_key zone=one:1m rate=10r/s;
+        limit_req_status 429;
+        server { listen 127.0.0.1:@port@ ssl; limit_req zone=one burst=9 nodelay; }";
+    let nginx = Gateway::start(Program::Nginx, rules, directory)?;
     let url = format!("https://localhost:{}/ok?key={{key}}", nginx.port);
     let plan = "http --phase burst --bursts 2 --limit";
     let arguments = words(plan, &["10/1s token-bucket", "--url", &url]);
@@ -111,18 +116,6 @@ fn a_store_behind_tls_is_judged() -> Result<(), Missing> {
     Ok(())
 }
 
-fn nginx_is_judged_with_two_flags() -> Result<(), Missing> {
-    // A bucket of 10 (the burst of 9 and one in service), refilled in a second; and one of 15 that
-    // claims to be of 10.
-    for (burst, code) in [("burst=9 nodelay", 0), ("burst=14 nodelay", 3)] {
-        let nginx = Nginx::start(burst)?;
-        let url = format!("http://127.0.0.1:{}/ok?key={{key}}", nginx.port);
-        let http = ["http", "--limit", "10/1s token-bucket", "--url", &url];
-        ends(&verify(&http), code, burst);
-    }
-    Ok(())
-}
-
 fn main() {
     needs::run(vec![
         trial("a_limiter_behind_tls_is_judged", || {
@@ -130,9 +123,6 @@ fn main() {
         }),
         trial("a_store_behind_tls_is_judged", || {
             ready(a_store_behind_tls_is_judged())
-        }),
-        trial("nginx_is_judged_with_two_flags", || {
-            ready(nginx_is_judged_with_two_flags())
         }),
     ])
 }

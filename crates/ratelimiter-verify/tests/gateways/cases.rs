@@ -1,0 +1,395 @@
+//! Gateways as operators configure them, each with the limit that it states and the verdict that
+//! it deserves.
+
+use std::ffi::OsStr;
+use std::process::{Command, Output};
+
+use crate::gateway::{Gateway, Program};
+use crate::needs::Missing;
+
+/// The verdict that a case deserves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deserved {
+    /// The limit is kept: passed, or undecided with advice.
+    Kept,
+    /// The limit is not kept, or there is none: violated, or an error. Never passed.
+    Broken,
+    /// The limit is kept but for a known race, which a burst may show.
+    Racy,
+    /// Neither passed nor only a number: these words are in the verdict or the error.
+    Says(&'static str),
+}
+
+/// A gateway, and the command line that judges it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    program: Program,
+    rules: &'static str,
+    instances: usize,
+    pub(crate) limit: &'static str,
+    path: &'static str,
+    flags: &'static [&'static str],
+    deserved: Deserved,
+    /// The run takes several minutes.
+    pub(crate) long: bool,
+}
+
+const KEYED: Case = Case {
+    name: "",
+    program: Program::Nginx,
+    rules: "",
+    instances: 1,
+    limit: "10/2s token-bucket",
+    path: "/ok?key={key}",
+    flags: &[],
+    deserved: Deserved::Kept,
+    long: false,
+};
+/// Every check counts: the requests name no key.
+const BY_ADDRESS: Case = Case {
+    path: "/ok",
+    ..KEYED
+};
+const BY_FIELD: Case = Case {
+    path: "/",
+    flags: &["--header", "X-Key: {key}"],
+    ..KEYED
+};
+
+const NGINX: &str = "limit_req_zone $arg_key zone=one:1m rate=5r/s;
+    limit_req_status 429;
+    server { listen 127.0.0.1:@port@; limit_req zone=one burst=9 nodelay; }";
+const HAPROXY: &str = "frontend all
+    bind 127.0.0.1:@port@
+    stick-table type string len 99 size 100k expire 10s store http_req_rate(2s)
+    http-request track-sc0 url_param(key)
+    http-request deny deny_status 429 if { sc_http_req_rate(0) gt 10 }
+    http-request return status 200";
+const VARNISH: &str = "if (vsthrottle.is_denied(req.url, 10, 2s)) { return (synth(429)); }";
+const ENVOY: &str = include_str!("envoy-keyed.yaml");
+const TRAEFIK: &str = "rateLimit: { average: 5, period: 1s, burst: 10, \
+    sourceCriterion: { requestHeaderName: X-Key } }";
+
+/// Every case.
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "nginx-keyed",
+        rules: NGINX,
+        ..KEYED
+    },
+    Case {
+        name: "nginx-by-address",
+        rules: "limit_req_zone $binary_remote_addr zone=one:1m rate=5r/s;
+            limit_req_status 429;
+            server { listen 127.0.0.1:@port@; limit_req zone=one burst=9 nodelay; }",
+        ..BY_ADDRESS
+    },
+    Case {
+        name: "nginx-delays",
+        rules: "limit_req_zone $arg_key zone=one:1m rate=5r/s;
+            limit_req_status 429;
+            server { listen 127.0.0.1:@port@; limit_req zone=one burst=9; }",
+        ..KEYED
+    },
+    Case {
+        name: "nginx-virtual-host",
+        rules: "limit_req_zone $arg_key zone=one:1m rate=5r/s;
+            limit_req_status 429;
+            server { listen 127.0.0.1:@port@; return 404; }
+            server { listen 127.0.0.1:@port@; server_name a.example;
+                limit_req zone=one burst=9 nodelay; }",
+        flags: &["--header", "Host: a.example"],
+        ..KEYED
+    },
+    Case {
+        name: "nginx-503",
+        rules: "limit_req_zone $arg_key zone=one:1m rate=5r/s;
+            server { listen 127.0.0.1:@port@; limit_req zone=one burst=9 nodelay; }",
+        flags: &["--denied", "503"],
+        ..KEYED
+    },
+    Case {
+        name: "nginx-503-unnamed",
+        rules: "limit_req_zone $arg_key zone=one:1m rate=5r/s;
+            server { listen 127.0.0.1:@port@; limit_req zone=one burst=9 nodelay; }",
+        deserved: Deserved::Says("--denied 503"),
+        ..KEYED
+    },
+    Case {
+        name: "nginx-per-minute",
+        rules: "limit_req_zone $arg_key zone=one:1m rate=10r/m;
+            limit_req_status 429;
+            server { listen 127.0.0.1:@port@; limit_req zone=one burst=9 nodelay; }",
+        limit: "10/1m token-bucket",
+        flags: &["--thorough"],
+        long: true,
+        ..KEYED
+    },
+    Case {
+        name: "nginx-too-large",
+        rules: "limit_req_zone $arg_key zone=one:1m rate=5r/s;
+            limit_req_status 429;
+            server { listen 127.0.0.1:@port@; limit_req zone=one burst=14 nodelay; }",
+        deserved: Deserved::Broken,
+        ..KEYED
+    },
+    Case {
+        name: "nginx-two-alone",
+        rules: NGINX,
+        instances: 2,
+        deserved: Deserved::Broken,
+        ..KEYED
+    },
+    Case {
+        name: "nginx-two-alone-fixed",
+        rules: NGINX,
+        instances: 3,
+        limit: "10/2s fixed",
+        deserved: Deserved::Broken,
+        ..KEYED
+    },
+    Case {
+        name: "nginx-redirect",
+        rules: "server { listen 127.0.0.1:@port@; return 301 https://$host$request_uri; }",
+        deserved: Deserved::Broken,
+        ..KEYED
+    },
+    Case {
+        name: "nginx-forbidden",
+        rules: "server { listen 127.0.0.1:@port@; return 403; }",
+        deserved: Deserved::Broken,
+        ..KEYED
+    },
+    Case {
+        // `return` comes before the phase in which requests are limited.
+        name: "nginx-bypassed",
+        rules: "limit_req_zone $arg_key zone=one:1m rate=5r/s;
+            server { listen 127.0.0.1:@port@; limit_req zone=one burst=9 nodelay; return 200; }",
+        deserved: Deserved::Broken,
+        ..KEYED
+    },
+    Case {
+        name: "nginx-bypassed-fixed",
+        rules: "server { listen 127.0.0.1:@port@; return 200; }",
+        limit: "10/2s fixed",
+        deserved: Deserved::Broken,
+        ..KEYED
+    },
+    Case {
+        name: "nginx-connections",
+        rules: "limit_conn_zone $arg_key zone=one:1m;
+            limit_conn_status 429;
+            server { listen 127.0.0.1:@port@; limit_conn one 10; }",
+        deserved: Deserved::Broken,
+        ..KEYED
+    },
+    Case {
+        // The limiter is asked first, does not answer, and the request passes.
+        name: "nginx-fails-open",
+        rules: "server { listen 127.0.0.1:@port@;
+            location / { auth_request /limiter; error_page 500 = @open; }
+            location @open { try_files /ok =404; }
+            location = /limiter { internal; proxy_pass http://127.0.0.1:1; } }",
+        deserved: Deserved::Broken,
+        ..KEYED
+    },
+    Case {
+        name: "nginx-ignores-key",
+        rules: "limit_req_zone $binary_remote_addr zone=one:1m rate=5r/s;
+            limit_req_status 429;
+            server { listen 127.0.0.1:@port@; limit_req zone=one burst=9 nodelay; }",
+        deserved: Deserved::Says("share one quota"),
+        ..KEYED
+    },
+    Case {
+        name: "haproxy-keyed",
+        program: Program::HaProxy,
+        rules: HAPROXY,
+        limit: "10/2s",
+        flags: &["--fail-on", "excess"],
+        ..KEYED
+    },
+    Case {
+        name: "haproxy-by-address",
+        program: Program::HaProxy,
+        rules: "frontend all
+    bind 127.0.0.1:@port@
+    stick-table type ip size 100k expire 10s store http_req_rate(2s)
+    http-request track-sc0 src
+    http-request deny deny_status 429 if { sc_http_req_rate(0) gt 10 }
+    http-request return status 200",
+        limit: "10/2s",
+        flags: &["--fail-on", "excess"],
+        ..BY_ADDRESS
+    },
+    Case {
+        // Denied requests count, so that callers are locked out under overload.
+        name: "haproxy-counts-denied",
+        program: Program::HaProxy,
+        rules: HAPROXY,
+        limit: "10/2s",
+        deserved: Deserved::Says("stricter"),
+        ..KEYED
+    },
+    Case {
+        // An estimate from two periods admits more than the limit in a window across them.
+        name: "haproxy-two-periods",
+        program: Program::HaProxy,
+        rules: "frontend all
+    bind 127.0.0.1:@port@
+    stick-table type string len 99 size 100k expire 10s store gpc0,gpc0_rate(2s)
+    http-request track-sc0 url_param(key)
+    http-request deny deny_status 429 if { sc_gpc0_rate(0) ge 10 }
+    http-request sc-inc-gpc0(0)
+    http-request return status 200",
+        limit: "10/2s",
+        deserved: Deserved::Broken,
+        ..KEYED
+    },
+    Case {
+        name: "haproxy-two-alone",
+        program: Program::HaProxy,
+        rules: HAPROXY,
+        instances: 2,
+        limit: "10/2s",
+        deserved: Deserved::Broken,
+        ..KEYED
+    },
+    Case {
+        name: "varnish-keyed",
+        program: Program::Varnish,
+        rules: VARNISH,
+        flags: &["--fail-on", "excess"],
+        ..KEYED
+    },
+    Case {
+        name: "varnish-by-address",
+        program: Program::Varnish,
+        rules: "if (vsthrottle.is_denied(client.identity, 10, 2s)) { return (synth(429)); }",
+        flags: &["--fail-on", "excess"],
+        ..BY_ADDRESS
+    },
+    Case {
+        // Frequent checks lose parts of tokens, which are cut off while the clock moves on.
+        name: "varnish-cuts-tokens",
+        program: Program::Varnish,
+        rules: VARNISH,
+        deserved: Deserved::Says("stricter"),
+        ..KEYED
+    },
+    Case {
+        name: "varnish-two-alone",
+        program: Program::Varnish,
+        rules: VARNISH,
+        instances: 2,
+        deserved: Deserved::Broken,
+        ..KEYED
+    },
+    Case {
+        // Every child process counts alone.
+        name: "apache-evasive",
+        program: Program::Apache,
+        rules: "LoadModule mpm_prefork_module modules/mod_mpm_prefork.so
+            DOSPageCount 10
+            DOSPageInterval 2
+            DOSBlockingPeriod 2",
+        limit: "10/2s",
+        path: "/ok",
+        flags: &["--denied", "403"],
+        deserved: Deserved::Broken,
+        ..KEYED
+    },
+    Case {
+        name: "apache-redirect",
+        program: Program::Apache,
+        rules: "LoadModule mpm_prefork_module modules/mod_mpm_prefork.so
+            Redirect / https://localhost/",
+        deserved: Deserved::Broken,
+        ..KEYED
+    },
+    Case {
+        name: "envoy-keyed",
+        program: Program::Envoy,
+        rules: ENVOY,
+        ..BY_FIELD
+    },
+    Case {
+        name: "envoy-one-bucket",
+        program: Program::Envoy,
+        rules: include_str!("envoy-one-bucket.yaml"),
+        ..BY_ADDRESS
+    },
+    Case {
+        name: "envoy-two-alone",
+        program: Program::Envoy,
+        rules: ENVOY,
+        instances: 2,
+        deserved: Deserved::Broken,
+        ..BY_FIELD
+    },
+    Case {
+        // The service of the limits does not answer, and Envoy lets everything pass.
+        name: "envoy-fails-open",
+        program: Program::Envoy,
+        rules: include_str!("envoy-service.yaml"),
+        limit: "10/2s fixed",
+        deserved: Deserved::Broken,
+        ..BY_FIELD
+    },
+    Case {
+        // The first requests of a key at one instant may each make a bucket.
+        name: "traefik-keyed",
+        program: Program::Traefik,
+        rules: TRAEFIK,
+        deserved: Deserved::Racy,
+        ..BY_FIELD
+    },
+    Case {
+        name: "traefik-by-address",
+        program: Program::Traefik,
+        rules: "rateLimit: { average: 5, period: 1s, burst: 10 }",
+        deserved: Deserved::Racy,
+        ..BY_ADDRESS
+    },
+    Case {
+        name: "traefik-two-alone",
+        program: Program::Traefik,
+        rules: TRAEFIK,
+        instances: 2,
+        deserved: Deserved::Broken,
+        ..BY_FIELD
+    },
+];
+
+impl Case {
+    /// Starts the gateways and judges them by the program.
+    pub(crate) fn play(&self, verify: impl AsRef<OsStr>) -> Result<Output, Missing> {
+        let mut command = Command::new(verify);
+        command
+            .args(["http", "--limit", self.limit])
+            .args(self.flags);
+        let started = (0..self.instances)
+            .map(|_| Gateway::start(self.program, self.rules, tempfile::tempdir().unwrap()));
+        let gateways = started.collect::<Result<Vec<_>, _>>()?;
+        for gateway in &gateways {
+            let url = format!("http://127.0.0.1:{}{}", gateway.port, self.path);
+            command.args(["--url", &url]);
+        }
+        Ok(command.output().unwrap())
+    }
+
+    /// Whether the verdict is the deserved one.
+    pub(crate) fn is_deserved(&self, output: &Output) -> bool {
+        let text = [&output.stdout[..], &output.stderr[..]].concat();
+        let says = |words: &str| String::from_utf8_lossy(&text).contains(words);
+        match (self.deserved, output.status.code()) {
+            (Deserved::Racy, Some(3)) => says("burst"),
+            (Deserved::Kept | Deserved::Racy, code) => {
+                code == Some(0) || code == Some(4) && says("--")
+            }
+            (Deserved::Broken, code) => matches!(code, Some(1 | 3)),
+            (Deserved::Says(words), code) => matches!(code, Some(1 | 3 | 4)) && says(words),
+        }
+    }
+}
