@@ -16,15 +16,12 @@ use std::future::ready;
 use cases::CASES;
 use needs::{Missing, trial};
 
-/// The cases of the gate: for each gateway one that keeps its limit, and some that do not.
-const GATE: [&str; 8] = [
-    "nginx-by-address",
-    "nginx-redirect",
-    "nginx-fails-open",
-    "haproxy-keyed",
+/// The cases of the gate.
+const GATE: [&str; 5] = [
+    "nginx-keyed",
+    "nginx-too-large",
+    "nginx-two-alone-fixed",
     "haproxy-two-alone",
-    "varnish-keyed",
-    "varnish-by-address",
     "varnish-two-alone",
 ];
 
