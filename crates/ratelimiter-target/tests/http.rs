@@ -82,3 +82,25 @@ async fn an_answer_that_says_close_closes() {
     assert_eq!(read.await.unwrap(), 0, "the client has not closed");
     drop(connection);
 }
+
+#[tokio::test]
+async fn an_answer_is_shown_without_secrets() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let form = HttpForm {
+        headers: vec![(
+            hyper::header::AUTHORIZATION,
+            "Bearer hunter2".parse().unwrap(),
+        )],
+        ..HttpForm::default()
+    };
+    let (mut connection, check) = connected(&listener, form).await;
+    let server = std::thread::spawn(move || {
+        answer(
+            &listener,
+            "HTTP/1.1 301 moved\r\ncontent-length: 19\r\n\r\n{\"you\":\n \"hunter2\"}",
+        )
+    });
+    let answer = connection.check(&check).await;
+    assert_eq!(answer.seen, r#"301 {"you": "***"}"#);
+    server.join().unwrap();
+}

@@ -146,3 +146,34 @@ fn an_endpoint_that_decides_nothing_never_passes() {
         stdout(&output)
     );
 }
+
+#[tokio::test]
+async fn a_burst_fits_into_the_limit_of_open_files() {
+    let cluster = ClusterPlan::nodes(1).start().await.unwrap();
+    let node = cluster.endpoints()[0].to_string();
+    let run = "node --counting atomic --limit 150/60s --phase burst --bursts 1 --node";
+    for (files, code, word) in [("100", 0, "150 of 150"), ("20", 1, "ulimit -n")] {
+        let limited = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        let output = Command::new("sh")
+            .args(["-c", &limited, env!("CARGO_BIN_EXE_ratelimiter-verify")])
+            .args(words(run, &[&node]))
+            .output()
+            .unwrap();
+        ends(&output, code, files);
+        let text = stdout(&output) + &stderr(&output);
+        assert!(text.contains(word), "{files}: {text}");
+    }
+    cluster.shutdown().await;
+}
+
+#[test]
+fn costs_are_played_where_a_program_reads_them() {
+    let plan = "exec --command true --limit 10/2s --phase costs --phase fields --dry-run";
+    let skipped = stdout(&verify(&words(plan, &[])));
+    assert!(
+        skipped.contains("skipped: costs: requests have no {cost}; exec needs --has-cost"),
+        "{skipped}"
+    );
+    let played = stdout(&verify(&words(plan, &["--has-cost"])));
+    assert!(!played.contains("skipped"), "{played}");
+}
