@@ -241,6 +241,10 @@ fn entry(text: &str) -> Result<(String, Template), String> {
 pub(crate) struct CheckArgs {
     /// History file; - for standard input
     pub(crate) file: PathBuf,
+    /// No quota was used before the record began. Otherwise all of it may have been: a window is
+    /// full and a bucket empty at the first check of the file
+    #[arg(long)]
+    pub(crate) fresh: bool,
     #[command(flatten)]
     pub(crate) contract: ContractArgs,
 }

@@ -8,7 +8,7 @@ use cli_support::{Exit, ExitSignals, WrongUsage};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ratelimiter_api::{Limit, LimitSpec, NodeClient};
 use ratelimiter_chaos::setup_rate_limit;
-use ratelimiter_invariants::HistoryChecker;
+use ratelimiter_invariants::{History, HistoryChecker};
 use ratelimiter_target::{ExecTarget, HttpForm, HttpTarget, RespTarget, Target, Template};
 use ratelimiter_verify::{
     Plan, PlanDepth, PlanSettings, RunStatus, RunVerdict, StepRecord, journal, judge,
@@ -110,7 +110,12 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     };
     let histories = read_history(BufReader::new(file))
         .with_context(|| format!("read {}", args.file.display()))?;
-    let verdict = judge_history(histories, checker(&args.contract), args.contract.limit);
+    let mut checker = checker(&args.contract);
+    let start = histories.values().filter_map(History::start).min();
+    if let Some(start) = start.filter(|_| !args.fresh) {
+        checker = checker.complete_since(start);
+    }
+    let verdict = judge_history(histories, checker, args.contract.limit);
     print(&verdict);
     Ok(exit(&verdict))
 }

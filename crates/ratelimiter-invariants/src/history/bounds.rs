@@ -8,7 +8,7 @@ use super::level::{peak, peaks_within, window_level};
 use super::placement::{Placement, place};
 use super::shrink::{SearchBudget, shrink};
 use super::steps::{self, signed};
-use super::{Contract, ContractKind, fixed, sliding};
+use super::{Contract, ContractKind, aligned, resets, sliding};
 
 /// One contract, with the shortest and the longest that its window can be on the clock of the
 /// history, nanoseconds.
@@ -25,13 +25,6 @@ impl ContractBounds {
             shortest: shortest.max(1),
             longest: longest.max(1),
         }
-    }
-
-    pub(crate) fn aligned(&self) -> bool {
-        matches!(
-            self.contract.kind(),
-            ContractKind::Fixed | ContractKind::Aligned
-        )
     }
 
     /// The largest certain cost, and, where it breaks the contract, the indices of few operations
@@ -56,15 +49,24 @@ impl ContractBounds {
                 };
                 (peak, (peak > max).then(|| alone().or_else(proof)).flatten())
             }
-            ContractKind::Fixed | ContractKind::Aligned => {
-                let peak = fixed::least_peak(steps(), signed(self.shortest)).max(least);
+            ContractKind::Fixed => {
+                let (peak, broken) = resets::certain(axis, max, self.shortest);
+                let proof = || {
+                    let most = broken?;
+                    let (first, last) = sliding::shortest_span(axis, most)?;
+                    Some(axis.heaviest(first, last, most))
+                };
+                (peak.max(least), alone().or_else(proof))
+            }
+            ContractKind::Aligned => {
+                let peak = aligned::least_peak(steps(), signed(self.shortest)).max(least);
                 let proof = || {
                     let inside = |start: i64| {
                         let first = u64::try_from(start).unwrap_or(0);
                         let end = start.saturating_add_unsigned(self.shortest) - 1;
                         axis.heaviest(first, u64::try_from(end).unwrap_or(0), max)
                     };
-                    let starts = fixed::cover(steps(), signed(self.shortest), max)?;
+                    let starts = aligned::cover(steps(), signed(self.shortest), max)?;
                     let groups: BTreeSet<usize> = starts.into_iter().flat_map(inside).collect();
                     let operations = axis
                         .operations()
@@ -97,7 +99,7 @@ impl ContractBounds {
             let broken = || {
                 let axis = HistoryAxis::new(rest.to_vec());
                 let steps = steps::certain(&axis, self.shortest);
-                fixed::cover(steps, signed(self.shortest), max).is_some()
+                aligned::cover(steps, signed(self.shortest), max).is_some()
             };
             budget.take(rest.len()) && broken()
         });
@@ -117,9 +119,19 @@ impl ContractBounds {
     pub(crate) fn possible(&self, axis: &HistoryAxis, counted: OpSelection) -> u64 {
         match self.contract.kind() {
             ContractKind::Sliding => peak(window_level(axis, counted, self.longest), axis, counted),
-            ContractKind::Fixed | ContractKind::Aligned => {
+            ContractKind::Fixed => {
+                let max = u64::from(self.contract.max());
+                let peak = peak(window_level(axis, counted, self.longest), axis, counted);
+                // The cost of any window of this length is a bound for every sequence of resets.
+                if peak > max && resets::exist(axis, counted, max, self.longest) {
+                    max
+                } else {
+                    peak
+                }
+            }
+            ContractKind::Aligned => {
                 let steps = steps::possible(axis, counted, self.longest);
-                fixed::least_peak(steps, signed(self.longest))
+                aligned::least_peak(steps, signed(self.longest))
             }
             ContractKind::TokenBucket => peak(
                 bucket_level(axis, counted, &self.contract, self.longest),

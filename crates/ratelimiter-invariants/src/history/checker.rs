@@ -1,13 +1,14 @@
 use std::time::Duration;
 
-use ratelimiter_api::{Operation, Outcome};
+use ratelimiter_api::Operation;
 
 use super::axis::{HistoryAxis, Interval, OpSelection};
 use super::bounds::ContractBounds;
+use super::operations::Operations;
 use super::placement::Placement;
 use super::records::nanos;
 use super::{
-    Contract, Doubt, History, HistoryError, OutcomeCounts, Proof, Report, UnjustifiedDenial,
+    Contract, ContractKind, Doubt, History, HistoryError, Proof, Report, UnjustifiedDenial,
     Verdict, VerdictBasis, Witness,
 };
 
@@ -41,9 +42,9 @@ pub fn check_history(
 ///   the history. [`HistoryChecker::complete_since`] gives the instant from which on that is so.
 #[derive(Clone, Copy, Debug)]
 pub struct HistoryChecker {
-    contract: Contract,
-    complete_since: Option<Duration>,
-    uncertainty: Duration,
+    pub(super) contract: Contract,
+    pub(super) complete_since: Option<Duration>,
+    pub(super) uncertainty: Duration,
     clock_ppm: u32,
 }
 
@@ -62,8 +63,8 @@ impl HistoryChecker {
     }
 
     /// The history holds every admission decided at `since` or later, on its own clock, and earlier
-    /// ones may be missing. A denial whose window may reach back before that is not judged. Without
-    /// this, the counter was empty when the history began.
+    /// ones may be missing: the quota may have been used up then, a window full and a bucket empty.
+    /// Without this, nothing was used when the history began.
     #[must_use]
     pub fn complete_since(mut self, since: Duration) -> Self {
         self.complete_since = Some(since);
@@ -88,9 +89,66 @@ impl HistoryChecker {
 
     /// Checks a history.
     pub fn check(&self, history: &History) -> Report {
-        let operations = Operations::new(history, nanos(self.uncertainty));
-        let max = u64::from(self.contract.max());
+        let operations = Operations::new(&[history], self);
         let bounds = self.bounds(self.contract.window());
+        let mut report = self.judge_admissions(&[history], &operations, &bounds);
+        self.judge_denials(history, operations, &bounds, &mut report);
+        report
+    }
+
+    /// Checks the admissions of several keys by one grid of windows, the same for all, as
+    /// [`ContractKind::Aligned`] promises. Keys that keep the contract one by one may break it
+    /// together: each leaves other alignments. Denials are not judged.
+    pub fn check_together(&self, histories: &[&History]) -> Report {
+        let aligned = Self {
+            contract: self.contract.of_kind(ContractKind::Aligned),
+            ..*self
+        };
+        let operations = Operations::new(histories, &aligned);
+        let bounds = aligned.bounds(self.contract.window());
+        aligned.judge_admissions(histories, &operations, &bounds)
+    }
+
+    /// Contracts that a history keeps, admissions and denials alike, of those that may have been
+    /// meant: the same numbers in another form; another limit; a window in another unit; a rate
+    /// that was inverted, one in n seconds for n a second.
+    pub fn kept_otherwise(&self, history: &History) -> Vec<Contract> {
+        let report = self.check(history);
+        let Contract { kind, max, window } = self.contract;
+        let of = |max: u64, window: Duration| {
+            let contract = Contract::new(u32::try_from(max).ok()?, window);
+            Some(contract.ok()?.of_kind(kind))
+        };
+        let forms = ContractKind::ALL.map(|kind| Some(self.contract.of_kind(kind)));
+        let denials = report.unjustified_denials.iter();
+        let stricter = denials
+            .map(|denial| (denial.possible + u64::from(denial.operation.cost)).saturating_sub(1));
+        let limits = [Some(report.possible_peak), stricter.min()];
+        let limits = limits.map(|limit| of(limit?, window));
+        let windows = [60, 1_000].map(|unit| [window.checked_mul(unit), Some(window / unit)]);
+        let inverted = f64::from(max).powi(2) / window.as_secs_f64();
+        let inverted = Duration::try_from_secs_f64(inverted).ok();
+        let windows = windows.into_iter().flatten().chain([inverted]);
+        let windows = windows.map(|window| of(max.into(), window?));
+        let candidates = forms.into_iter().chain(limits).chain(windows).flatten();
+        let mut kept: Vec<Contract> = Vec::new();
+        for contract in candidates {
+            let checker = Self { contract, ..*self };
+            let new = contract != self.contract && !kept.contains(&contract);
+            if new && checker.check(history).is_clean() {
+                kept.push(contract);
+            }
+        }
+        kept
+    }
+
+    fn judge_admissions(
+        &self,
+        histories: &[&History],
+        operations: &Operations,
+        bounds: &ContractBounds,
+    ) -> Report {
+        let max = u64::from(self.contract.max());
 
         let admissible = &operations.admissible;
         let (definite_peak, proof) = bounds.certain(admissible);
@@ -99,7 +157,7 @@ impl HistoryChecker {
         let witness = |proof, indices: Vec<usize>| {
             let chosen = indices
                 .into_iter()
-                .map(|index| history.get(index))
+                .map(|index| operation(histories, index))
                 .collect();
             Verdict::Violated(Witness::new(self.contract, proof, chosen))
         };
@@ -113,7 +171,7 @@ impl HistoryChecker {
                 && bounds.possible(admissible, OpSelection::Completed) <= max
         };
         let (verdict, settled) = if let Some(indices) = proof {
-            let aligned = bounds.aligned() && indices.len() > 1;
+            let aligned = self.contract.kind() == ContractKind::Aligned && indices.len() > 1;
             (
                 witness(
                     if aligned {
@@ -143,7 +201,7 @@ impl HistoryChecker {
             _ => definite_peak,
         };
 
-        let mut report = Report {
+        Report {
             contract: self.contract,
             operations: operations.tally,
             verdict,
@@ -152,9 +210,7 @@ impl HistoryChecker {
             possible_peak,
             unjustified_denials: Vec::new(),
             unjudged_denials: 0,
-        };
-        self.judge_denials(history, operations, &bounds, &mut report);
-        report
+        }
     }
 
     /// The place of the first of these windows for which the contract is kept for certain, instead
@@ -165,19 +221,27 @@ impl HistoryChecker {
         history: &History,
         windows: impl IntoIterator<Item = Duration>,
     ) -> Option<usize> {
-        let Operations { admissible, .. } = Operations::new(history, nanos(self.uncertainty));
+        let Operations { admissible, .. } = Operations::new(&[history], self);
         let max = u64::from(self.contract.max());
         let kept = |window| self.bounds(window).possible(&admissible, OpSelection::All) <= max;
         windows.into_iter().position(kept)
     }
 
     /// A limiter whose clock runs fast ends its windows early by ours, and one whose clock runs
-    /// slow late.
+    /// slow late. The operations of an aligned contract are on the limiter's own clock.
     fn bounds(&self, window: Duration) -> ContractBounds {
         let window = nanos(window);
-        let skew = window / 1_000_000 * u64::from(self.clock_ppm)
-            + window % 1_000_000 * u64::from(self.clock_ppm) / 1_000_000;
+        let skew = match self.contract.kind() {
+            ContractKind::Aligned => 0,
+            _ => self.drift(window),
+        };
         ContractBounds::new(self.contract, window - skew, window.saturating_add(skew))
+    }
+
+    /// Difference of the two clocks after a time.
+    pub(super) fn drift(&self, time: u64) -> u64 {
+        time / 1_000_000 * u64::from(self.clock_ppm)
+            + time % 1_000_000 * u64::from(self.clock_ppm) / 1_000_000
     }
 
     /// A denial of cost q is justified if at some instant at which it may have been decided, the
@@ -191,35 +255,39 @@ impl HistoryChecker {
         report: &mut Report,
     ) {
         let max = u64::from(self.contract.max());
-        let judged_from = self
-            .complete_since
-            .map(|since| nanos(since.saturating_add(self.contract.window() + self.uncertainty)));
         let Operations {
             admissible,
             failed,
             mut denied,
+            before,
             ..
         } = operations;
         if denied.is_empty() {
             return;
         }
-        let charged = if failed.is_empty() {
-            admissible
-        } else {
-            HistoryAxis::new([admissible.operations(), &failed].concat())
+        let charged = |before: &[Interval]| {
+            HistoryAxis::new([admissible.operations(), &failed, before].concat())
         };
         denied.sort_unstable_by_key(|op| op.invoke);
-        let mut unjustified = Vec::new();
-        bounds.before(&charged, &denied, |op, possible| {
-            if possible + u64::from(op.cost) > max {
-                return;
+        let without_cause = |charged: &HistoryAxis| {
+            let mut unjustified = Vec::new();
+            bounds.before(charged, &denied, |op, possible| {
+                if possible + u64::from(op.cost) <= max {
+                    unjustified.push((op.index(), possible));
+                }
+            });
+            unjustified
+        };
+        let mut unjustified = match before {
+            None if failed.is_empty() => without_cause(&admissible),
+            None => without_cause(&charged(&[])),
+            Some(before) => {
+                let unjustified = without_cause(&charged(&[before]));
+                let all = without_cause(&charged(&[]));
+                report.unjudged_denials = (all.len() - unjustified.len()) as u64;
+                unjustified
             }
-            if judged_from.is_some_and(|from| op.invoke < from) {
-                report.unjudged_denials += 1;
-            } else {
-                unjustified.push((op.index(), possible));
-            }
-        });
+        };
         unjustified.sort_unstable();
         let found = unjustified
             .into_iter()
@@ -232,40 +300,13 @@ impl HistoryChecker {
     }
 }
 
-/// The operations of a history by outcome.
-struct Operations {
-    /// The admitted ones, and those without an outcome.
-    admissible: HistoryAxis,
-    denied: Vec<Interval>,
-    failed: Vec<Interval>,
-    tally: OutcomeCounts,
-}
-
-impl Operations {
-    fn new(history: &History, uncertainty: u64) -> Self {
-        let (mut admissible, mut denied, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-        let mut tally = OutcomeCounts::default();
-        for (index, record) in (0..).zip(history.records()) {
-            let (list, count) = match record.outcome {
-                Outcome::Allowed => (&mut admissible, &mut tally.allowed),
-                Outcome::Denied => (&mut denied, &mut tally.denied),
-                Outcome::Failed => (&mut failed, &mut tally.failed),
-                Outcome::Unknown => (&mut admissible, &mut tally.unknown),
-            };
-            // Earlier and later by the uncertainty, on an axis that begins that much earlier: no
-            // time is below zero.
-            let complete = record
-                .complete
-                .saturating_add(uncertainty.saturating_mul(2));
-            let complete = (record.outcome != Outcome::Unknown).then_some(complete);
-            *count += 1;
-            list.push(Interval::new(record.invoke, complete, record.cost, index));
+/// The operation at a place of several histories, one after the other.
+fn operation(histories: &[&History], mut place: usize) -> Operation {
+    for history in histories {
+        if place < history.len() {
+            return history.get(place);
         }
-        Self {
-            admissible: HistoryAxis::new(admissible),
-            denied,
-            failed,
-            tally,
-        }
+        place -= history.len();
     }
+    unreachable!("an operation has its place in a history")
 }

@@ -24,9 +24,9 @@ use serde::{Serialize, Serializer};
 /// Every [`Limit`] is a sliding one; a contract may also be about a window shorter than a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contract {
-    kind: ContractKind,
-    max: u32,
-    window: Duration,
+    pub(super) kind: ContractKind,
+    pub(super) max: u32,
+    pub(super) window: Duration,
 }
 
 choice! {

@@ -15,20 +15,22 @@
 //! ```
 //!
 //! Each contract gives two bounds: a cost that some window held in every placement, and one that no
-//! placement exceeds (`steps`, `fixed`, `bucket`). Between the two, `placement` searches for a
-//! placement that keeps a sliding contract: none is a violation, and else the verdict is Unknown.
-//! `level` gives the possible cost before a denial.
+//! placement exceeds (`steps`, `resets`, `aligned`, `bucket`). Between the two, `placement` tries
+//! to place the decisions within a sliding contract: where it cannot, that is a violation, and else
+//! the verdict is Unknown. `level` gives the possible cost before a denial.
 
+mod aligned;
 mod axis;
 mod bounds;
 mod bucket;
 mod checker;
 mod contract;
-mod fixed;
 mod level;
+mod operations;
 mod placement;
 mod records;
 mod report;
+mod resets;
 mod shrink;
 mod sliding;
 mod steps;

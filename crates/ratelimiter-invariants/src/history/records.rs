@@ -128,6 +128,12 @@ impl History {
         self.records.is_empty()
     }
 
+    /// The first invoke.
+    pub fn start(&self) -> Option<Duration> {
+        let first = self.records.iter().map(|record| record.invoke).min()?;
+        Some(Duration::from_nanos(first))
+    }
+
     /// Whether the limiter stated something in any of its answers.
     pub fn has_claims(&self) -> bool {
         !self.claims.is_empty()

@@ -3,7 +3,7 @@ use std::fmt;
 use ratelimiter_api::Operation;
 use serde::Serialize;
 
-use super::{Contract, Proof, Witness};
+use super::{Contract, ContractKind, Proof, Witness};
 
 /// The judgement of a history by a contract.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -18,7 +18,7 @@ pub struct Report {
     pub settled: VerdictBasis,
     /// The largest cost of Allowed operations that a window is known to have held: they lie wholly
     /// inside, or no placement has less. For a token bucket, the size of the bucket needed; for
-    /// fixed windows, with the alignment that suits the limiter best.
+    /// fixed windows, with the edges that suit the limiter best.
     pub definite_peak: u64,
     /// The largest cost of Allowed and Unknown operations that a window can have held, wherever
     /// they were decided; likewise.
@@ -26,8 +26,8 @@ pub struct Report {
     /// Under-admission: denials that nothing in the history can justify, in the order of the
     /// history.
     pub unjustified_denials: Vec<UnjustifiedDenial>,
-    /// Denials that admissions from before the history may have justified; none where the history
-    /// is complete.
+    /// Denials that only admissions from before the history may have justified; none where the
+    /// history is complete.
     pub unjudged_denials: u64,
 }
 
@@ -128,7 +128,8 @@ impl fmt::Display for Report {
         match &self.verdict {
             Verdict::Pass => write!(f, "pass, at most {} in one window", self.possible_peak)?,
             Verdict::Violated(witness) => {
-                let least = if witness.proof == Proof::Placement {
+                let fixed = self.contract.kind() == ContractKind::Fixed;
+                let least = if fixed || witness.proof == Proof::Placement {
                     "at least "
                 } else {
                     ""

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ratelimiter_api::{NodeId, Operation, millis};
 use serde::Serialize;
 
-use super::{Contract, Timeline};
+use super::{Contract, ContractKind, Timeline};
 use crate::text::{ByNode, HumanDuration};
 
 /// A proof that a contract was broken, small enough to read: admissions whose cost is too high
@@ -96,9 +96,13 @@ impl fmt::Display for Witness {
         let Self { contract, span, .. } = self;
         let by_node = self.by_node();
         let reason = match self.proof {
-            Proof::Span => "",
-            Proof::Alignment => ", too many for every alignment",
-            Proof::Placement => ", too many wherever each was decided",
+            Proof::Span if contract.kind() == ContractKind::Fixed && self.operations.len() > 1 => {
+                let windows = span.as_nanos().div_ceil(contract.window().as_nanos()) + 1;
+                format!(", too many for {windows} windows")
+            }
+            Proof::Span => String::new(),
+            Proof::Alignment => ", too many for every alignment".to_owned(),
+            Proof::Placement => ", too many wherever each was decided".to_owned(),
         };
         write!(
             f,

@@ -1,4 +1,4 @@
-//! The fixed contract: aligned windows, whose alignment is not known.
+//! The aligned contract: windows of one grid, whose alignment is not known.
 //!
 //! The cost of a window is a step function of its start s (see `steps`), and an alignment a has as
 //! its windows s = a, a + W, a + 2 W, ... So the function is folded at W. All folds are walked at
