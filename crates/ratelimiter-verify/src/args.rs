@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum as _};
 use cli_support::{Hidden, WrongUsage};
 use hyper::Method;
 use hyper::header::HeaderName;
@@ -11,7 +11,7 @@ use ratelimiter_api::{CountingMode, Endpoint};
 use ratelimiter_invariants::Contract;
 use ratelimiter_store::StoreUrl;
 use ratelimiter_target::{Authorities, Expectation, Reach, StatusSet, Template};
-use ratelimiter_verify::Phase;
+use ratelimiter_verify::{FindingKind, Phase};
 
 /// The contract, and how histories are read.
 #[derive(Clone, Debug, Args)]
@@ -28,6 +28,14 @@ pub(crate) struct ContractArgs {
     /// merged from several machines
     #[arg(long, default_value = "1ms", value_parser = humantime::parse_duration)]
     pub(crate) uncertainty: Duration,
+    /// Your statement that a check is decided within this time of its request, whenever its answer
+    /// comes. A pass that rests on it names it
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) decides_within: Option<Duration>,
+    /// The findings that end the run with exit code 3; others are only reported
+    #[arg(long, value_name = "KIND", value_enum, value_delimiter = ',',
+        default_values_t = FindingKind::value_variants().to_vec())]
+    pub(crate) fail_on: Vec<FindingKind>,
 }
 
 /// The plan of a run, and the place of its results.

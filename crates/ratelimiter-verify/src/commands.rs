@@ -11,11 +11,12 @@ use ratelimiter_chaos::setup_rate_limit;
 use ratelimiter_invariants::{History, HistoryChecker};
 use ratelimiter_target::{ExecTarget, HttpForm, HttpTarget, RespTarget, Target, Template};
 use ratelimiter_verify::{
-    Plan, PlanDepth, PlanSettings, RunStatus, RunVerdict, StepRecord, journal, judge,
-    judge_history, junit, page, read_history, run, table, timelines, write_history,
+    Plan, PlanDepth, PlanSettings, RunJudge, RunStatus, RunVerdict, StepRecord, journal, junit,
+    page, read_history, run, table, timelines, write_history,
 };
 
 use crate::args::{CheckArgs, ContractArgs, ExecArgs, HttpArgs, NodeArgs, RespArgs, VerifyArgs};
+use crate::command_line::without_secrets;
 
 /// Version of `verdict.json`, as `docs/verdict.schema.json` describes it. Raised when a field
 /// changes its meaning or goes.
@@ -110,20 +111,25 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     };
     let histories = read_history(BufReader::new(file))
         .with_context(|| format!("read {}", args.file.display()))?;
-    let mut checker = checker(&args.contract);
+    let mut judge = run_judge(&args.contract);
     let start = histories.values().filter_map(History::start).min();
     if let Some(start) = start.filter(|_| !args.fresh) {
-        checker = checker.complete_since(start);
+        judge.checker = judge.checker.complete_since(start);
     }
-    let verdict = judge_history(histories, checker, args.contract.limit);
+    let verdict = judge.histories(histories);
     print(&verdict);
     Ok(exit(&verdict))
 }
 
-fn checker(args: &ContractArgs) -> HistoryChecker {
-    HistoryChecker::new(args.limit)
-        .clock_tolerance(args.clock_tolerance)
-        .uncertainty(args.uncertainty)
+fn run_judge(args: &ContractArgs) -> RunJudge {
+    RunJudge {
+        limit: args.limit,
+        checker: HistoryChecker::new(args.limit)
+            .clock_tolerance(args.clock_tolerance)
+            .uncertainty(args.uncertainty),
+        fail_on: args.fail_on.clone(),
+        decides_within: args.decides_within,
+    }
 }
 
 fn plan(args: &VerifyArgs, target: &dyn Target) -> Result<Plan, WrongUsage> {
@@ -205,7 +211,7 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
     };
     bar.finish_and_clear();
     let recorded = recorded?;
-    let verdict = judge(&recorded, checker(&args.contract), plan.contract)?;
+    let verdict = run_judge(&args.contract).run(plan, &recorded)?;
     println!();
     print(&verdict);
     if let Some(directory) = &args.out {
@@ -243,7 +249,7 @@ fn exit(verdict: &RunVerdict) -> Exit {
     match verdict.status {
         RunStatus::Passed => Exit::Success,
         RunStatus::Violated => Exit::Violated,
-        RunStatus::Undecided => Exit::Undecided,
+        RunStatus::Undecided | RunStatus::NotExercised => Exit::Undecided,
     }
 }
 
@@ -263,10 +269,13 @@ fn write(
     let json = serde_json::json!({
         "version": VERDICT_VERSION,
         "tool": concat!("ratelimiter-verify ", env!("CARGO_PKG_VERSION")),
+        "platform": format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
+        "date": humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        "command": without_secrets(std::env::args().skip(1)),
         "target": target,
         "contract": plan.contract,
         "verdict": verdict,
-        "skipped": plan.skipped,
+        "skipped": verdict.not_played,
     });
     fs::write(directory.join("verdict.json"), format!("{json:#}\n"))?;
     let journal = journal(plan, recorded, verdict, target);

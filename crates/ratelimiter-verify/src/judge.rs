@@ -1,81 +1,47 @@
 //! Records in, verdict out. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ratelimiter_api::{Key, Outcome, millis};
 use ratelimiter_chaos::Release;
 use ratelimiter_invariants::{
-    Contract, Doubt, History, HistoryChecker, HistoryError, Report, Verdict, by_key,
+    Contract, History, HistoryChecker, HistoryError, Report, Verdict, by_key,
 };
 use serde::Serialize;
 
 use crate::fault::FaultBand;
-use crate::{Phase, StepRecord, honesty};
+use crate::resolution::Resolution;
+use crate::{FindingKind, Phase, Plan, RunFinding, SkippedPhase, StepRecord, honesty};
 
-/// The largest share of a window that may lie below the resolution of the recorded times in a pass:
-/// 5 %.
-const RESOLUTION: u32 = 20;
+/// Different answers that a doubt shows.
+const SEEN: usize = 4;
+
+/// The means of a judgement.
+#[derive(Clone, Debug)]
+pub struct RunJudge {
+    /// The limit that the limiter promises.
+    pub limit: Contract,
+    /// The checker of that limit.
+    pub checker: HistoryChecker,
+    /// The kinds of findings that violate; others are only reported.
+    pub fail_on: Vec<FindingKind>,
+    /// The time from a request to its decision, as the operator states it.
+    pub decides_within: Option<Duration>,
+}
 
 /// The judgement of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum RunStatus {
+    /// The limit was never reached, so that any limiter would pass.
+    NotExercised,
     /// No placement of the decisions breaks the contract, and nothing else is wrong.
     Passed,
     /// Neither is proved.
     Undecided,
     /// The contract is broken, or a finding stands.
     Violated,
-}
-
-/// A defect beside over-admission.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "finding", rename_all = "kebab-case")]
-pub enum RunFinding {
-    /// Denials that no placement of the other checks justifies.
-    UnderAdmission {
-        /// Number of denials.
-        denials: usize,
-        /// The first of them, in words.
-        first: String,
-    },
-    /// The quota did not return when it should have.
-    NoReturn {
-        /// The wait before the retry.
-        #[serde(rename = "waited_ms", serialize_with = "millis::serialize")]
-        waited: Duration,
-        /// Whether the limiter had stated it.
-        stated: bool,
-    },
-    /// A header field contradicts the answers.
-    Dishonest {
-        /// The contradiction.
-        contradiction: String,
-    },
-}
-
-impl RunFinding {
-    /// The finding in words.
-    pub fn text(&self) -> String {
-        match self {
-            Self::UnderAdmission { denials: 1, first } => {
-                format!("1 denial without cause: {first}")
-            }
-            Self::UnderAdmission { denials, first } => {
-                format!("{denials} denials without cause, the first: {first}")
-            }
-            Self::NoReturn { waited, stated } => {
-                let by = if *stated {
-                    "as the limiter stated"
-                } else {
-                    "longer than a window"
-                };
-                format!("denied again after {:.3} s, {by}", waited.as_secs_f64())
-            }
-            Self::Dishonest { contradiction } => contradiction.clone(),
-        }
-    }
 }
 
 /// One key of one step, judged.
@@ -91,13 +57,18 @@ pub struct KeyJudgement {
     pub report: Report,
     /// The other defects.
     pub findings: Vec<RunFinding>,
-    /// The part of the window that the recorded times cannot resolve: the pass holds for windows
-    /// shorter by this.
-    #[serde(rename = "resolution_ms", serialize_with = "millis::serialize")]
-    pub resolution: Duration,
-    /// The reason of an undecided judgement.
+    /// The part of the limit that the recorded times do not resolve.
+    #[serde(flatten)]
+    pub resolution: Resolution,
+    /// The reason of a judgement that is neither a pass nor a violation.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub undecided: Option<String>,
+    pub reason: Option<String>,
+    /// From the first request to the last answer.
+    #[serde(rename = "took_ms", serialize_with = "millis::serialize")]
+    pub took: Duration,
+    /// Whether its first answer was a denial.
+    #[serde(skip)]
+    begins_denied: bool,
     /// From the first request of a burst to its last.
     #[serde(
         rename = "start_skew_ms",
@@ -132,6 +103,16 @@ impl KeyJudgement {
             .map_or("history".to_owned(), |phase| phase.to_string())
     }
 
+    /// The kinds of its findings.
+    pub fn kinds(&self) -> BTreeSet<FindingKind> {
+        let excess = matches!(self.report.verdict, Verdict::Violated(_));
+        let excess = excess.then_some(FindingKind::Excess);
+        excess
+            .into_iter()
+            .chain(self.findings.iter().map(RunFinding::kind))
+            .collect()
+    }
+
     /// The largest cost admitted in one window: a number, or a range where it is in doubt.
     pub fn peaks(&self) -> String {
         let (definite, possible) = (self.report.definite_peak, self.report.possible_peak);
@@ -148,65 +129,31 @@ impl KeyJudgement {
 pub struct RunVerdict {
     /// The worst of all judgements.
     pub status: RunStatus,
+    /// Reasons to doubt that a limiter was asked, to be read before all else.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
+    /// The kinds of findings that violate.
+    pub fail_on: Vec<FindingKind>,
     /// One judgement a key, in the order of the run.
     pub judged: Vec<KeyJudgement>,
-}
-
-/// Judges all records of a run.
-///
-/// # Errors
-/// When a history makes no sense.
-pub fn judge(
-    recorded: &[StepRecord],
-    checker: HistoryChecker,
-    contract: Contract,
-) -> Result<RunVerdict, HistoryError> {
-    let mut judged = Vec::new();
-    for record in recorded {
-        let mut histories = by_key(record.operations.iter().cloned())?;
-        for key in &record.keys {
-            let history = histories.remove(key).unwrap_or_default();
-            let mut one = KeyJudgement {
-                skew: record.skew.map(|(skew, _)| skew),
-                barrier: matches!(record.skew, Some((_, Release::Barrier))),
-                details: record.details.clone(),
-                fault: record.fault,
-                ..judge_key(Some(record.phase), key, &history, checker, contract)
-            };
-            if let Some(why) = record.fault.and_then(FaultBand::failure)
-                && one.status == RunStatus::Passed
-            {
-                one.status = RunStatus::Undecided;
-                one.undecided = Some(why);
-            }
-            judged.push(one);
-        }
-    }
-    Ok(RunVerdict::of(judged))
-}
-
-/// Judges histories, one key after the other, and frees each as soon as it is judged.
-pub fn judge_history(
-    histories: BTreeMap<Key, History>,
-    checker: HistoryChecker,
-    contract: Contract,
-) -> RunVerdict {
-    let judged = histories
-        .into_iter()
-        .map(|(key, history)| judge_key(None, &key, &history, checker, contract))
-        .collect();
-    RunVerdict::of(judged)
+    /// The phases that were not played, with the reason.
+    #[serde(skip)]
+    pub not_played: Vec<SkippedPhase>,
 }
 
 impl RunVerdict {
-    fn of(judged: Vec<KeyJudgement>) -> Self {
-        // Without a single judgement nothing is proved.
-        let status = judged
-            .iter()
-            .map(|one| one.status)
-            .max()
-            .unwrap_or(RunStatus::Undecided);
-        Self { status, judged }
+    fn of(judged: Vec<KeyJudgement>, fail_on: &[FindingKind]) -> Self {
+        // Without a single judgement, or where nothing was exercised, nothing is proved.
+        let worst = judged.iter().map(|one| one.status).max();
+        Self {
+            status: worst
+                .filter(|status| *status != RunStatus::NotExercised)
+                .unwrap_or(RunStatus::Undecided),
+            doubts: Vec::new(),
+            fail_on: fail_on.to_vec(),
+            judged,
+            not_played: Vec::new(),
+        }
     }
 
     /// Judgements with this status.
@@ -216,63 +163,189 @@ impl RunVerdict {
             .filter(|one| one.status == status)
             .count()
     }
+
+    /// Judgements with a finding of this kind.
+    pub fn found(&self, kind: FindingKind) -> usize {
+        let found = |one: &&KeyJudgement| one.kinds().contains(&kind);
+        self.judged.iter().filter(found).count()
+    }
+
+    /// Doubts that no single judgement can have.
+    fn doubt(&mut self, recorded: &[StepRecord]) {
+        let seen: BTreeSet<&str> = recorded
+            .iter()
+            .flat_map(|record| &record.seen)
+            .map(String::as_str)
+            .collect();
+        let seen = Vec::from_iter(seen.into_iter().take(SEEN)).join("; ");
+        let sum = |count: fn(&KeyJudgement) -> u64| self.judged.iter().map(count).sum::<u64>();
+        let allowed = sum(|one| one.report.operations.allowed);
+        let denied = sum(|one| one.report.operations.denied);
+        if denied == 0 && allowed > 0 {
+            self.doubts.push(format!(
+                "Nothing was ever denied: all {allowed} answers were read as allowed. Is a limiter \
+                 in the path, and is its denial read right? Answers: {seen}"
+            ));
+        }
+        if allowed == 0 && denied > 0 {
+            self.doubts.push(format!(
+                "Nothing was ever allowed: all {denied} answers were read as denied. Is the \
+                 request right, and is its answer read right? Answers: {seen}"
+            ));
+        }
+        if !self.doubts.is_empty() {
+            self.status = self.status.max(RunStatus::Undecided);
+            return;
+        }
+        let later = self.judged.iter().skip(1);
+        let shared = later.filter(|one| one.begins_denied && one.phase != Some(Phase::Fault));
+        let phases: BTreeSet<String> = shared.map(KeyJudgement::phase_name).collect();
+        if !phases.is_empty() {
+            self.doubts.push(format!(
+                "The keys seem to share one quota: new keys were denied from their first check \
+                 ({}). Where that is promised, leave {{key}} out of the request.",
+                Vec::from_iter(phases).join(", ")
+            ));
+        }
+    }
 }
 
-fn judge_key(
-    phase: Option<Phase>,
-    key: &Key,
-    history: &History,
-    checker: HistoryChecker,
-    contract: Contract,
-) -> KeyJudgement {
-    let report = checker.check(history);
-    let mut findings = Vec::new();
-    if let Some(first) = report.unjustified_denials.first() {
-        let denials = report.unjustified_denials.len();
-        findings.push(RunFinding::UnderAdmission {
-            denials,
-            first: first.to_string(),
-        });
+impl RunJudge {
+    /// Judges all records of a run.
+    ///
+    /// # Errors
+    /// When a history makes no sense.
+    pub fn run(&self, plan: &Plan, recorded: &[StepRecord]) -> Result<RunVerdict, HistoryError> {
+        let mut judged = Vec::new();
+        for record in recorded {
+            let denied = |op: &ratelimiter_api::Operation| op.outcome == Outcome::Denied;
+            let reached = record.operations.iter().any(denied);
+            let mut histories = by_key(record.operations.iter().cloned())?;
+            for key in &record.keys {
+                let history = histories.remove(key).unwrap_or_default();
+                let mut one = KeyJudgement {
+                    skew: record.skew.map(|(skew, _)| skew),
+                    barrier: matches!(record.skew, Some((_, Release::Barrier))),
+                    details: record.details.clone(),
+                    fault: record.fault,
+                    ..self.key(Some(record.phase), key, &history)
+                };
+                if one.status == RunStatus::Passed {
+                    if let Some(why) = record.fault.and_then(FaultBand::failure) {
+                        (one.status, one.reason) = (RunStatus::Undecided, Some(why));
+                    } else if !reached && record.phase != Phase::Steady {
+                        one.status = RunStatus::NotExercised;
+                        one.reason = Some(not_exercised(&one));
+                    }
+                }
+                judged.push(one);
+            }
+        }
+        let mut verdict = RunVerdict::of(judged, &self.fail_on);
+        verdict.doubt(recorded);
+        let unplayed = plan.steps[recorded.len()..]
+            .iter()
+            .map(|step| SkippedPhase {
+                phase: step.phase,
+                reason: "the run ended before it".to_owned(),
+            });
+        verdict.not_played = plan.skipped.iter().cloned().chain(unplayed).collect();
+        verdict.not_played.dedup_by_key(|skipped| skipped.phase);
+        Ok(verdict)
     }
-    if phase == Some(Phase::Return) {
-        findings.extend(no_return(history));
-    }
-    let contradictions = honesty::contradictions(history, contract);
-    findings.extend(
-        contradictions
+
+    /// Judges histories, one key after the other, and frees each as soon as it is judged.
+    pub fn histories(&self, histories: BTreeMap<Key, History>) -> RunVerdict {
+        let judged = histories
             .into_iter()
-            .map(|contradiction| RunFinding::Dishonest { contradiction }),
-    );
-    let (mut resolution, mut undecided) = (Duration::ZERO, None);
-    let answered = report.operations.allowed + report.operations.denied > 0;
-    match &report.verdict {
-        _ if !answered => undecided = Some("no check was answered allowed or denied".to_owned()),
-        Verdict::Unknown { why, .. } => match resolved(history, checker, contract, *why) {
-            Some(unresolved) => resolution = unresolved,
-            None => undecided = Some(report.to_string()),
-        },
-        Verdict::Pass | Verdict::Violated(_) => {}
+            .map(|(key, history)| self.key(None, &key, &history))
+            .collect();
+        RunVerdict::of(judged, &self.fail_on)
     }
-    let status = match &report.verdict {
-        Verdict::Violated(_) => RunStatus::Violated,
-        _ if !findings.is_empty() => RunStatus::Violated,
-        _ if undecided.is_some() => RunStatus::Undecided,
-        _ => RunStatus::Passed,
-    };
-    KeyJudgement {
-        phase,
-        key: key.clone(),
-        status,
-        report,
-        findings,
-        resolution,
-        undecided,
-        skew: None,
-        fault: None,
-        barrier: false,
-        latency: median_and_max(history.latencies().collect()),
-        details: Vec::new(),
+
+    fn key(&self, phase: Option<Phase>, key: &Key, history: &History) -> KeyJudgement {
+        let report = self.checker.check(history);
+        let mut findings = Vec::new();
+        if let Some(first) = report.unjustified_denials.first() {
+            let denials = report.unjustified_denials.len();
+            findings.push(RunFinding::UnderAdmission {
+                denials,
+                first: first.to_string(),
+            });
+        }
+        if phase == Some(Phase::Return) {
+            findings.extend(self.no_return(history));
+        }
+        let contradictions = honesty::contradictions(history, self.limit, self.checker.slack());
+        findings.extend(
+            contradictions
+                .into_iter()
+                .map(|contradiction| RunFinding::Dishonest { contradiction }),
+        );
+        let (mut resolution, mut reason) = (Resolution::default(), None);
+        let answered = report.operations.allowed + report.operations.denied > 0;
+        if !answered {
+            reason = Some("no check was answered allowed or denied".to_owned());
+        } else if let Verdict::Unknown { .. } = report.verdict {
+            match self.resolve(history, &report) {
+                Ok(resolved) => resolution = resolved,
+                Err(why) => reason = Some(why),
+            }
+        }
+        let first = history.iter().min_by_key(|op| op.invoke);
+        let last = history.iter().map(|op| op.complete).max();
+        let mut one = KeyJudgement {
+            phase,
+            key: key.clone(),
+            status: RunStatus::Passed,
+            report,
+            findings,
+            resolution,
+            reason,
+            took: last
+                .zip(first.as_ref())
+                .map_or(Duration::ZERO, |(last, first)| last - first.invoke),
+            begins_denied: first.is_some_and(|op| op.outcome == Outcome::Denied),
+            skew: None,
+            fault: None,
+            barrier: false,
+            latency: median_and_max(history.latencies().collect()),
+            details: Vec::new(),
+        };
+        one.status = if one.kinds().iter().any(|kind| self.fail_on.contains(kind)) {
+            RunStatus::Violated
+        } else if one.reason.is_some() {
+            RunStatus::Undecided
+        } else {
+            RunStatus::Passed
+        };
+        one
     }
+
+    /// The retry at the end of [`Phase::Return`] must be allowed, if the check before it was denied
+    /// and the wait was as long as stated. A check without an outcome may have been admitted since.
+    fn no_return(&self, history: &History) -> Option<RunFinding> {
+        let mut latest = history.iter().rev();
+        let (retry, denied) = (latest.next()?, latest.next()?);
+        let denied_twice = denied.outcome == Outcome::Denied && retry.outcome == Outcome::Denied;
+        let excused = history.iter().any(|op| op.outcome == Outcome::Unknown);
+        let stated = denied.claims.retry_after.or(denied.claims.reset);
+        let waited = retry.invoke.saturating_sub(denied.complete);
+        let due = stated.unwrap_or(self.limit.window());
+        (denied_twice && !excused && waited >= due).then_some(RunFinding::NoReturn {
+            waited,
+            stated: stated.is_some(),
+        })
+    }
+}
+
+fn not_exercised(one: &KeyJudgement) -> String {
+    format!(
+        "not exercised: none of its {} checks was denied in {:.3} s; more at once (--multiplier), \
+         a lower limit or a longer window would reach the limit",
+        one.report.operations.allowed,
+        one.took.as_secs_f64()
+    )
 }
 
 fn median_and_max(mut latencies: Vec<Duration>) -> (Duration, Duration) {
@@ -284,32 +357,4 @@ fn median_and_max(mut latencies: Vec<Duration>) -> (Duration, Duration) {
         *latencies.select_nth_unstable(middle).1
     };
     (median, max)
-}
-
-/// The smallest part of the window, of a few, without which the contract is kept for certain. A
-/// limiter that admits at the very instant at which quota returns is never proved right for the
-/// whole window: each check takes a while, and the decision may lie anywhere in it.
-fn resolved(
-    history: &History,
-    checker: HistoryChecker,
-    contract: Contract,
-    why: Doubt,
-) -> Option<Duration> {
-    if why == Doubt::Outcomes {
-        return None;
-    }
-    let window = contract.window();
-    let unresolved = [1000, 500, 200, 100, 50, RESOLUTION].map(|part| window / part);
-    let kept = checker.first_kept(history, unresolved.map(|unresolved| window - unresolved))?;
-    Some(unresolved[kept])
-}
-
-/// The retry at the end of [`Phase::Return`] must be allowed, if the check before it was denied.
-fn no_return(history: &History) -> Option<RunFinding> {
-    let mut latest = history.iter().rev();
-    let (retry, denied) = (latest.next()?, latest.next()?);
-    let denied_twice = denied.outcome == Outcome::Denied && retry.outcome == Outcome::Denied;
-    let stated = denied.claims.retry_after.or(denied.claims.reset).is_some();
-    let waited = retry.invoke.saturating_sub(denied.complete);
-    denied_twice.then_some(RunFinding::NoReturn { waited, stated })
 }

@@ -1,15 +1,15 @@
 //! A verdict on anyone's rate limiter.
 //!
 //! A [`Plan`] is a value: phases with fresh keys, made from [`PlanSettings`]. [`run`] plays it
-//! against any [`Target`](ratelimiter_target::Target) and records every check; [`judge`] turns the
-//! records into a [`RunVerdict`], which follows from the callers' records alone. The reports print
-//! it for people and for programs.
+//! against any [`Target`](ratelimiter_target::Target) and records every check; a [`RunJudge`] turns
+//! the records into a [`RunVerdict`], which follows from the callers' records alone. The reports
+//! print it for people and for programs.
 //!
 //! ```text
-//!   PlanSettings --> Plan --> run(Target) --> StepRecord --> judge --> RunVerdict
-//!                                               |                       |
-//!                              history.jsonl <--+                       +--> screen, verdict.json,
-//!                    (`check` judges it again)                               junit.xml
+//!   PlanSettings --> Plan --> run(Target) --> StepRecord --> RunJudge --> RunVerdict
+//!                                               |                             |
+//!                              history.jsonl <--+                             +--> screen,
+//!                    (`check` judges it again)                    verdict.json, junit.xml
 //! ```
 //!
 //! Deliberately absent: a terminal interface, a diagnosis, and any knowledge of how a limiter
@@ -17,18 +17,22 @@
 #![doc = include_str!("../README.md")]
 
 mod fault;
+mod finding;
 mod history;
 mod honesty;
 mod judge;
 mod phase;
 mod plan;
 mod report;
+mod resolution;
 mod run;
 
 pub use fault::FaultBand;
+pub use finding::{FindingKind, RunFinding};
 pub use history::{HistoryFileError, LineDefect, read_history, write_history};
-pub use judge::{KeyJudgement, RunFinding, RunStatus, RunVerdict, judge, judge_history};
+pub use judge::{KeyJudgement, RunJudge, RunStatus, RunVerdict};
 pub use phase::Phase;
 pub use plan::{Plan, PlanDepth, PlanError, PlanSettings, PlanStep, SkippedPhase};
 pub use report::{journal, junit, page, table, timelines};
+pub use resolution::Resolution;
 pub use run::{RunError, StepError, StepRecord, run};

@@ -2,6 +2,7 @@
 
 mod args;
 mod cli;
+mod command_line;
 mod commands;
 mod inject;
 mod watch;

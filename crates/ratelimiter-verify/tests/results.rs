@@ -137,6 +137,14 @@ async fn a_fault_that_loses_counts_is_accused() {
             journal["steady_states"]["after"]["steady_state_met"],
             code == 0
         );
+        let command = json["command"].as_array().unwrap();
+        assert!(command.contains(&"--during".into()) && !command.contains(&during.into()));
+        let junit = std::fs::read_to_string(directory.join("junit.xml")).unwrap();
+        let names = ["burst 1", "burst 5", "fault 2"].map(|n| format!("name=\"{n}\""));
+        assert!(!junit.contains("disabled="), "{junit}");
+        for name in &names {
+            assert!(junit.contains(name), "{name}: {junit}");
+        }
         let page = std::fs::read_to_string(directory.join("report.html")).unwrap();
         assert_eq!(
             page.matches("<svg").count(),
@@ -173,9 +181,10 @@ async fn a_fault_that_loses_counts_is_accused() {
 fn the_schema_refuses_what_it_does_not_describe() {
     let schema = file("docs/verdict.schema.json");
     let right = serde_json::json!({
-        "version": 2, "tool": "t", "target": "t", "skipped": [],
+        "version": 2, "tool": "t", "platform": "p", "date": "d", "command": [], "target": "t",
+        "skipped": [],
         "contract": "10/1m",
-        "verdict": {"status": "passed", "judged": []},
+        "verdict": {"status": "passed", "fail_on": [], "judged": []},
     });
     assert_described(&right);
     for (place, value) in [

@@ -177,3 +177,27 @@ fn costs_are_played_where_a_program_reads_them() {
     let played = stdout(&verify(&words(plan, &["--has-cost"])));
     assert!(!played.contains("skipped"), "{played}");
 }
+
+#[test]
+fn missing_limiter_is_doubted_before_it_is_accused() {
+    let server = fixed_answer_server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let url = format!("http://{server}/{{key}}");
+    let output = verify(&[
+        "http", "--url", &url, "--limit", "10/1m", "--phase", "burst",
+    ]);
+    ends(&output, 3, "");
+    let text = stdout(&output);
+    assert!(
+        text.contains("Nothing was ever denied") && text.contains("Answers: 200"),
+        "{text}"
+    );
+    assert!(!text.contains("[==="), "a proof is drawn: {text}");
+    let told = ["--fail-on", "denials,claims"];
+    let url = ["--url", &url];
+    let told = verify(&words(
+        "http --limit 10/1m --phase burst",
+        &[&url[..], &told].concat(),
+    ));
+    ends(&told, 4, "nothing was denied");
+    assert!(stdout(&told).contains("Not failed on, as told: more than 10/1m sliding"));
+}

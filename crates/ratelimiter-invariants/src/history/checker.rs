@@ -87,6 +87,15 @@ impl HistoryChecker {
         self
     }
 
+    /// The most by which two recorded times a window apart may differ from the limiter's.
+    pub fn slack(&self) -> Duration {
+        let skew = self
+            .contract
+            .window()
+            .mul_f64(f64::from(self.clock_ppm) / 1e6);
+        self.uncertainty * 2 + skew
+    }
+
     /// Checks a history.
     pub fn check(&self, history: &History) -> Report {
         let operations = Operations::new(&[history], self);

@@ -4,8 +4,8 @@ use std::time::Duration;
 use ratelimiter_api::{NodeId, Operation, Outcome};
 use ratelimiter_invariants::{Verdict, Witness};
 
-use super::screen::{notes, sentence, word};
-use crate::{KeyJudgement, Plan, RunVerdict, StepRecord};
+use super::screen::{headlines, notes, word};
+use crate::{KeyJudgement, Plan, RunStatus, RunVerdict, StepRecord};
 
 /// Width of a drawing, and of its column of names, in pixels.
 const WIDTH: f64 = 960.0;
@@ -24,7 +24,8 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding
 table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.25em .6em;border-bottom:1px solid #d5d9de}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}h2{margin-top:2em}a{color:inherit}
-.passed{color:#1a7f37}.violated{color:#b3261e;font-weight:600}.undecided{color:#8a6100}
+.passed{color:#1a7f37}.violated{color:#b3261e;font-weight:600}
+.undecided,.not-exercised{color:#8a6100}
 svg{width:100%;height:auto;background:#f6f8fa;border-radius:6px}
 svg text{font:12px system-ui,sans-serif;fill:#57606a}
 .allowed{fill:#1a7f37}.denied{fill:none;stroke:#57606a}.other{fill:#8a6100}
@@ -32,7 +33,7 @@ svg text{font:12px system-ui,sans-serif;fill:#57606a}
 .limit{stroke:#b3261e;stroke-dasharray:5 4}.curve{fill:none;stroke:#1a7f37;stroke-width:1.5}
 @media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}th,td{border-color:#30363d}
 svg{background:#161b22}svg text{fill:#9198a1}
-.passed{color:#3fb950}.violated{color:#ff7b72}.undecided{color:#d29922}
+.passed{color:#3fb950}.violated{color:#ff7b72}.undecided,.not-exercised{color:#d29922}
 .allowed{fill:#3fb950}.denied{stroke:#9198a1}.curve{stroke:#3fb950}
 .witness,.limit{stroke:#ff7b72}}";
 
@@ -45,8 +46,12 @@ pub fn page(plan: &Plan, recorded: &[StepRecord], verdict: &RunVerdict, target: 
          <title>{contract}: {}</title>\n<style>{STYLE}</style>\n\
          <h1 class=\"{1}\">{2}</h1>\n<p>{3}<br>{4}</p>\n",
         word(verdict.status),
-        word(verdict.status).to_lowercase(),
-        escaped(&sentence(verdict)),
+        class_of(verdict.status),
+        escaped(
+            &[verdict.doubts.clone(), headlines(verdict)]
+                .concat()
+                .join(" ")
+        ),
         escaped(target),
         concat!("ratelimiter-verify ", env!("CARGO_PKG_VERSION")),
     );
@@ -58,9 +63,10 @@ pub fn page(plan: &Plan, recorded: &[StepRecord], verdict: &RunVerdict, target: 
         let (tally, report) = (one.report.operations, &one.report);
         let _ = writeln!(
             text,
-            "<tr><td><a href=\"#h{n}\">{}</a><td class=\"{1}\">{1}<td class=n>{2}<td \
-             class=n>{3}<td class=n>{4}<td class=n>{5} of {6}",
+            "<tr><td><a href=\"#h{n}\">{}</a><td class=\"{}\">{}<td class=n>{}<td \
+             class=n>{}<td class=n>{}<td class=n>{} of {}",
             one.phase_name(),
+            class_of(one.status),
             word(one.status).to_lowercase(),
             tally.allowed,
             tally.denied,
@@ -70,10 +76,10 @@ pub fn page(plan: &Plan, recorded: &[StepRecord], verdict: &RunVerdict, target: 
         );
     }
     text.push_str("</table>\n");
-    for skipped in &plan.skipped {
+    for skipped in &verdict.not_played {
         let _ = writeln!(
             text,
-            "<p>Skipped: {}: {}</p>",
+            "<p>Not played: {}: {}</p>",
             skipped.phase,
             escaped(&skipped.reason)
         );
@@ -86,8 +92,9 @@ pub fn page(plan: &Plan, recorded: &[StepRecord], verdict: &RunVerdict, target: 
     for (n, one) in verdict.judged.iter().enumerate() {
         let _ = writeln!(
             text,
-            "<h2 id=\"h{n}\">{}: <span class=\"{1}\">{1}</span></h2>\n<p>{2}</p>",
+            "<h2 id=\"h{n}\">{}: <span class=\"{}\">{}</span></h2>\n<p>{}</p>",
             one.phase_name(),
+            class_of(one.status),
             word(one.status).to_lowercase(),
             notes(one)
                 .iter()
@@ -104,6 +111,10 @@ pub fn page(plan: &Plan, recorded: &[StepRecord], verdict: &RunVerdict, target: 
     }
     text.push_str("</html>\n");
     text
+}
+
+fn class_of(status: RunStatus) -> String {
+    word(status).to_lowercase().replace(' ', "-")
 }
 
 fn escaped(text: &str) -> String {

@@ -1,14 +1,19 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use ratelimiter_invariants::Verdict;
+use clap::ValueEnum as _;
+use ratelimiter_invariants::{Contract, Verdict};
 
-use crate::{KeyJudgement, RunStatus, RunVerdict};
+use crate::{FindingKind, KeyJudgement, Phase, RunStatus, RunVerdict};
 
-/// The verdict as a table for a terminal: one row a key, then one sentence.
+/// The verdict as a table for a terminal: doubts, one row a key, then the headlines.
 pub fn table(verdict: &RunVerdict) -> String {
-    let mut text = String::from(
-        "phase      verdict    allowed denied other  in one window  check ms p50/max  skew ms\n",
+    let mut text = verdict.doubts.join("\n");
+    if !text.is_empty() {
+        text.push_str("\n\n");
+    }
+    text.push_str(
+        "phase      verdict       allowed denied other  in one window  check ms p50/max  skew ms\n",
     );
     for one in &verdict.judged {
         let tally = one.report.operations;
@@ -21,7 +26,7 @@ pub fn table(verdict: &RunVerdict) -> String {
         let by = if one.barrier { " (barrier)" } else { "" };
         let _ = writeln!(
             text,
-            "{phase:<10} {:<10} {:>7} {:>6} {:>5}  {window:<13}  {latency:<17} {skew}{by}",
+            "{phase:<10} {:<13} {:>7} {:>6} {:>5}  {window:<13}  {latency:<17} {skew}{by}",
             word(one.status),
             tally.allowed,
             tally.denied,
@@ -31,7 +36,7 @@ pub fn table(verdict: &RunVerdict) -> String {
             let _ = writeln!(text, "           {note}");
         });
     }
-    let _ = write!(text, "\n{}", sentence(verdict));
+    let _ = write!(text, "\n{}", headlines(verdict).join("\n"));
     text
 }
 
@@ -41,6 +46,7 @@ fn ms(duration: Duration) -> f64 {
 
 pub(super) fn word(status: RunStatus) -> &'static str {
     match status {
+        RunStatus::NotExercised => "not exercised",
         RunStatus::Passed => "passed",
         RunStatus::Undecided => "undecided",
         RunStatus::Violated => "VIOLATED",
@@ -62,13 +68,32 @@ pub(super) fn notes(one: &KeyJudgement) -> Vec<String> {
         ));
     }
     notes.extend(one.findings.iter().map(crate::RunFinding::text));
-    if !one.resolution.is_zero() {
+    if !one.resolution.time.is_zero() {
         notes.push(format!(
             "for windows shorter by {:.1} ms: the recorded times resolve no more",
-            ms(one.resolution)
+            ms(one.resolution.time)
         ));
     }
-    notes.extend(one.undecided.clone());
+    if one.resolution.admissions > 0 {
+        notes.push(format!(
+            "for a bucket larger by {}: the burst outlasted the return of tokens, and the recorded \
+             times resolve no more",
+            one.resolution.admissions
+        ));
+    }
+    if let Some(within) = one.resolution.decides_within {
+        notes.push(format!(
+            "if every check is decided within {} of its request, as --decides-within states",
+            humantime::format_duration(within)
+        ));
+    }
+    if one.report.operations.failed > 0 {
+        notes.push(format!(
+            "{} failed: not admitted, but perhaps charged, so that they may justify a denial",
+            one.report.operations.failed
+        ));
+    }
+    notes.extend(one.reason.clone());
     notes.extend(
         one.details
             .iter()
@@ -77,35 +102,109 @@ pub(super) fn notes(one: &KeyJudgement) -> Vec<String> {
     notes
 }
 
-pub(super) fn sentence(verdict: &RunVerdict) -> String {
-    let (passed, undecided, violated) = (
+/// The verdict in sentences: one for each kind of finding that violates, or one.
+pub(super) fn headlines(verdict: &RunVerdict) -> Vec<String> {
+    let Some(first) = verdict.judged.first() else {
+        return vec!["Undecided: no check is recorded, and nothing is proved.".to_owned()];
+    };
+    let (limit, all) = (in_words(first.report.contract), verdict.judged.len());
+    let (passed, undecided, idle) = (
         verdict.count(RunStatus::Passed),
         verdict.count(RunStatus::Undecided),
-        verdict.count(RunStatus::Violated),
+        verdict.count(RunStatus::NotExercised),
     );
-    let all = verdict.judged.len();
-    let contract = verdict
-        .judged
-        .first()
-        .map(|one| one.report.contract.to_string())
-        .unwrap_or_default();
+    let found = |kind: &FindingKind| {
+        let found = verdict.found(*kind);
+        let place = format!("in {found} of {all} histories");
+        let text = match kind {
+            FindingKind::Excess => format!("more than {limit} was admitted {place}."),
+            FindingKind::Denials => {
+                format!("stricter than {limit}: checks were denied without cause {place}.")
+            }
+            FindingKind::Claims => {
+                format!("the limiter's statements contradict its answers {place}.")
+            }
+        };
+        let fails = verdict.fail_on.contains(kind);
+        let word = if fails {
+            "Violated"
+        } else {
+            "Not failed on, as told"
+        };
+        (found > 0).then(|| format!("{word}: {text}"))
+    };
+    let mut lines: Vec<String> = FindingKind::value_variants()
+        .iter()
+        .filter_map(found)
+        .collect();
     match verdict.status {
-        _ if all == 0 => "Undecided: no check is recorded, and nothing is proved.".to_owned(),
-        RunStatus::Passed => format!("Passed: {contract} was kept in all {all} histories."),
-        RunStatus::Violated => {
-            format!("Violated: {contract} was broken in {violated} of {all} histories.")
+        RunStatus::Passed if lines.is_empty() => {
+            let played = if verdict.not_played.is_empty() {
+                ""
+            } else {
+                " what was played"
+            };
+            lines.push(format!(
+                "Passed{played}: {limit} was kept in {passed} histories."
+            ));
         }
-        RunStatus::Undecided => {
-            format!(
-                "Undecided: {contract} was kept in {passed} histories, and {undecided} prove \
-                 neither."
-            )
-        }
+        RunStatus::Passed | RunStatus::Violated => {}
+        RunStatus::Undecided | RunStatus::NotExercised => lines.push(format!(
+            "Undecided: {limit} was kept in {passed} histories, and {undecided} prove neither."
+        )),
+    }
+    if idle > 0 {
+        lines.push(format!(
+            "Not exercised: {idle} histories, which never reached the limit."
+        ));
+    }
+    if !verdict.not_played.is_empty() {
+        let phases: Vec<_> = verdict
+            .not_played
+            .iter()
+            .map(|s| s.phase.to_string())
+            .collect();
+        lines.push(format!("Not played: {}.", phases.join(", ")));
+    }
+    if verdict.status == RunStatus::Passed {
+        lines.extend(power(verdict));
+    }
+    lines
+}
+
+/// A limit with the name of its form.
+fn in_words(limit: Contract) -> String {
+    let (text, form) = (limit.to_string(), limit.kind().to_string());
+    if text.contains(&form) {
+        text
+    } else {
+        format!("{text} {form}")
     }
 }
 
-/// The first witness, drawn in lines of at most `width` columns.
+/// How much the bursts of a pass could have missed.
+fn power(verdict: &RunVerdict) -> Option<String> {
+    let of_bursts =
+        |one: &&KeyJudgement| one.phase == Some(Phase::Burst) && one.status == RunStatus::Passed;
+    let bursts: Vec<_> = verdict.judged.iter().filter(of_bursts).collect();
+    let skew = bursts.iter().filter_map(|one| one.skew).max()?;
+    let missed = |share: f64| 100.0 * (1.0 - share).powf(bursts.len() as f64);
+    Some(format!(
+        "{} bursts, each sent within {:.2} ms: a race that shows in half of all bursts would have \
+         been missed with a probability of {:.0} %, one that shows in a tenth with {:.0} %.",
+        bursts.len(),
+        ms(skew),
+        missed(0.5),
+        missed(0.1)
+    ))
+}
+
+/// The first witness, drawn in lines of at most `width` columns; none where it is in doubt that a
+/// limiter was asked.
 pub fn timelines(verdict: &RunVerdict, width: usize) -> Option<String> {
+    if !verdict.doubts.is_empty() {
+        return None;
+    }
     verdict
         .judged
         .iter()

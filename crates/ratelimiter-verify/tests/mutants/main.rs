@@ -14,11 +14,13 @@ mod limiter;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use clap::ValueEnum as _;
 use double::{Double, Network, Noise};
 use limiter::{Defect, Kind};
 use ratelimiter_invariants::{Contract, ContractKind, HistoryChecker, Verdict};
 use ratelimiter_verify::{
-    Phase, Plan, PlanDepth, PlanSettings, RunFinding, RunStatus, RunVerdict, judge, run,
+    FindingKind, Phase, Plan, PlanDepth, PlanSettings, RunFinding, RunJudge, RunStatus, RunVerdict,
+    run,
 };
 
 const NODES: usize = 3;
@@ -43,8 +45,13 @@ async fn verify(target: &Double, settings: &PlanSettings) -> RunVerdict {
     let plan = Plan::new(settings).unwrap();
     let deadline = Duration::from_secs(5);
     let recorded = run(&plan, target, deadline, |_, _| {}).await.unwrap();
-    let checker = HistoryChecker::new(plan.contract).uncertainty(Duration::from_millis(1));
-    judge(&recorded, checker, plan.contract).unwrap()
+    let judge = RunJudge {
+        limit: plan.contract,
+        checker: HistoryChecker::new(plan.contract).uncertainty(Duration::from_millis(1)),
+        fail_on: FindingKind::value_variants().to_vec(),
+        decides_within: None,
+    };
+    judge.run(&plan, &recorded).unwrap()
 }
 
 /// What a judgement can accuse a limiter of.
@@ -150,7 +157,7 @@ async fn every_defect_is_accused_for_its_own_reason() {
     .await;
     accused(
         Defect::WindowTooLong,
-        (Phase::Return, NoReturn),
+        (Phase::Return, UnderAdmission),
         &[UnderAdmission, NoReturn],
     )
     .await;

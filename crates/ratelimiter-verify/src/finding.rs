@@ -1,0 +1,78 @@
+//! The defects that a judgement can find.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use ratelimiter_api::millis;
+use serde::Serialize;
+
+/// The kinds of defects, in the order of their weight. `--fail-on` takes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingKind {
+    /// More was admitted than the limit permits
+    Excess,
+    /// A check was denied that the limit permits
+    Denials,
+    /// A statement of the limiter contradicts its answers
+    Claims,
+}
+
+/// A defect beside over-admission.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "finding", rename_all = "kebab-case")]
+pub enum RunFinding {
+    /// Denials that no placement of the other checks justifies.
+    UnderAdmission {
+        /// Number of denials.
+        denials: usize,
+        /// The first of them, in words.
+        first: String,
+    },
+    /// The quota did not return when it should have.
+    NoReturn {
+        /// The wait before the retry.
+        #[serde(rename = "waited_ms", serialize_with = "millis::serialize")]
+        waited: Duration,
+        /// Whether the limiter had stated it.
+        stated: bool,
+    },
+    /// A header field contradicts the answers.
+    Dishonest {
+        /// The contradiction.
+        contradiction: String,
+    },
+}
+
+impl RunFinding {
+    /// The kind of the defect.
+    pub fn kind(&self) -> FindingKind {
+        match self {
+            Self::UnderAdmission { .. } | Self::NoReturn { stated: false, .. } => {
+                FindingKind::Denials
+            }
+            Self::NoReturn { stated: true, .. } | Self::Dishonest { .. } => FindingKind::Claims,
+        }
+    }
+
+    /// The finding in words.
+    pub fn text(&self) -> String {
+        match self {
+            Self::UnderAdmission { denials: 1, first } => {
+                format!("1 denial without cause: {first}")
+            }
+            Self::UnderAdmission { denials, first } => {
+                format!("{denials} denials without cause, the first: {first}")
+            }
+            Self::NoReturn { waited, stated } => {
+                let by = if *stated {
+                    "as the limiter stated"
+                } else {
+                    "longer than a window"
+                };
+                format!("denied again after {:.3} s, {by}", waited.as_secs_f64())
+            }
+            Self::Dishonest { contradiction } => contradiction.clone(),
+        }
+    }
+}
