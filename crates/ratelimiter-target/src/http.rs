@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, FORWARDED, HOST, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use ratelimiter_api::{Claims, Endpoint, NodeId, Outcome};
@@ -21,6 +21,16 @@ use crate::{
     Authorities, Check, CheckAnswer, Connection, Expectation, LastByte, Reach, StatusSet, Target,
     TargetError, Template, claims,
 };
+
+/// Fields in which proxies state the address of the caller.
+const ADDRESS_FIELDS: [&str; 6] = [
+    "x-forwarded-for",
+    "forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+];
 
 /// The largest answer that is read, bytes.
 const LARGEST: usize = 1 << 20;
@@ -41,7 +51,7 @@ struct HttpSite {
     path: Template,
 }
 
-/// The form of requests and answers. By default a GET; statuses 200 to 399 allow and 429 denies.
+/// The form of requests and answers. By default a GET; statuses 200 to 299 allow and 429 denies.
 #[derive(Clone, Debug)]
 pub struct HttpForm {
     /// The request's method.
@@ -68,7 +78,7 @@ impl Default for HttpForm {
             method: Method::GET,
             headers: Vec::new(),
             body: None,
-            allowed: StatusSet::of([200..=399]),
+            allowed: StatusSet::of([200..=299]),
             denied: StatusSet::of([429..=429]),
             expectation: None,
             failed: StatusSet::default(),
@@ -211,6 +221,27 @@ impl Target for HttpTarget {
 
     fn has_cost(&self) -> bool {
         self.templates().any(Template::has_cost)
+    }
+
+    fn forged(&self, n: u32) -> Option<Box<dyn Target>> {
+        let [_, a, b, c] = n.to_be_bytes();
+        let address = format!("10.{a}.{b}.{c}");
+        let mut form = HttpForm::clone(&self.form);
+        for name in ADDRESS_FIELDS {
+            let name = HeaderName::from_static(name);
+            let value = match name == FORWARDED {
+                true => format!("for={address}"),
+                false => address.clone(),
+            };
+            // A field of the user's own may be the key.
+            if !form.headers.iter().any(|(own, _)| *own == name) {
+                form.headers.push((name, value.parse().ok()?));
+            }
+        }
+        Some(Box::new(Self {
+            form: Arc::new(form),
+            ..self.clone()
+        }))
     }
 }
 

@@ -38,6 +38,12 @@ pub trait Target: Send + Sync {
     fn has_cost(&self) -> bool {
         true
     }
+
+    /// The same target, whose requests state the `n`th of many caller's addresses in header fields.
+    /// `None` where requests have no such fields.
+    fn forged(&self, _n: u32) -> Option<Box<dyn Target>> {
+        None
+    }
 }
 
 /// A connection to one node. Checks on it are made one after the other.

@@ -56,6 +56,14 @@ pub(crate) struct VerifyArgs {
     /// At most about fifteen minutes, instead of one; phases that take longer are left out
     #[arg(long)]
     pub(crate) thorough: bool,
+    /// At most so long, such as 10m; the phases are repeated on new keys as often as they fit
+    #[arg(long = "for", value_name = "DURATION", conflicts_with = "thorough",
+        value_parser = humantime::parse_duration)]
+    pub(crate) repeat: Option<Duration>,
+    /// Time without checks before each phase, for limiters that remember longer than a window
+    /// [default: 1.1 windows where requests have no {key}, else none]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) rest: Option<Duration>,
     /// Only this phase; repeat for more
     #[arg(long = "phase", value_name = "PHASE", value_enum)]
     pub(crate) phases: Vec<Phase>,
@@ -64,6 +72,10 @@ pub(crate) struct VerifyArgs {
     /// whatever happens to this run
     #[arg(long, value_name = "COMMAND")]
     pub(crate) during: Option<String>,
+    /// No proxy before the limiter is trusted: X-Forwarded-For and its kin must not change the
+    /// verdict, and a phase forges them. A limiter may trust this machine by its configuration
+    #[arg(long)]
+    pub(crate) untrusted: bool,
     /// Print the plan, its checks and its duration, and send nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -151,7 +163,7 @@ pub(crate) struct HttpArgs {
     #[arg(long)]
     pub(crate) body: Option<Template>,
     /// Statuses of an allowed check
-    #[arg(long, default_value = "200-399")]
+    #[arg(long, default_value = "200-299")]
     pub(crate) allowed: StatusSet,
     /// Statuses of a denied check
     #[arg(long, default_value = "429")]

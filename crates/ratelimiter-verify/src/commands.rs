@@ -14,6 +14,7 @@ use ratelimiter_verify::{
     Plan, PlanDepth, PlanSettings, RunJudge, RunStatus, RunVerdict, StepRecord, journal, junit,
     page, read_history, run, table, timelines, write_history,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::args::{CheckArgs, ContractArgs, ExecArgs, HttpArgs, NodeArgs, RespArgs, VerifyArgs};
 use crate::command_line::without_secrets;
@@ -138,14 +139,17 @@ fn plan(args: &VerifyArgs, target: &dyn Target) -> Result<Plan, WrongUsage> {
         cost: args.cost,
         multiplier: args.multiplier,
         bursts: args.bursts,
-        depth: if args.thorough {
-            PlanDepth::Thorough
-        } else {
-            PlanDepth::Quick
+        depth: match args.repeat {
+            Some(time) => PlanDepth::Repeated(time),
+            None if args.thorough => PlanDepth::Thorough,
+            None => PlanDepth::Quick,
         },
         phases: args.phases.clone(),
         key_part: args.key_part.clone().unwrap_or_else(new_key_part),
         has_key: target.has_key(),
+        rest: args.rest,
+        nodes: target.nodes().len(),
+        forges: args.untrusted && target.forged(0).is_some(),
         has_cost: target.has_cost(),
         during: args.during.clone(),
         max_requests: args.max_requests,
@@ -176,11 +180,12 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
             steps => format!("{steps} steps"),
         }
     );
+    if !target.has_key() {
+        println!("requests have no {{key}}: all phases share one quota");
+    }
     if !plan.rest.is_zero() {
         let rest = humantime::format_duration(plan.rest);
-        println!(
-            "requests have no {{key}}: all phases share one quota, and {rest} pass before each step"
-        );
+        println!("{rest} pass before each step");
     }
     for skipped in &plan.skipped {
         println!("skipped: {}: {}", skipped.phase, skipped.reason);
@@ -196,21 +201,34 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
     }
     let mut signals = ExitSignals::listen()?;
     let bar = progress_bar(plan.steps.len());
-    let playing = run(plan, target, args.deadline, |n, step| {
+    let stop = CancellationToken::new();
+    let playing = run(plan, target, args.deadline, &stop, |n, step| {
         bar.set_position(n as u64);
         bar.set_message(step.map(|step| step.phase.to_string()).unwrap_or_default());
     });
-    let recorded = tokio::select! {
-        biased;
-        exit = signals.next() => {
-            bar.finish_and_clear();
-            eprintln!("{}: nothing was judged or written", exit.meaning());
-            return Ok(exit);
+    tokio::pin!(playing);
+    let mut stopped = None;
+    let (recorded, end) = loop {
+        tokio::select! {
+            biased;
+            exit = signals.next() => {
+                if stopped.replace(exit).is_some() {
+                    bar.finish_and_clear();
+                    eprintln!("{}: nothing was judged or written", exit.meaning());
+                    return Ok(exit);
+                }
+                stop.cancel();
+            }
+            played = &mut playing => break played,
         }
-        recorded = playing => recorded,
     };
     bar.finish_and_clear();
-    let recorded = recorded?;
+    let nothing = recorded.iter().all(|record| record.keys.is_empty());
+    let end = match (end, stopped) {
+        (Err(error), None) if nothing => return Err(error.into()),
+        (_, Some(exit)) if nothing => return Ok(exit),
+        (end, _) => end,
+    };
     let verdict = run_judge(&args.contract).run(plan, &recorded)?;
     println!();
     print(&verdict);
@@ -219,6 +237,11 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
             .with_context(|| format!("write the results into {}", directory.display()))?;
         println!("results: {}", directory.display());
     }
+    if let Some(exit) = stopped {
+        println!("{}: the verdict is partial", exit.meaning());
+        return Ok(exit);
+    }
+    end?;
     Ok(exit(&verdict))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use ratelimiter_api::{NodeId, millis};
+use ratelimiter_api::{NodeId, Operation, Outcome, millis};
 use ratelimiter_target::{Connection, Target, TargetError};
 use serde::Serialize;
 use tokio::process::{Child, Command};
@@ -27,13 +27,90 @@ pub struct FaultBand {
     pub end: Option<Duration>,
     /// Its exit code; `None` when it ended by a signal, or is running.
     pub exit_code: Option<i32>,
+    /// The difference that it made, as the callers measured it.
+    pub effect: FaultEffect,
+}
+
+/// Checks before, during and after a fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct FaultEffect {
+    /// Before the command.
+    pub before: FaultPart,
+    /// While it ran.
+    pub during: FaultPart,
+    /// After its end.
+    pub after: FaultPart,
+}
+
+/// Checks of one part of a fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct FaultPart {
+    /// Number of checks.
+    pub checks: usize,
+    /// Those that were neither allowed nor denied.
+    pub errors: usize,
+    /// The most nodes at once that accepted no connection.
+    pub unreachable: usize,
+    /// Latency that nine of ten checks keep.
+    #[serde(rename = "p90_ms", serialize_with = "millis::serialize")]
+    pub p90: Duration,
+}
+
+impl FaultPart {
+    pub(crate) fn of(operations: &[Operation], unreachable: usize) -> Self {
+        let error = |op: &&Operation| matches!(op.outcome, Outcome::Failed | Outcome::Unknown);
+        let mut latencies: Vec<_> = operations
+            .iter()
+            .map(|op| op.complete - op.invoke)
+            .collect();
+        latencies.sort_unstable();
+        Self {
+            checks: operations.len(),
+            errors: operations.iter().filter(error).count(),
+            unreachable,
+            p90: latencies
+                .get(latencies.len() * 9 / 10)
+                .copied()
+                .unwrap_or_default(),
+        }
+    }
+
+    fn text(self) -> String {
+        format!(
+            "{} of {} without decision, {} nodes unreachable, p90 {:.1} ms",
+            self.errors,
+            self.checks,
+            self.unreachable,
+            self.p90.as_secs_f64() * 1e3
+        )
+    }
+}
+
+impl FaultEffect {
+    /// Whether checks during the fault or after it differ from those before. Latency is compared
+    /// with a margin for a busy machine.
+    fn is_seen(self) -> bool {
+        let slow = self.before.p90 * 3 + Duration::from_millis(20);
+        [self.during, self.after].iter().any(|part| {
+            part.errors > self.before.errors
+                || part.unreachable > self.before.unreachable
+                || part.p90 > slow
+        })
+    }
+
+    /// The three parts in words.
+    pub fn text(self) -> String {
+        let [before, during, after] = [self.before, self.during, self.after].map(FaultPart::text);
+        format!("before it {before}; during it {during}; after it {after}")
+    }
 }
 
 impl FaultBand {
     /// The reason for which the fault may not have happened as intended.
     pub(crate) fn failure(self) -> Option<String> {
         match (self.end, self.exit_code) {
-            (Some(_), Some(0)) => None,
+            (Some(_), Some(0)) if self.effect.is_seen() => None,
+            (Some(_), Some(0)) => Some("no effect of the fault was seen".into()),
             (Some(_), Some(code)) => Some(format!(
                 "the command of the fault ended with {code}: the fault may not have happened"
             )),
@@ -86,11 +163,12 @@ impl FaultCommand {
     }
 
     /// The fault's time since `origin`.
-    pub(crate) fn band(&self, origin: Instant) -> FaultBand {
+    pub(crate) fn band(&self, origin: Instant, effect: FaultEffect) -> FaultBand {
         FaultBand {
             start: self.start - origin,
             end: self.end.map(|(at, _)| at - origin),
             exit_code: self.end.and_then(|(_, status)| status.code()),
+            effect,
         }
     }
 }

@@ -217,10 +217,15 @@ impl RunJudge {
     /// When a history makes no sense.
     pub fn run(&self, plan: &Plan, recorded: &[StepRecord]) -> Result<RunVerdict, HistoryError> {
         let mut judged = Vec::new();
-        for record in recorded {
+        for (n, record) in recorded.iter().enumerate() {
             let denied = |op: &ratelimiter_api::Operation| op.outcome == Outcome::Denied;
             let reached = record.operations.iter().any(denied);
-            let mut histories = by_key(record.operations.iter().cloned())?;
+            // A check on a shared key that was not answered may be decided in a later step.
+            let earlier = recorded[..n].iter().flat_map(|record| &record.operations);
+            let open = earlier
+                .filter(|op| op.outcome == Outcome::Unknown && record.keys.contains(&op.key))
+                .chain(&record.operations);
+            let mut histories = by_key(open.cloned())?;
             for key in &record.keys {
                 let history = histories.remove(key).unwrap_or_default();
                 let mut one = KeyJudgement {

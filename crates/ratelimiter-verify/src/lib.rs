@@ -27,7 +27,7 @@ mod report;
 mod resolution;
 mod run;
 
-pub use fault::FaultBand;
+pub use fault::{FaultBand, FaultEffect, FaultPart};
 pub use finding::{FindingKind, RunFinding};
 pub use history::{HistoryFileError, LineDefect, read_history, write_history};
 pub use judge::{KeyJudgement, RunJudge, RunStatus, RunVerdict};

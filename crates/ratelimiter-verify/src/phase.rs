@@ -7,17 +7,26 @@ use clap::ValueEnum;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
+    /// A few checks at most, before all others: shows answers that are neither allowed nor denied
+    Probe,
     /// Many times the limit at one instant: shows races, nodes that count alone, an off-by-one
     Burst,
-    /// A burst of checks of cost 1, 2 and 3: shows a cost that is ignored
+    /// Checks of cost 1, 2 and 3 in turn, and one above the limit: shows a cost that is ignored
     Costs,
     /// One key used up, then another: shows a quota shared between keys
     TwoKeys,
+    /// One after the other, all to one node: shows a limit that is split over nodes
+    OneNode,
     /// One after the other until denied: shows dishonest header fields, an off-by-one
     Fields,
     /// A retry after `Retry-After`, or after a window: shows quota that does not return when
     /// stated, or ever
     Return,
+    /// Used up, then silence for a part of a window: shows counters that expire early
+    Silent,
+    /// Three bursts on one key, a window and a part of a token apart: shows quota that grows beyond
+    /// the limit at rest
+    Again,
     /// Three times the limit for three windows: shows callers locked out by their own denied
     /// checks, windows that are too short
     Overload,
@@ -29,6 +38,9 @@ pub enum Phase {
     Edge,
     /// Four fifths of the limit, evenly: shows false denials
     Steady,
+    /// Each check from another address by X-Forwarded-For and its kin: shows a limit that callers
+    /// evade
+    Forged,
     /// Bursts before, during and after the command of `--during`: shows nodes that count alone
     /// without their store, counts that are lost
     Fault,
@@ -43,7 +55,8 @@ impl Phase {
     /// Number of keys that one step of it needs.
     pub(crate) fn keys(self) -> u32 {
         match self {
-            Self::TwoKeys | Self::Fault => 2,
+            Self::TwoKeys | Self::Fault | Self::Costs => 2,
+            Self::Silent => 3,
             _ => 1,
         }
     }

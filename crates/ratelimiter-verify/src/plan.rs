@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ratelimiter_api::{Key, KeyError};
-use ratelimiter_invariants::Contract;
+use ratelimiter_invariants::{Contract, ContractKind};
 
 use crate::Phase;
 
@@ -15,6 +15,8 @@ pub enum PlanDepth {
     Quick,
     /// At most about fifteen minutes.
     Thorough,
+    /// At most so long; the phases are repeated on new keys as often as they fit.
+    Repeated(Duration),
 }
 
 impl PlanDepth {
@@ -22,6 +24,7 @@ impl PlanDepth {
         match self {
             Self::Quick => Duration::from_secs(60),
             Self::Thorough => Duration::from_secs(900),
+            Self::Repeated(time) => time,
         }
     }
 }
@@ -43,9 +46,16 @@ pub struct PlanSettings {
     pub phases: Vec<Phase>,
     /// Part of the keys' names that tells runs apart.
     pub key_part: String,
-    /// Whether requests of different keys differ. If not, all phases share one quota, and a window
-    /// passes before each.
+    /// Whether requests of different keys differ. If not, all phases share one quota, and their
+    /// checks are on one key.
     pub has_key: bool,
+    /// Time to wait before each step. By default a window and a tenth where all phases share one
+    /// quota, else none.
+    pub rest: Option<Duration>,
+    /// Number of the target's nodes.
+    pub nodes: usize,
+    /// Whether to forge addresses; see [`Phase::Forged`].
+    pub forges: bool,
     /// Command line of the shell that injects a fault and undoes it. Without it, [`Phase::Fault`]
     /// is no part of the plan.
     pub during: Option<String>,
@@ -84,6 +94,9 @@ pub enum PlanError {
         /// Permitted checks.
         permitted: u64,
     },
+    /// A shared quota is not back after the rest.
+    #[error("--rest is shorter than a window, after which a shared quota is back")]
+    Rest,
     /// No phase fits.
     #[error("no phase is left to play: {0}")]
     Nothing(String),
@@ -94,7 +107,7 @@ pub enum PlanError {
 pub struct PlanStep {
     /// The phase.
     pub phase: Phase,
-    /// Its keys: two for [`Phase::TwoKeys`] and [`Phase::Fault`], else one.
+    /// Its keys; the same one in every step where all phases share one quota.
     pub keys: Vec<Key>,
     /// Checks at most.
     pub requests: u64,
@@ -120,8 +133,10 @@ pub struct Plan {
     pub steps: Vec<PlanStep>,
     /// The phases that are left out for lack of time.
     pub skipped: Vec<SkippedPhase>,
-    /// Time to wait before each step but the first.
+    /// Time to wait before each step but the probe.
     pub rest: Duration,
+    /// Time that the steps do not need.
+    pub spare: Duration,
     /// Size of a burst, in limits.
     pub multiplier: u32,
     /// Cost of a check.
@@ -153,33 +168,48 @@ impl Plan {
             return Err(PlanError::CostNotSent(settings.cost));
         }
         let window = settings.contract.window();
-        let rest = if settings.has_key {
-            Duration::ZERO
-        } else {
-            window + window / 10
-        };
+        let (least_rest, least_multiplier) = (
+            if settings.has_key {
+                Duration::ZERO
+            } else {
+                window
+            },
+            // Twice the limit fits into adjacent windows.
+            match settings.contract.kind() {
+                ContractKind::Fixed | ContractKind::Aligned => 3,
+                ContractKind::Sliding | ContractKind::TokenBucket => 2,
+            },
+        );
+        let rest = settings.rest.unwrap_or(least_rest + least_rest / 10);
+        if rest < least_rest {
+            return Err(PlanError::Rest);
+        }
         let mut plan = Self {
             contract: settings.contract,
             steps: Vec::new(),
             skipped: Vec::new(),
             rest,
-            multiplier: settings.multiplier,
+            spare: Duration::ZERO,
+            multiplier: settings.multiplier.max(least_multiplier),
             cost: settings.cost,
             during: settings.during.clone(),
         };
+        plan.add(Phase::Probe, settings)?;
         for &phase in Phase::all() {
             let named = settings.phases.contains(&phase);
-            if !settings.phases.is_empty() && !named {
+            let chosen = settings.phases.is_empty() || named;
+            if !chosen || phase == Phase::Probe {
                 continue;
             }
             match settings.obstacle(phase) {
                 // Without a command, the fault is missing only where it was asked for.
                 Some(_) if phase == Phase::Fault && !named => {}
                 Some(reason) => plan.skip(phase, reason),
-                None => plan.add(phase, settings)?,
+                None => plan.add_all(phase, settings)?,
             }
         }
-        if plan.steps.is_empty() {
+        let played: Vec<Phase> = plan.steps[1..].iter().map(|step| step.phase).collect();
+        if played.is_empty() && settings.phases != [Phase::Probe] {
             let reasons = plan
                 .skipped
                 .iter()
@@ -193,7 +223,31 @@ impl Plan {
                 permitted: settings.max_requests,
             });
         }
+        plan.repeat(&played, settings)?;
+        plan.spare = settings.depth.budget().saturating_sub(plan.takes());
         Ok(plan)
+    }
+
+    /// Repeats all phases for as long as was asked, or else one burst: the first ones met a limiter
+    /// that had perhaps just started.
+    fn repeat(&mut self, played: &[Phase], settings: &PlanSettings) -> Result<(), KeyError> {
+        let again = match settings.depth {
+            PlanDepth::Repeated(_) => played,
+            _ if played.iter().all(|phase| *phase == Phase::Burst) => return Ok(()),
+            _ => &played[..usize::from(played[0] == Phase::Burst)],
+        };
+        loop {
+            let before = self.steps.len();
+            for &phase in again {
+                if self.requests() + self.size(phase).0 <= settings.max_requests {
+                    self.add(phase, settings)?;
+                }
+            }
+            let repeats = matches!(settings.depth, PlanDepth::Repeated(_));
+            if !repeats || self.steps.len() == before {
+                return Ok(());
+            }
+        }
     }
 
     fn skip(&mut self, phase: Phase, reason: impl Into<String>) {
@@ -201,35 +255,50 @@ impl Plan {
         self.skipped.push(SkippedPhase { phase, reason });
     }
 
-    /// Adds the steps of a phase that fit into the time.
-    fn add(&mut self, phase: Phase, settings: &PlanSettings) -> Result<(), PlanError> {
-        let (requests, takes) = size(phase, settings);
+    /// Adds a step of a phase, if it fits into the time.
+    fn add(&mut self, phase: Phase, settings: &PlanSettings) -> Result<bool, KeyError> {
+        let earlier = self.steps.iter().filter(|step| step.phase == phase).count();
+        let (requests, takes) = self.size(phase);
+        let keys = settings.keys(phase, earlier as u32)?;
+        self.steps.push(PlanStep {
+            phase,
+            requests: requests
+                * if phase == Phase::Silent {
+                    keys.len() as u64
+                } else {
+                    1
+                },
+            keys,
+            takes,
+        });
+        let fits = self.takes() <= settings.depth.budget();
+        if !fits {
+            self.steps.pop();
+        }
+        Ok(fits)
+    }
+
+    /// Adds the steps of a phase that fit into the time, or the reason why none does.
+    fn add_all(&mut self, phase: Phase, settings: &PlanSettings) -> Result<(), KeyError> {
         let times = match phase {
             Phase::Burst => settings.bursts,
             _ => 1,
         };
-        let before = self.steps.len();
-        for n in 0..times {
-            let step = PlanStep {
-                phase,
-                keys: keys(phase, n, &settings.key_part)?,
-                requests,
-                takes,
-            };
-            self.steps.push(step);
-            if self.takes() > settings.depth.budget() {
-                self.steps.pop();
-                break;
-            }
+        let mut added = 0;
+        while added < times && self.add(phase, settings)? {
+            added += 1;
         }
-        if self.steps.len() == before {
+        if added == 0 {
             let left = settings.depth.budget().saturating_sub(self.takes());
-            let [needs, left] = [self.rest + takes, left].map(whole_seconds);
+            let [needs, left] = [self.rest + self.size(phase).1, left].map(whole_seconds);
             let more = match settings.depth {
-                PlanDepth::Quick => "; --thorough takes longer",
-                PlanDepth::Thorough => "",
+                PlanDepth::Quick => "--thorough takes longer",
+                PlanDepth::Thorough | PlanDepth::Repeated(_) => "--for gives it more",
             };
-            self.skip(phase, format!("it takes {needs} and {left} are left{more}"));
+            self.skip(
+                phase,
+                format!("it takes {needs} and {left} are left; {more}"),
+            );
         }
         Ok(())
     }
@@ -246,8 +315,54 @@ impl Plan {
 
     /// Time it takes, apart from the limiter's own.
     pub fn takes(&self) -> Duration {
+        // The probe needs none.
         let rests = u32::try_from(self.steps.len().saturating_sub(1)).unwrap_or(u32::MAX);
         self.steps.iter().map(|step| step.takes).sum::<Duration>() + self.rest * rests
+    }
+
+    /// Checks of a burst.
+    pub(crate) fn burst(&self) -> u64 {
+        self.limit() * u64::from(self.multiplier)
+    }
+
+    /// The rest of [`Phase::Again`]: three quarters of a token more than a window, so that a bucket
+    /// without cap has one too many after two rests. Two bursts that far apart are not in one fixed
+    /// window and its neighbour.
+    pub(crate) fn rest_on_key(&self) -> Duration {
+        let window = self.contract.window();
+        match self.contract.kind() {
+            ContractKind::Fixed | ContractKind::Aligned => window.mul_f64(1.3),
+            ContractKind::Sliding | ContractKind::TokenBucket => {
+                window + window.mul_f64(0.75 / self.limit() as f64)
+            }
+        }
+    }
+
+    /// Checks and time of one step of a phase; of [`Phase::Silent`], the checks of one key.
+    fn size(&self, phase: Phase) -> (u64, Duration) {
+        let (limit, burst) = (self.limit(), self.burst());
+        let window = self.contract.window();
+        let short = Duration::from_millis(500);
+        match phase {
+            Phase::Probe => (PROBES, short),
+            Phase::Burst | Phase::Forged => (burst, short),
+            // In turn, and one that costs more than the limit.
+            Phase::Costs => (limit + 2, short),
+            Phase::TwoKeys => (2 * limit + 5, 2 * short),
+            Phase::OneNode => (limit + 2, short),
+            Phase::Fields => (limit + 3, short),
+            Phase::Return => (limit + 3, window + window / 10 + short),
+            Phase::Silent => (2 * limit + 1, window + short),
+            Phase::Again => (3 * burst, 2 * self.rest_on_key() + short),
+            Phase::Overload => (9 * limit, 3 * window + short),
+            Phase::FirstEdge | Phase::Edge => (2 * limit, window + 2 * short),
+            // One burst before, two at the start, one a second of the limit, two at the end.
+            Phase::Fault => (
+                burst * 5 + limit * FAULT.as_secs(),
+                FAULT.min(Duration::from_secs(10)),
+            ),
+            Phase::Steady => ((limit * 6).div_ceil(5), window + window / 2),
+        }
     }
 }
 
@@ -260,17 +375,24 @@ impl PlanSettings {
                 Some("requests have no {cost}; exec needs --has-cost")
             }
             Phase::Costs if self.contract.max() == self.cost => Some("the limit is one check"),
+            Phase::TwoKeys if !self.has_key => Some("requests have no {key}"),
+            Phase::OneNode if self.nodes < 2 => Some("there is one node"),
+            Phase::Forged if !self.forges => Some("http plays it with --untrusted"),
             _ => None,
         }
     }
-}
 
-/// The keys of the nth step of a phase.
-fn keys(phase: Phase, n: u32, part: &str) -> Result<Vec<Key>, KeyError> {
-    let first = n * phase.keys();
-    (first..first + phase.keys())
-        .map(|k| Key::new(format!("verify-{part}-{phase}-{k}")))
-        .collect()
+    /// The keys of the nth step of a phase.
+    fn keys(&self, phase: Phase, n: u32) -> Result<Vec<Key>, KeyError> {
+        let part = &self.key_part;
+        if !self.has_key {
+            return Ok(vec![Key::new(format!("verify-{part}"))?]);
+        }
+        let first = n * phase.keys();
+        (first..first + phase.keys())
+            .map(|k| Key::new(format!("verify-{part}-{phase}-{k}")))
+            .collect()
+    }
 }
 
 fn whole_seconds(duration: Duration) -> humantime::FormattedDuration {
@@ -281,26 +403,8 @@ fn whole_seconds(duration: Duration) -> humantime::FormattedDuration {
 /// seconds.
 pub(crate) const FAULT: Duration = Duration::from_secs(60);
 
-/// Checks and time of one step of a phase.
-fn size(phase: Phase, settings: &PlanSettings) -> (u64, Duration) {
-    let limit = u64::from(settings.contract.max() / settings.cost);
-    let window = settings.contract.window();
-    let short = Duration::from_millis(500);
-    match phase {
-        Phase::Burst | Phase::Costs => (limit * u64::from(settings.multiplier), short),
-        Phase::TwoKeys => (2 * limit + 5, 2 * short),
-        Phase::Fields => (limit + 3, short),
-        Phase::Return => (limit + 3, window + window / 10 + short),
-        Phase::Overload => (9 * limit, 3 * window + short),
-        Phase::FirstEdge | Phase::Edge => (2 * limit, window + 2 * short),
-        // One burst before, two at the start, one a second of the limit, two at the end.
-        Phase::Fault => (
-            limit * u64::from(settings.multiplier) * 5 + limit * FAULT.as_secs(),
-            FAULT.min(Duration::from_secs(10)),
-        ),
-        Phase::Steady => ((limit * 6).div_ceil(5), window + window / 2),
-    }
-}
+/// The most checks of a probe.
+pub(crate) const PROBES: u64 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -316,6 +420,9 @@ mod tests {
             phases: Vec::new(),
             key_part: "r".into(),
             has_key: true,
+            rest: None,
+            nodes: 3,
+            forges: true,
             has_cost: true,
             during: None,
             max_requests: 100_000,
@@ -331,7 +438,8 @@ mod tests {
     #[test]
     fn a_short_window_gets_every_phase() {
         let plan = Plan::new(&settings(10, 2)).unwrap();
-        assert_eq!(phases(&plan), Phase::all()[..9]);
+        let without_fault = &Phase::all()[..Phase::all().len() - 1];
+        assert_eq!(phases(&plan), [without_fault, &[Phase::Burst]].concat());
         assert!(plan.skipped.is_empty());
         assert!(plan.takes() <= Duration::from_secs(60));
     }
@@ -339,12 +447,10 @@ mod tests {
     #[test]
     fn phases_that_do_not_fit_are_named() {
         let plan = Plan::new(&settings(10, 60)).unwrap();
-        assert_eq!(
-            phases(&plan),
-            [Phase::Burst, Phase::Costs, Phase::TwoKeys, Phase::Fields]
-        );
+        let at_once = [&Phase::all()[..6], &[Phase::Forged, Phase::Burst]];
+        assert_eq!(phases(&plan), at_once.concat());
         let skipped: Vec<_> = plan.skipped.iter().map(|s| s.phase).collect();
-        assert_eq!(skipped, Phase::all()[4..9]);
+        assert_eq!(skipped, Phase::all()[6..13]);
         assert!(
             plan.skipped[0].reason.contains("--thorough"),
             "{}",
@@ -355,7 +461,7 @@ mod tests {
             ..settings(10, 60)
         })
         .unwrap();
-        assert_eq!(phases(&thorough), Phase::all()[..9]);
+        assert!(thorough.skipped.is_empty());
     }
 
     #[test]
@@ -381,7 +487,7 @@ mod tests {
         };
         assert_eq!(
             phases(&Plan::new(&with(Some("true"))).unwrap()),
-            [Phase::Fault]
+            [Phase::Probe, Phase::Fault]
         );
         assert!(
             Plan::new(&with(None))
@@ -413,7 +519,7 @@ mod tests {
             ..settings(10_000, 2)
         })
         .unwrap();
-        assert_eq!((plan.limit(), plan.steps[0].requests), (20, 40));
+        assert_eq!((plan.limit(), plan.steps[1].requests), (20, 40));
     }
 
     #[test]
@@ -425,6 +531,44 @@ mod tests {
         .unwrap();
         assert!(plan.rest > Duration::from_secs(1));
         assert!(plan.takes() <= Duration::from_secs(60));
+        let keys: std::collections::BTreeSet<_> =
+            plan.steps.iter().flat_map(|step| &step.keys).collect();
+        assert_eq!(keys.len(), 1, "one quota, one history");
+        let short = PlanSettings {
+            has_key: false,
+            rest: Some(Duration::from_millis(900)),
+            ..settings(10, 1)
+        };
+        assert_eq!(Plan::new(&short), Err(PlanError::Rest));
+    }
+
+    #[test]
+    fn phases_repeat_for_as_long_as_asked() {
+        let plan = Plan::new(&PlanSettings {
+            depth: PlanDepth::Repeated(Duration::from_secs(600)),
+            ..settings(10, 2)
+        })
+        .unwrap();
+        let bursts = plan.steps.iter().filter(|step| step.phase == Phase::Burst);
+        assert!(bursts.count() > 50);
+        assert!(
+            plan.takes() > Duration::from_secs(590),
+            "{:?}",
+            plan.takes()
+        );
+        assert!(
+            plan.takes() <= Duration::from_secs(600),
+            "{:?}",
+            plan.takes()
+        );
+    }
+
+    #[test]
+    fn bursts_under_fixed_windows_are_three_limits() {
+        let mut fixed = settings(10, 2);
+        fixed.contract = fixed.contract.of_kind(ContractKind::Fixed);
+        let plan = Plan::new(&fixed).unwrap();
+        assert_eq!((plan.multiplier, plan.steps[1].requests), (3, 30));
     }
 
     #[test]

@@ -98,8 +98,17 @@ async fn a_fault_that_loses_counts_is_accused() {
         "python3 -c \"import socket; s = socket.create_connection(('{host}', {port})); \
          s.sendall(b'FLUSHALL\\r\\n'); s.recv(9)\""
     );
+    let slow = format!(
+        "{}; sleep 1",
+        flush.replace("FLUSHALL", "CLIENT PAUSE 400 ALL")
+    );
     let results = tempfile::tempdir().unwrap();
-    for (during, code, exit_code) in [("sleep 0.1", 0, 0), (&flush, 3, 0), ("exit 7", 4, 7)] {
+    for (during, code, exit_code) in [
+        (&*slow, 0, 0),
+        ("sleep 0.1", 4, 0),
+        (&flush, 3, 0),
+        ("exit 7", 4, 7),
+    ] {
         let directory = results.path().join(code.to_string());
         let plan = "resp --allowed-reply =1 --limit 10/1m --phase fault --phase burst";
         let target = ["--url", &url, "--command", COUNT, "--during", during];
@@ -127,6 +136,8 @@ async fn a_fault_that_loses_counts_is_accused() {
             "{}",
             stdout(&output)
         );
+        let no_effect = stdout(&output).contains("no effect of the fault was seen");
+        assert_eq!(no_effect, during == "sleep 0.1", "{}", stdout(&output));
 
         let journal: Value =
             serde_json::from_slice(&std::fs::read(directory.join("journal.json")).unwrap())
@@ -148,8 +159,8 @@ async fn a_fault_that_loses_counts_is_accused() {
         let page = std::fs::read_to_string(directory.join("report.html")).unwrap();
         assert_eq!(
             page.matches("<svg").count(),
-            7,
-            "five bursts and two keys of the fault"
+            8,
+            "six bursts and two keys of the fault"
         );
         assert_eq!(page.contains("allowed witness"), code == 3);
         assert!(
@@ -170,8 +181,8 @@ async fn a_fault_that_loses_counts_is_accused() {
         );
         assert_eq!(
             run.len(),
-            7,
-            "five bursts, the fault's command and its checks"
+            9,
+            "a probe, six bursts, the fault's command and its checks"
         );
     }
     cluster.shutdown().await;

@@ -11,10 +11,13 @@ mod support;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use fixed_answer::fixed_answer_server;
+use fixed_answer::{answer_server, fixed_answer_server};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
-use support::{Started, ends, stdout, verdict, verify, words};
+use support::{Started, ends, program, stderr, stdout, verdict, verify, words};
 
 async fn cluster() -> LocalCluster {
     ClusterPlan::default().start().await.unwrap()
@@ -52,7 +55,7 @@ async fn our_modes_are_told_apart() {
         assert_eq!(json["version"], 2);
         assert_eq!(
             json["skipped"].as_array().unwrap().len(),
-            5,
+            8,
             "phases that wait for a window of 60 s"
         );
         let junit = std::fs::read_to_string(directory.join("junit.xml")).unwrap();
@@ -135,16 +138,95 @@ async fn get_then_incr_is_told_from_incr() {
 }
 
 #[test]
-fn an_endpoint_that_decides_nothing_never_passes() {
-    let address = fixed_answer_server("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");
+fn answers_that_decide_nothing_end_the_run() {
+    for (answer, advice) in [
+        (
+            "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n",
+            "--denied 500",
+        ),
+        (
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+            "--denied 404",
+        ),
+        (
+            "HTTP/1.1 301 Moved\r\nLocation: https://localhost/\r\nContent-Length: 0\r\n\r\n",
+            "a redirect decides nothing",
+        ),
+        ("no HTTP\r\n\r\n", "HTTP/1.1 is spoken"),
+    ] {
+        let url = format!("http://{}/{{key}}", fixed_answer_server(answer));
+        let output = verify(&["http", "--url", &url, "--limit", "10/1m"]);
+        ends(&output, 1, advice);
+        assert!(stderr(&output).contains(advice), "{}", stderr(&output));
+    }
+}
+
+const ALLOWED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+#[test]
+fn a_limit_by_a_forged_address_is_accused() {
+    // Ten for each path and X-Forwarded-For.
+    let counts = std::sync::Mutex::new(std::collections::HashMap::new());
+    let address = answer_server(move |request| {
+        let path = request.lines().next().unwrap_or_default();
+        let field = |line: &&str| line.starts_with("x-forwarded-for:");
+        let caller = (
+            path.to_owned(),
+            request.lines().find(field).map(str::to_owned),
+        );
+        let mut counts = counts.lock().unwrap();
+        let count = counts.entry(caller).or_insert(0);
+        *count += 1;
+        match *count {
+            ..=10 => ALLOWED,
+            _ => "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n",
+        }
+    });
     let url = format!("http://{address}/{{key}}");
-    let output = verify(&["http", "--url", &url, "--limit", "10/1m"]);
-    ends(&output, 4, "");
-    assert!(
-        stdout(&output).contains("status 500"),
-        "{}",
-        stdout(&output)
+    let plan = "http --limit 10/1m --phase fields --phase forged --url";
+    ends(
+        &verify(&words(plan, &[&url, "--key-part", "a"])),
+        0,
+        "trusted",
     );
+    let forged = verify(&words(plan, &[&url, "--key-part", "b", "--untrusted"]));
+    ends(&forged, 3, "untrusted");
+    assert!(stdout(&forged).contains("20 of 10"), "{}", stdout(&forged));
+}
+
+#[test]
+fn an_interrupted_run_is_judged_and_written() {
+    // A server that allows everything, and counts.
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let address = answer_server(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        ALLOWED
+    });
+    let url = format!("http://{address}/{{key}}");
+    let results = tempfile::tempdir().unwrap();
+    let out = results.path().to_str().unwrap();
+    let plan = "http --limit 10/10s --phase fields --phase overload --url";
+    let child = program(&words(plan, &[&url, "--out", out]))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    // Two probes and thirteen checks in turn; the others come over half a minute.
+    while asked.load(Ordering::Relaxed) < 20 {
+        assert!(began.elapsed() < Duration::from_secs(60), "too few checks");
+        std::thread::yield_now();
+    }
+    let pid = child.id().to_string();
+    Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    ends(&output, 130, "Ctrl-C");
+    assert!(stdout(&output).contains("partial"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("VIOLATED"), "{}", stdout(&output));
+    let history = std::fs::read_to_string(results.path().join("history.jsonl")).unwrap();
+    let sent = asked.load(Ordering::Relaxed);
+    assert_eq!(history.lines().count(), sent, "every check is recorded");
+    assert!(sent < 100, "{sent} checks after an interrupt");
 }
 
 #[tokio::test]

@@ -104,6 +104,7 @@ pub fn page(plan: &Plan, recorded: &[StepRecord], verdict: &RunVerdict, target: 
         );
         let operations: Vec<&Operation> = recorded
             .iter()
+            .filter(|record| one.phase.is_none_or(|phase| phase == record.phase))
             .flat_map(|record| &record.operations)
             .filter(|op| op.key == one.key)
             .collect();

@@ -66,6 +66,7 @@ pub(super) fn notes(one: &KeyJudgement) -> Vec<String> {
             "fault from {:.3} s to {end} of the run",
             band.start.as_secs_f64()
         ));
+        notes.push(band.effect.text());
     }
     notes.extend(one.findings.iter().map(crate::RunFinding::text));
     if !one.resolution.time.is_zero() {

@@ -36,6 +36,14 @@ pub(crate) enum Defect {
     ExpiresWithTheFirst,
     /// The route, here the node, is part of the key.
     CountsByRoute,
+    /// Tokens of a bucket grow beyond its size.
+    LacksACap,
+    /// A node admits its share of the limit only.
+    SplitsOverNodes,
+    /// The counter expires half a window after its last check.
+    ExpiresEarly,
+    /// A check that costs more than the limit is admitted.
+    AdmitsAboveTheLimit,
 }
 
 /// The form of a limiter without defect.
@@ -92,7 +100,9 @@ impl Limiter {
 
     fn scope(&self, node: usize, key: &str) -> String {
         match self.defect {
-            Some(Defect::CountsOneNodeOnly | Defect::CountsByRoute) => format!("{node}/{key}"),
+            Some(Defect::CountsOneNodeOnly | Defect::CountsByRoute | Defect::SplitsOverNodes) => {
+                format!("{node}/{key}")
+            }
             Some(Defect::SharesQuota) => String::new(),
             _ => key.to_owned(),
         }
@@ -127,6 +137,12 @@ impl Limiter {
         let log = self.logs.entry(scope).or_default();
         match defect {
             Some(Defect::NeverExpires) => {}
+            Some(Defect::ExpiresEarly) => {
+                if log.last().is_some_and(|last| last.0 + window / 2 <= now) {
+                    log.clear();
+                }
+                log.retain(|(at, _)| *at + window > now);
+            }
             Some(Defect::ExpiresWithTheFirst) => {
                 if log.first().is_some_and(|first| first.0 + window <= now) {
                     log.clear();
@@ -140,10 +156,22 @@ impl Limiter {
             _ => log.retain(|(at, _)| *at + window > now),
         }
         let used = match kind {
-            Kind::TokenBucket => bucket_use(log, self.limit, window, now),
+            Kind::TokenBucket => {
+                let least = if defect == Some(Defect::LacksACap) {
+                    -1e9
+                } else {
+                    0.0
+                };
+                bucket_use(log, self.limit, window, now, least)
+            }
             Kind::Sliding | Kind::Fixed => log.iter().map(|(_, cost)| *cost as f64).sum(),
         };
-        let limit = self.limit + u64::from(defect == Some(Defect::OffByOne));
+        let limit = match defect {
+            Some(Defect::OffByOne) => self.limit + 1,
+            Some(Defect::SplitsOverNodes) => self.limit / 3,
+            Some(Defect::AdmitsAboveTheLimit) if cost > self.limit => cost * 9,
+            _ => self.limit,
+        };
         let cost = if defect == Some(Defect::IgnoresCost) {
             1
         } else {
@@ -196,16 +224,24 @@ impl Limiter {
 }
 
 /// Tokens taken out of a full bucket and not yet refilled.
-fn bucket_use(log: &[(Duration, u64)], limit: u64, window: Duration, now: Duration) -> f64 {
+fn bucket_use(
+    log: &[(Duration, u64)],
+    limit: u64,
+    window: Duration,
+    now: Duration,
+    least: f64,
+) -> f64 {
     let (mut used, mut last) = (0.0_f64, Duration::ZERO);
     let refilled = |from: Duration, to: Duration| {
         limit as f64 * (to - from).as_secs_f64() / window.as_secs_f64()
     };
     for (at, cost) in log {
-        used = (used - refilled(last, *at)).max(0.0) + *cost as f64;
+        // A bucket is full when its key is new.
+        let floor = if last.is_zero() { 0.0 } else { least };
+        used = (used - refilled(last, *at)).max(floor) + *cost as f64;
         last = *at;
     }
-    (used - refilled(last, now)).max(0.0)
+    (used - refilled(last, now)).max(if last.is_zero() { 0.0 } else { least })
 }
 
 /// When enough admissions have left the window for `wanted` to be within the limit.

@@ -22,6 +22,7 @@ use ratelimiter_verify::{
     FindingKind, Phase, Plan, PlanDepth, PlanSettings, RunFinding, RunJudge, RunStatus, RunVerdict,
     run,
 };
+use tokio_util::sync::CancellationToken;
 
 const NODES: usize = 3;
 
@@ -35,6 +36,9 @@ fn settings(limit: u32, window: Duration, kind: ContractKind) -> PlanSettings {
         phases: Vec::new(),
         key_part: "test".into(),
         has_key: true,
+        rest: None,
+        nodes: NODES,
+        forges: false,
         has_cost: true,
         during: None,
         max_requests: 100_000,
@@ -44,7 +48,9 @@ fn settings(limit: u32, window: Duration, kind: ContractKind) -> PlanSettings {
 async fn verify(target: &Double, settings: &PlanSettings) -> RunVerdict {
     let plan = Plan::new(settings).unwrap();
     let deadline = Duration::from_secs(5);
-    let recorded = run(&plan, target, deadline, |_, _| {}).await.unwrap();
+    let stop = CancellationToken::new();
+    let (recorded, end) = run(&plan, target, deadline, &stop, |_, _| {}).await;
+    end.unwrap();
     let judge = RunJudge {
         limit: plan.contract,
         checker: HistoryChecker::new(plan.contract).uncertainty(Duration::from_millis(1)),
@@ -96,15 +102,12 @@ async fn accused(defect: Defect, seen: (Phase, Reason), only: &[Reason]) {
     // A limit of 100, so that the 1000th check comes.
     let (limit, window) = (100, Duration::from_secs(60));
     let network = Network { delay: 3, lost: 0 };
-    let target = Double::new(
-        Kind::Sliding,
-        Some(defect),
-        (limit, window),
-        NODES,
-        network,
-        7,
-    );
-    let verdict = verify(&target, &settings(limit, window, ContractKind::Sliding)).await;
+    let (kind, form) = match defect {
+        Defect::LacksACap => (Kind::TokenBucket, ContractKind::TokenBucket),
+        _ => (Kind::Sliding, ContractKind::Sliding),
+    };
+    let target = Double::new(kind, Some(defect), (limit, window), NODES, network, 7);
+    let verdict = verify(&target, &settings(limit, window, form)).await;
     let reasons = reasons(&verdict);
     assert_eq!(verdict.status, RunStatus::Violated, "{defect:?}");
     assert!(
@@ -209,6 +212,63 @@ async fn every_defect_is_accused_for_its_own_reason() {
         &[OverAdmission],
     )
     .await;
+    accused(
+        Defect::LacksACap,
+        (Phase::Again, OverAdmission),
+        &[OverAdmission],
+    )
+    .await;
+    accused(
+        Defect::SplitsOverNodes,
+        (Phase::OneNode, UnderAdmission),
+        &[UnderAdmission, Dishonest],
+    )
+    .await;
+    accused(
+        Defect::ExpiresEarly,
+        (Phase::Silent, OverAdmission),
+        &[OverAdmission],
+    )
+    .await;
+    accused(
+        Defect::AdmitsAboveTheLimit,
+        (Phase::Costs, OverAdmission),
+        &[OverAdmission],
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_shared_quota_is_never_accused() {
+    for seed in 0..60 {
+        let mut noise = Noise(0x2545_F491_4F6C_DD1D ^ (seed + 1));
+        let (limit, window) = (1 + noise.below(20) as u32, Duration::from_secs(2));
+        let (kind, form) = [
+            (Kind::Sliding, ContractKind::Sliding),
+            (Kind::Fixed, ContractKind::Fixed),
+            (Kind::TokenBucket, ContractKind::TokenBucket),
+        ][noise.below(3) as usize];
+        let network = Network {
+            delay: noise.below(40),
+            lost: [0, 20, 100][noise.below(3) as usize],
+        };
+        // All keys share one counter, and so they must.
+        let shared = Some(Defect::SharesQuota);
+        let target = Double::new(kind, shared, (limit, window), NODES, network, seed);
+        let settings = PlanSettings {
+            has_key: false,
+            ..settings(limit, window, form)
+        };
+        // The second run comes right after the first.
+        for run in 0..2 {
+            let verdict = verify(&target, &settings).await;
+            let accusations = reasons(&verdict);
+            assert!(
+                accusations.is_empty(),
+                "seed {seed}, run {run}, {kind:?}: {accusations:?}"
+            );
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
