@@ -110,7 +110,9 @@ impl FaultBand {
     pub(crate) fn failure(self) -> Option<String> {
         match (self.end, self.exit_code) {
             (Some(_), Some(0)) if self.effect.is_seen() => None,
-            (Some(_), Some(0)) => Some("no effect of the fault was seen".into()),
+            (Some(_), Some(0)) => {
+                Some("no effect of the fault was seen in latency, errors or connections".into())
+            }
             (Some(_), Some(code)) => Some(format!(
                 "the command of the fault ended with {code}: the fault may not have happened"
             )),
