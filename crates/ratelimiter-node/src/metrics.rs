@@ -64,6 +64,9 @@ pub(crate) struct NodeSnapshot<'a> {
     pub(crate) grants: &'a GrantMetrics,
 }
 
+/// The value of a gauge, where it is known.
+type KeyGauge = fn(&KeyCounter) -> Option<u64>;
+
 impl NodeMetrics {
     pub(crate) fn new() -> Self {
         Self {
@@ -215,7 +218,7 @@ impl NodeSnapshot<'_> {
 
     /// A gauge for each key in use. One whose value is not known is left out: it is not zero.
     fn register_keys(&self, all: &mut Registry) {
-        let gauges: [(&str, &str, fn(&KeyCounter) -> Option<u64>); 6] = [
+        let gauges: [(&str, &str, KeyGauge); 6] = [
             ("limit", "Admissions allowed in a window", |counter| {
                 Some(counter.limit.admissions().into())
             }),

@@ -142,7 +142,7 @@ impl NodeServer {
             counting: settings.counting,
             on_store_failure: settings.on_store_failure,
             sync_interval: settings.sync_interval,
-            access: AccessControl::new(settings.admin_token),
+            access: AccessControl::new(settings.admin_token.as_deref()),
             limiter,
             store,
             roster,

@@ -10,7 +10,7 @@ pub struct StatusSet(Vec<RangeInclusive<u16>>);
 
 impl StatusSet {
     pub(crate) fn of<const N: usize>(ranges: [RangeInclusive<u16>; N]) -> Self {
-        Self(ranges.to_vec())
+        Self(ranges.into())
     }
 
     pub(crate) fn has(&self, status: StatusCode) -> bool {
@@ -22,13 +22,11 @@ impl FromStr for StatusSet {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let status =
-            |text: &str| {
-                let code = text.trim().parse().ok();
-                code.filter(|code| (100..=599).contains(code)).ok_or_else(|| {
-                format!("{text:?} is no HTTP status; expected statuses such as 200-399 or 429,503")
-            })
-            };
+        let status = |text: &str| {
+            let code = text.trim().parse().ok();
+            code.filter(|code| (100..=599).contains(code))
+                .ok_or_else(|| format!("{text:?} is no HTTP status such as 200-399 or 429,503"))
+        };
         let range = |part: &str| {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             Ok(status(first)?..=status(last)?)

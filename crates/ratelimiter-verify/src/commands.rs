@@ -33,7 +33,6 @@ pub(crate) async fn http(args: HttpArgs) -> anyhow::Result<Exit> {
         denied: args.denied,
         failed: args.failed.unwrap_or_default(),
         expectation: args.json_path,
-        ..HttpForm::default()
     };
     let target = HttpTarget::new(&args.urls, form, args.run.reach(), &args.tls.trust()?)
         .map_err(WrongUsage::of)?;

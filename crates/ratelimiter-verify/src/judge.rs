@@ -66,7 +66,7 @@ pub struct KeyJudgement {
     /// From the first request to the last answer.
     #[serde(rename = "took_ms", serialize_with = "millis::serialize")]
     pub took: Duration,
-    /// Whether its first answer was a denial.
+    /// Whether a check was denied before any other can have been admitted.
     #[serde(skip)]
     begins_denied: bool,
     /// From the first request of a burst to its last.
@@ -310,7 +310,7 @@ impl RunJudge {
             took: last
                 .zip(first.as_ref())
                 .map_or(Duration::ZERO, |(last, first)| last - first.invoke),
-            begins_denied: first.is_some_and(|op| op.outcome == Outcome::Denied),
+            begins_denied: begins_denied(history),
             skew: None,
             fault: None,
             barrier: false,
@@ -351,6 +351,15 @@ fn not_exercised(one: &KeyJudgement) -> String {
         one.report.operations.allowed,
         one.took.as_secs_f64()
     )
+}
+
+/// Whether a check was denied before any other can have been admitted: checks of one burst overlap,
+/// and the first to be sent need not be the first to be decided.
+fn begins_denied(history: &History) -> bool {
+    let admissible = |op: &ratelimiter_api::Operation| op.outcome != Outcome::Denied;
+    let earliest = history.iter().filter(admissible).map(|op| op.invoke).min();
+    let mut denied = history.iter().filter(|op| op.outcome == Outcome::Denied);
+    denied.any(|op| earliest.is_none_or(|earliest| op.complete <= earliest))
 }
 
 fn median_and_max(mut latencies: Vec<Duration>) -> (Duration, Duration) {

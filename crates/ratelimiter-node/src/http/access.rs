@@ -20,8 +20,8 @@ pub(crate) struct AccessControl {
 }
 
 impl AccessControl {
-    pub(crate) fn new(token: Option<String>) -> Self {
-        let token = token.as_deref().map(Hidden::from);
+    pub(crate) fn new(token: Option<&str>) -> Self {
+        let token = token.map(Hidden::from);
         Self { token }
     }
 
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_token_is_enough_from_anywhere() {
-        let access = AccessControl::new(Some("s3cret".into()));
+        let access = AccessControl::new(Some("s3cret"));
         for (given, expected) in [
             ("Bearer s3cret", 200),
             ("Bearer s3cre", 401),
