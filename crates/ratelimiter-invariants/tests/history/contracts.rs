@@ -415,7 +415,7 @@ fn a_history_names_the_contracts_that_it_keeps() {
     };
     // A bucket of 10, refilled once in 200 ms, asked every 100 ms.
     let outcome = |n: u64| {
-        if n < 19 || n % 2 == 0 {
+        if n < 19 || n.is_multiple_of(2) {
             Allowed
         } else {
             Denied
@@ -435,7 +435,7 @@ fn a_history_names_the_contracts_that_it_keeps() {
     let found = texts(kept(&larger, contract(10, 2_000)));
     assert!(found.contains(&"15/2s".to_owned()), "{found:?}");
     // 10 at once, and one more in 2 s, where 5 a second were promised: inverted.
-    let allowed = |n: u64| n < 10 || n % 20 == 0;
+    let allowed = |n: u64| n < 10 || n.is_multiple_of(20);
     let inverted: Vec<Operation> = (0..200)
         .map(|n| {
             let at = if n < 10 { 0 } else { 100 * n };
