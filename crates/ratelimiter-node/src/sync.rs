@@ -121,7 +121,8 @@ impl StoreSync {
         }
     }
 
-    /// Sends unconfirmed admissions to the store. A batch that fails is sent again as it was.
+    /// Sends unconfirmed admissions to the store. Those of a batch that fails are sent again under
+    /// the same names.
     pub(crate) async fn flush(self: Arc<Self>) -> Result<(), StoreError> {
         loop {
             let batches = self.limiter.unsynced(FLUSH_MOST);
