@@ -10,8 +10,10 @@ use super::PATIENCE;
 
 /// The node as a child process of a program that runs another one in its place: `env`, or `nohup`.
 pub(crate) fn command(runner: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(runner);
+    let mut runner = runner.split(' ');
+    let mut command = Command::new(runner.next().unwrap());
     command
+        .args(runner)
         .arg(node_binary().unwrap())
         .args(arguments)
         .stdin(Stdio::null())
