@@ -17,7 +17,9 @@ struct Program {
 
 impl Program {
     fn start(store: &Store, rules: &[&str]) -> Self {
-        let mut command = Command::new(PROGRAM);
+        // The tests themselves may run under nohup, which their children inherit.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP", PROGRAM]);
         command
             .args(["--listen", "127.0.0.1:0", "--store", &store.url()])
             .stdout(Stdio::piped());
