@@ -197,7 +197,9 @@ impl RunVerdict {
             self.status = self.status.max(RunStatus::Undecided);
             return;
         }
-        let later = self.judged.iter().skip(1);
+        // Without {key}, one quota is what the plan supposes: all judgements are of one key.
+        let new = |one: &&KeyJudgement| one.key != self.judged[0].key;
+        let later = self.judged.iter().filter(new);
         let shared = later.filter(|one| one.begins_denied && one.phase != Some(Phase::Fault));
         let phases: BTreeSet<String> = shared.map(KeyJudgement::phase_name).collect();
         if !phases.is_empty() {
@@ -248,11 +250,15 @@ impl RunJudge {
         }
         let mut verdict = RunVerdict::of(judged, &self.fail_on);
         verdict.doubt(recorded);
-        let unplayed = plan.steps[recorded.len()..]
+        // A step without a check has no record.
+        let played: BTreeSet<Phase> = recorded.iter().map(|r| r.phase).collect();
+        let unplayed = plan
+            .steps
             .iter()
+            .filter(|step| !played.contains(&step.phase))
             .map(|step| SkippedPhase {
                 phase: step.phase,
-                reason: "the run ended before it".to_owned(),
+                reason: "the run sent no check of it".to_owned(),
             });
         verdict.not_played = plan.skipped.iter().cloned().chain(unplayed).collect();
         verdict.not_played.dedup_by_key(|skipped| skipped.phase);
