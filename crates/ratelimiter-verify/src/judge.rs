@@ -6,7 +6,7 @@ use std::time::Duration;
 use ratelimiter_api::{Key, Outcome, millis};
 use ratelimiter_chaos::Release;
 use ratelimiter_invariants::{
-    Contract, History, HistoryChecker, HistoryError, Report, Verdict, by_key,
+    Contract, ContractKind, History, HistoryChecker, HistoryError, Report, Verdict, by_key,
 };
 use serde::Serialize;
 
@@ -136,6 +136,12 @@ pub struct RunVerdict {
     pub fail_on: Vec<FindingKind>,
     /// One judgement a key, in the order of the run.
     pub judged: Vec<KeyJudgement>,
+    /// The report on all keys by one grid of windows, where aligned windows are promised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub together: Option<Report>,
+    /// Other limits that all records of a run fit, where this one was broken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fits_otherwise: Vec<Contract>,
     /// The phases that were not played, with the reason.
     #[serde(skip)]
     pub not_played: Vec<SkippedPhase>,
@@ -152,6 +158,8 @@ impl RunVerdict {
             doubts: Vec::new(),
             fail_on: fail_on.to_vec(),
             judged,
+            together: None,
+            fits_otherwise: Vec::new(),
             not_played: Vec::new(),
         }
     }
@@ -218,7 +226,7 @@ impl RunJudge {
     /// # Errors
     /// When a history makes no sense.
     pub fn run(&self, plan: &Plan, recorded: &[StepRecord]) -> Result<RunVerdict, HistoryError> {
-        let mut judged = Vec::new();
+        let (mut judged, mut judged_of) = (Vec::new(), Vec::new());
         for (n, record) in recorded.iter().enumerate() {
             let denied = |op: &ratelimiter_api::Operation| op.outcome == Outcome::Denied;
             let reached = record.operations.iter().any(denied);
@@ -246,9 +254,20 @@ impl RunJudge {
                     }
                 }
                 judged.push(one);
+                judged_of.push(history);
             }
         }
         let mut verdict = RunVerdict::of(judged, &self.fail_on);
+        let histories = Vec::from_iter(&judged_of);
+        if self.limit.kind() == ContractKind::Aligned {
+            let report = self.checker.check_together(&histories);
+            if matches!(report.verdict, Verdict::Violated(_))
+                && self.fail_on.contains(&FindingKind::Excess)
+            {
+                verdict.status = RunStatus::Violated;
+            }
+            verdict.together = Some(report);
+        }
         verdict.doubt(recorded);
         // A step without a check has no record.
         let played: BTreeSet<Phase> = recorded.iter().map(|r| r.phase).collect();
@@ -262,6 +281,9 @@ impl RunJudge {
             });
         verdict.not_played = plan.skipped.iter().cloned().chain(unplayed).collect();
         verdict.not_played.dedup_by_key(|skipped| skipped.phase);
+        if verdict.status == RunStatus::Violated && verdict.doubts.is_empty() {
+            verdict.fits_otherwise = self.checker.fits_otherwise(&histories);
+        }
         Ok(verdict)
     }
 

@@ -118,37 +118,42 @@ impl HistoryChecker {
         aligned.judge_admissions(histories, &operations, &bounds)
     }
 
-    /// Contracts that a history keeps, admissions and denials alike, of those that may have been
-    /// meant: the same numbers in another form; another limit; a window in another unit; a rate
-    /// that was inverted, one in n seconds for n a second.
-    pub fn kept_otherwise(&self, history: &History) -> Vec<Contract> {
-        let report = self.check(history);
+    /// Contracts that all of these histories fit, with no proof of excess and no denial without
+    /// cause, of those that may have been meant: the same numbers in another form; another limit; a
+    /// window in another unit; a rate that was inverted, one in n seconds for n a second.
+    pub fn fits_otherwise(&self, histories: &[&History]) -> Vec<Contract> {
         let Contract { kind, max, window } = self.contract;
         let of = |max: u64, window: Duration| {
             let contract = Contract::new(u32::try_from(max).ok()?, window);
             Some(contract.ok()?.of_kind(kind))
         };
         let forms = ContractKind::ALL.map(|kind| Some(self.contract.of_kind(kind)));
-        let denials = report.unjustified_denials.iter();
+        let reports = Vec::from_iter(histories.iter().map(|history| self.check(history)));
+        let denials = reports.iter().flat_map(|r| &r.unjustified_denials);
         let stricter = denials
             .map(|denial| (denial.possible + u64::from(denial.operation.cost)).saturating_sub(1));
-        let limits = [Some(report.possible_peak), stricter.min()];
-        let limits = limits.map(|limit| of(limit?, window));
+        let largest = reports.iter().map(|report| report.possible_peak).max();
+        let limits = [largest, stricter.min()].map(|limit| of(limit?, window));
         let windows = [60, 1_000].map(|unit| [window.checked_mul(unit), Some(window / unit)]);
         let inverted = f64::from(max).powi(2) / window.as_secs_f64();
         let inverted = Duration::try_from_secs_f64(inverted).ok();
         let windows = windows.into_iter().flatten().chain([inverted]);
         let windows = windows.map(|window| of(max.into(), window?));
         let candidates = forms.into_iter().chain(limits).chain(windows).flatten();
-        let mut kept: Vec<Contract> = Vec::new();
+        let mut fitting: Vec<Contract> = Vec::new();
         for contract in candidates {
             let checker = Self { contract, ..*self };
-            let new = contract != self.contract && !kept.contains(&contract);
-            if new && checker.check(history).is_clean() {
-                kept.push(contract);
+            let new = contract != self.contract && !fitting.contains(&contract);
+            let fits = |history: &&History| {
+                let report = checker.check(history);
+                let excess = matches!(report.verdict, Verdict::Violated(_));
+                !excess && report.unjustified_denials.is_empty()
+            };
+            if new && histories.iter().all(fits) {
+                fitting.push(contract);
             }
         }
-        kept
+        fitting
     }
 
     fn judge_admissions(

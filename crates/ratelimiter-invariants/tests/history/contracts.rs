@@ -408,7 +408,7 @@ fn a_second_burst_after_more_than_a_window_needs_aligned_windows() {
 fn a_history_names_the_contracts_that_it_keeps() {
     let kept = |history: &[Operation], contract| {
         let checker = HistoryChecker::new(contract);
-        checker.kept_otherwise(&history.try_into().unwrap())
+        checker.fits_otherwise(&[&history.try_into().unwrap()])
     };
     let texts = |contracts: Vec<Contract>| -> Vec<String> {
         contracts.iter().map(ToString::to_string).collect()

@@ -138,6 +138,17 @@ pub(super) fn headlines(verdict: &RunVerdict) -> Vec<String> {
         .iter()
         .filter_map(found)
         .collect();
+    let together = verdict.together.as_ref().map(|report| &report.verdict);
+    if let (Some(Verdict::Violated(witness)), 0) = (together, verdict.found(FindingKind::Excess)) {
+        lines.push(format!(
+            "More than {limit} was admitted by any grid of windows for all keys together; {witness}"
+        ));
+    }
+    if !verdict.fits_otherwise.is_empty() {
+        let others = verdict.fits_otherwise.iter();
+        let others = Vec::from_iter(others.map(|limit| format!("'{limit}'"))).join(" or ");
+        lines.push(format!("All records fit --limit {others}: was that meant?"));
+    }
     match verdict.status {
         RunStatus::Passed if lines.is_empty() => {
             let played = if verdict.not_played.is_empty() {

@@ -120,6 +120,26 @@ async fn accused(defect: Defect, seen: (Phase, Reason), only: &[Reason]) {
     );
 }
 
+/// A bucket that is judged as a sliding window, and a limit of 100 as one of 80.
+#[tokio::test(start_paused = true)]
+async fn a_wrong_form_or_number_gets_its_hint() {
+    let (window, network) = (Duration::from_secs(60), Network { delay: 3, lost: 0 });
+    for (kind, kept) in [
+        (Kind::TokenBucket, "100/1m token-bucket"),
+        (Kind::Sliding, "100/1m"),
+    ] {
+        let target = Double::new(kind, None, (100, window), NODES, network, 7);
+        let told = match kind {
+            Kind::TokenBucket => settings(100, window, ContractKind::Sliding),
+            _ => settings(80, window, ContractKind::Sliding),
+        };
+        let verdict = verify(&target, &told).await;
+        assert_eq!(verdict.status, RunStatus::Violated, "{kept}");
+        let hints = Vec::from_iter(verdict.fits_otherwise.iter().map(ToString::to_string));
+        assert!(hints.contains(&kept.to_owned()), "{kept}: {hints:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_defect_is_accused_for_its_own_reason() {
     accused(
