@@ -118,9 +118,10 @@ impl HistoryChecker {
         aligned.judge_admissions(histories, &operations, &bounds)
     }
 
-    /// Contracts that all of these histories fit, with no proof of excess and no denial without
-    /// cause, of those that may have been meant: the same numbers in another form; another limit; a
-    /// window in another unit; a rate that was inverted, one in n seconds for n a second.
+    /// Contracts that all of these histories fit, of those that may have been meant: the same numbers
+    /// in another form; another limit; a window in another unit; a rate that was inverted, one in n
+    /// seconds for n a second. A history fits if no denial is without cause, and if admissions keep
+    /// the contract for certain in a window shorter by 5 %, since recorded times resolve no more.
     pub fn fits_otherwise(&self, histories: &[&History]) -> Vec<Contract> {
         let Contract { kind, max, window } = self.contract;
         let of = |max: u64, window: Duration| {
@@ -144,10 +145,10 @@ impl HistoryChecker {
         for contract in candidates {
             let checker = Self { contract, ..*self };
             let new = contract != self.contract && !fitting.contains(&contract);
+            let shorter = [contract.window().mul_f64(0.95)];
             let fits = |history: &&History| {
-                let report = checker.check(history);
-                let excess = matches!(report.verdict, Verdict::Violated(_));
-                !excess && report.unjustified_denials.is_empty()
+                checker.check(history).unjustified_denials.is_empty()
+                    && checker.first_kept(history, shorter).is_some()
             };
             if new && histories.iter().all(fits) {
                 fitting.push(contract);
