@@ -118,10 +118,11 @@ impl HistoryChecker {
         aligned.judge_admissions(histories, &operations, &bounds)
     }
 
-    /// Contracts that all of these histories fit, of those that may have been meant: the same numbers
-    /// in another form; another limit; a window in another unit; a rate that was inverted, one in n
-    /// seconds for n a second. A history fits if no denial is without cause, and if admissions keep
-    /// the contract for certain in a window shorter by 5 %, since recorded times resolve no more.
+    /// Contracts that all of these histories fit, of those that may have been meant: the same
+    /// numbers in another form; another limit; a window in another unit; a rate that was inverted,
+    /// one in n seconds for n a second. A history fits if no denial is without cause, and if
+    /// admissions keep the contract for certain in a window shorter by 5 %, since recorded times
+    /// resolve no more.
     pub fn fits_otherwise(&self, histories: &[&History]) -> Vec<Contract> {
         let Contract { kind, max, window } = self.contract;
         let of = |max: u64, window: Duration| {
