@@ -157,11 +157,11 @@ pub(crate) struct HttpArgs {
     #[arg(long, default_value = "GET")]
     pub(crate) method: Method,
     /// Header field of the request; repeat for more
-    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
-    pub(crate) headers: Vec<(HeaderName, Template)>,
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<Hidden>,
     /// Body of the request
     #[arg(long)]
-    pub(crate) body: Option<Template>,
+    body: Option<Hidden>,
     /// Statuses of an allowed check
     #[arg(long, default_value = "200-299")]
     pub(crate) allowed: StatusSet,
@@ -238,8 +238,8 @@ pub(crate) struct GrpcArgs {
     #[arg(long)]
     pub(crate) domain: String,
     /// Entry of the descriptor; repeat for more. {key} is filled in
-    #[arg(long = "entry", value_name = "NAME=VALUE", required = true, value_parser = entry)]
-    pub(crate) entries: Vec<(String, Template)>,
+    #[arg(long = "entry", value_name = "NAME=VALUE", required = true)]
+    entries: Vec<Hidden>,
     #[command(flatten)]
     pub(crate) tls: TrustArgs,
     #[command(flatten)]
@@ -247,14 +247,17 @@ pub(crate) struct GrpcArgs {
 }
 
 #[cfg(feature = "grpc")]
-fn entry(text: &str) -> Result<(String, Template), String> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    Ok((
-        name.to_owned(),
-        value
-            .parse()
-            .map_err(|e: ratelimiter_target::TemplateError| e.to_string())?,
-    ))
+impl GrpcArgs {
+    pub(crate) fn entries(&self) -> Result<Vec<(String, Template)>, WrongUsage> {
+        let entry = |text: &Hidden| {
+            let (name, value) = text
+                .expose()
+                .split_once('=')
+                .ok_or_else(|| WrongUsage("--entry: expected NAME=VALUE".into()))?;
+            Ok((name.to_owned(), template("--entry", value)?))
+        };
+        self.entries.iter().map(entry).collect()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -269,16 +272,31 @@ pub(crate) struct CheckArgs {
     pub(crate) contract: ContractArgs,
 }
 
-fn header(text: &str) -> Result<(HeaderName, Template), String> {
-    // The text may hold a secret, so that an error does not repeat it.
-    let (name, value) = text.split_once(':').ok_or("expected 'NAME: VALUE'")?;
-    let name = name
-        .trim()
-        .parse()
-        .map_err(|_| "the part before the colon is no header name")?;
-    let value = value
-        .trim()
-        .parse::<Template>()
-        .map_err(|e| e.to_string())?;
-    Ok((name, value))
+// Header fields, bodies and entries may hold a secret, and clap repeats a value that it refuses. So
+// they are parsed here, and an error names the flag alone.
+impl HttpArgs {
+    pub(crate) fn headers(&self) -> Result<Vec<(HeaderName, Template)>, WrongUsage> {
+        self.headers.iter().map(header).collect()
+    }
+
+    pub(crate) fn body(&self) -> Result<Option<Template>, WrongUsage> {
+        let body = self.body.as_ref().map(Hidden::expose);
+        body.map(|text| template("--body", text)).transpose()
+    }
+}
+
+fn header(text: &Hidden) -> Result<(HeaderName, Template), WrongUsage> {
+    let refuse = |why: &str| WrongUsage(format!("--header: {why}"));
+    let (name, value) = text
+        .expose()
+        .split_once(':')
+        .ok_or_else(|| refuse("expected 'NAME: VALUE'"))?;
+    let name = name.trim().parse();
+    let name = name.map_err(|_| refuse("the part before the colon is no header name"))?;
+    Ok((name, template("--header", value.trim())?))
+}
+
+fn template(flag: &str, text: &str) -> Result<Template, WrongUsage> {
+    text.parse()
+        .map_err(|why: ratelimiter_target::TemplateError| WrongUsage(format!("{flag}: {why}")))
 }

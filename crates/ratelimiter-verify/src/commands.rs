@@ -26,9 +26,9 @@ const VERDICT_VERSION: u32 = 2;
 /// A limiter behind HTTP.
 pub(crate) async fn http(args: HttpArgs) -> anyhow::Result<Exit> {
     let form = HttpForm {
+        headers: args.headers()?,
+        body: args.body()?,
         method: args.method,
-        headers: args.headers,
-        body: args.body,
         allowed: args.allowed,
         denied: args.denied,
         failed: args.failed.unwrap_or_default(),
@@ -91,8 +91,9 @@ pub(crate) async fn exec(args: ExecArgs) -> anyhow::Result<Exit> {
 pub(crate) async fn grpc(args: crate::args::GrpcArgs) -> anyhow::Result<Exit> {
     use ratelimiter_target::GrpcTarget;
     let (reach, trust) = (args.run.reach(), args.tls.trust()?);
-    let target = GrpcTarget::new(&args.urls, args.domain, args.entries, reach, &trust)
-        .map_err(WrongUsage::of)?;
+    let entries = args.entries()?;
+    let target =
+        GrpcTarget::new(&args.urls, args.domain, entries, reach, &trust).map_err(WrongUsage::of)?;
     verify(&args.run, &target).await
 }
 

@@ -68,8 +68,12 @@ fn wrong_usage_is_one_line_without_secrets() {
             "credentials belong into --header",
         ),
         (
-            &["--url", "http://localhost/", "--header", "no-colon"],
+            &["--url", "http://localhost/", "--header", "hunter2"],
             "NAME: VALUE",
+        ),
+        (
+            &["--url", "http://localhost/", "--body", "hunter2\u{1}"],
+            "--body",
         ),
         (
             &["--url", "http://localhost/", "--phase", "overlord"],
