@@ -78,7 +78,7 @@ pub enum StepError {
 }
 
 /// The flag that would make an answer one of use.
-fn advice(answer: &str) -> String {
+pub(crate) fn advice(answer: &str) -> String {
     let status = answer
         .strip_prefix("status ")
         .and_then(|text| text.get(..3));

@@ -4,6 +4,7 @@ use std::time::Duration;
 use clap::ValueEnum as _;
 use ratelimiter_invariants::{Contract, Verdict};
 
+use crate::run::advice;
 use crate::{FindingKind, KeyJudgement, Phase, RunStatus, RunVerdict};
 
 /// The verdict as a table for a terminal: doubts, one row a key, then the headlines.
@@ -98,7 +99,7 @@ pub(super) fn notes(one: &KeyJudgement) -> Vec<String> {
     notes.extend(
         one.details
             .iter()
-            .map(|detail| format!("answers: {detail}")),
+            .map(|detail| format!("answers: {detail}{}", advice(detail))),
     );
     notes
 }
