@@ -16,7 +16,6 @@
 #![doc = include_str!("../README.md")]
 
 mod chapter;
-mod clean;
 mod event;
 mod health;
 mod intervals;
@@ -29,7 +28,6 @@ mod story_end;
 mod transcript;
 
 pub use chapter::{Chapter, ChapterInfo, ChapterResult};
-pub use clean::{clean_line, clean_text};
 pub use event::{
     ChartKind, ChartSpec, Event, Finding, FindingState, LogVersion, Mark, MarkEdge, Measurement,
     SeriesRole, SeriesSpec, Severity, StatusLine, TimedEvent, Tone,

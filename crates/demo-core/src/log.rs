@@ -1,5 +1,7 @@
 use std::io::{self, BufRead};
 
+use outside_text::read_line;
+
 use crate::{Event, TimedEvent};
 
 /// A recorded story: its events with their times, in their order.
@@ -53,16 +55,13 @@ impl Log {
     /// writer was killed, and is left out.
     ///
     /// # Errors
-    /// [`LogError`] names the line.
+    /// [`LogError`] names the line; a line of more than
+    /// [`LONGEST_LINE`](outside_text::LONGEST_LINE) bytes is not read.
     pub fn read(mut from: impl BufRead) -> Result<Self, LogError> {
         let (mut events, mut text) = (Vec::new(), String::new());
         for line in 1.. {
-            text.clear();
-            if from
-                .read_line(&mut text)
-                .map_err(|source| LogError::Read { line, source })?
-                == 0
-            {
+            let length = read_line(&mut from, &mut text);
+            if length.map_err(|source| LogError::Read { line, source })? == 0 {
                 break;
             }
             match serde_json::from_str(&text) {
@@ -96,6 +95,13 @@ impl Log {
             latest = stamped.at;
         }
         Ok(Self(events))
+    }
+
+    /// Whether the story's end is in it. Without one, its writer was killed, or its last part is
+    /// lost.
+    pub fn is_complete(&self) -> bool {
+        let last = self.0.last().map(|stamped| &stamped.event);
+        matches!(last, Some(Event::Finished { .. }))
     }
 
     /// The events, in the order of their times. Never empty.

@@ -2,9 +2,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::iter;
 
+use outside_text::clean_line;
+
 use crate::{
     ChapterInfo, Event, Finding, FindingState, HealthSnapshot, Measurement, Reachability, Severity,
-    TimedEvent, Tone, clean_line,
+    TimedEvent, Tone,
 };
 
 /// Width of a drawing, in columns.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use demo_core::clean_line;
+use outside_text::clean_line;
 use ratatui::layout::Size;
 
 use crate::ScreenOptions;

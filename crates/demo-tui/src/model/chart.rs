@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use demo_core::{ChartSpec, SeriesRole, clean_line};
+use demo_core::{ChartSpec, SeriesRole};
+use outside_text::clean_line;
 
 /// The most time that a chart shows: an act with its detection and its diagnosis.
 pub(crate) const WINDOW: Duration = Duration::from_secs(120);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use demo_core::{Mark, MarkEdge, clean_line};
+use demo_core::{Mark, MarkEdge};
+use outside_text::clean_line;
 
 use super::chart::WINDOW;
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use demo_core::{
     ChapterInfo, Event, Finding, FindingState, HealthSnapshot, Intervals, Measurement, StoryEnd,
-    TimedEvent, Tone, clean_line, clean_text,
+    TimedEvent, Tone,
 };
+use outside_text::{clean_line, clean_text};
 
 use super::chart::Chart;
 use super::marks::TimeMarks;

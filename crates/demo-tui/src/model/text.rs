@@ -118,7 +118,7 @@ pub(crate) fn seconds(length: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use demo_core::clean_line;
+    use outside_text::clean_line;
     use proptest::prelude::*;
 
     use super::*;
