@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::Exit;
+use crate::{Exit, print, remark};
 
 /// An argument that parses and makes no sense; it ends the program with [`Exit::Usage`].
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,8 @@ impl WrongUsage {
 }
 
 /// Parses the command line and runs the program. Help goes to standard output. An error is one line
-/// on standard error; its exit code is 64 for a wrong command line, else 1.
+/// on standard error; its exit code is 64 for a wrong command line, else 1. Neither has control
+/// characters, whatever stands in an argument, a variable or a cause.
 pub fn run<C: Parser>(program: &str, body: impl FnOnce(C) -> anyhow::Result<Exit>) -> ExitCode {
     match parse(program) {
         Ok(cli) => end(program, body(cli)),
@@ -34,13 +35,13 @@ fn parse<C: Parser>(program: &str) -> Result<C, Exit> {
         if !error.use_stderr()
             || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
         {
-            // A closed output has no reader to inform.
-            let _ = error.print();
-            return if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Success
-            };
+            // As plain text: variables and arguments are part of it.
+            let help = without_users(&error.render().to_string());
+            if error.use_stderr() {
+                help.lines().for_each(remark);
+                return Exit::Usage;
+            }
+            return end(program, print(help.trim_end()).map(|()| Exit::Success));
         }
         // Up to the usage, which --help explains better.
         let text = error.to_string();
@@ -50,21 +51,35 @@ fn parse<C: Parser>(program: &str) -> Result<C, Exit> {
             .take_while(|line| !line.is_empty())
             .collect();
         let line = reason.join(" ");
-        eprintln!(
-            "{program}: {} (--help explains)",
-            line.trim_start_matches("error: ")
-        );
+        let reason = without_users(line.trim_start_matches("error: "));
+        remark(format_args!("{program}: {reason} (--help explains)"));
         Exit::Usage
     })
 }
 
 fn end(program: &str, result: anyhow::Result<Exit>) -> Exit {
     result.unwrap_or_else(|error| {
-        eprintln!("{program}: {}", on_one_line(&error));
+        let reason = without_users(&on_one_line(&error));
+        remark(format_args!("{program}: {reason}"));
         if error.is::<WrongUsage>() {
             Exit::Usage
         } else {
             Exit::Failure
+        }
+    })
+}
+
+/// A text whose URLs have neither user nor password. Programs take secrets as
+/// [`Hidden`](crate::Hidden); this is for those in an argument that should have none.
+fn without_users(text: &str) -> String {
+    let mut parts = text.split("://");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |shown, part| {
+        let end = part.find(|c: char| c.is_whitespace() || "'\"`".contains(c));
+        let (place, rest) = part.split_at(end.unwrap_or(part.len()));
+        match place.rsplit_once('@') {
+            Some((_, host)) => shown + "://***@" + host + rest,
+            None => shown + "://" + part,
         }
     })
 }
@@ -79,4 +94,19 @@ fn on_one_line(error: &anyhow::Error) -> String {
             line if line.contains(&cause) => line.to_owned(),
             line => format!("{line}: {cause}"),
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_of_urls_are_not_shown() {
+        let text = "invalid value 'http://u:hunter2@a:1/x' for '--node <URL>': see redis://b:2@c";
+        let shown = "invalid value 'http://***@a:1/x' for '--node <URL>': see redis://***@c";
+        assert_eq!(without_users(text), shown);
+        for plain in ["", "a@b", "http://a:1/check", "http://a 'b@c'"] {
+            assert_eq!(without_users(plain), plain);
+        }
+    }
 }

@@ -1,9 +1,9 @@
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use cli_support::Exit;
+use cli_support::{Exit, LogLines};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::pictures::{self, PicturesArgs};
@@ -36,15 +36,13 @@ enum DemoCommand {
 /// Runs the command line.
 pub(crate) fn main() -> ExitCode {
     cli_support::run("demo-ratelimiter", |cli: DemoCli| {
-        let colour = std::io::stderr().is_terminal();
         let level = std::env::var("RATELIMITER_LOG")
             .ok()
             .and_then(|l| l.parse().ok())
             .unwrap_or(LevelFilter::ERROR);
         tracing_subscriber::fmt()
             .with_max_level(level)
-            .with_ansi(colour)
-            .with_writer(std::io::stderr)
+            .with_writer(|| LogLines)
             .init();
         dispatch(cli.verb)
     })
@@ -52,13 +50,16 @@ pub(crate) fn main() -> ExitCode {
 
 fn dispatch(verb: DemoCommand) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Runtime::new().context("the runtime cannot start")?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         match verb {
             DemoCommand::Run(args) => run::run(args).await,
             DemoCommand::Replay(args) => replay::replay(args).await,
             DemoCommand::Pictures(args) => pictures::pictures(&args),
         }
-    })
+    });
+    // A search for a store runs on a thread that cannot be stopped.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use cli_support::{Exit, ExitSignals};
+use cli_support::{Exit, ExitSignals, remark};
 use demo_core::{StoryEnd, StoryInput, StoryPace, TimedEvent};
 use demo_tui::Tui;
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
@@ -20,9 +20,12 @@ pub(crate) struct FrontEndArgs {
     /// Print the log of events, one JSON object a line, for `replay`; implies --headless
     #[arg(long)]
     json: bool,
-    /// Write the log of events to a file as well
+    /// Write the log of events to a new file as well
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Replace the file of --record if there is one
+    #[arg(long, requires = "record")]
+    force: bool,
     #[command(flatten)]
     screen: ScreenArgs,
 }
@@ -56,7 +59,8 @@ impl FrontEnd {
         } else {
             StoryOutput::Screen(Box::new(Tui::new(&args.screen.options(mode_label))?))
         };
-        let recording = args.record.as_deref().map(LogWriter::create).transpose()?;
+        let create = |path| LogWriter::create(path, args.force);
+        let recording = args.record.as_deref().map(create).transpose()?;
         Ok(Self { output, recording })
     }
 
@@ -75,18 +79,21 @@ impl FrontEnd {
         inputs: Sender<StoryInput>,
         signals: ExitSignals,
     ) -> anyhow::Result<Exit> {
+        let failure = self.recording.as_ref().map(LogWriter::failure);
         let events = match self.recording {
             Some(recording) => recording.tee(events),
             None => events,
         };
-        match self.output {
+        let exit = match self.output {
             StoryOutput::Lines { json, requested } => {
                 if !requested {
-                    eprintln!("standard output is no terminal: printing lines, as with --headless");
+                    remark("standard output is no terminal: printing lines, as with --headless");
                 }
                 headless::show(story, events, inputs, json, signals).await
             }
             StoryOutput::Screen(tui) => screen::show(*tui, story, events, inputs, signals).await,
-        }
+        };
+        failure.unwrap_or_default().check()?;
+        exit
     }
 }

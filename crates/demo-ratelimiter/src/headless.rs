@@ -1,7 +1,4 @@
-use std::io::{self, Write};
-
-use anyhow::Context as _;
-use cli_support::{Exit, ExitSignals};
+use cli_support::{Exit, ExitSignals, print, remark};
 use demo_core::{Event, StoryEnd, StoryInput, TimedEvent, Transcript};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 use tokio::task::JoinHandle;
@@ -16,7 +13,7 @@ pub(crate) async fn show(
     json: bool,
     mut signals: ExitSignals,
 ) -> anyhow::Result<Exit> {
-    let mut printing = tokio::spawn(print(events, json));
+    let mut printing = tokio::spawn(print_events(events, json));
     let mut reading = true;
     let mut unread = Ok(());
     let mut signalled = None;
@@ -31,7 +28,7 @@ pub(crate) async fn show(
                     return Ok(exit);
                 }
                 signalled = Some(exit);
-                eprintln!("healing, then leaving (again to leave at once)");
+                remark("healing, then leaving (again to leave at once)");
                 let _ = inputs.send(StoryInput::Quit).await;
             }
             printed = &mut printing, if reading => {
@@ -45,7 +42,7 @@ pub(crate) async fn show(
     if reading {
         unread = printing.await?;
     }
-    unread.context("standard output cannot be written to")?;
+    unread?;
     Ok(signalled.unwrap_or_else(|| exits::of(&outcome)))
 }
 
@@ -53,19 +50,14 @@ pub(crate) async fn show(
 ///
 /// # Errors
 /// When standard output is closed, for example by the reader of a pipe.
-async fn print(mut events: UnboundedReceiver<TimedEvent>, json: bool) -> io::Result<()> {
+async fn print_events(mut events: UnboundedReceiver<TimedEvent>, json: bool) -> anyhow::Result<()> {
     let mut transcript = Transcript::new();
     while let Some(stamped) = events.recv().await {
-        let mut out = io::stdout().lock();
         if json {
-            serde_json::to_writer(&mut out, &stamped)?;
-            writeln!(out)?;
+            print(serde_json::to_string(&stamped)?)?;
         } else {
-            for line in transcript.lines(&stamped) {
-                writeln!(out, "{line}")?;
-            }
+            transcript.lines(&stamped).iter().try_for_each(print)?;
         }
-        out.flush()?;
         if matches!(stamped.event, Event::Finished { .. }) {
             break;
         }

@@ -5,6 +5,8 @@
 //! again. The cluster as evidence is the library beside it, for tests and examples as well.
 //! Imports go one way: `cli` uses the commands, and nothing below uses `cli`.
 
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 mod burst;
 mod cli;
 mod cluster;

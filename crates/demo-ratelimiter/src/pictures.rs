@@ -1,8 +1,7 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Args;
-use cli_support::{Exit, exit_help};
+use cli_support::{Exit, ResultDirectory, exit_help, print};
 use demo_tui::{Background, Film, ScreenOptions, Size};
 
 use crate::replay::{self, DwellArg};
@@ -15,6 +14,9 @@ pub(crate) struct PicturesArgs {
     /// Directory for the pictures: chapter-NN.svg, end.svg, story.svg (moving) and story.cast
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
+    /// Replace pictures that are in that directory
+    #[arg(long)]
+    force: bool,
     /// Size of the screen, in columns and rows
     #[arg(long, value_name = "WxH", value_parser = size, default_value = "80x24")]
     size: Size,
@@ -41,23 +43,21 @@ pub(crate) fn pictures(args: &PicturesArgs) -> anyhow::Result<Exit> {
         ..ScreenOptions::default()
     };
     let film = Film::new(&log, args.size, &options);
-    std::fs::create_dir_all(&args.out)
-        .with_context(|| format!("creating {}", args.out.display()))?;
-    for still in film.stills() {
-        let name = still
-            .chapter
-            .map_or_else(|| "end".into(), |number| format!("chapter-{number:02}"));
-        write(&args.out.join(name + ".svg"), &still.svg)?;
+    let stills = film.stills().into_iter().map(|still| {
+        let chapter = still.chapter.map(|number| format!("chapter-{number:02}"));
+        (chapter.unwrap_or_else(|| "end".into()) + ".svg", still.svg)
+    });
+    let mut pictures: Vec<(String, String)> = stills.collect();
+    pictures.push(("story.svg".into(), film.svg()));
+    pictures.push(("story.cast".into(), film.cast()));
+    let names = pictures.iter().map(|(name, _)| name.as_str());
+    let directory = ResultDirectory::create(&args.out, args.force, names)?;
+    for (name, content) in &pictures {
+        directory.file(name)?.write(content)?;
+        let (path, size) = (directory.path().join(name), content.len().div_ceil(1000));
+        print(format_args!("{} ({size} KB)", path.display()))?;
     }
-    write(&args.out.join("story.svg"), &film.svg())?;
-    write(&args.out.join("story.cast"), &film.cast())?;
-    Ok(Exit::Success)
-}
-
-fn write(path: &Path, content: &str) -> anyhow::Result<()> {
-    std::fs::write(path, content).with_context(|| format!("writing {}", path.display()))?;
-    println!("{} ({} KB)", path.display(), content.len().div_ceil(1000));
-    Ok(())
+    replay::has_end(&log, &args.log)
 }
 
 fn size(text: &str) -> Result<Size, String> {

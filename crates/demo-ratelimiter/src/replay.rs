@@ -1,11 +1,11 @@
 use std::fs::File;
-use std::io::{self, BufReader, IsTerminal as _, Write as _};
+use std::io::{self, BufReader, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use cli_support::{Exit, ExitSignals, WrongUsage, exit_help};
+use cli_support::{Exit, ExitSignals, WrongUsage, exit_help, print};
 use demo_core::{Log, Transcript};
 use demo_tui::{ScreenOptions, Tui};
 
@@ -43,7 +43,11 @@ impl DwellArg {
 pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<Exit> {
     let log = read(&args.log)?;
     if !io::stdout().is_terminal() {
-        return print(&log);
+        let mut transcript = Transcript::new();
+        for stamped in log.events() {
+            transcript.lines(stamped).iter().try_for_each(print)?;
+        }
+        return has_end(&log, &args.log);
     }
     let tui = Tui::new(&ScreenOptions {
         dwell: args.dwell.time(),
@@ -54,7 +58,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<Exit> {
     let shutdown = async { signalled = Some(signals.next().await) };
     let from = args.from.map(|number| usize::from(number) - 1);
     match tui.replay(&log, from, shutdown).await {
-        Ok(_) => Ok(signalled.unwrap_or(Exit::Success)),
+        Ok(_) => signalled.map_or_else(|| has_end(&log, &args.log), Ok),
         Err(error @ demo_tui::TuiError::NoChapter { .. }) => Err(WrongUsage::of(error).into()),
         Err(error) => Err(error.into()),
     }
@@ -67,14 +71,12 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Log> {
     Log::read(BufReader::new(file)).with_context(named)
 }
 
-fn print(log: &Log) -> anyhow::Result<Exit> {
-    let (mut transcript, mut out) = (Transcript::new(), io::stdout().lock());
-    for line in log
-        .events()
-        .iter()
-        .flat_map(|stamped| transcript.lines(stamped))
-    {
-        writeln!(out, "{line}").context("standard output cannot be written to")?;
-    }
+/// Success, unless the end of the story is missing.
+pub(crate) fn has_end(log: &Log, path: &Path) -> anyhow::Result<Exit> {
+    anyhow::ensure!(
+        log.is_complete(),
+        "{} is cut off: the end of its story is missing",
+        path.display()
+    );
     Ok(Exit::Success)
 }

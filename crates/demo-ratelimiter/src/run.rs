@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use cli_support::{Exit, ExitSignals, Hidden, WrongUsage, exit_help};
+use cli_support::{Exit, ExitSignals, Hidden, WrongUsage, exit_help, raise_open_files, remark};
 use demo_core::DemoRunner;
 use ratelimiter_api::{CountingMode, NodeClient, StoreFailurePolicy};
 use ratelimiter_chaos::{Burst, PauseDuration, ProxyHold, Reach, RedisPause};
@@ -20,6 +20,10 @@ use crate::given_cluster::GivenCluster;
 use crate::poller::ClusterPoller;
 use crate::topology::TopologyChoice;
 use crate::{REQUEST, exits, story};
+
+/// Files that each process of a local cluster can have open: a node keeps 128 for other uses than
+/// its clients' connections.
+const OPEN_FILES: u64 = 192;
 
 #[derive(Debug, Args)]
 #[command(after_help = exit_help(exits::RUN))]
@@ -75,12 +79,6 @@ pub(crate) async fn run(args: StoryArgs) -> anyhow::Result<Exit> {
     let given = args.given.store()?;
     let engine = DiagnosisEngine::new(args.model.as_deref(), args.llm_url.as_deref())?;
     let is_local = args.given.endpoints.is_empty();
-    let mode_label = if is_local {
-        "local cluster"
-    } else {
-        "given cluster"
-    };
-    let front_end = FrontEnd::choose(&args.front_end, mode_label)?;
     let proxied = args.fault == FaultMeans::Proxy;
     if proxied && !is_local {
         return Err(WrongUsage(
@@ -100,6 +98,14 @@ pub(crate) async fn run(args: StoryArgs) -> anyhow::Result<Exit> {
         )
         .into());
     }
+    let mode_label = if is_local {
+        "local cluster"
+    } else {
+        "given cluster"
+    };
+    raise_open_files(if is_local { OPEN_FILES } else { 0 })?;
+    // The last check: it creates the file of a recording.
+    let front_end = FrontEnd::choose(&args.front_end, mode_label)?;
     let mut signals = ExitSignals::listen()?;
 
     let local = match is_local {
@@ -177,7 +183,7 @@ async fn start_cluster(args: &StoryArgs) -> anyhow::Result<LocalCluster> {
         topology,
         on_store_failure: args.on_store_failure,
         proxies: (args.fault == FaultMeans::Proxy).then_some(Proxies::Shared),
-        progress: |what| eprintln!("{what}"),
+        progress: |what| remark(what),
         ..ClusterPlan::default()
     };
     Ok(plan.start().await?)

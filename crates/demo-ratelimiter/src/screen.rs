@@ -1,5 +1,5 @@
 use clap::{Args, ValueEnum};
-use cli_support::{Exit, ExitSignals};
+use cli_support::{Exit, ExitSignals, print};
 use demo_core::{StoryEnd, StoryInput, TimedEvent};
 use demo_tui::{Charset, ColorChoice, ScreenOptions, Tui};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
@@ -68,8 +68,6 @@ pub(crate) async fn show(
         return Ok(signalled.unwrap_or(Exit::Interrupted));
     };
     story.await?;
-    for line in &ending.summary {
-        println!("{line}");
-    }
+    ending.summary.iter().try_for_each(print)?;
     Ok(signalled.unwrap_or_else(|| exits::of(&outcome)))
 }

@@ -50,6 +50,64 @@ fn values_out_of_bounds_are_refused_first() {
 }
 
 #[test]
+fn too_few_open_files_are_refused_first() {
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -n 64; exec \"$0\" run"]);
+    command.arg(env!("CARGO_BIN_EXE_demo-ratelimiter"));
+    refuses(&mut command, FAILURE, &["64 files", "ulimit -n 192"]);
+}
+
+#[test]
+fn recordings_and_pictures_replace_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(at("log"), "kept").unwrap();
+    std::os::unix::fs::symlink(at("log"), at("link")).unwrap();
+    let nodes = [
+        "--node",
+        "http://localhost:1",
+        "--store",
+        "redis://localhost:1",
+    ];
+    let record = |more: &[&str], word| {
+        let arguments = [&["run", "--record"][..], more, &nodes].concat();
+        refused(&arguments, FAILURE, &[word]);
+    };
+    record(&[&at("log")], "--force");
+    record(&[&at("link")], "symbolic link");
+    record(&[&at("link"), "--force"], "symbolic link");
+    // Nothing was recorded, and so there is no log.
+    record(&[&at("new")], "refused");
+    assert!(!directory.path().join("new").exists());
+    assert_eq!(std::fs::read_to_string(at("log")).unwrap(), "kept");
+
+    let story = [
+        r#"{"at_ms":0.0,"event":"started","subject":"s","chapters":[],"charts":[]}"#,
+        r#"{"at_ms":1.0,"event":"said","tone":"good","text":"ok"}"#,
+        r#"{"at_ms":2.0,"event":"fin"#,
+    ];
+    std::fs::write(at("cut"), story.join("\n")).unwrap();
+    let replay = support::run(&["replay", &at("cut")]);
+    support::ends(&replay, FAILURE, "");
+    assert!(support::stdout(&replay).contains("ok ok"));
+    assert!(support::stderr(&replay).contains("the end of its story is missing"));
+    let pictures = ["pictures", &at("cut"), "--out", &at("")];
+    support::ends(&support::run(&pictures), FAILURE, "");
+    refused(&pictures, FAILURE, &["--force"]);
+    let forced = support::run(&[&pictures[..], &["--force"]].concat());
+    assert!(support::stderr(&forced).contains("the end of its story is missing"));
+}
+
+#[test]
+fn log_with_an_endless_line_is_refused() {
+    refused(
+        &["replay", "/dev/zero"],
+        FAILURE,
+        &["line 1", "at most 16 MiB"],
+    );
+}
+
+#[test]
 fn logs_that_hold_no_story_are_refused() {
     refused(
         &["replay", "/nowhere/story.jsonl"],
@@ -106,6 +164,16 @@ fn passwords_in_malformed_urls_are_not_repeated() {
             &["expected redis://"],
         );
     }
+}
+
+#[test]
+fn passwords_of_nodes_are_not_repeated() {
+    let node = "http://user:hunter2@localhost:8001";
+    refused(
+        &["run", "--node", node, "--store", "redis://localhost"],
+        USAGE,
+        &["http://***@localhost:8001", "user information"],
+    );
 }
 
 #[tokio::test]

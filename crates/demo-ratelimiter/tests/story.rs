@@ -95,7 +95,8 @@ fn eleven_chapters_two_anomalies_and_a_recovery() {
 
 #[test]
 fn later_chapters_play_what_they_build_on() {
-    let output = run(&["run", "--json", "--from", "8"]);
+    // A quote and a backslash would end a string of JSON too early.
+    let output = run(&["run", "--json", "--from", "8", "--key", r#"odd "key\"#]);
     ends(&output, 0, "");
     let events = events(&output);
     let entered: Vec<_> = events
@@ -108,6 +109,27 @@ fn later_chapters_play_what_they_build_on() {
     assert!(
         measured(&events, "burst allowed") > 10.0,
         "more than the limit"
+    );
+}
+
+#[test]
+fn recording_on_a_full_disk_fails() {
+    let arguments = [
+        "run",
+        "--from",
+        "8",
+        "--headless",
+        "--record",
+        "/dev/full",
+        "--force",
+    ];
+    let output = run(&arguments);
+    ends(&output, 1, "the story goes on, and the run fails");
+    assert!(stdout(&output).contains("completed: everything"));
+    let error = support::stderr(&output);
+    assert!(
+        error.contains("the recording stopped: write /dev/full: No space left"),
+        "{error}"
     );
 }
 

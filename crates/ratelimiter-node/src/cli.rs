@@ -1,4 +1,3 @@
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,10 +5,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use cli_support::{Exit, ExitSignals, Hidden, WrongUsage, exit_help};
+use cli_support::{
+    Exit, ExitSignals, Hidden, LogLines, WrongUsage, exit_help, print, raise_open_files,
+};
 use ratelimiter_api::{CountingMode, Endpoint, NodeClient, StoreFailurePolicy};
 use ratelimiter_store::StoreUrl;
-use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Config, NodeServer, NodeSettings, read_limits};
@@ -170,19 +170,18 @@ async fn healthcheck(endpoint: Endpoint) -> anyhow::Result<Exit> {
         "{}: the store is not connected",
         health.node
     );
-    println!("{}: healthy", health.node);
+    print(format_args!("{}: healthy", health.node))?;
     Ok(Exit::Success)
 }
 
 async fn serve(options: ServeOptions) -> anyhow::Result<Exit> {
-    let colour = std::io::stderr().is_terminal();
     tracing_subscriber::fmt()
         .with_max_level(options.log)
-        .with_ansi(colour)
-        .with_writer(std::io::stderr)
+        .with_writer(|| LogLines)
         .init();
     let config = options.config()?;
-    raise_open_files();
+    // A node serves as many connections as it can.
+    raise_open_files(0)?;
     let mut signals = ExitSignals::listen()?;
     let id = config.id.clone();
     let node = NodeServer::bind(config).await?;
@@ -201,15 +200,6 @@ async fn serve(options: ServeOptions) -> anyhow::Result<Exit> {
         Exit::HungUp => Exit::HungUp,
         _ => Exit::Success,
     })
-}
-
-/// Every connection is an open file, and a shell's default is far below the number of connections
-/// that a node serves.
-fn raise_open_files() {
-    let mut files = getrlimit(Resource::Nofile);
-    files.current = files.maximum;
-    // Where that is not allowed the node serves as many as it can.
-    let _ = setrlimit(Resource::Nofile, files);
 }
 
 #[cfg(test)]

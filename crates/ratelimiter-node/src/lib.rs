@@ -87,6 +87,7 @@
 //! No node talks to another, nothing is kept on disk, and no check waits longer than the store
 //! timeout.
 #![doc = include_str!("../README.md")]
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod admissions;
 mod breaker;

@@ -82,6 +82,9 @@ pub(crate) struct VerifyArgs {
     /// Directory for history.jsonl, verdict.json, junit.xml, journal.json and report.html
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Replace the results that are in that directory
+    #[arg(long, requires = "out")]
+    pub(crate) force: bool,
     /// Part of the keys' names, to tell runs apart; drawn from the clock unless given
     #[arg(long, value_name = "WORD")]
     pub(crate) key_part: Option<String>,

@@ -1,10 +1,9 @@
-use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, IsTerminal as _, Read};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, BufReader, IsTerminal as _, Read};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use cli_support::{Exit, ExitSignals, WrongUsage};
+use cli_support::{Exit, ExitSignals, ResultDirectory, WrongUsage, print, remark};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ratelimiter_api::{Limit, LimitSpec, NodeClient};
 use ratelimiter_chaos::setup_rate_limit;
@@ -22,6 +21,14 @@ use crate::command_line::without_secrets;
 /// Version of `verdict.json`, as `docs/verdict.schema.json` describes it. Raised when a field
 /// changes its meaning or goes.
 const VERDICT_VERSION: u32 = 2;
+/// The files of `--out`.
+const RESULTS: [&str; 5] = [
+    "history.jsonl",
+    "verdict.json",
+    "journal.json",
+    "report.html",
+    "junit.xml",
+];
 
 /// A limiter behind HTTP.
 pub(crate) async fn http(args: HttpArgs) -> anyhow::Result<Exit> {
@@ -118,7 +125,7 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
         judge.checker = judge.checker.complete_since(start);
     }
     let verdict = judge.histories(histories);
-    print(&verdict);
+    print_verdict(&verdict)?;
     Ok(exit(&verdict))
 }
 
@@ -169,9 +176,9 @@ async fn verify(args: &VerifyArgs, target: &dyn Target) -> anyhow::Result<Exit> 
 
 /// Plays the plan, judges it, and writes the results.
 async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Result<Exit> {
-    println!("target: {}", target.describe());
+    print(format_args!("target: {}", target.describe()))?;
     let takes = humantime::format_duration(Duration::from_secs(plan.takes().as_secs() + 1));
-    println!(
+    print(format_args!(
         "plan: {}, {} checks in {}, about {takes}",
         plan.contract,
         plan.requests(),
@@ -179,26 +186,31 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
             1 => "1 step".to_owned(),
             steps => format!("{steps} steps"),
         }
-    );
+    ))?;
     if !target.has_key() {
-        println!("requests have no {{key}}: all phases share one quota");
+        print("requests have no {key}: all phases share one quota")?;
     }
     if !plan.rest.is_zero() {
         let rest = humantime::format_duration(plan.rest);
-        println!("{rest} pass before each step");
+        print(format_args!("{rest} pass before each step"))?;
     }
     for skipped in &plan.skipped {
-        println!("skipped: {}: {}", skipped.phase, skipped.reason);
+        print(format_args!(
+            "skipped: {}: {}",
+            skipped.phase, skipped.reason
+        ))?;
     }
     if args.dry_run {
         for step in &plan.steps {
-            println!(
+            print(format_args!(
                 "  {:<10} {:>6} checks on {}",
                 step.phase, step.requests, step.keys[0]
-            );
+            ))?;
         }
         return Ok(Exit::Success);
     }
+    let directory = |path| ResultDirectory::create(path, args.force, RESULTS);
+    let directory = args.out.as_deref().map(directory).transpose()?;
     let mut signals = ExitSignals::listen()?;
     let bar = progress_bar(plan.steps.len());
     let stop = CancellationToken::new();
@@ -214,7 +226,7 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
             exit = signals.next() => {
                 if stopped.replace(exit).is_some() {
                     bar.finish_and_clear();
-                    eprintln!("{}: nothing was judged or written", exit.meaning());
+                    remark(format_args!("{}: nothing was judged or written", exit.meaning()));
                     return Ok(exit);
                 }
                 stop.cancel();
@@ -230,15 +242,14 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
         (end, _) => end,
     };
     let verdict = run_judge(&args.contract).run(plan, &recorded)?;
-    println!();
-    print(&verdict);
-    if let Some(directory) = &args.out {
-        write(directory, plan, &recorded, &verdict, &target.describe())
-            .with_context(|| format!("write the results into {}", directory.display()))?;
-        println!("results: {}", directory.display());
+    print("")?;
+    print_verdict(&verdict)?;
+    if let Some(directory) = &directory {
+        write(directory, plan, &recorded, &verdict, &target.describe())?;
+        print(format_args!("results: {}", directory.path().display()))?;
     }
     if let Some(exit) = stopped {
-        println!("{}: the verdict is partial", exit.meaning());
+        print(format_args!("{}: the verdict is partial", exit.meaning()))?;
         return Ok(exit);
     }
     end?;
@@ -261,11 +272,11 @@ fn progress_bar(steps: usize) -> ProgressBar {
     bar
 }
 
-fn print(verdict: &RunVerdict) {
+fn print_verdict(verdict: &RunVerdict) -> anyhow::Result<()> {
     if let Some(drawing) = timelines(verdict, 100) {
-        println!("{drawing}\n");
+        print(format_args!("{drawing}\n"))?;
     }
-    println!("{}", table(verdict));
+    print(table(verdict))
 }
 
 fn exit(verdict: &RunVerdict) -> Exit {
@@ -277,17 +288,16 @@ fn exit(verdict: &RunVerdict) -> Exit {
 }
 
 fn write(
-    directory: &Path,
+    directory: &ResultDirectory,
     plan: &Plan,
     recorded: &[StepRecord],
     verdict: &RunVerdict,
     target: &str,
 ) -> anyhow::Result<()> {
-    fs::create_dir_all(directory)?;
-    let history = BufWriter::new(File::create(directory.join("history.jsonl"))?);
+    let mut history = Vec::new();
     write_history(
         recorded.iter().flat_map(|record| &record.operations),
-        history,
+        &mut history,
     )?;
     let json = serde_json::json!({
         "version": VERDICT_VERSION,
@@ -300,16 +310,15 @@ fn write(
         "verdict": verdict,
         "skipped": verdict.not_played,
     });
-    fs::write(directory.join("verdict.json"), format!("{json:#}\n"))?;
-    let journal = journal(plan, recorded, verdict, target);
-    fs::write(directory.join("journal.json"), format!("{journal:#}\n"))?;
-    fs::write(
-        directory.join("report.html"),
+    let contents = [
+        String::from_utf8(history)?,
+        format!("{json:#}\n"),
+        format!("{:#}\n", journal(plan, recorded, verdict, target)),
         page(plan, recorded, verdict, target),
-    )?;
-    fs::write(
-        directory.join("junit.xml"),
         junit(verdict).map_err(anyhow::Error::msg)?,
-    )?;
+    ];
+    for (name, content) in RESULTS.into_iter().zip(contents) {
+        directory.file(name)?.write(&content)?;
+    }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
 
+use outside_text::read_line;
 use ratelimiter_api::{Key, Operation};
 use ratelimiter_invariants::{History, HistoryError};
 
@@ -42,14 +43,14 @@ pub enum LineDefect {
 /// Reads a history and sorts it by key. Empty lines are skipped.
 ///
 /// # Errors
-/// At the first line that is no operation.
+/// At the first line that is no operation, or is longer than
+/// [`LONGEST_LINE`](outside_text::LONGEST_LINE) bytes.
 pub fn read_history(mut file: impl BufRead) -> Result<BTreeMap<Key, History>, HistoryFileError> {
     let mut keys: BTreeMap<Key, History> = BTreeMap::new();
     let mut text = String::new();
     for line in 1.. {
-        text.clear();
         let at_line = |defect| HistoryFileError { line, defect };
-        let read = file.read_line(&mut text);
+        let read = read_line(&mut file, &mut text);
         if read.map_err(|e| at_line(e.into()))? == 0 {
             break;
         }

@@ -1,5 +1,7 @@
 //! One command, a verdict on anyone's rate limiter. The library has all but the command line.
 
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 mod args;
 mod cli;
 mod command_line;

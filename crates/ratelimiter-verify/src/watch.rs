@@ -1,9 +1,7 @@
-use std::io::{self, Write as _};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
-use cli_support::{Exit, ExitSignals, Hidden, WrongUsage};
+use cli_support::{Exit, ExitSignals, Hidden, WrongUsage, print, remark};
 use ratelimiter_api::{Endpoint, Key, Observation};
 use ratelimiter_invariants::ViolationChange;
 use ratelimiter_store::{Link, StoreVersion};
@@ -80,13 +78,15 @@ pub(crate) async fn watch(args: WatchArgs) -> anyhow::Result<Exit> {
         };
         match round {
             Ok(round) => {
-                print(&WatchLine::Observation(&round.observation))?;
+                print_line(&WatchLine::Observation(&round.observation))?;
                 for change in &round.changes {
-                    print(&WatchLine::Violation(change))?;
+                    print_line(&WatchLine::Violation(change))?;
                 }
             }
             Err(RecvError::Lagged(rounds)) => {
-                eprintln!("{rounds} rounds are left out: the output is slow");
+                remark(format_args!(
+                    "{rounds} rounds are left out: the output is slow"
+                ));
             }
             Err(RecvError::Closed) => anyhow::bail!("the detector has stopped"),
         }
@@ -99,10 +99,6 @@ pub(crate) async fn watch(args: WatchArgs) -> anyhow::Result<Exit> {
     })
 }
 
-fn print(line: &WatchLine<'_>) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer(&mut out, line)
-        .map_err(io::Error::from)
-        .and_then(|()| writeln!(out))
-        .context("standard output cannot be written to")
+fn print_line(line: &WatchLine<'_>) -> anyhow::Result<()> {
+    print(serde_json::to_string(line)?)
 }

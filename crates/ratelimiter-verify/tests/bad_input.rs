@@ -12,11 +12,54 @@ mod support;
 
 use fixed_answer::fixed_answer_server;
 use refusals::{FAILURE, USAGE, closed_address, cluster_with_password, login, refuses};
-use support::{ends, program, stdout, verify};
+use support::{ends, program, stdout, verdict, verify, words};
 
 #[track_caller]
 fn refused(arguments: &[&str], code: i32, words: &[&str]) {
     refuses(&mut program(arguments), code, words);
+}
+
+#[test]
+fn results_replace_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(at("verdict.json"), "kept").unwrap();
+    std::os::unix::fs::symlink(directory.path(), at("link")).unwrap();
+    let address = fixed_answer_server("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let url = format!("http://{address}/{{key}}");
+    let http = |out: &str, more: &[&str]| {
+        let plan = "http --limit 2/1s --phase burst --bursts 1";
+        program(&words(
+            plan,
+            &[&["--url", &url, "--out", out], more].concat(),
+        ))
+    };
+    refuses(
+        &mut http(&at(""), &[]),
+        FAILURE,
+        &["verdict.json exists", "--force"],
+    );
+    for link in ["link", "link/"] {
+        refuses(
+            &mut http(&at(link), &["--force"]),
+            FAILURE,
+            &["symbolic link"],
+        );
+    }
+    let kept = std::fs::read_to_string(at("verdict.json")).unwrap();
+    assert_eq!(kept, "kept");
+    let replaced = http(&at(""), &["--force"]).output().unwrap();
+    ends(&replaced, 3, "a limiter that allows everything");
+    assert_eq!(verdict(directory.path())["version"], 2);
+}
+
+#[test]
+fn history_with_an_endless_line_is_refused() {
+    refused(
+        &["check", "/dev/zero", "--limit", "2/1s"],
+        FAILURE,
+        &["line 1", "at most 16 MiB"],
+    );
 }
 
 #[test]

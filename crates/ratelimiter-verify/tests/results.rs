@@ -109,7 +109,7 @@ async fn a_fault_that_loses_counts_is_accused() {
         (&flush, 3, 0),
         ("exit 7", 4, 7),
     ] {
-        let directory = results.path().join(code.to_string());
+        let directory = results.path().join(format!("{code}-{exit_code}"));
         let plan = "resp --allowed-reply =1 --limit 10/1m --phase fault --phase burst";
         let target = ["--url", &url, "--command", COUNT, "--during", during];
         let out = ["--out", directory.to_str().unwrap()];

@@ -12,6 +12,7 @@
 //! of expected replies, and the text form of rules. Deliberately absent: retries, caching, pooling
 //! of connections, and any knowledge of the store's use.
 #![doc = include_str!("../README.md")]
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod class;
 mod command;

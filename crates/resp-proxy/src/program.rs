@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use cli_support::{Exit, ExitSignals, Hidden, WrongUsage, exit_help};
+use cli_support::{Exit, ExitSignals, Hidden, WrongUsage, exit_help, print};
 use client_tls::{Authorities, Reach};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -101,34 +101,32 @@ impl ProxyArgs {
             .await
             .with_context(|| format!("listen on {}", self.listen))?;
         let guards: Vec<_> = rules.into_iter().map(|rule| proxy.inject(rule)).collect();
-        println!("{} passes to {shown}", proxy.address());
-        guards
-            .iter()
-            .for_each(|guard| println!("rule: {}", guard.rule()));
+        print(format_args!("{} passes to {shown}", proxy.address()))?;
+        for guard in &guards {
+            print(format_args!("rule: {}", guard.rule()))?;
+        }
         let exit = tokio::select! {
             biased;
             exit = signals.next() => exit,
-            never = report(&guards) => match never {},
+            failed = report(&guards) => return failed,
         };
         for guard in guards {
             let rule = guard.rule().clone();
-            println!("end: {}", line(&rule, &guard.heal()));
+            print(format_args!("end: {}", line(&rule, &guard.heal())))?;
         }
-        println!("end: {}", proxy.counters());
+        print(format_args!("end: {}", proxy.counters()))?;
         Ok(exit)
     }
 }
 
-/// Parses a rule. An error shows its text, and a mark below the wrong column.
+/// Parses a rule. An error shows its text and the wrong column.
 fn rule(text: &str) -> Result<Rule, WrongUsage> {
-    text.parse().map_err(|error: RuleError| {
-        let mark = " ".repeat(7 + error.column);
-        WrongUsage(format!("--rule '{text}'\n{mark}^ {error}"))
-    })
+    text.parse()
+        .map_err(|error: RuleError| WrongUsage(format!("--rule '{text}': {error}")))
 }
 
-/// Prints the effects of each rule whenever they change.
-async fn report(guards: &[RuleGuard]) -> std::convert::Infallible {
+/// Prints the effects of each rule whenever they change, until that fails.
+async fn report(guards: &[RuleGuard]) -> anyhow::Result<Exit> {
     let mut ticks = interval(REPORT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut reported: Vec<RuleReport> = guards.iter().map(RuleGuard::report).collect();
@@ -137,7 +135,7 @@ async fn report(guards: &[RuleGuard]) -> std::convert::Infallible {
         for (guard, last) in guards.iter().zip(&mut reported) {
             let report = guard.report();
             if report != *last {
-                println!("{}", line(guard.rule(), &report));
+                print(line(guard.rule(), &report))?;
                 *last = report;
             }
         }

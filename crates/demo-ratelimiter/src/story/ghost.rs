@@ -6,7 +6,7 @@ use demo_core::{Chapter, ChapterResult, Event, MarkEdge, Stage, Tone};
 use demo_ratelimiter::evidence::CLIENTS;
 use diagnosis::Mechanism;
 use ratelimiter_api::Outcome;
-use ratelimiter_chaos::{Burst, VolleyReport, reset_counter};
+use ratelimiter_chaos::{Burst, CheckTally, VolleyReport, reset_counter};
 use ratelimiter_invariants::{Invariant, Verdict, check_history};
 use tokio::time::{Instant, sleep};
 
@@ -111,6 +111,7 @@ async fn burst(stage: Stage, (cluster, sent): Share) -> ChapterResult {
     stage.mark(BURST, MarkEdge::Begin);
     let report = burst.fire().await?;
     stage.mark(BURST, MarkEdge::End);
+    exercised(&report)?;
 
     let mut by_node = BTreeMap::new();
     for op in report
@@ -157,6 +158,23 @@ async fn burst(stage: Stage, (cluster, sent): Share) -> ChapterResult {
         () = sleep(EFFECT) => {}
     }
     Ok(())
+}
+
+/// Refuses a burst without a single decision: nothing in it could show an anomaly, and nothing a
+/// pass.
+fn exercised(report: &VolleyReport) -> Result<(), String> {
+    let CheckTally {
+        allowed, denied, ..
+    } = report.tally;
+    if allowed + denied > 0 {
+        return Ok(());
+    }
+    let answers = [&report.details[..], &report.seen].concat();
+    Err(format!(
+        "none of the burst's {} checks was decided, so nothing is proved; answers: {}",
+        report.tally.sent(),
+        answers.join("; ")
+    ))
 }
 
 async fn detect(stage: Stage, (cluster, sent): Share) -> ChapterResult {

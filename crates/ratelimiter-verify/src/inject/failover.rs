@@ -1,5 +1,5 @@
 use clap::Args;
-use cli_support::{Exit, ExitSignals, WrongUsage, exit_help};
+use cli_support::{Exit, ExitSignals, WrongUsage, exit_help, print};
 use ratelimiter_api::Key;
 use ratelimiter_chaos::{Failover, PauseDuration};
 use tokio::time::{Instant, sleep_until};
@@ -34,11 +34,11 @@ pub(crate) async fn failover(args: FailoverArgs) -> anyhow::Result<Exit> {
         .map_err(WrongUsage::of)?;
     let mut signals = ExitSignals::listen()?;
     let held = failover.hold().await?;
-    println!(
+    print(format_args!(
         "the replicas of {} take no writes for {}; Ctrl-C lets them catch up",
         held.primary(),
         args.length
-    );
+    ))?;
     let until = Instant::now() + args.length.get();
     tokio::select! {
         biased;
@@ -51,22 +51,22 @@ pub(crate) async fn failover(args: FailoverArgs) -> anyhow::Result<Exit> {
     );
     match held.acknowledged().await? {
         0 => {
-            println!("WAIT 1 200 answers 0: no replica has the last writes, and they will be lost");
+            print("WAIT 1 200 answers 0: no replica has the last writes, and they will be lost")?;
         }
-        some => println!(
+        some => print(format_args!(
             "WAIT 1 200 answers {some}: a replica has every write, and nothing will be lost"
-        ),
+        ))?,
     }
     let report = held.fail_over().await?;
-    println!(
+    print(format_args!(
         "{} is the primary, {:.3} s after the end of the old one; start that again to have a \
          replica",
         report.promoted,
         report.took.as_secs_f64()
-    );
-    println!(
+    ))?;
+    print(
         "nodes of this project ask for their admissions by name, report the lost ones and send \
-         them again"
-    );
+         them again",
+    )?;
     Ok(Exit::Success)
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use cli_support::{Exit, ExitSignals, WrongUsage};
+use cli_support::{Exit, ExitSignals, WrongUsage, print};
 use ratelimiter_chaos::{PauseDuration, RedisPause};
 use tokio::time::{sleep, sleep_until};
 
@@ -23,7 +23,9 @@ pub(crate) async fn redis_pause(args: PauseArgs) -> anyhow::Result<Exit> {
     let pause = pause.at_most(length.get());
     let mut signals = ExitSignals::listen()?;
     let guard = pause.inject().await?;
-    println!("the store takes no writes for {length}; Ctrl-C ends it early");
+    print(format_args!(
+        "the store takes no writes for {length}; Ctrl-C ends it early"
+    ))?;
     let until = guard.started() + length.get();
     let signalled = loop {
         tokio::select! {
@@ -34,7 +36,7 @@ pub(crate) async fn redis_pause(args: PauseArgs) -> anyhow::Result<Exit> {
         }
     };
     let report = guard.heal().await?;
-    println!(
+    print(format_args!(
         "writes pass again after {:.3} s: test writes held back for {:.3} s, {} of {} passed, {} \
          renewals",
         (report.ended - report.started).as_secs_f64(),
@@ -42,19 +44,19 @@ pub(crate) async fn redis_pause(args: PauseArgs) -> anyhow::Result<Exit> {
         report.passed,
         report.probes,
         report.renewals
-    );
+    ))?;
     if !report.is_without_gap() {
-        println!(
+        print(format_args!(
             "the pause had gaps: {} test writes passed, longest time without renewal {} ms",
             report.passed,
             report.longest_renewal.as_millis()
-        );
+        ))?;
     }
     if let Some(late) = report.outlasted_by() {
-        println!(
+        print(format_args!(
             "another client held writes back for {:.3} s longer",
             late.as_secs_f64()
-        );
+        ))?;
     }
     Ok(signalled.unwrap_or(Exit::Success))
 }

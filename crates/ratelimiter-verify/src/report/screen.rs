@@ -2,6 +2,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::ValueEnum as _;
+use outside_text::clean_line;
 use ratelimiter_invariants::{Contract, Verdict};
 
 use crate::run::advice;
@@ -9,7 +10,9 @@ use crate::{FindingKind, KeyJudgement, Phase, RunStatus, RunVerdict};
 
 /// The verdict as a table for a terminal: doubts, one row a key, then the headlines.
 pub fn table(verdict: &RunVerdict) -> String {
-    let mut text = verdict.doubts.join("\n");
+    // Each is one line, whatever the answers in it hold.
+    let doubts = verdict.doubts.iter().map(|doubt| clean_line(doubt));
+    let mut text = Vec::from_iter(doubts).join("\n");
     if !text.is_empty() {
         text.push_str("\n\n");
     }
@@ -34,7 +37,7 @@ pub fn table(verdict: &RunVerdict) -> String {
             tally.failed + tally.unknown,
         );
         notes(one).into_iter().for_each(|note| {
-            let _ = writeln!(text, "           {note}");
+            let _ = writeln!(text, "           {}", clean_line(&note));
         });
     }
     let _ = write!(text, "\n{}", headlines(verdict).join("\n"));
