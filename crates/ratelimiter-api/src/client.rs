@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -221,7 +221,7 @@ impl NodeClient {
             endpoint: endpoint.clone(),
             source,
         };
-        let request = self.request(method, path, body);
+        let request = self.request(method, path, body)?;
         let whole = async {
             let response = self.http.request(request).await.map_err(|source| {
                 if source.is_connect() {
@@ -245,19 +245,25 @@ impl NodeClient {
         })
     }
 
-    fn request(&self, method: Method, path: &str, body: Bytes) -> Request<Full<Bytes>> {
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, ClientError> {
         let mut request = Request::builder().uri(format!("{}{path}", self.endpoint));
         // Nodes refuse changes without it, since a web page could send those.
         if method == Method::POST {
             request = request.header(CONTENT_TYPE, "application/json");
         }
         if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+            let value = HeaderValue::try_from(format!("Bearer {token}"));
+            let mut value = value.map_err(|_| ClientError::Token)?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
         }
-        request
-            .method(method)
-            .body(Full::new(body))
-            .expect("an endpoint and an encoded path make a URI")
+        let request = request.method(method).body(Full::new(body));
+        Ok(request.expect("an endpoint and an encoded path make a URI"))
     }
 
     fn expect_success(&self, status: StatusCode, body: &[u8]) -> Result<(), ClientError> {
@@ -326,6 +332,18 @@ mod tests {
         let message = error.to_string();
         assert!(message.starts_with(&endpoint.to_string()), "{message}");
         assert!(message.contains("refused"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn unsendable_token_is_an_error_without_it() {
+        let endpoint: Endpoint = "http://127.0.0.1:1".parse().unwrap();
+        let client = NodeClient::new(endpoint, Duration::from_secs(5));
+        let client = client.with_token(Some("s3cret\n".into()));
+        let error = client.health().await.unwrap_err().to_string();
+        assert!(
+            error.contains("admin token") && !error.contains("s3cret"),
+            "{error}"
+        );
     }
 
     #[tokio::test]

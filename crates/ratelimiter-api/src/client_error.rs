@@ -11,6 +11,9 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 /// The reason why a node gave no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
+    /// The token cannot stand in a header field: nothing was sent. It is left out.
+    #[error("the admin token cannot be sent: it must be printable ASCII, without a line break")]
+    Token,
     /// The node accepted no connection: nothing was sent.
     #[error("{endpoint}: {}", causes(.source.as_ref()))]
     Connect {

@@ -23,9 +23,11 @@
 //! Members are unique to an admission. Adding one twice changes nothing, so a flush whose outcome
 //! is unknown is repeated as it was.
 
-use serde::{Deserialize, Serialize};
+use http::uri::Authority;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::Key;
+use crate::{Key, NodeId};
 
 /// The hash of limits.
 pub const LIMITS: &str = "{ratelimiter}:limits";
@@ -105,16 +107,85 @@ impl LimitCopy {
     }
 }
 
-/// A node's own entry, written at every sync.
+/// A node's own entry, written at every sync. Others write into a store, too: a text that no node
+/// writes is refused, since it would be shown as an address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// Listen address of the node, `host:port`.
+    #[serde(deserialize_with = "address")]
     pub address: String,
     /// Random id of the node's process; changes on restart.
+    #[serde(deserialize_with = "boot")]
     pub boot: String,
     /// Address of another process that beats under the same id, where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "optional_address",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub also_at: Option<String>,
     /// The time at which it was sent, microseconds on the store's clock.
     pub at_us: u64,
+}
+
+/// Whether a text can be the address of a node: a host, and perhaps a port.
+pub fn is_address(text: &str) -> bool {
+    text.parse::<Authority>().is_ok() && !text.contains('@')
+}
+
+fn address<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    if is_address(&text) {
+        return Ok(text);
+    }
+    Err(D::Error::custom(format!("{text:?} is no address")))
+}
+
+fn optional_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    address(from).map(Some)
+}
+
+fn boot<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    if NodeId::is_id(&text) {
+        return Ok(text);
+    }
+    Err(D::Error::custom(format!("{text:?} is no id of a process")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(address: &str, also_at: &str, boot: &str) -> bool {
+        let text = serde_json::json!({
+            "address": address, "boot": boot, "also_at": also_at, "at_us": 1,
+        });
+        serde_json::from_value::<Heartbeat>(text).is_ok()
+    }
+
+    #[test]
+    fn heartbeat_that_no_node_writes_is_refused() {
+        assert!(read("127.0.0.1:8001", "[::1]:8001", "b00t"));
+        for odd in [
+            "",
+            "a\u{1b}:1",
+            "a b",
+            "user@host:1",
+            "\u{9b}2J:1",
+            "\u{202e}",
+        ] {
+            assert!(!read(odd, "a:1", "b"), "{odd:?}");
+            assert!(!read("a:1", odd, "b"), "{odd:?}");
+            assert!(!read("a:1", "a:1", odd), "{odd:?}");
+        }
+        let beat = Heartbeat {
+            address: "a:1".into(),
+            boot: "b".into(),
+            also_at: None,
+            at_us: 1,
+        };
+        let text = serde_json::to_string(&beat).unwrap();
+        assert_eq!(serde_json::from_str::<Heartbeat>(&text).unwrap(), beat);
+    }
 }

@@ -41,7 +41,7 @@ pub use counters::{ActivePage, KeyCounter, LeaseCounter, MAX_PAGE, NodeCounters}
 pub use endpoint::{Endpoint, EndpointError};
 pub use health::{NodeHealth, StoreCircuit};
 pub use history::{Claims, Operation, Outcome};
-pub use ids::NodeId;
+pub use ids::{NodeId, NodeIdError};
 pub use key::{Key, KeyError, MAX_KEY_BYTES};
 pub use limit::{
     CountingMode, Limit, LimitEntry, LimitError, LimitSpec, LimitSpecs, MAX_LIMIT, MAX_WINDOW,

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ratelimiter_api::layout::is_address;
 use ratelimiter_api::{
     CountingMode, LimitEntry, LimitError, LimitSpec, NodeId, StoreFailurePolicy,
 };
@@ -59,6 +60,9 @@ pub enum ConfigError {
     /// An empty or unprintable id.
     #[error("id is {0:?}: it must be 1 to 64 letters, digits, dots, dashes or underscores")]
     Id(String),
+    /// An address at which no other could reach the node.
+    #[error("advertise is {0:?}: it must be HOST:PORT")]
+    Advertise(String),
     /// An admin token that no client can send, or that protects nothing. The token itself is left
     /// out.
     #[error(
@@ -131,9 +135,11 @@ impl Config {
     /// without consent.
     pub fn new(settings: NodeSettings) -> Result<Self, ConfigError> {
         let id = &settings.id;
-        let printable = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if id.is_empty() || id.len() > 64 || !id.chars().all(printable) {
+        if !NodeId::is_id(id) {
             return Err(ConfigError::Id(id.clone()));
+        }
+        if let Some(address) = settings.advertise.as_ref().filter(|text| !is_address(text)) {
+            return Err(ConfigError::Advertise(address.clone()));
         }
         let (ms, s) = (Duration::from_millis, Duration::from_secs);
         within("sync interval", settings.sync_interval, ms(10), s(60))?;

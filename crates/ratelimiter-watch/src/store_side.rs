@@ -45,6 +45,7 @@ pub(crate) async fn contents(link: &Link, deadline: Duration) -> Result<StoreCon
     };
     let heartbeats = nodes
         .into_iter()
+        .filter(|(id, _)| NodeId::is_id(id))
         .filter_map(|(id, text)| Some((NodeId::new(id), parse(&text)?)))
         .collect();
     Ok(StoreContents {

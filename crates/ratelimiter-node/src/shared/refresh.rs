@@ -141,6 +141,7 @@ fn state(
     let heartbeats: HashMap<String, String> = next_answer(answers)?;
     let heartbeats = heartbeats
         .into_iter()
+        .filter(|(id, _)| NodeId::is_id(id))
         .filter_map(|(id, text)| Some((NodeId::new(id), serde_json::from_str(&text).ok()?)))
         .collect();
     Ok(StoreRefresh {
