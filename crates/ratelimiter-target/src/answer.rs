@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use outside_text::clean_line;
 use ratelimiter_api::{Claims, Outcome};
 use tokio::time::timeout;
 
@@ -41,12 +42,9 @@ impl CheckAnswer {
 
     /// The same with the text of the answer, cut short.
     pub(crate) fn seen(self, text: &str) -> Self {
-        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let shown: String = line
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(SHOWN)
-            .collect();
+        let words: Vec<_> = text.split_whitespace().collect();
+        let line = clean_line(&words.join(" "));
+        let shown: String = line.chars().take(SHOWN).collect();
         let more = if line.chars().count() > SHOWN {
             "..."
         } else {

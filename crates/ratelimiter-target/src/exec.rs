@@ -1,14 +1,19 @@
 use std::collections::HashMap;
+use std::io::{self, Write as _};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use outside_text::{LONGEST_LINE, clean_line, line_too_long};
 use parking_lot::Mutex;
 use ratelimiter_api::{Claims, NodeId, Outcome};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{Mutex as AsyncMutex, OnceCell, oneshot};
 
@@ -23,6 +28,10 @@ use crate::{Check, CheckAnswer, Connection, LastByte, Target, TargetError};
 /// admitted for another reason than quota is `{"id":1,"failed":true}`; without either field it is
 /// Unknown. Lines may be answered in any order. Each process is a node; the library decides which
 /// state they share.
+///
+/// A process has a group of its own, which is killed when the target is dropped: the processes that
+/// it starts end with it, but for those that leave the group (`setsid`). Its errors go to standard
+/// error, without control characters.
 #[derive(Debug)]
 pub struct ExecTarget {
     command: Vec<String>,
@@ -31,17 +40,33 @@ pub struct ExecTarget {
     reads_cost: bool,
 }
 
-/// A running child. Killed when dropped.
+/// A running child.
 #[derive(Debug)]
 struct ChildProcess {
     stdin: AsyncMutex<ChildStdin>,
     waiting: Arc<Mutex<WaitingChecks>>,
     next: AtomicU64,
-    _child: Child,
+    _group: ProcessGroup,
 }
 
-/// Checks without an answer yet; `None` once the child has closed its output.
-type WaitingChecks = Option<HashMap<u64, oneshot::Sender<Value>>>;
+/// A child and the processes that it has started. Killed when dropped.
+#[derive(Debug)]
+struct ProcessGroup(Child);
+
+impl Drop for ProcessGroup {
+    fn drop(&mut self) {
+        // The child is not waited for before, so that its id stands for no other process.
+        let id = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        if let Some(group) = id {
+            // All of them may have ended by themselves.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+/// Checks without an answer yet; the reason for which there will be none, once the child has closed
+/// its output or is not read any more.
+type WaitingChecks = Result<HashMap<u64, oneshot::Sender<Value>>, String>;
 
 impl ExecTarget {
     /// A number of processes of a program with its arguments. They start with the first connection
@@ -105,37 +130,36 @@ impl ChildProcess {
             .args(&command[1..])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(failed)?;
-        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+        let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = streams else {
             return Err(failed(std::io::ErrorKind::BrokenPipe.into()));
         };
-        let waiting: Arc<Mutex<WaitingChecks>> = Arc::new(Mutex::new(Some(HashMap::new())));
+        let waiting: Arc<Mutex<WaitingChecks>> = Arc::new(Mutex::new(Ok(HashMap::new())));
         let answered = Arc::clone(&waiting);
         tokio::spawn(async move {
-            let mut lines = BufReader::new(stdout).lines();
-            while let Ok(Some(line)) = lines.next_line().await {
-                let Ok(answer) = serde_json::from_str::<Value>(&line) else {
-                    continue;
-                };
-                let check = answer["id"]
-                    .as_u64()
-                    .and_then(|id| answered.lock().as_mut()?.remove(&id));
-                if let Some(check) = check {
-                    // A check past its deadline has stopped waiting.
-                    let _ = check.send(answer);
-                }
-            }
+            let end = each_line(stdout, |line| take_answer(&answered, line)).await;
             // The end of their channels ends the checks that wait.
-            *answered.lock() = None;
+            *answered.lock() = Err(match end {
+                Ok(()) => "the process has ended".into(),
+                Err(error) => format!("the process is not read any more: {error}"),
+            });
         });
+        // Errors are for the user, and their end is no error.
+        tokio::spawn(each_line(stderr, |line| {
+            let line = clean_line(String::from_utf8_lossy(line).trim_end());
+            let _ = writeln!(io::stderr(), "{line}");
+        }));
         let (stdin, next) = (AsyncMutex::new(stdin), AtomicU64::new(1));
         Ok(Arc::new(Self {
             stdin,
             waiting,
             next,
-            _child: child,
+            _group: ProcessGroup(child),
         }))
     }
 
@@ -143,9 +167,9 @@ impl ChildProcess {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
         match self.waiting.lock().as_mut() {
-            Some(waiting) => waiting.insert(id, sender),
+            Ok(waiting) => waiting.insert(id, sender),
             // Never sent.
-            None => return CheckAnswer::failed("the process has ended"),
+            Err(reason) => return CheckAnswer::failed(reason.clone()),
         };
         let line = format!(
             "{}\n",
@@ -167,6 +191,37 @@ impl ChildProcess {
                 read.seen(&without_id(answer).to_string())
             }
             Err(_) => CheckAnswer::unknown("the process ended without an answer"),
+        }
+    }
+}
+
+/// Hands a line to the check that it answers.
+fn take_answer(waiting: &Mutex<WaitingChecks>, line: &[u8]) {
+    let Ok(answer) = serde_json::from_slice::<Value>(line) else {
+        return;
+    };
+    let check = answer["id"]
+        .as_u64()
+        .and_then(|id| waiting.lock().as_mut().ok()?.remove(&id));
+    if let Some(check) = check {
+        // A check past its deadline has stopped waiting.
+        let _ = check.send(answer);
+    }
+}
+
+/// Reads lines until the end of the stream.
+///
+/// # Errors
+/// When reading fails, or a line is longer than [`LONGEST_LINE`].
+async fn each_line(stream: impl AsyncRead + Unpin, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    let (mut stream, mut line) = (BufReader::new(stream), Vec::new());
+    loop {
+        line.clear();
+        let mut rest = (&mut stream).take(LONGEST_LINE + 1);
+        match rest.read_until(b'\n', &mut line).await? as u64 {
+            0 => return Ok(()),
+            1..=LONGEST_LINE => take(&line),
+            _ => return Err(line_too_long()),
         }
     }
 }
@@ -213,6 +268,8 @@ impl Connection for ExecConnection {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     #[test]
@@ -233,5 +290,60 @@ mod tests {
             Outcome::Unknown
         );
         assert_eq!(outcome(json!({"ok": true})), Outcome::Unknown);
+    }
+
+    /// A target of one process, which the shell runs.
+    fn shell(script: &str) -> ExecTarget {
+        let command = ["sh", "-c", script].map(ToOwned::to_owned);
+        ExecTarget::new(command.into(), 1).unwrap()
+    }
+
+    fn check() -> Check {
+        Check {
+            key: ratelimiter_api::Key::new("k").unwrap(),
+            cost: 1,
+            deadline: Duration::from_secs(20),
+        }
+    }
+
+    #[tokio::test]
+    async fn grandchildren_end_with_their_group() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("grandchild");
+        let script = format!(
+            "sleep 600 & echo $! > {}; read -r _; echo '{{\"id\":1,\"allowed\":true}}'; wait",
+            path.display()
+        );
+        let target = shell(&script);
+        let mut connection = target.connect(0).await.unwrap();
+        assert_eq!(connection.check(&check()).await.outcome, Outcome::Allowed);
+        let id = std::fs::read_to_string(&path).unwrap();
+        assert!(runs(id.trim()));
+        drop((connection, target));
+        let until = Instant::now() + Duration::from_secs(20);
+        while runs(id.trim()) {
+            assert!(Instant::now() < until, "process {id} goes on");
+        }
+    }
+
+    /// Whether a process runs; one that has ended and was not collected yet does not.
+    fn runs(id: &str) -> bool {
+        let ps = ["-o", "stat=", "-p", id];
+        let state = std::process::Command::new("ps").args(ps).output().unwrap();
+        !matches!(state.stdout.trim_ascii().first(), None | Some(b'Z'))
+    }
+
+    #[tokio::test]
+    async fn line_without_end_is_not_read() {
+        let target = shell("tr '\\0' x < /dev/zero");
+        let mut connection = target.connect(0).await.unwrap();
+        connection.check(&check()).await;
+        let answer = connection.check(&check()).await;
+        assert_eq!(answer.outcome, Outcome::Failed);
+        assert!(
+            answer.detail.contains("at most 16 MiB"),
+            "{}",
+            answer.detail
+        );
     }
 }

@@ -32,6 +32,9 @@ const ADDRESS_FIELDS: [&str; 6] = [
     "cf-connecting-ip",
 ];
 
+/// The content type of forms.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// The largest answer that is read, bytes.
 const LARGEST: usize = 1 << 20;
 
@@ -290,25 +293,23 @@ impl HttpConnection {
     }
 
     fn request(&self, check: &Check) -> Result<Request<Full<Bytes>>, String> {
-        let body = self
-            .form
-            .body
-            .as_ref()
-            .map(|body| body.fill(check))
-            .unwrap_or_default();
+        let headers = &self.form.headers;
+        let is_form = |(name, value): &(HeaderName, Template)| {
+            *name == CONTENT_TYPE && value.fill(check).trim_start().starts_with(FORM)
+        };
+        let is_form = headers.iter().any(is_form);
+        let body = self.form.body.as_ref();
+        let body = body.map(|body| body.fill_body(check, is_form));
+        let body = body.unwrap_or_default();
         let mut request = Request::builder()
             .method(self.form.method.clone())
-            .uri(self.site.path.fill(check));
-        let headers = &self.form.headers;
+            .uri(self.site.path.fill_url(check));
         if !headers.iter().any(|(name, _)| name == HOST) {
             request = request.header(HOST, self.site.address.to_string());
         }
         // The length follows from the body, which another one may contradict.
         for (name, value) in headers.iter().filter(|(name, _)| name != CONTENT_LENGTH) {
-            let mut value = HeaderValue::from_str(&value.fill(check))
-                .map_err(|_| format!("header {name} is no header value for this key"))?;
-            value.set_sensitive(true);
-            request = request.header(name, value);
+            request = request.header(name, header_value(name, &value.fill(check))?);
         }
         request
             .body(Full::new(body.into()))
@@ -345,6 +346,17 @@ impl HttpConnection {
         let shown = self.form.without_secrets(check, &text);
         answer.seen(&format!("{} {shown}", head.status.as_u16()))
     }
+}
+
+/// A header field's value. White space at its ends would not arrive, so that two keys would be one.
+fn header_value(name: &HeaderName, text: &str) -> Result<HeaderValue, String> {
+    let refused = || format!("header {name} cannot carry this key");
+    if text.trim() != text {
+        return Err(refused());
+    }
+    let mut value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| refused())?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 impl HttpForm {
