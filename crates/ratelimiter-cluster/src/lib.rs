@@ -12,12 +12,14 @@
 //! - **[`node_binary`]**: finds the node's executable, or builds it where cargo runs the tests.
 #![doc = include_str!("../README.md")]
 
+mod bounded_command;
 mod certificate;
 mod cluster;
 mod error;
 mod guardian;
 mod links;
 mod node_binary;
+mod owner_pipe;
 mod plan;
 mod ports;
 mod process;

@@ -2,7 +2,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::ClusterError;
 use crate::guardian::Guardian;
+use crate::owner_pipe::{OwnerEnd, OwnerPipe};
 use crate::secret::Secret;
 
 /// Variables of a process: values that other users must not see in its arguments.
@@ -30,10 +31,13 @@ pub(crate) struct Process {
     group: i32,
     log: PathBuf,
     child: Option<Child>,
+    /// Kills it when this process ends.
+    owner: Option<OwnerEnd>,
 }
 
 impl Process {
-    /// Starts a process that dies with the guardian, and writes to a log in its directory.
+    /// Starts a process that dies with the guardian and with this process, and writes to a log in
+    /// the guardian's directory.
     pub(crate) fn start(
         name: &str,
         program: impl Into<PathBuf>,
@@ -49,6 +53,7 @@ impl Process {
             group: guardian.group(),
             log: guardian.directory().join(format!("{name}.log")),
             child: None,
+            owner: None,
         };
         process.restart()?;
         Ok(process)
@@ -59,26 +64,25 @@ impl Process {
         if self.ended().is_none() && self.child.is_some() {
             return Ok(());
         }
-        let started = File::options()
-            .create(true)
-            .append(true)
-            .open(&self.log)
-            .and_then(|log| {
-                Command::new(&self.program)
-                    .args(&self.arguments)
-                    .envs(
-                        self.environment
-                            .iter()
-                            .map(|(name, value)| (name, &value.0)),
-                    )
-                    .stdin(Stdio::null())
-                    .stdout(log.try_clone()?)
-                    .stderr(log)
-                    .process_group(self.group)
-                    .spawn()
-            });
         let what = format!("start {} ({})", self.name, self.program.display());
-        self.child = Some(started.map_err(ClusterError::io(what))?);
+        self.spawn().map_err(ClusterError::io(what))
+    }
+
+    fn spawn(&mut self) -> io::Result<()> {
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        let owner = OwnerPipe::new()?;
+        let variables = self.environment.iter();
+        let child = Command::new(&self.program)
+            .args(&self.arguments)
+            .envs(variables.map(|(name, value)| (name, &value.0)))
+            .stdin(owner.child_end()?)
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(self.group)
+            .spawn()?;
+        let id = child.id();
+        self.child = Some(child);
+        self.owner = Some(owner.bind(id)?);
         Ok(())
     }
 

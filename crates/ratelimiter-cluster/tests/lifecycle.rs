@@ -256,6 +256,47 @@ async fn a_killed_guardian_and_owner_leave_nothing_behind() {
     nothing_is_left(&owner.processes, &owner.directory).await;
 }
 
+/// Where the system can bind a process to its owner without a third one.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn killed_guardians_and_owner_leave_no_process() {
+    let mut owner = Owner::start();
+    let group = ps("pgid=", owner.processes[0]);
+    let members = Command::new("ps")
+        .args(["-eo", "pid=,pgid=,comm="])
+        .output()
+        .unwrap();
+    let members = String::from_utf8_lossy(&members.stdout).into_owned();
+    let guardians = members.lines().filter_map(|line| {
+        let [id, of, name] = line
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .try_into()
+            .ok()?;
+        (of == group && name == "sh").then(|| id.to_owned())
+    });
+    let guardians: Vec<String> = guardians.collect();
+    assert_eq!(guardians.len(), 3, "{members}");
+    Command::new("kill")
+        .arg("-KILL")
+        .args(&guardians)
+        .status()
+        .unwrap();
+    eventually("the guardians are gone", async || {
+        !guardians.iter().any(|id| runs(id.parse().unwrap()))
+    })
+    .await;
+    assert!(owner.processes.iter().all(|id| runs(*id)));
+    owner.child.kill().unwrap();
+    owner.child.wait().unwrap();
+    eventually("all processes are gone", async || {
+        !owner.processes.iter().any(|id| runs(*id))
+    })
+    .await;
+    // Nothing is left that could have removed it.
+    std::fs::remove_dir_all(&owner.directory).unwrap();
+}
+
 #[tokio::test]
 async fn secrets_are_no_arguments_of_processes() {
     let cluster = start(ClusterPlan {
