@@ -10,6 +10,7 @@ use common::raw::{JSON, Raw, exchange, post, refused, request};
 use common::{check, clients, key, set, spec};
 use ratelimiter_api::Endpoint;
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
 async fn node() -> (LocalCluster, Endpoint) {
@@ -294,5 +295,51 @@ async fn a_body_that_does_not_arrive_times_out() {
     let reply = raw.reply().await.unwrap();
     assert_eq!(reply.status, 408, "after {:?}", started.elapsed());
     reply.problem();
+    still_serves(&cluster).await;
+}
+
+#[tokio::test]
+async fn ambiguous_requests_are_refused() {
+    let (cluster, endpoint) = node().await;
+    let with = |version: &str, fields: &str| {
+        format!("GET /health HTTP/{version}\r\n{fields}\r\n").into_bytes()
+    };
+    let body = "content-length: 2\r\n\r\n{}";
+    let two_types = format!("POST /check HTTP/1.1\r\nhost: a\r\n{JSON}{JSON}{body}").into_bytes();
+    refused(
+        &endpoint,
+        400,
+        &[
+            (with("1.1", ""), "needs a host"),
+            (with("1.1", "host: a\r\nhost: a\r\n"), "more than one host"),
+            (with("1.0", "host: a\r\nhost: b\r\n"), "more than one host"),
+            (with("1.1", "host: a b\r\n"), "no host"),
+            (two_types, "more than one content-type"),
+        ],
+    )
+    .await;
+    for (version, fields) in [
+        ("1.0", ""),
+        ("1.1", "host:\r\n"),
+        ("1.1", "host: [::1]:8001\r\n"),
+    ] {
+        assert_eq!(
+            exchange(&endpoint, &with(version, fields)).await.status,
+            200,
+            "{fields}"
+        );
+    }
+    still_serves(&cluster).await;
+}
+
+#[tokio::test]
+async fn half_closed_client_gets_its_answer() {
+    let (cluster, endpoint) = node().await;
+    for _ in 0..20 {
+        let mut raw = Raw::open(&endpoint).await;
+        raw.send(&post("/check", r#"{"key":"known"}"#)).await;
+        raw.0.shutdown().await.unwrap();
+        assert_eq!(raw.reply().await.expect("an answer").status, 200);
+    }
     still_serves(&cluster).await;
 }

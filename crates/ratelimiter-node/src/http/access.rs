@@ -8,6 +8,9 @@ use subtle::ConstantTimeEq;
 
 use super::message::{HttpRefusal, refuse};
 
+/// The scheme of an admin token, with the space after it.
+const SCHEME: &[u8] = b"Bearer ";
+
 /// Decides which requests may read keys and change limits.
 ///
 /// With an admin token, both need it. Without one, reading is open, and a change must be one that
@@ -52,7 +55,9 @@ fn bearer(head: &Parts, token: &Hidden) -> Result<(), HttpRefusal> {
     let given = head
         .headers
         .get(AUTHORIZATION)
-        .and_then(|v| v.as_bytes().strip_prefix(b"Bearer "));
+        .and_then(|v| v.as_bytes().split_at_checked(SCHEME.len()))
+        // The name of a scheme is in any case (RFC 9110, section 11.1).
+        .and_then(|(scheme, token)| scheme.eq_ignore_ascii_case(SCHEME).then_some(token));
     if given.is_some_and(|given| given.ct_eq(token.expose().as_bytes()).into()) {
         return Ok(());
     }
@@ -193,6 +198,10 @@ mod tests {
         let access = AccessControl::new(Some("s3cret"));
         for (given, expected) in [
             ("Bearer s3cret", 200),
+            ("bearer s3cret", 200),
+            ("BEARER s3cret", 200),
+            ("Basic s3cret", 401),
+            ("Bearer\ts3cret", 401),
             ("Bearer s3cre", 401),
             ("Bearer s3cret ", 401),
             ("s3cret", 401),

@@ -1,8 +1,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, StatusCode};
+use hyper::http::uri::Authority;
+use hyper::{Method, Request, StatusCode, Version};
 use ratelimiter_api::{
     CheckRequest, CheckResponse, CountingMode, DecidedBy, Key, LimitEntry, LimitSpec, LimitSpecs,
     MAX_COST, NodeHealth, NodeId, StoreFailurePolicy,
@@ -54,6 +56,7 @@ impl NodeApi {
     }
 
     async fn route(&self, head: &Parts, body: &mut impl RequestBody) -> HandlerResult {
+        is_unambiguous(head)?;
         let path = head.uri.path();
         let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
         // HEAD is answered as GET is; the server leaves the body out.
@@ -230,6 +233,24 @@ impl NodeApi {
             metrics,
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
         )
+    }
+}
+
+/// Refuses a request that two readers could read as two different ones, such as this node and a
+/// proxy before it: without the one valid Host that HTTP/1.1 needs (RFC 9112, section 3.2), or with
+/// several fields of a name that has one value.
+fn is_unambiguous(head: &Parts) -> Result<(), HttpRefusal> {
+    for name in [HOST, CONTENT_TYPE, AUTHORIZATION, ORIGIN] {
+        if head.headers.get_all(&name).iter().count() > 1 {
+            return Err(bad_request(format!("there is more than one {name} field")));
+        }
+    }
+    match head.headers.get(HOST) {
+        None if head.version >= Version::HTTP_11 => Err(bad_request("HTTP/1.1 needs a host field")),
+        Some(host) if !host.is_empty() && Authority::try_from(host.as_bytes()).is_err() => {
+            Err(bad_request("the host field is no host"))
+        }
+        _ => Ok(()),
     }
 }
 

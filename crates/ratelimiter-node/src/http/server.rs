@@ -95,6 +95,8 @@ impl HttpServer {
     fn new(api: Arc<NodeApi>) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
+            // A client that has sent its request may close its side and wait for the answer.
+            .half_close(true)
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_HEADERS);
         Self {

@@ -237,6 +237,9 @@ impl LocalCounter {
             return false;
         }
         self.others = OtherAdmissions::new(shared, window);
+        // The oldest in the store may be this node's own, whose time says nothing about the others.
+        let own = |at_us: &u64| self.log.oldest_after(at_us.saturating_sub(1)) == Some(*at_us);
+        self.others.oldest_us = self.others.oldest_us.filter(|at_us| !own(at_us));
         true
     }
 
@@ -356,6 +359,21 @@ mod tests {
             !counter.decide(5, now + 34 * S - 1).allowed,
             "and no longer than needed"
         );
+    }
+
+    #[test]
+    fn own_oldest_admission_frees_quota_once() {
+        let mut counter = counter(10);
+        admit(&mut counter, 0..1);
+        let (_, batch) = counter.send(NOW, 100).unwrap();
+        counter.log.confirm(&batch);
+        // The oldest of the ten is this node's own; the nine others are younger.
+        assert!(counter.refresh(&counter.window(NOW + 20 * S), holds(10)));
+        let now = NOW + 30 * S;
+        assert_eq!(waits_ms(&counter, 1, now), 30_000);
+        assert_eq!(waits_ms(&counter, 2, now), 50_000);
+        assert!(!counter.decide(2, NOW + 60 * S).allowed);
+        assert!(counter.decide(2, now + 50 * S).allowed);
     }
 
     #[test]
