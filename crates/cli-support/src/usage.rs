@@ -78,8 +78,9 @@ fn without_users(text: &str) -> String {
         let end = part.find(|c: char| c.is_whitespace() || "'\"`".contains(c));
         let (place, rest) = part.split_at(end.unwrap_or(part.len()));
         match place.rsplit_once('@') {
-            Some((_, host)) => shown + "://***@" + host + rest,
-            None => shown + "://" + part,
+            // The form of a URL, in an explanation, has its user in brackets.
+            Some((user, host)) if !user.starts_with('[') => shown + "://***@" + host + rest,
+            _ => shown + "://" + part,
         }
     })
 }
@@ -105,7 +106,8 @@ mod tests {
         let text = "invalid value 'http://u:hunter2@a:1/x' for '--node <URL>': see redis://b:2@c";
         let shown = "invalid value 'http://***@a:1/x' for '--node <URL>': see redis://***@c";
         assert_eq!(without_users(text), shown);
-        for plain in ["", "a@b", "http://a:1/check", "http://a 'b@c'"] {
+        let form = "expected redis://[USER[:PASSWORD]@]HOST";
+        for plain in ["", "a@b", "http://a:1/check", "http://a 'b@c'", form] {
             assert_eq!(without_users(plain), plain);
         }
     }

@@ -15,7 +15,7 @@ const PROGRESS: Duration = Duration::from_secs(5);
 /// The most output that is read, bytes of each stream.
 const MOST: u64 = 1024 * 1024;
 
-/// Runs a command to its end. It ends with this process, and with all that it has started when the
+/// Runs a command to its end. With all that it has started it ends with this process, and when the
 /// deadline is over. Progress is reported after a second, and then every five.
 pub(crate) fn run_within(
     deadline: Duration,
@@ -31,7 +31,7 @@ pub(crate) fn run_within(
         .spawn()?;
     let id = child.id();
     let mut group = CommandGroup(Some(child));
-    let _owner = owner.bind(id)?;
+    let _owner = owner.bind_group(id)?;
     let child = group.0.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
     let (stdout, stderr) = (read(child.stdout.take()), read(child.stderr.take()));
     let (started, mut report) = (Instant::now(), Duration::from_secs(1));

@@ -8,9 +8,9 @@ use std::io::{self, PipeReader, PipeWriter, pipe};
 /// ```
 ///
 /// No third process has a part in it, so none can be killed first. The signal belongs to the open
-/// pipe, and not to a thread as the parent-death signal does. It is for the child alone: the
-/// processes that a child starts end with the group of the guardian, unless they leave it
-/// (`setsid`). Where the system is not Linux, the child ends with that group, too.
+/// pipe, and not to a thread as the parent-death signal does. It is for a child alone, or for its
+/// group without those that leave it (`setsid`). Where the system is not Linux, nothing is killed:
+/// there a cluster ends with its guardian.
 #[derive(Debug)]
 pub(crate) struct OwnerPipe {
     end: PipeReader,
@@ -34,7 +34,13 @@ impl OwnerPipe {
 
     /// Makes the end of this process the end of a child that has the other end.
     pub(crate) fn bind(self, child: u32) -> io::Result<OwnerEnd> {
-        kill_at_end(&self.end, child)?;
+        kill_at_end(&self.end, child.cast_signed())?;
+        Ok(OwnerEnd(self.held))
+    }
+
+    /// The same for the whole group that a child leads.
+    pub(crate) fn bind_group(self, leader: u32) -> io::Result<OwnerEnd> {
+        kill_at_end(&self.end, -leader.cast_signed())?;
         Ok(OwnerEnd(self.held))
     }
 }
@@ -44,7 +50,7 @@ impl OwnerPipe {
     unsafe_code,
     reason = "no safe function sets the owner of an open file"
 )]
-fn kill_at_end(end: &PipeReader, child: u32) -> io::Result<()> {
+fn kill_at_end(end: &PipeReader, owner: i32) -> io::Result<()> {
     use std::os::fd::AsRawFd as _;
 
     let set = |what: libc::c_int, value: libc::c_int| {
@@ -54,7 +60,8 @@ fn kill_at_end(end: &PipeReader, child: u32) -> io::Result<()> {
             _ => Ok(()),
         }
     };
-    set(libc::F_SETOWN, child.cast_signed())?;
+    // A negative number is a group.
+    set(libc::F_SETOWN, owner)?;
     set(F_SETSIG, libc::SIGKILL)?;
     set(libc::F_SETFL, libc::O_ASYNC)
 }
@@ -65,6 +72,42 @@ const F_SETSIG: libc::c_int = 10;
 
 #[cfg(not(target_os = "linux"))]
 #[expect(clippy::unnecessary_wraps, reason = "as on Linux")]
-fn kill_at_end(_end: &PipeReader, _child: u32) -> io::Result<()> {
+fn kill_at_end(_end: &PipeReader, _owner: i32) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(target_os = "linux")]
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader};
+    use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn closed_end_kills_the_group() {
+        let owner = OwnerPipe::new().unwrap();
+        let mut child = Command::new("sh")
+            .args(["-c", "sleep 600 & echo $!; wait"])
+            .stdin(owner.child_end().unwrap())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let end = owner.bind_group(child.id()).unwrap();
+        let mut grandchild = String::new();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        lines.read_line(&mut grandchild).unwrap();
+        assert!(child.try_wait().unwrap().is_none());
+        drop(end);
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
+        let status = format!("/proc/{}/status", grandchild.trim());
+        let until = Instant::now() + Duration::from_secs(20);
+        // One that has ended and was not collected yet is a zombie.
+        while std::fs::read_to_string(&status).is_ok_and(|text| !text.contains("State:\tZ")) {
+            assert!(Instant::now() < until, "process {grandchild} goes on");
+        }
+    }
 }

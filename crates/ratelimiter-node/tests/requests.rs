@@ -333,6 +333,23 @@ async fn ambiguous_requests_are_refused() {
 }
 
 #[tokio::test]
+async fn refusals_have_no_control_characters() {
+    let (_cluster, endpoint) = node().await;
+    let odd = "\u{9b}2J\u{202e}\u{7f}";
+    let body = format!(r#"{{"key":"known","{odd}":1}}"#);
+    let reply = exchange(&endpoint, &post("/check", body)).await;
+    let text = String::from_utf8(reply.body.clone()).unwrap();
+    assert!(
+        !text.contains(|c: char| c.is_control() || c == '\u{202e}'),
+        "{text}"
+    );
+    assert!(
+        reply.problem().detail.contains(odd),
+        "the escapes mean the same"
+    );
+}
+
+#[tokio::test]
 async fn half_closed_client_gets_its_answer() {
     let (cluster, endpoint) = node().await;
     for _ in 0..20 {

@@ -153,7 +153,8 @@ impl TrustArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct HttpArgs {
-    /// URL of a check; repeat for each node. {key} and {cost} are filled in
+    /// URL of a check; repeat for each node. {key} and {cost} are filled in, here and in header
+    /// fields and the body, each escaped as its place demands
     #[arg(long = "url", value_name = "URL", required = true)]
     pub(crate) urls: Vec<String>,
     /// Method of the request

@@ -32,7 +32,7 @@ pub(crate) async fn contents(link: &Link, deadline: Duration) -> Result<StoreCon
         .arg(layout::NODES)
         .cmd("HLEN")
         .arg(layout::LIMITS);
-    type Texts = HashMap<String, String>;
+    type Texts = HashMap<Vec<u8>, Vec<u8>>;
     let ((seconds, micros), nodes, limits): ((u64, u64), Texts, usize) =
         store.pipeline(&pipeline, deadline).await?;
     let limits = if limits <= FEW {
@@ -45,8 +45,10 @@ pub(crate) async fn contents(link: &Link, deadline: Duration) -> Result<StoreCon
     };
     let heartbeats = nodes
         .into_iter()
-        .filter(|(id, _)| NodeId::is_id(id))
-        .filter_map(|(id, text)| Some((NodeId::new(id), parse(&text)?)))
+        .filter_map(|(id, text)| {
+            let id = String::from_utf8(id).ok().filter(|id| NodeId::is_id(id))?;
+            Some((NodeId::new(id), parse(&text)?))
+        })
         .collect();
     Ok(StoreContents {
         time_us: seconds * 1_000_000 + micros,
@@ -69,18 +71,18 @@ pub(crate) async fn limits(
     keys.iter().for_each(|key| {
         command.arg(key.as_str());
     });
-    let texts: Vec<Option<String>> = link.at(layout::LIMITS).query(&command, deadline).await?;
+    let texts: Vec<Option<Vec<u8>>> = link.at(layout::LIMITS).query(&command, deadline).await?;
     Ok(entries(texts.into_iter().flatten()))
 }
 
-fn entries(texts: impl Iterator<Item = String>) -> BTreeMap<Key, LimitEntry> {
+fn entries(texts: impl Iterator<Item = Vec<u8>>) -> BTreeMap<Key, LimitEntry> {
     let entries = texts.filter_map(|text| parse::<LimitEntry>(&text));
     entries.map(|entry| (entry.key.clone(), entry)).collect()
 }
 
 /// Entries of other programs are left out.
-fn parse<T: DeserializeOwned>(text: &str) -> Option<T> {
-    serde_json::from_str(text).ok()
+fn parse<T: DeserializeOwned>(text: &[u8]) -> Option<T> {
+    serde_json::from_slice(text).ok()
 }
 
 /// Counts every key's window before `span_end_us`.

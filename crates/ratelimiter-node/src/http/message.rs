@@ -7,6 +7,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Body;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
+use outside_text::escape;
 use ratelimiter_api::{CheckResponse, Limit, PROBLEM_CONTENT_TYPE, Problem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -103,7 +104,9 @@ impl From<HttpRefusal> for HttpAnswer {
             status: status.as_u16(),
             detail,
         };
-        let body = serde_json::to_vec(&problem).expect("a problem has string keys only");
+        let body = serde_json::to_string(&problem).expect("a problem has string keys only");
+        // The reason may repeat the client's text or the store's, and be read in a terminal.
+        let body = escape(&body).into_owned();
         let mut answer = build(status, PROBLEM_CONTENT_TYPE, body.into());
         let headers = answer.headers_mut();
         if status == StatusCode::UNAUTHORIZED {

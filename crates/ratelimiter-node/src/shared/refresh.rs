@@ -138,12 +138,13 @@ fn state(
     let clock = ClockReading::new(next_answer(answers)?, sent, received);
     let version: Option<u64> = next_answer(answers)?;
     let (life, floor): (Option<String>, Option<u64>) = next_answer(answers)?;
-    let heartbeats: HashMap<String, String> = next_answer(answers)?;
-    let heartbeats = heartbeats
-        .into_iter()
-        .filter(|(id, _)| NodeId::is_id(id))
-        .filter_map(|(id, text)| Some((NodeId::new(id), serde_json::from_str(&text).ok()?)))
-        .collect();
+    // Others write into a store, too: an entry of theirs is left out.
+    let heartbeats: HashMap<Vec<u8>, Vec<u8>> = next_answer(answers)?;
+    let heartbeats = heartbeats.into_iter().filter_map(|(id, text)| {
+        let id = String::from_utf8(id).ok().filter(|id| NodeId::is_id(id))?;
+        Some((NodeId::new(id), serde_json::from_slice(&text).ok()?))
+    });
+    let heartbeats = heartbeats.collect();
     Ok(StoreRefresh {
         clock,
         version: version.unwrap_or(0),
