@@ -13,16 +13,21 @@ use hostile::{Program, hostile_json, hostile_text};
 fn logs() -> Vec<Vec<u8>> {
     let (json, text) = (hostile_json(), hostile_text());
     let chapter = format!(
-        r#"{{"title":{json},"narration":{json},"key_hint":{json},"auto_advance":true,"blocks_advance":false,"repeatable":false}}"#
+        r#"{{"title":{json},"narration":{json},"key_hint":{json},
+        "auto_advance":true,"blocks_advance":false,"repeatable":false}}"#
     );
     let chart = format!(
-        r#"{{"id":"c","title":{json},"unit":{json},"kind":"curves","series":[{{"name":{json},"role":"part"}}]}}"#
+        r#"{{"id":"c","title":{json},"unit":{json},"kind":"curves",
+        "series":[{{"name":{json},"role":"part"}}]}}"#
     );
     let finding = format!(
-        r#""id":{json},"name":{json},"subject":{json},"severity":"critical","state":"raised","first_seen_ms":0.0,"detected_at_ms":1.0,"evidence":{json}"#
+        r#""id":{json},"name":{json},"subject":{json},"severity":"critical",
+        "state":"raised","first_seen_ms":0.0,"detected_at_ms":1.0,"evidence":{json}"#
     );
     let health = format!(
-        r#""nodes":[{{"id":{json},"address":{json},"state":"Up"}}],"dependencies":[{{"name":{json},"connected":false}}],"has_issues":true,"last_updated_unix_ms":1"#
+        r#""nodes":[{{"id":{json},"address":{json},"state":"Up"}}],
+        "dependencies":[{{"name":{json},"connected":false}}],
+        "has_issues":true,"last_updated_unix_ms":1"#
     );
     let events = [
         format!(r#""event":"started","subject":{json},"chapters":[{chapter}],"charts":[{chart}]"#),
@@ -35,7 +40,8 @@ fn logs() -> Vec<Vec<u8>> {
         format!(r#""event":"noted","about":{json},"tone":"bad","text":{json}"#),
         format!(r#""event":"found",{finding}"#),
         format!(
-            r#""event":"intervals","title":{json},"unit":{json},"allowed":1,"rows":[{{"label":{json},"from":0.0,"to":1.0}}]"#
+            r#""event":"intervals","title":{json},"unit":{json},"allowed":1,
+            "rows":[{{"label":{json},"from":0.0,"to":1.0}}]"#
         ),
         format!(r#""event":"text","panel":{json},"piece":{json}"#),
         format!(r#""event":"reported","name":{json},"report":{{{json}:{json}}}"#),
@@ -45,7 +51,7 @@ fn logs() -> Vec<Vec<u8>> {
             r#""event":"finished","outcome":{{"outcome":"failed","chapter":{json},"error":{json}}}"#
         ),
     ];
-    let line = |event: &String| format!("{{\"at_ms\":1.0,{event}}}\n");
+    let line = |event: &String| format!("{{\"at_ms\":1.0,{}}}\n", event.replace('\n', ""));
     let log: String = events.iter().map(line).collect();
     let raw = log.replace(
         &json,

@@ -39,11 +39,14 @@ fn histories() -> Vec<Vec<u8>> {
     let (json, text) = (hostile_json(), hostile_text());
     let operation = |key: &str, node: &str, at: usize| {
         format!(
-            r#"{{"key":{key},"node":{node},"invoke_ms":{at}.0,"complete_ms":{at}.5,"outcome":"allowed"}}"#
-        ) + "\n"
+            r#"{{"key":{key},"node":{node},"invoke_ms":{at}.0,
+            "complete_ms":{at}.5,"outcome":"allowed"}}"#
+        )
+        .replace('\n', "")
+            + "\n"
     };
     let named: String = (1..9).map(|at| operation("\"k\"", &json, at)).collect();
-    let raw = format!("\"{}\"", text.replace(|c: char| c < ' ', ""));
+    let raw = format!("\"{}\"", text.replace(char::is_control, ""));
     let bare: String = (1..9)
         .map(|at| operation("\"k\u{202e}\"", &raw, at))
         .collect();

@@ -360,7 +360,10 @@ fn walk(directory: &Path) -> Vec<PathBuf> {
 #[track_caller]
 fn is_clean(output: &[u8], what: &str) {
     let text = String::from_utf8(output.to_vec()).unwrap_or_else(|_| panic!("{what} is no UTF-8"));
-    let marks = |c: char| matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let marks = |c: char| {
+        matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}')
+            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     let found = text.find(|c: char| (c.is_control() && !"\n\t".contains(c)) || marks(c));
     if let Some(at) = found {
         let line = text[..at].lines().last().unwrap_or_default();
