@@ -1,5 +1,5 @@
 //! Lost replies, one rule and one run: a client library that retries counts twice, and a node with
-//! named admissions does not. Ignored where redis-py cannot be installed.
+//! named admissions does not. Ignored where its packages cannot be installed.
 
 #![expect(
     clippy::unwrap_used,
@@ -8,16 +8,16 @@
 
 #[path = "support/needs.rs"]
 mod needs;
-#[path = "../../resp-proxy/tests/support/redis_py.rs"]
-mod redis_py;
+#[path = "../../resp-proxy/tests/support/python.rs"]
+mod python;
 
 use std::time::{Duration, Instant};
 
 use needs::{Missing, trial};
+use python::PythonPackages;
 use ratelimiter_api::{CheckRequest, Key, Limit, LimitSpec, layout};
 use ratelimiter_cluster::{ClusterPlan, Proxies};
 use redis::AsyncCommands as _;
-use redis_py::RedisPy;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A third of all writes is committed without an answer.
@@ -36,7 +36,7 @@ for _ in range(int(sys.argv[2])):
 "#;
 
 async fn lost_replies_double_plain_counts_alone() -> Result<(), Missing> {
-    let python = RedisPy::install()?;
+    let python = PythonPackages::install()?;
     let cluster = ClusterPlan {
         proxies: Some(Proxies::Shared),
         ..ClusterPlan::nodes(1)
@@ -52,7 +52,7 @@ async fn lost_replies_double_plain_counts_alone() -> Result<(), Missing> {
     let lost = cluster.rules().add(RULE.parse().unwrap());
     let port = cluster.proxies()[0].address().port();
     let client = tokio::task::spawn_blocking(move || {
-        python.run(RETRYING, &[&port.to_string(), &REQUESTS.to_string()])
+        python.run(&["-c", RETRYING, &port.to_string(), &REQUESTS.to_string()])
     });
     let mut admitted = 0;
     while !client.is_finished() || admitted < REQUESTS {

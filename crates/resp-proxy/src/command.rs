@@ -2,11 +2,14 @@
 
 use crate::frame::ElementCapture;
 
-/// How many arguments are kept, the name included. `HELLO 3 AUTH user password SETNAME name` has
-/// seven.
-const ARGUMENTS: usize = 7;
-/// How many bytes of each are kept. A longer key is matched by its beginning.
-const BYTES: usize = 128;
+/// How many arguments are kept, the name included. The first key of `XREADGROUP GROUP group
+/// consumer COUNT 10 BLOCK 100 NOACK STREAMS key` is the eleventh.
+const ARGUMENTS: usize = 12;
+/// How many bytes of a key rules compare.
+pub(crate) const KEY: usize = 128;
+/// How many bytes of each argument are kept: one more, so that a longer key equals none that is
+/// compared whole.
+const BYTES: usize = KEY + 1;
 /// How many bytes of an inline command are kept.
 const INLINE: usize = 512;
 
@@ -31,7 +34,8 @@ impl Command {
 
     /// Forgets the request before.
     pub(crate) fn clear(&mut self, inline: bool) {
-        self.arguments[..self.count].iter_mut().for_each(Vec::clear);
+        let kept = self.count.min(ARGUMENTS);
+        self.arguments[..kept].iter_mut().for_each(Vec::clear);
         self.count = 0;
         self.inline = inline;
     }
@@ -42,13 +46,11 @@ impl Command {
             return;
         }
         let line = std::mem::take(&mut self.arguments[0]);
-        let words = line
-            .split(u8::is_ascii_whitespace)
-            .filter(|word| !word.is_empty());
         self.count = 0;
-        for (argument, word) in self.arguments.iter_mut().zip(words) {
-            argument.clear();
-            argument.extend_from_slice(word);
+        for word in inline_words(&line) {
+            if let Some(argument) = self.arguments.get_mut(self.count) {
+                *argument = word;
+            }
             self.count += 1;
         }
         self.inline = false;
@@ -56,7 +58,12 @@ impl Command {
 
     /// Whether this is a request at all: an empty line and an empty array have no reply.
     pub(crate) fn is_empty(&self) -> bool {
-        self.count == 0 || (self.count == 1 && self.arguments[0].is_empty())
+        self.count == 0
+    }
+
+    /// How many arguments came so far, the name included.
+    pub(crate) fn count(&self) -> usize {
+        self.count
     }
 
     /// The name as it was typed; empty before it is known.
@@ -70,7 +77,8 @@ impl Command {
 
     /// Argument `index`, 0 being the name.
     pub(crate) fn argument(&self, index: usize) -> Option<&[u8]> {
-        (index < self.count).then(|| self.arguments[index].as_slice())
+        let argument = self.arguments.get(index)?;
+        (index < self.count).then_some(argument)
     }
 
     /// Whether argument `index` is this word.
@@ -81,20 +89,44 @@ impl Command {
 
     /// All that was kept.
     pub(crate) fn arguments(&self) -> impl Iterator<Item = &[u8]> {
-        self.arguments[..self.count].iter().map(Vec::as_slice)
+        self.arguments.iter().take(self.count).map(Vec::as_slice)
     }
 }
 
 impl ElementCapture for Command {
     fn piece(&mut self, index: usize, bytes: &[u8]) {
+        self.count = self.count.max(index + 1);
         let Some(argument) = self.arguments.get_mut(index) else {
             return;
         };
         let most = if self.inline { INLINE } else { BYTES };
         let room = most - argument.len().min(most);
         argument.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        self.count = self.count.max(index + 1);
     }
+}
+
+/// The words of a line as a store splits it: at blanks, but for those in quotes. Escapes are left
+/// as they are typed, but for an escaped quote, which closes nothing.
+fn inline_words(line: &[u8]) -> Vec<Vec<u8>> {
+    let mut words = Vec::new();
+    let mut bytes = line.iter().copied().peekable();
+    while let Some(first) = bytes.next() {
+        if first.is_ascii_whitespace() {
+            continue;
+        }
+        let (mut word, mut quote, mut next) = (Vec::new(), None, Some(first));
+        while let Some(byte) = next {
+            match (byte, quote) {
+                (b'\\', Some(_)) => word.extend(bytes.next()),
+                (byte, Some(open)) if byte == open => quote = None,
+                (b'"' | b'\'', None) => quote = Some(byte),
+                (byte, _) => word.push(byte),
+            }
+            next = bytes.next_if(|byte| quote.is_some() || !byte.is_ascii_whitespace());
+        }
+        words.push(word);
+    }
+    words
 }
 
 #[cfg(test)]
@@ -122,6 +154,7 @@ mod tests {
             "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$5\r\nvalue\r\n",
             "SET a value\r\n",
             "  set  a\tvalue\n",
+            "set \"a\" 'value'\r\n",
         ] {
             let command = scanned(text);
             assert!(command.is("SET"), "{text:?}");
@@ -130,6 +163,15 @@ mod tests {
         }
         assert!(scanned("\r\n").is_empty());
         assert!(scanned("*0\r\n").is_empty());
+        assert!(scanned("*-10\r\n").is_empty());
+    }
+
+    #[test]
+    fn empty_arguments_are_arguments() {
+        assert!(!scanned("*1\r\n$0\r\n\r\n").is_empty());
+        let get = scanned("*2\r\n$3\r\nGET\r\n$0\r\n\r\n");
+        assert_eq!(get.argument(1), Some(&b""[..]));
+        assert_eq!(scanned("GET \"a b\"\r\n").argument(1), Some(&b"a b"[..]));
     }
 
     #[test]

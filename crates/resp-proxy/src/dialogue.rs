@@ -1,14 +1,28 @@
 //! The states of a connection that decide which replies a command has: transactions, CLIENT REPLY,
-//! subscriptions, names.
+//! names.
+//!
+//! A change of state is assumed when its command is passed on, since others may follow before the
+//! reply, and taken back when the reply refuses it.
 
-use crate::class::{CommandClasses, CommandKind, CommandRole, CommandTable};
+use std::collections::VecDeque;
+
+use crate::class::{CommandClasses, CommandKind, CommandRole};
 use crate::command::Command;
+use crate::key::FirstKey;
 use crate::queue::ReplyForm;
+use crate::table::{CommandTable, KnownCommand};
 
-/// The commands of one connection so far, as far as later ones depend on them. Pure: commands in,
-/// expectations out.
+/// The commands of one connection so far, as far as later ones depend on them. Pure: commands and
+/// outcomes in, expectations out.
 #[derive(Debug, Default)]
 pub(crate) struct Dialogue {
+    session: Session,
+    /// The changes whose replies are still to come, each with its remedy.
+    unsettled: VecDeque<Undo>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Session {
     queued: Option<Transaction>,
     replies: ReplyMode,
     client: String,
@@ -18,8 +32,8 @@ pub(crate) struct Dialogue {
 #[derive(Clone, Copy, Debug, Default)]
 struct Transaction {
     classes: CommandClasses,
-    /// One of them switches replies on or off in the middle of the reply to EXEC.
-    switches_replies: bool,
+    /// One of them changes the form of replies in the middle of the reply to EXEC.
+    breaks_matching: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,10 +44,24 @@ enum ReplyMode {
     Off,
 }
 
+/// The remedy for a change that is refused.
+#[derive(Debug)]
+enum Undo {
+    Nothing,
+    /// The transaction did not begin.
+    Transaction,
+    /// Replies are on.
+    Replies,
+    /// The client has this name.
+    Name(String),
+    /// Nothing was reset.
+    Session(Box<Session>),
+}
+
 /// The consequences of one command, if it is passed on.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Consequences {
-    /// The form of its reply; nothing when it has none.
+    /// The form of its reply; nothing when replies are switched off.
     pub(crate) reply: Option<ReplyForm>,
     /// Subject of the rules; none for a command that only joins a transaction.
     pub(crate) subject: Option<CommandClasses>,
@@ -44,43 +72,50 @@ pub(crate) struct Consequences {
 impl Dialogue {
     /// The name that the client set.
     pub(crate) fn client(&self) -> &str {
-        &self.client
+        &self.session.client
     }
 
-    /// The kind of a command, and whether its `known` complete arguments are enough to decide about
-    /// it.
-    pub(crate) fn kind(
+    /// The command of the table that is meant, and whether the `known` complete arguments are
+    /// enough to decide about it.
+    pub(crate) fn known<'t>(
         command: &Command,
         known: usize,
-        commands: &CommandTable,
-    ) -> (CommandKind, bool) {
-        let mut kind = commands.kind(command.name());
-        if kind.role == CommandRole::Container && known > 1 {
-            kind = commands.subcommand(command.name(), command.argument(1).unwrap_or_default());
+        commands: &'t CommandTable,
+    ) -> (&'t KnownCommand, bool) {
+        let mut found = commands.command(command.name());
+        if found.kind.role == CommandRole::Container && known > 1 {
+            let subcommand = command.argument(1).unwrap_or_default();
+            found = commands.subcommand(command.name(), subcommand);
         }
-        let last = match kind.role {
+        let is_enough = match found.kind.role {
             // A name may come as its last argument.
-            CommandRole::Hello => usize::MAX,
-            CommandRole::Client => 2,
-            CommandRole::Container => 1,
-            _ => kind.key,
+            CommandRole::Hello => known == usize::MAX,
+            CommandRole::Client => known > 2,
+            CommandRole::Container => known > 1,
+            _ => known > 0 && found.kind.key.first_key(command, known) != FirstKey::Unknown,
         };
-        (kind, known > last)
+        (found, is_enough)
     }
 
-    /// The consequences of the next command. Changes nothing: a command that is not passed on has
-    /// none.
-    pub(crate) fn look(&self, command: &Command, kind: CommandKind) -> Consequences {
-        if let Some(queued) = self.queued
+    /// The consequences of the next command, which has `arguments` arguments, its name included.
+    /// Changes nothing: a command that is not passed on has none.
+    pub(crate) fn look(
+        &self,
+        command: &Command,
+        kind: &CommandKind,
+        arguments: u64,
+    ) -> Consequences {
+        let class = kind.class_of(command);
+        if let Some(queued) = self.session.queued
             && !matches!(kind.role, CommandRole::Discard | CommandRole::Reset)
         {
             let executes = kind.role == CommandRole::Exec;
-            let form = if executes && queued.switches_replies {
+            let form = if executes && queued.breaks_matching {
                 ReplyForm::Stream
             } else {
                 ReplyForm::One
             };
-            let subject = executes.then(|| CommandClasses::one(kind).and(queued.classes));
+            let subject = executes.then(|| CommandClasses::one(class).and(queued.classes));
             return Consequences {
                 reply: self.answered().then_some(form),
                 subject,
@@ -88,80 +123,153 @@ impl Dialogue {
             };
         }
         let form = match kind.role {
-            CommandRole::Hello => match command.argument(1) {
-                Some(b"3") => ReplyForm::Hello(3),
-                Some(b"2") => ReplyForm::Hello(2),
-                _ => ReplyForm::One,
-            },
-            CommandRole::Reset => ReplyForm::Hello(2),
-            CommandRole::Subscribe => ReplyForm::Subscribe,
+            CommandRole::Hello => ReplyForm::Hello(match command.argument(1) {
+                Some(b"3") => Some(3),
+                Some(b"2") => Some(2),
+                _ => None,
+            }),
+            CommandRole::Reset => ReplyForm::Reset,
+            CommandRole::Multi => ReplyForm::Outcome,
+            CommandRole::Client if command.argument_is(1, "SETNAME") => ReplyForm::Outcome,
+            CommandRole::Subscribe(channels) => {
+                let named = u32::try_from(arguments.saturating_sub(1));
+                ReplyForm::Confirmations(channels, named.unwrap_or(u32::MAX))
+            }
             CommandRole::Stream => ReplyForm::Stream,
             _ => ReplyForm::One,
         };
-        let answered = match (kind.role, ReplySwitch::of(command, kind)) {
-            (CommandRole::Reset, _) | (_, Some(ReplySwitch::On)) => true,
-            (_, Some(ReplySwitch::Off | ReplySwitch::Skip)) => false,
-            (_, None) => self.answered(),
+        let reply = match (kind.role, ReplySwitch::of(command, kind)) {
+            (CommandRole::Reset, _) | (_, Some(ReplySwitch::On)) => Some(form),
+            (_, Some(ReplySwitch::Off | ReplySwitch::Skip)) => {
+                self.answered().then_some(ReplyForm::Refusal)
+            }
+            (_, None) => self.answered().then_some(form),
         };
         Consequences {
-            reply: answered.then_some(form),
-            subject: Some(CommandClasses::one(kind)),
+            reply,
+            subject: Some(CommandClasses::one(class)),
             executes: false,
         }
     }
 
     fn answered(&self) -> bool {
-        self.replies == ReplyMode::On
+        self.session.replies == ReplyMode::On
     }
 
     /// Takes an empty line or array. It has no reply, and uses up a skip all the same.
     pub(crate) fn take_empty(&mut self) {
-        if self.replies == ReplyMode::SkipNext {
-            self.replies = ReplyMode::On;
+        if self.session.replies == ReplyMode::SkipNext {
+            self.session.replies = ReplyMode::On;
         }
     }
 
-    /// Takes a command that is passed on. True when the client's name changed.
-    pub(crate) fn take(&mut self, command: &Command, kind: CommandKind) -> bool {
-        let before = self.replies;
+    /// Takes a command that is passed on, with the form of its reply. True when the client's name
+    /// changed.
+    pub(crate) fn take(
+        &mut self,
+        command: &Command,
+        kind: &CommandKind,
+        reply: Option<ReplyForm>,
+    ) -> bool {
+        let before = self.session.clone_without_name();
         self.take_empty();
         let switch = ReplySwitch::of(command, kind);
-        match (&mut self.queued, kind.role) {
+        let mut undo = Undo::Nothing;
+        let mut is_renamed = false;
+        match (&mut self.session.queued, kind.role) {
             (_, CommandRole::Reset) => {
-                *self = Self::default();
-                return true;
+                let session = Session {
+                    client: std::mem::take(&mut self.session.client),
+                    ..before
+                };
+                self.session = Session::default();
+                undo = Undo::Session(Box::new(session));
+                is_renamed = true;
             }
-            (Some(_), CommandRole::Exec | CommandRole::Discard) => self.queued = None,
-            (Some(queued), _) => {
-                queued.classes = queued.classes.with(kind.class);
-                queued.switches_replies |= switch.is_some();
+            (Some(_), CommandRole::Exec | CommandRole::Discard) => self.session.queued = None,
+            (Some(queued), role) => {
+                queued.classes = queued.classes.with(kind.class_of(command));
+                queued.breaks_matching |= switch.is_some()
+                    || matches!(
+                        role,
+                        CommandRole::Hello | CommandRole::Subscribe(_) | CommandRole::Stream
+                    );
             }
-            (None, CommandRole::Multi) => self.queued = Some(Transaction::default()),
+            (None, CommandRole::Multi) => {
+                self.session.queued = Some(Transaction::default());
+                undo = Undo::Transaction;
+            }
             (None, CommandRole::Client | CommandRole::Hello) => {
-                self.replies = match switch {
+                self.session.replies = match switch {
                     Some(ReplySwitch::On) => ReplyMode::On,
                     Some(ReplySwitch::Off) => ReplyMode::Off,
-                    Some(ReplySwitch::Skip) if before != ReplyMode::Off => ReplyMode::SkipNext,
-                    _ => self.replies,
+                    Some(ReplySwitch::Skip) if before.replies != ReplyMode::Off => {
+                        ReplyMode::SkipNext
+                    }
+                    _ => self.session.replies,
                 };
-                return self.take_name(command, kind);
+                if switch.is_some() {
+                    undo = Undo::Replies;
+                } else if let Some(name) = name_set_by(command, kind) {
+                    undo = Undo::Name(std::mem::replace(&mut self.session.client, name));
+                    is_renamed = true;
+                }
             }
             (None, _) => {}
         }
-        false
+        if reply.is_some_and(ReplyForm::has_outcome) {
+            self.unsettled.push_back(undo);
+        }
+        is_renamed
     }
 
-    fn take_name(&mut self, command: &Command, kind: CommandKind) -> bool {
-        let set = command
-            .arguments()
-            .position(|a| a.eq_ignore_ascii_case(b"SETNAME"));
-        let stands_right = |at: &usize| kind.role == CommandRole::Hello || *at == 1;
-        let name = set
-            .filter(stands_right)
-            .and_then(|at| command.argument(at + 1));
-        name.inspect(|name| self.client = String::from_utf8_lossy(name).into_owned())
-            .is_some()
+    /// Takes the outcome of the oldest change that has none yet. True when the client's name
+    /// changed.
+    pub(crate) fn settle(&mut self, accepted: bool) -> bool {
+        let undo = self.unsettled.pop_front();
+        match undo.filter(|_| !accepted) {
+            None | Some(Undo::Nothing) => false,
+            Some(Undo::Transaction) => {
+                self.session.queued = None;
+                false
+            }
+            Some(Undo::Replies) => {
+                self.session.replies = ReplyMode::On;
+                false
+            }
+            Some(Undo::Name(name)) => {
+                let later = self.unsettled.iter_mut().find_map(|undo| match undo {
+                    Undo::Name(before) => Some(before),
+                    _ => None,
+                });
+                *later.unwrap_or(&mut self.session.client) = name;
+                true
+            }
+            Some(Undo::Session(session)) => {
+                self.session = *session;
+                true
+            }
+        }
     }
+}
+
+impl Session {
+    fn clone_without_name(&self) -> Self {
+        Self {
+            client: String::new(),
+            ..*self
+        }
+    }
+}
+
+/// The name that CLIENT SETNAME or HELLO sets.
+fn name_set_by(command: &Command, kind: &CommandKind) -> Option<String> {
+    let set = command
+        .arguments()
+        .position(|a| a.eq_ignore_ascii_case(b"SETNAME"))
+        .filter(|at| kind.role == CommandRole::Hello || *at == 1)?;
+    let name = command.argument(set + 1)?;
+    Some(String::from_utf8_lossy(name).into_owned())
 }
 
 /// CLIENT REPLY with a mode. ON is answered even when replies were off; OFF and SKIP are not.
@@ -174,7 +282,7 @@ enum ReplySwitch {
 
 impl ReplySwitch {
     /// The mode; none for wrong usage, which an error answers.
-    fn of(command: &Command, kind: CommandKind) -> Option<Self> {
+    fn of(command: &Command, kind: &CommandKind) -> Option<Self> {
         if kind.role != CommandRole::Client || !command.argument_is(1, "REPLY") {
             return None;
         }
@@ -189,7 +297,7 @@ impl ReplySwitch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::class::CommandClass;
+    use crate::class::{ChannelKind, CommandClass};
     use crate::frame::ElementCapture as _;
 
     fn take(dialogue: &mut Dialogue, text: &str) -> Consequences {
@@ -197,16 +305,17 @@ mod tests {
         command.clear(true);
         command.piece(0, text.as_bytes());
         command.split_inline();
-        let (kind, _) = Dialogue::kind(&command, usize::MAX, &CommandTable::built_in());
-        let step = dialogue.look(&command, kind);
-        dialogue.take(&command, kind);
+        let table = CommandTable::built_in();
+        let kind = &Dialogue::known(&command, usize::MAX, &table).0.kind;
+        let step = dialogue.look(&command, kind, command.count() as u64);
+        dialogue.take(&command, kind, step.reply);
         step
     }
 
     #[test]
     fn rules_see_a_transaction_at_its_exec() {
         let mut dialogue = Dialogue::default();
-        assert_eq!(take(&mut dialogue, "MULTI").reply, Some(ReplyForm::One));
+        assert_eq!(take(&mut dialogue, "MULTI").reply, Some(ReplyForm::Outcome));
         let queued = take(&mut dialogue, "INCR a");
         assert_eq!(
             queued,
@@ -231,10 +340,10 @@ mod tests {
     fn switched_off_replies_are_not_expected() {
         let mut dialogue = Dialogue::default();
         for (command, reply) in [
-            ("CLIENT REPLY SKIP", None),
+            ("CLIENT REPLY SKIP", Some(ReplyForm::Refusal)),
             ("GET a", None),
             ("GET a", Some(ReplyForm::One)),
-            ("CLIENT REPLY OFF", None),
+            ("CLIENT REPLY OFF", Some(ReplyForm::Refusal)),
             ("GET a", None),
             ("CLIENT REPLY SKIP", None),
             ("GET a", None),
@@ -250,10 +359,10 @@ mod tests {
     fn reset_ends_every_state() {
         let mut dialogue = Dialogue::default();
         for (command, reply) in [
-            ("MULTI", Some(ReplyForm::One)),
-            ("RESET", Some(ReplyForm::Hello(2))),
-            ("CLIENT REPLY OFF", None),
-            ("RESET", Some(ReplyForm::Hello(2))),
+            ("MULTI", Some(ReplyForm::Outcome)),
+            ("RESET", Some(ReplyForm::Reset)),
+            ("CLIENT REPLY OFF", Some(ReplyForm::Refusal)),
+            ("RESET", Some(ReplyForm::Reset)),
             ("GET a", Some(ReplyForm::One)),
         ] {
             assert_eq!(take(&mut dialogue, command).reply, reply, "{command}");
@@ -264,7 +373,7 @@ mod tests {
     fn queued_switches_end_the_matching() {
         let mut dialogue = Dialogue::default();
         for (command, reply) in [
-            ("MULTI", Some(ReplyForm::One)),
+            ("MULTI", Some(ReplyForm::Outcome)),
             ("CLIENT REPLY OFF", Some(ReplyForm::One)),
             ("GET a", Some(ReplyForm::One)),
             ("EXEC", Some(ReplyForm::Stream)),
@@ -276,7 +385,7 @@ mod tests {
     #[test]
     fn empty_requests_use_up_a_skip() {
         let mut dialogue = Dialogue::default();
-        assert_eq!(take(&mut dialogue, "CLIENT REPLY SKIP").reply, None);
+        take(&mut dialogue, "CLIENT REPLY SKIP");
         dialogue.take_empty();
         assert_eq!(take(&mut dialogue, "GET a").reply, Some(ReplyForm::One));
     }
@@ -288,7 +397,7 @@ mod tests {
         assert_eq!(dialogue.client(), "worker");
         assert_eq!(
             take(&mut dialogue, "HELLO 3 AUTH u p SETNAME other").reply,
-            Some(ReplyForm::Hello(3))
+            Some(ReplyForm::Hello(Some(3)))
         );
         assert_eq!(dialogue.client(), "other");
         take(&mut dialogue, "RESET");
@@ -299,12 +408,37 @@ mod tests {
     fn special_forms_are_recognized() {
         let mut dialogue = Dialogue::default();
         for (command, form) in [
-            ("subscribe a b", ReplyForm::Subscribe),
+            (
+                "subscribe a b",
+                ReplyForm::Confirmations(ChannelKind::Name, 2),
+            ),
             ("MONITOR", ReplyForm::Stream),
             ("CLUSTER SLOTS", ReplyForm::One),
-            ("HELLO", ReplyForm::One),
+            ("HELLO", ReplyForm::Hello(None)),
         ] {
             assert_eq!(take(&mut dialogue, command).reply, Some(form), "{command}");
         }
+    }
+
+    #[test]
+    fn a_refused_change_is_taken_back() {
+        let mut dialogue = Dialogue::default();
+        take(&mut dialogue, "MULTI");
+        assert!(!dialogue.settle(false));
+        assert!(take(&mut dialogue, "INCR a").subject.is_some());
+
+        take(&mut dialogue, "CLIENT SETNAME first");
+        take(&mut dialogue, "CLIENT SETNAME second");
+        take(&mut dialogue, "HELLO 3 SETNAME third");
+        assert!(dialogue.settle(false));
+        assert_eq!(dialogue.client(), "third");
+        dialogue.settle(true);
+        assert!(dialogue.settle(false));
+        assert_eq!(dialogue.client(), "second");
+
+        take(&mut dialogue, "CLIENT REPLY OFF");
+        assert_eq!(take(&mut dialogue, "GET a").reply, None);
+        dialogue.settle(false);
+        assert_eq!(take(&mut dialogue, "GET a").reply, Some(ReplyForm::One));
     }
 }

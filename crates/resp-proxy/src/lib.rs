@@ -14,10 +14,23 @@
 #![doc = include_str!("../README.md")]
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
+mod active;
+mod advice;
 mod class;
+mod client;
 mod command;
+#[cfg(feature = "control")]
+pub mod control;
+mod counters;
 mod dialogue;
+mod display;
 mod frame;
+mod gate;
+mod key;
+mod latency;
+mod listener;
+mod notice;
+mod occurrence;
 #[cfg(feature = "program")]
 pub mod program;
 mod proxy;
@@ -26,16 +39,27 @@ mod replies;
 mod requests;
 mod rule;
 mod rules;
+mod seen;
+mod server;
 mod state;
+mod subscriptions;
+mod table;
 mod text;
 mod upstream;
+mod value;
+mod window;
 
+pub use active::RuleReport;
 pub use class::{CommandClass, UnknownClass};
 pub use client_tls::{Authorities, TlsError};
+pub use counters::ProxyCounters;
 pub use frame::{ElementCapture, FrameScanner, NoCapture, NotResp, ScanProgress, StreamSide};
+pub use notice::ProxyNotice;
 pub use proxy::{RespProxy, RespProxyBuilder};
-pub use rule::{CommandFault, CommandFilter, ConnectionFault, ErrorLine, ErrorLineRefusal, Rule};
-pub use rules::{RuleGuard, RuleReport, RuleSet};
-pub use state::ProxyCounters;
+pub use rule::{
+    CommandFault, CommandFilter, ConnectionFault, ErrorLine, ErrorLineRefusal, LinkDirection, Rule,
+};
+pub use rules::{RuleGuard, RuleSet};
+pub use seen::SeenCommands;
 pub use text::RuleError;
 pub use upstream::{Upstream, UpstreamError};

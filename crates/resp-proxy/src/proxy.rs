@@ -3,41 +3,34 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use client_tls::Stream;
-use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::sleep;
+use tokio::task::JoinHandle;
 
-use crate::replies::ReplyStream;
-use crate::requests::RequestStream;
-use crate::rule::{ConnectionFault, Rule};
-use crate::rules::{RuleGuard, RuleSet, RuleView};
-use crate::state::{ConnectionEnd, ConnectionState, ProxyCounters, ProxyState};
+use crate::advice;
+use crate::counters::ProxyCounters;
+use crate::listener::ProxyListener;
+use crate::notice::{NoticeListener, Notices, ProxyNotice};
+use crate::rule::Rule;
+use crate::rules::{RuleGuard, RuleSet};
+use crate::seen::SeenCommands;
+use crate::server::ProxyServer;
+use crate::state::ProxyState;
 use crate::upstream::Upstream;
-
-/// How often the address is tried again after new connections were refused.
-const REBIND: Duration = Duration::from_millis(10);
-/// How long a failing `accept` waits, for instance for file descriptors.
-const BREATH: Duration = Duration::from_millis(10);
 
 /// A proxy in front of one store. Dropping it closes its connections.
 #[derive(Debug)]
 pub struct RespProxy {
     address: SocketAddr,
     link: Arc<ProxyState>,
-    task: AbortHandle,
+    task: JoinHandle<()>,
 }
 
 /// A proxy that does not listen yet.
-#[derive(Debug)]
 pub struct RespProxyBuilder {
     upstream: Upstream,
     name: String,
     rules: RuleSet,
+    notices: Option<NoticeListener>,
 }
 
 impl RespProxyBuilder {
@@ -48,47 +41,46 @@ impl RespProxyBuilder {
         self
     }
 
-    /// Rules shared with other proxies.
+    /// Rules shared with other proxies. Those that are in force already meet the very first
+    /// connection.
     #[must_use]
     pub fn rules(mut self, rules: RuleSet) -> Self {
         self.rules = rules;
         self
     }
 
-    /// Asks the store for its commands and begins to listen. A store that cannot be reached yet is
-    /// no error: the built-in table of commands serves then.
+    /// Called with changes: a store that is away, one that does not list its commands, a
+    /// listener without file descriptors.
+    #[must_use]
+    pub fn notices(mut self, listener: impl Fn(ProxyNotice) + Send + Sync + 'static) -> Self {
+        self.notices = Some(Box::new(listener));
+        self
+    }
+
+    /// Begins to listen, and asks the store for its commands. A store that cannot be reached yet is
+    /// no error: a built-in table of commands serves until it answers.
     ///
     /// # Errors
     /// When the address cannot be listened on.
     pub async fn listen(self, address: SocketAddr) -> io::Result<RespProxy> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        let commands = self
-            .upstream
-            .commands()
-            .await
-            .unwrap_or_else(|_| crate::class::CommandTable::built_in());
         let Self {
             upstream,
             name,
             rules,
+            notices,
         } = self;
-        let link = Arc::new(ProxyState {
-            name,
-            rules,
-            commands,
-            counters: Mutex::default(),
-        });
-        let serving = ProxyServer {
-            upstream,
-            address,
-            link: Arc::clone(&link),
-        }
-        .run(listener);
+        let link = Arc::new(ProxyState::new(name, rules, Notices::to(notices)));
+        // Under a rule that refuses connections, none may come in even now.
+        let is_refusing = link.rules.view(&link.name).refusal().is_some();
+        let listener = ProxyListener::bind(address, is_refusing)?;
+        link.listening.send_replace(!is_refusing);
+        let address = listener.address();
+        let server = ProxyServer::new(upstream, Arc::clone(&link));
+        server.learn_commands().await;
         Ok(RespProxy {
             address,
             link,
-            task: tokio::spawn(serving).abort_handle(),
+            task: tokio::spawn(server.run(listener)),
         })
     }
 }
@@ -100,6 +92,7 @@ impl RespProxy {
             upstream,
             name: "proxy".to_owned(),
             rules: RuleSet::new(),
+            notices: None,
         }
     }
 
@@ -118,135 +111,48 @@ impl RespProxy {
         self.link.rules.add(rule)
     }
 
+    /// Warnings about a rule that cannot have effects here, such as an unknown name of a command,
+    /// by the store's own commands. One line each.
+    pub fn warnings(&self, rule: &Rule) -> Vec<String> {
+        advice::warnings(rule, &self.link.name, self.link.commands())
+    }
+
+    /// Ends when the proxy listens, or refuses connections, as its rules say.
+    #[cfg(feature = "control")]
+    pub(crate) fn turned(&self) -> impl Future<Output = ()> + use<> {
+        let link = Arc::clone(&self.link);
+        async move {
+            let mut listening = link.listening.subscribe();
+            loop {
+                let wanted = link.rules.view(&link.name).refusal().is_none();
+                if *listening.borrow_and_update() == wanted || listening.changed().await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Lets go of the address and of all connections.
+    #[cfg(feature = "control")]
+    pub(crate) async fn close(mut self) {
+        self.task.abort();
+        // The end of an aborted task is an error, and what was asked for.
+        let _ = (&mut self.task).await;
+    }
+
     /// Counts of connections, commands and replies so far.
     pub fn counters(&self) -> ProxyCounters {
-        *self.link.counters.lock()
+        self.link.counters.read()
+    }
+
+    /// The commands that came so far, and the first of their keys.
+    pub fn seen(&self) -> SeenCommands {
+        self.link.seen()
     }
 }
 
 impl Drop for RespProxy {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-struct ProxyServer {
-    upstream: Upstream,
-    address: SocketAddr,
-    link: Arc<ProxyState>,
-}
-
-fn refuses(fault: ConnectionFault) -> bool {
-    fault == ConnectionFault::Refuse
-}
-
-impl ProxyServer {
-    async fn run(self, listener: TcpListener) {
-        let mut view = self.link.rules.view(&self.link.name);
-        // Connections end with the server, since the set ends its tasks.
-        let mut connections = JoinSet::new();
-        let mut listening = Some(listener);
-        loop {
-            if let Some(active) = view.of_connection("", refuses) {
-                // Without a listener the system itself refuses.
-                listening = None;
-                view.took_effect(&active);
-                active.ended.cancelled().await;
-                view.refresh();
-                continue;
-            }
-            let Some(listener) = &listening else {
-                match TcpListener::bind(self.address).await {
-                    Ok(listener) => listening = Some(listener),
-                    Err(_) => sleep(REBIND).await,
-                }
-                continue;
-            };
-            tokio::select! {
-                biased;
-                () = view.changed() => {}
-                Some(_) = connections.join_next() => {}
-                accepted = listener.accept() => match accepted {
-                    Ok((client, _)) => {
-                        self.link.counters.lock().connections += 1;
-                        let upstream = self.upstream.clone();
-                        connections.spawn(serve(client, upstream, Arc::clone(&self.link)));
-                    }
-                    Err(_) => sleep(BREATH).await,
-                }
-            }
-        }
-    }
-}
-
-/// Serves one client until either side closes or a rule ends the connection.
-async fn serve(mut client: TcpStream, upstream: Upstream, link: Arc<ProxyState>) {
-    let view = link.rules.view(&link.name);
-    let ended = async {
-        client.set_nodelay(true)?;
-        match upstream.connect().await {
-            Err(_) => {
-                link.counters.lock().unreachable += 1;
-                Err(ConnectionEnd::Reset)
-            }
-            Ok(Stream::Left(mut store)) => {
-                let (from_store, to_store) = store.split();
-                let ended = exchange(&mut client, from_store, to_store, &link, view).await;
-                if matches!(ended, Err(ConnectionEnd::Reset)) {
-                    reset(&store);
-                }
-                ended
-            }
-            Ok(Stream::Right(mut store)) => {
-                let (from_store, to_store) = tokio::io::split(&mut store);
-                let ended = exchange(&mut client, from_store, to_store, &link, view).await;
-                if matches!(ended, Err(ConnectionEnd::Reset)) {
-                    reset(client_tls::below_tls(&store));
-                }
-                ended
-            }
-        }
-    };
-    if matches!(ended.await, Err(ConnectionEnd::Reset)) {
-        reset(&client);
-    }
-}
-
-/// Makes the close of a connection a reset.
-fn reset(stream: &TcpStream) {
-    // A socket that takes no options is closed already.
-    let _ = stream.set_zero_linger();
-}
-
-async fn exchange(
-    client: &mut TcpStream,
-    from_store: impl AsyncRead + Unpin,
-    to_store: impl AsyncWrite + Unpin,
-    link: &Arc<ProxyState>,
-    mut view: RuleView,
-) -> Result<(), ConnectionEnd> {
-    let (from_client, to_client) = client.split();
-    let exchange = ConnectionState::new(Arc::clone(link));
-    let requests = RequestStream::new(from_client, to_store, &exchange).run();
-    let replies = ReplyStream::new(from_store, to_client, &exchange).run();
-    let refused = async {
-        loop {
-            if let Some(active) = view.of_connection("", refuses) {
-                return view.took_effect(&active);
-            }
-            view.changed().await;
-        }
-    };
-    let both = async {
-        tokio::pin!(replies);
-        tokio::select! {
-            // The client has sent its last request; replies may still come.
-            sent = requests => match sent { Ok(()) => replies.await, Err(ended) => Err(ended) },
-            replied = &mut replies => replied,
-        }
-    };
-    tokio::select! {
-        () = refused => Err(ConnectionEnd::Reset),
-        ended = both => ended,
     }
 }

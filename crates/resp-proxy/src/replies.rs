@@ -1,44 +1,34 @@
 //! The direction from store to client: matches replies with commands and lets their fate happen.
 
+use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::sleep_until;
 
-use crate::frame::{ElementCapture, FrameScanner, NoCapture, ScanProgress, StreamSide};
-use crate::queue::{ReplyFate, ReplyForm};
-use crate::rules::ActiveRule;
-use crate::state::{ConnectionEnd, ConnectionState, FaultGate};
+use crate::active::ActiveRule;
+use crate::frame::{FrameScanner, NoCapture, ScanProgress, StreamSide};
+use crate::gate::FaultGate;
+use crate::queue::{ReplyFate, ReplyForm, ReplyQueue};
+use crate::rule::LinkDirection;
+use crate::state::{ConnectionEnd, ConnectionState};
+use crate::subscriptions::{FrameWords, Subscriptions};
+use crate::window::ByteWindow;
 
-/// Bytes read at once.
-const BUFFER: usize = 32 * 1024;
+/// The most that a late reply keeps a connection whose client has closed its side.
+const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The beginning of the first word of a push, which tells a subscription's confirmation from a
-/// message.
-#[derive(Debug, Default)]
-struct PushWord {
-    bytes: [u8; 16],
-    length: usize,
-}
-
-impl PushWord {
-    fn confirms_subscription(&self) -> bool {
-        self.bytes[..self.length].ends_with(b"subscribe")
-    }
-}
-
-impl ElementCapture for PushWord {
-    fn piece(&mut self, index: usize, bytes: &[u8]) {
-        let room = &mut self.bytes[self.length..];
-        let taken = if index == 0 {
-            bytes.len().min(room.len())
-        } else {
-            0
-        };
-        room[..taken].copy_from_slice(&bytes[..taken]);
-        self.length += taken;
-    }
+/// The meaning of the current frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FrameRole {
+    /// Its first words will tell; it is held back until then.
+    Unknown,
+    /// It answers no command, or one whose reply has no further meaning.
+    Passing,
+    Reply(ReplyForm),
+    Confirmation,
 }
 
 /// One connection's replies.
@@ -46,11 +36,18 @@ pub(crate) struct ReplyStream<'a, R, W> {
     upstream: R,
     client: W,
     exchange: &'a ConnectionState,
-    gate: FaultGate,
+    gate: FaultGate<'a>,
+    window: ByteWindow,
     scanner: FrameScanner,
-    word: PushWord,
-    /// Version of RESP in force.
-    version: u8,
+    role: FrameRole,
+    words: FrameWords,
+    /// The words of the current frame matter.
+    has_words: bool,
+    /// Plain replies that come next, before the first of the queue.
+    plain: u64,
+    subscriptions: Subscriptions,
+    /// Confirmations to come of the first command in the queue; zero before its first.
+    unconfirmed: u32,
     /// Something else was sent in place of the current frame.
     replaced: bool,
     /// Nothing passes any more: a reply was swallowed, and those behind it would be taken for it.
@@ -63,10 +60,15 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
             upstream,
             client,
             exchange,
-            gate: exchange.gate(),
+            gate: FaultGate::new(exchange, LinkDirection::Downstream),
+            window: ByteWindow::default(),
             scanner: FrameScanner::new(StreamSide::Replies),
-            word: PushWord::default(),
-            version: 2,
+            role: FrameRole::Unknown,
+            words: FrameWords::default(),
+            has_words: false,
+            plain: 0,
+            subscriptions: Subscriptions::default(),
+            unconfirmed: 0,
             replaced: false,
             swallowed: None,
         }
@@ -74,7 +76,6 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
 
     /// Passes replies on until the store has sent its last.
     pub(crate) async fn run(mut self) -> Result<(), ConnectionEnd> {
-        let mut buffer = vec![0; BUFFER];
         loop {
             let swallowed = self.swallowed.clone();
             let fault_ended = async {
@@ -83,12 +84,13 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
                     None => std::future::pending().await,
                 }
             };
+            let exchange = self.exchange;
             let read = tokio::select! {
                 biased;
                 // A connection that lost a reply is of no use: its client may open another.
                 () = fault_ended => return Err(ConnectionEnd::Reset),
-                read = self.upstream.read(&mut buffer) => read?,
-                () = self.exchange.replies_woken() => {
+                read = self.read() => read?,
+                () = exchange.replies_woken() => {
                     if self.scanner.at_frame_start() {
                         self.local().await?;
                     }
@@ -99,49 +101,57 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
                 self.client.shutdown().await?;
                 return Ok(());
             }
-            self.gate.open(self.exchange).await;
-            self.pass(&buffer[..read]).await?;
+            self.exchange.note_read();
+            self.gate.open(None).await?;
+            self.pass().await?;
         }
     }
 
-    async fn pass(&mut self, bytes: &[u8]) -> Result<(), ConnectionEnd> {
-        let (mut at, mut done) = (0, 0);
-        while at < bytes.len() && !self.exchange.is_transparent() {
-            if self.scanner.at_frame_start() {
-                // All before this frame leaves before its own fate, which may be to wait or to end
-                // everything.
-                if self.exchange.has_special() {
-                    self.forward(&bytes[done..at]).await?;
-                    done = at;
-                    self.local().await?;
-                }
-                self.begin(bytes[at]).await?;
+    async fn read(&mut self) -> io::Result<usize> {
+        let (gate, window, upstream) = (&mut self.gate, &mut self.window, &mut self.upstream);
+        poll_fn(|context| gate.poll_read(context, window, upstream)).await
+    }
+
+    /// Passes on the frames in the window.
+    async fn pass(&mut self) -> Result<(), ConnectionEnd> {
+        while self.window.has_unscanned() && !self.exchange.is_transparent() {
+            let first = self.window.unscanned()[0];
+            if self.scanner.at_frame_start() && !self.is_plain(first) {
+                self.start(first).await?;
             }
-            let is_push = self.scanner.kind() == b'>' || self.scanner.at_frame_start();
-            let rest = &bytes[at..];
-            let scanned = if is_push {
-                self.scanner.scan(rest, &mut self.word)
+            let bytes = self.window.unscanned();
+            let scanned = if self.has_words {
+                self.scanner.scan(bytes, &mut self.words)
             } else {
-                self.scanner.scan(rest, &mut NoCapture)
+                self.scanner.scan(bytes, &mut NoCapture)
             };
             let Ok((used, progress)) = scanned else {
                 self.exchange.give_up();
                 break;
             };
-            at += used;
+            self.window.scanned += used;
+            if self.role == FrameRole::Unknown
+                && (progress != ScanProgress::More || self.words.is_full())
+            {
+                self.begin().await?;
+            }
             if self.replaced {
-                done = at;
+                self.window.done = self.window.scanned;
             }
             if progress == ScanProgress::End {
                 self.end();
             }
         }
-        let end = if self.exchange.is_transparent() {
-            bytes.len()
+        if self.exchange.is_transparent() {
+            self.window.scan_all();
+            self.role = FrameRole::Passing;
+        }
+        let end = if self.role == FrameRole::Unknown && !self.scanner.at_frame_start() {
+            self.window.frame
         } else {
-            at
+            self.window.scanned
         };
-        self.forward(&bytes[done..end]).await?;
+        self.forward(end).await?;
         if self.scanner.at_frame_start() {
             self.local().await
         } else {
@@ -149,24 +159,115 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
         }
     }
 
-    /// A frame begins: its fate is decided by its first byte and by the command that it answers.
-    async fn begin(&mut self, kind: u8) -> Result<(), ConnectionEnd> {
-        self.word.length = 0;
+    /// Whether the frame that begins is one of the plain replies, which need no look.
+    fn is_plain(&mut self, kind: u8) -> bool {
+        if matches!(kind, b'>' | b'|') || self.subscriptions.has_array_messages() {
+            return false;
+        }
+        if self.plain == 0 {
+            self.plain = self.exchange.expected(ReplyQueue::take_plain);
+        }
+        if self.plain == 0 {
+            return false;
+        }
+        self.plain -= 1;
+        self.role = FrameRole::Passing;
+        self.has_words = false;
         self.replaced = false;
-        if matches!(kind, b'>' | b'|') {
+        true
+    }
+
+    /// A frame begins that may have a fate of its own.
+    async fn start(&mut self, kind: u8) -> Result<(), ConnectionEnd> {
+        // All before it leaves first, since its fate may be to wait or to end everything.
+        self.window.frame = self.window.scanned;
+        self.forward(self.window.frame).await?;
+        self.local().await?;
+        self.role = FrameRole::Unknown;
+        self.replaced = false;
+        self.words.clear();
+        let form = self.exchange.front().map(|(form, _)| form);
+        let awaits = self.plain == 0;
+        self.has_words = match (kind, form) {
+            (b'>' | b'*', Some(ReplyForm::Confirmations(..) | ReplyForm::Refusal))
+            | (b'-', Some(ReplyForm::Refusal))
+                if awaits =>
+            {
+                true
+            }
+            (b'*', _) => self.subscriptions.has_array_messages(),
+            _ => false,
+        };
+        if self.has_words {
             return Ok(());
         }
-        let Some(fate) = self.exchange.fate() else {
-            self.exchange.link.counters.lock().unmatched += 1;
+        self.meet(kind).await
+    }
+
+    /// The first words of the frame are known.
+    async fn begin(&mut self) -> Result<(), ConnectionEnd> {
+        self.meet(self.scanner.kind()).await
+    }
+
+    /// Decides about the current frame, which is of this kind.
+    async fn meet(&mut self, kind: u8) -> Result<(), ConnectionEnd> {
+        self.role = FrameRole::Passing;
+        let is_message = kind == b'*' && self.has_words && self.words.are_message();
+        if kind == b'|' || is_message {
             return Ok(());
-        };
+        }
+        loop {
+            if self.plain > 0 {
+                self.plain -= u64::from(kind != b'>');
+                return Ok(());
+            }
+            let Some((form, fate)) = self.exchange.front() else {
+                if kind != b'>' {
+                    self.exchange.link.counters.unmatched.note();
+                }
+                return Ok(());
+            };
+            let confirms = matches!(kind, b'>' | b'*') && self.words.are_confirmation();
+            match form {
+                ReplyForm::Confirmations(channels, named) if self.has_words && confirms => {
+                    self.role = FrameRole::Confirmation;
+                    if self.unconfirmed > 0 {
+                        return Ok(());
+                    }
+                    self.unconfirmed = self.subscriptions.confirmations(channels, named);
+                }
+                _ if kind == b'>' && !confirms => return Ok(()),
+                ReplyForm::Refusal => {
+                    let refuses =
+                        kind == b'-' && self.has_words && self.words.refuse_client_reply();
+                    self.exchange.expected(|queue| queue.settle(refuses));
+                    self.exchange.note_outcome(!refuses);
+                    if refuses {
+                        return Ok(());
+                    }
+                    self.plain = self.exchange.expected(ReplyQueue::take_plain);
+                    self.local().await?;
+                    continue;
+                }
+                form => self.role = FrameRole::Reply(form),
+            }
+            return self.suffer(fate).await;
+        }
+    }
+
+    /// Lets the fate of the current frame happen.
+    async fn suffer(&mut self, fate: ReplyFate) -> Result<(), ConnectionEnd> {
         match fate {
             ReplyFate::Pass | ReplyFate::Local(_) => {}
             ReplyFate::NotBefore(due, active) if due > Instant::now() => {
-                // The client's other replies wait as well, but not for a fault that is over.
+                // The client's other replies wait as well, but not for a fault that is over, and
+                // not long for a client that has left.
                 tokio::select! {
                     () = sleep_until(due.into()) => {}
                     () = active.ended.cancelled() => {}
+                    () = self.exchange.since_client_left(FAREWELL) => {
+                        return Err(ConnectionEnd::Closed);
+                    }
                 }
             }
             ReplyFate::NotBefore(..) => {}
@@ -182,51 +283,68 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
                 return Err(ConnectionEnd::Reset);
             }
             ReplyFate::Replaced(line) => {
-                self.forward(&line).await?;
+                self.send(&line).await?;
                 self.replaced = true;
             }
         }
         Ok(())
     }
 
-    /// A frame ended: it answered a command, confirmed a subscription, or was a push.
+    /// A frame ended.
     fn end(&mut self) {
-        let kind = self.scanner.kind();
-        if kind == b'|' {
-            return;
-        }
-        let form = self.exchange.form();
-        if kind == b'>' {
-            if form == Some(ReplyForm::Subscribe) && self.word.confirms_subscription() {
-                self.exchange.answered();
+        let is_error = matches!(self.scanner.kind(), b'-' | b'!');
+        let form = match self.role {
+            FrameRole::Unknown | FrameRole::Passing => return,
+            FrameRole::Confirmation => {
+                let is_array = self.scanner.kind() == b'*';
+                self.subscriptions.confirm(&self.words, is_array);
+                self.unconfirmed -= 1;
+                if self.unconfirmed == 0 {
+                    self.exchange.expected(ReplyQueue::pop);
+                }
+                return;
             }
-            return;
-        }
+            FrameRole::Reply(form) => form,
+        };
         match form {
-            Some(ReplyForm::Hello(version)) if kind != b'-' => self.version = version,
-            Some(ReplyForm::Stream) if kind != b'-' => self.exchange.become_transparent(),
-            Some(ReplyForm::Subscribe) if kind != b'-' && self.version == 2 => {
-                self.exchange.become_transparent();
-            }
+            ReplyForm::Hello(Some(version)) if !is_error => self.subscriptions.speak(version),
+            ReplyForm::Reset if !is_error => self.subscriptions = Subscriptions::default(),
+            ReplyForm::Stream if !is_error => self.exchange.become_transparent(),
             _ => {}
         }
-        self.exchange.answered();
+        if form.has_outcome() {
+            self.exchange.note_outcome(!is_error);
+        }
+        self.exchange.expected(ReplyQueue::pop);
     }
 
     /// Errors that answer commands instead of the store, as far as it is their turn.
     async fn local(&mut self) -> Result<(), ConnectionEnd> {
-        while let Some(line) = self.exchange.take_local() {
-            self.forward(&line).await?;
+        while self.plain == 0
+            && let Some(line) = self.exchange.take_local()
+        {
+            self.send(&line).await?;
         }
         Ok(())
     }
 
-    async fn forward(&mut self, bytes: &[u8]) -> Result<(), ConnectionEnd> {
-        if self.swallowed.is_some() || bytes.is_empty() {
-            return Ok(());
+    /// Passes on the bytes up to `end`.
+    async fn forward(&mut self, end: usize) -> Result<(), ConnectionEnd> {
+        let bytes = self.window.waiting(end);
+        if !bytes.is_empty() {
+            if self.swallowed.is_none() {
+                self.gate.write(&mut self.client, bytes).await?;
+            }
+            self.window.done = end;
         }
-        self.gate
-            .write(self.exchange, &mut self.client, bytes)
-            .await
+        Ok(())
+    }
+
+    /// Sends a line of the proxy's own.
+    async fn send(&mut self, line: &[u8]) -> Result<(), ConnectionEnd> {
+        if self.swallowed.is_none() {
+            self.gate.write(&mut self.client, line).await?;
+        }
+        Ok(())
     }
 }

@@ -1,23 +1,27 @@
 //! The direction from client to store: finds commands, asks the rules, and passes on the rest.
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::net::tcp::ReadHalf;
 
-use crate::class::CommandKind;
+use crate::active::ActiveRule;
+use crate::class::{CommandClasses, CommandRole};
+use crate::client::{has_left, leaves};
 use crate::command::Command;
 use crate::dialogue::Dialogue;
 use crate::frame::{FrameScanner, ScanProgress, StreamSide};
+use crate::gate::FaultGate;
+use crate::key::FirstKey;
 use crate::queue::{ReplyFate, ReplyForm};
-use crate::rule::CommandFault;
-use crate::rules::ActiveRule;
-use crate::state::{ConnectionEnd, ConnectionState, FaultGate};
-
-/// Bytes read at once, and the most of a command that is held back until the rules can decide about
-/// it.
-const BUFFER: usize = 32 * 1024;
+use crate::rule::{CommandFault, LinkDirection};
+use crate::rules::RuleSubject;
+use crate::state::{ConnectionEnd, ConnectionState};
+use crate::table::{CommandTable, KnownCommand};
+use crate::window::ByteWindow;
 
 /// Sent in place of an EXEC that is answered by a rule, so that the store's transaction ends as the
 /// client believes.
@@ -33,104 +37,87 @@ enum FramePassage {
 }
 
 /// One connection's requests.
-pub(crate) struct RequestStream<'a, R, W> {
-    client: R,
+pub(crate) struct RequestStream<'a, W> {
+    client: ReadHalf<'a>,
     upstream: W,
     exchange: &'a ConnectionState,
-    gate: FaultGate,
+    gate: FaultGate<'a>,
     dialogue: Dialogue,
+    /// The rules that fit a command of the open transaction.
+    queued: Vec<Arc<ActiveRule>>,
     command: Command,
     scanner: FrameScanner,
     passage: FramePassage,
-    buffer: Vec<u8>,
-    /// Bytes of the buffer before this one are dealt with.
-    done: usize,
-    /// Bytes before this one are scanned.
-    scanned: usize,
-    /// Bytes before this one are filled.
-    filled: usize,
-    /// First byte of the current frame.
-    frame: usize,
+    /// A part of the current frame has been passed on.
+    has_begun: bool,
+    window: ByteWindow,
 }
 
-impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> RequestStream<'a, R, W> {
-    pub(crate) fn new(client: R, upstream: W, exchange: &'a ConnectionState) -> Self {
+impl<'a, W: AsyncWrite + Unpin> RequestStream<'a, W> {
+    pub(crate) fn new(client: ReadHalf<'a>, upstream: W, exchange: &'a ConnectionState) -> Self {
         Self {
             client,
             upstream,
             exchange,
-            gate: exchange.gate(),
+            gate: FaultGate::new(exchange, LinkDirection::Upstream),
             dialogue: Dialogue::default(),
+            queued: Vec::new(),
             command: Command::new(),
             scanner: FrameScanner::new(StreamSide::Requests),
             passage: FramePassage::Undecided,
-            buffer: vec![0; BUFFER],
-            done: 0,
-            scanned: 0,
-            filled: 0,
-            frame: 0,
+            has_begun: false,
+            window: ByteWindow::default(),
         }
     }
 
     /// Passes requests on until the client has sent its last.
     pub(crate) async fn run(mut self) -> Result<(), ConnectionEnd> {
         while self.read().await? > 0 {
-            self.gate.open(self.exchange).await;
-            while self.scanned < self.filled && !self.exchange.is_transparent() {
+            self.gate.open(Some(self.client.as_ref())).await?;
+            while self.window.has_unscanned() && !self.exchange.is_transparent() {
                 self.step().await?;
             }
             if self.exchange.is_transparent() {
-                self.scanned = self.filled;
+                self.window.scan_all();
                 self.passage = FramePassage::Forward;
             }
             self.forward(self.decided()).await?;
         }
-        self.upstream.shutdown().await?;
-        Ok(())
+        self.exchange.client_left();
+        gone(self.upstream.shutdown().await)
     }
 
     /// Reads more, behind the bytes that are held back.
     async fn read(&mut self) -> io::Result<usize> {
-        self.exchange.room().await;
-        self.compact();
-        let read = self.client.read(&mut self.buffer[self.filled..]).await?;
-        self.filled += read;
-        Ok(read)
+        let (gate, window, client) = (&mut self.gate, &mut self.window, &mut self.client);
+        poll_fn(|context| gate.poll_read(context, window, client)).await
     }
 
-    fn compact(&mut self) {
-        self.buffer.copy_within(self.done..self.filled, 0);
-        self.scanned -= self.done;
-        self.filled -= self.done;
-        self.frame = self.frame.saturating_sub(self.done);
-        self.done = 0;
-    }
-
-    /// How far the bytes may be passed on.
+    /// How far the bytes may be passed on. Those of a command that is not decided about wait only
+    /// for a rule that may keep it from the store.
     fn decided(&self) -> usize {
-        if self.passage == FramePassage::Undecided {
-            self.frame
+        if self.passage == FramePassage::Undecided && self.gate.view.withholds() {
+            self.window.frame
         } else {
-            self.scanned
+            self.window.scanned
         }
     }
 
     /// Scans to the next event, and decides about a command as soon as enough of it is known.
     async fn step(&mut self) -> Result<(), ConnectionEnd> {
         if self.scanner.at_frame_start() {
-            self.frame = self.scanned;
+            self.window.frame = self.window.scanned;
             self.passage = FramePassage::Undecided;
-            self.command.clear(self.buffer[self.scanned] != b'*');
+            self.has_begun = false;
+            self.command.clear(self.window.unscanned()[0] != b'*');
         }
-        let bytes = &self.buffer[self.scanned..self.filled];
+        let bytes = self.window.unscanned();
         let Ok((used, progress)) = self.scanner.scan(bytes, &mut self.command) else {
             self.exchange.give_up();
             return Ok(());
         };
-        self.scanned += used;
+        self.window.scanned += used;
         if self.passage == FramePassage::Undecided {
-            let full =
-                self.filled == self.buffer.len() && self.frame == self.done && self.done == 0;
             let known = match progress {
                 ScanProgress::End => {
                     self.command.split_inline();
@@ -138,85 +125,150 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> RequestStream<'a, R, W> {
                 }
                 _ => self.scanner.elements(),
             };
-            let (kind, is_enough) =
-                Dialogue::kind(&self.command, known, &self.exchange.link.commands);
-            let enough = match progress {
+            let exchange = self.exchange;
+            let commands = exchange.link.commands();
+            let (found, is_enough) = Dialogue::known(&self.command, known, commands);
+            let is_decided = match progress {
                 ScanProgress::End => true,
                 ScanProgress::Element => is_enough,
-                ScanProgress::More => full && self.scanned == self.filled,
+                ScanProgress::More => {
+                    let is_full = self.window.frame == 0 && self.window.is_full();
+                    (is_full && !self.window.has_unscanned()) || self.scanner.exceeds_stores()
+                }
             };
-            if enough {
+            if is_decided {
                 self.command.split_inline();
-                self.decide(kind).await?;
+                self.decide(found, commands).await?;
             }
         }
         if self.passage == FramePassage::Discard {
-            self.done = self.scanned;
+            self.window.done = self.window.scanned;
         }
         Ok(())
     }
 
-    async fn decide(&mut self, kind: CommandKind) -> Result<(), ConnectionEnd> {
+    async fn decide(
+        &mut self,
+        known: &KnownCommand,
+        commands: &CommandTable,
+    ) -> Result<(), ConnectionEnd> {
         self.passage = FramePassage::Forward;
-        if self.command.is_empty() {
+        self.settle();
+        if self.command.is_empty() && self.scanner.announced() == 0 {
             self.dialogue.take_empty();
             return Ok(());
         }
-        self.exchange.link.counters.lock().commands += 1;
-        let step = self.dialogue.look(&self.command, kind);
-        let found = step.subject.and_then(|subject| {
-            self.gate
-                .view
-                .of_command(self.dialogue.client(), &self.command, subject)
-        });
-        let found = found
+        let kind = &known.kind;
+        let key = match kind.key.first_key(&self.command, usize::MAX) {
+            FirstKey::Some(key) => Some(key),
+            FirstKey::None | FirstKey::Unknown => None,
+        };
+        let exchange = self.exchange;
+        let link = &exchange.link;
+        link.counters.commands.note();
+        known.note();
+        if commands.is_unknown(known) {
+            link.seen.note_unknown(self.command.name());
+        }
+        if let Some(key) = key {
+            link.seen.note_key(key);
+        }
+        let arguments = self.scanner.announced().max(self.command.count() as u64);
+        let step = self.dialogue.look(&self.command, kind, arguments);
+        let mut found = None;
+        if self.gate.view.has_command_faults() {
+            let subject = |classes| RuleSubject {
+                client: self.dialogue.client(),
+                address: self.exchange.address,
+                command: &self.command,
+                classes,
+                key,
+            };
+            let queued: &[_] = if step.executes { &self.queued } else { &[] };
+            if let Some(classes) = step.subject {
+                found = self.gate.view.of_command(subject(classes), queued);
+            } else {
+                let subject = subject(CommandClasses::one(kind.class_of(&self.command)));
+                self.gate.view.note_queued(subject, &mut self.queued);
+            }
+        }
+        if matches!(
+            kind.role,
+            CommandRole::Multi | CommandRole::Exec | CommandRole::Discard | CommandRole::Reset
+        ) {
+            self.queued.clear();
+        }
+        let fault = found
             .as_ref()
-            .and_then(|active| Some((active, active.command_fault()?)));
-        let is_passed_on = !matches!(found, Some((_, CommandFault::Error(_)))) || step.executes;
-        if is_passed_on && self.dialogue.take(&self.command, kind) {
+            .and_then(|active| Some((active, active.of_commands()?.1)))
+            // The store has a part of it, so that no reply can take its place.
+            .filter(|(_, fault)| !(self.has_begun && matches!(fault, CommandFault::Error(_))));
+        let is_passed_on = !matches!(fault, Some((_, CommandFault::Error(_)))) || step.executes;
+        if is_passed_on && self.dialogue.take(&self.command, kind, step.reply) {
             self.exchange.set_client(self.dialogue.client());
         }
-        let Some((active, fault)) = found else {
-            self.expect(step.reply, ReplyFate::Pass);
-            return Ok(());
-        };
+        match fault {
+            None => self.expect(step.reply, ReplyFate::Pass),
+            Some((active, fault)) => {
+                self.meet(active, fault, step.reply, step.executes).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back changes of the dialogue that were refused.
+    fn settle(&mut self) {
+        for accepted in self.exchange.take_outcomes() {
+            if self.dialogue.settle(accepted) {
+                self.exchange.set_client(self.dialogue.client());
+            }
+        }
+    }
+
+    /// Lets the fault of a command happen.
+    async fn meet(
+        &mut self,
+        active: &Arc<ActiveRule>,
+        fault: &CommandFault,
+        reply: Option<ReplyForm>,
+        executes: bool,
+    ) -> Result<(), ConnectionEnd> {
         match fault {
             CommandFault::Delay { by, jitter } => {
                 let due = Instant::now() + active.drawn_delay(*by, *jitter);
                 self.gate.view.took_effect(active);
-                self.expect(step.reply, ReplyFate::NotBefore(due, Arc::clone(active)));
+                self.expect(reply, ReplyFate::NotBefore(due, Arc::clone(active)));
             }
             CommandFault::Hold => {
-                self.forward(self.frame).await?;
+                self.forward(self.window.frame).await?;
                 self.gate.view.took_effect(active);
                 self.hold(active).await?;
-                self.expect(step.reply, ReplyFate::Pass);
+                self.expect(reply, ReplyFate::Pass);
             }
             // Noted when the reply comes: only then has the store executed the command.
             CommandFault::SwallowReply => {
-                self.expect(step.reply, ReplyFate::Swallow(Arc::clone(active)));
+                self.expect(reply, ReplyFate::Swallow(Arc::clone(active)));
             }
             CommandFault::ResetAfter => {
-                self.expect(step.reply, ReplyFate::Reset(Arc::clone(active)));
+                self.expect(reply, ReplyFate::Reset(Arc::clone(active)));
             }
             CommandFault::ResetBefore => {
-                self.forward(self.frame).await?;
+                self.forward(self.window.frame).await?;
                 self.gate.view.took_effect(active);
                 return Err(ConnectionEnd::Reset);
             }
             CommandFault::Error(line) => {
-                self.forward(self.frame).await?;
+                self.forward(self.window.frame).await?;
                 self.gate.view.took_effect(active);
                 self.passage = FramePassage::Discard;
                 let line: Arc<[u8]> = format!("-{}\r\n", line.as_str()).into_bytes().into();
-                let form = step.reply.map(|_| ReplyForm::One);
-                if step.executes {
+                let form = reply.map(|_| ReplyForm::One);
+                if executes {
                     self.expect(form, ReplyFate::Replaced(line));
-                    self.gate
-                        .write(self.exchange, &mut self.upstream, DISCARD)
-                        .await?;
-                } else {
-                    self.expect(form, ReplyFate::Local(line));
+                    gone(self.gate.write(&mut self.upstream, DISCARD).await)?;
+                } else if let Some(form) = form {
+                    self.exchange
+                        .expected(|queue| queue.push(form, ReplyFate::Local(line)));
                     self.exchange.wake_replies();
                 }
             }
@@ -224,40 +276,55 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> RequestStream<'a, R, W> {
         Ok(())
     }
 
-    fn expect(&self, form: Option<ReplyForm>, fate: ReplyFate) {
-        if let Some(form) = form {
-            self.exchange.expect(form, fate);
-        }
+    fn expect(&self, reply: Option<ReplyForm>, fate: ReplyFate) {
+        self.exchange.expected(|queue| match reply {
+            Some(form) => queue.push(form, fate),
+            None => queue.push_silenced(),
+        });
     }
 
     /// Waits until the rule ends. A client that leaves meanwhile takes its command with it.
     async fn hold(&mut self, active: &ActiveRule) -> Result<(), ConnectionEnd> {
-        self.compact();
         loop {
-            let full = self.filled == self.buffer.len();
+            self.window.grow();
+            // The system reports no end behind bytes that there is no room for.
+            let is_full = self.window.is_full();
+            let left = async {
+                if is_full {
+                    leaves(self.client.as_ref()).await;
+                    Ok(0)
+                } else {
+                    self.read().await
+                }
+            };
             tokio::select! {
                 biased;
-                () = active.ended.cancelled() => {
-                    self.gate.view.refresh();
-                    return Ok(());
-                }
-                read = self.client.read(&mut self.buffer[self.filled..]), if !full => match read? {
-                    0 => return Err(ConnectionEnd::Closed),
-                    read => self.filled += read,
+                () = active.ended.cancelled() => break,
+                read = left => if read? == 0 {
+                    return Err(ConnectionEnd::Closed);
                 },
             }
         }
+        if has_left(self.client.as_ref()) {
+            return Err(ConnectionEnd::Closed);
+        }
+        self.gate.view.refresh();
+        Ok(())
     }
 
     /// Passes on the bytes up to `end`.
     async fn forward(&mut self, end: usize) -> Result<(), ConnectionEnd> {
-        if self.done < end {
-            let bytes = &self.buffer[self.done..end];
-            self.gate
-                .write(self.exchange, &mut self.upstream, bytes)
-                .await?;
-            self.done = end;
+        let bytes = self.window.waiting(end);
+        if !bytes.is_empty() {
+            gone(self.gate.write(&mut self.upstream, bytes).await)?;
+            self.window.done = end;
+            self.has_begun = end > self.window.frame;
         }
         Ok(())
     }
+}
+
+/// The end of a connection whose store takes no more.
+fn gone(written: io::Result<()>) -> Result<(), ConnectionEnd> {
+    written.map_err(|_| ConnectionEnd::StoreGone)
 }

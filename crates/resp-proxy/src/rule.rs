@@ -1,8 +1,13 @@
 //! A fault as a value: the commands or connections concerned, and their fate.
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::class::CommandClass;
+use crate::class::{CommandClass, CommandClasses};
+use crate::client::ClientAddress;
+use crate::command::Command;
+use crate::occurrence::Occurrence;
 
 /// One fault. Parsed from its [text form](crate::Rule#text-form); one of commands can be built with
 /// [`Rule::commands`].
@@ -17,13 +22,21 @@ use crate::class::CommandClass;
 /// | `do=` | the fault, see below; required |
 /// | `command=INCR,DECR` | only commands with one of these names |
 /// | `class=write,script` | only commands of these classes: `write`, `read`, `script`, `other` |
+/// | `key=user:1` | only commands whose first key this is, 128 bytes at most |
 /// | `prefix=user:` | only commands whose first key begins so; compared by its first 128 bytes |
 /// | `client=worker` | only connections that set this name with CLIENT SETNAME or HELLO |
+/// | `client-address=127.0.0.1:5000` | only connections from this address; without a port, of any |
 /// | `link=node-1` | only the proxy of this name |
-/// | `nth=3` | only the third command that all of the above fits, counted over all connections |
+/// | `skip=5` | not the first five commands that all of the above fits |
+/// | `every=3` | of those behind them, only the third, the sixth and so on |
+/// | `first=2` | of those, only the first two |
+/// | `nth=3` | only the third command that all of the above fits; not with the last three |
 /// | `percent=10` | only this share of those commands, drawn at random |
-/// | `seed=7` | seed of all draws, 0 unless given |
+/// | `seed=7` | seed of all draws; drawn itself unless given, and printed |
 /// | `for=2s` | how long the fault lasts, from its first effect; until healed unless given |
+///
+/// Commands are counted for each rule by itself, over all connections and whatever other rules do.
+/// The first rule that applies to a command decides its fate.
 ///
 /// Effects of `do=`:
 ///
@@ -39,11 +52,18 @@ use crate::class::CommandClass;
 /// - `silence`: nothing passes in either direction until the fault ends; connections stay open.
 /// - `refuse`: connections are reset, and new ones are refused.
 /// - `bandwidth rate=10000`: at most so many bytes a second and direction on each connection.
+/// - `latency by=50ms jitter=10ms`: all bytes arrive later by this time, give or take the jitter.
+/// - `timeout after=1s`: bytes are dropped, and the connection is closed after this time; when the
+///   fault ends, unless given.
+/// - `reset after=1s`: the connection is reset so long after its next bytes; at once unless given.
 ///
-/// The last three concern connections as a whole: only `client`, `link` and `for` go with them
-/// (`refuse` takes no `client`). A transaction is one command: rules look at its EXEC, which is of
-/// every class that was queued but has the name EXEC and no key. `error` then discards the store's
-/// transaction, so that both sides agree that there is none.
+/// The last six concern connections as a whole: only `client`, `client-address`, `link` and `for`
+/// go with them (`refuse` takes `link` and `for` alone). `stream=upstream` limits the last three to
+/// bytes from the client, `stream=downstream` to bytes from the store.
+///
+/// A transaction is one command: rules look at its EXEC, which fits when it does itself or when one
+/// of the queued commands does. `error` then discards the store's transaction, so that both sides
+/// agree that there is none.
 ///
 /// `hold` lets replies pass, as a paused store does; a client that closes its connection meanwhile
 /// takes the held command with it.
@@ -58,7 +78,16 @@ pub struct Rule {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ConnectionFilter {
     pub(crate) client: Option<String>,
+    pub(crate) address: Option<ClientAddress>,
     pub(crate) link: Option<String>,
+}
+
+impl ConnectionFilter {
+    /// Whether a connection with this name and address is concerned, its link aside.
+    pub(crate) fn is_of(&self, client: &str, address: SocketAddr) -> bool {
+        self.client.as_deref().is_none_or(|name| name == client)
+            && self.address.is_none_or(|one| one.is(address))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -72,10 +101,12 @@ pub(crate) enum RuleFault {
 pub struct CommandFilter {
     pub(crate) names: Vec<String>,
     pub(crate) classes: Vec<CommandClass>,
+    pub(crate) key: Option<Vec<u8>>,
     pub(crate) prefix: Option<Vec<u8>>,
-    pub(crate) nth: Option<u64>,
+    pub(crate) occurrence: Occurrence,
     pub(crate) percent: Option<f64>,
-    pub(crate) seed: u64,
+    /// Drawn when the rule comes into force, unless given.
+    pub(crate) seed: Option<u64>,
 }
 
 impl CommandFilter {
@@ -102,8 +133,22 @@ impl CommandFilter {
     #[must_use]
     pub fn percent(mut self, percent: f64, seed: u64) -> Self {
         self.percent = Some(percent.clamp(0.0, 100.0));
-        self.seed = seed;
+        self.seed = Some(seed);
         self
+    }
+
+    /// Whether it fits a command of these classes with this first key, its number aside.
+    pub(crate) fn fits(
+        &self,
+        command: &Command,
+        classes: CommandClasses,
+        key: Option<&[u8]>,
+    ) -> bool {
+        (self.names.is_empty() || self.names.iter().any(|name| command.is(name)))
+            && (self.classes.is_empty() || self.classes.iter().any(|class| classes.is(*class)))
+            && (self.key.is_none() || self.key.as_deref() == key)
+            && (self.prefix.as_deref())
+                .is_none_or(|prefix| key.is_some_and(|key| key.starts_with(prefix)))
     }
 }
 
@@ -130,6 +175,17 @@ pub enum CommandFault {
     ResetAfter,
 }
 
+impl CommandFault {
+    /// Whether the command must not reach the store before its fate is known.
+    pub(crate) fn withholds(&self) -> bool {
+        matches!(self, Self::Hold | Self::Error(_) | Self::ResetBefore)
+    }
+
+    fn has_jitter(&self) -> bool {
+        matches!(self, Self::Delay { jitter, .. } if !jitter.is_zero())
+    }
+}
+
 /// Fault of whole connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionFault {
@@ -142,6 +198,55 @@ pub enum ConnectionFault {
         /// Bytes a second.
         rate: std::num::NonZeroU32,
     },
+    /// All bytes arrive later by `by`, give or take up to `jitter`.
+    Latency {
+        /// Time added.
+        by: Duration,
+        /// Largest deviation from `by`, drawn uniformly.
+        jitter: Duration,
+        /// The direction concerned; both unless given.
+        stream: Option<LinkDirection>,
+    },
+    /// Bytes are dropped, and the connection is closed.
+    Timeout {
+        /// Time to the close, from the beginning of the connection or of the fault. None: when the
+        /// fault ends.
+        after: Option<Duration>,
+        /// The direction whose bytes are dropped; both unless given.
+        stream: Option<LinkDirection>,
+    },
+    /// The connection is reset.
+    Reset {
+        /// Time to the reset, from the next bytes.
+        after: Duration,
+        /// The direction whose bytes count; both unless given.
+        stream: Option<LinkDirection>,
+    },
+}
+
+/// The direction of bytes through the proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkDirection {
+    /// From the client to the store.
+    Upstream,
+    /// From the store to the client.
+    Downstream,
+}
+
+impl LinkDirection {
+    /// The word of the text form.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Upstream => "upstream",
+            Self::Downstream => "downstream",
+        }
+    }
+}
+
+impl fmt::Display for LinkDirection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// One line of printable text, such as `READONLY You can't write against a read only replica.`
@@ -180,5 +285,25 @@ impl Rule {
             lasts: None,
             fault: RuleFault::Command(which, fault),
         }
+    }
+
+    /// A fault of whole connections.
+    pub fn connections(fault: ConnectionFault) -> Self {
+        Self {
+            scope: ConnectionFilter::default(),
+            lasts: None,
+            fault: RuleFault::Connection(fault),
+        }
+    }
+
+    /// The rule with a seed, which `draw` makes where it has none and needs one.
+    pub(crate) fn seeded(mut self, draw: impl FnOnce() -> u64) -> Self {
+        if let RuleFault::Command(which, fault) = &mut self.fault
+            && which.seed.is_none()
+            && (which.percent.is_some() || fault.has_jitter())
+        {
+            which.seed = Some(draw());
+        }
+        self
     }
 }

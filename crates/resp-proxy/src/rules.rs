@@ -1,60 +1,21 @@
-//! The rules in force, the measured effects of each, and the guards that end them.
+//! The rules in force, and the guards that end them.
 
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
+use crate::active::{ActiveRule, RuleReport};
 use crate::class::CommandClasses;
 use crate::command::Command;
-use crate::rule::{CommandFault, CommandFilter, ConnectionFault, Rule, RuleFault};
+use crate::rule::{ConnectionFault, Rule};
 
 /// The rules in force on one proxy, or on several that share them. Cheap to clone; clones share the
 /// rules.
 #[derive(Clone, Debug, Default)]
 pub struct RuleSet {
     rules: watch::Sender<Arc<[Arc<ActiveRule>]>>,
-}
-
-/// One rule in force.
-#[derive(Debug)]
-pub(crate) struct ActiveRule {
-    pub(crate) rule: Rule,
-    /// Draws made so far: the state of a generator that needs no lock.
-    draws: AtomicU64,
-    report: Mutex<RuleReport>,
-    pub(crate) ended: CancellationToken,
-}
-
-/// The measured effects of one rule.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RuleReport {
-    /// Commands that fitted the rule's names, classes and prefix, before `nth` and `percent`.
-    pub fitted: u64,
-    /// Commands that the fault was applied to. For a fault of connections: the connections, and for
-    /// `refuse` also the address that stopped listening.
-    pub effects: u64,
-    /// First effect.
-    pub began: Option<Instant>,
-    /// Latest effect so far.
-    pub last: Option<Instant>,
-    /// Removal of the rule, by its guard or because its duration was over.
-    pub healed: Option<Instant>,
-}
-
-impl RuleReport {
-    /// The measured band: from the first effect to the end of the rule, or to the latest effect
-    /// while it is in force.
-    pub fn band(&self) -> Option<Duration> {
-        Some(
-            self.healed
-                .or(self.last)?
-                .saturating_duration_since(self.began?),
-        )
-    }
 }
 
 /// A rule in force. Dropping it ends the rule.
@@ -66,7 +27,7 @@ pub struct RuleGuard {
 }
 
 impl RuleGuard {
-    /// The rule.
+    /// The rule, with the seed of its draws.
     pub fn rule(&self) -> &Rule {
         &self.active.rule
     }
@@ -74,6 +35,23 @@ impl RuleGuard {
     /// The effects so far.
     pub fn report(&self) -> RuleReport {
         self.active.report()
+    }
+
+    /// Waits until the rule has had so many effects, or has ended. A caller that does not want to
+    /// wait forever adds a deadline.
+    pub async fn effects(&self, most: u64) -> RuleReport {
+        self.active.effects(most).await
+    }
+
+    /// As [`effects`](Self::effects), and independent of the guard.
+    pub(crate) fn pending_effects(&self, most: u64) -> impl Future<Output = RuleReport> + use<> {
+        let active = Arc::clone(&self.active);
+        async move { active.effects(most).await }
+    }
+
+    /// Ends the rule, whose report goes on to be there.
+    pub(crate) fn end(&self) {
+        self.rules.remove(&self.active);
     }
 
     /// Ends the rule and reports.
@@ -96,14 +74,11 @@ impl RuleSet {
     }
 
     /// Puts a rule into force behind those that are: the first rule that applies to a command
-    /// decides.
+    /// decides. A seed that it needs and has not is drawn.
     pub fn add(&self, rule: Rule) -> RuleGuard {
-        let active = Arc::new(ActiveRule {
-            rule,
-            draws: AtomicU64::new(0),
-            report: Mutex::default(),
-            ended: CancellationToken::new(),
-        });
+        // A seed is there to be read and typed again.
+        let rule = rule.seeded(|| RandomState::new().hash_one(0) % 1_000_000);
+        let active = Arc::new(ActiveRule::new(rule));
         self.rules.send_modify(|rules| {
             *rules = rules.iter().cloned().chain([Arc::clone(&active)]).collect();
         });
@@ -125,8 +100,7 @@ impl RuleSet {
             }
             found
         });
-        active.report.lock().healed.get_or_insert_with(Instant::now);
-        active.ended.cancel();
+        active.end();
     }
 
     /// The rules as one connection or listener sees them.
@@ -136,61 +110,13 @@ impl RuleSet {
             set: self.clone(),
             link: link.to_owned(),
             rules: Vec::new(),
+            commands: false,
+            withholds: false,
             connections: false,
             changes,
         };
         view.rebuild();
         view
-    }
-}
-
-impl ActiveRule {
-    fn report(&self) -> RuleReport {
-        *self.report.lock()
-    }
-
-    /// A number between 0 and 1 (SplitMix64, Steele 2014: the n-th draw of a seed needs no state
-    /// but n).
-    fn draw(&self, seed: u64) -> f64 {
-        let n = self.draws.fetch_add(1, Ordering::Relaxed);
-        let mut z = seed.wrapping_add(n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// A delay of `by`, give or take up to `jitter`.
-    pub(crate) fn drawn_delay(&self, by: Duration, jitter: Duration) -> Duration {
-        let RuleFault::Command(CommandFilter { seed, .. }, _) = &self.rule.fault else {
-            return by;
-        };
-        // A sequence of its own, so that the jitter is not tied to the draw that chose the command.
-        (by + jitter.mul_f64(2.0 * self.draw(!*seed))).saturating_sub(jitter)
-    }
-
-    fn fits(&self, which: &CommandFilter, command: &Command, subject: CommandClasses) -> bool {
-        let name = |name: &String| command.is(name);
-        let key = |prefix: &Vec<u8>| {
-            subject.key > 0
-                && command
-                    .argument(subject.key)
-                    .is_some_and(|key| key.starts_with(prefix))
-        };
-        let fits = (which.names.is_empty() || which.names.iter().any(name))
-            && (which.classes.is_empty() || which.classes.iter().any(|class| subject.is(*class)))
-            && which.prefix.as_ref().is_none_or(key);
-        if !fits {
-            return false;
-        }
-        let nth = {
-            let mut report = self.report.lock();
-            report.fitted += 1;
-            report.fitted
-        };
-        which.nth.is_none_or(|n| n == nth)
-            && which
-                .percent
-                .is_none_or(|percent| self.draw(which.seed) * 100.0 < percent)
     }
 }
 
@@ -200,26 +126,47 @@ pub(crate) struct RuleView {
     set: RuleSet,
     link: String,
     rules: Vec<Arc<ActiveRule>>,
+    commands: bool,
+    withholds: bool,
     connections: bool,
     changes: watch::Receiver<Arc<[Arc<ActiveRule>]>>,
+}
+
+/// The connection and command that rules look at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RuleSubject<'a> {
+    /// The name that the client set.
+    pub(crate) client: &'a str,
+    pub(crate) address: SocketAddr,
+    pub(crate) command: &'a Command,
+    pub(crate) classes: CommandClasses,
+    pub(crate) key: Option<&'a [u8]>,
+}
+
+impl RuleSubject<'_> {
+    fn fits(&self, active: &ActiveRule) -> bool {
+        active.of_commands().is_some_and(|(which, _)| {
+            active.rule.scope.is_of(self.client, self.address)
+                && which.fits(self.command, self.classes, self.key)
+        })
+    }
 }
 
 impl RuleView {
     fn rebuild(&mut self) {
         let all = self.changes.borrow_and_update();
         let here = |active: &&Arc<ActiveRule>| {
-            active
-                .rule
-                .scope
-                .link
-                .as_ref()
-                .is_none_or(|link| *link == self.link)
+            let link = active.rule.scope.link.as_ref();
+            link.is_none_or(|link| *link == self.link)
         };
         self.rules = all.iter().filter(here).cloned().collect();
+        let of_commands = || self.rules.iter().filter_map(|active| active.of_commands());
+        self.commands = of_commands().next().is_some();
+        self.withholds = of_commands().any(|(_, fault)| fault.withholds());
         self.connections = self
             .rules
             .iter()
-            .any(|active| matches!(active.rule.fault, RuleFault::Connection(_)));
+            .any(|active| active.of_connections().is_some());
     }
 
     /// Takes over changes, if there were any.
@@ -236,20 +183,44 @@ impl RuleView {
         self.rebuild();
     }
 
-    /// The first rule that applies to a command.
+    /// Whether any rule concerns commands.
+    pub(crate) fn has_command_faults(&self) -> bool {
+        self.commands
+    }
+
+    /// Whether the fate of a command must be known before the store receives any of it.
+    pub(crate) fn withholds(&self) -> bool {
+        self.withholds
+    }
+
+    /// The first rule that applies to a command. `queued` are rules that fit it for another reason.
+    /// Every rule counts the commands that fit it, whatever the others do.
     pub(crate) fn of_command(
         &self,
-        client: &str,
-        command: &Command,
-        subject: CommandClasses,
+        subject: RuleSubject<'_>,
+        queued: &[Arc<ActiveRule>],
     ) -> Option<Arc<ActiveRule>> {
-        let found = self.rules.iter().find(|active| match &active.rule.fault {
-            RuleFault::Command(which, _) => {
-                active.is_of(client) && active.fits(which, command, subject)
+        let mut decisive = None;
+        for active in &self.rules {
+            let fits = subject.fits(active) || queued.iter().any(|a| Arc::ptr_eq(a, active));
+            if let Some((which, _)) = active.of_commands()
+                && fits
+                && active.applies(which)
+                && decisive.is_none()
+            {
+                decisive = Some(Arc::clone(active));
             }
-            RuleFault::Connection(_) => false,
-        })?;
-        Some(Arc::clone(found))
+        }
+        decisive
+    }
+
+    /// Adds the rules that fit a command of a transaction, whose EXEC fits them for it.
+    pub(crate) fn note_queued(&self, subject: RuleSubject<'_>, queued: &mut Vec<Arc<ActiveRule>>) {
+        for active in &self.rules {
+            if subject.fits(active) && !queued.iter().any(|a| Arc::ptr_eq(a, active)) {
+                queued.push(Arc::clone(active));
+            }
+        }
     }
 
     /// Whether any rule concerns connections as a whole.
@@ -261,66 +232,34 @@ impl RuleView {
     pub(crate) fn of_connection(
         &self,
         client: &str,
+        address: SocketAddr,
         wanted: impl Fn(ConnectionFault) -> bool,
     ) -> Option<Arc<ActiveRule>> {
-        let found = self.rules.iter().find(|active| match active.rule.fault {
-            RuleFault::Connection(fault) => wanted(fault) && active.is_of(client),
-            RuleFault::Command(..) => false,
+        let found = self.rules.iter().find(|active| {
+            active.of_connections().is_some_and(&wanted) && active.rule.scope.is_of(client, address)
         })?;
         Some(Arc::clone(found))
     }
 
+    /// The rule that refuses all connections.
+    pub(crate) fn refusal(&self) -> Option<Arc<ActiveRule>> {
+        let refuses =
+            |active: &&Arc<ActiveRule>| active.of_connections() == Some(ConnectionFault::Refuse);
+        self.rules.iter().find(refuses).cloned()
+    }
+
     /// Notes an effect of a rule. The first starts its duration.
     pub(crate) fn took_effect(&self, active: &Arc<ActiveRule>) {
-        let now = Instant::now();
-        let mut report = active.report.lock();
-        report.effects += 1;
-        report.last = Some(now);
-        if report.healed.is_some() {
-            return;
-        }
-        if report.began.is_none() {
-            report.began = Some(now);
-            if let Some(lasts) = active.rule.lasts {
-                let (set, active) = (self.set.clone(), Arc::clone(active));
-                tokio::spawn(async move {
-                    tokio::select! {
-                        () = tokio::time::sleep(lasts) => set.remove(&active),
-                        () = active.ended.cancelled() => {}
-                    }
-                });
-            }
-        }
-    }
-}
-
-impl ActiveRule {
-    /// Notes that an effect that was counted before goes on.
-    pub(crate) fn goes_on(&self) {
-        self.report.lock().last = Some(Instant::now());
-    }
-
-    fn is_of(&self, client: &str) -> bool {
-        self.rule
-            .scope
-            .client
-            .as_deref()
-            .is_none_or(|name| name == client)
-    }
-
-    /// The fault of a rule about commands.
-    pub(crate) fn command_fault(&self) -> Option<&CommandFault> {
-        match &self.rule.fault {
-            RuleFault::Command(_, fault) => Some(fault),
-            RuleFault::Connection(_) => None,
-        }
-    }
-
-    /// The rate of a rule about bandwidth, bytes a second.
-    pub(crate) fn rate(&self) -> Option<u32> {
-        match self.rule.fault {
-            RuleFault::Connection(ConnectionFault::Bandwidth { rate }) => Some(rate.get()),
-            _ => None,
+        if active.has_first_effect()
+            && let Some(lasts) = active.rule.lasts
+        {
+            let (set, active) = (self.set.clone(), Arc::clone(active));
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = tokio::time::sleep(lasts) => set.remove(&active),
+                    () = active.ended.cancelled() => {}
+                }
+            });
         }
     }
 }
@@ -328,8 +267,8 @@ impl ActiveRule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::class;
     use crate::frame::ElementCapture as _;
+    use crate::table::CommandTable;
 
     fn command(name: &str, key: &str) -> Command {
         let mut command = Command::new();
@@ -340,13 +279,27 @@ mod tests {
     }
 
     fn applied(rule: &str, commands: &[(&str, &str)]) -> Vec<bool> {
-        let (set, table) = (RuleSet::new(), class::CommandTable::built_in());
+        let set = RuleSet::new();
         let _guard = set.add(rule.parse().unwrap());
-        let view = set.view("node-1");
+        applied_by(&set, commands)
+            .iter()
+            .map(Option::is_some)
+            .collect()
+    }
+
+    /// The text of the rule that decides about each command.
+    fn applied_by(set: &RuleSet, commands: &[(&str, &str)]) -> Vec<Option<String>> {
+        let (view, table) = (set.view("node-1"), CommandTable::built_in());
         let applies = |(name, key): &(&str, &str)| {
-            let subject = CommandClasses::one(table.kind(name.as_bytes()));
-            view.of_command("worker", &command(name, key), subject)
-                .is_some()
+            let kind = &table.command(name.as_bytes()).kind;
+            let subject = RuleSubject {
+                client: "worker",
+                address: ([127, 0, 0, 1], 5000).into(),
+                command: &command(name, key),
+                classes: CommandClasses::one(kind.class),
+                key: (!key.is_empty()).then_some(key.as_bytes()),
+            };
+            Some(view.of_command(subject, &[])?.rule.to_string())
         };
         commands.iter().map(applies).collect()
     }
@@ -364,6 +317,13 @@ mod tests {
             ("do=hold command=INCR,ping", [true, false, false, true]),
             ("do=hold class=write", [true, false, true, false]),
             ("do=hold prefix=user:", [true, true, false, false]),
+            ("do=hold key=user:1", [true, true, false, false]),
+            ("do=hold key=user:", [false; 4]),
+            ("do=hold first=2", [true, true, false, false]),
+            ("do=hold skip=1 every=2", [false, false, true, false]),
+            ("do=hold client-address=127.0.0.1", [true; 4]),
+            ("do=hold client-address=127.0.0.1:5000", [true; 4]),
+            ("do=hold client-address=127.0.0.1:5001", [false; 4]),
             (
                 "do=hold class=read,write nth=2",
                 [false, true, false, false],
@@ -396,5 +356,28 @@ mod tests {
         drop(guard);
         view.refresh();
         assert!(view.rules.is_empty());
+    }
+
+    #[test]
+    fn every_rule_counts_for_itself() {
+        let set = RuleSet::new();
+        let first = set.add("command=INCR nth=1 do=hold".parse().unwrap());
+        let second = set.add("class=write nth=3 do=reset-after".parse().unwrap());
+        let taken = applied_by(
+            &set,
+            &[("INCR", "a"), ("SET", "a"), ("INCR", "a"), ("GET", "a")],
+        );
+        let expected = [Some(first.rule()), None, Some(second.rule()), None];
+        assert_eq!(taken, expected.map(|rule| rule.map(ToString::to_string)));
+        assert_eq!((first.report().fitted, second.report().fitted), (2, 3));
+    }
+
+    #[test]
+    fn a_missing_seed_is_drawn_and_shown() {
+        let rule = |text: &str| RuleSet::new().add(text.parse().unwrap()).rule().to_string();
+        let shown = rule("percent=50 do=hold");
+        assert!(shown.contains(" seed="), "{shown}");
+        assert_eq!(rule(&shown), shown);
+        assert_eq!(rule("nth=2 do=hold"), "nth=2 do=hold");
     }
 }

@@ -1,87 +1,104 @@
 //! State shared by the two directions of a connection, and by all connections of a proxy.
 
-use std::fmt;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-use crate::class::CommandTable;
+use crate::active::ActiveRule;
+use crate::counters::LiveCounters;
+use crate::notice::Notices;
 use crate::queue::{ReplyFate, ReplyForm, ReplyQueue};
-use crate::rule::ConnectionFault;
-use crate::rules::{ActiveRule, RuleSet, RuleView};
+use crate::rules::RuleSet;
+use crate::seen::{SeenCommands, SeenSample};
+use crate::table::CommandTable;
 
-/// Entries of expected replies beyond which no more requests are read. Runs of plain commands are
-/// one entry, so that only rules fill the queue.
-const BACKLOG: usize = 65_536;
+/// Time between two questions to a store that does not list its commands.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// State shared by all connections of one proxy.
 #[derive(Debug)]
 pub(crate) struct ProxyState {
     pub(crate) name: String,
     pub(crate) rules: RuleSet,
-    pub(crate) commands: CommandTable,
-    pub(crate) counters: Mutex<ProxyCounters>,
+    pub(crate) counters: LiveCounters,
+    pub(crate) notices: Notices,
+    pub(crate) seen: SeenSample,
+    /// Whether connections are taken.
+    pub(crate) listening: watch::Sender<bool>,
+    built_in: CommandTable,
+    /// The store's own commands, once it has listed them.
+    reported: OnceLock<CommandTable>,
+    /// When the store was asked for them.
+    asked: Mutex<Option<Instant>>,
 }
 
-/// Counts of one proxy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProxyCounters {
-    /// Connections accepted.
-    pub connections: u64,
-    /// Connections that could not be opened to the store.
-    pub unreachable: u64,
-    /// Commands passed on, held, or answered by a rule.
-    pub commands: u64,
-    /// Replies that answered no command known.
-    pub unmatched: u64,
-    /// Connections that pass untouched since some point: subscriptions of RESP2, MONITOR,
-    /// replication.
-    pub streams: u64,
-    /// Connections that pass untouched since bytes came that are not RESP.
-    pub not_resp: u64,
-}
+impl ProxyState {
+    pub(crate) fn new(name: String, rules: RuleSet, notices: Notices) -> Self {
+        Self {
+            name,
+            rules,
+            counters: LiveCounters::default(),
+            notices,
+            seen: SeenSample::default(),
+            listening: watch::Sender::new(true),
+            built_in: CommandTable::built_in(),
+            reported: OnceLock::new(),
+            asked: Mutex::default(),
+        }
+    }
 
-impl fmt::Display for ProxyCounters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            connections,
-            unreachable,
-            commands,
-            unmatched,
-            streams,
-            not_resp,
-        } = self;
-        write!(
-            f,
-            "{connections} connections ({unreachable} without a store), {commands} commands, "
-        )?;
-        write!(
-            f,
-            "{unmatched} unmatched replies, {streams} streams, {not_resp} not RESP"
-        )
+    /// The store's own commands, or those that most stores have.
+    pub(crate) fn commands(&self) -> &CommandTable {
+        self.reported.get().unwrap_or(&self.built_in)
+    }
+
+    /// Whether the store, which answers now, is to be asked for its commands again: it was away, or
+    /// refused them a while ago.
+    pub(crate) fn is_to_ask(&self) -> bool {
+        let mut asked = self.asked.lock();
+        let is_due = self.reported.get().is_none()
+            && (self.notices.is_store_away() || asked.is_none_or(|at| at.elapsed() > ASK_AGAIN));
+        if is_due {
+            *asked = Some(Instant::now());
+        }
+        is_due
+    }
+
+    pub(crate) fn set_commands(&self, reported: CommandTable) {
+        // Two connections may both have asked.
+        let _ = self.reported.set(reported);
+    }
+
+    pub(crate) fn seen(&self) -> SeenCommands {
+        let reported = self.reported.get().into_iter();
+        let tables = reported.chain([&self.built_in]);
+        self.seen.with(tables.flat_map(CommandTable::seen))
     }
 }
 
 /// Cause of an end before both sides have sent all.
 #[derive(Debug)]
 pub(crate) enum ConnectionEnd {
-    /// A rule resets it.
+    /// A rule resets it, or one side did.
     Reset,
     /// One side closed it.
     Closed,
-    /// It broke.
-    Io,
+    /// The store takes no more; its last replies may still come.
+    StoreGone,
 }
 
 impl From<io::Error> for ConnectionEnd {
-    fn from(_: io::Error) -> Self {
-        // Which error does not matter to the other side, which can only be closed.
-        Self::Io
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::ConnectionReset {
+            Self::Reset
+        } else {
+            Self::Closed
+        }
     }
 }
 
@@ -89,35 +106,45 @@ impl From<io::Error> for ConnectionEnd {
 #[derive(Debug)]
 pub(crate) struct ConnectionState {
     pub(crate) link: Arc<ProxyState>,
+    pub(crate) address: SocketAddr,
     expected: Mutex<ReplyQueue>,
-    /// Entries of `expected` that are not plain: while there are none, replies pass without a look
-    /// at the queue's front.
-    special: AtomicUsize,
-    transparent: AtomicBool,
+    /// Whether changes of the dialogue were accepted, in their order, until it takes them.
+    outcomes: Mutex<Vec<bool>>,
+    has_outcomes: AtomicBool,
+    is_transparent: AtomicBool,
     client: Mutex<String>,
     /// Faults of connections that have met this one, so that each is counted once.
     met: Mutex<Vec<Arc<ActiveRule>>>,
+    /// A rule that resets this connection, and when.
+    doom: Mutex<Option<(Instant, Arc<ActiveRule>)>>,
+    /// Bytes were dropped, so that later ones make no sense.
+    has_lost_bytes: AtomicBool,
+    has_client_left: AtomicBool,
+    /// Reads from the store so far.
+    reads: AtomicU64,
     wake: Notify,
-    drained: Notify,
+    leaving: Notify,
+    fault: Notify,
 }
 
 impl ConnectionState {
-    pub(crate) fn new(link: Arc<ProxyState>) -> Self {
+    pub(crate) fn new(link: Arc<ProxyState>, address: SocketAddr) -> Self {
         Self {
             link,
+            address,
             expected: Mutex::default(),
-            special: AtomicUsize::new(0),
-            transparent: AtomicBool::new(false),
+            outcomes: Mutex::default(),
+            has_outcomes: AtomicBool::new(false),
+            is_transparent: AtomicBool::new(false),
             client: Mutex::default(),
             met: Mutex::default(),
+            doom: Mutex::default(),
+            has_lost_bytes: AtomicBool::new(false),
+            has_client_left: AtomicBool::new(false),
+            reads: AtomicU64::new(0),
             wake: Notify::new(),
-            drained: Notify::new(),
-        }
-    }
-
-    pub(crate) fn gate(&self) -> FaultGate {
-        FaultGate {
-            view: self.link.rules.view(&self.link.name),
+            leaving: Notify::new(),
+            fault: Notify::new(),
         }
     }
 
@@ -128,10 +155,11 @@ impl ConnectionState {
 
     pub(crate) fn set_client(&self, name: &str) {
         name.clone_into(&mut self.client.lock());
+        self.fault.notify_one();
     }
 
     /// Whether a fault of connections meets this one for the first time.
-    fn is_first(&self, active: &Arc<ActiveRule>) -> bool {
+    pub(crate) fn is_first(&self, active: &Arc<ActiveRule>) -> bool {
         let mut met = self.met.lock();
         let is_first = !met.iter().any(|other| Arc::ptr_eq(other, active));
         if is_first {
@@ -140,62 +168,44 @@ impl ConnectionState {
         is_first
     }
 
-    /// Notes the reply that a command will have, before the command is passed on.
-    pub(crate) fn expect(&self, form: ReplyForm, fate: ReplyFate) {
+    /// The expected replies; none are while the connection passes untouched.
+    pub(crate) fn expected<T: Default>(&self, ask: impl FnOnce(&mut ReplyQueue) -> T) -> T {
         if self.is_transparent() {
-            return;
+            return T::default();
         }
-        if !matches!(fate, ReplyFate::Pass) {
-            self.special.fetch_add(1, Ordering::Relaxed);
-        }
-        self.expected.lock().push(form, fate);
+        ask(&mut self.expected.lock())
     }
 
-    /// Whether some expected reply has a fate of its own.
-    pub(crate) fn has_special(&self) -> bool {
-        self.special.load(Ordering::Relaxed) > 0
-    }
-
-    /// Fate of the reply that comes next.
-    pub(crate) fn fate(&self) -> Option<ReplyFate> {
-        self.expected.lock().front().map(|(_, fate)| fate.clone())
-    }
-
-    /// Form of the reply that comes next.
-    pub(crate) fn form(&self) -> Option<ReplyForm> {
-        self.expected.lock().front().map(|(form, _)| form)
-    }
-
-    /// The next command has its reply.
-    pub(crate) fn answered(&self) {
-        let mut expected = self.expected.lock();
-        if expected
-            .front()
-            .is_some_and(|(_, fate)| !matches!(fate, ReplyFate::Pass))
-        {
-            self.special.fetch_sub(1, Ordering::Relaxed);
-        }
-        expected.pop();
-        if expected.entries() == BACKLOG / 2 {
-            self.drained.notify_one();
-        }
-    }
-
-    /// Waits until the queue of expected replies has room.
-    pub(crate) async fn room(&self) {
-        while self.expected.lock().entries() > BACKLOG {
-            self.drained.notified().await;
-        }
+    /// Form and fate of the reply that comes next.
+    pub(crate) fn front(&self) -> Option<(ReplyForm, ReplyFate)> {
+        self.expected(|queue| queue.front().map(|(form, fate)| (form, fate.clone())))
     }
 
     /// The local reply whose turn it is.
     pub(crate) fn take_local(&self) -> Option<Arc<[u8]>> {
-        let line = match self.expected.lock().front() {
-            Some((_, ReplyFate::Local(line))) => Arc::clone(line),
-            _ => return None,
-        };
-        self.answered();
-        Some(line)
+        self.expected(|queue| {
+            let line = match queue.front() {
+                Some((_, ReplyFate::Local(line))) => Arc::clone(line),
+                _ => return None,
+            };
+            queue.pop();
+            Some(line)
+        })
+    }
+
+    /// Notes whether the oldest change of the dialogue was accepted.
+    pub(crate) fn note_outcome(&self, accepted: bool) {
+        self.outcomes.lock().push(accepted);
+        self.has_outcomes.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn take_outcomes(&self) -> Vec<bool> {
+        // There are hardly any, and one look is cheaper than an exchange.
+        if !self.has_outcomes.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        self.has_outcomes.store(false, Ordering::Release);
+        std::mem::take(&mut self.outcomes.lock())
     }
 
     pub(crate) fn wake_replies(&self) {
@@ -208,85 +218,74 @@ impl ConnectionState {
 
     /// Whether bytes pass without being looked at.
     pub(crate) fn is_transparent(&self) -> bool {
-        self.transparent.load(Ordering::Relaxed)
+        self.is_transparent.load(Ordering::Relaxed)
     }
 
     /// From here on replies belong to no command.
     pub(crate) fn become_transparent(&self) {
-        self.link.counters.lock().streams += 1;
+        self.link.counters.streams.note();
         self.pass_untouched();
     }
 
     /// The bytes are not RESP: they pass as they are.
     pub(crate) fn give_up(&self) {
-        self.link.counters.lock().not_resp += 1;
+        self.link.counters.not_resp.note();
         self.pass_untouched();
     }
 
     fn pass_untouched(&self) {
-        self.transparent.store(true, Ordering::Relaxed);
+        self.is_transparent.store(true, Ordering::Relaxed);
         self.expected.lock().clear();
-        self.special.store(0, Ordering::Relaxed);
-        // Requests that waited for room need none now.
-        self.drained.notify_one();
     }
-}
 
-/// The faults of connections, as one direction meets them.
-#[derive(Debug)]
-pub(crate) struct FaultGate {
-    pub(crate) view: RuleView,
-}
+    pub(crate) fn note_read(&self) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+    }
 
-impl FaultGate {
-    /// Counts an effect on a connection once, and its last moment always.
-    fn meets(&self, exchange: &ConnectionState, active: &Arc<ActiveRule>) {
-        if exchange.is_first(active) {
-            self.view.took_effect(active);
-        } else {
-            active.goes_on();
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    /// The client has closed its side.
+    pub(crate) fn client_left(&self) {
+        self.has_client_left.store(true, Ordering::Relaxed);
+        self.leaving.notify_one();
+    }
+
+    /// Waits until a time after the client has closed its side.
+    pub(crate) async fn since_client_left(&self, time: Duration) {
+        if !self.has_client_left.load(Ordering::Relaxed) {
+            self.leaving.notified().await;
+        }
+        tokio::time::sleep(time).await;
+    }
+
+    /// A rule resets this connection at that instant.
+    pub(crate) fn doom(&self, at: Instant, active: &Arc<ActiveRule>) {
+        let mut doom = self.doom.lock();
+        if doom.is_none() {
+            *doom = Some((at, Arc::clone(active)));
+            self.fault.notify_one();
         }
     }
 
-    /// Takes over changes of the rules, and waits while the connection is silenced.
-    pub(crate) async fn open(&mut self, exchange: &ConnectionState) {
-        self.view.refresh();
-        let silent = |fault| fault == ConnectionFault::Silence;
-        while self.view.has_connection_faults()
-            && let Some(active) = self.view.of_connection(&exchange.client(), silent)
-        {
-            self.meets(exchange, &active);
-            active.ended.cancelled().await;
-            self.view.refresh();
-        }
+    /// The rule that resets this connection, unless it is over.
+    pub(crate) fn doomed(&self) -> Option<(Instant, Arc<ActiveRule>)> {
+        let mut doom = self.doom.lock();
+        doom.take_if(|(_, active)| active.ended.is_cancelled());
+        doom.clone()
     }
 
-    /// Writes, no faster than the connection may be.
-    pub(crate) async fn write(
-        &mut self,
-        exchange: &ConnectionState,
-        out: &mut (impl AsyncWrite + Unpin),
-        bytes: &[u8],
-    ) -> Result<(), ConnectionEnd> {
-        let slow = |fault| matches!(fault, ConnectionFault::Bandwidth { .. });
-        let mut rest = bytes;
-        while self.view.has_connection_faults()
-            && !rest.is_empty()
-            && let Some(active) = self.view.of_connection(&exchange.client(), slow)
-            && let Some(rate) = active.rate()
-        {
-            self.meets(exchange, &active);
-            // Twenty times a second, so that a change of the rules is noticed soon.
-            let (now, later) = rest.split_at(rest.len().min(1 + rate as usize / 20));
-            out.write_all(now).await?;
-            out.flush().await?;
-            tokio::time::sleep(Duration::from_secs_f64(now.len() as f64 / f64::from(rate))).await;
-            rest = later;
-            self.view.refresh();
-        }
-        out.write_all(rest).await?;
-        // A TLS stream may keep the last of it otherwise.
-        out.flush().await?;
-        Ok(())
+    pub(crate) fn lose_bytes(&self) {
+        self.has_lost_bytes.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_lost_bytes(&self) -> bool {
+        self.has_lost_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the connection has a fault that it had not, or another name.
+    pub(crate) async fn fault_changed(&self) {
+        self.fault.notified().await;
     }
 }

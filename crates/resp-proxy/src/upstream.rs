@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::{Host, Url};
 
-use crate::class::CommandTable;
+use crate::table::CommandTable;
 
 /// Time for one connection to the store to be open and authenticated.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -122,6 +122,11 @@ impl Upstream {
         client_tls::is_loopback(&self.host)
     }
 
+    /// Whether the proxy authenticates with a password of its own.
+    pub fn has_password(&self) -> bool {
+        self.password.is_some()
+    }
+
     /// Trusts these authorities when the URL is `rediss://`, instead of the system's alone.
     ///
     /// # Errors
@@ -163,17 +168,31 @@ impl Upstream {
         answer.map(|_| ()).map_err(io::Error::other)
     }
 
-    /// The commands of this store: its own answer to COMMAND, or the built-in table where it gives
-    /// none.
-    pub(crate) async fn commands(&self) -> io::Result<CommandTable> {
+    /// Asks the store for its commands.
+    ///
+    /// # Errors
+    /// When it takes no connection, or refuses the password.
+    pub(crate) async fn commands(&self) -> io::Result<CommandList> {
         let mut stream = self.connect().await?;
-        let answer = timeout(CONNECT, ask(&mut stream, &cmd("COMMAND"))).await;
-        let reported = answer
-            .ok()
-            .and_then(Result::ok)
-            .and_then(|answer| CommandTable::reported(&answer));
-        Ok(reported.unwrap_or_else(CommandTable::built_in))
+        let answer = match timeout(CONNECT, ask(&mut stream, &cmd("COMMAND"))).await {
+            Ok(answer) => answer.and_then(Value::extract_error),
+            Err(_) => return Ok(CommandList::Refused("no answer in time".to_owned())),
+        };
+        Ok(match answer {
+            Ok(answer) => CommandTable::reported(&answer).map_or_else(
+                || CommandList::Refused("an answer of another form".to_owned()),
+                CommandList::Reported,
+            ),
+            Err(refusal) => CommandList::Refused(refusal.to_string()),
+        })
     }
+}
+
+/// The answer to COMMAND.
+pub(crate) enum CommandList {
+    Reported(CommandTable),
+    /// None, for this reason.
+    Refused(String),
 }
 
 /// Sends one command and reads its reply.

@@ -5,9 +5,9 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::store::Store;
-use crate::support::{PATIENCE, connect_raw, eventually, proxy, receives};
+use crate::support::{PATIENCE, connect_raw, eventually, proxy, receives, rule};
 use redis::aio::{ConnectionManagerConfig, MultiplexedConnection};
-use resp_proxy::{RespProxy, Rule};
+use resp_proxy::RespProxy;
 
 async fn connect(address: std::net::SocketAddr) -> MultiplexedConnection {
     let client = redis::Client::open(format!("redis://{address}")).unwrap();
@@ -30,10 +30,6 @@ async fn get(connection: &mut MultiplexedConnection, key: &str) -> Option<i64> {
 
 async fn incr(connection: &mut MultiplexedConnection, key: &str) -> redis::RedisResult<i64> {
     redis::cmd("INCR").arg(key).query_async(connection).await
-}
-
-fn rule(text: &str) -> Rule {
-    text.parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,9 @@
 )]
 
 mod clients;
+mod dialogues;
 mod faults;
+mod places;
 mod program;
 #[path = "../support/proxy.rs"]
 mod proxy;

@@ -15,31 +15,50 @@ pub(crate) struct Store {
 }
 
 impl Store {
+    #[allow(dead_code, reason = "not every user starts it without arguments")]
     pub(crate) fn start() -> Self {
-        let binaries = std::env::var("RATELIMITER_STORE_BIN").map_or_else(
-            |_| NAMES.map(ToOwned::to_owned).to_vec(),
-            |chosen| vec![chosen],
-        );
+        Self::start_with(&[])
+    }
+
+    /// With further arguments.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
         // A port that is free now may be taken a moment later: then the store ends, and another
         // port is tried.
         for _ in 0..10 {
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
             let address = free.local_addr().expect("the address of the free port");
             drop(free);
-            let child = binaries
-                .iter()
-                .find_map(|binary| spawn(binary, address.port()))
-                .expect("valkey-server or redis-server on PATH, or RATELIMITER_STORE_BIN");
-            let mut store = Self { child, address };
-            let began = Instant::now();
-            while began.elapsed() < PATIENCE && matches!(store.child.try_wait(), Ok(None)) {
-                if TcpStream::connect(address).is_ok() {
-                    return store;
-                }
-                std::thread::yield_now();
+            if let Some(store) = Self::try_at(address, arguments) {
+                return store;
             }
         }
         panic!("no store could be started");
+    }
+
+    /// On a port that another store has had.
+    #[allow(dead_code, reason = "not every test has a use for it")]
+    pub(crate) fn start_at(port: u16) -> Self {
+        Self::try_at((Ipv4Addr::LOCALHOST, port).into(), &[]).expect("the port is still free")
+    }
+
+    fn try_at(address: SocketAddr, arguments: &[&str]) -> Option<Self> {
+        let binaries = std::env::var("RATELIMITER_STORE_BIN").map_or_else(
+            |_| NAMES.map(ToOwned::to_owned).to_vec(),
+            |chosen| vec![chosen],
+        );
+        let child = binaries
+            .iter()
+            .find_map(|binary| spawn(binary, address.port(), arguments))
+            .expect("valkey-server or redis-server on PATH, or RATELIMITER_STORE_BIN");
+        let mut store = Self { child, address };
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE && matches!(store.child.try_wait(), Ok(None)) {
+            if TcpStream::connect(address).is_ok() {
+                return Some(store);
+            }
+            std::thread::yield_now();
+        }
+        None
     }
 
     pub(crate) fn url(&self) -> String {
@@ -47,10 +66,11 @@ impl Store {
     }
 }
 
-fn spawn(binary: &str, port: u16) -> Option<Child> {
+fn spawn(binary: &str, port: u16, arguments: &[&str]) -> Option<Child> {
     Command::new(binary)
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no"])
+        .args(arguments)
         .stdout(Stdio::null())
         .spawn()
         .ok()

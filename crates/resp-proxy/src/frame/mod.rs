@@ -4,11 +4,20 @@
 //! interrupted between any two bytes. Source: the RESP specification of Redis, versions 2 and 3,
 //! streamed strings and aggregates included.
 
+mod header;
+
+use header::{Header, HeaderProgress, Length};
+
 /// How deep aggregates may nest. Replies of real stores stay below eight.
 const DEPTH: usize = 32;
 
-/// A length that ends with a terminator of its own: `$?`, `*?` and the like.
+/// The values still to come in an aggregate that ends with a terminator of its own: `*?` and the
+/// like.
 const STREAMED: u64 = u64::MAX;
+/// The most arguments of a request, and the most bytes of one, that any store takes unless it is
+/// configured otherwise. It answers a larger announcement with an error at once.
+const MOST_ARGUMENTS: u64 = i32::MAX as u64;
+const LARGEST_ARGUMENT: u64 = 512 << 20;
 
 /// Which side sends the stream. Only a client may send inline commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,13 +66,8 @@ impl ElementCapture for NoCapture {
 enum ScanState {
     /// At the type byte of a value.
     Kind,
-    /// In the decimal length of a value of this type.
-    Length {
-        kind: u8,
-        value: u64,
-        digits: u8,
-        sign: LengthSign,
-    },
+    /// In the line that gives the length of a value.
+    Header(Header),
     /// In a line that is the value itself.
     Line,
     /// In a payload of this many bytes, then CR LF.
@@ -72,14 +76,6 @@ enum ScanState {
     Tail { left: u8 },
     /// In an inline command.
     Inline,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LengthSign {
-    Plus,
-    Minus,
-    /// `?`: the length is not known in advance.
-    Streamed,
 }
 
 /// One open aggregate.
@@ -100,6 +96,8 @@ pub struct FrameScanner {
     depth: usize,
     /// Index of the current element of the outermost aggregate.
     element: usize,
+    /// Number of elements of the outermost aggregate, by its header.
+    announced: u64,
     /// Type byte of the current frame; zero for an inline command.
     kind: u8,
     /// Inside a streamed string, whose chunks are part of one value.
@@ -120,6 +118,7 @@ impl FrameScanner {
             open,
             depth: 0,
             element: 0,
+            announced: 0,
             kind: 0,
             chunked: false,
         }
@@ -141,6 +140,21 @@ impl FrameScanner {
         self.element
     }
 
+    /// How many elements the frame's outermost aggregate has, by its header.
+    pub(crate) fn announced(&self) -> u64 {
+        self.announced
+    }
+
+    /// Whether the current request announces more than a store takes, which answers the
+    /// announcement alone.
+    pub(crate) fn exceeds_stores(&self) -> bool {
+        let argument = match self.state {
+            ScanState::Payload { left } => left,
+            _ => 0,
+        };
+        self.announced > MOST_ARGUMENTS || argument > LARGEST_ARGUMENT
+    }
+
     /// Scans to the next event and returns it with the number of bytes used.
     ///
     /// # Errors
@@ -158,15 +172,18 @@ impl FrameScanner {
                     at += usize::from(self.begin(byte)?);
                     None
                 }
-                ScanState::Length {
-                    kind,
-                    value,
-                    digits,
-                    sign,
-                } => {
+                ScanState::Header(header) => {
                     let byte = bytes[at];
                     at += 1;
-                    self.length(byte, kind, value, digits, sign)?
+                    match header.with(byte)? {
+                        HeaderProgress::More(header) => {
+                            self.state = ScanState::Header(header);
+                            None
+                        }
+                        HeaderProgress::End(length) => self
+                            .header_ended(header.kind, length, capture)
+                            .ok_or(NotResp { byte })?,
+                    }
                 }
                 ScanState::Line | ScanState::Inline => {
                     let rest = &bytes[at..];
@@ -221,6 +238,7 @@ impl FrameScanner {
         let first = self.depth == 0 && !self.chunked;
         if first {
             self.element = 0;
+            self.announced = 0;
             self.kind = byte;
             if self.side == StreamSide::Requests && byte != b'*' {
                 self.kind = 0;
@@ -228,70 +246,21 @@ impl FrameScanner {
                 return Ok(false);
             }
         }
+        // A client sends arrays of bulk strings and nothing else: a store gives up at once.
+        if self.side == StreamSide::Requests && self.depth > 0 && byte != b'$' {
+            return Err(NotResp { byte });
+        }
         self.state = match byte {
             b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => ScanState::Line,
-            b'$' | b'=' | b'!' | b'*' | b'%' | b'~' | b'>' | b'|' | b';' => ScanState::Length {
-                kind: byte,
-                value: 0,
-                digits: 0,
-                sign: LengthSign::Plus,
-            },
-            // The end of a streamed aggregate.
+            b'$' | b'=' | b'!' | b'*' | b'%' | b'~' | b'>' | b'|' | b';' => {
+                ScanState::Header(Header::of(byte))
+            }
             b'.' if self.depth > 0 && self.open[self.depth - 1].left == STREAMED => {
-                ScanState::Length {
-                    kind: byte,
-                    value: 0,
-                    digits: 1,
-                    sign: LengthSign::Plus,
-                }
+                ScanState::Header(Header::of_end())
             }
             byte => return Err(NotResp { byte }),
         };
         Ok(true)
-    }
-
-    fn length(
-        &mut self,
-        byte: u8,
-        kind: u8,
-        value: u64,
-        digits: u8,
-        sign: LengthSign,
-    ) -> Result<Option<ScanProgress>, NotResp> {
-        let wrong = Err(NotResp { byte });
-        match byte {
-            b'0'..=b'9' if sign != LengthSign::Streamed && digits < 18 && kind != b'.' => {
-                let value = value * 10 + u64::from(byte - b'0');
-                self.state = ScanState::Length {
-                    kind,
-                    value,
-                    digits: digits + 1,
-                    sign,
-                };
-            }
-            b'-' if digits == 0 && sign == LengthSign::Plus => {
-                self.state = ScanState::Length {
-                    kind,
-                    value,
-                    digits,
-                    sign: LengthSign::Minus,
-                };
-            }
-            b'?' if digits == 0 && sign == LengthSign::Plus => {
-                self.state = ScanState::Length {
-                    kind,
-                    value,
-                    digits: 1,
-                    sign: LengthSign::Streamed,
-                };
-            }
-            b'\r' if digits > 0 => {}
-            b'\n' if digits > 0 => {
-                return self.length_ended(kind, value, sign).ok_or(NotResp { byte });
-            }
-            _ => return wrong,
-        }
-        Ok(None)
     }
 
     /// The header line of a value ended. The outer option is empty when the header makes no sense.
@@ -299,37 +268,41 @@ impl FrameScanner {
         clippy::option_option,
         reason = "no such header, and a header that ends no event, are two things"
     )]
-    fn length_ended(
+    fn header_ended(
         &mut self,
         kind: u8,
-        value: u64,
-        sign: LengthSign,
+        length: Length,
+        capture: &mut impl ElementCapture,
     ) -> Option<Option<ScanProgress>> {
-        let none = sign == LengthSign::Minus;
-        match kind {
-            b'$' | b'=' | b'!' if sign == LengthSign::Streamed => {
+        let is_request = self.side == StreamSide::Requests;
+        match (kind, length) {
+            (b'$', Length::None) | (_, Length::Streamed) if is_request => None,
+            (b'$' | b'=' | b'!', Length::Streamed) => {
                 self.chunked = true;
                 self.state = ScanState::Kind;
                 Some(None)
             }
-            b'$' | b'=' | b'!' if none => Some(self.value_ended()),
-            b'$' | b'=' | b'!' => {
-                self.state = if value == 0 {
-                    ScanState::Tail { left: 2 }
-                } else {
-                    ScanState::Payload { left: value }
-                };
+            (b'$' | b'=' | b'!', Length::None) => Some(self.value_ended()),
+            (b'$' | b'=' | b'!', Length::Of(0)) => {
+                if self.depth <= 1 {
+                    capture.piece(self.element, b"");
+                }
+                self.state = ScanState::Tail { left: 2 };
                 Some(None)
             }
-            b';' if self.chunked && value == 0 => {
+            (b'$' | b'=' | b'!', Length::Of(left)) => {
+                self.state = ScanState::Payload { left };
+                Some(None)
+            }
+            (b';', Length::Of(0)) if self.chunked => {
                 self.chunked = false;
                 Some(self.value_ended())
             }
-            b';' if self.chunked => {
-                self.state = ScanState::Payload { left: value };
+            (b';', Length::Of(left)) if self.chunked => {
+                self.state = ScanState::Payload { left };
                 Some(None)
             }
-            b'.' => {
+            (b'.', _) => {
                 let open = self.open[self.depth - 1];
                 self.depth -= 1;
                 Some(if open.attribute {
@@ -338,35 +311,37 @@ impl FrameScanner {
                     self.value_ended()
                 })
             }
-            b';' => None,
-            _ => {
-                let attribute = kind == b'|';
-                let values = if kind == b'%' || attribute {
-                    value.checked_mul(2)?
-                } else {
-                    value
-                };
-                let left = if sign == LengthSign::Streamed {
-                    STREAMED
-                } else {
-                    values
-                };
-                if none || left == 0 {
-                    return Some(if attribute {
-                        self.attribute_ended()
-                    } else {
-                        self.value_ended()
-                    });
-                }
-                if self.depth == DEPTH {
-                    return None;
-                }
-                self.open[self.depth] = OpenAggregate { left, attribute };
-                self.depth += 1;
-                self.state = ScanState::Kind;
-                Some(None)
-            }
+            (b';', _) => None,
+            (_, length) => self.aggregate_begins(kind, length),
         }
+    }
+
+    #[expect(clippy::option_option, reason = "as in `header_ended`")]
+    fn aggregate_begins(&mut self, kind: u8, length: Length) -> Option<Option<ScanProgress>> {
+        let attribute = kind == b'|';
+        let left = match length {
+            Length::Streamed => STREAMED,
+            Length::None => 0,
+            Length::Of(pairs) if kind == b'%' || attribute => pairs.checked_mul(2)?,
+            Length::Of(values) => values,
+        };
+        if self.depth == 0 {
+            self.announced = left;
+        }
+        if left == 0 {
+            return Some(if attribute {
+                self.attribute_ended()
+            } else {
+                self.value_ended()
+            });
+        }
+        if self.depth == DEPTH {
+            return None;
+        }
+        self.open[self.depth] = OpenAggregate { left, attribute };
+        self.depth += 1;
+        self.state = ScanState::Kind;
+        Some(None)
     }
 
     fn payload_ended(&mut self) -> Option<ScanProgress> {
@@ -410,121 +385,4 @@ impl FrameScanner {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every frame of `bytes` as (type byte, length), scanned in pieces of `step` bytes.
-    fn frames(side: StreamSide, bytes: &[u8], step: usize) -> Result<Vec<(u8, usize)>, NotResp> {
-        let (mut scanner, mut found, mut length) = (FrameScanner::new(side), Vec::new(), 0);
-        for piece in bytes.chunks(step) {
-            let mut at = 0;
-            while at < piece.len() {
-                let (used, progress) = scanner.scan(&piece[at..], &mut NoCapture)?;
-                at += used;
-                length += used;
-                if progress == ScanProgress::End {
-                    found.push((scanner.kind(), length));
-                    length = 0;
-                }
-            }
-        }
-        assert_eq!(
-            length == 0,
-            scanner.at_frame_start(),
-            "in {:?}",
-            String::from_utf8_lossy(bytes)
-        );
-        Ok(found)
-    }
-
-    const REPLIES: [&str; 20] = [
-        "+OK\r\n",
-        "-ERR no such key\r\n",
-        ":-42\r\n",
-        "$5\r\nhello\r\n",
-        "$0\r\n\r\n",
-        "$-1\r\n",
-        "*0\r\n",
-        "*-1\r\n",
-        "*2\r\n$1\r\na\r\n*2\r\n:1\r\n$-1\r\n",
-        "_\r\n",
-        ",1.5e10\r\n",
-        "#t\r\n",
-        "(3492890328409238509324850943850943825024385\r\n",
-        "=15\r\ntxt:Some string\r\n",
-        "!21\r\nSYNTAX invalid syntax\r\n",
-        "%2\r\n+a\r\n:1\r\n+b\r\n*1\r\n:2\r\n",
-        "~2\r\n+a\r\n+b\r\n",
-        ">3\r\n+message\r\n+channel\r\n$2\r\nhi\r\n",
-        "$?\r\n;4\r\nHell\r\n;1\r\no\r\n;0\r\n",
-        "*?\r\n:1\r\n*1\r\n+x\r\n.\r\n",
-    ];
-
-    #[test]
-    fn frames_end_alike_at_every_split() {
-        let all: String = REPLIES.concat();
-        let expected: Vec<_> = REPLIES.iter().map(|f| (f.as_bytes()[0], f.len())).collect();
-        for step in 1..=all.len() {
-            assert_eq!(
-                frames(StreamSide::Replies, all.as_bytes(), step).unwrap(),
-                expected,
-                "pieces of {step}"
-            );
-        }
-    }
-
-    #[test]
-    fn attributes_precede_the_frame_they_describe() {
-        let text = b"|1\r\n+ttl\r\n:3\r\n$1\r\na\r\n";
-        assert_eq!(
-            frames(StreamSide::Replies, text, 3).unwrap(),
-            [(b'|', 14), (b'$', 7)]
-        );
-        let inside = b"*2\r\n|1\r\n+ttl\r\n:3\r\n:1\r\n:2\r\n";
-        assert_eq!(
-            frames(StreamSide::Replies, inside, 1).unwrap(),
-            [(b'*', inside.len())]
-        );
-    }
-
-    #[test]
-    fn requests_may_be_inline() {
-        let text = b"PING\r\n*1\r\n$4\r\nPING\r\n\r\nget a\n";
-        assert_eq!(
-            frames(StreamSide::Requests, text, 2).unwrap(),
-            [(0, 6), (b'*', 14), (0, 2), (0, 6)]
-        );
-    }
-
-    #[test]
-    fn nonsense_is_an_error_and_no_panic() {
-        let deep = "*1\r\n".repeat(DEPTH + 1);
-        let wrong = [
-            "@",
-            "$x",
-            "$1\r\nab",
-            "*99999999999999999999\r\n",
-            ";1\r\n",
-            ".\r\n",
-            "$\r\n",
-            &deep,
-        ];
-        for text in wrong {
-            assert!(
-                frames_of_garbage(text.as_bytes()),
-                "{text:?} was taken for RESP"
-            );
-        }
-    }
-
-    fn frames_of_garbage(bytes: &[u8]) -> bool {
-        let (mut scanner, mut at) = (FrameScanner::new(StreamSide::Replies), 0);
-        while at < bytes.len() {
-            match scanner.scan(&bytes[at..], &mut NoCapture) {
-                Ok((used, _)) => at += used,
-                Err(_) => return true,
-            }
-        }
-        false
-    }
-}
+mod tests;

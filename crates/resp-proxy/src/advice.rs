@@ -1,0 +1,173 @@
+//! Warnings about rules that cannot have effects.
+
+use crate::class::{CommandClass, CommandKind};
+use crate::key::KeyPlace;
+use crate::rule::{CommandFilter, Rule, RuleFault};
+use crate::table::CommandTable;
+
+/// Warnings about a rule for the proxy `link`, in front of a store with these commands.
+pub(crate) fn warnings(rule: &Rule, link: &str, table: &CommandTable) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(other) = rule.scope.link.as_deref().filter(|other| *other != link) {
+        warnings.push(format!(
+            "link={other} is another proxy: this one is {link:?}"
+        ));
+    }
+    if let RuleFault::Command(which, _) = &rule.fault {
+        about_commands(which, table, &mut warnings);
+    }
+    warnings
+}
+
+/// Warnings about a rule that stands behind others, the first of which decides.
+pub(crate) fn shadowed(rule: &Rule, before: &[&Rule]) -> Option<String> {
+    let taker = before.iter().find(|first| takes_all_of(first, rule))?;
+    Some(format!(
+        "it never applies: the rule {taker} takes every command before it"
+    ))
+}
+
+/// Whether the first rule applies to whatever the second fits.
+fn takes_all_of(first: &Rule, second: &Rule) -> bool {
+    let (RuleFault::Command(all, _), RuleFault::Command(some, _)) = (&first.fault, &second.fault)
+    else {
+        return false;
+    };
+    let is_limited = first.lasts.is_some() || all.percent.is_some() || !all.occurrence.is_all();
+    let within = |scope: bool, same: bool| scope || same;
+    !is_limited
+        && within(
+            first.scope == Default::default(),
+            first.scope == second.scope,
+        )
+        && within(all.names.is_empty(), covers(&all.names, &some.names))
+        && within(all.classes.is_empty(), covers(&all.classes, &some.classes))
+        && within(all.key.is_none(), all.key == some.key)
+        && within(all.prefix.is_none(), all.prefix == some.prefix)
+}
+
+fn covers<T: PartialEq>(all: &[T], some: &[T]) -> bool {
+    !some.is_empty() && some.iter().all(|one| all.contains(one))
+}
+
+fn about_commands(which: &CommandFilter, table: &CommandTable, warnings: &mut Vec<String>) {
+    let known = |name: &String| {
+        let command = table.command(name.as_bytes());
+        (!table.is_unknown(command)).then_some(&command.kind)
+    };
+    for name in which.names.iter().filter(|name| known(name).is_none()) {
+        let nearest = nearest(name, table);
+        let advice = nearest.map_or(String::new(), |near| format!(": did you mean {near}?"));
+        warnings.push(format!("the store has no command {name}{advice}"));
+    }
+    for class in &which.classes {
+        if !table.all().any(|(_, kind)| kind.class == *class) {
+            warnings.push(format!("the store has no command of the class {class}"));
+        }
+    }
+    let named: Vec<_> = which
+        .names
+        .iter()
+        .filter_map(|name| Some((name, known(name)?)))
+        .collect();
+    if named.is_empty() {
+        return;
+    }
+    let has_class = |kind: &CommandKind| {
+        which.classes.is_empty()
+            || which.classes.contains(&kind.class)
+            // A script may say that it does not write.
+            || (kind.class == CommandClass::Script && which.classes.contains(&CommandClass::Read))
+    };
+    let is_container = |kind: &CommandKind| kind.role == crate::class::CommandRole::Container;
+    if !named
+        .iter()
+        .any(|(_, kind)| is_container(kind) || has_class(kind))
+    {
+        let classes: Vec<_> = named
+            .iter()
+            .map(|(name, kind)| format!("{name} is of the class {}", kind.class))
+            .collect();
+        warnings.push(format!("it can never fit: {}", classes.join(", ")));
+    }
+    let wants_key = which.key.is_some() || which.prefix.is_some();
+    let has_key = |kind: &CommandKind| is_container(kind) || kind.key != KeyPlace::Nowhere;
+    if wants_key && !named.iter().any(|(_, kind)| has_key(kind)) {
+        let names: Vec<_> = named.iter().map(|(name, _)| name.as_str()).collect();
+        warnings.push(format!("it can never fit: {} has no key", names.join(", ")));
+    }
+    if let (Some(key), Some(prefix)) = (&which.key, &which.prefix)
+        && !key.starts_with(prefix)
+    {
+        warnings.push("it can never fit: key= does not begin with prefix=".to_owned());
+    }
+}
+
+/// The command whose name is most like this one.
+fn nearest<'t>(name: &str, table: &'t CommandTable) -> Option<&'t str> {
+    table
+        .all()
+        .filter(|(known, _)| !known.contains('|'))
+        .map(|(known, _)| (strsim::damerau_levenshtein(name, known), known))
+        .min()
+        .filter(|(distance, _)| *distance <= 1 + name.len() / 4)
+        .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_that_cannot_fit_are_told() {
+        let table = CommandTable::built_in();
+        for (rule, warning) in [
+            (
+                "command=INCRR do=hold",
+                "no command INCRR: did you mean INCR?",
+            ),
+            ("command=FROBNICATE do=hold", "no command FROBNICATE"),
+            (
+                "command=GET class=write do=hold",
+                "GET is of the class read",
+            ),
+            ("command=PING prefix=user: do=hold", "PING has no key"),
+            ("command=GET key=a prefix=b do=hold", "does not begin with"),
+            ("link=node-2 do=hold", "another proxy"),
+        ] {
+            let warnings = warnings(&rule.parse().unwrap(), "node-1", &table);
+            assert_eq!(warnings.len(), 1, "{rule}: {warnings:?}");
+            assert!(warnings[0].contains(warning), "{rule}: {warnings:?}");
+        }
+        for rule in [
+            "do=hold",
+            "command=INCR key=a do=hold",
+            "class=script,other do=hold",
+            "command=GET,SET class=write do=hold",
+            "command=XGROUP class=write key=a do=hold",
+            "command=EVAL class=read do=hold",
+        ] {
+            let warnings = warnings(&rule.parse().unwrap(), "node-1", &table);
+            assert!(warnings.is_empty(), "{rule}: {warnings:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_behind_one_that_takes_all_is_told() {
+        let shadowed = |first: &str, second: &str| {
+            let (first, second): (Rule, Rule) = (first.parse().unwrap(), second.parse().unwrap());
+            shadowed(&second, &[&first]).is_some()
+        };
+        assert!(shadowed("do=hold", "command=INCR do=reset-after"));
+        assert!(shadowed(
+            "command=INCR,SET do=hold",
+            "command=INCR nth=3 do=hold"
+        ));
+        assert!(!shadowed(
+            "command=INCR first=2 do=hold",
+            "command=INCR do=hold"
+        ));
+        assert!(!shadowed("do=hold client=a", "do=reset-after"));
+        assert!(!shadowed("do=silence", "do=hold"));
+    }
+}

@@ -1,0 +1,69 @@
+//! The line that gives the length of a value, byte by byte.
+
+use super::NotResp;
+
+/// The length that a header gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Length {
+    Of(u64),
+    /// A negative one: no value.
+    None,
+    /// `?`: not known in advance.
+    Streamed,
+}
+
+/// The part of a header that has been read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    /// The type byte of the value.
+    pub(super) kind: u8,
+    length: Length,
+    digits: u8,
+}
+
+pub(super) enum HeaderProgress {
+    More(Header),
+    End(Length),
+}
+
+impl Header {
+    /// The header of a value with this type byte.
+    pub(super) fn of(kind: u8) -> Self {
+        let length = Length::Of(0);
+        Self {
+            kind,
+            length,
+            digits: 0,
+        }
+    }
+
+    /// The end of a streamed aggregate: a dot, and no length.
+    pub(super) fn of_end() -> Self {
+        Self {
+            digits: 1,
+            ..Self::of(b'.')
+        }
+    }
+
+    /// The header with one more byte of its line.
+    pub(super) fn with(self, byte: u8) -> Result<HeaderProgress, NotResp> {
+        let (length, digits) = match (byte, self.length) {
+            // Eighteen digits always fit.
+            (b'0'..=b'9', Length::Of(value)) if self.digits < 18 && self.kind != b'.' => {
+                let value = value * 10 + u64::from(byte - b'0');
+                (Length::Of(value), self.digits + 1)
+            }
+            (b'0'..=b'9', Length::None) if self.digits < 18 => (Length::None, self.digits + 1),
+            (b'-', Length::Of(_)) if self.digits == 0 => (Length::None, 0),
+            (b'?', Length::Of(_)) if self.digits == 0 => (Length::Streamed, 1),
+            (b'\r', length) if self.digits > 0 => (length, self.digits),
+            (b'\n', length) if self.digits > 0 => return Ok(HeaderProgress::End(length)),
+            _ => return Err(NotResp { byte }),
+        };
+        Ok(HeaderProgress::More(Self {
+            length,
+            digits,
+            ..self
+        }))
+    }
+}

@@ -1,0 +1,260 @@
+//! Takes connections, opens theirs to the store, and runs both directions.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use client_tls::Stream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, sleep_until};
+
+use crate::active::ActiveRule;
+use crate::client::leaves;
+use crate::listener::ProxyListener;
+use crate::notice::ProxyNotice;
+use crate::replies::ReplyStream;
+use crate::requests::RequestStream;
+use crate::rule::ConnectionFault;
+use crate::rules::RuleView;
+use crate::state::{ConnectionEnd, ConnectionState, ProxyState};
+use crate::upstream::{CommandList, Upstream};
+
+/// How long a failing `accept` waits, for instance for file descriptors.
+const BREATH: Duration = Duration::from_millis(10);
+/// Time without a byte from the store after which a connection ends whose client has closed its
+/// side. A store closes such a connection itself unless it is stuck.
+const STUCK: Duration = Duration::from_secs(60);
+
+/// The server of one proxy.
+#[derive(Debug)]
+pub(crate) struct ProxyServer {
+    upstream: Upstream,
+    link: Arc<ProxyState>,
+}
+
+impl ProxyServer {
+    pub(crate) fn new(upstream: Upstream, link: Arc<ProxyState>) -> Self {
+        Self { upstream, link }
+    }
+
+    /// Asks the store for its commands.
+    pub(crate) async fn learn_commands(&self) {
+        self.link.is_to_ask();
+        learn(&self.upstream, &self.link).await;
+    }
+
+    /// Takes connections until it is dropped, and they with it.
+    pub(crate) async fn run(self, mut listener: ProxyListener) {
+        let mut view = self.link.rules.view(&self.link.name);
+        // Connections end with the server, since the set ends its tasks.
+        let mut connections = JoinSet::new();
+        loop {
+            if let Some(active) = view.refusal() {
+                listener.refuse();
+                self.link.listening.send_replace(false);
+                view.took_effect(&active);
+                active.ended.cancelled().await;
+                view.refresh();
+                continue;
+            }
+            let accepting = async {
+                let listener = listener.listen().await;
+                (self.link.listening).send_if_modified(|was| !std::mem::replace(was, true));
+                listener.accept().await
+            };
+            tokio::select! {
+                biased;
+                () = view.changed() => {}
+                Some(_) = connections.join_next() => {}
+                accepted = accepting => match accepted {
+                    Ok((client, address)) => {
+                        self.link.counters.connections.note();
+                        let (upstream, link) = (self.upstream.clone(), Arc::clone(&self.link));
+                        connections.spawn(serve(client, address, upstream, link));
+                    }
+                    Err(error) => {
+                        let reason = error.to_string();
+                        self.link.notices.send(ProxyNotice::NotAccepting { reason });
+                        sleep(BREATH).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Asks the store for its commands, and notes its state.
+async fn learn(upstream: &Upstream, link: &ProxyState) {
+    match upstream.commands().await {
+        Ok(CommandList::Reported(table)) => {
+            link.set_commands(table);
+            link.notices.send(ProxyNotice::StoreBack);
+            link.notices.send(ProxyNotice::CommandsKnown);
+        }
+        Ok(CommandList::Refused(reason)) => {
+            link.notices.send(ProxyNotice::StoreBack);
+            link.notices.send(ProxyNotice::CommandsUnknown { reason });
+        }
+        Err(error) => link.notices.send(ProxyNotice::StoreAway {
+            reason: error.to_string(),
+        }),
+    }
+}
+
+/// Serves one client until either side closes or a rule ends the connection.
+async fn serve(
+    mut client: TcpStream,
+    address: SocketAddr,
+    upstream: Upstream,
+    link: Arc<ProxyState>,
+) {
+    let ended = async {
+        client.set_nodelay(true)?;
+        let connected = tokio::select! {
+            connected = upstream.connect() => connected,
+            () = leaves(&client) => return Err(ConnectionEnd::Closed),
+        };
+        if connected.is_ok() {
+            let is_to_ask = link.is_to_ask();
+            link.notices.send(ProxyNotice::StoreBack);
+            if is_to_ask {
+                let (upstream, link) = (upstream.clone(), Arc::clone(&link));
+                tokio::spawn(async move { learn(&upstream, &link).await });
+            }
+        }
+        match connected {
+            Err(error) => {
+                link.counters.unreachable.note();
+                link.notices.send(ProxyNotice::StoreAway {
+                    reason: error.to_string(),
+                });
+                Err(ConnectionEnd::Reset)
+            }
+            Ok(Stream::Left(mut store)) => {
+                let (from_store, to_store) = store.split();
+                let ended = exchange(&mut client, address, from_store, to_store, &link).await;
+                if matches!(ended, Err(ConnectionEnd::Reset)) {
+                    reset(&store);
+                }
+                ended
+            }
+            Ok(Stream::Right(mut store)) => {
+                let (from_store, to_store) = tokio::io::split(&mut store);
+                let ended = exchange(&mut client, address, from_store, to_store, &link).await;
+                if matches!(ended, Err(ConnectionEnd::Reset)) {
+                    reset(client_tls::below_tls(&store));
+                }
+                ended
+            }
+        }
+    };
+    if matches!(ended.await, Err(ConnectionEnd::Reset)) {
+        reset(&client);
+    }
+}
+
+/// Makes the close of a connection a reset.
+fn reset(stream: &TcpStream) {
+    // A socket that takes no options is closed already.
+    let _ = stream.set_zero_linger();
+}
+
+async fn exchange(
+    client: &mut TcpStream,
+    address: SocketAddr,
+    from_store: impl AsyncRead + Unpin,
+    to_store: impl AsyncWrite + Unpin,
+    link: &Arc<ProxyState>,
+) -> Result<(), ConnectionEnd> {
+    let (from_client, to_client) = client.split();
+    let exchange = ConnectionState::new(Arc::clone(link), address);
+    let requests = RequestStream::new(from_client, to_store, &exchange).run();
+    let replies = ReplyStream::new(from_store, to_client, &exchange).run();
+    let both = async {
+        tokio::pin!(replies);
+        let sent = tokio::select! {
+            sent = requests => sent,
+            replied = &mut replies => return replied,
+        };
+        match sent {
+            // The client has sent its last request, or the store takes no more. The store's last
+            // replies may still come.
+            Ok(()) | Err(ConnectionEnd::StoreGone) => loop {
+                let before = exchange.reads();
+                tokio::select! {
+                    replied = &mut replies => return replied,
+                    () = sleep(STUCK) => if exchange.reads() == before {
+                        return Err(ConnectionEnd::Closed);
+                    },
+                }
+            },
+            Err(ended) => Err(ended),
+        }
+    };
+    tokio::select! {
+        ended = both => ended,
+        ended = ended_by_rule(&exchange) => Err(ended),
+    }
+}
+
+/// Waits for a rule that ends the connection as a whole.
+async fn ended_by_rule(exchange: &ConnectionState) -> ConnectionEnd {
+    let mut view = exchange.link.rules.view(&exchange.link.name);
+    let mut timeout: Option<(Arc<ActiveRule>, Instant)> = None;
+    loop {
+        if let Some(active) = view.refusal() {
+            view.took_effect(&active);
+            return ConnectionEnd::Reset;
+        }
+        let found = find_timeout(&view, exchange);
+        let is_same = match (&found, &timeout) {
+            (Some(found), Some((known, _))) => Arc::ptr_eq(found, known),
+            (found, known) => found.is_none() && known.is_none(),
+        };
+        if !is_same {
+            timeout = found.map(|active| (active, Instant::now()));
+        }
+        let doomed = exchange.doomed();
+        if timeout.is_none() && doomed.is_none() && exchange.has_lost_bytes() {
+            return ConnectionEnd::Closed;
+        }
+        let closes = timeout.as_ref().and_then(|(active, since)| {
+            let Some(ConnectionFault::Timeout { after, .. }) = active.of_connections() else {
+                return None;
+            };
+            Some((*since + after?, active))
+        });
+        tokio::select! {
+            () = view.changed() => {}
+            () = exchange.fault_changed() => {}
+            () = until(doomed.as_ref().map(|(at, _)| *at)) => return ConnectionEnd::Reset,
+            () = until(closes.map(|(at, _)| at)) => {
+                if let Some((active, _)) = &timeout
+                    && exchange.is_first(active)
+                {
+                    view.took_effect(active);
+                }
+                return ConnectionEnd::Closed;
+            }
+        }
+    }
+}
+
+fn find_timeout(view: &RuleView, exchange: &ConnectionState) -> Option<Arc<ActiveRule>> {
+    if !view.has_connection_faults() {
+        return None;
+    }
+    view.of_connection(&exchange.client(), exchange.address, |fault| {
+        matches!(fault, ConnectionFault::Timeout { .. })
+    })
+}
+
+/// Waits for an instant, or for ever.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
