@@ -34,9 +34,9 @@ mod violation;
 mod tests;
 
 pub use history::{
-    Contract, ContractError, ContractKind, Doubt, History, HistoryChecker, HistoryError,
-    OutcomeCounts, Proof, Report, Timeline, UnjustifiedDenial, Verdict, VerdictBasis, Witness,
-    by_key, check_history,
+    Contract, ContractChange, ContractError, ContractKind, Doubt, History, HistoryChecker,
+    HistoryError, OutcomeCounts, Proof, Report, Timeline, UnjustifiedDenial, Verdict, VerdictBasis,
+    Witness, by_key, check_history,
 };
 pub use invariant::{
     CounterDrift, GhostAllowing, HighLatency, Invariant, InvariantSeverity, NodeDown, OverLimit,

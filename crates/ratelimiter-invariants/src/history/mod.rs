@@ -23,6 +23,7 @@ mod aligned;
 mod axis;
 mod bounds;
 mod bucket;
+mod changes;
 mod checker;
 mod contract;
 mod level;
@@ -38,6 +39,7 @@ mod timeline;
 mod tree;
 mod witness;
 
+pub use changes::ContractChange;
 pub use checker::{HistoryChecker, check_history};
 pub use contract::{Contract, ContractError, ContractKind};
 pub use records::{History, HistoryError, by_key};
