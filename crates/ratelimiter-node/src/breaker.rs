@@ -1,8 +1,9 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use ratelimiter_api::StoreCircuit;
 use ratelimiter_store::{StoreKind, slot_of};
+use tokio::time::Instant;
 
 /// Consecutive failures that open the circuit.
 const FAILURES: u32 = 5;

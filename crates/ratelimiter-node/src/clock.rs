@@ -1,7 +1,8 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 /// A reading that disagrees by more than this is a jump of the store's clock.
 const JUMP: Duration = Duration::from_millis(500);

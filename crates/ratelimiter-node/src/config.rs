@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -125,6 +126,8 @@ pub struct Config {
     /// share their counters.
     pub(crate) limits: Vec<LimitEntry>,
     pub(crate) settings: NodeSettings,
+    /// Random number of the process, by which its admissions and grants are named.
+    pub(crate) random: u64,
 }
 
 impl Config {
@@ -174,6 +177,8 @@ impl Config {
                 .map(entry)
                 .collect::<Result<_, _>>()?,
             settings,
+            // The keys of a hasher come from the system's random source.
+            random: RandomState::new().hash_one(std::process::id()),
         })
     }
 }

@@ -1,5 +1,5 @@
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode;
@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use ratelimiter_api::{CheckResponse, Key, KeyCounter, StoreCircuit};
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use crate::clock::micros;
 use crate::limiter::GrantMetrics;

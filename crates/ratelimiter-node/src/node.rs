@@ -1,7 +1,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use ratelimiter_api::NodeId;
@@ -9,7 +9,7 @@ use ratelimiter_store::StoreError;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
@@ -89,8 +89,9 @@ impl NodeServer {
             id,
             limits,
             settings,
+            random,
         } = config;
-        let store = Arc::new(SharedStore::new(&settings.store, &id));
+        let store = Arc::new(SharedStore::new(&settings.store, &id, random));
         let clock = Arc::new(StoreClock::new());
         let listen = |source| NodeError::Listen {
             address: settings.listen,
@@ -165,6 +166,11 @@ impl NodeServer {
     /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    #[cfg(test)]
+    pub(crate) fn api(&self) -> Arc<NodeApi> {
+        Arc::clone(&self.api)
     }
 
     #[cfg(test)]

@@ -2,14 +2,14 @@
 //! send a heartbeat.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use ratelimiter_api::layout::{Heartbeat, NODES};
 use ratelimiter_api::{LimitEntry, NodeId};
 use ratelimiter_store::StoreError;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::clock::StoreClock;
 use crate::limiter::Limiter;

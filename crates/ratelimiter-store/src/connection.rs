@@ -169,14 +169,18 @@ async fn reach(
     url: &StoreUrl,
     traffic: &Arc<ByteCounts>,
 ) -> RedisResult<Stream<impl AsyncRead + AsyncWrite + Send + Unpin + use<>>> {
-    let (stream, host) = match address {
-        ConnectionAddr::Tcp(host, port) => {
+    let (stream, host) = match (address, url.dialer()) {
+        (ConnectionAddr::Tcp(host, _), Some(dial)) => {
+            let stream = dial(&address.to_string())?;
+            (Either::Left(Either::Right(stream)), host.as_str())
+        }
+        (ConnectionAddr::Tcp(host, port), None) => {
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
             // A command is one small packet: waiting to fill it would only delay the answer.
             stream.set_nodelay(true)?;
-            (Either::Left(stream), host.as_str())
+            (Either::Left(Either::Left(stream)), host.as_str())
         }
-        ConnectionAddr::Unix(path) => (Either::Right(UnixStream::connect(path).await?), ""),
+        (ConnectionAddr::Unix(path), _) => (Either::Right(UnixStream::connect(path).await?), ""),
         _ => return Err(refused(format!("{address} is no HOST:PORT"))),
     };
     let (sending, receiving) = (Arc::clone(traffic), Arc::clone(traffic));

@@ -29,5 +29,5 @@ pub use error::StoreError;
 pub use link::{ForKey, Link};
 pub use redirects::Redirects;
 pub use slot::slot_of;
-pub use url::{StoreKind, StoreUrl};
+pub use url::{StoreDialer, StoreKind, StoreUrl};
 pub use version::{MIN_VERSION, StoreVersion};

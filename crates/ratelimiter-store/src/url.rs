@@ -1,4 +1,5 @@
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use client_tls::{Authorities, is_loopback};
 use redis::{
     ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo,
 };
+use tokio::io::DuplexStream;
 
 use crate::StoreError;
 
@@ -35,7 +37,11 @@ struct UrlParts {
     settings: RedisConnectionInfo,
     /// The authorities of a store behind TLS.
     trust: Option<Authorities>,
+    dialer: Option<Arc<StoreDialer>>,
 }
+
+/// Opens a connection to an address, `HOST:PORT`, of a store that is no process of its own.
+pub type StoreDialer = dyn Fn(&str) -> io::Result<DuplexStream> + Send + Sync;
 
 /// Where the store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +129,7 @@ impl StoreUrl {
                 address: StoreAddress::One(address.clone()),
                 settings: plain(RedisConnectionInfo::default()),
                 trust: self.parts.trust.clone(),
+                dialer: self.parts.dialer.clone(),
             })
         };
         sentinels.iter().map(one).collect()
@@ -147,6 +154,16 @@ impl StoreUrl {
         }))
     }
 
+    /// The same addresses, reached through `dialer` in place of the network: a store within this
+    /// process, as simulations have one.
+    #[must_use]
+    pub fn dialed_by(&self, dialer: Arc<StoreDialer>) -> Self {
+        Self::of(UrlParts {
+            dialer: Some(dialer),
+            ..UrlParts::clone(&self.parts)
+        })
+    }
+
     /// The service that the sentinels watch.
     pub fn service(&self) -> Option<&str> {
         match &self.parts.address {
@@ -162,6 +179,11 @@ impl StoreUrl {
     /// The authorities of a store behind TLS.
     pub(crate) fn trust(&self) -> Option<&Authorities> {
         self.parts.trust.as_ref()
+    }
+
+    /// The way to a store within this process.
+    pub(crate) fn dialer(&self) -> Option<&StoreDialer> {
+        self.parts.dialer.as_deref()
     }
 
     fn addresses(&self) -> &[ConnectionAddr] {
@@ -227,6 +249,7 @@ fn parse(url: &str) -> Result<UrlParts, String> {
             address: StoreAddress::One(info.addr().clone()),
             settings: plain(info.redis_settings().clone()),
             trust,
+            dialer: None,
         });
     };
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -267,6 +290,7 @@ fn parse(url: &str) -> Result<UrlParts, String> {
         address,
         settings,
         trust,
+        dialer: None,
     })
 }
 

@@ -1,6 +1,5 @@
 mod runs;
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use ratelimiter_api::NodeId;
@@ -41,10 +40,8 @@ pub(crate) struct AdmissionNames {
 }
 
 impl AdmissionNames {
-    /// Names of a node's process that starts now. The keys of a hasher come from the system's
-    /// random source.
-    pub(crate) fn new(node: &NodeId) -> Self {
-        let random = RandomState::new().hash_one(std::process::id());
+    /// Names of a node's process, which has this random number.
+    pub(crate) fn new(node: &NodeId, random: u64) -> Self {
         let boot = format!("{:012x}", random >> 16);
         let prefix = format!("{node}:{boot}:");
         Self { boot, prefix }

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use hyper::http::request::Parts;
@@ -11,6 +11,7 @@ use ratelimiter_api::{
 };
 use ratelimiter_store::StoreError;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::AccessControl;
 use super::message::{

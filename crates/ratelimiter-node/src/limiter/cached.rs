@@ -1,9 +1,8 @@
 //! Counting mode `cached`: the node decides, from its own admissions, which are exact, and the
 //! others' as of the last sync.
 
-use std::time::Instant;
-
 use ratelimiter_api::DecidedBy;
+use tokio::time::Instant;
 
 use super::counter::{LocalCounter, OtherAdmissions};
 use super::{CheckContext, CheckCost, CheckOutcome, Decision, PendingCheck};

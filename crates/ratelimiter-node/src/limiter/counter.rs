@@ -1,9 +1,10 @@
 //! One key's counter on one node.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use ratelimiter_api::{KeyCounter, LimitEntry, MAX_LIMIT};
+use tokio::time::Instant;
 
 use crate::admissions::{Admission, AdmissionLog, OwnAdmissions, RETENTION};
 use crate::clock::micros;

@@ -1,6 +1,6 @@
 //! The limits that a node knows, and the order in which changes of them hold.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ const MAX_DELETED: usize = 10_000;
 #[derive(Debug, Default)]
 pub(crate) struct LimitTable {
     held: BTreeMap<Key, VersionedCounter>,
-    deleted: HashMap<Key, u64>,
+    deleted: BTreeMap<Key, u64>,
     /// Version up to which every change is known; none before the first list.
     listed: Option<u64>,
     /// The newest version of any change.

@@ -14,13 +14,13 @@ mod syncing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use ratelimiter_api::{CheckResponse, CountingMode, DecidedBy, Key, Limit, LimitEntry, NodeId};
 use ratelimiter_store::StoreError;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::admissions::Admission;
 use crate::clock::StoreClock;

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use ratelimiter_api::{Key, LimitEntry, layout};
@@ -82,7 +82,7 @@ impl SharedStore {
             .get(layout::LIMITS_VERSION)
             .zrange_withscores(layout::LIMITS_CHANGED, 0, -1)
             .hgetall(layout::LIMITS);
-        type Answer = (Option<u64>, HashMap<String, u64>, HashMap<String, String>);
+        type Answer = (Option<u64>, BTreeMap<String, u64>, BTreeMap<String, String>);
         let (version, versions, entries): Answer = self.read(layout::LIMITS, &pipeline).await?;
         let change = |text: &String| {
             let entry: LimitEntry = serde_json::from_str(text).ok()?;

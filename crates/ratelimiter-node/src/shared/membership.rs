@@ -1,9 +1,8 @@
-use std::time::Instant;
-
 use ratelimiter_api::NodeId;
 use ratelimiter_api::layout::{self, Heartbeat};
 use ratelimiter_store::StoreError;
 use redis::{FromRedisValue, Pipeline};
+use tokio::time::Instant;
 
 use super::store::{BACKGROUND_DEADLINE, SharedStore};
 use crate::clock::ClockReading;

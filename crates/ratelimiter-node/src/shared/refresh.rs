@@ -1,10 +1,10 @@
 use std::collections::HashMap;
-use std::time::Instant;
 
 use ratelimiter_api::layout::{self, Heartbeat, LimitCopy};
 use ratelimiter_api::{Key, NodeId};
 use ratelimiter_store::StoreError;
 use redis::{Pipeline, RedisResult, Value};
+use tokio::time::Instant;
 
 use super::store::{BACKGROUND_DEADLINE, SharedStore, next_answer};
 use super::window::{KeyWindow, SharedWindow};

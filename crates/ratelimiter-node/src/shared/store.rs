@@ -1,10 +1,11 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use ratelimiter_api::layout::LimitCopy;
 use ratelimiter_api::{Key, NodeId};
 use ratelimiter_store::{Link, Redirects, StoreError, StoreKind, StoreUrl, StoreVersion};
 use redis::{FromRedisValue, Pipeline, RedisResult, ScriptInvocation, Value, from_redis_value};
+use tokio::time::Instant;
 
 use crate::admissions::AdmissionNames;
 use crate::breaker::StoreCircuits;
@@ -33,14 +34,14 @@ pub(crate) struct SharedStore {
 }
 
 impl SharedStore {
-    pub(crate) fn new(url: &StoreUrl, node: &NodeId) -> Self {
+    pub(crate) fn new(url: &StoreUrl, node: &NodeId, random: u64) -> Self {
         let link = || Link::new(url.clone());
         Self {
             checks: link(),
             reads: link(),
             flushes: link(),
             membership: link(),
-            names: AdmissionNames::new(node),
+            names: AdmissionNames::new(node, random),
             last_write: Mutex::new(None),
             circuits: StoreCircuits::new(url.kind()),
         }

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ratelimiter_api::LimitEntry;
 use ratelimiter_lease::{GrantAnswer, LeaseTerms};
 use ratelimiter_store::StoreError;
+use tokio::time::Instant;
 
 use super::lease::{KeyLease, LeaseCell};
 use super::ledger::{GrantMessage, GrantRequest, LedgerAnswer};
