@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ pub enum Outcome {
 pub struct Operation {
     /// The key that was checked.
     pub key: Key,
+    /// Other subjects of the check, such as its user and its route, that a limit may count by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// The node that was asked.
     pub node: NodeId,
     /// The time at which the request was sent.
@@ -41,6 +45,18 @@ pub struct Operation {
     /// Admissions asked for, at least 1.
     #[serde(default = "one")]
     pub cost: u32,
+    /// The cost that the call used, where it is known after the call only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<u32>,
+    /// Time between request and answer for which the call surely held a place: the backend's own.
+    /// Zero where it is not known.
+    #[serde(
+        rename = "held_ms",
+        default,
+        skip_serializing_if = "Duration::is_zero",
+        with = "millis"
+    )]
+    pub held: Duration,
     /// The limiter's own statements in its answer.
     #[serde(default, skip_serializing_if = "Claims::is_empty")]
     pub claims: Claims,
@@ -95,11 +111,14 @@ impl Operation {
     ) -> Self {
         Self {
             key,
+            labels: BTreeMap::new(),
             node,
             invoke,
             complete,
             outcome,
             cost: 1,
+            used: None,
+            held: Duration::ZERO,
             claims: Claims::default(),
         }
     }
@@ -108,5 +127,27 @@ impl Operation {
     #[must_use]
     pub fn costing(self, cost: u32) -> Self {
         Self { cost, ..self }
+    }
+
+    /// The same check, of which the call used another cost.
+    #[must_use]
+    pub fn using(self, used: u32) -> Self {
+        Self {
+            used: Some(used),
+            ..self
+        }
+    }
+
+    /// The same check, whose call held a place for so long.
+    #[must_use]
+    pub fn holding(self, held: Duration) -> Self {
+        Self { held, ..self }
+    }
+
+    /// The same check with one more label.
+    #[must_use]
+    pub fn labelled(mut self, label: &str, value: impl Into<String>) -> Self {
+        self.labels.insert(label.to_owned(), value.into());
+        self
     }
 }

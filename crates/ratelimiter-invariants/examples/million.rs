@@ -73,10 +73,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     {
         for costs in [1, 3] {
             let operations = history(size, costs)?;
-            for kind in ContractKind::ALL {
+            for kind in ContractKind::WINDOWS {
                 let start = Instant::now();
-                let report =
-                    HistoryChecker::new(sliding.of_kind(kind)).check(black_box(&operations));
+                let report = HistoryChecker::new(sliding.clone().of_kind(kind))
+                    .check(black_box(&operations));
                 let took = start.elapsed();
                 println!(
                     "{size:>9} operations of cost 1..{costs}, {kind:<12} {:>8.1} ms  certain {}, \

@@ -4,9 +4,9 @@
 //!   the cluster runs. Nine [`Invariant`]s, one file each; `thresholds.rs` has how much is too much
 //!   and for how long. [`RoundReading`] is the one reading of an observation that invariants,
 //!   charts and notes share.
-//! - **[`check_history`]**: all checks of one key in, a [`Verdict`] out, when the run is over. The
-//!   contract is "at most L admissions in any window W", and the verdict follows from the recorded
-//!   times alone.
+//! - **[`check_history`]**: all checks in, a [`Report`] with its [`Verdict`] out, when the run is
+//!   over. A [`Promise`] is a list of limits, such as "at most L admissions in any window W", and
+//!   the verdict follows from the recorded times alone.
 //!
 //! Pure: no I/O, no clock, no randomness. Time comes with the observations and the operations.
 //!
@@ -34,9 +34,9 @@ mod violation;
 mod tests;
 
 pub use history::{
-    Contract, ContractChange, ContractError, ContractKind, Doubt, History, HistoryChecker,
-    HistoryError, OutcomeCounts, Proof, Report, Timeline, UnjustifiedDenial, Verdict, VerdictBasis,
-    Witness, by_key, check_history,
+    Charging, Contract, ContractChange, ContractError, ContractKind, ContractTime, Doubt, History,
+    HistoryChecker, HistoryError, LimitRoom, LongWaits, OutcomeCounts, Promise, Proof, Report,
+    Timeline, UnjustifiedDenial, Verdict, VerdictBasis, Witness, by_key, check_history,
 };
 pub use invariant::{
     CounterDrift, GhostAllowing, HighLatency, Invariant, InvariantSeverity, NodeDown, OverLimit,

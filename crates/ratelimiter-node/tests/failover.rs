@@ -10,9 +10,7 @@ mod common;
 use std::time::Duration;
 
 use common::{PATIENCE, all_synced, check, clients, count, counted, eventually, primary_of, start};
-use ratelimiter_api::{
-    Claims, CountingMode, Key, Limit, LimitEntry, NodeClient, Operation, Outcome,
-};
+use ratelimiter_api::{CountingMode, Key, Limit, LimitEntry, NodeClient, Operation, Outcome};
 use ratelimiter_chaos::{Failover, Reach, RedisPause, setup_rate_limit};
 use ratelimiter_cluster::{ClusterPlan, StoreTopology};
 use ratelimiter_invariants::{Verdict, ViolationNumbers, check_history};
@@ -67,19 +65,14 @@ impl Callers {
     async fn check(&mut self, node: usize) -> bool {
         let invoke = self.started.elapsed();
         let answer = check(&self.clients[node], &self.key).await;
-        self.operations.push(Operation {
-            key: self.key.clone(),
-            node: answer.node,
-            invoke,
-            complete: self.started.elapsed(),
-            outcome: if answer.allowed {
-                Outcome::Allowed
-            } else {
-                Outcome::Denied
-            },
-            cost: 1,
-            claims: Claims::default(),
-        });
+        let outcome = if answer.allowed {
+            Outcome::Allowed
+        } else {
+            Outcome::Denied
+        };
+        let (key, complete) = (self.key.clone(), self.started.elapsed());
+        self.operations
+            .push(Operation::new(key, answer.node, invoke, complete, outcome));
         answer.allowed
     }
 

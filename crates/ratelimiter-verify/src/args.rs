@@ -8,7 +8,7 @@ use cli_support::{Hidden, WrongUsage};
 use hyper::Method;
 use hyper::header::HeaderName;
 use ratelimiter_api::{CountingMode, Endpoint};
-use ratelimiter_invariants::Contract;
+use ratelimiter_invariants::{Contract, Promise};
 use ratelimiter_store::StoreUrl;
 use ratelimiter_target::{Authorities, Expectation, Reach, StatusSet, Template};
 use ratelimiter_verify::{FindingKind, Phase};
@@ -16,11 +16,13 @@ use ratelimiter_verify::{FindingKind, Phase};
 /// The contract, and how histories are read.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ContractArgs {
-    /// Cost that any window may hold, as 10/2s. Another form follows it: '10/2s token-bucket' (a
-    /// bucket of 10 that fills in 2 s), '10/2s fixed' (windows whose edges are not known), '10/2s
-    /// fixed aligned' (fixed windows that are the same for all keys)
-    #[arg(long, value_name = "AMOUNT/WINDOW FORM")]
-    pub(crate) limit: Contract,
+    /// Cost that any window may hold, as 10/2s; repeat for limits that hold at once. Another form
+    /// follows it: '10/2s token-bucket' (a bucket of 10 that fills in 2 s), '10/2s fixed' (windows
+    /// whose edges are not known), '10/2s fixed aligned' (fixed windows that are the same for all
+    /// keys), '10/2s two-period' (an estimate from two periods), '1/200ms paced wait=2s' (calls wait
+    /// instead of being denied), '10 in-flight' (calls at once). docs/promises.md has all words
+    #[arg(long = "limit", value_name = "AMOUNT/WINDOW FORM", required = true)]
+    limits: Vec<Contract>,
     /// Largest difference in rate between the limiter's clock and this one, parts per million
     #[arg(long, value_name = "PPM", default_value_t = 100)]
     pub(crate) clock_tolerance: u32,
@@ -36,6 +38,12 @@ pub(crate) struct ContractArgs {
     #[arg(long, value_name = "KIND", value_enum, value_delimiter = ',',
         default_values_t = FindingKind::value_variants().to_vec())]
     pub(crate) fail_on: Vec<FindingKind>,
+}
+
+impl ContractArgs {
+    pub(crate) fn promise(&self) -> Promise {
+        Promise::new(self.limits[0].clone(), self.limits[1..].iter().cloned())
+    }
 }
 
 /// The plan of a run, and the place of its results.

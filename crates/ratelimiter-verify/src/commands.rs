@@ -124,15 +124,14 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     if let Some(start) = start.filter(|_| !args.fresh) {
         judge.checker = judge.checker.complete_since(start);
     }
-    let verdict = judge.histories(histories);
+    let verdict = judge.histories(histories)?;
     print_verdict(&verdict)?;
     Ok(exit(&verdict))
 }
 
 fn run_judge(args: &ContractArgs) -> RunJudge {
     RunJudge {
-        limit: args.limit,
-        checker: HistoryChecker::new(args.limit)
+        checker: HistoryChecker::new(args.promise())
             .clock_tolerance(args.clock_tolerance)
             .uncertainty(args.uncertainty),
         fail_on: args.fail_on.clone(),
@@ -142,7 +141,7 @@ fn run_judge(args: &ContractArgs) -> RunJudge {
 
 fn plan(args: &VerifyArgs, target: &dyn Target) -> Result<Plan, WrongUsage> {
     let settings = PlanSettings {
-        contract: args.contract.limit,
+        promise: args.contract.promise(),
         cost: args.cost,
         multiplier: args.multiplier,
         bursts: args.bursts,
@@ -180,7 +179,7 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
     let takes = humantime::format_duration(Duration::from_secs(plan.takes().as_secs() + 1));
     print(format_args!(
         "plan: {}, {} checks in {}, about {takes}",
-        plan.contract,
+        plan.promise,
         plan.requests(),
         match plan.steps.len() {
             1 => "1 step".to_owned(),
@@ -201,6 +200,10 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
         ))?;
     }
     if args.dry_run {
+        for limit in plan.promise.limits() {
+            let sentence = limit.sentence();
+            print(format_args!("promised: '{limit}': {sentence}"))?;
+        }
         for step in &plan.steps {
             print(format_args!(
                 "  {:<10} {:>6} checks on {}",
@@ -307,6 +310,7 @@ fn write(
         "command": without_secrets(std::env::args().skip(1)),
         "target": target,
         "contract": plan.contract,
+        "promise": plan.promise,
         "verdict": verdict,
         "skipped": verdict.not_played,
     });

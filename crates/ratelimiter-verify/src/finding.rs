@@ -16,6 +16,8 @@ pub enum FindingKind {
     Denials,
     /// A statement of the limiter contradicts its answers
     Claims,
+    /// A call waited longer than the limit states
+    Waits,
 }
 
 /// A defect beside over-admission.
@@ -37,6 +39,11 @@ pub enum RunFinding {
         /// Whether the limiter had stated it.
         stated: bool,
     },
+    /// Calls waited longer than stated.
+    LongWait {
+        /// The calls, in words.
+        waits: String,
+    },
     /// A header field contradicts the answers.
     Dishonest {
         /// The contradiction.
@@ -51,6 +58,7 @@ impl RunFinding {
             Self::UnderAdmission { .. } | Self::NoReturn { stated: false, .. } => {
                 FindingKind::Denials
             }
+            Self::LongWait { .. } => FindingKind::Waits,
             Self::NoReturn { stated: true, .. } | Self::Dishonest { .. } => FindingKind::Claims,
         }
     }
@@ -72,6 +80,7 @@ impl RunFinding {
                 };
                 format!("denied again after {:.3} s, {by}", waited.as_secs_f64())
             }
+            Self::LongWait { waits } => waits.clone(),
             Self::Dishonest { contradiction } => contradiction.clone(),
         }
     }

@@ -10,12 +10,14 @@
 use std::time::Duration;
 
 use ratelimiter_api::{Operation, Outcome};
-use ratelimiter_invariants::{Contract, ContractKind, History};
+use ratelimiter_invariants::{Charging, Contract, ContractKind, History, HistoryChecker};
 
 /// Contradictions between header fields and answers. Fields about the quota left are compared only
 /// for checks that were made one after the other: at the time of a burst they are out of date when
 /// they arrive. Recorded times may be wrong by `slack`.
-pub(crate) fn contradictions(history: &History, limit: Contract, slack: Duration) -> Vec<String> {
+///
+/// Of several limits, a statement may be about any.
+pub(crate) fn contradictions(history: &History, checker: &HistoryChecker) -> Vec<String> {
     if !history.has_claims() {
         return Vec::new();
     }
@@ -28,7 +30,10 @@ pub(crate) fn contradictions(history: &History, limit: Contract, slack: Duration
     let negative = negative.map(|(left, op)| format!("{} stated {left} remaining", op.node));
     let mut found = Vec::from_iter(negative);
     if pairs(history).all(|(before, after)| before.complete <= after.invoke) {
-        found.extend(impossible(history, limit, slack));
+        let limits = checker.promise().limits().iter();
+        let each = limits.map(|limit| impossible(history, limit, checker.slack(limit)));
+        let all: Option<Vec<String>> = each.collect();
+        found.extend(all.and_then(|statements| statements.into_iter().next()));
     }
     found
 }
@@ -84,7 +89,11 @@ impl NeededReturn {
 }
 
 /// The first statement for which no quota can have returned.
-fn impossible(history: &History, limit: Contract, slack: Duration) -> Option<String> {
+fn impossible(history: &History, limit: &Contract, slack: Duration) -> Option<String> {
+    let at_once = matches!(limit.charging(), Charging::Before | Charging::All);
+    if !at_once || !limit.by().is_empty() {
+        return None;
+    }
     let window = limit.window().saturating_sub(slack);
     let first = history.iter().next()?;
     let between = pairs(history).filter_map(|(before, after)| {
@@ -102,6 +111,8 @@ fn impossible(history: &History, limit: Contract, slack: Duration) -> Option<Str
                 let refilled = f64::from(limit.max()) * elapsed / limit.window().as_secs_f64();
                 needed.quota <= 1 + refilled.ceil() as i64
             }
+            // An estimate, a queue and a place give quota back at any time.
+            ContractKind::TwoPeriod | ContractKind::Paced | ContractKind::InFlight => true,
         };
         if !possible {
             return Some(needed.statement);
@@ -128,7 +139,8 @@ mod tests {
             history.push(op).unwrap();
         }
         let limit = Contract::new(2, Duration::from_millis(WINDOW)).unwrap();
-        contradictions(&history, limit.of_kind(kind), Duration::from_millis(1))
+        let checker = HistoryChecker::new(limit.of_kind(kind));
+        contradictions(&history, &checker.uncertainty(Duration::from_micros(500)))
     }
 
     use ContractKind::{Fixed, Sliding, TokenBucket};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ratelimiter_api::{Key, Outcome, millis};
+use ratelimiter_api::{Key, Operation, Outcome, millis};
 use ratelimiter_chaos::Release;
 use ratelimiter_invariants::{
     Contract, ContractKind, History, HistoryChecker, HistoryError, Report, Verdict, by_key,
@@ -20,9 +20,7 @@ const SEEN: usize = 4;
 /// The means of a judgement.
 #[derive(Clone, Debug)]
 pub struct RunJudge {
-    /// The limit that the limiter promises.
-    pub limit: Contract,
-    /// The checker of that limit.
+    /// The checker of the limiter's promise.
     pub checker: HistoryChecker,
     /// The kinds of findings that violate; others are only reported.
     pub fail_on: Vec<FindingKind>,
@@ -105,7 +103,8 @@ impl KeyJudgement {
 
     /// The kinds of its findings.
     pub fn kinds(&self) -> BTreeSet<FindingKind> {
-        let excess = matches!(self.report.verdict, Verdict::Violated(_));
+        let violated = |report: &Report| matches!(report.verdict, Verdict::Violated(_));
+        let excess = self.report.by_limit().any(violated);
         let excess = excess.then_some(FindingKind::Excess);
         excess
             .into_iter()
@@ -228,13 +227,16 @@ impl RunJudge {
     pub fn run(&self, plan: &Plan, recorded: &[StepRecord]) -> Result<RunVerdict, HistoryError> {
         let (mut judged, mut judged_of) = (Vec::new(), Vec::new());
         for (n, record) in recorded.iter().enumerate() {
-            let denied = |op: &ratelimiter_api::Operation| op.outcome == Outcome::Denied;
+            let denied = |op: &Operation| op.outcome == Outcome::Denied;
             let reached = record.operations.iter().any(denied);
             // A check on a shared key that was not answered may be decided in a later step.
             let earlier = recorded[..n].iter().flat_map(|record| &record.operations);
             let open = earlier
                 .filter(|op| op.outcome == Outcome::Unknown && record.keys.contains(&op.key))
                 .chain(&record.operations);
+            if !self.checker.promise().is_by_key() {
+                continue;
+            }
             let mut histories = by_key(open.cloned())?;
             for key in &record.keys {
                 let history = histories.remove(key).unwrap_or_default();
@@ -257,9 +259,19 @@ impl RunJudge {
                 judged_of.push(history);
             }
         }
+        if !self.checker.promise().is_by_key() {
+            let operations = recorded.iter().flat_map(|record| &record.operations);
+            let mut one = self.shared(None, operations.cloned())?;
+            if one.status == RunStatus::Passed && one.report.operations.denied == 0 {
+                one.status = RunStatus::NotExercised;
+                one.reason = Some(not_exercised(&one));
+            }
+            judged.push(one);
+        }
         let mut verdict = RunVerdict::of(judged, &self.fail_on);
         let histories = Vec::from_iter(&judged_of);
-        if self.limit.kind() == ContractKind::Aligned {
+        let aligned = |limit: &Contract| limit.kind() == ContractKind::Aligned;
+        if self.checker.promise().limits().iter().any(aligned) {
             let report = self.checker.check_together(&histories);
             if matches!(report.verdict, Verdict::Violated(_))
                 && self.fail_on.contains(&FindingKind::Excess)
@@ -288,12 +300,34 @@ impl RunJudge {
     }
 
     /// Judges histories, one key after the other, and frees each as soon as it is judged.
-    pub fn histories(&self, histories: BTreeMap<Key, History>) -> RunVerdict {
+    ///
+    /// Where a limit counts several keys together, they are one history.
+    ///
+    /// # Errors
+    /// When there are more checks than a history can hold.
+    pub fn histories(&self, histories: BTreeMap<Key, History>) -> Result<RunVerdict, HistoryError> {
+        if !self.checker.promise().is_by_key() {
+            let operations = histories.values().flat_map(History::iter);
+            let one = self.shared(None, operations)?;
+            return Ok(RunVerdict::of(vec![one], &self.fail_on));
+        }
         let judged = histories
             .into_iter()
             .map(|(key, history)| self.key(None, &key, &history))
             .collect();
-        RunVerdict::of(judged, &self.fail_on)
+        Ok(RunVerdict::of(judged, &self.fail_on))
+    }
+
+    /// The judgement of all keys together.
+    fn shared(
+        &self,
+        phase: Option<Phase>,
+        operations: impl Iterator<Item = Operation>,
+    ) -> Result<KeyJudgement, HistoryError> {
+        let mut history = History::default();
+        operations.into_iter().try_for_each(|op| history.push(op))?;
+        let key = Key::new("all keys").expect("a short text is a key");
+        Ok(self.key(phase, &key, &history))
     }
 
     fn key(&self, phase: Option<Phase>, key: &Key, history: &History) -> KeyJudgement {
@@ -306,10 +340,14 @@ impl RunJudge {
                 first: first.to_string(),
             });
         }
+        let waits = report.by_limit().filter_map(|limit| limit.waits);
+        findings.extend(waits.map(|waits| RunFinding::LongWait {
+            waits: waits.to_string(),
+        }));
         if phase == Some(Phase::Return) {
             findings.extend(self.no_return(history));
         }
-        let contradictions = honesty::contradictions(history, self.limit, self.checker.slack());
+        let contradictions = honesty::contradictions(history, &self.checker);
         findings.extend(
             contradictions
                 .into_iter()
@@ -319,10 +357,16 @@ impl RunJudge {
         let answered = report.operations.allowed + report.operations.denied > 0;
         if !answered {
             reason = Some("no check was answered allowed or denied".to_owned());
-        } else if let Verdict::Unknown { .. } = report.verdict {
-            match self.resolve(history, &report) {
-                Ok(resolved) => resolution = resolved,
-                Err(why) => reason = Some(why),
+        } else {
+            for limit in report.by_limit() {
+                if limit.possible_peak == 0 && !limit.contract.by().is_empty() {
+                    let why = format!("no check has the labels of '{}'", limit.contract);
+                    reason = reason.or(Some(why));
+                }
+                match self.resolve(history, limit) {
+                    Ok(resolved) => resolution = resolution.and(resolved),
+                    Err(why) => reason = reason.or(Some(why)),
+                }
             }
         }
         let first = history.iter().min_by_key(|op| op.invoke);
@@ -364,7 +408,7 @@ impl RunJudge {
         let excused = history.iter().any(|op| op.outcome == Outcome::Unknown);
         let stated = denied.claims.retry_after.or(denied.claims.reset);
         let waited = retry.invoke.saturating_sub(denied.complete);
-        let due = stated.unwrap_or(self.limit.window());
+        let due = stated.unwrap_or(self.checker.promise().memory());
         (denied_twice && !excused && waited >= due).then_some(RunFinding::NoReturn {
             waited,
             stated: stated.is_some(),
@@ -384,7 +428,7 @@ fn not_exercised(one: &KeyJudgement) -> String {
 /// Whether a check was denied before any other can have been admitted: checks of one burst overlap,
 /// and the first to be sent need not be the first to be decided.
 fn begins_denied(history: &History) -> bool {
-    let admissible = |op: &ratelimiter_api::Operation| op.outcome != Outcome::Denied;
+    let admissible = |op: &Operation| op.outcome != Outcome::Denied;
     let earliest = history.iter().filter(admissible).map(|op| op.invoke).min();
     let mut denied = history.iter().filter(|op| op.outcome == Outcome::Denied);
     denied.any(|op| earliest.is_none_or(|earliest| op.complete <= earliest))

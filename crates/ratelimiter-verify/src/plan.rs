@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ratelimiter_api::{Key, KeyError};
-use ratelimiter_invariants::{Contract, ContractKind};
+use ratelimiter_invariants::{Charging, Contract, ContractKind, ContractTime, Promise};
 
 use crate::Phase;
 
@@ -32,8 +32,8 @@ impl PlanDepth {
 /// The input of a plan.
 #[derive(Clone, Debug)]
 pub struct PlanSettings {
-    /// The contract that the limiter promises.
-    pub contract: Contract,
+    /// The promise of the limiter.
+    pub promise: Promise,
     /// Cost of a check, but for [`Phase::Costs`]: tokens a call, where the limit is in tokens.
     pub cost: u32,
     /// Size of a burst, in limits.
@@ -94,6 +94,12 @@ pub enum PlanError {
         /// Permitted checks.
         permitted: u64,
     },
+    /// A run knows too little of its calls.
+    #[error(
+        "this run does not record {0}, by which '{1}' is judged: check judges a history that has \
+         it, as docs/history.md says"
+    )]
+    NotRecorded(&'static str, String),
     /// A shared quota is not back after the rest.
     #[error("--rest is shorter than a window, after which a shared quota is back")]
     Rest,
@@ -127,7 +133,9 @@ pub struct SkippedPhase {
 /// The steps of a verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// The contract that the limiter promises.
+    /// The promise of the limiter.
+    pub promise: Promise,
+    /// The limit of it that phases try to reach.
     pub contract: Contract,
     /// The steps, in order.
     pub steps: Vec<PlanStep>,
@@ -163,21 +171,27 @@ impl Plan {
         };
         in_range("--multiplier", settings.multiplier, 2, 100)?;
         in_range("--bursts", settings.bursts, 1, 1000)?;
-        in_range("--cost", settings.cost, 1, settings.contract.max())?;
+        for limit in settings.promise.limits() {
+            if let Some(missing) = not_recorded(limit) {
+                return Err(PlanError::NotRecorded(missing, limit.to_string()));
+            }
+        }
+        let contract = settings.promise.first().clone();
+        in_range("--cost", settings.cost, 1, contract.max())?;
         if settings.cost > 1 && !settings.has_cost {
             return Err(PlanError::CostNotSent(settings.cost));
         }
-        let window = settings.contract.window();
+        let window = settings.promise.memory();
         let (least_rest, least_multiplier) = (
-            if settings.has_key {
+            if settings.has_key && settings.promise.is_by_key() {
                 Duration::ZERO
             } else {
                 window
             },
             // Twice the limit fits into adjacent windows.
-            match settings.contract.kind() {
-                ContractKind::Fixed | ContractKind::Aligned => 3,
-                ContractKind::Sliding | ContractKind::TokenBucket => 2,
+            match contract.kind() {
+                ContractKind::Fixed | ContractKind::Aligned | ContractKind::TwoPeriod => 3,
+                _ => 2,
             },
         );
         let rest = settings.rest.unwrap_or(least_rest + least_rest / 10);
@@ -185,7 +199,8 @@ impl Plan {
             return Err(PlanError::Rest);
         }
         let mut plan = Self {
-            contract: settings.contract,
+            promise: settings.promise.clone(),
+            contract,
             steps: Vec::new(),
             skipped: Vec::new(),
             rest,
@@ -303,9 +318,12 @@ impl Plan {
         Ok(())
     }
 
-    /// Checks that fit into a window.
+    /// Checks that fit into a window, or into a queue and its first release.
     pub fn limit(&self) -> u64 {
-        u64::from(self.contract.max() / self.cost)
+        let wait = self.contract.time(ContractTime::Wait).unwrap_or_default();
+        let queued = wait.as_secs_f64() / self.contract.window().as_secs_f64();
+        let most = f64::from(self.contract.max()) * (1.0 + queued);
+        most as u64 / u64::from(self.cost)
     }
 
     /// Checks at most.
@@ -332,9 +350,7 @@ impl Plan {
         let window = self.contract.window();
         match self.contract.kind() {
             ContractKind::Fixed | ContractKind::Aligned => window.mul_f64(1.3),
-            ContractKind::Sliding | ContractKind::TokenBucket => {
-                window + window.mul_f64(0.75 / self.limit() as f64)
-            }
+            _ => window + window.mul_f64(0.75 / self.limit() as f64),
         }
     }
 
@@ -374,7 +390,9 @@ impl PlanSettings {
             Phase::Costs if !self.has_cost => {
                 Some("requests have no {cost}; exec needs --has-cost")
             }
-            Phase::Costs if self.contract.max() == self.cost => Some("the limit is one check"),
+            Phase::Costs if self.promise.first().max() == self.cost => {
+                Some("the limit is one check")
+            }
             Phase::TwoKeys if !self.has_key => Some("requests have no {key}"),
             Phase::OneNode if self.nodes < 2 => Some("there is one node"),
             Phase::Forged if !self.forges => Some("http plays it with --untrusted"),
@@ -395,6 +413,17 @@ impl PlanSettings {
     }
 }
 
+/// The part of a call that a limit needs and the run does not record.
+fn not_recorded(limit: &Contract) -> Option<&'static str> {
+    let by_label = limit.by().iter().any(|label| label != "all");
+    match (limit.kind(), limit.charging()) {
+        _ if by_label => Some("labels"),
+        (ContractKind::InFlight, _) => Some("the time for which a call holds its place"),
+        (_, Charging::After | Charging::Reserved) => Some("the cost used"),
+        _ => None,
+    }
+}
+
 fn whole_seconds(duration: Duration) -> humantime::FormattedDuration {
     humantime::format_duration(Duration::from_secs(duration.as_secs_f64().ceil() as u64))
 }
@@ -412,7 +441,9 @@ mod tests {
 
     fn settings(limit: u32, window: u64) -> PlanSettings {
         PlanSettings {
-            contract: Contract::new(limit, Duration::from_secs(window)).unwrap(),
+            promise: Contract::new(limit, Duration::from_secs(window))
+                .unwrap()
+                .into(),
             cost: 1,
             multiplier: 2,
             bursts: 5,
@@ -566,7 +597,8 @@ mod tests {
     #[test]
     fn bursts_under_fixed_windows_are_three_limits() {
         let mut fixed = settings(10, 2);
-        fixed.contract = fixed.contract.of_kind(ContractKind::Fixed);
+        let limit = fixed.promise.first().clone().of_kind(ContractKind::Fixed);
+        fixed.promise = limit.into();
         let plan = Plan::new(&fixed).unwrap();
         assert_eq!((plan.multiplier, plan.steps[1].requests), (3, 30));
     }

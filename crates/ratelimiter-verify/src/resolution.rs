@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use ratelimiter_api::{Outcome, millis};
-use ratelimiter_invariants::{Contract, ContractKind, Doubt, History, Report, Verdict};
+use ratelimiter_invariants::{Charging, Contract, ContractKind, Doubt, History, Report, Verdict};
 use serde::Serialize;
 
 use crate::RunJudge;
@@ -37,17 +37,38 @@ const LARGEST: u32 = 50;
 /// A pass may leave open one admission in so many.
 const ADMISSIONS: u64 = 10;
 
+impl Resolution {
+    /// The part that either leaves open.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            time: self.time.max(other.time),
+            admissions: self.admissions.max(other.admissions),
+            decides_within: self.decides_within.or(other.decides_within),
+        }
+    }
+}
+
 impl RunJudge {
-    /// The part of the limit that an open verdict leaves open, where a pass may do so; else the
+    /// The part of a limit that an open verdict on it leaves open, where a pass may do so; else the
     /// reason, with advice.
     pub(crate) fn resolve(&self, history: &History, report: &Report) -> Result<Resolution, String> {
+        if !matches!(report.verdict, Verdict::Unknown { .. }) {
+            return Ok(Resolution::default());
+        }
         let longer = match self.resolution(history, report) {
             Ok(resolution) => return Ok(resolution),
             Err(longer) => longer,
         };
-        if let Some(within) = self.decides_within {
+        let limit = &report.contract;
+        let at_once = matches!(limit.charging(), Charging::Before | Charging::All)
+            && !matches!(limit.kind(), ContractKind::Paced | ContractKind::InFlight);
+        if let Some(within) = self.decides_within.filter(|_| at_once) {
             let sooner = decided_within(history, within);
-            let judged = self.checker.check(&sooner);
+            let whole = self.checker.check(&sooner);
+            let judged = whole
+                .by_limit()
+                .find(|limit| limit.contract == report.contract);
+            let judged = judged.unwrap_or(&whole);
             let more_denials = judged.unjustified_denials.len() > report.unjustified_denials.len();
             if more_denials || matches!(judged.verdict, Verdict::Violated(_)) {
                 let within = humantime::format_duration(within);
@@ -56,7 +77,7 @@ impl RunJudge {
                      {judged}"
                 ));
             }
-            if let Ok(resolution) = self.resolution(&sooner, &judged) {
+            if let Ok(resolution) = self.resolution(&sooner, judged) {
                 return Ok(Resolution {
                     decides_within: Some(within),
                     ..resolution
@@ -64,7 +85,7 @@ impl RunJudge {
             }
         }
         let slowest = history.latencies().max().unwrap_or_default();
-        let advice = longer.map(|longer| self.advice(longer, slowest));
+        let advice = longer.map(|longer| advice(&report.contract, longer, slowest));
         Err(format!("{report}{}", advice.unwrap_or_default()))
     }
 
@@ -73,15 +94,22 @@ impl RunJudge {
     fn resolution(&self, history: &History, report: &Report) -> Result<Resolution, Option<f64>> {
         let (possible, max) = match report.verdict {
             Verdict::Unknown { why, .. } if why != Doubt::Timing => return Err(None),
-            Verdict::Unknown { possible, .. } => (possible, u64::from(self.limit.max())),
+            Verdict::Unknown { possible, .. } => (possible, report.permitted),
             _ => return Ok(Resolution::default()),
         };
-        let window = self.limit.window();
+        let limit = &report.contract;
+        let window = limit.window();
         let part = |thousandths| window * thousandths / 1000;
         let shorter = PARTS.map(|thousandths| window - part(thousandths));
-        let open = self.checker.first_kept(history, shorter).map(|n| PARTS[n]);
-        let admissions =
-            Some(possible - max).filter(|_| self.limit.kind() == ContractKind::TokenBucket);
+        let open = self
+            .checker
+            .first_kept(history, limit, shorter)
+            .map(|n| PARTS[n]);
+        let bucket = matches!(
+            limit.kind(),
+            ContractKind::TokenBucket | ContractKind::Paced
+        );
+        let admissions = bucket.then(|| possible.saturating_sub(max));
         match (open, admissions) {
             (Some(open @ ..=LARGEST), _) => Ok(Resolution {
                 time: part(open),
@@ -96,22 +124,18 @@ impl RunJudge {
             (None, None) => Err(None),
         }
     }
+}
 
-    fn advice(&self, longer: f64, slowest: Duration) -> String {
-        let window = self.limit.window();
-        let missing = longer * f64::from(LARGEST) / 10.0;
-        let enough = Duration::from_secs(window.mul_f64(longer).as_secs() + 1);
-        let limit = Contract::new(self.limit.max(), enough).map_or_else(
-            |_| String::new(),
-            |limit| limit.of_kind(self.limit.kind()).to_string(),
-        );
-        format!(
-            "; the recorded times leave {missing:.0} % of the window open, and a pass 5 %: checks \
-             took up to {:.1} ms. A longer window would do, such as --limit '{limit}', or \
-             --decides-within, where the limiter decides soon after a request",
-            millis::of(slowest)
-        )
-    }
+fn advice(limit: &Contract, longer: f64, slowest: Duration) -> String {
+    let missing = longer * f64::from(LARGEST) / 10.0;
+    let enough = Duration::from_secs(limit.window().mul_f64(longer).as_secs() + 1);
+    let limit = limit.clone().in_window(enough);
+    format!(
+        "; the recorded times leave {missing:.0} % of the window open, and a pass 5 %: checks \
+         took up to {:.1} ms. A longer window would do, such as --limit '{limit}', or \
+         --decides-within, where the limiter decides soon after a request",
+        millis::of(slowest)
+    )
 }
 
 /// The history as it is if every answered check was decided so soon after its request.
@@ -151,7 +175,6 @@ mod tests {
         }
         let limit = Contract::new(1, Duration::from_secs(1)).unwrap();
         let judge = RunJudge {
-            limit,
             checker: HistoryChecker::new(limit),
             fail_on: Vec::new(),
             decides_within: decides_within.map(Duration::from_millis),

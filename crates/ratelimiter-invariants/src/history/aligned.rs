@@ -99,30 +99,43 @@ pub(crate) fn least_peak(steps: impl Iterator<Item = (i64, i64)>, window: i64) -
     smallest.max(least)
 }
 
-/// A range of window starts `[from, to)` whose windows hold the same operations, folded: `from` and
-/// `to` lie in `[0, W]`.
+/// A range of window starts `[from, to)` that a contract refutes, folded: `from` and `to` lie in
+/// `[0, W]`.
 #[derive(Clone, Copy, Debug)]
-struct WindowPiece {
+pub(crate) struct WindowPiece {
     from: i64,
     to: i64,
     /// Start of the fold.
     fold: i64,
 }
 
-/// Window starts, one or more for every alignment, each of a window that holds more than `max`.
-/// Nothing when some alignment has none. O(n log n).
-pub(crate) fn cover(
-    steps: impl Iterator<Item = (i64, i64)>,
-    window: i64,
-    max: u64,
-) -> Option<Vec<i64>> {
-    let mut heavy = heavy_pieces(steps, window, max);
-    heavy.sort_unstable_by_key(|piece| piece.from);
-    let mut heavy = heavy.into_iter().peekable();
+impl WindowPiece {
+    /// Adds the starts from `since` up to `until`, fold by fold. Those of a window and more are
+    /// every alignment.
+    pub(crate) fn fold(mut since: i64, until: i64, window: i64, pieces: &mut Vec<Self>) {
+        let until = until.min(since.saturating_add(window));
+        while since < until {
+            let fold = since.div_euclid(window) * window;
+            let to = until.min(fold + window);
+            pieces.push(Self {
+                from: since - fold,
+                to: to - fold,
+                fold,
+            });
+            since = to;
+        }
+    }
+}
+
+/// Window starts, one or more for every alignment, each in a piece. Nothing when some alignment has
+/// none. O(n log n).
+pub(crate) fn cover(mut pieces: Vec<WindowPiece>, window: i64) -> Option<Vec<i64>> {
+    pieces.sort_unstable_by_key(|piece| piece.from);
+    let mut pieces = pieces.into_iter().peekable();
     let (mut covered, mut best) = (0, None::<WindowPiece>);
     let mut starts = Vec::new();
     while covered < window {
-        while let Some(piece) = heavy.next_if(|piece| piece.from <= covered) {
+        while let Some(piece) = pieces.next_if(|piece| piece.from <= covered) {
             if best.is_none_or(|best| piece.to > best.to) {
                 best = Some(piece);
             }
@@ -135,7 +148,7 @@ pub(crate) fn cover(
 }
 
 /// The pieces on which the cost is above `max`.
-fn heavy_pieces(
+pub(crate) fn heavy_pieces(
     steps: impl Iterator<Item = (i64, i64)>,
     window: i64,
     max: u64,
@@ -143,15 +156,8 @@ fn heavy_pieces(
     let mut pieces = Vec::new();
     let (mut cost, mut since) = (0_i64, 0);
     for (at, change) in steps {
-        while cost.unsigned_abs() > max && since < at {
-            let fold = since.div_euclid(window) * window;
-            let until = at.min(fold + window);
-            pieces.push(WindowPiece {
-                from: since - fold,
-                to: until - fold,
-                fold,
-            });
-            since = until;
+        if cost.unsigned_abs() > max {
+            WindowPiece::fold(since, at, window, &mut pieces);
         }
         cost += change;
         since = at;

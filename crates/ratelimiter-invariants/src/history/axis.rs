@@ -30,6 +30,11 @@ impl Interval {
         (self.complete != NEVER).then_some(self.complete)
     }
 
+    /// The same operation over another span.
+    pub(crate) fn spanning(self, invoke: u64, complete: u64) -> Self {
+        Self::new(invoke, Some(complete), self.cost, self.index)
+    }
+
     /// Place of the operation in the history.
     pub(crate) fn index(&self) -> usize {
         self.index as usize
@@ -117,10 +122,15 @@ impl HistoryAxis {
         let begun = self.operations[from..]
             .iter()
             .take_while(|op| op.invoke <= last);
-        let mut inside: Vec<&Interval> = begun.filter(|op| op.complete <= last).collect();
-        inside.sort_unstable_by_key(|op| (std::cmp::Reverse(op.cost), op.index));
+        Self::fewest(begun.filter(|op| op.complete <= last).collect(), max)
+    }
+
+    /// The fewest of these operations whose cost is above `max`. Of equal costs, those that come
+    /// first in the history.
+    pub(crate) fn fewest(mut of: Vec<&Interval>, max: u64) -> Vec<usize> {
+        of.sort_unstable_by_key(|op| (std::cmp::Reverse(op.cost), op.index));
         let mut cost = 0;
-        let needed = inside.iter().take_while(|op| {
+        let needed = of.iter().take_while(|op| {
             let more = cost <= max;
             cost += u64::from(op.cost);
             more

@@ -15,7 +15,6 @@
 use std::iter::Peekable;
 use std::slice::Iter;
 
-use super::Contract;
 use super::axis::{Completion, HistoryAxis, Interval, OpSelection};
 use super::level::QuotaLevel;
 
@@ -171,13 +170,9 @@ impl<'a> InsideTree<'a> {
 
 /// The certain part: the size of the fullest bucket needed, in tokens, and the shortest interval
 /// that overflows one of `max` tokens, as its first and last nanosecond.
-pub(crate) fn certain(
-    axis: &HistoryAxis,
-    contract: &Contract,
-    window: u64,
-) -> (u64, Option<(u64, u64)>) {
-    let scale = BucketScale::new(contract.max(), window, axis);
-    let capacity = scale.units(contract.max());
+pub(crate) fn certain(axis: &HistoryAxis, max: u32, window: u64) -> (u64, Option<(u64, u64)>) {
+    let scale = BucketScale::new(max, window, axis);
+    let capacity = scale.units(max);
     let places = axis.places_of_ends();
     let mut tree = InsideTree::new(scale, axis.ends());
     let mut fullest = 0;
@@ -222,11 +217,11 @@ struct BucketLevel<'a, I: Iterator<Item = &'a Interval>> {
 pub(crate) fn bucket_level(
     axis: &HistoryAxis,
     counted: OpSelection,
-    contract: &Contract,
+    max: u32,
     window: u64,
 ) -> impl QuotaLevel {
     BucketLevel {
-        scale: BucketScale::new(contract.max(), window, axis),
+        scale: BucketScale::new(max, window, axis),
         begins: axis.begins(counted).peekable(),
         invoked: 0,
         ends: axis.ends().iter().peekable(),

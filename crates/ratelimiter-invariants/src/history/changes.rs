@@ -22,7 +22,7 @@ pub struct ContractChange {
 
 impl HistoryChecker {
     /// A proof that a sliding limit was exceeded although it changed: the first contract is the
-    /// checker's, and `changes` follow it.
+    /// first of the checker's promise, and `changes` follow it.
     ///
     /// An admission is judged by the largest limit that may have been in force when it was decided,
     /// together with the admissions that were surely decided before it, or by as small a limit as
@@ -40,8 +40,9 @@ impl HistoryChecker {
         history: &History,
         changes: &[ContractChange],
     ) -> Option<Witness> {
-        let window = nanos(self.contract.window().saturating_sub(self.slack()));
-        let course = LimitCourse::new(self.contract.max(), changes);
+        let contract = self.promise().first();
+        let window = nanos(contract.window().saturating_sub(self.slack(contract)));
+        let course = LimitCourse::new(contract.max(), changes);
         let records = history.records().iter().enumerate();
         let allowed = records.filter(|(_, record)| record.outcome == Outcome::Allowed);
         let mut allowed: Vec<_> = allowed
@@ -64,7 +65,7 @@ impl HistoryChecker {
                 .map(|(_, record, _)| u64::from(record.cost))
                 .sum();
             if cost > u64::from(*limit) {
-                let contract = Contract::new(*limit, self.contract.window()).ok()?;
+                let contract = Contract::new(*limit, contract.window()).ok()?;
                 let operations = inside
                     .iter()
                     .map(|(place, ..)| history.get(*place))

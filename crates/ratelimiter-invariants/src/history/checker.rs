@@ -2,34 +2,30 @@ use std::time::Duration;
 
 use ratelimiter_api::Operation;
 
-use super::axis::{HistoryAxis, Interval, OpSelection};
-use super::bounds::ContractBounds;
-use super::operations::Operations;
-use super::placement::Placement;
-use super::records::nanos;
+use super::limit_judge::{CheckOptions, LimitJudge, LimitJudgement};
+use super::operations::HistoryPart;
 use super::{
-    Contract, ContractKind, Doubt, History, HistoryError, Proof, Report, UnjustifiedDenial,
-    Verdict, VerdictBasis, Witness,
+    Charging, Contract, ContractKind, History, HistoryError, LimitRoom, Promise, Report,
+    UnjustifiedDenial, Verdict,
 };
 
-/// Checks a history of one key that began with an empty counter and holds every check made on the
-/// key.
+/// Checks a history that began with an empty counter and holds every check made on its keys.
 ///
 /// The same as [`HistoryChecker::new`] and [`HistoryChecker::check`].
 ///
 /// # Errors
-/// When the operations are not all on one key, or one completes before it was invoked.
+/// When an operation completes before it was invoked.
 pub fn check_history(
     operations: &[Operation],
-    contract: impl Into<Contract>,
+    promise: impl Into<Promise>,
 ) -> Result<Report, HistoryError> {
-    Ok(HistoryChecker::new(contract).check(&operations.try_into()?))
+    Ok(HistoryChecker::new(promise).check(&operations.try_into()?))
 }
 
-/// Checks histories of one key against a contract.
+/// Checks histories against a promise.
 ///
 /// A million operations take a fraction of a second on one core (`examples/million.rs`): sorts and
-/// sweeps, O(n log n).
+/// sweeps, O(n log n) a limit.
 ///
 /// # The meaning of a verdict
 /// - **Violated** is proved by its witness alone: nothing that the history lacks can undo it. For a
@@ -40,12 +36,15 @@ pub fn check_history(
 ///   An Unknown one is counted wherever it may lie, so it never makes a pass.
 /// - **Unjustified denials** suppose that all operations that could have filled the window are in
 ///   the history. [`HistoryChecker::complete_since`] gives the instant from which on that is so.
-#[derive(Clone, Copy, Debug)]
+///
+/// Of several limits, each is judged by itself: the promise is broken if any of them is, and a
+/// denial is unjustified if no limit justifies it.
+///
+/// [`VerdictBasis::Undecided`]: super::VerdictBasis::Undecided
+#[derive(Clone, Debug)]
 pub struct HistoryChecker {
-    pub(super) contract: Contract,
-    pub(super) complete_since: Option<Duration>,
-    pub(super) uncertainty: Duration,
-    clock_ppm: u32,
+    promise: Promise,
+    options: CheckOptions,
 }
 
 /// The most that two clocks are taken to differ in rate, parts per million: 5 %.
@@ -53,12 +52,10 @@ const MAX_CLOCK_PPM: u32 = 50_000;
 
 impl HistoryChecker {
     /// A checker for histories that began with an empty counter.
-    pub fn new(contract: impl Into<Contract>) -> Self {
+    pub fn new(promise: impl Into<Promise>) -> Self {
         Self {
-            contract: contract.into(),
-            complete_since: None,
-            uncertainty: Duration::ZERO,
-            clock_ppm: 0,
+            promise: promise.into(),
+            options: CheckOptions::default(),
         }
     }
 
@@ -67,7 +64,7 @@ impl HistoryChecker {
     /// Without this, nothing was used when the history began.
     #[must_use]
     pub fn complete_since(mut self, since: Duration) -> Self {
-        self.complete_since = Some(since);
+        self.options.complete_since = Some(since);
         self
     }
 
@@ -75,7 +72,7 @@ impl HistoryChecker {
     /// several machines.
     #[must_use]
     pub fn uncertainty(mut self, uncertainty: Duration) -> Self {
-        self.uncertainty = uncertainty;
+        self.options.uncertainty = uncertainty;
         self
     }
 
@@ -83,53 +80,129 @@ impl HistoryChecker {
     /// million, at most 5 %. 100 ppm are 6 ms in 60 s, which is more than a check takes.
     #[must_use]
     pub fn clock_tolerance(mut self, ppm: u32) -> Self {
-        self.clock_ppm = ppm.min(MAX_CLOCK_PPM);
+        self.options.clock_ppm = ppm.min(MAX_CLOCK_PPM);
         self
     }
 
-    /// The most by which two recorded times a window apart may differ from the limiter's.
-    pub fn slack(&self) -> Duration {
-        let skew = self
-            .contract
+    /// The promise.
+    pub fn promise(&self) -> &Promise {
+        &self.promise
+    }
+
+    /// The most by which two recorded times a window of this limit apart may differ from the
+    /// limiter's.
+    pub fn slack(&self, limit: &Contract) -> Duration {
+        let skew = limit
             .window()
-            .mul_f64(f64::from(self.clock_ppm) / 1e6);
-        self.uncertainty * 2 + skew
+            .mul_f64(f64::from(self.options.clock_ppm) / 1e6);
+        self.options.uncertainty * 2 + skew
     }
 
     /// Checks a history.
     pub fn check(&self, history: &History) -> Report {
-        let operations = Operations::new(&[history], self);
-        let bounds = self.bounds(self.contract.window());
-        let mut report = self.judge_admissions(&[history], &operations, &bounds);
-        self.judge_denials(history, operations, &bounds, &mut report);
+        let mut report = self.check_once(history);
+        if !report.unjustified_denials.is_empty() {
+            let charging_all = self.with_limits(|limit| Contract {
+                charging: match (limit.kind, limit.charging) {
+                    (ContractKind::Paced | ContractKind::InFlight, same) => same,
+                    (_, Charging::Before) => Charging::All,
+                    (_, same) => same,
+                },
+                ..limit
+            });
+            report.denied_seem_charged = charging_all
+                .check_once(history)
+                .unjustified_denials
+                .is_empty();
+        }
         report
+    }
+
+    fn check_once(&self, history: &History) -> Report {
+        let limits = self.promise.limits().iter();
+        let mut judged = Vec::from_iter(limits.map(|limit| self.by_limit(limit, history)));
+        let (denials, unjudged) = unjustified(&judged, history);
+        let decides = |report: &Report| match report.verdict {
+            Verdict::Violated(_) => 0,
+            Verdict::Unknown { .. } => 1,
+            Verdict::Pass => 2,
+        };
+        let places = 0..judged.len();
+        let deciding = places
+            .min_by_key(|&n| decides(&judged[n].report))
+            .unwrap_or(0);
+        let mut report = judged.remove(deciding).report;
+        report.others = judged.into_iter().map(|limit| limit.report).collect();
+        report.count(history);
+        report.unjustified_denials = denials;
+        report.unjudged_denials = unjudged;
+        report
+    }
+
+    /// The judgement by one limit, of all parts of a history that have a counter each.
+    fn by_limit(&self, limit: &Contract, history: &History) -> LimitJudgement {
+        let judge = self.judge(limit);
+        let parts = history.parts(limit.by());
+        let parts = parts.iter().map(|places| {
+            judge.judge(HistoryPart {
+                history,
+                places: places.as_deref(),
+            })
+        });
+        let mut whole = parts.reduce(LimitJudgement::with).unwrap_or_else(|| {
+            judge.judge(HistoryPart {
+                history,
+                places: Some(&[]),
+            })
+        });
+        whole.unjustified.sort_unstable();
+        whole.without_past.sort_unstable();
+        whole
     }
 
     /// Checks the admissions of several keys by one grid of windows, the same for all, as
     /// [`ContractKind::Aligned`] promises. Keys that keep the contract one by one may break it
     /// together: each leaves other alignments. Denials are not judged.
     pub fn check_together(&self, histories: &[&History]) -> Report {
-        let aligned = Self {
-            contract: self.contract.of_kind(ContractKind::Aligned),
-            ..*self
-        };
-        let operations = Operations::new(histories, &aligned);
-        let bounds = aligned.bounds(self.contract.window());
-        aligned.judge_admissions(histories, &operations, &bounds)
+        let mut limits = self.promise.limits().iter();
+        let grid = limits.find(|limit| limit.kind() == ContractKind::Aligned);
+        let grid = grid
+            .unwrap_or(self.promise.first())
+            .clone()
+            .of_kind(ContractKind::Aligned);
+        let parts: Vec<_> = histories
+            .iter()
+            .map(|history| HistoryPart::whole(history))
+            .collect();
+        let mut report = self.judge(&grid).judge_together(&parts);
+        histories.iter().for_each(|history| report.count(history));
+        report
     }
 
-    /// Contracts that all of these histories fit, of those that may have been meant: the same
+    /// Promises that all of these histories fit, of those that may have been meant: the same
     /// numbers in another form; another limit; a window in another unit; a rate that was inverted,
     /// one in n seconds for n a second. A history fits if no denial is without cause, and if
     /// admissions keep the contract for certain in a window shorter by 5 %, since recorded times
-    /// resolve no more.
+    /// resolve no more. Only for a promise of one limit, charged with the decision.
     pub fn fits_otherwise(&self, histories: &[&History]) -> Vec<Contract> {
-        let Contract { kind, max, window } = self.contract;
-        let of = |max: u64, window: Duration| {
-            let contract = Contract::new(u32::try_from(max).ok()?, window);
-            Some(contract.ok()?.of_kind(kind))
+        let [promised] = self.promise.limits() else {
+            return Vec::new();
         };
-        let forms = ContractKind::ALL.map(|kind| Some(self.contract.of_kind(kind)));
+        let (max, window) = (promised.max, promised.window);
+        let waits = matches!(promised.kind, ContractKind::Paced | ContractKind::InFlight);
+        if waits || promised.settles() {
+            return Vec::new();
+        }
+        let of = |max: u64, window: Duration| {
+            let max = u32::try_from(max).ok()?;
+            let valid = max > 0 && !window.is_zero();
+            valid.then(|| Contract {
+                max,
+                window,
+                ..promised.clone()
+            })
+        };
+        let forms = ContractKind::WINDOWS.map(|kind| Some(promised.clone().of_kind(kind)));
         let reports = Vec::from_iter(histories.iter().map(|history| self.check(history)));
         let denials = reports.iter().flat_map(|r| &r.unjustified_denials);
         let stricter = denials
@@ -144,185 +217,100 @@ impl HistoryChecker {
         let candidates = forms.into_iter().chain(limits).chain(windows).flatten();
         let mut fitting: Vec<Contract> = Vec::new();
         for contract in candidates {
-            let checker = Self { contract, ..*self };
-            let new = contract != self.contract && !fitting.contains(&contract);
+            if contract == *promised || fitting.contains(&contract) {
+                continue;
+            }
             let shorter = [contract.window().mul_f64(0.95)];
-            let fits = |history: &&History| {
-                checker.check(history).unjustified_denials.is_empty()
-                    && checker.first_kept(history, shorter).is_some()
+            let checker = Self {
+                promise: contract.clone().into(),
+                ..*self
             };
-            if new && histories.iter().all(fits) {
+            let fits = |history: &&History| {
+                checker.check_once(history).unjustified_denials.is_empty()
+                    && checker.first_kept(history, &contract, shorter).is_some()
+            };
+            if histories.iter().all(fits) {
                 fitting.push(contract);
             }
         }
         fitting
     }
 
-    fn judge_admissions(
-        &self,
-        histories: &[&History],
-        operations: &Operations,
-        bounds: &ContractBounds,
-    ) -> Report {
-        let max = u64::from(self.contract.max());
-
-        let admissible = &operations.admissible;
-        let (definite_peak, proof) = bounds.certain(admissible);
-        let possible_peak = bounds.possible(admissible, OpSelection::All);
-
-        let witness = |proof, indices: Vec<usize>| {
-            let chosen = indices
-                .into_iter()
-                .map(|index| operation(histories, index))
-                .collect();
-            Verdict::Violated(Witness::new(self.contract, proof, chosen))
-        };
-        let unknown = |why| Verdict::Unknown {
-            definite: definite_peak,
-            possible: possible_peak,
-            why,
-        };
-        let only_with_unknown = || {
-            operations.tally.unknown > 0
-                && bounds.possible(admissible, OpSelection::Completed) <= max
-        };
-        let (verdict, settled) = if let Some(indices) = proof {
-            let aligned = self.contract.kind() == ContractKind::Aligned && indices.len() > 1;
-            (
-                witness(
-                    if aligned {
-                        Proof::Alignment
-                    } else {
-                        Proof::Span
-                    },
-                    indices,
-                ),
-                VerdictBasis::ByBounds,
-            )
-        } else if possible_peak <= max {
-            (Verdict::Pass, VerdictBasis::ByBounds)
-        } else if only_with_unknown() {
-            (unknown(Doubt::Outcomes), VerdictBasis::ByBounds)
-        } else {
-            match bounds.search(admissible) {
-                Placement::Exists => (unknown(Doubt::Timing), VerdictBasis::BySearch),
-                Placement::None(indices) => {
-                    (witness(Proof::Placement, indices), VerdictBasis::BySearch)
-                }
-                Placement::Undecided => (unknown(Doubt::Timing), VerdictBasis::Undecided),
-            }
-        };
-        let definite_peak = match &verdict {
-            Verdict::Violated(_) => definite_peak.max(max + 1),
-            _ => definite_peak,
-        };
-
-        Report {
-            contract: self.contract,
-            operations: operations.tally,
-            verdict,
-            settled,
-            definite_peak,
-            possible_peak,
-            unjustified_denials: Vec::new(),
-            unjudged_denials: 0,
-        }
-    }
-
-    /// The place of the first of these windows for which the contract is kept for certain, instead
-    /// of its own window. For a limiter that admits at the very instant at which quota returns, the
+    /// The place of the first of these windows for which a limit is kept for certain, instead of
+    /// its own window. For a limiter that admits at the very instant at which quota returns, the
     /// recorded times prove no more than a shorter one.
     pub fn first_kept(
         &self,
         history: &History,
+        limit: &Contract,
         windows: impl IntoIterator<Item = Duration>,
     ) -> Option<usize> {
-        let Operations { admissible, .. } = Operations::new(&[history], self);
-        let max = u64::from(self.contract.max());
-        let kept = |window| self.bounds(window).possible(&admissible, OpSelection::All) <= max;
-        windows.into_iter().position(kept)
+        let judge = self.judge(limit);
+        let parts = history.parts(limit.by());
+        windows.into_iter().position(|window| {
+            parts.iter().all(|places| {
+                let places = places.as_deref();
+                judge.keeps(HistoryPart { history, places }, window)
+            })
+        })
     }
 
-    /// A limiter whose clock runs fast ends its windows early by ours, and one whose clock runs
-    /// slow late. The operations of an aligned contract are on the limiter's own clock.
-    fn bounds(&self, window: Duration) -> ContractBounds {
-        let window = nanos(window);
-        let skew = match self.contract.kind() {
-            ContractKind::Aligned => 0,
-            _ => self.drift(window),
-        };
-        ContractBounds::new(self.contract, window - skew, window.saturating_add(skew))
-    }
-
-    /// Difference of the two clocks after a time.
-    pub(super) fn drift(&self, time: u64) -> u64 {
-        time / 1_000_000 * u64::from(self.clock_ppm)
-            + time % 1_000_000 * u64::from(self.clock_ppm) / 1_000_000
-    }
-
-    /// A denial of cost q is justified if at some instant at which it may have been decided, the
-    /// window may have held more than `max - q`. A failed check may have been charged, and counts
-    /// there.
-    fn judge_denials(
-        &self,
-        history: &History,
-        operations: Operations,
-        bounds: &ContractBounds,
-        report: &mut Report,
-    ) {
-        let max = u64::from(self.contract.max());
-        let Operations {
-            admissible,
-            failed,
-            mut denied,
-            before,
-            ..
-        } = operations;
-        if denied.is_empty() {
-            return;
+    fn judge<'a>(&self, contract: &'a Contract) -> LimitJudge<'a> {
+        LimitJudge {
+            contract,
+            options: self.options,
         }
-        let charged = |before: &[Interval]| {
-            HistoryAxis::new([admissible.operations(), &failed, before].concat())
-        };
-        denied.sort_unstable_by_key(|op| op.invoke);
-        let without_cause = |charged: &HistoryAxis| {
-            let mut unjustified = Vec::new();
-            bounds.before(charged, &denied, |op, possible| {
-                if possible + u64::from(op.cost) <= max {
-                    unjustified.push((op.index(), possible));
-                }
-            });
-            unjustified
-        };
-        let mut unjustified = match before {
-            None if failed.is_empty() => without_cause(&admissible),
-            None => without_cause(&charged(&[])),
-            Some(before) => {
-                let unjustified = without_cause(&charged(&[before]));
-                let all = without_cause(&charged(&[]));
-                report.unjudged_denials = (all.len() - unjustified.len()) as u64;
-                unjustified
-            }
-        };
-        unjustified.sort_unstable();
-        let found = unjustified
-            .into_iter()
-            .map(|(index, possible)| UnjustifiedDenial {
-                operation: history.get(index),
-                possible,
-                max: self.contract.max(),
-            });
-        report.unjustified_denials = found.collect();
+    }
+
+    fn with_limits(&self, change: impl Fn(Contract) -> Contract) -> Self {
+        let mut limits = self.promise.limits().iter().cloned().map(change);
+        let first = limits.next().expect("a promise has a limit");
+        Self {
+            promise: Promise::new(first, limits),
+            ..*self
+        }
     }
 }
 
-/// The operation at a place of several histories, one after the other.
-fn operation(histories: &[&History], mut place: usize) -> Operation {
-    for history in histories {
-        if place < history.len() {
-            return history.get(place);
-        }
-        place -= history.len();
+impl LimitJudgement {
+    /// Both parts as one: the worse verdict, and the denials of both.
+    fn with(mut self, other: Self) -> Self {
+        self.unjustified.extend(other.unjustified);
+        self.without_past.extend(other.without_past);
+        self.report = self.report.worse(other.report);
+        self
     }
-    unreachable!("an operation has its place in a history")
+}
+
+/// Denials that no limit justifies, and the number of those that only the time before the history
+/// justifies.
+fn unjustified(judged: &[LimitJudgement], history: &History) -> (Vec<UnjustifiedDenial>, u64) {
+    let (first, others) = judged.split_first().expect("a promise has a limit");
+    let room = |limit: &LimitJudgement, place: usize| {
+        let found = limit
+            .unjustified
+            .binary_search_by_key(&place, |denial| denial.0);
+        let possible = limit.unjustified[found.ok()?].1;
+        let limit = limit.report.contract.clone();
+        Some(LimitRoom { limit, possible })
+    };
+    let denials = first.unjustified.iter().filter_map(|&(place, possible)| {
+        Some(UnjustifiedDenial {
+            others: others
+                .iter()
+                .map(|limit| room(limit, place))
+                .collect::<Option<_>>()?,
+            operation: history.get(place),
+            possible,
+            max: first.report.contract.max(),
+        })
+    });
+    let denials = Vec::from_iter(denials);
+    let without_past = first.without_past.iter().filter(|place| {
+        others
+            .iter()
+            .all(|limit| limit.without_past.binary_search(place).is_ok())
+    });
+    let unjudged = without_past.count() - denials.len();
+    (denials, unjudged as u64)
 }

@@ -1,19 +1,25 @@
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use ratelimiter_api::{Limit, choice};
-use serde::{Serialize, Serializer};
 
-/// A promise about the cost admitted of one key.
+/// One limit of a promise: the cost that may be admitted of one key.
 ///
-/// Its text is `AMOUNT/WINDOW FORM`, on command lines, in messages and in JSON. The form may be
-/// left out where it is sliding:
+/// Its text is `AMOUNT/WINDOW FORM WORD=VALUE...`, on command lines, in messages and in JSON. The
+/// form may be left out where it is sliding; calls in flight have no window:
 ///
 /// ```
 /// use ratelimiter_invariants::Contract;
 ///
-/// for text in ["10/2s", "100/1m fixed", "10/500ms token-bucket", "10/1d fixed aligned"] {
+/// for text in [
+///     "10/2s",
+///     "100/1m fixed",
+///     "10/500ms token-bucket within=10%",
+///     "10/1d fixed aligned by=user+route",
+///     "10/2s two-period charge=all",
+///     "1/200ms paced wait=1800ms",
+///     "1000/1m fixed charge=after settles=200ms",
+///     "5 in-flight returns=100ms lease=10s",
+/// ] {
 ///     assert_eq!(text.parse::<Contract>()?.to_string(), text);
 /// }
 /// let error = "10/2s gcra".parse::<Contract>().unwrap_err().to_string();
@@ -22,11 +28,16 @@ use serde::{Serialize, Serializer};
 /// ```
 ///
 /// Every [`Limit`] is a sliding one; a contract may also be about a window shorter than a second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// `docs/promises.md` has what each form proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contract {
     pub(super) kind: ContractKind,
     pub(super) max: u32,
     pub(super) window: Duration,
+    pub(super) charging: Charging,
+    pub(super) times: [Option<Duration>; ContractTime::ALL.len()],
+    pub(super) within: u32,
+    pub(super) by: Vec<String>,
 }
 
 choice! {
@@ -46,28 +57,46 @@ choice! {
         /// Some alignment exists for which every window `[a + k W, a + (k + 1) W)` holds at most
         /// `max`; it is the same for all keys.
         Aligned = "fixed aligned",
+        /// At most `max` at each admission: what the running period holds, and of the one before
+        /// it the share that a window up to now still covers, rounded down.
+        TwoPeriod = "two-period",
+        /// Calls wait instead of being denied: they are released as a token bucket admits.
+        Paced = "paced",
+        /// At most `max` calls hold a place at once.
+        InFlight = "in-flight",
     }
 }
 
-/// Other names of the forms.
-const OTHER_NAMES: [(&str, &str, ContractKind); 5] = [
-    ("gcra", "a token bucket", ContractKind::TokenBucket),
-    ("leaky-bucket", "a token bucket", ContractKind::TokenBucket),
-    ("bucket", "a token bucket", ContractKind::TokenBucket),
-    ("rolling", "a sliding window", ContractKind::Sliding),
-    ("aligned", "a fixed window", ContractKind::Aligned),
-];
+choice! {
+    /// The time at which a cost is charged, and the cost.
+    #[derive(Default)]
+    Charging, "charging" {
+        /// The cost asked for, with the decision; what is denied costs nothing.
+        #[default]
+        Before = "before",
+        /// Likewise, and denied checks are charged too.
+        All = "all",
+        /// The cost used, after the call: a check is admitted while less than `max` is settled, so
+        /// that the call that crosses the limit passes.
+        After = "after",
+        /// The cost asked for, with the decision; after the call the rest of it is given back.
+        Reserved = "reserved",
+    }
+}
 
-/// Units of a window, nanoseconds.
-const UNITS: [(&str, u64); 7] = [
-    ("d", 86_400_000_000_000),
-    ("h", 3_600_000_000_000),
-    ("m", 60_000_000_000),
-    ("s", 1_000_000_000),
-    ("ms", 1_000_000),
-    ("us", 1_000),
-    ("ns", 1),
-];
+choice! {
+    /// A time that a contract states beside its window.
+    ContractTime, "word" {
+        /// From an answer to the latest instant at which the cost used is settled.
+        Settles = "settles",
+        /// From the end of a call to the latest instant at which its place is back.
+        Returns = "returns",
+        /// Likewise for a call without an answer, whose holder may have died, and for its cost.
+        Lease = "lease",
+        /// The longest wait from a request to its answer.
+        Wait = "wait",
+    }
+}
 
 /// A contract that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -100,11 +129,19 @@ impl Contract {
         if window.is_zero() {
             return Err(ContractError::Window);
         }
-        Ok(Self {
+        Ok(Self::sliding(max, window))
+    }
+
+    pub(super) fn sliding(max: u32, window: Duration) -> Self {
+        Self {
             kind: ContractKind::Sliding,
             max,
             window,
-        })
+            charging: Charging::Before,
+            times: [None; ContractTime::ALL.len()],
+            within: 0,
+            by: Vec::new(),
+        }
     }
 
     /// The same numbers in another form.
@@ -113,199 +150,83 @@ impl Contract {
         Self { kind, ..self }
     }
 
+    /// The same with another window.
+    #[must_use]
+    pub fn in_window(self, window: Duration) -> Self {
+        Self { window, ..self }
+    }
+
     /// The form.
     pub fn kind(&self) -> ContractKind {
         self.kind
     }
 
-    /// Cost that a window, or a full bucket, may hold.
+    /// Cost that a window, or a full bucket, may hold; calls that may be in flight.
     pub fn max(&self) -> u32 {
         self.max
     }
 
-    /// Length of a window, or the time in which an empty bucket fills.
+    /// Length of a window, or the time in which an empty bucket fills; zero for calls in flight.
     pub fn window(&self) -> Duration {
         self.window
+    }
+
+    /// What is charged, and when.
+    pub fn charging(&self) -> Charging {
+        self.charging
+    }
+
+    /// A time that it states.
+    pub fn time(&self, which: ContractTime) -> Option<Duration> {
+        self.times[which as usize]
+    }
+
+    /// Whether a cost is settled after the call.
+    pub(super) fn settles(&self) -> bool {
+        matches!(self.charging, Charging::After | Charging::Reserved)
+    }
+
+    /// The labels whose values have a counter each; none where that is the key.
+    pub fn by(&self) -> &[String] {
+        &self.by
+    }
+
+    /// The cost up to which nothing is an excess, by the slack that it states.
+    pub fn upper(&self) -> u64 {
+        u64::from(self.max) * u64::from(100 + self.within) / 100
+    }
+
+    /// The cost up to which no check may be denied, by the slack that it states.
+    pub fn lower(&self) -> u64 {
+        u64::from(self.max) * u64::from(100 - self.within) / 100
+    }
+}
+
+impl ContractKind {
+    /// The forms of a window or a bucket whose checks are answered at once.
+    pub const WINDOWS: [Self; 5] = [
+        Self::Sliding,
+        Self::Fixed,
+        Self::TokenBucket,
+        Self::Aligned,
+        Self::TwoPeriod,
+    ];
+}
+
+impl ContractTime {
+    /// Whether a contract of this form and charging can state it.
+    pub(super) fn fits(self, contract: &Contract) -> bool {
+        match self {
+            Self::Settles => contract.settles(),
+            Self::Returns => contract.kind == ContractKind::InFlight,
+            Self::Lease => contract.kind == ContractKind::InFlight || contract.settles(),
+            Self::Wait => contract.kind == ContractKind::Paced,
+        }
     }
 }
 
 impl From<Limit> for Contract {
     fn from(limit: Limit) -> Self {
-        Self {
-            kind: ContractKind::Sliding,
-            max: limit.admissions(),
-            window: limit.window(),
-        }
-    }
-}
-
-impl fmt::Display for Contract {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nanos = self.window.as_nanos();
-        let whole = UNITS
-            .iter()
-            .find(|(_, unit)| nanos.is_multiple_of((*unit).into()));
-        let (unit, length) = whole.unwrap_or(&("ns", 1));
-        write!(f, "{}/{}{unit}", self.max, nanos / u128::from(*length))?;
-        match self.kind {
-            ContractKind::Sliding => Ok(()),
-            kind => write!(f, " {kind}"),
-        }
-    }
-}
-
-impl Serialize for Contract {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-impl FromStr for Contract {
-    type Err = ContractError;
-
-    fn from_str(text: &str) -> Result<Self, ContractError> {
-        let error = |rest: &str, defect: String| ContractError::Text {
-            at: text[..text.len() - rest.len()].chars().count() + 1,
-            defect,
-        };
-        let (amount, rest) = split_digits(text);
-        if amount.is_empty() {
-            let defect = "expected a limit such as 10/2s, '100/1m fixed' or '10/2s token-bucket'";
-            return Err(error(text, defect.to_owned()));
-        }
-        let max = amount
-            .parse()
-            .map_err(|_| error(text, format!("{amount} is above {}", u32::MAX)))?;
-        let Some(window) = rest.strip_prefix('/') else {
-            let defect = format!("expected / and a window, as in {amount}/2s");
-            return Err(error(rest, defect));
-        };
-        let (window, form) = window.split_at(window.find(' ').unwrap_or(window.len()));
-        let rest = &rest[1..];
-        let (number, unit) = split_digits(window);
-        let known = UNITS.iter().find(|known| known.0 == unit);
-        let length = known.map_or_else(
-            || Err(error(&rest[number.len()..], no_unit(number, unit))),
-            |known| Ok(known.1),
-        )?;
-        if number.is_empty() {
-            return Err(error(rest, format!("did you mean {amount}/1{unit}?")));
-        }
-        let nanos = number
-            .parse()
-            .ok()
-            .and_then(|number: u64| number.checked_mul(length))
-            .ok_or_else(|| error(rest, format!("{window} is above 584 years")))?;
-        let contract = Self::new(max, Duration::from_nanos(nanos))?;
-        let form = form.trim_start();
-        let words: Vec<&str> = form.split_whitespace().collect();
-        match words.join(" ").as_str() {
-            "" => Ok(contract),
-            word => word
-                .parse()
-                .map(|kind| contract.of_kind(kind))
-                .map_err(|_| error(form, no_form(word))),
-        }
-    }
-}
-
-fn split_digits(text: &str) -> (&str, &str) {
-    text.split_at(
-        text.find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len()),
-    )
-}
-
-fn no_unit(number: &str, unit: &str) -> String {
-    let units = UNITS.map(|unit| unit.0);
-    match nearest(unit, units) {
-        Some(meant) => format!("no unit {unit:?}: did you mean {number}{meant}?"),
-        None => format!("no unit {unit:?}: use one of {}", units.join(", ")),
-    }
-}
-
-fn no_form(word: &str) -> String {
-    let other = OTHER_NAMES.iter().find(|(other, ..)| *other == word);
-    if let Some((_, meaning, kind)) = other {
-        return format!("{word:?} is {meaning}: write {kind}");
-    }
-    let forms = ContractKind::ALL.map(ContractKind::as_str);
-    match nearest(word, forms) {
-        Some(meant) => format!("no form {word:?}: did you mean {meant}?"),
-        None => format!("no form {word:?}: use one of {}", forms.join(", ")),
-    }
-}
-
-/// The word most like a given one, if any is.
-fn nearest<const N: usize>(given: &str, words: [&'static str; N]) -> Option<&'static str> {
-    let given = given.to_lowercase();
-    let likeness = |word: &&str| strsim::jaro_winkler(&given, word);
-    let best = words
-        .into_iter()
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    best.filter(|word| likeness(word) > 0.7)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_of_a_contract_reads_back() {
-        for (text, canonical) in [
-            ("10/60s", "10/1m"),
-            ("100/1m fixed", "100/1m fixed"),
-            ("10/1500ms  token-bucket", "10/1500ms token-bucket"),
-            ("1/7ns sliding", "1/7ns"),
-            ("10/24h fixed  aligned", "10/1d fixed aligned"),
-        ] {
-            let contract: Contract = text.parse().unwrap();
-            assert_eq!(contract.to_string(), canonical);
-            assert_eq!(canonical.parse(), Ok(contract));
-        }
-    }
-
-    #[test]
-    fn errors_of_a_text_have_place_and_nearest_word() {
-        for (text, error) in [
-            ("", "character 1: expected a limit such as 10/2s"),
-            ("ten/2s", "character 1: expected a limit"),
-            ("10", "character 3: expected / and a window, as in 10/2s"),
-            ("10 per 2s", "character 3: expected /"),
-            ("99999999999/2s", "character 1: 99999999999 is above"),
-            ("0/2s", "contract allows 0"),
-            ("10/0s", "contract has a window of zero"),
-            ("10/s", "character 4: did you mean 10/1s?"),
-            ("10/2", "character 5: no unit \"\": use one of d, h"),
-            ("10/2sec", "character 5: no unit \"sec\": did you mean 2s?"),
-            (
-                "10/15Min fixed",
-                "character 6: no unit \"Min\": did you mean 15m?",
-            ),
-            ("10/2.5s", "character 5: no unit \".5s\""),
-            ("1/999999999999d", "character 3: 999999999999d is above"),
-            (
-                "10/2s gcra",
-                "character 7: \"gcra\" is a token bucket: write token-bucket",
-            ),
-            (
-                "10/2s leaky-bucket",
-                "character 7: \"leaky-bucket\" is a token bucket",
-            ),
-            (
-                "10/2s  tokenbucket",
-                "character 8: no form \"tokenbucket\": did you mean token-bucket?",
-            ),
-            (
-                "10/2s Fixed-Window",
-                "character 7: no form \"Fixed-Window\": did you mean fixed?",
-            ),
-            ("10/2s fixed alinged", "did you mean fixed aligned?"),
-            ("10/2s xyz", "no form \"xyz\": use one of sliding, fixed"),
-            ("10/2s é", "character 7"),
-        ] {
-            let found = text.parse::<Contract>().unwrap_err().to_string();
-            assert!(found.contains(error), "{text:?}: {found}");
-        }
+        Self::sliding(limit.admissions(), limit.window())
     }
 }

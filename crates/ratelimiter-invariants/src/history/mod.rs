@@ -1,4 +1,4 @@
-//! Contracts about the cost admitted of one key, checked on the records of its callers.
+//! Promises about the cost admitted, checked on the records of the callers.
 //!
 //! Only the limiter knows the time of its decision; a caller knows that it was between the request
 //! and the answer. So every operation is an interval, and a claim about a history must hold
@@ -14,10 +14,12 @@
 //!                                               exactly W apart are not in one window
 //! ```
 //!
-//! Each contract gives two bounds: a cost that some window held in every placement, and one that no
-//! placement exceeds (`steps`, `resets`, `aligned`, `bucket`). Between the two, `placement` tries
-//! to place the decisions within a sliding contract: where it cannot, that is a violation, and else
-//! the verdict is Unknown. `level` gives the possible cost before a denial.
+//! A promise is a list of contracts; `checker` judges each by itself (`limit_judge`) and puts the
+//! reports together. Each contract gives two bounds: a cost that some window held in every
+//! placement, and one that no placement exceeds (`steps`, `resets`, `aligned`, `bucket`,
+//! `two_period`). `operations` has how each form counts an operation. Between the two, `placement`
+//! tries to place the decisions within a sliding contract: where it cannot, that is a violation,
+//! and else the verdict is Unknown. `level` gives the possible cost before a denial.
 
 mod aligned;
 mod axis;
@@ -26,9 +28,12 @@ mod bucket;
 mod changes;
 mod checker;
 mod contract;
+mod contract_text;
 mod level;
+mod limit_judge;
 mod operations;
 mod placement;
+mod promise;
 mod records;
 mod report;
 mod resets;
@@ -37,12 +42,16 @@ mod sliding;
 mod steps;
 mod timeline;
 mod tree;
+mod two_period;
 mod witness;
 
 pub use changes::ContractChange;
 pub use checker::{HistoryChecker, check_history};
-pub use contract::{Contract, ContractError, ContractKind};
+pub use contract::{Charging, Contract, ContractError, ContractKind, ContractTime};
+pub use promise::Promise;
 pub use records::{History, HistoryError, by_key};
-pub use report::{Doubt, OutcomeCounts, Report, UnjustifiedDenial, Verdict, VerdictBasis};
+pub use report::{
+    Doubt, LimitRoom, LongWaits, OutcomeCounts, Report, UnjustifiedDenial, Verdict, VerdictBasis,
+};
 pub use timeline::Timeline;
 pub use witness::{Proof, Witness};

@@ -3,16 +3,26 @@ use std::time::Duration;
 
 use ratelimiter_api::{Claims, Key, NodeId, Operation, Outcome};
 
-/// All checks of one key, in any order. A check takes 32 bytes, and 80 more with claims of the
-/// limiter.
+/// All checks of one key, or of all keys that share a limit, in any order. A check takes 32 bytes,
+/// 80 more with claims of the limiter, and 32 more with a cost used or a time held.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    key: Option<Key>,
+    /// The keys and labels that occur, each once.
+    subjects: Vec<(Key, BTreeMap<String, String>)>,
+    subject_places: BTreeMap<(Key, BTreeMap<String, String>), u32>,
     nodes: Vec<NodeId>,
     places: HashMap<NodeId, u32>,
     records: Vec<HistoryRecord>,
     /// By place of their record.
     claims: Vec<(u32, Claims)>,
+    calls: Vec<(u32, CallRecord)>,
+}
+
+/// The part of a check that is known after the call.
+#[derive(Clone, Copy, Debug, Default)]
+struct CallRecord {
+    used: Option<u32>,
+    held: Duration,
 }
 
 /// A check on the axis of its history.
@@ -25,6 +35,8 @@ pub(crate) struct HistoryRecord {
     pub(crate) cost: u32,
     /// Place in the list of nodes.
     node: u32,
+    /// Place in the list of subjects.
+    pub(crate) subject: u32,
     pub(crate) outcome: Outcome,
 }
 
@@ -34,15 +46,6 @@ const MOST: usize = i32::MAX as usize;
 /// The reason why a check cannot be part of a history.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HistoryError {
-    /// A contract is about one key; [`by_key`] sorts a history.
-    #[error("history mixes the keys {:?} and {:?}: check one key at a \
-        time", .first.as_str(), .other.as_str())]
-    MixedKeys {
-        /// The first operation's key.
-        first: Key,
-        /// The key of another operation.
-        other: Key,
-    },
     /// The times are not from one monotonic clock.
     #[error("check on {node} completed at {complete:?}, before it was invoked at {invoke:?}")]
     Backwards {
@@ -54,36 +57,28 @@ pub enum HistoryError {
         complete: Duration,
     },
     /// More checks than can be counted.
-    #[error("history of {:?} has more than {MOST} checks", .key.as_str())]
-    TooLong {
-        /// The key.
-        key: Key,
-    },
+    #[error("history has more than {MOST} checks")]
+    TooLong,
 }
 
 impl History {
     /// Adds a check.
     ///
     /// # Errors
-    /// When it is on another key, completed before it was invoked, or there are more than two
-    /// billion.
+    /// When it completed before it was invoked, or there are more than two billion.
     pub fn push(&mut self, operation: Operation) -> Result<(), HistoryError> {
         let Operation {
             key,
+            labels,
             node,
             invoke,
             complete,
             outcome,
             cost,
+            used,
+            held,
             claims,
         } = operation;
-        let first = self.key.get_or_insert_with(|| key.clone());
-        if *first != key {
-            return Err(HistoryError::MixedKeys {
-                first: first.clone(),
-                other: key,
-            });
-        }
         if complete < invoke {
             return Err(HistoryError::Backwards {
                 node,
@@ -92,20 +87,39 @@ impl History {
             });
         }
         if self.records.len() == MOST {
-            return Err(HistoryError::TooLong { key });
+            return Err(HistoryError::TooLong);
         }
+        let place = self.records.len() as u32;
         if !claims.is_empty() {
-            self.claims.push((self.records.len() as u32, claims));
+            self.claims.push((place, claims));
         }
+        if used.is_some() || !held.is_zero() {
+            self.calls.push((place, CallRecord { used, held }));
+        }
+        let subject = self.subject_of((key, labels));
         let (invoke, complete, node) = (nanos(invoke), nanos(complete), self.place_of(node));
         self.records.push(HistoryRecord {
             invoke,
             complete,
             cost,
             node,
+            subject,
             outcome,
         });
         Ok(())
+    }
+
+    fn subject_of(&mut self, subject: (Key, BTreeMap<String, String>)) -> u32 {
+        let latest = self.records.last().map(|record| record.subject);
+        if let Some(latest) = latest.filter(|&place| self.subjects[place as usize] == subject) {
+            return latest;
+        }
+        let next = self.subjects.len() as u32;
+        let place = *self.subject_places.entry(subject.clone()).or_insert(next);
+        if place == next {
+            self.subjects.push(subject);
+        }
+        place
     }
 
     fn place_of(&mut self, node: NodeId) -> u32 {
@@ -144,29 +158,60 @@ impl History {
     /// # Panics
     /// When there is none at that place.
     pub fn get(&self, place: usize) -> Operation {
-        let HistoryRecord {
-            invoke,
-            complete,
-            cost,
-            node,
-            outcome,
-        } = self.records[place];
-        let key = self.key.clone().expect("a history with a check has a key");
-        let node = self.nodes[node as usize].clone();
-        let claimed = self
-            .claims
-            .binary_search_by_key(&place, |&(place, _)| place as usize);
-        let claims = claimed.map_or_else(|_| Claims::default(), |n| self.claims[n].1);
-        let (invoke, complete) = (Duration::from_nanos(invoke), Duration::from_nanos(complete));
+        let record = self.records[place];
+        let (key, labels) = self.subjects[record.subject as usize].clone();
+        let call = self.call(place as u32);
         Operation {
             key,
-            node,
-            invoke,
-            complete,
-            outcome,
-            cost,
-            claims,
+            labels,
+            node: self.nodes[record.node as usize].clone(),
+            invoke: Duration::from_nanos(record.invoke),
+            complete: Duration::from_nanos(record.complete),
+            outcome: record.outcome,
+            cost: record.cost,
+            used: call.used,
+            held: call.held,
+            claims: of_place(&self.claims, place as u32).unwrap_or_default(),
         }
+    }
+
+    fn call(&self, place: u32) -> CallRecord {
+        of_place(&self.calls, place).unwrap_or_default()
+    }
+
+    /// The cost that a check used, where it is known.
+    pub(crate) fn used(&self, place: u32) -> Option<u32> {
+        self.call(place).used
+    }
+
+    /// The time for which a call held its place for certain.
+    pub(crate) fn held(&self, place: u32) -> Duration {
+        self.call(place).held
+    }
+
+    /// The places of the checks that share a counter of a limit by these labels: those of one key
+    /// where there are none, and all where the label is `all`. `None` for all checks of the
+    /// history. A check without one of the labels is in no part.
+    pub(crate) fn parts(&self, by: &[String]) -> Vec<Option<Vec<u32>>> {
+        let values = |(key, labels): &(Key, BTreeMap<String, String>)| match by {
+            [] => Some(vec![key.as_str().to_owned()]),
+            [all] if all == "all" => Some(Vec::new()),
+            _ => by.iter().map(|label| labels.get(label).cloned()).collect(),
+        };
+        let values: Vec<Option<Vec<String>>> = self.subjects.iter().map(values).collect();
+        if let [first, others @ ..] = values.as_slice()
+            && first.is_some()
+            && others.iter().all(|other| other == first)
+        {
+            return vec![None];
+        }
+        let mut parts: BTreeMap<&Vec<String>, Vec<u32>> = BTreeMap::new();
+        for (place, record) in (0..).zip(&self.records) {
+            if let Some(values) = &values[record.subject as usize] {
+                parts.entry(values).or_default().push(place);
+            }
+        }
+        parts.into_values().map(Some).collect()
     }
 
     /// All checks, in the order in which they were added.
@@ -198,7 +243,7 @@ impl TryFrom<&[Operation]> for History {
     }
 }
 
-/// Sorts checks by key: a contract is about one key, and each has its own history.
+/// Sorts checks by key, each with its own history, for limits that count by key.
 ///
 /// # Errors
 /// When one completed before it was invoked, or a key has more than two billion.
@@ -212,6 +257,12 @@ pub fn by_key(
             .push(operation)?;
     }
     Ok(keys)
+}
+
+/// The entry of a place in a list by places.
+fn of_place<T: Copy>(list: &[(u32, T)], place: u32) -> Option<T> {
+    let found = list.binary_search_by_key(&place, |entry| entry.0);
+    found.ok().map(|n| list[n].1)
 }
 
 pub(crate) fn nanos(time: Duration) -> u64 {

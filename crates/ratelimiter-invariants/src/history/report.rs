@@ -1,14 +1,17 @@
 use std::fmt;
+use std::time::Duration;
 
-use ratelimiter_api::Operation;
+use ratelimiter_api::{Operation, Outcome, millis};
 use serde::Serialize;
 
-use super::{Contract, ContractKind, Proof, Witness};
+use super::{Charging, Contract, ContractKind, History, Proof, Witness};
+use crate::text::HumanDuration;
 
-/// The judgement of a history by a contract.
+/// The judgement of a history by a promise. Its verdict and its numbers are those of the limit that
+/// decides: the first that is broken, else the first in doubt, else the first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// The contract that was checked.
+    /// The limit that decides.
     pub contract: Contract,
     /// The operations of the history by outcome.
     pub operations: OutcomeCounts,
@@ -23,12 +26,37 @@ pub struct Report {
     /// The largest cost of Allowed and Unknown operations that a window can have held, wherever
     /// they were decided; likewise.
     pub possible_peak: u64,
+    /// The cost that a window may hold: the limit, with the slack that it states, and with the
+    /// costs that were not settled at an admission where these are charged after the call.
+    pub permitted: u64,
     /// Under-admission: denials that nothing in the history can justify, in the order of the
     /// history.
     pub unjustified_denials: Vec<UnjustifiedDenial>,
+    /// Whether these denials all have a cause if denied checks were charged.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub denied_seem_charged: bool,
     /// Denials that only admissions from before the history may have justified; none where the
     /// history is complete.
     pub unjudged_denials: u64,
+    /// Calls that waited longer than stated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits: Option<LongWaits>,
+    /// The reports by the other limits of the promise, without operations and denials.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Report>,
+}
+
+/// Calls that waited longer than the limiter states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LongWaits {
+    /// Number of calls.
+    pub count: u64,
+    /// The longest wait.
+    #[serde(rename = "longest_ms", serialize_with = "millis::serialize")]
+    pub longest: Duration,
+    /// The stated longest wait.
+    #[serde(rename = "stated_ms", serialize_with = "millis::serialize")]
+    pub stated: Duration,
 }
 
 /// The number of operations of each outcome.
@@ -98,12 +126,106 @@ pub struct UnjustifiedDenial {
     pub possible: u64,
     /// Cost that a window may hold.
     pub max: u32,
+    /// The room under the other limits of the promise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<LimitRoom>,
+}
+
+/// The use of a limit that was not full.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LimitRoom {
+    /// The limit.
+    pub limit: Contract,
+    /// The largest cost that it can have held.
+    pub possible: u64,
 }
 
 impl Report {
-    /// Whether the contract was kept for certain and no denial was unjustified.
+    pub(super) fn new(
+        contract: Contract,
+        verdict: Verdict,
+        settled: VerdictBasis,
+        definite_peak: u64,
+        possible_peak: u64,
+    ) -> Self {
+        Self {
+            permitted: contract.upper(),
+            contract,
+            operations: OutcomeCounts::default(),
+            verdict,
+            settled,
+            definite_peak,
+            possible_peak,
+            unjustified_denials: Vec::new(),
+            denied_seem_charged: false,
+            unjudged_denials: 0,
+            waits: None,
+            others: Vec::new(),
+        }
+    }
+
+    /// Adds the operations of a history.
+    pub(super) fn count(&mut self, history: &History) {
+        let counts = &mut self.operations;
+        for record in history.records() {
+            *match record.outcome {
+                Outcome::Allowed => &mut counts.allowed,
+                Outcome::Denied => &mut counts.denied,
+                Outcome::Failed => &mut counts.failed,
+                Outcome::Unknown => &mut counts.unknown,
+            } += 1;
+        }
+    }
+
+    /// The reports on two counters of one limit as one: the worse verdict, the larger peaks.
+    pub(super) fn worse(self, other: Self) -> Self {
+        let weight = |report: &Self| match &report.verdict {
+            Verdict::Pass => (0, 0),
+            Verdict::Unknown { possible, .. } => (1, *possible),
+            Verdict::Violated(_) => (2, 0),
+        };
+        let peaks = [
+            self.definite_peak.max(other.definite_peak),
+            self.possible_peak.max(other.possible_peak),
+        ];
+        let waits = match (self.waits, other.waits) {
+            (Some(one), Some(two)) => Some(LongWaits {
+                count: one.count + two.count,
+                longest: one.longest.max(two.longest),
+                ..one
+            }),
+            (one, two) => one.or(two),
+        };
+        Self {
+            definite_peak: peaks[0],
+            possible_peak: peaks[1],
+            waits,
+            ..if weight(&other) > weight(&self) {
+                other
+            } else {
+                self
+            }
+        }
+    }
+
+    /// This report and those by the other limits of the promise.
+    pub fn by_limit(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.others)
+    }
+
+    /// Whether the promise was kept for certain, no denial was unjustified, and no wait too long.
     pub fn is_clean(&self) -> bool {
-        self.verdict == Verdict::Pass && self.unjustified_denials.is_empty()
+        self.verdict == Verdict::Pass
+            && self.unjustified_denials.is_empty()
+            && self.by_limit().all(|report| report.waits.is_none())
+    }
+
+    /// The span in which a peak counts, in words.
+    fn extent(&self) -> &'static str {
+        match self.contract.kind() {
+            ContractKind::InFlight => "at once",
+            _ => "in one window",
+        }
     }
 }
 
@@ -122,34 +244,34 @@ impl fmt::Display for Report {
         };
         write!(
             f,
-            "{allowed} allowed, {denied} denied, {failed}{unknown} unknown against {}: ",
-            self.contract
+            "{allowed} allowed, {denied} denied, {failed}{unknown} unknown against "
         )?;
+        write!(f, "{}: ", self.contract)?;
+        let extent = self.extent();
         match &self.verdict {
-            Verdict::Pass => write!(f, "pass, at most {} in one window", self.possible_peak)?,
+            Verdict::Pass => write!(f, "pass, at most {} {extent}", self.possible_peak)?,
             Verdict::Violated(witness) => {
+                let settles = self.contract.charging() == Charging::After;
                 let fixed = self.contract.kind() == ContractKind::Fixed;
                 let least = if fixed || witness.proof == Proof::Placement {
                     "at least "
                 } else {
                     ""
                 };
-                write!(
-                    f,
-                    "violated, {least}{} in one window; {witness}",
-                    self.definite_peak
-                )?;
+                write!(f, "violated, {least}{} {extent}", self.definite_peak)?;
+                if settles {
+                    write!(f, ", {} with the costs not settled yet", self.permitted)?;
+                }
+                write!(f, "; {witness}")?;
             }
             Verdict::Unknown {
                 definite,
                 possible,
                 why,
-            } => {
-                write!(
-                    f,
-                    "unknown, between {definite} and {possible} in one window, {why}"
-                )?;
-            }
+            } => write!(
+                f,
+                "unknown, between {definite} and {possible} {extent}, {why}"
+            )?,
         }
         if let Some(first) = self.unjustified_denials.first() {
             write!(
@@ -158,7 +280,21 @@ impl fmt::Display for Report {
                 self.unjustified_denials.len()
             )?;
         }
+        for waits in self.by_limit().filter_map(|report| report.waits) {
+            write!(f, "; {waits}")?;
+        }
         Ok(())
+    }
+}
+
+impl fmt::Display for LongWaits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [longest, stated] = [self.longest, self.stated].map(HumanDuration);
+        write!(
+            f,
+            "{} calls waited longer than {stated}, the longest {longest}",
+            self.count
+        )
     }
 }
 
@@ -187,6 +323,10 @@ impl fmt::Display for UnjustifiedDenial {
             complete.as_secs_f64() * 1e3,
             self.possible,
             self.max
-        )
+        )?;
+        for LimitRoom { limit, possible } in &self.others {
+            write!(f, ", and at most {possible} of {limit}")?;
+        }
+        Ok(())
     }
 }

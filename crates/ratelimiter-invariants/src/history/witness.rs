@@ -41,6 +41,8 @@ pub enum Proof {
     Alignment,
     /// A search over all placements found none.
     Placement,
+    /// At one instant all held their place, or the cost that they had asked for.
+    Held,
 }
 
 impl Witness {
@@ -103,6 +105,7 @@ impl fmt::Display for Witness {
             Proof::Span => String::new(),
             Proof::Alignment => ", too many for every alignment".to_owned(),
             Proof::Placement => ", too many wherever each was decided".to_owned(),
+            Proof::Held => ", in flight at one instant".to_owned(),
         };
         write!(
             f,

@@ -277,6 +277,7 @@ fn correct_limiters_of_every_form_are_never_accused() {
                         .max()
                         .unwrap();
                     let report = checker
+                        .clone()
                         .complete_since(since)
                         .check(&half.try_into().unwrap());
                     let unjustified = !report.unjustified_denials.is_empty();

@@ -7,9 +7,12 @@
 
 mod contracts;
 mod exact;
+mod forms;
 mod limiter;
 mod oracle;
+mod promises;
 mod stories;
+mod traffic;
 
 use std::time::Duration;
 

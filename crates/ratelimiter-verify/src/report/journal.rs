@@ -44,7 +44,7 @@ pub fn journal(plan: &Plan, recorded: &[StepRecord], verdict: &RunVerdict, targe
         run.push(step);
     }
     let method: Vec<_> = run.iter().map(|step| step["activity"].clone()).collect();
-    let title = format!("{} is kept", plan.contract);
+    let title = format!("{} is kept", plan.promise);
     let met = verdict.status == RunStatus::Passed;
     let steady = json!({"steady_state_met": met, "probes": []});
     let faults = recorded.iter().any(|record| record.phase == Phase::Fault);

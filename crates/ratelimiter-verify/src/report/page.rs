@@ -39,7 +39,7 @@ svg{background:#161b22}svg text{fill:#9198a1}
 
 /// The verdict as one page that needs nothing else: no script, no font, no network.
 pub fn page(plan: &Plan, recorded: &[StepRecord], verdict: &RunVerdict, target: &str) -> String {
-    let contract = escaped(&plan.contract.to_string());
+    let contract = escaped(&plan.promise.to_string());
     let mut text = format!(
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
@@ -261,7 +261,10 @@ fn density(axis: TimeAxis, lane: &[&Operation], top: f64) -> String {
 
 /// The cost admitted in the window before each answer, and the limit.
 fn curve(one: &KeyJudgement, axis: TimeAxis, operations: &[&Operation], top: f64) -> String {
-    let contract = one.report.contract;
+    let contract = &one.report.contract;
+    if contract.window().is_zero() {
+        return String::new();
+    }
     let mut admitted: Vec<(Duration, u64)> = operations
         .iter()
         .filter(|op| op.outcome == Outcome::Allowed)

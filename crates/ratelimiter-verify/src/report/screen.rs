@@ -59,8 +59,10 @@ pub(super) fn word(status: RunStatus) -> &'static str {
 
 pub(super) fn notes(one: &KeyJudgement) -> Vec<String> {
     let mut notes = Vec::new();
-    if let Verdict::Violated(witness) = &one.report.verdict {
-        notes.push(format!("witness: {witness}"));
+    for limit in one.report.by_limit() {
+        if let Verdict::Violated(witness) = &limit.verdict {
+            notes.push(format!("witness: {witness}"));
+        }
     }
     if let Some(band) = one.fault {
         let end = band
@@ -73,6 +75,13 @@ pub(super) fn notes(one: &KeyJudgement) -> Vec<String> {
         notes.push(band.effect.text());
     }
     notes.extend(one.findings.iter().map(crate::RunFinding::text));
+    if one.report.denied_seem_charged {
+        notes.push(
+            "denied checks seem to be charged: with them, every denial has a cause \
+             (charge=all states that)"
+                .to_owned(),
+        );
+    }
     if !one.resolution.time.is_zero() {
         notes.push(format!(
             "for windows shorter by {:.1} ms: the recorded times resolve no more",
@@ -112,7 +121,14 @@ pub(super) fn headlines(verdict: &RunVerdict) -> Vec<String> {
     let Some(first) = verdict.judged.first() else {
         return vec!["Undecided: no check is recorded, and nothing is proved.".to_owned()];
     };
-    let (limit, all) = (in_words(first.report.contract), verdict.judged.len());
+    let all = verdict.judged.len();
+    let mut limits: Vec<String> = first
+        .report
+        .by_limit()
+        .map(|one| in_words(&one.contract))
+        .collect();
+    limits.sort_unstable();
+    let limit = limits.join(" and ");
     let (passed, undecided, idle) = (
         verdict.count(RunStatus::Passed),
         verdict.count(RunStatus::Undecided),
@@ -126,6 +142,7 @@ pub(super) fn headlines(verdict: &RunVerdict) -> Vec<String> {
             FindingKind::Denials => {
                 format!("stricter than {limit}: checks were denied without cause {place}.")
             }
+            FindingKind::Waits => format!("calls waited longer than {limit} states {place}."),
             FindingKind::Claims => {
                 format!("the limiter's statements contradict its answers {place}.")
             }
@@ -189,7 +206,7 @@ pub(super) fn headlines(verdict: &RunVerdict) -> Vec<String> {
 }
 
 /// A limit with the name of its form.
-fn in_words(limit: Contract) -> String {
+fn in_words(limit: &Contract) -> String {
     let (text, form) = (limit.to_string(), limit.kind().to_string());
     if text.contains(&form) {
         text

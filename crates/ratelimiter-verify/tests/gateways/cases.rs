@@ -60,6 +60,11 @@ const BY_FIELD: Case = Case {
 const NGINX: &str = "limit_req_zone $arg_key zone=one:1m rate=5r/s;
     limit_req_status 429;
     server { listen 127.0.0.1:@port@; limit_req zone=one burst=9 nodelay; }";
+const NGINX_TWO: &str = "limit_req_zone $arg_key zone=one:1m rate=5r/s;
+    limit_req_zone $arg_key zone=two:1m rate=150r/m;
+    limit_req_status 429;
+    server { listen 127.0.0.1:@port@;
+        limit_req zone=one burst=9 nodelay; limit_req zone=two burst=14 nodelay; }";
 const HAPROXY: &str = "frontend all
     bind 127.0.0.1:@port@
     stick-table type string len 99 size 100k expire 10s store http_req_rate(2s)
@@ -90,6 +95,42 @@ pub(crate) const CASES: &[Case] = &[
         rules: "limit_req_zone $arg_key zone=one:1m rate=5r/s;
             limit_req_status 429;
             server { listen 127.0.0.1:@port@; limit_req zone=one burst=9; }",
+        ..KEYED
+    },
+    Case {
+        name: "nginx-paced",
+        rules: "limit_req_zone $arg_key zone=one:1m rate=5r/s;
+            limit_req_status 429;
+            server { listen 127.0.0.1:@port@; limit_req zone=one burst=9; }",
+        limit: "1/200ms paced wait=2s",
+        flags: &["--phase", "burst", "--bursts", "2"],
+        ..KEYED
+    },
+    Case {
+        name: "nginx-two-limits",
+        rules: NGINX_TWO,
+        flags: &[
+            "--limit",
+            "15/6s token-bucket",
+            "--phase",
+            "burst",
+            "--phase",
+            "again",
+        ],
+        ..KEYED
+    },
+    Case {
+        name: "nginx-two-limits-too-small",
+        rules: NGINX_TWO,
+        flags: &[
+            "--limit",
+            "12/6s token-bucket",
+            "--phase",
+            "burst",
+            "--phase",
+            "again",
+        ],
+        deserved: Deserved::Says("limit 12/6s token-bucket"),
         ..KEYED
     },
     Case {
@@ -208,6 +249,14 @@ pub(crate) const CASES: &[Case] = &[
         rules: HAPROXY,
         limit: "10/2s",
         flags: &["--fail-on", "excess"],
+        ..KEYED
+    },
+    Case {
+        name: "haproxy-two-period",
+        program: Program::HaProxy,
+        rules: HAPROXY,
+        limit: "10/2s two-period charge=all",
+        flags: &["--phase", "burst", "--phase", "overload"],
         ..KEYED
     },
     Case {

@@ -17,8 +17,12 @@ use cases::CASES;
 use needs::{Missing, trial};
 
 /// The cases of the gate.
-const GATE: [&str; 5] = [
+const GATE: [&str; 9] = [
     "nginx-keyed",
+    "nginx-paced",
+    "nginx-two-limits",
+    "nginx-two-limits-too-small",
+    "haproxy-two-period",
     "nginx-too-large",
     "nginx-two-alone-fixed",
     "haproxy-two-alone",

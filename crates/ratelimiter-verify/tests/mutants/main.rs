@@ -28,7 +28,7 @@ const NODES: usize = 3;
 
 fn settings(limit: u32, window: Duration, kind: ContractKind) -> PlanSettings {
     PlanSettings {
-        contract: Contract::new(limit, window).unwrap().of_kind(kind),
+        promise: Contract::new(limit, window).unwrap().of_kind(kind).into(),
         cost: 1,
         multiplier: 2,
         bursts: 5,
@@ -52,8 +52,7 @@ async fn verify(target: &Double, settings: &PlanSettings) -> RunVerdict {
     let (recorded, end) = run(&plan, target, deadline, &stop, |_, _| {}).await;
     end.unwrap();
     let judge = RunJudge {
-        limit: plan.contract,
-        checker: HistoryChecker::new(plan.contract).uncertainty(Duration::from_millis(1)),
+        checker: HistoryChecker::new(plan.promise.clone()).uncertainty(Duration::from_millis(1)),
         fail_on: FindingKind::value_variants().to_vec(),
         decides_within: None,
     };
@@ -90,6 +89,7 @@ fn reasons(verdict: &RunVerdict) -> BTreeSet<(Phase, Reason)> {
                     RunFinding::UnderAdmission { .. } => UnderAdmission,
                     RunFinding::NoReturn { .. } => NoReturn,
                     RunFinding::Dishonest { .. } => Dishonest,
+                    RunFinding::LongWait { .. } => unreachable!("no limit of these waits"),
                 },
             ));
         }

@@ -22,7 +22,7 @@ pub(crate) fn judge(plan: &RunPlan, records: &RunRecords) -> Option<BrokenPromis
     (0..plan.limits.len()).find_map(|key| {
         let operations = records.operations(plan, key);
         let history: History = operations.as_slice().try_into().unwrap();
-        let promise = Promise::of(plan, records, key, &operations);
+        let promise = KeyPromise::of(plan, records, key, &operations);
         let window = Duration::from_secs(plan.limits[key].window_sec.unsigned_abs());
         let checker = HistoryChecker::new(Contract::new(promise.most, window).unwrap())
             .clock_tolerance(promise.clock_ppm)
@@ -59,7 +59,7 @@ fn changes(records: &RunRecords, key: usize) -> Vec<ContractChange> {
 }
 
 /// The most that a counting mode admits in a window.
-struct Promise {
+struct KeyPromise {
     most: u32,
     /// Whether it follows the changes of the limit, each from its acknowledgement on.
     follows_changes: bool,
@@ -68,7 +68,7 @@ struct Promise {
     text: String,
 }
 
-impl Promise {
+impl KeyPromise {
     fn of(plan: &RunPlan, records: &RunRecords, key: usize, operations: &[Operation]) -> Self {
         let spec = &plan.limits[key];
         let limit = u32::try_from(spec.limit).unwrap();
