@@ -19,8 +19,9 @@ pub(crate) struct ContractArgs {
     /// Cost that any window may hold, as 10/2s; repeat for limits that hold at once. Another form
     /// follows it: '10/2s token-bucket' (a bucket of 10 that fills in 2 s), '10/2s fixed' (windows
     /// whose edges are not known), '10/2s fixed aligned' (fixed windows that are the same for all
-    /// keys), '10/2s two-period' (an estimate from two periods), '1/200ms paced wait=2s' (calls wait
-    /// instead of being denied), '10 in-flight' (calls at once). docs/promises.md has all words
+    /// keys), '10/2s two-period' (an estimate from two periods), '1/200ms paced wait=2s' (calls
+    /// wait instead of being denied), '10 in-flight' (calls at once). docs/promises.md has all
+    /// words
     #[arg(long = "limit", value_name = "AMOUNT/WINDOW FORM", required = true)]
     limits: Vec<Contract>,
     /// Largest difference in rate between the limiter's clock and this one, parts per million

@@ -252,7 +252,7 @@ impl<'a> ContractBounds<'a> {
         deciding.sort_unstable_by_key(|op| op.invoke);
         let (mut largest, upper) = (0, self.contract.upper());
         self.levels(&settled, upper, &deciding, |_, seen| {
-            largest = largest.max(seen)
+            largest = largest.max(seen);
         });
         largest < upper
     }

@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use ratelimiter_api::Operation;
 
-use super::limit_judge::{CheckOptions, LimitJudge, LimitJudgement};
+use super::limit_judge::LimitJudgement;
+use super::limit_reading::{CheckOptions, LimitJudge};
 use super::operations::HistoryPart;
 use super::{
     Charging, Contract, ContractKind, History, HistoryError, LimitRoom, Promise, Report,

@@ -31,6 +31,7 @@ mod contract;
 mod contract_text;
 mod level;
 mod limit_judge;
+mod limit_reading;
 mod operations;
 mod placement;
 mod promise;

@@ -3,7 +3,7 @@
 use ratelimiter_api::Outcome;
 
 use super::axis::{HistoryAxis, Interval};
-use super::limit_judge::LimitJudge;
+use super::limit_reading::LimitJudge;
 use super::records::{HistoryRecord, nanos};
 use super::{Charging, ContractKind, ContractTime, History};
 

@@ -214,7 +214,7 @@ impl Model for Places {
         } else {
             0
         };
-        let kept = self.defect == Some(KeepsPlacesAtTimes) && now % 8 == 0;
+        let kept = self.defect == Some(KeepsPlacesAtTimes) && now.is_multiple_of(8);
         if !kept && self.defect != Some(ReturnsEarly) {
             self.taken[node] -= 1;
         }
