@@ -17,12 +17,17 @@ use cases::CASES;
 use needs::{Missing, trial};
 
 /// The cases of the gate.
-const GATE: [&str; 5] = [
+const GATE: [&str; 10] = [
+    "nginx-by-address",
+    "varnish-by-address",
+    "haproxy-keyed",
     "nginx-keyed",
+    "nginx-virtual-host",
     "nginx-too-large",
     "nginx-two-alone-fixed",
     "haproxy-two-alone",
     "varnish-two-alone",
+    "nginx-redirect",
 ];
 
 fn play(name: &str) -> Result<(), Missing> {
