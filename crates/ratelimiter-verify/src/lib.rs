@@ -26,13 +26,15 @@ mod plan;
 mod report;
 mod resolution;
 mod run;
+mod verdict;
 
 pub use fault::{FaultBand, FaultEffect, FaultPart};
 pub use finding::{FindingKind, RunFinding};
 pub use history::{HistoryFileError, LineDefect, read_history, write_history};
-pub use judge::{KeyJudgement, RunJudge, RunStatus, RunVerdict};
+pub use judge::RunJudge;
 pub use phase::Phase;
 pub use plan::{Plan, PlanDepth, PlanError, PlanSettings, PlanStep, SkippedPhase};
 pub use report::{journal, junit, page, table, timelines};
 pub use resolution::Resolution;
 pub use run::{RunError, StepError, StepRecord, run};
+pub use verdict::{KeyJudgement, RunStatus, RunVerdict};
