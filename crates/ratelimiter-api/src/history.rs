@@ -76,21 +76,67 @@ pub struct Claims {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remaining: Option<i64>,
     /// Time from the answer until quota returns.
-    #[serde(
-        rename = "reset_ms",
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "millis::option"
-    )]
-    pub reset: Option<Duration>,
+    #[serde(rename = "reset_ms", default, skip_serializing_if = "Option::is_none")]
+    pub reset: Option<StatedTime>,
     /// Time from the answer after which a retry is invited.
     #[serde(
         rename = "retry_after_ms",
         default,
-        skip_serializing_if = "Option::is_none",
-        with = "millis::option"
+        skip_serializing_if = "Option::is_none"
     )]
-    pub retry_after: Option<Duration>,
+    pub retry_after: Option<StatedTime>,
+}
+
+/// A time that a limiter states, from its answer on; negative where it had passed by then. On the
+/// wire, milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct StatedTime {
+    micros: i64,
+}
+
+impl StatedTime {
+    /// A number of seconds; `None` beyond 292,000 years, and for what is no number.
+    pub fn seconds(seconds: f64) -> Option<Self> {
+        let micros = (seconds * 1e6).round();
+        // Casts saturate: the largest numbers stand for all above.
+        let fits = micros.abs() < i64::MAX as f64;
+        fits.then_some(Self {
+            micros: micros as i64,
+        })
+    }
+
+    /// The time to wait; zero where it had passed.
+    pub fn wait(self) -> Duration {
+        Duration::from_micros(u64::try_from(self.micros).unwrap_or_default())
+    }
+
+    /// How long ago it was; zero where it was still to come.
+    pub fn ago(self) -> Duration {
+        Duration::from_micros(u64::try_from(self.micros.saturating_neg()).unwrap_or_default())
+    }
+}
+
+impl From<Duration> for StatedTime {
+    fn from(wait: Duration) -> Self {
+        Self {
+            micros: i64::try_from(wait.as_micros()).unwrap_or(i64::MAX),
+        }
+    }
+}
+
+impl TryFrom<f64> for StatedTime {
+    type Error = String;
+
+    fn try_from(ms: f64) -> Result<Self, String> {
+        Self::seconds(ms / 1e3).ok_or_else(|| format!("{ms} ms is no time"))
+    }
+}
+
+impl From<StatedTime> for f64 {
+    fn from(time: StatedTime) -> Self {
+        time.micros as Self / 1e3
+    }
 }
 
 impl Claims {

@@ -40,7 +40,7 @@ pub use client_error::ClientError;
 pub use counters::{ActivePage, KeyCounter, LeaseCounter, MAX_PAGE, NodeCounters};
 pub use endpoint::{Endpoint, EndpointError};
 pub use health::{NodeHealth, StoreCircuit};
-pub use history::{Claims, Operation, Outcome};
+pub use history::{Claims, Operation, Outcome, StatedTime};
 pub use ids::{NodeId, NodeIdError};
 pub use key::{Key, KeyError, MAX_KEY_BYTES};
 pub use limit::{

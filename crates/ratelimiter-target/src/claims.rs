@@ -4,7 +4,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::HeaderMap;
-use ratelimiter_api::Claims;
+use hyper::header::DATE;
+use ratelimiter_api::{Claims, StatedTime};
 
 /// Milliseconds since the epoch are at least this, by far more than any reset in seconds.
 const EPOCH_MS: f64 = 1e12;
@@ -24,9 +25,13 @@ const REMAINING: [&str; 3] = [
 const RESET: [&str; 2] = ["ratelimit-reset", "x-ratelimit-reset"];
 const RETRY: [&str; 2] = ["retry-after", "x-retry-in"];
 
-/// The claims of an HTTP answer, and remarks on its fields: those that were not understood, and a
-/// retry at an impossible time.
+/// The most by which an answer's own date may differ from our clock for ours to be used: it is cut
+/// off to a second, and travels for a while.
+const SAME_CLOCK: Duration = Duration::from_secs(2);
+
+/// The claims of an HTTP answer, and the names of its fields that were not understood.
 pub(crate) fn of(headers: &HeaderMap, now: SystemTime) -> (Claims, Vec<String>) {
+    let now = on_their_clock(headers, now);
     let field = |name: &str| number(name, headers.get(name)?.to_str().ok()?, now);
     let first = |names: &[&str]| names.iter().find_map(|name| field(name));
     let text = headers.get("ratelimit").and_then(|list| list.to_str().ok());
@@ -40,7 +45,7 @@ pub(crate) fn of(headers: &HeaderMap, now: SystemTime) -> (Claims, Vec<String>) 
         remaining: remaining.map(|n| n as i64),
         reset: reset.and_then(|reset| from_now(reset, now)),
         // Seconds from now by its definition, whatever was meant.
-        retry_after: retry.and_then(|n| Duration::try_from_secs_f64(n.max(0.0)).ok()),
+        retry_after: retry.and_then(StatedTime::seconds),
     };
     let about_quota = |name: &str| {
         RETRY.contains(&name) || name.contains("ratelimit") || name.contains("rate-limit")
@@ -48,15 +53,21 @@ pub(crate) fn of(headers: &HeaderMap, now: SystemTime) -> (Claims, Vec<String>) 
     let unread = headers
         .keys()
         .filter(|name| about_quota(name.as_str()) && field(name.as_str()).is_none());
-    let mut remarks: Vec<String> = unread
+    let remarks = unread
         .map(|name| format!("{name} was not understood"))
         .collect();
-    match retry {
-        Some(n) if n < 0.0 => remarks.push("the stated retry is in the past".into()),
-        Some(n) if n >= EPOCH_S => remarks.push("the stated retry is a time since 1970".into()),
-        _ => {}
-    }
     (claims, remarks)
+}
+
+/// The time at the limiter, which states dates and times since 1970 on its own clock.
+fn on_their_clock(headers: &HeaderMap, now: SystemTime) -> SystemTime {
+    let date = headers.get(DATE).and_then(|date| date.to_str().ok());
+    let theirs = date.and_then(|date| httpdate::parse_http_date(date).ok());
+    let far = |theirs: &SystemTime| {
+        let ahead = theirs.duration_since(now).unwrap_or_default();
+        ahead.max(now.duration_since(*theirs).unwrap_or_default()) > SAME_CLOCK
+    };
+    theirs.filter(far).unwrap_or(now)
 }
 
 /// The number that a field states; a retry in seconds from now.
@@ -120,14 +131,14 @@ fn go_duration(text: &str) -> Option<f64> {
 
 /// A reset as the time from now: seconds, or seconds or milliseconds since the epoch, told apart by
 /// their size.
-fn from_now(value: f64, now: SystemTime) -> Option<Duration> {
+fn from_now(value: f64, now: SystemTime) -> Option<StatedTime> {
     let now = now.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
     let seconds = match value {
         v if v >= EPOCH_MS => v / 1e3 - now,
         v if v >= EPOCH_S => v - now,
         v => v,
     };
-    Duration::try_from_secs_f64(seconds.max(0.0)).ok()
+    StatedTime::seconds(seconds)
 }
 
 #[cfg(test)]
@@ -165,7 +176,7 @@ mod tests {
             let times = (claims.reset, claims.retry_after);
             (claims.limit, claims.remaining, times)
         };
-        let later = Some(Duration::from_secs(42));
+        let later = StatedTime::seconds(42.0);
         assert_eq!(all(found), (Some(10), Some(7), (later, later)));
         assert_eq!(all(draft), (Some(10), Some(7), (later, later)));
     }
@@ -175,36 +186,41 @@ mod tests {
         let found = claims(&[("x-ratelimit-remaining", "-3"), ("x-ratelimit-reset", "30")]);
         assert_eq!(
             (found.remaining, found.reset),
-            (Some(-3), Some(Duration::from_secs(30)))
+            (Some(-3), StatedTime::seconds(30.0))
         );
         let epoch = claims(&[("x-ratelimit-reset", "1700000100")]);
-        assert_eq!(epoch.reset, Some(Duration::from_secs(100)));
+        assert_eq!(epoch.reset, StatedTime::seconds(100.0));
         let traefik = claims(&[("x-retry-in", "1m2.5s")]);
-        assert_eq!(traefik.retry_after, Some(Duration::from_millis(62_500)));
+        assert_eq!(traefik.retry_after, StatedTime::seconds(62.5));
     }
 
     #[test]
-    fn impossible_retries_are_remarked() {
-        let retry = |value: &str| {
-            let (claims, remarks) = read(&[("retry-after", value)]);
-            (claims.retry_after.map(|d| d.as_secs()), remarks.join(", "))
-        };
-        assert_eq!(
-            retry("Tue, 14 Nov 2023 22:13:25 GMT"),
-            (Some(6), String::new())
-        );
-        let past = "the stated retry is in the past";
-        assert_eq!(
-            retry("Fri, 31 Dec 1999 23:59:59 GMT"),
-            (Some(0), past.into())
-        );
-        assert_eq!(retry("-5"), (Some(0), past.into()));
-        let since = "the stated retry is a time since 1970";
-        assert_eq!(retry("1700000060"), (Some(1_700_000_060), since.into()));
-        assert_eq!(
-            retry("soon"),
-            (None, "retry-after was not understood".into())
-        );
+    fn retries_of_every_form_are_read() {
+        let retry = |value: &str| claims(&[("retry-after", value)]).retry_after;
+        for (value, seconds) in [
+            ("Tue, 14 Nov 2023 22:13:25 GMT", 6.0),
+            ("Tue, 14 Nov 2023 22:13:10 GMT", -9.0),
+            ("-5", -5.0),
+            ("1700000060", 1_700_000_060.0),
+        ] {
+            assert_eq!(retry(value), StatedTime::seconds(seconds), "{value}");
+        }
+        let (claims, remarks) = read(&[("retry-after", "soon")]);
+        assert_eq!(claims.retry_after, None);
+        assert_eq!(remarks, ["retry-after was not understood"]);
+    }
+
+    #[test]
+    fn dates_are_on_the_clock_of_the_limiter() {
+        // Its clock is an hour ahead, and within two seconds the difference is none.
+        for (date, seconds) in [
+            ("Tue, 14 Nov 2023 23:13:20 GMT", 5.0),
+            ("Tue, 14 Nov 2023 22:13:19 GMT", 3_605.0),
+        ] {
+            let fields = [("date", date), ("x-ratelimit-reset", "1700003605")];
+            let reset = claims(&fields).reset;
+            assert_eq!(reset, StatedTime::seconds(seconds), "{date}");
+        }
     }
 
     #[test]

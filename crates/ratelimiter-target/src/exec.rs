@@ -3,12 +3,13 @@ use std::io::{self, Write as _};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use outside_text::{LONGEST_LINE, clean_line, line_too_long};
 use parking_lot::Mutex;
-use ratelimiter_api::{Claims, NodeId, Outcome};
+use ratelimiter_api::{Claims, NodeId, Outcome, StatedTime};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tokio::io::{
@@ -16,8 +17,9 @@ use tokio::io::{
 };
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{Mutex as AsyncMutex, OnceCell, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
-use crate::answer::within;
 use crate::{Check, CheckAnswer, Connection, LastByte, Target, TargetError};
 
 /// A limiter behind child processes that answer one line of JSON a line of JSON: any library of any
@@ -46,8 +48,13 @@ struct ChildProcess {
     stdin: AsyncMutex<ChildStdin>,
     waiting: Arc<Mutex<WaitingChecks>>,
     next: AtomicU64,
+    /// The task that passes the child's errors on.
+    errors: AsyncMutex<Option<JoinHandle<io::Result<()>>>>,
     _group: ProcessGroup,
 }
+
+/// Time for the errors of a child that has ended to be passed on.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// A child and the processes that it has started. Killed when dropped.
 #[derive(Debug)]
@@ -106,6 +113,13 @@ impl Target for ExecTarget {
             let process = self.processes[node]
                 .get_or_try_init(|| async { ChildProcess::start(&self.command) })
                 .await?;
+            if let Some(how) = process.end().await {
+                return Err(TargetError::Ended {
+                    node: self.nodes[node].clone(),
+                    program: self.command[0].clone(),
+                    how,
+                });
+            }
             Ok(Box::new(ExecConnection(Arc::clone(process))) as Box<dyn Connection>)
         }
         .boxed()
@@ -150,17 +164,27 @@ impl ChildProcess {
             });
         });
         // Errors are for the user, and their end is no error.
-        tokio::spawn(each_line(stderr, |line| {
+        let errors = tokio::spawn(each_line(stderr, |line| {
             let line = clean_line(String::from_utf8_lossy(line).trim_end());
             let _ = writeln!(io::stderr(), "{line}");
         }));
-        let (stdin, next) = (AsyncMutex::new(stdin), AtomicU64::new(1));
         Ok(Arc::new(Self {
-            stdin,
+            stdin: AsyncMutex::new(stdin),
             waiting,
-            next,
+            next: AtomicU64::new(1),
+            errors: AsyncMutex::new(Some(errors)),
             _group: ProcessGroup(child),
         }))
+    }
+
+    /// The reason for which the child answers no more, if it does not.
+    async fn end(&self) -> Option<String> {
+        let reason = self.waiting.lock().as_ref().err().cloned()?;
+        if let Some(errors) = self.errors.lock().await.take() {
+            // They may say why.
+            let _ = timeout(ENDING, errors).await;
+        }
+        Some(reason)
     }
 
     async fn ask(&self, check: &Check) -> CheckAnswer {
@@ -246,19 +270,55 @@ fn read(answer: &Value) -> CheckAnswer {
             return CheckAnswer::unknown("the line has neither \"allowed\" nor \"failed\"");
         }
     };
-    // Fields of another type are no claims.
-    let claims: Claims = serde_json::from_value(answer.clone()).unwrap_or_default();
+    let (claims, detail) = claims(answer);
     CheckAnswer {
         claims,
+        detail,
         ..CheckAnswer::plain(outcome)
     }
+}
+
+/// The statements of a line, and the names of its fields about quota that were not understood.
+fn claims(answer: &Value) -> (Claims, String) {
+    let (mut claims, mut remarks) = (Claims::default(), Vec::new());
+    for (name, value) in answer.as_object().into_iter().flatten() {
+        let time = || StatedTime::seconds(value.as_f64()? / 1e3);
+        let understood = match name.as_str() {
+            _ if value.is_null() => true,
+            "limit" => is_set(&mut claims.limit, value.as_u64()),
+            "remaining" => is_set(&mut claims.remaining, value.as_i64()),
+            "reset_ms" => is_set(&mut claims.reset, time()),
+            "retry_after_ms" => is_set(&mut claims.retry_after, time()),
+            other => !["retry", "reset", "remaining"]
+                .iter()
+                .any(|word| other.contains(word)),
+        };
+        if !understood {
+            remarks.push(format!("{name} was not understood"));
+        }
+    }
+    (claims, remarks.join(", "))
+}
+
+/// Sets a field to a value, if there is one.
+fn is_set<T>(field: &mut Option<T>, value: Option<T>) -> bool {
+    *field = value;
+    field.is_some()
 }
 
 struct ExecConnection(Arc<ChildProcess>);
 
 impl Connection for ExecConnection {
     fn check<'a>(&'a mut self, check: &'a Check) -> BoxFuture<'a, CheckAnswer> {
-        within(check.deadline, self.0.ask(check)).boxed()
+        let late = || {
+            let deadline = check.deadline.as_millis();
+            CheckAnswer::unknown(format!("no line within {deadline} ms"))
+        };
+        async move {
+            let answer = timeout(check.deadline, self.0.ask(check)).await;
+            answer.unwrap_or_else(|_| late())
+        }
+        .boxed()
     }
 
     fn last_byte(&self) -> Option<Arc<LastByte>> {
@@ -344,6 +404,31 @@ mod tests {
             answer.detail.contains("at most 16 MiB"),
             "{}",
             answer.detail
+        );
+    }
+
+    #[test]
+    fn statements_of_a_line_are_read_or_named() {
+        let stated = |line: Value| {
+            let answer = read(&line);
+            (answer.claims, answer.detail)
+        };
+        let whole = json!({"allowed": false, "limit": 10, "remaining": -1, "reset_ms": null,
+            "retry_after_ms": -1500.5, "elapsed": 3});
+        let claims = Claims {
+            limit: Some(10),
+            remaining: Some(-1),
+            reset: None,
+            retry_after: StatedTime::seconds(-1.5005),
+        };
+        assert_eq!(stated(whole), (claims, String::new()));
+        // One field of another type takes no other away.
+        let partly = json!({"allowed": true, "remaining": 4, "limit": "ten", "retry_after": 1});
+        let (claims, detail) = stated(partly);
+        assert_eq!(claims.remaining, Some(4));
+        assert_eq!(
+            detail,
+            "limit was not understood, retry_after was not understood"
         );
     }
 }

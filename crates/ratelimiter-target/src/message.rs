@@ -8,9 +8,7 @@
 //!                                   3 limit_remaining  4 duration_until_reset }
 //! ```
 
-use std::time::Duration;
-
-use ratelimiter_api::{Claims, Outcome};
+use ratelimiter_api::{Claims, Outcome, StatedTime};
 
 use crate::CheckAnswer;
 
@@ -78,14 +76,16 @@ fn claims(status: &[WireField<'_>], outcome: Outcome) -> Claims {
     let reset = status
         .iter()
         .find_map(|field| fields(field.bytes(4)?))
-        .map(|duration| {
+        .and_then(|duration| {
             let part = |number| {
                 duration
                     .iter()
                     .find_map(|field| field.number(number))
                     .unwrap_or_default()
             };
-            Duration::from_secs(part(1)) + Duration::from_nanos(part(2))
+            // A negative number is of two's complement.
+            let [seconds, nanos] = [part(1), part(2)].map(|n| n.cast_signed() as f64);
+            StatedTime::seconds(seconds + nanos / 1e9)
         });
     Claims {
         limit,
@@ -214,7 +214,7 @@ mod tests {
         );
         let denied = answer(&framed(&[vec![0x08, 2], status].concat()));
         assert_eq!(denied.outcome, Outcome::Denied);
-        assert_eq!(denied.claims.retry_after, Some(Duration::from_secs(30)));
+        assert_eq!(denied.claims.retry_after, StatedTime::seconds(30.0));
     }
 
     #[test]

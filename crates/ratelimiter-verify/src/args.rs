@@ -81,8 +81,9 @@ pub(crate) struct VerifyArgs {
     /// whatever happens to this run
     #[arg(long, value_name = "COMMAND")]
     pub(crate) during: Option<String>,
-    /// No proxy before the limiter is trusted: X-Forwarded-For and its kin must not change the
-    /// verdict, and a phase forges them. A limiter may trust this machine by its configuration
+    /// No proxy before the limiter is trusted: X-Forwarded-For and its kin must not change its
+    /// answers. Without this, a limit that they evade is a remark, since a limiter may trust this
+    /// machine by its configuration
     #[arg(long)]
     pub(crate) untrusted: bool,
     /// Print the plan, its checks and its duration, and send nothing
@@ -100,8 +101,8 @@ pub(crate) struct VerifyArgs {
     /// Time for one check to be answered; a later answer is unknown
     #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
     pub(crate) deadline: Duration,
-    /// The most checks that may be sent
-    #[arg(long, default_value_t = 100_000)]
+    /// The most checks that may be sent; phases that need more are left out
+    #[arg(long, default_value_t = 1_000_000)]
     pub(crate) max_requests: u64,
     /// Allow targets that are not on this machine
     #[arg(long)]

@@ -7,7 +7,7 @@ use cli_support::{Exit, ExitSignals, ResultDirectory, WrongUsage, print, remark}
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ratelimiter_api::{Limit, LimitSpec, NodeClient};
 use ratelimiter_chaos::setup_rate_limit;
-use ratelimiter_invariants::{History, HistoryChecker};
+use ratelimiter_invariants::HistoryChecker;
 use ratelimiter_target::{ExecTarget, HttpForm, HttpTarget, RespTarget, Target, Template};
 use ratelimiter_verify::{
     Plan, PlanDepth, PlanSettings, RunJudge, RunStatus, RunVerdict, StepRecord, journal, junit,
@@ -119,11 +119,10 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     };
     let histories = read_history(BufReader::new(file))
         .with_context(|| format!("read {}", args.file.display()))?;
-    let mut judge = run_judge(&args.contract);
-    let start = histories.values().filter_map(History::start).min();
-    if let Some(start) = start.filter(|_| !args.fresh) {
-        judge.checker = judge.checker.complete_since(start);
-    }
+    let judge = RunJudge {
+        fresh: args.fresh,
+        ..run_judge(&args.contract)
+    };
     let verdict = judge.histories(histories)?;
     print_verdict(&verdict)?;
     Ok(exit(&verdict))
@@ -136,6 +135,7 @@ fn run_judge(args: &ContractArgs) -> RunJudge {
             .uncertainty(args.uncertainty),
         fail_on: args.fail_on.clone(),
         decides_within: args.decides_within,
+        fresh: true,
     }
 }
 
@@ -155,7 +155,8 @@ fn plan(args: &VerifyArgs, target: &dyn Target) -> Result<Plan, WrongUsage> {
         has_key: target.has_key(),
         rest: args.rest,
         nodes: target.nodes().len(),
-        forges: args.untrusted && target.forged(0).is_some(),
+        forges: target.forged(0).is_some(),
+        untrusted: args.untrusted,
         has_cost: target.has_cost(),
         during: args.during.clone(),
         max_requests: args.max_requests,
@@ -244,7 +245,15 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
         (_, Some(exit)) if nothing => return Ok(exit),
         (end, _) => end,
     };
-    let verdict = run_judge(&args.contract).run(plan, &recorded)?;
+    let mut verdict = run_judge(&args.contract).run(plan, &recorded)?;
+    let cause = match (&end, stopped) {
+        (_, Some(exit)) => Some(exit.meaning().to_owned()),
+        (Err(error), None) => Some(error.to_string()),
+        (Ok(()), None) => None,
+    };
+    if let Some(cause) = cause {
+        verdict = verdict.partial(cause);
+    }
     print("")?;
     print_verdict(&verdict)?;
     if let Some(directory) = &directory {
@@ -252,7 +261,6 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
         print(format_args!("results: {}", directory.path().display()))?;
     }
     if let Some(exit) = stopped {
-        print(format_args!("{}: the verdict is partial", exit.meaning()))?;
         return Ok(exit);
     }
     end?;

@@ -3,19 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ratelimiter_api::{Key, Operation, Outcome, millis};
+use ratelimiter_api::{Key, Operation, Outcome, StatedTime};
 use ratelimiter_chaos::Release;
 use ratelimiter_invariants::{
-    Contract, ContractKind, History, HistoryChecker, HistoryError, Report, Verdict, by_key,
+    Contract, ContractKind, History, HistoryChecker, HistoryError, Verdict, by_key,
 };
-use serde::Serialize;
 
 use crate::fault::FaultBand;
 use crate::resolution::Resolution;
+use crate::verdict::{KeyJudgement, RunStatus, RunVerdict};
 use crate::{FindingKind, Phase, Plan, RunFinding, SkippedPhase, StepRecord, honesty};
-
-/// Different answers that a doubt shows.
-const SEEN: usize = 4;
 
 /// The means of a judgement.
 #[derive(Clone, Debug)]
@@ -26,197 +23,8 @@ pub struct RunJudge {
     pub fail_on: Vec<FindingKind>,
     /// The time from a request to its decision, as the operator states it.
     pub decides_within: Option<Duration>,
-}
-
-/// The judgement of one key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RunStatus {
-    /// The limit was never reached, so that any limiter would pass.
-    NotExercised,
-    /// No placement of the decisions breaks the contract, and nothing else is wrong.
-    Passed,
-    /// Neither is proved.
-    Undecided,
-    /// The contract is broken, or a finding stands.
-    Violated,
-}
-
-/// One key of one step, judged.
-#[derive(Clone, Debug, Serialize)]
-pub struct KeyJudgement {
-    /// The phase; `None` for a history from a file.
-    pub phase: Option<Phase>,
-    /// The key.
-    pub key: Key,
-    /// The judgement.
-    pub status: RunStatus,
-    /// The contract's report.
-    pub report: Report,
-    /// The other defects.
-    pub findings: Vec<RunFinding>,
-    /// The part of the limit that the recorded times do not resolve.
-    #[serde(flatten)]
-    pub resolution: Resolution,
-    /// The reason of a judgement that is neither a pass nor a violation.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// From the first request to the last answer.
-    #[serde(rename = "took_ms", serialize_with = "millis::serialize")]
-    pub took: Duration,
-    /// Whether a check was denied before any other can have been admitted.
-    #[serde(skip)]
-    begins_denied: bool,
-    /// From the first request of a burst to its last.
-    #[serde(
-        rename = "start_skew_ms",
-        skip_serializing_if = "Option::is_none",
-        serialize_with = "millis::option::serialize"
-    )]
-    pub skew: Option<Duration>,
-    /// The fault during the phase.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fault: Option<FaultBand>,
-    /// Whether the burst fell back to the barrier.
-    pub barrier: bool,
-    /// Median and largest latency of a check.
-    #[serde(rename = "latency_ms", serialize_with = "pair")]
-    pub latency: (Duration, Duration),
-    /// Forms of the answers that were neither allowed nor denied.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub details: Vec<String>,
-}
-
-fn pair<S: serde::Serializer>(value: &(Duration, Duration), to: S) -> Result<S::Ok, S::Error> {
-    to.collect_map([
-        ("median", millis::of(value.0)),
-        ("max", millis::of(value.1)),
-    ])
-}
-
-impl KeyJudgement {
-    /// The name of the phase, or that this is a history from a file.
-    pub fn phase_name(&self) -> String {
-        self.phase
-            .map_or("history".to_owned(), |phase| phase.to_string())
-    }
-
-    /// The kinds of its findings.
-    pub fn kinds(&self) -> BTreeSet<FindingKind> {
-        let violated = |report: &Report| matches!(report.verdict, Verdict::Violated(_));
-        let excess = self.report.by_limit().any(violated);
-        let excess = excess.then_some(FindingKind::Excess);
-        excess
-            .into_iter()
-            .chain(self.findings.iter().map(RunFinding::kind))
-            .collect()
-    }
-
-    /// The largest cost admitted in one window: a number, or a range where it is in doubt.
-    pub fn peaks(&self) -> String {
-        let (definite, possible) = (self.report.definite_peak, self.report.possible_peak);
-        if definite == possible {
-            definite.to_string()
-        } else {
-            format!("{definite}..{possible}")
-        }
-    }
-}
-
-/// The verdict on a run.
-#[derive(Clone, Debug, Serialize)]
-pub struct RunVerdict {
-    /// The worst of all judgements.
-    pub status: RunStatus,
-    /// Reasons to doubt that a limiter was asked, to be read before all else.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub doubts: Vec<String>,
-    /// The kinds of findings that violate.
-    pub fail_on: Vec<FindingKind>,
-    /// One judgement a key, in the order of the run.
-    pub judged: Vec<KeyJudgement>,
-    /// The report on all keys by one grid of windows, where aligned windows are promised.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub together: Option<Report>,
-    /// Other limits that all records of a run fit, where this one was broken.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub fits_otherwise: Vec<Contract>,
-    /// The phases that were not played, with the reason.
-    #[serde(skip)]
-    pub not_played: Vec<SkippedPhase>,
-}
-
-impl RunVerdict {
-    fn of(judged: Vec<KeyJudgement>, fail_on: &[FindingKind]) -> Self {
-        // Without a single judgement, or where nothing was exercised, nothing is proved.
-        let worst = judged.iter().map(|one| one.status).max();
-        Self {
-            status: worst
-                .filter(|status| *status != RunStatus::NotExercised)
-                .unwrap_or(RunStatus::Undecided),
-            doubts: Vec::new(),
-            fail_on: fail_on.to_vec(),
-            judged,
-            together: None,
-            fits_otherwise: Vec::new(),
-            not_played: Vec::new(),
-        }
-    }
-
-    /// Judgements with this status.
-    pub fn count(&self, status: RunStatus) -> usize {
-        self.judged
-            .iter()
-            .filter(|one| one.status == status)
-            .count()
-    }
-
-    /// Judgements with a finding of this kind.
-    pub fn found(&self, kind: FindingKind) -> usize {
-        let found = |one: &&KeyJudgement| one.kinds().contains(&kind);
-        self.judged.iter().filter(found).count()
-    }
-
-    /// Doubts that no single judgement can have.
-    fn doubt(&mut self, recorded: &[StepRecord]) {
-        let seen: BTreeSet<&str> = recorded
-            .iter()
-            .flat_map(|record| &record.seen)
-            .map(String::as_str)
-            .collect();
-        let seen = Vec::from_iter(seen.into_iter().take(SEEN)).join("; ");
-        let sum = |count: fn(&KeyJudgement) -> u64| self.judged.iter().map(count).sum::<u64>();
-        let allowed = sum(|one| one.report.operations.allowed);
-        let denied = sum(|one| one.report.operations.denied);
-        if denied == 0 && allowed > 0 {
-            self.doubts.push(format!(
-                "Nothing was ever denied: all {allowed} answers were read as allowed. Is a limiter \
-                 in the path, and is its denial read right? Answers: {seen}"
-            ));
-        }
-        if allowed == 0 && denied > 0 {
-            self.doubts.push(format!(
-                "Nothing was ever allowed: all {denied} answers were read as denied. Is the \
-                 request right, and is its answer read right? Answers: {seen}"
-            ));
-        }
-        if !self.doubts.is_empty() {
-            self.status = self.status.max(RunStatus::Undecided);
-            return;
-        }
-        // Without {key}, one quota is what the plan supposes: all judgements are of one key.
-        let new = |one: &&KeyJudgement| one.key != self.judged[0].key;
-        let later = self.judged.iter().filter(new);
-        let shared = later.filter(|one| one.begins_denied && one.phase != Some(Phase::Fault));
-        let phases: BTreeSet<String> = shared.map(KeyJudgement::phase_name).collect();
-        if !phases.is_empty() {
-            self.doubts.push(format!(
-                "The keys seem to share one quota: new keys were denied from their first check \
-                 ({}). Where that is promised, leave {{key}} out of the request.",
-                Vec::from_iter(phases).join(", ")
-            ));
-        }
-    }
+    /// Whether no quota was used before the records. Otherwise all of it may have been.
+    pub fresh: bool,
 }
 
 impl RunJudge {
@@ -247,6 +55,13 @@ impl RunJudge {
                     fault: record.fault,
                     ..self.key(Some(record.phase), key, &history)
                 };
+                if record.phase == Phase::Forged
+                    && !plan.untrusted
+                    && one.status != RunStatus::Passed
+                {
+                    one.reason = Some(remark(&one));
+                    (one.status, one.is_remark) = (RunStatus::NotExercised, true);
+                }
                 if one.status == RunStatus::Passed {
                     if let Some(why) = record.fault.and_then(FaultBand::failure) {
                         (one.status, one.reason) = (RunStatus::Undecided, Some(why));
@@ -255,13 +70,15 @@ impl RunJudge {
                         one.reason = Some(not_exercised(&one));
                     }
                 }
+                if !one.is_remark {
+                    judged_of.push(history);
+                }
                 judged.push(one);
-                judged_of.push(history);
             }
         }
         if !self.checker.promise().is_by_key() {
             let operations = recorded.iter().flat_map(|record| &record.operations);
-            let mut one = self.shared(None, operations.cloned())?;
+            let mut one = self.shared(operations.cloned())?;
             if one.status == RunStatus::Passed && one.report.operations.denied == 0 {
                 one.status = RunStatus::NotExercised;
                 one.reason = Some(not_exercised(&one));
@@ -299,16 +116,22 @@ impl RunJudge {
         Ok(verdict)
     }
 
-    /// Judges histories, one key after the other, and frees each as soon as it is judged.
-    ///
-    /// Where a limit counts several keys together, they are one history.
+    /// Judges histories, one key after the other, and frees each as soon as it is judged. Where a
+    /// limit counts several keys together, they are one history.
     ///
     /// # Errors
     /// When there are more checks than a history can hold.
-    pub fn histories(&self, histories: BTreeMap<Key, History>) -> Result<RunVerdict, HistoryError> {
+    pub fn histories(
+        mut self,
+        histories: BTreeMap<Key, History>,
+    ) -> Result<RunVerdict, HistoryError> {
+        let start = histories.values().filter_map(History::start).min();
+        if let Some(start) = start.filter(|_| !self.fresh) {
+            self.checker = self.checker.complete_since(start);
+        }
         if !self.checker.promise().is_by_key() {
             let operations = histories.values().flat_map(History::iter);
-            let one = self.shared(None, operations)?;
+            let one = self.shared(operations)?;
             return Ok(RunVerdict::of(vec![one], &self.fail_on));
         }
         let judged = histories
@@ -321,13 +144,12 @@ impl RunJudge {
     /// The judgement of all keys together.
     fn shared(
         &self,
-        phase: Option<Phase>,
-        operations: impl Iterator<Item = Operation>,
+        mut operations: impl Iterator<Item = Operation>,
     ) -> Result<KeyJudgement, HistoryError> {
         let mut history = History::default();
-        operations.into_iter().try_for_each(|op| history.push(op))?;
+        operations.try_for_each(|op| history.push(op))?;
         let key = Key::new("all keys").expect("a short text is a key");
-        Ok(self.key(phase, &key, &history))
+        Ok(self.key(None, &key, &history))
     }
 
     fn key(&self, phase: Option<Phase>, key: &Key, history: &History) -> KeyJudgement {
@@ -347,7 +169,7 @@ impl RunJudge {
         if phase == Some(Phase::Return) {
             findings.extend(self.no_return(history));
         }
-        let contradictions = honesty::contradictions(history, &self.checker);
+        let contradictions = honesty::contradictions(history, &self.checker, self.fresh);
         findings.extend(
             contradictions
                 .into_iter()
@@ -383,6 +205,7 @@ impl RunJudge {
                 .zip(first.as_ref())
                 .map_or(Duration::ZERO, |(last, first)| last - first.invoke),
             begins_denied: begins_denied(history),
+            is_remark: false,
             skew: None,
             fault: None,
             barrier: false,
@@ -408,12 +231,26 @@ impl RunJudge {
         let excused = history.iter().any(|op| op.outcome == Outcome::Unknown);
         let stated = denied.claims.retry_after.or(denied.claims.reset);
         let waited = retry.invoke.saturating_sub(denied.complete);
-        let due = stated.unwrap_or(self.checker.promise().memory());
+        let due = stated.map_or(self.checker.promise().memory(), StatedTime::wait);
         (denied_twice && !excused && waited >= due).then_some(RunFinding::NoReturn {
             waited,
             stated: stated.is_some(),
         })
     }
+}
+
+/// What forged addresses showed of a limiter that may trust them.
+fn remark(one: &KeyJudgement) -> String {
+    let seen = match &one.report.verdict {
+        Verdict::Violated(_) => format!(
+            "{} of {} were admitted when each check stated another address: callers evade the \
+             limit, unless a proxy before it replaces X-Forwarded-For and its kin",
+            one.peaks(),
+            one.report.contract.max()
+        ),
+        _ => "forged addresses changed the answers".to_owned(),
+    };
+    format!("{seen}; --untrusted makes this a finding")
 }
 
 fn not_exercised(one: &KeyJudgement) -> String {

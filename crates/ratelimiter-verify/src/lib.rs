@@ -16,7 +16,6 @@
 //! counts.
 #![doc = include_str!("../README.md")]
 
-mod depth;
 mod fault;
 mod finding;
 mod history;
@@ -27,14 +26,15 @@ mod plan;
 mod report;
 mod resolution;
 mod run;
+mod verdict;
 
-pub use depth::PlanDepth;
 pub use fault::{FaultBand, FaultEffect, FaultPart};
 pub use finding::{FindingKind, RunFinding};
 pub use history::{HistoryFileError, LineDefect, read_history, write_history};
-pub use judge::{KeyJudgement, RunJudge, RunStatus, RunVerdict};
+pub use judge::RunJudge;
 pub use phase::Phase;
-pub use plan::{Plan, PlanError, PlanSettings, PlanStep, SkippedPhase};
+pub use plan::{Plan, PlanDepth, PlanError, PlanSettings, PlanStep, SkippedPhase};
 pub use report::{journal, junit, page, table, timelines};
 pub use resolution::Resolution;
 pub use run::{RunError, StepError, StepRecord, run};
+pub use verdict::{KeyJudgement, RunStatus, RunVerdict};

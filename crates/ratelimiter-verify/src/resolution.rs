@@ -85,8 +85,12 @@ impl RunJudge {
             }
         }
         let slowest = history.latencies().max().unwrap_or_default();
-        let advice = longer.map(|longer| advice(&report.contract, longer, slowest));
-        Err(format!("{report}{}", advice.unwrap_or_default()))
+        let advice = match (&report.verdict, longer) {
+            (_, Some(longer)) => longer_window(limit, longer, slowest),
+            (Verdict::Unknown { why, .. }, None) => repetition(limit, *why),
+            _ => String::new(),
+        };
+        Err(format!("{report}{advice}"))
     }
 
     /// The part that the times of a history leave open; where it is too large, how many times
@@ -126,7 +130,26 @@ impl RunJudge {
     }
 }
 
-fn advice(limit: &Contract, longer: f64, slowest: Duration) -> String {
+/// The advice where no longer window would tell.
+fn repetition(limit: &Contract, why: Doubt) -> String {
+    let text = match (why, limit.kind()) {
+        (Doubt::Outcomes, _) => {
+            "checks without an answer may have been admitted: --deadline gives them more time, and \
+             --allowed, --denied and --failed name statuses"
+        }
+        (Doubt::Timing, ContractKind::Fixed | ContractKind::Aligned | ContractKind::TwoPeriod) => {
+            "the edge of a window may lie among these checks: --for 5m repeats them, and an edge \
+             meets few bursts where a leak meets most"
+        }
+        (Doubt::Timing, _) => {
+            "too many checks overlap: --for 5m repeats them, and --decides-within states how soon \
+             each is decided"
+        }
+    };
+    format!("; {text}")
+}
+
+fn longer_window(limit: &Contract, longer: f64, slowest: Duration) -> String {
     let missing = longer * f64::from(LARGEST) / 10.0;
     let enough = Duration::from_secs(limit.window().mul_f64(longer).as_secs() + 1);
     let limit = limit.clone().in_window(enough);
@@ -158,7 +181,7 @@ mod tests {
     use ratelimiter_api::{NodeId, Operation};
     use ratelimiter_invariants::HistoryChecker;
 
-    use Outcome::{Allowed, Denied};
+    use Outcome::{Allowed, Denied, Unknown};
 
     /// Checks as request, answer and outcome, against one admission a second.
     fn resolved(
@@ -178,6 +201,7 @@ mod tests {
             checker: HistoryChecker::new(limit),
             fail_on: Vec::new(),
             decides_within: decides_within.map(Duration::from_millis),
+            fresh: true,
         };
         judge.resolve(&history, &judge.checker.check(&history))
     }
@@ -189,6 +213,17 @@ mod tests {
         let reason = resolved(&SLOW, None).unwrap_err();
         assert!(reason.contains("leave 10 % of the window open"), "{reason}");
         assert!(reason.contains("--limit '1/3s'"), "{reason}");
+    }
+
+    #[test]
+    fn every_doubt_comes_with_advice() {
+        let no_answer = [(0, 1, Allowed), (10, 11, Unknown)];
+        let reason = resolved(&no_answer, None).unwrap_err();
+        assert!(reason.contains("; checks without an answer"), "{reason}");
+        // Two admissions that overlap for longer than a window.
+        let overlapping = [(0, 5_000, Allowed), (1, 5_001, Allowed)];
+        let reason = resolved(&overlapping, None).unwrap_err();
+        assert!(reason.contains("; too many checks overlap"), "{reason}");
     }
 
     #[test]

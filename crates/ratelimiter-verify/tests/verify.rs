@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use fixed_answer::{answer_server, fixed_answer_server};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
-use support::{Started, ends, program, stderr, stdout, verdict, verify, words};
+use support::{Started, assert_junit, ends, program, stderr, stdout, verdict, verify, words};
 
 async fn cluster() -> LocalCluster {
     ClusterPlan::default().start().await.unwrap()
@@ -55,7 +55,7 @@ async fn our_modes_are_told_apart() {
         assert_eq!(json["version"], 2);
         assert_eq!(
             json["skipped"].as_array().unwrap().len(),
-            8,
+            7,
             "phases that wait for a window of 60 s"
         );
         let junit = std::fs::read_to_string(directory.join("junit.xml")).unwrap();
@@ -221,12 +221,64 @@ fn an_interrupted_run_is_judged_and_written() {
     Command::new("kill").args(["-INT", &pid]).status().unwrap();
     let output = child.wait_with_output().unwrap();
     ends(&output, 130, "Ctrl-C");
-    assert!(stdout(&output).contains("partial"), "{}", stdout(&output));
     assert!(stdout(&output).contains("VIOLATED"), "{}", stdout(&output));
-    let history = std::fs::read_to_string(results.path().join("history.jsonl")).unwrap();
+    let partial = "Partial: interrupted with Ctrl-C. Checks are missing.";
+    assert!(stdout(&output).contains(partial), "{}", stdout(&output));
+    let read = |name: &str| std::fs::read_to_string(results.path().join(name)).unwrap();
+    assert!(read("report.html").contains(partial));
+    let cause = "interrupted with Ctrl-C";
+    assert_eq!(verdict(results.path())["verdict"]["partial"], cause);
+    assert!(read("journal.json").contains(r#""status": "interrupted""#));
+    assert_junit(&read("junit.xml"));
+    assert!(read("junit.xml").contains(r#"<error message="partial: interrupted with Ctrl-C""#));
+    let history = read("history.jsonl");
     let sent = asked.load(Ordering::Relaxed);
     assert_eq!(history.lines().count(), sent, "every check is recorded");
     assert!(sent < 100, "{sent} checks after an interrupt");
+}
+
+#[test]
+fn a_run_that_breaks_is_judged_and_written() {
+    // The library ends with its thirtieth check.
+    let results = tempfile::tempdir().unwrap();
+    let adapter = "import json, sys\nfor n in range(30):\n  check = json.loads(input())\n  \
+        print(json.dumps({'id': check['id'], 'allowed': True}), flush=True)";
+    let command = format!("python3 -c {}", shlex::try_quote(adapter).unwrap());
+    let out = results.path().to_str().unwrap();
+    let plan = "exec --limit 10/1m --processes 1 --phase burst --command";
+    let output = verify(&words(plan, &[&command, "--out", out]));
+    ends(&output, 1, "the process has ended");
+    assert!(stderr(&output).contains("process-1"), "{}", stderr(&output));
+    let json = verdict(results.path());
+    assert_eq!(json["verdict"]["status"], "violated", "{json}");
+    let partial = json["verdict"]["partial"].as_str().unwrap();
+    assert!(partial.contains("burst: process-1"), "{partial}");
+}
+
+#[test]
+fn a_record_from_the_middle_excuses_statements() {
+    let line = |from: u32, outcome: &str, left: u32| {
+        format!(
+            "{{\"key\":\"k\",\"node\":\"n\",\"invoke_ms\":{from},\"complete_ms\":{},\
+             \"outcome\":\"{outcome}\",\"claims\":{{\"remaining\":{left}}}}}\n",
+            from + 1
+        )
+    };
+    let results = tempfile::tempdir().unwrap();
+    let path = results.path().join("history.jsonl");
+    let path = path.to_str().unwrap();
+    let contradiction = "n denied a check of cost 1 and stated 3 remaining";
+    // Quota from before the record may return at any time; from within it, not before a window.
+    let (quota, none) = (line(10, "denied", 3), line(10, "denied", 0));
+    for (denial, fresh, code) in [(&quota, "", 0), (&quota, "--fresh", 3), (&none, "", 0)] {
+        std::fs::write(path, line(0, "allowed", 4) + denial).unwrap();
+        let output = verify(&words(
+            "check --limit 10/1m",
+            &[path, fresh][..1 + fresh.len().min(1)],
+        ));
+        ends(&output, code, fresh);
+        assert_eq!(stdout(&output).contains(contradiction), code == 3);
+    }
 }
 
 #[tokio::test]

@@ -31,7 +31,11 @@ pub(crate) fn trial<F: Future<Output = Result<(), Missing>>>(
     })
 }
 
-/// Runs the tests as the command line of this process asks, and ends it.
+/// Runs the tests as the command line of this process and `RUST_TEST_THREADS` ask, and ends it.
 pub(crate) fn run(tests: Vec<Trial>) -> ! {
-    libtest_mimic::run(&Arguments::from_args(), tests).exit()
+    let mut arguments = Arguments::from_args();
+    let threads = std::env::var("RUST_TEST_THREADS").ok();
+    let threads = threads.and_then(|threads| threads.parse().ok());
+    arguments.test_threads = arguments.test_threads.or(threads);
+    libtest_mimic::run(&arguments, tests).exit()
 }

@@ -75,7 +75,13 @@ pub fn journal(plan: &Plan, recorded: &[StepRecord], verdict: &RunVerdict, targe
                 "rollbacks": [],
             }),
         ),
-        ("status", json!("completed")),
+        (
+            "status",
+            json!(match verdict.partial {
+                Some(_) => "interrupted",
+                None => "completed",
+            }),
+        ),
         ("deviated", json!(verdict.status == RunStatus::Violated)),
         (
             "steady_states",

@@ -10,7 +10,8 @@ use crate::{RunStatus, RunVerdict};
 /// The verdict as JUnit XML, valid for `junit-10.xsd` of Jenkins' xUnit plugin: one test case a
 /// key, and one a phase that was not played, with the same names in every run of one plan. A
 /// violation is a failure with its witness; an undecided history is an error, since a skipped one
-/// would read as green; a phase that was not played, or reached no limit, is skipped.
+/// would read as green; a phase that was not played, or reached no limit, is skipped. A run that
+/// ended early is an error of its own.
 ///
 /// # Errors
 /// When the report cannot be written as XML.
@@ -42,6 +43,11 @@ pub fn junit(verdict: &RunVerdict) -> Result<String, String> {
             status.set_description(lines.join("\n"));
         }
         add(one.phase_name(), status, one.took);
+    }
+    if let Some(cause) = &verdict.partial {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+        status.set_message(format!("partial: {cause}"));
+        add("run".to_owned(), status, Duration::ZERO);
     }
     for skipped in &verdict.not_played {
         let mut status = TestCaseStatus::skipped();

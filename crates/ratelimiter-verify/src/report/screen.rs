@@ -132,7 +132,11 @@ pub(super) fn headlines(verdict: &RunVerdict) -> Vec<String> {
     let (passed, undecided, idle) = (
         verdict.count(RunStatus::Passed),
         verdict.count(RunStatus::Undecided),
-        verdict.count(RunStatus::NotExercised),
+        verdict
+            .judged
+            .iter()
+            .filter(|one| one.status == RunStatus::NotExercised && !one.is_remark)
+            .count(),
     );
     let found = |kind: &FindingKind| {
         let found = verdict.found(*kind);
@@ -155,10 +159,11 @@ pub(super) fn headlines(verdict: &RunVerdict) -> Vec<String> {
         };
         (found > 0).then(|| format!("{word}: {text}"))
     };
-    let mut lines: Vec<String> = FindingKind::value_variants()
-        .iter()
-        .filter_map(found)
+    let partial = verdict.partial.iter();
+    let mut lines: Vec<String> = partial
+        .map(|cause| format!("Partial: {cause}. Checks are missing."))
         .collect();
+    lines.extend(FindingKind::value_variants().iter().filter_map(found));
     let together = verdict.together.as_ref().map(|report| &report.verdict);
     if let (Some(Verdict::Violated(witness)), 0) = (together, verdict.found(FindingKind::Excess)) {
         lines.push(format!(
@@ -182,10 +187,16 @@ pub(super) fn headlines(verdict: &RunVerdict) -> Vec<String> {
             ));
         }
         RunStatus::Passed | RunStatus::Violated => {}
+        _ if verdict.partial.is_some() && undecided == 0 => lines.push(format!(
+            "Undecided: {limit} was kept in {passed} histories up to then."
+        )),
         RunStatus::Undecided | RunStatus::NotExercised => lines.push(format!(
             "Undecided: {limit} was kept in {passed} histories, and {undecided} prove neither."
         )),
     }
+    let remarks = verdict.judged.iter().filter(|one| one.is_remark);
+    let remarks = remarks.filter_map(|one| Some(format!("Remark: {}.", one.reason.as_ref()?)));
+    lines.extend(remarks);
     if idle > 0 {
         lines.push(format!(
             "Not exercised: {idle} histories, which never reached the limit."
@@ -238,11 +249,9 @@ pub fn timelines(verdict: &RunVerdict, width: usize) -> Option<String> {
     if !verdict.doubts.is_empty() {
         return None;
     }
-    verdict
-        .judged
-        .iter()
-        .find_map(|one| match &one.report.verdict {
-            Verdict::Violated(witness) => Some(witness.timeline(width).to_string()),
-            _ => None,
-        })
+    let mut judged = verdict.judged.iter().filter(|one| !one.is_remark);
+    judged.find_map(|one| match &one.report.verdict {
+        Verdict::Violated(witness) => Some(witness.timeline(width).to_string()),
+        _ => None,
+    })
 }

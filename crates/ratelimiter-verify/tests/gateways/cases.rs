@@ -409,12 +409,55 @@ pub(crate) const CASES: &[Case] = &[
         deserved: Deserved::Broken,
         ..BY_FIELD
     },
+    Case {
+        name: "tower-governor",
+        program: Program::TowerGovernor,
+        limit: "5/10s token-bucket",
+        flags: &["--header", "x-key: {key}", "--fail-on", "excess,denials"],
+        ..BY_FIELD
+    },
+    Case {
+        // The seconds of Retry-After are cut off.
+        name: "tower-governor-cuts-retry",
+        program: Program::TowerGovernor,
+        limit: "5/10s token-bucket",
+        deserved: Deserved::Says("as the limiter stated"),
+        ..BY_FIELD
+    },
+    Case {
+        name: "governor",
+        program: Program::Governor,
+        flags: &["--has-cost"],
+        ..KEYED
+    },
+    Case {
+        name: "limits-fixed",
+        program: Program::Limits,
+        rules: "fixed-window 10 2",
+        limit: "10/2s fixed",
+        flags: &["--has-cost"],
+        ..KEYED
+    },
+    Case {
+        name: "limits-moving",
+        program: Program::Limits,
+        rules: "moving-window 10 2",
+        limit: "10/2s",
+        ..KEYED
+    },
 ];
 
 impl Case {
     /// Starts the gateways and judges them by the program.
     pub(crate) fn play(&self, verify: impl AsRef<OsStr>) -> Result<Output, Missing> {
         let mut command = Command::new(verify);
+        if let Some(lines) = self.program.lines(self.rules) {
+            command
+                .args(["exec", "--limit", self.limit, "--processes", "1"])
+                .args(["--command", &lines?])
+                .args(self.flags);
+            return Ok(command.output().unwrap());
+        }
         command
             .args(["http", "--limit", self.limit])
             .args(self.flags);

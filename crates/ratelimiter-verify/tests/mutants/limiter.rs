@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use ratelimiter_api::StatedTime;
+
 /// One defect of real limiters, each reported of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Defect {
@@ -28,6 +30,14 @@ pub(crate) enum Defect {
     DishonestRemaining,
     /// Retry-After is a tenth of the time needed.
     RetryTooEarly,
+    /// Retry-After is in minutes: sixty times the time needed.
+    RetryTooLate,
+    /// Retry-After is the time since the window began, negative.
+    RetryInThePast,
+    /// A denial states one less than nothing.
+    NegativeRemaining,
+    /// The address of a header field is part of the key.
+    TrustsAddresses,
     /// The count is read, and written a moment later.
     ReadsThenWrites,
     /// The counter never expires.
@@ -52,6 +62,10 @@ pub(crate) enum Kind {
     Sliding,
     /// Windows of the wall clock.
     Fixed,
+    /// Windows that begin with a key's first check after the last one ended.
+    FirstCheck,
+    /// Windows of a timer of each key.
+    Timers,
     TokenBucket,
 }
 
@@ -60,7 +74,7 @@ pub(crate) enum Kind {
 pub(crate) struct Decision {
     pub(crate) allowed: bool,
     pub(crate) remaining: i64,
-    pub(crate) retry_after: Duration,
+    pub(crate) retry_after: StatedTime,
 }
 
 /// A limiter: its state, and all that it knows of time is handed in.
@@ -72,6 +86,8 @@ pub(crate) struct Limiter {
     /// Time of the wall clock at the limiter's zero, modulo a window.
     pub(crate) wall: Duration,
     logs: HashMap<String, Vec<(Duration, u64)>>,
+    /// Starts of windows that began with a check.
+    begun: HashMap<String, Duration>,
     checks: u64,
 }
 
@@ -90,6 +106,7 @@ impl Limiter {
             window,
             wall,
             logs: HashMap::new(),
+            begun: HashMap::new(),
             checks: 0,
         }
     }
@@ -98,8 +115,10 @@ impl Limiter {
         self.defect == Some(defect)
     }
 
-    fn scope(&self, node: usize, key: &str) -> String {
+    /// The counter of a check.
+    pub(crate) fn scope(&self, node: usize, key: &str, address: Option<u32>) -> String {
         match self.defect {
+            Some(Defect::TrustsAddresses) => format!("{address:?}/{key}"),
             Some(Defect::CountsOneNodeOnly | Defect::CountsByRoute | Defect::SplitsOverNodes) => {
                 format!("{node}/{key}")
             }
@@ -124,17 +143,30 @@ impl Limiter {
         }
     }
 
-    /// The start of the wall clock's window.
-    fn edge(&self, now: Duration) -> Duration {
-        let into = (self.wall + now).as_nanos() % self.window.as_nanos();
+    /// The start of the window of a key.
+    fn start(&mut self, scope: &str, now: Duration) -> Duration {
+        let window = self.window();
+        let zero = match self.kind {
+            Kind::FirstCheck => {
+                let begun = self.begun.entry(scope.to_owned()).or_insert(now);
+                if *begun + window <= now {
+                    *begun = now;
+                }
+                return *begun;
+            }
+            // Each key has its own.
+            Kind::Timers => window.mul_f64(scope.bytes().map(f64::from).sum::<f64>() % 97.0 / 97.0),
+            _ => Duration::ZERO,
+        };
+        let into = (self.wall + zero + now).as_nanos() % window.as_nanos();
         now.saturating_sub(Duration::from_nanos(into as u64))
     }
 
     /// Decides without charging.
-    pub(crate) fn read(&mut self, node: usize, key: &str, cost: u64, now: Duration) -> Decision {
-        let (scope, window, edge) = (self.scope(node, key), self.window(), self.edge(now));
+    pub(crate) fn read(&mut self, scope: &str, cost: u64, now: Duration) -> Decision {
+        let (window, edge) = (self.window(), self.start(scope, now));
         let (kind, defect) = (self.kind, self.defect);
-        let log = self.logs.entry(scope).or_default();
+        let log = self.logs.entry(scope.to_owned()).or_default();
         match defect {
             Some(Defect::NeverExpires) => {}
             Some(Defect::ExpiresEarly) => {
@@ -148,7 +180,9 @@ impl Limiter {
                     log.clear();
                 }
             }
-            _ if kind == Kind::Fixed || defect == Some(Defect::ForgetsAtTheEdge) => {
+            _ if matches!(kind, Kind::Fixed | Kind::FirstCheck | Kind::Timers)
+                || defect == Some(Defect::ForgetsAtTheEdge) =>
+            {
                 // Half-open: an admission at the edge is in the window that begins there.
                 log.retain(|(at, _)| *at >= edge || edge.is_zero());
             }
@@ -164,7 +198,7 @@ impl Limiter {
                 };
                 bucket_use(log, self.limit, window, now, least)
             }
-            Kind::Sliding | Kind::Fixed => log.iter().map(|(_, cost)| *cost as f64).sum(),
+            _ => log.iter().map(|(_, cost)| *cost as f64).sum(),
         };
         let limit = match defect {
             Some(Defect::OffByOne) => self.limit + 1,
@@ -184,41 +218,37 @@ impl Limiter {
         let left = (limit as f64 - used).floor() as i64 - if fits { cost as i64 } else { 0 };
         let remaining = match defect {
             Some(Defect::DishonestRemaining) if self.checks.is_multiple_of(3) => self.limit as i64,
+            Some(Defect::NegativeRemaining) if !fits => -1,
             _ => left.max(0),
         };
         let back = match kind {
             Kind::TokenBucket => {
                 window.mul_f64((used + cost as f64 - limit as f64).max(0.0) / limit as f64)
             }
-            Kind::Fixed => (edge + window).saturating_sub(now),
+            Kind::Fixed | Kind::FirstCheck | Kind::Timers => (edge + window).saturating_sub(now),
             Kind::Sliding => frees(log, used as u64 + cost, limit, window).saturating_sub(now),
         };
         // A whole millisecond later at the earliest, since clocks round.
-        let retry_after = Duration::from_millis(back.as_millis() as u64 + 1);
-        let retry_after = if defect == Some(Defect::RetryTooEarly) {
-            retry_after / 10
-        } else {
-            retry_after
+        let retry_after = back.as_millis() as f64 / 1e3 + 0.001;
+        let retry_after = match defect {
+            Some(Defect::RetryTooEarly) => retry_after / 10.0,
+            Some(Defect::RetryTooLate) => retry_after * 60.0,
+            Some(Defect::RetryInThePast) => -retry_after,
+            _ => retry_after,
         };
         Decision {
             allowed: fits || luck,
             remaining,
-            retry_after,
+            retry_after: StatedTime::seconds(retry_after).unwrap(),
         }
     }
 
     /// Charges a check, if it was allowed.
-    pub(crate) fn write(
-        &mut self,
-        node: usize,
-        key: &str,
-        cost: u64,
-        now: Duration,
-        decision: Decision,
-    ) {
+    pub(crate) fn write(&mut self, scope: &str, cost: u64, now: Duration, decision: Decision) {
         if decision.allowed || self.has(Defect::ChargesDenied) {
-            let (scope, charge) = (self.scope(node, key), self.charge(cost));
-            self.logs.entry(scope).or_default().push((now, charge));
+            let charge = self.charge(cost);
+            let log = self.logs.entry(scope.to_owned()).or_default();
+            log.push((now, charge));
         }
     }
 }

@@ -5,11 +5,13 @@
     reason = "every test file uses its own part of this"
 )]
 
+mod junit;
 #[path = "../../../ratelimiter-cluster/tests/support/output.rs"]
 mod output;
 
 use std::process::{Child, Command, Output, Stdio};
 
+pub(crate) use junit::assert_junit;
 pub(crate) use output::{ends, events, stderr, stdout};
 use serde_json::Value;
 
