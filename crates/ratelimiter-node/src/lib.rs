@@ -101,6 +101,8 @@ mod node;
 mod roster;
 mod shared;
 mod sync;
+#[cfg(test)]
+mod tests;
 
 pub use cli::main;
 pub use config::{Config, ConfigError, NodeSettings, read_limits};

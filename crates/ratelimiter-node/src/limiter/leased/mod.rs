@@ -1,6 +1,7 @@
 //! Counting mode `leased`: the store grants the right to admit, and this node spends it. Protocol
 //! and proof are in `ratelimiter-lease`; here are the messages, the waiting checks and the clock.
 
+#[cfg(not(test))]
 mod clock;
 mod exchange;
 mod lease;
@@ -20,6 +21,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{CheckContext, CheckOutcome, PendingCheck};
 use crate::admissions::RETENTION;
 use crate::clock::micros;
+#[cfg(test)]
+use crate::tests::simulation::clock;
 use lease::{KeyLease, LeaseCell, WaitingCheck};
 use ledger::GrantMessage;
 pub(crate) use metrics::GrantMetrics;

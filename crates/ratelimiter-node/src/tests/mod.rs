@@ -1,0 +1,3 @@
+//! Tests that need the inside of a node.
+
+pub(crate) mod simulation;
