@@ -9,6 +9,8 @@
 mod error;
 mod reach;
 mod trust;
+#[cfg(feature = "tls")]
+mod verifier;
 
 pub use error::TlsError;
 pub use reach::{OutOfReach, Reach, is_loopback};

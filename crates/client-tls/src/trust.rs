@@ -10,6 +10,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::TlsError;
+#[cfg(feature = "tls")]
+use crate::verifier::ServerVerifier;
 
 /// A connection inside TLS.
 #[cfg(feature = "tls")]
@@ -37,6 +39,8 @@ pub struct Authorities {
 #[derive(Default)]
 struct SharedTrust {
     others: Vec<CertificateDer<'static>>,
+    /// Whether every certificate is accepted.
+    any: bool,
     config: OnceLock<Arc<ClientConfig>>,
 }
 
@@ -80,9 +84,27 @@ impl Authorities {
         Ok(Self {
             shared: Arc::new(SharedTrust {
                 others,
-                config: OnceLock::new(),
+                ..SharedTrust::default()
             }),
         })
+    }
+
+    /// Every certificate is accepted: for servers of this machine alone.
+    ///
+    /// # Errors
+    /// When this build has no TLS.
+    pub fn any() -> Result<Self, TlsError> {
+        Ok(Self {
+            shared: Arc::new(SharedTrust {
+                any: true,
+                ..SharedTrust::default()
+            }),
+        })
+    }
+
+    /// Whether every certificate is accepted.
+    pub fn is_any(&self) -> bool {
+        self.shared.any
     }
 
     /// Reads the system's authorities, unless that is done: the first handshake does so otherwise,
@@ -97,12 +119,19 @@ impl Authorities {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             roots.add_parsable_certificates(self.shared.others.iter().cloned());
             let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let config = ClientConfig::builder_with_provider(provider)
+            let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
                 .with_safe_default_protocol_versions()
-                .expect("ring has the suites of the default versions")
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-            Arc::new(config)
+                .expect("ring has the suites of the default versions");
+            let SharedTrust { others, any, .. } = &*self.shared;
+            let config = if others.is_empty() && !any {
+                config.with_root_certificates(roots)
+            } else {
+                let verifier = ServerVerifier::new(roots, others.clone(), *any, provider);
+                config
+                    .dangerous()
+                    .with_custom_certificate_verifier(Arc::new(verifier))
+            };
+            Arc::new(config.with_no_client_auth())
         })
     }
 
@@ -152,6 +181,19 @@ impl Authorities {
     /// Always: this build has no TLS.
     pub fn in_file(_: &Path) -> Result<Self, TlsError> {
         Err(TlsError::NotBuilt)
+    }
+
+    /// Every certificate is accepted.
+    ///
+    /// # Errors
+    /// Always: this build has no TLS.
+    pub fn any() -> Result<Self, TlsError> {
+        Err(TlsError::NotBuilt)
+    }
+
+    /// Whether every certificate is accepted.
+    pub fn is_any(&self) -> bool {
+        false
     }
 
     /// Nothing, without TLS.

@@ -20,7 +20,12 @@ struct Server {
 
 impl Server {
     fn new(is_ca: IsCa) -> Self {
-        let mut params = CertificateParams::new(["store.example".to_owned()]).unwrap();
+        Self::naming(&["store.example"], is_ca)
+    }
+
+    fn naming(names: &[&str], is_ca: IsCa) -> Self {
+        let names = Vec::from_iter(names.iter().map(ToString::to_string));
+        let mut params = CertificateParams::new(names).unwrap();
         params.is_ca = is_ca;
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
@@ -102,12 +107,35 @@ async fn each_refusal_names_its_reason() {
         name.contains("127.0.0.1") && name.contains("store.example"),
         "{name}"
     );
-    let authority = Server::new(IsCa::Ca(BasicConstraints::Unconstrained));
-    let marked = authority
-        .refusal(authority.trust(), "store.example")
-        .await
-        .to_string();
-    assert!(marked.contains("marked as an authority's"), "{marked}");
+}
+
+/// As `openssl req -x509` makes it: marked as an authority's, and perhaps without a name.
+#[tokio::test]
+async fn a_certificate_that_is_named_itself_is_accepted() {
+    let authority = IsCa::Ca(BasicConstraints::Unconstrained);
+    let server = Server::naming(&["store.example"], authority);
+    let (named, connection) = (server.trust(), server.connection());
+    assert!(
+        named
+            .connect("store.example", connection, &[])
+            .await
+            .is_ok()
+    );
+    let other = server.refusal(server.trust(), "other.example").await;
+    assert!(other.to_string().contains("store.example"), "{other}");
+
+    let nameless = Server::naming(&[], authority);
+    let (named, connection) = (nameless.trust(), nameless.connection());
+    assert!(named.connect("localhost", connection, &[]).await.is_ok());
+    let far = nameless.refusal(nameless.trust(), "store.example").await;
+    assert!(matches!(far, TlsError::Certificate(_)), "{far}");
+}
+
+#[tokio::test]
+async fn any_certificate_is_accepted_where_told() {
+    let server = Server::new(IsCa::NoCa);
+    let (any, connection) = (Authorities::any().unwrap(), server.connection());
+    assert!(any.connect("localhost", connection, &[]).await.is_ok());
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
@@ -10,11 +11,12 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, FORWARDED, HOST, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use ratelimiter_api::{Claims, Endpoint, NodeId, Outcome};
+use ratelimiter_api::{Claims, Endpoint, Key, NodeId, Outcome};
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::answer::{SHOWN, within};
+use crate::route::{KeyAddresses, ProxyProtocol, Route, SourceAddress};
 use crate::site::{SiteAddress, refused};
 use crate::target::node_list;
 use crate::{
@@ -45,6 +47,7 @@ pub struct HttpTarget {
     sites: Vec<HttpSite>,
     nodes: Vec<NodeId>,
     form: Arc<HttpForm>,
+    addresses: Arc<KeyAddresses>,
 }
 
 /// The site of one URL, and its path and query.
@@ -73,6 +76,12 @@ pub struct HttpForm {
     /// Statuses of a check that was not admitted, for another reason than quota. They go before the
     /// allowed ones. A status in none of the sets is unknown.
     pub failed: StatusSet,
+    /// A socket file to connect to, instead of the URL's host and port.
+    pub socket: Option<PathBuf>,
+    /// The address from which connections come.
+    pub source: Option<SourceAddress>,
+    /// The version of the PROXY protocol that states an address for each key.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 impl Default for HttpForm {
@@ -85,13 +94,16 @@ impl Default for HttpForm {
             denied: StatusSet::of([429..=429]),
             expectation: None,
             failed: StatusSet::default(),
+            socket: None,
+            source: None,
+            proxy_protocol: None,
         }
     }
 }
 
 impl HttpTarget {
-    /// The limiter at these URLs, in which `{key}` and `{cost}` may stand. The authorities are for
-    /// `https://`.
+    /// The limiter at these URLs, in which `{key}`, `{cost}` and `{ip}` may stand. The authorities
+    /// are for `https://`. A URL may be `unix:/path/of/socket:/path?query`, too.
     ///
     /// # Errors
     /// When there is no URL, one is no HTTP URL, or one is out of reach.
@@ -103,7 +115,7 @@ impl HttpTarget {
     ) -> Result<Self, TargetError> {
         let sites = urls
             .iter()
-            .map(|url| HttpSite::new(url, reach, trust))
+            .map(|url| HttpSite::new(url, &form, reach, trust))
             .collect::<Result<Vec<_>, _>>()?;
         if sites.is_empty() {
             return Err(TargetError::NoNodes);
@@ -112,8 +124,12 @@ impl HttpTarget {
             .iter()
             .map(|site| NodeId::new(site.address.to_string()))
             .collect();
-        let form = Arc::new(form);
-        Ok(Self { sites, nodes, form })
+        Ok(Self {
+            sites,
+            nodes,
+            form: Arc::new(form),
+            addresses: Arc::default(),
+        })
     }
 
     /// Nodes of this project.
@@ -147,6 +163,13 @@ impl HttpTarget {
         self
     }
 
+    /// Whether connections or requests have an address for each key.
+    fn has_address(&self) -> bool {
+        self.form.source == Some(SourceAddress::EachKey)
+            || self.form.proxy_protocol.is_some()
+            || self.templates().any(Template::has_address)
+    }
+
     fn templates(&self) -> impl Iterator<Item = &Template> {
         let form = &self.form;
         let paths = self.sites.iter().map(|site| &site.path);
@@ -157,12 +180,35 @@ impl HttpTarget {
 }
 
 impl HttpSite {
-    fn new(text: &str, reach: Reach, trust: &Authorities) -> Result<Self, TargetError> {
+    fn new(
+        text: &str,
+        form: &HttpForm,
+        reach: Reach,
+        trust: &Authorities,
+    ) -> Result<Self, TargetError> {
         let refuse = |reason: String| refused(text, reason);
+        let (socket, text) = match text.strip_prefix("unix:") {
+            Some(rest) => {
+                let (socket, path) = rest
+                    .split_once(":/")
+                    .ok_or_else(|| refuse("expected unix:/path/of/socket:/path".into()))?;
+                (Some(socket.into()), format!("http://localhost/{path}"))
+            }
+            None => (form.socket.clone(), text.to_owned()),
+        };
+        let source = match form.source {
+            Some(SourceAddress::Fixed(source)) => Some(source),
+            _ => None,
+        };
+        let route = Route {
+            socket,
+            source,
+            stated: None,
+        };
         // Braces are no part of a URL: they are taken out for parsing, and put back.
         let url = Url::parse(&text.replace('{', "%7B").replace('}', "%7D"))
             .map_err(|e| refuse(e.to_string()))?;
-        let address = SiteAddress::of_http(&url, reach, trust)?;
+        let address = SiteAddress::of_http(&url, route, reach, trust)?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(refuse(
                 "credentials belong into --header 'Authorization: ...'".into(),
@@ -219,11 +265,40 @@ impl Target for HttpTarget {
     }
 
     fn has_key(&self) -> bool {
-        self.templates().any(Template::has_key)
+        self.has_address() || self.templates().any(Template::has_key)
     }
 
     fn has_cost(&self) -> bool {
         self.templates().any(Template::has_cost)
+    }
+
+    fn of_key(&self, key: &Key) -> Option<Box<dyn Target>> {
+        if !self.has_address() {
+            return None;
+        }
+        let address = self.addresses.of(key);
+        let form = &self.form;
+        let filled = |template: &Template| template.with_address(address);
+        let site = |site: &HttpSite| {
+            let mut of_key = site.clone();
+            let route = &mut of_key.address.route;
+            if form.source == Some(SourceAddress::EachKey) {
+                route.source = Some(address.into());
+            }
+            route.stated = form.proxy_protocol.map(|version| (version, address));
+            of_key.path = filled(&site.path);
+            of_key
+        };
+        let header = |(name, value): &(HeaderName, Template)| (name.clone(), filled(value));
+        Some(Box::new(Self {
+            sites: self.sites.iter().map(site).collect(),
+            form: Arc::new(HttpForm {
+                headers: form.headers.iter().map(header).collect(),
+                body: form.body.as_ref().map(filled),
+                ..HttpForm::clone(form)
+            }),
+            ..self.clone()
+        }))
     }
 
     fn forged(&self, n: u32) -> Option<Box<dyn Target>> {
@@ -252,6 +327,8 @@ struct HttpConnection {
     site: HttpSite,
     form: Arc<HttpForm>,
     sender: SendRequest<Full<Bytes>>,
+    /// Whether a request was answered on it.
+    answered: bool,
     last_byte: Weak<LastByte>,
     _driver: AbortOnDropHandle<()>,
 }
@@ -278,15 +355,18 @@ impl HttpConnection {
             site,
             form,
             sender,
+            answered: false,
             last_byte,
             _driver: AbortOnDropHandle::new(driver),
         })
     }
 
     /// Waits until the connection can take a request. A server may close an idle one: it is opened
-    /// again, since nothing was sent on it.
+    /// again, since nothing was sent on it. Where a close is an answer, an idle connection must not
+    /// give it.
     async fn be_ready(&mut self) -> io::Result<()> {
-        if self.sender.ready().await.is_err() {
+        let idle = self.answered && self.form.closed() != Outcome::Unknown;
+        if idle || self.sender.ready().await.is_err() {
             *self = Self::open(self.site.clone(), Arc::clone(&self.form)).await?;
         }
         Ok(())
@@ -327,8 +407,12 @@ impl HttpConnection {
         }
         let response = match self.sender.send_request(request).await {
             Ok(response) => response,
+            Err(error) if is_close(&error) && self.form.closed() != Outcome::Unknown => {
+                return CheckAnswer::plain(self.form.closed()).seen("closed without an answer");
+            }
             Err(error) => return CheckAnswer::unknown(format!("the connection broke: {error}")),
         };
+        self.answered = true;
         let (head, body) = response.into_parts();
         let body = match Limited::new(body, LARGEST).collect().await {
             Ok(body) => body.to_bytes(),
@@ -359,7 +443,25 @@ fn header_value(name: &HeaderName, text: &str) -> Result<HeaderValue, String> {
     Ok(value)
 }
 
+/// Whether the server closed the connection before an answer began.
+fn is_close(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
+    let reset = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
+    error.is_incomplete_message() || cause.is_some_and(reset)
+}
+
 impl HttpForm {
+    /// The outcome of a check whose connection is closed without an answer.
+    fn closed(&self) -> Outcome {
+        if self.denied.has_close() {
+            Outcome::Denied
+        } else if self.failed.has_close() {
+            Outcome::Failed
+        } else {
+            Outcome::Unknown
+        }
+    }
+
     /// A text of the server without the values of our header fields, which it may repeat.
     fn without_secrets(&self, check: &Check, text: &str) -> String {
         let values = self.headers.iter().map(|(_, value)| value.fill(check));

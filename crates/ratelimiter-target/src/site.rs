@@ -2,18 +2,21 @@ use std::sync::Weak;
 use std::{fmt, io};
 
 use client_tls::{Authorities, Reach, Stream, is_loopback};
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
 use crate::last_byte::HeldStream;
+use crate::route::Route;
 use crate::{LastByte, TargetError};
 
-/// The address of one node, and the authorities to trust where it is behind TLS.
+/// The address of one node, the authorities to trust where it is behind TLS, and the route of its
+/// connections.
 #[derive(Clone)]
 pub(crate) struct SiteAddress {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) tls: Option<Authorities>,
+    pub(crate) route: Route,
 }
 
 impl SiteAddress {
@@ -24,15 +27,36 @@ impl SiteAddress {
         tls: Option<Authorities>,
         reach: Reach,
     ) -> Result<Self, TargetError> {
+        Self::by(Route::default(), host, port, tls, reach)
+    }
+
+    /// An address within reach by a route.
+    fn by(
+        route: Route,
+        host: &str,
+        port: u16,
+        tls: Option<Authorities>,
+        reach: Reach,
+    ) -> Result<Self, TargetError> {
+        let is_local = route.socket.is_some() || is_loopback(host);
         let host = host.to_owned();
-        let site = Self { host, port, tls };
-        reach.permit(is_loopback(&site.host), &site)?;
+        let site = Self {
+            host,
+            port,
+            tls,
+            route,
+        };
+        reach.permit(is_local, &site)?;
+        if !is_local && site.tls.as_ref().is_some_and(Authorities::is_any) {
+            return Err(TargetError::Unverified(site.to_string()));
+        }
         Ok(site)
     }
 
     /// The address of an `http://` or `https://` URL.
     pub(crate) fn of_http(
         url: &Url,
+        route: Route,
         reach: Reach,
         trust: &Authorities,
     ) -> Result<Self, TargetError> {
@@ -49,7 +73,8 @@ impl SiteAddress {
         let host = url
             .host_str()
             .ok_or_else(|| refuse("it has no host".into()))?;
-        Self::new(host, url.port_or_known_default().unwrap_or(80), tls, reach)
+        let port = url.port_or_known_default().unwrap_or(80);
+        Self::by(route, host, port, tls, reach)
     }
 
     /// Connects, over TLS where there are authorities to trust, and then with protocols to choose
@@ -60,10 +85,10 @@ impl SiteAddress {
         protocols: &[&str],
     ) -> io::Result<(Stream<HeldStream>, Weak<LastByte>)> {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
-        let stream = TcpStream::connect((bare, self.port)).await?;
-        // A check is one small packet each way: waiting to fill it would be the latency measured.
-        stream.set_nodelay(true)?;
-        let stream = HeldStream::new(stream);
+        let mut stream = HeldStream::new(self.route.connect(bare, self.port).await?);
+        if let Some(header) = self.route.proxy_header(bare, self.port) {
+            stream.write_all(&header).await?;
+        }
         let last_byte = stream.last_byte();
         let stream = match &self.tls {
             None => Stream::Left(stream),

@@ -4,17 +4,32 @@ use std::str::FromStr;
 
 use hyper::StatusCode;
 
-/// Statuses: `200-399`, `429,503`.
+/// Statuses: `200-399`, `429,503`, and `close` for a connection that is closed without an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StatusSet(Vec<RangeInclusive<u16>>);
+pub struct StatusSet {
+    ranges: Vec<RangeInclusive<u16>>,
+    close: bool,
+}
+
+/// The word for a closed connection.
+const CLOSE: &str = "close";
 
 impl StatusSet {
     pub(crate) fn of<const N: usize>(ranges: [RangeInclusive<u16>; N]) -> Self {
-        Self(ranges.into())
+        Self {
+            ranges: ranges.into(),
+            close: false,
+        }
     }
 
     pub(crate) fn has(&self, status: StatusCode) -> bool {
-        self.0.iter().any(|range| range.contains(&status.as_u16()))
+        let mut ranges = self.ranges.iter();
+        ranges.any(|range| range.contains(&status.as_u16()))
+    }
+
+    /// Whether a connection that is closed without an answer is one of them.
+    pub(crate) fn has_close(&self) -> bool {
+        self.close
     }
 }
 
@@ -25,16 +40,20 @@ impl FromStr for StatusSet {
         let status = |text: &str| {
             let code = text.trim().parse().ok();
             code.filter(|code| (100..=599).contains(code))
-                .ok_or_else(|| format!("{text:?} is no HTTP status such as 200-399 or 429,503"))
+                .ok_or_else(|| {
+                    format!("{text:?} is no HTTP status such as 200-399 or 429,503, nor close")
+                })
         };
-        let range = |part: &str| {
+        let mut set = Self::default();
+        for part in text.split(',') {
+            if part.trim() == CLOSE {
+                set.close = true;
+                continue;
+            }
             let (first, last) = part.split_once('-').unwrap_or((part, part));
-            Ok(status(first)?..=status(last)?)
-        };
-        text.split(',')
-            .map(range)
-            .collect::<Result<_, String>>()
-            .map(Self)
+            set.ranges.push(status(first)?..=status(last)?);
+        }
+        Ok(set)
     }
 }
 
@@ -44,7 +63,9 @@ impl fmt::Display for StatusSet {
             (first, last) if first == last => first.to_string(),
             (first, last) => format!("{first}-{last}"),
         };
-        f.write_str(&self.0.iter().map(part).collect::<Vec<_>>().join(","))
+        let close = self.close.then(|| CLOSE.to_owned());
+        let parts = self.ranges.iter().map(part).chain(close);
+        f.write_str(&parts.collect::<Vec<_>>().join(","))
     }
 }
 
@@ -59,5 +80,8 @@ mod tests {
         assert!(has(200) && has(399) && has(503) && !has(400) && !has(429));
         assert_eq!(set.to_string(), "200-399,503");
         assert!("2xx".parse::<StatusSet>().is_err());
+        let close: StatusSet = "close,429".parse().unwrap();
+        assert!(close.has_close() && !set.has_close());
+        assert_eq!(close.to_string(), "429,close");
     }
 }

@@ -39,6 +39,12 @@ pub trait Target: Send + Sync {
         true
     }
 
+    /// The same target for the checks of one key, where their connections differ by key. `None`
+    /// where any connection will do.
+    fn of_key(&self, _key: &Key) -> Option<Box<dyn Target>> {
+        None
+    }
+
     /// The same target, whose requests state the `n`th of many caller's addresses in header fields.
     /// `None` where requests have no such fields.
     fn forged(&self, _n: u32) -> Option<Box<dyn Target>> {
@@ -64,6 +70,12 @@ pub enum TargetError {
     /// A node is out of reach.
     #[error(transparent)]
     OutOfReach(#[from] OutOfReach),
+    /// A machine whose certificate would not be verified.
+    #[error(
+        "{0} is not on this machine, and --insecure is for this machine alone: name the \
+        authority with --ca"
+    )]
+    Unverified(String),
     /// A URL is not one of the target's kind.
     #[error("{shown} is no URL of such a target: {reason}")]
     Url {

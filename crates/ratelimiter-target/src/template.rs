@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -14,13 +15,16 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// A text in which `{key}` and `{cost}` stand for those of a check. Other braces stand for
-/// themselves, as in JSON.
+/// A text in which `{key}` and `{cost}` stand for those of a check, and `{ip}` for the address of
+/// its key. Other braces stand for themselves, as in JSON.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Template {
     text: String,
     is_json: bool,
 }
+
+/// The place of a key's address.
+const ADDRESS: &str = "{ip}";
 
 /// A text that cannot be a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +83,19 @@ impl Template {
         self.text
             .replace("{cost}", &check.cost.to_string())
             .replace("{key}", key)
+    }
+
+    /// The same with the address of a key filled in.
+    pub(crate) fn with_address(&self, address: Ipv4Addr) -> Self {
+        Self {
+            text: self.text.replace(ADDRESS, &address.to_string()),
+            ..self.clone()
+        }
+    }
+
+    /// Whether it names the address of a key.
+    pub(crate) fn has_address(&self) -> bool {
+        self.text.contains(ADDRESS)
     }
 
     /// Whether checks of different keys differ.

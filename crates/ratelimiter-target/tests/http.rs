@@ -104,3 +104,74 @@ async fn an_answer_is_shown_without_secrets() {
     assert_eq!(answer.seen, r#"301 {"you": "***"}"#);
     server.join().unwrap();
 }
+
+#[tokio::test]
+async fn a_close_without_an_answer_may_be_a_denial() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let form = HttpForm {
+        denied: "429,close".parse().unwrap(),
+        ..HttpForm::default()
+    };
+    let (mut connection, check) = connected(&listener, form).await;
+    // An idle connection may be closed for another reason, so that none is used again.
+    let server = std::thread::spawn(move || {
+        drop(answer(&listener, "HTTP/1.1 204 none\r\n\r\n"));
+        drop(answer(&listener, ""));
+        drop(answer(&listener, "HTTP/1.1 204 none\r\n\r\n"));
+    });
+    for outcome in [Outcome::Allowed, Outcome::Denied, Outcome::Allowed] {
+        assert_eq!(connection.check(&check).await.outcome, outcome);
+    }
+    server.join().unwrap();
+}
+
+#[tokio::test]
+async fn connections_of_a_key_come_from_its_address() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let form = HttpForm {
+        source: Some("{ip}".parse().unwrap()),
+        proxy_protocol: Some("v1".parse().unwrap()),
+        headers: vec![("x-address".parse().unwrap(), "{ip}".parse().unwrap())],
+        ..HttpForm::default()
+    };
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let target = HttpTarget::new(&[url], form, Reach::ThisMachine, &Authorities::default());
+    let target = target.unwrap();
+    assert!(target.has_key());
+    let mut addresses = Vec::new();
+    for key in ["a", "b", "a"] {
+        let key = Key::new(key).unwrap();
+        let check = Check {
+            key: key.clone(),
+            cost: 1,
+            deadline: PATIENCE,
+        };
+        let mut connection = target.of_key(&key).unwrap().connect(0).await.unwrap();
+        let server = listener.try_clone().unwrap();
+        let server = std::thread::spawn(move || {
+            let mut stream = server.accept().unwrap().0;
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let mut request = String::new();
+            while !request.contains("\r\n\r\n") {
+                let mut part = [0; 4096];
+                let length = stream.read(&mut part).unwrap();
+                request += &String::from_utf8_lossy(&part[..length]);
+            }
+            stream.write_all(b"HTTP/1.1 204 none\r\n\r\n").unwrap();
+            (stream.peer_addr().unwrap().ip().to_string(), request)
+        });
+        assert_eq!(connection.check(&check).await.outcome, Outcome::Allowed);
+        let (address, request) = server.join().unwrap();
+        let stated = format!("PROXY TCP4 {address} 127.0.0.1 40000 ");
+        assert!(request.starts_with(&stated), "{request}");
+        assert!(
+            request.contains(&format!("x-address: {address}\r\n")),
+            "{request}"
+        );
+        addresses.push(address);
+    }
+    assert!(
+        addresses[0] == addresses[2] && addresses[0] != addresses[1],
+        "{addresses:?}"
+    );
+}

@@ -10,7 +10,9 @@ use hyper::header::HeaderName;
 use ratelimiter_api::{CountingMode, Endpoint};
 use ratelimiter_invariants::{Contract, Promise};
 use ratelimiter_store::StoreUrl;
-use ratelimiter_target::{Authorities, Expectation, Reach, StatusSet, Template};
+use ratelimiter_target::{
+    Authorities, Expectation, ProxyProtocol, Reach, SourceAddress, StatusSet, Template,
+};
 use ratelimiter_verify::{FindingKind, Phase};
 
 /// The contract, and how histories are read.
@@ -152,10 +154,16 @@ pub(crate) struct TrustArgs {
     /// a private authority
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// Accept every certificate of a limiter on this machine
+    #[arg(long, conflicts_with = "ca")]
+    insecure: bool,
 }
 
 impl TrustArgs {
     pub(crate) fn trust(&self) -> Result<Authorities, WrongUsage> {
+        if self.insecure {
+            return Authorities::any().map_err(WrongUsage::of);
+        }
         let trust = self.ca.as_deref().map(Authorities::in_file).transpose();
         Ok(trust.map_err(WrongUsage::of)?.unwrap_or_default())
     }
@@ -164,9 +172,20 @@ impl TrustArgs {
 #[derive(Debug, Args)]
 pub(crate) struct HttpArgs {
     /// URL of a check; repeat for each node. {key} and {cost} are filled in, here and in header
-    /// fields and the body, each escaped as its place demands
+    /// fields and the body, each escaped as its place demands, and {ip}: an address of 127.0.0.0/8
+    /// for each key. A socket file is unix:/path/of/socket:/path
     #[arg(long = "url", value_name = "URL", required = true)]
     pub(crate) urls: Vec<String>,
+    /// Socket file to connect to, instead of the URL's host and port
+    #[arg(long, value_name = "FILE")]
+    pub(crate) unix: Option<PathBuf>,
+    /// Address from which connections come: {ip} is one of 127.0.0.0/8 for each key, for limiters
+    /// that count by address
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "unix")]
+    pub(crate) source: Option<SourceAddress>,
+    /// State an address for each key before the first byte of a connection, as a load balancer does
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) proxy_protocol: Option<ProxyProtocol>,
     /// Method of the request
     #[arg(long, default_value = "GET")]
     pub(crate) method: Method,
@@ -179,7 +198,7 @@ pub(crate) struct HttpArgs {
     /// Statuses of an allowed check
     #[arg(long, default_value = "200-299")]
     pub(crate) allowed: StatusSet,
-    /// Statuses of a denied check
+    /// Statuses of a denied check; close is a connection that is closed without an answer
     #[arg(long, default_value = "429")]
     pub(crate) denied: StatusSet,
     /// Statuses of a check that was not admitted for another reason than quota, such as 503 of a

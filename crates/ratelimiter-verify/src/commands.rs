@@ -40,6 +40,9 @@ pub(crate) async fn http(args: HttpArgs) -> anyhow::Result<Exit> {
         denied: args.denied,
         failed: args.failed.unwrap_or_default(),
         expectation: args.json_path,
+        socket: args.unix,
+        source: args.source,
+        proxy_protocol: args.proxy_protocol,
     };
     let target = HttpTarget::new(&args.urls, form, args.run.reach(), &args.tls.trust()?)
         .map_err(WrongUsage::of)?;

@@ -111,6 +111,14 @@ fn wrong_usage_is_one_line_without_secrets() {
             "credentials belong into --header",
         ),
         (
+            &["--url", "https://10.1.2.3/", "--allow-remote", "--insecure"],
+            "--insecure is for this machine alone",
+        ),
+        (
+            &["--url", "http://localhost/", "--source", "nowhere"],
+            "neither an IP address nor {ip}",
+        ),
+        (
             &["--url", "http://localhost/", "--header", "hunter2"],
             "NAME: VALUE",
         ),

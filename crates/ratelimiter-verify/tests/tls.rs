@@ -62,6 +62,8 @@ fn a_limiter_behind_tls_is_judged() -> Result<(), Missing> {
         .output()
         .unwrap();
     ends(&by_system, 0, "");
+    let unverified = verify(&[&arguments[..], &["--insecure"]].concat());
+    ends(&unverified, 0, "--insecure");
     Ok(())
 }
 

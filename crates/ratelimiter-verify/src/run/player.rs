@@ -61,6 +61,8 @@ impl StepPlayer<'_> {
     ) -> Result<(), StepError> {
         self.wait(Duration::ZERO).await?;
         let checks = (0..count).map(|_| self.check(key)).collect();
+        let own = target.of_key(key);
+        let target = own.as_deref().unwrap_or(target);
         let report = volley(target, checks, Release::LastByte, self.clock.origin).await?;
         self.record.add_burst(report);
         Ok(())
@@ -68,7 +70,8 @@ impl StepPlayer<'_> {
 
     /// A burst over the nodes that can be reached.
     pub(super) async fn burst_somewhere(&mut self, key: &Key, count: u64) -> Result<(), StepError> {
-        let reachable = ReachableNodes::of(self.target).await;
+        let own = self.target.of_key(key);
+        let reachable = ReachableNodes::of(own.as_deref().unwrap_or(self.target)).await;
         let all = self.target.nodes().len();
         let missing = all - reachable.as_ref().map_or(0, |some| some.nodes().len());
         self.unreachable = self.unreachable.max(missing);
@@ -126,13 +129,15 @@ impl StepPlayer<'_> {
             .await
     }
 
-    /// Checks one after the other, over these nodes by turns.
+    /// Checks of one key one after the other, over these nodes by turns.
     pub(super) async fn each_in_turn(
         &mut self,
         target: &dyn Target,
         nodes: &[usize],
         checks: Vec<Check>,
     ) -> Result<(), StepError> {
+        let own = checks.first().and_then(|check| target.of_key(&check.key));
+        let target = own.as_deref().unwrap_or(target);
         let mut connections: Vec<Option<Box<dyn Connection>>> =
             nodes.iter().map(|_| None).collect();
         for (n, check) in checks.into_iter().enumerate() {
@@ -178,7 +183,9 @@ impl StepPlayer<'_> {
             .window()
             .div_f64(a_window as f64 + part_of_window);
         let nodes = self.target.nodes().len() as u64;
-        let checks = PacedChecks::new(self.target, self.clock.origin).until(self.stop.clone());
+        let own = self.target.of_key(key);
+        let target = own.as_deref().unwrap_or(self.target);
+        let checks = PacedChecks::new(target, self.clock.origin).until(self.stop.clone());
         let checks = checks.warmed().await?;
         let (began, check) = (Instant::now(), self.check(key));
         let due = |n: u64| DueCheck {

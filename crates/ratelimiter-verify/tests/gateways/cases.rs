@@ -65,6 +65,9 @@ const NGINX_TWO: &str = "limit_req_zone $arg_key zone=one:1m rate=5r/s;
     limit_req_status 429;
     server { listen 127.0.0.1:@port@;
         limit_req zone=one burst=9 nodelay; limit_req zone=two burst=14 nodelay; }";
+const PROXIED: &str = "limit_req_zone $proxy_protocol_addr zone=one:1m rate=5r/s;
+    limit_req_status 429;
+    server { listen 127.0.0.1:@port@ proxy_protocol; limit_req zone=one burst=9 nodelay; }";
 const HAPROXY: &str = "frontend all
     bind 127.0.0.1:@port@
     stick-table type string len 99 size 100k expire 10s store http_req_rate(2s)
@@ -88,6 +91,68 @@ pub(crate) const CASES: &[Case] = &[
         rules: "limit_req_zone $binary_remote_addr zone=one:1m rate=5r/s;
             limit_req_status 429;
             server { listen 127.0.0.1:@port@; limit_req zone=one burst=9 nodelay; }",
+        ..BY_ADDRESS
+    },
+    Case {
+        name: "nginx-source-addresses",
+        rules: "limit_req_zone $binary_remote_addr zone=one:1m rate=5r/s;
+            limit_req_status 429;
+            server { listen 127.0.0.1:@port@; limit_req zone=one burst=9 nodelay; }",
+        flags: &["--source", "{ip}"],
+        ..BY_ADDRESS
+    },
+    Case {
+        name: "nginx-proxy-protocol-v1",
+        rules: PROXIED,
+        flags: &["--proxy-protocol", "v1"],
+        ..BY_ADDRESS
+    },
+    Case {
+        name: "nginx-proxy-protocol-v2",
+        rules: PROXIED,
+        flags: &["--proxy-protocol", "v2"],
+        ..BY_ADDRESS
+    },
+    Case {
+        // A limit by the address of the load balancer itself.
+        name: "nginx-proxy-protocol-ignored",
+        rules: "limit_req_zone $binary_remote_addr zone=one:1m rate=5r/s;
+            limit_req_status 429;
+            server { listen 127.0.0.1:@port@ proxy_protocol;
+                limit_req zone=one burst=9 nodelay; }",
+        flags: &["--proxy-protocol", "v1"],
+        deserved: Deserved::Says("share one quota"),
+        ..BY_ADDRESS
+    },
+    Case {
+        name: "nginx-socket-file",
+        rules: "limit_req_zone $arg_key zone=one:1m rate=5r/s;
+            limit_req_status 429;
+            server { listen 127.0.0.1:@port@; return 503; }
+            server { listen unix:@dir@/socket; limit_req zone=one burst=9 nodelay; }",
+        flags: &["--unix", "@dir@/socket"],
+        ..KEYED
+    },
+    Case {
+        // 444 closes the connection without an answer.
+        name: "nginx-closes",
+        rules: "limit_req_zone $arg_key zone=one:1m rate=5r/s;
+            limit_req_status 444;
+            server { listen 127.0.0.1:@port@; limit_req zone=one burst=9 nodelay; }",
+        flags: &["--denied", "close"],
+        ..KEYED
+    },
+    Case {
+        name: "haproxy-proxy-protocol",
+        program: Program::HaProxy,
+        rules: "frontend all
+    bind 127.0.0.1:@port@ accept-proxy
+    stick-table type ip size 100k expire 10s store http_req_rate(2s)
+    http-request track-sc0 src
+    http-request deny deny_status 429 if { sc_http_req_rate(0) gt 10 }
+    http-request return status 200",
+        limit: "10/2s",
+        flags: &["--proxy-protocol", "v2", "--fail-on", "excess"],
         ..BY_ADDRESS
     },
     Case {
@@ -458,12 +523,15 @@ impl Case {
                 .args(self.flags);
             return Ok(command.output().unwrap());
         }
-        command
-            .args(["http", "--limit", self.limit])
-            .args(self.flags);
         let started = (0..self.instances)
             .map(|_| Gateway::start(self.program, self.rules, tempfile::tempdir().unwrap()));
         let gateways = started.collect::<Result<Vec<_>, _>>()?;
+        let directory = gateways[0].directory.path().to_str().unwrap();
+        let flags = self
+            .flags
+            .iter()
+            .map(|flag| flag.replace("@dir@", directory));
+        command.args(["http", "--limit", self.limit]).args(flags);
         for gateway in &gateways {
             let url = format!("http://127.0.0.1:{}{}", gateway.port, self.path);
             command.args(["--url", &url]);

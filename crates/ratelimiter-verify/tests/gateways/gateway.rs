@@ -159,7 +159,7 @@ pub(crate) fn wheels() -> PathBuf {
 pub(crate) struct Gateway {
     child: Child,
     pub(crate) port: u16,
-    directory: TempDir,
+    pub(crate) directory: TempDir,
 }
 
 impl Gateway {
