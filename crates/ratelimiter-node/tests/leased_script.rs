@@ -18,11 +18,16 @@ use ratelimiter_store::Link;
 use redis::{Script, ScriptInvocation, Value, cmd};
 
 const EXCHANGE: &str = concat!(
+    include_str!("../src/clock.lua"),
     include_str!("../src/limiter/current.lua"),
+    include_str!("../src/limiter/leased/begin.lua"),
     include_str!("../src/limiter/leased/ledger.lua"),
     include_str!("../src/limiter/leased/exchange.lua")
 );
 const RECALL: &str = concat!(
+    include_str!("../src/clock.lua"),
+    include_str!("../src/limiter/current.lua"),
+    include_str!("../src/limiter/leased/begin.lua"),
     include_str!("../src/limiter/leased/ledger.lua"),
     include_str!("../src/limiter/leased/recall.lua")
 );
@@ -31,7 +36,7 @@ const KEYS: [&str; 9] = [
     "{k}:ends",
     "{k}:past",
     "{k}:outside",
-    "loss",
+    "{clock}",
     "version",
     "limits",
     "changed",
@@ -134,7 +139,7 @@ impl Scripts {
             .arg(micros(LEASE))
             .arg(micros(RETENTION))
             .arg(1);
-        call.arg(format!("n{node}:"));
+        call.arg(format!("n{node}:")).arg("k").arg(0).arg("");
         call
     }
 
@@ -151,8 +156,7 @@ impl Scripts {
                 call.arg(or_nothing(*newest))
                     .arg(NODES)
                     .arg(micros(RECHECK))
-                    .arg(coming)
-                    .arg(0);
+                    .arg(coming);
                 match request {
                     Some((
                         number,
@@ -165,7 +169,6 @@ impl Scripts {
                     )) => call.arg(number).arg(need).arg(alike).arg(queued).arg(ahead),
                     None => call.arg("").arg(0).arg(0).arg(0).arg(0),
                 };
-                call.arg("k");
                 for (number, spent) in settlements {
                     call.arg(number).arg(spent);
                 }
@@ -271,6 +274,26 @@ fn pure(
     }
 }
 
+/// Sets the limit, and begins its ledger.
+async fn begin(store: &Link) {
+    let entry = format!(
+        r#"{{"limit":{LIMIT},"window_sec":{},"epoch":1}}"#,
+        WINDOW.as_secs_f64()
+    );
+    let mut pipeline = redis::pipe();
+    pipeline.hset("limits", "k", entry).hset(KEYS[0], "#", 1);
+    pipeline
+        .cmd("ZADD")
+        .arg(KEYS[1])
+        .arg("+inf")
+        .arg("#")
+        .cmd("ZADD")
+        .arg(KEYS[2])
+        .arg("+inf")
+        .arg("#");
+    let _: Value = store.at("k").pipeline(&pipeline, DEADLINE).await.unwrap();
+}
+
 #[tokio::test]
 async fn the_script_answers_as_the_ledger() {
     let cluster = ClusterPlan::nodes(1).start().await.unwrap();
@@ -289,6 +312,7 @@ async fn the_script_answers_as_the_ledger() {
             .query::<Value>(cmd("DEL").arg(&KEYS[..]), DEADLINE)
             .await
             .unwrap();
+        begin(&scripts.store).await;
         let mut ledger = GrantLedger::new(RETENTION);
         let mut clock = BEGIN;
         for (i, step) in steps.iter().enumerate() {

@@ -21,7 +21,7 @@ use tokio::task::yield_now;
 use super::counter::{CounterCell, in_epoch};
 use super::{CheckContext, CheckCost, CheckOutcome, Decision, NoDecision, PendingCheck};
 use crate::admissions::{OwnAdmissions, RETENTION};
-use crate::clock::micros;
+use crate::clock::{BRIDGED, micros};
 use crate::shared::{LimitChange, next_answer};
 
 /// Checks that one script call decides: enough to be quick, few enough not to hold up the store.
@@ -31,6 +31,7 @@ const CALLS_MOST: usize = 2;
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
+        include_str!("../clock.lua"),
         include_str!("current.lua"),
         include_str!("atomic.lua")
     ))
@@ -55,7 +56,7 @@ struct CheckQueue {
 #[derive(Debug)]
 struct QueuedCheck {
     cost: CheckCost,
-    /// Time after which it is not counted any more, microseconds on the store's clock.
+    /// Time after which it is not counted any more, microseconds on the common clock.
     late_us: u64,
     reply: oneshot::Sender<CheckOutcome>,
 }
@@ -103,8 +104,8 @@ impl AtomicQueues {
                 (counter.entry.clone(), counter.own(now_us))
             };
             match self.question(&entry, &own, now_us, &group).await {
-                Ok(outcomes) => {
-                    self.remember(&counter, entry.epoch, &group, &outcomes);
+                Ok(mut outcomes) => {
+                    self.remember(&counter, entry.epoch, &group, &mut outcomes);
                     for (check, outcome) in group.into_iter().zip(outcomes) {
                         drop(check.reply.send(outcome));
                     }
@@ -180,7 +181,10 @@ impl AtomicQueues {
             |sequence: Option<u64>| sequence.map(|s| s.to_string()).unwrap_or_default();
         let mut call = SCRIPT.key(set);
         let limit = self.context.store.limit_of(&entry.key);
-        call.key(limit.limits).key(limit.changed).key(limit.deleted);
+        call.key(limit.limits)
+            .key(limit.changed)
+            .key(limit.deleted)
+            .key(limit.clock);
         call.arg(entry.limit.admissions())
             .arg(entry.limit.window_us())
             .arg(self.context.store.names.prefix())
@@ -194,7 +198,9 @@ impl AtomicQueues {
             .arg(entry.key.as_str())
             .arg(entry.epoch)
             .arg(now_us)
-            .arg(own.doubted);
+            .arg(own.doubted)
+            .arg(micros(2 * RETENTION + BRIDGED))
+            .arg(self.context.clock.lag_us());
         for QueuedCheck { cost, late_us, .. } in group {
             call.arg(cost.admissions)
                 .arg(cost.first_sequence)
@@ -205,16 +211,27 @@ impl AtomicQueues {
 
     /// Adds the admissions to the counter, unless it was reset since, before their callers have
     /// their answers; or asks for all of them by name, after a loss.
+    ///
+    /// A store that lost admissions while calls were on their way allows too much. What this node
+    /// remembers bounds it: no process ever admits more than the limit by its own record.
     fn remember(
         &self,
         counter: &CounterCell,
         epoch: u64,
         group: &[QueuedCheck],
-        outcomes: &[CheckOutcome],
+        outcomes: &mut [CheckOutcome],
     ) {
         in_epoch(counter, epoch, |counter| {
-            let mut forgot = false;
+            let (mut forgot, mut own) = (false, None);
             for (QueuedCheck { cost, reply, .. }, outcome) in group.iter().zip(outcomes) {
+                match outcome {
+                    CheckOutcome::Decided(decision) if decision.allowed => {
+                        let own = own.get_or_insert_with(|| counter.own_count(decision));
+                        *own += u64::from(cost.admissions);
+                        decision.allowed = *own <= decision.limit.admissions().into();
+                    }
+                    _ => {}
+                }
                 match outcome {
                     CheckOutcome::Decided(decision)
                         if decision.allowed
