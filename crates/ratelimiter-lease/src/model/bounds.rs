@@ -53,15 +53,16 @@ impl ModelBounds {
             crashes: 1,
             ..Self::SMALL
         },
+        Self::LOSS,
+        Self::STEP,
+        Self::LOWER,
+        // The largest last: most mutants are caught before.
         Self {
             units: 4,
             requests: 3,
             sizes: &[2],
             ..Self::SMALL
         },
-        Self::LOSS,
-        Self::STEP,
-        Self::LOWER,
     ];
     pub(super) const FULL: &[Self] = &[
         Self {

@@ -8,8 +8,9 @@
 --         nothing where there is none); `repeat` when the same checks were sent before and their
 --         answer was lost, or nothing; key, epoch that the caller knows, time on the caller's clock
 --         (us), how many were confirmed before a loss and not asked for since, how much longer than
---         its window the set lives (us), by how much the caller's clock may lag (us); then cost,
---         first sequence and deadline (us) of each check
+--         its window the set lives (us), by how much the caller's clock may lag (us), `renew`
+--         when the caller has not renewed the life lately; then cost, first sequence and deadline
+--         (us) of each check
 -- returns {now (us); limit; window (us); for another counter than the caller's its entry, or
 --         nothing when the limit was deleted; the version of that change; then of each check: 1
 --         allowed, 0 denied, -1 too late, -2 forgot or -3 another counter; the admissions in the
@@ -19,7 +20,7 @@
 -- own text of them is rounded.
 local limit, window, prefix, retention =
   tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
-local FIRST = 17
+local FIRST = 18
 local now, date, arrival = common_clock(KEYS[5], tonumber(ARGV[13]), tonumber(ARGV[16]))
 local function knows(sequence) return redis.call('ZSCORE', KEYS[1], prefix .. sequence) end
 
@@ -103,5 +104,8 @@ for i = FIRST, #ARGV, 3 do
   end
 end
 flush()
-if admitted then redis.call('PEXPIRE', KEYS[1], (window + tonumber(ARGV[15])) / 1000) end
+-- A set that is new gets a life; one in use is renewed now and then.
+if admitted and (ARGV[17] == 'renew' or not oldest) then
+  redis.call('PEXPIRE', KEYS[1], (window + tonumber(ARGV[15])) / 1000)
+end
 return answers

@@ -52,6 +52,16 @@ struct CheckQueue {
     calls: usize,
 }
 
+/// The state of a counter when a call leaves.
+#[derive(Clone, Copy)]
+struct CallFacts<'a> {
+    entry: &'a LimitEntry,
+    own: &'a OwnAdmissions,
+    now_us: u64,
+    /// The life of the set in the store is to be renewed.
+    renews: bool,
+}
+
 /// A check that waits for its call.
 #[derive(Debug)]
 struct QueuedCheck {
@@ -99,11 +109,18 @@ impl AtomicQueues {
                 return;
             };
             let now_us = self.context.clock.now_us();
-            let (entry, own) = {
-                let counter = counter.lock();
-                (counter.entry.clone(), counter.own(now_us))
+            let (entry, own, renews) = {
+                let mut counter = counter.lock();
+                let renews = counter.renews(now_us);
+                (counter.entry.clone(), counter.own(now_us), renews)
             };
-            match self.question(&entry, &own, now_us, &group).await {
+            let facts = CallFacts {
+                entry: &entry,
+                own: &own,
+                now_us,
+                renews,
+            };
+            match self.question(facts, &group).await {
                 Ok(mut outcomes) => {
                     self.remember(&counter, entry.epoch, &group, &mut outcomes);
                     for (check, outcome) in group.into_iter().zip(outcomes) {
@@ -138,11 +155,10 @@ impl AtomicQueues {
     /// Checks a group in one step of the store, which counts none that arrives there late.
     async fn question(
         &self,
-        entry: &LimitEntry,
-        own: &OwnAdmissions,
-        now_us: u64,
+        facts: CallFacts<'_>,
         group: &[QueuedCheck],
     ) -> Result<Vec<CheckOutcome>, StoreError> {
+        let entry = facts.entry;
         let store = &self.context.store;
         let set = layout::admissions(&entry.key, entry.epoch);
         // A script that ran and whose answer was lost with the connection has to find its own
@@ -158,7 +174,7 @@ impl AtomicQueues {
                     ""
                 };
                 let answers: Vec<Value> = self
-                    .invocation(&set, entry, own, now_us, repeat, group)
+                    .invocation(&set, facts, repeat, group)
                     .invoke_async(&mut connection)
                     .await?;
                 outcomes(answers, entry, group.len())
@@ -171,12 +187,16 @@ impl AtomicQueues {
     fn invocation(
         &self,
         set: &str,
-        entry: &LimitEntry,
-        own: &OwnAdmissions,
-        now_us: u64,
+        facts: CallFacts<'_>,
         repeat: &str,
         group: &[QueuedCheck],
     ) -> ScriptInvocation<'static> {
+        let CallFacts {
+            entry,
+            own,
+            now_us,
+            renews,
+        } = facts;
         let or_nothing =
             |sequence: Option<u64>| sequence.map(|s| s.to_string()).unwrap_or_default();
         let mut call = SCRIPT.key(set);
@@ -200,7 +220,8 @@ impl AtomicQueues {
             .arg(now_us)
             .arg(own.doubted)
             .arg(micros(2 * RETENTION + BRIDGED))
-            .arg(self.context.clock.lag_us());
+            .arg(self.context.clock.lag_us())
+            .arg(if renews { "renew" } else { "" });
         for QueuedCheck { cost, late_us, .. } in group {
             call.arg(cost.admissions)
                 .arg(cost.first_sequence)

@@ -20,6 +20,9 @@ const MAX_REMEMBERED: usize = MAX_LIMIT as usize;
 /// however long their windows.
 const WARM: Duration = Duration::from_secs(2);
 
+/// Time between two renewals of the life of a set in the store by one node.
+const RENEW: Duration = Duration::from_secs(1);
+
 /// The counter of one key behind its own lock: one key's work never delays another's. Held for as
 /// long as it takes to count, never across an `await`.
 pub(crate) type CounterCell = Mutex<LocalCounter>;
@@ -43,6 +46,8 @@ pub(crate) struct LocalCounter {
     shared: Option<(u64, Instant)>,
     /// Time of the last check, microseconds on the store's clock, while the key is in use.
     used_us: Option<u64>,
+    /// When the life of the set in the store was renewed, microseconds on the common clock.
+    renewed_us: u64,
     deleted: bool,
 }
 
@@ -109,6 +114,7 @@ impl LocalCounter {
             others: OtherAdmissions::NONE,
             shared: None,
             used_us: None,
+            renewed_us: 0,
             deleted: false,
         }
     }
@@ -164,6 +170,15 @@ impl LocalCounter {
     pub(super) fn own(&self, now_us: u64) -> OwnAdmissions {
         self.log
             .own_after(now_us.saturating_sub(self.entry.limit.window_us()))
+    }
+
+    /// Whether the life of the set in the store is to be renewed: once a second.
+    pub(super) fn renews(&mut self, now_us: u64) -> bool {
+        let renews = now_us >= self.renewed_us + micros(RENEW);
+        if renews {
+            self.renewed_us = now_us;
+        }
+        renews
     }
 
     /// The node's own admissions in the window of a decision.
