@@ -8,7 +8,7 @@
 mod common;
 
 use common::{Store, check, checks, clients, counted, eventually, key, set, start};
-use ratelimiter_api::{CountingMode, NodeState, layout};
+use ratelimiter_api::{CountingMode, Key, NodeState, layout};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 
 const MODES: [CountingMode; 3] = [
@@ -17,10 +17,12 @@ const MODES: [CountingMode; 3] = [
     CountingMode::Leased,
 ];
 
-async fn is_named(cluster: &LocalCluster, name: &str) {
+/// Checks the key until a node names the entry: a check finds what the sync does not read.
+async fn is_named(cluster: &LocalCluster, used: &Key, name: &str) {
     eventually("the entry is named in /health", async || {
         let mut named = false;
         for client in clients(cluster) {
+            check(&client, used).await;
             let health = client.health().await.unwrap();
             named |= health.store_quarantined.iter().any(|entry| entry == name);
         }
@@ -58,9 +60,7 @@ async fn wrong_type_of_one_key_stops_no_other() {
         };
         for name in broken {
             Store::of(&cluster).run(&["SET", &name, "7"]).await;
-            // A check finds what the sync does not read.
-            check(&clients(&cluster)[0], &entry.key).await;
-            is_named(&cluster, &name).await;
+            is_named(&cluster, &entry.key, &name).await;
             all_goes_on(&cluster, &format!("new-{mode}")).await;
         }
     }
@@ -83,7 +83,7 @@ async fn wrong_type_of_a_shared_entry_is_put_aside() {
     .enumerate()
     {
         Store::of(&cluster).run(&["SET", name, "foreign"]).await;
-        is_named(&cluster, name).await;
+        is_named(&cluster, &entry.key, name).await;
         all_goes_on(&cluster, &format!("new-{i}")).await;
         assert!(check(&clients(&cluster)[1], &entry.key).await.allowed);
     }

@@ -1,6 +1,6 @@
 -- Puts entries of a wrong type aside, under their name and `:quarantined`.
 -- KEYS    the entries; ARGV the type of each: one that TYPE answers, or `number`
--- returns the names of those that were put aside
+-- returns the names of those that were put aside, now or before
 local moved = {}
 for i, name in ipairs(KEYS) do
   local kind = redis.call('TYPE', name).ok
@@ -10,7 +10,7 @@ for i, name in ipairs(KEYS) do
   end
   if wrong then
     redis.call('RENAME', name, name .. ':quarantined')
-    moved[#moved + 1] = name
   end
+  if redis.call('EXISTS', name .. ':quarantined') == 1 then moved[#moved + 1] = name end
 end
 return moved

@@ -56,9 +56,10 @@ impl SharedStore {
             })
             .await?;
         for name in moved {
-            tracing::error!(%name, "an entry of the store has a wrong type: another program wrote \
-                it; it is kept as {name}:quarantined, and what it held is treated as lost");
-            self.quarantined.lock().insert(name);
+            if self.quarantined.lock().insert(name.clone()) {
+                tracing::error!(%name, "an entry of the store has a wrong type: another program \
+                    wrote it; it is kept as {name}:quarantined, and what it held is treated as lost");
+            }
         }
         Ok(())
     }

@@ -166,12 +166,13 @@ fn take_answer(
                 frees,
                 room: 0,
             };
+            lease.learning_until = now + frees;
             lease.holder.answered(now, number, answer);
             if !std::mem::replace(&mut lease.failing, true) {
                 let seconds = frees.as_secs_f64();
-                tracing::warn!(%key, "the store lost its grants: it grants nothing for \
+                tracing::warn!(%key, "the store may have lost grants: it grants nothing for \
                     {seconds:.1} s, until \
-                    all that it had granted has left the window");
+                    all that it may have granted has left the window");
             }
         }
         (Ok(LedgerAnswer::Forgot), Some(number)) => lease.holder.give_up(number),

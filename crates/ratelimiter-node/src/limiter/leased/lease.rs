@@ -33,6 +33,8 @@ pub(super) struct KeyLease {
     pub(super) facts: NodeFacts,
     /// After a failure, when to settle again.
     pub(super) quiet_until: NodeTime,
+    /// Until when the store grants nothing after a loss.
+    pub(super) learning_until: NodeTime,
     /// The store has failed since it last granted.
     pub(super) failing: bool,
 }
@@ -57,6 +59,7 @@ impl KeyLease {
             open: false,
             facts: NodeFacts::default(),
             quiet_until: NodeTime::default(),
+            learning_until: NodeTime::default(),
             failing: false,
         }
     }
@@ -205,6 +208,10 @@ impl KeyLease {
 
     /// Whether nothing is left to remember.
     pub(super) fn is_idle(&self) -> bool {
-        self.log.len() == 0 && self.waiting.is_empty() && !self.busy && self.holder.is_idle()
+        self.log.len() == 0
+            && self.waiting.is_empty()
+            && !self.busy
+            && self.holder.is_idle()
+            && clock::now() >= self.learning_until
     }
 }
