@@ -219,6 +219,7 @@ fn pure(
     terms: &LeaseTerms,
     clock: u64,
     step: &Step,
+    lost: bool,
 ) -> Option<Fields> {
     let now = ledger.advance(StoreTime::from_micros(clock), terms);
     let id = |number: u64| (step.node, number);
@@ -265,6 +266,11 @@ fn pure(
                     given,
                     room,
                 } => (1, charge.into(), given.micros(), room.into(), 0, 0),
+                GrantAnswer::Denied { hold, frees, .. }
+                    if lost && now < StoreTime::from_micros(BEGIN) + LEASE + WINDOW =>
+                {
+                    (-3, 0, 0, 0, micros(hold), micros(frees))
+                }
                 GrantAnswer::Denied { hold, frees, room } => {
                     (0, 0, 0, room.into(), micros(hold), micros(frees))
                 }
@@ -274,14 +280,17 @@ fn pure(
     }
 }
 
-/// Sets the limit, and begins its ledger.
-async fn begin(store: &Link) {
+/// Sets the limit, and begins its ledger, which may be one after a loss.
+async fn begin(store: &Link, lost: bool) {
     let entry = format!(
         r#"{{"limit":{LIMIT},"window_sec":{},"epoch":1}}"#,
         WINDOW.as_secs_f64()
     );
     let mut pipeline = redis::pipe();
     pipeline.hset("limits", "k", entry).hset(KEYS[0], "#", 1);
+    if lost {
+        pipeline.hset(KEYS[0], "#lost", BEGIN);
+    }
     pipeline
         .cmd("ZADD")
         .arg(KEYS[1])
@@ -312,12 +321,17 @@ async fn the_script_answers_as_the_ledger() {
             .query::<Value>(cmd("DEL").arg(&KEYS[..]), DEADLINE)
             .await
             .unwrap();
-        begin(&scripts.store).await;
-        let mut ledger = GrantLedger::new(RETENTION);
+        let lost = case % 2 == 1;
+        begin(&scripts.store, lost).await;
+        let mut ledger = if lost {
+            GrantLedger::after_loss(StoreTime::from_micros(BEGIN), RETENTION)
+        } else {
+            GrantLedger::new(RETENTION)
+        };
         let mut clock = BEGIN;
         for (i, step) in steps.iter().enumerate() {
             clock = clock.saturating_add_signed(step.moved);
-            let expected = pure(&mut ledger, &terms, clock, step);
+            let expected = pure(&mut ledger, &terms, clock, step, lost);
             let answer = scripts.run(clock, step).await;
             assert_eq!(
                 answer,
@@ -340,7 +354,7 @@ async fn the_script_answers_as_the_ledger() {
     }
     println!("verdicts: {verdicts:?}");
     assert!(
-        [2, 1, 0, -1, -2]
+        [2, 1, 0, -1, -2, -3]
             .iter()
             .all(|verdict| verdicts.contains_key(verdict)),
         "{verdicts:?}"

@@ -375,7 +375,7 @@ async fn lost_admissions_are_counted_and_sent_again() {
 async fn hammered(cluster: &LocalCluster, key: &Key, until: Instant) -> JoinSet<u64> {
     let mut callers = JoinSet::new();
     for endpoint in cluster.endpoints() {
-        for _ in 0..8 {
+        for _ in 0..24 {
             let node = NodeClient::new(endpoint.clone(), PATIENCE);
             let request = CheckRequest::new(key.clone());
             callers.spawn(async move {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use fastrand::Rng;
-use ratelimiter_api::{CountingMode, Operation, Outcome};
+use ratelimiter_api::{CountingMode, DecidedBy, Operation, Outcome};
 use ratelimiter_invariants::check_history;
 use redis::Value;
 use tokio::time::{Instant, sleep};
@@ -121,8 +121,11 @@ async fn evict(world: &World, policy: &str, random: &mut Rng, until: Instant) {
 pub(crate) struct RunReport {
     pub(crate) adversity: Adversity,
     pub(crate) seed: u64,
-    /// Answered checks.
+    /// Time from the first check to the last.
+    pub(crate) took: Duration,
+    /// Answered checks, and those of them that the store did not decide.
     pub(crate) checks: usize,
+    pub(crate) by_policy: usize,
     /// Entries that the store evicted.
     pub(crate) evicted: u64,
     /// For each of [`MODES`], the most admissions that certainly share a window, and the promise.
@@ -151,6 +154,7 @@ pub(crate) async fn play(adversity: Adversity, seed: u64, length: Duration) -> R
         .await;
     let recovered = load.is_steady(DEADLINE).await;
     let evicted = evicted(&world).await;
+    let took = load.now();
     let records = load.stop().await;
     world.cluster.shutdown().await;
     let processes = NODES + most_within(&restarts, WINDOW + DEADLINE / 20);
@@ -166,7 +170,12 @@ pub(crate) async fn play(adversity: Adversity, seed: u64, length: Duration) -> R
     RunReport {
         adversity,
         seed,
+        took,
         checks: records.len(),
+        by_policy: records
+            .iter()
+            .filter(|record| record.by == Some(DecidedBy::Policy))
+            .count(),
         evicted,
         peaks,
         admitted,
@@ -202,11 +211,13 @@ impl fmt::Display for RunReport {
         let [(atomic, atomic_most), (leased, leased_most)] = self.peaks;
         write!(
             f,
-            "{:<26} seed {:<6} {:>6} checks, {:>6} evicted; atomic {atomic} of {atomic_most}, \
-             leased {leased} of {leased_most}{}",
+            "{:<26} seed {:<5} {:>5.1} s {:>6} checks, {:>5} without the store, {:>5} evicted; \
+             atomic {atomic} of {atomic_most}, leased {leased} of {leased_most}{}",
             format!("{:?}", self.adversity),
             self.seed,
+            self.took.as_secs_f64(),
             self.checks,
+            self.by_policy,
             self.evicted,
             if self.holds() { "" } else { "  BROKEN" },
         )
