@@ -40,10 +40,10 @@ impl SharedStore {
         let call = &call;
         let place = self.membership.at(layout::NODES);
         let beat = place.run_idempotent(BACKGROUND_DEADLINE, async |mut connection| {
-            call.invoke_async::<Option<String>>(&mut connection).await
+            call.invoke_async::<Option<Vec<u8>>>(&mut connection).await
         });
         let replaced = self.written(beat.await)?;
-        Ok(replaced.and_then(|text| serde_json::from_str(&text).ok()))
+        Ok(replaced.and_then(|text| serde_json::from_slice(&text).ok()))
     }
 
     /// The last heartbeat under an id, and the store's clock.
