@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{Store, check, checks, clients, counted, eventually, key, set, start};
+use common::{SECOND, Store, check, checks, clients, counted, eventually, key, set, start};
 use ratelimiter_api::{CountingMode, Key, NodeState, layout};
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
 
@@ -16,6 +16,15 @@ const MODES: [CountingMode; 3] = [
     CountingMode::Cached,
     CountingMode::Leased,
 ];
+
+/// A cluster on a machine that may be busy with something else.
+async fn patient() -> LocalCluster {
+    start(ClusterPlan {
+        store_timeout: 5 * SECOND,
+        ..ClusterPlan::default()
+    })
+    .await
+}
 
 /// Checks the key until a node names the entry: a check finds what the sync does not read.
 async fn is_named(cluster: &LocalCluster, used: &Key, name: &str) {
@@ -48,9 +57,9 @@ async fn all_goes_on(cluster: &LocalCluster, limit: &str) {
 
 #[tokio::test]
 async fn wrong_type_of_one_key_stops_no_other() {
-    let cluster = start(ClusterPlan::default()).await;
+    let cluster = patient().await;
     for mode in MODES {
-        let entry = set(&cluster, &counted(mode.as_str(), 100, mode)).await;
+        let entry = set(&cluster, &counted(mode.as_str(), 100_000, mode)).await;
         assert_eq!(checks(&clients(&cluster), &entry.key, 3).await, 3);
         let [admissions, grants, ends, _] = layout::counter(&entry.key, entry.epoch);
         let broken = if mode == CountingMode::Leased {
@@ -68,8 +77,8 @@ async fn wrong_type_of_one_key_stops_no_other() {
 
 #[tokio::test]
 async fn wrong_type_of_a_shared_entry_is_put_aside() {
-    let cluster = start(ClusterPlan::default()).await;
-    let entry = set(&cluster, &counted("k", 100, CountingMode::Atomic)).await;
+    let cluster = patient().await;
+    let entry = set(&cluster, &counted("k", 100_000, CountingMode::Atomic)).await;
     for (i, name) in [
         layout::LIMITS,
         layout::LIMITS_VERSION,

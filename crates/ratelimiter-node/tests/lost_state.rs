@@ -79,7 +79,7 @@ async fn restarted_with_a_node(has_file: bool) {
     cluster.restart_store().await.unwrap();
     // The word that the store is new was about the one before.
     let fresh = fresh_node(&cluster, vec![before], has_file).await;
-    let granted = checks(&[fresh.clone()], &key("k"), 20).await;
+    let granted = checks(std::slice::from_ref(&fresh), &key("k"), 20).await;
     kill_process(process, Signal::CONT).unwrap();
     assert_eq!(granted, 0, "all of the limit is taken");
     assert_eq!(checks(&[fresh, old[0].clone()], &key("k"), 20).await, 0);
