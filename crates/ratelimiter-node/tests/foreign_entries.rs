@@ -67,10 +67,10 @@ async fn wrong_type_of_one_key_stops_no_other() {
         } else {
             vec![admissions]
         };
-        for name in broken {
-            Store::of(&cluster).run(&["SET", &name, "7"]).await;
-            is_named(&cluster, &entry.key, &name).await;
-            all_goes_on(&cluster, &format!("new-{mode}")).await;
+        for (i, name) in broken.iter().enumerate() {
+            Store::of(&cluster).run(&["SET", name, "7"]).await;
+            is_named(&cluster, &entry.key, name).await;
+            all_goes_on(&cluster, &format!("new-{mode}-{i}")).await;
         }
     }
 }
