@@ -25,7 +25,7 @@ local last, charged, open, lost = sum(2), sum(3), sum(4), sum(5)
 local whole =
   sums[1] and redis.call('ZSCORE', ends, WHOLE) and redis.call('ZSCORE', past, WHOLE)
 -- The ledger's clock never steps back: where the common one is behind, it stands still.
-local now = math.max(common_clock(KEYS[5], tonumber(ARGV[9]), 0), last)
+local now = math.max(common_clock(KEYS[5], tonumber(ARGV[9]), 0), last, lost)
 -- A ledger of which a part was lost begins anew. It grants nothing until all that it may have
 -- granted has left the window. One of a counter that is gone stays gone.
 if here and not behind and not whole then
