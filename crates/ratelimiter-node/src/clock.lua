@@ -3,12 +3,12 @@
 -- The common clock is the store's own and an offset. Only nodes set the offset, since only they
 -- have clocks that never step (clock.rs). Here every call compares the two:
 --
---             callers        callers + PATIENCE
---   ------------|------- ok ---------|------------
---     the store's clock              the call was long on its way,
---     stepped back                   or the store's clock stepped
+--     callers - PATIENCE    callers    callers + PATIENCE
+--   -------|------------------ ok -------------|--------
+--     the store's clock                  the call was long on its way,
+--     stepped back                       or the store's clock stepped
 --
--- Where they disagree, the caller's time holds: it is that of the instant at which the call left,
+-- Where they disagree by more than clocks drift between two readings, the caller's time holds: it is that of the instant at which the call left,
 -- so that an admission of this time still lies between its request and its answer.
 -- mark    the hash of the common clock: `offset`, and `at`, the newest time that a node has sent
 -- callers time at which the call left, on the common clock (us), or nothing when it has no clock
@@ -22,7 +22,7 @@ local function common_clock(mark, callers, lag)
   local kept = redis.call('HMGET', mark, 'offset', 'at')
   local raw = time[1] * 1000000 + time[2]
   local arrival = raw + tonumber(kept[1] or '0')
-  if not callers or (arrival >= callers and arrival <= callers + PATIENCE) then
+  if not callers or (math.abs(arrival - callers) <= PATIENCE) then
     return arrival, arrival, arrival
   end
   local now = math.max(callers, tonumber(kept[2] or '0'))

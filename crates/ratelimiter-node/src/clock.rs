@@ -6,9 +6,6 @@ use tokio::time::Instant;
 
 /// A store's clock that is off by more than the uncertainty of the readings and this has stepped.
 const STEP: Duration = Duration::from_millis(20);
-/// The offset is raised when the common clock is behind by more than this: nodes' clocks differ in
-/// rate, and a write for each microsecond would be a write at every sync.
-const BEHIND: Duration = Duration::from_millis(2);
 /// A step of at least this is counted and logged.
 const NOTABLE: Duration = Duration::from_millis(500);
 /// A node that starts believes a common clock with a heartbeat this fresh,
@@ -37,10 +34,10 @@ pub(crate) const BRIDGED: Duration = Duration::from_secs(3600);
 /// - It is ahead of all of them by no more than this node may lag: the estimate follows. It lags by
 ///   at most the shortest round trip so far.
 /// - It is further ahead: the store's clock stepped, and the offset is lowered.
-/// - It is behind all of them: the store's clock stepped back, and the offset is raised.
+/// - It is behind all of them by less than a step: the node's clock is fast, and stands still.
+/// - It is further behind: the store's clock stepped back, and the offset is raised.
 ///
-/// The estimate never goes back and never follows a step, so the common clock runs no faster than
-/// the fastest node's. What a heartbeat carries is true of a past instant: a node that fell behind,
+/// So the common clock runs at the store's rate, and no step of it is followed. What a heartbeat carries is true of a past instant: a node that fell behind,
 /// since its machine was suspended, catches up with the newest (`at`).
 ///
 /// No node has a clock that ran through an outage of all nodes. A node that starts after one takes
@@ -213,10 +210,14 @@ impl StoreClock {
         } else {
             self.lag_us() + micros(STEP)
         };
-        let is_step = ahead_us > may_lag_us || common_us + micros(BEHIND) < sent_us;
+        let behind_us = sent_us.saturating_sub(common_us);
+        let is_step = ahead_us > may_lag_us || behind_us > micros(STEP);
         let before = found.take();
         if !is_step {
             self.advance_to(common_us, reading.received);
+            // What was read before holds: this clock stands still until it is caught up with.
+            self.offset_us
+                .fetch_sub(behind_us.cast_signed(), Ordering::Relaxed);
             self.lag_us.fetch_min(lag_us, Ordering::Relaxed);
             return ClockChange::Slew;
         }

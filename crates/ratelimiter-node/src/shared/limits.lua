@@ -23,7 +23,10 @@ local forgot = torn or version < known or (ARGV[2] ~= '' and life ~= ARGV[2])
 -- A store that was made for this cluster is empty because it is new, and any other because it lost
 -- its state.
 local function is_new()
-  local id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  if ARGV[5] == '' then return false end
+  -- To a user who may not ask, every store is unknown.
+  local info = redis.pcall('INFO', 'server')
+  local id = type(info) == 'string' and string.match(info, 'run_id:(%x+)')
   return id and string.find(ARGV[5], id, 1, true)
 end
 local function note_loss()
