@@ -210,11 +210,14 @@ impl<'a> World<'a> {
         } else {
             Vec::new()
         };
+        // It is given at the first start alone.
+        let new_store = (host.lives == 0).then(|| format!("{:040x}", 1));
+        let new_store = new_store.into_iter().collect();
         let settings = NodeSettings {
             advertise: Some(format!("node-{node}:80")),
             sync_interval: std::time::Duration::from_millis(self.plan.sync_ms),
             limits,
-            new_store: vec![format!("{:040x}", 1)],
+            new_store,
             ..NodeSettings::new(format!("node-{node}"), listen, url)
         };
         let mut config = Config::new(settings).unwrap();
