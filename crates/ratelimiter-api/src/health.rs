@@ -36,6 +36,13 @@ pub struct NodeHealth {
     /// cluster have one each.
     #[serde(default)]
     pub store_circuit: StoreCircuit,
+    /// What the store may drop when its memory is full, for people; absent when it drops nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_eviction: Option<String>,
+    /// Entries of the store that had a wrong type, by name: another program wrote them. The node put
+    /// them aside, under their name and `:quarantined`, and treats their contents as lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub store_quarantined: Vec<String>,
     /// 99th percentile of the time to answer a check, in milliseconds, over the last five seconds;
     /// absent without checks.
     pub check_p99_ms: Option<f64>,

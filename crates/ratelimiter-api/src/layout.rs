@@ -7,14 +7,19 @@
 //! - [`LIMITS_DELETED`], a sorted set: the newest 10,000 deleted keys, by the version of their
 //!   deletion.
 //! - [`LIMITS_STATE`], a hash: `life`, a random name that is new when the store has lost its state;
-//!   `floor`, the version of the newest deletion that is no longer kept.
+//!   `floor`, the version of the newest deletion that is no longer kept; `lost`, the time at which a
+//!   node noticed the last loss, microseconds.
 //! - [`NODES`], a hash: node id to [`Heartbeat`] as JSON.
-//! - [`LOSS`], a hash: `at`, the time at which a node noticed that the store had lost its state,
-//!   microseconds; `version`, that of the limits that it restored.
+//! - [`CLOCK`], a hash, the common clock: `offset`, what has to be added to the store's clock, and
+//!   `at`, the newest time that a node has sent, both microseconds.
 //! - [`admissions`], a sorted set: one member an admission, `node:boot:sequence`, by its time in
-//!   microseconds on the store's clock.
+//!   microseconds on the common clock.
 //! - [`leases`], a hash and two sorted sets: the grants of a key that is counted as `leased`, and
 //!   their ends.
+//!
+//! Entries that belong together have a member each that shows that they were not lost: under the
+//! empty name in the hash of limits and its two sorted sets, and under `#` in the three entries of a
+//! leased key. Only admissions expire.
 //!
 //! All entries but those of a key have the hash tag `ratelimiter`, so that one member of a store
 //! cluster holds them; a key's own entries have the key as hash tag. A cluster moreover keeps [a
@@ -42,8 +47,12 @@ pub const LIMITS_STATE: &str = "{ratelimiter}:limits:state";
 /// The hash of heartbeats.
 pub const NODES: &str = "{ratelimiter}:nodes";
 
-/// The last loss of the store's state.
-pub const LOSS: &str = "{ratelimiter}:loss";
+/// The common clock.
+pub const CLOCK: &str = "{ratelimiter}:clock";
+/// The fields of [`CLOCK`].
+pub const CLOCK_FIELDS: [&str; 2] = ["offset", "at"];
+/// The member of each entry of the limits that shows that it was not lost. No key has this name.
+pub const PART: &str = "";
 
 /// The sorted set of a key's admissions. The key is the hash tag: a store cluster keeps all entries
 /// of a key together.
@@ -78,8 +87,8 @@ pub struct LimitCopy {
     pub deleted: String,
     /// Replaces [`LIMITS_VERSION`].
     pub version: String,
-    /// Replaces [`LOSS`].
-    pub loss: String,
+    /// Replaces [`CLOCK`].
+    pub clock: String,
 }
 
 impl LimitCopy {
@@ -91,7 +100,7 @@ impl LimitCopy {
             changed: name("limits:changed"),
             deleted: name("limits:deleted"),
             version: name("limits:version"),
-            loss: name("loss"),
+            clock: name("clock"),
         }
     }
 
@@ -102,7 +111,7 @@ impl LimitCopy {
             changed: LIMITS_CHANGED.to_owned(),
             deleted: LIMITS_DELETED.to_owned(),
             version: LIMITS_VERSION.to_owned(),
-            loss: LOSS.to_owned(),
+            clock: CLOCK.to_owned(),
         }
     }
 }
@@ -124,7 +133,7 @@ pub struct Heartbeat {
         skip_serializing_if = "Option::is_none"
     )]
     pub also_at: Option<String>,
-    /// The time at which it was sent, microseconds on the store's clock.
+    /// The time at which it was sent, microseconds on the common clock.
     pub at_us: u64,
 }
 

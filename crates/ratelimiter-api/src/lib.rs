@@ -44,8 +44,8 @@ pub use history::{Claims, Operation, Outcome, StatedTime};
 pub use ids::{NodeId, NodeIdError};
 pub use key::{Key, KeyError, MAX_KEY_BYTES};
 pub use limit::{
-    CountingMode, Limit, LimitEntry, LimitError, LimitSpec, LimitSpecs, MAX_LIMIT, MAX_WINDOW,
-    StoreFailurePolicy,
+    ChangedLimit, CountingMode, FormerGrants, Limit, LimitEntry, LimitError, LimitSpec, LimitSpecs,
+    MAX_LIMIT, MAX_WINDOW, StoreFailurePolicy,
 };
 pub use nodes::{NodeEntry, NodeList, NodeState};
 pub use observation::{

@@ -99,7 +99,8 @@ choice! {
     /// The way in which nodes share a count, and the bound that follows. `L` is the limit, `N` the
     /// number of nodes.
     CountingMode, "counting mode" {
-        /// One script in the store drops the old, counts and adds. Admits exactly `L`.
+        /// One script in the store drops the old, counts and adds. Admits exactly `L`; while the
+        /// store loses counts, at most `L` for each process of a node that lived within the window.
         Atomic = "atomic",
         /// The node decides from its own admissions and the others' as of the last sync. Admits at
         /// most `N x L`.
@@ -210,6 +211,28 @@ pub struct LimitEntry {
     pub on_store_failure: StoreFailurePolicy,
     /// Number of the counter; a reset begins the next one.
     pub epoch: u64,
+}
+
+/// What became of the grants of a `leased` key that were given before a change of its limit. None
+/// of them is spent after the answer to the change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FormerGrants {
+    /// Their nodes gave them back.
+    Returned,
+    /// They ended by themselves: a node did not give them back, or the store did not answer.
+    Ended,
+}
+
+/// The answer to a change of one limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedLimit {
+    /// The limit as it is kept.
+    #[serde(flatten)]
+    pub entry: LimitEntry,
+    /// The grants of a `leased` key that the change waited for; absent where it did not have to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_grants: Option<FormerGrants>,
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ use crate::{ClusterError, ClusterPlan, StoreBinary};
 
 /// Longest time in which a node flushes and ends when it is asked to.
 const TERMINATE: Duration = Duration::from_secs(3);
+/// The variable that names the stores which were made for the cluster.
+const NEW_STORE: &str = "RATELIMITER_NEW_STORE";
 /// Another program can take a port that was free; then all are chosen again.
 const ATTEMPTS: usize = 3;
 
@@ -103,12 +105,13 @@ impl LocalCluster {
         let ids: Vec<_> = (1..=plan.nodes).map(|i| format!("node-{i}")).collect();
         let direct = cluster.stores.text.clone();
         cluster.links = Links::start(plan.proxies, &ids, &direct.0).await?;
+        let new_store = Secret(cluster.stores.run_ids().await?);
         for (i, (id, port)) in ids.iter().zip(node_ports).enumerate() {
             let store = match cluster.links.address(i) {
                 None => direct.clone(),
                 Some(proxy) => cluster.stores.by_way_of(proxy),
             };
-            cluster.add_node(plan, id, port, store, node)?;
+            cluster.add_node(plan, id, port, store, node, new_store.clone())?;
         }
         cluster.healthy(until).await?;
         Ok(cluster)
@@ -121,6 +124,7 @@ impl LocalCluster {
         port: u16,
         store: Secret,
         binary: &Path,
+        new_store: Secret,
     ) -> Result<(), ClusterError> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let ms = |d: Duration| format!("{}ms", d.as_millis());
@@ -141,14 +145,17 @@ impl LocalCluster {
             url = url.trusting(&authority)?;
             arguments.push(format!("--store-ca={}", authority.display()));
         }
-        let mut environment = vec![("RATELIMITER_STORE", store)];
+        let mut environment = vec![("RATELIMITER_STORE", store), (NEW_STORE, new_store)];
         let token = self.admin_token.clone();
         environment.extend(token.map(|token| ("RATELIMITER_ADMIN_TOKEN", token)));
+        let mut process = Process::start(id, binary, arguments, environment, &self.guardian)?;
+        // A store is new once. When the node is restarted it may have been emptied.
+        process.forget_variable(NEW_STORE);
         self.nodes.push(LocalNode {
             id: NodeId::from(id),
             endpoint: Endpoint::from(address),
             store: url,
-            process: Process::start(id, binary, arguments, environment, &self.guardian)?,
+            process,
         });
         Ok(())
     }

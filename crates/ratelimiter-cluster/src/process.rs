@@ -86,6 +86,11 @@ impl Process {
         Ok(())
     }
 
+    /// Starts it without this variable from now on.
+    pub(crate) fn forget_variable(&mut self, name: &str) {
+        self.environment.retain(|(known, _)| *known != name);
+    }
+
     /// The process id while it runs.
     pub(crate) fn id(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)

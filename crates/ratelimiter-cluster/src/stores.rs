@@ -188,6 +188,17 @@ impl StoreGroup {
         }
     }
 
+    /// The run ids of the primaries, separated by commas.
+    pub(crate) async fn run_ids(&self) -> Result<String, ClusterError> {
+        let mut ids = Vec::new();
+        for number in 0..self.topology.primaries() {
+            let info: String = self.ask(number, &["INFO", "server"]).await?;
+            let id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+            ids.extend(id.map(|id| id.trim().to_owned()));
+        }
+        Ok(ids.join(","))
+    }
+
     /// Waits until one store answers.
     pub(crate) async fn answers(
         &mut self,

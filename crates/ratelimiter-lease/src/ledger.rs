@@ -18,7 +18,10 @@ const SHARED: u64 = 4;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GrantLedger<Id> {
     pub(crate) grants: BTreeMap<Id, Grant>,
-    clock: MonotonicClock,
+    /// Its newest time.
+    pub(crate) last: StoreTime,
+    /// When it was found to be lost, if ever.
+    pub(crate) lost: Option<StoreTime>,
     retention: Duration,
 }
 
@@ -97,40 +100,33 @@ pub enum GrantAnswer {
     Closed,
 }
 
-/// The store's clock without its steps backwards: where it steps back, this one stands still and
-/// then goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct MonotonicClock {
-    last: StoreTime,
-    offset: Duration,
-}
-
-impl MonotonicClock {
-    fn read(&mut self, raw: StoreTime) -> StoreTime {
-        let now = raw + self.offset;
-        if now < self.last {
-            self.offset += self.last.since(now);
-        } else {
-            self.last = now;
-        }
-        self.last
-    }
-}
-
 impl<Id: Ord + Clone> GrantLedger<Id> {
     /// A ledger without grants, which keeps those that no longer count for another `retention`: an
     /// observer can then ask about a window that ended a moment ago.
     pub fn new(retention: Duration) -> Self {
         Self {
             grants: BTreeMap::new(),
-            clock: MonotonicClock::default(),
+            last: StoreTime::default(),
+            lost: None,
             retention,
         }
     }
 
-    /// Takes a reading of the store's clock, forgets old grants, and returns the ledger's own time.
-    pub fn advance(&mut self, raw: StoreTime, terms: &LeaseTerms) -> StoreTime {
-        let now = self.clock.read(raw);
+    /// A ledger in place of one that was lost, whole or in part. It grants nothing until all that
+    /// the lost one may have granted has left the window: lease and window.
+    pub fn after_loss(now: StoreTime, retention: Duration) -> Self {
+        Self {
+            last: now,
+            lost: Some(now),
+            ..Self::new(retention)
+        }
+    }
+
+    /// Takes a reading of the store's clock, forgets old grants, and returns the ledger's own time,
+    /// which stands still where the clock is behind it.
+    pub fn advance(&mut self, reading: StoreTime, terms: &LeaseTerms) -> StoreTime {
+        let now = self.last.max(reading);
+        self.last = now;
         let kept = terms.window() + self.retention;
         self.grants.retain(|_, grant| grant.end + kept > now);
         now
@@ -169,6 +165,15 @@ impl<Id: Ord + Clone> GrantLedger<Id> {
         terms: &LeaseTerms,
         request: LedgerRequest<Id>,
     ) -> GrantAnswer {
+        let learned = self.lost.map(|lost| lost + terms.lease() + terms.window());
+        if let Some(learned) = learned.filter(|learned| now < *learned) {
+            let left = learned.since(now);
+            return GrantAnswer::Denied {
+                hold: left,
+                frees: left,
+                room: 0,
+            };
+        }
         let charged = self.charged(now, terms) + request.outside;
         let limit = u64::from(terms.limit());
         let room = limit.saturating_sub(charged);

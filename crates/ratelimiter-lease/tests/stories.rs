@@ -278,12 +278,8 @@ fn a_clock_stepping_back_frees_nothing_early() {
     cluster.ask(0, Some(WaitingChecks::alike(1, 10)));
     cluster.now_us -= 30_000 * MS;
     assert_eq!(cluster.charged(), 10);
-    cluster.now_us += 61_000 * MS - 1;
+    cluster.now_us += 91_000 * MS - 1;
     assert_eq!(cluster.charged(), 10);
     cluster.now_us += 1;
-    assert_eq!(
-        cluster.charged(),
-        0,
-        "the clock goes on from where it stood"
-    );
+    assert_eq!(cluster.charged(), 0, "the clock is where it stood");
 }

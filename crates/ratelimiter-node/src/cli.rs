@@ -101,6 +101,16 @@ struct ServeOptions {
     /// cannot be reached, and are added to it where it has none for their keys.
     #[arg(long, env = "RATELIMITER_LIMITS", value_name = "FILE")]
     limits: Option<PathBuf>,
+    /// Run id of a store that was made for this cluster (run_id in INFO server); repeated, or
+    /// separated by commas. Without it, an empty store is taken for one that lost its state: leased
+    /// keys then wait for a lease and their window. It is void for a store with another run id.
+    #[arg(
+        long,
+        env = "RATELIMITER_NEW_STORE",
+        value_name = "RUNID",
+        value_delimiter = ','
+    )]
+    new_store: Vec<String>,
     /// Listen beyond loopback although there is no admin token.
     #[arg(long, env = "RATELIMITER_WITHOUT_TOKEN")]
     without_token: bool,
@@ -138,6 +148,12 @@ impl ServeOptions {
                 .transpose()
                 .map_err(WrongUsage::of)?
                 .unwrap_or_default(),
+            // An empty variable names none.
+            new_store: self
+                .new_store
+                .into_iter()
+                .filter(|id| !id.is_empty())
+                .collect(),
             without_token: self.without_token,
             max_connections: self.max_connections,
             max_connections_per_peer: self.max_connections_per_peer,

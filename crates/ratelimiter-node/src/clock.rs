@@ -1,29 +1,51 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// A reading that disagrees by more than this is a jump of the store's clock.
-const JUMP: Duration = Duration::from_millis(500);
-/// A jump that lasts this long is followed. A pause of the machine, or a clock that is mended at
-/// once, is not.
-const PERSISTENT: Duration = Duration::from_secs(3);
+#[cfg(test)]
+use crate::tests::simulation::clock::system_us;
 
-/// The store's clock as this node estimates it, in microseconds since the Unix epoch.
+/// A store's clock that is off by more than the uncertainty of the readings and this has stepped.
+const STEP: Duration = Duration::from_millis(20);
+/// A step of at least this is counted and logged.
+const NOTABLE: Duration = Duration::from_millis(500);
+/// A node that starts believes a common clock with a heartbeat this fresh,
+const FRESH: Duration = Duration::from_millis(500);
+/// or a store's clock that agrees with its system's as well as this.
+const AGREES: Duration = Duration::from_secs(1);
+/// The lives of entries in the store, which expire by its raw clock, outlast a step forward of this
+/// length.
+pub(crate) const BRIDGED: Duration = Duration::from_secs(3600);
+
+/// The common clock as this node estimates it, in microseconds since the Unix epoch.
 ///
-/// All nodes put their admissions on this one time axis. It runs on the node's monotonic clock,
-/// corrected by readings of the store's `TIME`.
+/// All nodes put their admissions on this one time axis. It advances as the nodes' monotonic clocks
+/// do, whatever the store's clock does:
 ///
-/// The store read its time at some instant of the round trip. A clock that is right at one of these
-/// instants agrees with the reading and is left alone; any other is moved until it agrees. So a
-/// slow reading never spoils the estimate of a quick one, and a clock that drifts is noticed
-/// however slow the readings are.
+/// ```text
+///   store's clock      ____________/      steps
+///   + offset           ‾‾‾‾‾‾‾‾‾‾‾‾\      set by the node that finds the step
+///   = common clock     _____________      goes on
+/// ```
 ///
-/// A correction never sets the clock back: it stands still until time has caught up, at most
-/// `JUMP`. A reading that disagrees by more is a jump of the store's clock, which is followed only
-/// once readings have agreed with each other for `PERSISTENT`; then the clock is set anew, also
-/// back.
+/// A node reads the store's clock and the offset at every sync, and compares their sum with its own
+/// estimate. The store read its clock at some instant of the round trip:
+///
+/// - The sum agrees with one of these instants: nothing is to be done.
+/// - It is ahead of all of them by no more than this node may lag: the estimate follows. It lags by
+///   at most the shortest round trip so far.
+/// - It is further ahead: the store's clock stepped, and the offset is lowered.
+/// - It is behind all of them by less than a step: the node's clock is fast, and stands still.
+/// - It is further behind: the store's clock stepped back, and the offset is raised.
+///
+/// So the common clock runs at the store's rate, and no step of it is followed. What a heartbeat carries is true of a past instant: a node that fell behind,
+/// since its machine was suspended, catches up with the newest (`at`).
+///
+/// No node has a clock that ran through an outage of all nodes. A node that starts after one takes
+/// the store's clock if it agrees with its own system's. Otherwise the common clock goes on from
+/// the last heartbeat: windows go on where they stopped.
 #[derive(Debug)]
 pub(crate) struct StoreClock {
     origin: Instant,
@@ -31,84 +53,120 @@ pub(crate) struct StoreClock {
     offset_us: AtomicI64,
     last_us: AtomicU64,
     is_read: AtomicBool,
-    jumps: AtomicU64,
-    /// Held while a reading is taken.
-    jump: Mutex<Option<ClockJump>>,
+    steps: AtomicU64,
+    /// By how much the estimate may lag: the shortest round trip, microseconds.
+    lag_us: AtomicU64,
+    /// A step that was found and that is not in the offset yet. Held while a reading is taken.
+    change: Mutex<Option<OffsetChange>>,
 }
 
-/// A jump of the store's clock that is not followed yet.
-#[derive(Clone, Copy, Debug)]
-struct ClockJump {
-    by_us: i64,
-    since: Instant,
+/// An offset to be set, in place of the one that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OffsetChange {
+    pub(crate) seen_us: i64,
+    pub(crate) offset_us: i64,
 }
 
 /// A reading of the store's clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClockReading {
     /// The store's time, microseconds since the Unix epoch.
-    pub(crate) store_us: u64,
+    raw_us: u64,
+    /// What has to be added to it.
+    offset_us: i64,
+    /// The newest time that a heartbeat carried; zero before the first.
+    at_us: u64,
     /// When it was asked for.
-    pub(crate) sent: Instant,
+    sent: Instant,
     /// When the answer was there.
-    pub(crate) received: Instant,
+    received: Instant,
 }
 
+/// The fields of the common clock's hash in the store: offset and newest time.
+pub(crate) type ClockFields = (Option<i64>, Option<u64>);
+
 impl ClockReading {
-    /// The answer to `TIME`: seconds and microseconds.
-    pub(crate) fn new((seconds, micros): (u64, u64), sent: Instant, received: Instant) -> Self {
+    /// The answer to `TIME`, seconds and microseconds, and the fields of the common clock.
+    pub(crate) fn new(
+        (seconds, micros): (u64, u64),
+        (offset, at): ClockFields,
+        sent: Instant,
+        received: Instant,
+    ) -> Self {
         Self {
-            store_us: seconds * 1_000_000 + micros,
+            raw_us: seconds * 1_000_000 + micros,
+            offset_us: offset.unwrap_or(0),
+            at_us: at.unwrap_or(0),
             sent,
             received,
         }
+    }
+
+    /// The common clock, as of this reading.
+    pub(crate) fn common_us(&self) -> u64 {
+        self.raw_us.saturating_add_signed(self.offset_us)
     }
 
     /// Time from the question to the answer.
     pub(crate) fn round_trip(&self) -> Duration {
         self.received.saturating_duration_since(self.sent)
     }
+
+    /// The offset that makes the common clock this at the reading.
+    fn offset_for(&self, common_us: u64) -> OffsetChange {
+        OffsetChange {
+            seen_us: self.offset_us,
+            offset_us: common_us.cast_signed() - self.raw_us.cast_signed(),
+        }
+    }
 }
 
 /// The use that was made of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClockChange {
-    /// The first: the clock was set by it.
-    First,
-    /// The clock agrees with it.
+    /// The first: the clock was set by it, by so many microseconds.
+    First(i64),
+    /// The clock agrees with it, or followed it.
     Slew,
-    /// A jump began, and is not followed yet. Reported once a jump.
-    Doubt,
-    /// A jump lasted, and the clock was set anew.
-    Rebase,
+    /// The store's clock stepped by so many microseconds, and its offset is to be set.
+    Step(i64),
 }
 
 impl StoreClock {
     /// A clock that starts from the system's time.
     pub(crate) fn new() -> Self {
-        let origin_us = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, micros);
+        let origin_us = system_us();
         Self {
             origin: Instant::now(),
             origin_us,
             offset_us: AtomicI64::new(0),
             last_us: AtomicU64::new(0),
             is_read: AtomicBool::new(false),
-            jumps: AtomicU64::new(0),
-            jump: Mutex::default(),
+            steps: AtomicU64::new(0),
+            lag_us: AtomicU64::new(0),
+            change: Mutex::default(),
         }
     }
 
-    /// Now, on the store's clock.
+    /// Now, on the common clock.
     pub(crate) fn now_us(&self) -> u64 {
         let now = self.at_us(Instant::now());
         self.last_us.fetch_max(now, Ordering::Relaxed).max(now)
     }
 
-    /// Jumps of the store's clock so far.
-    pub(crate) fn jumps(&self) -> u64 {
-        self.jumps.load(Ordering::Relaxed)
+    /// Now, once the common clock was read.
+    pub(crate) fn read_us(&self) -> Option<u64> {
+        self.is_read().then(|| self.now_us())
+    }
+
+    /// By how much this clock may be too early, microseconds.
+    pub(crate) fn lag_us(&self) -> u64 {
+        self.lag_us.load(Ordering::Relaxed)
+    }
+
+    /// Steps of the store's clock by more than half a second so far.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
     }
 
     fn at_us(&self, instant: Instant) -> u64 {
@@ -122,56 +180,85 @@ impl StoreClock {
         self.is_read.load(Ordering::Acquire)
     }
 
-    /// Takes a reading of the store's clock. Returns its use, and by how much it disagreed,
-    /// microseconds.
-    pub(crate) fn adjust(&self, reading: ClockReading) -> (ClockChange, i64) {
-        let ClockReading {
-            store_us,
-            sent,
-            received,
-        } = reading;
-        let round_trip = reading.round_trip();
-        let noise = micros(round_trip / 2).cast_signed();
-        let error = store_us.cast_signed() - self.at_us(sent + round_trip / 2).cast_signed();
-        let by_us = error - error.clamp(-noise, noise);
-        let jump_us = micros(JUMP).cast_signed();
-        let mut doubted = self.jump.lock();
-        if !self.is_read() {
-            // The first is all there is to go by.
-            self.rebase(error, received);
-            self.is_read.store(true, Ordering::Release);
-            return (ClockChange::First, error);
-        }
-        if by_us.abs() <= jump_us {
-            *doubted = None;
-            self.offset_us.fetch_add(by_us, Ordering::Relaxed);
-            return (ClockChange::Slew, by_us);
-        }
-        let adjusted = match *doubted {
-            Some(jump) if (by_us - jump.by_us).abs() <= jump_us + noise => {
-                if received.saturating_duration_since(jump.since) < PERSISTENT {
-                    return (ClockChange::Slew, by_us);
-                }
-                *doubted = None;
-                self.rebase(by_us, received);
-                ClockChange::Rebase
-            }
-            _ => {
-                *doubted = Some(ClockJump {
-                    by_us,
-                    since: received,
-                });
-                self.jumps.fetch_add(1, Ordering::Relaxed);
-                ClockChange::Doubt
-            }
-        };
-        (adjusted, by_us)
+    /// The offset to be set in the store, if there is one.
+    pub(crate) fn change(&self) -> Option<OffsetChange> {
+        *self.change.lock()
     }
 
-    fn rebase(&self, by_us: i64, now: Instant) {
-        self.offset_us.fetch_add(by_us, Ordering::Relaxed);
-        self.last_us.store(self.at_us(now), Ordering::Relaxed);
+    /// Takes a reading of the store's clock, and returns its use.
+    pub(crate) fn adjust(&self, reading: ClockReading) -> ClockChange {
+        let mut found = self.change.lock();
+        let lag_us = micros(reading.round_trip());
+        let common_us = reading.common_us();
+        if !self.is_read() {
+            let by_us =
+                self.first(reading).cast_signed() - self.at_us(reading.received).cast_signed();
+            self.offset_us.fetch_add(by_us, Ordering::Relaxed);
+            self.last_us
+                .store(self.at_us(reading.received), Ordering::Relaxed);
+            self.lag_us.store(lag_us, Ordering::Relaxed);
+            self.is_read.store(true, Ordering::Release);
+            return ClockChange::First(by_us);
+        }
+        let fell_behind = reading.at_us > self.at_us(reading.received);
+        if fell_behind {
+            self.advance_to(reading.at_us, reading.received);
+        }
+        let (sent_us, received_us) = (self.at_us(reading.sent), self.at_us(reading.received));
+        let ahead_us = common_us.saturating_sub(received_us);
+        let may_lag_us = if fell_behind {
+            micros(NOTABLE)
+        } else {
+            self.lag_us() + micros(STEP)
+        };
+        let behind_us = sent_us.saturating_sub(common_us);
+        let is_step = ahead_us > may_lag_us || behind_us > micros(STEP);
+        let before = found.take();
+        if !is_step {
+            self.advance_to(common_us, reading.received);
+            // What was read before holds: this clock stands still until it is caught up with.
+            self.offset_us
+                .fetch_sub(behind_us.cast_signed(), Ordering::Relaxed);
+            self.lag_us.fetch_min(lag_us, Ordering::Relaxed);
+            return ClockChange::Slew;
+        }
+        // Early rather than late: an earlier clock frees nothing too soon.
+        let change = reading.offset_for(sent_us);
+        *found = Some(change);
+        let by_us = change.seen_us - change.offset_us;
+        let is_known = before.is_some_and(|before| before.seen_us == change.seen_us);
+        if by_us.unsigned_abs() < micros(NOTABLE) || is_known {
+            return ClockChange::Slew;
+        }
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        ClockChange::Step(by_us)
     }
+
+    /// The common clock at the first reading's answer, or a little earlier.
+    fn first(&self, reading: ClockReading) -> u64 {
+        let common_us = reading.common_us();
+        let is_fresh = (reading.at_us..=reading.at_us + micros(FRESH)).contains(&common_us);
+        // Before the first reading this is the system's clock.
+        let agrees = self.at_us(reading.received).abs_diff(reading.raw_us) <= micros(AGREES);
+        if reading.at_us == 0 || is_fresh || agrees && common_us >= reading.at_us {
+            common_us
+        } else {
+            reading.at_us
+        }
+    }
+
+    fn advance_to(&self, common_us: u64, at: Instant) {
+        let behind = common_us.saturating_sub(self.at_us(at));
+        self.offset_us
+            .fetch_add(behind.cast_signed(), Ordering::Relaxed);
+    }
+}
+
+/// The system's clock, microseconds since the Unix epoch.
+#[cfg(not(test))]
+fn system_us() -> u64 {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed();
+    since.map_or(0, micros)
 }
 
 /// A duration in whole microseconds.
@@ -184,94 +271,134 @@ mod tests {
     use super::*;
 
     const S: u64 = 1_000_000;
-    const TRIP: Duration = Duration::from_millis(1);
+    const MS: Duration = Duration::from_millis(1);
+    const SECOND: Duration = Duration::from_secs(1);
 
-    /// A clock that has had its first reading, and the instant of it.
-    fn clock() -> (StoreClock, Instant) {
-        let (clock, at) = (StoreClock::new(), Instant::now());
-        clock.adjust(ClockReading {
-            store_us: clock.at_us(at),
-            sent: at,
-            received: at,
-        });
-        (clock, at)
+    /// A node's clock, and the store's clock and mark that it reads.
+    struct Pair {
+        clock: StoreClock,
+        at: Instant,
+        /// The store's clock ahead of the system's.
+        ahead_us: i64,
+        offset_us: i64,
+        mark_us: u64,
     }
 
-    /// A quick reading, so long after `at`, of a store's clock that is ahead by so much.
-    fn read(clock: &StoreClock, at: Instant, after: Duration, ahead_us: i64) -> ClockChange {
-        let local = clock.origin_us + micros(at + after - clock.origin);
-        let store_us = local.saturating_add_signed(ahead_us);
-        clock
-            .adjust(ClockReading {
-                store_us,
-                sent: at + after,
-                received: at + after + TRIP,
+    impl Pair {
+        fn new() -> Self {
+            let (clock, at) = (StoreClock::new(), Instant::now());
+            let pair = Self {
+                clock,
+                at,
+                ahead_us: 0,
+                offset_us: 0,
+                mark_us: 0,
+            };
+            assert_eq!(pair.read(Duration::ZERO, MS), ClockChange::First(0));
+            pair
+        }
+
+        /// A reading so long after the start, at the end of such a round trip.
+        fn read(&self, after: Duration, trip: Duration) -> ClockChange {
+            let received = self.at + after;
+            self.clock.adjust(ClockReading {
+                raw_us: self.true_us(after).saturating_add_signed(self.ahead_us),
+                offset_us: self.offset_us,
+                at_us: self.mark_us,
+                sent: received - trip,
+                received,
             })
-            .0
+        }
+
+        fn true_us(&self, after: Duration) -> u64 {
+            self.clock.origin_us + micros(self.at + after - self.clock.origin)
+        }
+
+        /// By how much the node's clock is ahead of the true time, microseconds.
+        fn error_us(&self, after: Duration) -> i64 {
+            self.clock.at_us(self.at + after).cast_signed() - self.true_us(after).cast_signed()
+        }
     }
 
     #[test]
-    fn a_small_correction_never_goes_back() {
-        let (clock, at) = clock();
-        let before = clock.now_us();
-        read(&clock, at, TRIP, 400_000);
-        let ahead = clock.now_us();
-        assert!(ahead >= before + 399_000, "{ahead} {before}");
-        read(&clock, at, 2 * TRIP, 0);
-        assert!(clock.now_us() >= ahead);
+    fn no_step_of_the_store_moves_it() {
+        for ahead_us in [-800_000, 800_000, 25_000_000, -25_000_000, 100_000] {
+            let mut pair = Pair::new();
+            pair.ahead_us = ahead_us;
+            pair.read(SECOND, MS);
+            assert_eq!(pair.error_us(SECOND), 0, "{ahead_us}");
+            let change = pair.clock.change().unwrap();
+            assert_eq!(change.seen_us, 0);
+            // The reading was taken at the end of the round trip, and counts for its start.
+            assert_eq!(change.offset_us, -ahead_us - 1000);
+            pair.offset_us = change.offset_us;
+            assert_eq!(pair.read(2 * SECOND, MS), ClockChange::Slew);
+            assert_eq!((pair.clock.change(), pair.error_us(SECOND)), (None, 0));
+        }
+    }
+
+    #[test]
+    fn notable_step_is_counted_once() {
+        let mut pair = Pair::new();
+        pair.ahead_us = 25_000_000;
+        assert_eq!(pair.read(SECOND, MS), ClockChange::Step(25_001_000));
+        assert_eq!(pair.read(2 * SECOND, MS), ClockChange::Slew);
+        assert_eq!(pair.clock.steps(), 1);
     }
 
     #[test]
     fn slow_reading_keeps_the_quick_one() {
-        let (clock, at) = clock();
-        let before = clock.at_us(at);
-        // Read at the very end of a round trip of a second, so half a second after its middle.
-        clock.adjust(ClockReading {
-            store_us: before + S,
+        let pair = Pair::new();
+        assert_eq!(pair.read(SECOND, SECOND / 2), ClockChange::Slew);
+        assert_eq!((pair.error_us(SECOND), pair.clock.change()), (0, None));
+    }
+
+    #[test]
+    fn slow_first_reading_catches_up_later() {
+        let (clock, at) = (StoreClock::new(), Instant::now());
+        let pair = Pair {
+            clock,
+            at,
+            ahead_us: 0,
+            offset_us: 0,
+            mark_us: 0,
+        };
+        // Read at the start of a round trip of 300 ms.
+        pair.clock.adjust(ClockReading {
+            raw_us: pair.true_us(Duration::ZERO),
+            offset_us: 0,
+            at_us: 0,
             sent: at,
-            received: at + Duration::from_secs(1),
+            received: at + 300 * MS,
         });
-        assert_eq!(clock.at_us(at), before);
+        assert_eq!(pair.error_us(SECOND), -300_000);
+        assert_eq!(pair.read(SECOND, MS), ClockChange::Slew);
+        assert_eq!(pair.error_us(SECOND), 0);
     }
 
     #[test]
-    fn slow_readings_catch_a_drifting_clock() {
-        let (clock, at) = clock();
-        let before = clock.at_us(at);
-        let received = at + Duration::from_secs(1);
-        clock.adjust(ClockReading {
-            store_us: before + S + 300_000,
-            sent: at,
-            received,
-        });
-        assert_eq!(clock.at_us(at), before + 300_000);
+    fn suspended_node_catches_up_with_heartbeats() {
+        let mut pair = Pair::new();
+        // An hour passed for the others.
+        pair.ahead_us = 3600 * 1_000_000;
+        pair.mark_us = pair.true_us(SECOND) + 3600 * S - 200_000;
+        assert_eq!(pair.read(SECOND, MS), ClockChange::Slew);
+        assert_eq!(pair.error_us(SECOND), 3600 * 1_000_000);
     }
 
     #[test]
-    fn a_jump_that_returns_leaves_no_trace() {
-        let (clock, at) = clock();
-        let before = clock.at_us(at);
-        let second = Duration::from_secs(1);
-        assert_eq!(read(&clock, at, second, 25_000_000), ClockChange::Doubt);
-        assert_eq!(read(&clock, at, 2 * second, 25_000_000), ClockChange::Slew);
-        assert_eq!(read(&clock, at, 3 * second, 0), ClockChange::Slew);
-        assert_eq!((clock.at_us(at), clock.jumps()), (before, 1));
-    }
-
-    #[test]
-    fn a_jump_that_lasts_is_followed_both_ways() {
-        let (clock, at) = clock();
-        let before = clock.at_us(at);
-        let second = Duration::from_secs(1);
-        for after in 1..=4 {
-            read(&clock, at, after * second, 25_000_000);
+    fn after_an_outage_only_an_agreeing_clock_is_believed() {
+        for (ahead_us, goes_on) in [(0, false), (3600 * 1_000_000, true)] {
+            let (clock, at) = (StoreClock::new(), Instant::now());
+            let before = clock.origin_us - 600 * S;
+            clock.adjust(ClockReading {
+                raw_us: clock.at_us(at).saturating_add_signed(ahead_us),
+                offset_us: 0,
+                at_us: before,
+                sent: at,
+                received: at,
+            });
+            assert_eq!(clock.at_us(at) == before, goes_on, "{ahead_us}");
         }
-        assert!(clock.at_us(at).abs_diff(before + 25 * S) < 2000);
-        let ahead = clock.now_us();
-        for after in 5..=8 {
-            read(&clock, at, after * second, 0);
-        }
-        assert!(clock.at_us(at).abs_diff(before) < 2000);
-        assert!(clock.now_us() < ahead, "the clock was set back");
     }
 }

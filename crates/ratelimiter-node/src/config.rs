@@ -35,6 +35,9 @@ pub struct NodeSettings {
     /// Limits that hold until the store is reached; then those whose keys have none there are added
     /// to it.
     pub limits: Vec<LimitSpec>,
+    /// Run ids (`INFO server`) of stores that were made for this cluster: empty because they are
+    /// new, and not because they lost their state.
+    pub new_store: Vec<String>,
     /// Consent to listen beyond loopback without an admin token.
     pub without_token: bool,
     /// Client connections served at once.
@@ -92,6 +95,12 @@ pub enum ConfigError {
         /// The reason.
         source: LimitError,
     },
+    /// A text that is no store's run id.
+    #[error(
+        "{0:?} is not the run id of a store: take the 40 hexadecimal digits of run_id in its INFO \
+         server"
+    )]
+    RunId(String),
     /// A bound of zero connections.
     #[error("max connections, and those per peer, must be at least 1")]
     NoConnections,
@@ -111,6 +120,7 @@ impl NodeSettings {
             store_timeout: Duration::from_millis(200),
             admin_token: None,
             limits: Vec::new(),
+            new_store: Vec::new(),
             without_token: false,
             max_connections: 4096,
             max_connections_per_peer: 1024,
@@ -158,6 +168,10 @@ impl Config {
                 return Err(ConfigError::NoToken(settings.listen));
             }
             _ => {}
+        }
+        let is_run_id = |id: &&String| id.len() == 40 && id.bytes().all(|b| b.is_ascii_hexdigit());
+        if let Some(wrong) = settings.new_store.iter().find(|id| !is_run_id(id)) {
+            return Err(ConfigError::RunId(wrong.clone()));
         }
         if settings.max_connections == 0 || settings.max_connections_per_peer == 0 {
             return Err(ConfigError::NoConnections);

@@ -57,7 +57,9 @@ pub(crate) struct NodeSnapshot<'a> {
     pub(crate) store: StoreStatus,
     pub(crate) circuit: StoreCircuit,
     pub(crate) last_write: Option<Duration>,
-    pub(crate) clock_jumps: u64,
+    pub(crate) clock_steps: u64,
+    pub(crate) evicts: bool,
+    pub(crate) quarantined: usize,
     pub(crate) remembered: usize,
     pub(crate) lost: u64,
     /// Answers of the store that were followed by another attempt, over all links.
@@ -155,8 +157,18 @@ impl NodeSnapshot<'_> {
         for (name, help, value) in [
             (
                 "store_clock_jumps",
-                "Jumps of the store's clock by more than half a second",
-                self.clock_jumps,
+                "Steps of the store's clock by more than half a second",
+                self.clock_steps,
+            ),
+            (
+                "store_evicts",
+                "Whether the store drops entries when its memory is full",
+                self.evicts.into(),
+            ),
+            (
+                "store_quarantined",
+                "Entries of the store that had a wrong type and were put aside",
+                self.quarantined as u64,
             ),
             (
                 "remembered_admissions",

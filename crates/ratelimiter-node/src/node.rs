@@ -91,7 +91,8 @@ impl NodeServer {
             settings,
             random,
         } = config;
-        let store = Arc::new(SharedStore::new(&settings.store, &id, random));
+        let new_store = settings.new_store.join(",");
+        let store = Arc::new(SharedStore::new(&settings.store, &id, random, new_store));
         let clock = Arc::new(StoreClock::new());
         let listen = |source| NodeError::Listen {
             address: settings.listen,
@@ -185,6 +186,7 @@ impl NodeServer {
         let mut background = JoinSet::new();
         background.spawn(Arc::clone(&self.sync).run());
         background.spawn(Arc::clone(&self.sync).beat());
+        background.spawn(Arc::clone(&self.sync).watch_eviction());
         background.spawn(Arc::clone(self.api.limiter.leases()).run());
         http::serve(self.listener, self.api, self.bounds, shutdown).await;
         // Both are stopped first: another heartbeat would follow the removal.
@@ -233,7 +235,7 @@ async fn alone(
                 address: beat.address,
             });
         }
-        let stale = reading.store_us.saturating_sub(beat.at_us) > 2 * micros(wait);
+        let stale = reading.common_us().saturating_sub(beat.at_us) > 2 * micros(wait);
         if stale || Instant::now() >= until {
             break;
         }

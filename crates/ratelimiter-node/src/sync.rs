@@ -21,6 +21,9 @@ use crate::shared::{SharedStore, StoreStatus};
 /// hold up the store.
 const FLUSH_MOST: usize = 1000;
 
+/// Time between two looks at the store's eviction policy.
+const EVICTION_INTERVAL: Duration = Duration::from_secs(60);
+
 /// The node's background work with the store.
 #[derive(Debug)]
 pub(crate) struct StoreSync {
@@ -77,6 +80,18 @@ impl StoreSync {
         }
     }
 
+    /// Reads what the store may drop, at once and then every minute, until dropped.
+    pub(crate) async fn watch_eviction(self: Arc<Self>) {
+        let mut ticks = interval(EVICTION_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.store.read_eviction().await {
+                tracing::debug!(%error, "the store's eviction policy is not known");
+            }
+        }
+    }
+
     /// Sends heartbeats until dropped.
     ///
     /// A heartbeat that missed its deadline is sent again at once: one is always on its way. When a
@@ -87,38 +102,29 @@ impl StoreSync {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
-            loop {
-                let at_us = self.clock.now_us();
-                let boot = self.store.names.boot().to_owned();
-                let also_at = self.roster.duplicate();
-                let beat = Heartbeat {
-                    address: self.address.clone(),
-                    boot,
-                    also_at,
-                    at_us,
-                };
-                match self
-                    .store
-                    .beat(&self.node, &beat, &self.roster.gone())
-                    .await
-                {
-                    Ok(replaced) => {
-                        self.roster.confirmed(at_us, replaced);
-                        if self
-                            .status
-                            .borrow()
-                            .latency
-                            .is_some_and(|latency| latency < self.store_timeout / 2)
-                        {
-                            self.store.circuits.of(NODES).close();
-                        }
-                    }
-                    Err(StoreError::Deadline { .. }) => continue,
-                    Err(_) => {}
-                }
-                break;
-            }
+            while let Err(StoreError::Deadline { .. }) = self.beat_once().await {}
         }
+    }
+
+    async fn beat_once(&self) -> Result<(), StoreError> {
+        let at_us = self.clock.now_us();
+        let beat = Heartbeat {
+            address: self.address.clone(),
+            boot: self.store.names.boot().to_owned(),
+            also_at: self.roster.duplicate(),
+            at_us,
+        };
+        let gone = self.roster.gone();
+        let replaced = self
+            .store
+            .beat(&self.node, &beat, &self.clock, &gone)
+            .await?;
+        self.roster.confirmed(at_us, replaced);
+        let latency = self.status.borrow().latency;
+        if latency.is_some_and(|latency| latency < self.store_timeout / 2) {
+            self.store.circuits.of(NODES).close();
+        }
+        Ok(())
     }
 
     /// Sends unconfirmed admissions to the store. Those of a batch that fails are sent again under
@@ -147,10 +153,17 @@ impl StoreSync {
         let windows: Vec<_> = watched.iter().map(|w| (&w.key, &w.window)).collect();
         let mut answer = self.store.refresh(&windows).await?;
         self.limiter.follow_clock(answer.clock);
+        if self.clock.change().is_some() {
+            self.beat_once().await.ok();
+        }
         self.roster.read(std::mem::take(&mut answer.heartbeats));
-        let behind = self
+        let keys = self
             .limiter
             .refresh(&watched, std::mem::take(&mut answer.windows));
+        if answer.wrong_type {
+            self.store.quarantine_state().await?;
+            return Ok(answer.clock.round_trip());
+        }
         self.limiter
             .leases()
             .refresh(self.roster.nodes().nodes.len());
@@ -161,9 +174,11 @@ impl StoreSync {
                 .retain(|key| self.limiter.limits().get(key).is_some());
         }
         // A part of the store may not answer while the others do.
-        let [known, unknown] = behind?;
-        self.store.copy_limits(&known, true).await?;
-        self.store.copy_limits(&unknown, false).await?;
+        let keys = keys?;
+        for entry in &keys.wrong_type {
+            self.store.quarantine_key(entry).await?;
+        }
+        self.store.copy_limits(&keys.behind, None).await?;
         self.audit().await?;
         Ok(answer.clock.round_trip())
     }

@@ -150,8 +150,12 @@ async fn store_time(cluster: &LocalCluster) -> Duration {
 /// When the grants of the first node end that still count.
 async fn ends(cluster: &LocalCluster, entry: &LimitEntry) -> Vec<Duration> {
     let [_, ends, _] = layout::leases(&entry.key, entry.epoch);
-    let mut counted = cmd("ZRANGE");
-    counted.arg(&ends).arg(0).arg(-1).arg("WITHSCORES");
+    let mut counted = cmd("ZRANGEBYSCORE");
+    counted
+        .arg(&ends)
+        .arg("-inf")
+        .arg("(+inf")
+        .arg("WITHSCORES");
     let counted: Vec<(String, u64)> = Store::of(cluster)
         .0
         .query(&counted, 5 * SECOND)

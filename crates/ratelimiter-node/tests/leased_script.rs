@@ -18,11 +18,16 @@ use ratelimiter_store::Link;
 use redis::{Script, ScriptInvocation, Value, cmd};
 
 const EXCHANGE: &str = concat!(
+    include_str!("../src/clock.lua"),
     include_str!("../src/limiter/current.lua"),
+    include_str!("../src/limiter/leased/begin.lua"),
     include_str!("../src/limiter/leased/ledger.lua"),
     include_str!("../src/limiter/leased/exchange.lua")
 );
 const RECALL: &str = concat!(
+    include_str!("../src/clock.lua"),
+    include_str!("../src/limiter/current.lua"),
+    include_str!("../src/limiter/leased/begin.lua"),
     include_str!("../src/limiter/leased/ledger.lua"),
     include_str!("../src/limiter/leased/recall.lua")
 );
@@ -31,7 +36,7 @@ const KEYS: [&str; 9] = [
     "{k}:ends",
     "{k}:past",
     "{k}:outside",
-    "loss",
+    "{clock}",
     "version",
     "limits",
     "changed",
@@ -134,7 +139,7 @@ impl Scripts {
             .arg(micros(LEASE))
             .arg(micros(RETENTION))
             .arg(1);
-        call.arg(format!("n{node}:"));
+        call.arg(format!("n{node}:")).arg("k").arg(0).arg("");
         call
     }
 
@@ -151,8 +156,7 @@ impl Scripts {
                 call.arg(or_nothing(*newest))
                     .arg(NODES)
                     .arg(micros(RECHECK))
-                    .arg(coming)
-                    .arg(0);
+                    .arg(coming);
                 match request {
                     Some((
                         number,
@@ -165,7 +169,6 @@ impl Scripts {
                     )) => call.arg(number).arg(need).arg(alike).arg(queued).arg(ahead),
                     None => call.arg("").arg(0).arg(0).arg(0).arg(0),
                 };
-                call.arg("k");
                 for (number, spent) in settlements {
                     call.arg(number).arg(spent);
                 }
@@ -216,6 +219,7 @@ fn pure(
     terms: &LeaseTerms,
     clock: u64,
     step: &Step,
+    lost: bool,
 ) -> Option<Fields> {
     let now = ledger.advance(StoreTime::from_micros(clock), terms);
     let id = |number: u64| (step.node, number);
@@ -262,6 +266,11 @@ fn pure(
                     given,
                     room,
                 } => (1, charge.into(), given.micros(), room.into(), 0, 0),
+                GrantAnswer::Denied { hold, frees, .. }
+                    if lost && now < StoreTime::from_micros(BEGIN) + LEASE + WINDOW =>
+                {
+                    (-3, 0, 0, 0, micros(hold), micros(frees))
+                }
                 GrantAnswer::Denied { hold, frees, room } => {
                     (0, 0, 0, room.into(), micros(hold), micros(frees))
                 }
@@ -269,6 +278,29 @@ fn pure(
             })
         }
     }
+}
+
+/// Sets the limit, and begins its ledger, which may be one after a loss.
+async fn begin(store: &Link, lost: bool) {
+    let entry = format!(
+        r#"{{"limit":{LIMIT},"window_sec":{},"epoch":1}}"#,
+        WINDOW.as_secs_f64()
+    );
+    let mut pipeline = redis::pipe();
+    pipeline.hset("limits", "k", entry).hset(KEYS[0], "#", 1);
+    if lost {
+        pipeline.hset(KEYS[0], "#lost", BEGIN);
+    }
+    pipeline
+        .cmd("ZADD")
+        .arg(KEYS[1])
+        .arg("+inf")
+        .arg("#")
+        .cmd("ZADD")
+        .arg(KEYS[2])
+        .arg("+inf")
+        .arg("#");
+    let _: Value = store.at("k").pipeline(&pipeline, DEADLINE).await.unwrap();
 }
 
 #[tokio::test]
@@ -289,11 +321,17 @@ async fn the_script_answers_as_the_ledger() {
             .query::<Value>(cmd("DEL").arg(&KEYS[..]), DEADLINE)
             .await
             .unwrap();
-        let mut ledger = GrantLedger::new(RETENTION);
+        let lost = case % 2 == 1;
+        begin(&scripts.store, lost).await;
+        let mut ledger = if lost {
+            GrantLedger::after_loss(StoreTime::from_micros(BEGIN), RETENTION)
+        } else {
+            GrantLedger::new(RETENTION)
+        };
         let mut clock = BEGIN;
         for (i, step) in steps.iter().enumerate() {
             clock = clock.saturating_add_signed(step.moved);
-            let expected = pure(&mut ledger, &terms, clock, step);
+            let expected = pure(&mut ledger, &terms, clock, step, lost);
             let answer = scripts.run(clock, step).await;
             assert_eq!(
                 answer,
@@ -316,7 +354,7 @@ async fn the_script_answers_as_the_ledger() {
     }
     println!("verdicts: {verdicts:?}");
     assert!(
-        [2, 1, 0, -1, -2]
+        [2, 1, 0, -1, -2, -3]
             .iter()
             .all(|verdict| verdicts.contains_key(verdict)),
         "{verdicts:?}"

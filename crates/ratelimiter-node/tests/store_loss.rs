@@ -15,7 +15,7 @@ use common::{
     failing, key, set, spec, start,
 };
 use ratelimiter_api::{
-    CheckRequest, CheckResponse, CountingMode, DecidedBy, LimitEntry, MAX_LIMIT, NodeClient,
+    CheckRequest, CheckResponse, CountingMode, DecidedBy, Key, LimitEntry, MAX_LIMIT, NodeClient,
     StoreCircuit, StoreFailurePolicy, layout,
 };
 use ratelimiter_chaos::reset_counter;
@@ -125,7 +125,8 @@ async fn back_to_normal(cluster: &LocalCluster, entries: &[LimitEntry]) {
             .query(cmd("HLEN").arg(layout::LIMITS), PATIENCE)
             .await
             .unwrap();
-        kept == entries.len() as u64
+        // Beside them the part's own member.
+        kept == entries.len() as u64 + 1
     })
     .await;
     let took = returned.elapsed();
@@ -368,4 +369,55 @@ async fn lost_admissions_are_counted_and_sent_again() {
     assert_eq!(checks(&clients, &entry.key, 30).await, 30);
     all_synced(&clients, &entry.key).await;
     assert_eq!(lost().await, 7);
+}
+
+/// Checks without a pause by every node until the instant; how many were allowed.
+async fn hammered(cluster: &LocalCluster, key: &Key, until: Instant) -> JoinSet<u64> {
+    let mut callers = JoinSet::new();
+    for endpoint in cluster.endpoints() {
+        for _ in 0..24 {
+            let node = NodeClient::new(endpoint.clone(), PATIENCE);
+            let request = CheckRequest::new(key.clone());
+            callers.spawn(async move {
+                let mut allowed = 0;
+                while Instant::now() < until {
+                    // A node that was killed admits nothing, or more than its callers know.
+                    let answer = node.check(&request).await;
+                    allowed += u64::from(answer.is_ok_and(|answer| answer.allowed));
+                }
+                allowed
+            });
+        }
+    }
+    callers
+}
+
+#[tokio::test]
+async fn lost_counts_admit_a_limit_a_process() {
+    const LIMIT: u64 = 50;
+    let mut cluster = start(ClusterPlan::default()).await;
+    let entry = set(&cluster, &counted("k", LIMIT as i64, CountingMode::Atomic)).await;
+    let (store, admissions) = (
+        Store::of(&cluster),
+        layout::admissions(&entry.key, entry.epoch),
+    );
+    let until = Instant::now() + 3 * SECOND;
+    let callers = hammered(&cluster, &entry.key, until).await;
+    while Instant::now() < until {
+        store.run(&["DEL", &admissions]).await;
+    }
+    let evicted: u64 = callers.join_all().await.into_iter().sum();
+    println!("{evicted} admitted by 3 processes while their counts were lost all the time");
+    assert!((LIMIT..=3 * LIMIT).contains(&evicted), "{evicted}");
+
+    let until = Instant::now() + 6 * SECOND;
+    let callers = hammered(&cluster, &entry.key, until).await;
+    for node in [0, 1] {
+        store.run(&["FLUSHALL"]).await;
+        cluster.kill_node(node).unwrap();
+        cluster.restart_node(node).await.unwrap();
+    }
+    let total = evicted + callers.join_all().await.into_iter().sum::<u64>();
+    println!("{total} admitted by 5 processes of a window");
+    assert!(total <= 5 * LIMIT, "{total}");
 }

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::turn::FEW;
 
-/// The store's clock, the heartbeats, and the limits where there are few.
+/// The common clock, the heartbeats, and the limits where there are few.
 #[derive(Debug)]
 pub(crate) struct StoreContents {
     pub(crate) time_us: u64,
@@ -28,12 +28,16 @@ pub(crate) async fn contents(link: &Link, deadline: Duration) -> Result<StoreCon
     let mut pipeline = redis::pipe();
     pipeline
         .cmd("TIME")
+        .cmd("HGET")
+        .arg(layout::CLOCK)
+        .arg(layout::CLOCK_FIELDS[0])
         .cmd("HGETALL")
         .arg(layout::NODES)
         .cmd("HLEN")
         .arg(layout::LIMITS);
     type Texts = HashMap<Vec<u8>, Vec<u8>>;
-    let ((seconds, micros), nodes, limits): ((u64, u64), Texts, usize) =
+    type Answers = ((u64, u64), Option<i64>, Texts, usize);
+    let ((seconds, micros), offset_us, nodes, limits): Answers =
         store.pipeline(&pipeline, deadline).await?;
     let limits = if limits <= FEW {
         let texts: Texts = store
@@ -51,7 +55,7 @@ pub(crate) async fn contents(link: &Link, deadline: Duration) -> Result<StoreCon
         })
         .collect();
     Ok(StoreContents {
-        time_us: seconds * 1_000_000 + micros,
+        time_us: (seconds * 1_000_000 + micros).saturating_add_signed(offset_us.unwrap_or(0)),
         limits,
         heartbeats,
     })
@@ -175,12 +179,8 @@ fn number(answer: &Value) -> u64 {
 }
 
 /// The grants that can hold an admission of the span `(start_us, end_us]`: given by its end, and
-/// not ended by its start. The ledger keeps its own time, which is the store's clock and an offset.
+/// not ended by its start.
 fn grants(book: &HashMap<String, String>, start_us: u64, end_us: u64) -> SharedGrants {
-    let offset = book
-        .get("#offset")
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0_u64);
     let mut sums = SharedGrants::default();
     for (_, grant) in book.iter().filter(|(name, _)| !name.starts_with('#')) {
         let mut fields = grant.split(' ').map(str::parse::<u64>);
@@ -189,7 +189,7 @@ fn grants(book: &HashMap<String, String>, start_us: u64, end_us: u64) -> SharedG
         else {
             continue;
         };
-        if given <= end_us + offset && end > start_us + offset {
+        if given <= end_us && end > start_us {
             sums.charged += charge;
             sums.open += if settled == 0 { charge } else { 0 };
         }
@@ -204,11 +204,11 @@ mod tests {
     #[test]
     fn grants_of_the_span_are_summed() {
         let book = [
-            ("#offset", "5"),
+            ("#", "1"),
             ("n:b:1", "4 100 120 0"),
             ("n:b:2", "3 110 115 1"),
-            ("n:b:3", "9 100 105 1"),
-            ("n:b:4", "9 126 200 0"),
+            ("n:b:3", "9 95 100 1"),
+            ("n:b:4", "9 121 200 0"),
             ("n:b:5", "broken"),
         ];
         let book = book

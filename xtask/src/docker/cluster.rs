@@ -1,3 +1,5 @@
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::time::{Duration, Instant};
 
@@ -9,6 +11,10 @@ use crate::ending::CommandEnd;
 
 /// Longest time until all containers are healthy.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Starts services whose images are there.
+const UP: [&str; 3] = ["up", "--detach", "--no-build"];
+/// The variable that names stores which were made for their nodes.
+const NEW_STORE: &str = "RATELIMITER_NEW_STORE";
 const POLL: Duration = Duration::from_millis(200);
 /// A compose that outlives its killed caller can still be starting things while they are removed.
 const ATTEMPTS: usize = 5;
@@ -82,12 +88,53 @@ pub(crate) fn bring_up<'a>(
     images::provide(docker, signals, options.airgap)?;
     // From here on something is there to be brought down.
     let cluster = ContainerCluster { docker, ours: true };
+    let new_stores =
+        new_stores(docker, signals, options).inspect_err(|why| show_logs(docker, why))?;
     let mut up = docker.compose_for(options);
     signals
-        .succeed(up.args(["up", "--detach", "--no-build"]))
+        .succeed(up.args(UP).env(NEW_STORE, new_stores))
         .inspect_err(|why| show_logs(docker, why))?;
     wait(docker, signals, options).inspect_err(|why| show_logs(docker, why))?;
     Ok(cluster)
+}
+
+/// Starts the stores alone, and returns their run ids. Nodes that have these do not take an empty
+/// store for one that has lost its state.
+fn new_stores(
+    docker: &Docker,
+    signals: &HeldSignals,
+    options: ContainerOptions,
+) -> anyhow::Result<String> {
+    let mut up = docker.compose_for(options);
+    let services = options.stores.primaries().map(|(service, _)| service);
+    signals.succeed(up.args(UP).args(services))?;
+    let until = Instant::now() + PATIENCE;
+    let mut ids = Vec::new();
+    for (service, port) in options.stores.primaries() {
+        loop {
+            signals.check()?;
+            if let Ok(id) = run_id(port) {
+                ids.push(id);
+                break;
+            }
+            anyhow::ensure!(Instant::now() < until, "{service} does not answer in time");
+            std::thread::sleep(POLL);
+        }
+    }
+    Ok(ids.join(","))
+}
+
+/// The run id of the store that is published at this port.
+fn run_id(port: u16) -> std::io::Result<String> {
+    let mut store = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    store.set_read_timeout(Some(POLL))?;
+    store.write_all(b"INFO server\r\n")?;
+    for line in BufReader::new(store).lines() {
+        if let Some(id) = line?.strip_prefix("run_id:") {
+            return Ok(id.trim().to_owned());
+        }
+    }
+    Err(ErrorKind::UnexpectedEof.into())
 }
 
 fn wait(docker: &Docker, signals: &HeldSignals, options: ContainerOptions) -> anyhow::Result<()> {

@@ -95,6 +95,15 @@ impl ContainerStores {
         }
     }
 
+    /// The services that hold data, and their ports.
+    pub(super) fn primaries(self) -> impl Iterator<Item = (&'static str, u16)> {
+        let services: &[_] = match self {
+            Self::Single | Self::Sentinel => &["store"],
+            Self::Cluster => &["store", "store-2", "store-3"],
+        };
+        services.iter().copied().zip(STORE_PORTS)
+    }
+
     pub(super) fn ports(self) -> Vec<u16> {
         match self {
             Self::Single => STORE_PORTS[..1].to_vec(),

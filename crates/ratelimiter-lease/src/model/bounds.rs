@@ -9,6 +9,12 @@ pub(super) struct ModelBounds {
     pub(super) units: usize,
     pub(super) requests: u8,
     pub(super) crashes: u8,
+    /// Losses of the ledger.
+    pub(super) losses: u8,
+    /// Whether the store's clock may step.
+    pub(super) steps: bool,
+    /// Whether the limit may be lowered.
+    pub(super) lowers: bool,
     /// Costs of the waiting checks for which a node asks.
     pub(super) sizes: &'static [u32],
     /// Rates of the nodes' clocks.
@@ -16,43 +22,82 @@ pub(super) struct ModelBounds {
 }
 
 impl ModelBounds {
+    /// Two requests on slow clocks, and a store that loses and changes nothing.
+    const SMALL: Self = Self {
+        units: 5,
+        requests: 2,
+        crashes: 0,
+        losses: 0,
+        steps: false,
+        lowers: false,
+        sizes: &[4],
+        rates: &[SLOW],
+    };
+    const LOSS: Self = Self {
+        crashes: 1,
+        losses: 1,
+        ..Self::SMALL
+    };
+    const STEP: Self = Self {
+        steps: true,
+        ..Self::SMALL
+    };
+    const LOWER: Self = Self {
+        units: 4,
+        lowers: true,
+        ..Self::SMALL
+    };
+
     pub(super) const GATE: &[Self] = &[
         Self {
-            units: 5,
-            requests: 2,
             crashes: 1,
-            sizes: &[4],
-            rates: &[SLOW],
+            ..Self::SMALL
         },
+        Self::LOSS,
+        Self::STEP,
+        Self::LOWER,
+        // The largest last: most mutants are caught before.
         Self {
             units: 4,
             requests: 3,
-            crashes: 0,
             sizes: &[2],
-            rates: &[SLOW],
+            ..Self::SMALL
         },
     ];
     pub(super) const FULL: &[Self] = &[
         Self {
-            units: 5,
-            requests: 2,
             crashes: 1,
             sizes: &[1, 4],
             rates: &[SLOW, TRUE, FAST],
+            ..Self::SMALL
         },
         Self {
-            units: 5,
             requests: 3,
-            crashes: 0,
             sizes: &[2],
-            rates: &[SLOW],
+            ..Self::SMALL
         },
         Self {
             units: 4,
             requests: 3,
             crashes: 1,
             sizes: &[2],
-            rates: &[SLOW],
+            ..Self::SMALL
+        },
+        Self {
+            units: 7,
+            losses: 2,
+            ..Self::LOSS
+        },
+        Self {
+            crashes: 1,
+            rates: &[SLOW, FAST],
+            ..Self::STEP
+        },
+        Self {
+            units: 5,
+            requests: 3,
+            sizes: &[2],
+            ..Self::LOWER
         },
     ];
 }

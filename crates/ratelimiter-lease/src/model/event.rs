@@ -9,6 +9,8 @@ pub(super) enum WireMessage {
     Ask {
         id: GrantId,
         queued: u32,
+        /// When it left, on the common clock.
+        sent: StoreTime,
     },
     Reply {
         id: GrantId,
@@ -21,6 +23,8 @@ pub(super) enum WireMessage {
     Settle {
         id: GrantId,
         spent: u32,
+        /// When it left, on the common clock.
+        sent: StoreTime,
     },
     /// Only of a mutant.
     Renew {
@@ -61,6 +65,14 @@ pub(super) enum ModelEvent {
         node: usize,
     },
     Arrive(WireMessage),
+    /// The store loses the ledger, or a part of it.
+    Lose,
+    /// The store's clock steps forward, and stays there.
+    Step,
+    /// The limit is lowered in the store.
+    Lower,
+    /// That is acknowledged.
+    Acknowledge,
     /// Only of a mutant.
     Renew {
         node: usize,

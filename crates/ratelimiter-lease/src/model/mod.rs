@@ -4,12 +4,14 @@
 //! Three nodes share a limit of four. A step is one event: time advances, a node asks, admits,
 //! gives back, gives up or crashes and restarts, or a message arrives. Messages stay on the wire
 //! once they are sent, so that each may arrive never, late, in any order, and again. Every node's
-//! clock runs slow, true or fast, as its rate was drawn at the start.
+//! clock runs slow, true or fast, as its rate was drawn at the start. The store may lose the ledger,
+//! its clock may step, and the limit may be lowered to two.
 //!
 //! In every state that can be reached, with `W` and `D` of two units of time each:
 //!
 //! - the admissions in the window sum to at most the charges that the store counts for it, and so
 //!   to at most the limit;
+//! - those since the acknowledgement of a lowered limit sum to at most this limit;
 //! - a node's stamp of an admission lies between the giving of its grant and the present.
 //!
 //! The bounds are the events that a run may hold: units of time, requests, crashes. States are told

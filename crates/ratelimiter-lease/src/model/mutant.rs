@@ -15,6 +15,16 @@ pub(super) enum ProtocolMutant {
     NamesReused,
     /// The node settles a request that it gave up, and takes the late answer all the same.
     LateAnswerTaken,
+    /// A ledger that was lost begins anew and grants at once.
+    LossUnnoticed,
+    /// It does so for a node that was restarted, as if the store were new.
+    FreshNodeTrusted,
+    /// The store dates messages by its own clock, which steps.
+    StepFollowed,
+    /// A lowered limit is acknowledged while grants of the former one are out.
+    AcknowledgedEarly,
+    /// The store grants by the limit that the node knows.
+    NodesLimit,
 }
 
 impl ProtocolMutant {
@@ -26,5 +36,10 @@ impl ProtocolMutant {
         Self::NoDrift,
         Self::NamesReused,
         Self::LateAnswerTaken,
+        Self::LossUnnoticed,
+        Self::FreshNodeTrusted,
+        Self::StepFollowed,
+        Self::AcknowledgedEarly,
+        Self::NodesLimit,
     ];
 }

@@ -12,6 +12,10 @@ use crate::{
 
 const NODES: usize = 3;
 const LIMIT: u32 = 4;
+/// The limit after it was lowered.
+const LOWERED: u32 = 2;
+/// Units by which the store's clock steps.
+const STEP: usize = 3;
 /// Units of time that a window and a lease last.
 const WINDOW: usize = 2;
 const LEASE: usize = 2;
@@ -25,6 +29,8 @@ pub(super) enum ModelBreach {
     Uncharged { admitted: u32, charged: u64 },
     /// More admissions in the window than the limit.
     OverLimit { admitted: u32 },
+    /// More admissions since the acknowledgement in the window than the lowered limit.
+    OverLowered { admitted: u32 },
     /// A stamp outside its grant, or after the present.
     Stamp { at: StoreTime, now: StoreTime },
 }
@@ -45,11 +51,21 @@ pub(super) struct ModelWorld {
     unit: usize,
     requests: u8,
     crashes: u8,
+    losses: u8,
+    /// The ledger was lost, and no message has found that out.
+    missing: bool,
+    /// The store's clock has stepped: it agrees with no node's.
+    stepped: bool,
+    /// When the limit was lowered.
+    lowered: Option<StoreTime>,
+    acknowledged: bool,
     ledger: GrantLedger<GrantId>,
     nodes: [ModelNode; NODES],
     wire: BTreeSet<WireMessage>,
     /// Admissions in each of the units of the present window, the present unit first.
     admitted: [u32; WINDOW],
+    /// Likewise, of those since the acknowledgement.
+    admitted_since: [u32; WINDOW],
 }
 
 impl ModelWorld {
@@ -76,10 +92,16 @@ impl ModelWorld {
                         unit: 0,
                         requests: 0,
                         crashes: 0,
+                        losses: 0,
+                        missing: false,
+                        stepped: false,
+                        lowered: None,
+                        acknowledged: false,
                         ledger: GrantLedger::new(Duration::ZERO),
                         nodes: [node(a), node(b), node(c)],
                         wire: BTreeSet::new(),
                         admitted: [0; WINDOW],
+                        admitted_since: [0; WINDOW],
                     });
                 }
             }
@@ -100,8 +122,35 @@ impl ModelWorld {
         NodeTime::from_micros(self.unit as u64 * self.nodes[node].rate)
     }
 
+    /// The time of a message in the store: of its arrival, or where the store's clock has stepped,
+    /// of its sending.
+    fn time_of(&self, message: &WireMessage) -> StoreTime {
+        match message {
+            WireMessage::Ask { sent, .. } | WireMessage::Settle { sent, .. } if self.stepped => {
+                if self.is(ProtocolMutant::StepFollowed) {
+                    self.now() + units(STEP)
+                } else {
+                    *sent
+                }
+            }
+            _ => self.now(),
+        }
+    }
+
+    /// Whether a grant is out that was given before the limit was lowered.
+    fn has_former_grants(&self) -> bool {
+        let open = |grant: &crate::Grant| {
+            !grant.settled && grant.end > self.now() && Some(grant.given) <= self.lowered
+        };
+        self.ledger.grants.values().any(open)
+    }
+
     /// The terms by which the store counts.
     fn store_terms(&self) -> LeaseTerms {
+        if self.lowered.is_some() && !self.is(ProtocolMutant::NodesLimit) {
+            return LeaseTerms::new(LOWERED, units(WINDOW), units(LEASE), DRIFT_PERMILLE)
+                .expect("they are positive");
+        }
         if self.is(ProtocolMutant::CountedUntilEnd) {
             return LeaseTerms::new(
                 LIMIT,
@@ -119,6 +168,20 @@ impl ModelWorld {
         let mut actions: Vec<_> = self.wire.iter().cloned().map(ModelEvent::Arrive).collect();
         if self.unit < self.bounds.units {
             actions.push(ModelEvent::Tick);
+        }
+        if self.losses < self.bounds.losses && !self.missing {
+            actions.push(ModelEvent::Lose);
+        }
+        if self.bounds.steps && !self.stepped {
+            actions.push(ModelEvent::Step);
+        }
+        if self.bounds.lowers && self.lowered.is_none() {
+            actions.push(ModelEvent::Lower);
+        }
+        let may_acknowledge =
+            self.is(ProtocolMutant::AcknowledgedEarly) || !self.has_former_grants();
+        if self.lowered.is_some() && !self.acknowledged && may_acknowledge {
+            actions.push(ModelEvent::Acknowledge);
         }
         for node in 0..NODES {
             let holder = &self.nodes[node].holder;
@@ -147,11 +210,24 @@ impl ModelWorld {
         match *action {
             ModelEvent::Tick => {
                 self.unit += 1;
-                self.admitted.rotate_right(1);
-                self.admitted[0] = 0;
+                for admitted in [&mut self.admitted, &mut self.admitted_since] {
+                    admitted.rotate_right(1);
+                    admitted[0] = 0;
+                }
                 let (now, terms) = (self.now(), self.store_terms());
-                self.ledger.advance(now, &terms);
+                // A store whose clock has stepped has only the time of its messages.
+                if !self.stepped {
+                    self.ledger.advance(now, &terms);
+                }
             }
+            ModelEvent::Lose => {
+                self.losses += 1;
+                self.missing = true;
+                self.ledger = GrantLedger::new(Duration::ZERO);
+            }
+            ModelEvent::Step => self.stepped = true,
+            ModelEvent::Lower => self.lowered = Some(self.now()),
+            ModelEvent::Acknowledge => self.acknowledged = true,
             ModelEvent::Ask { node, queued } => {
                 self.requests += 1;
                 let now = self.clock(node);
@@ -165,6 +241,7 @@ impl ModelWorld {
                 self.wire.insert(WireMessage::Ask {
                     id: self.id(node, number),
                     queued: ask.waiting.queued,
+                    sent: self.now(),
                 });
             }
             ModelEvent::Admit { node } => return self.admit(node),
@@ -218,6 +295,7 @@ impl ModelWorld {
         let (clock, now) = (self.clock(node), self.now());
         if let SpendResult::Admitted { at } = self.nodes[node].holder.spend(clock, 1) {
             self.admitted[0] += 1;
+            self.admitted_since[0] += u32::from(self.acknowledged);
             if at > now || at + units(LEASE) < now {
                 return Err(ModelBreach::Stamp { at, now });
             }
@@ -228,11 +306,24 @@ impl ModelWorld {
     }
 
     fn arrive(&mut self, message: &WireMessage) {
-        let (now, terms) = (self.now(), self.store_terms());
+        let (time, terms) = (self.time_of(message), self.store_terms());
         let id = message.id();
         let node = usize::from(id.0);
+        if self.missing {
+            // What was lost has nothing to settle, and a request begins it anew.
+            let WireMessage::Ask { .. } = message else {
+                return;
+            };
+            self.missing = false;
+            let is_trusted = self.is(ProtocolMutant::LossUnnoticed)
+                || self.is(ProtocolMutant::FreshNodeTrusted) && id.1 > 0;
+            if !is_trusted {
+                self.ledger = GrantLedger::after_loss(time, Duration::ZERO);
+            }
+        }
+        let now = self.ledger.advance(time, &terms);
         match *message {
-            WireMessage::Ask { id, queued } => {
+            WireMessage::Ask { id, queued, .. } => {
                 let waiting = WaitingChecks::alike(1, queued);
                 let request = LedgerRequest {
                     id,
@@ -251,7 +342,7 @@ impl ModelWorld {
                         }
                     });
             }
-            WireMessage::Settle { id, spent } => self.ledger.settle(now, &id, spent),
+            WireMessage::Settle { id, spent, .. } => self.ledger.settle(now, &id, spent),
             WireMessage::Renew { id } => {
                 if let Some(grant) = self.ledger.grants.get_mut(&id) {
                     grant.end = now + units(LEASE);
@@ -299,6 +390,7 @@ impl ModelWorld {
             self.wire.insert(WireMessage::Settle {
                 id: self.id(node, number),
                 spent,
+                sent: self.now(),
             });
         }
     }
@@ -318,7 +410,7 @@ impl ModelWorld {
                     || (node.life == id.1 && node.holder.asked_number() == Some(id.2.into()))
             }
             // It changes nothing a second time.
-            WireMessage::Settle { id, spent } => !ledger
+            WireMessage::Settle { id, spent, .. } => !ledger
                 .grants
                 .get(id)
                 .is_some_and(|grant| grant.settled && grant.charge <= *spent),
@@ -331,10 +423,14 @@ impl ModelWorld {
         let charged = self
             .ledger
             .charged(self.now(), &terms(WINDOW, DRIFT_PERMILLE));
+        let since = self.admitted_since.iter().sum();
         if admitted > LIMIT {
             return Err(ModelBreach::OverLimit { admitted });
         }
-        if u64::from(admitted) > charged {
+        if since > LOWERED {
+            return Err(ModelBreach::OverLowered { admitted: since });
+        }
+        if self.losses == 0 && u64::from(admitted) > charged {
             return Err(ModelBreach::Uncharged { admitted, charged });
         }
         Ok(())
@@ -347,7 +443,15 @@ impl ModelWorld {
         parts.sort_unstable();
         let mut hasher = DefaultHasher::new();
         (self.unit, self.requests, self.crashes, self.admitted, parts).hash(&mut hasher);
+        (self.losses, self.missing, self.ledger.lost).hash(&mut hasher);
+        (self.stepped, self.ledger.last).hash(&mut hasher);
+        (self.lowered, self.acknowledged, self.admitted_since).hash(&mut hasher);
         hasher.finish()
+    }
+
+    /// The time of sending, where anything depends on it.
+    fn dated(&self, sent: StoreTime) -> Option<StoreTime> {
+        self.bounds.steps.then_some(sent)
     }
 
     fn part(&self, node: usize) -> u64 {
@@ -368,9 +472,13 @@ impl ModelWorld {
             std::mem::discriminant(message).hash(&mut hasher);
             (id.1, id.2).hash(&mut hasher);
             match message {
-                WireMessage::Ask { queued, .. } => queued.hash(&mut hasher),
+                WireMessage::Ask { queued, sent, .. } => {
+                    (queued, self.dated(*sent)).hash(&mut hasher)
+                }
                 WireMessage::Reply { charge, given, .. } => (charge, given).hash(&mut hasher),
-                WireMessage::Settle { spent, .. } => spent.hash(&mut hasher),
+                WireMessage::Settle { spent, sent, .. } => {
+                    (spent, self.dated(*sent)).hash(&mut hasher)
+                }
                 WireMessage::Refusal { .. } | WireMessage::Renew { .. } => {}
             }
         }

@@ -1,9 +1,12 @@
+mod detection;
 mod runs;
 
 use std::time::Duration;
 
 use ratelimiter_api::NodeId;
 use runs::AdmissionRuns;
+
+pub(crate) use detection::{Arrival, OwnAdmissions};
 
 /// Admissions are kept this much longer than their window, so that an observer who asks a moment
 /// later still gets the whole window it asks about.
@@ -58,66 +61,6 @@ impl AdmissionNames {
 
     pub(crate) fn prefix(&self) -> &str {
         &self.prefix
-    }
-}
-
-/// A node's own admissions in a window, by their state in the store. Admissions are named by their
-/// sequence.
-///
-/// ```text
-///   confirmed              sent, not confirmed    to be sent               time ->
-///   --------------------|----------------------|----------------------
-///       newest_confirmed ^            last_sent ^               newest ^
-///
-///   missing in the store:  there:                 there:
-///   it has lost some       all sent arrived       everything arrived
-/// ```
-///
-/// The node asks the store for these three admissions by name. They stand for all the others:
-///
-/// - The newest confirmed one is asked for before anything else is confirmed. So a confirmation
-///   after a loss never hides the admissions that were lost.
-/// - A batch arrives in one step and in order. So where its last admission is, the ones before it
-///   are too. The newest of all may arrive before the question does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct OwnAdmissions {
-    pub(crate) confirmed: u64,
-    pub(crate) newest_confirmed: Option<u64>,
-    /// Sent to the store, which has not confirmed them.
-    pub(crate) sent: u64,
-    pub(crate) last_sent: Option<u64>,
-    /// Sent, to be sent, and doubted.
-    pub(crate) unconfirmed: u64,
-    /// Confirmed before the store lost some, and not asked for since.
-    pub(crate) doubted: u64,
-    pub(crate) newest: Option<u64>,
-}
-
-/// The unconfirmed admissions that the store has all the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arrival {
-    Nothing,
-    Sent,
-    Everything,
-}
-
-impl OwnAdmissions {
-    fn arrived(&self, how_much: Arrival) -> u64 {
-        match how_much {
-            Arrival::Nothing => 0,
-            Arrival::Sent => self.sent,
-            Arrival::Everything => self.unconfirmed - self.doubted,
-        }
-    }
-
-    /// Admissions that the store has.
-    pub(crate) fn held(&self, arrived: Arrival) -> u64 {
-        self.confirmed + self.arrived(arrived)
-    }
-
-    /// Admissions that the store does not have yet.
-    pub(crate) fn unheard(&self, arrived: Arrival) -> u64 {
-        self.unconfirmed - self.arrived(arrived)
     }
 }
 
@@ -186,24 +129,6 @@ impl AdmissionLog {
         [&self.synced, &self.unsynced, &self.doubted]
     }
 
-    /// The admissions after `from_us` that the store should hold, and those that it may not know.
-    pub(crate) fn own_after(&self, from_us: u64) -> OwnAdmissions {
-        let (last, name) = (Admission::LAST, |a: Admission| a.sequence);
-        let (sent, last_sent) = self.sent.map_or((0, None), |sent| {
-            let last_sent = self.unsynced.newest(from_us, sent);
-            (self.unsynced.count(from_us, sent), last_sent)
-        });
-        OwnAdmissions {
-            confirmed: self.synced.count(from_us, last),
-            newest_confirmed: self.synced.newest(from_us, last).map(name),
-            sent,
-            last_sent: last_sent.map(name),
-            unconfirmed: self.count_unsynced(from_us, u64::MAX),
-            doubted: self.doubted.count(from_us, last),
-            newest: self.unsynced.newest(from_us, last).map(name),
-        }
-    }
-
     /// The time of the oldest admission after `from_us`.
     pub(crate) fn oldest_after(&self, from_us: u64) -> Option<u64> {
         self.kept()
@@ -244,66 +169,6 @@ impl AdmissionLog {
     /// Whether some are still to be sent.
     pub(crate) fn has_unsynced(&self) -> bool {
         self.unsynced.len() > 0
-    }
-
-    /// The oldest unconfirmed admissions, at most `most` of them, to be sent to the store.
-    pub(crate) fn send(&mut self, most: usize) -> Vec<Admission> {
-        let batch = self.unsynced.first(most);
-        self.sent = self.sent.max(batch.last().copied());
-        batch
-    }
-
-    /// The store has confirmed these, in the order in which [`send`](Self::send) gave them. Those
-    /// that expired meanwhile are not added again.
-    pub(crate) fn confirm(&mut self, confirmed: &[Admission]) {
-        for admission in self.unsynced.take(confirmed) {
-            self.synced.add(admission);
-        }
-    }
-
-    /// The store has lost confirmed admissions, all or some: it has to be asked for each.
-    pub(crate) fn doubt(&mut self) {
-        self.doubted.absorb(std::mem::take(&mut self.synced));
-    }
-
-    /// The oldest doubted admissions after `from_us`, at most `most` of them. The older ones are
-    /// outside every window, and the store may have dropped them in good order: they are doubted no
-    /// more.
-    pub(crate) fn doubts(&mut self, from_us: u64, most: usize) -> Vec<Admission> {
-        loop {
-            let first = self.doubted.first(most);
-            let old = first.partition_point(|a| a.at_us <= from_us);
-            if old == 0 {
-                return first;
-            }
-            self.doubted
-                .take(&first[..old])
-                .into_iter()
-                .for_each(|a| self.synced.add(a));
-        }
-    }
-
-    /// The store holds those of the doubted admissions for which `held` is true. The others are to
-    /// be sent again. Returns how many these are.
-    pub(crate) fn settle(&mut self, doubts: &[Admission], held: &[bool]) -> u64 {
-        let some = |wanted: bool| -> Vec<Admission> {
-            doubts
-                .iter()
-                .zip(held)
-                .filter(|(_, held)| **held == wanted)
-                .map(|(a, _)| *a)
-                .collect()
-        };
-        self.doubted
-            .take(&some(true))
-            .into_iter()
-            .for_each(|a| self.synced.add(a));
-        let lost = self.doubted.take(&some(false));
-        for admission in &lost {
-            self.lost.add(*admission);
-            self.unsynced.add(*admission);
-        }
-        lost.len() as u64
     }
 
     /// Everything is to be sent again, although the store holds it.

@@ -6,8 +6,8 @@ use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, StatusCode, Version};
 use ratelimiter_api::{
-    CheckRequest, CheckResponse, CountingMode, DecidedBy, Key, LimitEntry, LimitSpec, LimitSpecs,
-    MAX_COST, NodeHealth, NodeId, StoreFailurePolicy,
+    ChangedLimit, CheckRequest, CheckResponse, CountingMode, DecidedBy, Key, LimitEntry, LimitSpec,
+    LimitSpecs, MAX_COST, NodeHealth, NodeId, StoreFailurePolicy,
 };
 use ratelimiter_store::StoreError;
 use tokio::sync::watch;
@@ -161,13 +161,13 @@ impl NodeApi {
         Ok(json(&self.keep_limits(limits).await?))
     }
 
-    async fn keep_limits(&self, specs: &[LimitSpec]) -> Result<Vec<LimitEntry>, HttpRefusal> {
+    async fn keep_limits(&self, specs: &[LimitSpec]) -> Result<Vec<ChangedLimit>, HttpRefusal> {
         let entry = |spec: &LimitSpec| {
             limit_entry(spec, self.counting, self.on_store_failure)
                 .map_err(|e| bad_request(format!("key {:?}: {e}", spec.key.as_str())))
         };
         let entries = specs.iter().map(entry);
-        let entries: Vec<_> = entries.collect::<Result<_, HttpRefusal>>()?;
+        let entries: Vec<LimitEntry> = entries.collect::<Result<_, HttpRefusal>>()?;
         self.has_room(&entries)?;
         Ok(self.limiter.set_limits(&entries).await?)
     }
@@ -206,6 +206,8 @@ impl NodeApi {
             last_write_age_ms: self.store.last_write_age().map(|age| micros(age) / 1000),
             store_lost: self.limiter.lost(),
             store_circuit: self.store.circuits.worst(),
+            store_eviction: self.store.eviction(),
+            store_quarantined: self.store.quarantined(),
             check_p99_ms: self.metrics.check_p99().map(ms),
             counting: self.counting,
             sync_interval_ms: micros(self.sync_interval) / 1000,
@@ -224,7 +226,9 @@ impl NodeApi {
             store: *self.status.borrow(),
             circuit: self.store.circuits.worst(),
             last_write: self.store.last_write_age(),
-            clock_jumps: self.limiter.clock_jumps(),
+            evicts: self.store.eviction().is_some(),
+            quarantined: self.store.quarantined().len(),
+            clock_steps: self.limiter.clock_steps(),
             remembered: self.limiter.remembered(),
             lost: self.limiter.lost(),
             redirects: &self.store.redirects(),

@@ -1,14 +1,16 @@
 -- Checks of one key by one node, in their order of arrival: forget the old, count the window, add
 -- where there is room. Runs as one step of the store.
 -- KEYS[1] the key's sorted set, KEYS[2] the hash of limits, KEYS[3] and KEYS[4] the versions at
---         which keys were changed and deleted
+--         which keys were changed and deleted, KEYS[5] the common clock
 -- ARGV    limit, window (us), member prefix, retention (us), and of the caller's own: the newest
 --         that was confirmed; the last that was sent and not confirmed, and how many; the newest of
 --         all that were sent or are to be, and how many were not confirmed (each a sequence, or
 --         nothing where there is none); `repeat` when the same checks were sent before and their
 --         answer was lost, or nothing; key, epoch that the caller knows, time on the caller's clock
---         (us), how many were confirmed before a loss and not asked for since; then cost, first
---         sequence and deadline (us) of each check
+--         (us), how many were confirmed before a loss and not asked for since, how much longer than
+--         its window the set lives (us), by how much the caller's clock may lag (us), `renew`
+--         when the caller has not renewed the life lately; then cost, first sequence and deadline
+--         (us) of each check
 -- returns {now (us); limit; window (us); for another counter than the caller's its entry, or
 --         nothing when the limit was deleted; the version of that change; then of each check: 1
 --         allowed, 0 denied, -1 too late, -2 forgot or -3 another counter; the admissions in the
@@ -18,17 +20,11 @@
 -- own text of them is rounded.
 local limit, window, prefix, retention =
   tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
-local FIRST = 15
-local time, callers = redis.call('TIME'), tonumber(ARGV[13])
-local clock = time[1] * 1000000 + time[2]
--- The caller does not follow a jump of this clock until it lasts, and until then admissions keep
--- their dates: within a second, which is more than clocks differ by. A call that comes so late
--- counts nothing.
-local now = math.min(math.max(clock, callers - 1000000), callers + 1000000)
-local function exact(number) return string.format('%.0f', number) end
+local FIRST = 18
+local now, date, arrival = common_clock(KEYS[5], tonumber(ARGV[13]), tonumber(ARGV[16]))
 local function knows(sequence) return redis.call('ZSCORE', KEYS[1], prefix .. sequence) end
 
-local answers = {now, limit, window, '', 0}
+local answers = {date, limit, window, '', 0}
 local function answer(verdict, count, leaves)
   local place = #answers
   answers[place + 1], answers[place + 2], answers[place + 3] = verdict, count, leaves
@@ -76,7 +72,7 @@ local function nth(number)
 end
 local count = redis.call('ZCARD', KEYS[1]) - gone + unheard
 
-local added, score = {}, exact(now)
+local added, score = {}, exact(date)
 local function flush()
   if #added > 0 then redis.call('ZADD', KEYS[1], unpack(added)) end
   added = {}
@@ -92,8 +88,8 @@ for i = FIRST, #ARGV, 3 do
   local cost, first = tonumber(ARGV[i]), ARGV[i + 1]
   if was_counted(first) then
     answer(1, count, nth(1))
-  elseif clock > tonumber(ARGV[i + 2]) then
-    -- Its caller has stopped waiting, and has another answer by now.
+  elseif arrival > tonumber(ARGV[i + 2]) then
+    -- Its caller has stopped waiting, and has another answer by now; or the store's clock stepped.
     answer(-1, 0, 0)
   elseif forgot then
     answer(-2, 0, 0)
@@ -108,5 +104,8 @@ for i = FIRST, #ARGV, 3 do
   end
 end
 flush()
-if admitted then redis.call('PEXPIRE', KEYS[1], (window + 2 * retention) / 1000) end
+-- A set that is new gets a life; one in use is renewed now and then.
+if admitted and (ARGV[17] == 'renew' or not oldest) then
+  redis.call('PEXPIRE', KEYS[1], (window + tonumber(ARGV[15])) / 1000)
+end
 return answers

@@ -21,7 +21,7 @@ use tokio::task::yield_now;
 use super::counter::{CounterCell, in_epoch};
 use super::{CheckContext, CheckCost, CheckOutcome, Decision, NoDecision, PendingCheck};
 use crate::admissions::{OwnAdmissions, RETENTION};
-use crate::clock::micros;
+use crate::clock::{BRIDGED, micros};
 use crate::shared::{LimitChange, next_answer};
 
 /// Checks that one script call decides: enough to be quick, few enough not to hold up the store.
@@ -31,6 +31,7 @@ const CALLS_MOST: usize = 2;
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
+        include_str!("../clock.lua"),
         include_str!("current.lua"),
         include_str!("atomic.lua")
     ))
@@ -51,11 +52,21 @@ struct CheckQueue {
     calls: usize,
 }
 
+/// The state of a counter when a call leaves.
+#[derive(Clone, Copy)]
+struct CallFacts<'a> {
+    entry: &'a LimitEntry,
+    own: &'a OwnAdmissions,
+    now_us: u64,
+    /// The life of the set in the store is to be renewed.
+    renews: bool,
+}
+
 /// A check that waits for its call.
 #[derive(Debug)]
 struct QueuedCheck {
     cost: CheckCost,
-    /// Time after which it is not counted any more, microseconds on the store's clock.
+    /// Time after which it is not counted any more, microseconds on the common clock.
     late_us: u64,
     reply: oneshot::Sender<CheckOutcome>,
 }
@@ -98,13 +109,20 @@ impl AtomicQueues {
                 return;
             };
             let now_us = self.context.clock.now_us();
-            let (entry, own) = {
-                let counter = counter.lock();
-                (counter.entry.clone(), counter.own(now_us))
+            let (entry, own, renews) = {
+                let mut counter = counter.lock();
+                let renews = counter.renews(now_us);
+                (counter.entry.clone(), counter.own(now_us), renews)
             };
-            match self.question(&entry, &own, now_us, &group).await {
-                Ok(outcomes) => {
-                    self.remember(&counter, entry.epoch, &group, &outcomes);
+            let facts = CallFacts {
+                entry: &entry,
+                own: &own,
+                now_us,
+                renews,
+            };
+            match self.question(facts, &group).await {
+                Ok(mut outcomes) => {
+                    self.remember(&counter, entry.epoch, &group, &mut outcomes);
                     for (check, outcome) in group.into_iter().zip(outcomes) {
                         drop(check.reply.send(outcome));
                     }
@@ -137,11 +155,10 @@ impl AtomicQueues {
     /// Checks a group in one step of the store, which counts none that arrives there late.
     async fn question(
         &self,
-        entry: &LimitEntry,
-        own: &OwnAdmissions,
-        now_us: u64,
+        facts: CallFacts<'_>,
         group: &[QueuedCheck],
     ) -> Result<Vec<CheckOutcome>, StoreError> {
+        let entry = facts.entry;
         let store = &self.context.store;
         let set = layout::admissions(&entry.key, entry.epoch);
         // A script that ran and whose answer was lost with the connection has to find its own
@@ -157,7 +174,7 @@ impl AtomicQueues {
                     ""
                 };
                 let answers: Vec<Value> = self
-                    .invocation(&set, entry, own, now_us, repeat, group)
+                    .invocation(&set, facts, repeat, group)
                     .invoke_async(&mut connection)
                     .await?;
                 outcomes(answers, entry, group.len())
@@ -170,17 +187,24 @@ impl AtomicQueues {
     fn invocation(
         &self,
         set: &str,
-        entry: &LimitEntry,
-        own: &OwnAdmissions,
-        now_us: u64,
+        facts: CallFacts<'_>,
         repeat: &str,
         group: &[QueuedCheck],
     ) -> ScriptInvocation<'static> {
+        let CallFacts {
+            entry,
+            own,
+            now_us,
+            renews,
+        } = facts;
         let or_nothing =
             |sequence: Option<u64>| sequence.map(|s| s.to_string()).unwrap_or_default();
         let mut call = SCRIPT.key(set);
         let limit = self.context.store.limit_of(&entry.key);
-        call.key(limit.limits).key(limit.changed).key(limit.deleted);
+        call.key(limit.limits)
+            .key(limit.changed)
+            .key(limit.deleted)
+            .key(limit.clock);
         call.arg(entry.limit.admissions())
             .arg(entry.limit.window_us())
             .arg(self.context.store.names.prefix())
@@ -194,7 +218,10 @@ impl AtomicQueues {
             .arg(entry.key.as_str())
             .arg(entry.epoch)
             .arg(now_us)
-            .arg(own.doubted);
+            .arg(own.doubted)
+            .arg(micros(2 * RETENTION + BRIDGED))
+            .arg(self.context.clock.lag_us())
+            .arg(if renews { "renew" } else { "" });
         for QueuedCheck { cost, late_us, .. } in group {
             call.arg(cost.admissions)
                 .arg(cost.first_sequence)
@@ -205,16 +232,27 @@ impl AtomicQueues {
 
     /// Adds the admissions to the counter, unless it was reset since, before their callers have
     /// their answers; or asks for all of them by name, after a loss.
+    ///
+    /// A store that lost admissions while calls were on their way allows too much. What this node
+    /// remembers bounds it: no process ever admits more than the limit by its own record.
     fn remember(
         &self,
         counter: &CounterCell,
         epoch: u64,
         group: &[QueuedCheck],
-        outcomes: &[CheckOutcome],
+        outcomes: &mut [CheckOutcome],
     ) {
         in_epoch(counter, epoch, |counter| {
-            let mut forgot = false;
+            let (mut forgot, mut own) = (false, None);
             for (QueuedCheck { cost, reply, .. }, outcome) in group.iter().zip(outcomes) {
+                match outcome {
+                    CheckOutcome::Decided(decision) if decision.allowed => {
+                        let own = own.get_or_insert_with(|| counter.own_count(decision));
+                        *own += u64::from(cost.admissions);
+                        decision.allowed = *own <= decision.limit.admissions().into();
+                    }
+                    _ => {}
+                }
                 match outcome {
                     CheckOutcome::Decided(decision)
                         if decision.allowed

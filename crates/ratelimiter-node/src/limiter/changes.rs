@@ -1,8 +1,10 @@
-use ratelimiter_api::{Key, LimitEntry};
+use ratelimiter_api::{ChangedLimit, CountingMode, FormerGrants, Key, LimitEntry};
 use ratelimiter_store::StoreError;
+use tokio::time::Instant;
 
 use super::Limiter;
-use crate::shared::{LimitChange, LimitCommand, LimitsState, StoreRefresh};
+use super::leased::LEASE_ENDS;
+use crate::shared::{ChangedLimits, LimitChange, LimitCommand, LimitsState, StoreRefresh};
 
 /// Limits that one change may set.
 pub(crate) const MAX_LIMITS_AT_ONCE: usize = 1000;
@@ -16,42 +18,71 @@ impl Limiter {
     }
 
     /// Sets at most [`MAX_LIMITS_AT_ONCE`] limits, with the epochs that the store assigns. Returns
-    /// the entries as the store keeps them.
+    /// the entries as the store keeps them, once no grant of a stricter limit is out that was given
+    /// before.
     pub(crate) async fn set_limits(
         &self,
         entries: &[LimitEntry],
-    ) -> Result<Vec<LimitEntry>, StoreError> {
-        let (version, kept) = self.change(&LimitCommand::Set(entries)).await?;
-        let change = |entry: &LimitEntry| LimitChange::set(version, entry.clone());
-        self.spread(kept.iter().map(change).collect()).await?;
-        Ok(kept)
+    ) -> Result<Vec<ChangedLimit>, StoreError> {
+        let done = self.change(&LimitCommand::Set(entries)).await?;
+        let pairs: Vec<_> = done
+            .entries
+            .chunks_exact(2)
+            .filter_map(|pair| Some((pair[0].clone()?, pair[1].clone())))
+            .collect();
+        let change = |(entry, _): &(LimitEntry, _)| LimitChange::set(done.version, entry.clone());
+        let changes = pairs.iter().map(change).collect();
+        self.spread(changes, done.lost_us).await?;
+        let former = |(entry, old): &(LimitEntry, Option<LimitEntry>)| {
+            old.clone().filter(|old| is_stricter(old, entry))
+        };
+        let waited: Vec<_> = pairs.iter().map(former).collect();
+        let grants = self.former_grants(&waited).await;
+        for (entry, old) in &pairs {
+            if let Some(old) = old.as_ref().filter(|old| old.epoch != entry.epoch) {
+                self.context.store.drop_counter(old).await;
+            }
+        }
+        let changed = pairs.into_iter().zip(grants);
+        Ok(changed
+            .map(|((entry, _), former_grants)| ChangedLimit {
+                entry,
+                former_grants,
+            })
+            .collect())
     }
 
     /// Removes a limit. Returns the entry as it was, if there was one.
     pub(crate) async fn delete_limit(&self, key: &Key) -> Result<Option<LimitEntry>, StoreError> {
-        let (version, deleted) = self.change(&LimitCommand::Delete(key)).await?;
-        let deleted = deleted.into_iter().next();
+        let done = self.change(&LimitCommand::Delete(key)).await?;
+        let deleted = done.entries.into_iter().next().flatten();
         if let Some(old) = &deleted {
-            self.replace_counter(old, None, version).await?;
+            let change = LimitChange::deleted(done.version, key.clone());
+            self.replace_counter(old, change, done.lost_us).await?;
         }
         Ok(deleted)
     }
 
     /// Begins a new counter. Returns the entry with its new epoch, if there is a limit.
-    pub(crate) async fn reset_counter(&self, key: &Key) -> Result<Option<LimitEntry>, StoreError> {
-        let (version, kept) = self.change(&LimitCommand::Reset(key)).await?;
-        if let [entry, old, ..] = kept.as_slice() {
-            self.replace_counter(old, Some(entry), version).await?;
-        }
-        Ok(kept.into_iter().next())
+    pub(crate) async fn reset_counter(
+        &self,
+        key: &Key,
+    ) -> Result<Option<ChangedLimit>, StoreError> {
+        let done = self.change(&LimitCommand::Reset(key)).await?;
+        let [Some(entry), Some(old), ..] = done.entries.as_slice() else {
+            return Ok(None);
+        };
+        let change = LimitChange::set(done.version, entry.clone());
+        let former_grants = self.replace_counter(old, change, done.lost_us).await?;
+        Ok(Some(ChangedLimit {
+            entry: entry.clone(),
+            former_grants,
+        }))
     }
 
     /// Changes limits in the store. One that has lost its state changes none: it is given the
     /// limits first, since otherwise the nodes would take the changed limit for the only one.
-    async fn change(
-        &self,
-        command: &LimitCommand<'_>,
-    ) -> Result<(u64, Vec<LimitEntry>), StoreError> {
+    async fn change(&self, command: &LimitCommand<'_>) -> Result<ChangedLimits, StoreError> {
         loop {
             let store = &self.context.store;
             if let Some(done) = store.change_limits(&self.known(), command).await? {
@@ -62,30 +93,42 @@ impl Limiter {
     }
 
     /// Copies changes of the store to where its parts need them, and to this node.
-    async fn spread(&self, changes: Vec<LimitChange>) -> Result<(), StoreError> {
-        self.context.store.copy_limits(&changes, false).await?;
+    async fn spread(&self, changes: Vec<LimitChange>, lost_us: u64) -> Result<(), StoreError> {
+        let copied = self.context.store.copy_limits(&changes, Some(lost_us));
+        copied.await?;
         let mut limits = self.limits_mut();
         changes.into_iter().for_each(|change| limits.change(change));
         Ok(())
     }
 
-    /// Ends a counter of this node and drops its entries in the store.
+    /// Ends a counter, once none of its grants is out, and drops its entries in the store.
     async fn replace_counter(
         &self,
         old: &LimitEntry,
-        entry: Option<&LimitEntry>,
-        version: u64,
-    ) -> Result<(), StoreError> {
-        let change = LimitChange {
-            key: old.key.clone(),
-            version,
-            entry: entry.cloned(),
-        };
-        self.spread(vec![change]).await?;
-        self.leases
-            .replaced(&old.key, entry.map(|entry| entry.epoch));
+        change: LimitChange,
+        lost_us: u64,
+    ) -> Result<Option<FormerGrants>, StoreError> {
+        let epoch = change.entry.as_ref().map(|entry| entry.epoch);
+        self.spread(vec![change], lost_us).await?;
+        self.leases.replaced(&old.key, epoch);
+        let leased = Some(old.clone()).filter(|old| old.counting == CountingMode::Leased);
+        let grants = self.former_grants(&[leased]).await;
         self.context.store.drop_counter(old).await;
-        Ok(())
+        Ok(grants.into_iter().next().flatten())
+    }
+
+    /// Waits until no grant of these limits is out that was given until now. Grants end by
+    /// themselves, so that this takes no longer than a lease, whatever the store does meanwhile.
+    async fn former_grants(&self, limits: &[Option<LimitEntry>]) -> Vec<Option<FormerGrants>> {
+        let until = Instant::now() + LEASE_ENDS;
+        let mut results = Vec::new();
+        for limit in limits {
+            results.push(match limit {
+                Some(limit) => Some(self.leases.former(limit, until).await),
+                None => None,
+            });
+        }
+        results
     }
 
     /// The state of the limits that this node knows.
@@ -94,6 +137,7 @@ impl Limiter {
         LimitsState {
             version: limits.version(),
             life: limits.life().to_owned(),
+            now_us: self.context.clock.read_us(),
         }
     }
 
@@ -123,7 +167,7 @@ impl Limiter {
         seeds: &[LimitEntry],
     ) -> Result<bool, StoreError> {
         let other_life = !known.life.is_empty() && answer.life != known.life;
-        let lost = answer.version < known.version || other_life;
+        let lost = answer.version < known.version || other_life || answer.torn;
         if lost {
             self.restore_limits().await?;
             self.doubt();
@@ -150,4 +194,12 @@ impl Limiter {
         }
         Ok(true)
     }
+}
+
+/// Whether grants of a limit as it was may admit more than it allows now.
+fn is_stricter(old: &LimitEntry, new: &LimitEntry) -> bool {
+    old.counting == CountingMode::Leased
+        && (old.epoch != new.epoch
+            || new.limit.admissions() < old.limit.admissions()
+            || new.limit.window() > old.limit.window())
 }

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use ratelimiter_api::{KeyCounter, LimitEntry, MAX_LIMIT};
 use tokio::time::Instant;
 
+use super::Decision;
 use crate::admissions::{Admission, AdmissionLog, OwnAdmissions, RETENTION};
 use crate::clock::micros;
 use crate::shared::{KeyWindow, SharedWindow};
@@ -18,6 +19,9 @@ const MAX_REMEMBERED: usize = MAX_LIMIT as usize;
 /// after that reads the count itself, so that the cost of a sync follows the keys in use now,
 /// however long their windows.
 const WARM: Duration = Duration::from_secs(2);
+
+/// Time between two renewals of the life of a set in the store by one node.
+const RENEW: Duration = Duration::from_secs(1);
 
 /// The counter of one key behind its own lock: one key's work never delays another's. Held for as
 /// long as it takes to count, never across an `await`.
@@ -42,9 +46,9 @@ pub(crate) struct LocalCounter {
     shared: Option<(u64, Instant)>,
     /// Time of the last check, microseconds on the store's clock, while the key is in use.
     used_us: Option<u64>,
+    /// When the life of the set in the store was renewed, microseconds on the common clock.
+    renewed_us: u64,
     deleted: bool,
-    /// The copy of the limit was found beside the admissions, in a store cluster.
-    copied: bool,
 }
 
 /// The state of a key until it was checked.
@@ -110,8 +114,8 @@ impl LocalCounter {
             others: OtherAdmissions::NONE,
             shared: None,
             used_us: None,
+            renewed_us: 0,
             deleted: false,
-            copied: false,
         }
     }
 
@@ -168,6 +172,21 @@ impl LocalCounter {
             .own_after(now_us.saturating_sub(self.entry.limit.window_us()))
     }
 
+    /// Whether the life of the set in the store is to be renewed: once a second.
+    pub(super) fn renews(&mut self, now_us: u64) -> bool {
+        let renews = now_us >= self.renewed_us + micros(RENEW);
+        if renews {
+            self.renewed_us = now_us;
+        }
+        renews
+    }
+
+    /// The node's own admissions in the window of a decision.
+    pub(super) fn own_count(&self, decision: &Decision) -> u64 {
+        let start_us = decision.now_us.saturating_sub(decision.limit.window_us());
+        self.log.count(start_us, u64::MAX)
+    }
+
     /// The window that ends at `now_us`, and the admissions that the store should have in it.
     pub(crate) fn window(&self, now_us: u64) -> KeyWindow {
         KeyWindow::new(&self.entry, now_us, self.own(now_us))
@@ -195,7 +214,7 @@ impl LocalCounter {
             .then(|| (self.window(now_us), self.log.send(most)))
     }
 
-    /// The clock was set forward or back: what was counted happened as long ago as before.
+    /// The clock was set: what was counted happened as long ago as before.
     pub(crate) fn shift(&mut self, by_us: i64) {
         let shifted = |us: u64| us.saturating_add_signed(by_us);
         self.log.shift(by_us);
@@ -219,14 +238,6 @@ impl LocalCounter {
         let start_us = now_us.saturating_sub(self.entry.limit.window_us());
         let doubts = self.log.doubts(start_us, most);
         (!doubts.is_empty()).then(|| (self.window(now_us), doubts))
-    }
-
-    /// Takes the version of the limit's copy, zero where it is missing. Returns whether it was
-    /// there before.
-    pub(crate) fn note_copy(&mut self, version: u64) -> bool {
-        let before = self.copied;
-        self.copied |= version > 0;
-        before
     }
 
     /// Takes the store's answer about a window. False when the store has lost admissions that it

@@ -114,8 +114,8 @@ enum NoDecision {
     /// The store failed so often that this check did not wait for it.
     #[error("the store failed the checks before this one")]
     Suspended,
-    /// The store's clock, by which admissions are dated, was never read.
-    #[error("the store's clock is not known yet")]
+    /// The common clock, by which admissions are dated, was never read.
+    #[error("the common clock is not known yet")]
     NoClock,
     /// The check reached the store after its deadline.
     #[error("the check reached the store after its deadline")]

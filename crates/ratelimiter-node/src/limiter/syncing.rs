@@ -13,6 +13,15 @@ use crate::shared::{AdmissionBatch, KeyRefresh, KeyWindow, LimitChange};
 /// Admissions of one counter on their way to the store, or asked for there.
 pub(crate) type CounterBatch = AdmissionBatch<Arc<CounterCell>>;
 
+/// The keys that a refresh found in need of more.
+#[derive(Debug, Default)]
+pub(crate) struct RefreshedKeys {
+    /// Limits whose copies are missing or behind.
+    pub(crate) behind: Vec<LimitChange>,
+    /// Limits of counters whose entries have a wrong type.
+    pub(crate) wrong_type: Vec<LimitEntry>,
+}
+
 /// A counter whose window is to be read.
 #[derive(Debug)]
 pub(crate) struct WatchedKey {
@@ -40,9 +49,9 @@ impl Limiter {
         self.context.remembered.load(Ordering::Relaxed)
     }
 
-    /// Jumps of the store's clock so far.
-    pub(crate) fn clock_jumps(&self) -> u64 {
-        self.context.clock.jumps()
+    /// Steps of the store's clock so far.
+    pub(crate) fn clock_steps(&self) -> u64 {
+        self.context.clock.steps()
     }
 
     /// At most `most` admissions that are to be sent to the store.
@@ -143,17 +152,20 @@ impl Limiter {
     }
 
     /// Takes the store's answers about the windows, in the same order. Returns the limits whose
-    /// copies are missing or behind, as after a failover: those of which this node had found a
-    /// copy, and the others.
+    /// copies are missing or behind, as after a failover, and those whose entries have a wrong type.
     pub(crate) fn refresh(
         &self,
         watched: &[WatchedKey],
-        answers: Vec<Result<KeyRefresh, StoreError>>,
-    ) -> Result<[Vec<LimitChange>; 2], StoreError> {
-        let (mut known, mut unknown, mut failure) = (Vec::new(), Vec::new(), Ok(()));
+        answers: Vec<Result<Option<KeyRefresh>, StoreError>>,
+    ) -> Result<RefreshedKeys, StoreError> {
+        let (mut keys, mut failure) = (RefreshedKeys::default(), Ok(()));
         for (watched, answer) in watched.iter().zip(answers) {
             let KeyRefresh { shared, copy } = match answer {
-                Ok(refresh) => refresh,
+                Ok(Some(refresh)) => refresh,
+                Ok(None) => {
+                    keys.wrong_type.push(watched.counter.lock().entry.clone());
+                    continue;
+                }
                 Err(error) => {
                     failure = Err(error);
                     continue;
@@ -164,17 +176,12 @@ impl Limiter {
             });
             let Some(copy) = copy else { continue };
             let version = self.limits().version_of(&watched.key);
-            let mut counter = watched.counter.lock();
-            let behind = if counter.note_copy(copy) {
-                &mut known
-            } else {
-                &mut unknown
-            };
             if copy < version {
-                behind.push(LimitChange::set(version, counter.entry.clone()));
+                let entry = watched.counter.lock().entry.clone();
+                keys.behind.push(LimitChange::set(version, entry));
             }
         }
-        failure.map(|()| [known, unknown])
+        failure.map(|()| keys)
     }
 
     /// The store has lost its state: it is asked for every admission that it had confirmed.
@@ -185,27 +192,20 @@ impl Limiter {
             .for_each(|cell| cell.lock().doubt());
     }
 
-    /// Takes a reading of the store's clock. Where the clock of this node was set by it, admissions
-    /// move with it: they would leave their window early, or hold quota for longer.
+    /// Takes a reading of the store's clock. The first sets the clock of this node, and what it
+    /// admitted before moves with it.
     pub(crate) fn follow_clock(&self, reading: ClockReading) {
-        let (change, by_us) = self.context.clock.adjust(reading);
-        match change {
-            ClockChange::Slew => return,
-            ClockChange::Doubt => {
-                return tracing::warn!(
-                    by_us,
-                    "the store's clock jumped; going on without it until it persists"
-                );
-            }
-            ClockChange::Rebase => tracing::warn!(
+        match self.context.clock.adjust(reading) {
+            ClockChange::Slew => {}
+            ClockChange::Step(by_us) => tracing::warn!(
                 by_us,
-                "the store's clock jumped and stayed there; following it"
+                "the store's clock stepped; the common clock goes on without the step"
             ),
-            ClockChange::First => {}
+            ClockChange::First(by_us) => self
+                .active
+                .cells()
+                .iter()
+                .for_each(|cell| cell.lock().shift(by_us)),
         }
-        self.active
-            .cells()
-            .iter()
-            .for_each(|cell| cell.lock().shift(by_us));
     }
 }

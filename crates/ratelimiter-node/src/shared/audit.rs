@@ -1,6 +1,6 @@
 use ratelimiter_store::StoreError;
 
-use super::store::{BACKGROUND_DEADLINE, SharedStore};
+use super::store::{BACKGROUND_DEADLINE, SharedStore, each_answer, next_answer, unless_wrong_type};
 use super::window::AdmissionBatch;
 
 impl SharedStore {
@@ -21,15 +21,17 @@ impl SharedStore {
                     let asked: Vec<_> = asked.map(|a| self.names.name(a.sequence)).collect();
                     pipeline.zscore_multiple(sets[place], &asked);
                 }
-                let scores: Vec<Vec<Option<String>>> =
-                    pipeline.query_async(&mut connection).await?;
-                Ok(scores
-                    .iter()
-                    .map(|scores| scores.iter().map(Option::is_some).collect())
-                    .collect())
+                let answers = each_answer(&mut pipeline, &mut connection).await?;
+                let mut answers = answers.into_iter();
+                let held = |_| {
+                    let scores = next_answer::<Vec<Option<String>>>(&mut answers);
+                    let held = |scores: Vec<_>| scores.iter().map(Option::is_some).collect();
+                    Ok(unless_wrong_type(scores)?.map(held))
+                };
+                places.iter().map(held).collect()
             },
         );
-        let held: Vec<Result<Vec<bool>, StoreError>> = held.await;
+        let held: Vec<Result<Option<Vec<bool>>, StoreError>> = held.await;
         // The limits after the admissions: a counter is reset before its admissions are dropped.
         let keys: Vec<_> = doubts.iter().map(|d| d.entry.key.as_str()).collect();
         let limits = self.entries(&keys).await?;
@@ -37,7 +39,9 @@ impl SharedStore {
         Ok(answers
             .map(|((held, limit), doubts)| {
                 let epoch = limit.map(|limit| limit.epoch);
-                held.ok().filter(|_| epoch == Some(doubts.entry.epoch))
+                held.ok()
+                    .flatten()
+                    .filter(|_| epoch == Some(doubts.entry.epoch))
             })
             .collect())
     }

@@ -8,17 +8,23 @@ use redis::{Script, cmd};
 use super::limits::{LimitChange, json};
 use super::store::{BACKGROUND_DEADLINE, SharedStore};
 
-static COPY_LIMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("copy_limit.lua")));
+static COPY_LIMIT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("../limiter/leased/begin.lua"),
+        include_str!("copy_limit.lua")
+    ))
+});
 
 /// The entries beside a key's admissions that follow its limit.
 impl SharedStore {
     /// Puts the copies of changed limits in their places, so that the next check of any node goes
-    /// by them. Does nothing where one store has both. `known` when the node has found a copy of
-    /// these limits there before.
+    /// by them. Does nothing where one store has both. With the time of the last loss of the store's
+    /// state when this node made the changes a moment ago: only then is a counter that is not there
+    /// a new one.
     pub(crate) async fn copy_limits(
         &self,
         changes: &[LimitChange],
-        known: bool,
+        made: Option<u64>,
     ) -> Result<(), StoreError> {
         if !self.copies_limits() {
             return Ok(());
@@ -38,12 +44,11 @@ impl SharedStore {
                     call.key(&copy.limits)
                         .key(&copy.changed)
                         .key(&copy.deleted)
-                        .key(&copy.version)
-                        .key(&copy.loss);
+                        .key(&copy.version);
                     call.arg(change.key.as_str())
                         .arg(change.version)
                         .arg(change.entry.as_ref().map_or_else(String::new, json))
-                        .arg(if known { "known" } else { "" });
+                        .arg(made.map_or_else(String::new, |lost_us| lost_us.to_string()));
                     call.invoke_async::<()>(&mut connection).await?;
                 }
                 Ok(vec![(); places.len()])

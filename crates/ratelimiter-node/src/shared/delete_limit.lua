@@ -1,10 +1,12 @@
 -- Removes a limit.
--- ARGV    4: key
--- returns {version, entry as it was or nothing when there was no such limit}, or nothing when the
---         store has lost its state
+-- ARGV    7: key
+-- returns {version, entry as it was or nothing when there was no such limit, time of the last
+--         loss}, or nothing when the store has lost its state
 if forgot then return false end
-local old = redis.call('HGET', KEYS[1], ARGV[4])
-if not old then return {version, {}} end
+local key = ARGV[FIRST]
+local old = redis.call('HGET', KEYS[1], key)
+if not old then return {version, {}, exact(lost)} end
 change_to(version + 1)
-drop(ARGV[4], version)
-return {version, {old}}
+end_counter(key, read(old))
+drop(key, version)
+return {version, {old}, exact(lost)}

@@ -13,8 +13,14 @@ const CALL_MOST: usize = 1000;
 /// A script about limits, with the head that all of them share.
 macro_rules! limit_script {
     ($name:ident, $file:literal) => {
-        static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(concat!(include_str!("limits.lua"), include_str!($file))));
+        static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(concat!(
+                include_str!("../clock.lua"),
+                include_str!("../limiter/leased/begin.lua"),
+                include_str!("limits.lua"),
+                include_str!($file)
+            ))
+        });
     };
 }
 
@@ -59,6 +65,20 @@ impl LimitChange {
 pub(crate) struct LimitsState {
     pub(crate) version: u64,
     pub(crate) life: String,
+    /// Now on the common clock, once it was read.
+    pub(crate) now_us: Option<u64>,
+}
+
+/// A change of limits that the store made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ChangedLimits {
+    /// Version of the limits after the change.
+    pub(crate) version: u64,
+    /// The entries as the script of the change lists them.
+    pub(crate) entries: Vec<Option<LimitEntry>>,
+    /// When the last loss of the store's state was noticed, microseconds on the common clock; zero
+    /// for never.
+    pub(crate) lost_us: u64,
 }
 
 /// A change of limits for all nodes.
@@ -133,14 +153,13 @@ impl SharedStore {
         Ok(texts.into_iter().map(entry).collect())
     }
 
-    /// Changes limits. Returns their version after the change, and the entries as its script lists
-    /// them; nothing when the store has lost its state, and needs the limits that the node
+    /// Changes limits. Nothing when the store has lost its state, and needs the limits that the node
     /// remembers first.
     pub(crate) async fn change_limits(
         &self,
         known: &LimitsState,
         command: &LimitCommand<'_>,
-    ) -> Result<Option<(u64, Vec<LimitEntry>)>, StoreError> {
+    ) -> Result<Option<ChangedLimits>, StoreError> {
         let mut call;
         match *command {
             LimitCommand::Set(entries) => {
@@ -158,9 +177,13 @@ impl SharedStore {
                 call.arg(key.as_str());
             }
         }
-        let done: Option<(u64, Vec<String>)> = self.call(&mut call).await?;
+        let done: Option<(u64, Vec<String>, u64)> = self.call(&mut call).await?;
         let entry = |text: &String| serde_json::from_str(text).ok();
-        Ok(done.map(|(version, texts)| (version, texts.iter().filter_map(entry).collect())))
+        Ok(done.map(|(version, texts, lost_us)| ChangedLimits {
+            version,
+            entries: texts.iter().map(entry).collect(),
+            lost_us,
+        }))
     }
 
     /// Gives the store the limits and deletions that this node remembers; for each key the newest
@@ -214,6 +237,9 @@ impl SharedStore {
         let mut call = script.prepare_invoke();
         call.arg(known.version).arg(&known.life);
         call.arg(self.names.boot());
+        call.arg(known.now_us.map_or_else(String::new, |now| now.to_string()));
+        call.arg(&self.new_store);
+        call.arg(if self.copies_limits() { "" } else { "ledgers" });
         call
     }
 
@@ -227,7 +253,7 @@ impl SharedStore {
             layout::LIMITS_CHANGED,
             layout::LIMITS_DELETED,
             layout::LIMITS_STATE,
-            layout::LOSS,
+            layout::CLOCK,
         ] {
             call.key(key);
         }

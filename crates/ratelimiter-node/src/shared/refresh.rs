@@ -6,9 +6,9 @@ use ratelimiter_store::StoreError;
 use redis::{Pipeline, RedisResult, Value};
 use tokio::time::Instant;
 
-use super::store::{BACKGROUND_DEADLINE, SharedStore, next_answer};
+use super::store::{BACKGROUND_DEADLINE, SharedStore, each_answer, next_answer, unless_wrong_type};
 use super::window::{KeyWindow, SharedWindow};
-use crate::clock::ClockReading;
+use crate::clock::{ClockFields, ClockReading};
 
 /// What a node reads of the store at every sync.
 #[derive(Debug)]
@@ -22,9 +22,13 @@ pub(crate) struct StoreRefresh {
     pub(crate) floor: u64,
     /// Every node's last heartbeat.
     pub(crate) heartbeats: Vec<(NodeId, Heartbeat)>,
-    /// One entry a counter asked about, in the same order; an error where its part of the store did
-    /// not answer.
-    pub(crate) windows: Vec<Result<KeyRefresh, StoreError>>,
+    /// Whether an entry of the limits was lost and others are still there.
+    pub(crate) torn: bool,
+    /// Whether an entry of these has a wrong type, so that what is read here is not all there is.
+    pub(crate) wrong_type: bool,
+    /// One entry a counter asked about, in the same order; none where its entry in the store has a
+    /// wrong type, and an error where its part of the store did not answer.
+    pub(crate) windows: Vec<Result<Option<KeyRefresh>, StoreError>>,
 }
 
 /// What a node reads of one key.
@@ -38,7 +42,7 @@ pub(crate) struct KeyRefresh {
 
 enum RefreshPart {
     State(Box<StoreRefresh>),
-    Key(KeyRefresh),
+    Key(Option<KeyRefresh>),
 }
 
 impl SharedStore {
@@ -62,7 +66,7 @@ impl SharedStore {
                     }
                 }
                 let sent = Instant::now();
-                let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
+                let answers = each_answer(&mut pipeline, &mut connection).await?;
                 let received = Instant::now();
                 let mut answers = answers.into_iter();
                 let part = |place: &usize| match place.checked_sub(1) {
@@ -71,9 +75,9 @@ impl SharedStore {
                         sent,
                         received,
                     )?))),
-                    Some(place) => Ok(RefreshPart::Key(
-                        self.key_answer(watched[place].1, &mut answers)?,
-                    )),
+                    Some(place) => Ok(RefreshPart::Key(unless_wrong_type(
+                        self.key_answer(watched[place].1, &mut answers),
+                    )?)),
                 };
                 places.iter().map(part).collect::<RedisResult<Vec<_>>>()
             },
@@ -110,13 +114,13 @@ impl SharedStore {
         window: &KeyWindow,
         answers: &mut impl Iterator<Item = Value>,
     ) -> RedisResult<KeyRefresh> {
-        let shared = window.answer(answers)?;
+        let shared = window.answer(answers);
         let copy = self
             .copies_limits()
             .then(|| next_answer::<Option<u64>>(answers))
             .transpose()?;
         Ok(KeyRefresh {
-            shared,
+            shared: shared?,
             copy: copy.map(|version| version.unwrap_or(0)),
         })
     }
@@ -127,6 +131,10 @@ fn ask_for_state(pipeline: &mut Pipeline) {
         .cmd("TIME")
         .get(layout::LIMITS_VERSION)
         .hmget(layout::LIMITS_STATE, &["life", "floor"])
+        .hexists(layout::LIMITS, layout::PART)
+        .zscore(layout::LIMITS_CHANGED, layout::PART)
+        .zscore(layout::LIMITS_DELETED, layout::PART)
+        .hmget(layout::CLOCK, &layout::CLOCK_FIELDS)
         .hgetall(layout::NODES);
 }
 
@@ -135,11 +143,20 @@ fn state(
     sent: Instant,
     received: Instant,
 ) -> RedisResult<StoreRefresh> {
-    let clock = ClockReading::new(next_answer(answers)?, sent, received);
-    let version: Option<u64> = next_answer(answers)?;
-    let (life, floor): (Option<String>, Option<u64>) = next_answer(answers)?;
+    let mut wrong_type = false;
+    let time = next_answer(answers)?;
+    // A version that is no number fails here as well.
+    let version: Option<u64> = known(next_answer(answers), &mut wrong_type);
+    let (life, floor): (Option<String>, Option<u64>) = known(next_answer(answers), &mut wrong_type);
+    let has_limits: bool = known(next_answer(answers), &mut wrong_type);
+    let [changed, deleted] =
+        [(); 2].map(|()| known::<Option<String>>(next_answer(answers), &mut wrong_type));
+    let fields: ClockFields = known(next_answer(answers), &mut wrong_type);
     // Others write into a store, too: an entry of theirs is left out.
-    let heartbeats: HashMap<Vec<u8>, Vec<u8>> = next_answer(answers)?;
+    let heartbeats: HashMap<Vec<u8>, Vec<u8>> = known(next_answer(answers), &mut wrong_type);
+    let clock = ClockReading::new(time, fields, sent, received);
+    let life = life.unwrap_or_default();
+    let whole = has_limits && changed.is_some() && deleted.is_some();
     let heartbeats = heartbeats.into_iter().filter_map(|(id, text)| {
         let id = String::from_utf8(id).ok().filter(|id| NodeId::is_id(id))?;
         Some((NodeId::new(id), serde_json::from_slice(&text).ok()?))
@@ -148,9 +165,17 @@ fn state(
     Ok(StoreRefresh {
         clock,
         version: version.unwrap_or(0),
-        life: life.unwrap_or_default(),
+        torn: !life.is_empty() && !whole,
+        life,
         floor: floor.unwrap_or(0),
         heartbeats,
+        wrong_type,
         windows: Vec::new(),
     })
+}
+
+/// The value of an entry; that of a missing one where it has a wrong type.
+fn known<T: Default>(answer: RedisResult<T>, wrong_type: &mut bool) -> T {
+    *wrong_type |= answer.is_err();
+    answer.unwrap_or_default()
 }

@@ -1,9 +1,12 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use ratelimiter_api::layout::LimitCopy;
 use ratelimiter_api::{Key, NodeId};
-use ratelimiter_store::{Link, Redirects, StoreError, StoreKind, StoreUrl, StoreVersion};
+use ratelimiter_store::{
+    Link, Redirects, StoreError, StoreHandle, StoreKind, StoreUrl, StoreVersion,
+};
 use redis::{FromRedisValue, Pipeline, RedisResult, ScriptInvocation, Value, from_redis_value};
 use tokio::time::Instant;
 
@@ -13,6 +16,9 @@ use crate::breaker::StoreCircuits;
 /// How long a flush, a heartbeat or a change of a limit may take. Longer than a check may: no
 /// request waits for a flush.
 pub(crate) const BACKGROUND_DEADLINE: Duration = Duration::from_secs(1);
+
+/// The code of the answer about an entry that another program wrote.
+const WRONG_TYPE: &str = "WRONGTYPE";
 
 /// The store, over one connection a purpose: one postponed write blocks everything behind it on its
 /// connection.
@@ -28,13 +34,19 @@ pub(crate) struct SharedStore {
     pub(super) membership: Link,
     /// The names of this process's admissions.
     pub(crate) names: AdmissionNames,
+    /// Run ids of stores that were made for this cluster, and have lost nothing by being empty.
+    pub(super) new_store: String,
     last_write: Mutex<Option<Instant>>,
+    /// What the store may drop when its memory is full.
+    pub(super) eviction: Mutex<Option<String>>,
+    /// Entries of a wrong type that were put aside.
+    pub(super) quarantined: Mutex<BTreeSet<String>>,
     /// Between checks and the store.
     pub(crate) circuits: StoreCircuits,
 }
 
 impl SharedStore {
-    pub(crate) fn new(url: &StoreUrl, node: &NodeId, random: u64) -> Self {
+    pub(crate) fn new(url: &StoreUrl, node: &NodeId, random: u64, new_store: String) -> Self {
         let link = || Link::new(url.clone());
         Self {
             checks: link(),
@@ -42,7 +54,10 @@ impl SharedStore {
             flushes: link(),
             membership: link(),
             names: AdmissionNames::new(node, random),
+            new_store,
             last_write: Mutex::new(None),
+            eviction: Mutex::default(),
+            quarantined: Mutex::default(),
             circuits: StoreCircuits::new(url.kind()),
         }
     }
@@ -147,5 +162,31 @@ pub(crate) struct StoreStatus {
 pub(crate) fn next_answer<T: FromRedisValue>(
     answers: &mut impl Iterator<Item = Value>,
 ) -> RedisResult<T> {
-    Ok(from_redis_value(answers.next().unwrap_or(Value::Nil))?)
+    match answers.next() {
+        Some(Value::ServerError(error)) => Err(error.into()),
+        answer => Ok(from_redis_value(answer.unwrap_or(Value::Nil))?),
+    }
+}
+
+/// Runs a pipeline about many entries. One of a wrong type is an error among the answers; any other
+/// error is one of all of them.
+pub(super) async fn each_answer(
+    pipeline: &mut Pipeline,
+    connection: &mut StoreHandle,
+) -> RedisResult<Vec<Value>> {
+    let answers: Vec<Value> = pipeline.ignore_errors().query_async(connection).await?;
+    let failed = answers.iter().find_map(|answer| match answer {
+        Value::ServerError(error) if error.code() != WRONG_TYPE => Some(error.clone()),
+        _ => None,
+    });
+    failed.map_or(Ok(answers), |error| Err(error.into()))
+}
+
+/// The answer about one entry; nothing where it has a wrong type.
+pub(super) fn unless_wrong_type<T>(answer: RedisResult<T>) -> RedisResult<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.code() == Some(WRONG_TYPE) => Ok(None),
+        Err(error) => Err(error),
+    }
 }

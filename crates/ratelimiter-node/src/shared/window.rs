@@ -6,9 +6,9 @@ use ratelimiter_api::{LimitEntry, layout};
 use ratelimiter_store::StoreError;
 use redis::{Pipeline, RedisResult, Value};
 
-use super::store::{BACKGROUND_DEADLINE, SharedStore, next_answer};
+use super::store::{BACKGROUND_DEADLINE, SharedStore, each_answer, next_answer, unless_wrong_type};
 use crate::admissions::{Admission, AdmissionNames, Arrival, OwnAdmissions, RETENTION};
-use crate::clock::micros;
+use crate::clock::{BRIDGED, micros};
 
 /// One counter's window that ends now.
 #[derive(Clone, Debug)]
@@ -63,9 +63,9 @@ impl KeyWindow {
         pipeline
             .zcount(&self.set, &after, "+inf")
             .zrangebyscore_limit_withscores(&self.set, &after, "+inf", 0, 1);
-        self.ask_for(self.own.newest_confirmed, names, pipeline);
-        self.ask_for(self.own.last_sent, names, pipeline);
-        self.ask_for(self.own.newest, names, pipeline);
+        for named in self.own.named() {
+            self.ask_for(named, names, pipeline);
+        }
     }
 
     /// Takes the answers to [`read`](Self::read).
@@ -73,16 +73,12 @@ impl KeyWindow {
         &self,
         answers: &mut impl Iterator<Item = Value>,
     ) -> RedisResult<SharedWindow> {
-        let count = next_answer(answers)?;
-        let oldest: Vec<(String, u64)> = next_answer(answers)?;
-        let forgot = !knows(self.own.newest_confirmed, answers)?.unwrap_or(true);
-        let last_sent = knows(self.own.last_sent, answers)?.unwrap_or(false);
-        let newest = knows(self.own.newest, answers)?.unwrap_or(false);
-        let arrived = match (last_sent, newest) {
-            (_, true) => Arrival::Everything,
-            (true, false) => Arrival::Sent,
-            (false, false) => Arrival::Nothing,
-        };
+        // All are taken before any of them fails: the next key's answers follow.
+        let count = next_answer(answers);
+        let oldest: RedisResult<Vec<(String, u64)>> = next_answer(answers);
+        let [confirmed, last_sent, newest] = self.own.named().map(|named| knows(named, answers));
+        let (count, oldest) = (count?, oldest?);
+        let (forgot, arrived) = OwnAdmissions::judge([confirmed?, last_sent?, newest?]);
         Ok(SharedWindow {
             count,
             oldest_us: oldest.first().map(|(_, at)| *at),
@@ -106,8 +102,8 @@ impl KeyWindow {
         let members: Vec<_> = admissions.iter().map(member).collect();
         let retention = micros(RETENTION);
         let old = self.start_us().saturating_sub(retention);
-        let life_ms = (self.window_us + 2 * retention) / 1000;
-        pipeline.zadd_multiple(&self.set, &members).ignore();
+        let life_ms = (self.window_us + 2 * retention + micros(BRIDGED)) / 1000;
+        pipeline.zadd_multiple(&self.set, &members);
         pipeline.zrembyscore(&self.set, "-inf", old).ignore();
         pipeline.pexpire(&self.set, life_ms.cast_signed()).ignore();
     }
@@ -115,7 +111,9 @@ impl KeyWindow {
     /// Takes the answers to [`add`](Self::add): whether the store has forgotten what it had
     /// confirmed.
     pub(crate) fn added(&self, answers: &mut impl Iterator<Item = Value>) -> RedisResult<bool> {
-        Ok(!knows(self.own.newest_confirmed, answers)?.unwrap_or(true))
+        let confirmed = knows(self.own.newest_confirmed, answers);
+        next_answer::<u64>(answers)?;
+        Ok(!confirmed?.unwrap_or(true))
     }
 
     fn ask_for(&self, sequence: Option<u64>, names: &AdmissionNames, pipeline: &mut Pipeline) {
@@ -189,18 +187,24 @@ impl SharedStore {
                         .window
                         .add(&self.names, &batch.admissions, &mut pipeline);
                 }
-                let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
+                let answers = each_answer(&mut pipeline, &mut connection).await?;
                 let mut answers = answers.into_iter();
                 places
                     .iter()
-                    .map(|&place| batches[place].window.added(&mut answers))
+                    .map(|&place| unless_wrong_type(batches[place].window.added(&mut answers)))
                     .collect()
             },
         );
-        added
-            .await
-            .into_iter()
-            .map(|result| self.written(result))
-            .collect()
+        let mut results = Vec::new();
+        for (added, batch) in added.await.into_iter().zip(batches) {
+            let added = match self.written(added) {
+                Ok(Some(forgot)) => Ok(forgot),
+                // What it held is lost, and the batch is sent again with the next flush.
+                Ok(None) => self.quarantine_key(&batch.entry).await.map(|()| true),
+                Err(error) => Err(error),
+            };
+            results.push(added);
+        }
+        results
     }
 }

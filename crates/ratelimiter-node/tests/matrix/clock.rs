@@ -60,9 +60,9 @@ impl StoreClock {
     }
 
     /// Sets the clock this far before or after the system's.
-    pub(crate) fn set(&self, seconds: i64) {
+    pub(crate) fn set_ms(&self, ahead_ms: i64) {
         self.shift
-            .write_all_at(&(seconds * 1_000_000).to_ne_bytes(), 0)
+            .write_all_at(&(ahead_ms * 1000).to_ne_bytes(), 0)
             .unwrap();
     }
 }

@@ -90,11 +90,13 @@ impl Fault {
         let rule = match self {
             Self::Nothing => return sleep(hold).await,
             Self::ClockAhead | Self::ClockBehind => {
-                world
-                    .clock
-                    .set(if self == Self::ClockAhead { 25 } else { -25 });
+                world.clock.set_ms(if self == Self::ClockAhead {
+                    25_000
+                } else {
+                    -25_000
+                });
                 sleep(hold).await;
-                return world.clock.set(0);
+                return world.clock.set_ms(0);
             }
             Self::UnknownKeys => return world.ask_unknown(scale.many).await,
             Self::LargeWindow => {
@@ -154,8 +156,6 @@ impl Fault {
     /// decides alone.
     fn most(self, mode: CountingMode, alone: usize) -> u64 {
         match (mode, self) {
-            // Where the clock jumps, so does the window.
-            (_, Self::ClockAhead | Self::ClockBehind) => 2 * NODES * LIMIT,
             (CountingMode::Leased, _) => LIMIT,
             // A killed node forgets the admissions that it had not flushed.
             (_, Self::NodesKilled) => 2 * NODES * LIMIT,

@@ -45,7 +45,8 @@ impl LeaseTable {
                 self.settle(&message).await.map_err(NoDecision::from)
             };
             let mut lease = cell.lock();
-            let goes_on = take_answer(&mut lease, &message, result);
+            let (goes_on, left) = take_answer(&mut lease, &message, result);
+            self.settle_later(left);
             self.look_after(&cell, &mut lease);
             if !goes_on {
                 break;
@@ -90,10 +91,16 @@ impl LeaseTable {
         message: &GrantMessage,
     ) -> Result<LedgerAnswer, NoDecision> {
         let GrantMessage { entry, terms, .. } = message;
+        if !self.context.clock.is_read() {
+            return Err(NoDecision::NoClock);
+        }
         let circuit = self.context.store.circuits.of(entry.key.as_str());
         let pass = circuit.pass(Instant::now()).ok_or(NoDecision::Suspended)?;
         let result = self.settle(message).await;
         pass.report(result.is_ok(), Instant::now());
+        if result.as_ref().is_err_and(StoreError::is_wrong_type) {
+            self.context.store.quarantine_key(entry).await?;
+        }
         if matches!(result, Ok(LedgerAnswer::Forgot)) {
             self.recall(cell, entry, terms).await?;
         }
@@ -112,16 +119,12 @@ impl LeaseTable {
         entry: &LimitEntry,
         terms: &LeaseTerms,
     ) -> Result<(), StoreError> {
-        let (grants, version, answered) = {
+        let (grants, version) = {
             let mut lease = cell.lock();
-            (
-                lease.holder.recall(clock::now()),
-                lease.facts.version,
-                lease.answered,
-            )
+            (lease.holder.recall(clock::now()), lease.facts.version)
         };
         let change = LimitChange::set(version, entry.clone());
-        self.context.store.copy_limits(&[change], answered).await?;
+        self.context.store.copy_limits(&[change], None).await?;
         tracing::warn!(key = %entry.key, grants = grants.len(), "the store lost grants that it had \
             given; recalling them");
         ledger::recall(&self.context, entry, terms, &grants).await?;
@@ -131,15 +134,16 @@ impl LeaseTable {
     }
 }
 
-/// Takes the answer to a message. False ends the exchange.
+/// Takes the answer to a message. False ends the exchange. Beside it, the grants to give back of a
+/// counter that is gone.
 fn take_answer(
     lease: &mut KeyLease,
     message: &GrantMessage,
     result: Result<LedgerAnswer, NoDecision>,
-) -> bool {
+) -> (bool, Option<GrantMessage>) {
     // A counter that was reset meanwhile has nothing to do with the answer.
     if lease.entry.epoch != message.entry.epoch {
-        return true;
+        return (true, None);
     }
     let (now, key) = (clock::now(), &message.entry.key);
     let number = message.request.as_ref().map(|request| request.ask.number);
@@ -151,7 +155,6 @@ fn take_answer(
     }
     match (result, number) {
         (Ok(LedgerAnswer::Answered(answer)), Some(number)) => {
-            lease.answered = true;
             lease.holder.answered(now, number, answer);
             if matches!(answer, GrantAnswer::Granted { .. }) && std::mem::take(&mut lease.failing) {
                 tracing::info!(%key, "the store grants again");
@@ -163,25 +166,26 @@ fn take_answer(
                 frees,
                 room: 0,
             };
+            lease.learning_until = now + frees;
             lease.holder.answered(now, number, answer);
             if !std::mem::replace(&mut lease.failing, true) {
                 let seconds = frees.as_secs_f64();
-                tracing::warn!(%key, "the store lost its grants: it grants nothing for \
+                tracing::warn!(%key, "the store may have lost grants: it grants nothing for \
                     {seconds:.1} s, until \
-                    all that it had granted has left the window");
+                    all that it may have granted has left the window");
             }
         }
         (Ok(LedgerAnswer::Forgot), Some(number)) => lease.holder.give_up(number),
         (Ok(LedgerAnswer::Changed(change)), Some(_)) => {
-            lease.end(Some(change));
+            let left = lease.end(Some(change));
             lease.busy = false;
-            return false;
+            return (false, left);
         }
         (Ok(_), _) => {}
         (Err(why), number) => {
             match number {
                 // Nothing was sent, so that there is nothing to settle.
-                Some(number) if matches!(why, NoDecision::Suspended) => {
+                Some(number) if matches!(why, NoDecision::Suspended | NoDecision::NoClock) => {
                     lease.holder.withdraw(number);
                 }
                 Some(number) => lease.holder.give_up(number),
@@ -196,8 +200,8 @@ fn take_answer(
             }
             lease.answer_all(&CheckOutcome::Undecided(NoDecision::NoAnswer));
             lease.busy = false;
-            return false;
+            return (false, None);
         }
     }
-    true
+    (true, None)
 }

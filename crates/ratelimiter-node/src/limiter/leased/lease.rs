@@ -2,23 +2,16 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use ratelimiter_api::{DecidedBy, Limit, LimitEntry};
+use ratelimiter_api::{DecidedBy, LimitEntry};
 use ratelimiter_lease::{GrantHolder, LeaseTerms, NodeTime, SpendResult, WaitingChecks};
 use tokio::sync::oneshot;
 
-use super::NodeFacts;
+use super::ledger::GrantMessage;
+use super::terms::terms;
+use super::{NodeFacts, clock};
 use crate::admissions::AdmissionLog;
 use crate::limiter::{CheckContext, CheckCost, CheckOutcome, Decision};
 use crate::shared::LimitChange;
-
-/// How long a grant lasts on the store's clock.
-///
-/// Longer than any pause of the store that should go unnoticed, and short beside the windows of
-/// most limits: the charge of a node that died is missing for this long beyond the window.
-pub(crate) const LEASE: Duration = Duration::from_secs(1);
-/// The bound on the difference of rate between a node's clock and the store's: 1 %. Clocks that are
-/// disciplined differ by 500 ppm at most.
-const DRIFT_PERMILLE: u32 = 10;
 
 /// One key's lease behind its own lock, which is never held across an `await`.
 pub(super) type LeaseCell = Mutex<KeyLease>;
@@ -36,12 +29,12 @@ pub(super) struct KeyLease {
     pub(super) busy: bool,
     /// The tick looks at it.
     pub(super) open: bool,
-    /// The store has answered a request about this counter.
-    pub(super) answered: bool,
     /// As of the last check.
     pub(super) facts: NodeFacts,
     /// After a failure, when to settle again.
     pub(super) quiet_until: NodeTime,
+    /// Until when the store grants nothing after a loss.
+    pub(super) learning_until: NodeTime,
     /// The store has failed since it last granted.
     pub(super) failing: bool,
 }
@@ -51,11 +44,6 @@ pub(super) struct KeyLease {
 pub(super) struct WaitingCheck {
     pub(super) cost: CheckCost,
     pub(super) reply: oneshot::Sender<CheckOutcome>,
-}
-
-pub(super) fn terms(limit: Limit) -> LeaseTerms {
-    LeaseTerms::new(limit.admissions(), limit.window(), LEASE, DRIFT_PERMILLE)
-        .expect("a limit's window is positive")
 }
 
 impl KeyLease {
@@ -69,28 +57,45 @@ impl KeyLease {
             waiting: VecDeque::new(),
             busy: false,
             open: false,
-            answered: false,
             facts: NodeFacts::default(),
             quiet_until: NodeTime::default(),
+            learning_until: NodeTime::default(),
             failing: false,
         }
     }
 
-    /// Takes over a changed limit, or begins anew for a new counter.
-    pub(super) fn follow(&mut self, entry: &LimitEntry) {
+    /// Takes over a changed limit, or begins anew for a new counter. Returns the grants to give back
+    /// of the one before.
+    pub(super) fn follow(&mut self, entry: &LimitEntry) -> Option<GrantMessage> {
         if self.entry.epoch != entry.epoch {
             let waiting = std::mem::take(&mut self.waiting);
+            let left = self.give_back();
             *self = Self {
                 busy: self.busy,
                 open: self.open,
                 waiting,
                 ..Self::new(entry.clone())
             };
-        } else if self.entry.limit != entry.limit {
+            return left;
+        }
+        if self.entry.limit != entry.limit {
             self.terms = terms(entry.limit);
             self.holder.change(self.terms);
             self.entry = entry.clone();
         }
+        None
+    }
+
+    /// Closes all grants, and returns them to be settled.
+    pub(super) fn give_back(&mut self) -> Option<GrantMessage> {
+        self.holder.close_all(clock::now());
+        let settlements: Vec<_> = self.holder.settlements().collect();
+        (!settlements.is_empty()).then(|| GrantMessage {
+            entry: self.entry.clone(),
+            terms: self.terms,
+            settlements,
+            request: None,
+        })
     }
 
     /// Decides from what the node holds; nothing when the store has to be asked.
@@ -184,11 +189,14 @@ impl KeyLease {
         })
     }
 
-    /// The counter is gone, and its grants with it. Waiting checks ask again, after `change`.
-    pub(super) fn end(&mut self, change: Option<Box<LimitChange>>) {
+    /// The counter is gone: returns its grants to give back. Waiting checks ask again, after
+    /// `change`.
+    pub(super) fn end(&mut self, change: Option<Box<LimitChange>>) -> Option<GrantMessage> {
+        let left = self.give_back();
         self.holder = GrantHolder::new(self.terms);
         self.log = AdmissionLog::default();
         self.answer_all(&CheckOutcome::AskAgain(change));
+        left
     }
 
     /// Gives every waiting check the same answer.
@@ -200,6 +208,10 @@ impl KeyLease {
 
     /// Whether nothing is left to remember.
     pub(super) fn is_idle(&self) -> bool {
-        self.log.len() == 0 && self.waiting.is_empty() && !self.busy && self.holder.is_idle()
+        self.log.len() == 0
+            && self.waiting.is_empty()
+            && !self.busy
+            && self.holder.is_idle()
+            && clock::now() >= self.learning_until
     }
 }

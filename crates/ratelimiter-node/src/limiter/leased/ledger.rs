@@ -9,24 +9,30 @@ use ratelimiter_store::StoreError;
 use redis::{Script, ScriptInvocation};
 
 use super::NodeFacts;
+use super::terms::terms;
 use crate::admissions::RETENTION;
 use crate::clock::micros;
 use crate::limiter::CheckContext;
-use crate::shared::LimitChange;
+use crate::shared::{BACKGROUND_DEADLINE, LimitChange};
 
-static EXCHANGE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(
-        include_str!("../current.lua"),
-        include_str!("ledger.lua"),
-        include_str!("exchange.lua")
-    ))
-});
-static RECALL: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(
-        include_str!("ledger.lua"),
-        include_str!("recall.lua")
-    ))
-});
+/// A script of the ledger, with the head that all of them share.
+macro_rules! ledger_script {
+    ($name:ident, $file:literal) => {
+        static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(concat!(
+                include_str!("../../clock.lua"),
+                include_str!("../current.lua"),
+                include_str!("begin.lua"),
+                include_str!("ledger.lua"),
+                include_str!($file)
+            ))
+        });
+    };
+}
+
+ledger_script!(EXCHANGE, "exchange.lua");
+ledger_script!(RECALL, "recall.lua");
+ledger_script!(FORMER, "former.lua");
 
 /// One message of a node to the ledger of a key.
 #[derive(Debug)]
@@ -78,7 +84,9 @@ pub(super) async fn exchange(
         settlements,
         request,
     } = message;
-    let (store, mut call) = (&context.store, invocation(&EXCHANGE, context, entry, terms));
+    let version = request.as_ref().map_or(0, |request| request.facts.version);
+    let store = &context.store;
+    let mut call = invocation(&EXCHANGE, context, entry, terms, version);
     if let Some(GrantRequest {
         ask,
         newest,
@@ -90,18 +98,16 @@ pub(super) async fn exchange(
             .arg(nodes)
             .arg(micros(RECHECK))
             .arg(facts.coming)
-            .arg(facts.version)
             .arg(ask.number)
             .arg(ask.waiting.need)
             .arg(ask.waiting.alike)
             .arg(ask.waiting.queued)
             .arg(ask.ahead);
     } else {
-        for nothing in ["", "1", "0", "0", "0", "", "0", "0", "0", "0"] {
+        for nothing in ["", "1", "0", "0", "", "0", "0", "0", "0"] {
             call.arg(nothing);
         }
     }
-    call.arg(entry.key.as_str());
     for (number, spent) in settlements {
         call.arg(number).arg(spent);
     }
@@ -140,7 +146,7 @@ pub(super) async fn recall(
     terms: &LeaseTerms,
     grants: &[GrantRecall],
 ) -> Result<(), StoreError> {
-    let mut call = invocation(&RECALL, context, entry, terms);
+    let mut call = invocation(&RECALL, context, entry, terms, 0);
     for GrantRecall {
         number,
         charge,
@@ -156,12 +162,28 @@ pub(super) async fn recall(
         .await
 }
 
+/// Charge of the grants that were given until an instant, or until now, and may still be spent; and
+/// that instant, microseconds on the ledger's clock.
+pub(super) async fn former(
+    context: &CheckContext,
+    entry: &LimitEntry,
+    instant_us: Option<u64>,
+) -> Result<(u64, u64), StoreError> {
+    let mut call = invocation(&FORMER, context, entry, &terms(entry.limit), 0);
+    call.arg(instant_us.map_or_else(String::new, |instant| instant.to_string()));
+    let store = &context.store;
+    store
+        .invoke(&store.flushes, &entry.key, &call, BACKGROUND_DEADLINE)
+        .await
+}
+
 /// A call of a script with the arguments that all scripts of the ledger share.
 fn invocation(
     script: &'static Script,
     context: &CheckContext,
     entry: &LimitEntry,
     terms: &LeaseTerms,
+    version: u64,
 ) -> ScriptInvocation<'static> {
     let mut call = script.prepare_invoke();
     for key in layout::leases(&entry.key, entry.epoch) {
@@ -169,13 +191,17 @@ fn invocation(
     }
     let limit = context.store.limit_of(&entry.key);
     call.key(layout::admissions(&entry.key, entry.epoch))
-        .key(limit.loss)
+        .key(limit.clock)
         .key(limit.version);
     call.key(limit.limits).key(limit.changed).key(limit.deleted);
     call.arg(terms.limit())
         .arg(micros(terms.window()))
-        .arg(micros(terms.lease()))
+        // A request may have left so much later than its node's clock reads.
+        .arg(micros(terms.lease()) + context.clock.lag_us())
         .arg(micros(RETENTION));
     call.arg(entry.epoch).arg(context.store.names.prefix());
+    call.arg(entry.key.as_str())
+        .arg(version)
+        .arg(context.clock.now_us());
     call
 }

@@ -7,6 +7,7 @@ mod exchange;
 mod lease;
 mod ledger;
 mod metrics;
+mod terms;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,9 +15,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use ratelimiter_api::{Key, LeaseCounter, LimitEntry};
+use ratelimiter_api::{FormerGrants, Key, LeaseCounter, LimitEntry};
 use tokio::sync::oneshot;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{CheckContext, CheckOutcome, PendingCheck};
 use crate::admissions::RETENTION;
@@ -26,6 +27,7 @@ use crate::tests::simulation::clock;
 use lease::{KeyLease, LeaseCell, WaitingCheck};
 use ledger::GrantMessage;
 pub(crate) use metrics::GrantMetrics;
+pub(super) use terms::LEASE_ENDS;
 
 /// How often unspent grants are looked for: with the time for which they are meant, the bound on
 /// how long they are held.
@@ -86,7 +88,7 @@ impl LeaseTable {
         };
         let answer = {
             let mut lease = cell.lock();
-            lease.follow(entry);
+            self.settle_later(lease.follow(entry));
             lease.facts = facts;
             let now = clock::now();
             lease.holder.note(now, cost.admissions);
@@ -140,14 +142,14 @@ impl LeaseTable {
 
     /// Drops admissions that left their window, and the leases of keys that are idle or whose
     /// counter is gone. Returns the number of admissions remembered.
-    pub(crate) fn sweep(&self, epoch_of: impl Fn(&Key) -> Option<u64>) -> usize {
+    pub(crate) fn sweep(self: &Arc<Self>, epoch_of: impl Fn(&Key) -> Option<u64>) -> usize {
         let now_us = self.context.clock.now_us();
         let cells: Vec<_> = self.keys.lock().values().map(Arc::clone).collect();
         let (mut remembered, mut gone) = (0, Vec::new());
         for cell in cells {
             let mut lease = cell.lock();
             if epoch_of(&lease.entry.key) != Some(lease.entry.epoch) {
-                lease.end(None);
+                self.settle_later(lease.end(None));
             }
             let kept = lease.entry.limit.window_us() + micros(RETENTION);
             lease.log.expire(now_us.saturating_sub(kept));
@@ -169,31 +171,49 @@ impl LeaseTable {
         remembered
     }
 
-    /// A key has another counter, or none any more: the grants of the one before are neither spent
-    /// nor settled.
-    pub(crate) fn replaced(&self, key: &Key, epoch: Option<u64>) {
+    /// A key has another counter, or none any more: the grants of the one before are given back.
+    pub(crate) fn replaced(self: &Arc<Self>, key: &Key, epoch: Option<u64>) {
         let cell = self.keys.lock().get(key).map(Arc::clone);
         if let Some(mut lease) = cell.as_ref().map(|cell| cell.lock())
             && Some(lease.entry.epoch) != epoch
         {
-            lease.end(None);
+            self.settle_later(lease.end(None));
+        }
+    }
+
+    /// Gives the grants of a counter back that has ended. Where that fails they end by themselves.
+    fn settle_later(self: &Arc<Self>, message: Option<GrantMessage>) {
+        if let Some(message) = message {
+            let table = Arc::clone(self);
+            tokio::spawn(async move { table.settle(&message).await });
+        }
+    }
+
+    /// Waits until all grants of a limit are given back that were given before now, or have ended
+    /// by `until`.
+    pub(super) async fn former(&self, limit: &LimitEntry, until: Instant) -> FormerGrants {
+        let mut instant_us = None;
+        loop {
+            if let Ok((out, at_us)) = ledger::former(&self.context, limit, instant_us).await {
+                if out == 0 {
+                    return FormerGrants::Returned;
+                }
+                instant_us = Some(at_us);
+            }
+            if Instant::now() >= until {
+                return FormerGrants::Ended;
+            }
+            sleep_until(until.min(Instant::now() + TICK)).await;
         }
     }
 
     /// Gives everything back, as a node does that stops.
     pub(crate) async fn leave(&self) {
-        let now = clock::now();
-        let mut messages = Vec::new();
-        for cell in std::mem::take(&mut *self.open.lock()) {
-            let mut lease = cell.lock();
-            lease.holder.close_all(now);
-            messages.push(GrantMessage {
-                entry: lease.entry.clone(),
-                terms: lease.terms,
-                settlements: lease.holder.settlements().collect(),
-                request: None,
-            });
-        }
+        let open = std::mem::take(&mut *self.open.lock());
+        let messages: Vec<_> = open
+            .iter()
+            .filter_map(|cell| cell.lock().give_back())
+            .collect();
         for message in messages {
             if let Err(error) = self.settle(&message).await {
                 tracing::warn!(key = %message.entry.key, %error, "unspent grants are missing until \

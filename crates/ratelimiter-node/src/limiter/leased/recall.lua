@@ -1,7 +1,8 @@
--- Grants of one node that the ledger has lost.
--- ARGV[7..] number, charge, and for how long it has been closed (us; nothing while it is open), of
+-- Grants of one node that the ledger has lost. None of a counter that is gone.
+-- ARGV[10..] number, charge, and for how long it has been closed (us; nothing while it is open), of
 --         each
-for i = 7, #ARGV, 3 do
+if not here or not whole then return end
+for i = 10, #ARGV, 3 do
   local id, charge = prefix .. ARGV[i], tonumber(ARGV[i + 1])
   local ending = ARGV[i + 2] == '' and now + lease or math.max(0, now - tonumber(ARGV[i + 2]))
   local grant = read(id)

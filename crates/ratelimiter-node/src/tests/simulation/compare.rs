@@ -26,7 +26,7 @@ const WALL_US: u64 = 1_790_000_000_000_000;
 /// A script that asks for the time is given it, as its last argument.
 const CLOCK: &str = "redis.call('TIME')";
 /// Likewise the process.
-const PROCESS: &str = "redis.call('INFO', 'server')";
+const PROCESS: &str = "redis.pcall('INFO', 'server')";
 const GIVEN: &str = "local GIVEN = tonumber(ARGV[#ARGV]); ARGV[#ARGV] = nil; \
     GIVEN = {string.format('%.0f', math.floor(GIVEN / 1000000)), tostring(GIVEN % 1000000)}\n";
 

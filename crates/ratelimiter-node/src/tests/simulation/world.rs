@@ -10,6 +10,7 @@ use hyper::{Method, Request, StatusCode};
 use parking_lot::Mutex;
 use ratelimiter_api::{LimitSpec, Outcome};
 
+use super::clock;
 use super::fault::Fault;
 use super::host::SimulatedHost;
 use super::network::{NetMessage, Network};
@@ -203,15 +204,20 @@ impl<'a> World<'a> {
         let url: ratelimiter_store::StoreUrl = "redis://store:6379".parse().unwrap();
         let url = url.dialed_by(self.network.dialer(node));
         let listen = "127.0.0.1:0".parse().unwrap();
+        clock::set_system(WALL_US + self.now_us);
         let limits = if self.plan.files[node] {
             self.plan.limits.clone()
         } else {
             Vec::new()
         };
+        // It is given at the first start alone.
+        let new_store = (host.lives == 0).then(|| format!("{:040x}", 1));
+        let new_store = new_store.into_iter().collect();
         let settings = NodeSettings {
             advertise: Some(format!("node-{node}:80")),
             sync_interval: std::time::Duration::from_millis(self.plan.sync_ms),
             limits,
+            new_store,
             ..NodeSettings::new(format!("node-{node}"), listen, url)
         };
         let mut config = Config::new(settings).unwrap();
