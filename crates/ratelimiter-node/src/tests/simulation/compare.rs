@@ -25,6 +25,8 @@ const POLL: Duration = Duration::from_millis(10);
 const WALL_US: u64 = 1_790_000_000_000_000;
 /// A script that asks for the time is given it, as its last argument.
 const CLOCK: &str = "redis.call('TIME')";
+/// Likewise the process.
+const PROCESS: &str = "redis.call('INFO', 'server')";
 const GIVEN: &str = "local GIVEN = tonumber(ARGV[#ARGV]); ARGV[#ARGV] = nil; \
     GIVEN = {string.format('%.0f', math.floor(GIVEN / 1000000)), tostring(GIVEN % 1000000)}\n";
 
@@ -172,7 +174,7 @@ fn random_request(rng: &mut Rng) -> Vec<Text> {
         _ => rng.i64(-3..9).to_string(),
     };
     let place = |rng: &mut Rng| rng.i64(-4..5).to_string();
-    let words: Vec<String> = match rng.u8(0..30) {
+    let words: Vec<String> = match rng.u8(0..31) {
         0 => vec!["GET".into(), name(rng)],
         1 => vec!["SET".into(), name(rng), score(rng)],
         2 => vec!["DEL".into(), name(rng), name(rng)],
@@ -231,6 +233,7 @@ fn random_request(rng: &mut Rng) -> Vec<Text> {
             ["-1", "0", "900000", "x"][rng.usize(0..4)].into(),
         ],
         28 => vec!["HLEN".into(), name(rng)],
+        29 => vec!["RENAME".into(), name(rng), name(rng)],
         _ => vec![
             "EVAL".into(),
             random_script(rng),
@@ -336,8 +339,15 @@ fn given(
         }
         [name, _, script] if name == b"SCRIPT" => {
             let script = String::from_utf8(script.clone()).unwrap();
+            let process = format!("'run_id:{:040x}'", 1);
             let hash = Script::new(&script).get_hash().as_bytes().to_vec();
-            scripts.insert(hash, format!("{GIVEN}{}", script.replace(CLOCK, "GIVEN")));
+            scripts.insert(
+                hash,
+                format!(
+                    "{GIVEN}{}",
+                    script.replace(CLOCK, "GIVEN").replace(PROCESS, &process)
+                ),
+            );
             None
         }
         [name, hash, rest @ ..] if name == b"EVALSHA" => {

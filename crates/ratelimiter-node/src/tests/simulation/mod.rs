@@ -24,6 +24,8 @@
 //! plays these alone (`SIMULATION_FAULTS`). `SIMULATION_ALL=1` adds the kinds of faults in
 //! [`LEFT_OUT`]; `SIMULATION_KINDS=ClockStep,Kill` has no others than these.
 
+#![expect(clippy::print_stdout, reason = "the report of the runs")]
+
 pub(crate) mod clock;
 mod compare;
 mod fault;

@@ -126,7 +126,8 @@ impl Network {
         let noise = self.noise;
         self.messages.retain(|(at, number), message| match message {
             NetMessage::Request { connection, .. } => {
-                opened.connections.contains_key(connection) || noise.of(*at, *number) % 2 == 0
+                opened.connections.contains_key(connection)
+                    || noise.of(*at, *number).is_multiple_of(2)
             }
             NetMessage::Reply { connection, .. } => opened.connections.contains_key(connection),
         });

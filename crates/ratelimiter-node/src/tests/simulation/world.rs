@@ -42,7 +42,7 @@ const READS: [&[u8]; 11] = [
 pub(crate) type Traffic = Vec<(u64, Vec<Text>)>;
 
 /// The end of a fault, or a part of it that comes later.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Later {
     Begin(usize),
     LinkHealed(usize),

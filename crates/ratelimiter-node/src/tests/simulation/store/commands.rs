@@ -21,6 +21,14 @@ impl Database {
             "EXISTS" => Ok(self.each(args, |database, name| database.get(name).is_some())),
             "TYPE" => Ok(self.type_of(args.first()?)),
             "RENAME" => self.rename(args.first()?, args.get(1)?),
+            "INFO" => Ok(Reply::bulk(format!(
+                "redis_version:7.0.15\r\nrun_id:{:040x}\r\nmaxmemory_policy:noeviction\r\n",
+                self.run_id
+            ))),
+            "RENAME" => match args {
+                [name, other] if self.rename(name, other) => Ok(Reply::ok()),
+                _ => Err("ERR no such key".to_owned()),
+            },
             "FLUSHALL" | "FLUSHDB" => {
                 self.clear();
                 Ok(Reply::ok())

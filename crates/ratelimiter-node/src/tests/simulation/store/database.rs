@@ -29,6 +29,8 @@ pub(crate) struct Database {
     entries: BTreeMap<Text, StoredEntry>,
     /// The wall clock, microseconds.
     pub(crate) now_us: u64,
+    /// Another one with every process.
+    pub(crate) run_id: u64,
 }
 
 pub(super) const WRONG_TYPE: &str =
@@ -72,6 +74,7 @@ impl Database {
         Self {
             entries: BTreeMap::new(),
             now_us,
+            run_id: 1,
         }
     }
 
@@ -126,6 +129,16 @@ impl Database {
         let value = StoredValue::Text(text);
         self.entries
             .insert(name.to_vec(), StoredEntry { value, expires_ms });
+    }
+
+    /// Gives an entry another name, if it is there.
+    pub(super) fn rename(&mut self, name: &[u8], other: &[u8]) -> bool {
+        self.expire(name);
+        let entry = self.entries.remove(name);
+        entry.is_some_and(|entry| {
+            self.entries.insert(other.to_vec(), entry);
+            true
+        })
     }
 
     pub(crate) fn remove(&mut self, name: &[u8]) -> bool {

@@ -21,8 +21,7 @@ pub(crate) struct MemoryStore {
     pub(crate) database: Database,
     scripts: BTreeMap<Text, Text>,
     engine: Rc<ScriptEngine>,
-    /// Changes with every restart.
-    run_id: u64,
+    restarts: u64,
 }
 
 impl MemoryStore {
@@ -31,13 +30,14 @@ impl MemoryStore {
             database: Database::at(now_us),
             scripts: BTreeMap::new(),
             engine,
-            run_id: 1,
+            restarts: 0,
         }
     }
 
     /// Another process with the same entries.
     pub(crate) fn restart(&mut self) {
-        self.run_id += 1;
+        self.restarts += 1;
+        self.database.run_id = 1 + self.restarts;
         self.scripts.clear();
     }
 
@@ -69,14 +69,6 @@ impl MemoryStore {
                 }
                 _ => panic!("SCRIPT {}", String::from_utf8_lossy(verb)),
             },
-            ("INFO", _) => Reply::bulk(format!(
-                "# Server\r\nredis_version:7.0.15\r\nrun_id:{:040x}\r\nrole:master\r\n\
-                 maxmemory_policy:noeviction\r\n",
-                self.run_id
-            )),
-            ("CONFIG", [get, what]) if get.eq_ignore_ascii_case(b"GET") => {
-                Reply::List(vec![Reply::bulk(what.clone()), Reply::bulk("noeviction")])
-            }
             ("CLIENT" | "SELECT", _) => Reply::ok(),
             (name, args) => {
                 let reply = self.database.run(name, args);
