@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 #[cfg(feature = "tls")]
+use outside_text::read_file;
+#[cfg(feature = "tls")]
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 #[cfg(feature = "tls")]
 use rustls::{ClientConfig, RootCertStore};
@@ -12,6 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::TlsError;
 #[cfg(feature = "tls")]
 use crate::verifier::ServerVerifier;
+
+/// The largest file of certificates, bytes.
+#[cfg(feature = "tls")]
+const LARGEST_PEM: u64 = 16 * 1024 * 1024;
 
 /// A connection inside TLS.
 #[cfg(feature = "tls")]
@@ -69,7 +75,7 @@ impl Authorities {
             file: file.to_owned(),
             reason,
         };
-        let pem = std::fs::read(file).map_err(|e| refuse(e.to_string()))?;
+        let pem = read_file(file, LARGEST_PEM).map_err(|e| refuse(e.to_string()))?;
         let read = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
         let others = read.map_err(|e| refuse(e.to_string()))?;
         if others.is_empty() {

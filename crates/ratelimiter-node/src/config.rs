@@ -4,11 +4,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use outside_text::read_file;
 use ratelimiter_api::layout::is_address;
 use ratelimiter_api::{
     CountingMode, LimitEntry, LimitError, LimitSpec, NodeId, StoreFailurePolicy,
 };
 use ratelimiter_store::StoreUrl;
+
+/// The largest file of limits, bytes: room for as many limits as a cluster may have.
+const LARGEST_LIMITS: u64 = 128 * 1024 * 1024;
 
 /// The settings of a node, not checked yet.
 #[derive(Clone, Debug)]
@@ -239,7 +243,7 @@ pub fn read_limits(path: &Path) -> Result<Vec<LimitSpec>, ConfigError> {
         path: path.to_owned(),
         why,
     };
-    let text = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
+    let text = read_file(path, LARGEST_LIMITS).map_err(|e| wrong(e.to_string()))?;
     let specs: Vec<LimitSpec> = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
     let mut keys = HashSet::new();
     for spec in &specs {

@@ -37,6 +37,10 @@ const ADDRESS_FIELDS: [&str; 6] = [
 /// The content type of forms.
 const FORM: &str = "application/x-www-form-urlencoded";
 
+/// The largest head of an answer, bytes. It also bounds the interim answers that are read at once:
+/// a server may send them without end.
+const LARGEST_HEAD: usize = 32 * 1024;
+
 /// The largest answer that is read, bytes.
 const LARGEST: usize = 1 << 20;
 
@@ -346,7 +350,9 @@ impl Connection for HttpConnection {
 impl HttpConnection {
     async fn open(site: HttpSite, form: Arc<HttpForm>) -> io::Result<Self> {
         let (stream, last_byte) = site.address.connect(&[]).await?;
-        let (sender, driver) = http1::handshake(TokioIo::new(stream))
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(LARGEST_HEAD)
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
         // The end of the connection is reported to the waiting request.

@@ -1,4 +1,6 @@
+use std::fs::File;
 use std::io::{self, BufRead, Read as _};
+use std::path::Path;
 
 /// The longest line that is read, bytes with its line break.
 pub const LONGEST_LINE: u64 = 16 * 1024 * 1024;
@@ -16,6 +18,20 @@ pub fn read_line(from: &mut impl BufRead, line: &mut String) -> io::Result<usize
         return Err(line_too_long());
     }
     Ok(length)
+}
+
+/// Reads a file of at most `most` bytes.
+///
+/// # Errors
+/// When the file is larger, or reading fails.
+pub fn read_file(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > most {
+        let reason = format!("the file is larger than {most} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
+    Ok(content)
 }
 
 /// The error of a line that is longer than [`LONGEST_LINE`].
@@ -40,6 +56,13 @@ mod tests {
             lines.push(line.clone());
         }
         assert_eq!(lines, ["one\n", "two"]);
+    }
+
+    #[test]
+    fn file_without_end_is_an_error() {
+        let error = read_file(Path::new("/dev/zero"), 1000).unwrap_err();
+        assert_eq!(error.to_string(), "the file is larger than 1000 bytes");
+        assert_eq!(read_file(Path::new("/dev/null"), 0).unwrap(), b"");
     }
 
     #[test]
