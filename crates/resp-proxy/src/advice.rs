@@ -19,37 +19,6 @@ pub(crate) fn warnings(rule: &Rule, link: &str, table: &CommandTable) -> Vec<Str
     warnings
 }
 
-/// Warnings about a rule that stands behind others, the first of which decides.
-pub(crate) fn shadowed(rule: &Rule, before: &[&Rule]) -> Option<String> {
-    let taker = before.iter().find(|first| takes_all_of(first, rule))?;
-    Some(format!(
-        "it never applies: the rule {taker} takes every command before it"
-    ))
-}
-
-/// Whether the first rule applies to whatever the second fits.
-fn takes_all_of(first: &Rule, second: &Rule) -> bool {
-    let (RuleFault::Command(all, _), RuleFault::Command(some, _)) = (&first.fault, &second.fault)
-    else {
-        return false;
-    };
-    let is_limited = first.lasts.is_some() || all.percent.is_some() || !all.occurrence.is_all();
-    let within = |scope: bool, same: bool| scope || same;
-    !is_limited
-        && within(
-            first.scope == Default::default(),
-            first.scope == second.scope,
-        )
-        && within(all.names.is_empty(), covers(&all.names, &some.names))
-        && within(all.classes.is_empty(), covers(&all.classes, &some.classes))
-        && within(all.key.is_none(), all.key == some.key)
-        && within(all.prefix.is_none(), all.prefix == some.prefix)
-}
-
-fn covers<T: PartialEq>(all: &[T], some: &[T]) -> bool {
-    !some.is_empty() && some.iter().all(|one| all.contains(one))
-}
-
 fn about_commands(which: &CommandFilter, table: &CommandTable, warnings: &mut Vec<String>) {
     let known = |name: &String| {
         let command = table.command(name.as_bytes());
@@ -150,24 +119,5 @@ mod tests {
             let warnings = warnings(&rule.parse().unwrap(), "node-1", &table);
             assert!(warnings.is_empty(), "{rule}: {warnings:?}");
         }
-    }
-
-    #[test]
-    fn a_rule_behind_one_that_takes_all_is_told() {
-        let shadowed = |first: &str, second: &str| {
-            let (first, second): (Rule, Rule) = (first.parse().unwrap(), second.parse().unwrap());
-            shadowed(&second, &[&first]).is_some()
-        };
-        assert!(shadowed("do=hold", "command=INCR do=reset-after"));
-        assert!(shadowed(
-            "command=INCR,SET do=hold",
-            "command=INCR nth=3 do=hold"
-        ));
-        assert!(!shadowed(
-            "command=INCR first=2 do=hold",
-            "command=INCR do=hold"
-        ));
-        assert!(!shadowed("do=hold client=a", "do=reset-after"));
-        assert!(!shadowed("do=silence", "do=hold"));
     }
 }

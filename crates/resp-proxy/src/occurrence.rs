@@ -25,11 +25,6 @@ impl Occurrence {
             && behind.is_multiple_of(every)
             && self.first.is_none_or(|first| behind / every <= first.get())
     }
-
-    /// Whether it applies to all.
-    pub(crate) fn is_all(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ enum FrameRole {
     Passing,
     Reply(ReplyForm),
     Confirmation,
+    /// A confirmation that was not awaited.
+    Announcement,
 }
 
 /// One connection's replies.
@@ -187,6 +189,11 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
         self.replaced = false;
         self.words.clear();
         let form = self.exchange.front().map(|(form, _)| form);
+        if kind == b'\n' && form == Some(ReplyForm::Stream) {
+            // A store that prepares a replication sends line breaks, so that the link stays open.
+            self.exchange.become_transparent();
+            return Ok(());
+        }
         let awaits = self.plain == 0;
         self.has_words = match (kind, form) {
             (b'>' | b'*', Some(ReplyForm::Confirmations(..) | ReplyForm::Refusal))
@@ -195,6 +202,8 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
             {
                 true
             }
+            // Stores confirm subscriptions even while replies are switched off.
+            (b'*', None) if awaits => true,
             (b'*', _) => self.subscriptions.has_array_messages(),
             _ => false,
         };
@@ -221,13 +230,15 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
                 self.plain -= u64::from(kind != b'>');
                 return Ok(());
             }
+            let confirms = matches!(kind, b'>' | b'*') && self.words.are_confirmation();
             let Some((form, fate)) = self.exchange.front() else {
-                if kind != b'>' {
+                if self.has_words && confirms {
+                    self.role = FrameRole::Announcement;
+                } else if kind != b'>' {
                     self.exchange.link.counters.unmatched.note();
                 }
                 return Ok(());
             };
-            let confirms = matches!(kind, b'>' | b'*') && self.words.are_confirmation();
             match form {
                 ReplyForm::Confirmations(channels, named) if self.has_words && confirms => {
                     self.role = FrameRole::Confirmation;
@@ -295,12 +306,14 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
         let is_error = matches!(self.scanner.kind(), b'-' | b'!');
         let form = match self.role {
             FrameRole::Unknown | FrameRole::Passing => return,
-            FrameRole::Confirmation => {
+            role @ (FrameRole::Confirmation | FrameRole::Announcement) => {
                 let is_array = self.scanner.kind() == b'*';
                 self.subscriptions.confirm(&self.words, is_array);
-                self.unconfirmed -= 1;
-                if self.unconfirmed == 0 {
-                    self.exchange.expected(ReplyQueue::pop);
+                if role == FrameRole::Confirmation {
+                    self.unconfirmed -= 1;
+                    if self.unconfirmed == 0 {
+                        self.exchange.expected(ReplyQueue::pop);
+                    }
                 }
                 return;
             }

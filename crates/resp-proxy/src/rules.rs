@@ -44,12 +44,14 @@ impl RuleGuard {
     }
 
     /// As [`effects`](Self::effects), and independent of the guard.
+    #[cfg(feature = "control")]
     pub(crate) fn pending_effects(&self, most: u64) -> impl Future<Output = RuleReport> + use<> {
         let active = Arc::clone(&self.active);
         async move { active.effects(most).await }
     }
 
     /// Ends the rule, whose report goes on to be there.
+    #[cfg(feature = "control")]
     pub(crate) fn end(&self) {
         self.rules.remove(&self.active);
     }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-/// The most keys, and the most names that no table has, that are remembered.
+/// The most keys, and the most names that no table has, that are remembered; the most names in a
+/// line.
 const MOST: usize = 12;
 
 /// The keys and unknown names of one proxy.
@@ -81,9 +82,14 @@ impl fmt::Display for SeenCommands {
         let commands: Vec<_> = self
             .commands
             .iter()
+            .take(MOST)
             .map(|(name, count)| format!("{} {count}", name.escape_debug()))
             .collect();
         f.write_str(&commands.join(", "))?;
+        let rarer = self.commands.len() - commands.len();
+        if rarer > 0 {
+            write!(f, " and {rarer} others")?;
+        }
         if self.keys.is_empty() {
             return Ok(());
         }

@@ -9,10 +9,10 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::ControlError;
+use super::shadow::shadowed;
 use super::toxic::ToxicPlan;
 use super::wire::{CountersView, ProxyView, SeenView, ToxicInput, ToxicView};
 use crate::active::RuleReport;
-use crate::advice::shadowed;
 use crate::counters::ProxyCounters;
 use crate::proxy::RespProxy;
 use crate::rule::{ConnectionFault, LinkDirection, Rule};

@@ -12,6 +12,7 @@ mod managed;
 mod routes;
 mod server;
 mod set;
+mod shadow;
 mod toxic;
 mod wire;
 

@@ -13,9 +13,9 @@ use tokio::time::timeout;
 
 use super::ControlError;
 use super::managed::{ManagedProxy, Toxic, ToxicReport};
+use super::shadow::shadowed;
 use super::toxic::ToxicPlan;
 use super::wire::{ProxyInput, ProxyView, ToxicInput, ToxicView};
-use crate::advice::shadowed;
 use crate::notice::ProxyNotice;
 use crate::proxy::RespProxy;
 use crate::rule::{ConnectionFault, Rule};

@@ -83,7 +83,7 @@ enum ScanState {
 struct OpenAggregate {
     /// Values still to come.
     left: u64,
-    /// An attribute: the value that it describes follows, and it counts for nothing itself.
+    /// An attribute or a push among elements: it counts for nothing itself.
     attribute: bool,
 }
 
@@ -318,11 +318,12 @@ impl FrameScanner {
 
     #[expect(clippy::option_option, reason = "as in `header_ended`")]
     fn aggregate_begins(&mut self, kind: u8, length: Length) -> Option<Option<ScanProgress>> {
-        let attribute = kind == b'|';
+        // A push counts for nothing either where old stores send it within a transaction's reply.
+        let attribute = kind == b'|' || (kind == b'>' && self.depth > 0);
         let left = match length {
             Length::Streamed => STREAMED,
             Length::None => 0,
-            Length::Of(pairs) if kind == b'%' || attribute => pairs.checked_mul(2)?,
+            Length::Of(pairs) if matches!(kind, b'%' | b'|') => pairs.checked_mul(2)?,
             Length::Of(values) => values,
         };
         if self.depth == 0 {

@@ -75,6 +75,15 @@ fn attributes_precede_the_frame_they_describe() {
 }
 
 #[test]
+fn pushes_among_elements_are_none() {
+    let text = b"*2\r\n:1\r\n>3\r\n+message\r\n+a\r\n+b\r\n:2\r\n+OK\r\n";
+    assert_eq!(
+        frames(StreamSide::Replies, text, 1).unwrap(),
+        [(b'*', text.len() - 5), (b'+', 5)]
+    );
+}
+
+#[test]
 fn requests_may_be_inline() {
     let text = b"PING\r\n*1\r\n$4\r\nPING\r\n\r\nget a\n";
     assert_eq!(

@@ -218,6 +218,20 @@ async fn switched_off_replies_are_not_awaited() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn silenced_subscriptions_are_confirmed_all_the_same() {
+    let store = Store::start();
+    let proxy = proxy(&store).await;
+    let mut stream = connect_raw(proxy.address());
+    stream
+        .write_all(b"CLIENT REPLY OFF\r\nSUBSCRIBE news\r\n")
+        .unwrap();
+    receives(&mut stream, &confirmed("subscribe", Some("news"), 1, '*'));
+    published(store.address);
+    reads_until(&mut stream, "$2\r\nhi\r\n");
+    assert_eq!(proxy.counters().unmatched, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_empty_command_has_its_reply() {
     let store = Store::start();
     let proxy = proxy(&store).await;
