@@ -9,7 +9,7 @@ use xshell::{Shell, cmd};
 
 use crate::child::output;
 use crate::docker::Docker;
-use crate::{arrows, deny, project, tidy};
+use crate::{arrows, deny, dist, project, tidy};
 
 /// Headless runs in a row: one that passes proves little about a distributed system.
 const RUNS: usize = 3;
@@ -58,6 +58,10 @@ const STEPS: &[GateStep] = &[
     step("the fetched store", the_fetched_store),
     step("observability", |shell| gate(shell, "dashboard")).needs(prometheus),
     step("headless runs", headless_runs),
+    step("distribution", |shell| {
+        dist::run(shell, &["--debug".into()])
+    })
+    .needs(distribution),
     step("containers", |shell| gate(shell, "containers")).needs(|| Docker::find().map(drop)),
 ];
 
@@ -204,6 +208,11 @@ fn commands_store(package: &Value) -> bool {
 fn gate(shell: &Shell, check: &str) -> anyhow::Result<()> {
     let gate = built(shell, "gate")?;
     Ok(cmd!(shell, "{gate} {check}").run()?)
+}
+
+fn distribution() -> anyhow::Result<()> {
+    dist::needs()?;
+    Docker::find().map(drop)
 }
 
 fn prometheus() -> anyhow::Result<()> {

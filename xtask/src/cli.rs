@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use xshell::Shell;
 
 use crate::ending::{BadArguments, CommandEnd};
-use crate::{arrows, ci, demo, down, logs, media, project, status, tidy, up};
+use crate::{arrows, ci, demo, dist, down, logs, media, project, status, tidy, up};
 
 /// One command, for `help` and for the command line.
 struct XtaskCommand {
@@ -13,7 +13,7 @@ struct XtaskCommand {
     run: fn(&Shell, &[OsString]) -> anyhow::Result<()>,
 }
 
-const COMMANDS: [XtaskCommand; 9] = [
+const COMMANDS: [XtaskCommand; 10] = [
     XtaskCommand {
         name: "demo",
         about: "build, bring up a cluster and play the demo; `demo --help` lists the options",
@@ -54,6 +54,11 @@ const COMMANDS: [XtaskCommand; 9] = [
         name: "media",
         about: "make the README's pictures and the cast again, from the log of a real run",
         run: media::run,
+    },
+    XtaskCommand {
+        name: "dist",
+        about: "make and try the archive, the wheels and the images of the kit; --debug is faster",
+        run: dist::run,
     },
     XtaskCommand {
         name: "tidy",

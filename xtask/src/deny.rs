@@ -23,10 +23,6 @@ pub(crate) fn needs() -> anyhow::Result<()> {
 
 /// cargo-deny on PATH, or the one that `.ci/run` puts below `target`.
 fn tool() -> anyhow::Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain([project::root().join("target/cargo-deny/bin")])
-        .map(|directory| directory.join("cargo-deny"))
-        .find(|tool| tool.is_file())
+    project::tool("cargo-deny", "target/cargo-deny/bin")
         .context("cargo-deny is not installed (cargo install --locked cargo-deny)")
 }

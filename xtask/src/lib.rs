@@ -10,6 +10,7 @@ mod ci;
 mod cli;
 mod demo;
 mod deny;
+mod dist;
 pub mod docker;
 mod down;
 pub mod ending;

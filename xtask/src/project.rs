@@ -32,6 +32,15 @@ pub fn target_dir() -> anyhow::Result<PathBuf> {
         .into())
 }
 
+/// A program on PATH, or in a directory of the project.
+pub(crate) fn tool(name: &str, own: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain([root().join(own)])
+        .map(|directory| directory.join(name))
+        .find(|tool| tool.is_file())
+}
+
 /// Cargo's flags for a demo with these options. The engine that asks language models brings HTTP
 /// and TLS with it, several times what the rest takes to build; who names neither a model nor a
 /// store behind TLS does without.

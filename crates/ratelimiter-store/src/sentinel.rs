@@ -5,19 +5,21 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use redis::{ConnectionAddr, ErrorKind, RedisError, RedisResult, Value, cmd};
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::StoreUrl;
 use crate::connection::{OpenConnection, SharedConnection, subscriber};
 use crate::error::why;
 use crate::url::StoreAddress;
 
-/// How long one sentinel may take to answer. Shorter than the timeout of a check, so that the next
-/// can be asked.
-const ANSWER: Duration = Duration::from_millis(60);
+/// Longest wait for the first answer of a sentinel: a handshake over TLS takes long on a busy
+/// machine. Checks do not wait for it, since each has a deadline of its own.
+const FIRST_ANSWER: Duration = Duration::from_secs(1);
+/// Longest wait for the other sentinels once one has answered.
+const OTHER_ANSWERS: Duration = Duration::from_millis(60);
 /// Time until a lost subscription is renewed.
 const RENEW: Duration = Duration::from_millis(100);
 /// The channel on which sentinels announce another primary:
@@ -45,31 +47,35 @@ pub(crate) async fn primary(url: &StoreUrl) -> RedisResult<ConnectionAddr> {
         return Err(no_primary("the store has no sentinels".into()));
     };
     let addresses = url.sentinels();
-    let asked = addresses.iter().zip(sentinels).map(async |(sentinel, at)| {
-        match timeout(ANSWER, ask(sentinel, at, service)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let over = if url.trust().is_some() {
-                    " over TLS"
-                } else {
-                    ""
-                };
-                Err(no_primary(format!(
-                    "no answer{over} within {} ms",
-                    ANSWER.as_millis()
-                )))
-            }
+    let ask_each = |(sentinel, at)| async move { (at, ask(sentinel, at, service).await) };
+    let mut asked: FuturesUnordered<_> = addresses.iter().zip(sentinels).map(ask_each).collect();
+    let mut answers = Vec::new();
+    let mut until = Instant::now() + FIRST_ANSWER;
+    while let Ok(Some((at, answer))) = timeout_at(until, asked.next()).await {
+        if answer.is_ok() {
+            until = until.min(Instant::now() + OTHER_ANSWERS);
         }
-    });
-    let answers = join_all(asked).await;
-    match answers.iter().flatten().max_by_key(|(epoch, _)| *epoch) {
+        answers.push((at, answer));
+    }
+    let newest = answers
+        .iter()
+        .filter_map(|(_, answer)| answer.as_ref().ok());
+    match newest.max_by_key(|(epoch, _)| *epoch) {
         Some((_, address)) => Ok(address.clone()),
         None => {
-            let failed: Vec<_> = sentinels
-                .iter()
-                .zip(answers)
-                .filter_map(|(at, answer)| Some((at, answer.err()?)))
-                .collect();
+            let silence = if url.trust().is_some() {
+                "no answer over TLS"
+            } else {
+                "no answer"
+            };
+            let error_of = |at| {
+                let answer = answers.iter().find(|(answered, _)| *answered == at);
+                let error = answer.and_then(|(_, answer)| answer.as_ref().err());
+                error.cloned().unwrap_or_else(|| {
+                    no_primary(format!("{silence} within {} ms", FIRST_ANSWER.as_millis()))
+                })
+            };
+            let failed: Vec<_> = sentinels.iter().map(|at| (at, error_of(at))).collect();
             let each: Vec<String> = failed
                 .iter()
                 .map(|(at, error)| format!("{at}: {}", why(error)))
