@@ -473,11 +473,11 @@ impl ModelWorld {
             (id.1, id.2).hash(&mut hasher);
             match message {
                 WireMessage::Ask { queued, sent, .. } => {
-                    (queued, self.dated(*sent)).hash(&mut hasher)
+                    (queued, self.dated(*sent)).hash(&mut hasher);
                 }
                 WireMessage::Reply { charge, given, .. } => (charge, given).hash(&mut hasher),
                 WireMessage::Settle { spent, sent, .. } => {
-                    (spent, self.dated(*sent)).hash(&mut hasher)
+                    (spent, self.dated(*sent)).hash(&mut hasher);
                 }
                 WireMessage::Refusal { .. } | WireMessage::Renew { .. } => {}
             }

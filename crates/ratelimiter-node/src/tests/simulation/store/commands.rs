@@ -20,7 +20,6 @@ impl Database {
             "DEL" | "UNLINK" => Ok(self.each(args, Self::remove)),
             "EXISTS" => Ok(self.each(args, |database, name| database.get(name).is_some())),
             "TYPE" => Ok(self.type_of(args.first()?)),
-            "RENAME" => self.rename(args.first()?, args.get(1)?),
             "INFO" => Ok(Reply::bulk(format!(
                 "redis_version:7.0.15\r\nrun_id:{:040x}\r\nmaxmemory_policy:noeviction\r\n",
                 self.run_id
@@ -49,14 +48,6 @@ impl Database {
 
     fn each(&mut self, names: &[Text], act: impl Fn(&mut Self, &[u8]) -> bool) -> Reply {
         Reply::count(names.iter().filter(|name| act(self, name)).count())
-    }
-
-    fn rename(&mut self, name: &[u8], other: &[u8]) -> Done {
-        if self.move_entry(name, other) {
-            Ok(Reply::ok())
-        } else {
-            Err("ERR no such key".to_owned())
-        }
     }
 
     fn type_of(&mut self, name: &[u8]) -> Reply {

@@ -146,16 +146,6 @@ impl Database {
         self.entries.remove(name).is_some()
     }
 
-    /// Gives an entry another name. False where there is none.
-    pub(super) fn move_entry(&mut self, name: &[u8], other: &[u8]) -> bool {
-        self.expire(name);
-        let Some(entry) = self.entries.remove(name) else {
-            return false;
-        };
-        self.entries.insert(other.to_vec(), entry);
-        true
-    }
-
     pub(crate) fn get(&mut self, name: &[u8]) -> Option<&StoredValue> {
         self.expire(name);
         self.entries.get(name).map(|entry| &entry.value)
