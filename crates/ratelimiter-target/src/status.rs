@@ -13,7 +13,8 @@ impl StatusSet {
         Self(ranges.into())
     }
 
-    pub(crate) fn has(&self, status: StatusCode) -> bool {
+    /// Whether a status is one of them.
+    pub fn has(&self, status: StatusCode) -> bool {
         self.0.iter().any(|range| range.contains(&status.as_u16()))
     }
 }

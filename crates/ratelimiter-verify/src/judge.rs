@@ -1,6 +1,6 @@
 //! Records in, verdict out. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ratelimiter_api::{Key, Outcome, millis};
@@ -28,6 +28,8 @@ pub struct RunJudge {
     pub fail_on: Vec<FindingKind>,
     /// The time from a request to its decision, as the operator states it.
     pub decides_within: Option<Duration>,
+    /// Whether the limiter's statements are compared with its answers.
+    pub judges_claims: bool,
 }
 
 /// The judgement of one key.
@@ -221,6 +223,17 @@ impl RunVerdict {
 }
 
 impl RunJudge {
+    /// The same judge for histories that may lack checks at any time: of these an excess is proved,
+    /// and neither denials nor statements are judged.
+    #[must_use]
+    pub fn of_incomplete(self) -> Self {
+        Self {
+            checker: self.checker.incomplete(),
+            judges_claims: false,
+            ..self
+        }
+    }
+
     /// Judges all records of a run.
     ///
     /// # Errors
@@ -288,7 +301,7 @@ impl RunJudge {
     }
 
     /// Judges histories, one key after the other, and frees each as soon as it is judged.
-    pub fn histories(&self, histories: BTreeMap<Key, History>) -> RunVerdict {
+    pub fn histories(&self, histories: impl IntoIterator<Item = (Key, History)>) -> RunVerdict {
         let judged = histories
             .into_iter()
             .map(|(key, history)| self.key(None, &key, &history))
@@ -309,10 +322,13 @@ impl RunJudge {
         if phase == Some(Phase::Return) {
             findings.extend(self.no_return(history));
         }
-        let contradictions = honesty::contradictions(history, self.limit, self.checker.slack());
+        let contradictions = self
+            .judges_claims
+            .then(|| honesty::contradictions(history, self.limit, self.checker.slack()));
         findings.extend(
             contradictions
                 .into_iter()
+                .flatten()
                 .map(|contradiction| RunFinding::Dishonest { contradiction }),
         );
         let (mut resolution, mut reason) = (Resolution::default(), None);
@@ -325,8 +341,7 @@ impl RunJudge {
                 Err(why) => reason = Some(why),
             }
         }
-        let first = history.iter().min_by_key(|op| op.invoke);
-        let last = history.iter().map(|op| op.complete).max();
+        let last = history.spans().map(|(_, complete, _)| complete).max();
         let mut one = KeyJudgement {
             phase,
             key: key.clone(),
@@ -336,8 +351,8 @@ impl RunJudge {
             resolution,
             reason,
             took: last
-                .zip(first.as_ref())
-                .map_or(Duration::ZERO, |(last, first)| last - first.invoke),
+                .zip(history.start())
+                .map_or(Duration::ZERO, |(last, first)| last - first),
             begins_denied: begins_denied(history),
             skew: None,
             fault: None,
@@ -384,10 +399,11 @@ fn not_exercised(one: &KeyJudgement) -> String {
 /// Whether a check was denied before any other can have been admitted: checks of one burst overlap,
 /// and the first to be sent need not be the first to be decided.
 fn begins_denied(history: &History) -> bool {
-    let admissible = |op: &ratelimiter_api::Operation| op.outcome != Outcome::Denied;
-    let earliest = history.iter().filter(admissible).map(|op| op.invoke).min();
-    let mut denied = history.iter().filter(|op| op.outcome == Outcome::Denied);
-    denied.any(|op| earliest.is_none_or(|earliest| op.complete <= earliest))
+    let is_denied = |outcome: Outcome| outcome == Outcome::Denied;
+    let admissible = history.spans().filter(|(.., outcome)| !is_denied(*outcome));
+    let earliest = admissible.map(|(invoke, ..)| invoke).min();
+    let mut denied = history.spans().filter(|(.., outcome)| is_denied(*outcome));
+    denied.any(|(_, complete, _)| earliest.is_none_or(|earliest| complete <= earliest))
 }
 
 fn median_and_max(mut latencies: Vec<Duration>) -> (Duration, Duration) {

@@ -64,6 +64,17 @@ impl RunJudge {
             }
         }
         let slowest = history.latencies().max().unwrap_or_default();
+        // Checks that take longer than any part that is tried, as in a log of whole seconds.
+        let coarse =
+            slowest.as_secs_f64() * 1e3 / f64::from(LARGEST) / self.limit.window().as_secs_f64();
+        let by_timing = matches!(
+            report.verdict,
+            Verdict::Unknown {
+                why: Doubt::Timing,
+                ..
+            }
+        );
+        let longer = longer.or(Some(coarse).filter(|longer| by_timing && *longer > 1.0));
         let advice = longer.map(|longer| self.advice(longer, slowest));
         Err(format!("{report}{}", advice.unwrap_or_default()))
     }
@@ -99,7 +110,7 @@ impl RunJudge {
 
     fn advice(&self, longer: f64, slowest: Duration) -> String {
         let window = self.limit.window();
-        let missing = longer * f64::from(LARGEST) / 10.0;
+        let missing = (longer * f64::from(LARGEST) / 10.0).min(100.0);
         let enough = Duration::from_secs(window.mul_f64(longer).as_secs() + 1);
         let limit = Contract::new(self.limit.max(), enough).map_or_else(
             |_| String::new(),
@@ -155,6 +166,7 @@ mod tests {
             checker: HistoryChecker::new(limit),
             fail_on: Vec::new(),
             decides_within: decides_within.map(Duration::from_millis),
+            judges_claims: true,
         };
         judge.resolve(&history, &judge.checker.check(&history))
     }
