@@ -198,7 +198,7 @@ fn presets_are_judged_as_the_same_history() {
             ends(
                 &output,
                 code,
-                &format!("{} at {limit}: {}", preset.name, stdout(&output)),
+                format!("{} at {limit}: {}", preset.name, stdout(&output)),
             );
         }
         if preset.name != "history" {
@@ -334,7 +334,7 @@ fn files_of_several_nodes_are_merged() {
     );
     for (limit, code) in [(9, 3), (10, 0), (11, 3)] {
         let output = check(&even, &format!("{limit}/2s"), &more);
-        ends(&output, code, &stdout(&output));
+        ends(&output, code, stdout(&output));
     }
     let violated = stdout(&check(&even, "9/2s", &more));
     assert!(
@@ -371,7 +371,7 @@ fn what_if_tells_who_is_hit_and_the_least_limit() {
     let file = file.to_str().unwrap();
     let more = ["what-if", file, "--key", "header:X-User", "--hide-keys"];
     let output = verify(&[&more[..], &["--limit", "5/2s", "--limit", "1/100ms fixed"]].concat());
-    ends(&output, 0, &stderr(&output));
+    ends(&output, 0, stderr(&output));
     let text = stdout(&output);
     for words in [
         "5/2s would have denied 8 of 13 checks (61.54 %), of 1 of 1 keys",
@@ -459,7 +459,7 @@ fn hostile_files_are_refused_by_line() {
     let file = written(&directory, "zones", csv);
     let format = "csv:begin=begin,duration=duration,status=status,unit=ms";
     let output = check(&file, "1/10s", &["--key", "all", "--format", format]);
-    ends(&output, 3, &stdout(&output));
+    ends(&output, 3, stdout(&output));
 }
 
 /// Bytes changed anywhere: the records are read, or refused on one line. `PROPTEST_CASES=100000`

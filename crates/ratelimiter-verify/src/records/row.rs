@@ -166,10 +166,7 @@ impl RowFormat {
         let (invoke, complete) = match (begin, end) {
             (Some(begin), Some(end)) => (begin.nanos, last(end)),
             (Some(begin), None) => (begin.nanos, last(begin).saturating_add(takes()?)),
-            (None, Some(end)) => (
-                end.nanos.checked_sub(takes()?).unwrap_or_default(),
-                last(end),
-            ),
+            (None, Some(end)) => (end.nanos.saturating_sub(takes()?), last(end)),
             (None, None) => return Err(RowDefect::Time("begin")),
         };
         if complete < invoke {

@@ -56,6 +56,7 @@ async fn verify(target: &Double, settings: &PlanSettings) -> RunVerdict {
         checker: HistoryChecker::new(plan.contract).uncertainty(Duration::from_millis(1)),
         fail_on: FindingKind::value_variants().to_vec(),
         decides_within: None,
+        judges_claims: true,
     };
     judge.run(&plan, &recorded).unwrap()
 }
