@@ -69,9 +69,7 @@ pub(crate) const APACHE: LoggedRun = LoggedRun {
         CustomLog @dir@/access.log timed
         <Directory @dir@>
         Require all granted
-        </Directory>
-        DOSPageCount 100000
-        DOSSiteCount 100000",
+        </Directory>",
     log: "access.log",
     window: "1m",
     flags: &[
