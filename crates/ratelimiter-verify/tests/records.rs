@@ -480,7 +480,7 @@ fn mutated_records_are_read_or_refused() {
         let settings = RecordSettings { key: Some("all".into()), ..settings(preset.name) };
         match read_records(&[file], &settings) {
             Ok(records) => {
-                judge(ContractKind::Sliding).histories(records.histories);
+                judge(ContractKind::Sliding).histories(records.histories).unwrap();
             }
             Err(error) => prop_assert_eq!(error.to_string().lines().count(), 1),
         }
