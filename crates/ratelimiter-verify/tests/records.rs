@@ -19,7 +19,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use ratelimiter_api::{Key, NodeId, Operation, Outcome};
-use ratelimiter_invariants::{ContractKind, HistoryChecker};
+use ratelimiter_invariants::HistoryChecker;
 use ratelimiter_verify::{
     FindingKind, PRESETS, RecordSettings, Records, RunJudge, RunStatus, StatusOutcomes,
     read_records, write_history,
@@ -480,7 +480,7 @@ fn mutated_records_are_read_or_refused() {
         let settings = RecordSettings { key: Some("all".into()), ..settings(preset.name) };
         match read_records(&[file], &settings) {
             Ok(records) => {
-                judge(ContractKind::Sliding).histories(records.histories).unwrap();
+                judge(LIMITS[0]).histories(records.histories).unwrap();
             }
             Err(error) => prop_assert_eq!(error.to_string().lines().count(), 1),
         }
@@ -499,8 +499,17 @@ fn settings(format: &str) -> RecordSettings {
     }
 }
 
-fn judge(kind: ContractKind) -> RunJudge {
-    let limit: ratelimiter_invariants::Contract = format!("3/40ms {kind}").parse().unwrap();
+/// A limit in every form.
+const LIMITS: [&str; 5] = [
+    "3/40ms",
+    "3/40ms fixed",
+    "3/40ms fixed aligned",
+    "3/40ms token-bucket",
+    "3/40ms two-period",
+];
+
+fn judge(limit: &str) -> RunJudge {
+    let limit: ratelimiter_invariants::Contract = limit.parse().unwrap();
     RunJudge {
         checker: HistoryChecker::new(limit),
         fail_on: vec![
@@ -555,8 +564,8 @@ fn an_exported_history_imports_with_the_same_verdict() {
     let directory = tempfile::tempdir().unwrap();
     let words = "begin=invoke_ms,end=complete_ms,unit=ms,resolution=0s,key=key,outcome=outcome,\
                  cost=cost";
-    let kinds = prop::sample::select(ContractKind::WINDOWS.to_vec());
-    proptest!(|(operations in operations(), kind in kinds)| {
+    let limits = prop::sample::select(LIMITS.to_vec());
+    proptest!(|(operations in operations(), limit in limits)| {
         let own: Vec<Operation> = operations
             .iter()
             .cloned()
@@ -576,7 +585,7 @@ fn an_exported_history_imports_with_the_same_verdict() {
         let judged = files.map(|(format, text)| {
             let file = written(&directory, "records", text);
             let records = read_records(&[file], &settings(&format)).unwrap();
-            statuses(&judge(kind), records)
+            statuses(&judge(limit), records)
         });
         prop_assert_eq!(&judged[0], &judged[1]);
         prop_assert_eq!(&judged[0], &judged[2]);
@@ -586,10 +595,10 @@ fn an_exported_history_imports_with_the_same_verdict() {
 #[test]
 fn removing_checks_never_adds_an_accusation() {
     let directory = tempfile::tempdir().unwrap();
-    let kinds = prop::sample::select(ContractKind::WINDOWS.to_vec());
+    let limits = prop::sample::select(LIMITS.to_vec());
     let kept = prop::collection::vec(any::<bool>(), 40);
-    proptest!(|(operations in operations(), kept in kept, kind in kinds)| {
-        let judge = judge(kind).of_incomplete();
+    proptest!(|(operations in operations(), kept in kept, limit in limits)| {
+        let judge = judge(limit).of_incomplete();
         let accused = |operations: &[Operation]| -> Vec<Key> {
             let file = written(&directory, "records", exported(operations));
             let records = read_records(&[file], &settings("history")).unwrap();

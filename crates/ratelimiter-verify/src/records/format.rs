@@ -11,6 +11,7 @@ use super::log_format::{apache_format, nginx_format};
 use super::presets::{FormatPreset, PRESETS};
 use super::row::{KeyPart, KeyParts, OwnVerdict, RowFormat, TimeField};
 use super::template::{LineTemplate, TemplateParts};
+use super::words::FormatWords;
 
 /// How the lines of a file are read. Its text is `auto`, the name of a preset, or a general format:
 /// `csv:WORD=VALUE,...`, `json:...`, `text:...`, `nginx:LOG_FORMAT`, `apache:LOG_FORMAT`.
@@ -45,65 +46,6 @@ pub(super) enum FormatKind {
     Csv,
     Json,
     Text(TemplateParts),
-}
-
-/// What a word of a format means; `docs/history.md` has the same list.
-pub(super) const WORDS: [&str; 18] = [
-    "begin",
-    "end",
-    "duration",
-    "unit",
-    "duration-unit",
-    "resolution",
-    "takes",
-    "key",
-    "header",
-    "node",
-    "status",
-    "outcome",
-    "flags",
-    "cost",
-    "only",
-    "each",
-    "whole",
-    "after",
-];
-
-/// The words of a format with their values.
-#[derive(Clone, Debug, Default)]
-pub(super) struct FormatWords(Vec<(&'static str, String)>);
-
-impl FormatWords {
-    pub(super) fn get(&self, word: &str) -> Option<&str> {
-        let known = self.0.iter().find(|known| known.0 == word);
-        known.map(|known| known.1.as_str())
-    }
-
-    pub(super) fn set(&mut self, word: &str, value: &str) -> Result<(), String> {
-        let known = WORDS.iter().find(|known| **known == word);
-        let known = known
-            .ok_or_else(|| format!("no word {word:?} in a format: use {}", WORDS.join(", ")))?;
-        self.0.push((known, value.to_owned()));
-        Ok(())
-    }
-
-    /// `WORD=VALUE,...`; what follows `line=` is the rest.
-    fn read(text: &str) -> Result<(Self, Option<&str>), String> {
-        let mut words = Self::default();
-        let mut rest = text;
-        while !rest.is_empty() {
-            if let Some(line) = rest.strip_prefix("line=") {
-                return Ok((words, Some(line)));
-            }
-            let (word, after) = rest.split_once(',').unwrap_or((rest, ""));
-            let (word, value) = word
-                .split_once('=')
-                .ok_or_else(|| format!("{word:?}: expected WORD=VALUE"))?;
-            words.set(word.trim(), value)?;
-            rest = after;
-        }
-        Ok((words, None))
-    }
 }
 
 impl FromStr for RecordFormat {
@@ -415,17 +357,6 @@ pub(super) enum LineFields {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn document_has_every_word() {
-        let document = include_str!("../../../../docs/history.md");
-        for word in WORDS {
-            assert!(
-                document.contains(&format!("`{word}`")),
-                "docs/history.md lacks {word}"
-            );
-        }
-    }
 
     #[test]
     fn errors_of_a_format_say_what_to_do() {

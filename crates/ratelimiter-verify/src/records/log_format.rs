@@ -1,7 +1,7 @@
 //! The formats of access logs as they stand in the configuration of nginx and Apache.
 
-use super::format::FormatWords;
 use super::template::TemplateParts;
+use super::words::FormatWords;
 
 /// A variable, and its meaning: the word, and the unit of a time.
 type Meaning = (&'static str, &'static str, &'static str);

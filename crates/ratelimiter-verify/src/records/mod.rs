@@ -29,6 +29,7 @@ mod reader;
 mod row;
 mod template;
 mod time;
+mod words;
 
 pub use error::RecordError;
 pub use format::RecordFormat;
