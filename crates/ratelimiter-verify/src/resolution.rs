@@ -85,7 +85,18 @@ impl RunJudge {
             }
         }
         let slowest = history.latencies().max().unwrap_or_default();
-        let advice = match (&report.verdict, longer) {
+        // Checks that take longer than any part that is tried, as in a log of whole seconds.
+        let window = limit.window().as_secs_f64();
+        let coarse = slowest.as_secs_f64() * 1e3 / f64::from(LARGEST) / window;
+        let by_timing = matches!(
+            report.verdict,
+            Verdict::Unknown {
+                why: Doubt::Timing,
+                ..
+            }
+        );
+        let coarse = Some(coarse).filter(|longer| by_timing && longer.is_finite() && *longer > 1.0);
+        let advice = match (&report.verdict, longer.or(coarse)) {
             (_, Some(longer)) => longer_window(limit, longer, slowest),
             (Verdict::Unknown { why, .. }, None) => repetition(limit, *why),
             _ => String::new(),
@@ -150,7 +161,7 @@ fn repetition(limit: &Contract, why: Doubt) -> String {
 }
 
 fn longer_window(limit: &Contract, longer: f64, slowest: Duration) -> String {
-    let missing = longer * f64::from(LARGEST) / 10.0;
+    let missing = (longer * f64::from(LARGEST) / 10.0).min(100.0);
     let enough = Duration::from_secs(limit.window().mul_f64(longer).as_secs() + 1);
     let limit = limit.clone().in_window(enough);
     format!(
@@ -202,6 +213,7 @@ mod tests {
             fail_on: Vec::new(),
             decides_within: decides_within.map(Duration::from_millis),
             fresh: true,
+            judges_claims: true,
         };
         judge.resolve(&history, &judge.checker.check(&history))
     }

@@ -405,6 +405,8 @@ pub(crate) const CASES: &[Case] = &[
         name: "apache-evasive",
         program: Program::Apache,
         rules: "LoadModule mpm_prefork_module modules/mod_mpm_prefork.so
+            LoadModule evasive20_module modules/mod_evasive20.so
+            DOSLogDir @dir@
             DOSPageCount 10
             DOSPageInterval 2
             DOSBlockingPeriod 2",
@@ -500,7 +502,16 @@ pub(crate) const CASES: &[Case] = &[
         program: Program::Limits,
         rules: "fixed-window 10 2",
         limit: "10/2s fixed",
+        ..KEYED
+    },
+    Case {
+        // A denied check is charged, so that cheaper ones are denied after it.
+        name: "limits-charges-denied",
+        program: Program::Limits,
+        rules: "fixed-window 10 2",
+        limit: "10/2s fixed",
         flags: &["--has-cost"],
+        deserved: Deserved::Says("stricter"),
         ..KEYED
     },
     Case {
