@@ -8,8 +8,9 @@
 --     the store's clock                  the call was long on its way,
 --     stepped back                       or the store's clock stepped
 --
--- Where they disagree by more than clocks drift between two readings, the caller's time holds: it is that of the instant at which the call left,
--- so that an admission of this time still lies between its request and its answer.
+-- Where they disagree by more than clocks drift between two readings, the caller's time holds. It
+-- is true of the instant at which the call left, so that an admission of this time still lies
+-- between its request and its answer.
 -- mark    the hash of the common clock: `offset`, and `at`, the newest time that a node has sent
 -- callers time at which the call left, on the common clock (us), or nothing when it has no clock
 -- lag     by how much it may be too early (us)

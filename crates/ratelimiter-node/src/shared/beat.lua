@@ -1,7 +1,7 @@
 -- A node's heartbeat: its entry, and the common clock.
 -- KEYS[1] the hash of heartbeats, KEYS[2] the common clock
--- ARGV    id, entry, time on the caller's clock (us) or nothing, the offset that the caller read and
---         the one that it found instead or nothing for both; then ids of nodes that are gone
+-- ARGV    id, entry, time on the caller's clock (us) or nothing, the offset that the caller read
+--         and the one that it found instead or nothing for both; then ids of nodes that are gone
 -- returns the entry that it replaced
 local replaced = redis.call('HGET', KEYS[1], ARGV[1])
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])

@@ -3,8 +3,8 @@
 --         were changed and deleted, KEYS[5] the state: its life, the floor of the deletions, and
 --         when its last loss was noticed; KEYS[6] the common clock
 -- ARGV[1] the newest version that the caller knows, ARGV[2] the life it belongs to or nothing,
---         ARGV[3] the caller's boot, ARGV[4] time on the caller's clock (us) or nothing, ARGV[5] run
---         ids of stores that were made for this cluster, ARGV[6] `ledgers` when the ledgers of
+--         ARGV[3] the caller's boot, ARGV[4] time on the caller's clock (us) or nothing, ARGV[5]
+--         run ids of stores that were made for this cluster, ARGV[6] `ledgers` when the ledgers of
 --         leased keys are in this store
 local MAX_DELETED = 10000
 local FIRST = 7

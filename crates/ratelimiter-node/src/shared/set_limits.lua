@@ -1,5 +1,5 @@
--- Sets limits for all nodes. A limit that exists keeps its counter, unless its counting mode changes
--- from or to `leased`.
+-- Sets limits for all nodes. A limit that exists keeps its counter, unless its counting mode
+-- changes from or to `leased`.
 -- ARGV    from the 7th: key and entry as JSON, by turns
 -- returns {version, each entry as kept and as it was or empty, time of the last loss}, or nothing
 --         when the store has lost its state

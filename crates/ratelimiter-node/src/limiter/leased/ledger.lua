@@ -6,8 +6,9 @@
 -- KEYS[4] the admissions that no grant covers; KEYS[5] the common clock
 -- KEYS[6] the version of the limits, KEYS[7] the hash of limits, KEYS[8] and KEYS[9] the versions
 --         at which keys were changed and deleted
--- ARGV[1..] limit, window, lease and the lag of the caller's clock, retention (us), epoch, prefix of the caller's grants, key, newest
---         version that the caller read, time on the caller's clock (us)
+-- ARGV[1..] limit, window, lease and the lag of the caller's clock, retention (us), epoch,
+--         prefix of the caller's grants, key, newest version that the caller read, time on the
+--         caller's clock (us)
 local limit, window, lease, retention =
   tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local epoch, prefix = tonumber(ARGV[5]), ARGV[6]
