@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::answer::within;
-use crate::route::Route;
+use crate::route::SiteRoute;
 use crate::site::{SiteAddress, refused};
 use crate::target::node_list;
 use crate::{
@@ -62,7 +62,7 @@ impl GrpcTarget {
             .iter()
             .map(|text| {
                 let url = Url::parse(text).map_err(|e| refused(text, e.to_string()))?;
-                SiteAddress::of_http(&url, Route::default(), reach, trust)
+                SiteAddress::of_http(&url, SiteRoute::default(), reach, trust)
             })
             .collect::<Result<Vec<_>, _>>()?;
         if sites.is_empty() {

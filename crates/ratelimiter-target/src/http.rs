@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::answer::{SHOWN, within};
-use crate::route::{KeyAddresses, ProxyProtocol, Route, SourceAddress};
+use crate::route::{KeyAddresses, ProxyProtocol, SiteRoute, SourceAddress};
 use crate::site::{SiteAddress, refused};
 use crate::target::node_list;
 use crate::{
@@ -204,7 +204,7 @@ impl HttpSite {
             Some(SourceAddress::Fixed(source)) => Some(source),
             _ => None,
         };
-        let route = Route {
+        let route = SiteRoute {
             socket,
             source,
             stated: None,

@@ -63,7 +63,7 @@ impl FromStr for SourceAddress {
 
 /// The route to a site.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Route {
+pub(crate) struct SiteRoute {
     /// A socket file, instead of host and port.
     pub(crate) socket: Option<PathBuf>,
     pub(crate) source: Option<IpAddr>,
@@ -74,7 +74,7 @@ pub(crate) struct Route {
 /// The port that the PROXY protocol states of a caller.
 const STATED_PORT: u16 = 40_000;
 
-impl Route {
+impl SiteRoute {
     pub(crate) async fn connect(&self, host: &str, port: u16) -> io::Result<Socket> {
         if let Some(path) = &self.socket {
             return Ok(Socket::Unix(UnixStream::connect(path).await?));
@@ -170,9 +170,9 @@ mod tests {
     #[test]
     fn headers_state_the_address_of_a_caller() {
         let header = |version| {
-            let route = Route {
+            let route = SiteRoute {
                 stated: Some((version, Ipv4Addr::new(127, 1, 2, 3))),
-                ..Route::default()
+                ..SiteRoute::default()
             };
             route.proxy_header("localhost", 80).unwrap()
         };

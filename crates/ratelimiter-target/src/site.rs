@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
 use crate::last_byte::HeldStream;
-use crate::route::Route;
+use crate::route::SiteRoute;
 use crate::{LastByte, TargetError};
 
 /// The address of one node, the authorities to trust where it is behind TLS, and the route of its
@@ -16,7 +16,7 @@ pub(crate) struct SiteAddress {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) tls: Option<Authorities>,
-    pub(crate) route: Route,
+    pub(crate) route: SiteRoute,
 }
 
 impl SiteAddress {
@@ -27,12 +27,12 @@ impl SiteAddress {
         tls: Option<Authorities>,
         reach: Reach,
     ) -> Result<Self, TargetError> {
-        Self::by(Route::default(), host, port, tls, reach)
+        Self::by(SiteRoute::default(), host, port, tls, reach)
     }
 
     /// An address within reach by a route.
     fn by(
-        route: Route,
+        route: SiteRoute,
         host: &str,
         port: u16,
         tls: Option<Authorities>,
@@ -56,7 +56,7 @@ impl SiteAddress {
     /// The address of an `http://` or `https://` URL.
     pub(crate) fn of_http(
         url: &Url,
-        route: Route,
+        route: SiteRoute,
         reach: Reach,
         trust: &Authorities,
     ) -> Result<Self, TargetError> {
