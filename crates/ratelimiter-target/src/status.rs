@@ -22,7 +22,8 @@ impl StatusSet {
         }
     }
 
-    pub(crate) fn has(&self, status: StatusCode) -> bool {
+    /// Whether a status is one of them.
+    pub fn has(&self, status: StatusCode) -> bool {
         let mut ranges = self.ranges.iter();
         ranges.any(|range| range.contains(&status.as_u16()))
     }

@@ -13,7 +13,7 @@ use ratelimiter_store::StoreUrl;
 use ratelimiter_target::{
     Authorities, Expectation, ProxyProtocol, Reach, SourceAddress, StatusSet, Template,
 };
-use ratelimiter_verify::{FindingKind, Phase};
+use ratelimiter_verify::{FindingKind, Phase, RecordFormat, RecordSettings, StatusOutcomes};
 
 /// The contract, and how histories are read.
 #[derive(Clone, Debug, Args)]
@@ -293,16 +293,76 @@ impl GrpcArgs {
     }
 }
 
+/// Files of records, and how they are read.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RecordArgs {
+    /// Files of records, gzip or not, merged by time; - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// auto, a name such as caddy or k6, a general format as
+    /// 'csv:begin=sent,end=answered,unit=ms,status=code', or a log_format as
+    /// 'nginx:$remote_addr $status $msec $request_time'; docs/history.md has all
+    #[arg(long, default_value = "auto")]
+    pub(crate) format: RecordFormat,
+    /// By what the limiter counts: FIELD, header:NAME, '{FIELD}/{FIELD}', FIELD|host without its
+    /// port, or all for one quota of all checks. Histories have theirs
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// The longest that a check takes, where records have its begin or its end alone
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) takes: Option<Duration>,
+    /// Statuses of an allowed check
+    #[arg(long, default_value = "200-299")]
+    pub(crate) allowed: StatusSet,
+    /// Statuses of a denied check
+    #[arg(long, default_value = "429")]
+    pub(crate) denied: StatusSet,
+    /// Statuses of a check that was not admitted for another reason than quota
+    #[arg(long)]
+    pub(crate) failed: Option<StatusSet>,
+    /// Show keys as key-1, key-2, ... instead of their text
+    #[arg(long)]
+    pub(crate) hide_keys: bool,
+}
+
+impl RecordArgs {
+    pub(crate) fn settings(&self, demand_only: bool) -> RecordSettings {
+        let failed = self.failed.clone().unwrap_or_default();
+        RecordSettings {
+            format: self.format.clone(),
+            key: self.key.clone(),
+            takes: self.takes,
+            outcomes: StatusOutcomes::new(&self.allowed, &self.denied, &failed),
+            demand_only,
+            hide_keys: self.hide_keys,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// History file; - for standard input
-    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) records: RecordArgs,
     /// No quota was used before the record began. Otherwise all of it may have been: a window is
     /// full and a bucket empty at the first check of the file
     #[arg(long)]
     pub(crate) fresh: bool,
+    /// Whether the records have all checks of their time, those without an answer too. Else denials
+    /// are not judged [default: by the format]
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) complete: Option<bool>,
     #[command(flatten)]
     pub(crate) contract: ContractArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhatIfArgs {
+    #[command(flatten)]
+    pub(crate) records: RecordArgs,
+    /// The limit to try, in the forms sliding, fixed, fixed aligned and token-bucket; repeat to
+    /// compare
+    #[arg(long = "limit", value_name = "AMOUNT/WINDOW FORM", required = true)]
+    pub(crate) limits: Vec<Contract>,
 }
 
 // Header fields, bodies and entries may hold a secret, and clap repeats a value that it refuses. So

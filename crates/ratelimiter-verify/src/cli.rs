@@ -6,7 +6,7 @@ use cli_support::{Exit, exit_help};
 
 #[cfg(feature = "grpc")]
 use crate::args::GrpcArgs;
-use crate::args::{CheckArgs, ExecArgs, HttpArgs, NodeArgs, RespArgs};
+use crate::args::{CheckArgs, ExecArgs, HttpArgs, NodeArgs, RespArgs, WhatIfArgs};
 use crate::commands;
 use crate::inject::{InjectCommand, inject};
 use crate::watch::{WatchArgs, watch};
@@ -46,9 +46,12 @@ enum VerifyCommand {
     #[cfg(feature = "grpc")]
     #[command(after_help = with_exits(GRPC_EXAMPLE))]
     Grpc(GrpcArgs),
-    /// Judge a recorded history: one JSON object a line
+    /// Judge records that exist: histories, access logs, results of load tests, traces
     #[command(after_help = with_exits(CHECK_EXAMPLE))]
     Check(CheckArgs),
+    /// Try a limit on records that exist: what it would have denied; sends nothing
+    #[command(after_help = WHAT_IF_EXAMPLE)]
+    WhatIf(WhatIfArgs),
     /// Inject one fault into a running system
     #[command(subcommand)]
     Inject(InjectCommand),
@@ -82,8 +85,14 @@ const GRPC_EXAMPLE: &str = "Example:
       --limit '10/1m fixed'";
 
 const CHECK_EXAMPLE: &str = "Example:
-  ratelimiter-verify check history.jsonl --limit 10/1m \\
-      --uncertainty 2ms";
+  ratelimiter-verify check history.jsonl --limit 10/1m --uncertainty 2ms
+  ratelimiter-verify check access-1.log access-2.log.gz --limit '10/1m fixed' \\
+      --format 'nginx:$remote_addr [$time_local] \"$request\" $status $msec $request_time' \\
+      --key remote_addr --hide-keys";
+
+const WHAT_IF_EXAMPLE: &str = "Example:
+  ratelimiter-verify what-if access.log --format caddy --key header:X-Api-Key \\
+      --limit 100/1m --limit '100/1m token-bucket'";
 
 fn with_exits(example: &str) -> String {
     format!("{example}\n\n{}", exit_help(JUDGED))
@@ -106,6 +115,7 @@ async fn dispatch(command: VerifyCommand) -> anyhow::Result<Exit> {
         #[cfg(feature = "grpc")]
         VerifyCommand::Grpc(args) => commands::grpc(args).await,
         VerifyCommand::Check(args) => commands::check(&args),
+        VerifyCommand::WhatIf(args) => commands::try_limits(args),
         VerifyCommand::Inject(command) => inject(command).await,
         VerifyCommand::Watch(args) => watch(args).await,
     }

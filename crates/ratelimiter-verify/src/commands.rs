@@ -1,5 +1,4 @@
-use std::fs::File;
-use std::io::{self, BufReader, IsTerminal as _, Read};
+use std::io::{self, IsTerminal as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -11,11 +10,13 @@ use ratelimiter_invariants::HistoryChecker;
 use ratelimiter_target::{ExecTarget, HttpForm, HttpTarget, RespTarget, Target, Template};
 use ratelimiter_verify::{
     Plan, PlanDepth, PlanSettings, RunJudge, RunStatus, RunVerdict, StepRecord, journal, junit,
-    page, read_history, run, table, timelines, write_history,
+    page, read_records, run, table, timelines, what_if, write_history,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{CheckArgs, ContractArgs, ExecArgs, HttpArgs, NodeArgs, RespArgs, VerifyArgs};
+use crate::args::{
+    CheckArgs, ContractArgs, ExecArgs, HttpArgs, NodeArgs, RespArgs, VerifyArgs, WhatIfArgs,
+};
 use crate::command_line::without_secrets;
 
 /// Version of `verdict.json`, as `docs/verdict.schema.json` describes it. Raised when a field
@@ -112,23 +113,38 @@ fn words(command: &str) -> Result<Vec<String>, WrongUsage> {
         .ok_or_else(|| WrongUsage("--command has a quote that is not closed".into()))
 }
 
-/// A recorded history.
+/// Records that exist already.
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
-    let file: Box<dyn Read> = match args.file.as_os_str() {
-        dash if dash == "-" => Box::new(io::stdin()),
-        path => {
-            Box::new(File::open(path).with_context(|| format!("open {}", args.file.display()))?)
-        }
-    };
-    let histories = read_history(BufReader::new(file))
-        .with_context(|| format!("read {}", args.file.display()))?;
-    let judge = RunJudge {
+    let records = read_records(&args.records.files, &args.records.settings(false))?;
+    records.notes.iter().try_for_each(print)?;
+    let mut judge = RunJudge {
         fresh: args.fresh,
         ..run_judge(&args.contract)
     };
-    let verdict = judge.histories(histories)?;
+    if !args.complete.unwrap_or(records.lacks.is_empty()) {
+        judge = judge.of_incomplete();
+        let lacks = match records.lacks {
+            "" => "checks",
+            lacks => lacks,
+        };
+        print(format_args!(
+            "denials are not judged, since the records may lack {lacks} (--complete true)"
+        ))?;
+    }
+    let verdict = judge.histories(records.histories)?;
     print_verdict(&verdict)?;
     Ok(exit(&verdict))
+}
+
+/// Limits on the demand of records.
+pub(crate) fn try_limits(args: WhatIfArgs) -> anyhow::Result<Exit> {
+    let records = read_records(&args.records.files, &args.records.settings(true))?;
+    records.notes.iter().try_for_each(print)?;
+    for limit in args.limits {
+        let tried = what_if(&records.histories, limit, records.origin).map_err(WrongUsage::of)?;
+        print(format_args!("\n{tried}"))?;
+    }
+    Ok(Exit::Success)
 }
 
 fn run_judge(args: &ContractArgs) -> RunJudge {
@@ -139,6 +155,7 @@ fn run_judge(args: &ContractArgs) -> RunJudge {
         fail_on: args.fail_on.clone(),
         decides_within: args.decides_within,
         fresh: true,
+        judges_claims: true,
     }
 }
 

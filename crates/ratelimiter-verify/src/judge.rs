@@ -1,6 +1,6 @@
 //! Records in, verdict out. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ratelimiter_api::{Key, Operation, Outcome, StatedTime};
@@ -25,9 +25,24 @@ pub struct RunJudge {
     pub decides_within: Option<Duration>,
     /// Whether no quota was used before the records. Otherwise all of it may have been.
     pub fresh: bool,
+    /// Whether the limiter's statements are compared with its answers.
+    pub judges_claims: bool,
 }
 
 impl RunJudge {
+    /// The same judge for histories that may lack checks at any time: of these an excess is proved,
+    /// and neither denials nor statements are judged.
+    #[must_use]
+    pub fn of_incomplete(self) -> Self {
+        Self {
+            checker: self.checker.incomplete(),
+            // The checker supposes already that earlier checks may be missing, and later ones too.
+            fresh: true,
+            judges_claims: false,
+            ..self
+        }
+    }
+
     /// Judges all records of a run.
     ///
     /// # Errors
@@ -123,14 +138,18 @@ impl RunJudge {
     /// When there are more checks than a history can hold.
     pub fn histories(
         mut self,
-        histories: BTreeMap<Key, History>,
+        histories: impl IntoIterator<Item = (Key, History)>,
     ) -> Result<RunVerdict, HistoryError> {
-        let start = histories.values().filter_map(History::start).min();
+        let histories = Vec::from_iter(histories);
+        let start = histories
+            .iter()
+            .filter_map(|(_, history)| history.start())
+            .min();
         if let Some(start) = start.filter(|_| !self.fresh) {
             self.checker = self.checker.complete_since(start);
         }
         if !self.checker.promise().is_by_key() {
-            let operations = histories.values().flat_map(History::iter);
+            let operations = histories.iter().flat_map(|(_, history)| history.iter());
             let one = self.shared(operations)?;
             return Ok(RunVerdict::of(vec![one], &self.fail_on));
         }
@@ -169,10 +188,13 @@ impl RunJudge {
         if phase == Some(Phase::Return) {
             findings.extend(self.no_return(history));
         }
-        let contradictions = honesty::contradictions(history, &self.checker, self.fresh);
+        let contradictions = self
+            .judges_claims
+            .then(|| honesty::contradictions(history, &self.checker, self.fresh));
         findings.extend(
             contradictions
                 .into_iter()
+                .flatten()
                 .map(|contradiction| RunFinding::Dishonest { contradiction }),
         );
         let (mut resolution, mut reason) = (Resolution::default(), None);
@@ -191,8 +213,7 @@ impl RunJudge {
                 }
             }
         }
-        let first = history.iter().min_by_key(|op| op.invoke);
-        let last = history.iter().map(|op| op.complete).max();
+        let last = history.spans().map(|(_, complete, _)| complete).max();
         let mut one = KeyJudgement {
             phase,
             key: key.clone(),
@@ -202,8 +223,8 @@ impl RunJudge {
             resolution,
             reason,
             took: last
-                .zip(first.as_ref())
-                .map_or(Duration::ZERO, |(last, first)| last - first.invoke),
+                .zip(history.start())
+                .map_or(Duration::ZERO, |(last, first)| last - first),
             begins_denied: begins_denied(history),
             is_remark: false,
             skew: None,
@@ -265,10 +286,11 @@ fn not_exercised(one: &KeyJudgement) -> String {
 /// Whether a check was denied before any other can have been admitted: checks of one burst overlap,
 /// and the first to be sent need not be the first to be decided.
 fn begins_denied(history: &History) -> bool {
-    let admissible = |op: &Operation| op.outcome != Outcome::Denied;
-    let earliest = history.iter().filter(admissible).map(|op| op.invoke).min();
-    let mut denied = history.iter().filter(|op| op.outcome == Outcome::Denied);
-    denied.any(|op| earliest.is_none_or(|earliest| op.complete <= earliest))
+    let is_denied = |outcome: Outcome| outcome == Outcome::Denied;
+    let admissible = history.spans().filter(|(.., outcome)| !is_denied(*outcome));
+    let earliest = admissible.map(|(invoke, ..)| invoke).min();
+    let mut denied = history.spans().filter(|(.., outcome)| is_denied(*outcome));
+    denied.any(|(_, complete, _)| earliest.is_none_or(|earliest| complete <= earliest))
 }
 
 fn median_and_max(mut latencies: Vec<Duration>) -> (Duration, Duration) {

@@ -12,29 +12,37 @@
 //!                    (`check` judges it again)                    verdict.json, junit.xml
 //! ```
 //!
+//! Records that people hold already are judged likewise: [`read_records`] makes histories of access
+//! logs, results of load tests and traces.
+//!
 //! Deliberately absent: a terminal interface, a diagnosis, and any knowledge of how a limiter
 //! counts.
 #![doc = include_str!("../README.md")]
 
 mod fault;
 mod finding;
-mod history;
 mod honesty;
 mod judge;
 mod phase;
 mod plan;
+mod records;
 mod report;
 mod resolution;
 mod run;
 mod verdict;
+mod what_if;
 
 pub use fault::{FaultBand, FaultEffect, FaultPart};
 pub use finding::{FindingKind, RunFinding};
-pub use history::{HistoryFileError, LineDefect, read_history, write_history};
 pub use judge::RunJudge;
 pub use phase::Phase;
 pub use plan::{Plan, PlanDepth, PlanError, PlanSettings, PlanStep, SkippedPhase};
+pub use records::{
+    FormatPreset, PRESETS, RecordError, RecordFormat, RecordSettings, Records, StatusOutcomes,
+    read_history, read_records, write_history,
+};
 pub use report::{journal, junit, page, table, timelines};
 pub use resolution::Resolution;
 pub use run::{RunError, StepError, StepRecord, run};
 pub use verdict::{KeyJudgement, RunStatus, RunVerdict};
+pub use what_if::{BusiestKey, KeyHit, NotPlayed, WhatIf, what_if};

@@ -21,7 +21,7 @@ fn judge(file: &[u8]) -> bool {
     match read_history(file) {
         Ok(histories) => {
             let checker = HistoryChecker::new(Limit::new(3, 86_400).unwrap());
-            for history in histories.values() {
+            for (_, history) in &histories {
                 let cost: u64 = history.iter().map(|op| u64::from(op.cost)).sum();
                 assert!(checker.check(history).definite_peak <= cost);
             }

@@ -123,6 +123,12 @@ impl History {
     }
 
     fn place_of(&mut self, node: NodeId) -> u32 {
+        // Most checks of a key are on the node of the one before.
+        if let Some(last) = self.records.last()
+            && self.nodes[last.node as usize] == node
+        {
+            return last.node;
+        }
         if let Some(&place) = self.places.get(&node) {
             return place;
         }
@@ -146,6 +152,15 @@ impl History {
     pub fn start(&self) -> Option<Duration> {
         let first = self.records.iter().map(|record| record.invoke).min()?;
         Some(Duration::from_nanos(first))
+    }
+
+    /// Counts all times from an instant, no later than the first of them.
+    pub fn count_from(&mut self, origin: Duration) {
+        let origin = nanos(origin);
+        for record in &mut self.records {
+            record.invoke = record.invoke.saturating_sub(origin);
+            record.complete = record.complete.saturating_sub(origin);
+        }
     }
 
     /// Whether the limiter stated something in any of its answers.
@@ -217,6 +232,14 @@ impl History {
     /// All checks, in the order in which they were added.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Operation> {
         (0..self.records.len()).map(|place| self.get(place))
+    }
+
+    /// Invoke, completion and outcome of each check, in the order in which they were added.
+    pub fn spans(&self) -> impl Iterator<Item = (Duration, Duration, Outcome)> {
+        self.records.iter().map(|record| {
+            let [invoke, complete] = [record.invoke, record.complete].map(Duration::from_nanos);
+            (invoke, complete, record.outcome)
+        })
     }
 
     /// Time from invoke to completion of each check.

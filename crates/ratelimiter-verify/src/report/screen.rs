@@ -1,3 +1,4 @@
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -16,21 +17,26 @@ pub fn table(verdict: &RunVerdict) -> String {
     if !text.is_empty() {
         text.push_str("\n\n");
     }
-    text.push_str(
-        "phase      verdict       allowed denied other  in one window  check ms p50/max  skew ms\n",
+    let of_file = verdict.judged.iter().all(|one| one.phase.is_none());
+    let last = if of_file { "key" } else { "skew ms" };
+    let _ = writeln!(
+        text,
+        "phase      verdict       allowed denied other  in one window  check ms p50/max  {last}"
     );
-    for one in &verdict.judged {
+    for one in shown(verdict) {
         let tally = one.report.operations;
         let phase = one.phase_name();
         let window = format!("{} of {}", one.peaks(), one.report.contract.max());
         let latency = format!("{:.1}/{:.1}", ms(one.latency.0), ms(one.latency.1));
-        let skew = one
-            .skew
-            .map_or(String::new(), |skew| format!("{:.2}", ms(skew)));
+        let last = match one.skew {
+            _ if of_file => one.key.to_string(),
+            Some(skew) => format!("{:.2}", ms(skew)),
+            None => String::new(),
+        };
         let by = if one.barrier { " (barrier)" } else { "" };
         let _ = writeln!(
             text,
-            "{phase:<10} {:<13} {:>7} {:>6} {:>5}  {window:<13}  {latency:<17} {skew}{by}",
+            "{phase:<10} {:<13} {:>7} {:>6} {:>5}  {window:<13}  {latency:<17} {last}{by}",
             word(one.status),
             tally.allowed,
             tally.denied,
@@ -40,8 +46,25 @@ pub fn table(verdict: &RunVerdict) -> String {
             let _ = writeln!(text, "           {}", clean_line(&note));
         });
     }
+    let more = verdict.judged.len().saturating_sub(ROWS);
+    if more > 0 {
+        let _ = writeln!(text, "... and {more} more, none of them worse");
+    }
     let _ = write!(text, "\n{}", headlines(verdict).join("\n"));
     text
+}
+
+/// Rows of a table: records of others may have a million keys.
+const ROWS: usize = 100;
+
+/// The judgements in their order; of many the worst.
+fn shown(verdict: &RunVerdict) -> Vec<&KeyJudgement> {
+    let mut shown = Vec::from_iter(&verdict.judged);
+    if shown.len() > ROWS {
+        shown.sort_by_key(|one| Reverse(one.status));
+        shown.truncate(ROWS);
+    }
+    shown
 }
 
 fn ms(duration: Duration) -> f64 {

@@ -405,6 +405,8 @@ pub(crate) const CASES: &[Case] = &[
         name: "apache-evasive",
         program: Program::Apache,
         rules: "LoadModule mpm_prefork_module modules/mod_mpm_prefork.so
+            LoadModule evasive20_module modules/mod_evasive20.so
+            DOSLogDir @dir@
             DOSPageCount 10
             DOSPageInterval 2
             DOSBlockingPeriod 2",

@@ -8,6 +8,7 @@
 #[expect(dead_code, reason = "only the example plays long cases")]
 mod cases;
 mod gateway;
+mod logs;
 #[path = "../../../ratelimiter-cluster/tests/support/needs.rs"]
 mod needs;
 
@@ -66,5 +67,12 @@ fn main() {
         ready(readme_has_limits_of_cases())
     })];
     trials.extend(GATE.map(|name| trial(name, move || ready(play(name)))));
+    let logged = [
+        ("nginx_log_is_judged_as_our_record", logs::NGINX),
+        ("haproxy_log_is_judged_as_our_record", logs::HAPROXY),
+        ("apache_log_is_judged_as_our_record", logs::APACHE),
+    ];
+    let program = env!("CARGO_BIN_EXE_ratelimiter-verify");
+    trials.extend(logged.map(|(name, run)| trial(name, move || ready(run.play(program)))));
     needs::run(trials);
 }

@@ -63,6 +63,7 @@ async fn try_verify(target: &Double, settings: &PlanSettings) -> Result<RunVerdi
         fail_on: FindingKind::value_variants().to_vec(),
         decides_within: None,
         fresh: true,
+        judges_claims: true,
     };
     Ok(judge.run(&plan, &recorded).unwrap())
 }
