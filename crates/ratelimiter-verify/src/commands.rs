@@ -121,6 +121,14 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
         fresh: args.fresh,
         ..run_judge(&args.contract)
     };
+    let start = records
+        .histories
+        .iter()
+        .filter_map(|(_, h)| h.start())
+        .min();
+    if let Some(start) = start.filter(|_| !args.fresh) {
+        judge.checker = judge.checker.complete_since(start);
+    }
     if !args.complete.unwrap_or(records.lacks.is_empty()) {
         judge = judge.of_incomplete();
         let lacks = match records.lacks {

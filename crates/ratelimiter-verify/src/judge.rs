@@ -36,8 +36,6 @@ impl RunJudge {
     pub fn of_incomplete(self) -> Self {
         Self {
             checker: self.checker.incomplete(),
-            // The checker supposes already that earlier checks may be missing, and later ones too.
-            fresh: true,
             judges_claims: false,
             ..self
         }
@@ -92,8 +90,10 @@ impl RunJudge {
             }
         }
         if !self.checker.promise().is_by_key() {
+            let mut all = History::default();
             let operations = recorded.iter().flat_map(|record| &record.operations);
-            let mut one = self.shared(operations.cloned())?;
+            operations.cloned().try_for_each(|op| all.push(op))?;
+            let mut one = self.shared(&all);
             if one.status == RunStatus::Passed && one.report.operations.denied == 0 {
                 one.status = RunStatus::NotExercised;
                 one.reason = Some(not_exercised(&one));
@@ -137,20 +137,15 @@ impl RunJudge {
     /// # Errors
     /// When there are more checks than a history can hold.
     pub fn histories(
-        mut self,
+        &self,
         histories: impl IntoIterator<Item = (Key, History)>,
     ) -> Result<RunVerdict, HistoryError> {
-        let histories = Vec::from_iter(histories);
-        let start = histories
-            .iter()
-            .filter_map(|(_, history)| history.start())
-            .min();
-        if let Some(start) = start.filter(|_| !self.fresh) {
-            self.checker = self.checker.complete_since(start);
-        }
         if !self.checker.promise().is_by_key() {
-            let operations = histories.iter().flat_map(|(_, history)| history.iter());
-            let one = self.shared(operations)?;
+            let mut all = History::default();
+            for (_, history) in histories {
+                history.iter().try_for_each(|op| all.push(op))?;
+            }
+            let one = self.shared(&all);
             return Ok(RunVerdict::of(vec![one], &self.fail_on));
         }
         let judged = histories
@@ -161,14 +156,9 @@ impl RunJudge {
     }
 
     /// The judgement of all keys together.
-    fn shared(
-        &self,
-        mut operations: impl Iterator<Item = Operation>,
-    ) -> Result<KeyJudgement, HistoryError> {
-        let mut history = History::default();
-        operations.try_for_each(|op| history.push(op))?;
+    fn shared(&self, history: &History) -> KeyJudgement {
         let key = Key::new("all keys").expect("a short text is a key");
-        Ok(self.key(None, &key, &history))
+        self.key(None, &key, history)
     }
 
     fn key(&self, phase: Option<Phase>, key: &Key, history: &History) -> KeyJudgement {

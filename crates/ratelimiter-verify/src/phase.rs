@@ -7,7 +7,8 @@ use clap::ValueEnum;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// A few checks of each node, before all others: shows answers that are neither allowed nor denied
+    /// A few checks of each node, before all others: shows answers that are neither allowed nor
+    /// denied
     Probe,
     /// Many times the limit at one instant: shows races, nodes that count alone, an off-by-one
     Burst,

@@ -86,13 +86,17 @@ impl RunJudge {
         }
         let slowest = history.latencies().max().unwrap_or_default();
         // Checks that take longer than any part that is tried, as in a log of whole seconds.
-        let coarse =
-            slowest.as_secs_f64() * 1e3 / f64::from(LARGEST) / limit.window().as_secs_f64();
-        let why = Doubt::Timing;
-        let by_timing =
-            matches!(report.verdict, Verdict::Unknown { why: doubt, .. } if doubt == why);
-        let longer = longer.or(Some(coarse).filter(|longer| by_timing && *longer > 1.0));
-        let advice = match (&report.verdict, longer) {
+        let window = limit.window().as_secs_f64();
+        let coarse = slowest.as_secs_f64() * 1e3 / f64::from(LARGEST) / window;
+        let by_timing = matches!(
+            report.verdict,
+            Verdict::Unknown {
+                why: Doubt::Timing,
+                ..
+            }
+        );
+        let coarse = Some(coarse).filter(|longer| by_timing && longer.is_finite() && *longer > 1.0);
+        let advice = match (&report.verdict, longer.or(coarse)) {
             (_, Some(longer)) => longer_window(limit, longer, slowest),
             (Verdict::Unknown { why, .. }, None) => repetition(limit, *why),
             _ => String::new(),

@@ -500,17 +500,17 @@ fn settings(format: &str) -> RecordSettings {
 }
 
 /// A limit in every form.
-const LIMITS: [&str; 4] = [
+const LIMITS: [&str; 5] = [
     "3/40ms",
     "3/40ms fixed",
     "3/40ms fixed aligned",
     "3/40ms token-bucket",
+    "3/40ms two-period",
 ];
 
 fn judge(limit: &str) -> RunJudge {
     let limit: ratelimiter_invariants::Contract = limit.parse().unwrap();
     RunJudge {
-        fresh: false,
         checker: HistoryChecker::new(limit),
         fail_on: vec![
             FindingKind::Excess,
@@ -518,12 +518,13 @@ fn judge(limit: &str) -> RunJudge {
             FindingKind::Claims,
         ],
         decides_within: None,
+        fresh: true,
         judges_claims: true,
     }
 }
 
 fn statuses(judge: &RunJudge, records: Records) -> Vec<(Key, RunStatus)> {
-    let verdict = judge.clone().histories(records.histories).unwrap();
+    let verdict = judge.histories(records.histories).unwrap();
     verdict
         .judged
         .into_iter()

@@ -502,7 +502,16 @@ pub(crate) const CASES: &[Case] = &[
         program: Program::Limits,
         rules: "fixed-window 10 2",
         limit: "10/2s fixed",
+        ..KEYED
+    },
+    Case {
+        // A denied check is charged, so that cheaper ones are denied after it.
+        name: "limits-charges-denied",
+        program: Program::Limits,
+        rules: "fixed-window 10 2",
+        limit: "10/2s fixed",
         flags: &["--has-cost"],
+        deserved: Deserved::Says("stricter"),
         ..KEYED
     },
     Case {

@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ use tempfile::TempDir;
 use crate::needs::Missing;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The module of Apache that limits requests, a package of its own.
+const EVASIVE: &str = "/usr/lib/apache2/modules/mod_evasive20.so";
 
 /// A program that limits requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +171,10 @@ impl Gateway {
         rules: &str,
         directory: TempDir,
     ) -> Result<Self, Missing> {
+        if program == Program::Apache && !Path::new(EVASIVE).exists() {
+            let missing = format!("{program:?} ({}): no {EVASIVE}", program.package());
+            return Err(Missing::outside_ci(missing));
+        }
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
