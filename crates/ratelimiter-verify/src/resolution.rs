@@ -235,7 +235,7 @@ mod tests {
         // Two admissions that overlap for longer than a window.
         let overlapping = [(0, 5_000, Allowed), (1, 5_001, Allowed)];
         let reason = resolved(&overlapping, None).unwrap_err();
-        assert!(reason.contains("; too many checks overlap"), "{reason}");
+        assert!(reason.contains("--limit '1/101s'"), "{reason}");
     }
 
     #[test]
