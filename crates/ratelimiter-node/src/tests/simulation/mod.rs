@@ -64,42 +64,7 @@ const MODES: [CountingMode; 3] = [
 ];
 
 /// Kinds of faults that break a promise, with the reason.
-const LEFT_OUT: &[(FaultKind, &str)] = &[
-    (
-        FaultKind::ClockStep,
-        "atomic and leased follow a step of the store's clock before it is known to last",
-    ),
-    (
-        FaultKind::HostLost,
-        "a restarted node begins a new life of an empty store without the learning wait",
-    ),
-    (
-        FaultKind::StoreEmptied,
-        "a node without a memory of the store, with limits of its own, may be the first to find \
-         it empty",
-    ),
-    (
-        FaultKind::PartLost,
-        "a leased key without its ends is read as charge 0",
-    ),
-    (
-        FaultKind::KeyLost,
-        "a leased key without its book is read as a new one by nodes without grants",
-    ),
-    (FaultKind::Evicted, "as PartLost and KeyLost"),
-    (
-        FaultKind::WrongType,
-        "an entry of another type stops the sync of all nodes that serve its key",
-    ),
-    (
-        FaultKind::LimitsLost,
-        "limits that are gone while their companions stay are not missed",
-    ),
-    (
-        FaultKind::LimitChanged,
-        "a lowered limit holds for later grants alone",
-    ),
-];
+const LEFT_OUT: &[(FaultKind, &str)] = &[];
 
 /// The kinds of faults that runs have.
 fn kinds() -> Vec<FaultKind> {
