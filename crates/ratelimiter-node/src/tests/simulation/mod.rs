@@ -21,8 +21,8 @@
 //! ```
 //!
 //! A run that breaks a promise is shrunk to the fewest faults, and printed with the command that
-//! plays these alone (`SIMULATION_FAULTS`). `SIMULATION_ALL=1` adds the kinds of faults in
-//! [`LEFT_OUT`]; `SIMULATION_KINDS=ClockStep,Kill` has no others than these.
+//! plays these alone (`SIMULATION_FAULTS`). `SIMULATION_KINDS=ClockStep,Kill` has no other kinds of
+//! faults than these.
 
 #![expect(clippy::print_stdout, reason = "the report of the runs")]
 
@@ -63,17 +63,12 @@ const MODES: [CountingMode; 3] = [
     CountingMode::Cached,
 ];
 
-/// Kinds of faults that break a promise, with the reason: none.
-const LEFT_OUT: &[(FaultKind, &str)] = &[];
-
 /// The kinds of faults that runs have.
 fn kinds() -> Vec<FaultKind> {
-    let all = std::env::var("SIMULATION_ALL").is_ok();
-    let left_out = |kind: &FaultKind| LEFT_OUT.iter().any(|(out, _)| out == kind);
     let chosen = std::env::var("SIMULATION_KINDS").ok();
     let chosen = |kind: &FaultKind| match &chosen {
         Some(names) => names.split(',').any(|name| format!("{kind:?}") == name),
-        None => all || !left_out(kind),
+        None => true,
     };
     FaultKind::ALL.into_iter().filter(chosen).collect()
 }
