@@ -39,8 +39,8 @@ pub struct NodeHealth {
     /// What the store may drop when its memory is full, for people; absent when it drops nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store_eviction: Option<String>,
-    /// Entries of the store that had a wrong type, by name: another program wrote them. The node put
-    /// them aside, under their name and `:quarantined`, and treats their contents as lost.
+    /// Entries of the store that had a wrong type, by name: another program wrote them. The node
+    /// put them aside, under their name and `:quarantined`, and treats their contents as lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub store_quarantined: Vec<String>,
     /// 99th percentile of the time to answer a check, in milliseconds, over the last five seconds;

@@ -18,8 +18,8 @@
 //!   their ends.
 //!
 //! Entries that belong together have a member each that shows that they were not lost: under the
-//! empty name in the hash of limits and its two sorted sets, and under `#` in the three entries of a
-//! leased key. Only admissions expire.
+//! empty name in the hash of limits and its two sorted sets, and under `#` in the three entries of
+//! a leased key. Only admissions expire.
 //!
 //! All entries but those of a key have the hash tag `ratelimiter`, so that one member of a store
 //! cluster holds them; a key's own entries have the key as hash tag. A cluster moreover keeps [a

@@ -70,8 +70,8 @@
 //! - The store stops: nodes admit what they hold, at most `c` each, and then nothing.
 //! - The store loses the ledger, or a part of it: it grants nothing until lease and window are over
 //!   ([`GrantLedger::after_loss`]).
-//! - The store loses its last changes alone, as in a failover: nodes recall their grants. Before all
-//!   have done so, forgotten charge may be granted again.
+//! - The store loses its last changes alone, as in a failover: nodes recall their grants. Before
+//!   all have done so, forgotten charge may be granted again.
 //!
 //! The charge `c` is the cost of the checks that wait, plus those expected in the next 50 ms, up to
 //! an equal share of half of the room that is left. Near the limit it is the cost of whole checks

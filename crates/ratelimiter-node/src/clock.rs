@@ -4,8 +4,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-#[cfg(test)]
-use crate::tests::simulation::clock::system_us;
+use system_time::system_us;
 
 /// A store's clock that is off by more than the uncertainty of the readings and this has stepped.
 const STEP: Duration = Duration::from_millis(20);
@@ -40,8 +39,9 @@ pub(crate) const BRIDGED: Duration = Duration::from_secs(3600);
 /// - It is behind all of them by less than a step: the node's clock is fast, and stands still.
 /// - It is further behind: the store's clock stepped back, and the offset is raised.
 ///
-/// So the common clock runs at the store's rate, and no step of it is followed. What a heartbeat carries is true of a past instant: a node that fell behind,
-/// since its machine was suspended, catches up with the newest (`at`).
+/// So the common clock runs at the store's rate, and no step of it is followed. What a heartbeat
+/// carries is true of a past instant: a node that fell behind, since its machine was suspended,
+/// catches up with the newest (`at`).
 ///
 /// No node has a clock that ran through an outage of all nodes. A node that starts after one takes
 /// the store's clock if it agrees with its own system's. Otherwise the common clock goes on from
@@ -254,12 +254,16 @@ impl StoreClock {
     }
 }
 
-/// The system's clock, microseconds since the Unix epoch.
 #[cfg(not(test))]
-fn system_us() -> u64 {
-    let since = std::time::SystemTime::UNIX_EPOCH.elapsed();
-    since.map_or(0, micros)
+mod system_time {
+    /// The system's clock, microseconds since the Unix epoch.
+    pub(super) fn system_us() -> u64 {
+        let since = std::time::SystemTime::UNIX_EPOCH.elapsed();
+        since.map_or(0, super::micros)
+    }
 }
+#[cfg(test)]
+use crate::tests::simulation::clock as system_time;
 
 /// A duration in whole microseconds.
 pub(crate) fn micros(duration: Duration) -> u64 {

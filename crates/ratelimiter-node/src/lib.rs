@@ -30,9 +30,9 @@
 //! - **A change of a limit** (`limiter::changes`) is made by a script in the store, copied beside
 //!   the key's admissions in a store cluster, and then holds here; others read it at their sync.
 //! - **A loss of the store's state** shows in a version that went back, another life, a part of the
-//!   limits or of a ledger that is missing beside the others, or a missing admission. The node gives
-//!   the store the limits it remembers (`limiter::changes`), doubts what was confirmed
-//!   (`admissions`), asks for each by name (`shared::audit`), and sends the lost.
+//! limits or of a ledger that is missing beside the others, or a missing admission. The node gives
+//! the store the limits it remembers (`limiter::changes`), doubts what was confirmed
+//! (`admissions`), asks for each by name (`shared::audit`), and sends the lost.
 //!
 //! | word | meaning |
 //! |---|---|
@@ -62,8 +62,8 @@
 //! - `cached`: the node counts its own admissions, and the others' as of the last sync. At most
 //!   `min(N x L, L + r x T)`. It goes on while the store takes no writes; own admissions wait.
 //! - `leased`: the node spends grants of the store, and asks for the next while checks wait or one
-//!   runs low. At most `L`, whatever the store loses but the last changes before a failover. Without
-//!   the store it spends its grants.
+//! runs low. At most `L`, whatever the store loses but the last changes before a failover. Without
+//! the store it spends its grants.
 //! - `read-then-write`: reads the count, then adds, in two commands. At most `L + C`.
 //!
 //! Every admission is a member of a sorted set in the store, or one of the charge of a grant there;
@@ -97,12 +97,11 @@
 //! # Clocks
 //!
 //! Windows follow the common clock, which advances as the nodes' own clocks do (`clock`). A step of
-//! the store's clock shortens and lengthens no window. It costs at most two sync intervals and 250 ms
-//! in which `atomic` checks follow their failure policy; then the step is in the offset. Three
-//! bounds:
-//! a step of less than 20 ms and the shortest round trip is taken for drift; a step forward of more
-//! than an hour lets the store drop its admissions, which is a loss as above; and a step of less
-//! than a second while no node runs is not noticed.
+//! the store's clock shortens and lengthens no window. It costs at most two sync intervals and 250
+//! ms in which `atomic` checks follow their failure policy; then the step is in the offset. Three
+//! bounds: a step of less than 20 ms and the shortest round trip is taken for drift; a step forward
+//! of more than an hour lets the store drop its admissions, which is a loss as above; and a step of
+//! less than a second while no node runs is not noticed.
 //!
 //! # Absent
 //!

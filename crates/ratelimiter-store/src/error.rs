@@ -114,8 +114,8 @@ impl StoreError {
         matches!(self, Self::Login { .. } | Self::Tls { .. })
     }
 
-    /// Whether an entry of the store has another type than the command needs: of another program, or
-    /// written by hand.
+    /// Whether an entry of the store has another type than the command needs: of another program,
+    /// or written by hand.
     pub fn is_wrong_type(&self) -> bool {
         // In the answer of an older store to a script, the code is not the first word.
         matches!(self, Self::Answer { why, .. } if why.contains("WRONGTYPE"))

@@ -4,8 +4,8 @@
 //! Three nodes share a limit of four. A step is one event: time advances, a node asks, admits,
 //! gives back, gives up or crashes and restarts, or a message arrives. Messages stay on the wire
 //! once they are sent, so that each may arrive never, late, in any order, and again. Every node's
-//! clock runs slow, true or fast, as its rate was drawn at the start. The store may lose the ledger,
-//! its clock may step, and the limit may be lowered to two.
+//! clock runs slow, true or fast, as its rate was drawn at the start. The store may lose the
+//! ledger, its clock may step, and the limit may be lowered to two.
 //!
 //! In every state that can be reached, with `W` and `D` of two units of time each:
 //!

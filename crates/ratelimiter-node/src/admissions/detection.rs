@@ -15,13 +15,13 @@
 //!                                                       asked for by name (doubts)
 //! ```
 //!
-//! What is to be sent, sent or doubted is *unconfirmed*: the node counts it beside the store's count.
-//! What is lost is to be sent again under its name, and is counted as lost besides.
+//! What is to be sent, sent or doubted is *unconfirmed*: the node counts it beside the store's
+//! count. What is lost is to be sent again under its name, and is counted as lost besides.
 //!
 //! # One question
 //!
-//! The node asks the store for three of its admissions by name, with every check, flush and refresh.
-//! They stand for all the others:
+//! The node asks the store for three of its admissions by name, with every check, flush and
+//! refresh. They stand for all the others:
 //!
 //! ```text
 //!   confirmed              sent, not confirmed    to be sent               time ->
@@ -37,8 +37,8 @@
 //! - A batch arrives in one step and in order. So where its last admission is, the ones before it
 //!   are too. The newest of all may arrive before the question does.
 //!
-//! A node without a confirmed admission in the window has none to ask for, and does not find out. So
-//! a loss is bounded by what each process remembers, not by what the store counts.
+//! A node without a confirmed admission in the window has none to ask for, and does not find out.
+//! So a loss is bounded by what each process remembers, not by what the store counts.
 
 use super::{Admission, AdmissionLog};
 
@@ -72,8 +72,8 @@ impl OwnAdmissions {
         [self.newest_confirmed, self.last_sent, self.newest]
     }
 
-    /// From whether the store has each of these three: whether it has lost some, and how much of the
-    /// unconfirmed arrived.
+    /// From whether the store has each of these three: whether it has lost some, and how much of
+    /// the unconfirmed arrived.
     pub(crate) fn judge([confirmed, last_sent, newest]: [Option<bool>; 3]) -> (bool, Arrival) {
         let arrived = match (last_sent, newest) {
             (_, Some(true)) => Arrival::Everything,

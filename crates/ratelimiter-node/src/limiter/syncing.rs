@@ -152,7 +152,8 @@ impl Limiter {
     }
 
     /// Takes the store's answers about the windows, in the same order. Returns the limits whose
-    /// copies are missing or behind, as after a failover, and those whose entries have a wrong type.
+    /// copies are missing or behind, as after a failover, and those whose entries have a wrong
+    /// type.
     pub(crate) fn refresh(
         &self,
         watched: &[WatchedKey],

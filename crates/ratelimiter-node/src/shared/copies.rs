@@ -18,9 +18,9 @@ static COPY_LIMIT: LazyLock<Script> = LazyLock::new(|| {
 /// The entries beside a key's admissions that follow its limit.
 impl SharedStore {
     /// Puts the copies of changed limits in their places, so that the next check of any node goes
-    /// by them. Does nothing where one store has both. With the time of the last loss of the store's
-    /// state when this node made the changes a moment ago: only then is a counter that is not there
-    /// a new one.
+    /// by them. Does nothing where one store has both. With the time of the last loss of the
+    /// store's state when this node made the changes a moment ago: only then is a counter that is
+    /// not there a new one.
     pub(crate) async fn copy_limits(
         &self,
         changes: &[LimitChange],

@@ -153,8 +153,8 @@ impl SharedStore {
         Ok(texts.into_iter().map(entry).collect())
     }
 
-    /// Changes limits. Nothing when the store has lost its state, and needs the limits that the node
-    /// remembers first.
+    /// Changes limits. Nothing when the store has lost its state, and needs the limits that the
+    /// node remembers first.
     pub(crate) async fn change_limits(
         &self,
         known: &LimitsState,

@@ -58,7 +58,8 @@ impl SharedStore {
         for name in moved {
             if self.quarantined.lock().insert(name.clone()) {
                 tracing::error!(%name, "an entry of the store has a wrong type: another program \
-                    wrote it; it is kept as {name}:quarantined, and what it held is treated as lost");
+                    wrote it; it is kept as {name}:quarantined, and its content is treated as \
+                    lost");
             }
         }
         Ok(())

@@ -10,14 +10,7 @@ use redis::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::load::Load;
-use crate::world::{MODES, NODES, World, limit};
-
-/// Admissions in a window, for each key.
-pub(crate) const LIMIT: u64 = 20;
-pub(crate) const WINDOW: Duration = Duration::from_secs(2);
-/// Longest wait of a check for the store.
-pub(crate) const STORE_TIMEOUT: Duration = Duration::from_millis(200);
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+use crate::world::{DEADLINE, LIMIT, MODES, NODES, WINDOW, World, limit};
 
 /// Bytes of one entry of the other tenant.
 const TENANT_ENTRY: usize = 4096;

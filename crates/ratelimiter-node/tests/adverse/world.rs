@@ -1,5 +1,7 @@
 //! Three nodes over a store of which everything can be changed: contents, memory and clock.
 
+use std::time::Duration;
+
 use ratelimiter_api::{CountingMode, Key, Limit, LimitSpec, StoreFailurePolicy};
 use ratelimiter_chaos::setup_rate_limit;
 use ratelimiter_cluster::{ClusterPlan, LocalCluster};
@@ -7,8 +9,13 @@ use ratelimiter_store::Link;
 use redis::{Value, cmd};
 
 use crate::clock::StoreClock;
-use crate::run::{DEADLINE, LIMIT, STORE_TIMEOUT, WINDOW};
 
+/// Admissions in a window, for each key.
+pub(crate) const LIMIT: u64 = 20;
+pub(crate) const WINDOW: Duration = Duration::from_secs(2);
+/// Longest wait of a check for the store.
+pub(crate) const STORE_TIMEOUT: Duration = Duration::from_millis(200);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// Nodes of the cluster.
 pub(crate) const NODES: usize = 3;
 /// The modes with a promise that a store can break, each with a key of its own name.

@@ -64,8 +64,8 @@ impl KeyLease {
         }
     }
 
-    /// Takes over a changed limit, or begins anew for a new counter. Returns the grants to give back
-    /// of the one before.
+    /// Takes over a changed limit, or begins anew for a new counter. Returns the grants to give
+    /// back of the one before.
     pub(super) fn follow(&mut self, entry: &LimitEntry) -> Option<GrantMessage> {
         if self.entry.epoch != entry.epoch {
             let waiting = std::mem::take(&mut self.waiting);

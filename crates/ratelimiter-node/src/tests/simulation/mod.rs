@@ -24,8 +24,6 @@
 //! plays these alone (`SIMULATION_FAULTS`). `SIMULATION_KINDS=ClockStep,Kill` has no other kinds of
 //! faults than these.
 
-#![expect(clippy::print_stdout, reason = "the report of the runs")]
-
 pub(crate) mod clock;
 mod compare;
 mod fault;
