@@ -43,9 +43,9 @@ pub(crate) const BRIDGED: Duration = Duration::from_secs(3600);
 /// carries is true of a past instant: a node that fell behind, since its machine was suspended,
 /// catches up with the newest (`at`).
 ///
-/// No node has a clock that ran through an outage of all nodes. A node that starts after one takes
-/// the store's clock if it agrees with its own system's. Otherwise the common clock goes on from
-/// the last heartbeat: windows go on where they stopped.
+/// No node has a clock that ran through an outage of all nodes. A node that starts after one of
+/// more than one and a half seconds takes the store's clock if it agrees with its own system's.
+/// Otherwise the common clock goes on from the last heartbeat: windows go on where they stopped.
 #[derive(Debug)]
 pub(crate) struct StoreClock {
     origin: Instant,
@@ -240,7 +240,10 @@ impl StoreClock {
         let is_fresh = (reading.at_us..=reading.at_us + micros(FRESH)).contains(&common_us);
         // Before the first reading this is the system's clock.
         let agrees = self.at_us(reading.received).abs_diff(reading.raw_us) <= micros(AGREES);
-        if reading.at_us == 0 || is_fresh || agrees && common_us >= reading.at_us {
+        // A store's clock that agrees may have stepped by as much while other nodes run, whose
+        // heartbeats are fresh by the common clock: then it is not further ahead of them than this.
+        let is_outage = common_us > reading.at_us + micros(FRESH + AGREES);
+        if reading.at_us == 0 || is_fresh || agrees && is_outage {
             common_us
         } else {
             reading.at_us
@@ -388,6 +391,22 @@ mod tests {
         pair.mark_us = pair.true_us(SECOND) + 3600 * S - 200_000;
         assert_eq!(pair.read(SECOND, MS), ClockChange::Slew);
         assert_eq!(pair.error_us(SECOND), 3600 * 1_000_000);
+    }
+
+    #[test]
+    fn step_while_others_run_is_not_believed() {
+        for ahead_us in [600_000, 800_000, 1_000_000] {
+            let (clock, at) = (StoreClock::new(), Instant::now());
+            let heartbeat = clock.origin_us - 300_000;
+            clock.adjust(ClockReading {
+                raw_us: clock.at_us(at).saturating_add_signed(ahead_us),
+                offset_us: 0,
+                at_us: heartbeat,
+                sent: at,
+                received: at,
+            });
+            assert_eq!(clock.at_us(at), heartbeat, "{ahead_us}");
+        }
     }
 
     #[test]
