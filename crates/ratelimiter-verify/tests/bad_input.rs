@@ -56,9 +56,21 @@ fn results_replace_nothing() {
 #[test]
 fn history_with_an_endless_line_is_refused() {
     refused(
-        &["check", "/dev/zero", "--limit", "2/1s"],
+        &[
+            "check",
+            "/dev/zero",
+            "--limit",
+            "2/1s",
+            "--format",
+            "history",
+        ],
         FAILURE,
         &["line 1", "at most 16 MiB"],
+    );
+    refused(
+        &["check", "/dev/zero", "--limit", "2/1s"],
+        FAILURE,
+        &["no format that is known", "--format"],
     );
 }
 
