@@ -15,7 +15,7 @@ use crate::queue::{ReplyFate, ReplyForm, ReplyQueue};
 use crate::rule::LinkDirection;
 use crate::state::{ConnectionEnd, ConnectionState};
 use crate::subscriptions::{FrameWords, Subscriptions};
-use crate::window::ByteWindow;
+use crate::window::{BUFFER, ByteWindow};
 
 /// The most that a late reply keeps a connection whose client has closed its side.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -132,8 +132,10 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
                 break;
             };
             self.window.scanned += used;
+            // No more than a buffer is held back for the words of a frame.
+            let is_long = self.window.scanned - self.window.frame >= BUFFER / 2;
             if self.role == FrameRole::Unknown
-                && (progress != ScanProgress::More || self.words.is_full())
+                && (progress != ScanProgress::More || self.words.is_full() || is_long)
             {
                 self.begin().await?;
             }
