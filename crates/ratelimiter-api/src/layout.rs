@@ -7,8 +7,8 @@
 //! - [`LIMITS_DELETED`], a sorted set: the newest 10,000 deleted keys, by the version of their
 //!   deletion.
 //! - [`LIMITS_STATE`], a hash: `life`, a random name that is new when the store has lost its state;
-//!   `floor`, the version of the newest deletion that is no longer kept; `lost`, the time at which a
-//!   node noticed the last loss, microseconds.
+//!   `floor`, the version of the newest deletion that is no longer kept; `lost`, the time at which
+//!   a node noticed the last loss, microseconds.
 //! - [`NODES`], a hash: node id to [`Heartbeat`] as JSON.
 //! - [`CLOCK`], a hash, the common clock: `offset`, what has to be added to the store's clock, and
 //!   `at`, the newest time that a node has sent, both microseconds.
