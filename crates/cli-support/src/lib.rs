@@ -2,7 +2,7 @@
 //!
 //! A program is one call of [`run`], with [`ExitSignals`] as an arm of its loop: every error is one
 //! line, and every end has its [`Exit`] code. Secrets are [`Hidden`] arguments. All output goes
-//! through [`print`], [`remark`], [`LogLines`] and [`ResultFile`], which escape the control
+//! through [`print()`], [`remark`], [`LogLines`] and [`ResultFile`], which escape the control
 //! characters of text from outside.
 #![doc = include_str!("../README.md")]
 #![warn(clippy::print_stderr, clippy::print_stdout)]
