@@ -293,8 +293,9 @@ async fn killed_guardians_and_owner_leave_no_process() {
         !owner.processes.iter().any(|id| runs(*id))
     })
     .await;
-    // Nothing is left that could have removed it.
-    std::fs::remove_dir_all(&owner.directory).unwrap();
+    // No guardian is left to remove it; a helper of one may have done so before it ended.
+    let removed = std::fs::remove_dir_all(&owner.directory);
+    assert!(removed.is_ok() || !owner.directory.exists(), "{removed:?}");
 }
 
 #[tokio::test]
