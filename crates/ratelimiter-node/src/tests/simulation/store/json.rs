@@ -1,5 +1,6 @@
 //! The store's `cjson`. Both ways return a value, or nothing and the reason.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use mlua::{Lua, Table, Value};
@@ -172,6 +173,6 @@ fn number_text(number: f64) -> String {
 /// The text of a JSON document with its members in order, for comparisons.
 pub(crate) fn normal(text: &[u8]) -> Option<String> {
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = serde_json::Value::deserialize(&mut reader).ok()?;
-    value.is_object().then(|| value.to_string())
+    let members = BTreeMap::<String, serde_json::Value>::deserialize(&mut reader).ok()?;
+    serde_json::to_string(&members).ok()
 }
