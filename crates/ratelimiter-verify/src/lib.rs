@@ -29,6 +29,7 @@ mod records;
 mod report;
 mod resolution;
 mod run;
+mod torture;
 mod verdict;
 mod what_if;
 
@@ -44,5 +45,9 @@ pub use records::{
 pub use report::{journal, junit, page, table, timelines};
 pub use resolution::Resolution;
 pub use run::{RunError, StepError, StepRecord, run};
+pub use torture::{
+    Cell, CellChange, CellFigure, CellProperty, CellVerdict, FaultTrial, SCORECARD_VERSION,
+    Scorecard, StoreCount, TimeBand,
+};
 pub use verdict::{KeyJudgement, RunStatus, RunVerdict};
 pub use what_if::{BusiestKey, KeyHit, NotPlayed, WhatIf, what_if};
