@@ -2,6 +2,7 @@
 
 #![cfg(feature = "llm")]
 
+#[path = "integration/support/mod.rs"]
 mod support;
 
 use diagnosis::{

@@ -3,6 +3,7 @@
 
 #![cfg(feature = "llm")]
 
+#[path = "integration/support/mod.rs"]
 mod support;
 
 use std::{

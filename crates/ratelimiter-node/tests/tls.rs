@@ -4,6 +4,7 @@
     reason = "a test that cannot set up its subject has failed"
 )]
 
+#[path = "integration/common/mod.rs"]
 mod common;
 #[path = "../../ratelimiter-cluster/tests/support/needs.rs"]
 mod needs;

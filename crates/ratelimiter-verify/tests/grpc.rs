@@ -6,6 +6,7 @@
     reason = "a test that cannot set up its subject has failed"
 )]
 
+#[path = "integration/support/mod.rs"]
 mod support;
 
 use std::collections::HashMap;

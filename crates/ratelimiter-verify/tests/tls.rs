@@ -10,6 +10,7 @@
 mod gateway;
 #[path = "../../ratelimiter-cluster/tests/support/needs.rs"]
 mod needs;
+#[path = "integration/support/mod.rs"]
 mod support;
 
 use std::future::ready;

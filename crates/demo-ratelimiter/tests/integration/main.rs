@@ -1,0 +1,15 @@
+//! The tests that use the crate from outside, in one program: it links once, and tests of all files
+//! run beside each other.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its subject has failed"
+)]
+
+mod bad_input;
+mod evidence;
+mod failover;
+mod hostile;
+mod interrupted;
+mod story;
+mod support;
+mod terminal;

@@ -1,0 +1,63 @@
+//! Child processes as nodes: each is started and asked before the first burst, and one that ends is
+//! no silent node.
+
+use std::collections::BTreeSet;
+
+use crate::support::{ends, stderr, verify, words};
+
+/// Allows the first ten checks of a key and denies all others, in its own process.
+const ADAPTER: &str = "
+import json, sys
+counts = {}
+for line in sys.stdin:
+    check = json.loads(line)
+    counts[check['key']] = counts.get(check['key'], 0) + 1
+    print(json.dumps({'id': check['id'], 'allowed': counts[check['key']] <= 10}), flush=True)
+";
+
+#[test]
+fn every_process_is_asked_before_the_first_burst() {
+    let results = tempfile::tempdir().unwrap();
+    let adapter = results.path().join("adapter.py");
+    std::fs::write(&adapter, ADAPTER).unwrap();
+    let command = format!("python3 {}", adapter.display());
+    let out = results.path().to_str().unwrap();
+    let plan = "exec --limit 30/1m --phase burst --bursts 1 --processes 3 --command";
+    ends(
+        &verify(&words(plan, &[&command, "--out", out])),
+        0,
+        "30 by three processes",
+    );
+    let history = std::fs::read_to_string(results.path().join("history.jsonl")).unwrap();
+    let probes = history.lines().take_while(|line| line.contains("-probe-0"));
+    let nodes: BTreeSet<_> = probes
+        .map(|line| line.split("\"node\":").nth(1).unwrap().split(',').next())
+        .collect();
+    assert_eq!(nodes.len(), 3, "{history}");
+}
+
+#[test]
+fn a_process_without_answers_ends_the_run() {
+    for (command, words) in [
+        (
+            "sh -c 'echo no such library >&2; exit 7'",
+            &["no such library", "process-1", "the process has ended"][..],
+        ),
+        (
+            "sleep 60",
+            &["process-1", "no line within 200 ms", "flush each line"],
+        ),
+        ("/no/such/program", &["/no/such/program"]),
+    ] {
+        let plan = ["exec", "--limit", "10/1m", "--deadline", "200ms"];
+        let output = verify(&[&plan[..], &["--command", command]].concat());
+        ends(&output, 1, command);
+        for words in words {
+            assert!(
+                stderr(&output).contains(words),
+                "{words}: {}",
+                stderr(&output)
+            );
+        }
+    }
+}
