@@ -44,6 +44,7 @@ const STEPS: &[GateStep] = &[
     }),
     step("dependencies", deny::run).needs(deny::needs),
     step("every crate alone", every_crate_alone),
+    step("packages", published_packages),
     step("gRPC", |shell| {
         let crates = [
             "--package=ratelimiter-target",
@@ -140,6 +141,23 @@ fn every_crate_alone(shell: &Shell) -> anyhow::Result<()> {
         let name = package["name"].as_str().unwrap_or_default();
         cmd!(shell, "cargo check --quiet --package {name}").run()?;
     }
+    Ok(())
+}
+
+/// The crates as a registry would take them: metadata, files, and versions of each other. They are
+/// not compiled again.
+fn published_packages(shell: &Shell) -> anyhow::Result<()> {
+    let published = packages()?
+        .into_iter()
+        .filter(|package| package["publish"].is_null());
+    let names: Vec<String> = published
+        .filter_map(|package| Some(format!("--package={}", package["name"].as_str()?)))
+        .collect();
+    cmd!(
+        shell,
+        "cargo package --quiet --no-verify --allow-dirty {names...}"
+    )
+    .run()?;
     Ok(())
 }
 
