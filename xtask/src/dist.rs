@@ -152,6 +152,7 @@ fn try_wheels(shell: &Shell, dist: &Path, wheels: &Path) -> anyhow::Result<()> {
     )
     .run()?;
     accuses(shell, "ratelimiter-verify", &[])?;
+    completes(shell)?;
     cmd!(
         shell,
         "python {pip...} --no-deps --require-hashes --requirement {PYTHON_PACKAGES}"
@@ -164,6 +165,17 @@ fn try_wheels(shell: &Shell, dist: &Path, wheels: &Path) -> anyhow::Result<()> {
     )
     .run()?;
     shell.remove_path(venv)?;
+    Ok(())
+}
+
+/// Whether bash completes a command of the program by the script that it prints.
+fn completes(shell: &Shell) -> anyhow::Result<()> {
+    let question = "source <(ratelimiter-verify completions bash)
+        COMP_WORDS=(ratelimiter-verify what) COMP_CWORD=1
+        _ratelimiter-verify ratelimiter-verify what ratelimiter-verify
+        echo \"${COMPREPLY[@]}\"";
+    let answer = cmd!(shell, "bash -c {question}").read()?;
+    anyhow::ensure!(answer == "what-if", "bash completes \"what\" by {answer:?}");
     Ok(())
 }
 

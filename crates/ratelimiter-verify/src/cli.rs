@@ -1,7 +1,8 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use cli_support::{Exit, exit_help};
 
 #[cfg(feature = "grpc")]
@@ -58,7 +59,13 @@ enum VerifyCommand {
     /// Print the observations and violations of a running cluster of this project as JSON lines
     #[command(after_help = exit_help(&[Exit::Violated]))]
     Watch(WatchArgs),
+    /// Print a script that completes commands and flags in a shell
+    #[command(after_help = COMPLETIONS_EXAMPLE)]
+    Completions { shell: Shell },
 }
+
+const COMPLETIONS_EXAMPLE: &str = "Example:
+  source <(ratelimiter-verify completions bash)";
 
 const HTTP_EXAMPLE: &str = "Example:
   ratelimiter-verify http --url 'http://localhost:8080/?key={key}' --limit 10/1m
@@ -118,13 +125,19 @@ async fn dispatch(command: VerifyCommand) -> anyhow::Result<Exit> {
         VerifyCommand::WhatIf(args) => commands::try_limits(args),
         VerifyCommand::Inject(command) => inject(command).await,
         VerifyCommand::Watch(args) => watch(args).await,
+        VerifyCommand::Completions { shell } => complete(shell),
     }
+}
+
+fn complete(shell: Shell) -> anyhow::Result<Exit> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut VerifyCli::command(), PROGRAM, &mut script);
+    cli_support::print(String::from_utf8_lossy(&script))?;
+    Ok(Exit::Success)
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
