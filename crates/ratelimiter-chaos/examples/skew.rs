@@ -1,4 +1,4 @@
-//! How close to one instant a burst is, by last bytes and by a barrier, over three loopback
+//! How close to one instant a burst is, by corks and by a barrier, over three loopback
 //! servers.
 //!
 //! `cargo run --release -p ratelimiter-chaos --example skew`
@@ -91,7 +91,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     println!("start skew in ms over {ROUNDS} rounds: min / median / max");
     for requests in [100, 1_000, 10_000] {
-        for release in [Release::LastByte, Release::Barrier] {
+        for release in [Release::Cork, Release::Barrier] {
             let mut skews = Vec::new();
             for _ in 0..ROUNDS {
                 let report = volley(

@@ -14,9 +14,9 @@ const CHECK: Duration = Duration::from_secs(5);
 
 /// The fault: many times the limit arrives at one instant at the nodes of this project.
 ///
-/// Every request has a connection of its own and is sent but for its last byte; then one thread
-/// sends the last bytes, so that all requests are complete before any node can have learned of the
-/// others' decisions. [`volley`] does the same to any target.
+/// Every request waits whole in the cork of a connection of its own; then one thread releases them,
+/// so that all are complete before any node can have learned of the others' decisions. [`volley`]
+/// does the same to any target.
 #[derive(Clone, Debug)]
 pub struct Burst {
     targets: Vec<Endpoint>,
@@ -79,7 +79,7 @@ impl Burst {
         }
         let target = self.target.clone().named(names);
         let checks = vec![check; self.requests];
-        volley(&target, checks, Release::LastByte, Instant::now()).await
+        volley(&target, checks, Release::Cork, Instant::now()).await
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ratelimiter_api::{NodeId, Operation};
-use ratelimiter_target::{Check, Connection, LastByte, Target};
+use ratelimiter_target::{Check, Connection, Cork, Target};
 use tokio::sync::{Barrier, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -15,7 +15,7 @@ use crate::{ChaosError, CheckRecord, CheckTally, MAX_REQUESTS};
 const OPENING: usize = 32;
 /// Time for one connection to open.
 const OPEN: Duration = Duration::from_secs(5);
-/// Time for all requests to be out but for their last bytes.
+/// Time for all requests to be whole in their corks.
 const READY: Duration = Duration::from_secs(10);
 /// Time without an answer after which answered connections are closed.
 const QUIET: Duration = Duration::from_millis(100);
@@ -25,10 +25,10 @@ const SEEN: usize = 8;
 /// The means that brings checks to one instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Release {
-    /// All requests are sent but for their last byte; one thread writes the last bytes. Falls back
-    /// to the barrier where a target cannot hold a byte back.
+    /// All requests wait whole in the corks of their connections; one thread releases them. Falls
+    /// back to the barrier where a target has no cork.
     #[default]
-    LastByte,
+    Cork,
     /// One barrier releases all tasks, each of which then sends its request.
     Barrier,
 }
@@ -74,17 +74,17 @@ pub async fn volley(
     for (n, check) in checks.into_iter().enumerate() {
         turns[n % connections.len()].push(check);
     }
-    let last_bytes: Option<Vec<_>> = match release {
-        Release::LastByte => connections.iter().map(|(_, c)| c.last_byte()).collect(),
+    let corks: Option<Vec<_>> = match release {
+        Release::Cork => connections.iter().map(|(_, c)| c.cork()).collect(),
         Release::Barrier => None,
     };
-    let release = match &last_bytes {
-        Some(_) => Release::LastByte,
+    let release = match &corks {
+        Some(_) => Release::Cork,
         None => Release::Barrier,
     };
-    last_bytes.iter().flatten().for_each(|last| last.arm());
-    // Held last bytes need no barrier.
-    let waiting = if last_bytes.is_some() { 1 } else { turns.len() };
+    corks.iter().flatten().for_each(|cork| cork.arm());
+    // Corks need no barrier.
+    let waiting = if corks.is_some() { 1 } else { turns.len() };
     let barrier = Arc::new(Barrier::new(waiting));
     let mut flights = JoinSet::new();
     for (n, ((node, mut connection), checks)) in connections.into_iter().zip(turns).enumerate() {
@@ -99,8 +99,8 @@ pub async fn volley(
             (n, records, connection)
         });
     }
-    let released = match last_bytes {
-        Some(last_bytes) => write_last(last_bytes).await,
+    let released = match corks {
+        Some(corks) => release_all(corks).await,
         None => Vec::new(),
     };
     let mut answered = answers(flights).await;
@@ -171,32 +171,32 @@ fn report(release: Release, origin: Instant, records: Vec<CheckRecord>) -> Volle
     }
 }
 
-/// Waits until all requests are out but for their last bytes, and writes these. The instants are
-/// those before each left.
-async fn write_last(last_bytes: Vec<Arc<LastByte>>) -> Vec<std::time::Instant> {
+/// Waits until all requests are whole in their corks, and releases them. The instants are those
+/// before each left.
+async fn release_all(corks: Vec<Arc<Cork>>) -> Vec<std::time::Instant> {
     let all_ready = async {
-        for last in &last_bytes {
-            last.ready().await;
+        for cork in &corks {
+            cork.ready().await;
         }
     };
-    // A request that is not out by then is released as it is: its own answer shows that.
+    // A request that is not whole by then leaves later: its own answer shows that.
     let _ = timeout(READY, all_ready).await;
     let (done, released) = oneshot::channel();
     // A thread of its own, since it does not give its priority back.
     std::thread::spawn(move || {
-        // The limiter begins to answer while bytes are still to be written, and competes for the
+        // The limiter begins to answer while others are still to be released, and competes for the
         // processor where it is on this machine. Without the permission the burst is a little less
         // close to one instant.
         #[cfg(target_os = "linux")]
         let _ = rustix::process::setpriority_process(None, -20);
-        let written = last_bytes
+        let written = corks
             .iter()
-            .map(|last| last.release().unwrap_or_else(|_| std::time::Instant::now()));
+            .map(|cork| cork.release().unwrap_or_else(|_| std::time::Instant::now()));
         let _ = done.send(written.collect());
     });
     released
         .await
-        .expect("the thread that writes the last bytes ends with its answer")
+        .expect("the thread that releases the corks ends with its answer")
 }
 
 /// A connection and the name of its node.

@@ -20,7 +20,7 @@ use tokio::sync::{Mutex as AsyncMutex, OnceCell, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::{Check, CheckAnswer, Connection, LastByte, Target, TargetError};
+use crate::{Check, CheckAnswer, Connection, Cork, Target, TargetError};
 
 /// A limiter behind child processes that answer one line of JSON a line of JSON: any library of any
 /// language.
@@ -321,7 +321,7 @@ impl Connection for ExecConnection {
         .boxed()
     }
 
-    fn last_byte(&self) -> Option<Arc<LastByte>> {
+    fn cork(&self) -> Option<Arc<Cork>> {
         None
     }
 }

@@ -18,7 +18,7 @@ use crate::route::SiteRoute;
 use crate::site::{SiteAddress, refused};
 use crate::target::node_list;
 use crate::{
-    Authorities, Check, CheckAnswer, Connection, LastByte, Reach, Target, TargetError, Template,
+    Authorities, Check, CheckAnswer, Connection, Cork, Reach, Target, TargetError, Template,
     message,
 };
 
@@ -120,7 +120,7 @@ impl Connection for GrpcConnection {
         within(check.deadline, self.exchange(check)).boxed()
     }
 
-    fn last_byte(&self) -> Option<Arc<LastByte>> {
+    fn cork(&self) -> Option<Arc<Cork>> {
         None
     }
 }

@@ -20,7 +20,7 @@ use crate::route::{KeyAddresses, ProxyProtocol, SiteRoute, SourceAddress};
 use crate::site::{SiteAddress, refused};
 use crate::target::node_list;
 use crate::{
-    Authorities, Check, CheckAnswer, Connection, Expectation, LastByte, Reach, StatusSet, Target,
+    Authorities, Check, CheckAnswer, Connection, Cork, Expectation, Reach, StatusSet, Target,
     TargetError, Template, claims,
 };
 
@@ -333,7 +333,7 @@ struct HttpConnection {
     sender: SendRequest<Full<Bytes>>,
     /// Whether a request was answered on it.
     answered: bool,
-    last_byte: Weak<LastByte>,
+    cork: Weak<Cork>,
     _driver: AbortOnDropHandle<()>,
 }
 
@@ -342,14 +342,14 @@ impl Connection for HttpConnection {
         within(check.deadline, self.exchange(check)).boxed()
     }
 
-    fn last_byte(&self) -> Option<Arc<LastByte>> {
-        self.last_byte.upgrade()
+    fn cork(&self) -> Option<Arc<Cork>> {
+        self.cork.upgrade()
     }
 }
 
 impl HttpConnection {
     async fn open(site: HttpSite, form: Arc<HttpForm>) -> io::Result<Self> {
-        let (stream, last_byte) = site.address.connect(&[]).await?;
+        let (stream, cork) = site.address.connect(&[]).await?;
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(LARGEST_HEAD)
             .handshake(TokioIo::new(stream))
@@ -362,7 +362,7 @@ impl HttpConnection {
             form,
             sender,
             answered: false,
-            last_byte,
+            cork,
             _driver: AbortOnDropHandle::new(driver),
         })
     }

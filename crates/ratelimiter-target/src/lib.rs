@@ -16,19 +16,19 @@
 //! Header fields such as `RateLimit` and `Retry-After` become [`Claims`](ratelimiter_api::Claims):
 //! they are recorded and checked, and no outcome rests on them.
 //!
-//! Over TCP, a connection can keep back the last byte of a check ([`LastByte`]), so that many
-//! checks are complete at one instant.
+//! Over TCP, a connection can keep a check back as a whole ([`Cork`]), so that many checks are
+//! complete at one instant.
 //!
 //! Deliberately absent: retries, pooling, judging.
 #![doc = include_str!("../README.md")]
 
 mod answer;
 mod claims;
+mod cork;
 mod exec;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod http;
-mod last_byte;
 #[cfg(any(test, feature = "grpc"))]
 mod message;
 mod path;
@@ -41,11 +41,11 @@ mod template;
 
 pub use answer::CheckAnswer;
 pub use client_tls::{Authorities, OutOfReach, Reach, is_loopback};
+pub use cork::Cork;
 pub use exec::ExecTarget;
 #[cfg(feature = "grpc")]
 pub use grpc::GrpcTarget;
 pub use http::{HttpForm, HttpTarget};
-pub use last_byte::LastByte;
 pub use path::{Expectation, ExpectationError};
 pub use resp::RespTarget;
 pub use route::{ProxyProtocol, SourceAddress};

@@ -17,7 +17,7 @@ use crate::answer::within;
 use crate::site::{SiteAddress, refused};
 use crate::target::node_list;
 use crate::{
-    Authorities, Check, CheckAnswer, Connection, Expectation, LastByte, Reach, Target, TargetError,
+    Authorities, Check, CheckAnswer, Connection, Cork, Expectation, Reach, Target, TargetError,
     Template,
 };
 
@@ -114,7 +114,7 @@ impl Target for RespTarget {
                 node: self.nodes[node].clone(),
                 source,
             };
-            let (stream, last_byte) = address.connect(&[]).await.map_err(failed)?;
+            let (stream, cork) = address.connect(&[]).await.map_err(failed)?;
             let (opened, connection) = oneshot::channel();
             // The driver borrows the settings, so that the task owns both.
             let driver = tokio::spawn(async move {
@@ -137,7 +137,7 @@ impl Target for RespTarget {
             Ok(Box::new(RespConnection {
                 form,
                 connection,
-                last_byte,
+                cork,
                 _driver: driver,
             }) as Box<dyn Connection>)
         }
@@ -164,7 +164,7 @@ impl Target for RespTarget {
 struct RespConnection {
     form: Arc<RespForm>,
     connection: MultiplexedConnection,
-    last_byte: Weak<LastByte>,
+    cork: Weak<Cork>,
     _driver: AbortOnDropHandle<()>,
 }
 
@@ -173,8 +173,8 @@ impl Connection for RespConnection {
         within(check.deadline, self.exchange(check)).boxed()
     }
 
-    fn last_byte(&self) -> Option<Arc<LastByte>> {
-        self.last_byte.upgrade()
+    fn cork(&self) -> Option<Arc<Cork>> {
+        self.cork.upgrade()
     }
 }
 

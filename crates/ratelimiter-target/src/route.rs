@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use ratelimiter_api::Key;
 use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
 
-use crate::last_byte::Socket;
+use crate::cork::Socket;
 
 /// The version of the PROXY protocol, which states a caller's address before the first byte
 /// (<https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt>).

@@ -5,9 +5,9 @@ use client_tls::{Authorities, Reach, Stream, is_loopback};
 use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
-use crate::last_byte::HeldStream;
+use crate::cork::CorkStream;
 use crate::route::SiteRoute;
-use crate::{LastByte, TargetError};
+use crate::{Cork, TargetError};
 
 /// The address of one node, the authorities to trust where it is behind TLS, and the route of its
 /// connections.
@@ -78,23 +78,22 @@ impl SiteAddress {
     }
 
     /// Connects, over TLS where there are authorities to trust, and then with protocols to choose
-    /// from (ALPN). The last byte is kept back below TLS: a record without its last byte cannot be
-    /// decrypted. Its handle does not keep the connection open.
+    /// from (ALPN). The cork is below TLS. Its handle does not keep the connection open.
     pub(crate) async fn connect(
         &self,
         protocols: &[&str],
-    ) -> io::Result<(Stream<HeldStream>, Weak<LastByte>)> {
+    ) -> io::Result<(Stream<CorkStream>, Weak<Cork>)> {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
-        let mut stream = HeldStream::new(self.route.connect(bare, self.port).await?);
+        let mut stream = CorkStream::new(self.route.connect(bare, self.port).await?);
         if let Some(header) = self.route.proxy_header(bare, self.port) {
             stream.write_all(&header).await?;
         }
-        let last_byte = stream.last_byte();
+        let cork = stream.cork();
         let stream = match &self.tls {
             None => Stream::Left(stream),
             Some(trust) => Stream::Right(trust.connect(&self.host, stream, protocols).await?),
         };
-        Ok((stream, last_byte))
+        Ok((stream, cork))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use ratelimiter_api::{Key, NodeId};
 
-use crate::{CheckAnswer, LastByte, OutOfReach};
+use crate::{CheckAnswer, Cork, OutOfReach};
 
 /// One question to a limiter: may `cost` more happen to `key` now?
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +57,8 @@ pub trait Connection: Send {
     /// Makes one check. A failure is an answer, too: its outcome is `Failed` or `Unknown`.
     fn check<'a>(&'a mut self, check: &'a Check) -> BoxFuture<'a, CheckAnswer>;
 
-    /// The last byte of checks, where the transport can keep it back and the connection is open.
-    fn last_byte(&self) -> Option<Arc<LastByte>>;
+    /// The cork of the connection, where the transport has one and the connection is open.
+    fn cork(&self) -> Option<Arc<Cork>>;
 }
 
 /// A target that makes no sense, or cannot be reached.

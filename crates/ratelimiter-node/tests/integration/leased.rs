@@ -37,7 +37,7 @@ async fn bursts_of_mixed_costs_deny_nothing_without_cause() {
         let report = volley(
             &target,
             (0..20).map(check).collect(),
-            Release::LastByte,
+            Release::Cork,
             tokio::time::Instant::now(),
         )
         .await

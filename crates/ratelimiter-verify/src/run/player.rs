@@ -63,7 +63,7 @@ impl StepPlayer<'_> {
         let checks = (0..count).map(|_| self.check(key)).collect();
         let own = target.of_key(key);
         let target = own.as_deref().unwrap_or(target);
-        let report = volley(target, checks, Release::LastByte, self.clock.origin).await?;
+        let report = volley(target, checks, Release::Cork, self.clock.origin).await?;
         self.record.add_burst(report);
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use ratelimiter_api::{Claims, NodeId, Outcome};
-use ratelimiter_target::{Check, CheckAnswer, Connection, LastByte, Target, TargetError};
+use ratelimiter_target::{Check, CheckAnswer, Connection, Cork, Target, TargetError};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::limiter::{Decision, Defect, Kind, Limiter};
@@ -139,7 +139,7 @@ impl Connection for Line {
         .boxed()
     }
 
-    fn last_byte(&self) -> Option<Arc<LastByte>> {
+    fn cork(&self) -> Option<Arc<Cork>> {
         None
     }
 }

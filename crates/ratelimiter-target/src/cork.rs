@@ -1,9 +1,9 @@
-//! Last-byte synchronisation: a stream that keeps the last byte of what is written until it is
-//! released.
+//! A stream that can be corked: it keeps all that is written, until one write releases it.
 //!
-//! A request that lacks its last byte is in the server's buffers and cannot be acted on. When many
-//! connections wait like this, one thread that only writes single bytes completes all requests
-//! within microseconds of each other.
+//! When many connections wait like this, one thread that does nothing but write completes all
+//! requests within microseconds of each other. Not even the head of a request leaves before: a
+//! server may decide once it has the head, although the body has not come, and the interval of a
+//! check, which begins with its release, must hold the decision.
 
 use std::io;
 use std::pin::Pin;
@@ -16,33 +16,37 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Notify;
 
-/// The last byte of a check on one connection, which can be kept back.
+/// The most bytes that a cork keeps: what a socket takes in one write. More are sent at once.
+const LARGEST: usize = 16 * 1024;
+
+/// The cork of one connection.
 #[derive(Debug)]
-pub struct LastByte {
+pub struct Cork {
     stream: Socket,
-    state: Mutex<LastByteState>,
+    state: Mutex<CorkState>,
     flushed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct LastByteState {
+struct CorkState {
     armed: bool,
-    /// The byte that is kept back.
-    last: Option<u8>,
-    /// Whether a flush followed the last write: the request is complete but for its last byte.
+    kept: Vec<u8>,
+    /// Whether a flush followed the last write: the request is whole.
     flushed: bool,
+    /// When too much was written to be kept, and left.
+    overflow: Option<Instant>,
 }
 
-impl LastByte {
-    /// Keeps the last byte of all that is written from now on.
+impl Cork {
+    /// Keeps all that is written from now on.
     pub fn arm(&self) {
-        *self.state.lock() = LastByteState {
+        *self.state.lock() = CorkState {
             armed: true,
-            ..LastByteState::default()
+            ..CorkState::default()
         };
     }
 
-    /// Waits until a request is out but for its last byte.
+    /// Waits until a whole request is kept.
     pub async fn ready(&self) {
         loop {
             let flushed = self.flushed.notified();
@@ -53,19 +57,17 @@ impl LastByte {
         }
     }
 
-    /// Writes the last byte, and returns the instant before it left. For a thread that does nothing
-    /// else.
+    /// Writes the kept bytes, and returns the instant before the first left. For a thread that does
+    /// nothing else.
     ///
     /// # Errors
     /// When the connection is gone, or its buffer is full.
     pub fn release(&self) -> io::Result<Instant> {
         let mut state = self.state.lock();
         state.armed = false;
-        let last = state.last.take();
-        let at = Instant::now();
-        if let Some(byte) = last
-            && self.stream.try_write(&[byte])? == 0
-        {
+        let kept = std::mem::take(&mut state.kept);
+        let at = state.overflow.unwrap_or_else(Instant::now);
+        if self.stream.try_write(&kept)? < kept.len() {
             return Err(io::ErrorKind::WriteZero.into());
         }
         Ok(at)
@@ -109,25 +111,25 @@ impl Socket {
     }
 }
 
-/// A stream whose last byte can be kept back.
+/// A stream with a cork.
 #[derive(Debug)]
-pub(crate) struct HeldStream(Arc<LastByte>);
+pub(crate) struct CorkStream(Arc<Cork>);
 
-impl HeldStream {
+impl CorkStream {
     pub(crate) fn new(stream: Socket) -> Self {
-        Self(Arc::new(LastByte {
+        Self(Arc::new(Cork {
             stream,
             state: Mutex::default(),
             flushed: Notify::new(),
         }))
     }
 
-    pub(crate) fn last_byte(&self) -> Weak<LastByte> {
+    pub(crate) fn cork(&self) -> Weak<Cork> {
         Arc::downgrade(&self.0)
     }
 }
 
-impl Drop for HeldStream {
+impl Drop for CorkStream {
     /// A connection that has ended keeps nothing back.
     fn drop(&mut self) {
         self.0.state.lock().flushed = true;
@@ -135,7 +137,7 @@ impl Drop for HeldStream {
     }
 }
 
-impl AsyncRead for HeldStream {
+impl AsyncRead for CorkStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -155,46 +157,31 @@ impl AsyncRead for HeldStream {
     }
 }
 
-impl AsyncWrite for HeldStream {
+impl AsyncWrite for CorkStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let mut state = self.0.state.lock();
+        if state.armed && state.kept.len() + bytes.len() <= LARGEST {
+            state.flushed = false;
+            state.kept.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        if state.armed {
+            state.overflow.get_or_insert_with(Instant::now);
+        }
         loop {
             std::task::ready!(self.0.stream.poll_write_ready(cx))?;
-            let mut state = self.0.state.lock();
-            let written = if state.armed && !bytes.is_empty() {
-                state.flushed = false;
-                match state.last {
-                    // The byte that was kept is followed by others after all.
-                    Some(byte) => self.0.stream.try_write(&[byte]).map(|_| {
-                        state.last = None;
-                        0
-                    }),
-                    None if bytes.len() == 1 => {
-                        state.last = Some(bytes[0]);
-                        Ok(1)
-                    }
-                    None => self
-                        .0
-                        .stream
-                        .try_write(&bytes[..bytes.len() - 1])
-                        .map(|written| {
-                            if written == bytes.len() - 1 {
-                                state.last = Some(bytes[written]);
-                                written + 1
-                            } else {
-                                written
-                            }
-                        }),
-                }
+            let next = if state.kept.is_empty() {
+                bytes
             } else {
-                self.0.stream.try_write(bytes)
+                &state.kept
             };
-            match written {
-                Ok(0) if !bytes.is_empty() => {}
-                Ok(written) => return Poll::Ready(Ok(written)),
+            match self.0.stream.try_write(next) {
+                Ok(written) if state.kept.is_empty() => return Poll::Ready(Ok(written)),
+                Ok(written) => drop(state.kept.drain(..written)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -203,7 +190,7 @@ impl AsyncWrite for HeldStream {
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.0.state.lock();
-        if state.last.is_some() && !state.flushed {
+        if (!state.kept.is_empty() || state.overflow.is_some()) && !state.flushed {
             state.flushed = true;
             drop(state);
             self.0.flushed.notify_one();
