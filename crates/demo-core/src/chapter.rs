@@ -9,7 +9,7 @@ use crate::Stage;
 /// The result of a chapter's callback. The audience reads the error's text.
 pub type ChapterResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-type Callback =
+pub(crate) type Callback =
     Arc<dyn Fn(Stage) -> Pin<Box<dyn Future<Output = ChapterResult> + Send>> + Send + Sync>;
 
 /// One step of the story.
@@ -17,6 +17,7 @@ type Callback =
 pub struct Chapter {
     pub(crate) info: ChapterInfo,
     pub(crate) on_enter: Option<Callback>,
+    pub(crate) encore: Option<Callback>,
     /// Titles of the earlier chapters whose effects this one builds on.
     pub(crate) needs: Vec<&'static str>,
 }
@@ -36,6 +37,9 @@ pub struct ChapterInfo {
     pub auto_advance: bool,
     /// Whether the callback may run again in the same chapter.
     pub repeatable: bool,
+    /// Whether more is played in the same chapter on request.
+    #[serde(default)]
+    pub has_encore: bool,
 }
 
 impl Chapter {
@@ -48,10 +52,12 @@ impl Chapter {
             blocks_advance: false,
             auto_advance: false,
             repeatable: false,
+            has_encore: false,
         };
         Self {
             info,
             on_enter: None,
+            encore: None,
             needs: Vec::new(),
         }
     }
@@ -86,6 +92,24 @@ impl Chapter {
         F: Future<Output = ChapterResult> + Send + 'static,
     {
         self.on_enter(move |stage| callback(stage, state.clone()))
+    }
+
+    /// Runs `callback`, with a clone of `state`, each time that more is wished for in this chapter.
+    #[must_use]
+    pub fn encore_with<S, F>(
+        mut self,
+        state: S,
+        callback: impl Fn(Stage, S) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        S: Clone + Send + Sync + 'static,
+        F: Future<Output = ChapterResult> + Send + 'static,
+    {
+        self.info.has_encore = true;
+        self.encore = Some(Arc::new(move |stage| {
+            Box::pin(callback(stage, state.clone()))
+        }));
+        self
     }
 
     /// Names earlier chapters whose effects this one builds on. A story that

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{ChapterInfo, HealthSnapshot, Intervals, StoryEnd};
+use crate::{ChapterInfo, HealthSnapshot, Intervals, StoryEnd, Table};
 
 /// An event with its time.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -77,6 +77,13 @@ pub enum Event {
         /// The chapter's index, from 0.
         chapter: usize,
     },
+    /// More is played after the last chapter, which it belongs to.
+    Encore {
+        /// Title, a few words.
+        title: String,
+        /// Narration.
+        narration: String,
+    },
     /// The current activity. Replaces the status before it; `None` clears it.
     Status {
         /// The status line.
@@ -108,6 +115,8 @@ pub enum Event {
     },
     /// Intervals on a time axis of their own. Belongs to the chapter.
     Intervals(Intervals),
+    /// A table. Belongs to the chapter.
+    Table(Table),
     /// The subject's health has changed.
     Health(HealthSnapshot),
     /// A short note on a node or a dependency, for example its latency. Replaces the note before

@@ -25,6 +25,7 @@ mod route;
 mod runner;
 mod stage;
 mod story_end;
+mod table;
 mod transcript;
 
 pub use chapter::{Chapter, ChapterInfo, ChapterResult};
@@ -40,4 +41,5 @@ pub use route::StartError;
 pub use runner::DemoRunner;
 pub use stage::Stage;
 pub use story_end::StoryEnd;
+pub use table::{Table, TableRow};
 pub use transcript::Transcript;

@@ -9,6 +9,8 @@ pub enum StoryInput {
     Advance,
     /// Run this chapter's callback again.
     Rerun,
+    /// Play this chapter's encore.
+    Encore,
     /// Leave.
     Quit,
 }
@@ -22,6 +24,8 @@ pub enum StoryCommand {
     Enter(usize),
     /// Start the chapter's callback, and call [`StoryMachine::settled`] when it is done.
     Run(usize),
+    /// Start the chapter's encore, and call [`StoryMachine::settled`] when it is done.
+    Encore(usize),
     /// Show the reason why an input is not followed.
     Refuse(InputRefusal),
     /// Stop: all chapters were played.
@@ -39,6 +43,8 @@ pub enum InputRefusal {
     Running,
     /// This chapter has nothing that can be run again.
     NothingToRerun,
+    /// This chapter has no encore.
+    NoEncore,
 }
 
 impl fmt::Display for InputRefusal {
@@ -47,6 +53,7 @@ impl fmt::Display for InputRefusal {
             Self::Busy => "not yet: the chapter is not done",
             Self::Running => "not yet: it is still running",
             Self::NothingToRerun => "this chapter has nothing to run again",
+            Self::NoEncore => "the encore follows the last chapter",
         })
     }
 }
@@ -94,6 +101,7 @@ struct ChapterTraits {
     blocks: bool,
     auto: bool,
     repeatable: bool,
+    encore: bool,
 }
 
 impl StoryMachine {
@@ -109,6 +117,7 @@ impl StoryMachine {
                 blocks: info.blocks_advance,
                 auto: info.auto_advance,
                 repeatable: info.repeatable,
+                encore: info.has_encore,
             })
             .collect();
         let route = (0..chapters.len()).collect();
@@ -155,8 +164,15 @@ impl StoryMachine {
             StoryInput::Rerun if !(here.acts && here.repeatable) => {
                 commands.push(StoryCommand::Refuse(InputRefusal::NothingToRerun));
             }
-            StoryInput::Rerun if self.running => {
+            StoryInput::Encore if !here.encore => {
+                commands.push(StoryCommand::Refuse(InputRefusal::NoEncore));
+            }
+            StoryInput::Rerun | StoryInput::Encore if self.running => {
                 commands.push(StoryCommand::Refuse(InputRefusal::Running));
+            }
+            StoryInput::Encore => {
+                self.running = true;
+                commands.push(StoryCommand::Encore(self.at));
             }
             StoryInput::Rerun => self.run(&mut commands),
             StoryInput::Quit => {
@@ -297,6 +313,25 @@ mod tests {
     }
 
     #[test]
+    fn an_encore_waits_for_the_chapter() {
+        let mut last = chapter();
+        last.info.has_encore = true;
+        let mut m = machine(StoryPace::Manual, &[(last, true), (chapter(), false)]);
+        m.start();
+        let refused = |why| [StoryCommand::Refuse(why)];
+        assert_eq!(m.input(&StoryInput::Encore), refused(InputRefusal::Running));
+        m.settled();
+        assert_eq!(m.input(&StoryInput::Encore), [StoryCommand::Encore(0)]);
+        assert_eq!(m.input(&StoryInput::Encore), refused(InputRefusal::Running));
+        assert_eq!(m.settled(), []);
+        m.input(&StoryInput::Advance);
+        assert_eq!(
+            m.input(&StoryInput::Encore),
+            refused(InputRefusal::NoEncore)
+        );
+    }
+
+    #[test]
     fn quitting_cancels_first() {
         let mut m = machine(StoryPace::Manual, &[(chapter().blocks_advance(), true)]);
         m.start();
@@ -380,7 +415,7 @@ mod tests {
                             prop_assert!(running);
                             running = false;
                         }
-                        StoryCommand::Refuse(_) => {}
+                        StoryCommand::Refuse(_) | StoryCommand::Encore(_) => {}
                         StoryCommand::Complete | StoryCommand::Quit => {
                             prop_assert!(!running);
                             over = true;

@@ -5,6 +5,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use crate::chapter::Callback;
 use crate::{
     Chapter, ChapterResult, ChartSpec, Event, HealthPoller, HealthSnapshot, LogVersion, Stage,
     StartError, StoryCommand, StoryEnd, StoryInput, StoryMachine, StoryPace, TimedEvent, route,
@@ -247,7 +248,8 @@ impl RunnerState {
             match command {
                 StoryCommand::Cancel => self.cancel().await,
                 StoryCommand::Enter(chapter) => self.stage.emit(Event::Entered { chapter }),
-                StoryCommand::Run(chapter) => self.run(chapter),
+                StoryCommand::Run(chapter) => self.run(chapter, |chapter| &chapter.on_enter),
+                StoryCommand::Encore(chapter) => self.run(chapter, |chapter| &chapter.encore),
                 StoryCommand::Refuse(refusal) => self.stage.emit(Event::Refused {
                     reason: refusal.to_string(),
                 }),
@@ -257,8 +259,8 @@ impl RunnerState {
         }
     }
 
-    fn run(&mut self, chapter: usize) {
-        let Some(callback) = &self.chapters[chapter].on_enter else {
+    fn run(&mut self, chapter: usize, callback: fn(&Chapter) -> &Option<Callback>) {
+        let Some(callback) = callback(&self.chapters[chapter]) else {
             return;
         };
         self.stage.emit(Event::Running { chapter });

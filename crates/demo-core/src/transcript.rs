@@ -61,6 +61,7 @@ impl Transcript {
                 vec![format!("{subject}: {} chapters", chapters.len())]
             }
             Event::Entered { chapter } => self.entered(*chapter),
+            Event::Encore { title, narration } => titled(format!("Encore: {title}"), narration),
             Event::Status { status } => {
                 let text = status.as_ref().map(|s| match s.remaining {
                     // Whole seconds: a line a second is enough for a log.
@@ -111,6 +112,18 @@ impl Transcript {
                 .iter()
                 .map(|line| format!("     {line}"))
                 .collect(),
+            Event::Table(table) => [format!("     {}", table.title)]
+                .into_iter()
+                .chain(
+                    table
+                        .lines(TEXT_COLUMNS)
+                        .into_iter()
+                        .map(|(text, [within, beyond])| {
+                            let bar = "=".repeat(within) + &"#".repeat(beyond);
+                            format!("     {text}{bar}")
+                        }),
+                )
+                .collect(),
             Event::Text { panel, piece, .. } => piece
                 .lines()
                 .map(|line| format!("  {panel}> {line}"))
@@ -142,19 +155,11 @@ impl Transcript {
         let Some(info) = self.chapters.get(chapter) else {
             return vec![];
         };
-        let mut lines = vec![format!(
-            "Chapter {} of {}: {}",
-            chapter + 1,
-            self.chapters.len(),
-            info.title
-        )];
-        lines.extend(
-            info.narration
-                .lines()
-                .filter(|l| !l.trim().is_empty())
-                .map(|l| format!("     {l}")),
-        );
-        lines
+        let (chapter, all) = (chapter + 1, self.chapters.len());
+        titled(
+            format!("Chapter {chapter} of {all}: {}", info.title),
+            &info.narration,
+        )
     }
 
     /// One line when the tone of a note changes; its numbers change all the time.
@@ -191,6 +196,12 @@ impl Transcript {
         }
         vec![line]
     }
+}
+
+fn titled(title: String, narration: &str) -> Vec<String> {
+    let paragraphs = narration.lines().filter(|line| !line.trim().is_empty());
+    let narration = paragraphs.map(|line| format!("     {line}"));
+    iter::once(title).chain(narration).collect()
 }
 
 fn word(severity: Severity) -> &'static str {

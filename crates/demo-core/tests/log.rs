@@ -5,7 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use demo_core::{
     ChapterInfo, ChartKind, ChartSpec, Dependency, Event, Finding, FindingState, HealthSnapshot,
     IntervalRow, Intervals, Log, LogError, LogVersion, Mark, MarkEdge, Measurement, Reachability,
-    SeriesRole, SeriesSpec, Severity, StatusLine, StoryEnd, SubjectNode, TimedEvent, Tone,
+    SeriesRole, SeriesSpec, Severity, StatusLine, StoryEnd, SubjectNode, Table, TableRow,
+    TimedEvent, Tone,
 };
 use proptest::prelude::*;
 
@@ -18,6 +19,7 @@ fn every_event() -> Vec<Event> {
         blocks_advance: true,
         auto_advance: false,
         repeatable: true,
+        has_encore: true,
     };
     let series = vec![SeriesSpec {
         name: "nodes".into(),
@@ -35,6 +37,14 @@ fn every_event() -> Vec<Event> {
         label: "n".into(),
         from: 0.5,
         to: 2.0,
+    };
+    let table = Table {
+        title: "d".into(),
+        headings: vec!["e".into()],
+        rows: vec![TableRow {
+            cells: vec!["f".into()],
+            bar: [1, 2],
+        }],
     };
     let intervals = Intervals {
         title: "two".into(),
@@ -106,6 +116,11 @@ fn every_event() -> Vec<Event> {
             charts: vec!["c".into()],
         },
         Event::Intervals(intervals),
+        Event::Table(table),
+        Event::Encore {
+            title: "more".into(),
+            narration: "c".into(),
+        },
         Event::Health(health),
         Event::Noted {
             about: "n".into(),

@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use demo_ratelimiter::evidence::Recorder;
 use ratelimiter_api::{
-    CountingMode, Endpoint, Key, Limit, LimitSpec, NodeClient, StoreFailurePolicy,
+    ClientError, CountingMode, Endpoint, Key, Limit, LimitSpec, NodeClient, StoreFailurePolicy,
 };
-use ratelimiter_chaos::{Multiplier, PauseDuration, Reach};
+use ratelimiter_chaos::{Burst, ChaosError, Multiplier, PauseDuration, Reach};
 use ratelimiter_store::StoreUrl;
 use tokio::sync::watch;
 
@@ -60,6 +60,20 @@ impl DemoCluster {
             on_store_failure: self.on_store_failure,
             ..LimitSpec::new(key.clone(), limit)
         }
+    }
+
+    /// The counting mode in which the story is played.
+    pub(crate) async fn played(&self) -> Result<CountingMode, ClientError> {
+        match self.counting {
+            Some(counting) => Ok(counting),
+            None => Ok(self.nodes[0].health().await?.counting),
+        }
+    }
+
+    /// The burst of the story on a key.
+    pub(crate) fn burst(&self, key: &Key) -> Result<Burst, ChaosError> {
+        let (nodes, key) = (self.endpoints.clone(), key.clone());
+        Burst::new(nodes, key, self.limit, self.multiplier, self.scope)
     }
 
     /// Waits until `shows` finds something in the detector's log and that round is shown and

@@ -59,6 +59,10 @@ pub(crate) struct StoryArgs {
     /// [default: as the nodes are set]
     #[arg(long)]
     on_store_failure: Option<StoreFailurePolicy>,
+    /// Play both faults again after the last chapter, with the remedies of their diagnoses, and
+    /// judge whether these help
+    #[arg(long)]
+    remedy: bool,
     /// Admin token of the nodes, if they have one
     #[arg(long, env = "RATELIMITER_ADMIN_TOKEN", hide_env_values = true)]
     admin_token: Option<Hidden>,
@@ -166,7 +170,8 @@ pub(crate) async fn run(args: StoryArgs) -> anyhow::Result<Exit> {
                 detector,
                 live: LiveStory::default(),
             };
-            play(cluster, front_end, usize::from(args.from) - 1, signals).await
+            let from = usize::from(args.from) - 1;
+            play(cluster, front_end, (from, args.remedy), signals).await
         }
     };
     if let Some(local) = local {
@@ -220,13 +225,16 @@ async fn answers(store: &StoreUrl, nodes: &[NodeClient]) -> anyhow::Result<()> {
 async fn play(
     cluster: DemoCluster,
     front_end: FrontEnd,
-    from: usize,
+    (from, remedy): (usize, bool),
     signals: ExitSignals,
 ) -> anyhow::Result<Exit> {
     let poller = ClusterPoller::new(&cluster.endpoints, Duration::from_secs(2));
     let cluster = Arc::new(cluster);
-    let (runner, events) =
-        DemoRunner::new(story::SUBJECT, story::chapters(&cluster), Arc::new(poller));
+    let (runner, events) = DemoRunner::new(
+        story::SUBJECT,
+        story::chapters(&cluster, remedy),
+        Arc::new(poller),
+    );
     let charts = story::charts(cluster.endpoints.len(), &cluster.key, cluster.limit);
     let runner = runner
         .pace(front_end.pace())

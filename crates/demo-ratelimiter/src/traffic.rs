@@ -1,6 +1,6 @@
 use parking_lot::Mutex;
 use ratelimiter_api::{Endpoint, Key, Limit};
-use ratelimiter_chaos::{ChaosError, CheckTally, Reach, SteadyHandle, SteadyLoad};
+use ratelimiter_chaos::{ChaosError, CheckTally, LatencySummary, Reach, SteadyHandle, SteadyLoad};
 use tokio::time::Instant;
 
 /// The keys of the steady workload.
@@ -44,6 +44,8 @@ struct TrafficState {
     workload: Option<SteadyWorkload>,
     /// Checks of bursts and of workloads that have stopped.
     ended: CheckTally,
+    /// Latency of the checks of the workloads that stopped first and last.
+    latencies: Option<[LatencySummary; 2]>,
 }
 
 #[derive(Debug)]
@@ -70,8 +72,16 @@ impl StoryTraffic {
         let running = self.0.lock().workload.take();
         if let Some(running) = running {
             let report = running.handle.stop().await;
+            let (mut state, latest) = (self.0.lock(), report.latency);
+            state.latencies = Some([state.latencies.map_or(latest, |[first, _]| first), latest]);
+            drop(state);
             self.add(report.tally);
         }
+    }
+
+    /// Latency of the checks of the workloads that stopped first and last.
+    pub(crate) fn latencies(&self) -> [LatencySummary; 2] {
+        self.0.lock().latencies.unwrap_or_default()
     }
 
     /// Adds the checks of a burst.

@@ -14,6 +14,8 @@ pub enum KeyEffect {
     Advance,
     /// Run the chapter's fault again.
     Rerun,
+    /// Play the encore.
+    Encore,
     /// Focus the next panel.
     NextPanel,
     /// Focus the panel before.
@@ -95,6 +97,12 @@ pub(crate) const BINDINGS: &[KeyBinding] = &[
         "run this chapter's fault again",
     )
     .hint("again"),
+    live(
+        &[Char('a')],
+        KeyEffect::Encore,
+        "play the encore, after the last chapter",
+    )
+    .hint("encore"),
     log(
         &[Char(' ')],
         KeyEffect::Pause,

@@ -163,7 +163,7 @@ impl LogPlayback {
 pub(crate) fn ends_chapter(stamped: &TimedEvent) -> bool {
     matches!(
         stamped.event,
-        Event::Entered { .. } | Event::Finished { .. }
+        Event::Entered { .. } | Event::Encore { .. } | Event::Finished { .. }
     )
 }
 

@@ -228,7 +228,10 @@ impl<S: StorySource> Show<S> {
         self.pass();
         let covered = self.app.overlay;
         // The answer to these is the story's, and drawn when it comes.
-        let answered = matches!(press, KeyEffect::Advance | KeyEffect::Rerun);
+        let answered = matches!(
+            press,
+            KeyEffect::Advance | KeyEffect::Rerun | KeyEffect::Encore
+        );
         if !answered || covered == Some(Overlay::Help) {
             self.terminal.pressed();
         }

@@ -188,14 +188,17 @@ fn at_80x24_nothing_essential_is_cut() {
                 1 => "one ledger.",
                 2..=7 => "Letters in the last minute [letters, ",
                 9 => "11 letters within 4.7 s, where 10 may be taken",
+                11 => "each letter      30               2.5  ",
                 _ => "Letters of the rush [letters, ",
             },
             if n == 1 {
                 "quota"
             } else if n < 8 {
                 "unbooked"
-            } else {
+            } else if n < 11 {
                 "too many"
+            } else {
+                "Closing time."
             },
             "Violations",
             "SPACE ",

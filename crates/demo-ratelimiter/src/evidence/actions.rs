@@ -1,5 +1,5 @@
 use diagnosis::{ActionRisk, EvidenceBuilder, Mechanism, OperatorAction, ParamDomain};
-use ratelimiter_api::{CountingMode, MAX_LIMIT};
+use ratelimiter_api::{CountingMode, MAX_LIMIT, StoreFailurePolicy};
 use serde_json::json;
 
 use super::STORE;
@@ -13,8 +13,9 @@ pub(crate) fn catalogue(
     let on = |action: OperatorAction, entities: &[String]| {
         entities.iter().fold(action, OperatorAction::touches)
     };
-    let modes = CountingMode::ALL.iter().map(ToString::to_string).collect();
     let atomic = Some(json!(CountingMode::Atomic.as_str()));
+    let leased = Some(json!(CountingMode::Leased.as_str()));
+    let deny = Some(json!(StoreFailurePolicy::Deny.to_string()));
     builder = builder
         .action(
             OperatorAction::new(
@@ -40,8 +41,26 @@ pub(crate) fn catalogue(
                 ),
                 keys,
             )
-            .param("mode", ParamDomain::Choice { options: modes }, atomic)
+            .param("mode", choice(&CountingMode::ALL), atomic)
             .cures(Mechanism::LoadOutranPropagation)
+            .risk(ActionRisk::Medium),
+        )
+        .action(
+            on(
+                OperatorAction::new(
+                    "grants",
+                    "count a key by grants of the store, and deny without one: it admits too \
+                     little while the store takes no writes, and never too much",
+                ),
+                keys,
+            )
+            .param("mode", choice(&[CountingMode::Leased]), leased)
+            .param(
+                "on_store_failure",
+                choice(&[StoreFailurePolicy::Deny]),
+                deny,
+            )
+            .cures(Mechanism::StoppedAcceptingChanges)
             .risk(ActionRisk::Medium),
         )
         .action(
@@ -87,4 +106,9 @@ pub(crate) fn catalogue(
         );
     }
     builder
+}
+
+fn choice<T: ToString, const N: usize>(options: &[T; N]) -> ParamDomain {
+    let options = options.iter().map(ToString::to_string).collect();
+    ParamDomain::Choice { options }
 }

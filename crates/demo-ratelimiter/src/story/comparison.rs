@@ -1,15 +1,16 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use demo_core::{Stage, Tone};
+use demo_core::{Event, Stage, Table, TableRow};
 use ratelimiter_api::{CheckRequest, CountingMode, Key, Limit, LimitSpec, NodeClient};
-use ratelimiter_chaos::{Burst, setup_rate_limit};
+use ratelimiter_chaos::setup_rate_limit;
 use ratelimiter_store::Link;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::cluster::DemoCluster;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Begins the name of every compared key.
 const PREFIX: &str = "compare-";
@@ -28,11 +29,29 @@ struct ModeResult {
     /// Checks of the burst that were allowed, and all of them.
     allowed: u64,
     sent: u64,
-    /// Checks a second, below the limit.
+    price: ModePrice,
+}
+
+/// The price of a counting mode, below the limit.
+pub(super) struct ModePrice {
+    /// Checks a second.
     rate: f64,
     p99: Duration,
     /// Commands that the store ran for each of these checks; none where it does not tell.
     commands: Option<f64>,
+}
+
+impl ModePrice {
+    /// The price in the columns of a table: p99 in ms, and commands a check.
+    pub(super) fn cells(&self) -> [String; 2] {
+        let commands = self.commands.map(|commands| format!("{commands:.2}"));
+        [ms(self.p99), commands.unwrap_or_else(|| "unknown".into())]
+    }
+}
+
+/// Milliseconds, for a table.
+pub(super) fn ms(time: Duration) -> String {
+    format!("{:.1}", time.as_secs_f64() * 1e3)
 }
 
 /// Whether a key belongs to the comparison, which reports by itself what happens to it.
@@ -42,7 +61,10 @@ pub(super) fn compares(key: &Key) -> bool {
 
 /// Sends the burst of the story, and as many calm checks, to a key of each counting mode, and shows
 /// the modes in one table.
-pub(super) async fn compare(stage: &Stage, cluster: &DemoCluster) -> Result<(), Failure> {
+pub(super) async fn compare(
+    stage: &Stage,
+    cluster: &DemoCluster,
+) -> Result<BTreeMap<CountingMode, ModePrice>, Failure> {
     let mut rows = Vec::new();
     for mode in CountingMode::ALL {
         stage.status(format!("comparing the counting modes: {mode}"), None);
@@ -55,31 +77,14 @@ pub(super) async fn compare(stage: &Stage, cluster: &DemoCluster) -> Result<(), 
         for key in keys(mode) {
             let _ = cluster.nodes[0].delete_limit(&key).await;
         }
-        let Some(row) = row else { return Ok(()) };
+        let Some(row) = row else {
+            return Ok(BTreeMap::new());
+        };
         rows.push(row?);
     }
     stage.clear_status();
-    for ModeResult {
-        mode,
-        allowed,
-        sent,
-        rate,
-        ..
-    } in &rows
-    {
-        let detail = format!(
-            "of {sent}, limit {}; {rate:.0} checks/s",
-            cluster.limit.admissions()
-        );
-        stage.measured(
-            format!("burst allowed with {mode}"),
-            *allowed as f64,
-            "requests",
-            detail,
-        );
-    }
-    stage.say(Tone::Plain, table(&rows, cluster.limit));
-    Ok(())
+    stage.emit(Event::Table(table(&rows, cluster.limit)));
+    Ok(rows.into_iter().map(|row| (row.mode, row.price)).collect())
 }
 
 /// The key of the burst, and the key of the calm checks.
@@ -90,29 +95,39 @@ fn keys(mode: CountingMode) -> [Key; 2] {
 }
 
 async fn measure(cluster: &DemoCluster, mode: CountingMode) -> Result<ModeResult, Failure> {
-    let [burst, calm] = keys(mode);
-    let ample = Limit::new(AMPLE, 60)?;
-    for (key, limit) in [(&burst, cluster.limit), (&calm, ample)] {
-        let spec = LimitSpec {
-            counting: Some(mode),
-            ..LimitSpec::new(key.clone(), limit)
-        };
-        setup_rate_limit(&cluster.nodes, &spec).await?;
-    }
-    let burst = Burst::new(
-        cluster.endpoints.clone(),
-        burst,
-        cluster.limit,
-        cluster.multiplier,
-        cluster.scope,
-    )?;
-    let tally = burst.fire().await?.tally;
+    let [key, calm] = keys(mode);
+    set(cluster, &key, cluster.limit, mode).await?;
+    let tally = cluster.burst(&key)?.fire().await?.tally;
+    Ok(ModeResult {
+        mode,
+        allowed: tally.allowed,
+        sent: tally.sent(),
+        price: price(cluster, mode, calm).await?,
+    })
+}
 
+async fn set(
+    cluster: &DemoCluster,
+    key: &Key,
+    limit: Limit,
+    mode: CountingMode,
+) -> Result<(), Failure> {
+    let spec = LimitSpec {
+        counting: Some(mode),
+        ..LimitSpec::new(key.clone(), limit)
+    };
+    setup_rate_limit(&cluster.nodes, &spec).await?;
+    Ok(())
+}
+
+/// Sends calm checks to a key of a counting mode.
+async fn price(cluster: &DemoCluster, mode: CountingMode, key: Key) -> Result<ModePrice, Failure> {
+    set(cluster, &key, Limit::new(AMPLE, 60)?, mode).await?;
     let store = Link::new(cluster.store.clone());
     let (before, started) = (commands(&store).await, Instant::now());
     let mut callers = JoinSet::new();
     for endpoint in cluster.endpoints.iter().cycle().take(CONNECTIONS) {
-        let (endpoint, request) = (endpoint.clone(), CheckRequest::new(calm.clone()));
+        let (endpoint, request) = (endpoint.clone(), CheckRequest::new(key.clone()));
         callers.spawn(async move {
             let node = NodeClient::new(endpoint, DEADLINE);
             let mut took = Vec::new();
@@ -134,10 +149,7 @@ async fn measure(cluster: &DemoCluster, mode: CountingMode) -> Result<ModeResult
         .map(|(before, after)| (after - before) / took.len() as f64);
     took.sort_unstable();
     let p99 = took[(took.len() - 1) * 99 / 100];
-    Ok(ModeResult {
-        mode,
-        allowed: tally.allowed,
-        sent: tally.sent(),
+    Ok(ModePrice {
         rate,
         p99,
         commands,
@@ -156,35 +168,35 @@ async fn commands(store: &Link) -> Option<f64> {
     line.trim().parse().ok()
 }
 
-fn table(rows: &[ModeResult], limit: Limit) -> String {
+fn table(rows: &[ModeResult], limit: Limit) -> Table {
     let sent = rows.first().map_or(0, |row| row.sent);
-    let mut lines = vec![
-        format!(
-            "the same burst in every counting mode: {sent} checks at once, limit {limit}; then \
-             {CHECKS} calm checks"
-        ),
-        format!(
-            "{:<16} {:>7} {:>9} {:>9} {:>8} {:>15}",
-            "counting", "allowed", "too many", "checks/s", "p99 ms", "store commands"
-        ),
-    ];
-    for ModeResult {
-        mode,
-        allowed,
-        rate,
-        p99,
-        commands,
-        ..
-    } in rows
-    {
-        let over = allowed.saturating_sub(limit.admissions().into());
-        let commands = commands.map_or("unknown".into(), |commands| {
-            format!("{commands:.2} a check")
-        });
-        let (mode, p99) = (mode.as_str(), p99.as_secs_f64() * 1e3);
-        lines.push(format!(
-            "{mode:<16} {allowed:>7} {over:>9} {rate:>9.0} {p99:>8.1} {commands:>15}"
-        ));
+    let row = |row: &ModeResult| {
+        let over = row.allowed.saturating_sub(limit.admissions().into());
+        let [p99, commands] = row.price.cells();
+        TableRow {
+            cells: vec![
+                row.mode.to_string(),
+                row.allowed.to_string(),
+                over.to_string(),
+                p99,
+                commands,
+                format!("{:.0}", row.price.rate),
+            ],
+            bar: [row.allowed - over, over],
+        }
+    };
+    Table {
+        title: format!("{sent} checks at once, limit {limit}; then {CHECKS} calm checks"),
+        headings: [
+            "counting",
+            "allowed",
+            "too many",
+            "p99 ms",
+            "commands/check",
+            "checks/s",
+        ]
+        .map(String::from)
+        .to_vec(),
+        rows: rows.iter().map(row).collect(),
     }
-    lines.join("\n")
 }

@@ -1,6 +1,9 @@
+use std::fmt;
+
 use demo_core::{ChapterResult, Event, Stage, Tone};
 use demo_ratelimiter::evidence::Moment;
-use diagnosis::Mechanism;
+use diagnosis::{ActionParams, Diagnosis, Evidence, Mechanism};
+use ratelimiter_api::{CountingMode, StoreFailurePolicy};
 use tokio::time::Instant;
 
 use super::handover::Handover;
@@ -34,6 +37,49 @@ pub(super) struct CauseComparison {
     /// Whether any invariant was violated.
     occurred: bool,
     named: Option<(String, Mechanism)>,
+    /// The setting against that cause.
+    pub(super) remedy: Option<RemedySetting>,
+}
+
+/// A setting of the limiter, as the catalogue of actions has it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RemedySetting {
+    pub(super) counting: CountingMode,
+    /// The failure policy; `None` for the one of the counting mode.
+    pub(super) on_store_failure: Option<StoreFailurePolicy>,
+}
+
+impl RemedySetting {
+    /// The recommended action, if it is a setting, or else the setting that the catalogue has
+    /// against the named cause.
+    fn of(evidence: &Evidence, answer: &Diagnosis) -> Option<Self> {
+        let mechanism = answer.cause()?.mechanism;
+        let recommended = answer.action.as_ref().map(|action| action.params.clone());
+        let listed = evidence
+            .actions
+            .iter()
+            .filter(|a| a.cures.contains(&mechanism));
+        let defaults = listed.map(|action| {
+            let params = action.params.iter();
+            let named = params.filter_map(|p| Some((p.name.clone(), p.default.clone()?)));
+            named.collect::<ActionParams>()
+        });
+        recommended.into_iter().chain(defaults).find_map(|params| {
+            let word = |name: &str| params.get(name)?.as_str();
+            Some(Self {
+                counting: word("mode")?.parse().ok()?,
+                on_store_failure: word("on_store_failure").and_then(|word| word.parse().ok()),
+            })
+        })
+    }
+}
+
+impl fmt::Display for RemedySetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.counting)?;
+        self.on_store_failure
+            .map_or(Ok(()), |policy| write!(f, ", {policy}"))
+    }
 }
 
 /// Explains the violations since the fault began, from the observations alone.
@@ -75,6 +121,7 @@ pub(super) async fn diagnose(
         named: answer
             .cause()
             .map(|cause| (cause.entity.clone(), cause.mechanism)),
+        remedy: RemedySetting::of(&evidence, answer),
     });
     for (lines, detail) in [(&explained.summary, false), (&explained.details, true)] {
         for line in lines {
@@ -100,6 +147,7 @@ impl CauseComparison {
             injected: (entity, mechanism),
             occurred,
             named,
+            remedy: _,
         } = self;
         let right = named
             .as_ref()

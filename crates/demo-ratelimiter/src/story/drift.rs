@@ -5,11 +5,12 @@ use std::time::Duration;
 use demo_core::{Chapter, ChapterResult, MarkEdge, Stage, Tone};
 use demo_ratelimiter::evidence::STORE;
 use diagnosis::Mechanism;
-use ratelimiter_chaos::PauseReport;
+use ratelimiter_chaos::{CheckTally, PauseReport};
 use ratelimiter_invariants::{Invariant, KeyReading, RoundReading};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, interval, sleep_until};
 
+use super::comparison::Failure;
 use super::counts;
 use super::diagnosing::{self, CauseComparison, EXPLAINED, FaultRecord};
 use super::handover::Handover;
@@ -32,12 +33,21 @@ const RECOVERY: Duration = Duration::from_secs(10);
 
 /// The pause, for the chapters after it.
 #[derive(Debug)]
-struct PauseEffect {
-    report: PauseReport,
+pub(super) struct PauseEffect {
+    pub(super) report: PauseReport,
     /// Start of the workload.
     act_began: Instant,
     /// The counts of the charted key in the round with the largest drift.
     largest: Option<KeyReading>,
+    /// Checks that were allowed during the pause, and checks that were not.
+    pub(super) checks: [u64; 2],
+}
+
+impl PauseEffect {
+    /// The largest drift.
+    pub(super) fn drift(&self) -> u64 {
+        self.largest.as_ref().map_or(0, drift)
+    }
 }
 
 /// A chapter's share: the cluster, and the pause that the first chapter gives to the others.
@@ -45,10 +55,11 @@ type Share = (Arc<DemoCluster>, Handover<PauseEffect>);
 
 pub(super) fn chapters(
     cluster: &Arc<DemoCluster>,
+    paused: &Handover<PauseEffect>,
     diagnosed: &Handover<CauseComparison>,
 ) -> Vec<Chapter> {
     let described = cluster.fault.described(cluster.pause.get().as_secs_f64());
-    let share: Share = (Arc::clone(cluster), Handover::new());
+    let share: Share = (Arc::clone(cluster), paused.clone());
     vec![
         Chapter::new(
             CHAOS,
@@ -92,19 +103,34 @@ pub(super) fn chapters(
 }
 
 async fn inject(stage: Stage, (cluster, paused): Share) -> ChapterResult {
-    let act_began = cluster
-        .live
-        .traffic
-        .start(&cluster.endpoints, cluster.scope)?;
+    let Some(effect) = pause(&stage, &cluster).await? else {
+        return Ok(());
+    };
+    let report = &effect.report;
+    let source = WriteFault::measured(report);
+    stage.measured("write pause", report.held().as_secs_f64(), "s", source);
+    paused.give(effect);
+    Ok(())
+}
+
+/// Pauses the store's writes under the workload and observes the counts; `None` when cancelled
+/// before.
+pub(super) async fn pause(
+    stage: &Stage,
+    cluster: &DemoCluster,
+) -> Result<Option<PauseEffect>, Failure> {
+    let traffic = &cluster.live.traffic;
+    let act_began = traffic.start(&cluster.endpoints, cluster.scope)?;
     if !stage
         .countdown("the store will stop taking writes", 3)
         .await
     {
-        return Ok(());
+        return Ok(None);
     }
     let mut rounds = cluster.detector.rounds();
     let mut largest = None;
     let guard = cluster.fault.inject().await?;
+    let before = traffic.tally();
     stage.mark(PAUSE, MarkEdge::Begin);
     stage.say(
         Tone::Bad,
@@ -127,10 +153,9 @@ async fn inject(stage: Stage, (cluster, paused): Share) -> ChapterResult {
         }
     }
     let report = guard.heal().await?;
+    let after = traffic.tally();
     largest = rest(&mut rounds, largest);
     stage.mark(PAUSE, MarkEdge::End);
-    let source = WriteFault::measured(&report);
-    stage.measured("write pause", report.held().as_secs_f64(), "s", source);
     if !report.is_without_gap() {
         let (passed, gap) = (report.passed, report.longest_renewal.as_millis());
         stage.say(
@@ -141,12 +166,16 @@ async fn inject(stage: Stage, (cluster, paused): Share) -> ChapterResult {
             ),
         );
     }
-    paused.give(PauseEffect {
+    let refused = |tally: CheckTally| tally.denied + tally.failed + tally.unknown;
+    Ok(Some(PauseEffect {
         report,
         act_began,
         largest,
-    });
-    Ok(())
+        checks: [
+            after.allowed - before.allowed,
+            refused(after) - refused(before),
+        ],
+    }))
 }
 
 /// The larger drift: the largest so far, or one of this round.
@@ -156,8 +185,13 @@ fn larger(largest: Option<KeyReading>, round: &Round) -> Option<KeyReading> {
     largest.into_iter().chain(charted).max_by_key(drift)
 }
 
+/// The difference of the counts. The charge of open grants may be unspent, and is none.
 fn drift(counts: &KeyReading) -> u64 {
-    counts.drift().map_or(0, i64::unsigned_abs)
+    let open = counts.grants.map_or(0, |grants| grants.open);
+    match counts.drift() {
+        Some(behind) if behind < 0 => behind.unsigned_abs().saturating_sub(open),
+        ahead => ahead.map_or(0, i64::unsigned_abs),
+    }
 }
 
 /// The largest drift, with the rounds that are still queued.

@@ -1,31 +1,29 @@
-use std::sync::Arc;
-
 use demo_core::{Chapter, ChapterResult, Stage, Tone};
 
 use super::comparison;
-use super::diagnosing::CauseComparison;
+use super::encore::{StoryResults, encore};
 use super::handover::Handover;
-use crate::cluster::DemoCluster;
 
-pub(super) fn chapter(
-    cluster: &Arc<DemoCluster>,
-    diagnoses: [Handover<CauseComparison>; 2],
-) -> Chapter {
+/// Further steps, for the audience.
+const NEXT: [&str; 2] = [
+    "the same faults with their remedies: `a` on the screen, or --remedy",
+    "yours: ratelimiter-verify http --url 'http://HOST/?u={key}' --limit 10/1m",
+];
+
+/// With `remedy` the encore follows without a key.
+pub(super) fn chapter(results: StoryResults, remedy: bool) -> Chapter {
     Chapter::new(
         "Demo Complete",
-        "Both faults were real, and their effects were measured. The table compares the counting \
-         modes: how many checks of \
-         the same burst each of them allows, and at what price. --counting MODE plays the whole \
-         story in one of them.",
+        "Both faults were real, and their effects were measured. Now every counting mode gets the \
+         same burst: the bar shows the allowed checks, and those that were too many.",
     )
     .key_hint("leave")
-    .on_enter_with((Arc::clone(cluster), diagnoses), complete)
+    .on_enter_with((results.clone(), remedy), complete)
+    .encore_with(results, encore)
 }
 
-async fn complete(
-    stage: Stage,
-    (cluster, diagnoses): (Arc<DemoCluster>, [Handover<CauseComparison>; 2]),
-) -> ChapterResult {
+async fn complete(stage: Stage, (results, remedy): (StoryResults, bool)) -> ChapterResult {
+    let cluster = &results.cluster;
     let traffic = &cluster.live.traffic;
     traffic.stop().await;
     let tally = traffic.tally();
@@ -43,10 +41,15 @@ async fn complete(
             format!("{} checks could not be sent at their time", tally.skipped),
         );
     }
-    comparison::compare(&stage, &cluster).await?;
     // A chapter that was skipped has no diagnosis.
-    for diagnosed in diagnoses.iter().filter_map(Handover::latest) {
+    for diagnosed in results.diagnoses.iter().filter_map(Handover::latest) {
         diagnosed.compare(&stage);
+    }
+    let prices = comparison::compare(&stage, cluster).await?;
+    results.prices.give(prices);
+    NEXT.iter().for_each(|next| stage.say(Tone::Plain, *next));
+    if remedy && !stage.is_cancelled() {
+        encore(stage, results).await?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use demo_core::{Chapter, ChapterResult, Event, MarkEdge, Stage, Tone};
 use demo_ratelimiter::evidence::CLIENTS;
 use diagnosis::Mechanism;
 use ratelimiter_api::Outcome;
-use ratelimiter_chaos::{Burst, CheckTally, VolleyReport, reset_counter};
+use ratelimiter_chaos::{CheckTally, VolleyReport, reset_counter};
 use ratelimiter_invariants::{Invariant, Verdict, check_history};
 use tokio::time::{Instant, sleep};
 
@@ -33,8 +33,8 @@ const AFTERMATH: Duration = Duration::from_secs(10);
 
 /// The burst, for the chapters after it.
 #[derive(Debug)]
-struct BurstEffect {
-    report: VolleyReport,
+pub(super) struct BurstEffect {
+    pub(super) report: VolleyReport,
     act_began: Instant,
 }
 
@@ -43,11 +43,12 @@ type Share = (Arc<DemoCluster>, Handover<BurstEffect>);
 
 pub(super) fn chapters(
     cluster: &Arc<DemoCluster>,
+    sent: &Handover<BurstEffect>,
     diagnosed: &Handover<CauseComparison>,
 ) -> Vec<Chapter> {
     let limit = cluster.limit.admissions();
     let requests = u64::from(limit) * u64::from(cluster.multiplier.get());
-    let share: Share = (Arc::clone(cluster), Handover::new());
+    let share: Share = (Arc::clone(cluster), sent.clone());
     vec![
         Chapter::new(
             CHAOS,
@@ -95,13 +96,7 @@ async fn burst(stage: Stage, (cluster, sent): Share) -> ChapterResult {
             ),
         );
     }
-    let burst = Burst::new(
-        cluster.endpoints.clone(),
-        cluster.key.clone(),
-        cluster.limit,
-        cluster.multiplier,
-        cluster.scope,
-    )?;
+    let burst = cluster.burst(&cluster.key)?;
     if !stage
         .countdown(&format!("{} checks at once", burst.requests()), 3)
         .await
@@ -162,7 +157,7 @@ async fn burst(stage: Stage, (cluster, sent): Share) -> ChapterResult {
 
 /// Refuses a burst without a single decision: nothing in it could show an anomaly, and nothing a
 /// pass.
-fn exercised(report: &VolleyReport) -> Result<(), String> {
+pub(super) fn exercised(report: &VolleyReport) -> Result<(), String> {
     let CheckTally {
         allowed, denied, ..
     } = report.tally;

@@ -7,6 +7,7 @@ mod comparison;
 mod counts;
 mod diagnosing;
 mod drift;
+mod encore;
 mod ending;
 mod ghost;
 mod handover;
@@ -23,7 +24,7 @@ pub(crate) use charts::charts;
 pub(crate) use rounds::show_rounds;
 
 use crate::cluster::DemoCluster;
-use handover::Handover;
+use encore::StoryResults;
 
 /// Name of the cluster, for the audience.
 pub(crate) const SUBJECT: &str = "A distributed rate limiter: three nodes, one store";
@@ -31,12 +32,13 @@ pub(crate) const SUBJECT: &str = "A distributed rate limiter: three nodes, one s
 /// Number of chapters.
 pub(crate) const CHAPTERS: i64 = 11;
 
-/// The story, in order.
-pub(crate) fn chapters(cluster: &Arc<DemoCluster>) -> Vec<Chapter> {
-    let diagnoses = [Handover::new(), Handover::new()];
+/// The story, in order; with `remedy` its encore is played without a key.
+pub(crate) fn chapters(cluster: &Arc<DemoCluster>, remedy: bool) -> Vec<Chapter> {
+    let results = StoryResults::new(cluster);
     let mut chapters = opening::chapters(cluster);
-    chapters.extend(drift::chapters(cluster, &diagnoses[0]));
-    chapters.extend(ghost::chapters(cluster, &diagnoses[1]));
-    chapters.push(ending::chapter(cluster, diagnoses));
+    let [drift, ghost] = &results.diagnoses;
+    chapters.extend(drift::chapters(cluster, &results.paused, drift));
+    chapters.extend(ghost::chapters(cluster, &results.sent, ghost));
+    chapters.push(ending::chapter(results, remedy));
     chapters
 }

@@ -68,6 +68,9 @@ pub(super) fn ends(log: &Log, size: Size, options: &ScreenOptions) -> Vec<(Optio
         if let Event::Entered { chapter } = stamped.event {
             current = Some(chapter + 1);
         }
+        if matches!(stamped.event, Event::Encore { .. }) {
+            current = None;
+        }
         screen.apply(stamped.clone());
     }
     ends.push((None, screen.draw(size.width, size.height)));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use demo_core::{
     ChapterInfo, Event, Finding, FindingState, HealthSnapshot, Intervals, Measurement, StoryEnd,
-    TimedEvent, Tone,
+    Table, TimedEvent, Tone,
 };
 use outside_text::{clean_line, clean_text};
 
@@ -31,6 +31,8 @@ pub(crate) struct StoryState {
     /// The chapters that were entered: a story that begins late leaves some out.
     pub(crate) entered: BTreeSet<usize>,
     pub(crate) running: bool,
+    /// Title and narration of the encore.
+    pub(crate) encore: Option<(String, String)>,
     /// The sentences and measurements of this chapter.
     pub(crate) spoken: Vec<NarrationLine>,
     pub(crate) status: Option<StatusGauge>,
@@ -60,6 +62,7 @@ pub(crate) enum NarrationLine {
     Said(Tone, String),
     Measured(Measurement),
     Expected(String, bool),
+    Table(Table),
 }
 
 /// The status line, with the times for its progress bar.
@@ -122,9 +125,12 @@ impl StoryState {
                 self.current = Some(*chapter);
                 self.entered.insert(*chapter);
                 self.running = false;
-                self.spoken.clear();
-                (self.page, self.intervals) = (None, None);
-                self.refusal = None;
+                self.encore = None;
+                self.clear_chapter();
+            }
+            Event::Encore { title, narration } => {
+                self.encore = Some((clean_line(title), clean_text(narration)));
+                self.clear_chapter();
             }
             Event::Running { .. } => {
                 self.running = true;
@@ -154,6 +160,7 @@ impl StoryState {
                 self.act_began = *at;
             }
             Event::Intervals(intervals) => self.intervals = Some(safe_intervals(intervals)),
+            Event::Table(table) => self.speak(NarrationLine::Table(safe_table(table))),
             Event::Health(snapshot) => self.health = safe_health(snapshot),
             Event::Noted { about, tone, text } => {
                 self.notes
@@ -191,6 +198,9 @@ impl StoryState {
 
     /// Its number and title, as "4. The fault".
     pub(crate) fn chapter_title(&self) -> Option<String> {
+        if let Some((title, _)) = &self.encore {
+            return Some(format!("Encore: {title}"));
+        }
         let number = self.current? + 1;
         Some(format!("{number}. {}", self.chapter()?.title))
     }
@@ -200,9 +210,11 @@ impl StoryState {
         self.running && self.chapter().is_some_and(|c| c.blocks_advance)
     }
 
-    /// Number of charts, once the first has a value to draw.
+    /// Number of charts, once the first has a value to draw. A table takes their place.
     pub(crate) fn charts_to_show(&self) -> usize {
-        if self.charts.first().is_some_and(Chart::has_data) {
+        let is_table = |line: &NarrationLine| matches!(line, NarrationLine::Table(_));
+        let has_table = self.spoken.iter().any(is_table);
+        if !has_table && self.charts.first().is_some_and(Chart::has_data) {
             self.charts.len()
         } else {
             0
@@ -212,6 +224,12 @@ impl StoryState {
     /// The findings that still hold.
     pub(crate) fn active(&self) -> impl Iterator<Item = &Sighting> {
         self.findings.iter().filter(|s| s.cleared.is_none())
+    }
+
+    fn clear_chapter(&mut self) {
+        self.spoken.clear();
+        (self.page, self.intervals) = (None, None);
+        self.refusal = None;
     }
 
     fn status_line(&self, at: Duration, words: &str, remaining: Option<Duration>) -> StatusGauge {
@@ -338,6 +356,16 @@ fn safe_intervals(intervals: &Intervals) -> Intervals {
         .retain(|row| row.from.is_finite() && row.to.is_finite());
     for row in &mut safe.rows {
         row.label = clean_line(&row.label);
+    }
+    safe
+}
+
+fn safe_table(table: &Table) -> Table {
+    let mut safe = table.clone();
+    safe.title = clean_line(&safe.title);
+    let cells = safe.rows.iter_mut().flat_map(|row| &mut row.cells);
+    for cell in cells.chain(&mut safe.headings) {
+        *cell = clean_line(cell);
     }
     safe
 }

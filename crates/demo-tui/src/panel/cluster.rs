@@ -129,19 +129,26 @@ pub(crate) fn strip(app: &ScreenState, width: usize) -> Line<'static> {
     if members.is_empty() {
         return Line::styled(" cluster: not polled yet", app.theme.dim);
     }
-    let mut spans = vec![Span::raw(" ")];
-    for (i, member) in members.iter().enumerate() {
-        if i > 0 {
-            spans.push(Span::styled(" │ ", app.theme.border));
-        }
-        spans.push(Span::styled(format!("{} ", member.sign), member.style));
-        spans.push(Span::styled(format!("{} ", member.name), app.theme.strong));
-        match member.note {
-            Some((style, note)) if member.sign == "!" => {
-                spans.push(Span::styled(note.to_owned(), style));
+    let drawn = |air: &str, between: &str| {
+        let mut spans = vec![Span::raw(" ")];
+        for (i, member) in members.iter().enumerate() {
+            if i > 0 {
+                spans.push(Span::styled(between.to_owned(), app.theme.border));
             }
-            _ => spans.push(Span::styled(member.word, member.style)),
+            spans.push(Span::styled(format!("{}{air}", member.sign), member.style));
+            spans.push(Span::styled(format!("{} ", member.name), app.theme.strong));
+            match member.note {
+                Some((style, note)) if member.sign == "!" => {
+                    spans.push(Span::styled(note.to_owned(), style));
+                }
+                _ => spans.push(Span::styled(member.word, member.style)),
+            }
         }
+        Line::from(spans)
+    };
+    let roomy = drawn(" ", " │ ");
+    if roomy.width() <= width {
+        return roomy;
     }
-    rich::row(spans, width)
+    rich::row(drawn("", " ").spans, width)
 }

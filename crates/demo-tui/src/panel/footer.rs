@@ -52,6 +52,11 @@ fn hint(app: &ScreenState, binding: &KeyBinding) -> Option<String> {
         {
             None
         }
+        KeyEffect::Encore
+            if over || story.running || !story.chapter().is_some_and(|c| c.has_encore) =>
+        {
+            None
+        }
         KeyEffect::Details
             if app
                 .story

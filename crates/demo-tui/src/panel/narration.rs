@@ -1,8 +1,8 @@
 //! The chapter's narration, then the sentences and measurements of its callback.
 
-use demo_core::{Measurement, Tone};
+use demo_core::{Measurement, Table, Tone};
 use ratatui::style::Style;
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
 
 use super::{chapters, rich};
 use crate::layout::{self, LayoutKind};
@@ -27,7 +27,11 @@ pub(crate) fn lines(app: &ScreenState, width: usize) -> Vec<Line<'static>> {
     let Some(chapter) = app.story.chapter() else {
         return vec![Line::styled("The story is about to begin.", theme.dim)];
     };
-    let mut lines = rich::prose(chapter.narration.trim_end(), theme.text, theme.code, width);
+    let narration = match &app.story.encore {
+        Some((_, narration)) => narration,
+        None => &chapter.narration,
+    };
+    let mut lines = rich::prose(narration.trim_end(), theme.text, theme.code, width);
     if !app.story.spoken.is_empty() && !lines.is_empty() {
         lines.push(Line::default());
     }
@@ -46,7 +50,11 @@ pub(crate) fn spaced(lines: Vec<Line<'static>>) -> Vec<Line<'static>> {
     lines.flat_map(|line| [line, Line::default()]).collect()
 }
 
-fn spoken_lines(theme: &Theme, spoken: &NarrationLine, width: usize) -> Vec<Line<'static>> {
+pub(crate) fn spoken_lines(
+    theme: &Theme,
+    spoken: &NarrationLine,
+    width: usize,
+) -> Vec<Line<'static>> {
     match spoken {
         NarrationLine::Said(tone, words) => {
             let style = theme.tone(*tone);
@@ -54,7 +62,23 @@ fn spoken_lines(theme: &Theme, spoken: &NarrationLine, width: usize) -> Vec<Line
         }
         NarrationLine::Measured(m) => measurement_lines(theme, m, width),
         NarrationLine::Expected(name, occurred) => expected_lines(theme, name, *occurred, width),
+        NarrationLine::Table(table) => table_lines(theme, table, width),
     }
+}
+
+fn table_lines(theme: &Theme, table: &Table, width: usize) -> Vec<Line<'static>> {
+    let mut lines = rich::prose(&table.title, theme.strong, theme.code, width);
+    let rows = table.lines(width).into_iter().enumerate();
+    lines.extend(rows.map(|(nth, (text, [within, beyond]))| {
+        let style = if nth == 0 { theme.dim } else { theme.text };
+        let spans = vec![
+            Span::styled(text, style),
+            Span::styled("░".repeat(within), theme.good),
+            Span::styled("█".repeat(beyond), theme.bad),
+        ];
+        rich::row(spans, width)
+    }));
+    lines
 }
 
 pub(crate) fn measurement_lines(

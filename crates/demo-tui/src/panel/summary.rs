@@ -4,6 +4,7 @@ use demo_core::StoryEnd;
 use ratatui::text::Line;
 
 use super::{narration, rich};
+use crate::model::story::NarrationLine;
 use crate::model::text;
 use crate::state::ScreenState;
 
@@ -21,6 +22,11 @@ pub(crate) fn lines(app: &ScreenState, width: usize) -> Vec<Line<'static>> {
     let words = text::capitalized(&outcome.to_string());
     let mut lines = rich::signed(sign, style, &words, style, width);
     lines.push(Line::default());
+    // The conclusion of the last chapter; the other lines are in the lists below.
+    let concluded =
+        |line: &&NarrationLine| matches!(line, NarrationLine::Said(..) | NarrationLine::Table(_));
+    let spoken = story.spoken.iter().filter(concluded);
+    lines.extend(spoken.flat_map(|line| narration::spoken_lines(theme, line, width)));
     let expected = story.expected.iter();
     lines.extend(
         expected

@@ -137,6 +137,7 @@ impl ScreenState {
                 };
             }
             KeyEffect::Rerun => return self.send(StoryInput::Rerun),
+            KeyEffect::Encore => return self.send(StoryInput::Encore),
             KeyEffect::Redraw => return Some(ScreenCommand::Redraw),
             KeyEffect::NextPanel => self.move_focus(1),
             KeyEffect::PreviousPanel => self.move_focus(-1),

@@ -29,6 +29,7 @@ fn chapter(title: &str) -> ChapterInfo {
         blocks_advance: false,
         auto_advance: false,
         repeatable: true,
+        has_encore: false,
     }
 }
 

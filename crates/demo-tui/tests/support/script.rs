@@ -10,7 +10,7 @@ use charts::chart;
 use demo_core::{
     ChapterInfo, ChartKind, ChartSpec, Dependency, Event, Finding, FindingState, HealthSnapshot,
     IntervalRow, Intervals, LogVersion, Mark, MarkEdge, Measurement, Reachability, SeriesRole,
-    Severity, StatusLine, StoryEnd, SubjectNode, TimedEvent, Tone,
+    Severity, StatusLine, StoryEnd, SubjectNode, Table, TableRow, TimedEvent, Tone,
 };
 
 /// Events, one stretch a chapter, each up to a moment worth a picture.
@@ -132,6 +132,20 @@ impl Script {
             ),
             _ => {
                 self.expected("the queue reaches the street", false);
+                let row = |name: &str, cells: [&str; 2], bar| TableRow {
+                    cells: [name, cells[0], cells[1]].map(String::from).to_vec(),
+                    bar,
+                };
+                self.emit(Event::Table(Table {
+                    title: "44 letters at once, quota 30".into(),
+                    headings: ["booking", "taken", "minutes a letter"]
+                        .map(String::from)
+                        .to_vec(),
+                    rows: vec![
+                        row("now and then", ["44", "0.1"], [30, 14]),
+                        row("each letter", ["30", "2.5"], [30, 0]),
+                    ],
+                }));
                 self.say(Tone::Plain, "Closing time.");
                 self.wait(2);
             }
@@ -401,6 +415,7 @@ fn chapters() -> Vec<ChapterInfo> {
         blocks_advance: false,
         auto_advance: false,
         repeatable: false,
+        has_encore: false,
     };
     let fault = |title, narration, key_hint| ChapterInfo {
         blocks_advance: true,
