@@ -35,8 +35,8 @@ mod tests;
 
 pub use history::{
     Charging, Contract, ContractChange, ContractError, ContractKind, ContractTime, Doubt, History,
-    HistoryChecker, HistoryError, LimitRoom, LongWaits, OutcomeCounts, Promise, Proof, Report,
-    Timeline, UnjustifiedDenial, Verdict, VerdictBasis, Witness, by_key, check_history,
+    HistoryChecker, HistoryError, LimitRoom, LimitUse, LongWaits, OutcomeCounts, Promise, Proof,
+    Report, Timeline, UnjustifiedDenial, Verdict, VerdictBasis, Witness, by_key, check_history,
 };
 pub use invariant::{
     CounterDrift, GhostAllowing, HighLatency, Invariant, InvariantSeverity, NodeDown, OverLimit,

@@ -1,10 +1,11 @@
 //! The bounds of each contract, behind one interface.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use super::axis::{HistoryAxis, Interval, OpSelection};
 use super::bucket::{self, bucket_level};
-use super::level::{QuotaLevel as _, peak, peaks_within, window_level};
+use super::level::{QuotaLevel, peak, peaks_within, window_level};
 use super::operations::Operations;
 use super::placement::{Placement, place};
 use super::shrink::{SearchBudget, shrink};
@@ -12,6 +13,10 @@ use super::steps::{self, signed};
 use super::{
     Charging, Contract, ContractKind, ContractTime, Proof, aligned, resets, sliding, two_period,
 };
+
+/// Instants beside those of changes at which a use is read, since the level of a bucket falls
+/// between.
+const BETWEEN: u64 = 500;
 
 /// One contract, with the shortest and the longest that its window can be on the clock of the
 /// history, nanoseconds.
@@ -283,6 +288,53 @@ impl<'a> ContractBounds<'a> {
         } else {
             self.levels(charged, self.contract.lower(), denied, visit);
         }
+    }
+
+    /// The certain and the possible use at each instant at which one of them changes, and at some
+    /// between, within a span.
+    pub(crate) fn use_over_time(
+        &self,
+        of: &Operations,
+        span: RangeInclusive<u64>,
+    ) -> Vec<(u64, [u64; 2])> {
+        let most = &of.admissible;
+        let in_flight = self.contract.kind() == ContractKind::InFlight;
+        let least = match &of.certain {
+            _ if in_flight => &of.held,
+            Some(certain) => certain,
+            None => most,
+        };
+        let begins = [most, least].into_iter().flat_map(HistoryAxis::operations);
+        let ends = [most, least].into_iter().flat_map(HistoryAxis::ends);
+        let times = begins.map(|op| (op.invoke, self.shortest));
+        let times = times.chain(ends.map(|end| (end.complete, self.longest)));
+        let changes = times.flat_map(|(at, window)| [at, at.saturating_add(window)]);
+        let step = (span.end() - span.start()) / BETWEEN;
+        let between = (0..=BETWEEN).map(|n| span.start() + step * n);
+        let mut instants = Vec::from_iter(changes.chain(between));
+        instants.retain(|at| span.contains(at));
+        instants.sort_unstable();
+        instants.dedup();
+        let in_window = |window| window_level(most, OpSelection::All, window);
+        let (mut certain, mut possible): (Box<dyn QuotaLevel>, Box<dyn QuotaLevel>) =
+            match self.contract.kind() {
+                ContractKind::TokenBucket | ContractKind::Paced => {
+                    let (size, window) = self.larger_bucket();
+                    let possible = bucket_level(most, OpSelection::All, size, self.longest);
+                    let certain = bucket::certain_level(least, size, window);
+                    (Box::new(certain), Box::new(possible))
+                }
+                ContractKind::InFlight => {
+                    let certain = window_level(least, OpSelection::All, 0);
+                    (Box::new(certain), Box::new(in_window(0)))
+                }
+                _ => {
+                    let certain = steps::certain_level(least, self.shortest);
+                    (Box::new(certain), Box::new(in_window(self.longest)))
+                }
+            };
+        let at = |instant| (instant, [certain.at(instant), possible.at(instant)]);
+        instants.into_iter().map(at).collect()
     }
 
     /// Calls `visit` with each span and the largest possible cost within it, of a bucket of this

@@ -173,27 +173,74 @@ impl<'a> InsideTree<'a> {
 pub(crate) fn certain(axis: &HistoryAxis, max: u32, window: u64) -> (u64, Option<(u64, u64)>) {
     let scale = BucketScale::new(max, window, axis);
     let capacity = scale.units(max);
-    let places = axis.places_of_ends();
-    let mut tree = InsideTree::new(scale, axis.ends());
     let mut fullest = 0;
     let mut shortest: Option<(u64, u64)> = None;
-    for (op, place) in axis
-        .operations()
-        .iter()
-        .zip(places)
-        .rev()
-        .filter(|(op, _)| op.complete().is_some())
-    {
-        tree.add(place as usize);
-        let refilled = scale.refill * scale.down(op.invoke);
+    by_start(scale, axis, |start, refilled, tree| {
         fullest = fullest.max(tree.largest() + refilled);
         if let Some(end) = tree.first_above(capacity - refilled)
-            && shortest.is_none_or(|(first, last)| end - op.invoke < last - first)
+            && shortest.is_none_or(|(first, last)| end - start < last - first)
         {
-            shortest = Some((op.invoke, end));
+            shortest = Some((start, end));
+        }
+    });
+    (scale.tokens(fullest), shortest)
+}
+
+/// Calls `visit` with each start, the latest first, the refill up to it, and the tree of the ends
+/// of the operations that begin there or later.
+fn by_start(
+    scale: BucketScale,
+    axis: &HistoryAxis,
+    mut visit: impl FnMut(u64, i64, &InsideTree<'_>),
+) {
+    let places = axis.places_of_ends();
+    let mut tree = InsideTree::new(scale, axis.ends());
+    for (op, place) in axis.operations().iter().zip(places).rev() {
+        if op.complete().is_some() {
+            tree.add(place as usize);
+            visit(op.invoke, scale.refill * scale.down(op.invoke), &tree);
         }
     }
-    (scale.tokens(fullest), shortest)
+}
+
+/// The certain part over time: tokens that a bucket must have given up to an instant and not got
+/// back. Time is mirrored, so that the starts are ends.
+struct CertainLevel {
+    scale: BucketScale,
+    /// Ends, the latest first, and the units used there.
+    rises: Vec<(u64, i64)>,
+}
+
+/// The certain level of a bucket over these operations.
+pub(crate) fn certain_level(axis: &HistoryAxis, max: u32, window: u64) -> impl QuotaLevel {
+    let last = axis.ends().last().map_or(0, |end| end.complete);
+    let mirrored = axis
+        .operations()
+        .iter()
+        .filter_map(|op| Some(op.spanning(last - op.complete()?, last - op.invoke)));
+    let scale = BucketScale::new(max, window, axis);
+    let mut rises = Vec::new();
+    let mirrored = HistoryAxis::new(mirrored.collect());
+    by_start(scale, &mirrored, |start, refilled, tree| {
+        rises.push((last - start, tree.largest() + refilled));
+    });
+    rises.reverse();
+    CertainLevel { scale, rises }
+}
+
+impl QuotaLevel for CertainLevel {
+    fn at(&mut self, instant: u64) -> u64 {
+        while let [.., next, _] = self.rises[..]
+            && next.0 <= instant
+        {
+            self.rises.pop();
+        }
+        let latest = self.rises.last().filter(|rise| rise.0 <= instant);
+        latest.map_or(0, |&(at, units)| {
+            let refilled = self.scale.refill * self.scale.down(instant - at);
+            self.scale.tokens(units - refilled)
+        })
+    }
 }
 
 /// The possible part: tokens that a bucket must hold at an instant e, the largest of A(e) - r e + r

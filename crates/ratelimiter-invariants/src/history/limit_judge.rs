@@ -11,8 +11,8 @@ use super::operations::{HistoryPart, Operations};
 use super::placement::Placement;
 use super::records::nanos;
 use super::{
-    Charging, ContractKind, ContractTime, Doubt, LongWaits, Proof, Report, Verdict, VerdictBasis,
-    Witness,
+    Charging, ContractKind, ContractTime, Doubt, LimitUse, LongWaits, Proof, Report, Verdict,
+    VerdictBasis, Witness,
 };
 
 /// The judgement of a part of a history by one limit.
@@ -52,6 +52,31 @@ impl<'a> LimitJudge<'a> {
         self.bounds(window, &operations)
             .possible(&operations, OpSelection::All)
             .1
+    }
+
+    /// The use of the limit over time; where its windows begin is left open.
+    pub(super) fn limit_use(self, part: HistoryPart<'_>) -> Vec<LimitUse> {
+        let windows = matches!(self.contract.kind(), ContractKind::Fixed) || self.has_grid();
+        let sliding = self.contract.clone().of_kind(ContractKind::Sliding);
+        let judge = LimitJudge {
+            contract: if windows { &sliding } else { self.contract },
+            options: self.options,
+        };
+        let operations = Operations::new(&[part], &judge);
+        let (first, last) = (
+            part.records().map(|(_, record)| record.invoke).min(),
+            part.records().map(|(_, record)| record.complete).max(),
+        );
+        let bounds = judge.bounds(self.contract.window(), &operations);
+        let uncertainty = nanos(self.options.uncertainty);
+        let on_clock = |(at, [certain, possible]): (u64, [u64; 2])| LimitUse {
+            at: Duration::from_nanos(at.saturating_sub(uncertainty)),
+            certain,
+            possible,
+        };
+        let last = last.unwrap_or(0).saturating_add(uncertainty * 2);
+        let uses = bounds.use_over_time(&operations, first.unwrap_or(0)..=last);
+        uses.into_iter().map(on_clock).collect()
     }
 
     fn judge_admissions(

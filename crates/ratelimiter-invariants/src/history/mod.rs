@@ -52,7 +52,8 @@ pub use contract::{Charging, Contract, ContractError, ContractKind, ContractTime
 pub use promise::Promise;
 pub use records::{History, HistoryError, by_key};
 pub use report::{
-    Doubt, LimitRoom, LongWaits, OutcomeCounts, Report, UnjustifiedDenial, Verdict, VerdictBasis,
+    Doubt, LimitRoom, LimitUse, LongWaits, OutcomeCounts, Report, UnjustifiedDenial, Verdict,
+    VerdictBasis,
 };
 pub use timeline::Timeline;
 pub use witness::{Proof, Witness};

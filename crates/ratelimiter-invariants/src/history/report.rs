@@ -46,6 +46,18 @@ pub struct Report {
     pub others: Vec<Report>,
 }
 
+/// The use of a limit at an instant: the cost in the window up to it, the tokens that a bucket
+/// lacks, or the places that are held. A window may meet two of fixed windows or periods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitUse {
+    /// The instant on the clock of the history.
+    pub at: Duration,
+    /// The cost that counts there wherever each check was decided.
+    pub certain: u64,
+    /// The cost that can count there.
+    pub possible: u64,
+}
+
 /// Calls that waited longer than the limiter states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct LongWaits {

@@ -17,6 +17,7 @@
 use std::iter::Peekable;
 
 use super::axis::{HistoryAxis, OpSelection};
+use super::level::QuotaLevel;
 
 /// The changes of a step function in order: where, and by how much. Of one place, falls come first.
 pub(crate) struct StepFunction<R: Iterator, F: Iterator> {
@@ -80,6 +81,33 @@ pub(crate) fn possible(
             .iter()
             .map(|end| (signed(end.complete) + 1, end.cost))
             .peekable(),
+    }
+}
+
+/// The certain cost of the window that ends at an instant.
+struct StepLevel<I: Iterator<Item = (i64, i64)>> {
+    steps: Peekable<I>,
+    /// From the start of a window to its last instant.
+    length: i64,
+    cost: i64,
+}
+
+/// The level of the cost that lies wholly inside a window.
+pub(crate) fn certain_level(axis: &HistoryAxis, window: u64) -> impl QuotaLevel {
+    StepLevel {
+        steps: certain(axis, window).peekable(),
+        length: signed(window) - 1,
+        cost: 0,
+    }
+}
+
+impl<I: Iterator<Item = (i64, i64)>> QuotaLevel for StepLevel<I> {
+    fn at(&mut self, instant: u64) -> u64 {
+        let start = signed(instant) - self.length;
+        while let Some((_, change)) = self.steps.next_if(|step| step.0 <= start) {
+            self.cost += change;
+        }
+        self.cost.unsigned_abs()
     }
 }
 

@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use ratelimiter_api::{Key, Operation, Outcome};
-use ratelimiter_invariants::{Contract, Promise, Report, Verdict, check_history};
+use ratelimiter_invariants::{
+    Contract, ContractKind, History, HistoryChecker, Promise, Report, Verdict, VerdictBasis,
+    check_history,
+};
 
 use crate::contracts::{Decision, between, bucket_at, placements};
 use crate::{cases, ms, operation};
@@ -136,6 +139,34 @@ fn largest_estimate(
 
 proptest! {
     #![proptest_config(cases(1_000))]
+
+    #[test]
+    fn limit_use_peaks_where_the_report_does(
+        history in histories(3, vec![Allowed, Allowed, Denied, Unknown], 12),
+        max in 1..5_u64,
+        window in 2..8_u64,
+        form in prop::sample::select(vec!["", " token-bucket", " paced wait=9ms", "in-flight"]),
+    ) {
+        let form = match form {
+            "in-flight" => limit(&format!("{max} in-flight")),
+            form => limit(&format!("{max}/{window}ms{form}")),
+        };
+        let history = History::try_from(&on_one_key(history)[..]).unwrap();
+        let checker = HistoryChecker::new(form.clone()).uncertainty(Duration::from_micros(300));
+        let report = checker.check(&history);
+        let uses = checker.limit_use(&form, &history);
+        prop_assert!(uses.is_sorted_by_key(|one| one.at));
+        prop_assert!(uses.iter().all(|one| one.certain <= one.possible), "{uses:?}");
+        let possible = uses.iter().map(|one| one.possible).max();
+        prop_assert_eq!(possible.unwrap_or(0), report.possible_peak, "{}", report);
+        // A check that takes longer than a window is in one with itself, at no known instant.
+        let costs = history.iter().filter(|op| op.outcome == Allowed).map(|op| op.cost.into());
+        let costs = costs.filter(|_| form.kind() != ContractKind::InFlight);
+        let certain = uses.iter().map(|one| one.certain).chain(costs).max();
+        if report.settled == VerdictBasis::ByBounds {
+            prop_assert_eq!(certain.unwrap_or(0), report.definite_peak, "{}", report);
+        }
+    }
 
     #[test]
     fn two_period_verdicts_hold_in_every_placement(
