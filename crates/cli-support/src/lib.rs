@@ -19,6 +19,6 @@ pub use exit::{Exit, exit_help, exits_with};
 pub use hidden::Hidden;
 pub use open_files::raise_open_files;
 pub use output::{LogLines, print, remark};
-pub use result_file::{ResultDirectory, ResultFile};
+pub use result_file::{ResultDirectory, ResultFile, append};
 pub use signals::ExitSignals;
 pub use usage::{WrongUsage, run};

@@ -63,6 +63,17 @@ impl ResultFile {
     }
 }
 
+/// Adds text to a file that is there for several programs, without control characters as
+/// [`ResultFile::write`].
+///
+/// # Errors
+/// When it cannot be opened or written to.
+pub fn append(path: &Path, text: &str) -> anyhow::Result<()> {
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    let written = file.and_then(|mut file| file.write_all(escape(text).as_bytes()));
+    written.with_context(|| format!("append to {}", path.display()))
+}
+
 impl Drop for ResultFile {
     fn drop(&mut self) {
         if self.unused {
