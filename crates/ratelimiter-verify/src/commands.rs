@@ -1,17 +1,20 @@
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use cli_support::{Exit, ExitSignals, ResultDirectory, WrongUsage, print, remark};
+use cli_support::{Exit, ExitSignals, ResultDirectory, WrongUsage, append, print, remark};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ratelimiter_api::{Limit, LimitSpec, NodeClient};
 use ratelimiter_chaos::setup_rate_limit;
 use ratelimiter_invariants::HistoryChecker;
 use ratelimiter_target::{ExecTarget, HttpForm, HttpTarget, RespTarget, Target, Template};
 use ratelimiter_verify::{
-    Plan, PlanDepth, PlanSettings, RunJudge, RunStatus, RunVerdict, StepRecord, journal, junit,
-    page, read_records, run, table, timelines, what_if, write_history,
+    Plan, PlanDepth, PlanSettings, RunFacts, RunJudge, RunStatus, RunVerdict, StepRecord, VERSION,
+    journal, junit, page, platform, read_records, run, summary, table, timelines, what_if,
+    write_history,
 };
+use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{
@@ -23,12 +26,13 @@ use crate::command_line::without_secrets;
 /// changes its meaning or goes.
 const VERDICT_VERSION: u32 = 2;
 /// The files of `--out`.
-const RESULTS: [&str; 5] = [
+const RESULTS: [&str; 6] = [
     "history.jsonl",
     "verdict.json",
     "journal.json",
     "report.html",
     "junit.xml",
+    "summary.md",
 ];
 
 /// A limiter behind HTTP.
@@ -273,7 +277,8 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
         (_, Some(exit)) if nothing => return Ok(exit),
         (end, _) => end,
     };
-    let mut verdict = run_judge(&args.contract).run(plan, &recorded)?;
+    let judge = run_judge(&args.contract);
+    let mut verdict = judge.run(plan, &recorded)?;
     let cause = match (&end, stopped) {
         (_, Some(exit)) => Some(exit.meaning().to_owned()),
         (Err(error), None) => Some(error.to_string()),
@@ -284,10 +289,15 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
     }
     print("")?;
     print_verdict(&verdict)?;
-    if let Some(directory) = &directory {
-        write(directory, plan, &recorded, &verdict, &target.describe())?;
-        print(format_args!("results: {}", directory.path().display()))?;
-    }
+    let target = target.describe();
+    write(
+        directory.as_ref(),
+        plan,
+        &recorded,
+        &verdict,
+        &judge.checker,
+        &target,
+    )?;
     if let Some(exit) = stopped {
         return Ok(exit);
     }
@@ -326,11 +336,14 @@ fn exit(verdict: &RunVerdict) -> Exit {
     }
 }
 
+/// Writes the results into the directory, if there is one, and adds the summary to the page of a
+/// workflow of GitHub's.
 fn write(
-    directory: &ResultDirectory,
+    directory: Option<&ResultDirectory>,
     plan: &Plan,
     recorded: &[StepRecord],
     verdict: &RunVerdict,
+    checker: &HistoryChecker,
     target: &str,
 ) -> anyhow::Result<()> {
     let mut history = Vec::new();
@@ -338,15 +351,34 @@ fn write(
         recorded.iter().flat_map(|record| &record.operations),
         &mut history,
     )?;
+    let digest = Sha256::digest(&history);
+    let command = without_secrets(std::env::args().skip(1));
+    let facts = RunFacts {
+        target,
+        command: &command,
+        date: recorded.first().map_or(UNIX_EPOCH, |first| first.began),
+        history_sha256: &digest
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>(),
+    };
+    let summary = summary(verdict, facts);
+    if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY") {
+        append(Path::new(&path), &summary)?;
+    }
+    let Some(directory) = directory else {
+        return Ok(());
+    };
     let json = serde_json::json!({
         "version": VERDICT_VERSION,
-        "tool": concat!("ratelimiter-verify ", env!("CARGO_PKG_VERSION")),
-        "platform": format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
+        "tool": VERSION,
+        "platform": platform(),
         "date": humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-        "command": without_secrets(std::env::args().skip(1)),
+        "command": command,
         "target": target,
         "contract": plan.contract,
         "promise": plan.promise,
+        "history_sha256": facts.history_sha256,
         "verdict": verdict,
         "skipped": verdict.not_played,
     });
@@ -354,11 +386,12 @@ fn write(
         String::from_utf8(history)?,
         format!("{json:#}\n"),
         format!("{:#}\n", journal(plan, recorded, verdict, target)),
-        page(plan, recorded, verdict, target),
+        page(verdict, &verdict.operations(recorded), checker, facts),
         junit(verdict).map_err(anyhow::Error::msg)?,
+        summary,
     ];
     for (name, content) in RESULTS.into_iter().zip(contents) {
         directory.file(name)?.write(&content)?;
     }
-    Ok(())
+    print(format_args!("results: {}", directory.path().display()))
 }

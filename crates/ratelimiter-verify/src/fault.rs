@@ -90,12 +90,17 @@ impl FaultEffect {
     /// Whether checks during the fault or after it differ from those before. Latency is compared
     /// with a margin for a busy machine.
     fn is_seen(self) -> bool {
-        let slow = self.before.p90 * 3 + Duration::from_millis(20);
+        let slow = self.slow();
         [self.during, self.after].iter().any(|part| {
             part.errors > self.before.errors
                 || part.unreachable > self.before.unreachable
                 || part.p90 > slow
         })
+    }
+
+    /// The latency above which a check counts as slowed by the fault.
+    pub(crate) fn slow(self) -> Duration {
+        self.before.p90 * 3 + Duration::from_millis(20)
     }
 
     /// The three parts in words.

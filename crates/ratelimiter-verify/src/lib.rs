@@ -42,7 +42,10 @@ pub use records::{
     FormatPreset, PRESETS, RecordError, RecordFormat, RecordSettings, Records, StatusOutcomes,
     read_history, read_records, write_history,
 };
-pub use report::{journal, junit, page, table, timelines};
+pub use report::{
+    RunFacts, VERSION, journal, junit, page, platform, scorecard_page, scorecard_summary, summary,
+    table, timelines,
+};
 pub use resolution::Resolution;
 pub use run::{RunError, StepError, StepRecord, run};
 pub use torture::{

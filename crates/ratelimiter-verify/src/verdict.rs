@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ratelimiter_api::{Key, millis};
+use ratelimiter_api::{Key, Operation, millis};
 use ratelimiter_invariants::{Contract, Report, Verdict};
 use serde::Serialize;
 
@@ -157,6 +157,24 @@ impl RunVerdict {
             fits_otherwise: Vec::new(),
             not_played: Vec::new(),
         }
+    }
+
+    /// The checks of each judgement of a run, in its order.
+    pub fn operations<'r>(&self, recorded: &'r [StepRecord]) -> Vec<Vec<&'r Operation>> {
+        let each = recorded.iter().flat_map(|record| {
+            let of = |key: &Key| {
+                let is_of = |op: &&Operation| op.key == *key;
+                Vec::from_iter(record.operations.iter().filter(is_of))
+            };
+            record.keys.iter().map(of)
+        });
+        let each = Vec::from_iter(each);
+        if each.len() == self.judged.len() {
+            return each;
+        }
+        // A limit that counts several keys together is judged once.
+        let all = recorded.iter().flat_map(|record| &record.operations);
+        vec![all.collect(); self.judged.len()]
     }
 
     /// Judgements with this status.

@@ -2,6 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use super::{VERSION, platform};
 use crate::{Phase, Plan, RunStatus, RunVerdict, StepRecord};
 
 /// The run as a journal in the form of Chaos Toolkit: one activity a step, and one for the command
@@ -50,18 +51,8 @@ pub fn journal(plan: &Plan, recorded: &[StepRecord], verdict: &RunVerdict, targe
     let faults = recorded.iter().any(|record| record.phase == Phase::Fault);
     let mut journal = times(start, end.duration_since(start).unwrap_or_default());
     for (field, value) in [
-        (
-            "chaoslib-version",
-            json!(concat!("ratelimiter-verify ", env!("CARGO_PKG_VERSION"))),
-        ),
-        (
-            "platform",
-            json!(format!(
-                "{}-{}",
-                std::env::consts::OS,
-                std::env::consts::ARCH
-            )),
-        ),
+        ("chaoslib-version", json!(VERSION)),
+        ("platform", json!(platform())),
         ("node", json!(host())),
         (
             "experiment",

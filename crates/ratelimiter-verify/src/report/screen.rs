@@ -80,6 +80,16 @@ pub(super) fn word(status: RunStatus) -> &'static str {
     }
 }
 
+/// A status as a sign that tells it without colour.
+pub(super) fn symbol(status: RunStatus) -> &'static str {
+    match status {
+        RunStatus::NotExercised => "\u{2013}",
+        RunStatus::Passed => "\u{2713}",
+        RunStatus::Undecided => "?",
+        RunStatus::Violated => "\u{2717}",
+    }
+}
+
 pub(super) fn notes(one: &KeyJudgement) -> Vec<String> {
     let mut notes = Vec::new();
     for limit in one.report.by_limit() {

@@ -153,13 +153,18 @@ async fn a_fault_that_loses_counts_is_accused() {
         }
         let page = std::fs::read_to_string(directory.join("report.html")).unwrap();
         assert_eq!(
-            page.matches("<svg").count(),
+            page.matches("<figure>").count(),
             8,
             "six bursts and two keys of the fault"
         );
-        assert_eq!(page.contains("allowed witness"), code == 3);
+        assert_eq!(page.contains("The witness: "), code == 3);
+        assert!(page.contains("<rect class=\"asked\" x=") && !page.contains("src="));
+        let digest = json["history_sha256"].as_str().unwrap();
+        assert!(page.contains(digest), "{digest}");
+        let summary = std::fs::read_to_string(directory.join("summary.md")).unwrap();
         assert!(
-            page.contains("class=\"band\"") && !page.contains("<script") && !page.contains("src=")
+            summary.contains("| fault 2 | ") && summary.contains("--during"),
+            "{summary}"
         );
         let run = journal["run"].as_array().unwrap();
         let fault = run

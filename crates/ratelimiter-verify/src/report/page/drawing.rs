@@ -1,0 +1,455 @@
+//! The checks of one history over time, as SVG that stretches to any width: a lane for each node,
+//! and below them the use of the limit. Texts stand beside it, so that they keep their size.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use maud::{Markup, html};
+use ratelimiter_api::{NodeId, Operation, Outcome};
+use ratelimiter_invariants::{Contract, ContractKind, LimitUse, Witness};
+
+/// Width of all drawings before they are stretched, and the least width of a bar.
+const WIDTH: f64 = 1000.0;
+const LEAST: f64 = 2.0;
+/// Rows of a lane, for checks at the same time.
+const ROWS: usize = 40;
+/// Above so many checks a lane shows how many begin in each column, and the witness alone exactly.
+const MOST_BARS: usize = 10_000;
+const COLUMNS: usize = 250;
+const DENSITY: f64 = 40.0;
+/// Height of a curve.
+const CURVE: f64 = 110.0;
+/// Columns of a curve: the largest value of each is drawn.
+const STEPS: usize = 500;
+
+/// A time that is shaded in all lanes.
+pub(super) struct ShadedTime {
+    pub(super) class: &'static str,
+    pub(super) start: Duration,
+    /// None where it goes on.
+    pub(super) end: Option<Duration>,
+}
+
+/// The use of a limit, for a curve.
+pub(super) struct LimitCurve<'a> {
+    pub(super) contract: &'a Contract,
+    /// The cost that a window may hold.
+    pub(super) permitted: u64,
+    pub(super) uses: Vec<LimitUse>,
+}
+
+/// A history to be drawn.
+pub(super) struct Drawing<'a> {
+    pub(super) operations: &'a [&'a Operation],
+    pub(super) witness: Option<&'a Witness>,
+    pub(super) shaded: Vec<ShadedTime>,
+    pub(super) curves: Vec<LimitCurve<'a>>,
+    /// Counts of the store, drawn into the first curve.
+    pub(super) counts: Vec<(Duration, u64)>,
+    /// Whether each bar has its times at hand, for a pointer.
+    pub(super) labelled: bool,
+}
+
+impl Drawing<'_> {
+    pub(super) fn markup(&self) -> Markup {
+        let uses = self.curves.iter().filter_map(|curve| curve.uses.last());
+        let axis = &TimeAxis::of(self.operations, uses.map(|one| one.at).max());
+        let mut lanes: BTreeMap<&NodeId, Vec<&Operation>> = BTreeMap::new();
+        for op in self.operations {
+            lanes.entry(&op.node).or_default().push(op);
+        }
+        let shaded = self.shading(axis);
+        let row = |name: Markup, height: f64, label: &str, inner: &str| {
+            html! {
+                div.row {
+                    div.name { (name) }
+                    svg viewBox={ "0 0 " (WIDTH) " " (height) } height=(height)
+                        preserveAspectRatio="none" role="img" aria-label=(label) {
+                        (maud::PreEscaped(shaded.replace("HEIGHT", &height.to_string())))
+                        (maud::PreEscaped(inner))
+                    }
+                }
+            }
+        };
+        html! {
+            figure {
+                @for (node, lane) in &lanes {
+                    @let counts = counted(lane);
+                    @let (height, bars) = self.lane(axis, lane);
+                    (row(html! { b { (node.as_str()) } " " small { (counts) } }, height,
+                        &format!("{node}: {counts}"), &bars))
+                }
+                @for (n, curve) in self.curves.iter().enumerate() {
+                    @let counts = if n == 0 { &self.counts[..] } else { &[] };
+                    @let (top, drawn) = self.curve(axis, curve, counts);
+                    (row(curve.words(top), CURVE, &format!("use of {}", curve.contract), &drawn))
+                }
+                div.row {
+                    div.name { small {
+                            "time since the first request"
+                            @if axis.parts.len() > 1 { "; grey: a while without checks" }
+                        } }
+                    div.ticks {
+                        @for (place, text) in axis.ticks() {
+                            span style={ "left:" (place) "%" } { (text) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn shading(&self, axis: &TimeAxis) -> String {
+        let mut text = String::new();
+        for parts in axis.parts.windows(2) {
+            let _ = write!(
+                text,
+                "<rect class=\"silent\" x=\"{:.1}\" width=\"{SHORT}\" height=\"HEIGHT\"/>",
+                parts[0].3
+            );
+        }
+        for time in &self.shaded {
+            let (from, to) = (
+                axis.x(time.start),
+                axis.x(time.end.unwrap_or(Duration::MAX)),
+            );
+            let _ = write!(
+                text,
+                "<rect class=\"{}\" x=\"{from:.1}\" width=\"{:.1}\" height=\"HEIGHT\"/>",
+                time.class,
+                (to - from).max(LEAST)
+            );
+        }
+        text
+    }
+
+    /// The bars of a node, and their height.
+    fn lane(&self, axis: &TimeAxis, lane: &[&Operation]) -> (f64, String) {
+        let proves = |op: &Operation| self.witness.is_some_and(|w| w.operations.contains(op));
+        let is_dense = self.operations.len() > MOST_BARS;
+        let shown = lane.iter().filter(|op| !is_dense || proves(op));
+        let mut rows: Vec<f64> = Vec::new();
+        let places = Vec::from_iter(shown.map(|op| {
+            let (from, to) = (axis.x(op.invoke), axis.x(op.complete));
+            let bar = (from.min(WIDTH - LEAST), to.max(from + LEAST).min(WIDTH));
+            let free = rows.iter().position(|end| *end < bar.0);
+            let row = free.unwrap_or(rows.len() % ROWS);
+            match rows.get_mut(row) {
+                Some(end) => *end = bar.1,
+                None => rows.push(bar.1),
+            }
+            (*op, bar, row)
+        }));
+        let pitch = if rows.len() > 12 { 5.0 } else { 9.0 };
+        let top = if is_dense { DENSITY } else { 0.0 };
+        let mut text = if is_dense {
+            density(axis, lane)
+        } else {
+            String::new()
+        };
+        let mut merged: BTreeMap<&str, String> = BTreeMap::new();
+        for (op, (from, to), row) in places {
+            let y = top + pitch * (row as f64 + 0.5);
+            let path = format!("M{from:.1} {y}h{:.1}", to - from);
+            if proves(op) {
+                let _ = write!(text, "<path class=\"w\" d=\"{path}\"/>");
+                let _ = write!(text, "<path class=\"in\" d=\"{path}\"/>");
+            }
+            if self.labelled || proves(op) {
+                let _ = write!(
+                    text,
+                    "<path class=\"{}{}\" d=\"{path}\" data-t=\"{}\"/>",
+                    class(op.outcome),
+                    if proves(op) { " p" } else { "" },
+                    axis.times(op)
+                );
+            } else {
+                merged.entry(class(op.outcome)).or_default().push_str(&path);
+            }
+        }
+        for (class, path) in merged {
+            let _ = write!(text, "<path class=\"{class}\" d=\"{path}\"/>");
+        }
+        let size = if pitch < 9.0 { "s" } else { "" };
+        (
+            top + pitch * rows.len().max(1) as f64,
+            format!("<g class=\"{size}\">{text}</g>"),
+        )
+    }
+
+    /// The use of a limit, and its largest values.
+    fn curve(
+        &self,
+        axis: &TimeAxis,
+        curve: &LimitCurve<'_>,
+        counts: &[(Duration, u64)],
+    ) -> ([u64; 2], String) {
+        let mut columns = [None::<[u64; 2]>; STEPS + 1];
+        for one in &curve.uses {
+            let column = (axis.x(one.at) / WIDTH * STEPS as f64) as usize;
+            let [certain, possible] = columns[column].unwrap_or_default();
+            columns[column] = Some([certain.max(one.certain), possible.max(one.possible)]);
+        }
+        let values = columns.iter().flatten();
+        let peaks = values.fold([0, 0], |[a, b], [c, d]| [a.max(*c), b.max(*d)]);
+        let lines = curve.lines();
+        let most = lines.iter().map(|line| line.0);
+        let most = most
+            .chain(counts.iter().map(|count| count.1))
+            .max()
+            .unwrap_or(0);
+        let scale = 0.88 * CURVE / most.max(peaks[1]).max(1) as f64;
+        let y = |cost: u64| CURVE - scale * cost as f64;
+        let path = |which: usize| {
+            let mut path = format!("M0 {CURVE}");
+            let mut last = 0;
+            for (n, values) in columns.iter().enumerate() {
+                let Some(values) = values else { continue };
+                if values[which] != last {
+                    last = values[which];
+                    let x = n as f64 * WIDTH / STEPS as f64;
+                    let _ = write!(path, "H{x}V{:.1}", y(last));
+                }
+            }
+            format!("{path}H{WIDTH}")
+        };
+        let mut text = format!(
+            "<path class=\"sure\" d=\"{}V{CURVE}Z\"/><path class=\"may\" d=\"{}\"/>",
+            path(0),
+            path(1)
+        );
+        for (cost, class) in lines {
+            let _ = write!(
+                text,
+                "<path class=\"{class}\" d=\"M0 {:.1}H{WIDTH}\"/>",
+                y(cost)
+            );
+        }
+        for &(at, count) in counts {
+            let _ = write!(
+                text,
+                "<path class=\"count\" d=\"M{:.1} {:.1}h8\" data-t=\"{count} in the store\"/>",
+                axis.x(at).min(WIDTH - 8.0),
+                y(count)
+            );
+        }
+        let witness = self.witness.filter(|w| w.contract == *curve.contract);
+        if let Some(witness) = witness {
+            let (from, to) = (axis.x(witness.start), axis.x(witness.start + witness.span));
+            let _ = write!(
+                text,
+                "<rect class=\"span\" x=\"{from:.1}\" y=\"1\" width=\"{:.1}\" height=\"{}\"/>",
+                (to - from).max(LEAST),
+                CURVE - 2.0
+            );
+        }
+        (peaks, text)
+    }
+}
+
+impl LimitCurve<'_> {
+    /// The cost of each line, and its class: that of the limit, and that of two windows.
+    fn lines(&self) -> Vec<(u64, &'static str)> {
+        let two = matches!(
+            self.contract.kind(),
+            ContractKind::Fixed | ContractKind::Aligned | ContractKind::TwoPeriod
+        );
+        let limit = (self.permitted, "limit");
+        [
+            Some(limit),
+            two.then_some((2 * self.permitted, "limit two")),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// The curve in words, with its peaks.
+    fn words(&self, [certain, possible]: [u64; 2]) -> Markup {
+        let window = humantime::format_duration(self.contract.window());
+        let (subject, note) = match self.contract.kind() {
+            ContractKind::Sliding => (format!("cost admitted in the {window} before"), ""),
+            ContractKind::TokenBucket => ("tokens taken and not refilled".to_owned(), ""),
+            ContractKind::Paced => ("releases that no refill covers yet".to_owned(), ""),
+            ContractKind::InFlight => ("places held".to_owned(), ""),
+            ContractKind::Fixed | ContractKind::Aligned | ContractKind::TwoPeriod => (
+                format!("cost admitted in the {window} before"),
+                "; it may meet two windows, and then hold twice the limit (upper line)",
+            ),
+        };
+        html! {
+            b { (subject) } " "
+            small { "most " (range(certain, possible)) ", limit " (self.permitted) (note) }
+        }
+    }
+}
+
+/// `10`, or `10..11` where the recorded times leave both.
+pub(super) fn range(certain: u64, possible: u64) -> String {
+    if certain == possible {
+        certain.to_string()
+    } else {
+        format!("{certain}..{possible}")
+    }
+}
+
+/// Times of a history as places on the drawing. A long time without any check in flight is drawn
+/// short, so that the checks around it are seen.
+struct TimeAxis {
+    first: Duration,
+    /// Times with checks, and their places.
+    parts: Vec<(Duration, Duration, f64, f64)>,
+}
+
+/// A time without checks is drawn short from this share of the whole on, and this wide.
+const SILENCE: f64 = 0.15;
+const SHORT: f64 = 25.0;
+/// Least width of a part.
+const PART: f64 = 80.0;
+
+impl TimeAxis {
+    /// The axis of these checks, up to the last use.
+    fn of(operations: &[&Operation], last_use: Option<Duration>) -> Self {
+        let mut times = Vec::from_iter(operations.iter().map(|op| (op.invoke, op.complete)));
+        times.sort_unstable();
+        let first = times.first().map_or(Duration::ZERO, |time| time.0);
+        let last = times.iter().map(|time| time.1).max().unwrap_or(first);
+        let silence = (last - first).mul_f64(SILENCE);
+        let mut parts = vec![(first, first, 0.0, 0.0)];
+        for (invoke, complete) in times {
+            match parts.last_mut() {
+                Some(part) if invoke <= part.1 + silence => part.1 = part.1.max(complete),
+                _ => parts.push((invoke, complete, 0.0, 0.0)),
+            }
+        }
+        if let (Some(part), Some(last)) = (parts.last_mut(), last_use) {
+            part.1 = part.1.max(last);
+        }
+        let busy =
+            |part: &(Duration, Duration, f64, f64)| (part.1 - part.0).as_secs_f64().max(1e-9);
+        let whole: f64 = parts.iter().map(busy).sum();
+        let free = WIDTH - SHORT * (parts.len() - 1) as f64 - PART * parts.len() as f64;
+        let mut x = 0.0;
+        for part in &mut parts {
+            (part.2, part.3) = (x, x + PART + free * busy(part) / whole);
+            x = part.3 + SHORT;
+        }
+        Self { first, parts }
+    }
+
+    fn x(&self, time: Duration) -> f64 {
+        let (mut from, mut x) = (self.first, 0.0);
+        for &(start, end, left, right) in &self.parts {
+            let between = |from: Duration, to: Duration, x: f64, to_x: f64| {
+                let since = time.saturating_sub(from).as_secs_f64();
+                x + (to_x - x) * since / (to - from).as_secs_f64().max(1e-9)
+            };
+            if time < start {
+                return between(from, start, x, left);
+            }
+            if time <= end {
+                return between(start, end, left, right);
+            }
+            (from, x) = (end, right);
+        }
+        x.min(WIDTH)
+    }
+
+    /// Round times, or the begin of each part: their places in percent, and their texts.
+    fn ticks(&self) -> Vec<(f64, String)> {
+        let last = self.parts.last().map_or(self.first, |part| part.1);
+        let span = (last - self.first).as_secs_f64().max(1e-6);
+        let (unit, name) = if span < 1.0 { (1e-3, "ms") } else { (1.0, "s") };
+        let tick = |at: f64, x: f64| {
+            let round = (at / unit * 1e3).round() / 1e3;
+            ((x * 10.0).round() / 100.0, format!("{round} {name}"))
+        };
+        if self.parts.len() > 1 {
+            let starts = self.parts.iter();
+            return starts
+                .map(|part| tick((part.0 - self.first).as_secs_f64(), part.2))
+                .collect();
+        }
+        let steps = (-6..6).flat_map(|power| [1.0, 2.0, 5.0].map(|n| n * 10_f64.powi(power)));
+        let step = steps
+            .map(|step| step * unit)
+            .find(|step| span / step <= 5.0);
+        let step = step.unwrap_or(span);
+        let ticks = (0..=5)
+            .map(|n| f64::from(n) * step)
+            .filter(|at| *at <= span);
+        ticks.map(|at| tick(at, WIDTH * at / span)).collect()
+    }
+
+    fn times(&self, op: &Operation) -> String {
+        let ms = |time: Duration| time.saturating_sub(self.first).as_secs_f64() * 1e3;
+        let cost = match op.cost {
+            1 => String::new(),
+            cost => format!(", cost {cost}"),
+        };
+        format!(
+            "{} {:.3}..{:.3} ms{cost}",
+            name(op.outcome),
+            ms(op.invoke),
+            ms(op.complete)
+        )
+    }
+}
+
+/// The outcomes in the order of all lists.
+pub(super) const OUTCOMES: [Outcome; 4] = [
+    Outcome::Allowed,
+    Outcome::Denied,
+    Outcome::Failed,
+    Outcome::Unknown,
+];
+
+pub(super) fn name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Allowed => "allowed",
+        Outcome::Denied => "denied",
+        Outcome::Failed => "failed",
+        Outcome::Unknown => "no answer",
+    }
+}
+
+fn class(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Allowed => "a",
+        Outcome::Denied => "d",
+        Outcome::Failed => "f",
+        Outcome::Unknown => "u",
+    }
+}
+
+/// `12 allowed, 3 denied`.
+fn counted(lane: &[&Operation]) -> String {
+    let count = |outcome| lane.iter().filter(|op| op.outcome == outcome).count();
+    let counts = OUTCOMES.map(|outcome| (count(outcome), name(outcome)));
+    let some = counts.iter().filter(|(count, _)| *count > 0);
+    let texts = some.map(|(count, name)| format!("{count} {name}"));
+    Vec::from_iter(texts).join(", ")
+}
+
+/// The checks of a lane as columns: as high as many begin there, the allowed ones below.
+fn density(axis: &TimeAxis, lane: &[&Operation]) -> String {
+    let mut counts = [[0_u32; 2]; COLUMNS];
+    for op in lane {
+        let column = (axis.x(op.invoke) / WIDTH * COLUMNS as f64) as usize;
+        counts[column.min(COLUMNS - 1)][usize::from(op.outcome != Outcome::Allowed)] += 1;
+    }
+    let most = counts.iter().map(|[a, b]| a + b).max().unwrap_or(0).max(1);
+    let height = |count: u32| DENSITY * f64::from(count) / f64::from(most);
+    let (mut allowed, mut others) = (String::new(), String::new());
+    for (n, &[a, b]) in counts
+        .iter()
+        .enumerate()
+        .filter(|(_, counts)| **counts != [0, 0])
+    {
+        let x = (n as f64 + 0.5) * WIDTH / COLUMNS as f64;
+        let _ = write!(allowed, "M{x} {DENSITY}v-{:.1}", height(a));
+        let _ = write!(others, "M{x} {:.1}v-{:.1}", DENSITY - height(a), height(b));
+    }
+    format!("<path class=\"many a\" d=\"{allowed}\"/><path class=\"many d\" d=\"{others}\"/>")
+}
