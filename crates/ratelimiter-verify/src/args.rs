@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum as _};
-use cli_support::{Hidden, WrongUsage};
+use cli_support::{Hidden, ResultDirectory, WrongUsage};
 use hyper::Method;
 use hyper::header::HeaderName;
 use ratelimiter_api::{CountingMode, Endpoint};
@@ -91,12 +91,8 @@ pub(crate) struct VerifyArgs {
     /// Print the plan, its checks and its duration, and send nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Directory for history.jsonl, verdict.json, junit.xml, journal.json and report.html
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-    /// Replace the results that are in that directory
-    #[arg(long, requires = "out")]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) out: ResultArgs,
     /// Part of the keys' names, to tell runs apart; drawn from the clock unless given
     #[arg(long, value_name = "WORD")]
     pub(crate) key_part: Option<String>,
@@ -116,6 +112,36 @@ impl VerifyArgs {
         Reach::new(self.allow_remote)
     }
 }
+
+/// The place of results.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ResultArgs {
+    /// Directory for verdict.json, report.html, junit.xml and summary.md; of a run also for
+    /// history.jsonl and journal.json
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Replace the results that are in that directory
+    #[arg(long, requires = "out")]
+    force: bool,
+}
+
+impl ResultArgs {
+    /// The directory, without files that may not be replaced.
+    pub(crate) fn result_directory(&self) -> anyhow::Result<Option<ResultDirectory>> {
+        let create = |path| ResultDirectory::create(path, self.force, RESULTS);
+        self.out.as_deref().map(create).transpose()
+    }
+}
+
+/// The files of `--out`.
+const RESULTS: [&str; 6] = [
+    "history.jsonl",
+    "verdict.json",
+    "journal.json",
+    "report.html",
+    "junit.xml",
+    "summary.md",
+];
 
 /// A store that is broken or observed.
 #[derive(Debug, Args)]
@@ -353,6 +379,8 @@ pub(crate) struct CheckArgs {
     pub(crate) complete: Option<bool>,
     #[command(flatten)]
     pub(crate) contract: ContractArgs,
+    #[command(flatten)]
+    pub(crate) out: ResultArgs,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use cli_support::{Exit, ExitSignals, ResultDirectory, WrongUsage, append, print,
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ratelimiter_api::{Limit, LimitSpec, NodeClient};
 use ratelimiter_chaos::setup_rate_limit;
-use ratelimiter_invariants::HistoryChecker;
+use ratelimiter_invariants::{HistoryChecker, Promise};
 use ratelimiter_target::{ExecTarget, HttpForm, HttpTarget, RespTarget, Target, Template};
 use ratelimiter_verify::{
     Plan, PlanDepth, PlanSettings, RunFacts, RunJudge, RunStatus, RunVerdict, StepRecord, VERSION,
@@ -25,16 +25,6 @@ use crate::command_line::without_secrets;
 /// Version of `verdict.json`, as `docs/verdict.schema.json` describes it. Raised when a field
 /// changes its meaning or goes.
 const VERDICT_VERSION: u32 = 2;
-/// The files of `--out`.
-const RESULTS: [&str; 6] = [
-    "history.jsonl",
-    "verdict.json",
-    "journal.json",
-    "report.html",
-    "junit.xml",
-    "summary.md",
-];
-
 /// A limiter behind HTTP.
 pub(crate) async fn http(args: HttpArgs) -> anyhow::Result<Exit> {
     let form = HttpForm {
@@ -143,8 +133,34 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
             "denials are not judged, since the records may lack {lacks} (--complete true)"
         ))?;
     }
+    let directory = args.out.result_directory()?;
+    let kept = directory.as_ref().map(|_| records.histories.clone());
     let verdict = judge.histories(records.histories)?;
     print_verdict(&verdict)?;
+    let command = without_secrets(std::env::args().skip(1));
+    let names = args
+        .records
+        .files
+        .iter()
+        .map(|file| file.display().to_string());
+    let facts = RunFacts {
+        target: &format!("records: {}", Vec::from_iter(names).join(", ")),
+        command: &command,
+        date: SystemTime::now(),
+        history_sha256: None,
+    };
+    let page = || {
+        let kept = kept.unwrap_or_default();
+        let operations = |place: usize| match judge.checker.promise().is_by_key() {
+            true => kept
+                .get(place)
+                .map_or(Vec::new(), |(_, one)| one.iter().collect()),
+            false => kept.iter().flat_map(|(_, one)| one.iter()).collect(),
+        };
+        page(&verdict, operations, &judge.checker, facts)
+    };
+    let promise = judge.checker.promise();
+    write(directory.as_ref(), facts, promise, &verdict, page, &[])?;
     Ok(exit(&verdict))
 }
 
@@ -245,8 +261,7 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
         }
         return Ok(Exit::Success);
     }
-    let directory = |path| ResultDirectory::create(path, args.force, RESULTS);
-    let directory = args.out.as_deref().map(directory).transpose()?;
+    let directory = args.out.result_directory()?;
     let mut signals = ExitSignals::listen()?;
     let bar = progress_bar(plan.steps.len());
     let stop = CancellationToken::new();
@@ -289,14 +304,30 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
     }
     print("")?;
     print_verdict(&verdict)?;
-    let target = target.describe();
+    let (history, digest) = recorded_history(&recorded)?;
+    let command = without_secrets(std::env::args().skip(1));
+    let facts = RunFacts {
+        target: &target.describe(),
+        command: &command,
+        date: recorded.first().map_or(UNIX_EPOCH, |first| first.began),
+        history_sha256: Some(&digest),
+    };
+    let journal = journal(plan, &recorded, &verdict, facts.target);
+    let page = || {
+        let operations = |place| verdict.operations(&recorded, place);
+        page(&verdict, operations, &judge.checker, facts)
+    };
+    let more = [
+        ("history.jsonl", history),
+        ("journal.json", format!("{journal:#}\n")),
+    ];
     write(
         directory.as_ref(),
-        plan,
-        &recorded,
+        facts,
+        &plan.promise,
         &verdict,
-        &judge.checker,
-        &target,
+        page,
+        &more,
     )?;
     if let Some(exit) = stopped {
         return Ok(exit);
@@ -336,32 +367,28 @@ fn exit(verdict: &RunVerdict) -> Exit {
     }
 }
 
-/// Writes the results into the directory, if there is one, and adds the summary to the page of a
-/// workflow of GitHub's.
-fn write(
-    directory: Option<&ResultDirectory>,
-    plan: &Plan,
-    recorded: &[StepRecord],
-    verdict: &RunVerdict,
-    checker: &HistoryChecker,
-    target: &str,
-) -> anyhow::Result<()> {
+/// The records of a run, and their digest in hexadecimal digits.
+fn recorded_history(recorded: &[StepRecord]) -> anyhow::Result<(String, String)> {
     let mut history = Vec::new();
     write_history(
         recorded.iter().flat_map(|record| &record.operations),
         &mut history,
     )?;
     let digest = Sha256::digest(&history);
-    let command = without_secrets(std::env::args().skip(1));
-    let facts = RunFacts {
-        target,
-        command: &command,
-        date: recorded.first().map_or(UNIX_EPOCH, |first| first.began),
-        history_sha256: &digest
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>(),
-    };
+    let digest = digest.iter().map(|byte| format!("{byte:02x}"));
+    Ok((String::from_utf8(history)?, digest.collect()))
+}
+
+/// Writes the results into the directory, if there is one, beside some of a run alone, and adds the
+/// summary to the page of a workflow of GitHub's. `operations` has the checks of each judgement.
+fn write(
+    directory: Option<&ResultDirectory>,
+    facts: RunFacts<'_>,
+    promise: &Promise,
+    verdict: &RunVerdict,
+    page: impl FnOnce() -> String,
+    more: &[(&str, String)],
+) -> anyhow::Result<()> {
     let summary = summary(verdict, facts);
     if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY") {
         append(Path::new(&path), &summary)?;
@@ -374,24 +401,22 @@ fn write(
         "tool": VERSION,
         "platform": platform(),
         "date": humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-        "command": command,
-        "target": target,
-        "contract": plan.contract,
-        "promise": plan.promise,
+        "command": facts.command,
+        "target": facts.target,
+        "contract": promise.first(),
+        "promise": promise,
         "history_sha256": facts.history_sha256,
         "verdict": verdict,
         "skipped": verdict.not_played,
     });
-    let contents = [
-        String::from_utf8(history)?,
-        format!("{json:#}\n"),
-        format!("{:#}\n", journal(plan, recorded, verdict, target)),
-        page(verdict, &verdict.operations(recorded), checker, facts),
-        junit(verdict).map_err(anyhow::Error::msg)?,
-        summary,
+    let judged = [
+        ("verdict.json", format!("{json:#}\n")),
+        ("report.html", page()),
+        ("junit.xml", junit(verdict).map_err(anyhow::Error::msg)?),
+        ("summary.md", summary),
     ];
-    for (name, content) in RESULTS.into_iter().zip(contents) {
-        directory.file(name)?.write(&content)?;
+    for (name, content) in judged.iter().chain(more) {
+        directory.file(name)?.write(content)?;
     }
     print(format_args!("results: {}", directory.path().display()))
 }

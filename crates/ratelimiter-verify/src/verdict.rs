@@ -159,22 +159,21 @@ impl RunVerdict {
         }
     }
 
-    /// The checks of each judgement of a run, in its order.
-    pub fn operations<'r>(&self, recorded: &'r [StepRecord]) -> Vec<Vec<&'r Operation>> {
-        let each = recorded.iter().flat_map(|record| {
-            let of = |key: &Key| {
-                let is_of = |op: &&Operation| op.key == *key;
-                Vec::from_iter(record.operations.iter().filter(is_of))
-            };
-            record.keys.iter().map(of)
-        });
-        let each = Vec::from_iter(each);
-        if each.len() == self.judged.len() {
-            return each;
+    /// The checks of the judgement at a place, of a run. A limit that counts several keys together
+    /// is judged once, by all checks.
+    pub fn operations(&self, recorded: &[StepRecord], place: usize) -> Vec<Operation> {
+        let mut keys = recorded
+            .iter()
+            .flat_map(|record| record.keys.iter().map(move |key| (record, key)));
+        let of_key = |(record, key): (&StepRecord, &Key)| {
+            let checks = record.operations.iter();
+            checks.filter(|op| op.key == *key).cloned().collect()
+        };
+        if keys.clone().count() == self.judged.len() {
+            return keys.nth(place).map_or(Vec::new(), of_key);
         }
-        // A limit that counts several keys together is judged once.
         let all = recorded.iter().flat_map(|record| &record.operations);
-        vec![all.collect(); self.judged.len()]
+        all.cloned().collect()
     }
 
     /// Judgements with this status.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{assert_junit, ends, stderr, stdout, verdict, verify, words};
+use crate::support::{assert_junit, ends, program, stderr, stdout, verdict, verify, words};
 use ratelimiter_cluster::ClusterPlan;
 use serde_json::Value;
 
@@ -186,6 +186,47 @@ async fn a_fault_that_loses_counts_is_accused() {
         );
     }
     cluster.shutdown().await;
+}
+
+#[test]
+fn a_check_of_records_writes_results_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let line = |n: u32| {
+        format!(
+            "{{\"key\":\"<b>\",\"node\":\"a|b\",\"invoke_ms\":{n},\"complete_ms\":{},\
+             \"outcome\":\"allowed\"}}\n",
+            n + 1
+        )
+    };
+    std::fs::write(at("h.jsonl"), (0..12).map(line).collect::<String>()).unwrap();
+    let (file, out) = (at("h.jsonl"), at("out"));
+    let files = [file.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    for force in [&[][..], &["--force"]] {
+        let arguments = words("check --limit 10/1m", &[&files[..], force].concat());
+        let output = program(&arguments)
+            .env("GITHUB_STEP_SUMMARY", at("steps.md"))
+            .output()
+            .unwrap();
+        ends(&output, 3, "check");
+    }
+    assert_described(&verdict(&out));
+    let read = |path| std::fs::read_to_string(path).unwrap();
+    let page = read(out.join("report.html"));
+    assert!(page.contains("<b>&lt;b&gt;</b>"), "a key is text");
+    assert_eq!(page.matches("<figure>").count(), 1);
+    let summary = read(out.join("summary.md"));
+    assert!(
+        summary.contains("| &lt;b> | \u{2717} violated | 12 of 10 |"),
+        "{summary}"
+    );
+    let steps = read(at("steps.md"));
+    assert_eq!(
+        steps.matches("### ").count(),
+        2,
+        "each run is appended: {steps}"
+    );
+    assert!(!out.join("history.jsonl").exists());
 }
 
 #[test]

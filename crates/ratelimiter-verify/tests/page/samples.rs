@@ -58,8 +58,6 @@ fn page_of(checker: &HistoryChecker, operations: &[Operation]) -> String {
     };
     let histories = by_key(operations.iter().cloned()).unwrap();
     let mut verdict = judge.histories(histories).unwrap();
-    let of = |key: &Key| operations.iter().filter(|op| op.key == *key).collect();
-    let drawn: Vec<Vec<&Operation>> = verdict.judged.iter().map(|one| of(&one.key)).collect();
     if let Some(one) = verdict.judged.get_mut(1) {
         one.phase = Some(Phase::Fault);
         one.fault = Some(FaultBand {
@@ -74,9 +72,17 @@ fn page_of(checker: &HistoryChecker, operations: &[Operation]) -> String {
         target: HOSTILE,
         command: &command,
         date: UNIX_EPOCH,
-        history_sha256: "0123456789abcdef",
+        history_sha256: Some("0123456789abcdef"),
     };
-    page(&verdict, &drawn, checker, facts)
+    let of = |place: usize| {
+        let key = &verdict.judged[place].key;
+        operations
+            .iter()
+            .filter(|op| op.key == *key)
+            .cloned()
+            .collect()
+    };
+    page(&verdict, of, checker, facts)
 }
 
 /// A page with several limits and verdicts.

@@ -1,7 +1,7 @@
 //! The checks of one history over time, as SVG that stretches to any width: a lane for each node,
 //! and below them the use of the limit. Texts stand beside it, so that they keep their size.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub(super) struct LimitCurve<'a> {
 
 /// A history to be drawn.
 pub(super) struct Drawing<'a> {
-    pub(super) operations: &'a [&'a Operation],
+    pub(super) operations: &'a [Operation],
     pub(super) witness: Option<&'a Witness>,
     pub(super) shaded: Vec<ShadedTime>,
     pub(super) curves: Vec<LimitCurve<'a>>,
@@ -58,6 +58,9 @@ impl Drawing<'_> {
         let mut lanes: BTreeMap<&NodeId, Vec<&Operation>> = BTreeMap::new();
         for op in self.operations {
             lanes.entry(&op.node).or_default().push(op);
+        }
+        for lane in lanes.values_mut() {
+            lane.sort_by_key(|op| op.invoke);
         }
         let shaded = self.shading(axis);
         let row = |name: Markup, height: f64, label: &str, inner: &str| {
@@ -109,7 +112,8 @@ impl Drawing<'_> {
                 parts[0].3
             );
         }
-        for time in &self.shaded {
+        let met = |time: &&ShadedTime| time.end.is_none_or(|end| end > axis.first);
+        for time in self.shaded.iter().filter(met) {
             let (from, to) = (
                 axis.x(time.start),
                 axis.x(time.end.unwrap_or(Duration::MAX)),
@@ -126,15 +130,20 @@ impl Drawing<'_> {
 
     /// The bars of a node, and their height.
     fn lane(&self, axis: &TimeAxis, lane: &[&Operation]) -> (f64, String) {
-        let proves = |op: &Operation| self.witness.is_some_and(|w| w.operations.contains(op));
+        let proof = self.witness.map_or(&[][..], |witness| &witness.operations);
+        let proof = BTreeSet::from_iter(proof.iter().map(|op| (op.invoke, op.complete, &op.node)));
+        let proves = |op: &Operation| proof.contains(&(op.invoke, op.complete, &op.node));
         let is_dense = self.operations.len() > MOST_BARS;
         let shown = lane.iter().filter(|op| !is_dense || proves(op));
         let mut rows: Vec<f64> = Vec::new();
-        let places = Vec::from_iter(shown.map(|op| {
+        let places = Vec::from_iter(shown.enumerate().map(|(n, op)| {
             let (from, to) = (axis.x(op.invoke), axis.x(op.complete));
             let bar = (from.min(WIDTH - LEAST), to.max(from + LEAST).min(WIDTH));
             let free = rows.iter().position(|end| *end < bar.0);
-            let row = free.unwrap_or(rows.len() % ROWS);
+            let row = free.unwrap_or(match rows.len() {
+                ROWS => n % ROWS,
+                next => next,
+            });
             match rows.get_mut(row) {
                 Some(end) => *end = bar.1,
                 None => rows.push(bar.1),
@@ -148,29 +157,34 @@ impl Drawing<'_> {
         } else {
             String::new()
         };
-        let mut merged: BTreeMap<&str, String> = BTreeMap::new();
+        // The outline of a witness is a wide bar below a narrow one.
+        let mut layers: BTreeMap<(u8, &str), String> = BTreeMap::new();
+        let mut labelled = String::new();
         for (op, (from, to), row) in places {
             let y = top + pitch * (row as f64 + 0.5);
             let path = format!("M{from:.1} {y}h{:.1}", to - from);
-            if proves(op) {
-                let _ = write!(text, "<path class=\"w\" d=\"{path}\"/>");
-                let _ = write!(text, "<path class=\"in\" d=\"{path}\"/>");
-            }
-            if self.labelled || proves(op) {
+            let layer = if proves(op) {
+                for below in [(1, "w"), (2, "in")] {
+                    layers.entry(below).or_default().push_str(&path);
+                }
+                (3, "a p")
+            } else {
+                (0, class(op.outcome))
+            };
+            if self.labelled {
+                let (class, times) = (layer.1, axis.times(op));
                 let _ = write!(
-                    text,
-                    "<path class=\"{}{}\" d=\"{path}\" data-t=\"{}\"/>",
-                    class(op.outcome),
-                    if proves(op) { " p" } else { "" },
-                    axis.times(op)
+                    labelled,
+                    "<path class=\"{class}\" d=\"{path}\" data-t=\"{times}\"/>"
                 );
             } else {
-                merged.entry(class(op.outcome)).or_default().push_str(&path);
+                layers.entry(layer).or_default().push_str(&path);
             }
         }
-        for (class, path) in merged {
+        for ((_, class), path) in layers {
             let _ = write!(text, "<path class=\"{class}\" d=\"{path}\"/>");
         }
+        text.push_str(&labelled);
         let size = if pitch < 9.0 { "s" } else { "" };
         (
             top + pitch * rows.len().max(1) as f64,
@@ -310,7 +324,7 @@ const PART: f64 = 80.0;
 
 impl TimeAxis {
     /// The axis of these checks, up to the last use.
-    fn of(operations: &[&Operation], last_use: Option<Duration>) -> Self {
+    fn of(operations: &[Operation], last_use: Option<Duration>) -> Self {
         let mut times = Vec::from_iter(operations.iter().map(|op| (op.invoke, op.complete)));
         times.sort_unstable();
         let first = times.first().map_or(Duration::ZERO, |time| time.0);
@@ -452,4 +466,87 @@ fn density(axis: &TimeAxis, lane: &[&Operation]) -> String {
         let _ = write!(others, "M{x} {:.1}v-{:.1}", DENSITY - height(a), height(b));
     }
     format!("<path class=\"many a\" d=\"{allowed}\"/><path class=\"many d\" d=\"{others}\"/>")
+}
+
+#[cfg(test)]
+mod tests {
+    use ratelimiter_api::Key;
+
+    use super::*;
+
+    /// An allowed check, microseconds.
+    fn check(invoke: u64, complete: u64) -> Operation {
+        let [invoke, complete] = [invoke, complete].map(Duration::from_micros);
+        let (key, node) = (Key::new("k").unwrap(), NodeId::new("n"));
+        Operation::new(key, node, invoke, complete, Outcome::Allowed)
+    }
+
+    fn drawing(operations: &[Operation]) -> Drawing<'_> {
+        Drawing {
+            operations,
+            witness: None,
+            shaded: Vec::new(),
+            curves: Vec::new(),
+            counts: Vec::new(),
+            labelled: false,
+        }
+    }
+
+    #[test]
+    fn checks_at_the_same_time_lie_apart() {
+        let operations = [
+            check(0, 500),
+            check(100, 400),
+            check(600, 900),
+            check(700, 1000),
+        ];
+        let axis = TimeAxis::of(&operations, None);
+        let lane = Vec::from_iter(&operations);
+        let (height, bars) = drawing(&operations).lane(&axis, &lane);
+        assert_eq!(height, 18.0, "two rows");
+        let path = "M0.0 4.5h500.0M100.0 13.5h300.0M600.0 4.5h300.0M700.0 13.5h300.0";
+        assert!(bars.contains(path), "{bars}");
+    }
+
+    #[test]
+    fn silence_is_drawn_short() {
+        let axis = TimeAxis::of(&[check(0, 1_000), check(99_000, 100_000)], None);
+        let places = [0, 1_000, 99_000, 100_000].map(|at| axis.x(Duration::from_micros(at)));
+        let half = (WIDTH - SHORT) / 2.0;
+        assert_eq!(places, [0.0, half, half + SHORT, WIDTH]);
+        let ticks = axis.ticks();
+        assert_eq!(ticks[1].1, "99 ms", "{ticks:?}");
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        let ticks = TimeAxis::of(&[check(5_000, 12_300)], None).ticks();
+        let texts = Vec::from_iter(ticks.iter().map(|tick| tick.1.as_str()));
+        assert_eq!(texts, ["0 ms", "2 ms", "4 ms", "6 ms"]);
+        assert!((ticks[1].0 - 27.4).abs() < 0.01, "{ticks:?}");
+    }
+
+    #[test]
+    fn largest_use_of_each_column_is_drawn() {
+        let contract: Contract = "10/1s".parse().unwrap();
+        let uses = (0..1_000).map(|n| LimitUse {
+            at: Duration::from_micros(n),
+            certain: u64::from(n == 501) * 9,
+            possible: u64::from(n == 501) * 12,
+        });
+        let curve = LimitCurve {
+            contract: &contract,
+            permitted: 10,
+            uses: uses.collect(),
+        };
+        let operations = [check(0, 1_000)];
+        let axis = TimeAxis::of(&operations, None);
+        let (peaks, drawn) = drawing(&operations).curve(&axis, &curve, &[]);
+        assert_eq!(peaks, [9, 12]);
+        // Of two instants a column, the 251st one holds the peak, at 88 % of the height.
+        assert!(
+            drawn.contains("class=\"may\" d=\"M0 110H500V13.2H502V110.0H1000\""),
+            "{drawn}"
+        );
+    }
 }

@@ -17,11 +17,11 @@ const OPEN: usize = 2;
 /// Rows of a list: records of others may have a million keys.
 const ROWS: usize = 500;
 
-/// The verdict as one page. `operations` are the checks of each judgement, in its order; one
+/// The verdict as one page. `operations` gives the checks of the judgement at a place; one
 /// without any has no drawing.
 pub fn page(
     verdict: &RunVerdict,
-    operations: &[Vec<&Operation>],
+    operations: impl Fn(usize) -> Vec<Operation>,
     checker: &HistoryChecker,
     facts: RunFacts<'_>,
 ) -> String {
@@ -34,9 +34,14 @@ pub fn page(
         let of_status = Vec::from_iter(of_status);
         let folded = matches!(status, RunStatus::Passed | RunStatus::NotExercised);
         let each = of_status.iter().enumerate().map(|(n, (name, place, one))| {
-            let operations = operations.get(*place).map_or(&[][..], Vec::as_slice);
+            let drawn = size <= MOST_BYTES;
+            let operations = if drawn {
+                operations(*place)
+            } else {
+                Vec::new()
+            };
             let open = !folded && n < OPEN;
-            let markup = history(name, one, operations, checker, size, open);
+            let markup = history(name, one, &operations, checker, size, open);
             size += markup.0.len();
             markup
         });
@@ -105,7 +110,7 @@ fn spoken(status: RunStatus) -> String {
 fn history(
     name: &str,
     one: &KeyJudgement,
-    operations: &[&Operation],
+    operations: &[Operation],
     checker: &HistoryChecker,
     size: usize,
     open: bool,
@@ -129,7 +134,7 @@ fn history(
             }
             @if let Some(phase) = &one.phase { p { small { (about(phase)) "." } } }
             ul { @for note in notes(one) { li { (note) } } }
-            @if operations.is_empty() || size > MOST_BYTES {
+            @if operations.is_empty() {
                 p { small {
                     "Not drawn here: history.jsonl has its checks, on the key " (one.key) "."
                 } }
@@ -144,13 +149,12 @@ fn history(
 
 fn drawing(
     one: &KeyJudgement,
-    operations: &[&Operation],
+    operations: &[Operation],
     checker: &HistoryChecker,
     witness: Option<&Witness>,
     labelled: bool,
 ) -> Markup {
-    let owned = Vec::from_iter(operations.iter().map(|&op| op.clone()));
-    let history = History::try_from(&owned[..]).unwrap_or_default();
+    let history = History::try_from(operations).unwrap_or_default();
     let curves = one.report.by_limit().map(|report| LimitCurve {
         contract: &report.contract,
         permitted: report.permitted,

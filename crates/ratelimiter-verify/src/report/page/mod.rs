@@ -35,8 +35,8 @@ pub struct RunFacts<'a> {
     pub command: &'a [String],
     /// The start of the run.
     pub date: SystemTime,
-    /// SHA-256 of `history.jsonl`, in hexadecimal digits.
-    pub history_sha256: &'a str,
+    /// SHA-256 of `history.jsonl`, in hexadecimal digits, where that is one of the results.
+    pub history_sha256: Option<&'a str>,
 }
 
 impl RunFacts<'_> {
@@ -53,7 +53,9 @@ impl RunFacts<'_> {
                         br; small { "*** stands for a text that may be a secret" }
                     }
                 }
-                dt { "history.jsonl" } dd { "SHA-256 " code { (self.history_sha256) } }
+                @if let Some(digest) = self.history_sha256 {
+                    dt { "history.jsonl" } dd { "SHA-256 " code { (digest) } }
+                }
             }
         }
     }

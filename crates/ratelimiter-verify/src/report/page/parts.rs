@@ -52,7 +52,7 @@ pub(super) fn legend(fault: bool, counts: bool) -> Markup {
 }
 
 /// The latency of each outcome.
-pub(super) fn latencies(operations: &[&Operation]) -> Markup {
+pub(super) fn latencies(operations: &[Operation]) -> Markup {
     let rows = OUTCOMES.map(|outcome| {
         let of = operations.iter().filter(|op| op.outcome == outcome);
         let mut times = Vec::from_iter(of.map(|op| op.complete - op.invoke));

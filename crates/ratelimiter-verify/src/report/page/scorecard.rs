@@ -183,9 +183,8 @@ fn drawing(
     });
     let counts = trial.counts.iter().filter(|count| count.key == key);
     let counts = counts.filter_map(|count| Some((count.at, u64::try_from(count.count?).ok()?)));
-    let all = Vec::from_iter(operations);
     let drawing = Drawing {
-        operations: &all,
+        operations,
         witness,
         shaded: shaded.collect(),
         curves: report
@@ -204,7 +203,7 @@ fn drawing(
         p { small {
             "The lanes have all checks; the curve is that of the key that used most, " (key) "."
         } }
-        (latencies(&all))
+        (latencies(operations))
         @if let Some(witness) = witness { (listed(witness)) }
     }
 }
