@@ -299,6 +299,16 @@ impl fmt::Display for Report {
     }
 }
 
+impl Verdict {
+    /// The proof that the contract was broken.
+    pub fn witness(&self) -> Option<&Witness> {
+        match self {
+            Self::Violated(witness) => Some(witness),
+            Self::Pass | Self::Unknown { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for LongWaits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [longest, stated] = [self.longest, self.stated].map(HumanDuration);

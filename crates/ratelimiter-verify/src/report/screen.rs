@@ -92,11 +92,11 @@ pub(super) fn symbol(status: RunStatus) -> &'static str {
 
 pub(super) fn notes(one: &KeyJudgement) -> Vec<String> {
     let mut notes = Vec::new();
-    for limit in one.report.by_limit() {
-        if let Verdict::Violated(witness) = &limit.verdict {
-            notes.push(format!("witness: {witness}"));
-        }
-    }
+    let witnesses = one
+        .report
+        .by_limit()
+        .filter_map(|limit| limit.verdict.witness());
+    notes.extend(witnesses.map(|witness| format!("witness: {witness}")));
     if let Some(band) = one.fault {
         let end = band
             .end
@@ -283,8 +283,5 @@ pub fn timelines(verdict: &RunVerdict, width: usize) -> Option<String> {
         return None;
     }
     let mut judged = verdict.judged.iter().filter(|one| !one.is_remark);
-    judged.find_map(|one| match &one.report.verdict {
-        Verdict::Violated(witness) => Some(witness.timeline(width).to_string()),
-        _ => None,
-    })
+    judged.find_map(|one| Some(one.report.verdict.witness()?.timeline(width).to_string()))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 use ratelimiter_api::{NodeId, Operation, Outcome};
-use ratelimiter_invariants::{Contract, ContractKind, LimitUse, Witness};
+use ratelimiter_invariants::{Contract, ContractKind, LimitUse, Report};
 
 /// Width of all drawings before they are stretched, and the least width of a bar.
 const WIDTH: f64 = 1000.0;
@@ -18,6 +18,8 @@ const ROWS: usize = 40;
 const MOST_BARS: usize = 10_000;
 const COLUMNS: usize = 250;
 const DENSITY: f64 = 40.0;
+/// Denials without cause that are outlined.
+const MOST_OUTLINED: usize = 500;
 /// Height of a curve.
 const CURVE: f64 = 110.0;
 /// Columns of a curve: the largest value of each is drawn.
@@ -42,7 +44,8 @@ pub(super) struct LimitCurve<'a> {
 /// A history to be drawn.
 pub(super) struct Drawing<'a> {
     pub(super) operations: &'a [Operation],
-    pub(super) witness: Option<&'a Witness>,
+    /// The report on its checks: the witness and denials without cause are outlined.
+    pub(super) report: &'a Report,
     pub(super) shaded: Vec<ShadedTime>,
     pub(super) curves: Vec<LimitCurve<'a>>,
     /// Counts of the store, drawn into the first curve.
@@ -130,8 +133,11 @@ impl Drawing<'_> {
 
     /// The bars of a node, and their height.
     fn lane(&self, axis: &TimeAxis, lane: &[&Operation]) -> (f64, String) {
-        let proof = self.witness.map_or(&[][..], |witness| &witness.operations);
-        let proof = BTreeSet::from_iter(proof.iter().map(|op| (op.invoke, op.complete, &op.node)));
+        let admissions = self.report.verdict.witness();
+        let admissions = admissions.map_or(&[][..], |witness| &witness.operations);
+        let denials = self.report.unjustified_denials.iter().take(MOST_OUTLINED);
+        let proof = admissions.iter().chain(denials.map(|one| &one.operation));
+        let proof = BTreeSet::from_iter(proof.map(|op| (op.invoke, op.complete, &op.node)));
         let proves = |op: &Operation| proof.contains(&(op.invoke, op.complete, &op.node));
         let is_dense = self.operations.len() > MOST_BARS;
         let shown = lane.iter().filter(|op| !is_dense || proves(op));
@@ -167,7 +173,8 @@ impl Drawing<'_> {
                 for below in [(1, "w"), (2, "in")] {
                     layers.entry(below).or_default().push_str(&path);
                 }
-                (3, "a p")
+                let is_allowed = op.outcome == Outcome::Allowed;
+                (3, if is_allowed { "a p" } else { "d p" })
             } else {
                 (0, class(op.outcome))
             };
@@ -248,7 +255,8 @@ impl Drawing<'_> {
                 y(count)
             );
         }
-        let witness = self.witness.filter(|w| w.contract == *curve.contract);
+        let witness = self.report.verdict.witness();
+        let witness = witness.filter(|w| w.contract == *curve.contract);
         if let Some(witness) = witness {
             let (from, to) = (axis.x(witness.start), axis.x(witness.start + witness.span));
             let _ = write!(
@@ -319,8 +327,9 @@ struct TimeAxis {
 /// A time without checks is drawn short from this share of the whole on, and this wide.
 const SILENCE: f64 = 0.15;
 const SHORT: f64 = 25.0;
-/// Least width of a part.
-const PART: f64 = 80.0;
+/// Least width of a part, so that its time fits below it, and of all together.
+const PART: f64 = 150.0;
+const ALL_PARTS: f64 = 700.0;
 
 impl TimeAxis {
     /// The axis of these checks, up to the last use.
@@ -343,10 +352,12 @@ impl TimeAxis {
         let busy =
             |part: &(Duration, Duration, f64, f64)| (part.1 - part.0).as_secs_f64().max(1e-9);
         let whole: f64 = parts.iter().map(busy).sum();
-        let free = WIDTH - SHORT * (parts.len() - 1) as f64 - PART * parts.len() as f64;
+        let count = parts.len() as f64;
+        let least = PART.min(ALL_PARTS / count);
+        let free = WIDTH - SHORT * (count - 1.0) - least * count;
         let mut x = 0.0;
         for part in &mut parts {
-            (part.2, part.3) = (x, x + PART + free * busy(part) / whole);
+            (part.2, part.3) = (x, x + least + free * busy(part) / whole);
             x = part.3 + SHORT;
         }
         Self { first, parts }
@@ -471,6 +482,7 @@ fn density(axis: &TimeAxis, lane: &[&Operation]) -> String {
 #[cfg(test)]
 mod tests {
     use ratelimiter_api::Key;
+    use ratelimiter_invariants::check_history;
 
     use super::*;
 
@@ -481,10 +493,14 @@ mod tests {
         Operation::new(key, node, invoke, complete, Outcome::Allowed)
     }
 
-    fn drawing(operations: &[Operation]) -> Drawing<'_> {
+    fn report(operations: &[Operation]) -> Report {
+        check_history(operations, "10/1s".parse::<Contract>().unwrap()).unwrap()
+    }
+
+    fn drawing<'a>(operations: &'a [Operation], report: &'a Report) -> Drawing<'a> {
         Drawing {
             operations,
-            witness: None,
+            report,
             shaded: Vec::new(),
             curves: Vec::new(),
             counts: Vec::new(),
@@ -502,7 +518,7 @@ mod tests {
         ];
         let axis = TimeAxis::of(&operations, None);
         let lane = Vec::from_iter(&operations);
-        let (height, bars) = drawing(&operations).lane(&axis, &lane);
+        let (height, bars) = drawing(&operations, &report(&operations)).lane(&axis, &lane);
         assert_eq!(height, 18.0, "two rows");
         let path = "M0.0 4.5h500.0M100.0 13.5h300.0M600.0 4.5h300.0M700.0 13.5h300.0";
         assert!(bars.contains(path), "{bars}");
@@ -541,7 +557,7 @@ mod tests {
         };
         let operations = [check(0, 1_000)];
         let axis = TimeAxis::of(&operations, None);
-        let (peaks, drawn) = drawing(&operations).curve(&axis, &curve, &[]);
+        let (peaks, drawn) = drawing(&operations, &report(&operations)).curve(&axis, &curve, &[]);
         assert_eq!(peaks, [9, 12]);
         // Of two instants a column, the 251st one holds the peak, at 88 % of the height.
         assert!(

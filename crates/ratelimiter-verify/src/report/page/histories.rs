@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 use ratelimiter_api::{Operation, Outcome};
-use ratelimiter_invariants::{Contract, ContractKind, History, HistoryChecker, Verdict, Witness};
+use ratelimiter_invariants::{Contract, ContractKind, History, HistoryChecker};
 
 use super::drawing::{Drawing, LimitCurve, ShadedTime, range};
 use super::parts::{latencies, legend, listed};
@@ -117,10 +117,6 @@ fn history(
 ) -> Markup {
     let (tally, report) = (one.report.operations, &one.report);
     let undecided = tally.failed + tally.unknown;
-    let witness = match &report.verdict {
-        Verdict::Violated(witness) => Some(witness),
-        _ => None,
-    };
     html! {
         details.(class(one.status)) open[open] {
             summary {
@@ -139,10 +135,10 @@ fn history(
                     "Not drawn here: history.jsonl has its checks, on the key " (one.key) "."
                 } }
             } @else {
-                (drawing(one, operations, checker, witness, size < MOST_LABELLED))
+                (drawing(one, operations, checker, size < MOST_LABELLED))
                 (latencies(operations))
             }
-            @if let Some(witness) = witness { (listed(witness)) }
+            @if let Some(witness) = report.verdict.witness() { (listed(witness)) }
         }
     }
 }
@@ -151,7 +147,6 @@ fn drawing(
     one: &KeyJudgement,
     operations: &[Operation],
     checker: &HistoryChecker,
-    witness: Option<&Witness>,
     labelled: bool,
 ) -> Markup {
     let history = History::try_from(operations).unwrap_or_default();
@@ -182,7 +177,7 @@ fn drawing(
     }
     Drawing {
         operations,
-        witness,
+        report: &one.report,
         shaded,
         curves: curves.collect(),
         counts: Vec::new(),

@@ -33,7 +33,7 @@ pub(super) fn legend(fault: bool, counts: bool) -> Markup {
                 svg viewBox="0 0 30 10" aria-hidden="true" {
                     path.w d="M2 5h26" {} path.in d="M3 5h24" {} path."a p" d="M3 5h24" {}
                 }
-                "witness: it proves the violation"
+                "proof: the witness of an excess, or a denial without cause"
             }
             li { (box_of("sure")) "surely counted" }
             li { (bar("may")) "possibly counted" }

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use clap::ValueEnum;
 use maud::{Markup, html};
 use ratelimiter_api::Operation;
-use ratelimiter_invariants::{History, HistoryChecker, Report, Verdict};
+use ratelimiter_invariants::{History, HistoryChecker, Report};
 
 use super::drawing::{Drawing, LimitCurve, ShadedTime};
 use super::parts::{latencies, legend, listed};
@@ -168,10 +168,6 @@ fn drawing(
     labelled: bool,
 ) -> Markup {
     let (key, history, report) = fullest(operations, checker);
-    let witness = match &report.verdict {
-        Verdict::Violated(witness) => Some(witness),
-        _ => None,
-    };
     let bands = [("asked", trial.requested), ("felt", trial.measured)];
     let shaded = bands.into_iter().filter_map(|(class, band)| {
         let band = band?;
@@ -185,7 +181,7 @@ fn drawing(
     let counts = counts.filter_map(|count| Some((count.at, u64::try_from(count.count?).ok()?)));
     let drawing = Drawing {
         operations,
-        witness,
+        report: &report,
         shaded: shaded.collect(),
         curves: report
             .by_limit()
@@ -204,7 +200,7 @@ fn drawing(
             "The lanes have all checks; the curve is that of the key that used most, " (key) "."
         } }
         (latencies(operations))
-        @if let Some(witness) = witness { (listed(witness)) }
+        @if let Some(witness) = report.verdict.witness() { (listed(witness)) }
     }
 }
 
@@ -224,7 +220,7 @@ fn fullest(operations: &[Operation], checker: &HistoryChecker) -> (String, Histo
         (key, history, report)
     });
     let use_of = |(_, _, report): &(String, History, Report)| {
-        let violated = matches!(report.verdict, Verdict::Violated(_));
+        let violated = report.verdict.witness().is_some();
         (violated, report.definite_peak, report.possible_peak)
     };
     judged.max_by_key(use_of).unwrap_or_else(|| {
