@@ -41,7 +41,7 @@ const WHEELS: [&str; 7] = [
     "wrapt",
 ];
 /// Cases at a time: they wait more than they compute.
-const LANES: usize = 3;
+const LANES: usize = 4;
 
 fn main() -> ExitCode {
     let (flags, names): (Vec<_>, Vec<_>) = std::env::args()

@@ -312,8 +312,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "haproxy-keyed",
         program: Program::HaProxy,
         rules: HAPROXY,
-        limit: "10/2s",
-        flags: &["--fail-on", "excess"],
+        limit: "10/2s two-period charge=all",
         ..KEYED
     },
     Case {
@@ -333,8 +332,7 @@ pub(crate) const CASES: &[Case] = &[
     http-request track-sc0 src
     http-request deny deny_status 429 if { sc_http_req_rate(0) gt 10 }
     http-request return status 200",
-        limit: "10/2s",
-        flags: &["--fail-on", "excess"],
+        limit: "10/2s two-period charge=all",
         ..BY_ADDRESS
     },
     Case {

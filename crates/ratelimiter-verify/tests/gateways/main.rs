@@ -18,14 +18,13 @@ use cases::CASES;
 use needs::{Missing, trial};
 
 /// The cases of the gate.
-const GATE: [&str; 14] = [
+const GATE: [&str; 13] = [
     "nginx-by-address",
     "nginx-paced",
     "nginx-two-limits",
     "nginx-two-limits-too-small",
     "haproxy-two-period",
     "varnish-by-address",
-    "haproxy-keyed",
     "nginx-keyed",
     "nginx-virtual-host",
     "nginx-too-large",

@@ -55,6 +55,8 @@ use world::World;
 
 /// Runs in the gate.
 const RUNS: u64 = 200;
+/// Runs between two lines of progress, of a long proof.
+const PROGRESS: u64 = 1000;
 const MODES: [CountingMode; 3] = [
     CountingMode::Atomic,
     CountingMode::Leased,
@@ -143,6 +145,10 @@ fn every_mode_keeps_its_promise() {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= runs {
                         return;
+                    }
+                    if seed > 0 && seed.is_multiple_of(PROGRESS) {
+                        let rate = seed as f64 / started.elapsed().as_secs_f64();
+                        println!("{seed} of {runs} runs, {rate:.1} a second");
                     }
                     let plan = RunPlan::of_seed(seed, &kinds, &MODES);
                     let (records, broken) = play(&plan, &engine);
