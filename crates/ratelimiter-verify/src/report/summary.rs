@@ -7,7 +7,7 @@ use super::page::{RunFacts, command_line};
 use super::screen::{headlines, symbol, word};
 use super::{VERSION, named};
 use crate::RunVerdict;
-use crate::torture::{CellChange, CellProperty, CellVerdict, FaultTrial, Scorecard};
+use crate::torture::{Cell, CellChange, CellProperty, CellVerdict, FaultTrial, Scorecard};
 
 /// Rows of the table.
 const ROWS: usize = 20;
@@ -75,20 +75,19 @@ pub fn scorecard_summary(card: &Scorecard, changes: &[CellChange]) -> String {
     let each = CellVerdict::value_variants().iter();
     let legend = each.map(|one| format!("{} {}", one.symbol(), one.as_str()));
     let _ = write!(text, "\n{}", Vec::from_iter(legend).join(", "));
-    let _ = write!(text, "\n\n{}, seed {}:", escaped(&card.tool), card.seed);
+    let (system, tool) = (escaped(&card.system), escaped(&card.tool));
+    let _ = write!(text, "\n\n{system}; {tool}, seed {}:", card.seed);
     text + &as_code(&card.command)
 }
 
 /// A scorecard in sentences: its headline, then the counts of its cells and the broken ones.
 pub(super) fn scorecard_lines(card: &Scorecard) -> (String, Vec<String>) {
-    let worst = card.cells().map(|(_, cell)| cell.verdict).max();
-    let worst = worst.unwrap_or(CellVerdict::NotRun);
+    let worst = worst_played(card.cells().map(|(_, cell)| cell));
     let headline = format!(
-        "{}: {} of {} cells of {}, which promises {}",
+        "{}: {} of {} cells; promised is {}",
         capitalized(worst.as_str()),
         card.count(worst),
         card.cells().count(),
-        card.system,
         card.promise.join(" and ")
     );
     let counts = CellVerdict::value_variants().iter().rev();
@@ -112,6 +111,13 @@ pub(super) fn scorecard_lines(card: &Scorecard) -> (String, Vec<String>) {
     let more = broken.count();
     lines.extend((more > 0).then(|| format!("And {more} more broken cells.")));
     (headline, lines)
+}
+
+/// The worst verdict of the cells that were played; that none was, where that is so.
+pub(super) fn worst_played<'a>(cells: impl IntoIterator<Item = &'a Cell>) -> CellVerdict {
+    let verdicts = cells.into_iter().map(|cell| cell.verdict);
+    let played = verdicts.filter(|verdict| *verdict != CellVerdict::NotRun);
+    played.max().unwrap_or(CellVerdict::NotRun)
 }
 
 /// A word as the first of a sentence.

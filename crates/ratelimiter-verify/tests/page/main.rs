@@ -77,6 +77,11 @@ fn holds_in_browser(page: String, name: &str) -> Result<(), Missing> {
             found["tip"].as_str().unwrap().contains("allowed"),
             "{found}"
         );
+        let rows = [&found["rows"], &found["fewer"]].map(|rows| rows.as_u64().unwrap());
+        assert!(
+            rows[0] == 0 || rows[1] < rows[0],
+            "{name}: the filter leaves {rows:?}"
+        );
         assert!(found["texts"].as_u64().unwrap() > 100, "{found}");
     }
     Ok(())
@@ -88,11 +93,18 @@ fn main() {
             holds_in_browser(samples::run_page(), "run.html")
         }),
         trial("scorecard_page_is_whole_and_legible", || async {
-            holds_in_browser(samples::scorecard_page_of(22), "scorecard.html")
+            holds_in_browser(samples::scorecard_of(22).0, "scorecard.html")
         }),
         trial("large_scorecard_page_is_small", || async {
-            let length = samples::scorecard_page_of(22).len();
-            assert!(length < 2_000_000, "{length} bytes");
+            let (page, summary) = samples::scorecard_of(22);
+            assert!(page.len() < 2_000_000, "{} bytes", page.len());
+            assert!(page.contains("Broken: 5 of 154 cells; promised is 10/1m"));
+            assert_eq!(summary.matches("\n| writes-held-").count(), 22, "{summary}");
+            assert!(
+                summary.contains("- Worse: excess under writes-held-0,"),
+                "{summary}"
+            );
+            assert!(!summary.contains("<script>"), "{summary}");
             Ok(())
         }),
         trial("dense_history_keeps_its_witness", || async {

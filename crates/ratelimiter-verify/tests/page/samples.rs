@@ -8,7 +8,7 @@ use ratelimiter_invariants::{HistoryChecker, Promise, by_key};
 use ratelimiter_verify::{
     Cell, CellFigure, CellProperty, CellVerdict, FaultBand, FaultEffect, FaultTrial, FindingKind,
     Phase, RunFacts, RunJudge, SCORECARD_VERSION, Scorecard, StoreCount, TimeBand, page,
-    scorecard_page,
+    scorecard_page, scorecard_summary,
 };
 
 const HOSTILE: &str = "</style></script><script>hostile=1</script><img src=x onerror=hostile=1>\"'";
@@ -117,8 +117,8 @@ pub(crate) fn dense_history_keeps_its_witness() {
     assert!(page.len() < 200_000, "{} bytes", page.len());
 }
 
-/// A scorecard of so many faults, each with a thousand checks, and its page.
-pub(crate) fn scorecard_page_of(faults: usize) -> String {
+/// A scorecard of so many faults, each with a thousand checks: its page and its summary.
+pub(crate) fn scorecard_of(faults: usize) -> (String, String) {
     let noise = &mut Rng::with_seed(3);
     let checker = checker(&["10/1m"]);
     let band = |start, end| TimeBand {
@@ -195,5 +195,9 @@ pub(crate) fn scorecard_page_of(faults: usize) -> String {
             .collect(),
         ..card.clone()
     };
-    scorecard_page(&card, &operations, &checker, &card.against(&before))
+    let changes = card.against(&before);
+    (
+        scorecard_page(&card, &operations, &checker, &changes),
+        scorecard_summary(&card, &changes),
+    )
 }

@@ -330,6 +330,8 @@ const SHORT: f64 = 25.0;
 /// Least width of a part, so that its time fits below it, and of all together.
 const PART: f64 = 150.0;
 const ALL_PARTS: f64 = 700.0;
+/// Least distance of a time to the begin of a part.
+const NEXT: f64 = 130.0;
 
 impl TimeAxis {
     /// The axis of these checks, up to the last use.
@@ -381,30 +383,40 @@ impl TimeAxis {
         x.min(WIDTH)
     }
 
-    /// Round times, or the begin of each part: their places in percent, and their texts.
+    /// The begin of each part and round times within: their places in percent, and their texts.
     fn ticks(&self) -> Vec<(f64, String)> {
-        let last = self.parts.last().map_or(self.first, |part| part.1);
-        let span = (last - self.first).as_secs_f64().max(1e-6);
+        let since = |time: Duration| (time - self.first).as_secs_f64();
+        let span = self
+            .parts
+            .last()
+            .map_or(0.0, |part| since(part.1))
+            .max(1e-6);
         let (unit, name) = if span < 1.0 { (1e-3, "ms") } else { (1.0, "s") };
-        let tick = |at: f64, x: f64| {
-            let round = (at / unit * 1e3).round() / 1e3;
-            ((x * 10.0).round() / 100.0, format!("{round} {name}"))
-        };
-        if self.parts.len() > 1 {
-            let starts = self.parts.iter();
-            return starts
-                .map(|part| tick((part.0 - self.first).as_secs_f64(), part.2))
-                .collect();
-        }
-        let steps = (-6..6).flat_map(|power| [1.0, 2.0, 5.0].map(|n| n * 10_f64.powi(power)));
+        let busy: f64 = self
+            .parts
+            .iter()
+            .map(|part| since(part.1) - since(part.0))
+            .sum();
+        let steps = (-9..6).flat_map(|power| [1.0, 2.0, 5.0].map(|n| n * 10_f64.powi(power)));
         let step = steps
             .map(|step| step * unit)
-            .find(|step| span / step <= 5.0);
-        let step = step.unwrap_or(span);
-        let ticks = (0..=5)
-            .map(|n| f64::from(n) * step)
-            .filter(|at| *at <= span);
-        ticks.map(|at| tick(at, WIDTH * at / span)).collect()
+            .find(|step| busy / step <= 5.0);
+        let mut ticks = Vec::new();
+        for &(start, end, left, right) in &self.parts {
+            let first = (since(start) / step.unwrap_or(span)).floor();
+            let round = (1..=5).map(|n| (first + f64::from(n)) * step.unwrap_or(span));
+            let within = round.take_while(|at| *at <= since(end)).map(|at| {
+                let x = self.x(self.first + Duration::from_secs_f64(at));
+                (at, x)
+            });
+            let apart =
+                within.filter(|(_, x)| *x >= left + NEXT && (*x <= right - NEXT || right >= WIDTH));
+            for (at, x) in [(since(start), left)].into_iter().chain(apart) {
+                let round = (at / unit * 1e3).round() / 1e3;
+                ticks.push(((x * 10.0).round() / 100.0, format!("{round} {name}")));
+            }
+        }
+        ticks
     }
 
     fn times(&self, op: &Operation) -> String {
@@ -531,7 +543,7 @@ mod tests {
         let half = (WIDTH - SHORT) / 2.0;
         assert_eq!(places, [0.0, half, half + SHORT, WIDTH]);
         let ticks = axis.ticks();
-        assert_eq!(ticks[1].1, "99 ms", "{ticks:?}");
+        assert_eq!(ticks[2], (51.25, "99 ms".to_owned()), "{ticks:?}");
     }
 
     #[test]

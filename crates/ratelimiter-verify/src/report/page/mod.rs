@@ -63,13 +63,14 @@ impl RunFacts<'_> {
 
 const PROGRAM: &str = "ratelimiter-verify";
 
-/// The command line of these arguments.
+/// The command line of these arguments, whether they name the program or not.
 pub(super) fn command_line(arguments: &[String]) -> String {
     let words = arguments
         .iter()
         .filter_map(|word| shlex::try_quote(word).ok());
-    let words = [PROGRAM.into()].into_iter().chain(words);
-    Vec::from_iter(words).join(" ")
+    let named = arguments.first().is_some_and(|first| first == PROGRAM);
+    let program = (!named).then(|| PROGRAM.into());
+    Vec::from_iter(program.into_iter().chain(words)).join(" ")
 }
 
 /// A whole page.

@@ -1,6 +1,7 @@
 //! The page of a scorecard: every fault against every property, and each trial with its drawing.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use maud::{Markup, html};
@@ -10,9 +11,9 @@ use ratelimiter_invariants::{History, HistoryChecker, Report};
 use super::drawing::{Drawing, LimitCurve, ShadedTime};
 use super::parts::{latencies, legend, listed};
 use super::{MOST_BYTES, MOST_LABELLED, about, command_line, shell};
-use crate::report::summary::{scorecard_lines, told, without_effect};
+use crate::report::summary::{scorecard_lines, told, without_effect, worst_played};
 use crate::torture::{
-    Cell, CellChange, CellFigure, CellProperty, CellVerdict, FaultTrial, Scorecard,
+    Cell, CellChange, CellFigure, CellProperty, CellVerdict, FaultTrial, Scorecard, TimeBand,
 };
 
 /// The scorecard as one page. `operations` are the checks of each trial, in its order; a trial
@@ -23,11 +24,10 @@ pub fn scorecard_page(
     checker: &HistoryChecker,
     changes: &[CellChange],
 ) -> String {
-    let worst = card.trials.iter().filter_map(FaultTrial::worst).max();
-    let worst = worst.unwrap_or(CellVerdict::NotRun);
+    let worst = worst_played(card.cells().map(|(_, cell)| cell));
     let (headline, lines) = scorecard_lines(card);
     let mut trials = Vec::from_iter(card.trials.iter().enumerate());
-    trials.sort_by_key(|(_, trial)| Reverse(trial.worst()));
+    trials.sort_by_key(|(_, trial)| Reverse(worst_played(&trial.cells)));
     let mut size = 0;
     let each = Vec::from_iter(trials.iter().map(|(n, one)| {
         let operations = operations.get(*n).map_or(&[][..], Vec::as_slice);
@@ -47,6 +47,7 @@ pub fn scorecard_page(
             @if let Some(policy) = &card.policy { li { "without its store: " code { (policy) } } }
         }
         dl {
+            dt { "system" } dd { (card.system) }
             dt { "store" } dd { (card.store.as_deref().unwrap_or("not known")) }
             dt { "date" } dd { (card.date) }
             dt { "made by" } dd { (card.tool) ", " (card.platform) ", seed " (card.seed) }
@@ -95,11 +96,6 @@ fn matrix(card: &Scorecard) -> Markup {
                                 a href={ "#" (anchor(&trial.fault)) } data-t=(told)
                                     aria-label={ (property.as_str()) " " (told) } {
                                     (symbol(cell.verdict))
-                                    @if cell.verdict == CellVerdict::Broken {
-                                        @if let Some(figure) = cell.figures.first() {
-                                            small { (number(figure)) }
-                                        }
-                                    }
                                 }
                             }
                         } @else { td {} }
@@ -117,7 +113,16 @@ fn trial(
     checker: &HistoryChecker,
     size: usize,
 ) -> Markup {
-    let worst = trial.worst().unwrap_or(CellVerdict::NotRun);
+    let worst = worst_played(&trial.cells);
+    let first = operations.iter().map(|op| op.invoke).min();
+    let span = |band: TimeBand| {
+        let since = |time: Duration| time.saturating_sub(first.unwrap_or_default()).as_secs_f64();
+        format!(
+            "from {:.3} s to {:.3} s",
+            since(band.start),
+            since(band.end)
+        )
+    };
     let calm = worst < CellVerdict::Undecided;
     html! {
         details.(class(worst)).calm[calm] id=(anchor(&trial.fault)) {
@@ -130,9 +135,7 @@ fn trial(
                 @if without_effect(trial) { "No effect of the fault was measured." }
                 @else { "Effects: " (figures(&trial.effects)) "." }
                 @if let (Some(asked), Some(felt)) = (trial.requested, trial.measured) {
-                    " Asked for from " (seconds(asked.start)) " to " (seconds(asked.end))
-                    " of the history; measured from " (seconds(felt.start)) " to "
-                    (seconds(felt.end)) "."
+                    " Asked for " (span(asked)) ", measured " (span(felt)) "."
                 }
             }
             @if operations.is_empty() || size > MOST_BYTES {
@@ -255,8 +258,4 @@ fn number(figure: &CellFigure) -> String {
 fn figures(figures: &[CellFigure]) -> String {
     let text = |figure: &CellFigure| format!("{} {}", figure.name, number(figure));
     Vec::from_iter(figures.iter().map(text)).join(", ")
-}
-
-fn seconds(time: std::time::Duration) -> String {
-    format!("{:.3} s", time.as_secs_f64())
 }
