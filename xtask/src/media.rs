@@ -19,7 +19,11 @@ pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> anyhow::Result<()> {
     .run()?;
     let demo = project::target_dir()?.join("debug/demo-ratelimiter");
     let log = format!("{MEDIA}/story.jsonl");
-    cmd!(shell, "{demo} run --headless --record {log} --force").run()?;
+    cmd!(
+        shell,
+        "{demo} run --headless --remedy --record {log} --force"
+    )
+    .run()?;
     cmd!(shell, "{demo} pictures {log} --out {MEDIA} --force").run()?;
     Ok(())
 }

@@ -11,8 +11,8 @@ use ratelimiter_invariants::{HistoryChecker, Promise};
 use ratelimiter_target::{ExecTarget, HttpForm, HttpTarget, RespTarget, Target, Template};
 use ratelimiter_verify::{
     Plan, PlanDepth, PlanSettings, RunFacts, RunJudge, RunStatus, RunVerdict, StepRecord, VERSION,
-    journal, junit, page, platform, read_records, run, summary, table, timelines, what_if,
-    write_history,
+    hypothesis, journal, junit, page, platform, read_records, run, summary, table, timelines,
+    what_if, write_history,
 };
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -353,6 +353,9 @@ fn progress_bar(steps: usize) -> ProgressBar {
 }
 
 fn print_verdict(verdict: &RunVerdict) -> anyhow::Result<()> {
+    if let Some(lines) = hypothesis(verdict) {
+        print(lines)?;
+    }
     if let Some(drawing) = timelines(verdict, 100) {
         print(format_args!("{drawing}\n"))?;
     }

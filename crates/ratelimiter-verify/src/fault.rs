@@ -49,6 +49,8 @@ pub struct FaultPart {
     pub checks: usize,
     /// Those that were neither allowed nor denied.
     pub errors: usize,
+    /// Those that were denied.
+    pub denied: usize,
     /// The most nodes at once that accepted no connection.
     pub unreachable: usize,
     /// Latency that nine of ten checks keep.
@@ -59,6 +61,7 @@ pub struct FaultPart {
 impl FaultPart {
     pub(crate) fn of(operations: &[Operation], unreachable: usize) -> Self {
         let error = |op: &&Operation| matches!(op.outcome, Outcome::Failed | Outcome::Unknown);
+        let denied = |op: &&Operation| op.outcome == Outcome::Denied;
         let mut latencies: Vec<_> = operations
             .iter()
             .map(|op| op.complete - op.invoke)
@@ -67,6 +70,7 @@ impl FaultPart {
         Self {
             checks: operations.len(),
             errors: operations.iter().filter(error).count(),
+            denied: operations.iter().filter(denied).count(),
             unreachable,
             p90: latencies
                 .get(latencies.len() * 9 / 10)

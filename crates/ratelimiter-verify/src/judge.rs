@@ -12,7 +12,7 @@ use ratelimiter_invariants::{
 use crate::fault::FaultBand;
 use crate::resolution::Resolution;
 use crate::verdict::{KeyJudgement, RunStatus, RunVerdict};
-use crate::{FindingKind, Phase, Plan, RunFinding, SkippedPhase, StepRecord, honesty};
+use crate::{FindingKind, Phase, Plan, RunFinding, SkippedPhase, StepRecord, honesty, hypothesis};
 
 /// The means of a judgement.
 #[derive(Clone, Debug)]
@@ -125,6 +125,9 @@ impl RunJudge {
             });
         verdict.not_played = plan.skipped.iter().cloned().chain(unplayed).collect();
         verdict.not_played.dedup_by_key(|skipped| skipped.phase);
+        let nodes = recorded.iter().flat_map(|record| &record.operations);
+        let nodes = BTreeSet::from_iter(nodes.map(|op| &op.node)).len();
+        verdict.hypothesis = hypothesis::of(&verdict, nodes);
         if verdict.status == RunStatus::Violated && verdict.doubts.is_empty() {
             verdict.fits_otherwise = self.checker.fits_otherwise(&histories);
         }
@@ -280,7 +283,7 @@ fn begins_denied(history: &History) -> bool {
     let admissible = history.spans().filter(|(.., outcome)| !is_denied(*outcome));
     let earliest = admissible.map(|(invoke, ..)| invoke).min();
     let mut denied = history.spans().filter(|(.., outcome)| is_denied(*outcome));
-    denied.any(|(_, complete, _)| earliest.is_none_or(|earliest| complete <= earliest))
+    denied.any(|(_, complete, _)| earliest.is_none_or(|earliest| complete < earliest))
 }
 
 fn median_and_max(mut latencies: Vec<Duration>) -> (Duration, Duration) {

@@ -22,6 +22,7 @@
 mod fault;
 mod finding;
 mod honesty;
+mod hypothesis;
 mod judge;
 mod phase;
 mod plan;
@@ -35,6 +36,7 @@ mod what_if;
 
 pub use fault::{FaultBand, FaultEffect, FaultPart};
 pub use finding::{FindingKind, RunFinding};
+pub use hypothesis::DefectHypothesis;
 pub use judge::RunJudge;
 pub use phase::Phase;
 pub use plan::{Plan, PlanDepth, PlanError, PlanSettings, PlanStep, SkippedPhase};
@@ -43,8 +45,8 @@ pub use records::{
     read_history, read_records, write_history,
 };
 pub use report::{
-    RunFacts, VERSION, journal, junit, page, platform, scorecard_page, scorecard_summary, summary,
-    table, timelines,
+    RunFacts, VERSION, hypothesis, journal, junit, page, platform, scorecard_page,
+    scorecard_summary, summary, table, timelines,
 };
 pub use resolution::Resolution;
 pub use run::{RunError, StepError, StepRecord, run};

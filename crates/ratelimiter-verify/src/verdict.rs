@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::fault::FaultBand;
 use crate::resolution::Resolution;
-use crate::{FindingKind, Phase, RunFinding, SkippedPhase, StepRecord};
+use crate::{DefectHypothesis, FindingKind, Phase, RunFinding, SkippedPhase, StepRecord};
 
 /// Different answers that a doubt shows.
 const SEEN: usize = 4;
@@ -136,6 +136,9 @@ pub struct RunVerdict {
     /// Other limits that all records of a run fit, where this one was broken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fits_otherwise: Vec<Contract>,
+    /// The known class of defects that fits the facts, where one fits alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hypothesis: Option<DefectHypothesis>,
     /// The phases that were not played, with the reason.
     #[serde(skip)]
     pub not_played: Vec<SkippedPhase>,
@@ -155,6 +158,7 @@ impl RunVerdict {
             judged,
             together: None,
             fits_otherwise: Vec::new(),
+            hypothesis: None,
             not_played: Vec::new(),
         }
     }

@@ -9,7 +9,7 @@ mod summary;
 pub use journal::journal;
 pub use junit::junit;
 pub use page::{RunFacts, page, scorecard_page};
-pub use screen::{table, timelines};
+pub use screen::{hypothesis, table, timelines};
 pub use summary::{scorecard_summary, summary};
 
 use crate::KeyJudgement;

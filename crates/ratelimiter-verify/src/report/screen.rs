@@ -54,6 +54,19 @@ pub fn table(verdict: &RunVerdict) -> String {
     text
 }
 
+/// The hypothesis in two lines: the class with the facts for it, and what would decide.
+pub fn hypothesis(verdict: &RunVerdict) -> Option<String> {
+    let one = verdict.hypothesis.as_ref()?;
+    let (class, facts) = (one.class, one.facts.join("; "));
+    Some(format!(
+        "Seems to be {class} ({DEFECTS}#{class}): {facts}.\nTo decide: {}.\n",
+        one.decide
+    ))
+}
+
+/// The document of the known defects.
+const DEFECTS: &str = "docs/defects.md";
+
 /// Rows of a table: records of others may have a million keys.
 const ROWS: usize = 100;
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{ends, stderr, verify, words};
+use crate::support::{ends, stderr, stdout, verify, words};
 
 /// Allows the first ten checks of a key and denies all others, in its own process.
 const ADAPTER: &str = "
@@ -60,4 +60,35 @@ fn a_process_without_answers_ends_the_run() {
             );
         }
     }
+}
+
+/// Allows everything while a file is away, as a limiter does whose store is.
+const FAILS_OPEN: &str = "
+import json, os, sys
+counts = {}
+for line in sys.stdin:
+    check = json.loads(line)
+    away = not os.path.exists(sys.argv[1])
+    if not away:
+        counts[check['key']] = counts.get(check['key'], 0) + 1
+    allowed = away or counts[check['key']] <= 10
+    print(json.dumps({'id': check['id'], 'allowed': allowed}), flush=True)
+";
+
+#[test]
+fn a_limiter_that_fails_open_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let [adapter, store] = ["adapter.py", "store"].map(|name| directory.path().join(name));
+    std::fs::write(&adapter, FAILS_OPEN).unwrap();
+    std::fs::write(&store, "").unwrap();
+    let (adapter, store) = (adapter.display(), store.display());
+    let command = format!("python3 {adapter} {store}");
+    let during = format!("mv {store} {store}.away; sleep 1.5; mv {store}.away {store}");
+    let plan = "exec --limit 10/1m --phase fault --processes 1 --command";
+    let output = verify(&words(plan, &[&command, "--during", &during]));
+    ends(&output, 3, "more than the limit");
+    let lines = stdout(&output);
+    let named = lines.find("\nSeems to be fails-open (docs/defects.md#fails-open): ");
+    let above = named < lines.find("\nTo decide: ") && named < lines.find("11 admissions within");
+    assert!(named.is_some() && above, "{lines}");
 }

@@ -112,6 +112,8 @@ async fn a_fault_that_loses_counts_is_accused() {
 
         let json = verdict(&directory);
         assert_described(&json);
+        let class = json["verdict"]["hypothesis"]["class"].as_str();
+        assert_eq!(class, (code == 3).then_some("state-lost"));
         let faulty: Vec<&Value> = json["verdict"]["judged"]
             .as_array()
             .unwrap()

@@ -88,6 +88,7 @@ async fn is_undecided(kind: Kind, form: ContractKind, seed: u64) -> bool {
     let judged = verdict.judged.len();
     assert!(judged > 5, "seed {seed} judges {judged} histories");
     let accusations = reasons(&verdict);
+    assert_eq!(verdict.hypothesis, None, "seed {seed}, {kind:?} as {form}");
     assert!(
         accusations.is_empty() && verdict.status != RunStatus::Violated,
         "seed {seed}, {kind:?} as {form}, {limit} per {window:?}, {nodes} nodes, {network:?}: \

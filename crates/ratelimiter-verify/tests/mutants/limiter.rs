@@ -56,6 +56,34 @@ pub(crate) enum Defect {
     AdmitsAboveTheLimit,
 }
 
+impl Defect {
+    pub(crate) const ALL: [Self; 23] = [
+        Self::ForgetsAtTheEdge,
+        Self::CountsOneNodeOnly,
+        Self::IgnoresCost,
+        Self::AdmitsEvery1000thTwice,
+        Self::OffByOne,
+        Self::WindowTooShort,
+        Self::WindowTooLong,
+        Self::ChargesDenied,
+        Self::SharesQuota,
+        Self::DishonestRemaining,
+        Self::RetryTooEarly,
+        Self::RetryTooLate,
+        Self::RetryInThePast,
+        Self::NegativeRemaining,
+        Self::TrustsAddresses,
+        Self::ReadsThenWrites,
+        Self::NeverExpires,
+        Self::ExpiresWithTheFirst,
+        Self::CountsByRoute,
+        Self::LacksACap,
+        Self::SplitsOverNodes,
+        Self::ExpiresEarly,
+        Self::AdmitsAboveTheLimit,
+    ];
+}
+
 /// The form of a limiter without defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -8,11 +8,17 @@
     reason = "a test that cannot set up its subject has failed"
 )]
 
+mod catalogue;
 mod correct;
 mod defects;
 mod double;
 mod headlines;
 mod limiter;
+#[path = "../../examples/defects/played.rs"]
+mod played;
+#[path = "../../examples/defects/programs.rs"]
+mod programs;
+mod rebuilt;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
