@@ -17,6 +17,10 @@ use super::handover::Handover;
 use crate::cluster::DemoCluster;
 use crate::traffic;
 
+/// The command for a limiter of the audience.
+pub(super) const YOURS: &str =
+    "yours: ratelimiter-verify http --url 'http://HOST/?u={key}' --limit 10/1m";
+
 /// Time of the workload before the pause.
 const BASELINE: Duration = Duration::from_secs(3);
 
@@ -67,10 +71,11 @@ pub(super) async fn encore(stage: Stage, results: StoryResults) -> ChapterResult
     tables
         .into_iter()
         .for_each(|table| stage.emit(Event::Table(table)));
+    stage.say(Tone::Plain, YOURS);
     Ok(())
 }
 
-/// Applies a remedy to a key; with the counting mode before.
+/// Applies a remedy to a key.
 async fn apply(
     cluster: &DemoCluster,
     key: &Key,

@@ -1,21 +1,21 @@
 use demo_core::{Chapter, ChapterResult, Stage, Tone};
 
 use super::comparison;
-use super::encore::{StoryResults, encore};
+use super::encore::{StoryResults, YOURS, encore};
 use super::handover::Handover;
 
 /// Further steps, for the audience.
 const NEXT: [&str; 2] = [
     "the same faults with their remedies: `a` on the screen, or --remedy",
-    "yours: ratelimiter-verify http --url 'http://HOST/?u={key}' --limit 10/1m",
+    YOURS,
 ];
 
 /// With `remedy` the encore follows without a key.
 pub(super) fn chapter(results: StoryResults, remedy: bool) -> Chapter {
     Chapter::new(
         "Demo Complete",
-        "Both faults were real, and their effects were measured. Now every counting mode gets the \
-         same burst: the bar shows the allowed checks, and those that were too many.",
+        "Both faults were real, and their effects were measured. Now the same burst for every \
+         counting mode: its bar has the allowed checks, with the excess.",
     )
     .key_hint("leave")
     .on_enter_with((results.clone(), remedy), complete)
