@@ -29,7 +29,13 @@ fn browse(page: &Path, width: u32, dark: bool) -> Result<Value, Missing> {
     std::fs::write(&harness, text).unwrap();
     let profile = tempfile::tempdir().unwrap();
     let output = Command::new("chromium")
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--dump-dom",
+        ])
         .args(["--allow-file-access-from-files", "--enable-logging=stderr"])
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .arg(format!(
