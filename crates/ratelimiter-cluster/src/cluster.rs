@@ -145,9 +145,12 @@ impl LocalCluster {
             url = url.trusting(&authority)?;
             arguments.push(format!("--store-ca={}", authority.display()));
         }
-        let mut environment = vec![("RATELIMITER_STORE", store), (NEW_STORE, new_store)];
+        let mut environment = vec![
+            ("RATELIMITER_STORE".to_owned(), store),
+            (NEW_STORE.to_owned(), new_store),
+        ];
         let token = self.admin_token.clone();
-        environment.extend(token.map(|token| ("RATELIMITER_ADMIN_TOKEN", token)));
+        environment.extend(token.map(|token| ("RATELIMITER_ADMIN_TOKEN".to_owned(), token)));
         let mut process = Process::start(id, binary, arguments, environment, &self.guardian)?;
         // A store is new once. When the node is restarted it may have been emptied.
         process.forget_variable(NEW_STORE);

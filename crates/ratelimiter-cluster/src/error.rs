@@ -18,6 +18,9 @@ pub enum ClusterError {
     /// A cluster of no nodes, or of more than a machine should run.
     #[error("nodes is {0}: a local cluster has 1 to 16")]
     Nodes(usize),
+    /// A program without a command.
+    #[error("{0} has no command to start")]
+    NoCommand(String),
     /// There is no such node.
     #[error("there is no node {0}: nodes are counted from 0")]
     NoSuchNode(usize),

@@ -8,6 +8,7 @@
 //! - **[`LocalCluster`]**: the running cluster; breaks parts of it and shuts it down.
 //! - **[`Proxies`]**: fault proxies between nodes and store, whose rules break a link command by
 //!   command.
+//! - **[`ProgramSite`]**: programs of the user's own, which end with this process likewise.
 //! - **[`StoreBinary`]**: finds `valkey-server` or `redis-server`, or fetches one.
 //! - **[`node_binary`]**: finds the node's executable, or builds it where cargo runs the tests.
 #![doc = include_str!("../README.md")]
@@ -23,6 +24,7 @@ mod owner_pipe;
 mod plan;
 mod ports;
 mod process;
+mod program;
 mod secret;
 mod store_binary;
 mod stores;
@@ -35,5 +37,6 @@ pub use error::ClusterError;
 pub use links::Proxies;
 pub use node_binary::node_binary;
 pub use plan::ClusterPlan;
+pub use program::{LocalProgram, ProgramPlan, ProgramSite};
 pub use store_binary::{StoreBinary, StoreSearch};
 pub use topology::StoreTopology;

@@ -83,6 +83,24 @@ impl ClusterPlan {
         if !(1..=16).contains(&self.nodes) {
             return Err(ClusterError::Nodes(self.nodes));
         }
+        self.begin().await
+    }
+
+    /// Starts the store alone, for nodes of another kind.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_store(self) -> Result<LocalCluster, ClusterError> {
+        let store_alone = Self {
+            nodes: 0,
+            proxies: None,
+            node_binary: Some(PathBuf::new()),
+            ..self
+        };
+        store_alone.begin().await
+    }
+
+    async fn begin(self) -> Result<LocalCluster, ClusterError> {
         if self.topology != StoreTopology::Single && self.proxies.is_some() {
             return Err(ClusterError::ProxiedTopology);
         }
@@ -102,7 +120,10 @@ impl ClusterPlan {
         let (store, node) = binaries
             .await
             .map_err(|e| ClusterError::NoStore(e.to_string()))??;
-        progress(&format!("starting {store} and {} nodes", self.nodes));
+        progress(&match self.nodes {
+            0 => format!("starting {store}"),
+            nodes => format!("starting {store} and {nodes} nodes"),
+        });
         LocalCluster::start(&self, &store, &node).await
     }
 }

@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::time::{Instant, sleep};
 
-use crate::ClusterError;
 use crate::guardian::Guardian;
 use crate::owner_pipe::{OwnerEnd, OwnerPipe};
 use crate::secret::Secret;
+use crate::{ClusterError, ProgramPlan};
 
 /// Variables of a process: values that other users must not see in its arguments.
-pub(crate) type Environment = Vec<(&'static str, Secret)>;
+pub(crate) type Environment = Vec<(String, Secret)>;
 
 /// Time between two looks at a condition.
 const POLL: Duration = Duration::from_millis(10);
@@ -28,6 +28,8 @@ pub(crate) struct Process {
     program: PathBuf,
     arguments: Vec<String>,
     environment: Environment,
+    directory: Option<PathBuf>,
+    /// The group that it joins; 0 for one of its own, which it leads.
     group: i32,
     log: PathBuf,
     child: Option<Child>,
@@ -50,8 +52,34 @@ impl Process {
             program: program.into(),
             arguments,
             environment,
+            directory: None,
             group: guardian.group(),
             log: guardian.directory().join(format!("{name}.log")),
+            child: None,
+            owner: None,
+        };
+        process.restart()?;
+        Ok(process)
+    }
+
+    /// Starts a program that leads a group, all of which dies with this process.
+    pub(crate) fn lead(plan: ProgramPlan, guardian: &Guardian) -> Result<Self, ClusterError> {
+        let mut arguments = plan.command;
+        if arguments.is_empty() {
+            return Err(ClusterError::NoCommand(plan.name));
+        }
+        let program = arguments.remove(0).into();
+        let variables = plan.environment.into_iter();
+        let mut process = Self {
+            log: guardian.directory().join(format!("{}.log", plan.name)),
+            name: plan.name,
+            program,
+            arguments,
+            environment: variables
+                .map(|(name, value)| (name, Secret(value)))
+                .collect(),
+            directory: plan.directory,
+            group: 0,
             child: None,
             owner: None,
         };
@@ -72,7 +100,11 @@ impl Process {
         let log = File::options().create(true).append(true).open(&self.log)?;
         let owner = OwnerPipe::new()?;
         let variables = self.environment.iter();
-        let child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        let child = command
             .args(&self.arguments)
             .envs(variables.map(|(name, value)| (name, &value.0)))
             .stdin(owner.child_end()?)
@@ -82,7 +114,10 @@ impl Process {
             .spawn()?;
         let id = child.id();
         self.child = Some(child);
-        self.owner = Some(owner.bind(id)?);
+        self.owner = Some(match self.group {
+            0 => owner.bind_group(id)?,
+            _ => owner.bind(id)?,
+        });
         Ok(())
     }
 
@@ -98,10 +133,23 @@ impl Process {
 
     /// Sends a signal, if it runs.
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), ClusterError> {
+        self.send(signal, kill_process)
+    }
+
+    /// Sends a signal to the group that it leads, if it runs.
+    pub(crate) fn signal_group(&self, signal: Signal) -> Result<(), ClusterError> {
+        self.send(signal, kill_process_group)
+    }
+
+    fn send(
+        &self,
+        signal: Signal,
+        send: fn(Pid, Signal) -> rustix::io::Result<()>,
+    ) -> Result<(), ClusterError> {
         let Some(pid) = self.id().and_then(|id| Pid::from_raw(id.cast_signed())) else {
             return Ok(());
         };
-        kill_process(pid, signal)
+        send(pid, signal)
             .map_err(io::Error::from)
             .map_err(ClusterError::io(format!(
                 "send {signal:?} to {}",
@@ -118,6 +166,10 @@ impl Process {
 
     /// Kills it, and waits until it is gone.
     pub(crate) fn kill(&mut self) {
+        if self.group == 0 {
+            // Before the child is waited for: until then its id stands for no other group.
+            let _ = self.signal_group(Signal::KILL);
+        }
         if let Some(mut child) = self.child.take() {
             // It may have ended by itself, which is as good.
             let _ = child.kill();

@@ -1,5 +1,7 @@
 use std::collections::HashMap;
+use std::fmt;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +42,24 @@ pub struct ExecTarget {
     nodes: Vec<NodeId>,
     processes: Vec<OnceCell<Arc<ChildProcess>>>,
     reads_cost: bool,
+    site: ExecSite,
+}
+
+/// The surroundings of a child: by default those of this process, and a group of its own.
+#[derive(Clone, Default)]
+pub struct ExecSite {
+    /// Variables beside those of this process, which no output shows.
+    pub environment: Vec<(String, String)>,
+    /// The working directory, if it is another.
+    pub directory: Option<PathBuf>,
+    /// A process group to join, whose owner ends the processes that the child leaves behind.
+    pub group: Option<i32>,
+}
+
+impl fmt::Debug for ExecSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ExecSite({:?}, {:?})", self.directory, self.group)
+    }
 }
 
 /// A running child.
@@ -50,21 +70,27 @@ struct ChildProcess {
     next: AtomicU64,
     /// The task that passes the child's errors on.
     errors: AsyncMutex<Option<JoinHandle<io::Result<()>>>>,
-    _group: ProcessGroup,
+    group: ProcessGroup,
 }
 
 /// Time for the errors of a child that has ended to be passed on.
 const ENDING: Duration = Duration::from_secs(1);
 
-/// A child and the processes that it has started. Killed when dropped.
+/// A child and, where it leads a group, the processes that it has started. Killed when dropped.
 #[derive(Debug)]
-struct ProcessGroup(Child);
+struct ProcessGroup {
+    child: Child,
+    leads: bool,
+}
 
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
         // The child is not waited for before, so that its id stands for no other process.
-        let id = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        if let Some(group) = id {
+        let id = self
+            .child
+            .id()
+            .and_then(|id| Pid::from_raw(id.cast_signed()));
+        if let Some(group) = id.filter(|_| self.leads) {
             // All of them may have ended by themselves.
             let _ = kill_process_group(group, Signal::KILL);
         }
@@ -93,7 +119,19 @@ impl ExecTarget {
             nodes,
             processes: (0..processes).map(|_| OnceCell::new()).collect(),
             reads_cost: false,
+            site: ExecSite::default(),
         })
+    }
+
+    /// The surroundings of the processes.
+    #[must_use]
+    pub fn at(self, site: ExecSite) -> Self {
+        Self { site, ..self }
+    }
+
+    /// The process id of a node that was started and has not ended.
+    pub fn process_id(&self, node: usize) -> Option<u32> {
+        self.processes.get(node)?.get()?.group.child.id()
     }
 
     /// Whether the program reads the cost of a check; by default it does not.
@@ -111,7 +149,7 @@ impl Target for ExecTarget {
     fn connect(&self, node: usize) -> BoxFuture<'_, Result<Box<dyn Connection>, TargetError>> {
         async move {
             let process = self.processes[node]
-                .get_or_try_init(|| async { ChildProcess::start(&self.command) })
+                .get_or_try_init(|| async { ChildProcess::start(&self.command, &self.site) })
                 .await?;
             if let Some(how) = process.end().await {
                 return Err(TargetError::Ended {
@@ -135,17 +173,22 @@ impl Target for ExecTarget {
 }
 
 impl ChildProcess {
-    fn start(command: &[String]) -> Result<Arc<Self>, TargetError> {
+    fn start(command: &[String], site: &ExecSite) -> Result<Arc<Self>, TargetError> {
         let failed = |source| TargetError::Start {
             program: command[0].clone(),
             source,
         };
-        let mut child = Command::new(&command[0])
+        let mut start = Command::new(&command[0]);
+        if let Some(directory) = &site.directory {
+            start.current_dir(directory);
+        }
+        let mut child = start
             .args(&command[1..])
+            .envs(site.environment.iter().cloned())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
+            .process_group(site.group.unwrap_or(0))
             .kill_on_drop(true)
             .spawn()
             .map_err(failed)?;
@@ -173,7 +216,10 @@ impl ChildProcess {
             waiting,
             next: AtomicU64::new(1),
             errors: AsyncMutex::new(Some(errors)),
-            _group: ProcessGroup(child),
+            group: ProcessGroup {
+                child,
+                leads: site.group.is_none(),
+            },
         }))
     }
 

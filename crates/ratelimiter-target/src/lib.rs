@@ -42,7 +42,7 @@ mod template;
 pub use answer::CheckAnswer;
 pub use client_tls::{Authorities, OutOfReach, Reach, is_loopback};
 pub use cork::Cork;
-pub use exec::ExecTarget;
+pub use exec::{ExecSite, ExecTarget};
 #[cfg(feature = "grpc")]
 pub use grpc::GrpcTarget;
 pub use http::{HttpForm, HttpTarget};
