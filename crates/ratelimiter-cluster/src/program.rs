@@ -98,6 +98,11 @@ impl LocalProgram {
         self.0.restart()
     }
 
+    /// Starts it without this variable from now on.
+    pub fn forget_variable(&mut self, name: &str) {
+        self.0.forget_variable(name);
+    }
+
     /// Stops its group (SIGSTOP): connections stay open and nothing is answered.
     ///
     /// # Errors

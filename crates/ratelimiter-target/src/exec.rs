@@ -129,11 +129,6 @@ impl ExecTarget {
         Self { site, ..self }
     }
 
-    /// The process id of a node that was started and has not ended.
-    pub fn process_id(&self, node: usize) -> Option<u32> {
-        self.processes.get(node)?.get()?.group.child.id()
-    }
-
     /// Whether the program reads the cost of a check; by default it does not.
     #[must_use]
     pub fn reading_cost(self, reads_cost: bool) -> Self {
@@ -169,6 +164,10 @@ impl Target for ExecTarget {
 
     fn has_cost(&self) -> bool {
         self.reads_cost
+    }
+
+    fn process_id(&self, node: usize) -> Option<u32> {
+        self.processes.get(node)?.get()?.group.child.id()
     }
 }
 

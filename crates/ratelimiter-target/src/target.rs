@@ -50,6 +50,11 @@ pub trait Target: Send + Sync {
     fn forged(&self, _n: u32) -> Option<Box<dyn Target>> {
         None
     }
+
+    /// The process id of a node that the target itself has started, while it runs.
+    fn process_id(&self, _node: usize) -> Option<u32> {
+        None
+    }
 }
 
 /// A connection to one node. Checks on it are made one after the other.

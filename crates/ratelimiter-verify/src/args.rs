@@ -25,7 +25,7 @@ pub(crate) struct ContractArgs {
     /// wait instead of being denied), '10 in-flight' (calls at once). docs/promises.md has all
     /// words
     #[arg(long = "limit", value_name = "AMOUNT/WINDOW FORM", required = true)]
-    limits: Vec<Contract>,
+    pub(crate) limits: Vec<Contract>,
     /// Largest difference in rate between the limiter's clock and this one, parts per million
     #[arg(long, value_name = "PPM", default_value_t = 100)]
     pub(crate) clock_tolerance: u32,

@@ -5,17 +5,15 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use cli_support::{Exit, exit_help};
 
-#[cfg(feature = "grpc")]
-use crate::args::GrpcArgs;
-use crate::args::{CheckArgs, ExecArgs, HttpArgs, NodeArgs, RespArgs, WhatIfArgs};
-use crate::commands;
+use crate::args::{CheckArgs, WhatIfArgs};
+use crate::asked::{AskCommand, JUDGED, with_exits};
 use crate::inject::{InjectCommand, inject};
+use crate::system::{InitArgs, RunArgs};
+use crate::trials::TortureArgs;
 use crate::watch::{WatchArgs, watch};
+use crate::{commands, system, trials};
 
 const PROGRAM: &str = "ratelimiter-verify";
-
-/// The exit codes of its own that a verification has.
-const JUDGED: &[Exit] = &[Exit::Violated, Exit::Undecided];
 
 /// A verdict on anyone's rate limiter, from what its callers saw
 ///
@@ -31,22 +29,16 @@ struct VerifyCli {
 
 #[derive(Debug, Subcommand)]
 enum VerifyCommand {
-    /// Verify a limiter behind HTTP
-    #[command(after_help = with_exits(HTTP_EXAMPLE))]
-    Http(HttpArgs),
-    /// Verify nodes of this project; sets the limits of the keys first
-    #[command(after_help = exit_help(JUDGED))]
-    Node(NodeArgs),
-    /// Verify a limiter behind a RESP command, such as CL.THROTTLE or a script
-    #[command(after_help = with_exits(RESP_EXAMPLE))]
-    Resp(RespArgs),
-    /// Verify a library behind a child process that answers a line of JSON a line of JSON
-    #[command(after_help = with_exits(EXEC_EXAMPLE))]
-    Exec(ExecArgs),
-    /// Verify a service behind gRPC (Envoy's RLS v3)
-    #[cfg(feature = "grpc")]
-    #[command(after_help = with_exits(GRPC_EXAMPLE))]
-    Grpc(GrpcArgs),
+    #[command(flatten)]
+    Ask(Box<AskCommand>),
+    /// Start a system from its file, verify it, and end it
+    #[command(after_help = with_exits(RUN_EXAMPLE))]
+    Run(RunArgs),
+    /// Play every fault against every property of a system
+    #[command(after_help = with_exits(TORTURE_EXAMPLE))]
+    Torture(TortureArgs),
+    /// Write a commented system file to begin with
+    Init(InitArgs),
     /// Judge records that exist: histories, access logs, results of load tests, traces
     #[command(after_help = with_exits(CHECK_EXAMPLE))]
     Check(CheckArgs),
@@ -67,29 +59,13 @@ enum VerifyCommand {
 const COMPLETIONS_EXAMPLE: &str = "Example:
   source <(ratelimiter-verify completions bash)";
 
-const HTTP_EXAMPLE: &str = "Example:
-  ratelimiter-verify http --url 'http://localhost:8080/?key={key}' --limit 10/1m
-  ratelimiter-verify http --url http://localhost:8080/check --url http://localhost:8081/check \\
-      --limit 10/1m --method POST --header 'X-Key: {key}' \\
-      --body '{\"key\":\"{key}\"}' --denied 429,503 --json-path /allowed=true
+const RUN_EXAMPLE: &str = "Example:
+  ratelimiter-verify init
+  ratelimiter-verify run limiter.toml";
 
-Without {key} in URL, header or body all phases share one quota, and a window passes before each.";
-
-const RESP_EXAMPLE: &str = "Example:
-  ratelimiter-verify resp --url redis://localhost:6379 \\
-      --command 'CL.THROTTLE {key} 9 10 60' --allowed-reply '/0=0' \\
-      --limit '10/1m token-bucket'";
-
-const EXEC_EXAMPLE: &str = "The process reads lines such as {\"id\":1,\"key\":\"k\",\"cost\":1} \
-    and writes {\"id\":1,\"allowed\":true} for each.
-
-Example:
-  ratelimiter-verify exec --command 'python3 adapter.py' --limit 10/1m";
-
-#[cfg(feature = "grpc")]
-const GRPC_EXAMPLE: &str = "Example:
-  ratelimiter-verify grpc --url http://localhost:8081 --domain demo --entry 'user={key}' \\
-      --limit '10/1m fixed'";
+const TORTURE_EXAMPLE: &str = "Example:
+  ratelimiter-verify torture limiter.toml --quick
+  ratelimiter-verify torture limiter.toml --cell writes-held/excess --seed 7";
 
 const CHECK_EXAMPLE: &str = "Example:
   ratelimiter-verify check history.jsonl --limit 10/1m --uncertainty 2ms
@@ -101,10 +77,6 @@ const WHAT_IF_EXAMPLE: &str = "Example:
   ratelimiter-verify what-if access.log --format caddy --key header:X-Api-Key \\
       --limit 100/1m --limit '100/1m token-bucket'";
 
-fn with_exits(example: &str) -> String {
-    format!("{example}\n\n{}", exit_help(JUDGED))
-}
-
 /// Runs the command line.
 pub(crate) fn main() -> ExitCode {
     cli_support::run(PROGRAM, |cli: VerifyCli| {
@@ -115,12 +87,10 @@ pub(crate) fn main() -> ExitCode {
 
 async fn dispatch(command: VerifyCommand) -> anyhow::Result<Exit> {
     match command {
-        VerifyCommand::Http(args) => commands::http(args).await,
-        VerifyCommand::Node(args) => commands::node(args).await,
-        VerifyCommand::Resp(args) => commands::resp(args).await,
-        VerifyCommand::Exec(args) => commands::exec(args).await,
-        #[cfg(feature = "grpc")]
-        VerifyCommand::Grpc(args) => commands::grpc(args).await,
+        VerifyCommand::Ask(asked) => commands::ask(&asked).await,
+        VerifyCommand::Run(args) => system::run(args).await,
+        VerifyCommand::Torture(args) => trials::torture(args).await,
+        VerifyCommand::Init(args) => system::init(&args),
         VerifyCommand::Check(args) => commands::check(&args),
         VerifyCommand::WhatIf(args) => commands::try_limits(args),
         VerifyCommand::Inject(command) => inject(command).await,

@@ -2,13 +2,10 @@ use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
 use cli_support::{Exit, ExitSignals, ResultDirectory, WrongUsage, append, print, remark};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use ratelimiter_api::{Limit, LimitSpec, NodeClient};
-use ratelimiter_chaos::setup_rate_limit;
 use ratelimiter_invariants::{HistoryChecker, Promise};
-use ratelimiter_target::{ExecTarget, HttpForm, HttpTarget, RespTarget, Target, Template};
+use ratelimiter_target::{ExecSite, Target};
 use ratelimiter_verify::{
     Plan, PlanDepth, PlanSettings, RunFacts, RunJudge, RunStatus, RunVerdict, StepRecord, VERSION,
     hypothesis, journal, junit, page, platform, read_records, run, summary, table, timelines,
@@ -17,94 +14,27 @@ use ratelimiter_verify::{
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{
-    CheckArgs, ContractArgs, ExecArgs, HttpArgs, NodeArgs, RespArgs, VerifyArgs, WhatIfArgs,
-};
+use crate::args::{CheckArgs, ContractArgs, VerifyArgs, WhatIfArgs};
+use crate::asked::{AskCommand, set_limits};
 use crate::command_line::without_secrets;
 
 /// Version of `verdict.json`, as `docs/verdict.schema.json` describes it. Raised when a field
 /// changes its meaning or goes.
 const VERDICT_VERSION: u32 = 2;
-/// A limiter behind HTTP.
-pub(crate) async fn http(args: HttpArgs) -> anyhow::Result<Exit> {
-    let form = HttpForm {
-        headers: args.headers()?,
-        body: args.body()?,
-        method: args.method,
-        allowed: args.allowed,
-        denied: args.denied,
-        failed: args.failed.unwrap_or_default(),
-        expectation: args.json_path,
-        socket: args.unix,
-        source: args.source,
-        proxy_protocol: args.proxy_protocol,
-    };
-    let target = HttpTarget::new(&args.urls, form, args.run.reach(), &args.tls.trust()?)
-        .map_err(WrongUsage::of)?;
-    verify(&args.run, &target).await
+/// A limiter that runs already.
+pub(crate) async fn ask(asked: &AskCommand) -> anyhow::Result<Exit> {
+    let target = asked.target(ExecSite::default())?;
+    verify(std::slice::from_ref(asked), &*target).await
 }
 
-/// Nodes of this project. Each key gets its limit before its step.
-pub(crate) async fn node(args: NodeArgs) -> anyhow::Result<Exit> {
-    let target = HttpTarget::node(&args.nodes, args.run.reach()).map_err(WrongUsage::of)?;
-    let plan = plan(&args.run, &target)?;
-    let (max, window) = (plan.contract.max(), plan.contract.window());
-    let seconds = i64::try_from(window.as_secs()).unwrap_or(i64::MAX);
-    let limit = Limit::new(max.into(), seconds).map_err(WrongUsage::of)?;
-    if window.subsec_nanos() != 0 {
-        return Err(WrongUsage("a node's window is whole seconds".into()).into());
+/// A limiter whose nodes are asked so, all by the plan of the first.
+pub(crate) async fn verify(asked: &[AskCommand], target: &dyn Target) -> anyhow::Result<Exit> {
+    let args = asked[0].run();
+    let plan = plan(args, target)?;
+    if !args.dry_run {
+        set_limits(asked, plan.steps.iter().flat_map(|step| &step.keys)).await?;
     }
-    if !args.run.dry_run {
-        let token = args.admin_token.map(String::from);
-        let client = |endpoint: &ratelimiter_api::Endpoint| {
-            NodeClient::new(endpoint.clone(), args.run.deadline).with_token(token.clone())
-        };
-        let nodes: Vec<_> = args.nodes.iter().map(client).collect();
-        for key in plan.steps.iter().flat_map(|step| &step.keys) {
-            let spec = LimitSpec {
-                counting: args.counting,
-                ..LimitSpec::new(key.clone(), limit)
-            };
-            setup_rate_limit(&nodes, &spec)
-                .await
-                .context("set the limits of the keys")?;
-        }
-    }
-    play(&args.run, &plan, &target).await
-}
-
-/// A limiter behind a RESP command.
-pub(crate) async fn resp(args: RespArgs) -> anyhow::Result<Exit> {
-    let words = words(&args.command)?;
-    let command: Result<Vec<Template>, _> = words.iter().map(|word| word.parse()).collect();
-    let command = command.map_err(WrongUsage::of)?;
-    let urls: Vec<String> = args.urls.into_iter().map(String::from).collect();
-    let (reach, trust) = (args.run.reach(), args.tls.trust()?);
-    let target = RespTarget::new(&urls, command, args.allowed_reply, reach, &trust)
-        .map_err(WrongUsage::of)?;
-    verify(&args.run, &target).await
-}
-
-/// A library behind a child process.
-pub(crate) async fn exec(args: ExecArgs) -> anyhow::Result<Exit> {
-    let target = ExecTarget::new(words(&args.command)?, args.processes).map_err(WrongUsage::of)?;
-    verify(&args.run, &target.reading_cost(args.has_cost)).await
-}
-
-/// A service behind gRPC.
-#[cfg(feature = "grpc")]
-pub(crate) async fn grpc(args: crate::args::GrpcArgs) -> anyhow::Result<Exit> {
-    use ratelimiter_target::GrpcTarget;
-    let (reach, trust) = (args.run.reach(), args.tls.trust()?);
-    let entries = args.entries()?;
-    let target =
-        GrpcTarget::new(&args.urls, args.domain, entries, reach, &trust).map_err(WrongUsage::of)?;
-    verify(&args.run, &target).await
-}
-
-fn words(command: &str) -> Result<Vec<String>, WrongUsage> {
-    shlex::split(command)
-        .ok_or_else(|| WrongUsage("--command has a quote that is not closed".into()))
+    play(args, &plan, target).await
 }
 
 /// Records that exist already.
@@ -175,7 +105,7 @@ pub(crate) fn try_limits(args: WhatIfArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-fn run_judge(args: &ContractArgs) -> RunJudge {
+pub(crate) fn run_judge(args: &ContractArgs) -> RunJudge {
     RunJudge {
         checker: HistoryChecker::new(args.promise())
             .clock_tolerance(args.clock_tolerance)
@@ -213,13 +143,9 @@ fn plan(args: &VerifyArgs, target: &dyn Target) -> Result<Plan, WrongUsage> {
 }
 
 /// A word that no other run has: the time in milliseconds.
-fn new_key_part() -> String {
+pub(crate) fn new_key_part() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     format!("{:x}", now.unwrap_or_default().as_millis())
-}
-
-async fn verify(args: &VerifyArgs, target: &dyn Target) -> anyhow::Result<Exit> {
-    play(args, &plan(args, target)?, target).await
 }
 
 /// Plays the plan, judges it, and writes the results.

@@ -51,8 +51,8 @@ pub use report::{
 pub use resolution::Resolution;
 pub use run::{RunError, StepError, StepRecord, run};
 pub use torture::{
-    Cell, CellChange, CellFigure, CellProperty, CellVerdict, FaultTrial, SCORECARD_VERSION,
-    Scorecard, StoreCount, TimeBand,
+    Cell, CellChange, CellFigure, CellProperty, CellVerdict, FaultTrial, OutagePolicy,
+    SCORECARD_VERSION, Scorecard, StoreCount, TimeBand, TrialJudge, TrialRecord,
 };
 pub use verdict::{KeyJudgement, RunStatus, RunVerdict};
 pub use what_if::{BusiestKey, KeyHit, NotPlayed, WhatIf, what_if};

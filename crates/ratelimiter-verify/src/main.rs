@@ -3,10 +3,13 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod args;
+mod asked;
 mod cli;
 mod command_line;
 mod commands;
 mod inject;
+mod system;
+mod trials;
 mod watch;
 
 fn main() -> std::process::ExitCode {

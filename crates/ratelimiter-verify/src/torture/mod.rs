@@ -1,8 +1,11 @@
-//! Every fault against every property of a system.
+//! Every fault against every property of a system: the record of a fault, its judgement, and the
+//! scorecard of all of them.
 
+mod judge;
 mod scorecard;
 
+pub use judge::{TrialJudge, TrialRecord};
 pub use scorecard::{
-    Cell, CellChange, CellFigure, CellProperty, CellVerdict, FaultTrial, SCORECARD_VERSION,
-    Scorecard, StoreCount, TimeBand,
+    Cell, CellChange, CellFigure, CellProperty, CellVerdict, FaultTrial, OutagePolicy,
+    SCORECARD_VERSION, Scorecard, StoreCount, TimeBand,
 };

@@ -26,7 +26,7 @@ pub struct Scorecard {
     pub store: Option<String>,
     /// The promise, in its text form.
     pub promise: Vec<String>,
-    /// The failure policy that the system states: `deny`, `allow` or `fail`.
+    /// The failure policy that the system states.
     pub policy: Option<String>,
     /// Seed of all draws.
     pub seed: u64,
@@ -139,6 +139,33 @@ impl CellProperty {
             Self::Policy => "policy",
             Self::Fields => "fields",
             Self::Recovery => "recovery",
+        }
+    }
+}
+
+/// The answer to a check that needs the store while the store does not answer, as a system states
+/// it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutagePolicy {
+    /// The check is denied, or decided by what the node knows.
+    Deny,
+    /// The check is allowed.
+    Allow,
+    /// The check fails, as with a status of 503.
+    Fail,
+    /// The node counts alone.
+    Local,
+}
+
+impl OutagePolicy {
+    /// The name, as in `scorecard.json` and in a system file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Allow => "allow",
+            Self::Fail => "fail",
+            Self::Local => "local",
         }
     }
 }

@@ -15,4 +15,6 @@ mod records;
 mod results;
 mod statements;
 mod support;
+mod system;
+mod torture;
 mod verify;
