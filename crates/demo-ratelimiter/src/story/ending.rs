@@ -6,7 +6,7 @@ use super::handover::Handover;
 
 /// Further steps, for the audience.
 const NEXT: [&str; 2] = [
-    "the same faults with their remedies: `a` on the screen, or --remedy",
+    "the same faults with their remedies: the key a, or --remedy",
     YOURS,
 ];
 
