@@ -31,6 +31,8 @@ use crate::system::{NodeAct, RunningSystem, SystemStore, SystemTarget};
 const SETTLE: Duration = Duration::from_millis(100);
 /// Least time between two rounds of recovery.
 const ROUND: Duration = Duration::from_millis(50);
+/// Time for nodes that write later to have written, before keys are lost.
+const WRITTEN: Duration = Duration::from_millis(400);
 /// Keys by which recovery is asked, so that none is used up.
 const RECOVERY_KEYS: usize = 16;
 
@@ -99,6 +101,9 @@ impl Trial<'_> {
         );
         self.burst(&used, 2 * limit).await?;
 
+        if matches!(self.row.means, TrialFault::KeysLost { .. }) {
+            sleep(WRITTEN).await;
+        }
         let start = Instant::now();
         let injection = self.inject(&used).await?;
         let end = start + lasts;
@@ -114,10 +119,15 @@ impl Trial<'_> {
                     .collect(),
             ),
         ];
+        // A stopped node gets its checks near the end of the fault, so that they are answered: one
+        // without an answer may have been admitted at any time, which leaves the excess open.
+        let is_pause = matches!(self.row.means, TrialFault::Node(NodeAct::Pause, _));
+        let late = is_pause.then(|| (self.victim, at(0.75)));
         let sent = Self::send(
             &self.target,
             &self.operations,
             (self.origin, self.settings.deadline, self.watch),
+            late,
             during,
         );
         let system = &mut *self.system;
@@ -243,14 +253,16 @@ impl Trial<'_> {
 
     async fn send_all<const N: usize>(&self, due: [(&Key, Vec<Instant>); N]) {
         let means = (self.origin, self.settings.deadline, self.watch);
-        Self::send(&self.target, &self.operations, means, due).await;
+        Self::send(&self.target, &self.operations, means, None, due).await;
     }
 
-    /// Sends the checks of each key at their instants, over the nodes by turns.
+    /// Sends the checks of each key at their instants, over the nodes by turns. Those of the node
+    /// of `late` are sent no earlier than it.
     async fn send<const N: usize>(
         target: &Arc<SystemTarget>,
         operations: &Mutex<Vec<Operation>>,
         (origin, deadline, watch): (Instant, Duration, &StopWatch),
+        late: Option<(usize, Instant)>,
         due: [(&Key, Vec<Instant>); N],
     ) {
         let of_key = due.into_iter().map(|(key, instants)| async move {
@@ -262,14 +274,19 @@ impl Trial<'_> {
                 cost: 1,
                 deadline,
             };
-            let due = instants.into_iter().enumerate().map(|(n, at)| DueCheck {
-                at,
-                node: n % nodes,
-                check: check.clone(),
-            });
+            let mut due = Vec::from_iter(instants.into_iter().enumerate().map(|(n, at)| {
+                let node = n % nodes;
+                let not_before = late.filter(|(one, _)| *one == node);
+                DueCheck {
+                    at: not_before.map_or(at, |(_, late)| at.max(late)),
+                    node,
+                    check: check.clone(),
+                }
+            }));
+            due.sort_by_key(|due| due.at);
             let checks = PacedChecks::new(target, origin).until(watch.token());
             checks
-                .send(due, |record| {
+                .send(due.into_iter(), |record| {
                     if let Some(record) = record {
                         watch.note(&record.operation);
                         operations.lock().push(record.operation);
