@@ -23,7 +23,7 @@ pub struct CheckAnswer {
 
 impl CheckAnswer {
     /// An outcome without claims.
-    pub(crate) fn plain(outcome: Outcome) -> Self {
+    pub fn plain(outcome: Outcome) -> Self {
         Self {
             outcome,
             claims: Claims::default(),

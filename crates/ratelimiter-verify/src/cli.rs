@@ -7,6 +7,7 @@ use cli_support::{Exit, exit_help};
 
 use crate::args::{CheckArgs, WhatIfArgs};
 use crate::asked::{AskCommand, JUDGED, with_exits};
+use crate::example::{ExampleArgs, example};
 use crate::inject::{InjectCommand, inject};
 use crate::system::{InitArgs, RunArgs};
 use crate::trials::TortureArgs;
@@ -51,6 +52,9 @@ enum VerifyCommand {
     /// Print the observations and violations of a running cluster of this project as JSON lines
     #[command(after_help = exit_help(&[Exit::Violated]))]
     Watch(WatchArgs),
+    /// Verify two limiters inside this program, one with a race: a first look, in a moment
+    #[command(after_help = exit_help(&[Exit::Missed, Exit::Violated]))]
+    Example(ExampleArgs),
     /// Print a script that completes commands and flags in a shell
     #[command(after_help = COMPLETIONS_EXAMPLE)]
     Completions { shell: Shell },
@@ -95,6 +99,7 @@ async fn dispatch(command: VerifyCommand) -> anyhow::Result<Exit> {
         VerifyCommand::WhatIf(args) => commands::try_limits(args),
         VerifyCommand::Inject(command) => inject(command).await,
         VerifyCommand::Watch(args) => watch(args).await,
+        VerifyCommand::Example(args) => example(args).await,
         VerifyCommand::Completions { shell } => complete(shell),
     }
 }

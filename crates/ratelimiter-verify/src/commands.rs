@@ -148,6 +148,11 @@ pub(crate) fn new_key_part() -> String {
     format!("{:x}", now.unwrap_or_default().as_millis())
 }
 
+/// Plays a plan of these arguments.
+pub(crate) async fn play_planned(args: &VerifyArgs, target: &dyn Target) -> anyhow::Result<Exit> {
+    play(args, &plan(args, target)?, target).await
+}
+
 /// Plays the plan, judges it, and writes the results.
 async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Result<Exit> {
     print(format_args!("target: {}", target.describe()))?;

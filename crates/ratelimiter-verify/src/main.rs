@@ -7,6 +7,7 @@ mod asked;
 mod cli;
 mod command_line;
 mod commands;
+mod example;
 mod inject;
 mod system;
 mod trials;
