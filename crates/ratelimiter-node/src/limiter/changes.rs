@@ -185,7 +185,9 @@ impl Limiter {
                 self.limits_mut().catch_up(answer.version, changes);
             }
             _ => {
-                let (version, changes) = self.context.store.limits().await?;
+                let Some((version, changes)) = self.context.store.limits().await? else {
+                    return Ok(false);
+                };
                 self.limits_mut().replace(version, changes);
             }
         }

@@ -92,27 +92,39 @@ pub(crate) enum LimitCommand<'a> {
     Delete(&'a Key),
 }
 
+/// The version of the limits, the versions of their last changes, and their entries.
+type LimitParts = (Option<u64>, BTreeMap<String, u64>, BTreeMap<String, String>);
+
+/// All limits that were read, unless their hash was lost before it was read: a node that took that
+/// for deletions would forget its own admissions. Other programs' entries that are no limits are
+/// left out.
+fn listing((version, versions, entries): LimitParts) -> Option<(u64, Vec<LimitChange>)> {
+    if version.is_some() && !entries.contains_key(layout::PART) {
+        return None;
+    }
+    let change = |text: &String| {
+        let entry: LimitEntry = serde_json::from_str(text).ok()?;
+        let version = versions.get(entry.key.as_str()).copied().unwrap_or(0);
+        Some(LimitChange::set(version, entry))
+    };
+    Some((
+        version.unwrap_or(0),
+        entries.values().filter_map(change).collect(),
+    ))
+}
+
 impl SharedStore {
     /// Every limit with the version of its last change, and a version of the limits that is not
-    /// newer than they are. Other programs' entries that are no limits are left out.
-    pub(crate) async fn limits(&self) -> Result<(u64, Vec<LimitChange>), StoreError> {
+    /// newer than they are. Nothing when the store has just lost its limits: the next refresh finds
+    /// them torn.
+    pub(crate) async fn limits(&self) -> Result<Option<(u64, Vec<LimitChange>)>, StoreError> {
         let mut pipeline = redis::pipe();
         // The versions first: a limit may be newer than the version beside it, but never older.
         pipeline
             .get(layout::LIMITS_VERSION)
             .zrange_withscores(layout::LIMITS_CHANGED, 0, -1)
             .hgetall(layout::LIMITS);
-        type Answer = (Option<u64>, BTreeMap<String, u64>, BTreeMap<String, String>);
-        let (version, versions, entries): Answer = self.read(layout::LIMITS, &pipeline).await?;
-        let change = |text: &String| {
-            let entry: LimitEntry = serde_json::from_str(text).ok()?;
-            let version = versions.get(entry.key.as_str()).copied().unwrap_or(0);
-            Some(LimitChange::set(version, entry))
-        };
-        Ok((
-            version.unwrap_or(0),
-            entries.values().filter_map(change).collect(),
-        ))
+        Ok(listing(self.read(layout::LIMITS, &pipeline).await?))
     }
 
     /// The changes after `version`. Complete only while the store remembers every deletion since
@@ -270,4 +282,24 @@ impl SharedStore {
 
 pub(super) fn json(entry: &LimitEntry) -> String {
     serde_json::to_string(entry).expect("an entry has string keys only")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The store may evict the hash between a refresh and the listing.
+    #[test]
+    fn lost_hash_lists_no_deletions() {
+        let versions = BTreeMap::from([("k".to_owned(), 3)]);
+        let part = BTreeMap::from([(layout::PART.to_owned(), "life".to_owned())]);
+        let lost = BTreeMap::new();
+        assert_eq!(listing((Some(3), versions.clone(), lost.clone())), None);
+        assert_eq!(listing((Some(3), versions, part)), Some((3, Vec::new())));
+        assert_eq!(
+            listing((None, BTreeMap::new(), lost)),
+            Some((0, Vec::new())),
+            "a store without any limits"
+        );
+    }
 }
