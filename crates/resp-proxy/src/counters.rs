@@ -7,6 +7,7 @@ macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
         /// Counts of one proxy.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[cfg_attr(feature = "control", derive(serde::Serialize))]
         pub struct ProxyCounters {
             $($(#[$doc])* pub $name: u64,)*
         }
@@ -19,7 +20,7 @@ macro_rules! counters {
 
         impl LiveCounters {
             pub(crate) fn read(&self) -> ProxyCounters {
-                ProxyCounters { $($name: self.$name.0.load(Ordering::Relaxed),)* }
+                ProxyCounters { $($name: self.$name.get(),)* }
             }
         }
     };
@@ -41,12 +42,17 @@ counters! {
     not_resp,
 }
 
+/// A count that changes.
 #[derive(Debug, Default)]
 pub(crate) struct LiveCounter(AtomicU64);
 
 impl LiveCounter {
     pub(crate) fn note(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

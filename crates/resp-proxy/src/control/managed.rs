@@ -4,20 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::ControlError;
 use super::shadow::shadowed;
 use super::toxic::ToxicPlan;
-use super::wire::{CountersView, ProxyView, SeenView, ToxicInput, ToxicView};
+use super::wire::ToxicInput;
 use crate::active::RuleReport;
-use crate::counters::ProxyCounters;
 use crate::proxy::RespProxy;
-use crate::rule::{ConnectionFault, LinkDirection, Rule};
+use crate::rule::Rule;
 use crate::rules::{RuleGuard, RuleSet};
-use crate::seen::SeenCommands;
 use crate::upstream::Upstream;
 
 /// Time for a proxy to begin or to end listening, which it does as soon as its task runs.
@@ -39,10 +37,7 @@ pub(super) struct ManagedProxy {
 /// A toxic in force, or one whose rule is over and whose counts are still there.
 #[derive(Debug)]
 pub(super) struct Toxic {
-    pub(super) name: String,
-    kind: String,
-    stream: LinkDirection,
-    attributes: Map<String, Value>,
+    pub(super) plan: ToxicPlan,
     warnings: Vec<String>,
     /// Empty when the lease is over.
     slot: Arc<Mutex<Option<RuleGuard>>>,
@@ -70,41 +65,15 @@ pub struct ToxicReport {
 }
 
 impl Toxic {
-    pub(super) fn begin(plan: ToxicPlan, proxy: &RespProxy, rules: &RuleSet) -> Self {
-        let warnings = proxy.warnings(&plan.rule);
-        let slot = Arc::new(Mutex::new(Some(rules.add(plan.rule))));
+    fn new(plan: ToxicPlan, guard: RuleGuard, proxy: &RespProxy) -> Self {
         let mut toxic = Self {
-            name: plan.name,
-            kind: plan.kind,
-            stream: plan.stream,
-            attributes: plan.attributes,
-            warnings,
-            slot,
-            lease: None,
-        };
-        toxic.renew(plan.lease);
-        toxic
-    }
-
-    /// A rule that is in force already, as a toxic.
-    pub(super) fn in_force(
-        name: String,
-        guard: RuleGuard,
-        proxy: &RespProxy,
-        shadow: Option<String>,
-    ) -> Self {
-        let rule = Value::String(guard.rule().to_string());
-        Self {
-            name,
-            kind: "resp".to_owned(),
-            stream: LinkDirection::Downstream,
-            attributes: Map::from_iter([("rule".to_owned(), rule)]),
-            warnings: (proxy.warnings(guard.rule()).into_iter())
-                .chain(shadow)
-                .collect(),
+            plan,
+            warnings: proxy.warnings(guard.rule()),
             slot: Arc::new(Mutex::new(Some(guard))),
             lease: None,
-        }
+        };
+        toxic.renew();
+        toxic
     }
 
     /// Its warnings, each behind its rule.
@@ -115,14 +84,9 @@ impl Toxic {
         self.warnings.iter().map(warning).collect()
     }
 
-    /// Ends the rule and keeps its counts.
-    pub(super) fn end(&self) {
-        self.rule(RuleGuard::end);
-    }
-
     /// Begins the lease anew. Nothing but its own task is needed to end it.
-    fn renew(&mut self, length: Option<Duration>) {
-        self.lease = length.map(|length| {
+    fn renew(&mut self) {
+        self.lease = self.plan.lease.map(|length| {
             let slot = Arc::clone(&self.slot);
             let task = tokio::spawn(async move {
                 tokio::time::sleep(length).await;
@@ -135,64 +99,59 @@ impl Toxic {
         });
     }
 
-    fn is_over(&self) -> bool {
-        self.slot.lock().is_none()
-    }
-
     /// Asks the rule; nothing when the lease is over.
     pub(super) fn rule<T>(&self, ask: impl FnOnce(&RuleGuard) -> T) -> Option<T> {
         self.slot.lock().as_ref().map(ask)
     }
 
     /// As clients receive it. Nothing when the lease is over.
-    pub(super) fn view(&self) -> Option<ToxicView> {
+    fn view(&self) -> Option<Value> {
         let (rule, report) = self.rule(|guard| (guard.rule().to_string(), guard.report()))?;
-        Some(ToxicView {
-            name: self.name.clone(),
-            kind: self.kind.clone(),
-            stream: self.stream.to_string(),
-            toxicity: 1.0,
-            attributes: self.attributes.clone(),
-            rule,
-            in_force: report.healed.is_none(),
-            effects: report.effects,
-            fitted: report.fitted,
-            band_seconds: report.band().map(|band| band.as_secs_f64()),
-            lease_seconds: self.lease.as_ref().map(|lease| {
-                let left = lease.ends.saturating_duration_since(Instant::now());
-                left.as_secs_f64()
-            }),
-            warnings: self.warnings.clone(),
-        })
+        let lease = self.lease.as_ref();
+        let left = lease.map(|lease| lease.ends.saturating_duration_since(Instant::now()));
+        Some(json!({
+            "name": self.plan.name,
+            "type": self.plan.kind,
+            "stream": self.plan.stream.to_string(),
+            "toxicity": 1.0,
+            "attributes": self.plan.attributes,
+            // With the seed of its draws.
+            "rule": rule,
+            // Its own duration may be over.
+            "in_force": report.healed.is_none(),
+            "effects": report.effects,
+            "fitted": report.fitted,
+            "band_seconds": report.band().map(|band| band.as_secs_f64()),
+            "lease_seconds": left.map(|left| left.as_secs_f64()),
+            "warnings": self.warnings,
+        }))
     }
 }
 
 impl ManagedProxy {
     /// Forgets toxics whose lease is over.
-    pub(super) fn prune(&mut self) {
-        self.toxics.retain(|toxic| !toxic.is_over());
+    fn prune(&mut self) {
+        self.toxics.retain(|toxic| toxic.slot.lock().is_some());
     }
 
-    pub(super) fn view(&self) -> ProxyView {
-        let SeenCommands {
-            commands,
-            keys,
-            more_keys,
-        } = self.proxy.seen();
-        let commands = commands.into_iter().map(|(name, n)| (name, n.into()));
-        ProxyView {
-            name: self.proxy.name().to_owned(),
-            listen: self.proxy.address().to_string(),
-            upstream: self.shown.clone(),
-            enabled: self.disabled.is_none(),
-            toxics: self.toxics.iter().filter_map(Toxic::view).collect(),
-            counters: CountersView::of(self.proxy.counters()),
-            seen: SeenView {
-                commands: commands.collect(),
-                keys,
-                more_keys,
+    /// As clients receive it.
+    pub(super) fn view(&self) -> Value {
+        let seen = self.proxy.seen();
+        let commands = seen.commands.into_iter().map(|(name, n)| (name, n.into()));
+        json!({
+            "name": self.proxy.name(),
+            "listen": self.proxy.address().to_string(),
+            "upstream": self.shown,
+            "enabled": self.disabled.is_none(),
+            "toxics": self.toxics.iter().filter_map(Toxic::view).collect::<Vec<_>>(),
+            "counters": self.proxy.counters(),
+            // So that a toxic without effects explains itself.
+            "seen": {
+                "commands": commands.collect::<Map<_, _>>(),
+                "keys": seen.keys,
+                "more_keys": seen.more_keys,
             },
-        }
+        })
     }
 
     /// Takes connections, or refuses them. The future ends when it does.
@@ -200,8 +159,7 @@ impl ManagedProxy {
         if enabled {
             self.disabled = None;
         } else if self.disabled.is_none() {
-            let rule = Rule::connections(ConnectionFault::Refuse);
-            self.disabled = Some(self.rules.add(rule));
+            self.disabled = Some(self.rules.add(Rule::refusing()));
         }
         self.settled()
     }
@@ -217,32 +175,47 @@ impl ManagedProxy {
 
     pub(super) fn toxic(&mut self, name: &str) -> Result<&mut Toxic, ControlError> {
         self.prune();
-        let found = self.toxics.iter_mut().find(|toxic| toxic.name == name);
+        let found = self.toxics.iter_mut().find(|toxic| toxic.plan.name == name);
         found.ok_or_else(|| ControlError::not_found("toxic", name))
+    }
+
+    pub(super) fn view_of(&mut self, name: &str) -> Result<Value, ControlError> {
+        let view = self.toxic(name)?.view();
+        view.ok_or_else(|| ControlError::not_found("toxic", name))
     }
 
     /// Puts a toxic into force. The future ends when it meets every connection.
     pub(super) fn add(
         &mut self,
         plan: ToxicPlan,
-    ) -> Result<(ToxicView, impl Future<Output = ()> + use<>), ControlError> {
+    ) -> Result<(Value, impl Future<Output = ()> + use<>), ControlError> {
         self.prune();
-        if self.toxics.iter().any(|toxic| toxic.name == plan.name) {
+        if self.toxics.iter().any(|toxic| toxic.plan.name == plan.name) {
             return Err(ControlError::exists("toxic", &plan.name));
         }
-        let before: Vec<Rule> = self
-            .toxics
-            .iter()
-            .filter_map(|toxic| toxic.rule(|guard| guard.rule().clone()))
-            .collect();
-        let warning = shadowed(&plan.rule, &before.iter().collect::<Vec<_>>());
-        let mut toxic = Toxic::begin(plan, &self.proxy, &self.rules);
-        toxic.warnings.extend(warning);
-        let view = toxic.view();
-        let name = toxic.name.clone();
+        let (name, guard) = (plan.name.clone(), self.rules.add(plan.rule.clone()));
+        self.push(plan, guard);
+        Ok((self.view_of(&name)?, self.settled()))
+    }
+
+    /// Takes a rule in force as a toxic. Those before it decide first.
+    pub(super) fn push(&mut self, plan: ToxicPlan, guard: RuleGuard) {
+        let mut before = self.toxics.iter();
+        let shadow =
+            before.find_map(|toxic| toxic.rule(|one| shadowed(one.rule(), guard.rule()))?);
+        let mut toxic = Toxic::new(plan, guard, &self.proxy);
+        toxic.warnings.extend(shadow);
         self.toxics.push(toxic);
-        let view = view.ok_or_else(|| ControlError::not_found("toxic", &name))?;
-        Ok((view, self.settled()))
+    }
+
+    /// Ends a toxic. The future ends when no connection meets it.
+    pub(super) fn remove(
+        &mut self,
+        name: &str,
+    ) -> Result<impl Future<Output = ()> + use<>, ControlError> {
+        self.toxic(name)?;
+        self.toxics.retain(|toxic| toxic.plan.name != name);
+        Ok(self.settled())
     }
 
     /// Changes attributes of a toxic, whose counts begin anew then, or renews its lease.
@@ -251,38 +224,32 @@ impl ManagedProxy {
         name: &str,
         input: ToxicInput,
         lease: Option<&str>,
-    ) -> Result<ToxicView, ControlError> {
+    ) -> Result<Value, ControlError> {
         let toxic = self.toxic(name)?;
-        let mut attributes = toxic.attributes.clone();
+        let mut attributes = toxic.plan.attributes.clone();
         attributes.extend(input.attributes);
         let plan = ToxicPlan::of(
             ToxicInput {
                 name: name.to_owned(),
-                kind: toxic.kind.clone(),
-                stream: toxic.stream.to_string(),
+                kind: toxic.plan.kind.clone(),
+                stream: toxic.plan.stream.to_string(),
                 toxicity: input.toxicity,
                 attributes,
                 lease: input.lease,
             },
             lease,
         )?;
-        let is_same = plan
-            .attributes
-            .iter()
-            .all(|(name, value)| name == "for" || toxic.attributes.get(name) == Some(value));
+        let before = &toxic.plan.attributes;
+        let is_same = (plan.attributes.iter())
+            .all(|(name, value)| name == "for" || before.get(name) == Some(value));
         if is_same {
-            toxic.attributes = plan.attributes;
-            toxic.renew(plan.lease);
+            toxic.plan = plan;
+            toxic.renew();
         } else {
-            let at = self.toxics.iter().position(|toxic| toxic.name == name);
-            let toxic = Toxic::begin(plan, &self.proxy, &self.rules);
-            match at {
-                Some(at) => self.toxics[at] = toxic,
-                None => self.toxics.push(toxic),
-            }
+            let guard = self.rules.add(plan.rule.clone());
+            *self.toxic(name)? = Toxic::new(plan, guard, &self.proxy);
         }
-        let view = self.toxic(name)?.view();
-        view.ok_or_else(|| ControlError::not_found("toxic", name))
+        self.view_of(name)
     }
 
     pub(super) fn reports(&self) -> impl Iterator<Item = ToxicReport> {
@@ -290,31 +257,10 @@ impl ManagedProxy {
             let (rule, report) = toxic.rule(|guard| (guard.rule().clone(), guard.report()))?;
             Some(ToxicReport {
                 proxy: self.proxy.name().to_owned(),
-                toxic: toxic.name.clone(),
+                toxic: toxic.plan.name.clone(),
                 rule,
                 report,
             })
         })
-    }
-}
-
-impl CountersView {
-    fn of(counters: ProxyCounters) -> Self {
-        let ProxyCounters {
-            connections,
-            unreachable,
-            commands,
-            unmatched,
-            streams,
-            not_resp,
-        } = counters;
-        Self {
-            connections,
-            unreachable,
-            commands,
-            unmatched,
-            streams,
-            not_resp,
-        }
     }
 }

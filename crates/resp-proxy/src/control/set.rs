@@ -8,17 +8,17 @@ use std::time::Duration;
 use client_tls::Reach;
 use hyper::StatusCode;
 use parking_lot::Mutex;
+use serde_json::{Map, Value};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use super::ControlError;
 use super::managed::{ManagedProxy, Toxic, ToxicReport};
-use super::shadow::shadowed;
 use super::toxic::ToxicPlan;
-use super::wire::{ProxyInput, ProxyView, ToxicInput, ToxicView};
+use super::wire::ProxyInput;
 use crate::notice::ProxyNotice;
 use crate::proxy::RespProxy;
-use crate::rule::{ConnectionFault, Rule};
+use crate::rule::{LinkDirection, Rule};
 use crate::rules::{RuleGuard, RuleSet};
 use crate::upstream::Upstream;
 
@@ -77,11 +77,9 @@ impl ProxySet {
     /// # Errors
     /// When the name is taken, an address is out of reach, or it cannot be listened on.
     pub async fn start(&self, start: ProxyStart) -> Result<SocketAddr, ControlError> {
-        let shown = start.upstream.to_string();
-        let view = self.open(start, shown, RuleSet::new()).await?;
-        view.listen
-            .parse()
-            .map_err(|_| ControlError::bad("the address is none"))
+        let (name, shown) = (start.name.clone(), start.upstream.to_string());
+        self.open(start, shown, RuleSet::new()).await?;
+        self.with(&name, |managed| Ok(managed.proxy.address()))
     }
 
     async fn open(
@@ -89,14 +87,13 @@ impl ProxySet {
         start: ProxyStart,
         shown: String,
         rules: RuleSet,
-    ) -> Result<ProxyView, ControlError> {
+    ) -> Result<Value, ControlError> {
         let name = start.name;
         if self.shared.proxies.lock().contains_key(&name) {
             return Err(ControlError::exists("proxy", &name));
         }
         let address = self.permitted(&start.listen, &start.upstream).await?;
-        let disabled =
-            (!start.enabled).then(|| rules.add(Rule::connections(ConnectionFault::Refuse)));
+        let disabled = (!start.enabled).then(|| rules.add(Rule::refusing()));
         let in_force: Vec<_> = start.rules.into_iter().map(|r| rules.add(r)).collect();
         let (shared, of) = (Arc::downgrade(&self.shared), name.clone());
         let proxy = RespProxy::builder(start.upstream.clone())
@@ -115,27 +112,26 @@ impl ProxySet {
                     format!("listen on {}: {error}", start.listen),
                 )
             })?;
-        let before = |at: usize| {
-            in_force[..at]
-                .iter()
-                .map(RuleGuard::rule)
-                .collect::<Vec<_>>()
-        };
-        let shadows: Vec<_> = (in_force.iter().enumerate())
-            .map(|(at, guard)| shadowed(guard.rule(), &before(at)))
-            .collect();
-        let named = in_force.into_iter().zip(shadows).enumerate();
-        let toxics = named.map(|(at, (guard, shadow))| {
-            Toxic::in_force(format!("rule-{}", at + 1), guard, &proxy, shadow)
-        });
-        let managed = ManagedProxy {
-            toxics: toxics.collect(),
+        let mut managed = ManagedProxy {
+            toxics: Vec::new(),
             proxy,
             upstream: start.upstream,
             shown,
             rules,
             disabled,
         };
+        for (at, guard) in in_force.into_iter().enumerate() {
+            let rule = guard.rule().clone();
+            let plan = ToxicPlan {
+                name: format!("rule-{}", at + 1),
+                kind: "resp".to_owned(),
+                stream: LinkDirection::Downstream,
+                attributes: Map::from_iter([("rule".to_owned(), rule.to_string().into())]),
+                rule,
+                lease: None,
+            };
+            managed.push(plan, guard);
+        }
         let view = managed.view();
         let mut proxies = self.shared.proxies.lock();
         if proxies.contains_key(&name) {
@@ -189,7 +185,7 @@ impl ProxySet {
         let mut lines = Vec::new();
         for managed in proxies.values_mut() {
             for toxic in &managed.toxics {
-                toxic.end();
+                toxic.rule(RuleGuard::end);
             }
             reports.extend(managed.reports());
             lines.push(managed.proxy.counters().to_string());
@@ -198,7 +194,7 @@ impl ProxySet {
         (reports, lines)
     }
 
-    pub(super) async fn create(&self, input: ProxyInput) -> Result<ProxyView, ControlError> {
+    pub(super) async fn create(&self, input: ProxyInput) -> Result<Value, ControlError> {
         let (start, shown) = planned(input)?;
         self.open(start, shown, RuleSet::new()).await
     }
@@ -207,7 +203,7 @@ impl ProxySet {
     pub(super) async fn populate(
         &self,
         inputs: Vec<ProxyInput>,
-    ) -> Result<Vec<ProxyView>, ControlError> {
+    ) -> Result<Vec<Value>, ControlError> {
         let planned: Vec<_> = inputs.into_iter().map(planned).collect::<Result<_, _>>()?;
         let mut views = Vec::new();
         for (start, shown) in planned {
@@ -228,7 +224,7 @@ impl ProxySet {
         Ok(views)
     }
 
-    fn with<T>(
+    pub(super) fn with<T>(
         &self,
         name: &str,
         act: impl FnOnce(&mut ManagedProxy) -> Result<T, ControlError>,
@@ -238,13 +234,13 @@ impl ProxySet {
         act(found.ok_or_else(|| ControlError::not_found("proxy", name))?)
     }
 
-    pub(super) fn list(&self) -> BTreeMap<String, ProxyView> {
+    pub(super) fn list(&self) -> Map<String, Value> {
         let proxies = self.shared.proxies.lock();
         let view = |(name, managed): (&String, &ManagedProxy)| (name.clone(), managed.view());
         proxies.iter().map(view).collect()
     }
 
-    pub(super) fn show(&self, name: &str) -> Result<ProxyView, ControlError> {
+    pub(super) fn show(&self, name: &str) -> Result<Value, ControlError> {
         self.with(name, |managed| Ok(managed.view()))
     }
 
@@ -253,7 +249,7 @@ impl ProxySet {
         &self,
         name: &str,
         input: ProxyInput,
-    ) -> Result<ProxyView, ControlError> {
+    ) -> Result<Value, ControlError> {
         let wanted = match &input.listen {
             Some(listen) => Some(resolve(listen).await?),
             None => None,
@@ -324,40 +320,6 @@ impl ProxySet {
         }
     }
 
-    pub(super) fn toxics(&self, proxy: &str) -> Result<Vec<ToxicView>, ControlError> {
-        Ok(self.show(proxy)?.toxics)
-    }
-
-    pub(super) async fn add_toxic(
-        &self,
-        proxy: &str,
-        plan: ToxicPlan,
-    ) -> Result<ToxicView, ControlError> {
-        let (view, settled) = self.with(proxy, |managed| managed.add(plan))?;
-        settled.await;
-        Ok(view)
-    }
-
-    pub(super) fn change_toxic(
-        &self,
-        proxy: &str,
-        toxic: &str,
-        input: ToxicInput,
-        lease: Option<&str>,
-    ) -> Result<ToxicView, ControlError> {
-        self.with(proxy, |managed| managed.change(toxic, input, lease))
-    }
-
-    pub(super) async fn remove_toxic(&self, proxy: &str, toxic: &str) -> Result<(), ControlError> {
-        let settled = self.with(proxy, |managed| {
-            managed.toxic(toxic)?;
-            managed.toxics.retain(|other| other.name != toxic);
-            Ok(managed.settled())
-        })?;
-        settled.await;
-        Ok(())
-    }
-
     /// A toxic, once it has had so many effects. When it has not in time, the error says what came
     /// instead.
     pub(super) async fn toxic(
@@ -366,36 +328,30 @@ impl ProxySet {
         toxic: &str,
         effects: u64,
         patience: Duration,
-    ) -> Result<ToxicView, ControlError> {
-        let gone = || ControlError::not_found("toxic", toxic);
+    ) -> Result<Value, ControlError> {
         let pending = self.with(proxy, |managed| {
             let found = managed.toxic(toxic)?;
             found
-                .rule(|guard| guard.pending_effects(effects))
-                .ok_or_else(gone)
+                .rule(|guard| guard.effects(effects))
+                .ok_or_else(|| ControlError::not_found("toxic", toxic))
         })?;
         let had = timeout(patience, pending).await;
-        let reached = had.as_ref().is_ok_and(|report| report.effects >= effects);
-        self.with(proxy, |managed| {
-            let seen = managed.proxy.seen();
-            let view = managed.toxic(toxic)?.view().ok_or_else(gone)?;
-            if reached {
-                return Ok(view);
-            }
-            let cause = if had.is_ok() {
-                "when it ended".to_owned()
-            } else {
-                format!("after {}", humantime::format_duration(patience))
-            };
-            Err(ControlError::new(
-                StatusCode::REQUEST_TIMEOUT,
-                format!(
-                    "{toxic} had {} of {effects} effects {cause}, on {} commands that fit. Seen: \
-                     {seen}",
-                    view.effects, view.fitted
-                ),
-            ))
-        })
+        let (view, seen) = self.with(proxy, |managed| {
+            Ok((managed.view_of(toxic)?, managed.proxy.seen()))
+        })?;
+        let cause = match had {
+            Ok(report) if report.effects >= effects => return Ok(view),
+            Ok(_) => "when it ended".to_owned(),
+            Err(_) => format!("after {}", humantime::format_duration(patience)),
+        };
+        Err(ControlError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!(
+                "{toxic} had {} of {effects} effects {cause}, on {} commands that fit. Seen: \
+                 {seen}",
+                view["effects"], view["fitted"]
+            ),
+        ))
     }
 }
 

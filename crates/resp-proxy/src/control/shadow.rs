@@ -3,12 +3,10 @@
 use crate::occurrence::Occurrence;
 use crate::rule::{Rule, RuleFault};
 
-/// A warning about a rule that stands behind others, the first of which decides.
-pub(super) fn shadowed(rule: &Rule, before: &[&Rule]) -> Option<String> {
-    let taker = before.iter().find(|first| takes_all_of(first, rule))?;
-    Some(format!(
-        "it never applies: the rule {taker} takes every command before it"
-    ))
+/// A warning about a rule that stands behind another, which decides first.
+pub(super) fn shadowed(first: &Rule, rule: &Rule) -> Option<String> {
+    takes_all_of(first, rule)
+        .then(|| format!("it never applies: the rule {first} takes every command before it"))
 }
 
 /// Whether the first rule applies to whatever the second fits.
@@ -19,20 +17,17 @@ fn takes_all_of(first: &Rule, second: &Rule) -> bool {
     };
     let is_limited =
         first.lasts.is_some() || all.percent.is_some() || all.occurrence != Occurrence::default();
-    let within = |scope: bool, same: bool| scope || same;
     !is_limited
-        && within(
-            first.scope == Default::default(),
-            first.scope == second.scope,
-        )
-        && within(all.names.is_empty(), covers(&all.names, &some.names))
-        && within(all.classes.is_empty(), covers(&all.classes, &some.classes))
-        && within(all.key.is_none(), all.key == some.key)
-        && within(all.prefix.is_none(), all.prefix == some.prefix)
+        && (first.scope == Default::default() || first.scope == second.scope)
+        && covers(&all.names, &some.names)
+        && covers(&all.classes, &some.classes)
+        && (all.key.is_none() || all.key == some.key)
+        && (all.prefix.is_none() || all.prefix == some.prefix)
 }
 
+/// Whether the names of the first rule hold those of the second. An empty list limits nothing.
 fn covers<T: PartialEq>(all: &[T], some: &[T]) -> bool {
-    !some.is_empty() && some.iter().all(|one| all.contains(one))
+    all.is_empty() || (!some.is_empty() && some.iter().all(|one| all.contains(one)))
 }
 
 #[cfg(test)]
@@ -43,7 +38,7 @@ mod tests {
     fn a_rule_behind_one_that_takes_all_is_told() {
         let shadowed = |first: &str, second: &str| {
             let (first, second): (Rule, Rule) = (first.parse().unwrap(), second.parse().unwrap());
-            shadowed(&second, &[&first]).is_some()
+            shadowed(&first, &second).is_some()
         };
         assert!(shadowed("do=hold", "command=INCR do=reset-after"));
         assert!(shadowed(
