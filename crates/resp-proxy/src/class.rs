@@ -1,7 +1,6 @@
 //! The class of a command, its role on a connection, and the place of its first key.
 
 use std::fmt;
-use std::str::FromStr;
 
 use crate::command::Command;
 use crate::key::KeyPlace;
@@ -19,42 +18,17 @@ pub enum CommandClass {
     Other,
 }
 
-impl CommandClass {
-    /// Every class.
-    pub const ALL: [Self; 4] = [Self::Write, Self::Read, Self::Script, Self::Other];
-
+impl fmt::Display for CommandClass {
     /// The word of the text form.
-    pub const fn as_str(self) -> &'static str {
-        match self {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::Write => "write",
             Self::Read => "read",
             Self::Script => "script",
             Self::Other => "other",
-        }
+        })
     }
 }
-
-impl fmt::Display for CommandClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for CommandClass {
-    type Err = UnknownClass;
-
-    fn from_str(text: &str) -> Result<Self, UnknownClass> {
-        Self::ALL
-            .into_iter()
-            .find(|class| class.as_str() == text)
-            .ok_or(UnknownClass)
-    }
-}
-
-/// There is no such class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("classes are write, read, script and other")]
-pub struct UnknownClass;
 
 /// Class of one command, the place of its first key, and its role in the dialogue.
 #[derive(Clone, Debug, PartialEq, Eq)]

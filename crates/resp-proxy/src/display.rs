@@ -4,146 +4,119 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use crate::occurrence::Occurrence;
 use crate::rule::{CommandFault, CommandFilter, ConnectionFault, Rule, RuleFault};
 
-/// Quotes a value when it has to be.
-struct QuotedValue<'a>(&'a str);
+/// Words of a rule, each behind a space.
+#[derive(Default)]
+struct PrintedWords(String);
 
-impl fmt::Display for QuotedValue<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self
-            .0
-            .contains(|c: char| c.is_whitespace() || c == '"' || c == '\\')
-        {
-            return f.write_str(self.0);
+impl PrintedWords {
+    /// A word with its value, if it has one. Quotes the value when it has to be.
+    fn put(&mut self, name: &str, value: Option<impl ToString>) {
+        let Some(value) = value.map(|value| value.to_string()) else {
+            return;
+        };
+        self.0 += &if value.contains(|c: char| c.is_whitespace() || c == '"' || c == '\\') {
+            let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+            format!(" {name}=\"{value}\"")
+        } else {
+            format!(" {name}={value}")
+        };
+    }
+
+    /// A list, unless it is empty.
+    fn list(&mut self, name: &str, values: &[impl ToString]) {
+        let values: Vec<_> = values.iter().map(ToString::to_string).collect();
+        self.put(name, (!values.is_empty()).then(|| values.join(",")));
+    }
+
+    /// A duration, unless it is zero.
+    fn time(&mut self, name: &str, value: Duration) {
+        let text = (!value.is_zero()).then(|| humantime::format_duration(value));
+        self.put(name, text);
+    }
+
+    fn fault(&mut self, name: &str) {
+        self.put("do", Some(name));
+    }
+
+    fn times(&mut self, name: &str, by: Duration, jitter: Duration) {
+        self.fault(name);
+        self.put("by", Some(humantime::format_duration(by)));
+        self.time("jitter", jitter);
+    }
+
+    fn filter(&mut self, which: &CommandFilter) {
+        self.list("command", &which.names);
+        self.list("class", &which.classes);
+        for (name, bytes) in [("key", &which.key), ("prefix", &which.prefix)] {
+            self.put(name, bytes.as_deref().map(String::from_utf8_lossy));
         }
-        write!(
-            f,
-            "\"{}\"",
-            self.0.replace('\\', "\\\\").replace('"', "\\\"")
-        )
+        self.put("nth", which.occurrence.nth);
+        self.put("skip", NonZeroU64::new(which.occurrence.skip));
+        self.put("every", which.occurrence.every);
+        self.put("first", which.occurrence.first);
+        self.put("percent", which.percent);
+    }
+
+    fn command(&mut self, fault: &CommandFault) {
+        match fault {
+            CommandFault::Delay { by, jitter } => self.times("delay", *by, *jitter),
+            CommandFault::Hold => self.fault("hold"),
+            CommandFault::SwallowReply => self.fault("swallow-reply"),
+            CommandFault::Error(line) => {
+                self.fault("error");
+                self.put("text", Some(&line.0));
+            }
+            CommandFault::ResetBefore => self.fault("reset-before"),
+            CommandFault::ResetAfter => self.fault("reset-after"),
+        }
+    }
+
+    fn connection(&mut self, fault: ConnectionFault) {
+        let stream = match fault {
+            ConnectionFault::Silence => return self.fault("silence"),
+            ConnectionFault::Refuse => return self.fault("refuse"),
+            ConnectionFault::Bandwidth { rate } => {
+                self.fault("bandwidth");
+                return self.put("rate", Some(rate));
+            }
+            ConnectionFault::Latency { by, jitter, stream } => {
+                self.times("latency", by, jitter);
+                stream
+            }
+            ConnectionFault::Timeout { after, stream } => {
+                self.fault("timeout");
+                self.time("after", after.unwrap_or_default());
+                stream
+            }
+            ConnectionFault::Reset { after, stream } => {
+                self.fault("reset");
+                self.time("after", after);
+                stream
+            }
+        };
+        self.put("stream", stream);
     }
 }
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = humantime::format_duration;
+        let mut words = PrintedWords::default();
         match &self.fault {
-            RuleFault::Command(which, fault) => write!(f, "{which}{fault}")?,
-            RuleFault::Connection(fault) => fault.fmt(f)?,
+            RuleFault::Command(which, fault) => {
+                words.filter(which);
+                words.command(fault);
+                words.put("seed", which.seed);
+            }
+            RuleFault::Connection(fault) => words.connection(*fault),
         }
-        let seed = match &self.fault {
-            RuleFault::Command(which, _) => which.seed,
-            RuleFault::Connection(_) => None,
-        };
-        word(f, " seed", seed)?;
-        word(f, " client", self.scope.client.as_deref().map(QuotedValue))?;
-        word(f, " client-address", self.scope.address)?;
-        word(f, " link", self.scope.link.as_deref().map(QuotedValue))?;
-        self.lasts.map_or(Ok(()), |lasts| {
-            write!(f, " for={}", QuotedValue(&time(lasts).to_string()))
-        })
+        words.put("client", self.scope.client.as_deref());
+        words.put("client-address", self.scope.address);
+        words.put("link", self.scope.link.as_deref());
+        words.put("for", self.lasts.map(humantime::format_duration));
+        f.write_str(words.0.trim_start())
     }
-}
-
-impl fmt::Display for CommandFilter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.names.is_empty() {
-            write!(f, "command={} ", self.names.join(","))?;
-        }
-        if !self.classes.is_empty() {
-            let classes: Vec<_> = self.classes.iter().map(|class| class.as_str()).collect();
-            write!(f, "class={} ", classes.join(","))?;
-        }
-        for (name, bytes) in [("key", &self.key), ("prefix", &self.prefix)] {
-            if let Some(bytes) = bytes {
-                write!(
-                    f,
-                    "{name}={} ",
-                    QuotedValue(&String::from_utf8_lossy(bytes))
-                )?;
-            }
-        }
-        let Occurrence {
-            nth,
-            skip,
-            every,
-            first,
-        } = self.occurrence;
-        let skip = NonZeroU64::new(skip);
-        for (name, number) in [
-            ("nth", nth),
-            ("skip", skip),
-            ("every", every),
-            ("first", first),
-        ] {
-            if let Some(number) = number {
-                write!(f, "{name}={number} ")?;
-            }
-        }
-        self.percent
-            .map_or(Ok(()), |percent| write!(f, "percent={percent} "))
-    }
-}
-
-impl fmt::Display for CommandFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Delay { by, jitter } => {
-                f.write_str("do=delay")?;
-                times(f, *by, *jitter)
-            }
-            Self::Hold => f.write_str("do=hold"),
-            Self::SwallowReply => f.write_str("do=swallow-reply"),
-            Self::Error(line) => write!(f, "do=error text={}", QuotedValue(line.as_str())),
-            Self::ResetBefore => f.write_str("do=reset-before"),
-            Self::ResetAfter => f.write_str("do=reset-after"),
-        }
-    }
-}
-
-impl fmt::Display for ConnectionFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stream = match *self {
-            Self::Silence => return f.write_str("do=silence"),
-            Self::Refuse => return f.write_str("do=refuse"),
-            Self::Bandwidth { rate } => return write!(f, "do=bandwidth rate={rate}"),
-            Self::Latency { by, jitter, stream } => {
-                f.write_str("do=latency")?;
-                times(f, by, jitter)?;
-                stream
-            }
-            Self::Timeout { after, stream } => {
-                f.write_str("do=timeout")?;
-                duration(f, "after", after.unwrap_or_default())?;
-                stream
-            }
-            Self::Reset { after, stream } => {
-                f.write_str("do=reset")?;
-                duration(f, "after", after)?;
-                stream
-            }
-        };
-        word(f, " stream", stream)
-    }
-}
-
-/// A word with its value, if it has one.
-fn word(f: &mut fmt::Formatter<'_>, name: &str, value: Option<impl fmt::Display>) -> fmt::Result {
-    value.map_or(Ok(()), |value| write!(f, "{name}={value}"))
-}
-
-fn times(f: &mut fmt::Formatter<'_>, by: Duration, jitter: Duration) -> fmt::Result {
-    let by = humantime::format_duration(by).to_string();
-    write!(f, " by={}", QuotedValue(&by))?;
-    duration(f, "jitter", jitter)
-}
-
-/// A word with a duration, unless it is zero.
-fn duration(f: &mut fmt::Formatter<'_>, name: &str, value: Duration) -> fmt::Result {
-    let text = (!value.is_zero()).then(|| humantime::format_duration(value).to_string());
-    word(f, &format!(" {name}"), text.as_deref().map(QuotedValue))
 }
 
 #[cfg(test)]

@@ -50,15 +50,13 @@ mod value;
 mod window;
 
 pub use active::RuleReport;
-pub use class::{CommandClass, UnknownClass};
+pub use class::CommandClass;
 pub use client_tls::{Authorities, TlsError};
 pub use counters::ProxyCounters;
 pub use frame::{ElementCapture, FrameScanner, NoCapture, NotResp, ScanProgress, StreamSide};
 pub use notice::ProxyNotice;
 pub use proxy::{RespProxy, RespProxyBuilder};
-pub use rule::{
-    CommandFault, CommandFilter, ConnectionFault, ErrorLine, ErrorLineRefusal, LinkDirection, Rule,
-};
+pub use rule::{CommandFault, CommandFilter, ErrorLine, Rule};
 pub use rules::{RuleGuard, RuleSet};
 pub use seen::SeenCommands;
 pub use text::RuleError;

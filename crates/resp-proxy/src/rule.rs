@@ -188,7 +188,7 @@ impl CommandFault {
 
 /// Fault of whole connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectionFault {
+pub(crate) enum ConnectionFault {
     /// Nothing passes in either direction; connections stay open.
     Silence,
     /// Open connections are reset and new ones refused.
@@ -226,56 +226,27 @@ pub enum ConnectionFault {
 
 /// The direction of bytes through the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkDirection {
+pub(crate) enum LinkDirection {
     /// From the client to the store.
     Upstream,
     /// From the store to the client.
     Downstream,
 }
 
-impl LinkDirection {
+impl fmt::Display for LinkDirection {
     /// The word of the text form.
-    pub const fn as_str(self) -> &'static str {
-        match self {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::Upstream => "upstream",
             Self::Downstream => "downstream",
-        }
+        })
     }
 }
 
-impl fmt::Display for LinkDirection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// One line of printable text, such as `READONLY You can't write against a read only replica.`
+/// One line of printable text, such as `READONLY You can't write against a read only replica.` It
+/// comes from the text form, which lets no line break pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ErrorLine(String);
-
-/// The text of an error reply is empty, or has a line break or control character in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an error reply is one line of printable text")]
-pub struct ErrorLineRefusal;
-
-impl ErrorLine {
-    /// An error line.
-    ///
-    /// # Errors
-    /// When the text is empty or has control characters.
-    pub fn new(text: impl Into<String>) -> Result<Self, ErrorLineRefusal> {
-        let text = text.into();
-        if text.is_empty() || text.chars().any(char::is_control) {
-            Err(ErrorLineRefusal)
-        } else {
-            Ok(Self(text))
-        }
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+pub struct ErrorLine(pub(crate) String);
 
 impl Rule {
     /// A fault of commands.
@@ -287,12 +258,13 @@ impl Rule {
         }
     }
 
-    /// A fault of whole connections.
-    pub fn connections(fault: ConnectionFault) -> Self {
+    /// No connection passes.
+    #[cfg(feature = "control")]
+    pub(crate) fn refusing() -> Self {
         Self {
             scope: ConnectionFilter::default(),
             lasts: None,
-            fault: RuleFault::Connection(fault),
+            fault: RuleFault::Connection(ConnectionFault::Refuse),
         }
     }
 

@@ -184,6 +184,17 @@ fn percent(text: &str) -> Result<f64, String> {
         .ok_or_else(|| format!("{text:?} is no number above 0 and at most 100"))
 }
 
+/// The value that prints as this word.
+fn one_of<T: ToString>(
+    all: impl IntoIterator<Item = T>,
+    word: &str,
+    reason: &str,
+) -> Result<T, String> {
+    let mut all = all.into_iter();
+    all.find(|one| one.to_string() == word)
+        .ok_or_else(|| reason.to_owned())
+}
+
 impl FromStr for Rule {
     type Err = RuleError;
 
@@ -197,42 +208,39 @@ impl FromStr for Rule {
             column: end,
             reason: format!("{} needs {word}=", what.value),
         };
-        let command = match what.value.as_str() {
+        let of_commands = |words: &mut RuleWords, fault| {
+            commands(words).map(|which| RuleFault::Command(which, fault))
+        };
+        let fault = match what.value.as_str() {
             "delay" => {
                 let by = words.duration("by")?.ok_or_else(|| need("by"))?;
                 let jitter = words.duration("jitter")?.unwrap_or_default();
-                Some(CommandFault::Delay { by, jitter })
+                of_commands(&mut words, CommandFault::Delay { by, jitter })?
             }
-            "hold" => Some(CommandFault::Hold),
-            "swallow-reply" => Some(CommandFault::SwallowReply),
+            "hold" => of_commands(&mut words, CommandFault::Hold)?,
+            "swallow-reply" => of_commands(&mut words, CommandFault::SwallowReply)?,
             "error" => {
                 let line = words.parsed("text", |text| {
-                    ErrorLine::new(text).map_err(|e| e.to_string())
+                    if text.chars().any(char::is_control) {
+                        return Err("an error reply is one line of printable text".to_owned());
+                    }
+                    Ok(ErrorLine(text.to_owned()))
                 })?;
-                Some(CommandFault::Error(line.ok_or_else(|| need("text"))?))
+                let line = line.ok_or_else(|| need("text"))?;
+                of_commands(&mut words, CommandFault::Error(line))?
             }
-            "reset-before" => Some(CommandFault::ResetBefore),
-            "reset-after" => Some(CommandFault::ResetAfter),
-            _ => None,
+            "reset-before" => of_commands(&mut words, CommandFault::ResetBefore)?,
+            "reset-after" => of_commands(&mut words, CommandFault::ResetAfter)?,
+            _ => RuleFault::Connection(connections(&mut words, &what, need)?),
         };
-        let fault = match command {
-            Some(fault) => RuleFault::Command(commands(&mut words)?, fault),
-            None => RuleFault::Connection(connections(&mut words, &what, need)?),
-        };
-        let refuses = matches!(fault, RuleFault::Connection(ConnectionFault::Refuse));
-        let scope = if refuses {
-            ConnectionFilter::default()
-        } else {
-            ConnectionFilter {
-                client: words.text("client"),
-                address: words.parsed("client-address", str::parse)?,
-                link: None,
-            }
-        };
-        let scope = ConnectionFilter {
+        let mut scope = ConnectionFilter {
             link: words.text("link"),
-            ..scope
+            ..ConnectionFilter::default()
         };
+        if fault != RuleFault::Connection(ConnectionFault::Refuse) {
+            scope.client = words.text("client");
+            scope.address = words.parsed("client-address", str::parse)?;
+        }
         let lasts = words.duration("for")?;
         match words.0.first() {
             Some(word) => wrong(
@@ -262,14 +270,12 @@ fn commands(words: &mut RuleWords) -> Result<CommandFilter, RuleError> {
         }
     })?;
     let classes = words.parsed("class", |text| {
-        text.split(',')
-            .map(|class| {
-                class
-                    .trim()
-                    .parse::<CommandClass>()
-                    .map_err(|e| e.to_string())
-            })
-            .collect()
+        let class = |text: &str| {
+            use CommandClass::{Other, Read, Script, Write};
+            let reason = "classes are write, read, script and other";
+            one_of([Write, Read, Script, Other], text.trim(), reason)
+        };
+        text.split(',').map(class).collect()
     })?;
     let key = words.parsed("key", |text| {
         if text.len() > KEY {
@@ -314,10 +320,12 @@ fn connections(
 ) -> Result<ConnectionFault, RuleError> {
     let stream = |words: &mut RuleWords| {
         words.parsed("stream", |text| {
-            [LinkDirection::Upstream, LinkDirection::Downstream]
-                .into_iter()
-                .find(|direction| direction.as_str() == text)
-                .ok_or_else(|| "a stream is upstream or downstream; both unless given".to_owned())
+            let reason = "a stream is upstream or downstream; both unless given";
+            one_of(
+                [LinkDirection::Upstream, LinkDirection::Downstream],
+                text,
+                reason,
+            )
         })
     };
     Ok(match what.value.as_str() {
