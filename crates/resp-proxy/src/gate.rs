@@ -28,7 +28,7 @@ pub(crate) struct FaultGate<'a> {
 impl<'a> FaultGate<'a> {
     pub(crate) fn new(exchange: &'a ConnectionState, direction: LinkDirection) -> Self {
         Self {
-            view: exchange.link.rules.view(&exchange.link.name),
+            view: exchange.link.view(),
             exchange,
             direction,
             late: DelayLine::default(),
@@ -37,11 +37,7 @@ impl<'a> FaultGate<'a> {
     }
 
     fn find(&self, wanted: impl Fn(ConnectionFault) -> bool) -> Option<Arc<ActiveRule>> {
-        if !self.view.has_connection_faults() {
-            return None;
-        }
-        self.view
-            .of_connection(&self.exchange.client(), self.exchange.address, wanted)
+        self.exchange.find_fault(&self.view, wanted)
     }
 
     /// Counts an effect on a connection once, and its last moment always.
@@ -116,7 +112,7 @@ impl<'a> FaultGate<'a> {
         bytes: &[u8],
     ) -> std::io::Result<()> {
         let mut rest = bytes;
-        if self.view.has_connection_faults() {
+        if self.view.has_connection_faults {
             if self.loses(bytes) {
                 return Ok(());
             }

@@ -64,13 +64,10 @@ impl fmt::Display for ProxyNotice {
     }
 }
 
-/// Receives notices.
-pub(crate) type NoticeListener = Box<dyn Fn(ProxyNotice) + Send + Sync>;
-
 /// Sends each change once.
 #[derive(Default)]
 pub(crate) struct Notices {
-    listener: Option<NoticeListener>,
+    listener: Option<Box<dyn Fn(ProxyNotice) + Send + Sync>>,
     latest: Mutex<Vec<ProxyNotice>>,
 }
 
@@ -83,9 +80,9 @@ impl fmt::Debug for Notices {
 }
 
 impl Notices {
-    pub(crate) fn to(listener: Option<NoticeListener>) -> Self {
+    pub(crate) fn to(listener: impl Fn(ProxyNotice) + Send + Sync + 'static) -> Self {
         Self {
-            listener,
+            listener: Some(Box::new(listener)),
             latest: Mutex::default(),
         }
     }
@@ -129,7 +126,7 @@ mod tests {
     fn every_change_is_sent_once() {
         let (sender, received) = std::sync::mpsc::channel();
         let listener = move |notice| sender.send(notice).unwrap();
-        let notices = Notices::to(Some(Box::new(listener)));
+        let notices = Notices::to(listener);
         let away = || ProxyNotice::StoreAway {
             reason: "refused".to_owned(),
         };

@@ -9,11 +9,11 @@ use tokio::task::JoinHandle;
 use crate::advice;
 use crate::counters::ProxyCounters;
 use crate::listener::ProxyListener;
-use crate::notice::{NoticeListener, Notices, ProxyNotice};
+use crate::notice::{Notices, ProxyNotice};
 use crate::rule::Rule;
 use crate::rules::{RuleGuard, RuleSet};
 use crate::seen::SeenCommands;
-use crate::server::ProxyServer;
+use crate::server;
 use crate::state::ProxyState;
 use crate::upstream::Upstream;
 
@@ -30,7 +30,7 @@ pub struct RespProxyBuilder {
     upstream: Upstream,
     name: String,
     rules: RuleSet,
-    notices: Option<NoticeListener>,
+    notices: Notices,
 }
 
 impl RespProxyBuilder {
@@ -53,7 +53,7 @@ impl RespProxyBuilder {
     /// listener without file descriptors.
     #[must_use]
     pub fn notices(mut self, listener: impl Fn(ProxyNotice) + Send + Sync + 'static) -> Self {
-        self.notices = Some(Box::new(listener));
+        self.notices = Notices::to(listener);
         self
     }
 
@@ -69,18 +69,19 @@ impl RespProxyBuilder {
             rules,
             notices,
         } = self;
-        let link = Arc::new(ProxyState::new(name, rules, Notices::to(notices)));
+        let link = Arc::new(ProxyState::new(name, rules, notices));
         // Under a rule that refuses connections, none may come in even now.
-        let is_refusing = link.rules.view(&link.name).refusal().is_some();
+        let is_refusing = link.view().refusal().is_some();
         let listener = ProxyListener::bind(address, is_refusing)?;
         link.listening.send_replace(!is_refusing);
         let address = listener.address();
-        let server = ProxyServer::new(upstream, Arc::clone(&link));
-        server.learn_commands().await;
+        link.is_to_ask();
+        server::learn(&upstream, &link).await;
+        let task = tokio::spawn(server::run(upstream, Arc::clone(&link), listener));
         Ok(RespProxy {
             address,
             link,
-            task: tokio::spawn(server.run(listener)),
+            task,
         })
     }
 }
@@ -92,7 +93,7 @@ impl RespProxy {
             upstream,
             name: "proxy".to_owned(),
             rules: RuleSet::new(),
-            notices: None,
+            notices: Notices::default(),
         }
     }
 
@@ -124,7 +125,7 @@ impl RespProxy {
         async move {
             let mut listening = link.listening.subscribe();
             loop {
-                let wanted = link.rules.view(&link.name).refusal().is_none();
+                let wanted = link.view().refusal().is_none();
                 if *listening.borrow_and_update() == wanted || listening.changed().await.is_err() {
                     return;
                 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 
 use crate::active::ActiveRule;
 use crate::frame::{FrameScanner, NoCapture, ScanProgress, StreamSide};
@@ -92,7 +92,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
                 // A connection that lost a reply is of no use: its client may open another.
                 () = fault_ended => return Err(ConnectionEnd::Reset),
                 read = self.read() => read?,
-                () = exchange.replies_woken() => {
+                () = exchange.wake.notified() => {
                     if self.scanner.at_frame_start() {
                         self.local().await?;
                     }
@@ -103,7 +103,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
                 self.client.shutdown().await?;
                 return Ok(());
             }
-            self.exchange.note_read();
+            self.exchange.reads.note();
             self.gate.open(None).await?;
             self.pass().await?;
         }
@@ -275,12 +275,14 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
             ReplyFate::NotBefore(due, active) if due > Instant::now() => {
                 // The client's other replies wait as well, but not for a fault that is over, and
                 // not long for a client that has left.
+                let farewell = async {
+                    self.exchange.client_left.cancelled().await;
+                    sleep(FAREWELL).await;
+                };
                 tokio::select! {
                     () = sleep_until(due.into()) => {}
                     () = active.ended.cancelled() => {}
-                    () = self.exchange.since_client_left(FAREWELL) => {
-                        return Err(ConnectionEnd::Closed);
-                    }
+                    () = farewell => return Err(ConnectionEnd::Closed),
                 }
             }
             ReplyFate::NotBefore(..) => {}

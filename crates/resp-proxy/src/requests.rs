@@ -83,7 +83,7 @@ impl<'a, W: AsyncWrite + Unpin> RequestStream<'a, W> {
             }
             self.forward(self.decided()).await?;
         }
-        self.exchange.client_left();
+        self.exchange.client_left.cancel();
         gone(self.upstream.shutdown().await)
     }
 
@@ -96,7 +96,7 @@ impl<'a, W: AsyncWrite + Unpin> RequestStream<'a, W> {
     /// How far the bytes may be passed on. Those of a command that is not decided about wait only
     /// for a rule that may keep it from the store.
     fn decided(&self) -> usize {
-        if self.passage == FramePassage::Undecided && self.gate.view.withholds() {
+        if self.passage == FramePassage::Undecided && self.gate.view.withholds {
             self.window.frame
         } else {
             self.window.scanned
@@ -166,7 +166,7 @@ impl<'a, W: AsyncWrite + Unpin> RequestStream<'a, W> {
         let exchange = self.exchange;
         let link = &exchange.link;
         link.counters.commands.note();
-        known.note();
+        known.seen.note();
         if commands.is_unknown(known) {
             link.seen.note_unknown(self.command.name());
         }
@@ -176,7 +176,7 @@ impl<'a, W: AsyncWrite + Unpin> RequestStream<'a, W> {
         let arguments = self.scanner.announced().max(self.command.count() as u64);
         let step = self.dialogue.look(&self.command, kind, arguments);
         let mut found = None;
-        if self.gate.view.has_command_faults() {
+        if self.gate.view.has_command_faults {
             let subject = |classes| RuleSubject {
                 client: self.dialogue.client(),
                 address: self.exchange.address,
@@ -261,7 +261,7 @@ impl<'a, W: AsyncWrite + Unpin> RequestStream<'a, W> {
                 self.forward(self.window.frame).await?;
                 self.gate.view.took_effect(active);
                 self.passage = FramePassage::Discard;
-                let line: Arc<[u8]> = format!("-{}\r\n", line.as_str()).into_bytes().into();
+                let line: Arc<[u8]> = format!("-{}\r\n", line.0).into_bytes().into();
                 let form = reply.map(|_| ReplyForm::One);
                 if executes {
                     self.expect(form, ReplyFate::Replaced(line));
@@ -269,7 +269,7 @@ impl<'a, W: AsyncWrite + Unpin> RequestStream<'a, W> {
                 } else if let Some(form) = form {
                     self.exchange
                         .expected(|queue| queue.push(form, ReplyFate::Local(line)));
-                    self.exchange.wake_replies();
+                    self.exchange.wake.notify_one();
                 }
             }
         }

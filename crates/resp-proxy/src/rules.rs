@@ -15,7 +15,7 @@ use crate::rule::{ConnectionFault, Rule};
 /// rules.
 #[derive(Clone, Debug, Default)]
 pub struct RuleSet {
-    rules: watch::Sender<Arc<[Arc<ActiveRule>]>>,
+    rules: watch::Sender<Vec<Arc<ActiveRule>>>,
 }
 
 /// A rule in force. Dropping it ends the rule.
@@ -39,13 +39,7 @@ impl RuleGuard {
 
     /// Waits until the rule has had so many effects, or has ended. A caller that does not want to
     /// wait forever adds a deadline.
-    pub async fn effects(&self, most: u64) -> RuleReport {
-        self.active.effects(most).await
-    }
-
-    /// As [`effects`](Self::effects), and independent of the guard.
-    #[cfg(feature = "control")]
-    pub(crate) fn pending_effects(&self, most: u64) -> impl Future<Output = RuleReport> + use<> {
+    pub fn effects(&self, most: u64) -> impl Future<Output = RuleReport> + use<> {
         let active = Arc::clone(&self.active);
         async move { active.effects(most).await }
     }
@@ -81,9 +75,8 @@ impl RuleSet {
         // A seed is there to be read and typed again.
         let rule = rule.seeded(|| RandomState::new().hash_one(0) % 1_000_000);
         let active = Arc::new(ActiveRule::new(rule));
-        self.rules.send_modify(|rules| {
-            *rules = rules.iter().cloned().chain([Arc::clone(&active)]).collect();
-        });
+        self.rules
+            .send_modify(|rules| rules.push(Arc::clone(&active)));
         RuleGuard {
             rules: self.clone(),
             active,
@@ -92,15 +85,9 @@ impl RuleSet {
 
     fn remove(&self, active: &Arc<ActiveRule>) {
         self.rules.send_if_modified(|rules| {
-            let found = rules.iter().any(|a| Arc::ptr_eq(a, active));
-            if found {
-                *rules = rules
-                    .iter()
-                    .filter(|a| !Arc::ptr_eq(a, active))
-                    .cloned()
-                    .collect();
-            }
-            found
+            let before = rules.len();
+            rules.retain(|other| !Arc::ptr_eq(other, active));
+            rules.len() < before
         });
         active.end();
     }
@@ -112,9 +99,9 @@ impl RuleSet {
             set: self.clone(),
             link: link.to_owned(),
             rules: Vec::new(),
-            commands: false,
+            has_command_faults: false,
             withholds: false,
-            connections: false,
+            has_connection_faults: false,
             changes,
         };
         view.rebuild();
@@ -128,10 +115,11 @@ pub(crate) struct RuleView {
     set: RuleSet,
     link: String,
     rules: Vec<Arc<ActiveRule>>,
-    commands: bool,
-    withholds: bool,
-    connections: bool,
-    changes: watch::Receiver<Arc<[Arc<ActiveRule>]>>,
+    pub(crate) has_command_faults: bool,
+    /// The fate of a command must be known before the store receives any of it.
+    pub(crate) withholds: bool,
+    pub(crate) has_connection_faults: bool,
+    changes: watch::Receiver<Vec<Arc<ActiveRule>>>,
 }
 
 /// The connection and command that rules look at.
@@ -163,12 +151,10 @@ impl RuleView {
         };
         self.rules = all.iter().filter(here).cloned().collect();
         let of_commands = || self.rules.iter().filter_map(|active| active.of_commands());
-        self.commands = of_commands().next().is_some();
+        self.has_command_faults = of_commands().next().is_some();
         self.withholds = of_commands().any(|(_, fault)| fault.withholds());
-        self.connections = self
-            .rules
-            .iter()
-            .any(|active| active.of_connections().is_some());
+        let mut rules = self.rules.iter();
+        self.has_connection_faults = rules.any(|active| active.of_connections().is_some());
     }
 
     /// Takes over changes, if there were any.
@@ -183,16 +169,6 @@ impl RuleView {
         // The sender lives in `set`, so that the channel is never closed.
         let _ = self.changes.changed().await;
         self.rebuild();
-    }
-
-    /// Whether any rule concerns commands.
-    pub(crate) fn has_command_faults(&self) -> bool {
-        self.commands
-    }
-
-    /// Whether the fate of a command must be known before the store receives any of it.
-    pub(crate) fn withholds(&self) -> bool {
-        self.withholds
     }
 
     /// The first rule that applies to a command. `queued` are rules that fit it for another reason.
@@ -223,11 +199,6 @@ impl RuleView {
                 queued.push(Arc::clone(active));
             }
         }
-    }
-
-    /// Whether any rule concerns connections as a whole.
-    pub(crate) fn has_connection_faults(&self) -> bool {
-        self.connections
     }
 
     /// The first fault of this connection that is `wanted`.

@@ -1,5 +1,6 @@
 //! Takes connections, opens theirs to the store, and runs both directions.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,9 +18,8 @@ use crate::notice::ProxyNotice;
 use crate::replies::ReplyStream;
 use crate::requests::RequestStream;
 use crate::rule::ConnectionFault;
-use crate::rules::RuleView;
 use crate::state::{ConnectionEnd, ConnectionState, ProxyState};
-use crate::upstream::{CommandList, Upstream};
+use crate::upstream::Upstream;
 
 /// How long a failing `accept` waits, for instance for file descriptors.
 const BREATH: Duration = Duration::from_millis(10);
@@ -27,58 +27,40 @@ const BREATH: Duration = Duration::from_millis(10);
 /// side. A store closes such a connection itself unless it is stuck.
 const STUCK: Duration = Duration::from_secs(60);
 
-/// The server of one proxy.
-#[derive(Debug)]
-pub(crate) struct ProxyServer {
-    upstream: Upstream,
-    link: Arc<ProxyState>,
-}
-
-impl ProxyServer {
-    pub(crate) fn new(upstream: Upstream, link: Arc<ProxyState>) -> Self {
-        Self { upstream, link }
-    }
-
-    /// Asks the store for its commands.
-    pub(crate) async fn learn_commands(&self) {
-        self.link.is_to_ask();
-        learn(&self.upstream, &self.link).await;
-    }
-
-    /// Takes connections until it is dropped, and they with it.
-    pub(crate) async fn run(self, mut listener: ProxyListener) {
-        let mut view = self.link.rules.view(&self.link.name);
-        // Connections end with the server, since the set ends its tasks.
-        let mut connections = JoinSet::new();
-        loop {
-            if let Some(active) = view.refusal() {
-                listener.refuse();
-                self.link.listening.send_replace(false);
-                view.took_effect(&active);
-                active.ended.cancelled().await;
-                view.refresh();
-                continue;
-            }
-            let accepting = async {
-                let listener = listener.listen().await;
-                (self.link.listening).send_if_modified(|was| !std::mem::replace(was, true));
-                listener.accept().await
-            };
-            tokio::select! {
-                biased;
-                () = view.changed() => {}
-                Some(_) = connections.join_next() => {}
-                accepted = accepting => match accepted {
-                    Ok((client, address)) => {
-                        self.link.counters.connections.note();
-                        let (upstream, link) = (self.upstream.clone(), Arc::clone(&self.link));
-                        connections.spawn(serve(client, address, upstream, link));
-                    }
-                    Err(error) => {
-                        let reason = error.to_string();
-                        self.link.notices.send(ProxyNotice::NotAccepting { reason });
-                        sleep(BREATH).await;
-                    }
+/// Takes connections until it is dropped, and they with it.
+pub(crate) async fn run(upstream: Upstream, link: Arc<ProxyState>, mut listener: ProxyListener) {
+    let mut view = link.view();
+    // Connections end with the server, since the set ends its tasks.
+    let mut connections = JoinSet::new();
+    loop {
+        if let Some(active) = view.refusal() {
+            listener.refuse();
+            link.listening.send_replace(false);
+            view.took_effect(&active);
+            active.ended.cancelled().await;
+            view.refresh();
+            continue;
+        }
+        let accepting = async {
+            let listener = listener.listen().await;
+            link.listening
+                .send_if_modified(|was| !std::mem::replace(was, true));
+            listener.accept().await
+        };
+        tokio::select! {
+            biased;
+            () = view.changed() => {}
+            Some(_) = connections.join_next() => {}
+            accepted = accepting => match accepted {
+                Ok((client, address)) => {
+                    link.counters.connections.note();
+                    let (upstream, link) = (upstream.clone(), Arc::clone(&link));
+                    connections.spawn(serve(client, address, upstream, link));
+                }
+                Err(error) => {
+                    let reason = error.to_string();
+                    link.notices.send(ProxyNotice::NotAccepting { reason });
+                    sleep(BREATH).await;
                 }
             }
         }
@@ -86,20 +68,22 @@ impl ProxyServer {
 }
 
 /// Asks the store for its commands, and notes its state.
-async fn learn(upstream: &Upstream, link: &ProxyState) {
-    match upstream.commands().await {
-        Ok(CommandList::Reported(table)) => {
+pub(crate) async fn learn(upstream: &Upstream, link: &ProxyState) {
+    let notice = match upstream.commands().await {
+        Err(error) => return link.notices.send(away(&error)),
+        Ok(Ok(table)) => {
             link.set_commands(table);
-            link.notices.send(ProxyNotice::StoreBack);
-            link.notices.send(ProxyNotice::CommandsKnown);
+            ProxyNotice::CommandsKnown
         }
-        Ok(CommandList::Refused(reason)) => {
-            link.notices.send(ProxyNotice::StoreBack);
-            link.notices.send(ProxyNotice::CommandsUnknown { reason });
-        }
-        Err(error) => link.notices.send(ProxyNotice::StoreAway {
-            reason: error.to_string(),
-        }),
+        Ok(Err(reason)) => ProxyNotice::CommandsUnknown { reason },
+    };
+    link.notices.send(ProxyNotice::StoreBack);
+    link.notices.send(notice);
+}
+
+fn away(error: &io::Error) -> ProxyNotice {
+    ProxyNotice::StoreAway {
+        reason: error.to_string(),
     }
 }
 
@@ -116,35 +100,34 @@ async fn serve(
             connected = upstream.connect() => connected,
             () = leaves(&client) => return Err(ConnectionEnd::Closed),
         };
-        if connected.is_ok() {
-            let is_to_ask = link.is_to_ask();
-            link.notices.send(ProxyNotice::StoreBack);
-            if is_to_ask {
-                let (upstream, link) = (upstream.clone(), Arc::clone(&link));
-                tokio::spawn(async move { learn(&upstream, &link).await });
-            }
-        }
         match connected {
             Err(error) => {
                 link.counters.unreachable.note();
-                link.notices.send(ProxyNotice::StoreAway {
-                    reason: error.to_string(),
-                });
+                link.notices.send(away(&error));
                 Err(ConnectionEnd::Reset)
             }
-            Ok(Stream::Left(mut store)) => {
-                let (from_store, to_store) = store.split();
-                let ended = exchange(&mut client, address, from_store, to_store, &link).await;
-                if matches!(ended, Err(ConnectionEnd::Reset)) {
-                    reset(&store);
+            Ok(mut store) => {
+                let is_to_ask = link.is_to_ask();
+                link.notices.send(ProxyNotice::StoreBack);
+                if is_to_ask {
+                    let link = Arc::clone(&link);
+                    tokio::spawn(async move { learn(&upstream, &link).await });
                 }
-                ended
-            }
-            Ok(Stream::Right(mut store)) => {
-                let (from_store, to_store) = tokio::io::split(&mut store);
-                let ended = exchange(&mut client, address, from_store, to_store, &link).await;
+                let ended = match &mut store {
+                    Stream::Left(store) => {
+                        let (from_store, to_store) = store.split();
+                        exchange(&mut client, address, from_store, to_store, &link).await
+                    }
+                    Stream::Right(store) => {
+                        let (from_store, to_store) = tokio::io::split(store);
+                        exchange(&mut client, address, from_store, to_store, &link).await
+                    }
+                };
                 if matches!(ended, Err(ConnectionEnd::Reset)) {
-                    reset(client_tls::below_tls(&store));
+                    reset(match &store {
+                        Stream::Left(store) => store,
+                        Stream::Right(store) => client_tls::below_tls(store),
+                    });
                 }
                 ended
             }
@@ -182,10 +165,10 @@ async fn exchange(
             // The client has sent its last request, or the store takes no more. The store's last
             // replies may still come.
             Ok(()) | Err(ConnectionEnd::StoreGone) => loop {
-                let before = exchange.reads();
+                let before = exchange.reads.get();
                 tokio::select! {
                     replied = &mut replies => return replied,
-                    () = sleep(STUCK) => if exchange.reads() == before {
+                    () = sleep(STUCK) => if exchange.reads.get() == before {
                         return Err(ConnectionEnd::Closed);
                     },
                 }
@@ -201,14 +184,16 @@ async fn exchange(
 
 /// Waits for a rule that ends the connection as a whole.
 async fn ended_by_rule(exchange: &ConnectionState) -> ConnectionEnd {
-    let mut view = exchange.link.rules.view(&exchange.link.name);
+    let mut view = exchange.link.view();
     let mut timeout: Option<(Arc<ActiveRule>, Instant)> = None;
     loop {
         if let Some(active) = view.refusal() {
             view.took_effect(&active);
             return ConnectionEnd::Reset;
         }
-        let found = find_timeout(&view, exchange);
+        let found = exchange.find_fault(&view, |fault| {
+            matches!(fault, ConnectionFault::Timeout { .. })
+        });
         let is_same = match (&found, &timeout) {
             (Some(found), Some((known, _))) => Arc::ptr_eq(found, known),
             (found, known) => found.is_none() && known.is_none(),
@@ -228,7 +213,7 @@ async fn ended_by_rule(exchange: &ConnectionState) -> ConnectionEnd {
         });
         tokio::select! {
             () = view.changed() => {}
-            () = exchange.fault_changed() => {}
+            () = exchange.fault.notified() => {}
             () = until(doomed.as_ref().map(|(at, _)| *at)) => return ConnectionEnd::Reset,
             () = until(closes.map(|(at, _)| at)) => {
                 if let Some((active, _)) = &timeout
@@ -240,15 +225,6 @@ async fn ended_by_rule(exchange: &ConnectionState) -> ConnectionEnd {
             }
         }
     }
-}
-
-fn find_timeout(view: &RuleView, exchange: &ConnectionState) -> Option<Arc<ActiveRule>> {
-    if !view.has_connection_faults() {
-        return None;
-    }
-    view.of_connection(&exchange.client(), exchange.address, |fault| {
-        matches!(fault, ConnectionFault::Timeout { .. })
-    })
 }
 
 /// Waits for an instant, or for ever.

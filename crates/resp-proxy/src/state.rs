@@ -2,18 +2,20 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::active::ActiveRule;
-use crate::counters::LiveCounters;
+use crate::counters::{LiveCounter, LiveCounters};
 use crate::notice::Notices;
 use crate::queue::{ReplyFate, ReplyForm, ReplyQueue};
-use crate::rules::RuleSet;
+use crate::rule::ConnectionFault;
+use crate::rules::{RuleSet, RuleView};
 use crate::seen::{SeenCommands, SeenSample};
 use crate::table::CommandTable;
 
@@ -50,6 +52,11 @@ impl ProxyState {
             reported: OnceLock::new(),
             asked: Mutex::default(),
         }
+    }
+
+    /// The rules as one of its connections, or its listener, sees them.
+    pub(crate) fn view(&self) -> RuleView {
+        self.rules.view(&self.name)
     }
 
     /// The store's own commands, or those that most stores have.
@@ -119,12 +126,14 @@ pub(crate) struct ConnectionState {
     doom: Mutex<Option<(Instant, Arc<ActiveRule>)>>,
     /// Bytes were dropped, so that later ones make no sense.
     has_lost_bytes: AtomicBool,
-    has_client_left: AtomicBool,
+    /// The client has closed its side.
+    pub(crate) client_left: CancellationToken,
     /// Reads from the store so far.
-    reads: AtomicU64,
-    wake: Notify,
-    leaving: Notify,
-    fault: Notify,
+    pub(crate) reads: LiveCounter,
+    /// The replies have a local one to look at.
+    pub(crate) wake: Notify,
+    /// The connection has a fault that it had not, or another name.
+    pub(crate) fault: Notify,
 }
 
 impl ConnectionState {
@@ -140,22 +149,28 @@ impl ConnectionState {
             met: Mutex::default(),
             doom: Mutex::default(),
             has_lost_bytes: AtomicBool::new(false),
-            has_client_left: AtomicBool::new(false),
-            reads: AtomicU64::new(0),
+            client_left: CancellationToken::new(),
+            reads: LiveCounter::default(),
             wake: Notify::new(),
-            leaving: Notify::new(),
             fault: Notify::new(),
         }
-    }
-
-    /// The name that the client set.
-    pub(crate) fn client(&self) -> String {
-        self.client.lock().clone()
     }
 
     pub(crate) fn set_client(&self, name: &str) {
         name.clone_into(&mut self.client.lock());
         self.fault.notify_one();
+    }
+
+    /// The first fault of this connection that is `wanted`.
+    pub(crate) fn find_fault(
+        &self,
+        view: &RuleView,
+        wanted: impl Fn(ConnectionFault) -> bool,
+    ) -> Option<Arc<ActiveRule>> {
+        if !view.has_connection_faults {
+            return None;
+        }
+        view.of_connection(&self.client.lock(), self.address, wanted)
     }
 
     /// Whether a fault of connections meets this one for the first time.
@@ -208,14 +223,6 @@ impl ConnectionState {
         std::mem::take(&mut self.outcomes.lock())
     }
 
-    pub(crate) fn wake_replies(&self) {
-        self.wake.notify_one();
-    }
-
-    pub(crate) async fn replies_woken(&self) {
-        self.wake.notified().await;
-    }
-
     /// Whether bytes pass without being looked at.
     pub(crate) fn is_transparent(&self) -> bool {
         self.is_transparent.load(Ordering::Relaxed)
@@ -236,28 +243,6 @@ impl ConnectionState {
     fn pass_untouched(&self) {
         self.is_transparent.store(true, Ordering::Relaxed);
         self.expected.lock().clear();
-    }
-
-    pub(crate) fn note_read(&self) {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn reads(&self) -> u64 {
-        self.reads.load(Ordering::Relaxed)
-    }
-
-    /// The client has closed its side.
-    pub(crate) fn client_left(&self) {
-        self.has_client_left.store(true, Ordering::Relaxed);
-        self.leaving.notify_one();
-    }
-
-    /// Waits until a time after the client has closed its side.
-    pub(crate) async fn since_client_left(&self, time: Duration) {
-        if !self.has_client_left.load(Ordering::Relaxed) {
-            self.leaving.notified().await;
-        }
-        tokio::time::sleep(time).await;
     }
 
     /// A rule resets this connection at that instant.
@@ -282,10 +267,5 @@ impl ConnectionState {
 
     pub(crate) fn has_lost_bytes(&self) -> bool {
         self.has_lost_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Waits until the connection has a fault that it had not, or another name.
-    pub(crate) async fn fault_changed(&self) {
-        self.fault.notified().await;
     }
 }

@@ -2,11 +2,11 @@
 //! none.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use redis::{Value, from_redis_value_ref};
 
 use crate::class::{ChannelKind, CommandClass, CommandKind, CommandRole};
+use crate::counters::LiveCounter;
 use crate::key::KeyPlace;
 use crate::value::elements;
 
@@ -22,18 +22,13 @@ pub(crate) struct CommandTable {
 #[derive(Debug)]
 pub(crate) struct KnownCommand {
     pub(crate) kind: CommandKind,
-    seen: AtomicU64,
+    pub(crate) seen: LiveCounter,
 }
 
-impl KnownCommand {
-    fn new(kind: CommandKind) -> Self {
-        let seen = AtomicU64::new(0);
+impl From<CommandKind> for KnownCommand {
+    fn from(kind: CommandKind) -> Self {
+        let seen = LiveCounter::default();
         Self { kind, seen }
-    }
-
-    /// Counts one more of it.
-    pub(crate) fn note(&self) {
-        self.seen.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -45,19 +40,12 @@ impl CommandTable {
                 .split_whitespace()
                 .map(move |name| (name.as_bytes().to_vec(), plain(class, KeyPlace::At(1))))
         };
-        let mut kinds: HashMap<_, _> = group(CommandClass::Write, WRITES)
+        let kinds: HashMap<_, _> = group(CommandClass::Write, WRITES)
             .chain(group(CommandClass::Read, READS))
             .chain(group(CommandClass::Script, "EVAL EVALSHA FCALL"))
             .chain(group(CommandClass::Other, OTHERS))
             .collect();
-        for (names, place) in places() {
-            for name in names.split_whitespace() {
-                kinds
-                    .entry(name.into())
-                    .and_modify(|kind| kind.key = place.clone());
-            }
-        }
-        Self::with_roles(kinds)
+        Self::of(kinds, |_| true)
     }
 
     /// The answer to COMMAND: one array a command,
@@ -70,38 +58,43 @@ impl CommandTable {
         if kinds.is_empty() {
             return None;
         }
-        // Stores hide this flag: these may be replicated, and a write pause holds them back.
-        for name in ["PUBLISH", "SPUBLISH", "PFCOUNT", "CLUSTER|SYNCSLOTS"] {
+        for (name, class) in [
+            // Stores hide this flag: these may be replicated, and a write pause holds them back.
+            ("PUBLISH", CommandClass::Write),
+            ("SPUBLISH", CommandClass::Write),
+            ("PFCOUNT", CommandClass::Write),
+            ("CLUSTER|SYNCSLOTS", CommandClass::Write),
+            ("EVAL", CommandClass::Script),
+            ("EVALSHA", CommandClass::Script),
+            ("FCALL", CommandClass::Script),
+        ] {
             kinds
                 .entry(name.into())
-                .and_modify(|kind| kind.class = CommandClass::Write);
-        }
-        for name in ["EVAL", "EVALSHA", "FCALL"] {
-            kinds
-                .entry(name.into())
-                .and_modify(|kind| kind.class = CommandClass::Script);
+                .and_modify(|kind| kind.class = class);
         }
         // Before Redis 7.0, a store gives no place that is not fixed.
-        for (names, place) in places() {
-            for name in names.split_whitespace() {
-                kinds.entry(name.into()).and_modify(|kind| {
-                    if kind.key == KeyPlace::Nowhere {
-                        kind.key = place.clone();
-                    }
-                });
-            }
-        }
-        Some(Self::with_roles(kinds))
+        Some(Self::of(kinds, |place| *place == KeyPlace::Nowhere))
     }
 
-    fn with_roles(mut kinds: HashMap<Vec<u8>, CommandKind>) -> Self {
+    /// These commands, with their roles, and with their keys at other places than the `wrong` ones.
+    fn of(mut kinds: HashMap<Vec<u8>, CommandKind>, wrong: impl Fn(&KeyPlace) -> bool) -> Self {
+        for (names, place) in places() {
+            for name in names.split_whitespace() {
+                if let Some(kind) = kinds.get_mut(name.as_bytes())
+                    && wrong(&kind.key)
+                {
+                    kind.key = place.clone();
+                }
+            }
+        }
         for (name, role) in ROLES {
             kinds.entry(name.into()).or_insert(unknown()).role = role;
         }
-        let known = |(name, kind)| (name, KnownCommand::new(kind));
         Self {
-            commands: kinds.into_iter().map(known).collect(),
-            unknown: KnownCommand::new(unknown()),
+            commands: (kinds.into_iter())
+                .map(|(name, kind)| (name, kind.into()))
+                .collect(),
+            unknown: unknown().into(),
         }
     }
 
@@ -144,7 +137,7 @@ impl CommandTable {
     /// The commands that were seen, with their numbers.
     pub(crate) fn seen(&self) -> impl Iterator<Item = (&str, u64)> {
         self.commands.iter().filter_map(|(name, known)| {
-            let seen = known.seen.load(Ordering::Relaxed);
+            let seen = known.seen.get();
             (seen > 0).then_some((std::str::from_utf8(name).ok()?, seen))
         })
     }

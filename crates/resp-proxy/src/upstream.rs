@@ -168,31 +168,23 @@ impl Upstream {
         answer.map(|_| ()).map_err(io::Error::other)
     }
 
-    /// Asks the store for its commands.
+    /// Asks the store for its commands. The inner error is why it lists none.
     ///
     /// # Errors
     /// When it takes no connection, or refuses the password.
-    pub(crate) async fn commands(&self) -> io::Result<CommandList> {
+    pub(crate) async fn commands(&self) -> io::Result<Result<CommandTable, String>> {
         let mut stream = self.connect().await?;
-        let answer = match timeout(CONNECT, ask(&mut stream, &cmd("COMMAND"))).await {
-            Ok(answer) => answer.and_then(Value::extract_error),
-            Err(_) => return Ok(CommandList::Refused("no answer in time".to_owned())),
+        let Ok(answer) = timeout(CONNECT, ask(&mut stream, &cmd("COMMAND"))).await else {
+            return Ok(Err("no answer in time".to_owned()));
         };
-        Ok(match answer {
-            Ok(answer) => CommandTable::reported(&answer).map_or_else(
-                || CommandList::Refused("an answer of another form".to_owned()),
-                CommandList::Reported,
-            ),
-            Err(refusal) => CommandList::Refused(refusal.to_string()),
-        })
+        let answer = answer.and_then(Value::extract_error);
+        Ok(answer
+            .map_err(|refusal| refusal.to_string())
+            .and_then(|answer| {
+                CommandTable::reported(&answer)
+                    .ok_or_else(|| "an answer of another form".to_owned())
+            }))
     }
-}
-
-/// The answer to COMMAND.
-pub(crate) enum CommandList {
-    Reported(CommandTable),
-    /// None, for this reason.
-    Refused(String),
 }
 
 /// Sends one command and reads its reply.
