@@ -21,7 +21,7 @@ pub(crate) struct Dialogue {
     unsettled: VecDeque<Undo>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Session {
     queued: Option<Transaction>,
     replies: ReplyMode,
@@ -36,6 +36,7 @@ struct Transaction {
     breaks_matching: bool,
 }
 
+/// As CLIENT REPLY names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum ReplyMode {
     #[default]
@@ -122,7 +123,11 @@ impl Dialogue {
                 executes,
             };
         }
+        let switch = reply_switch(command, kind);
         let form = match kind.role {
+            CommandRole::Client if matches!(switch, Some(ReplyMode::Off | ReplyMode::SkipNext)) => {
+                ReplyForm::Refusal
+            }
             CommandRole::Hello => ReplyForm::Hello(match command.argument(1) {
                 Some(b"3") => Some(3),
                 Some(b"2") => Some(2),
@@ -138,15 +143,9 @@ impl Dialogue {
             CommandRole::Stream => ReplyForm::Stream,
             _ => ReplyForm::One,
         };
-        let reply = match (kind.role, ReplySwitch::of(command, kind)) {
-            (CommandRole::Reset, _) | (_, Some(ReplySwitch::On)) => Some(form),
-            (_, Some(ReplySwitch::Off | ReplySwitch::Skip)) => {
-                self.answered().then_some(ReplyForm::Refusal)
-            }
-            (_, None) => self.answered().then_some(form),
-        };
+        let switches_on = kind.role == CommandRole::Reset || switch == Some(ReplyMode::On);
         Consequences {
-            reply,
+            reply: (switches_on || self.answered()).then_some(form),
             subject: Some(CommandClasses::one(class)),
             executes: false,
         }
@@ -171,21 +170,16 @@ impl Dialogue {
         kind: &CommandKind,
         reply: Option<ReplyForm>,
     ) -> bool {
-        let before = self.session.clone_without_name();
-        self.take_empty();
-        let switch = ReplySwitch::of(command, kind);
+        let before = self.session.replies;
+        let switch = reply_switch(command, kind);
         let mut undo = Undo::Nothing;
         let mut is_renamed = false;
+        if kind.role == CommandRole::Reset {
+            undo = Undo::Session(Box::new(std::mem::take(&mut self.session)));
+            is_renamed = true;
+        }
+        self.take_empty();
         match (&mut self.session.queued, kind.role) {
-            (_, CommandRole::Reset) => {
-                let session = Session {
-                    client: std::mem::take(&mut self.session.client),
-                    ..before
-                };
-                self.session = Session::default();
-                undo = Undo::Session(Box::new(session));
-                is_renamed = true;
-            }
             (Some(_), CommandRole::Exec | CommandRole::Discard) => self.session.queued = None,
             (Some(queued), role) => {
                 queued.classes = queued.classes.with(kind.class_of(command));
@@ -200,15 +194,10 @@ impl Dialogue {
                 undo = Undo::Transaction;
             }
             (None, CommandRole::Client | CommandRole::Hello) => {
-                self.session.replies = match switch {
-                    Some(ReplySwitch::On) => ReplyMode::On,
-                    Some(ReplySwitch::Off) => ReplyMode::Off,
-                    Some(ReplySwitch::Skip) if before.replies != ReplyMode::Off => {
-                        ReplyMode::SkipNext
+                if let Some(mode) = switch {
+                    if mode != ReplyMode::SkipNext || before != ReplyMode::Off {
+                        self.session.replies = mode;
                     }
-                    _ => self.session.replies,
-                };
-                if switch.is_some() {
                     undo = Undo::Replies;
                 } else if let Some(name) = name_set_by(command, kind) {
                     undo = Undo::Name(std::mem::replace(&mut self.session.client, name));
@@ -226,39 +215,25 @@ impl Dialogue {
     /// Takes the outcome of the oldest change that has none yet. True when the client's name
     /// changed.
     pub(crate) fn settle(&mut self, accepted: bool) -> bool {
-        let undo = self.unsettled.pop_front();
-        match undo.filter(|_| !accepted) {
-            None | Some(Undo::Nothing) => false,
-            Some(Undo::Transaction) => {
-                self.session.queued = None;
-                false
-            }
-            Some(Undo::Replies) => {
-                self.session.replies = ReplyMode::On;
-                false
-            }
-            Some(Undo::Name(name)) => {
+        let undo = self.unsettled.pop_front().filter(|_| !accepted);
+        match undo.unwrap_or(Undo::Nothing) {
+            Undo::Nothing => {}
+            Undo::Transaction => self.session.queued = None,
+            Undo::Replies => self.session.replies = ReplyMode::On,
+            Undo::Name(name) => {
                 let later = self.unsettled.iter_mut().find_map(|undo| match undo {
                     Undo::Name(before) => Some(before),
                     _ => None,
                 });
                 *later.unwrap_or(&mut self.session.client) = name;
-                true
+                return true;
             }
-            Some(Undo::Session(session)) => {
+            Undo::Session(session) => {
                 self.session = *session;
-                true
+                return true;
             }
         }
-    }
-}
-
-impl Session {
-    fn clone_without_name(&self) -> Self {
-        Self {
-            client: String::new(),
-            ..*self
-        }
+        false
     }
 }
 
@@ -272,26 +247,20 @@ fn name_set_by(command: &Command, kind: &CommandKind) -> Option<String> {
     Some(String::from_utf8_lossy(name).into_owned())
 }
 
-/// CLIENT REPLY with a mode. ON is answered even when replies were off; OFF and SKIP are not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ReplySwitch {
-    On,
-    Off,
-    Skip,
-}
-
-impl ReplySwitch {
-    /// The mode; none for wrong usage, which an error answers.
-    fn of(command: &Command, kind: &CommandKind) -> Option<Self> {
-        if kind.role != CommandRole::Client || !command.argument_is(1, "REPLY") {
-            return None;
-        }
-        let modes = [("ON", Self::On), ("OFF", Self::Off), ("SKIP", Self::Skip)];
-        modes
-            .into_iter()
-            .find(|(word, _)| command.argument_is(2, word))
-            .map(|(_, mode)| mode)
+/// The mode that CLIENT REPLY sets; none for wrong usage, which an error answers. ON is answered
+/// even when replies were off; OFF and SKIP are not.
+fn reply_switch(command: &Command, kind: &CommandKind) -> Option<ReplyMode> {
+    if kind.role != CommandRole::Client || !command.argument_is(1, "REPLY") {
+        return None;
     }
+    let modes = [
+        ("ON", ReplyMode::On),
+        ("OFF", ReplyMode::Off),
+        ("SKIP", ReplyMode::SkipNext),
+    ];
+    let mut modes = modes.into_iter();
+    let (_, mode) = modes.find(|(word, _)| command.argument_is(2, word))?;
+    Some(mode)
 }
 
 #[cfg(test)]
@@ -301,7 +270,7 @@ mod tests {
     use crate::frame::ElementCapture as _;
 
     fn take(dialogue: &mut Dialogue, text: &str) -> Consequences {
-        let mut command = Command::new();
+        let mut command = Command::default();
         command.clear(true);
         command.piece(0, text.as_bytes());
         command.split_inline();
