@@ -4,6 +4,9 @@
 use crate::class::ChannelKind;
 use crate::frame::ElementCapture;
 
+/// How many bytes of a frame's first element are kept.
+const FIRST: usize = 96;
+
 /// How many channels, patterns and shard channels are subscribed to.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
@@ -50,36 +53,25 @@ impl Subscriptions {
 
 /// The beginning of a frame's first element, which tells confirmations from messages and refusals
 /// from other errors, and the number in its third.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct FrameWords {
-    first: [u8; 96],
-    length: usize,
+    first: Vec<u8>,
     number: u32,
-}
-
-impl Default for FrameWords {
-    fn default() -> Self {
-        Self {
-            first: [0; 96],
-            length: 0,
-            number: 0,
-        }
-    }
 }
 
 impl FrameWords {
     pub(crate) fn clear(&mut self) {
-        self.length = 0;
+        self.first.clear();
         self.number = 0;
     }
 
     fn first(&self) -> &[u8] {
-        self.first[..self.length].trim_ascii_end()
+        self.first.trim_ascii_end()
     }
 
     /// Whether there is no room for more of the first element.
     pub(crate) fn is_full(&self) -> bool {
-        self.length == self.first.len()
+        self.first.len() == FIRST
     }
 
     /// Whether this is the confirmation of a subscription or of its end.
@@ -105,10 +97,9 @@ impl ElementCapture for FrameWords {
     fn piece(&mut self, index: usize, bytes: &[u8]) {
         match index {
             0 => {
-                let room = &mut self.first[self.length..];
-                let taken = bytes.len().min(room.len());
-                room[..taken].copy_from_slice(&bytes[..taken]);
-                self.length += taken;
+                let room = FIRST - self.first.len();
+                self.first
+                    .extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
             2 => {
                 for digit in bytes.iter().filter(|byte| byte.is_ascii_digit()) {

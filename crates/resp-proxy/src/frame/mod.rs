@@ -305,11 +305,7 @@ impl FrameScanner {
             (b'.', _) => {
                 let open = self.open[self.depth - 1];
                 self.depth -= 1;
-                Some(if open.attribute {
-                    self.attribute_ended()
-                } else {
-                    self.value_ended()
-                })
+                Some(self.ended(open.attribute))
             }
             (b';', _) => None,
             (_, length) => self.aggregate_begins(kind, length),
@@ -330,11 +326,7 @@ impl FrameScanner {
             self.announced = left;
         }
         if left == 0 {
-            return Some(if attribute {
-                self.attribute_ended()
-            } else {
-                self.value_ended()
-            });
+            return Some(self.ended(attribute));
         }
         if self.depth == DEPTH {
             return None;
@@ -371,15 +363,18 @@ impl FrameScanner {
             let attribute = open.attribute;
             self.depth -= 1;
             if attribute {
-                return self.attribute_ended();
+                return self.ended(true);
             }
         }
         Some(ScanProgress::End)
     }
 
-    /// An attribute is complete. In front of a frame it is passed on as a frame of its own; in
-    /// front of an element it is part of that element.
-    fn attribute_ended(&mut self) -> Option<ScanProgress> {
+    /// A value is complete, or an attribute: in front of a frame it is passed on as a frame of its
+    /// own; in front of an element it is part of that element.
+    fn ended(&mut self, attribute: bool) -> Option<ScanProgress> {
+        if !attribute {
+            return self.value_ended();
+        }
         self.state = ScanState::Kind;
         (self.depth == 0).then_some(ScanProgress::End)
     }
