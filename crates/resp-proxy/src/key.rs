@@ -1,9 +1,8 @@
 //! The place of a command's first key.
 
-use redis::{Value, from_redis_value_ref};
+use redis::{FromRedisValue, Value, from_redis_value_ref};
 
 use crate::command::Command;
-use crate::value::{elements, field};
 
 /// The place of the first key among a command's arguments, 0 being the name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,10 +57,8 @@ impl KeyPlace {
     /// By the key specifications of a store's answer to COMMAND, from Redis 7.0 on; by the position
     /// `first` that all stores give otherwise.
     pub(crate) fn reported(first: usize, specifications: Option<&Value>) -> Self {
-        let by_specification = specifications
-            .map(elements)
-            .and_then(<[Value]>::first)
-            .and_then(Self::specified);
+        let by_specification =
+            specifications.and_then(|all| Self::specified(all.as_sequence()?.first()?));
         by_specification.unwrap_or(match first {
             0 => Self::Nowhere,
             place => Self::At(place),
@@ -69,24 +66,28 @@ impl KeyPlace {
     }
 
     fn specified(specification: &Value) -> Option<Self> {
-        let number = |value: Option<&Value>| -> Option<usize> {
-            from_redis_value_ref::<i64>(value?).ok()?.try_into().ok()
-        };
-        let text = |value: Option<&Value>| from_redis_value_ref::<String>(value?).ok();
-        let (begin, keys) = (
-            field(specification, "begin_search")?,
-            field(specification, "find_keys")?,
-        );
-        let spec = field(begin, "spec")?;
-        if text(field(begin, "type"))? == "keyword" {
-            let from = number(field(spec, "startfrom"))?;
-            return Some(Self::Behind(text(field(spec, "keyword"))?.into(), from));
+        let number = |value, name| usize::try_from(field::<i64>(value, name)?).ok();
+        let begin = &field(specification, "begin_search")?;
+        let keys = &field(specification, "find_keys")?;
+        let spec = &field(begin, "spec")?;
+        if field::<String>(begin, "type")? == "keyword" {
+            let word: String = field(spec, "keyword")?;
+            return Some(Self::Behind(word.into(), number(spec, "startfrom")?));
         }
-        let index = number(field(spec, "index"))?;
-        if text(field(keys, "type"))? == "keynum" {
-            let spec = field(keys, "spec")?;
-            return Some(Self::Counted(index + number(field(spec, "keynumidx"))?));
+        let index = number(spec, "index")?;
+        if field::<String>(keys, "type")? == "keynum" {
+            let number = number(&field(keys, "spec")?, "keynumidx")?;
+            return Some(Self::Counted(index + number));
         }
         Some(Self::At(index))
     }
+}
+
+/// The value behind a name, in an array of names and values.
+fn field<T: FromRedisValue>(value: &Value, name: &str) -> Option<T> {
+    let mut fields = value.as_map_iter()?;
+    let (_, found) = fields.find(|(other, _)| {
+        from_redis_value_ref::<String>(other).is_ok_and(|other| other == name)
+    })?;
+    from_redis_value_ref(found).ok()
 }

@@ -46,7 +46,6 @@ mod subscriptions;
 mod table;
 mod text;
 mod upstream;
-mod value;
 mod window;
 
 pub use active::RuleReport;

@@ -8,7 +8,6 @@ use redis::{Value, from_redis_value_ref};
 use crate::class::{ChannelKind, CommandClass, CommandKind, CommandRole};
 use crate::counters::LiveCounter;
 use crate::key::KeyPlace;
-use crate::value::elements;
 
 /// The commands of one store, each with the number of times that it was seen. Names are in upper
 /// case.
@@ -52,9 +51,9 @@ impl CommandTable {
     /// `[name, arity, [flags], first key, ..., subcommands]`. Nothing when it is none.
     pub(crate) fn reported(answer: &Value) -> Option<Self> {
         let mut kinds = HashMap::new();
-        elements(answer)
-            .iter()
-            .for_each(|command| report(command, &mut kinds));
+        for command in answer.as_sequence()? {
+            report(command, &mut kinds);
+        }
         if kinds.is_empty() {
             return None;
         }
@@ -156,7 +155,7 @@ fn unknown() -> CommandKind {
 /// Adds one command of the answer to COMMAND, with its subcommands. Nothing when it has another
 /// form.
 fn report(command: &Value, kinds: &mut HashMap<Vec<u8>, CommandKind>) {
-    let [name, _, flags, key, rest @ ..] = elements(command) else {
+    let Some([name, _, flags, key, rest @ ..]) = command.as_sequence() else {
         return;
     };
     let Ok(name) = from_redis_value_ref::<Vec<u8>>(name) else {
@@ -173,16 +172,16 @@ fn report(command: &Value, kinds: &mut HashMap<Vec<u8>, CommandKind>) {
     };
     // Behind the first four: last key, step, categories, tips, key specifications, subcommands.
     let key = KeyPlace::reported(from_redis_value_ref(key).unwrap_or(0), rest.get(4));
-    let subcommands = rest.get(5).map(elements).unwrap_or_default();
+    let subcommands = rest.get(5).and_then(Value::as_sequence).unwrap_or_default();
     let role = if subcommands.is_empty() {
         CommandRole::Plain
     } else {
         CommandRole::Container
     };
     kinds.insert(name.to_ascii_uppercase(), CommandKind { class, key, role });
-    subcommands
-        .iter()
-        .for_each(|subcommand| report(subcommand, kinds));
+    for subcommand in subcommands {
+        report(subcommand, kinds);
+    }
 }
 
 /// Commands whose first key is not their first argument, by its place.
