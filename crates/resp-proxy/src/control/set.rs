@@ -212,14 +212,13 @@ impl ProxySet {
                 let listens = wanted.port() == 0 || wanted == managed.proxy.address();
                 Ok(listens && managed.shown == shown)
             });
-            match is_same {
-                Ok(true) => views.push(self.show(&start.name)?),
-                Ok(false) => {
-                    self.delete(&start.name)?;
-                    views.push(self.open(start, shown, RuleSet::new()).await?);
-                }
-                Err(_) => views.push(self.open(start, shown, RuleSet::new()).await?),
-            }
+            views.push(if let Ok(true) = is_same {
+                self.show(&start.name)?
+            } else {
+                // There may be none of this name.
+                let _ = self.delete(&start.name);
+                self.open(start, shown, RuleSet::new()).await?
+            });
         }
         Ok(views)
     }
@@ -256,21 +255,22 @@ impl ProxySet {
         };
         let moved = self.with(name, |managed| {
             let listen = managed.proxy.address();
-            let is_moved = wanted.is_some_and(|wanted| wanted != listen)
-                || (input.upstream.as_ref()).is_some_and(|new| *new != managed.shown);
-            let start = ProxyInput {
-                name: name.to_owned(),
-                listen: Some(wanted.unwrap_or(listen).to_string()),
-                upstream: Some(input.upstream.clone().unwrap_or(managed.shown.clone())),
-                enabled: Some(input.enabled.unwrap_or(managed.disabled.is_none())),
+            let new = input.upstream.filter(|new| *new != managed.shown);
+            let is_moved = new.is_some() || wanted.is_some_and(|wanted| wanted != listen);
+            let (upstream, shown) = match new {
+                Some(new) => store(new)?,
+                None => (managed.upstream.clone(), managed.shown.clone()),
             };
-            Ok(is_moved.then_some((start, managed.upstream.clone())))
+            let start = ProxyStart {
+                name: name.to_owned(),
+                listen: wanted.unwrap_or(listen).to_string(),
+                upstream,
+                enabled: input.enabled.unwrap_or(managed.disabled.is_none()),
+                rules: Vec::new(),
+            };
+            Ok(is_moved.then_some((start, shown)))
         })?;
-        if let Some((start, upstream)) = moved {
-            let (mut start, shown) = planned(start)?;
-            if input.upstream.is_none() {
-                start.upstream = upstream;
-            }
+        if let Some((start, shown)) = moved {
             self.permitted(&start.listen, &start.upstream).await?;
             let old = self.shared.proxies.lock().remove(name);
             let Some(ManagedProxy {
@@ -360,9 +360,23 @@ fn planned(input: ProxyInput) -> Result<(ProxyStart, String), ControlError> {
     if input.name.is_empty() {
         return Err(ControlError::missing("name"));
     }
-    let Some(given) = input.upstream.filter(|upstream| !upstream.is_empty()) else {
-        return Err(ControlError::missing("upstream"));
+    let (upstream, shown) = store(input.upstream.unwrap_or_default())?;
+    let listen = input.listen.filter(|listen| !listen.is_empty());
+    let start = ProxyStart {
+        name: input.name,
+        listen: listen.unwrap_or_else(|| ANY_PORT.to_owned()),
+        upstream,
+        enabled: input.enabled.unwrap_or(true),
+        rules: Vec::new(),
     };
+    Ok((start, shown))
+}
+
+/// The store that a client names, and its text as it is shown.
+fn store(given: String) -> Result<(Upstream, String), ControlError> {
+    if given.is_empty() {
+        return Err(ControlError::missing("upstream"));
+    }
     let url = if given.contains("://") {
         given.clone()
     } else {
@@ -377,15 +391,7 @@ fn planned(input: ProxyInput) -> Result<(ProxyStart, String), ControlError> {
     } else {
         given
     };
-    let listen = input.listen.filter(|listen| !listen.is_empty());
-    let start = ProxyStart {
-        name: input.name,
-        listen: listen.unwrap_or_else(|| ANY_PORT.to_owned()),
-        upstream,
-        enabled: input.enabled.unwrap_or(true),
-        rules: Vec::new(),
-    };
-    Ok((start, shown))
+    Ok((upstream, shown))
 }
 
 /// The first address of `HOST:PORT`; no host means all addresses.

@@ -40,7 +40,12 @@ impl ToxicPlan {
         if input.kind.is_empty() {
             return Err(ControlError::missing("type"));
         }
-        permit_toxicity(input.toxicity)?;
+        if input.toxicity.is_some_and(|share| share < 1.0) {
+            return Err(ControlError::bad(
+                "toxicity below 1 is not here: a toxic of the type resp draws commands with \
+                 percent=; to draw connections, chain Toxiproxy",
+            ));
+        }
         let rule = rule(&input.kind, stream, &input.attributes)?;
         let attribute = match input.attributes.get(LEASE) {
             None => None,
@@ -73,16 +78,6 @@ impl ToxicPlan {
 pub(super) fn duration(text: &str) -> Result<Duration, ControlError> {
     humantime::parse_duration(text)
         .map_err(|e| ControlError::bad(format!("{text:?} is no duration such as 10s: {e}")))
-}
-
-fn permit_toxicity(toxicity: Option<f64>) -> Result<(), ControlError> {
-    match toxicity {
-        Some(share) if share < 1.0 => Err(ControlError::bad(
-            "toxicity below 1 is not here: a toxic of the type resp draws commands with percent=; \
-             to draw connections, chain Toxiproxy",
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// The rule of a toxic. It is parsed from text, so that both have the same bounds.
