@@ -15,7 +15,7 @@ const INLINE: usize = 512;
 
 /// The beginning of one request. Reused for all requests of a connection: it allocates at the first
 /// ones only.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Command {
     arguments: [Vec<u8>; ARGUMENTS],
     /// Arguments begun so far.
@@ -24,14 +24,6 @@ pub(crate) struct Command {
 }
 
 impl Command {
-    pub(crate) fn new() -> Self {
-        Self {
-            arguments: Default::default(),
-            count: 0,
-            inline: false,
-        }
-    }
-
     /// Forgets the request before.
     pub(crate) fn clear(&mut self, inline: bool) {
         let kept = self.count.min(ARGUMENTS);
@@ -135,7 +127,8 @@ mod tests {
     use crate::frame::{FrameScanner, ScanProgress, StreamSide};
 
     fn scanned(text: &str) -> Command {
-        let (mut scanner, mut command) = (FrameScanner::new(StreamSide::Requests), Command::new());
+        let (mut scanner, mut command) =
+            (FrameScanner::new(StreamSide::Requests), Command::default());
         command.clear(!text.starts_with('*'));
         let mut at = 0;
         while at < text.len() {

@@ -62,7 +62,7 @@ impl<'a, W: AsyncWrite + Unpin> RequestStream<'a, W> {
             gate: FaultGate::new(exchange, LinkDirection::Upstream),
             dialogue: Dialogue::default(),
             queued: Vec::new(),
-            command: Command::new(),
+            command: Command::default(),
             scanner: FrameScanner::new(StreamSide::Requests),
             passage: FramePassage::Undecided,
             has_begun: false,

@@ -115,25 +115,10 @@ impl CommandFilter {
         Self::default()
     }
 
-    /// Commands with this name, in any case; called again, with either name.
-    #[must_use]
-    pub fn named(mut self, name: &str) -> Self {
-        self.names.push(name.to_ascii_uppercase());
-        self
-    }
-
     /// Commands of this class; called again, of either class.
     #[must_use]
     pub fn of_class(mut self, class: CommandClass) -> Self {
         self.classes.push(class);
-        self
-    }
-
-    /// Only this share of them, drawn from `seed`: 0 to 100 percent, clamped.
-    #[must_use]
-    pub fn percent(mut self, percent: f64, seed: u64) -> Self {
-        self.percent = Some(percent.clamp(0.0, 100.0));
-        self.seed = Some(seed);
         self
     }
 

@@ -244,7 +244,7 @@ mod tests {
     use crate::table::CommandTable;
 
     fn command(name: &str, key: &str) -> Command {
-        let mut command = Command::new();
+        let mut command = Command::default();
         command.clear(false);
         command.piece(0, name.as_bytes());
         command.piece(1, key.as_bytes());

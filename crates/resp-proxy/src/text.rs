@@ -1,6 +1,5 @@
 //! The text form of a rule; its table is the documentation of [`Rule`].
 
-use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -22,29 +21,8 @@ pub struct RuleError {
     pub reason: String,
 }
 
-const NAMES: [&str; 21] = [
-    "do",
-    "command",
-    "class",
-    "key",
-    "prefix",
-    "client",
-    "client-address",
-    "link",
-    "nth",
-    "skip",
-    "every",
-    "first",
-    "percent",
-    "seed",
-    "for",
-    "by",
-    "jitter",
-    "text",
-    "rate",
-    "after",
-    "stream",
-];
+const NAMES: &str = "do, command, class, key, prefix, client, client-address, link, nth, skip, \
+    every, first, percent, seed, for, by, jitter, text, rate, after, stream";
 const FAULTS: &str = "delay, hold, swallow-reply, error, reset-before, reset-after, silence, \
     refuse, bandwidth, latency, timeout, reset";
 
@@ -83,10 +61,10 @@ fn split(text: &str) -> Result<Vec<RuleWord>, RuleError> {
         while let Some((_, c)) = chars.next_if(|(_, c)| *c != '=' && !c.is_whitespace()) {
             name.push(c);
         }
-        if !NAMES.contains(&name.as_str()) {
+        if NAMES.split(", ").all(|other| other != name) {
             return wrong(
                 name_at,
-                format!("there is no word {name:?}: one of {}", NAMES.join(", ")),
+                format!("there is no word {name:?}: one of {NAMES}"),
             );
         }
         let Some((equals_at, _)) = chars.next_if(|(_, c)| *c == '=') else {
@@ -151,12 +129,6 @@ impl RuleWords {
         self.take(name)
             .map(|word| parse(&word.value).or_else(|reason| wrong(word.value_at, reason)))
             .transpose()
-    }
-
-    /// The column of a word's value.
-    fn column(&self, name: &str) -> Option<usize> {
-        let word = self.0.iter().find(|word| word.name == name)?;
-        Some(word.value_at)
     }
 
     fn text(&mut self, name: &str) -> Option<String> {
@@ -285,12 +257,13 @@ fn commands(words: &mut RuleWords) -> Result<CommandFilter, RuleError> {
         }
         Ok(text.as_bytes().to_vec())
     })?;
-    let nth_at = words.column("nth");
+    let nth_at = words.0.iter().find(|word| word.name == "nth");
+    let nth_at = nth_at.map(|word| word.value_at);
     let occurrence = Occurrence {
-        nth: words.parsed("nth", number::<NonZeroU64>)?,
+        nth: words.parsed("nth", number)?,
         skip: words.parsed("skip", number)?.unwrap_or_default(),
-        every: words.parsed("every", number::<NonZeroU64>)?,
-        first: words.parsed("first", number::<NonZeroU64>)?,
+        every: words.parsed("every", number)?,
+        first: words.parsed("first", number)?,
     };
     let alone = Occurrence {
         nth: occurrence.nth,
