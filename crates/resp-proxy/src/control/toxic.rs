@@ -8,9 +8,6 @@ use super::ControlError;
 use super::wire::ToxicInput;
 use crate::rule::{LinkDirection, Rule};
 
-/// The types that Toxiproxy has and this proxy has not.
-const ELSEWHERE: [&str; 4] = ["bandwidth", "slicer", "limit_data", "slow_close"];
-
 /// The attribute with the length of a lease, which every type takes.
 const LEASE: &str = "for";
 
@@ -86,11 +83,28 @@ fn rule(
     stream: LinkDirection,
     attributes: &Map<String, Value>,
 ) -> Result<Rule, ControlError> {
-    let known: &[&str] = match kind {
-        "latency" => &["latency", "jitter"],
-        "timeout" | "reset_peer" => &["timeout"],
-        "resp" => &["rule"],
-        kind if ELSEWHERE.contains(&kind) => {
+    let time = |name| milliseconds(attributes, name);
+    let (known, text): (&[&str], _) = match kind {
+        "latency" => {
+            let (by, jitter) = (time("latency")?, time("jitter")?);
+            (
+                &["latency", "jitter"],
+                format!("do=latency by={by}ms jitter={jitter}ms stream={stream}"),
+            )
+        }
+        "timeout" => (
+            &["timeout"],
+            format!("do=timeout after={}ms stream={stream}", time("timeout")?),
+        ),
+        "reset_peer" => (
+            &["timeout"],
+            format!("do=reset after={}ms stream={stream}", time("timeout")?),
+        ),
+        "resp" => match attributes.get("rule") {
+            Some(Value::String(text)) => (&["rule"], text.clone()),
+            _ => return Err(ControlError::missing("attributes.rule")),
+        },
+        "bandwidth" | "slicer" | "limit_data" | "slow_close" => {
             let ours = if kind == "bandwidth" {
                 "; here, a toxic of the type resp with do=bandwidth rate= limits bytes a second"
             } else {
@@ -116,25 +130,6 @@ fn rule(
             known.join(", ")
         )));
     }
-    let text = match kind {
-        "latency" => format!(
-            "do=latency by={}ms jitter={}ms stream={stream}",
-            milliseconds(attributes, "latency")?,
-            milliseconds(attributes, "jitter")?
-        ),
-        "timeout" => format!(
-            "do=timeout after={}ms stream={stream}",
-            milliseconds(attributes, "timeout")?
-        ),
-        "reset_peer" => format!(
-            "do=reset after={}ms stream={stream}",
-            milliseconds(attributes, "timeout")?
-        ),
-        _ => match attributes.get("rule") {
-            Some(Value::String(text)) => text.clone(),
-            _ => return Err(ControlError::missing("attributes.rule")),
-        },
-    };
     text.parse()
         .map_err(|error| ControlError::bad(format!("rule {text:?}: {error}")))
 }
