@@ -30,7 +30,7 @@ fn about_commands(which: &CommandFilter, table: &CommandTable, warnings: &mut Ve
         warnings.push(format!("the store has no command {name}{advice}"));
     }
     for class in &which.classes {
-        if !table.all().any(|(_, kind)| kind.class == *class) {
+        if !table.all().any(|(_, known)| known.kind.class == *class) {
             warnings.push(format!("the store has no command of the class {class}"));
         }
     }

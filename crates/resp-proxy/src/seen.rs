@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::table::KnownCommand;
+
 /// The most keys, and the most names that no table has, that are remembered; the most names in a
 /// line.
 const MOST: usize = 12;
@@ -46,12 +48,15 @@ impl SeenSample {
     }
 
     /// With the known commands, whose names may come twice.
-    pub(crate) fn with<'a>(&self, known: impl Iterator<Item = (&'a str, u64)>) -> SeenCommands {
+    pub(crate) fn with<'a>(
+        &self,
+        known: impl Iterator<Item = (&'a str, &'a KnownCommand)>,
+    ) -> SeenCommands {
         let mut names = self.unknown.lock().clone();
-        for (name, count) in known {
-            *names.entry(name.replace('|', " ")).or_default() += count;
+        for (name, known) in known {
+            *names.entry(name.replace('|', " ")).or_default() += known.seen.get();
         }
-        let mut commands: Vec<_> = names.into_iter().collect();
+        let mut commands: Vec<_> = names.into_iter().filter(|(_, n)| *n > 0).collect();
         commands.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         SeenCommands {
             commands,

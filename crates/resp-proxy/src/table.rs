@@ -127,18 +127,10 @@ impl CommandTable {
     }
 
     /// Every command, with its name.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &CommandKind)> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &KnownCommand)> {
         self.commands
             .iter()
-            .filter_map(|(name, known)| Some((std::str::from_utf8(name).ok()?, &known.kind)))
-    }
-
-    /// The commands that were seen, with their numbers.
-    pub(crate) fn seen(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.commands.iter().filter_map(|(name, known)| {
-            let seen = known.seen.get();
-            (seen > 0).then_some((std::str::from_utf8(name).ok()?, seen))
-        })
+            .filter_map(|(name, known)| Some((std::str::from_utf8(name).ok()?, known)))
     }
 }
 
