@@ -14,7 +14,7 @@ pub(crate) struct ActiveRule {
     pub(crate) rule: Rule,
     /// Draws made so far: the state of a generator that needs no lock.
     draws: AtomicU64,
-    report: watch::Sender<RuleReport>,
+    pub(crate) report: watch::Sender<RuleReport>,
     pub(crate) ended: CancellationToken,
 }
 
@@ -59,17 +59,6 @@ impl ActiveRule {
 
     pub(crate) fn report(&self) -> RuleReport {
         *self.report.borrow()
-    }
-
-    /// Waits until the rule has had so many effects, or has ended.
-    pub(crate) async fn effects(&self, most: u64) -> RuleReport {
-        let mut changes = self.report.subscribe();
-        let reached = |report: &RuleReport| report.effects >= most || report.healed.is_some();
-        match changes.wait_for(reached).await {
-            Ok(report) => *report,
-            // The sender lives in `self`.
-            Err(_) => self.report(),
-        }
     }
 
     /// Notes an effect. True when it is the first, and the rule still in force.

@@ -1,7 +1,8 @@
 //! The faults of connections, as one direction of bytes meets them.
 
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -54,18 +55,20 @@ impl<'a> FaultGate<'a> {
     }
 
     /// Reads into a window. Returns the number of bytes, zero at the end.
-    pub(crate) fn poll_read(
+    pub(crate) async fn read(
         &mut self,
-        context: &mut Context<'_>,
         window: &mut ByteWindow,
         reader: &mut (impl AsyncRead + Unpin),
-    ) -> Poll<std::io::Result<usize>> {
-        let mut late = std::mem::take(&mut self.late);
-        let read = window.poll_fill(context, |context, out| {
-            late.poll_read(context, reader, || self.latency(), out)
-        });
-        self.late = late;
-        read
+    ) -> std::io::Result<usize> {
+        poll_fn(|context| {
+            let mut late = std::mem::take(&mut self.late);
+            let read = window.poll_fill(context, |context, out| {
+                late.poll_read(context, reader, || self.latency(), out)
+            });
+            self.late = late;
+            read
+        })
+        .await
     }
 
     /// The rule that makes bytes late that come now, and the time.
@@ -111,47 +114,9 @@ impl<'a> FaultGate<'a> {
         out: &mut (impl AsyncWrite + Unpin),
         bytes: &[u8],
     ) -> std::io::Result<()> {
-        let mut rest = bytes;
-        if self.view.has_connection_faults {
-            if self.loses(bytes) {
-                return Ok(());
-            }
-            rest = self.write_slowly(out, rest).await?;
+        if self.loses(bytes) {
+            return Ok(());
         }
-        out.write_all(rest).await?;
-        // A TLS stream may keep the last of it otherwise.
-        out.flush().await
-    }
-
-    /// Whether these bytes are dropped. A rule that resets the connection for them begins to wait.
-    fn loses(&mut self, bytes: &[u8]) -> bool {
-        if bytes.is_empty() {
-            return false;
-        }
-        let found = self.find(|fault| match fault {
-            ConnectionFault::Reset { stream, .. } | ConnectionFault::Timeout { stream, .. } => {
-                self.is_here(stream)
-            }
-            _ => false,
-        });
-        let Some(active) = found else {
-            return self.has_lost;
-        };
-        self.meets(&active);
-        if let Some(ConnectionFault::Reset { after, .. }) = active.of_connections() {
-            self.exchange.doom(Instant::now() + after, &active);
-        }
-        self.exchange.lose_bytes();
-        self.has_lost = true;
-        true
-    }
-
-    /// Writes as long as a rule makes it slow, and returns the rest.
-    async fn write_slowly<'b>(
-        &mut self,
-        out: &mut (impl AsyncWrite + Unpin),
-        bytes: &'b [u8],
-    ) -> std::io::Result<&'b [u8]> {
         let mut rest = bytes;
         while !rest.is_empty()
             && let Some(active) =
@@ -168,6 +133,31 @@ impl<'a> FaultGate<'a> {
             rest = later;
             self.view.refresh();
         }
-        Ok(rest)
+        out.write_all(rest).await?;
+        // A TLS stream may keep the last of it otherwise.
+        out.flush().await
+    }
+
+    /// Whether these bytes are dropped. A rule that resets the connection for them begins to wait.
+    fn loses(&mut self, bytes: &[u8]) -> bool {
+        if !self.view.has_connection_faults || bytes.is_empty() {
+            return false;
+        }
+        let found = self.find(|fault| match fault {
+            ConnectionFault::Reset { stream, .. } | ConnectionFault::Timeout { stream, .. } => {
+                self.is_here(stream)
+            }
+            _ => false,
+        });
+        let Some(active) = found else {
+            return self.has_lost;
+        };
+        self.meets(&active);
+        if let Some(ConnectionFault::Reset { after, .. }) = active.of_connections() {
+            self.exchange.doom(Instant::now() + after, &active);
+        }
+        self.exchange.lost_bytes.store(true, Ordering::Relaxed);
+        self.has_lost = true;
+        true
     }
 }

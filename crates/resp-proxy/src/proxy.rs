@@ -63,13 +63,8 @@ impl RespProxyBuilder {
     /// # Errors
     /// When the address cannot be listened on.
     pub async fn listen(self, address: SocketAddr) -> io::Result<RespProxy> {
-        let Self {
-            upstream,
-            name,
-            rules,
-            notices,
-        } = self;
-        let link = Arc::new(ProxyState::new(name, rules, notices));
+        let upstream = self.upstream;
+        let link = Arc::new(ProxyState::new(self.name, self.rules, self.notices));
         // Under a rule that refuses connections, none may come in even now.
         let is_refusing = link.view().refusal().is_some();
         let listener = ProxyListener::bind(address, is_refusing)?;

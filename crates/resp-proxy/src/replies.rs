@@ -1,7 +1,5 @@
 //! The direction from store to client: matches replies with commands and lets their fate happen.
 
-use std::future::poll_fn;
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -91,7 +89,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
                 biased;
                 // A connection that lost a reply is of no use: its client may open another.
                 () = fault_ended => return Err(ConnectionEnd::Reset),
-                read = self.read() => read?,
+                read = self.gate.read(&mut self.window, &mut self.upstream) => read?,
                 () = exchange.wake.notified() => {
                     if self.scanner.at_frame_start() {
                         self.local().await?;
@@ -107,11 +105,6 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
             self.gate.open(None).await?;
             self.pass().await?;
         }
-    }
-
-    async fn read(&mut self) -> io::Result<usize> {
-        let (gate, window, upstream) = (&mut self.gate, &mut self.window, &mut self.upstream);
-        poll_fn(|context| gate.poll_read(context, window, upstream)).await
     }
 
     /// Passes on the frames in the window.
@@ -137,7 +130,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
             if self.role == FrameRole::Unknown
                 && (progress != ScanProgress::More || self.words.is_full() || is_long)
             {
-                self.begin().await?;
+                self.meet(self.scanner.kind()).await?;
             }
             if self.replaced {
                 self.window.done = self.window.scanned;
@@ -213,11 +206,6 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
             return Ok(());
         }
         self.meet(kind).await
-    }
-
-    /// The first words of the frame are known.
-    async fn begin(&mut self) -> Result<(), ConnectionEnd> {
-        self.meet(self.scanner.kind()).await
     }
 
     /// Decides about the current frame, which is of this kind.

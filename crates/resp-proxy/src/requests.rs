@@ -1,6 +1,5 @@
 //! The direction from client to store: finds commands, asks the rules, and passes on the rest.
 
-use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -89,8 +88,7 @@ impl<'a, W: AsyncWrite + Unpin> RequestStream<'a, W> {
 
     /// Reads more, behind the bytes that are held back.
     async fn read(&mut self) -> io::Result<usize> {
-        let (gate, window, client) = (&mut self.gate, &mut self.window, &mut self.client);
-        poll_fn(|context| gate.poll_read(context, window, client)).await
+        self.gate.read(&mut self.window, &mut self.client).await
     }
 
     /// How far the bytes may be passed on. Those of a command that is not decided about wait only

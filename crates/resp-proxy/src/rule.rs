@@ -253,13 +253,13 @@ impl Rule {
         }
     }
 
-    /// The rule with a seed, which `draw` makes where it has none and needs one.
-    pub(crate) fn seeded(mut self, draw: impl FnOnce() -> u64) -> Self {
+    /// The rule with this seed where it has none and needs one.
+    pub(crate) fn seeded(mut self, seed: u64) -> Self {
         if let RuleFault::Command(which, fault) = &mut self.fault
             && which.seed.is_none()
             && (which.percent.is_some() || fault.has_jitter())
         {
-            which.seed = Some(draw());
+            which.seed = Some(seed);
         }
         self
     }

@@ -41,7 +41,13 @@ impl RuleGuard {
     /// wait forever adds a deadline.
     pub fn effects(&self, most: u64) -> impl Future<Output = RuleReport> + use<> {
         let active = Arc::clone(&self.active);
-        async move { active.effects(most).await }
+        async move {
+            let mut changes = active.report.subscribe();
+            let reached = |now: &RuleReport| now.effects >= most || now.healed.is_some();
+            // The sender lives in `active`, so that the channel is never closed.
+            let _ = changes.wait_for(reached).await;
+            active.report()
+        }
     }
 
     /// Ends the rule, whose report goes on to be there.
@@ -73,7 +79,7 @@ impl RuleSet {
     /// decides. A seed that it needs and has not is drawn.
     pub fn add(&self, rule: Rule) -> RuleGuard {
         // A seed is there to be read and typed again.
-        let rule = rule.seeded(|| RandomState::new().hash_one(0) % 1_000_000);
+        let rule = rule.seeded(RandomState::new().hash_one(0) % 1_000_000);
         let active = Arc::new(ActiveRule::new(rule));
         self.rules
             .send_modify(|rules| rules.push(Arc::clone(&active)));
@@ -180,7 +186,7 @@ impl RuleView {
     ) -> Option<Arc<ActiveRule>> {
         let mut decisive = None;
         for active in &self.rules {
-            let fits = subject.fits(active) || queued.iter().any(|a| Arc::ptr_eq(a, active));
+            let fits = subject.fits(active) || holds(queued, active);
             if let Some((which, _)) = active.of_commands()
                 && fits
                 && active.applies(which)
@@ -195,7 +201,7 @@ impl RuleView {
     /// Adds the rules that fit a command of a transaction, whose EXEC fits them for it.
     pub(crate) fn note_queued(&self, subject: RuleSubject<'_>, queued: &mut Vec<Arc<ActiveRule>>) {
         for active in &self.rules {
-            if subject.fits(active) && !queued.iter().any(|a| Arc::ptr_eq(a, active)) {
+            if subject.fits(active) && !holds(queued, active) {
                 queued.push(Arc::clone(active));
             }
         }
@@ -235,6 +241,11 @@ impl RuleView {
             });
         }
     }
+}
+
+/// Whether this very rule is among these.
+pub(crate) fn holds(rules: &[Arc<ActiveRule>], one: &Arc<ActiveRule>) -> bool {
+    rules.iter().any(|other| Arc::ptr_eq(other, one))
 }
 
 #[cfg(test)]

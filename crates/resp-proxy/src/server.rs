@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use client_tls::Stream;
@@ -194,15 +195,14 @@ async fn ended_by_rule(exchange: &ConnectionState) -> ConnectionEnd {
         let found = exchange.find_fault(&view, |fault| {
             matches!(fault, ConnectionFault::Timeout { .. })
         });
-        let is_same = match (&found, &timeout) {
-            (Some(found), Some((known, _))) => Arc::ptr_eq(found, known),
-            (found, known) => found.is_none() && known.is_none(),
-        };
-        if !is_same {
-            timeout = found.map(|active| (active, Instant::now()));
-        }
+        timeout = found.map(|active| {
+            let known = timeout
+                .take()
+                .filter(|(known, _)| Arc::ptr_eq(known, &active));
+            known.unwrap_or_else(|| (active, Instant::now()))
+        });
         let doomed = exchange.doomed();
-        if timeout.is_none() && doomed.is_none() && exchange.has_lost_bytes() {
+        if timeout.is_none() && doomed.is_none() && exchange.lost_bytes.load(Ordering::Relaxed) {
             return ConnectionEnd::Closed;
         }
         let closes = timeout.as_ref().and_then(|(active, since)| {

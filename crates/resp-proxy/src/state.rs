@@ -15,7 +15,7 @@ use crate::counters::{LiveCounter, LiveCounters};
 use crate::notice::Notices;
 use crate::queue::{ReplyFate, ReplyForm, ReplyQueue};
 use crate::rule::ConnectionFault;
-use crate::rules::{RuleSet, RuleView};
+use crate::rules::{RuleSet, RuleView, holds};
 use crate::seen::{SeenCommands, SeenSample};
 use crate::table::CommandTable;
 
@@ -84,7 +84,7 @@ impl ProxyState {
     pub(crate) fn seen(&self) -> SeenCommands {
         let reported = self.reported.get().into_iter();
         let tables = reported.chain([&self.built_in]);
-        self.seen.with(tables.flat_map(CommandTable::seen))
+        self.seen.with(tables.flat_map(CommandTable::all))
     }
 }
 
@@ -125,7 +125,7 @@ pub(crate) struct ConnectionState {
     /// A rule that resets this connection, and when.
     doom: Mutex<Option<(Instant, Arc<ActiveRule>)>>,
     /// Bytes were dropped, so that later ones make no sense.
-    has_lost_bytes: AtomicBool,
+    pub(crate) lost_bytes: AtomicBool,
     /// The client has closed its side.
     pub(crate) client_left: CancellationToken,
     /// Reads from the store so far.
@@ -148,7 +148,7 @@ impl ConnectionState {
             client: Mutex::default(),
             met: Mutex::default(),
             doom: Mutex::default(),
-            has_lost_bytes: AtomicBool::new(false),
+            lost_bytes: AtomicBool::new(false),
             client_left: CancellationToken::new(),
             reads: LiveCounter::default(),
             wake: Notify::new(),
@@ -176,7 +176,7 @@ impl ConnectionState {
     /// Whether a fault of connections meets this one for the first time.
     pub(crate) fn is_first(&self, active: &Arc<ActiveRule>) -> bool {
         let mut met = self.met.lock();
-        let is_first = !met.iter().any(|other| Arc::ptr_eq(other, active));
+        let is_first = !holds(&met, active);
         if is_first {
             met.push(Arc::clone(active));
         }
@@ -259,13 +259,5 @@ impl ConnectionState {
         let mut doom = self.doom.lock();
         doom.take_if(|(_, active)| active.ended.is_cancelled());
         doom.clone()
-    }
-
-    pub(crate) fn lose_bytes(&self) {
-        self.has_lost_bytes.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn has_lost_bytes(&self) -> bool {
-        self.has_lost_bytes.load(Ordering::Relaxed)
     }
 }

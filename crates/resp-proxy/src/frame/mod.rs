@@ -79,7 +79,7 @@ enum ScanState {
 }
 
 /// One open aggregate.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct OpenAggregate {
     /// Values still to come.
     left: u64,
@@ -107,15 +107,10 @@ pub struct FrameScanner {
 impl FrameScanner {
     /// A scanner at the beginning of a frame.
     pub fn new(side: StreamSide) -> Self {
-        let none = OpenAggregate {
-            left: 0,
-            attribute: false,
-        };
-        let (state, open) = (ScanState::Kind, [none; DEPTH]);
         Self {
             side,
-            state,
-            open,
+            state: ScanState::Kind,
+            open: [OpenAggregate::default(); DEPTH],
             depth: 0,
             element: 0,
             announced: 0,
