@@ -21,11 +21,6 @@ pub(super) struct Header {
     digits: u8,
 }
 
-pub(super) enum HeaderProgress {
-    More(Header),
-    End(Length),
-}
-
 impl Header {
     /// The header of a value with this type byte.
     pub(super) fn of(kind: u8) -> Self {
@@ -45,25 +40,24 @@ impl Header {
         }
     }
 
-    /// The header with one more byte of its line.
-    pub(super) fn with(self, byte: u8) -> Result<HeaderProgress, NotResp> {
-        let (length, digits) = match (byte, self.length) {
+    /// Takes one more byte of its line. The length when the line ends.
+    pub(super) fn take(&mut self, byte: u8) -> Result<Option<Length>, NotResp> {
+        match (byte, self.length) {
             // Eighteen digits always fit.
             (b'0'..=b'9', Length::Of(value)) if self.digits < 18 && self.kind != b'.' => {
-                let value = value * 10 + u64::from(byte - b'0');
-                (Length::Of(value), self.digits + 1)
+                self.length = Length::Of(value * 10 + u64::from(byte - b'0'));
+                self.digits += 1;
             }
-            (b'0'..=b'9', Length::None) if self.digits < 18 => (Length::None, self.digits + 1),
-            (b'-', Length::Of(_)) if self.digits == 0 => (Length::None, 0),
-            (b'?', Length::Of(_)) if self.digits == 0 => (Length::Streamed, 1),
-            (b'\r', length) if self.digits > 0 => (length, self.digits),
-            (b'\n', length) if self.digits > 0 => return Ok(HeaderProgress::End(length)),
+            (b'0'..=b'9', Length::None) if self.digits < 18 => self.digits += 1,
+            (b'-', Length::Of(_)) if self.digits == 0 => self.length = Length::None,
+            (b'?', Length::Of(_)) if self.digits == 0 => {
+                self.length = Length::Streamed;
+                self.digits = 1;
+            }
+            (b'\r', _) if self.digits > 0 => {}
+            (b'\n', length) if self.digits > 0 => return Ok(Some(length)),
             _ => return Err(NotResp { byte }),
-        };
-        Ok(HeaderProgress::More(Self {
-            length,
-            digits,
-            ..self
-        }))
+        }
+        Ok(None)
     }
 }

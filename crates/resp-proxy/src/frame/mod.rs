@@ -6,7 +6,7 @@
 
 mod header;
 
-use header::{Header, HeaderProgress, Length};
+use header::{Header, Length};
 
 /// How deep aggregates may nest. Replies of real stores stay below eight.
 const DEPTH: usize = 32;
@@ -18,6 +18,9 @@ const STREAMED: u64 = u64::MAX;
 /// configured otherwise. It answers a larger announcement with an error at once.
 const MOST_ARGUMENTS: u64 = i32::MAX as u64;
 const LARGEST_ARGUMENT: u64 = 512 << 20;
+
+/// A header whose line ends, and which makes no sense.
+const NONSENSE: NotResp = NotResp { byte: b'\n' };
 
 /// Which side sends the stream. Only a client may send inline commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,17 +170,12 @@ impl FrameScanner {
                     at += usize::from(self.begin(byte)?);
                     None
                 }
-                ScanState::Header(header) => {
-                    let byte = bytes[at];
+                ScanState::Header(ref mut header) => {
+                    let (kind, length) = (header.kind, header.take(bytes[at])?);
                     at += 1;
-                    match header.with(byte)? {
-                        HeaderProgress::More(header) => {
-                            self.state = ScanState::Header(header);
-                            None
-                        }
-                        HeaderProgress::End(length) => self
-                            .header_ended(header.kind, length, capture)
-                            .ok_or(NotResp { byte })?,
+                    match length {
+                        None => None,
+                        Some(length) => self.header_ended(kind, length, capture)?,
                     }
                 }
                 ScanState::Line | ScanState::Inline => {
@@ -258,78 +256,79 @@ impl FrameScanner {
         Ok(true)
     }
 
-    /// The header line of a value ended. The outer option is empty when the header makes no sense.
-    #[expect(
-        clippy::option_option,
-        reason = "no such header, and a header that ends no event, are two things"
-    )]
+    /// The header line of a value ended.
     fn header_ended(
         &mut self,
         kind: u8,
         length: Length,
         capture: &mut impl ElementCapture,
-    ) -> Option<Option<ScanProgress>> {
+    ) -> Result<Option<ScanProgress>, NotResp> {
         let is_request = self.side == StreamSide::Requests;
         match (kind, length) {
-            (b'$', Length::None) | (_, Length::Streamed) if is_request => None,
+            (b'$', Length::None) | (_, Length::Streamed) if is_request => Err(NONSENSE),
             (b'$' | b'=' | b'!', Length::Streamed) => {
                 self.chunked = true;
                 self.state = ScanState::Kind;
-                Some(None)
+                Ok(None)
             }
-            (b'$' | b'=' | b'!', Length::None) => Some(self.value_ended()),
+            (b'$' | b'=' | b'!', Length::None) => Ok(self.value_ended()),
             (b'$' | b'=' | b'!', Length::Of(0)) => {
                 if self.depth <= 1 {
                     capture.piece(self.element, b"");
                 }
                 self.state = ScanState::Tail { left: 2 };
-                Some(None)
+                Ok(None)
             }
             (b'$' | b'=' | b'!', Length::Of(left)) => {
                 self.state = ScanState::Payload { left };
-                Some(None)
+                Ok(None)
             }
             (b';', Length::Of(0)) if self.chunked => {
                 self.chunked = false;
-                Some(self.value_ended())
+                Ok(self.value_ended())
             }
             (b';', Length::Of(left)) if self.chunked => {
                 self.state = ScanState::Payload { left };
-                Some(None)
+                Ok(None)
             }
             (b'.', _) => {
                 let open = self.open[self.depth - 1];
                 self.depth -= 1;
-                Some(self.ended(open.attribute))
+                Ok(self.ended(open.attribute))
             }
-            (b';', _) => None,
+            (b';', _) => Err(NONSENSE),
             (_, length) => self.aggregate_begins(kind, length),
         }
     }
 
-    #[expect(clippy::option_option, reason = "as in `header_ended`")]
-    fn aggregate_begins(&mut self, kind: u8, length: Length) -> Option<Option<ScanProgress>> {
+    fn aggregate_begins(
+        &mut self,
+        kind: u8,
+        length: Length,
+    ) -> Result<Option<ScanProgress>, NotResp> {
         // A push counts for nothing either where old stores send it within a transaction's reply.
         let attribute = kind == b'|' || (kind == b'>' && self.depth > 0);
         let left = match length {
             Length::Streamed => STREAMED,
             Length::None => 0,
-            Length::Of(pairs) if matches!(kind, b'%' | b'|') => pairs.checked_mul(2)?,
+            Length::Of(pairs) if matches!(kind, b'%' | b'|') => {
+                pairs.checked_mul(2).ok_or(NONSENSE)?
+            }
             Length::Of(values) => values,
         };
         if self.depth == 0 {
             self.announced = left;
         }
         if left == 0 {
-            return Some(self.ended(attribute));
+            return Ok(self.ended(attribute));
         }
         if self.depth == DEPTH {
-            return None;
+            return Err(NONSENSE);
         }
         self.open[self.depth] = OpenAggregate { left, attribute };
         self.depth += 1;
         self.state = ScanState::Kind;
-        Some(None)
+        Ok(None)
     }
 
     fn payload_ended(&mut self) -> Option<ScanProgress> {
