@@ -105,11 +105,6 @@ impl CommandClasses {
         Self(self.0 | 1 << class as u8)
     }
 
-    /// With the classes of another.
-    pub(crate) fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
     pub(crate) fn is(self, class: CommandClass) -> bool {
         self.0 & (1 << class as u8) != 0
     }

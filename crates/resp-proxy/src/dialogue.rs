@@ -116,7 +116,7 @@ impl Dialogue {
             } else {
                 ReplyForm::One
             };
-            let subject = executes.then(|| CommandClasses::one(class).and(queued.classes));
+            let subject = executes.then(|| queued.classes.with(class));
             return Consequences {
                 reply: self.answered().then_some(form),
                 subject,

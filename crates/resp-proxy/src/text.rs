@@ -180,17 +180,15 @@ impl FromStr for Rule {
             column: end,
             reason: format!("{} needs {word}=", what.value),
         };
-        let of_commands = |words: &mut RuleWords, fault| {
-            commands(words).map(|which| RuleFault::Command(which, fault))
-        };
-        let fault = match what.value.as_str() {
+        let command = |fault| RuleFault::Command(CommandFilter::all(), fault);
+        let mut fault = match what.value.as_str() {
             "delay" => {
                 let by = words.duration("by")?.ok_or_else(|| need("by"))?;
                 let jitter = words.duration("jitter")?.unwrap_or_default();
-                of_commands(&mut words, CommandFault::Delay { by, jitter })?
+                command(CommandFault::Delay { by, jitter })
             }
-            "hold" => of_commands(&mut words, CommandFault::Hold)?,
-            "swallow-reply" => of_commands(&mut words, CommandFault::SwallowReply)?,
+            "hold" => command(CommandFault::Hold),
+            "swallow-reply" => command(CommandFault::SwallowReply),
             "error" => {
                 let line = words.parsed("text", |text| {
                     if text.chars().any(char::is_control) {
@@ -199,12 +197,15 @@ impl FromStr for Rule {
                     Ok(ErrorLine(text.to_owned()))
                 })?;
                 let line = line.ok_or_else(|| need("text"))?;
-                of_commands(&mut words, CommandFault::Error(line))?
+                command(CommandFault::Error(line))
             }
-            "reset-before" => of_commands(&mut words, CommandFault::ResetBefore)?,
-            "reset-after" => of_commands(&mut words, CommandFault::ResetAfter)?,
+            "reset-before" => command(CommandFault::ResetBefore),
+            "reset-after" => command(CommandFault::ResetAfter),
             _ => RuleFault::Connection(connections(&mut words, &what, need)?),
         };
+        if let RuleFault::Command(which, _) = &mut fault {
+            *which = commands(&mut words)?;
+        }
         let mut scope = ConnectionFilter {
             link: words.text("link"),
             ..ConnectionFilter::default()
