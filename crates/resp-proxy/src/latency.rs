@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::time::sleep_until;
+use tokio::time::timeout_at;
 
 use crate::active::ActiveRule;
 use crate::window::{give_buffer, take_buffer};
@@ -62,10 +62,7 @@ impl DelayLine {
             let arrival = self.arrival.get_or_insert_with(|| {
                 let (due, active) = (first.due, Arc::clone(&first.active));
                 Box::pin(async move {
-                    tokio::select! {
-                        () = sleep_until(due.into()) => {}
-                        () = active.ended.cancelled() => {}
-                    }
+                    let _ = timeout_at(due.into(), active.ended.cancelled()).await;
                 })
             });
             ready!(arrival.as_mut().poll(context));

@@ -15,7 +15,7 @@ const AGAIN: Duration = Duration::from_millis(10);
 /// One address. The system refuses connections while it is bound and nothing listens.
 #[derive(Debug)]
 pub(crate) struct ProxyListener {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     state: ListenerState,
 }
 
@@ -37,10 +37,6 @@ impl ProxyListener {
             ListenerState::Listening(socket.listen(BACKLOG)?)
         };
         Ok(Self { address, state })
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// Refuses connections, and those that wait to be taken.

@@ -69,7 +69,7 @@ impl RespProxyBuilder {
         let is_refusing = link.view().refusal().is_some();
         let listener = ProxyListener::bind(address, is_refusing)?;
         link.listening.send_replace(!is_refusing);
-        let address = listener.address();
+        let address = listener.address;
         link.is_to_ask();
         server::learn(&upstream, &link).await;
         let task = tokio::spawn(server::run(upstream, Arc::clone(&link), listener));
@@ -119,12 +119,9 @@ impl RespProxy {
         let link = Arc::clone(&self.link);
         async move {
             let mut listening = link.listening.subscribe();
-            loop {
-                let wanted = link.view().refusal().is_none();
-                if *listening.borrow_and_update() == wanted || listening.changed().await.is_err() {
-                    return;
-                }
-            }
+            let is_wanted = |listens: &bool| *listens == link.view().refusal().is_none();
+            // The sender lives in `link`, so that the channel is never closed.
+            let _ = listening.wait_for(is_wanted).await;
         }
     }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::active::{ActiveRule, RuleReport};
 use crate::class::CommandClasses;
@@ -234,9 +235,8 @@ impl RuleView {
         {
             let (set, active) = (self.set.clone(), Arc::clone(active));
             tokio::spawn(async move {
-                tokio::select! {
-                    () = tokio::time::sleep(lasts) => set.remove(&active),
-                    () = active.ended.cancelled() => {}
+                if timeout(lasts, active.ended.cancelled()).await.is_err() {
+                    set.remove(&active);
                 }
             });
         }

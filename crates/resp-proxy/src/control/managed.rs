@@ -41,14 +41,8 @@ pub(super) struct Toxic {
     warnings: Vec<String>,
     /// Empty when the lease is over.
     slot: Arc<Mutex<Option<RuleGuard>>>,
-    lease: Option<ToxicLease>,
-}
-
-/// The time after which a toxic ends unless it is renewed.
-#[derive(Debug)]
-struct ToxicLease {
-    ends: Instant,
-    _task: AbortOnDropHandle<()>,
+    /// The end of the lease, unless it is renewed, and the task that waits for it.
+    lease: Option<(Instant, AbortOnDropHandle<()>)>,
 }
 
 /// The measured effects of one toxic.
@@ -92,10 +86,7 @@ impl Toxic {
                 tokio::time::sleep(length).await;
                 drop(slot.lock().take());
             });
-            ToxicLease {
-                ends: Instant::now() + length,
-                _task: AbortOnDropHandle::new(task),
-            }
+            (Instant::now() + length, AbortOnDropHandle::new(task))
         });
     }
 
@@ -108,7 +99,7 @@ impl Toxic {
     fn view(&self) -> Option<Value> {
         let (rule, report) = self.rule(|guard| (guard.rule().to_string(), guard.report()))?;
         let lease = self.lease.as_ref();
-        let left = lease.map(|lease| lease.ends.saturating_duration_since(Instant::now()));
+        let left = lease.map(|(ends, _)| ends.saturating_duration_since(Instant::now()));
         Some(json!({
             "name": self.plan.name,
             "type": self.plan.kind,
