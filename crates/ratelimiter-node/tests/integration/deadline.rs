@@ -24,7 +24,8 @@ async fn timed(client: &NodeClient, key: &Key) -> (DecidedBy, Duration) {
 async fn two_slow_answers_share_one_deadline() {
     let cluster = start(ClusterPlan {
         proxies: Some(Proxies::PerNode),
-        sync_interval: 5 * SECOND,
+        // Longer than the checks below take, and shorter than a limit's set-up may take.
+        sync_interval: 3 * SECOND,
         store_timeout: TIMEOUT,
         ..ClusterPlan::nodes(2)
     })
