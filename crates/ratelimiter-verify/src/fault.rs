@@ -104,7 +104,7 @@ impl FaultEffect {
 
     /// The latency above which a check counts as slowed by the fault.
     pub(crate) fn slow(self) -> Duration {
-        self.before.p90 * 3 + Duration::from_millis(20)
+        self.before.p90 * 3 + Duration::from_millis(100)
     }
 
     /// The three parts in words.

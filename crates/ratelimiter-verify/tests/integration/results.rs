@@ -263,17 +263,24 @@ fn the_schema_refuses_what_it_does_not_describe() {
 }
 
 #[test]
-fn the_workflow_s_command_is_understood() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples/verify.yml");
-    let workflow = std::fs::read_to_string(path).unwrap();
-    let from = workflow.find("ratelimiter-verify http").unwrap();
-    let command: Vec<&str> = workflow[from..]
+fn the_action_s_commands_are_understood() {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.github/actions/verify/action.yml");
+    let action = std::fs::read_to_string(path).unwrap();
+    let commands = action
         .lines()
-        .take_while(|line| !line.trim().starts_with("- "))
-        .collect();
-    let words = shlex::split(&command.join(" ")).unwrap();
-    let mut arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();
-    arguments.push("--dry-run");
-    let output = verify(&arguments);
-    assert!(output.status.success(), "{}", stderr(&output));
+        .filter_map(|line| line.split_once(") ratelimiter-verify "))
+        .map(|(_, command)| shlex::split(command.trim_end_matches(" ;;")).unwrap());
+    let mut names = Vec::new();
+    for command in commands {
+        let mut arguments: Vec<&str> = command.iter().map(String::as_str).collect();
+        if arguments[0] == "run" {
+            // What follows the file are words of the command that asks.
+            arguments.drain(1..);
+        }
+        let output = verify(&[&arguments[..], &["--help"]].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        names.push(command[0].clone());
+    }
+    assert_eq!(names, ["torture", "torture", "run"]);
 }
