@@ -15,6 +15,4 @@ mod records;
 mod results;
 mod statements;
 mod support;
-mod system;
-mod torture;
 mod verify;

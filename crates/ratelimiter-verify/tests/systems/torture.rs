@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::support::{program, stderr};
 
 /// Trials at a time; each mostly waits.
-const WORKERS: usize = 12;
+const WORKERS: usize = 8;
 
 /// Fault, defect, window in seconds, and the property that the defect breaks under it.
 const DEFECTS: &[(&str, &str, u32, CellProperty)] = &[
@@ -61,7 +61,7 @@ const TRIED: &[&str] = &[
 pub(crate) fn system(defect: &str, window: u32) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
-    write("limiter.py", include_str!("systems/limiter.py"));
+    write("limiter.py", include_str!("limiter.py"));
     write(
         "limiter.toml",
         &format!(
