@@ -172,7 +172,9 @@ fn try_wheels(shell: &Shell, dist: &Path, wheels: &Path) -> anyhow::Result<()> {
 fn completes(shell: &Shell) -> anyhow::Result<()> {
     let question = "source <(ratelimiter-verify completions bash)
         COMP_WORDS=(ratelimiter-verify what) COMP_CWORD=1
-        _ratelimiter-verify ratelimiter-verify what ratelimiter-verify
+        set -- $(complete -p ratelimiter-verify)
+        while [ $1 != -F ]; do shift; done
+        $2 ratelimiter-verify what ratelimiter-verify
         echo \"${COMPREPLY[@]}\"";
     let answer = cmd!(shell, "bash -c {question}").read()?;
     anyhow::ensure!(answer == "what-if", "bash completes \"what\" by {answer:?}");
