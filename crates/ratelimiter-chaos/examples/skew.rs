@@ -84,11 +84,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Reach::ThisMachine,
         &Authorities::default(),
     )?;
-    let check = Check {
-        key: Key::new("k")?,
-        cost: 1,
-        deadline: Duration::from_secs(30),
-    };
+    let check = Check::new(Key::new("k")?, 1, Duration::from_secs(30));
     println!("start skew in ms over {ROUNDS} rounds: min / median / max");
     for requests in [100, 1_000, 10_000] {
         for release in [Release::Cork, Release::Barrier] {

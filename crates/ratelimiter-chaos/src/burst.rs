@@ -62,11 +62,7 @@ impl Burst {
     /// When a node does not answer its health or a connection cannot be opened, before anything is
     /// sent. After that a failure is an operation's outcome.
     pub async fn fire(&self) -> Result<VolleyReport, ChaosError> {
-        let check = Check {
-            key: self.key.clone(),
-            cost: 1,
-            deadline: CHECK,
-        };
+        let check = Check::new(self.key.clone(), 1, CHECK);
         // The nodes' own names, as in their counts.
         let mut names = Vec::new();
         for endpoint in &self.targets {

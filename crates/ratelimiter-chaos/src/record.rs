@@ -30,6 +30,9 @@ impl CheckRecord {
         let complete = origin.elapsed();
         let operation = Operation {
             claims: answer.claims,
+            labels: check.labels.clone(),
+            used: answer.used,
+            held: answer.held,
             ..Operation::new(check.key.clone(), node, invoke, complete, answer.outcome)
                 .costing(check.cost)
         };

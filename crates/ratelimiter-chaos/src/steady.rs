@@ -148,11 +148,7 @@ impl SteadyLoad {
             DueCheck {
                 at: started + Duration::from_secs_f64(n as f64 / (self.rate * keys as f64)),
                 node: ((turn + key) % nodes) as usize,
-                check: Check {
-                    key: self.keys[key as usize].clone(),
-                    cost: 1,
-                    deadline: CHECK,
-                },
+                check: Check::new(self.keys[key as usize].clone(), 1, CHECK),
             }
         };
         let checks = PacedChecks::new(&*self.target, started)

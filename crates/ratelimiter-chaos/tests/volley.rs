@@ -19,11 +19,7 @@ use tokio::time::Instant;
 async fn ten_checks(url: String, form: HttpForm) -> VolleyReport {
     let trust = Authorities::default();
     let target = HttpTarget::new(&[url], form, Reach::ThisMachine, &trust);
-    let check = Check {
-        key: Key::new("k").unwrap(),
-        cost: 1,
-        deadline: Duration::from_secs(20),
-    };
+    let check = Check::new(Key::new("k").unwrap(), 1, Duration::from_secs(20));
     let checks = vec![check; 10];
     let report = volley(&target.unwrap(), checks, Release::Cork, Instant::now()).await;
     report.unwrap()

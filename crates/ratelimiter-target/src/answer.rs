@@ -14,6 +14,11 @@ pub struct CheckAnswer {
     pub outcome: Outcome,
     /// The limiter's own statements.
     pub claims: Claims,
+    /// The cost that the call used, where it is known after the call only.
+    pub used: Option<u32>,
+    /// Time between request and answer for which the call itself surely ran; zero where it is not
+    /// known.
+    pub held: Duration,
     /// The form of the answer in a few words: `status 500`, `no answer within 5 s`,
     /// `retry-after was not understood`. Empty for an ordinary one.
     pub detail: String,
@@ -27,6 +32,8 @@ impl CheckAnswer {
         Self {
             outcome,
             claims: Claims::default(),
+            used: None,
+            held: Duration::ZERO,
             detail: String::new(),
             seen: String::new(),
         }

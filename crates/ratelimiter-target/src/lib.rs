@@ -50,5 +50,5 @@ pub use path::{Expectation, ExpectationError};
 pub use resp::RespTarget;
 pub use route::{ProxyProtocol, SourceAddress};
 pub use status::StatusSet;
-pub use target::{Check, Connection, Target, TargetError};
+pub use target::{Call, CallEnd, Check, Connection, Target, TargetError};
 pub use template::{Template, TemplateError};

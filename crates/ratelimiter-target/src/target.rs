@@ -1,9 +1,10 @@
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use ratelimiter_api::{Key, NodeId};
+use ratelimiter_api::{Key, NodeId, choice};
 
 use crate::{CheckAnswer, Cork, OutOfReach};
 
@@ -16,6 +17,47 @@ pub struct Check {
     pub cost: u32,
     /// Time for a complete answer. A later one is [`Unknown`](ratelimiter_api::Outcome::Unknown).
     pub deadline: Duration,
+    /// Other subjects of the check, such as its user and its route.
+    pub labels: BTreeMap<String, String>,
+    /// The call that follows where the check is allowed, if the limiter learns of its end.
+    pub call: Option<Call>,
+}
+
+/// A call that a check permits. It holds a place, or uses a cost that is known afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Time from the answer to the end.
+    pub lasts: Duration,
+    /// How it ends.
+    pub end: CallEnd,
+    /// The cost that it used.
+    pub used: u32,
+}
+
+choice! {
+    /// The end of a call.
+    CallEnd, "end" {
+        /// It was served.
+        Done = "done",
+        /// It failed, and used nothing.
+        Failed = "failed",
+        /// Its caller left in the middle of it. Its outcome is Unknown, and it may use its cost or
+        /// hold its place for as long as the limiter states.
+        Left = "left",
+    }
+}
+
+impl Check {
+    /// A check without labels, which no call follows.
+    pub fn new(key: Key, cost: u32, deadline: Duration) -> Self {
+        Self {
+            key,
+            cost,
+            deadline,
+            labels: BTreeMap::new(),
+            call: None,
+        }
+    }
 }
 
 /// A limiter under test.
@@ -37,6 +79,12 @@ pub trait Target: Send + Sync {
     /// Whether requests of different costs differ.
     fn has_cost(&self) -> bool {
         true
+    }
+
+    /// Whether checks carry their labels, the limiter learns of the end of a call, and a node that
+    /// is killed is started again.
+    fn has_calls(&self) -> bool {
+        false
     }
 
     /// The same target for the checks of one key, where their connections differ by key. `None`

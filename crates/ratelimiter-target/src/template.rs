@@ -123,11 +123,7 @@ mod tests {
     use std::time::Duration;
 
     fn check(key: &str) -> Check {
-        Check {
-            key: Key::new(key).unwrap(),
-            cost: 3,
-            deadline: Duration::from_secs(1),
-        }
+        Check::new(Key::new(key).unwrap(), 3, Duration::from_secs(1))
     }
 
     #[test]

@@ -76,11 +76,7 @@ async fn codes_of_a_service_are_outcomes() {
         )
         .unwrap()
     };
-    let check = Check {
-        key: Key::new("k").unwrap(),
-        cost: 1,
-        deadline: Duration::from_secs(30),
-    };
+    let check = Check::new(Key::new("k").unwrap(), 1, Duration::from_secs(30));
     let mut connection = target("known").connect(0).await.unwrap();
     let mut outcomes = Vec::new();
     for _ in 0..3 {

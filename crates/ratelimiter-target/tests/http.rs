@@ -20,11 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 async fn connected(listener: &TcpListener, form: HttpForm) -> (Box<dyn Connection>, Check) {
     let url = format!("http://{}/{{key}}", listener.local_addr().unwrap());
     let target = HttpTarget::new(&[url], form, Reach::ThisMachine, &Authorities::default());
-    let check = Check {
-        key: Key::new("k").unwrap(),
-        cost: 1,
-        deadline: PATIENCE,
-    };
+    let check = Check::new(Key::new("k").unwrap(), 1, PATIENCE);
     (target.unwrap().connect(0).await.unwrap(), check)
 }
 
@@ -141,11 +137,7 @@ async fn connections_of_a_key_come_from_its_address() {
     let mut addresses = Vec::new();
     for key in ["a", "b", "a"] {
         let key = Key::new(key).unwrap();
-        let check = Check {
-            key: key.clone(),
-            cost: 1,
-            deadline: PATIENCE,
-        };
+        let check = Check::new(key.clone(), 1, PATIENCE);
         let mut connection = target.of_key(&key).unwrap().connect(0).await.unwrap();
         let server = listener.try_clone().unwrap();
         let server = std::thread::spawn(move || {

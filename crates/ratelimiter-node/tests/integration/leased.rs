@@ -29,11 +29,7 @@ async fn bursts_of_mixed_costs_deny_nothing_without_cause() {
     for i in 0..bursts() {
         let name = format!("k{i}");
         set(&cluster, &spec(&name, LIMIT as i64)).await;
-        let check = |n: u32| Check {
-            key: key(&name),
-            cost: 1 + n % 3,
-            deadline: PATIENCE,
-        };
+        let check = |n: u32| Check::new(key(&name), 1 + n % 3, PATIENCE);
         let report = volley(
             &target,
             (0..20).map(check).collect(),

@@ -189,13 +189,11 @@ impl Connection for Line {
             self.travel().await;
             let retry_after = retry_after.and_then(StatedTime::seconds);
             CheckAnswer {
-                outcome,
                 claims: Claims {
                     retry_after,
                     ..Claims::default()
                 },
-                detail: String::new(),
-                seen: String::new(),
+                ..CheckAnswer::plain(outcome)
             }
         }
         .boxed()
@@ -243,6 +241,7 @@ pub(crate) async fn verdict(program: Program, limit: &str, nodes: usize, seed: u
         nodes,
         forges: true,
         untrusted: true,
+        has_calls: false,
         has_cost: true,
         during: None,
         max_requests: 100_000,
@@ -261,6 +260,7 @@ pub(crate) async fn verdict(program: Program, limit: &str, nodes: usize, seed: u
         decides_within: None,
         fresh: true,
         judges_claims: true,
+        deadline: None,
     };
     judge.run(&plan, &recorded).unwrap()
 }

@@ -288,11 +288,11 @@ impl RunningSystem {
             }
             None => return Ok(()),
         };
-        let check = Check {
-            key: Key::new("ready").context("a short text is a key")?,
-            cost: 1,
-            deadline: Duration::from_secs(1),
-        };
+        let check = Check::new(
+            Key::new("ready").context("a short text is a key")?,
+            1,
+            Duration::from_secs(1),
+        );
         loop {
             let why = match health.connect(0).await {
                 Ok(mut connection) => {

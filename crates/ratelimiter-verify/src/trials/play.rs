@@ -244,11 +244,7 @@ impl Trial<'_> {
     }
 
     fn check(&self, key: &Key) -> Check {
-        Check {
-            key: key.clone(),
-            cost: 1,
-            deadline: self.settings.deadline,
-        }
+        Check::new(key.clone(), 1, self.settings.deadline)
     }
 
     async fn send_all<const N: usize>(&self, due: [(&Key, Vec<Instant>); N]) {
@@ -269,11 +265,7 @@ impl Trial<'_> {
             let own = target.of_key(key);
             let target = own.as_deref().unwrap_or(&**target);
             let nodes = target.nodes().len();
-            let check = Check {
-                key: key.clone(),
-                cost: 1,
-                deadline,
-            };
+            let check = Check::new(key.clone(), 1, deadline);
             let mut due = Vec::from_iter(instants.into_iter().enumerate().map(|(n, at)| {
                 let node = n % nodes;
                 let not_before = late.filter(|(one, _)| *one == node);

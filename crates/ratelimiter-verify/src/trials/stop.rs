@@ -124,11 +124,11 @@ impl StopWatch {
                 )?);
             }
         }
-        let check = Check {
-            key: ratelimiter_api::Key::new("health")?,
-            cost: 1,
-            deadline: Duration::from_secs(2),
-        };
+        let check = Check::new(
+            ratelimiter_api::Key::new("health")?,
+            1,
+            Duration::from_secs(2),
+        );
         loop {
             for target in &targets {
                 let outcome = match target.connect(0).await {

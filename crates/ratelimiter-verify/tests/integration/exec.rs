@@ -45,7 +45,11 @@ fn a_process_without_answers_ends_the_run() {
         ),
         (
             "sleep 60",
-            &["process-1", "no line within 200 ms", "flush each line"],
+            &[
+                "process-1",
+                "no line within 200 ms of its first check",
+                "flush each line",
+            ],
         ),
         ("/no/such/program", &["/no/such/program"]),
     ] {
@@ -60,6 +64,35 @@ fn a_process_without_answers_ends_the_run() {
             );
         }
     }
+}
+
+/// Leaves its fourth check without an answer, and has its number from both places.
+const MUTE_AT_TIMES: &str = "
+import json, os, sys
+assert sys.argv[1] == os.environ['RATELIMITER_NODE']
+asked = 0
+for line in sys.stdin:
+    check, asked = json.loads(line), asked + 1
+    if asked != 4:
+        print(json.dumps({'id': check['id'], 'allowed': asked < 4}), flush=True)
+";
+
+#[test]
+fn answers_beyond_the_deadline_are_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let adapter = directory.path().join("adapter.py");
+    std::fs::write(&adapter, MUTE_AT_TIMES).unwrap();
+    let command = format!("python3 {} {{node}}", adapter.display());
+    let plan = "exec --limit 6/1m --phase fields --processes 2 --deadline 500ms --command";
+    let output = verify(&words(plan, &[&command]));
+    ends(&output, 3, "hangs");
+    let text = stdout(&output);
+    assert!(
+        text.contains("2 checks had no answer within 500ms"),
+        "{text}"
+    );
+    let lenient = verify(&words(plan, &[&command, "--fail-on", "excess"]));
+    ends(&lenient, 0, "not failed on");
 }
 
 /// Allows everything while a file is away, as a limiter does whose store is.

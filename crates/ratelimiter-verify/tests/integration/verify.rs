@@ -233,12 +233,13 @@ fn an_interrupted_run_is_judged_and_written() {
 
 #[test]
 fn a_run_that_breaks_is_judged_and_written() {
-    // The library ends with its thirtieth check.
+    // The library ends with its thirtieth check, and does not start again.
     let results = tempfile::tempdir().unwrap();
-    let adapter = "import json, sys\nfor n in range(30):\n  check = json.loads(input())\n  \
+    let adapter = "import json, sys\nopen(sys.argv[1], 'x')\nfor n in range(30):\n  check = json.loads(input())\n  \
         print(json.dumps({'id': check['id'], 'allowed': True}), flush=True)";
-    let command = format!("python3 -c {}", shlex::try_quote(adapter).unwrap());
     let out = results.path().to_str().unwrap();
+    let adapter = shlex::try_quote(adapter).unwrap();
+    let command = format!("python3 -c {adapter} {out}/started");
     let plan = "exec --limit 10/1m --processes 1 --phase burst --command";
     let output = verify(&words(plan, &[&command, "--out", out]));
     ends(&output, 1, "the process has ended");

@@ -113,10 +113,9 @@ struct Line {
 impl Connection for Line {
     fn check<'a>(&'a mut self, check: &'a Check) -> BoxFuture<'a, CheckAnswer> {
         let answer = |outcome, claims, detail: &str| CheckAnswer {
-            outcome,
             claims,
             detail: detail.to_owned(),
-            seen: String::new(),
+            ..CheckAnswer::plain(outcome)
         };
         async move {
             match timeout(check.deadline, self.decide(check)).await {
