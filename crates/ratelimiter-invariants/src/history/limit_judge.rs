@@ -48,8 +48,15 @@ impl<'a> LimitJudge<'a> {
 
     /// Whether the contract is kept for certain in a window of this length.
     pub(super) fn keeps(self, part: HistoryPart<'_>, window: Duration) -> bool {
-        let operations = Operations::new(&[part], &self);
-        self.bounds(window, &operations)
+        // Reserved costs are back by its own window.
+        let contract = self.contract.clone().in_window(window);
+        let judge = LimitJudge {
+            contract: &contract,
+            ..self
+        };
+        let operations = Operations::new(&[part], &judge);
+        judge
+            .bounds(window, &operations)
             .possible(&operations, OpSelection::All)
             .1
     }

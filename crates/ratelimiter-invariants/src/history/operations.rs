@@ -182,31 +182,35 @@ impl OperationSorter<'_> {
                     let least = cost.min(recorded.unwrap_or(0));
                     self.certain.push(op(invoke, Some(answer), least));
                 }
-                if admitted || !known {
-                    self.admissible.push(op(invoke, settled, most));
-                }
                 // A reservation that is older than a window no longer counts.
                 let whole = op(invoke, Some(answer), cost);
                 if answer - invoke < self.judge.shortest_window() {
                     self.held
                         .extend(surely_held(history, whole, outcome, place));
                 }
-                if outcome == Outcome::Denied {
-                    return;
-                }
                 let windows = matches!(
                     kind,
                     ContractKind::Sliding | ContractKind::Fixed | ContractKind::Aligned
                 );
-                match settled.filter(|_| windows && admitted && used < cost) {
+                let counted = match settled.filter(|_| windows && admitted && used < cost) {
                     // The rest is back when it is settled, and not a window later.
                     Some(settled) => {
-                        sorted.charged.push(op(invoke, Some(settled), used));
                         let window = self.judge.longest_window();
                         let back = settled.saturating_add(1).saturating_sub(window);
-                        sorted.charged.push(op(invoke, Some(back), cost - used));
+                        vec![
+                            op(invoke, Some(settled), used),
+                            op(invoke, Some(back), cost - used),
+                        ]
                     }
-                    None => sorted.charged.push(op(invoke, settled, most)),
+                    None => vec![op(invoke, settled, most)],
+                };
+                if kind == ContractKind::Sliding && admitted {
+                    self.admissible.extend(&counted);
+                } else if admitted || !known {
+                    self.admissible.push(op(invoke, settled, most));
+                }
+                if outcome != Outcome::Denied {
+                    sorted.charged.extend(counted);
                 }
             }
             (_, Charging::Before | Charging::All) => {
