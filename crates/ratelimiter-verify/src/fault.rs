@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
-use crate::plan::FAULT;
+use crate::phase::FAULT;
 
 /// Time for a node to accept a connection before it counts as unreachable.
 const CONNECT: Duration = Duration::from_secs(1);

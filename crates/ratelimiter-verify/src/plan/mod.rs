@@ -1,5 +1,6 @@
 //! Which checks are made, as a value: no clock, no I/O.
 
+mod second;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -7,10 +8,11 @@ mod tests;
 use std::time::Duration;
 
 use ratelimiter_api::{Key, KeyError};
-use ratelimiter_invariants::{Contract, ContractKind, ContractTime, Promise};
+use ratelimiter_invariants::{Charging, Contract, ContractKind, ContractTime, Promise};
 
 use crate::Phase;
-use settings::not_recorded;
+use crate::phase::{PromiseShape, StepScale};
+use second::SecondLimit;
 pub use settings::{PlanDepth, PlanError, PlanSettings};
 
 /// One phase on keys of its own.
@@ -60,6 +62,8 @@ pub struct Plan {
     pub untrusted: bool,
     /// Command line of the fault, for the shell.
     pub during: Option<String>,
+    /// The limit that can be exceeded while another one is kept.
+    pub(crate) second: Option<SecondLimit>,
 }
 
 impl Plan {
@@ -80,10 +84,8 @@ impl Plan {
         };
         in_range("--multiplier", settings.multiplier, 2, 100)?;
         in_range("--bursts", settings.bursts, 1, 1000)?;
-        for limit in settings.promise.limits() {
-            if let Some(missing) = not_recorded(limit) {
-                return Err(PlanError::NotRecorded(missing, limit.to_string()));
-            }
+        if let Some((missing, limit)) = settings.not_recorded() {
+            return Err(PlanError::NotRecorded(missing, limit.to_string()));
         }
         let contract = settings.promise.first().clone();
         in_range("--cost", settings.cost, 1, contract.max())?;
@@ -119,6 +121,7 @@ impl Plan {
             nodes: settings.nodes,
             untrusted: settings.untrusted,
             during: settings.during.clone(),
+            second: SecondLimit::of(&settings.promise, settings.cost),
         };
         plan.add_all(Phase::Probe, settings)?;
         for &phase in Phase::all() {
@@ -127,11 +130,12 @@ impl Plan {
             if !chosen || phase == Phase::Probe {
                 continue;
             }
-            match settings.obstacle(phase) {
-                // Without a command, the fault is missing only where it was asked for.
-                Some(_) if phase == Phase::Fault && !named => {}
-                Some(reason) => plan.skip(phase, reason),
-                None => plan.add_all(phase, settings)?,
+            match (plan.unfit(phase), settings.obstacle(phase)) {
+                // Such a phase is missing only where it was asked for.
+                (Some(_), _) if !named => {}
+                (Some(reason), _) => plan.skip(phase, reason),
+                (None, Some(reason)) => plan.skip(phase, reason),
+                (None, None) => plan.add_all(phase, settings)?,
             }
         }
         let is_probe = |step: &PlanStep| step.phase == Phase::Probe;
@@ -170,6 +174,19 @@ impl Plan {
         }
     }
 
+    /// The reason why a phase is none for this promise, or needs a command that is not given.
+    fn unfit(&self, phase: Phase) -> Option<String> {
+        if phase == Phase::Second {
+            let why = "no limit can be exceeded while another one is kept";
+            return self.second.is_none().then(|| why.to_owned());
+        }
+        if phase == Phase::Fault && self.during.is_none() {
+            return Some("there is no --during command".to_owned());
+        }
+        let fits = phase.fits(PromiseShape::of(&self.promise));
+        (!fits).then(|| format!("it fits {}", phase.fitting()))
+    }
+
     fn skip(&mut self, phase: Phase, reason: impl Into<String>) {
         let reason = reason.into();
         self.skipped.push(SkippedPhase { phase, reason });
@@ -178,7 +195,10 @@ impl Plan {
     /// Adds a step of a phase, if there is enough time for it, and enough checks are left.
     fn add(&mut self, phase: Phase, settings: &PlanSettings) -> Result<bool, KeyError> {
         let earlier = self.steps.iter().filter(|step| step.phase == phase).count();
-        let keys = settings.keys(phase, earlier as u32)?;
+        let mut keys = settings.keys(phase, earlier as u32)?;
+        if let Some(second) = self.second.as_ref().filter(|_| phase == Phase::Second) {
+            keys.truncate(second.keys as usize);
+        }
         let (requests, takes) = self.size(phase, keys.len());
         self.steps.push(PlanStep {
             phase,
@@ -232,10 +252,24 @@ impl Plan {
 
     /// Checks that fit into a window.
     pub fn limit(&self) -> u64 {
-        let wait = self.contract.time(ContractTime::Wait).unwrap_or_default();
-        let queued = wait.as_secs_f64() / self.contract.window().as_secs_f64();
+        let wait = self.contract.time(ContractTime::Wait);
+        let queued = wait.map_or(0.0, |wait| wait.div_duration_f64(self.contract.window()));
         let most = f64::from(self.contract.max()) * (1.0 + queued);
         most as u64 / u64::from(self.cost)
+    }
+
+    /// The labels by which its limits count.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = &String> {
+        let labels = self.promise.limits().iter().flat_map(Contract::by);
+        labels.filter(|label| *label != "all")
+    }
+
+    /// Whether the limiter has to learn of the end of a call.
+    pub(crate) fn has_calls(&self) -> bool {
+        self.promise.limits().iter().any(|limit| {
+            let after = matches!(limit.charging(), Charging::After | Charging::Reserved);
+            after || limit.kind() == ContractKind::InFlight
+        })
     }
 
     /// Checks at most.
@@ -277,31 +311,39 @@ impl Plan {
         Duration::from_secs_f64(token * (tokens.floor() + tokens.fract().clamp(0.25, 0.75)))
     }
 
+    /// Time from the end of a call until its place or its cost is back; where its caller left or
+    /// its node died, after the lease.
+    pub(crate) fn back(&self, phase: Phase) -> Duration {
+        let limit = &self.contract;
+        let gone = matches!(phase, Phase::HangUp | Phase::Killed);
+        let stated = match limit.kind() {
+            _ if gone => ContractTime::Lease,
+            ContractKind::InFlight => ContractTime::Returns,
+            _ => ContractTime::Settles,
+        };
+        let settled = if gone {
+            limit.window() * 11 / 10
+        } else {
+            Duration::ZERO
+        };
+        limit.time(stated).unwrap_or_default() + settled + BACK
+    }
+
     /// Checks and time of one step of a phase on so many keys.
     fn size(&self, phase: Phase, keys: usize) -> (u64, Duration) {
-        let (limit, burst) = (self.limit(), self.burst());
-        let window = self.contract.window();
-        let short = Duration::from_millis(500);
-        match phase {
-            Phase::Probe => (u64::from(PROBES) * self.nodes as u64, short),
-            Phase::Burst | Phase::Forged => (burst, short),
-            // In turn, and one that costs more than the limit.
-            Phase::Costs => (limit + 2, short),
-            Phase::TwoKeys => (2 * limit + 5, 2 * short),
-            Phase::OneNode => (limit + 2, short),
-            Phase::Fields => (limit + 3, short),
-            Phase::Return => (limit + 3, window + window / 10 + short),
-            Phase::Silent => ((2 * limit + 1) * keys as u64, window + short),
-            Phase::Again => (3 * burst, 2 * self.rest_on_key() + short),
-            Phase::Overload => (9 * limit, 3 * window + short),
-            Phase::FirstEdge | Phase::Edge => (2 * limit, window + 2 * short),
-            // One burst before, two at the start, one a second of the limit, two at the end.
-            Phase::Fault => (
-                burst * 5 + limit * FAULT.as_secs(),
-                FAULT.min(Duration::from_secs(10)),
-            ),
-            Phase::Steady => ((limit * 6).div_ceil(5), window + window / 2),
-        }
+        let second = self.second.as_ref();
+        phase.size(StepScale {
+            limit: self.limit(),
+            burst: self.burst(),
+            window: self.contract.window(),
+            nodes: self.nodes as u64,
+            keys: keys as u64,
+            rest_on_key: self.rest_on_key(),
+            back: self.back(phase),
+            second: second.map_or((0, Duration::ZERO), |second| {
+                (second.checks, second.takes())
+            }),
+        })
     }
 }
 
@@ -309,9 +351,5 @@ fn whole_seconds(duration: Duration) -> humantime::FormattedDuration {
     humantime::format_duration(Duration::from_secs(duration.as_secs_f64().ceil() as u64))
 }
 
-/// The longest time for which a run waits for the command of a fault. The plan reckons with ten
-/// seconds.
-pub(crate) const FAULT: Duration = Duration::from_secs(60);
-
-/// The most checks of a node by the probe.
-pub(crate) const PROBES: u32 = 3;
+/// Time beyond the stated one until places and costs are taken to be back.
+const BACK: Duration = Duration::from_millis(100);

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use ratelimiter_api::{Key, KeyError};
-use ratelimiter_invariants::{Charging, Contract, ContractKind, Promise};
+use ratelimiter_invariants::{Charging, Contract, ContractKind, ContractTime, Promise};
 
 use crate::Phase;
 
@@ -60,6 +60,8 @@ pub struct PlanSettings {
     /// Command line of the shell that injects a fault and undoes it. Without it, [`Phase::Fault`]
     /// is no part of the plan.
     pub during: Option<String>,
+    /// Whether checks carry labels, and the limiter learns of the end of a call.
+    pub has_calls: bool,
     /// Whether requests of different costs differ. If not, [`Phase::Costs`] is left out.
     pub has_cost: bool,
     /// The most checks.
@@ -101,31 +103,36 @@ pub enum PlanError {
     Nothing(String),
 }
 
-/// The part of a call that a limit needs and a run does not record.
-pub(super) fn not_recorded(limit: &Contract) -> Option<&'static str> {
-    let by_label = limit.by().iter().any(|label| label != "all");
-    match (limit.kind(), limit.charging()) {
-        _ if by_label => Some("labels"),
-        (ContractKind::InFlight, _) => Some("the time for which a call holds its place"),
-        (_, Charging::After | Charging::Reserved) => Some("the cost used"),
-        _ => None,
-    }
-}
-
 impl PlanSettings {
-    /// The reason why a phase cannot be played, apart from its time.
+    /// The part of a call that a limit needs and this run does not record.
+    pub(super) fn not_recorded(&self) -> Option<(&'static str, &Contract)> {
+        let missing = |limit: &Contract| {
+            let by_label = limit.by().iter().any(|label| label != "all");
+            match (limit.kind(), limit.charging()) {
+                _ if by_label => Some("labels"),
+                (ContractKind::InFlight, _) => Some("the time for which a call holds its place"),
+                (_, Charging::After | Charging::Reserved) => Some("the cost used"),
+                _ => None,
+            }
+        };
+        let mut limits = self.promise.limits().iter().filter(|_| !self.has_calls);
+        limits.find_map(|limit| Some((missing(limit)?, limit)))
+    }
+
+    /// The reason why a phase cannot be played, apart from its time and the promise.
     pub(super) fn obstacle(&self, phase: Phase) -> Option<&'static str> {
+        let first = self.promise.first();
         match phase {
-            Phase::Fault if self.during.is_none() => Some("there is no --during command"),
             Phase::Costs if !self.has_cost => {
                 Some("requests have no {cost}; exec needs --has-cost")
             }
-            Phase::Costs if self.promise.first().max() == self.cost => {
-                Some("the limit is one check")
-            }
+            Phase::Costs if first.max() == self.cost => Some("the limit is one check"),
             Phase::TwoKeys if !self.has_key => Some("requests have no {key}"),
-            Phase::OneNode if self.nodes < 2 => Some("there is one node"),
+            Phase::OneNode | Phase::Killed if self.nodes < 2 => Some("there is one node"),
             Phase::Forged if !self.forges => Some("requests have no header fields"),
+            Phase::HangUp | Phase::Killed if first.time(ContractTime::Lease).is_none() => {
+                Some("the limit states no lease=")
+            }
             _ => None,
         }
     }

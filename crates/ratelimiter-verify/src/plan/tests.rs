@@ -1,3 +1,5 @@
+use ratelimiter_invariants::Promise;
+
 use super::*;
 
 fn settings(limit: u32, window: u64) -> PlanSettings {
@@ -16,6 +18,7 @@ fn settings(limit: u32, window: u64) -> PlanSettings {
         nodes: 3,
         forges: true,
         untrusted: false,
+        has_calls: false,
         has_cost: true,
         during: None,
         max_requests: 100_000,
@@ -31,8 +34,9 @@ fn phases(plan: &Plan) -> Vec<Phase> {
 #[test]
 fn a_short_window_gets_every_phase() {
     let plan = Plan::new(&settings(10, 2)).unwrap();
-    let without_fault = &Phase::all()[..Phase::all().len() - 1];
-    assert_eq!(phases(&plan), [without_fault, &[Phase::Burst]].concat());
+    let of_windows = |phase: &&Phase| phase.fits(PromiseShape::Windows) && **phase != Phase::Fault;
+    let fitting = Phase::all().iter().filter(of_windows).copied();
+    assert_eq!(phases(&plan), Vec::from_iter(fitting.chain([Phase::Burst])));
     assert!(plan.skipped.is_empty());
     assert!(plan.takes() <= Duration::from_secs(60));
 }
@@ -209,4 +213,52 @@ fn plans_out_of_bounds_are_refused() {
     assert!(with(|s| s.phases = vec![Phase::Overload]).contains("no phase is left"));
     let too_short = with(|s| s.depth = PlanDepth::Repeated(Duration::from_millis(100)));
     assert!(too_short.contains("--for gives it more"), "{too_short}");
+}
+
+/// The phases of a plan for these limits, whose calls are known.
+fn of_limits(limits: &[&str], named: &[Phase]) -> Result<Plan, PlanError> {
+    let mut limits = limits.iter().map(|limit| limit.parse().unwrap());
+    let first: Contract = limits.next().unwrap();
+    Plan::new(&PlanSettings {
+        promise: Promise::new(first, limits),
+        phases: named.to_vec(),
+        has_calls: true,
+        depth: PlanDepth::Thorough,
+        ..settings(10, 2)
+    })
+}
+
+#[test]
+fn plans_have_the_phases_of_their_promise() {
+    let in_flight = phases(&of_limits(&["5 in-flight lease=1s"], &[]).unwrap());
+    let calls = [Phase::Probe, Phase::Calls, Phase::Failures, Phase::HangUp];
+    assert_eq!(in_flight, [&calls[..], &[Phase::Killed]].concat());
+    assert_eq!(
+        phases(&of_limits(&["5 in-flight"], &[]).unwrap()),
+        calls[..3]
+    );
+    let refused = of_limits(&["5 in-flight"], &[Phase::Edge]).unwrap_err();
+    assert!(refused.to_string().contains("edge: it fits windows, paced"));
+}
+
+#[test]
+fn second_limit_is_exceeded_where_the_first_is_kept() {
+    let second = |limits: &[&str]| {
+        let plan = of_limits(limits, &[]).unwrap();
+        let step = plan
+            .steps
+            .into_iter()
+            .find(|step| step.phase == Phase::Second);
+        step.map(|step| (step.requests, step.keys.len()))
+    };
+    assert_eq!(second(&["10/2s", "15/6s"]), Some((24, 1)));
+    assert_eq!(second(&["15/6s", "10/2s"]), Some((24, 1)));
+    assert_eq!(
+        second(&["10/2s token-bucket", "15/6s token-bucket"]),
+        Some((62, 1))
+    );
+    assert_eq!(second(&["10/2s", "20/2s by=user"]), Some((32, 4)));
+    // The first alone keeps the second.
+    assert_eq!(second(&["10/2s", "40/6s"]), None);
+    assert_eq!(second(&["10/2s"]), None);
 }

@@ -63,10 +63,6 @@ pub(crate) fn advice(answer: &str) -> String {
             "; --denied {status} if it is a denial, --allowed {status} if it is an admission"
         ),
         None if answer.starts_with("no answer within") => "; --deadline gives it more time".into(),
-        None if answer.starts_with("no line within") => {
-            "; the program must flush each line that it writes; --deadline gives it more time"
-                .into()
-        }
         None if answer.contains("connection broke") => {
             "; HTTP/1.1 is spoken, and https:// with TLS only".into()
         }

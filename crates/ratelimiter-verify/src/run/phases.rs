@@ -1,13 +1,15 @@
 use std::time::Duration;
 
 use ratelimiter_api::{Key, Outcome, StatedTime};
-use ratelimiter_target::Check;
-use tokio::time::Instant;
+use ratelimiter_invariants::ContractKind;
+use ratelimiter_target::{Call, CallEnd, Check};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::{Instant, sleep};
 
 use super::StepError;
 use super::player::StepPlayer;
 use crate::fault::{FaultCommand, FaultEffect};
-use crate::plan::{FAULT, PROBES};
+use crate::phase::{CROSSING, FAULT, LASTS, PROBES};
 use crate::{Phase, PlanStep};
 
 /// Time for a fault to take or lose effect.
@@ -47,7 +49,11 @@ impl StepPlayer<'_> {
                     self.burst(key, self.plan.burst()).await?;
                 }
             }
-            Phase::Overload => self.paced(key, 3 * limit, 9 * limit).await?,
+            Phase::Overload => {
+                let contract = &self.plan.contract;
+                self.paced(contract, &step.keys, 3 * limit, 9 * limit)
+                    .await?;
+            }
             Phase::FirstEdge => {
                 let edge = Instant::now() + window;
                 self.in_turn(key, 1).await?;
@@ -59,7 +65,31 @@ impl StepPlayer<'_> {
             }
             Phase::Steady => {
                 let a_window = (limit * 4).div_ceil(5);
-                self.paced(key, a_window, a_window * 3 / 2).await?;
+                let contract = &self.plan.contract;
+                self.paced(contract, &step.keys, a_window, a_window * 3 / 2)
+                    .await?;
+            }
+            Phase::Second => {
+                let second = self.plan.second.as_ref();
+                if let Some(second) = second {
+                    let (a_window, checks) = (second.a_window, second.checks);
+                    self.paced(&second.kept, &step.keys, a_window, checks)
+                        .await?;
+                }
+            }
+            Phase::Crossing => {
+                for _ in 0..CROSSING {
+                    let mut check = self.check(key);
+                    if let Some(call) = &mut check.call {
+                        call.used = self.plan.contract.max().saturating_mul(3).div_ceil(10);
+                    }
+                    self.each_in_turn(self.target, &self.every_node(), vec![check])
+                        .await?;
+                    self.wait(self.plan.back(step.phase)).await?;
+                }
+            }
+            Phase::Calls | Phase::Failures | Phase::HangUp | Phase::Killed => {
+                self.calls(step.phase, key).await?;
             }
             Phase::Forged => {
                 for n in 0..step.requests {
@@ -130,6 +160,47 @@ impl StepPlayer<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Calls at one instant, beyond the limit, that last and end in one way; then the limit again,
+    /// once their places or costs are back.
+    async fn calls(&mut self, phase: Phase, key: &Key) -> Result<(), StepError> {
+        let check = self.check(key);
+        let served = check.call.expect("a phase of calls fits limits of calls");
+        let lasting = |end, used| Check {
+            call: Some(Call {
+                lasts: LASTS,
+                end,
+                used,
+            }),
+            ..check.clone()
+        };
+        let first = match phase {
+            Phase::Failures => lasting(CallEnd::Failed, 0),
+            Phase::HangUp => lasting(CallEnd::Left, served.used),
+            _ => lasting(CallEnd::Done, served.used),
+        };
+        let victim = self.target.process_id(0).filter(|_| phase == Phase::Killed);
+        let victim = victim.and_then(|id| Pid::from_raw(id.cast_signed()));
+        let kill = async {
+            sleep(LASTS / 2).await;
+            // One that has ended by itself is as good.
+            victim.map(|id| kill_process(id, Signal::KILL))
+        };
+        let (sent, _) = tokio::join!(self.burst_of(self.target, first, self.plan.burst()), kill);
+        sent?;
+        self.wait(self.plan.back(phase)).await?;
+        match self.plan.contract.kind() {
+            ContractKind::InFlight => {
+                let again = lasting(CallEnd::Done, served.used);
+                self.burst_of(self.target, again, self.plan.limit()).await
+            }
+            _ => {
+                self.in_turn(key, self.plan.limit()).await?;
+                self.wait(self.plan.back(Phase::Calls)).await?;
+                self.in_turn(key, 2).await
+            }
+        }
     }
 
     /// Uses a key up, and asks again after as long as the limiter stated, or after a window.

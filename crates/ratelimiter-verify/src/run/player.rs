@@ -2,15 +2,15 @@ use std::time::Duration;
 
 use ratelimiter_api::{Key, Outcome};
 use ratelimiter_chaos::{ChaosError, CheckRecord, DueCheck, PacedChecks, Release, volley};
-use ratelimiter_invariants::ContractKind;
-use ratelimiter_target::{Check, Connection, Target};
+use ratelimiter_invariants::{Contract, ContractKind};
+use ratelimiter_target::{Call, CallEnd, Check, Connection, Target};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::record::StepRecord;
 use super::{RunClock, StepError};
-use crate::Plan;
 use crate::fault::{FaultPart, ReachableNodes};
+use crate::{Phase, Plan};
 
 /// Distance of two bursts from the edge between them, at most a tenth of the window.
 const BESIDE: Duration = Duration::from_millis(100);
@@ -41,11 +41,24 @@ impl StepPlayer<'_> {
         }
     }
 
+    /// A check of a key, with its call where the limiter learns of the end of one.
     pub(super) fn check(&self, key: &Key) -> Check {
+        let served = Call {
+            lasts: Duration::ZERO,
+            end: CallEnd::Done,
+            used: self.plan.cost,
+        };
+        let shares_labels = self.record.phase == Phase::Second;
+        let subject = self.record.keys.first().filter(|_| shares_labels);
+        let subject = subject.unwrap_or(key).as_str();
+        let labels = self
+            .plan
+            .labels()
+            .map(|label| (label.clone(), subject.to_owned()));
         Check {
-            key: key.clone(),
-            cost: self.plan.cost,
-            deadline: self.deadline,
+            labels: labels.collect(),
+            call: self.plan.has_calls().then_some(served),
+            ..Check::new(key.clone(), self.plan.cost, self.deadline)
         }
     }
 
@@ -59,10 +72,19 @@ impl StepPlayer<'_> {
         key: &Key,
         count: u64,
     ) -> Result<(), StepError> {
+        self.burst_of(target, self.check(key), count).await
+    }
+
+    pub(super) async fn burst_of(
+        &mut self,
+        target: &dyn Target,
+        check: Check,
+        count: u64,
+    ) -> Result<(), StepError> {
         self.wait(Duration::ZERO).await?;
-        let checks = (0..count).map(|_| self.check(key)).collect();
-        let own = target.of_key(key);
+        let own = target.of_key(&check.key);
         let target = own.as_deref().unwrap_or(target);
+        let checks = vec![check; count as usize];
         let report = volley(target, checks, Release::Cork, self.clock.origin).await?;
         self.record.add_burst(report);
         Ok(())
@@ -160,38 +182,37 @@ impl StepPlayer<'_> {
         Ok(())
     }
 
-    /// `total` checks, of which `a_window` are sent evenly over each window; an open model: a slow
-    /// answer delays no other check.
+    /// `total` checks over the keys by turns, of which `a_window` are sent evenly over each window
+    /// of a limit; an open model: a slow answer delays no other check.
     ///
     /// They stand a part of a gap beside the instants at which quota may return: a window after
     /// each of them; the ends of windows that follow each other from the first one on; from a
     /// bucket, a whole number of tokens after the first one.
     pub(super) async fn paced(
         &mut self,
-        key: &Key,
+        limit: &Contract,
+        keys: &[Key],
         a_window: u64,
         total: u64,
     ) -> Result<(), StepError> {
-        let (part_of_window, late) = match self.plan.contract.kind() {
+        let (part_of_window, late) = match limit.kind() {
             ContractKind::Sliding => (0.5, 0.0),
             ContractKind::Fixed | ContractKind::Aligned | ContractKind::TwoPeriod => (0.25, 0.0),
             ContractKind::TokenBucket | ContractKind::Paced | ContractKind::InFlight => (0.0, 0.5),
         };
-        let gap = self
-            .plan
-            .contract
-            .window()
-            .div_f64(a_window as f64 + part_of_window);
+        let gap = limit.window().div_f64(a_window as f64 + part_of_window);
         let nodes = self.target.nodes().len() as u64;
-        let own = self.target.of_key(key);
+        let own = self.target.of_key(&keys[0]);
+        let keys = if own.is_some() { &keys[..1] } else { keys };
         let target = own.as_deref().unwrap_or(self.target);
         let checks = PacedChecks::new(target, self.clock.origin).until(self.stop.clone());
         let checks = checks.warmed().await?;
-        let (began, check) = (Instant::now(), self.check(key));
+        let began = Instant::now();
+        let by_key = Vec::from_iter(keys.iter().map(|key| self.check(key)));
         let due = |n: u64| DueCheck {
             at: began + gap.mul_f64(n as f64 + if n == 0 { 0.0 } else { late }),
             node: (n % nodes) as usize,
-            check: check.clone(),
+            check: by_key[n as usize % keys.len()].clone(),
         };
         let mut records = Vec::new();
         checks

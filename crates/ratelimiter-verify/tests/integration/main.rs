@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod calls;
 mod exec;
 mod hostile;
 mod odd_histories;
