@@ -114,6 +114,7 @@ pub(crate) fn run_judge(args: &ContractArgs) -> RunJudge {
         decides_within: args.decides_within,
         fresh: true,
         judges_claims: true,
+        deadline: None,
     }
 }
 
@@ -135,6 +136,7 @@ fn plan(args: &VerifyArgs, target: &dyn Target) -> Result<Plan, WrongUsage> {
         nodes: target.nodes().len(),
         forges: target.forged(0).is_some(),
         untrusted: args.untrusted,
+        has_calls: target.has_calls(),
         has_cost: target.has_cost(),
         during: args.during.clone(),
         max_requests: args.max_requests,
@@ -186,8 +188,11 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
         }
         for step in &plan.steps {
             print(format_args!(
-                "  {:<10} {:>6} checks on {}",
-                step.phase, step.requests, step.keys[0]
+                "  {:<10} {:>6} checks in {:>5.1} s on {}",
+                step.phase,
+                step.requests,
+                step.takes.as_secs_f64(),
+                step.keys[0]
             ))?;
         }
         return Ok(Exit::Success);
@@ -223,7 +228,10 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
         (_, Some(exit)) if nothing => return Ok(exit),
         (end, _) => end,
     };
-    let judge = run_judge(&args.contract);
+    let judge = RunJudge {
+        deadline: Some(args.deadline),
+        ..run_judge(&args.contract)
+    };
     let mut verdict = judge.run(plan, &recorded)?;
     let cause = match (&end, stopped) {
         (_, Some(exit)) => Some(exit.meaning().to_owned()),

@@ -18,6 +18,8 @@ pub enum FindingKind {
     Claims,
     /// A call waited longer than the limit states
     Waits,
+    /// A check was not answered by its deadline
+    Hangs,
 }
 
 /// A defect beside over-admission.
@@ -44,6 +46,14 @@ pub enum RunFinding {
         /// The calls, in words.
         waits: String,
     },
+    /// Checks without an answer by the deadline.
+    Hang {
+        /// Number of checks.
+        checks: usize,
+        /// The deadline.
+        #[serde(rename = "deadline_ms", serialize_with = "millis::serialize")]
+        deadline: Duration,
+    },
     /// A header field contradicts the answers.
     Dishonest {
         /// The contradiction.
@@ -59,6 +69,7 @@ impl RunFinding {
                 FindingKind::Denials
             }
             Self::LongWait { .. } => FindingKind::Waits,
+            Self::Hang { .. } => FindingKind::Hangs,
             Self::NoReturn { stated: true, .. } | Self::Dishonest { .. } => FindingKind::Claims,
         }
     }
@@ -81,6 +92,10 @@ impl RunFinding {
                 format!("denied again after {:.3} s, {by}", waited.as_secs_f64())
             }
             Self::LongWait { waits } => waits.clone(),
+            Self::Hang { checks, deadline } => {
+                let deadline = humantime::format_duration(*deadline);
+                format!("{checks} checks had no answer within {deadline}")
+            }
             Self::Dishonest { contradiction } => contradiction.clone(),
         }
     }

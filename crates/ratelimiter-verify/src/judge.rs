@@ -27,6 +27,9 @@ pub struct RunJudge {
     pub fresh: bool,
     /// Whether the limiter's statements are compared with its answers.
     pub judges_claims: bool,
+    /// The deadline of the checks of a run: those without an answer by then are a finding, but
+    /// under a fault.
+    pub deadline: Option<Duration>,
 }
 
 impl RunJudge {
@@ -66,7 +69,12 @@ impl RunJudge {
                     barrier: matches!(record.skew, Some((_, Release::Barrier))),
                     details: record.details.clone(),
                     fault: record.fault,
-                    ..self.key(Some(record.phase), key, &history)
+                    ..self.key(
+                        Some(record.phase),
+                        key,
+                        &history,
+                        self.hang(record, Some(key)),
+                    )
                 };
                 if record.phase == Phase::Forged
                     && !plan.untrusted
@@ -78,7 +86,7 @@ impl RunJudge {
                 if one.status == RunStatus::Passed {
                     if let Some(why) = record.fault.and_then(FaultBand::failure) {
                         (one.status, one.reason) = (RunStatus::Undecided, Some(why));
-                    } else if !reached && record.phase != Phase::Steady {
+                    } else if !(reached || one.is_paced()) && record.phase != Phase::Steady {
                         one.status = RunStatus::NotExercised;
                         one.reason = Some(not_exercised(&one));
                     }
@@ -93,7 +101,8 @@ impl RunJudge {
             let mut all = History::default();
             let operations = recorded.iter().flat_map(|record| &record.operations);
             operations.cloned().try_for_each(|op| all.push(op))?;
-            let mut one = self.shared(&all);
+            let hangs = recorded.iter().filter_map(|record| self.hang(record, None));
+            let mut one = self.shared(&all, hangs);
             if one.status == RunStatus::Passed && one.report.operations.denied == 0 {
                 one.status = RunStatus::NotExercised;
                 one.reason = Some(not_exercised(&one));
@@ -148,25 +157,51 @@ impl RunJudge {
             for (_, history) in histories {
                 history.iter().try_for_each(|op| all.push(op))?;
             }
-            let one = self.shared(&all);
+            let one = self.shared(&all, []);
             return Ok(RunVerdict::of(vec![one], &self.fail_on));
         }
         let judged = histories
             .into_iter()
-            .map(|(key, history)| self.key(None, &key, &history))
+            .map(|(key, history)| self.key(None, &key, &history, []))
             .collect();
         Ok(RunVerdict::of(judged, &self.fail_on))
     }
 
     /// The judgement of all keys together.
-    fn shared(&self, history: &History) -> KeyJudgement {
+    fn shared(
+        &self,
+        history: &History,
+        hangs: impl IntoIterator<Item = RunFinding>,
+    ) -> KeyJudgement {
         let key = Key::new("all keys").expect("a short text is a key");
-        self.key(None, &key, history)
+        self.key(None, &key, history, hangs)
     }
 
-    fn key(&self, phase: Option<Phase>, key: &Key, history: &History) -> KeyJudgement {
+    /// The checks of a step that were not answered by their deadline, of one key or of all. A call
+    /// whose caller left or whose node was killed needs no answer.
+    fn hang(&self, record: &StepRecord, key: Option<&Key>) -> Option<RunFinding> {
+        let deadline = self.deadline?;
+        if matches!(record.phase, Phase::Fault | Phase::HangUp | Phase::Killed) {
+            return None;
+        }
+        let hangs = |op: &&Operation| {
+            op.outcome == Outcome::Unknown
+                && op.complete - op.invoke >= deadline
+                && key.is_none_or(|key| op.key == *key)
+        };
+        let checks = record.operations.iter().filter(hangs).count();
+        (checks > 0).then_some(RunFinding::Hang { checks, deadline })
+    }
+
+    fn key(
+        &self,
+        phase: Option<Phase>,
+        key: &Key,
+        history: &History,
+        hangs: impl IntoIterator<Item = RunFinding>,
+    ) -> KeyJudgement {
         let report = self.checker.check(history);
-        let mut findings = Vec::new();
+        let mut findings = Vec::from_iter(hangs);
         if let Some(first) = report.unjustified_denials.first() {
             let denials = report.unjustified_denials.len();
             findings.push(RunFinding::UnderAdmission {

@@ -214,6 +214,7 @@ mod tests {
             decides_within: decides_within.map(Duration::from_millis),
             fresh: true,
             judges_claims: true,
+            deadline: None,
         };
         judge.resolve(&history, &judge.checker.check(&history))
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ratelimiter_api::{Key, Operation, millis};
-use ratelimiter_invariants::{Contract, Report, Verdict};
+use ratelimiter_invariants::{Contract, ContractKind, Report, Verdict};
 use serde::Serialize;
 
 use crate::fault::FaultBand;
@@ -102,6 +102,12 @@ impl KeyJudgement {
             .into_iter()
             .chain(self.findings.iter().map(RunFinding::kind))
             .collect()
+    }
+
+    /// Whether its calls wait instead of being denied, and have reached the limit.
+    pub(crate) fn is_paced(&self) -> bool {
+        let report = &self.report;
+        report.contract.kind() == ContractKind::Paced && report.possible_peak >= report.permitted
     }
 
     /// The largest cost admitted in one window: a number, or a range where it is in doubt.
@@ -215,7 +221,7 @@ impl RunVerdict {
         let sum = |count: fn(&KeyJudgement) -> u64| self.judged.iter().map(count).sum::<u64>();
         let allowed = sum(|one| one.report.operations.allowed);
         let denied = sum(|one| one.report.operations.denied);
-        if denied == 0 && allowed > 0 {
+        if denied == 0 && allowed > 0 && !self.judged.iter().any(KeyJudgement::is_paced) {
             self.doubts.push(format!(
                 "Nothing was ever denied: all {allowed} answers were read as allowed. Is a limiter \
                  in the path, and is its denial read right? Answers: {seen}"

@@ -193,6 +193,7 @@ pub(super) fn headlines(verdict: &RunVerdict) -> Vec<String> {
                 format!("stricter than {limit}: checks were denied without cause {place}.")
             }
             FindingKind::Waits => format!("calls waited longer than {limit} states {place}."),
+            FindingKind::Hangs => format!("checks were not answered by their deadline {place}."),
             FindingKind::Claims => {
                 format!("the limiter's statements contradict its answers {place}.")
             }

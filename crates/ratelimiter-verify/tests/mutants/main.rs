@@ -8,6 +8,7 @@
     reason = "a test that cannot set up its subject has failed"
 )]
 
+mod calls;
 mod catalogue;
 mod correct;
 mod defects;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use clap::ValueEnum as _;
 use double::Double;
 use ratelimiter_invariants::{Contract, ContractKind, HistoryChecker, Verdict};
+use ratelimiter_target::Target;
 use ratelimiter_verify::{
     FindingKind, Phase, Plan, PlanDepth, PlanSettings, RunError, RunFinding, RunJudge, RunVerdict,
     run,
@@ -48,6 +50,7 @@ fn settings(limit: u32, window: Duration, kind: ContractKind) -> PlanSettings {
         nodes: NODES,
         forges: true,
         untrusted: false,
+        has_calls: false,
         has_cost: true,
         during: None,
         max_requests: 100_000,
@@ -58,7 +61,7 @@ async fn verify(target: &Double, settings: &PlanSettings) -> RunVerdict {
     try_verify(target, settings).await.unwrap()
 }
 
-async fn try_verify(target: &Double, settings: &PlanSettings) -> Result<RunVerdict, RunError> {
+async fn try_verify(target: &dyn Target, settings: &PlanSettings) -> Result<RunVerdict, RunError> {
     let plan = Plan::new(settings).unwrap();
     let deadline = Duration::from_secs(5);
     let stop = CancellationToken::new();
@@ -70,6 +73,7 @@ async fn try_verify(target: &Double, settings: &PlanSettings) -> Result<RunVerdi
         decides_within: None,
         fresh: true,
         judges_claims: true,
+        deadline: None,
     };
     Ok(judge.run(&plan, &recorded).unwrap())
 }
@@ -104,7 +108,9 @@ fn reasons(verdict: &RunVerdict) -> BTreeSet<(Phase, Reason)> {
                     RunFinding::UnderAdmission { .. } => UnderAdmission,
                     RunFinding::NoReturn { .. } => NoReturn,
                     RunFinding::Dishonest { .. } => Dishonest,
-                    RunFinding::LongWait { .. } => unreachable!("no limit of these waits"),
+                    RunFinding::LongWait { .. } | RunFinding::Hang { .. } => {
+                        unreachable!("no limit of these waits, and no deadline is judged")
+                    }
                 },
             ));
         }

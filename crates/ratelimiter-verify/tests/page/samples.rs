@@ -55,6 +55,7 @@ fn page_of(checker: &HistoryChecker, operations: &[Operation]) -> String {
         decides_within: None,
         fresh: true,
         judges_claims: true,
+        deadline: None,
     };
     let histories = by_key(operations.iter().cloned()).unwrap();
     let mut verdict = judge.histories(histories).unwrap();

@@ -376,6 +376,7 @@ fn judge(limit: &str) -> RunJudge {
         decides_within: None,
         fresh: true,
         judges_claims: true,
+        deadline: None,
     }
 }
 
