@@ -5,7 +5,8 @@
 //!
 //! Checks are sent at three nodes faster than the limit, to a sliding-window limiter that is
 //! correct; one check in a thousand has no answer. Each size is checked with unit costs and with
-//! costs of 1, 2 and 3, and against a sliding limit and a bucket at once. Give a number to stop at another size.
+//! costs of 1, 2 and 3, and against a sliding limit and a bucket at once. Give a number to stop at
+//! another size.
 
 use std::collections::VecDeque;
 use std::hint::black_box;

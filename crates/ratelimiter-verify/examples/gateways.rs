@@ -7,9 +7,9 @@
 //! cargo run -p ratelimiter-verify --example gateways -- --long
 //! ```
 //!
-//! nginx, HAProxy, Varnish and Apache are Debian's; Envoy, Traefik, limits and aiolimiter come from PyPI, and
-//! governor and tower_governor from the crate registry. Ends with an error when a verdict is not
-//! the deserved one. A case whose program is missing is left out.
+//! nginx, HAProxy, Varnish and Apache are Debian's; Envoy, Traefik, limits and aiolimiter come
+//! from PyPI, and governor and tower_governor from the crate registry. Ends with an error when a
+//! verdict is not the deserved one. A case whose program is missing is left out.
 #![expect(
     clippy::unwrap_used,
     reason = "an example that cannot set up its subject has failed"

@@ -513,6 +513,22 @@ pub(crate) const CASES: &[Case] = &[
         ..KEYED
     },
     Case {
+        name: "limits-after-calls",
+        program: Program::LimitsAfter,
+        rules: "fixed-window 10 2",
+        limit: "10/2s fixed charge=after settles=50ms lease=1s",
+        ..KEYED
+    },
+    Case {
+        // The call that crosses the limit is not charged, and so none is ever denied.
+        name: "limits-after-calls-moving",
+        program: Program::LimitsAfter,
+        rules: "moving-window 10 2",
+        limit: "10/2s charge=after settles=50ms lease=1s",
+        deserved: Deserved::Broken,
+        ..KEYED
+    },
+    Case {
         name: "aiolimiter",
         program: Program::AioLimiter,
         rules: "5 1",

