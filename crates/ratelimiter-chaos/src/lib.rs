@@ -11,8 +11,8 @@
 //!   [`volley`] does it to any [`Target`](ratelimiter_target::Target).
 //! - **[`SteadyLoad`]**: a background workload on any target that keeps its pace, also when nodes
 //!   are slow; [`PacedChecks`] sends such checks in the foreground, from a list.
-//! - **[`setup_rate_limit`]** and **[`reset_counter`]**: a limit, and an empty counter, known to
-//!   every node.
+//! - **[`setup_rate_limit`]**, **[`setup_rate_limits`]** and **[`reset_counter`]**: a limit,
+//!   several at once, and an empty counter, known to every node.
 //! - **[`Reach`]**: other machines are refused unless the caller allows them.
 //!
 //! The size of a fault is a value within its bounds ([`PauseDuration`], [`Multiplier`]).
@@ -48,7 +48,7 @@ pub use probe::{ForeignPause, foreign_pause, writes_pass};
 pub use proxy_hold::ProxyHold;
 pub use ratelimiter_target::Reach;
 pub use record::CheckRecord;
-pub use setup::{DEFAULT_WINDOW, reset_counter, setup_rate_limit};
+pub use setup::{DEFAULT_WINDOW, reset_counter, setup_rate_limit, setup_rate_limits};
 pub use steady::{LatencySummary, SteadyHandle, SteadyLoad, SteadyReport};
 pub use tally::CheckTally;
 pub use volley::{Release, VolleyReport, volley};

@@ -8,6 +8,8 @@ use crate::ChaosError;
 /// The window of a limit unless another one is given.
 pub const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
 
+/// Limits that a node takes in one request.
+const AT_ONCE: usize = 1000;
 /// Longest time until the other nodes have a limit; one sync interval is usual.
 const KNOWN: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
@@ -25,8 +27,24 @@ pub async fn setup_rate_limit(
         .ok_or(ChaosError::NoTargets)?
         .set_limit(spec)
         .await?;
-    await_limit(nodes, &entry).await?;
+    await_limits(nodes, std::slice::from_ref(&entry)).await?;
     Ok(entry)
+}
+
+/// Sets limits through the first node, and waits once until every node knows all of them.
+///
+/// # Errors
+/// When the first node refuses them, or another does not know one within five seconds.
+pub async fn setup_rate_limits(
+    nodes: &[NodeClient],
+    specs: &[LimitSpec],
+) -> Result<(), ChaosError> {
+    let first = nodes.first().ok_or(ChaosError::NoTargets)?;
+    let mut entries = Vec::new();
+    for some in specs.chunks(AT_ONCE) {
+        entries.extend(first.set_limits(some.to_vec()).await?);
+    }
+    await_limits(nodes, &entries).await
 }
 
 /// Begins a new counter for a key that has a limit, and waits until every node counts in it.
@@ -39,14 +57,18 @@ pub async fn reset_counter(nodes: &[NodeClient], key: &Key) -> Result<LimitEntry
         .ok_or(ChaosError::NoTargets)?
         .reset_counter(key)
         .await?;
-    await_limit(nodes, &entry).await?;
+    await_limits(nodes, std::slice::from_ref(&entry)).await?;
     Ok(entry)
 }
 
-async fn await_limit(nodes: &[NodeClient], entry: &LimitEntry) -> Result<(), ChaosError> {
+async fn await_limits(nodes: &[NodeClient], entries: &[LimitEntry]) -> Result<(), ChaosError> {
     let asked = Instant::now();
     for node in nodes {
-        while !node.limits().await?.contains(entry) {
+        loop {
+            let known = node.limits().await?;
+            let Some(entry) = entries.iter().find(|entry| !known.contains(entry)) else {
+                break;
+            };
             if asked.elapsed() > KNOWN {
                 let (endpoint, key) = (node.endpoint().to_string(), entry.key.to_string());
                 return Err(ChaosError::LimitNotKnown {

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use cli_support::{Exit, WrongUsage, exit_help};
 use ratelimiter_api::{Endpoint, Key, Limit, LimitSpec, NodeClient};
-use ratelimiter_chaos::setup_rate_limit;
+use ratelimiter_chaos::setup_rate_limits;
 use ratelimiter_target::{
     ExecSite, ExecTarget, HttpForm, HttpTarget, RespTarget, Target, Template,
 };
@@ -157,16 +157,13 @@ pub(crate) async fn set_limits<'a>(
         .flat_map(|args| &args.nodes)
         .map(client)
         .collect();
-    for key in keys {
-        let spec = LimitSpec {
-            counting: first.counting,
-            ..LimitSpec::new(key.clone(), limit)
-        };
-        setup_rate_limit(&nodes, &spec)
-            .await
-            .context("set the limits of the keys")?;
-    }
-    Ok(())
+    let specs = keys.into_iter().map(|key| LimitSpec {
+        counting: first.counting,
+        ..LimitSpec::new(key.clone(), limit)
+    });
+    setup_rate_limits(&nodes, &Vec::from_iter(specs))
+        .await
+        .context("set the limits of the keys")
 }
 
 /// The words of a command, split as a shell splits them.
