@@ -11,7 +11,7 @@ use crate::{RunStatus, RunVerdict};
 /// key, and one a phase that was not played, with the same names in every run of one plan. A
 /// violation is a failure with its witness; an undecided history is an error, since a skipped one
 /// would read as green; a phase that was not played, or reached no limit, is skipped. A run that
-/// ended early is an error of its own.
+/// ended early is an error of its own. The suite's output is the hypothesis, where there is one.
 ///
 /// # Errors
 /// When the report cannot be written as XML.
@@ -53,6 +53,9 @@ pub fn junit(verdict: &RunVerdict) -> Result<String, String> {
         let mut status = TestCaseStatus::skipped();
         status.set_message(skipped.reason.clone());
         add(skipped.phase.to_string(), status, Duration::ZERO);
+    }
+    if let Some(lines) = super::hypothesis(verdict) {
+        suite.set_system_out(lines);
     }
     let took = verdict.judged.iter().map(|one| one.took).sum();
     suite.set_time(took);

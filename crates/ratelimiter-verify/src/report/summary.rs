@@ -4,10 +4,10 @@ use clap::ValueEnum as _;
 use outside_text::clean_line;
 
 use super::page::{RunFacts, command_line};
-use super::screen::{headlines, symbol, word};
+use super::screen::{headlines, hypothesis, symbol, word};
 use super::{VERSION, named};
 use crate::RunVerdict;
-use crate::torture::{Cell, CellChange, CellProperty, CellVerdict, FaultTrial, Scorecard};
+use crate::torture::{CellChange, CellProperty, CellVerdict, FaultTrial, Scorecard};
 
 /// Rows of the table.
 const ROWS: usize = 20;
@@ -24,6 +24,9 @@ pub fn summary(verdict: &RunVerdict, facts: RunFacts<'_>) -> String {
     );
     for line in verdict.doubts.iter().cloned().chain(headlines(verdict)) {
         let _ = writeln!(text, "{}\n", escaped(&line));
+    }
+    for line in hypothesis(verdict).iter().flat_map(|lines| lines.lines()) {
+        let _ = writeln!(text, "{}\n", escaped(line));
     }
     text.push_str("| history | | most at once | allowed | denied | no decision |\n");
     text.push_str("|---|---|---:|---:|---:|---:|\n");
@@ -82,7 +85,7 @@ pub fn scorecard_summary(card: &Scorecard, changes: &[CellChange]) -> String {
 
 /// A scorecard in sentences: its headline, then the counts of its cells and the broken ones.
 pub(super) fn scorecard_lines(card: &Scorecard) -> (String, Vec<String>) {
-    let worst = worst_played(card.cells().map(|(_, cell)| cell));
+    let worst = card.worst();
     let headline = format!(
         "{}: {} of {} cells; promised is {}",
         capitalized(worst.as_str()),
@@ -111,13 +114,6 @@ pub(super) fn scorecard_lines(card: &Scorecard) -> (String, Vec<String>) {
     let more = broken.count();
     lines.extend((more > 0).then(|| format!("And {more} more broken cells.")));
     (headline, lines)
-}
-
-/// The worst verdict of the cells that were played; that none was, where that is so.
-pub(super) fn worst_played<'a>(cells: impl IntoIterator<Item = &'a Cell>) -> CellVerdict {
-    let verdicts = cells.into_iter().map(|cell| cell.verdict);
-    let played = verdicts.filter(|verdict| *verdict != CellVerdict::NotRun);
-    played.max().unwrap_or(CellVerdict::NotRun)
 }
 
 /// A word as the first of a sentence.

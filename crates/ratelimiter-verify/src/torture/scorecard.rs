@@ -254,15 +254,22 @@ impl CellChange {
     }
 }
 
+/// The worst verdict of cells that were played; `NotRun` when none was.
+fn worst_played<'a>(cells: impl IntoIterator<Item = &'a Cell>) -> CellVerdict {
+    let verdicts = cells.into_iter().map(|cell| cell.verdict);
+    let played = verdicts.filter(|verdict| *verdict != CellVerdict::NotRun);
+    played.max().unwrap_or(CellVerdict::NotRun)
+}
+
 impl FaultTrial {
     /// The cell of a property.
     pub fn cell(&self, property: CellProperty) -> Option<&Cell> {
         self.cells.iter().find(|cell| cell.property == property)
     }
 
-    /// The worst verdict of its cells.
-    pub fn worst(&self) -> Option<CellVerdict> {
-        self.cells.iter().map(|cell| cell.verdict).max()
+    /// The worst verdict of its cells that were played; `NotRun` when none was.
+    pub fn worst(&self) -> CellVerdict {
+        worst_played(&self.cells)
     }
 }
 
@@ -273,6 +280,11 @@ impl Scorecard {
         self.trials
             .iter()
             .flat_map(move |trial| trial.cells.iter().map(of(trial)))
+    }
+
+    /// The worst verdict of all cells that were played; `NotRun` when none was.
+    pub fn worst(&self) -> CellVerdict {
+        worst_played(self.cells().map(|(_, cell)| cell))
     }
 
     /// Number of cells with this verdict.
@@ -371,6 +383,15 @@ mod tests {
         assert_eq!(Scorecard::read(&text), Ok(card));
         let newer = text.replacen("\"version\":1", "\"version\":9", 1);
         assert!(Scorecard::read(&newer).unwrap_err().contains("version 9"));
+    }
+
+    #[test]
+    fn cells_not_played_rank_nothing() {
+        use CellVerdict::{Held, NotRun, Undecided};
+        let worst = |verdicts: &[CellVerdict]| card(verdicts).trials[0].worst();
+        assert_eq!(worst(&[Held, NotRun]), Held);
+        assert_eq!(worst(&[NotRun, Undecided, Held]), Undecided);
+        assert_eq!(worst(&[NotRun]), NotRun);
     }
 
     #[test]

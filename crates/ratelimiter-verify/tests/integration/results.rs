@@ -114,6 +114,10 @@ async fn a_fault_that_loses_counts_is_accused() {
         assert_described(&json);
         let class = json["verdict"]["hypothesis"]["class"].as_str();
         assert_eq!(class, (code == 3).then_some("state-lost"));
+        for file in ["report.html", "junit.xml", "summary.md"] {
+            let text = std::fs::read_to_string(directory.join(file)).unwrap();
+            assert_eq!(text.contains("Seems to be state-lost"), code == 3, "{file}");
+        }
         let faulty: Vec<&Value> = json["verdict"]["judged"]
             .as_array()
             .unwrap()

@@ -8,7 +8,7 @@ use super::drawing::{Drawing, LimitCurve, ShadedTime, range};
 use super::parts::{latencies, legend, listed};
 use super::{MOST_BYTES, MOST_LABELLED, RunFacts, about, class, shell, symbol};
 use crate::report::named;
-use crate::report::screen::{headlines, notes, word};
+use crate::report::screen::{headlines, hypothesis, notes, word};
 use crate::report::summary::capitalized;
 use crate::{KeyJudgement, RunStatus, RunVerdict};
 
@@ -66,6 +66,9 @@ pub fn page(
     let content = html! {
         h1 { (symbol(verdict.status)) (sentence) }
         @for line in &lines { p { (line) } }
+        @for line in hypothesis(verdict).iter().flat_map(|lines| lines.lines()) {
+            p { (line) }
+        }
         h2 { "The promise" }
         ul {
             @for limit in checker.promise().limits() {

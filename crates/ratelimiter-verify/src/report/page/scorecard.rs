@@ -11,7 +11,7 @@ use ratelimiter_invariants::{History, HistoryChecker, Report};
 use super::drawing::{Drawing, LimitCurve, ShadedTime};
 use super::parts::{latencies, legend, listed};
 use super::{MOST_BYTES, MOST_LABELLED, about, command_line, shell};
-use crate::report::summary::{scorecard_lines, told, without_effect, worst_played};
+use crate::report::summary::{scorecard_lines, told, without_effect};
 use crate::torture::{
     Cell, CellChange, CellFigure, CellProperty, CellVerdict, FaultTrial, Scorecard, TimeBand,
 };
@@ -24,10 +24,10 @@ pub fn scorecard_page(
     checker: &HistoryChecker,
     changes: &[CellChange],
 ) -> String {
-    let worst = worst_played(card.cells().map(|(_, cell)| cell));
+    let worst = card.worst();
     let (headline, lines) = scorecard_lines(card);
     let mut trials = Vec::from_iter(card.trials.iter().enumerate());
-    trials.sort_by_key(|(_, trial)| Reverse(worst_played(&trial.cells)));
+    trials.sort_by_key(|(_, trial)| Reverse(trial.worst()));
     let mut size = 0;
     let each = Vec::from_iter(trials.iter().map(|(n, one)| {
         let operations = operations.get(*n).map_or(&[][..], Vec::as_slice);
@@ -87,7 +87,7 @@ fn matrix(card: &Scorecard) -> Markup {
                 @for property in CellProperty::all() { th scope="col" { (property.as_str()) } }
             }
             @for trial in &card.trials {
-                tr.calm[trial.worst() < Some(CellVerdict::Undecided)] {
+                tr.calm[trial.worst() < CellVerdict::Undecided] {
                     th scope="row" { (trial.fault) }
                     @for property in CellProperty::all() {
                         @if let Some(cell) = trial.cell(*property) {
@@ -113,7 +113,7 @@ fn trial(
     checker: &HistoryChecker,
     size: usize,
 ) -> Markup {
-    let worst = worst_played(&trial.cells);
+    let worst = trial.worst();
     let first = operations.iter().map(|op| op.invoke).min();
     let span = |band: TimeBand| {
         let since = |time: Duration| time.saturating_sub(first.unwrap_or_default()).as_secs_f64();
