@@ -9,6 +9,7 @@ mod command;
 mod file;
 mod nodes;
 mod running;
+mod shell;
 mod store;
 
 pub(crate) use command::{InitArgs, RunArgs, init, run};

@@ -1,18 +1,20 @@
 //! The nodes of a system: as one target, and as processes.
 
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
+use cli_support::WrongUsage;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use ratelimiter_api::{Key, NodeId};
 use ratelimiter_cluster::LocalProgram;
 use ratelimiter_target::{Connection, Target, TargetError};
 use rustix::process::{Pid, Signal, kill_process};
-use std::sync::RwLock;
-use std::time::Duration;
 
-use super::file::NodesTable;
+use super::file::{NodesTable, Places};
+use super::shell::{LastCommand, shell};
 
 /// Time for a node to end when it is asked to.
 const TERMINATE: Duration = Duration::from_secs(3);
@@ -119,46 +121,51 @@ pub(crate) enum NodeControl {
     Program(LocalProgram),
     /// A child process of the target.
     Child,
-    /// Command lines of the shell, in the order of [`NodeAct`].
-    Shell([Option<String>; 5]),
+    /// Command lines of the shell.
+    Shell {
+        /// In the order of [`NodeAct`].
+        commands: [Option<String>; 5],
+        directory: PathBuf,
+        /// Lets a node go on that is away, should this process end meanwhile.
+        undo: Option<LastCommand>,
+    },
 }
 
 impl NodeControl {
     /// The commands of a file, or docker's for a container.
-    pub(crate) fn of_commands(nodes: &NodesTable) -> Self {
+    pub(crate) fn of_commands(
+        nodes: &NodesTable,
+        places: &Places,
+        directory: &Path,
+    ) -> Result<Self, WrongUsage> {
         let given = [
-            &nodes.start,
-            &nodes.stop,
-            &nodes.kill,
-            &nodes.pause,
-            &nodes.resume,
+            (&nodes.start, "start"),
+            (&nodes.stop, "stop"),
+            (&nodes.kill, "kill"),
+            (&nodes.pause, "pause"),
+            (&nodes.resume, "unpause"),
         ];
-        let docker = ["start", "stop", "kill", "pause", "unpause"];
-        let of = |(given, word): (&Option<String>, &str)| {
+        let mut commands = [const { None }; 5];
+        for (command, (given, word)) in commands.iter_mut().zip(given) {
             let container = nodes.container.as_ref();
             let docker = container.map(|name| format!("docker {word} {name}"));
-            given.clone().or(docker)
-        };
-        let mut commands = given.into_iter().zip(docker).map(of);
-        Self::Shell(std::array::from_fn(|_| commands.next().flatten()))
-    }
-
-    /// The same with other texts.
-    pub(crate) fn map<E>(self, text: impl Fn(&str) -> Result<String, E>) -> Result<Self, E> {
-        let Self::Shell(mut commands) = self else {
-            return Ok(self);
-        };
-        for command in commands.iter_mut().flatten() {
-            *command = text(command)?;
+            let text = given.clone().or(docker);
+            *command = text.map(|text| places.fill(&text)).transpose()?;
         }
-        Ok(Self::Shell(commands))
+        Ok(Self::Shell {
+            commands,
+            directory: directory.to_owned(),
+            undo: None,
+        })
     }
 
     /// Whether these acts are possible.
     pub(crate) fn permits(&self, acts: &[NodeAct]) -> bool {
         match self {
             Self::Program(_) | Self::Child => true,
-            Self::Shell(commands) => acts.iter().all(|act| commands[*act as usize].is_some()),
+            Self::Shell { commands, .. } => {
+                acts.iter().all(|act| commands[*act as usize].is_some())
+            }
         }
     }
 
@@ -185,25 +192,56 @@ impl NodeControl {
                 let pid = child.and_then(|id| Pid::from_raw(id.cast_signed()));
                 kill_process(pid.context("the process has ended already")?, signal)?;
             }
-            Self::Shell(commands) => {
-                let command = commands[act as usize].clone();
-                shell(&command.context("the file has no command for it")?).await?;
+            Self::Shell {
+                commands,
+                directory,
+                undo,
+            } => {
+                let command = commands[act as usize].as_deref();
+                let command = command.context("the file has no command for it")?;
+                let back = match act {
+                    NodeAct::Stop | NodeAct::Kill => &commands[NodeAct::Start as usize],
+                    NodeAct::Pause => &commands[NodeAct::Resume as usize],
+                    NodeAct::Start | NodeAct::Resume => &None,
+                };
+                let back = back.as_deref();
+                let back = back.map(|command| LastCommand::new(command, directory));
+                let before = std::mem::replace(undo, back.transpose()?);
+                let acted = shell(command, directory).await;
+                before.into_iter().for_each(LastCommand::forget);
+                acted?;
             }
         }
         Ok(())
     }
 }
 
-/// Runs a command line of the shell to its end.
-pub(crate) async fn shell(command: &str) -> anyhow::Result<()> {
-    let mut run = tokio::process::Command::new("sh");
-    let run = run.args(["-c", command]).stdin(std::process::Stdio::null());
-    let output = run.kill_on_drop(true).output().await?;
-    if !output.status.success() {
-        let first = command.split_whitespace().next().unwrap_or_default();
-        let text = String::from_utf8_lossy(&output.stderr);
-        let last = text.trim().lines().last().unwrap_or_default().to_owned();
-        bail!("'{first} ...' ended with {}: {last}", output.status);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nodes_of_others_go_on_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let echo = |word: &str| Some(format!("echo {word} >> log"));
+        let nodes = NodesTable {
+            start: echo("start"),
+            kill: echo("kill"),
+            pause: echo("pause"),
+            resume: echo("resume"),
+            ..NodesTable::default()
+        };
+        let places = Places::default();
+        let mut node = NodeControl::of_commands(&nodes, &places, directory.path()).unwrap();
+        for act in [NodeAct::Pause, NodeAct::Resume, NodeAct::Kill] {
+            node.act(act, None).await.unwrap();
+        }
+        assert!(
+            node.act(NodeAct::Stop, None).await.is_err(),
+            "the file has none"
+        );
+        drop(node);
+        let log = std::fs::read_to_string(directory.path().join("log")).unwrap();
+        assert_eq!(log, "pause\nresume\nkill\nstart\n");
     }
-    Ok(())
 }

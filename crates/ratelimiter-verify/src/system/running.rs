@@ -1,9 +1,6 @@
 //! Brings a system up.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +14,8 @@ use resp_proxy::{RespProxy, RuleSet};
 use tokio::time::{Instant, sleep};
 
 use super::file::{Places, SystemSource};
-use super::nodes::{NodeAct, NodeControl, SystemTarget, shell};
+use super::nodes::{NodeAct, NodeControl, SystemTarget};
+use super::shell::{LastCommand, shell};
 use super::store::SystemStore;
 use crate::asked::{AskCommand, words};
 
@@ -43,42 +41,9 @@ pub(crate) struct RunningSystem {
     pub(crate) proxies: Vec<RespProxy>,
     pub(crate) rules: RuleSet,
     pub(crate) store: Option<SystemStore>,
-    _down: Option<DownCommand>,
+    _down: Option<LastCommand>,
     exec_sites: Vec<ExecSite>,
     _site: ProgramSite,
-}
-
-/// A command line that is run when this is dropped, and when this process ends in any way.
-struct DownCommand {
-    held: Option<ChildStdin>,
-    shell: Child,
-}
-
-impl DownCommand {
-    fn new(command: &str) -> anyhow::Result<Self> {
-        let mut shell = Command::new("sh")
-            .args([
-                "-c",
-                "trap '' HUP INT QUIT TERM; read -r _; exec sh -c \"$1\"",
-                "down",
-                command,
-            ])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()?;
-        let held = shell.stdin.take();
-        Ok(Self { held, shell })
-    }
-}
-
-impl Drop for DownCommand {
-    fn drop(&mut self) {
-        // A line and an end are the same to it.
-        let _ = self.held.take().map(|mut held| held.write_all(b"\n"));
-        let _ = self.shell.wait();
-    }
 }
 
 impl RunningSystem {
@@ -160,9 +125,13 @@ impl RunningSystem {
                 .map(|(n, v)| Ok((n.clone(), places.fill(v)?)));
             filled.collect()
         };
-        let down = nodes.down.as_deref().map(DownCommand::new).transpose()?;
+        let directory = source.directory();
+        let down = nodes.down.as_deref();
+        let down = down.map(|down| LastCommand::new(&places(0).fill(down)?, &directory));
+        let down = down.transpose()?;
         if let Some(up) = &nodes.up {
-            shell(&places(0).fill(up)?).await.context("up")?;
+            let up = places(0).fill(up)?;
+            shell(&up, &directory).await.context("up")?;
         }
         let (mut controls, mut asked, mut exec_sites) = (Vec::new(), Vec::new(), Vec::new());
         let mut ready = Vec::new();
@@ -175,7 +144,7 @@ impl RunningSystem {
             }
             exec_sites.push(ExecSite {
                 environment: environment.clone(),
-                directory: Some(source.directory()),
+                directory: Some(directory.clone()),
                 group: Some(site.group()),
             });
             controls.push(match &nodes.command {
@@ -184,7 +153,7 @@ impl RunningSystem {
                         name: format!("node-{}", n + 1),
                         command: words(&places.fill(command)?)?,
                         environment,
-                        directory: Some(source.directory()),
+                        directory: Some(directory.clone()),
                     })?;
                     // A store is new once: a node that starts again may meet one that was emptied.
                     let of_store = nodes.env.iter().filter(|(_, v)| v.contains("{store_id}"));
@@ -192,7 +161,7 @@ impl RunningSystem {
                     NodeControl::Program(program)
                 }
                 None if way == "exec" => NodeControl::Child,
-                None => NodeControl::of_commands(nodes).map(|text| places.fill(text))?,
+                None => NodeControl::of_commands(nodes, &places, &directory)?,
             });
             ready.push(
                 nodes
@@ -242,14 +211,14 @@ impl RunningSystem {
         match &self.nodes[node] {
             NodeControl::Program(program) => program.id(),
             NodeControl::Child => self.target.process_id(node),
-            NodeControl::Shell(_) => None,
+            NodeControl::Shell { .. } => None,
         }
     }
 
     /// Lets the nodes go on that were not started here, whatever a trial left undone.
     pub(crate) async fn mend(&mut self) {
         let shells = self.nodes.iter_mut();
-        for node in shells.filter(|node| matches!(node, NodeControl::Shell(_))) {
+        for node in shells.filter(|node| matches!(node, NodeControl::Shell { .. })) {
             for act in [NodeAct::Resume, NodeAct::Start] {
                 // One that runs refuses, which is as good.
                 let _ = node.act(act, None).await;
